@@ -1,0 +1,107 @@
+#pragma once
+#include <algorithm>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <vector>
+
+#include "mql4grec/core/view.hpp"
+
+namespace mql4grec {
+
+/// Memory that a tensor owns. Movable, never copied by accident; copies are spelled `copy(from, to)`.
+template <class T, MemorySpace Space>
+class buffer;
+
+template <class T>
+class buffer<T, host_space> {
+  static_assert(std::is_trivially_copyable_v<T>, "a buffer holds plain numbers");
+  static constexpr std::align_val_t alignment{64};  // a cache line, and the widest vector register
+  struct release {
+    void operator()(T* memory) const { ::operator delete(memory, alignment); }
+  };
+
+ public:
+  buffer() = default;
+  /// n zeros.
+  explicit buffer(index_t n)
+      : memory_(static_cast<T*>(::operator new(static_cast<std::size_t>(n) * sizeof(T), alignment))), size_(n) {
+    std::fill_n(memory_.get(), n, T{});
+  }
+
+  index_t size() const { return size_; }
+  view<T, host_space, 1> view_all() { return {memory_.get(), size_}; }
+  view<T const, host_space, 1> view_all() const { return {memory_.get(), size_}; }
+
+ private:
+  std::unique_ptr<T, release> memory_;
+  index_t size_ = 0;
+};
+
+/// Scratch memory that is taken in order and given back all at once or down to a mark. It grows to the largest need it
+/// has seen and then never allocates again. What it hands out is not initialised.
+class host_arena {
+ public:
+  template <class T>
+  view<T, host_space, 1> take(index_t n) {
+    return {static_cast<T*>(take_bytes(static_cast<std::size_t>(n) * sizeof(T))), n};
+  }
+  template <class T>
+  view<T, host_space, 2> take(index_t rows, index_t columns) {
+    return {take<T>(rows * columns).data, rows, columns};
+  }
+
+  /// Gives back, at the end of its life, everything taken since it was made.
+  class scope {
+   public:
+    explicit scope(host_arena& arena) : arena_(arena), chunk_(arena.chunk_), used_(arena.used_) {}
+    scope(scope const&) = delete;
+    scope& operator=(scope const&) = delete;
+    ~scope() {
+      arena_.chunk_ = chunk_;
+      arena_.used_ = used_;
+      if (chunk_ == 0 && used_ == 0) arena_.merge();
+    }
+
+   private:
+    host_arena& arena_;
+    std::size_t chunk_, used_;
+  };
+
+  /// Bytes held, for memory reports.
+  std::size_t capacity() const {
+    std::size_t sum = 0;
+    for (auto const& chunk : chunks_) sum += static_cast<std::size_t>(chunk.size());
+    return sum;
+  }
+
+ private:
+  static constexpr std::size_t line = 64;
+
+  void* take_bytes(std::size_t bytes) {
+    bytes = (bytes + line - 1) / line * line;
+    while (chunk_ < chunks_.size() && used_ + bytes > size_of(chunk_)) {
+      ++chunk_;
+      used_ = 0;
+    }
+    if (chunk_ == chunks_.size()) {
+      chunks_.emplace_back(static_cast<index_t>(std::max(bytes, std::max<std::size_t>(capacity(), std::size_t{1} << 20))));
+      used_ = 0;
+    }
+    void* const place = chunks_[chunk_].view_all().data + used_;
+    used_ += bytes;
+    return place;
+  }
+  std::size_t size_of(std::size_t chunk) const { return static_cast<std::size_t>(chunks_[chunk].size()); }
+  void merge() {  // nothing is in use: one chunk of the whole size, so that the next round never crosses a border
+    if (chunks_.size() <= 1) return;
+    auto const bytes = static_cast<index_t>(capacity());
+    chunks_.clear();
+    chunks_.emplace_back(bytes);
+  }
+
+  std::vector<buffer<std::byte, host_space>> chunks_;
+  std::size_t chunk_ = 0, used_ = 0;
+};
+
+}  // namespace mql4grec

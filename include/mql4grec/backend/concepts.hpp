@@ -1,0 +1,33 @@
+#pragma once
+// A backend is an object, passed first and found by ADL: its type is the policy, its value owns threads and scratch.
+// An operation on a backend runs on one lane, serially; `for_each_lane` is the only place where lanes run side by side.
+#include <concepts>
+
+#include "mql4grec/backend/buffer.hpp"
+#include "mql4grec/core/view.hpp"
+
+namespace mql4grec {
+
+/// A place where tensors live and kernels run. Everything above `backend/` is written once, against this.
+template <class B>
+concept Backend = MemorySpace<typename B::memory_space> && std::movable<B> && requires(B& backend, index_t n) {
+  { backend.template allocate<float>(n) } -> std::same_as<buffer<float, typename B::memory_space>>;  // n zeros
+  { backend.scratch().template take<float>(n) };                                                   // until its scope ends
+  { backend.lanes() } -> std::same_as<index_t>;                                                    // how many run side by side
+  { backend.lane(n) } -> std::same_as<B&>;                                                         // each with its own scratch
+  { backend.synchronize() } -> std::same_as<void>;
+};
+
+template <class B, class T>
+using in_vector = view<T const, typename B::memory_space, 1>;
+template <class B, class T>
+using out_vector = view<T, typename B::memory_space, 1>;
+template <class B, class T>
+using in_matrix = view<T const, typename B::memory_space, 2>;
+template <class B, class T>
+using out_matrix = view<T, typename B::memory_space, 2>;
+
+template <Backend B>
+using scratch_scope = typename std::remove_reference_t<decltype(std::declval<B&>().scratch())>::scope;
+
+}  // namespace mql4grec

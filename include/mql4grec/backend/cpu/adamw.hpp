@@ -1,0 +1,69 @@
+#pragma once
+// The loop becomes vector code only without errno and traps in the square root: -fno-math-errno -fno-trapping-math.
+#include <cmath>
+
+#include "mql4grec/backend/cpu/backend.hpp"
+#include "mql4grec/backend/cpu/dropout.hpp"
+
+namespace mql4grec::cpu {
+
+namespace detail {
+
+struct adamw_factors {
+  float rate, keep, b1, b2, scale, root, eps;
+};
+
+struct adamw_kernel {
+  MQL4GREC_INLINE static void run(adamw_factors f, float const* gradient, float* parameter, float* first, float* second, index_t n) {
+    for (index_t i = 0; i < n; ++i) {
+      float const g = gradient[i] * f.scale;
+      float const m = f.b1 * first[i] + (1.f - f.b1) * g;
+      float const v = f.b2 * second[i] + (1.f - f.b2) * g * g;
+      first[i] = m;
+      second[i] = v;
+      parameter[i] = parameter[i] * f.keep - f.rate * m / (__builtin_sqrtf(v) * f.root + f.eps);
+    }
+  }
+};
+
+struct sum_of_squares_kernel {
+  MQL4GREC_INLINE static double run(float const* x, index_t n) {
+    double part[lanes] = {};
+    index_t i = 0;
+    for (; i + lanes <= n; i += lanes)
+      for (index_t l = 0; l < lanes; ++l) part[l] += static_cast<double>(x[i + l]) * static_cast<double>(x[i + l]);
+    double sum = 0;
+    for (index_t l = 0; l < lanes; ++l) sum += part[l];
+    for (; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    return sum;
+  }
+};
+
+}  // namespace detail
+
+template <std::same_as<float> T>
+void adamw_step(backend&, adamw_update how, in_vector<backend, T> gradient, out_vector<backend, T> parameter,
+                out_vector<backend, T> first, out_vector<backend, T> second) {
+  double const correction1 = 1 - std::pow(how.beta1, static_cast<double>(how.step));
+  double const correction2 = 1 - std::pow(how.beta2, static_cast<double>(how.step));
+  detail::adamw_factors const factors{.rate = static_cast<float>(how.learning_rate / correction1),
+                                      .keep = static_cast<float>(1 - how.learning_rate * how.weight_decay),
+                                      .b1 = static_cast<float>(how.beta1),
+                                      .b2 = static_cast<float>(how.beta2),
+                                      .scale = static_cast<float>(how.gradient_scale),
+                                      .root = static_cast<float>(1 / std::sqrt(correction2)),
+                                      .eps = static_cast<float>(how.epsilon)};
+  dispatch<detail::adamw_kernel>(factors, gradient.data, parameter.data, first.data, second.data, parameter.size());
+}
+
+template <std::same_as<float> T>
+double sum_of_squares(backend&, in_vector<backend, T> x) {
+  return dispatch<detail::sum_of_squares_kernel>(x.data, x.size());
+}
+
+template <std::same_as<float> T>
+void accumulate(backend&, in_vector<backend, T> from, out_vector<backend, T> to) {
+  dispatch<detail::add_kernel>(from.data, from.size(), to.data, to.size(), index_t{1}, to.size());
+}
+
+}  // namespace mql4grec::cpu

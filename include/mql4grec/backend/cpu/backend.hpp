@@ -1,0 +1,40 @@
+#pragma once
+// Everything the reference backend has, with faster overloads: an operation written for cpu::backend is a better match than
+// the reference's, one that isn't falls back to the loops.
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "mql4grec/backend/cpu/team.hpp"
+#include "mql4grec/backend/reference/reference.hpp"
+
+namespace mql4grec::cpu {
+
+/// A CPU with a number of lanes, each a thread with scratch of its own. Operations run on the lane they are given.
+class backend : public reference::backend {
+ public:
+  /// One lane, on the calling thread: what a service thread uses.
+  backend() = default;
+  /// Lane 0 is the caller's thread; threads ≤ 0: as many as the machine runs at once.
+  explicit backend(index_t threads) {
+    if (threads <= 0) threads = static_cast<index_t>(std::max(1u, std::thread::hardware_concurrency()));
+    if (threads == 1) return;
+    team_ = std::make_unique<team>(threads);
+    for (index_t number = 1; number < threads; ++number) others_.push_back(std::make_unique<backend>());
+  }
+
+  index_t lanes() const { return static_cast<index_t>(others_.size()) + 1; }
+  backend& lane(index_t number) { return number == 0 ? *this : *others_[static_cast<std::size_t>(number - 1)]; }
+
+ private:
+  template <class Task>
+  friend void for_each_lane(backend& b, Task&& task) {
+    if (!b.team_) return task(b, index_t{0});
+    b.team_->run([&](index_t number) { task(b.lane(number), number); });
+  }
+
+  std::unique_ptr<team> team_;
+  std::vector<std::unique_ptr<backend>> others_;
+};
+
+}  // namespace mql4grec::cpu

@@ -1,0 +1,9 @@
+#pragma once
+#include "mql4grec/backend/cpu/activation.hpp"
+#include "mql4grec/backend/cpu/adamw.hpp"
+#include "mql4grec/backend/cpu/attention.hpp"
+#include "mql4grec/backend/cpu/backend.hpp"
+#include "mql4grec/backend/cpu/cross_entropy.hpp"
+#include "mql4grec/backend/cpu/dropout.hpp"
+#include "mql4grec/backend/cpu/matmul.hpp"
+#include "mql4grec/backend/cpu/rms_norm.hpp"

@@ -1,0 +1,69 @@
+#pragma once
+// Kernels are plain loops, compiled once for each instruction set and chosen at run time: a binary built for any x86-64
+// uses AVX-512 where it runs on it. A kernel is a struct with a static, always-inlined `run`, free of calls that can't be
+// inlined; inlining into the wrapper below gives the loop the wrapper's instructions, and -O3 makes vectors of it.
+// Sums are kept in `lanes` parallel parts, because the compiler may not reorder a float sum by itself.
+#include <utility>
+
+#include "mql4grec/core/macros.hpp"
+#include "mql4grec/core/scalar.hpp"
+
+namespace mql4grec::cpu {
+
+/// Entries that kernels handle side by side: one AVX-512 register of floats, two of AVX2, four of SSE.
+inline constexpr index_t lanes = 16;
+
+enum class instruction_set { baseline, avx2, avx512 };
+
+inline instruction_set best_instruction_set() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  static instruction_set const best = [] {
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl"))
+      return instruction_set::avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return instruction_set::avx2;
+    return instruction_set::baseline;
+  }();
+  return best;
+#else
+  return instruction_set::baseline;
+#endif
+}
+
+namespace detail {
+#if defined(__x86_64__) && defined(__clang__)
+#define MQL4GREC_AVX512 gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"), clang::min_vector_width(512)
+#define MQL4GREC_AVX2 gnu::target("avx2,fma")
+#elif defined(__x86_64__) && defined(__GNUC__)
+#define MQL4GREC_AVX512 gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
+#define MQL4GREC_AVX2 gnu::target("avx2,fma")
+#endif
+#if defined(MQL4GREC_AVX2)
+template <class Kernel, class... Args>
+[[MQL4GREC_AVX512]] auto run_avx512(Args... args) {
+  return Kernel::run(args...);
+}
+template <class Kernel, class... Args>
+[[MQL4GREC_AVX2]] auto run_avx2(Args... args) {
+  return Kernel::run(args...);
+}
+#undef MQL4GREC_AVX512
+#undef MQL4GREC_AVX2
+#endif
+}  // namespace detail
+
+/// Runs a kernel with the best instructions of this machine. Arguments are pointers and numbers, passed by value.
+template <class Kernel, class... Args>
+auto dispatch(Args... args) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  switch (best_instruction_set()) {
+    case instruction_set::avx512: return detail::run_avx512<Kernel>(args...);
+    case instruction_set::avx2: return detail::run_avx2<Kernel>(args...);
+    case instruction_set::baseline: break;
+  }
+#endif
+  return Kernel::run(args...);
+}
+
+}  // namespace mql4grec::cpu

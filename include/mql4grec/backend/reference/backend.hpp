@@ -1,0 +1,31 @@
+#pragma once
+// Plain loops over any Field, kept for ever: the executable specification. Every other backend must equal it.
+#include "mql4grec/backend/concepts.hpp"
+#include "mql4grec/backend/copy.hpp"
+
+namespace mql4grec::reference {
+
+class backend {
+ public:
+  using memory_space = host_space;
+
+  template <class T>
+  buffer<T, host_space> allocate(index_t n) {
+    return buffer<T, host_space>(n);
+  }
+  host_arena& scratch() { return scratch_; }
+  index_t lanes() const { return 1; }
+  backend& lane(index_t) { return *this; }
+  void synchronize() {}
+
+ private:
+  host_arena scratch_;
+};
+
+/// Calls task(lane, number) once for each lane.
+template <class Task>
+void for_each_lane(backend& b, Task&& task) {
+  task(b, index_t{0});
+}
+
+}  // namespace mql4grec::reference

@@ -1,0 +1,51 @@
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <complex>
+
+#include "mql4grec/backend/reference/backend.hpp"
+#include "mql4grec/core/ids.hpp"
+
+namespace mql4grec::reference {
+
+namespace detail {
+// log Σ_j exp(x_j); the maximum is a real constant, so the sum stays analytic.
+template <Field T>
+T log_sum_exp_of(in_vector<backend, T> x) {
+  auto highest = real_part(x(0));
+  for (index_t j = 1; j < x.size(); ++j) highest = std::max(highest, real_part(x(j)));
+  T sum{};
+  for (index_t j = 0; j < x.size(); ++j) sum += std::exp(x(j) - T(highest));
+  return std::log(sum) + T(highest);
+}
+}  // namespace detail
+
+// logits (rows,V) -> out (rows): the normaliser of each row's softmax, log Σ exp.
+template <Field T>
+void log_sum_exp(backend&, in_matrix<backend, T> logits, out_vector<backend, T> out) {
+  for (index_t i = 0; i < logits.rows(); ++i) out(i) = detail::log_sum_exp_of<T>(logits.row(i));
+}
+
+// logits (rows,V), targets (rows) -> losses (rows): −log softmax at the target.
+template <Field T>
+void cross_entropy_forward(backend&, in_matrix<backend, T> logits, in_vector<backend, token_t> targets,
+                           out_vector<backend, T> losses) {
+  for (index_t i = 0; i < logits.rows(); ++i)
+    losses(i) = detail::log_sum_exp_of<T>(logits.row(i)) - logits(i, index(targets(i)));
+}
+
+// In one pass: losses as above, and logits become their gradient, (softmax − one-hot) · scale.
+template <Field T>
+void cross_entropy_backward(backend&, in_vector<backend, token_t> targets, double scale, out_matrix<backend, T> logits,
+                            out_vector<backend, T> losses) {
+  for (index_t i = 0; i < logits.rows(); ++i) {
+    T const normaliser = detail::log_sum_exp_of<T>(logits.row(i));
+    losses(i) = normaliser - logits(i, index(targets(i)));
+    for (index_t j = 0; j < logits.columns(); ++j) {
+      T const p = std::exp(logits(i, j) - normaliser);
+      logits(i, j) = (j == index(targets(i)) ? p - constant<T>(1) : p) * constant<T>(scale);
+    }
+  }
+}
+
+}  // namespace mql4grec::reference

@@ -1,0 +1,31 @@
+#pragma once
+#include "mql4grec/backend/dropout.hpp"
+#include "mql4grec/backend/reference/backend.hpp"
+
+namespace mql4grec::reference {
+
+// x (rows,d) becomes x ∘ mask / (1 − rate), in place. Its own backward pass, applied to the gradient.
+template <Field T>
+void dropout_apply(backend&, dropout site, out_matrix<backend, T> x) {
+  if (!site.active()) return;
+  for (index_t i = 0; i < x.rows(); ++i)
+    for (index_t j = 0; j < x.columns(); ++j) x(i, j) = keeps(site, i, j) ? x(i, j) * constant<T>(site.scale()) : T{};
+}
+
+// y (rows,d) becomes x + dropout(y): the residual connection around a sublayer whose result is y.
+template <Field T>
+void dropout_add(backend& b, dropout site, in_matrix<backend, T> x, out_matrix<backend, T> y) {
+  dropout_apply<T>(b, site, y);
+  for (index_t i = 0; i < x.rows(); ++i)
+    for (index_t j = 0; j < x.columns(); ++j) y(i, j) += x(i, j);
+}
+
+// y = dropout(x), out of place: what the sublayer receives of the residual stream's gradient.
+template <Field T>
+void dropout_copy(backend&, dropout site, in_matrix<backend, T> x, out_matrix<backend, T> y) {
+  for (index_t i = 0; i < x.rows(); ++i)
+    for (index_t j = 0; j < x.columns(); ++j)
+      y(i, j) = !site.active() ? x(i, j) : keeps(site, i, j) ? x(i, j) * constant<T>(site.scale()) : T{};
+}
+
+}  // namespace mql4grec::reference

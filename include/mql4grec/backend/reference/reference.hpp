@@ -1,0 +1,11 @@
+#pragma once
+#include "mql4grec/backend/reference/activation.hpp"
+#include "mql4grec/backend/reference/adamw.hpp"
+#include "mql4grec/backend/reference/attention.hpp"
+#include "mql4grec/backend/reference/backend.hpp"
+#include "mql4grec/backend/reference/cross_entropy.hpp"
+#include "mql4grec/backend/reference/dropout.hpp"
+#include "mql4grec/backend/reference/embedding.hpp"
+#include "mql4grec/backend/reference/matmul.hpp"
+#include "mql4grec/backend/reference/relative_bias.hpp"
+#include "mql4grec/backend/reference/rms_norm.hpp"

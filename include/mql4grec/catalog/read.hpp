@@ -1,0 +1,140 @@
+#pragma once
+// The files of a dataset directory that describe users and items. Nothing that comes from a file is believed: every
+// complaint names the file, the user or item, and what was expected in its place.
+#include <charconv>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mql4grec/catalog/detail/json_members.hpp"
+#include "mql4grec/catalog/interactions.hpp"
+#include "mql4grec/catalog/items.hpp"
+#include "mql4grec/core/files.hpp"
+#include "mql4grec/core/json.hpp"
+
+namespace mql4grec {
+
+/// Ids are dense, so one beyond this is a mistake in the file rather than a catalogue that fits in memory.
+inline constexpr index_t largest_catalogue = 100'000'000;
+
+namespace detail {
+/// A decimal number in [0, limit) and nothing else.
+inline std::optional<index_t> parse_id(std::string_view text, index_t limit = largest_catalogue) {
+  index_t id = -1;
+  auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), id);
+  bool const whole = failure == std::errc{} && end == text.data() + text.size();
+  return whole && id >= 0 && id < limit ? std::optional(id) : std::nullopt;
+}
+
+inline item_id item_of(nlohmann::json const& value, std::filesystem::path const& path, std::string const& user, std::size_t at) {
+  bool const fits = value.is_number_unsigned() && value.get<std::uint64_t>() < std::uint64_t{largest_catalogue};
+  expects_file(fits, path, "user '", user, "', place ", at, ": expected an item number from 0 to ", largest_catalogue - 1,
+               ", found ", value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  return static_cast<item_id>(value.get<std::int32_t>());
+}
+}  // namespace detail
+
+/// Reads `D.inter.json`, `{"user": [item, item, …]}` with items oldest first. Users are numbered in the order of the
+/// file whatever they are called; N is one more than the largest item. Throws file_error.
+inline interactions read_interactions(std::filesystem::path const& path) {
+  interactions data;
+  std::vector<item_id> items;
+  detail::for_each_member(read_file(path), path, "an object {\"user\": [item, …], …}", [&](auto const& user, auto const& value) {
+    expects_file(value.is_array(), path, "user '", user, "': expected a list of item numbers, found a ", value.type_name());
+    items.clear();
+    for (auto const& item : value) items.push_back(detail::item_of(item, path, user, items.size()));
+    data.add_user(user, items);
+  });
+  expects_file(data.users() > 0, path, "holds no users, expected at least one");
+  expects_file(data.item_count > 0, path, "holds no items, expected at least one");
+  return data;
+}
+
+/// Writes what read_interactions reads, one user a line.
+inline void write_interactions(std::filesystem::path const& path, interactions const& data) {
+  std::string text = "{";
+  for (index_t u = 0; u < data.users(); ++u) {
+    text += u == 0 ? "\n" : ",\n";
+    text += json(data.user_keys.at(static_cast<std::size_t>(u))).dump() + ": [";
+    char const* separator = "";
+    for (auto const item : data.of(user_id(u))) {
+      text += separator + std::to_string(index(item));
+      separator = ", ";
+    }
+    text += "]";
+  }
+  write_file(path, text + "\n}\n");
+}
+
+/// Reads `D.item.json`, `{"item": {"title", "description", "brand", "categories"}}`, in any order.
+inline item_descriptions read_items(std::filesystem::path const& path) {
+  item_descriptions items;
+  auto const expected = "an object {\"item\": {\"title\", \"description\", \"brand\", \"categories\"}, …}";
+  detail::for_each_member(read_file(path), path, expected, [&](auto const& key, auto const& value) {
+    auto const id = detail::parse_id(key);
+    expects_file(id.has_value(), path, "key '", key, "': expected an item number");
+    expects_file(value.is_object(), path, "item ", key, ": expected an object, found a ", value.type_name());
+    auto const field = [&](char const* name) {
+      auto const found = value.find(name);
+      bool const present = found != value.end() && found->is_string();
+      expects_file(present, path, "item ", key, ": expected a text '", name, "'");
+      return found->template get<std::string>();
+    };
+    auto const at = static_cast<std::size_t>(*id);
+    if (at >= items.size()) items.resize(at + 1);
+    expects_file(!items[at], path, "item ", *id, " appears twice");
+    items[at] = item_description{field("title"), field("description"), field("brand"), field("categories")};
+  });
+  return items;
+}
+
+/// Writes what read_items reads; items that nothing is known about are left out.
+inline void write_items(std::filesystem::path const& path, item_descriptions const& items) {
+  std::string text = "{";
+  char const* separator = "\n";
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!items[i]) continue;
+    auto const& [title, description, brand, categories] = *items[i];
+    auto const entry = json{{"title", title}, {"description", description}, {"brand", brand}, {"categories", categories}};
+    text += separator + ("\"" + std::to_string(i) + "\": ") + entry.dump();
+    separator = ",\n";
+  }
+  write_file(path, text + "\n}\n");
+}
+
+/// Reads `D.item2id` or `D.user2id`: lines `key<TAB>id` whose ids are 0 … n − 1, each once, in any order.
+inline outside_ids read_ids(std::filesystem::path const& path) {
+  std::string const text = read_file(path);
+  std::vector<std::optional<std::string>> keys;
+  index_t line_number = 0;
+  for (std::size_t begin = 0; begin < text.size();) {
+    auto const end = std::min(text.find('\n', begin), text.size());
+    std::string_view line(text.data() + begin, end - begin);
+    begin = end + 1;
+    ++line_number;
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    auto const tab = line.rfind('\t');
+    auto const id = tab == line.npos ? std::nullopt : detail::parse_id(line.substr(tab + 1));
+    expects_file(id.has_value(), path, "line ", line_number, ": expected 'key<TAB>number', found '", line, "'");
+    auto const at = static_cast<std::size_t>(*id);
+    if (at >= keys.size()) keys.resize(at + 1);
+    expects_file(!keys[at], path, "line ", line_number, ": id ", *id, " was given to '", keys[at].value_or(""), "' before");
+    keys[at] = std::string(line.substr(0, tab));
+  }
+  outside_ids ids;
+  for (auto& key : keys) {
+    expects_file(key.has_value(), path, "no line has the id ", ids.size(), ", expected every id below ", keys.size());
+    ids.push_back(std::move(*key));
+  }
+  return ids;
+}
+
+inline void write_ids(std::filesystem::path const& path, outside_ids const& keys) {
+  std::string text;
+  for (std::size_t i = 0; i < keys.size(); ++i) text += keys[i] + "\t" + std::to_string(i) + "\n";
+  write_file(path, text);
+}
+
+}  // namespace mql4grec

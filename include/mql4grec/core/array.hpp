@@ -1,0 +1,33 @@
+#pragma once
+// The host array of the public interface is xtensor's. Its headers moved in 0.26; this is the one place that knows.
+#if __has_include(<xtensor/containers/xtensor.hpp>)
+#include <xtensor/containers/xtensor.hpp>
+#else
+#include <xtensor/xtensor.hpp>
+#endif
+
+#include "mql4grec/core/view.hpp"
+
+namespace mql4grec {
+
+template <class T, std::size_t Rank>
+using host_array = xt::xtensor<T, Rank>;
+
+template <class T>
+host_vector_view<T> view_of(host_array<T, 1>& a) {
+  return {a.data(), static_cast<index_t>(a.size())};
+}
+template <class T>
+host_vector_view<T const> view_of(host_array<T, 1> const& a) {
+  return {a.data(), static_cast<index_t>(a.size())};
+}
+template <class T>
+host_matrix_view<T> view_of(host_array<T, 2>& a) {
+  return {a.data(), static_cast<index_t>(a.shape(0)), static_cast<index_t>(a.shape(1))};
+}
+template <class T>
+host_matrix_view<T const> view_of(host_array<T, 2> const& a) {
+  return {a.data(), static_cast<index_t>(a.shape(0)), static_cast<index_t>(a.shape(1))};
+}
+
+}  // namespace mql4grec

@@ -1,0 +1,98 @@
+#pragma once
+// Nothing is ever half-written: a file appears under its name only when it is complete and on the disk.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/core/scalar.hpp"
+
+namespace mql4grec {
+
+/// The whole file. Throws file_error with the system's reason.
+inline std::string read_file(std::filesystem::path const& path) {
+  expects_file(!std::filesystem::is_directory(path), path, "is a directory, expected a file");
+  std::ifstream in(path, std::ios::binary);
+  expects_file(in.good(), path, "can't be opened for reading: ", std::strerror(errno));
+  std::string content((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  expects_file(!in.bad(), path, "can't be read: ", std::strerror(errno));
+  return content;
+}
+
+/// Makes a directory and its parents; throws file_error when that isn't possible or a file stands in the way.
+inline void make_directory(std::filesystem::path const& path) {
+  std::error_code code;
+  std::filesystem::create_directories(path, code);
+  expects_file(!code && std::filesystem::is_directory(path), path, "can't be made a directory: ",
+               code ? code.message() : std::string("a file of this name exists"));
+}
+
+/// Writes a file beside its final name; commit() syncs it and renames it into place. Without commit()
+/// nothing remains. Every failure (a full disk, a directory without permission) is a file_error.
+class atomic_file {
+ public:
+  explicit atomic_file(std::filesystem::path path) : path_(std::move(path)), temporary_(path_.string() + ".partial") {
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    expects_file(descriptor_ >= 0, path_, "can't be opened for writing: ", std::strerror(errno));
+  }
+  atomic_file(atomic_file const&) = delete;
+  atomic_file& operator=(atomic_file const&) = delete;
+  ~atomic_file() {
+    if (descriptor_ < 0) return;
+    ::close(descriptor_);
+    ::unlink(temporary_.c_str());
+  }
+
+  void write(void const* data, std::size_t bytes) {
+    auto const* next = static_cast<char const*>(data);
+    while (bytes > 0) {
+      ::ssize_t const written = ::write(descriptor_, next, bytes);
+      if (written < 0 && errno == EINTR) continue;
+      expects_file(written > 0, path_, "can't be written: ", std::strerror(errno));
+      next += written;
+      bytes -= static_cast<std::size_t>(written);
+    }
+  }
+  void write(std::string_view text) { write(text.data(), text.size()); }
+
+  void commit() {
+    expects_file(::fsync(descriptor_) == 0, path_, "can't be synced to the disk: ", std::strerror(errno));
+    expects_file(::close(descriptor_) == 0, path_, "can't be closed: ", std::strerror(errno));
+    descriptor_ = -1;
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+      int const reason = errno;
+      ::unlink(temporary_.c_str());
+      detail::raise<file_error>(path_.string(), ": can't be put in place: ", std::strerror(reason));
+    }
+    sync_directory();
+  }
+
+ private:
+  void sync_directory() const {  // the rename itself must survive a power cut
+    auto const parent = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
+    int const directory = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) return;
+    ::fsync(directory);
+    ::close(directory);
+  }
+
+  std::filesystem::path path_;
+  std::string temporary_;
+  int descriptor_ = -1;
+};
+
+inline void write_file(std::filesystem::path const& path, std::string_view content) {
+  atomic_file file(path);
+  file.write(content);
+  file.commit();
+}
+
+}  // namespace mql4grec

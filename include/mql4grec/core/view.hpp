@@ -1,0 +1,103 @@
+#pragma once
+// A view never owns. Rows may lie `stride` apart, so that a block of columns (q, k or v inside one merged
+// product) is a view too; within a row the entries are always adjacent.
+#include <cassert>
+#include <span>
+#include <type_traits>
+
+#include "mql4grec/core/macros.hpp"
+#include "mql4grec/core/scalar.hpp"
+#include "mql4grec/core/space.hpp"
+
+namespace mql4grec {
+
+template <class T, MemorySpace Space, int Rank>
+  requires(Rank == 1 || Rank == 2)
+struct view;
+
+namespace detail {
+template <class From, class To>
+concept AddsConst = std::is_same_v<From const, To> && !std::is_same_v<From, To>;
+}
+
+/// (n) entries side by side.
+template <class T, MemorySpace Space>
+struct view<T, Space, 1> {
+  using value_type = std::remove_const_t<T>;
+
+  T* data = nullptr;
+  index_t extents[1] = {0};
+
+  constexpr view() = default;
+  MQL4GREC_HD constexpr view(T* first, index_t n) : data(first), extents{n} {}
+  template <detail::AddsConst<T> U>
+  MQL4GREC_HD constexpr view(view<U, Space, 1> other) : data(other.data), extents{other.extents[0]} {}
+
+  MQL4GREC_HD constexpr index_t size() const { return extents[0]; }
+  MQL4GREC_HD constexpr T& operator()(index_t i) const {
+    assert(0 <= i && i < extents[0]);
+    return data[i];
+  }
+  MQL4GREC_HD constexpr view part(index_t first, index_t count) const {
+    assert(0 <= first && 0 <= count && first + count <= extents[0]);
+    return {data + first, count};
+  }
+};
+
+/// (rows, columns), row-major.
+template <class T, MemorySpace Space>
+struct view<T, Space, 2> {
+  using value_type = std::remove_const_t<T>;
+
+  T* data = nullptr;
+  index_t extents[2] = {0, 0};
+  index_t stride = 0;  ///< entries from one row to the next, at least extents[1]
+
+  constexpr view() = default;
+  MQL4GREC_HD constexpr view(T* first, index_t rows, index_t columns) : view(first, rows, columns, columns) {}
+  MQL4GREC_HD constexpr view(T* first, index_t rows, index_t columns, index_t row_stride)
+      : data(first), extents{rows, columns}, stride(row_stride) {}
+  template <detail::AddsConst<T> U>
+  MQL4GREC_HD constexpr view(view<U, Space, 2> other)
+      : view(other.data, other.extents[0], other.extents[1], other.stride) {}
+
+  MQL4GREC_HD constexpr index_t rows() const { return extents[0]; }
+  MQL4GREC_HD constexpr index_t columns() const { return extents[1]; }
+  MQL4GREC_HD constexpr index_t size() const { return extents[0] * extents[1]; }
+  MQL4GREC_HD constexpr bool contiguous() const { return stride == extents[1] || extents[0] <= 1; }
+  MQL4GREC_HD constexpr T& operator()(index_t i, index_t j) const {
+    assert(0 <= i && i < extents[0] && 0 <= j && j < extents[1]);
+    return data[i * stride + j];
+  }
+  MQL4GREC_HD constexpr view<T, Space, 1> row(index_t i) const { return {data + i * stride, extents[1]}; }
+  MQL4GREC_HD constexpr view row_block(index_t first, index_t count) const {
+    assert(0 <= first && 0 <= count && first + count <= extents[0]);
+    return {data + first * stride, count, extents[1], stride};
+  }
+  MQL4GREC_HD constexpr view column_block(index_t first, index_t count) const {
+    assert(0 <= first && 0 <= count && first + count <= extents[1]);
+    return {data + first, extents[0], count, stride};
+  }
+  /// All entries as one vector; only for a view without gaps.
+  MQL4GREC_HD constexpr view<T, Space, 1> flat() const {
+    assert(contiguous());
+    return {data, size()};
+  }
+};
+
+template <class T>
+using host_vector_view = view<T, host_space, 1>;
+template <class T>
+using host_matrix_view = view<T, host_space, 2>;
+
+/// A host view of any contiguous range of entries.
+template <class T>
+constexpr host_vector_view<T> view_of(std::span<T> entries) {
+  return {entries.data(), static_cast<index_t>(entries.size())};
+}
+template <class T>
+constexpr std::span<T> as_span(host_vector_view<T> v) {
+  return {v.data, static_cast<std::size_t>(v.size())};
+}
+
+}  // namespace mql4grec

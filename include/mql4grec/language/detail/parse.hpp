@@ -1,0 +1,35 @@
+#pragma once
+#include <charconv>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "mql4grec/core/files.hpp"
+#include "mql4grec/core/json.hpp"
+#include "mql4grec/core/scalar.hpp"
+
+namespace mql4grec::detail {
+
+/// Keys in sorted order and found in logarithmic time; core's ordered json would be quadratic in the items.
+inline nlohmann::json parse_object(std::filesystem::path const& path, std::string const& expected) {
+  auto const text = read_file(path);
+  expects_file(!text.empty(), path, "is empty, expected ", expected);
+  try {
+    auto value = nlohmann::json::parse(text);
+    expects_file(value.is_object(), path, "expected ", expected, ", found a ", value.type_name());
+    return value;
+  } catch (nlohmann::json::parse_error const& e) {
+    raise<file_error>(path.string(), ": byte ", e.byte, ": not valid JSON, or truncated");
+  }
+}
+
+inline std::optional<index_t> parse_number(std::string_view text) {
+  index_t number = -1;
+  auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  bool const whole = failure == std::errc{} && end == text.data() + text.size() && number >= 0;
+  return whole ? std::optional(number) : std::nullopt;
+}
+
+}  // namespace mql4grec::detail

@@ -1,0 +1,27 @@
+#pragma once
+#include <vector>
+
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/core/ids.hpp"
+#include "mql4grec/core/view.hpp"
+#include "mql4grec/language/token_table.hpp"
+#include "mql4grec/language/vocabulary.hpp"
+
+namespace mql4grec {
+
+/// Codes into words: codes (items, levels) → the token table of one modality. An item whose first code is −1 is
+/// missing there and gets no sequence. Throws when a code or the number of levels doesn't fit the vocabulary.
+inline token_table translate(host_matrix_view<code_t const> codes, vocabulary const& words, modality kind) {
+  expects(codes.columns() == words.levels(kind), "codes of ", codes.columns(), " levels for a modality with ", words.levels(kind));
+  token_table table(kind, codes.rows(), codes.columns());
+  std::vector<token_t> sequence(static_cast<std::size_t>(codes.columns()));
+  for (index_t i = 0; i < codes.rows(); ++i) {
+    if (codes(i, 0) == code_t{-1}) continue;
+    for (index_t level = 0; level < codes.columns(); ++level)
+      sequence[static_cast<std::size_t>(level)] = words.token(kind, level, codes(i, level));
+    table.set(item_id(i), sequence);
+  }
+  return table;
+}
+
+}  // namespace mql4grec

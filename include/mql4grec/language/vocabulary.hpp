@@ -1,0 +1,187 @@
+#pragma once
+// Codes ⇄ tokens ⇄ text. The ids of a released checkpoint follow no formula, so a vocabulary is a table both ways and
+// nothing outside may compute an id.
+#include <algorithm>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "mql4grec/catalog/modality.hpp"
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/core/ids.hpp"
+
+namespace mql4grec {
+
+/// The words of one modality: the prefix of level l is `prefix` with its last character moved on by l (a, b, c, d).
+struct word_family {
+  std::string prefix;
+  std::vector<index_t> codes;  // (levels): K of each level; they may differ
+
+  std::string prefix_of(index_t level) const {
+    auto text = prefix;
+    text.back() = static_cast<char>(text.back() + level);
+    return text;
+  }
+  bool operator==(word_family const&) const = default;
+};
+
+/// The default is the paper's vocabulary: two modalities of 4 × 256 codes, six tasks of three prompt tokens.
+struct vocabulary_options {
+  std::vector<word_family> modalities = {{"a", {256, 256, 256, 256}}, {"A", {256, 256, 256, 256}}};  // text, image
+  index_t prompts = 18;                                                                             // <*_0> … <*_17>
+  bool operator==(vocabulary_options const&) const = default;
+};
+
+/// The code that a token stands for.
+struct token_place {
+  modality kind;
+  index_t level;
+  code_t code;
+  bool operator==(token_place const&) const = default;
+};
+
+class vocabulary {
+ public:
+  static constexpr token_t pad{0};
+  static constexpr token_t eos{1};
+
+  /// Numbered as in the paper: <pad>, </s>, each modality's codes level by level, the prompts; Σ K + prompts + 2 in all.
+  explicit vocabulary(vocabulary_options options = {}) : options_(std::move(options)) {
+    check_families();
+    build([next = index_t{2}](std::string const&) mutable { return token_t(next++); });
+  }
+
+  /// The same words under somebody else's numbers; every word but <pad> and </s> must have one.
+  vocabulary(vocabulary_options options, std::unordered_map<std::string, token_t> const& ids)
+      : options_(std::move(options)) {
+    check_families();
+    build([&](std::string const& text) {
+      auto const found = ids.find(text);
+      expects(found != ids.end(), "the word ", text, " has no id");
+      return found->second;
+    });
+  }
+
+  /// V: one more than the largest id.
+  index_t size() const { return static_cast<index_t>(texts_.size()); }
+  index_t modalities() const { return static_cast<index_t>(options_.modalities.size()); }
+  index_t levels(modality kind) const { return static_cast<index_t>(family(kind).codes.size()); }
+  index_t codes(modality kind, index_t level) const {
+    auto const& per_level = family(kind).codes;
+    expects(level >= 0 && level < levels(kind), "level ", level, " of a modality with ", levels(kind), " levels");
+    return per_level[static_cast<std::size_t>(level)];
+  }
+  index_t prompts() const { return options_.prompts; }
+  vocabulary_options const& options() const { return options_; }
+
+  token_t token(modality kind, index_t level, code_t code) const {
+    auto const k = codes(kind, level);
+    expects(index(code) >= 0 && index(code) < k, "code ", index(code), " of a level with ", k, " codes");
+    return words_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(level)][static_cast<std::size_t>(code)];
+  }
+  token_t prompt(index_t i) const {
+    expects(i >= 0 && i < prompts(), "prompt ", i, " of a vocabulary with ", prompts(), " prompts");
+    return prompts_[static_cast<std::size_t>(i)];
+  }
+
+  /// The code a token stands for; nothing for <pad>, </s>, prompts and ids that have no word.
+  std::optional<token_place> place(token_t token) const {
+    if (index(token) < 0 || index(token) >= size()) return std::nullopt;
+    return places_[static_cast<std::size_t>(token)];
+  }
+
+  /// False for ids outside and for the ids of a base tokenizer, whose words are not ours.
+  bool has_text(token_t token) const {
+    return index(token) >= 0 && index(token) < size() && !texts_[static_cast<std::size_t>(token)].empty();
+  }
+  std::string const& text(token_t token) const {
+    expects(index(token) >= 0 && index(token) < size(), "token ", index(token), " of a vocabulary of ", size());
+    expects(has_text(token), "token ", index(token), " has no word in this vocabulary");
+    return texts_[static_cast<std::size_t>(token)];
+  }
+  /// A sequence, nothing between its words: <a_1><b_2><c_3><d_4>.
+  std::string text(std::span<token_t const> tokens) const {
+    std::string joined;
+    for (auto const token : tokens) joined += text(token);
+    return joined;
+  }
+
+  std::optional<token_t> find(std::string_view text) const {
+    auto const found = ids_.find(std::string(text));
+    return found == ids_.end() ? std::nullopt : std::optional(found->second);
+  }
+  token_t parse(std::string_view text) const {
+    auto const found = find(text);
+    expects(found.has_value(), "'", text, "' is not a word of the vocabulary");
+    return *found;
+  }
+
+  bool operator==(vocabulary const& other) const { return options_ == other.options_ && texts_ == other.texts_; }
+
+ private:
+  word_family const& family(modality kind) const {
+    expects(index(kind) >= 0 && index(kind) < modalities(), "modality ", index(kind), " of a vocabulary with ",
+            modalities(), " modalities");
+    return options_.modalities[static_cast<std::size_t>(kind)];
+  }
+
+  void check_families() const {
+    for (auto const& left : options_.modalities) {
+      expects(!left.prefix.empty() && !left.codes.empty(), "a modality needs a prefix and at least one level");
+      for (auto const& right : options_.modalities)  // or a file could not tell where one ends and the other begins
+        expects(left.prefix_of(std::ssize(left.codes)) != right.prefix, "the prefix '", right.prefix,
+                "' continues the levels of the modality '", left.prefix, "'");
+    }
+  }
+
+  template <class IdOf>
+  void build(IdOf id_of) {
+    add("<pad>", pad, std::nullopt);
+    add("</s>", eos, std::nullopt);
+    for (index_t m = 0; m < modalities(); ++m) add_family(modality(m), id_of);
+    for (index_t i = 0; i < options_.prompts; ++i) {
+      auto const word = "<*_" + std::to_string(i) + ">";
+      prompts_.push_back(add(word, id_of(word), std::nullopt));
+    }
+  }
+
+  template <class IdOf>
+  void add_family(modality kind, IdOf& id_of) {
+    auto const& described = family(kind);
+    auto& levels = words_.emplace_back();
+    for (index_t level = 0; level < std::ssize(described.codes); ++level) {
+      auto& words = levels.emplace_back();
+      for (index_t code = 0; code < codes(kind, level); ++code) {
+        auto const word = "<" + described.prefix_of(level) + "_" + std::to_string(code) + ">";
+        words.push_back(add(word, id_of(word), token_place{kind, level, code_t(code)}));
+      }
+    }
+  }
+
+  token_t add(std::string const& word, token_t id, std::optional<token_place> place) {
+    expects(index(id) >= 0, "the word ", word, " has the negative id ", index(id));
+    auto const at = static_cast<std::size_t>(id);
+    if (at >= texts_.size()) {
+      texts_.resize(at + 1);
+      places_.resize(at + 1);
+    }
+    expects(texts_[at].empty(), "the words ", texts_[at], " and ", word, " have the same id ", index(id));
+    expects(ids_.emplace(word, id).second, "two modalities share the word ", word);
+    texts_[at] = word;
+    places_[at] = place;
+    return id;
+  }
+
+  vocabulary_options options_;
+  std::vector<std::vector<std::vector<token_t>>> words_;  // by modality, level, code
+  std::vector<token_t> prompts_;
+  std::vector<std::string> texts_;                  // (V)
+  std::vector<std::optional<token_place>> places_;  // (V)
+  std::unordered_map<std::string, token_t> ids_;
+};
+
+}  // namespace mql4grec

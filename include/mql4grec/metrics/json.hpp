@@ -1,0 +1,21 @@
+#pragma once
+#include "mql4grec/core/json.hpp"
+#include "mql4grec/metrics/report.hpp"
+
+namespace mql4grec {
+
+inline void to_json(json& out, metric_values const& m) {
+  out = json{{"hit@1", m.hit1}, {"hit@5", m.hit5}, {"hit@10", m.hit10}, {"ndcg@5", m.ndcg5}, {"ndcg@10", m.ndcg10}};
+}
+
+/// What `evaluate --json` writes: `write_json(path, json(report))`.
+inline void to_json(json& out, report const& r) {
+  out = json{{"dataset", r.dataset},         {"split", r.split},
+             {"users", r.users},             {"beams", r.beams},
+             {"text", r.text},               {"image", r.image},
+             {"ensemble", r.ensemble},       {"item_text", r.item_text},
+             {"item_image", r.item_image},   {"item_ensemble", r.item_ensemble},
+             {"seconds", r.seconds},         {"users_per_second", r.users_per_second}};
+}
+
+}  // namespace mql4grec

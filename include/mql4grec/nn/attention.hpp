@@ -1,0 +1,52 @@
+#pragma once
+#include "mql4grec/backend/attention.hpp"
+#include "mql4grec/core/error.hpp"
+
+namespace mql4grec::nn {
+
+/// What attention over packed sequences asks of a backend.
+template <class B, class T>
+concept AttentionOps = Backend<B> && requires(B& b, attention_inputs<typename B::memory_space, T> in, out_vector<B, T> weights, out_matrix<B, T> y,
+                                              attention_gradients<typename B::memory_space, T> out) {
+  attention_forward<T>(b, in, weights, y);
+  attention_backward<T>(b, in, weights, y, out);
+};
+
+/// What T5's relative position bias asks of a backend.
+template <class B, class T>
+concept RelativeBiasOps = Backend<B> && requires(B& b, in_matrix<B, T> x, in_vector<B, index_t> buckets, out_matrix<B, T> y) {
+  relative_bias_forward<T>(b, x, buckets, y);
+  relative_bias_backward<T>(b, buckets, x, y);
+};
+
+namespace detail {
+template <class B, class T>
+void check_attention(attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights) {
+  static_assert(AttentionOps<B, T>, "this backend has no attention for this scalar; add it in backend/<name>/attention.hpp");
+  expects(in.query_offsets.size() == in.key_offsets.size(), "attention: ", in.query_offsets.size() - 1,
+          " sequences of queries but ", in.key_offsets.size() - 1, " of keys");
+  expects(in.q.columns() == in.k.columns() && in.k.columns() == in.v.columns() && in.q.columns() % in.heads == 0,
+          "attention: q, k, v are ", in.q.columns(), ", ", in.k.columns(), ", ", in.v.columns(), " wide for ", in.heads, " heads");
+  expects(in.bias.size() == 0 || in.bias.rows() == in.heads, "attention: the bias has ", in.bias.rows(), " rows for ", in.heads,
+          " heads");
+  expects(weights.size() > 0 || in.q.rows() == 0, "attention: no place for the weights");
+}
+}  // namespace detail
+
+/// context (query tokens, heads·width) = softmax(q kᵀ + bias) v for every head of every packed sequence, unscaled as in T5.
+/// weights (Σ heads·queries·keys) is what the backward pass needs.
+template <class T, class B>
+void attention(B& b, attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights, out_matrix<B, T> context) {
+  detail::check_attention<B, T>(in, weights);
+  attention_forward<T>(b, in, weights, context);
+}
+
+/// weights is used up.
+template <class T, class B>
+void attention_gradient(B& b, attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights, in_matrix<B, T> dcontext,
+                        attention_gradients<typename B::memory_space, T> const& out) {
+  detail::check_attention<B, T>(in, weights);
+  attention_backward<T>(b, in, weights, dcontext, out);
+}
+
+}  // namespace mql4grec::nn

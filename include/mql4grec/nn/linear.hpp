@@ -1,0 +1,46 @@
+#pragma once
+#include "mql4grec/backend/concepts.hpp"
+#include "mql4grec/backend/matmul.hpp"
+#include "mql4grec/core/error.hpp"
+
+namespace mql4grec::nn {
+
+/// What a linear map asks of a backend.
+template <class B, class T>
+concept LinearOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y) { matmul<T>(b, x, x, y, product{}); };
+
+namespace detail {
+template <class B, class T>
+constexpr void require_matmul() {
+  static_assert(LinearOps<B, T>, "this backend has no matmul for this scalar; add it in backend/<name>/matmul.hpp");
+}
+}  // namespace detail
+
+/// y (rows, out) = alpha · x (rows, in) · weightᵀ, weight (out, in) as PyTorch stores it. No bias: T5 has none.
+template <class T, class B>
+void linear(B& b, in_matrix<B, T> x, in_matrix<B, T> weight, out_matrix<B, T> y, double alpha = 1) {
+  detail::require_matmul<B, T>();
+  expects(x.columns() == weight.columns(), "linear: x has ", x.columns(), " columns but the weight takes ", weight.columns());
+  expects(y.rows() == x.rows() && y.columns() == weight.rows(), "linear: y is ", y.rows(), " × ", y.columns(), ", expected ",
+          x.rows(), " × ", weight.rows());
+  matmul<T>(b, x, weight, y, {.transpose_b = true, .alpha = alpha});
+}
+
+/// dx (rows, in) = alpha · dy · weight, overwritten.
+template <class T, class B>
+void linear_input_gradient(B& b, in_matrix<B, T> dy, in_matrix<B, T> weight, out_matrix<B, T> dx, double alpha = 1) {
+  detail::require_matmul<B, T>();
+  expects(dy.columns() == weight.rows(), "linear: dy has ", dy.columns(), " columns but the weight gives ", weight.rows());
+  expects(dx.columns() == weight.columns(), "linear: dx has ", dx.columns(), " columns but the weight takes ", weight.columns());
+  matmul<T>(b, dy, weight, dx, {.alpha = alpha});
+}
+
+/// dweight (out, in) += alpha · dyᵀ · x.
+template <class T, class B>
+void linear_weight_gradient(B& b, in_matrix<B, T> x, in_matrix<B, T> dy, out_matrix<B, T> dweight, double alpha = 1) {
+  detail::require_matmul<B, T>();
+  expects(x.rows() == dy.rows(), "linear: x has ", x.rows(), " rows but dy has ", dy.rows());
+  matmul<T>(b, dy, x, dweight, {.transpose_a = true, .accumulate = true, .alpha = alpha});
+}
+
+}  // namespace mql4grec::nn

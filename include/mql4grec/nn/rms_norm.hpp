@@ -1,0 +1,33 @@
+#pragma once
+#include "mql4grec/backend/concepts.hpp"
+#include "mql4grec/core/error.hpp"
+
+namespace mql4grec::nn {
+
+/// What RMSNorm asks of a backend.
+template <class B, class T>
+concept RmsNormOps = Backend<B> && requires(B& b, in_matrix<B, T> x, in_vector<B, T> gain, out_matrix<B, T> y, out_vector<B, T> v) {
+  rms_norm_forward<T>(b, x, gain, 1e-6, y, v);
+  rms_norm_backward<T>(b, x, gain, gain, x, y, v);
+};
+
+/// y = x / √(mean(x²) + eps) ∘ gain, row by row (Zhang & Sennrich, NeurIPS 2019; T5's layer norm).
+/// x, y (rows, d), gain (d); inv_rms (rows) is what the backward pass needs.
+template <class T, class B>
+void rms_norm(B& b, in_matrix<B, T> x, in_vector<B, T> gain, double eps, out_matrix<B, T> y, out_vector<B, T> inv_rms) {
+  static_assert(RmsNormOps<B, T>, "this backend has no rms_norm for this scalar; add it in backend/<name>/rms_norm.hpp");
+  expects(x.columns() == gain.size(), "rms_norm: x has ", x.columns(), " columns but gain has ", gain.size(), " entries");
+  expects(inv_rms.size() == x.rows(), "rms_norm: x has ", x.rows(), " rows but inv_rms has ", inv_rms.size(), " entries");
+  rms_norm_forward<T>(b, x, gain, eps, y, inv_rms);
+}
+
+/// dx (rows, d) is overwritten, dgain (d) is accumulated.
+template <class T, class B>
+void rms_norm_gradient(B& b, in_matrix<B, T> x, in_vector<B, T> gain, in_vector<B, T> inv_rms, in_matrix<B, T> dy,
+                       out_matrix<B, T> dx, out_vector<B, T> dgain) {
+  static_assert(RmsNormOps<B, T>, "this backend has no rms_norm for this scalar; add it in backend/<name>/rms_norm.hpp");
+  expects(dy.rows() == x.rows() && dx.rows() == x.rows(), "rms_norm: x has ", x.rows(), " rows but dy has ", dy.rows());
+  rms_norm_backward<T>(b, x, gain, inv_rms, dy, dx, dgain);
+}
+
+}  // namespace mql4grec::nn

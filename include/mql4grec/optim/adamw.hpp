@@ -1,0 +1,73 @@
+#pragma once
+#include <cmath>
+
+#include "mql4grec/backend/adamw.hpp"
+#include "mql4grec/backend/concepts.hpp"
+#include "mql4grec/nn/parameters.hpp"
+
+namespace mql4grec::optim {
+
+/// What the optimiser asks of a backend.
+template <class B, class T>
+concept OptimizerOps = Backend<B> && requires(B& b, adamw_update how, in_vector<B, T> x, out_vector<B, T> y) {
+  adamw_step<T>(b, how, x, y, y, y);
+  { sum_of_squares<T>(b, x) } -> std::convertible_to<double>;
+  accumulate<T>(b, x, y);
+};
+
+/// Hyper-parameters of AdamW with clipping by the global norm; a value, without run state.
+struct adamw {
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  double weight_decay = 0.01;  ///< on everything but norm gains
+  double clip_norm = 1.0;      ///< the largest norm of the whole gradient; ≤ 0: no clipping
+
+  bool operator==(adamw const&) const = default;
+};
+
+/// The moments of every parameter and the number of updates made.
+template <Backend B, class T>
+struct adamw_state {
+  buffer<T, typename B::memory_space> first, second;
+  std::int64_t step = 0;
+
+  adamw_state() = default;
+  adamw_state(B& b, index_t parameters)
+      : first(b.template allocate<T>(parameters)), second(b.template allocate<T>(parameters)) {}
+};
+
+/// clip_norm / norm when the gradient is longer than that, else 1 (torch.nn.utils.clip_grad_norm_).
+inline double clipping_factor(adamw const& how, double norm) {
+  return how.clip_norm > 0 ? std::min(1.0, how.clip_norm / (norm + 1e-6)) : 1.0;
+}
+
+/// One update of a stretch [first, first + count) of the flat buffers, which must lie on one side of layout.decayed().
+template <class T, class B>
+void update_stretch(B& b, adamw_update const& how, index_t first, index_t count, in_vector<B, T> gradient,
+                    out_vector<B, T> parameters, adamw_state<B, T>& state) {
+  static_assert(OptimizerOps<B, T>, "this backend has no adamw_step for this scalar; add it in backend/<name>/adamw.hpp");
+  adamw_step<T>(b, how, gradient.part(first, count), parameters.part(first, count), state.first.view_all().part(first, count),
+                state.second.view_all().part(first, count));
+}
+
+/// One update of everything, lanes side by side; `norm` is the gradient's. Every entry is touched by one lane, so the
+/// result doesn't depend on how many there are.
+template <class T, class B>
+void update(B& b, adamw const& how, double learning_rate, double norm, nn::parameter_layout const& layout,
+            in_vector<B, T> gradient, out_vector<B, T> parameters, adamw_state<B, T>& state) {
+  ++state.step;
+  adamw_update step{.learning_rate = learning_rate, .beta1 = how.beta1, .beta2 = how.beta2, .epsilon = how.epsilon,
+                    .step = state.step, .gradient_scale = clipping_factor(how, norm)};
+  for_each_lane(b, [&](B& lane, index_t number) {
+    auto const stretch = [&](index_t first, index_t last, double decay) {
+      index_t const share = (last - first + b.lanes() - 1) / b.lanes();
+      index_t const begin = std::min(last, first + number * share), end = std::min(last, begin + share);
+      adamw_update mine = step;
+      mine.weight_decay = decay;
+      update_stretch<T>(lane, mine, begin, end - begin, gradient, parameters, state);
+    };
+    stretch(0, layout.decayed(), how.weight_decay);
+    stretch(layout.decayed(), layout.size(), 0);
+  });
+}
+
+}  // namespace mql4grec::optim

@@ -1,0 +1,35 @@
+#pragma once
+#include <cmath>
+#include <string_view>
+
+#include "mql4grec/core/random.hpp"
+#include "mql4grec/seq2seq/t5.hpp"
+
+namespace mql4grec {
+
+/// Standard deviation that transformers' T5 draws a parameter with; a norm gain starts at 1 and has none.
+inline double initial_deviation(t5_config const& c, std::string_view name) {
+  double const d = static_cast<double>(c.model_width), inner = static_cast<double>(c.attention_width());
+  auto const ends = [&](std::string_view suffix) { return name.ends_with(suffix); };
+  if (name == "shared.weight" || name == "lm_head.weight") return c.initializer_factor;
+  if (ends("Attention.q.weight")) return c.initializer_factor / std::sqrt(d * static_cast<double>(c.head_width));
+  if (ends("Attention.o.weight")) return c.initializer_factor / std::sqrt(inner);
+  if (ends("DenseReluDense.wo.weight")) return c.initializer_factor / std::sqrt(static_cast<double>(c.inner_width));
+  return c.initializer_factor / std::sqrt(d);  // k, v, wi, wi_0, wi_1, relative_attention_bias
+}
+
+/// Fills a host model with random parameters (T5PreTrainedModel._init_weights); each parameter has its own stream of the seed.
+template <class B, class T>
+void initialize(t5<B, T>& model, std::uint64_t seed) {
+  auto const flat = model.parameters();
+  auto const& entries = model.layout().entries();
+  for (std::size_t p = 0; p < entries.size(); ++p) {
+    auto const values = flat.part(entries[p].offset, entries[p].size());
+    random_stream random(seed, 1 + p);
+    double const deviation = entries[p].is_vector ? 0 : initial_deviation(model.config(), entries[p].name);
+    for (index_t i = 0; i < values.size(); ++i)
+      values(i) = entries[p].is_vector ? T(1) : static_cast<T>(deviation * random.normal());
+  }
+}
+
+}  // namespace mql4grec

@@ -1,0 +1,84 @@
+#pragma once
+#include "mql4grec/seq2seq/stack.hpp"
+
+namespace mql4grec {
+
+/// One lane's forward and backward passes through a T5, a stretch of a batch at a time. Holds the tapes' bookkeeping, so
+/// that nothing is allocated from the second pass of a size on.
+template <Backend B, class T>
+class t5_pass {
+ public:
+  using space = typename B::memory_space;
+
+  /// logits (the stretch's target tokens, V): teacher forcing, without dropout.
+  void logits(B& lane, t5<B, T> const& model, batch const& all, stretch part, out_matrix<B, T> out) {
+    scratch_scope<B> const scope(lane.scratch());
+    auto const block = detail::take_block(lane, all, part, model.config());
+    forward(lane, model, {}, block, out);
+  }
+
+  /// Σ −log p(target token) over the stretch, without dropout unless a plan is given.
+  T loss(B& lane, t5<B, T> const& model, batch const& all, stretch part, nn::dropout_plan const& plan = {}) {
+    scratch_scope<B> const scope(lane.scratch());
+    auto const block = detail::take_block(lane, all, part, model.config());
+    auto const scores = lane.scratch().template take<T>(block.target_rows.rows, model.config().vocabulary);
+    auto const losses = lane.scratch().template take<T>(block.target_rows.rows);
+    forward(lane, model, plan, block, scores);
+    nn::cross_entropy<T>(lane, scores, block.targets, losses);
+    return sum(losses);
+  }
+
+  /// The same sum, with dropout; gradients += scale · its gradient. With scale = 1 / (target tokens of the whole batch)
+  /// the stretches' gradients add up to the mean loss' one.
+  T loss_and_gradient(B& lane, t5<B, T> const& model, batch const& all, stretch part, nn::dropout_plan const& plan, double scale,
+                      t5_weights<T, space> const& gradients) {
+    scratch_scope<B> const scope(lane.scratch());
+    auto const& c = model.config();
+    auto const block = detail::take_block(lane, all, part, c);
+    auto const scores = lane.scratch().template take<T>(block.target_rows.rows, c.vocabulary);
+    auto const losses = lane.scratch().template take<T>(block.target_rows.rows);
+    forward(lane, model, plan, block, scores);
+    nn::cross_entropy_gradient<T>(lane, block.targets, scale, scores, losses);
+    backward(lane, model, plan, block, scores, gradients);
+    return sum(losses);
+  }
+
+ private:
+  void forward(B& lane, t5<B, T> const& model, nn::dropout_plan const& plan, detail::token_block<B> const& block, out_matrix<B, T> scores) {
+    auto const& c = model.config();
+    auto const& w = model.weights();
+    detail::encoder_forward<B, T>(lane, c, w, plan, block.inputs, block.input_rows, encoder_);
+    key_value_ = lane.scratch().template take<T>(block.input_rows.rows, w.cross_key_value.rows());
+    nn::linear<T>(lane, encoder_.end.normed, w.cross_key_value, key_value_);
+    detail::decoder_forward<B, T>(lane, c, w, plan, block, key_value_, decoder_);
+    nn::linear<T>(lane, decoder_.end.normed, w.output, scores, c.output_scale());
+  }
+
+  void backward(B& lane, t5<B, T> const& model, nn::dropout_plan const& plan, detail::token_block<B> const& block,
+                in_matrix<B, T> dscores, t5_weights<T, space> const& g) {
+    auto const& c = model.config();
+    auto const& w = model.weights();
+    auto const take = [&](index_t rows, index_t columns) { return lane.scratch().template take<T>(rows, columns); };
+    auto const dhidden = take(block.target_rows.rows, c.model_width);
+    auto const dkey_value = take(block.input_rows.rows, w.cross_key_value.rows());
+    auto const dencoded = take(block.input_rows.rows, c.model_width);
+    nn::linear_weight_gradient<T>(lane, decoder_.end.normed, dscores, g.output, c.output_scale());
+    nn::linear_input_gradient<T>(lane, dscores, w.output, dhidden, c.output_scale());
+    detail::decoder_backward<B, T>(lane, c, w, g, plan, block, key_value_, decoder_, dhidden, dkey_value);
+    nn::linear_weight_gradient<T>(lane, encoder_.end.normed, dkey_value, g.cross_key_value);
+    nn::linear_input_gradient<T>(lane, dkey_value, w.cross_key_value, dencoded);
+    detail::encoder_backward<B, T>(lane, c, w, g, plan, block.inputs, block.input_rows, encoder_, dencoded);
+  }
+
+  static T sum(in_vector<B, T> losses) {
+    T total{};
+    for (index_t i = 0; i < losses.size(); ++i) total += losses(i);
+    return total;
+  }
+
+  detail::encoder_tape<B, T> encoder_;
+  detail::decoder_tape<B, T> decoder_;
+  out_matrix<B, T> key_value_;
+};
+
+}  // namespace mql4grec

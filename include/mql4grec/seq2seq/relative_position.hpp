@@ -1,0 +1,41 @@
+#pragma once
+// T5's relative position bias depends on the distance alone: one column a distance, looked up by attention.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "mql4grec/seq2seq/config.hpp"
+
+namespace mql4grec {
+
+enum class direction { both_ways, backwards_only };
+
+/// The bucket of `key − query` (T5's _relative_position_bucket): exact for small distances, then logarithmic, the last
+/// bucket for everything from max_distance on. Both ways: half of the buckets for keys after the query.
+inline index_t relative_position_bucket(index_t key_minus_query, direction way, index_t buckets, index_t max_distance) {
+  index_t bucket = 0, distance = -key_minus_query;
+  if (way == direction::both_ways) {
+    buckets /= 2;
+    if (key_minus_query > 0) bucket += buckets;
+    distance = std::abs(distance);
+  } else {
+    distance = std::max<index_t>(distance, 0);
+  }
+  index_t const exact = buckets / 2;
+  if (distance < exact) return bucket + distance;
+  // in float, as the original: a distance on a border must fall to the same side
+  float const steps = std::log(static_cast<float>(distance) / static_cast<float>(exact)) /
+                      static_cast<float>(std::log(static_cast<double>(max_distance) / static_cast<double>(exact))) *
+                      static_cast<float>(buckets - exact);
+  return bucket + std::min(exact + static_cast<index_t>(steps), buckets - 1);
+}
+
+/// Buckets of the distances −(longest−1) … longest−1; that of distance 0 stands at longest−1.
+inline std::vector<index_t> distance_buckets(index_t longest, direction way, t5_config const& c) {
+  std::vector<index_t> buckets;
+  for (index_t distance = 1 - longest; distance < longest; ++distance)
+    buckets.push_back(relative_position_bucket(distance, way, c.buckets, c.max_distance));
+  return buckets;
+}
+
+}  // namespace mql4grec

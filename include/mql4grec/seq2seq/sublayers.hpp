@@ -1,0 +1,244 @@
+#pragma once
+// The three sublayers of a T5 layer as forward/backward pairs. Each reads the residual stream, normalises it, and writes
+// the next stream, x + dropout(f(norm(x))). The backward pass takes the next stream's gradient and turns it, in place,
+// into this stream's. Tapes hold what the backward pass needs; their memory is the lane's scratch.
+#include "mql4grec/nn/attention.hpp"
+#include "mql4grec/nn/dropout.hpp"
+#include "mql4grec/nn/feed_forward.hpp"
+#include "mql4grec/nn/linear.hpp"
+#include "mql4grec/nn/rms_norm.hpp"
+#include "mql4grec/seq2seq/t5.hpp"
+
+namespace mql4grec::detail {
+
+/// Sequences back to back: sequence s has the rows offsets(s) … offsets(s+1)−1.
+template <class B>
+struct packed_rows {
+  in_vector<B, index_t> offsets = {};  ///< (sequences + 1)
+  index_t rows = 0;
+  index_t longest = 0;
+  index_t first_row = 0;  ///< the place of row 0 in the whole batch, for dropout
+
+  index_t sequences() const { return offsets.size() - 1; }
+};
+
+/// T5's bias of one stack for this block: a column a distance, see attention_inputs::bias.
+template <class M>
+struct position_bias {
+  M by_distance;  ///< (heads, distances)
+  index_t zero_distance = 0;
+};
+
+/// What all sublayers of a stack share during one pass.
+template <class B, class T>
+struct stack_pass {
+  B& backend;
+  t5_config const& config;
+  nn::dropout_plan plan;
+  packed_rows<B> rows;
+  bool causal = false;
+  position_bias<in_matrix<B, T>> bias;
+  out_matrix<B, T> bias_gradient = {};  ///< like bias.by_distance; empty in a forward pass
+
+  dropout drop(index_t site) const { return plan.at(site, rows.first_row); }
+};
+
+// Every sublayer owns four dropout sites: three inside, one at its end.
+inline constexpr index_t sites_per_sublayer = 4;
+enum : index_t { site_weights = 0, site_hidden = 1, site_residual = 2 };
+
+template <class B, class T>
+struct norm_tape {
+  out_matrix<B, T> normed;   // (rows, d)
+  out_vector<B, T> inv_rms;  // (rows)
+};
+
+template <class T, class B>
+norm_tape<B, T> take_norm_tape(B& b, index_t rows, index_t d) {
+  return {b.scratch().template take<T>(rows, d), b.scratch().template take<T>(rows)};
+}
+
+/// dstream += the gradient that comes through the norm.
+template <class T, class B>
+void add_norm_gradient(B& b, in_matrix<B, T> stream, in_vector<B, T> gain, norm_tape<B, T> const& tape, in_matrix<B, T> dnormed,
+                       out_vector<B, T> dgain, out_matrix<B, T> dstream) {
+  scratch_scope<B> const scope(b.scratch());
+  auto const dx = b.scratch().template take<T>(stream.rows(), stream.columns());
+  nn::rms_norm_gradient<T>(b, stream, gain, tape.inv_rms, dnormed, dx, dgain);
+  accumulate<T>(b, dx.flat(), dstream.flat());
+}
+
+// ---- self-attention ------------------------------------------------------------------------------------------------
+
+template <class B, class T>
+struct attention_tape {
+  norm_tape<B, T> norm;
+  out_matrix<B, T> projected;  // (rows, 3·inner) q, k, v — or (rows, inner) q alone in cross-attention
+  out_vector<B, T> weights;    // (Σ heads·queries·keys)
+  out_matrix<B, T> context;    // (rows, inner)
+};
+
+template <class T, class B>
+attention_tape<B, T> take_attention_tape(B& b, t5_config const& c, index_t rows, index_t projections, index_t scores) {
+  auto& scratch = b.scratch();
+  return {take_norm_tape<T>(b, rows, c.model_width), scratch.template take<T>(rows, projections * c.attention_width()),
+          scratch.template take<T>(scores), scratch.template take<T>(rows, c.attention_width())};
+}
+
+template <class B, class T>
+attention_inputs<typename B::memory_space, T> self_attention_inputs(stack_pass<B, T> const& pass, attention_tape<B, T> const& tape, index_t site) {
+  index_t const inner = pass.config.attention_width();
+  return {.q = tape.projected.column_block(0, inner),
+          .k = tape.projected.column_block(inner, inner),
+          .v = tape.projected.column_block(2 * inner, inner),
+          .query_offsets = pass.rows.offsets,
+          .key_offsets = pass.rows.offsets,
+          .heads = pass.config.heads,
+          .bias = pass.bias.by_distance,
+          .zero_distance = pass.bias.zero_distance,
+          .causal = pass.causal,
+          .drop = pass.drop(site + site_weights)};
+}
+
+template <class B, class T, class Layer>
+void self_attention_forward(stack_pass<B, T> const& pass, Layer const& w, index_t site, in_matrix<B, T> stream,
+                            attention_tape<B, T> const& tape, out_matrix<B, T> next) {
+  B& b = pass.backend;
+  nn::rms_norm<T>(b, stream, w.attention_norm, pass.config.epsilon, tape.norm.normed, tape.norm.inv_rms);
+  nn::linear<T>(b, tape.norm.normed, w.qkv, tape.projected);
+  nn::attention<T>(b, self_attention_inputs(pass, tape, site), tape.weights, tape.context);
+  nn::linear<T>(b, tape.context, w.output, next);
+  dropout_add<T>(b, pass.drop(site + site_residual), stream, next);
+}
+
+template <class B, class T, class Layer, class Gradients>
+void self_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g, index_t site,
+                             in_matrix<B, T> stream, attention_tape<B, T> const& tape, out_matrix<B, T> dstream) {
+  B& b = pass.backend;
+  index_t const rows = stream.rows(), d = stream.columns(), inner = pass.config.attention_width();
+  scratch_scope<B> const scope(b.scratch());
+  auto const dout = b.scratch().template take<T>(rows, d);
+  auto const dcontext = b.scratch().template take<T>(rows, inner);
+  auto const dprojected = b.scratch().template take<T>(rows, 3 * inner);
+  dropout_copy<T>(b, pass.drop(site + site_residual), dstream, dout);
+  nn::linear_weight_gradient<T>(b, tape.context, dout, g.output);
+  nn::linear_input_gradient<T>(b, dout, w.output, dcontext);
+  nn::attention_gradient<T>(b, self_attention_inputs(pass, tape, site), tape.weights, dcontext,
+                            {.dq = dprojected.column_block(0, inner),
+                             .dk = dprojected.column_block(inner, inner),
+                             .dv = dprojected.column_block(2 * inner, inner),
+                             .dbias = pass.bias_gradient});
+  nn::linear_weight_gradient<T>(b, tape.norm.normed, dprojected, g.qkv);
+  nn::linear_input_gradient<T>(b, dprojected, w.qkv, dout);
+  add_norm_gradient<T>(b, stream, w.attention_norm, tape.norm, dout, g.attention_norm, dstream);
+}
+
+// ---- cross-attention -----------------------------------------------------------------------------------------------
+
+/// The keys and values of one decoder layer, and their rows.
+template <class M, class B>
+struct cross_memory {
+  M k, v;  ///< (encoder rows, inner)
+  packed_rows<B> rows;
+};
+
+template <class B, class T, class M>
+attention_inputs<typename B::memory_space, T> cross_attention_inputs(stack_pass<B, T> const& pass, cross_memory<M, B> const& memory,
+                                              attention_tape<B, T> const& tape, index_t site) {
+  return {.q = tape.projected,
+          .k = memory.k,
+          .v = memory.v,
+          .query_offsets = pass.rows.offsets,
+          .key_offsets = memory.rows.offsets,
+          .heads = pass.config.heads,
+          .drop = pass.drop(site + site_weights)};
+}
+
+template <class B, class T, class Layer, class M>
+void cross_attention_forward(stack_pass<B, T> const& pass, Layer const& w, cross_memory<M, B> const& memory, index_t site,
+                             in_matrix<B, T> stream, attention_tape<B, T> const& tape, out_matrix<B, T> next) {
+  B& b = pass.backend;
+  nn::rms_norm<T>(b, stream, w.cross_norm, pass.config.epsilon, tape.norm.normed, tape.norm.inv_rms);
+  nn::linear<T>(b, tape.norm.normed, w.cross_query, tape.projected);
+  nn::attention<T>(b, cross_attention_inputs(pass, memory, tape, site), tape.weights, tape.context);
+  nn::linear<T>(b, tape.context, w.cross_output, next);
+  dropout_add<T>(b, pass.drop(site + site_residual), stream, next);
+}
+
+/// dmemory's k and v are overwritten.
+template <class B, class T, class Layer, class Gradients, class M>
+void cross_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g, cross_memory<M, B> const& memory,
+                              cross_memory<out_matrix<B, T>, B> const& dmemory, index_t site, in_matrix<B, T> stream,
+                              attention_tape<B, T> const& tape, out_matrix<B, T> dstream) {
+  B& b = pass.backend;
+  index_t const rows = stream.rows(), inner = pass.config.attention_width();
+  scratch_scope<B> const scope(b.scratch());
+  auto const dout = b.scratch().template take<T>(rows, stream.columns());
+  auto const dcontext = b.scratch().template take<T>(rows, inner);
+  auto const dq = b.scratch().template take<T>(rows, inner);
+  dropout_copy<T>(b, pass.drop(site + site_residual), dstream, dout);
+  nn::linear_weight_gradient<T>(b, tape.context, dout, g.cross_output);
+  nn::linear_input_gradient<T>(b, dout, w.cross_output, dcontext);
+  nn::attention_gradient<T>(b, cross_attention_inputs(pass, memory, tape, site), tape.weights, dcontext,
+                            {.dq = dq, .dk = dmemory.k, .dv = dmemory.v});
+  nn::linear_weight_gradient<T>(b, tape.norm.normed, dq, g.cross_query);
+  nn::linear_input_gradient<T>(b, dq, w.cross_query, dout);
+  add_norm_gradient<T>(b, stream, w.cross_norm, tape.norm, dout, g.cross_norm, dstream);
+}
+
+// ---- feed-forward --------------------------------------------------------------------------------------------------
+
+template <class B, class T>
+struct feed_forward_tape {
+  norm_tape<B, T> norm;
+  out_matrix<B, T> gates;   // (rows, 2·ff), gated activations only
+  out_matrix<B, T> hidden;  // (rows, ff) after activation and dropout
+};
+
+template <class T, class B>
+feed_forward_tape<B, T> take_feed_forward_tape(B& b, t5_config const& c, index_t rows) {
+  auto const gated = c.activation == nn::activation::gated_gelu;
+  return {take_norm_tape<T>(b, rows, c.model_width), b.scratch().template take<T>(gated ? rows : 0, 2 * c.inner_width),
+          b.scratch().template take<T>(rows, c.inner_width)};
+}
+
+template <class B, class T, class Layer>
+void feed_forward_forward(stack_pass<B, T> const& pass, Layer const& w, index_t site, in_matrix<B, T> stream,
+                          feed_forward_tape<B, T> const& tape, out_matrix<B, T> next) {
+  static_assert(nn::ActivationOps<B, T>, "this backend has no activations for this scalar; add them in backend/<name>/activation.hpp");
+  B& b = pass.backend;
+  nn::rms_norm<T>(b, stream, w.feed_forward_norm, pass.config.epsilon, tape.norm.normed, tape.norm.inv_rms);
+  if (pass.config.activation == nn::activation::relu) {
+    nn::linear<T>(b, tape.norm.normed, w.expand, tape.hidden);
+    relu_forward<T>(b, pass.drop(site + site_hidden), tape.hidden);
+  } else {
+    nn::linear<T>(b, tape.norm.normed, w.expand, tape.gates);
+    gated_gelu_forward<T>(b, pass.drop(site + site_hidden), tape.gates, tape.hidden);
+  }
+  nn::linear<T>(b, tape.hidden, w.contract, next);
+  dropout_add<T>(b, pass.drop(site + site_residual), stream, next);
+}
+
+template <class B, class T, class Layer, class Gradients>
+void feed_forward_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g, index_t site, in_matrix<B, T> stream,
+                           feed_forward_tape<B, T> const& tape, out_matrix<B, T> dstream) {
+  B& b = pass.backend;
+  scratch_scope<B> const scope(b.scratch());
+  auto const dout = b.scratch().template take<T>(stream.rows(), stream.columns());
+  auto const dhidden = b.scratch().template take<T>(stream.rows(), pass.config.inner_width);
+  dropout_copy<T>(b, pass.drop(site + site_residual), dstream, dout);
+  nn::linear_weight_gradient<T>(b, tape.hidden, dout, g.contract);
+  nn::linear_input_gradient<T>(b, dout, w.contract, dhidden);
+  auto dexpanded = dhidden;
+  if (pass.config.activation == nn::activation::relu) {
+    relu_backward<T>(b, pass.drop(site + site_hidden), tape.hidden, dhidden);
+  } else {
+    dexpanded = b.scratch().template take<T>(stream.rows(), 2 * pass.config.inner_width);
+    gated_gelu_backward<T>(b, pass.drop(site + site_hidden), tape.gates, dhidden, dexpanded);
+  }
+  nn::linear_weight_gradient<T>(b, tape.norm.normed, dexpanded, g.expand);
+  nn::linear_input_gradient<T>(b, dexpanded, w.expand, dout);
+  add_norm_gradient<T>(b, stream, w.feed_forward_norm, tape.norm, dout, g.feed_forward_norm, dstream);
+}
+
+}  // namespace mql4grec::detail

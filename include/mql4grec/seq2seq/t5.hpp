@@ -1,0 +1,158 @@
+#pragma once
+// The model's parameters: their order in the flat buffer, their names in transformers, and the windows that the layers use.
+// Order is what makes merged products possible: q, k, v of a layer lie side by side, and so do the cross-attention's k and v
+// of all decoder layers.
+#include <string>
+#include <vector>
+
+#include "mql4grec/backend/concepts.hpp"
+#include "mql4grec/nn/parameters.hpp"
+#include "mql4grec/seq2seq/config.hpp"
+
+namespace mql4grec {
+
+/// Windows into a flat buffer laid out by t5_layout: of parameters (T const) or of their gradients (T).
+template <class T, MemorySpace S>
+struct t5_weights {
+  using matrix = view<T, S, 2>;
+  using vector = view<T, S, 1>;
+
+  struct layer {
+    matrix qkv;                 ///< (3·inner, d) self-attention, merged
+    matrix output;              ///< (d, inner)
+    matrix cross_query;         ///< (inner, d), decoder only
+    matrix cross_output;        ///< (d, inner), decoder only
+    matrix expand;              ///< (branches·ff, d)
+    matrix contract;            ///< (d, ff)
+    vector attention_norm, cross_norm, feed_forward_norm;  ///< (d)
+  };
+
+  matrix embedding;             ///< (V, d)
+  matrix output;                ///< (V, d): the embedding itself when tied
+  matrix cross_key_value;       ///< (decoder layers·2·inner, d): k and v of layer 0, of layer 1, …
+  matrix encoder_bias, decoder_bias;  ///< (buckets, heads)
+  std::vector<layer> encoder, decoder;
+  vector encoder_norm, decoder_norm;  ///< (d)
+};
+
+/// Names and places of all parameters, those that decay first.
+inline nn::parameter_layout t5_layout(t5_config const& c) {
+  nn::parameter_layout layout;
+  index_t const d = c.model_width, inner = c.attention_width();
+  auto const matrix = [&](std::string name, index_t rows, index_t columns) { layout.add_matrix(name + ".weight", rows, columns); };
+  auto const block = [](char const* stack, index_t l) { return std::string(stack) + ".block." + std::to_string(l) + ".layer."; };
+  auto const attention = [&](std::string const& self) {
+    for (char const* name : {"q", "k", "v"}) matrix(self + name, inner, d);
+    matrix(self + "o", d, inner);
+  };
+  auto const feed_forward = [&](std::string const& dense) {
+    if (c.activation == nn::activation::gated_gelu) {
+      matrix(dense + "wi_0", c.inner_width, d);
+      matrix(dense + "wi_1", c.inner_width, d);
+    } else {
+      matrix(dense + "wi", c.inner_width, d);
+    }
+    matrix(dense + "wo", d, c.inner_width);
+  };
+
+  matrix("shared", c.vocabulary, d);
+  if (!c.tied) matrix("lm_head", c.vocabulary, d);
+  matrix("encoder.block.0.layer.0.SelfAttention.relative_attention_bias", c.buckets, c.heads);
+  matrix("decoder.block.0.layer.0.SelfAttention.relative_attention_bias", c.buckets, c.heads);
+  layout.align();
+  for (index_t l = 0; l < c.encoder_layers; ++l) {
+    attention(block("encoder", l) + "0.SelfAttention.");
+    feed_forward(block("encoder", l) + "1.DenseReluDense.");
+    layout.align();
+  }
+  for (index_t l = 0; l < c.decoder_layers; ++l)
+    for (char const* name : {"k", "v"}) matrix(block("decoder", l) + "1.EncDecAttention." + name, inner, d);
+  for (index_t l = 0; l < c.decoder_layers; ++l) {
+    layout.align();
+    attention(block("decoder", l) + "0.SelfAttention.");
+    matrix(block("decoder", l) + "1.EncDecAttention.q", inner, d);
+    matrix(block("decoder", l) + "1.EncDecAttention.o", d, inner);
+    feed_forward(block("decoder", l) + "2.DenseReluDense.");
+  }
+  layout.end_of_decayed();
+  for (index_t l = 0; l < c.encoder_layers; ++l)
+    for (char const* sub : {"0", "1"}) layout.add_vector(block("encoder", l) + sub + ".layer_norm.weight", d);
+  layout.add_vector("encoder.final_layer_norm.weight", d);
+  for (index_t l = 0; l < c.decoder_layers; ++l)
+    for (char const* sub : {"0", "1", "2"}) layout.add_vector(block("decoder", l) + sub + ".layer_norm.weight", d);
+  layout.add_vector("decoder.final_layer_norm.weight", d);
+  return layout;
+}
+
+/// The windows of a buffer laid out by t5_layout(c).
+template <class T, MemorySpace S>
+t5_weights<T, S> t5_windows(t5_config const& c, nn::parameter_layout const& layout, view<T, S, 1> flat) {
+  index_t const d = c.model_width, inner = c.attention_width();
+  auto const offset = [&](std::string const& name) { return layout.find(name + ".weight").offset; };
+  auto const matrix = [&](std::string const& name, index_t rows, index_t columns) {
+    return nn::matrix_at(flat, offset(name), rows, columns);
+  };
+  auto const vector = [&](std::string const& name) { return flat.part(offset(name), d); };
+  std::string const first_branch = c.activation == nn::activation::gated_gelu ? "wi_0" : "wi";
+  auto const feed_forward = [&](auto& layer, std::string const& sub) {
+    layer.expand = matrix(sub + ".DenseReluDense." + first_branch, nn::branches(c.activation) * c.inner_width, d);
+    layer.contract = matrix(sub + ".DenseReluDense.wo", d, c.inner_width);
+    layer.feed_forward_norm = vector(sub + ".layer_norm");
+  };
+  auto const self_attention = [&](auto& layer, std::string const& sub) {
+    layer.qkv = matrix(sub + ".SelfAttention.q", 3 * inner, d);
+    layer.output = matrix(sub + ".SelfAttention.o", d, inner);
+    layer.attention_norm = vector(sub + ".layer_norm");
+  };
+
+  t5_weights<T, S> w;
+  w.embedding = matrix("shared", c.vocabulary, d);
+  w.output = c.tied ? w.embedding : matrix("lm_head", c.vocabulary, d);
+  w.encoder_bias = matrix("encoder.block.0.layer.0.SelfAttention.relative_attention_bias", c.buckets, c.heads);
+  w.decoder_bias = matrix("decoder.block.0.layer.0.SelfAttention.relative_attention_bias", c.buckets, c.heads);
+  w.cross_key_value = matrix("decoder.block.0.layer.1.EncDecAttention.k", c.decoder_layers * 2 * inner, d);
+  for (index_t l = 0; l < c.encoder_layers; ++l) {
+    auto& layer = w.encoder.emplace_back();
+    std::string const block = "encoder.block." + std::to_string(l) + ".layer.";
+    self_attention(layer, block + "0");
+    feed_forward(layer, block + "1");
+  }
+  for (index_t l = 0; l < c.decoder_layers; ++l) {
+    auto& layer = w.decoder.emplace_back();
+    std::string const block = "decoder.block." + std::to_string(l) + ".layer.";
+    self_attention(layer, block + "0");
+    layer.cross_query = matrix(block + "1.EncDecAttention.q", inner, d);
+    layer.cross_output = matrix(block + "1.EncDecAttention.o", d, inner);
+    layer.cross_norm = vector(block + "1.layer_norm");
+    feed_forward(layer, block + "2");
+  }
+  w.encoder_norm = vector("encoder.final_layer_norm");
+  w.decoder_norm = vector("decoder.final_layer_norm");
+  return w;
+}
+
+/// A T5 on a backend: configuration and parameters, nothing of training or search. Const use is free of locks and of state.
+template <Backend B, class T>
+class t5 {
+ public:
+  using space = typename B::memory_space;
+
+  /// All parameters zero; see initialize() and read_model().
+  t5(B& backend, t5_config const& config)
+      : config_(config), layout_(t5_layout((validate(config), config))), values_(backend.template allocate<T>(layout_.size())),
+        weights_(t5_windows(config_, layout_, view<T const, space, 1>(values_.view_all()))) {}
+
+  t5_config const& config() const { return config_; }
+  nn::parameter_layout const& layout() const { return layout_; }
+  view<T, space, 1> parameters() { return values_.view_all(); }
+  view<T const, space, 1> parameters() const { return values_.view_all(); }
+  t5_weights<T const, space> const& weights() const { return weights_; }
+
+ private:
+  t5_config config_;
+  nn::parameter_layout layout_;
+  buffer<T, space> values_;
+  t5_weights<T const, space> weights_;
+};
+
+}  // namespace mql4grec

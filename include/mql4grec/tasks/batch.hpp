@@ -1,0 +1,61 @@
+#pragma once
+// Sequences are packed back to back: padding to the longest would cost 3.5 to 4.6 times the work on the real data.
+// Every sequence ends with </s>, written by close_input and close_target alone, so that no input is ever empty.
+#include <span>
+#include <vector>
+
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/core/ids.hpp"
+#include "mql4grec/language/vocabulary.hpp"
+
+namespace mql4grec {
+
+/// What the encoder reads and the decoder is to write. A batch that only asks (search) has inputs and no targets.
+struct batch {
+  std::vector<token_t> inputs;                // Σ T_in
+  std::vector<index_t> input_offsets = {0};   // (B + 1)
+  std::vector<token_t> targets;               // Σ T_out
+  std::vector<index_t> target_offsets = {0};  // (B + 1), or (1) without targets
+
+  index_t size() const { return static_cast<index_t>(input_offsets.size()) - 1; }
+  std::span<token_t const> input(index_t i) const { return part(inputs, input_offsets, i); }
+  std::span<token_t const> target(index_t i) const { return part(targets, target_offsets, i); }
+
+  /// Empties the batch and keeps its memory: refilling to the same size allocates nothing.
+  void clear() {
+    inputs.clear();
+    targets.clear();
+    input_offsets.resize(1);
+    target_offsets.resize(1);
+  }
+
+  /// One sequence more in pieces: add_input as often as needed, then close_input; the same for its target.
+  void add_input(std::span<token_t const> tokens) { inputs.insert(inputs.end(), tokens.begin(), tokens.end()); }
+  void add_input(token_t token) { inputs.push_back(token); }
+  void add_target(std::span<token_t const> tokens) { targets.insert(targets.end(), tokens.begin(), tokens.end()); }
+  void close_input() { close(inputs, input_offsets); }
+  void close_target() { close(targets, target_offsets); }
+
+  /// One sequence more in one piece; neither part holds its </s>.
+  void append(std::span<token_t const> input_tokens, std::span<token_t const> target_tokens) {
+    add_input(input_tokens);
+    close_input();
+    add_target(target_tokens);
+    close_target();
+  }
+
+  bool operator==(batch const&) const = default;
+
+ private:
+  static std::span<token_t const> part(std::vector<token_t> const& tokens, std::vector<index_t> const& offsets, index_t i) {
+    expects(i >= 0 && i + 1 < std::ssize(offsets), "sequence ", i, " of a batch with ", offsets.size() - 1);
+    auto const at = static_cast<std::size_t>(i);
+    return {tokens.data() + offsets[at], static_cast<std::size_t>(offsets[at + 1] - offsets[at])};
+  }
+  static void close(std::vector<token_t>& tokens, std::vector<index_t>& offsets) {
+    tokens.push_back(vocabulary::eos);
+    offsets.push_back(static_cast<index_t>(tokens.size()));
+  }
+};
+
+}  // namespace mql4grec

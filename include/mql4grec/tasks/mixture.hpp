@@ -1,0 +1,100 @@
+#pragma once
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/tasks/task.hpp"
+
+namespace mql4grec {
+
+/// Any Task behind one type, so that a mixture can be chosen at run time and hold tasks the library doesn't know.
+class any_task {
+ public:
+  template <class T>
+    requires(!std::same_as<std::remove_cvref_t<T>, any_task>)
+  any_task(T task) : task_(std::make_shared<model<T>>(std::move(task))) {  // NOLINT: a task is a task, no cast needed
+    static_assert(Task<T>, "a task has each_example(domain, split, sink) and write(domain, vocabulary, place, random, batch); "
+                           "see tasks/task.hpp");
+  }
+
+  void each_example(domain const& data, split part, example_sink const& sink) const { task_->each_example(data, part, sink); }
+  void write(domain const& data, vocabulary const& words, example_place place, random_stream& random, batch& out) const {
+    task_->write(data, words, place, random, out);
+  }
+
+ private:
+  struct interface {
+    virtual ~interface() = default;
+    virtual void each_example(domain const&, split, example_sink const&) const = 0;
+    virtual void write(domain const&, vocabulary const&, example_place, random_stream&, batch&) const = 0;
+  };
+  template <class T>
+  struct model final : interface {
+    explicit model(T t) : task(std::move(t)) {}
+    void each_example(domain const& data, split part, example_sink const& sink) const override {
+      task.each_example(data, part, sink);
+    }
+    void write(domain const& data, vocabulary const& words, example_place place, random_stream& random,
+               batch& out) const override {
+      task.write(data, words, place, random, out);
+    }
+    T task;
+  };
+  std::shared_ptr<interface const> task_;  // immutable, so copies may share it
+};
+
+/// What is trained on, and how the model is asked afterwards: queries[m] is the symmetric task of modality m.
+struct mixture {
+  std::vector<any_task> tasks;
+  std::vector<next_item> queries;
+
+  next_item const& query(modality kind) const {
+    expects(index(kind) >= 0 && index(kind) < std::ssize(queries), "modality ", index(kind), " of a mixture that asks for ",
+            queries.size());
+    return queries[static_cast<std::size_t>(kind)];
+  }
+};
+
+struct mixture_options {
+  index_t max_history = default_max_history;
+  double history_dropout = 0;  ///< see next_item
+};
+
+namespace detail {
+inline next_item next_with(modality from, modality to, prompt_range prompt, mixture_options options) {
+  return {.from = from, .to = to, .prompt = prompt, .max_history = options.max_history,
+          .history_dropout = options.history_dropout};
+}
+}  // namespace detail
+
+/// The two next-item tasks, as in pre-training.
+inline mixture next_only(mixture_options options = {}) {
+  auto const text = detail::next_with(modality::text, modality::text, {0, 3}, options);
+  auto const image = detail::next_with(modality::image, modality::image, {3, 3}, options);
+  return {.tasks = {text, image}, .queries = {text, image}};
+}
+
+/// All six, as in fine-tuning: each with three prompt tokens of its own.
+inline mixture all_tasks(mixture_options options = {}) {
+  auto mix = next_only(options);
+  mix.tasks.push_back(detail::next_with(modality::text, modality::image, {6, 3}, options));
+  mix.tasks.push_back(detail::next_with(modality::image, modality::text, {9, 3}, options));
+  mix.tasks.push_back(alignment{modality::text, modality::image, {12, 3}});
+  mix.tasks.push_back(alignment{modality::image, modality::text, {15, 3}});
+  return mix;
+}
+
+/// The authors' released code: next-item tasks without a prompt, and one asymmetric task that tosses a coin for its
+/// direction and has one prompt for both.
+inline mixture released_mixture(mixture_options options = {}) {
+  auto const text = detail::next_with(modality::text, modality::text, {}, options);
+  auto const image = detail::next_with(modality::image, modality::image, {}, options);
+  auto const to_image = detail::next_with(modality::text, modality::image, {6, 3}, options);
+  auto const to_text = detail::next_with(modality::image, modality::text, {6, 3}, options);
+  return {.tasks = {text, image, coin_toss{to_image, to_text}, alignment{modality::text, modality::image, {12, 3}},
+                    alignment{modality::image, modality::text, {15, 3}}},
+          .queries = {text, image}};
+}
+
+}  // namespace mql4grec
