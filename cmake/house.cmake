@@ -1,0 +1,11 @@
+# How we compile our own tests, examples and benchmarks; nothing of this reaches a consumer.
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(MQL4GREC_WARNINGS -Wall -Wextra -Wconversion -Wshadow -Werror)
+
+# Without the two maths flags AdamW's loop (a square root and a division) isn't vectorised.
+add_library(mql4grec_house INTERFACE)
+target_link_libraries(mql4grec_house INTERFACE mql4grec::mql4grec)
+target_compile_options(mql4grec_house INTERFACE
+  ${MQL4GREC_WARNINGS}
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # g++ 12 sees an overlap in `std::string s; s = "1";` (GCC bug 105651)
+  $<$<CONFIG:Release,RelWithDebInfo>:-fno-math-errno;-fno-trapping-math>)

@@ -1,0 +1,20 @@
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+set(_destination "${CMAKE_INSTALL_LIBDIR}/cmake/mql4grec")
+
+set(MQL4GREC_FIND_DEPENDENCIES)
+foreach(package IN LISTS MQL4GREC_PACKAGES)
+  string(APPEND MQL4GREC_FIND_DEPENDENCIES "find_dependency(${package})\n")
+endforeach()
+configure_package_config_file(cmake/mql4grecConfig.cmake.in mql4grecConfig.cmake INSTALL_DESTINATION "${_destination}")
+write_basic_package_version_file(mql4grecConfigVersion.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+
+install(TARGETS mql4grec EXPORT mql4grecTargets FILE_SET HEADERS)
+install(EXPORT mql4grecTargets NAMESPACE mql4grec:: DESTINATION "${_destination}")
+install(FILES
+  "${PROJECT_BINARY_DIR}/mql4grecConfig.cmake"
+  "${PROJECT_BINARY_DIR}/mql4grecConfigVersion.cmake"
+  cmake/FindCBLAS.cmake
+  cmake/FindoneDNN.cmake
+  DESTINATION "${_destination}")
+install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")

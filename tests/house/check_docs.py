@@ -1,0 +1,58 @@
+"""Documents quote code, they don't retype it. check_docs.py [--fix] REPOSITORY
+
+A ```cpp block in README.md or docs/*.md stands under a line
+
+    <!-- from path/to/file.cpp:tag -->
+
+and equals what that file holds between `// example-begin tag` and `// example-end tag`. --fix quotes again.
+"""
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+BLOCK = re.compile(r"(?:^<!-- from (?P<path>\S+):(?P<tag>\S+) -->\n\n?)?^```cpp\n(?P<code>.*?)^```$", re.M | re.S)
+
+
+def quoted(file, tag):
+    """The example's text, or a ValueError that says what is missing."""
+    if not file.is_file():
+        raise ValueError(f"there is no file {file}")
+    lines = file.read_text().splitlines()
+    marks = [[i for i, line in enumerate(lines) if line.strip() == f"// example-{end} {tag}"] for end in ("begin", "end")]
+    if [len(mark) for mark in marks] != [1, 1] or marks[0] > marks[1]:
+        raise ValueError(f"{file} needs one `// example-begin {tag}` and after it one `// example-end {tag}`")
+    return textwrap.dedent("\n".join(lines[marks[0][0] + 1:marks[1][0]])) + "\n"
+
+
+def check(repository, fix):
+    for document in [repository / "README.md", *sorted((repository / "docs").glob("**/*.md"))]:
+        if not document.is_file():
+            continue
+        text, fresh = document.read_text(), ""
+        done = 0
+        for block in BLOCK.finditer(text):
+            where = f"{document.relative_to(repository)}:{text.count(chr(10), 0, block.start('code'))}"
+            if block["path"] is None:
+                yield f"{where}: no `<!-- from path/to/file.cpp:tag -->` above this block"
+                continue
+            try:
+                code = quoted(repository / block["path"], block["tag"])
+            except ValueError as error:
+                yield f"{where}: {error}"
+                continue
+            if code != block["code"]:
+                fresh += text[done:block.start("code")] + code
+                done = block.end("code")
+                if not fix:
+                    yield f"{where}: differs from {block['path']}:{block['tag']}; run tests/house/check_docs.py --fix ."
+        if fix and done:
+            document.write_text(fresh + text[done:])
+            print(f"quoted again: {document.relative_to(repository)}")
+
+
+if __name__ == "__main__":
+    arguments = [argument for argument in sys.argv[1:] if argument != "--fix"]
+    problems = list(check(Path(arguments[0] if arguments else "."), "--fix" in sys.argv))
+    print("\n".join(problems) or "every code block is a quotation")
+    sys.exit(bool(problems))

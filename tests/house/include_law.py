@@ -1,0 +1,128 @@
+"""The include law: who may include whom. include_law.py [--self-test] include/mql4grec
+
+    core <- backend <- nn, optim <- catalog, embed, quantize, language, tasks, seq2seq, search, rank, metrics
+
+A stage may include the ground floor, itself, and the value-type headers of stages to its left.
+"""
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+GROUND = {"core": 0, "backend": 1, "nn": 2, "optim": 2}
+STAGES = ["catalog", "embed", "quantize", "language", "tasks", "seq2seq", "search", "rank", "metrics"]
+VALUE_TYPES = {
+    "catalog/interactions.hpp", "embed/features.hpp", "quantize/code_table.hpp",
+    "language/vocabulary.hpp", "language/token_table.hpp", "tasks/batch.hpp",
+    "seq2seq/t5.hpp", "seq2seq/config.hpp", "search/beams.hpp", "search/trie.hpp",
+    "rank/ranking.hpp", "metrics/report.hpp",
+}
+WHOLE_SYSTEM = {"recommender.hpp", "pipeline.hpp", "mql4grec.hpp", "gpu.cuh"}
+
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
+COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)
+FOREIGN_HEADER = re.compile(r"^(unsupported/)?Eigen/|cblas|lapack|dnnl|^thrust/|^cub/|^cuda|^omp\.h$")
+FOREIGN_NAME = re.compile(r"\b(Eigen|thrust|cub|dnnl)::|\b(cblas_|openblas_|dnnl_|cublas|cuda[A-Z])\w*")
+
+
+def floor(folder):
+    return GROUND.get(folder, 3 + STAGES.index(folder) if folder in STAGES else None)
+
+
+def forbidden(source, target):
+    """Why `source` must not include `target` (paths below mql4grec/), or None."""
+    if source.endswith(".hpp") and target.endswith(".cuh"):
+        return "a .hpp never includes a .cuh"
+    here, there = (path.split("/")[0] if "/" in path else "" for path in (source, target))
+    if source in WHOLE_SYSTEM or here == there:
+        return None
+    if there == "":
+        return "only the headers of the whole system include each other"
+    if here == "":
+        return None if there in GROUND else f"only {', '.join(sorted(WHOLE_SYSTEM))} include the stages"
+    if floor(there) > floor(here):
+        return f"{there} lies above or to the right of {here}"
+    if there in STAGES and target not in VALUE_TYPES:
+        return f"of {there}, {here} may only include the value-type header"
+    return None
+
+
+def violations(root):
+    for path in sorted([*root.rglob("*.hpp"), *root.rglob("*.cuh")]):
+        source = path.relative_to(root).as_posix()
+        text = path.read_text()
+        folder = source.split("/")[0] if "/" in source else ""
+        line = lambda match: text.count("\n", 0, match.start()) + 1
+        if folder and floor(folder) is None:
+            yield f"{source}: the law doesn't know the folder {folder}/"
+            continue
+
+        code = COMMENT_OR_STRING.sub(lambda m: m[0] if m[0][0] == '"' else re.sub(r"[^\n]", " ", m[0]), text)
+        for match in INCLUDE.finditer(code):
+            quoted, name = match[1] == '"', match[2]
+            if quoted and (path.parent / name).is_file():
+                target = (path.parent / name).resolve().relative_to(root.resolve()).as_posix()
+            elif name.startswith("mql4grec/"):
+                target = name.removeprefix("mql4grec/")
+            else:
+                if folder != "backend" and FOREIGN_HEADER.search(name):
+                    yield f"{source}:{line(match)}: {name} is for backend/ alone"
+                continue
+            if not (root / target).is_file():
+                yield f"{source}:{line(match)}: there is no {target}"
+            elif reason := forbidden(source, target):
+                yield f"{source}:{line(match)}: must not include {target}: {reason}"
+
+        if folder != "backend":
+            bare = COMMENT_OR_STRING.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
+            for match in FOREIGN_NAME.finditer(bare):
+                yield f"{source}:{line(match)}: {match[0]} may be named in backend/ alone"
+
+
+def self_test():
+    """Each file, and whether the law should complain about it."""
+    good = {
+        "core/view.hpp": "#pragma once // Eigen::Matrix and /* cblas_sgemm */\n",
+        "backend/cpu/matmul.hpp": '#include <Eigen/Core>\n#include "mql4grec/core/view.hpp"\nEigen::Index n = cblas_sgemm();\n',
+        "optim/adamw.hpp": '#include <mql4grec/nn/linear.hpp>\n',
+        "nn/linear.hpp": '#include <mql4grec/backend/cpu/matmul.hpp>\n#include "local.hpp"\n',
+        "nn/local.hpp": 'auto s = "thrust::sort"; // #include <mql4grec/rank/fusion.hpp>\n',
+        "backend/gpu/sort.cuh": '#include <thrust/sort.h>\n',
+        "catalog/interactions.hpp": '#include <mql4grec/core/view.hpp>\n',
+        "catalog/split.hpp": '#include <mql4grec/catalog/interactions.hpp>\n',
+        "rank/ranking.hpp": "",
+        "rank/fusion.hpp": '#include <mql4grec/catalog/interactions.hpp>\n#include "ranking.hpp"\n',
+        "pipeline.hpp": '#include <mql4grec/rank/fusion.hpp>\n#include <mql4grec/catalog/split.hpp>\n',
+        "mql4grec.hpp": '#include <mql4grec/pipeline.hpp>\n',
+    }
+    bad = {
+        "core/up.hpp": '#include <mql4grec/backend/cpu/matmul.hpp>\n',
+        "backend/up.hpp": '#include <mql4grec/nn/linear.hpp>\n',
+        "nn/stage.hpp": '#include <mql4grec/catalog/interactions.hpp>\n',
+        "catalog/right.hpp": '#include "mql4grec/rank/ranking.hpp"\n',
+        "catalog/relative.hpp": '#include "../rank/ranking.hpp"\n',
+        "rank/algorithm.hpp": '#include <mql4grec/catalog/split.hpp>\n',
+        "rank/facade.hpp": '#include <mql4grec/pipeline.hpp>\n',
+        "rank/missing.hpp": '#include <mql4grec/core/no_such.hpp>\n',
+        "rank/device.hpp": '#include <mql4grec/backend/gpu/sort.cuh>\n',
+        "rank/eigen.hpp": '#include <Eigen/Core>\n',
+        "rank/blas.hpp": 'void f() { cblas_sgemm(); }\n',
+        "extra.hpp": '#include <mql4grec/rank/ranking.hpp>\n',
+        "attic/old.hpp": "",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in {**good, **bad}.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        found = list(violations(Path(folder)))
+    accused = {violation.split(":")[0] for violation in found}
+    wrong = [f"not found: {name}" for name in sorted(bad.keys() - accused)]
+    wrong += [violation for violation in found if violation.split(":")[0] in good]
+    return wrong
+
+
+if __name__ == "__main__":
+    problems = self_test() if sys.argv[1:] == ["--self-test"] else list(violations(Path(sys.argv[1])))
+    print("\n".join(problems) or "the include law holds")
+    sys.exit(bool(problems))
