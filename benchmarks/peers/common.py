@@ -1,9 +1,9 @@
 """What the peer scripts share: the data set as token ids, the six tasks, T5's configuration, one JSON line of figures.
 
 Call `set_threads` before importing torch: it takes away CPU-type settings meant for other programs, so that a peer picks its
-own kernels, sets the number of threads asked for, and starts the script again with an allocator that keeps its memory:
-glibc hands every large block back to the kernel after each operation, and where page faults are dear that made training
-five times slower than it is. `MALLOC_MMAP_THRESHOLD_` in the environment switches this off or tunes it.
+own kernels, sets the number of threads asked for, and starts the script again with an allocator that keeps its memory
+(glibc hands every large block back to the kernel after each operation: 15 % of a training step's processor time here;
+`MALLOC_MMAP_THRESHOLD_` in the environment leaves that as it is).
 """
 import json
 import os
@@ -13,7 +13,15 @@ import sys
 import time
 
 
-def set_threads(threads):
+def add_thread_options(parser):
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--passive", action="store_true",
+                        help="OpenMP threads sleep instead of spinning: slower on an idle machine, up to 8x faster on a busy one")
+
+
+def set_threads(threads, passive=False):
+    if passive:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
         os.environ.pop(name, None)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -105,14 +113,15 @@ def padded(sequences, fill):
 def ranking_metrics(found, true):
     """HR@k and NDCG@k of token sequences; found[u]: hypotheses best first, true[u]: one sequence."""
     import math
-    ranks = [next((i for i, h in enumerate(hypotheses) if list(h) == list(t)), None) for hypotheses, t in zip(found, true)]
+    ranks = [next((i for i, h in enumerate(hypotheses) if list(h) == list(t)), None)
+             for hypotheses, t in zip(found, true)]
     hits = {k: [r for r in ranks if r is not None and r < k] for k in (1, 5, 10)}
-    return ({f"hr@{k}": round(len(h) / len(ranks), 4) for k, h in hits.items()}
-            | {f"ndcg@{k}": round(sum(1 / math.log2(r + 2) for r in hits[k]) / len(ranks), 4) for k in (5, 10)})
+    hr = {f"hr@{k}": round(len(h) / len(ranks), 4) for k, h in hits.items()}
+    return hr | {f"ndcg@{k}": round(sum(1 / math.log2(r + 2) for r in hits[k]) / len(ranks), 4) for k in (5, 10)}
 
 
 def save_hypotheses(path, sources, hypotheses):
-    """{"results": [{"input": ids, "hypotheses": [{"tokens": four ids, "score": number}, …]}, …]}, as in tests/golden/search."""
+    """{"results": [{"input": ids, "hypotheses": [{"tokens": four ids, "score": x}, …]}, …]}, as tests/golden/search has it."""
     results = [{"input": source, "hypotheses": [{"tokens": tokens, "score": score} for tokens, score in found]}
                for source, found in zip(sources, hypotheses)]
     pathlib.Path(path).write_text(json.dumps({"results": results}))

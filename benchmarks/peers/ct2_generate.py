@@ -3,12 +3,12 @@
 
     ct2_generate.py --dataset DIR [--model HFDIR] [--beams 20] [--batch 64] [--users 512] [--threads 2] [--type int8]
 
-An upper bound for a general engine, not the same result: beams may leave the catalogue (`valid_fraction` says how many
-hypotheses are items), and it doesn't pay for a trie. The checkpoint is converted in memory's shortest way: CTranslate2's own
-T5 loader, with our vocabulary in place of a tokenizer. Both ways to use the threads are timed (one replica with all threads; a
-replica a thread) and the better is `users_per_second`. All users are handed over at once; CTranslate2 sorts them by
-length and cuts batches of `--batch` users. With `--compare F.json` (what hf_generate.py or ours saved) nothing is timed
-further: the log-probability of each saved hypothesis is computed again by CTranslate2's scorer and the worst difference printed.
+An upper bound for a general engine, not the same result: beams may leave the catalogue (`valid_fraction`: the part of the
+hypotheses that are items), and it doesn't pay for a trie. The checkpoint goes through CTranslate2's own T5 converter, with our
+vocabulary in place of a tokenizer, into a temporary directory. Both ways to use the threads are timed (one replica with all
+threads; a replica a thread) and the better is `users_per_second`. All users are handed over at once; CTranslate2 sorts them
+by length and cuts batches of `--batch` users. With `--compare F.json` (what hf_generate.py or ours saved) nothing is timed:
+CTranslate2's scorer computes each saved hypothesis again and the worst difference of a score is printed.
 """
 import argparse
 import json
@@ -53,12 +53,12 @@ def main():
     parser.add_argument("--beams", type=int, default=20)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--users", type=int, default=512)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--type", default="float32", choices=["float32", "int8", "int8_float32", "bfloat16"])
+    common.add_thread_options(parser)
+    parser.add_argument("--type", default="float32", choices=["float32", "int8", "bfloat16"])
     parser.add_argument("--repeat", type=int, default=1, help="each way is timed so often; the best counts")
     parser.add_argument("--compare", help="score the hypotheses of this file instead")
     args = parser.parse_args()
-    common.set_threads(args.threads)
+    common.set_threads(args.threads, args.passive)
     import torch
     import ctranslate2
     torch.set_num_threads(args.threads)
@@ -88,7 +88,7 @@ def main():
     ways = {"1 replica": dict(inter_threads=1, intra_threads=args.threads)}
     if args.threads > 1:
         ways[f"{args.threads} replicas"] = dict(inter_threads=args.threads, intra_threads=1)
-    speeds, seconds = {}, {}
+    speeds, seconds, per_processor_second = {}, {}, 0
     for name, threads in ways.items():
         translator = ctranslate2.Translator(directory.name, device="cpu", compute_type=args.type, **threads)
 
@@ -100,6 +100,7 @@ def main():
             clock = common.Clock()
             found = recommend(sources)
             wall, processor = clock.read()
+            per_processor_second = max(per_processor_second, round(len(users) / processor, 2))
             if len(users) / wall > speeds.get(name, 0):
                 speeds[name], seconds[name] = round(len(users) / wall, 2), (round(wall, 2), round(processor, 2))
         del translator
@@ -109,9 +110,12 @@ def main():
     best = max(speeds, key=speeds.get)
     metrics = common.ranking_metrics([[h[:4] for h in r.hypotheses] for r in found], [texts(t) for _, t in users])
     common.report(
-        what="ct2_generate", dataset=data.name, task=args.task, threads=args.threads, type=args.type, beams=args.beams,
-        batch=args.batch, users=len(users), users_per_second=speeds[best], threads_used_as=best, all_ways=speeds,
-        wall_and_processor_seconds=seconds, mean_source_tokens=round(sum(map(len, sources)) / len(sources), 1),
+        what="ct2_generate", dataset=data.name, task=args.task, threads=args.threads,
+        passive=args.passive, type=args.type, beams=args.beams, batch=args.batch, users=len(users),
+        users_per_second=speeds[best],
+        threads_used_as=best, all_ways=speeds,
+        users_per_processor_second=per_processor_second, wall_and_processor_seconds=seconds,
+        mean_source_tokens=round(sum(map(len, sources)) / len(sources), 1),
         valid_fraction=round(sum(valid) / max(1, len(valid)), 4), constrained=False, model=args.model or "random",
         metrics=metrics if args.model else {}, mkl=os.environ.get("CT2_USE_MKL", "default"),
         versions=common.versions("torch", "transformers", "ctranslate2", "numpy"))

@@ -31,11 +31,11 @@ def main():
     parser.add_argument("--beams", type=int, default=20)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--users", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=2)
+    common.add_thread_options(parser)
     parser.add_argument("--warmup", type=int, default=1, help="batches before the clock starts (of the first users again)")
     parser.add_argument("--save", help="write sequences and scores here")
     args = parser.parse_args()
-    common.set_threads(args.threads)
+    common.set_threads(args.threads, args.passive)
     import torch
     torch.set_num_threads(args.threads)
 
@@ -70,9 +70,11 @@ def main():
         common.save_hypotheses(args.save, sources, found)
     metrics = common.ranking_metrics([[t for t, _ in h] for h in found], [t for _, t in users]) if args.model else {}
     common.report(
-        what="hf_generate", dataset=data.name, task=args.task, threads=args.threads, beams=args.beams, batch=args.batch,
-        users=len(users), users_per_second=round(len(users) / wall, 2), seconds=round(wall, 2),
-        processor_seconds=round(processor, 2), mean_source_tokens=round(sum(map(len, sources)) / len(sources), 1),
+        what="hf_generate", dataset=data.name, task=args.task, threads=args.threads,
+        passive=args.passive, beams=args.beams, batch=args.batch, users=len(users),
+        users_per_second=round(len(users) / wall, 2), seconds=round(wall, 2),
+        processor_seconds=round(processor, 2), users_per_processor_second=round(len(users) / processor, 2),
+        mean_source_tokens=round(sum(map(len, sources)) / len(sources), 1),
         model=args.model or "random", metrics=metrics, versions=common.versions("torch", "transformers", "numpy"))
 
 

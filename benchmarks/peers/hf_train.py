@@ -34,7 +34,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", required=True, help="a directory D with D.inter.json and the two index files")
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--threads", type=int, default=2)
+    common.add_thread_options(parser)
     parser.add_argument("--steps", type=int, default=10, help="timed steps")
     parser.add_argument("--warmup", type=int, default=1, help="steps before the clock starts")
     parser.add_argument("--seed", type=int, default=0)
@@ -44,7 +44,7 @@ def main():
     parser.add_argument("--bf16", action="store_true", help="torch.autocast to bfloat16")
     parser.add_argument("--save", help="write the trained checkpoint to this directory")
     args = parser.parse_args()
-    common.set_threads(args.threads)
+    common.set_threads(args.threads, args.passive)
     import torch
     from transformers import T5ForConditionalGeneration
     torch.set_num_threads(args.threads)
@@ -82,10 +82,12 @@ def main():
 
     lengths = [len(s) + len(t) for _, s, t in examples]
     common.report(
-        what="hf_train", dataset=args.dataset.rstrip("/").split("/")[-1], threads=args.threads, batch=args.batch,
+        what="hf_train", dataset=args.dataset.rstrip("/").split("/")[-1], threads=args.threads,
+        passive=args.passive, batch=args.batch,
         steps=args.steps, group_by_length=args.group_by_length, precision="bf16" if args.bf16 else "fp32",
         examples_per_second=round(seen / wall, 2), real_tokens_per_second=round(real / wall), seconds=round(wall, 2),
-        processor_seconds=round(processor, 2), tokens_an_example=round(real / seen, 2),
+        processor_seconds=round(processor, 2), examples_per_processor_second=round(seen / processor, 2),
+        tokens_an_example=round(real / seen, 2),
         padded_tokens_an_example=round(spent / seen, 2), training_examples=len(examples),
         mean_tokens_of_all_examples=round(sum(lengths) / len(lengths), 2), first_loss=round(losses[0], 4),
         last_loss=round(losses[-1], 4), parameters=sum(w.numel() for w in model.parameters()),

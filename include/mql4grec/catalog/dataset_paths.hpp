@@ -22,7 +22,9 @@ class dataset_paths {
   std::filesystem::path text_index() const { return index("lemb"); }
   std::filesystem::path image_index() const { return index("vitemb"); }
   std::filesystem::path index(std::string_view which) const { return file(".index_" + std::string(which) + ".json"); }
-  std::filesystem::path embeddings(std::string_view encoder) const { return file(".emb-" + std::string(encoder) + ".npy"); }
+  std::filesystem::path embeddings(std::string_view encoder) const {
+    return file(".emb-" + std::string(encoder) + ".npy");
+  }
   std::filesystem::path item_ids() const { return file(".item2id"); }
   std::filesystem::path user_ids() const { return file(".user2id"); }
 

@@ -1,7 +1,9 @@
 #pragma once
 // The files of a dataset directory that describe users and items. Nothing that comes from a file is believed: every
 // complaint names the file, the user or item, and what was expected in its place.
+#include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -28,11 +30,23 @@ inline std::optional<index_t> parse_id(std::string_view text, index_t limit = la
   return whole && id >= 0 && id < limit ? std::optional(id) : std::nullopt;
 }
 
-inline item_id item_of(nlohmann::json const& value, std::filesystem::path const& path, std::string const& user, std::size_t at) {
+inline item_id item_of(nlohmann::json const& value, std::filesystem::path const& path, std::string const& user,
+                       std::size_t at) {
   bool const fits = value.is_number_unsigned() && value.get<std::uint64_t>() < std::uint64_t{largest_catalogue};
-  expects_file(fits, path, "user '", user, "', place ", at, ": expected an item number from 0 to ", largest_catalogue - 1,
-               ", found ", value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  expects_file(fits, path, "user '", user, "', place ", at, ": expected an item number from 0 to ",
+               largest_catalogue - 1, ", found ", value.dump());
   return static_cast<item_id>(value.get<std::int32_t>());
+}
+
+inline item_description description_of(nlohmann::json const& value, std::filesystem::path const& path,
+                                       std::string const& item) {
+  expects_file(value.is_object(), path, "item ", item, ": expected an object, found a ", value.type_name());
+  auto const field = [&](char const* name) {
+    auto const found = value.find(name);
+    expects_file(found != value.end() && found->is_string(), path, "item ", item, ": expected a text '", name, "'");
+    return found->get<std::string>();
+  };
+  return {field("title"), field("description"), field("brand"), field("categories")};
 }
 }  // namespace detail
 
@@ -41,12 +55,13 @@ inline item_id item_of(nlohmann::json const& value, std::filesystem::path const&
 inline interactions read_interactions(std::filesystem::path const& path) {
   interactions data;
   std::vector<item_id> items;
-  detail::for_each_member(read_file(path), path, "an object {\"user\": [item, …], …}", [&](auto const& user, auto const& value) {
-    expects_file(value.is_array(), path, "user '", user, "': expected a list of item numbers, found a ", value.type_name());
+  auto const add = [&](std::string const& user, nlohmann::json const& value) {
+    expects_file(value.is_array(), path, "user '", user, "': expected a list of items, found a ", value.type_name());
     items.clear();
     for (auto const& item : value) items.push_back(detail::item_of(item, path, user, items.size()));
     data.add_user(user, items);
-  });
+  };
+  detail::for_each_member(read_file(path), path, "an object {\"user\": [item, …], …}", add);
   expects_file(data.users() > 0, path, "holds no users, expected at least one");
   expects_file(data.item_count > 0, path, "holds no items, expected at least one");
   return data;
@@ -71,22 +86,15 @@ inline void write_interactions(std::filesystem::path const& path, interactions c
 /// Reads `D.item.json`, `{"item": {"title", "description", "brand", "categories"}}`, in any order.
 inline item_descriptions read_items(std::filesystem::path const& path) {
   item_descriptions items;
-  auto const expected = "an object {\"item\": {\"title\", \"description\", \"brand\", \"categories\"}, …}";
-  detail::for_each_member(read_file(path), path, expected, [&](auto const& key, auto const& value) {
+  auto const add = [&](std::string const& key, nlohmann::json const& value) {
     auto const id = detail::parse_id(key);
     expects_file(id.has_value(), path, "key '", key, "': expected an item number");
-    expects_file(value.is_object(), path, "item ", key, ": expected an object, found a ", value.type_name());
-    auto const field = [&](char const* name) {
-      auto const found = value.find(name);
-      bool const present = found != value.end() && found->is_string();
-      expects_file(present, path, "item ", key, ": expected a text '", name, "'");
-      return found->template get<std::string>();
-    };
     auto const at = static_cast<std::size_t>(*id);
     if (at >= items.size()) items.resize(at + 1);
     expects_file(!items[at], path, "item ", *id, " appears twice");
-    items[at] = item_description{field("title"), field("description"), field("brand"), field("categories")};
-  });
+    items[at] = detail::description_of(value, path, key);
+  };
+  detail::for_each_member(read_file(path), path, "an object {\"item\": {\"title\", …}, …}", add);
   return items;
 }
 
@@ -97,7 +105,8 @@ inline void write_items(std::filesystem::path const& path, item_descriptions con
   for (std::size_t i = 0; i < items.size(); ++i) {
     if (!items[i]) continue;
     auto const& [title, description, brand, categories] = *items[i];
-    auto const entry = json{{"title", title}, {"description", description}, {"brand", brand}, {"categories", categories}};
+    auto const entry =
+        json{{"title", title}, {"description", description}, {"brand", brand}, {"categories", categories}};
     text += separator + ("\"" + std::to_string(i) + "\": ") + entry.dump();
     separator = ",\n";
   }
@@ -120,7 +129,8 @@ inline outside_ids read_ids(std::filesystem::path const& path) {
     expects_file(id.has_value(), path, "line ", line_number, ": expected 'key<TAB>number', found '", line, "'");
     auto const at = static_cast<std::size_t>(*id);
     if (at >= keys.size()) keys.resize(at + 1);
-    expects_file(!keys[at], path, "line ", line_number, ": id ", *id, " was given to '", keys[at].value_or(""), "' before");
+    expects_file(!keys[at], path, "line ", line_number, ": id ", *id, " was given to '", keys[at].value_or(""),
+                 "' before");
     keys[at] = std::string(line.substr(0, tab));
   }
   outside_ids ids;

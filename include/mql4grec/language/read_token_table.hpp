@@ -19,27 +19,28 @@ namespace detail {
 inline void read_sequence(std::filesystem::path const& path, std::string const& item, nlohmann::json const& list,
                           vocabulary const& words, modality kind, std::vector<token_t>& sequence) {
   auto const levels = words.levels(kind);
-  expects_file(list.is_array(), path, "item ", item, ": expected a list of ", levels, " tokens, found a ", list.type_name());
+  expects_file(list.is_array(), path, "item ", item, ": expected a list of ", levels, " tokens, found a ",
+               list.type_name());
   expects_file(std::ssize(list) == levels, path, "item ", item, " has ", list.size(), " tokens, expected ", levels);
   sequence.clear();
   for (auto const& entry : list) {
     auto const level = std::ssize(sequence);
-    expects_file(entry.is_string(), path, "item ", item, ", place ", level, ": expected a token like \"<a_12>\", found a ",
-                 entry.type_name());
+    expects_file(entry.is_string(), path, "item ", item, ", place ", level,
+                 ": expected a token like \"<a_12>\", found a ", entry.type_name());
     auto const& text = entry.get_ref<std::string const&>();
     auto const token = words.find(text);
     expects_file(token.has_value(), path, "item ", item, ", place ", level, ": '", text, "' is not in the vocabulary");
     auto const place = words.place(*token);
-    expects_file(place && place->kind == kind && place->level == level, path, "item ", item, ", place ", level, ": '", text,
-                 "' does not belong there, expected one like ", words.text(words.token(kind, level, code_t{0})));
+    expects_file(place && place->kind == kind && place->level == level, path, "item ", item, ", place ", level, ": '",
+                 text, "' does not belong there, expected one like ", words.text(words.token(kind, level, code_t{0})));
     sequence.push_back(*token);
   }
 }
 
 }  // namespace detail
 
-/// Reads `D.index_*.json`, `{"item": ["<a_12>", "<b_7>", …]}`. Items the file is silent about have no sequence; two items
-/// may share one (duplicate_items counts them). Throws file_error.
+/// Reads `D.index_*.json`, `{"item": ["<a_12>", "<b_7>", …]}`. Items the file is silent about have no sequence; two
+/// items may share one (duplicate_items counts them). Throws file_error.
 inline token_table read_token_table(std::filesystem::path const& path, vocabulary const& words, modality kind,
                                     index_t item_count) {
   auto const content = detail::parse_object(path, "an object {\"item\": [token, …], …}");

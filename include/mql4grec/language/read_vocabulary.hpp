@@ -2,6 +2,7 @@
 // A vocabulary from a Hugging Face tokenizer directory. The released checkpoints add their words behind the 32,100 of
 // the base tokenizer and in an order of their own, so both the ids and the modalities are read, not computed.
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -43,7 +44,8 @@ inline word_ids read_tokenizer(std::filesystem::path const& path) {
   auto const list = content.find("added_tokens");
   expects_file(list != content.end() && list->is_array(), path, "expected a list under 'added_tokens'");
   for (auto const& entry : *list) {
-    bool const complete = entry.is_object() && entry.contains("content") && entry["content"].is_string() && entry.contains("id");
+    bool const complete =
+        entry.is_object() && entry.contains("content") && entry["content"].is_string() && entry.contains("id");
     expects_file(complete, path, "key 'added_tokens', place ", ids.size(), ": expected {\"id\", \"content\"}");
     auto const word = entry["content"].get<std::string>();
     ids.emplace(word, id_from(entry["id"], path, word));
@@ -83,13 +85,16 @@ inline vocabulary_options options_from(word_ids const& ids) {
   for (auto const& [prefix, count] : codes) {
     if (continues_another(prefix)) continue;
     word_family family{prefix, {}};
-    for (auto level = codes.find(prefix); level != codes.end(); level = codes.find(family.prefix_of(std::ssize(family.codes))))
+    for (auto level = codes.find(prefix); level != codes.end();) {
       family.codes.push_back(level->second);
+      level = codes.find(family.prefix_of(std::ssize(family.codes)));
+    }
     found.modalities.push_back(std::move(family));
   }
   auto const rank = [&](word_family const& family) {
+    auto const known = family.prefix == "a" ? 0 : family.prefix == "A" ? 1 : 2;
     auto const first = ids.find("<" + family.prefix + "_0>");
-    return std::pair(family.prefix == "a" ? 0 : family.prefix == "A" ? 1 : 2, first == ids.end() ? 0 : index(first->second));
+    return std::pair(known, first == ids.end() ? index_t{0} : index(first->second));
   };
   std::ranges::sort(found.modalities, {}, rank);
   return found;
@@ -103,14 +108,16 @@ inline vocabulary read_vocabulary(std::filesystem::path const& directory) {
   auto const added = directory / "added_tokens.json";
   auto const tokenizer = directory / "tokenizer.json";
   bool const has_added = std::filesystem::exists(added);
-  expects_file(has_added || std::filesystem::exists(tokenizer), directory, "holds neither added_tokens.json nor tokenizer.json");
+  expects_file(has_added || std::filesystem::exists(tokenizer), directory,
+               "holds neither added_tokens.json nor tokenizer.json");
   auto const& path = has_added ? added : tokenizer;
   auto const ids = has_added ? detail::read_added_tokens(added) : detail::read_tokenizer(tokenizer);
   auto const options = detail::options_from(ids);
   expects_file(!options.modalities.empty(), path, "holds no code words like <a_0>");
   for (auto const& [word, expected] : {std::pair("<pad>", vocabulary::pad), std::pair("</s>", vocabulary::eos)}) {
     auto const found = ids.find(word);
-    expects_file(found == ids.end() || found->second == expected, path, "token ", word, " must have the id ", index(expected));
+    expects_file(found == ids.end() || found->second == expected, path, "token ", word, " must have the id ",
+                 index(expected));
   }
   try {
     return vocabulary(options, ids);

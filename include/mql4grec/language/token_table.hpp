@@ -5,9 +5,9 @@
 #include <span>
 #include <vector>
 
-#include "mql4grec/catalog/modality.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
+#include "mql4grec/language/vocabulary.hpp"
 
 namespace mql4grec {
 
@@ -36,7 +36,8 @@ class token_table {
 
   void set(item_id item, std::span<token_t const> sequence) {
     expects(index(item) >= 0 && index(item) < items_, "item ", index(item), " of a table of ", items_, " items");
-    expects(std::ssize(sequence) == levels_, "item ", index(item), " has ", sequence.size(), " tokens, expected ", levels_);
+    expects(std::ssize(sequence) == levels_, "item ", index(item), " has ", sequence.size(), " tokens, expected ",
+            levels_);
     std::copy(sequence.begin(), sequence.end(), tokens_.begin() + static_cast<index_t>(row(item)));
   }
 
@@ -67,7 +68,9 @@ inline index_t duplicate_items(token_table const& table) {
   std::vector<item_id> order;
   for (index_t i = 0; i < table.items(); ++i)
     if (table.has(item_id(i))) order.push_back(item_id(i));
-  auto const before = [&](item_id a, item_id b) { return std::ranges::lexicographical_compare(table.of(a), table.of(b)); };
+  auto const before = [&](item_id a, item_id b) {
+    return std::ranges::lexicographical_compare(table.of(a), table.of(b));
+  };
   std::ranges::sort(order, before);
   index_t duplicates = 0;
   for (std::size_t i = 1; i < order.size(); ++i) duplicates += before(order[i - 1], order[i]) ? 0 : 1;

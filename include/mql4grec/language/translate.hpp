@@ -12,7 +12,8 @@ namespace mql4grec {
 /// Codes into words: codes (items, levels) → the token table of one modality. An item whose first code is −1 is
 /// missing there and gets no sequence. Throws when a code or the number of levels doesn't fit the vocabulary.
 inline token_table translate(host_matrix_view<code_t const> codes, vocabulary const& words, modality kind) {
-  expects(codes.columns() == words.levels(kind), "codes of ", codes.columns(), " levels for a modality with ", words.levels(kind));
+  expects(codes.columns() == words.levels(kind), "codes of ", codes.columns(), " levels for a modality with ",
+          words.levels(kind));
   token_table table(kind, codes.rows(), codes.columns());
   std::vector<token_t> sequence(static_cast<std::size_t>(codes.columns()));
   for (index_t i = 0; i < codes.rows(); ++i) {

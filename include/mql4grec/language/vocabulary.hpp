@@ -1,7 +1,7 @@
 #pragma once
 // Codes ⇄ tokens ⇄ text. The ids of a released checkpoint follow no formula, so a vocabulary is a table both ways and
 // nothing outside may compute an id.
-#include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -10,11 +10,14 @@
 #include <utility>
 #include <vector>
 
-#include "mql4grec/catalog/modality.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
 
 namespace mql4grec {
+
+/// A way of describing items that becomes a language of its own. The paper has two; a third is `modality{2}`, and so
+/// on: whatever takes a modality takes a position in a list, never one of a pair.
+enum class modality : std::int32_t { text = 0, image = 1 };
 
 /// The words of one modality: the prefix of level l is `prefix` with its last character moved on by l (a, b, c, d).
 struct word_family {
@@ -32,7 +35,7 @@ struct word_family {
 /// The default is the paper's vocabulary: two modalities of 4 × 256 codes, six tasks of three prompt tokens.
 struct vocabulary_options {
   std::vector<word_family> modalities = {{"a", {256, 256, 256, 256}}, {"A", {256, 256, 256, 256}}};  // text, image
-  index_t prompts = 18;                                                                             // <*_0> … <*_17>
+  index_t prompts = 18;                                                                              // <*_0> … <*_17>
   bool operator==(vocabulary_options const&) const = default;
 };
 
@@ -49,7 +52,7 @@ class vocabulary {
   static constexpr token_t pad{0};
   static constexpr token_t eos{1};
 
-  /// Numbered as in the paper: <pad>, </s>, each modality's codes level by level, the prompts; Σ K + prompts + 2 in all.
+  /// Numbered as in the paper: <pad>, </s>, each modality's codes level by level, the prompts; V = Σ K + prompts + 2.
   explicit vocabulary(vocabulary_options options = {}) : options_(std::move(options)) {
     check_families();
     build([next = index_t{2}](std::string const&) mutable { return token_t(next++); });

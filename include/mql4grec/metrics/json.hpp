@@ -10,12 +10,18 @@ inline void to_json(json& out, metric_values const& m) {
 
 /// What `evaluate --json` writes: `write_json(path, json(report))`.
 inline void to_json(json& out, report const& r) {
-  out = json{{"dataset", r.dataset},         {"split", r.split},
-             {"users", r.users},             {"beams", r.beams},
-             {"text", r.text},               {"image", r.image},
-             {"ensemble", r.ensemble},       {"item_text", r.item_text},
-             {"item_image", r.item_image},   {"item_ensemble", r.item_ensemble},
-             {"seconds", r.seconds},         {"users_per_second", r.users_per_second}};
+  out = json{{"dataset", r.dataset},
+             {"split", r.split},
+             {"users", r.users},
+             {"beams", r.beams},
+             {"text", r.text},
+             {"image", r.image},
+             {"ensemble", r.ensemble},
+             {"item_text", r.item_text},
+             {"item_image", r.item_image},
+             {"item_ensemble", r.item_ensemble},
+             {"seconds", r.seconds},
+             {"users_per_second", r.users_per_second}};
 }
 
 }  // namespace mql4grec

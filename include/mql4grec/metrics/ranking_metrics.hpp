@@ -1,8 +1,8 @@
 #pragma once
 // Hit rate and NDCG at 1, 5, 10 of one right answer a user. The place of the answer is given with its doubt: `group`
-// entries, of which it is one, fill the places after the `before` entries ahead of them in random order. Without doubt the
-// group is 1 and the values are the usual ones, hit@k = [place < k] and NDCG@k = [place < k] / log2(place + 2); with it,
-// they are the expectation over the order, every place of the group having the probability 1 / group:
+// entries, of which it is one, fill the places after the `before` entries ahead of them in random order. Without doubt
+// the group is 1 and the values are the usual ones, hit@k = [place < k] and NDCG@k = [place < k] / log2(place + 2);
+// with it, they are the expectation over the order, every place of the group having the probability 1 / group:
 //
 //   E hit@k  = min(max(k − before, 0), group) / group
 //   E NDCG@k = 1 / group · Σ 1 / log2(place + 2) over the places before ≤ place < min(before + group, k)
@@ -56,13 +56,14 @@ inline placement place_of(ranking const& list, item_id target) {
   return {found - list.items.begin(), 1};
 }
 
-/// The item's place when entries of equal score are in random order, as items that share a sequence are. The list must hold
-/// such groups whole: cutting it inside one would hide how many share it.
+/// The item's place when entries of equal score are in random order, as items that share a sequence are. The list must
+/// hold such groups whole: cutting it inside one would hide how many share it.
 inline placement expected_place_of(ranking const& list, item_id target) {
   auto const found = std::ranges::find(list.items, target);
   if (found == list.items.end()) return {};
   auto const score = list.scores[static_cast<std::size_t>(found - list.items.begin())];
-  return {std::ranges::count_if(list.scores, [&](double s) { return s > score; }), std::ranges::count(list.scores, score)};
+  return {std::ranges::count_if(list.scores, [&](double s) { return s > score; }),
+          std::ranges::count(list.scores, score)};
 }
 
 /// Means over users.

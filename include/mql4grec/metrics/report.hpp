@@ -15,12 +15,12 @@ struct metric_values {
 /// What `mql4grec evaluate` says about one model on one data set. The first three follow the paper (a sequence is
 /// right or wrong); item_* ask for the item itself, in expectation where several items share a sequence.
 struct report {
-  std::string dataset;
+  std::string dataset = {};
   std::string split = "test";
   index_t users = 0;
   index_t beams = 20;
-  metric_values text, image, ensemble;
-  metric_values item_text, item_image, item_ensemble;
+  metric_values text = {}, image = {}, ensemble = {};
+  metric_values item_text = {}, item_image = {}, item_ensemble = {};
   double seconds = 0;
   double users_per_second = 0;
   bool operator==(report const&) const = default;

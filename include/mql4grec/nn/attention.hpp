@@ -27,9 +27,18 @@ void check_attention(attention_inputs<typename B::memory_space, T> const& in, ou
           " sequences of queries but ", in.key_offsets.size() - 1, " of keys");
   expects(in.q.columns() == in.k.columns() && in.k.columns() == in.v.columns() && in.q.columns() % in.heads == 0,
           "attention: q, k, v are ", in.q.columns(), ", ", in.k.columns(), ", ", in.v.columns(), " wide for ", in.heads, " heads");
+  expects(in.k.rows() == in.v.rows(), "attention: ", in.k.rows(), " keys but ", in.v.rows(), " values");
   expects(in.bias.size() == 0 || in.bias.rows() == in.heads, "attention: the bias has ", in.bias.rows(), " rows for ", in.heads,
           " heads");
-  expects(weights.size() > 0 || in.q.rows() == 0, "attention: no place for the weights");
+  // at least one key a query; how many there are stands in the offsets, which may be on a device
+  expects(weights.size() >= in.heads * in.q.rows(), "attention: a place for ", weights.size(), " weights, expected at least ",
+          in.heads * in.q.rows());
+}
+
+template <class V>
+void check_like(V m, V like, char const* name) {
+  expects(m.rows() == like.rows() && m.columns() == like.columns(), "attention: ", name, " is ", m.rows(), " × ", m.columns(),
+          ", expected ", like.rows(), " × ", like.columns());
 }
 }  // namespace detail
 
@@ -38,6 +47,7 @@ void check_attention(attention_inputs<typename B::memory_space, T> const& in, ou
 template <class T, class B>
 void attention(B& b, attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights, out_matrix<B, T> context) {
   detail::check_attention<B, T>(in, weights);
+  detail::check_like<in_matrix<B, T>>(context, in.q, "context");
   attention_forward<T>(b, in, weights, context);
 }
 
@@ -46,6 +56,11 @@ template <class T, class B>
 void attention_gradient(B& b, attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights, in_matrix<B, T> dcontext,
                         attention_gradients<typename B::memory_space, T> const& out) {
   detail::check_attention<B, T>(in, weights);
+  detail::check_like<in_matrix<B, T>>(dcontext, in.q, "dcontext");
+  detail::check_like<in_matrix<B, T>>(out.dq, in.q, "dq");
+  detail::check_like<in_matrix<B, T>>(out.dk, in.k, "dk");
+  detail::check_like<in_matrix<B, T>>(out.dv, in.v, "dv");
+  if (out.dbias.size() > 0) detail::check_like<in_matrix<B, T>>(out.dbias, in.bias, "dbias");
   attention_backward<T>(b, in, weights, dcontext, out);
 }
 

@@ -19,6 +19,7 @@ template <class T, class B>
 void cross_entropy(B& b, in_matrix<B, T> logits, in_vector<B, token_t> targets, out_vector<B, T> losses) {
   static_assert(CrossEntropyOps<B, T>, "this backend has no cross_entropy for this scalar; add it in backend/<name>/cross_entropy.hpp");
   expects(logits.rows() == targets.size(), "cross_entropy: ", logits.rows(), " rows of logits for ", targets.size(), " targets");
+  expects(losses.size() == targets.size(), "cross_entropy: ", losses.size(), " losses for ", targets.size(), " targets");
   cross_entropy_forward<T>(b, logits, targets, losses);
 }
 
@@ -27,6 +28,7 @@ template <class T, class B>
 void cross_entropy_gradient(B& b, in_vector<B, token_t> targets, double scale, out_matrix<B, T> logits, out_vector<B, T> losses) {
   static_assert(CrossEntropyOps<B, T>, "this backend has no cross_entropy for this scalar; add it in backend/<name>/cross_entropy.hpp");
   expects(logits.rows() == targets.size(), "cross_entropy: ", logits.rows(), " rows of logits for ", targets.size(), " targets");
+  expects(losses.size() == targets.size(), "cross_entropy: ", losses.size(), " losses for ", targets.size(), " targets");
   cross_entropy_backward<T>(b, targets, scale, logits, losses);
 }
 

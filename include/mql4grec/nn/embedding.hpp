@@ -25,7 +25,8 @@ void embedding(B& b, in_matrix<B, T> table, in_vector<B, token_t> tokens, out_ma
 template <class T, class B>
 void embedding_gradient(B& b, in_vector<B, token_t> tokens, in_matrix<B, T> dy, out_matrix<B, T> dtable) {
   static_assert(EmbeddingOps<B, T>, "this backend has no embedding for this scalar; add it in backend/<name>/embedding.hpp");
-  expects(dy.rows() == tokens.size(), "embedding: ", tokens.size(), " tokens but dy has ", dy.rows(), " rows");
+  expects(dy.rows() == tokens.size() && dy.columns() == dtable.columns(), "embedding: dy is ", dy.rows(), " × ", dy.columns(),
+          ", expected ", tokens.size(), " × ", dtable.columns());
   embedding_backward<T>(b, tokens, dy, dtable);
 }
 

@@ -31,7 +31,8 @@ template <class T, class B>
 void linear_input_gradient(B& b, in_matrix<B, T> dy, in_matrix<B, T> weight, out_matrix<B, T> dx, double alpha = 1) {
   detail::require_matmul<B, T>();
   expects(dy.columns() == weight.rows(), "linear: dy has ", dy.columns(), " columns but the weight gives ", weight.rows());
-  expects(dx.columns() == weight.columns(), "linear: dx has ", dx.columns(), " columns but the weight takes ", weight.columns());
+  expects(dx.rows() == dy.rows() && dx.columns() == weight.columns(), "linear: dx is ", dx.rows(), " × ", dx.columns(),
+          ", expected ", dy.rows(), " × ", weight.columns());
   matmul<T>(b, dy, weight, dx, {.alpha = alpha});
 }
 
@@ -40,6 +41,8 @@ template <class T, class B>
 void linear_weight_gradient(B& b, in_matrix<B, T> x, in_matrix<B, T> dy, out_matrix<B, T> dweight, double alpha = 1) {
   detail::require_matmul<B, T>();
   expects(x.rows() == dy.rows(), "linear: x has ", x.rows(), " rows but dy has ", dy.rows());
+  expects(dweight.rows() == dy.columns() && dweight.columns() == x.columns(), "linear: dweight is ", dweight.rows(), " × ",
+          dweight.columns(), ", expected ", dy.columns(), " × ", x.columns());
   matmul<T>(b, dy, x, dweight, {.transpose_a = true, .accumulate = true, .alpha = alpha});
 }
 

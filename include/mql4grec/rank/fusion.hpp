@@ -1,6 +1,6 @@
 #pragma once
-// One ranking from several, one for each modality. The rules are stated per item, so neither the order of a list nor an item
-// that occurs twice changes the outcome (the released ensemble.py depends on both).
+// One ranking from several, one for each modality. The rules are stated per item, so neither the order of a list nor an
+// item that occurs twice changes the outcome (the released ensemble.py depends on both).
 #include <algorithm>
 #include <cmath>
 #include <concepts>
@@ -60,7 +60,8 @@ ranking ranked_by(std::vector<item_scores> const& items, Score score) {
 }  // namespace detail
 
 /// The paper's rule (Section 3.3): an item in both lists scores (s₁ + s₂) / 2 + 1, any other its own score; an item's
-/// score in a list is its best there. With more lists: the mean over those that hold it, plus 1 for each beyond the first.
+/// score in a list is its best there. With more lists: the mean over those that hold it, plus 1 for each beyond the
+/// first.
 struct average_plus_one {
   ranking fuse(std::span<ranking const> lists) const {
     return detail::ranked_by(detail::scores_by_item(lists), [](std::vector<std::optional<double>> const& scores) {
@@ -76,9 +77,10 @@ struct average_plus_one {
   bool operator==(average_plus_one const&) const = default;
 };
 
-/// Probabilities instead of bonuses: in each list p(item) = exp(sharpness · s) renormalised over the list's items, and an item
-/// scores log of its mean p over all lists, absence counting as p = 0. A list that is sure of itself so weighs more than
-/// one that spreads. With scores divided by the length of the sequence, a sharpness of that length restores log p.
+/// Probabilities instead of bonuses: in each list p(item) = exp(sharpness · s) renormalised over the list's items, and
+/// an item scores log of its mean p over all lists, absence counting as p = 0. A list that is sure of itself so weighs
+/// more than one that spreads. With scores divided by the length of the sequence, a sharpness of that length restores
+/// log p.
 struct calibrated {
   double sharpness = 1;
 

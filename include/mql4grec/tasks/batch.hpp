@@ -47,7 +47,8 @@ struct batch {
   bool operator==(batch const&) const = default;
 
  private:
-  static std::span<token_t const> part(std::vector<token_t> const& tokens, std::vector<index_t> const& offsets, index_t i) {
+  static std::span<token_t const> part(std::vector<token_t> const& tokens, std::vector<index_t> const& offsets,
+                                       index_t i) {
     expects(i >= 0 && i + 1 < std::ssize(offsets), "sequence ", i, " of a batch with ", offsets.size() - 1);
     auto const at = static_cast<std::size_t>(i);
     return {tokens.data() + offsets[at], static_cast<std::size_t>(offsets[at + 1] - offsets[at])};

@@ -1,5 +1,7 @@
 #pragma once
+#include <concepts>
 #include <memory>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -14,12 +16,16 @@ class any_task {
   template <class T>
     requires(!std::same_as<std::remove_cvref_t<T>, any_task>)
   any_task(T task) : task_(std::make_shared<model<T>>(std::move(task))) {  // NOLINT: a task is a task, no cast needed
-    static_assert(Task<T>, "a task has each_example(domain, split, sink) and write(domain, vocabulary, place, random, batch); "
-                           "see tasks/task.hpp");
+    static_assert(Task<T>,
+                  "a task has each_example(domain, split, sink) and write(domain, vocabulary, place, random, batch); "
+                  "see tasks/task.hpp");
   }
 
-  void each_example(domain const& data, split part, example_sink const& sink) const { task_->each_example(data, part, sink); }
-  void write(domain const& data, vocabulary const& words, example_place place, random_stream& random, batch& out) const {
+  void each_example(domain const& data, split part, example_sink const& sink) const {
+    task_->each_example(data, part, sink);
+  }
+  void write(domain const& data, vocabulary const& words, example_place place, random_stream& random,
+             batch& out) const {
     task_->write(data, words, place, random, out);
   }
 
@@ -50,8 +56,8 @@ struct mixture {
   std::vector<next_item> queries;
 
   next_item const& query(modality kind) const {
-    expects(index(kind) >= 0 && index(kind) < std::ssize(queries), "modality ", index(kind), " of a mixture that asks for ",
-            queries.size());
+    expects(index(kind) >= 0 && index(kind) < std::ssize(queries), "modality ", index(kind),
+            " of a mixture that asks for ", queries.size());
     return queries[static_cast<std::size_t>(kind)];
   }
 };
@@ -63,7 +69,10 @@ struct mixture_options {
 
 namespace detail {
 inline next_item next_with(modality from, modality to, prompt_range prompt, mixture_options options) {
-  return {.from = from, .to = to, .prompt = prompt, .max_history = options.max_history,
+  return {.from = from,
+          .to = to,
+          .prompt = prompt,
+          .max_history = options.max_history,
           .history_dropout = options.history_dropout};
 }
 }  // namespace detail

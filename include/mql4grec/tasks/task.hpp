@@ -1,9 +1,10 @@
 #pragma once
-// The tasks of Section 3.2, Figure 2 of the paper. A task is a value that lists its examples once, as numbers, and writes
-// the tokens of one when it is asked to; no sequence is ever stored.
+// The tasks of Section 3.2, Figure 2 of the paper. A task is a value that lists its examples once, as numbers, and
+// writes the tokens of one when it is asked to; no sequence is ever stored.
 //
-// Missing modality: an example whose target has no sequence doesn't exist; items of the history without one are left out
-// of the input (the window of the last `max_history` items is taken first), and when none is left neither does the example.
+// Missing modality: an example whose target has no sequence doesn't exist; items of the history without one are left
+// out of the input (the window of the last `max_history` items is taken first), and when none is left neither does the
+// example.
 #include <algorithm>
 #include <concepts>
 #include <functional>
@@ -12,8 +13,6 @@
 #include <vector>
 
 #include "mql4grec/catalog/interactions.hpp"
-#include "mql4grec/catalog/modality.hpp"
-#include "mql4grec/catalog/split.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
 #include "mql4grec/core/random.hpp"
@@ -46,11 +45,11 @@ using example_sink = std::function<void(example_place)>;
 /// What a mixture asks of a task. `write` adds one whole sequence pair; the stream is its only source of chance.
 template <class T>
 concept Task = std::copy_constructible<T> &&
-               requires(T const& task, domain const& data, split part, example_sink const& sink, vocabulary const& words,
-                        example_place place, random_stream& random, batch& out) {
-                 { task.each_example(data, part, sink) } -> std::same_as<void>;
-                 { task.write(data, words, place, random, out) } -> std::same_as<void>;
-               };
+    requires(T const& task, domain const& data, vocabulary const& words, split part, example_sink const& sink,
+             example_place place, random_stream& random, batch& out) {
+  { task.each_example(data, part, sink) } -> std::same_as<void>;
+  { task.write(data, words, place, random, out) } -> std::same_as<void>;
+};
 
 /// The tokens that tell a task from the others; none for count 0.
 struct prompt_range {
@@ -84,7 +83,8 @@ struct next_item {
     }
   }
 
-  void write(domain const& data, vocabulary const& words, example_place place, random_stream& random, batch& out) const {
+  void write(domain const& data, vocabulary const& words, example_place place, random_stream& random,
+             batch& out) const {
     auto const items = data.histories.of(user_id(place.row));
     auto const window = window_before(items, place.position, max_history);
     auto const& told = data.table(from);
@@ -92,8 +92,9 @@ struct next_item {
     auto const begin = out.inputs.size();
     for (auto const item : window)
       if (history_dropout == 0 || random.uniform() >= history_dropout) out.add_input(told.of(item));
+    auto const can_be_told = [&](item_id item) { return told.has(item); };
     if (out.inputs.size() == begin)  // everything was dropped: the newest item that can be told stays
-      out.add_input(told.of(*std::find_if(window.rbegin(), window.rend(), [&](item_id item) { return told.has(item); })));
+      out.add_input(told.of(*std::find_if(window.rbegin(), window.rend(), can_be_told)));
     out.close_input();
     out.add_target(data.table(to).of(items[static_cast<std::size_t>(place.position)]));
     out.close_target();
@@ -101,8 +102,10 @@ struct next_item {
 
   /// The question alone, for searching: the last `max_history` items of any history. Items that are unknown or have no
   /// sequence are left out; an empty history leaves the prompt and </s>.
-  void write_query(std::span<item_id const> history, token_table const& table, vocabulary const& words, batch& out) const {
-    expects(table.kind() == from, "a history of modality ", index(table.kind()), " for a task that reads modality ", index(from));
+  void write_query(std::span<item_id const> history, token_table const& table, vocabulary const& words,
+                   batch& out) const {
+    expects(table.kind() == from, "a history of modality ", index(table.kind()), " for a task that reads modality ",
+            index(from));
     prompt.write(words, out);
     for (auto const item : window_before(history, std::ssize(history), max_history)) out.add_input(table.of(item));
     out.close_input();
@@ -159,7 +162,8 @@ struct coin_toss {
     }
   }
 
-  void write(domain const& data, vocabulary const& words, example_place place, random_stream& random, batch& out) const {
+  void write(domain const& data, vocabulary const& words, example_place place, random_stream& random,
+             batch& out) const {
     bool const up = random.uniform() >= 0.5;
     auto const& chosen = up ? heads : tails;
     auto const& other = up ? tails : heads;

@@ -10,15 +10,15 @@ namespace mql4grec::cpu {
 namespace detail {
 
 struct adamw_factors {
-  float rate, keep, b1, b2, scale, root, eps;
+  float rate, keep, b1, b2, fresh1, fresh2, scale, root, eps;
 };
 
 struct adamw_kernel {
   MQL4GREC_INLINE static void run(adamw_factors f, float const* gradient, float* parameter, float* first, float* second, index_t n) {
     for (index_t i = 0; i < n; ++i) {
       float const g = gradient[i] * f.scale;
-      float const m = f.b1 * first[i] + (1.f - f.b1) * g;
-      float const v = f.b2 * second[i] + (1.f - f.b2) * g * g;
+      float const m = f.b1 * first[i] + f.fresh1 * g;
+      float const v = f.b2 * second[i] + f.fresh2 * g * g;
       first[i] = m;
       second[i] = v;
       parameter[i] = parameter[i] * f.keep - f.rate * m / (__builtin_sqrtf(v) * f.root + f.eps);
@@ -50,6 +50,8 @@ void adamw_step(backend&, adamw_update how, in_vector<backend, T> gradient, out_
                                       .keep = static_cast<float>(1 - how.learning_rate * how.weight_decay),
                                       .b1 = static_cast<float>(how.beta1),
                                       .b2 = static_cast<float>(how.beta2),
+                                      .fresh1 = static_cast<float>(1 - how.beta1),
+                                      .fresh2 = static_cast<float>(1 - how.beta2),
                                       .scale = static_cast<float>(how.gradient_scale),
                                       .root = static_cast<float>(1 / std::sqrt(correction2)),
                                       .eps = static_cast<float>(how.epsilon)};

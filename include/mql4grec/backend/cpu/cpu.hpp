@@ -3,6 +3,7 @@
 #include "mql4grec/backend/cpu/adamw.hpp"
 #include "mql4grec/backend/cpu/attention.hpp"
 #include "mql4grec/backend/cpu/backend.hpp"
+#include "mql4grec/backend/cpu/cached_attention.hpp"
 #include "mql4grec/backend/cpu/cross_entropy.hpp"
 #include "mql4grec/backend/cpu/dropout.hpp"
 #include "mql4grec/backend/cpu/matmul.hpp"

@@ -3,7 +3,8 @@
 // uses AVX-512 where it runs on it. A kernel is a struct with a static, always-inlined `run`, free of calls that can't be
 // inlined; inlining into the wrapper below gives the loop the wrapper's instructions, and -O3 makes vectors of it.
 // Sums are kept in `lanes` parallel parts, because the compiler may not reorder a float sum by itself.
-#include <utility>
+#include <algorithm>
+#include <atomic>
 
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/scalar.hpp"
@@ -29,6 +30,12 @@ inline instruction_set best_instruction_set() {
 #else
   return instruction_set::baseline;
 #endif
+}
+
+/// The best that kernels may use; tests lower it to run the other paths.
+inline std::atomic<instruction_set>& allowed_instruction_set() {
+  static std::atomic<instruction_set> allowed{instruction_set::avx512};
+  return allowed;
 }
 
 namespace detail {
@@ -57,7 +64,7 @@ template <class Kernel, class... Args>
 template <class Kernel, class... Args>
 auto dispatch(Args... args) {
 #if defined(__x86_64__) && defined(__GNUC__)
-  switch (best_instruction_set()) {
+  switch (std::min(best_instruction_set(), allowed_instruction_set().load(std::memory_order_relaxed))) {
     case instruction_set::avx512: return detail::run_avx512<Kernel>(args...);
     case instruction_set::avx2: return detail::run_avx2<Kernel>(args...);
     case instruction_set::baseline: break;

@@ -5,14 +5,14 @@
 #include <cblas.h>
 #if MQL4GREC_HAS_ONEDNN
 #include <dnnl.h>
-#include <omp.h>
 #endif
 #include <mutex>
 
 #include "mql4grec/backend/cpu/backend.hpp"
 
-#if defined(OPENBLAS_VERSION)
-extern "C" void openblas_set_num_threads(int);
+#if MQL4GREC_HAS_ONEDNN  // declared here: <omp.h> belongs to the compiler, and clang's is a package of its own
+extern "C" int omp_get_max_threads();
+extern "C" void omp_set_num_threads(int);
 #endif
 
 namespace mql4grec::cpu {
@@ -21,7 +21,7 @@ namespace detail {
 
 /// A BLAS that starts threads of its own would fight with ours.
 inline void keep_blas_single_threaded() {
-#if defined(OPENBLAS_VERSION)
+#if MQL4GREC_HAS_OPENBLAS
   static std::once_flag once;
   std::call_once(once, [] { openblas_set_num_threads(1); });
 #endif
@@ -59,9 +59,9 @@ inline char const* matmul_library() {
 }
 
 template <std::same_as<float> T>
-void matmul(backend&, in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
-  if (c.size() == 0) return;
+void matmul(backend& where, in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
   auto const inner = how.transpose_a ? a.rows() : a.columns();
+  if (c.size() == 0 || inner == 0) return reference::matmul<T>(where, a, b, c, how);  // libraries leave C as it is
   using detail::to_int;
 #if MQL4GREC_HAS_ONEDNN
   detail::single_omp_thread const guard;
@@ -76,9 +76,9 @@ void matmul(backend&, in_matrix<backend, T> a, in_matrix<backend, T> b, out_matr
 }
 
 template <std::same_as<double> T>
-void matmul(backend&, in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
-  if (c.size() == 0) return;
+void matmul(backend& where, in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
   auto const inner = how.transpose_a ? a.rows() : a.columns();
+  if (c.size() == 0 || inner == 0) return reference::matmul<T>(where, a, b, c, how);  // libraries leave C as it is
   using detail::to_int;
   detail::keep_blas_single_threaded();
   cblas_dgemm(CblasRowMajor, how.transpose_a ? CblasTrans : CblasNoTrans, how.transpose_b ? CblasTrans : CblasNoTrans,

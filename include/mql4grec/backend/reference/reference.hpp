@@ -2,6 +2,7 @@
 #include "mql4grec/backend/reference/activation.hpp"
 #include "mql4grec/backend/reference/adamw.hpp"
 #include "mql4grec/backend/reference/attention.hpp"
+#include "mql4grec/backend/reference/cached_attention.hpp"
 #include "mql4grec/backend/reference/backend.hpp"
 #include "mql4grec/backend/reference/cross_entropy.hpp"
 #include "mql4grec/backend/reference/dropout.hpp"
@@ -9,3 +10,4 @@
 #include "mql4grec/backend/reference/matmul.hpp"
 #include "mql4grec/backend/reference/relative_bias.hpp"
 #include "mql4grec/backend/reference/rms_norm.hpp"
+#include "mql4grec/backend/reference/select_beams.hpp"

@@ -12,7 +12,8 @@ namespace mql4grec::detail {
 
 /// Calls visit(key, value) for each member in the order of the file. The file must hold one object whose keys differ.
 template <class Visit>
-void for_each_member(std::string_view text, std::filesystem::path const& path, std::string const& expected, Visit visit) {
+void for_each_member(std::string_view text, std::filesystem::path const& path, std::string const& expected,
+                     Visit visit) {
   using event = nlohmann::json::parse_event_t;
   expects_file(!text.empty(), path, "is empty, expected ", expected);
   std::unordered_set<std::string> keys;

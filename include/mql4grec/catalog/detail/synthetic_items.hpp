@@ -1,0 +1,146 @@
+#pragma once
+// Items out of latent factors: what they are called, what their features look like, which codes they would get.
+#include <array>
+#include <cctype>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mql4grec/catalog/items.hpp"
+#include "mql4grec/core/array.hpp"
+#include "mql4grec/core/ids.hpp"
+#include "mql4grec/core/random.hpp"
+
+namespace mql4grec::detail {
+
+/// One made-up shop. Materials and finishes are the same everywhere: they are what one domain can teach another.
+struct synthetic_shop {
+  std::string_view name;
+  std::array<std::string_view, 10> kinds;
+};
+
+inline constexpr std::array<synthetic_shop, 4> synthetic_shops = {{
+    {"Instruments",
+     {"acoustic guitar", "violin", "cello", "clarinet", "snare drum", "hand drum", "ukulele", "keyboard", "trumpet",
+      "harmonica"}},
+    {"Arts",
+     {"brush set", "table easel", "sketchbook", "palette", "pencil case", "yarn bowl", "stamp kit", "picture frame",
+      "knitting loom", "paper cutter"}},
+    {"Games",
+     {"chess set", "game controller", "headset", "dice tower", "card box", "arcade stick", "racing wheel", "domino set",
+      "puzzle cube", "console stand"}},
+    {"Kitchen",
+     {"cutting board", "pepper mill", "tea kettle", "bread box", "mixing bowl", "serving tray", "knife block",
+      "coffee grinder", "spice rack", "salad spoon"}},
+}};
+inline constexpr std::array<std::string_view, 8> synthetic_materials = {"walnut", "maple",  "cedar",  "bamboo",
+                                                                        "brass",  "copper", "carbon", "silver"};
+inline constexpr std::array<std::string_view, 5> synthetic_finishes = {"vintage", "compact", "matte", "glossy",
+                                                                       "travel"};
+
+inline constexpr index_t kinds_per_shop = std::ssize(synthetic_shops[0].kinds);
+inline constexpr index_t factor_combinations =
+    kinds_per_shop * std::ssize(synthetic_materials) * std::ssize(synthetic_finishes);
+
+/// Streams of one seed that never meet: the purpose in the top byte, then 24 bits of one number and 32 of another.
+enum class synthetic_stream : std::uint64_t { combinations = 0x51, users, meaning, noise, missing };
+
+inline random_stream synthetic_random(std::uint64_t seed, synthetic_stream purpose, index_t a = 0, index_t b = 0) {
+  auto const top = static_cast<std::uint64_t>(purpose) << 56;
+  return {seed, top | static_cast<std::uint64_t>(a) << 32 | static_cast<std::uint64_t>(b)};
+}
+
+struct latent_factors {
+  index_t kind, material, finish;
+  auto operator<=>(latent_factors const&) const = default;
+};
+
+struct latent_item {
+  latent_factors factors;
+  index_t series;  // 0 until the combinations have run out
+};
+
+/// `count` different items of a domain, in an order of its own.
+inline std::vector<latent_item> make_latent_items(std::uint64_t seed, index_t domain, index_t count) {
+  std::vector<index_t> order(static_cast<std::size_t>(factor_combinations));
+  for (index_t i = 0; i < factor_combinations; ++i) order[static_cast<std::size_t>(i)] = i;
+  shuffle(std::span(order), synthetic_random(seed, synthetic_stream::combinations, domain));
+  auto const finishes = std::ssize(synthetic_finishes);
+  auto const materials = std::ssize(synthetic_materials);
+  std::vector<latent_item> items;
+  for (index_t i = 0; i < count; ++i) {
+    auto const c = order[static_cast<std::size_t>(i % factor_combinations)];
+    latent_factors const factors{c / (materials * finishes), c / finishes % materials, c % finishes};
+    items.push_back({factors, i / factor_combinations});
+  }
+  return items;
+}
+
+/// "Vintage walnut acoustic guitar" and what goes with it.
+inline item_description describe(synthetic_shop const& shop, std::string const& shop_name, latent_item const& item) {
+  std::string const kind(shop.kinds[static_cast<std::size_t>(item.factors.kind)]);
+  std::string const material(synthetic_materials[static_cast<std::size_t>(item.factors.material)]);
+  std::string const finish(synthetic_finishes[static_cast<std::size_t>(item.factors.finish)]);
+  auto const series = item.series == 0 ? std::string() : ", series " + std::to_string(item.series + 1);
+  auto const capital = [](std::string text) {
+    text.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(text.front())));
+    return text;
+  };
+  return {.title = capital(finish) + " " + material + " " + kind + series,
+          .description = "A " + finish + " " + kind + " made of " + material + series + ".",
+          .brand = capital(material) + " Works",
+          .categories = shop_name + "," + capital(kind)};
+}
+
+/// How strongly each factor shows in a modality's features: text is about the kind, a picture about the looks.
+struct factor_strengths {
+  double kind, material, finish, series;
+};
+inline constexpr std::array<factor_strengths, 2> strengths_by_modality = {{{1.0, 0.5, 0.3, 0.2}, {0.4, 1.0, 0.6, 0.2}}};
+
+struct feature_options {
+  std::uint64_t seed;
+  index_t width;
+  double noise;
+};
+
+/// features (items, width): Σ strength · direction of the factor's value + noise. A value has the same random direction
+/// in every domain.
+inline host_array<float, 2> make_features(std::vector<latent_item> const& items, index_t domain, index_t modality,
+                                          feature_options const& options) {
+  auto const strength = strengths_by_modality[static_cast<std::size_t>(modality)];
+  auto const direction = [&](index_t factor, index_t value) {
+    return synthetic_random(options.seed, synthetic_stream::meaning, modality * 8 + factor, value);
+  };
+  host_array<float, 2> features({items.size(), static_cast<std::size_t>(options.width)});
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    auto const& [factors, number] = items[i];
+    auto kind = direction(0, domain * kinds_per_shop + factors.kind);
+    auto material = direction(1, factors.material);
+    auto finish = direction(2, factors.finish);
+    auto series = direction(3, number);
+    auto noise =
+        synthetic_random(options.seed, synthetic_stream::noise, domain * 8 + modality, static_cast<index_t>(i));
+    for (std::size_t j = 0; j < features.shape(1); ++j)
+      features(i, j) = static_cast<float>(strength.kind * kind.normal() + strength.material * material.normal() +
+                                          strength.finish * finish.normal() + strength.series * series.normal() +
+                                          options.noise * noise.normal());
+  }
+  return features;
+}
+
+/// codes (items, 4): the modality's strongest factor first, as a residual quantizer would find them.
+inline host_array<code_t, 2> make_codes(std::vector<latent_item> const& items, index_t domain, index_t modality) {
+  host_array<code_t, 2> codes({items.size(), std::size_t{4}});
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    auto const& [factors, series] = items[i];
+    auto const kind = domain * kinds_per_shop + factors.kind;
+    std::array<index_t, 4> const text = {kind, factors.material, factors.finish, series};
+    std::array<index_t, 4> const image = {factors.material, factors.finish, kind, series};
+    for (std::size_t level = 0; level < 4; ++level) codes(i, level) = code_t((modality == 0 ? text : image)[level]);
+  }
+  return codes;
+}
+
+}  // namespace mql4grec::detail

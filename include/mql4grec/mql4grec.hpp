@@ -1,0 +1,17 @@
+#pragma once
+/// Everything for host compilers. Files are read with nlohmann/json; without it the rest works on values built by hand.
+#include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/backend/reference/reference.hpp"
+#include "mql4grec/catalog/synthetic.hpp"
+#include "mql4grec/language/translate.hpp"
+#include "mql4grec/metrics/ranking_metrics.hpp"
+#include "mql4grec/rank/popularity.hpp"
+#include "mql4grec/recommender.hpp"
+#include "mql4grec/seq2seq/initialize.hpp"
+#include "mql4grec/seq2seq/trainer.hpp"
+#include "mql4grec/tasks/training_set.hpp"
+
+#if __has_include(<nlohmann/json.hpp>)
+#include "mql4grec/metrics/json.hpp"
+#include "mql4grec/pipeline.hpp"
+#endif

@@ -1,0 +1,121 @@
+#pragma once
+// Leave-one-out over the whole catalogue: each user's text and image history is asked for, the two lists become one, and
+// the place of the held-out item is judged.
+#include <chrono>
+#include <set>
+
+#include "mql4grec/catalog/split.hpp"
+#include "mql4grec/metrics/ranking_metrics.hpp"
+#include "mql4grec/metrics/report.hpp"
+#include "mql4grec/metrics/save.hpp"
+#include "mql4grec/pipeline/dataset.hpp"
+#include "mql4grec/pipeline/model_card.hpp"
+#include "mql4grec/rank/from_beams.hpp"
+#include "mql4grec/rank/fusion.hpp"
+#include "mql4grec/search/beam_search.hpp"
+
+namespace mql4grec {
+
+struct evaluation_options {
+  split part = split::test;
+  beam_options search = {};
+  index_t users = std::numeric_limits<index_t>::max();  ///< the first so many
+};
+
+/// One user's lists, for showing and saving.
+struct user_result {
+  user_id user;
+  item_id target;
+  ranking text, image, ensemble;
+};
+
+struct evaluation {
+  report result;
+  saved_search saved_text, saved_image;  ///< in the released code's form
+  std::vector<user_result> examples;     ///< of the first users, for a look
+};
+
+namespace detail {
+
+/// The place of the target's sequence when every sequence counts once; lists of items, read in one modality.
+inline placement sequence_place(ranking const& list, item_id target, token_table const& table) {
+  if (!table.has(target)) return place_of(list, target);
+  auto const wanted = table.of(target);
+  std::set<std::vector<token_t>> seen;
+  for (auto const item : list.items) {
+    auto const sequence = table.of(item);
+    if (std::ranges::equal(sequence, wanted) && !sequence.empty()) return {std::ssize(seen), 1};
+    if (sequence.empty())
+      seen.insert({token_t{-1}, static_cast<token_t>(item)});  // without words in this language: it stands for itself
+    else
+      seen.emplace(sequence.begin(), sequence.end());
+  }
+  return {};
+}
+
+/// Searches one modality for the users' histories.
+template <class B, class T, class Progress>
+beams search_modality(B& backend, t5<B, T> const& model, model_card const& card, domain const& data, item_trie const& trie, modality kind,
+                      std::span<user_id const> users, evaluation_options const& options, Progress&& progress) {
+  batch queries;
+  auto const mix = mixture_named(card.tasks);
+  for (auto const user : users)
+    mix.query(kind).write_query(history(data.histories, user, options.part), data.table(kind), card.words, queries);
+  return search(backend, model, trie, queries, options.search, progress);
+}
+
+inline void save_user(saved_search& out, beams const& found, index_t query, item_trie const& trie, token_table const& table, user_id user,
+                      item_id target, vocabulary const& words) {
+  if (!table.has(target)) return;
+  std::vector<token_t> sequences;
+  for (auto const leaf : found.leaves_of(query)) {
+    auto const tokens = table.of(trie.items(leaf).front());
+    sequences.insert(sequences.end(), tokens.begin(), tokens.end());
+  }
+  auto const scores = found.scores_of(query);
+  out.add(user, sequences, std::vector<double>(scores.begin(), scores.end()), table.of(target), words);
+}
+
+}  // namespace detail
+
+/// Searches and judges. `progress(users done, users in all)` counts a user once, both modalities together.
+template <class B, class T, FusionPolicy Fusion = average_plus_one, class Progress>
+evaluation evaluate(B& backend, t5<B, T> const& model, model_card const& card, dataset const& from, evaluation_options const& options,
+                    Progress&& progress, Fusion const& fusion = {}) {
+  constexpr std::size_t shown = 12;
+  auto const& data = from.data;
+  auto users = evaluated_users(data.histories);
+  users.resize(std::min(users.size(), static_cast<std::size_t>(std::max<index_t>(0, options.users))));
+  auto const n = std::ssize(users);
+  auto const started = std::chrono::steady_clock::now();
+  item_trie const tries[] = {item_trie(data.table(modality::text)), item_trie(data.table(modality::image))};
+  auto const found_text = detail::search_modality(backend, model, card, data, tries[0], modality::text, users, options,
+                                                  [&](index_t done) { progress(done / 2, n); });
+  auto const found_image = detail::search_modality(backend, model, card, data, tries[1], modality::image, users, options,
+                                                   [&](index_t done) { progress((n + done) / 2, n); });
+  metric_accumulator text, image, ensemble, item_text, item_image, item_ensemble;
+  evaluation out;
+  for (index_t q = 0; q < n; ++q) {
+    auto const user = users[static_cast<std::size_t>(q)];
+    auto const right = target(data.histories, user, options.part);
+    ranking const lists[] = {ranking_of(found_text, q, tries[0]), ranking_of(found_image, q, tries[1])};
+    ranking const fused = fusion.fuse(lists);
+    text.add(detail::sequence_place(lists[0], right, data.table(modality::text)));
+    image.add(detail::sequence_place(lists[1], right, data.table(modality::image)));
+    ensemble.add(detail::sequence_place(fused, right, data.table(modality::text)));
+    item_text.add(expected_place_of(lists[0], right));
+    item_image.add(expected_place_of(lists[1], right));
+    item_ensemble.add(expected_place_of(fused, right));
+    detail::save_user(out.saved_text, found_text, q, tries[0], data.table(modality::text), user, right, card.words);
+    detail::save_user(out.saved_image, found_image, q, tries[1], data.table(modality::image), user, right, card.words);
+    if (out.examples.size() < shown) out.examples.push_back({user, right, lists[0], lists[1], fused});
+  }
+  double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  out.result = {.dataset = from.name, .split = name_of(options.part), .users = n, .beams = options.search.beams,
+                .text = text.mean(), .image = image.mean(), .ensemble = ensemble.mean(),
+                .item_text = item_text.mean(), .item_image = item_image.mean(), .item_ensemble = item_ensemble.mean(),
+                .seconds = seconds, .users_per_second = seconds > 0 ? static_cast<double>(n) / seconds : 0};
+  return out;
+}
+
+}  // namespace mql4grec

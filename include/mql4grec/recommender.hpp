@@ -1,0 +1,114 @@
+#pragma once
+// The façade that a service embeds. A recommender is immutable: load it once, call recommend() from as many threads as
+// there are. To swap in a new one without stopping, publish it through a recommender_slot.
+#include <atomic>
+#include <memory>
+#include <unordered_set>
+
+#include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/language/vocabulary.hpp"
+#include "mql4grec/rank/from_beams.hpp"
+#include "mql4grec/rank/fusion.hpp"
+#include "mql4grec/search/beam_search.hpp"
+#include "mql4grec/tasks/mixture.hpp"
+
+#if __has_include(<nlohmann/json.hpp>)
+#include "mql4grec/pipeline/dataset.hpp"
+#include "mql4grec/pipeline/model_card.hpp"
+#include "mql4grec/seq2seq/checkpoint.hpp"
+#endif
+
+namespace mql4grec {
+
+struct recommender_options {
+  beam_options search = {};
+};
+
+/// A model and a catalogue, ready to answer. B is the backend its parameters live on, Fusion the rule that makes one list of
+/// the modalities' lists.
+template <Backend B = cpu::backend, Real T = float, FusionPolicy Fusion = average_plus_one>
+class recommender {
+ public:
+  /// tables: a modality each, all with the same number of items. Throws error when something doesn't fit together.
+  recommender(t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables, recommender_options options = {}, Fusion fusion = {})
+      : model_(std::move(model)), words_(std::move(words)), tasks_(std::move(tasks)), tables_(std::move(tables)), options_(options), fusion_(fusion) {
+    validate(options_.search);
+    expects(!tables_.empty(), "recommender: no token table");
+    expects(model_.config().vocabulary >= words_.size(), "recommender: the model knows ", model_.config().vocabulary,
+            " tokens, but the vocabulary has ", words_.size());
+    for (auto const& table : tables_) {
+      expects(table.items() == items(), "recommender: tables of ", items(), " and of ", table.items(), " items");
+      tries_.emplace_back(table);
+    }
+  }
+
+#if __has_include(<nlohmann/json.hpp>)
+  /// From a model directory and a dataset directory.
+  static recommender load(std::filesystem::path const& model, std::filesystem::path const& catalogue, recommender_options options = {}) {
+    B backend;
+    auto card = read_model_card(model);
+    auto from = read_dataset(catalogue, card.words);
+    return {read_model<T>(backend, model), card.words, mixture_named(card.tasks), std::move(from.data.tables), options};
+  }
+#endif
+
+  index_t items() const { return tables_.front().items(); }
+
+  /// The k items most likely to come next, best first; fewer only when fewer are allowed and have a sequence.
+  /// Only the history's last items count (20 by default); unknown items are passed over; an empty history gets what the
+  /// model expects of anyone. The filter acts inside the search. Const, without locks: every thread has scratch of its own.
+  ranking recommend(std::span<item_id const> history, index_t k, item_filter const& filter = {}) const {
+    expects(k >= 0, "recommend: k is ", k, ", expected at least 0");
+    thread_local B lane;
+    beam_options search = options_.search;
+    search.beams = std::max(search.beams, k);
+    validate(search);
+    std::unordered_set<item_id> const denied(filter.deny.begin(), filter.deny.end()), allowed(filter.allow.begin(), filter.allow.end());
+    auto const wanted = [&](item_id item) { return !denied.contains(item) && (allowed.empty() || allowed.contains(item)); };
+    std::vector<ranking> lists;
+    for (std::size_t m = 0; m < tables_.size(); ++m) lists.push_back(ranking_of(search_one(lane, m, history, filter, search), 0, tries_[m], wanted));
+    ranking best = fusion_.fuse(lists);
+    if (best.size() > k) {
+      best.items.resize(static_cast<std::size_t>(k));
+      best.scores.resize(static_cast<std::size_t>(k));
+    }
+    return best;
+  }
+
+ private:
+  beams search_one(B& lane, std::size_t m, std::span<item_id const> history, item_filter const& filter, beam_options const& search) const {
+    batch query;
+    tasks_.query(modality(m)).write_query(history, tables_[m], words_, query);
+    std::vector<std::uint8_t> nodes;
+    view<std::uint8_t const, host_space, 2> allowed;
+    if (!filter.empty()) {
+      nodes.resize(static_cast<std::size_t>(tries_[m].nodes()));
+      mark_allowed(tries_[m], filter, items(), nodes);
+      allowed = {nodes.data(), 1, tries_[m].nodes()};
+    }
+    return search_stretch<B, T>(lane, model_, tries_[m], query, {0, 1}, search, allowed);
+  }
+
+  t5<B, T> model_;
+  vocabulary words_;
+  mixture tasks_;
+  std::vector<token_table> tables_;
+  std::vector<item_trie> tries_;
+  recommender_options options_;
+  Fusion fusion_;
+};
+
+/// Where a service keeps its recommender. get() is what a request works with until it ends; set() replaces it for the
+/// requests that come after, and the old one goes when its last request does.
+template <class R = recommender<>>
+class recommender_slot {
+ public:
+  explicit recommender_slot(std::shared_ptr<R const> first) : current_(std::move(first)) {}
+  std::shared_ptr<R const> get() const { return current_.load(std::memory_order_acquire); }
+  void set(std::shared_ptr<R const> next) { current_.store(std::move(next), std::memory_order_release); }
+
+ private:
+  std::atomic<std::shared_ptr<R const>> current_;
+};
+
+}  // namespace mql4grec

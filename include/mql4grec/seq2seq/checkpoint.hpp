@@ -1,0 +1,150 @@
+#pragma once
+// A model on disk is a directory as transformers' save_pretrained writes it: config.json and model.safetensors, tensors under
+// their names there. What is trained here loads there and the other way round.
+#include <algorithm>
+#include <cmath>
+
+#include "mql4grec/backend/copy.hpp"
+#include "mql4grec/core/safetensors.hpp"
+#include "mql4grec/seq2seq/config_json.hpp"
+#include "mql4grec/seq2seq/t5.hpp"
+
+namespace mql4grec {
+
+namespace detail {
+
+inline std::vector<index_t> shape_of(nn::parameter const& p) {
+  return p.is_vector ? std::vector<index_t>{p.rows} : std::vector<index_t>{p.rows, p.columns};
+}
+
+/// Names under which a file may hold a parameter: the embedding has one for each of its users. They must agree.
+inline std::vector<std::string> names_of(t5_config const& c, nn::parameter const& p) {
+  if (p.name != "shared.weight") return {p.name};
+  std::vector<std::string> names = {p.name, "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
+  if (c.tied) names.push_back("lm_head.weight");
+  return names;
+}
+
+/// The embedding's copies, if there are several, and a tensor that old T5 checkpoints carry and transformers never reads.
+inline void refuse_unknown_tensors(safetensors const& file, t5_config const& c, nn::parameter_layout const& layout) {
+  std::vector<std::string> known = {"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"};
+  for (auto const& parameter : layout.entries())
+    for (auto& name : names_of(c, parameter)) known.push_back(std::move(name));
+  std::ranges::sort(known);
+  for (auto const& name : file.names())
+    expects_file(std::ranges::binary_search(known, name), file.path(), "tensor '", printable(name),
+                 "': config.json's T5 has no such parameter");
+}
+
+/// Before anything is allocated: the sizes in config.json are believed only where model.safetensors has such tensors.
+inline void check_shapes(safetensors const& file, t5_config const& c) {
+  auto const tensors = std::ssize(file.names());
+  expects_file(c.encoder_layers <= tensors && c.decoder_layers <= tensors, file.path(), "has ", tensors,
+               " tensors, but config.json asks for ", c.encoder_layers, " + ", c.decoder_layers, " layers");
+  auto const layout = t5_layout(c);
+  for (auto const& parameter : layout.entries()) {
+    bool found = false;
+    for (auto const& name : names_of(c, parameter)) {
+      if (!file.contains(name)) continue;
+      found = true;
+      expects_file(file.info(name).shape == shape_of(parameter), file.path(), "tensor '", name, "': shape ",
+                   shape_text(file.info(name).shape), ", expected ", shape_text(shape_of(parameter)), " by config.json");
+    }
+    expects_file(found, file.path(), "tensor '", parameter.name, "' is missing");
+  }
+  refuse_unknown_tensors(file, c, layout);
+}
+
+template <class T>
+void read_parameter(safetensors const& file, t5_config const& c, nn::parameter const& parameter, host_vector_view<T> out) {
+  bool first = true;
+  for (auto const& name : names_of(c, parameter)) {
+    if (!file.contains(name)) continue;
+    if (std::exchange(first, false)) {
+      file.read(name, shape_of(parameter), out);
+      auto const* const bad = std::find_if_not(out.data, out.data + out.size(), [](T x) { return std::isfinite(x); });
+      expects_file(bad == out.data + out.size(), file.path(), "tensor '", name, "': entry ", bad - out.data,
+                   " isn't a finite number");
+    } else {
+      bool const same = std::ranges::equal(file.template values<T>(name), as_span(out));
+      expects_file(same, file.path(), "tensor '", name, "': isn't a copy of the embedding, expected so");
+    }
+  }
+}
+
+/// Other forms of a checkpoint, named so that the reader knows what to do.
+inline void refuse_other_forms(std::filesystem::path const& directory) {
+  std::error_code code;  // whatever the system objects to, the file isn't there for us
+  auto const exists = [&](char const* name) { return std::filesystem::exists(directory / name, code); };
+  expects_file(std::filesystem::is_directory(directory, code), directory,
+               "isn't a directory, expected one with config.json and model.safetensors");
+  if (exists("model.safetensors")) return;
+  expects_file(!exists("model.safetensors.index.json"), directory / "model.safetensors.index.json",
+               "a checkpoint in several files isn't supported; save it again with a larger max_shard_size");
+  expects_file(!exists("pytorch_model.bin"), directory / "pytorch_model.bin",
+               "a pickled checkpoint isn't supported; save it again with safe_serialization=True");
+}
+
+/// All parameters in host memory: the model's own when it lives there, else a copy.
+template <class B>
+class host_parameters {
+ public:
+  explicit host_parameters(t5<B, float> const& model) : model_(model) {
+    if constexpr (!std::same_as<typename B::memory_space, host_space>) {
+      copy_ = buffer<float, host_space>(model.layout().size());
+      copy(model.parameters(), copy_.view_all());
+    }
+  }
+  host_vector_view<float const> view_all() const {
+    if constexpr (std::same_as<typename B::memory_space, host_space>)
+      return model_.parameters();
+    else
+      return copy_.view_all();
+  }
+
+ private:
+  t5<B, float> const& model_;
+  buffer<float, host_space> copy_;
+};
+
+}  // namespace detail
+
+/// Writes config.json and model.safetensors (a tied embedding once, as shared.weight). Each file is replaced as a whole, and
+/// config.json only when it differs: while a run keeps its configuration, a crash leaves the old model or the new one.
+template <Backend B>
+void write_model(std::filesystem::path const& directory, t5<B, float> const& model) {
+  detail::host_parameters<B> const values(model);
+  std::vector<named_tensor> tensors;
+  for (auto const& p : model.layout().entries())
+    tensors.push_back({p.name, detail::shape_of(p), values.view_all().part(p.offset, p.size())});
+  make_directory(directory);
+  write_safetensors(directory / "model.safetensors", tensors, {{"format", "pt"}});
+  auto const path = directory / "config.json";
+  std::string const config = to_config_json(model.config()).dump(2) + "\n";
+  if (!std::filesystem::is_regular_file(path) || read_file(path) != config) write_file(path, config);
+}
+
+/// The model in a directory, on a backend; parameters in half or double precision are rounded to T. Throws file_error when a
+/// file is missing or damaged, when a tensor is missing, unknown, not finite or of another shape than config.json says.
+template <Real T, Backend B>
+t5<B, T> read_model(B& backend, std::filesystem::path const& directory) {
+  detail::refuse_other_forms(directory);
+  t5_config const config = read_t5_config(directory / "config.json");
+  safetensors const file(directory / "model.safetensors");
+  detail::check_shapes(file, config);
+  t5<B, T> model(backend, config);
+  auto const fill_in = [&](host_vector_view<T> values) {
+    for (auto const& p : model.layout().entries()) detail::read_parameter(file, config, p, values.part(p.offset, p.size()));
+  };
+  if constexpr (std::same_as<typename B::memory_space, host_space>) {
+    fill_in(model.parameters());
+  } else {
+    buffer<T, host_space> values(model.layout().size());
+    fill_in(values.view_all());
+    copy(std::as_const(values).view_all(), model.parameters());
+    backend.synchronize();
+  }
+  return model;
+}
+
+}  // namespace mql4grec

@@ -1,0 +1,90 @@
+#pragma once
+// Everything a resumed run needs, in one file that is replaced as a whole: parameters, moments and progress can't drift
+// apart, at whatever moment the process is killed.
+#include <string>
+
+#include "mql4grec/core/safetensors.hpp"
+#include "mql4grec/seq2seq/trainer.hpp"
+
+namespace mql4grec {
+
+inline void to_json(json& out, epoch_record const& r) {
+  out = json{{"train_loss", r.train_loss}, {"valid_loss", r.valid_loss}, {"learning_rate", r.learning_rate}, {"seconds", r.seconds}};
+}
+inline void from_json(json const& in, epoch_record& r) {
+  in.at("train_loss").get_to(r.train_loss);
+  in.at("valid_loss").get_to(r.valid_loss);
+  in.at("learning_rate").get_to(r.learning_rate);
+  in.at("seconds").get_to(r.seconds);
+}
+
+inline void to_json(json& out, training_progress const& p) {
+  out = json{{"epoch", p.epoch}, {"epoch_step", p.epoch_step}, {"step", p.step}, {"examples", p.examples},
+             {"epoch_loss", p.epoch_loss}, {"epoch_tokens", p.epoch_tokens},
+             {"best_loss", p.best_epoch > 0 ? json(p.best_loss) : json(nullptr)},  // JSON has no infinity
+             {"best_epoch", p.best_epoch}, {"seconds", p.seconds}, {"finished", p.finished}, {"history", p.history}};
+}
+inline void from_json(json const& in, training_progress& p) {
+  in.at("epoch").get_to(p.epoch);
+  in.at("epoch_step").get_to(p.epoch_step);
+  in.at("step").get_to(p.step);
+  in.at("examples").get_to(p.examples);
+  in.at("epoch_loss").get_to(p.epoch_loss);
+  in.at("epoch_tokens").get_to(p.epoch_tokens);
+  if (!in.at("best_loss").is_null()) in.at("best_loss").get_to(p.best_loss);
+  in.at("best_epoch").get_to(p.best_epoch);
+  in.at("seconds").get_to(p.seconds);
+  in.at("finished").get_to(p.finished);
+  in.at("history").get_to(p.history);
+}
+
+/// What must be the same for a run to go on as if it had never stopped; the file keeps it, resuming compares.
+/// The number of lanes isn't in it: another one continues the run, with sums rounded in another order.
+inline json run_conditions(training_options const& o, t5_config const& c, index_t examples) {
+  return {{"examples", examples}, {"parameters", t5_layout(c).size()}, {"epochs", o.epochs}, {"batch_size", o.batch_size},
+          {"learning_rate", o.learning_rate}, {"curve", o.curve == learning_curve::cosine ? "cosine" : "constant"},
+          {"warmup", o.warmup}, {"weight_decay", o.optimizer.weight_decay}, {"clip_norm", o.optimizer.clip_norm},
+          {"dropout", o.dropout}, {"patience", o.patience}, {"seed", o.seed}, {"block_tokens", o.block_tokens}};
+}
+
+template <class B>
+void write_training_state(std::filesystem::path const& path, trainer<B, float> const& trainer, training_progress const& progress, json const& conditions) {
+  auto const flat = [](host_vector_view<float const> v) { return std::vector<index_t>{v.size()}; };
+  auto const parameters = trainer.model().parameters(), first = trainer.moments().first.view_all(), second = trainer.moments().second.view_all();
+  named_tensor const tensors[] = {{"parameters", flat(parameters), parameters}, {"first_moment", flat(first), first}, {"second_moment", flat(second), second}};
+  write_safetensors(path, tensors,
+                    {{"format", "mql4grec training state"}, {"progress", json(progress).dump()}, {"conditions", conditions.dump()},
+                     {"optimizer_step", std::to_string(trainer.moments().step)}});
+}
+
+/// Brings the model and the moments back and returns the progress. Throws file_error when the file isn't a training state,
+/// or another run's: the message names the first condition that differs.
+template <class B>
+training_progress read_training_state(std::filesystem::path const& path, trainer<B, float>& trainer, json const& conditions) {
+  safetensors const file(path);
+  auto const text = [&](char const* key) {
+    auto const found = file.metadata().find(key);
+    expects_file(found != file.metadata().end(), path, "metadata '", key, "' is missing, expected a training state");
+    return found->second;
+  };
+  json const saved = parse_json(text("conditions"), path);
+  for (auto const& [key, value] : conditions.items())
+    expects_file(saved.contains(key) && saved.at(key) == value, path, "belongs to a run with ", key, " = ",
+                 saved.contains(key) ? saved.at(key).dump() : "nothing", ", but this one has ", value.dump());
+  training_progress progress;
+  try {
+    progress = parse_json(text("progress"), path).template get<training_progress>();
+    trainer.moments().step = std::stoll(text("optimizer_step"));
+  } catch (nlohmann::json::exception const& e) {
+    detail::raise<file_error>(path.string(), ": metadata 'progress': ", e.what());
+  } catch (std::logic_error const&) {
+    detail::raise<file_error>(path.string(), ": metadata 'optimizer_step': expected a number");
+  }
+  auto const read = [&](char const* name, host_vector_view<float> to) { file.read(name, {to.size()}, to); };
+  read("parameters", trainer.model().parameters());
+  read("first_moment", trainer.moments().first.view_all());
+  read("second_moment", trainer.moments().second.view_all());
+  return progress;
+}
+
+}  // namespace mql4grec

@@ -1,0 +1,81 @@
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/instruction_sets.hpp"
+#include "support/sizes.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+TEST_CASE_TEMPLATE("adamw_step: the first step moves every parameter by the learning rate, against its gradient", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  auto parameter = on(backend, vector{1.f, 1.f, 1.f}), first = on(backend, constant(3, 0.f)), second = on(backend, constant(3, 0.f));
+  adamw_step<float>(backend, {.learning_rate = 0.25}, on(backend, vector{1e-2f, -3.f, 100.f}), parameter, first, second);
+  CHECK_CLOSE(parameter, vector{0.75f, 1.25f, 0.75f}, 2e-6);
+  CHECK_CLOSE(first, vector{1e-3f, -0.3f, 10.f}, 1e-6);
+  CHECK_CLOSE(second, vector{1e-7f, 9e-3f, 10.f}, 1e-6);
+}
+
+TEST_CASE_TEMPLATE("adamw_step: without a gradient it only decays, by learning rate times decay", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  auto parameter = on(backend, vector{2.f}), first = on(backend, vector{0.f}), second = on(backend, vector{0.f});
+  adamw_step<float>(backend, {.learning_rate = 0.5, .weight_decay = 0.1}, on(backend, vector{0.f}), parameter, first, second);
+  CHECK_CLOSE(parameter, vector{1.9f}, 1e-6);
+}
+
+TEST_CASE_TEMPLATE("adamw_step: follows the paper's algorithm, step for step", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  double theta = 0.5, m = 0, v = 0;
+  auto parameter = on(backend, vector{theta}), first = on(backend, vector{m}), second = on(backend, vector{v});
+  for (int t = 1; t <= 20; ++t) {
+    double const gradient = std::sin(t), rate = 0.1 / t, g = gradient * 0.5;
+    adamw_step<double>(backend, {.learning_rate = rate, .weight_decay = 0.01, .step = t, .gradient_scale = 0.5},
+                       on(backend, vector{gradient}), parameter, first, second);
+    theta -= rate * 0.01 * theta;
+    m = 0.9 * m + 0.1 * g;
+    v = 0.999 * v + 0.001 * g * g;
+    theta -= rate * (m / (1 - std::pow(0.9, t))) / (std::sqrt(v / (1 - std::pow(0.999, t))) + 1e-8);
+    CHECK_CLOSE(parameter, vector{theta}, 1e-14);
+  }
+}
+
+TEST_CASE_TEMPLATE("adamw_step: equals the reference at sizes that hurt, with every instruction set", S, MQL4GREC_TEST_FAST_SETTINGS) {
+  using T = typename S::scalar;
+  auto const five_steps = [](auto& b, index_t n) {
+    auto parameter = on(b, random_normal<T>(n, 1)), first = on(b, constant(n, T{})), second = on(b, constant(n, T{}));
+    for (int step = 1; step <= 5; ++step)
+      adamw_step<T>(b, {.learning_rate = 0.1, .weight_decay = 0.01, .step = step, .gradient_scale = 0.7},
+                    on(b, random_normal<T>(n, 10 + static_cast<std::uint64_t>(step))), parameter, first, second);
+    return std::array{numbers_of(parameter), numbers_of(first), numbers_of(second)};
+  };
+  typename S::backend fast;
+  reference::backend exact;
+  for (index_t n : {0, 1, 15, 16, 17, 127, 128, 129, 1000}) {
+    auto const expected = five_steps(exact, n);
+    for_each_instruction_set([&] {
+      auto const actual = five_steps(fast, n);
+      for (std::size_t i = 0; i < 3; ++i) CHECK_CLOSE(actual[i], expected[i], tolerance<typename S::backend, T>);
+    });
+  }
+}
+
+TEST_CASE_TEMPLATE("sum_of_squares: is exact where a float sum would stop growing", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  CHECK_CLOSE(sum_of_squares<float>(backend, on(backend, constant(1000003, 16.5f))), 1000003 * 16.5 * 16.5, 1e-12);
+}
+
+TEST_CASE_TEMPLATE("sum_of_squares, accumulate: equal the reference at sizes that hurt, with every instruction set", S, MQL4GREC_TEST_FAST_SETTINGS) {
+  using T = typename S::scalar;
+  typename S::backend fast;
+  reference::backend exact;
+  for (index_t n : {0, 1, 15, 16, 17, 127, 128, 129}) {
+    auto const x = random_normal<T>(n, 1), y = random_normal<T>(n, 2);
+    auto expected = on(exact, y);
+    accumulate<T>(exact, on(exact, x), expected);
+    for_each_instruction_set([&] {
+      CHECK_CLOSE(sum_of_squares<T>(fast, on(fast, x)), sum_of_squares<T>(exact, on(exact, x)), 1e-12);
+      auto actual = on(fast, y);
+      accumulate<T>(fast, on(fast, x), actual);
+      CHECK_CLOSE(actual, expected, 0);
+    });
+  }
+}

@@ -1,0 +1,203 @@
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/gradient.hpp"
+#include "support/instruction_sets.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+constexpr dropout some{.rate = 0.3, .seed = 9, .step = 2, .site = 5, .first_row = 40};
+
+/// Packed sequences with their lengths, and what attention makes of them.
+struct problem {
+  std::vector<index_t> queries, keys;
+  index_t heads, width;
+  bool with_bias = false, causal = false;
+  dropout drop = {};
+  index_t gap = 0;
+
+  index_t inner() const { return heads * width; }
+  index_t query_rows() const { return std::accumulate(queries.begin(), queries.end(), index_t{0}); }
+  index_t key_rows() const { return std::accumulate(keys.begin(), keys.end(), index_t{0}); }
+  index_t longest() const { return std::max(std::ranges::max(queries), std::ranges::max(keys)); }
+  index_t distances() const { return with_bias ? 2 * longest() - 1 : 0; }
+  index_t scores() const { return heads * std::inner_product(queries.begin(), queries.end(), keys.begin(), index_t{0}); }
+};
+
+/// The tensors of a problem, drawn from fixed seeds.
+template <class T>
+struct operands {
+  explicit operands(problem const& p)
+      : q(random_normal<T>({p.query_rows(), p.inner()}, 1)), k(random_normal<T>({p.key_rows(), p.inner()}, 2)),
+        v(random_normal<T>({p.key_rows(), p.inner()}, 3)), bias(random_normal<T>({p.with_bias ? p.heads : 0, p.distances()}, 4)),
+        dcontext(random_normal<T>({p.query_rows(), p.inner()}, 5)) {}
+  matrix<T> q, k, v, bias, dcontext;
+};
+
+template <class B, class T>
+attention_inputs<typename B::memory_space, T> inputs(problem const& p, in_matrix<B, T> q, in_matrix<B, T> k, in_matrix<B, T> v, in_matrix<B, T> bias,
+                              in_vector<B, index_t> query_offsets, in_vector<B, index_t> key_offsets) {
+  return {.q = q, .k = k, .v = v, .query_offsets = query_offsets, .key_offsets = key_offsets, .heads = p.heads, .bias = bias,
+          .zero_distance = p.longest() - 1, .causal = p.causal, .drop = p.drop};
+}
+
+struct passes {
+  numbers weights, context, dq, dk, dv, dbias;
+};
+
+template <class T, class B>
+passes both_passes(B& b, problem const& p, operands<T> const& x) {
+  auto const query_offsets = on(b, offsets_of(p.queries)), key_offsets = on(b, offsets_of(p.keys));
+  auto const q = on(b, x.q, p.gap), k = on(b, x.k, p.gap), v = on(b, x.v, p.gap), bias = on(b, x.bias), dcontext = on(b, x.dcontext, p.gap);
+  auto weights = poisoned<T>(b, p.scores());
+  auto context = poisoned<T>(b, x.q.extents(), p.gap);
+  auto dq = poisoned<T>(b, x.q.extents(), p.gap), dk = poisoned<T>(b, x.k.extents(), p.gap), dv = poisoned<T>(b, x.v.extents(), p.gap);
+  auto dbias = on(b, constant(x.bias.extents(), T(0.5)));  // is added to
+  auto const in = inputs<B, T>(p, q, k, v, bias, query_offsets, key_offsets);
+  attention_forward<T>(b, in, weights, context);
+  passes result{numbers_of(weights), numbers_of(context), {}, {}, {}, {}};
+  attention_backward<T>(b, in, weights, dcontext, {.dq = dq, .dk = dk, .dv = dv, .dbias = dbias});
+  CHECK((context.gaps_untouched() && dq.gaps_untouched() && dk.gaps_untouched() && dv.gaps_untouched()));
+  result.dq = numbers_of(dq), result.dk = numbers_of(dk), result.dv = numbers_of(dv), result.dbias = numbers_of(dbias);
+  return result;
+}
+
+template <class T, class B>
+passes both_passes(B& b, problem const& p) {
+  return both_passes(b, p, operands<T>(p));
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("attention: equal scores give the mean of the values", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  problem const p{.queries = {2}, .keys = {3}, .heads = 1, .width = 2};
+  operands<float> x(p);
+  x.q = constant({2, 2}, 0.f);
+  x.v = {{1.f, 10.f}, {2.f, 20.f}, {6.f, 60.f}};
+  CHECK_CLOSE(both_passes(backend, p, x).context, matrix{{3.f, 30.f}, {3.f, 30.f}}, 1e-6);
+}
+
+TEST_CASE_TEMPLATE("attention: weighs as by hand, scores unscaled", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  problem const p{.queries = {1}, .keys = {2}, .heads = 1, .width = 1};
+  operands<float> x(p);
+  x.q = {{2.f}}, x.k = {{0.f}, {std::log(3.f) / 2}}, x.v = {{4.f}, {8.f}};
+  auto const result = both_passes(backend, p, x);
+  CHECK_CLOSE(result.weights, vector{0.25f, 0.75f}, 1e-6);
+  CHECK_CLOSE(result.context, matrix{{7.f}}, 1e-6);
+}
+
+TEST_CASE_TEMPLATE("attention: a head's weights add up to one for every query", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  problem const p{.queries = {3, 1, 17}, .keys = {5, 1, 17}, .heads = 2, .width = 4, .with_bias = true};
+  auto const weights = both_passes<float>(backend, p).weights.values;
+  auto row = weights.begin();
+  for (std::size_t s = 0; s < p.queries.size(); ++s)
+    for (index_t i = 0; i < p.heads * p.queries[s]; ++i, row += p.keys[s]) CHECK_CLOSE(std::accumulate(row, row + p.keys[s], 0.), 1., 1e-5);
+}
+
+TEST_CASE_TEMPLATE("attention: a causal query sees nothing behind its place", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  problem const p{.queries = {4}, .keys = {4}, .heads = 1, .width = 3, .with_bias = true, .causal = true};
+  operands<float> x(p);
+  auto const before = both_passes(backend, p, x);
+  for (index_t j = 0; j < 3; ++j) CHECK_CLOSE(before.context.values[static_cast<std::size_t>(j)], x.v.values[static_cast<std::size_t>(j)], 1e-6);
+  std::fill(x.k.values.begin() + 6, x.k.values.end(), 77.f);
+  std::fill(x.v.values.begin() + 6, x.v.values.end(), 77.f);
+  auto const after = both_passes(backend, p, x);
+  for (std::size_t i = 0; i < 6; ++i) CHECK_CLOSE(after.context.values[i], before.context.values[i], 1e-6);
+}
+
+TEST_CASE_TEMPLATE("attention: sequences don't see one another", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  problem const together{.queries = {2, 3}, .keys = {4, 1}, .heads = 2, .width = 2}, alone{.queries = {2}, .keys = {4}, .heads = 2, .width = 2};
+  auto const all = both_passes<float>(backend, together), first = both_passes<float>(backend, alone);  // seeds give equal prefixes
+  for (std::size_t i = 0; i < first.context.values.size(); ++i) CHECK_CLOSE(all.context.values[i], first.context.values[i], 1e-6);
+  for (std::size_t i = 0; i < first.dk.values.size(); ++i) CHECK_CLOSE(all.dk.values[i], first.dk.values[i], 1e-6);
+}
+
+TEST_CASE_TEMPLATE("attention: a strong bias at a distance picks the key that stands there", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  problem const p{.queries = {3}, .keys = {3}, .heads = 1, .width = 1, .with_bias = true};
+  operands<float> x(p);
+  x.v = {{1.f}, {2.f}, {3.f}};
+  x.bias = {{0.f, 60.f, 0.f, 0.f, 0.f}};  // distances −2 … 2: the key before
+  x.q = constant({3, 1}, 0.f);
+  CHECK_CLOSE(both_passes(backend, p, x).context, matrix{{2.f}, {1.f}, {2.f}}, 1e-6);
+}
+
+TEST_CASE_TEMPLATE("attention: drops weights by the stated rule, row the query and column head · keys + key", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  problem const p{.queries = {2, 3}, .keys = {4, 5}, .heads = 2, .width = 1, .drop = some};
+  operands<float> x(p);
+  x.q = constant({5, 2}, 0.f);  // all weights are 1 / keys
+  x.v = constant({9, 2}, 1.f);
+  auto expected = constant({5, 2}, 0.f);
+  for (index_t row = 0; row < 5; ++row)
+    for (index_t head = 0; head < 2; ++head)
+      for (index_t key = 0, keys = row < 2 ? 4 : 5; key < keys; ++key)
+        if (keeps(some, row, head * keys + key))
+          expected.values[static_cast<std::size_t>(row * 2 + head)] += static_cast<float>(some.scale() / static_cast<double>(keys));
+  CHECK_CLOSE(both_passes(backend, p, x).context, expected, 1e-6);
+}
+
+TEST_CASE_TEMPLATE("attention: a sequence without queries gets no context, and gradients of zero", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  auto const result = both_passes<float>(backend, {.queries = {0, 2}, .keys = {3, 2}, .heads = 1, .width = 2});
+  for (std::size_t i = 0; i < 6; ++i) CHECK((result.dk.values[i] == 0 && result.dv.values[i] == 0));
+}
+
+TEST_CASE_TEMPLATE("attention: equals the reference on ragged sequences, with every instruction set", S, MQL4GREC_TEST_FAST_SETTINGS) {
+  using T = typename S::scalar;
+  constexpr double allowed = 3 * tolerance<typename S::backend, T>;  // scores of width 17 reach 15, and exp of them is taken
+  typename S::backend fast;
+  reference::backend exact;
+  problem const shapes[] = {{.queries = {1}, .keys = {1}, .heads = 1, .width = 1},
+                            {.queries = {1, 17, 5, 1, 16}, .keys = {1, 17, 5, 1, 16}, .heads = 3, .width = 8},
+                            {.queries = {6, 1, 3}, .keys = {1, 33, 15}, .heads = 2, .width = 17},
+                            {.queries = {2, 43}, .keys = {2, 43}, .heads = 6, .width = 4},  // 258 columns of mask: 3 blocks
+                            {.queries = {6, 0, 2}, .keys = {128, 3, 129}, .heads = 2, .width = 16}};
+  for (problem p : shapes)
+    for (int options = 0; options < 16; ++options) {
+      p.with_bias = options & 1, p.causal = (options & 2) && p.queries == p.keys;
+      p.drop = options & 4 ? some : dropout{};
+      p.gap = options & 8 ? 3 : 0;
+      CAPTURE(p.scores());
+      CAPTURE(options);
+      auto const expected = both_passes<T>(exact, p);
+      for_each_instruction_set([&] {
+        auto const actual = both_passes<T>(fast, p);
+        CHECK_CLOSE(actual.weights, expected.weights, allowed);
+        CHECK_CLOSE(actual.context, expected.context, allowed);
+        CHECK_CLOSE(actual.dq, expected.dq, allowed);
+        CHECK_CLOSE(actual.dk, expected.dk, allowed);
+        CHECK_CLOSE(actual.dv, expected.dv, allowed);
+        CHECK_CLOSE(actual.dbias, expected.dbias, allowed);
+      });
+    }
+}
+
+TEST_CASE("attention: backward is the derivative of forward, with bias, causality and dropout or without") {
+  for (int options = 0; options < 8; ++options) {
+    problem p{.queries = {3, 1, 2}, .keys = {3, 1, 2}, .heads = 2, .width = 2};
+    p.with_bias = options & 1, p.causal = options & 2, p.drop = options & 4 ? some : dropout{};
+    operands<double> const x(p);
+    operands<complex> const at{p};
+    auto const claimed = both_passes<double>(*std::make_unique<reference::backend>(), p, x);
+    auto const loss = [&](auto const& q, auto const& k, auto const& v, auto const& bias) {
+      reference::backend b;
+      auto weights = poisoned<complex>(b, p.scores());
+      auto context = poisoned<complex>(b, q.extents());
+      attention_forward<complex>(b, inputs<reference::backend, complex>(p, q, k, v, bias, offsets_of(p.queries), offsets_of(p.keys)), weights, context);
+      return inner_product<complex>(*context, at.dcontext);
+    };
+    CAPTURE(options);
+    CHECK(gradient_error([&](auto const& q) { return loss(q, at.k, at.v, at.bias); }, x.q, claimed.dq.values) < 1e-12);
+    CHECK(gradient_error([&](auto const& k) { return loss(at.q, k, at.v, at.bias); }, x.k, claimed.dk.values) < 1e-12);
+    CHECK(gradient_error([&](auto const& v) { return loss(at.q, at.k, v, at.bias); }, x.v, claimed.dv.values) < 1e-12);
+    auto dbias = claimed.dbias.values;
+    for (double& entry : dbias) entry -= 0.5;  // what was there before
+    CHECK(gradient_error([&](auto const& bias) { return loss(at.q, at.k, at.v, bias); }, x.bias, dbias) < 1e-12);
+  }
+}

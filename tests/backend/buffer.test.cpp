@@ -1,0 +1,91 @@
+#include "support/check_close.hpp"
+
+#include "mql4grec/backend/buffer.hpp"
+#include "mql4grec/backend/copy.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+bool on_a_cache_line(void const* place) { return reinterpret_cast<std::uintptr_t>(place) % 64 == 0; }
+}  // namespace
+
+TEST_CASE("buffer: is born as zeros, on a cache line") {
+  buffer<float, host_space> const numbers(17);
+  CHECK(numbers.size() == 17);
+  CHECK(on_a_cache_line(numbers.view_all().data));
+  CHECK_CLOSE(numbers.view_all(), constant(17, 0.f), 0);
+}
+
+TEST_CASE("buffer: moves without copying, and of nothing holds nothing") {
+  buffer<int, host_space> from(3);
+  from.view_all()(2) = 5;
+  int const* const place = from.view_all().data;
+  buffer<int, host_space> const to = std::move(from);
+  CHECK(to.view_all().data == place);
+  CHECK(to.view_all()(2) == 5);
+  CHECK(buffer<int, host_space>(0).size() == 0);
+  CHECK(buffer<int, host_space>().view_all().size() == 0);
+  static_assert(!std::is_copy_constructible_v<buffer<int, host_space>>);
+}
+
+TEST_CASE("copy: takes every entry, and names both sizes when they differ") {
+  buffer<int, host_space> from(3), to(3), longer(4);
+  from.view_all()(1) = 7;
+  copy(std::as_const(from).view_all(), to.view_all());
+  CHECK(to.view_all()(1) == 7);
+  CHECK_THROWS_WITH_AS(copy(std::as_const(from).view_all(), longer.view_all()), "copy: 3 entries into a place for 4", error);
+}
+
+TEST_CASE("arena: what it hands out doesn't overlap and starts on a cache line") {
+  host_arena arena;
+  host_arena::scope const scope(arena);
+  std::vector<view<float, host_space, 1>> parts;
+  for (index_t n : {1, 0, 17, 300000, 5, 1000000}) {
+    parts.push_back(arena.take<float>(n));
+    fill(parts.back(), static_cast<float>(n));
+    CHECK(on_a_cache_line(parts.back().data));
+  }
+  for (auto const& part : parts) CHECK_CLOSE(part, constant(part.size(), static_cast<float>(part.size())), 0);
+}
+
+TEST_CASE("arena: a scope gives back what was taken in it, and no more") {
+  host_arena arena;
+  host_arena::scope const outer(arena);
+  auto const kept = arena.take<int>(10);
+  fill(kept, 1);
+  int* inside = nullptr;
+  {
+    host_arena::scope const inner(arena);
+    inside = arena.take<int>(10).data;
+  }
+  auto const again = arena.take<int>(10);
+  CHECK(again.data == inside);
+  fill(again, 2);
+  CHECK_CLOSE(kept, constant(10, 1), 0);
+}
+
+TEST_CASE("arena: grows to the largest need and then allocates no more") {
+  host_arena arena;
+  auto const round = [&](index_t n) {
+    host_arena::scope const scope(arena);
+    for (int i = 0; i < 10; ++i) arena.take<double>(n);
+    {
+      host_arena::scope const inner(arena);
+      arena.take<double>(5 * n);
+    }
+    arena.take<double>(5 * n);
+  };
+  round(100000);
+  auto const capacity = arena.capacity();
+  CHECK(capacity >= 15 * 100000 * sizeof(double));
+  for (index_t n : {100000, 1, 70000, 100000}) round(n);
+  CHECK(arena.capacity() == capacity);
+}
+
+TEST_CASE("arena: a matrix has the shape asked for, without gaps") {
+  host_arena arena;
+  host_arena::scope const scope(arena);
+  auto const m = arena.take<float>(3, 5);
+  CHECK((m.rows() == 3 && m.columns() == 5 && m.contiguous()));
+}

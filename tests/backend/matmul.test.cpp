@@ -1,0 +1,70 @@
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/sizes.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+TEST_CASE_TEMPLATE("matmul: multiplies as by hand", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  auto const a = on(backend, matrix{{1.f, 2.f, 3.f}, {4.f, 5.f, 6.f}});
+  auto const b = on(backend, matrix{{1.f, 0.f}, {0.f, 1.f}, {2.f, -1.f}});
+  auto c = poisoned<float>(backend, {2, 2});
+  matmul<float>(backend, a, b, c, {});
+  CHECK_CLOSE(c, matrix{{7.f, -1.f}, {16.f, -1.f}}, 1e-6);
+  matmul<float>(backend, a, b, c, {.accumulate = true, .alpha = 2});
+  CHECK_CLOSE(c, matrix{{21.f, -3.f}, {48.f, -3.f}}, 1e-6);
+}
+
+TEST_CASE_TEMPLATE("matmul: a transposed operand gives the product of the transpose", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  auto const a = on(backend, matrix{{1.f, 2.f}, {3.f, 4.f}});
+  auto const b = on(backend, matrix{{5.f, 6.f}, {7.f, 8.f}});
+  auto c = poisoned<float>(backend, {2, 2});
+  matmul<float>(backend, a, b, c, {.transpose_a = true});
+  CHECK_CLOSE(c, matrix{{26.f, 30.f}, {38.f, 44.f}}, 1e-6);
+  matmul<float>(backend, a, b, c, {.transpose_b = true});
+  CHECK_CLOSE(c, matrix{{17.f, 23.f}, {39.f, 53.f}}, 1e-6);
+}
+
+TEST_CASE_TEMPLATE("matmul: an empty sum is zero, and adds nothing", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  auto const a = on(backend, constant({0, 3}, 1.f)), b = on(backend, constant({0, 2}, 1.f));
+  auto c = poisoned<float>(backend, {3, 2});
+  matmul<float>(backend, a, b, c, {.transpose_a = true});
+  CHECK_CLOSE(c, constant({3, 2}, 0.f), 0);
+  auto kept = on(backend, constant({3, 2}, 4.f));
+  matmul<float>(backend, a, b, kept, {.transpose_a = true, .accumulate = true});
+  CHECK_CLOSE(kept, constant({3, 2}, 4.f), 0);
+}
+
+namespace {
+struct sizes {
+  index_t m, k, n, gap;
+};
+
+template <class T, class B>
+numbers multiplied(B& b, sizes s, product how) {
+  auto const operand = [&](index_t rows, index_t columns, bool transposed, std::uint64_t seed) {
+    return on(b, random_normal<T>(transposed ? shape{columns, rows} : shape{rows, columns}, seed), s.gap);
+  };
+  auto const x = operand(s.m, s.k, how.transpose_a, 1), y = operand(s.k, s.n, how.transpose_b, 2);
+  auto z = how.accumulate ? on(b, random_normal<T>({s.m, s.n}, 3), s.gap) : poisoned<T>(b, {s.m, s.n}, s.gap);
+  matmul<T>(b, x, y, z, how);
+  CHECK(z.gaps_untouched());
+  return numbers_of(z);
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("matmul: equals the reference at sizes that hurt, however it is asked", S, MQL4GREC_TEST_FAST_SETTINGS) {
+  using T = typename S::scalar;
+  typename S::backend fast;
+  reference::backend exact;
+  for (sizes s : {sizes{1, 1, 1, 0}, {0, 4, 5, 0}, {5, 4, 0, 1}, {1, 129, 17, 0}, {17, 16, 15, 5}, {129, 15, 1, 5}, {16, 127, 128, 0}, {33, 17, 127, 3}})
+    for (int how = 0; how < 8; ++how) {
+      product const p{.transpose_a = (how & 1) != 0, .transpose_b = (how & 2) != 0, .accumulate = (how & 4) != 0, .alpha = 0.75};
+      CAPTURE(s.m);
+      CAPTURE(how);
+      CHECK_CLOSE(multiplied<T>(fast, s, p), multiplied<T>(exact, s, p), tolerance<typename S::backend, T>);
+    }
+}

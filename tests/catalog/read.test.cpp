@@ -1,0 +1,148 @@
+#include "mql4grec/catalog/read.hpp"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+
+#include "catalog/real_data.hpp"
+#include "catalog/scratch.hpp"
+#include "mql4grec/catalog/dataset_paths.hpp"
+#include "mql4grec/catalog/split.hpp"
+
+using namespace mql4grec;
+using test::complaint_of;
+using test::has;
+using test::scratch;
+
+TEST_CASE("read_interactions: users are numbered in the order of the file, whatever they are called") {
+  scratch const here;
+  auto const data = read_interactions(here.file(R"({"zoe": [4, 0], "10": [], "2": [1]})"));
+  CHECK(data.users() == 3);
+  CHECK(data.item_count == 5);
+  CHECK(data.user_keys == std::vector<std::string>{"zoe", "10", "2"});
+  CHECK(data.of(user_id{0})[0] == item_id{4});
+  CHECK(data.of(user_id{1}).empty());
+}
+
+TEST_CASE("interactions: what is written is read back the same") {
+  scratch const here;
+  auto const data = read_interactions(here.file("{\"a \\\"quoted\\\" naïve\\n name\": [4, 0], \"\": [], \"2\": [1]}"));
+  write_interactions(here / "again.json", data);
+  CHECK(read_interactions(here / "again.json") == data);
+}
+
+TEST_CASE("read_interactions: a complaint names the file, the user, the place and what was expected") {
+  scratch const here;
+  auto const complaint = [&](std::string_view content) {
+    return complaint_of([&] { read_interactions(here.file(content, "bad.inter.json")); });
+  };
+  CHECK(has(complaint(""), "bad.inter.json: is empty"));
+  CHECK(has(complaint("   "), "not valid JSON"));
+  CHECK(has(complaint("{}"), "holds no users"));
+  CHECK(has(complaint(R"({"7": []})"), "holds no items"));
+  CHECK(has(complaint("[1, 2]"), "expected an object"));
+  CHECK(has(complaint("5"), "expected an object"));
+  CHECK(has(complaint(R"({"7": [1, 2)"), "not valid JSON, or truncated"));
+  CHECK(has(complaint(R"({"7": 3})"), "user '7': expected a list of items, found a number"));
+  CHECK(has(complaint(R"({"7": {"1": [2]}})"), "user '7': expected a list of items, found a object"));
+  CHECK(has(complaint(R"({"7": [1, "2"]})"), "user '7', place 1: expected an item number from 0"));
+  CHECK(has(complaint(R"({"7": [1, [2]]})"), "place 1"));
+  CHECK(has(complaint(R"({"7": [1.5]})"), "found 1.5"));
+  CHECK(has(complaint(R"({"7": [-1]})"), "found -1"));
+  CHECK(has(complaint(R"({"7": [null]})"), "found null"));
+  CHECK(has(complaint(R"({"7": [4294967296]})"), "found 4294967296"));
+  CHECK(has(complaint(R"({"7": [1], "7": [2]})"), "key '7' appears twice"));
+  CHECK(has(complaint_of([&] { read_interactions(here / "none.json"); }), "none.json: can't be opened"));
+  CHECK(has(complaint_of([&] { read_interactions(here.path()); }), "is a directory"));
+}
+
+TEST_CASE("items: descriptions are read in any order and written back the same, gaps included") {
+  scratch const here;
+  auto const path = here.file(R"({"2": {"title": "Tüba", "description": "", "brand": "b", "categories": "c,d"},
+                                  "0": {"title": "t", "description": "\"d\"", "brand": "", "categories": ""}})");
+  auto const items = read_items(path);
+  REQUIRE(items.size() == 3);
+  CHECK(!items[1]);
+  CHECK(items[2]->title == "Tüba");
+  write_items(here / "again.json", items);
+  CHECK(read_items(here / "again.json") == items);
+}
+
+TEST_CASE("read_items: a complaint names the item") {
+  scratch const here;
+  auto const complaint = [&](std::string_view content) {
+    return complaint_of([&] { read_items(here.file(content)); });
+  };
+  auto const whole = std::string(R"({"title": "", "description": "", "brand": "", "categories": ""})");
+  CHECK(has(complaint(R"({"x": )" + whole + "}"), "key 'x': expected an item number"));
+  CHECK(has(complaint(R"({"-1": )" + whole + "}"), "key '-1': expected an item number"));
+  CHECK(has(complaint(R"({"7": )" + whole + R"(, "07": )" + whole + "}"), "item 7 appears twice"));
+  CHECK(has(complaint(R"({"3": "guitar"})"), "item 3: expected an object"));
+  CHECK(has(complaint(R"({"3": {"title": 5}})"), "item 3: expected a text 'title'"));
+  CHECK(has(complaint(R"({"3": {"title": "a", "description": "b", "brand": "c"}})"), "expected a text 'categories'"));
+}
+
+TEST_CASE("ids: a tab separated table is read in any order and written in the order of the ids") {
+  scratch const here;
+  auto const ids = read_ids(here.file("B00B\t1\r\nB00A\t0\nwith space\t2"));
+  CHECK(ids == outside_ids{"B00A", "B00B", "with space"});
+  write_ids(here / "again", ids);
+  CHECK(read_file(here / "again") == "B00A\t0\nB00B\t1\nwith space\t2\n");
+  CHECK(read_ids(here.file("")).empty());
+  auto const complaint = [&](std::string_view content) { return complaint_of([&] { read_ids(here.file(content)); }); };
+  CHECK(has(complaint("a\t0\nb 1\n"), "line 2: expected 'key<TAB>number'"));
+  CHECK(has(complaint("a\t0\nb\t-1\n"), "line 2"));
+  CHECK(has(complaint("a\t0\nb\t0\n"), "line 2: id 0 was given to 'a' before"));
+  CHECK(has(complaint("a\t0\nb\t2\n"), "no line has the id 1"));
+}
+
+TEST_CASE("dataset_paths: the files are named after the directory") {
+  for (auto const* spelling : {"/data/Arts", "/data/Arts/", "/data/x/../Arts/."}) {
+    dataset_paths const paths{spelling};
+    CHECK(paths.name() == "Arts");
+    CHECK(paths.interactions().filename() == "Arts.inter.json");
+  }
+  dataset_paths const paths{"/data/Arts"};
+  CHECK(paths.text_index() == "/data/Arts/Arts.index_lemb.json");
+  CHECK(paths.image_index() == "/data/Arts/Arts.index_vitemb.json");
+  CHECK(paths.embeddings("vit") == "/data/Arts/Arts.emb-vit.npy");
+  CHECK(paths.item_ids() == "/data/Arts/Arts.item2id");
+  CHECK(dataset_paths{"."}.name() == std::filesystem::current_path().filename());
+}
+
+TEST_CASE("read_interactions: the time grows with the file, not with its square") {
+  scratch const here;
+  interactions data;
+  for (int u = 0; u < 100'000; ++u) data.add_user("user-" + std::to_string(u), std::vector{item_id(u % 50)});
+  write_interactions(here / "large.json", data);
+  auto const begin = std::chrono::steady_clock::now();
+  CHECK(read_interactions(here / "large.json") == data);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));  // quadratic: minutes
+}
+
+TEST_CASE("the published data sets are read and written back the same") {
+  struct expected {
+    char const* name;
+    index_t users, items, interactions;
+  };
+  for (auto const& [name, users, items, count] :
+       {expected{"Instruments", 17112, 6250, 136226}, expected{"Games", 42259, 13839, 373514},
+        expected{"Scientific", 8317, 4344, 58492}}) {
+    auto const directory = test::real_data(name);
+    if (!directory) continue;
+    dataset_paths const paths(*directory);
+    auto const data = read_interactions(paths.interactions());
+    CHECK(data.users() == users);
+    CHECK(data.item_count == items);
+    CHECK(std::ssize(data.items) == count);
+    CHECK(short_users(data) == 0);
+    scratch const here;
+    write_interactions(here / "again.json", data);
+    CHECK(read_interactions(here / "again.json") == data);
+    if (!std::filesystem::exists(paths.items())) continue;
+    auto const described = read_items(paths.items());
+    CHECK(std::ssize(described) == items);
+    write_items(here / "items.json", described);
+    CHECK(read_json(here / "items.json") == read_json(paths.items()));
+  }
+}

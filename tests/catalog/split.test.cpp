@@ -1,0 +1,80 @@
+#include "mql4grec/catalog/split.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "catalog/scratch.hpp"
+
+using namespace mql4grec;
+using test::complaint_of;
+using test::has;
+
+namespace {
+
+std::vector<item_id> items(std::vector<int> const& numbers) {
+  std::vector<item_id> out;
+  for (auto const n : numbers) out.push_back(item_id(n));
+  return out;
+}
+bool same(std::span<item_id const> found, std::vector<int> const& expected) {
+  return std::ranges::equal(found, items(expected));
+}
+interactions of_users(std::vector<std::vector<int>> const& users) {
+  interactions data;
+  for (auto const& user : users) data.add_user("u" + std::to_string(data.users()), items(user));
+  return data;
+}
+
+}  // namespace
+
+TEST_CASE("interactions: users are rows, and the catalogue is as large as the largest item says") {
+  auto const data = of_users({{3, 1}, {}, {7}});
+  CHECK(data.users() == 3);
+  CHECK(data.item_count == 8);
+  CHECK(same(data.of(user_id{0}), {3, 1}));
+  CHECK(data.of(user_id{1}).empty());
+  CHECK(same(data.of(user_id{2}), {7}));
+  CHECK(interactions{}.users() == 0);
+  CHECK_THROWS_AS(data.of(user_id{3}), error);
+  CHECK_THROWS_AS(data.of(user_id{-1}), error);
+  CHECK_THROWS_AS(of_users({{-1}}), error);
+}
+
+TEST_CASE("split: the last item is the test's, the one before it the validation's, the rest is training") {
+  auto const data = of_users({{5, 6, 7, 8, 9}});
+  user_id const u{0};
+  CHECK(same(training_items(data, u), {5, 6, 7}));
+  CHECK(target(data, u, split::valid) == item_id{8});
+  CHECK(target(data, u, split::test) == item_id{9});
+  CHECK(same(history(data, u, split::valid), {5, 6, 7}));
+  CHECK(same(history(data, u, split::test), {5, 6, 7, 8}));
+  CHECK(target(data, u, split::train) == item_id{7});
+  CHECK(same(history(data, u, split::train), {5, 6}));
+}
+
+TEST_CASE("split: a history is the last max_history items before the target") {
+  std::vector<int> long_one(30);
+  for (int i = 0; i < 30; ++i) long_one[static_cast<std::size_t>(i)] = i;
+  auto const data = of_users({long_one});
+  auto const before_test = history(data, user_id{0}, split::test);
+  CHECK(before_test.size() == 20);
+  CHECK(before_test.front() == item_id{9});
+  CHECK(before_test.back() == item_id{28});
+  CHECK(same(history(data, user_id{0}, split::test, 2), {27, 28}));
+  CHECK(history(data, user_id{0}, split::test, 0).empty());
+  CHECK_THROWS_AS(history(data, user_id{0}, split::test, -1), error);
+}
+
+TEST_CASE("split: a user with fewer than three items only trains, and is counted") {
+  auto const data = of_users({{}, {1}, {1, 2}, {1, 2, 3}});
+  CHECK(short_users(data) == 3);
+  CHECK(evaluated_users(data) == std::vector{user_id{3}});
+  CHECK(same(training_items(data, user_id{2}), {1, 2}));
+  CHECK(same(training_items(data, user_id{3}), {1}));
+  CHECK(training_items(data, user_id{0}).empty());
+  auto const complaint = complaint_of([&] { target(data, user_id{2}, split::test); });
+  CHECK(has(complaint, "user 2 has only 2 items"));
+  CHECK_THROWS_AS(target(data, user_id{0}, split::train), error);
+}

@@ -1,0 +1,91 @@
+#include "mql4grec/core/view.hpp"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <type_traits>
+#include <vector>
+
+using namespace mql4grec;
+
+namespace {
+template <class T>
+using device_vector_view = view<T, device_space, 1>;
+template <class T>
+using device_matrix_view = view<T, device_space, 2>;
+
+std::array<int, 12> counting() { return {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}; }
+}  // namespace
+
+TEST_CASE("view: a window may gain const and never loses it") {
+  CHECK(std::is_convertible_v<host_vector_view<int>, host_vector_view<int const>>);
+  CHECK(std::is_convertible_v<host_matrix_view<int>, host_matrix_view<int const>>);
+  CHECK(!std::is_constructible_v<host_vector_view<int>, host_vector_view<int const>>);
+  CHECK(!std::is_constructible_v<host_matrix_view<int>, host_matrix_view<int const>>);
+  CHECK(!std::is_constructible_v<host_vector_view<double const>, host_vector_view<float>>);
+}
+
+TEST_CASE("view: host and device never meet") {
+  CHECK(!std::is_constructible_v<host_vector_view<int const>, device_vector_view<int>>);
+  CHECK(!std::is_constructible_v<device_matrix_view<int const>, host_matrix_view<int>>);
+}
+
+TEST_CASE("view: a view is plain data, so that kernels take it by value") {
+  CHECK(std::is_trivially_copyable_v<host_vector_view<int>>);
+  CHECK(std::is_trivially_copyable_v<device_matrix_view<float const>>);
+}
+
+TEST_CASE("view: entry (i, j) lies i strides and j entries behind the first") {
+  auto numbers = counting();
+  host_matrix_view<int> const m(numbers.data(), 3, 2, 4);
+  for (index_t i = 0; i < 3; ++i)
+    for (index_t j = 0; j < 2; ++j) {
+      CHECK(m(i, j) == 4 * i + j);
+      CHECK(&m.row(i)(j) == &m(i, j));
+    }
+  CHECK(m.size() == 6);
+}
+
+TEST_CASE("view: blocks of rows and of columns see the same entries, and blocks of blocks too") {
+  auto numbers = counting();
+  host_matrix_view<int> const m(numbers.data(), 3, 4);
+  auto const rows = m.row_block(1, 2);
+  auto const columns = m.column_block(1, 3);
+  auto const both = m.row_block(1, 2).column_block(1, 3), other_way = m.column_block(1, 3).row_block(1, 2);
+  for (index_t i = 0; i < 2; ++i)
+    for (index_t j = 0; j < 3; ++j) {
+      CHECK(&rows(i, j) == &m(i + 1, j));
+      CHECK(&columns(i, j) == &m(i, j + 1));
+      CHECK(&both(i, j) == &m(i + 1, j + 1));
+      CHECK(&other_way(i, j) == &both(i, j));
+    }
+  CHECK(m.row_block(3, 0).rows() == 0);
+  CHECK(m.column_block(4, 0).columns() == 0);
+}
+
+TEST_CASE("view: only a matrix without gaps is one vector") {
+  auto numbers = counting();
+  host_matrix_view<int> const m(numbers.data(), 3, 4);
+  CHECK(m.contiguous());
+  CHECK(m.flat().size() == 12);
+  CHECK(&m.flat()(7) == &m(1, 3));
+  CHECK(m.row_block(1, 2).contiguous());
+  CHECK(!m.column_block(0, 2).contiguous());
+  CHECK(m.row_block(1, 1).column_block(0, 2).contiguous());  // one row has no gap behind it
+}
+
+TEST_CASE("view: a part of a part is a part") {
+  auto numbers = counting();
+  host_vector_view<int> const v(numbers.data(), 12);
+  CHECK(&v.part(2, 8).part(3, 1)(0) == &v(5));
+  CHECK(v.part(12, 0).size() == 0);
+}
+
+TEST_CASE("view: a span becomes a view and comes back the same") {
+  std::vector<int> numbers = {3, 1, 4};
+  auto const v = view_of(std::span<int>(numbers));
+  CHECK(v.size() == 3);
+  CHECK(as_span(v).data() == numbers.data());
+  CHECK(as_span(v).size() == 3);
+  CHECK(host_vector_view<int>().size() == 0);
+}

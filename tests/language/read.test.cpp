@@ -1,0 +1,114 @@
+#include "mql4grec/language/read.hpp"
+
+#include <doctest/doctest.h>
+
+#include "catalog/real_data.hpp"
+#include "catalog/scratch.hpp"
+#include "mql4grec/catalog/dataset_paths.hpp"
+
+using namespace mql4grec;
+using test::complaint_of;
+using test::has;
+using test::scratch;
+
+TEST_CASE("token_table: what is written is read back the same, gaps included") {
+  scratch const here;
+  vocabulary const words({.modalities = {{"a", {4, 4}}}, .prompts = 0});
+  auto const path = here.file(R"({"2": ["<a_3>", "<b_0>"], "0": ["<a_1>", "<b_2>"]})");
+  auto const table = read_token_table(path, words, modality::text, 4);
+  CHECK(table.items() == 4);
+  CHECK(words.text(table.of(item_id{0})) == "<a_1><b_2>");
+  CHECK(!table.has(item_id{1}));
+  write_token_table(here / "again.json", table, words);
+  CHECK(read_token_table(here / "again.json", words, modality::text, 4) == table);
+}
+
+TEST_CASE("read_token_table: a complaint names the file, the item and the place") {
+  scratch const here;
+  vocabulary const words;
+  auto const complaint = [&](std::string_view content) {
+    return complaint_of([&] { read_token_table(here.file(content, "bad.json"), words, modality::text, 3); });
+  };
+  CHECK(has(complaint(""), "bad.json: is empty"));
+  CHECK(has(complaint("[]"), "found a array"));
+  CHECK(has(complaint("{"), "not valid JSON"));
+  CHECK(has(complaint(R"({"x": []})"), "key 'x': expected an item number"));
+  CHECK(has(complaint(R"({"3": []})"), "item 3 is beyond the 3 items"));
+  CHECK(has(complaint(R"({"99999999999999999999": []})"), "expected an item number"));
+  CHECK(has(complaint(R"({"1": "<a_1>"})"), "item 1: expected a list of 4 tokens, found a string"));
+  CHECK(has(complaint(R"({"1": ["<a_1>", "<b_1>", "<c_1>"]})"), "item 1 has 3 tokens, expected 4"));
+  CHECK(has(complaint(R"({"1": ["<a_1>", 5, "<c_1>", "<d_1>"]})"), "item 1, place 1: expected a token"));
+  CHECK(has(complaint(R"({"1": ["<a_1>", "<b_256>", "<c_1>", "<d_1>"]})"), "'<b_256>' is not in the vocabulary"));
+  CHECK(has(complaint(R"({"1": ["<a_1>", "<c_1>", "<b_1>", "<d_1>"]})"), "place 1: '<c_1>' does not belong there"));
+  CHECK(has(complaint(R"({"1": ["<A_1>", "<B_1>", "<C_1>", "<D_1>"]})"), "expected one like <a_0>"));
+  CHECK(has(complaint(R"({"1": ["</s>", "<b_1>", "<c_1>", "<d_1>"]})"), "place 0: '</s>' does not belong there"));
+  CHECK(has(complaint(R"({"1": ["<a_1>", "<b_1>", "<c_1>", "<d_1>"], "01": ["<a_1>", "<b_1>", "<c_1>", "<d_1>"]})"),
+            "item 1 appears twice"));
+}
+
+TEST_CASE("read_vocabulary: modalities, prompts and ids come from a tokenizer's files") {
+  scratch const here;
+  here.file(R"({"<extra_id_0>": 99, "<A_1>": 10, "<A_0>": 11, "<B_0>": 12, "<a_0>": 20, "<a_1>": 5, "<a_2>": 22,
+                "<*_0>": 30, "<*_1>": 31})", "added_tokens.json");
+  auto const words = read_vocabulary(here.path());
+  CHECK(words.options() == vocabulary_options{.modalities = {{"a", {3}}, {"A", {2, 1}}}, .prompts = 2});
+  CHECK(words.size() == 32);
+  CHECK(words.token(modality::text, 0, code_t{1}) == token_t{5});
+  CHECK(words.token(modality::image, 1, code_t{0}) == token_t{12});
+  CHECK(words.prompt(1) == token_t{31});
+  CHECK(!words.has_text(token_t{7}));
+  CHECK_THROWS_AS(words.text(token_t{7}), error);
+}
+
+TEST_CASE("read_vocabulary: tokenizer.json says the same as added_tokens.json") {
+  scratch const one, two;
+  one.file(R"({"<a_0>": 32100, "<a_1>": 32101})", "added_tokens.json");
+  two.file(R"({"version": "1.0", "added_tokens": [{"id": 0, "content": "<pad>"}, {"id": 1, "content": "</s>"},
+               {"id": 32101, "content": "<a_1>", "special": false}, {"id": 32100, "content": "<a_0>"}]})", "tokenizer.json");
+  CHECK(read_vocabulary(one.path()) == read_vocabulary(two.path()));
+}
+
+TEST_CASE("read_vocabulary: a written vocabulary is read back equal, whatever its ids and modalities") {
+  for (auto const& options : {vocabulary_options{}, vocabulary_options{.modalities = {{"a", {3, 5}}}, .prompts = 0},
+                              vocabulary_options{.modalities = {{"a", {2}}, {"A", {2, 2}}, {"audio_a", {4, 1}}}}}) {
+    scratch const here;
+    write_vocabulary(here.path(), vocabulary(options));
+    CHECK(read_vocabulary(here.path()) == vocabulary(options));
+  }
+  scratch const here, again;
+  here.file(R"({"<a_0>": 7, "<a_1>": 3})", "added_tokens.json");
+  write_vocabulary(again.path(), read_vocabulary(here.path()));
+  CHECK(read_vocabulary(again.path()) == read_vocabulary(here.path()));
+}
+
+TEST_CASE("read_vocabulary: a directory that can't be used says why") {
+  auto const complaint = [](std::string_view content) {
+    scratch const here;
+    here.file(content, "added_tokens.json");
+    return complaint_of([&] { read_vocabulary(here.path()); });
+  };
+  CHECK(has(complaint_of([] { read_vocabulary(scratch().path()); }), "holds neither added_tokens.json nor"));
+  CHECK(has(complaint("{}"), "holds no code words"));
+  CHECK(has(complaint(R"({"<a_0>": 5, "<a_2>": 6})"), "the word <a_1> has no id"));
+  CHECK(has(complaint(R"({"<a_0>": 5, "<a_1>": 5})"), "have the same id 5"));
+  CHECK(has(complaint(R"({"<a_0>": 1})"), "have the same id 1"));
+  CHECK(has(complaint(R"({"<a_0>": "5"})"), "token '<a_0>': expected an id"));
+  CHECK(has(complaint(R"({"<pad>": 3, "<a_0>": 5})"), "token <pad> must have the id 0"));
+}
+
+TEST_CASE("the published indices are read, and only the translators' own one has collisions") {
+  auto const directory = test::real_data("Instruments");
+  if (!directory) return;
+  dataset_paths const paths(*directory);
+  vocabulary const words;
+  auto const text = read_token_table(paths.text_index(), words, modality::text, 6250);
+  auto const image = read_token_table(paths.image_index(), words, modality::image, 6250);
+  auto const published = read_token_table(paths.index("lemb.published"), words, modality::text, 6250);
+  CHECK(items_with_sequence(text) == 6250);
+  CHECK(duplicate_items(text) == 0);
+  CHECK(duplicate_items(image) == 0);
+  CHECK(duplicate_items(published) == 262);
+  CHECK(words.text(text.of(item_id{0})) == "<a_170><b_224><c_251><d_151>");
+  CHECK_THROWS_AS(read_token_table(paths.image_index(), words, modality::text, 6250), file_error);
+  CHECK_THROWS_AS(read_token_table(paths.text_index(), words, modality::text, 6249), file_error);
+}

@@ -1,0 +1,40 @@
+#include <doctest/doctest.h>
+
+#include <vector>
+
+#include "catalog/scratch.hpp"
+#include "mql4grec/metrics/json.hpp"
+#include "mql4grec/metrics/save.hpp"
+
+using namespace mql4grec;
+
+TEST_CASE("report: its JSON has the names the program promises") {
+  report const r{.dataset = "Arts", .users = 3, .text = {1, 2, 3, 4, 5}, .seconds = 2, .users_per_second = 1.5};
+  json const j = r;
+  std::vector<std::string> names;
+  for (auto const& [name, value] : j.items()) names.push_back(name);
+  CHECK(names == std::vector<std::string>{"dataset", "split", "users", "beams", "text", "image", "ensemble",
+                                          "item_text", "item_image", "item_ensemble", "seconds", "users_per_second"});
+  CHECK(j["text"].dump() == R"({"hit@1":1.0,"hit@5":2.0,"hit@10":3.0,"ndcg@5":4.0,"ndcg@10":5.0})");
+  CHECK(j["split"] == "test");
+  CHECK(j["beams"] == 20);
+}
+
+TEST_CASE("saved_search: the released code's form, flat lists with the users' results one after the other") {
+  vocabulary const words({.modalities = {{"a", {9, 9}}}, .prompts = 0});
+  auto const sequence = [&](int a, int b) {
+    return std::vector{words.token(modality::text, 0, code_t(a)), words.token(modality::text, 1, code_t(b))};
+  };
+  auto two = sequence(1, 2);
+  for (auto const token : sequence(3, 4)) two.push_back(token);
+  saved_search saved;
+  saved.add(user_id{0}, two, std::vector{-0.5, -0.75}, sequence(3, 4), words);
+  saved.add(user_id{5}, two, std::vector{-0.1, -0.2}, sequence(0, 0), words);
+  test::scratch const here;
+  write_saved_search(here / "save_seqrec_2.json", saved);
+  CHECK(read_file(here / "save_seqrec_2.json") ==
+        R"({"all_outputs":["<a_1><b_2>","<a_3><b_4>","<a_1><b_2>","<a_3><b_4>"],"all_scores":[-0.5,-0.75,-0.1,-0.2],)"
+        R"("all_targets":["<a_3><b_4>","<a_0><b_0>"],"all_users":[0,5]})");
+  CHECK(read_saved_search(here / "save_seqrec_2.json") == saved);
+  CHECK_THROWS_AS(saved.add(user_id{0}, two, std::vector{-0.5}, sequence(3, 4), words), error);
+}

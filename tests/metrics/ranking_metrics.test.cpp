@@ -1,0 +1,100 @@
+#include "mql4grec/metrics/ranking_metrics.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <vector>
+
+using namespace mql4grec;
+
+namespace {
+metric_values of_one(placement at) {
+  metric_accumulator mean;
+  mean.add(at);
+  return mean.mean();
+}
+std::vector<token_t> tokens(std::vector<int> const& numbers) {
+  std::vector<token_t> out;
+  for (auto const n : numbers) out.push_back(token_t(n));
+  return out;
+}
+}  // namespace
+
+TEST_CASE("metrics: the first place counts in full, later ones by 1 / log2(place + 2), beyond k nothing") {
+  CHECK(of_one({0, 1}) == metric_values{1, 1, 1, 1, 1});
+  auto const third = of_one({2, 1});
+  CHECK(third.hit1 == 0);
+  CHECK(third.hit5 == 1);
+  CHECK(third.ndcg5 == doctest::Approx(0.5));  // 1 / log2 4
+  auto const sixth = of_one({5, 1});
+  CHECK(sixth.hit5 == 0);
+  CHECK(sixth.ndcg5 == 0);
+  CHECK(sixth.hit10 == 1);
+  CHECK(sixth.ndcg10 == doctest::Approx(0.3562071871));  // 1 / log2 7
+  CHECK(of_one({10, 1}) == metric_values{});
+  CHECK(of_one({}) == metric_values{});
+}
+
+TEST_CASE("metrics: the values are means over users, misses included, and nothing over nobody") {
+  metric_accumulator mean;
+  CHECK(mean.mean() == metric_values{});
+  mean.add({0, 1});
+  mean.add({2, 1});
+  mean.add({});
+  mean.add({7, 1});
+  CHECK(mean.users() == 4);
+  CHECK(mean.mean().hit1 == 0.25);
+  CHECK(mean.mean().hit5 == 0.5);
+  CHECK(mean.mean().hit10 == 0.75);
+  CHECK(mean.mean().ndcg5 == doctest::Approx((1 + 0.5) / 4));
+  CHECK(mean.mean().ndcg10 == doctest::Approx((1 + 0.5 + 1 / std::log2(9.0)) / 4));
+}
+
+TEST_CASE("metrics: three items that share a sequence stand in each of their places a third of the time") {
+  auto const values = of_one({1, 3});  // places 1, 2, 3
+  CHECK(values.hit1 == 0);
+  CHECK(values.hit5 == 1);
+  CHECK(values.ndcg5 == doctest::Approx((1 / std::log2(3.0) + 1 / std::log2(4.0) + 1 / std::log2(5.0)) / 3));
+  auto const cut = of_one({3, 4});  // places 3, 4 | 5, 6
+  CHECK(cut.hit5 == 0.5);
+  CHECK(cut.ndcg5 == doctest::Approx((1 / std::log2(5.0) + 1 / std::log2(6.0)) / 4));
+  CHECK(of_one({0, 4}).hit1 == 0.25);
+  CHECK(of_one({0, 1000}).hit10 == doctest::Approx(0.01));
+}
+
+TEST_CASE("metrics: the expectation over a group is the mean of the places it can take") {
+  for (index_t before = 0; before < 13; ++before)
+    for (index_t group = 1; group < 13; ++group) {
+      metric_accumulator enumerated;
+      for (index_t place = before; place < before + group; ++place) enumerated.add({place, 1});
+      auto const mean = enumerated.mean(), expected = of_one({before, group});
+      CHECK(expected.hit1 == doctest::Approx(mean.hit1));
+      CHECK(expected.hit5 == doctest::Approx(mean.hit5));
+      CHECK(expected.hit10 == doctest::Approx(mean.hit10));
+      CHECK(expected.ndcg5 == doctest::Approx(mean.ndcg5));
+      CHECK(expected.ndcg10 == doctest::Approx(mean.ndcg10));
+    }
+}
+
+TEST_CASE("place_of: a sequence is right only as a whole") {
+  auto const found = tokens({1, 2, 1, 3, 2, 3});
+  CHECK(place_of(found, tokens({1, 3})) == placement{1, 1});
+  CHECK(place_of(found, tokens({2, 1})) == placement{});
+  CHECK(place_of(std::vector<token_t>{}, tokens({1, 2})) == placement{});
+  CHECK_THROWS_AS(place_of(found, tokens({1, 2, 3, 4})), error);
+  CHECK_THROWS_AS(place_of(found, std::vector<token_t>{}), error);
+}
+
+TEST_CASE("expected_place_of: entries of equal score are one group, wherever in it the item happens to be listed") {
+  ranking list;
+  list.add(item_id{4}, 0.9);
+  list.add(item_id{1}, 0.5);
+  list.add(item_id{2}, 0.5);
+  list.add(item_id{3}, 0.1);
+  CHECK(expected_place_of(list, item_id{1}) == placement{1, 2});
+  CHECK(expected_place_of(list, item_id{2}) == placement{1, 2});
+  CHECK(expected_place_of(list, item_id{3}) == placement{3, 1});
+  CHECK(expected_place_of(list, item_id{9}) == placement{});
+  CHECK(place_of(list, item_id{2}) == placement{2, 1});
+  CHECK(place_of(list, item_id{9}) == placement{});
+}

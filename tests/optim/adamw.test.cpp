@@ -1,0 +1,71 @@
+#include "mql4grec/optim/adamw.hpp"
+
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+/// 40 entries that decay and 21 that don't.
+nn::parameter_layout small_layout() {
+  nn::parameter_layout layout;
+  layout.add_matrix("weight", 8, 5);
+  layout.end_of_decayed();
+  layout.add_vector("gain", 21);
+  return layout;
+}
+
+template <class B>
+numbers after_three_updates(B& b) {
+  auto const layout = small_layout();
+  auto parameters = on(b, random_normal<float>(layout.size(), 1));
+  optim::adamw_state<B, float> state(b, layout.size());
+  for (std::uint64_t step = 1; step <= 3; ++step)
+    optim::update<float>(b, {}, 0.1, 2.5, layout, on(b, random_normal<float>(layout.size(), 1 + step)), parameters, state);
+  CHECK(state.step == 3);
+  return numbers_of(parameters);
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("adamw: decays everything but what lies behind layout.decayed()", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const layout = small_layout();
+  auto parameters = on(b, constant(layout.size(), 1.f));
+  optim::adamw_state<B, float> state(b, layout.size());
+  optim::update<float>(b, {.weight_decay = 0.5}, 0.1, 0, layout, on(b, constant(layout.size(), 0.f)), parameters, state);
+  for (index_t i = 0; i < layout.size(); ++i) CHECK_CLOSE((*parameters)(i), i < layout.decayed() ? 0.95f : 1.f, 1e-6);
+}
+
+TEST_CASE("adamw: the number of lanes changes no bit") {
+  cpu::backend one;
+  auto const expected = after_three_updates(one);
+  for (index_t lanes : {2, 3, 7}) {
+    cpu::backend several(lanes);
+    CHECK_CLOSE(after_three_updates(several), expected, 0);
+  }
+  reference::backend exact;
+  CHECK_CLOSE(after_three_updates(exact), expected, 1e-5);
+}
+
+TEST_CASE_TEMPLATE("adamw: a gradient longer than clip_norm counts as if it were that long", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const layout = small_layout();
+  auto const step = [&](float length, double norm) {
+    auto parameters = on(b, constant(layout.size(), 0.f));
+    optim::adamw_state<B, float> state(b, layout.size());
+    optim::update<float>(b, {.epsilon = 1}, 1, norm, layout, on(b, constant(layout.size(), length)), parameters, state);  // eps shows the length
+    return numbers_of(parameters);
+  };
+  CHECK_CLOSE(step(4, 8), step(0.5, 1), 1e-5);
+  CHECK_CLOSE(step(0.5, 1), step(0.5, 0), 1e-5);
+}
+
+TEST_CASE("clipping_factor: is torch's, and none when clip_norm isn't positive") {
+  CHECK(optim::clipping_factor({.clip_norm = 1}, 0.5) == 1);
+  CHECK_CLOSE(optim::clipping_factor({.clip_norm = 3}, 12), 3 / (12 + 1e-6), 1e-15);
+  CHECK(optim::clipping_factor({.clip_norm = 0}, 12) == 1);
+  CHECK(optim::clipping_factor({.clip_norm = 1}, 0) == 1);
+}
+
+static_assert(std::regular<optim::adamw>, "hyper-parameters are a value");

@@ -1,0 +1,122 @@
+// Sequences of a batch lie back to back and know nothing of one another; how a batch is cut and who computes it changes no more
+// than the order of sums.
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/small_t5.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+constexpr nn::dropout_plan with_dropout{.rate = 0.2, .seed = 5, .step = 3};
+
+batch ragged_batch() {
+  index_t const inputs[] = {3, 1, 6, 17, 2}, targets[] = {2, 4, 1, 5, 5};
+  return batch_of(inputs, targets, 9);
+}
+batch alone(batch const& all, index_t s) {
+  batch one;
+  auto const input = all.input(s), target = all.target(s);
+  one.append(input.first(input.size() - 1), target.first(target.size() - 1));  // append closes them again
+  return one;
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("packing: the loss of a batch is the sum of its sequences' losses alone", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  batch const all = ragged_batch();
+  auto const model = random_t5<double>(b, small_t5());
+  double sum = 0;
+  for (index_t s = 0; s < all.size(); ++s) sum += loss_of(b, model, alone(all, s), {0, 1});
+  CHECK_CLOSE(loss_of(b, model, all, whole(all)), sum, 1e-13);
+}
+
+TEST_CASE_TEMPLATE("packing: a sequence's logits are the same alone as in company", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  batch const all = ragged_batch();
+  auto const model = random_t5<double>(b, small_t5(nn::activation::gated_gelu));
+  auto together = poisoned<double>(b, {std::ssize(all.targets), 9});
+  t5_pass<B, double> pass;
+  pass.logits(b, model, all, whole(all), together);
+  for (index_t s = 0; s < all.size(); ++s) {
+    auto by_itself = poisoned<double>(b, {std::ssize(all.target(s)), 9});
+    pass.logits(b, model, alone(all, s), {0, 1}, by_itself);
+    CHECK_CLOSE(by_itself, (*together).row_block(all.target_offsets[static_cast<std::size_t>(s)], std::ssize(all.target(s))), 1e-13);
+  }
+}
+
+TEST_CASE_TEMPLATE("packing: stretches' losses and gradients add up to the batch's, dropout included", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  batch const all = ragged_batch();
+  auto const model = random_t5<double>(b, small_t5());
+  loss_and_gradient<double, B> const at_once(b, model, all, whole(all), with_dropout, 0.1);
+  for (index_t tokens : {1, 10, 22}) {
+    std::vector<stretch> stretches;
+    cut_into_stretches(all, tokens, stretches);
+    double loss = 0;
+    auto gradient = on(b, constant(model.layout().size(), 0.));
+    t5_pass<B, double> pass;  // one for all, as a lane has it
+    for (stretch part : stretches)
+      loss += pass.loss_and_gradient(b, model, all, part, with_dropout, 0.1, t5_windows(model.config(), model.layout(), *gradient));
+    CAPTURE(tokens);
+    CHECK_CLOSE(loss, at_once.loss, 1e-13);
+    CHECK_CLOSE(gradient, at_once.gradient, 1e-13);
+  }
+}
+
+TEST_CASE("packing: stretches cover the batch in order, each about as large as asked and none empty") {
+  batch const all = ragged_batch();
+  for (index_t tokens : {1, 7, 10, 22, 1000}) {
+    std::vector<stretch> parts{{5, 7}};  // is emptied
+    cut_into_stretches(all, tokens, parts);
+    index_t next = 0;
+    for (stretch part : parts) {
+      CHECK((part.first == next && part.last > part.first));
+      next = part.last;
+      index_t sum = 0;
+      for (index_t s = part.first; s + 1 < part.last; ++s) sum += cost(all, s);
+      CHECK(sum < tokens);  // it would have ended before
+    }
+    CHECK(next == all.size());
+  }
+  std::vector<stretch> none;
+  cut_into_stretches(batch{}, 10, none);
+  CHECK(none.empty());
+}
+
+TEST_CASE_TEMPLATE("packing: the same pass twice gives the same bits", S, MQL4GREC_TEST_FAST_SETTINGS) {
+  using B = typename S::backend;
+  using T = typename S::scalar;
+  B b, another;
+  batch const all = ragged_batch();
+  auto const model = random_t5<T>(b, small_t5());
+  loss_and_gradient<T, B> const first(b, model, all, whole(all), with_dropout), second(b, model, all, whole(all), with_dropout),
+      elsewhere(another, model, all, whole(all), with_dropout);
+  CHECK(first.loss == second.loss);
+  CHECK(first.loss == elsewhere.loss);
+  CHECK_CLOSE(second.gradient, first.gradient, 0);
+  CHECK_CLOSE(elsewhere.gradient, first.gradient, 0);
+}
+
+TEST_CASE_TEMPLATE("packing: a pass of another size in between leaves no trace", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  batch const all = ragged_batch();
+  auto const model = random_t5<double>(b, small_t5());
+  t5_pass<B, double> pass;
+  double const before = pass.loss(b, model, all, {0, 2});
+  pass.loss(b, model, all, whole(all));
+  pass.loss(b, model, all, {3, 4});
+  CHECK(pass.loss(b, model, all, {0, 2}) == before);
+}
+
+TEST_CASE_TEMPLATE("packing: nothing is allocated from the second pass of a size on", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  index_t const lengths[] = {200, 300};
+  batch const all = batch_of(lengths, lengths, 9);
+  auto const model = random_t5<float>(b, small_t5());
+  loss_and_gradient<float, B>(b, model, all, whole(all));
+  auto const capacity = b.scratch().capacity();
+  CHECK(capacity > (std::size_t{1} << 20));
+  for (int i = 0; i < 3; ++i) loss_and_gradient<float, B>(b, model, all, whole(all));
+  CHECK(b.scratch().capacity() == capacity);
+}

@@ -1,0 +1,58 @@
+#include "mql4grec/seq2seq/relative_position.hpp"
+
+#include <doctest/doctest.h>
+
+#include "mql4grec/core/json.hpp"
+
+using namespace mql4grec;
+
+TEST_CASE("relative_position_bucket: small distances have a bucket each, larger ones share, the farthest all share the last") {
+  auto const both_ways = [](index_t distance) { return relative_position_bucket(distance, direction::both_ways, 32, 128); };
+  auto const backwards = [](index_t distance) { return relative_position_bucket(distance, direction::backwards_only, 32, 128); };
+  for (index_t distance = 0; distance < 8; ++distance) CHECK(both_ways(-distance) == distance);
+  for (index_t distance = 1; distance < 8; ++distance) CHECK(both_ways(distance) == 16 + distance);
+  for (index_t distance = 0; distance < 16; ++distance) CHECK(backwards(-distance) == distance);
+  CHECK(both_ways(-127) == 15);
+  CHECK(both_ways(-1000000) == 15);
+  CHECK(both_ways(1000000) == 31);
+  CHECK(backwards(-1000000) == 31);
+}
+
+TEST_CASE("relative_position_bucket: backwards only, every key behind the query counts as distance 0") {
+  for (index_t distance : {1, 2, 100}) CHECK(relative_position_bucket(distance, direction::backwards_only, 32, 128) == 0);
+}
+
+TEST_CASE("relative_position_bucket: never falls as the distance grows, and both ways mirror each other") {
+  for (index_t buckets : {4, 8, 16, 32, 64})
+    for (index_t max_distance : {buckets / 2 + 1, index_t{40}, index_t{128}, index_t{1000}}) {
+      if (max_distance <= buckets / 2) continue;
+      index_t last_both = 0, last_backwards = 0;
+      for (index_t distance = 1; distance < 2 * max_distance; ++distance) {
+        index_t const both = relative_position_bucket(-distance, direction::both_ways, buckets, max_distance);
+        index_t const backwards = relative_position_bucket(-distance, direction::backwards_only, buckets, max_distance);
+        REQUIRE((both >= last_both && both < buckets / 2 && backwards >= last_backwards && backwards < buckets));
+        REQUIRE(relative_position_bucket(distance, direction::both_ways, buckets, max_distance) == both + buckets / 2);
+        last_both = both, last_backwards = backwards;
+      }
+    }
+}
+
+TEST_CASE("relative_position_bucket: equals transformers' at every distance of the golden file") {
+  std::filesystem::path const path = MQL4GREC_TEST_GOLDEN_DIR "/relative_buckets.json";
+  for (auto const& one : member<json>(read_json(path), "cases", path)) {
+    auto const buckets = member<index_t>(one, "buckets", path), max_distance = member<index_t>(one, "max_distance", path);
+    auto const way = member<bool>(one, "bidirectional", path) ? direction::both_ways : direction::backwards_only;
+    auto distance = member<index_t>(one, "first", path);
+    for (index_t bucket : member<std::vector<index_t>>(one, "bucket", path)) {
+      CAPTURE(distance);
+      CHECK(relative_position_bucket(distance++, way, buckets, max_distance) == bucket);
+    }
+  }
+}
+
+TEST_CASE("distance_buckets: distance 0 stands in the middle, at longest − 1") {
+  t5_config const config;
+  auto const buckets = distance_buckets(3, direction::both_ways, config);
+  CHECK(buckets == std::vector<index_t>{2, 1, 0, 17, 18});
+  CHECK(distance_buckets(1, direction::backwards_only, config) == std::vector<index_t>{0});
+}

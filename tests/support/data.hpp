@@ -1,0 +1,30 @@
+#pragma once
+// Real datasets aren't part of the source: tests that want one look where MQL4GREC_DATA points, then where CMake found them.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#ifndef MQL4GREC_TEST_DATA_DIR
+#define MQL4GREC_TEST_DATA_DIR ""
+#endif
+
+namespace mql4grec::test {
+
+inline std::filesystem::path data_directory() {
+  char const* const asked = std::getenv("MQL4GREC_DATA");
+  return asked && *asked ? asked : MQL4GREC_TEST_DATA_DIR;
+}
+
+/// The folder of a dataset ("Instruments"); nothing, said aloud, where it is absent:
+/// `auto const folder = real_dataset("Games"); if (!folder) return;`
+inline std::optional<std::filesystem::path> real_dataset(std::string const& name) {
+  auto const root = data_directory();
+  if (!root.empty() && std::filesystem::is_directory(root / name)) return root / name;
+  MESSAGE("skipped: no dataset '", name, "' in '", root.string(), "'; set MQL4GREC_DATA to the folder that holds it");
+  return std::nullopt;
+}
+
+}  // namespace mql4grec::test

@@ -1,0 +1,33 @@
+#pragma once
+// Runs a test on every instruction set that the machine and the library share, whatever would be chosen by itself.
+#include <doctest/doctest.h>
+
+#include "mql4grec/backend/cpu/dispatch.hpp"
+
+namespace mql4grec::test {
+
+inline char const* name_of(cpu::instruction_set set) {
+  switch (set) {
+    case cpu::instruction_set::baseline: return "baseline";
+    case cpu::instruction_set::avx2: return "AVX2";
+    case cpu::instruction_set::avx512: return "AVX-512";
+  }
+  return "unknown";
+}
+
+/// task() with each instruction set in turn, the best one last and again in force afterwards, whatever is thrown.
+template <class Task>
+void for_each_instruction_set(Task&& task) {
+  using enum cpu::instruction_set;
+  struct restore {
+    ~restore() { cpu::allowed_instruction_set() = avx512; }
+  } const afterwards;
+  for (auto set : {baseline, avx2, avx512}) {
+    if (set > cpu::best_instruction_set()) break;
+    cpu::allowed_instruction_set() = set;
+    CAPTURE(name_of(set));
+    task();
+  }
+}
+
+}  // namespace mql4grec::test

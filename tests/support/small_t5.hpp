@@ -1,0 +1,61 @@
+#pragma once
+// T5s small enough to differentiate by hand, and batches for them.
+#include "mql4grec/seq2seq/initialize.hpp"
+#include "mql4grec/seq2seq/pass.hpp"
+#include "support/tensors.hpp"
+
+namespace mql4grec::test {
+
+/// Two layers where several are laid out side by side, one elsewhere; no two widths are equal.
+inline t5_config small_t5(nn::activation activation = nn::activation::relu, bool tied = true) {
+  return {.vocabulary = 9, .model_width = 4, .head_width = 3, .heads = 2, .inner_width = 5, .encoder_layers = 2, .decoder_layers = 2,
+          .buckets = 4, .max_distance = 5, .activation = activation, .tied = tied};
+}
+
+/// A sequence a length: inputs and targets of so many tokens, their </s> among them.
+inline batch batch_of(std::span<index_t const> input_lengths, std::span<index_t const> target_lengths, index_t vocabulary, std::uint64_t seed = 1) {
+  batch all;
+  for (std::size_t s = 0; s < input_lengths.size(); ++s)
+    all.append(random_tokens(input_lengths[s] - 1, vocabulary, seed + 2 * s).values, random_tokens(target_lengths[s] - 1, vocabulary, seed + 2 * s + 1).values);
+  return all;
+}
+inline batch small_batch() {
+  index_t const inputs[] = {3, 1, 6}, targets[] = {2, 4, 1};
+  return batch_of(inputs, targets, 9);
+}
+
+/// Every parameter is random, the norm gains too; for another scalar the same numbers, rounded.
+template <class T, Backend B>
+t5<B, T> random_t5(B& b, t5_config const& config, std::uint64_t seed = 7) {
+  reference::backend host;
+  t5<reference::backend, double> drawn(host, config);
+  initialize(drawn, seed);
+  t5<B, T> model(b, config);
+  random_stream random(seed, 0);
+  for (auto const& p : model.layout().entries())
+    for (index_t i = p.offset; i < p.offset + p.size(); ++i)
+      model.parameters()(i) = mql4grec::constant<T>(drawn.parameters()(i) + (p.is_vector ? 0.2 * random.normal() : 0));
+  return model;
+}
+
+/// The loss of a stretch and its gradient, laid out as the parameters.
+template <class T, Backend B>
+struct loss_and_gradient {
+  T loss{};
+  tensor_on<T, B, 1> gradient;
+
+  loss_and_gradient(B& b, t5<B, T> const& model, batch const& all, stretch part, nn::dropout_plan const& plan = {}, double scale = 1)
+      : gradient(b, {model.layout().size(), 1}, 0, T{}) {
+    t5_pass<B, T> pass;
+    loss = pass.loss_and_gradient(b, model, all, part, plan, scale, t5_windows(model.config(), model.layout(), *gradient));
+  }
+};
+
+inline stretch whole(batch const& all) { return {0, all.size()}; }
+
+template <class T, Backend B>
+T loss_of(B& b, t5<B, T> const& model, batch const& all, stretch part, nn::dropout_plan const& plan = {}) {
+  return t5_pass<B, T>().loss(b, model, all, part, plan);
+}
+
+}  // namespace mql4grec::test

@@ -1,0 +1,242 @@
+#include "mql4grec/tasks/training_set.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <string>
+
+#include "catalog/real_data.hpp"
+#include "catalog/scratch.hpp"
+#include "mql4grec/catalog/dataset_paths.hpp"
+#include "mql4grec/catalog/read.hpp"
+#include "mql4grec/catalog/split.hpp"
+#include "mql4grec/language/read.hpp"
+
+using namespace mql4grec;
+
+namespace {
+
+/// One code a level tells the item: item i is <a_i><b_i> in text and <A_i> in images.
+vocabulary const& words() {
+  static vocabulary const small({.modalities = {{"a", {9, 9}}, {"A", {9}}}});
+  return small;
+}
+
+domain small_domain(std::vector<std::vector<int>> const& users, std::set<int> no_text = {}, std::set<int> no_image = {}) {
+  domain data;
+  for (auto const& user : users) {
+    std::vector<item_id> items;
+    for (auto const i : user) items.push_back(item_id(i));
+    data.histories.add_user(std::to_string(data.histories.users()), items);
+  }
+  auto const n = data.histories.item_count;
+  data.tables = {{modality::text, n, 2}, {modality::image, n, 1}};
+  for (index_t i = 0; i < n; ++i) {
+    auto const code = code_t(i);
+    auto const word = [&](modality m, index_t level) { return words().token(m, level, code); };
+    if (!no_text.contains(static_cast<int>(i)))
+      data.tables[0].set(item_id(i), std::vector{word(modality::text, 0), word(modality::text, 1)});
+    if (!no_image.contains(static_cast<int>(i))) data.tables[1].set(item_id(i), std::vector{word(modality::image, 0)});
+  }
+  return data;
+}
+
+std::string said(batch const& b, index_t i = 0) { return words().text(b.input(i)) + " → " + words().text(b.target(i)); }
+
+/// All examples of a set, as text, in their order.
+std::vector<std::string> all_said(example_set const& set, std::uint64_t seed = 1, std::uint64_t epoch = 0) {
+  std::vector<std::string> lines;
+  for (index_t i = 0; i < set.size(); ++i) {
+    batch b;
+    set.write(i, seed, epoch, b);
+    lines.push_back(said(b));
+  }
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE("training_set: every prefix of the training part predicts its next item, in each of the six tasks") {
+  training_set const set(all_tasks(), {small_domain({{0, 1, 2, 3, 4}})}, words());  // trains on 0, 1, 2
+  auto const lines = all_said(set);
+  std::vector<std::string> const expected = {
+      "<*_0><*_1><*_2><a_0><b_0></s> → <a_1><b_1></s>", "<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>",
+      "<*_3><*_4><*_5><A_0></s> → <A_1></s>",           "<*_3><*_4><*_5><A_0><A_1></s> → <A_2></s>",
+      "<*_6><*_7><*_8><a_0><b_0></s> → <A_1></s>",      "<*_6><*_7><*_8><a_0><b_0><a_1><b_1></s> → <A_2></s>",
+      "<*_9><*_10><*_11><A_0></s> → <a_1><b_1></s>",    "<*_9><*_10><*_11><A_0><A_1></s> → <a_2><b_2></s>"};
+  REQUIRE(lines.size() == 8 + 2 * 5);
+  for (std::size_t i = 0; i < expected.size(); ++i) CHECK(lines[i] == expected[i]);
+  CHECK(lines[8] == "<*_12><*_13><*_14><a_0><b_0></s> → <A_0></s>");
+  CHECK(lines[17] == "<*_15><*_16><*_17><A_4></s> → <a_4><b_4></s>");
+}
+
+TEST_CASE("training_set: validation and test items are never told, neither as history nor as target") {
+  training_set const set(next_only(), {small_domain({{0, 1, 2, 3, 4}, {0, 1, 3, 4}, {2, 3, 4}})}, words());
+  CHECK(set.size() == 2 * (2 + 1 + 0));
+  for (auto const& line : all_said(set))
+    for (auto const* held_out : {"_3><b", "<a_4", "<A_3", "<A_4"}) CHECK(!test::has(line, held_out));
+}
+
+TEST_CASE("training_set: the history is cut to its last items") {
+  training_set const set(next_only({.max_history = 2}), {small_domain({{0, 1, 2, 3, 4, 5}})}, words());
+  CHECK(all_said(set)[2] == "<*_0><*_1><*_2><a_1><b_1><a_2><b_2></s> → <a_3><b_3></s>");
+}
+
+TEST_CASE("training_set: users with two items train, users with fewer have nothing to say") {
+  CHECK(training_set(next_only(), {small_domain({{0, 1}})}, words()).size() == 2);
+  CHECK(training_set(next_only(), {small_domain({{0}, {}})}, words()).size() == 0);
+  CHECK(training_set(next_only(), {}, words()).size() == 0);
+}
+
+TEST_CASE("training_set: domains come one after the other, each with its own items") {
+  training_set const set(next_only(), {small_domain({{0, 1, 2, 3}}), small_domain({{5, 6, 7, 8}})}, words());
+  REQUIRE(set.size() == 4);
+  CHECK(all_said(set)[2] == "<*_0><*_1><*_2><a_5><b_5></s> → <a_6><b_6></s>");
+  CHECK(set.examples()[2].domain == 1);
+}
+
+TEST_CASE("training_set: what lacks a modality is left out of its histories, targets and alignments") {
+  training_set const set(all_tasks(), {small_domain({{0, 1, 2, 3, 4}}, {1}, {0})}, words());
+  std::vector<std::string> const expected = {
+      "<*_0><*_1><*_2><a_0><b_0></s> → <a_2><b_2></s>",       // item 1 is neither a target nor told
+      "<*_3><*_4><*_5><A_1></s> → <A_2></s>",                 // of the first pair, no history is left
+      "<*_6><*_7><*_8><a_0><b_0></s> → <A_1></s>",            //
+      "<*_6><*_7><*_8><a_0><b_0></s> → <A_2></s>",            //
+      "<*_9><*_10><*_11><A_1></s> → <a_2><b_2></s>",          //
+      "<*_12><*_13><*_14><a_2><b_2></s> → <A_2></s>",         // items 0 and 1 have no counterpart
+  };
+  auto const lines = all_said(set);
+  REQUIRE(lines.size() == 5 + 2 * 3);
+  for (std::size_t i = 0; i < expected.size(); ++i) CHECK(lines[i] == expected[i]);
+}
+
+TEST_CASE("released_mixture: no prompt before a next item, and one asymmetric task with a coin for its direction") {
+  training_set const set(released_mixture(), {small_domain({{0, 1, 2, 3}})}, words());
+  REQUIRE(set.size() == 3 + 2 * 4);
+  auto const lines = all_said(set);
+  CHECK(lines[0] == "<a_0><b_0></s> → <a_1><b_1></s>");
+  CHECK(lines[1] == "<A_0></s> → <A_1></s>");
+  std::map<std::string, int> directions;
+  for (std::uint64_t epoch = 0; epoch < 1000; ++epoch) {
+    batch b;
+    set.write(2, 7, epoch, b);
+    ++directions[said(b)];
+  }
+  CHECK(directions.size() == 2);
+  CHECK(std::abs(directions["<*_6><*_7><*_8><a_0><b_0></s> → <A_1></s>"] - 500) < 80);
+  CHECK(all_said(set, 3, 4) == all_said(set, 3, 4));
+}
+
+TEST_CASE("released_mixture: where only one direction exists, it is that one") {
+  training_set const set(released_mixture(), {small_domain({{0, 1, 2, 3}}, {}, {0})}, words());
+  for (std::uint64_t epoch = 0; epoch < 20; ++epoch) {
+    batch b;
+    set.write(1, 7, epoch, b);  // after the one next-text example; there is no next-image one
+    CHECK(said(b) == "<*_6><*_7><*_8><a_0><b_0></s> → <A_1></s>");
+  }
+}
+
+TEST_CASE("training_set: history dropout leaves items out, never all of them, and never from a question") {
+  auto const mix = next_only({.history_dropout = 0.9});
+  training_set const set(mix, {small_domain({{0, 1, 2, 3, 4, 5, 6}})}, words());
+  std::set<std::string> seen;
+  for (std::uint64_t epoch = 0; epoch < 200; ++epoch) {
+    batch b;
+    set.write(3, 1, epoch, b);
+    CHECK(b.input(0).size() > 3 + 1);
+    seen.insert(said(b));
+  }
+  CHECK(seen.size() > 4);
+  CHECK(seen.contains("<*_0><*_1><*_2><a_3><b_3></s> → <a_4><b_4></s>"));
+  validation_set const asked(mix, {small_domain({{0, 1, 2, 3}})}, words());
+  CHECK(all_said(asked)[0] == "<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>");
+}
+
+TEST_CASE("validation_set: each evaluated user is asked for the next text and the next image") {
+  std::vector<domain> const data = {small_domain({{0, 1, 2, 3}, {4, 5}, {6, 7, 8}})};
+  validation_set const valid(all_tasks(), data, words());
+  CHECK(all_said(valid) ==
+        std::vector<std::string>{"<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>",
+                                 "<*_0><*_1><*_2><a_6><b_6></s> → <a_7><b_7></s>",
+                                 "<*_3><*_4><*_5><A_0><A_1></s> → <A_2></s>", "<*_3><*_4><*_5><A_6></s> → <A_7></s>"});
+  validation_set const last(released_mixture(), data, words(), split::test);
+  CHECK(all_said(last)[0] == "<a_0><b_0><a_1><b_1><a_2><b_2></s> → <a_3><b_3></s>");
+}
+
+TEST_CASE("write_query: a question is a validation example's input without its target") {
+  auto const data = small_domain({{0, 1, 2, 3}}, {1});
+  auto const mix = all_tasks();
+  batch b;
+  mix.query(modality::text).write_query(history(data.histories, user_id{0}, split::test), data.tables[0], words(), b);
+  CHECK(words().text(b.input(0)) == "<*_0><*_1><*_2><a_0><b_0><a_2><b_2></s>");
+  CHECK(b.targets.empty());
+  CHECK_THROWS_AS(mix.query(modality::image).write_query({}, data.tables[0], words(), b), error);
+  CHECK_THROWS_AS(mix.query(modality{2}), error);
+}
+
+TEST_CASE("write_query: an empty history and unknown items leave the prompt; long histories their end") {
+  auto const data = small_domain({{0, 1, 2, 3, 4}});
+  auto const query = next_only({.max_history = 3}).query(modality::image);
+  batch b;
+  query.write_query({}, data.tables[1], words(), b);
+  query.write_query(std::vector{item_id{99}, item_id{-1}}, data.tables[1], words(), b);
+  query.write_query(std::vector{item_id{0}, item_id{1}, item_id{2}, item_id{3}}, data.tables[1], words(), b);
+  CHECK(words().text(b.input(0)) == "<*_3><*_4><*_5></s>");
+  CHECK(words().text(b.input(1)) == "<*_3><*_4><*_5></s>");
+  CHECK(words().text(b.input(2)) == "<*_3><*_4><*_5><A_1><A_2><A_3></s>");
+}
+
+TEST_CASE("epoch_order: every epoch is a permutation of its own, the same each time it is asked for") {
+  auto const first = epoch_order(1000, 42, 0);
+  CHECK(std::set(first.begin(), first.end()).size() == 1000);
+  CHECK(*std::ranges::max_element(first) == 999);
+  CHECK(first == epoch_order(1000, 42, 0));
+  CHECK(first != epoch_order(1000, 42, 1));
+  CHECK(first != epoch_order(1000, 43, 0));
+  CHECK(epoch_order(0, 1, 1).empty());
+  CHECK(epoch_order(1, 1, 1) == std::vector<index_t>{0});
+}
+
+TEST_CASE("mixture: a task of one's own joins without the library knowing it") {
+  struct echo {
+    void each_example(domain const&, split, example_sink const& sink) const { sink({5, 0}); }
+    void write(domain const&, vocabulary const& v, example_place place, random_stream&, batch& out) const {
+      auto const word = v.token(modality::text, 0, code_t(place.row));
+      out.append(std::span(&word, 1), std::span(&word, 1));
+    }
+  };
+  auto mix = next_only();
+  mix.tasks = {echo{}};
+  CHECK(all_said(training_set(mix, {small_domain({})}, words())) == std::vector<std::string>{"<a_5></s> → <a_5></s>"});
+  static_assert(Task<echo> && !Task<int>);
+}
+
+TEST_CASE("training_set: tables that don't belong to the interactions are refused") {
+  auto data = small_domain({{0, 1, 2}});
+  data.tables[1] = token_table(modality::image, 2, 1);
+  CHECK_THROWS_AS(training_set(next_only(), {data}, words()), error);
+  data.tables.pop_back();
+  CHECK_THROWS_AS(training_set(next_only(), {data}, words()), error);
+  std::swap(data.tables[0], data.tables.emplace_back(modality::image, 3, 1));
+  CHECK_THROWS_AS(training_set(next_only(), {data}, words()), error);
+  batch out;
+  CHECK_THROWS_AS(training_set(next_only(), {}, words()).write(0, 1, 1, out), error);
+}
+
+TEST_CASE("Instruments gives 352,060 examples of all tasks and 267,170 of the released mixture") {
+  auto const directory = test::real_data("Instruments");
+  if (!directory) return;
+  dataset_paths const paths(*directory);
+  vocabulary const paper;
+  domain data{read_interactions(paths.interactions()), {}};
+  auto const n = data.histories.item_count;
+  data.tables.push_back(read_token_table(paths.text_index(), paper, modality::text, n));
+  data.tables.push_back(read_token_table(paths.image_index(), paper, modality::image, n));
+  CHECK(training_set(next_only(), {data}, paper).size() == 2 * 84890);
+  CHECK(training_set(all_tasks(), {data}, paper).size() == 352060);
+  CHECK(training_set(released_mixture(), {data}, paper).size() == 267170);
+  CHECK(validation_set(all_tasks(), {data}, paper).size() == 2 * 17112);
+}
