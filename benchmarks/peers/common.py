@@ -16,7 +16,7 @@ import time
 def add_thread_options(parser):
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--passive", action="store_true",
-                        help="OpenMP threads sleep instead of spinning: slower on an idle machine, up to 8x faster on a busy one")
+                        help="OpenMP threads sleep instead of spinning: slower when idle, up to 8x faster when others run")
 
 
 def set_threads(threads, passive=False):
@@ -121,7 +121,7 @@ def ranking_metrics(found, true):
 
 
 def save_hypotheses(path, sources, hypotheses):
-    """{"results": [{"input": ids, "hypotheses": [{"tokens": four ids, "score": x}, …]}, …]}, as tests/golden/search has it."""
+    """{"results": [{"input": ids, "hypotheses": [{"tokens": four ids, "score": x}, …]}, …]}; as in tests/golden/search."""
     results = [{"input": source, "hypotheses": [{"tokens": tokens, "score": score} for tokens, score in found]}
                for source, found in zip(sources, hypotheses)]
     pathlib.Path(path).write_text(json.dumps({"results": results}))

@@ -10,6 +10,7 @@
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/rank/fusion.hpp"
 #include "mql4grec/search/beam_search.hpp"
+#include "mql4grec/seq2seq/decoding.hpp"
 #include "mql4grec/tasks/mixture.hpp"
 
 #if __has_include(<nlohmann/json.hpp>)

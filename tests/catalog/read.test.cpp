@@ -4,10 +4,10 @@
 
 #include <chrono>
 
-#include "catalog/real_data.hpp"
 #include "catalog/scratch.hpp"
 #include "mql4grec/catalog/dataset_paths.hpp"
 #include "mql4grec/catalog/split.hpp"
+#include "support/data.hpp"
 
 using namespace mql4grec;
 using test::complaint_of;
@@ -128,7 +128,7 @@ TEST_CASE("the published data sets are read and written back the same") {
   for (auto const& [name, users, items, count] :
        {expected{"Instruments", 17112, 6250, 136226}, expected{"Games", 42259, 13839, 373514},
         expected{"Scientific", 8317, 4344, 58492}}) {
-    auto const directory = test::real_data(name);
+    auto const directory = test::real_dataset(name);
     if (!directory) continue;
     dataset_paths const paths(*directory);
     auto const data = read_interactions(paths.interactions());

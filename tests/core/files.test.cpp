@@ -51,7 +51,8 @@ TEST_CASE("atomic_file: the remains of a crash are in nobody's way") {
   CHECK(directory.files() == 1);
 }
 
-TEST_CASE("atomic_file: a full disk is an error and the old file stays" * doctest::skip(!std::filesystem::exists("/dev/full"))) {
+TEST_CASE("atomic_file: a full disk is an error and the old file stays" *
+          doctest::skip(!std::filesystem::exists("/dev/full"))) {
   temporary_directory const directory;
   write_file(directory / "x", "old");
   std::filesystem::create_symlink("/dev/full", directory / "x.partial");
@@ -64,13 +65,16 @@ TEST_CASE("atomic_file: a full disk is an error and the old file stays" * doctes
 TEST_CASE("atomic_file: a directory that isn't there is an error that names the file") {
   temporary_directory const directory;
   auto const path = directory / "missing/x";
-  CHECK(complaint<file_error>([&] { write_file(path, "new"); }) == path.string() + ": can't be opened for writing: No such file or directory");
+  CHECK(complaint<file_error>([&] { write_file(path, "new"); }) ==
+        path.string() + ": can't be opened for writing: No such file or directory");
 }
 
 TEST_CASE("atomic_file: when the name is taken by a directory nothing remains either") {
   temporary_directory const directory;
   std::filesystem::create_directory(directory / "x");
-  CHECK(complaint<file_error>([&] { write_file(directory / "x", "new"); }).starts_with((directory / "x").string() + ": can't be put in place: "));
+  CHECK(complaint<file_error>([&] {
+          write_file(directory / "x", "new");
+        }).starts_with((directory / "x").string() + ": can't be put in place: "));
   CHECK(directory.files() == 1);
 }
 
@@ -78,7 +82,8 @@ TEST_CASE("read_file: a missing file and a directory are errors that name them")
   temporary_directory const directory;
   CHECK(complaint<file_error>([&] { read_file(directory / "x"); }) ==
         (directory / "x").string() + ": can't be opened for reading: No such file or directory");
-  CHECK(complaint<file_error>([&] { read_file(directory.path()); }) == directory.path().string() + ": is a directory, expected a file");
+  CHECK(complaint<file_error>([&] { read_file(directory.path()); }) ==
+        directory.path().string() + ": is a directory, expected a file");
 }
 
 TEST_CASE("make_directory: makes the parents, leaves what is there, and says when a file stands in the way") {
@@ -89,5 +94,7 @@ TEST_CASE("make_directory: makes the parents, leaves what is there, and says whe
   CHECK(read_file(directory / "a/b/c/x") == "kept");
   auto const path = directory / "a/b/c/x";
   CHECK(complaint<file_error>([&] { make_directory(path); }).starts_with(path.string() + ": can't be made a directory: "));
-  CHECK(complaint<file_error>([&] { make_directory(path / "d"); }).starts_with((path / "d").string() + ": can't be made a directory: "));
+  CHECK(complaint<file_error>([&] {
+          make_directory(path / "d");
+        }).starts_with((path / "d").string() + ": can't be made a directory: "));
 }

@@ -20,8 +20,10 @@ TEST_CASE("json: what is written is read back with its keys in the same order") 
 }
 
 TEST_CASE("json: a damaged or truncated text is one line that names the file and the byte") {
-  CHECK(complaint<file_error>([] { parse_json(R"({"a": 1,, "b": 2})", "x.json"); }) == "x.json: byte 9: not valid JSON, or truncated");
-  CHECK(complaint<file_error>([] { parse_json(R"({"a": [1, 2)", "x.json"); }) == "x.json: byte 12: not valid JSON, or truncated");
+  CHECK(complaint<file_error>([] { parse_json(R"({"a": 1,, "b": 2})", "x.json"); }) ==
+        "x.json: byte 9: not valid JSON, or truncated");
+  CHECK(complaint<file_error>([] { parse_json(R"({"a": [1, 2)", "x.json"); }) ==
+        "x.json: byte 12: not valid JSON, or truncated");
   CHECK(complaint<file_error>([] { parse_json("", "x.json"); }) == "x.json: is empty, expected JSON");
   CHECK_THROWS_AS(parse_json("{\"\xff\": 1}", "x.json"), file_error);
 }
@@ -35,7 +37,8 @@ TEST_CASE("member: a missing key and a value of the wrong kind are named") {
   CHECK(member<int>(object, "n", "x.json") == 3);
   CHECK(member<std::string>(object, "text", "x.json") == "three");
   CHECK(complaint<file_error>([&] { member<int>(object, "m", "x.json"); }) == "x.json: key 'm' is missing");
-  CHECK(complaint<file_error>([&] { member<int>(object, "text", "x.json"); }) == "x.json: key 'text' is a string of the wrong kind");
+  CHECK(complaint<file_error>([&] { member<int>(object, "text", "x.json"); }) ==
+        "x.json: key 'text' is a string of the wrong kind");
   CHECK(complaint<file_error>([&] { member<int>(json::array(), "n", "x.json"); }) == "x.json: key 'n' is missing");
 }
 

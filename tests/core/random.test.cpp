@@ -10,7 +10,8 @@
 using namespace mql4grec;
 
 namespace {
-constexpr philox_counter zeros = {0, 0, 0, 0}, ones = {~0u, ~0u, ~0u, ~0u}, pi = {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344};
+constexpr philox_counter zeros = {0, 0, 0, 0}, ones = {~0u, ~0u, ~0u, ~0u},
+                         pi = {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344};
 constexpr philox_key zero_key = {0, 0}, one_key = {~0u, ~0u}, pi_key = {0xa4093822, 0x299f31d0};
 }  // namespace
 

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -28,7 +29,9 @@ std::string raw(std::string const& header, std::string const& data = "") {
 }
 /// A file with one tensor, "x".
 std::string one(std::string const& type, std::string const& shape, std::string const& data) {
-  return raw(R"({"x":{"dtype":")" + type + R"(","shape":)" + shape + R"(,"data_offsets":[0,)" + std::to_string(data.size()) + "]}}", data);
+  return raw(
+      R"({"x":{"dtype":")" + type + R"(","shape":)" + shape + R"(,"data_offsets":[0,)" + std::to_string(data.size()) + "]}}",
+      data);
 }
 template <class T, class From>
 std::vector<T> read_as(std::string const& type, std::vector<From> const& entries) {
@@ -59,8 +62,10 @@ TEST_CASE("safetensors: what is written is read back: names, kinds, shapes, entr
   std::vector<double> const number = {0.1};
   std::vector<std::uint8_t> const nothing;
   write_safetensors(directory / "f",
-                    std::vector<named_tensor>{{"matrix", {2, 3}, seen(six)}, {"näme \"q\"", {3}, seen(three)},
-                                              {"scalar", {}, seen(number)}, {"empty", {4, 0}, seen(nothing)}},
+                    std::vector<named_tensor>{{"matrix", {2, 3}, seen(six)},
+                                              {"näme \"q\"", {3}, seen(three)},
+                                              {"scalar", {}, seen(number)},
+                                              {"empty", {4, 0}, seen(nothing)}},
                     {{"format", "pt"}, {"step", "7"}});
   safetensors const file(directory / "f");
   CHECK(file.names() == std::vector<std::string>{"empty", "matrix", "näme \"q\"", "scalar"});
@@ -120,7 +125,8 @@ TEST_CASE("write_safetensors: a broken promise is refused and leaves nothing") {
   };
   CHECK(said({{"a", {7}, seen(six)}}).ends_with("tensor 'a' has 6 entries, its shape is [7]"));
   CHECK(said({{"a", {-2, -3}, seen(six)}}).ends_with("tensor 'a' has 6 entries, its shape is [-2, -3]"));
-  CHECK(said({{"a", {6}, seen(six)}, {"b", {6}, seen(six)}, {"a", {3}, seen(three)}}).ends_with("two tensors with the name 'a'"));
+  CHECK(
+      said({{"a", {6}, seen(six)}, {"b", {6}, seen(six)}, {"a", {3}, seen(three)}}).ends_with("two tensors with the name 'a'"));
   CHECK(said({{"__metadata__", {6}, seen(six)}}).ends_with("no tensor can have the name __metadata__"));
   CHECK(said({{"\xff", {6}, seen(six)}}).ends_with("a name isn't valid UTF-8"));
   CHECK(directory.files() == 0);
@@ -179,7 +185,9 @@ TEST_CASE("safetensors: tensors longer than a piece of reading are converted who
   auto const values = read_as<double>("I32", entries);
   CHECK(std::ranges::equal(values, entries));
   entries.back() = -1;
-  CHECK(complaint<file_error>([&] { read_as<std::uint64_t>("I32", entries); }).ends_with("tensor 'x': entry 100000 doesn't fit its new type"));
+  CHECK(complaint<file_error>([&] {
+          read_as<std::uint64_t>("I32", entries);
+        }).ends_with("tensor 'x': entry 100000 doesn't fit its new type"));
 }
 
 TEST_CASE("safetensors: a missing tensor and one of another shape are named") {
@@ -256,7 +264,9 @@ TEST_CASE("safetensors: what isn't a header is refused with its place and what w
 TEST_CASE("safetensors: tensors must fill the data exactly, each with the bytes that its shape needs") {
   std::string const eight(8, '\0');
   auto const two = [&](std::string const& a, std::string const& b) {
-    auto const entry = [](std::string const& offsets) { return R"({"dtype":"U8","shape":[4],"data_offsets":)" + offsets + "}"; };
+    auto const entry = [](std::string const& offsets) {
+      return R"({"dtype":"U8","shape":[4],"data_offsets":)" + offsets + "}";
+    };
     return refusal(raw(R"({"a":)" + entry(a) + R"(,"b":)" + entry(b) + "}", eight));
   };
   CHECK(two("[0,4]", "[4,8]").empty());
@@ -279,7 +289,8 @@ TEST_CASE("safetensors: tensors must fill the data exactly, each with the bytes 
 TEST_CASE("safetensors: sizes that overflow are too large, not small") {
   auto const of_shape = [](std::string const& shape) { return refusal(one("F32", shape, "")); };
   CHECK(of_shape("[4611686018427387904,4]") == "tensor 'x': shape [4611686018427387904, 4] is too large");
-  CHECK(of_shape("[2305843009213693952]") == "tensor 'x': shape [2305843009213693952] is too large");  // 2⁶¹ floats are 2⁶³ bytes
+  CHECK(of_shape("[2305843009213693952]") ==
+        "tensor 'x': shape [2305843009213693952] is too large");  // 2⁶¹ floats are 2⁶³ bytes
   CHECK(of_shape("[3037000500,3037000500,0]") == "tensor 'x': shape [3037000500, 3037000500, 0] is too large");
   CHECK(of_shape("[0,9223372036854775807]").empty());
   CHECK(refusal(raw(R"({"x":{"dtype":"U8","shape":[9223372036854775807],"data_offsets":[0,9223372036854775807]}})")) ==
@@ -295,7 +306,8 @@ TEST_CASE("safetensors: a header of brackets costs no memory and no stack") {
 
 TEST_CASE("safetensors: a file cut short anywhere is refused") {
   temporary_directory const directory;
-  write_safetensors(directory / "f", std::vector<named_tensor>{{"a", {2, 3}, seen(six)}, {"b", {3}, seen(three)}}, {{"k", "v"}});
+  write_safetensors(directory / "f", std::vector<named_tensor>{{"a", {2, 3}, seen(six)}, {"b", {3}, seen(three)}},
+                    {{"k", "v"}});
   std::string const whole = read_file(directory / "f");
   for (std::size_t n = 0; n < whole.size(); ++n) REQUIRE(!refusal(whole.substr(0, n)).empty());
   CHECK(refusal(whole).empty());
@@ -303,14 +315,16 @@ TEST_CASE("safetensors: a file cut short anywhere is refused") {
 
 TEST_CASE("safetensors: a file with damaged bytes is refused in one line or read inside its bounds") {
   temporary_directory const directory;
-  write_safetensors(directory / "f", std::vector<named_tensor>{{"a", {2, 3}, seen(six)}, {"b", {3}, seen(three)}}, {{"k", "v"}});
+  write_safetensors(directory / "f", std::vector<named_tensor>{{"a", {2, 3}, seen(six)}, {"b", {3}, seen(three)}},
+                    {{"k", "v"}});
   std::string const whole = read_file(directory / "f");
   std::string_view const likely = "{}[],:\"0123456789-.eE \\\n\xff";
   random_stream random(7, 0);
   for (int round = 0; round < 5000; ++round) {
     std::string bytes = whole;
     for (index_t changes = 1 + random.below(3); changes > 0; --changes)
-      bytes[static_cast<std::size_t>(random.below(std::ssize(bytes)))] = likely[static_cast<std::size_t>(random.below(std::ssize(likely)))];
+      bytes[static_cast<std::size_t>(random.below(std::ssize(bytes)))] =
+          likely[static_cast<std::size_t>(random.below(std::ssize(likely)))];
     test::put(directory / "g", bytes);
     auto const said = complaint<file_error>([&] {
       safetensors const file(directory / "g");
@@ -323,8 +337,10 @@ TEST_CASE("safetensors: a file with damaged bytes is refused in one line or read
 TEST_CASE("safetensors: a directory, a pipe and nothing at all are refused without waiting") {
   temporary_directory const directory;
   REQUIRE(::mkfifo((directory / "pipe").c_str(), 0600) == 0);
-  CHECK(complaint<file_error>([&] { safetensors file(directory / "pipe"); }) == (directory / "pipe").string() + ": isn't a regular file");
-  CHECK(complaint<file_error>([&] { safetensors file(directory.path()); }) == directory.path().string() + ": isn't a regular file");
+  CHECK(complaint<file_error>([&] { safetensors file(directory / "pipe"); }) ==
+        (directory / "pipe").string() + ": isn't a regular file");
+  CHECK(complaint<file_error>([&] { safetensors file(directory.path()); }) ==
+        directory.path().string() + ": isn't a regular file");
   CHECK(complaint<file_error>([&] { safetensors file(directory / "f"); }) ==
         (directory / "f").string() + ": can't be opened for reading: No such file or directory");
 }
@@ -338,5 +354,7 @@ TEST_CASE("safetensors: an open file keeps its content when another takes its na
   CHECK(file.values<float>("a") == six);
   safetensors const cut(directory / "f");
   std::filesystem::resize_file(directory / "f", 80);
-  CHECK(complaint<file_error>([&] { cut.values<float>("a"); }).ends_with("ends at byte 80, has become shorter while it was read"));
+  CHECK(complaint<file_error>([&] {
+          cut.values<float>("a");
+        }).ends_with("ends at byte 80, has become shorter while it was read"));
 }

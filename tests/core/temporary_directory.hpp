@@ -27,7 +27,8 @@ class temporary_directory {
   std::filesystem::path const& path() const { return path_; }
   std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
   std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(path_), std::filesystem::directory_iterator()));
+    return static_cast<std::size_t>(
+        std::distance(std::filesystem::directory_iterator(path_), std::filesystem::directory_iterator()));
   }
 
  private:
@@ -35,9 +36,7 @@ class temporary_directory {
 };
 
 /// Bytes put into a file as they are, without the library.
-inline void put(std::filesystem::path const& path, std::string_view bytes) {
-  std::ofstream(path, std::ios::binary) << bytes;
-}
+inline void put(std::filesystem::path const& path, std::string_view bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
 /// What a call complains with; empty when it doesn't.
 template <class Error, class Call>

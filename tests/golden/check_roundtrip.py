@@ -21,12 +21,13 @@ from transformers import T5ForConditionalGeneration
 
 def read(path):
     with safetensors.safe_open(path, framework="np") as file:  # checks header, offsets and the file's size
-        return {name: file.get_tensor(name) for name in file.keys()}
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
 
 
 def unpacked(arrays, name):
     tokens, offsets = arrays[f"{name}_tokens"], arrays[f"{name}_offsets"]
-    assert offsets[0] == 0 and offsets[-1] == len(tokens), f"{name}_offsets runs to {offsets[-1]} but there are {len(tokens)} tokens"
+    if offsets[0] != 0 or offsets[-1] != len(tokens):
+        sys.exit(f"{name}_offsets runs from {offsets[0]} to {offsets[-1]} but there are {len(tokens)} tokens")
     return [tokens[a:b].tolist() for a, b in zip(offsets, offsets[1:])]
 
 
@@ -37,7 +38,9 @@ def main():
     parser.add_argument("--tolerance", type=float, default=1e-4)
     args = parser.parse_args()
 
-    weights = read(args.directory / "model.safetensors")
+    weights, metadata = read(args.directory / "model.safetensors")
+    if metadata.get("format") != "pt":
+        sys.exit(f"model.safetensors has __metadata__ {metadata}: transformers refuses a file without {{'format': 'pt'}}")
     print(f"model.safetensors: {len(weights)} tensors, {sum(w.size for w in weights.values())} numbers")
     model, info = T5ForConditionalGeneration.from_pretrained(args.directory, output_loading_info=True)
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
@@ -48,7 +51,7 @@ def main():
     if changed:
         sys.exit(f"loaded with other values: {changed}")
 
-    arrays = read(args.packed)
+    arrays, _ = read(args.packed)
     ours = arrays["logits"]
     theirs = []
     model.eval()

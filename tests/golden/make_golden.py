@@ -14,7 +14,6 @@ the plain float32 way, and the script fails when the two differ by more than flo
 import argparse
 import contextlib
 import json
-import math
 import pathlib
 import platform
 import shutil
@@ -146,7 +145,8 @@ def compute(model, encoder, target):
     golden = {f"grad.{n}": w.grad.detach().clone() for n, w in model.named_parameters()}
     golden |= {"loss": loss.detach().reshape(1), "logits": logits.detach()}
     losses, norm = train(model, encoder, target, steps=10)
-    return golden | {"adamw_losses": torch.tensor(losses, dtype=torch.float64), "grad_norm": torch.tensor([norm], dtype=torch.float64)}
+    double = torch.float64
+    return golden | {"adamw_losses": torch.tensor(losses, dtype=double), "grad_norm": torch.tensor([norm], dtype=double)}
 
 
 def write_model_case(out, name, vocab_size=48):
@@ -383,7 +383,8 @@ What Hugging Face's `T5ForConditionalGeneration` computes, for tests to equal. W
     venv/bin/python tests/golden/make_golden.py
 
 Made with {versions}.
-Other versions of `transformers` may give other numbers. Weights are random, catalogue and histories too: nothing comes from a real data set.
+Other versions of `transformers` may give other numbers. Weights are random, catalogue and histories too: nothing comes
+from a real data set.
 
 ## `t5_<name>/`: one model, one batch
 `config.json` and `model.safetensors` are what `save_pretrained` writes. Vocabulary 48, d 16, FF 24, dropout 0.
@@ -405,7 +406,8 @@ Other versions of `transformers` may give other numbers. Weights are random, cat
 | `grad_norm` | float32 (1) | norm of the whole gradient, before clipping |
 | `adamw_losses` | float32 (10) | loss before each of ten steps on this batch: gradients clipped to norm 1 (times 1 / (norm + 1e-6) when above), AdamW lr 1e-2, betas 0.9, 0.999, eps 1e-8, decay 0.01 on all but `layer_norm` weights |
 
-All computed in float64 from the float32 weights, rounded once. HF in plain float32 is off by at most: {worst}.
+All computed in float64 from the float32 weights, rounded once. HF in plain float32 is off by at most:
+{worst}.
 "gated-gelu" is `gelu_new`, the tanh form.
 
 ## `schedules.json`

@@ -2,9 +2,9 @@
 
 #include <doctest/doctest.h>
 
-#include "catalog/real_data.hpp"
 #include "catalog/scratch.hpp"
 #include "mql4grec/catalog/dataset_paths.hpp"
+#include "support/data.hpp"
 
 using namespace mql4grec;
 using test::complaint_of;
@@ -49,7 +49,8 @@ TEST_CASE("read_token_table: a complaint names the file, the item and the place"
 TEST_CASE("read_vocabulary: modalities, prompts and ids come from a tokenizer's files") {
   scratch const here;
   here.file(R"({"<extra_id_0>": 99, "<A_1>": 10, "<A_0>": 11, "<B_0>": 12, "<a_0>": 20, "<a_1>": 5, "<a_2>": 22,
-                "<*_0>": 30, "<*_1>": 31})", "added_tokens.json");
+                "<*_0>": 30, "<*_1>": 31})",
+            "added_tokens.json");
   auto const words = read_vocabulary(here.path());
   CHECK(words.options() == vocabulary_options{.modalities = {{"a", {3}}, {"A", {2, 1}}}, .prompts = 2});
   CHECK(words.size() == 32);
@@ -64,7 +65,8 @@ TEST_CASE("read_vocabulary: tokenizer.json says the same as added_tokens.json") 
   scratch const one, two;
   one.file(R"({"<a_0>": 32100, "<a_1>": 32101})", "added_tokens.json");
   two.file(R"({"version": "1.0", "added_tokens": [{"id": 0, "content": "<pad>"}, {"id": 1, "content": "</s>"},
-               {"id": 32101, "content": "<a_1>", "special": false}, {"id": 32100, "content": "<a_0>"}]})", "tokenizer.json");
+               {"id": 32101, "content": "<a_1>", "special": false}, {"id": 32100, "content": "<a_0>"}]})",
+           "tokenizer.json");
   CHECK(read_vocabulary(one.path()) == read_vocabulary(two.path()));
 }
 
@@ -97,7 +99,7 @@ TEST_CASE("read_vocabulary: a directory that can't be used says why") {
 }
 
 TEST_CASE("the published indices are read, and only the translators' own one has collisions") {
-  auto const directory = test::real_data("Instruments");
+  auto const directory = test::real_dataset("Instruments");
   if (!directory) return;
   dataset_paths const paths(*directory);
   vocabulary const words;

@@ -43,8 +43,10 @@ TEST_CASE("average_plus_one: an item in both lists beats all others with (s₁ +
 
 TEST_CASE("average_plus_one: an item that occurs twice in a list counts with its best score, wherever it stands") {
   auto const once = fuse(average_plus_one{}, {list({{1, -0.1}, {2, -0.3}}), list({{2, -0.5}})});
-  auto const best_first = fuse(average_plus_one{}, {list({{1, -0.1}, {2, -0.3}, {2, -0.9}}), list({{2, -0.5}, {2, -0.6}})});
-  auto const best_last = fuse(average_plus_one{}, {list({{2, -0.9}, {1, -0.1}, {2, -0.3}}), list({{2, -0.6}, {2, -0.5}})});
+  auto const best_first =
+      fuse(average_plus_one{}, {list({{1, -0.1}, {2, -0.3}, {2, -0.9}}), list({{2, -0.5}, {2, -0.6}})});
+  auto const best_last =
+      fuse(average_plus_one{}, {list({{2, -0.9}, {1, -0.1}, {2, -0.3}}), list({{2, -0.6}, {2, -0.5}})});
   CHECK(once == best_first);
   CHECK(once == best_last);
 }
@@ -55,7 +57,8 @@ TEST_CASE("average_plus_one: equal scores stand text before image, then in the o
 }
 
 TEST_CASE("average_plus_one: a third list adds one more to what all three agree on") {
-  auto const fused = fuse(average_plus_one{}, {list({{1, -0.3}}), list({{1, -0.6}, {2, -0.1}}), list({{1, -0.9}, {2, -0.1}})});
+  auto const fused =
+      fuse(average_plus_one{}, {list({{1, -0.3}}), list({{1, -0.6}, {2, -0.1}}), list({{1, -0.9}, {2, -0.1}})});
   CHECK(fused.items == items({1, 2}));
   CHECK(fused.scores[0] == doctest::Approx(-0.6 + 2));
   CHECK(fused.scores[1] == doctest::Approx(-0.1 + 1));

@@ -11,8 +11,8 @@ using namespace mql4grec::test;
 namespace {
 constexpr nn::dropout_plan no_dropout{}, with_dropout{.rate = 0.2, .seed = 5, .step = 3};
 
-/// Of the loss, times a scale, with respect to every so-manieth parameter; by the complex step.
-double worst_error(t5_config const& config, nn::dropout_plan const& plan, std::size_t every) {
+/// Of the gradient with respect to every parameter, by the complex step.
+double worst_error(t5_config const& config, nn::dropout_plan const& plan) {
   reference::backend b;
   batch const all = small_batch();
   double const scale = 0.25;
@@ -24,22 +24,17 @@ double worst_error(t5_config const& config, nn::dropout_plan const& plan, std::s
     return scale * loss_of(b, moved, all, whole(all), plan);
   };
   auto const values = as_span(model.parameters());
-  return gradient_error(loss, vector<double>(std::vector<double>(values.begin(), values.end())), claimed.gradient, every);
+  return gradient_error(loss, vector<double>(std::vector<double>(values.begin(), values.end())), claimed.gradient);
 }
 }  // namespace
 
-TEST_CASE("t5: the gradient is the loss' derivative with respect to every parameter") {
-  CHECK(worst_error(small_t5(), with_dropout, 1) < 1e-11);
-  CHECK(worst_error(small_t5(nn::activation::gated_gelu, false), no_dropout, 1) < 1e-11);
-}
-
-TEST_CASE("t5: the gradient is right for either activation, tied and untied, with dropout and without") {
+TEST_CASE("t5: the gradient is the loss' derivative for either activation, tied and untied, with dropout and without") {
   for (auto activation : {nn::activation::relu, nn::activation::gated_gelu})
     for (bool tied : {true, false})
       for (auto const& plan : {no_dropout, with_dropout}) {
         CAPTURE(tied);
         CAPTURE(plan.rate);
-        CHECK(worst_error(small_t5(activation, tied), plan, 13) < 1e-11);
+        CHECK(worst_error(small_t5(activation, tied), plan) < 1e-11);
       }
 }
 
@@ -56,6 +51,7 @@ TEST_CASE("t5: the loss with a gradient is the loss without one, times no scale"
 TEST_CASE_TEMPLATE("t5: loss, gradient and logits equal the reference's in double, with every instruction set", S, MQL4GREC_TEST_FAST_SETTINGS) {
   using B = typename S::backend;
   using T = typename S::scalar;
+  constexpr double allowed = 10 * tolerance<B, T>;  // two dozen products deep
   B fast;
   reference::backend exact;
   index_t const inputs[] = {1, 17, 33, 5}, targets[] = {5, 1, 2, 16};
@@ -66,16 +62,16 @@ TEST_CASE_TEMPLATE("t5: loss, gradient and logits equal the reference's in doubl
                              .decoder_layers = 2, .activation = activation, .tied = activation == nn::activation::relu};
       auto const model = random_t5<T>(fast, config);
       auto const expected_model = random_t5<double>(exact, config);
-      loss_and_gradient<double, reference::backend> const expected(exact, expected_model, all, whole(all), plan, 1. / 24);
+      loss_and_gradient<double, reference::backend> const expected(exact, expected_model, all, whole(all), plan);
       auto logits = poisoned<T>(fast, {24, 50});
       auto expected_logits = poisoned<double>(exact, {24, 50});
       t5_pass<reference::backend, double>().logits(exact, expected_model, all, whole(all), expected_logits);
       for_each_instruction_set([&] {
-        loss_and_gradient<T, B> const actual(fast, model, all, whole(all), plan, 1. / 24);
-        CHECK_CLOSE(actual.loss, expected.loss, tolerance<B, T>);
-        CHECK_CLOSE(actual.gradient, expected.gradient, tolerance<B, T>);
+        loss_and_gradient<T, B> const actual(fast, model, all, whole(all), plan);
+        CHECK_CLOSE(actual.loss, expected.loss, allowed);
+        CHECK_CLOSE(actual.gradient, expected.gradient, allowed);
         t5_pass<B, T>().logits(fast, model, all, whole(all), logits);
-        CHECK_CLOSE(logits, expected_logits, tolerance<B, T>);
+        CHECK_CLOSE(logits, expected_logits, allowed);
       });
     }
 }

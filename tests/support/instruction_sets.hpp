@@ -2,11 +2,13 @@
 // Runs a test on every instruction set that the machine and the library share, whatever would be chosen by itself.
 #include <doctest/doctest.h>
 
+#include <string>
+
 #include "mql4grec/backend/cpu/dispatch.hpp"
 
 namespace mql4grec::test {
 
-inline char const* name_of(cpu::instruction_set set) {
+inline std::string name_of(cpu::instruction_set set) {
   switch (set) {
     case cpu::instruction_set::baseline: return "baseline";
     case cpu::instruction_set::avx2: return "AVX2";

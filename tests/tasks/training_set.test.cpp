@@ -8,12 +8,12 @@
 #include <set>
 #include <string>
 
-#include "catalog/real_data.hpp"
 #include "catalog/scratch.hpp"
 #include "mql4grec/catalog/dataset_paths.hpp"
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/catalog/split.hpp"
 #include "mql4grec/language/read.hpp"
+#include "support/data.hpp"
 
 using namespace mql4grec;
 
@@ -25,7 +25,8 @@ vocabulary const& words() {
   return small;
 }
 
-domain small_domain(std::vector<std::vector<int>> const& users, std::set<int> no_text = {}, std::set<int> no_image = {}) {
+domain small_domain(std::vector<std::vector<int>> const& users, std::set<int> no_text = {},
+                    std::set<int> no_image = {}) {
   domain data;
   for (auto const& user : users) {
     std::vector<item_id> items;
@@ -101,12 +102,12 @@ TEST_CASE("training_set: domains come one after the other, each with its own ite
 TEST_CASE("training_set: what lacks a modality is left out of its histories, targets and alignments") {
   training_set const set(all_tasks(), {small_domain({{0, 1, 2, 3, 4}}, {1}, {0})}, words());
   std::vector<std::string> const expected = {
-      "<*_0><*_1><*_2><a_0><b_0></s> → <a_2><b_2></s>",       // item 1 is neither a target nor told
-      "<*_3><*_4><*_5><A_1></s> → <A_2></s>",                 // of the first pair, no history is left
-      "<*_6><*_7><*_8><a_0><b_0></s> → <A_1></s>",            //
-      "<*_6><*_7><*_8><a_0><b_0></s> → <A_2></s>",            //
-      "<*_9><*_10><*_11><A_1></s> → <a_2><b_2></s>",          //
-      "<*_12><*_13><*_14><a_2><b_2></s> → <A_2></s>",         // items 0 and 1 have no counterpart
+      "<*_0><*_1><*_2><a_0><b_0></s> → <a_2><b_2></s>",  // item 1 is neither a target nor told
+      "<*_3><*_4><*_5><A_1></s> → <A_2></s>",            // of the first pair, no history is left
+      "<*_6><*_7><*_8><a_0><b_0></s> → <A_1></s>",       //
+      "<*_6><*_7><*_8><a_0><b_0></s> → <A_2></s>",       //
+      "<*_9><*_10><*_11><A_1></s> → <a_2><b_2></s>",     //
+      "<*_12><*_13><*_14><a_2><b_2></s> → <A_2></s>",    // items 0 and 1 have no counterpart
   };
   auto const lines = all_said(set);
   REQUIRE(lines.size() == 5 + 2 * 3);
@@ -158,10 +159,10 @@ TEST_CASE("training_set: history dropout leaves items out, never all of them, an
 TEST_CASE("validation_set: each evaluated user is asked for the next text and the next image") {
   std::vector<domain> const data = {small_domain({{0, 1, 2, 3}, {4, 5}, {6, 7, 8}})};
   validation_set const valid(all_tasks(), data, words());
-  CHECK(all_said(valid) ==
-        std::vector<std::string>{"<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>",
-                                 "<*_0><*_1><*_2><a_6><b_6></s> → <a_7><b_7></s>",
-                                 "<*_3><*_4><*_5><A_0><A_1></s> → <A_2></s>", "<*_3><*_4><*_5><A_6></s> → <A_7></s>"});
+  CHECK(all_said(valid) == std::vector<std::string>{"<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>",
+                                                    "<*_0><*_1><*_2><a_6><b_6></s> → <a_7><b_7></s>",
+                                                    "<*_3><*_4><*_5><A_0><A_1></s> → <A_2></s>",
+                                                    "<*_3><*_4><*_5><A_6></s> → <A_7></s>"});
   validation_set const last(released_mixture(), data, words(), split::test);
   CHECK(all_said(last)[0] == "<a_0><b_0><a_1><b_1><a_2><b_2></s> → <a_3><b_3></s>");
 }
@@ -215,19 +216,19 @@ TEST_CASE("mixture: a task of one's own joins without the library knowing it") {
 }
 
 TEST_CASE("training_set: tables that don't belong to the interactions are refused") {
-  auto data = small_domain({{0, 1, 2}});
+  auto data = small_domain({{0, 1, 2, 3}});
   data.tables[1] = token_table(modality::image, 2, 1);
   CHECK_THROWS_AS(training_set(next_only(), {data}, words()), error);
   data.tables.pop_back();
   CHECK_THROWS_AS(training_set(next_only(), {data}, words()), error);
-  std::swap(data.tables[0], data.tables.emplace_back(modality::image, 3, 1));
+  std::swap(data.tables[0], data.tables.emplace_back(modality::image, 4, 1));
   CHECK_THROWS_AS(training_set(next_only(), {data}, words()), error);
   batch out;
   CHECK_THROWS_AS(training_set(next_only(), {}, words()).write(0, 1, 1, out), error);
 }
 
 TEST_CASE("Instruments gives 352,060 examples of all tasks and 267,170 of the released mixture") {
-  auto const directory = test::real_data("Instruments");
+  auto const directory = test::real_dataset("Instruments");
   if (!directory) return;
   dataset_paths const paths(*directory);
   vocabulary const paper;

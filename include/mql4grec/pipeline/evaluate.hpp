@@ -13,6 +13,7 @@
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/rank/fusion.hpp"
 #include "mql4grec/search/beam_search.hpp"
+#include "mql4grec/seq2seq/decoding.hpp"
 
 namespace mql4grec {
 

@@ -1,6 +1,6 @@
 #pragma once
-// One ranking from several, one for each modality. The rules are stated per item, so neither the order of a list nor an
-// item that occurs twice changes the outcome (the released ensemble.py depends on both).
+// One ranking from several, one for each modality. The rules are stated per item: one that occurs twice in a list, or
+// out of order, changes no score (in the released ensemble.py it does). List order decides between equal scores alone.
 #include <algorithm>
 #include <cmath>
 #include <concepts>

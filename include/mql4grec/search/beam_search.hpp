@@ -6,7 +6,9 @@
 
 #include "mql4grec/search/beams.hpp"
 #include "mql4grec/search/constraint.hpp"
-#include "mql4grec/seq2seq/decoding.hpp"
+#include "mql4grec/seq2seq/decoder_rows.hpp"
+#include "mql4grec/seq2seq/t5.hpp"
+#include "mql4grec/tasks/batch.hpp"
 
 namespace mql4grec {
 
@@ -43,17 +45,24 @@ concept BeamOps = Backend<B> && requires(B& b, beam_candidates<typename B::memor
   select_beams<T>(b, in, v, out);
 };
 
+/// What a search asks of a model: to read the queries and then to decode step by step; see seq2seq/decoding.hpp.
+template <class M, class B, class T>
+concept Decodable = requires(M const& model, B& lane, batch const& queries, stretch part, index_t n, decoder_rows<B> rows, out_matrix<B, T> logits) {
+  begin_decoding(lane, model, queries, part, n, n).step(lane, rows, n, logits);
+  { model.config().vocabulary } -> std::convertible_to<index_t>;
+};
+
 namespace detail {
 
 /// One lane's search for a block of queries. Lives inside a scratch scope of the lane.
-template <Backend B, class T>
+template <Backend B, class T, class Decoding>
 class block_search {
   using space = typename B::memory_space;
 
  public:
   block_search(B& lane, t5<B, T> const& model, item_trie const& trie, batch const& queries, stretch part, beam_options const& options)
       : lane_(lane), model_(model), trie_(trie), options_(options), users_(part.last - part.first), most_rows_(users_ * options.beams),
-        decoding_(lane, model, queries, part, users_ + trie.levels() * most_rows_, trie.levels() + 1) {
+        decoding_(begin_decoding(lane, model, queries, part, users_ + trie.levels() * most_rows_, trie.levels() + 1)) {
     static_assert(BeamOps<B, T>, "this backend has no select_beams for this scalar; add it in backend/<name>/select_beams.hpp");
     auto& scratch = lane.scratch();
     logits_ = scratch.template take<T>(most_rows_, model.config().vocabulary);
@@ -62,7 +71,7 @@ class block_search {
     offsets_ = scratch.template take<index_t>(users_ + 1);
     for (auto* rows : {&now_, &next_})
       *rows = {scratch.template take<T>(most_rows_), scratch.template take<node_t>(most_rows_),
-                     scratch.template take<std::int32_t>(most_rows_, trie.levels() + 1)};
+               scratch.template take<std::int32_t>(most_rows_, trie.levels() + 1)};
     choice_ = {scratch.template take<T>(users_, options.beams), scratch.template take<std::int32_t>(users_, options.beams),
                scratch.template take<node_t>(users_, options.beams), scratch.template take<index_t>(users_)};
   }
@@ -159,7 +168,7 @@ class block_search {
   item_trie const& trie_;
   beam_options const& options_;
   index_t users_, most_rows_;
-  t5_decoding<B, T> decoding_;
+  Decoding decoding_;
   index_t rows_ = 0, first_place_ = 0;
   generation now_, next_;
   out_matrix<B, T> logits_;
@@ -180,8 +189,10 @@ beams search_stretch(B& lane, t5<B, T> const& model, item_trie const& trie, batc
     found.offsets.resize(static_cast<std::size_t>(part.last - part.first) + 1, 0);
     return found;
   }
+  static_assert(Decodable<t5<B, T>, B, T>, "the model can't be decoded: include mql4grec/seq2seq/decoding.hpp");
+  using decoding = decltype(begin_decoding(lane, model, queries, part, index_t{}, index_t{}));
   scratch_scope<B> const scope(lane.scratch());
-  detail::block_search<B, T>(lane, model, trie, queries, part, options).run(allowed, found);
+  detail::block_search<B, T, decoding>(lane, model, trie, queries, part, options).run(allowed, found);
   return found;
 }
 

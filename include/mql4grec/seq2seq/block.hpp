@@ -9,12 +9,6 @@
 
 namespace mql4grec {
 
-/// The sequences first … last−1 of a batch.
-struct stretch {
-  index_t first = 0, last = 0;
-  bool operator==(stretch const&) const = default;
-};
-
 /// Rough cost of a sequence in token rows of the whole model; balances the lanes.
 inline index_t cost(batch const& all, index_t sequence) {
   index_t const targets = std::ssize(all.target_offsets) > sequence + 1 ? std::ssize(all.target(sequence)) : 0;

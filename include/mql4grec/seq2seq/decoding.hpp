@@ -2,6 +2,7 @@
 // Inference: the encoder once a query, then the decoder a token at a time for many rows, each attending to its own
 // ancestors in a cache and to the encoder's result of its query, which its rows share.
 #include "mql4grec/backend/beam.hpp"
+#include "mql4grec/seq2seq/decoder_rows.hpp"
 #include "mql4grec/seq2seq/stack.hpp"
 
 namespace mql4grec {
@@ -10,14 +11,6 @@ namespace mql4grec {
 template <class B, class T>
 concept DecodingOps = Backend<B> && requires(B& b, cached_attention_inputs<typename B::memory_space, T> in, out_matrix<B, T> y) {
   cached_attention<T>(b, in, y);
-};
-
-/// The rows of one decoder step.
-template <class B>
-struct decoder_rows {
-  in_vector<B, token_t> tokens;          ///< (rows) what each row read last; <pad> in the first step
-  in_matrix<B, std::int32_t> places;     ///< (rows, steps so far) the row's ancestors in the cache, itself last
-  in_vector<B, index_t> query_offsets;   ///< (queries + 1): the rows of a query lie side by side
 };
 
 /// One lane's decoding of a block of queries. Its memory is the lane's scratch: it must not outlive the scope it was made in.
@@ -101,5 +94,11 @@ class t5_decoding {
   detail::bias_tape<B, T> bias_;
   std::vector<out_matrix<B, T>> cache_;     // a layer: (places, 3·inner)
 };
+
+/// How a search begins: it finds this by ADL on the model and knows nothing else of it.
+template <Backend B, class T>
+t5_decoding<B, T> begin_decoding(B& lane, t5<B, T> const& model, batch const& queries, stretch part, index_t places, index_t steps) {
+  return {lane, model, queries, part, places, steps};
+}
 
 }  // namespace mql4grec

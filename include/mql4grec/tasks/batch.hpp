@@ -59,4 +59,10 @@ struct batch {
   }
 };
 
+/// The sequences first … last−1 of a batch.
+struct stretch {
+  index_t first = 0, last = 0;
+  bool operator==(stretch const&) const = default;
+};
+
 }  // namespace mql4grec

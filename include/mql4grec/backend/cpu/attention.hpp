@@ -1,38 +1,39 @@
 #pragma once
-// Products of whole heads go through matmul; what lies between them, the masked and biased softmax with its dropout, is one
-// kernel a row. The matrices are small (tens of rows), so everything a head touches stays in the first cache.
+// One head of one sequence at a time: its matrices are small (tens of rows), so everything it touches stays in the first
+// cache. Scores live in a scratch matrix whose rows are padded to whole registers; the weights kept for the backward pass
+// are packed without gaps.
 #include <algorithm>
 
 #include "mql4grec/backend/cpu/cross_entropy.hpp"
 #include "mql4grec/backend/cpu/dropout.hpp"
-#include "mql4grec/backend/cpu/matmul.hpp"
+#include "mql4grec/backend/cpu/small_product.hpp"
 
 namespace mql4grec::cpu {
 
 namespace detail {
 
 struct softmax_rows_kernel {
-  /// scores (queries, keys) in place; bias, if any, is that of key 0 and query 0, and moves one to the left a query.
-  MQL4GREC_INLINE static void run(float* scores, index_t queries, index_t keys, float const* bias, bool causal) {
-    for (index_t i = 0; i < queries; ++i, scores += keys) {
+  /// scores (queries, stride) -> weights (queries, keys); bias, if any, is that of key 0 and query 0, and moves one to the
+  /// left a query.
+  MQL4GREC_INLINE static void run(float* scores, index_t stride, float* weights, index_t queries, index_t keys, float const* bias,
+                                  bool causal) {
+    for (index_t i = 0; i < queries; ++i, scores += stride, weights += keys) {
       index_t const visible = causal ? i + 1 : keys;
       if (bias)
         for (index_t j = 0; j < visible; ++j) scores[j] += bias[j - i];
       float const shift = highest(scores, visible);
       for (index_t j = 0; j < visible; ++j) scores[j] = exp_approximate(scores[j] - shift);
-      float sum = 0;
-      for (index_t j = 0; j < visible; ++j) sum += scores[j];
-      float const scale = 1.f / sum;
-      for (index_t j = 0; j < visible; ++j) scores[j] *= scale;
-      for (index_t j = visible; j < keys; ++j) scores[j] = 0.f;
+      float const scale = 1.f / sum(scores, visible);
+      for (index_t j = 0; j < visible; ++j) weights[j] = scores[j] * scale;
+      for (index_t j = visible; j < keys; ++j) weights[j] = 0.f;
     }
   }
 };
 
 struct softmax_rows_gradient_kernel {
-  /// dp (queries, keys) becomes the scores' gradient p ∘ (dp − Σ p·dp); its sums along distances go to dbias.
-  MQL4GREC_INLINE static void run(float const* p, float* dp, index_t queries, index_t keys, float* dbias, bool causal) {
-    for (index_t i = 0; i < queries; ++i, p += keys, dp += keys) {
+  /// dp (queries, stride) becomes the scores' gradient p ∘ (dp − Σ p·dp); its sums along distances go to dbias.
+  MQL4GREC_INLINE static void run(float const* p, float* dp, index_t stride, index_t queries, index_t keys, float* dbias, bool causal) {
+    for (index_t i = 0; i < queries; ++i, p += keys, dp += stride) {
       index_t const visible = causal ? i + 1 : keys;
       float const along = dot(p, dp, visible);
       for (index_t j = 0; j < visible; ++j) dp[j] = p[j] * (dp[j] - along);
@@ -66,85 +67,117 @@ struct masked_kernel {
   }
 };
 
-/// queries · keys of the sequence where that is largest.
-inline index_t largest_head(attention_inputs<host_space, float> const& in) {
-  index_t largest = 0;
-  for (index_t s = 0; s < in.sequences(); ++s)
-    largest = std::max(largest, (in.query_offsets(s + 1) - in.query_offsets(s)) * (in.key_offsets(s + 1) - in.key_offsets(s)));
-  return largest;
-}
+/// Scratch for the heads of all sequences, sized by the largest.
+struct attention_room {
+  out_vector<backend, float> scores;      // (queries, padded keys)
+  out_vector<backend, float> kept;        // the same: weights behind dropout
+  out_vector<backend, float> transposed;  // (width, padded keys)
+  out_vector<backend, float> mask;        // (queries, heads·keys)
 
-/// The dropout mask of the sequence whose heads are being visited, drawn when its first head comes.
-class attention_mask {
- public:
-  attention_mask(backend& b, attention_inputs<host_space, float> const& in) : in_(in) {
+  attention_room(backend& b, attention_inputs<host_space, float> const& in) {
+    index_t most_scores = 0, most_keys = 0;
+    for (index_t s = 0; s < in.sequences(); ++s) {
+      index_t const keys = padded(in.key_offsets(s + 1) - in.key_offsets(s));
+      most_scores = std::max(most_scores, (in.query_offsets(s + 1) - in.query_offsets(s)) * keys);
+      most_keys = std::max(most_keys, keys);
+    }
+    scores = b.scratch().take<float>(most_scores);
+    transposed = b.scratch().take<float>(in.width() * most_keys);
     if (!in.drop.active()) return;
-    memory_ = b.scratch().take<float>(largest_head(in) * in.heads);
+    kept = b.scratch().take<float>(most_scores);
+    mask = b.scratch().take<float>(most_scores * in.heads);
   }
-  /// out (queries, keys) = x ∘ the head's mask
-  void apply(reference::detail::attention_head<float> const& a, in_matrix<backend, float> x, out_matrix<backend, float> out) {
-    auto const [queries, keys] = a.weights.extents;
-    index_t const columns = in_.heads * keys;
-    if (a.head == 0) dispatch<attention_mask_kernel>(in_.drop, a.first_query, memory_.data, columns, queries, columns);
-    dispatch<masked_kernel>(x.data, x.stride, static_cast<float const*>(memory_.data + a.first_column), columns, out.data, out.stride,
-                            queries, keys);
+};
+
+/// The steps that the forward and the backward pass share, for one head.
+class head_pass {
+  using head = reference::detail::attention_head<float>;
+
+ public:
+  head_pass(attention_inputs<host_space, float> const& in, attention_room const& room, head const& a)
+      : in_(in), room_(room), a_(a), queries_(a.weights.rows()), keys_(a.weights.columns()), stride_(padded(keys_)) {
+    if (in.drop.active() && a.head == 0)  // one mask serves all heads of a sequence; the first comes first
+      dispatch<attention_mask_kernel>(in.drop, a.first_query, room.mask.data, in.heads * keys_, queries_, in.heads * keys_);
+  }
+
+  float* scores() const { return room_.scores.data; }
+  index_t stride() const { return stride_; }
+
+  /// scores = x (queries, width) · yᵀ, y (keys, width)
+  void score(in_matrix<backend, float> x, in_matrix<backend, float> y) const {
+    transpose(y.data, y.stride, keys_, in_.width(), room_.transposed.data, stride_);
+    small_product({x.data, x.stride, 1}, room_.transposed.data, stride_, scores(), stride_, queries_, stride_, in_.width());
+  }
+  /// The weights behind dropout, as a factor (queries, keys).
+  small_factor kept() const {
+    if (!in_.drop.active()) return {a_.weights.data, keys_, 1};
+    apply_mask(a_.weights.data, keys_, room_.kept.data);
+    return {room_.kept.data, stride_, 1};
+  }
+  /// scores ∘= mask
+  void mask_scores() const {
+    if (in_.drop.active()) apply_mask(scores(), stride_, scores());
   }
 
  private:
+  void apply_mask(float const* x, index_t x_stride, float* y) const {
+    dispatch<masked_kernel>(x, x_stride, static_cast<float const*>(room_.mask.data + a_.first_column), in_.heads * keys_, y, stride_,
+                            queries_, keys_);
+  }
+
   attention_inputs<host_space, float> const& in_;
-  out_vector<backend, float> memory_;
+  attention_room const& room_;
+  head const& a_;
+  index_t queries_, keys_, stride_;
 };
+
+/// Heads as wide as whole registers, as all T5s have; the reference's loops serve the others.
+inline bool fits_registers(attention_inputs<host_space, float> const& in) { return in.width() % lanes == 0; }
 
 }  // namespace detail
 
 template <std::same_as<float> T>
 void attention_forward(backend& b, attention_inputs<host_space, T> const& in, out_vector<backend, T> weights,
                        out_matrix<backend, T> context) {
+  if (!detail::fits_registers(in)) return reference::attention_forward<T>(b, in, weights, context);
   scratch_scope<backend> const scope(b.scratch());
-  detail::attention_mask mask(b, in);
-  auto const room = b.scratch().take<T>(in.drop.active() ? detail::largest_head(in) : 0);
+  detail::attention_room const room(b, in);
   reference::detail::for_each_head<T>(in, weights, [&](reference::detail::attention_head<T> const& a) {
     auto const [queries, keys] = a.weights.extents;
-    matmul<T>(b, a.q, a.k, a.weights, {.transpose_b = true});
+    if (queries == 0) return;
+    detail::head_pass const head(in, room, a);
+    head.score(a.q, a.k);
     float const* const bias = in.bias.size() > 0 ? in.bias.row(a.head).data + in.zero_distance : nullptr;
-    dispatch<detail::softmax_rows_kernel>(a.weights.data, queries, keys, bias, in.causal);
-    in_matrix<backend, T> kept = a.weights;
-    if (in.drop.active()) {
-      out_matrix<backend, T> const masked{room.data, queries, keys};
-      mask.apply(a, a.weights, masked);
-      kept = masked;
-    }
-    matmul<T>(b, kept, a.v, context.row_block(a.first_query, queries).column_block(a.head * in.width(), in.width()), {});
+    dispatch<detail::softmax_rows_kernel>(head.scores(), head.stride(), a.weights.data, queries, keys, bias, in.causal);
+    float* const place = context.row_block(a.first_query, queries).data + a.head * in.width();
+    detail::small_product(head.kept(), a.v.data, a.v.stride, place, context.stride, queries, in.width(), keys);
   });
 }
 
 template <std::same_as<float> T>
 void attention_backward(backend& b, attention_inputs<host_space, T> const& in, out_vector<backend, T> weights,
                         in_matrix<backend, T> dcontext, attention_gradients<host_space, T> const& out) {
+  if (!detail::fits_registers(in)) return reference::attention_backward<T>(b, in, weights, dcontext, out);
   scratch_scope<backend> const scope(b.scratch());
-  detail::attention_mask mask(b, in);
-  index_t const largest = detail::largest_head(in), width = in.width();
-  auto const room = b.scratch().take<T>(in.drop.active() ? largest : 0), dp_room = b.scratch().take<T>(largest);
+  detail::attention_room const room(b, in);
   reference::detail::for_each_head<T>(in, weights, [&](reference::detail::attention_head<T> const& a) {
     auto const [queries, keys] = a.weights.extents;
-    auto const window = [&](out_matrix<backend, T> x, index_t first, index_t rows) {
-      return x.row_block(first, rows).column_block(a.head * width, width);
-    };
+    index_t const width = in.width();
+    detail::head_pass const head(in, room, a);
     auto const dc = dcontext.row_block(a.first_query, queries).column_block(a.head * width, width);
-    out_matrix<backend, T> const dp{dp_room.data, queries, keys};
-    in_matrix<backend, T> kept = a.weights;
-    if (in.drop.active()) {
-      out_matrix<backend, T> const masked{room.data, queries, keys};
-      mask.apply(a, a.weights, masked);
-      kept = masked;
-    }
-    matmul<T>(b, kept, dc, window(out.dv, a.first_key, keys), {.transpose_a = true});
-    matmul<T>(b, dc, a.v, dp, {.transpose_b = true});
-    if (in.drop.active()) mask.apply(a, dp, dp);
+    auto const product = [&](detail::small_factor x, in_matrix<backend, T> y, out_matrix<backend, T> all, index_t first, index_t rows) {
+      detail::small_product(x, y.data, y.stride, all.row_block(first, rows).data + a.head * width, all.stride, rows, width, y.rows());
+    };
+    auto const transposed = [](detail::small_factor x) { return detail::small_factor{x.data, x.column_stride, x.row_stride}; };
+    product(transposed(head.kept()), dc, out.dv, a.first_key, keys);
+    head.score(dc, a.v);
+    head.mask_scores();
     float* const dbias = out.dbias.size() > 0 ? out.dbias.row(a.head).data + in.zero_distance : nullptr;
-    dispatch<detail::softmax_rows_gradient_kernel>(static_cast<float const*>(a.weights.data), dp.data, queries, keys, dbias, in.causal);
-    matmul<T>(b, dp, a.k, window(out.dq, a.first_query, queries), {});
-    matmul<T>(b, dp, a.q, window(out.dk, a.first_key, keys), {.transpose_a = true});
+    dispatch<detail::softmax_rows_gradient_kernel>(static_cast<float const*>(a.weights.data), head.scores(), head.stride(), queries, keys,
+                                                   dbias, in.causal);
+    detail::small_factor const ds{head.scores(), head.stride(), 1};
+    product(ds, a.k, out.dq, a.first_query, queries);
+    product(transposed(ds), a.q, out.dk, a.first_key, keys);
   });
 }
 

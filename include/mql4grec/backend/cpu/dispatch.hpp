@@ -38,6 +38,11 @@ inline std::atomic<instruction_set>& allowed_instruction_set() {
   return allowed;
 }
 
+/// What kernels use here and now.
+inline instruction_set chosen_instruction_set() {
+  return std::min(best_instruction_set(), allowed_instruction_set().load(std::memory_order_relaxed));
+}
+
 namespace detail {
 #if defined(__x86_64__) && defined(__clang__)
 #define MQL4GREC_AVX512 gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"), clang::min_vector_width(512)
@@ -64,7 +69,7 @@ template <class Kernel, class... Args>
 template <class Kernel, class... Args>
 auto dispatch(Args... args) {
 #if defined(__x86_64__) && defined(__GNUC__)
-  switch (std::min(best_instruction_set(), allowed_instruction_set().load(std::memory_order_relaxed))) {
+  switch (chosen_instruction_set()) {
     case instruction_set::avx512: return detail::run_avx512<Kernel>(args...);
     case instruction_set::avx2: return detail::run_avx2<Kernel>(args...);
     case instruction_set::baseline: break;

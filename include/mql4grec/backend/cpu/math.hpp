@@ -27,10 +27,11 @@ MQL4GREC_INLINE float exp_approximate(float x) {
   return p * std::bit_cast<float>(exponent);
 }
 
-MQL4GREC_INLINE float sum_of_lanes(float const (&part)[lanes]) {
-  float sum = 0;
-  for (index_t l = 0; l < lanes; ++l) sum += part[l];
-  return sum;
+/// A tree, not a chain: four additions deep instead of fifteen.
+MQL4GREC_INLINE float sum_of_lanes(float (&part)[lanes]) {
+  for (index_t half = lanes / 2; half > 0; half /= 2)
+    for (index_t l = 0; l < half; ++l) part[l] += part[l + half];
+  return part[0];
 }
 
 MQL4GREC_INLINE float highest(float const* x, index_t n) {
@@ -39,10 +40,10 @@ MQL4GREC_INLINE float highest(float const* x, index_t n) {
   index_t i = 0;
   for (; i + lanes <= n; i += lanes)
     for (index_t l = 0; l < lanes; ++l) part[l] = x[i + l] > part[l] ? x[i + l] : part[l];
-  float best = part[0];
-  for (index_t l = 1; l < lanes; ++l) best = part[l] > best ? part[l] : best;
-  for (; i < n; ++i) best = x[i] > best ? x[i] : best;
-  return best;
+  for (index_t l = 0; i + l < n; ++l) part[l] = x[i + l] > part[l] ? x[i + l] : part[l];
+  for (index_t half = lanes / 2; half > 0; half /= 2)
+    for (index_t l = 0; l < half; ++l) part[l] = part[l + half] > part[l] ? part[l + half] : part[l];
+  return part[0];
 }
 
 /// Σ e^(x − shift)
@@ -51,9 +52,17 @@ MQL4GREC_INLINE float sum_of_exp(float const* x, index_t n, float shift) {
   index_t i = 0;
   for (; i + lanes <= n; i += lanes)
     for (index_t l = 0; l < lanes; ++l) part[l] += exp_approximate(x[i + l] - shift);
-  float sum = sum_of_lanes(part);
-  for (; i < n; ++i) sum += exp_approximate(x[i] - shift);
-  return sum;
+  for (index_t l = 0; i + l < n; ++l) part[l] += exp_approximate(x[i + l] - shift);
+  return sum_of_lanes(part);
+}
+
+MQL4GREC_INLINE float sum(float const* x, index_t n) {
+  float part[lanes] = {};
+  index_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (index_t l = 0; l < lanes; ++l) part[l] += x[i + l];
+  for (index_t l = 0; i + l < n; ++l) part[l] += x[i + l];
+  return sum_of_lanes(part);
 }
 
 MQL4GREC_INLINE float dot(float const* x, float const* y, index_t n) {
@@ -61,9 +70,8 @@ MQL4GREC_INLINE float dot(float const* x, float const* y, index_t n) {
   index_t i = 0;
   for (; i + lanes <= n; i += lanes)
     for (index_t l = 0; l < lanes; ++l) part[l] += x[i + l] * y[i + l];
-  float sum = sum_of_lanes(part);
-  for (; i < n; ++i) sum += x[i] * y[i];
-  return sum;
+  for (index_t l = 0; i + l < n; ++l) part[l] += x[i + l] * y[i + l];
+  return sum_of_lanes(part);
 }
 
 /// y += a·x

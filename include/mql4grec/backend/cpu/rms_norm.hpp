@@ -29,8 +29,8 @@ struct rms_norm_backward_kernel {
       index_t j = 0;
       for (; j + lanes <= d; j += lanes)
         for (index_t l = 0; l < lanes; ++l) part[l] += dy[j + l] * gain[j + l] * x[j + l];
-      float along = sum_of_lanes(part);
-      for (; j < d; ++j) along += dy[j] * gain[j] * x[j];
+      for (index_t l = 0; j + l < d; ++l) part[l] += dy[j + l] * gain[j + l] * x[j + l];
+      float const along = sum_of_lanes(part);
       float const pull = along * r * r * r / static_cast<float>(d);
       for (j = 0; j < d; ++j) {
         dgain[j] += dy[j] * x[j] * r;

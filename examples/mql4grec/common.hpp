@@ -1,0 +1,55 @@
+#pragma once
+// What every command has: the options they share, and the ways out. Standard output carries results and nothing else.
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "mql4grec/core/json.hpp"
+#include "mql4grec/core/scalar.hpp"
+
+namespace mql4grec::program {
+
+struct common_options {
+  std::string backend = "cpu", precision = "fp32";
+  index_t threads = 0;                ///< 0: as many as the machine runs at once
+  std::string json;                   ///< a file, "-" for standard output, or nothing
+  bool quiet = false;
+};
+
+enum exit_code { done = 0, failed = 1, wrong_usage = 2, interrupted_by_signal = 130 };
+
+void add_common_options(CLI::App& command, common_options& options);
+
+/// Throws error when this build hasn't got what was asked for.
+void check_build(common_options const& options);
+
+/// Hours of work shouldn't end at a misspelt directory: throws file_error when a file can't be written there.
+void check_writable(std::filesystem::path const& file);
+inline void check_json(common_options const& options) {
+  if (!options.json.empty() && options.json != "-") check_writable(options.json);
+}
+
+/// The result: as JSON where that was asked for, and as text unless the JSON itself goes to standard output.
+void put_result(common_options const& options, json const& result, std::string const& text);
+
+/// Text to standard output; throws error when it doesn't arrive (a full disk behind it).
+void put_text(std::string const& text);
+
+/// "12,345"
+std::string grouped(index_t number);
+/// "1:02:03" or "2:03"
+std::string clock_time(double seconds);
+/// A number with a fixed count of decimals.
+std::string fixed(double value, int decimals);
+/// The same text without line breaks and other control characters: what comes from files must not break up our lines.
+std::string one_line(std::string text);
+
+/// The words between the commas; none for an empty text.
+std::vector<std::string> split_at_commas(std::string const& text);
+
+/// The command line, as the report shows it.
+void remember_command_line(int count, char const* const* arguments);
+std::string const& command_line();
+
+}  // namespace mql4grec::program

@@ -1,0 +1,63 @@
+#include "evaluation.hpp"
+
+#include <chrono>
+
+#include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/rank/popularity.hpp"
+#include "mql4grec/seq2seq/checkpoint.hpp"
+#include "signals.hpp"
+
+namespace mql4grec::program {
+
+evaluation evaluate_with_progress(std::filesystem::path const& directory, dataset const& data, model_card const& card, evaluation_options const& options,
+                                  index_t threads, progress_log& log) {
+  cpu::backend backend(threads);
+  auto const model = read_model<float>(backend, directory);
+  expects_file(model.config().vocabulary >= card.words.size(), directory / "config.json", "vocab_size is ", model.config().vocabulary,
+               ", expected at least the ", card.words.size(), " words of the vocabulary");
+  log.begin();
+  auto const started = std::chrono::steady_clock::now();
+  return evaluate(backend, model, card, data, options, [&](index_t users, index_t all) {
+    leave_if_interrupted();
+    double const seconds = std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+    double const rate = static_cast<double>(users) / seconds, left = static_cast<double>(all - users) / std::max(rate, 1e-9);
+    log.bar("evaluating " + data.name, static_cast<double>(users) / static_cast<double>(std::max<index_t>(1, all)),
+            fixed(rate, rate < 10 ? 1 : 0) + " users/s  " + clock_time(left) + " left");
+  });
+}
+
+metric_values evaluate_popularity(dataset const& data, evaluation_options const& options) {
+  auto const list = popularity(data.data.histories, options.search.beams);
+  metric_accumulator metrics;
+  for (auto const user : evaluated_users(data.data.histories)) {
+    if (metrics.users() >= options.users) break;
+    metrics.add(place_of(list, target(data.data.histories, user, options.part)));
+  }
+  return metrics.mean();
+}
+
+std::vector<metric_row> rows_of(report const& r) {
+  std::vector<metric_row> rows = {{"text", r.text}, {"image", r.image}, {"ensemble", r.ensemble}};
+  bool const same = r.text == r.item_text && r.image == r.item_image && r.ensemble == r.item_ensemble;
+  if (!same)  // some items share a sequence, or have none
+    for (auto const& row : {metric_row{"item text", r.item_text}, {"item image", r.item_image}, {"item ensemble", r.item_ensemble}}) rows.push_back(row);
+  return rows;
+}
+
+std::string metric_table(std::vector<metric_row> const& rows) {
+  auto const right = [](std::string text) { return std::string(9 - std::min<std::size_t>(9, text.size()), ' ') + text; };
+  std::string table(14, ' ');
+  for (auto const* name : {"HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10"}) table += right(name);
+  for (auto const& [name, m] : rows) {
+    table += "\n" + name + std::string(14 - std::min<std::size_t>(14, name.size()), ' ');
+    for (double const value : {m.hit1, m.hit5, m.hit10, m.ndcg5, m.ndcg10}) table += right(fixed(value, 4));
+  }
+  return table + "\n";
+}
+
+std::string headline(report const& r) {
+  return r.dataset + " " + r.split + ": " + grouped(r.users) + " users, " + std::to_string(r.beams) + " beams, " + fixed(r.seconds, 1) + " s, " +
+         fixed(r.users_per_second, 1) + " users/s\n";
+}
+
+}  // namespace mql4grec::program

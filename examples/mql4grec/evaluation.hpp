@@ -1,0 +1,30 @@
+#pragma once
+// What evaluate and demo have in common.
+#include <filesystem>
+#include <string>
+
+#include "common.hpp"
+#include "mql4grec/pipeline/evaluate.hpp"
+#include "progress.hpp"
+
+namespace mql4grec::program {
+
+/// Reads the model in a directory and evaluates it, with progress.
+evaluation evaluate_with_progress(std::filesystem::path const& model, dataset const& data, model_card const& card, evaluation_options const& options,
+                                  index_t threads, progress_log& log);
+
+/// Popularity, judged like a modality's list: by token sequences, and over the same users.
+metric_values evaluate_popularity(dataset const& data, evaluation_options const& options);
+
+/// Rows of HR@1, HR@5, HR@10, NDCG@5, NDCG@10.
+struct metric_row {
+  std::string name;
+  metric_values values;
+};
+std::vector<metric_row> rows_of(report const& result);
+std::string metric_table(std::vector<metric_row> const& rows);
+
+/// "Games test: 42,259 users, 20 beams, 75.1 s, 563 users/s"
+std::string headline(report const& result);
+
+}  // namespace mql4grec::program

@@ -1,0 +1,51 @@
+// The program: one sub-command a stage, each a thin caller of the library.
+#include <exception>
+#include <iostream>
+#include <new>
+
+#include "commands.hpp"
+#include "common.hpp"
+#include "signals.hpp"
+
+namespace {
+
+using namespace mql4grec::program;
+
+/// Whatever goes wrong is said in one line.
+int complain(std::string const& what, exit_code code) {
+  std::cerr << "mql4grec: " << one_line(what) << '\n';
+  return code;
+}
+
+int wrong_use(CLI::App const& program, CLI::ParseError const& e, char const* first) {
+  if (e.get_exit_code() == 0) return program.exit(e);  // --help and --version
+  std::string what = e.what();
+  if (program.get_subcommands().empty()) what = first == nullptr ? "no command given" : "there is no command '" + std::string(first) + "'";
+  return complain(what + "; see mql4grec --help", wrong_usage);
+}
+
+int run(int argc, char** argv) {
+  CLI::App program("Generative recommendation in a quantitative language.", "mql4grec");
+  program.set_version_flag("--version", std::string("mql4grec ") + MQL4GREC_VERSION, "print the version");
+  program.require_subcommand(1);
+  int status = done;
+  for (auto const add : {add_pretrain, add_finetune, add_evaluate, add_recommend, add_demo}) add(program, status);
+  try {
+    program.parse(argc, argv);
+    return status;
+  } catch (CLI::ParseError const& e) {
+    return wrong_use(program, e, argc > 1 ? argv[1] : nullptr);
+  } catch (std::bad_alloc const&) {
+    return complain("not enough memory", failed);
+  } catch (std::exception const& e) {
+    return complain(e.what(), failed);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  remember_command_line(argc, argv);
+  catch_interruptions();
+  return run(argc, argv);
+}

@@ -1,0 +1,129 @@
+#include <charconv>
+#include <optional>
+
+#include "commands.hpp"
+#include "common.hpp"
+#include "mql4grec/recommender.hpp"
+#include "report.hpp"
+
+namespace mql4grec::program {
+
+namespace {
+struct recommend_options {
+  std::filesystem::path dataset, model, allow, deny;
+  std::string history;
+  index_t k = 10;
+  common_options common;
+};
+
+std::optional<item_id> item_from(std::string_view text) {
+  while (text.starts_with(' ') || text.starts_with('\t')) text.remove_prefix(1);
+  while (text.ends_with(' ') || text.ends_with('\t') || text.ends_with('\r')) text.remove_suffix(1);
+  std::int32_t id = -1;
+  auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), id);
+  bool const whole = failure == std::errc{} && end == text.data() + text.size();
+  return whole && id >= 0 ? std::optional(item_id(id)) : std::nullopt;
+}
+
+std::vector<item_id> parse_history(std::string const& text) {
+  std::vector<item_id> items;
+  for (auto const& word : split_at_commas(text)) {
+    auto const item = item_from(word);
+    if (!item) throw CLI::ValidationError("--history", "'" + word + "' is not an item number, expected numbers like 12,7,99");
+    items.push_back(*item);
+  }
+  return items;
+}
+
+std::vector<item_id> items_of_json(std::string const& content, std::filesystem::path const& path) {
+  auto const list = parse_json(content, path);
+  std::vector<item_id> items;
+  for (auto const& entry : list) {
+    auto const item = entry.is_number_unsigned() ? item_from(entry.dump()) : std::nullopt;
+    expects_file(item.has_value(), path, "place ", items.size(), ": expected an item number, found ", entry.dump());
+    items.push_back(*item);
+  }
+  return items;
+}
+
+/// One item number a line, or a JSON list of them.
+std::vector<item_id> read_item_list(std::filesystem::path const& path) {
+  auto const content = read_file(path);
+  auto const first = content.find_first_not_of(" \t\r\n");
+  if (first != content.npos && content[first] == '[') return items_of_json(content, path);
+  std::vector<item_id> items;
+  std::istringstream lines(content);
+  std::string line;
+  for (index_t number = 1; std::getline(lines, line); ++number) {
+    if (line.find_first_not_of(" \t\r") == line.npos) continue;
+    auto const item = item_from(line);
+    expects_file(item.has_value(), path, "line ", number, ": expected an item number, found '", line.substr(0, 40), "'");
+    items.push_back(*item);
+  }
+  return items;
+}
+
+item_filter read_filter(recommend_options const& options) {
+  item_filter filter;
+  if (!options.deny.empty()) filter.deny = read_item_list(options.deny);
+  if (options.allow.empty()) return filter;
+  filter.allow = read_item_list(options.allow);
+  expects_file(!filter.allow.empty(), options.allow, "holds no items, expected at least one that is allowed");
+  return filter;
+}
+
+json as_json(dataset const& data, std::vector<item_id> const& history, ranking const& best) {
+  json items = json::array(), before = json::array();
+  for (auto const item : history) before.push_back(index(item));
+  for (std::size_t i = 0; i < best.items.size(); ++i)
+    items.push_back({{"rank", i + 1}, {"item", index(best.items[i])}, {"score", best.scores[i]}, {"title", title_of(data, best.items[i])}});
+  return {{"dataset", data.name}, {"history", before}, {"items", items}};
+}
+
+std::string as_text(dataset const& data, ranking const& best) {
+  auto const right = [](std::string const& text, std::size_t width) { return std::string(width - std::min(width, text.size()), ' ') + text; };
+  std::string text = "rank      item     score  title\n";
+  for (std::size_t i = 0; i < best.items.size(); ++i)
+    text += right(std::to_string(i + 1), 4) + right(std::to_string(index(best.items[i])), 10) + right(fixed(best.scores[i], 4), 10) + "  " +
+            one_line(title_of(data, best.items[i])) + "\n";
+  return text;
+}
+
+void warn_of_unknown(std::vector<item_id> const& history, index_t items, progress_log& log) {
+  auto const unknown = std::ranges::count_if(history, [&](item_id item) { return index(item) >= items; });
+  if (unknown > 0)
+    log.warn("--history: " + std::to_string(unknown) + " of its items are not among the catalogue's " + grouped(items) + " and are passed over");
+}
+
+int recommend_command(recommend_options& options) {
+  auto const history = parse_history(options.history);
+  check_build(options.common);
+  check_json(options.common);
+  auto const filter = read_filter(options);
+  cpu::backend backend;
+  auto card = read_model_card(options.model);
+  auto data = read_dataset(options.dataset, card.words);
+  recommender<> const service(read_model<float>(backend, options.model), card.words, mixture_named(card.tasks), data.data.tables);
+  progress_log log(options.common.quiet);
+  warn_of_unknown(history, service.items(), log);
+  log.begin();
+  auto const best = service.recommend(history, options.k, filter);
+  put_result(options.common, as_json(data, history, best), as_text(data, best));
+  return done;
+}
+}  // namespace
+
+void add_recommend(CLI::App& program, int& status) {
+  auto const options = std::make_shared<recommend_options>();
+  auto& command = *program.add_subcommand("recommend", "the items most likely to come next after a history");
+  command.add_option("--dataset", options->dataset, "dataset directory .../Name")->required();
+  command.add_option("--model", options->model, "model directory")->required();
+  command.add_option("--history", options->history, "item numbers, oldest first: 12,7,99; '' for somebody unknown")->required();
+  command.add_option("--k", options->k, "how many items")->check(CLI::Range(1, 4096))->capture_default_str();
+  command.add_option("--allow", options->allow, "only items of this file: a number a line, or a JSON list");
+  command.add_option("--deny", options->deny, "no items of this file");
+  add_common_options(command, options->common);
+  command.callback([options, &status] { status = recommend_command(*options); });
+}
+
+}  // namespace mql4grec::program

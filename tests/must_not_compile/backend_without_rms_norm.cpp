@@ -1,0 +1,34 @@
+// expect: this backend has no rms_norm for this scalar; add it in backend/<name>/rms_norm.hpp
+#include "mql4grec/backend/reference/backend.hpp"
+#include "mql4grec/nn/rms_norm.hpp"
+
+// A backend that has everything but the operation is told so in a sentence.
+namespace bare {
+struct backend {
+  using memory_space = mql4grec::host_space;
+  template <class T>
+  mql4grec::buffer<T, memory_space> allocate(mql4grec::index_t n) {
+    return mql4grec::buffer<T, memory_space>(n);
+  }
+  mql4grec::host_arena& scratch() { return memory; }
+  mql4grec::index_t lanes() const { return 1; }
+  backend& lane(mql4grec::index_t) { return *this; }
+  void synchronize() {}
+  mql4grec::host_arena memory;
+};
+static_assert(mql4grec::Backend<backend>);
+
+using vector = mql4grec::view<float, mql4grec::host_space, 1>;
+using matrix = mql4grec::view<float, mql4grec::host_space, 2>;
+using const_vector = mql4grec::view<float const, mql4grec::host_space, 1>;
+using const_matrix = mql4grec::view<float const, mql4grec::host_space, 2>;
+
+#ifdef MQL4GREC_VALID
+template <std::same_as<float>>
+void rms_norm_forward(backend&, const_matrix, const_vector, double, matrix, vector) {}
+template <std::same_as<float>>
+void rms_norm_backward(backend&, const_matrix, const_vector, const_vector, const_matrix, matrix, vector) {}
+#endif
+}  // namespace bare
+
+void normalise(bare::backend& b, bare::matrix x, bare::vector gain) { mql4grec::nn::rms_norm<float>(b, x, gain, 1e-6, x, gain); }

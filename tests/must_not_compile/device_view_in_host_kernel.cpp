@@ -1,0 +1,15 @@
+// expect: device_space.* to .*host_space|no known conversion from 'view<
+#include "mql4grec/backend/cpu/cpu.hpp"
+
+using namespace mql4grec;
+
+// A kernel of the host may not be handed memory of the device.
+#ifdef MQL4GREC_VALID
+using space = host_space;
+#else
+using space = device_space;
+#endif
+
+void normalise(cpu::backend& b, view<float const, space, 2> x, view<float, host_space, 2> y, view<float, host_space, 1> inv_rms) {
+  rms_norm_forward<float>(b, x, x.row(0), 1e-6, y, inv_rms);
+}

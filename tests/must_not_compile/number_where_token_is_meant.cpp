@@ -1,0 +1,11 @@
+// expect: cannot convert .*int.* to .*token_t|cannot initialize
+#include "mql4grec/core/ids.hpp"
+
+using namespace mql4grec;
+
+// A number becomes a token where somebody says so.
+#ifdef MQL4GREC_VALID
+token_t closing = token_t{1};
+#else
+token_t closing = 1;
+#endif
