@@ -1,5 +1,6 @@
+#include <algorithm>
 #include <charconv>
-#include <optional>
+#include <sstream>
 
 #include "commands.hpp"
 #include "common.hpp"
@@ -16,21 +17,22 @@ struct recommend_options {
   common_options common;
 };
 
-std::optional<item_id> item_from(std::string_view text) {
+/// The number and nothing else, or −1.
+item_id item_from(std::string_view text) {
   while (text.starts_with(' ') || text.starts_with('\t')) text.remove_prefix(1);
   while (text.ends_with(' ') || text.ends_with('\t') || text.ends_with('\r')) text.remove_suffix(1);
   std::int32_t id = -1;
   auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), id);
   bool const whole = failure == std::errc{} && end == text.data() + text.size();
-  return whole && id >= 0 ? std::optional(item_id(id)) : std::nullopt;
+  return item_id(whole ? std::max(id, -1) : -1);
 }
 
 std::vector<item_id> parse_history(std::string const& text) {
   std::vector<item_id> items;
   for (auto const& word : split_at_commas(text)) {
     auto const item = item_from(word);
-    if (!item) throw CLI::ValidationError("--history", "'" + word + "' is not an item number, expected numbers like 12,7,99");
-    items.push_back(*item);
+    if (index(item) < 0) throw CLI::ValidationError("--history", "'" + word + "' is not an item number, expected numbers like 12,7,99");
+    items.push_back(item);
   }
   return items;
 }
@@ -39,9 +41,9 @@ std::vector<item_id> items_of_json(std::string const& content, std::filesystem::
   auto const list = parse_json(content, path);
   std::vector<item_id> items;
   for (auto const& entry : list) {
-    auto const item = entry.is_number_unsigned() ? item_from(entry.dump()) : std::nullopt;
-    expects_file(item.has_value(), path, "place ", items.size(), ": expected an item number, found ", entry.dump());
-    items.push_back(*item);
+    auto const item = item_from(entry.is_number_unsigned() ? entry.dump() : "");
+    expects_file(index(item) >= 0, path, "place ", items.size(), ": expected an item number, found ", entry.dump());
+    items.push_back(item);
   }
   return items;
 }
@@ -57,8 +59,8 @@ std::vector<item_id> read_item_list(std::filesystem::path const& path) {
   for (index_t number = 1; std::getline(lines, line); ++number) {
     if (line.find_first_not_of(" \t\r") == line.npos) continue;
     auto const item = item_from(line);
-    expects_file(item.has_value(), path, "line ", number, ": expected an item number, found '", line.substr(0, 40), "'");
-    items.push_back(*item);
+    expects_file(index(item) >= 0, path, "line ", number, ": expected an item number, found '", line.substr(0, 40), "'");
+    items.push_back(item);
   }
   return items;
 }

@@ -1,0 +1,74 @@
+// The whole system on the paper's model with random sequences as long as those of Instruments: training (24 tokens of
+// history on average) and search (36), fp32. Argument: threads.
+#include "support.hpp"
+
+#include "mql4grec/search/beam_search.hpp"
+#include "mql4grec/seq2seq/decoding.hpp"
+#include "mql4grec/seq2seq/initialize.hpp"
+#include "mql4grec/seq2seq/trainer.hpp"
+
+namespace {
+
+using namespace mql4grec;
+using model_type = t5<cpu::backend, float>;
+
+/// Queries of 4 tokens an item for 1 … most items, each with its prompt and </s>.
+batch random_batch(index_t examples, index_t most_items, bool with_targets) {
+  random_stream random(7, 0);
+  auto const token = [&] { return token_t(static_cast<std::int32_t>(2 + random.below(2048))); };
+  batch all;
+  for (index_t i = 0; i < examples; ++i) {
+    for (index_t n = 3 + 4 * (1 + random.below(most_items)); n > 0; --n) all.add_input(token());
+    all.close_input();
+    for (int level = 0; with_targets && level < 4; ++level) all.add_target(std::array{token()});
+    if (with_targets) all.close_target();
+  }
+  return all;
+}
+
+/// Multiply-adds of one pass over the model's matrices: parameters touched once a row they apply to.
+double forward_flops(t5_config const& c, double input_rows, double target_rows, double logit_rows) {
+  double const d = static_cast<double>(c.model_width), inner = static_cast<double>(c.attention_width()), ff = static_cast<double>(c.inner_width);
+  double const encoder = input_rows * static_cast<double>(c.encoder_layers) * (4 * d * inner + 2 * d * ff);
+  double const memory = input_rows * static_cast<double>(c.decoder_layers) * 2 * d * inner;
+  double const decoder = target_rows * static_cast<double>(c.decoder_layers) * (6 * d * inner + 2 * d * ff);
+  return 2 * (encoder + memory + decoder + logit_rows * d * static_cast<double>(c.vocabulary));
+}
+
+void training_step(benchmark::State& state) {
+  cpu::backend b(state.range(0));
+  model_type model(b, {});
+  initialize(model, 1);
+  trainer<cpu::backend, float> teacher(b, model, {});
+  auto const all = random_batch(256, 8, true);
+  for (auto _ : state) teacher.step(all, 1e-4);
+  state.counters["examples/s"] = benchmark::Counter(static_cast<double>(all.size()), benchmark::Counter::kIsIterationInvariantRate);
+  double const rows = static_cast<double>(all.targets.size());
+  bench::count_flops(state, 3 * forward_flops(model.config(), static_cast<double>(all.inputs.size()), rows, rows));
+}
+
+void beam_search(benchmark::State& state) {
+  cpu::backend b(state.range(0));
+  model_type model(b, {});
+  initialize(model, 1);
+  token_table table(modality::text, 6250, 4);
+  random_stream random(3, 0);
+  vocabulary const words;
+  for (index_t i = 0; i < table.items(); ++i) {
+    token_t sequence[4];
+    for (index_t level = 0; level < 4; ++level) sequence[level] = words.token(modality::text, level, code_t(static_cast<std::int32_t>(random.below(256))));
+    table.set(item_id(static_cast<std::int32_t>(i)), sequence);
+  }
+  item_trie const trie(table);
+  beam_options const options{.beams = state.range(1)};
+  auto const queries = random_batch(256, 16, false);
+  for (auto _ : state) benchmark::DoNotOptimize(search(b, model, trie, queries, options));
+  double const users = static_cast<double>(queries.size()), rows = users * static_cast<double>(1 + 4 * options.beams);
+  state.counters["users/s"] = benchmark::Counter(users, benchmark::Counter::kIsIterationInvariantRate);
+  bench::count_flops(state, forward_flops(model.config(), static_cast<double>(queries.inputs.size()), rows, rows));
+}
+
+BENCHMARK(training_step)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond)->MinTime(3);
+BENCHMARK(beam_search)->Args({1, 20})->Args({2, 20})->Args({2, 100})->Args({2, 512})->UseRealTime()->Unit(benchmark::kMillisecond)->MinTime(3);
+
+}  // namespace
