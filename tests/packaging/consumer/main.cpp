@@ -1,7 +1,21 @@
-#include <mql4grec/core/view.hpp>
+#include <mql4grec/mql4grec.hpp>
 
+// A consumer embeds the whole system, not one header: a tiny model that answers for a catalogue built by hand.
 int main() {
-  float entries[6] = {0, 1, 2, 3, 4, 5};
-  mql4grec::view<float, mql4grec::host_space, 2> const matrix(entries, 2, 3);
-  return matrix(1, 2) == 5 ? 0 : 1;
+  using namespace mql4grec;
+  vocabulary const words;
+  token_table table(modality::text, 3, 4);
+  for (std::int32_t i = 0; i < 3; ++i) {
+    token_t sequence[4];
+    for (index_t level = 0; level < 4; ++level) sequence[level] = words.token(modality::text, level, code_t{i});
+    table.set(item_id{i}, sequence);
+  }
+  cpu::backend backend;
+  t5<cpu::backend, float> model(backend, {.vocabulary = words.size(), .model_width = 16, .head_width = 16, .heads = 1, .inner_width = 16,
+                                          .encoder_layers = 1, .decoder_layers = 1});
+  initialize(model, 1);
+  auto const tasks = next_only();
+  recommender<> const shop(std::move(model), words, tasks, {table});
+  item_id const history[] = {item_id{0}};
+  return shop.recommend(history, 2, {.allow = {}, .deny = {item_id{1}}}).size() == 2 ? 0 : 1;
 }

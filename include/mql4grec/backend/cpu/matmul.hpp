@@ -1,7 +1,7 @@
 #pragma once
 // Products of floats and doubles go to a library, one thread each: parallelism is over blocks of tokens, above. oneDNN's
 // sgemm, where it is there, generates code for the machine's own instructions; OpenBLAS picks from the kernels it was
-// built with. The plain loops serve every other scalar.
+// built with. Other fields (std::complex, long double) are Eigen's.
 #include <cblas.h>
 #if MQL4GREC_HAS_ONEDNN
 #include <dnnl.h>
@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "mql4grec/backend/cpu/backend.hpp"
+#include "mql4grec/backend/cpu/eigen.hpp"
 
 #if MQL4GREC_HAS_ONEDNN  // declared here: <omp.h> belongs to the compiler, and clang's is a package of its own
 extern "C" int omp_get_max_threads();
@@ -84,6 +85,23 @@ void matmul(backend& where, in_matrix<backend, T> a, in_matrix<backend, T> b, ou
   cblas_dgemm(CblasRowMajor, how.transpose_a ? CblasTrans : CblasNoTrans, how.transpose_b ? CblasTrans : CblasNoTrans,
               to_int(c.rows()), to_int(c.columns()), to_int(inner), how.alpha, a.data, to_int(a.stride), b.data, to_int(b.stride),
               how.accumulate ? 1. : 0., c.data, to_int(c.stride));
+}
+
+template <Field T>
+  requires(!std::same_as<T, float> && !std::same_as<T, double>)
+void matmul(backend&, in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
+  auto const left = as_eigen(a), right = as_eigen(b);
+  auto out = as_eigen(c);
+  auto const write = [&](auto const& x, auto const& y) {  // the transposes are expressions of different types
+    if (how.accumulate)
+      out.noalias() += constant<T>(how.alpha) * (x * y);
+    else
+      out.noalias() = constant<T>(how.alpha) * (x * y);
+  };
+  if (how.transpose_a && how.transpose_b) write(left.transpose(), right.transpose());
+  else if (how.transpose_a) write(left.transpose(), right);
+  else if (how.transpose_b) write(left, right.transpose());
+  else write(left, right);
 }
 
 }  // namespace mql4grec::cpu
