@@ -11,7 +11,7 @@
 #include "mql4grec/seq2seq/trainer.hpp"
 #include "mql4grec/tasks/training_set.hpp"
 
-#if __has_include(<nlohmann/json.hpp>)
+#if MQL4GREC_HAS_JSON
 #include "mql4grec/metrics/json.hpp"
 #include "mql4grec/pipeline.hpp"
 #endif

@@ -13,7 +13,7 @@
 #include "mql4grec/seq2seq/decoding.hpp"
 #include "mql4grec/tasks/mixture.hpp"
 
-#if __has_include(<nlohmann/json.hpp>)
+#if MQL4GREC_HAS_JSON
 #include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/pipeline/model_card.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
@@ -43,7 +43,7 @@ class recommender {
     }
   }
 
-#if __has_include(<nlohmann/json.hpp>)
+#if MQL4GREC_HAS_JSON
   /// From a model directory and a dataset directory.
   static recommender load(std::filesystem::path const& model, std::filesystem::path const& catalogue, recommender_options options = {}) {
     B backend;

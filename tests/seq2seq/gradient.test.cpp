@@ -58,7 +58,7 @@ TEST_CASE_TEMPLATE("t5: loss, gradient and logits equal the reference's in doubl
   batch const all = batch_of(inputs, targets, 50);
   for (auto activation : {nn::activation::relu, nn::activation::gated_gelu})
     for (auto const& plan : {no_dropout, with_dropout}) {
-      t5_config const config{.vocabulary = 50, .model_width = 24, .head_width = 8, .heads = 3, .inner_width = 130, .encoder_layers = 2,
+      t5_config const config{.vocabulary = 50, .model_width = 24, .head_width = 16, .heads = 3, .inner_width = 130, .encoder_layers = 2,
                              .decoder_layers = 2, .activation = activation, .tied = activation == nn::activation::relu};
       auto const model = random_t5<T>(fast, config);
       auto const expected_model = random_t5<double>(exact, config);

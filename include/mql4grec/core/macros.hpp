@@ -9,3 +9,12 @@
 
 // Kernels that are compiled once for each instruction set must melt into their wrapper; see backend/cpu/simd.hpp.
 #define MQL4GREC_INLINE [[gnu::always_inline]] inline
+
+// Whether files can be read: they need nlohmann/json. CMake decides with MQL4GREC_JSON; without CMake, whether it is there.
+#if !defined(MQL4GREC_HAS_JSON)
+#if __has_include(<nlohmann/json.hpp>)
+#define MQL4GREC_HAS_JSON 1
+#else
+#define MQL4GREC_HAS_JSON 0
+#endif
+#endif

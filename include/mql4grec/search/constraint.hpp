@@ -19,8 +19,8 @@ static_assert(TokenConstraint<item_trie>);
 
 /// Which items a request may get. It acts inside the beam: k items come back whenever k exist.
 struct item_filter {
-  std::vector<item_id> allow;  ///< nothing else; empty: everything
-  std::vector<item_id> deny;   ///< never these, even when allowed
+  std::vector<item_id> allow = {};  ///< nothing else; empty: everything
+  std::vector<item_id> deny = {};   ///< never these, even when allowed
 
   bool empty() const { return allow.empty() && deny.empty(); }
 };

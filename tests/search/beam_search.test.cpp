@@ -1,0 +1,356 @@
+#include "mql4grec/search/beam_search.hpp"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <set>
+
+#include "mql4grec/seq2seq/decoding.hpp"
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/small_t5.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+constexpr index_t levels = 3, codes = 4;  // 64 possible sequences; token 2 + 4·level + code
+
+t5_config tiny() {
+  auto config = small_t5();
+  config.vocabulary = 2 + levels * codes + 3;  // three prompts
+  config.model_width = 8;
+  return config;
+}
+
+/// The first `items` of a fixed shuffle of all sequences.
+token_table catalogue(index_t items) {
+  std::vector<index_t> order(64);
+  std::iota(order.begin(), order.end(), index_t{0});
+  shuffle(std::span(order), random_stream(3, 0));
+  token_table table(modality::text, items, levels);
+  for (index_t i = 0; i < items; ++i) {
+    std::vector<token_t> tokens;
+    for (index_t l = 0, rest = order[static_cast<std::size_t>(i)]; l < levels; ++l, rest /= codes) tokens.push_back(token_t(static_cast<int>(2 + codes * l + rest % codes)));
+    table.set(item_id(i), tokens);
+  }
+  return table;
+}
+
+/// Three prompts, so many tokens of a history, </s>; a length of −1 leaves </s> alone.
+batch questions(std::vector<index_t> const& history_lengths) {
+  batch queries;
+  for (std::size_t q = 0; q < history_lengths.size(); ++q) {
+    if (history_lengths[q] >= 0)
+      for (int prompt : {14, 15, 16}) queries.add_input(token_t(prompt));
+    queries.add_input(random_tokens(std::max<index_t>(0, history_lengths[q]), 14, q).values);
+    queries.close_input();
+  }
+  return queries;
+}
+
+struct scored_path {
+  node_t node;
+  double score;
+};
+
+/// The specification: every path's score by teacher forcing, one sequence at a time.
+template <class B>
+class by_teacher_forcing {
+ public:
+  by_teacher_forcing(B& b, t5<B, double> const& model, item_trie const& trie, std::span<token_t const> question, beam_options const& options,
+                     std::vector<std::uint8_t> open = {})
+      : b_(b), model_(model), trie_(trie), question_(question.begin(), question.end() - 1), options_(options), open_(std::move(open)) {}
+
+  /// Beam search in its plainest form: extend, sort, cut.
+  std::vector<scored_path> search() {
+    std::vector<scored_path> paths = {{trie_.start(), 0}};
+    for (index_t level = 0; level < levels; ++level) {
+      std::vector<scored_path> longer;
+      for (auto const& path : paths)
+        for (auto const& step : extensions(path)) longer.push_back(step);
+      paths = best(longer);
+    }
+    bool const counted = options_.end == closing::scored;
+    for (auto& path : paths) {
+      if (counted && options_.normalize == normalization::vocabulary) path.score += log_p_of_end(path.node);
+      path.score /= std::pow(static_cast<double>(levels + (counted ? 1 : 0)), options_.length_penalty);
+    }
+    return best(paths);
+  }
+
+ private:
+  std::vector<scored_path> best(std::vector<scored_path> paths) const {
+    std::ranges::stable_sort(paths, std::ranges::greater{}, &scored_path::score);
+    paths.resize(std::min(paths.size(), static_cast<std::size_t>(options_.beams)));
+    return paths;
+  }
+  std::vector<scored_path> extensions(scored_path const& path) {
+    auto const logits = last_logits(path.node);
+    std::vector<scored_path> steps;
+    double over_children = 0, over_vocabulary = 0;
+    for (auto const token : trie_.allowed(path.node)) {
+      node_t const child = trie_.next(path.node, token);
+      if (!open_.empty() && !open_[static_cast<std::size_t>(child)]) continue;
+      steps.push_back({child, path.score + logits[static_cast<std::size_t>(token)]});
+      over_children += std::exp(logits[static_cast<std::size_t>(token)]);
+    }
+    for (double const logit : logits) over_vocabulary += std::exp(logit);
+    for (auto& step : steps) step.score -= std::log(options_.normalize == normalization::children ? over_children : over_vocabulary);
+    return steps;
+  }
+  double log_p_of_end(node_t leaf) {
+    auto const logits = last_logits(leaf);
+    double sum = 0;
+    for (double const logit : logits) sum += std::exp(logit);
+    return logits[1] - std::log(sum);
+  }
+  /// What the decoder says behind the path to a node.
+  std::vector<double> last_logits(node_t node) {
+    std::vector<token_t> path;
+    for (; node != trie_.start(); node = trie_.parent(node)) path.insert(path.begin(), trie_.token(node));
+    batch one;
+    one.append(question_, path);
+    auto const v = static_cast<std::size_t>(model_.config().vocabulary);
+    std::vector<double> logits(one.targets.size() * v);
+    t5_pass<B, double>().logits(b_, model_, one, {0, 1}, {logits.data(), std::ssize(one.targets), model_.config().vocabulary});
+    return {logits.end() - static_cast<index_t>(v), logits.end()};
+  }
+
+  B& b_;
+  t5<B, double> const& model_;
+  item_trie const& trie_;
+  std::vector<token_t> question_;
+  beam_options options_;
+  std::vector<std::uint8_t> open_;
+};
+
+void check_same(beams const& found, index_t query, std::vector<scored_path> const& expected) {
+  auto const leaves = found.leaves_of(query);
+  auto const scores = found.scores_of(query);
+  REQUIRE(leaves.size() == expected.size());
+  for (std::size_t i = 0; i < leaves.size(); ++i) {
+    CHECK(leaves[i] == expected[i].node);
+    CHECK_CLOSE(scores[i], expected[i].score, 1e-6);  // kept as float
+  }
+}
+
+std::vector<beam_options> all_rules(index_t beams) {
+  std::vector<beam_options> rules;
+  for (auto normalize : {normalization::vocabulary, normalization::children})
+    for (auto end : {closing::scored, closing::free})
+      for (double penalty : {0., 1., 1.5}) rules.push_back({.beams = beams, .length_penalty = penalty, .normalize = normalize, .end = end});
+  return rules;
+}
+
+/// Which nodes a filter leaves open.
+std::vector<std::uint8_t> open_nodes(item_trie const& trie, item_filter const& filter, index_t items) {
+  std::vector<std::uint8_t> nodes(static_cast<std::size_t>(trie.nodes()));
+  mark_allowed(trie, filter, items, nodes);
+  return nodes;
+}
+/// A search for one question inside a filter.
+template <class B, class T>
+beams filtered(B& b, t5<B, T> const& model, item_trie const& trie, batch const& queries, beam_options const& options, std::vector<std::uint8_t> const& open) {
+  return search_stretch<B, T>(b, model, trie, queries, {0, 1}, options, {open.data(), 1, trie.nodes()});
+}
+std::set<item_id> items_of(item_trie const& trie, beams const& found, index_t query = 0) {
+  std::set<item_id> items;
+  for (auto const leaf : found.leaves_of(query)) items.insert(trie.items(leaf).begin(), trie.items(leaf).end());
+  return items;
+}
+std::vector<item_id> items_from(index_t first, index_t last) {
+  std::vector<item_id> items;
+  for (index_t i = first; i < last; ++i) items.push_back(item_id(i));
+  return items;
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("beam search: a beam as wide as the catalogue scores every item as teacher forcing does", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_t5<double>(b, tiny());
+  item_trie const trie(catalogue(24));
+  auto const queries = questions({4, 0});
+  for (auto const& options : all_rules(24)) {
+    auto const found = search(b, model, trie, queries, options);
+    for (index_t q = 0; q < queries.size(); ++q) {
+      CHECK(items_of(trie, found, q).size() == 24);
+      check_same(found, q, by_teacher_forcing(b, model, trie, queries.input(q), options).search());
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("beam search: a narrow beam extends, sorts and cuts, inside a filter too", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_t5<double>(b, tiny());
+  item_trie const trie(catalogue(50));
+  auto const queries = questions({5});
+  for (index_t beams : {1, 3, 8})
+    for (auto normalize : {normalization::vocabulary, normalization::children}) {
+      beam_options const options{.beams = beams, .normalize = normalize};
+      check_same(search(b, model, trie, queries, options), 0, by_teacher_forcing(b, model, trie, queries.input(0), options).search());
+      auto const open = open_nodes(trie, {.allow = items_from(0, 30), .deny = items_from(5, 15)}, 50);
+      check_same(filtered(b, model, trie, queries, options, open), 0, by_teacher_forcing(b, model, trie, queries.input(0), options, open).search());
+    }
+}
+
+TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution over the items that are allowed", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_t5<double>(b, tiny());
+  item_trie const trie(catalogue(40));
+  auto const queries = questions({6});
+  for (auto const& filter : {item_filter{}, item_filter{.deny = items_from(3, 30)}, item_filter{.allow = items_from(7, 8)}})
+    for (auto end : {closing::scored, closing::free}) {
+      beam_options const options{.beams = 40, .length_penalty = 0, .normalize = normalization::children, .end = end};
+      auto const found = filtered(b, model, trie, queries, options, open_nodes(trie, filter, 40));
+      double total = 0;
+      for (float const score : found.scores) total += std::exp(static_cast<double>(score));
+      CHECK_CLOSE(total, 1., 1e-6);
+    }
+}
+
+TEST_CASE_TEMPLATE("beam search: as many items come back as the beam is wide, or all there are, best first and none twice", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_t5<float>(b, tiny());
+  auto const queries = questions({3, -1});
+  for (index_t items : {0, 1, 2, 19, 64})
+    for (index_t beams : {1, 2, 20, 63, 512}) {
+      CAPTURE(items);
+      CAPTURE(beams);
+      item_trie const trie(catalogue(items));
+      auto const found = search(b, model, trie, queries, {.beams = beams});
+      REQUIRE(found.queries() == 2);
+      for (index_t q = 0; q < 2; ++q) {
+        CHECK(std::ssize(found.leaves_of(q)) == std::min(beams, items));
+        CHECK(std::ssize(items_of(trie, found, q)) == std::min(beams, items));
+        CHECK(std::ranges::is_sorted(found.scores_of(q), std::ranges::greater{}));
+      }
+    }
+}
+
+TEST_CASE_TEMPLATE("beam search: a forbidden item never comes back, and as many allowed ones do as exist", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_t5<float>(b, tiny());
+  item_trie const trie(catalogue(64));
+  auto const queries = questions({4});
+  auto const favourites = items_of(trie, search(b, model, trie, queries, {.beams = 50}));
+  std::vector<item_filter> const filters = {{.allow = items_from(11, 12)},                                                          // one, deep in the tree
+                                            {.allow = {item_id{3}, item_id{17}, item_id{60}}},                                   //
+                                            {.deny = {favourites.begin(), favourites.end()}},                                    // the best are gone
+                                            {.allow = {favourites.begin(), favourites.end()}, .deny = items_from(0, 60)},           //
+                                            {.deny = items_from(0, 64)}};                                                           // nothing is left
+  for (auto const& filter : filters)
+    for (index_t beams : {1, 2, 5, 14, 512})
+      for (auto normalize : {normalization::vocabulary, normalization::children}) {
+        std::set<item_id> allowed;
+        for (auto const item : filter.allow.empty() ? items_from(0, 64) : filter.allow) allowed.insert(item);
+        for (auto const item : filter.deny) allowed.erase(item);
+        auto const found = filtered(b, model, trie, queries, {.beams = beams, .normalize = normalize}, open_nodes(trie, filter, 64));
+        auto const items = items_of(trie, found);
+        CHECK(std::ssize(items) == std::min(beams, std::ssize(allowed)));
+        CHECK(std::ranges::includes(allowed, items));
+      }
+}
+
+TEST_CASE_TEMPLATE("beam search: a stretch's questions each have their own filter", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_t5<float>(b, tiny());
+  item_trie const trie(catalogue(30));
+  auto const queries = questions({4, 2, 4});
+  std::vector<std::uint8_t> open;
+  for (auto const& filter : {item_filter{.allow = items_from(0, 3)}, item_filter{.deny = items_from(0, 30)}, item_filter{.allow = items_from(20, 30)}})
+    std::ranges::copy(open_nodes(trie, filter, 30), std::back_inserter(open));
+  auto const found = search_stretch<B, float>(b, model, trie, queries, {0, 3}, {.beams = 5}, {open.data(), 3, trie.nodes()});
+  CHECK(items_of(trie, found, 0) == std::set{item_id{0}, item_id{1}, item_id{2}});
+  CHECK(found.leaves_of(1).empty());
+  CHECK(items_of(trie, found, 2).size() == 5);
+  CHECK(*items_of(trie, found, 2).begin() >= item_id{20});
+}
+
+TEST_CASE("beam search: results depend neither on the blocks nor on the number of lanes") {
+  auto const queries = questions({3, 0, 9, -1, 1, 17, 2, 5});
+  item_trie const trie(catalogue(60));
+  cpu::backend one;
+  auto const model = random_t5<float>(one, tiny());
+  auto const expected = search(one, model, trie, queries, {.beams = 10});
+  for (index_t threads : {1, 3}) {
+    cpu::backend b(threads);
+    for (index_t block_rows : {1, 30, 100, 10000}) {
+      auto const found = search(b, model, trie, queries, {.beams = 10, .block_rows = block_rows});
+      CHECK(found.leaves == expected.leaves);
+      CHECK(found.offsets == expected.offsets);
+      CHECK_CLOSE(found.scores, expected.scores, 1e-5);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("beam search: a question has the same answer alone as in company, and the same each time", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_t5<float>(b, tiny());
+  item_trie const trie(catalogue(60));
+  auto const queries = questions({3, 30, -1, 0});
+  beam_options const options{.beams = 7};
+  auto const together = search(b, model, trie, queries, options);
+  CHECK(search(b, model, trie, queries, options) == together);
+  for (index_t q = 0; q < queries.size(); ++q) {
+    auto const alone = search_stretch<B, float>(b, model, trie, queries, {q, q + 1}, options);
+    CHECK(std::ranges::equal(alone.leaves, together.leaves_of(q)));
+    CHECK_CLOSE(alone.scores, together.scores_of(q), 1e-5);
+  }
+}
+
+TEST_CASE_TEMPLATE("beam search: to a model without preferences all are equal, and stand in the order of the tree", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  t5<B, float> const indifferent(b, tiny());  // every parameter is zero
+  item_trie const trie(catalogue(20));
+  auto const found = search(b, indifferent, trie, questions({3}), {.beams = 20, .length_penalty = 0});
+  for (node_t i = 0; i < 20; ++i) CHECK(found.leaves[static_cast<std::size_t>(i)] == trie.first_leaf() + i);
+  CHECK_CLOSE(found.scores, constant(20, static_cast<float>(-4 * std::log(17.))), 1e-5);
+}
+
+TEST_CASE_TEMPLATE("beam search: no questions have no answers; of an empty catalogue every answer is empty", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_t5<float>(b, tiny());
+  CHECK(search(b, model, item_trie(catalogue(5)), batch{}) == beams{});
+  for (auto const& trie : {item_trie(), item_trie(catalogue(0)), item_trie(token_table(modality::text, 4, 2))})
+    CHECK(search(b, model, trie, questions({1, 2})) == beams{.offsets = {0, 0, 0}, .leaves = {}, .scores = {}});
+}
+
+TEST_CASE_TEMPLATE("beam search: nothing is allocated from the second search of a size on", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_t5<float>(b, tiny());
+  item_trie const trie(catalogue(64));
+  auto const queries = questions({60, 60, 60});
+  search(b, model, trie, queries, {.beams = 512, .block_rows = 2000});
+  auto const capacity = b.scratch().capacity();
+  CHECK(capacity > (std::size_t{1} << 20));
+  search(b, model, trie, queries, {.beams = 512, .block_rows = 2000});
+  CHECK(b.scratch().capacity() == capacity);
+}
+
+TEST_CASE("beam search: progress rises to the number of questions") {
+  cpu::backend b;
+  auto const model = random_t5<float>(b, tiny());
+  std::vector<index_t> told;
+  search(b, model, item_trie(catalogue(9)), questions({1, 2, 3, 4, 5}), {.beams = 2, .block_rows = 4}, [&](index_t done) { told.push_back(done); });
+  CHECK(told == std::vector<index_t>{2, 4, 5});
+}
+
+TEST_CASE("beam search: options that can't be meant are refused") {
+  CHECK_NOTHROW(validate(beam_options{}));
+  for (beam_options const& wrong : {beam_options{.beams = 0}, beam_options{.beams = 4097}, beam_options{.length_penalty = NAN},
+                                    beam_options{.length_penalty = INFINITY}, beam_options{.block_rows = 0}})
+    CHECK_THROWS_AS(validate(wrong), error);
+}
+
+TEST_CASE("beams: what is appended stands behind what was there") {
+  beams all;
+  all.append({.offsets = {0, 2, 2}, .leaves = {7, 8}, .scores = {-1.f, -2.f}});
+  all.append({.offsets = {0}, .leaves = {}, .scores = {}});
+  all.append({.offsets = {0, 1}, .leaves = {9}, .scores = {-3.f}});
+  REQUIRE(all.queries() == 3);
+  CHECK(all.leaves_of(0).size() == 2);
+  CHECK(all.leaves_of(1).empty());
+  CHECK(all.leaves_of(2).front() == 9);
+  CHECK(all.scores_of(2).front() == -3.f);
+}

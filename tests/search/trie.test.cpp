@@ -1,0 +1,231 @@
+#include "mql4grec/search/trie.hpp"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "mql4grec/core/random.hpp"
+#include "mql4grec/search/constraint.hpp"
+
+using namespace mql4grec;
+
+namespace {
+using sequence = std::vector<token_t>;
+
+/// Item i has the i-th sequence; none where it is empty.
+token_table table_of(index_t levels, std::vector<std::vector<int>> const& sequences) {
+  token_table table(modality::text, std::ssize(sequences), levels);
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    sequence tokens;
+    for (int const token : sequences[i]) tokens.push_back(token_t(token));
+    if (!tokens.empty()) table.set(item_id(static_cast<int>(i)), tokens);
+  }
+  return table;
+}
+
+/// `items` sequences of tokens below `codes`, every seventh missing; they repeat where there are few possible ones.
+token_table random_table(index_t items, index_t levels, index_t codes, std::uint64_t seed) {
+  random_stream random(seed, 0);
+  token_table table(modality::text, items, levels);
+  sequence tokens(static_cast<std::size_t>(levels));
+  for (index_t i = 0; i < items; ++i) {
+    for (auto& token : tokens) token = token_t(static_cast<int>(random.below(codes)));
+    if (i % 7 != 6) table.set(item_id(i), tokens);
+  }
+  return table;
+}
+
+struct named_table {
+  std::string name;
+  token_table table;
+};
+std::vector<named_table> tables() {
+  return {{"nothing", table_of(3, {})},
+          {"no sequences", table_of(3, {{}, {}})},
+          {"one item", table_of(4, {{5, 6, 7, 8}})},
+          {"one sequence for all", table_of(2, {{1, 2}, {1, 2}, {1, 2}})},
+          {"one level", random_table(30, 1, 12, 1)},
+          {"two levels, sparse", random_table(20, 2, 100, 2)},
+          {"four levels, crowded", random_table(300, 4, 4, 3)},
+          {"seven levels", random_table(50, 7, 3, 4)}};
+}
+
+/// test(trie, table) for every table.
+template <class Test>
+void for_each_trie(Test&& test) {
+  for (auto const& [name, table] : tables()) {
+    CAPTURE(name);
+    test(item_trie(table), table);
+  }
+}
+
+std::map<sequence, std::vector<item_id>> items_by_sequence(token_table const& table) {
+  std::map<sequence, std::vector<item_id>> groups;
+  for (index_t i = 0; i < table.items(); ++i)
+    if (auto const tokens = table.of(item_id(i)); !tokens.empty()) groups[{tokens.begin(), tokens.end()}].push_back(item_id(i));
+  return groups;
+}
+std::vector<item_id> to_vector(std::span<item_id const> items) { return {items.begin(), items.end()}; }
+
+/// Where a whole sequence leads, −1 where it is broken off.
+node_t walk(item_trie const& trie, std::span<token_t const> tokens) {
+  node_t node = trie.start();
+  for (auto const token : tokens)
+    if (node >= 0) node = trie.next(node, token);
+  return node;
+}
+
+index_t depth(item_trie const& trie, node_t node) {
+  index_t steps = 0;
+  for (; node != trie.start(); node = trie.parent(node)) ++steps;
+  return steps;
+}
+}  // namespace
+
+TEST_CASE("trie: an item's sequence leads to the leaf that holds it") {
+  for_each_trie([](item_trie const& trie, token_table const& table) {
+    for (index_t i = 0; i < table.items(); ++i) {
+      if (!table.has(item_id(i))) continue;
+      node_t const leaf = walk(trie, table.of(item_id(i)));
+      REQUIRE(leaf > 0);
+      CHECK(trie.is_leaf(leaf));
+      CHECK(std::ranges::count(trie.items(leaf), item_id(i)) == 1);
+    }
+  });
+}
+
+TEST_CASE("trie: leaves are the distinct sequences in their order, and hold the items that share them in the order of their ids") {
+  for_each_trie([](item_trie const& trie, token_table const& table) {
+    auto const groups = items_by_sequence(table);
+    CHECK(trie.leaves() == std::ssize(groups));
+    CHECK(trie.nodes() - trie.first_leaf() == trie.leaves());
+    node_t leaf = trie.first_leaf();
+    for (auto const& [tokens, items] : groups) {
+      CHECK(walk(trie, tokens) == leaf);
+      CHECK(to_vector(trie.items(leaf)) == items);
+      ++leaf;
+    }
+  });
+}
+
+TEST_CASE("trie: the children of a node are sorted, lie side by side and name it as their parent") {
+  for_each_trie([](item_trie const& trie, token_table const&) {
+    auto const arrays = trie.arrays();
+    CHECK(arrays.first_child.size() == trie.nodes() + 1);
+    CHECK(arrays.token.size() == trie.nodes());
+    node_t next = 1;  // every node but the root is the child of one
+    for (node_t node = 0; node < trie.nodes(); ++node) {
+      CHECK(arrays.first_child(node) == next);
+      auto const tokens = trie.allowed(node);
+      CHECK(std::ranges::adjacent_find(tokens, std::ranges::greater_equal{}) == tokens.end());
+      for (std::size_t i = 0; i < tokens.size(); ++i, ++next) {
+        CHECK(trie.parent(next) == node);
+        CHECK(trie.token(next) == tokens[i]);
+        CHECK(trie.next(node, tokens[i]) == next);
+      }
+    }
+    CHECK(next == trie.nodes());
+    CHECK(arrays.first_child(trie.nodes()) == trie.nodes());
+  });
+}
+
+TEST_CASE("trie: all leaves are as deep as sequences are long, and nothing else is; no node is a dead end") {
+  for_each_trie([](item_trie const& trie, token_table const& table) {
+    CHECK(trie.levels() == table.levels());
+    for (node_t node = 0; node < trie.nodes(); ++node) {
+      CHECK((depth(trie, node) == table.levels()) == trie.is_leaf(node));
+      CHECK((trie.allowed(node).empty() && trie.leaves() > 0) == trie.is_leaf(node));
+    }
+  });
+}
+
+TEST_CASE("trie: a token that no item has there leads nowhere") {
+  for_each_trie([](item_trie const& trie, token_table const&) {
+    for (node_t node = 0; node < trie.nodes(); ++node)
+      for (int token = -1; token < 101; ++token)
+        if (auto const choices = trie.allowed(node); std::ranges::find(choices, token_t(token)) == choices.end()) CHECK(trie.next(node, token_t(token)) == -1);
+  });
+}
+
+TEST_CASE("trie: of nothing it is a root without children") {
+  for (auto const& trie : {item_trie(), item_trie(table_of(3, {})), item_trie(table_of(3, {{}, {}}))}) {
+    CHECK(trie.nodes() == 1);
+    CHECK(trie.leaves() == 0);
+    CHECK(trie.allowed(trie.start()).empty());
+    CHECK(trie.next(trie.start(), token_t{0}) == -1);
+    CHECK_FALSE(trie.is_leaf(trie.start()));
+  }
+}
+
+TEST_CASE("trie: only leaves hold items") {
+  item_trie const trie(table_of(2, {{1, 2}, {1, 3}}));
+  CHECK(to_vector(trie.items(trie.first_leaf())) == std::vector{item_id{0}});
+  CHECK_THROWS_AS(trie.items(0), error);
+  CHECK_THROWS_AS(trie.items(1), error);
+  CHECK_THROWS_AS(trie.items(4), error);
+}
+
+TEST_CASE("TokenConstraint: the trie is one; what can't say where a token leads isn't") {
+  struct anything {
+    using state = int;
+    std::vector<token_t> tokens;
+    int start() const { return 0; }
+    std::span<token_t const> allowed(int) const { return tokens; }
+    int next(int, token_t) const { return 0; }
+  };
+  struct without_next {
+    using state = int;
+    int start() const { return 0; }
+    std::span<token_t const> allowed(int) const { return {}; }
+  };
+  static_assert(TokenConstraint<item_trie> && TokenConstraint<anything> && !TokenConstraint<without_next> && !TokenConstraint<int>);
+}
+
+namespace {
+std::vector<std::uint8_t> marks(item_trie const& trie, item_filter const& filter, index_t items) {
+  std::vector<std::uint8_t> nodes(static_cast<std::size_t>(trie.nodes()), 77);  // what stood there before is overwritten
+  mark_allowed(trie, filter, items, nodes);
+  return nodes;
+}
+bool keeps(item_filter const& filter, item_id item) {
+  return (filter.allow.empty() || std::ranges::count(filter.allow, item) > 0) && std::ranges::count(filter.deny, item) == 0;
+}
+item_filter random_filter(index_t items, index_t allow, index_t deny, std::uint64_t seed) {
+  random_stream random(seed, 9);
+  item_filter filter;
+  for (index_t i = 0; i < allow; ++i) filter.allow.push_back(item_id(random.below(items)));
+  for (index_t i = 0; i < deny; ++i) filter.deny.push_back(item_id(random.below(items)));
+  return filter;
+}
+}  // namespace
+
+TEST_CASE("mark_allowed: a node is open exactly when it leads to an item that the filter keeps") {
+  for_each_trie([](item_trie const& trie, token_table const& table) {
+    index_t const n = std::max<index_t>(1, table.items());
+    for (auto const& filter : {random_filter(n, 0, n / 2, 1), random_filter(n, 3, 0, 2), random_filter(n, n / 2, n / 2, 3), random_filter(n, 0, 5 * n, 4)}) {
+      std::set<node_t> open;
+      for (node_t leaf = trie.first_leaf(); leaf < trie.nodes(); ++leaf)
+        if (std::ranges::any_of(trie.items(leaf), [&](item_id item) { return keeps(filter, item); }))
+          for (node_t node = leaf; node >= 0; node = trie.parent(node)) open.insert(node);
+      auto const nodes = marks(trie, filter, table.items());
+      for (node_t node = 1; node < trie.nodes(); ++node) CHECK((nodes[static_cast<std::size_t>(node)] != 0) == open.contains(node));
+    }
+  });
+}
+
+TEST_CASE("mark_allowed: a filter of nothing opens everything; whoever is denied stays out even if allowed") {
+  item_trie const trie(table_of(1, {{3}, {4}, {4}}));
+  CHECK(item_filter{}.empty());
+  CHECK(marks(trie, {}, 3) == std::vector<std::uint8_t>{1, 1, 1});
+  CHECK(marks(trie, {.allow = {item_id{0}, item_id{1}}, .deny = {item_id{0}}}, 3) == std::vector<std::uint8_t>{1, 0, 1});
+  CHECK(marks(trie, {.deny = {item_id{1}}}, 3) == std::vector<std::uint8_t>{1, 1, 1});  // its twin is still wanted
+  CHECK(marks(trie, {.deny = {item_id{2}, item_id{0}, item_id{1}}}, 3) == std::vector<std::uint8_t>{0, 0, 0});
+}
+
+TEST_CASE("mark_allowed: items that don't exist are passed over") {
+  item_trie const trie(table_of(1, {{3}, {}}));
+  CHECK(marks(trie, {.deny = {item_id{-1}, item_id{2}, item_id{1000000}}}, 2) == std::vector<std::uint8_t>{1, 1});
+  CHECK(marks(trie, {.allow = {item_id{-1}, item_id{1}, item_id{2}}}, 2) == std::vector<std::uint8_t>{0, 0});
+}

@@ -1,0 +1,115 @@
+// Step by step with a cache, the decoder says what it says when it reads the whole sequence at once.
+#include "mql4grec/seq2seq/decoding.hpp"
+
+#include <doctest/doctest.h>
+
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/small_t5.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+/// One row a query that reads the batch's targets behind <pad>: the logits of all steps, as teacher forcing lays them out.
+template <class T, class B>
+tensor_on<T, B, 2> stepwise_logits(B& b, t5<B, T> const& model, batch const& all, index_t steps) {
+  index_t const n = all.size(), v = model.config().vocabulary;
+  auto out = poisoned<T>(b, {n * steps, v}), logits = poisoned<T>(b, {n, v});
+  scratch_scope<B> const scope(b.scratch());
+  auto const decoding = begin_decoding(b, model, all, {0, n}, n * steps, steps);
+  std::vector<index_t> row_offsets(static_cast<std::size_t>(n) + 1);
+  std::iota(row_offsets.begin(), row_offsets.end(), index_t{0});
+  for (index_t step = 0; step < steps; ++step) {
+    std::vector<token_t> tokens;
+    std::vector<std::int32_t> places;
+    for (index_t q = 0; q < n; ++q) {
+      tokens.push_back(step == 0 ? model.config().pad : all.target(q)[static_cast<std::size_t>(step) - 1]);
+      for (index_t s = 0; s <= step; ++s) places.push_back(static_cast<std::int32_t>(s * n + q));
+    }
+    decoding.step(b, {.tokens = view_of(std::span<token_t const>(tokens)), .places = {places.data(), n, step + 1}, .query_offsets = view_of(std::span<index_t const>(row_offsets))},
+                  step * n, logits);
+    for (index_t q = 0; q < n; ++q) std::copy_n((*logits).row(q).data, v, (*out).row(q * steps + step).data);
+  }
+  return out;
+}
+
+template <class T, class B>
+tensor_on<T, B, 2> teacher_forced_logits(B& b, t5<B, T> const& model, batch const& all) {
+  auto logits = poisoned<T>(b, {std::ssize(all.targets), model.config().vocabulary});
+  t5_pass<B, T>().logits(b, model, all, whole(all), logits);
+  return logits;
+}
+
+/// Ragged inputs, `steps` target tokens each.
+batch questions(index_t steps) {
+  index_t const inputs[] = {3, 1, 17, 40, 2}, targets[] = {steps, steps, steps, steps, steps};
+  return batch_of(inputs, targets, 9);
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("decoding: step by step the logits are those of teacher forcing", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  for (auto activation : {nn::activation::relu, nn::activation::gated_gelu})
+    for (bool tied : {true, false})
+      for (index_t steps : {1, 2, 5}) {
+        auto const config = small_t5(activation, tied);
+        auto const all = questions(steps);
+        auto const exact = random_t5<double>(b, config);
+        CHECK_CLOSE(stepwise_logits(b, exact, all, steps), teacher_forced_logits(b, exact, all), 1e-12);
+        auto const rounded = random_t5<float>(b, config);
+        CHECK_CLOSE(stepwise_logits(b, rounded, all, steps), teacher_forced_logits(b, rounded, all), 2e-5);
+      }
+}
+
+TEST_CASE_TEMPLATE("decoding: sequences may be longer than any kernel's room and than the relative positions reach", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  index_t const steps = 70;
+  auto const all = questions(steps);
+  auto const model = random_t5<float>(b, small_t5());
+  CHECK_CLOSE(stepwise_logits(b, model, all, steps), teacher_forced_logits(b, model, all), 5e-5);
+}
+
+TEST_CASE_TEMPLATE("decoding: rows that branch share their ancestors and their question, and a question may have no rows", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_t5<double>(b, small_t5());
+  batch const all = questions(1);
+  index_t const n = all.size(), v = 9;
+  token_t const pad = model.config().pad, x{4}, y{6};
+  scratch_scope<B> const scope(b.scratch());
+  auto const decoding = begin_decoding(b, model, all, whole(all), n + 3, 2);
+  auto const step = [&](vector<token_t> const& tokens, std::vector<std::int32_t> const& places, vector<index_t> const& offsets, index_t first_place) {
+    auto logits = poisoned<double>(b, {tokens.size(), v});
+    decoding.step(b, {.tokens = tokens, .places = {places.data(), tokens.size(), std::ssize(places) / tokens.size()}, .query_offsets = offsets}, first_place, logits);
+    return logits;
+  };
+  step({pad, pad, pad, pad, pad}, {0, 1, 2, 3, 4}, {0, 1, 2, 3, 4, 5}, 0);
+  auto const branched = step({x, y, x}, {2, 5, 2, 6, 4, 7}, {0, 0, 0, 2, 2, 3}, n);  // two rows of question 2, one of question 4
+  auto const expected = [&](index_t question, token_t read) {
+    batch one;
+    auto const input = all.input(question);
+    one.append(input.first(input.size() - 1), std::span(&read, 1));
+    return teacher_forced_logits(b, model, one);
+  };
+  CHECK_CLOSE((*branched).row(0), (*expected(2, x)).row(1), 1e-12);
+  CHECK_CLOSE((*branched).row(1), (*expected(2, y)).row(1), 1e-12);
+  CHECK_CLOSE((*branched).row(2), (*expected(4, x)).row(1), 1e-12);
+}
+
+TEST_CASE_TEMPLATE("decoding: a stretch of a batch is decoded as if it were alone", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_t5<double>(b, small_t5());
+  batch const all = questions(1);
+  auto const expected = teacher_forced_logits(b, model, all);
+  for (index_t q = 0; q < all.size(); ++q) {
+    scratch_scope<B> const scope(b.scratch());
+    auto const decoding = begin_decoding(b, model, all, {q, q + 1}, 1, 1);
+    CHECK(decoding.queries() == 1);
+    std::int32_t const place = 0;
+    vector<token_t> const tokens{model.config().pad};
+    vector<index_t> const offsets{0, 1};
+    auto logits = poisoned<double>(b, {1, 9});
+    decoding.step(b, {.tokens = tokens, .places = {&place, 1, 1}, .query_offsets = offsets}, 0, logits);
+    CHECK_CLOSE((*logits).row(0), (*expected).row(q), 1e-12);
+  }
+}
