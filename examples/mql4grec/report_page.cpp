@@ -37,7 +37,7 @@ rect { stroke: none !important; } polyline { fill: none !important; }
 .legend i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: .2em; }
 table { width: 100%; margin-top: 1rem; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { padding-bottom: .4rem; color: var(--soft); font-size: .9rem; text-align: left; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--rule); text-align: right; }
+th, td { padding: .35rem .5rem; border-bottom: 1px solid var(--rule); text-align: right; }
 th:first-child { text-align: left; } thead th { color: var(--soft); font-weight: 500; } tbody th { font-weight: 500; }
 td.best { font-weight: 700; }
 .examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 25rem), 1fr)); gap: 1rem; }
@@ -126,7 +126,7 @@ std::string example_card(shown_example const& example) {
   for (auto const& title : example.history) history += (history.empty() ? "" : " &rarr; ") + escaped(title);
   std::string list;
   for (auto const& [title, score, hit] : example.best)
-    list += element("li", element("span", escaped(title) + (hit ? " &#10003; taken next" : "")) + element("data", fixed(score, 3), "value=\"" + fixed(score, 6) + "\""),
+    list += element("li", element("span", escaped(title) + (hit ? " <b role=\"img\" aria-label=\"taken next\">&#10003;</b>" : "")) + element("data", fixed(score, 3), "value=\"" + fixed(score, 6) + "\""),
                     hit ? "class=\"hit\"" : "");
   auto const place = example.place > 0 ? "place " + std::to_string(example.place) : "not found";
   return element("article", element("h3", "User " + escaped(example.user)) + element("p", history.empty() ? "No history" : history, "class=\"history\"") +

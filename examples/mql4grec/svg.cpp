@@ -26,8 +26,8 @@ std::string escaped(std::string const& text) {
 
 namespace {
 
-constexpr double width = 760, height = 320, left = 56, right = 16, top = 16, bottom = 48;
-constexpr double inner_width = width - left - right, inner_height = height - top - bottom;
+constexpr double width = 760, left = 56, right = 16, top = 16, inner_width = width - left - right;
+constexpr double inner_height = 256, floor_y = top + inner_height;  // what stands below the floor is up to the chart
 
 std::string number(double value) { return fixed(value, 1); }
 
@@ -64,7 +64,7 @@ std::string line_between(double x1, double y1, double x2, double y2, char const*
 }
 
 std::string opened(chart_labels const& labels) {
-  return "<svg viewBox=\"0 0 " + number(width) + " " + number(height) + "\" role=\"img\" aria-label=\"" + escaped(labels.title) + "\">";
+  return "<svg viewBox=\"0 0 " + number(width) + " " + number(floor_y + (labels.x.empty() ? 28 : 48)) + "\" role=\"img\" aria-label=\"" + escaped(labels.title) + "\">";
 }
 
 /// The horizontal rules with their numbers, and what the axis counts.
@@ -111,13 +111,13 @@ std::string line_chart(chart_labels const& labels, std::vector<chart_line> const
   for (int i = 0; i <= x.ticks(); ++i) {
     double const value = x.first == 0 && i == 0 ? 1 : x.tick(i);  // epochs are counted from 1
     if (value > static_cast<double>(longest) || value != std::round(value)) continue;
-    out += text_at(x_of(value), height - bottom + 20, "middle", fixed(value, 0));
+    out += text_at(x_of(value), floor_y + 20, "middle", fixed(value, 0));
   }
-  out += text_at(left + inner_width / 2, height - 8, "middle", labels.x);
+  out += text_at(left + inner_width / 2, floor_y + 40, "middle", labels.x);
   if (labels.marked_x >= 1) {
     double const at = x_of(labels.marked_x);
     bool const near_end = at > left + 0.8 * inner_width;
-    out += line_between(at, top, at, height - bottom, "mark") + text_at(at + (near_end ? -6 : 6), top + 12, near_end ? "end" : "start", labels.mark);
+    out += line_between(at, top, at, floor_y, "mark") + text_at(at + (near_end ? -6 : 6), top + 12, near_end ? "end" : "start", labels.mark);
   }
   for (auto const& line : lines) {
     std::string points;
@@ -141,12 +141,12 @@ std::string bar_chart(chart_labels const& labels, std::vector<chart_bars> const&
   std::string out = legend(series) + opened(labels) + rules(y, labels.y);
   for (std::size_t g = 0; g < labels.groups.size(); ++g) {
     double const begin = left + (static_cast<double>(g) + 0.1) * group_width;
-    out += text_at(begin + 0.4 * group_width, height - bottom + 20, "middle", labels.groups[g]);
+    out += text_at(begin + 0.4 * group_width, floor_y + 20, "middle", labels.groups[g]);
     for (std::size_t s = 0; s < series.size(); ++s) {
       double const value = series[s].values.at(g), at = y_of(y, value), x = begin + static_cast<double>(s) * bar_width;
       out += "<rect class=\"" + series[s].style + "\" x=\"" + number(x + 1) + "\" y=\"" + number(at) + "\" width=\"" + number(bar_width - 2) + "\" height=\"" +
              number(y_of(y, 0) - at) + "\" rx=\"2\"><title>" + escaped(series[s].name + ", " + labels.groups[g] + ": " + fixed(value, 4)) + "</title></rect>";
-      out += text_at(x + bar_width / 2, at - 4, "value", fixed(value, 2));
+      out += text_at(x + bar_width / 2, at - 4, "value", value < 1 ? fixed(value, 3).substr(1) : fixed(value, 2));
     }
   }
   return out + "</svg>";

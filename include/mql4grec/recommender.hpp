@@ -37,9 +37,9 @@ class recommender {
     expects(!tables_.empty(), "recommender: no token table");
     expects(model_.config().vocabulary >= words_.size(), "recommender: the model knows ", model_.config().vocabulary,
             " tokens, but the vocabulary has ", words_.size());
-    for (auto const& table : tables_) {
-      expects(table.items() == items(), "recommender: tables of ", items(), " and of ", table.items(), " items");
-      tries_.emplace_back(table);
+    for (std::size_t m = 0; m < tables_.size(); ++m) {
+      check(tables_[m], tasks_.query(modality(m)));
+      tries_.emplace_back(tables_[m]);
     }
   }
 
@@ -62,7 +62,7 @@ class recommender {
     expects(k >= 0, "recommend: k is ", k, ", expected at least 0");
     thread_local B lane;
     beam_options search = options_.search;
-    search.beams = std::max(search.beams, k);
+    search.beams = std::max(search.beams, std::min(k, items()));
     validate(search);
     std::unordered_set<item_id> const denied(filter.deny.begin(), filter.deny.end()), allowed(filter.allow.begin(), filter.allow.end());
     auto const wanted = [&](item_id item) { return !denied.contains(item) && (allowed.empty() || allowed.contains(item)); };
@@ -77,6 +77,14 @@ class recommender {
   }
 
  private:
+  void check(token_table const& table, next_item const& question) const {
+    expects(table.items() == items(), "recommender: tables of ", items(), " and of ", table.items(), " items");
+    expects(table.kind() == question.from, "recommender: a table of modality ", index(table.kind()), " for a task that reads modality ",
+            index(question.from));
+    for (auto const token : table.tokens())
+      expects(index(token) >= -1 && index(token) < words_.size(), "recommender: token ", index(token), " in a table, but the vocabulary has ", words_.size());
+  }
+
   beams search_one(B& lane, std::size_t m, std::span<item_id const> history, item_filter const& filter, beam_options const& search) const {
     batch query;
     tasks_.query(modality(m)).write_query(history, tables_[m], words_, query);

@@ -26,7 +26,8 @@ passes relu(B& b, dropout site, index_t rows, index_t f, index_t gap) {
 template <class T, class B>
 passes gated_gelu(B& b, dropout site, index_t rows, index_t f, index_t gap) {
   auto const gates = on(b, random_normal<T>({rows, 2 * f}, 1), gap);
-  auto h = poisoned<T>(b, {rows, f}, gap), dh = on(b, random_normal<T>({rows, f}, 2), gap), dgates = poisoned<T>(b, {rows, 2 * f}, gap);
+  auto h = poisoned<T>(b, {rows, f}, gap), dh = on(b, random_normal<T>({rows, f}, 2), gap),
+       dgates = poisoned<T>(b, {rows, 2 * f}, gap);
   gated_gelu_forward<T>(b, site, gates, h);
   gated_gelu_backward<T>(b, site, gates, dh, dgates);
   CHECK((h.gaps_untouched() && dgates.gaps_untouched()));
@@ -77,7 +78,8 @@ TEST_CASE_TEMPLATE("gated_gelu: far from zero it is the linear branch times the 
   CHECK_CLOSE(dgates, matrix{{3.f, 0.f, 50.f, 0.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("activations: equal the reference at sizes that hurt, with every instruction set", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("activations: equal the reference at sizes that hurt, with every instruction set", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   constexpr double allowed = tolerance<typename S::backend, T>;
   typename S::backend fast;

@@ -6,9 +6,11 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE_TEMPLATE("adamw_step: the first step moves every parameter by the learning rate, against its gradient", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("adamw_step: the first step moves every parameter by the learning rate, against its gradient", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
-  auto parameter = on(backend, vector{1.f, 1.f, 1.f}), first = on(backend, constant(3, 0.f)), second = on(backend, constant(3, 0.f));
+  auto parameter = on(backend, vector{1.f, 1.f, 1.f}), first = on(backend, constant(3, 0.f)),
+       second = on(backend, constant(3, 0.f));
   adamw_step<float>(backend, {.learning_rate = 0.25}, on(backend, vector{1e-2f, -3.f, 100.f}), parameter, first, second);
   CHECK_CLOSE(parameter, vector{0.75f, 1.25f, 0.75f}, 2e-6);
   CHECK_CLOSE(first, vector{1e-3f, -0.3f, 10.f}, 1e-6);
@@ -38,7 +40,8 @@ TEST_CASE_TEMPLATE("adamw_step: follows the paper's algorithm, step for step", B
   }
 }
 
-TEST_CASE_TEMPLATE("adamw_step: equals the reference at sizes that hurt, with every instruction set", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("adamw_step: equals the reference at sizes that hurt, with every instruction set", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   auto const five_steps = [](auto& b, index_t n) {
     auto parameter = on(b, random_normal<T>(n, 1)), first = on(b, constant(n, T{})), second = on(b, constant(n, T{}));
@@ -63,7 +66,8 @@ TEST_CASE_TEMPLATE("sum_of_squares: is exact where a float sum would stop growin
   CHECK_CLOSE(sum_of_squares<float>(backend, on(backend, constant(1000003, 16.5f))), 1000003 * 16.5 * 16.5, 1e-12);
 }
 
-TEST_CASE_TEMPLATE("sum_of_squares, accumulate: equal the reference at sizes that hurt, with every instruction set", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("sum_of_squares, accumulate: equal the reference at sizes that hurt, with every instruction set", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;

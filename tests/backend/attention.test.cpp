@@ -29,17 +29,28 @@ struct problem {
 template <class T>
 struct operands {
   explicit operands(problem const& p)
-      : q(random_normal<T>({p.query_rows(), p.inner()}, 1)), k(random_normal<T>({p.key_rows(), p.inner()}, 2)),
-        v(random_normal<T>({p.key_rows(), p.inner()}, 3)), bias(random_normal<T>({p.with_bias ? p.heads : 0, p.distances()}, 4)),
+      : q(random_normal<T>({p.query_rows(), p.inner()}, 1)),
+        k(random_normal<T>({p.key_rows(), p.inner()}, 2)),
+        v(random_normal<T>({p.key_rows(), p.inner()}, 3)),
+        bias(random_normal<T>({p.with_bias ? p.heads : 0, p.distances()}, 4)),
         dcontext(random_normal<T>({p.query_rows(), p.inner()}, 5)) {}
   matrix<T> q, k, v, bias, dcontext;
 };
 
 template <class B, class T>
-attention_inputs<typename B::memory_space, T> inputs(problem const& p, in_matrix<B, T> q, in_matrix<B, T> k, in_matrix<B, T> v, in_matrix<B, T> bias,
-                              in_vector<B, index_t> query_offsets, in_vector<B, index_t> key_offsets) {
-  return {.q = q, .k = k, .v = v, .query_offsets = query_offsets, .key_offsets = key_offsets, .heads = p.heads, .bias = bias,
-          .zero_distance = p.longest() - 1, .causal = p.causal, .drop = p.drop};
+attention_inputs<typename B::memory_space, T> inputs(problem const& p, in_matrix<B, T> q, in_matrix<B, T> k, in_matrix<B, T> v,
+                                                     in_matrix<B, T> bias, in_vector<B, index_t> query_offsets,
+                                                     in_vector<B, index_t> key_offsets) {
+  return {.q = q,
+          .k = k,
+          .v = v,
+          .query_offsets = query_offsets,
+          .key_offsets = key_offsets,
+          .heads = p.heads,
+          .bias = bias,
+          .zero_distance = p.longest() - 1,
+          .causal = p.causal,
+          .drop = p.drop};
 }
 
 struct passes {
@@ -49,10 +60,12 @@ struct passes {
 template <class T, class B>
 passes both_passes(B& b, problem const& p, operands<T> const& x) {
   auto const query_offsets = on(b, offsets_of(p.queries)), key_offsets = on(b, offsets_of(p.keys));
-  auto const q = on(b, x.q, p.gap), k = on(b, x.k, p.gap), v = on(b, x.v, p.gap), bias = on(b, x.bias), dcontext = on(b, x.dcontext, p.gap);
+  auto const q = on(b, x.q, p.gap), k = on(b, x.k, p.gap), v = on(b, x.v, p.gap), bias = on(b, x.bias),
+             dcontext = on(b, x.dcontext, p.gap);
   auto weights = poisoned<T>(b, p.scores());
   auto context = poisoned<T>(b, x.q.extents(), p.gap);
-  auto dq = poisoned<T>(b, x.q.extents(), p.gap), dk = poisoned<T>(b, x.k.extents(), p.gap), dv = poisoned<T>(b, x.v.extents(), p.gap);
+  auto dq = poisoned<T>(b, x.q.extents(), p.gap), dk = poisoned<T>(b, x.k.extents(), p.gap),
+       dv = poisoned<T>(b, x.v.extents(), p.gap);
   auto dbias = on(b, constant(x.bias.extents(), T(0.5)));  // is added to
   auto const in = inputs<B, T>(p, q, k, v, bias, query_offsets, key_offsets);
   attention_forward<T>(b, in, weights, context);
@@ -94,7 +107,8 @@ TEST_CASE_TEMPLATE("attention: a head's weights add up to one for every query", 
   auto const weights = both_passes<float>(backend, p).weights.values;
   auto row = weights.begin();
   for (std::size_t s = 0; s < p.queries.size(); ++s)
-    for (index_t i = 0; i < p.heads * p.queries[s]; ++i, row += p.keys[s]) CHECK_CLOSE(std::accumulate(row, row + p.keys[s], 0.), 1., 1e-5);
+    for (index_t i = 0; i < p.heads * p.queries[s]; ++i, row += p.keys[s])
+      CHECK_CLOSE(std::accumulate(row, row + p.keys[s], 0.), 1., 1e-5);
 }
 
 TEST_CASE_TEMPLATE("attention: a causal query sees nothing behind its place", B, MQL4GREC_TEST_BACKENDS) {
@@ -111,9 +125,12 @@ TEST_CASE_TEMPLATE("attention: a causal query sees nothing behind its place", B,
 
 TEST_CASE_TEMPLATE("attention: sequences don't see one another", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
-  problem const together{.queries = {2, 3}, .keys = {4, 1}, .heads = 2, .width = 16}, alone{.queries = {2}, .keys = {4}, .heads = 2, .width = 16};
-  auto const all = both_passes<float>(backend, together), first = both_passes<float>(backend, alone);  // seeds give equal prefixes
-  for (std::size_t i = 0; i < first.context.values.size(); ++i) CHECK_CLOSE(all.context.values[i], first.context.values[i], 1e-6);
+  problem const together{.queries = {2, 3}, .keys = {4, 1}, .heads = 2, .width = 16},
+      alone{.queries = {2}, .keys = {4}, .heads = 2, .width = 16};
+  auto const all = both_passes<float>(backend, together),
+             first = both_passes<float>(backend, alone);  // seeds give equal prefixes
+  for (std::size_t i = 0; i < first.context.values.size(); ++i)
+    CHECK_CLOSE(all.context.values[i], first.context.values[i], 1e-6);
   for (std::size_t i = 0; i < first.dk.values.size(); ++i) CHECK_CLOSE(all.dk.values[i], first.dk.values[i], 1e-6);
 }
 
@@ -127,7 +144,8 @@ TEST_CASE_TEMPLATE("attention: a strong bias at a distance picks the key that st
   CHECK_CLOSE(both_passes(backend, p, x).context, matrix{{2.f}, {1.f}, {2.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("attention: drops weights by the stated rule, row the query and column head · keys + key", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("attention: drops weights by the stated rule, row the query and column head · keys + key", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   problem const p{.queries = {2, 3}, .keys = {4, 5}, .heads = 2, .width = 16, .drop = some};
   operands<float> x(p);
@@ -139,7 +157,8 @@ TEST_CASE_TEMPLATE("attention: drops weights by the stated rule, row the query a
       for (index_t key = 0, keys = row < 2 ? 4 : 5; key < keys; ++key)
         if (keeps(some, row, head * keys + key))
           for (index_t c = 0; c < 16; ++c)
-            expected.values[static_cast<std::size_t>(row * 32 + head * 16 + c)] += static_cast<float>(some.scale() / static_cast<double>(keys));
+            expected.values[static_cast<std::size_t>(row * 32 + head * 16 + c)] +=
+                static_cast<float>(some.scale() / static_cast<double>(keys));
   CHECK_CLOSE(both_passes(backend, p, x).context, expected, 1e-6);
 }
 
@@ -149,7 +168,8 @@ TEST_CASE_TEMPLATE("attention: a sequence without queries gets no context, and g
   for (std::size_t i = 0; i < 48; ++i) CHECK((result.dk.values[i] == 0 && result.dv.values[i] == 0));
 }
 
-TEST_CASE_TEMPLATE("attention: equals the reference on ragged sequences, with every instruction set", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("attention: equals the reference on ragged sequences, with every instruction set", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   constexpr double allowed = 10 * tolerance<typename S::backend, T>;  // scores of width 80 reach 40, and exp of them is taken
   typename S::backend fast;
@@ -157,7 +177,7 @@ TEST_CASE_TEMPLATE("attention: equals the reference on ragged sequences, with ev
   problem const shapes[] = {{.queries = {1}, .keys = {1}, .heads = 1, .width = 16},
                             {.queries = {1, 17, 5, 1, 16}, .keys = {1, 17, 5, 1, 16}, .heads = 3, .width = 32},
                             {.queries = {6, 1, 3}, .keys = {1, 33, 15}, .heads = 2, .width = 17},  // no whole registers
-                            {.queries = {2, 43}, .keys = {2, 43}, .heads = 6, .width = 16},        // 258 columns of mask: 3 blocks
+                            {.queries = {2, 43}, .keys = {2, 43}, .heads = 6, .width = 16},  // 258 columns of mask: 3 blocks
                             {.queries = {6, 0, 2}, .keys = {128, 3, 129}, .heads = 2, .width = 80}};
   for (problem p : shapes)
     for (int options = 0; options < 16; ++options) {
@@ -190,7 +210,9 @@ TEST_CASE("attention: backward is the derivative of forward, with bias, causalit
       reference::backend b;
       auto weights = poisoned<complex>(b, p.scores());
       auto context = poisoned<complex>(b, q.extents());
-      attention_forward<complex>(b, inputs<reference::backend, complex>(p, q, k, v, bias, offsets_of(p.queries), offsets_of(p.keys)), weights, context);
+      attention_forward<complex>(
+          b, inputs<reference::backend, complex>(p, q, k, v, bias, offsets_of(p.queries), offsets_of(p.keys)), weights,
+          context);
       return inner_product<complex>(*context, at.dcontext);
     };
     CAPTURE(options);

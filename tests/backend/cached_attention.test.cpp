@@ -10,7 +10,8 @@ namespace {
 matrix<std::int32_t> places_of(shape s, std::vector<std::int32_t> entries) { return {s, std::move(entries)}; }
 
 template <class T, class B>
-tensor_on<T, B, 2> attended(B& b, matrix<T> const& cache, matrix<std::int32_t> const& places, matrix<T> const& bias, index_t zero_distance, index_t gap = 0) {
+tensor_on<T, B, 2> attended(B& b, matrix<T> const& cache, matrix<std::int32_t> const& places, matrix<T> const& bias,
+                            index_t zero_distance, index_t gap = 0) {
   auto context = poisoned<T>(b, {places.rows(), cache.columns() / 3}, gap);
   auto const cached = on(b, cache, gap), by_distance = on(b, bias, gap);
   auto const ancestors = on(b, places);
@@ -22,7 +23,8 @@ tensor_on<T, B, 2> attended(B& b, matrix<T> const& cache, matrix<std::int32_t> c
 
 TEST_CASE_TEMPLATE("cached_attention: a path of length one returns its own value", B, MQL4GREC_TEST_BACKENDS) {
   B b;
-  auto const context = attended<float>(b, {{9.f, 9.f, 1.f, 9.f, 9.f, 2.f}, {9.f, 9.f, 3.f, 9.f, 9.f, 4.f}}, places_of({2, 1}, {1, 0}), {{5.f}, {-5.f}}, 0);
+  auto const context = attended<float>(b, {{9.f, 9.f, 1.f, 9.f, 9.f, 2.f}, {9.f, 9.f, 3.f, 9.f, 9.f, 4.f}},
+                                       places_of({2, 1}, {1, 0}), {{5.f}, {-5.f}}, 0);
   CHECK_CLOSE(context, matrix{{9.f, 4.f}, {9.f, 2.f}}, 1e-6);
 }
 
@@ -34,8 +36,16 @@ TEST_CASE_TEMPLATE("cached_attention: along one path it is the last row of causa
   auto const offsets = on(b, vector<index_t>{0, steps});
   auto weights = poisoned<float>(b, heads * steps * steps);
   auto context = poisoned<float>(b, {steps, inner});
-  attention_forward<float>(b, {.q = (*qkv).column_block(0, inner), .k = (*qkv).column_block(inner, inner), .v = (*qkv).column_block(2 * inner, inner),
-                               .query_offsets = offsets, .key_offsets = offsets, .heads = heads, .bias = by_distance, .zero_distance = steps - 1, .causal = true},
+  attention_forward<float>(b,
+                           {.q = (*qkv).column_block(0, inner),
+                            .k = (*qkv).column_block(inner, inner),
+                            .v = (*qkv).column_block(2 * inner, inner),
+                            .query_offsets = offsets,
+                            .key_offsets = offsets,
+                            .heads = heads,
+                            .bias = by_distance,
+                            .zero_distance = steps - 1,
+                            .causal = true},
                            weights, context);
   for (std::int32_t last = 0; last < steps; ++last) {
     std::vector<std::int32_t> path(static_cast<std::size_t>(last) + 1);

@@ -58,7 +58,8 @@ TEST_CASE("highest: finds the largest entry wherever it stands") {
     for (index_t at = 0; at < n; ++at) {
       auto x = constant(n, -5.f);
       x.values[static_cast<std::size_t>(at)] = -4.f;
-      for_each_instruction_set([&] { CHECK(cpu::dispatch<highest_kernel>(static_cast<float const*>(x.values.data()), n) == -4.f); });
+      for_each_instruction_set(
+          [&] { CHECK(cpu::dispatch<highest_kernel>(static_cast<float const*>(x.values.data()), n) == -4.f); });
     }
 }
 

@@ -32,7 +32,8 @@ TEST_CASE_TEMPLATE("cross_entropy: a token that is out of the question has a fin
   CHECK_CLOSE(logits, matrix{{-1.f, 1.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("cross_entropy: a row's gradient is softmax minus one-hot, times the scale, and sums to zero", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("cross_entropy: a row's gradient is softmax minus one-hot, times the scale, and sums to zero", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto logits = on(backend, matrix{{std::log(1.f), std::log(2.f), std::log(5.f)}});
   auto losses = poisoned<float>(backend, 1);
@@ -68,7 +69,8 @@ passes all_passes(B& b, index_t rows, index_t vocabulary, index_t gap) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("cross_entropy: equals the reference at sizes that hurt, with every instruction set", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("cross_entropy: equals the reference at sizes that hurt, with every instruction set", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   constexpr double allowed = tolerance<typename S::backend, T>;
   typename S::backend fast;

@@ -21,7 +21,8 @@ matrix<T> by_the_rule(dropout const& where, matrix<T> x) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("dropout: the mask is what `keeps` says, at sizes that hurt and with every instruction set", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("dropout: the mask is what `keeps` says, at sizes that hurt and with every instruction set", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   for_each_shape([&](index_t rows, index_t d, index_t gap) {
     for_each_instruction_set([&] {

@@ -19,7 +19,8 @@ TEST_CASE_TEMPLATE("embedding: looks up the tokens' rows", B, MQL4GREC_TEST_BACK
 TEST_CASE_TEMPLATE("embedding: a row's gradient is added up over the places of its token", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto dtable = on(backend, constant({3, 2}, 1.f));
-  embedding_backward<float>(backend, on(backend, tokens), on(backend, matrix{{1.f, 2.f}, {10.f, 20.f}, {100.f, 200.f}}), dtable);
+  embedding_backward<float>(backend, on(backend, tokens), on(backend, matrix{{1.f, 2.f}, {10.f, 20.f}, {100.f, 200.f}}),
+                            dtable);
   CHECK_CLOSE(dtable, matrix{{11.f, 21.f}, {1.f, 1.f}, {102.f, 203.f}}, 0);
 }
 

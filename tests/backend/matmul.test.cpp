@@ -63,9 +63,17 @@ TEST_CASE_TEMPLATE("matmul: equals the reference at sizes that hurt, however it 
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
-  for (sizes s : {sizes{1, 1, 1, 0}, {0, 4, 5, 0}, {5, 4, 0, 1}, {1, 129, 17, 0}, {17, 16, 15, 5}, {129, 15, 1, 5}, {16, 127, 128, 0}, {33, 17, 127, 3}})
+  for (sizes s : {sizes{1, 1, 1, 0},
+                  {0, 4, 5, 0},
+                  {5, 4, 0, 1},
+                  {1, 129, 17, 0},
+                  {17, 16, 15, 5},
+                  {129, 15, 1, 5},
+                  {16, 127, 128, 0},
+                  {33, 17, 127, 3}})
     for (int how = 0; how < 8; ++how) {
-      product const p{.transpose_a = (how & 1) != 0, .transpose_b = (how & 2) != 0, .accumulate = (how & 4) != 0, .alpha = 0.75};
+      product const p{
+          .transpose_a = (how & 1) != 0, .transpose_b = (how & 2) != 0, .accumulate = (how & 4) != 0, .alpha = 0.75};
       CAPTURE(s.m);
       CAPTURE(how);
       CHECK_CLOSE(multiplied<T>(fast, s, p), multiplied<T>(exact, s, p), tolerance<typename S::backend, T>);
@@ -84,7 +92,8 @@ TEST_CASE("matmul: multiplies complex numbers without conjugating them, whoever 
     for (bool transpose_b : {false, true})
       for (bool accumulate : {false, true}) {
         product const how{transpose_a, transpose_b, accumulate, 0.75};
-        CHECK_CLOSE(split(multiplied<std::complex<double>>(fast, {5, 7, 3, 2}, how)), split(multiplied<std::complex<double>>(exact, {5, 7, 3, 2}, how)), 1e-13);
+        CHECK_CLOSE(split(multiplied<std::complex<double>>(fast, {5, 7, 3, 2}, how)),
+                    split(multiplied<std::complex<double>>(exact, {5, 7, 3, 2}, how)), 1e-13);
       }
   auto const i = on(fast, matrix{{std::complex<double>(0, 1)}});
   auto square = poisoned<std::complex<double>>(fast, {1, 1});

@@ -14,7 +14,8 @@ TEST_CASE("small_product: equals the reference's matmul for either layout of its
     for (index_t n : {16, 48, 64, 80, 144})
       for (index_t k : {0, 1, 5, 33})
         for (bool transposed : {false, true}) {
-          auto const a = on(exact, random_normal<float>(transposed ? shape{k, m} : shape{m, k}, 1), 3), b = on(exact, random_normal<float>({k, n}, 2), 5);
+          auto const a = on(exact, random_normal<float>(transposed ? shape{k, m} : shape{m, k}, 1), 3),
+                     b = on(exact, random_normal<float>({k, n}, 2), 5);
           auto expected = poisoned<float>(exact, {m, n});
           matmul<float>(exact, a, b, expected, {.transpose_a = transposed});
           auto const stride = (*a).stride;
@@ -42,5 +43,6 @@ TEST_CASE("transpose: turns columns to rows and fills them up with zeros") {
 }
 
 TEST_CASE("padded: is the next multiple of a register's floats") {
-  CHECK((cpu::detail::padded(0) == 0 && cpu::detail::padded(1) == 16 && cpu::detail::padded(16) == 16 && cpu::detail::padded(17) == 32));
+  CHECK((cpu::detail::padded(0) == 0 && cpu::detail::padded(1) == 16 && cpu::detail::padded(16) == 16 &&
+         cpu::detail::padded(17) == 32));
 }

@@ -66,7 +66,8 @@ TEST_CASE("for_each_lane: an exception of a lane reaches the caller") {
   CHECK_THROWS_AS(for_each_lane(backend, [](cpu::backend&, index_t number) { expects(number == 0, "lane ", number); }), error);
 }
 
-TEST_CASE_TEMPLATE("for_each_lane: a backend made without a number of threads has one lane, on the caller's thread", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("for_each_lane: a backend made without a number of threads has one lane, on the caller's thread", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   CHECK(backend.lanes() == 1);
   int visits = 0;

@@ -31,4 +31,6 @@ void rms_norm_backward(backend&, const_matrix, const_vector, const_vector, const
 #endif
 }  // namespace bare
 
-void normalise(bare::backend& b, bare::matrix x, bare::vector gain) { mql4grec::nn::rms_norm<float>(b, x, gain, 1e-6, x, gain); }
+void normalise(bare::backend& b, bare::matrix x, bare::vector gain) {
+  mql4grec::nn::rms_norm<float>(b, x, gain, 1e-6, x, gain);
+}

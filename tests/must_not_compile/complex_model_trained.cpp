@@ -13,6 +13,7 @@ using scalar = double;
 using scalar = std::complex<double>;
 #endif
 
-void train(reference::backend& b, nn::parameter_layout const& layout, view<scalar, host_space, 1> x, optim::adamw_state<reference::backend, scalar>& state) {
+void train(reference::backend& b, nn::parameter_layout const& layout, view<scalar, host_space, 1> x,
+           optim::adamw_state<reference::backend, scalar>& state) {
   optim::update_stretch<scalar>(b, {}, 0, layout.size(), x, x, state);
 }

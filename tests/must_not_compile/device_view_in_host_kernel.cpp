@@ -10,6 +10,7 @@ using space = host_space;
 using space = device_space;
 #endif
 
-void normalise(cpu::backend& b, view<float const, space, 2> x, view<float, host_space, 2> y, view<float, host_space, 1> inv_rms) {
+void normalise(cpu::backend& b, view<float const, space, 2> x, view<float, host_space, 2> y,
+               view<float, host_space, 1> inv_rms) {
   rms_norm_forward<float>(b, x, x.row(0), 1e-6, y, inv_rms);
 }

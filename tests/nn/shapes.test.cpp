@@ -28,7 +28,8 @@ TEST_CASE_TEMPLATE("rms_norm: tensors that don't fit x are refused with both num
   CHECK_REFUSED("rms_norm: dx is 5 × 3, expected 2 × 3", nn::rms_norm_gradient<float>(b, x, three, two, x, tall, dgain));
   CHECK_REFUSED("rms_norm: x has 3 columns but gain has 3 entries and dgain 7",
                 nn::rms_norm_gradient<float>(b, x, three, two, x, y, long_one));
-  CHECK_REFUSED("rms_norm: x has 2 rows but inv_rms has 3 entries", nn::rms_norm_gradient<float>(b, x, three, three, x, y, dgain));
+  CHECK_REFUSED("rms_norm: x has 2 rows but inv_rms has 3 entries",
+                nn::rms_norm_gradient<float>(b, x, three, three, x, y, dgain));
 }
 
 TEST_CASE_TEMPLATE("linear: tensors that don't fit are refused with both numbers", B, MQL4GREC_TEST_BACKENDS) {
@@ -57,14 +58,16 @@ TEST_CASE_TEMPLATE("cross_entropy: tensors that don't fit are refused with both 
   auto losses = poisoned<float>(b, 2), three_losses = poisoned<float>(b, 3);
   auto const two = on(b, constant(2, token_t{1})), three = on(b, constant(3, token_t{1}));
   CHECK_REFUSED("cross_entropy: 2 rows of logits for 3 targets", nn::cross_entropy<float>(b, logits, three, losses));
-  CHECK_REFUSED("cross_entropy: 2 rows of logits for 3 targets", nn::cross_entropy_gradient<float>(b, three, 1, logits, losses));
+  CHECK_REFUSED("cross_entropy: 2 rows of logits for 3 targets",
+                nn::cross_entropy_gradient<float>(b, three, 1, logits, losses));
   CHECK_REFUSED("cross_entropy: 3 losses for 2 targets", nn::cross_entropy<float>(b, logits, two, three_losses));
 }
 
 TEST_CASE_TEMPLATE("attention: tensors that don't fit are refused with both numbers", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   using inputs = attention_inputs<typename B::memory_space, float>;
-  auto q = poisoned<float>(b, {2, 4}), k = poisoned<float>(b, {3, 4}), narrow = poisoned<float>(b, {3, 2}), bias = poisoned<float>(b, {3, 5});
+  auto q = poisoned<float>(b, {2, 4}), k = poisoned<float>(b, {3, 4}), narrow = poisoned<float>(b, {3, 2}),
+       bias = poisoned<float>(b, {3, 5});
   auto const one = on(b, vector<index_t>{0, 2}), keys = on(b, vector<index_t>{0, 3}), two = on(b, vector<index_t>{0, 1, 2});
   auto weights = poisoned<float>(b, 12), few = poisoned<float>(b, 3);
   auto const attend = [&](inputs const& in, auto& room, auto& context) { nn::attention<float>(b, in, room, context); };

@@ -54,7 +54,8 @@ TEST_CASE_TEMPLATE("adamw: a gradient longer than clip_norm counts as if it were
   auto const step = [&](float length, double norm) {
     auto parameters = on(b, constant(layout.size(), 0.f));
     optim::adamw_state<B, float> state(b, layout.size());
-    optim::update<float>(b, {.epsilon = 1}, 1, norm, layout, on(b, constant(layout.size(), length)), parameters, state);  // eps shows the length
+    optim::update<float>(b, {.epsilon = 1}, 1, norm, layout, on(b, constant(layout.size(), length)), parameters,
+                         state);  // eps shows the length
     return numbers_of(parameters);
   };
   CHECK_CLOSE(step(4, 8), step(0.5, 1), 1e-5);

@@ -2,7 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include <map>
+#include <cmath>
+#include <numeric>
 #include <set>
 
 #include "mql4grec/seq2seq/decoding.hpp"
@@ -31,7 +32,7 @@ token_table catalogue(index_t items) {
   token_table table(modality::text, items, levels);
   for (index_t i = 0; i < items; ++i) {
     std::vector<token_t> tokens;
-    for (index_t l = 0, rest = order[static_cast<std::size_t>(i)]; l < levels; ++l, rest /= codes) tokens.push_back(token_t(static_cast<int>(2 + codes * l + rest % codes)));
+    for (index_t l = 0, rest = order[static_cast<std::size_t>(i)]; l < levels; ++l, rest /= codes) tokens.push_back(token_t(2 + codes * l + rest % codes));
     table.set(item_id(i), tokens);
   }
   return table;
@@ -320,11 +321,12 @@ TEST_CASE_TEMPLATE("beam search: nothing is allocated from the second search of 
   B b;
   auto const model = random_t5<float>(b, tiny());
   item_trie const trie(catalogue(64));
-  auto const queries = questions({60, 60, 60});
-  search(b, model, trie, queries, {.beams = 512, .block_rows = 2000});
+  auto const queries = questions(std::vector<index_t>(40, 60));
+  beam_options const wide{.beams = 512, .block_rows = 40 * 512};
+  search(b, model, trie, queries, wide);
   auto const capacity = b.scratch().capacity();
   CHECK(capacity > (std::size_t{1} << 20));
-  search(b, model, trie, queries, {.beams = 512, .block_rows = 2000});
+  search(b, model, trie, queries, wide);
   CHECK(b.scratch().capacity() == capacity);
 }
 

@@ -36,10 +36,12 @@ TEST_CASE("dropout: every place of the model has a site of its own") {
   for (index_t layers : {1, 4}) {
     t5_config config;
     config.encoder_layers = layers, config.decoder_layers = 5 - layers;
-    std::set<index_t> sites{detail::site_encoder_embedding, detail::site_encoder_end, detail::site_decoder_embedding, detail::site_decoder_end};
+    std::set<index_t> sites{detail::site_encoder_embedding, detail::site_encoder_end, detail::site_decoder_embedding,
+                            detail::site_decoder_end};
     std::size_t places = 4;
     auto const add = [&](index_t first) {
-      for (index_t inside : {detail::site_weights, detail::site_hidden, detail::site_residual}) sites.insert(first + inside), ++places;
+      for (index_t inside : {detail::site_weights, detail::site_hidden, detail::site_residual})
+        sites.insert(first + inside), ++places;
     };
     for (index_t l = 0; l < config.encoder_layers; ++l)
       for (index_t sublayer : {0, 1}) add(detail::encoder_site(l, sublayer));
@@ -57,11 +59,13 @@ TEST_CASE("dropout: the embedding loses the entries that the plan names, in enco
   nn::dropout_plan const plan{.rate = 0.5, .seed = 3, .step = 4};
   auto const block = detail::take_block(b, all, stretch{1, 3}, model.config());
   detail::encoder_tape<reference::backend, double> tape;
-  detail::encoder_forward<reference::backend, double>(b, model.config(), model.weights(), plan, block.inputs, block.input_rows, tape);
+  detail::encoder_forward<reference::backend, double>(b, model.config(), model.weights(), plan, block.inputs, block.input_rows,
+                                                      tape);
   auto const first = tape.layers[0].stream;
   for (index_t i = 0; i < first.rows(); ++i)
     for (index_t j = 0; j < first.columns(); ++j) {
       double const embedded = model.weights().embedding(index(block.inputs(i)), j);
-      CHECK(first(i, j) == (keeps(plan.at(detail::site_encoder_embedding, 3), i, j) ? 2 * embedded : 0));  // row 3 of the batch comes first
+      CHECK(first(i, j) ==
+            (keeps(plan.at(detail::site_encoder_embedding, 3), i, j) ? 2 * embedded : 0));  // row 3 of the batch comes first
     }
 }

@@ -1,7 +1,7 @@
 // The whole model's backward pass is the derivative of its forward pass, and every backend computes both alike.
+#include "support/gradient.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
-#include "support/gradient.hpp"
 #include "support/instruction_sets.hpp"
 #include "support/small_t5.hpp"
 
@@ -48,7 +48,8 @@ TEST_CASE("t5: the loss with a gradient is the loss without one, times no scale"
   }
 }
 
-TEST_CASE_TEMPLATE("t5: loss, gradient and logits equal the reference's in double, with every instruction set", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("t5: loss, gradient and logits equal the reference's in double, with every instruction set", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using B = typename S::backend;
   using T = typename S::scalar;
   constexpr double allowed = 10 * tolerance<B, T>;  // two dozen products deep
@@ -58,8 +59,15 @@ TEST_CASE_TEMPLATE("t5: loss, gradient and logits equal the reference's in doubl
   batch const all = batch_of(inputs, targets, 50);
   for (auto activation : {nn::activation::relu, nn::activation::gated_gelu})
     for (auto const& plan : {no_dropout, with_dropout}) {
-      t5_config const config{.vocabulary = 50, .model_width = 24, .head_width = 16, .heads = 3, .inner_width = 130, .encoder_layers = 2,
-                             .decoder_layers = 2, .activation = activation, .tied = activation == nn::activation::relu};
+      t5_config const config{.vocabulary = 50,
+                             .model_width = 24,
+                             .head_width = 16,
+                             .heads = 3,
+                             .inner_width = 130,
+                             .encoder_layers = 2,
+                             .decoder_layers = 2,
+                             .activation = activation,
+                             .tied = activation == nn::activation::relu};
       auto const model = random_t5<T>(fast, config);
       auto const expected_model = random_t5<double>(exact, config);
       loss_and_gradient<double, reference::backend> const expected(exact, expected_model, all, whole(all), plan);

@@ -18,7 +18,8 @@ t5<reference::backend, T> initialized(t5_config const& config, std::uint64_t see
 }  // namespace
 
 TEST_CASE("initialize: the same seed gives the same bits, another one others") {
-  auto const one = initialized<float>(small_t5(), 1), same = initialized<float>(small_t5(), 1), other = initialized<float>(small_t5(), 2);
+  auto const one = initialized<float>(small_t5(), 1), same = initialized<float>(small_t5(), 1),
+             other = initialized<float>(small_t5(), 2);
   CHECK_CLOSE(same.parameters(), one.parameters(), 0);
   CHECK_FALSE(compare(other.parameters(), one.parameters(), 0.1).holds);
 }
@@ -26,7 +27,8 @@ TEST_CASE("initialize: the same seed gives the same bits, another one others") {
 TEST_CASE("initialize: a double model is the float model before rounding") {
   auto const fine = initialized<double>(small_t5(), 1);
   auto const rounded = initialized<float>(small_t5(), 1);
-  for (index_t i = 0; i < fine.parameters().size(); ++i) CHECK(rounded.parameters()(i) == static_cast<float>(fine.parameters()(i)));
+  for (index_t i = 0; i < fine.parameters().size(); ++i)
+    CHECK(rounded.parameters()(i) == static_cast<float>(fine.parameters()(i)));
 }
 
 TEST_CASE("initialize: parameters have mean 0 and transformers' deviations; norm gains are 1") {

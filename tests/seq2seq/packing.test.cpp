@@ -41,11 +41,13 @@ TEST_CASE_TEMPLATE("packing: a sequence's logits are the same alone as in compan
   for (index_t s = 0; s < all.size(); ++s) {
     auto by_itself = poisoned<double>(b, {std::ssize(all.target(s)), 9});
     pass.logits(b, model, alone(all, s), {0, 1}, by_itself);
-    CHECK_CLOSE(by_itself, (*together).row_block(all.target_offsets[static_cast<std::size_t>(s)], std::ssize(all.target(s))), 1e-13);
+    CHECK_CLOSE(by_itself, (*together).row_block(all.target_offsets[static_cast<std::size_t>(s)], std::ssize(all.target(s))),
+                1e-13);
   }
 }
 
-TEST_CASE_TEMPLATE("packing: stretches' losses and gradients add up to the batch's, dropout included", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("packing: stretches' losses and gradients add up to the batch's, dropout included", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   batch const all = ragged_batch();
   auto const model = random_t5<double>(b, small_t5());
@@ -57,7 +59,8 @@ TEST_CASE_TEMPLATE("packing: stretches' losses and gradients add up to the batch
     auto gradient = on(b, constant(model.layout().size(), 0.));
     t5_pass<B, double> pass;  // one for all, as a lane has it
     for (stretch part : stretches)
-      loss += pass.loss_and_gradient(b, model, all, part, with_dropout, 0.1, t5_windows(model.config(), model.layout(), *gradient));
+      loss +=
+          pass.loss_and_gradient(b, model, all, part, with_dropout, 0.1, t5_windows(model.config(), model.layout(), *gradient));
     CAPTURE(tokens);
     CHECK_CLOSE(loss, at_once.loss, 1e-13);
     CHECK_CLOSE(gradient, at_once.gradient, 1e-13);

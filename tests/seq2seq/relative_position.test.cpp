@@ -8,7 +8,9 @@ using namespace mql4grec;
 
 TEST_CASE("relative_position_bucket: small distances have a bucket each, larger ones share, the farthest all share the last") {
   auto const both_ways = [](index_t distance) { return relative_position_bucket(distance, direction::both_ways, 32, 128); };
-  auto const backwards = [](index_t distance) { return relative_position_bucket(distance, direction::backwards_only, 32, 128); };
+  auto const backwards = [](index_t distance) {
+    return relative_position_bucket(distance, direction::backwards_only, 32, 128);
+  };
   for (index_t distance = 0; distance < 8; ++distance) CHECK(both_ways(-distance) == distance);
   for (index_t distance = 1; distance < 8; ++distance) CHECK(both_ways(distance) == 16 + distance);
   for (index_t distance = 0; distance < 16; ++distance) CHECK(backwards(-distance) == distance);

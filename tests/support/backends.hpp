@@ -5,9 +5,8 @@
 #include "mql4grec/backend/reference/reference.hpp"
 
 #define MQL4GREC_TEST_BACKENDS ::mql4grec::reference::backend, ::mql4grec::cpu::backend
-#define MQL4GREC_TEST_FAST_SETTINGS                                  \
-  ::mql4grec::test::setting<::mql4grec::cpu::backend, float>,        \
-      ::mql4grec::test::setting<::mql4grec::cpu::backend, double>
+#define MQL4GREC_TEST_FAST_SETTINGS \
+  ::mql4grec::test::setting<::mql4grec::cpu::backend, float>, ::mql4grec::test::setting<::mql4grec::cpu::backend, double>
 
 namespace mql4grec::test {
 

@@ -1,7 +1,7 @@
 #pragma once
-// CHECK_CLOSE(actual, expected, tolerance): every |actual − expected| ≤ tolerance · max(1, |expected|), and the shapes agree. Takes
-// numbers, tensors of this folder, views, ranges and xtensor arrays in any pairing. A failure names the worst entry; NaN is
-// close to nothing.
+// CHECK_CLOSE(actual, expected, tolerance): every |actual − expected| ≤ tolerance · max(1, |expected|), and the shapes agree.
+// Takes numbers, tensors of this folder, views, ranges and xtensor arrays in any pairing. A failure names the worst entry; NaN
+// is close to nothing.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -60,10 +60,7 @@ numbers numbers_of(matrix<T> const& x) {
   return numbers_of(view<T const, host_space, 2>(x));
 }
 template <class T>
-  requires std::is_arithmetic_v<T> || std::is_enum_v<T>
-numbers numbers_of(T x) {
-  return {{}, {number(x)}};
-}
+  requires std::is_arithmetic_v<T> || std::is_enum_v<T> numbers numbers_of(T x) { return {{}, {number(x)}}; }
 template <std::ranges::input_range R>
 numbers numbers_of(R const& range) {
   numbers all;
@@ -113,9 +110,9 @@ inline verdict compare_numbers(numbers const& actual, numbers const& expected, d
   if (apart == 0) return {true, {}};
   std::ostringstream words;
   double const x = actual.values[at], y = expected.values[at];
-  words << std::setprecision(10) << place_in_words(actual.extents, at) << " is " << x << " instead of " << y << ": the difference is "
-        << x - y << ", allowed " << tolerance * std::max(1.0, std::abs(y)) << " (tolerance " << tolerance << "); "
-        << apart << " of " << actual.values.size() << " entries are apart";
+  words << std::setprecision(10) << place_in_words(actual.extents, at) << " is " << x << " instead of " << y
+        << ": the difference is " << x - y << ", allowed " << tolerance * std::max(1.0, std::abs(y)) << " (tolerance "
+        << tolerance << "); " << apart << " of " << actual.values.size() << " entries are apart";
   return {false, words.str()};
 }
 

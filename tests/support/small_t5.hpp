@@ -6,17 +6,28 @@
 
 namespace mql4grec::test {
 
-/// Two layers where several are laid out side by side, one elsewhere; no two widths are equal.
+/// Two layers a stack; no two widths are equal.
 inline t5_config small_t5(nn::activation activation = nn::activation::relu, bool tied = true) {
-  return {.vocabulary = 9, .model_width = 4, .head_width = 3, .heads = 2, .inner_width = 5, .encoder_layers = 2, .decoder_layers = 2,
-          .buckets = 4, .max_distance = 5, .activation = activation, .tied = tied};
+  return {.vocabulary = 9,
+          .model_width = 4,
+          .head_width = 3,
+          .heads = 2,
+          .inner_width = 5,
+          .encoder_layers = 2,
+          .decoder_layers = 2,
+          .buckets = 4,
+          .max_distance = 5,
+          .activation = activation,
+          .tied = tied};
 }
 
 /// A sequence a length: inputs and targets of so many tokens, their </s> among them.
-inline batch batch_of(std::span<index_t const> input_lengths, std::span<index_t const> target_lengths, index_t vocabulary, std::uint64_t seed = 1) {
+inline batch batch_of(std::span<index_t const> input_lengths, std::span<index_t const> target_lengths, index_t vocabulary,
+                      std::uint64_t seed = 1) {
   batch all;
   for (std::size_t s = 0; s < input_lengths.size(); ++s)
-    all.append(random_tokens(input_lengths[s] - 1, vocabulary, seed + 2 * s).values, random_tokens(target_lengths[s] - 1, vocabulary, seed + 2 * s + 1).values);
+    all.append(random_tokens(input_lengths[s] - 1, vocabulary, seed + 2 * s).values,
+               random_tokens(target_lengths[s] - 1, vocabulary, seed + 2 * s + 1).values);
   return all;
 }
 inline batch small_batch() {
@@ -44,7 +55,8 @@ struct loss_and_gradient {
   T loss{};
   tensor_on<T, B, 1> gradient;
 
-  loss_and_gradient(B& b, t5<B, T> const& model, batch const& all, stretch part, nn::dropout_plan const& plan = {}, double scale = 1)
+  loss_and_gradient(B& b, t5<B, T> const& model, batch const& all, stretch part, nn::dropout_plan const& plan = {},
+                    double scale = 1)
       : gradient(b, {model.layout().size(), 1}, 0, T{}) {
     t5_pass<B, T> pass;
     loss = pass.loss_and_gradient(b, model, all, part, plan, scale, t5_windows(model.config(), model.layout(), *gradient));

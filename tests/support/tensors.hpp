@@ -1,6 +1,6 @@
 #pragma once
-// Small tensors for tests: `vector{1.f, 2.f}` and `matrix{{1.f, 2.f}, {3.f, 4.f}}` are written by hand, `on(backend, tensor)` gives
-// a backend its own copy, which converts to the views that operations take.
+// Small tensors for tests: `vector{1.f, 2.f}` and `matrix{{1.f, 2.f}, {3.f, 4.f}}` are written by hand, `on(backend, tensor)`
+// gives a backend its own copy, which converts to the views that operations take.
 #include <algorithm>
 #include <complex>
 #include <initializer_list>
@@ -37,7 +37,8 @@ struct matrix {
   shape extent;
   std::vector<T> values;  // row-major
 
-  matrix(std::initializer_list<std::initializer_list<T>> rows) : extent{std::ssize(rows), rows.size() ? std::ssize(*rows.begin()) : 0} {
+  matrix(std::initializer_list<std::initializer_list<T>> rows)
+      : extent{std::ssize(rows), rows.size() ? std::ssize(*rows.begin()) : 0} {
     for (auto const& row : rows) values.insert(values.end(), row);
   }
   matrix(shape s, std::vector<T> entries) : extent(s), values(std::move(entries)) {}

@@ -1,6 +1,7 @@
 #pragma once
 // What a model directory says beside transformers' files: the words it speaks and the tasks it was taught, in mql4grec.json.
 #include <filesystem>
+#include <map>
 #include <string>
 
 #include "mql4grec/core/json.hpp"
@@ -23,23 +24,48 @@ struct model_card {
   std::string tasks = "all";  ///< all, next or released: decides the prompts that the model is asked with
 };
 
+/// Words that aren't numbered in order (a released checkpoint's) are written with their ids.
 inline void write_model_card(std::filesystem::path const& directory, model_card const& card) {
   json families = json::array();
   for (auto const& family : card.words.options().modalities) families.push_back({{"prefix", family.prefix}, {"codes", family.codes}});
-  write_json(directory / "mql4grec.json", {{"tasks", card.tasks}, {"modalities", families}, {"prompts", card.words.options().prompts}});
+  json content = {{"tasks", card.tasks}, {"modalities", families}, {"prompts", card.words.options().prompts}};
+  if (!(card.words == vocabulary(card.words.options()))) {
+    json ids = json::object();
+    for (index_t i = 0; i < card.words.size(); ++i)
+      if (card.words.has_text(token_t(i))) ids[card.words.text(token_t(i))] = i;
+    content["ids"] = std::move(ids);
+  }
+  write_json(directory / "mql4grec.json", content);
 }
 
 namespace detail {
 
+/// A number of words, or an id: what a model can have, so that a damaged file doesn't ask for all memory.
+inline index_t checked_word_count(index_t n, char const* key, std::filesystem::path const& path) {
+  expects_file(n >= 0 && n < (index_t{1} << 24), path, "key '", key, "': found ", n, ", expected 0 or more and less than 2^24");
+  return n;
+}
+
+inline vocabulary vocabulary_of_card(json const& content, std::filesystem::path const& path) {
+  vocabulary_options options{.modalities = {}, .prompts = checked_word_count(member<index_t>(content, "prompts", path), "prompts", path)};
+  for (auto const& family : member<json>(content, "modalities", path)) {
+    options.modalities.push_back({member<std::string>(family, "prefix", path), member<std::vector<index_t>>(family, "codes", path)});
+    for (auto const codes : options.modalities.back().codes) checked_word_count(codes, "codes", path);
+  }
+  if (!content.contains("ids")) return vocabulary(options);
+  word_ids ids;
+  for (auto const& [word, id] : member<std::map<std::string, index_t>>(content, "ids", path)) ids.emplace(word, token_t(checked_word_count(id, "ids", path)));
+  return vocabulary(options, ids);
+}
+
 inline model_card parse_model_card(std::filesystem::path const& path) {
   json const content = read_json(path);
-  vocabulary_options options{.modalities = {}, .prompts = member<index_t>(content, "prompts", path)};
-  for (auto const& family : member<json>(content, "modalities", path))
-    options.modalities.push_back({member<std::string>(family, "prefix", path), member<std::vector<index_t>>(family, "codes", path)});
   auto const tasks = member<std::string>(content, "tasks", path);
   try {
     mixture_named(tasks);
-    return {vocabulary(options), tasks};
+    return {vocabulary_of_card(content, path), tasks};
+  } catch (file_error const&) {
+    throw;
   } catch (error const& e) {
     raise<file_error>(path.string(), ": ", e.what());
   }

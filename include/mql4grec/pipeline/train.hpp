@@ -70,6 +70,7 @@ run_result train(B& backend, run_options const& options, std::vector<domain> dom
   auto const mix = mixture_named(options.tasks);
   training_set const train_set(mix, domains, words);
   validation_set const valid_set(mix, std::move(domains), words);
+  expects(train_set.size() > 0, options.out.string(), ": there are no examples to train on");
 
   auto model = detail::starting_model(backend, options, words);
   trainer<B, float> teacher(backend, model, options.training);

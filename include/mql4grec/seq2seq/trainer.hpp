@@ -131,6 +131,7 @@ struct training_observer {
 };
 
 /// Trains from where `progress` stands until the last epoch, early stopping or should_stop. `progress.finished` tells which.
+/// Throws training_error when a loss, of training or of validation, isn't finite.
 template <class B, class T, ExampleSource Train, ExampleSource Valid>
 void fit(trainer<B, T>& trainer, Train const& train, Valid const& valid, training_progress& progress, training_observer const& observer = {}) {
   auto const& options = trainer.options();
@@ -164,6 +165,9 @@ void fit(trainer<B, T>& trainer, Train const& train, Valid const& valid, trainin
       observer.on_step(progress, loss, steps_per_epoch);
     }
     double const valid_loss = trainer.mean_loss(valid);
+    if (!std::isfinite(valid_loss))
+      detail::raise<training_error>("epoch ", progress.epoch + 1, ": the validation loss is ", valid_loss,
+                                    ", expected a finite number; try a smaller learning rate");
     progress.seconds = elapsed();
     progress.history.push_back({.train_loss = progress.mean_epoch_loss(),
                                 .valid_loss = valid_loss,

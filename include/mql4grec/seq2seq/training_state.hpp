@@ -80,6 +80,8 @@ training_progress read_training_state(std::filesystem::path const& path, trainer
   } catch (std::logic_error const&) {
     detail::raise<file_error>(path.string(), ": metadata 'optimizer_step': expected a number");
   }
+  expects_file(progress.epoch >= 0 && progress.epoch_step >= 0 && progress.step >= 0, path, "metadata 'progress': epoch ", progress.epoch,
+               ", its step ", progress.epoch_step, " and step ", progress.step, ", expected at least 0");
   auto const read = [&](char const* name, host_vector_view<float> to) { file.read(name, {to.size()}, to); };
   read("parameters", trainer.model().parameters());
   read("first_moment", trainer.moments().first.view_all());

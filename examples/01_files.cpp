@@ -1,0 +1,66 @@
+// From files to answers, as the program's commands do it: write a dataset directory, train a run in a directory, load both
+// into a recommender, and ask it with allow and deny lists.
+#include <cstdio>
+#include <cstdlib>
+#include <mql4grec/mql4grec.hpp>
+
+using namespace mql4grec;
+
+namespace {
+
+/// A directory that goes with the program.
+struct scratch_directory {
+  std::filesystem::path path;
+  scratch_directory() {
+    std::string name = (std::filesystem::temp_directory_path() / "mql4grec-XXXXXX").string();
+    expects_file(::mkdtemp(name.data()) != nullptr, name, "can't be made");
+    path = name;
+  }
+  ~scratch_directory() { std::filesystem::remove_all(path); }
+};
+
+void write_dataset(std::filesystem::path const& directory, synthetic_domain const& shop, vocabulary const& words) {
+  dataset_paths const paths(directory);
+  make_directory(directory);
+  write_interactions(paths.interactions(), shop.histories);
+  write_items(paths.items(), shop.items);
+  write_token_table(paths.text_index(), translate(view_of(shop.codes[0]), words, modality::text), words);
+  write_token_table(paths.image_index(), translate(view_of(shop.codes[1]), words, modality::image), words);
+}
+
+void print(char const* what, ranking const& best, item_descriptions const& items) {
+  std::printf("%s\n", what);
+  for (auto const item : best.items) std::printf("  %4d  %s\n", static_cast<int>(item), items[static_cast<std::size_t>(item)]->title.c_str());
+}
+
+}  // namespace
+
+int main() {
+  scratch_directory const scratch;
+  auto const shop_path = scratch.path / "Instruments", model_path = scratch.path / "model";
+  vocabulary const words;
+  auto const shop = make_synthetic_domain({.items = 100, .users = 200}, 0);
+  write_dataset(shop_path, shop, words);
+
+  // example-begin files
+  cpu::backend backend(0);
+  auto const data = read_dataset(shop_path, words);
+  train(backend,
+        {.out = model_path, .tasks = "next", .training = {.epochs = 2, .batch_size = 128, .learning_rate = 3e-3},
+         .model = {.model_width = 32, .head_width = 16, .heads = 2, .inner_width = 64, .encoder_layers = 1, .decoder_layers = 1}},
+        {data.data}, words);
+  auto const service = recommender<>::load(model_path, shop_path);
+  // example-end files
+
+  // example-begin filters
+  auto const bought = data.data.histories.of(user_id{0});
+  item_filter const not_again{.allow = {}, .deny = {bought.begin(), bought.end()}};
+  item_filter guitars = not_again;  // a category: only its items, and none that was bought already
+  for (index_t i = 0; i < service.items(); ++i)
+    if (data.items[static_cast<std::size_t>(i)]->title.ends_with("guitar")) guitars.allow.push_back(item_id(i));
+  print("anything new", service.recommend(bought, 5, not_again), data.items);
+  print("a new guitar", service.recommend(bought, 5, guitars), data.items);
+  print("for somebody unknown", service.recommend({}, 5), data.items);
+  // example-end filters
+  return 0;
+}

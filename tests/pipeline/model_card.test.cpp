@@ -1,0 +1,109 @@
+#include "mql4grec/pipeline/model_card.hpp"
+
+#include <doctest/doctest.h>
+
+#include "core/temporary_directory.hpp"
+#include "mql4grec/pipeline/dataset.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+TEST_CASE("model card: what is written is read back equal, whatever the words and the tasks") {
+  temporary_directory const directory;
+  for (auto const& options : {vocabulary_options{}, vocabulary_options{.modalities = {{"a", {3, 5}}}, .prompts = 0},
+                              vocabulary_options{.modalities = {{"a", {2}}, {"A", {2, 4}}, {"audio_a", {4, 1}}}, .prompts = 21}})
+    for (char const* tasks : {"all", "next", "released"}) {
+      write_model_card(directory.path(), {vocabulary(options), tasks});
+      auto const card = read_model_card(directory.path());
+      CHECK(card.words == vocabulary(options));
+      CHECK(card.words.options() == options);
+      CHECK(card.tasks == tasks);
+    }
+  CHECK(directory.files() == 1);
+}
+
+TEST_CASE("model card: words keep the ids of the checkpoint that they came from") {
+  temporary_directory const directory, onwards;
+  put(directory / "added_tokens.json", R"({"<a_0>": 32101, "<a_1>": 32100, "<b_0>": 40000, "<A_0>": 7, "<*_0>": 9})");
+  auto const released = read_model_card(directory.path());
+  write_model_card(onwards.path(), released);
+  auto const card = read_model_card(onwards.path());
+  CHECK(card.words == released.words);
+  CHECK(card.words.size() == 40001);
+  CHECK(card.words.token(modality::text, 0, code_t{1}) == token_t{32100});
+}
+
+TEST_CASE("model card: without one, a tokenizer's words mean the released tasks; without that too, it is the paper's model") {
+  temporary_directory const directory;
+  auto const paper = read_model_card(directory.path());
+  CHECK(paper.words == vocabulary());
+  CHECK(paper.tasks == "all");
+  put(directory / "added_tokens.json", R"({"<a_0>": 32101, "<a_1>": 32100})");
+  CHECK(read_model_card(directory.path()).tasks == "released");
+  CHECK(read_model_card(directory.path()).words.size() == 32102);
+  write_model_card(directory.path(), {vocabulary(), "next"});
+  CHECK(read_model_card(directory.path()).words == vocabulary());  // the card goes before the tokenizer
+}
+
+TEST_CASE("model card: a damaged one is a file_error that begins with its path") {
+  temporary_directory const directory;
+  auto const path = directory / "mql4grec.json";
+  auto const refusal = [&](std::string_view content) {
+    put(path, content);
+    auto const words = complaint<file_error>([&] { read_model_card(directory.path()); });
+    CHECK((words.empty() || words.starts_with(path.string() + ": ")));
+    return words;
+  };
+  auto const says = [](std::string const& words, std::string_view part) {
+    CAPTURE(words);
+    CHECK(words.find(part) != words.npos);
+  };
+  CHECK(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": 18})") == "");
+  says(refusal(""), "is empty");
+  says(refusal("{\"tasks\": "), "not valid JSON");
+  says(refusal("[]"), "key 'tasks' is missing");
+  says(refusal(R"({"tasks": 3, "modalities": [], "prompts": 18})"), "key 'tasks'");
+  says(refusal(R"({"tasks": "some", "modalities": [], "prompts": 18})"), "tasks 'some': expected all, next or released");
+  says(refusal(R"({"tasks": "all", "prompts": 18})"), "key 'modalities' is missing");
+  says(refusal(R"({"tasks": "all", "modalities": [7], "prompts": 18})"), "key 'prefix' is missing");
+  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": "many"}], "prompts": 18})"), "key 'codes'");
+  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": []}], "prompts": 18})"), "at least one level");
+  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}, {"prefix": "a", "codes": [1]}], "prompts": 0})"), "share the word <a_0>");
+  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [99999999999]}], "prompts": 18})"), "key 'codes': found 99999999999");
+  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": -1})"), "key 'prompts': found -1");
+  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": 0, "ids": {"<a_0>": 5}})"), "the word <a_1> has no id");
+  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}], "prompts": 0, "ids": {"<a_0>": 2147483647}})"), "key 'ids'");
+  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}], "prompts": 0, "ids": [5]})"), "key 'ids'");
+}
+
+TEST_CASE("mixture_named: three names, and what each says to the model") {
+  CHECK(mixture_named("all").tasks.size() == 6);
+  CHECK(mixture_named("next").tasks.size() == 2);
+  CHECK(mixture_named("released").query(modality::text).prompt.count == 0);
+  CHECK(mixture_named("all", {.max_history = 3}).query(modality::image).max_history == 3);
+  CHECK_THROWS_AS(mixture_named(""), error);
+}
+
+TEST_CASE("read_dataset: a directory's interactions, sequences and descriptions; the last may be missing") {
+  temporary_directory const root;
+  vocabulary const words({.modalities = {{"a", {3}}, {"A", {2, 2}}}});
+  auto const directory = root / "Toys";
+  make_directory(directory);
+  dataset_paths const paths(directory);
+  put(paths.interactions(), R"({"9": [0, 2, 1], "4": [3]})");
+  put(paths.text_index(), R"({"0": ["<a_2>"], "3": ["<a_0>"]})");
+  put(paths.image_index(), R"({"1": ["<A_1>", "<B_0>"]})");
+  auto const bare = read_dataset(directory, words);
+  CHECK(bare.name == "Toys");
+  CHECK(bare.data.histories.users() == 2);
+  CHECK(bare.items.empty());
+  CHECK(bare.data.table(modality::text).items() == 4);
+  CHECK(words.text(bare.data.table(modality::text).of(item_id{0})) == "<a_2>");
+  CHECK(words.text(bare.data.table(modality::image).of(item_id{1})) == "<A_1><B_0>");
+  put(paths.items(), R"({"2": {"title": "Top", "description": "", "brand": "", "categories": ""}})");
+  CHECK(read_dataset(directory, words).items.at(2)->title == "Top");
+  CHECK_THROWS_AS(read_dataset(directory, vocabulary({.modalities = {{"a", {2}}, {"A", {2, 2}}}})), file_error);  // has no <a_2>
+  std::filesystem::remove(paths.image_index());
+  CHECK(complaint<file_error>([&] { read_dataset(directory, words); }).starts_with(paths.image_index().string()));
+  CHECK_THROWS_AS(read_dataset(root / "absent", words), file_error);
+}

@@ -1,0 +1,241 @@
+#include "mql4grec/pipeline/train.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "core/temporary_directory.hpp"
+#include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/pipeline/evaluate.hpp"
+#include "support/small_t5.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+vocabulary const& words() {
+  static vocabulary const small({.modalities = {{"a", {3, 3}}, {"A", {3, 3}}}});
+  return small;
+}
+
+/// Nine items, and users who go round them in steps of `stride`.
+domain walkers(index_t users, index_t stride) {
+  domain data;
+  for (index_t u = 0; u < users; ++u) {
+    std::vector<item_id> items;
+    for (index_t i = 0; i < 5; ++i) items.push_back(item_id((u + i * stride) % 9));
+    data.histories.add_user(std::to_string(u), items);
+  }
+  data.histories.item_count = 9;
+  for (auto kind : {modality::text, modality::image}) {
+    auto& table = data.tables.emplace_back(kind, 9, 2);
+    for (index_t i = 0; i < 9; ++i) table.set(item_id(i), std::vector{words().token(kind, 0, code_t(i / 3)), words().token(kind, 1, code_t(i % 3))});
+  }
+  return data;
+}
+std::vector<domain> domains() { return {walkers(6, 1), walkers(3, 2)}; }
+
+run_options run_in(std::filesystem::path const& out) {
+  auto model = small_t5();
+  model.model_width = 8;
+  return {.out = out,
+          .tasks = "next",
+          .training = {.epochs = 3, .batch_size = 10, .learning_rate = 1e-2, .dropout = 0.1, .patience = 0, .seed = 4},
+          .model = model};
+}
+run_result trained(run_options const& options, run_observer const& observer = {}, std::vector<domain> data = domains()) {
+  cpu::backend b;
+  return train(b, options, std::move(data), words(), observer);
+}
+/// An observer that ends a call after so many updates.
+run_observer stops_after(int updates) {
+  return {.interrupted = [updates, asked = 0]() mutable { return asked++ == updates; }};
+}
+
+/// The files of a finished run that don't know what time it was.
+std::vector<std::string> timeless_files(std::filesystem::path const& run) {
+  return {read_file(run / "config.json"), read_file(run / "model.safetensors"), read_file(run / "mql4grec.json")};
+}
+double validation_loss(std::filesystem::path const& run) {
+  cpu::backend b;
+  auto model = read_model<float>(b, run);
+  return trainer<cpu::backend, float>(b, model, run_in(run).training).mean_loss(validation_set(next_only(), domains(), words()));
+}
+}  // namespace
+
+TEST_CASE("train: a run's directory holds the model, its card and the state, and nothing half-written") {
+  temporary_directory const root;
+  auto const out = root / "some/where";
+  auto const result = trained(run_in(out));
+  CHECK(result.end == ending::finished);
+  CHECK(result.progress.finished);
+  CHECK(result.progress.epoch == 3);
+  std::set<std::string> names;
+  for (auto const& entry : std::filesystem::directory_iterator(out)) names.insert(entry.path().filename().string());
+  CHECK(names == std::set<std::string>{"config.json", "model.safetensors", "mql4grec.json", "training.safetensors"});
+  CHECK(read_model_card(out).words == words());
+  CHECK(read_model_card(out).tasks == "next");
+  CHECK(read_t5_config(out / "config.json").vocabulary == words().size());
+}
+
+TEST_CASE("train: the model that is kept is the one with the lowest validation loss") {
+  temporary_directory const root;
+  auto options = run_in(root / "run");
+  options.training.epochs = 12;
+  options.training.learning_rate = 0.3;  // so much that the last epoch isn't the best
+  options.training.curve = learning_curve::constant;
+  auto const progress = trained(options).progress;
+  REQUIRE(progress.best_epoch < 12);
+  CHECK(validation_loss(root / "run") == progress.best_loss);
+  CHECK(progress.history[static_cast<std::size_t>(progress.best_epoch) - 1].valid_loss == progress.best_loss);
+  for (auto const& epoch : progress.history) CHECK(epoch.valid_loss >= progress.best_loss);
+}
+
+TEST_CASE("train: the same options and the same data give the same files; another seed doesn't") {
+  temporary_directory const root;
+  trained(run_in(root / "one"));
+  trained(run_in(root / "two"));
+  CHECK(timeless_files(root / "one") == timeless_files(root / "two"));
+  auto other = run_in(root / "three");
+  other.training.seed = 5;
+  trained(other);
+  CHECK(read_file(root / "one/model.safetensors") != read_file(root / "three/model.safetensors"));
+}
+
+TEST_CASE("train: a directory that holds a run is refused, and left as it is, unless the run is resumed") {
+  temporary_directory const root;
+  auto const out = root / "run";
+  trained(run_in(out));
+  auto const before = timeless_files(out);
+  auto const state = read_file(out / "training.safetensors");
+  auto again = run_in(out);
+  again.training.seed = 5;
+  CHECK(complaint<error>([&] { trained(again); }) == out.string() + ": holds a training run; resume it, or write to another directory");
+  CHECK(timeless_files(out) == before);
+  CHECK(read_file(out / "training.safetensors") == state);
+  again.resume = true;
+  CHECK(complaint<file_error>([&] { trained(again); }).ends_with("belongs to a run with seed = 4, but this one has 5"));
+  auto same = run_in(out);
+  same.resume = true;
+  CHECK(trained(same).end == ending::finished);  // there is nothing left to do
+  CHECK(timeless_files(out) == before);
+}
+
+TEST_CASE("train: a run that is stopped again and again ends with the files of one that never was") {
+  temporary_directory const root;
+  auto const expected = trained(run_in(root / "whole")).progress;
+  auto options = run_in(root / "pieces");
+  options.resume = true;  // also where there is nothing to resume yet
+  int calls = 0;
+  run_result last;
+  do {
+    last = trained(options, stops_after(2));
+    CHECK(last.progress.step == std::min<std::int64_t>(2 * ++calls, expected.step));
+    REQUIRE(calls < 100);
+  } while (last.end == ending::interrupted);
+  CHECK(last.progress.finished);
+  CHECK(calls > 5);
+  CHECK(timeless_files(root / "pieces") == timeless_files(root / "whole"));
+  CHECK(last.progress.best_loss == expected.best_loss);
+}
+
+TEST_CASE("train: without time nothing is learnt, but there is a model, and the run can go on") {
+  temporary_directory const root;
+  auto options = run_in(root / "run");
+  options.max_seconds = 0;
+  auto const result = trained(options);
+  CHECK(result.end == ending::out_of_time);
+  CHECK(result.progress.step == 0);
+  CHECK(std::isfinite(validation_loss(root / "run")));
+  options.max_seconds = INFINITY;
+  options.resume = true;
+  CHECK(trained(options).end == ending::finished);
+  trained(run_in(root / "whole"));
+  CHECK(timeless_files(root / "run") == timeless_files(root / "whole"));
+}
+
+TEST_CASE("train: the state is written as often as was asked") {
+  temporary_directory const root;
+  auto options = run_in(root / "run");
+  options.checkpoint_seconds = 0;
+  auto const saved_step = [&] { return parse_json(safetensors(root / "run/training.safetensors").metadata().at("progress"), "").at("step").get<std::int64_t>(); };
+  std::int64_t asked = 0;
+  trained(options, {.on_step = [&](training_progress const& p, double, std::int64_t) { CHECK(saved_step() == p.step - 1); ++asked; },
+                    .on_epoch = [&](training_progress const& p, bool) { CHECK(saved_step() == p.step); }});
+  CHECK(asked == saved_step());
+}
+
+TEST_CASE("train: a run begins with the model of another directory when it is given one") {
+  temporary_directory const root;
+  trained(run_in(root / "first"));
+  auto options = run_in(root / "second");
+  options.init = root / "first";
+  options.training.seed = 6;
+  trained(options, stops_after(0));
+  CHECK(read_file(root / "second/model.safetensors") == read_file(root / "first/model.safetensors"));
+  options.resume = true;
+  CHECK(trained(options).end == ending::finished);
+  CHECK(read_file(root / "second/model.safetensors") != read_file(root / "first/model.safetensors"));
+}
+
+TEST_CASE("train: a model to begin with that is absent or knows too few words is a file_error") {
+  temporary_directory const root;
+  auto options = run_in(root / "run");
+  options.init = root / "absent";
+  CHECK_THROWS_AS(trained(options), file_error);
+  cpu::backend b;
+  write_model(root / "small", random_t5<float>(b, small_t5()));
+  options.init = root / "small";
+  CHECK(complaint<file_error>([&] { trained(options); }) == (root / "small").string() + ": the model knows 9 tokens, but the vocabulary has 32");
+}
+
+TEST_CASE("train: what can't be trained is refused before the directory becomes a run's") {
+  temporary_directory const root;
+  auto options = run_in(root / "run");
+  options.tasks = "some";
+  CHECK(complaint<error>([&] { trained(options); }) == "tasks 'some': expected all, next or released");
+  options.tasks = "next";
+  CHECK(complaint<error>([&] { trained(options, {}, {}); }).ends_with("there are no examples to train on"));
+  options.training.epochs = 0;
+  CHECK_THROWS_AS(trained(options), error);
+  CHECK(trained(run_in(root / "run")).end == ending::finished);
+  put(root / "file", "");
+  CHECK_THROWS_AS(trained(run_in(root / "file")), file_error);
+}
+
+TEST_CASE("train: a run whose loss stops being finite keeps the files of its last good state") {
+  temporary_directory const root;
+  auto options = run_in(root / "run");
+  options.training.learning_rate = 1e30;
+  CHECK_THROWS_AS(trained(options), training_error);
+  CHECK(safetensors(root / "run/training.safetensors").metadata().contains("progress"));
+  options.resume = true;
+  CHECK_THROWS_AS(trained(options), training_error);  // it was no accident
+}
+
+TEST_CASE("train: all tasks and the released ones train too, and the observer sees every update and epoch") {
+  temporary_directory const root;
+  for (std::string const tasks : {"all", "released"}) {
+    auto options = run_in(root / tasks);
+    options.tasks = tasks;
+    std::int64_t steps = 0, epochs = 0;
+    auto const progress = trained(options, {.on_step = [&](training_progress const& p, double loss, std::int64_t) { CHECK((p.step == ++steps && loss > 0)); },
+                                            .on_epoch = [&](training_progress const& p, bool) { CHECK(p.epoch == ++epochs); }}).progress;
+    CHECK(progress.step == steps);
+    CHECK(epochs == 3);
+    CHECK(progress.examples == 3 * training_set(mixture_named(tasks), domains(), words()).size());
+    CHECK(read_model_card(root / tasks).tasks == tasks);
+  }
+}
+
+TEST_CASE("train, then evaluate: what was learnt by heart is found again" * doctest::test_suite("slow")) {
+  temporary_directory const root;
+  auto options = run_in(root / "run");
+  options.training.epochs = 60;
+  options.training.dropout = 0;
+  auto const data = walkers(9, 1);  // the next item always follows from the last
+  trained(options, {}, {data});
+  cpu::backend b;
+  auto const found = evaluate(b, read_model<float>(b, root / "run"), read_model_card(root / "run"), {.name = "walkers", .data = data}, {.search = {.beams = 9}}, [](index_t, index_t) {});
+  CHECK(found.result.ensemble.hit1 > 0.8);
+}

@@ -1,0 +1,323 @@
+#include "mql4grec/recommender.hpp"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <set>
+#include <thread>
+
+#include "core/temporary_directory.hpp"
+#include "mql4grec/pipeline/evaluate.hpp"
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/small_t5.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+using item_list = std::vector<item_id>;
+constexpr index_t catalogue = 30;
+constexpr item_id without_text{4}, without_image{5}, without_any{9};
+
+/// Text has 20 sequences of two words, so that items share some; images have 64 of three.
+vocabulary const& words() {
+  static vocabulary const small({.modalities = {{"a", {5, 4}}, {"A", {4, 4, 4}}}});
+  return small;
+}
+
+token_table random_table(modality kind, std::set<item_id> const& missing) {
+  token_table table(kind, catalogue, words().levels(kind));
+  random_stream random(5, static_cast<std::uint64_t>(kind));
+  for (index_t i = 0; i < catalogue; ++i) {
+    std::vector<token_t> sequence;
+    for (index_t l = 0; l < table.levels(); ++l) sequence.push_back(words().token(kind, l, code_t(random.below(words().codes(kind, l)))));
+    if (!missing.contains(item_id(i))) table.set(item_id(i), sequence);
+  }
+  return table;
+}
+std::vector<token_table> tables() {
+  return {random_table(modality::text, {without_text, without_any}), random_table(modality::image, {without_image, without_any})};
+}
+
+template <class B = cpu::backend, class T = float>
+t5<B, T> model(std::uint64_t seed = 7) {
+  B b;
+  auto config = small_t5();
+  config.vocabulary = words().size();
+  config.model_width = 8;
+  return random_t5<T>(b, config, seed);
+}
+template <class B = cpu::backend, class T = float>
+recommender<B, T> service(std::uint64_t seed = 7, recommender_options const& options = {}) {
+  return {model<B, T>(seed), words(), all_tasks(), tables(), options};
+}
+
+item_list random_history(index_t length, std::uint64_t seed) {
+  random_stream random(seed, 2);
+  item_list items;
+  for (index_t i = 0; i < length; ++i) items.push_back(item_id(random.below(catalogue)));
+  return items;
+}
+item_list items_from(index_t first, index_t last) {
+  item_list items;
+  for (index_t i = first; i < last; ++i) items.push_back(item_id(i));
+  return items;
+}
+std::set<item_id> set_of(ranking const& list) { return {list.items.begin(), list.items.end()}; }
+ranking first_of(ranking list, std::size_t k) {
+  list.items.resize(k);
+  list.scores.resize(k);
+  return list;
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("recommend: its list is the ensemble that evaluation judges", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  dataset from{.name = "small", .data = {.histories = {}, .tables = tables()}};
+  for (std::uint64_t u = 0; u < 10; ++u) from.data.histories.add_user(std::to_string(u), random_history(3 + 3 * static_cast<index_t>(u), u));
+  from.data.histories.item_count = catalogue;
+  auto const judged = evaluate(b, model<B, double>(), {words(), "all"}, from, {.search = {.beams = 10}}, [](index_t, index_t) {});
+  auto const asked = service<B, double>(7, {.search = {.beams = 10}});
+  REQUIRE(judged.examples.size() == 10);
+  for (auto const& example : judged.examples) {
+    auto const mine = asked.recommend(history(from.data.histories, example.user, split::test), 10);
+    CHECK(mine.items == first_of(example.ensemble, 10).items);
+    CHECK_CLOSE(mine.scores, first_of(example.ensemble, 10).scores, 1e-6);
+  }
+}
+
+TEST_CASE_TEMPLATE("recommend: a shorter list is the beginning of a longer one, as long as the beam is as wide", B, MQL4GREC_TEST_BACKENDS) {
+  auto const asked = service<B>();
+  auto const all = asked.recommend(random_history(6, 1), 20);
+  CHECK(all.size() == 20);
+  CHECK(std::ranges::is_sorted(all.scores, std::ranges::greater{}));
+  CHECK(set_of(all).size() == 20);
+  for (std::size_t k : {0, 1, 5, 19}) CHECK(asked.recommend(random_history(6, 1), static_cast<index_t>(k)) == first_of(all, k));
+  CHECK_THROWS_AS(asked.recommend({}, -1), error);
+}
+
+TEST_CASE_TEMPLATE("recommend: who asks for more than there is gets every item that can be said in some modality", B, MQL4GREC_TEST_BACKENDS) {
+  auto const asked = service<B>();
+  auto everything = items_from(0, catalogue);
+  std::erase(everything, without_any);
+  for (index_t k : {index_t{29}, index_t{30}, index_t{5000}, std::numeric_limits<index_t>::max()}) {
+    auto const list = asked.recommend(random_history(3, 1), k);
+    CHECK(set_of(list) == std::set(everything.begin(), everything.end()));
+    CHECK(list.size() == 29);
+  }
+}
+
+TEST_CASE_TEMPLATE("recommend: a filter acts inside the search, so that k items come back whenever k are left", B, MQL4GREC_TEST_BACKENDS) {
+  auto const asked = service<B>(7, {.search = {.beams = 2}});
+  auto const past = random_history(6, 1);
+  auto const top = asked.recommend(past, 20).items;
+  std::vector<item_filter> const filters = {{.allow = {item_id{17}}},
+                                            {.allow = {item_id{3}, without_text, without_image, item_id{28}}},
+                                            {.allow = {without_any}},
+                                            {.deny = top},
+                                            {.allow = top, .deny = items_from(0, 25)},
+                                            {.allow = {item_id{-1}, item_id{7}, item_id{1000}}, .deny = {item_id{1000}, item_id{-5}}},
+                                            {.deny = items_from(0, catalogue)}};
+  for (auto const& filter : filters) {
+    std::set<item_id> left;
+    for (auto const item : filter.allow.empty() ? items_from(0, catalogue) : filter.allow)
+      if (index(item) >= 0 && index(item) < catalogue && item != without_any && std::ranges::count(filter.deny, item) == 0) left.insert(item);
+    for (index_t k : {1, 3, 10, 100}) {
+      auto const list = asked.recommend(past, k, filter);
+      CHECK(list.size() == std::min(k, std::ssize(left)));
+      CHECK(std::ranges::includes(left, set_of(list)));
+    }
+  }
+}
+
+TEST_CASE("recommend: a filter that takes nothing away changes nothing") {
+  auto const asked = service();
+  auto const past = random_history(6, 1);
+  auto const plain = asked.recommend(past, 10);
+  for (item_filter const& idle : {item_filter{.allow = items_from(0, catalogue)}, item_filter{.deny = {without_any, item_id{500}}}}) {
+    auto const list = asked.recommend(past, 10, idle);
+    CHECK(list.items == plain.items);
+    CHECK_CLOSE(list.scores, plain.scores, 1e-5);
+  }
+}
+
+TEST_CASE("recommend: unknown items of a history are passed over, and an empty one is answered for anyone") {
+  auto const asked = service();
+  auto const anyone = asked.recommend({}, 10);
+  CHECK(anyone.size() == 10);
+  CHECK(asked.recommend(item_list{item_id{-1}, item_id{30}, item_id{1 << 30}, without_any}, 10) == anyone);
+  CHECK(asked.recommend(item_list{item_id{30}, item_id{7}, item_id{-9}, item_id{8}}, 10) == asked.recommend(item_list{item_id{7}, item_id{8}}, 10));
+  CHECK(asked.recommend(item_list{item_id{7}, item_id{8}}, 10) != anyone);
+}
+
+TEST_CASE("recommend: of a long history the last twenty items count") {
+  auto const asked = service();
+  auto const past = random_history(20, 3);
+  auto longer = random_history(500, 4);
+  longer.insert(longer.end(), past.begin(), past.end());
+  CHECK(asked.recommend(longer, 10) == asked.recommend(past, 10));
+  CHECK(asked.recommend(std::span(past).last(19), 10) != asked.recommend(past, 10));
+}
+
+TEST_CASE("recommend: items that share a sequence share its score, stand in the order of their ids, and can be denied alone") {
+  auto const text = tables()[0];
+  recommender<> const asked(model(), words(), all_tasks(), {text});
+  REQUIRE(duplicate_items(text) > 3);
+  auto const list = asked.recommend(random_history(4, 1), 100);
+  CHECK(list.size() == 28);
+  auto const same = [&](item_id a, item_id b) { return std::ranges::equal(text.of(a), text.of(b)); };
+  item_id twin{-1};
+  for (std::size_t i = 1; i < list.items.size(); ++i) {
+    if (!same(list.items[i - 1], list.items[i])) continue;
+    CHECK(list.items[i - 1] < list.items[i]);
+    CHECK(list.scores[i - 1] == list.scores[i]);
+    twin = list.items[i];
+  }
+  auto without_twin = list.items;
+  std::erase(without_twin, twin);
+  CHECK(asked.recommend(random_history(4, 1), 100, {.deny = {twin}}).items == without_twin);
+}
+
+TEST_CASE("recommend: an item with one modality is found through that one, an item with none never") {
+  auto const asked = service();
+  auto const all = set_of(asked.recommend(random_history(4, 1), 30));
+  CHECK(all.contains(without_text));
+  CHECK(all.contains(without_image));
+  CHECK_FALSE(all.contains(without_any));
+}
+
+TEST_CASE("recommend: where no item has a picture, the ranking is the text's") {
+  std::vector<token_table> const text = {tables()[0]};
+  auto both = text;
+  both.emplace_back(modality::image, catalogue, 3);
+  recommender<> const one(model(), words(), all_tasks(), text), two(model(), words(), all_tasks(), both);
+  CHECK(two.recommend(random_history(4, 1), 10) == one.recommend(random_history(4, 1), 10));
+  recommender<> const nothing(model(), words(), all_tasks(), {token_table(modality::text, catalogue, 2)});
+  CHECK(nothing.recommend(random_history(4, 1), 10) == ranking{});
+  CHECK(recommender<>(model(), words(), all_tasks(), {token_table(modality::text, 0, 2)}).recommend({}, 10) == ranking{});
+}
+
+TEST_CASE("recommend: another rule of fusion ranks the same items by its own scores") {
+  recommender<cpu::backend, float, calibrated> const asked(model(), words(), all_tasks(), tables(), {.search = {.beams = 30}});
+  auto const list = asked.recommend(random_history(4, 1), 30);
+  CHECK(list.size() == 29);
+  double total = 0;
+  for (double const score : list.scores) total += std::exp(score);
+  CHECK_CLOSE(total, 1., 1e-9);
+}
+
+TEST_CASE("recommend: four threads at once get what one thread gets, to the bit") {
+  auto const asked = service();
+  constexpr std::uint64_t requests = 24;
+  auto const answer = [&](std::uint64_t i) {
+    item_filter const filter{.deny = i % 3 == 0 ? random_history(5, i) : item_list{}};
+    return asked.recommend(random_history(static_cast<index_t>(i), i), 1 + static_cast<index_t>(i % 12), filter);
+  };
+  std::vector<ranking> expected;
+  for (std::uint64_t i = 0; i < requests; ++i) expected.push_back(answer(i));
+  std::vector<std::vector<ranking>> answers(4, std::vector<ranking>(requests));
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      for (std::uint64_t n = 0; n < requests; ++n) {
+        auto const i = (n + 7 * t) % requests;  // each in an order of its own
+        answers[t][i] = answer(i);
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  for (auto const& mine : answers) CHECK(mine == expected);
+}
+
+TEST_CASE("recommender_slot: while models are swapped every answer is wholly the old one's or the new one's") {
+  auto const past = random_history(6, 1);
+  auto const old_service = std::make_shared<recommender<> const>(service(7)), new_service = std::make_shared<recommender<> const>(service(8));
+  auto const old_answer = old_service->recommend(past, 10), new_answer = new_service->recommend(past, 10);
+  REQUIRE(old_answer != new_answer);
+  recommender_slot<> slot(old_service);
+  std::atomic<int> asked = 0, from_old = 0, from_new = 0, neither = 0, back_in_time = 0;
+  std::atomic<bool> swapped = false;
+  auto const ask = [&] {
+    bool seen_new = false;
+    for (int after_swap = 0; after_swap < 5; ++asked) {
+      after_swap += swapped.load() ? 1 : 0;
+      auto const answer = slot.get()->recommend(past, 10);
+      bool const is_old = answer == old_answer, is_new = answer == new_answer;
+      from_old += is_old;
+      from_new += is_new;
+      neither += !is_old && !is_new;
+      back_in_time += is_old && seen_new;
+      seen_new = seen_new || is_new;
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) threads.emplace_back(ask);
+  while (asked < 10) std::this_thread::yield();
+  slot.set(new_service);
+  swapped = true;
+  for (auto& thread : threads) thread.join();
+  CHECK(neither == 0);
+  CHECK(back_in_time == 0);
+  CHECK(from_old >= 10);
+  CHECK(from_new >= 15);
+}
+
+TEST_CASE("recommender_slot: a replaced recommender lives until its last request ends") {
+  auto first = std::make_shared<recommender<> const>(service(7));
+  std::weak_ptr<recommender<> const> const watched = first;
+  recommender_slot<> slot(std::move(first));
+  auto request = slot.get();
+  slot.set(std::make_shared<recommender<> const>(service(8)));
+  CHECK_FALSE(watched.expired());
+  CHECK(request->recommend({}, 3).size() == 3);
+  request.reset();
+  CHECK(watched.expired());
+}
+
+TEST_CASE("recommender: what doesn't fit together is refused when it is made, not when it is asked") {
+  auto const made_of = [](std::vector<token_table> from, vocabulary const& said = words(), recommender_options const& options = {}) {
+    recommender<>(model(), said, all_tasks(), std::move(from), options);
+  };
+  auto const [text, image] = std::pair(tables()[0], tables()[1]);
+  CHECK_NOTHROW(made_of({text, image}));
+  CHECK_THROWS_AS(made_of({}), error);
+  CHECK_THROWS_AS(made_of({text, token_table(modality::image, catalogue + 1, 3)}), error);
+  CHECK_THROWS_AS(made_of({image, text}), error);
+  CHECK_THROWS_AS(made_of({text, image, token_table(modality{2}, catalogue, 1)}), error);
+  CHECK_THROWS_AS(made_of({text, image}, vocabulary()), error);  // 2068 words, of which the model knows 41
+  CHECK_THROWS_AS(made_of({text, image}, words(), {.search = {.beams = 0}}), error);
+  auto foreign = text;
+  foreign.set(item_id{0}, std::vector{token_t{2}, token_t{41}});
+  CHECK_THROWS_AS(made_of({foreign, image}), error);
+}
+
+TEST_CASE("recommender: loaded from directories it answers as the one they were written from") {
+  temporary_directory const root;
+  auto const catalogue_directory = root / "Small", model_directory = root / "model";
+  make_directory(catalogue_directory);
+  dataset_paths const paths(catalogue_directory);
+  interactions taken;
+  taken.add_user("0", random_history(5, 1));
+  taken.add_user("1", item_list{item_id(catalogue - 1)});
+  write_interactions(paths.interactions(), taken);
+  write_token_table(paths.text_index(), tables()[0], words());
+  write_token_table(paths.image_index(), tables()[1], words());
+  write_model(model_directory, model());
+  write_model_card(model_directory, {words(), "released"});
+  auto const loaded = recommender<>::load(model_directory, catalogue_directory);
+  recommender<> const original(model(), words(), released_mixture(), tables());
+  CHECK(loaded.items() == catalogue);
+  CHECK(loaded.recommend(random_history(5, 2), 12) == original.recommend(random_history(5, 2), 12));
+  CHECK_THROWS_AS(recommender<>::load(model_directory, root / "absent"), file_error);
+  CHECK_THROWS_AS(recommender<>::load(root / "absent", catalogue_directory), file_error);
+}
+
+TEST_CASE("ranking_of: leaves become their items, best first, without those that aren't wanted") {
+  token_table table(modality::text, 4, 1);
+  for (auto const& [item, word] : {std::pair{3, 5}, {1, 5}, {0, 2}, {2, 9}}) table.set(item_id(item), std::vector{token_t(word)});
+  item_trie const trie(table);  // leaves 1: {0}, 2: {1, 3}, 3: {2}
+  beams const found{.offsets = {0, 0, 2}, .leaves = {2, 1}, .scores = {-1.f, -2.f}};
+  CHECK(ranking_of(found, 0, trie) == ranking{});
+  CHECK(ranking_of(found, 1, trie) == ranking{.items = {item_id{1}, item_id{3}, item_id{0}}, .scores = {-1, -1, -2}});
+  CHECK(ranking_of(found, 1, trie, [](item_id i) { return i != item_id{1}; }).items == item_list{item_id{3}, item_id{0}});
+}

@@ -1,0 +1,319 @@
+#include "mql4grec/seq2seq/trainer.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <map>
+#include <string>
+
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/small_t5.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+t5_config tiny() {
+  auto config = small_t5();
+  config.model_width = 8;
+  return config;
+}
+
+/// Example i says i in two digits, and so does its answer, its digits swapped or, if `contrary`, not; read at length i mod 4.
+struct digits {
+  index_t count;
+  bool contrary = false;
+
+  index_t size() const { return count; }
+  void write(index_t i, std::uint64_t seed, std::uint64_t epoch, batch& out) const {
+    auto const high = token_t(2 + i / 7 % 7), low = token_t(2 + i % 7);
+    std::vector<token_t> input = {high, low};
+    input.insert(input.end(), static_cast<std::size_t>((i + static_cast<index_t>(seed + epoch)) % 4), token_t{2});
+    out.append(input, contrary ? std::vector{high, low} : std::vector{low, high});
+  }
+};
+
+template <class B, class T>
+struct run {
+  B backend;
+  t5<B, T> model;
+  training_options options;
+  trainer<B, T> teacher{backend, model, options};
+  training_progress progress = {};
+
+  explicit run(training_options o, index_t threads = 1) : backend(make(threads)), model(random_t5<T>(backend, tiny())), options(o) {}
+  run(run const&) = delete;
+  static B make(index_t threads) {
+    if constexpr (std::is_same_v<B, cpu::backend>) return B(threads);
+    else return B();
+  }
+  std::vector<T> parameters() const { return {model.parameters().data, model.parameters().data + model.parameters().size()}; }
+};
+using fast_run = run<cpu::backend, float>;
+
+training_options quick(index_t epochs = 3) {
+  return {.epochs = epochs, .batch_size = 5, .learning_rate = 1e-2, .dropout = 0.1, .patience = 0, .seed = 9, .block_tokens = 20};
+}
+batch batch_from(digits const& source, std::uint64_t seed = 0) {
+  batch all;
+  for (index_t i = 0; i < source.size(); ++i) source.write(i, seed, 0, all);
+  return all;
+}
+}  // namespace
+
+TEST_CASE("trainer: the same seed and the same number of lanes give the same bits") {
+  for (index_t threads : {1, 3}) {
+    fast_run first(quick(), threads), second(quick(), threads);
+    fit(first.teacher, digits{13}, digits{4}, first.progress);
+    fit(second.teacher, digits{13}, digits{4}, second.progress);
+    CHECK(first.parameters() == second.parameters());
+    CHECK(first.progress.best_loss == second.progress.best_loss);
+    for (std::size_t e = 0; e < 3; ++e) {
+      CHECK(first.progress.history[e].train_loss == second.progress.history[e].train_loss);
+      CHECK(first.progress.history[e].valid_loss == second.progress.history[e].valid_loss);
+    }
+  }
+}
+
+TEST_CASE("trainer: another seed gives another run") {
+  fast_run first(quick());
+  auto other = quick();
+  other.seed = 10;
+  fast_run second(other);
+  fit(first.teacher, digits{13}, digits{4}, first.progress);
+  fit(second.teacher, digits{13}, digits{4}, second.progress);
+  CHECK(first.parameters() != second.parameters());
+}
+
+TEST_CASE("trainer: neither the lanes nor the size of blocks change more than the order of sums") {
+  run<cpu::backend, double> expected(quick());
+  fit(expected.teacher, digits{13}, digits{4}, expected.progress);
+  for (index_t threads : {1, 2, 3})
+    for (index_t block_tokens : {1, 20, 1000}) {
+      auto options = quick();
+      options.block_tokens = block_tokens;
+      run<cpu::backend, double> mine(options, threads);
+      fit(mine.teacher, digits{13}, digits{4}, mine.progress);
+      CHECK_CLOSE(mine.parameters(), expected.parameters(), 1e-8);
+      CHECK_CLOSE(mine.progress.best_loss, expected.progress.best_loss, 1e-9);
+    }
+}
+
+TEST_CASE_TEMPLATE("trainer: a step is one clipped AdamW update by the mean loss' gradient, dropout drawn for the step's number", B, MQL4GREC_TEST_BACKENDS) {
+  run<B, double> mine(quick());
+  auto const all = batch_from({7});
+  double const scale = 1 / static_cast<double>(all.targets.size());
+  auto expected = random_t5<double>(mine.backend, tiny());
+  optim::adamw_state<B, double> moments(mine.backend, expected.layout().size());
+  for (std::uint32_t number = 1; number <= 3; ++number) {
+    loss_and_gradient<double, B> const by_hand(mine.backend, expected, all, whole(all), {.rate = 0.1, .seed = 9, .step = number}, scale);
+    double norm = 0;
+    for (double const g : numbers_of(by_hand.gradient).values) norm += g * g;
+    norm = std::sqrt(norm);
+    CHECK(norm > 1.1);  // so that clipping has something to do
+    optim::update<double>(mine.backend, quick().optimizer, 1e-2, norm, expected.layout(), by_hand.gradient, expected.parameters(), moments);
+    CHECK_CLOSE(mine.teacher.step(all, 1e-2), by_hand.loss * scale, 1e-12);
+    CHECK_CLOSE(mine.teacher.gradient(), by_hand.gradient, 1e-12);
+    CHECK_CLOSE(mine.parameters(), expected.parameters(), 1e-9);
+  }
+  CHECK(mine.teacher.moments().step == 3);
+}
+
+TEST_CASE("trainer: the mean loss is every token's, without dropout, however many examples there are") {
+  digits const many{4100};
+  fast_run mine(quick(), 2);
+  auto const all = batch_from(many, 9);
+  cpu::backend b;
+  double const expected = static_cast<double>(t5_pass<cpu::backend, double>().loss(b, random_t5<double>(b, tiny()), all, whole(all))) / static_cast<double>(all.targets.size());
+  CHECK_CLOSE(mine.teacher.mean_loss(many), expected, 1e-5);
+  CHECK(mine.teacher.mean_loss(digits{0}) == 0);
+}
+
+TEST_CASE_TEMPLATE("trainer: a loss that isn't finite names its step and changes nothing", B, MQL4GREC_TEST_BACKENDS) {
+  for (float poison : {NAN, INFINITY, -INFINITY}) {
+    run<B, float> mine(quick());
+    auto const all = batch_from({7});
+    mine.teacher.step(all, 1e-3);
+    mine.model.parameters()(0) = poison;  // of the embedding, which every logit sees
+    auto const before = mine.parameters();
+    std::string complaint;
+    try {
+      mine.teacher.step(all, 1e-3);
+    } catch (training_error const& e) {
+      complaint = e.what();
+    }
+    CHECK(complaint.starts_with("step 2: the loss is "));
+    for (std::size_t i = 1; i < before.size(); ++i) REQUIRE(mine.parameters()[i] == before[i]);
+    CHECK(mine.teacher.moments().step == 1);
+    mine.model.parameters()(0) = 0;  // once it is well again, training goes on
+    CHECK(std::isfinite(mine.teacher.step(all, 1e-3)));
+  }
+}
+
+TEST_CASE("trainer: a learning rate far too large ends the run at the last finite state") {
+  auto options = quick(50);
+  options.learning_rate = 1e30;
+  options.warmup = 0;
+  fast_run mine(options);
+  std::vector<float> last = mine.parameters();
+  CHECK_THROWS_AS(fit(mine.teacher, digits{13}, digits{4}, mine.progress, {.on_step = [&](auto const&, double, std::int64_t) { last = mine.parameters(); }}), training_error);
+  CHECK(std::ranges::equal(mine.parameters(), last, [](float a, float b) { return a == b || (a != a && b != b); }));
+  CHECK(mine.progress.step == mine.teacher.moments().step);
+  CHECK(mine.progress.step < 10);
+}
+
+TEST_CASE("fit: a validation loss that isn't finite ends the run and names its epoch; it is nobody's best") {
+  fast_run mine(quick());
+  bool told = false;
+  auto const spoil = [&](training_progress const& p, double, std::int64_t steps) {
+    if (p.step == 2 * steps) mine.model.parameters()(0) = NAN;
+  };
+  CHECK_THROWS_WITH_AS(fit(mine.teacher, digits{13}, digits{4}, mine.progress, {.on_step = spoil, .on_epoch = [&](training_progress const& p, bool) { told = p.epoch > 1; }}),
+                       doctest::Contains("epoch 2: the validation loss is nan"), training_error);
+  CHECK_FALSE(told);
+  CHECK(mine.progress.history.size() == 1);
+}
+
+TEST_CASE("trainer: what can be learnt by heart is learnt") {
+  auto options = quick(150);
+  options.dropout = 0;
+  fast_run mine(options);
+  double first = 0;
+  fit(mine.teacher, digits{12}, digits{12}, mine.progress, {.on_step = [&](training_progress const& p, double loss, std::int64_t) { if (p.step == 1) first = loss; }});
+  CHECK(first > 1);
+  CHECK(mine.progress.history.back().train_loss < 0.1 * first);
+  CHECK(mine.progress.best_loss < 0.1 * first);
+}
+
+TEST_CASE("fit: every example is read once an epoch, in an order of its own, the last batch being what is left") {
+  struct recorder {
+    std::vector<std::vector<index_t>>& seen;
+    index_t size() const { return 13; }
+    void write(index_t i, std::uint64_t seed, std::uint64_t epoch, batch& out) const {
+      CHECK(seed == 9);
+      seen.resize(static_cast<std::size_t>(epoch) + 1);
+      seen.back().push_back(i);
+      digits{13}.write(i, seed, epoch, out);
+    }
+  };
+  std::vector<std::vector<index_t>> seen;
+  std::vector<std::int64_t> examples;
+  fast_run mine(quick());
+  fit(mine.teacher, recorder{seen}, digits{4}, mine.progress, {.on_step = [&](training_progress const& p, double, std::int64_t steps) {
+        CHECK(steps == 3);
+        examples.push_back(p.examples);
+      }});
+  CHECK(examples == std::vector<std::int64_t>{5, 10, 13, 18, 23, 26, 31, 36, 39});
+  REQUIRE(seen.size() == 3);
+  CHECK(seen[0] != seen[1]);
+  CHECK(seen[1] != seen[2]);
+  for (auto& epoch : seen) {
+    std::ranges::sort(epoch);
+    for (index_t i = 0; i < 13; ++i) CHECK(epoch[static_cast<std::size_t>(i)] == i);
+  }
+}
+
+TEST_CASE("fit: an epoch's training loss is the mean over its tokens, its validation loss that of the model at its end") {
+  fast_run mine(quick(2));
+  double sum = 0, tokens = 0;
+  fit(mine.teacher, digits{13}, digits{4}, mine.progress,
+      {.on_step =
+           [&](training_progress const& p, double loss, std::int64_t) {
+             double const n = 3. * (p.epoch_step == 2 ? 3 : 5);  // two digits and </s> an example
+             sum += loss * n;
+             tokens += n;
+           },
+       .on_epoch =
+           [&](training_progress const& p, bool) {
+             CHECK(p.history.back().train_loss == doctest::Approx(sum / tokens));
+             CHECK(p.history.back().valid_loss == mine.teacher.mean_loss(digits{4}));
+             sum = tokens = 0;
+           }});
+  CHECK(mine.progress.history.size() == 2);
+}
+
+TEST_CASE("fit: the learning rate follows the schedule, step by step") {
+  for (auto curve : {learning_curve::cosine, learning_curve::constant}) {
+    auto options = quick(6);
+    options.curve = curve;
+    options.warmup = curve == learning_curve::cosine ? 0.3 : 2;
+    fast_run mine(options), by_hand(options);  // one example an epoch: its order is no secret
+    fit(mine.teacher, digits{1}, digits{1}, mine.progress);
+    optim::schedule const schedule = curve == learning_curve::cosine ? optim::schedule(optim::cosine_schedule{2, 6}) : optim::constant_schedule{2};
+    CHECK(schedule_of(options, 1) == schedule);
+    for (std::int64_t step = 0; step < 6; ++step) {
+      batch all;
+      digits{1}.write(0, 9, static_cast<std::uint64_t>(step), all);
+      by_hand.teacher.step(all, 1e-2 * optim::multiplier(schedule, step));
+      CHECK(mine.progress.history[static_cast<std::size_t>(step)].learning_rate == 1e-2 * optim::multiplier(schedule, step));
+    }
+    CHECK(mine.parameters() == by_hand.parameters());
+  }
+}
+
+TEST_CASE("fit: training stops when `patience` epochs in a row were no better; without patience it runs to the end") {
+  auto options = quick(30);
+  options.dropout = 0;
+  options.patience = 3;
+  fast_run mine(options);
+  std::map<std::int64_t, bool> better;
+  // what is learnt is the contrary of what is asked
+  fit(mine.teacher, digits{12}, digits{12, true}, mine.progress, {.on_epoch = [&](training_progress const& p, bool is) { better[p.epoch] = is; }});
+  CHECK(mine.progress.finished);
+  CHECK(mine.progress.epoch < 30);
+  CHECK(mine.progress.epoch == mine.progress.best_epoch + 3);
+  double best = INFINITY;
+  for (std::int64_t e = 1; e <= mine.progress.epoch; ++e) {
+    double const loss = mine.progress.history[static_cast<std::size_t>(e) - 1].valid_loss;
+    CHECK(better[e] == (loss < best));
+    best = std::min(best, loss);
+  }
+  CHECK(mine.progress.best_loss == best);
+
+  options.patience = 0;
+  fast_run patient(options);
+  fit(patient.teacher, digits{12}, digits{12, true}, patient.progress);
+  CHECK(patient.progress.epoch == 30);
+}
+
+TEST_CASE("fit: without anything to validate on, the latest model is the best") {
+  auto options = quick();
+  options.patience = 1;
+  fast_run mine(options);
+  int better = 0;
+  fit(mine.teacher, digits{5}, digits{0}, mine.progress, {.on_epoch = [&](training_progress const&, bool is) { better += is; }});
+  CHECK(mine.progress.epoch == 3);
+  CHECK(better == 3);
+}
+
+TEST_CASE("fit: it can be stopped in front of any update, and is not finished then") {
+  fast_run mine(quick());
+  fit(mine.teacher, digits{13}, digits{4}, mine.progress, {.should_stop = [](training_progress const& p) { return p.step == 4; }});
+  CHECK(mine.progress.step == 4);
+  CHECK(mine.progress.epoch == 1);
+  CHECK(mine.progress.epoch_step == 1);
+  CHECK_FALSE(mine.progress.finished);
+}
+
+TEST_CASE("fit: a finished run stays as it is; one without examples is refused") {
+  fast_run mine(quick(1));
+  fit(mine.teacher, digits{13}, digits{4}, mine.progress);
+  auto const before = mine.progress;
+  auto const parameters = mine.parameters();
+  fit(mine.teacher, digits{13}, digits{4}, mine.progress);
+  CHECK(mine.progress == before);
+  CHECK(mine.parameters() == parameters);
+  training_progress fresh;
+  CHECK_THROWS_AS(fit(mine.teacher, digits{0}, digits{4}, fresh), error);
+}
+
+TEST_CASE("training_options: what can't be meant is refused, in words") {
+  CHECK_NOTHROW(validate(training_options{}));
+  for (training_options const& wrong :
+       {training_options{.epochs = 0}, training_options{.batch_size = 0}, training_options{.learning_rate = 0}, training_options{.learning_rate = NAN},
+        training_options{.warmup = -1}, training_options{.dropout = 1}, training_options{.dropout = -0.1}, training_options{.patience = -1}, training_options{.block_tokens = 0}}) {
+    CHECK_THROWS_WITH_AS(validate(wrong), doctest::Contains("expected"), error);
+    CHECK_THROWS_AS(fast_run{wrong}, error);
+  }
+}

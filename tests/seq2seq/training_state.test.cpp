@@ -1,0 +1,233 @@
+#include "mql4grec/seq2seq/training_state.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "core/temporary_directory.hpp"
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/small_t5.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+t5_config tiny() {
+  auto config = small_t5();
+  config.model_width = 8;
+  return config;
+}
+
+/// Examples that differ from epoch to epoch.
+struct examples {
+  index_t count = 13;
+  index_t size() const { return count; }
+  void write(index_t i, std::uint64_t, std::uint64_t epoch, batch& out) const {
+    auto const word = token_t(2 + i % 7);
+    out.append(std::vector(1 + (static_cast<std::size_t>(i) + epoch) % 3, word), std::vector{word, word});
+  }
+};
+
+training_options quick() {
+  return {.epochs = 4, .batch_size = 5, .learning_rate = 1e-2, .dropout = 0.2, .patience = 0, .seed = 9, .block_tokens = 10};
+}
+
+struct run {
+  cpu::backend backend;
+  t5<cpu::backend, float> model;
+  training_options options;
+  trainer<cpu::backend, float> teacher{backend, model, options};
+  training_progress progress = {};
+  json conditions = run_conditions(options, tiny(), 13);
+
+  explicit run(training_options o = quick(), index_t threads = 1, std::uint64_t seed = 7)
+      : backend(threads), model(random_t5<float>(backend, tiny(), seed)), options(o) {}
+  run(run const&) = delete;
+
+  void train_until(std::int64_t step) {
+    fit(teacher, examples{}, examples{4}, progress, {.should_stop = [&](training_progress const& p) { return p.step >= step; }});
+  }
+  void train_to_the_end() { train_until(1000); }
+  void save(std::filesystem::path const& path) const { write_training_state(path, teacher, progress, conditions); }
+  void restore(std::filesystem::path const& path) { progress = read_training_state(path, teacher, conditions); }
+
+  std::vector<float> parameters() const { return {model.parameters().data, model.parameters().data + model.parameters().size()}; }
+  std::vector<float> moments() const {
+    auto const first = as_span(teacher.moments().first.view_all()), second = as_span(teacher.moments().second.view_all());
+    std::vector<float> all(first.begin(), first.end());
+    all.insert(all.end(), second.begin(), second.end());
+    return all;
+  }
+};
+
+/// All of the progress but the clock.
+training_progress timeless(training_progress p) {
+  p.seconds = 0;
+  for (auto& epoch : p.history) epoch.seconds = 0;
+  return p;
+}
+
+std::string complaint_of_reading(std::filesystem::path const& path) {
+  run reader;
+  return complaint<file_error>([&] { reader.restore(path); });
+}
+
+using metadata = std::map<std::string, std::string>;
+/// A file with the tensors and the metadata of a good state, after `change`.
+template <class Change>
+void write_changed(std::filesystem::path const& path, Change&& change) {
+  run good;
+  auto const size = static_cast<std::size_t>(good.model.layout().size());
+  std::vector<float> values(size);
+  std::vector<index_t> shape = {std::ssize(values)};
+  metadata meta = {{"format", "mql4grec training state"}, {"progress", json(good.progress).dump()}, {"conditions", good.conditions.dump()}, {"optimizer_step", "0"}};
+  std::vector<std::string> names = {"parameters", "first_moment", "second_moment"};
+  change(meta, shape, names);
+  std::vector<named_tensor> tensors;
+  index_t entries = 1;
+  for (auto const extent : shape) entries *= extent;
+  for (auto const& name : names) tensors.push_back({name, shape, host_vector_view<float const>(values.data(), entries)});
+  write_safetensors(path, tensors, meta);
+}
+}  // namespace
+
+TEST_CASE("training state: a run that was saved and restored goes on to the same bits as one that never stopped") {
+  temporary_directory const directory;
+  auto const path = directory / "training.safetensors";
+  run uninterrupted;
+  uninterrupted.train_to_the_end();
+  REQUIRE(uninterrupted.progress.step == 12);
+  for (std::int64_t stop : {0, 1, 3, 4, 11, 12}) {  // 3 steps an epoch
+    CAPTURE(stop);
+    run first;
+    first.train_until(stop);
+    first.save(path);
+    run second(quick(), 1, 8);  // begins elsewhere
+    second.restore(path);
+    CHECK(second.progress == first.progress);
+    CHECK(second.parameters() == first.parameters());
+    CHECK(second.moments() == first.moments());
+    second.train_to_the_end();
+    CHECK(second.parameters() == uninterrupted.parameters());
+    CHECK(second.moments() == uninterrupted.moments());
+    CHECK(second.teacher.moments().step == 12);
+    CHECK(timeless(second.progress) == timeless(uninterrupted.progress));
+  }
+}
+
+TEST_CASE("training state: time adds up over resumptions") {
+  temporary_directory const directory;
+  run first;
+  first.train_until(3);
+  first.progress.seconds = 1000;
+  first.save(directory / "state");
+  run second;
+  second.restore(directory / "state");
+  second.train_to_the_end();
+  CHECK(second.progress.seconds > 1000);
+  CHECK(second.progress.history.back().seconds > 1000);
+}
+
+TEST_CASE("training state: another number of lanes may go on with it, with sums in another order") {
+  temporary_directory const directory;
+  run first, second(quick(), 3);
+  first.train_until(4);
+  first.save(directory / "state");
+  second.restore(directory / "state");
+  first.train_until(6);
+  second.train_until(6);
+  CHECK_CLOSE(second.parameters(), first.parameters(), 1e-4);
+}
+
+TEST_CASE("training state: progress survives as JSON, infinity and history included") {
+  training_progress p;
+  CHECK(json(p).get<training_progress>() == p);
+  p = {.epoch = 3, .epoch_step = 1, .step = 10, .examples = 44, .epoch_loss = 0.1 + 0.2, .epoch_tokens = 15, .best_loss = 1. / 3, .best_epoch = 2,
+       .seconds = 0.7, .finished = true, .history = {{1. / 7, 2. / 7, 5e-4, 0.1}, {1e-300, 3, 0, 0.2}}};
+  CHECK(parse_json(json(p).dump(), "text").get<training_progress>() == p);
+}
+
+TEST_CASE("training state: another run's is refused, and the message names the condition and both values") {
+  temporary_directory const directory;
+  auto const path = directory / "state";
+  run().save(path);
+  auto const refusal = [&](auto change) {
+    auto options = quick();
+    change(options);
+    run other(options);
+    return complaint<file_error>([&] { other.restore(path); });
+  };
+  CHECK(refusal([](auto&) {}) == "");
+  CHECK(refusal([](auto& o) { o.seed = 10; }) == path.string() + ": belongs to a run with seed = 9, but this one has 10");
+  std::map<std::string, std::string> const by_name = {{"epochs", refusal([](auto& o) { o.epochs = 5; })},
+                                                      {"batch_size", refusal([](auto& o) { o.batch_size = 6; })},
+                                                      {"learning_rate", refusal([](auto& o) { o.learning_rate = 0.02; })},
+                                                      {"curve", refusal([](auto& o) { o.curve = learning_curve::constant; })},
+                                                      {"warmup", refusal([](auto& o) { o.warmup = 0.5; })},
+                                                      {"weight_decay", refusal([](auto& o) { o.optimizer.weight_decay = 0.5; })},
+                                                      {"clip_norm", refusal([](auto& o) { o.optimizer.clip_norm = 0.5; })},
+                                                      {"dropout", refusal([](auto& o) { o.dropout = 0.5; })},
+                                                      {"patience", refusal([](auto& o) { o.patience = 5; })},
+                                                      {"block_tokens", refusal([](auto& o) { o.block_tokens = 5; })}};
+  for (auto const& [name, words] : by_name) {
+    CAPTURE(words);
+    CHECK(words.find("belongs to a run with " + name + " = ") != words.npos);
+  }
+  run reader;
+  reader.conditions = run_conditions(quick(), tiny(), 14);
+  CHECK(complaint<file_error>([&] { reader.restore(path); }).find("examples = 13, but this one has 14") != std::string::npos);
+  auto larger = tiny();
+  larger.inner_width += 1;
+  reader.conditions = run_conditions(quick(), larger, 13);
+  CHECK(complaint<file_error>([&] { reader.restore(path); }).find("with parameters = ") != std::string::npos);
+}
+
+TEST_CASE("training state: a damaged file is a file_error that begins with its path") {
+  temporary_directory const directory;
+  auto const path = directory / "state";
+  CHECK(complaint_of_reading(path).starts_with(path.string()));  // there is none
+  run trained;
+  trained.train_until(4);
+  trained.save(path);
+  CHECK(complaint_of_reading(path) == "");
+  auto const whole = read_file(path);
+  for (std::size_t length : {std::size_t{0}, std::size_t{1}, std::size_t{8}, std::size_t{100}, whole.size() / 2, whole.size() - 1}) {
+    CAPTURE(length);
+    put(path, std::string_view(whole).substr(0, length));
+    CHECK(complaint_of_reading(path).starts_with(path.string()));
+  }
+  put(path, whole + "x");
+  CHECK(complaint_of_reading(path).starts_with(path.string()));
+  put(path, "{\"progress\": 1}");
+  CHECK(complaint_of_reading(path).starts_with(path.string()));
+}
+
+TEST_CASE("training state: a safetensors file that is something else is refused in words") {
+  temporary_directory const directory;
+  auto const path = directory / "state";
+  auto const complaint_after = [&](auto change) {
+    write_changed(path, change);
+    auto const words = complaint_of_reading(path);
+    CHECK((words.empty() || words.starts_with(path.string())));
+    return words;
+  };
+  auto const says = [](std::string const& words, std::string_view part) {
+    CAPTURE(words);
+    CHECK(words.find(part) != words.npos);
+  };
+  CHECK(complaint_after([](metadata&, auto&, auto&) {}) == "");
+  says(complaint_after([](metadata& meta, auto&, auto&) { meta.clear(); }), "expected a training state");
+  for (std::string const key : {"progress", "conditions", "optimizer_step"}) {
+    says(complaint_after([&](metadata& meta, auto&, auto&) { meta.erase(key); }), "metadata '" + key + "' is missing");
+    says(complaint_after([&](metadata& meta, auto&, auto&) { meta[key] = "?"; }), key == "optimizer_step" ? "expected a number" : "not valid JSON");
+  }
+  for (char const* other : {"[]", "7", "null"}) says(complaint_after([&](metadata& meta, auto&, auto&) { meta["conditions"] = other; }), "examples = nothing");
+  for (char const* other : {"{}", "[]", "7"}) says(complaint_after([&](metadata& meta, auto&, auto&) { meta["progress"] = other; }), "metadata 'progress'");
+  training_progress backwards;
+  backwards.epoch_step = -1;
+  says(complaint_after([&](metadata& meta, auto&, auto&) { meta["progress"] = json(backwards).dump(); }), "expected at least 0");
+  says(complaint_after([](metadata&, auto& shape, auto&) { shape[0] -= 1; }), "shape");
+  says(complaint_after([](metadata&, auto& shape, auto&) { shape = {1, shape[0]}; }), "shape");
+  says(complaint_after([](metadata&, auto&, auto& names) { names.pop_back(); }), "second_moment");
+}
