@@ -30,7 +30,8 @@ void write_dataset(std::filesystem::path const& directory, synthetic_domain cons
 
 void print(char const* what, ranking const& best, item_descriptions const& items) {
   std::printf("%s\n", what);
-  for (auto const item : best.items) std::printf("  %4d  %s\n", static_cast<int>(item), items[static_cast<std::size_t>(item)]->title.c_str());
+  for (auto const item : best.items)
+    std::printf("  %4d  %s\n", static_cast<int>(item), items[static_cast<std::size_t>(item)]->title.c_str());
 }
 
 }  // namespace
@@ -45,10 +46,13 @@ int main() {
   // example-begin files
   cpu::backend backend(0);
   auto const data = read_dataset(shop_path, words);
-  train(backend,
-        {.out = model_path, .tasks = "next", .training = {.epochs = 2, .batch_size = 128, .learning_rate = 3e-3},
-         .model = {.model_width = 32, .head_width = 16, .heads = 2, .inner_width = 64, .encoder_layers = 1, .decoder_layers = 1}},
-        {data.data}, words);
+  train(
+      backend,
+      {.out = model_path,
+       .tasks = "next",
+       .training = {.epochs = 2, .batch_size = 128, .learning_rate = 3e-3},
+       .model = {.model_width = 32, .head_width = 16, .heads = 2, .inner_width = 64, .encoder_layers = 1, .decoder_layers = 1}},
+      {data.data}, words);
   auto const service = recommender<>::load(model_path, shop_path);
   // example-end files
 

@@ -32,7 +32,8 @@ int main() {
   ranking const lists[] = {text, image};
   auto const print = [](char const* rule, ranking const& best) {
     std::printf("%-18s", rule);
-    for (std::size_t i = 0; i < best.items.size(); ++i) std::printf("  %d (%.3f)", static_cast<int>(best.items[i]), best.scores[i]);
+    for (std::size_t i = 0; i < best.items.size(); ++i)
+      std::printf("  %d (%.3f)", static_cast<int>(best.items[i]), best.scores[i]);
     std::puts("");
   };
   print("the paper's", average_plus_one{}.fuse(lists));

@@ -23,10 +23,16 @@ int main() {
   validation_set const held_out(tasks, {data.data}, words);
 
   cpu::backend backend(0);  // all the machine's threads
-  t5<cpu::backend, float> model(backend, {.vocabulary = words.size(), .model_width = 64, .head_width = 16, .heads = 4,
-                                          .inner_width = 128, .encoder_layers = 1, .decoder_layers = 1});
+  t5<cpu::backend, float> model(backend, {.vocabulary = words.size(),
+                                          .model_width = 32,
+                                          .head_width = 16,
+                                          .heads = 2,
+                                          .inner_width = 64,
+                                          .encoder_layers = 1,
+                                          .decoder_layers = 1});
   initialize(model, 42);
-  trainer<cpu::backend, float> teacher(backend, model, {.epochs = 8, .batch_size = 128, .learning_rate = 5e-3});
+  trainer<cpu::backend, float> teacher(backend, model,
+                                       {.epochs = 8, .batch_size = 32, .learning_rate = 4e-3, .warmup = 0.05, .dropout = 0});
   training_progress progress;
   fit(teacher, examples, held_out, progress);
 
@@ -37,16 +43,20 @@ int main() {
 
   auto const popular = popularity(data.data.histories, 10);
   metric_accumulator baseline;
-  for (auto const user : evaluated_users(data.data.histories)) baseline.add(place_of(popular, target(data.data.histories, user, split::test)));
-  std::printf("%lld users, %lld examples, %lld epochs, validation loss %.3f\n", static_cast<long long>(data.data.histories.users()),
-              static_cast<long long>(examples.size()), static_cast<long long>(progress.epoch), progress.best_loss);
-  std::printf("HR@10: text %.3f, image %.3f, ensemble %.3f; popularity %.3f\n", judged.result.text.hit10, judged.result.image.hit10,
-              judged.result.ensemble.hit10, baseline.mean().hit10);
+  for (auto const user : evaluated_users(data.data.histories))
+    baseline.add(place_of(popular, target(data.data.histories, user, split::test)));
+  std::printf("%lld users, %lld examples, %lld epochs, validation loss %.3f\n",
+              static_cast<long long>(data.data.histories.users()), static_cast<long long>(examples.size()),
+              static_cast<long long>(progress.epoch), progress.best_loss);
+  std::printf("HR@10: text %.3f, image %.3f, ensemble %.3f; popularity %.3f\n", judged.result.text.hit10,
+              judged.result.image.hit10, judged.result.ensemble.hit10, baseline.mean().hit10);
 
   std::puts("\nUser 7 took, in the end:");
-  for (auto const item : data.data.histories.of(user_id{7}).last(3)) std::printf("     %s\n", data.items[static_cast<std::size_t>(item)]->title.c_str());
+  for (auto const item : data.data.histories.of(user_id{7}).last(3))
+    std::printf("     %s\n", data.items[static_cast<std::size_t>(item)]->title.c_str());
   std::puts("and may like next:");
   for (std::size_t i = 0; i < best.items.size(); ++i)
-    std::printf("  %zu. %-32s %6.3f\n", i + 1, data.items[static_cast<std::size_t>(best.items[i])]->title.c_str(), best.scores[i]);
+    std::printf("  %zu. %-32s %6.3f\n", i + 1, data.items[static_cast<std::size_t>(best.items[i])]->title.c_str(),
+                best.scores[i]);
   return judged.result.ensemble.hit10 > 2 * baseline.mean().hit10 ? 0 : 1;
 }

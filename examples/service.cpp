@@ -17,8 +17,13 @@ constexpr index_t wanted = 10;
 /// Tomorrow's model differs from today's; that neither has learnt anything doesn't matter here.
 std::shared_ptr<recommender<> const> make_recommender(dataset const& data, vocabulary const& words, std::uint64_t seed) {
   cpu::backend backend;
-  t5<cpu::backend, float> model(backend, {.vocabulary = words.size(), .model_width = 64, .head_width = 16, .heads = 4,
-                                          .inner_width = 256, .encoder_layers = 2, .decoder_layers = 2});
+  t5<cpu::backend, float> model(backend, {.vocabulary = words.size(),
+                                          .model_width = 64,
+                                          .head_width = 16,
+                                          .heads = 4,
+                                          .inner_width = 256,
+                                          .encoder_layers = 2,
+                                          .decoder_layers = 2});
   initialize(model, seed);
   return std::make_shared<recommender<> const>(std::move(model), words, all_tasks(), data.data.tables);
 }
@@ -47,7 +52,8 @@ answers ask_everything(recommender<> const& service, interactions const& histori
   return all;
 }
 
-experience be_a_client(int number, recommender_slot<> const& slot, interactions const& histories, answers const& today, answers const& tomorrow) {
+experience be_a_client(int number, recommender_slot<> const& slot, interactions const& histories, answers const& today,
+                       answers const& tomorrow) {
   experience seen;
   for (int i = 0; i < requests_each; ++i) {
     auto const question = static_cast<std::size_t>((number * 7 + i) % questions);
@@ -57,9 +63,12 @@ experience be_a_client(int number, recommender_slot<> const& slot, interactions 
     ranking const answer = current->recommend(histories.of(user_id(static_cast<int>(question))), wanted);
     // example-end request
     seen.milliseconds.push_back(1e3 * seconds_since(start));
-    if (answer == today[question]) ++seen.by_today;
-    else if (answer == tomorrow[question]) ++seen.by_tomorrow;
-    else ++seen.wrong;
+    if (answer == today[question])
+      ++seen.by_today;
+    else if (answer == tomorrow[question])
+      ++seen.by_tomorrow;
+    else
+      ++seen.wrong;
   }
   return seen;
 }
@@ -99,10 +108,13 @@ int main() {
     all.wrong += one.wrong;
   }
   std::ranges::sort(all.milliseconds);
-  auto const percentile = [&](double p) { return all.milliseconds[static_cast<std::size_t>(p * static_cast<double>(all.milliseconds.size() - 1))]; };
-  std::printf("%d clients, %zu requests, %d swaps: %d answers by the first model, %d by the second, %d wrong\n", clients, all.milliseconds.size(), swaps,
-              all.by_today, all.by_tomorrow, all.wrong);
-  std::printf("%.0f requests/s; latency ms: p50 %.2f, p90 %.2f, p99 %.2f, most %.2f\n", static_cast<double>(all.milliseconds.size()) / seconds, percentile(0.5),
-              percentile(0.9), percentile(0.99), all.milliseconds.back());
+  auto const percentile = [&](double p) {
+    return all.milliseconds[static_cast<std::size_t>(p * static_cast<double>(all.milliseconds.size() - 1))];
+  };
+  std::printf("%d clients, %zu requests, %d swaps: %d answers by the first model, %d by the second, %d wrong\n", clients,
+              all.milliseconds.size(), swaps, all.by_today, all.by_tomorrow, all.wrong);
+  std::printf("%.0f requests/s; latency ms: p50 %.2f, p90 %.2f, p99 %.2f, most %.2f\n",
+              static_cast<double>(all.milliseconds.size()) / seconds, percentile(0.5), percentile(0.9), percentile(0.99),
+              all.milliseconds.back());
   return all.wrong == 0 && all.by_today + all.by_tomorrow == clients * requests_each ? 0 : 1;
 }

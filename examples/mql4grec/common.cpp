@@ -11,8 +11,12 @@ namespace mql4grec::program {
 
 void add_common_options(CLI::App& command, common_options& options) {
   auto* const group = &command;
-  group->add_option("--backend", options.backend, "where to compute: cpu or gpu")->check(CLI::IsMember({"cpu", "gpu"}))->capture_default_str();
-  group->add_option("--precision", options.precision, "fp32 or bf16")->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
+  group->add_option("--backend", options.backend, "where to compute: cpu or gpu")
+      ->check(CLI::IsMember({"cpu", "gpu"}))
+      ->capture_default_str();
+  group->add_option("--precision", options.precision, "fp32 or bf16")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
   group->add_option("--threads", options.threads, "threads to compute with (default: all)")->check(CLI::Range(1, 1024));
   group->add_option("--json", options.json, "write the result as JSON to this file, - for standard output");
   group->add_flag("--quiet", options.quiet, "no progress and no warnings");
@@ -42,9 +46,12 @@ void put_result(common_options const& options, json const& result, std::string c
 
 std::string grouped(index_t number) {
   std::string digits = std::to_string(number);
-  for (auto at = static_cast<index_t>(digits.size()) - 3; at > (number < 0 ? 1 : 0); at -= 3) digits.insert(static_cast<std::size_t>(at), ",");
+  for (auto at = static_cast<index_t>(digits.size()) - 3; at > (number < 0 ? 1 : 0); at -= 3)
+    digits.insert(static_cast<std::size_t>(at), ",");
   return digits;
 }
+
+std::string counted(index_t number, std::string const& what) { return grouped(number) + " " + what + (number == 1 ? "" : "s"); }
 
 std::string fixed(double value, int decimals) {
   std::array<char, 64> text{};

@@ -12,8 +12,8 @@ namespace mql4grec::program {
 
 struct common_options {
   std::string backend = "cpu", precision = "fp32";
-  index_t threads = 0;                ///< 0: as many as the machine runs at once
-  std::string json;                   ///< a file, "-" for standard output, or nothing
+  index_t threads = 0;  ///< 0: as many as the machine runs at once
+  std::string json;     ///< a file, "-" for standard output, or nothing
   bool quiet = false;
 };
 
@@ -38,6 +38,8 @@ void put_text(std::string const& text);
 
 /// "12,345"
 std::string grouped(index_t number);
+/// "1 item", "2 items"
+std::string counted(index_t number, std::string const& what);
 /// "1:02:03" or "2:03"
 std::string clock_time(double seconds);
 /// A number with a fixed count of decimals.

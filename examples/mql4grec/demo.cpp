@@ -20,9 +20,10 @@ struct demo_options {
 
 /// A model that two cores can teach in a minute or two; everything but its size is as in the paper.
 run_options demo_run(std::filesystem::path const& out) {
-  return {.out = out,
-          .training = {.epochs = 6, .batch_size = 256, .learning_rate = 3e-3, .warmup = 0.05, .dropout = 0.05},
-          .model = {.model_width = 64, .head_width = 16, .heads = 4, .inner_width = 256, .encoder_layers = 2, .decoder_layers = 2}};
+  return {
+      .out = out,
+      .training = {.epochs = 6, .batch_size = 256, .learning_rate = 3e-3, .warmup = 0.05, .dropout = 0.05},
+      .model = {.model_width = 64, .head_width = 16, .heads = 4, .inner_width = 256, .encoder_layers = 2, .decoder_layers = 2}};
 }
 
 /// A dataset directory like any other: all commands can read it.
@@ -40,7 +41,8 @@ std::filesystem::path write_catalogue(std::filesystem::path const& out, vocabula
 
 /// A demo that ran here before is replaced; a run that isn't the demo's stays, and training refuses to touch it.
 void forget_earlier_demo(std::filesystem::path const& out) {
-  if (std::filesystem::exists(out / "Kitchen" / "Kitchen.inter.json")) std::filesystem::remove(out / "model" / "training.safetensors");
+  if (std::filesystem::exists(out / "Kitchen" / "Kitchen.inter.json"))
+    std::filesystem::remove(out / "model" / "training.safetensors");
 }
 
 std::string example_text(shown_example const& example) {
@@ -58,11 +60,13 @@ std::string example_text(shown_example const& example) {
 }
 
 std::string verdict(metric_values const& ours, metric_values const& popular) {
-  return "The next item is among the first ten for " + fixed(100 * ours.hit10, 1) + "% of the users, with popularity for " + fixed(100 * popular.hit10, 1) + "%" +
+  return "The next item is among the first ten for " + fixed(100 * ours.hit10, 1) + "% of the users, with popularity for " +
+         fixed(100 * popular.hit10, 1) + "%" +
          (popular.hit10 > 0 ? ": " + fixed(ours.hit10 / popular.hit10, 0) + " times as often" : "") + ".\n";
 }
 
-json as_json(evaluation const& found, metric_values const& popular, training_progress const& p, std::filesystem::path const& report_path) {
+json as_json(evaluation const& found, metric_values const& popular, training_progress const& p,
+             std::filesystem::path const& report_path) {
   json result = found.result;
   result["popularity"] = popular;
   result["epochs"] = p.epoch;

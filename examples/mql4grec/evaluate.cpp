@@ -36,7 +36,8 @@ int evaluate_command(evaluate_options& options) {
   auto const found = evaluate_with_progress(options.model, data, card, options.search, options.common.threads, log);
   log.clear();
   if (!options.save.empty()) save_searches(options.save, found);
-  if (!options.report.empty()) write_report(options.report, evaluation_report(data, options.model, found, rows_of(found.result), options.search));
+  if (!options.report.empty())
+    write_report(options.report, evaluation_report(data, options.model, found, rows_of(found.result), options.search));
   put_result(options.common, json(found.result), headline(found.result) + metric_table(rows_of(found.result)));
   return done;
 }
@@ -44,15 +45,20 @@ int evaluate_command(evaluate_options& options) {
 
 void add_evaluate(CLI::App& program, int& status) {
   auto const options = std::make_shared<evaluate_options>();
-  auto& command = *program.add_subcommand("evaluate", "rank the whole catalogue for each user and compare with the held-out item");
+  auto& command =
+      *program.add_subcommand("evaluate", "rank the whole catalogue for each user and compare with the held-out item");
   command.add_option("--dataset", options->dataset, "dataset directory .../Name")->required();
   command.add_option("--model", options->model, "model directory")->required();
   command.add_option("--split", options->part, "test: the last item of each user; valid: the one before")
-      ->check(CLI::IsMember({"test", "valid"}))->capture_default_str();
-  command.add_option("--beams", options->search.search.beams, "sequences found for each user")->check(CLI::Range(1, 4096))->capture_default_str();
+      ->check(CLI::IsMember({"test", "valid"}))
+      ->capture_default_str();
+  command.add_option("--beams", options->search.search.beams, "sequences found for each user")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
   command.add_option("--users", options->search.users, "only the first so many users")->check(CLI::Range(1, 1 << 30));
   command.add_option("--normalize", options->normalize, "probabilities over the full vocabulary, or over the trie's children")
-      ->check(CLI::IsMember({"full", "trie"}))->capture_default_str();
+      ->check(CLI::IsMember({"full", "trie"}))
+      ->capture_default_str();
   command.add_option("--save", options->save, "directory for save_seqrec_<beams>.json and save_seqimage_<beams>.json");
   command.add_option("--report", options->report, "write a report as one HTML file");
   add_common_options(command, options->common);

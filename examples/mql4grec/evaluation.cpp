@@ -9,12 +9,12 @@
 
 namespace mql4grec::program {
 
-evaluation evaluate_with_progress(std::filesystem::path const& directory, dataset const& data, model_card const& card, evaluation_options const& options,
-                                  index_t threads, progress_log& log) {
+evaluation evaluate_with_progress(std::filesystem::path const& directory, dataset const& data, model_card const& card,
+                                  evaluation_options const& options, index_t threads, progress_log& log) {
   cpu::backend backend(threads);
   auto const model = read_model<float>(backend, directory);
-  expects_file(model.config().vocabulary >= card.words.size(), directory / "config.json", "vocab_size is ", model.config().vocabulary,
-               ", expected at least the ", card.words.size(), " words of the vocabulary");
+  expects_file(model.config().vocabulary >= card.words.size(), directory / "config.json", "vocab_size is ",
+               model.config().vocabulary, ", expected at least the ", card.words.size(), " words of the vocabulary");
   log.begin();
   auto const started = std::chrono::steady_clock::now();
   return evaluate(backend, model, card, data, options, [&](index_t users, index_t all) {
@@ -40,7 +40,9 @@ std::vector<metric_row> rows_of(report const& r) {
   std::vector<metric_row> rows = {{"text", r.text}, {"image", r.image}, {"ensemble", r.ensemble}};
   bool const same = r.text == r.item_text && r.image == r.item_image && r.ensemble == r.item_ensemble;
   if (!same)  // some items share a sequence, or have none
-    for (auto const& row : {metric_row{"item text", r.item_text}, {"item image", r.item_image}, {"item ensemble", r.item_ensemble}}) rows.push_back(row);
+    for (auto const& row :
+         {metric_row{"item text", r.item_text}, {"item image", r.item_image}, {"item ensemble", r.item_ensemble}})
+      rows.push_back(row);
   return rows;
 }
 
@@ -56,8 +58,8 @@ std::string metric_table(std::vector<metric_row> const& rows) {
 }
 
 std::string headline(report const& r) {
-  return r.dataset + " " + r.split + ": " + grouped(r.users) + " users, " + std::to_string(r.beams) + " beams, " + fixed(r.seconds, 1) + " s, " +
-         fixed(r.users_per_second, 1) + " users/s\n";
+  return r.dataset + " " + r.split + ": " + grouped(r.users) + " users, " + std::to_string(r.beams) + " beams, " +
+         fixed(r.seconds, 1) + " s, " + fixed(r.users_per_second, 1) + " users/s\n";
 }
 
 }  // namespace mql4grec::program

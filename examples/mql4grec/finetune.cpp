@@ -23,7 +23,8 @@ void add_finetune(CLI::App& program, int& status) {
   command.add_option("--dataset", options->dataset, "dataset directory .../Name")->required();
   command.add_option("--init", options->init, "model directory to start from, for example pretrain's");
   command.add_option("--tasks", options->request.run.tasks, "all six tasks, next items only, or the released code's mixture")
-      ->check(CLI::IsMember({"all", "next", "released"}))->capture_default_str();
+      ->check(CLI::IsMember({"all", "next", "released"}))
+      ->capture_default_str();
   add_training_options(command, options->request);
   add_common_options(command, options->common);
   command.callback([options, &status] { status = finetune(*options); });

@@ -20,7 +20,8 @@ int complain(std::string const& what, exit_code code) {
 int wrong_use(CLI::App const& program, CLI::ParseError const& e, char const* first) {
   if (e.get_exit_code() == 0) return program.exit(e);  // --help and --version
   std::string what = e.what();
-  if (program.get_subcommands().empty()) what = first == nullptr ? "no command given" : "there is no command '" + std::string(first) + "'";
+  if (program.get_subcommands().empty())
+    what = first == nullptr ? "no command given" : "there is no command '" + std::string(first) + "'";
   return complain(what + "; see mql4grec --help", wrong_usage);
 }
 

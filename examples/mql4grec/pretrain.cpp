@@ -13,12 +13,14 @@ struct pretrain_options {
 /// Pre-training as in Section 4.1 of the paper: next items of all domains, a level learning rate behind one epoch of
 /// warm-up, and no early stopping.
 training_options as_in_the_paper() {
-  return {.epochs = 30, .batch_size = 4096, .learning_rate = 1e-3, .curve = learning_curve::constant, .warmup = 1, .patience = 0};
+  return {
+      .epochs = 30, .batch_size = 4096, .learning_rate = 1e-3, .curve = learning_curve::constant, .warmup = 1, .patience = 0};
 }
 
 int pretrain(pretrain_options& options) {
   for (auto const& name : split_at_commas(options.datasets)) {
-    if (name.empty()) throw CLI::ValidationError("--datasets", "'" + options.datasets + "' has an empty name, expected D1,D2,...");
+    if (name.empty())
+      throw CLI::ValidationError("--datasets", "'" + options.datasets + "' has an empty name, expected D1,D2,...");
     options.request.datasets.emplace_back(name);
   }
   if (options.request.datasets.empty()) throw CLI::ValidationError("--datasets", "expected D1,D2,...");

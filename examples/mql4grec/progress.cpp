@@ -40,7 +40,8 @@ void progress_log::bar(std::string const& label, double share, std::string const
   last_ = now;
   constexpr std::size_t cells = 24;
   auto const full = static_cast<std::size_t>(std::clamp(share, 0.0, 1.0) * cells);
-  auto line = label + " [" + std::string(full, '#') + std::string(cells - full, ' ') + "] " + fixed(100 * share, share < 0.1 ? 1 : 0) + "%  " + details;
+  auto line = label + " [" + std::string(full, '#') + std::string(cells - full, ' ') + "] " +
+              fixed(100 * share, share < 0.1 ? 1 : 0) + "%  " + details;
   line.resize(std::min(line.size(), terminal_width() - 1));
   std::cerr << '\r' << line << "\033[K" << std::flush;
   drawn_ = true;

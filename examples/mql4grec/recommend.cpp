@@ -31,7 +31,8 @@ std::vector<item_id> parse_history(std::string const& text) {
   std::vector<item_id> items;
   for (auto const& word : split_at_commas(text)) {
     auto const item = item_from(word);
-    if (index(item) < 0) throw CLI::ValidationError("--history", "'" + word + "' is not an item number, expected numbers like 12,7,99");
+    if (index(item) < 0)
+      throw CLI::ValidationError("--history", "'" + word + "' is not an item number, expected numbers like 12,7,99");
     items.push_back(item);
   }
   return items;
@@ -78,23 +79,27 @@ json as_json(dataset const& data, std::vector<item_id> const& history, ranking c
   json items = json::array(), before = json::array();
   for (auto const item : history) before.push_back(index(item));
   for (std::size_t i = 0; i < best.items.size(); ++i)
-    items.push_back({{"rank", i + 1}, {"item", index(best.items[i])}, {"score", best.scores[i]}, {"title", title_of(data, best.items[i])}});
+    items.push_back(
+        {{"rank", i + 1}, {"item", index(best.items[i])}, {"score", best.scores[i]}, {"title", title_of(data, best.items[i])}});
   return {{"dataset", data.name}, {"history", before}, {"items", items}};
 }
 
 std::string as_text(dataset const& data, ranking const& best) {
-  auto const right = [](std::string const& text, std::size_t width) { return std::string(width - std::min(width, text.size()), ' ') + text; };
+  auto const right = [](std::string const& text, std::size_t width) {
+    return std::string(width - std::min(width, text.size()), ' ') + text;
+  };
   std::string text = "rank      item     score  title\n";
   for (std::size_t i = 0; i < best.items.size(); ++i)
-    text += right(std::to_string(i + 1), 4) + right(std::to_string(index(best.items[i])), 10) + right(fixed(best.scores[i], 4), 10) + "  " +
-            one_line(title_of(data, best.items[i])) + "\n";
+    text += right(std::to_string(i + 1), 4) + right(std::to_string(index(best.items[i])), 10) +
+            right(fixed(best.scores[i], 4), 10) + "  " + one_line(title_of(data, best.items[i])) + "\n";
   return text;
 }
 
 void warn_of_unknown(std::vector<item_id> const& history, index_t items, progress_log& log) {
   auto const unknown = std::ranges::count_if(history, [&](item_id item) { return index(item) >= items; });
   if (unknown > 0)
-    log.warn("--history: " + std::to_string(unknown) + " of its items are not among the catalogue's " + grouped(items) + " and are passed over");
+    log.warn("--history: " + std::to_string(unknown) + " of its items are not among the catalogue's " + grouped(items) +
+             " and are passed over");
 }
 
 int recommend_command(recommend_options& options) {
@@ -105,7 +110,8 @@ int recommend_command(recommend_options& options) {
   cpu::backend backend;
   auto card = read_model_card(options.model);
   auto data = read_dataset(options.dataset, card.words);
-  recommender<> const service(read_model<float>(backend, options.model), card.words, mixture_named(card.tasks), data.data.tables);
+  recommender<> const service(read_model<float>(backend, options.model), card.words, mixture_named(card.tasks),
+                              data.data.tables);
   progress_log log(options.common.quiet);
   warn_of_unknown(history, service.items(), log);
   log.begin();

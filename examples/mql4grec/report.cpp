@@ -42,7 +42,8 @@ report_page page_with(std::string title, std::vector<std::pair<std::string, std:
 
 shown_example example_of(dataset const& data, user_result const& result, split part) {
   auto const user = static_cast<std::size_t>(result.user);
-  shown_example out{.user = data.data.histories.user_keys.at(user), .history = {}, .target = title_of(data, result.target), .best = {}};
+  shown_example out{
+      .user = data.data.histories.user_keys.at(user), .history = {}, .target = title_of(data, result.target), .best = {}};
   for (auto const item : history(data.data.histories, result.user, part)) out.history.push_back(title_of(data, item));
   auto const& list = result.ensemble;
   for (std::size_t i = 0; i < std::min<std::size_t>(5, list.items.size()); ++i)
@@ -60,30 +61,34 @@ std::string title_of(dataset const& data, item_id item) {
   return known ? data.items[at]->title : "item " + std::to_string(index(item));
 }
 
-std::vector<shown_example> examples_of(dataset const& data, evaluation const& found, evaluation_options const& options, std::size_t count) {
+std::vector<shown_example> examples_of(dataset const& data, evaluation const& found, evaluation_options const& options,
+                                       std::size_t count) {
   std::vector<shown_example> shown;
   for (auto const& result : found.examples)
     if (shown.size() < count) shown.push_back(example_of(data, result, options.part));
   return shown;
 }
 
-report_page training_report(std::vector<std::string> const& datasets, std::filesystem::path const& model, training_progress const& p) {
+report_page training_report(std::vector<std::string> const& datasets, std::filesystem::path const& model,
+                            training_progress const& p) {
   std::string names;
   for (auto const& name : datasets) names += (names.empty() ? "" : ", ") + name;
   auto page = page_with("Training on " + names, {{"Model", model.string()},
-                                                 {"Training", std::to_string(p.epoch) + " epochs, " + grouped(p.examples) + " examples, " + clock_time(p.seconds)}});
+                                                 {"Training", std::to_string(p.epoch) + " epochs, " + grouped(p.examples) +
+                                                                  " examples, " + clock_time(p.seconds)}});
   page.epochs = p.history;
   page.best_epoch = p.best_epoch;
   return page;
 }
 
-report_page evaluation_report(dataset const& data, std::filesystem::path const& model, evaluation const& found, std::vector<metric_row> rows,
-                              evaluation_options const& options) {
+report_page evaluation_report(dataset const& data, std::filesystem::path const& model, evaluation const& found,
+                              std::vector<metric_row> rows, evaluation_options const& options) {
   auto const& r = found.result;
-  auto page = page_with(r.dataset + ", " + r.split, {{"Model", model.string()},
-                                                     {"Dataset", summary(data)},
-                                                     {"Evaluated", grouped(r.users) + " users, " + std::to_string(r.beams) + " beams, " + fixed(r.seconds, 1) + " s, " +
-                                                                       fixed(r.users_per_second, 1) + " users/s"}});
+  auto page = page_with(r.dataset + ", " + r.split,
+                        {{"Model", model.string()},
+                         {"Dataset", summary(data)},
+                         {"Evaluated", grouped(r.users) + " users, " + std::to_string(r.beams) + " beams, " +
+                                           fixed(r.seconds, 1) + " s, " + fixed(r.users_per_second, 1) + " users/s"}});
   page.metrics = std::move(rows);
   page.examples = examples_of(data, found, options, 12);
   if (auto const run = saved_progress(model)) {

@@ -20,7 +20,7 @@ struct shown_example {
   std::string user;
   std::vector<std::string> history;  ///< oldest first
   std::string target;
-  index_t place = 0;                 ///< of the target, from 1; 0: not among the recommended
+  index_t place = 0;  ///< of the target, from 1; 0: not among the recommended
   std::vector<entry> best;
 };
 
@@ -34,13 +34,15 @@ struct report_page {
 };
 
 /// What every report says: machine, date and command come by themselves.
-report_page training_report(std::vector<std::string> const& datasets, std::filesystem::path const& model, training_progress const& progress);
+report_page training_report(std::vector<std::string> const& datasets, std::filesystem::path const& model,
+                            training_progress const& progress);
 /// Shows the loss curves too when the model's directory holds the run that made it.
-report_page evaluation_report(dataset const& data, std::filesystem::path const& model, evaluation const& found, std::vector<metric_row> rows,
-                              evaluation_options const& options);
+report_page evaluation_report(dataset const& data, std::filesystem::path const& model, evaluation const& found,
+                              std::vector<metric_row> rows, evaluation_options const& options);
 
 /// The first users that were evaluated.
-std::vector<shown_example> examples_of(dataset const& data, evaluation const& found, evaluation_options const& options, std::size_t count);
+std::vector<shown_example> examples_of(dataset const& data, evaluation const& found, evaluation_options const& options,
+                                       std::size_t count);
 
 /// The item's title, or "item 17".
 std::string title_of(dataset const& data, item_id item);

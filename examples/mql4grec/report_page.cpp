@@ -75,7 +75,10 @@ std::string metric_chart(std::vector<metric_row> const& rows) {
     auto const values = values_of(metrics);
     series.push_back({name, "s" + std::to_string(std::min<std::size_t>(series.size(), 3)), {values.begin(), values.end()}});
   }
-  return element("div", bar_chart({.title = "Bars: hit rate and NDCG of each list, as in the table below", .groups = {metric_names.begin(), metric_names.end()}}, series),
+  return element("div",
+                 bar_chart({.title = "Bars: hit rate and NDCG of each list, as in the table below",
+                            .groups = {metric_names.begin(), metric_names.end()}},
+                           series),
                  "class=\"wide\"");
 }
 
@@ -87,7 +90,8 @@ std::string metric_rows(std::vector<metric_row> const& rows) {
   for (auto const& row : rows) {
     auto cells = element("th", escaped(row.name), "scope=\"row\"");
     auto const values = values_of(row.values);
-    for (std::size_t i = 0; i < values.size(); ++i) cells += element("td", fixed(values[i], 4), values[i] == best[i] ? "class=\"best\"" : "");
+    for (std::size_t i = 0; i < values.size(); ++i)
+      cells += element("td", fixed(values[i], 4), values[i] == best[i] ? "class=\"best\"" : "");
     body += element("tr", cells);
   }
   return body;
@@ -97,8 +101,9 @@ std::string metric_section(std::vector<metric_row> const& rows) {
   if (rows.empty()) return "";
   auto names = element("th", "", "scope=\"col\"");
   for (auto const* name : metric_names) names += element("th", name, "scope=\"col\"");
-  auto const table = element("table", element("caption", "Means over users; the best of each column is bold. The whole catalogue is ranked.") +
-                                          element("thead", element("tr", names)) + element("tbody", metric_rows(rows)));
+  auto const table =
+      element("table", element("caption", "Means over users; the best of each column is bold. The whole catalogue is ranked.") +
+                           element("thead", element("tr", names)) + element("tbody", metric_rows(rows)));
   return section("How well it ranks", metric_chart(rows) + element("div", table, "class=\"wide\""));
 }
 
@@ -112,12 +117,13 @@ std::string loss_section(report_page const& page) {
   bool const validated = std::ranges::any_of(valid.values, [](double v) { return v > 0; });
   auto lines = std::vector{train};
   if (validated) lines.push_back(valid);
-  auto const chart = line_chart({.title = "Lines: training and validation loss of " + std::to_string(page.epochs.size()) + " epochs",
-                                 .x = "epoch",
-                                 .y = "cross-entropy a token, nats",
-                                 .marked_x = static_cast<double>(page.best_epoch),
-                                 .mark = "kept: epoch " + std::to_string(page.best_epoch)},
-                                lines);
+  auto const chart =
+      line_chart({.title = "Lines: training and validation loss of " + std::to_string(page.epochs.size()) + " epochs",
+                  .x = "epoch",
+                  .y = "cross-entropy a token, nats",
+                  .marked_x = static_cast<double>(page.best_epoch),
+                  .mark = "kept: epoch " + std::to_string(page.best_epoch)},
+                 lines);
   return section("How it learnt", element("div", chart, "class=\"wide\""));
 }
 
@@ -126,11 +132,15 @@ std::string example_card(shown_example const& example) {
   for (auto const& title : example.history) history += (history.empty() ? "" : " &rarr; ") + escaped(title);
   std::string list;
   for (auto const& [title, score, hit] : example.best)
-    list += element("li", element("span", escaped(title) + (hit ? " <b role=\"img\" aria-label=\"taken next\">&#10003;</b>" : "")) + element("data", fixed(score, 3), "value=\"" + fixed(score, 6) + "\""),
+    list += element("li",
+                    element("span", escaped(title) + (hit ? " <b role=\"img\" aria-label=\"taken next\">&#10003;</b>" : "")) +
+                        element("data", fixed(score, 3), "value=\"" + fixed(score, 6) + "\""),
                     hit ? "class=\"hit\"" : "");
   auto const place = example.place > 0 ? "place " + std::to_string(example.place) : "not found";
-  return element("article", element("h3", "User " + escaped(example.user)) + element("p", history.empty() ? "No history" : history, "class=\"history\"") +
-                                element("p", "Taken next: " + element("strong", escaped(example.target)) + " (" + place + ")", "class=\"target\"") +
+  return element("article", element("h3", "User " + escaped(example.user)) +
+                                element("p", history.empty() ? "No history" : history, "class=\"history\"") +
+                                element("p", "Taken next: " + element("strong", escaped(example.target)) + " (" + place + ")",
+                                        "class=\"target\"") +
                                 element("ol", list));
 }
 
@@ -138,7 +148,9 @@ std::string example_section(std::vector<shown_example> const& examples) {
   if (examples.empty()) return "";
   std::string cards;
   for (auto const& example : examples) cards += example_card(example) + "\n";
-  auto const note = element("p", "The first users of the evaluation, not chosen. Scores are mean log-probabilities a token, plus 1 for an item that text and images both propose.",
+  auto const note = element("p",
+                            "The first users of the evaluation, not chosen. Scores are mean log-probabilities a token, plus 1 "
+                            "for an item that text and images both propose.",
                             "class=\"history\"");
   return section("What it recommends", note + element("div", cards, "class=\"examples\""));
 }
@@ -146,10 +158,14 @@ std::string example_section(std::vector<shown_example> const& examples) {
 }  // namespace
 
 void write_report(std::filesystem::path const& path, report_page const& page) {
-  write_file(path, "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n" +
-                       element("title", "mql4grec: " + escaped(page.title)) + "\n<style>" + style + "</style>\n<main>\n" + head_of(page) +
-                       metric_section(page.metrics) + loss_section(page) + example_section(page.examples) +
-                       "<footer>Written by mql4grec " MQL4GREC_VERSION ". HR@k: the held-out item is among the first k. NDCG@k: the same, discounted by its place.</footer>\n</main>\n</html>\n");
+  write_file(path,
+             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
+             "content=\"width=device-width, initial-scale=1\">\n" +
+                 element("title", "mql4grec: " + escaped(page.title)) + "\n<style>" + style + "</style>\n<main>\n" +
+                 head_of(page) + metric_section(page.metrics) + loss_section(page) + example_section(page.examples) +
+                 "<footer>Written by mql4grec " MQL4GREC_VERSION
+                 ". HR@k: the held-out item is among the first k. NDCG@k: the same, discounted by its "
+                 "place.</footer>\n</main>\n</html>\n");
 }
 
 }  // namespace mql4grec::program

@@ -1,5 +1,7 @@
 #include "signals.hpp"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
@@ -30,7 +32,7 @@ bool interrupted() { return signalled.load(); }
 
 void leave_if_interrupted() {
   if (!interrupted()) return;
-  std::cerr << "\nmql4grec: interrupted\n" << std::flush;
+  std::cerr << (::isatty(STDERR_FILENO) == 1 ? "\r\033[K" : "") << "mql4grec: interrupted\n" << std::flush;
   std::_Exit(interrupted_by_signal);  // other threads may be at work: nothing is destroyed under them
 }
 

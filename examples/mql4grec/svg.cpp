@@ -13,12 +13,23 @@ std::string escaped(std::string const& text) {
   std::string out;
   for (char const c : one_line(text)) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -57,14 +68,17 @@ struct axis {
 double y_of(axis const& y, double value) { return top + inner_height * (1 - y.share(value)); }
 
 std::string text_at(double x, double y, char const* style, std::string const& text) {
-  return "<text class=\"" + std::string(style) + "\" x=\"" + number(x) + "\" y=\"" + number(y) + "\">" + escaped(text) + "</text>";
+  return "<text class=\"" + std::string(style) + "\" x=\"" + number(x) + "\" y=\"" + number(y) + "\">" + escaped(text) +
+         "</text>";
 }
 std::string line_between(double x1, double y1, double x2, double y2, char const* style) {
-  return "<line class=\"" + std::string(style) + "\" x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" + number(x2) + "\" y2=\"" + number(y2) + "\"/>";
+  return "<line class=\"" + std::string(style) + "\" x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" + number(x2) +
+         "\" y2=\"" + number(y2) + "\"/>";
 }
 
 std::string opened(chart_labels const& labels) {
-  return "<svg viewBox=\"0 0 " + number(width) + " " + number(floor_y + (labels.x.empty() ? 28 : 48)) + "\" role=\"img\" aria-label=\"" + escaped(labels.title) + "\">";
+  return "<svg viewBox=\"0 0 " + number(width) + " " + number(floor_y + (labels.x.empty() ? 28 : 48)) +
+         "\" role=\"img\" aria-label=\"" + escaped(labels.title) + "\">";
 }
 
 /// The horizontal rules with their numbers, and what the axis counts.
@@ -72,10 +86,12 @@ std::string rules(axis const& y, std::string const& name) {
   std::string out;
   for (int i = 0; i <= y.ticks(); ++i) {
     double const at = y_of(y, y.tick(i));
-    out += line_between(left, at, width - right, at, i == 0 ? "base" : "rule") + text_at(left - 8, at + 4, "end", fixed(y.tick(i), y.decimals));
+    out += line_between(left, at, width - right, at, i == 0 ? "base" : "rule") +
+           text_at(left - 8, at + 4, "end", fixed(y.tick(i), y.decimals));
   }
   if (!name.empty())
-    out += "<text class=\"middle\" transform=\"translate(14 " + number(top + inner_height / 2) + ") rotate(-90)\">" + escaped(name) + "</text>";
+    out += "<text class=\"middle\" transform=\"translate(14 " + number(top + inner_height / 2) + ") rotate(-90)\">" +
+           escaped(name) + "</text>";
   return out;
 }
 
@@ -105,7 +121,9 @@ std::string line_chart(chart_labels const& labels, std::vector<chart_line> const
   if (longest == 0) return "";
   auto const [low, high] = extent(lines);
   axis const y(low, high, 6), x(1, static_cast<double>(std::max<std::size_t>(2, longest)), 12);
-  auto const x_of = [&](double value) { return left + inner_width * (value - 1) / (std::max(2.0, static_cast<double>(longest)) - 1); };
+  auto const x_of = [&](double value) {
+    return left + inner_width * (value - 1) / (std::max(2.0, static_cast<double>(longest)) - 1);
+  };
 
   std::string out = legend(lines) + opened(labels) + rules(y, labels.y);
   for (int i = 0; i <= x.ticks(); ++i) {
@@ -117,15 +135,18 @@ std::string line_chart(chart_labels const& labels, std::vector<chart_line> const
   if (labels.marked_x >= 1) {
     double const at = x_of(labels.marked_x);
     bool const near_end = at > left + 0.8 * inner_width;
-    out += line_between(at, top, at, floor_y, "mark") + text_at(at + (near_end ? -6 : 6), top + 12, near_end ? "end" : "start", labels.mark);
+    out += line_between(at, top, at, floor_y, "mark") +
+           text_at(at + (near_end ? -6 : 6), top + 12, near_end ? "end" : "start", labels.mark);
   }
   for (auto const& line : lines) {
     std::string points;
-    for (std::size_t i = 0; i < line.values.size(); ++i) points += number(x_of(static_cast<double>(i + 1))) + "," + number(y_of(y, line.values[i])) + " ";
+    for (std::size_t i = 0; i < line.values.size(); ++i)
+      points += number(x_of(static_cast<double>(i + 1))) + "," + number(y_of(y, line.values[i])) + " ";
     out += "<polyline class=\"line " + line.style + "\" points=\"" + points + "\"/>";
     for (std::size_t i = 0; i < line.values.size(); ++i)
-      out += "<circle class=\"dot " + line.style + "\" cx=\"" + number(x_of(static_cast<double>(i + 1))) + "\" cy=\"" + number(y_of(y, line.values[i])) +
-             "\" r=\"" + (longest <= 40 ? "3" : "1.5") + "\"><title>" + escaped(labels.x + " " + std::to_string(i + 1) + ", " + line.name + ": " + fixed(line.values[i], 4)) +
+      out += "<circle class=\"dot " + line.style + "\" cx=\"" + number(x_of(static_cast<double>(i + 1))) + "\" cy=\"" +
+             number(y_of(y, line.values[i])) + "\" r=\"" + (longest <= 40 ? "3" : "1.5") + "\"><title>" +
+             escaped(labels.x + " " + std::to_string(i + 1) + ", " + line.name + ": " + fixed(line.values[i], 4)) +
              "</title></circle>";
   }
   return out + "</svg>";
@@ -144,8 +165,9 @@ std::string bar_chart(chart_labels const& labels, std::vector<chart_bars> const&
     out += text_at(begin + 0.4 * group_width, floor_y + 20, "middle", labels.groups[g]);
     for (std::size_t s = 0; s < series.size(); ++s) {
       double const value = series[s].values.at(g), at = y_of(y, value), x = begin + static_cast<double>(s) * bar_width;
-      out += "<rect class=\"" + series[s].style + "\" x=\"" + number(x + 1) + "\" y=\"" + number(at) + "\" width=\"" + number(bar_width - 2) + "\" height=\"" +
-             number(y_of(y, 0) - at) + "\" rx=\"2\"><title>" + escaped(series[s].name + ", " + labels.groups[g] + ": " + fixed(value, 4)) + "</title></rect>";
+      out += "<rect class=\"" + series[s].style + "\" x=\"" + number(x + 1) + "\" y=\"" + number(at) + "\" width=\"" +
+             number(bar_width - 2) + "\" height=\"" + number(y_of(y, 0) - at) + "\" rx=\"2\"><title>" +
+             escaped(series[s].name + ", " + labels.groups[g] + ": " + fixed(value, 4)) + "</title></rect>";
       out += text_at(x + bar_width / 2, at - 4, "value", value < 1 ? fixed(value, 3).substr(1) : fixed(value, 2));
     }
   }

@@ -21,7 +21,7 @@ struct chart_bars {
 };
 
 struct chart_labels {
-  std::string title;        ///< what a screen reader says
+  std::string title;  ///< what a screen reader says
   std::string x = {}, y = {};
   std::vector<std::string> groups = {};  ///< of a bar chart
   double marked_x = 0;                   ///< a vertical line there; 0: none

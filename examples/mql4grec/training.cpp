@@ -14,7 +14,8 @@ namespace {
 /// The rates and times of this call, whatever earlier ones did before a resumption.
 class training_watch {
  public:
-  training_watch(training_options const& options, double max_seconds, progress_log& log) : options_(options), max_seconds_(max_seconds), log_(log) {}
+  training_watch(training_options const& options, double max_seconds, progress_log& log)
+      : options_(options), max_seconds_(max_seconds), log_(log) {}
 
   void on_step(training_progress const& p, double loss, std::int64_t steps_per_epoch) {
     if (first_step_ < 0) {  // the clock starts behind the first update, which pays for the first touch of everything
@@ -25,18 +26,20 @@ class training_watch {
     }
     double const elapsed = std::max(1e-9, std::chrono::duration<double>(clock::now() - started_).count());
     auto const all = options_.epochs * steps_per_epoch;
-    double const left = std::min(elapsed / static_cast<double>(p.step - first_step_) * static_cast<double>(all - p.step), max_seconds_ - elapsed);
+    double const left = std::min(elapsed / static_cast<double>(p.step - first_step_) * static_cast<double>(all - p.step),
+                                 max_seconds_ - elapsed);
     auto const rate = static_cast<index_t>(static_cast<double>(p.examples - first_examples_) / elapsed);
-    log_.bar("epoch " + std::to_string(p.epoch + 1) + "/" + std::to_string(options_.epochs), static_cast<double>(p.step) / static_cast<double>(all),
+    log_.bar("epoch " + std::to_string(p.epoch + 1) + "/" + std::to_string(options_.epochs),
+             static_cast<double>(p.step) / static_cast<double>(all),
              grouped(rate) + " examples/s  loss " + fixed(loss, 4) + "  " + clock_time(left) + " left");
   }
 
   void on_epoch(training_progress const& p, bool better) {
     auto const& last = p.history.back();
     double const before = p.history.size() > 1 ? p.history[p.history.size() - 2].seconds : 0;
-    log_.milestone("epoch " + std::to_string(p.epoch) + "/" + std::to_string(options_.epochs) + ": train loss " + fixed(last.train_loss, 4) + ", valid loss " +
-                   fixed(last.valid_loss, 4) + (better ? " (best)" : "") + ", " + fixed(last.seconds - before, 1) + " s, " +
-                   clock_time(last.seconds) + " in all");
+    log_.milestone("epoch " + std::to_string(p.epoch) + "/" + std::to_string(options_.epochs) + ": train loss " +
+                   fixed(last.train_loss, 4) + ", valid loss " + fixed(last.valid_loss, 4) + (better ? " (best)" : "") + ", " +
+                   fixed(last.seconds - before, 1) + " s, " + clock_time(last.seconds) + " in all");
   }
 
  private:
@@ -58,9 +61,14 @@ epoch_record kept(training_progress const& p) {
 json as_json(training_progress const& p, training_progress const& before) {
   auto const model = kept(p);
   double const seconds = p.seconds - before.seconds;
-  return {{"epochs", p.epoch}, {"steps", p.step}, {"examples", p.examples}, {"seconds", p.seconds},
+  return {{"epochs", p.epoch},
+          {"steps", p.step},
+          {"examples", p.examples},
+          {"seconds", p.seconds},
           {"examples_per_second", seconds > 0 ? static_cast<double>(p.examples - before.examples) / seconds : 0.0},
-          {"train_loss", model.train_loss}, {"valid_loss", model.valid_loss}, {"best_epoch", p.best_epoch}};
+          {"train_loss", model.train_loss},
+          {"valid_loss", model.valid_loss},
+          {"best_epoch", p.best_epoch}};
 }
 
 std::string as_text(training_progress const& p, json const& result, std::filesystem::path const& out) {
@@ -69,9 +77,11 @@ std::string as_text(training_progress const& p, json const& result, std::filesys
     return name + value + "\n";
   };
   auto const model = kept(p);
-  return row("model", out.string()) + row("epochs", std::to_string(p.epoch)) + row("steps", grouped(p.step)) + row("examples", grouped(p.examples)) +
-         row("time", clock_time(p.seconds)) + row("examples/s", grouped(static_cast<index_t>(result.at("examples_per_second").get<double>()))) +
-         row("best epoch", p.best_epoch > 0 ? std::to_string(p.best_epoch) : "none yet") + row("  train loss", fixed(model.train_loss, 4)) +
+  return row("model", out.string()) + row("epochs", std::to_string(p.epoch)) + row("steps", grouped(p.step)) +
+         row("examples", grouped(p.examples)) + row("time", clock_time(p.seconds)) +
+         row("examples/s", grouped(static_cast<index_t>(result.at("examples_per_second").get<double>()))) +
+         row("best epoch", p.best_epoch > 0 ? std::to_string(p.best_epoch) : "none yet") +
+         row("  train loss", fixed(model.train_loss, 4)) +
          row("  valid loss", p.best_epoch > 0 ? fixed(model.valid_loss, 4) : "-");
 }
 
@@ -93,24 +103,30 @@ void add_training_options(CLI::App& command, training_request& request) {
   auto& training = request.run.training;
   command.add_option("--out", request.run.out, "directory of the model and of the run")->required();
   command.add_option("--epochs", training.epochs, "epochs at most")->check(CLI::Range(1, 1'000'000))->capture_default_str();
-  command.add_option("--batch-size", training.batch_size, "examples in an update")->check(CLI::Range(1, 1 << 24))->capture_default_str();
-  command.add_option("--lr", training.learning_rate, "learning rate at its height")->check(CLI::PositiveNumber)->capture_default_str();
+  command.add_option("--batch-size", training.batch_size, "examples in an update")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  command.add_option("--lr", training.learning_rate, "learning rate at its height")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   command.add_option("--patience", training.patience, "epochs without a better validation loss before stopping, 0: never stop")
-      ->check(CLI::Range(0, 1'000'000))->capture_default_str();
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
   command.add_option("--seed", training.seed, "of parameters, order and dropout")->capture_default_str();
-  command.add_option("--max-seconds", request.run.max_seconds, "stop training after so long; --resume goes on")->check(CLI::PositiveNumber);
+  command.add_option("--max-seconds", request.run.max_seconds, "stop training after so long; --resume goes on")
+      ->check(CLI::PositiveNumber);
   command.add_flag("--resume", request.run.resume, "go on with the run in --out, to the same bits; start it if there is none");
   command.add_option("--report", request.report, "write a report as one HTML file");
 }
 
 void warn_of(dataset const& data, progress_log& log) {
   if (auto const users = short_users(data.data.histories); users > 0)
-    log.warn(data.name + ": " + grouped(users) + " of " + grouped(data.data.histories.users()) +
-             " users have fewer than 3 items: training only, neither validated nor tested");
+    log.warn(data.name + ": " + grouped(users) + " of " + counted(data.data.histories.users(), "user") +
+             " with fewer than 3 items: trained on, but neither validated nor tested");
   auto const text = duplicate_items(data.data.table(modality::text)), image = duplicate_items(data.data.table(modality::image));
   if (text + image > 0)
-    log.warn(data.name + ": " + grouped(text) + " items share their text tokens and " + grouped(image) +
-             " their image tokens with an item before them; they can't be told apart there");
+    log.warn(data.name + ": " + counted(text, "item") + " in text and " + counted(image, "item") +
+             " in images have the tokens of an item before them and can't be told from it there");
 }
 
 std::optional<training_progress> saved_progress(std::filesystem::path const& run) {
@@ -128,11 +144,12 @@ std::optional<training_progress> saved_progress(std::filesystem::path const& run
 
 std::string summary(dataset const& data) {
   auto const& histories = data.data.histories;
-  return data.name + ": " + grouped(histories.users()) + " users, " + grouped(histories.item_count) + " items, " + grouped(std::ssize(histories.items)) +
-         " interactions";
+  return data.name + ": " + grouped(histories.users()) + " users, " + grouped(histories.item_count) + " items, " +
+         grouped(std::ssize(histories.items)) + " interactions";
 }
 
-run_result train_with_progress(run_options const& run, index_t threads, std::vector<domain> domains, vocabulary const& words, progress_log& log) {
+run_result train_with_progress(run_options const& run, index_t threads, std::vector<domain> domains, vocabulary const& words,
+                               progress_log& log) {
   cpu::backend backend(threads);
   training_watch watch(run.training, run.max_seconds, log);
   return train(backend, run, std::move(domains), words,
@@ -165,7 +182,8 @@ int run_training(training_request const& request, common_options const& common) 
   log.clear();
   auto const& p = result.progress;
   if (result.end == ending::interrupted) {
-    log.stage("mql4grec: interrupted at step " + grouped(p.step) + "; the state is in " + request.run.out.string() + ", --resume goes on");
+    log.stage("mql4grec: interrupted at step " + grouped(p.step) + "; the state is in " + request.run.out.string() +
+              ", --resume goes on");
     return interrupted_by_signal;
   }
   if (result.end == ending::out_of_time) log.stage("out of time at step " + grouped(p.step) + "; --resume goes on");

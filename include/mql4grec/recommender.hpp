@@ -1,8 +1,8 @@
 #pragma once
 // The façade that a service embeds. A recommender is immutable: load it once, call recommend() from as many threads as
 // there are. To swap in a new one without stopping, publish it through a recommender_slot.
-#include <atomic>
 #include <memory>
+#include <mutex>
 #include <unordered_set>
 
 #include "mql4grec/backend/cpu/cpu.hpp"
@@ -113,11 +113,20 @@ template <class R = recommender<>>
 class recommender_slot {
  public:
   explicit recommender_slot(std::shared_ptr<R const> first) : current_(std::move(first)) {}
-  std::shared_ptr<R const> get() const { return current_.load(std::memory_order_acquire); }
-  void set(std::shared_ptr<R const> next) { current_.store(std::move(next), std::memory_order_release); }
+  std::shared_ptr<R const> get() const {
+    std::lock_guard const lock(mutex_);
+    return current_;
+  }
+  void set(std::shared_ptr<R const> next) {
+    std::lock_guard const lock(mutex_);
+    current_.swap(next);  // the old one is let go behind the lock
+  }
 
  private:
-  std::atomic<std::shared_ptr<R const>> current_;
+  // Held while a pointer is copied. Not std::atomic<std::shared_ptr>: libc++ has none, and in libstdc++ 12 a load's unlock is
+  // relaxed, a data race with the next store.
+  mutable std::mutex mutex_;
+  std::shared_ptr<R const> current_;
 };
 
 }  // namespace mql4grec

@@ -10,8 +10,9 @@ using namespace mql4grec::test;
 
 TEST_CASE("model card: what is written is read back equal, whatever the words and the tasks") {
   temporary_directory const directory;
-  for (auto const& options : {vocabulary_options{}, vocabulary_options{.modalities = {{"a", {3, 5}}}, .prompts = 0},
-                              vocabulary_options{.modalities = {{"a", {2}}, {"A", {2, 4}}, {"audio_a", {4, 1}}}, .prompts = 21}})
+  for (auto const& options :
+       {vocabulary_options{}, vocabulary_options{.modalities = {{"a", {3, 5}}}, .prompts = 0},
+        vocabulary_options{.modalities = {{"a", {2}}, {"A", {2, 4}}, {"audio_a", {4, 1}}}, .prompts = 21}})
     for (char const* tasks : {"all", "next", "released"}) {
       write_model_card(directory.path(), {vocabulary(options), tasks});
       auto const card = read_model_card(directory.path());
@@ -68,11 +69,17 @@ TEST_CASE("model card: a damaged one is a file_error that begins with its path")
   says(refusal(R"({"tasks": "all", "modalities": [7], "prompts": 18})"), "key 'prefix' is missing");
   says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": "many"}], "prompts": 18})"), "key 'codes'");
   says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": []}], "prompts": 18})"), "at least one level");
-  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}, {"prefix": "a", "codes": [1]}], "prompts": 0})"), "share the word <a_0>");
-  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [99999999999]}], "prompts": 18})"), "key 'codes': found 99999999999");
+  says(refusal(
+           R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}, {"prefix": "a", "codes": [1]}], "prompts": 0})"),
+       "share the word <a_0>");
+  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [99999999999]}], "prompts": 18})"),
+       "key 'codes': found 99999999999");
   says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": -1})"), "key 'prompts': found -1");
-  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": 0, "ids": {"<a_0>": 5}})"), "the word <a_1> has no id");
-  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}], "prompts": 0, "ids": {"<a_0>": 2147483647}})"), "key 'ids'");
+  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": 0, "ids": {"<a_0>": 5}})"),
+       "the word <a_1> has no id");
+  says(
+      refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}], "prompts": 0, "ids": {"<a_0>": 2147483647}})"),
+      "key 'ids'");
   says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}], "prompts": 0, "ids": [5]})"), "key 'ids'");
 }
 
@@ -102,7 +109,8 @@ TEST_CASE("read_dataset: a directory's interactions, sequences and descriptions;
   CHECK(words.text(bare.data.table(modality::image).of(item_id{1})) == "<A_1><B_0>");
   put(paths.items(), R"({"2": {"title": "Top", "description": "", "brand": "", "categories": ""}})");
   CHECK(read_dataset(directory, words).items.at(2)->title == "Top");
-  CHECK_THROWS_AS(read_dataset(directory, vocabulary({.modalities = {{"a", {2}}, {"A", {2, 2}}}})), file_error);  // has no <a_2>
+  CHECK_THROWS_AS(read_dataset(directory, vocabulary({.modalities = {{"a", {2}}, {"A", {2, 2}}}})),
+                  file_error);  // has no <a_2>
   std::filesystem::remove(paths.image_index());
   CHECK(complaint<file_error>([&] { read_dataset(directory, words); }).starts_with(paths.image_index().string()));
   CHECK_THROWS_AS(read_dataset(root / "absent", words), file_error);

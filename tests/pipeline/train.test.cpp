@@ -29,7 +29,8 @@ domain walkers(index_t users, index_t stride) {
   data.histories.item_count = 9;
   for (auto kind : {modality::text, modality::image}) {
     auto& table = data.tables.emplace_back(kind, 9, 2);
-    for (index_t i = 0; i < 9; ++i) table.set(item_id(i), std::vector{words().token(kind, 0, code_t(i / 3)), words().token(kind, 1, code_t(i % 3))});
+    for (index_t i = 0; i < 9; ++i)
+      table.set(item_id(i), std::vector{words().token(kind, 0, code_t(i / 3)), words().token(kind, 1, code_t(i % 3))});
   }
   return data;
 }
@@ -59,7 +60,8 @@ std::vector<std::string> timeless_files(std::filesystem::path const& run) {
 double validation_loss(std::filesystem::path const& run) {
   cpu::backend b;
   auto model = read_model<float>(b, run);
-  return trainer<cpu::backend, float>(b, model, run_in(run).training).mean_loss(validation_set(next_only(), domains(), words()));
+  return trainer<cpu::backend, float>(b, model, run_in(run).training)
+      .mean_loss(validation_set(next_only(), domains(), words()));
 }
 }  // namespace
 
@@ -110,7 +112,8 @@ TEST_CASE("train: a directory that holds a run is refused, and left as it is, un
   auto const state = read_file(out / "training.safetensors");
   auto again = run_in(out);
   again.training.seed = 5;
-  CHECK(complaint<error>([&] { trained(again); }) == out.string() + ": holds a training run; resume it, or write to another directory");
+  CHECK(complaint<error>([&] { trained(again); }) ==
+        out.string() + ": holds a training run; resume it, or write to another directory");
   CHECK(timeless_files(out) == before);
   CHECK(read_file(out / "training.safetensors") == state);
   again.resume = true;
@@ -158,9 +161,17 @@ TEST_CASE("train: the state is written as often as was asked") {
   temporary_directory const root;
   auto options = run_in(root / "run");
   options.checkpoint_seconds = 0;
-  auto const saved_step = [&] { return parse_json(safetensors(root / "run/training.safetensors").metadata().at("progress"), "").at("step").get<std::int64_t>(); };
+  auto const saved_step = [&] {
+    return parse_json(safetensors(root / "run/training.safetensors").metadata().at("progress"), "")
+        .at("step")
+        .get<std::int64_t>();
+  };
   std::int64_t asked = 0;
-  trained(options, {.on_step = [&](training_progress const& p, double, std::int64_t) { CHECK(saved_step() == p.step - 1); ++asked; },
+  trained(options, {.on_step =
+                        [&](training_progress const& p, double, std::int64_t) {
+                          CHECK(saved_step() == p.step - 1);
+                          ++asked;
+                        },
                     .on_epoch = [&](training_progress const& p, bool) { CHECK(saved_step() == p.step); }});
   CHECK(asked == saved_step());
 }
@@ -186,7 +197,8 @@ TEST_CASE("train: a model to begin with that is absent or knows too few words is
   cpu::backend b;
   write_model(root / "small", random_t5<float>(b, small_t5()));
   options.init = root / "small";
-  CHECK(complaint<file_error>([&] { trained(options); }) == (root / "small").string() + ": the model knows 9 tokens, but the vocabulary has 32");
+  CHECK(complaint<file_error>([&] { trained(options); }) ==
+        (root / "small").string() + ": the model knows 9 tokens, but the vocabulary has 32");
 }
 
 TEST_CASE("train: what can't be trained is refused before the directory becomes a run's") {
@@ -219,8 +231,10 @@ TEST_CASE("train: all tasks and the released ones train too, and the observer se
     auto options = run_in(root / tasks);
     options.tasks = tasks;
     std::int64_t steps = 0, epochs = 0;
-    auto const progress = trained(options, {.on_step = [&](training_progress const& p, double loss, std::int64_t) { CHECK((p.step == ++steps && loss > 0)); },
-                                            .on_epoch = [&](training_progress const& p, bool) { CHECK(p.epoch == ++epochs); }}).progress;
+    auto const progress = trained(options, {.on_step = [&](training_progress const& p, double loss,
+                                                           std::int64_t) { CHECK((p.step == ++steps && loss > 0)); },
+                                            .on_epoch = [&](training_progress const& p, bool) { CHECK(p.epoch == ++epochs); }})
+                              .progress;
     CHECK(progress.step == steps);
     CHECK(epochs == 3);
     CHECK(progress.examples == 3 * training_set(mixture_named(tasks), domains(), words()).size());
@@ -228,14 +242,17 @@ TEST_CASE("train: all tasks and the released ones train too, and the observer se
   }
 }
 
-TEST_CASE("train, then evaluate: what was learnt by heart is found again" * doctest::test_suite("slow")) {
+TEST_CASE("train, then evaluate: what was learnt by heart is found again") {
   temporary_directory const root;
   auto options = run_in(root / "run");
   options.training.epochs = 60;
   options.training.dropout = 0;
-  auto const data = walkers(9, 1);  // the next item always follows from the last
-  trained(options, {}, {data});
+  trained(options, {}, {walkers(9, 1)});
   cpu::backend b;
-  auto const found = evaluate(b, read_model<float>(b, root / "run"), read_model_card(root / "run"), {.name = "walkers", .data = data}, {.search = {.beams = 9}}, [](index_t, index_t) {});
+  evaluation_options const asked{.part = split::train, .search = {.beams = 9}};
+  auto const found = evaluate(b, read_model<float>(b, root / "run"), read_model_card(root / "run"),
+                              {.name = "walkers", .data = walkers(9, 1)}, asked, [](index_t, index_t) {});
+  CHECK(found.result.users == 9);
+  CHECK(found.result.split == "train");
   CHECK(found.result.ensemble.hit1 > 0.8);
 }

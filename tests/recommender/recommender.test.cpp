@@ -31,13 +31,15 @@ token_table random_table(modality kind, std::set<item_id> const& missing) {
   random_stream random(5, static_cast<std::uint64_t>(kind));
   for (index_t i = 0; i < catalogue; ++i) {
     std::vector<token_t> sequence;
-    for (index_t l = 0; l < table.levels(); ++l) sequence.push_back(words().token(kind, l, code_t(random.below(words().codes(kind, l)))));
+    for (index_t l = 0; l < table.levels(); ++l)
+      sequence.push_back(words().token(kind, l, code_t(random.below(words().codes(kind, l)))));
     if (!missing.contains(item_id(i))) table.set(item_id(i), sequence);
   }
   return table;
 }
 std::vector<token_table> tables() {
-  return {random_table(modality::text, {without_text, without_any}), random_table(modality::image, {without_image, without_any})};
+  return {random_table(modality::text, {without_text, without_any}),
+          random_table(modality::image, {without_image, without_any})};
 }
 
 template <class B = cpu::backend, class T = float>
@@ -65,9 +67,9 @@ item_list items_from(index_t first, index_t last) {
   return items;
 }
 std::set<item_id> set_of(ranking const& list) { return {list.items.begin(), list.items.end()}; }
-ranking first_of(ranking list, std::size_t k) {
-  list.items.resize(k);
-  list.scores.resize(k);
+ranking first_of(ranking list, index_t k) {
+  list.items.resize(static_cast<std::size_t>(k));
+  list.scores.resize(static_cast<std::size_t>(k));
   return list;
 }
 }  // namespace
@@ -75,9 +77,11 @@ ranking first_of(ranking list, std::size_t k) {
 TEST_CASE_TEMPLATE("recommend: its list is the ensemble that evaluation judges", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   dataset from{.name = "small", .data = {.histories = {}, .tables = tables()}};
-  for (std::uint64_t u = 0; u < 10; ++u) from.data.histories.add_user(std::to_string(u), random_history(3 + 3 * static_cast<index_t>(u), u));
+  for (std::uint64_t u = 0; u < 10; ++u)
+    from.data.histories.add_user(std::to_string(u), random_history(3 + 3 * static_cast<index_t>(u), u));
   from.data.histories.item_count = catalogue;
-  auto const judged = evaluate(b, model<B, double>(), {words(), "all"}, from, {.search = {.beams = 10}}, [](index_t, index_t) {});
+  auto const judged =
+      evaluate(b, model<B, double>(), {words(), "all"}, from, {.search = {.beams = 10}}, [](index_t, index_t) {});
   auto const asked = service<B, double>(7, {.search = {.beams = 10}});
   REQUIRE(judged.examples.size() == 10);
   for (auto const& example : judged.examples) {
@@ -87,17 +91,19 @@ TEST_CASE_TEMPLATE("recommend: its list is the ensemble that evaluation judges",
   }
 }
 
-TEST_CASE_TEMPLATE("recommend: a shorter list is the beginning of a longer one, as long as the beam is as wide", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("recommend: a shorter list is the beginning of a longer one, as long as the beam is as wide", B,
+                   MQL4GREC_TEST_BACKENDS) {
   auto const asked = service<B>();
   auto const all = asked.recommend(random_history(6, 1), 20);
   CHECK(all.size() == 20);
   CHECK(std::ranges::is_sorted(all.scores, std::ranges::greater{}));
   CHECK(set_of(all).size() == 20);
-  for (std::size_t k : {0, 1, 5, 19}) CHECK(asked.recommend(random_history(6, 1), static_cast<index_t>(k)) == first_of(all, k));
+  for (index_t k : {0, 1, 5, 19}) CHECK(asked.recommend(random_history(6, 1), k) == first_of(all, k));
   CHECK_THROWS_AS(asked.recommend({}, -1), error);
 }
 
-TEST_CASE_TEMPLATE("recommend: who asks for more than there is gets every item that can be said in some modality", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("recommend: who asks for more than there is gets every item that can be said in some modality", B,
+                   MQL4GREC_TEST_BACKENDS) {
   auto const asked = service<B>();
   auto everything = items_from(0, catalogue);
   std::erase(everything, without_any);
@@ -108,21 +114,24 @@ TEST_CASE_TEMPLATE("recommend: who asks for more than there is gets every item t
   }
 }
 
-TEST_CASE_TEMPLATE("recommend: a filter acts inside the search, so that k items come back whenever k are left", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("recommend: a filter acts inside the search, so that k items come back whenever k are left", B,
+                   MQL4GREC_TEST_BACKENDS) {
   auto const asked = service<B>(7, {.search = {.beams = 2}});
   auto const past = random_history(6, 1);
   auto const top = asked.recommend(past, 20).items;
-  std::vector<item_filter> const filters = {{.allow = {item_id{17}}},
-                                            {.allow = {item_id{3}, without_text, without_image, item_id{28}}},
-                                            {.allow = {without_any}},
-                                            {.deny = top},
-                                            {.allow = top, .deny = items_from(0, 25)},
-                                            {.allow = {item_id{-1}, item_id{7}, item_id{1000}}, .deny = {item_id{1000}, item_id{-5}}},
-                                            {.deny = items_from(0, catalogue)}};
+  std::vector<item_filter> const filters = {
+      {.allow = {item_id{17}}},
+      {.allow = {item_id{3}, without_text, without_image, item_id{28}}},
+      {.allow = {without_any}},
+      {.deny = top},
+      {.allow = top, .deny = items_from(0, 25)},
+      {.allow = {item_id{-1}, item_id{7}, item_id{1000}}, .deny = {item_id{1000}, item_id{-5}}},
+      {.deny = items_from(0, catalogue)}};
   for (auto const& filter : filters) {
     std::set<item_id> left;
     for (auto const item : filter.allow.empty() ? items_from(0, catalogue) : filter.allow)
-      if (index(item) >= 0 && index(item) < catalogue && item != without_any && std::ranges::count(filter.deny, item) == 0) left.insert(item);
+      if (index(item) >= 0 && index(item) < catalogue && item != without_any && std::ranges::count(filter.deny, item) == 0)
+        left.insert(item);
     for (index_t k : {1, 3, 10, 100}) {
       auto const list = asked.recommend(past, k, filter);
       CHECK(list.size() == std::min(k, std::ssize(left)));
@@ -135,7 +144,8 @@ TEST_CASE("recommend: a filter that takes nothing away changes nothing") {
   auto const asked = service();
   auto const past = random_history(6, 1);
   auto const plain = asked.recommend(past, 10);
-  for (item_filter const& idle : {item_filter{.allow = items_from(0, catalogue)}, item_filter{.deny = {without_any, item_id{500}}}}) {
+  for (item_filter const& idle :
+       {item_filter{.allow = items_from(0, catalogue)}, item_filter{.deny = {without_any, item_id{500}}}}) {
     auto const list = asked.recommend(past, 10, idle);
     CHECK(list.items == plain.items);
     CHECK_CLOSE(list.scores, plain.scores, 1e-5);
@@ -147,7 +157,8 @@ TEST_CASE("recommend: unknown items of a history are passed over, and an empty o
   auto const anyone = asked.recommend({}, 10);
   CHECK(anyone.size() == 10);
   CHECK(asked.recommend(item_list{item_id{-1}, item_id{30}, item_id{1 << 30}, without_any}, 10) == anyone);
-  CHECK(asked.recommend(item_list{item_id{30}, item_id{7}, item_id{-9}, item_id{8}}, 10) == asked.recommend(item_list{item_id{7}, item_id{8}}, 10));
+  CHECK(asked.recommend(item_list{item_id{30}, item_id{7}, item_id{-9}, item_id{8}}, 10) ==
+        asked.recommend(item_list{item_id{7}, item_id{8}}, 10));
   CHECK(asked.recommend(item_list{item_id{7}, item_id{8}}, 10) != anyone);
 }
 
@@ -231,7 +242,8 @@ TEST_CASE("recommend: four threads at once get what one thread gets, to the bit"
 
 TEST_CASE("recommender_slot: while models are swapped every answer is wholly the old one's or the new one's") {
   auto const past = random_history(6, 1);
-  auto const old_service = std::make_shared<recommender<> const>(service(7)), new_service = std::make_shared<recommender<> const>(service(8));
+  auto const old_service = std::make_shared<recommender<> const>(service(7)),
+             new_service = std::make_shared<recommender<> const>(service(8));
   auto const old_answer = old_service->recommend(past, 10), new_answer = new_service->recommend(past, 10);
   REQUIRE(old_answer != new_answer);
   recommender_slot<> slot(old_service);
@@ -275,7 +287,8 @@ TEST_CASE("recommender_slot: a replaced recommender lives until its last request
 }
 
 TEST_CASE("recommender: what doesn't fit together is refused when it is made, not when it is asked") {
-  auto const made_of = [](std::vector<token_table> from, vocabulary const& said = words(), recommender_options const& options = {}) {
+  auto const made_of = [](std::vector<token_table> from, vocabulary const& said = words(),
+                          recommender_options const& options = {}) {
     recommender<>(model(), said, all_tasks(), std::move(from), options);
   };
   auto const [text, image] = std::pair(tables()[0], tables()[1]);
@@ -314,7 +327,8 @@ TEST_CASE("recommender: loaded from directories it answers as the one they were 
 
 TEST_CASE("ranking_of: leaves become their items, best first, without those that aren't wanted") {
   token_table table(modality::text, 4, 1);
-  for (auto const& [item, word] : {std::pair{3, 5}, {1, 5}, {0, 2}, {2, 9}}) table.set(item_id(item), std::vector{token_t(word)});
+  for (auto const& [item, word] : {std::pair{3, 5}, {1, 5}, {0, 2}, {2, 9}})
+    table.set(item_id(item), std::vector{token_t(word)});
   item_trie const trie(table);  // leaves 1: {0}, 2: {1, 3}, 3: {2}
   beams const found{.offsets = {0, 0, 2}, .leaves = {2, 1}, .scores = {-1.f, -2.f}};
   CHECK(ranking_of(found, 0, trie) == ranking{});

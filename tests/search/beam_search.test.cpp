@@ -32,7 +32,8 @@ token_table catalogue(index_t items) {
   token_table table(modality::text, items, levels);
   for (index_t i = 0; i < items; ++i) {
     std::vector<token_t> tokens;
-    for (index_t l = 0, rest = order[static_cast<std::size_t>(i)]; l < levels; ++l, rest /= codes) tokens.push_back(token_t(2 + codes * l + rest % codes));
+    for (index_t l = 0, rest = order[static_cast<std::size_t>(i)]; l < levels; ++l, rest /= codes)
+      tokens.push_back(token_t(2 + codes * l + rest % codes));
     table.set(item_id(i), tokens);
   }
   return table;
@@ -59,9 +60,14 @@ struct scored_path {
 template <class B>
 class by_teacher_forcing {
  public:
-  by_teacher_forcing(B& b, t5<B, double> const& model, item_trie const& trie, std::span<token_t const> question, beam_options const& options,
-                     std::vector<std::uint8_t> open = {})
-      : b_(b), model_(model), trie_(trie), question_(question.begin(), question.end() - 1), options_(options), open_(std::move(open)) {}
+  by_teacher_forcing(B& b, t5<B, double> const& model, item_trie const& trie, std::span<token_t const> question,
+                     beam_options const& options, std::vector<std::uint8_t> open = {})
+      : b_(b),
+        model_(model),
+        trie_(trie),
+        question_(question.begin(), question.end() - 1),
+        options_(options),
+        open_(std::move(open)) {}
 
   /// Beam search in its plainest form: extend, sort, cut.
   std::vector<scored_path> search() {
@@ -97,7 +103,8 @@ class by_teacher_forcing {
       over_children += std::exp(logits[static_cast<std::size_t>(token)]);
     }
     for (double const logit : logits) over_vocabulary += std::exp(logit);
-    for (auto& step : steps) step.score -= std::log(options_.normalize == normalization::children ? over_children : over_vocabulary);
+    for (auto& step : steps)
+      step.score -= std::log(options_.normalize == normalization::children ? over_children : over_vocabulary);
     return steps;
   }
   double log_p_of_end(node_t leaf) {
@@ -140,7 +147,8 @@ std::vector<beam_options> all_rules(index_t beams) {
   std::vector<beam_options> rules;
   for (auto normalize : {normalization::vocabulary, normalization::children})
     for (auto end : {closing::scored, closing::free})
-      for (double penalty : {0., 1., 1.5}) rules.push_back({.beams = beams, .length_penalty = penalty, .normalize = normalize, .end = end});
+      for (double penalty : {0., 1., 1.5})
+        rules.push_back({.beams = beams, .length_penalty = penalty, .normalize = normalize, .end = end});
   return rules;
 }
 
@@ -152,7 +160,8 @@ std::vector<std::uint8_t> open_nodes(item_trie const& trie, item_filter const& f
 }
 /// A search for one question inside a filter.
 template <class B, class T>
-beams filtered(B& b, t5<B, T> const& model, item_trie const& trie, batch const& queries, beam_options const& options, std::vector<std::uint8_t> const& open) {
+beams filtered(B& b, t5<B, T> const& model, item_trie const& trie, batch const& queries, beam_options const& options,
+               std::vector<std::uint8_t> const& open) {
   return search_stretch<B, T>(b, model, trie, queries, {0, 1}, options, {open.data(), 1, trie.nodes()});
 }
 std::set<item_id> items_of(item_trie const& trie, beams const& found, index_t query = 0) {
@@ -167,7 +176,8 @@ std::vector<item_id> items_from(index_t first, index_t last) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("beam search: a beam as wide as the catalogue scores every item as teacher forcing does", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("beam search: a beam as wide as the catalogue scores every item as teacher forcing does", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_t5<double>(b, tiny());
   item_trie const trie(catalogue(24));
@@ -189,13 +199,16 @@ TEST_CASE_TEMPLATE("beam search: a narrow beam extends, sorts and cuts, inside a
   for (index_t beams : {1, 3, 8})
     for (auto normalize : {normalization::vocabulary, normalization::children}) {
       beam_options const options{.beams = beams, .normalize = normalize};
-      check_same(search(b, model, trie, queries, options), 0, by_teacher_forcing(b, model, trie, queries.input(0), options).search());
+      check_same(search(b, model, trie, queries, options), 0,
+                 by_teacher_forcing(b, model, trie, queries.input(0), options).search());
       auto const open = open_nodes(trie, {.allow = items_from(0, 30), .deny = items_from(5, 15)}, 50);
-      check_same(filtered(b, model, trie, queries, options, open), 0, by_teacher_forcing(b, model, trie, queries.input(0), options, open).search());
+      check_same(filtered(b, model, trie, queries, options, open), 0,
+                 by_teacher_forcing(b, model, trie, queries.input(0), options, open).search());
     }
 }
 
-TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution over the items that are allowed", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution over the items that are allowed", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_t5<double>(b, tiny());
   item_trie const trie(catalogue(40));
@@ -210,7 +223,8 @@ TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution
     }
 }
 
-TEST_CASE_TEMPLATE("beam search: as many items come back as the beam is wide, or all there are, best first and none twice", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("beam search: as many items come back as the beam is wide, or all there are, best first and none twice", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_t5<float>(b, tiny());
   auto const queries = questions({3, -1});
@@ -229,24 +243,26 @@ TEST_CASE_TEMPLATE("beam search: as many items come back as the beam is wide, or
     }
 }
 
-TEST_CASE_TEMPLATE("beam search: a forbidden item never comes back, and as many allowed ones do as exist", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("beam search: a forbidden item never comes back, and as many allowed ones do as exist", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_t5<float>(b, tiny());
   item_trie const trie(catalogue(64));
   auto const queries = questions({4});
   auto const favourites = items_of(trie, search(b, model, trie, queries, {.beams = 50}));
-  std::vector<item_filter> const filters = {{.allow = items_from(11, 12)},                                                          // one, deep in the tree
-                                            {.allow = {item_id{3}, item_id{17}, item_id{60}}},                                   //
-                                            {.deny = {favourites.begin(), favourites.end()}},                                    // the best are gone
-                                            {.allow = {favourites.begin(), favourites.end()}, .deny = items_from(0, 60)},           //
-                                            {.deny = items_from(0, 64)}};                                                           // nothing is left
+  std::vector<item_filter> const filters = {{.allow = items_from(11, 12)},                      // one, deep in the tree
+                                            {.allow = {item_id{3}, item_id{17}, item_id{60}}},  //
+                                            {.deny = {favourites.begin(), favourites.end()}},   // the best are gone
+                                            {.allow = {favourites.begin(), favourites.end()}, .deny = items_from(0, 60)},  //
+                                            {.deny = items_from(0, 64)}};  // nothing is left
   for (auto const& filter : filters)
     for (index_t beams : {1, 2, 5, 14, 512})
       for (auto normalize : {normalization::vocabulary, normalization::children}) {
         std::set<item_id> allowed;
         for (auto const item : filter.allow.empty() ? items_from(0, 64) : filter.allow) allowed.insert(item);
         for (auto const item : filter.deny) allowed.erase(item);
-        auto const found = filtered(b, model, trie, queries, {.beams = beams, .normalize = normalize}, open_nodes(trie, filter, 64));
+        auto const found =
+            filtered(b, model, trie, queries, {.beams = beams, .normalize = normalize}, open_nodes(trie, filter, 64));
         auto const items = items_of(trie, found);
         CHECK(std::ssize(items) == std::min(beams, std::ssize(allowed)));
         CHECK(std::ranges::includes(allowed, items));
@@ -259,7 +275,8 @@ TEST_CASE_TEMPLATE("beam search: a stretch's questions each have their own filte
   item_trie const trie(catalogue(30));
   auto const queries = questions({4, 2, 4});
   std::vector<std::uint8_t> open;
-  for (auto const& filter : {item_filter{.allow = items_from(0, 3)}, item_filter{.deny = items_from(0, 30)}, item_filter{.allow = items_from(20, 30)}})
+  for (auto const& filter : {item_filter{.allow = items_from(0, 3)}, item_filter{.deny = items_from(0, 30)},
+                             item_filter{.allow = items_from(20, 30)}})
     std::ranges::copy(open_nodes(trie, filter, 30), std::back_inserter(open));
   auto const found = search_stretch<B, float>(b, model, trie, queries, {0, 3}, {.beams = 5}, {open.data(), 3, trie.nodes()});
   CHECK(items_of(trie, found, 0) == std::set{item_id{0}, item_id{1}, item_id{2}});
@@ -285,7 +302,8 @@ TEST_CASE("beam search: results depend neither on the blocks nor on the number o
   }
 }
 
-TEST_CASE_TEMPLATE("beam search: a question has the same answer alone as in company, and the same each time", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("beam search: a question has the same answer alone as in company, and the same each time", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_t5<float>(b, tiny());
   item_trie const trie(catalogue(60));
@@ -300,7 +318,8 @@ TEST_CASE_TEMPLATE("beam search: a question has the same answer alone as in comp
   }
 }
 
-TEST_CASE_TEMPLATE("beam search: to a model without preferences all are equal, and stand in the order of the tree", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("beam search: to a model without preferences all are equal, and stand in the order of the tree", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   t5<B, float> const indifferent(b, tiny());  // every parameter is zero
   item_trie const trie(catalogue(20));
@@ -309,7 +328,8 @@ TEST_CASE_TEMPLATE("beam search: to a model without preferences all are equal, a
   CHECK_CLOSE(found.scores, constant(20, static_cast<float>(-4 * std::log(17.))), 1e-5);
 }
 
-TEST_CASE_TEMPLATE("beam search: no questions have no answers; of an empty catalogue every answer is empty", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("beam search: no questions have no answers; of an empty catalogue every answer is empty", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_t5<float>(b, tiny());
   CHECK(search(b, model, item_trie(catalogue(5)), batch{}) == beams{});
@@ -334,7 +354,8 @@ TEST_CASE("beam search: progress rises to the number of questions") {
   cpu::backend b;
   auto const model = random_t5<float>(b, tiny());
   std::vector<index_t> told;
-  search(b, model, item_trie(catalogue(9)), questions({1, 2, 3, 4, 5}), {.beams = 2, .block_rows = 4}, [&](index_t done) { told.push_back(done); });
+  search(b, model, item_trie(catalogue(9)), questions({1, 2, 3, 4, 5}), {.beams = 2, .block_rows = 4},
+         [&](index_t done) { told.push_back(done); });
   CHECK(told == std::vector<index_t>{2, 4, 5});
 }
 

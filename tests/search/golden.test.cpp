@@ -62,7 +62,8 @@ struct searched {
   beams found;
 
   searched(json const& c, beam_options const& options)
-      : table(table_of(modality_of(c["target"]), c["catalogue"].get<index_t>())), found(search(backend, model, trie, questions_of(c), options)) {}
+      : table(table_of(modality_of(c["target"]), c["catalogue"].get<index_t>())),
+        found(search(backend, model, trie, questions_of(c), options)) {}
 
   std::vector<token_t> sequence(node_t leaf) const {
     auto const tokens = table.of(trie.items(leaf).front());

@@ -55,9 +55,9 @@ std::vector<named_table> tables() {
 /// test(trie, table) for every table.
 template <class Test>
 void for_each_trie(Test&& test) {
-  for (auto const& [name, table] : tables()) {
-    CAPTURE(name);
-    test(item_trie(table), table);
+  for (auto const& named : tables()) {
+    CAPTURE(named.name);
+    test(item_trie(named.table), named.table);
   }
 }
 
@@ -96,7 +96,8 @@ TEST_CASE("trie: an item's sequence leads to the leaf that holds it") {
   });
 }
 
-TEST_CASE("trie: leaves are the distinct sequences in their order, and hold the items that share them in the order of their ids") {
+TEST_CASE(
+    "trie: leaves are the distinct sequences in their order, and hold the items that share them in the order of their ids") {
   for_each_trie([](item_trie const& trie, token_table const& table) {
     auto const groups = items_by_sequence(table);
     CHECK(trie.leaves() == std::ssize(groups));
@@ -145,7 +146,8 @@ TEST_CASE("trie: a token that no item has there leads nowhere") {
   for_each_trie([](item_trie const& trie, token_table const&) {
     for (node_t node = 0; node < trie.nodes(); ++node)
       for (int token = -1; token < 101; ++token)
-        if (auto const choices = trie.allowed(node); std::ranges::find(choices, token_t(token)) == choices.end()) CHECK(trie.next(node, token_t(token)) == -1);
+        if (auto const choices = trie.allowed(node); std::ranges::find(choices, token_t(token)) == choices.end())
+          CHECK(trie.next(node, token_t(token)) == -1);
   });
 }
 
@@ -180,7 +182,8 @@ TEST_CASE("TokenConstraint: the trie is one; what can't say where a token leads 
     int start() const { return 0; }
     std::span<token_t const> allowed(int) const { return {}; }
   };
-  static_assert(TokenConstraint<item_trie> && TokenConstraint<anything> && !TokenConstraint<without_next> && !TokenConstraint<int>);
+  static_assert(TokenConstraint<item_trie> && TokenConstraint<anything> && !TokenConstraint<without_next> &&
+                !TokenConstraint<int>);
 }
 
 namespace {
@@ -204,13 +207,15 @@ item_filter random_filter(index_t items, index_t allow, index_t deny, std::uint6
 TEST_CASE("mark_allowed: a node is open exactly when it leads to an item that the filter keeps") {
   for_each_trie([](item_trie const& trie, token_table const& table) {
     index_t const n = std::max<index_t>(1, table.items());
-    for (auto const& filter : {random_filter(n, 0, n / 2, 1), random_filter(n, 3, 0, 2), random_filter(n, n / 2, n / 2, 3), random_filter(n, 0, 5 * n, 4)}) {
+    for (auto const& filter : {random_filter(n, 0, n / 2, 1), random_filter(n, 3, 0, 2), random_filter(n, n / 2, n / 2, 3),
+                               random_filter(n, 0, 5 * n, 4)}) {
       std::set<node_t> open;
       for (node_t leaf = trie.first_leaf(); leaf < trie.nodes(); ++leaf)
         if (std::ranges::any_of(trie.items(leaf), [&](item_id item) { return keeps(filter, item); }))
           for (node_t node = leaf; node >= 0; node = trie.parent(node)) open.insert(node);
       auto const nodes = marks(trie, filter, table.items());
-      for (node_t node = 1; node < trie.nodes(); ++node) CHECK((nodes[static_cast<std::size_t>(node)] != 0) == open.contains(node));
+      for (node_t node = 1; node < trie.nodes(); ++node)
+        CHECK((nodes[static_cast<std::size_t>(node)] != 0) == open.contains(node));
     }
   });
 }

@@ -29,7 +29,10 @@ tensor_on<T, B, 2> stepwise_logits(B& b, t5<B, T> const& model, batch const& all
       tokens.push_back(step == 0 ? model.config().pad : all.target(q)[static_cast<std::size_t>(step) - 1]);
       for (index_t s = 0; s <= step; ++s) places.push_back(static_cast<std::int32_t>(s * n + q));
     }
-    decoding.step(b, {.tokens = view_of(std::span<token_t const>(tokens)), .places = {places.data(), n, step + 1}, .query_offsets = view_of(std::span<index_t const>(row_offsets))},
+    decoding.step(b,
+                  {.tokens = view_of(std::span<token_t const>(tokens)),
+                   .places = {places.data(), n, step + 1},
+                   .query_offsets = view_of(std::span<index_t const>(row_offsets))},
                   step * n, logits);
     for (index_t q = 0; q < n; ++q) std::copy_n((*logits).row(q).data, v, (*out).row(q * steps + step).data);
   }
@@ -64,7 +67,8 @@ TEST_CASE_TEMPLATE("decoding: step by step the logits are those of teacher forci
       }
 }
 
-TEST_CASE_TEMPLATE("decoding: sequences may be longer than any kernel's room and than the relative positions reach", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("decoding: sequences may be longer than any kernel's room and than the relative positions reach", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   index_t const steps = 70;
   auto const all = questions(steps);
@@ -72,7 +76,8 @@ TEST_CASE_TEMPLATE("decoding: sequences may be longer than any kernel's room and
   CHECK_CLOSE(stepwise_logits(b, model, all, steps), teacher_forced_logits(b, model, all), 5e-5);
 }
 
-TEST_CASE_TEMPLATE("decoding: rows that branch share their ancestors and their question, and a question may have no rows", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("decoding: rows that branch share their ancestors and their question, and a question may have no rows", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_t5<double>(b, small_t5());
   batch const all = questions(1);
@@ -80,13 +85,19 @@ TEST_CASE_TEMPLATE("decoding: rows that branch share their ancestors and their q
   token_t const pad = model.config().pad, x{4}, y{6};
   scratch_scope<B> const scope(b.scratch());
   auto const decoding = begin_decoding(b, model, all, whole(all), n + 3, 2);
-  auto const step = [&](vector<token_t> const& tokens, std::vector<std::int32_t> const& places, vector<index_t> const& offsets, index_t first_place) {
+  auto const step = [&](vector<token_t> const& tokens, std::vector<std::int32_t> const& places, vector<index_t> const& offsets,
+                        index_t first_place) {
     auto logits = poisoned<double>(b, {tokens.size(), v});
-    decoding.step(b, {.tokens = tokens, .places = {places.data(), tokens.size(), std::ssize(places) / tokens.size()}, .query_offsets = offsets}, first_place, logits);
+    decoding.step(b,
+                  {.tokens = tokens,
+                   .places = {places.data(), tokens.size(), std::ssize(places) / tokens.size()},
+                   .query_offsets = offsets},
+                  first_place, logits);
     return logits;
   };
   step({pad, pad, pad, pad, pad}, {0, 1, 2, 3, 4}, {0, 1, 2, 3, 4, 5}, 0);
-  auto const branched = step({x, y, x}, {2, 5, 2, 6, 4, 7}, {0, 0, 0, 2, 2, 3}, n);  // two rows of question 2, one of question 4
+  auto const branched =
+      step({x, y, x}, {2, 5, 2, 6, 4, 7}, {0, 0, 0, 2, 2, 3}, n);  // two rows of question 2, one of question 4
   auto const expected = [&](index_t question, token_t read) {
     batch one;
     auto const input = all.input(question);

@@ -42,18 +42,22 @@ struct run {
   trainer<B, T> teacher{backend, model, options};
   training_progress progress = {};
 
-  explicit run(training_options o, index_t threads = 1) : backend(make(threads)), model(random_t5<T>(backend, tiny())), options(o) {}
+  explicit run(training_options o, index_t threads = 1)
+      : backend(make(threads)), model(random_t5<T>(backend, tiny())), options(o) {}
   run(run const&) = delete;
   static B make(index_t threads) {
-    if constexpr (std::is_same_v<B, cpu::backend>) return B(threads);
-    else return B();
+    if constexpr (std::is_same_v<B, cpu::backend>)
+      return B(threads);
+    else
+      return B();
   }
   std::vector<T> parameters() const { return {model.parameters().data, model.parameters().data + model.parameters().size()}; }
 };
 using fast_run = run<cpu::backend, float>;
 
 training_options quick(index_t epochs = 3) {
-  return {.epochs = epochs, .batch_size = 5, .learning_rate = 1e-2, .dropout = 0.1, .patience = 0, .seed = 9, .block_tokens = 20};
+  return {
+      .epochs = epochs, .batch_size = 5, .learning_rate = 1e-2, .dropout = 0.1, .patience = 0, .seed = 9, .block_tokens = 20};
 }
 batch batch_from(digits const& source, std::uint64_t seed = 0) {
   batch all;
@@ -100,19 +104,23 @@ TEST_CASE("trainer: neither the lanes nor the size of blocks change more than th
     }
 }
 
-TEST_CASE_TEMPLATE("trainer: a step is one clipped AdamW update by the mean loss' gradient, dropout drawn for the step's number", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "trainer: a step is one clipped AdamW update by the mean loss' gradient, dropout drawn for the step's number", B,
+    MQL4GREC_TEST_BACKENDS) {
   run<B, double> mine(quick());
   auto const all = batch_from({7});
   double const scale = 1 / static_cast<double>(all.targets.size());
   auto expected = random_t5<double>(mine.backend, tiny());
   optim::adamw_state<B, double> moments(mine.backend, expected.layout().size());
   for (std::uint32_t number = 1; number <= 3; ++number) {
-    loss_and_gradient<double, B> const by_hand(mine.backend, expected, all, whole(all), {.rate = 0.1, .seed = 9, .step = number}, scale);
+    loss_and_gradient<double, B> const by_hand(mine.backend, expected, all, whole(all),
+                                               {.rate = 0.1, .seed = 9, .step = number}, scale);
     double norm = 0;
     for (double const g : numbers_of(by_hand.gradient).values) norm += g * g;
     norm = std::sqrt(norm);
     CHECK(norm > 1.1);  // so that clipping has something to do
-    optim::update<double>(mine.backend, quick().optimizer, 1e-2, norm, expected.layout(), by_hand.gradient, expected.parameters(), moments);
+    optim::update<double>(mine.backend, quick().optimizer, 1e-2, norm, expected.layout(), by_hand.gradient,
+                          expected.parameters(), moments);
     CHECK_CLOSE(mine.teacher.step(all, 1e-2), by_hand.loss * scale, 1e-12);
     CHECK_CLOSE(mine.teacher.gradient(), by_hand.gradient, 1e-12);
     CHECK_CLOSE(mine.parameters(), expected.parameters(), 1e-9);
@@ -125,7 +133,9 @@ TEST_CASE("trainer: the mean loss is every token's, without dropout, however man
   fast_run mine(quick(), 2);
   auto const all = batch_from(many, 9);
   cpu::backend b;
-  double const expected = static_cast<double>(t5_pass<cpu::backend, double>().loss(b, random_t5<double>(b, tiny()), all, whole(all))) / static_cast<double>(all.targets.size());
+  double const expected =
+      static_cast<double>(t5_pass<cpu::backend, double>().loss(b, random_t5<double>(b, tiny()), all, whole(all))) /
+      static_cast<double>(all.targets.size());
   CHECK_CLOSE(mine.teacher.mean_loss(many), expected, 1e-5);
   CHECK(mine.teacher.mean_loss(digits{0}) == 0);
 }
@@ -157,7 +167,9 @@ TEST_CASE("trainer: a learning rate far too large ends the run at the last finit
   options.warmup = 0;
   fast_run mine(options);
   std::vector<float> last = mine.parameters();
-  CHECK_THROWS_AS(fit(mine.teacher, digits{13}, digits{4}, mine.progress, {.on_step = [&](auto const&, double, std::int64_t) { last = mine.parameters(); }}), training_error);
+  CHECK_THROWS_AS(fit(mine.teacher, digits{13}, digits{4}, mine.progress,
+                      {.on_step = [&](auto const&, double, std::int64_t) { last = mine.parameters(); }}),
+                  training_error);
   CHECK(std::ranges::equal(mine.parameters(), last, [](float a, float b) { return a == b || (a != a && b != b); }));
   CHECK(mine.progress.step == mine.teacher.moments().step);
   CHECK(mine.progress.step < 10);
@@ -169,7 +181,8 @@ TEST_CASE("fit: a validation loss that isn't finite ends the run and names its e
   auto const spoil = [&](training_progress const& p, double, std::int64_t steps) {
     if (p.step == 2 * steps) mine.model.parameters()(0) = NAN;
   };
-  CHECK_THROWS_WITH_AS(fit(mine.teacher, digits{13}, digits{4}, mine.progress, {.on_step = spoil, .on_epoch = [&](training_progress const& p, bool) { told = p.epoch > 1; }}),
+  CHECK_THROWS_WITH_AS(fit(mine.teacher, digits{13}, digits{4}, mine.progress,
+                           {.on_step = spoil, .on_epoch = [&](training_progress const& p, bool) { told = p.epoch > 1; }}),
                        doctest::Contains("epoch 2: the validation loss is nan"), training_error);
   CHECK_FALSE(told);
   CHECK(mine.progress.history.size() == 1);
@@ -180,7 +193,10 @@ TEST_CASE("trainer: what can be learnt by heart is learnt") {
   options.dropout = 0;
   fast_run mine(options);
   double first = 0;
-  fit(mine.teacher, digits{12}, digits{12}, mine.progress, {.on_step = [&](training_progress const& p, double loss, std::int64_t) { if (p.step == 1) first = loss; }});
+  fit(mine.teacher, digits{12}, digits{12}, mine.progress,
+      {.on_step = [&](training_progress const& p, double loss, std::int64_t) {
+        if (p.step == 1) first = loss;
+      }});
   CHECK(first > 1);
   CHECK(mine.progress.history.back().train_loss < 0.1 * first);
   CHECK(mine.progress.best_loss < 0.1 * first);
@@ -200,7 +216,8 @@ TEST_CASE("fit: every example is read once an epoch, in an order of its own, the
   std::vector<std::vector<index_t>> seen;
   std::vector<std::int64_t> examples;
   fast_run mine(quick());
-  fit(mine.teacher, recorder{seen}, digits{4}, mine.progress, {.on_step = [&](training_progress const& p, double, std::int64_t steps) {
+  fit(mine.teacher, recorder{seen}, digits{4}, mine.progress,
+      {.on_step = [&](training_progress const& p, double, std::int64_t steps) {
         CHECK(steps == 3);
         examples.push_back(p.examples);
       }});
@@ -240,7 +257,8 @@ TEST_CASE("fit: the learning rate follows the schedule, step by step") {
     options.warmup = curve == learning_curve::cosine ? 0.3 : 2;
     fast_run mine(options), by_hand(options);  // one example an epoch: its order is no secret
     fit(mine.teacher, digits{1}, digits{1}, mine.progress);
-    optim::schedule const schedule = curve == learning_curve::cosine ? optim::schedule(optim::cosine_schedule{2, 6}) : optim::constant_schedule{2};
+    optim::schedule const schedule =
+        curve == learning_curve::cosine ? optim::schedule(optim::cosine_schedule{2, 6}) : optim::constant_schedule{2};
     CHECK(schedule_of(options, 1) == schedule);
     for (std::int64_t step = 0; step < 6; ++step) {
       batch all;
@@ -259,7 +277,8 @@ TEST_CASE("fit: training stops when `patience` epochs in a row were no better; w
   fast_run mine(options);
   std::map<std::int64_t, bool> better;
   // what is learnt is the contrary of what is asked
-  fit(mine.teacher, digits{12}, digits{12, true}, mine.progress, {.on_epoch = [&](training_progress const& p, bool is) { better[p.epoch] = is; }});
+  fit(mine.teacher, digits{12}, digits{12, true}, mine.progress,
+      {.on_epoch = [&](training_progress const& p, bool is) { better[p.epoch] = is; }});
   CHECK(mine.progress.finished);
   CHECK(mine.progress.epoch < 30);
   CHECK(mine.progress.epoch == mine.progress.best_epoch + 3);
@@ -282,14 +301,16 @@ TEST_CASE("fit: without anything to validate on, the latest model is the best") 
   options.patience = 1;
   fast_run mine(options);
   int better = 0;
-  fit(mine.teacher, digits{5}, digits{0}, mine.progress, {.on_epoch = [&](training_progress const&, bool is) { better += is; }});
+  fit(mine.teacher, digits{5}, digits{0}, mine.progress,
+      {.on_epoch = [&](training_progress const&, bool is) { better += is; }});
   CHECK(mine.progress.epoch == 3);
   CHECK(better == 3);
 }
 
 TEST_CASE("fit: it can be stopped in front of any update, and is not finished then") {
   fast_run mine(quick());
-  fit(mine.teacher, digits{13}, digits{4}, mine.progress, {.should_stop = [](training_progress const& p) { return p.step == 4; }});
+  fit(mine.teacher, digits{13}, digits{4}, mine.progress,
+      {.should_stop = [](training_progress const& p) { return p.step == 4; }});
   CHECK(mine.progress.step == 4);
   CHECK(mine.progress.epoch == 1);
   CHECK(mine.progress.epoch_step == 1);
@@ -311,8 +332,9 @@ TEST_CASE("fit: a finished run stays as it is; one without examples is refused")
 TEST_CASE("training_options: what can't be meant is refused, in words") {
   CHECK_NOTHROW(validate(training_options{}));
   for (training_options const& wrong :
-       {training_options{.epochs = 0}, training_options{.batch_size = 0}, training_options{.learning_rate = 0}, training_options{.learning_rate = NAN},
-        training_options{.warmup = -1}, training_options{.dropout = 1}, training_options{.dropout = -0.1}, training_options{.patience = -1}, training_options{.block_tokens = 0}}) {
+       {training_options{.epochs = 0}, training_options{.batch_size = 0}, training_options{.learning_rate = 0},
+        training_options{.learning_rate = NAN}, training_options{.warmup = -1}, training_options{.dropout = 1},
+        training_options{.dropout = -0.1}, training_options{.patience = -1}, training_options{.block_tokens = 0}}) {
     CHECK_THROWS_WITH_AS(validate(wrong), doctest::Contains("expected"), error);
     CHECK_THROWS_AS(fast_run{wrong}, error);
   }

@@ -46,13 +46,16 @@ struct run {
   run(run const&) = delete;
 
   void train_until(std::int64_t step) {
-    fit(teacher, examples{}, examples{4}, progress, {.should_stop = [&](training_progress const& p) { return p.step >= step; }});
+    fit(teacher, examples{}, examples{4}, progress,
+        {.should_stop = [&](training_progress const& p) { return p.step >= step; }});
   }
   void train_to_the_end() { train_until(1000); }
   void save(std::filesystem::path const& path) const { write_training_state(path, teacher, progress, conditions); }
   void restore(std::filesystem::path const& path) { progress = read_training_state(path, teacher, conditions); }
 
-  std::vector<float> parameters() const { return {model.parameters().data, model.parameters().data + model.parameters().size()}; }
+  std::vector<float> parameters() const {
+    return {model.parameters().data, model.parameters().data + model.parameters().size()};
+  }
   std::vector<float> moments() const {
     auto const first = as_span(teacher.moments().first.view_all()), second = as_span(teacher.moments().second.view_all());
     std::vector<float> all(first.begin(), first.end());
@@ -81,7 +84,10 @@ void write_changed(std::filesystem::path const& path, Change&& change) {
   auto const size = static_cast<std::size_t>(good.model.layout().size());
   std::vector<float> values(size);
   std::vector<index_t> shape = {std::ssize(values)};
-  metadata meta = {{"format", "mql4grec training state"}, {"progress", json(good.progress).dump()}, {"conditions", good.conditions.dump()}, {"optimizer_step", "0"}};
+  metadata meta = {{"format", "mql4grec training state"},
+                   {"progress", json(good.progress).dump()},
+                   {"conditions", good.conditions.dump()},
+                   {"optimizer_step", "0"}};
   std::vector<std::string> names = {"parameters", "first_moment", "second_moment"};
   change(meta, shape, names);
   std::vector<named_tensor> tensors;
@@ -143,8 +149,17 @@ TEST_CASE("training state: another number of lanes may go on with it, with sums 
 TEST_CASE("training state: progress survives as JSON, infinity and history included") {
   training_progress p;
   CHECK(json(p).get<training_progress>() == p);
-  p = {.epoch = 3, .epoch_step = 1, .step = 10, .examples = 44, .epoch_loss = 0.1 + 0.2, .epoch_tokens = 15, .best_loss = 1. / 3, .best_epoch = 2,
-       .seconds = 0.7, .finished = true, .history = {{1. / 7, 2. / 7, 5e-4, 0.1}, {1e-300, 3, 0, 0.2}}};
+  p = {.epoch = 3,
+       .epoch_step = 1,
+       .step = 10,
+       .examples = 44,
+       .epoch_loss = 0.1 + 0.2,
+       .epoch_tokens = 15,
+       .best_loss = 1. / 3,
+       .best_epoch = 2,
+       .seconds = 0.7,
+       .finished = true,
+       .history = {{1. / 7, 2. / 7, 5e-4, 0.1}, {1e-300, 3, 0, 0.2}}};
   CHECK(parse_json(json(p).dump(), "text").get<training_progress>() == p);
 }
 
@@ -160,19 +175,20 @@ TEST_CASE("training state: another run's is refused, and the message names the c
   };
   CHECK(refusal([](auto&) {}) == "");
   CHECK(refusal([](auto& o) { o.seed = 10; }) == path.string() + ": belongs to a run with seed = 9, but this one has 10");
-  std::map<std::string, std::string> const by_name = {{"epochs", refusal([](auto& o) { o.epochs = 5; })},
-                                                      {"batch_size", refusal([](auto& o) { o.batch_size = 6; })},
-                                                      {"learning_rate", refusal([](auto& o) { o.learning_rate = 0.02; })},
-                                                      {"curve", refusal([](auto& o) { o.curve = learning_curve::constant; })},
-                                                      {"warmup", refusal([](auto& o) { o.warmup = 0.5; })},
-                                                      {"weight_decay", refusal([](auto& o) { o.optimizer.weight_decay = 0.5; })},
-                                                      {"clip_norm", refusal([](auto& o) { o.optimizer.clip_norm = 0.5; })},
-                                                      {"dropout", refusal([](auto& o) { o.dropout = 0.5; })},
-                                                      {"patience", refusal([](auto& o) { o.patience = 5; })},
-                                                      {"block_tokens", refusal([](auto& o) { o.block_tokens = 5; })}};
-  for (auto const& [name, words] : by_name) {
-    CAPTURE(words);
-    CHECK(words.find("belongs to a run with " + name + " = ") != words.npos);
+  std::map<std::string, std::string> const by_name = {
+      {"epochs", refusal([](auto& o) { o.epochs = 5; })},
+      {"batch_size", refusal([](auto& o) { o.batch_size = 6; })},
+      {"learning_rate", refusal([](auto& o) { o.learning_rate = 0.02; })},
+      {"curve", refusal([](auto& o) { o.curve = learning_curve::constant; })},
+      {"warmup", refusal([](auto& o) { o.warmup = 0.5; })},
+      {"weight_decay", refusal([](auto& o) { o.optimizer.weight_decay = 0.5; })},
+      {"clip_norm", refusal([](auto& o) { o.optimizer.clip_norm = 0.5; })},
+      {"dropout", refusal([](auto& o) { o.dropout = 0.5; })},
+      {"patience", refusal([](auto& o) { o.patience = 5; })},
+      {"block_tokens", refusal([](auto& o) { o.block_tokens = 5; })}};
+  for (auto const& refused : by_name) {
+    CAPTURE(refused.second);
+    CHECK(refused.second.find("belongs to a run with " + refused.first + " = ") != std::string::npos);
   }
   run reader;
   reader.conditions = run_conditions(quick(), tiny(), 14);
@@ -192,7 +208,8 @@ TEST_CASE("training state: a damaged file is a file_error that begins with its p
   trained.save(path);
   CHECK(complaint_of_reading(path) == "");
   auto const whole = read_file(path);
-  for (std::size_t length : {std::size_t{0}, std::size_t{1}, std::size_t{8}, std::size_t{100}, whole.size() / 2, whole.size() - 1}) {
+  for (std::size_t length :
+       {std::size_t{0}, std::size_t{1}, std::size_t{8}, std::size_t{100}, whole.size() / 2, whole.size() - 1}) {
     CAPTURE(length);
     put(path, std::string_view(whole).substr(0, length));
     CHECK(complaint_of_reading(path).starts_with(path.string()));
@@ -220,13 +237,17 @@ TEST_CASE("training state: a safetensors file that is something else is refused 
   says(complaint_after([](metadata& meta, auto&, auto&) { meta.clear(); }), "expected a training state");
   for (std::string const key : {"progress", "conditions", "optimizer_step"}) {
     says(complaint_after([&](metadata& meta, auto&, auto&) { meta.erase(key); }), "metadata '" + key + "' is missing");
-    says(complaint_after([&](metadata& meta, auto&, auto&) { meta[key] = "?"; }), key == "optimizer_step" ? "expected a number" : "not valid JSON");
+    says(complaint_after([&](metadata& meta, auto&, auto&) { meta[key] = "?"; }),
+         key == "optimizer_step" ? "expected a number" : "not valid JSON");
   }
-  for (char const* other : {"[]", "7", "null"}) says(complaint_after([&](metadata& meta, auto&, auto&) { meta["conditions"] = other; }), "examples = nothing");
-  for (char const* other : {"{}", "[]", "7"}) says(complaint_after([&](metadata& meta, auto&, auto&) { meta["progress"] = other; }), "metadata 'progress'");
+  for (char const* other : {"[]", "7", "null"})
+    says(complaint_after([&](metadata& meta, auto&, auto&) { meta["conditions"] = other; }), "examples = nothing");
+  for (char const* other : {"{}", "[]", "7"})
+    says(complaint_after([&](metadata& meta, auto&, auto&) { meta["progress"] = other; }), "metadata 'progress'");
   training_progress backwards;
   backwards.epoch_step = -1;
-  says(complaint_after([&](metadata& meta, auto&, auto&) { meta["progress"] = json(backwards).dump(); }), "expected at least 0");
+  says(complaint_after([&](metadata& meta, auto&, auto&) { meta["progress"] = json(backwards).dump(); }),
+       "expected at least 0");
   says(complaint_after([](metadata&, auto& shape, auto&) { shape[0] -= 1; }), "shape");
   says(complaint_after([](metadata&, auto& shape, auto&) { shape = {1, shape[0]}; }), "shape");
   says(complaint_after([](metadata&, auto&, auto& names) { names.pop_back(); }), "second_moment");

@@ -1,0 +1,284 @@
+#include "mql4grec/pipeline/evaluate.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <set>
+#include <string>
+
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/small_t5.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+constexpr index_t catalogue = 16;
+constexpr item_id without_text{3}, without_image{6};
+
+/// Nine text sequences for 15 items, so that some are shared; 64 of images.
+vocabulary const& words() {
+  static vocabulary const small({.modalities = {{"a", {3, 3}}, {"A", {4, 4, 4}}}});
+  return small;
+}
+token_table random_table(modality kind, item_id missing) {
+  token_table table(kind, catalogue, words().levels(kind));
+  random_stream random(5, static_cast<std::uint64_t>(kind));
+  for (index_t i = 0; i < catalogue; ++i) {
+    std::vector<token_t> sequence;
+    for (index_t l = 0; l < table.levels(); ++l)
+      sequence.push_back(words().token(kind, l, code_t(random.below(words().codes(kind, l)))));
+    if (item_id(i) != missing) table.set(item_id(i), sequence);
+  }
+  return table;
+}
+dataset small_dataset() {
+  dataset from{.name = "small",
+               .data = {.histories = {},
+                        .tables = {random_table(modality::text, without_text), random_table(modality::image, without_image)}}};
+  random_stream random(8, 0);
+  for (index_t u = 0; u < 20; ++u) {
+    std::vector<item_id> items;
+    for (index_t i = 0; i < u % 7; ++i) items.push_back(item_id(random.below(catalogue)));  // some have too few to be asked
+    from.data.histories.add_user("u" + std::to_string(u), items);
+  }
+  // those whose target can't be said in one of the languages
+  from.data.histories.add_user("no text", std::vector{item_id{1}, item_id{2}, without_text});
+  from.data.histories.add_user("no image", std::vector{item_id{1}, item_id{2}, without_image});
+  from.data.histories.item_count = catalogue;
+  return from;
+}
+template <class B>
+t5<B, double> model(B& b) {
+  auto config = small_t5();
+  config.vocabulary = words().size();
+  config.model_width = 8;
+  return random_t5<double>(b, config);
+}
+evaluation evaluated(evaluation_options const& options = {}, dataset const& from = small_dataset()) {
+  cpu::backend b;
+  return evaluate(b, model(b), {words(), "all"}, from, options, [](index_t, index_t) {});
+}
+
+// ---- the same by brute force: every item is scored by teacher forcing, lists are sorted, places are counted ---------------
+
+struct scored_item {
+  item_id item;
+  double score;
+};
+using scored_items = std::vector<scored_item>;
+
+void sort_by_score(scored_items& list) { std::ranges::stable_sort(list, std::ranges::greater{}, &scored_item::score); }
+
+/// Every item with a sequence, by the mean log p of its tokens and </s>.
+scored_items score_all(dataset const& from, modality kind, user_id user, split part) {
+  reference::backend b;
+  auto const asked = model(b);
+  auto const& table = from.data.table(kind);
+  batch question;
+  all_tasks().query(kind).write_query(history(from.data.histories, user, part), table, words(), question);
+  auto const input = question.input(0).first(question.input(0).size() - 1);
+  scored_items list;
+  for (index_t i = 0; i < catalogue; ++i) {
+    if (!table.has(item_id(i))) continue;
+    batch one;
+    one.append(input, table.of(item_id(i)));
+    double const score =
+        -t5_pass<reference::backend, double>().loss(b, asked, one, {0, 1}) / static_cast<double>(table.levels() + 1);
+    list.push_back({item_id(i), static_cast<double>(static_cast<float>(score))});  // kept as float: twins stay equal
+  }
+  sort_by_score(list);
+  return list;
+}
+
+/// The paper's rule.
+scored_items fused(scored_items const& text, scored_items const& image) {
+  scored_items list;
+  for (auto const& t : text) {
+    auto const other = std::ranges::find(image, t.item, &scored_item::item);
+    list.push_back({t.item, other == image.end() ? t.score : (t.score + other->score) / 2 + 1});
+  }
+  for (auto const& i : image)
+    if (std::ranges::find(text, i.item, &scored_item::item) == text.end()) list.push_back(i);
+  sort_by_score(list);
+  return list;
+}
+
+/// How many different sequences stand before the target's; −1 when it doesn't occur.
+index_t sequences_before(scored_items const& list, item_id target, token_table const& table) {
+  std::set<std::string> before;
+  auto const name = [&](item_id item) {
+    return table.has(item) ? words().text(table.of(item)) : "item " + std::to_string(index(item));
+  };
+  for (auto const& entry : list) {
+    if (name(entry.item) == name(target)) return std::ssize(before);
+    before.insert(name(entry.item));
+  }
+  return -1;
+}
+
+struct sums {
+  double hit1 = 0, hit5 = 0, hit10 = 0, ndcg5 = 0, ndcg10 = 0;
+
+  void add(index_t place, double weight = 1) {
+    if (place < 0) return;
+    double const gain = weight / std::log2(static_cast<double>(place) + 2);
+    hit1 += place < 1 ? weight : 0, hit5 += place < 5 ? weight : 0, hit10 += place < 10 ? weight : 0;
+    ndcg5 += place < 5 ? gain : 0, ndcg10 += place < 10 ? gain : 0;
+  }
+  /// The item is at each of the places that its equals take, with the same probability.
+  void add_expected(scored_items const& list, item_id target) {
+    auto const found = std::ranges::find(list, target, &scored_item::item);
+    if (found == list.end()) return;
+    auto const equals = std::ranges::count(list, found->score, &scored_item::score);
+    auto const first = std::ranges::find(list, found->score, &scored_item::score) - list.begin();
+    for (auto place = first; place < first + equals; ++place) add(place, 1 / static_cast<double>(equals));
+  }
+  std::vector<double> over(index_t users) const {
+    double const n = static_cast<double>(users);
+    return {hit1 / n, hit5 / n, hit10 / n, ndcg5 / n, ndcg10 / n};
+  }
+};
+std::vector<double> values(metric_values const& m) { return {m.hit1, m.hit5, m.hit10, m.ndcg5, m.ndcg10}; }
+
+bool same_but_for_time(evaluation a, evaluation const& b) {
+  a.result.seconds = b.result.seconds;
+  a.result.users_per_second = b.result.users_per_second;
+  return a.result == b.result && a.saved_text == b.saved_text && a.saved_image == b.saved_image;
+}
+}  // namespace
+
+TEST_CASE("evaluate: every figure is what counting by hand gives, shared sequences and missing modalities included") {
+  auto const from = small_dataset();
+  auto const& histories = from.data.histories;
+  REQUIRE(duplicate_items(from.data.table(modality::text)) > 3);
+  for (auto part : {split::test, split::valid}) {
+    sums text, image, ensemble, item_text, item_image, item_ensemble;
+    auto const users = evaluated_users(histories);
+    for (auto const user : users) {
+      auto const right = target(histories, user, part);
+      auto const by_text = score_all(from, modality::text, user, part), by_image = score_all(from, modality::image, user, part);
+      auto const both = fused(by_text, by_image);
+      auto const& table = from.data.table(modality::text);
+      text.add(table.has(right) ? sequences_before(by_text, right, table) : -1);
+      image.add(from.data.table(modality::image).has(right)
+                    ? sequences_before(by_image, right, from.data.table(modality::image))
+                    : -1);
+      if (table.has(right))
+        ensemble.add(sequences_before(both, right, table));
+      else
+        ensemble.add(std::ranges::find(both, right, &scored_item::item) - both.begin());
+      item_text.add_expected(by_text, right);
+      item_image.add_expected(by_image, right);
+      item_ensemble.add_expected(both, right);
+    }
+    auto const found = evaluated({.part = part}).result;
+    CHECK(found.users == std::ssize(users));
+    CHECK(found.users == 13);
+    CHECK(found.split == name_of(part));
+    CHECK(found.dataset == "small");
+    CHECK(found.beams == 20);
+    CHECK_CLOSE(values(found.text), text.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.image), image.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.ensemble), ensemble.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.item_text), item_text.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.item_image), item_image.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.item_ensemble), item_ensemble.over(found.users), 1e-12);
+  }
+}
+
+TEST_CASE("evaluate: the examples are the first users' lists, as brute force ranks them") {
+  auto const from = small_dataset();
+  auto const found = evaluated();
+  REQUIRE(found.examples.size() == 12);
+  for (auto const& example : found.examples) {
+    CHECK(example.target == target(from.data.histories, example.user, split::test));
+    auto const text = score_all(from, modality::text, example.user, split::test),
+               image = score_all(from, modality::image, example.user, split::test);
+    auto const both = fused(text, image);
+    for (auto const& [mine, expected] : {std::pair(example.text, text), {example.image, image}, {example.ensemble, both}}) {
+      REQUIRE(mine.size() == std::ssize(expected));
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        CHECK(mine.items[i] == expected[i].item);
+        CHECK_CLOSE(mine.scores[i], expected[i].score, 1e-6);
+      }
+    }
+  }
+}
+
+TEST_CASE("evaluate: what is saved in the released code's form is each user's sequences, best first, and the target's") {
+  auto const from = small_dataset();
+  auto const found = evaluated({.search = {.beams = 4}});
+  auto const& table = from.data.table(modality::text);
+  auto users = evaluated_users(from.data.histories);
+  std::erase_if(users, [&](user_id u) { return !table.has(target(from.data.histories, u, split::test)); });
+  auto const& saved = found.saved_text;
+  REQUIRE(std::ssize(saved.all_users) == std::ssize(users));
+  REQUIRE(saved.all_outputs.size() == 4 * users.size());
+  REQUIRE(saved.all_scores.size() == 4 * users.size());
+  for (std::size_t u = 0; u < users.size(); ++u) {
+    CHECK(saved.all_users[u] == index(users[u]));
+    CHECK(saved.all_targets[u] == words().text(table.of(target(from.data.histories, users[u], split::test))));
+    for (std::size_t i = 1; i < 4; ++i) CHECK(saved.all_scores[4 * u + i] <= saved.all_scores[4 * u + i - 1]);
+  }
+  auto const first = found.examples.front();  // whose target has a text
+  CHECK(saved.all_outputs.front() == words().text(table.of(first.text.items.front())));
+  CHECK(saved.all_scores.front() == first.text.scores.front());
+}
+
+TEST_CASE("evaluate: twice gives the same, and neither blocks nor lanes change it") {
+  auto const expected = evaluated();
+  CHECK(same_but_for_time(evaluated(), expected));
+  cpu::backend b(3);
+  auto const found =
+      evaluate(b, model(b), {words(), "all"}, small_dataset(), {.search = {.block_rows = 1}}, [](index_t, index_t) {});
+  CHECK(values(found.result.ensemble) == values(expected.result.ensemble));
+  CHECK(found.saved_text.all_outputs == expected.saved_text.all_outputs);
+}
+
+TEST_CASE("evaluate: of so many users only the first are asked; of none all figures are zero") {
+  auto const all = evaluated();
+  auto const few = evaluated({.users = 3});
+  CHECK(few.result.users == 3);
+  CHECK(few.examples.size() == 3);
+  auto const& users = few.saved_text.all_users;
+  CHECK(users.size() <= 3);  // whose target has no text isn't saved
+  CHECK(std::ranges::equal(users, std::span(all.saved_text.all_users).first(users.size())));
+  for (index_t none : {0, -5}) {
+    auto const nobody = evaluated({.users = none}).result;
+    CHECK(nobody.users == 0);
+    CHECK(nobody.ensemble == metric_values{});
+  }
+  CHECK(evaluated({.users = 1000}).result.users == all.result.users);
+}
+
+TEST_CASE("evaluate: progress never falls and ends with all users") {
+  cpu::backend b;
+  std::vector<index_t> told;
+  evaluate(b, model(b), {words(), "all"}, small_dataset(), {.search = {.block_rows = 60}}, [&](index_t done, index_t of) {
+    CHECK(of == 13);
+    told.push_back(done);
+  });
+  CHECK(std::ranges::is_sorted(told));
+  CHECK(told.back() == 13);
+  CHECK(told.size() == 10);  // three users at a time, once a modality
+}
+
+TEST_CASE("evaluate: another rule of fusion leaves each modality's figures alone") {
+  cpu::backend b;
+  auto const expected = evaluated().result;
+  auto const found = evaluate(
+                         b, model(b), {words(), "all"}, small_dataset(), {}, [](index_t, index_t) {}, calibrated{})
+                         .result;
+  CHECK(found.text == expected.text);
+  CHECK(found.item_image == expected.item_image);
+  CHECK(found.ensemble != expected.ensemble);
+}
+
+TEST_CASE("evaluate: the card's tasks decide how the model is asked") {
+  cpu::backend b;
+  auto const released = evaluate(b, model(b), {words(), "released"}, small_dataset(), {}, [](index_t, index_t) {});
+  CHECK(released.saved_text.all_scores != evaluated().saved_text.all_scores);
+  CHECK_THROWS_AS(evaluate(b, model(b), {words(), "some"}, small_dataset(), {}, [](index_t, index_t) {}), error);
+}

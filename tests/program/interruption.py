@@ -1,0 +1,75 @@
+"""Runs that are killed, interrupted or out of time go on to the same bits. interruption.py PROGRAM"""
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from support import PROGRAM, check, check_done, main, run, training, write_dataset
+
+EPOCHS = 24
+
+
+def state_of(directory):
+    """Parameters and moments of the state: all but the header, which holds times."""
+    content = Path(directory, "training.safetensors").read_bytes()
+    return content[8 + int.from_bytes(content[:8], "little") :]
+
+
+def uninterrupted(**options):
+    check_done(run(*training(out="whole", epochs=EPOCHS, patience=0, **options)))
+    return Path("whole/model.safetensors").read_bytes(), state_of("whole")
+
+
+def strike(number, epoch, **options):
+    """Starts or resumes the run in out/, sends a signal once this epoch is over, and returns the exit code."""
+    process = subprocess.Popen([PROGRAM, *training(epochs=EPOCHS, patience=0, resume=True, **options)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith(f"epoch {epoch}/"):
+            time.sleep(0.003 * (epoch % 3))  # not always at the same place of an epoch
+            process.send_signal(number)
+            break
+    process.stderr.read()
+    process.stdout.read()
+    return process.wait(timeout=60)
+
+
+def finish(expected, **options):
+    check_done(run(*training(epochs=EPOCHS, patience=0, resume=True, **options)))
+    check(Path("out/model.safetensors").read_bytes() == expected[0], "the model differs from that of an uninterrupted run")
+    check(state_of("out") == expected[1], "parameters or moments differ from those of an uninterrupted run")
+
+
+def killed_again_and_again():
+    expected = uninterrupted()
+    for epoch in (2, 5, 9, 13):
+        check(strike(signal.SIGKILL, epoch) == -signal.SIGKILL, "it had finished before it could be killed")
+    finish(expected)
+
+
+def interrupted_with_two_threads():
+    expected = uninterrupted(threads=2)
+    for number, epoch in ((signal.SIGINT, 3), (signal.SIGTERM, 8)):
+        check(strike(number, epoch, threads=2) == 130, "expected exit 130")
+        check(set(os.listdir("out")) == {"config.json", "model.safetensors", "mql4grec.json", "training.safetensors"}, os.listdir("out"))
+    finish(expected, threads=2)
+
+
+def out_of_time():
+    expected = uninterrupted()
+    for _ in range(3):
+        done = check_done(run(*training(epochs=EPOCHS, patience=0, resume=True, max_seconds=0.02)))
+        check("--resume" in done.stderr, done.stderr)
+    finish(expected)
+
+
+def an_interrupted_evaluation():
+    write_dataset(Path("More/Many"), users=6000)
+    process = subprocess.Popen([PROGRAM, "evaluate", "--dataset", "More/Many", "--model", "start", "--threads", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate()
+    check(process.returncode == 130 and rest == ("", "mql4grec: interrupted\n"), process.returncode, rest)
+
+
+main([an_interrupted_evaluation, killed_again_and_again, interrupted_with_two_threads, out_of_time])

@@ -1,0 +1,117 @@
+"""What the commands write: JSON keys, files for the released code's scripts, reports. results.py PROGRAM"""
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+from support import ITEMS, check, check_done, main, run, training
+
+METRICS = ["hit@1", "hit@5", "hit@10", "ndcg@5", "ndcg@10"]
+LISTS = ["text", "image", "ensemble", "item_text", "item_image", "item_ensemble"]
+EVALUATION = ["dataset", "split", "users", "beams", *LISTS, "seconds", "users_per_second"]
+TRAINING = ["epochs", "steps", "examples", "seconds", "examples_per_second", "train_loss", "valid_loss", "best_epoch"]
+EVALUATE = ["evaluate", "--dataset", "Tiny", "--model", "start"]
+
+
+def check_evaluation(result):
+    check(list(result) == EVALUATION, list(result))
+    for name in LISTS:
+        check(list(result[name]) == METRICS and all(0 <= value <= 1 for value in result[name].values()), name, result[name])
+
+
+def evaluation_as_json():
+    to_file = check_done(run(*EVALUATE, "--json", "result.json"))
+    result = json.loads(Path("result.json").read_text())
+    check_evaluation(result)
+    check((result["dataset"], result["split"], result["users"], result["beams"]) == ("Tiny", "test", 61, 20), result)
+    check("HR@10" in to_file.stdout and "ensemble" in to_file.stdout, to_file.stdout)
+    alone = json.loads(check_done(run(*EVALUATE, "--json", "-", "--users", 7, "--split", "valid", "--beams", 5, "--normalize", "trie", "--quiet")).stdout)
+    check_evaluation(alone)
+    check((alone["split"], alone["users"], alone["beams"]) == ("valid", 7, 5), alone)
+
+
+def searches_as_the_released_code_saves_them():
+    check_done(run(*EVALUATE, "--save", "saved/here", "--beams", 10))
+    histories = json.loads(Path("Tiny/Tiny.inter.json").read_text())
+    for name, ending in (("seqrec", "lemb"), ("seqimage", "vitemb")):
+        saved = json.loads(Path(f"saved/here/save_{name}_10.json").read_text())
+        index = json.loads(Path(f"Tiny/Tiny.index_{ending}.json").read_text())
+        users = len(histories)
+        check(list(saved) == ["all_outputs", "all_scores", "all_targets", "all_users"], list(saved))
+        check([len(saved[key]) for key in saved] == [10 * users, 10 * users, users, users], [len(saved[key]) for key in saved])
+        known = {"".join(tokens) for tokens in index.values()}
+        check(set(saved["all_outputs"]) <= known, "unknown sequences")
+        check(saved["all_users"] == list(range(users)), saved["all_users"])
+        check(saved["all_targets"] == ["".join(index[str(items[-1])]) for items in histories.values()], "targets")
+        for user in range(users):
+            scores = saved["all_scores"][10 * user : 10 * user + 10]
+            check(scores == sorted(scores, reverse=True), "best first", scores)
+
+
+def trainings_as_json():
+    for command in (training(), training("pretrain", dataset=None, init=None, datasets="Tiny,Tiny", batch_size=512, epochs=1, max_seconds=1)):
+        done = check_done(run(*command, "--json", "-"))
+        result = json.loads(done.stdout)
+        check(list(result) == TRAINING, list(result))
+        Path("out").rename(command[0])
+    check_done(run(*training(out="again", init="pretrain", max_seconds=0.001), "--json", "again.json"))
+    result = json.loads(Path("again.json").read_text())
+    check(result["epochs"] == 0 and result["valid_loss"] is None, result)
+    check(json.loads(Path("pretrain/mql4grec.json").read_text())["tasks"] == "next", "tasks of pretraining")
+    both, one = training(max_seconds=0.001, out="x"), training(max_seconds=0.001, out="y", tasks="next")
+    check(both[0] == one[0] == "finetune" and check_done(run(*one)).returncode == 0, "tasks next")
+    check(json.loads(Path("y/mql4grec.json").read_text())["tasks"] == "next", "the card names the tasks")
+
+
+def recommendations():
+    ask = lambda *more: json.loads(check_done(run("recommend", "--dataset", "Tiny", "--model", "start", "--json", "-", *more)).stdout)
+    answer = ask("--history", "12,7,9", "--k", 5)
+    check(answer["history"] == [12, 7, 9] and [item["rank"] for item in answer["items"]] == [1, 2, 3, 4, 5], answer)
+    best = [item["item"] for item in answer["items"]]
+    check(all(entry["title"] == f"Thing <{entry['item']}> & more" for entry in answer["items"]), answer)
+    Path("deny").write_text("\n".join(map(str, best)) + "\n")
+    Path("allow").write_text(json.dumps([0, 1, 2, 12345]))
+    denied = [item["item"] for item in ask("--history", "12,7,9", "--k", ITEMS, "--deny", "deny")["items"]]
+    check(sorted(denied) == sorted(set(range(ITEMS)) - set(best)), "all but the denied", denied)
+    check(sorted(item["item"] for item in ask("--history", "12,7,9", "--allow", "allow")["items"]) == [0, 1, 2], "only the allowed")
+    check(len(ask("--history", "")["items"]) == 10, "an empty history has an answer")
+    unknown = run("recommend", "--dataset", "Tiny", "--model", "start", "--history", "12,7,9,4000", "--k", 5)
+    check(unknown.returncode == 0 and unknown.stderr.count("\n") == 1 and "warning" in unknown.stderr, unknown.stderr)
+    check([int(line.split()[1]) for line in unknown.stdout.splitlines()[1:]] == best, unknown.stdout, best)
+
+
+def warnings_come_once():
+    histories = json.loads(Path("Tiny/Tiny.inter.json").read_text())
+    Path("Tiny/Tiny.inter.json").write_text(json.dumps(histories | {"short": [1], "shorter": []}))
+    index = json.loads(Path("Tiny/Tiny.index_lemb.json").read_text())
+    Path("Tiny/Tiny.index_lemb.json").write_text(json.dumps(index | {str(i): index["10"] for i in range(10)}))
+    for command in (training(), EVALUATE):
+        done = check_done(run(*command))
+        warnings = [line for line in done.stderr.splitlines() if "warning" in line]
+        check(len(warnings) == 2 and "2 of 63 users" in warnings[0] and "10 items" in warnings[1], done.stderr)
+        check(("item ensemble" in done.stdout) == (command is EVALUATE), done.stdout)
+    check(check_done(run(*EVALUATE, "--quiet")).stderr == "", "--quiet")
+
+
+class page(HTMLParser):
+    """Every tag that is opened, and the ones that would fetch something."""
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.fetched = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.fetched += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+
+
+def reports_stand_alone():
+    check_done(run(*training(), "--report", "training.html"))
+    check_done(run("evaluate", "--dataset", "Tiny", "--model", "out", "--report", "evaluation.html"))
+    for name, charts in (("training.html", 1), ("evaluation.html", 2)):
+        text = Path(name).read_text()
+        found = page(text)
+        check(found.tags.count("svg") == charts and "script" not in found.tags and not found.fetched and "url(" not in text, name, found.tags)
+    check("thing" not in found.tags and "Thing &lt;" in text and "&amp; more" in text, "titles are escaped")
+
+
+main([evaluation_as_json, searches_as_the_released_code_saves_them, trainings_as_json, recommendations, warnings_come_once, reports_stand_alone])

@@ -1,0 +1,47 @@
+"""Help, version and wrong usage: exit codes, and where the words go. usage.py PROGRAM"""
+from support import check, check_done, check_one_line, main, run
+
+COMMANDS = ["pretrain", "finetune", "evaluate", "recommend", "demo"]
+LATER = ["prepare", "embed", "translate"]
+
+
+def help_and_version_go_to_standard_output():
+    overview = check_done(run("--help"))
+    check(overview.stderr == "", overview.stderr)
+    for command in COMMANDS:
+        check(f"  {command} " in overview.stdout, command, "is missing in --help")
+        own = check_done(run(command, "--help"))
+        check(own.stderr == "" and "--json" in own.stdout, own.stdout, own.stderr)
+        for option in ("--backend", "--precision", "--threads", "--quiet", "--version"):
+            check(option in own.stdout, option, "is missing in the help of", command)
+    for words in (["--version"], ["finetune", "--version"]):
+        version = check_done(run(*words))
+        check(version.stdout.startswith("mql4grec 0.") and version.stdout.count("\n") == 1, version.stdout)
+
+
+def wrong_usage_is_exit_2_and_one_line():
+    good = ["evaluate", "--dataset", "Tiny", "--model", "start"]
+    wrong = {
+        "": [], "bogus": ["bogus"], "--bogus": [*good, "--bogus"], "extra": [*good, "extra"], "--dataset": ["finetune", "--out", "x"],
+        "--out": ["finetune", "--dataset", "Tiny"], "--epochs": ["finetune", "--dataset", "Tiny", "--out", "x", "--epochs", "0"],
+        "--lr": ["finetune", "--dataset", "Tiny", "--out", "x", "--lr", "-1"], "--tasks": ["finetune", "--dataset", "Tiny", "--out", "x", "--tasks", "some"],
+        "--seed": ["finetune", "--dataset", "Tiny", "--out", "x", "--seed", "one"], "--datasets": ["pretrain", "--datasets", "Tiny,", "--out", "x"],
+        "--split": [*good, "--split", "train"], "--beams": [*good, "--beams", "0"], "--normalize": [*good, "--normalize", "half"],
+        "--threads": [*good, "--threads", "0"], "--backend": [*good, "--backend", "tpu"], "--precision": [*good, "--precision", "fp8"],
+        "'x'": ["recommend", "--dataset", "Tiny", "--model", "start", "--history", "1,x"], "''": ["recommend", "--dataset", "Tiny", "--model", "start", "--history", "1,"],
+        "--k": ["recommend", "--dataset", "Tiny", "--model", "start", "--history", "1", "--k", "0"],
+    }
+    for name, arguments in wrong.items():
+        check_one_line(run(*arguments), 2, name)
+    for command in LATER:
+        check_one_line(run(command), 2, command)
+
+
+def what_this_build_has_not_got_is_exit_1():
+    for command in (["finetune", "--dataset", "Tiny", "--out", "x"], ["evaluate", "--dataset", "Tiny", "--model", "start"],
+                    ["recommend", "--dataset", "Tiny", "--model", "start", "--history", "1"], ["demo", "--out", "x"]):
+        check_one_line(run(*command, "--backend", "gpu"), 1, "--backend gpu", "no GPU backend")
+        check_one_line(run(*command, "--precision", "bf16"), 1, "--precision bf16", "fp32")
+
+
+main([help_and_version_go_to_standard_output, wrong_usage_is_exit_2_and_one_line, what_this_build_has_not_got_is_exit_1])
