@@ -8,5 +8,5 @@ target_link_libraries(mql4grec_house INTERFACE mql4grec::mql4grec)
 target_compile_options(mql4grec_house INTERFACE
   ${MQL4GREC_WARNINGS}
   # g++ 12 sees overlaps and overflows inside std::string: `std::string s; s = "1";` (GCC bug 105651)
-  "$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-stringop-overflow;-Wno-stringop-overread>"
+  "$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-stringop-overflow;-Wno-array-bounds>"
   $<$<CONFIG:Release,RelWithDebInfo>:-fno-math-errno;-fno-trapping-math>)

@@ -28,6 +28,15 @@ void write_dataset(std::filesystem::path const& directory, synthetic_domain cons
   write_token_table(paths.image_index(), translate(view_of(shop.codes[1]), words, modality::image), words);
 }
 
+/// Small enough to be trained in a blink; without it a run is the paper's.
+run_options small_run(std::filesystem::path const& out) {
+  return {
+      .out = out,
+      .tasks = "next",
+      .training = {.epochs = 2, .batch_size = 128, .learning_rate = 3e-3},
+      .model = {.model_width = 32, .head_width = 16, .heads = 2, .inner_width = 64, .encoder_layers = 1, .decoder_layers = 1}};
+}
+
 void print(char const* what, ranking const& best, item_descriptions const& items) {
   std::printf("%s\n", what);
   for (auto const item : best.items)
@@ -44,27 +53,25 @@ int main() {
   write_dataset(shop_path, shop, words);
 
   // example-begin files
-  cpu::backend backend(0);
-  auto const data = read_dataset(shop_path, words);
-  train(
-      backend,
-      {.out = model_path,
-       .tasks = "next",
-       .training = {.epochs = 2, .batch_size = 128, .learning_rate = 3e-3},
-       .model = {.model_width = 32, .head_width = 16, .heads = 2, .inner_width = 64, .encoder_layers = 1, .decoder_layers = 1}},
-      {data.data}, words);
+  // Shop/Shop.inter.json: who took what; Shop/Shop.index_*.json: every item's tokens, by its text and by its image
+  dataset const data = read_dataset(shop_path, words);
+
+  cpu::backend backend(0);  // all the machine's threads
+  train(backend, small_run(model_path), {data.data}, words);
+
+  // immutable from here on: any number of threads may ask, and a new one can be published while they do
   auto const service = recommender<>::load(model_path, shop_path);
+
+  auto const bought = data.data.histories.of(user_id{0});
+  item_filter const not_again{.allow = {}, .deny = {bought.begin(), bought.end()}};  // acts inside the search
+  ranking const best = service.recommend(bought, 5, not_again);
   // example-end files
 
-  // example-begin filters
-  auto const bought = data.data.histories.of(user_id{0});
-  item_filter const not_again{.allow = {}, .deny = {bought.begin(), bought.end()}};
   item_filter guitars = not_again;  // a category: only its items, and none that was bought already
   for (index_t i = 0; i < service.items(); ++i)
     if (data.items[static_cast<std::size_t>(i)]->title.ends_with("guitar")) guitars.allow.push_back(item_id(i));
-  print("anything new", service.recommend(bought, 5, not_again), data.items);
+  print("anything new", best, data.items);
   print("a new guitar", service.recommend(bought, 5, guitars), data.items);
   print("for somebody unknown", service.recommend({}, 5), data.items);
-  // example-end filters
   return 0;
 }

@@ -41,8 +41,8 @@ std::filesystem::path write_catalogue(std::filesystem::path const& out, vocabula
 
 /// A demo that ran here before is replaced; a run that isn't the demo's stays, and training refuses to touch it.
 void forget_earlier_demo(std::filesystem::path const& out) {
-  if (std::filesystem::exists(out / "Kitchen" / "Kitchen.inter.json"))
-    std::filesystem::remove(out / "model" / "training.safetensors");
+  if (!std::filesystem::exists(out / "Kitchen" / "Kitchen.inter.json")) return;
+  for (auto const* name : {"training.safetensors", "model.safetensors"}) std::filesystem::remove(out / "model" / name);
 }
 
 std::string example_text(shown_example const& example) {

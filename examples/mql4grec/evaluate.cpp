@@ -35,10 +35,10 @@ int evaluate_command(evaluate_options& options) {
   if (!options.save.empty()) make_directory(options.save);
   auto const found = evaluate_with_progress(options.model, data, card, options.search, options.common.threads, log);
   log.clear();
+  put_result(options.common, json(found.result), headline(found.result) + metric_table(rows_of(found.result)));
   if (!options.save.empty()) save_searches(options.save, found);
   if (!options.report.empty())
     write_report(options.report, evaluation_report(data, options.model, found, rows_of(found.result), options.search));
-  put_result(options.common, json(found.result), headline(found.result) + metric_table(rows_of(found.result)));
   return done;
 }
 }  // namespace

@@ -91,9 +91,12 @@ report_page evaluation_report(dataset const& data, std::filesystem::path const& 
                                            fixed(r.seconds, 1) + " s, " + fixed(r.users_per_second, 1) + " users/s"}});
   page.metrics = std::move(rows);
   page.examples = examples_of(data, found, options, 12);
-  if (auto const run = saved_progress(model)) {
-    page.epochs = run->history;
-    page.best_epoch = run->best_epoch;
+  try {
+    if (auto const run = saved_progress(model)) {
+      page.epochs = run->history;
+      page.best_epoch = run->best_epoch;
+    }
+  } catch (file_error const&) {  // a damaged state is no reason to lose the evaluation: the page goes without the curves
   }
   return page;
 }

@@ -188,8 +188,8 @@ int run_training(training_request const& request, common_options const& common) 
   }
   if (result.end == ending::out_of_time) log.stage("out of time at step " + grouped(p.step) + "; --resume goes on");
   auto const summary_json = as_json(p, before);
-  if (!request.report.empty()) write_report(request.report, training_report(names, request.run.out, p));
   put_result(common, summary_json, as_text(p, summary_json, request.run.out));
+  if (!request.report.empty()) write_report(request.report, training_report(names, request.run.out, p));
   return done;
 }
 

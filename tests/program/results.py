@@ -83,11 +83,11 @@ def warnings_come_once():
     histories = json.loads(Path("Tiny/Tiny.inter.json").read_text())
     Path("Tiny/Tiny.inter.json").write_text(json.dumps(histories | {"short": [1], "shorter": []}))
     index = json.loads(Path("Tiny/Tiny.index_lemb.json").read_text())
-    Path("Tiny/Tiny.index_lemb.json").write_text(json.dumps(index | {str(i): index["10"] for i in range(10)}))
+    Path("Tiny/Tiny.index_lemb.json").write_text(json.dumps({str(i): index[str(i - i % 2)] for i in range(ITEMS)}))
     for command in (training(), EVALUATE):
         done = check_done(run(*command))
         warnings = [line for line in done.stderr.splitlines() if "warning" in line]
-        check(len(warnings) == 2 and "2 of 63 users" in warnings[0] and "10 items" in warnings[1], done.stderr)
+        check(len(warnings) == 2 and "2 of 63 users" in warnings[0] and "20 items" in warnings[1], done.stderr)
         check(("item ensemble" in done.stdout) == (command is EVALUATE), done.stdout)
     check(check_done(run(*EVALUATE, "--quiet")).stderr == "", "--quiet")
 

@@ -58,7 +58,7 @@ t5<B, float> starting_model(B& backend, run_options const& options, vocabulary c
 }  // namespace detail
 
 /// Trains on the mixture of the domains' examples and keeps the model with the lowest validation loss in options.out.
-/// Throws error when `out` holds another run, file_error when it can't be written, training_error when the loss isn't
+/// Throws error when `out` holds another run or a model, file_error when it can't be written, training_error when the loss isn't
 /// finite; the files of the last good state stay in every case.
 template <class B>
 run_result train(B& backend, run_options const& options, std::vector<domain> domains, vocabulary const& words, run_observer const& observer = {}) {
@@ -66,6 +66,8 @@ run_result train(B& backend, run_options const& options, std::vector<domain> dom
   bool const going_on = options.resume && std::filesystem::exists(state_path);
   expects(going_on || !std::filesystem::exists(state_path), options.out.string(),
           ": holds a training run; resume it, or write to another directory");
+  expects(going_on || !std::filesystem::exists(options.out / "model.safetensors"), options.out.string(),
+          ": holds a model that isn't this run's; write to another directory");
   make_directory(options.out);
   auto const mix = mixture_named(options.tasks);
   training_set const train_set(mix, domains, words);
@@ -74,7 +76,8 @@ run_result train(B& backend, run_options const& options, std::vector<domain> dom
 
   auto model = detail::starting_model(backend, options, words);
   trainer<B, float> teacher(backend, model, options.training);
-  auto const conditions = run_conditions(options.training, model.config(), train_set.size());
+  json conditions = run_conditions(options.training, model.config(), train_set.size());
+  conditions["tasks"] = options.tasks;
   run_result result;
   if (going_on) result.progress = read_training_state(state_path, teacher, conditions);
   auto const save = [&](training_progress const& p) { write_training_state(state_path, teacher, p, conditions); };

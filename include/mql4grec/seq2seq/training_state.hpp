@@ -43,7 +43,8 @@ inline void from_json(json const& in, training_progress& p) {
 inline json run_conditions(training_options const& o, t5_config const& c, index_t examples) {
   return {{"examples", examples}, {"parameters", t5_layout(c).size()}, {"epochs", o.epochs}, {"batch_size", o.batch_size},
           {"learning_rate", o.learning_rate}, {"curve", o.curve == learning_curve::cosine ? "cosine" : "constant"},
-          {"warmup", o.warmup}, {"weight_decay", o.optimizer.weight_decay}, {"clip_norm", o.optimizer.clip_norm},
+          {"warmup", o.warmup}, {"beta1", o.optimizer.beta1}, {"beta2", o.optimizer.beta2}, {"epsilon", o.optimizer.epsilon},
+          {"weight_decay", o.optimizer.weight_decay}, {"clip_norm", o.optimizer.clip_norm},
           {"dropout", o.dropout}, {"patience", o.patience}, {"seed", o.seed}, {"block_tokens", o.block_tokens}};
 }
 
