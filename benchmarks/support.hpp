@@ -66,10 +66,10 @@ inline double peak_bytes() {
   return peak;
 }
 
-/// Adds GFLOP/s and the share of the multiply-add peak to a finished measurement.
-inline void count_flops(benchmark::State& state, double flops_an_iteration) {
+/// Adds GFLOP/s and the share of the threads' multiply-add peak to a finished measurement.
+inline void count_flops(benchmark::State& state, double flops_an_iteration, double threads = 1) {
   state.counters["FLOP/s"] = benchmark::Counter(flops_an_iteration, benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["share"] = benchmark::Counter(flops_an_iteration / peak_flops(), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["share"] = benchmark::Counter(flops_an_iteration / (threads * peak_flops()), benchmark::Counter::kIsIterationInvariantRate);
 }
 inline void count_bytes(benchmark::State& state, double bytes_an_iteration) {
   state.counters["B/s"] = benchmark::Counter(bytes_an_iteration, benchmark::Counter::kIsIterationInvariantRate);

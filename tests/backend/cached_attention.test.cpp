@@ -9,13 +9,22 @@ namespace {
 /// The same numbers as 32-bit places in a cache.
 matrix<std::int32_t> places_of(shape s, std::vector<std::int32_t> entries) { return {s, std::move(entries)}; }
 
+/// Rows of `cache` hold q, k, v; a row's q is that of its own place, the last of its path.
 template <class T, class B>
 tensor_on<T, B, 2> attended(B& b, matrix<T> const& cache, matrix<std::int32_t> const& places, matrix<T> const& bias,
                             index_t zero_distance, index_t gap = 0) {
-  auto context = poisoned<T>(b, {places.rows(), cache.columns() / 3}, gap);
+  index_t const inner = cache.columns() / 3;
+  view<T const, host_space, 2> const qkv = cache;
+  matrix<T> own({places.rows(), inner}, std::vector<T>(static_cast<std::size_t>(places.rows() * inner)));
+  for (index_t i = 0; i < places.rows(); ++i)
+    for (index_t c = 0; c < inner; ++c)
+      own.values[static_cast<std::size_t>(i * inner + c)] =
+          qkv(places.values[static_cast<std::size_t>((i + 1) * places.columns() - 1)], c);
+  auto context = poisoned<T>(b, {places.rows(), inner}, gap);
+  auto const q = on(b, own, gap);
   auto const cached = on(b, cache, gap), by_distance = on(b, bias, gap);
   auto const ancestors = on(b, places);
-  cached_attention<T>(b, {.cache = cached, .places = ancestors, .bias = by_distance, .zero_distance = zero_distance}, context);
+  cached_attention<T>(b, {.q = q, .cache = (*cached).column_block(inner, 2 * inner), .places = ancestors, .bias = by_distance, .zero_distance = zero_distance}, context);
   CHECK(context.gaps_untouched());
   return context;
 }

@@ -13,7 +13,8 @@ using node_t = std::int32_t;  ///< a node of the trie; 0 is the root
 /// ancestors in the cache instead.
 template <MemorySpace S, class T>
 struct cached_attention_inputs {
-  view<T const, S, 2> cache;             ///< (places, 3·inner): q, k, v side by side
+  view<T const, S, 2> q;                 ///< (rows, heads·width)
+  view<T const, S, 2> cache;             ///< (places, 2·heads·width): k, v side by side
   view<std::int32_t const, S, 2> places; ///< (rows, steps): the row's ancestors, oldest first, itself last
   view<T const, S, 2> bias;              ///< (heads, distances), as attention_inputs::bias
   index_t zero_distance = 0;

@@ -25,7 +25,7 @@ class t5_decoding {
     key_value_ = lane.scratch().template take<T>(inputs_.input_rows.rows, model.weights().cross_key_value.rows());
     bias_ = detail::relative_bias<T>(lane, c, model.weights().decoder_bias, steps, direction::backwards_only);
     for (index_t l = 0; l < c.decoder_layers; ++l)
-      cache_.push_back(lane.scratch().template take<T>(places, 3 * c.attention_width()));
+      cache_.push_back(lane.scratch().template take<T>(places, 2 * c.attention_width()));
     encode(lane);
   }
 
@@ -61,8 +61,10 @@ class t5_decoding {
                            detail::attention_tape<B, T> const& room, out_matrix<B, T> next) const {
     auto const cache = cache_[static_cast<std::size_t>(number)];
     nn::rms_norm<T>(lane, stream, layer.attention_norm, model_.config().epsilon, room.norm.normed, room.norm.inv_rms);
-    nn::linear<T>(lane, room.norm.normed, layer.qkv, cache.row_block(first_place, stream.rows()));
-    cached_attention<T>(lane, {.cache = cache, .places = rows.places, .bias = bias_.bias, .zero_distance = bias_.zero_distance}, room.context);
+    index_t const inner = model_.config().attention_width();
+    nn::linear<T>(lane, room.norm.normed, layer.qkv.row_block(0, inner), room.projected);
+    nn::linear<T>(lane, room.norm.normed, layer.qkv.row_block(inner, 2 * inner), cache.row_block(first_place, stream.rows()));
+    cached_attention<T>(lane, {.q = room.projected, .cache = cache, .places = rows.places, .bias = bias_.bias, .zero_distance = bias_.zero_distance}, room.context);
     nn::linear<T>(lane, room.context, layer.output, next);
     dropout_add<T>(lane, dropout{}, stream, next);
   }
@@ -92,7 +94,7 @@ class t5_decoding {
   detail::token_block<B> inputs_;
   out_matrix<B, T> key_value_;              // (encoder rows, layers·2·inner)
   detail::bias_tape<B, T> bias_;
-  std::vector<out_matrix<B, T>> cache_;     // a layer: (places, 3·inner)
+  std::vector<out_matrix<B, T>> cache_;     // a layer: (places, 2·inner) k, v
 };
 
 /// How a search begins: it finds this by ADL on the model and knows nothing else of it.

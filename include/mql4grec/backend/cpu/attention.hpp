@@ -14,18 +14,19 @@ namespace detail {
 
 struct softmax_rows_kernel {
   /// scores (queries, stride) -> weights (queries, keys); bias, if any, is that of key 0 and query 0, and moves one to the
-  /// left a query.
+  /// left a query. What lies behind the visible keys is made so low that whole registers can be summed without a tail.
   MQL4GREC_INLINE static void run(float* scores, index_t stride, float* weights, index_t queries, index_t keys, float const* bias,
                                   bool causal) {
     for (index_t i = 0; i < queries; ++i, scores += stride, weights += keys) {
       index_t const visible = causal ? i + 1 : keys;
       if (bias)
         for (index_t j = 0; j < visible; ++j) scores[j] += bias[j - i];
-      float const shift = highest(scores, visible);
-      for (index_t j = 0; j < visible; ++j) scores[j] = exp_approximate(scores[j] - shift);
-      float const scale = 1.f / sum(scores, visible);
-      for (index_t j = 0; j < visible; ++j) weights[j] = scores[j] * scale;
-      for (index_t j = visible; j < keys; ++j) weights[j] = 0.f;
+      for (index_t j = visible; j < stride; ++j) scores[j] = -3e38f;
+      float const shift = highest(scores, stride);
+      for (index_t j = 0; j < stride; ++j) scores[j] = exp_approximate(scores[j] - shift);
+      for (index_t j = visible; j < stride; ++j) scores[j] = 0.f;
+      float const scale = 1.f / sum(scores, stride);
+      for (index_t j = 0; j < keys; ++j) weights[j] = scores[j] * scale;
     }
   }
 };

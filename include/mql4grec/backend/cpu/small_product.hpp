@@ -5,6 +5,7 @@
 // The tile is written with vector types, because compilers don't keep arrays of plain floats in registers; and it is
 // stamped out by a macro for each instruction set, because g++ splits vector types into the enclosing function's registers
 // before it inlines: dispatch.hpp's wrappers would come too late.
+#include <algorithm>
 #include <cstring>
 
 #include "mql4grec/backend/cpu/dispatch.hpp"
@@ -47,43 +48,55 @@ MQL4GREC_TILE(tile_avx512, __attribute__((target("avx512f,avx2,fma"))))
 #endif
 #undef MQL4GREC_TILE
 
-/// Which tile, and how many packs wide: as many sums as the registers hold.
+/// Which tile, and how many sums of one pack the registers hold beside a row of b.
 struct baseline_tile {
-  static constexpr int packs = 1;
+  static constexpr int sums = 2;
   template <int Rows, int Packs, class... Args>
   static void run(Args... args) { tile_baseline<Rows, Packs>(args...); }
 };
 #if defined(__x86_64__) && defined(__GNUC__)
 struct avx2_tile {
-  static constexpr int packs = 1;
+  static constexpr int sums = 4;
   template <int Rows, int Packs, class... Args>
   static void run(Args... args) { tile_avx2<Rows, Packs>(args...); }
 };
 struct avx512_tile {
-  static constexpr int packs = 4;
+  static constexpr int sums = 24;
   template <int Rows, int Packs, class... Args>
   static void run(Args... args) { tile_avx512<Rows, Packs>(args...); }
 };
 #endif
 
+/// All rows of a stretch of Packs·16 columns, as many rows at once as there are registers: independent sums hide the latency.
 template <class Tile, int Packs>
 void small_product_columns(small_factor a, float const* b, index_t b_stride, float* c, index_t c_stride, index_t m, index_t k) {
+  constexpr int most_rows = std::min(8, Tile::sums / Packs);
   index_t i = 0;
   auto const rows = [&]<int Rows>() {
     Tile::template run<Rows, Packs>(a.data + i * a.row_stride, a.row_stride, a.column_stride, b, b_stride, k, c + i * c_stride, c_stride);
     i += Rows;
   };
-  while (i + 4 <= m) rows.template operator()<4>();
-  if (i + 2 <= m) rows.template operator()<2>();
-  if (i < m) rows.template operator()<1>();
+  while (i + most_rows <= m) rows.template operator()<most_rows>();
+  if constexpr (most_rows > 4)
+    if (i + 4 <= m) rows.template operator()<4>();
+  if constexpr (most_rows > 2)
+    while (i + 2 <= m) rows.template operator()<2>();
+  while (i < m) rows.template operator()<1>();
 }
 
 template <class Tile>
 void small_product_with(small_factor a, float const* b, index_t b_stride, float* c, index_t c_stride, index_t m, index_t n, index_t k) {
   index_t j = 0;
-  for (; j + Tile::packs * lanes <= n; j += Tile::packs * lanes)
-    small_product_columns<Tile, Tile::packs>(a, b + j, b_stride, c + j, c_stride, m, k);
-  for (; j < n; j += lanes) small_product_columns<Tile, 1>(a, b + j, b_stride, c + j, c_stride, m, k);
+  auto const columns = [&]<int Packs>() {
+    small_product_columns<Tile, Packs>(a, b + j, b_stride, c + j, c_stride, m, k);
+    j += Packs * lanes;
+  };
+  if constexpr (Tile::sums > 4) {
+    while (j + 4 * lanes <= n) columns.template operator()<4>();
+    if (j + 3 * lanes <= n) columns.template operator()<3>();
+    if (j + 2 * lanes <= n) columns.template operator()<2>();
+  }
+  while (j < n) columns.template operator()<1>();
 }
 
 /// c (m, n) = a (m, k) · b (k, n), overwritten; n is a multiple of `lanes`.

@@ -17,12 +17,12 @@ void cached_attention(backend& b, cached_attention_inputs<host_space, T> const& 
       auto const at = [&](index_t step, index_t part, index_t c) { return in.cache(in.places(i, step), part * inner + h * width + c); };
       for (index_t s = 0; s < steps; ++s) {
         weights(s) = in.bias(h, s - (steps - 1) + in.zero_distance);
-        for (index_t c = 0; c < width; ++c) weights(s) += at(steps - 1, 0, c) * at(s, 1, c);
+        for (index_t c = 0; c < width; ++c) weights(s) += in.q(i, h * width + c) * at(s, 0, c);
       }
       T const normaliser = detail::log_sum_exp_of<T>(weights);
       for (index_t c = 0; c < width; ++c) {
         T sum{};
-        for (index_t s = 0; s < steps; ++s) sum += std::exp(weights(s) - normaliser) * at(s, 2, c);
+        for (index_t s = 0; s < steps; ++s) sum += std::exp(weights(s) - normaliser) * at(s, 1, c);
         context(i, h * width + c) = sum;
       }
     }
