@@ -26,7 +26,7 @@ struct beam_options {
   double length_penalty = 1;  ///< scores are divided by length^penalty, the length counting </s> when it is scored
   normalization normalize = normalization::vocabulary;
   closing end = closing::scored;  ///< with normalization::children </s> is certain and adds 0
-  index_t block_rows = 640;  ///< queries · beams that one lane computes at once
+  index_t block_rows = 480;  ///< queries · beams that one lane computes at once
 
   bool operator==(beam_options const&) const = default;
 };
