@@ -1,10 +1,11 @@
 """Ours beside the peers, one after the other on the same machine in one run; prints a table in Markdown.
 
-    compare.py --program build/release/examples/mql4grec --dataset DIR/Instruments [--seconds 60] [--users 1024]
+    compare.py --program build/release/examples/mql4grec --dataset DIR/Instruments [--model DIR] [--seconds 60] [--users 1024]
 
 Training: `finetune` on all six tasks at batch 256 for --seconds, against transformers at batch 256, padded to the longest of
 a shuffled batch and, the peer's strong form, grouped by length. Search: `evaluate` with 20 beams searches two modalities, so
-its users/s are doubled to searches/s, what one modality of the peers is. Run it on an idle machine.
+its users/s are doubled to searches/s, what one modality of the peers is. Give a trained --model: without it the search runs on what --seconds of training made, and an
+untrained model writes </s> too soon, which spares CTranslate2, that has no trie, part of the work. Run it on an idle machine.
 """
 import argparse
 import json
@@ -46,17 +47,17 @@ def training(args, work):
         row(what, peer["examples_per_second"] * scale, "examples/s", rate)
 
 
-def search(args, work):
-    result = ours(args.program, "evaluate", "--dataset", args.dataset, "--model", work / "model", "--users", args.users,
+def search(args, model):
+    result = ours(args.program, "evaluate", "--dataset", args.dataset, "--model", model, "--users", args.users,
                   "--beams", 20, "--threads", args.threads)
     rate = 2 * result["users_per_second"]
     print(f"\n| search, 20 beams, fp32, {args.threads} threads | rate | ours is |\n|---|---|---|")
     row("mql4grec, trie", rate, "searches/s", rate)
-    peer = run([sys.executable, HERE / "hf_generate.py", "--dataset", args.dataset, "--model", work / "model", "--batch", 32,
+    peer = run([sys.executable, HERE / "hf_generate.py", "--dataset", args.dataset, "--model", model, "--batch", 32,
                 "--users", max(64, args.users // 8), "--threads", args.threads])
     row("transformers, trie, batch 32", peer["users_per_second"], "searches/s", rate)
     for batch in (64, 16):
-        peer = run([sys.executable, HERE / "ct2_generate.py", "--dataset", args.dataset, "--model", work / "model", "--batch", batch,
+        peer = run([sys.executable, HERE / "ct2_generate.py", "--dataset", args.dataset, "--model", model, "--batch", batch,
                     "--users", args.users, "--threads", args.threads])
         row(f"CTranslate2, no trie, batch {batch}", peer["users_per_second"], "searches/s", rate)
 
@@ -65,6 +66,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", type=Path, required=True)
     parser.add_argument("--dataset", required=True)
+    parser.add_argument("--model", type=Path)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--users", type=int, default=1024)
@@ -72,7 +74,7 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         training(args, Path(work))
-        search(args, Path(work))
+        search(args, args.model or Path(work) / "model")
 
 
 if __name__ == "__main__":
