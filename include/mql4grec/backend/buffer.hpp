@@ -5,9 +5,40 @@
 #include <type_traits>
 #include <vector>
 
+#if defined(__SANITIZE_ADDRESS__)  // g++; clang tells by a feature
+#define MQL4GREC_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MQL4GREC_ASAN 1
+#endif
+#endif
+#if MQL4GREC_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
 #include "mql4grec/core/view.hpp"
 
 namespace mql4grec {
+
+namespace detail {
+/// Under the address sanitizer: touching these bytes is an error from now on, or is none. Otherwise nothing.
+inline void forbid([[maybe_unused]] void const* memory, [[maybe_unused]] std::size_t bytes) {
+#if MQL4GREC_ASAN
+  __asan_poison_memory_region(memory, bytes);
+#endif
+}
+inline void permit([[maybe_unused]] void const* memory, [[maybe_unused]] std::size_t bytes) {
+#if MQL4GREC_ASAN
+  __asan_unpoison_memory_region(memory, bytes);
+#endif
+}
+#if MQL4GREC_ASAN
+inline constexpr std::size_t fence = 64;  ///< forbidden bytes behind everything that an arena hands out
+#undef MQL4GREC_ASAN
+#else
+inline constexpr std::size_t fence = 0;
+#endif
+}  // namespace detail
 
 /// Memory that a tensor owns. Movable, never copied by accident; copies are spelled `copy(from, to)`.
 template <class T, MemorySpace Space>
@@ -39,7 +70,8 @@ class buffer<T, host_space> {
 };
 
 /// Scratch memory that is taken in order and given back all at once or down to a mark. It grows to the largest need it
-/// has seen and then never allocates again. What it hands out is not initialised.
+/// has seen and then never allocates again. What it hands out is not initialised. The address sanitizer sees where each piece
+/// ends and when it was given back, as if it came from the heap.
 class host_arena {
  public:
   template <class T>
@@ -58,8 +90,7 @@ class host_arena {
     scope(scope const&) = delete;
     scope& operator=(scope const&) = delete;
     ~scope() {
-      arena_.chunk_ = chunk_;
-      arena_.used_ = used_;
+      arena_.give_back(chunk_, used_);
       if (chunk_ == 0 && used_ == 0) arena_.merge();
     }
 
@@ -78,8 +109,8 @@ class host_arena {
  private:
   static constexpr std::size_t line = 64;
 
-  void* take_bytes(std::size_t bytes) {
-    bytes = (bytes + line - 1) / line * line;
+  void* take_bytes(std::size_t wanted) {
+    std::size_t const bytes = (wanted + line - 1) / line * line + detail::fence;
     while (chunk_ < chunks_.size() && used_ + bytes > size_of(chunk_)) {
       ++chunk_;
       used_ = 0;
@@ -87,17 +118,27 @@ class host_arena {
     if (chunk_ == chunks_.size()) {
       chunks_.emplace_back(static_cast<index_t>(std::max(bytes, std::max<std::size_t>(capacity(), std::size_t{1} << 20))));
       used_ = 0;
+      forbid_from(chunk_, 0);
     }
     void* const place = chunks_[chunk_].view_all().data + used_;
+    detail::permit(place, wanted);
     used_ += bytes;
     return place;
   }
+  void give_back(std::size_t chunk, std::size_t used) {
+    for (std::size_t later = chunk + 1; later <= chunk_ && later < chunks_.size(); ++later) forbid_from(later, 0);
+    if (chunk < chunks_.size()) forbid_from(chunk, used);
+    chunk_ = chunk;
+    used_ = used;
+  }
+  void forbid_from(std::size_t chunk, std::size_t used) { detail::forbid(chunks_[chunk].view_all().data + used, size_of(chunk) - used); }
   std::size_t size_of(std::size_t chunk) const { return static_cast<std::size_t>(chunks_[chunk].size()); }
   void merge() {  // nothing is in use: one chunk of the whole size, so that the next round never crosses a border
     if (chunks_.size() <= 1) return;
     auto const bytes = static_cast<index_t>(capacity());
     chunks_.clear();
     chunks_.emplace_back(bytes);
+    forbid_from(0, 0);
   }
 
   std::vector<buffer<std::byte, host_space>> chunks_;

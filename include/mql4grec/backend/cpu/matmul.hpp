@@ -3,20 +3,13 @@
 // sgemm, where it is there, generates code for the machine's own instructions; OpenBLAS picks from the kernels it was
 // built with. Other fields (std::complex, long double) are Eigen's.
 #include <cblas.h>
-#if MQL4GREC_HAS_ONEDNN
-#include <dnnl.h>
-#endif
 #include <mutex>
 #include <string_view>
 
 #include "mql4grec/backend/cpu/backend.hpp"
 #include "mql4grec/backend/cpu/dispatch.hpp"
 #include "mql4grec/backend/cpu/eigen.hpp"
-
-#if MQL4GREC_HAS_ONEDNN  // declared here: <omp.h> belongs to the compiler, and clang's is a package of its own
-extern "C" int omp_get_max_threads();
-extern "C" void omp_set_num_threads(int);
-#endif
+#include "mql4grec/backend/cpu/onednn.hpp"
 
 namespace mql4grec::cpu {
 
@@ -29,24 +22,6 @@ inline void keep_blas_single_threaded() {
   std::call_once(once, [] { openblas_set_num_threads(1); });
 #endif
 }
-
-#if MQL4GREC_HAS_ONEDNN
-/// OpenMP's thread count is the calling thread's own setting; the caller gets it back.
-class single_omp_thread {
- public:
-  single_omp_thread() : before_(omp_get_max_threads()) {
-    if (before_ != 1) omp_set_num_threads(1);
-  }
-  single_omp_thread(single_omp_thread const&) = delete;
-  single_omp_thread& operator=(single_omp_thread const&) = delete;
-  ~single_omp_thread() {
-    if (before_ != 1) omp_set_num_threads(before_);
-  }
-
- private:
-  int before_;
-};
-#endif
 
 /// c = alpha · op(a) · op(b) + beta · c, row-major, through CBLAS.
 template <class T>
@@ -78,13 +53,6 @@ inline bool prefers_onednn() {
 #else
   return true;
 #endif
-}
-
-inline void onednn_product(in_matrix<backend, float> a, in_matrix<backend, float> b, out_matrix<backend, float> c, product how) {
-  single_omp_thread const guard;
-  auto const flag = [](bool transpose) { return transpose ? 'T' : 'N'; };
-  dnnl_sgemm(flag(how.transpose_a), flag(how.transpose_b), c.rows(), c.columns(), how.transpose_a ? a.rows() : a.columns(),
-             static_cast<float>(how.alpha), a.data, a.stride, b.data, b.stride, how.accumulate ? 1.f : 0.f, c.data, c.stride);
 }
 #endif
 
