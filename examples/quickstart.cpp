@@ -36,8 +36,9 @@ int main() {
   training_progress progress;
   fit(teacher, examples, held_out, progress);
 
-  auto const judged = evaluate(backend, model, {words, "next"}, data, {}, [](index_t, index_t) {});
-  recommender<> const service(std::move(model), words, tasks, data.data.tables);
+  frozen_t5 frozen(backend, std::move(model));  // trained: from here on it is only asked
+  auto const judged = evaluate(backend, frozen, {words, "next"}, data, {}, [](index_t, index_t) {});
+  recommender<> const service(std::move(frozen), words, tasks, data.data.tables);
   ranking const best = service.recommend(data.data.histories.of(user_id{7}), 5);  // const: any number of threads may ask
   // example-end quickstart
 

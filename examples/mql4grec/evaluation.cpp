@@ -12,7 +12,7 @@ namespace mql4grec::program {
 evaluation evaluate_with_progress(std::filesystem::path const& directory, dataset const& data, model_card const& card,
                                   evaluation_options const& options, index_t threads, progress_log& log) {
   cpu::backend backend(threads);
-  auto const model = read_model<float>(backend, directory);
+  frozen_t5 const model(backend, read_model<float>(backend, directory));
   expects_file(model.config().vocabulary >= card.words.size(), directory / "config.json", "vocab_size is ",
                model.config().vocabulary, ", expected at least the ", card.words.size(), " words of the vocabulary");
   log.begin();

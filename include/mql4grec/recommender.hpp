@@ -31,7 +31,7 @@ template <Backend B = cpu::backend, Real T = float, FusionPolicy Fusion = averag
 class recommender {
  public:
   /// tables: a modality each, all with the same number of items. Throws error when something doesn't fit together.
-  recommender(t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables, recommender_options options = {}, Fusion fusion = {})
+  recommender(frozen_t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables, recommender_options options = {}, Fusion fusion = {})
       : model_(std::move(model)), words_(std::move(words)), tasks_(std::move(tasks)), tables_(std::move(tables)), options_(options), fusion_(fusion) {
     validate(options_.search);
     expects(!tables_.empty(), "recommender: no token table");
@@ -42,6 +42,10 @@ class recommender {
       tries_.emplace_back(tables_[m]);
     }
   }
+
+  /// Freezes the model first.
+  recommender(t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables, recommender_options options = {}, Fusion fusion = {})
+      : recommender(freeze(std::move(model)), std::move(words), std::move(tasks), std::move(tables), options, std::move(fusion)) {}
 
 #if MQL4GREC_HAS_JSON
   /// From a model directory and a dataset directory.
@@ -77,6 +81,11 @@ class recommender {
   }
 
  private:
+  static frozen_t5<B, T> freeze(t5<B, T> model) {
+    B backend;
+    return {backend, std::move(model)};
+  }
+
   void check(token_table const& table, next_item const& question) const {
     expects(table.items() == items(), "recommender: tables of ", items(), " and of ", table.items(), " items");
     expects(table.kind() == question.from, "recommender: a table of modality ", index(table.kind()), " for a task that reads modality ",
@@ -95,10 +104,10 @@ class recommender {
       mark_allowed(tries_[m], filter, items(), nodes);
       allowed = {nodes.data(), 1, tries_[m].nodes()};
     }
-    return search_stretch<B, T>(lane, model_, tries_[m], query, {0, 1}, search, allowed);
+    return search_stretch(lane, model_, tries_[m], query, {0, 1}, search, allowed);
   }
 
-  t5<B, T> model_;
+  frozen_t5<B, T> model_;
   vocabulary words_;
   mixture tasks_;
   std::vector<token_table> tables_;

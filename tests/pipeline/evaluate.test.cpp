@@ -50,11 +50,11 @@ dataset small_dataset() {
   return from;
 }
 template <class B>
-t5<B, double> model(B& b) {
+frozen_t5<B, double> model(B& b) {
   auto config = small_t5();
   config.vocabulary = words().size();
   config.model_width = 8;
-  return random_t5<double>(b, config);
+  return random_frozen_t5<double>(b, config);
 }
 evaluation evaluated(evaluation_options const& options = {}, dataset const& from = small_dataset()) {
   cpu::backend b;
@@ -85,7 +85,7 @@ scored_items score_all(dataset const& from, modality kind, user_id user, split p
     batch one;
     one.append(input, table.of(item_id(i)));
     double const score =
-        -t5_pass<reference::backend, double>().loss(b, asked, one, {0, 1}) / static_cast<double>(table.levels() + 1);
+        -t5_pass<reference::backend, double>().loss(b, asked.model(), one, {0, 1}) / static_cast<double>(table.levels() + 1);
     list.push_back({item_id(i), static_cast<double>(static_cast<float>(score))});  // kept as float: twins stay equal
   }
   sort_by_score(list);

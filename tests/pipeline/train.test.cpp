@@ -257,7 +257,7 @@ TEST_CASE("train, then evaluate: what was learnt by heart is found again") {
   trained(options, {}, {walkers(9, 1)});
   cpu::backend b;
   evaluation_options const asked{.part = split::train, .search = {.beams = 9}};
-  auto const found = evaluate(b, read_model<float>(b, root / "run"), read_model_card(root / "run"),
+  auto const found = evaluate(b, frozen_t5(b, read_model<float>(b, root / "run")), read_model_card(root / "run"),
                               {.name = "walkers", .data = walkers(9, 1)}, asked, [](index_t, index_t) {});
   CHECK(found.result.users == 9);
   CHECK(found.result.split == "train");

@@ -81,7 +81,7 @@ TEST_CASE_TEMPLATE("recommend: its list is the ensemble that evaluation judges",
     from.data.histories.add_user(std::to_string(u), random_history(3 + 3 * static_cast<index_t>(u), u));
   from.data.histories.item_count = catalogue;
   auto const judged =
-      evaluate(b, model<B, double>(), {words(), "all"}, from, {.search = {.beams = 10}}, [](index_t, index_t) {});
+      evaluate(b, frozen_t5(b, model<B, double>()), {words(), "all"}, from, {.search = {.beams = 10}}, [](index_t, index_t) {});
   auto const asked = service<B, double>(7, {.search = {.beams = 10}});
   REQUIRE(judged.examples.size() == 10);
   for (auto const& example : judged.examples) {

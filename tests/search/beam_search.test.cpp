@@ -60,10 +60,10 @@ struct scored_path {
 template <class B>
 class by_teacher_forcing {
  public:
-  by_teacher_forcing(B& b, t5<B, double> const& model, item_trie const& trie, std::span<token_t const> question,
+  by_teacher_forcing(B& b, frozen_t5<B, double> const& model, item_trie const& trie, std::span<token_t const> question,
                      beam_options const& options, std::vector<std::uint8_t> open = {})
       : b_(b),
-        model_(model),
+        model_(model.model()),
         trie_(trie),
         question_(question.begin(), question.end() - 1),
         options_(options),
@@ -160,9 +160,9 @@ std::vector<std::uint8_t> open_nodes(item_trie const& trie, item_filter const& f
 }
 /// A search for one question inside a filter.
 template <class B, class T>
-beams filtered(B& b, t5<B, T> const& model, item_trie const& trie, batch const& queries, beam_options const& options,
+beams filtered(B& b, frozen_t5<B, T> const& model, item_trie const& trie, batch const& queries, beam_options const& options,
                std::vector<std::uint8_t> const& open) {
-  return search_stretch<B, T>(b, model, trie, queries, {0, 1}, options, {open.data(), 1, trie.nodes()});
+  return search_stretch(b, model, trie, queries, {0, 1}, options, {open.data(), 1, trie.nodes()});
 }
 std::set<item_id> items_of(item_trie const& trie, beams const& found, index_t query = 0) {
   std::set<item_id> items;
@@ -179,7 +179,7 @@ std::vector<item_id> items_from(index_t first, index_t last) {
 TEST_CASE_TEMPLATE("beam search: a beam as wide as the catalogue scores every item as teacher forcing does", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  auto const model = random_t5<double>(b, tiny());
+  auto const model = random_frozen_t5<double>(b, tiny());
   item_trie const trie(catalogue(24));
   auto const queries = questions({4, 0});
   for (auto const& options : all_rules(24)) {
@@ -193,7 +193,7 @@ TEST_CASE_TEMPLATE("beam search: a beam as wide as the catalogue scores every it
 
 TEST_CASE_TEMPLATE("beam search: a narrow beam extends, sorts and cuts, inside a filter too", B, MQL4GREC_TEST_BACKENDS) {
   B b;
-  auto const model = random_t5<double>(b, tiny());
+  auto const model = random_frozen_t5<double>(b, tiny());
   item_trie const trie(catalogue(50));
   auto const queries = questions({5});
   for (index_t beams : {1, 3, 8})
@@ -210,7 +210,7 @@ TEST_CASE_TEMPLATE("beam search: a narrow beam extends, sorts and cuts, inside a
 TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution over the items that are allowed", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  auto const model = random_t5<double>(b, tiny());
+  auto const model = random_frozen_t5<double>(b, tiny());
   item_trie const trie(catalogue(40));
   auto const queries = questions({6});
   for (auto const& filter : {item_filter{}, item_filter{.deny = items_from(3, 30)}, item_filter{.allow = items_from(7, 8)}})
@@ -226,7 +226,7 @@ TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution
 TEST_CASE_TEMPLATE("beam search: as many items come back as the beam is wide, or all there are, best first and none twice", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  auto const model = random_t5<float>(b, tiny());
+  auto const model = random_frozen_t5<float>(b, tiny());
   auto const queries = questions({3, -1});
   for (index_t items : {0, 1, 2, 19, 64})
     for (index_t beams : {1, 2, 20, 63, 512}) {
@@ -246,7 +246,7 @@ TEST_CASE_TEMPLATE("beam search: as many items come back as the beam is wide, or
 TEST_CASE_TEMPLATE("beam search: a forbidden item never comes back, and as many allowed ones do as exist", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  auto const model = random_t5<float>(b, tiny());
+  auto const model = random_frozen_t5<float>(b, tiny());
   item_trie const trie(catalogue(64));
   auto const queries = questions({4});
   auto const favourites = items_of(trie, search(b, model, trie, queries, {.beams = 50}));
@@ -271,14 +271,14 @@ TEST_CASE_TEMPLATE("beam search: a forbidden item never comes back, and as many 
 
 TEST_CASE_TEMPLATE("beam search: a stretch's questions each have their own filter", B, MQL4GREC_TEST_BACKENDS) {
   B b;
-  auto const model = random_t5<float>(b, tiny());
+  auto const model = random_frozen_t5<float>(b, tiny());
   item_trie const trie(catalogue(30));
   auto const queries = questions({4, 2, 4});
   std::vector<std::uint8_t> open;
   for (auto const& filter : {item_filter{.allow = items_from(0, 3)}, item_filter{.deny = items_from(0, 30)},
                              item_filter{.allow = items_from(20, 30)}})
     std::ranges::copy(open_nodes(trie, filter, 30), std::back_inserter(open));
-  auto const found = search_stretch<B, float>(b, model, trie, queries, {0, 3}, {.beams = 5}, {open.data(), 3, trie.nodes()});
+  auto const found = search_stretch(b, model, trie, queries, {0, 3}, {.beams = 5}, {open.data(), 3, trie.nodes()});
   CHECK(items_of(trie, found, 0) == std::set{item_id{0}, item_id{1}, item_id{2}});
   CHECK(found.leaves_of(1).empty());
   CHECK(items_of(trie, found, 2).size() == 5);
@@ -289,7 +289,7 @@ TEST_CASE("beam search: results depend neither on the blocks nor on the number o
   auto const queries = questions({3, 0, 9, -1, 1, 17, 2, 5});
   item_trie const trie(catalogue(60));
   cpu::backend one;
-  auto const model = random_t5<float>(one, tiny());
+  auto const model = random_frozen_t5<float>(one, tiny());
   auto const expected = search(one, model, trie, queries, {.beams = 10});
   for (index_t threads : {1, 3}) {
     cpu::backend b(threads);
@@ -305,14 +305,14 @@ TEST_CASE("beam search: results depend neither on the blocks nor on the number o
 TEST_CASE_TEMPLATE("beam search: a question has the same answer alone as in company, and the same each time", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  auto const model = random_t5<float>(b, tiny());
+  auto const model = random_frozen_t5<float>(b, tiny());
   item_trie const trie(catalogue(60));
   auto const queries = questions({3, 30, -1, 0});
   beam_options const options{.beams = 7};
   auto const together = search(b, model, trie, queries, options);
   CHECK(search(b, model, trie, queries, options) == together);
   for (index_t q = 0; q < queries.size(); ++q) {
-    auto const alone = search_stretch<B, float>(b, model, trie, queries, {q, q + 1}, options);
+    auto const alone = search_stretch(b, model, trie, queries, {q, q + 1}, options);
     CHECK(std::ranges::equal(alone.leaves, together.leaves_of(q)));
     CHECK_CLOSE(alone.scores, together.scores_of(q), 1e-5);
   }
@@ -321,7 +321,7 @@ TEST_CASE_TEMPLATE("beam search: a question has the same answer alone as in comp
 TEST_CASE_TEMPLATE("beam search: to a model without preferences all are equal, and stand in the order of the tree", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  t5<B, float> const indifferent(b, tiny());  // every parameter is zero
+  frozen_t5 const indifferent(b, t5<B, float>(b, tiny()));  // every parameter is zero
   item_trie const trie(catalogue(20));
   auto const found = search(b, indifferent, trie, questions({3}), {.beams = 20, .length_penalty = 0});
   for (node_t i = 0; i < 20; ++i) CHECK(found.leaves[static_cast<std::size_t>(i)] == trie.first_leaf() + i);
@@ -331,7 +331,7 @@ TEST_CASE_TEMPLATE("beam search: to a model without preferences all are equal, a
 TEST_CASE_TEMPLATE("beam search: no questions have no answers; of an empty catalogue every answer is empty", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  auto const model = random_t5<float>(b, tiny());
+  auto const model = random_frozen_t5<float>(b, tiny());
   CHECK(search(b, model, item_trie(catalogue(5)), batch{}) == beams{});
   for (auto const& trie : {item_trie(), item_trie(catalogue(0)), item_trie(token_table(modality::text, 4, 2))})
     CHECK(search(b, model, trie, questions({1, 2})) == beams{.offsets = {0, 0, 0}, .leaves = {}, .scores = {}});
@@ -339,7 +339,7 @@ TEST_CASE_TEMPLATE("beam search: no questions have no answers; of an empty catal
 
 TEST_CASE_TEMPLATE("beam search: nothing is allocated from the second search of a size on", B, MQL4GREC_TEST_BACKENDS) {
   B b;
-  auto const model = random_t5<float>(b, tiny());
+  auto const model = random_frozen_t5<float>(b, tiny());
   item_trie const trie(catalogue(64));
   auto const queries = questions(std::vector<index_t>(40, 60));
   beam_options const wide{.beams = 512, .block_rows = 40 * 512};
@@ -352,7 +352,7 @@ TEST_CASE_TEMPLATE("beam search: nothing is allocated from the second search of 
 
 TEST_CASE("beam search: progress rises to the number of questions") {
   cpu::backend b;
-  auto const model = random_t5<float>(b, tiny());
+  auto const model = random_frozen_t5<float>(b, tiny());
   std::vector<index_t> told;
   search(b, model, item_trie(catalogue(9)), questions({1, 2, 3, 4, 5}), {.beams = 2, .block_rows = 4},
          [&](index_t done) { told.push_back(done); });

@@ -56,7 +56,7 @@ beam_options options_of(json const& c) {
 template <class B>
 struct searched {
   B backend;
-  t5<B, float> model = read_model<float>(backend, directory);
+  frozen_t5<B, float> model{backend, read_model<float>(backend, directory)};
   token_table table;
   item_trie trie{table};
   beams found;

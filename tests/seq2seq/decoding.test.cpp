@@ -15,7 +15,7 @@ using namespace mql4grec::test;
 namespace {
 /// One row a query that reads the batch's targets behind <pad>: the logits of all steps, as teacher forcing lays them out.
 template <class T, class B>
-tensor_on<T, B, 2> stepwise_logits(B& b, t5<B, T> const& model, batch const& all, index_t steps) {
+tensor_on<T, B, 2> stepwise_logits(B& b, frozen_t5<B, T> const& model, batch const& all, index_t steps) {
   index_t const n = all.size(), v = model.config().vocabulary;
   auto out = poisoned<T>(b, {n * steps, v}), logits = poisoned<T>(b, {n, v});
   scratch_scope<B> const scope(b.scratch());
@@ -40,9 +40,9 @@ tensor_on<T, B, 2> stepwise_logits(B& b, t5<B, T> const& model, batch const& all
 }
 
 template <class T, class B>
-tensor_on<T, B, 2> teacher_forced_logits(B& b, t5<B, T> const& model, batch const& all) {
+tensor_on<T, B, 2> teacher_forced_logits(B& b, frozen_t5<B, T> const& model, batch const& all) {
   auto logits = poisoned<T>(b, {std::ssize(all.targets), model.config().vocabulary});
-  t5_pass<B, T>().logits(b, model, all, whole(all), logits);
+  t5_pass<B, T>().logits(b, model.model(), all, whole(all), logits);
   return logits;
 }
 
@@ -60,9 +60,9 @@ TEST_CASE_TEMPLATE("decoding: step by step the logits are those of teacher forci
       for (index_t steps : {1, 2, 5}) {
         auto const config = small_t5(activation, tied);
         auto const all = questions(steps);
-        auto const exact = random_t5<double>(b, config);
+        auto const exact = random_frozen_t5<double>(b, config);
         CHECK_CLOSE(stepwise_logits(b, exact, all, steps), teacher_forced_logits(b, exact, all), 1e-12);
-        auto const rounded = random_t5<float>(b, config);
+        auto const rounded = random_frozen_t5<float>(b, config);
         CHECK_CLOSE(stepwise_logits(b, rounded, all, steps), teacher_forced_logits(b, rounded, all), 2e-5);
       }
 }
@@ -72,14 +72,14 @@ TEST_CASE_TEMPLATE("decoding: sequences may be longer than any kernel's room and
   B b;
   index_t const steps = 70;
   auto const all = questions(steps);
-  auto const model = random_t5<float>(b, small_t5());
+  auto const model = random_frozen_t5<float>(b, small_t5());
   CHECK_CLOSE(stepwise_logits(b, model, all, steps), teacher_forced_logits(b, model, all), 5e-5);
 }
 
 TEST_CASE_TEMPLATE("decoding: rows that branch share their ancestors and their question, and a question may have no rows", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  auto const model = random_t5<double>(b, small_t5());
+  auto const model = random_frozen_t5<double>(b, small_t5());
   batch const all = questions(1);
   index_t const n = all.size(), v = 9;
   token_t const pad = model.config().pad, x{4}, y{6};
@@ -111,7 +111,7 @@ TEST_CASE_TEMPLATE("decoding: rows that branch share their ancestors and their q
 
 TEST_CASE_TEMPLATE("decoding: a stretch of a batch is decoded as if it were alone", B, MQL4GREC_TEST_BACKENDS) {
   B b;
-  auto const model = random_t5<double>(b, small_t5());
+  auto const model = random_frozen_t5<double>(b, small_t5());
   batch const all = questions(1);
   auto const expected = teacher_forced_logits(b, model, all);
   for (index_t q = 0; q < all.size(); ++q) {

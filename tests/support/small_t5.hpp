@@ -1,5 +1,6 @@
 #pragma once
 // T5s small enough to differentiate by hand, and batches for them.
+#include "mql4grec/seq2seq/frozen_t5.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
 #include "mql4grec/seq2seq/pass.hpp"
 #include "support/tensors.hpp"
@@ -47,6 +48,11 @@ t5<B, T> random_t5(B& b, t5_config const& config, std::uint64_t seed = 7) {
     for (index_t i = p.offset; i < p.offset + p.size(); ++i)
       model.parameters()(i) = mql4grec::constant<T>(drawn.parameters()(i) + (p.is_vector ? 0.2 * random.normal() : 0));
   return model;
+}
+
+template <class T, Backend B>
+frozen_t5<B, T> random_frozen_t5(B& b, t5_config const& config, std::uint64_t seed = 7) {
+  return {b, random_t5<T>(b, config, seed)};
 }
 
 /// The loss of a stretch and its gradient, laid out as the parameters.

@@ -18,6 +18,8 @@ struct attention_inputs {
   index_t zero_distance = 0;
   bool causal = false;  ///< a query sees the keys up to its own place only
   dropout drop = {};    ///< of the weights; its row is the query token, its column head · keys + key
+  /// What `turn_keys` made of k, for keys that many calls attend to; or empty.
+  view<T const, S, 1> turned_keys = {};
 
   index_t sequences() const { return query_offsets.size() - 1; }
   index_t width() const { return q.columns() / heads; }

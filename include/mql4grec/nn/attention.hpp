@@ -19,6 +19,12 @@ concept RelativeBiasOps = Backend<B> && requires(B& b, in_matrix<B, T> x, in_vec
   relative_bias_backward<T>(b, buckets, x, y);
 };
 
+/// What attending to the same keys again and again asks of a backend: a form of them that it likes better, or nothing.
+template <class B, class T>
+concept KeyTurningOps = Backend<B> && requires(B& b, in_matrix<B, T> k, in_vector<B, index_t> key_offsets, index_t heads) {
+  { turn_keys<T>(b, k, key_offsets, heads) } -> std::same_as<in_vector<B, T>>;
+};
+
 namespace detail {
 template <class B, class T>
 void check_attention(attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights) {

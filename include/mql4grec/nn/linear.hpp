@@ -1,6 +1,7 @@
 #pragma once
 #include "mql4grec/backend/concepts.hpp"
 #include "mql4grec/backend/matmul.hpp"
+#include "mql4grec/backend/weight.hpp"
 #include "mql4grec/core/error.hpp"
 
 namespace mql4grec::nn {
@@ -24,6 +25,24 @@ void linear(B& b, in_matrix<B, T> x, in_matrix<B, T> weight, out_matrix<B, T> y,
   expects(y.rows() == x.rows() && y.columns() == weight.rows(), "linear: y is ", y.rows(), " × ", y.columns(), ", expected ",
           x.rows(), " × ", weight.rows());
   matmul<T>(b, x, weight, y, {.transpose_b = true, .alpha = alpha});
+}
+
+/// What a backend keeps of a weight that won't change any more.
+template <class B, class T>
+using frozen_weight = decltype(freeze_weight<T>(std::declval<B&>(), std::declval<in_matrix<B, T>>(), double{}));
+
+/// y (rows, out) = alpha · x (rows, in) · weightᵀ with a weight from freeze_weight, which knows its alpha.
+template <class T, class B, class Weight>
+  requires(std::same_as<Weight, frozen_weight<B, T>>)
+void linear(B& b, in_matrix<B, T> x, Weight const& weight, out_matrix<B, T> y) {
+  if constexpr (std::same_as<Weight, plain_weight<typename B::memory_space, T>>) {
+    linear<T>(b, x, weight.values, y, weight.alpha);
+  } else {
+    expects(x.columns() == weight.columns(), "linear: x has ", x.columns(), " columns but the weight takes ", weight.columns());
+    expects(y.rows() == x.rows() && y.columns() == weight.rows(), "linear: y is ", y.rows(), " × ", y.columns(), ", expected ",
+            x.rows(), " × ", weight.rows());
+    frozen_product<T>(b, x, weight, y);
+  }
 }
 
 /// dx (rows, in) = alpha · dy · weight, overwritten.

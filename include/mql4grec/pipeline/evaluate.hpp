@@ -56,7 +56,7 @@ inline placement sequence_place(ranking const& list, item_id target, token_table
 
 /// Searches one modality for the users' histories.
 template <class B, class T, class Progress>
-beams search_modality(B& backend, t5<B, T> const& model, model_card const& card, domain const& data, item_trie const& trie, modality kind,
+beams search_modality(B& backend, frozen_t5<B, T> const& model, model_card const& card, domain const& data, item_trie const& trie, modality kind,
                       std::span<user_id const> users, evaluation_options const& options, Progress&& progress) {
   batch queries;
   auto const mix = mixture_named(card.tasks);
@@ -81,7 +81,7 @@ inline void save_user(saved_search& out, beams const& found, index_t query, item
 
 /// Searches and judges. `progress(users done, users in all)` counts a user once, both modalities together.
 template <class B, class T, FusionPolicy Fusion = average_plus_one, class Progress>
-evaluation evaluate(B& backend, t5<B, T> const& model, model_card const& card, dataset const& from, evaluation_options const& options,
+evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_card const& card, dataset const& from, evaluation_options const& options,
                     Progress&& progress, Fusion const& fusion = {}) {
   constexpr std::size_t shown = 12;
   auto const& data = from.data;

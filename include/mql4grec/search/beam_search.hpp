@@ -7,7 +7,6 @@
 #include "mql4grec/search/beams.hpp"
 #include "mql4grec/search/constraint.hpp"
 #include "mql4grec/seq2seq/decoder_rows.hpp"
-#include "mql4grec/seq2seq/t5.hpp"
 #include "mql4grec/tasks/batch.hpp"
 
 namespace mql4grec {
@@ -46,8 +45,9 @@ concept BeamOps = Backend<B> && requires(B& b, beam_candidates<typename B::memor
 };
 
 /// What a search asks of a model: to read the queries and then to decode step by step; see seq2seq/decoding.hpp.
-template <class M, class B, class T>
-concept Decodable = requires(M const& model, B& lane, batch const& queries, stretch part, index_t n, decoder_rows<B> rows, out_matrix<B, T> logits) {
+template <class M, class B>
+concept Decodable = requires(M const& model, B& lane, batch const& queries, stretch part, index_t n, decoder_rows<B> rows,
+                             out_matrix<B, typename M::scalar> logits) {
   begin_decoding(lane, model, queries, part, n, n).step(lane, rows, n, logits);
   { model.config().vocabulary } -> std::convertible_to<index_t>;
 };
@@ -55,12 +55,13 @@ concept Decodable = requires(M const& model, B& lane, batch const& queries, stre
 namespace detail {
 
 /// One lane's search for a block of queries. Lives inside a scratch scope of the lane.
-template <Backend B, class T, class Decoding>
+template <Backend B, class Model, class Decoding>
 class block_search {
+  using T = typename Model::scalar;
   using space = typename B::memory_space;
 
  public:
-  block_search(B& lane, t5<B, T> const& model, item_trie const& trie, batch const& queries, stretch part, beam_options const& options)
+  block_search(B& lane, Model const& model, item_trie const& trie, batch const& queries, stretch part, beam_options const& options)
       : lane_(lane), model_(model), trie_(trie), options_(options), users_(part.last - part.first), most_rows_(users_ * options.beams),
         decoding_(begin_decoding(lane, model, queries, part, users_ + trie.levels() * most_rows_, trie.levels() + 1)) {
     static_assert(BeamOps<B, T>, "this backend has no select_beams for this scalar; add it in backend/<name>/select_beams.hpp");
@@ -164,7 +165,7 @@ class block_search {
   }
 
   B& lane_;
-  t5<B, T> const& model_;
+  Model const& model_;
   item_trie const& trie_;
   beam_options const& options_;
   index_t users_, most_rows_;
@@ -181,26 +182,26 @@ class block_search {
 }  // namespace detail
 
 /// The best items for each query of a stretch, on one lane. `allowed` (queries of the stretch, nodes) or empty.
-template <class B, class T>
-beams search_stretch(B& lane, t5<B, T> const& model, item_trie const& trie, batch const& queries, stretch part, beam_options const& options,
+template <class B, class Model>
+beams search_stretch(B& lane, Model const& model, item_trie const& trie, batch const& queries, stretch part, beam_options const& options,
                      view<std::uint8_t const, typename B::memory_space, 2> allowed = {}) {
+  static_assert(Decodable<Model, B>, "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
   beams found;
   if (trie.leaves() == 0) {
     found.offsets.resize(static_cast<std::size_t>(part.last - part.first) + 1, 0);
     return found;
   }
-  static_assert(Decodable<t5<B, T>, B, T>, "the model can't be decoded: include mql4grec/seq2seq/decoding.hpp");
   using decoding = decltype(begin_decoding(lane, model, queries, part, index_t{}, index_t{}));
   scratch_scope<B> const scope(lane.scratch());
-  detail::block_search<B, T, decoding>(lane, model, trie, queries, part, options).run(allowed, found);
+  detail::block_search<B, Model, decoding>(lane, model, trie, queries, part, options).run(allowed, found);
   return found;
 }
 
 /// The best items for every query: at most options.beams leaves of the trie each, fewer only where fewer exist. Blocks of
 /// queries are shared out among the lanes as they come free; a query's result doesn't depend on the others in its block
 /// beyond the rounding of the matrix products. `progress(queries done)` is called now and then, from lane 0's thread.
-template <class B, class T, class Progress>
-beams search(B& backend, t5<B, T> const& model, item_trie const& trie, batch const& queries, beam_options const& options, Progress&& progress) {
+template <class B, class Model, class Progress>
+beams search(B& backend, Model const& model, item_trie const& trie, batch const& queries, beam_options const& options, Progress&& progress) {
   validate(options);
   index_t const block = std::max<index_t>(1, options.block_rows / options.beams), blocks = (queries.size() + block - 1) / block;
   std::vector<beams> results(static_cast<std::size_t>(blocks));
@@ -208,7 +209,7 @@ beams search(B& backend, t5<B, T> const& model, item_trie const& trie, batch con
   for_each_lane(backend, [&](B& lane, index_t number) {
     for (index_t i = next++; i < blocks; i = next++) {
       stretch const part{i * block, std::min(queries.size(), (i + 1) * block)};
-      results[static_cast<std::size_t>(i)] = search_stretch<B, T>(lane, model, trie, queries, part, options);
+      results[static_cast<std::size_t>(i)] = search_stretch(lane, model, trie, queries, part, options);
       done += part.last - part.first;
       if (number == 0) progress(done.load());
     }
@@ -218,8 +219,8 @@ beams search(B& backend, t5<B, T> const& model, item_trie const& trie, batch con
   return all;
 }
 
-template <class B, class T>
-beams search(B& backend, t5<B, T> const& model, item_trie const& trie, batch const& queries, beam_options const& options = {}) {
+template <class B, class Model>
+beams search(B& backend, Model const& model, item_trie const& trie, batch const& queries, beam_options const& options = {}) {
   return search(backend, model, trie, queries, options, [](index_t) {});
 }
 

@@ -124,7 +124,7 @@ struct decoder_tape {
 template <class B, class M>
 cross_memory<M, B> cross_memory_of(t5_config const& c, M all, packed_rows<B> const& rows, index_t layer) {
   index_t const inner = c.attention_width();
-  return {all.column_block(layer * 2 * inner, inner), all.column_block((layer * 2 + 1) * inner, inner), rows};
+  return {all.column_block(layer * 2 * inner, inner), all.column_block((layer * 2 + 1) * inner, inner), rows, {}};
 }
 
 template <class B, class T>

@@ -140,6 +140,7 @@ template <class M, class B>
 struct cross_memory {
   M k, v;  ///< (encoder rows, inner)
   packed_rows<B> rows;
+  in_vector<B, typename M::value_type> turned_keys = {};  ///< see attention_inputs
 };
 
 template <class B, class T, class M>
@@ -151,7 +152,8 @@ attention_inputs<typename B::memory_space, T> cross_attention_inputs(stack_pass<
           .query_offsets = pass.rows.offsets,
           .key_offsets = memory.rows.offsets,
           .heads = pass.config.heads,
-          .drop = pass.drop(site + site_weights)};
+          .drop = pass.drop(site + site_weights),
+          .turned_keys = memory.turned_keys};
 }
 
 template <class B, class T, class Layer, class M>

@@ -7,29 +7,11 @@
 #include "mql4grec/backend/cpu/cross_entropy.hpp"
 #include "mql4grec/backend/cpu/dropout.hpp"
 #include "mql4grec/backend/cpu/small_product.hpp"
+#include "mql4grec/backend/cpu/softmax_rows.hpp"
 
 namespace mql4grec::cpu {
 
 namespace detail {
-
-struct softmax_rows_kernel {
-  /// scores (queries, stride) -> weights (queries, keys); bias, if any, is that of key 0 and query 0, and moves one to the
-  /// left a query. What lies behind the visible keys is made so low that whole registers can be summed without a tail.
-  MQL4GREC_INLINE static void run(float* scores, index_t stride, float* weights, index_t queries, index_t keys, float const* bias,
-                                  bool causal) {
-    for (index_t i = 0; i < queries; ++i, scores += stride, weights += keys) {
-      index_t const visible = causal ? i + 1 : keys;
-      if (bias)
-        for (index_t j = 0; j < visible; ++j) scores[j] += bias[j - i];
-      for (index_t j = visible; j < stride; ++j) scores[j] = -3e38f;
-      float const shift = highest(scores, stride);
-      for (index_t j = 0; j < stride; ++j) scores[j] = exp_approximate(scores[j] - shift);
-      for (index_t j = visible; j < stride; ++j) scores[j] = 0.f;
-      float const scale = 1.f / sum(scores, stride);
-      for (index_t j = 0; j < keys; ++j) weights[j] = scores[j] * scale;
-    }
-  }
-};
 
 struct softmax_rows_gradient_kernel {
   /// dp (queries, stride) becomes the scores' gradient p ∘ (dp − Σ p·dp); its sums along distances go to dbias.
@@ -68,6 +50,11 @@ struct masked_kernel {
   }
 };
 
+/// Where turned keys of one head lie: (width, padded keys). Every sequence has room for a register of keys more than it has.
+inline index_t turned_place(index_t sequence, index_t first_key, index_t keys, index_t inner, index_t first_column) {
+  return (first_key + sequence * lanes) * inner + first_column * padded(keys);
+}
+
 /// Scratch for the heads of all sequences, sized by the largest.
 struct attention_room {
   out_vector<backend, float> scores;      // (queries, padded keys)
@@ -104,10 +91,21 @@ class head_pass {
   float* scores() const { return room_.scores.data; }
   index_t stride() const { return stride_; }
 
+  /// Asks for values while scores are computed: their rows lie too far apart for the processor to foresee them.
+  void fetch(in_matrix<backend, float> y) const {
+    for (index_t i = 0; i < y.rows(); ++i)
+      for (index_t c = 0; c < y.columns(); c += lanes) __builtin_prefetch(y.row(i).data + c);
+  }
+  /// scores = q · kᵀ
+  void score_keys() const {
+    if (in_.turned_keys.size() == 0) return score(a_.q, a_.k);
+    index_t const place = turned_place(a_.sequence, a_.first_key, keys_, in_.k.columns(), a_.head * in_.width());
+    score_turned(a_.q, in_.turned_keys.data + place);
+  }
   /// scores = x (queries, width) · yᵀ, y (keys, width)
   void score(in_matrix<backend, float> x, in_matrix<backend, float> y) const {
     transpose(y.data, y.stride, keys_, in_.width(), room_.transposed.data, stride_);
-    small_product({x.data, x.stride, 1}, room_.transposed.data, stride_, scores(), stride_, queries_, stride_, in_.width());
+    score_turned(x, room_.transposed.data);
   }
   /// The weights behind dropout, as a factor (queries, keys).
   small_factor kept() const {
@@ -121,6 +119,9 @@ class head_pass {
   }
 
  private:
+  void score_turned(in_matrix<backend, float> x, float const* y) const {
+    small_product({x.data, x.stride, 1}, y, stride_, scores(), stride_, queries_, stride_, in_.width());
+  }
   void apply_mask(float const* x, index_t x_stride, float* y) const {
     dispatch<masked_kernel>(x, x_stride, static_cast<float const*>(room_.mask.data + a_.first_column), in_.heads * keys_, y, stride_,
                             queries_, keys_);
@@ -137,6 +138,21 @@ inline bool fits_registers(attention_inputs<host_space, float> const& in) { retu
 
 }  // namespace detail
 
+/// The keys of every head in columns, in scratch memory: a search attends to the same keys at every step.
+template <std::same_as<float> T>
+in_vector<backend, T> turn_keys(backend& b, in_matrix<backend, T> k, in_vector<backend, index_t> key_offsets, index_t heads) {
+  index_t const sequences = key_offsets.size() - 1, inner = k.columns(), width = inner / heads;
+  if (width % lanes != 0) return {};
+  auto const turned = b.scratch().take<T>((k.rows() + sequences * lanes) * inner);
+  for (index_t s = 0; s < sequences; ++s)
+    for (index_t h = 0; h < heads; ++h) {
+      index_t const first = key_offsets(s), keys = key_offsets(s + 1) - first;
+      detail::transpose(k.row(first).data + h * width, k.stride, keys, width,
+                        turned.data + detail::turned_place(s, first, keys, inner, h * width), detail::padded(keys));
+    }
+  return turned;
+}
+
 template <std::same_as<float> T>
 void attention_forward(backend& b, attention_inputs<host_space, T> const& in, out_vector<backend, T> weights,
                        out_matrix<backend, T> context) {
@@ -147,9 +163,10 @@ void attention_forward(backend& b, attention_inputs<host_space, T> const& in, ou
     auto const [queries, keys] = a.weights.extents;
     if (queries == 0) return;
     detail::head_pass const head(in, room, a);
-    head.score(a.q, a.k);
+    head.fetch(a.v);
+    head.score_keys();
     float const* const bias = in.bias.size() > 0 ? in.bias.row(a.head).data + in.zero_distance : nullptr;
-    dispatch<detail::softmax_rows_kernel>(head.scores(), head.stride(), a.weights.data, queries, keys, bias, in.causal);
+    detail::softmax_rows(head.scores(), head.stride(), a.weights.data, queries, keys, bias, in.causal);
     float* const place = context.row_block(a.first_query, queries).data + a.head * in.width();
     detail::small_product(head.kept(), a.v.data, a.v.stride, place, context.stride, queries, in.width(), keys);
   });

@@ -6,5 +6,6 @@
 #include "mql4grec/backend/cpu/cached_attention.hpp"
 #include "mql4grec/backend/cpu/cross_entropy.hpp"
 #include "mql4grec/backend/cpu/dropout.hpp"
+#include "mql4grec/backend/cpu/frozen_weight.hpp"
 #include "mql4grec/backend/cpu/matmul.hpp"
 #include "mql4grec/backend/cpu/rms_norm.hpp"

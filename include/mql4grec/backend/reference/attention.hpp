@@ -16,7 +16,7 @@ template <Field T>
 struct attention_head {
   in_matrix<backend, T> q, k, v;
   out_matrix<backend, T> weights;  // (queries, keys)
-  index_t first_query, first_key, first_column, head;
+  index_t sequence, head, first_query, first_key, first_column;
 };
 
 /// Calls visit(attention_head) for every head of every sequence.
@@ -31,7 +31,7 @@ void for_each_head(attention_inputs<host_space, T> const& in, out_vector<backend
         return x.row_block(first, rows).column_block(h * const_width, const_width);
       };
       out_matrix<backend, T> const place{weights.data + used, nq, nk};
-      visit(attention_head<T>{window(in.q, q0, nq), window(in.k, k0, nk), window(in.v, k0, nk), place, q0, k0, h * nk, h});
+      visit(attention_head<T>{window(in.q, q0, nq), window(in.k, k0, nk), window(in.v, k0, nk), place, s, h, q0, k0, h * nk});
     }
   }
 }
@@ -43,6 +43,12 @@ T dropped(dropout const& site, index_t row, index_t column, T x) {
 }
 
 }  // namespace detail
+
+// k -> nothing: the loops read keys as they are
+template <Field T>
+in_vector<backend, T> turn_keys(backend&, in_matrix<backend, T>, in_vector<backend, index_t>, index_t) {
+  return {};
+}
 
 // -> context (query tokens, heads·width), weights (Σ heads·queries·keys)
 template <Field T>

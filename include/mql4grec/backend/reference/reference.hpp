@@ -7,6 +7,7 @@
 #include "mql4grec/backend/reference/cross_entropy.hpp"
 #include "mql4grec/backend/reference/dropout.hpp"
 #include "mql4grec/backend/reference/embedding.hpp"
+#include "mql4grec/backend/reference/frozen_weight.hpp"
 #include "mql4grec/backend/reference/matmul.hpp"
 #include "mql4grec/backend/reference/relative_bias.hpp"
 #include "mql4grec/backend/reference/rms_norm.hpp"
