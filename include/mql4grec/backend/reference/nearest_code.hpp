@@ -1,0 +1,69 @@
+#pragma once
+#include <cassert>
+#include <limits>
+
+#include "mql4grec/backend/reference/backend.hpp"
+#include "mql4grec/core/ids.hpp"
+
+namespace mql4grec::reference {
+
+// x (n,w) · vectors (K,w) -> distances (n,K): ‖x − v‖², the sum of squared differences and never below 0
+template <Field T>
+void squared_distances(backend&, in_matrix<backend, T> x, in_matrix<backend, T> vectors, out_matrix<backend, T> distances) {
+  for (index_t i = 0; i < x.rows(); ++i)
+    for (index_t k = 0; k < vectors.rows(); ++k) {
+      T sum{};
+      for (index_t j = 0; j < x.columns(); ++j) sum += (x(i, j) - vectors(k, j)) * (x(i, j) - vectors(k, j));
+      distances(i, k) = sum;
+    }
+}
+
+// distances (n,K) -> codes (n): the smallest of each row, the first of equals
+template <Real T>
+void argmin_rows(backend&, in_matrix<backend, T> distances, out_vector<backend, code_t> codes) {
+  for (index_t i = 0; i < distances.rows(); ++i) {
+    index_t best = 0;
+    for (index_t k = 1; k < distances.columns(); ++k)
+      if (distances(i, k) < distances(i, best)) best = k;
+    codes(i) = static_cast<code_t>(best);
+  }
+}
+
+// x (n,w) · vectors (K,w) -> codes (n), the nearest and the first of equals; distances (n) to it
+template <Real T>
+void nearest_code(backend&, in_matrix<backend, T> x, in_matrix<backend, T> vectors, out_vector<backend, code_t> codes,
+                  out_vector<backend, T> distances) {
+  assert(vectors.rows() > 0);
+  for (index_t i = 0; i < x.rows(); ++i) {
+    distances(i) = std::numeric_limits<T>::infinity();
+    codes(i) = code_t{0};
+    for (index_t k = 0; k < vectors.rows(); ++k) {
+      T sum{};
+      for (index_t j = 0; j < x.columns(); ++j) sum += (x(i, j) - vectors(k, j)) * (x(i, j) - vectors(k, j));
+      if (sum < distances(i)) {
+        distances(i) = sum;
+        codes(i) = static_cast<code_t>(k);
+      }
+    }
+  }
+}
+
+// x (n,w) -= vectors (K,w) of codes (n): what a level leaves for the next one
+template <Field T>
+void subtract_codes(backend&, in_matrix<backend, T> vectors, in_vector<backend, code_t> codes, out_matrix<backend, T> x) {
+  for (index_t i = 0; i < x.rows(); ++i)
+    for (index_t j = 0; j < x.columns(); ++j) x(i, j) -= vectors(index(codes(i)), j);
+}
+
+// sums (K,w) += x (n,w), counts (K) += 1, each at its row's code: k-means, and the gradient of a codebook
+template <Field T>
+void add_to_codes(backend&, in_matrix<backend, T> x, in_vector<backend, code_t> codes, out_matrix<backend, T> sums,
+                  out_vector<backend, T> counts) {
+  for (index_t i = 0; i < x.rows(); ++i) {
+    auto const k = index(codes(i));
+    counts(k) += constant<T>(1);
+    for (index_t j = 0; j < x.columns(); ++j) sums(k, j) += x(i, j);
+  }
+}
+
+}  // namespace mql4grec::reference

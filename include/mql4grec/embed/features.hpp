@@ -1,0 +1,53 @@
+#pragma once
+// Features are read in blocks of rows, so that a catalogue larger than the memory can be translated; whoever has them in
+// memory gives a matrix, whoever has them in files gives the files.
+#include <concepts>
+#include <cstring>
+#include <span>
+
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/core/ids.hpp"
+#include "mql4grec/core/view.hpp"
+
+namespace mql4grec {
+
+/// Rows of floats, a row an item. Const use from many threads is fine.
+template <class F>
+concept FeatureSource = requires(F const& features, std::span<index_t const> rows, index_t first, host_matrix_view<float> out) {
+  { features.rows() } -> std::convertible_to<index_t>;
+  { features.width() } -> std::convertible_to<index_t>;
+  features.read(first, out);   // rows first … first + out.rows() − 1
+  features.gather(rows, out);  // any rows, in the order asked for
+};
+
+/// Features in memory that the caller keeps.
+class matrix_features {
+ public:
+  explicit matrix_features(host_matrix_view<float const> all) : all_(all) {}
+
+  index_t rows() const { return all_.rows(); }
+  index_t width() const { return all_.columns(); }
+  void read(index_t first, host_matrix_view<float> out) const {
+    expects(first >= 0 && first + out.rows() <= rows(), "features: rows ", first, " to ", first + out.rows(), " of ", rows());
+    for (index_t i = 0; i < out.rows(); ++i) copy_row(first + i, out.row(i));
+  }
+  void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
+    expects(std::ssize(wanted) == out.rows(), "features: ", wanted.size(), " rows into a place for ", out.rows());
+    for (index_t i = 0; i < out.rows(); ++i) {
+      auto const row = wanted[static_cast<std::size_t>(i)];
+      expects(row >= 0 && row < rows(), "features: row ", row, " of ", rows());
+      copy_row(row, out.row(i));
+    }
+  }
+
+ private:
+  void copy_row(index_t row, host_vector_view<float> out) const {
+    expects(out.size() == width(), "features: rows of ", width(), " entries into rows of ", out.size());
+    std::memcpy(out.data, all_.row(row).data, static_cast<std::size_t>(out.size()) * sizeof(float));
+  }
+
+  host_matrix_view<float const> all_;
+};
+static_assert(FeatureSource<matrix_features>);
+
+}  // namespace mql4grec

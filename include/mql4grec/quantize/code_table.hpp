@@ -1,0 +1,74 @@
+#pragma once
+// What translation makes of items: one code a level. The tokens of language/ are these codes with their modality's prefixes.
+#include <algorithm>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/core/ids.hpp"
+#include "mql4grec/core/view.hpp"
+
+namespace mql4grec {
+
+/// (items, levels) codes. An item without features of the modality has no sequence: its row is −1.
+class code_table {
+ public:
+  static constexpr code_t missing{-1};
+
+  code_table() = default;
+  /// A table in which every item is missing; `sizes` is K of each level.
+  code_table(index_t items, std::vector<index_t> sizes)
+      : sizes_(std::move(sizes)), items_(items), codes_(static_cast<std::size_t>(items * levels()), missing) {
+    expects(!sizes_.empty(), "a code table needs at least one level");
+    for (auto const k : sizes_) expects(k >= 1, "a code table has a level of ", k, " codes, expected at least 1");
+  }
+
+  index_t items() const { return items_; }
+  index_t levels() const { return std::ssize(sizes_); }
+  /// K of a level.
+  index_t size(index_t level) const { return sizes_[static_cast<std::size_t>(level)]; }
+  std::vector<index_t> const& sizes() const { return sizes_; }
+
+  bool has(item_id item) const { return index(item) >= 0 && index(item) < items_ && codes_[place(item)] != missing; }
+  /// (levels) codes, or none at all.
+  std::span<code_t const> of(item_id item) const {
+    if (!has(item)) return {};
+    return {codes_.data() + place(item), sizes_.size()};
+  }
+
+  void set(item_id item, std::span<code_t const> codes) {
+    expects(index(item) >= 0 && index(item) < items_, "item ", index(item), " of a code table of ", items_, " items");
+    expects(std::ssize(codes) == levels(), "item ", index(item), " has ", codes.size(), " codes, expected ", levels());
+    for (index_t l = 0; l < levels(); ++l) {
+      auto const code = index(codes[static_cast<std::size_t>(l)]);
+      expects(code >= 0 && code < size(l), "item ", index(item), ", level ", l, ": code ", code, ", expected 0 to ", size(l) - 1);
+    }
+    std::copy(codes.begin(), codes.end(), codes_.begin() + static_cast<index_t>(place(item)));
+  }
+  /// The item has no sequence any more.
+  void remove(item_id item) {
+    if (has(item)) std::fill_n(codes_.begin() + static_cast<index_t>(place(item)), levels(), missing);
+  }
+  /// More items, all missing.
+  void grow(index_t items) {
+    expects(items >= items_, "a code table of ", items_, " items can't grow to ", items);
+    codes_.resize(static_cast<std::size_t>(items * levels()), missing);
+    items_ = items;
+  }
+
+  /// (items, levels), for kernels; entries may be written where the caller keeps them in range.
+  host_matrix_view<code_t> all() { return {codes_.data(), items_, levels()}; }
+  host_matrix_view<code_t const> all() const { return {codes_.data(), items_, levels()}; }
+
+  bool operator==(code_table const&) const = default;
+
+ private:
+  std::size_t place(item_id item) const { return static_cast<std::size_t>(index(item) * levels()); }
+
+  std::vector<index_t> sizes_;  // (levels) K
+  index_t items_ = 0;
+  std::vector<code_t> codes_;  // (items, levels)
+};
+
+}  // namespace mql4grec
