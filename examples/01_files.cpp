@@ -67,9 +67,9 @@ int main() {
   ranking const best = service.recommend(bought, 5, not_again);
   // example-end files
 
-  item_filter guitars = not_again;  // a category: only its items, and none that was bought already
+  item_filter guitars{.allow = item_list{}, .deny = not_again.deny};  // a category: only its items, and none that was bought already
   for (index_t i = 0; i < service.items(); ++i)
-    if (data.items[static_cast<std::size_t>(i)]->title.ends_with("guitar")) guitars.allow.push_back(item_id(i));
+    if (data.items[static_cast<std::size_t>(i)]->title.ends_with("guitar")) guitars.allow->push_back(item_id(i));
   print("anything new", best, data.items);
   print("a new guitar", service.recommend(bought, 5, guitars), data.items);
   print("for somebody unknown", service.recommend({}, 5), data.items);

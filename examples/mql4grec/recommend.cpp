@@ -71,7 +71,7 @@ item_filter read_filter(recommend_options const& options) {
   if (!options.deny.empty()) filter.deny = read_item_list(options.deny);
   if (options.allow.empty()) return filter;
   filter.allow = read_item_list(options.allow);
-  expects_file(!filter.allow.empty(), options.allow, "holds no items, expected at least one that is allowed");
+  expects_file(!filter.allow->empty(), options.allow, "holds no items, expected at least one that is allowed");
   return filter;
 }
 

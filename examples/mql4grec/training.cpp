@@ -85,10 +85,11 @@ std::string as_text(training_progress const& p, json const& result, std::filesys
          row("  valid loss", p.best_epoch > 0 ? fixed(model.valid_loss, 4) : "-");
 }
 
-/// Words of the model to start from, else the paper's.
+/// Words of the run to go on with, else of the model to start from, else the paper's.
 vocabulary words_for(run_options const& run) {
   model_card card;
-  if (run.init) card = read_model_card(*run.init);
+  if (run.resume && std::filesystem::exists(run.out / "mql4grec.json")) card = read_model_card(run.out);
+  else if (run.init) card = read_model_card(*run.init);
   return std::move(card.words);
 }
 

@@ -3,7 +3,6 @@
 // there are. To swap in a new one without stopping, publish it through a recommender_slot.
 #include <memory>
 #include <mutex>
-#include <unordered_set>
 
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/language/vocabulary.hpp"
@@ -68,10 +67,10 @@ class recommender {
     beam_options search = options_.search;
     search.beams = std::max(search.beams, std::min(k, items()));
     validate(search);
-    std::unordered_set<item_id> const denied(filter.deny.begin(), filter.deny.end()), allowed(filter.allow.begin(), filter.allow.end());
-    auto const wanted = [&](item_id item) { return !denied.contains(item) && (allowed.empty() || allowed.contains(item)); };
+    auto const mask = filter.keeps_all() ? std::vector<std::uint8_t>() : mask_of(filter, items());
+    auto const wanted = [&](item_id item) { return mask.empty() || mask[static_cast<std::size_t>(item)] != 0; };
     std::vector<ranking> lists;
-    for (std::size_t m = 0; m < tables_.size(); ++m) lists.push_back(ranking_of(search_one(lane, m, history, filter, search), 0, tries_[m], wanted));
+    for (std::size_t m = 0; m < tables_.size(); ++m) lists.push_back(ranking_of(search_one(lane, m, history, mask, search), 0, tries_[m], wanted));
     ranking best = fusion_.fuse(lists);
     if (best.size() > k) {
       best.items.resize(static_cast<std::size_t>(k));
@@ -94,14 +93,15 @@ class recommender {
       expects(index(token) >= -1 && index(token) < words_.size(), "recommender: token ", index(token), " in a table, but the vocabulary has ", words_.size());
   }
 
-  beams search_one(B& lane, std::size_t m, std::span<item_id const> history, item_filter const& filter, beam_options const& search) const {
+  /// mask: (items), or empty where every item may come back.
+  beams search_one(B& lane, std::size_t m, std::span<item_id const> history, std::span<std::uint8_t const> mask, beam_options const& search) const {
     batch query;
     tasks_.query(modality(m)).write_query(history, tables_[m], words_, query);
     std::vector<std::uint8_t> nodes;
     view<std::uint8_t const, host_space, 2> allowed;
-    if (!filter.empty()) {
+    if (!mask.empty()) {
       nodes.resize(static_cast<std::size_t>(tries_[m].nodes()));
-      mark_allowed(tries_[m], filter, items(), nodes);
+      mark_allowed(tries_[m], mask, nodes);
       allowed = {nodes.data(), 1, tries_[m].nodes()};
     }
     return search_stretch(lane, model_, tries_[m], query, {0, 1}, search, allowed);

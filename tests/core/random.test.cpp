@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 #include <vector>
 
 using namespace mql4grec;
@@ -124,4 +125,15 @@ TEST_CASE("shuffle: nothing and one entry stay as they are") {
   shuffle(std::span<int>(none), random_stream(1, 1));
   shuffle(std::span<int>(one), random_stream(1, 1));
   CHECK(one == std::vector<int>{7});
+}
+
+TEST_CASE("epoch_order: every epoch is a permutation of its own, the same each time it is asked for") {
+  auto const first = epoch_order(1000, 42, 0);
+  CHECK(std::set(first.begin(), first.end()).size() == 1000);
+  CHECK(*std::ranges::max_element(first) == 999);
+  CHECK(first == epoch_order(1000, 42, 0));
+  CHECK(first != epoch_order(1000, 42, 1));
+  CHECK(first != epoch_order(1000, 43, 0));
+  CHECK(epoch_order(0, 1, 1).empty());
+  CHECK(epoch_order(1, 1, 1) == std::vector<index_t>{0});
 }

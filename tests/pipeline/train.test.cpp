@@ -196,6 +196,21 @@ TEST_CASE("train: a run begins with the model of another directory when it is gi
   CHECK(read_file(root / "second/model.safetensors") != read_file(root / "first/model.safetensors"));
 }
 
+TEST_CASE("train: a run of another shape goes on without being told its shape again") {
+  temporary_directory const root;
+  cpu::backend b;
+  t5_config shape = small_t5();
+  shape.vocabulary = words().size();
+  write_model(root / "first", random_t5<float>(b, shape));
+  auto options = run_in(root / "run");
+  options.init = root / "first";
+  trained(options, stops_after(1));
+  options.init.reset();
+  options.resume = true;
+  CHECK(trained(options).end == ending::finished);
+  CHECK(read_t5_config(root / "run/config.json").model_width == shape.model_width);
+}
+
 TEST_CASE("train: a model to begin with that is absent or knows too few words is a file_error") {
   temporary_directory const root;
   auto options = run_in(root / "run");

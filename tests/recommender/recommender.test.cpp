@@ -16,7 +16,6 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-using item_list = std::vector<item_id>;
 constexpr index_t catalogue = 30;
 constexpr item_id without_text{4}, without_image{5}, without_any{9};
 
@@ -120,16 +119,17 @@ TEST_CASE_TEMPLATE("recommend: a filter acts inside the search, so that k items 
   auto const past = random_history(6, 1);
   auto const top = asked.recommend(past, 20).items;
   std::vector<item_filter> const filters = {
-      {.allow = {item_id{17}}},
-      {.allow = {item_id{3}, without_text, without_image, item_id{28}}},
-      {.allow = {without_any}},
+      {.allow = item_list{item_id{17}}},
+      {.allow = item_list{item_id{3}, without_text, without_image, item_id{28}}},
+      {.allow = item_list{without_any}},
       {.deny = top},
       {.allow = top, .deny = items_from(0, 25)},
-      {.allow = {item_id{-1}, item_id{7}, item_id{1000}}, .deny = {item_id{1000}, item_id{-5}}},
-      {.deny = items_from(0, catalogue)}};
+      {.allow = item_list{item_id{-1}, item_id{7}, item_id{1000}}, .deny = {item_id{1000}, item_id{-5}}},
+      {.deny = items_from(0, catalogue)},
+      {.allow = item_list{}}};
   for (auto const& filter : filters) {
     std::set<item_id> left;
-    for (auto const item : filter.allow.empty() ? items_from(0, catalogue) : filter.allow)
+    for (auto const item : filter.allow.value_or(items_from(0, catalogue)))
       if (index(item) >= 0 && index(item) < catalogue && item != without_any && std::ranges::count(filter.deny, item) == 0)
         left.insert(item);
     for (index_t k : {1, 3, 10, 100}) {

@@ -155,7 +155,7 @@ std::vector<beam_options> all_rules(index_t beams) {
 /// Which nodes a filter leaves open.
 std::vector<std::uint8_t> open_nodes(item_trie const& trie, item_filter const& filter, index_t items) {
   std::vector<std::uint8_t> nodes(static_cast<std::size_t>(trie.nodes()));
-  mark_allowed(trie, filter, items, nodes);
+  mark_allowed(trie, mask_of(filter, items), nodes);
   return nodes;
 }
 /// A search for one question inside a filter.
@@ -251,15 +251,16 @@ TEST_CASE_TEMPLATE("beam search: a forbidden item never comes back, and as many 
   auto const queries = questions({4});
   auto const favourites = items_of(trie, search(b, model, trie, queries, {.beams = 50}));
   std::vector<item_filter> const filters = {{.allow = items_from(11, 12)},                      // one, deep in the tree
-                                            {.allow = {item_id{3}, item_id{17}, item_id{60}}},  //
+                                            {.allow = item_list{item_id{3}, item_id{17}, item_id{60}}},  //
                                             {.deny = {favourites.begin(), favourites.end()}},   // the best are gone
-                                            {.allow = {favourites.begin(), favourites.end()}, .deny = items_from(0, 60)},  //
-                                            {.deny = items_from(0, 64)}};  // nothing is left
+                                            {.allow = item_list(favourites.begin(), favourites.end()), .deny = items_from(0, 60)},  //
+                                            {.deny = items_from(0, 64)},     // nothing is left
+                                            {.allow = item_list{}}};         // nothing was allowed
   for (auto const& filter : filters)
     for (index_t beams : {1, 2, 5, 14, 512})
       for (auto normalize : {normalization::vocabulary, normalization::children}) {
         std::set<item_id> allowed;
-        for (auto const item : filter.allow.empty() ? items_from(0, 64) : filter.allow) allowed.insert(item);
+        for (auto const item : filter.allow.value_or(items_from(0, 64))) allowed.insert(item);
         for (auto const item : filter.deny) allowed.erase(item);
         auto const found =
             filtered(b, model, trie, queries, {.beams = beams, .normalize = normalize}, open_nodes(trie, filter, 64));

@@ -189,16 +189,17 @@ TEST_CASE("TokenConstraint: the trie is one; what can't say where a token leads 
 namespace {
 std::vector<std::uint8_t> marks(item_trie const& trie, item_filter const& filter, index_t items) {
   std::vector<std::uint8_t> nodes(static_cast<std::size_t>(trie.nodes()), 77);  // what stood there before is overwritten
-  mark_allowed(trie, filter, items, nodes);
+  mark_allowed(trie, mask_of(filter, items), nodes);
   return nodes;
 }
 bool keeps(item_filter const& filter, item_id item) {
-  return (filter.allow.empty() || std::ranges::count(filter.allow, item) > 0) && std::ranges::count(filter.deny, item) == 0;
+  return (!filter.allow || std::ranges::count(*filter.allow, item) > 0) && std::ranges::count(filter.deny, item) == 0;
 }
 item_filter random_filter(index_t items, index_t allow, index_t deny, std::uint64_t seed) {
   random_stream random(seed, 9);
   item_filter filter;
-  for (index_t i = 0; i < allow; ++i) filter.allow.push_back(item_id(random.below(items)));
+  if (allow > 0) filter.allow.emplace();
+  for (index_t i = 0; i < allow; ++i) filter.allow->push_back(item_id(random.below(items)));
   for (index_t i = 0; i < deny; ++i) filter.deny.push_back(item_id(random.below(items)));
   return filter;
 }
@@ -222,9 +223,9 @@ TEST_CASE("mark_allowed: a node is open exactly when it leads to an item that th
 
 TEST_CASE("mark_allowed: a filter of nothing opens everything; whoever is denied stays out even if allowed") {
   item_trie const trie(table_of(1, {{3}, {4}, {4}}));
-  CHECK(item_filter{}.empty());
+  CHECK(item_filter{}.keeps_all());
   CHECK(marks(trie, {}, 3) == std::vector<std::uint8_t>{1, 1, 1});
-  CHECK(marks(trie, {.allow = {item_id{0}, item_id{1}}, .deny = {item_id{0}}}, 3) == std::vector<std::uint8_t>{1, 0, 1});
+  CHECK(marks(trie, {.allow = item_list{item_id{0}, item_id{1}}, .deny = {item_id{0}}}, 3) == std::vector<std::uint8_t>{1, 0, 1});
   CHECK(marks(trie, {.deny = {item_id{1}}}, 3) == std::vector<std::uint8_t>{1, 1, 1});  // its twin is still wanted
   CHECK(marks(trie, {.deny = {item_id{2}, item_id{0}, item_id{1}}}, 3) == std::vector<std::uint8_t>{0, 0, 0});
 }
@@ -232,5 +233,5 @@ TEST_CASE("mark_allowed: a filter of nothing opens everything; whoever is denied
 TEST_CASE("mark_allowed: items that don't exist are passed over") {
   item_trie const trie(table_of(1, {{3}, {}}));
   CHECK(marks(trie, {.deny = {item_id{-1}, item_id{2}, item_id{1000000}}}, 2) == std::vector<std::uint8_t>{1, 1});
-  CHECK(marks(trie, {.allow = {item_id{-1}, item_id{1}, item_id{2}}}, 2) == std::vector<std::uint8_t>{0, 0});
+  CHECK(marks(trie, {.allow = item_list{item_id{-1}, item_id{1}, item_id{2}}}, 2) == std::vector<std::uint8_t>{0, 0});
 }

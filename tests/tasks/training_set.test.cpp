@@ -190,17 +190,6 @@ TEST_CASE("write_query: an empty history and unknown items leave the prompt; lon
   CHECK(words().text(b.input(2)) == "<*_3><*_4><*_5><A_1><A_2><A_3></s>");
 }
 
-TEST_CASE("epoch_order: every epoch is a permutation of its own, the same each time it is asked for") {
-  auto const first = epoch_order(1000, 42, 0);
-  CHECK(std::set(first.begin(), first.end()).size() == 1000);
-  CHECK(*std::ranges::max_element(first) == 999);
-  CHECK(first == epoch_order(1000, 42, 0));
-  CHECK(first != epoch_order(1000, 42, 1));
-  CHECK(first != epoch_order(1000, 43, 0));
-  CHECK(epoch_order(0, 1, 1).empty());
-  CHECK(epoch_order(1, 1, 1) == std::vector<index_t>{0});
-}
-
 TEST_CASE("mixture: a task of one's own joins without the library knowing it") {
   struct echo {
     void each_example(domain const&, split, example_sink const& sink) const { sink({5, 0}); }

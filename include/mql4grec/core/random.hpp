@@ -6,8 +6,10 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
+#include <numeric>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/scalar.hpp"
@@ -68,6 +70,14 @@ template <class T>
 void shuffle(std::span<T> entries, random_stream random) {
   for (std::size_t n = entries.size(); n > 1; --n)
     std::swap(entries[n - 1], entries[static_cast<std::size_t>(random.below(static_cast<index_t>(n)))]);
+}
+
+/// The numbers 0 … n − 1 in the order of one epoch: a function of (seed, epoch) and nothing else.
+inline std::vector<index_t> epoch_order(index_t n, std::uint64_t seed, std::uint64_t epoch) {
+  std::vector<index_t> order(static_cast<std::size_t>(n));
+  std::iota(order.begin(), order.end(), index_t{0});
+  shuffle(std::span(order), random_stream(seed, 0x6f72646572u ^ (epoch << 40)));
+  return order;
 }
 
 }  // namespace mql4grec

@@ -17,7 +17,7 @@ struct run_options {
   std::string tasks = "all";                      ///< see mixture_named
   training_options training = {};
   t5_config model = {};                           ///< the shape of a new model; its vocabulary size is set here
-  std::optional<std::filesystem::path> init = {}; ///< a model directory to start from instead of random parameters
+  std::optional<std::filesystem::path> init = {}; ///< a model directory to start from instead of random parameters; a run that is resumed doesn't need it again
   bool resume = false;                            ///< go on with the run in `out`, if there is one
   double max_seconds = std::numeric_limits<double>::infinity();  ///< of training in this call
   double checkpoint_seconds = 120;                ///< the state is written this often, and behind every epoch
@@ -74,7 +74,7 @@ run_result train(B& backend, run_options const& options, std::vector<domain> dom
   validation_set const valid_set(mix, std::move(domains), words);
   expects(train_set.size() > 0, options.out.string(), ": there are no examples to train on");
 
-  auto model = detail::starting_model(backend, options, words);
+  auto model = going_on ? t5<B, float>(backend, read_state_config(state_path)) : detail::starting_model(backend, options, words);
   trainer<B, float> teacher(backend, model, options.training);
   json conditions = run_conditions(options.training, model.config(), train_set.size());
   conditions["tasks"] = options.tasks;

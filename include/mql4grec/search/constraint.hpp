@@ -1,6 +1,7 @@
 #pragma once
 #include <concepts>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,28 +18,35 @@ concept TokenConstraint = std::semiregular<typename C::state> && requires(C cons
 };
 static_assert(TokenConstraint<item_trie>);
 
-/// Which items a request may get. It acts inside the beam: k items come back whenever k exist.
-struct item_filter {
-  std::vector<item_id> allow = {};  ///< nothing else; empty: everything
-  std::vector<item_id> deny = {};   ///< never these, even when allowed
+using item_list = std::vector<item_id>;
 
-  bool empty() const { return allow.empty() && deny.empty(); }
+/// Which items a request may get. It acts inside the beam: k items come back whenever k exist. Items that the catalogue doesn't
+/// hold may be named.
+struct item_filter {
+  std::optional<item_list> allow = std::nullopt;  ///< nothing else; no list: everything; an empty list: nothing
+  item_list deny = {};                            ///< never these, even when allowed
+
+  bool keeps_all() const { return !allow && deny.empty(); }
 };
 
-/// Marks the trie's nodes that lead to an allowed item; one byte a node, 0 forbids.
-/// A filter may name items that the trie doesn't hold.
-inline void mark_allowed(item_trie const& trie, item_filter const& filter, index_t item_count, std::span<std::uint8_t> nodes) {
-  std::vector<std::uint8_t> item_allowed(static_cast<std::size_t>(item_count), filter.allow.empty() ? 1 : 0);
-  auto const set = [&](std::vector<item_id> const& items, std::uint8_t value) {
+/// (items) one byte an item of the catalogue: 0 forbids.
+inline std::vector<std::uint8_t> mask_of(item_filter const& filter, index_t item_count) {
+  std::vector<std::uint8_t> mask(static_cast<std::size_t>(item_count), filter.allow ? 0 : 1);
+  auto const set = [&](item_list const& items, std::uint8_t value) {
     for (auto const item : items)
-      if (index(item) >= 0 && index(item) < item_count) item_allowed[static_cast<std::size_t>(item)] = value;
+      if (index(item) >= 0 && index(item) < item_count) mask[static_cast<std::size_t>(item)] = value;
   };
-  set(filter.allow, 1);
+  if (filter.allow) set(*filter.allow, 1);
   set(filter.deny, 0);
+  return mask;
+}
+
+/// Marks the trie's nodes that lead to an item of the mask; one byte a node, 0 forbids.
+inline void mark_allowed(item_trie const& trie, std::span<std::uint8_t const> mask, std::span<std::uint8_t> nodes) {
   std::ranges::fill(nodes, std::uint8_t{0});
   for (node_t leaf = trie.first_leaf(); leaf < trie.nodes(); ++leaf)
     for (auto const item : trie.items(leaf))
-      if (item_allowed[static_cast<std::size_t>(item)]) nodes[static_cast<std::size_t>(leaf)] = 1;
+      if (mask[static_cast<std::size_t>(item)]) nodes[static_cast<std::size_t>(leaf)] = 1;
   for (auto node = static_cast<node_t>(trie.nodes() - 1); node > 0; --node)  // children come after their parents
     if (nodes[static_cast<std::size_t>(node)]) nodes[static_cast<std::size_t>(trie.parent(node))] = 1;
 }

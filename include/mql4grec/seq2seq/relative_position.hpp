@@ -2,8 +2,8 @@
 // T5's relative position bias depends on the distance alone: one column a distance, looked up by attention.
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
+#include "mql4grec/core/view.hpp"
 #include "mql4grec/seq2seq/config.hpp"
 
 namespace mql4grec {
@@ -30,12 +30,10 @@ inline index_t relative_position_bucket(index_t key_minus_query, direction way, 
   return bucket + std::min(exact + static_cast<index_t>(steps), buckets - 1);
 }
 
-/// Buckets of the distances −(longest−1) … longest−1; that of distance 0 stands at longest−1.
-inline std::vector<index_t> distance_buckets(index_t longest, direction way, t5_config const& c) {
-  std::vector<index_t> buckets;
-  for (index_t distance = 1 - longest; distance < longest; ++distance)
-    buckets.push_back(relative_position_bucket(distance, way, c.buckets, c.max_distance));
-  return buckets;
+/// buckets (2·longest − 1) of the distances −(longest−1) … longest−1; that of distance 0 stands at longest−1.
+inline void distance_buckets(direction way, t5_config const& c, host_vector_view<index_t> buckets) {
+  index_t const zero = buckets.size() / 2;
+  for (index_t i = 0; i < buckets.size(); ++i) buckets(i) = relative_position_bucket(i - zero, way, c.buckets, c.max_distance);
 }
 
 }  // namespace mql4grec

@@ -20,8 +20,7 @@ bias_tape<B, T> relative_bias(B& b, t5_config const& c, in_matrix<B, T> table, i
   static_assert(nn::RelativeBiasOps<B, T>, "this backend has no relative_bias for this scalar; add it in backend/<name>/relative_bias.hpp");
   index_t const distances = std::max<index_t>(1, 2 * longest - 1);
   auto const buckets = b.scratch().template take<index_t>(distances);
-  for (index_t i = 0; i < distances; ++i)
-    buckets(i) = relative_position_bucket(i - (longest - 1), way, c.buckets, c.max_distance);
+  distance_buckets(way, c, buckets);
   bias_tape<B, T> tape{buckets, b.scratch().template take<T>(c.heads, distances), b.scratch().template take<T>(c.heads, distances),
                        longest - 1};
   relative_bias_forward<T>(b, table, buckets, tape.bias);

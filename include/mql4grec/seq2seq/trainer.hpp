@@ -142,12 +142,10 @@ void fit(trainer<B, T>& trainer, Train const& train, Valid const& valid, trainin
   auto const started = clock::now();
   double const seconds_before = progress.seconds;
   auto const elapsed = [&] { return seconds_before + std::chrono::duration<double>(clock::now() - started).count(); };
-  std::vector<index_t> order(static_cast<std::size_t>(train.size()));
   batch all;
 
   while (!progress.finished) {
-    std::iota(order.begin(), order.end(), index_t{0});
-    shuffle(std::span(order), random_stream(options.seed, 0x6f72646572u ^ (static_cast<std::uint64_t>(progress.epoch) << 40)));
+    auto const order = epoch_order(train.size(), options.seed, static_cast<std::uint64_t>(progress.epoch));
     for (; progress.epoch_step < steps_per_epoch; ++progress.epoch_step) {
       progress.seconds = elapsed();
       if (observer.should_stop(progress)) return;

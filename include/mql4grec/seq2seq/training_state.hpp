@@ -4,6 +4,7 @@
 #include <string>
 
 #include "mql4grec/core/safetensors.hpp"
+#include "mql4grec/seq2seq/config_json.hpp"
 #include "mql4grec/seq2seq/trainer.hpp"
 
 namespace mql4grec {
@@ -55,7 +56,15 @@ void write_training_state(std::filesystem::path const& path, trainer<B, float> c
   named_tensor const tensors[] = {{"parameters", flat(parameters), parameters}, {"first_moment", flat(first), first}, {"second_moment", flat(second), second}};
   write_safetensors(path, tensors,
                     {{"format", "mql4grec training state"}, {"progress", json(progress).dump()}, {"conditions", conditions.dump()},
-                     {"optimizer_step", std::to_string(trainer.moments().step)}});
+                     {"optimizer_step", std::to_string(trainer.moments().step)}, {"config", to_config_json(trainer.model().config()).dump()}});
+}
+
+/// The shape of the model in a training state. Throws file_error.
+inline t5_config read_state_config(std::filesystem::path const& path) {
+  safetensors const file(path);
+  auto const found = file.metadata().find("config");
+  expects_file(found != file.metadata().end(), path, "metadata 'config' is missing, expected a training state");
+  return from_config_json(parse_json(found->second, path), path);
 }
 
 /// Brings the model and the moments back and returns the progress. Throws file_error when the file isn't a training state,

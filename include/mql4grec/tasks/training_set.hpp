@@ -3,7 +3,6 @@
 // (seed, e, i) alone, so any number of threads, any batch size and a resumed run read the same tokens.
 #include <cstdint>
 #include <limits>
-#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
@@ -29,19 +28,11 @@ static_assert(sizeof(example) <= 16);
 
 namespace detail {
 /// Streams of one seed that never meet: the purpose in the top byte, then 20 bits of epoch and 36 of example.
-enum class stream_of : std::uint64_t { order = 0x71, example = 0x72 };
-inline random_stream stream(std::uint64_t seed, stream_of purpose, std::uint64_t epoch, std::uint64_t number = 0) {
-  return {seed, static_cast<std::uint64_t>(purpose) << 56 | (epoch & 0xfffff) << 36 | (number & 0xfffffffff)};
+inline random_stream example_stream(std::uint64_t seed, std::uint64_t epoch, std::uint64_t number) {
+  constexpr std::uint64_t purpose = 0x72;
+  return {seed, purpose << 56 | (epoch & 0xfffff) << 36 | (number & 0xfffffffff)};
 }
 }  // namespace detail
-
-/// The numbers 0 … n − 1 in the order of one epoch.
-inline std::vector<index_t> epoch_order(index_t n, std::uint64_t seed, std::uint64_t epoch) {
-  std::vector<index_t> order(static_cast<std::size_t>(n));
-  std::iota(order.begin(), order.end(), index_t{0});
-  shuffle(std::span(order), detail::stream(seed, detail::stream_of::order, epoch));
-  return order;
-}
 
 /// What training and validation sets share. Owns its domains, so that it may outlive the reader of the files.
 class example_set {
@@ -52,7 +43,7 @@ class example_set {
   void write(index_t i, std::uint64_t seed, std::uint64_t epoch, batch& out) const {
     expects(i >= 0 && i < size(), "example ", i, " of ", size());
     auto const& e = examples_[static_cast<std::size_t>(i)];
-    auto random = detail::stream(seed, detail::stream_of::example, epoch, static_cast<std::uint64_t>(i));
+    auto random = detail::example_stream(seed, epoch, static_cast<std::uint64_t>(i));
     tasks_[e.task].write(domains_[e.domain], words_, e.place, random, out);
   }
 
