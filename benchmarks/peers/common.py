@@ -127,6 +127,18 @@ def save_hypotheses(path, sources, hypotheses):
     pathlib.Path(path).write_text(json.dumps({"results": results}))
 
 
+def variance(x):
+    """Mean over all entries of the squared distance to the column's mean: what a quantizer of one code would leave."""
+    return round(float(((x - x.mean(0)) ** 2).mean()), 8)
+
+
+def code_figures(codes):
+    """codes[i]: an item's codes, one a level. The raw collision rate is the part of the items over the distinct sequences."""
+    distinct = len(set(map(tuple, codes)))
+    return {"collision_rate": round((len(codes) - distinct) / len(codes), 5),
+            "codes_used": [len(set(level)) for level in zip(*codes)]}
+
+
 def cpu_name():
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()

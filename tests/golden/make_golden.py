@@ -377,7 +377,8 @@ def write_json(path, value):
 README = """\
 # Golden files
 
-What Hugging Face's `T5ForConditionalGeneration` computes, for tests to equal. Written by `make_golden.py`, never by hand:
+What Hugging Face's `T5ForConditionalGeneration` computes, for tests to equal. Written by `make_golden.py`, never by hand
+(`rqvae_*/` and the README's sections on them by `make_golden_rqvae.py`):
 
     python3 -m venv venv && venv/bin/pip install torch==2.5.1 transformers==4.45.2 numpy==2.2.6 safetensors==0.8.0
     venv/bin/python tests/golden/make_golden.py
@@ -436,6 +437,8 @@ hypothesis also has `log_p` (five numbers) and `log_p_renormalised` (over the tr
 The other direction, by hand: loads a checkpoint that our program wrote into `transformers` and compares logits.
 """
 
+RQVAE_SECTION = "## `rqvae_<name>/`"  # from here to the end README.md is make_golden_rqvae.py's
+
 
 def write_readme(out, worst):
     rows = []
@@ -450,7 +453,9 @@ def write_readme(out, worst):
                 f"numpy {numpy.__version__}, safetensors {safetensors.__version__}")
     groups = sorted({g for w in worst for g in w})
     off = ", ".join(f"{g} {max(w[g] for w in worst):.0e}" for g in groups)
-    (out / "README.md").write_text(README.format(versions=versions, models="\n".join(rows), worst=off))
+    path = out / "README.md"
+    rqvae = "".join(path.read_text().partition(RQVAE_SECTION)[1:]) if path.exists() else ""
+    path.write_text(README.format(versions=versions, models="\n".join(rows), worst=off) + (rqvae and "\n" + rqvae))
 
 
 def main():

@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 
+#include "mql4grec/backend/buffer.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/view.hpp"
 
@@ -17,5 +18,27 @@ template <class T>
 void fill(view<T, host_space, 1> to, std::type_identity_t<T> value) {
   std::fill_n(to.data, to.size(), value);
 }
+
+/// Values in host memory, as files take them: the tensor itself when it lives there, else a copy.
+template <class T, MemorySpace S>
+class host_copy {
+ public:
+  explicit host_copy(view<T const, S, 1> values) : values_(values) {
+    if constexpr (!std::same_as<S, host_space>) {
+      copy_ = buffer<T, host_space>(values.size());
+      copy(values, copy_.view_all());
+    }
+  }
+  host_vector_view<T const> view_all() const {
+    if constexpr (std::same_as<S, host_space>)
+      return values_;
+    else
+      return copy_.view_all();
+  }
+
+ private:
+  view<T const, S, 1> values_;
+  buffer<T, host_space> copy_;
+};
 
 }  // namespace mql4grec

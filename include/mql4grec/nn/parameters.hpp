@@ -19,6 +19,7 @@ struct parameter {
   index_t offset = 0;
 
   index_t size() const { return rows * columns; }
+  std::vector<index_t> shape() const { return is_vector ? std::vector<index_t>{rows} : std::vector<index_t>{rows, columns}; }
 };
 
 /// The names, shapes and places of a model's parameters.

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <optional>
 
+#include "mql4grec/pipeline/ending.hpp"
 #include "mql4grec/pipeline/model_card.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
@@ -22,8 +23,6 @@ struct run_options {
   double max_seconds = std::numeric_limits<double>::infinity();  ///< of training in this call
   double checkpoint_seconds = 120;                ///< the state is written this often, and behind every epoch
 };
-
-enum class ending { finished, out_of_time, interrupted };
 
 struct run_result {
   training_progress progress;

@@ -13,10 +13,6 @@ namespace mql4grec {
 
 namespace detail {
 
-inline std::vector<index_t> shape_of(nn::parameter const& p) {
-  return p.is_vector ? std::vector<index_t>{p.rows} : std::vector<index_t>{p.rows, p.columns};
-}
-
 /// Names under which a file may hold a parameter: the embedding has one for each of its users. They must agree.
 inline std::vector<std::string> names_of(t5_config const& c, nn::parameter const& p) {
   if (p.name != "shared.weight") return {p.name};
@@ -47,8 +43,8 @@ inline void check_shapes(safetensors const& file, t5_config const& c) {
     for (auto const& name : names_of(c, parameter)) {
       if (!file.contains(name)) continue;
       found = true;
-      expects_file(file.info(name).shape == shape_of(parameter), file.path(), "tensor '", name, "': shape ",
-                   shape_text(file.info(name).shape), ", expected ", shape_text(shape_of(parameter)), " by config.json");
+      expects_file(file.info(name).shape == parameter.shape(), file.path(), "tensor '", name, "': shape ",
+                   shape_text(file.info(name).shape), ", expected ", shape_text(parameter.shape()), " by config.json");
     }
     expects_file(found, file.path(), "tensor '", parameter.name, "' is missing");
   }
@@ -61,7 +57,7 @@ void read_parameter(safetensors const& file, t5_config const& c, nn::parameter c
   for (auto const& name : names_of(c, parameter)) {
     if (!file.contains(name)) continue;
     if (std::exchange(first, false)) {
-      file.read(name, shape_of(parameter), out);
+      file.read(name, parameter.shape(), out);
       auto const* const bad = std::find_if_not(out.data, out.data + out.size(), [](T x) { return std::isfinite(x); });
       expects_file(bad == out.data + out.size(), file.path(), "tensor '", name, "': entry ", bad - out.data,
                    " isn't a finite number");
@@ -85,38 +81,16 @@ inline void refuse_other_forms(std::filesystem::path const& directory) {
                "a pickled checkpoint isn't supported; save it again with safe_serialization=True");
 }
 
-/// All parameters in host memory: the model's own when it lives there, else a copy.
-template <class B>
-class host_parameters {
- public:
-  explicit host_parameters(t5<B, float> const& model) : model_(model) {
-    if constexpr (!std::same_as<typename B::memory_space, host_space>) {
-      copy_ = buffer<float, host_space>(model.layout().size());
-      copy(model.parameters(), copy_.view_all());
-    }
-  }
-  host_vector_view<float const> view_all() const {
-    if constexpr (std::same_as<typename B::memory_space, host_space>)
-      return model_.parameters();
-    else
-      return copy_.view_all();
-  }
-
- private:
-  t5<B, float> const& model_;
-  buffer<float, host_space> copy_;
-};
-
 }  // namespace detail
 
 /// Writes config.json and model.safetensors (a tied embedding once, as shared.weight). Each file is replaced as a whole, and
 /// config.json only when it differs: while a run keeps its configuration, a crash leaves the old model or the new one.
 template <Backend B>
 void write_model(std::filesystem::path const& directory, t5<B, float> const& model) {
-  detail::host_parameters<B> const values(model);
+  host_copy const values(model.parameters());
   std::vector<named_tensor> tensors;
   for (auto const& p : model.layout().entries())
-    tensors.push_back({p.name, detail::shape_of(p), values.view_all().part(p.offset, p.size())});
+    tensors.push_back({p.name, p.shape(), values.view_all().part(p.offset, p.size())});
   make_directory(directory);
   write_safetensors(directory / "model.safetensors", tensors, {{"format", "pt"}});
   auto const path = directory / "config.json";

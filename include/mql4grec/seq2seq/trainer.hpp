@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "mql4grec/core/random.hpp"
+#include "mql4grec/optim/gradient.hpp"
 #include "mql4grec/seq2seq/pass.hpp"
 #include "mql4grec/seq2seq/training.hpp"
 
@@ -27,7 +28,10 @@ class trainer {
  public:
   trainer(B& backend, t5<B, T>& model, training_options const& options)
       : backend_(backend), model_(model), options_((validate(options), options)), moments_(backend, model.layout().size()) {
-    for (index_t i = 0; i < backend.lanes(); ++i) lanes_.push_back(std::make_unique<lane_state>(backend.lane(i), model));
+    for (index_t i = 0; i < backend.lanes(); ++i) {
+      lanes_.push_back(std::make_unique<lane_state>(backend.lane(i), model));
+      gradients_.push_back(lanes_.back()->gradient.view_all());
+    }
   }
 
   training_options const& options() const { return options_; }
@@ -51,7 +55,7 @@ class trainer {
         losses_[s] = static_cast<double>(mine.pass.loss_and_gradient(lane, model_, all, stretches_[s], plan, 1 / tokens, mine.windows));
     });
     double const loss = sum_of_losses() / tokens;
-    double const norm = reduce_gradients();
+    double const norm = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients_));
     if (!std::isfinite(loss) || !std::isfinite(norm))
       detail::raise<training_error>("step ", number, ": the loss is ", loss, " and the gradient's norm ", norm,
                                     ", expected finite numbers; try a smaller learning rate");
@@ -96,25 +100,12 @@ class trainer {
 
   double sum_of_losses() const { return std::accumulate(losses_.begin(), losses_.end(), 0.0); }
 
-  /// Adds all lanes' gradients into the first one's; returns its norm.
-  double reduce_gradients() {
-    index_t const n = model_.layout().size(), lanes = backend_.lanes(), share = (n + lanes - 1) / lanes;
-    std::vector<double> squares(static_cast<std::size_t>(lanes), 0);
-    for_each_lane(backend_, [&](B& lane, index_t which) {
-      index_t const begin = std::min(n, which * share), count = std::min(n, begin + share) - begin;
-      auto const total = lanes_.front()->gradient.view_all().part(begin, count);
-      for (std::size_t other = 1; other < lanes_.size(); ++other)
-        accumulate<T>(lane, std::as_const(lanes_[other]->gradient).view_all().part(begin, count), total);
-      squares[static_cast<std::size_t>(which)] = sum_of_squares<T>(lane, total);
-    });
-    return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
-  }
-
   B& backend_;
   t5<B, T>& model_;
   training_options options_;
   optim::adamw_state<B, T> moments_;
   std::vector<std::unique_ptr<lane_state>> lanes_;
+  std::vector<out_vector<B, T>> gradients_;  // the lanes'
   std::vector<stretch> stretches_;
   std::vector<double> losses_;
   batch batch_;

@@ -1,9 +1,6 @@
 #pragma once
-// Everything a resumed run needs, in one file that is replaced as a whole: parameters, moments and progress can't drift
-// apart, at whatever moment the process is killed.
-#include <string>
-
-#include "mql4grec/core/safetensors.hpp"
+// A run of the model on disk; see optim/training_file.hpp.
+#include "mql4grec/optim/training_file.hpp"
 #include "mql4grec/seq2seq/config_json.hpp"
 #include "mql4grec/seq2seq/trainer.hpp"
 
@@ -51,51 +48,25 @@ inline json run_conditions(training_options const& o, t5_config const& c, index_
 
 template <class B>
 void write_training_state(std::filesystem::path const& path, trainer<B, float> const& trainer, training_progress const& progress, json const& conditions) {
-  auto const flat = [](host_vector_view<float const> v) { return std::vector<index_t>{v.size()}; };
-  auto const parameters = trainer.model().parameters(), first = trainer.moments().first.view_all(), second = trainer.moments().second.view_all();
-  named_tensor const tensors[] = {{"parameters", flat(parameters), parameters}, {"first_moment", flat(first), first}, {"second_moment", flat(second), second}};
-  write_safetensors(path, tensors,
-                    {{"format", "mql4grec training state"}, {"progress", json(progress).dump()}, {"conditions", conditions.dump()},
-                     {"optimizer_step", std::to_string(trainer.moments().step)}, {"config", to_config_json(trainer.model().config()).dump()}});
+  optim::write_training_file<B>(path, trainer.model().parameters(), trainer.moments(),
+                                {.progress = progress, .conditions = conditions, .more = {{"config", to_config_json(trainer.model().config()).dump()}}});
 }
 
 /// The shape of the model in a training state. Throws file_error.
 inline t5_config read_state_config(std::filesystem::path const& path) {
-  safetensors const file(path);
-  auto const found = file.metadata().find("config");
-  expects_file(found != file.metadata().end(), path, "metadata 'config' is missing, expected a training state");
-  return from_config_json(parse_json(found->second, path), path);
+  return from_config_json(optim::training_file(path).parsed("config"), path);
 }
 
 /// Brings the model and the moments back and returns the progress. Throws file_error when the file isn't a training state,
 /// or another run's: the message names the first condition that differs.
 template <class B>
 training_progress read_training_state(std::filesystem::path const& path, trainer<B, float>& trainer, json const& conditions) {
-  safetensors const file(path);
-  auto const text = [&](char const* key) {
-    auto const found = file.metadata().find(key);
-    expects_file(found != file.metadata().end(), path, "metadata '", key, "' is missing, expected a training state");
-    return found->second;
-  };
-  json const saved = parse_json(text("conditions"), path);
-  for (auto const& [key, value] : conditions.items())
-    expects_file(saved.contains(key) && saved.at(key) == value, path, "belongs to a run with ", key, " = ",
-                 saved.contains(key) ? saved.at(key).dump() : "nothing", ", but this one has ", value.dump());
-  training_progress progress;
-  try {
-    progress = parse_json(text("progress"), path).template get<training_progress>();
-    trainer.moments().step = std::stoll(text("optimizer_step"));
-  } catch (nlohmann::json::exception const& e) {
-    detail::raise<file_error>(path.string(), ": metadata 'progress': ", e.what());
-  } catch (std::logic_error const&) {
-    detail::raise<file_error>(path.string(), ": metadata 'optimizer_step': expected a number");
-  }
+  optim::training_file const file(path);
+  file.check_conditions(conditions);
+  auto progress = file.progress<training_progress>();
   expects_file(progress.epoch >= 0 && progress.epoch_step >= 0 && progress.step >= 0, path, "metadata 'progress': epoch ", progress.epoch,
                ", its step ", progress.epoch_step, " and step ", progress.step, ", expected at least 0");
-  auto const read = [&](char const* name, host_vector_view<float> to) { file.read(name, {to.size()}, to); };
-  read("parameters", trainer.model().parameters());
-  read("first_moment", trainer.moments().first.view_all());
-  read("second_moment", trainer.moments().second.view_all());
+  file.read<B>(trainer.model().parameters(), trainer.moments());
   return progress;
 }
 

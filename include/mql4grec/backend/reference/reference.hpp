@@ -2,6 +2,7 @@
 #include "mql4grec/backend/reference/activation.hpp"
 #include "mql4grec/backend/reference/adamw.hpp"
 #include "mql4grec/backend/reference/attention.hpp"
+#include "mql4grec/backend/reference/bias.hpp"
 #include "mql4grec/backend/reference/cached_attention.hpp"
 #include "mql4grec/backend/reference/backend.hpp"
 #include "mql4grec/backend/reference/cross_entropy.hpp"
@@ -13,3 +14,4 @@
 #include "mql4grec/backend/reference/relative_bias.hpp"
 #include "mql4grec/backend/reference/rms_norm.hpp"
 #include "mql4grec/backend/reference/select_beams.hpp"
+#include "mql4grec/backend/reference/squared_error.hpp"

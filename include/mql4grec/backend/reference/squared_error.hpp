@@ -1,0 +1,36 @@
+#pragma once
+#include "mql4grec/backend/reference/backend.hpp"
+#include "mql4grec/core/scalar.hpp"
+
+namespace mql4grec::reference {
+
+// x, target (rows,d) -> Σ (x − target)²
+template <Field T>
+T squared_error_forward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target) {
+  T sum{};
+  for (index_t i = 0; i < x.rows(); ++i)
+    for (index_t j = 0; j < x.columns(); ++j) sum += (x(i, j) - target(i, j)) * (x(i, j) - target(i, j));
+  return sum;
+}
+
+// The same, and dx (rows,d) = scale · (x − target), overwritten; dx may be x.
+template <Field T>
+T squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target, double scale, out_matrix<backend, T> dx) {
+  T sum{};
+  for (index_t i = 0; i < x.rows(); ++i)
+    for (index_t j = 0; j < x.columns(); ++j) {
+      T const difference = x(i, j) - target(i, j);
+      sum += difference * difference;
+      dx(i, j) = constant<T>(scale) * difference;
+    }
+  return sum;
+}
+
+// y (rows,d) += factor · x (rows,d)
+template <Field T>
+void add_scaled(backend&, double factor, in_matrix<backend, T> x, out_matrix<backend, T> y) {
+  for (index_t i = 0; i < x.rows(); ++i)
+    for (index_t j = 0; j < x.columns(); ++j) y(i, j) += constant<T>(factor) * x(i, j);
+}
+
+}  // namespace mql4grec::reference

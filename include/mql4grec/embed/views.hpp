@@ -1,0 +1,104 @@
+#pragma once
+// Features seen differently: some of the rows, or all of them moved and scaled. Nothing is copied but what is read.
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "mql4grec/embed/features.hpp"
+
+namespace mql4grec {
+
+/// The rows that aren't all zeros: zeros stand for an item that has nothing in this modality. Reads everything once.
+template <FeatureSource F>
+std::vector<index_t> rows_with_features(F const& features) {
+  constexpr index_t block = 1024;
+  std::vector<float> memory(static_cast<std::size_t>(block * features.width()));
+  std::vector<index_t> rows;
+  for (index_t first = 0; first < features.rows(); first += block) {
+    host_matrix_view<float> const x(memory.data(), std::min(block, features.rows() - first), features.width());
+    features.read(first, x);
+    for (index_t i = 0; i < x.rows(); ++i)
+      if (std::ranges::any_of(as_span(x.row(i)), [](float value) { return value != 0; })) rows.push_back(first + i);
+  }
+  return rows;
+}
+
+/// Some rows of another source, in an order of one's own: the items that have features, or those that are not held out.
+template <FeatureSource F>
+class selected_features {
+ public:
+  selected_features(F const& all, std::vector<index_t> selection) : all_(all), selection_(std::move(selection)) {
+    for (auto const row : selection_) expects(row >= 0 && row < all_.rows(), "features: row ", row, " is selected of ", all_.rows());
+  }
+
+  index_t rows() const { return std::ssize(selection_); }
+  index_t width() const { return all_.width(); }
+  /// The row in the other source.
+  index_t row(index_t i) const { return selection_[static_cast<std::size_t>(i)]; }
+  std::vector<index_t> const& selection() const { return selection_; }
+  /// What the other source calls a row, for errors.
+  std::string place_of(index_t i) const {
+    if constexpr (requires { all_.place_of(row(i)); })
+      return all_.place_of(row(i));
+    else
+      return "row " + std::to_string(row(i));
+  }
+  void read(index_t first, host_matrix_view<float> out) const {
+    expects(first >= 0 && first + out.rows() <= rows(), "features: rows ", first, " to ", first + out.rows(), " of ", rows());
+    all_.gather(std::span(selection_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(out.rows())), out);
+  }
+  void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
+    std::vector<index_t> there;
+    for (auto const i : wanted) {
+      expects(i >= 0 && i < rows(), "features: row ", i, " of ", rows());
+      there.push_back(row(i));
+    }
+    all_.gather(there, out);
+  }
+
+ private:
+  F const& all_;
+  std::vector<index_t> selection_;
+};
+
+/// The map x ↦ (x − mean) · scale; a model that learnt behind it can swallow it, see fold_scaling().
+struct feature_scaling {
+  std::vector<float> mean;  ///< (width)
+  float scale = 1;
+
+  bool operator==(feature_scaling const&) const = default;
+};
+
+/// Every row of another source behind a scaling.
+template <FeatureSource F>
+class scaled_features {
+ public:
+  scaled_features(F const& all, feature_scaling how) : all_(all), how_(std::move(how)) {
+    expects(std::ssize(how_.mean) == all_.width(), "features: a mean of ", how_.mean.size(), " entries for rows of ", all_.width());
+    expects(how_.scale > 0 && std::isfinite(how_.scale), "features: a scale of ", how_.scale, ", expected more than 0");
+  }
+
+  index_t rows() const { return all_.rows(); }
+  index_t width() const { return all_.width(); }
+  feature_scaling const& scaling() const { return how_; }
+  void read(index_t first, host_matrix_view<float> out) const {
+    all_.read(first, out);
+    apply(out);
+  }
+  void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
+    all_.gather(wanted, out);
+    apply(out);
+  }
+
+ private:
+  void apply(host_matrix_view<float> out) const {
+    for (index_t i = 0; i < out.rows(); ++i)
+      for (index_t j = 0; j < out.columns(); ++j) out(i, j) = (out(i, j) - how_.mean[static_cast<std::size_t>(j)]) * how_.scale;
+  }
+
+  F const& all_;
+  feature_scaling how_;
+};
+
+}  // namespace mql4grec

@@ -1,0 +1,51 @@
+#pragma once
+// A linear map with a bias, as multi-layer perceptrons have it, with or without a ReLU behind it. T5 has no biases; see linear.hpp.
+#include "mql4grec/nn/linear.hpp"
+
+namespace mql4grec::nn {
+
+/// What a biased layer asks of a backend.
+template <class B, class T>
+concept DenseOps = LinearOps<B, T> && requires(B& b, in_matrix<B, T> x, in_vector<B, T> v, out_matrix<B, T> y, out_vector<B, T> dv) {
+  bias_forward<T>(b, v, y);
+  bias_relu_forward<T>(b, v, y);
+  bias_backward<T>(b, x, dv);
+  bias_relu_backward<T>(b, x, y, dv);
+};
+
+/// What comes behind the bias.
+enum class rectifier { none, relu };
+
+/// A layer's parameters, or their gradients: weight (out, in) as PyTorch stores it, bias (out).
+template <class T, MemorySpace S>
+struct dense_weights {
+  view<T, S, 2> weight;
+  view<T, S, 1> bias;
+};
+
+/// y (rows, out) = [max(0, ·)] x (rows, in) · weightᵀ + bias
+template <class T, class B>
+void dense(B& b, in_matrix<B, T> x, dense_weights<T const, typename B::memory_space> const& w, rectifier end, out_matrix<B, T> y) {
+  static_assert(DenseOps<B, T>, "this backend has no bias_forward for this scalar; add it in backend/<name>/bias.hpp");
+  expects(w.bias.size() == y.columns(), "dense: y has ", y.columns(), " columns but the bias ", w.bias.size(), " entries");
+  linear<T>(b, x, w.weight, y);
+  if (end == rectifier::relu)
+    bias_relu_forward<T>(b, w.bias, y);
+  else
+    bias_forward<T>(b, w.bias, y);
+}
+
+/// dy (rows, out), the gradient of y, becomes that in front of the bias; gradient gains the parameters'. What x gets is
+/// linear_input_gradient of dy, for those who ask.
+template <class T, class B>
+void dense_backward(B& b, in_matrix<B, T> x, in_matrix<B, T> y, rectifier end, out_matrix<B, T> dy,
+                    dense_weights<T, typename B::memory_space> const& gradient) {
+  expects(gradient.bias.size() == dy.columns(), "dense: dy has ", dy.columns(), " columns but the bias ", gradient.bias.size(), " entries");
+  if (end == rectifier::relu)
+    bias_relu_backward<T>(b, y, dy, gradient.bias);
+  else
+    bias_backward<T>(b, dy, gradient.bias);
+  linear_weight_gradient<T>(b, x, dy, gradient.weight);
+}
+
+}  // namespace mql4grec::nn

@@ -1,0 +1,86 @@
+#pragma once
+// A translator's model is one safetensors file with the tensor names of the released code's state dict, so what PyTorch trained is read
+// here and the other way round. The shape is that of the tensors; no other file is needed to encode items.
+#include <algorithm>
+#include <cmath>
+
+#include "mql4grec/backend/copy.hpp"
+#include "mql4grec/core/safetensors.hpp"
+#include "mql4grec/quantize/rq_vae.hpp"
+
+namespace mql4grec {
+
+namespace detail {
+
+/// (rows, columns) of a tensor that has to be a matrix.
+inline std::pair<index_t, index_t> matrix_shape(safetensors const& file, std::string const& name) {
+  auto const& shape = file.info(name).shape;
+  expects_file(shape.size() == 2, file.path(), "tensor '", name, "': shape ", shape_text(shape), ", expected a matrix");
+  return {shape[0], shape[1]};
+}
+
+/// The configuration that the tensors' shapes tell; losses' weights are in the metadata where we wrote the file.
+inline rq_vae_config config_of(safetensors const& file) {
+  rq_vae_config c{.input_width = 0, .hidden = {}, .latent_width = 0, .codes = {}};
+  for (std::size_t l = 0; file.contains(layer_name("encoder", l) + ".weight"); ++l) {
+    auto const [out, in] = matrix_shape(file, layer_name("encoder", l) + ".weight");
+    if (l == 0) c.input_width = in;
+    c.hidden.push_back(out);
+  }
+  expects_file(!c.hidden.empty(), file.path(), "tensor '", layer_name("encoder", 0), ".weight' is missing, expected an RQ-VAE");
+  c.latent_width = c.hidden.back();
+  c.hidden.pop_back();
+  for (std::size_t l = 0; file.contains(codebook_name(l)); ++l) c.codes.push_back(matrix_shape(file, codebook_name(l)).first);
+  expects_file(!c.codes.empty(), file.path(), "tensor '", codebook_name(0), "' is missing, expected an RQ-VAE");
+  return c;
+}
+
+/// Every parameter has a tensor of its shape, and there are no others.
+inline void check_tensors(safetensors const& file, nn::parameter_layout const& layout) {
+  std::vector<std::string> known;
+  for (auto const& p : layout.entries()) {
+    expects_file(file.info(p.name).shape == p.shape(), file.path(), "tensor '", p.name, "': shape ", shape_text(file.info(p.name).shape),
+                 ", expected ", shape_text(p.shape()), " beside the others");
+    known.push_back(p.name);
+  }
+  std::ranges::sort(known);
+  for (auto const& name : file.names())
+    expects_file(std::ranges::binary_search(known, name), file.path(), "tensor '", printable(name), "': no parameter of an RQ-VAE");
+}
+
+}  // namespace detail
+
+/// Writes the model as one file that appears whole or not at all. Throws file_error.
+template <Backend B>
+void write_rq_vae(std::filesystem::path const& path, rq_vae<B, float> const& model) {
+  host_copy const values(model.parameters());
+  std::vector<named_tensor> tensors;
+  for (auto const& p : model.layout().entries()) tensors.push_back({p.name, p.shape(), values.view_all().part(p.offset, p.size())});
+  write_safetensors(path, tensors, {{"format", "pt"}});
+}
+
+/// Reads what write_rq_vae or PyTorch (safetensors.torch.save_file of a state dict) wrote; half and double precision are rounded to T.
+/// Throws file_error when a tensor is missing, unknown, not finite or doesn't fit the others.
+template <Real T, Backend B>
+rq_vae<B, T> read_rq_vae(B& backend, std::filesystem::path const& path) {
+  safetensors const file(path);
+  auto const config = detail::config_of(file);
+  try {
+    validate(config);
+  } catch (error const& e) {
+    detail::raise<file_error>(path.string(), ": ", e.what());
+  }
+  detail::check_tensors(file, rq_vae_layout(config));
+  rq_vae<B, T> model(backend, config);
+  buffer<T, host_space> values(model.layout().size());
+  for (auto const& p : model.layout().entries()) {
+    auto const out = values.view_all().part(p.offset, p.size());
+    file.read(p.name, p.shape(), out);
+    auto const* const bad = std::find_if_not(out.data, out.data + out.size(), [](T x) { return std::isfinite(x); });
+    expects_file(bad == out.data + out.size(), path, "tensor '", p.name, "': entry ", bad - out.data, " isn't a finite number");
+  }
+  copy(std::as_const(values).view_all(), model.parameters());
+  return model;
+}
+
+}  // namespace mql4grec

@@ -1,0 +1,268 @@
+#pragma once
+// One update. Lanes share the rows of a batch out: each encodes its own, chooses codes level by level (a balanced level is one piece
+// of work for the whole batch), decodes and goes back; then the lanes' gradients are added in their order. So the same seed and number
+// of lanes give the same bits.
+#include <algorithm>
+#include <memory>
+#include <numeric>
+
+#include "mql4grec/optim/gradient.hpp"
+#include "mql4grec/quantize/residual_quantizer.hpp"
+#include "mql4grec/quantize/rq_vae_pass.hpp"
+
+namespace mql4grec {
+
+/// How a translator learns; the defaults are the paper's.
+struct rq_vae_training {
+  double learning_rate = 1e-3;
+  optim::adamw optimizer = {.weight_decay = 1e-4, .clip_norm = 0};
+  std::vector<double> epsilons = {0, 0, 0, 0.003};  ///< of balanced assignment at each level; 0: the nearest code; levels beyond the list: 0
+  int sinkhorn_iterations = 50;
+  index_t batch_size = 2048;
+  index_t revive_after = 10;  ///< batches that a code may go unused before it is put where the error is highest; 0: never
+
+  bool operator==(rq_vae_training const&) const = default;
+};
+
+/// Losses of a batch, each a mean over its entries, and what became of the codes.
+struct rq_vae_losses {
+  double reconstruction = 0;
+  double quantization = 0;  ///< mean over levels of (1 + β) · mse(v, r), before quant_weight
+  double total = 0;
+  index_t revived = 0;      ///< codes that were given a new place
+
+  bool operator==(rq_vae_losses const&) const = default;
+};
+
+template <Backend B, class T>
+class rq_vae_trainer {
+  using space = typename B::memory_space;
+
+ public:
+  rq_vae_trainer(B& backend, rq_vae<B, T>& model, rq_vae_training const& options)
+      : backend_(backend), model_(model), options_(options), moments_(backend, model.layout().size()) {
+    auto const& c = model.config();
+    expects(options.batch_size >= 1, "RQ-VAE: a batch size of ", options.batch_size, ", expected at least 1");
+    for (index_t l = 0; l < c.levels(); ++l) {
+      double const epsilon = l < std::ssize(options.epsilons) ? options.epsilons[static_cast<std::size_t>(l)] : 0;
+      assignments_.push_back(assignment_with(epsilon, options.sinkhorn_iterations));
+      idle_.emplace_back(static_cast<std::size_t>(c.codes[static_cast<std::size_t>(l)]), 0);
+    }
+    for (index_t l = 0; l <= c.levels(); ++l) residual_memory_.push_back(backend.template allocate<T>(options.batch_size * c.latent_width));
+    code_memory_ = backend.template allocate<code_t>(c.levels() * options.batch_size);
+    for (index_t i = 0; i < backend.lanes(); ++i) {
+      lanes_.push_back(std::make_unique<lane_state>(backend.lane(i), model));
+      gradients_.push_back(lanes_.back()->gradient.view_all());
+    }
+  }
+
+  rq_vae_training const& options() const { return options_; }
+  rq_vae<B, T>& model() { return model_; }
+  rq_vae<B, T> const& model() const { return model_; }
+  optim::adamw_state<B, T>& moments() { return moments_; }
+  optim::adamw_state<B, T> const& moments() const { return moments_; }
+  /// (levels)(K): batches since a code was last chosen; with parameters and moments, all that a resumed run needs.
+  std::vector<std::vector<std::int32_t>>& idle() { return idle_; }
+  std::vector<std::vector<std::int32_t>> const& idle() const { return idle_; }
+
+  /// The losses of x (n ≤ batch_size, d_in) and their gradient, without an update.
+  rq_vae_losses losses_and_gradient(in_matrix<B, T> x) {
+    expects(x.rows() >= 1 && x.rows() <= options_.batch_size, "RQ-VAE: a batch of ", x.rows(), " rows, expected 1 to ", options_.batch_size);
+    rows_ = x.rows();
+    encode(x);
+    choose_codes();
+    auto const losses = go_back();
+    norm_ = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients_));
+    return losses;
+  }
+
+  /// One update. Throws training_error, before anything is changed, when the loss or the gradient isn't finite.
+  rq_vae_losses step(in_matrix<B, T> x) {
+    std::int64_t const number = moments_.step + 1;
+    auto losses = losses_and_gradient(x);
+    if (!std::isfinite(losses.total) || !std::isfinite(norm_))
+      detail::raise<training_error>("step ", number, ": the loss is ", losses.total, " and the gradient's norm ", norm_,
+                                    ", expected finite numbers; try a smaller learning rate");
+    optim::update<T>(backend_, options_.optimizer, options_.learning_rate, norm_, model_.layout(), gradient(), model_.parameters(), moments_);
+    losses.revived = revive();
+    return losses;
+  }
+
+  /// Of the last batch: its gradient; codes (levels, n); residuals (n, width) in front of a level, or behind the last one.
+  in_vector<B, T> gradient() const { return gradients_.front(); }
+  in_matrix<B, code_t> codes() const { return {code_memory_.view_all().data, model_.config().levels(), rows_, options_.batch_size}; }
+  in_matrix<B, T> residual(index_t level) const {
+    return {residual_memory_[static_cast<std::size_t>(level)].view_all().data, rows_, model_.config().latent_width};
+  }
+
+ private:
+  struct lane_state {
+    buffer<T, space> gradient, code_sums, code_counts;
+    rq_vae_weights<T, space> windows;
+    std::optional<rq_vae_pass<B, T>> pass;
+    T error{};
+
+    lane_state(B& lane, rq_vae<B, T> const& model)
+        : gradient(lane.template allocate<T>(model.layout().size())),
+          code_sums(lane.template allocate<T>(codes_of(model) * model.config().latent_width)),
+          code_counts(lane.template allocate<T>(codes_of(model))),
+          windows(rq_vae_windows(model.config(), model.layout(), gradient.view_all())) {}
+    static index_t codes_of(rq_vae<B, T> const& model) { return std::reduce(model.config().codes.begin(), model.config().codes.end()); }
+  };
+  struct share {
+    index_t first, count;
+  };
+
+  share share_of(index_t lane) const {
+    index_t const lanes = backend_.lanes(), first = rows_ * lane / lanes;
+    return {first, rows_ * (lane + 1) / lanes - first};
+  }
+  lane_state& state(index_t lane) { return *lanes_[static_cast<std::size_t>(lane)]; }
+  out_matrix<B, T> residual_rows(index_t level, share rows) {
+    index_t const width = model_.config().latent_width;
+    return {residual_memory_[static_cast<std::size_t>(level)].view_all().data + rows.first * width, rows.count, width};
+  }
+  out_vector<B, code_t> code_rows(index_t level, share rows) {
+    return code_memory_.view_all().part(level * options_.batch_size + rows.first, rows.count);
+  }
+
+  void encode(in_matrix<B, T> x) {
+    for_each_lane(backend_, [&](B& lane, index_t which) {
+      auto const mine = share_of(which);
+      state(which).pass.emplace(lane, model_);
+      state(which).pass->encode(x.row_block(mine.first, mine.count), residual_rows(0, mine));
+    });
+  }
+
+  void choose_codes() {
+    auto const codebooks = model_.codebooks();
+    for (index_t l = 0; l < model_.config().levels(); ++l) {
+      auto const one = [&](B& lane, share rows) {
+        auto const rest = residual_rows(l + 1, rows);
+        copy(in_vector<B, T>(residual_rows(l, rows).flat()), rest.flat());
+        std::visit([&](auto const& policy) { quantize_level<T>(lane, codebooks[static_cast<std::size_t>(l)], policy, rest, code_rows(l, rows)); },
+                   assignments_[static_cast<std::size_t>(l)]);
+      };
+      if (is_row_by_row(assignments_[static_cast<std::size_t>(l)]))
+        for_each_lane(backend_, [&](B& lane, index_t which) { one(lane, share_of(which)); });
+      else
+        one(backend_, {0, rows_});
+    }
+  }
+
+  rq_vae_losses go_back() {
+    auto const& c = model_.config();
+    for_each_lane(backend_, [&](B& lane, index_t which) {
+      auto& mine = state(which);
+      fill(mine.gradient.view_all(), T{});
+      std::vector<in_matrix<B, T>> residuals;
+      for (index_t l = 0; l <= c.levels(); ++l) residuals.push_back(residual_rows(l, share_of(which)));
+      mine.error = mine.pass->decode_and_go_back(residuals, rows_, mine.windows);
+      mine.pass.reset();
+      add_up_codes(lane, which);
+    });
+    finish_codebook_gradient();
+    rq_vae_losses losses;
+    auto const rows = static_cast<double>(rows_);
+    for (auto const& lane : lanes_) losses.reconstruction += static_cast<double>(real_part(lane->error));
+    losses.reconstruction /= rows * static_cast<double>(c.input_width);
+    for (index_t l = 1; l <= c.levels(); ++l) losses.quantization += static_cast<double>(sum_of_squares<T>(backend_, in_vector<B, T>(residual(l).flat())));
+    losses.quantization *= (1 + c.beta) / (rows * static_cast<double>(c.latent_width * c.levels()));
+    losses.total = losses.reconstruction + c.quant_weight * losses.quantization;
+    return losses;
+  }
+
+  /// Σ over a lane's rows of what each level left, by code: the codebooks' gradient but for a factor; and how often each was chosen.
+  void add_up_codes(B& lane, index_t which) {
+    auto& mine = state(which);
+    auto const& c = model_.config();
+    fill(mine.code_sums.view_all(), T{});
+    fill(mine.code_counts.view_all(), T{});
+    index_t row = 0;
+    for (index_t l = 0; l < c.levels(); ++l) {
+      index_t const k = c.codes[static_cast<std::size_t>(l)];
+      add_to_codes<T>(lane, residual_rows(l + 1, share_of(which)), code_rows(l, share_of(which)),
+                      nn::matrix_at(mine.code_sums.view_all(), row * c.latent_width, k, c.latent_width), mine.code_counts.view_all().part(row, k));
+      row += k;
+    }
+  }
+
+  /// d/dv of quant_weight / L · Σ mean (v − r)²; the codebooks lie side by side in the flat buffer.
+  void finish_codebook_gradient() {
+    auto const& c = model_.config();
+    double const factor = -2 * c.quant_weight / (static_cast<double>(c.levels()) * static_cast<double>(rows_) * static_cast<double>(c.latent_width));
+    auto const& first = model_.layout().find(detail::codebook_name(0));
+    for (auto const& lane : lanes_) {
+      auto const sums = std::as_const(lane->code_sums).view_all();
+      add_scaled<T>(backend_, factor, {sums.data, 1, sums.size()}, nn::matrix_at(gradients_.front(), first.offset, 1, sums.size()));
+    }
+  }
+
+  index_t revive();
+  index_t revive_level(index_t level, std::vector<index_t> const& dead);
+
+  B& backend_;
+  rq_vae<B, T>& model_;
+  rq_vae_training options_;
+  optim::adamw_state<B, T> moments_;
+  std::vector<any_assignment> assignments_;       // (levels)
+  std::vector<std::vector<std::int32_t>> idle_;   // (levels)(K)
+  std::vector<buffer<T, space>> residual_memory_;  // (levels + 1) of (batch, width)
+  buffer<code_t, space> code_memory_;             // (levels, batch)
+  std::vector<std::unique_ptr<lane_state>> lanes_;
+  std::vector<out_vector<B, T>> gradients_;  // the lanes'
+  index_t rows_ = 0;
+  double norm_ = 0;
+};
+
+/// Codes that no row has chosen for revive_after batches; each is put onto another row of those that its level left furthest, worst first,
+/// and its moments begin again. Returns how many.
+template <Backend B, class T>
+index_t rq_vae_trainer<B, T>::revive() {
+  index_t row = 0, revived = 0;
+  for (index_t l = 0; l < model_.config().levels(); ++l) {
+    index_t const k = model_.config().codes[static_cast<std::size_t>(l)];
+    std::vector<T> chosen(static_cast<std::size_t>(k), T{}), part(chosen.size());
+    for (auto const& lane : lanes_) {
+      copy(std::as_const(lane->code_counts).view_all().part(row, k), view_of(std::span(part)));
+      for (std::size_t i = 0; i < part.size(); ++i) chosen[i] += part[i];
+    }
+    std::vector<index_t> dead;
+    auto& idle = idle_[static_cast<std::size_t>(l)];
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      idle[i] = chosen[i] > T{} ? 0 : idle[i] + 1;
+      if (options_.revive_after > 0 && idle[i] >= options_.revive_after) dead.push_back(static_cast<index_t>(i));
+    }
+    revived += dead.empty() ? 0 : revive_level(l, dead);
+    row += k;
+  }
+  return revived;
+}
+
+template <Backend B, class T>
+index_t rq_vae_trainer<B, T>::revive_level(index_t level, std::vector<index_t> const& dead) {
+  scratch_scope<B> const scope(backend_.scratch());
+  index_t const width = model_.config().latent_width;
+  auto const zero = backend_.scratch().template take<T>(1, width);
+  auto const errors = backend_.scratch().template take<T>(rows_, 1);
+  fill(zero.flat(), T{});
+  squared_distances<T>(backend_, residual(level + 1), zero, errors);
+  std::vector<T> error(static_cast<std::size_t>(rows_));
+  copy(in_vector<B, T>(errors.flat()), view_of(std::span(error)));
+  std::vector<index_t> worst(error.size());
+  std::iota(worst.begin(), worst.end(), index_t{0});
+  auto const count = std::min(dead.size(), worst.size());
+  std::ranges::partial_sort(worst, worst.begin() + static_cast<index_t>(count), [&](index_t a, index_t b) {
+    return std::pair(-error[static_cast<std::size_t>(a)], a) < std::pair(-error[static_cast<std::size_t>(b)], b);
+  });
+  auto const codebook = model_.codebook(level);
+  index_t const offset = model_.layout().find(detail::codebook_name(static_cast<std::size_t>(level))).offset;
+  for (std::size_t i = 0; i < count; ++i) {
+    copy(residual(level).row(worst[i]), codebook.row(dead[i]));
+    for (auto* moment : {&moments_.first, &moments_.second}) fill(moment->view_all().part(offset + dead[i] * width, width), T{});
+    idle_[static_cast<std::size_t>(level)][static_cast<std::size_t>(dead[i])] = 0;
+  }
+  return static_cast<index_t>(count);
+}
+
+}  // namespace mql4grec

@@ -1,0 +1,193 @@
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/instruction_sets.hpp"
+#include "support/sizes.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+constexpr float infinite = std::numeric_limits<float>::infinity(), no_number = std::numeric_limits<float>::quiet_NaN();
+
+/// An output of codes that nobody has written yet.
+template <Backend B>
+tensor_on<code_t, B, 1> no_codes(B& b, index_t n) {
+  return {b, {n, 1}, 0, code_t{-7}};
+}
+template <class Tensor>
+std::vector<index_t> as_numbers(Tensor const& codes) {
+  std::vector<index_t> all;
+  for (index_t i = 0; i < codes.size(); ++i) all.push_back(index((*codes)(i)));
+  return all;
+}
+
+struct found {
+  std::vector<index_t> codes;
+  numbers distances;
+};
+template <class T, class B>
+found nearest(B& b, matrix<T> const& x, matrix<T> const& vectors, index_t gap = 0) {
+  auto codes = no_codes(b, x.rows());
+  auto distances = poisoned<T>(b, x.rows());
+  nearest_code<T>(b, on(b, x, gap), on(b, vectors, gap), codes, distances);
+  return {as_numbers(codes), numbers_of(distances)};
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("nearest_code: finds the nearest vector and the squared distance to it", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const all = nearest<float>(b, {{0, 0}, {3, 4}, {-1, 5}}, {{3, 3}, {1, 0}, {-1, 6}});
+  CHECK(all.codes == std::vector<index_t>{1, 0, 2});
+  CHECK_CLOSE(all.distances, vector{1.f, 1.f, 1.f}, 0);
+}
+
+TEST_CASE_TEMPLATE("nearest_code: of equally near vectors the first is taken, wherever they stand", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  for (index_t k : {1, 2, 16, 17, 64, 65, 200})
+    for (index_t first : {index_t{0}, k / 3, k - 1})
+      for_each_instruction_set([&] {
+        auto vectors = constant({k, 5}, 9.f);
+        for (index_t i = first; i < k; i += 1 + k / 7) std::fill_n(vectors.values.data() + i * 5, 5, 2.f);
+        CHECK(nearest<float>(b, constant({3, 5}, 1.5f), vectors).codes == std::vector<index_t>(3, first));
+      });
+}
+
+TEST_CASE_TEMPLATE("nearest_code: a vector of the codebook is at distance zero from itself, however long it is", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto far = random_normal<float>({70, 33}, 1);
+  for (float& entry : far.values) entry += 1000.f;
+  for_each_instruction_set([&] {
+    auto const all = nearest<float>(b, far, far);
+    for (index_t i = 0; i < 70; ++i) CHECK(all.codes[static_cast<std::size_t>(i)] == i);
+    CHECK_CLOSE(all.distances, constant(70, 0.f), 0);
+  });
+}
+
+TEST_CASE_TEMPLATE("nearest_code: what is no number is near to nothing and gets code 0", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  for (index_t k : {1, 3, 16, 65})
+    for_each_instruction_set([&] {
+      matrix<float> const x{{no_number, 0}, {infinite, 0}, {0, -infinite}, {3e38f, 3e38f}, {no_number, infinite}};
+      auto const all = nearest<float>(b, x, random_normal<float>({k, 2}, 1));
+      CHECK(all.codes == std::vector<index_t>(5, 0));
+      CHECK_CLOSE(all.distances, constant(5, infinite), 0);
+    });
+  auto const beside = nearest<float>(b, {{1, 1}}, {{no_number, 1}, {infinite, 1}, {4, 5}, {1, no_number}});
+  CHECK(beside.codes == std::vector<index_t>{2});
+  CHECK_CLOSE(beside.distances, vector{25.f}, 0);
+}
+
+TEST_CASE_TEMPLATE("nearest_code: is the smallest of squared_distances, and argmin_rows its place", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  for (index_t k : {1, 7, 16, 31, 64, 100})
+    for_each_instruction_set([&] {
+      auto const x = on(b, random_normal<float>({9, 6}, 1)), vectors = on(b, random_normal<float>({k, 6}, 2));
+      auto all = poisoned<float>(b, {9, k});
+      auto codes = no_codes(b, 9), places = no_codes(b, 9);
+      auto lowest = poisoned<float>(b, 9);
+      squared_distances<float>(b, x, vectors, all);
+      argmin_rows<float>(b, all, places);
+      nearest_code<float>(b, x, vectors, codes, lowest);
+      CHECK(as_numbers(codes) == as_numbers(places));
+      for (index_t i = 0; i < 9; ++i) CHECK((*lowest)(i) == (*all)(i, index((*codes)(i))));
+    });
+}
+
+TEST_CASE_TEMPLATE("nearest_code: a row's code doesn't depend on the rows beside it", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const x = on(b, random_normal<float>({13, 10}, 1)), vectors = on(b, random_normal<float>({40, 10}, 2));
+  auto codes = no_codes(b, 13), alone = no_codes(b, 13);
+  auto distances = poisoned<float>(b, 13), distances_alone = poisoned<float>(b, 13);
+  nearest_code<float>(b, x, vectors, codes, distances);
+  for (index_t i = 0; i < 13; ++i)
+    nearest_code<float>(b, (*x).row_block(i, 1), vectors, (*alone).part(i, 1), (*distances_alone).part(i, 1));
+  CHECK(as_numbers(alone) == as_numbers(codes));
+  CHECK_CLOSE(distances_alone, distances, 0);
+}
+
+TEST_CASE_TEMPLATE("argmin_rows: the first of the smallest; a NaN is smaller than nothing, and nothing than a NaN in front", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B b;
+  for_each_instruction_set([&] {
+    for (index_t width : {1, 4, 15, 16, 17, 40})
+      for (index_t place = 0; place < width; ++place) {
+        auto rows = constant({2, width}, 3.f);
+        for (index_t j = place; j < width; j += 2) rows.values[static_cast<std::size_t>(j)] = -2.f;
+        rows.values[static_cast<std::size_t>(width)] = no_number;
+        auto codes = no_codes(b, 2);
+        argmin_rows<float>(b, on(b, rows, 3), codes);
+        CHECK(as_numbers(codes) == std::vector<index_t>{place, 0});
+        rows.values[static_cast<std::size_t>(width)] = infinite;
+        std::fill(rows.values.begin() + width + 1, rows.values.end(), no_number);
+        rows.values.back() = width > 1 ? 7.f : infinite;
+        argmin_rows<float>(b, on(b, rows, 3), codes);
+        CHECK(as_numbers(codes) == std::vector<index_t>{place, width - 1});
+      }
+  });
+}
+
+TEST_CASE_TEMPLATE("subtract_codes: leaves what the chosen vectors don't explain", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto x = on(b, matrix{{5.f, 1.f}, {2.f, 2.f}, {0.f, 0.f}});
+  auto const codes = on(b, vector{code_t{1}, code_t{0}, code_t{1}});
+  subtract_codes<float>(b, on(b, matrix{{1.f, 2.f}, {4.f, -1.f}}), codes, x);
+  CHECK_CLOSE(x, matrix{{1.f, 2.f}, {1.f, 0.f}, {-4.f, 1.f}}, 0);
+}
+
+TEST_CASE_TEMPLATE("add_to_codes: adds each row where its code stands, and counts it", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto sums = on(b, matrix{{1.f, 1.f}, {0.f, 0.f}, {7.f, 7.f}});
+  auto counts = on(b, vector{1.f, 0.f, 0.f});
+  auto const codes = on(b, vector{code_t{1}, code_t{0}, code_t{1}});
+  add_to_codes<float>(b, on(b, matrix{{5.f, 1.f}, {2.f, 2.f}, {0.5f, 0.f}}), codes, sums, counts);
+  CHECK_CLOSE(sums, matrix{{3.f, 3.f}, {5.5f, 1.f}, {7.f, 7.f}}, 0);
+  CHECK_CLOSE(counts, vector{2.f, 2.f, 0.f}, 0);
+}
+
+namespace {
+struct passes {
+  found nearest;
+  numbers distances, residuals, sums, counts;
+};
+
+template <class T, class B>
+passes all_passes(B& b, shape rows, index_t k, index_t gap) {
+  auto const data = random_normal<T>(rows, 1), book = random_normal<T>({k, rows.columns}, 2);
+  auto const vectors = on(b, book, gap);
+  auto x = on(b, data, gap);
+  auto all = poisoned<T>(b, {rows.rows, k}, gap);
+  squared_distances<T>(b, x, vectors, all);
+  auto codes = no_codes(b, rows.rows);
+  argmin_rows<T>(b, all, codes);
+  auto sums = on(b, random_normal<T>({k, rows.columns}, 3), gap);
+  auto counts = on(b, constant(k, T(2)));
+  add_to_codes<T>(b, x, codes, sums, counts);
+  subtract_codes<T>(b, vectors, codes, x);
+  CHECK((all.gaps_untouched() && sums.gaps_untouched() && x.gaps_untouched()));
+  return {nearest(b, data, book, gap), numbers_of(all), numbers_of(x), numbers_of(sums), numbers_of(counts)};
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("nearest_code: equals the reference at sizes that hurt, with every instruction set", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
+  using T = typename S::scalar;
+  constexpr double allowed = tolerance<typename S::backend, T>;
+  typename S::backend fast;
+  reference::backend exact;
+  for (index_t rows : {0, 1, 3, 4, 5, 9})
+    for (index_t width : {0, 1, 3, 4, 17, 32, 129})
+      for (index_t k : {1, 15, 17, 64, 65, 129})
+        for (index_t gap : gaps_that_hurt) {
+          auto const expected = all_passes<T>(exact, {rows, width}, k, gap);
+          for_each_instruction_set([&] {
+            auto const actual = all_passes<T>(fast, {rows, width}, k, gap);
+            CHECK(actual.nearest.codes == expected.nearest.codes);
+            CHECK_CLOSE(actual.nearest.distances, expected.nearest.distances, allowed);
+            CHECK_CLOSE(actual.distances, expected.distances, allowed);
+            CHECK_CLOSE(actual.residuals, expected.residuals, allowed);
+            CHECK_CLOSE(actual.sums, expected.sums, allowed);
+            CHECK_CLOSE(actual.counts, expected.counts, allowed);
+          });
+        }
+}

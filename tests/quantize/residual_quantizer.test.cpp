@@ -1,0 +1,78 @@
+#include "mql4grec/quantize/residual_quantizer.hpp"
+
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+template <class B>
+codebook_set<B, double> random_codebooks(B& b, std::vector<index_t> sizes, index_t width) {
+  codebook_set<B, double> all(b, std::move(sizes), width);
+  for (index_t l = 0; l < all.levels(); ++l) {
+    auto const vectors = all.vectors(l);
+    auto const values = random_normal({vectors.rows(), width}, 10 + static_cast<std::uint64_t>(l)).values;
+    std::copy(values.begin(), values.end(), vectors.data);
+  }
+  return all;
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("quantize: each level takes the nearest vector of what the levels before have left", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const books = random_codebooks(b, {5, 3, 8}, 4);
+  auto const z = random_normal({30, 4}, 1);
+  auto rest = on(b, z);
+  std::vector<code_t> codes(90);
+  auto const views = books.views();
+  quantize<double>(b, std::span<codebook_view<B, double> const>(views), *rest, host_matrix_view<code_t>(codes.data(), 3, 30));
+  for (index_t i = 0; i < 30; ++i) {
+    std::vector<double> r(z.values.begin() + i * 4, z.values.begin() + (i + 1) * 4);
+    for (index_t l = 0; l < 3; ++l) {
+      auto const vectors = books.vectors(l);
+      auto const distance = [&](index_t k) {
+        double sum = 0;
+        for (index_t j = 0; j < 4; ++j) sum += (r[static_cast<std::size_t>(j)] - vectors(k, j)) * (r[static_cast<std::size_t>(j)] - vectors(k, j));
+        return sum;
+      };
+      auto const code = index(codes[static_cast<std::size_t>(l * 30 + i)]);
+      for (index_t k = 0; k < vectors.rows(); ++k) CHECK(distance(code) <= distance(k));
+      for (index_t j = 0; j < 4; ++j) r[static_cast<std::size_t>(j)] -= vectors(code, j);
+    }
+    CHECK_CLOSE((*rest).row(i), r, 1e-14);
+  }
+}
+
+TEST_CASE_TEMPLATE("quantize: a row that is a vector is its own code, and leaves nothing", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const books = random_codebooks(b, {6}, 3);
+  auto rest = on(b, matrix<double>({6, 3}, {books.vectors(0).data, books.vectors(0).data + 18}));
+  std::vector<code_t> codes(6);
+  auto const views = books.views();
+  quantize<double>(b, std::span<codebook_view<B, double> const>(views), *rest, host_matrix_view<code_t>(codes.data(), 1, 6));
+  for (int i = 0; i < 6; ++i) CHECK(codes[static_cast<std::size_t>(i)] == code_t(i));
+  CHECK_CLOSE(rest, constant({6, 3}, 0.), 0);
+}
+
+TEST_CASE("quantize: widths and places that don't fit are refused with both numbers") {
+  reference::backend b;
+  auto const books = random_codebooks(b, {5}, 4);
+  auto const views = books.views();
+  std::vector<code_t> codes(9);
+  auto rest = poisoned<double>(b, {9, 3});
+  auto const call = [&](index_t rows) {
+    quantize<double>(b, std::span<codebook_view<reference::backend, double> const>(views), *rest, host_matrix_view<code_t>(codes.data(), rows, 9 / rows));
+  };
+  CHECK_THROWS_WITH_AS(call(1), "quantize: rows of width 3 for a codebook of width 4", error);
+  CHECK_THROWS_WITH_AS(call(3), "quantize: 1 levels but a place for 3", error);
+}
+
+TEST_CASE("codebook_set: levels lie side by side, each of its own size") {
+  reference::backend b;
+  codebook_set<reference::backend, float> books(b, {3, 1, 2}, 4);
+  CHECK(books.levels() == 3);
+  CHECK(books.vectors(2).rows() == 2);
+  CHECK(books.vectors(1).data == books.vectors(0).data + 12);
+  CHECK_THROWS_WITH_AS((codebook_set<reference::backend, float>(b, {3, 0}, 4)), "codebooks: a level of 0 codes, expected at least 1", error);
+}

@@ -1,0 +1,158 @@
+#include "mql4grec/quantize/rq_vae.hpp"
+
+#include "mql4grec/quantize/rq_vae_pass.hpp"
+#include "mql4grec/quantize/rq_vae_trainer.hpp"
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/gradient.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+rq_vae_config small() { return {.input_width = 7, .hidden = {6, 5}, .latent_width = 3, .codes = {4, 2, 5}}; }
+
+template <class T, class B>
+rq_vae<B, T> random_model(B& b, rq_vae_config const& c, std::uint64_t seed = 3) {
+  rq_vae<B, T> model(b, c);
+  random_stream random(seed, 0);
+  for (index_t i = 0; i < model.parameters().size(); ++i) model.parameters()(i) = mql4grec::constant<T>(0.6 * random.normal());
+  return model;
+}
+
+/// A trainer that takes a whole batch and keeps codes where they are.
+rq_vae_training plain(index_t rows) {
+  return {.learning_rate = 1e-2, .epsilons = {}, .batch_size = rows, .revive_after = 0};
+}
+
+/// The loss as the formulas have it, of any Field, with codes and what is held fast (sg) given.
+template <class T>
+T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> const& x, in_matrix<reference::backend, double> fixed_residuals,
+                  in_matrix<reference::backend, code_t> codes, std::vector<double> const& held) {
+  reference::backend b;
+  auto const layout = rq_vae_layout(c);
+  auto const w = rq_vae_windows(c, layout, view<T const, host_space, 1>(flat));
+  auto const still = rq_vae_windows(c, layout, view<double const, host_space, 1>(held.data(), std::ssize(held)));
+  auto const wide = as<T>(x);
+  index_t const n = x.rows(), width = c.latent_width;
+  auto const encoded = detail::perceptron_forward<reference::backend, T>(b, w.encoder, wide);
+  auto const z = encoded.outputs.back();
+  auto through = poisoned<T>(b, {n, width});
+  T quantization{};
+  for (index_t i = 0; i < n; ++i)
+    for (index_t j = 0; j < width; ++j) {
+      T sum = z(i, j), rest = z(i, j);
+      double taken = 0;
+      for (index_t l = 0; l < c.levels(); ++l) {
+        auto const code = index(codes(l, i));
+        auto const level = static_cast<std::size_t>(l);
+        T const v = w.codebooks[level](code, j);
+        double const r_held = fixed_residuals(l * n + i, j), v_held = still.codebooks[level](code, j);
+        quantization += (v - mql4grec::constant<T>(r_held)) * (v - mql4grec::constant<T>(r_held));
+        T const pull = c.commit == commitment::all_levels || l == 0 ? rest - mql4grec::constant<T>(v_held) : mql4grec::constant<T>(r_held - v_held);
+        quantization += mql4grec::constant<T>(c.beta) * pull * pull;
+        rest -= mql4grec::constant<T>(v_held);
+        taken += v_held;
+      }
+      double const z_held = fixed_residuals(i, j);
+      (*through)(i, j) = sum + mql4grec::constant<T>(taken - z_held);  // straight through
+    }
+  auto const decoded = detail::perceptron_forward<reference::backend, T>(b, w.decoder, *through);
+  T const error = squared_error_forward<T>(b, decoded.outputs.back(), wide);
+  double const rows = static_cast<double>(n);
+  return error * mql4grec::constant<T>(1 / (rows * static_cast<double>(c.input_width))) +
+         quantization * mql4grec::constant<T>(c.quant_weight / (rows * static_cast<double>(width * c.levels())));
+}
+}  // namespace
+
+TEST_CASE("RQ-VAE: the gradient is the loss's derivative with everything that is held fast held fast") {
+  for (auto const commit : {commitment::first_level, commitment::all_levels}) {
+    auto c = small();
+    c.commit = commit;
+    c.quant_weight = 0.7;
+    reference::backend b;
+    auto model = random_model<double>(b, c);
+    auto const x = random_normal({9, 7}, 5);
+    rq_vae_trainer trainer(b, model, plain(9));
+    auto const losses = trainer.losses_and_gradient(x);
+    std::vector<double> residuals;
+    for (index_t l = 0; l < c.levels(); ++l) residuals.insert(residuals.end(), trainer.residual(l).data, trainer.residual(l).data + 27);
+    matrix<double> const fixed({9 * c.levels(), 3}, residuals);
+    std::vector<double> const held(model.parameters().data, model.parameters().data + model.parameters().size());
+    auto const f = [&](auto const& flat) { return loss_by_formula(c, flat, x, fixed, trainer.codes(), held); };
+    CHECK_CLOSE(f(vector<double>(held)), losses.total, 1e-12);
+    CHECK(gradient_error(f, vector<double>(held), std::span(trainer.gradient().data, held.size())) < 1e-12);
+  }
+}
+
+TEST_CASE("RQ-VAE: names and shapes are those of the released code's state dict") {
+  auto const layout = rq_vae_layout(small());
+  CHECK(layout.find("encoder.mlp_layers.1.weight").shape() == std::vector<index_t>{6, 7});
+  CHECK(layout.find("encoder.mlp_layers.7.weight").shape() == std::vector<index_t>{3, 5});
+  CHECK(layout.find("decoder.mlp_layers.1.bias").shape() == std::vector<index_t>{5});
+  CHECK(layout.find("rq.vq_layers.2.embedding.weight").shape() == std::vector<index_t>{5, 3});
+  CHECK(layout.entries().size() == 2 * 3 * 2 + 3);
+  CHECK(layout.decayed() == layout.size());
+}
+
+TEST_CASE("RQ-VAE: weights start Xavier-normal, biases at zero, and a seed says which") {
+  cpu::backend b;
+  rq_vae<cpu::backend, float> one(b, {.input_width = 200, .hidden = {100}, .latent_width = 8, .codes = {16}});
+  rq_vae<cpu::backend, float> other(b, one.config());
+  initialize(one, 1);
+  initialize(other, 1);
+  CHECK(std::ranges::equal(as_span(one.parameters()), as_span(other.parameters())));
+  auto const& w = one.weights().encoder.front();
+  double squares = 0;
+  for (index_t i = 0; i < w.weight.size(); ++i) squares += static_cast<double>(w.weight.data[i]) * static_cast<double>(w.weight.data[i]);
+  CHECK_CLOSE(squares / static_cast<double>(w.weight.size()), 2. / 300, 2e-4);
+  CHECK_CLOSE(w.bias, constant(100, 0.f), 0);
+  initialize(other, 2);
+  CHECK_FALSE(std::ranges::equal(as_span(one.parameters()), as_span(other.parameters())));
+}
+
+TEST_CASE("RQ-VAE: a shape that can't be is refused with the number that is wrong") {
+  CHECK_THROWS_WITH_AS(validate(rq_vae_config{}), "RQ-VAE: a layer of width 0, expected 1 to 1048576", error);
+  CHECK_THROWS_WITH_AS(validate(rq_vae_config{.input_width = 3, .codes = {}}), "RQ-VAE: 0 levels, expected 1 to 26", error);
+  CHECK_THROWS_WITH_AS(validate(rq_vae_config{.input_width = 3, .codes = {4, 0}}), "RQ-VAE: a level of 0 codes, expected 1 to 1048576", error);
+}
+
+TEST_CASE("RQ-VAE training: the same seed and number of lanes give the same bits") {
+  auto const run = [] {
+    cpu::backend b(2);
+    auto model = random_model<float>(b, small());
+    rq_vae_trainer trainer(b, model, {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 40, .revive_after = 2});
+    auto const x = random_normal<float>({40, 7}, 5);
+    for (int i = 0; i < 12; ++i) trainer.step(x);
+    return std::vector<float>(model.parameters().data, model.parameters().data + model.parameters().size());
+  };
+  CHECK(run() == run());
+}
+
+TEST_CASE_TEMPLATE("RQ-VAE training: a code that nobody chooses is put where the error is highest", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  rq_vae_config const c{.input_width = 2, .hidden = {}, .latent_width = 2, .codes = {3}};
+  rq_vae<B, double> model(b, c);
+  auto const w = rq_vae_windows(c, model.layout(), model.parameters());
+  for (index_t i = 0; i < 2; ++i) w.encoder[0].weight(i, i) = w.decoder[0].weight(i, i) = 1;  // both are the identity
+  w.codebooks[0](1, 0) = w.codebooks[0](1, 1) = w.codebooks[0](2, 0) = w.codebooks[0](2, 1) = 1000;  // too far for anyone
+  rq_vae_trainer trainer(b, model, {.learning_rate = 1e-9, .optimizer = {.weight_decay = 0, .clip_norm = 0}, .epsilons = {}, .batch_size = 4, .revive_after = 3});
+  matrix<double> const x{{0, 0}, {5, 0}, {0, 7}, {1, 1}};
+  CHECK(trainer.step(x).revived == 0);
+  CHECK(trainer.step(x).revived == 0);
+  CHECK(trainer.step(x).revived == 2);
+  CHECK_CLOSE(w.codebooks[0].row(1), vector{0., 7.}, 1e-6);  // the worst row, then the second worst
+  CHECK_CLOSE(w.codebooks[0].row(2), vector{5., 0.}, 1e-6);
+  CHECK(trainer.step(x).revived == 0);
+}
+
+TEST_CASE("RQ-VAE training: a loss that isn't finite is a training_error and changes nothing") {
+  cpu::backend b;
+  auto model = random_model<float>(b, small());
+  rq_vae_trainer trainer(b, model, plain(3));
+  auto x = random_normal<float>({3, 7}, 1);
+  x.values[4] = NAN;
+  std::vector<float> const before(model.parameters().data, model.parameters().data + model.parameters().size());
+  CHECK_THROWS_AS(trainer.step(x), training_error);
+  CHECK(std::ranges::equal(before, as_span(model.parameters())));
+}
