@@ -1,0 +1,37 @@
+#pragma once
+#include <concepts>
+#include <cstring>
+#include <span>
+
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/core/view.hpp"
+
+namespace mql4grec {
+
+/// Where handling collisions finds the latents of the items that it moves; it never asks for others, so a large catalogue's need not be
+/// kept. See encoded_latents.
+template <class L>
+concept LatentSource = requires(L const& latents, std::span<index_t const> items, host_matrix_view<float> out) {
+  { latents.rows() } -> std::convertible_to<index_t>;
+  { latents.width() } -> std::convertible_to<index_t>;
+  latents.gather(items, out);  // (items, width), in the order asked for
+};
+
+/// Latents in memory that the caller keeps, a row an item.
+class matrix_latents {
+ public:
+  explicit matrix_latents(host_matrix_view<float const> all) : all_(all) {}
+
+  index_t rows() const { return all_.rows(); }
+  index_t width() const { return all_.columns(); }
+  void gather(std::span<index_t const> items, host_matrix_view<float> out) const {
+    for (index_t i = 0; i < out.rows(); ++i)
+      std::memcpy(out.row(i).data, all_.row(items[static_cast<std::size_t>(i)]).data, static_cast<std::size_t>(width()) * sizeof(float));
+  }
+
+ private:
+  host_matrix_view<float const> all_;
+};
+static_assert(LatentSource<matrix_latents>);
+
+}  // namespace mql4grec

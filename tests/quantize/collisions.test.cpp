@@ -1,0 +1,369 @@
+#include "mql4grec/quantize/collisions.hpp"
+
+#include <map>
+#include <set>
+
+#include "mql4grec/quantize/capacity.hpp"
+#include "mql4grec/quantize/certificate.hpp"
+#include "mql4grec/quantize/match.hpp"
+#include "mql4grec/quantize/place.hpp"
+#include "mql4grec/quantize/reallocate.hpp"
+#include "mql4grec/quantize/suffix.hpp"
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+using host = reference::backend;
+using sequence = std::vector<code_t>;
+
+item_id item(index_t i) { return item_id(static_cast<std::int32_t>(i)); }
+sequence codes_of(code_table const& table, index_t i) { return {table.of(item(i)).begin(), table.of(item(i)).end()}; }
+
+/// A catalogue with latents, codebooks and the nearest codes.
+struct catalogue {
+  cpu::backend backend;
+  codebook_set<cpu::backend, float> books;
+  matrix<float> latents;
+  code_table table;
+  std::vector<codebook_view<cpu::backend, float>> levels;
+
+  catalogue(matrix<float> z, std::vector<index_t> sizes, std::uint64_t seed = 3) : books(backend, sizes, z.columns()), latents(std::move(z)), table(latents.rows(), sizes) {
+    for (index_t l = 0; l < books.levels(); ++l) {
+      auto const values = random_normal<float>({books.size(l), latents.columns()}, seed + static_cast<std::uint64_t>(l)).values;
+      for (std::size_t i = 0; i < values.size(); ++i) books.vectors(l).data[i] = values[i] * std::pow(0.5f, static_cast<float>(l));
+    }
+    levels = books.views();
+    auto rest = latents.values;
+    std::vector<code_t> codes(static_cast<std::size_t>(latents.rows() * table.levels()));
+    host_matrix_view<code_t> const by_level(codes.data(), table.levels(), latents.rows());
+    quantize<float>(backend, std::span<codebook_view<cpu::backend, float> const>(levels), host_matrix_view<float>(rest.data(), latents.rows(), latents.columns()), by_level);
+    for (index_t i = 0; i < latents.rows(); ++i) {
+      sequence mine;
+      for (index_t l = 0; l < table.levels(); ++l) mine.push_back(by_level(l, i));
+      table.set(item(i), mine);
+    }
+  }
+
+  template <class Policy>
+  collision_outcome resolve(Policy const& policy) {
+    return policy.resolve(backend, table, std::span<codebook_view<cpu::backend, float> const>(levels), matrix_latents(latents));
+  }
+  double cost(index_t i) const { return detail::sequence_cost<cpu::backend>(levels, {latents.values.data() + i * latents.columns(), latents.columns()}, table.of(item(i))); }
+};
+
+catalogue random_catalogue(index_t items, std::vector<index_t> sizes, std::uint64_t seed = 1) { return {random_normal<float>({items, 3}, seed), std::move(sizes), seed + 50}; }
+
+/// The paper's rule once more, written for few items: lists of all codes in order, groups as they stand, nothing kept.
+code_table by_the_paper(catalogue const& given) {
+  auto table = given.table;
+  auto const levels = table.levels();
+  auto const& z = given.latents;
+  auto const distances = [&](index_t i, sequence const& prefix) {
+    std::vector<double> rest(static_cast<std::size_t>(z.columns()));
+    for (index_t j = 0; j < z.columns(); ++j) {
+      rest[static_cast<std::size_t>(j)] = static_cast<double>(z.values[static_cast<std::size_t>(i * z.columns() + j)]);
+      for (std::size_t l = 0; l < prefix.size(); ++l) rest[static_cast<std::size_t>(j)] -= static_cast<double>(given.books.vectors(static_cast<index_t>(l))(index(prefix[l]), j));
+    }
+    auto const vectors = given.books.vectors(std::ssize(prefix));
+    std::vector<std::pair<double, index_t>> all;
+    for (index_t k = 0; k < vectors.rows(); ++k) {
+      double sum = 0;
+      for (index_t j = 0; j < z.columns(); ++j) sum += std::pow(rest[static_cast<std::size_t>(j)] - static_cast<double>(vectors(k, j)), 2);
+      all.emplace_back(sum, k);
+    }
+    return all;
+  };
+  std::set<sequence> taken;
+  for (index_t i = 0; i < table.items(); ++i)
+    if (table.has(item(i))) taken.insert(codes_of(table, i));
+  for (auto const& group : collision_groups(table)) {
+    taken.erase(codes_of(table, index(group.front())));
+    // every prefix of an item, in its order: its own codes first, then by distance, deeper levels turning fastest
+    std::map<index_t, std::vector<sequence>> prefixes;
+    for (auto const member : group) {
+      auto const i = index(member);
+      auto const own = codes_of(table, i);
+      std::vector<sequence> list = {{}};
+      for (index_t l = 0; l + 1 < levels; ++l) {
+        std::vector<sequence> longer;
+        for (auto const& prefix : list) {
+          auto order = distances(i, prefix);
+          std::ranges::sort(order);
+          if (std::equal(prefix.begin(), prefix.end(), own.begin()))
+            std::ranges::stable_partition(order, [&](auto const& entry) { return entry.second == index(own[static_cast<std::size_t>(l)]); });
+          for (auto const& [distance, k] : order) {
+            longer.push_back(prefix);
+            longer.back().push_back(code_t(static_cast<std::int32_t>(k)));
+          }
+        }
+        list = std::move(longer);
+      }
+      prefixes[i] = std::move(list);
+    }
+    auto const free = [&](sequence const& prefix, index_t k) {
+      auto whole = prefix;
+      whole.push_back(code_t(static_cast<std::int32_t>(k)));
+      return !taken.contains(whole);
+    };
+    auto const any_free = [&](sequence const& prefix) {
+      for (index_t k = 0; k < table.size(levels - 1); ++k)
+        if (free(prefix, k)) return true;
+      return false;
+    };
+    std::vector<index_t> waiting;
+    std::map<index_t, std::size_t> at;
+    for (auto const member : group) waiting.push_back(index(member));
+    while (!waiting.empty()) {
+      std::map<sequence, std::vector<index_t>> places;
+      for (auto const i : waiting) places[prefixes[i][at[i]]].push_back(i);
+      waiting.clear();
+      for (auto& [prefix, here] : places) {
+        std::ranges::sort(here, {}, [&](index_t i) { return std::pair(std::ranges::min(distances(i, prefix)).first, i); });
+        for (auto const i : here) {
+          auto order = distances(i, prefix);
+          std::ranges::sort(order);
+          auto const found = std::ranges::find_if(order, [&](auto const& entry) { return free(prefix, entry.second); });
+          if (found == order.end()) {
+            do ++at[i];
+            while (at[i] < prefixes[i].size() && !any_free(prefixes[i][at[i]]));
+            REQUIRE(at[i] < prefixes[i].size());
+            waiting.push_back(i);
+            continue;
+          }
+          auto whole = prefix;
+          whole.push_back(code_t(static_cast<std::int32_t>(found->second)));
+          taken.insert(whole);
+          table.set(item(i), whole);
+        }
+      }
+    }
+  }
+  return table;
+}
+
+void check_resolved(catalogue const& before, catalogue const& after) {
+  require_unique(certify(after.table));
+  std::set<item_id> colliding;
+  for (auto const& group : collision_groups(before.table)) colliding.insert(group.begin(), group.end());
+  for (index_t i = 0; i < before.table.items(); ++i) {
+    CHECK(before.table.has(item(i)) == after.table.has(item(i)));
+    if (!colliding.contains(item(i))) CHECK(codes_of(before.table, i) == codes_of(after.table, i));
+  }
+}
+
+struct shape_of_codes {
+  index_t items;
+  std::vector<index_t> sizes;
+};
+std::vector<shape_of_codes> const shapes = {{60, {3, 4, 5}}, {60, {4, 4, 4}}, {30, {2, 3, 2, 3}}, {7, {7}}, {12, {1, 12}}, {12, {4, 1, 3}}, {60, {60, 1}}, {1, {1, 1}}, {24, {2, 3, 4}}};
+}  // namespace
+
+TEST_CASE("collisions: groups are the items of a sequence that several have, and the rate counts all but one of each") {
+  code_table table(7, {4, 4});
+  for (auto const& [i, a, b] : {std::array{0, 1, 2}, {1, 0, 3}, {2, 1, 2}, {4, 0, 3}, {5, 1, 2}, {6, 3, 3}}) table.set(item(i), sequence{code_t(a), code_t(b)});
+  CHECK(collision_groups(table) == std::vector<std::vector<item_id>>{{item(1), item(4)}, {item(0), item(2), item(5)}});
+  CHECK(collision_rate(table) == doctest::Approx(3. / 6));
+  CHECK(collision_rate(code_table(3, {2})) == 0);
+}
+
+TEST_CASE("collisions: codes that take more bits than a key has are refused with both numbers") {
+  CHECK_THROWS_WITH_AS(collision_rate(code_table(1, std::vector<index_t>(17, 256))), "codes of all levels take 136 bits together, expected at most 128", error);
+  CHECK(collision_rate(code_table(1, std::vector<index_t>(16, 256))) == 0);
+}
+
+TEST_CASE("reallocate: every item has a sequence of its own afterwards, and those that didn't collide keep theirs") {
+  for (auto const& [items, sizes] : shapes)
+    for (std::uint64_t seed : {1, 2, 3}) {
+      CAPTURE(items);
+      auto const before = random_catalogue(items, sizes, seed);
+      auto after = random_catalogue(items, sizes, seed);
+      auto const outcome = after.resolve(reallocate{});
+      check_resolved(before, after);
+      index_t moved = 0;
+      for (index_t i = 0; i < items; ++i) moved += codes_of(before.table, i) == codes_of(after.table, i) ? 0 : 1;
+      CHECK(outcome.moved == moved);
+    }
+}
+
+TEST_CASE("reallocate: is the paper's rule, as it reads when nothing is done cleverly") {
+  for (auto const& [items, sizes] : shapes)
+    for (std::uint64_t seed : {4, 5}) {
+      CAPTURE(items);
+      auto given = random_catalogue(items, sizes, seed);
+      auto const expected = by_the_paper(given);
+      given.resolve(reallocate{});
+      CHECK(given.table == expected);
+    }
+}
+
+TEST_CASE("reallocate: items numbered in another order get the same sequences") {
+  index_t const n = 50;
+  auto const z = random_normal<float>({n, 3}, 8);
+  auto const order = epoch_order(n, 5, 0);
+  matrix<float> shuffled(z.extents(), z.values);
+  for (index_t i = 0; i < n; ++i) std::copy_n(z.values.begin() + order[static_cast<std::size_t>(i)] * 3, 3, shuffled.values.begin() + i * 3);
+  catalogue one(z, {3, 4, 5}), other(shuffled, {3, 4, 5});
+  one.resolve(reallocate{});
+  other.resolve(reallocate{});
+  for (index_t i = 0; i < n; ++i) CHECK(codes_of(other.table, i) == codes_of(one.table, order[static_cast<std::size_t>(i)]));
+}
+
+TEST_CASE("reallocate: a thousand items alike fill level after level, and one too many is an error that names it") {
+  catalogue alike(constant({10 * 10 * 10, 3}, 0.3f), {10, 10, 10});
+  alike.resolve(reallocate{});
+  CHECK(certify(alike.table).distinct == 1000);
+  catalogue full(constant({28, 3}, 0.3f), {3, 3, 3});
+  CHECK_THROWS_WITH_AS(full.resolve(reallocate{}), doctest::Contains("finds no free sequence: 3 levels hold 27 sequences"), error);
+}
+
+TEST_CASE("reallocate: the nearest of a group keeps its sequence when it is the nearest code of the last level") {
+  auto const before = random_catalogue(60, {3, 4, 5}, 2);
+  auto after = random_catalogue(60, {3, 4, 5}, 2);
+  after.resolve(reallocate{});
+  for (auto const& group : collision_groups(before.table))
+    CHECK(std::ranges::count_if(group, [&](item_id i) { return codes_of(before.table, index(i)) == codes_of(after.table, index(i)); }) == 1);
+}
+
+TEST_CASE("match: costs no more than choosing one after the other, and every item has its own sequence") {
+  for (auto const& [items, sizes] : shapes)
+    for (std::uint64_t seed : {1, 2, 3}) {
+      CAPTURE(items);
+      auto const before = random_catalogue(items, sizes, seed);
+      auto greedy = random_catalogue(items, sizes, seed), best = random_catalogue(items, sizes, seed);
+      greedy.resolve(reallocate{});
+      auto const outcome = best.resolve(match{});
+      check_resolved(before, best);
+      CHECK(outcome.cost_after >= outcome.cost_before - 1e-6);
+      std::map<sequence, std::array<double, 2>> by_prefix;  // where nobody had to leave the prefix, costs can be compared
+      std::map<sequence, bool> stayed;
+      for (auto const& group : collision_groups(before.table))
+        for (auto const i : group) {
+          auto prefix = codes_of(before.table, index(i));
+          prefix.pop_back();
+          auto const inside = [&](catalogue const& c) { return std::ranges::equal(prefix, c.table.of(i).first(prefix.size())); };
+          stayed.try_emplace(prefix, true).first->second &= inside(greedy) && inside(best);
+          by_prefix[prefix][0] += greedy.cost(index(i));
+          by_prefix[prefix][1] += best.cost(index(i));
+        }
+      for (auto const& [prefix, costs] : by_prefix)
+        if (stayed[prefix]) CHECK(costs[1] <= costs[0] + 1e-6);
+    }
+}
+
+TEST_CASE("minimum_cost_matching: equals trying every way") {
+  for (std::uint64_t seed = 0; seed < 20; ++seed)
+    for (auto const& [rows, columns] : {std::pair<index_t, index_t>(1, 1), {2, 3}, {3, 3}, {4, 6}, {5, 5}, {0, 2}}) {
+      auto const costs = random_normal({rows, columns}, seed).values;
+      std::vector<index_t> order(static_cast<std::size_t>(columns));
+      for (index_t j = 0; j < columns; ++j) order[static_cast<std::size_t>(j)] = j;
+      auto const sum = [&](std::vector<index_t> const& chosen) {
+        double all = 0;
+        for (index_t i = 0; i < rows; ++i) all += costs[static_cast<std::size_t>(i * columns + chosen[static_cast<std::size_t>(i)])];
+        return all;
+      };
+      double best = INFINITY;
+      do best = std::min(best, sum(order));
+      while (std::ranges::next_permutation(order).found);
+      auto const found = detail::minimum_cost_matching(costs, rows, columns);
+      CHECK(std::set(found.begin(), found.end()).size() == static_cast<std::size_t>(rows));
+      CHECK_CLOSE(sum(found), best, 1e-12);
+    }
+  CHECK_THROWS_WITH_AS(detail::minimum_cost_matching({1, 2}, 2, 1), "matching: 2 rows for 1 columns, expected at most as many", error);
+}
+
+TEST_CASE("suffix: counts the items of a sequence on a level of its own") {
+  auto given = random_catalogue(60, {2, 2}, 1);
+  auto const before = given.table;
+  given.resolve(suffix{.codes = 40});
+  CHECK(given.table.sizes() == std::vector<index_t>{2, 2, 40});
+  CHECK(certify(given.table).unique());
+  std::map<sequence, int> next;
+  for (index_t i = 0; i < 60; ++i) {
+    auto expected = codes_of(before, i);
+    auto const count = next[expected]++;
+    expected.push_back(code_t(count));
+    CHECK(codes_of(given.table, i) == expected);
+  }
+  auto full = random_catalogue(60, {2, 2}, 1);
+  CHECK_THROWS_WITH_AS(full.resolve(suffix{.codes = 3}), doctest::Contains("items share a sequence"), error);
+  CHECK(full.table == before);
+}
+
+TEST_CASE("collisions: missing items stay missing under every policy") {
+  auto const try_policy = [](auto const& policy) {
+    auto given = random_catalogue(60, {3, 4, 5}, 2);
+    for (index_t i = 0; i < 60; i += 3) given.table.remove(item(i));
+    given.resolve(policy);
+    for (index_t i = 0; i < 60; ++i) CHECK(given.table.has(item(i)) == (i % 3 != 0));
+    CHECK(certify(given.table).missing == 20);
+  };
+  try_policy(reallocate{});
+  try_policy(match{});
+  try_policy(suffix{});
+  try_policy(keep_collisions{});
+}
+
+TEST_CASE("collisions: codebooks that aren't the table's are refused") {
+  auto given = random_catalogue(9, {3, 4}, 2);
+  given.levels.pop_back();
+  CHECK_THROWS_WITH_AS(given.resolve(reallocate{}), "collisions: 1 codebooks for a table of 2 levels", error);
+  auto other = random_catalogue(9, {3, 5}, 2);
+  std::swap(given.levels, other.levels);
+  CHECK_THROWS_WITH_AS(given.resolve(match{}), "collisions: the codebook of level 1 is 5 × 3, expected 4 × 3", error);
+}
+
+TEST_CASE("place: new items get their nearest codes, or the nearest that are free, and nobody else is touched") {
+  auto given = random_catalogue(60, {3, 4, 5}, 2);
+  auto const nearest = given.table;
+  for (index_t i = 40; i < 60; ++i) given.table.remove(item(i));
+  given.resolve(reallocate{});
+  auto const before = given.table;
+  std::vector<item_id> fresh;
+  for (index_t i = 40; i < 60; ++i) fresh.push_back(item(i));
+  auto const views = std::span<codebook_view<cpu::backend, float> const>(given.levels);
+  index_t const moved = place_items(given.backend, given.table, views, matrix_latents(given.latents), fresh);
+  require_unique(certify(given.table));
+  for (index_t i = 0; i < 40; ++i) CHECK(codes_of(given.table, i) == codes_of(before, i));
+  index_t apart = 0;
+  for (index_t i = 40; i < 60; ++i) apart += codes_of(given.table, i) == codes_of(nearest, i) ? 0 : 1;
+  CHECK(moved == apart);
+  given.table.remove(item(3));  // its sequence is free again
+  std::vector<item_id> const back = {item(3)};
+  place_items(given.backend, given.table, views, matrix_latents(given.latents), back);
+  CHECK(given.table.has(item(3)));
+  require_unique(certify(given.table));
+}
+
+TEST_CASE("certificate: counts, and names those who share") {
+  code_table table(5, {4});
+  for (auto const& [i, a] : {std::array{0, 1}, {2, 1}, {3, 2}, {4, 1}}) table.set(item(i), sequence{code_t(a)});
+  auto const found = certify(table);
+  CHECK(found.distinct == 2);
+  CHECK(found.missing == 1);
+  CHECK(found.first_groups == std::vector<std::vector<item_id>>{{item(0), item(2), item(4)}});
+  CHECK(found.summary() == "4 items with 2 different sequences, 1 items without one: 1 sequences are shared");
+  CHECK_THROWS_WITH_AS(require_unique(found), "codes: 1 sequences are shared by several items; items 0 and 2 have the same", error);
+  table.remove(item(0));
+  table.remove(item(4));
+  CHECK(certify(table).summary() == "2 items with 2 different sequences, 3 items without one: each has its own");
+}
+
+TEST_CASE("capacity: before training it is what even choice would give, by the formula and by counting") {
+  auto const small = expected_capacity({2, 3}, 4);
+  CHECK(small.log2_sequences == doctest::Approx(std::log2(6.)));
+  CHECK(small.expected_collisions == doctest::Approx(4 - 6 * (1 - std::pow(5. / 6, 4))));
+  CHECK(expected_capacity({256, 256, 256, 256}, 1'000'000).expected_collisions == doctest::Approx(1e6 * (1e6 - 1) / 2 / std::pow(2., 32)));
+  CHECK(expected_capacity({256, 256, 256, 256}, 0).expected_collisions == 0);
+}
+
+TEST_CASE("capacity: afterwards every level says how full its prefixes are") {
+  code_table table(6, {2, 3});
+  for (auto const& [i, a, b] : {std::array{0, 0, 0}, {1, 0, 1}, {2, 0, 2}, {3, 1, 0}}) table.set(item(i), sequence{code_t(a), code_t(b)});
+  auto const report = capacity_of(table);
+  CHECK(report.levels[0] == level_fill{.prefixes = 1, .fullest = 4, .mean = 4, .fullest_share = 4. / 6, .full_share = 0});
+  CHECK(report.levels[1] == level_fill{.prefixes = 2, .fullest = 3, .mean = 2, .fullest_share = 1, .full_share = 0.5});
+  CHECK(report.items_until_full == doctest::Approx(4));
+}
