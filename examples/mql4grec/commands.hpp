@@ -7,6 +7,7 @@ namespace mql4grec::program {
 void add_pretrain(CLI::App& program, int& status);
 void add_finetune(CLI::App& program, int& status);
 void add_evaluate(CLI::App& program, int& status);
+void add_translate(CLI::App& program, int& status);
 void add_recommend(CLI::App& program, int& status);
 void add_demo(CLI::App& program, int& status);
 

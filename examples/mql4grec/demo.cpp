@@ -1,14 +1,15 @@
-// Everything on the built-in catalogue: a dataset directory, a small model, its evaluation beside popularity, a report.
+// Everything on the built-in catalogue: features, a translator a modality, a small model, its evaluation beside popularity, a report.
 #include <cmath>
 
 #include "commands.hpp"
 #include "evaluation.hpp"
 #include "mql4grec/catalog/synthetic.hpp"
-#include "mql4grec/language/translate.hpp"
+#include "mql4grec/core/npy.hpp"
 #include "mql4grec/metrics/json.hpp"
 #include "report.hpp"
 #include "signals.hpp"
 #include "training.hpp"
+#include "translation.hpp"
 
 namespace mql4grec::program {
 
@@ -26,23 +27,36 @@ run_options demo_run(std::filesystem::path const& out) {
       .model = {.model_width = 64, .head_width = 16, .heads = 4, .inner_width = 256, .encoder_layers = 2, .decoder_layers = 2}};
 }
 
-/// A dataset directory like any other: all commands can read it.
-std::filesystem::path write_catalogue(std::filesystem::path const& out, vocabulary const& words) {
+/// The files of a dataset directory that exist before anything is translated: who took what, titles, features.
+std::filesystem::path write_catalogue(std::filesystem::path const& out) {
   auto const shop = make_synthetic_domain({}, 3);  // the kitchen shop: no name of a real dataset
   auto const directory = out / shop.name;
   dataset_paths const paths(directory);
   make_directory(directory);
-  for (auto const& [kind, path] : {std::pair(modality::text, paths.text_index()), {modality::image, paths.image_index()}})
-    write_token_table(path, translate(view_of(shop.codes[static_cast<std::size_t>(kind)]), words, kind), words);
+  write_npy(paths.embeddings("text"), view_of(shop.features.at(0)));
+  write_npy(paths.embeddings("image"), view_of(shop.features.at(1)));
   write_items(paths.items(), shop.items);
   write_interactions(paths.interactions(), shop.histories);
   return directory;
 }
 
+/// Features of one modality into an index; a translator small enough for seconds, its codebooks for a shop of 400 items.
+translation_request demo_translation(std::filesystem::path const& out, std::filesystem::path const& directory, modality kind) {
+  bool const text = kind == modality::text;
+  dataset_paths const paths(directory);
+  return {.embeddings = {paths.embeddings(text ? "text" : "image")},
+          .indices = {text ? paths.text_index() : paths.image_index()},
+          .run = {.out = out / (text ? "text-translator" : "image-translator"),
+                  .kind = kind,
+                  .model = {.hidden = {256, 128}, .latent_width = 16, .codes = {24, 24, 24, 24}},
+                  .options = {.training = {.batch_size = 128}, .epochs = 150}}};
+}
+
 /// A demo that ran here before is replaced; a run that isn't the demo's stays, and training refuses to touch it.
 void forget_earlier_demo(std::filesystem::path const& out) {
   if (!std::filesystem::exists(out / "Kitchen" / "Kitchen.inter.json")) return;
-  for (auto const* name : {"training.safetensors", "model.safetensors"}) std::filesystem::remove(out / "model" / name);
+  for (auto const* run : {"text-translator", "image-translator", "model"})
+    for (auto const* name : {"training.safetensors", "model.safetensors"}) std::filesystem::remove(out / run / name);
 }
 
 std::string example_text(shown_example const& example) {
@@ -82,7 +96,14 @@ int demo(demo_options& options) {
   progress_log log(options.common.quiet);
   vocabulary const words;
   forget_earlier_demo(options.out);
-  auto const directory = write_catalogue(options.out, words);
+  auto const directory = write_catalogue(options.out);
+  std::vector<shown_translation> translations;
+  for (auto const kind : {modality::text, modality::image}) {
+    auto const request = demo_translation(options.out, directory, kind);
+    auto const translated = run_translation(request, options.common.threads, log);
+    if (translated.trained.end == ending::interrupted) leave_if_interrupted();
+    translations.push_back(shown_of(request, translated));
+  }
   auto const data = read_dataset(directory, words);
   auto const run = demo_run(options.out / "model");
   log.stage(summary(data));
@@ -96,7 +117,9 @@ int demo(demo_options& options) {
   auto rows = rows_of(found.result);
   rows.push_back({"popularity", popular});
   auto const report_path = options.out / "report.html";
-  write_report(report_path, evaluation_report(data, run.out, found, rows, asked));
+  auto page = evaluation_report(data, run.out, found, rows, asked);
+  page.translations = std::move(translations);
+  write_report(report_path, page);
 
   auto text = headline(found.result) + metric_table(rows) + verdict(found.result.ensemble, popular);
   for (auto const& example : examples_of(data, found, asked, 3)) text += example_text(example);

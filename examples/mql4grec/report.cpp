@@ -9,6 +9,7 @@
 
 #include "svg.hpp"
 #include "training.hpp"
+#include "translation.hpp"
 
 namespace mql4grec::program {
 
@@ -78,6 +79,18 @@ report_page training_report(std::vector<std::string> const& datasets, std::files
                                                                   " examples, " + clock_time(p.seconds)}});
   page.epochs = p.history;
   page.best_epoch = p.best_epoch;
+  return page;
+}
+
+report_page translation_report(translation_request const& request, finished_translation const& done) {
+  auto const& p = done.trained.progress;
+  index_t items = 0;
+  for (auto const& one : done.catalogues) items += one.certified.items;
+  auto page = page_with("Translation of " + counted(items, "item"),
+                        {{"Translator", request.run.out.string()},
+                         {"Training", std::to_string(p.epoch) + " epochs, " + grouped(p.items) + " items, " + clock_time(p.seconds)},
+                         {"Collisions", request.collisions}});
+  page.translations.push_back(shown_of(request, done));
   return page;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "evaluation.hpp"
+#include "mql4grec/quantize/translator_training.hpp"
 #include "mql4grec/seq2seq/training.hpp"
 
 namespace mql4grec::program {
@@ -24,6 +25,28 @@ struct shown_example {
   std::vector<entry> best;
 };
 
+/// A catalogue's translation, for a page.
+struct shown_translation {
+  struct file {
+    std::string name;
+    index_t items = 0, missing = 0;
+    double collisions_before = 0, collisions_after = 0;  ///< shares of the items with features
+    index_t moved = 0;
+  };
+  struct group {
+    std::string codes;                ///< <a_1><b_2>… that all had
+    index_t items = 0;
+    std::vector<std::string> titles;  ///< of the first of them
+  };
+  std::string modality;
+  std::vector<translator_epoch> epochs;
+  std::int64_t best_epoch = 0;
+  double error_unit = 1;                          ///< errors of the epochs are divided by this to be in the features' own units
+  std::vector<std::vector<index_t>> code_counts;  ///< (levels)(K), of all files, as they are written
+  std::vector<file> files;
+  std::vector<group> groups;  ///< the largest before collisions were handled
+};
+
 struct report_page {
   std::string title;
   std::vector<std::pair<std::string, std::string>> facts;  ///< name and value, for the head of the page
@@ -31,6 +54,7 @@ struct report_page {
   std::int64_t best_epoch = 0;
   std::vector<metric_row> metrics;
   std::vector<shown_example> examples;
+  std::vector<shown_translation> translations = {};
 };
 
 /// What every report says: machine, date and command come by themselves.

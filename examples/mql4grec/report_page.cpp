@@ -32,7 +32,7 @@ svg .middle, svg .value { text-anchor: middle; } svg .end { text-anchor: end; } 
 .line { fill: none; stroke-width: 2; stroke-linejoin: round; } .line.s1 { stroke-dasharray: 7 4; }
 .s0 { fill: var(--s0); stroke: var(--s0); background: var(--s0); } .s1 { fill: var(--s1); stroke: var(--s1); background: var(--s1); }
 .s2 { fill: var(--s2); stroke: var(--s2); background: var(--s2); } .s3 { fill: var(--s3); stroke: var(--s3); background: var(--s3); }
-rect { stroke: none !important; } polyline { fill: none !important; }
+rect { stroke: none !important; } rect.unused { fill: var(--ground); } polyline { fill: none !important; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: 0 0 .5rem; color: var(--soft); font-size: .9rem; }
 .legend i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: .2em; }
 table { width: 100%; margin-top: 1rem; border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -127,6 +127,64 @@ std::string loss_section(report_page const& page) {
   return section("How it learnt", element("div", chart, "class=\"wide\""));
 }
 
+// ---- translation ----------------------------------------------------------------------------------------------------
+
+/// One value of every look at the catalogue.
+template <class Value>
+chart_line line_of_looks(shown_translation const& t, std::string const& name, char const* line_style, Value&& value) {
+  chart_line line{name, line_style, {}};
+  for (std::size_t i = 0; i < t.epochs.size(); ++i) {
+    if (!t.epochs[i].evaluation) continue;
+    line.values.push_back(value(*t.epochs[i].evaluation));
+    line.at.push_back(static_cast<double>(i + 1));
+  }
+  return line;
+}
+
+std::string learning_of(shown_translation const& t) {
+  auto const error = line_of_looks(t, "reconstruction error, whole catalogue", "s0", [&](auto const& e) { return e.reconstruction_error / t.error_unit; });
+  auto const collisions = line_of_looks(t, "items that share another's codes, before they are reallocated", "s1", [](auto const& e) { return 100 * e.collision_rate; });
+  auto const mark = "kept: epoch " + std::to_string(t.best_epoch);
+  auto const marked = static_cast<double>(t.best_epoch);
+  return element("div", line_chart({.title = "Line: reconstruction error over the epochs", .x = "epoch", .y = "mean squared error", .marked_x = marked, .mark = mark}, {error}), "class=\"wide\"") +
+         element("div", line_chart({.title = "Line: collision rate over the epochs", .x = "epoch", .y = "% of the items", .marked_x = marked, .mark = mark}, {collisions}), "class=\"wide\"");
+}
+
+std::string usage_of(shown_translation const& t) {
+  std::vector<heat_row> rows;
+  for (std::size_t l = 0; l < t.code_counts.size(); ++l)
+    rows.push_back({"level " + std::to_string(l + 1), {t.code_counts[l].begin(), t.code_counts[l].end()}});
+  return element("p", "How many items have each code, a column a code; darker is more, on a logarithmic scale.", "class=\"history\"") +
+         element("div", heat_map({.title = "Heat map: items of each code at each level", .x = "code 0 and up"}, rows, "code", "items"), "class=\"wide\"");
+}
+
+std::string collision_table(shown_translation const& t) {
+  std::string body;
+  for (auto const& f : t.files)
+    body += element("tr", element("th", escaped(f.name), "scope=\"row\"") + element("td", grouped(f.items)) + element("td", grouped(f.missing)) +
+                              element("td", fixed(100 * f.collisions_before, 2) + " %") + element("td", grouped(f.moved)) +
+                              element("td", fixed(100 * f.collisions_after, 2) + " %"));
+  std::string head;
+  for (auto const* name : {"", "items", "without features", "collisions before", "moved", "after"}) head += element("th", name, "scope=\"col\"");
+  return element("div", element("table", element("thead", element("tr", head)) + element("tbody", body)), "class=\"wide\"");
+}
+
+std::string collision_groups_of(shown_translation const& t) {
+  if (t.groups.empty()) return "";
+  std::string cards;
+  for (auto const& group : t.groups) {
+    std::string titles;
+    for (auto const& title : group.titles) titles += element("li", element("span", escaped(title)));
+    if (group.items > std::ssize(group.titles)) titles += element("li", element("span", "and " + grouped(group.items - std::ssize(group.titles)) + " more"));
+    cards += element("article", element("h3", escaped(group.codes) + ": " + grouped(group.items) + " items") + element("ol", titles));
+  }
+  return element("h3", "The largest groups that shared a sequence") + element("div", cards, "class=\"examples\"");
+}
+
+std::string translation_section(shown_translation const& t) {
+  return section("How " + t.modality + " features became codes", learning_of(t) + usage_of(t) + collision_table(t) + collision_groups_of(t));
+}
+
 std::string example_card(shown_example const& example) {
   std::string history;
   for (auto const& title : example.history) history += (history.empty() ? "" : " &rarr; ") + escaped(title);
@@ -158,11 +216,13 @@ std::string example_section(std::vector<shown_example> const& examples) {
 }  // namespace
 
 void write_report(std::filesystem::path const& path, report_page const& page) {
+  std::string translations;
+  for (auto const& translation : page.translations) translations += translation_section(translation);
   write_file(path,
              "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
              "content=\"width=device-width, initial-scale=1\">\n" +
                  element("title", "mql4grec: " + escaped(page.title)) + "\n<style>" + style + "</style>\n<main>\n" +
-                 head_of(page) + metric_section(page.metrics) + loss_section(page) + example_section(page.examples) +
+                 head_of(page) + metric_section(page.metrics) + loss_section(page) + translations + example_section(page.examples) +
                  "<footer>Written by mql4grec " MQL4GREC_VERSION
                  ". HR@k: the held-out item is among the first k. NDCG@k: the same, discounted by its "
                  "place.</footer>\n</main>\n</html>\n");

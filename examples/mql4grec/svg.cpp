@@ -116,19 +116,21 @@ std::pair<double, double> extent(std::vector<chart_line> const& lines) {
 }  // namespace
 
 std::string line_chart(chart_labels const& labels, std::vector<chart_line> const& lines) {
-  std::size_t longest = 0;
-  for (auto const& line : lines) longest = std::max(longest, line.values.size());
-  if (longest == 0) return "";
+  std::size_t most = 0;
+  double last = 0;
+  for (auto const& line : lines) {
+    most = std::max(most, line.values.size());
+    if (!line.values.empty()) last = std::max(last, line.x(line.values.size() - 1));
+  }
+  if (most == 0) return "";
   auto const [low, high] = extent(lines);
-  axis const y(low, high, 6), x(1, static_cast<double>(std::max<std::size_t>(2, longest)), 12);
-  auto const x_of = [&](double value) {
-    return left + inner_width * (value - 1) / (std::max(2.0, static_cast<double>(longest)) - 1);
-  };
+  axis const y(low, high, 6), x(1, std::max(2.0, last), 12);
+  auto const x_of = [&](double value) { return left + inner_width * (value - 1) / (std::max(2.0, last) - 1); };
 
   std::string out = legend(lines) + opened(labels) + rules(y, labels.y);
   for (int i = 0; i <= x.ticks(); ++i) {
     double const value = x.first == 0 && i == 0 ? 1 : x.tick(i);  // epochs are counted from 1
-    if (value > static_cast<double>(longest) || value != std::round(value)) continue;
+    if (value > last || value != std::round(value)) continue;
     out += text_at(x_of(value), floor_y + 20, "middle", fixed(value, 0));
   }
   out += text_at(left + inner_width / 2, floor_y + 40, "middle", labels.x);
@@ -141,15 +143,39 @@ std::string line_chart(chart_labels const& labels, std::vector<chart_line> const
   for (auto const& line : lines) {
     std::string points;
     for (std::size_t i = 0; i < line.values.size(); ++i)
-      points += number(x_of(static_cast<double>(i + 1))) + "," + number(y_of(y, line.values[i])) + " ";
+      points += number(x_of(line.x(i))) + "," + number(y_of(y, line.values[i])) + " ";
     out += "<polyline class=\"line " + line.style + "\" points=\"" + points + "\"/>";
     for (std::size_t i = 0; i < line.values.size(); ++i)
-      out += "<circle class=\"dot " + line.style + "\" cx=\"" + number(x_of(static_cast<double>(i + 1))) + "\" cy=\"" +
-             number(y_of(y, line.values[i])) + "\" r=\"" + (longest <= 40 ? "3" : "1.5") + "\"><title>" +
-             escaped(labels.x + " " + std::to_string(i + 1) + ", " + line.name + ": " + fixed(line.values[i], 4)) +
+      out += "<circle class=\"dot " + line.style + "\" cx=\"" + number(x_of(line.x(i))) + "\" cy=\"" +
+             number(y_of(y, line.values[i])) + "\" r=\"" + (most <= 40 ? "3" : "1.5") + "\"><title>" +
+             escaped(labels.x + " " + fixed(line.x(i), 0) + ", " + line.name + ": " + fixed(line.values[i], 4)) +
              "</title></circle>";
   }
   return out + "</svg>";
+}
+
+std::string heat_map(chart_labels const& labels, std::vector<heat_row> const& rows, std::string const& cell, std::string const& unit) {
+  constexpr double row_height = 34, gap = 6;
+  double most = 0;
+  std::size_t longest = 1;
+  for (auto const& row : rows) {
+    longest = std::max(longest, row.values.size());
+    for (double const value : row.values) most = std::max(most, value);
+  }
+  double const cell_width = inner_width / static_cast<double>(longest), height = top + static_cast<double>(rows.size()) * (row_height + gap) + 20;
+  std::string out = "<svg viewBox=\"0 0 " + number(width) + " " + number(height) + "\" role=\"img\" aria-label=\"" + escaped(labels.title) + "\">";
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    double const y = top + static_cast<double>(r) * (row_height + gap);
+    out += text_at(left - 8, y + row_height / 2 + 4, "end", rows[r].name);
+    for (std::size_t i = 0; i < rows[r].values.size(); ++i) {
+      double const value = rows[r].values[i], shade = most > 0 ? std::log1p(value) / std::log1p(most) : 0;
+      out += "<rect class=\"" + std::string(value > 0 ? "s0" : "unused") + "\" x=\"" + fixed(left + static_cast<double>(i) * cell_width, 2) +
+             "\" y=\"" + number(y) + "\" width=\"" + fixed(cell_width, 2) + "\" height=\"" + number(row_height) +
+             (value > 0 ? "\" fill-opacity=\"" + fixed(0.15 + 0.85 * shade, 2) : "") + "\"><title>" +
+             escaped(rows[r].name + ", " + cell + " " + std::to_string(i) + ": " + fixed(value, 0) + " " + unit) + "</title></rect>";
+    }
+  }
+  return out + text_at(left, height - 6, "start", labels.x) + "</svg>";
 }
 
 std::string bar_chart(chart_labels const& labels, std::vector<chart_bars> const& series) {

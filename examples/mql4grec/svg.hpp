@@ -11,7 +11,16 @@ std::string escaped(std::string const& text);
 /// A line of a line chart; `style` is a class of the style sheet: s0 … s3.
 struct chart_line {
   std::string name, style;
-  std::vector<double> values;  ///< at x = 1, 2, …
+  std::vector<double> values;
+  std::vector<double> at = {};  ///< x of each, rising; empty: 1, 2, …
+
+  double x(std::size_t i) const { return at.empty() ? static_cast<double>(i + 1) : at[i]; }
+};
+
+/// A row of a heat map.
+struct heat_row {
+  std::string name;
+  std::vector<double> values;  ///< a cell each, at least 0; rows may differ in length
 };
 
 /// A coloured bar in every group of a bar chart.
@@ -29,6 +38,8 @@ struct chart_labels {
 };
 
 std::string line_chart(chart_labels const& labels, std::vector<chart_line> const& lines);
+/// A cell is the darker the larger log(1 + value) is; `cell` says what one is, as in "code 17: 3 items".
+std::string heat_map(chart_labels const& labels, std::vector<heat_row> const& rows, std::string const& cell, std::string const& unit);
 std::string bar_chart(chart_labels const& labels, std::vector<chart_bars> const& series);
 
 }  // namespace mql4grec::program

@@ -11,4 +11,5 @@
 #include "mql4grec/backend/cpu/matmul.hpp"
 #include "mql4grec/backend/cpu/nearest_code.hpp"
 #include "mql4grec/backend/cpu/rms_norm.hpp"
+#include "mql4grec/backend/cpu/sinkhorn.hpp"
 #include "mql4grec/backend/cpu/squared_error.hpp"

@@ -1,7 +1,7 @@
 #pragma once
-// The plan is a kernel with a factor for each row and each code, plan(i, k) = u(i) · kernel(i, k) · v(k); a round changes the factors
-// and reads the kernel once. Factors that get far from 1 are worked into the kernel, which is then the plan itself, so that
-// nothing overflows or vanishes that wouldn't in the reference. The first round always does so: it has the widest range.
+// The plan is a kernel with a factor for each row and each code, plan(i, k) = u(i) · kernel(i, k) · v(k); a round changes the
+// factors and reads the kernel once. Factors that get far from 1 are worked into the kernel, which is then the plan itself, so
+// that nothing overflows or vanishes that wouldn't in the reference. The first round always does so: it has the widest range.
 #include <cassert>
 #include <cmath>
 
@@ -13,13 +13,14 @@ namespace mql4grec::cpu {
 
 namespace detail {
 
-/// e^x, relative error below 1e-15, for −708 ≤ x ≤ 709. x = n·ln 2 + r; the series to the 13th power on |r| ≤ ln 2 / 2, whose next
-/// term is below 5e-18, times 2ⁿ written into the exponent bits.
+/// e^x, relative error below 1e-15, for −708 ≤ x ≤ 709. x = n·ln 2 + r; the series to the 13th power on |r| ≤ ln 2 / 2, whose
+/// next term is below 5e-18, times 2ⁿ written into the exponent bits.
 MQL4GREC_INLINE double exp_of_double(double x) {
   constexpr double to_integer = 6755399441055744.0;  // 1.5·2⁵²: adding it rounds to the nearest integer, in the low bits
   double const shifted = x * 1.4426950408889634 + to_integer;
   double const n = shifted - to_integer;
-  double const r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;  // ln 2 in two parts: n times the first is exact
+  double const r =
+      (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;  // ln 2 in two parts: n times the first is exact
   double p = 1.0 / 6227020800;
   p = p * r + 1.0 / 479001600;
   p = p * r + 1.0 / 39916800;
@@ -43,6 +44,14 @@ MQL4GREC_INLINE double sum_of_lanes(double (&part)[lanes]) {
   return part[0];
 }
 
+/// Σ x; n is a multiple of `lanes`.
+MQL4GREC_INLINE double sum_of_doubles(double const* x, index_t n) {
+  double part[lanes] = {};
+  for (index_t i = 0; i < n; i += lanes)
+    for (index_t l = 0; l < lanes; ++l) part[l] += x[i + l];
+  return sum_of_lanes(part);
+}
+
 /// Σ x ∘ y; n is a multiple of `lanes`.
 MQL4GREC_INLINE double dot_of_doubles(double const* x, double const* y, index_t n) {
   double part[lanes] = {};
@@ -51,7 +60,7 @@ MQL4GREC_INLINE double dot_of_doubles(double const* x, double const* y, index_t 
   return sum_of_lanes(part);
 }
 
-/// The smallest and the largest of a row.
+/// The smallest and the largest of a row and of what was seen before.
 template <class T>
 struct range_kernel {
   struct result {
@@ -78,76 +87,145 @@ struct range_kernel {
   }
 };
 
-/// A row of the kernel, and its sum: e^(first − slope · (d − middle)), which is what the reference's plan is before it is divided by
-/// its sum.
+/// A row of the kernel, filled up with zeros, and its sum: e^(slope · (lowest − d)), the reference's plan before it is divided
+/// by its sum.
 template <class T>
 struct sinkhorn_kernel_row {
-  MQL4GREC_INLINE static double run(T const* distances, index_t n, double middle, double amplitude, double first, double epsilon,
-                                    double* row, index_t stride) {
+  MQL4GREC_INLINE static double run(T const* distances, index_t n, double lowest, double slope, double* row, index_t stride) {
     for (index_t k = 0; k < n; ++k) {
-      double const exponent = (first - (static_cast<double>(distances[k]) - middle) / amplitude) / epsilon;
-      bool const none = exponent < mql4grec::detail::sinkhorn_least_exponent;  // and NaN is not
+      double const exponent = slope * (lowest - static_cast<double>(distances[k]));
+      bool const none = exponent < mql4grec::detail::sinkhorn_least_exponent;  // NaN isn't, and stays one
       double const power = exp_of_double(none ? 0.0 : exponent);
       row[k] = none ? 0.0 : power;
     }
     for (index_t k = n; k < stride; ++k) row[k] = 0;
-    double part[lanes] = {};
-    for (index_t k = 0; k < stride; k += lanes)
-      for (index_t l = 0; l < lanes; ++l) part[l] += row[k + l];
-    return sum_of_lanes(part);
+    return sum_of_doubles(row, stride);
   }
 };
 
-/// kernel (n, stride) with its factors u (n) and v (stride), and the codes' masses over v.
+/// kernel (n, stride) with its factors u (n) and v (stride); masses (stride) of the codes, over v.
 struct sinkhorn_state {
-  double *kernel, *u, *v, *mass;
+  double *kernel, *u, *v, *masses;
   index_t n, stride;
 };
 
-/// mass(k) = Σ u(i) · kernel(i, k)
-struct sinkhorn_masses {
+/// masses(k) = Σ u(i) · kernel(i, k)
+struct sinkhorn_masses_kernel {
   MQL4GREC_INLINE static void run(sinkhorn_state s) {
-    for (index_t k = 0; k < s.stride; ++k) s.mass[k] = 0;
-    for (index_t i = 0; i < s.n; ++i)
-      for (index_t k = 0; k < s.stride; ++k) s.mass[k] += s.u[i] * s.kernel[i * s.stride + k];
-  }
-};
-
-/// Scales the rows to 1/n, and sums up the codes' masses over v on the way.
-struct sinkhorn_rows {
-  MQL4GREC_INLINE static void run(sinkhorn_state s) {
-    for (index_t k = 0; k < s.stride; ++k) s.mass[k] = 0;
+    for (index_t k = 0; k < s.stride; ++k) s.masses[k] = 0;
     for (index_t i = 0; i < s.n; ++i) {
-      double const* const row = s.kernel + i * s.stride;
-      double const sum = dot_of_doubles(row, s.v, s.stride);
-      double const u = sum * s.u[i] >= mql4grec::detail::sinkhorn_least_mass ? 1 / (static_cast<double>(s.n) * sum) : 0;
-      s.u[i] = u;
-      for (index_t k = 0; k < s.stride; ++k) s.mass[k] += u * row[k];
+      double const u = s.u[i];  // which the masses might overwrite, for all that the compiler knows
+      for (index_t k = 0; k < s.stride; ++k) s.masses[k] += u * s.kernel[i * s.stride + k];
     }
   }
 };
 
-/// The same, and makes the kernel the plan: its rows take their factors and the codes', which are 1 from then on.
-struct sinkhorn_rows_into_plan {
-  MQL4GREC_INLINE static void run(sinkhorn_state s) {
-    for (index_t k = 0; k < s.stride; ++k) s.mass[k] = 0;
+/// Scales the rows to 1/n, and adds up the codes' masses on the way. The largest and the smallest factor that a row got, 1
+/// among them. IntoPlan: the kernel takes all factors and is the plan from then on.
+template <bool IntoPlan>
+struct sinkhorn_rows_kernel {
+  MQL4GREC_INLINE static range_kernel<double>::result run(sinkhorn_state s) {
+    range_kernel<double>::result range{1, 1};
+    for (index_t k = 0; k < s.stride; ++k) s.masses[k] = 0;
     for (index_t i = 0; i < s.n; ++i) {
       double* const row = s.kernel + i * s.stride;
-      for (index_t k = 0; k < s.stride; ++k) row[k] *= s.v[k];
-      double part[lanes] = {};
-      for (index_t k = 0; k < s.stride; k += lanes)
-        for (index_t l = 0; l < lanes; ++l) part[l] += row[k + l];
-      double const sum = sum_of_lanes(part);
-      double const u = sum * s.u[i] >= mql4grec::detail::sinkhorn_least_mass ? 1 / (static_cast<double>(s.n) * sum) : 0;
-      s.u[i] = 1;
-      for (index_t k = 0; k < s.stride; ++k) {
-        row[k] *= u;
-        s.mass[k] += row[k];
-      }
+      if constexpr (IntoPlan)
+        for (index_t k = 0; k < s.stride; ++k) row[k] *= s.v[k];
+      double const sum = IntoPlan ? sum_of_doubles(row, s.stride) : dot_of_doubles(row, s.v, s.stride);
+      bool const none = sum * s.u[i] < mql4grec::detail::sinkhorn_least_mass;
+      double const scaled = none ? 0 : 1 / (static_cast<double>(s.n) * sum);
+      if constexpr (IntoPlan)
+        for (index_t k = 0; k < s.stride; ++k) row[k] *= scaled;
+      double const u = IntoPlan && !none ? 1 : scaled;
+      for (index_t k = 0; k < s.stride; ++k) s.masses[k] += u * row[k];
+      s.u[i] = u;
+      if (none) continue;
+      range.lowest = u < range.lowest ? u : range.lowest;
+      range.highest = u > range.highest ? u : range.highest;
     }
-    for (index_t k = 0; k < s.stride; ++k) s.v[k] = 1;
+    if constexpr (IntoPlan)
+      for (index_t k = 0; k < s.stride; ++k) s.v[k] = 1;
+    return range;
   }
 };
 
+/// Scales the codes to 1/K; whether a factor of theirs, or of the rows' range, is so far from 1 that the plan had better be
+/// written.
+inline bool scale_codes(sinkhorn_state s, index_t k, range_kernel<double>::result range) {
+  for (index_t c = 0; c < k; ++c) {
+    bool const none = s.masses[c] * s.v[c] < mql4grec::detail::sinkhorn_least_mass;
+    s.v[c] = none ? 0 : 1 / (static_cast<double>(k) * s.masses[c]);
+    if (none) continue;
+    range.lowest = std::min(range.lowest, s.v[c]);
+    range.highest = std::max(range.highest, s.v[c]);
+  }
+  return range.lowest < 1e-8 || range.highest > 1e8;  // a mass of 1e-300 over such a factor is a number yet
 }
+
+/// The code with most of a row's mass, of equal masses the nearest; −1 for a row without mass. row (stride) becomes the plan's.
+template <class T>
+struct heaviest_code_kernel {
+  MQL4GREC_INLINE static index_t run(double* row, double u, double const* v, index_t stride, T const* distances, index_t n) {
+    for (index_t k = 0; k < stride; ++k) row[k] *= u * v[k];
+    if (sum_of_doubles(row, stride) < mql4grec::detail::sinkhorn_least_mass) return -1;
+    double const least = range_kernel<double>::run(row, stride, {0, 0}).highest * mql4grec::detail::sinkhorn_equal;
+    index_t best = -1;
+    for (index_t k = 0; k < n; ++k)
+      if (row[k] >= least && (best < 0 || distances[k] < distances[best])) best = k;
+    return best;
+  }
+};
+
+/// The kernel of all distances and its sum.
+template <class T>
+double fill_kernel(in_matrix<backend, T> distances, double epsilon, sinkhorn_state s) {
+  typename range_kernel<T>::result range{distances(0, 0), distances(0, 0)};
+  for (index_t i = 0; i < s.n; ++i) range = dispatch<range_kernel<T>>(distances.row(i).data, distances.columns(), range);
+  double const lowest = static_cast<double>(range.lowest), highest = static_cast<double>(range.highest);
+  double const amplitude = highest - (highest + lowest) / 2 + 1e-5, slope = 1 / (amplitude * epsilon);
+  double total = 0;
+  for (index_t i = 0; i < s.n; ++i)
+    total += dispatch<sinkhorn_kernel_row<T>>(distances.row(i).data, distances.columns(), lowest, slope,
+                                              s.kernel + i * s.stride, s.stride);
+  return total;
 }
+
+/// All rounds; the plan starts as the kernel over its sum.
+inline void sinkhorn_rounds(sinkhorn_state s, index_t k, double total, int iterations, sinkhorn_order order) {
+  std::fill_n(s.u, s.n, 1.0);
+  std::fill_n(s.v, s.stride, 1 / total);
+  bool const rows_last = order == sinkhorn_order::samples_last && iterations > 0;
+  if (rows_last) {
+    dispatch<sinkhorn_masses_kernel>(s);
+    scale_codes(s, k, {1, 1});
+    --iterations;  // what is left of the last round, scaling the rows, moves no row's heaviest code
+  }
+  bool wide = true;
+  for (int round = 0; round < iterations; ++round)
+    wide = scale_codes(s, k, wide ? dispatch<sinkhorn_rows_kernel<true>>(s) : dispatch<sinkhorn_rows_kernel<false>>(s));
+}
+
+}  // namespace detail
+
+template <Real T>
+  requires(std::same_as<T, float> || std::same_as<T, double>)
+void sinkhorn_assign(backend& b, in_matrix<backend, T> distances, double epsilon, int iterations,
+                     out_vector<backend, code_t> codes, sinkhorn_order order = sinkhorn_order::codes_last) {
+  assert(epsilon > 0 && iterations >= 0 && (distances.rows() == 0 || distances.columns() > 0));
+  if (distances.rows() == 0) return;
+  scratch_scope<backend> const scope(b.scratch());
+  auto const room = [&](index_t count) { return b.scratch().template take<double>(count).data; };
+  index_t const n = distances.rows(), k = distances.columns(), stride = detail::padded(k);
+  detail::sinkhorn_state const s{room(n * stride), room(n), room(stride), room(stride), n, stride};
+  double const total = detail::fill_kernel<T>(distances, epsilon, s);
+  if (!std::isfinite(total)) return argmin_rows<T>(b, distances, codes);
+  detail::sinkhorn_rounds(s, k, total, iterations, order);
+  for (index_t i = 0; i < n; ++i) {
+    index_t const code = dispatch<detail::heaviest_code_kernel<T>>(
+        s.kernel + i * stride, s.u[i], static_cast<double const*>(s.v), stride, distances.row(i).data, k);
+    codes(i) = static_cast<code_t>(code);
+    if (code < 0) argmin_rows<T>(b, distances.row_block(i, 1), codes.part(i, 1));
+  }
+}
+
+}  // namespace mql4grec::cpu

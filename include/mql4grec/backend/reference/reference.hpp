@@ -14,4 +14,5 @@
 #include "mql4grec/backend/reference/relative_bias.hpp"
 #include "mql4grec/backend/reference/rms_norm.hpp"
 #include "mql4grec/backend/reference/select_beams.hpp"
+#include "mql4grec/backend/reference/sinkhorn.hpp"
 #include "mql4grec/backend/reference/squared_error.hpp"

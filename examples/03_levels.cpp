@@ -1,0 +1,63 @@
+// How many levels does a language need? Reconstruction error and collision rate on items that the translator has never seen, for
+// three, four and five codes an item.
+//
+//   03_levels                     on the built-in catalogue, in seconds
+//   03_levels FEATURES.npy [300]  on features of one's own, for so many epochs
+#include <cstdlib>
+#include <iomanip>
+#include <iostream>
+#include <mql4grec/mql4grec.hpp>
+
+using namespace mql4grec;
+
+namespace {
+
+/// Learns on nine items of ten and translates both parts.
+template <FeatureSource F>
+void compare(F const& features, rq_vae_config config, translator_options const& options) {
+  cpu::backend backend(0);
+  auto order = epoch_order(features.rows(), options.seed, 1000);
+  auto const held = order.begin() + static_cast<index_t>(order.size() / 10);
+  selected_features const seen(features, {held, order.end()}), unseen(features, {order.begin(), held});
+  auto const statistics = check_finite(seen, "features");
+  feature_scaling const scaling{statistics.mean, static_cast<float>(1 / std::sqrt(statistics.variance))};
+  config.input_width = features.width();
+  std::cout << features.rows() << " items of width " << features.width() << ", a tenth of them held out; errors are shares of the variance\n"
+            << "levels   error: seen   held out   collisions: seen   held out\n"
+            << std::fixed << std::setprecision(4);
+  for (index_t levels : {3, 4, 5}) {
+    config.codes.assign(static_cast<std::size_t>(levels), config.codes.front());
+    auto mine = options;
+    mine.training.epsilons.assign(static_cast<std::size_t>(levels), 0);
+    mine.training.epsilons.back() = 0.003;  // the last level is balanced, as in the paper
+    rq_vae<cpu::backend, float> model(backend, config);
+    initialize(model, options.seed);
+    rq_vae_trainer trainer(backend, model, mine.training);
+    translator_progress progress;
+    fit(backend, trainer, scaled_features(seen, scaling), mine, progress);
+    auto const a = evaluate_translator(backend, model, scaled_features(seen, scaling));
+    auto const b = evaluate_translator(backend, model, scaled_features(unseen, scaling));
+    std::cout << levels << std::setw(20) << a.reconstruction_error << std::setw(11) << b.reconstruction_error << std::setw(19) << a.collision_rate
+              << std::setw(11) << b.collision_rate << std::endl;
+  }
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  try {
+    translator_options options{.epochs = 30, .evaluate_every = 1000, .kmeans_iterations = 10};
+    if (count > 1) {
+      options.epochs = count > 2 ? std::atoi(arguments[2]) : 300;
+      compare(npy_features(arguments[1]), {}, options);
+    } else {
+      auto const shop = make_synthetic_domain({}, 3);
+      options.training.batch_size = 128;
+      compare(matrix_features(view_of(shop.features.front())), {.hidden = {64}, .latent_width = 16, .codes = {16}}, options);
+    }
+  } catch (error const& e) {
+    std::cerr << "03_levels: " << e.what() << "\n";
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,123 @@
+// Features in, an index of tokens out: trains a translator on all files together, then writes one index a file.
+#include <chrono>
+#include <map>
+
+#include "commands.hpp"
+#include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/catalog/read.hpp"
+#include "mql4grec/embed/npy_features.hpp"
+#include "mql4grec/pipeline/translate.hpp"
+#include "mql4grec/pipeline/translator.hpp"
+#include "report.hpp"
+#include "signals.hpp"
+#include "translation.hpp"
+
+namespace mql4grec::program {
+
+namespace {
+
+struct translate_options {
+  std::string embeddings, indices, kind = "text", collisions = "reallocate", normalize = "standard";
+  std::filesystem::path report;
+  index_t levels = 4, codes = 256;
+  translator_run run;
+  common_options common;
+};
+
+std::vector<std::filesystem::path> paths_of(std::string const& text, char const* option) {
+  std::vector<std::filesystem::path> paths;
+  for (auto const& word : split_at_commas(text)) {
+    expects(!word.empty(), option, " '", text, "': a name between commas is empty");
+    paths.emplace_back(word);
+  }
+  return paths;
+}
+
+json as_json(translation_request const& request, std::vector<translated_catalogue> const& found, translator_result const& trained, double variance) {
+  json files = json::array();
+  index_t items = 0;
+  double error = 0;
+  for (std::size_t f = 0; f < found.size(); ++f) {
+    auto const& one = found[f];
+    auto const& c = one.certified;
+    files.push_back({{"embeddings", request.embeddings[f].string()}, {"index", request.indices[f].string()}, {"items", c.items},
+                     {"missing", c.missing}, {"collision_rate_before", collision_rate(one.nearest)}, {"collision_rate", collision_rate(one.codes)},
+                     {"moved", one.outcome.moved}, {"unique", c.unique()}, {"reconstruction_error", one.reconstruction_error}, {"usage", code_usage(one.nearest)}});
+    items += c.items - c.missing;
+    error += one.reconstruction_error * static_cast<double>(c.items - c.missing);
+  }
+  auto const& p = trained.progress;
+  return {{"items", items}, {"epochs", p.epoch}, {"best_epoch", p.best_epoch}, {"seconds", p.seconds},
+          {"items_per_second", p.seconds > 0 ? static_cast<double>(p.items) / p.seconds : 0.0}, {"variance", variance},
+          {"reconstruction_error", items > 0 ? error / static_cast<double>(items) : 0.0}, {"files", files}};
+}
+
+std::string as_text(translation_request const& request, std::vector<translated_catalogue> const& found, double variance) {
+  std::string text;
+  for (std::size_t f = 0; f < found.size(); ++f) {
+    auto const& one = found[f];
+    text += request.indices[f].string() + ": " + one.certified.summary() + "\n  collisions before: " + fixed(100 * collision_rate(one.nearest), 2) + " %, " +
+            counted(one.outcome.moved, "item") + " moved; reconstruction error " + fixed(one.reconstruction_error, 5) + " of variance " + fixed(variance, 5) + "\n  codes used:";
+    for (auto const& level : code_usage(one.nearest))
+      text += " " + std::to_string(level.used) + "/" + std::to_string(level.codes) + " (perplexity " + fixed(level.perplexity, 0) + ")";
+    text += "\n";
+  }
+  return text;
+}
+
+int translate_command(translate_options& options) {
+  check_build(options.common);
+  check_json(options.common);
+  options.run.kind = options.kind == "image" ? modality::image : modality::text;
+  options.run.model.codes.assign(static_cast<std::size_t>(options.levels), options.codes);
+  options.run.normalize = options.normalize == "none" ? normalization_of_features::none : normalization_of_features::standard;
+  translation_request const request{.embeddings = paths_of(options.embeddings, "--embeddings"), .indices = paths_of(options.indices, "--out-index"),
+                                    .run = options.run, .collisions = options.collisions};
+  expects(request.embeddings.size() == request.indices.size(), "--out-index names ", counted(std::ssize(request.indices), "file"), " for ",
+          counted(std::ssize(request.embeddings), "file"), " of --embeddings, expected one each");
+  for (auto const& path : request.indices) check_writable(path);
+  if (!options.report.empty()) check_writable(options.report);
+  progress_log log(options.common.quiet);
+  auto const done_work = run_translation(request, options.common.threads, log);
+  log.clear();
+  if (done_work.trained.end == ending::interrupted) return interrupted_by_signal;
+  if (done_work.trained.end == ending::out_of_time) return done;
+  put_result(options.common, as_json(request, done_work.catalogues, done_work.trained, done_work.variance),
+             as_text(request, done_work.catalogues, done_work.variance));
+  if (!options.report.empty()) write_report(options.report, translation_report(request, done_work));
+  return done;
+}
+
+}  // namespace
+
+void add_translate(CLI::App& program, int& status) {
+  auto const options = std::make_shared<translate_options>();
+  auto& o = *options;
+  auto& command = *program.add_subcommand("translate", "learn a translator on features and write every item's tokens");
+  command.add_option("--embeddings", o.embeddings, "features, .npy files with a row an item, one a catalogue, separated by commas")->required();
+  command.add_option("--modality", o.kind, "text or image: whose prefixes the tokens get")->check(CLI::IsMember({"text", "image"}))->required();
+  command.add_option("--out-model", o.run.out, "directory of the translator and of its run")->required();
+  command.add_option("--out-index", o.indices, "index files, one for each of --embeddings")->required();
+  command.add_option("--levels", o.levels, "codes an item")->check(CLI::Range(1, 26))->capture_default_str();
+  command.add_option("--codes", o.codes, "codes to choose from at each level")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  command.add_option("--epochs", o.run.options.epochs, "epochs")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  command.add_option("--batch-size", o.run.options.training.batch_size, "items in an update")->check(CLI::Range(1, 1 << 24))->capture_default_str();
+  command.add_option("--lr", o.run.options.training.learning_rate, "learning rate")->check(CLI::PositiveNumber)->capture_default_str();
+  command.add_option("--seed", o.run.options.seed, "of parameters, order and samples")->capture_default_str();
+  command.add_option("--collisions", o.collisions, "what to do with items that share all codes")
+      ->check(CLI::IsMember({"reallocate", "match", "suffix", "none"}))
+      ->capture_default_str();
+  command.add_option("--normalize", o.normalize, "standard: features are learnt with mean 0 and variance 1; none: as they are")
+      ->check(CLI::IsMember({"standard", "none"}))
+      ->capture_default_str();
+  command.add_option("--evaluate-every", o.run.options.evaluate_every, "epochs from one look at the whole catalogue to the next")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  command.add_option("--max-seconds", o.run.max_seconds, "stop training after so long; --resume goes on")->check(CLI::PositiveNumber);
+  command.add_flag("--resume", o.run.resume, "go on with the run in --out-model, to the same bits; start it if there is none");
+  command.add_option("--report", o.report, "write a report as one HTML file");
+  add_common_options(command, o.common);
+  command.callback([options, &status] { status = translate_command(*options); });
+}
+
+}  // namespace mql4grec::program

@@ -1,0 +1,167 @@
+#include "translation.hpp"
+
+#include <chrono>
+
+#include "mql4grec/catalog/read.hpp"
+#include "mql4grec/embed/npy_features.hpp"
+#include "signals.hpp"
+
+namespace mql4grec::program {
+
+namespace {
+
+/// Rates and times of this call.
+class translator_watch {
+ public:
+  translator_watch(translator_run const& run, progress_log& log) : run_(run), log_(log) {}
+
+  void on_step(translator_progress const& p, rq_vae_losses const& losses, std::int64_t steps) {
+    if (first_items_ < 0) {
+      started_ = clock::now();
+      first_items_ = p.items;
+      first_step_ = p.step;
+      return;
+    }
+    double const elapsed = std::max(1e-9, std::chrono::duration<double>(clock::now() - started_).count());
+    auto const all = run_.options.epochs * steps;
+    double const left = std::min(elapsed / static_cast<double>(p.step - first_step_) * static_cast<double>(all - p.step), run_.max_seconds - elapsed);
+    log_.bar("epoch " + std::to_string(p.epoch + 1) + "/" + std::to_string(run_.options.epochs), static_cast<double>(p.step) / static_cast<double>(all),
+             grouped(static_cast<index_t>(static_cast<double>(p.items - first_items_) / elapsed)) + " items/s  loss " + fixed(losses.total, 5) + "  " +
+                 clock_time(left) + " left");
+  }
+  void on_epoch(translator_progress const& p, bool better, double unit) {
+    auto const& last = p.history.back();
+    if (!last.evaluation) return;
+    std::string used;
+    for (auto const& level : last.evaluation->usage) used += (used.empty() ? "" : ", ") + std::to_string(level.used);
+    log_.milestone("epoch " + std::to_string(p.epoch) + "/" + std::to_string(run_.options.epochs) + ": error " +
+                   fixed(last.evaluation->reconstruction_error / unit, 5) + ", collisions " + fixed(100 * last.evaluation->collision_rate, 2) +
+                   " %, codes used " + used + (better ? " (best)" : "") + ", " + clock_time(last.seconds) + " in all");
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+  translator_run const& run_;
+  progress_log& log_;
+  clock::time_point started_ = {};
+  std::int64_t first_items_ = -1, first_step_ = 0;
+};
+
+/// (x − mean) · scale has errors scale² as large.
+double error_unit(translator_run const& run, feature_statistics const& seen) {
+  return run.normalize == normalization_of_features::standard ? 1 / seen.variance : 1;
+}
+
+translator_result train(cpu::backend& backend, translator_run const& run, joined_features<npy_features> const& all, feature_statistics const& seen,
+                        std::vector<index_t> present, progress_log& log) {
+  selected_features const features(all, std::move(present));
+  translator_watch watch(run, log);
+  return train_translator(backend, run, features, seen,
+                          {.on_step = [&](auto const& p, auto const& losses, std::int64_t steps) { watch.on_step(p, losses, steps); },
+                           .on_epoch = [&](auto const& p, bool better) { watch.on_epoch(p, better, error_unit(run, seen)); },
+                           .interrupted =
+                               [&] {
+                                 log.begin();
+                                 return interrupted();
+                               }});
+}
+
+translated_catalogue translate_one(cpu::backend& backend, rq_vae<cpu::backend, float> const& model, npy_features const& features,
+                                   translation_request const& request, progress_log& log) {
+  auto const started = std::chrono::steady_clock::now();
+  auto const policy = collision_policy_named(request.collisions);
+  return translate_catalogue(backend, model, features, policy, [&](index_t rows) {
+    leave_if_interrupted();
+    double const seconds = std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+    log.bar("translating " + features.path().filename().string(), static_cast<double>(rows) / static_cast<double>(std::max<index_t>(1, features.rows())),
+            grouped(static_cast<index_t>(static_cast<double>(rows) / seconds)) + " items/s");
+  });
+}
+
+}  // namespace
+
+finished_translation run_translation(translation_request const& request, index_t threads, progress_log& log) {
+  std::vector<npy_features> files;
+  for (auto const& path : request.embeddings) files.emplace_back(path);
+  joined_features<npy_features> const all(std::move(files));
+  auto present = rows_with_features(all);
+  expects(!present.empty(), request.embeddings.front().string(), ": every row is zeros, there are no features to learn from");
+  auto const seen = check_finite(selected_features(all, present), request.embeddings.size() == 1 ? request.embeddings.front().string() : "--embeddings");
+  log.stage(grouped(all.rows()) + " items of width " + std::to_string(all.width()) + " in " + counted(all.parts(), "file") +
+            (std::ssize(present) < all.rows() ? ", " + grouped(all.rows() - std::ssize(present)) + " of them without features" : ""));
+  cpu::backend backend(threads);
+  finished_translation out{.trained = train(backend, request.run, all, seen, std::move(present), log), .variance = seen.variance, .catalogues = {}};
+  log.clear();
+  auto const& p = out.trained.progress;
+  if (out.trained.end != ending::finished) {
+    log.stage((out.trained.end == ending::interrupted ? "mql4grec: interrupted at step " : "out of time at step ") + grouped(p.step) + "; the state is in " +
+              request.run.out.string() + ", --resume goes on");
+    return out;
+  }
+  auto const model = read_rq_vae<float>(backend, request.run.out / "model.safetensors");
+  for (index_t f = 0; f < all.parts(); ++f) {
+    out.catalogues.push_back(translate_one(backend, model, all.part(f), request, log));
+    write_index(request.indices[static_cast<std::size_t>(f)], out.catalogues.back().codes, request.run.kind);
+  }
+  return out;
+}
+
+// ---- what a report shows -------------------------------------------------------------------------------------------
+
+namespace {
+
+/// Titles for the items of an index `…/Name/Name.index_….json`; none when there is no such file, or it is damaged.
+item_descriptions titles_beside(std::filesystem::path const& index) {
+  auto const name = index.filename().string();
+  auto const path = index.parent_path() / (name.substr(0, name.find('.')) + ".item.json");
+  try {
+    return std::filesystem::exists(path) ? read_items(path) : item_descriptions();
+  } catch (file_error const&) {  // a page without titles is better than none
+    return {};
+  }
+}
+
+void add_groups(shown_translation& out, translated_catalogue const& one, std::filesystem::path const& index_path, modality kind) {
+  constexpr std::size_t groups_shown = 6, titles_shown = 5;
+  auto groups = collision_groups(one.nearest);
+  std::ranges::stable_sort(groups, std::ranges::greater{}, [](auto const& group) { return group.size(); });
+  auto const titles = titles_beside(index_path);
+  auto const words = vocabulary_for(kind, one.nearest.sizes());
+  for (auto const& group : groups) {
+    if (out.groups.size() == groups_shown) return;
+    std::string text;
+    auto const codes = one.nearest.of(group.front());
+    for (std::size_t l = 0; l < codes.size(); ++l) text += words.text(words.token(kind, static_cast<index_t>(l), codes[l]));
+    shown_translation::group shown{.codes = text, .items = std::ssize(group), .titles = {}};
+    for (auto const item : group) {
+      if (shown.titles.size() == titles_shown) break;
+      auto const at = static_cast<std::size_t>(item);
+      shown.titles.push_back(at < titles.size() && titles[at] && !titles[at]->title.empty() ? titles[at]->title : "item " + std::to_string(index(item)));
+    }
+    out.groups.push_back(std::move(shown));
+  }
+}
+
+}  // namespace
+
+shown_translation shown_of(translation_request const& request, finished_translation const& done) {
+  auto const& p = done.trained.progress;
+  shown_translation out{.modality = request.run.kind == modality::text ? "text" : "image", .epochs = p.history, .best_epoch = p.best_epoch,
+                        .error_unit = request.run.normalize == normalization_of_features::standard ? 1 / done.variance : 1,
+                        .code_counts = {}, .files = {}, .groups = {}};
+  for (std::size_t f = 0; f < done.catalogues.size(); ++f) {
+    auto const& one = done.catalogues[f];
+    out.files.push_back({request.embeddings[f].filename().string(), one.certified.items, one.certified.missing, collision_rate(one.nearest),
+                         collision_rate(one.codes), one.outcome.moved});
+    auto const counts = code_counts(one.codes);
+    if (out.code_counts.empty()) out.code_counts.resize(counts.size());
+    for (std::size_t l = 0; l < counts.size(); ++l) {
+      out.code_counts[l].resize(counts[l].size());
+      for (std::size_t k = 0; k < counts[l].size(); ++k) out.code_counts[l][k] += counts[l][k];
+    }
+    add_groups(out, one, request.indices[f], request.run.kind);
+  }
+  return out;
+}
+
+}  // namespace mql4grec::program

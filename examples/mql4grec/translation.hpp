@@ -1,0 +1,35 @@
+#pragma once
+// What translate and demo have in common: features in files, a translator in a directory, an index a file.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "common.hpp"
+#include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/pipeline/translate.hpp"
+#include "mql4grec/pipeline/translator.hpp"
+#include "progress.hpp"
+#include "report.hpp"
+
+namespace mql4grec::program {
+
+struct translation_request {
+  std::vector<std::filesystem::path> embeddings, indices;  ///< .npy and .json, one each a catalogue
+  translator_run run;
+  std::string collisions = "reallocate";
+};
+
+struct finished_translation {
+  translator_result trained;
+  double variance = 0;  ///< of the features, mean over all entries of the squared deviation from the column's mean
+  std::vector<translated_catalogue> catalogues;  ///< empty when the training was stopped
+};
+
+/// Trains, or goes on, with progress; then translates every file and writes its index.
+finished_translation run_translation(translation_request const& request, index_t threads, progress_log& log);
+
+/// One modality's section of a report. Titles come from the `…/Name/Name.item.json` beside an index, where there is one.
+shown_translation shown_of(translation_request const& request, finished_translation const& done);
+report_page translation_report(translation_request const& request, finished_translation const& done);
+
+}  // namespace mql4grec::program

@@ -1,0 +1,28 @@
+#pragma once
+// What files call things, fit for one line of an error.
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mql4grec/core/scalar.hpp"
+
+namespace mql4grec::detail {
+
+/// A name out of a file, fit for one line.
+inline std::string printable(std::string_view name) {
+  std::string text(name.substr(0, 120));
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 32 || c == 127) c = '?';
+  return text;
+}
+
+/// "[3, 4]"
+inline std::string shape_text(std::vector<index_t> const& shape) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < std::min<std::size_t>(shape.size(), 16); ++i)
+    text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  return text + (shape.size() > 16 ? ", …]" : "]");
+}
+
+}  // namespace mql4grec::detail

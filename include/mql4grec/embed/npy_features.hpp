@@ -1,0 +1,107 @@
+#pragma once
+// Features in files: one catalogue a file, or several behind one another when one translator learns from all of them.
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mql4grec/core/npy.hpp"
+#include "mql4grec/embed/features.hpp"
+
+namespace mql4grec {
+
+/// A .npy file as features: a row an item. A row is what the file says, numbers or not; see check_finite().
+class npy_features {
+ public:
+  /// Throws file_error as npy_file does.
+  explicit npy_features(std::filesystem::path path) : file_(std::move(path)) {}
+
+  std::filesystem::path const& path() const { return file_.path(); }
+  dtype type() const { return file_.type(); }
+  index_t rows() const { return file_.rows(); }
+  index_t width() const { return file_.columns(); }
+  void read(index_t first, host_matrix_view<float> out) const { file_.read(first, out); }
+  void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const { file_.gather(wanted, out); }
+
+ private:
+  npy_file file_;
+};
+static_assert(FeatureSource<npy_features>);
+
+/// Sources of one width behind one another: row 0 of a part follows the last row of the part before. A part may be empty.
+template <FeatureSource F>
+class joined_features {
+ public:
+  /// Throws error when there are no parts or their widths differ; the message names both parts.
+  explicit joined_features(std::vector<F> parts) : parts_(std::move(parts)) {
+    expects(!parts_.empty(), "features: no parts to join");
+    for (index_t p = 0; p < this->parts(); ++p) {
+      expects(part(p).width() == width(), name_of(p), ": features of width ", part(p).width(), ", but ", name_of(0),
+              " has width ", width());
+      first_rows_.push_back(first_rows_.back() + part(p).rows());
+    }
+  }
+
+  index_t rows() const { return first_rows_.back(); }
+  index_t width() const { return parts_.front().width(); }
+  /// How many.
+  index_t parts() const { return std::ssize(parts_); }
+  F const& part(index_t p) const { return parts_[checked(p)]; }
+  /// The row at which a part begins, which is the next one's when the part is empty.
+  index_t first_row(index_t p) const { return first_rows_[checked(p)]; }
+  /// The part that holds a row.
+  index_t part_of(index_t row) const {
+    expects(row >= 0 && row < rows(), "features: row ", row, " of ", rows());
+    return std::ranges::upper_bound(first_rows_, row) - first_rows_.begin() - 1;
+  }
+  /// "row 6 of games.npy", for errors.
+  std::string place_of(index_t row) const {
+    index_t const p = part_of(row);
+    return "row " + std::to_string(row - first_row(p)) + " of " + name_of(p);
+  }
+
+  void read(index_t first, host_matrix_view<float> out) const {
+    expects(first >= 0 && out.rows() <= rows() && first <= rows() - out.rows(), "features: ", out.rows(), " rows from row ",
+            first, " of ", rows());
+    for (index_t done = 0, count = 0; done < out.rows(); done += count) {
+      index_t const p = part_of(first + done), begin = first + done - first_row(p);
+      count = std::min(out.rows() - done, part(p).rows() - begin);
+      part(p).read(begin, out.row_block(done, count));
+    }
+  }
+  void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
+    expects(std::ssize(wanted) == out.rows(), "features: ", wanted.size(), " rows into a place for ", out.rows());
+    auto const bad = std::ranges::find_if(wanted, [&](index_t row) { return row < 0 || row >= rows(); });
+    if (bad != wanted.end()) detail::raise("features: row ", *bad, " of ", rows());
+    std::vector<index_t> there;  // neighbours of one part go to it together, so that it may read them at once
+    for (index_t i = 0; i < out.rows(); i += std::ssize(there)) {
+      auto const rest = wanted.subspan(static_cast<std::size_t>(i));
+      index_t const p = part_of(rest.front()), begin = first_row(p), end = begin + part(p).rows();
+      there.clear();
+      for (index_t const row : rest) {
+        if (row < begin || row >= end) break;
+        there.push_back(row - begin);
+      }
+      part(p).gather(there, out.row_block(i, std::ssize(there)));
+    }
+  }
+
+ private:
+  std::size_t checked(index_t p) const {
+    expects(p >= 0 && p < parts(), "features: part ", p, " of ", parts());
+    return static_cast<std::size_t>(p);
+  }
+  std::string name_of(index_t p) const {
+    if constexpr (requires(F const& source) { source.path().string(); })
+      return part(p).path().string();
+    else
+      return "part " + std::to_string(p);
+  }
+
+  std::vector<F> parts_;
+  std::vector<index_t> first_rows_{0};  // (parts + 1); the last is the number of rows
+};
+static_assert(FeatureSource<joined_features<npy_features>>);
+
+}  // namespace mql4grec

@@ -1,0 +1,106 @@
+#pragma once
+// One look at all features before anything learns from them.
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mql4grec/embed/features.hpp"
+
+namespace mql4grec {
+
+/// What feature_scaling needs: (x − mean) / √variance has mean 0 in every column and, over all entries, variance 1.
+struct feature_statistics {
+  std::vector<float> mean;  ///< (width), of each column
+  double variance = 0;      ///< mean over all entries of (x − mean of its column)²
+};
+
+namespace detail {
+
+/// The first entry that is NaN or infinite, or −1. Looks at the exponent's bits: compilers may be told that there are no NaNs.
+inline index_t first_not_finite(host_vector_view<float const> row) {
+  constexpr std::uint32_t exponent = 0x7F800000u;
+  auto const bad = [&](index_t j) { return (std::bit_cast<std::uint32_t>(row.data[j]) & exponent) == exponent; };
+  std::uint32_t any = 0;
+  for (index_t j = 0; j < row.size(); ++j) any |= static_cast<std::uint32_t>(bad(j));  // no way out of the loop: vector code
+  for (index_t j = 0; any != 0; ++j)
+    if (bad(j)) return j;
+  return -1;
+}
+
+/// Sums over rows of x − x₀ and (x − x₀)², where x₀ is the first row. Moved by x₀ the two sums lose nothing that matters: the
+/// first row's own deviation is in the variance, so that what they cancel is at most n times what is left. Equal rows give
+/// exactly 0.
+class column_sums {
+ public:
+  explicit column_sums(host_vector_view<float const> first_row)
+      : origin_(first_row.data, first_row.data + first_row.size()), sums_(origin_.size()), squares_(origin_.size()) {}
+
+  void add(host_vector_view<float const> row) {
+    double const* const origin = origin_.data();
+    double *const sums = sums_.data(), *const squares = squares_.data();
+    for (index_t j = 0; j < row.size(); ++j) {
+      double const moved = static_cast<double>(row.data[j]) - origin[j];
+      sums[j] += moved;
+      squares[j] += moved * moved;
+    }
+    ++rows_;
+  }
+  feature_statistics result() const {
+    auto const n = static_cast<double>(rows_);
+    feature_statistics found;
+    double squares = 0;
+    for (std::size_t j = 0; j < origin_.size(); ++j) {
+      double const mean = sums_[j] / n;  // of x − x₀
+      found.mean.push_back(static_cast<float>(origin_[j] + mean));
+      squares += std::max(0.0, squares_[j] - sums_[j] * mean);
+    }
+    found.variance = squares / (n * static_cast<double>(origin_.size()));
+    return found;
+  }
+
+ private:
+  std::vector<double> origin_, sums_, squares_;  // (width) each
+  index_t rows_ = 0;
+};
+
+/// "row 3", or what a source that knows better says.
+template <FeatureSource F>
+std::string place_of_row(F const& features, index_t row) {
+  if constexpr (requires { features.place_of(row); })
+    return features.place_of(row);
+  else
+    return "row " + std::to_string(row);
+}
+
+}  // namespace detail
+
+/// Reads all rows once, in blocks. Throws error, with `name` in front, for the first entry that isn't finite (row and column
+/// are named), and when nothing can be learnt because there are no rows or all are equal.
+template <FeatureSource F>
+feature_statistics check_finite(F const& features, std::string_view name) {
+  index_t const rows = features.rows(), width = features.width();
+  expects(rows >= 1 && width >= 1, name, ": ", rows, " rows of ", width, " entries, expected at least one of each");
+  index_t const block = std::clamp<index_t>((index_t{1} << 18) / width, 1, rows);  // 1 MiB, whatever the catalogue
+  std::vector<float> memory(static_cast<std::size_t>(block * width));
+  features.read(0, {memory.data(), 1, width});
+  detail::column_sums sums({memory.data(), width});
+  for (index_t first = 0; first < rows; first += block) {
+    host_matrix_view<float> const x(memory.data(), std::min(block, rows - first), width);
+    features.read(first, x);
+    for (index_t i = 0; i < x.rows(); ++i) {
+      index_t const bad = detail::first_not_finite(x.row(i));
+      if (bad >= 0) [[unlikely]]
+        detail::raise(name, ": ", detail::place_of_row(features, first + i), ", column ", bad, ": ", x(i, bad),
+                      ", expected a finite number");
+      sums.add(x.row(i));
+    }
+  }
+  auto found = sums.result();
+  expects(found.variance > 0, name, ": all ", rows, " rows are equal, their variance is 0; nothing can be learnt from them");
+  return found;
+}
+
+}  // namespace mql4grec

@@ -1,0 +1,76 @@
+#pragma once
+// A catalogue's features in a translator's codes: nearest ones first, then one sequence an item.
+#include <string>
+#include <variant>
+
+#include "mql4grec/embed/views.hpp"
+#include "mql4grec/language/read.hpp"
+#include "mql4grec/language/translate.hpp"
+#include "mql4grec/quantize/capacity.hpp"
+#include "mql4grec/quantize/certificate.hpp"
+#include "mql4grec/quantize/match.hpp"
+#include "mql4grec/quantize/reallocate.hpp"
+#include "mql4grec/quantize/suffix.hpp"
+#include "mql4grec/quantize/translate_items.hpp"
+
+namespace mql4grec {
+
+/// The policies by the names that the program knows.
+using any_collision_policy = std::variant<reallocate, match, suffix, keep_collisions>;
+
+inline any_collision_policy collision_policy_named(std::string const& name) {
+  if (name == "reallocate") return reallocate{};
+  if (name == "match") return match{};
+  if (name == "suffix") return suffix{};
+  if (name == "none") return keep_collisions{};
+  detail::raise("collisions '", name, "': expected reallocate, match, suffix or none");
+}
+
+/// One catalogue, translated.
+struct translated_catalogue {
+  code_table nearest;        ///< before collisions are handled
+  code_table codes;          ///< after
+  double reconstruction_error = 0;  ///< mean squared error an entry, of the nearest codes
+  collision_outcome outcome;
+  certificate certified;     ///< of `codes`
+};
+
+namespace detail {
+/// Codes of some items as a table of all.
+inline code_table spread(code_table const& some, std::vector<index_t> const& rows, index_t items) {
+  code_table all(items, some.sizes());
+  for (std::size_t i = 0; i < rows.size(); ++i) all.set(item_id(static_cast<std::int32_t>(rows[i])), some.of(item_id(static_cast<std::int32_t>(i))));
+  return all;
+}
+}  // namespace detail
+
+/// Rows of zeros are items without features, which get no sequence. Throws error when there are more alike items than sequences.
+template <Backend B, FeatureSource F, class Progress>
+translated_catalogue translate_catalogue(B& backend, rq_vae<B, float> const& model, F const& features, any_collision_policy const& policy,
+                                         Progress&& progress) {
+  selected_features const present(features, rows_with_features(features));
+  auto const found = translate_items(backend, model, present, reconstruction::wanted, progress);
+  translated_catalogue out{.nearest = detail::spread(found.codes, present.selection(), features.rows()), .codes = {},
+                           .reconstruction_error = found.reconstruction_error, .outcome = {}, .certified = {}};
+  out.codes = out.nearest;
+  auto const levels = model.codebooks();
+  encoded_latents const latents(backend, model, features);
+  out.outcome = std::visit([&](auto const& rule) { return rule.resolve(backend, out.codes, std::span<codebook_view<B, float> const>(levels), latents); }, policy);
+  out.certified = certify(out.codes);
+  return out;
+}
+
+/// The paper's words, with one modality's codes as a table has them.
+inline vocabulary vocabulary_for(modality kind, std::vector<index_t> const& sizes) {
+  vocabulary_options options;
+  options.modalities.at(static_cast<std::size_t>(kind)).codes = sizes;
+  return vocabulary(std::move(options));
+}
+
+/// Writes `D.index_*.json`. Throws file_error.
+inline void write_index(std::filesystem::path const& path, code_table const& codes, modality kind) {
+  auto const words = vocabulary_for(kind, codes.sizes());
+  write_token_table(path, translate(codes.all(), words, kind), words);
+}
+
+}  // namespace mql4grec

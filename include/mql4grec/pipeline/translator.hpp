@@ -1,0 +1,118 @@
+#pragma once
+// A translator that lives in a directory: the best model so far (model.safetensors, wants features as they are), what it is for
+// (translator.json) and the state to go on from (training.safetensors).
+#include "mql4grec/embed/statistics.hpp"
+#include "mql4grec/language/vocabulary.hpp"
+#include "mql4grec/pipeline/ending.hpp"
+#include "mql4grec/quantize/fit_translator.hpp"
+#include "mql4grec/quantize/fold_scaling.hpp"
+#include "mql4grec/quantize/rq_vae_checkpoint.hpp"
+#include "mql4grec/quantize/translator_state.hpp"
+
+namespace mql4grec {
+
+/// Whether features are moved to mean 0 and stretched to variance 1, all columns alike, before they are learnt.
+enum class normalization_of_features { none, standard };
+
+struct translator_run {
+  std::filesystem::path out;       ///< the run's directory
+  modality kind = modality::text;  ///< whose language it is
+  rq_vae_config model = {};        ///< its input width is set here
+  translator_options options = {};
+  normalization_of_features normalize = normalization_of_features::standard;
+  bool resume = false;             ///< go on with the run in `out`, if there is one
+  double max_seconds = std::numeric_limits<double>::infinity();  ///< of training in this call
+  double checkpoint_seconds = 120;  ///< the state is written this often, and behind every look at the catalogue
+};
+
+struct translator_result {
+  translator_progress progress;
+  ending end = ending::finished;
+};
+
+/// How the caller follows a run. `interrupted` is asked between updates; true ends the run with its state written.
+struct translator_run_observer {
+  std::function<void(translator_progress const&, rq_vae_losses const&, std::int64_t steps_per_epoch)> on_step = [](auto const&, auto const&, std::int64_t) {};
+  std::function<void(translator_progress const&, bool better)> on_epoch = [](auto const&, bool) {};
+  std::function<bool()> interrupted = [] { return false; };
+};
+
+namespace detail {
+
+inline feature_scaling scaling_for(translator_run const& run, feature_statistics const& seen) {
+  if (run.normalize == normalization_of_features::none) return {std::vector<float>(seen.mean.size(), 0.f), 1.f};
+  feature_scaling how{{}, static_cast<float>(1 / std::sqrt(seen.variance))};
+  for (double const m : seen.mean) how.mean.push_back(static_cast<float>(m));
+  return how;
+}
+
+/// The model as others use it, and what it is for.
+template <Backend B>
+void write_translator(B& backend, translator_run const& run, rq_vae<B, float> const& model, feature_scaling const& scaling, translator_progress const& p) {
+  rq_vae<B, float> plain(backend, model.config());
+  copy(model.parameters(), plain.parameters());
+  fold_scaling(plain, scaling);
+  write_rq_vae(run.out / "model.safetensors", plain);
+  auto const& epoch = p.history.back();
+  write_json(run.out / "translator.json",
+             {{"modality", run.kind == modality::text ? "text" : "image"},
+              {"input_width", model.config().input_width},
+              {"codes", model.config().codes},
+              {"epoch", p.epoch},
+              {"reconstruction_error", epoch.evaluation->reconstruction_error / std::pow(static_cast<double>(scaling.scale), 2)},
+              {"collision_rate", epoch.evaluation->collision_rate},
+              {"usage", epoch.evaluation->usage}});
+}
+
+}  // namespace detail
+
+/// Trains a translator on all rows of the features and keeps the model with the lowest collision rate in run.out. Throws error when `out`
+/// holds another run, file_error when it can't be written, training_error when a loss isn't finite or a codebook has collapsed; the
+/// files of the last good state stay in every case.
+template <Backend B, FeatureSource F>
+translator_result train_translator(B& backend, translator_run const& run, F const& features, feature_statistics const& seen,
+                                   translator_run_observer const& observer = {}) {
+  auto const state_path = run.out / "training.safetensors";
+  bool const going_on = run.resume && std::filesystem::exists(state_path);
+  for (auto const* name : {"training.safetensors", "model.safetensors"})
+    expects(going_on || !std::filesystem::exists(run.out / name), run.out.string(), ": holds a ", name, " already; resume that run, or write to another directory");
+  make_directory(run.out);
+
+  auto config = run.model;
+  config.input_width = features.width();
+  rq_vae<B, float> model(backend, config);
+  initialize(model, run.options.seed);
+  auto const scaling = detail::scaling_for(run, seen);
+  scaled_features const scaled(features, scaling);
+  rq_vae_trainer<B, float> trainer(backend, model, run.options.training);
+  json conditions = run_conditions(run.options, config, features.rows());
+  conditions["scale"] = scaling.scale;
+  translator_result result;
+  if (going_on) result.progress = read_translator_state(state_path, trainer, conditions);
+
+  double const seconds_before = result.progress.seconds;
+  double saved_at = seconds_before;
+  auto const save = [&](translator_progress const& p) {
+    write_translator_state(state_path, trainer, p, conditions);
+    saved_at = p.seconds;
+  };
+  fit(backend, trainer, scaled, run.options, result.progress,
+      {.on_step = observer.on_step,
+       .on_epoch =
+           [&](translator_progress const& p, bool better) {
+             if (better) detail::write_translator(backend, run, model, scaling, p);
+             if (p.history.back().evaluation) save(p);
+             observer.on_epoch(p, better);
+           },
+       .should_stop =
+           [&](translator_progress const& p) {
+             if (observer.interrupted()) result.end = ending::interrupted;
+             else if (p.seconds - seconds_before >= run.max_seconds) result.end = ending::out_of_time;
+             bool const stop = result.end != ending::finished;
+             if (stop || p.seconds - saved_at >= run.checkpoint_seconds) save(p);
+             return stop;
+           }});
+  return result;
+}
+
+}  // namespace mql4grec

@@ -1,0 +1,124 @@
+#pragma once
+// Epochs of a translator: batches in an order of the seed, a look at the whole catalogue now and then, the best state kept by whoever
+// watches.
+#include <chrono>
+#include <functional>
+
+#include "mql4grec/core/array.hpp"
+#include "mql4grec/quantize/collisions.hpp"
+#include "mql4grec/quantize/kmeans.hpp"
+#include "mql4grec/quantize/translate_items.hpp"
+#include "mql4grec/quantize/translator_training.hpp"
+
+namespace mql4grec {
+
+/// Codebooks from k-means on the latents of a sample, level by level on what the level before left (the released code takes its first
+/// batch only). Throws error when there are fewer rows than codes.
+template <Backend B, FeatureSource F>
+void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features, translator_options const& options) {
+  auto sample = epoch_order(features.rows(), options.seed, 0);
+  sample.resize(std::min(sample.size(), static_cast<std::size_t>(options.kmeans_rows)));
+  index_t const n = std::ssize(sample), width = model.config().latent_width;
+  host_array<float, 2> latents({static_cast<std::size_t>(n), static_cast<std::size_t>(width)});
+  auto const rest = view_of(latents);
+  encoded_latents(backend, model, features).gather(sample, rest);
+  std::vector<code_t> codes(sample.size());
+  for (index_t l = 0; l < model.config().levels(); ++l) {
+    kmeans(backend, in_matrix<B, float>(rest), {.iterations = options.kmeans_iterations, .seed = options.seed + static_cast<std::uint64_t>(l)},
+           model.codebook(l));
+    quantize_level<float>(backend, model.codebooks()[static_cast<std::size_t>(l)], nearest_assignment{}, rest, view_of(std::span(codes)));
+  }
+}
+
+/// Looks at the whole catalogue.
+template <Backend B, FeatureSource F>
+translator_evaluation evaluate_translator(B& backend, rq_vae<B, float> const& model, F const& features) {
+  auto const found = translate_items(backend, model, features, reconstruction::wanted, [](index_t) {});
+  return {.reconstruction_error = found.reconstruction_error, .quantization_error = found.quantization_error,
+          .collision_rate = collision_rate(found.codes), .usage = code_usage(found.codes)};
+}
+
+/// What the one who started a training sees of it. All are called from the starting thread.
+struct translator_observer {
+  std::function<void(translator_progress const&, rq_vae_losses const&, std::int64_t steps_per_epoch)> on_step = [](auto const&, auto const&, std::int64_t) {};
+  /// Behind every epoch; `better`: the model is the best so far and should be kept.
+  std::function<void(translator_progress const&, bool better)> on_epoch = [](auto const&, bool) {};
+  /// Asked in front of every update; true ends the training there.
+  std::function<bool(translator_progress const&)> should_stop = [](auto const&) { return false; };
+};
+
+namespace detail {
+
+/// Whether a look at a catalogue has seen a level collapse. Fewer items than codes can't use them all.
+inline bool has_collapsed(translator_evaluation const& seen, translator_options const& options, index_t rows) {
+  return std::ranges::any_of(seen.usage, [&](level_usage const& level) {
+    return static_cast<double>(level.used) < options.least_usage * static_cast<double>(std::min(level.codes, rows));
+  });
+}
+
+inline void give_up_when_collapsed(translator_progress& p, translator_options const& options, index_t rows) {
+  auto const& seen = *p.history.back().evaluation;
+  p.collapsed_looks = has_collapsed(seen, options, rows) ? p.collapsed_looks + 1 : 0;
+  if (options.collapse_patience == 0 || p.collapsed_looks < options.collapse_patience) return;
+  std::string used;
+  for (auto const& level : seen.usage) used += (used.empty() ? "" : ", ") + std::to_string(level.used) + " of " + std::to_string(level.codes);
+  raise<training_error>("epoch ", p.epoch, ": a codebook has collapsed, codes used by level: ", used,
+                        "; try a smaller learning rate, standardized features, or revival of unused codes sooner");
+}
+
+/// Keeps the epoch with the lowest collision rate; of equals, the lower error.
+inline bool is_better(translator_progress& p, translator_evaluation const& seen) {
+  if (std::pair(seen.collision_rate, seen.reconstruction_error) >= std::pair(p.best_collision_rate, p.best_error)) return false;
+  p.best_collision_rate = seen.collision_rate;
+  p.best_error = seen.reconstruction_error;
+  p.best_epoch = p.epoch;
+  return true;
+}
+
+}  // namespace detail
+
+/// Trains from where `progress` stands until the last epoch or should_stop; `progress.finished` tells which. The codebooks are initialised
+/// in front of the first update. Throws training_error when a loss isn't finite or a codebook has collapsed.
+template <Backend B, FeatureSource F>
+void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, translator_options const& options, translator_progress& progress,
+         translator_observer const& observer = {}) {
+  validate(options);
+  index_t const rows = features.rows(), size = trainer.options().batch_size;
+  expects(rows >= 1, "translator: there are no items to learn from");
+  expects(features.width() == trainer.model().config().input_width, "translator: features of width ", features.width(), ", expected ",
+          trainer.model().config().input_width);
+  using clock = std::chrono::steady_clock;
+  auto const started = clock::now();
+  double const seconds_before = progress.seconds;
+  auto const elapsed = [&] { return seconds_before + std::chrono::duration<double>(clock::now() - started).count(); };
+  if (progress.step == 0 && options.kmeans_rows > 0) initialize_codebooks(backend, trainer.model(), features, options);
+  std::int64_t const steps = (rows + size - 1) / size;
+  host_array<float, 2> memory({static_cast<std::size_t>(size), static_cast<std::size_t>(features.width())});
+
+  while (!progress.finished) {
+    auto const order = epoch_order(rows, options.seed, static_cast<std::uint64_t>(progress.epoch) + 1);
+    for (; progress.epoch_step < steps; ++progress.epoch_step) {
+      progress.seconds = elapsed();
+      if (observer.should_stop(progress)) return;
+      index_t const first = progress.epoch_step * size;
+      auto const wanted = std::span(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(std::min(size, rows - first)));
+      auto const x = view_of(memory).row_block(0, std::ssize(wanted));
+      features.gather(wanted, x);
+      auto const losses = trainer.step(in_matrix<B, float>(x));
+      progress.current.add(losses, static_cast<double>(wanted.size()) / static_cast<double>(rows));
+      ++progress.step;
+      progress.items += std::ssize(wanted);
+      observer.on_step(progress, losses, steps);
+    }
+    ++progress.epoch;
+    progress.epoch_step = 0;
+    progress.finished = progress.epoch >= options.epochs;
+    auto& record = progress.history.emplace_back(std::exchange(progress.current, {}));
+    if (progress.finished || progress.epoch % options.evaluate_every == 0) record.evaluation = evaluate_translator(backend, trainer.model(), features);
+    record.seconds = progress.seconds = elapsed();
+    observer.on_epoch(progress, record.evaluation && detail::is_better(progress, *record.evaluation));
+    if (record.evaluation) detail::give_up_when_collapsed(progress, options, rows);
+  }
+}
+
+}  // namespace mql4grec

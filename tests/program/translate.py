@@ -1,0 +1,128 @@
+"""Features in, tokens out, and a model trained on them: the command translate. translate.py PROGRAM"""
+import json
+import random
+import signal
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+from support import ITEMS, PROGRAM, check, check_done, check_one_line, files_of, main, run
+
+WIDTH = 10
+
+
+def write_features(path, rows=ITEMS, zero=(), twins=(), change=lambda values: None, seed=5):
+    """A .npy file as numpy writes it; rows in `zero` are zeros, and every row of a pair in `twins` equals the other."""
+    chance = random.Random(seed)
+    centres = [[chance.gauss(0, 1) for _ in range(WIDTH)] for _ in range(8)]
+    values = [[c + chance.gauss(0, 0.3) for c in centres[row % 8]] for row in range(rows)]
+    for row in zero:
+        values[row] = [0.0] * WIDTH
+    for row, other in twins:
+        values[row] = values[other]
+    change(values)
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {WIDTH}), }}"
+    header += " " * ((64 - (10 + len(header) + 1) % 64) % 64) + "\n"
+    body = b"".join(struct.pack(f"<{WIDTH}f", *row) for row in values)
+    Path(path).write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + body)
+
+
+def translation(embeddings="F.npy", index="Tiny/Tiny.index_lemb.json", modality="text", out="translator", **more):
+    words = ["translate", "--embeddings", embeddings, "--modality", modality, "--out-model", out, "--out-index", index]
+    options = {"codes": 6, "epochs": 12, "batch_size": 16, "evaluate_every": 3, "threads": 1} | more
+    for name, value in options.items():
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
+    return words
+
+
+def every_item_gets_a_sequence_of_its_own_and_a_model_learns_them():
+    write_features("F.npy", twins=[(9, 8), (17, 8)])
+    write_features("G.npy", seed=6, zero=[3])
+    done = check_done(run(*translation(json="result.json", report="page.html")))
+    result = json.loads(Path("result.json").read_text())
+    check(result["items"] == ITEMS and result["epochs"] == 12 and result["best_epoch"] >= 1, result)
+    check(result["files"][0]["unique"] and result["files"][0]["collision_rate"] == 0 < result["files"][0]["collision_rate_before"], result)
+    check("Tiny/Tiny.index_lemb.json" in done.stdout, done.stdout)
+    check("<svg" in Path("page.html").read_text() and "Thing &lt;" in Path("page.html").read_text(), "the report has no chart or no titles")
+    index = json.loads(Path("Tiny/Tiny.index_lemb.json").read_text())
+    check(len(index) == ITEMS and len({tuple(tokens) for tokens in index.values()}) == ITEMS, index)
+    check(all([t[:3] for t in tokens] == ["<a_", "<b_", "<c_", "<d_"] for tokens in index.values()), index)
+    check_done(run(*translation("G.npy", "Tiny/Tiny.index_vitemb.json", "image", "images")))
+    images = json.loads(Path("Tiny/Tiny.index_vitemb.json").read_text())
+    check("3" not in images and len(images) == ITEMS - 1, images)
+    check_done(run("finetune", "--dataset", "Tiny", "--init", "start", "--out", "out", "--epochs", 1, "--threads", 1))
+    check_done(run("evaluate", "--dataset", "Tiny", "--model", "out", "--beams", 5, "--threads", 1))
+
+
+def one_modality_is_enough():
+    Path("Tiny/Tiny.index_vitemb.json").unlink()
+    check_done(run("finetune", "--dataset", "Tiny", "--init", "start", "--out", "out", "--epochs", 1, "--threads", 1))
+    done = check_done(run("evaluate", "--dataset", "Tiny", "--model", "out", "--beams", 5, "--threads", 1, "--json", "-"))
+    result = json.loads(done.stdout)
+    check(result["text"] == result["ensemble"] and result["image"]["hit@10"] == 0, result)
+    Path("Tiny/Tiny.index_lemb.json").unlink()
+    check_one_line(run("evaluate", "--dataset", "Tiny", "--model", "out"), 1, "Tiny.index_lemb.json", "Tiny.index_vitemb.json")
+
+
+def one_translator_learns_from_several_files():
+    write_features("F.npy")
+    write_features("G.npy", rows=25, seed=6)
+    result = json.loads(check_done(run(*translation("F.npy,G.npy", "f.json,g.json", json="-"))).stdout)
+    check(result["items"] == ITEMS + 25 and [f["items"] for f in result["files"]] == [ITEMS, 25], result)
+    check(len(json.loads(Path("g.json").read_text())) == 25, "g.json")
+    check_one_line(run(*translation("F.npy,G.npy", "f.json", out="other")), 1, "--out-index", "1 file", "2 files")
+
+
+def collisions_are_handled_as_asked():
+    write_features("F.npy", twins=[(9, 8), (17, 8)])
+    lengths = {"reallocate": (4, ITEMS), "match": (4, ITEMS), "suffix": (5, ITEMS), "none": (4, ITEMS - 2)}
+    for how, (levels, most) in lengths.items():
+        check_done(run(*translation(index=f"{how}.json", out=how, collisions=how)))
+        sequences = [tuple(tokens) for tokens in json.loads(Path(f"{how}.json").read_text()).values()]
+        check({len(s) for s in sequences} == {levels}, how, sequences)
+        check(len(set(sequences)) == ITEMS if how != "none" else len(set(sequences)) <= most, how, sequences)
+
+
+def an_interrupted_run_goes_on_to_the_same_bits():
+    write_features("F.npy", rows=400)
+    whole, pieces = translation(index="whole.json", out="whole", epochs=30), translation(index="pieces.json", out="pieces", epochs=30, resume=True)
+    check_done(run(*whole))
+    for stop in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        process = subprocess.Popen([PROGRAM, *map(str, pieces)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        time.sleep(0.4)
+        process.send_signal(stop)
+        process.wait(timeout=60)
+    check_done(run(*pieces))
+    check(Path("whole.json").read_text() == Path("pieces.json").read_text(), "the indices differ")
+    check(Path("whole/model.safetensors").read_bytes() == Path("pieces/model.safetensors").read_bytes(), "the models differ")
+
+
+def bad_features_are_one_line_and_leave_nothing():
+    before = files_of("Tiny")
+    def refused(write, *names, **options):
+        write()
+        check_one_line(run(*translation(out="bad", **options)), 1, *names)
+        check(not Path("bad/model.safetensors").exists(), "a model was written")
+        check(files_of("Tiny") == before, "the dataset has changed")
+    nan = lambda values: values[7].__setitem__(4, float("nan"))
+    refused(lambda: write_features("F.npy", change=nan), "F.npy", "row 7", "column 4")
+    refused(lambda: write_features("F.npy", change=lambda v: v[2].__setitem__(0, float("inf"))), "F.npy", "row 2")
+    refused(lambda: write_features("F.npy", twins=[(i, 0) for i in range(ITEMS)]), "F.npy", "variance")
+    refused(lambda: write_features("F.npy", zero=range(ITEMS)), "F.npy", "zeros")
+    refused(lambda: write_features("F.npy", rows=5), "5 rows", "6 codes")
+    refused(lambda: Path("F.npy").write_bytes(b"not numpy at all"), "F.npy")
+    refused(lambda: Path("F.npy").write_bytes(b""), "F.npy")
+    refused(lambda: Path("F.npy").unlink(), "F.npy")
+    write_features("F.npy")
+    whole = Path("F.npy").read_bytes()
+    refused(lambda: Path("F.npy").write_bytes(whole[:-4]), "F.npy", "bytes")
+    refused(lambda: Path("F.npy").write_bytes(whole.replace(b"False", b"True ")), "F.npy", "Fortran")
+    write_features("F.npy", twins=[(i, 0) for i in range(1, 30)])
+    check_one_line(run(*translation(out="full", levels=1, codes=6)), 1, "items")  # 40 items, six sequences
+    check(files_of("Tiny") == before, "the dataset has changed")
+
+
+main([every_item_gets_a_sequence_of_its_own_and_a_model_learns_them, one_modality_is_enough, one_translator_learns_from_several_files,
+      collisions_are_handled_as_asked, an_interrupted_run_goes_on_to_the_same_bits, bad_features_are_one_line_and_leave_nothing])

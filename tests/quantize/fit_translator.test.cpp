@@ -1,0 +1,112 @@
+#include "mql4grec/quantize/fit_translator.hpp"
+
+#include "core/temporary_directory.hpp"
+#include "mql4grec/embed/statistics.hpp"
+#include "mql4grec/quantize/translator_state.hpp"
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+constexpr index_t items = 300, width = 12;
+
+/// Items around a dozen centres, so that there is something to learn.
+matrix<float> const& features() {
+  static matrix<float> const all = [] {
+    auto x = random_normal<float>({items, width}, 1);
+    auto const centres = random_normal<float>({12, width}, 2);
+    for (index_t i = 0; i < items; ++i)
+      for (index_t j = 0; j < width; ++j)
+        x.values[static_cast<std::size_t>(i * width + j)] =
+            0.2f * x.values[static_cast<std::size_t>(i * width + j)] + centres.values[static_cast<std::size_t>(i % 12 * width + j)];
+    return x;
+  }();
+  return all;
+}
+
+translator_options quick(index_t epochs) {
+  return {.training = {.learning_rate = 1e-2, .epsilons = {0, 0.01}, .batch_size = 128, .revive_after = 4},
+          .epochs = epochs, .evaluate_every = 2, .kmeans_iterations = 5, .seed = 7};
+}
+
+struct run {
+  cpu::backend backend;
+  rq_vae<cpu::backend, float> model{backend, {.input_width = width, .hidden = {16}, .latent_width = 4, .codes = {8, 8}}};
+  translator_options options;
+  rq_vae_trainer<cpu::backend, float> trainer{backend, model, options.training};
+  translator_progress progress = {};
+  json conditions = run_conditions(options, model.config(), items);
+
+  explicit run(index_t epochs, index_t threads = 1) : backend(threads), options(quick(epochs)) { initialize(model, 7); }
+  run(run const&) = delete;
+
+  void until(std::int64_t step) {
+    fit(backend, trainer, matrix_features(features()), options, progress, {.should_stop = [&](translator_progress const& p) { return p.step >= step; }});
+  }
+  std::vector<float> parameters() const { return {model.parameters().data, model.parameters().data + model.parameters().size()}; }
+};
+
+translator_progress timeless(translator_progress p) {
+  p.seconds = 0;
+  for (auto& epoch : p.history) epoch.seconds = 0;
+  return p;
+}
+}  // namespace
+
+TEST_CASE("translator: it learns; error falls far below the variance, and every level uses its codes") {
+  run learner(60);
+  learner.until(100000);
+  CHECK(learner.progress.finished);
+  CHECK(learner.progress.step == 60 * 3);
+  CHECK(learner.progress.items == 60 * items);
+  auto const variance = check_finite(matrix_features(features()), "features").variance;
+  auto const& last = *learner.progress.history.back().evaluation;
+  CHECK(last.reconstruction_error < 0.3 * variance);
+  for (auto const& level : last.usage) CHECK(level.used == 8);
+  CHECK(learner.progress.history.front().evaluation.has_value() == false);  // every second epoch has a look
+  CHECK(learner.progress.best_epoch > 0);
+}
+
+TEST_CASE("translator: a run that was saved anywhere and restored goes on to the same bits as one that never stopped") {
+  temporary_directory const root;
+  run whole(4, 2);
+  whole.until(100000);
+  for (std::int64_t stop : {0, 1, 3, 5, 11, 12}) {  // 3 steps an epoch
+    CAPTURE(stop);
+    run first(4, 2), second(4, 2);
+    first.until(stop);
+    write_translator_state(root / "state", first.trainer, first.progress, first.conditions);
+    second.progress = read_translator_state(root / "state", second.trainer, second.conditions);
+    second.until(100000);
+    CHECK(second.parameters() == whole.parameters());
+    CHECK(timeless(second.progress) == timeless(whole.progress));
+  }
+}
+
+TEST_CASE("translator: another run's state is refused with the condition that differs") {
+  temporary_directory const root;
+  run one(4), other(5);
+  write_translator_state(root / "state", one.trainer, one.progress, one.conditions);
+  CHECK(complaint<file_error>([&] { read_translator_state(root / "state", other.trainer, other.conditions); }) ==
+        (root / "state").string() + ": belongs to a run with epochs = 4, but this one has 5");
+}
+
+TEST_CASE("translator: a codebook that has collapsed ends the training with advice") {
+  run learner(50);
+  learner.options.least_usage = 1.1;  // nothing could be enough
+  learner.options.collapse_patience = 3;
+  auto const what = complaint<training_error>([&] { learner.until(100000); });
+  CHECK(what.starts_with("epoch 6: a codebook has collapsed, codes used by level: "));
+  CHECK(learner.progress.epoch == 6);
+}
+
+TEST_CASE("translator: what can't be learnt from is refused") {
+  run learner(1);
+  matrix<float> const narrow({3, 5}, std::vector<float>(15, 1.f));
+  CHECK_THROWS_WITH_AS(fit(learner.backend, learner.trainer, matrix_features(narrow), learner.options, learner.progress),
+                       "translator: features of width 5, expected 12", error);
+  CHECK_THROWS_WITH_AS(fit(learner.backend, learner.trainer, matrix_features(host_matrix_view<float const>(nullptr, 0, width)), learner.options, learner.progress),
+                       "translator: there are no items to learn from", error);
+}

@@ -1,0 +1,88 @@
+#include "mql4grec/quantize/kmeans.hpp"
+
+#include <set>
+
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+template <class B>
+kmeans_result run(B& b, matrix<float> const& rows, index_t k, kmeans_options const& options, std::vector<float>& vectors) {
+  vectors.assign(static_cast<std::size_t>(k * rows.columns()), NAN);
+  return kmeans(b, in_matrix<B, float>(rows), options, out_matrix<B, float>(vectors.data(), k, rows.columns()));
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("kmeans: clusters that lie apart are found, whatever the seed", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto rows = random_normal<float>({300, 4}, 1);
+  auto const centres = random_normal<float>({6, 4}, 2);
+  for (index_t i = 0; i < 300; ++i)
+    for (index_t j = 0; j < 4; ++j)
+      rows.values[static_cast<std::size_t>(i * 4 + j)] = 0.01f * rows.values[static_cast<std::size_t>(i * 4 + j)] + 10 * centres.values[static_cast<std::size_t>(i % 6 * 4 + j)];
+  for (std::uint64_t seed = 0; seed < 5; ++seed) {
+    std::vector<float> vectors;
+    auto const result = run(b, rows, 6, {.seed = seed}, vectors);
+    CHECK(result.error < 1e-3);
+    std::set<index_t> found;
+    for (index_t k = 0; k < 6; ++k)
+      for (index_t c = 0; c < 6; ++c)
+        if (std::abs(vectors[static_cast<std::size_t>(k * 4)] - 10 * centres.values[static_cast<std::size_t>(c * 4)]) < 0.1f) found.insert(c);
+    CHECK(found.size() == 6);
+  }
+}
+
+TEST_CASE_TEMPLATE("kmeans: as many codes as different rows leave no error, and one code is the mean", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const rows = random_normal<float>({20, 3}, 1);
+  std::vector<float> vectors;
+  CHECK_CLOSE(run(b, rows, 20, {}, vectors).error, 0., 1e-10);
+  run(b, rows, 1, {}, vectors);
+  for (index_t j = 0; j < 3; ++j) {
+    double sum = 0;
+    for (index_t i = 0; i < 20; ++i) sum += static_cast<double>(rows.values[static_cast<std::size_t>(i * 3 + j)]);
+    CHECK_CLOSE(vectors[static_cast<std::size_t>(j)], sum / 20, 1e-6);
+  }
+}
+
+TEST_CASE("kmeans: more iterations never leave more error") {
+  cpu::backend b;
+  auto const rows = random_normal<float>({2000, 5}, 1);
+  std::vector<float> vectors;
+  double before = INFINITY;
+  for (index_t iterations = 1; iterations < 12; ++iterations) {
+    auto const result = run(b, rows, 17, {.iterations = iterations, .tolerance = 0}, vectors);
+    CHECK(result.error <= before * (1 + 1e-6));
+    before = result.error;
+  }
+}
+
+TEST_CASE("kmeans: any number of lanes gives the same bits") {
+  auto const rows = random_normal<float>({5000, 7}, 1);
+  std::vector<float> expected, vectors;
+  cpu::backend one;
+  auto const alone = run(one, rows, 19, {.iterations = 5}, expected);
+  for (index_t lanes : {2, 3, 5}) {
+    cpu::backend b(lanes);
+    CHECK(run(b, rows, 19, {.iterations = 5}, vectors) == alone);
+    CHECK(vectors == expected);
+  }
+}
+
+TEST_CASE("kmeans: rows that repeat are fewer points than codes, and that is no error") {
+  cpu::backend b;
+  matrix<float> rows({40, 2}, std::vector<float>(80));
+  for (index_t i = 0; i < 40; ++i) rows.values[static_cast<std::size_t>(2 * i)] = static_cast<float>(i % 3);
+  std::vector<float> vectors;
+  CHECK_CLOSE(run(b, rows, 10, {}, vectors).error, 0., 0);
+}
+
+TEST_CASE("kmeans: fewer rows than codes is an error with both numbers") {
+  cpu::backend b;
+  std::vector<float> vectors;
+  CHECK_THROWS_WITH_AS(run(b, random_normal<float>({3, 2}, 1), 4, {}, vectors), "k-means: 3 rows for 4 codes, expected at least as many rows", error);
+  CHECK_THROWS_WITH_AS(run(b, random_normal<float>({9, 2}, 1), 4, {.iterations = 0}, vectors), "k-means: 0 iterations, expected at least 1", error);
+}
