@@ -78,10 +78,12 @@ void resolve(benchmark::State& state, code_table const& table, bool alike) {
 
 void reallocate_twentieth(benchmark::State& state) { resolve<reallocate>(state, crowded(state.range(0)), false); }
 void match_twentieth(benchmark::State& state) { resolve<match>(state, crowded(state.range(0)), false); }
+void match_all_alike(benchmark::State& state) { resolve<match>(state, all_alike(state.range(0)), true); }
 void reallocate_all_alike(benchmark::State& state) { resolve<reallocate>(state, all_alike(state.range(0)), true); }
 
 }  // namespace
 
 BENCHMARK(reallocate_all_alike)->Arg(1'000)->Arg(10'000)->Arg(100'000)->Iterations(1)->Unit(benchmark::kSecond);
+BENCHMARK(match_all_alike)->Arg(10'000)->Arg(100'000)->Iterations(1)->Unit(benchmark::kSecond);
 BENCHMARK(reallocate_twentieth)->Arg(100'000)->Arg(1'000'000)->Arg(2'000'000)->Arg(5'000'000)->Arg(10'000'000)->Iterations(1)->Unit(benchmark::kSecond);
 BENCHMARK(match_twentieth)->Arg(100'000)->Arg(1'000'000)->Iterations(1)->Unit(benchmark::kSecond);

@@ -203,6 +203,9 @@ TEST_CASE("npy: float64 is rounded to float, and refused where no float is near"
   auto const beyond = (directory / "f").string() + ": row 2, column 0: -1e+39 is beyond every float";
   CHECK_THROWS_WITH_AS(read(file, 1, 2), beyond.c_str(), file_error);
   CHECK_THROWS_WITH_AS(gather(file, {0, 2}), beyond.c_str(), file_error);
+  std::vector<double> many(5000);  // more than a piece of reading
+  many[4999] = 1e39;
+  CHECK(complaint<file_error>([&] { column("<f8", many); }).ends_with(": row 4999, column 0: 1e+39 is beyond every float"));
 }
 
 TEST_CASE("npy: blocks, gathered rows and rows with gaps between them are the whole, in every kind of entries") {

@@ -19,6 +19,8 @@ namespace {
 using host = reference::backend;
 using sequence = std::vector<code_t>;
 
+static_assert(CollisionPolicy<reallocate, host> && CollisionPolicy<match, host> && CollisionPolicy<suffix, host> && CollisionPolicy<keep_collisions, host>);
+
 item_id item(index_t i) { return item_id(static_cast<std::int32_t>(i)); }
 sequence codes_of(code_table const& table, index_t i) { return {table.of(item(i)).begin(), table.of(item(i)).end()}; }
 
@@ -199,24 +201,44 @@ TEST_CASE("reallocate: is the paper's rule, as it reads when nothing is done cle
     }
 }
 
-TEST_CASE("reallocate: items numbered in another order get the same sequences") {
-  index_t const n = 50;
-  auto const z = random_normal<float>({n, 3}, 8);
-  auto const order = epoch_order(n, 5, 0);
-  matrix<float> shuffled(z.extents(), z.values);
-  for (index_t i = 0; i < n; ++i) std::copy_n(z.values.begin() + order[static_cast<std::size_t>(i)] * 3, 3, shuffled.values.begin() + i * 3);
-  catalogue one(z, {3, 4, 5}), other(shuffled, {3, 4, 5});
-  one.resolve(reallocate{});
-  other.resolve(reallocate{});
-  for (index_t i = 0; i < n; ++i) CHECK(codes_of(other.table, i) == codes_of(one.table, order[static_cast<std::size_t>(i)]));
+TEST_CASE_TEMPLATE("collisions: items numbered in another order get the same sequences", Policy, reallocate, match) {
+  for (auto const& [n, sizes] : shapes) {
+    CAPTURE(n);
+    auto const z = random_normal<float>({n, 3}, 8);
+    auto const order = epoch_order(n, 5, 0);
+    matrix<float> shuffled(z.extents(), z.values);
+    for (index_t i = 0; i < n; ++i) std::copy_n(z.values.begin() + order[static_cast<std::size_t>(i)] * 3, 3, shuffled.values.begin() + i * 3);
+    catalogue one(z, sizes), other(shuffled, sizes);
+    one.resolve(Policy{});
+    other.resolve(Policy{});
+    for (index_t i = 0; i < n; ++i) CHECK(codes_of(other.table, i) == codes_of(one.table, order[static_cast<std::size_t>(i)]));
+  }
 }
 
-TEST_CASE("reallocate: a thousand items alike fill level after level, and one too many is an error that names it") {
+TEST_CASE("reallocate: a prefix that is full sends its items one level up, and two when that is full too") {
+  // width 1; code vectors 0, 10, 20 · 0, 1, 2 · 0, 0.1: items of latent 0 fill 0 0 x, then 0 1 x, then 0 2 x, then 10 0 x
+  catalogue alike(constant({7, 1}, 0.f), {3, 3, 2});
+  for (index_t l = 0; l < 3; ++l)
+    for (index_t k = 0; k < alike.books.size(l); ++k) alike.books.vectors(l)(k, 0) = static_cast<float>(k) * std::array{10.f, 1.f, 0.1f}[static_cast<std::size_t>(l)];
+  for (index_t i = 0; i < 7; ++i) alike.table.set(item(i), sequence(3, code_t{0}));
+  alike.resolve(reallocate{});
+  auto const all = [](int a, int b, int c) { return sequence{code_t(a), code_t(b), code_t(c)}; };
+  std::vector<sequence> const expected = {all(0, 0, 0), all(0, 0, 1), all(0, 1, 0), all(0, 1, 1), all(0, 2, 0), all(0, 2, 1), all(1, 0, 0)};
+  for (index_t i = 0; i < 7; ++i) CHECK(codes_of(alike.table, i) == expected[static_cast<std::size_t>(i)]);
+}
+
+TEST_CASE("reallocate: a thousand items alike fill level after level") {
   catalogue alike(constant({10 * 10 * 10, 3}, 0.3f), {10, 10, 10});
   alike.resolve(reallocate{});
   CHECK(certify(alike.table).distinct == 1000);
+}
+
+TEST_CASE_TEMPLATE("collisions: more items than sequences are an error with both numbers, and the table stays as it was", Policy, reallocate, match) {
   catalogue full(constant({28, 3}, 0.3f), {3, 3, 3});
-  CHECK_THROWS_WITH_AS(full.resolve(reallocate{}), doctest::Contains("finds no free sequence: 3 levels hold 27 sequences"), error);
+  auto const before = full.table;
+  CHECK_THROWS_WITH_AS(full.resolve(Policy{}),
+                       "collisions: 28 items, item 27 among them, but 3 levels hold 27 sequences; use more levels or more codes", error);
+  CHECK(full.table == before);
 }
 
 TEST_CASE("reallocate: the nearest of a group keeps its sequence when it is the nearest code of the last level") {
@@ -234,9 +256,8 @@ TEST_CASE("match: costs no more than choosing one after the other, and every ite
       auto const before = random_catalogue(items, sizes, seed);
       auto greedy = random_catalogue(items, sizes, seed), best = random_catalogue(items, sizes, seed);
       greedy.resolve(reallocate{});
-      auto const outcome = best.resolve(match{});
+      best.resolve(match{});
       check_resolved(before, best);
-      CHECK(outcome.cost_after >= outcome.cost_before - 1e-6);
       std::map<sequence, std::array<double, 2>> by_prefix;  // where nobody had to leave the prefix, costs can be compared
       std::map<sequence, bool> stayed;
       for (auto const& group : collision_groups(before.table))
@@ -272,6 +293,53 @@ TEST_CASE("minimum_cost_matching: equals trying every way") {
       CHECK_CLOSE(sum(found), best, 1e-12);
     }
   CHECK_THROWS_WITH_AS(detail::minimum_cost_matching({1, 2}, 2, 1), "matching: 2 rows for 1 columns, expected at most as many", error);
+}
+
+TEST_CASE("match: items that have to leave a full prefix take no code that the items of another prefix are matched to") {
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    CAPTURE(seed);
+    auto const before = random_catalogue(40, {2, 3, 8}, seed);
+    auto after = random_catalogue(40, {2, 3, 8}, seed);
+    auto const outcome = after.resolve(match{});
+    std::map<sequence, std::vector<index_t>> by_prefix;
+    std::map<sequence, std::set<index_t>> kept;  // codes behind a prefix whose item doesn't collide
+    double cost_after = 0;
+    std::set<index_t> colliding;
+    for (auto const& group : collision_groups(before.table))
+      for (auto const i : group) {
+        auto prefix = codes_of(before.table, index(i));
+        prefix.pop_back();
+        by_prefix[prefix].push_back(index(i));
+        cost_after += after.cost(index(i));
+        colliding.insert(index(i));
+      }
+    CHECK_CLOSE(outcome.cost_after, cost_after, 1e-9);
+    for (index_t i = 0; i < 40; ++i)
+      if (auto prefix = codes_of(before.table, i); !colliding.contains(i)) {
+        auto const code = index(prefix.back());
+        prefix.pop_back();
+        kept[prefix].insert(code);
+      }
+    for (auto const& [prefix, members] : by_prefix) {
+      std::vector<double> costs;
+      double found = 0;
+      for (auto const i : members) {
+        auto whole = prefix;
+        whole.emplace_back();
+        for (index_t k = 0; k < 8; ++k) {
+          whole.back() = code_t(static_cast<std::int32_t>(k));
+          if (!kept[prefix].contains(k)) costs.push_back(detail::sequence_cost<cpu::backend>(before.levels, host_matrix_view<float const>(before.latents).row(i), whole));
+        }
+        found += after.cost(i);
+      }
+      auto const n = std::ssize(members), free = 8 - std::ssize(kept[prefix]);
+      if (n > free) continue;
+      auto const chosen = detail::minimum_cost_matching(costs, n, free);
+      double best = 0;
+      for (index_t i = 0; i < n; ++i) best += costs[static_cast<std::size_t>(i * free + chosen[static_cast<std::size_t>(i)])];
+      CHECK(found == doctest::Approx(best).epsilon(1e-9));
+    }
+  }
 }
 
 TEST_CASE("suffix: counts the items of a sequence on a level of its own") {
@@ -337,6 +405,22 @@ TEST_CASE("place: new items get their nearest codes, or the nearest that are fre
   require_unique(certify(given.table));
 }
 
+TEST_CASE("place: items that are named twice, aren't there or are too many are refused before anything is changed") {
+  auto given = random_catalogue(60, {3, 4, 5}, 2);
+  given.resolve(reallocate{});
+  auto const before = given.table;
+  auto const place = [&](std::vector<item_id> const& items) {
+    place_items(given.backend, given.table, std::span<codebook_view<cpu::backend, float> const>(given.levels), matrix_latents(given.latents), items);
+  };
+  CHECK_THROWS_WITH_AS(place({item(3), item(5), item(3)}), "place: item 3 is named twice", error);
+  CHECK_THROWS_WITH_AS(place({item(3), item(60)}), "place: item 60 of a code table of 60", error);
+  CHECK(given.table == before);
+  auto more = random_normal<float>({61, 3}, 2);
+  given.latents = more;
+  given.table.grow(61);
+  CHECK_THROWS_WITH_AS(place({item(60)}), "collisions: 61 items, item 60 among them, but 3 levels hold 60 sequences; use more levels or more codes", error);
+}
+
 TEST_CASE("certificate: counts, and names those who share") {
   code_table table(5, {4});
   for (auto const& [i, a] : {std::array{0, 1}, {2, 1}, {3, 2}, {4, 1}}) table.set(item(i), sequence{code_t(a)});
@@ -355,7 +439,12 @@ TEST_CASE("capacity: before training it is what even choice would give, by the f
   auto const small = expected_capacity({2, 3}, 4);
   CHECK(small.log2_sequences == doctest::Approx(std::log2(6.)));
   CHECK(small.expected_collisions == doctest::Approx(4 - 6 * (1 - std::pow(5. / 6, 4))));
-  CHECK(expected_capacity({256, 256, 256, 256}, 1'000'000).expected_collisions == doctest::Approx(1e6 * (1e6 - 1) / 2 / std::pow(2., 32)));
+  auto const exact = [](long double m, long double n) { return static_cast<double>(n + m * std::expm1(n * std::log1p(-1 / m))); };
+  for (index_t n : {1'000, 1'000'000, 10'000'000, 1'000'000'000}) {
+    CAPTURE(n);
+    CHECK(expected_capacity({256, 256, 256, 256}, n).expected_collisions == doctest::Approx(exact(0x1p32L, static_cast<long double>(n))).epsilon(1e-8));
+    CHECK(expected_capacity({512, 512, 512}, n).expected_collisions == doctest::Approx(exact(0x1p27L, static_cast<long double>(n))).epsilon(1e-8));
+  }
   CHECK(expected_capacity({256, 256, 256, 256}, 0).expected_collisions == 0);
 }
 

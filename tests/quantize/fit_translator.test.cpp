@@ -28,7 +28,7 @@ matrix<float> const& features() {
 
 translator_options quick(index_t epochs) {
   return {.training = {.learning_rate = 1e-2, .epsilons = {0, 0.01}, .batch_size = 128, .revive_after = 4},
-          .epochs = epochs, .evaluate_every = 2, .kmeans_iterations = 5, .seed = 7};
+          .epochs = epochs, .autoencoder_epochs = 1, .evaluate_every = 2, .kmeans_iterations = 5, .seed = 7};
 }
 
 struct run {

@@ -1,5 +1,6 @@
 #include "mql4grec/quantize/fold_scaling.hpp"
 
+#include "mql4grec/embed/views.hpp"
 #include "mql4grec/quantize/translate_items.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"

@@ -22,7 +22,8 @@ TEST_CASE_TEMPLATE("kmeans: clusters that lie apart are found, whatever the seed
   auto const centres = random_normal<float>({6, 4}, 2);
   for (index_t i = 0; i < 300; ++i)
     for (index_t j = 0; j < 4; ++j)
-      rows.values[static_cast<std::size_t>(i * 4 + j)] = 0.01f * rows.values[static_cast<std::size_t>(i * 4 + j)] + 10 * centres.values[static_cast<std::size_t>(i % 6 * 4 + j)];
+      rows.values[static_cast<std::size_t>(i * 4 + j)] = 0.01f * rows.values[static_cast<std::size_t>(i * 4 + j)] +
+                                                         10 * centres.values[static_cast<std::size_t>(i % 6 * 4 + j)];
   for (std::uint64_t seed = 0; seed < 5; ++seed) {
     std::vector<float> vectors;
     auto const result = run(b, rows, 6, {.seed = seed}, vectors);
@@ -30,12 +31,14 @@ TEST_CASE_TEMPLATE("kmeans: clusters that lie apart are found, whatever the seed
     std::set<index_t> found;
     for (index_t k = 0; k < 6; ++k)
       for (index_t c = 0; c < 6; ++c)
-        if (std::abs(vectors[static_cast<std::size_t>(k * 4)] - 10 * centres.values[static_cast<std::size_t>(c * 4)]) < 0.1f) found.insert(c);
+        if (std::abs(vectors[static_cast<std::size_t>(k * 4)] - 10 * centres.values[static_cast<std::size_t>(c * 4)]) < 0.1f)
+          found.insert(c);
     CHECK(found.size() == 6);
   }
 }
 
-TEST_CASE_TEMPLATE("kmeans: as many codes as different rows leave no error, and one code is the mean", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("kmeans: as many codes as different rows leave no error, and one code is the mean", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const rows = random_normal<float>({20, 3}, 1);
   std::vector<float> vectors;
@@ -77,12 +80,49 @@ TEST_CASE("kmeans: rows that repeat are fewer points than codes, and that is no 
   matrix<float> rows({40, 2}, std::vector<float>(80));
   for (index_t i = 0; i < 40; ++i) rows.values[static_cast<std::size_t>(2 * i)] = static_cast<float>(i % 3);
   std::vector<float> vectors;
-  CHECK_CLOSE(run(b, rows, 10, {}, vectors).error, 0., 0);
+  auto const result = run(b, rows, 10, {}, vectors);
+  CHECK(result.error == 0);
+  CHECK(result.repaired == 0);
+}
+
+TEST_CASE_TEMPLATE("refine_kmeans: vectors without rows go to the rows that are furthest from theirs, the furthest first", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B b;
+  matrix<float> const rows{{0, 0}, {1, 0}, {0, 1}, {30, 30}, {31, 30}, {12, 0}};
+  std::vector<float> vectors{0, 0, 0, 0, 400, 400};
+  auto const result = refine_kmeans(b, in_matrix<B, float>(rows), {.tolerance = 0}, out_matrix<B, float>(vectors.data(), 3, 2));
+  CHECK(result.repaired == 2);
+  CHECK_CLOSE(matrix<float>({3, 2}, vectors), matrix{{3.25f, 0.25f}, {31.f, 30.f}, {30.f, 30.f}}, 1e-6);
+}
+
+TEST_CASE_TEMPLATE("refine_kmeans: never makes a codebook worse, and leaves the means of clusters as they are", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const rows = random_normal<float>({500, 3}, 1);
+  std::vector<float> vectors;
+  auto const before = run(b, rows, 12, {.iterations = 2}, vectors);
+  auto const after = refine_kmeans(b, in_matrix<B, float>(rows), {.iterations = 100, .tolerance = 0},
+                                   out_matrix<B, float>(vectors.data(), 12, 3));
+  CHECK(after.error < before.error);
+  auto const found = vectors;
+  refine_kmeans(b, in_matrix<B, float>(rows), {.iterations = 1}, out_matrix<B, float>(vectors.data(), 12, 3));
+  CHECK_CLOSE(vectors, found, 1e-6);
 }
 
 TEST_CASE("kmeans: fewer rows than codes is an error with both numbers") {
   cpu::backend b;
   std::vector<float> vectors;
-  CHECK_THROWS_WITH_AS(run(b, random_normal<float>({3, 2}, 1), 4, {}, vectors), "k-means: 3 rows for 4 codes, expected at least as many rows", error);
-  CHECK_THROWS_WITH_AS(run(b, random_normal<float>({9, 2}, 1), 4, {.iterations = 0}, vectors), "k-means: 0 iterations, expected at least 1", error);
+  CHECK_THROWS_WITH_AS(run(b, random_normal<float>({3, 2}, 1), 4, {}, vectors),
+                       "k-means: 3 rows for 4 codes, expected at least as many rows", error);
+  CHECK_THROWS_WITH_AS(run(b, random_normal<float>({9, 2}, 1), 4, {.iterations = 0}, vectors),
+                       "k-means: 0 iterations, expected at least 1", error);
+}
+
+TEST_CASE_TEMPLATE("kmeans: a row that isn't finite is an error with its number, the first one's", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto rows = random_normal<float>({3000, 2}, 1);
+  rows.values[2 * 2500] = NAN;
+  rows.values[2 * 1700 + 1] = -INFINITY;
+  std::vector<float> vectors;
+  CHECK_THROWS_WITH_AS(run(b, rows, 4, {}, vectors), "k-means: row 1700 holds a number that isn't finite", error);
 }

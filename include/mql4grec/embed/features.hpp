@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstring>
 #include <span>
+#include <vector>
 
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
@@ -49,5 +50,13 @@ class matrix_features {
   host_matrix_view<float const> all_;
 };
 static_assert(FeatureSource<matrix_features>);
+
+/// The map x ↦ (x − mean) · scale; a model that learnt behind it can swallow it, see fold_scaling().
+struct feature_scaling {
+  std::vector<float> mean;  ///< (width)
+  float scale = 1;
+
+  bool operator==(feature_scaling const&) const = default;
+};
 
 }  // namespace mql4grec

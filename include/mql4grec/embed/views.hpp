@@ -62,14 +62,6 @@ class selected_features {
   std::vector<index_t> selection_;
 };
 
-/// The map x ↦ (x − mean) · scale; a model that learnt behind it can swallow it, see fold_scaling().
-struct feature_scaling {
-  std::vector<float> mean;  ///< (width)
-  float scale = 1;
-
-  bool operator==(feature_scaling const&) const = default;
-};
-
 /// Every row of another source behind a scaling.
 template <FeatureSource F>
 class scaled_features {

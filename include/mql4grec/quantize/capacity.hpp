@@ -32,9 +32,12 @@ inline capacity_report expected_capacity(std::vector<index_t> const& sizes, inde
   capacity_report out;
   for (auto const k : sizes) out.log2_sequences += std::log2(static_cast<double>(k));
   double const m = std::exp2(out.log2_sequences), items = static_cast<double>(n);
-  // 1 − (1 − 1/M)ⁿ by way of logarithms: 1/M is lost in 1 − 1/M when M is large
-  out.expected_collisions = std::max(0.0, items + m * std::expm1(items * std::log1p(-1 / m)));
-  if (m > 1e8) out.expected_collisions = items * (items - 1) / (2 * m);  // the first term of the series; the rest is smaller than rounding
+  // By way of logarithms, since 1/M is lost in 1 − 1/M when M is large. Where n is far below M the two terms cancel, and the binomial series
+  // takes over: what is left out of it is of the order of (n/M)², what is lost to cancelling of 10⁻¹⁶ M/n, both below 10⁻¹⁰.
+  if (items > 1e-5 * m)
+    out.expected_collisions = std::max(0.0, items + m * std::expm1(items * std::log1p(-1 / m)));
+  else
+    out.expected_collisions = items * (items - 1) / (2 * m) * (1 - (items - 2) / (3 * m));
   out.items_until_full = m;
   return out;
 }

@@ -69,6 +69,19 @@ void check_levels(code_table const& table, std::span<codebook_view<B, float> con
             " × ", vectors.columns(), ", expected ", table.size(l), " × ", latent_width);
   }
 }
+
+/// Every search for a free sequence ends with one when there are at least as many sequences as items, so this is checked before any item
+/// moves and a table is never left half done. `one` is an item for the message to name.
+inline void check_room(code_table const& table, index_t items, item_id one) {
+  double sequences = 1;
+  for (auto const k : table.sizes()) sequences *= static_cast<double>(k);
+  expects(static_cast<double>(items) <= sequences, "collisions: ", items, " items, item ", index(one), " among them, but ", table.levels(),
+          " levels hold ", sequences, " sequences; use more levels or more codes");
+}
+/// The same for a table's items as they are, by key.
+inline void check_room(code_table const& table, std::span<keyed_item const> order) {
+  if (!order.empty()) check_room(table, std::ssize(order), order.back().item);
+}
 }  // namespace detail
 
 }  // namespace mql4grec

@@ -77,8 +77,8 @@ inline bool is_better(translator_progress& p, translator_evaluation const& seen)
 
 }  // namespace detail
 
-/// Trains from where `progress` stands until the last epoch or should_stop; `progress.finished` tells which. The codebooks are initialised
-/// in front of the first update. Throws training_error when a loss isn't finite or a codebook has collapsed.
+/// Trains from where `progress` stands until the last epoch or should_stop; `progress.finished` tells which. The first epochs may leave the
+/// quantizer out; the codebooks are initialised in front of the first one that doesn't. Throws training_error when a loss isn't finite or a codebook has collapsed.
 template <Backend B, FeatureSource F>
 void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, translator_options const& options, translator_progress& progress,
          translator_observer const& observer = {}) {
@@ -91,11 +91,14 @@ void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, trans
   auto const started = clock::now();
   double const seconds_before = progress.seconds;
   auto const elapsed = [&] { return seconds_before + std::chrono::duration<double>(clock::now() - started).count(); };
-  if (progress.step == 0 && options.kmeans_rows > 0) initialize_codebooks(backend, trainer.model(), features, options);
   std::int64_t const steps = (rows + size - 1) / size;
   host_array<float, 2> memory({static_cast<std::size_t>(size), static_cast<std::size_t>(features.width())});
 
+  auto const alone = std::min<std::int64_t>(options.autoencoder_epochs, options.epochs - 1);  // somebody has to learn codes
   while (!progress.finished) {
+    auto const how = progress.epoch < alone ? quantizer::left_out : quantizer::used;
+    if (progress.epoch == alone && progress.epoch_step == 0 && options.kmeans_rows > 0)
+      initialize_codebooks(backend, trainer.model(), features, options);
     auto const order = epoch_order(rows, options.seed, static_cast<std::uint64_t>(progress.epoch) + 1);
     for (; progress.epoch_step < steps; ++progress.epoch_step) {
       progress.seconds = elapsed();
@@ -104,7 +107,7 @@ void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, trans
       auto const wanted = std::span(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(std::min(size, rows - first)));
       auto const x = view_of(memory).row_block(0, std::ssize(wanted));
       features.gather(wanted, x);
-      auto const losses = trainer.step(in_matrix<B, float>(x));
+      auto const losses = trainer.step(in_matrix<B, float>(x), how);
       progress.current.add(losses, static_cast<double>(wanted.size()) / static_cast<double>(rows));
       ++progress.step;
       progress.items += std::ssize(wanted);
@@ -114,7 +117,7 @@ void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, trans
     progress.epoch_step = 0;
     progress.finished = progress.epoch >= options.epochs;
     auto& record = progress.history.emplace_back(std::exchange(progress.current, {}));
-    if (progress.finished || progress.epoch % options.evaluate_every == 0) record.evaluation = evaluate_translator(backend, trainer.model(), features);
+    if (progress.finished || (progress.epoch > alone && progress.epoch % options.evaluate_every == 0)) record.evaluation = evaluate_translator(backend, trainer.model(), features);
     record.seconds = progress.seconds = elapsed();
     observer.on_epoch(progress, record.evaluation && detail::is_better(progress, *record.evaluation));
     if (record.evaluation) detail::give_up_when_collapsed(progress, options, rows);

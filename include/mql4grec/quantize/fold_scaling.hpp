@@ -1,5 +1,5 @@
 #pragma once
-#include "mql4grec/embed/views.hpp"
+#include "mql4grec/embed/features.hpp"
 #include "mql4grec/quantize/rq_vae.hpp"
 
 namespace mql4grec {

@@ -1,8 +1,9 @@
 #pragma once
-// k-means++ seeding (Arthur & Vassilvitskii, SODA 2007), then Lloyd's iterations. Rows are handled in blocks that don't depend on the
-// number of lanes, and the blocks' sums are added in their order: any number of lanes gives the same bits.
+// k-means++ seeding (Arthur & Vassilvitskii, SODA 2007), then Lloyd's iterations. Rows are handled in blocks that don't depend
+// on the number of lanes, and the blocks' sums are added in their order: any number of lanes gives the same bits.
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <numeric>
 #include <vector>
 
@@ -13,8 +14,8 @@
 namespace mql4grec {
 
 struct kmeans_options {
-  index_t iterations = 20;   ///< at most
-  double tolerance = 1e-4;   ///< ends when the error falls by less than this share
+  index_t iterations = 20;  ///< at most
+  double tolerance = 1e-4;  ///< ends when the error falls by less than this share
   std::uint64_t seed = 42;
 
   bool operator==(kmeans_options const&) const = default;
@@ -23,19 +24,29 @@ struct kmeans_options {
 struct kmeans_result {
   double error = 0;        ///< mean squared distance of a row to its vector
   index_t iterations = 0;  ///< made
-  index_t repaired = 0;    ///< vectors without rows that were put onto the row with the highest error
+  index_t repaired = 0;    ///< how often a vector without rows was put onto the row with the highest error
 
   bool operator==(kmeans_result const&) const = default;
 };
 
 /// What k-means asks of a backend.
 template <class B>
-concept KmeansOps = NearestCodeOps<B, float> && requires(B& b, in_matrix<B, float> x, out_matrix<B, float> y, in_vector<B, code_t> codes, out_vector<B, float> v) {
+concept KmeansOps = NearestCodeOps<B, float> &&
+    requires(B& b, in_matrix<B, float> x, out_matrix<B, float> y, in_vector<B, code_t> codes, out_vector<B, float> v) {
   squared_distances<float>(b, x, x, y);
   add_to_codes<float>(b, x, codes, y, v);
 };
 
 namespace detail {
+
+/// visit(lane, number of the block, its first row, its rows) for blocks of rows, each on whichever lane is free.
+template <Backend B, class Visit>
+void for_each_row_block(B& backend, index_t rows, index_t block, Visit&& visit) {
+  std::atomic<index_t> next{0};
+  for_each_lane(backend, [&](B& lane, index_t) {
+    for (index_t i = next++; i * block < rows; i = next++) visit(lane, i, i * block, std::min(block, rows - i * block));
+  });
+}
 
 template <Backend B>
   requires std::same_as<typename B::memory_space, host_space>
@@ -44,8 +55,24 @@ class kmeans_run {
 
  public:
   kmeans_run(B& backend, in_matrix<B, float> rows, out_matrix<B, float> vectors)
-      : backend_(backend), rows_(rows), vectors_(vectors), block_(std::max<index_t>(1024, (rows.rows() + most_blocks - 1) / most_blocks)),
-        blocks_((rows.rows() + block_ - 1) / block_), codes_(static_cast<std::size_t>(rows.rows())), distances_(static_cast<std::size_t>(rows.rows())) {}
+      : backend_(backend),
+        rows_(rows),
+        vectors_(vectors),
+        block_(std::max<index_t>(1024, (rows.rows() + most_blocks - 1) / most_blocks)),
+        blocks_((rows.rows() + block_ - 1) / block_),
+        codes_(static_cast<std::size_t>(rows.rows())),
+        distances_(static_cast<std::size_t>(rows.rows())) {}
+
+  /// Throws error for the first row that can't be anywhere near a vector.
+  void check_rows() {
+    std::vector<index_t> odd(static_cast<std::size_t>(blocks_), rows_.rows());
+    for_each_block([&](B&, index_t block, index_t first, index_t count) {
+      for (index_t i = first + count; i-- > first;)
+        if (!is_finite(rows_.row(i))) odd[static_cast<std::size_t>(block)] = i;
+    });
+    auto const row = std::ranges::min(odd);
+    expects(row == rows_.rows(), "k-means: row ", row, " holds a number that isn't finite");
+  }
 
   void seed(random_stream random) {
     std::ranges::fill(distances_, std::numeric_limits<float>::infinity());
@@ -63,51 +90,47 @@ class kmeans_run {
     std::vector<double> sums(static_cast<std::size_t>(blocks_));
     for_each_block([&](B& lane, index_t block, index_t first, index_t count) {
       auto const distances = view_of(std::span(distances_)).part(first, count);
-      nearest_code<float>(lane, rows_.row_block(first, count), vectors_, view_of(std::span(codes_)).part(first, count), distances);
+      nearest_code<float>(lane, rows_.row_block(first, count), vectors_, view_of(std::span(codes_)).part(first, count),
+                          distances);
       for (index_t i = 0; i < count; ++i) sums[static_cast<std::size_t>(block)] += static_cast<double>(distances(i));
     });
     return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(rows_.rows());
   }
 
-  /// Every vector to the mean of its rows; the number of those that had none.
+  /// Every vector to the mean of its rows; the number of those that had none and went to a row that was nobody's.
   index_t move() {
     index_t const k = vectors_.rows(), w = vectors_.columns();
     std::vector<float> sums(static_cast<std::size_t>(blocks_ * k * w)), counts(static_cast<std::size_t>(blocks_ * k));
     for_each_block([&](B& lane, index_t block, index_t first, index_t count) {
       add_to_codes<float>(lane, rows_.row_block(first, count), view_of(std::span<code_t const>(codes_)).part(first, count),
-                          out_matrix<B, float>(sums.data() + block * k * w, k, w), out_vector<B, float>(counts.data() + block * k, k));
+                          out_matrix<B, float>(sums.data() + block * k * w, k, w),
+                          out_vector<B, float>(counts.data() + block * k, k));
     });
     std::vector<index_t> empty;
     for (index_t c = 0; c < k; ++c) {
       double rows = 0;
-      for (index_t block = 0; block < blocks_; ++block) rows += static_cast<double>(counts[static_cast<std::size_t>(block * k + c)]);
+      for (index_t block = 0; block < blocks_; ++block)
+        rows += static_cast<double>(counts[static_cast<std::size_t>(block * k + c)]);
       if (rows == 0) {
         empty.push_back(c);
         continue;
       }
       for (index_t j = 0; j < w; ++j) {
         double sum = 0;
-        for (index_t block = 0; block < blocks_; ++block) sum += static_cast<double>(sums[static_cast<std::size_t>((block * k + c) * w + j)]);
+        for (index_t block = 0; block < blocks_; ++block)
+          sum += static_cast<double>(sums[static_cast<std::size_t>((block * k + c) * w + j)]);
         vectors_(c, j) = static_cast<float>(sum / rows);
       }
     }
-    repair(empty);
-    return std::ssize(empty);
+    return repair(empty);
   }
 
  private:
   static constexpr index_t most_blocks = 64;
 
-  /// visit(lane, block, first row, rows), lanes side by side.
   template <class Visit>
   void for_each_block(Visit&& visit) {
-    std::atomic<index_t> next{0};
-    for_each_lane(backend_, [&](B& lane, index_t) {
-      for (index_t block = next++; block < blocks_; block = next++) {
-        index_t const first = block * block_;
-        visit(lane, block, first, std::min(rows_.rows(), first + block_) - first);
-      }
-    });
+    for_each_row_block(backend_, rows_.rows(), block_, visit);
   }
 
   /// distances_ to the nearest of the first k + 1 vectors; their sum.
@@ -137,16 +160,26 @@ class kmeans_run {
     return last;  // rounding
   }
 
-  /// Vectors without rows go onto the rows that are furthest from theirs, the furthest first.
-  void repair(std::vector<index_t> const& empty) {
-    if (empty.empty()) return;
+  static bool is_finite(in_vector<B, float> row) {
+    bool finite = true;
+    for (index_t j = 0; j < row.size(); ++j) finite &= std::isfinite(row(j));
+    return finite;
+  }
+
+  /// Vectors without rows go onto the rows that are furthest from theirs, the furthest first and of equals the first; a row
+  /// that is its vector already needs no other. Returns how many went.
+  index_t repair(std::vector<index_t> const& empty) {
+    if (empty.empty()) return 0;
     std::vector<index_t> order(distances_.size());
     std::iota(order.begin(), order.end(), index_t{0});
     auto const count = static_cast<index_t>(std::min(empty.size(), order.size()));
     std::ranges::partial_sort(order, order.begin() + count, [&](index_t a, index_t b) {
       return std::pair(-distances_[static_cast<std::size_t>(a)], a) < std::pair(-distances_[static_cast<std::size_t>(b)], b);
     });
-    for (index_t i = 0; i < count; ++i) copy(rows_.row(order[static_cast<std::size_t>(i)]), vectors_.row(empty[static_cast<std::size_t>(i)]));
+    index_t gone = 0;
+    for (; gone < count && distances_[static_cast<std::size_t>(order[static_cast<std::size_t>(gone)])] > 0; ++gone)
+      copy(rows_.row(order[static_cast<std::size_t>(gone)]), vectors_.row(empty[static_cast<std::size_t>(gone)]));
+    return gone;
   }
 
   B& backend_;
@@ -159,15 +192,41 @@ class kmeans_run {
 
 }  // namespace detail
 
-/// vectors (K, width) that stand for rows (n, width). Throws error when there are fewer rows than vectors; rows may repeat, and then so may
-/// vectors.
+namespace detail {
+
+/// Seeds a codebook on as many rows as matter: beyond some dozens for each vector more rows choose no better seeds, and every
+/// seed has to look at all of them. The sample depends on the seed alone.
 template <Backend B>
-kmeans_result kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const& options, out_matrix<B, float> vectors) {
-  expects(rows.columns() == vectors.columns(), "k-means: rows of width ", rows.columns(), " for vectors of width ", vectors.columns());
-  expects(rows.rows() >= vectors.rows(), "k-means: ", rows.rows(), " rows for ", vectors.rows(), " codes, expected at least as many rows");
+void seed_vectors(B& backend, in_matrix<B, float> rows, std::uint64_t seed, out_matrix<B, float> vectors) {
+  constexpr index_t rows_per_vector = 64;
+  random_stream const random(seed, 0x6b6d65616e73u);
+  index_t const n = rows_per_vector * vectors.rows();
+  if (rows.rows() <= n) return kmeans_run<B>(backend, rows, vectors).seed(random);
+  auto memory = backend.template allocate<float>(n * rows.columns());
+  out_matrix<B, float> const sample(memory.view_all().data, n, rows.columns());
+  auto const order = epoch_order(rows.rows(), seed, 0);
+  for (index_t i = 0; i < n; ++i) copy(rows.row(order[static_cast<std::size_t>(i)]), sample.row(i));
+  kmeans_run<B>(backend, in_matrix<B, float>(sample), vectors).seed(random);
+}
+
+template <class B>
+void check_kmeans(in_matrix<B, float> rows, kmeans_options const& options, in_matrix<B, float> vectors) {
+  expects(rows.columns() == vectors.columns(), "k-means: rows of width ", rows.columns(), " for vectors of width ",
+          vectors.columns());
+  expects(vectors.rows() >= 1, "k-means: no codes, expected at least 1");
+  expects(rows.rows() >= vectors.rows(), "k-means: ", rows.rows(), " rows for ", vectors.rows(),
+          " codes, expected at least as many rows");
   expects(options.iterations >= 1, "k-means: ", options.iterations, " iterations, expected at least 1");
+}
+
+}  // namespace detail
+
+/// Moves vectors (K, width) that somebody has placed to where they stand for rows (n, width) better: Lloyd's iterations alone.
+template <Backend B>
+kmeans_result refine_kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const& options, out_matrix<B, float> vectors) {
+  detail::check_kmeans<B>(rows, options, vectors);
   detail::kmeans_run<B> run(backend, rows, vectors);
-  run.seed(random_stream(options.seed, 0x6b6d65616e73u));
+  run.check_rows();
   kmeans_result result{.error = run.assign()};
   while (result.iterations < options.iterations) {
     ++result.iterations;
@@ -176,6 +235,15 @@ kmeans_result kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const&
     if (before - result.error < options.tolerance * before) break;
   }
   return result;
+}
+
+/// vectors (K, width) that stand for rows (n, width). Throws error when there are fewer rows than vectors, or one that isn't
+/// finite; rows may repeat, and then so may vectors.
+template <Backend B>
+kmeans_result kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const& options, out_matrix<B, float> vectors) {
+  detail::check_kmeans<B>(rows, options, vectors);
+  detail::seed_vectors(backend, rows, options.seed, vectors);
+  return refine_kmeans(backend, rows, options, vectors);
 }
 
 }  // namespace mql4grec

@@ -25,8 +25,13 @@ class matrix_latents {
   index_t rows() const { return all_.rows(); }
   index_t width() const { return all_.columns(); }
   void gather(std::span<index_t const> items, host_matrix_view<float> out) const {
-    for (index_t i = 0; i < out.rows(); ++i)
-      std::memcpy(out.row(i).data, all_.row(items[static_cast<std::size_t>(i)]).data, static_cast<std::size_t>(width()) * sizeof(float));
+    expects(std::ssize(items) == out.rows() && out.columns() == width(), "latents: ", items.size(), " rows of width ", width(),
+            " into a place for ", out.rows(), " of width ", out.columns());
+    for (index_t i = 0; i < out.rows(); ++i) {
+      auto const item = items[static_cast<std::size_t>(i)];
+      expects(item >= 0 && item < rows(), "latents: item ", item, " of ", rows());
+      std::memcpy(out.row(i).data, all_.row(item).data, static_cast<std::size_t>(width()) * sizeof(float));
+    }
   }
 
  private:

@@ -1,5 +1,5 @@
 #pragma once
-#include "mql4grec/quantize/placement.hpp"
+#include "mql4grec/quantize/sequence_placer.hpp"
 
 namespace mql4grec {
 
@@ -13,9 +13,10 @@ struct reallocate {
   collision_outcome resolve(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels, L const& latents) const {
     detail::check_levels<B>(table, levels, latents.rows(), latents.width());
     auto const order = detail::items_by_key(table);
+    detail::check_room(table, order);
     detail::occupancy taken(table, order);
-    detail::placement<B> seats(backend, table, levels, taken);
-    return detail::for_each_collision<B>(order, table, levels, latents, [&](auto const items, auto const rows) {
+    detail::sequence_placer<B> seats(backend, table, levels, taken);
+    return detail::for_each_collision<B>(order, table, levels, latents, 2, [&](auto const items, auto const rows) {
       auto const shared = table.of(items.front());
       std::vector<code_t> const codes(shared.begin(), shared.end());
       taken.release(taken.packing().pack(shared.first(shared.size() - 1)), index(shared.back()));

@@ -34,6 +34,9 @@ struct rq_vae_losses {
   bool operator==(rq_vae_losses const&) const = default;
 };
 
+/// Whether a batch goes through the quantizer, or straight on to the decoder: an autoencoder finds its latents before codes are asked of them.
+enum class quantizer { used, left_out };
+
 template <Backend B, class T>
 class rq_vae_trainer {
   using space = typename B::memory_space;
@@ -66,25 +69,28 @@ class rq_vae_trainer {
   std::vector<std::vector<std::int32_t>> const& idle() const { return idle_; }
 
   /// The losses of x (n ≤ batch_size, d_in) and their gradient, without an update.
-  rq_vae_losses losses_and_gradient(in_matrix<B, T> x) {
+  rq_vae_losses losses_and_gradient(in_matrix<B, T> x, quantizer how = quantizer::used) {
     expects(x.rows() >= 1 && x.rows() <= options_.batch_size, "RQ-VAE: a batch of ", x.rows(), " rows, expected 1 to ", options_.batch_size);
     rows_ = x.rows();
     encode(x);
-    choose_codes();
-    auto const losses = go_back();
+    if (how == quantizer::used)
+      choose_codes();
+    else
+      for (index_t l = 1; l <= model_.config().levels(); ++l) fill(residual_rows(l, {0, rows_}).flat(), T{});  // nothing is left over
+    auto const losses = go_back(how);
     norm_ = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients_));
     return losses;
   }
 
   /// One update. Throws training_error, before anything is changed, when the loss or the gradient isn't finite.
-  rq_vae_losses step(in_matrix<B, T> x) {
+  rq_vae_losses step(in_matrix<B, T> x, quantizer how = quantizer::used) {
     std::int64_t const number = moments_.step + 1;
-    auto losses = losses_and_gradient(x);
+    auto losses = losses_and_gradient(x, how);
     if (!std::isfinite(losses.total) || !std::isfinite(norm_))
       detail::raise<training_error>("step ", number, ": the loss is ", losses.total, " and the gradient's norm ", norm_,
                                     ", expected finite numbers; try a smaller learning rate");
     optim::update<T>(backend_, options_.optimizer, options_.learning_rate, norm_, model_.layout(), gradient(), model_.parameters(), moments_);
-    losses.revived = revive();
+    if (how == quantizer::used) losses.revived = revive();
     return losses;
   }
 
@@ -150,7 +156,7 @@ class rq_vae_trainer {
     }
   }
 
-  rq_vae_losses go_back() {
+  rq_vae_losses go_back(quantizer how) {
     auto const& c = model_.config();
     for_each_lane(backend_, [&](B& lane, index_t which) {
       auto& mine = state(which);
@@ -159,9 +165,9 @@ class rq_vae_trainer {
       for (index_t l = 0; l <= c.levels(); ++l) residuals.push_back(residual_rows(l, share_of(which)));
       mine.error = mine.pass->decode_and_go_back(residuals, rows_, mine.windows);
       mine.pass.reset();
-      add_up_codes(lane, which);
+      if (how == quantizer::used) add_up_codes(lane, which);
     });
-    finish_codebook_gradient();
+    if (how == quantizer::used) finish_codebook_gradient();
     rq_vae_losses losses;
     auto const rows = static_cast<double>(rows_);
     for (auto const& lane : lanes_) losses.reconstruction += static_cast<double>(real_part(lane->error));

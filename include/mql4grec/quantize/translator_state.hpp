@@ -64,7 +64,7 @@ inline json run_conditions(translator_options const& o, rq_vae_config const& c, 
   auto const& t = o.training;
   return {{"items", rows}, {"widths", c.widths()}, {"codes", c.codes}, {"quant_weight", c.quant_weight}, {"beta", c.beta},
           {"commitment", c.commit == commitment::first_level ? "first level" : "all levels"},
-          {"epochs", o.epochs}, {"batch_size", t.batch_size}, {"learning_rate", t.learning_rate}, {"beta1", t.optimizer.beta1},
+          {"epochs", o.epochs}, {"autoencoder_epochs", o.autoencoder_epochs}, {"batch_size", t.batch_size}, {"learning_rate", t.learning_rate}, {"beta1", t.optimizer.beta1},
           {"beta2", t.optimizer.beta2}, {"epsilon", t.optimizer.epsilon}, {"weight_decay", t.optimizer.weight_decay},
           {"clip_norm", t.optimizer.clip_norm}, {"sinkhorn_epsilons", t.epsilons}, {"sinkhorn_iterations", t.sinkhorn_iterations},
           {"revive_after", t.revive_after}, {"evaluate_every", o.evaluate_every}, {"kmeans_rows", o.kmeans_rows},

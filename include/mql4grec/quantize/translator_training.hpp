@@ -13,6 +13,7 @@ namespace mql4grec {
 struct translator_options {
   rq_vae_training training = {};
   index_t epochs = 500;
+  index_t autoencoder_epochs = 10;    ///< of them, the first ones leave the quantizer out; the codebooks start behind them
   index_t evaluate_every = 10;        ///< epochs from one look at the whole catalogue to the next; the last epoch has one too
   index_t kmeans_rows = 65'536;       ///< of the sample that the codebooks start from; 0: they start random
   index_t kmeans_iterations = 20;
@@ -25,6 +26,7 @@ struct translator_options {
 
 inline void validate(translator_options const& o) {
   expects(o.epochs >= 1, "translator: ", o.epochs, " epochs, expected at least 1");
+  expects(o.autoencoder_epochs >= 0, "translator: ", o.autoencoder_epochs, " epochs without the quantizer, expected at least 0");
   expects(o.evaluate_every >= 1, "translator: a look every ", o.evaluate_every, " epochs, expected at least 1");
   expects(o.training.learning_rate > 0 && std::isfinite(o.training.learning_rate), "translator: a learning rate of ",
           o.training.learning_rate, ", expected more than 0");

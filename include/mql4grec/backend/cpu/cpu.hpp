@@ -10,6 +10,7 @@
 #include "mql4grec/backend/cpu/frozen_weight.hpp"
 #include "mql4grec/backend/cpu/matmul.hpp"
 #include "mql4grec/backend/cpu/nearest_code.hpp"
+#include "mql4grec/backend/cpu/procrustes.hpp"
 #include "mql4grec/backend/cpu/rms_norm.hpp"
 #include "mql4grec/backend/cpu/sinkhorn.hpp"
 #include "mql4grec/backend/cpu/squared_error.hpp"

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <limits>
 
+#include "mql4grec/backend/cpu/backend.hpp"
 #include "mql4grec/backend/cpu/small_product.hpp"
 #include "mql4grec/backend/reference/nearest_code.hpp"
 
@@ -141,60 +142,63 @@ MQL4GREC_TILE(avx512, 16, __attribute__((target("avx512f,avx512bw,avx512dq,avx51
 #undef MQL4GREC_SUMS
 #undef MQL4GREC_TILE
 
-/// Which tile: rows at once, and vectors at once.
+/// Which tile: so many rows at once, and a chunk of vectors.
+template <int Rows, int Registers>
 struct baseline_nearest {
-  static constexpr int rows = 2, chunk = 4 * 4;
-  template <int Rows, class... Args>
+  static constexpr int rows = Rows, chunk = 4 * Registers;
+  template <int Some, class... Args>
   static void nearest(Args... args) {
-    nearest_baseline<Rows, 4>(args...);
+    nearest_baseline<Some, Registers>(args...);
   }
-  template <int Rows, class... Args>
+  template <int Some, class... Args>
   static void distances(Args... args) {
-    distances_baseline<Rows, 4>(args...);
+    distances_baseline<Some, Registers>(args...);
   }
   static std::int32_t argmin(float const* x, index_t n) { return argmin_baseline(x, n); }
 };
 #if defined(__x86_64__) && defined(__GNUC__)
+template <int Rows, int Registers>
 struct avx2_nearest {
-  static constexpr int rows = 4, chunk = 2 * 8;
-  template <int Rows, class... Args>
+  static constexpr int rows = Rows, chunk = 8 * Registers;
+  template <int Some, class... Args>
   static void nearest(Args... args) {
-    nearest_avx2<Rows, 2>(args...);
+    nearest_avx2<Some, Registers>(args...);
   }
-  template <int Rows, class... Args>
+  template <int Some, class... Args>
   static void distances(Args... args) {
-    distances_avx2<Rows, 2>(args...);
+    distances_avx2<Some, Registers>(args...);
   }
   static std::int32_t argmin(float const* x, index_t n) { return argmin_avx2(x, n); }
 };
+template <int Rows, int Registers>
 struct avx512_nearest {
-  static constexpr int rows = 4, chunk = 4 * 16;
-  template <int Rows, class... Args>
+  static constexpr int rows = Rows, chunk = 16 * Registers;
+  template <int Some, class... Args>
   static void nearest(Args... args) {
-    nearest_avx512<Rows, 4>(args...);
+    nearest_avx512<Some, Registers>(args...);
   }
-  template <int Rows, class... Args>
+  template <int Some, class... Args>
   static void distances(Args... args) {
-    distances_avx512<Rows, 4>(args...);
+    distances_avx512<Some, Registers>(args...);
   }
   static std::int32_t argmin(float const* x, index_t n) { return argmin_avx512(x, n); }
 };
 #endif
 
-/// Calls task(tile) with the tile of this machine.
+/// Calls task(tile) with the tile of this machine for so many vectors; seeds of k-means come one by one.
 template <class Task>
-void with_nearest_tile(Task&& task) {
+void with_nearest_tile(index_t vectors, Task&& task) {
 #if defined(__x86_64__) && defined(__GNUC__)
   switch (chosen_instruction_set()) {
     case instruction_set::avx512:
-      return task(avx512_nearest{});
+      return vectors <= 16 ? task(avx512_nearest<8, 1>{}) : task(avx512_nearest<4, 4>{});
     case instruction_set::avx2:
-      return task(avx2_nearest{});
+      return task(avx2_nearest<4, 2>{});
     case instruction_set::baseline:
       break;
   }
 #endif
-  task(baseline_nearest{});
+  task(baseline_nearest<2, 4>{});
 }
 
 /// Calls block.operator()<Rows>(i) for rows i … i + Rows − 1, until all n have had their turn.
@@ -233,7 +237,7 @@ void nearest_code(backend& b, in_matrix<backend, T> x, in_matrix<backend, T> vec
                   out_vector<backend, T> distances) {
   assert(vectors.rows() > 0);
   scratch_scope<backend> const scope(b.scratch());
-  detail::with_nearest_tile([&]<class Tile>(Tile) {
+  detail::with_nearest_tile(vectors.rows(), [&]<class Tile>(Tile) {
     auto const book = detail::turn_codebook(b, vectors, Tile::chunk);
     detail::for_each_block<Tile::rows>(x.rows(), [&]<int Rows>(index_t i) {
       Tile::template nearest<Rows>(x.row(i).data, x.stride, book, codes.data + i, distances.data + i);
@@ -244,7 +248,7 @@ void nearest_code(backend& b, in_matrix<backend, T> x, in_matrix<backend, T> vec
 template <std::same_as<float> T>
 void squared_distances(backend& b, in_matrix<backend, T> x, in_matrix<backend, T> vectors, out_matrix<backend, T> distances) {
   scratch_scope<backend> const scope(b.scratch());
-  detail::with_nearest_tile([&]<class Tile>(Tile) {
+  detail::with_nearest_tile(vectors.rows(), [&]<class Tile>(Tile) {
     auto const book = detail::turn_codebook(b, vectors, Tile::chunk);
     float last[Tile::rows * Tile::chunk];  // a whole chunk would write beyond the last columns
     detail::for_each_block<Tile::rows>(x.rows(), [&]<int Rows>(index_t i) {
@@ -264,7 +268,7 @@ void squared_distances(backend& b, in_matrix<backend, T> x, in_matrix<backend, T
 template <std::same_as<float> T>
 void argmin_rows(backend&, in_matrix<backend, T> distances, out_vector<backend, code_t> codes) {
   assert(distances.columns() > 0);
-  detail::with_nearest_tile([&]<class Tile>(Tile) {
+  detail::with_nearest_tile(distances.columns(), [&]<class Tile>(Tile) {
     for (index_t i = 0; i < distances.rows(); ++i) codes(i) = code_t{Tile::argmin(distances.row(i).data, distances.columns())};
   });
 }

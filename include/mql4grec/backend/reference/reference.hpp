@@ -11,6 +11,7 @@
 #include "mql4grec/backend/reference/frozen_weight.hpp"
 #include "mql4grec/backend/reference/matmul.hpp"
 #include "mql4grec/backend/reference/nearest_code.hpp"
+#include "mql4grec/backend/reference/procrustes.hpp"
 #include "mql4grec/backend/reference/relative_bias.hpp"
 #include "mql4grec/backend/reference/rms_norm.hpp"
 #include "mql4grec/backend/reference/select_beams.hpp"

@@ -3,6 +3,7 @@
 // the last); where nothing is free behind it, it moves to its next-nearest code of the level before, and when those are used up to the
 // level before that, what is deeper being chosen anew by the residual it has then (Section 3.1 of the paper).
 #include <algorithm>
+#include <cassert>
 #include <numeric>
 
 #include "mql4grec/quantize/assignment.hpp"
@@ -14,15 +15,15 @@ namespace mql4grec::detail {
 
 /// What placing asks of a backend.
 template <class B>
-concept PlacementOps = NearestCodeOps<B, float> && requires(B& b, in_matrix<B, float> x, out_matrix<B, float> y) { squared_distances<float>(b, x, x, y); };
+concept SequencePlacerOps = NearestCodeOps<B, float> && requires(B& b, in_matrix<B, float> x, out_matrix<B, float> y) { squared_distances<float>(b, x, x, y); };
 
 template <Backend B>
   requires std::same_as<typename B::memory_space, host_space>
-class placement {
-  static_assert(PlacementOps<B>, "this backend has no nearest_code for float; add it in backend/<name>/nearest_code.hpp");
+class sequence_placer {
+  static_assert(SequencePlacerOps<B>, "this backend has no nearest_code for float; add it in backend/<name>/nearest_code.hpp");
 
  public:
-  placement(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels, occupancy& taken)
+  sequence_placer(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels, occupancy& taken)
       : backend_(backend), table_(table), levels_(levels), taken_(taken), width_(levels.front().vectors().columns()) {}
 
   /// Gives each of the items, latents (n, width), a sequence of its own, the nearest to `start`'s prefix that is free. Of items at one
@@ -97,12 +98,12 @@ class placement {
     table_.set(one.item, codes);
   }
 
-  /// To the next prefix in the item's own order behind which something is free. Throws when there is none.
+  /// To the next prefix in the item's own order behind which something is free; check_room has seen to it that there is one.
   void move_on(pending& one) {
     do {
       index_t level = levels() - 2;
       while (level >= 0 && one.ranks[static_cast<std::size_t>(level)] + 1 == table_.size(level)) --level;
-      if (level < 0) no_room_for(one);
+      assert(level >= 0);
       choose(one, level, one.ranks[static_cast<std::size_t>(level)] + 1);
       for (index_t deeper = level + 1; deeper < levels() - 1; ++deeper) {
         one.orders[static_cast<std::size_t>(deeper)].clear();
@@ -152,13 +153,6 @@ class placement {
     return distances;
   }
 
-  [[noreturn]] void no_room_for(pending const& one) const {
-    double sequences = 1;
-    for (auto const k : table_.sizes()) sequences *= static_cast<double>(k);
-    raise("collisions: item ", index(one.item), " finds no free sequence: ", table_.levels(), " levels hold ", sequences,
-          " sequences, and all are taken by other items; use more levels or more codes");
-  }
-
   B& backend_;
   code_table& table_;
   std::span<codebook_view<B, float> const> levels_;
@@ -178,11 +172,11 @@ double sequence_cost(std::span<codebook_view<B, float> const> levels, host_vecto
   return cost;
 }
 
-/// Calls handle(items, latents) for every group of `order`, those of one key, that has two items or more; latents of many groups are gathered
-/// at once, since a source that computes them does so in large blocks. Sums up the outcome.
+/// Calls handle(items, latents) for every group of `order`, those of one key, that has at least `smallest` items; latents of many groups are
+/// gathered at once, since a source that computes them does so in large blocks. Sums up the outcome.
 template <Backend B, LatentSource L, class Handle>
 collision_outcome for_each_collision(std::span<keyed_item const> order, code_table const& table, std::span<codebook_view<B, float> const> levels,
-                                     L const& latents, Handle&& handle) {
+                                     L const& latents, std::size_t smallest, Handle&& handle) {
   constexpr std::size_t at_once = 1 << 15;
   std::vector<index_t> rows;
   std::vector<item_id> items;
@@ -213,7 +207,7 @@ collision_outcome for_each_collision(std::span<keyed_item const> order, code_tab
     ends.clear();
   };
   for_each_sequence(order, [&](std::span<keyed_item const> same) {
-    if (same.size() < 2) return;
+    if (same.size() < smallest) return;
     for (auto const& one : same) {
       rows.push_back(index(one.item));
       items.push_back(one.item);

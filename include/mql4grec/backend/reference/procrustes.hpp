@@ -1,0 +1,114 @@
+#pragma once
+#include <cassert>
+#include <cmath>
+#include <limits>
+
+#include "mql4grec/backend/reference/backend.hpp"
+
+namespace mql4grec::reference {
+
+namespace detail {
+
+inline double inner(in_vector<backend, double> x, in_vector<backend, double> y) {
+  double sum = 0;
+  for (index_t i = 0; i < x.size(); ++i) sum += x(i) * y(i);
+  return sum;
+}
+
+/// (x, y) turned by the angle of this cosine and sine.
+inline void turn(out_vector<backend, double> x, out_vector<backend, double> y, double c, double s) {
+  for (index_t i = 0; i < x.size(); ++i) {
+    double const kept = x(i);
+    x(i) = c * kept - s * y(i);
+    y(i) = s * kept + c * y(i);
+  }
+}
+
+/// Turns pairs of rows of w until all are orthogonal, and the same pairs of v (one-sided Jacobi; Hestenes 1958).
+inline void make_rows_orthogonal(out_matrix<backend, double> w, out_matrix<backend, double> v) {
+  constexpr int most_sweeps = 60;  // ten are many
+  bool turned = true;
+  for (int sweep = 0; turned && sweep < most_sweeps; ++sweep) {
+    turned = false;
+    for (index_t p = 0; p < w.rows(); ++p)
+      for (index_t q = p + 1; q < w.rows(); ++q) {
+        double const a = inner(w.row(p), w.row(p)), b = inner(w.row(q), w.row(q)), both = inner(w.row(p), w.row(q));
+        if (std::abs(both) <= 4 * std::numeric_limits<double>::epsilon() * std::sqrt(a * b)) continue;
+        double const zeta = (b - a) / (2 * both), t = std::copysign(1 / (std::abs(zeta) + std::sqrt(1 + zeta * zeta)), zeta);
+        double const c = 1 / std::sqrt(1 + t * t);
+        turn(w.row(p), w.row(q), c, c * t);
+        turn(v.row(p), v.row(q), c, c * t);
+        turned = true;
+      }
+  }
+}
+
+/// Makes row `at` of u a unit vector that is orthogonal to the rows before it: what is left of the axis that most is left of.
+inline void complete_row(out_matrix<backend, double> u, index_t at) {
+  index_t const d = u.columns();
+  index_t best = 0;
+  double most = -1;
+  for (index_t axis = 0; axis < d; ++axis) {
+    double left = 1;
+    for (index_t j = 0; j < at; ++j) left -= u(j, axis) * u(j, axis);
+    if (left > most) most = left, best = axis;
+  }
+  auto const row = u.row(at);
+  fill(row, 0);
+  row(best) = 1;
+  for (int twice = 0; twice < 2; ++twice) {  // the second time takes away what rounding left
+    for (index_t j = 0; j < at; ++j) {
+      double const along = inner(row, u.row(j));
+      for (index_t i = 0; i < d; ++i) row(i) -= along * u(j, i);
+    }
+    double const length = std::sqrt(inner(row, row));
+    for (index_t i = 0; i < d; ++i) row(i) /= length;
+  }
+}
+
+/// Rows of w, orthogonal to each other, become unit vectors in the order of their length; v's rows move with them. Rows as good
+/// as zero come last and are completed.
+inline void normalize_rows(out_matrix<backend, double> w, out_matrix<backend, double> v) {
+  index_t const d = w.rows();
+  double longest = 0;
+  for (index_t at = 0; at < d; ++at) {
+    index_t next = at;
+    for (index_t i = at + 1; i < d; ++i)
+      if (inner(w.row(i), w.row(i)) > inner(w.row(next), w.row(next))) next = i;
+    for (auto const& m : {w, v})
+      for (index_t j = 0; j < d; ++j) std::swap(m(at, j), m(next, j));
+    double const length = std::sqrt(inner(w.row(at), w.row(at)));
+    longest = std::max(longest, length);
+    if (length > longest * 1e-14)
+      for (index_t j = 0; j < d; ++j) w(at, j) /= length;
+    else
+      complete_row(w, at);
+  }
+}
+
+}  // namespace detail
+
+// product (d,d) = XᵀY -> rotation (d,d), the orthogonal R for which ‖XR − Y‖ is least: UVᵀ of the product's singular value
+// decomposition UΣVᵀ (Schönemann 1966). Where singular values are zero there are many, and it is one of them. In double.
+template <Real T>
+void procrustes_rotation(backend& b, in_matrix<backend, T> product, out_matrix<backend, T> rotation) {
+  index_t const d = product.rows();
+  assert(product.columns() == d && rotation.rows() == d && rotation.columns() == d);
+  scratch_scope<backend> const scope(b.scratch());
+  auto const u = b.scratch().template take<double>(d, d), v = b.scratch().template take<double>(d, d);  // transposed
+  for (index_t i = 0; i < d; ++i)
+    for (index_t j = 0; j < d; ++j) {
+      u(i, j) = static_cast<double>(product(j, i));
+      v(i, j) = i == j;
+    }
+  detail::make_rows_orthogonal(u, v);
+  detail::normalize_rows(u, v);
+  for (index_t i = 0; i < d; ++i)
+    for (index_t j = 0; j < d; ++j) {
+      double sum = 0;
+      for (index_t k = 0; k < d; ++k) sum += u(k, i) * v(k, j);
+      rotation(i, j) = static_cast<T>(sum);
+    }
+}
+
+}  // namespace mql4grec::reference

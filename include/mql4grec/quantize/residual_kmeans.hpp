@@ -1,0 +1,231 @@
+#pragma once
+// A translator without a neural network: k-means on the features, again on what they leave, and so on, one codebook a level.
+// Its latents are the features themselves, moved to their mean and, on request, rotated.
+#include <cmath>
+#include <vector>
+
+#include "mql4grec/backend/matmul.hpp"
+#include "mql4grec/embed/features.hpp"
+#include "mql4grec/quantize/code_table.hpp"
+#include "mql4grec/quantize/kmeans.hpp"
+#include "mql4grec/quantize/residual_quantizer.hpp"
+
+namespace mql4grec {
+
+struct residual_kmeans_options {
+  std::vector<index_t> codes{256, 256, 256, 256};  ///< K of each level
+  kmeans_options clustering{};                     ///< of a level; its seed also draws the sample
+  index_t sample_rows = 65'536;                    ///< at most so many rows are learnt from
+  /// At most so many rounds that turn the features towards what their codes stand for (the orthogonal Procrustes problem, as in
+  /// OPQ: Ge et al. 2013) and move the codebooks after them; a round that lowers the error by nothing is the last, and is
+  /// undone. Vectors as wide as the rows can turn by themselves, so it gains about 1 % here, as more iterations do.
+  index_t rotation_rounds = 0;
+
+  bool operator==(residual_kmeans_options const&) const = default;
+};
+
+/// Codebooks for rows z = (x − mean) · rotation.
+template <Backend B>
+struct residual_kmeans {
+  codebook_set<B, float> codebooks;
+  std::vector<float> mean;      ///< (width) of the rows that were learnt from
+  std::vector<float> rotation;  ///< (width, width), orthogonal; empty: none
+  double error = 0;             ///< mean (ẑ − z)² an entry of the rows that were learnt from; a rotation doesn't change it
+
+  index_t width() const { return codebooks.width(); }
+  in_matrix<B, float> rotation_matrix() const { return {rotation.data(), width(), rotation.empty() ? 0 : width()}; }
+};
+
+/// What residual k-means asks of a backend beyond k-means and residual quantization.
+template <class B>
+concept ResidualKmeansOps = KmeansOps<B> && ResidualOps<B, float> &&
+    requires(B& b, in_matrix<B, float> x, in_vector<B, float> v, out_matrix<B, float> y) {
+  matmul<float>(b, x, x, y, product{});
+  procrustes_rotation<float>(b, x, y);
+  { sum_of_squares<float>(b, v) } -> std::convertible_to<double>;
+};
+
+/// x (n, width) -> z (n, width), another place; x loses its mean.
+template <Backend B>
+void to_latents(B& lane, residual_kmeans<B> const& model, out_matrix<B, float> x, out_matrix<B, float> z) {
+  expects(x.columns() == model.width(), "residual k-means: rows of width ", x.columns(), " for codebooks of width ",
+          model.width());
+  for (index_t i = 0; i < x.rows(); ++i)
+    for (index_t j = 0; j < x.columns(); ++j) x(i, j) -= model.mean[static_cast<std::size_t>(j)];
+  if (model.rotation.empty())
+    for (index_t i = 0; i < x.rows(); ++i) copy(in_vector<B, float>(x.row(i)), z.row(i));
+  else
+    matmul<float>(lane, in_matrix<B, float>(x), model.rotation_matrix(), z, product{});
+}
+
+/// The latents of items that are asked for: what handling collisions needs.
+template <Backend B, FeatureSource F>
+class rotated_latents {
+ public:
+  rotated_latents(B& lane, residual_kmeans<B> const& model, F const& features)
+      : lane_(lane), model_(model), features_(features) {}
+
+  index_t rows() const { return features_.rows(); }
+  index_t width() const { return model_.width(); }
+  void gather(std::span<index_t const> items, host_matrix_view<float> out) const {
+    scratch_scope<B> const scope(lane_.scratch());
+    auto const x = lane_.scratch().template take<float>(out.rows(), width());
+    features_.gather(items, x);
+    to_latents(lane_, model_, x, out);
+  }
+
+ private:
+  B& lane_;
+  residual_kmeans<B> const& model_;
+  F const& features_;
+};
+
+namespace detail {
+
+/// The rows that are learnt from, without their mean; codebooks and rotations that are tried on them.
+template <Backend B>
+  requires std::same_as<typename B::memory_space, host_space>
+class residual_kmeans_run {
+  static_assert(ResidualKmeansOps<B>,
+                "this backend has no procrustes_rotation for float; add it in backend/<name>/procrustes.hpp");
+
+ public:
+  template <FeatureSource F>
+  residual_kmeans_run(B& backend, F const& features, residual_kmeans_options const& options)
+      : backend_(backend),
+        options_(options),
+        n_(std::min(features.rows(), options.sample_rows)),
+        w_(features.width()),
+        x_(backend.template allocate<float>(n_ * w_)),
+        rest_(backend.template allocate<float>(n_ * w_)),
+        codes_(static_cast<std::size_t>(n_)) {
+    auto sample = epoch_order(features.rows(), options.clustering.seed, 0);
+    sample.resize(static_cast<std::size_t>(n_));
+    std::ranges::sort(sample);  // as they lie in a file
+    features.gather(sample, matrix(x_));
+    for (index_t i = 0; i < n_; ++i)
+      for (float const entry : as_span(matrix(x_).row(i)))
+        expects(std::isfinite(entry), "residual k-means: row ", sample[static_cast<std::size_t>(i)],
+                " holds a number that isn't finite");
+    take_mean();
+    if (options.rotation_rounds > 0) {
+      z_ = backend.template allocate<float>(n_ * w_);
+      copy(std::as_const(x_).view_all(), z_.view_all());
+    }
+  }
+
+  residual_kmeans<B> learn() {
+    residual_kmeans<B> best{.codebooks = codebook_set<B, float>(backend_, options_.codes, w_), .mean = mean_, .rotation = {}};
+    best.error = fit(best.codebooks, [&](auto const& rows, kmeans_options const& how, auto const& v) {
+      return kmeans(backend_, rows, how, v);
+    });
+    for (index_t round = 0; round < options_.rotation_rounds; ++round) {
+      residual_kmeans<B> next{
+          .codebooks = codebook_set<B, float>(backend_, options_.codes, w_), .mean = mean_, .rotation = turned()};
+      for (index_t l = 0; l < next.codebooks.levels(); ++l)
+        copy(std::as_const(best.codebooks).vectors(l).flat(), next.codebooks.vectors(l).flat());
+      rotate(next.rotation_matrix());
+      next.error = fit(next.codebooks, [&](auto const& rows, kmeans_options const& how, auto const& v) {
+        return refine_kmeans(backend_, rows, how, v);
+      });
+      if (next.error >= best.error) break;
+      best = std::move(next);
+    }
+    return best;
+  }
+
+ private:
+  static constexpr index_t block = 1024;
+
+  out_matrix<B, float> matrix(buffer<float, typename B::memory_space>& b) const { return {b.view_all().data, n_, w_}; }
+  in_matrix<B, float> in(buffer<float, typename B::memory_space> const& b) const { return {b.view_all().data, n_, w_}; }
+
+  void take_mean() {
+    auto const x = matrix(x_);
+    std::vector<double> sums(static_cast<std::size_t>(w_));
+    for (index_t i = 0; i < n_; ++i)
+      for (index_t j = 0; j < w_; ++j) sums[static_cast<std::size_t>(j)] += static_cast<double>(x(i, j));
+    for (double const sum : sums) mean_.push_back(static_cast<float>(sum / static_cast<double>(n_)));
+    for (index_t i = 0; i < n_; ++i)
+      for (index_t j = 0; j < w_; ++j) x(i, j) -= mean_[static_cast<std::size_t>(j)];
+  }
+
+  /// cluster(rows, options, vectors) at each level, on what the levels before leave of z; the mean squared error an entry.
+  template <class Cluster>
+  double fit(codebook_set<B, float>& codebooks, Cluster&& cluster) {
+    copy(std::as_const(z_.size() > 0 ? z_ : x_).view_all(), rest_.view_all());
+    for (index_t l = 0; l < codebooks.levels(); ++l) {
+      auto how = options_.clustering;
+      how.seed += static_cast<std::uint64_t>(l);
+      cluster(in(rest_), how, codebooks.vectors(l));
+      for_each_row_block(backend_, n_, block, [&](B& lane, index_t, index_t first, index_t count) {
+        quantize_level<float>(lane, codebook_view<B, float>(std::as_const(codebooks).vectors(l)), nearest_assignment{},
+                              matrix(rest_).row_block(first, count), view_of(std::span(codes_)).part(first, count));
+      });
+    }
+    return sum_of_squares<float>(backend_, std::as_const(rest_).view_all()) / static_cast<double>(n_ * w_);
+  }
+
+  /// (width, width): what turns x towards the sums of the vectors that z was given.
+  std::vector<float> turned() {
+    auto memory = backend_.template allocate<float>(w_ * w_);
+    out_matrix<B, float> const along(memory.view_all().data, w_, w_);
+    for (index_t i = 0; i < z_.size(); ++i) z_.view_all()(i) -= rest_.view_all()(i);
+    matmul<float>(backend_, in(x_), in(z_), along, {.transpose_a = true});
+    std::vector<float> rotation(static_cast<std::size_t>(w_ * w_));
+    procrustes_rotation<float>(backend_, in_matrix<B, float>(along), out_matrix<B, float>(rotation.data(), w_, w_));
+    return rotation;
+  }
+
+  void rotate(in_matrix<B, float> rotation) {
+    for_each_row_block(backend_, n_, block, [&](B& lane, index_t, index_t first, index_t count) {
+      matmul<float>(lane, in(x_).row_block(first, count), rotation, matrix(z_).row_block(first, count), product{});
+    });
+  }
+
+  B& backend_;
+  residual_kmeans_options options_;
+  index_t n_, w_;
+  buffer<float, typename B::memory_space> x_, z_, rest_;  // (n, w): rows, rotated rows if any, what the codes leave of them
+  std::vector<code_t> codes_;                             // (n)
+  std::vector<float> mean_;
+};
+
+}  // namespace detail
+
+/// Learns from a sample of the rows that depends on the seed alone; any number of lanes gives the same bits. Throws error when
+/// there are fewer rows than codes of a level, or a row of the sample isn't finite.
+template <Backend B, FeatureSource F>
+residual_kmeans<B> fit_residual_kmeans(B& backend, F const& features, residual_kmeans_options const& options = {}) {
+  expects(options.sample_rows >= 1, "residual k-means: a sample of ", options.sample_rows, " rows, expected at least 1");
+  expects(options.rotation_rounds >= 0, "residual k-means: ", options.rotation_rounds,
+          " rounds of rotation, expected at least 0");
+  expects(features.rows() >= 1 && features.width() >= 1, "residual k-means: features of ", features.rows(), " × ",
+          features.width());
+  return detail::residual_kmeans_run<B>(backend, features, options).learn();
+}
+
+/// The nearest codes of all rows, level by level; the result doesn't depend on the number of lanes.
+template <Backend B, FeatureSource F>
+  requires std::same_as<typename B::memory_space, host_space> code_table translate_items(B& backend,
+                                                                                         residual_kmeans<B> const& model,
+                                                                                         F const& features) {
+    expects(features.width() == model.width(), "translate: features of width ", features.width(), " for codebooks of width ",
+            model.width());
+    code_table table(features.rows(), model.codebooks.sizes());
+    auto const levels = model.codebooks.views();
+    detail::for_each_row_block(backend, features.rows(), 1024, [&](B& lane, index_t, index_t first, index_t count) {
+      scratch_scope<B> const scope(lane.scratch());
+      auto const x = lane.scratch().template take<float>(count, model.width()),
+                 z = lane.scratch().template take<float>(count, model.width());
+      auto const codes = lane.scratch().template take<code_t>(model.codebooks.levels(), count);
+      features.read(first, x);
+      to_latents(lane, model, x, z);
+      quantize<float>(lane, std::span<codebook_view<B, float> const>(levels), z, codes);
+      for (index_t i = 0; i < count; ++i)
+        for (index_t l = 0; l < codes.rows(); ++l) table.all()(first + i, l) = codes(l, i);
+    });
+    return table;
+  }
+
+}  // namespace mql4grec

@@ -1,0 +1,194 @@
+#include "mql4grec/quantize/residual_kmeans.hpp"
+
+#include "mql4grec/quantize/latents.hpp"
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+/// Rows around 40 places, far from zero; the last columns hardly differ.
+matrix<float> uneven_rows(index_t n, index_t width, std::uint64_t seed = 1) {
+  auto rows = random_normal<float>({n, width}, seed);
+  auto const places = random_normal<float>({40, width}, seed + 1);
+  for (index_t i = 0; i < n; ++i)
+    for (index_t j = 0; j < width; ++j) {
+      auto& entry = rows.values[static_cast<std::size_t>(i * width + j)];
+      entry = 5 + (0.5f * entry + 3 * places.values[static_cast<std::size_t>(i % 40 * width + j)]) / static_cast<float>(1 + j);
+    }
+  return rows;
+}
+
+/// x̂ of a row's codes: the sum of their vectors, turned back and moved to the mean.
+template <class B>
+std::vector<float> decoded(residual_kmeans<B> const& model, std::span<code_t const> codes) {
+  std::vector<float> sum(static_cast<std::size_t>(model.width())), x = model.mean;
+  for (std::size_t l = 0; l < codes.size(); ++l)
+    for (std::size_t j = 0; j < sum.size(); ++j)
+      sum[j] += model.codebooks.vectors(static_cast<index_t>(l))(index(codes[l]), static_cast<index_t>(j));
+  for (std::size_t i = 0; i < sum.size(); ++i)
+    for (std::size_t j = 0; j < sum.size(); ++j)
+      x[i] += model.rotation.empty() ? (i == j ? sum[j] : 0) : model.rotation[i * sum.size() + j] * sum[j];
+  return x;
+}
+template <class B>
+double error_of(residual_kmeans<B> const& model, code_table const& table, matrix<float> const& rows) {
+  double sum = 0;
+  for (index_t i = 0; i < rows.rows(); ++i) {
+    auto const x = decoded(model, table.of(item_id(i)));
+    for (index_t j = 0; j < rows.columns(); ++j) {
+      double const difference =
+          static_cast<double>(x[static_cast<std::size_t>(j)] - rows.values[static_cast<std::size_t>(i * rows.columns() + j)]);
+      sum += difference * difference;
+    }
+  }
+  return sum / static_cast<double>(rows.extent.size());
+}
+
+template <class B>
+bool same(residual_kmeans<B> const& x, residual_kmeans<B> const& y) {
+  bool all = x.mean == y.mean && x.rotation == y.rotation && x.error == y.error && x.codebooks.sizes() == y.codebooks.sizes();
+  for (index_t l = 0; all && l < x.codebooks.levels(); ++l)
+    all = std::ranges::equal(as_span(x.codebooks.vectors(l).flat()), as_span(y.codebooks.vectors(l).flat()));
+  return all;
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("residual_kmeans: its error is that of the rows put together again from their codes", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const rows = uneven_rows(400, 6);
+  matrix_features const features(rows);
+  for (index_t const rounds : {0, 3}) {
+    auto const model = fit_residual_kmeans(b, features, {.codes = {8, 4, 5}, .rotation_rounds = rounds});
+    auto const table = translate_items(b, model, features);
+    CHECK(table.sizes() == std::vector<index_t>{8, 4, 5});
+    CHECK_CLOSE(error_of(model, table, rows), model.error, 1e-5);
+    CHECK(model.error > 0);
+  }
+}
+
+TEST_CASE_TEMPLATE("residual_kmeans: every further level leaves less, and the levels before it stay as they were", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const rows = uneven_rows(300, 5);
+  std::vector<index_t> codes{7};
+  auto before = fit_residual_kmeans(b, matrix_features(rows), {.codes = codes});
+  for (index_t const k : {6, 1, 5}) {
+    codes.push_back(k);
+    auto after = fit_residual_kmeans(b, matrix_features(rows), {.codes = codes});
+    CHECK((k == 1 || after.error < 0.8 * before.error));
+    CHECK(after.error <= before.error * (1 + 1e-6));
+    for (index_t l = 0; l < before.codebooks.levels(); ++l)
+      CHECK_CLOSE(after.codebooks.vectors(l), before.codebooks.vectors(l), 0);
+    before = std::move(after);
+  }
+}
+
+TEST_CASE_TEMPLATE("residual_kmeans: as many codes as rows leave nothing", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const rows = uneven_rows(30, 4);
+  CHECK_CLOSE(fit_residual_kmeans(b, matrix_features(rows), {.codes = {30, 2}}).error, 0., 1e-10);
+}
+
+TEST_CASE("residual_kmeans: more iterations never leave more error at the first level") {
+  cpu::backend b;
+  auto const rows = uneven_rows(2000, 8);
+  double before = INFINITY;
+  for (index_t n = 1; n < 10; ++n) {
+    auto const model =
+        fit_residual_kmeans(b, matrix_features(rows), {.codes = {30}, .clustering = {.iterations = n, .tolerance = 0}});
+    CHECK(model.error <= before * (1 + 1e-6));
+    before = model.error;
+  }
+}
+
+TEST_CASE_TEMPLATE("residual_kmeans: the rotation is one, and never makes the error worse", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  index_t improved = 0;
+  for (std::uint64_t seed = 1; seed < 6; ++seed) {
+    auto const rows = uneven_rows(250, 7, seed);
+    residual_kmeans_options how{.codes = {6, 6, 6}, .clustering = {.iterations = 4, .seed = seed}};
+    auto const plain = fit_residual_kmeans(b, matrix_features(rows), how);
+    CHECK(plain.rotation.empty());
+    how.rotation_rounds = 4;
+    auto const turned = fit_residual_kmeans(b, matrix_features(rows), how);
+    CHECK(turned.error <= plain.error);
+    if (turned.rotation.empty()) continue;
+    ++improved;
+    CHECK(turned.error < plain.error);
+    for (std::size_t i = 0; i < 7; ++i)
+      for (std::size_t j = 0; j < 7; ++j) {
+        double sum = 0;
+        for (std::size_t k = 0; k < 7; ++k) sum += static_cast<double>(turned.rotation[i * 7 + k] * turned.rotation[j * 7 + k]);
+        CHECK_CLOSE(sum, i == j, 1e-5);
+      }
+  }
+  CHECK(improved >= 3);
+}
+
+TEST_CASE("residual_kmeans: any number of lanes gives the same bits, in learning and in translating") {
+  auto const rows = uneven_rows(5000, 9);
+  matrix_features const features(rows);
+  residual_kmeans_options const how{
+      .codes = {20, 10}, .clustering = {.iterations = 4}, .sample_rows = 3500, .rotation_rounds = 1};
+  cpu::backend one;
+  auto const expected = fit_residual_kmeans(one, features, how);
+  auto const table = translate_items(one, expected, features);
+  for (index_t lanes : {2, 3, 5}) {
+    cpu::backend b(lanes);
+    CHECK(same(fit_residual_kmeans(b, features, how), expected));
+    CHECK(translate_items(b, expected, features) == table);
+  }
+}
+
+TEST_CASE("residual_kmeans: learns from a sample that the seed draws, and translates all rows") {
+  cpu::backend b;
+  auto const rows = uneven_rows(900, 5);
+  matrix_features const features(rows);
+  residual_kmeans_options how{.codes = {10, 10}, .sample_rows = 100};
+  auto const model = fit_residual_kmeans(b, features, how);
+  CHECK(same(fit_residual_kmeans(b, features, how), model));
+  auto const table = translate_items(b, model, features);
+  for (index_t i = 0; i < 900; ++i) CHECK(table.has(item_id(i)));
+  CHECK(error_of(model, table, rows) > model.error);  // rows that it hasn't seen
+  how.clustering.seed = 7;
+  CHECK_FALSE(same(fit_residual_kmeans(b, features, how), model));
+}
+
+TEST_CASE("rotated_latents: are what the codes were chosen for, for whichever items") {
+  cpu::backend b;
+  auto const rows = uneven_rows(300, 5);
+  matrix_features const features(rows);
+  auto const model = fit_residual_kmeans(b, features, {.codes = {9, 9}, .clustering = {.iterations = 3}, .rotation_rounds = 3});
+  auto const table = translate_items(b, model, features);
+  std::vector<index_t> const items{250, 3, 3, 77};
+  std::vector<float> memory(20, NAN);
+  host_matrix_view<float> const z(memory.data(), 4, 5);
+  rotated_latents const latents(b, model, features);
+  static_assert(LatentSource<std::remove_const_t<decltype(latents)>>);
+  latents.gather(items, z);
+  matrix<code_t> codes({2, 4}, std::vector<code_t>(8));
+  auto const levels = model.codebooks.views();
+  quantize<float>(b, std::span(levels), z, {codes.values.data(), 2, 4});
+  for (std::size_t i = 0; i < 4; ++i)
+    for (std::size_t l = 0; l < 2; ++l) CHECK(codes.values[l * 4 + i] == table.of(item_id(items[i]))[l]);
+}
+
+TEST_CASE("residual_kmeans: what can't be learnt or translated is an error with both numbers") {
+  cpu::backend b;
+  auto rows = uneven_rows(20, 3);
+  auto const fit = [&](residual_kmeans_options const& how) { return fit_residual_kmeans(b, matrix_features(rows), how); };
+  CHECK_THROWS_WITH_AS(fit({}), "k-means: 20 rows for 256 codes, expected at least as many rows", error);
+  CHECK_THROWS_WITH_AS(fit({.codes = {}}), "codebooks: 0 levels of width 3, expected at least 1 of each", error);
+  CHECK_THROWS_WITH_AS(fit({.codes = {4}, .sample_rows = 0}), "residual k-means: a sample of 0 rows, expected at least 1",
+                       error);
+  CHECK_THROWS_WITH_AS(fit({.codes = {4}, .rotation_rounds = -1}),
+                       "residual k-means: -1 rounds of rotation, expected at least 0", error);
+  auto const model = fit({.codes = {4}});
+  CHECK_THROWS_WITH_AS(translate_items(b, model, matrix_features(uneven_rows(5, 4))),
+                       "translate: features of width 4 for codebooks of width 3", error);
+  rows.values[3 * 7 + 1] = NAN;
+  CHECK_THROWS_WITH_AS(fit({.codes = {4}}), "residual k-means: row 7 holds a number that isn't finite", error);
+}
