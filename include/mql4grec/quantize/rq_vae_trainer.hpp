@@ -64,7 +64,7 @@ class rq_vae_trainer {
   rq_vae<B, T> const& model() const { return model_; }
   optim::adamw_state<B, T>& moments() { return moments_; }
   optim::adamw_state<B, T> const& moments() const { return moments_; }
-  /// (levels)(K): batches since a code was last chosen; with parameters and moments, all that a resumed run needs.
+  /// (levels)(K): batches since a code was last the nearest of any row; with parameters and moments, all that a resumed run needs.
   std::vector<std::vector<std::int32_t>>& idle() { return idle_; }
   std::vector<std::vector<std::int32_t>> const& idle() const { return idle_; }
 
@@ -156,6 +156,23 @@ class rq_vae_trainer {
     }
   }
 
+  /// (K) how many rows of the batch have each code as their nearest. Balance gives every code some rows, those too that items, which are
+  /// always given the nearest, would never get.
+  std::vector<index_t> nearest_counts(index_t level) {
+    std::vector<code_t> codes(static_cast<std::size_t>(rows_));
+    if (is_row_by_row(assignments_[static_cast<std::size_t>(level)])) {
+      copy(in_vector<B, code_t>(code_rows(level, {0, rows_})), view_of(std::span(codes)));
+    } else {
+      scratch_scope<B> const scope(backend_.scratch());
+      auto const found = backend_.scratch().template take<code_t>(rows_);
+      nearest_assignment{}.template assign<T>(backend_, residual(level), model_.weights().codebooks[static_cast<std::size_t>(level)], found);
+      copy(in_vector<B, code_t>(found), view_of(std::span(codes)));
+    }
+    std::vector<index_t> counts(idle_[static_cast<std::size_t>(level)].size(), 0);
+    for (auto const code : codes) ++counts[static_cast<std::size_t>(code)];
+    return counts;
+  }
+
   rq_vae_losses go_back(quantizer how) {
     auto const& c = model_.config();
     for_each_lane(backend_, [&](B& lane, index_t which) {
@@ -221,26 +238,21 @@ class rq_vae_trainer {
   double norm_ = 0;
 };
 
-/// Codes that no row has chosen for revive_after batches; each is put onto another row of those that its level left furthest, worst first,
-/// and its moments begin again. Returns how many.
+/// Codes that have been no row's nearest for revive_after batches; each is put onto another row of those that its level left furthest, worst
+/// first, and its moments begin again. Returns how many.
 template <Backend B, class T>
 index_t rq_vae_trainer<B, T>::revive() {
-  index_t row = 0, revived = 0;
+  if (options_.revive_after == 0) return 0;
+  index_t revived = 0;
   for (index_t l = 0; l < model_.config().levels(); ++l) {
-    index_t const k = model_.config().codes[static_cast<std::size_t>(l)];
-    std::vector<T> chosen(static_cast<std::size_t>(k), T{}), part(chosen.size());
-    for (auto const& lane : lanes_) {
-      copy(std::as_const(lane->code_counts).view_all().part(row, k), view_of(std::span(part)));
-      for (std::size_t i = 0; i < part.size(); ++i) chosen[i] += part[i];
-    }
+    auto const chosen = nearest_counts(l);
     std::vector<index_t> dead;
     auto& idle = idle_[static_cast<std::size_t>(l)];
     for (std::size_t i = 0; i < chosen.size(); ++i) {
-      idle[i] = chosen[i] > T{} ? 0 : idle[i] + 1;
-      if (options_.revive_after > 0 && idle[i] >= options_.revive_after) dead.push_back(static_cast<index_t>(i));
+      idle[i] = chosen[i] > 0 ? 0 : idle[i] + 1;
+      if (idle[i] >= options_.revive_after) dead.push_back(static_cast<index_t>(i));
     }
     revived += dead.empty() ? 0 : revive_level(l, dead);
-    row += k;
   }
   return revived;
 }
