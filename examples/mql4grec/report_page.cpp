@@ -43,6 +43,7 @@ td.best { font-weight: 700; }
 .examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 25rem), 1fr)); gap: 1rem; }
 article { padding: 1rem; border: 1px solid var(--rule); border-radius: .5rem; }
 .history { margin: 0 0 .6rem; color: var(--soft); font-size: .9rem; overflow-wrap: anywhere; }
+.more { margin: .3rem .5rem 0; color: var(--soft); font-size: .9rem; } table + h3, .wide + h3 { margin-top: 1.2rem; }
 .target { margin: 0 0 .4rem; font-size: .92rem; overflow-wrap: anywhere; }
 ol { margin: 0; padding: 0; list-style: none; counter-reset: place; font-size: .92rem; }
 li { display: flex; gap: .6rem; padding: .2rem .5rem; border-radius: .3rem; counter-increment: place; }
@@ -175,8 +176,9 @@ std::string collision_groups_of(shown_translation const& t) {
   for (auto const& group : t.groups) {
     std::string titles;
     for (auto const& title : group.titles) titles += element("li", element("span", escaped(title)));
-    if (group.items > std::ssize(group.titles)) titles += element("li", element("span", "and " + grouped(group.items - std::ssize(group.titles)) + " more"));
-    cards += element("article", element("h3", escaped(group.codes) + ": " + grouped(group.items) + " items") + element("ol", titles));
+    auto const unnamed = group.items - std::ssize(group.titles);
+    cards += element("article", element("h3", escaped(group.codes) + ": " + grouped(group.items) + " items") + element("ol", titles) +
+                                    (unnamed > 0 ? element("p", "and " + grouped(unnamed) + " more", "class=\"more\"") : ""));
   }
   return element("h3", "The largest groups that shared a sequence") + element("div", cards, "class=\"examples\"");
 }

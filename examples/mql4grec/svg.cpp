@@ -37,7 +37,7 @@ std::string escaped(std::string const& text) {
 
 namespace {
 
-constexpr double width = 760, left = 56, right = 16, top = 16, inner_width = width - left - right;
+constexpr double width = 760, left = 68, right = 16, top = 16, inner_width = width - left - right;
 constexpr double inner_height = 256, floor_y = top + inner_height;  // what stands below the floor is up to the chart
 
 std::string number(double value) { return fixed(value, 1); }

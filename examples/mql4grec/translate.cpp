@@ -33,6 +33,13 @@ std::vector<std::filesystem::path> paths_of(std::string const& text, char const*
   return paths;
 }
 
+json as_json(capacity_report const& room) {
+  json levels = json::array();
+  for (auto const& fill : room.levels)
+    levels.push_back({{"prefixes", fill.prefixes}, {"fullest", fill.fullest}, {"mean", fill.mean}, {"fullest_share", fill.fullest_share}, {"full_share", fill.full_share}});
+  return {{"log2_sequences", room.log2_sequences}, {"levels", levels}, {"items_until_full", room.items_until_full}};
+}
+
 json as_json(translation_request const& request, std::vector<translated_catalogue> const& found, translator_result const& trained, double variance) {
   json files = json::array();
   index_t items = 0;
@@ -42,7 +49,7 @@ json as_json(translation_request const& request, std::vector<translated_catalogu
     auto const& c = one.certified;
     files.push_back({{"embeddings", request.embeddings[f].string()}, {"index", request.indices[f].string()}, {"items", c.items},
                      {"missing", c.missing}, {"collision_rate_before", collision_rate(one.nearest)}, {"collision_rate", collision_rate(one.codes)},
-                     {"moved", one.outcome.moved}, {"unique", c.unique()}, {"reconstruction_error", one.reconstruction_error}, {"usage", code_usage(one.nearest)}});
+                     {"moved", one.outcome.moved}, {"unique", c.unique()}, {"reconstruction_error", one.reconstruction_error}, {"usage", code_usage(one.nearest)}, {"capacity", as_json(capacity_of(one.codes))}});
     items += c.items - c.missing;
     error += one.reconstruction_error * static_cast<double>(c.items - c.missing);
   }
@@ -60,7 +67,8 @@ std::string as_text(translation_request const& request, std::vector<translated_c
             counted(one.outcome.moved, "item") + " moved; reconstruction error " + fixed(one.reconstruction_error, 5) + " of variance " + fixed(variance, 5) + "\n  codes used:";
     for (auto const& level : code_usage(one.nearest))
       text += " " + std::to_string(level.used) + "/" + std::to_string(level.codes) + " (perplexity " + fixed(level.perplexity, 0) + ")";
-    text += "\n";
+    auto const room = capacity_of(one.codes);
+    text += "\n  the fullest prefix holds " + std::to_string(room.levels.back().fullest) + " of " + std::to_string(one.codes.sizes().back()) + " items\n";
   }
   return text;
 }

@@ -89,6 +89,13 @@ finished_translation run_translation(translation_request const& request, index_t
   auto const seen = check_finite(selected_features(all, present), request.embeddings.size() == 1 ? request.embeddings.front().string() : "--embeddings");
   log.stage(grouped(all.rows()) + " items of width " + std::to_string(all.width()) + " in " + counted(all.parts(), "file") +
             (std::ssize(present) < all.rows() ? ", " + grouped(all.rows() - std::ssize(present)) + " of them without features" : ""));
+  index_t largest = 0;
+  for (index_t f = 0; f < all.parts(); ++f) largest = std::max(largest, all.part(f).rows());
+  auto const room = expected_capacity(request.run.model.codes, largest);
+  expects(std::log2(static_cast<double>(std::max<index_t>(1, largest))) <= room.log2_sequences || request.collisions == "none" || request.collisions == "suffix",
+          "--levels and --codes make 2^", fixed(room.log2_sequences, 1), " sequences, too few for the ", grouped(largest), " items of a file");
+  log.stage("2^" + fixed(room.log2_sequences, 1) + " sequences for " + counted(largest, "item") + " a file at most; chosen evenly, " +
+            fixed(room.expected_collisions, 1) + " of them would collide");
   cpu::backend backend(threads);
   finished_translation out{.trained = train(backend, request.run, all, seen, std::move(present), log), .variance = seen.variance, .catalogues = {}};
   log.clear();

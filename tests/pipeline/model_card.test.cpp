@@ -111,7 +111,11 @@ TEST_CASE("read_dataset: a directory's interactions, sequences and descriptions;
   CHECK(read_dataset(directory, words).items.at(2)->title == "Top");
   CHECK_THROWS_AS(read_dataset(directory, vocabulary({.modalities = {{"a", {2}}, {"A", {2, 2}}}})),
                   file_error);  // has no <a_2>
-  std::filesystem::remove(paths.image_index());
-  CHECK(complaint<file_error>([&] { read_dataset(directory, words); }).starts_with(paths.image_index().string()));
+  std::filesystem::remove(paths.image_index());  // one of the two is enough: nothing has a sequence in the other
+  CHECK(items_with_sequence(read_dataset(directory, words).data.table(modality::image)) == 0);
+  CHECK(read_dataset(directory, words).data.table(modality::image).items() == 4);
+  std::filesystem::remove(paths.text_index());
+  CHECK(complaint<file_error>([&] { read_dataset(directory, words); }) ==
+        paths.text_index().string() + ": is missing, and so is Toys.index_vitemb.json, expected at least one of them");
   CHECK_THROWS_AS(read_dataset(root / "absent", words), file_error);
 }

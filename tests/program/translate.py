@@ -120,7 +120,7 @@ def bad_features_are_one_line_and_leave_nothing():
     refused(lambda: Path("F.npy").write_bytes(whole[:-4]), "F.npy", "bytes")
     refused(lambda: Path("F.npy").write_bytes(whole.replace(b"False", b"True ")), "F.npy", "fortran_order")
     write_features("F.npy", twins=[(i, 0) for i in range(1, 30)])
-    check_one_line(run(*translation(out="full", levels=1, codes=6)), 1, "items")  # 40 items, six sequences
+    check_one_line(run(*translation(out="full", levels=1, codes=6)), 1, "--levels", "40 items")  # and six sequences
     check(files_of("Tiny") == before, "the dataset has changed")
 
 

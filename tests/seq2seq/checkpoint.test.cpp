@@ -209,7 +209,7 @@ TEST_CASE("checkpoint: the same model gives the same files, in which a tied embe
 
 TEST_CASE("checkpoint: transformers' model.safetensors is written again with the same bytes") {
   for (auto const& entry : std::filesystem::directory_iterator(MQL4GREC_TEST_GOLDEN_DIR)) {
-    if (!std::filesystem::exists(entry.path() / "model.safetensors")) continue;
+    if (!std::filesystem::exists(entry.path() / "config.json")) continue;  // the translators have none
     temporary_directory const directory;
     write_model(directory.path(), read_back(entry.path()));
     CHECK(read_file(directory / "model.safetensors") == read_file(entry.path() / "model.safetensors"));

@@ -2,6 +2,7 @@
 // A translator that lives in a directory: the best model so far (model.safetensors, wants features as they are), what it is for
 // (translator.json) and the state to go on from (training.safetensors).
 #include "mql4grec/embed/statistics.hpp"
+#include "mql4grec/embed/views.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 #include "mql4grec/pipeline/ending.hpp"
 #include "mql4grec/quantize/fit_translator.hpp"

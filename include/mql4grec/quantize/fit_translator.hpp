@@ -87,6 +87,9 @@ void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, trans
   expects(rows >= 1, "translator: there are no items to learn from");
   expects(features.width() == trainer.model().config().input_width, "translator: features of width ", features.width(), ", expected ",
           trainer.model().config().input_width);
+  for (auto const k : trainer.model().config().codes)  // now, and not when the autoencoder has learnt for an hour
+    expects(options.kmeans_rows == 0 || std::min(rows, options.kmeans_rows) >= k, "translator: k-means on ", std::min(rows, options.kmeans_rows),
+            " rows for ", k, " codes of a level, expected at least as many rows");
   using clock = std::chrono::steady_clock;
   auto const started = clock::now();
   double const seconds_before = progress.seconds;

@@ -1,10 +1,12 @@
 #pragma once
-// One lane's share of a batch through encoder and decoder, and back. What the quantizer does between them may need the whole batch
-// (balanced assignment), so the way there and the way back are separate calls, and the activations stay in the lane's scratch.
-#include <optional>
+// A batch through encoder and decoder, and back. Lanes share the rows of the activations out; what the quantizer does between the two halves
+// may need the whole batch. Gradients of the weights are shared out by their own rows, over all rows of the batch: no lane keeps a
+// gradient of its own, and nothing has to be added up.
+#include <cassert>
 #include <span>
 
 #include "mql4grec/backend/copy.hpp"
+#include "mql4grec/backend/dropout.hpp"
 #include "mql4grec/quantize/rq_vae.hpp"
 
 namespace mql4grec {
@@ -15,6 +17,7 @@ concept SquaredErrorOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_ma
   squared_error_forward<T>(b, x, x);
   squared_error_backward<T>(b, x, x, double{}, y);
   add_scaled<T>(b, double{}, x, y);
+  relu_backward<T>(b, dropout{}, x, y);
 };
 
 namespace detail {
@@ -43,20 +46,6 @@ perceptron_tape<B, T> perceptron_forward(B& lane, layer_span<T const, B> layers,
   return tape;
 }
 
-/// dy, the gradient of the last output, is used up; dx (rows, in), where there is one, is overwritten.
-template <class B, class T>
-void perceptron_backward(B& lane, layer_span<T const, B> layers, perceptron_tape<B, T> const& tape, out_matrix<B, T> dy,
-                         layer_span<T, B> gradients, std::optional<out_matrix<B, T>> dx) {
-  for (std::size_t l = layers.size(); l-- > 0;) {
-    in_matrix<B, T> const x = l == 0 ? tape.input : in_matrix<B, T>(tape.outputs[l - 1]);
-    nn::dense_backward<T>(lane, x, tape.outputs[l], end_of_layer(l, layers.size()), dy, gradients[l]);
-    if (l == 0 && !dx) return;
-    auto const before = l == 0 ? *dx : lane.scratch().template take<T>(x.rows(), x.columns());
-    nn::linear_input_gradient<T>(lane, dy, layers[l].weight, before);
-    dy = before;
-  }
-}
-
 }  // namespace detail
 
 /// z (n, latent width) of x (n, d_in), for inference.
@@ -76,52 +65,133 @@ double reconstruction_error(B& lane, rq_vae<B, T> const& model, in_matrix<B, T> 
   return static_cast<double>(real_part(squared_error_forward<T>(lane, tape.outputs.back(), x)));
 }
 
-/// Rows of a batch on their way through the model. Everything (n, …) is a window into the batch's arrays.
+/// Rows first … first + count − 1 of a batch.
+struct row_share {
+  index_t first, count;
+};
+
+namespace detail {
+
+/// The activations of a stack for a whole batch, and their gradients.
+template <Backend B, class T>
+class perceptron_room {
+ public:
+  perceptron_room(B& b, layer_span<T const, B> layers, index_t rows) : rows_(rows) {
+    for (auto const& layer : layers) {
+      widths_.push_back(layer.bias.size());
+      outputs_.push_back(b.template allocate<T>(rows * widths_.back()));
+      gradients_.push_back(b.template allocate<T>(rows * widths_.back()));
+    }
+  }
+
+  out_matrix<B, T> output(std::size_t layer, row_share rows) { return window(outputs_[layer], layer, rows); }
+  out_matrix<B, T> gradient(std::size_t layer, row_share rows) { return window(gradients_[layer], layer, rows); }
+  out_matrix<B, T> last_output(row_share rows) { return output(widths_.size() - 1, rows); }
+  out_matrix<B, T> last_gradient(row_share rows) { return gradient(widths_.size() - 1, rows); }
+
+ private:
+  out_matrix<B, T> window(buffer<T, typename B::memory_space>& all, std::size_t layer, row_share rows) const {
+    assert(rows.first + rows.count <= rows_);
+    return {all.view_all().data + rows.first * widths_[layer], rows.count, widths_[layer]};
+  }
+
+  index_t rows_;
+  std::vector<index_t> widths_;
+  std::vector<buffer<T, typename B::memory_space>> outputs_, gradients_;  // a layer each, (rows, width)
+};
+
+template <class B, class T>
+void forward_rows(B& lane, layer_span<T const, B> layers, in_matrix<B, T> x, row_share rows, perceptron_room<B, T>& room) {
+  for (std::size_t l = 0; l < layers.size(); ++l)
+    nn::dense<T>(lane, l == 0 ? x : in_matrix<B, T>(room.output(l - 1, rows)), layers[l], end_of_layer(l, layers.size()), room.output(l, rows));
+}
+
+/// From the gradient of the last output to that in front of every layer's bias; dx (rows, in), where it has rows, is overwritten.
+template <class B, class T>
+void backward_rows(B& lane, layer_span<T const, B> layers, row_share rows, perceptron_room<B, T>& room, out_matrix<B, T> dx) {
+  for (std::size_t l = layers.size(); l-- > 0;) {
+    auto const dy = room.gradient(l, rows);
+    if (end_of_layer(l, layers.size()) == nn::rectifier::relu) relu_backward<T>(lane, dropout{}, room.output(l, rows), dy);
+    if (l > 0)
+      nn::linear_input_gradient<T>(lane, dy, layers[l].weight, room.gradient(l - 1, rows));
+    else if (dx.rows() > 0)
+      nn::linear_input_gradient<T>(lane, dy, layers[l].weight, dx);
+  }
+}
+
+/// A lane's share of the weights' rows, over the whole batch: their gradient is overwritten.
+template <class B, class T>
+void weight_gradients(B& lane, index_t which, index_t lanes, in_matrix<B, T> x, perceptron_room<B, T>& room, layer_span<T, B> gradients) {
+  constexpr index_t together = 16;  // rows of a weight: a register's
+  row_share const all{0, x.rows()};
+  for (std::size_t l = 0; l < gradients.size(); ++l) {
+    index_t const out = gradients[l].bias.size(), piece = (out + lanes * together - 1) / (lanes * together) * together;
+    index_t const first = std::min(out, which * piece), count = std::min(out, first + piece) - first;
+    if (count == 0) continue;
+    auto const dy = in_matrix<B, T>(room.gradient(l, all)).column_block(first, count);
+    auto const bias = gradients[l].bias.part(first, count);
+    matmul<T>(lane, dy, l == 0 ? x : in_matrix<B, T>(room.output(l - 1, all)), gradients[l].weight.row_block(first, count), {.transpose_a = true});
+    fill(bias, T{});
+    bias_backward<T>(lane, dy, bias);
+  }
+}
+
+}  // namespace detail
+
+/// A batch on its way through the model.
 template <Backend B, class T>
 class rq_vae_pass {
  public:
-  rq_vae_pass(B& lane, rq_vae<B, T> const& model) : lane_(lane), model_(model), scope_(lane.scratch()) {
+  /// Room for so many rows.
+  rq_vae_pass(B& backend, rq_vae<B, T> const& model, index_t rows)
+      : model_(model), encoder_(backend, model.weights().encoder, rows), decoder_(backend, model.weights().decoder, rows),
+        decoded_(backend.template allocate<T>(rows * model.config().latent_width)) {
     static_assert(SquaredErrorOps<B, T>, "this backend has no squared_error for this scalar; add it in backend/<name>/squared_error.hpp");
+    expects(rows >= 1, "RQ-VAE: a batch size of ", rows, ", expected at least 1");
   }
 
-  /// x (n, d_in) -> z (n, latent width); x must live as long as this.
-  void encode(in_matrix<B, T> x, out_matrix<B, T> z) {
-    x_ = x;
-    encoder_ = detail::perceptron_forward<B, T>(lane_, model_.weights().encoder, x);
-    copy(in_vector<B, T>(encoder_.outputs.back().flat()), z.flat());
+  /// A lane's rows of x (n, d_in) -> z, the same rows of (n, latent width).
+  void encode(B& lane, row_share rows, in_matrix<B, T> x, out_matrix<B, T> z) {
+    detail::forward_rows<B, T>(lane, model_.weights().encoder, x, rows, encoder_);
+    copy(in_vector<B, T>(encoder_.last_output(rows).flat()), z.flat());
   }
 
-  /// residuals[0] = z, residuals[l] what level l − 1 left, all (n, latent width); the straight-through estimate ẑ = z − residuals[L] is
-  /// decoded. Σ (x̂ − x)²; gradient gains that of the mean over `batch_rows` rows.
-  T decode_and_go_back(std::span<in_matrix<B, T> const> residuals, index_t batch_rows, rq_vae_weights<T, typename B::memory_space> const& gradient) {
+  /// A lane's rows of x and of residuals: [0] = z, [l] what level l − 1 left; the straight-through estimate ẑ = z − residuals[L] is decoded.
+  /// Σ (x̂ − x)² of these rows; afterwards the activations' gradients are those of the mean over `batch_rows` rows.
+  T decode_and_go_back(B& lane, row_share rows, index_t batch_rows, in_matrix<B, T> x, std::span<in_matrix<B, T> const> residuals) {
     auto const& c = model_.config();
-    index_t const n = x_.rows();
-    auto const decoded = lane_.scratch().template take<T>(n, c.latent_width), dz = lane_.scratch().template take<T>(n, c.latent_width);
+    out_matrix<B, T> const decoded{decoded_.view_all().data + rows.first * c.latent_width, rows.count, c.latent_width};
     copy(residuals.front().flat(), decoded.flat());
-    add_scaled<T>(lane_, -1, residuals.back(), decoded);
-    auto const tape = detail::perceptron_forward<B, T>(lane_, model_.weights().decoder, decoded);
-    auto const rows = static_cast<double>(batch_rows);
-    T const error = squared_error_backward<T>(lane_, tape.outputs.back(), x_, 2 / (rows * static_cast<double>(c.input_width)), tape.outputs.back());
-    detail::perceptron_backward<B, T>(lane_, model_.weights().decoder, tape, tape.outputs.back(), gradient.decoder, dz);
-    add_commitment(residuals, rows, dz);
-    detail::perceptron_backward<B, T>(lane_, model_.weights().encoder, encoder_, dz, gradient.encoder, std::nullopt);
+    add_scaled<T>(lane, -1, residuals.back(), decoded);
+    detail::forward_rows<B, T>(lane, model_.weights().decoder, decoded, rows, decoder_);
+    auto const batch = static_cast<double>(batch_rows);
+    T const error = squared_error_backward<T>(lane, decoder_.last_output(rows), x, 2 / (batch * static_cast<double>(c.input_width)), decoder_.last_gradient(rows));
+    auto const dz = encoder_.last_gradient(rows);
+    detail::backward_rows<B, T>(lane, model_.weights().decoder, rows, decoder_, dz);
+    add_commitment(lane, residuals, batch, dz);
+    detail::backward_rows<B, T>(lane, model_.weights().encoder, rows, encoder_, {});
     return error;
+  }
+
+  /// A lane's share of the weights' gradients, overwritten, when all lanes have gone back; x is the whole batch.
+  void weight_gradients(B& lane, index_t which, index_t lanes, in_matrix<B, T> x, rq_vae_weights<T, typename B::memory_space> const& gradient) {
+    detail::weight_gradients<B, T>(lane, which, lanes, x, encoder_, gradient.encoder);
+    detail::weight_gradients<B, T>(lane, which, lanes, in_matrix<B, T>(decoded_.view_all().data, x.rows(), model_.config().latent_width), decoder_,
+                                   gradient.decoder);
   }
 
  private:
   /// d/dz of quant_weight / L · β · Σ mean (v − r)², v held fast: r − v is what the level left.
-  void add_commitment(std::span<in_matrix<B, T> const> residuals, double rows, out_matrix<B, T> dz) {
+  void add_commitment(B& lane, std::span<in_matrix<B, T> const> residuals, double rows, out_matrix<B, T> dz) {
     auto const& c = model_.config();
     double const factor = 2 * c.quant_weight * c.beta / (static_cast<double>(c.levels()) * rows * static_cast<double>(c.latent_width));
     std::size_t const pulling = c.commit == commitment::first_level ? 1 : c.codes.size();
-    for (std::size_t l = 1; l <= pulling; ++l) add_scaled<T>(lane_, factor, residuals[l], dz);
+    for (std::size_t l = 1; l <= pulling; ++l) add_scaled<T>(lane, factor, residuals[l], dz);
   }
 
-  B& lane_;
   rq_vae<B, T> const& model_;
-  scratch_scope<B> scope_;
-  in_matrix<B, T> x_;
-  detail::perceptron_tape<B, T> encoder_;
+  detail::perceptron_room<B, T> encoder_, decoder_;
+  buffer<T, typename B::memory_space> decoded_;  // (rows, latent width): the decoder's input
 };
 
 }  // namespace mql4grec

@@ -1,7 +1,7 @@
 #pragma once
 // One update. Lanes share the rows of a batch out: each encodes its own, chooses codes level by level (a balanced level is one piece
-// of work for the whole batch), decodes and goes back; then the lanes' gradients are added in their order. So the same seed and number
-// of lanes give the same bits.
+// of work for the whole batch), decodes and goes back; then they share the weights' gradients out. The same seed and number of lanes
+// give the same bits.
 #include <algorithm>
 #include <memory>
 #include <numeric>
@@ -43,9 +43,10 @@ class rq_vae_trainer {
 
  public:
   rq_vae_trainer(B& backend, rq_vae<B, T>& model, rq_vae_training const& options)
-      : backend_(backend), model_(model), options_(options), moments_(backend, model.layout().size()) {
+      : backend_(backend), model_(model), options_(options), moments_(backend, model.layout().size()), pass_(backend, model, options.batch_size),
+        gradient_(backend.template allocate<T>(model.layout().size())),
+        windows_(rq_vae_windows(model.config(), model.layout(), gradient_.view_all())) {
     auto const& c = model.config();
-    expects(options.batch_size >= 1, "RQ-VAE: a batch size of ", options.batch_size, ", expected at least 1");
     for (index_t l = 0; l < c.levels(); ++l) {
       double const epsilon = l < std::ssize(options.epsilons) ? options.epsilons[static_cast<std::size_t>(l)] : 0;
       assignments_.push_back(assignment_with(epsilon, options.sinkhorn_iterations));
@@ -53,10 +54,7 @@ class rq_vae_trainer {
     }
     for (index_t l = 0; l <= c.levels(); ++l) residual_memory_.push_back(backend.template allocate<T>(options.batch_size * c.latent_width));
     code_memory_ = backend.template allocate<code_t>(c.levels() * options.batch_size);
-    for (index_t i = 0; i < backend.lanes(); ++i) {
-      lanes_.push_back(std::make_unique<lane_state>(backend.lane(i), model));
-      gradients_.push_back(lanes_.back()->gradient.view_all());
-    }
+    for (index_t i = 0; i < backend.lanes(); ++i) lanes_.push_back(std::make_unique<lane_state>(backend.lane(i), model));
   }
 
   rq_vae_training const& options() const { return options_; }
@@ -72,13 +70,17 @@ class rq_vae_trainer {
   rq_vae_losses losses_and_gradient(in_matrix<B, T> x, quantizer how = quantizer::used) {
     expects(x.rows() >= 1 && x.rows() <= options_.batch_size, "RQ-VAE: a batch of ", x.rows(), " rows, expected 1 to ", options_.batch_size);
     rows_ = x.rows();
-    encode(x);
+    for_each_lane(backend_, [&](B& lane, index_t which) {
+      auto const mine = share_of(which);
+      pass_.encode(lane, mine, x.row_block(mine.first, mine.count), residual_rows(0, mine));
+    });
     if (how == quantizer::used)
       choose_codes();
     else
       for (index_t l = 1; l <= model_.config().levels(); ++l) fill(residual_rows(l, {0, rows_}).flat(), T{});  // nothing is left over
-    auto const losses = go_back(how);
-    norm_ = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients_));
+    auto const losses = go_back(x, how);
+    out_vector<B, T> const whole[] = {gradient_.view_all()};
+    norm_ = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(whole));
     return losses;
   }
 
@@ -95,7 +97,7 @@ class rq_vae_trainer {
   }
 
   /// Of the last batch: its gradient; codes (levels, n); residuals (n, width) in front of a level, or behind the last one.
-  in_vector<B, T> gradient() const { return gradients_.front(); }
+  in_vector<B, T> gradient() const { return gradient_.view_all(); }
   in_matrix<B, code_t> codes() const { return {code_memory_.view_all().data, model_.config().levels(), rows_, options_.batch_size}; }
   in_matrix<B, T> residual(index_t level) const {
     return {residual_memory_[static_cast<std::size_t>(level)].view_all().data, rows_, model_.config().latent_width};
@@ -103,47 +105,30 @@ class rq_vae_trainer {
 
  private:
   struct lane_state {
-    buffer<T, space> gradient, code_sums, code_counts;
-    rq_vae_weights<T, space> windows;
-    std::optional<rq_vae_pass<B, T>> pass;
+    buffer<T, space> code_sums, code_counts;  // (Σ K, width), (Σ K): of the lane's rows
     T error{};
 
     lane_state(B& lane, rq_vae<B, T> const& model)
-        : gradient(lane.template allocate<T>(model.layout().size())),
-          code_sums(lane.template allocate<T>(codes_of(model) * model.config().latent_width)),
-          code_counts(lane.template allocate<T>(codes_of(model))),
-          windows(rq_vae_windows(model.config(), model.layout(), gradient.view_all())) {}
+        : code_sums(lane.template allocate<T>(codes_of(model) * model.config().latent_width)), code_counts(lane.template allocate<T>(codes_of(model))) {}
     static index_t codes_of(rq_vae<B, T> const& model) { return std::reduce(model.config().codes.begin(), model.config().codes.end()); }
   };
-  struct share {
-    index_t first, count;
-  };
-
-  share share_of(index_t lane) const {
+  row_share share_of(index_t lane) const {
     index_t const lanes = backend_.lanes(), first = rows_ * lane / lanes;
     return {first, rows_ * (lane + 1) / lanes - first};
   }
   lane_state& state(index_t lane) { return *lanes_[static_cast<std::size_t>(lane)]; }
-  out_matrix<B, T> residual_rows(index_t level, share rows) {
+  out_matrix<B, T> residual_rows(index_t level, row_share rows) {
     index_t const width = model_.config().latent_width;
     return {residual_memory_[static_cast<std::size_t>(level)].view_all().data + rows.first * width, rows.count, width};
   }
-  out_vector<B, code_t> code_rows(index_t level, share rows) {
+  out_vector<B, code_t> code_rows(index_t level, row_share rows) {
     return code_memory_.view_all().part(level * options_.batch_size + rows.first, rows.count);
-  }
-
-  void encode(in_matrix<B, T> x) {
-    for_each_lane(backend_, [&](B& lane, index_t which) {
-      auto const mine = share_of(which);
-      state(which).pass.emplace(lane, model_);
-      state(which).pass->encode(x.row_block(mine.first, mine.count), residual_rows(0, mine));
-    });
   }
 
   void choose_codes() {
     auto const codebooks = model_.codebooks();
     for (index_t l = 0; l < model_.config().levels(); ++l) {
-      auto const one = [&](B& lane, share rows) {
+      auto const one = [&](B& lane, row_share rows) {
         auto const rest = residual_rows(l + 1, rows);
         copy(in_vector<B, T>(residual_rows(l, rows).flat()), rest.flat());
         std::visit([&](auto const& policy) { quantize_level<T>(lane, codebooks[static_cast<std::size_t>(l)], policy, rest, code_rows(l, rows)); },
@@ -173,18 +158,17 @@ class rq_vae_trainer {
     return counts;
   }
 
-  rq_vae_losses go_back(quantizer how) {
+  rq_vae_losses go_back(in_matrix<B, T> x, quantizer how) {
     auto const& c = model_.config();
     for_each_lane(backend_, [&](B& lane, index_t which) {
-      auto& mine = state(which);
-      fill(mine.gradient.view_all(), T{});
+      auto const mine = share_of(which);
       std::vector<in_matrix<B, T>> residuals;
-      for (index_t l = 0; l <= c.levels(); ++l) residuals.push_back(residual_rows(l, share_of(which)));
-      mine.error = mine.pass->decode_and_go_back(residuals, rows_, mine.windows);
-      mine.pass.reset();
+      for (index_t l = 0; l <= c.levels(); ++l) residuals.push_back(residual_rows(l, mine));
+      state(which).error = pass_.decode_and_go_back(lane, mine, rows_, x.row_block(mine.first, mine.count), residuals);
       if (how == quantizer::used) add_up_codes(lane, which);
     });
-    if (how == quantizer::used) finish_codebook_gradient();
+    for_each_lane(backend_, [&](B& lane, index_t which) { pass_.weight_gradients(lane, which, backend_.lanes(), x, windows_); });
+    finish_codebook_gradient(how);
     rq_vae_losses losses;
     auto const rows = static_cast<double>(rows_);
     for (auto const& lane : lanes_) losses.reconstruction += static_cast<double>(real_part(lane->error));
@@ -211,13 +195,15 @@ class rq_vae_trainer {
   }
 
   /// d/dv of quant_weight / L · Σ mean (v − r)²; the codebooks lie side by side in the flat buffer.
-  void finish_codebook_gradient() {
+  void finish_codebook_gradient(quantizer how) {
     auto const& c = model_.config();
     double const factor = -2 * c.quant_weight / (static_cast<double>(c.levels()) * static_cast<double>(rows_) * static_cast<double>(c.latent_width));
     auto const& first = model_.layout().find(detail::codebook_name(0));
+    fill(gradient_.view_all().part(first.offset, lanes_.front()->code_sums.size()), T{});
+    if (how == quantizer::left_out) return;
     for (auto const& lane : lanes_) {
       auto const sums = std::as_const(lane->code_sums).view_all();
-      add_scaled<T>(backend_, factor, {sums.data, 1, sums.size()}, nn::matrix_at(gradients_.front(), first.offset, 1, sums.size()));
+      add_scaled<T>(backend_, factor, {sums.data, 1, sums.size()}, nn::matrix_at(gradient_.view_all(), first.offset, 1, sums.size()));
     }
   }
 
@@ -232,8 +218,10 @@ class rq_vae_trainer {
   std::vector<std::vector<std::int32_t>> idle_;   // (levels)(K)
   std::vector<buffer<T, space>> residual_memory_;  // (levels + 1) of (batch, width)
   buffer<code_t, space> code_memory_;             // (levels, batch)
+  rq_vae_pass<B, T> pass_;
+  buffer<T, space> gradient_;
+  rq_vae_weights<T, space> windows_;  // of the gradient
   std::vector<std::unique_ptr<lane_state>> lanes_;
-  std::vector<out_vector<B, T>> gradients_;  // the lanes'
   index_t rows_ = 0;
   double norm_ = 0;
 };
