@@ -66,15 +66,23 @@ translator_result train(cpu::backend& backend, translator_run const& run, joined
                                }});
 }
 
+/// The rows of one part, counted from its first; rows of all parts rise.
+std::vector<index_t> rows_of_part(joined_features<npy_features> const& all, std::vector<index_t> const& rows, index_t part) {
+  index_t const first = all.first_row(part);
+  std::vector<index_t> mine(std::ranges::lower_bound(rows, first), std::ranges::lower_bound(rows, first + all.part(part).rows()));
+  for (auto& row : mine) row -= first;
+  return mine;
+}
+
 translated_catalogue translate_one(cpu::backend& backend, rq_vae<cpu::backend, float> const& model, npy_features const& features,
-                                   translation_request const& request, progress_log& log) {
+                                   std::vector<index_t> rows, translation_request const& request, progress_log& log) {
   auto const started = std::chrono::steady_clock::now();
   auto const policy = collision_policy_named(request.collisions);
-  return translate_catalogue(backend, model, features, policy, [&](index_t rows) {
+  return translate_catalogue(backend, model, features, std::move(rows), policy, [&](index_t done) {
     leave_if_interrupted();
     double const seconds = std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
-    log.bar("translating " + features.path().filename().string(), static_cast<double>(rows) / static_cast<double>(std::max<index_t>(1, features.rows())),
-            grouped(static_cast<index_t>(static_cast<double>(rows) / seconds)) + " items/s");
+    log.bar("translating " + features.path().filename().string(), static_cast<double>(done) / static_cast<double>(std::max<index_t>(1, features.rows())),
+            grouped(static_cast<index_t>(static_cast<double>(done) / seconds)) + " items/s");
   });
 }
 
@@ -84,7 +92,7 @@ finished_translation run_translation(translation_request const& request, index_t
   std::vector<npy_features> files;
   for (auto const& path : request.embeddings) files.emplace_back(path);
   joined_features<npy_features> const all(std::move(files));
-  auto present = rows_with_features(all);
+  auto const present = rows_with_features(all);
   expects(!present.empty(), request.embeddings.front().string(), ": every row is zeros, there are no features to learn from");
   auto const seen = check_finite(selected_features(all, present), request.embeddings.size() == 1 ? request.embeddings.front().string() : "--embeddings");
   log.stage(grouped(all.rows()) + " items of width " + std::to_string(all.width()) + " in " + counted(all.parts(), "file") +
@@ -97,7 +105,7 @@ finished_translation run_translation(translation_request const& request, index_t
   log.stage("2^" + fixed(room.log2_sequences, 1) + " sequences for " + counted(largest, "item") + " a file at most; chosen evenly, " +
             fixed(room.expected_collisions, 1) + " of them would collide");
   cpu::backend backend(threads);
-  finished_translation out{.trained = train(backend, request.run, all, seen, std::move(present), log), .variance = seen.variance, .catalogues = {}};
+  finished_translation out{.trained = train(backend, request.run, all, seen, present, log), .variance = seen.variance, .catalogues = {}};
   log.clear();
   auto const& p = out.trained.progress;
   if (out.trained.end != ending::finished) {
@@ -107,7 +115,7 @@ finished_translation run_translation(translation_request const& request, index_t
   }
   auto const model = read_rq_vae<float>(backend, request.run.out / "model.safetensors");
   for (index_t f = 0; f < all.parts(); ++f) {
-    out.catalogues.push_back(translate_one(backend, model, all.part(f), request, log));
+    out.catalogues.push_back(translate_one(backend, model, all.part(f), rows_of_part(all, present, f), request, log));
     write_index(request.indices[static_cast<std::size_t>(f)], out.catalogues.back().codes, request.run.kind);
   }
   return out;

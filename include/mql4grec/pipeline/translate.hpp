@@ -44,11 +44,12 @@ inline code_table spread(code_table const& some, std::vector<index_t> const& row
 }
 }  // namespace detail
 
-/// Rows of zeros are items without features, which get no sequence. Throws error when there are more alike items than sequences.
+/// `rows` are the items with features, as rows_with_features finds them; the others get no sequence. Throws error when there are more items
+/// than sequences.
 template <Backend B, FeatureSource F, class Progress>
-translated_catalogue translate_catalogue(B& backend, rq_vae<B, float> const& model, F const& features, any_collision_policy const& policy,
-                                         Progress&& progress) {
-  selected_features const present(features, rows_with_features(features));
+translated_catalogue translate_catalogue(B& backend, rq_vae<B, float> const& model, F const& features, std::vector<index_t> rows,
+                                         any_collision_policy const& policy, Progress&& progress) {
+  selected_features const present(features, std::move(rows));
   auto const found = translate_items(backend, model, present, reconstruction::wanted, progress);
   translated_catalogue out{.nearest = detail::spread(found.codes, present.selection(), features.rows()), .codes = {},
                            .reconstruction_error = found.reconstruction_error, .outcome = {}, .certified = {}};
