@@ -2,12 +2,12 @@
 // k-means++ seeding (Arthur & Vassilvitskii, SODA 2007), then Lloyd's iterations. Rows are handled in blocks that don't depend
 // on the number of lanes, and the blocks' sums are added in their order: any number of lanes gives the same bits.
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <numeric>
 #include <vector>
 
 #include "mql4grec/backend/copy.hpp"
+#include "mql4grec/backend/row_blocks.hpp"
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/quantize/assignment.hpp"
 
@@ -38,15 +38,6 @@ concept KmeansOps = NearestCodeOps<B, float> &&
 };
 
 namespace detail {
-
-/// visit(lane, number of the block, its first row, its rows) for blocks of rows, each on whichever lane is free.
-template <Backend B, class Visit>
-void for_each_row_block(B& backend, index_t rows, index_t block, Visit&& visit) {
-  std::atomic<index_t> next{0};
-  for_each_lane(backend, [&](B& lane, index_t) {
-    for (index_t i = next++; i * block < rows; i = next++) visit(lane, i, i * block, std::min(block, rows - i * block));
-  });
-}
 
 template <Backend B>
   requires std::same_as<typename B::memory_space, host_space>

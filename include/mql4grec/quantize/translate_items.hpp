@@ -3,6 +3,7 @@
 #include <atomic>
 #include <numeric>
 
+#include "mql4grec/backend/row_blocks.hpp"
 #include "mql4grec/embed/features.hpp"
 #include "mql4grec/quantize/code_table.hpp"
 #include "mql4grec/quantize/residual_quantizer.hpp"
@@ -60,14 +61,11 @@ translation translate_items(B& backend, rq_vae<B, float> const& model, F const& 
   index_t const rows = features.rows(), blocks = (rows + block - 1) / block;
   translation out{.codes = code_table(rows, c.codes)};
   std::vector<detail::block_errors> errors(static_cast<std::size_t>(blocks));
-  std::atomic<index_t> next{0}, done{0};
-  for_each_lane(backend, [&](B& lane, index_t number) {
-    for (index_t i = next++; i < blocks; i = next++) {
-      index_t const first = i * block, count = std::min(rows, first + block) - first;
-      errors[static_cast<std::size_t>(i)] = detail::translate_block(lane, model, features, first, count, decode, out.codes.all());
-      done += count;
-      if (number == 0) progress(done.load());
-    }
+  std::atomic<index_t> done{0};
+  detail::for_each_row_block(backend, rows, block, [&](B& lane, index_t i, index_t first, index_t count) {
+    errors[static_cast<std::size_t>(i)] = detail::translate_block(lane, model, features, first, count, decode, out.codes.all());
+    done += count;
+    if (&lane == &backend.lane(0)) progress(done.load());
   });
   for (auto const& e : errors) {
     out.reconstruction_error += e.reconstruction;
