@@ -58,7 +58,7 @@ TEST_CASE_TEMPLATE("relu: where it let an entry pass, dropout decides alike in b
   relu_forward<float>(backend, some, h);
   relu_backward<float>(backend, some, h, dh);
   CHECK_CLOSE(dh, h, 1e-6);
-  CHECK((*h)(3, 129) == (keeps(some, 3, 129) ? static_cast<float>(some.scale()) : 0.f));
+  CHECK(fetched(h)(3, 129) == (keeps(some, 3, 129) ? static_cast<float>(some.scale()) : 0.f));
 }
 
 TEST_CASE_TEMPLATE("gated_gelu: is gelu of the gate times the linear branch", B, MQL4GREC_TEST_BACKENDS) {

@@ -85,7 +85,7 @@ TEST_CASE_TEMPLATE("dropout: keeps the mean, and the promised share of entries",
     auto x = on(backend, constant({1000, 256}, 1.f));
     dropout_apply<float>(backend, {.rate = rate, .seed = 5}, x);
     double sum = 0;
-    for (float entry : as_span((*x).flat())) sum += static_cast<double>(entry);
+    for (float entry : fetched(x).values) sum += static_cast<double>(entry);
     CAPTURE(rate);
     CHECK_CLOSE(sum / 256000, 1., 5 * std::sqrt(rate / (1 - rate) / 256000));  // five standard errors
   }
@@ -98,9 +98,9 @@ TEST_CASE("dropout: every part of the counter changes the mask") {
       for (index_t j = 0; j < 100; ++j) same += keeps(a, i, j) == keeps(b, i, j);
     return same / 10000.;
   };
-  dropout const half{.rate = 0.5, .seed = 1, .step = 1, .site = 1, .first_row = 0};
-  auto const differs = [&](dropout const& other) { return std::abs(kept_alike(half, other) - 0.5) < 0.03; };
-  CHECK(kept_alike(half, half) == 1);
+  dropout const even{.rate = 0.5, .seed = 1, .step = 1, .site = 1, .first_row = 0};
+  auto const differs = [&](dropout const& other) { return std::abs(kept_alike(even, other) - 0.5) < 0.03; };
+  CHECK(kept_alike(even, even) == 1);
   CHECK(differs({.rate = 0.5, .seed = 2, .step = 1, .site = 1}));
   CHECK(differs({.rate = 0.5, .seed = 1 | std::uint64_t{1} << 40, .step = 1, .site = 1}));
   CHECK(differs({.rate = 0.5, .seed = 1, .step = 2, .site = 1}));
@@ -109,13 +109,13 @@ TEST_CASE("dropout: every part of the counter changes the mask") {
 }
 
 TEST_CASE("dropout: neighbouring rows and columns are independent of each other") {
-  dropout const half{.rate = 0.5, .seed = 3};
+  dropout const even{.rate = 0.5, .seed = 3};
   for (index_t apart : {1, 2, 15, 16, 17, 32, 127, 128}) {
     int along_columns = 0, along_rows = 0;
     for (index_t i = 0; i < 100; ++i)
       for (index_t j = 0; j < 256; ++j) {
-        along_columns += keeps(half, i, j) == keeps(half, i, j + apart);
-        along_rows += keeps(half, i, j) == keeps(half, i + apart, j);
+        along_columns += keeps(even, i, j) == keeps(even, i, j + apart);
+        along_rows += keeps(even, i, j) == keeps(even, i + apart, j);
       }
     CAPTURE(apart);
     CHECK_CLOSE(along_columns / 25600., 0.5, 0.02);

@@ -52,10 +52,7 @@ matrix<T> multiplied(B& b, sizes s, product how) {
   auto z = how.accumulate ? on(b, random_normal<T>({s.m, s.n}, 3), s.gap) : poisoned<T>(b, {s.m, s.n}, s.gap);
   matmul<T>(b, x, y, z, how);
   CHECK(z.gaps_untouched());
-  matrix<T> result({s.m, s.n}, {});
-  for (index_t i = 0; i < s.m; ++i)
-    for (index_t j = 0; j < s.n; ++j) result.values.push_back((*z)(i, j));
-  return result;
+  return fetched(z);
 }
 }  // namespace
 

@@ -17,7 +17,7 @@ tensor_on<code_t, B, 1> no_codes(B& b, index_t n) {
 template <class Tensor>
 std::vector<index_t> as_numbers(Tensor const& codes) {
   std::vector<index_t> all;
-  for (index_t i = 0; i < codes.size(); ++i) all.push_back(index((*codes)(i)));
+  for (auto const code : fetched(codes).values) all.push_back(index(code));
   return all;
 }
 
@@ -90,7 +90,8 @@ TEST_CASE_TEMPLATE("nearest_code: is the smallest of squared_distances, and argm
       argmin_rows<float>(b, all, places);
       nearest_code<float>(b, x, vectors, codes, lowest);
       CHECK(as_numbers(codes) == as_numbers(places));
-      for (index_t i = 0; i < 9; ++i) CHECK((*lowest)(i) == (*all)(i, index((*codes)(i))));
+      auto const distances = fetched(all);
+      for (index_t i = 0; i < 9; ++i) CHECK(fetched(lowest)(i) == distances(i, index(fetched(codes)(i))));
     });
 }
 

@@ -25,9 +25,7 @@ matrix<T> rotation_of(B& b, matrix<T> const& product, index_t gap = 0) {
   auto rotation = poisoned<T>(b, product.extents(), gap);
   procrustes_rotation<T>(b, on(b, product, gap), rotation);
   CHECK(rotation.gaps_untouched());
-  matrix<T> all(product.extents(), {});
-  for (index_t i = 0; i < all.rows(); ++i)
-    for (index_t j = 0; j < all.columns(); ++j) all.values.push_back((*rotation)(i, j));
+  auto const all = fetched(rotation);
   CHECK_CLOSE(multiplied(all, all, {.transpose_a = true}), identity<T>(all.rows()), tolerance<B, T>);
   return all;
 }

@@ -40,11 +40,7 @@ choice step(B& b, matrix<double> const& logits, vector<double> const& scores, ve
                         .allowed = permitted,
                         .over_children = over_children},
                        normalisers, {best, parents, reached, counts});
-  auto const entries = [](auto const& tensor) {
-    auto const all = as_span((*tensor).flat());
-    return matrix(tensor.extents(), std::vector(all.begin(), all.end()));
-  };
-  return {entries(best), entries(parents), entries(reached), std::vector((*counts).data, (*counts).data + users)};
+  return {fetched(best), fetched(parents), fetched(reached), fetched(counts).values};
 }
 }  // namespace
 

@@ -25,7 +25,7 @@ std::vector<index_t> assigned(B& b, matrix<T> const& distances, how_to how = {},
   tensor_on<code_t, B, 1> codes(b, {distances.rows(), 1}, 0, code_t{-7});
   sinkhorn_assign<T>(b, on(b, distances, gap), how.epsilon, how.rounds, codes, how.order);
   std::vector<index_t> all;
-  for (index_t i = 0; i < codes.size(); ++i) all.push_back(index((*codes)(i)));
+  for (auto const code : fetched(codes).values) all.push_back(index(code));
   return all;
 }
 

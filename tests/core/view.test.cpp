@@ -9,10 +9,12 @@
 using namespace mql4grec;
 
 namespace {
+struct some_system;
+struct another_system;
 template <class T>
-using device_vector_view = view<T, device_space, 1>;
+using device_vector_view = view<T, device_space<some_system>, 1>;
 template <class T>
-using device_matrix_view = view<T, device_space, 2>;
+using device_matrix_view = view<T, device_space<some_system>, 2>;
 
 std::array<int, 12> counting() { return {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}; }
 }  // namespace
@@ -28,6 +30,7 @@ TEST_CASE("view: a window may gain const and never loses it") {
 TEST_CASE("view: host and device never meet") {
   CHECK(!std::is_constructible_v<host_vector_view<int const>, device_vector_view<int>>);
   CHECK(!std::is_constructible_v<device_matrix_view<int const>, host_matrix_view<int>>);
+  CHECK(!std::is_constructible_v<view<int const, device_space<another_system>, 1>, device_vector_view<int>>);
 }
 
 TEST_CASE("view: a view is plain data, so that kernels take it by value") {

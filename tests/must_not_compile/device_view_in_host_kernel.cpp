@@ -7,7 +7,7 @@ using namespace mql4grec;
 #ifdef MQL4GREC_VALID
 using space = host_space;
 #else
-using space = device_space;
+using space = device_space<struct some_gpu>;
 #endif
 
 void normalise(cpu::backend& b, view<float const, space, 2> x, view<float, host_space, 2> y,

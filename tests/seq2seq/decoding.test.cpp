@@ -29,12 +29,11 @@ tensor_on<T, B, 2> stepwise_logits(B& b, frozen_t5<B, T> const& model, batch con
       tokens.push_back(step == 0 ? model.config().pad : all.target(q)[static_cast<std::size_t>(step) - 1]);
       for (index_t s = 0; s <= step; ++s) places.push_back(static_cast<std::int32_t>(s * n + q));
     }
-    decoding.step(b,
-                  {.tokens = view_of(std::span<token_t const>(tokens)),
-                   .places = {places.data(), n, step + 1},
-                   .query_offsets = view_of(std::span<index_t const>(row_offsets))},
-                  step * n, logits);
-    for (index_t q = 0; q < n; ++q) std::copy_n((*logits).row(q).data, v, (*out).row(q * steps + step).data);
+    auto const read = on(b, vector<token_t>(tokens));
+    auto const ancestors = on(b, matrix<std::int32_t>({n, step + 1}, places));
+    auto const offsets = on(b, vector<index_t>(row_offsets));
+    decoding.step(b, {.tokens = read, .places = ancestors, .query_offsets = offsets}, step * n, logits);
+    for (index_t q = 0; q < n; ++q) copy<T>(b, (*logits).row(q), (*out).row(q * steps + step));
   }
   return out;
 }
@@ -88,11 +87,10 @@ TEST_CASE_TEMPLATE("decoding: rows that branch share their ancestors and their q
   auto const step = [&](vector<token_t> const& tokens, std::vector<std::int32_t> const& places, vector<index_t> const& offsets,
                         index_t first_place) {
     auto logits = poisoned<double>(b, {tokens.size(), v});
-    decoding.step(b,
-                  {.tokens = tokens,
-                   .places = {places.data(), tokens.size(), std::ssize(places) / tokens.size()},
-                   .query_offsets = offsets},
-                  first_place, logits);
+    auto const read = on(b, tokens);
+    auto const ancestors = on(b, matrix<std::int32_t>({tokens.size(), std::ssize(places) / tokens.size()}, places));
+    auto const row_offsets = on(b, offsets);
+    decoding.step(b, {.tokens = read, .places = ancestors, .query_offsets = row_offsets}, first_place, logits);
     return logits;
   };
   step({pad, pad, pad, pad, pad}, {0, 1, 2, 3, 4}, {0, 1, 2, 3, 4, 5}, 0);
@@ -118,11 +116,11 @@ TEST_CASE_TEMPLATE("decoding: a stretch of a batch is decoded as if it were alon
     scratch_scope<B> const scope(b.scratch());
     auto const decoding = begin_decoding(b, model, all, {q, q + 1}, 1, 1);
     CHECK(decoding.queries() == 1);
-    std::int32_t const place = 0;
-    vector<token_t> const tokens{model.config().pad};
-    vector<index_t> const offsets{0, 1};
+    auto const place = on(b, matrix<std::int32_t>{{0}});
+    auto const tokens = on(b, vector{model.config().pad});
+    auto const offsets = on(b, vector<index_t>{0, 1});
     auto logits = poisoned<double>(b, {1, 9});
-    decoding.step(b, {.tokens = tokens, .places = {&place, 1, 1}, .query_offsets = offsets}, 0, logits);
+    decoding.step(b, {.tokens = tokens, .places = place, .query_offsets = offsets}, 0, logits);
     CHECK_CLOSE((*logits).row(0), (*expected).row(q), 1e-12);
   }
 }

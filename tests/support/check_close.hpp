@@ -49,7 +49,7 @@ numbers numbers_of(view<T, host_space, 2> x) {
 }
 template <class T, class B, int Rank>
 numbers numbers_of(tensor_on<T, B, Rank> const& x) {
-  return numbers_of(*x);
+  return numbers_of(fetched(x));
 }
 template <class T>
 numbers numbers_of(vector<T> const& x) {
@@ -58,6 +58,12 @@ numbers numbers_of(vector<T> const& x) {
 template <class T>
 numbers numbers_of(matrix<T> const& x) {
   return numbers_of(view<T const, host_space, 2>(x));
+}
+/// Of a device: by way of the host.
+template <class T, MemorySpace S, int Rank>
+  requires(!std::same_as<S, host_space>)
+numbers numbers_of(view<T, S, Rank> x) {
+  return numbers_of(fetched(x));
 }
 template <class T>
   requires std::is_arithmetic_v<T> || std::is_enum_v<T> numbers numbers_of(T x) { return {{}, {number(x)}}; }

@@ -10,6 +10,7 @@
 
 #include "mql4grec/backend/buffer.hpp"
 #include "mql4grec/backend/concepts.hpp"
+#include "mql4grec/backend/copy.hpp"
 #include "mql4grec/core/ids.hpp"
 #include "mql4grec/core/random.hpp"
 
@@ -29,6 +30,7 @@ struct vector {
   explicit vector(std::vector<T> entries) : values(std::move(entries)) {}
   index_t size() const { return std::ssize(values); }
   shape extents() const { return {size(), 1}; }
+  T const& operator()(index_t i) const { return values[static_cast<std::size_t>(i)]; }
   operator view<T const, host_space, 1>() const { return {values.data(), size()}; }
 };
 
@@ -45,6 +47,7 @@ struct matrix {
   index_t rows() const { return extent.rows; }
   index_t columns() const { return extent.columns; }
   shape extents() const { return extent; }
+  T const& operator()(index_t i, index_t j) const { return values[static_cast<std::size_t>(i * extent.columns + j)]; }
   operator view<T const, host_space, 2>() const { return {values.data(), rows(), columns()}; }
 };
 
@@ -105,8 +108,11 @@ class tensor_on {
   using space = typename B::memory_space;
 
   tensor_on(B& b, shape s, index_t gap, T everywhere)
+      : tensor_on(b, s, gap, std::vector<T>(static_cast<std::size_t>(s.rows * (s.columns + gap)), everywhere)) {}
+  /// Everything, the gaps too, row by row.
+  tensor_on(B& b, shape s, index_t gap, std::vector<T> const& all)
       : extent_(s), stride_(s.columns + gap), memory_(b.template allocate<T>(s.rows * stride_)) {
-    std::fill_n(memory_.view_all().data, memory_.size(), everywhere);
+    copy(view_of(std::span(all)), memory_.view_all());
   }
 
   shape extents() const { return extent_; }
@@ -120,9 +126,10 @@ class tensor_on {
 
   /// Whether the gaps between rows still hold what they held.
   bool gaps_untouched() const {
+    host_copy<T, space> const all(memory_.view_all());
     for (index_t i = 0; i < extent_.rows; ++i)
       for (index_t j = extent_.columns; j < stride_; ++j)
-        if (memory_.view_all().data[i * stride_ + j] == memory_.view_all().data[i * stride_ + j]) return false;  // not NaN
+        if (auto const entry = all.view_all()(i * stride_ + j); entry == entry) return false;  // not NaN
     return true;
   }
 
@@ -162,16 +169,35 @@ tensor_on<T, B, 1> poisoned(B& b, index_t n) {
 
 template <Backend B, class T>
 tensor_on<T, B, 1> on(B& b, vector<T> const& from) {
-  tensor_on<T, B, 1> to{b, {from.size(), 1}, 0, T{}};
-  std::copy(from.values.begin(), from.values.end(), (*to).data);
-  return to;
+  return {b, {from.size(), 1}, 0, from.values};
 }
 template <Backend B, class T>
 tensor_on<T, B, 2> on(B& b, matrix<T> const& from, index_t gap = 0) {
-  auto to = poisoned<T>(b, from.extent, gap);
+  std::vector<T> all(static_cast<std::size_t>(from.rows() * (from.columns() + gap)), poison<T>());
   for (index_t i = 0; i < from.rows(); ++i)
-    std::copy_n(from.values.data() + i * from.columns(), from.columns(), (*to).row(i).data);
-  return to;
+    std::copy_n(from.values.data() + i * from.columns(), from.columns(), all.data() + i * (from.columns() + gap));
+  return {b, from.extent, gap, all};
+}
+
+/// What a backend's tensor holds, back in the host's memory.
+template <class T, MemorySpace S>
+vector<std::remove_const_t<T>> fetched(view<T, S, 1> x) {
+  std::vector<std::remove_const_t<T>> values(static_cast<std::size_t>(x.size()));
+  copy(view<T const, S, 1>(x), view_of(std::span(values)));
+  return vector<std::remove_const_t<T>>(std::move(values));
+}
+template <class T, MemorySpace S>
+matrix<std::remove_const_t<T>> fetched(view<T, S, 2> x) {
+  matrix<std::remove_const_t<T>> all({x.rows(), x.columns()}, {});
+  for (index_t i = 0; i < x.rows(); ++i) {
+    auto const row = fetched(x.row(i));
+    all.values.insert(all.values.end(), row.values.begin(), row.values.end());
+  }
+  return all;
+}
+template <class T, class B, int Rank>
+auto fetched(tensor_on<T, B, Rank> const& x) {
+  return fetched(*x);
 }
 
 }  // namespace mql4grec::test

@@ -48,4 +48,14 @@ struct beam_choice {
   view<index_t, S, 1> counts;       ///< (users): how many there are, at most beams
 };
 
+/// The rows of one step. Rows of a user lie side by side; places are their ancestors' in the cache, oldest first, themselves last.
+template <MemorySpace S, class T>
+struct beam_rows {
+  view<T, S, 1> scores;              ///< (most rows) Σ log p so far
+  view<node_t, S, 1> nodes;          ///< (most rows)
+  view<std::int32_t, S, 2> places;   ///< (most rows, levels + 1)
+  view<token_t, S, 1> tokens;        ///< (most rows) what each row reads next
+  view<index_t, S, 1> offsets;       ///< (users + 1)
+};
+
 }  // namespace mql4grec

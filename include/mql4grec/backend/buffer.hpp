@@ -38,6 +38,9 @@ inline constexpr std::size_t fence = 64;  ///< forbidden bytes behind everything
 #else
 inline constexpr std::size_t fence = 0;
 #endif
+/// Whether the host may touch this memory at all. A Thrust system says it of its own.
+template <class Space>
+inline constexpr bool is_host_memory = std::is_same_v<Space, host_space>;
 }  // namespace detail
 
 /// Memory that a tensor owns. Movable, never copied by accident; copies are spelled `copy(from, to)`.
@@ -70,23 +73,24 @@ class buffer<T, host_space> {
 };
 
 /// Scratch memory that is taken in order and given back all at once or down to a mark. It grows to the largest need it
-/// has seen and then never allocates again. What it hands out is not initialised. The address sanitizer sees where each piece
-/// ends and when it was given back, as if it came from the heap.
-class host_arena {
+/// has seen and then never allocates again. What it hands out is not initialised. Of memory that the host reads, the address
+/// sanitizer sees where each piece ends and when it was given back, as if it came from the heap.
+template <MemorySpace Space>
+class arena {
  public:
   template <class T>
-  view<T, host_space, 1> take(index_t n) {
+  view<T, Space, 1> take(index_t n) {
     return {static_cast<T*>(take_bytes(static_cast<std::size_t>(n) * sizeof(T))), n};
   }
   template <class T>
-  view<T, host_space, 2> take(index_t rows, index_t columns) {
+  view<T, Space, 2> take(index_t rows, index_t columns) {
     return {take<T>(rows * columns).data, rows, columns};
   }
 
   /// Gives back, at the end of its life, everything taken since it was made.
   class scope {
    public:
-    explicit scope(host_arena& arena) : arena_(arena), chunk_(arena.chunk_), used_(arena.used_) {}
+    explicit scope(arena& from) : arena_(from), chunk_(from.chunk_), used_(from.used_) {}
     scope(scope const&) = delete;
     scope& operator=(scope const&) = delete;
     ~scope() {
@@ -95,7 +99,7 @@ class host_arena {
     }
 
    private:
-    host_arena& arena_;
+    arena& arena_;
     std::size_t chunk_, used_;
   };
 
@@ -108,9 +112,11 @@ class host_arena {
 
  private:
   static constexpr std::size_t line = 64;
+  static constexpr bool is_watched = detail::is_host_memory<Space>;
+  static constexpr std::size_t fence = is_watched ? detail::fence : 0;
 
   void* take_bytes(std::size_t wanted) {
-    std::size_t const bytes = (wanted + line - 1) / line * line + detail::fence;
+    std::size_t const bytes = (wanted + line - 1) / line * line + fence;
     while (chunk_ < chunks_.size() && used_ + bytes > size_of(chunk_)) {
       ++chunk_;
       used_ = 0;
@@ -121,7 +127,7 @@ class host_arena {
       forbid_from(chunk_, 0);
     }
     void* const place = chunks_[chunk_].view_all().data + used_;
-    detail::permit(place, wanted);
+    if constexpr (is_watched) detail::permit(place, wanted);
     used_ += bytes;
     return place;
   }
@@ -131,7 +137,9 @@ class host_arena {
     chunk_ = chunk;
     used_ = used;
   }
-  void forbid_from(std::size_t chunk, std::size_t used) { detail::forbid(chunks_[chunk].view_all().data + used, size_of(chunk) - used); }
+  void forbid_from([[maybe_unused]] std::size_t chunk, [[maybe_unused]] std::size_t used) {
+    if constexpr (is_watched) detail::forbid(chunks_[chunk].view_all().data + used, size_of(chunk) - used);
+  }
   std::size_t size_of(std::size_t chunk) const { return static_cast<std::size_t>(chunks_[chunk].size()); }
   void merge() {  // nothing is in use: one chunk of the whole size, so that the next round never crosses a border
     if (chunks_.size() <= 1) return;
@@ -141,8 +149,9 @@ class host_arena {
     forbid_from(0, 0);
   }
 
-  std::vector<buffer<std::byte, host_space>> chunks_;
+  std::vector<buffer<std::byte, Space>> chunks_;
   std::size_t chunk_ = 0, used_ = 0;
 };
+using host_arena = arena<host_space>;
 
 }  // namespace mql4grec

@@ -1,5 +1,7 @@
 #pragma once
 #include <algorithm>
+#include <concepts>
+#include <utility>
 
 #include "mql4grec/backend/buffer.hpp"
 #include "mql4grec/core/error.hpp"
@@ -40,5 +42,17 @@ class host_copy {
   view<T const, S, 1> values_;
   buffer<T, host_space> copy_;
 };
+
+/// write(host view) fills a tensor wherever it lives: in place, or by way of a copy.
+template <class T, MemorySpace S, class Write>
+void write_from_host(view<T, S, 1> to, Write&& write) {
+  if constexpr (std::same_as<S, host_space>) {
+    write(to);
+  } else {
+    buffer<T, host_space> values(to.size());
+    write(values.view_all());
+    copy(std::as_const(values).view_all(), to);
+  }
+}
 
 }  // namespace mql4grec

@@ -70,8 +70,8 @@ class training_file {
     } catch (std::logic_error const&) {
       detail::raise<file_error>(file_.path().string(), ": metadata 'optimizer_step': expected a number");
     }
-    buffer<float, host_space> values(parameters.size());
     auto const one = [&](char const* name, out_vector<B, float> to) {
+      buffer<float, host_space> values(to.size());  // whole, before anything is changed
       file_.read(name, {to.size()}, values.view_all());
       copy(std::as_const(values).view_all(), to);
     };

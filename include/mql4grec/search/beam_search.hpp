@@ -3,7 +3,10 @@
 // at first, then up to `beams` rows, each pointing to its ancestors' places in the cache.
 #include <atomic>
 #include <cmath>
+#include <limits>
+#include <numeric>
 
+#include "mql4grec/backend/staged.hpp"
 #include "mql4grec/search/beams.hpp"
 #include "mql4grec/search/constraint.hpp"
 #include "mql4grec/seq2seq/decoder_rows.hpp"
@@ -39,9 +42,13 @@ inline void validate(beam_options const& o) {
 /// What choosing the next beams asks of a backend.
 template <class B, class T>
 concept BeamOps = Backend<B> && requires(B& b, beam_candidates<typename B::memory_space, T> in, in_matrix<B, T> logits, out_vector<B, T> v,
-                                         beam_choice<typename B::memory_space, T> out) {
+                                         beam_choice<typename B::memory_space, T> out, trie_view<typename B::memory_space> trie,
+                                         beam_rows<typename B::memory_space, T> rows) {
   log_sum_exp<T>(b, logits, v);
   select_beams<T>(b, in, v, out);
+  start_beams<T>(b, token_t{}, rows);
+  { branch_beams<T>(b, out, trie, rows, index_t{}, index_t{}, rows) } -> std::same_as<index_t>;
+  add_log_probability<T>(b, logits, v, token_t{}, v);
 };
 
 /// What a search asks of a model: to read the queries and then to decode step by step; see seq2seq/decoding.hpp.
@@ -61,104 +68,74 @@ class block_search {
   using space = typename B::memory_space;
 
  public:
-  block_search(B& lane, Model const& model, item_trie const& trie, batch const& queries, stretch part, beam_options const& options)
-      : lane_(lane), model_(model), trie_(trie), options_(options), users_(part.last - part.first), most_rows_(users_ * options.beams),
+  block_search(B& lane, Model const& model, item_trie const& trie, trie_view<space> const& arrays, batch const& queries, stretch part,
+               beam_options const& options)
+      : lane_(lane), model_(model), trie_(trie), arrays_(arrays), options_(options), users_(part.last - part.first), most_rows_(users_ * options.beams),
         decoding_(begin_decoding(lane, model, queries, part, users_ + trie.levels() * most_rows_, trie.levels() + 1)) {
-    static_assert(BeamOps<B, T>, "this backend has no select_beams for this scalar; add it in backend/<name>/select_beams.hpp");
+    static_assert(BeamOps<B, T>, "this backend can't choose beams of this scalar; add what is missing in backend/<name>/select_beams.hpp and beam_rows.hpp");
     auto& scratch = lane.scratch();
     logits_ = scratch.template take<T>(most_rows_, model.config().vocabulary);
     normalisers_ = scratch.template take<T>(most_rows_);
-    tokens_ = scratch.template take<token_t>(most_rows_);
-    offsets_ = scratch.template take<index_t>(users_ + 1);
     for (auto* rows : {&now_, &next_})
       *rows = {scratch.template take<T>(most_rows_), scratch.template take<node_t>(most_rows_),
-               scratch.template take<std::int32_t>(most_rows_, trie.levels() + 1)};
+               scratch.template take<std::int32_t>(most_rows_, trie.levels() + 1), scratch.template take<token_t>(most_rows_),
+               scratch.template take<index_t>(users_ + 1)};
     choice_ = {scratch.template take<T>(users_, options.beams), scratch.template take<std::int32_t>(users_, options.beams),
                scratch.template take<node_t>(users_, options.beams), scratch.template take<index_t>(users_)};
   }
 
   /// allowed (users, nodes), or empty. Appends the results to `out`.
   void run(view<std::uint8_t const, space, 2> allowed, beams& out) {
-    start();
+    start_beams<T>(lane_, model_.config().pad, now_);
+    rows_ = users_;
     for (index_t level = 0; level < trie_.levels(); ++level) {
       step(level);
       select_beams<T>(lane_,
                       {.logits = logits(), .scores = now_.scores.part(0, rows_), .nodes = now_.nodes.part(0, rows_),
-                       .row_offsets = offsets_, .trie = trie_.arrays(), .allowed = allowed,
+                       .row_offsets = now_.offsets, .trie = arrays_, .allowed = allowed,
                        .over_children = options_.normalize == normalization::children},
                       normalisers_, choice_);
-      branch(level);
+      rows_ = branch_beams<T>(lane_, choice_, arrays_, now_, level + 1, first_place_, next_);
+      std::swap(now_, next_);
     }
-    if (options_.end == closing::scored && options_.normalize == normalization::vocabulary) close();
+    if (options_.end == closing::scored && options_.normalize == normalization::vocabulary) {
+      step(trie_.levels());
+      add_log_probability<T>(lane_, logits(), normalisers_.part(0, rows_), model_.config().end, now_.scores.part(0, rows_));
+    }
     collect(out);
   }
 
  private:
-  struct generation {
-    out_vector<B, T> scores;
-    out_vector<B, node_t> nodes;
-    out_matrix<B, std::int32_t> places;  // (rows, levels + 1): ancestors in the cache
-  };
-
   in_matrix<B, T> logits() const { return logits_.row_block(0, rows_); }
-
-  void start() {
-    rows_ = users_;
-    for (index_t u = 0; u < users_; ++u) {
-      now_.scores(u) = T{};
-      now_.nodes(u) = trie_.start();
-      now_.places(u, 0) = static_cast<std::int32_t>(u);
-      tokens_(u) = model_.config().pad;
-      offsets_(u) = u;
-    }
-    offsets_(users_) = users_;
-    first_place_ = 0;
-  }
 
   /// The decoder's step behind `level` codes, and the normaliser of every row.
   void step(index_t level) {
-    decoder_rows<B> const rows{.tokens = tokens_.part(0, rows_),
+    decoder_rows<B> const rows{.tokens = now_.tokens.part(0, rows_),
                                .places = now_.places.row_block(0, rows_).column_block(0, level + 1),
-                               .query_offsets = offsets_};
+                               .query_offsets = now_.offsets};
     decoding_.step(lane_, rows, first_place_, logits_.row_block(0, rows_));
     first_place_ += rows_;
     if (options_.normalize == normalization::vocabulary) log_sum_exp<T>(lane_, logits(), normalisers_.part(0, rows_));
   }
 
-  /// The chosen children become the rows of the next step.
-  void branch(index_t level) {
-    index_t row = 0;
-    for (index_t u = 0; u < users_; ++u) {
-      offsets_(u) = row;
-      for (index_t i = 0; i < choice_.counts(u); ++i, ++row) {
-        next_.scores(row) = choice_.scores(u, i);
-        next_.nodes(row) = choice_.nodes(u, i);
-        tokens_(row) = trie_.token(choice_.nodes(u, i));
-        for (index_t s = 0; s <= level; ++s) next_.places(row, s) = now_.places(choice_.parents(u, i), s);
-        next_.places(row, level + 1) = static_cast<std::int32_t>(first_place_ + row);
-      }
-    }
-    offsets_(users_) = rows_ = row;
-    std::swap(now_, next_);
-  }
-
-  /// Adds log p(</s>) and puts the beams of each query in order again.
-  void close() {
-    step(trie_.levels());
-    for (index_t row = 0; row < rows_; ++row) now_.scores(row) += logits_(row, index(model_.config().end)) - normalisers_(row);
-  }
-
+  /// Best first; the beams were in order before the end was scored.
   void collect(beams& out) const {
     bool const counted = options_.end == closing::scored;
     double const length = std::pow(static_cast<double>(trie_.levels() + (counted ? 1 : 0)), options_.length_penalty);
+    host_copy<T, space> const all_scores(now_.scores.part(0, rows_));
+    host_copy<node_t, space> const all_nodes(now_.nodes.part(0, rows_));
+    host_copy<index_t, space> const all_offsets(now_.offsets);
+    auto const scores = all_scores.view_all();
+    auto const offsets = all_offsets.view_all();
     std::vector<index_t> order;
     for (index_t u = 0; u < users_; ++u) {
-      order.resize(static_cast<std::size_t>(offsets_(u + 1) - offsets_(u)));
-      std::iota(order.begin(), order.end(), offsets_(u));
-      std::ranges::stable_sort(order, [&](index_t a, index_t b) { return now_.scores(a) > now_.scores(b); });
+      order.clear();
+      for (index_t row = offsets(u); row < offsets(u + 1); ++row)
+        if (scores(row) != -std::numeric_limits<T>::infinity()) order.push_back(row);  // the others are lost
+      std::ranges::stable_sort(order, [&](index_t a, index_t b) { return scores(a) > scores(b); });
       for (index_t const row : order) {
-        out.leaves.push_back(now_.nodes(row));
-        out.scores.push_back(static_cast<float>(static_cast<double>(now_.scores(row)) / length));
+        out.leaves.push_back(all_nodes.view_all()(row));
+        out.scores.push_back(static_cast<float>(static_cast<double>(scores(row)) / length));
       }
       out.offsets.push_back(static_cast<index_t>(out.leaves.size()));
     }
@@ -167,33 +144,53 @@ class block_search {
   B& lane_;
   Model const& model_;
   item_trie const& trie_;
+  trie_view<space> arrays_;
   beam_options const& options_;
   index_t users_, most_rows_;
   Decoding decoding_;
   index_t rows_ = 0, first_place_ = 0;
-  generation now_, next_;
+  beam_rows<space, T> now_, next_;
   out_matrix<B, T> logits_;
   out_vector<B, T> normalisers_;
-  out_vector<B, token_t> tokens_;
-  out_vector<B, index_t> offsets_;
   beam_choice<space, T> choice_;
 };
+
+/// The trie's arrays where the lane's kernels read them.
+template <Backend B>
+trie_view<typename B::memory_space> arrays_on(B& lane, item_trie const& trie) {
+  auto const arrays = trie.arrays();
+  return {on_backend(lane, as_span(arrays.first_child)), on_backend(lane, as_span(arrays.token))};
+}
+
+/// One byte a query and node where the lane's kernels read them; empty stays empty.
+template <Backend B>
+view<std::uint8_t const, typename B::memory_space, 2> marks_on(B& lane, host_matrix_view<std::uint8_t const> allowed) {
+  if (allowed.rows() == 0) return {};
+  return {on_backend(lane, as_span(allowed.flat())).data, allowed.rows(), allowed.columns()};
+}
+
+template <class B, class Model>
+void search_block(B& lane, Model const& model, item_trie const& trie, trie_view<typename B::memory_space> const& arrays, batch const& queries,
+                  stretch part, beam_options const& options, host_matrix_view<std::uint8_t const> allowed, beams& found) {
+  if (trie.leaves() == 0) {
+    found.offsets.resize(found.offsets.size() + static_cast<std::size_t>(part.last - part.first), found.offsets.back());
+    return;
+  }
+  using decoding = decltype(begin_decoding(lane, model, queries, part, index_t{}, index_t{}));
+  scratch_scope<B> const scope(lane.scratch());
+  block_search<B, Model, decoding>(lane, model, trie, arrays, queries, part, options).run(marks_on(lane, allowed), found);
+}
 
 }  // namespace detail
 
 /// The best items for each query of a stretch, on one lane. `allowed` (queries of the stretch, nodes) or empty.
 template <class B, class Model>
 beams search_stretch(B& lane, Model const& model, item_trie const& trie, batch const& queries, stretch part, beam_options const& options,
-                     view<std::uint8_t const, typename B::memory_space, 2> allowed = {}) {
+                     host_matrix_view<std::uint8_t const> allowed = {}) {
   static_assert(Decodable<Model, B>, "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
   beams found;
-  if (trie.leaves() == 0) {
-    found.offsets.resize(static_cast<std::size_t>(part.last - part.first) + 1, 0);
-    return found;
-  }
-  using decoding = decltype(begin_decoding(lane, model, queries, part, index_t{}, index_t{}));
   scratch_scope<B> const scope(lane.scratch());
-  detail::block_search<B, Model, decoding>(lane, model, trie, queries, part, options).run(allowed, found);
+  detail::search_block(lane, model, trie, detail::arrays_on(lane, trie), queries, part, options, allowed, found);
   return found;
 }
 
@@ -202,14 +199,17 @@ beams search_stretch(B& lane, Model const& model, item_trie const& trie, batch c
 /// beyond the rounding of the matrix products. `progress(queries done)` is called now and then, from lane 0's thread.
 template <class B, class Model, class Progress>
 beams search(B& backend, Model const& model, item_trie const& trie, batch const& queries, beam_options const& options, Progress&& progress) {
+  static_assert(Decodable<Model, B>, "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
   validate(options);
   index_t const block = std::max<index_t>(1, options.block_rows / options.beams), blocks = (queries.size() + block - 1) / block;
   std::vector<beams> results(static_cast<std::size_t>(blocks));
   std::atomic<index_t> next{0}, done{0};
   for_each_lane(backend, [&](B& lane, index_t number) {
+    scratch_scope<B> const scope(lane.scratch());
+    auto const arrays = detail::arrays_on(lane, trie);
     for (index_t i = next++; i < blocks; i = next++) {
       stretch const part{i * block, std::min(queries.size(), (i + 1) * block)};
-      results[static_cast<std::size_t>(i)] = search_stretch(lane, model, trie, queries, part, options);
+      detail::search_block(lane, model, trie, arrays, queries, part, options, {}, results[static_cast<std::size_t>(i)]);
       done += part.last - part.first;
       if (number == 0) progress(done.load());
     }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "mql4grec/backend/staged.hpp"
 #include "mql4grec/seq2seq/sublayers.hpp"
 #include "mql4grec/tasks/batch.hpp"
 
@@ -30,25 +31,30 @@ inline void cut_into_stretches(batch const& all, index_t tokens, std::vector<str
 
 namespace detail {
 
-/// A stretch on a host backend's lane, taken from its scratch.
+/// A stretch where the lane's kernels read it; what isn't the batch's own memory is the lane's scratch.
 template <class B>
 struct token_block {
   in_vector<B, token_t> inputs;
   in_vector<B, token_t> targets;
   in_vector<B, token_t> decoder_inputs;  ///< targets moved one place to the right, <pad> in front (T5's _shift_right)
   packed_rows<B> input_rows, target_rows;
+  index_t cross_pairs = 0;  ///< Σ over sequences of target · input tokens
 };
 
 template <class B>
 packed_rows<B> take_rows(B& b, std::vector<index_t> const& offsets, stretch part) {
-  auto const place = b.scratch().template take<index_t>(part.last - part.first + 1);
+  staged<index_t, B> moved(b, part.last - part.first + 1);
+  auto const place = moved.values();
   packed_rows<B> rows{.first_row = offsets[static_cast<std::size_t>(part.first)]};
   for (index_t s = 0; s < place.size(); ++s) {
     place(s) = offsets[static_cast<std::size_t>(part.first + s)] - rows.first_row;
-    if (s > 0) rows.longest = std::max(rows.longest, place(s) - place(s - 1));
+    if (s == 0) continue;
+    index_t const length = place(s) - place(s - 1);
+    rows.longest = std::max(rows.longest, length);
+    rows.pairs += length * length;
   }
-  rows.offsets = place;
   rows.rows = place(place.size() - 1);
+  rows.offsets = moved.publish();
   return rows;
 }
 
@@ -56,25 +62,22 @@ template <class B>
 token_block<B> take_block(B& b, batch const& all, stretch part, t5_config const& c) {
   token_block<B> block;
   block.input_rows = take_rows(b, all.input_offsets, part);
-  block.inputs = {all.inputs.data() + block.input_rows.first_row, block.input_rows.rows};
+  auto const tokens_of = [](std::vector<token_t> const& tokens, packed_rows<B> const& rows) {
+    return std::span(tokens).subspan(static_cast<std::size_t>(rows.first_row), static_cast<std::size_t>(rows.rows));
+  };
+  block.inputs = on_backend(b, tokens_of(all.inputs, block.input_rows));
   if (all.targets.empty()) return block;
   block.target_rows = take_rows(b, all.target_offsets, part);
-  block.targets = {all.targets.data() + block.target_rows.first_row, block.target_rows.rows};
-  auto const shifted = b.scratch().template take<token_t>(block.target_rows.rows);
-  for (index_t s = 0; s < block.target_rows.sequences(); ++s)
-    for (index_t i = block.target_rows.offsets(s); i < block.target_rows.offsets(s + 1); ++i)
-      shifted(i) = i == block.target_rows.offsets(s) ? c.pad : block.targets(i - 1);
-  block.decoder_inputs = shifted;
+  block.targets = on_backend(b, tokens_of(all.targets, block.target_rows));
+  staged<token_t, B> shifted(b, block.target_rows.rows);
+  index_t row = 0;
+  for (index_t s = part.first; s < part.last; ++s) {
+    auto const target = all.target(s);
+    for (std::size_t i = 0; i < target.size(); ++i) shifted.values()(row++) = i == 0 ? c.pad : target[i - 1];
+    block.cross_pairs += std::ssize(target) * std::ssize(all.input(s));
+  }
+  block.decoder_inputs = shifted.publish();
   return block;
-}
-
-/// Σ over sequences of heads · queries · keys: the places that attention weights need.
-template <class B>
-index_t score_count(t5_config const& c, packed_rows<B> const& queries, packed_rows<B> const& keys) {
-  index_t sum = 0;
-  for (index_t s = 0; s < queries.sequences(); ++s)
-    sum += (queries.offsets(s + 1) - queries.offsets(s)) * (keys.offsets(s + 1) - keys.offsets(s));
-  return sum * c.heads;
 }
 
 }  // namespace detail

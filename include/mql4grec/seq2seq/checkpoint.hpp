@@ -107,17 +107,9 @@ t5<B, T> read_model(B& backend, std::filesystem::path const& directory) {
   safetensors const file(directory / "model.safetensors");
   detail::check_shapes(file, config);
   t5<B, T> model(backend, config);
-  auto const fill_in = [&](host_vector_view<T> values) {
+  write_from_host(model.parameters(), [&](host_vector_view<T> values) {
     for (auto const& p : model.layout().entries()) detail::read_parameter(file, config, p, values.part(p.offset, p.size()));
-  };
-  if constexpr (std::same_as<typename B::memory_space, host_space>) {
-    fill_in(model.parameters());
-  } else {
-    buffer<T, host_space> values(model.layout().size());
-    fill_in(values.view_all());
-    copy(std::as_const(values).view_all(), model.parameters());
-    backend.synchronize();
-  }
+  });
   return model;
 }
 

@@ -48,7 +48,7 @@ class t5_decoding {
     detail::packed_rows<B> const packed{.offsets = rows.query_offsets, .rows = n};
     auto const pass = detail::make_pass(lane, c, nn::dropout_plan{}, packed, bias_, true);
     auto stream = lane.scratch().template take<T>(n, d), next = lane.scratch().template take<T>(n, d);
-    auto const cross = detail::take_attention_tape<T>(lane, c, n, 1, detail::score_count(c, packed, inputs_.input_rows));
+    auto const cross = detail::take_attention_tape<T>(lane, c, n, 1, c.heads * n * inputs_.input_rows.longest);
     auto const feed_forward = detail::take_feed_forward_tape<T>(lane, c, n);
     nn::embedding<T>(lane, w.embedding, rows.tokens, stream);
     for (index_t l = 0; l < c.decoder_layers; ++l) {
@@ -85,7 +85,7 @@ class t5_decoding {
     auto const pass = detail::make_pass(lane, c, nn::dropout_plan{}, packed, bias, false);
     auto const stream = lane.scratch().template take<T>(packed.rows, c.model_width);
     auto const middle = lane.scratch().template take<T>(packed.rows, c.model_width);
-    auto const attention = detail::take_attention_tape<T>(lane, c, packed.rows, 3, detail::score_count(c, packed, packed));
+    auto const attention = detail::take_attention_tape<T>(lane, c, packed.rows, 3, c.heads * packed.pairs);
     auto const feed_forward = detail::take_feed_forward_tape<T>(lane, c, packed.rows);
     nn::embedding<T>(lane, w.embedding, inputs_.inputs, stream);
     for (auto const& layer : model_.encoder()) {

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "mql4grec/backend/copy.hpp"
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/seq2seq/t5.hpp"
 
@@ -18,18 +19,20 @@ inline double initial_deviation(t5_config const& c, std::string_view name) {
   return c.initializer_factor / std::sqrt(d);  // k, v, wi, wi_0, wi_1, relative_attention_bias
 }
 
-/// Fills a host model with random parameters (T5PreTrainedModel._init_weights); each parameter has its own stream of the seed.
+/// Fills a model with random parameters (T5PreTrainedModel._init_weights), drawn on the host: each parameter has its own stream of the
+/// seed, and every backend gets the same ones.
 template <class B, class T>
 void initialize(t5<B, T>& model, std::uint64_t seed) {
-  auto const flat = model.parameters();
   auto const& entries = model.layout().entries();
-  for (std::size_t p = 0; p < entries.size(); ++p) {
-    auto const values = flat.part(entries[p].offset, entries[p].size());
-    random_stream random(seed, 1 + p);
-    double const deviation = entries[p].is_vector ? 0 : initial_deviation(model.config(), entries[p].name);
-    for (index_t i = 0; i < values.size(); ++i)
-      values(i) = entries[p].is_vector ? T(1) : static_cast<T>(deviation * random.normal());
-  }
+  write_from_host(model.parameters(), [&](host_vector_view<T> flat) {
+    for (std::size_t p = 0; p < entries.size(); ++p) {
+      auto const values = flat.part(entries[p].offset, entries[p].size());
+      random_stream random(seed, 1 + p);
+      double const deviation = entries[p].is_vector ? 0 : initial_deviation(model.config(), entries[p].name);
+      for (index_t i = 0; i < values.size(); ++i)
+        values(i) = entries[p].is_vector ? T(1) : static_cast<T>(deviation * random.normal());
+    }
+  });
 }
 
 }  // namespace mql4grec

@@ -25,7 +25,7 @@ class t5_pass {
     auto const losses = lane.scratch().template take<T>(block.target_rows.rows);
     forward(lane, model, plan, block, scores);
     nn::cross_entropy<T>(lane, scores, block.targets, losses);
-    return sum(losses);
+    return sum<T>(lane, losses);
   }
 
   /// The same sum, with dropout; gradients += scale · its gradient. With scale = 1 / (target tokens of the whole batch)
@@ -40,7 +40,7 @@ class t5_pass {
     forward(lane, model, plan, block, scores);
     nn::cross_entropy_gradient<T>(lane, block.targets, scale, scores, losses);
     backward(lane, model, plan, block, scores, gradients);
-    return sum(losses);
+    return sum<T>(lane, losses);
   }
 
  private:
@@ -68,12 +68,6 @@ class t5_pass {
     nn::linear_weight_gradient<T>(lane, encoder_.end.normed, dkey_value, g.cross_key_value);
     nn::linear_input_gradient<T>(lane, dkey_value, w.cross_key_value, dencoded);
     detail::encoder_backward<B, T>(lane, c, w, g, plan, block.inputs, block.input_rows, encoder_, dencoded);
-  }
-
-  static T sum(in_vector<B, T> losses) {
-    T total{};
-    for (index_t i = 0; i < losses.size(); ++i) total += losses(i);
-    return total;
   }
 
   detail::encoder_tape<B, T> encoder_;

@@ -19,12 +19,13 @@ template <class T, class B>
 bias_tape<B, T> relative_bias(B& b, t5_config const& c, in_matrix<B, T> table, index_t longest, direction way) {
   static_assert(nn::RelativeBiasOps<B, T>, "this backend has no relative_bias for this scalar; add it in backend/<name>/relative_bias.hpp");
   index_t const distances = std::max<index_t>(1, 2 * longest - 1);
-  auto const buckets = b.scratch().template take<index_t>(distances);
-  distance_buckets(way, c, buckets);
+  staged<index_t, B> bucket_of(b, distances);
+  distance_buckets(way, c, bucket_of.values());
+  auto const buckets = bucket_of.publish();
   bias_tape<B, T> tape{buckets, b.scratch().template take<T>(c.heads, distances), b.scratch().template take<T>(c.heads, distances),
                        longest - 1};
   relative_bias_forward<T>(b, table, buckets, tape.bias);
-  fill(tape.gradient.flat(), T{});
+  fill<T>(b, tape.gradient.flat(), T{});
   return tape;
 }
 
@@ -61,7 +62,7 @@ struct encoder_tape {
 template <class B, class T>
 void encoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w, nn::dropout_plan const& plan,
                      in_vector<B, token_t> tokens, packed_rows<B> const& rows, encoder_tape<B, T>& tape) {
-  index_t const d = c.model_width, scores = score_count(c, rows, rows);
+  index_t const d = c.model_width, scores = c.heads * rows.pairs;
   auto const take = [&] { return b.scratch().template take<T>(rows.rows, d); };
   tape.bias = relative_bias<T>(b, c, w.encoder_bias, rows.longest, direction::both_ways);
   auto const pass = make_pass(b, c, plan, rows, tape.bias, false);
@@ -130,7 +131,7 @@ template <class B, class T>
 void decoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w, nn::dropout_plan const& plan,
                      token_block<B> const& block, in_matrix<B, T> key_value, decoder_tape<B, T>& tape) {
   auto const& rows = block.target_rows;
-  index_t const d = c.model_width, self_scores = score_count(c, rows, rows), cross_scores = score_count(c, rows, block.input_rows);
+  index_t const d = c.model_width, self_scores = c.heads * rows.pairs, cross_scores = c.heads * block.cross_pairs;
   auto const take = [&] { return b.scratch().template take<T>(rows.rows, d); };
   tape.bias = relative_bias<T>(b, c, w.decoder_bias, rows.longest, direction::backwards_only);
   auto const pass = make_pass(b, c, plan, rows, tape.bias, true);

@@ -17,6 +17,7 @@ struct packed_rows {
   in_vector<B, index_t> offsets = {};  ///< (sequences + 1)
   index_t rows = 0;
   index_t longest = 0;
+  index_t pairs = 0;      ///< Σ over sequences of their length squared
   index_t first_row = 0;  ///< the place of row 0 in the whole batch, for dropout
 
   index_t sequences() const { return offsets.size() - 1; }

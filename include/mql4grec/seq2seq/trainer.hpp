@@ -50,7 +50,7 @@ class trainer {
     nn::dropout_plan const plan{.rate = options_.dropout, .seed = options_.seed, .step = static_cast<std::uint32_t>(number)};
     for_each_lane(backend_, [&](B& lane, index_t which) {
       auto& mine = *lanes_[static_cast<std::size_t>(which)];
-      fill(mine.gradient.view_all(), T{});
+      fill<T>(lane, mine.gradient.view_all(), T{});
       for (std::size_t s = static_cast<std::size_t>(which); s < stretches_.size(); s += lanes_.size())
         losses_[s] = static_cast<double>(mine.pass.loss_and_gradient(lane, model_, all, stretches_[s], plan, 1 / tokens, mine.windows));
     });

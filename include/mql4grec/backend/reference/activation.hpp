@@ -31,11 +31,11 @@ inline constexpr double gelu_root = 0.7978845608028654;  // √(2/π)
 
 // The tanh form of GELU ("gelu_new" in transformers), which T5 v1.1 uses.
 template <Field T>
-T gelu(T x) {
+MQL4GREC_HD T gelu(T x) {
   return constant<T>(0.5) * x * (constant<T>(1) + std::tanh(constant<T>(gelu_root) * (x + constant<T>(gelu_slope) * x * x * x)));
 }
 template <Field T>
-T gelu_derivative(T x) {
+MQL4GREC_HD T gelu_derivative(T x) {
   T const t = std::tanh(constant<T>(gelu_root) * (x + constant<T>(gelu_slope) * x * x * x));
   T const inner = constant<T>(gelu_root) * (constant<T>(1) + constant<T>(3 * gelu_slope) * x * x);
   return constant<T>(0.5) * (constant<T>(1) + t) + constant<T>(0.5) * x * (constant<T>(1) - t * t) * inner;

@@ -32,6 +32,14 @@ double sum_of_squares(backend&, in_vector<backend, T> x) {
   return sum;
 }
 
+// Σ x
+template <Field T>
+T sum(backend&, in_vector<backend, T> x) {
+  T total{};
+  for (index_t i = 0; i < x.size(); ++i) total += x(i);
+  return total;
+}
+
 // to (n) += from (n)
 template <Field T>
 void accumulate(backend&, in_vector<backend, T> from, out_vector<backend, T> to) {

@@ -1,0 +1,33 @@
+# The GPU backend's two targets; an installed mql4grec reads this file too, for the component `gpu`.
+#   mql4grec::thrust   its portable layer, for Thrust's cpp and omp systems: CCCL's headers and OpenMP
+#   mql4grec::gpu      the same with CUDA kernels, for sources that nvcc compiles; where a toolkit is found
+# MQL4GREC_GPU: ON demands both, AUTO takes what is there.
+set(_required)
+if(MQL4GREC_GPU STREQUAL "ON")
+  set(_required REQUIRED)
+else()
+  set(_required QUIET)
+endif()
+find_package(CUDAToolkit 12 ${_required})
+find_package(CCCL 2.2 ${_required})
+find_package(OpenMP ${_required} COMPONENTS CXX)
+
+if(CCCL_FOUND AND OpenMP_CXX_FOUND)
+  add_library(mql4grec_thrust INTERFACE)
+  add_library(mql4grec::thrust ALIAS mql4grec_thrust)
+  target_link_libraries(mql4grec_thrust INTERFACE mql4grec::mql4grec CCCL::headers OpenMP::OpenMP_CXX)
+  target_compile_definitions(mql4grec_thrust INTERFACE MQL4GREC_HAS_THRUST=1)
+endif()
+
+if(TARGET mql4grec_thrust AND CUDAToolkit_FOUND)
+  add_library(mql4grec_gpu INTERFACE)
+  add_library(mql4grec::gpu ALIAS mql4grec_gpu)
+  target_link_libraries(mql4grec_gpu INTERFACE mql4grec_thrust CUDA::cudart CUDA::cublasLt)
+  # CMake 3.25 doesn't know C++20 for nvcc. Eigen has CUDA code of its own, which nobody here asks for.
+  target_compile_options(mql4grec_gpu INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr>")
+  target_compile_definitions(mql4grec_gpu INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:EIGEN_NO_CUDA>")
+endif()
+
+if(PROJECT_IS_TOP_LEVEL)
+  message(STATUS "GPU backend: Thrust ${CCCL_VERSION}, CUDA toolkit ${CUDAToolkit_VERSION}")
+endif()

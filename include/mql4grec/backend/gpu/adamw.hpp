@@ -1,0 +1,90 @@
+#pragma once
+#include <cmath>
+
+#include "mql4grec/backend/adamw.hpp"
+#include "mql4grec/backend/gpu/backend.hpp"
+#include "mql4grec/core/scalar.hpp"
+
+namespace mql4grec::gpu {
+
+namespace detail {
+
+/// One entry's update; the constants are reference::adamw_step's.
+template <Real T>
+struct adamw_entry {
+  T rate, keep, b1, b2, fresh1, fresh2, scale, root, eps;
+  T const* gradient;
+  T *parameter, *first, *second;
+
+  MQL4GREC_HD void operator()(index_t i) const {
+    T const g = gradient[i] * scale;
+    T const m = b1 * first[i] + fresh1 * g, v = b2 * second[i] + fresh2 * g * g;
+    first[i] = m;
+    second[i] = v;
+    parameter[i] = parameter[i] * keep - rate * m / (std::sqrt(v) * root + eps);
+  }
+};
+
+template <Real T>
+adamw_entry<T> adamw_entry_of(adamw_update const& how) {
+  double const correction1 = 1 - std::pow(how.beta1, static_cast<double>(how.step));
+  double const correction2 = 1 - std::pow(how.beta2, static_cast<double>(how.step));
+  auto const as = [](double x) { return static_cast<T>(x); };
+  return {.rate = as(how.learning_rate / correction1), .keep = as(1 - how.learning_rate * how.weight_decay), .b1 = as(how.beta1),
+          .b2 = as(how.beta2), .fresh1 = as(1 - how.beta1), .fresh2 = as(1 - how.beta2), .scale = as(how.gradient_scale),
+          .root = as(1 / std::sqrt(correction2)), .eps = as(how.epsilon), .gradient = nullptr, .parameter = nullptr, .first = nullptr,
+          .second = nullptr};
+}
+
+template <Real T>
+struct square_of {
+  T const* x;
+  MQL4GREC_HD double operator()(index_t i) const { return static_cast<double>(x[i]) * static_cast<double>(x[i]); }
+};
+
+template <Real T>
+struct entry_of {
+  T const* x;
+  MQL4GREC_HD T operator()(index_t i) const { return x[i]; }
+};
+
+template <Real T>
+struct add_entry {
+  T const* from;
+  T* to;
+  MQL4GREC_HD void operator()(index_t i) const { to[i] += from[i]; }
+};
+
+}  // namespace detail
+
+// All (n): parameters and both moments are updated; gradients are scaled by how.gradient_scale as they are read.
+template <Real T, class System>
+void adamw_step(backend<System>& b, adamw_update how, in_vector<backend<System>, T> gradient, out_vector<backend<System>, T> parameter,
+                out_vector<backend<System>, T> first, out_vector<backend<System>, T> second) {
+  auto entry = detail::adamw_entry_of<T>(how);
+  entry.gradient = gradient.data;
+  entry.parameter = parameter.data;
+  entry.first = first.data;
+  entry.second = second.data;
+  detail::for_each_index(b, parameter.size(), entry);
+}
+
+// Σ x², in double
+template <Real T, class System>
+double sum_of_squares(backend<System>& b, in_vector<backend<System>, T> x) {
+  return detail::sum_over<double>(b, x.size(), detail::square_of<T>{x.data});
+}
+
+// Σ x
+template <Real T, class System>
+T sum(backend<System>& b, in_vector<backend<System>, T> x) {
+  return detail::sum_over<T>(b, x.size(), detail::entry_of<T>{x.data});
+}
+
+// to (n) += from (n)
+template <Real T, class System>
+void accumulate(backend<System>& b, in_vector<backend<System>, T> from, out_vector<backend<System>, T> to) {
+  detail::for_each_index(b, to.size(), detail::add_entry<T>{from.data, to.data});
+}
+
+}  // namespace mql4grec::gpu

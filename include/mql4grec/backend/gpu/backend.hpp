@@ -1,0 +1,91 @@
+#pragma once
+// Operations written once with Thrust, for any of its systems. The system is part of the type: two of them never share a name, a
+// memory space or an overload, and a faster kernel of one of them is an overload for backend<that system>.
+#include <thrust/for_each.h>
+#include <thrust/iterator/counting_iterator.h>
+#include <thrust/transform_reduce.h>
+
+#include "mql4grec/backend/concepts.hpp"
+#include "mql4grec/backend/gpu/buffer.hpp"
+
+namespace mql4grec::gpu {
+
+/// One lane: what runs side by side on it is the system's matter.
+template <class System>
+class backend {
+ public:
+  using system = System;
+  using memory_space = device_space<System>;
+  using options = typename System::options;
+
+  explicit backend(options const& how = {}) : context_(how) {}
+
+  template <class T>
+  buffer<T, memory_space> allocate(index_t n) {
+    System::enter(context_);
+    return buffer<T, memory_space>(n);
+  }
+  arena<memory_space>& scratch() {
+    System::enter(context_);
+    return scratch_;
+  }
+  index_t lanes() const { return 1; }
+  backend& lane(index_t) { return *this; }
+  /// Returns when everything that was asked for has been done.
+  void synchronize() { context_.synchronize(); }
+
+  /// What the system's own kernels need: a stream, handles.
+  typename System::context& context() { return context_; }
+  typename System::context const& context() const { return context_; }
+  auto policy() { return System::policy(context_); }
+
+ private:
+  typename System::context context_;
+  arena<memory_space> scratch_;
+};
+
+template <class System, class Task>
+void for_each_lane(backend<System>& b, Task&& task) {
+  task(b, index_t{0});
+}
+
+namespace detail {
+
+/// visit(i) for every i below n, in any order. A visitor is a named functor that holds views by value: nvcc takes no others in headers.
+template <class System, class Visit>
+void for_each_index(backend<System>& b, index_t n, Visit const& visit) {
+  if (n > 0) thrust::for_each_n(b.policy(), thrust::counting_iterator<index_t>(0), n, visit);
+}
+
+template <class Visit>
+struct visit_entry {
+  Visit visit;
+  index_t columns;
+
+  MQL4GREC_HD void operator()(index_t at) const { visit(at / columns, at % columns); }
+};
+
+/// visit(i, j) for every entry of a table.
+template <class System, class Visit>
+void for_each_entry(backend<System>& b, index_t rows, index_t columns, Visit const& visit) {
+  for_each_index(b, rows * columns, visit_entry<Visit>{visit, columns});
+}
+
+struct plus {
+  template <class T>
+  MQL4GREC_HD T operator()(T x, T y) const {
+    return x + y;
+  }
+};
+
+/// Σ value(i) over every i below n; the host waits for it.
+template <class T, class System, class Value>
+T sum_over(backend<System>& b, index_t n, Value const& value) {
+  return n > 0 ? thrust::transform_reduce(b.policy(), thrust::counting_iterator<index_t>(0), thrust::counting_iterator<index_t>(n), value,
+                                          T{}, plus{})
+               : T{};
+}
+
+}  // namespace detail
+
+}  // namespace mql4grec::gpu

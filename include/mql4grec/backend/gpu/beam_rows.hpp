@@ -1,0 +1,90 @@
+#pragma once
+// The host isn't asked how many rows a step has: every user keeps as many as it may have, and those beyond its choice are lost.
+#include <limits>
+
+#include "mql4grec/backend/beam.hpp"
+#include "mql4grec/backend/gpu/backend.hpp"
+#include "mql4grec/core/scalar.hpp"
+
+namespace mql4grec::gpu {
+
+namespace detail {
+
+template <class System, Real T>
+struct start_row {
+  token_t first;
+  beam_rows<device_space<System>, T> rows;
+  MQL4GREC_HD void operator()(index_t u) const {
+    rows.offsets(u) = u;
+    if (u + 1 == rows.offsets.size()) return;
+    rows.scores(u) = T{};
+    rows.nodes(u) = 0;
+    rows.places(u, 0) = static_cast<std::int32_t>(u);
+    rows.tokens(u) = first;
+  }
+};
+
+template <class System, Real T>
+struct branch_row {
+  beam_choice<device_space<System>, T> choice;
+  trie_view<device_space<System>> trie;
+  beam_rows<device_space<System>, T> from, to;
+  index_t steps, first_place;
+
+  MQL4GREC_HD void operator()(index_t row) const {
+    index_t const beams = choice.scores.columns(), u = row / beams, i = row % beams;
+    bool const lost = i >= choice.counts(u);
+    constexpr T infinity = std::numeric_limits<T>::infinity();
+    node_t const node = lost ? static_cast<node_t>(trie.token.size() - 1) : choice.nodes(u, i);  // the last node is a leaf
+    to.scores(row) = lost ? -infinity : choice.scores(u, i);
+    to.nodes(row) = node;
+    to.tokens(row) = trie.token(node);
+    // a lost row reads its user's first place, so that what it computes is finite
+    index_t const parent = lost ? from.offsets(u) : choice.parents(u, i);
+    for (index_t s = 0; s < steps; ++s) to.places(row, s) = from.places(parent, s);
+    to.places(row, steps) = static_cast<std::int32_t>(first_place + row);
+  }
+};
+
+struct even_offset {
+  index_t each;
+  index_t* offsets;
+  MQL4GREC_HD void operator()(index_t u) const { offsets[u] = u * each; }
+};
+
+template <Real T, class M>
+struct add_log_probability_row {
+  M logits;
+  T const* normalisers;
+  index_t token;
+  T* scores;
+  MQL4GREC_HD void operator()(index_t i) const { scores[i] += logits(i, token) - normalisers[i]; }
+};
+
+}  // namespace detail
+
+// One row a user, at the root, that reads `first`.
+template <Real T, class System>
+void start_beams(backend<System>& b, token_t first, beam_rows<device_space<System>, T> const& rows) {
+  detail::for_each_index(b, rows.offsets.size(), detail::start_row<System, T>{first, rows});
+}
+
+// -> users · beams, whatever was chosen
+template <Real T, class System>
+index_t branch_beams(backend<System>& b, beam_choice<device_space<System>, T> const& choice, trie_view<device_space<System>> const& trie,
+                     beam_rows<device_space<System>, T> const& from, index_t steps, index_t first_place,
+                     beam_rows<device_space<System>, T> const& to) {
+  index_t const rows = choice.scores.size();
+  detail::for_each_index(b, rows, detail::branch_row<System, T>{choice, trie, from, to, steps, first_place});
+  detail::for_each_index(b, to.offsets.size(), detail::even_offset{choice.scores.columns(), to.offsets.data});
+  return rows;
+}
+
+// scores (rows) += log p of `token` under logits (rows,V)
+template <Real T, class System>
+void add_log_probability(backend<System>& b, in_matrix<backend<System>, T> logits, in_vector<backend<System>, T> normalisers, token_t token,
+                         out_vector<backend<System>, T> scores) {
+  detail::for_each_index(b, logits.rows(), detail::add_log_probability_row<T, decltype(logits)>{logits, normalisers.data, index(token), scores.data});
+}
+
+}  // namespace mql4grec::gpu

@@ -1,0 +1,106 @@
+#pragma once
+// How cuBLASLt will multiply matrices of a shape: asked once, kept for the next time.
+#include <cublasLt.h>
+
+#include <compare>
+#include <map>
+#include <memory>
+
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/core/scalar.hpp"
+
+namespace mql4grec::gpu::detail {
+
+inline void check(cublasStatus_t status, char const* call) {
+  expects(status == CUBLAS_STATUS_SUCCESS, "cuBLASLt: ", call, ": ", cublasLtGetStatusString(status));
+}
+
+/// Everything that a choice of kernel may depend on. Matrices as cuBLASLt sees them, column-major: it is asked for the transposed product.
+struct product_shape {
+  index_t m, n, k, stride_a, stride_b, stride_c;
+  bool transpose_a, transpose_b;
+  int alignment;  ///< bytes, of all three
+  cublasComputeType_t compute;
+  cudaDataType_t type;
+
+  auto operator<=>(product_shape const&) const = default;
+};
+
+/// Descriptors and the chosen kernel.
+class product_plan {
+ public:
+  product_plan(cublasLtHandle_t handle, product_shape const& s, std::size_t workspace) {
+    cublasLtMatmulDesc_t what = nullptr;
+    cudaDataType_t const scale = s.type;
+    check(cublasLtMatmulDescCreate(&what, s.compute, scale), "cublasLtMatmulDescCreate");
+    what_.reset(what);
+    auto const set = [&](cublasLtMatmulDescAttributes_t attribute, bool transpose) {
+      cublasOperation_t const op = transpose ? CUBLAS_OP_T : CUBLAS_OP_N;
+      check(cublasLtMatmulDescSetAttribute(what, attribute, &op, sizeof op), "cublasLtMatmulDescSetAttribute");
+    };
+    set(CUBLASLT_MATMUL_DESC_TRANSA, s.transpose_a);
+    set(CUBLASLT_MATMUL_DESC_TRANSB, s.transpose_b);
+    a_ = layout(s.type, s.transpose_a ? s.k : s.m, s.transpose_a ? s.m : s.k, s.stride_a);
+    b_ = layout(s.type, s.transpose_b ? s.n : s.k, s.transpose_b ? s.k : s.n, s.stride_b);
+    c_ = layout(s.type, s.m, s.n, s.stride_c);
+    choose(handle, s, workspace);
+  }
+
+  cublasLtMatmulDesc_t what() const { return what_.get(); }
+  cublasLtMatrixLayout_t a() const { return a_.get(); }
+  cublasLtMatrixLayout_t b() const { return b_.get(); }
+  cublasLtMatrixLayout_t c() const { return c_.get(); }
+  cublasLtMatmulAlgo_t const& algorithm() const { return algorithm_; }
+
+ private:
+  struct destroy {
+    void operator()(cublasLtMatmulDesc_t p) const noexcept { cublasLtMatmulDescDestroy(p); }
+    void operator()(cublasLtMatrixLayout_t p) const noexcept { cublasLtMatrixLayoutDestroy(p); }
+    void operator()(cublasLtMatmulPreference_t p) const noexcept { cublasLtMatmulPreferenceDestroy(p); }
+  };
+  template <class Handle>
+  using owned = std::unique_ptr<std::remove_pointer_t<Handle>, destroy>;
+
+  static owned<cublasLtMatrixLayout_t> layout(cudaDataType_t type, index_t rows, index_t columns, index_t stride) {
+    cublasLtMatrixLayout_t made = nullptr;
+    check(cublasLtMatrixLayoutCreate(&made, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns), stride),
+          "cublasLtMatrixLayoutCreate");
+    return owned<cublasLtMatrixLayout_t>(made);
+  }
+  void choose(cublasLtHandle_t handle, product_shape const& s, std::size_t workspace) {
+    cublasLtMatmulPreference_t made = nullptr;
+    check(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate");
+    owned<cublasLtMatmulPreference_t> const preference(made);
+    auto const set = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
+      check(cublasLtMatmulPreferenceSetAttribute(made, attribute, &value, sizeof value), "cublasLtMatmulPreferenceSetAttribute");
+    };
+    set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace);
+    for (auto const attribute : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                                 CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+      set(attribute, static_cast<std::uint32_t>(s.alignment));
+    cublasLtMatmulHeuristicResult_t best{};
+    int found = 0;
+    check(cublasLtMatmulAlgoGetHeuristic(handle, what(), a(), b(), c(), c(), made, 1, &best, &found), "cublasLtMatmulAlgoGetHeuristic");
+    expects(found > 0, "cuBLASLt: no kernel multiplies ", s.m, " × ", s.k, " by ", s.k, " × ", s.n);
+    algorithm_ = best.algo;
+  }
+
+  owned<cublasLtMatmulDesc_t> what_;
+  owned<cublasLtMatrixLayout_t> a_, b_, c_;
+  cublasLtMatmulAlgo_t algorithm_{};
+};
+
+/// The plans made so far.
+class product_plans {
+ public:
+  product_plan const& of(cublasLtHandle_t handle, product_shape const& shape, std::size_t workspace) {
+    auto found = plans_.find(shape);
+    if (found == plans_.end()) found = plans_.try_emplace(shape, handle, shape, workspace).first;
+    return found->second;
+  }
+
+ private:
+  std::map<product_shape, product_plan> plans_;
+};
+
+}  // namespace mql4grec::gpu::detail

@@ -1,0 +1,129 @@
+#pragma once
+// NVIDIA's GPUs as a Thrust system: one stream a backend, on the device it was made for. Nothing here assumes device 0.
+#include <cublasLt.h>
+#include <thrust/system/cuda/execution_policy.h>
+
+#include <memory>
+#include <string>
+
+#include "mql4grec/backend/gpu/cuda/error.cuh"
+#include "mql4grec/backend/gpu/cuda/product_plans.cuh"
+#include "mql4grec/backend/gpu/cuda/team.cuh"
+#include "mql4grec/backend/gpu/system.hpp"
+#include "mql4grec/backend/precision.hpp"
+
+namespace mql4grec::gpu {
+
+/// What a backend on a GPU is made with.
+struct cuda_options {
+  int device = 0;
+  precision products = precision::fp32;  ///< what matrix products round their factors to
+  bool tf32 = true;                      ///< fp32 products on tensor cores, which keep 10 bits of a factor's fraction; sums are fp32
+  std::size_t workspace = std::size_t{32} << 20;  ///< bytes that matrix products may use
+};
+
+namespace detail {
+
+/// The device of a backend, checked: one line says what is missing.
+inline int usable_device(int device) {
+  int count = 0;
+  auto const status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess) {
+    cudaGetLastError();
+    mql4grec::detail::raise("--backend gpu: no usable NVIDIA driver (", cudaGetErrorString(status), "), expected one that runs CUDA ",
+                            CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10);
+  }
+  expects(count > 0, "--backend gpu: this machine has no NVIDIA GPU");
+  expects(device >= 0 && device < count, "--backend gpu: device ", device, ", but there are ", count, ", counted from 0");
+  return device;
+}
+
+struct destroy_stream {
+  void operator()(cudaStream_t stream) const noexcept { cudaStreamDestroy(stream); }
+};
+struct destroy_handle {
+  void operator()(cublasLtHandle_t handle) const noexcept { cublasLtDestroy(handle); }
+};
+struct free_memory {
+  void operator()(void* memory) const noexcept { cudaFree(memory); }
+};
+
+}  // namespace detail
+
+struct cuda {
+  using options = cuda_options;
+
+  /// What a backend owns of a device.
+  class context {
+   public:
+    explicit context(options const& how) : options_(how) {
+      options_.device = detail::usable_device(how.device);
+      make_current();
+      cudaStream_t stream = nullptr;
+      detail::check(cudaStreamCreate(&stream), "cudaStreamCreate");
+      stream_.reset(stream);
+      cublasLtHandle_t handle = nullptr;
+      detail::check(cublasLtCreate(&handle), "cublasLtCreate");
+      handle_.reset(handle);
+      workspace_.reset(allocate(how.workspace));
+    }
+
+    options const& how() const { return options_; }
+    /// The stream, and its device current for the calling thread.
+    cudaStream_t stream() const {
+      make_current();
+      return stream_.get();
+    }
+    cublasLtHandle_t handle() const { return handle_.get(); }
+    void* workspace() const { return workspace_.get(); }
+    detail::product_plans& plans() { return plans_; }
+    void make_current() const { detail::check(cudaSetDevice(options_.device), "cudaSetDevice"); }
+    void synchronize() const { detail::check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
+
+   private:
+    options options_;
+    std::unique_ptr<std::remove_pointer_t<cudaStream_t>, detail::destroy_stream> stream_;
+    std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, detail::destroy_handle> handle_;
+    std::unique_ptr<void, detail::free_memory> workspace_;
+    detail::product_plans plans_;
+  };
+
+  /// Memory is taken from, and kernels go to, the calling thread's current device.
+  static void enter(context const& c) { c.make_current(); }
+
+
+  // A stream made by cudaStreamCreate and the legacy stream, on which these run, wait for each other.
+  static void* allocate(std::size_t bytes) {
+    void* memory = nullptr;
+    auto const status = cudaMalloc(&memory, bytes);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      std::size_t free = 0, all = 0;
+      cudaMemGetInfo(&free, &all);
+      mql4grec::detail::raise("GPU memory: ", detail::in_gib(bytes), " asked for, ", detail::in_gib(free), " of ", detail::in_gib(all),
+                              " free; try a smaller batch");
+    }
+    detail::check(status, "cudaMalloc");
+    return memory;
+  }
+  static void deallocate(void* memory) noexcept { cudaFree(memory); }
+  static void clear(void* memory, std::size_t bytes) { detail::check(cudaMemset(memory, 0, bytes), "cudaMemset"); }
+  static void copy_from_host(void const* from, void* to, std::size_t bytes) {
+    detail::check(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice), "cudaMemcpy to the device");
+  }
+  static void copy_to_host(void const* from, void* to, std::size_t bytes) {
+    detail::check(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost), "cudaMemcpy to the host");
+  }
+  static void copy_within(void const* from, void* to, std::size_t bytes) {
+    detail::check(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToDevice), "cudaMemcpy on the device");
+  }
+
+  static auto policy(context const& c) { return thrust::cuda::par_nosync.on(c.stream()); }
+
+  template <class Kernel>
+  static void run_teams(context const& c, index_t teams, Kernel const& kernel) {
+    detail::launch_teams(c.stream(), teams, kernel);
+  }
+};
+
+}  // namespace mql4grec::gpu

@@ -1,0 +1,14 @@
+#pragma once
+#include "mql4grec/backend/gpu/backend.hpp"
+#include "mql4grec/backend/weight.hpp"
+#include "mql4grec/core/scalar.hpp"
+
+namespace mql4grec::gpu {
+
+// weight (out,in) -> itself
+template <Real T, class System>
+plain_weight<device_space<System>, T> freeze_weight(backend<System>&, in_matrix<backend<System>, T> weight, double alpha) {
+  return {weight, alpha};
+}
+
+}  // namespace mql4grec::gpu

@@ -1,0 +1,37 @@
+#pragma once
+// Copies and fills in the order of the backend's work; the two-argument forms in copy.hpp cross between spaces and wait.
+#include "mql4grec/backend/gpu/backend.hpp"
+
+namespace mql4grec::gpu {
+
+namespace detail {
+
+template <class T>
+struct copy_entry {
+  T const* from;
+  T* to;
+  MQL4GREC_HD void operator()(index_t i) const { to[i] = from[i]; }
+};
+
+template <class T>
+struct fill_entry {
+  T value;
+  T* to;
+  MQL4GREC_HD void operator()(index_t i) const { to[i] = value; }
+};
+
+}  // namespace detail
+
+// to (n) = from (n)
+template <class T, class System>
+void copy(backend<System>& b, in_vector<backend<System>, T> from, out_vector<backend<System>, T> to) {
+  detail::for_each_index(b, to.size(), detail::copy_entry<T>{from.data, to.data});
+}
+
+// to (n) = value
+template <class T, class System>
+void fill(backend<System>& b, out_vector<backend<System>, T> to, std::type_identity_t<T> value) {
+  detail::for_each_index(b, to.size(), detail::fill_entry<T>{value, to.data});
+}
+
+}  // namespace mql4grec::gpu

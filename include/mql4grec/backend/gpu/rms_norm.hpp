@@ -1,0 +1,87 @@
+#pragma once
+// dx is overwritten, dgain is accumulated; see backend/reference/rms_norm.hpp for the formulas.
+#include <cmath>
+
+#include "mql4grec/backend/gpu/column_sums.hpp"
+#include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/core/scalar.hpp"
+
+namespace mql4grec::gpu {
+
+namespace detail {
+
+/// A team a row.
+template <Real T, class In, class Out>
+struct rms_norm_rows {
+  static constexpr int threads = 32;
+  static constexpr std::size_t shared_bytes() { return 0; }
+  In x;
+  T const* gain;
+  T eps;
+  Out y;
+  T* inv_rms;
+
+  template <class Team>
+  MQL4GREC_HD void operator()(Team& team, index_t i) const {
+    typename Team::template local<T> squares;
+    team.each([&](int t) {
+      squares[t] = T{};
+      for (index_t j = t; j < x.columns(); j += threads) squares[t] += x(i, j) * x(i, j);
+    });
+    T const r = 1 / std::sqrt(team.sum(squares) / static_cast<T>(x.columns()) + eps);
+    team.each([&](int t) {
+      if (t == 0) inv_rms[i] = r;
+      for (index_t j = t; j < x.columns(); j += threads) y(i, j) = x(i, j) * r * gain[j];
+    });
+  }
+};
+
+template <Real T, class In, class Out>
+struct rms_norm_gradient_rows {
+  static constexpr int threads = 32;
+  static constexpr std::size_t shared_bytes() { return 0; }
+  In x, dy;
+  T const *gain, *inv_rms;
+  Out dx;
+
+  template <class Team>
+  MQL4GREC_HD void operator()(Team& team, index_t i) const {
+    T const r = inv_rms[i];
+    typename Team::template local<T> along;
+    team.each([&](int t) {
+      along[t] = T{};
+      for (index_t j = t; j < x.columns(); j += threads) along[t] += dy(i, j) * gain[j] * x(i, j);
+    });
+    T const pull = team.sum(along) * r * r * r / static_cast<T>(x.columns());
+    team.each([&](int t) {
+      for (index_t j = t; j < x.columns(); j += threads) dx(i, j) = dy(i, j) * gain[j] * r - x(i, j) * pull;
+    });
+  }
+};
+
+template <Real T, class In>
+struct gain_gradient {
+  In x, dy;
+  T const* inv_rms;
+  MQL4GREC_HD T operator()(index_t i, index_t j) const { return dy(i, j) * x(i, j) * inv_rms[i]; }
+};
+
+}  // namespace detail
+
+// x (rows,d) · gain (d) -> y (rows,d); inv_rms (rows) is kept for the backward pass.
+template <Real T, class System>
+void rms_norm_forward(backend<System>& b, in_matrix<backend<System>, T> x, in_vector<backend<System>, T> gain, double eps,
+                      out_matrix<backend<System>, T> y, out_vector<backend<System>, T> inv_rms) {
+  detail::for_each_team(b, x.rows(), detail::rms_norm_rows<T, decltype(x), decltype(y)>{x, gain.data, static_cast<T>(eps), y, inv_rms.data});
+}
+
+// dy (rows,d) -> dx (rows,d); dgain (d) gains its own.
+template <Real T, class System>
+void rms_norm_backward(backend<System>& b, in_matrix<backend<System>, T> x, in_vector<backend<System>, T> gain,
+                       in_vector<backend<System>, T> inv_rms, in_matrix<backend<System>, T> dy, out_matrix<backend<System>, T> dx,
+                       out_vector<backend<System>, T> dgain) {
+  detail::add_column_sums<T>(b, x.rows(), x.columns(), detail::gain_gradient<T, decltype(x)>{x, dy, inv_rms.data}, dgain);
+  detail::for_each_team(b, x.rows(), detail::rms_norm_gradient_rows<T, decltype(x), decltype(dx)>{x, dy, gain.data, inv_rms.data, dx});
+}
+
+}  // namespace mql4grec::gpu

@@ -1,0 +1,59 @@
+#pragma once
+// The Thrust systems that the GPU backend is written for. A system is a type: where its memory comes from, how bytes cross, and which
+// execution policy its algorithms get. `cpp` and `omp` run on any CPU, with CCCL's headers alone; `cuda` is defined in cuda/system.cuh.
+#include <thrust/system/cpp/execution_policy.h>
+#include <thrust/system/omp/execution_policy.h>
+
+#include <cstring>
+#include <new>
+
+#include "mql4grec/backend/buffer.hpp"
+
+namespace mql4grec::gpu {
+
+namespace detail {
+
+/// Memory of a system that is the host's own, apart in its type only.
+struct host_system {
+  static constexpr std::align_val_t alignment{64};
+
+  static void* allocate(std::size_t bytes) { return ::operator new(bytes, alignment); }
+  static void deallocate(void* memory) noexcept { ::operator delete(memory, alignment); }
+  static void clear(void* memory, std::size_t bytes) { std::memset(memory, 0, bytes); }
+  static void copy_from_host(void const* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
+  static void copy_to_host(void const* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
+  static void copy_within(void const* from, void* to, std::size_t bytes) { std::memmove(to, from, bytes); }
+
+  /// What a backend of the system is made with, and what it owns.
+  struct options {};
+  struct context {
+    explicit context(options) {}
+    void synchronize() {}
+  };
+  static void enter(context const&) {}
+};
+
+}  // namespace detail
+
+/// One thread; what tests compare the others with.
+struct cpp : detail::host_system {
+  static auto policy(context const&) { return thrust::cpp::par; }
+};
+/// OpenMP's threads; needs a compiler that was told so (-fopenmp).
+struct omp : detail::host_system {
+  static auto policy(context const&) { return thrust::omp::par; }
+};
+/// NVIDIA's GPUs; see cuda/system.cuh.
+struct cuda;
+
+/// Systems whose memory a CBLAS can read.
+template <class System>
+concept HostSystem = std::derived_from<System, detail::host_system>;
+
+}  // namespace mql4grec::gpu
+
+namespace mql4grec::detail {
+template <class System>
+  requires gpu::HostSystem<System>
+inline constexpr bool is_host_memory<device_space<System>> = true;
+}  // namespace mql4grec::detail

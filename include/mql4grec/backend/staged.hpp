@@ -1,0 +1,49 @@
+#pragma once
+// What the host writes and a backend's kernels then read: offsets, tokens, buckets.
+#include <span>
+
+#include "mql4grec/backend/copy.hpp"
+#include "mql4grec/backend/concepts.hpp"
+
+namespace mql4grec {
+
+/// n entries that the host fills through values(), and that kernels read as published(b). Where the backend's memory is the host's, both
+/// are the same scratch; elsewhere publishing copies. What is published lives as long as the scratch.
+template <class T, Backend B>
+class staged {
+ public:
+  staged(B& b, index_t n) : published_(b.scratch().template take<T>(n)) {
+    if constexpr (!on_host) memory_ = buffer<T, host_space>(n);
+  }
+
+  host_vector_view<T> values() {
+    if constexpr (on_host)
+      return published_;
+    else
+      return memory_.view_all();
+  }
+  in_vector<B, T> publish() const {
+    if constexpr (!on_host) copy(memory_.view_all(), published_);
+    return published_;
+  }
+
+ private:
+  static constexpr bool on_host = std::same_as<typename B::memory_space, host_space>;
+
+  out_vector<B, T> published_;
+  buffer<T, host_space> memory_;  // elsewhere only
+};
+
+/// Values of the host where a backend's kernels can read them: themselves, or a copy in its scratch.
+template <class T, Backend B>
+in_vector<B, T> on_backend(B& b, std::span<T const> values) {
+  if constexpr (std::same_as<typename B::memory_space, host_space>) {
+    return view_of(values);
+  } else {
+    auto const place = b.scratch().template take<T>(std::ssize(values));
+    copy(view_of(values), place);
+    return place;
+  }
+}
+
+}  // namespace mql4grec
