@@ -20,7 +20,7 @@ endif()
 
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(CCCL REQUIRED_VARS CCCL_INCLUDE_DIR VERSION_VAR CCCL_VERSION
-  REASON_FAILURE_MESSAGE "part of the CUDA toolkit; without one: pip install --target .cccl nvidia-cuda-cccl")
+  REASON_FAILURE_MESSAGE "part of the CUDA toolkit, or without one: pip install --target .cccl nvidia-cuda-cccl")
 
 if(CCCL_FOUND AND NOT TARGET CCCL::headers)
   add_library(CCCL::headers INTERFACE IMPORTED)

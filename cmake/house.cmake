@@ -6,7 +6,9 @@ set(MQL4GREC_WARNINGS -Wall -Wextra -Wconversion -Wshadow -Werror)
 add_library(mql4grec_house INTERFACE)
 target_link_libraries(mql4grec_house INTERFACE mql4grec::mql4grec)
 target_compile_options(mql4grec_house INTERFACE
-  ${MQL4GREC_WARNINGS}
+  "$<$<COMPILE_LANGUAGE:CXX>:${MQL4GREC_WARNINGS}>"
+  # nvcc's own code breaks -Wpedantic and -Wconversion; it doesn't know g++'s pragmas
+  "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Werror;-Werror=all-warnings;--diag-suppress=1675>"
   # g++ 12 sees overlaps and overflows inside std::string: `std::string s; s = "1";` (GCC bug 105651)
-  "$<$<CXX_COMPILER_ID:GNU>:-Wno-restrict;-Wno-stringop-overflow;-Wno-array-bounds>"
-  $<$<CONFIG:Release,RelWithDebInfo>:-fno-math-errno;-fno-trapping-math>)
+  "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict;-Wno-stringop-overflow;-Wno-array-bounds>"
+  "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:Release,RelWithDebInfo>>:-fno-math-errno;-fno-trapping-math>")

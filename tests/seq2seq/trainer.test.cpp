@@ -2,9 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <barrier>
 #include <cmath>
 #include <map>
 #include <string>
+#include <thread>
 
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
@@ -51,7 +53,7 @@ struct run {
     else
       return B();
   }
-  std::vector<T> parameters() const { return {model.parameters().data, model.parameters().data + model.parameters().size()}; }
+  std::vector<T> parameters() const { return fetched(model.parameters()).values; }
 };
 using fast_run = run<cpu::backend, float>;
 
@@ -102,6 +104,53 @@ TEST_CASE("trainer: neither the lanes nor the size of blocks change more than th
       CHECK_CLOSE(mine.parameters(), expected.parameters(), 1e-8);
       CHECK_CLOSE(mine.progress.best_loss, expected.progress.best_loss, 1e-9);
     }
+}
+
+namespace {
+/// Two processes in one: whoever comes first waits for the other, and both get the sum in the order of their ranks.
+struct meeting_point {
+  std::barrier<> both{2};
+  std::span<double> numbers[2];
+  view<double, host_space, 1> values[2];
+};
+struct one_of_two {
+  meeting_point* where;
+  index_t number;
+
+  index_t rank() const { return number; }
+  index_t size() const { return 2; }
+  void add_up(cpu::backend&, view<double, host_space, 1> mine) const { add_up_in(where->values, mine, [](auto const& v) { return as_span(v); }); }
+  void add_up(cpu::backend&, std::span<double> mine) const { add_up_in(where->numbers, mine, [](auto const& v) { return v; }); }
+
+ private:
+  template <class V, class Read>
+  void add_up_in(V (&all)[2], V mine, Read read) const {
+    all[number] = mine;
+    where->both.arrive_and_wait();
+    std::vector<double> sums;
+    for (std::size_t i = 0; i < read(mine).size(); ++i) sums.push_back(read(all[0])[i] + read(all[1])[i]);
+    where->both.arrive_and_wait();
+    std::ranges::copy(sums, read(mine).begin());
+  }
+};
+}  // namespace
+
+TEST_CASE("trainer: two processes that add their gradients up are one process with as many lanes") {
+  run<cpu::backend, double> expected(quick(), 2);
+  fit(expected.teacher, digits{13}, digits{4}, expected.progress);
+  meeting_point where;
+  auto const process = [&](index_t rank) {
+    cpu::backend backend;
+    auto model = random_t5<double>(backend, tiny());
+    trainer<cpu::backend, double, one_of_two> teacher(backend, model, quick(), {&where, rank});
+    training_progress progress;
+    fit(teacher, digits{13}, digits{4}, progress);
+    CHECK_CLOSE(model.parameters(), expected.parameters(), 1e-12);
+    CHECK_CLOSE(progress.best_loss, expected.progress.best_loss, 1e-12);
+  };
+  std::thread other([&] { process(1); });
+  process(0);
+  other.join();
 }
 
 TEST_CASE_TEMPLATE(

@@ -21,8 +21,8 @@ struct attention_inputs {
   /// What `turn_keys` made of k, for keys that many calls attend to; or empty.
   view<T const, S, 1> turned_keys = {};
 
-  index_t sequences() const { return query_offsets.size() - 1; }
-  index_t width() const { return q.columns() / heads; }
+  MQL4GREC_HD constexpr index_t sequences() const { return query_offsets.size() - 1; }
+  MQL4GREC_HD constexpr index_t width() const { return q.columns() / heads; }
 };
 
 /// The gradients. dq, dk, dv are overwritten, dbias (like bias, empty when there is none) is accumulated.

@@ -7,8 +7,8 @@
 
 namespace mql4grec {
 
-/// n entries that the host fills through values(), and that kernels read as published(b). Where the backend's memory is the host's, both
-/// are the same scratch; elsewhere publishing copies. What is published lives as long as the scratch.
+/// n entries that the host fills through values(), and that kernels read as what publish() returns. Where the backend's memory is the
+/// host's, both are the same scratch; elsewhere publishing copies. What is published lives as long as the scratch.
 template <class T, Backend B>
 class staged {
  public:
@@ -22,8 +22,8 @@ class staged {
     else
       return memory_.view_all();
   }
-  in_vector<B, T> publish() const {
-    if constexpr (!on_host) copy(memory_.view_all(), published_);
+  in_vector<B, T> publish(B& b) const {
+    if constexpr (!on_host) upload<T>(b, memory_.view_all(), published_);
     return published_;
   }
 
@@ -41,7 +41,7 @@ in_vector<B, T> on_backend(B& b, std::span<T const> values) {
     return view_of(values);
   } else {
     auto const place = b.scratch().template take<T>(std::ssize(values));
-    copy(view_of(values), place);
+    upload<T>(b, view_of(values), place);
     return place;
   }
 }

@@ -54,7 +54,7 @@ packed_rows<B> take_rows(B& b, std::vector<index_t> const& offsets, stretch part
     rows.pairs += length * length;
   }
   rows.rows = place(place.size() - 1);
-  rows.offsets = moved.publish();
+  rows.offsets = moved.publish(b);
   return rows;
 }
 
@@ -76,7 +76,7 @@ token_block<B> take_block(B& b, batch const& all, stretch part, t5_config const&
     for (std::size_t i = 0; i < target.size(); ++i) shifted.values()(row++) = i == 0 ? c.pad : target[i - 1];
     block.cross_pairs += std::ssize(target) * std::ssize(all.input(s));
   }
-  block.decoder_inputs = shifted.publish();
+  block.decoder_inputs = shifted.publish(b);
   return block;
 }
 

@@ -21,7 +21,7 @@ bias_tape<B, T> relative_bias(B& b, t5_config const& c, in_matrix<B, T> table, i
   index_t const distances = std::max<index_t>(1, 2 * longest - 1);
   staged<index_t, B> bucket_of(b, distances);
   distance_buckets(way, c, bucket_of.values());
-  auto const buckets = bucket_of.publish();
+  auto const buckets = bucket_of.publish(b);
   bias_tape<B, T> tape{buckets, b.scratch().template take<T>(c.heads, distances), b.scratch().template take<T>(c.heads, distances),
                        longest - 1};
   relative_bias_forward<T>(b, table, buckets, tape.bias);

@@ -2,12 +2,14 @@
 // A step: the batch is cut into stretches, the stretches are dealt to the lanes in turn, each lane adds up the gradient of
 // its own, and the lanes' gradients are added in their order. Which lane computes what depends on nothing but the batch and
 // the number of lanes: the same seed and number of lanes give the same bits. Another number of lanes adds in another order.
+// Several processes deal the stretches to the lanes of all of them, and a communicator adds the gradients up.
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <numeric>
 
 #include "mql4grec/core/random.hpp"
+#include "mql4grec/optim/communicator.hpp"
 #include "mql4grec/optim/gradient.hpp"
 #include "mql4grec/seq2seq/pass.hpp"
 #include "mql4grec/seq2seq/training.hpp"
@@ -21,13 +23,13 @@ concept ExampleSource = requires(S const& source, index_t i, std::uint64_t seed,
   source.write(i, seed, seed, out);  // (example, seed, epoch, where to)
 };
 
-template <Backend B, class T>
+template <Backend B, class T, optim::Communicator<B, T> Others = optim::alone>
 class trainer {
   using space = typename B::memory_space;
 
  public:
-  trainer(B& backend, t5<B, T>& model, training_options const& options)
-      : backend_(backend), model_(model), options_((validate(options), options)), moments_(backend, model.layout().size()) {
+  trainer(B& backend, t5<B, T>& model, training_options const& options, Others others = {})
+      : backend_(backend), model_(model), options_((validate(options), options)), others_(std::move(others)), moments_(backend, model.layout().size()) {
     for (index_t i = 0; i < backend.lanes(); ++i) {
       lanes_.push_back(std::make_unique<lane_state>(backend.lane(i), model));
       gradients_.push_back(lanes_.back()->gradient.view_all());
@@ -45,17 +47,20 @@ class trainer {
   double step(batch const& all, double learning_rate) {
     std::int64_t const number = moments_.step + 1;
     double const tokens = static_cast<double>(all.targets.size());
-    cut_into_stretches(all, options_.block_tokens, stretches_);
-    losses_.assign(stretches_.size(), 0);
+    cut(all);
     nn::dropout_plan const plan{.rate = options_.dropout, .seed = options_.seed, .step = static_cast<std::uint32_t>(number)};
     for_each_lane(backend_, [&](B& lane, index_t which) {
       auto& mine = *lanes_[static_cast<std::size_t>(which)];
       fill<T>(lane, mine.gradient.view_all(), T{});
-      for (std::size_t s = static_cast<std::size_t>(which); s < stretches_.size(); s += lanes_.size())
+      for (std::size_t s = first_stretch(which); s < stretches_.size(); s += players())
         losses_[s] = static_cast<double>(mine.pass.loss_and_gradient(lane, model_, all, stretches_[s], plan, 1 / tokens, mine.windows));
     });
     double const loss = sum_of_losses() / tokens;
-    double const norm = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients_));
+    double norm = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients_));
+    if (others_.size() > 1) {
+      others_.add_up(backend_, gradients_.front());
+      norm = std::sqrt(sum_of_squares<T>(backend_, gradient()));
+    }
     if (!std::isfinite(loss) || !std::isfinite(norm))
       detail::raise<training_error>("step ", number, ": the loss is ", loss, " and the gradient's norm ", norm,
                                     ", expected finite numbers; try a smaller learning rate");
@@ -70,10 +75,9 @@ class trainer {
     for (index_t first = 0; first < source.size(); first += evaluation_batch) {
       batch_.clear();
       for (index_t i = first; i < std::min<index_t>(source.size(), first + evaluation_batch); ++i) source.write(i, options_.seed, 0, batch_);
-      cut_into_stretches(batch_, options_.block_tokens, stretches_);
-      losses_.assign(stretches_.size(), 0);
+      cut(batch_);
       for_each_lane(backend_, [&](B& lane, index_t which) {
-        for (std::size_t s = static_cast<std::size_t>(which); s < stretches_.size(); s += lanes_.size())
+        for (std::size_t s = first_stretch(which); s < stretches_.size(); s += players())
           losses_[s] = static_cast<double>(lanes_[static_cast<std::size_t>(which)]->pass.loss(lane, model_, batch_, stretches_[s]));
       });
       sum += sum_of_losses();
@@ -98,11 +102,23 @@ class trainer {
           windows(t5_windows(model.config(), model.layout(), gradient.view_all())) {}
   };
 
-  double sum_of_losses() const { return std::accumulate(losses_.begin(), losses_.end(), 0.0); }
+  /// Lanes of all processes together.
+  std::size_t players() const { return lanes_.size() * static_cast<std::size_t>(others_.size()); }
+  std::size_t first_stretch(index_t lane) const { return static_cast<std::size_t>(others_.rank()) * lanes_.size() + static_cast<std::size_t>(lane); }
+  void cut(batch const& all) {
+    cut_into_stretches(all, options_.block_tokens, stretches_);
+    losses_.assign(stretches_.size(), 0);
+  }
+  double sum_of_losses() {
+    double sum = std::accumulate(losses_.begin(), losses_.end(), 0.0);
+    others_.add_up(backend_, std::span(&sum, 1));
+    return sum;
+  }
 
   B& backend_;
   t5<B, T>& model_;
   training_options options_;
+  Others others_;
   optim::adamw_state<B, T> moments_;
   std::vector<std::unique_ptr<lane_state>> lanes_;
   std::vector<out_vector<B, T>> gradients_;  // the lanes'
@@ -123,8 +139,8 @@ struct training_observer {
 
 /// Trains from where `progress` stands until the last epoch, early stopping or should_stop. `progress.finished` tells which.
 /// Throws training_error when a loss, of training or of validation, isn't finite.
-template <class B, class T, ExampleSource Train, ExampleSource Valid>
-void fit(trainer<B, T>& trainer, Train const& train, Valid const& valid, training_progress& progress, training_observer const& observer = {}) {
+template <class B, class T, class Others, ExampleSource Train, ExampleSource Valid>
+void fit(trainer<B, T, Others>& trainer, Train const& train, Valid const& valid, training_progress& progress, training_observer const& observer = {}) {
   auto const& options = trainer.options();
   expects(train.size() > 0, "training: there are no examples");
   std::int64_t const steps_per_epoch = (train.size() + options.batch_size - 1) / options.batch_size;

@@ -6,9 +6,12 @@
 
 #include "mql4grec/backend/cpu/backend.hpp"
 
-// declared here: <omp.h> belongs to the compiler, and clang's is a package of its own
+#if defined(_OPENMP)
+#include <omp.h>
+#else  // <omp.h> belongs to the compiler, and clang's is a package of its own
 extern "C" int omp_get_max_threads();
 extern "C" void omp_set_num_threads(int);
+#endif
 
 namespace mql4grec::cpu::detail {
 

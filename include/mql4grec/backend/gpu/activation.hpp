@@ -28,7 +28,8 @@ struct gated_gelu_entry {
   In gates;
   Out h;
   MQL4GREC_HD void operator()(index_t i, index_t j) const {
-    h(i, j) = dropped(site, i, j, reference::detail::gelu<T>(gates(i, j)) * gates(i, h.columns() + j));
+    T const gate = gates(i, j), t = std::tanh(reference::detail::gelu_argument<T>(gate));
+    h(i, j) = dropped(site, i, j, reference::detail::gelu_of<T>(gate, t) * gates(i, h.columns() + j));
   }
 };
 
@@ -39,8 +40,9 @@ struct gated_gelu_gradient_entry {
   Out dh, dgates;
   MQL4GREC_HD void operator()(index_t i, index_t j) const {
     T const passed = dropped(site, i, j, dh(i, j)), gate = gates(i, j), linear = gates(i, dh.columns() + j);
-    dgates(i, j) = passed * linear * reference::detail::gelu_derivative<T>(gate);
-    dgates(i, dh.columns() + j) = passed * reference::detail::gelu<T>(gate);
+    T const t = std::tanh(reference::detail::gelu_argument<T>(gate));
+    dgates(i, j) = passed * linear * reference::detail::gelu_derivative_of<T>(gate, t);
+    dgates(i, dh.columns() + j) = passed * reference::detail::gelu_of<T>(gate, t);
   }
 };
 

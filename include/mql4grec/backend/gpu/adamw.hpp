@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "mql4grec/backend/adamw.hpp"
-#include "mql4grec/backend/gpu/backend.hpp"
+#include "mql4grec/backend/gpu/sum.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu {
@@ -40,12 +40,6 @@ template <Real T>
 struct square_of {
   T const* x;
   MQL4GREC_HD double operator()(index_t i) const { return static_cast<double>(x[i]) * static_cast<double>(x[i]); }
-};
-
-template <Real T>
-struct entry_of {
-  T const* x;
-  MQL4GREC_HD T operator()(index_t i) const { return x[i]; }
 };
 
 template <Real T>

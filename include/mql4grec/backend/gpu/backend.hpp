@@ -3,7 +3,6 @@
 // memory space or an overload, and a faster kernel of one of them is an overload for backend<that system>.
 #include <thrust/for_each.h>
 #include <thrust/iterator/counting_iterator.h>
-#include <thrust/transform_reduce.h>
 
 #include "mql4grec/backend/concepts.hpp"
 #include "mql4grec/backend/gpu/buffer.hpp"
@@ -77,14 +76,6 @@ struct plus {
     return x + y;
   }
 };
-
-/// Σ value(i) over every i below n; the host waits for it.
-template <class T, class System, class Value>
-T sum_over(backend<System>& b, index_t n, Value const& value) {
-  return n > 0 ? thrust::transform_reduce(b.policy(), thrust::counting_iterator<index_t>(0), thrust::counting_iterator<index_t>(n), value,
-                                          T{}, plus{})
-               : T{};
-}
 
 }  // namespace detail
 

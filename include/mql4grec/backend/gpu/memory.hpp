@@ -28,6 +28,13 @@ void copy(backend<System>& b, in_vector<backend<System>, T> from, out_vector<bac
   detail::for_each_index(b, to.size(), detail::copy_entry<T>{from.data, to.data});
 }
 
+// to (n) = from (n) of the host, which may change as soon as the call returns
+template <class T, class System>
+void upload(backend<System>& b, host_vector_view<T const> from, out_vector<backend<System>, T> to) {
+  expects(from.size() == to.size(), "upload: ", from.size(), " entries into a place for ", to.size());
+  if (to.size() > 0) System::upload(b.context(), from.data, to.data, static_cast<std::size_t>(to.size()) * sizeof(T));
+}
+
 // to (n) = value
 template <class T, class System>
 void fill(backend<System>& b, out_vector<backend<System>, T> to, std::type_identity_t<T> value) {

@@ -31,6 +31,9 @@ struct host_system {
     void synchronize() {}
   };
   static void enter(context const&) {}
+  /// Copies in the order of the backend's work. What is uploaded may change as soon as the call returns; what is downloaded is there.
+  static void upload(context&, void const* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
+  static void download(context const&, void const* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
 };
 
 }  // namespace detail

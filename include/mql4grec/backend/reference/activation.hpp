@@ -29,14 +29,18 @@ namespace detail {
 inline constexpr double gelu_slope = 0.044715;
 inline constexpr double gelu_root = 0.7978845608028654;  // √(2/π)
 
-// The tanh form of GELU ("gelu_new" in transformers), which T5 v1.1 uses.
+// The tanh form of GELU ("gelu_new" in transformers), which T5 v1.1 uses, and its derivative, from t = tanh(gelu_argument(x)): what
+// every backend shares but the tanh.
 template <Field T>
-MQL4GREC_HD T gelu(T x) {
-  return constant<T>(0.5) * x * (constant<T>(1) + std::tanh(constant<T>(gelu_root) * (x + constant<T>(gelu_slope) * x * x * x)));
+MQL4GREC_HD constexpr T gelu_argument(T x) {
+  return constant<T>(gelu_root) * (x + constant<T>(gelu_slope) * x * x * x);
 }
 template <Field T>
-MQL4GREC_HD T gelu_derivative(T x) {
-  T const t = std::tanh(constant<T>(gelu_root) * (x + constant<T>(gelu_slope) * x * x * x));
+MQL4GREC_HD constexpr T gelu_of(T x, T t) {
+  return constant<T>(0.5) * x * (constant<T>(1) + t);
+}
+template <Field T>
+MQL4GREC_HD constexpr T gelu_derivative_of(T x, T t) {
   T const inner = constant<T>(gelu_root) * (constant<T>(1) + constant<T>(3 * gelu_slope) * x * x);
   return constant<T>(0.5) * (constant<T>(1) + t) + constant<T>(0.5) * x * (constant<T>(1) - t * t) * inner;
 }
@@ -47,7 +51,7 @@ template <Field T>
 void gated_gelu_forward(backend& b, dropout site, in_matrix<backend, T> gates, out_matrix<backend, T> h) {
   index_t const f = h.columns();
   for (index_t i = 0; i < h.rows(); ++i)
-    for (index_t j = 0; j < f; ++j) h(i, j) = detail::gelu<T>(gates(i, j)) * gates(i, f + j);
+    for (index_t j = 0; j < f; ++j) h(i, j) = detail::gelu_of<T>(gates(i, j), std::tanh(detail::gelu_argument<T>(gates(i, j)))) * gates(i, f + j);
   dropout_apply<T>(b, site, h);
 }
 
@@ -59,8 +63,9 @@ void gated_gelu_backward(backend& b, dropout site, in_matrix<backend, T> gates, 
   dropout_apply<T>(b, site, dh);
   for (index_t i = 0; i < dh.rows(); ++i)
     for (index_t j = 0; j < f; ++j) {
-      dgates(i, j) = dh(i, j) * gates(i, f + j) * detail::gelu_derivative<T>(gates(i, j));
-      dgates(i, f + j) = dh(i, j) * detail::gelu<T>(gates(i, j));
+      T const gate = gates(i, j), t = std::tanh(detail::gelu_argument<T>(gate));
+      dgates(i, j) = dh(i, j) * gates(i, f + j) * detail::gelu_derivative_of<T>(gate, t);
+      dgates(i, f + j) = dh(i, j) * detail::gelu_of<T>(gate, t);
     }
 }
 

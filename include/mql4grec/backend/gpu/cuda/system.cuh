@@ -7,6 +7,7 @@
 #include <string>
 
 #include "mql4grec/backend/gpu/cuda/error.cuh"
+#include "mql4grec/backend/gpu/cuda/pinned.cuh"
 #include "mql4grec/backend/gpu/cuda/product_plans.cuh"
 #include "mql4grec/backend/gpu/cuda/team.cuh"
 #include "mql4grec/backend/gpu/system.hpp"
@@ -77,6 +78,7 @@ struct cuda {
     cublasLtHandle_t handle() const { return handle_.get(); }
     void* workspace() const { return workspace_.get(); }
     detail::product_plans& plans() { return plans_; }
+    detail::pinned_ring& staging() { return staging_; }
     void make_current() const { detail::check(cudaSetDevice(options_.device), "cudaSetDevice"); }
     void synchronize() const { detail::check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
 
@@ -86,6 +88,7 @@ struct cuda {
     std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, detail::destroy_handle> handle_;
     std::unique_ptr<void, detail::free_memory> workspace_;
     detail::product_plans plans_;
+    detail::pinned_ring staging_;
   };
 
   /// Memory is taken from, and kernels go to, the calling thread's current device.
@@ -116,6 +119,21 @@ struct cuda {
   }
   static void copy_within(void const* from, void* to, std::size_t bytes) {
     detail::check(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToDevice), "cudaMemcpy on the device");
+  }
+
+  /// Through pinned memory: the host goes on at once.
+  static void upload(context& c, void const* from, void* to, std::size_t bytes) {
+    auto const stream = c.stream();
+    for (std::size_t done = 0; done < bytes;) {
+      auto const piece = c.staging().take(stream, bytes - done);
+      std::memcpy(piece.data(), static_cast<std::byte const*>(from) + done, piece.size());
+      detail::check(cudaMemcpyAsync(static_cast<std::byte*>(to) + done, piece.data(), piece.size(), cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync to the device");
+      done += piece.size();
+    }
+  }
+  static void download(context const& c, void const* from, void* to, std::size_t bytes) {
+    detail::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, c.stream()), "cudaMemcpyAsync to the host");
+    c.synchronize();
   }
 
   static auto policy(context const& c) { return thrust::cuda::par_nosync.on(c.stream()); }

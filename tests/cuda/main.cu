@@ -1,0 +1,16 @@
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <cuda_runtime.h>
+#include <doctest/doctest.h>
+
+#include <cstdio>
+
+// 77: skipped, as ctest is told; nothing was tested without a GPU.
+int main(int count, char** arguments) {
+  int devices = 0;
+  auto const status = cudaGetDeviceCount(&devices);
+  if (status != cudaSuccess || devices == 0) {
+    std::printf("skipped: no NVIDIA GPU (%s)\n", status == cudaSuccess ? "none found" : cudaGetErrorString(status));
+    return 77;
+  }
+  return doctest::Context(count, arguments).run();
+}
