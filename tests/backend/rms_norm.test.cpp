@@ -65,6 +65,7 @@ T weighed_sum(matrix<T> const& x, vector<T> const& gain, matrix<T> const& weight
 }
 }  // namespace
 
+// example-begin equals_the_reference
 TEST_CASE_TEMPLATE("rms_norm: equals the reference at sizes that hurt, with every instruction set", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
@@ -82,6 +83,7 @@ TEST_CASE_TEMPLATE("rms_norm: equals the reference at sizes that hurt, with ever
     });
   });
 }
+// example-end equals_the_reference
 
 TEST_CASE("rms_norm: backward is the derivative of forward") {
   reference::backend b;

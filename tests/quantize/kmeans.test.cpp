@@ -11,8 +11,17 @@ using namespace mql4grec::test;
 namespace {
 template <class B>
 kmeans_result run(B& b, matrix<float> const& rows, index_t k, kmeans_options const& options, std::vector<float>& vectors) {
-  vectors.assign(static_cast<std::size_t>(k * rows.columns()), NAN);
-  return kmeans(b, in_matrix<B, float>(rows), options, out_matrix<B, float>(vectors.data(), k, rows.columns()));
+  auto found = poisoned<float>(b, {k, rows.columns()});
+  auto const result = kmeans(b, in_matrix<B, float>(on(b, rows)), options, *found);
+  vectors = fetched(found).values;
+  return result;
+}
+template <class B>
+kmeans_result refine(B& b, matrix<float> const& rows, index_t k, kmeans_options const& options, std::vector<float>& vectors) {
+  auto moved = on(b, matrix<float>({k, rows.columns()}, vectors));
+  auto const result = refine_kmeans(b, in_matrix<B, float>(on(b, rows)), options, *moved);
+  vectors = fetched(moved).values;
+  return result;
 }
 }  // namespace
 
@@ -90,7 +99,7 @@ TEST_CASE_TEMPLATE("refine_kmeans: vectors without rows go to the rows that are 
   B b;
   matrix<float> const rows{{0, 0}, {1, 0}, {0, 1}, {30, 30}, {31, 30}, {12, 0}};
   std::vector<float> vectors{0, 0, 0, 0, 400, 400};
-  auto const result = refine_kmeans(b, in_matrix<B, float>(rows), {.tolerance = 0}, out_matrix<B, float>(vectors.data(), 3, 2));
+  auto const result = refine(b, rows, 3, {.tolerance = 0}, vectors);
   CHECK(result.repaired == 2);
   CHECK_CLOSE(matrix<float>({3, 2}, vectors), matrix{{3.25f, 0.25f}, {31.f, 30.f}, {30.f, 30.f}}, 1e-6);
 }
@@ -101,11 +110,10 @@ TEST_CASE_TEMPLATE("refine_kmeans: never makes a codebook worse, and leaves the 
   auto const rows = random_normal<float>({500, 3}, 1);
   std::vector<float> vectors;
   auto const before = run(b, rows, 12, {.iterations = 2}, vectors);
-  auto const after = refine_kmeans(b, in_matrix<B, float>(rows), {.iterations = 100, .tolerance = 0},
-                                   out_matrix<B, float>(vectors.data(), 12, 3));
+  auto const after = refine(b, rows, 12, {.iterations = 100, .tolerance = 0}, vectors);
   CHECK(after.error < before.error);
   auto const found = vectors;
-  refine_kmeans(b, in_matrix<B, float>(rows), {.iterations = 1}, out_matrix<B, float>(vectors.data(), 12, 3));
+  refine(b, rows, 12, {.iterations = 1}, vectors);
   CHECK_CLOSE(vectors, found, 1e-6);
 }
 

@@ -27,6 +27,13 @@ using in_matrix = view<T const, typename B::memory_space, 2>;
 template <class B, class T>
 using out_matrix = view<T, typename B::memory_space, 2>;
 
+/// Copies and fills inside a backend's memory, in the order of its work. Asked for wherever tensors are made.
+template <class B, class T>
+concept MemoryOps = Backend<B> && requires(B& b, in_vector<B, T> from, out_vector<B, T> to, T value) {
+  copy<T>(b, from, to);
+  fill<T>(b, to, value);
+};
+
 template <Backend B>
 using scratch_scope = typename std::remove_reference_t<decltype(std::declval<B&>().scratch())>::scope;
 

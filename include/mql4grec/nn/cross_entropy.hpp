@@ -12,6 +12,7 @@ concept CrossEntropyOps = Backend<B> && requires(B& b, in_matrix<B, T> x, in_vec
   cross_entropy_forward<T>(b, x, targets, losses);
   cross_entropy_backward<T>(b, targets, 1.0, y, losses);
   log_sum_exp<T>(b, x, losses);
+  sum<T>(b, in_vector<B, T>(losses));
 };
 
 /// losses (rows): −log softmax(logits (rows, V)) at the targets.

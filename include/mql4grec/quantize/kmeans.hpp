@@ -35,14 +35,17 @@ concept KmeansOps = NearestCodeOps<B, float> &&
     requires(B& b, in_matrix<B, float> x, out_matrix<B, float> y, in_vector<B, code_t> codes, out_vector<B, float> v) {
   squared_distances<float>(b, x, x, y);
   add_to_codes<float>(b, x, codes, y, v);
+  { keep_smaller<float>(b, v, v) } -> std::same_as<double>;
+  { sum<float>(b, v) } -> std::same_as<double>;
+  { sum_of_squares<float>(b, v) } -> std::same_as<double>;
 };
 
 namespace detail {
 
 template <Backend B>
-  requires std::same_as<typename B::memory_space, host_space>
 class kmeans_run {
-  static_assert(KmeansOps<B>, "this backend has no add_to_codes for float; add it in backend/<name>/nearest_code.hpp");
+  static_assert(KmeansOps<B>, "this backend has no add_to_codes, keep_smaller or sum for float; add them in backend/<name>/");
+  using space = typename B::memory_space;
 
  public:
   kmeans_run(B& backend, in_matrix<B, float> rows, out_matrix<B, float> vectors)
@@ -51,25 +54,25 @@ class kmeans_run {
         vectors_(vectors),
         block_(std::max<index_t>(1024, (rows.rows() + most_blocks - 1) / most_blocks)),
         blocks_((rows.rows() + block_ - 1) / block_),
-        codes_(static_cast<std::size_t>(rows.rows())),
-        distances_(static_cast<std::size_t>(rows.rows())) {}
+        codes_(backend.template allocate<code_t>(rows.rows())),
+        distances_(backend.template allocate<float>(rows.rows())) {}
 
   /// Throws error for the first row that can't be anywhere near a vector.
   void check_rows() {
-    std::vector<index_t> odd(static_cast<std::size_t>(blocks_), rows_.rows());
-    for_each_block([&](B&, index_t block, index_t first, index_t count) {
-      for (index_t i = first + count; i-- > first;)
-        if (!is_finite(rows_.row(i))) odd[static_cast<std::size_t>(block)] = i;
+    std::vector<std::uint8_t> odd(static_cast<std::size_t>(blocks_), 0);
+    for_each_block([&](B& lane, index_t block, index_t first, index_t count) {
+      odd[static_cast<std::size_t>(block)] = !are_finite(lane, rows_.row_block(first, count));
     });
-    auto const row = std::ranges::min(odd);
-    expects(row == rows_.rows(), "k-means: row ", row, " holds a number that isn't finite");
+    auto const block = std::ranges::find(odd, 1) - odd.begin();
+    for (index_t i = block * block_; block < blocks_ && i < std::min(rows_.rows(), (block + 1) * block_); ++i)
+      expects(are_finite(backend_, rows_.row_block(i, 1)), "k-means: row ", i, " holds a number that isn't finite");
   }
 
   void seed(random_stream random) {
-    std::ranges::fill(distances_, std::numeric_limits<float>::infinity());
+    fill<float>(backend_, distances_.view_all(), std::numeric_limits<float>::infinity());
     index_t chosen = random.below(rows_.rows());
     for (index_t k = 0; k < vectors_.rows(); ++k) {
-      copy(rows_.row(chosen), vectors_.row(k));
+      copy<float>(backend_, rows_.row(chosen), vectors_.row(k));
       if (k + 1 == vectors_.rows()) return;
       double const all = come_closer(k);
       chosen = all > 0 ? weighed_row(random.uniform() * all) : random.below(rows_.rows());  // all rows are vectors already
@@ -80,10 +83,9 @@ class kmeans_run {
   double assign() {
     std::vector<double> sums(static_cast<std::size_t>(blocks_));
     for_each_block([&](B& lane, index_t block, index_t first, index_t count) {
-      auto const distances = view_of(std::span(distances_)).part(first, count);
-      nearest_code<float>(lane, rows_.row_block(first, count), vectors_, view_of(std::span(codes_)).part(first, count),
-                          distances);
-      for (index_t i = 0; i < count; ++i) sums[static_cast<std::size_t>(block)] += static_cast<double>(distances(i));
+      auto const distances = distances_.view_all().part(first, count);
+      nearest_code<float>(lane, rows_.row_block(first, count), vectors_, codes_.view_all().part(first, count), distances);
+      sums[static_cast<std::size_t>(block)] = sum<float>(lane, distances);
     });
     return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(rows_.rows());
   }
@@ -91,17 +93,19 @@ class kmeans_run {
   /// Every vector to the mean of its rows; the number of those that had none and went to a row that was nobody's.
   index_t move() {
     index_t const k = vectors_.rows(), w = vectors_.columns();
-    std::vector<float> sums(static_cast<std::size_t>(blocks_ * k * w)), counts(static_cast<std::size_t>(blocks_ * k));
+    auto sums_of = backend_.template allocate<float>(blocks_ * k * w), counts_of = backend_.template allocate<float>(blocks_ * k);
     for_each_block([&](B& lane, index_t block, index_t first, index_t count) {
-      add_to_codes<float>(lane, rows_.row_block(first, count), view_of(std::span<code_t const>(codes_)).part(first, count),
-                          out_matrix<B, float>(sums.data() + block * k * w, k, w),
-                          out_vector<B, float>(counts.data() + block * k, k));
+      add_to_codes<float>(lane, rows_.row_block(first, count), codes_.view_all().part(first, count),
+                          out_matrix<B, float>(sums_of.view_all().data + block * k * w, k, w), counts_of.view_all().part(block * k, k));
     });
+    host_copy<float, space> const all_sums(sums_of.view_all()), all_counts(counts_of.view_all());
+    auto const sums = all_sums.view_all(), counts = all_counts.view_all();
+    std::vector<float> mean(static_cast<std::size_t>(w));
     std::vector<index_t> empty;
     for (index_t c = 0; c < k; ++c) {
       double rows = 0;
       for (index_t block = 0; block < blocks_; ++block)
-        rows += static_cast<double>(counts[static_cast<std::size_t>(block * k + c)]);
+        rows += static_cast<double>(counts(block * k + c));
       if (rows == 0) {
         empty.push_back(c);
         continue;
@@ -109,9 +113,10 @@ class kmeans_run {
       for (index_t j = 0; j < w; ++j) {
         double sum = 0;
         for (index_t block = 0; block < blocks_; ++block)
-          sum += static_cast<double>(sums[static_cast<std::size_t>((block * k + c) * w + j)]);
-        vectors_(c, j) = static_cast<float>(sum / rows);
+          sum += static_cast<double>(sums((block * k + c) * w + j));
+        mean[static_cast<std::size_t>(j)] = static_cast<float>(sum / rows);
       }
+      copy(view_of(std::span<float const>(mean)), vectors_.row(c));
     }
     return repair(empty);
   }
@@ -131,45 +136,49 @@ class kmeans_run {
       scratch_scope<B> const scope(lane.scratch());
       auto const distances = lane.scratch().template take<float>(count, 1);
       squared_distances<float>(lane, rows_.row_block(first, count), in_matrix<B, float>(vectors_.row_block(k, 1)), distances);
-      for (index_t i = 0; i < count; ++i) {
-        auto& nearest = distances_[static_cast<std::size_t>(first + i)];
-        nearest = std::min(nearest, distances(i, 0));
-        sums[static_cast<std::size_t>(block)] += static_cast<double>(nearest);
-      }
+      sums[static_cast<std::size_t>(block)] = keep_smaller<float>(lane, distances.flat(), distances_.view_all().part(first, count));
     });
     return std::accumulate(sums.begin(), sums.end(), 0.0);
   }
 
   /// The row at which the running sum of distances passes a place.
   index_t weighed_row(double place) const {
+    host_copy<float, space> const all(distances_.view_all());
+    auto const distances = all.view_all();
     index_t last = 0;
     for (index_t i = 0; i < rows_.rows(); ++i) {
-      if (distances_[static_cast<std::size_t>(i)] > 0) last = i;
-      place -= static_cast<double>(distances_[static_cast<std::size_t>(i)]);
+      if (distances(i) > 0) last = i;
+      place -= static_cast<double>(distances(i));
       if (place < 0) return i;
     }
     return last;  // rounding
   }
 
-  static bool is_finite(in_vector<B, float> row) {
-    bool finite = true;
-    for (index_t j = 0; j < row.size(); ++j) finite &= std::isfinite(row(j));
-    return finite;
+  /// A sum of squares in double holds every float's, and is finite where all of them are.
+  static bool are_finite(B& lane, in_matrix<B, float> rows) {
+    double squares = 0;
+    if (rows.contiguous())
+      squares = sum_of_squares<float>(lane, rows.flat());
+    else
+      for (index_t i = 0; i < rows.rows(); ++i) squares += sum_of_squares<float>(lane, rows.row(i));
+    return std::isfinite(squares);
   }
 
   /// Vectors without rows go onto the rows that are furthest from theirs, the furthest first and of equals the first; a row
   /// that is its vector already needs no other. Returns how many went.
   index_t repair(std::vector<index_t> const& empty) {
     if (empty.empty()) return 0;
-    std::vector<index_t> order(distances_.size());
+    host_copy<float, space> const all(distances_.view_all());
+    auto const distances = all.view_all();
+    std::vector<index_t> order(static_cast<std::size_t>(rows_.rows()));
     std::iota(order.begin(), order.end(), index_t{0});
     auto const count = static_cast<index_t>(std::min(empty.size(), order.size()));
     std::ranges::partial_sort(order, order.begin() + count, [&](index_t a, index_t b) {
-      return std::pair(-distances_[static_cast<std::size_t>(a)], a) < std::pair(-distances_[static_cast<std::size_t>(b)], b);
+      return std::pair(-distances(a), a) < std::pair(-distances(b), b);
     });
     index_t gone = 0;
-    for (; gone < count && distances_[static_cast<std::size_t>(order[static_cast<std::size_t>(gone)])] > 0; ++gone)
-      copy(rows_.row(order[static_cast<std::size_t>(gone)]), vectors_.row(empty[static_cast<std::size_t>(gone)]));
+    for (; gone < count && distances(order[static_cast<std::size_t>(gone)]) > 0; ++gone)
+      copy<float>(backend_, rows_.row(order[static_cast<std::size_t>(gone)]), vectors_.row(empty[static_cast<std::size_t>(gone)]));
     return gone;
   }
 
@@ -177,8 +186,8 @@ class kmeans_run {
   in_matrix<B, float> rows_;
   out_matrix<B, float> vectors_;
   index_t block_, blocks_;
-  std::vector<code_t> codes_;     // (n)
-  std::vector<float> distances_;  // (n)
+  buffer<code_t, space> codes_;      // (n)
+  buffer<float, space> distances_;  // (n)
 };
 
 }  // namespace detail
@@ -196,7 +205,7 @@ void seed_vectors(B& backend, in_matrix<B, float> rows, std::uint64_t seed, out_
   auto memory = backend.template allocate<float>(n * rows.columns());
   out_matrix<B, float> const sample(memory.view_all().data, n, rows.columns());
   auto const order = epoch_order(rows.rows(), seed, 0);
-  for (index_t i = 0; i < n; ++i) copy(rows.row(order[static_cast<std::size_t>(i)]), sample.row(i));
+  for (index_t i = 0; i < n; ++i) copy<float>(backend, rows.row(order[static_cast<std::size_t>(i)]), sample.row(i));
   kmeans_run<B>(backend, in_matrix<B, float>(sample), vectors).seed(random);
 }
 

@@ -25,7 +25,7 @@ class t5_pass {
     auto const losses = lane.scratch().template take<T>(block.target_rows.rows);
     forward(lane, model, plan, block, scores);
     nn::cross_entropy<T>(lane, scores, block.targets, losses);
-    return sum<T>(lane, losses);
+    return static_cast<T>(sum<T>(lane, losses));
   }
 
   /// The same sum, with dropout; gradients += scale · its gradient. With scale = 1 / (target tokens of the whole batch)
@@ -40,7 +40,7 @@ class t5_pass {
     forward(lane, model, plan, block, scores);
     nn::cross_entropy_gradient<T>(lane, block.targets, scale, scores, losses);
     backward(lane, model, plan, block, scores, gradients);
-    return sum<T>(lane, losses);
+    return static_cast<T>(sum<T>(lane, losses));
   }
 
  private:

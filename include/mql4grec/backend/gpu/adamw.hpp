@@ -43,6 +43,22 @@ struct square_of {
 };
 
 template <Real T>
+struct wide_entry {
+  T const* x;
+  MQL4GREC_HD double operator()(index_t i) const { return static_cast<double>(x[i]); }
+};
+
+template <Real T>
+struct keep_smaller_entry {
+  T const* from;
+  T* to;
+  MQL4GREC_HD double operator()(index_t i) const {
+    if (from[i] < to[i]) to[i] = from[i];
+    return static_cast<double>(to[i]);
+  }
+};
+
+template <Real T>
 struct add_entry {
   T const* from;
   T* to;
@@ -69,10 +85,16 @@ double sum_of_squares(backend<System>& b, in_vector<backend<System>, T> x) {
   return detail::sum_over<double>(b, x.size(), detail::square_of<T>{x.data});
 }
 
-// Σ x
+// Σ x, in double
 template <Real T, class System>
-T sum(backend<System>& b, in_vector<backend<System>, T> x) {
-  return detail::sum_over<T>(b, x.size(), detail::entry_of<T>{x.data});
+double sum(backend<System>& b, in_vector<backend<System>, T> x) {
+  return detail::sum_over<double>(b, x.size(), detail::wide_entry<T>{x.data});
+}
+
+// to (n) = min(to, from) -> Σ to
+template <Real T, class System>
+double keep_smaller(backend<System>& b, in_vector<backend<System>, T> from, out_vector<backend<System>, T> to) {
+  return detail::sum_over<double>(b, to.size(), detail::keep_smaller_entry<T>{from.data, to.data});
 }
 
 // to (n) += from (n)

@@ -32,12 +32,24 @@ double sum_of_squares(backend&, in_vector<backend, T> x) {
   return sum;
 }
 
-// Σ x
+// Σ x, in double where T is real
 template <Field T>
-T sum(backend&, in_vector<backend, T> x) {
-  T total{};
-  for (index_t i = 0; i < x.size(); ++i) total += x(i);
+auto sum(backend&, in_vector<backend, T> x) {
+  using wide = std::conditional_t<Real<T>, double, T>;
+  wide total{};
+  for (index_t i = 0; i < x.size(); ++i) total += static_cast<wide>(x(i));
   return total;
+}
+
+// to (n) = min(to, from) -> Σ to
+template <Real T>
+double keep_smaller(backend&, in_vector<backend, T> from, out_vector<backend, T> to) {
+  double sum = 0;
+  for (index_t i = 0; i < to.size(); ++i) {
+    if (from(i) < to(i)) to(i) = from(i);
+    sum += static_cast<double>(to(i));
+  }
+  return sum;
 }
 
 // to (n) += from (n)

@@ -31,11 +31,11 @@ inline int usable_device(int device) {
   auto const status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess) {
     cudaGetLastError();
-    mql4grec::detail::raise("--backend gpu: no usable NVIDIA driver (", cudaGetErrorString(status), "), expected one that runs CUDA ",
+    mql4grec::detail::raise("GPU: no usable NVIDIA driver (", cudaGetErrorString(status), "), expected one that runs CUDA ",
                             CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10);
   }
-  expects(count > 0, "--backend gpu: this machine has no NVIDIA GPU");
-  expects(device >= 0 && device < count, "--backend gpu: device ", device, ", but there are ", count, ", counted from 0");
+  expects(count > 0, "GPU: this machine has none of NVIDIA's");
+  expects(device >= 0 && device < count, "GPU: device ", device, ", but there are ", count, ", counted from 0");
   return device;
 }
 

@@ -1,0 +1,129 @@
+// Prints docs/operations.md: which backend has which operation, read from the concepts that ask for them.
+//   operations FILE           exits with 1 when the file says something else
+//   operations --write FILE   writes it
+#include <complex>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "mql4grec/backend/gpu/gpu.hpp"
+#include "mql4grec/mql4grec.hpp"
+#include "mql4grec/quantize/residual_kmeans.hpp"
+
+using namespace mql4grec;
+
+namespace {
+
+template <class... Lines>
+std::string joined(Lines const&... lines) {
+  std::ostringstream all;
+  (all << ... << lines);
+  return all.str();
+}
+
+/// The scalars for which `has` is true.
+template <class Has>
+std::string scalars(Has has) {
+  std::string names;
+  auto const add = [&](bool yes, char const* name) {
+    if (yes) names += (names.empty() ? "" : ", ") + std::string(name);
+  };
+  add(has.template operator()<float>(), "float");
+  add(has.template operator()<double>(), "double");
+  add(has.template operator()<std::complex<double>>(), "complex");
+  return names.empty() ? "—" : names;
+}
+
+/// A row: `has` answers for a backend and a scalar.
+template <class Has>
+std::string row(char const* concept_name, char const* operations, Has has) {
+  using portable = gpu::backend<gpu::omp>;
+  auto const on = [&]<class B>() { return scalars([&]<class T>() { return has.template operator()<B, T>(); }); };
+  return joined("| `", concept_name, "` | ", operations, " | ", on.template operator()<reference::backend>(), " | ",
+                on.template operator()<cpu::backend>(), " | ", on.template operator()<portable>(), " |\n");
+}
+
+std::string table() {
+  return joined(
+      "| asked for by | operations | reference | cpu | gpu, every system |\n|---|---|---|---|---|\n",
+      row("MemoryOps", "`copy`, `fill`",
+          []<class B, class T>() { return MemoryOps<B, T>; }),
+      row("nn::LinearOps", "`matmul`",
+          []<class B, class T>() { return nn::LinearOps<B, T>; }),
+      row("nn::DenseOps", "`bias_forward`, `bias_relu_forward`",
+          []<class B, class T>() { return nn::DenseOps<B, T>; }),
+      row("nn::EmbeddingOps", "`embedding_forward`, `embedding_backward`",
+          []<class B, class T>() { return nn::EmbeddingOps<B, T>; }),
+      row("nn::RmsNormOps", "`rms_norm_forward`, `rms_norm_backward`",
+          []<class B, class T>() { return nn::RmsNormOps<B, T>; }),
+      row("nn::DropoutOps", "`dropout_apply`, `dropout_add`, `dropout_copy`",
+          []<class B, class T>() { return nn::DropoutOps<B, T>; }),
+      row("nn::ActivationOps", "`relu_forward`, `relu_backward`, `gated_gelu_forward`, `gated_gelu_backward`",
+          []<class B, class T>() { return nn::ActivationOps<B, T>; }),
+      row("nn::AttentionOps", "`attention_forward`, `attention_backward`",
+          []<class B, class T>() { return nn::AttentionOps<B, T>; }),
+      row("nn::RelativeBiasOps", "`relative_bias_forward`, `relative_bias_backward`",
+          []<class B, class T>() { return nn::RelativeBiasOps<B, T>; }),
+      row("nn::CrossEntropyOps", "`cross_entropy_forward`, `cross_entropy_backward`, `log_sum_exp`, `sum`",
+          []<class B, class T>() { return nn::CrossEntropyOps<B, T>; }),
+      row("optim::OptimizerOps", "`adamw_step`, `sum_of_squares`, `accumulate`",
+          []<class B, class T>() { return optim::OptimizerOps<B, T>; }),
+      row("DecodingOps", "`cached_attention`, `turn_keys`",
+          []<class B, class T>() { return DecodingOps<B, T>; }),
+      row("BeamOps", "`select_beams`, `start_beams`, `branch_beams`, `add_log_probability`",
+          []<class B, class T>() { return BeamOps<B, T>; }),
+      row("NearestCodeOps", "`nearest_code`",
+          []<class B, class T>() { return NearestCodeOps<B, T>; }),
+      row("ResidualOps", "`subtract_codes`",
+          []<class B, class T>() { return ResidualOps<B, T>; }),
+      row("SinkhornOps", "`squared_distances`, `sinkhorn_assign`",
+          []<class B, class T>() { return SinkhornOps<B, T>; }),
+      row("SquaredErrorOps", "`squared_error_forward`, `squared_error_backward`, `add_scaled`, `bias_backward`",
+          []<class B, class T>() { return SquaredErrorOps<B, T>; }),
+      row("KmeansOps", "`add_to_codes`, `keep_smaller`",
+          []<class B, class T>() { return std::same_as<T, float> && KmeansOps<B>; }),
+      row("ResidualKmeansOps", "`procrustes_rotation`",
+          []<class B, class T>() { return std::same_as<T, float> && ResidualKmeansOps<B>; }));
+}
+
+/// The operations of a folder that have a file of their own: what a backend computes itself, and not by what it is derived from.
+std::string own_files(std::filesystem::path const& folder, std::string const& suffix) {
+  std::vector<std::string> names;
+  for (auto const& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().extension() == suffix) names.push_back(entry.path().stem().string());
+  std::ranges::sort(names);
+  std::string all;
+  for (auto const& name : names)
+    if (std::filesystem::exists(folder.parent_path() / "reference" / (name + ".hpp")) ||
+        std::filesystem::exists(folder.parent_path().parent_path() / "reference" / (name + ".hpp")))
+      if (name != "backend") all += (all.empty() ? "`" : ", `") + name + "`";
+  return all;
+}
+
+std::string document() {
+  std::filesystem::path const backends = MQL4GREC_BACKENDS;
+  return joined("# Operations and backends\n\nWritten by `docs/operations.cpp` from the concepts themselves; a test compares. A cell names the scalars for which the\n"
+                "backend has everything that the concept asks for. `cpu::backend` falls back to the reference's loops for what it has no file of\n"
+                "its own; `gpu::backend<System>` has every operation written once for the systems `cpp`, `omp` and `cuda`, and `cuda` its own kernels\n"
+                "where a file says so.\n\n",
+                table(), "\nFiles of its own:\n\n- `backend/cpu/`: ", own_files(backends / "cpu", ".hpp"), "\n- `backend/gpu/`: ",
+                own_files(backends / "gpu", ".hpp"), "\n- `backend/gpu/cuda/`: ", own_files(backends / "gpu" / "cuda", ".cuh"), "\n");
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  bool const write = count == 3 && std::string_view(arguments[1]) == "--write";
+  if (count != 2 && !write) return std::fputs("usage: operations [--write] FILE\n", stderr), 2;
+  std::string const now = document(), path = arguments[count - 1];
+  if (write) {
+    std::ofstream(path) << now;
+    return 0;
+  }
+  std::ostringstream there;
+  there << std::ifstream(path).rdbuf();
+  if (there.str() == now) return 0;
+  std::fprintf(stderr, "%s isn't what the concepts say; write it again with --write\n", path.c_str());
+  return 1;
+}

@@ -1,0 +1,79 @@
+// One program, several backends: the same model trains and searches on each, and their results are compared. A backend is a type, so
+// both ways are compiled, and nothing is chosen at run time. g++ compiles this file for the CPU and for Thrust on the CPU; nvcc compiles
+// the same file for the CPU and for an NVIDIA GPU.
+#include <cmath>
+#include <cstdio>
+
+#if defined(__CUDACC__)
+#include <mql4grec/gpu.cuh>
+#else
+#include <mql4grec/backend/gpu/gpu.hpp>
+#include <mql4grec/mql4grec.hpp>
+#endif
+
+using namespace mql4grec;
+
+// example-begin backends
+/// What a backend makes of the same few steps: losses, and the best items for one history.
+struct outcome {
+  std::vector<double> losses;
+  beams found;
+};
+
+template <Backend B>
+outcome train_and_search(B backend, batch const& lessons, batch const& question, item_trie const& items, t5_config const& shape) {
+  outcome out;
+  t5<B, float> model(backend, shape);
+  initialize(model, 42);  // drawn on the host: every backend starts from the same numbers
+  trainer<B, float> teacher(backend, model, {.learning_rate = 3e-3, .dropout = 0.1});
+  for (int step = 0; step < 20; ++step) out.losses.push_back(teacher.step(lessons, 3e-3));
+  frozen_t5 const frozen(backend, std::move(model));
+  out.found = search(backend, frozen, items, question, {.beams = 5});
+  return out;
+}
+// example-end backends
+
+namespace {
+
+/// How far two backends are apart; floats are added in another order.
+bool agree(char const* name, outcome const& expected, outcome const& actual) {
+  double worst = 0;
+  for (std::size_t i = 0; i < expected.losses.size(); ++i) worst = std::max(worst, std::abs(expected.losses[i] - actual.losses[i]));
+  bool const alike = worst < 1e-3 && expected.found.leaves == actual.found.leaves;
+  std::printf("%-24s loss %.6f -> %.6f, at most %.1e from the reference's; best leaves", name, actual.losses.front(), actual.losses.back(), worst);
+  for (auto const leaf : actual.found.leaves) std::printf(" %d", leaf);
+  std::printf("%s\n", alike ? "" : "  <- differs");
+  return alike;
+}
+
+}  // namespace
+
+int main() try {
+  vocabulary const words({.modalities = {{"a", {16, 16, 16, 16}}, {"A", {16, 16, 16, 16}}}});
+  auto const shop = make_synthetic_domain({.items = 200, .users = 300}, 0);
+  domain data{.histories = shop.histories, .tables = {}};
+  for (auto const kind : {modality::text, modality::image})
+    data.tables.push_back(translate(view_of(shop.codes[static_cast<std::size_t>(kind)]), words, kind));
+  mixture const tasks = next_only();
+  training_set const examples(tasks, {data}, words);
+  batch lessons, question;
+  for (index_t i = 0; i < 64; ++i) examples.write(i, 1, 0, lessons);
+  tasks.query(modality::text).write_query(data.histories.of(user_id{7}), data.table(modality::text), words, question);
+  item_trie const items(data.table(modality::text));
+  t5_config const shape{.vocabulary = words.size(), .model_width = 32, .head_width = 16, .heads = 2, .inner_width = 64, .encoder_layers = 1,
+                        .decoder_layers = 1};
+
+  auto const on = [&](auto backend) { return train_and_search(std::move(backend), lessons, question, items, shape); };
+  auto const expected = on(reference::backend());
+  bool alike = agree("reference", expected, expected);
+  alike &= agree("cpu", expected, on(cpu::backend(2)));
+#if defined(__CUDACC__)
+  alike &= agree("gpu, CUDA", expected, on(gpu::backend<gpu::cuda>({.tf32 = false})));
+#else
+  alike &= agree("gpu, Thrust on OpenMP", expected, on(gpu::backend<gpu::omp>()));
+#endif
+  return alike ? 0 : 1;
+} catch (error const& e) {
+  std::fprintf(stderr, "backends: %s\n", e.what());
+  return 1;
+}
