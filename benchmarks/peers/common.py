@@ -19,6 +19,17 @@ def add_thread_options(parser):
                         help="OpenMP threads sleep instead of spinning: slower when idle, up to 8x faster when others run")
 
 
+def add_device_option(parser):
+    parser.add_argument("--device", default="cpu", help="where torch computes: cpu, cuda, cuda:1 …")
+
+
+def synchronize(device):
+    """Kernels of a GPU run behind the host; a clock has to wait for them."""
+    if device.startswith("cuda"):
+        import torch
+        torch.cuda.synchronize(device)
+
+
 def set_threads(threads, passive=False):
     if passive:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""How fast `transformers` recommends: beam search over the trie of a data set's items, users/s, on the CPU, fp32.
+"""How fast `transformers` recommends: beam search over the trie of a data set's items, users/s, on the CPU or a GPU, fp32.
 
-    hf_generate.py --dataset DIR [--model DIR] [--beams 20] [--batch 32] [--users 64] [--save F.json]
+    hf_generate.py --dataset DIR [--model DIR] [--beams 20] [--batch 32] [--users 64] [--device cuda] [--save F.json]
 
 The test split: a user's history but the last item, the last 20 of it. `generate(prefix_allowed_tokens_fn=…)` as the released
 code calls it, with the trie as one dictionary from prefix to allowed tokens. `--save` writes sequences and scores in the form
@@ -32,6 +32,7 @@ def main():
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--users", type=int, default=64)
     common.add_thread_options(parser)
+    common.add_device_option(parser)
     parser.add_argument("--warmup", type=int, default=1, help="batches before the clock starts (of the first users again)")
     parser.add_argument("--save", help="write sequences and scores here")
     args = parser.parse_args()
@@ -43,12 +44,13 @@ def main():
     model = common.load_model(args.model)
     if args.save_model:
         model.save_pretrained(args.save_model)
+    model.to(args.device)
     users = data.test_users(args.task)[:args.users]
     valid = data.items[common.NEXT_ITEM[args.task][2]].values()
     children = allowed_tokens(valid)
 
     def recommend(sources):
-        ids = common.padded(sources, common.PAD)
+        ids = common.padded(sources, common.PAD).to(args.device)
         with torch.inference_mode():
             out = model.generate(
                 input_ids=ids, attention_mask=(ids != common.PAD).long(), num_beams=args.beams,
@@ -71,7 +73,7 @@ def main():
     metrics = common.ranking_metrics([[t for t, _ in h] for h in found], [t for _, t in users]) if args.model else {}
     common.report(
         what="hf_generate", dataset=data.name, task=args.task, threads=args.threads,
-        passive=args.passive, beams=args.beams, batch=args.batch, users=len(users),
+        passive=args.passive, device=args.device, beams=args.beams, batch=args.batch, users=len(users),
         users_per_second=round(len(users) / wall, 2), seconds=round(wall, 2),
         processor_seconds=round(processor, 2), users_per_processor_second=round(len(users) / processor, 2),
         mean_source_tokens=round(sum(map(len, sources)) / len(sources), 1),

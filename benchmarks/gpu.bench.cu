@@ -1,0 +1,128 @@
+// The GPU backend, whole pieces of work: products, a training step and a search at the released shape, nearest codes. Every measurement
+// ends with the device's work done. Device 0; --benchmark_filter chooses.
+#include <benchmark/benchmark.h>
+
+#include <array>
+
+#include "mql4grec/gpu.cuh"
+
+namespace {
+
+using namespace mql4grec;
+using device = gpu::backend<gpu::cuda>;
+
+device make(std::int64_t bits) {
+  return device({.products = bits == 16 ? precision::bf16 : precision::fp32, .tf32 = bits == 19});
+}
+
+out_matrix<device, float> random_matrix(device& b, index_t rows, index_t columns, std::uint64_t seed) {
+  auto const m = b.scratch().take<float>(rows, columns);
+  write_from_host(m.flat(), [&](host_vector_view<float> values) {
+    random_stream random(seed, 0);
+    for (index_t i = 0; i < values.size(); ++i) values(i) = static_cast<float>(random.normal());
+  });
+  return m;
+}
+
+void rate(benchmark::State& state, char const* unit, double an_iteration) {
+  state.counters[unit] = benchmark::Counter(an_iteration, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+/// Arguments: m, n, k, bits a factor is rounded to (32, 19: TF32, 16: bf16).
+void product_of(benchmark::State& state) {
+  auto b = make(state.range(3));
+  auto const m = state.range(0), n = state.range(1), k = state.range(2);
+  scratch_scope<device> const scope(b.scratch());
+  auto const x = random_matrix(b, m, k, 1), w = random_matrix(b, n, k, 2), y = random_matrix(b, m, n, 3);
+  for (auto _ : state) {
+    matmul<float>(b, x, w, y, {.transpose_b = true});
+    b.synchronize();
+  }
+  rate(state, "FLOP/s", 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k));
+}
+
+void copy_of(benchmark::State& state) {
+  auto b = make(32);
+  auto from = b.allocate<float>(1 << 28), to = b.allocate<float>(1 << 28);
+  for (auto _ : state) {
+    copy<float>(b, from.view_all(), to.view_all());
+    b.synchronize();
+  }
+  rate(state, "B/s", 2.0 * 4 * (1 << 28));
+}
+
+/// 4 tokens an item for 1 … most items, a prompt and </s>: about as long as those of Instruments.
+batch random_batch(index_t examples, index_t most_items, bool with_targets) {
+  random_stream random(7, 0);
+  auto const token = [&] { return token_t(static_cast<std::int32_t>(2 + random.below(2048))); };
+  batch all;
+  for (index_t i = 0; i < examples; ++i) {
+    for (index_t n = 3 + 4 * (1 + random.below(most_items)); n > 0; --n) all.add_input(token());
+    all.close_input();
+    for (int level = 0; with_targets && level < 4; ++level) all.add_target(std::array{token()});
+    if (with_targets) all.close_target();
+  }
+  return all;
+}
+
+/// Argument: bits. Batch 1024, the whole batch at once.
+void training_step(benchmark::State& state) {
+  auto b = make(state.range(0));
+  t5<device, float> model(b, {});
+  initialize(model, 1);
+  trainer<device, float> teacher(b, model, {.block_tokens = 1 << 30});
+  auto const all = random_batch(1024, 8, true);
+  teacher.step(all, 1e-4);
+  for (auto _ : state) {
+    teacher.step(all, 1e-4);
+    b.synchronize();
+  }
+  rate(state, "examples/s", 1024);
+  rate(state, "tokens/s", static_cast<double>(all.inputs.size() + all.targets.size()));
+}
+
+/// Arguments: bits, beams. 1024 users at once.
+void beam_search(benchmark::State& state) {
+  auto b = make(state.range(0));
+  t5<device, float> model(b, {});
+  initialize(model, 1);
+  token_table table(modality::text, 6250, 4);
+  random_stream random(3, 0);
+  vocabulary const words;
+  for (index_t i = 0; i < table.items(); ++i) {
+    token_t sequence[4];
+    for (index_t level = 0; level < 4; ++level) sequence[level] = words.token(modality::text, level, code_t(static_cast<std::int32_t>(random.below(256))));
+    table.set(item_id(static_cast<std::int32_t>(i)), sequence);
+  }
+  item_trie const trie(table);
+  frozen_t5 const frozen(b, std::move(model));
+  index_t const users = state.range(1) <= 100 ? 1024 : 256;
+  beam_options const options{.beams = state.range(1), .block_rows = users * state.range(1)};
+  auto const queries = random_batch(users, 16, false);
+  for (auto _ : state) benchmark::DoNotOptimize(search(b, frozen, trie, queries, options));
+  rate(state, "users/s", static_cast<double>(users));
+}
+
+/// Argument: rows. Four levels of 256 codes, width 32.
+void nearest_codes_of(benchmark::State& state) {
+  auto b = make(32);
+  index_t const rows = state.range(0);
+  scratch_scope<device> const scope(b.scratch());
+  auto const x = random_matrix(b, rows, 32, 1), vectors = random_matrix(b, 256, 32, 2);
+  auto const codes = b.scratch().take<code_t>(rows);
+  auto const distances = b.scratch().take<float>(rows);
+  for (auto _ : state) {
+    for (int level = 0; level < 4; ++level) nearest_code<float>(b, x, vectors, codes, distances);
+    b.synchronize();
+  }
+  rate(state, "items/s", static_cast<double>(rows));
+}
+
+BENCHMARK(copy_of)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(product_of)->ArgsProduct({{8192}, {8192}, {8192}, {32, 19, 16}})->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(product_of)->ArgsProduct({{25600}, {1152}, {128}, {19, 16}})->UseRealTime()->Unit(benchmark::kMicrosecond);
+BENCHMARK(training_step)->ArgsProduct({{32, 19, 16}})->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(beam_search)->ArgsProduct({{19, 16}, {20, 100, 512}})->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(nearest_codes_of)->Arg(10'000'000)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+}  // namespace
