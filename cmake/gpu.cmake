@@ -30,7 +30,7 @@ endif()
 
 # Our own tests, examples and benchmarks for it.
 set(MQL4GREC_CUDA OFF)
-if(PROJECT_IS_TOP_LEVEL AND TARGET mql4grec_gpu)
+if(MQL4GREC_BUILDS_ITSELF AND TARGET mql4grec_gpu)
   if(NOT CMAKE_CUDA_COMPILER_LAUNCHER)
     set(CMAKE_CUDA_COMPILER_LAUNCHER "${CMAKE_CXX_COMPILER_LAUNCHER}")
   endif()
@@ -46,6 +46,6 @@ if(PROJECT_IS_TOP_LEVEL AND TARGET mql4grec_gpu)
   endif()
 endif()
 
-if(PROJECT_IS_TOP_LEVEL)
+if(MQL4GREC_BUILDS_ITSELF)
   message(STATUS "GPU backend: Thrust ${CCCL_VERSION}, CUDA toolkit ${CUDAToolkit_VERSION}")
 endif()

@@ -15,6 +15,8 @@ install(FILES
   "${PROJECT_BINARY_DIR}/mql4grecConfig.cmake"
   "${PROJECT_BINARY_DIR}/mql4grecConfigVersion.cmake"
   cmake/FindCBLAS.cmake
+  cmake/FindCCCL.cmake
   cmake/FindoneDNN.cmake
+  cmake/gpu.cmake
   DESTINATION "${_destination}")
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")

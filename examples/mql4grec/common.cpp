@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <iostream>
 
+#include "mql4grec/backend/cpu/bf16_tile.hpp"
+#include "gpu.hpp"
 #include "mql4grec/core/files.hpp"
 
 namespace mql4grec::program {
@@ -14,7 +16,7 @@ void add_common_options(CLI::App& command, common_options& options) {
   group->add_option("--backend", options.backend, "where to compute: cpu or gpu")
       ->check(CLI::IsMember({"cpu", "gpu"}))
       ->capture_default_str();
-  group->add_option("--precision", options.precision, "fp32 or bf16")
+  group->add_option("--precision", options.precision, "what matrix products round their factors to: fp32 or bf16; sums are fp32")
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
   group->add_option("--threads", options.threads, "threads to compute with (default: all)")->check(CLI::Range(1, 1024));
@@ -24,8 +26,12 @@ void add_common_options(CLI::App& command, common_options& options) {
 }
 
 void check_build(common_options const& options) {
-  expects(options.backend == "cpu", "--backend ", options.backend, ": this build has no GPU backend, expected cpu");
-  expects(options.precision == "fp32", "--precision ", options.precision, ": this build computes in fp32 only");
+  if (on_gpu(options)) check_gpu();
+}
+
+void warn_of_precision(common_options const& options, progress_log& log) {
+  if (!on_gpu(options) && precision_of(options) == precision::bf16 && !cpu::has_fast_bf16())
+    log.warn("--precision bf16: this CPU has no instructions for it (AVX512_BF16); factors are rounded and multiplied in fp32, which is no faster");
 }
 
 void check_writable(std::filesystem::path const& file) {

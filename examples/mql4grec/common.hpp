@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "mql4grec/backend/precision.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/core/scalar.hpp"
+#include "progress.hpp"
 
 namespace mql4grec::program {
 
@@ -21,8 +23,15 @@ enum exit_code { done = 0, failed = 1, wrong_usage = 2, interrupted_by_signal = 
 
 void add_common_options(CLI::App& command, common_options& options);
 
+inline bool on_gpu(common_options const& options) { return options.backend == "gpu"; }
+
 /// Throws error when this build hasn't got what was asked for.
 void check_build(common_options const& options);
+
+/// What matrix products round their factors to.
+inline precision precision_of(common_options const& options) { return options.precision == "bf16" ? precision::bf16 : precision::fp32; }
+/// Says once that bf16 gains nothing on this machine.
+void warn_of_precision(common_options const& options, progress_log& log);
 
 /// Hours of work shouldn't end at a misspelt directory: throws file_error when a file can't be written there.
 void check_writable(std::filesystem::path const& file);

@@ -94,24 +94,25 @@ int demo(demo_options& options) {
   check_build(options.common);
   check_json(options.common);
   progress_log log(options.common.quiet);
+  warn_of_precision(options.common, log);
   vocabulary const words;
   forget_earlier_demo(options.out);
   auto const directory = write_catalogue(options.out);
   std::vector<shown_translation> translations;
   for (auto const kind : {modality::text, modality::image}) {
     auto const request = demo_translation(options.out, directory, kind);
-    auto const translated = run_translation(request, options.common.threads, log);
+    auto const translated = run_translation(request, options.common, log);
     if (translated.trained.end == ending::interrupted) leave_if_interrupted();
     translations.push_back(shown_of(request, translated));
   }
   auto const data = read_dataset(directory, words);
   auto const run = demo_run(options.out / "model");
   log.stage(summary(data));
-  auto const trained = train_with_progress(run, options.common.threads, {data.data}, words, log);
+  auto const trained = train_with_progress(run, options.common, {data.data}, words, log);
   if (trained.end == ending::interrupted) leave_if_interrupted();
 
   evaluation_options const asked;
-  auto const found = evaluate_with_progress(run.out, data, read_model_card(run.out), asked, options.common.threads, log);
+  auto const found = evaluate_with_progress(run.out, data, read_model_card(run.out), asked, options.common, log);
   log.clear();
   auto const popular = evaluate_popularity(data, asked);
   auto rows = rows_of(found.result);

@@ -28,12 +28,13 @@ int evaluate_command(evaluate_options& options) {
   options.search.part = options.part == "valid" ? split::valid : split::test;
   options.search.search.normalize = options.normalize == "trie" ? normalization::children : normalization::vocabulary;
   progress_log log(options.common.quiet);
+  warn_of_precision(options.common, log);
   auto const card = read_model_card(options.model);
   auto const data = read_dataset(options.dataset, card.words);
   warn_of(data, log);
   log.stage(summary(data));
   if (!options.save.empty()) make_directory(options.save);
-  auto const found = evaluate_with_progress(options.model, data, card, options.search, options.common.threads, log);
+  auto const found = evaluate_with_progress(options.model, data, card, options.search, options.common, log);
   log.clear();
   put_result(options.common, json(found.result), headline(found.result) + metric_table(rows_of(found.result)));
   if (!options.save.empty()) save_searches(options.save, found);

@@ -5,25 +5,32 @@
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/rank/popularity.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
+#include "gpu.hpp"
 #include "signals.hpp"
 
 namespace mql4grec::program {
 
 evaluation evaluate_with_progress(std::filesystem::path const& directory, dataset const& data, model_card const& card,
-                                  evaluation_options const& options, index_t threads, progress_log& log) {
-  cpu::backend backend(threads);
-  frozen_t5 const model(backend, read_model<float>(backend, directory));
-  expects_file(model.config().vocabulary >= card.words.size(), directory / "config.json", "vocab_size is ",
-               model.config().vocabulary, ", expected at least the ", card.words.size(), " words of the vocabulary");
-  log.begin();
-  auto const started = std::chrono::steady_clock::now();
-  return evaluate(backend, model, card, data, options, [&](index_t users, index_t all) {
+                                  evaluation_options const& options, common_options const& common, progress_log& log) {
+  auto const config = read_t5_config(directory / "config.json");
+  expects_file(config.vocabulary >= card.words.size(), directory / "config.json", "vocab_size is ", config.vocabulary, ", expected at least the ",
+               card.words.size(), " words of the vocabulary");
+  auto started = std::chrono::steady_clock::now();
+  auto const show = [&](index_t users, index_t all) {
+    if (users == 0) {  // everything has been read
+      started = std::chrono::steady_clock::now();
+      return log.begin();
+    }
     leave_if_interrupted();
     double const seconds = std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
     double const rate = static_cast<double>(users) / seconds, left = static_cast<double>(all - users) / std::max(rate, 1e-9);
     log.bar("evaluating " + data.name, static_cast<double>(users) / static_cast<double>(std::max<index_t>(1, all)),
             fixed(rate, rate < 10 ? 1 : 0) + " users/s  " + clock_time(left) + " left");
-  });
+  };
+  if (on_gpu(common)) return evaluate_on_gpu(directory, data, card, options, show, precision_of(common));
+  cpu::backend backend(common.threads, precision_of(common));
+  frozen_t5 const model(backend, read_model<float>(backend, directory));
+  return evaluate(backend, model, card, data, options, show);
 }
 
 metric_values evaluate_popularity(dataset const& data, evaluation_options const& options) {

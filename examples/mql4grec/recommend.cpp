@@ -4,6 +4,7 @@
 
 #include "commands.hpp"
 #include "common.hpp"
+#include "gpu.hpp"
 #include "mql4grec/recommender.hpp"
 #include "report.hpp"
 
@@ -102,20 +103,27 @@ void warn_of_unknown(std::vector<item_id> const& history, index_t items, progres
              " and are passed over");
 }
 
+ranking answer(recommend_options const& options, model_card const& card, std::vector<token_table> const& tables, std::vector<item_id> const& history,
+               item_filter const& filter) {
+  auto const products = precision_of(options.common);
+  if (on_gpu(options.common)) return recommend_on_gpu(options.model, card, tables, history, options.k, filter, products);
+  cpu::backend backend(1, products);
+  recommender<> const service(frozen_t5(backend, read_model<float>(backend, options.model)), card.words, mixture_named(card.tasks), tables);
+  return service.recommend(history, options.k, filter);
+}
+
 int recommend_command(recommend_options& options) {
   auto const history = parse_history(options.history);
   check_build(options.common);
   check_json(options.common);
   auto const filter = read_filter(options);
-  cpu::backend backend;
   auto card = read_model_card(options.model);
   auto data = read_dataset(options.dataset, card.words);
-  recommender<> const service(read_model<float>(backend, options.model), card.words, mixture_named(card.tasks),
-                              data.data.tables);
   progress_log log(options.common.quiet);
-  warn_of_unknown(history, service.items(), log);
+  warn_of_precision(options.common, log);
+  warn_of_unknown(history, data.data.histories.item_count, log);
+  auto const best = answer(options, card, data.data.tables, history, filter);
   log.begin();
-  auto const best = service.recommend(history, options.k, filter);
   put_result(options.common, as_json(data, history, best), as_text(data, best));
   return done;
 }

@@ -88,7 +88,8 @@ report_page translation_report(translation_request const& request, finished_tran
   for (auto const& one : done.catalogues) items += one.certified.items;
   auto page = page_with("Translation of " + counted(items, "item"),
                         {{"Translator", request.run.out.string()},
-                         {"Training", std::to_string(p.epoch) + " epochs, " + grouped(p.items) + " items, " + clock_time(p.seconds)},
+                         {"Training", (request.kmeans ? "residual k-means, " : std::to_string(p.epoch) + " epochs, ") + grouped(p.items) + " items, " +
+                                          clock_time(p.seconds)},
                          {"Collisions", request.collisions}});
   page.translations.push_back(shown_of(request, done));
   return page;

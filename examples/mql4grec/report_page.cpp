@@ -143,6 +143,7 @@ chart_line line_of_looks(shown_translation const& t, std::string const& name, ch
 }
 
 std::string learning_of(shown_translation const& t) {
+  if (t.epochs.empty()) return "";  // k-means has none
   auto const error = line_of_looks(t, "reconstruction error, whole catalogue", "s0", [&](auto const& e) { return e.reconstruction_error / t.error_unit; });
   auto const collisions = line_of_looks(t, "items that share another's codes, before they are reallocated", "s1", [](auto const& e) { return 100 * e.collision_rate; });
   auto const mark = "kept: epoch " + std::to_string(t.best_epoch);

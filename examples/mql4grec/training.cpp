@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "gpu.hpp"
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "report.hpp"
 #include "signals.hpp"
@@ -85,12 +86,24 @@ std::string as_text(training_progress const& p, json const& result, std::filesys
          row("  valid loss", p.best_epoch > 0 ? fixed(model.valid_loss, 4) : "-");
 }
 
-/// Words of the run to go on with, else of the model to start from, else the paper's.
-vocabulary words_for(run_options const& run) {
-  model_card card;
-  if (run.resume && std::filesystem::exists(run.out / "mql4grec.json")) card = read_model_card(run.out);
-  else if (run.init) card = read_model_card(*run.init);
-  return std::move(card.words);
+/// Words of the run to go on with, else of the model to start from, else those that the datasets need.
+vocabulary words_for(training_request const& request) {
+  auto const& run = request.run;
+  if (run.resume && std::filesystem::exists(run.out / "mql4grec.json")) return read_model_card(run.out).words;
+  if (run.init) return read_model_card(*run.init).words;
+  return vocabulary_of(request.datasets);
+}
+
+/// "words: <a…> 3 levels of 6, 6, 6 codes, <A…> 4 levels of 256, 256, 256, 256 codes"
+std::string shape_of(vocabulary const& words) {
+  std::string text = "words:";
+  for (index_t m = 0; m < words.modalities(); ++m) {
+    auto const kind = modality(m);
+    text += std::string(m > 0 ? ", " : " ") + "<" + words.options().modalities[static_cast<std::size_t>(m)].prefix + "…> " + counted(words.levels(kind), "level") + " of";
+    for (index_t l = 0; l < words.levels(kind); ++l) text += (l > 0 ? ", " : " ") + std::to_string(words.codes(kind, l));
+    text += " codes";
+  }
+  return text;
 }
 
 /// Where the run in a directory stands, for one that goes on with it.
@@ -149,18 +162,19 @@ std::string summary(dataset const& data) {
          grouped(std::ssize(histories.items)) + " interactions";
 }
 
-run_result train_with_progress(run_options const& run, index_t threads, std::vector<domain> domains, vocabulary const& words,
+run_result train_with_progress(run_options const& run, common_options const& common, std::vector<domain> domains, vocabulary const& words,
                                progress_log& log) {
-  cpu::backend backend(threads);
   training_watch watch(run.training, run.max_seconds, log);
-  return train(backend, run, std::move(domains), words,
-               {.on_step = [&](auto const& p, double loss, std::int64_t steps) { watch.on_step(p, loss, steps); },
-                .on_epoch = [&](auto const& p, bool better) { watch.on_epoch(p, better); },
-                .interrupted =
-                    [&] {
-                      log.begin();  // asked for the first time: everything has been read, and the run's directory is there
-                      return interrupted();
-                    }});
+  run_observer const observer{.on_step = [&](auto const& p, double loss, std::int64_t steps) { watch.on_step(p, loss, steps); },
+                              .on_epoch = [&](auto const& p, bool better) { watch.on_epoch(p, better); },
+                              .interrupted =
+                                  [&] {
+                                    log.begin();  // asked for the first time: everything has been read, and the run's directory is there
+                                    return interrupted();
+                                  }};
+  if (on_gpu(common)) return train_on_gpu(run, std::move(domains), words, observer, precision_of(common));
+  cpu::backend backend(common.threads, precision_of(common));
+  return train(backend, run, std::move(domains), words, observer);
 }
 
 int run_training(training_request const& request, common_options const& common) {
@@ -168,7 +182,9 @@ int run_training(training_request const& request, common_options const& common) 
   check_json(common);
   if (!request.report.empty()) check_writable(request.report);
   progress_log log(common.quiet);
-  auto const words = words_for(request.run);
+  warn_of_precision(common, log);
+  auto const words = words_for(request);
+  if (words.options() != vocabulary_options{}) log.stage(shape_of(words));
   std::vector<domain> domains;
   std::vector<std::string> names;
   for (auto const& path : request.datasets) {
@@ -179,7 +195,7 @@ int run_training(training_request const& request, common_options const& common) 
     domains.push_back(std::move(read.data));
   }
   auto const before = before_resuming(request.run);
-  auto const result = train_with_progress(request.run, common.threads, std::move(domains), words, log);
+  auto const result = train_with_progress(request.run, common, std::move(domains), words, log);
   log.clear();
   auto const& p = result.progress;
   if (result.end == ending::interrupted) {

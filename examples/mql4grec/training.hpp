@@ -30,7 +30,7 @@ std::optional<training_progress> saved_progress(std::filesystem::path const& run
 std::string summary(dataset const& data);
 
 /// Trains on the domains, with progress.
-run_result train_with_progress(run_options const& run, index_t threads, std::vector<domain> domains, vocabulary const& words,
+run_result train_with_progress(run_options const& run, common_options const& common, std::vector<domain> domains, vocabulary const& words,
                                progress_log& log);
 
 /// A whole training command.

@@ -4,6 +4,7 @@
 
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/embed/npy_features.hpp"
+#include "gpu.hpp"
 #include "signals.hpp"
 
 namespace mql4grec::program {
@@ -52,18 +53,42 @@ double error_unit(translator_run const& run, feature_statistics const& seen) {
   return run.normalize == normalization_of_features::standard ? 1 / seen.variance : 1;
 }
 
-translator_result train(cpu::backend& backend, translator_run const& run, joined_features<npy_features> const& all, feature_statistics const& seen,
-                        std::vector<index_t> present, progress_log& log) {
-  selected_features const features(all, std::move(present));
+/// Whichever quantizer was asked for; its model is in the run's directory then.
+translator_result learn(translation_request const& request, common_options const& common, joined_features<npy_features> const& all,
+                        feature_statistics const& seen, std::vector<index_t> present, progress_log& log) {
+  present_features const features(all, std::move(present));
+  auto const asked = [&] {
+    log.begin();
+    return interrupted();
+  };
+  auto const& run = request.run;
+  cpu::backend backend(common.threads, precision_of(common));
+  if (request.kmeans) return learn_residual_kmeans(backend, run, *request.kmeans, features, asked);
   translator_watch watch(run, log);
-  return train_translator(backend, run, features, seen,
-                          {.on_step = [&](auto const& p, auto const& losses, std::int64_t steps) { watch.on_step(p, losses, steps); },
-                           .on_epoch = [&](auto const& p, bool better) { watch.on_epoch(p, better, error_unit(run, seen)); },
-                           .interrupted =
-                               [&] {
-                                 log.begin();
-                                 return interrupted();
-                               }});
+  translator_run_observer const observer{
+      .on_step = [&](auto const& p, auto const& losses, std::int64_t steps) { watch.on_step(p, losses, steps); },
+      .on_epoch = [&](auto const& p, bool better) { watch.on_epoch(p, better, error_unit(run, seen)); },
+      .interrupted = asked};
+  if (on_gpu(common)) return train_translator_on_gpu(run, features, seen, observer, precision_of(common));
+  return train_translator(backend, run, features, seen, observer);
+}
+
+/// Of a training that didn't finish.
+std::string where_it_stands(translation_request const& request, translator_result const& trained) {
+  if (request.kmeans) return "mql4grec: interrupted; nothing was written";
+  return (trained.end == ending::interrupted ? "mql4grec: interrupted at step " : "out of time at step ") + grouped(trained.progress.step) +
+         "; the state is in " + request.run.out.string() + ", --resume goes on";
+}
+
+/// Before anything is learnt: whether the largest catalogue has room, and how much.
+void check_room(translation_request const& request, joined_features<npy_features> const& all, progress_log& log) {
+  index_t largest = 0;
+  for (index_t f = 0; f < all.parts(); ++f) largest = std::max(largest, all.part(f).rows());
+  auto const room = expected_capacity(request.run.model.codes, largest);
+  expects(std::log2(static_cast<double>(std::max<index_t>(1, largest))) <= room.log2_sequences || request.collisions == "none" || request.collisions == "suffix",
+          "--levels and --codes make 2^", fixed(room.log2_sequences, 1), " sequences, too few for the ", grouped(largest), " items of a file");
+  log.stage("2^" + fixed(room.log2_sequences, 1) + " sequences for " + counted(largest, "item") + " a file at most; chosen evenly, " +
+            fixed(room.expected_collisions, 1) + " of them would collide");
 }
 
 /// The rows of one part, counted from its first; rows of all parts rise.
@@ -74,21 +99,27 @@ std::vector<index_t> rows_of_part(joined_features<npy_features> const& all, std:
   return mine;
 }
 
-translated_catalogue translate_one(cpu::backend& backend, rq_vae<cpu::backend, float> const& model, npy_features const& features,
-                                   std::vector<index_t> rows, translation_request const& request, progress_log& log) {
+/// One file by the finished model.
+translated_catalogue translate_one(translation_request const& request, common_options const& common, npy_features const& features,
+                                   std::vector<index_t> rows, progress_log& log) {
   auto const started = std::chrono::steady_clock::now();
   auto const policy = collision_policy_named(request.collisions);
-  return translate_catalogue(backend, model, features, std::move(rows), policy, [&](index_t done) {
+  auto const path = request.run.out / "model.safetensors";
+  auto const show = [&](index_t done) {
     leave_if_interrupted();
     double const seconds = std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
     log.bar("translating " + features.path().filename().string(), static_cast<double>(done) / static_cast<double>(std::max<index_t>(1, features.rows())),
             grouped(static_cast<index_t>(static_cast<double>(done) / seconds)) + " items/s");
-  });
+  };
+  if (on_gpu(common)) return translate_on_gpu(path, features, std::move(rows), policy, show, precision_of(common));
+  cpu::backend backend(common.threads, precision_of(common));
+  if (request.kmeans) return translate_catalogue(backend, read_residual_kmeans(backend, path), features, std::move(rows), policy, show);
+  return translate_catalogue(backend, read_rq_vae<float>(backend, path), features, std::move(rows), policy, show);
 }
 
 }  // namespace
 
-finished_translation run_translation(translation_request const& request, index_t threads, progress_log& log) {
+finished_translation run_translation(translation_request const& request, common_options const& common, progress_log& log) {
   std::vector<npy_features> files;
   for (auto const& path : request.embeddings) files.emplace_back(path);
   joined_features<npy_features> const all(std::move(files));
@@ -97,25 +128,16 @@ finished_translation run_translation(translation_request const& request, index_t
   auto const seen = check_finite(selected_features(all, present), request.embeddings.size() == 1 ? request.embeddings.front().string() : "--embeddings");
   log.stage(grouped(all.rows()) + " items of width " + std::to_string(all.width()) + " in " + counted(all.parts(), "file") +
             (std::ssize(present) < all.rows() ? ", " + grouped(all.rows() - std::ssize(present)) + " of them without features" : ""));
-  index_t largest = 0;
-  for (index_t f = 0; f < all.parts(); ++f) largest = std::max(largest, all.part(f).rows());
-  auto const room = expected_capacity(request.run.model.codes, largest);
-  expects(std::log2(static_cast<double>(std::max<index_t>(1, largest))) <= room.log2_sequences || request.collisions == "none" || request.collisions == "suffix",
-          "--levels and --codes make 2^", fixed(room.log2_sequences, 1), " sequences, too few for the ", grouped(largest), " items of a file");
-  log.stage("2^" + fixed(room.log2_sequences, 1) + " sequences for " + counted(largest, "item") + " a file at most; chosen evenly, " +
-            fixed(room.expected_collisions, 1) + " of them would collide");
-  cpu::backend backend(threads);
-  finished_translation out{.trained = train(backend, request.run, all, seen, present, log), .variance = seen.variance, .catalogues = {}};
+  check_room(request, all, log);
+  expects(!request.kmeans || !on_gpu(common), "--backend gpu: residual k-means is learnt on the CPU, expected cpu");
+  finished_translation out{.trained = learn(request, common, all, seen, present, log), .variance = seen.variance, .catalogues = {}};
   log.clear();
-  auto const& p = out.trained.progress;
   if (out.trained.end != ending::finished) {
-    log.stage((out.trained.end == ending::interrupted ? "mql4grec: interrupted at step " : "out of time at step ") + grouped(p.step) + "; the state is in " +
-              request.run.out.string() + ", --resume goes on");
+    log.stage(where_it_stands(request, out.trained));
     return out;
   }
-  auto const model = read_rq_vae<float>(backend, request.run.out / "model.safetensors");
   for (index_t f = 0; f < all.parts(); ++f) {
-    out.catalogues.push_back(translate_one(backend, model, all.part(f), rows_of_part(all, present, f), request, log));
+    out.catalogues.push_back(translate_one(request, common, all.part(f), rows_of_part(all, present, f), log));
     write_index(request.indices[static_cast<std::size_t>(f)], out.catalogues.back().codes, request.run.kind);
   }
   return out;
@@ -166,8 +188,8 @@ shown_translation shown_of(translation_request const& request, finished_translat
                         .code_counts = {}, .files = {}, .groups = {}};
   for (std::size_t f = 0; f < done.catalogues.size(); ++f) {
     auto const& one = done.catalogues[f];
-    out.files.push_back({request.embeddings[f].filename().string(), one.certified.items, one.certified.missing, collision_rate(one.nearest),
-                         collision_rate(one.codes), one.outcome.moved});
+    out.files.push_back({request.embeddings[f].filename().string(), one.certified.items, one.certified.missing, one.collisions_before, one.collisions,
+                         one.outcome.moved});
     auto const counts = code_counts(one.codes);
     if (out.code_counts.empty()) out.code_counts.resize(counts.size());
     for (std::size_t l = 0; l < counts.size(); ++l) {

@@ -1,6 +1,7 @@
 #pragma once
 // What translate and demo have in common: features in files, a translator in a directory, an index a file.
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ namespace mql4grec::program {
 struct translation_request {
   std::vector<std::filesystem::path> embeddings, indices;  ///< .npy and .json, one each a catalogue
   translator_run run;
+  std::optional<residual_kmeans_options> kmeans = {};  ///< residual k-means instead of an RQ-VAE
   std::string collisions = "reallocate";
 };
 
@@ -26,7 +28,7 @@ struct finished_translation {
 };
 
 /// Trains, or goes on, with progress; then translates every file and writes its index.
-finished_translation run_translation(translation_request const& request, index_t threads, progress_log& log);
+finished_translation run_translation(translation_request const& request, common_options const& common, progress_log& log);
 
 /// One modality's section of a report. Titles come from the `…/Name/Name.item.json` beside an index, where there is one.
 shown_translation shown_of(translation_request const& request, finished_translation const& done);

@@ -10,6 +10,7 @@
 #include "mql4grec/metrics/ranking_metrics.hpp"
 #include "mql4grec/quantize/fit_translator.hpp"
 #include "mql4grec/quantize/fold_scaling.hpp"
+#include "mql4grec/quantize/residual_kmeans.hpp"
 #include "mql4grec/rank/popularity.hpp"
 #include "mql4grec/recommender.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
@@ -19,4 +20,5 @@
 #if MQL4GREC_HAS_JSON
 #include "mql4grec/metrics/json.hpp"
 #include "mql4grec/pipeline.hpp"
+#include "mql4grec/quantize/residual_kmeans_checkpoint.hpp"
 #endif

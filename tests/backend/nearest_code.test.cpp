@@ -107,6 +107,66 @@ TEST_CASE_TEMPLATE("nearest_code: a row's code doesn't depend on the rows beside
   CHECK_CLOSE(distances_alone, distances, 0);
 }
 
+TEST_CASE_TEMPLATE("nearest_code: equal vectors keep their order across the tiles of many rows, and NaN stays where it is", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B b;
+  constexpr index_t n = 8192 + 37, k = 150;  // tiles of rows and of vectors that are full, and those that aren't
+  auto const vectors = random_normal<float>({7, 3}, 2);
+  std::vector<float> repeated;
+  for (index_t i = 0; i < k * 3; ++i) repeated.push_back(vectors.values[static_cast<std::size_t>(i % 21)]);
+  auto rows = random_normal<float>({n, 3}, 1);
+  for (index_t i = 0; i < n; i += 9) rows.values[static_cast<std::size_t>(i * 3 + i % 3)] = i % 2 ? infinite : no_number;
+  auto const all = nearest<float>(b, rows, {{k, 3}, repeated}), few = nearest<float>(b, rows, vectors);
+  CHECK(all.codes == few.codes);
+  CHECK_CLOSE(all.distances, few.distances, 0);
+  for (index_t i = 0; i < n; i += 9) CHECK(all.codes[static_cast<std::size_t>(i)] == 0);
+}
+
+namespace {
+template <class T, class B>
+struct level_books {
+  std::vector<tensor_on<T, B, 2>> owned;
+  std::vector<in_matrix<B, T>> views;
+
+  level_books(B& b, std::vector<index_t> const& sizes, index_t width, index_t gap) {
+    for (index_t l = 0; l < std::ssize(sizes); ++l)
+      owned.push_back(on(b, random_normal<T>({sizes[static_cast<std::size_t>(l)], width}, 10 + static_cast<std::uint64_t>(l)), gap));
+    for (auto const& book : owned) views.push_back(book);
+  }
+};
+}  // namespace
+
+TEST_CASE_TEMPLATE("nearest_codes: is nearest_code and subtract_codes, level by level", S, MQL4GREC_TEST_FAST_SETTINGS) {
+  using T = typename S::scalar;
+  typename S::backend b;
+  for (auto const& sizes : std::vector<std::vector<index_t>>{{1}, {5, 3, 8}, {70, 200}, {2, 2, 2, 2, 2, 2, 2, 2, 2, 2}})
+    for (shape const rows : {shape{0, 4}, shape{1, 1}, shape{19, 33}, shape{65, 32}, shape{8200, 3}})
+      for (index_t gap : gaps_that_hurt) {
+        level_books<T, typename S::backend> const books(b, sizes, rows.columns, gap);
+        auto const z = random_normal<T>(rows, 1);
+        auto rest = on(b, z, gap), expected_rest = on(b, z, gap);
+        index_t const levels = std::ssize(sizes);
+        tensor_on<code_t, typename S::backend, 2> codes(b, {levels, rows.rows}, 3, code_t{-7}), expected(b, {levels, rows.rows}, 3, code_t{-7});
+        nearest_codes<T>(b, books.views, rest, codes);
+        auto distances = poisoned<T>(b, rows.rows);
+        for (index_t l = 0; l < levels; ++l) {
+          auto const book = books.views[static_cast<std::size_t>(l)];
+          nearest_code<T>(b, expected_rest, book, (*expected).row(l), distances);
+          subtract_codes<T>(b, book, (*expected).row(l), expected_rest);
+        }
+        CHECK(fetched(codes).values == fetched(expected).values);
+        CHECK_CLOSE(rest, expected_rest, 0);
+        CHECK(rest.gaps_untouched());
+      }
+}
+
+TEST_CASE_TEMPLATE("nearest_codes: without a level nothing happens", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto rest = on(b, random_normal<float>({5, 2}, 1));
+  nearest_codes<float>(b, std::span<in_matrix<B, float> const>(), rest, tensor_on<code_t, B, 2>(b, {0, 5}, 0, code_t{}));
+  CHECK_CLOSE(rest, random_normal<float>({5, 2}, 1), 0);
+}
+
 TEST_CASE_TEMPLATE("argmin_rows: the first of the smallest; a NaN is smaller than nothing, and nothing than a NaN in front", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
@@ -144,6 +204,30 @@ TEST_CASE_TEMPLATE("add_to_codes: adds each row where its code stands, and count
   add_to_codes<float>(b, on(b, matrix{{5.f, 1.f}, {2.f, 2.f}, {0.5f, 0.f}}), codes, sums, counts);
   CHECK_CLOSE(sums, matrix{{3.f, 3.f}, {5.5f, 1.f}, {7.f, 7.f}}, 0);
   CHECK_CLOSE(counts, vector{2.f, 2.f, 0.f}, 0);
+}
+
+TEST_CASE_TEMPLATE("add_to_codes: equals the reference, however many rows share a code and however many codes there are", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
+  using T = typename S::scalar;
+  auto const added = [](auto& b, index_t n, index_t width, index_t k, index_t chosen) {
+    std::vector<code_t> codes;
+    for (auto const token : random_tokens(n, chosen, 4).values) codes.push_back(code_t(static_cast<std::int32_t>(k - 1 - index(token) * ((k - 1) / chosen))));
+    auto sums = on(b, random_normal<T>({k, width}, 3), 2);
+    auto counts = on(b, constant(k, T(2)));
+    add_to_codes<T>(b, on(b, random_normal<T>({n, width}, 1), 1), on(b, vector<code_t>(codes)), sums, counts);
+    CHECK(sums.gaps_untouched());
+    return std::pair{numbers_of(sums), numbers_of(counts)};
+  };
+  typename S::backend fast;
+  reference::backend exact;
+  for (index_t n : {1, 63, 64, 65, 128, 511, 513, 3000})
+    for (index_t width : {1, 33})
+      for (auto const& [k, chosen] : std::vector<std::pair<index_t, index_t>>{{1, 1}, {256, 1}, {256, 3}, {256, 250}, {5000, 40}}) {
+        auto const [sums, counts] = added(fast, n, width, k, chosen);
+        auto const [expected_sums, expected_counts] = added(exact, n, width, k, chosen);
+        CHECK_CLOSE(sums, expected_sums, (10 * tolerance<typename S::backend, T>));
+        CHECK_CLOSE(counts, expected_counts, 0);
+      }
 }
 
 namespace {

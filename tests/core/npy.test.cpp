@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <bit>
@@ -14,9 +13,12 @@
 #include <vector>
 
 #include "core/temporary_directory.hpp"
-#include "mql4grec/core/random.hpp"
+#include "support/hostile_files.hpp"
 
 using namespace mql4grec;
+using test::check_cut_short;
+using test::check_damaged;
+using test::check_no_regular_file;
 using test::complaint;
 using test::temporary_directory;
 
@@ -508,44 +510,25 @@ TEST_CASE("npy: the entries fill the file exactly") {
   CHECK(refusal(raw(dict("<f4", "(137438953471, 16777215)"))).ends_with("the file is cut short"));
 }
 
-TEST_CASE("npy: a file cut short anywhere is refused") {
+namespace {
+std::string two_rows() {
   temporary_directory const directory;
   write_npy(directory / "f", {six.data(), 2, 3});
-  std::string const whole = read_file(directory / "f");
-  for (std::size_t n = 0; n < whole.size(); ++n) REQUIRE(!refusal(whole.substr(0, n)).empty());
-  CHECK(refusal(whole).empty());
+  return read_file(directory / "f");
 }
+void read_all(std::filesystem::path const& path) {
+  npy_file const file(path);
+  read(file, 0, file.rows());
+}
+}  // namespace
+
+TEST_CASE("npy: a file cut short anywhere is refused") { check_cut_short(two_rows(), read_all); }
 
 TEST_CASE("npy: a file with damaged bytes is refused in one line or read inside its bounds") {
-  temporary_directory const directory;
-  write_npy(directory / "f", {six.data(), 2, 3});
-  std::string const whole = read_file(directory / "f");
-  std::string_view const likely = "{}[](),:'\"0123456789<>|fiOTrue \\\n\xff";
-  random_stream random(7, 0);
-  for (int round = 0; round < 5000; ++round) {
-    std::string bytes = whole;
-    for (index_t changes = 1 + random.below(3); changes > 0; --changes)
-      bytes[static_cast<std::size_t>(random.below(70))] = likely[static_cast<std::size_t>(random.below(std::ssize(likely)))];
-    test::put(directory / "g", bytes);
-    auto const said = complaint<file_error>([&] {
-      npy_file const file(directory / "g");
-      read(file, 0, file.rows());
-    });
-    std::filesystem::remove(directory / "g");  // a file written over is one that the file system hurries to the disk
-    REQUIRE(said.find('\n') == std::string::npos);
-  }
+  check_damaged(two_rows(), "{}[](),:'\"0123456789<>|fiOTrue \\\n\xff", 70, read_all);  // the header's
 }
 
-TEST_CASE("npy: a directory, a pipe and nothing at all are refused without waiting") {
-  temporary_directory const directory;
-  REQUIRE(::mkfifo((directory / "pipe").c_str(), 0600) == 0);
-  CHECK(complaint<file_error>([&] { npy_file file(directory / "pipe"); }) ==
-        (directory / "pipe").string() + ": isn't a regular file");
-  CHECK(complaint<file_error>([&] { npy_file file(directory.path()); }) ==
-        directory.path().string() + ": isn't a regular file");
-  CHECK(complaint<file_error>([&] { npy_file file(directory / "f"); }) ==
-        (directory / "f").string() + ": can't be opened for reading: No such file or directory");
-}
+TEST_CASE("npy: a directory, a pipe and nothing at all are refused without waiting") { check_no_regular_file(read_all); }
 
 TEST_CASE("npy: an open file keeps its content when another takes its name, and says so when it is cut") {
   for (auto const type : all_types) {

@@ -1,7 +1,6 @@
 #include "mql4grec/core/safetensors.hpp"
 
 #include <doctest/doctest.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <bit>
@@ -11,9 +10,12 @@
 #include <vector>
 
 #include "core/temporary_directory.hpp"
-#include "mql4grec/core/random.hpp"
+#include "support/hostile_files.hpp"
 
 using namespace mql4grec;
+using test::check_cut_short;
+using test::check_damaged;
+using test::check_no_regular_file;
 using test::complaint;
 using test::temporary_directory;
 
@@ -304,46 +306,28 @@ TEST_CASE("safetensors: a header of brackets costs no memory and no stack") {
   CHECK(refusal(raw(objects)) == "tensor 'x': key 'x': unknown; expected dtype, shape and data_offsets");
 }
 
-TEST_CASE("safetensors: a file cut short anywhere is refused") {
+namespace {
+std::string two_tensors() {
   temporary_directory const directory;
   write_safetensors(directory / "f", std::vector<named_tensor>{{"a", {2, 3}, seen(six)}, {"b", {3}, seen(three)}},
                     {{"k", "v"}});
-  std::string const whole = read_file(directory / "f");
-  for (std::size_t n = 0; n < whole.size(); ++n) REQUIRE(!refusal(whole.substr(0, n)).empty());
-  CHECK(refusal(whole).empty());
+  return read_file(directory / "f");
 }
+void look_into(std::filesystem::path const& path) { safetensors const file(path); }
+void read_all(std::filesystem::path const& path) {
+  safetensors const file(path);
+  for (auto const& name : file.names()) file.values<double>(name);
+}
+}  // namespace
+
+TEST_CASE("safetensors: a file cut short anywhere is refused") { check_cut_short(two_tensors(), look_into); }
 
 TEST_CASE("safetensors: a file with damaged bytes is refused in one line or read inside its bounds") {
-  temporary_directory const directory;
-  write_safetensors(directory / "f", std::vector<named_tensor>{{"a", {2, 3}, seen(six)}, {"b", {3}, seen(three)}},
-                    {{"k", "v"}});
-  std::string const whole = read_file(directory / "f");
-  std::string_view const likely = "{}[],:\"0123456789-.eE \\\n\xff";
-  random_stream random(7, 0);
-  for (int round = 0; round < 5000; ++round) {
-    std::string bytes = whole;
-    for (index_t changes = 1 + random.below(3); changes > 0; --changes)
-      bytes[static_cast<std::size_t>(random.below(std::ssize(bytes)))] =
-          likely[static_cast<std::size_t>(random.below(std::ssize(likely)))];
-    test::put(directory / "g", bytes);
-    auto const said = complaint<file_error>([&] {
-      safetensors const file(directory / "g");
-      for (auto const& name : file.names()) file.values<double>(name);
-    });
-    REQUIRE(said.find('\n') == std::string::npos);
-  }
+  auto const whole = two_tensors();
+  check_damaged(whole, "{}[],:\"0123456789-.eE \\\n\xff", whole.size(), read_all);
 }
 
-TEST_CASE("safetensors: a directory, a pipe and nothing at all are refused without waiting") {
-  temporary_directory const directory;
-  REQUIRE(::mkfifo((directory / "pipe").c_str(), 0600) == 0);
-  CHECK(complaint<file_error>([&] { safetensors file(directory / "pipe"); }) ==
-        (directory / "pipe").string() + ": isn't a regular file");
-  CHECK(complaint<file_error>([&] { safetensors file(directory.path()); }) ==
-        directory.path().string() + ": isn't a regular file");
-  CHECK(complaint<file_error>([&] { safetensors file(directory / "f"); }) ==
-        (directory / "f").string() + ": can't be opened for reading: No such file or directory");
-}
+TEST_CASE("safetensors: a directory, a pipe and nothing at all are refused without waiting") { check_no_regular_file(look_into); }
 
 TEST_CASE("safetensors: an open file keeps its content when another takes its name, and says so when it is cut") {
   temporary_directory const directory;

@@ -38,9 +38,9 @@ TEST_CASE("read_token_table: a complaint names the file, the item and the place"
   CHECK(has(complaint(R"({"1": "<a_1>"})"), "item 1: expected a list of 4 tokens, found a string"));
   CHECK(has(complaint(R"({"1": ["<a_1>", "<b_1>", "<c_1>"]})"), "item 1 has 3 tokens, expected 4"));
   CHECK(has(complaint(R"({"1": ["<a_1>", 5, "<c_1>", "<d_1>"]})"), "item 1, place 1: expected a token"));
-  CHECK(has(complaint(R"({"1": ["<a_1>", "<b_256>", "<c_1>", "<d_1>"]})"), "'<b_256>' is not in the vocabulary"));
+  CHECK(has(complaint(R"({"1": ["<a_1>", "<b_256>", "<c_1>", "<d_1>"]})"), "place 1: '<b_256>' is not in the vocabulary, expected <b_0> to <b_255>"));
   CHECK(has(complaint(R"({"1": ["<a_1>", "<c_1>", "<b_1>", "<d_1>"]})"), "place 1: '<c_1>' does not belong there"));
-  CHECK(has(complaint(R"({"1": ["<A_1>", "<B_1>", "<C_1>", "<D_1>"]})"), "expected one like <a_0>"));
+  CHECK(has(complaint(R"({"1": ["<A_1>", "<B_1>", "<C_1>", "<D_1>"]})"), "place 0: '<A_1>' does not belong there, expected <a_0> to <a_255>"));
   CHECK(has(complaint(R"({"1": ["</s>", "<b_1>", "<c_1>", "<d_1>"]})"), "place 0: '</s>' does not belong there"));
   CHECK(has(complaint(R"({"1": ["<a_1>", "<b_1>", "<c_1>", "<d_1>"], "01": ["<a_1>", "<b_1>", "<c_1>", "<d_1>"]})"),
             "item 1 appears twice"));

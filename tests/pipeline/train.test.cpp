@@ -223,6 +223,16 @@ TEST_CASE("train: a model to begin with that is absent or knows too few words is
         (root / "small").string() + ": the model knows 9 tokens, but the vocabulary has 32");
 }
 
+TEST_CASE("train: a run isn't resumed with more words than its model knows") {
+  temporary_directory const root;
+  auto options = run_in(root / "run");
+  trained(options, stops_after(1));
+  options.resume = true;
+  cpu::backend b;
+  CHECK(complaint<file_error>([&] { train(b, options, domains(), vocabulary()); }) ==
+        (root / "run/training.safetensors").string() + ": the model knows 32 tokens, but the vocabulary has 2068");
+}
+
 TEST_CASE("train: what can't be trained is refused before the directory becomes a run's") {
   temporary_directory const root;
   auto options = run_in(root / "run");

@@ -40,8 +40,7 @@ def wrong_usage_is_exit_2_and_one_line():
 def what_this_build_has_not_got_is_exit_1():
     for command in (["finetune", "--dataset", "Tiny", "--out", "x"], ["evaluate", "--dataset", "Tiny", "--model", "start"],
                     ["recommend", "--dataset", "Tiny", "--model", "start", "--history", "1"], ["demo", "--out", "x"]):
-        check_one_line(run(*command, "--backend", "gpu"), 1, "--backend gpu", "no GPU backend")
-        check_one_line(run(*command, "--precision", "bf16"), 1, "--precision bf16", "fp32")
+        check_one_line(run(*command, "--backend", "gpu"), 1, "GPU")  # no backend in this build, or no GPU in this machine
 
 
 main([help_and_version_go_to_standard_output, wrong_usage_is_exit_2_and_one_line, what_this_build_has_not_got_is_exit_1])

@@ -95,7 +95,7 @@ code_table by_the_paper(catalogue const& given) {
           auto order = distances(i, prefix);
           std::ranges::sort(order);
           if (std::equal(prefix.begin(), prefix.end(), own.begin()))
-            std::ranges::stable_partition(order, [&](auto const& entry) { return entry.second == index(own[static_cast<std::size_t>(l)]); });
+            std::stable_partition(order.begin(), order.end(), [&](auto const& entry) { return entry.second == index(own[static_cast<std::size_t>(l)]); });
           for (auto const& [distance, k] : order) {
             longer.push_back(prefix);
             longer.back().push_back(code_t(static_cast<std::int32_t>(k)));
@@ -122,7 +122,9 @@ code_table by_the_paper(catalogue const& given) {
       std::map<sequence, std::vector<index_t>> places;
       for (auto const i : waiting) places[prefixes[i][at[i]]].push_back(i);
       waiting.clear();
-      for (auto& [prefix, here] : places) {
+      for (auto& place : places) {
+        auto const& prefix = place.first;
+        auto& here = place.second;
         std::ranges::sort(here, {}, [&](index_t i) { return std::pair(std::ranges::min(distances(i, prefix)).first, i); });
         for (auto const i : here) {
           auto order = distances(i, prefix);
@@ -177,8 +179,10 @@ TEST_CASE("collisions: codes that take more bits than a key has are refused with
 }
 
 TEST_CASE("reallocate: every item has a sequence of its own afterwards, and those that didn't collide keep theirs") {
-  for (auto const& [items, sizes] : shapes)
-    for (std::uint64_t seed : {1, 2, 3}) {
+  for (auto const& shape : shapes)
+    for (std::uint64_t const seed : {1u, 2u, 3u}) {
+      index_t const items = shape.items;
+      auto const& sizes = shape.sizes;
       CAPTURE(items);
       auto const before = random_catalogue(items, sizes, seed);
       auto after = random_catalogue(items, sizes, seed);
@@ -191,8 +195,10 @@ TEST_CASE("reallocate: every item has a sequence of its own afterwards, and thos
 }
 
 TEST_CASE("reallocate: is the paper's rule, as it reads when nothing is done cleverly") {
-  for (auto const& [items, sizes] : shapes)
-    for (std::uint64_t seed : {4, 5}) {
+  for (auto const& shape : shapes)
+    for (std::uint64_t const seed : {4u, 5u}) {
+      index_t const items = shape.items;
+      auto const& sizes = shape.sizes;
       CAPTURE(items);
       auto given = random_catalogue(items, sizes, seed);
       auto const expected = by_the_paper(given);
@@ -202,7 +208,9 @@ TEST_CASE("reallocate: is the paper's rule, as it reads when nothing is done cle
 }
 
 TEST_CASE_TEMPLATE("collisions: items numbered in another order get the same sequences", Policy, reallocate, match) {
-  for (auto const& [n, sizes] : shapes) {
+  for (auto const& shape : shapes) {
+    index_t const n = shape.items;
+    auto const& sizes = shape.sizes;
     CAPTURE(n);
     auto const z = random_normal<float>({n, 3}, 8);
     auto const order = epoch_order(n, 5, 0);
@@ -250,8 +258,10 @@ TEST_CASE("reallocate: the nearest of a group keeps its sequence when it is the 
 }
 
 TEST_CASE("match: costs no more than choosing one after the other, and every item has its own sequence") {
-  for (auto const& [items, sizes] : shapes)
-    for (std::uint64_t seed : {1, 2, 3}) {
+  for (auto const& shape : shapes)
+    for (std::uint64_t const seed : {1u, 2u, 3u}) {
+      index_t const items = shape.items;
+      auto const& sizes = shape.sizes;
       CAPTURE(items);
       auto const before = random_catalogue(items, sizes, seed);
       auto greedy = random_catalogue(items, sizes, seed), best = random_catalogue(items, sizes, seed);
@@ -276,7 +286,8 @@ TEST_CASE("match: costs no more than choosing one after the other, and every ite
 
 TEST_CASE("minimum_cost_matching: equals trying every way") {
   for (std::uint64_t seed = 0; seed < 20; ++seed)
-    for (auto const& [rows, columns] : {std::pair<index_t, index_t>(1, 1), {2, 3}, {3, 3}, {4, 6}, {5, 5}, {0, 2}}) {
+    for (auto const& size : {std::pair<index_t, index_t>(1, 1), {2, 3}, {3, 3}, {4, 6}, {5, 5}, {0, 2}}) {
+      index_t const rows = size.first, columns = size.second;
       auto const costs = random_normal({rows, columns}, seed).values;
       std::vector<index_t> order(static_cast<std::size_t>(columns));
       for (index_t j = 0; j < columns; ++j) order[static_cast<std::size_t>(j)] = j;

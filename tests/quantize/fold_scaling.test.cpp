@@ -1,6 +1,7 @@
 #include "mql4grec/quantize/fold_scaling.hpp"
 
 #include "mql4grec/embed/views.hpp"
+#include "mql4grec/quantize/rq_vae_pass.hpp"
 #include "mql4grec/quantize/translate_items.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"

@@ -1,6 +1,7 @@
 #include "mql4grec/quantize/residual_kmeans.hpp"
 
 #include "mql4grec/quantize/latents.hpp"
+#include "mql4grec/quantize/translate_items.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 
@@ -23,10 +24,10 @@ matrix<float> uneven_rows(index_t n, index_t width, std::uint64_t seed = 1) {
 /// x̂ of a row's codes: the sum of their vectors, turned back and moved to the mean.
 template <class B>
 std::vector<float> decoded(residual_kmeans<B> const& model, std::span<code_t const> codes) {
-  std::vector<float> sum(static_cast<std::size_t>(model.width())), x = model.mean;
+  std::vector<float> sum(static_cast<std::size_t>(model.latent_width())), x = model.mean;
   for (std::size_t l = 0; l < codes.size(); ++l)
     for (std::size_t j = 0; j < sum.size(); ++j)
-      sum[j] += model.codebooks.vectors(static_cast<index_t>(l))(index(codes[l]), static_cast<index_t>(j));
+      sum[j] += model.books.vectors(static_cast<index_t>(l))(index(codes[l]), static_cast<index_t>(j));
   for (std::size_t i = 0; i < sum.size(); ++i)
     for (std::size_t j = 0; j < sum.size(); ++j)
       x[i] += model.rotation.empty() ? (i == j ? sum[j] : 0) : model.rotation[i * sum.size() + j] * sum[j];
@@ -46,11 +47,16 @@ double error_of(residual_kmeans<B> const& model, code_table const& table, matrix
   return sum / static_cast<double>(rows.extent.size());
 }
 
+template <class B, class F>
+code_table codes_of(B& b, residual_kmeans<B> const& model, F const& features) {
+  return translate_items(b, model, features, reconstruction::spared, [](index_t) {}).codes;
+}
+
 template <class B>
 bool same(residual_kmeans<B> const& x, residual_kmeans<B> const& y) {
-  bool all = x.mean == y.mean && x.rotation == y.rotation && x.error == y.error && x.codebooks.sizes() == y.codebooks.sizes();
-  for (index_t l = 0; all && l < x.codebooks.levels(); ++l)
-    all = std::ranges::equal(as_span(x.codebooks.vectors(l).flat()), as_span(y.codebooks.vectors(l).flat()));
+  bool all = x.mean == y.mean && x.rotation == y.rotation && x.error == y.error && x.books.sizes() == y.books.sizes();
+  for (index_t l = 0; all && l < x.books.levels(); ++l)
+    all = std::ranges::equal(as_span(x.books.vectors(l).flat()), as_span(y.books.vectors(l).flat()));
   return all;
 }
 }  // namespace
@@ -62,9 +68,13 @@ TEST_CASE_TEMPLATE("residual_kmeans: its error is that of the rows put together 
   matrix_features const features(rows);
   for (index_t const rounds : {0, 3}) {
     auto const model = fit_residual_kmeans(b, features, {.codes = {8, 4, 5}, .rotation_rounds = rounds});
-    auto const table = translate_items(b, model, features);
+    auto const table = codes_of(b, model, features);
     CHECK(table.sizes() == std::vector<index_t>{8, 4, 5});
     CHECK_CLOSE(error_of(model, table, rows), model.error, 1e-5);
+    auto const whole = translate_items(b, model, features, reconstruction::wanted, [](index_t) {});
+    CHECK(whole.codes == table);
+    CHECK_CLOSE(whole.quantization_error, model.error, 1e-5);
+    CHECK_CLOSE(whole.reconstruction_error, model.error, 1e-5);  // a rotation keeps lengths
     CHECK(model.error > 0);
   }
 }
@@ -80,8 +90,8 @@ TEST_CASE_TEMPLATE("residual_kmeans: every further level leaves less, and the le
     auto after = fit_residual_kmeans(b, matrix_features(rows), {.codes = codes});
     CHECK((k == 1 || after.error < 0.8 * before.error));
     CHECK(after.error <= before.error * (1 + 1e-6));
-    for (index_t l = 0; l < before.codebooks.levels(); ++l)
-      CHECK_CLOSE(after.codebooks.vectors(l), before.codebooks.vectors(l), 0);
+    for (index_t l = 0; l < before.books.levels(); ++l)
+      CHECK_CLOSE(after.books.vectors(l), before.books.vectors(l), 0);
     before = std::move(after);
   }
 }
@@ -135,11 +145,11 @@ TEST_CASE("residual_kmeans: any number of lanes gives the same bits, in learning
       .codes = {20, 10}, .clustering = {.iterations = 4}, .sample_rows = 3500, .rotation_rounds = 1};
   cpu::backend one;
   auto const expected = fit_residual_kmeans(one, features, how);
-  auto const table = translate_items(one, expected, features);
+  auto const table = codes_of(one, expected, features);
   for (index_t lanes : {2, 3, 5}) {
     cpu::backend b(lanes);
     CHECK(same(fit_residual_kmeans(b, features, how), expected));
-    CHECK(translate_items(b, expected, features) == table);
+    CHECK(codes_of(b, expected, features) == table);
   }
 }
 
@@ -150,27 +160,27 @@ TEST_CASE("residual_kmeans: learns from a sample that the seed draws, and transl
   residual_kmeans_options how{.codes = {10, 10}, .sample_rows = 100};
   auto const model = fit_residual_kmeans(b, features, how);
   CHECK(same(fit_residual_kmeans(b, features, how), model));
-  auto const table = translate_items(b, model, features);
+  auto const table = codes_of(b, model, features);
   for (index_t i = 0; i < 900; ++i) CHECK(table.has(item_id(i)));
   CHECK(error_of(model, table, rows) > model.error);  // rows that it hasn't seen
   how.clustering.seed = 7;
   CHECK_FALSE(same(fit_residual_kmeans(b, features, how), model));
 }
 
-TEST_CASE("rotated_latents: are what the codes were chosen for, for whichever items") {
+TEST_CASE("encoded_latents: of residual k-means are what the codes were chosen for, for whichever items") {
   cpu::backend b;
   auto const rows = uneven_rows(300, 5);
   matrix_features const features(rows);
   auto const model = fit_residual_kmeans(b, features, {.codes = {9, 9}, .clustering = {.iterations = 3}, .rotation_rounds = 3});
-  auto const table = translate_items(b, model, features);
+  auto const table = codes_of(b, model, features);
   std::vector<index_t> const items{250, 3, 3, 77};
   std::vector<float> memory(20, NAN);
   host_matrix_view<float> const z(memory.data(), 4, 5);
-  rotated_latents const latents(b, model, features);
+  encoded_latents const latents(b, model, features);
   static_assert(LatentSource<std::remove_const_t<decltype(latents)>>);
   latents.gather(items, z);
   matrix<code_t> codes({2, 4}, std::vector<code_t>(8));
-  auto const levels = model.codebooks.views();
+  auto const levels = model.codebooks();
   quantize<float>(b, std::span(levels), z, {codes.values.data(), 2, 4});
   for (std::size_t i = 0; i < 4; ++i)
     for (std::size_t l = 0; l < 2; ++l) CHECK(codes.values[l * 4 + i] == table.of(item_id(items[i]))[l]);
@@ -187,8 +197,8 @@ TEST_CASE("residual_kmeans: what can't be learnt or translated is an error with 
   CHECK_THROWS_WITH_AS(fit({.codes = {4}, .rotation_rounds = -1}),
                        "residual k-means: -1 rounds of rotation, expected at least 0", error);
   auto const model = fit({.codes = {4}});
-  CHECK_THROWS_WITH_AS(translate_items(b, model, matrix_features(uneven_rows(5, 4))),
-                       "translate: features of width 4 for codebooks of width 3", error);
+  CHECK_THROWS_WITH_AS(codes_of(b, model, matrix_features(uneven_rows(5, 4))),
+                       "translate: features of width 4 for a translator of 3", error);
   rows.values[3 * 7 + 1] = NAN;
   CHECK_THROWS_WITH_AS(fit({.codes = {4}}), "residual k-means: row 7 holds a number that isn't finite", error);
 }

@@ -13,7 +13,7 @@ codebook_set<B, double> random_codebooks(B& b, std::vector<index_t> sizes, index
   for (index_t l = 0; l < all.levels(); ++l) {
     auto const vectors = all.vectors(l);
     auto const values = random_normal({vectors.rows(), width}, 10 + static_cast<std::uint64_t>(l)).values;
-    std::copy(values.begin(), values.end(), vectors.data);
+    copy(view_of(std::span<double const>(values)), vectors.flat());
   }
   return all;
 }
@@ -24,13 +24,14 @@ TEST_CASE_TEMPLATE("quantize: each level takes the nearest vector of what the le
   auto const books = random_codebooks(b, {5, 3, 8}, 4);
   auto const z = random_normal({30, 4}, 1);
   auto rest = on(b, z);
-  std::vector<code_t> codes(90);
+  auto found = poisoned<code_t>(b, {3, 30});
   auto const views = books.views();
-  quantize<double>(b, std::span<codebook_view<B, double> const>(views), *rest, host_matrix_view<code_t>(codes.data(), 3, 30));
+  quantize<double>(b, std::span<codebook_view<B, double> const>(views), *rest, *found);
+  auto const codes = fetched(found).values;
   for (index_t i = 0; i < 30; ++i) {
     std::vector<double> r(z.values.begin() + i * 4, z.values.begin() + (i + 1) * 4);
     for (index_t l = 0; l < 3; ++l) {
-      auto const vectors = books.vectors(l);
+      auto const vectors = fetched(books.vectors(l));
       auto const distance = [&](index_t k) {
         double sum = 0;
         for (index_t j = 0; j < 4; ++j) sum += (r[static_cast<std::size_t>(j)] - vectors(k, j)) * (r[static_cast<std::size_t>(j)] - vectors(k, j));
@@ -47,11 +48,11 @@ TEST_CASE_TEMPLATE("quantize: each level takes the nearest vector of what the le
 TEST_CASE_TEMPLATE("quantize: a row that is a vector is its own code, and leaves nothing", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const books = random_codebooks(b, {6}, 3);
-  auto rest = on(b, matrix<double>({6, 3}, {books.vectors(0).data, books.vectors(0).data + 18}));
-  std::vector<code_t> codes(6);
+  auto rest = on(b, fetched(books.vectors(0)));
+  auto codes = poisoned<code_t>(b, {1, 6});
   auto const views = books.views();
-  quantize<double>(b, std::span<codebook_view<B, double> const>(views), *rest, host_matrix_view<code_t>(codes.data(), 1, 6));
-  for (int i = 0; i < 6; ++i) CHECK(codes[static_cast<std::size_t>(i)] == code_t(i));
+  quantize<double>(b, std::span<codebook_view<B, double> const>(views), *rest, *codes);
+  for (int i = 0; i < 6; ++i) CHECK(fetched(codes)(0, i) == code_t(i));
   CHECK_CLOSE(rest, constant({6, 3}, 0.), 0);
 }
 

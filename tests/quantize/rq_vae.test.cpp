@@ -16,7 +16,9 @@ template <class T, class B>
 rq_vae<B, T> random_model(B& b, rq_vae_config const& c, std::uint64_t seed = 3) {
   rq_vae<B, T> model(b, c);
   random_stream random(seed, 0);
-  for (index_t i = 0; i < model.parameters().size(); ++i) model.parameters()(i) = mql4grec::constant<T>(0.6 * random.normal());
+  write_from_host(model.parameters(), [&](host_vector_view<T> values) {
+    for (index_t i = 0; i < values.size(); ++i) values(i) = mql4grec::constant<T>(0.6 * random.normal());
+  });
   return model;
 }
 
@@ -35,9 +37,10 @@ T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> 
   auto const still = rq_vae_windows(c, layout, view<double const, host_space, 1>(held.data(), std::ssize(held)));
   auto const wide = as<T>(x);
   index_t const n = x.rows(), width = c.latent_width;
-  auto const encoded = detail::perceptron_forward<reference::backend, T>(b, w.encoder, wide);
-  auto const z = encoded.outputs.back();
-  auto through = poisoned<T>(b, {n, width});
+  auto encoded = poisoned<T>(b, {n, width}), through = poisoned<T>(b, {n, width}), decoded = poisoned<T>(b, x.extents());
+  scratch_scope<reference::backend> const scope(b.scratch());
+  detail::perceptron<reference::backend, T>(b, w.encoder, wide, encoded);
+  auto const z = *encoded;
   T quantization{};
   for (index_t i = 0; i < n; ++i)
     for (index_t j = 0; j < width; ++j) {
@@ -57,8 +60,8 @@ T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> 
       double const z_held = fixed_residuals(i, j);
       (*through)(i, j) = sum + mql4grec::constant<T>(taken - z_held);  // straight through
     }
-  auto const decoded = detail::perceptron_forward<reference::backend, T>(b, w.decoder, *through);
-  T const error = squared_error_forward<T>(b, decoded.outputs.back(), wide);
+  detail::perceptron<reference::backend, T>(b, w.decoder, through, decoded);
+  T const error = squared_error_forward<T>(b, decoded, wide);
   double const rows = static_cast<double>(n);
   return error * mql4grec::constant<T>(1 / (rows * static_cast<double>(c.input_width))) +
          quantization * mql4grec::constant<T>(c.quant_weight / (rows * static_cast<double>(width * c.levels())));
@@ -133,17 +136,46 @@ TEST_CASE_TEMPLATE("RQ-VAE training: a code that nobody chooses is put where the
   B b;
   rq_vae_config const c{.input_width = 2, .hidden = {}, .latent_width = 2, .codes = {3}};
   rq_vae<B, double> model(b, c);
-  auto const w = rq_vae_windows(c, model.layout(), model.parameters());
-  for (index_t i = 0; i < 2; ++i) w.encoder[0].weight(i, i) = w.decoder[0].weight(i, i) = 1;  // both are the identity
-  w.codebooks[0](1, 0) = w.codebooks[0](1, 1) = w.codebooks[0](2, 0) = w.codebooks[0](2, 1) = 1000;  // too far for anyone
+  write_from_host(model.parameters(), [&](host_vector_view<double> values) {
+    auto const w = rq_vae_windows(c, model.layout(), values);
+    for (index_t i = 0; i < 2; ++i) w.encoder[0].weight(i, i) = w.decoder[0].weight(i, i) = 1;  // both are the identity
+    w.codebooks[0](1, 0) = w.codebooks[0](1, 1) = w.codebooks[0](2, 0) = w.codebooks[0](2, 1) = 1000;  // too far for anyone
+  });
+  auto const codebook = model.codebook(0);
   rq_vae_trainer trainer(b, model, {.learning_rate = 1e-9, .optimizer = {.weight_decay = 0, .clip_norm = 0}, .epsilons = {}, .batch_size = 4, .revive_after = 3});
-  matrix<double> const x{{0, 0}, {5, 0}, {0, 7}, {1, 1}};
+  auto const x = on(b, matrix<double>{{0, 0}, {5, 0}, {0, 7}, {1, 1}});
   CHECK(trainer.step(x).revived == 0);
   CHECK(trainer.step(x).revived == 0);
   CHECK(trainer.step(x).revived == 2);
-  CHECK_CLOSE(w.codebooks[0].row(1), vector{0., 7.}, 1e-6);  // the worst row, then the second worst
-  CHECK_CLOSE(w.codebooks[0].row(2), vector{5., 0.}, 1e-6);
+  CHECK_CLOSE(codebook.row(1), vector{0., 7.}, 1e-6);  // the worst row, then the second worst
+  CHECK_CLOSE(codebook.row(2), vector{5., 0.}, 1e-6);
   CHECK(trainer.step(x).revived == 0);
+}
+
+namespace {
+struct lesson {
+  std::vector<double> losses;
+  numbers parameters, codes;
+};
+
+template <class B>
+lesson learn(B b) {
+  auto model = random_model<double>(b, small());
+  rq_vae_trainer trainer(b, model, {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 40, .revive_after = 2});
+  auto const x = on(b, random_normal({40, 7}, 5));
+  lesson out;
+  for (int i = 0; i < 8; ++i) out.losses.push_back(trainer.step(x, i < 2 ? quantizer::left_out : quantizer::used).total);
+  out.parameters = numbers_of(model.parameters());
+  out.codes = numbers_of(trainer.codes());
+  return out;
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("RQ-VAE training: every backend learns what the reference does", B, MQL4GREC_TEST_BACKENDS) {
+  auto const expected = learn(reference::backend()), actual = learn(B());
+  CHECK_CLOSE(actual.losses, expected.losses, 1e-10);
+  CHECK_CLOSE(actual.codes, expected.codes, 0);
+  CHECK_CLOSE(actual.parameters, expected.parameters, 1e-8);
 }
 
 TEST_CASE("RQ-VAE training: a loss that isn't finite is a training_error and changes nothing") {

@@ -15,6 +15,12 @@ namespace mql4grec {
 
 namespace detail {
 
+/// "<a_0> to <a_255>"
+inline std::string words_of_level(vocabulary const& words, modality kind, index_t level) {
+  auto const last = code_t(static_cast<std::int32_t>(words.codes(kind, level) - 1));
+  return words.text(words.token(kind, level, code_t{0})) + " to " + words.text(words.token(kind, level, last));
+}
+
 /// One item's tokens from its JSON list.
 inline void read_sequence(std::filesystem::path const& path, std::string const& item, nlohmann::json const& list,
                           vocabulary const& words, modality kind, std::vector<token_t>& sequence) {
@@ -29,10 +35,10 @@ inline void read_sequence(std::filesystem::path const& path, std::string const& 
                  ": expected a token like \"<a_12>\", found a ", entry.type_name());
     auto const& text = entry.get_ref<std::string const&>();
     auto const token = words.find(text);
-    expects_file(token.has_value(), path, "item ", item, ", place ", level, ": '", text, "' is not in the vocabulary");
-    auto const place = words.place(*token);
-    expects_file(place && place->kind == kind && place->level == level, path, "item ", item, ", place ", level, ": '",
-                 text, "' does not belong there, expected one like ", words.text(words.token(kind, level, code_t{0})));
+    auto const place = token ? words.place(*token) : std::nullopt;
+    if (!place || place->kind != kind || place->level != level)
+      raise<file_error>(path.string(), ": item ", item, ", place ", level, ": '", text, "' ", token ? "does not belong there" : "is not in the vocabulary",
+                        ", expected ", words_of_level(words, kind, level));
     sequence.push_back(*token);
   }
 }

@@ -1,16 +1,15 @@
 #pragma once
-// A linear map with a bias, as multi-layer perceptrons have it, with or without a ReLU behind it. T5 has no biases; see linear.hpp.
+// A linear map with a bias, as multi-layer perceptrons have it, with or without a ReLU behind it. T5 has no biases; see linear.hpp. The way
+// back is the stage's: it has relu_backward, bias_backward and matmul.
 #include "mql4grec/nn/linear.hpp"
 
 namespace mql4grec::nn {
 
 /// What a biased layer asks of a backend.
 template <class B, class T>
-concept DenseOps = LinearOps<B, T> && requires(B& b, in_matrix<B, T> x, in_vector<B, T> v, out_matrix<B, T> y, out_vector<B, T> dv) {
+concept DenseOps = LinearOps<B, T> && requires(B& b, in_vector<B, T> v, out_matrix<B, T> y) {
   bias_forward<T>(b, v, y);
   bias_relu_forward<T>(b, v, y);
-  bias_backward<T>(b, x, dv);
-  bias_relu_backward<T>(b, x, y, dv);
 };
 
 /// What comes behind the bias.
@@ -33,19 +32,6 @@ void dense(B& b, in_matrix<B, T> x, dense_weights<T const, typename B::memory_sp
     bias_relu_forward<T>(b, w.bias, y);
   else
     bias_forward<T>(b, w.bias, y);
-}
-
-/// dy (rows, out), the gradient of y, becomes that in front of the bias; gradient gains the parameters'. What x gets is
-/// linear_input_gradient of dy, for those who ask.
-template <class T, class B>
-void dense_backward(B& b, in_matrix<B, T> x, in_matrix<B, T> y, rectifier end, out_matrix<B, T> dy,
-                    dense_weights<T, typename B::memory_space> const& gradient) {
-  expects(gradient.bias.size() == dy.columns(), "dense: dy has ", dy.columns(), " columns but the bias ", gradient.bias.size(), " entries");
-  if (end == rectifier::relu)
-    bias_relu_backward<T>(b, y, dy, gradient.bias);
-  else
-    bias_backward<T>(b, dy, gradient.bias);
-  linear_weight_gradient<T>(b, x, dy, gradient.weight);
 }
 
 }  // namespace mql4grec::nn

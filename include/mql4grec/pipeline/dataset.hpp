@@ -1,4 +1,7 @@
 #pragma once
+#include <algorithm>
+#include <functional>
+
 #include "mql4grec/catalog/dataset_paths.hpp"
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/language/read.hpp"
@@ -12,6 +15,51 @@ struct dataset {
   domain data;
   item_descriptions items = {};  ///< from D.item.json where there is one, else empty
 };
+
+/// The two modalities that a dataset directory holds, and where.
+inline std::filesystem::path index_path(dataset_paths const& paths, modality kind) {
+  return kind == modality::text ? paths.text_index() : paths.image_index();
+}
+
+namespace detail {
+
+/// What the indices of one modality need together; none where there is no index.
+inline std::vector<index_t> joint_shape(std::vector<std::filesystem::path> const& directories, modality kind, word_family const& family) {
+  std::vector<index_t> codes;
+  std::filesystem::path first;
+  for (auto const& directory : directories) {
+    auto const path = index_path(dataset_paths(directory), kind);
+    if (!std::filesystem::exists(path)) continue;
+    auto const shape = read_index_shape(path, family);
+    if (shape.codes.empty()) continue;
+    if (codes.empty()) {
+      codes = shape.codes;
+      first = path;
+    }
+    expects_file(shape.codes.size() == codes.size(), path, "item ", shape.item, " has ", shape.codes.size(), " tokens, expected ", codes.size(),
+                 ", as many as those of ", first.string(), " have");
+    for (std::size_t l = 0; l < codes.size(); ++l) codes[l] = std::max(codes[l], shape.codes[l]);
+  }
+  return codes;
+}
+
+inline bool fits(std::vector<index_t> const& codes, std::vector<index_t> const& room) {
+  return codes.empty() || std::ranges::equal(codes, room, std::ranges::less_equal{});
+}
+
+}  // namespace detail
+
+/// The words of a new model that is to learn these datasets. A modality whose sequences fit the paper's 4 levels of 256 codes, or that has none,
+/// gets those words, so that a growing catalogue keeps its words; any other gets as many levels, and at each as many codes, as its largest
+/// code asks for. The modalities may differ. Throws file_error when items of a modality have different numbers of tokens.
+inline vocabulary vocabulary_of(std::vector<std::filesystem::path> const& directories) {
+  vocabulary_options options;
+  for (auto const kind : {modality::text, modality::image}) {
+    auto& family = options.modalities.at(static_cast<std::size_t>(kind));
+    if (auto codes = detail::joint_shape(directories, kind, family); !detail::fits(codes, family.codes)) family.codes = std::move(codes);
+  }
+  return vocabulary(std::move(options));
+}
 
 namespace detail {
 /// The sequences in an index, or of no item at all where there is none.
@@ -29,8 +77,7 @@ inline dataset read_dataset(std::filesystem::path const& directory, vocabulary c
   index_t const items = read.data.histories.item_count;
   expects_file(std::filesystem::exists(paths.text_index()) || std::filesystem::exists(paths.image_index()), paths.text_index(),
                "is missing, and so is ", paths.image_index().filename().string(), ", expected at least one of them");
-  read.data.tables.push_back(detail::read_index(paths.text_index(), words, modality::text, items));
-  read.data.tables.push_back(detail::read_index(paths.image_index(), words, modality::image, items));
+  for (auto const kind : {modality::text, modality::image}) read.data.tables.push_back(detail::read_index(index_path(paths, kind), words, kind, items));
   if (std::filesystem::exists(paths.items())) read.items = read_items(paths.items());
   return read;
 }

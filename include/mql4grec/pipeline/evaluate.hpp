@@ -79,7 +79,7 @@ inline void save_user(saved_search& out, beams const& found, index_t query, item
 
 }  // namespace detail
 
-/// Searches and judges. `progress(users done, users in all)` counts a user once, both modalities together.
+/// Searches and judges. `progress(users done, users in all)` counts a user once, both modalities together; the first call is with 0.
 template <class B, class T, FusionPolicy Fusion = average_plus_one, class Progress>
 evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_card const& card, dataset const& from, evaluation_options const& options,
                     Progress&& progress, Fusion const& fusion = {}) {
@@ -89,6 +89,7 @@ evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_card const& 
   users.resize(std::min(users.size(), static_cast<std::size_t>(std::max<index_t>(0, options.users))));
   auto const n = std::ssize(users);
   auto const started = std::chrono::steady_clock::now();
+  progress(0, n);
   item_trie const tries[] = {item_trie(data.table(modality::text)), item_trie(data.table(modality::image))};
   auto const found_text = detail::search_modality(backend, model, card, data, tries[0], modality::text, users, options,
                                                   [&](index_t done) { progress(done / 2, n); });

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <optional>
 
+#include "mql4grec/backend/precision.hpp"
 #include "mql4grec/pipeline/ending.hpp"
 #include "mql4grec/pipeline/model_card.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
@@ -40,12 +41,7 @@ namespace detail {
 
 template <class B>
 t5<B, float> starting_model(B& backend, run_options const& options, vocabulary const& words) {
-  if (options.init) {
-    auto model = read_model<float>(backend, *options.init);
-    expects_file(model.config().vocabulary >= words.size(), *options.init, "the model knows ", model.config().vocabulary,
-                 " tokens, but the vocabulary has ", words.size());
-    return model;
-  }
+  if (options.init) return read_model<float>(backend, *options.init);
   t5_config config = options.model;
   config.vocabulary = words.size();
   config.dropout = options.training.dropout;
@@ -74,9 +70,12 @@ run_result train(B& backend, run_options const& options, std::vector<domain> dom
   expects(train_set.size() > 0, options.out.string(), ": there are no examples to train on");
 
   auto model = going_on ? t5<B, float>(backend, read_state_config(state_path)) : detail::starting_model(backend, options, words);
+  expects_file(model.config().vocabulary >= words.size(), going_on ? state_path : options.init.value_or(options.out), "the model knows ",
+               model.config().vocabulary, " tokens, but the vocabulary has ", words.size());
   trainer<B, float> teacher(backend, model, options.training);
   json conditions = run_conditions(options.training, model.config(), train_set.size());
   conditions["tasks"] = options.tasks;
+  conditions["precision"] = name_of(products_of(backend));
   run_result result;
   if (going_on) result.progress = read_training_state(state_path, teacher, conditions);
   auto const save = [&](training_progress const& p) { write_training_state(state_path, teacher, p, conditions); };

@@ -3,6 +3,7 @@
 #include <string>
 #include <variant>
 
+#include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/embed/views.hpp"
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/language/translate.hpp"
@@ -12,6 +13,7 @@
 #include "mql4grec/quantize/reallocate.hpp"
 #include "mql4grec/quantize/suffix.hpp"
 #include "mql4grec/quantize/translate_items.hpp"
+#include "mql4grec/quantize/usage.hpp"
 
 namespace mql4grec {
 
@@ -31,8 +33,11 @@ struct translated_catalogue {
   code_table nearest;        ///< before collisions are handled
   code_table codes;          ///< after
   double reconstruction_error = 0;  ///< mean squared error an entry, of the nearest codes
+  double collisions_before = 0, collisions = 0;  ///< collision_rate of `nearest` and of `codes`
+  std::vector<level_usage> usage;  ///< of `nearest`, a level each
   collision_outcome outcome;
   certificate certified;     ///< of `codes`
+  capacity_report room;      ///< of `codes`
 };
 
 namespace detail {
@@ -42,22 +47,43 @@ inline code_table spread(code_table const& some, std::vector<index_t> const& row
   for (std::size_t i = 0; i < rows.size(); ++i) all.set(item_id(static_cast<std::int32_t>(rows[i])), some.of(item_id(static_cast<std::int32_t>(i))));
   return all;
 }
+
+/// task(backend, codebooks) where handling collisions can run, which is the host's work: there they are, or there they are copied.
+template <Backend B, Translator<B> M, class Task>
+void with_host_codebooks(B& backend, M const& model, Task&& task) {
+  auto const levels = model.codebooks();
+  if constexpr (std::same_as<typename B::memory_space, host_space>) {
+    task(backend, std::span<codebook_view<B, float> const>(levels));
+  } else {
+    cpu::backend host;
+    codebook_set<cpu::backend, float> copied(host, code_sizes<B>(model), model.latent_width());
+    for (index_t l = 0; l < copied.levels(); ++l) copy(levels[static_cast<std::size_t>(l)].vectors().flat(), copied.vectors(l).flat());
+    auto const views = copied.views();
+    task(host, std::span<codebook_view<cpu::backend, float> const>(views));
+  }
+}
+
 }  // namespace detail
 
 /// `rows` are the items with features, as rows_with_features finds them; the others get no sequence. Throws error when there are more items
 /// than sequences.
-template <Backend B, FeatureSource F, class Progress>
-translated_catalogue translate_catalogue(B& backend, rq_vae<B, float> const& model, F const& features, std::vector<index_t> rows,
+template <Backend B, Translator<B> M, FeatureSource F, class Progress>
+translated_catalogue translate_catalogue(B& backend, M const& model, F const& features, std::vector<index_t> rows,
                                          any_collision_policy const& policy, Progress&& progress) {
   selected_features const present(features, std::move(rows));
   auto const found = translate_items(backend, model, present, reconstruction::wanted, progress);
   translated_catalogue out{.nearest = detail::spread(found.codes, present.selection(), features.rows()), .codes = {},
-                           .reconstruction_error = found.reconstruction_error, .outcome = {}, .certified = {}};
+                           .reconstruction_error = found.reconstruction_error, .usage = {}, .outcome = {}, .certified = {}, .room = {}};
+  out.collisions_before = collision_rate(out.nearest);
+  out.usage = code_usage(out.nearest);
   out.codes = out.nearest;
-  auto const levels = model.codebooks();
   encoded_latents const latents(backend, model, features);
-  out.outcome = std::visit([&](auto const& rule) { return rule.resolve(backend, out.codes, std::span<codebook_view<B, float> const>(levels), latents); }, policy);
+  detail::with_host_codebooks(backend, model, [&]<Backend H>(H& host, std::span<codebook_view<H, float> const> levels) {
+    out.outcome = std::visit([&](auto const& rule) { return rule.resolve(host, out.codes, levels, latents); }, policy);
+  });
+  out.collisions = collision_rate(out.codes);
   out.certified = certify(out.codes);
+  out.room = capacity_of(out.codes);
   return out;
 }
 

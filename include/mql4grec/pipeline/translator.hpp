@@ -1,12 +1,15 @@
 #pragma once
 // A translator that lives in a directory: the best model so far (model.safetensors, wants features as they are), what it is for
 // (translator.json) and the state to go on from (training.safetensors).
+#include "mql4grec/backend/reference/reference.hpp"
+#include "mql4grec/backend/precision.hpp"
 #include "mql4grec/embed/statistics.hpp"
 #include "mql4grec/embed/views.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 #include "mql4grec/pipeline/ending.hpp"
 #include "mql4grec/quantize/fit_translator.hpp"
 #include "mql4grec/quantize/fold_scaling.hpp"
+#include "mql4grec/quantize/residual_kmeans_checkpoint.hpp"
 #include "mql4grec/quantize/rq_vae_checkpoint.hpp"
 #include "mql4grec/quantize/translator_state.hpp"
 
@@ -47,16 +50,23 @@ inline feature_scaling scaling_for(translator_run const& run, feature_statistics
   return how;
 }
 
+inline void require_no_run(std::filesystem::path const& out) {
+  expects(!std::filesystem::exists(out / "training.safetensors"), out.string(), ": holds a training.safetensors already; resume that run, or write to another directory");
+  expects(!std::filesystem::exists(out / "model.safetensors"), out.string(), ": holds a model.safetensors already; write to another directory");
+}
+
 /// The model as others use it, and what it is for.
 template <Backend B>
-void write_translator(B& backend, translator_run const& run, rq_vae<B, float> const& model, feature_scaling const& scaling, translator_progress const& p) {
-  rq_vae<B, float> plain(backend, model.config());
+void write_translator(translator_run const& run, rq_vae<B, float> const& model, feature_scaling const& scaling, translator_progress const& p) {
+  reference::backend host;  // where the scaling is folded in, wherever the model has learnt
+  rq_vae<reference::backend, float> plain(host, model.config());
   copy(model.parameters(), plain.parameters());
   fold_scaling(plain, scaling);
   write_rq_vae(run.out / "model.safetensors", plain);
   auto const& epoch = p.history.back();
   write_json(run.out / "translator.json",
-             {{"modality", run.kind == modality::text ? "text" : "image"},
+             {{"quantizer", "rq-vae"},
+              {"modality", run.kind == modality::text ? "text" : "image"},
               {"input_width", model.config().input_width},
               {"codes", model.config().codes},
               {"epoch", p.epoch},
@@ -75,8 +85,7 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
                                    translator_run_observer const& observer = {}) {
   auto const state_path = run.out / "training.safetensors";
   bool const going_on = run.resume && std::filesystem::exists(state_path);
-  for (auto const* name : {"training.safetensors", "model.safetensors"})
-    expects(going_on || !std::filesystem::exists(run.out / name), run.out.string(), ": holds a ", name, " already; resume that run, or write to another directory");
+  if (!going_on) detail::require_no_run(run.out);
   make_directory(run.out);
 
   auto config = run.model;
@@ -88,6 +97,7 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
   rq_vae_trainer<B, float> trainer(backend, model, run.options.training);
   json conditions = run_conditions(run.options, config, features.rows());
   conditions["scale"] = scaling.scale;
+  conditions["precision"] = name_of(products_of(backend));
   translator_result result;
   if (going_on) result.progress = read_translator_state(state_path, trainer, conditions);
 
@@ -101,7 +111,7 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
       {.on_step = observer.on_step,
        .on_epoch =
            [&](translator_progress const& p, bool better) {
-             if (better) detail::write_translator(backend, run, model, scaling, p);
+             if (better) detail::write_translator(run, model, scaling, p);
              if (p.history.back().evaluation) save(p);
              observer.on_epoch(p, better);
            },
@@ -114,6 +124,36 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
              return stop;
            }});
   return result;
+}
+
+/// The same without a neural network: residual k-means on the rows in one go, so that there is nothing to resume. Of `run`, only `out` and
+/// `kind` count. `interrupted` is asked before learning and before anything is written. Throws error when `out` holds a run or there are
+/// fewer rows than codes of a level, file_error when the model can't be written.
+template <Backend B, FeatureSource F>
+translator_result learn_residual_kmeans(B& backend, translator_run const& run, residual_kmeans_options const& options, F const& features,
+                                        std::function<bool()> const& interrupted = [] { return false; }) {
+  auto const started = std::chrono::steady_clock::now();
+  detail::require_no_run(run.out);
+  for (auto const k : options.codes)  // now, and not when the caller has said that work has begun
+    expects(std::min(features.rows(), options.sample_rows) >= k, "k-means: ", std::min(features.rows(), options.sample_rows), " rows for ", k,
+            " codes of a level, expected at least as many rows");
+  make_directory(run.out);
+  if (interrupted()) return {.progress = {}, .end = ending::interrupted};
+  auto const model = fit_residual_kmeans(backend, features, options);
+  auto const seen = evaluate_translator(backend, model, features);
+  if (interrupted()) return {.progress = {}, .end = ending::interrupted};
+  write_residual_kmeans(run.out / "model.safetensors", model);
+  write_json(run.out / "translator.json",
+             {{"quantizer", "residual-kmeans"},
+              {"modality", run.kind == modality::text ? "text" : "image"},
+              {"input_width", model.input_width()},
+              {"codes", model.books.sizes()},
+              {"rotated", !model.rotation.empty()},
+              {"reconstruction_error", seen.reconstruction_error},
+              {"collision_rate", seen.collision_rate},
+              {"usage", seen.usage}});
+  return {.progress = {.items = features.rows(), .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count(),
+                       .finished = true, .current = {}, .history = {}}};
 }
 
 }  // namespace mql4grec

@@ -19,20 +19,22 @@ void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features
   auto sample = epoch_order(features.rows(), options.seed, 0);
   sample.resize(std::min(sample.size(), static_cast<std::size_t>(options.kmeans_rows)));
   index_t const n = std::ssize(sample), width = model.config().latent_width;
-  host_array<float, 2> latents({static_cast<std::size_t>(n), static_cast<std::size_t>(width)});
-  auto const rest = view_of(latents);
-  encoded_latents(backend, model, features).gather(sample, rest);
-  std::vector<code_t> codes(sample.size());
+  auto latents = backend.template allocate<float>(n * width);
+  auto codes = backend.template allocate<code_t>(n);
+  out_matrix<B, float> const rest(latents.view_all().data, n, width);
+  write_from_host(latents.view_all(), [&](host_vector_view<float> values) {
+    encoded_latents(backend, model, features).gather(sample, {values.data, n, width});
+  });
   for (index_t l = 0; l < model.config().levels(); ++l) {
     kmeans(backend, in_matrix<B, float>(rest), {.iterations = options.kmeans_iterations, .seed = options.seed + static_cast<std::uint64_t>(l)},
            model.codebook(l));
-    quantize_level<float>(backend, model.codebooks()[static_cast<std::size_t>(l)], nearest_assignment{}, rest, view_of(std::span(codes)));
+    quantize_level<float>(backend, model.codebooks()[static_cast<std::size_t>(l)], nearest_assignment{}, rest, codes.view_all());
   }
 }
 
 /// Looks at the whole catalogue.
-template <Backend B, FeatureSource F>
-translator_evaluation evaluate_translator(B& backend, rq_vae<B, float> const& model, F const& features) {
+template <Backend B, Translator<B> M, FeatureSource F>
+translator_evaluation evaluate_translator(B& backend, M const& model, F const& features) {
   auto const found = translate_items(backend, model, features, reconstruction::wanted, [](index_t) {});
   return {.reconstruction_error = found.reconstruction_error, .quantization_error = found.quantization_error,
           .collision_rate = collision_rate(found.codes), .usage = code_usage(found.codes)};
@@ -110,7 +112,9 @@ void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, trans
       auto const wanted = std::span(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(std::min(size, rows - first)));
       auto const x = view_of(memory).row_block(0, std::ssize(wanted));
       features.gather(wanted, x);
-      auto const losses = trainer.step(in_matrix<B, float>(x), how);
+      scratch_scope<B> const scope(backend.scratch());
+      in_matrix<B, float> const on_it(on_backend(backend, as_span(host_vector_view<float const>(x.flat()))).data, x.rows(), x.columns());
+      auto const losses = trainer.step(on_it, how);
       progress.current.add(losses, static_cast<double>(wanted.size()) / static_cast<double>(rows));
       ++progress.step;
       progress.items += std::ssize(wanted);

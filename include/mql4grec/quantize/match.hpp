@@ -23,9 +23,8 @@ struct match {
       taken.release(prefix, index(taken.packing().last(same.front().key)));
       for (auto const& one : same) colliding.push_back({prefix, one.item});
     });
-    auto const prefix_of = [&](std::span<code_t const> codes) { return taken.packing().pack(codes.first(codes.size() - 1)); };
     auto const matched = detail::for_each_collision<B>(colliding, table, levels, latents, 2, [&](auto const items, auto const rows) {
-      auto const prefix = prefix_of(table.of(items.front()));
+      auto const prefix = taken.packing().prefix_of(table.of(items.front()));
       for (index_t const i : seat_cheapest<B>(table, levels, taken, items, rows)) homeless.push_back({prefix, items[static_cast<std::size_t>(i)]});
     });
     detail::sequence_placer<B> seats(backend, table, levels, taken);
@@ -46,7 +45,7 @@ struct match {
                                             std::span<item_id const> items, host_matrix_view<float const> rows) {
     auto const shared = table.of(items.front());
     std::vector<code_t> codes(shared.begin(), shared.end());
-    auto const prefix = taken.packing().pack(shared.first(shared.size() - 1));
+    auto const prefix = taken.packing().prefix_of(shared);
     std::vector<index_t> free;
     for (index_t k = 0; k < table.size(table.levels() - 1); ++k)
       if (taken.is_free(prefix, k)) free.push_back(k);

@@ -19,7 +19,7 @@ struct reallocate {
     return detail::for_each_collision<B>(order, table, levels, latents, 2, [&](auto const items, auto const rows) {
       auto const shared = table.of(items.front());
       std::vector<code_t> const codes(shared.begin(), shared.end());
-      taken.release(taken.packing().pack(shared.first(shared.size() - 1)), index(shared.back()));
+      taken.release(taken.packing().prefix_of(shared), index(shared.back()));
       seats.place(items, rows, codes);
     });
   }

@@ -6,7 +6,6 @@
 
 #include "mql4grec/backend/matmul.hpp"
 #include "mql4grec/embed/features.hpp"
-#include "mql4grec/quantize/code_table.hpp"
 #include "mql4grec/quantize/kmeans.hpp"
 #include "mql4grec/quantize/residual_quantizer.hpp"
 
@@ -27,13 +26,16 @@ struct residual_kmeans_options {
 /// Codebooks for rows z = (x − mean) · rotation.
 template <Backend B>
 struct residual_kmeans {
-  codebook_set<B, float> codebooks;
+  codebook_set<B, float> books;
   std::vector<float> mean;      ///< (width) of the rows that were learnt from
   std::vector<float> rotation;  ///< (width, width), orthogonal; empty: none
   double error = 0;             ///< mean (ẑ − z)² an entry of the rows that were learnt from; a rotation doesn't change it
 
-  index_t width() const { return codebooks.width(); }
-  in_matrix<B, float> rotation_matrix() const { return {rotation.data(), width(), rotation.empty() ? 0 : width()}; }
+  /// Features and latents are equally wide.
+  index_t input_width() const { return books.width(); }
+  index_t latent_width() const { return books.width(); }
+  std::vector<codebook_view<B, float>> codebooks() const { return books.views(); }
+  in_matrix<B, float> rotation_matrix() const { return {rotation.data(), latent_width(), rotation.empty() ? 0 : latent_width()}; }
 };
 
 /// What residual k-means asks of a backend beyond k-means and residual quantization.
@@ -43,42 +45,35 @@ concept ResidualKmeansOps = KmeansOps<B> && ResidualOps<B, float> &&
   matmul<float>(b, x, x, y, product{});
   procrustes_rotation<float>(b, x, y);
   { sum_of_squares<float>(b, v) } -> std::convertible_to<double>;
+  { squared_error_forward<float>(b, x, x) } -> std::convertible_to<double>;
 };
 
-/// x (n, width) -> z (n, width), another place; x loses its mean.
+/// z (n, width) of x (n, width), another place.
 template <Backend B>
-void to_latents(B& lane, residual_kmeans<B> const& model, out_matrix<B, float> x, out_matrix<B, float> z) {
-  expects(x.columns() == model.width(), "residual k-means: rows of width ", x.columns(), " for codebooks of width ",
-          model.width());
+  requires std::same_as<typename B::memory_space, host_space>
+void encode(B& lane, residual_kmeans<B> const& model, in_matrix<B, float> x, out_matrix<B, float> z) {
+  expects(x.columns() == model.input_width(), "residual k-means: rows of width ", x.columns(), " for codebooks of width ", model.input_width());
+  scratch_scope<B> const scope(lane.scratch());
+  auto const centred = model.rotation.empty() ? z : lane.scratch().template take<float>(x.rows(), x.columns());
   for (index_t i = 0; i < x.rows(); ++i)
-    for (index_t j = 0; j < x.columns(); ++j) x(i, j) -= model.mean[static_cast<std::size_t>(j)];
-  if (model.rotation.empty())
-    for (index_t i = 0; i < x.rows(); ++i) copy(in_vector<B, float>(x.row(i)), z.row(i));
-  else
-    matmul<float>(lane, in_matrix<B, float>(x), model.rotation_matrix(), z, product{});
+    for (index_t j = 0; j < x.columns(); ++j) centred(i, j) = x(i, j) - model.mean[static_cast<std::size_t>(j)];
+  if (!model.rotation.empty()) matmul<float>(lane, in_matrix<B, float>(centred), model.rotation_matrix(), z, product{});
 }
 
-/// The latents of items that are asked for: what handling collisions needs.
-template <Backend B, FeatureSource F>
-class rotated_latents {
- public:
-  rotated_latents(B& lane, residual_kmeans<B> const& model, F const& features)
-      : lane_(lane), model_(model), features_(features) {}
-
-  index_t rows() const { return features_.rows(); }
-  index_t width() const { return model_.width(); }
-  void gather(std::span<index_t const> items, host_matrix_view<float> out) const {
-    scratch_scope<B> const scope(lane_.scratch());
-    auto const x = lane_.scratch().template take<float>(out.rows(), width());
-    features_.gather(items, x);
-    to_latents(lane_, model_, x, out);
-  }
-
- private:
-  B& lane_;
-  residual_kmeans<B> const& model_;
-  F const& features_;
-};
+/// Σ (x̂ − x)² of z (n, width), any stand-in of x (n, width)'s latents: it is turned back and gets the mean.
+template <Backend B>
+  requires std::same_as<typename B::memory_space, host_space>
+double reconstruction_error(B& lane, residual_kmeans<B> const& model, in_matrix<B, float> z, in_matrix<B, float> x) {
+  scratch_scope<B> const scope(lane.scratch());
+  auto const decoded = lane.scratch().template take<float>(x.rows(), x.columns());
+  if (model.rotation.empty())
+    for (index_t i = 0; i < z.rows(); ++i) copy(z.row(i), decoded.row(i));
+  else
+    matmul<float>(lane, z, model.rotation_matrix(), decoded, {.transpose_b = true});
+  for (index_t i = 0; i < x.rows(); ++i)
+    for (index_t j = 0; j < x.columns(); ++j) decoded(i, j) += model.mean[static_cast<std::size_t>(j)];
+  return static_cast<double>(squared_error_forward<float>(lane, in_matrix<B, float>(decoded), x));
+}
 
 namespace detail {
 
@@ -115,17 +110,17 @@ class residual_kmeans_run {
   }
 
   residual_kmeans<B> learn() {
-    residual_kmeans<B> best{.codebooks = codebook_set<B, float>(backend_, options_.codes, w_), .mean = mean_, .rotation = {}};
-    best.error = fit(best.codebooks, [&](auto const& rows, kmeans_options const& how, auto const& v) {
+    residual_kmeans<B> best{.books = codebook_set<B, float>(backend_, options_.codes, w_), .mean = mean_, .rotation = {}};
+    best.error = fit(best.books, [&](auto const& rows, kmeans_options const& how, auto const& v) {
       return kmeans(backend_, rows, how, v);
     });
     for (index_t round = 0; round < options_.rotation_rounds; ++round) {
       residual_kmeans<B> next{
-          .codebooks = codebook_set<B, float>(backend_, options_.codes, w_), .mean = mean_, .rotation = turned()};
-      for (index_t l = 0; l < next.codebooks.levels(); ++l)
-        copy(std::as_const(best.codebooks).vectors(l).flat(), next.codebooks.vectors(l).flat());
+          .books = codebook_set<B, float>(backend_, options_.codes, w_), .mean = mean_, .rotation = turned()};
+      for (index_t l = 0; l < next.books.levels(); ++l)
+        copy(std::as_const(best.books).vectors(l).flat(), next.books.vectors(l).flat());
       rotate(next.rotation_matrix());
-      next.error = fit(next.codebooks, [&](auto const& rows, kmeans_options const& how, auto const& v) {
+      next.error = fit(next.books, [&](auto const& rows, kmeans_options const& how, auto const& v) {
         return refine_kmeans(backend_, rows, how, v);
       });
       if (next.error >= best.error) break;
@@ -204,28 +199,5 @@ residual_kmeans<B> fit_residual_kmeans(B& backend, F const& features, residual_k
           features.width());
   return detail::residual_kmeans_run<B>(backend, features, options).learn();
 }
-
-/// The nearest codes of all rows, level by level; the result doesn't depend on the number of lanes.
-template <Backend B, FeatureSource F>
-  requires std::same_as<typename B::memory_space, host_space> code_table translate_items(B& backend,
-                                                                                         residual_kmeans<B> const& model,
-                                                                                         F const& features) {
-    expects(features.width() == model.width(), "translate: features of width ", features.width(), " for codebooks of width ",
-            model.width());
-    code_table table(features.rows(), model.codebooks.sizes());
-    auto const levels = model.codebooks.views();
-    detail::for_each_row_block(backend, features.rows(), 1024, [&](B& lane, index_t, index_t first, index_t count) {
-      scratch_scope<B> const scope(lane.scratch());
-      auto const x = lane.scratch().template take<float>(count, model.width()),
-                 z = lane.scratch().template take<float>(count, model.width());
-      auto const codes = lane.scratch().template take<code_t>(model.codebooks.levels(), count);
-      features.read(first, x);
-      to_latents(lane, model, x, z);
-      quantize<float>(lane, std::span<codebook_view<B, float> const>(levels), z, codes);
-      for (index_t i = 0; i < count; ++i)
-        for (index_t l = 0; l < codes.rows(); ++l) table.all()(first + i, l) = codes(l, i);
-    });
-    return table;
-  }
 
 }  // namespace mql4grec

@@ -77,6 +77,8 @@ class rq_vae {
         weights_(rq_vae_windows(config_, layout_, view<T const, space, 1>(values_.view_all()))) {}
 
   rq_vae_config const& config() const { return config_; }
+  index_t input_width() const { return config_.input_width; }
+  index_t latent_width() const { return config_.latent_width; }
   nn::parameter_layout const& layout() const { return layout_; }
   view<T, space, 1> parameters() { return values_.view_all(); }
   view<T const, space, 1> parameters() const { return values_.view_all(); }
@@ -101,24 +103,26 @@ class rq_vae {
   rq_vae_weights<T const, space> weights_;
 };
 
-/// Fills a host model: Xavier-normal weights (variance 2 / (in + out)), zero biases; codebooks uniform in ±1/K, until k-means
-/// gives them something better (the released code's initialisation). Each parameter has its own stream of the seed.
+/// Xavier-normal weights (variance 2 / (in + out)), zero biases; codebooks uniform in ±1/K, until k-means gives them something better
+/// (the released code's initialisation). Drawn on the host, each parameter from its own stream of the seed.
 template <class B, class T>
 void initialize(rq_vae<B, T>& model, std::uint64_t seed) {
   auto const& entries = model.layout().entries();
-  for (std::size_t p = 0; p < entries.size(); ++p) {
-    auto const values = model.parameters().part(entries[p].offset, entries[p].size());
-    random_stream random(seed, 1 + p);
-    if (entries[p].is_vector) {
-      fill(values, T{});
-    } else if (entries[p].name.starts_with("rq.")) {
-      double const bound = 1.0 / static_cast<double>(entries[p].rows);
-      for (index_t i = 0; i < values.size(); ++i) values(i) = static_cast<T>(bound * (2 * random.uniform() - 1));
-    } else {
-      double const deviation = std::sqrt(2.0 / static_cast<double>(entries[p].rows + entries[p].columns));
-      for (index_t i = 0; i < values.size(); ++i) values(i) = static_cast<T>(deviation * random.normal());
+  write_from_host(model.parameters(), [&](host_vector_view<T> flat) {
+    for (std::size_t p = 0; p < entries.size(); ++p) {
+      auto const values = flat.part(entries[p].offset, entries[p].size());
+      random_stream random(seed, 1 + p);
+      if (entries[p].is_vector) {
+        fill(values, T{});
+      } else if (entries[p].name.starts_with("rq.")) {
+        double const bound = 1.0 / static_cast<double>(entries[p].rows);
+        for (index_t i = 0; i < values.size(); ++i) values(i) = static_cast<T>(bound * (2 * random.uniform() - 1));
+      } else {
+        double const deviation = std::sqrt(2.0 / static_cast<double>(entries[p].rows + entries[p].columns));
+        for (index_t i = 0; i < values.size(); ++i) values(i) = static_cast<T>(deviation * random.normal());
+      }
     }
-  }
+  });
 }
 
 }  // namespace mql4grec

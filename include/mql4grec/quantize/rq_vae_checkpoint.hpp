@@ -1,23 +1,14 @@
 #pragma once
 // A translator's model is one safetensors file with the tensor names of the released code's state dict, so what PyTorch trained is read
 // here and the other way round. The shape is that of the tensors; no other file is needed to encode items.
-#include <algorithm>
-#include <cmath>
-
 #include "mql4grec/backend/copy.hpp"
 #include "mql4grec/core/safetensors.hpp"
+#include "mql4grec/quantize/model_tensors.hpp"
 #include "mql4grec/quantize/rq_vae.hpp"
 
 namespace mql4grec {
 
 namespace detail {
-
-/// (rows, columns) of a tensor that has to be a matrix.
-inline std::pair<index_t, index_t> matrix_shape(safetensors const& file, std::string const& name) {
-  auto const& shape = file.info(name).shape;
-  expects_file(shape.size() == 2, file.path(), "tensor '", name, "': shape ", shape_text(shape), ", expected a matrix");
-  return {shape[0], shape[1]};
-}
 
 /// The configuration that the tensors' shapes tell; losses' weights are in the metadata where we wrote the file.
 inline rq_vae_config config_of(safetensors const& file) {
@@ -43,9 +34,7 @@ inline void check_tensors(safetensors const& file, nn::parameter_layout const& l
                  ", expected ", shape_text(p.shape()), " beside the others");
     known.push_back(p.name);
   }
-  std::ranges::sort(known);
-  for (auto const& name : file.names())
-    expects_file(std::ranges::binary_search(known, name), file.path(), "tensor '", printable(name), "': no parameter of an RQ-VAE");
+  check_names(file, std::move(known), "an RQ-VAE");
 }
 
 }  // namespace detail
@@ -73,12 +62,7 @@ rq_vae<B, T> read_rq_vae(B& backend, std::filesystem::path const& path) {
   detail::check_tensors(file, rq_vae_layout(config));
   rq_vae<B, T> model(backend, config);
   buffer<T, host_space> values(model.layout().size());
-  for (auto const& p : model.layout().entries()) {
-    auto const out = values.view_all().part(p.offset, p.size());
-    file.read(p.name, p.shape(), out);
-    auto const* const bad = std::find_if_not(out.data, out.data + out.size(), [](T x) { return std::isfinite(x); });
-    expects_file(bad == out.data + out.size(), path, "tensor '", p.name, "': entry ", bad - out.data, " isn't a finite number");
-  }
+  for (auto const& p : model.layout().entries()) detail::read_finite<T>(file, p.name, p.shape(), values.view_all().part(p.offset, p.size()));
   copy(std::as_const(values).view_all(), model.parameters());
   return model;
 }

@@ -11,23 +11,17 @@
 
 namespace mql4grec {
 
-/// What the losses ask of a backend.
+/// What the losses and the way back ask of a backend.
 template <class B, class T>
-concept SquaredErrorOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y) {
+concept SquaredErrorOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y, out_vector<B, T> v) {
   squared_error_forward<T>(b, x, x);
   squared_error_backward<T>(b, x, x, double{}, y);
   add_scaled<T>(b, double{}, x, y);
   relu_backward<T>(b, dropout{}, x, y);
+  bias_backward<T>(b, x, v);
 };
 
 namespace detail {
-
-/// The outputs of a stack of layers, kept for the way back.
-template <class B, class T>
-struct perceptron_tape {
-  in_matrix<B, T> input;
-  std::vector<out_matrix<B, T>> outputs;  // a layer each; the last one has no ReLU behind it
-};
 
 template <class T, class B>
 using layer_span = std::span<nn::dense_weights<T, typename B::memory_space> const>;
@@ -36,14 +30,15 @@ inline nn::rectifier end_of_layer(std::size_t layer, std::size_t layers) {
   return layer + 1 < layers ? nn::rectifier::relu : nn::rectifier::none;
 }
 
+/// y (rows, out) of x (rows, in), through all layers; what lies between them is the lane's scratch.
 template <class B, class T>
-perceptron_tape<B, T> perceptron_forward(B& lane, layer_span<T const, B> layers, in_matrix<B, T> x) {
-  perceptron_tape<B, T> tape{x, {}};
+void perceptron(B& lane, layer_span<T const, B> layers, in_matrix<B, T> x, out_matrix<B, T> y) {
+  in_matrix<B, T> in = x;
   for (std::size_t l = 0; l < layers.size(); ++l) {
-    tape.outputs.push_back(lane.scratch().template take<T>(x.rows(), layers[l].bias.size()));
-    nn::dense<T>(lane, l == 0 ? x : in_matrix<B, T>(tape.outputs[l - 1]), layers[l], end_of_layer(l, layers.size()), tape.outputs[l]);
+    out_matrix<B, T> const out = l + 1 == layers.size() ? y : lane.scratch().template take<T>(x.rows(), layers[l].bias.size());
+    nn::dense<T>(lane, in, layers[l], end_of_layer(l, layers.size()), out);
+    in = out;
   }
-  return tape;
 }
 
 }  // namespace detail
@@ -53,16 +48,16 @@ template <class T, Backend B>
 void encode(B& lane, rq_vae<B, T> const& model, in_matrix<B, T> x, out_matrix<B, T> z) {
   scratch_scope<B> const scope(lane.scratch());
   expects(x.columns() == model.config().input_width, "RQ-VAE: features of width ", x.columns(), ", expected ", model.config().input_width);
-  auto const tape = detail::perceptron_forward<B, T>(lane, model.weights().encoder, x);
-  for (index_t i = 0; i < z.rows(); ++i) copy(in_vector<B, T>(tape.outputs.back().row(i)), z.row(i));
+  detail::perceptron<B, T>(lane, model.weights().encoder, x, z);
 }
 
 /// Σ (x̂ − x)² of z (n, latent width), any stand-in of x (n, d_in)'s latents.
 template <class T, Backend B>
 double reconstruction_error(B& lane, rq_vae<B, T> const& model, in_matrix<B, T> z, in_matrix<B, T> x) {
   scratch_scope<B> const scope(lane.scratch());
-  auto const tape = detail::perceptron_forward<B, T>(lane, model.weights().decoder, z);
-  return static_cast<double>(real_part(squared_error_forward<T>(lane, tape.outputs.back(), x)));
+  auto const back = lane.scratch().template take<T>(x.rows(), x.columns());
+  detail::perceptron<B, T>(lane, model.weights().decoder, z, back);
+  return static_cast<double>(real_part(squared_error_forward<T>(lane, back, x)));
 }
 
 /// Rows first … first + count − 1 of a batch.
@@ -131,7 +126,7 @@ void weight_gradients(B& lane, index_t which, index_t lanes, in_matrix<B, T> x, 
     auto const dy = in_matrix<B, T>(room.gradient(l, all)).column_block(first, count);
     auto const bias = gradients[l].bias.part(first, count);
     matmul<T>(lane, dy, l == 0 ? x : in_matrix<B, T>(room.output(l - 1, all)), gradients[l].weight.row_block(first, count), {.transpose_a = true});
-    fill(bias, T{});
+    fill<T>(lane, bias, T{});
     bias_backward<T>(lane, dy, bias);
   }
 }
@@ -153,7 +148,7 @@ class rq_vae_pass {
   /// A lane's rows of x (n, d_in) -> z, the same rows of (n, latent width).
   void encode(B& lane, row_share rows, in_matrix<B, T> x, out_matrix<B, T> z) {
     detail::forward_rows<B, T>(lane, model_.weights().encoder, x, rows, encoder_);
-    copy(in_vector<B, T>(encoder_.last_output(rows).flat()), z.flat());
+    copy<T>(lane, encoder_.last_output(rows).flat(), z.flat());
   }
 
   /// A lane's rows of x and of residuals: [0] = z, [l] what level l − 1 left; the straight-through estimate ẑ = z − residuals[L] is decoded.
@@ -161,7 +156,7 @@ class rq_vae_pass {
   T decode_and_go_back(B& lane, row_share rows, index_t batch_rows, in_matrix<B, T> x, std::span<in_matrix<B, T> const> residuals) {
     auto const& c = model_.config();
     out_matrix<B, T> const decoded{decoded_.view_all().data + rows.first * c.latent_width, rows.count, c.latent_width};
-    copy(residuals.front().flat(), decoded.flat());
+    copy<T>(lane, residuals.front().flat(), decoded.flat());
     add_scaled<T>(lane, -1, residuals.back(), decoded);
     detail::forward_rows<B, T>(lane, model_.weights().decoder, decoded, rows, decoder_);
     auto const batch = static_cast<double>(batch_rows);

@@ -77,7 +77,7 @@ class rq_vae_trainer {
     if (how == quantizer::used)
       choose_codes();
     else
-      for (index_t l = 1; l <= model_.config().levels(); ++l) fill(residual_rows(l, {0, rows_}).flat(), T{});  // nothing is left over
+      for (index_t l = 1; l <= model_.config().levels(); ++l) fill<T>(backend_, residual_rows(l, {0, rows_}).flat(), T{});  // nothing is left over
     auto const losses = go_back(x, how);
     out_vector<B, T> const whole[] = {gradient_.view_all()};
     norm_ = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(whole));
@@ -130,7 +130,7 @@ class rq_vae_trainer {
     for (index_t l = 0; l < model_.config().levels(); ++l) {
       auto const one = [&](B& lane, row_share rows) {
         auto const rest = residual_rows(l + 1, rows);
-        copy(in_vector<B, T>(residual_rows(l, rows).flat()), rest.flat());
+        copy<T>(lane, residual_rows(l, rows).flat(), rest.flat());
         std::visit([&](auto const& policy) { quantize_level<T>(lane, codebooks[static_cast<std::size_t>(l)], policy, rest, code_rows(l, rows)); },
                    assignments_[static_cast<std::size_t>(l)]);
       };
@@ -183,8 +183,8 @@ class rq_vae_trainer {
   void add_up_codes(B& lane, index_t which) {
     auto& mine = state(which);
     auto const& c = model_.config();
-    fill(mine.code_sums.view_all(), T{});
-    fill(mine.code_counts.view_all(), T{});
+    fill<T>(lane, mine.code_sums.view_all(), T{});
+    fill<T>(lane, mine.code_counts.view_all(), T{});
     index_t row = 0;
     for (index_t l = 0; l < c.levels(); ++l) {
       index_t const k = c.codes[static_cast<std::size_t>(l)];
@@ -199,7 +199,7 @@ class rq_vae_trainer {
     auto const& c = model_.config();
     double const factor = -2 * c.quant_weight / (static_cast<double>(c.levels()) * static_cast<double>(rows_) * static_cast<double>(c.latent_width));
     auto const& first = model_.layout().find(detail::codebook_name(0));
-    fill(gradient_.view_all().part(first.offset, lanes_.front()->code_sums.size()), T{});
+    fill<T>(backend_, gradient_.view_all().part(first.offset, lanes_.front()->code_sums.size()), T{});
     if (how == quantizer::left_out) return;
     for (auto const& lane : lanes_) {
       auto const sums = std::as_const(lane->code_sums).view_all();
@@ -251,7 +251,7 @@ index_t rq_vae_trainer<B, T>::revive_level(index_t level, std::vector<index_t> c
   index_t const width = model_.config().latent_width;
   auto const zero = backend_.scratch().template take<T>(1, width);
   auto const errors = backend_.scratch().template take<T>(rows_, 1);
-  fill(zero.flat(), T{});
+  fill<T>(backend_, zero.flat(), T{});
   squared_distances<T>(backend_, residual(level + 1), zero, errors);
   std::vector<T> error(static_cast<std::size_t>(rows_));
   copy(in_vector<B, T>(errors.flat()), view_of(std::span(error)));
@@ -264,8 +264,8 @@ index_t rq_vae_trainer<B, T>::revive_level(index_t level, std::vector<index_t> c
   auto const codebook = model_.codebook(level);
   index_t const offset = model_.layout().find(detail::codebook_name(static_cast<std::size_t>(level))).offset;
   for (std::size_t i = 0; i < count; ++i) {
-    copy(residual(level).row(worst[i]), codebook.row(dead[i]));
-    for (auto* moment : {&moments_.first, &moments_.second}) fill(moment->view_all().part(offset + dead[i] * width, width), T{});
+    copy<T>(backend_, residual(level).row(worst[i]), codebook.row(dead[i]));
+    for (auto* moment : {&moments_.first, &moments_.second}) fill<T>(backend_, moment->view_all().part(offset + dead[i] * width, width), T{});
     idle_[static_cast<std::size_t>(level)][static_cast<std::size_t>(dead[i])] = 0;
   }
   return static_cast<index_t>(count);

@@ -30,6 +30,8 @@ class key_packing {
     for (std::size_t l = 0; l < codes.size(); ++l) key = append(key, static_cast<index_t>(l), codes[l]);
     return key;
   }
+  /// The key of all codes of a whole sequence but the last.
+  sequence_key prefix_of(std::span<code_t const> sequence) const { return pack(sequence.first(sequence.size() - 1)); }
   sequence_key append(sequence_key prefix, index_t level, code_t code) const {
     return prefix << bits_[static_cast<std::size_t>(level)] | static_cast<sequence_key>(index(code));
   }

@@ -3,13 +3,25 @@
 #include <atomic>
 #include <numeric>
 
+#include "mql4grec/backend/copy.hpp"
 #include "mql4grec/backend/row_blocks.hpp"
+#include "mql4grec/backend/staged.hpp"
 #include "mql4grec/embed/features.hpp"
 #include "mql4grec/quantize/code_table.hpp"
 #include "mql4grec/quantize/residual_quantizer.hpp"
-#include "mql4grec/quantize/rq_vae_pass.hpp"
 
 namespace mql4grec {
+
+/// What translating asks of a model, however it has learnt: the way from features x (n, input width) to latents z (n, latent width),
+/// codebooks for these, one behind the other, and the error of the way back. rq_vae and residual_kmeans are such.
+template <class M, class B>
+concept Translator = Backend<B> && requires(M const& model, B& lane, in_matrix<B, float> x, out_matrix<B, float> z) {
+  { model.input_width() } -> std::convertible_to<index_t>;
+  { model.latent_width() } -> std::convertible_to<index_t>;
+  { model.codebooks() } -> std::same_as<std::vector<codebook_view<B, float>>>;
+  encode(lane, model, x, z);
+  { reconstruction_error(lane, model, x, x) } -> std::convertible_to<double>;  // Σ (x̂ − x)² of stand-ins of the latents, and of x
+};
 
 /// A catalogue in codes, before collisions are handled.
 struct translation {
@@ -27,39 +39,53 @@ struct block_errors {
   double reconstruction = 0, quantization = 0;
 };
 
-template <Backend B, FeatureSource F>
-block_errors translate_block(B& lane, rq_vae<B, float> const& model, F const& features, index_t first, index_t count, reconstruction decode,
+/// Rows of features that `read` writes on the host, where the lane's kernels read them: its scratch.
+template <Backend B, class Read>
+in_matrix<B, float> rows_on(B& lane, index_t width, index_t count, Read&& read) {
+  staged<float, B> rows(lane, count * width);
+  read(host_matrix_view<float>(rows.values().data, count, width));
+  return {rows.publish(lane).data, count, width};
+}
+
+template <Backend B, Translator<B> M, FeatureSource F>
+block_errors translate_block(B& lane, M const& model, F const& features, index_t first, index_t count, reconstruction decode,
                              host_matrix_view<code_t> out) {
   scratch_scope<B> const scope(lane.scratch());
-  auto const& c = model.config();
   auto const take = [&](index_t columns) { return lane.scratch().template take<float>(count, columns); };
-  auto const x = take(c.input_width), z = take(c.latent_width), rest = take(c.latent_width);
-  auto const codes = lane.scratch().template take<code_t>(c.levels(), count);
-  features.read(first, x);
-  encode<float>(lane, model, in_matrix<B, float>(x), z);
-  copy(in_vector<B, float>(z.flat()), rest.flat());
+  auto const z = take(model.latent_width()), rest = take(model.latent_width());
+  auto const codes = lane.scratch().template take<code_t>(out.columns(), count);
+  auto const x = rows_on(lane, features.width(), count, [&](host_matrix_view<float> rows) { features.read(first, rows); });
+  encode(lane, model, in_matrix<B, float>(x), z);
+  copy<float>(lane, z.flat(), rest.flat());
   auto const codebooks = model.codebooks();
   quantize<float>(lane, std::span<codebook_view<B, float> const>(codebooks), rest, codes);
+  host_copy<code_t, typename B::memory_space> const found(codes.flat());
   for (index_t i = 0; i < count; ++i)
-    for (index_t l = 0; l < c.levels(); ++l) out(first + i, l) = codes(l, i);
+    for (index_t l = 0; l < codes.rows(); ++l) out(first + i, l) = found.view_all()(l * count + i);
   block_errors errors{.quantization = sum_of_squares<float>(lane, in_vector<B, float>(rest.flat()))};
   add_scaled<float>(lane, -1, in_matrix<B, float>(rest), z);  // now the sum of the chosen vectors
-  if (decode == reconstruction::wanted) errors.reconstruction = reconstruction_error<float>(lane, model, in_matrix<B, float>(z), in_matrix<B, float>(x));
+  if (decode == reconstruction::wanted) errors.reconstruction = reconstruction_error(lane, model, in_matrix<B, float>(z), in_matrix<B, float>(x));
   return errors;
 }
 
 }  // namespace detail
 
+/// K of each level.
+template <Backend B, Translator<B> M>
+std::vector<index_t> code_sizes(M const& model) {
+  std::vector<index_t> sizes;
+  for (auto const& level : model.codebooks()) sizes.push_back(level.vectors().rows());
+  return sizes;
+}
+
 /// The nearest codes of all rows; blocks go to whichever lane is free, and the result doesn't depend on which. `progress(rows done)` is
-/// called from lane 0's thread. Host backends only: features are read into the lane's own memory.
-template <Backend B, FeatureSource F, class Progress>
-  requires std::same_as<typename B::memory_space, host_space>
-translation translate_items(B& backend, rq_vae<B, float> const& model, F const& features, reconstruction decode, Progress&& progress) {
+/// called from lane 0's thread.
+template <Backend B, Translator<B> M, FeatureSource F, class Progress>
+translation translate_items(B& backend, M const& model, F const& features, reconstruction decode, Progress&& progress) {
   constexpr index_t block = 1024;
-  auto const& c = model.config();
-  expects(features.width() == c.input_width, "translate: features of width ", features.width(), " for a translator of ", c.input_width);
+  expects(features.width() == model.input_width(), "translate: features of width ", features.width(), " for a translator of ", model.input_width());
   index_t const rows = features.rows(), blocks = (rows + block - 1) / block;
-  translation out{.codes = code_table(rows, c.codes)};
+  translation out{.codes = code_table(rows, code_sizes<B>(model))};
   std::vector<detail::block_errors> errors(static_cast<std::size_t>(blocks));
   std::atomic<index_t> done{0};
   detail::for_each_row_block(backend, rows, block, [&](B& lane, index_t i, index_t first, index_t count) {
@@ -72,33 +98,37 @@ translation translate_items(B& backend, rq_vae<B, float> const& model, F const& 
     out.quantization_error += e.quantization;
   }
   double const n = std::max(1.0, static_cast<double>(rows));
-  out.reconstruction_error /= n * static_cast<double>(c.input_width);
-  out.quantization_error /= n * static_cast<double>(c.latent_width);
+  out.reconstruction_error /= n * static_cast<double>(model.input_width());
+  out.quantization_error /= n * static_cast<double>(model.latent_width());
   return out;
 }
 
 /// The latents of items that are asked for, encoded anew each time: what handling collisions needs of a large catalogue.
-template <Backend B, FeatureSource F>
+template <Backend B, Translator<B> M, FeatureSource F>
 class encoded_latents {
  public:
-  encoded_latents(B& lane, rq_vae<B, float> const& model, F const& features) : lane_(lane), model_(model), features_(features) {}
+  encoded_latents(B& lane, M const& model, F const& features) : lane_(lane), model_(model), features_(features) {}
 
   index_t rows() const { return features_.rows(); }
-  index_t width() const { return model_.config().latent_width; }
+  index_t width() const { return model_.latent_width(); }
   void gather(std::span<index_t const> items, host_matrix_view<float> out) const {
     constexpr index_t block = 1024;
     for (index_t first = 0; first < out.rows(); first += block) {
       scratch_scope<B> const scope(lane_.scratch());
       index_t const count = std::min(out.rows(), first + block) - first;
-      auto const x = lane_.scratch().template take<float>(count, features_.width());
-      features_.gather(items.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)), x);
-      encode<float>(lane_, model_, in_matrix<B, float>(x), out.row_block(first, count));
+      auto const x = detail::rows_on(lane_, features_.width(), count, [&](host_matrix_view<float> rows) {
+        features_.gather(items.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)), rows);
+      });
+      auto const z = lane_.scratch().template take<float>(count, width());
+      encode(lane_, model_, x, z);
+      host_copy<float, typename B::memory_space> const latents(z.flat());
+      for (index_t i = 0; i < count; ++i) std::copy_n(latents.view_all().data + i * width(), width(), out.row(first + i).data);
     }
   }
 
  private:
   B& lane_;
-  rq_vae<B, float> const& model_;
+  M const& model_;
   F const& features_;
 };
 

@@ -30,17 +30,6 @@ struct bias_backward_kernel {
   }
 };
 
-struct bias_relu_backward_kernel {
-  MQL4GREC_INLINE static void run(float const* y, index_t y_stride, float* dy, index_t stride, index_t rows, index_t d, float* dbias) {
-    for (index_t i = 0; i < rows; ++i, y += y_stride, dy += stride)
-      for (index_t j = 0; j < d; ++j) {
-        float const passed = y[j] > 0.f ? dy[j] : 0.f;
-        dy[j] = passed;
-        dbias[j] += passed;
-      }
-  }
-};
-
 }  // namespace detail
 
 template <std::same_as<float> T>
@@ -56,11 +45,6 @@ void bias_relu_forward(backend&, in_vector<backend, T> bias, out_matrix<backend,
 template <std::same_as<float> T>
 void bias_backward(backend&, in_matrix<backend, T> dy, out_vector<backend, T> dbias) {
   dispatch<detail::bias_backward_kernel>(dy.data, dy.stride, dy.rows(), dy.columns(), dbias.data);
-}
-
-template <std::same_as<float> T>
-void bias_relu_backward(backend&, in_matrix<backend, T> y, out_matrix<backend, T> dy, out_vector<backend, T> dbias) {
-  dispatch<detail::bias_relu_backward_kernel>(y.data, y.stride, dy.data, dy.stride, dy.rows(), dy.columns(), dbias.data);
 }
 
 }  // namespace mql4grec::cpu

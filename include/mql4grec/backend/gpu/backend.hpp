@@ -6,6 +6,7 @@
 
 #include "mql4grec/backend/concepts.hpp"
 #include "mql4grec/backend/gpu/buffer.hpp"
+#include "mql4grec/backend/precision.hpp"
 
 namespace mql4grec::gpu {
 
@@ -32,6 +33,13 @@ class backend {
   backend& lane(index_t) { return *this; }
   /// Returns when everything that was asked for has been done.
   void synchronize() { context_.synchronize(); }
+
+  /// What matrix products round their factors to, where the system has a choice.
+  precision products() const
+    requires requires(options const& how) { how.products; }
+  {
+    return context_.how().products;
+  }
 
   /// What the system's own kernels need: a stream, handles.
   typename System::context& context() { return context_; }

@@ -28,13 +28,4 @@ void bias_backward(backend&, in_matrix<backend, T> dy, out_vector<backend, T> db
     for (index_t j = 0; j < dy.columns(); ++j) dbias(j) += dy(i, j);
 }
 
-// y (rows,d) as forward left it · dy (rows,d) becomes the gradient in front of the bias, dbias (d) gains its column sums
-template <Field T>
-void bias_relu_backward(backend& b, in_matrix<backend, T> y, out_matrix<backend, T> dy, out_vector<backend, T> dbias) {
-  for (index_t i = 0; i < dy.rows(); ++i)
-    for (index_t j = 0; j < dy.columns(); ++j)
-      if (!(real_part(y(i, j)) > 0)) dy(i, j) = T{};
-  bias_backward<T>(b, dy, dbias);
-}
-
 }  // namespace mql4grec::reference

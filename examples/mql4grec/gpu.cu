@@ -1,0 +1,55 @@
+// The program's work on an NVIDIA GPU.
+#include "gpu.hpp"
+
+#include "mql4grec/gpu.cuh"
+
+namespace mql4grec::program {
+
+namespace {
+
+using device = gpu::backend<gpu::cuda>;
+
+device open(precision products) { return device({.products = products}); }
+
+// A GPU takes a whole batch at once where a core's cache holds a block of it.
+constexpr index_t tokens_at_once = 1 << 17, queries_at_once = 1024;
+
+}  // namespace
+
+void check_gpu() { open(precision::fp32); }
+
+run_result train_on_gpu(run_options run, std::vector<domain> domains, vocabulary const& words, run_observer const& observer, precision products) {
+  auto backend = open(products);
+  run.training.block_tokens = tokens_at_once;
+  return train(backend, run, std::move(domains), words, observer);
+}
+
+evaluation evaluate_on_gpu(std::filesystem::path const& directory, dataset const& data, model_card const& card, evaluation_options options,
+                           std::function<void(index_t, index_t)> const& progress, precision products) {
+  auto backend = open(products);
+  frozen_t5 const model(backend, read_model<float>(backend, directory));
+  options.search.block_rows = queries_at_once * options.search.beams;
+  return evaluate(backend, model, card, data, options, progress);
+}
+
+translator_result train_translator_on_gpu(translator_run const& run, present_features const& features, feature_statistics const& seen,
+                                          translator_run_observer const& observer, precision products) {
+  auto backend = open(products);
+  return train_translator(backend, run, features, seen, observer);
+}
+
+translated_catalogue translate_on_gpu(std::filesystem::path const& path, npy_features const& features, std::vector<index_t> rows,
+                                      any_collision_policy const& policy, std::function<void(index_t)> const& progress, precision products) {
+  auto backend = open(products);
+  auto const model = read_rq_vae<float>(backend, path);
+  return translate_catalogue(backend, model, features, std::move(rows), policy, progress);
+}
+
+ranking recommend_on_gpu(std::filesystem::path const& directory, model_card const& card, std::vector<token_table> const& tables,
+                         std::vector<item_id> const& history, index_t k, item_filter const& filter, precision products) {
+  auto backend = open(products);
+  recommender<device> const service(frozen_t5(backend, read_model<float>(backend, directory)), card.words, mixture_named(card.tasks), tables);
+  return service.recommend(history, k, filter);
+}
+
+}  // namespace mql4grec::program

@@ -1,0 +1,36 @@
+#pragma once
+// What the program asks of a GPU: the same library calls as on the CPU. gpu.cu defines them where nvcc compiles the program too,
+// no_gpu.cpp elsewhere, where each throws an error that says so.
+#include <functional>
+
+#include "common.hpp"
+#include "mql4grec/embed/npy_features.hpp"
+#include "mql4grec/pipeline/evaluate.hpp"
+#include "mql4grec/pipeline/train.hpp"
+#include "mql4grec/pipeline/translate.hpp"
+#include "mql4grec/pipeline/translator.hpp"
+#include "mql4grec/recommender.hpp"
+
+namespace mql4grec::program {
+
+/// Throws error when this build has no GPU backend, or there is no GPU.
+void check_gpu();
+
+run_result train_on_gpu(run_options run, std::vector<domain> domains, vocabulary const& words, run_observer const& observer, precision products);
+
+/// Of the model in a directory.
+evaluation evaluate_on_gpu(std::filesystem::path const& model, dataset const& data, model_card const& card, evaluation_options options,
+                           std::function<void(index_t users, index_t all)> const& progress, precision products);
+
+using present_features = selected_features<joined_features<npy_features>>;
+translator_result train_translator_on_gpu(translator_run const& run, present_features const& features, feature_statistics const& seen,
+                                          translator_run_observer const& observer, precision products);
+
+/// By the RQ-VAE in a file.
+translated_catalogue translate_on_gpu(std::filesystem::path const& model, npy_features const& features, std::vector<index_t> rows,
+                                      any_collision_policy const& policy, std::function<void(index_t)> const& progress, precision products);
+
+ranking recommend_on_gpu(std::filesystem::path const& model, model_card const& card, std::vector<token_table> const& tables,
+                         std::vector<item_id> const& history, index_t k, item_filter const& filter, precision products);
+
+}  // namespace mql4grec::program

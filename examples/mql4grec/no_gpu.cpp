@@ -1,0 +1,28 @@
+#include "gpu.hpp"
+
+namespace mql4grec::program {
+
+namespace {
+[[noreturn]] void refuse() { detail::raise("--backend gpu: this build has no GPU backend, expected cpu"); }
+}  // namespace
+
+void check_gpu() { refuse(); }
+run_result train_on_gpu(run_options, std::vector<domain>, vocabulary const&, run_observer const&, precision) { refuse(); }
+evaluation evaluate_on_gpu(std::filesystem::path const&, dataset const&, model_card const&, evaluation_options,
+                           std::function<void(index_t, index_t)> const&, precision) {
+  refuse();
+}
+translator_result train_translator_on_gpu(translator_run const&, present_features const&, feature_statistics const&, translator_run_observer const&,
+                                          precision) {
+  refuse();
+}
+translated_catalogue translate_on_gpu(std::filesystem::path const&, npy_features const&, std::vector<index_t>, any_collision_policy const&,
+                                      std::function<void(index_t)> const&, precision) {
+  refuse();
+}
+ranking recommend_on_gpu(std::filesystem::path const&, model_card const&, std::vector<token_table> const&, std::vector<item_id> const&, index_t,
+                         item_filter const&, precision) {
+  refuse();
+}
+
+}  // namespace mql4grec::program

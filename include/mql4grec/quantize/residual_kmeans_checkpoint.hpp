@@ -1,0 +1,94 @@
+#pragma once
+// Residual k-means as one safetensors file: `mean` (width), `codebooks.0`, `codebooks.1`, … of (K, width), `rotation` (width, width) where
+// there is one, and `error`, one number. The shape is that of the tensors; no other file is needed to encode items.
+#include "mql4grec/backend/copy.hpp"
+#include "mql4grec/core/safetensors.hpp"
+#include "mql4grec/quantize/model_tensors.hpp"
+#include "mql4grec/quantize/residual_kmeans.hpp"
+
+namespace mql4grec {
+
+namespace detail {
+
+inline std::string kmeans_codebook_name(std::size_t level) { return "codebooks." + std::to_string(level); }
+
+/// K of each level; all levels are as wide as the mean.
+inline std::vector<index_t> kmeans_sizes(safetensors const& file) {
+  constexpr index_t most = index_t{1} << 20, most_levels = 26;  // as an RQ-VAE: a letter each
+  expects_file(file.contains("mean"), file.path(), "tensor 'mean' is missing, expected residual k-means");
+  auto const& mean = file.info("mean").shape;
+  expects_file(mean.size() == 1 && mean[0] >= 1 && mean[0] <= most, file.path(), "tensor 'mean': shape ", shape_text(mean), ", expected 1 to ", most,
+               " numbers");
+  std::vector<index_t> sizes;
+  for (std::string name; file.contains(name = kmeans_codebook_name(sizes.size()));) {
+    auto const [codes, width] = matrix_shape(file, name);
+    expects_file(codes >= 1 && codes <= most && width == mean[0], file.path(), "tensor '", name, "': shape ", shape_text(file.info(name).shape),
+                 ", expected 1 to ", most, " vectors of width ", mean[0], ", that of 'mean'");
+    sizes.push_back(codes);
+  }
+  expects_file(!sizes.empty(), file.path(), "tensor '", kmeans_codebook_name(0), "' is missing, expected residual k-means");
+  expects_file(std::ssize(sizes) <= most_levels, file.path(), "codebooks of ", sizes.size(), " levels, expected at most ", most_levels);
+  return sizes;
+}
+
+inline void check_kmeans_names(safetensors const& file, std::size_t levels) {
+  std::vector<std::string> known = {"mean", "rotation", "error"};
+  for (std::size_t l = 0; l < levels; ++l) known.push_back(kmeans_codebook_name(l));
+  check_names(file, std::move(known), "residual k-means");
+}
+
+/// What is no rotation would be turned back to somewhere else.
+template <Backend B>
+void check_orthogonal(B& b, std::filesystem::path const& path, in_matrix<B, float> rotation) {
+  constexpr float allowed = 1e-2f;  // of a column's product with itself; bf16's rounding of a row adds up to less
+  index_t const n = rotation.rows();
+  auto memory = b.template allocate<float>(n * n);
+  out_matrix<B, float> const along(memory.view_all().data, n, n);
+  matmul<float>(b, rotation, rotation, along, {.transpose_a = true});
+  for (index_t i = 0; i < n; ++i)
+    for (index_t j = 0; j < n; ++j)
+      expects_file(std::abs(along(i, j) - (i == j ? 1.f : 0.f)) <= allowed, path, "tensor 'rotation': columns ", i, " and ", j, " have the product ", along(i, j),
+                   ", expected ", i == j ? 1 : 0, " of a rotation");
+}
+
+}  // namespace detail
+
+/// Writes the model as one file that appears whole or not at all. Throws file_error.
+template <Backend B>
+  requires std::same_as<typename B::memory_space, host_space>
+void write_residual_kmeans(std::filesystem::path const& path, residual_kmeans<B> const& model) {
+  index_t const width = model.latent_width();
+  std::vector<named_tensor> tensors = {{"mean", {width}, view_of(std::span(model.mean))}, {"error", {1}, host_vector_view<double const>(&model.error, 1)}};
+  auto const levels = model.codebooks();
+  for (std::size_t l = 0; l < levels.size(); ++l)
+    tensors.push_back({detail::kmeans_codebook_name(l), {levels[l].vectors().rows(), width}, levels[l].vectors().flat()});
+  if (!model.rotation.empty()) tensors.push_back({"rotation", {width, width}, view_of(std::span(model.rotation))});
+  write_safetensors(path, tensors, {{"format", "pt"}});
+}
+
+/// Reads what write_residual_kmeans wrote; half and double precision are rounded. Throws file_error when a tensor is missing, unknown, not finite
+/// or doesn't fit the others, and when `rotation` isn't one.
+template <Backend B>
+  requires std::same_as<typename B::memory_space, host_space>
+residual_kmeans<B> read_residual_kmeans(B& backend, std::filesystem::path const& path) {
+  safetensors const file(path);
+  auto const sizes = detail::kmeans_sizes(file);
+  detail::check_kmeans_names(file, sizes.size());
+  index_t const width = file.info("mean").shape[0];
+  residual_kmeans<B> model{.books = codebook_set<B, float>(backend, sizes, width), .mean = std::vector<float>(static_cast<std::size_t>(width)), .rotation = {}};
+  detail::read_finite(file, "mean", {width}, view_of(std::span(model.mean)));
+  for (std::size_t l = 0; l < sizes.size(); ++l)
+    detail::read_finite(file, detail::kmeans_codebook_name(l), {sizes[l], width}, model.books.vectors(static_cast<index_t>(l)).flat());
+  detail::read_finite(file, "error", {1}, host_vector_view<double>(&model.error, 1));
+  expects_file(model.error >= 0, path, "tensor 'error': found ", model.error, ", expected at least 0");
+  if (file.contains("rotation")) {
+    expects_file(file.info("rotation").shape == std::vector<index_t>{width, width}, path, "tensor 'rotation': shape ",
+                 detail::shape_text(file.info("rotation").shape), ", expected ", detail::shape_text({width, width}), " beside 'mean'");
+    model.rotation.resize(static_cast<std::size_t>(width * width));
+    detail::read_finite(file, "rotation", {width, width}, view_of(std::span(model.rotation)));
+    detail::check_orthogonal(backend, path, model.rotation_matrix());
+  }
+  return model;
+}
+
+}  // namespace mql4grec

@@ -1,0 +1,80 @@
+// Whole stages on every backend: what a device must be handed crosses by itself, and results don't depend on where they were computed.
+#include "mql4grec/catalog/synthetic.hpp"
+#include "mql4grec/language/translate.hpp"
+#include "mql4grec/pipeline/evaluate.hpp"
+#include "mql4grec/pipeline/translate.hpp"
+#include "mql4grec/quantize/fit_translator.hpp"
+#include "mql4grec/quantize/rq_vae_pass.hpp"
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/small_t5.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+
+vocabulary const& words() {
+  static vocabulary const all({.modalities = {{"a", {16, 16, 16, 16}}, {"A", {16, 16, 16, 16}}}});
+  return all;
+}
+
+dataset shop() {
+  auto const made = make_synthetic_domain({.items = 60, .users = 40}, 0);
+  dataset data{.name = "shop", .data = {.histories = made.histories, .tables = {}}, .items = made.items};
+  for (auto const kind : {modality::text, modality::image})
+    data.data.tables.push_back(translate(view_of(made.codes[static_cast<std::size_t>(kind)]), words(), kind));
+  return data;
+}
+
+template <Backend B>
+evaluation judged(B backend) {
+  auto config = small_t5();
+  config.vocabulary = words().size();
+  return evaluate(backend, random_frozen_t5<double>(backend, config), model_card{words(), "next"}, shop(), {.search = {.beams = 7}}, [](index_t, index_t) {});
+}
+
+/// A translator that was taught for some epochs, its kept codes, and its errors on the way.
+struct translated {
+  std::vector<double> losses;
+  translated_catalogue catalogue;
+};
+
+template <Backend B>
+translated learnt(B backend) {
+  auto values = random_normal<float>({120, 6}, 3);
+  for (index_t i = 0; i < 12; ++i)  // some are alike, so that there is something to reallocate
+    std::copy_n(values.values.begin(), 6, values.values.begin() + i * 6);
+  matrix_features const features(values);
+  rq_vae<B, float> model(backend, {.input_width = 6, .hidden = {8}, .latent_width = 4, .codes = {8, 8, 16}});
+  initialize(model, 5);
+  translator_options const options{.training = {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 64, .revive_after = 4},
+                                   .epochs = 6, .autoencoder_epochs = 1, .evaluate_every = 2, .kmeans_iterations = 4, .seed = 7};
+  rq_vae_trainer<B, float> trainer(backend, model, options.training);
+  translator_progress progress;
+  translated out;
+  fit(backend, trainer, features, options, progress,
+      {.on_step = [&](auto const&, rq_vae_losses const& losses, std::int64_t) { out.losses.push_back(losses.total); }});
+  std::vector<index_t> rows(120);
+  std::iota(rows.begin(), rows.end(), index_t{0});
+  out.catalogue = translate_catalogue(backend, model, features, rows, reallocate{}, [](index_t) {});
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("pipeline: a model is judged alike on every backend", B, MQL4GREC_TEST_BACKENDS) {
+  auto const expected = judged(reference::backend()).result, actual = judged(B()).result;
+  CHECK(actual.users == 40);
+  CHECK_CLOSE(actual.text.ndcg10, expected.text.ndcg10, 1e-12);
+  CHECK_CLOSE(actual.image.ndcg10, expected.image.ndcg10, 1e-12);
+  CHECK_CLOSE(actual.item_ensemble.hit5, expected.item_ensemble.hit5, 1e-12);
+}
+
+TEST_CASE_TEMPLATE("pipeline: a translator learns, and gives every item a sequence of its own, on every backend", B, MQL4GREC_TEST_BACKENDS) {
+  auto const expected = learnt(reference::backend()), actual = learnt(B());
+  CHECK_CLOSE(actual.losses, expected.losses, 2e-3);
+  CHECK(actual.catalogue.certified.unique());
+  CHECK(actual.catalogue.outcome.moved >= 11);
+  CHECK_CLOSE(actual.catalogue.reconstruction_error, expected.catalogue.reconstruction_error, 1e-2);
+}
