@@ -62,7 +62,7 @@ bool same(residual_kmeans<B> const& x, residual_kmeans<B> const& y) {
 }  // namespace
 
 TEST_CASE_TEMPLATE("residual_kmeans: its error is that of the rows put together again from their codes", B,
-                   MQL4GREC_TEST_BACKENDS) {
+                   MQL4GREC_TEST_HOST_BACKENDS) {
   B b;
   auto const rows = uneven_rows(400, 6);
   matrix_features const features(rows);
@@ -80,7 +80,7 @@ TEST_CASE_TEMPLATE("residual_kmeans: its error is that of the rows put together 
 }
 
 TEST_CASE_TEMPLATE("residual_kmeans: every further level leaves less, and the levels before it stay as they were", B,
-                   MQL4GREC_TEST_BACKENDS) {
+                   MQL4GREC_TEST_HOST_BACKENDS) {
   B b;
   auto const rows = uneven_rows(300, 5);
   std::vector<index_t> codes{7};
@@ -96,7 +96,7 @@ TEST_CASE_TEMPLATE("residual_kmeans: every further level leaves less, and the le
   }
 }
 
-TEST_CASE_TEMPLATE("residual_kmeans: as many codes as rows leave nothing", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("residual_kmeans: as many codes as rows leave nothing", B, MQL4GREC_TEST_HOST_BACKENDS) {
   B b;
   auto const rows = uneven_rows(30, 4);
   CHECK_CLOSE(fit_residual_kmeans(b, matrix_features(rows), {.codes = {30, 2}}).error, 0., 1e-10);
@@ -114,7 +114,7 @@ TEST_CASE("residual_kmeans: more iterations never leave more error at the first 
   }
 }
 
-TEST_CASE_TEMPLATE("residual_kmeans: the rotation is one, and never makes the error worse", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("residual_kmeans: the rotation is one, and never makes the error worse", B, MQL4GREC_TEST_HOST_BACKENDS) {
   B b;
   index_t improved = 0;
   for (std::uint64_t seed = 1; seed < 6; ++seed) {

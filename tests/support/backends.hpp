@@ -27,6 +27,9 @@
 #define MQL4GREC_TEST_FAST_SETTINGS MQL4GREC_TEST_SETTINGS_OF(::mql4grec::cpu::backend)
 #endif
 
+// For what is the host's work, wherever models live.
+#define MQL4GREC_TEST_HOST_BACKENDS ::mql4grec::reference::backend, ::mql4grec::cpu::backend
+
 namespace mql4grec::test {
 
 template <Backend B, class T>
