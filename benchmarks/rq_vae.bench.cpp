@@ -1,4 +1,5 @@
-// A translator at the paper's size: an update of a batch, and encoding. Arguments: threads, width of the features, rows.
+// A translator at the paper's size: an update of a batch, and encoding. Arguments: threads, width of the features, rows, bits of
+// the products' factors.
 #include "mql4grec/quantize/rq_vae_trainer.hpp"
 #include "mql4grec/quantize/translate_items.hpp"
 #include "support.hpp"
@@ -21,7 +22,7 @@ double distance_flops(rq_vae_config const& c) {
 }
 
 void training_step(benchmark::State& state) {
-  cpu::backend b(state.range(0));
+  cpu::backend b(state.range(0), bench::precision_of(state.range(3)));
   rq_vae<cpu::backend, float> model(b, {.input_width = state.range(1)});
   initialize(model, 1);
   index_t const rows = state.range(2);
@@ -32,11 +33,11 @@ void training_step(benchmark::State& state) {
   auto const items = static_cast<double>(rows);
   state.counters["items/s"] = benchmark::Counter(items, benchmark::Counter::kIsIterationInvariantRate);
   double const first_layer = 2.0 * static_cast<double>(state.range(1) * model.config().hidden.front());  // the input has no gradient
-  bench::count_flops(state, items * (6 * encoder_flops(model.config()) - first_layer + distance_flops(model.config())), static_cast<double>(b.lanes()));
+  bench::count_flops(state, items * (6 * encoder_flops(model.config()) - first_layer + distance_flops(model.config())), static_cast<double>(b.lanes()), b.products());
 }
 
 void encoding(benchmark::State& state) {
-  cpu::backend b(state.range(0));
+  cpu::backend b(state.range(0), bench::precision_of(state.range(3)));
   rq_vae<cpu::backend, float> model(b, {.input_width = state.range(1)});
   initialize(model, 1);
   index_t const rows = state.range(2);
@@ -45,10 +46,10 @@ void encoding(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(translate_items(b, model, features, reconstruction::spared, [](index_t) {}));
   auto const items = static_cast<double>(rows);
   state.counters["items/s"] = benchmark::Counter(items, benchmark::Counter::kIsIterationInvariantRate);
-  bench::count_flops(state, items * (encoder_flops(model.config()) + distance_flops(model.config())), static_cast<double>(b.lanes()));
+  bench::count_flops(state, items * (encoder_flops(model.config()) + distance_flops(model.config())), static_cast<double>(b.lanes()), b.products());
 }
 
 }  // namespace
 
-BENCHMARK(training_step)->Args({1, 384, 2048})->Args({2, 384, 2048})->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK(encoding)->Args({1, 768, 16384})->Args({2, 768, 16384})->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(training_step)->ArgsProduct({{1, 2}, {384}, {2048}, {32, 16}})->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(encoding)->ArgsProduct({{1, 2}, {768}, {16384}, {32, 16}})->UseRealTime()->Unit(benchmark::kMillisecond);

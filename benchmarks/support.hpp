@@ -40,16 +40,49 @@ inline double seconds_of(auto&& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+#if defined(__x86_64__) && defined(__GNUC__)
+/// Likewise with bf16 factors: 12 chains of 16 sums, two products each.
+[[gnu::target("avx512f,avx512bf16")]] inline float bf16_peak_run(index_t rounds, float factor) {
+  constexpr int chains = 12;
+  __m512bh const ones = reinterpret_cast<__m512bh>(_mm512_set1_epi32(std::bit_cast<int>(factor)));
+  __m512 sums[chains];
+#pragma GCC unroll 12
+  for (int c = 0; c < chains; ++c) sums[c] = _mm512_setzero_ps();
+  for (index_t i = 0; i < rounds; ++i)
+#pragma GCC unroll 12
+    for (int c = 0; c < chains; ++c) sums[c] = _mm512_dpbf16_ps(sums[c], ones, ones);
+  float all[mql4grec::cpu::lanes], sum = 0;
+#pragma GCC unroll 12
+  for (int c = 0; c < chains; ++c) {
+    _mm512_storeu_ps(all, sums[c]);
+    sum += all[0];
+  }
+  return sum;
+}
+#endif
+
 /// The best of several measurements, in FLOP/s of one core.
-inline double peak_flops() {
-  static double const peak = [] {
-    constexpr index_t rounds = 2'000'000;
-    double best = 1e9;
-    for (int i = 0; i < 8; ++i)
-      best = std::min(best, seconds_of([&] { benchmark::DoNotOptimize(mql4grec::cpu::dispatch<peak_kernel>(rounds, 0.999f)); }));
-    return peak_kernel::flops_a_round * static_cast<double>(rounds) / best;
-  }();
+inline double best_flops(double flops_a_round, auto&& run) {
+  constexpr index_t rounds = 2'000'000;
+  double best = 1e9;
+  for (int i = 0; i < 8; ++i) best = std::min(best, seconds_of([&] { benchmark::DoNotOptimize(run(rounds, 0.999f)); }));
+  return flops_a_round * static_cast<double>(rounds) / best;
+}
+/// Where the machine doesn't multiply bf16 by itself, its peak is that of fp32.
+inline double peak_flops(mql4grec::precision products = mql4grec::precision::fp32) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (products == mql4grec::precision::bf16 && mql4grec::cpu::has_fast_bf16()) {
+    static double const rounded = best_flops(2 * peak_kernel::flops_a_round, bf16_peak_run);
+    return rounded;
+  }
+#endif
+  static double const peak = best_flops(peak_kernel::flops_a_round, mql4grec::cpu::dispatch<peak_kernel, index_t, float>);
   return peak;
+}
+
+/// Benchmarks take the bits of a product's factors as an argument: 32 or 16.
+inline mql4grec::precision precision_of(std::int64_t bits) {
+  return bits == 16 ? mql4grec::precision::bf16 : mql4grec::precision::fp32;
 }
 
 /// Bytes a second that one core copies between buffers beyond every cache, reads and writes both counted.
@@ -67,9 +100,10 @@ inline double peak_bytes() {
 }
 
 /// Adds GFLOP/s and the share of the threads' multiply-add peak to a finished measurement.
-inline void count_flops(benchmark::State& state, double flops_an_iteration, double threads = 1) {
+inline void count_flops(benchmark::State& state, double flops_an_iteration, double threads = 1,
+                        mql4grec::precision products = mql4grec::precision::fp32) {
   state.counters["FLOP/s"] = benchmark::Counter(flops_an_iteration, benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["share"] = benchmark::Counter(flops_an_iteration / (threads * peak_flops()), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["share"] = benchmark::Counter(flops_an_iteration / (threads * peak_flops(products)), benchmark::Counter::kIsIterationInvariantRate);
 }
 inline void count_bytes(benchmark::State& state, double bytes_an_iteration) {
   state.counters["B/s"] = benchmark::Counter(bytes_an_iteration, benchmark::Counter::kIsIterationInvariantRate);

@@ -1,5 +1,5 @@
 // The whole system on the paper's model with random sequences about as long as those of Instruments: training (26
-// tokens an example) and search (38 a query), fp32. Argument: threads.
+// tokens an example) and search (38 a query). Arguments: threads, bits of the products' factors, beams.
 #include "support.hpp"
 
 #include "mql4grec/search/beam_search.hpp"
@@ -36,7 +36,7 @@ double forward_flops(t5_config const& c, double input_rows, double target_rows, 
 }
 
 void training_step(benchmark::State& state) {
-  cpu::backend b(state.range(0));
+  cpu::backend b(state.range(0), bench::precision_of(state.range(1)));
   model_type model(b, {});
   initialize(model, 1);
   trainer<cpu::backend, float> teacher(b, model, {});
@@ -44,11 +44,11 @@ void training_step(benchmark::State& state) {
   for (auto _ : state) teacher.step(all, 1e-4);
   state.counters["examples/s"] = benchmark::Counter(static_cast<double>(all.size()), benchmark::Counter::kIsIterationInvariantRate);
   double const rows = static_cast<double>(all.targets.size());
-  bench::count_flops(state, 3 * forward_flops(model.config(), static_cast<double>(all.inputs.size()), rows, rows), static_cast<double>(b.lanes()));
+  bench::count_flops(state, 3 * forward_flops(model.config(), static_cast<double>(all.inputs.size()), rows, rows), static_cast<double>(b.lanes()), b.products());
 }
 
 void beam_search(benchmark::State& state) {
-  cpu::backend b(state.range(0));
+  cpu::backend b(state.range(0), bench::precision_of(state.range(1)));
   model_type model(b, {});
   initialize(model, 1);
   token_table table(modality::text, 6250, 4);
@@ -61,16 +61,21 @@ void beam_search(benchmark::State& state) {
   }
   item_trie const trie(table);
   frozen_t5 const frozen(b, std::move(model));
-  beam_options const options{.beams = state.range(1)};
+  beam_options const options{.beams = state.range(2)};
   auto const queries = random_batch(256, 16, false);
   for (auto _ : state) benchmark::DoNotOptimize(search(b, frozen, trie, queries, options));
   double const users = static_cast<double>(queries.size()), rows = users * static_cast<double>(1 + 4 * options.beams);
   state.counters["users/s"] = benchmark::Counter(users, benchmark::Counter::kIsIterationInvariantRate);
   bench::count_flops(state, forward_flops(frozen.config(), static_cast<double>(queries.inputs.size()), rows, rows),
-                     static_cast<double>(b.lanes()));
+                     static_cast<double>(b.lanes()), b.products());
 }
 
-BENCHMARK(training_step)->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond)->MinTime(3);
-BENCHMARK(beam_search)->Args({1, 20})->Args({2, 20})->Args({2, 100})->Args({2, 512})->UseRealTime()->Unit(benchmark::kMillisecond)->MinTime(3);
+BENCHMARK(training_step)->ArgsProduct({{1, 2}, {32, 16}})->UseRealTime()->Unit(benchmark::kMillisecond)->MinTime(3);
+BENCHMARK(beam_search)
+    ->ArgsProduct({{1}, {32, 16}, {20}})
+    ->ArgsProduct({{2}, {32, 16}, {20, 100, 512}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond)
+    ->MinTime(3);
 
 }  // namespace

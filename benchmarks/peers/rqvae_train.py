@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""How fast PyTorch trains the paper's RQ-VAE on a file of embeddings, and how well: items/s on the CPU, fp32, and its codes.
+"""How fast PyTorch trains the paper's RQ-VAE on a file of embeddings, and how well: items/s on the CPU, fp32 or bf16, and its codes.
 
-    rqvae_train.py --embeddings F.npy [--epochs 300] [--threads 2] [--seed 0] [--eval-every 20] [--save model.safetensors]
+    rqvae_train.py --embeddings F.npy [--epochs 300] [--threads 2] [--seed 0] [--eval-every 20] [--bf16] [--save model.safetensors]
 
 The released code's way: MLP d_in-2048-1024-512-256-128-64-32 and its mirror, ReLU between layers, Xavier-normal; 4 codebooks of
 256, from k-means on the first batch's residuals; nearest codes at all levels but the last, Sinkhorn (0.003, 50 rounds, double)
 there; straight-through outputs subtracted from the residuals; AdamW 1e-3, decay 1e-4, batch 2048, rows shuffled each epoch and
 the short last batch kept. Batches are cut from one tensor: a DataLoader would only be slower.
+--bf16 trains under torch.autocast: layers' products in bf16, weights and moments in fp32, distances and losses in fp32.
 Only training steps are timed, not k-means, not the evaluations: those take nearest codes of all rows. Figures at the end are
 the last epoch's; with --eval-every the epoch with the fewest collisions is reported too, which the released code keeps.
 """
@@ -107,9 +108,13 @@ def make_model(d_in, args):
                 self.sinkhorn_clock = [a + b for a, b in zip(self.sinkhorn_clock, clock.read())]
                 return codes
 
-        def forward(self, x, epsilons):
+        def layers(self, mlp, x, rounded):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=rounded):
+                return mlp.mlp_layers(x).float()
+
+        def forward(self, x, epsilons, rounded=False):
             """x̂, the quantization loss and the codes (n, L)."""
-            residual, quantized, losses, codes = self.encoder.mlp_layers(x), 0, [], []
+            residual, quantized, losses, codes = self.layers(self.encoder, x, rounded), 0, [], []
             for level, epsilon in zip(self.rq.vq_layers, epsilons):
                 codes.append(self.codes_of(residual, level, epsilon))
                 v = level.embedding(codes[-1])
@@ -117,7 +122,7 @@ def make_model(d_in, args):
                 through = residual + (v - residual).detach()
                 residual = residual - through
                 quantized = quantized + through
-            return self.decoder.mlp_layers(quantized), torch.stack(losses).mean(), torch.stack(codes, 1)
+            return self.layers(self.decoder, quantized, rounded), torch.stack(losses).mean(), torch.stack(codes, 1)
 
     return RqVae()
 
@@ -143,6 +148,7 @@ def main():
     parser.add_argument("--sinkhorn", type=float, nargs="+", default=[0, 0, 0, 0.003], help="ε of each level; 0: nearest")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--weight-decay", type=float, default=1e-4)
+    parser.add_argument("--bf16", action="store_true", help="train under torch.autocast in bf16")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eval-every", type=int, default=0, help="epochs between evaluations; 0: only after the last")
     common.add_thread_options(parser)
@@ -169,7 +175,7 @@ def main():
         for rows in order.split(args.batch):
             batch = x[rows]
             optimizer.zero_grad()
-            x_hat, quantization, _ = model(batch, args.sinkhorn)
+            x_hat, quantization, _ = model(batch, args.sinkhorn, args.bf16)
             loss = mse_loss(x_hat, batch) + quantization
             loss.backward()
             optimizer.step()
@@ -187,7 +193,7 @@ def main():
     seen = args.epochs * len(x)
     common.report(
         what="rqvae_train", embeddings=args.embeddings.split("/")[-1], items=len(x), d_in=x.shape[1], threads=args.threads,
-        passive=args.passive, seed=args.seed, batch=args.batch, epochs=args.epochs, steps=len(losses),
+        passive=args.passive, precision="bf16" if args.bf16 else "fp32", seed=args.seed, batch=args.batch, epochs=args.epochs, steps=len(losses),
         sinkhorn=args.sinkhorn, items_per_second=round(seen / wall, 1), training_seconds=round(wall, 2),
         processor_seconds=round(processor, 2), items_per_processor_second=round(seen / processor, 1),
         sinkhorn_seconds=round(model.sinkhorn_clock[0], 2), seconds=round(whole.read()[0], 2), variance=common.variance(x),

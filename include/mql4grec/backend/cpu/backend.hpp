@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "mql4grec/backend/cpu/team.hpp"
+#include "mql4grec/backend/precision.hpp"
 #include "mql4grec/backend/reference/reference.hpp"
 
 namespace mql4grec::cpu {
@@ -13,16 +14,18 @@ namespace mql4grec::cpu {
 /// A CPU with a number of lanes, each a thread with scratch of its own. Operations run on the lane they are given.
 class backend : public reference::backend {
  public:
-  /// One lane, on the calling thread: what a service thread uses.
+  /// One lane, on the calling thread, with products in fp32: what a service thread uses.
   backend() = default;
   /// Lane 0 is the caller's thread; threads ≤ 0: as many as the machine runs at once.
-  explicit backend(index_t threads) {
+  explicit backend(index_t threads, precision products = precision::fp32) : products_(products) {
     if (threads <= 0) threads = static_cast<index_t>(std::max(1u, std::thread::hardware_concurrency()));
     if (threads == 1) return;
     team_ = std::make_unique<team>(threads);
-    for (index_t number = 1; number < threads; ++number) others_.push_back(std::make_unique<backend>());
+    for (index_t number = 1; number < threads; ++number) others_.push_back(std::make_unique<backend>(1, products));
   }
 
+  /// What products of floats round their factors to.
+  precision products() const { return products_; }
   index_t lanes() const { return static_cast<index_t>(others_.size()) + 1; }
   backend& lane(index_t number) { return number == 0 ? *this : *others_[static_cast<std::size_t>(number - 1)]; }
 
@@ -33,6 +36,7 @@ class backend : public reference::backend {
     b.team_->run([&](index_t number) { task(b.lane(number), number); });
   }
 
+  precision products_ = precision::fp32;
   std::unique_ptr<team> team_;
   std::vector<std::unique_ptr<backend>> others_;
 };

@@ -1,12 +1,13 @@
 #pragma once
 // Products of floats and doubles go to a library, one thread each: parallelism is over blocks of tokens, above. oneDNN's
 // sgemm, where it is there, generates code for the machine's own instructions; OpenBLAS picks from the kernels it was
-// built with. Other fields (std::complex, long double) are Eigen's.
+// built with. Other fields (std::complex, long double) are Eigen's. A backend that asks for bf16 has floats rounded first.
 #include <cblas.h>
 #include <mutex>
 #include <string_view>
 
 #include "mql4grec/backend/cpu/backend.hpp"
+#include "mql4grec/backend/cpu/bf16_product.hpp"
 #include "mql4grec/backend/cpu/dispatch.hpp"
 #include "mql4grec/backend/cpu/eigen.hpp"
 #include "mql4grec/backend/cpu/onednn.hpp"
@@ -70,16 +71,36 @@ inline char const* matmul_library() {
 #endif
 }
 
+namespace detail {
+
+/// Through a library, whichever multiplies T best; c has entries, and the inner dimension too.
+template <class T>
+void library_product(in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
+#if MQL4GREC_HAS_ONEDNN
+  if constexpr (std::same_as<T, float>)
+    if (prefers_onednn()) return onednn_product(a, b, c, how);
+#endif
+  cblas_product<T>(a, b, c, how);
+}
+
+inline void rounded_product(backend& where, in_matrix<backend, float> a, in_matrix<backend, float> b, out_matrix<backend, float> c, product how) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (has_fast_bf16()) return bf16_product(where, a, b, c, how);
+#endif
+  scratch_scope<backend> const scope(where.scratch());
+  library_product<float>(rounded_to_bf16(where, a), rounded_to_bf16(where, b), c, how);
+}
+
+}  // namespace detail
+
 template <class T>
   requires(std::same_as<T, float> || std::same_as<T, double>)
 void matmul(backend& where, in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
   auto const inner = how.transpose_a ? a.rows() : a.columns();
   if (c.size() == 0 || inner == 0) return reference::matmul<T>(where, a, b, c, how);  // libraries leave C as it is
-#if MQL4GREC_HAS_ONEDNN
   if constexpr (std::same_as<T, float>)
-    if (detail::prefers_onednn()) return detail::onednn_product(a, b, c, how);
-#endif
-  detail::cblas_product<T>(a, b, c, how);
+    if (where.products() == precision::bf16) return detail::rounded_product(where, a, b, c, how);
+  detail::library_product<T>(a, b, c, how);
 }
 
 template <Field T>
