@@ -103,6 +103,26 @@ void beam_search(benchmark::State& state) {
   rate(state, "users/s", static_cast<double>(users));
 }
 
+/// Arguments: bits. A translator at the paper's size on features of width 384, batch 2048.
+void translator_step(benchmark::State& state) {
+  auto b = make(state.range(0));
+  rq_vae<device, float> model(b, {.input_width = 384});
+  initialize(model, 1);
+  rq_vae_trainer trainer(b, model, {.batch_size = 2048});
+  auto memory = b.allocate<float>(2048 * 384);
+  write_from_host(memory.view_all(), [](host_vector_view<float> values) {
+    random_stream random(1, 0);
+    for (index_t i = 0; i < values.size(); ++i) values(i) = static_cast<float>(random.normal());
+  });
+  in_matrix<device, float> const x(memory.view_all().data, 2048, 384);
+  trainer.step(x);
+  for (auto _ : state) {
+    trainer.step(x);
+    b.synchronize();
+  }
+  rate(state, "items/s", 2048);
+}
+
 /// Argument: rows. Four levels of 256 codes, width 32.
 void nearest_codes_of(benchmark::State& state) {
   auto b = make(32);
@@ -123,6 +143,7 @@ BENCHMARK(product_of)->ArgsProduct({{8192}, {8192}, {8192}, {32, 19, 16}})->UseR
 BENCHMARK(product_of)->ArgsProduct({{25600}, {1152}, {128}, {19, 16}})->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(training_step)->ArgsProduct({{32, 19, 16}})->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(beam_search)->ArgsProduct({{19, 16}, {20, 100, 512}})->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(translator_step)->ArgsProduct({{32, 19, 16}})->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(nearest_codes_of)->Arg(10'000'000)->UseRealTime()->Unit(benchmark::kMillisecond);
 
 }  // namespace

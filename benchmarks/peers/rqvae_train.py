@@ -23,7 +23,7 @@ BETA, SINKHORN_ROUNDS, KMEANS_ROUNDS = 0.25, 50, 100
 def kmeans(rows, k, generator):
     """k-means++ and Lloyd's rounds: (k, w) centres of (n, w) rows. An empty cluster keeps its centre."""
     import torch
-    centres = rows[torch.randint(len(rows), (1,), generator=generator)]
+    centres = rows[torch.randint(len(rows), (1,), generator=generator, device=rows.device)]
     nearest = (rows - centres).square().sum(1)
     while len(centres) < k:
         # Fewer distinct rows than codes: every distance is zero and any row will do.
@@ -109,7 +109,7 @@ def make_model(d_in, args):
                 return codes
 
         def layers(self, mlp, x, rounded):
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=rounded):
+            with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=rounded):
                 return mlp.mlp_layers(x).float()
 
         def forward(self, x, epsilons, rounded=False):
@@ -152,6 +152,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eval-every", type=int, default=0, help="epochs between evaluations; 0: only after the last")
     common.add_thread_options(parser)
+    common.add_device_option(parser)
     parser.add_argument("--save", help="write the last epoch's weights to this .safetensors file")
     args = parser.parse_args()
     common.set_threads(args.threads, args.passive)
@@ -161,14 +162,14 @@ def main():
     from torch.nn.functional import mse_loss
     torch.set_num_threads(args.threads)
 
-    x = torch.from_numpy(numpy.load(args.embeddings).astype(numpy.float32))
+    x = torch.from_numpy(numpy.load(args.embeddings).astype(numpy.float32)).to(args.device)
     torch.manual_seed(args.seed)
-    generator = torch.Generator().manual_seed(args.seed)
-    model = make_model(x.shape[1], args)
+    generator = torch.Generator(args.device).manual_seed(args.seed)
+    model = make_model(x.shape[1], args).to(args.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=args.weight_decay)
     whole, wall, processor, best, losses = common.Clock(), 0.0, 0.0, {}, []
     for epoch in range(1, args.epochs + 1):
-        order = torch.randperm(len(x), generator=generator)
+        order = torch.randperm(len(x), generator=generator, device=args.device)
         if epoch == 1:
             model.start_codebooks(x[order[:args.batch]], generator)
         clock = common.Clock()
@@ -179,7 +180,8 @@ def main():
             loss = mse_loss(x_hat, batch) + quantization
             loss.backward()
             optimizer.step()
-            losses.append(loss.item())
+            losses.append(loss.detach())
+        common.synchronize(args.device)
         wall, processor = (a + b for a, b in zip((wall, processor), clock.read()))
         if args.eval_every and epoch % args.eval_every == 0 or epoch == args.epochs:
             last = evaluate(model, x, args)
@@ -187,13 +189,14 @@ def main():
                 best = {"epoch": epoch} | last
             print(f"epoch {epoch}: loss {losses[-1]:.6f}, error {last['reconstruction_error']:.6f}, collisions "
                   f"{last['collision_rate']:.4f}, codes {last['codes_used']}", file=sys.stderr, flush=True)
+    losses = [loss.item() for loss in losses]
     if args.save:
         safetensors.torch.save_file(model.state_dict(), args.save)
 
     seen = args.epochs * len(x)
     common.report(
         what="rqvae_train", embeddings=args.embeddings.split("/")[-1], items=len(x), d_in=x.shape[1], threads=args.threads,
-        passive=args.passive, precision="bf16" if args.bf16 else "fp32", seed=args.seed, batch=args.batch, epochs=args.epochs, steps=len(losses),
+        passive=args.passive, device=args.device, precision="bf16" if args.bf16 else "fp32", seed=args.seed, batch=args.batch, epochs=args.epochs, steps=len(losses),
         sinkhorn=args.sinkhorn, items_per_second=round(seen / wall, 1), training_seconds=round(wall, 2),
         processor_seconds=round(processor, 2), items_per_processor_second=round(seen / processor, 1),
         sinkhorn_seconds=round(model.sinkhorn_clock[0], 2), seconds=round(whole.read()[0], 2), variance=common.variance(x),
