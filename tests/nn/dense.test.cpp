@@ -8,8 +8,8 @@ using namespace mql4grec::test;
 
 TEST_CASE_TEMPLATE("dense: is a linear map and a bias, rectified where that is asked for", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
-  matrix const x{{1.f, 2.f}}, weight{{1.f, 1.f}, {-3.f, 0.f}, {0.f, 1.f}};
-  vector const bias{0.5f, 1.f, -9.f};
+  auto const x = on(backend, matrix{{1.f, 2.f}}), weight = on(backend, matrix{{1.f, 1.f}, {-3.f, 0.f}, {0.f, 1.f}});
+  auto const bias = on(backend, vector{0.5f, 1.f, -9.f});
   auto y = poisoned<float>(backend, {1, 3});
   nn::dense<float>(backend, x, {weight, bias}, nn::rectifier::none, y);
   CHECK_CLOSE(y, matrix{{3.5f, -2.f, -7.f}}, 1e-6);

@@ -17,8 +17,8 @@
 #define MQL4GREC_TEST_BACKENDS ::mql4grec::gpu::backend<::mql4grec::gpu::cuda>
 #define MQL4GREC_TEST_FAST_SETTINGS MQL4GREC_TEST_SETTINGS_OF(::mql4grec::gpu::backend<::mql4grec::gpu::cuda>)
 #elif MQL4GREC_HAS_THRUST
-#define MQL4GREC_TEST_BACKENDS \
-  ::mql4grec::reference::backend, ::mql4grec::cpu::backend, ::mql4grec::gpu::backend<::mql4grec::gpu::cpp>, ::mql4grec::gpu::backend<::mql4grec::gpu::omp>
+// whole models are compiled for one of the two systems, OpenMP's, where threads run in any order; single operations for both
+#define MQL4GREC_TEST_BACKENDS ::mql4grec::reference::backend, ::mql4grec::cpu::backend, ::mql4grec::gpu::backend<::mql4grec::gpu::omp>
 #define MQL4GREC_TEST_FAST_SETTINGS                                                                                               \
   MQL4GREC_TEST_SETTINGS_OF(::mql4grec::cpu::backend), MQL4GREC_TEST_SETTINGS_OF(::mql4grec::gpu::backend<::mql4grec::gpu::cpp>), \
       MQL4GREC_TEST_SETTINGS_OF(::mql4grec::gpu::backend<::mql4grec::gpu::omp>)
