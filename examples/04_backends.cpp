@@ -68,7 +68,7 @@ int main() try {
   bool alike = agree("reference", expected, expected);
   alike &= agree("cpu", expected, on(cpu::backend(2)));
 #if defined(__CUDACC__)
-  alike &= agree("gpu, CUDA", expected, on(gpu::backend<gpu::cuda>({.tf32 = false})));
+  alike &= agree("gpu, CUDA", expected, on(gpu::backend<gpu::cuda>()));
 #else
   alike &= agree("gpu, Thrust on OpenMP", expected, on(gpu::backend<gpu::omp>()));
 #endif

@@ -39,8 +39,8 @@ translator_result train_translator_on_gpu(translator_run const& run, present_fea
 }
 
 translated_catalogue translate_on_gpu(std::filesystem::path const& path, npy_features const& features, std::vector<index_t> rows,
-                                      any_collision_policy const& policy, std::function<void(index_t)> const& progress, precision products) {
-  auto backend = open(products);
+                                      any_collision_policy const& policy, std::function<void(index_t)> const& progress) {
+  auto backend = open(precision::fp32);
   auto const model = read_rq_vae<float>(backend, path);
   return translate_catalogue(backend, model, features, std::move(rows), policy, progress);
 }

@@ -26,9 +26,9 @@ using present_features = selected_features<joined_features<npy_features>>;
 translator_result train_translator_on_gpu(translator_run const& run, present_features const& features, feature_statistics const& seen,
                                           translator_run_observer const& observer, precision products);
 
-/// By the RQ-VAE in a file.
+/// By the RQ-VAE in a file, in fp32.
 translated_catalogue translate_on_gpu(std::filesystem::path const& model, npy_features const& features, std::vector<index_t> rows,
-                                      any_collision_policy const& policy, std::function<void(index_t)> const& progress, precision products);
+                                      any_collision_policy const& policy, std::function<void(index_t)> const& progress);
 
 ranking recommend_on_gpu(std::filesystem::path const& model, model_card const& card, std::vector<token_table> const& tables,
                          std::vector<item_id> const& history, index_t k, item_filter const& filter, precision products);

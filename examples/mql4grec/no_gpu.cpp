@@ -17,7 +17,7 @@ translator_result train_translator_on_gpu(translator_run const&, present_feature
   refuse();
 }
 translated_catalogue translate_on_gpu(std::filesystem::path const&, npy_features const&, std::vector<index_t>, any_collision_policy const&,
-                                      std::function<void(index_t)> const&, precision) {
+                                      std::function<void(index_t)> const&) {
   refuse();
 }
 ranking recommend_on_gpu(std::filesystem::path const&, model_card const&, std::vector<token_table> const&, std::vector<item_id> const&, index_t,

@@ -62,7 +62,7 @@ translator_result learn(translation_request const& request, common_options const
     return interrupted();
   };
   auto const& run = request.run;
-  cpu::backend backend(common.threads, precision_of(common));
+  cpu::backend backend(common.threads, request.kmeans ? precision::fp32 : precision_of(common));
   if (request.kmeans) return learn_residual_kmeans(backend, run, *request.kmeans, features, asked);
   translator_watch watch(run, log);
   translator_run_observer const observer{
@@ -99,7 +99,7 @@ std::vector<index_t> rows_of_part(joined_features<npy_features> const& all, std:
   return mine;
 }
 
-/// One file by the finished model.
+/// One file by the finished model. In fp32, however it has learnt: an item's codes are not a matter of speed.
 translated_catalogue translate_one(translation_request const& request, common_options const& common, npy_features const& features,
                                    std::vector<index_t> rows, progress_log& log) {
   auto const started = std::chrono::steady_clock::now();
@@ -111,8 +111,8 @@ translated_catalogue translate_one(translation_request const& request, common_op
     log.bar("translating " + features.path().filename().string(), static_cast<double>(done) / static_cast<double>(std::max<index_t>(1, features.rows())),
             grouped(static_cast<index_t>(static_cast<double>(done) / seconds)) + " items/s");
   };
-  if (on_gpu(common)) return translate_on_gpu(path, features, std::move(rows), policy, show, precision_of(common));
-  cpu::backend backend(common.threads, precision_of(common));
+  if (on_gpu(common)) return translate_on_gpu(path, features, std::move(rows), policy, show);
+  cpu::backend backend(common.threads);
   if (request.kmeans) return translate_catalogue(backend, read_residual_kmeans(backend, path), features, std::move(rows), policy, show);
   return translate_catalogue(backend, read_rq_vae<float>(backend, path), features, std::move(rows), policy, show);
 }

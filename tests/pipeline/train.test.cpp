@@ -131,6 +131,21 @@ TEST_CASE("train: a directory that holds a run is refused, and left as it is, un
   CHECK(timeless_files(out) == before);
 }
 
+TEST_CASE("train: a run in bf16 goes on in bf16 to the same bits, and isn't gone on with in fp32") {
+  temporary_directory const root;
+  auto const rounding = [&](run_options const& options, run_observer const& observer = {}) {
+    cpu::backend b(1, precision::bf16);
+    return train(b, options, domains(), words(), observer);
+  };
+  rounding(run_in(root / "whole"));
+  auto options = run_in(root / "pieces");
+  options.resume = true;
+  CHECK(rounding(options, stops_after(3)).end == ending::interrupted);
+  CHECK(complaint<file_error>([&] { trained(options); }).ends_with("belongs to a run with precision = \"bf16\", but this one has \"fp32\""));
+  CHECK(rounding(options).progress.finished);
+  CHECK(timeless_files(root / "pieces") == timeless_files(root / "whole"));
+}
+
 TEST_CASE("train: a run that is stopped again and again ends with the files of one that never was") {
   temporary_directory const root;
   auto const expected = trained(run_in(root / "whole")).progress;

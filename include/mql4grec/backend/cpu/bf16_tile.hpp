@@ -104,7 +104,6 @@ MQL4GREC_INLINE std::uint16_t lanes_below(index_t count) {
   for (index_t p = 0; p < inner; p += 2 * lanes, y += lanes * row_size) {
     __m512i r[lanes], s[lanes];
     __mmask16 const low = lanes_below(inner - p), high = lanes_below(inner - p - lanes);
-#pragma GCC unroll 16
     for (int i = 0; i < lanes; ++i) {
       bool const there = i < n;
       float const* const row = x + (there ? i : 0) * stride + p;
@@ -113,20 +112,16 @@ MQL4GREC_INLINE std::uint16_t lanes_below(index_t count) {
       r[i] = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first));
     }
     // a perfect shuffle of 256 words turns the bits of a word's place round by one; four make rows of columns
-#pragma GCC unroll 4
     for (int round = 0; round < 4; ++round) {
       __m512i const low_half = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
       __m512i const high_half = _mm512_set_epi32(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8);
-#pragma GCC unroll 8
       for (int i = 0; i < lanes / 2; ++i) {
         s[2 * i] = _mm512_permutex2var_epi32(r[i], low_half, r[i + lanes / 2]);
         s[2 * i + 1] = _mm512_permutex2var_epi32(r[i], high_half, r[i + lanes / 2]);
       }
-#pragma GCC unroll 16
       for (int i = 0; i < lanes; ++i) r[i] = s[i];
     }
     index_t const pairs = (inner - p + 1) / 2;
-#pragma GCC unroll 16
     for (int i = 0; i < lanes; ++i)
       if (i < pairs) _mm512_storeu_si512(y + i * row_size, r[i]);
   }
@@ -137,9 +132,7 @@ MQL4GREC_INLINE std::uint16_t lanes_below(index_t count) {
 template <int Rows, int Packs>
 [[MQL4GREC_BF16]] void bf16_tile(bf16_factor a, bf16_pair const* b, index_t pairs, bf16_result c, std::uint16_t last) {
   __m512 sum[Rows][Packs];
-#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 4
     for (int j = 0; j < Packs; ++j) {
       sum[r][j] = _mm512_setzero_ps();
       __builtin_prefetch(c.data + r * c.stride + j * lanes, 1);  // c comes from far, and is wanted at the end
@@ -147,19 +140,14 @@ template <int Rows, int Packs>
   bf16_pair const* at = a.data;
   for (index_t p = 0; p < pairs; ++p, at += a.pair_stride, b += 4 * lanes) {
     __m512bh row[Packs];
-#pragma GCC unroll 4
     for (int j = 0; j < Packs; ++j) row[j] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(b + j * lanes));
-#pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
       __m512bh const factor = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(at[r * a.row_stride])));
-#pragma GCC unroll 4
       for (int j = 0; j < Packs; ++j) sum[r][j] = _mm512_dpbf16_ps(sum[r][j], factor, row[j]);
     }
   }
   __m512 const alpha = _mm512_set1_ps(c.alpha);
-#pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r)
-#pragma GCC unroll 4
     for (int j = 0; j < Packs; ++j) {
       float* const place = c.data + r * c.stride + j * lanes;
       __mmask16 const whole = j + 1 < Packs ? static_cast<__mmask16>(0xffff) : static_cast<__mmask16>(last);

@@ -19,7 +19,7 @@ namespace mql4grec::gpu {
 struct cuda_options {
   int device = 0;
   precision products = precision::fp32;  ///< what matrix products round their factors to
-  bool tf32 = true;                      ///< fp32 products on tensor cores, which keep 10 bits of a factor's fraction; sums are fp32
+  bool tf32 = false;                     ///< fp32 products on tensor cores, which keep 10 bits of a factor's fraction; sums are fp32
   std::size_t workspace = std::size_t{32} << 20;  ///< bytes that matrix products may use
 };
 
