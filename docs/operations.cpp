@@ -77,6 +77,8 @@ std::string table() {
           []<class B, class T>() { return NearestCodeOps<B, T>; }),
       row("ResidualOps", "`subtract_codes`",
           []<class B, class T>() { return ResidualOps<B, T>; }),
+      row("NearestCodesOps", "`nearest_codes`",
+          []<class B, class T>() { return NearestCodesOps<B, T>; }),
       row("SinkhornOps", "`squared_distances`, `sinkhorn_assign`",
           []<class B, class T>() { return SinkhornOps<B, T>; }),
       row("SquaredErrorOps", "`squared_error_forward`, `squared_error_backward`, `add_scaled`, `bias_backward`",

@@ -146,7 +146,8 @@ TEST_CASE_TEMPLATE("nearest_codes: is nearest_code and subtract_codes, level by 
         auto const z = random_normal<T>(rows, 1);
         auto rest = on(b, z, gap), expected_rest = on(b, z, gap);
         index_t const levels = std::ssize(sizes);
-        tensor_on<code_t, typename S::backend, 2> codes(b, {levels, rows.rows}, 3, code_t{-7}), expected(b, {levels, rows.rows}, 3, code_t{-7});
+        tensor_on<code_t, typename S::backend, 2> codes(b, {levels, rows.rows}, 3, code_t{-7});
+        tensor_on<code_t, typename S::backend, 2> expected(b, {levels, rows.rows}, 3, code_t{-7});
         nearest_codes<T>(b, books.views, rest, codes);
         auto distances = poisoned<T>(b, rows.rows);
         for (index_t l = 0; l < levels; ++l) {
@@ -211,7 +212,8 @@ TEST_CASE_TEMPLATE("add_to_codes: equals the reference, however many rows share 
   using T = typename S::scalar;
   auto const added = [](auto& b, index_t n, index_t width, index_t k, index_t chosen) {
     std::vector<code_t> codes;
-    for (auto const token : random_tokens(n, chosen, 4).values) codes.push_back(code_t(static_cast<std::int32_t>(k - 1 - index(token) * ((k - 1) / chosen))));
+    for (auto const draw : random_tokens(n, chosen, 4).values)
+      codes.push_back(code_t(static_cast<std::int32_t>(k - 1 - index(draw) * ((k - 1) / chosen))));
     auto sums = on(b, random_normal<T>({k, width}, 3), 2);
     auto counts = on(b, constant(k, T(2)));
     add_to_codes<T>(b, on(b, random_normal<T>({n, width}, 1), 1), on(b, vector<code_t>(codes)), sums, counts);
@@ -220,7 +222,7 @@ TEST_CASE_TEMPLATE("add_to_codes: equals the reference, however many rows share 
   };
   typename S::backend fast;
   reference::backend exact;
-  for (index_t n : {1, 63, 64, 65, 128, 511, 513, 3000})
+  for (index_t n : {1, 64, 65, 513, 3000})
     for (index_t width : {1, 33})
       for (auto const& [k, chosen] : std::vector<std::pair<index_t, index_t>>{{1, 1}, {256, 1}, {256, 3}, {256, 250}, {5000, 40}}) {
         auto const [sums, counts] = added(fast, n, width, k, chosen);

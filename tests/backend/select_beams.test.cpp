@@ -137,7 +137,14 @@ found<T> chosen(B& b, crowd const& from, matrix<T> const& logits, index_t beams,
   auto scores = poisoned<T>(b, {users, beams});
   auto parents = poisoned<std::int32_t>(b, {users, beams}), reached = poisoned<std::int32_t>(b, {users, beams});
   auto counts = poisoned<index_t>(b, users);
-  select_beams<T>(b, {.logits = x, .scores = so_far, .nodes = at, .row_offsets = offsets, .trie = {firsts, reading}, .allowed = permitted, .over_children = over_children},
+  select_beams<T>(b,
+                  {.logits = x,
+                   .scores = so_far,
+                   .nodes = at,
+                   .row_offsets = offsets,
+                   .trie = {firsts, reading},
+                   .allowed = permitted,
+                   .over_children = over_children},
                   normalisers, {scores, parents, reached, counts});
   return {fetched(scores), fetched(parents), fetched(reached), fetched(counts).values};
 }

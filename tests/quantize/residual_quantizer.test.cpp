@@ -67,6 +67,9 @@ TEST_CASE("quantize: widths and places that don't fit are refused with both numb
   };
   CHECK_THROWS_WITH_AS(call(1), "quantize: rows of width 3 for a codebook of width 4", error);
   CHECK_THROWS_WITH_AS(call(3), "quantize: 1 levels but a place for 3", error);
+  auto fitting = poisoned<double>(b, {8, 4});
+  CHECK_THROWS_WITH_AS(quantize<double>(b, std::span<codebook_view<reference::backend, double> const>(views), *fitting, host_matrix_view<code_t>(codes.data(), 1, 9)),
+                       "quantize: 8 rows but a place for 9 codes", error);
 }
 
 TEST_CASE("codebook_set: levels lie side by side, each of its own size") {

@@ -82,7 +82,7 @@ std::vector<index_t> code_sizes(M const& model) {
 /// called from lane 0's thread.
 template <Backend B, Translator<B> M, FeatureSource F, class Progress>
 translation translate_items(B& backend, M const& model, F const& features, reconstruction decode, Progress&& progress) {
-  constexpr index_t block = 1024;
+  constexpr index_t block = std::same_as<typename B::memory_space, host_space> ? 1024 : 32768;  // a core's cache, or a whole device
   expects(features.width() == model.input_width(), "translate: features of width ", features.width(), " for a translator of ", model.input_width());
   index_t const rows = features.rows(), blocks = (rows + block - 1) / block;
   translation out{.codes = code_table(rows, code_sizes<B>(model))};

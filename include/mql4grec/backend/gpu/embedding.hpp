@@ -6,12 +6,23 @@
 namespace mql4grec::gpu {
 
 namespace detail {
+/// A warp a token.
 template <class In, class Out>
-struct embedding_entry {
+struct embedding_row {
+  static constexpr int threads = 32;
+  static constexpr std::size_t shared_bytes() { return 0; }
   In table;
   token_t const* tokens;
   Out y;
-  MQL4GREC_HD void operator()(index_t i, index_t j) const { y(i, j) = table(index(tokens[i]), j); }
+
+  template <class Team>
+  MQL4GREC_HD void operator()(Team& team, index_t i) const {
+    auto const from = table.row(index(tokens[i]));
+    auto const to = y.row(i);
+    team.each([&](int t) {
+      for (index_t j = t; j < to.size(); j += threads) to.data[j] = from.data[j];
+    });
+  }
 };
 }  // namespace detail
 
@@ -19,16 +30,15 @@ struct embedding_entry {
 template <Real T, class System>
 void embedding_forward(backend<System>& b, in_matrix<backend<System>, T> table, in_vector<backend<System>, token_t> tokens,
                        out_matrix<backend<System>, T> y) {
-  detail::for_each_entry(b, tokens.size(), table.columns(), detail::embedding_entry<decltype(table), decltype(y)>{table, tokens.data, y});
+  detail::for_each_team(b, tokens.size(), detail::embedding_row<decltype(table), decltype(y)>{table, tokens.data, y});
 }
 
-// dtable (V,d) is accumulated; a token's rows are added in their order.
+// dtable (V,d) is accumulated; grouping.hpp says in which order.
 template <Real T, class System>
 void embedding_backward(backend<System>& b, in_vector<backend<System>, token_t> tokens, in_matrix<backend<System>, T> dy,
                         out_matrix<backend<System>, T> dtable) {
   scratch_scope<backend<System>> const scope(b.scratch());
-  auto const order = detail::sort_rows<token_t>(b, tokens);
-  detail::for_each_entry(b, order.size, dtable.columns(), detail::add_run<T, decltype(dy), decltype(dtable)>{order, dy, dtable});
+  detail::add_rows<T>(b, detail::sort_rows<token_t>(b, tokens, dtable.rows()), dy, dtable);
 }
 
 }  // namespace mql4grec::gpu

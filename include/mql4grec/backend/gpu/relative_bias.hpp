@@ -1,5 +1,5 @@
 #pragma once
-#include "mql4grec/backend/gpu/backend.hpp"
+#include "mql4grec/backend/gpu/team.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu {
@@ -14,16 +14,28 @@ struct relative_bias_entry {
   MQL4GREC_HD void operator()(index_t h, index_t j) const { bias(h, j) = table(bucket_of[j], h); }
 };
 
+/// A warp a bucket of a head.
 template <class T, class In, class Out>
-struct relative_bias_gradient_entry {
+struct relative_bias_gradient {
+  static constexpr int threads = 32;
+  static constexpr std::size_t shared_bytes() { return 0; }
   index_t const* bucket_of;
   In dbias;
   Out dtable;
-  MQL4GREC_HD void operator()(index_t bucket, index_t h) const {
-    T sum{};
-    for (index_t j = 0; j < dbias.columns(); ++j)
-      if (bucket_of[j] == bucket) sum += dbias(h, j);
-    dtable(bucket, h) += sum;
+
+  template <class Team>
+  MQL4GREC_HD void operator()(Team& team, index_t number) const {
+    index_t const bucket = number / dtable.columns(), h = number - bucket * dtable.columns();
+    typename Team::template local<T> mine;
+    team.each([&](int t) {
+      mine[t] = T{};
+      for (index_t j = t; j < dbias.columns(); j += threads)
+        if (bucket_of[j] == bucket) mine[t] += dbias(h, j);
+    });
+    T const sum = team.sum(mine);
+    team.each([&](int t) {
+      if (t == 0) dtable(bucket, h) += sum;
+    });
   }
 };
 
@@ -41,8 +53,8 @@ void relative_bias_forward(backend<System>& b, in_matrix<backend<System>, T> tab
 template <Real T, class System>
 void relative_bias_backward(backend<System>& b, in_vector<backend<System>, index_t> bucket_of, in_matrix<backend<System>, T> dbias,
                             out_matrix<backend<System>, T> dtable) {
-  detail::for_each_entry(b, dtable.rows(), dtable.columns(),
-                         detail::relative_bias_gradient_entry<T, decltype(dbias), decltype(dtable)>{bucket_of.data, dbias, dtable});
+  detail::for_each_team(b, dtable.size(),
+                        detail::relative_bias_gradient<T, decltype(dbias), decltype(dtable)>{bucket_of.data, dbias, dtable});
 }
 
 }  // namespace mql4grec::gpu

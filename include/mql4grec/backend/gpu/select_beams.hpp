@@ -1,6 +1,9 @@
 #pragma once
-// A thread a user. It keeps the best candidates sorted in the output while it walks over the beams and their children; that order is
-// also the order of equal scores, so that a later candidate never passes an equal one.
+// A team a user. Candidates go by once; those that beat the worst of the best so far gather in shared memory, and when that is nearly full
+// it is sorted and only the best stay. The order (better first, of equals the earlier row, then the earlier child) leaves no two
+// candidates equal, so it doesn't matter who gathers first. A score that is no number comes behind all that are.
+#include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "mql4grec/backend/beam.hpp"
@@ -10,48 +13,242 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-template <class System, Real T>
+/// A score as a whole number in the same order; −0 is 0, NaN is below all.
+template <Real T>
+struct score_rank {
+  using bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+  static constexpr bits sign = bits{1} << (8 * sizeof(T) - 1);
+
+  MQL4GREC_HD static bits of(T score) {
+    if (score != score) return 0;
+    bits const b = score == 0 ? bits{} : std::bit_cast<bits>(score);
+    return b & sign ? ~b : b | sign;
+  }
+  MQL4GREC_HD static T score(bits rank) {
+    if (rank == 0) return std::numeric_limits<T>::quiet_NaN();
+    return std::bit_cast<T>(rank & sign ? rank ^ sign : ~rank);
+  }
+};
+
+template <Real T>
+struct gathered_beam {
+  typename score_rank<T>::bits rank;
+  std::int32_t row;
+  node_t node;
+
+  MQL4GREC_HD bool before(gathered_beam const& other) const {
+    if (rank != other.rank) return rank > other.rank;
+    return row != other.row ? row < other.row : node < other.node;
+  }
+  /// Behind every candidate.
+  MQL4GREC_HD static gathered_beam none() { return {0, std::numeric_limits<std::int32_t>::max(), 0}; }
+};
+
+/// The best candidates of a team, in room for a power of two of them that holds twice as many as are wanted.
+template <Real T>
+struct gathered_beams {
+  gathered_beam<T>* beams;
+  int* count;
+  int room, wanted;
+
+  /// beams[0 … count) in their order.
+  template <class Team>
+  MQL4GREC_HD void sort(Team& team, int n) const {
+    int size = 2;
+    while (size < n) size *= 2;
+    team.each([&](int t) {
+      for (int i = n + t; i < size; i += Team::threads) beams[i] = gathered_beam<T>::none();
+    });
+    for (int run = 2; run <= size; run *= 2)
+      for (int apart = run / 2; apart > 0; apart /= 2)
+        team.each([&](int t) {
+          for (int pair = t; pair < size / 2; pair += Team::threads) order(2 * pair - (pair & (apart - 1)), apart, run);
+        });
+  }
+  /// Whether so many, of which the first `wanted` may be in their order already, had better be sorted before more come.
+  MQL4GREC_HD bool nearly_full(int n) const { return n > room / 4 * 3; }
+
+ private:
+  MQL4GREC_HD void order(int i, int apart, int run) const {
+    auto const a = beams[i], b = beams[i + apart];
+    bool const rising = (i & run) == 0;
+    if (rising ? b.before(a) : a.before(b)) {
+      beams[i] = b;
+      beams[i + apart] = a;
+    }
+  }
+};
+
+/// What a team knows of up to `threads` rows at once.
+template <Real T>
+struct beam_block {
+  index_t first;     // row
+  int rows, total;   // total: children of all
+  int* starts;       // (rows + 1) children of the rows before
+  node_t* children;  // (rows) first child
+  T* bases;          // (rows) what a child's logit is added to
+
+  MQL4GREC_HD int row_of(int candidate) const {
+    int low = 0, high = rows;
+    while (high - low > 1) {
+      int const middle = (low + high) / 2;
+      (starts[middle] <= candidate ? low : high) = middle;
+    }
+    return low;
+  }
+};
+
+/// InShared: whether the best candidates fit in shared memory.
+template <class System, Real T, bool InShared>
 struct select_for_user {
+  static constexpr int threads = 256;
+  using gathered = gathered_beam<T>;
   beam_candidates<device_space<System>, T> in;
   T const* normalisers;
   beam_choice<device_space<System>, T> out;
+  int room;             // of a user's best
+  gathered* elsewhere;  // (users, room), not read when InShared
 
+  std::size_t shared_bytes() const {
+    return shared_bytes_of<int>(threads + 1) + shared_bytes_of<node_t>(threads) + 3 * shared_bytes_of<T>(threads) + shared_bytes_of<int>(1) +
+           (InShared ? shared_bytes_of<gathered>(room) : 0);
+  }
+
+  template <class Team>
+  MQL4GREC_HD void operator()(Team& team, index_t user) const {
+    beam_block<T> block{0, 0, 0, team.template share<int>(threads + 1), team.template share<node_t>(threads), team.template share<T>(threads)};
+    T* const partial = team.template share<T>(threads);
+    T* const highest = team.template share<T>(threads);
+    int* const count = team.template share<int>(1);
+    gathered_beams<T> const best{beams_of(team, user), count, room, static_cast<int>(out.scores.columns())};
+    bar worst{};
+    team.each([&](int t) {
+      if (t == 0) *count = 0;
+    });
+    index_t const last = in.row_offsets(user + 1);
+    for (block.first = in.row_offsets(user); block.first < last; block.first += threads) {
+      block.rows = last - block.first < threads ? static_cast<int>(last - block.first) : threads;
+      look_at_rows(team, user, block, partial, highest);
+      for (int done = 0; done < block.total;) done = gather(team, user, block, done, best, worst);
+    }
+    write(team, user, best);
+  }
+
+ private:
+  /// What a candidate has to beat, once `wanted` are there.
+  struct bar {
+    bool up = false;
+    typename score_rank<T>::bits rank{};
+  };
+
+  template <class Team>
+  MQL4GREC_HD gathered* beams_of(Team& team, index_t user) const {
+    if constexpr (InShared)
+      return team.template share<gathered>(room);
+    else
+      return elsewhere + user * room;
+  }
   MQL4GREC_HD bool allowed(index_t user, node_t child) const { return in.allowed.rows() == 0 || in.allowed(user, child); }
   MQL4GREC_HD T logit(index_t row, node_t child) const { return in.logits(row, index(in.trie.token(child))); }
 
-  /// log Σ exp over the children that the user may reach.
-  MQL4GREC_HD T children_normaliser(index_t user, index_t row, node_t first, node_t last) const {
+  template <class Team>
+  MQL4GREC_HD void look_at_rows(Team& team, index_t user, beam_block<T>& block, T* partial, T* highest) const {
+    typename Team::template local<int> starts;
+    team.each([&](int t) {
+      starts[t] = 0;
+      if (t >= block.rows) return;
+      index_t const node = in.nodes(block.first + t);
+      block.children[t] = in.trie.first_child(node);
+      starts[t] = in.trie.first_child(node + 1) - block.children[t];
+    });
+    block.total = team.before(starts);
+    team.each([&](int t) {
+      if (t < block.rows) block.starts[t] = starts[t];
+      if (t == 0) block.starts[block.rows] = block.total;
+    });
+    if (in.over_children) normalise(team, user, block, partial, highest);
+    team.each([&](int t) {
+      if (t >= block.rows) return;
+      index_t const row = block.first + t;
+      block.bases[t] = in.scores(row) - (in.over_children ? block.bases[t] : normalisers[row]);
+    });
+  }
+
+  /// bases = log Σ exp over the children that the user may reach; as many members share a row as there are.
+  template <class Team>
+  MQL4GREC_HD void normalise(Team& team, index_t user, beam_block<T> const& block, T* partial, T* highest) const {
     constexpr T infinity = std::numeric_limits<T>::infinity();
-    T highest = -infinity, sum{};
-    for (node_t child = first; child < last; ++child)
-      if (allowed(user, child) && logit(row, child) > highest) highest = logit(row, child);
-    for (node_t child = first; child < last; ++child)
-      if (allowed(user, child)) sum += std::exp(logit(row, child) - highest);
-    return highest + std::log(sum);
+    int each = threads;
+    while (each * block.rows > threads) each /= 2;
+    auto const visit = [&](int t, auto&& take) {
+      int const r = t / each;
+      if (r >= block.rows) return;
+      node_t const end = block.children[r] + block.starts[r + 1] - block.starts[r];
+      for (node_t child = block.children[r] + t % each; child < end; child += each)
+        if (allowed(user, child)) take(logit(block.first + r, child), highest[r]);
+    };
+    team.each([&](int t) {
+      T most = -infinity;
+      visit(t, [&](T x, T) { most = x > most ? x : most; });
+      partial[t] = most;
+    });
+    team.each([&](int t) {
+      if (t >= block.rows) return;
+      T most = -infinity;
+      for (int i = t * each; i < (t + 1) * each; ++i) most = partial[i] > most ? partial[i] : most;
+      highest[t] = most;
+    });
+    team.each([&](int t) {
+      T sum{};
+      visit(t, [&](T x, T most) { sum += std::exp(x - most); });
+      partial[t] = sum;
+    });
+    team.each([&](int t) {
+      if (t >= block.rows) return;
+      T sum{};
+      for (int i = t * each; i < (t + 1) * each; ++i) sum += partial[i];
+      block.bases[t] = highest[t] + std::log(sum);
+    });
   }
-  MQL4GREC_HD void operator()(index_t user) const {
-    index_t const most = out.scores.columns();
-    index_t kept = 0;
-    for (index_t row = in.row_offsets(user); row < in.row_offsets(user + 1); ++row) {
-      node_t const first = in.trie.first_child(in.nodes(row)), last = in.trie.first_child(in.nodes(row) + 1);
-      T const base = in.scores(row) - (in.over_children ? children_normaliser(user, row, first, last) : normalisers[row]);
-      for (node_t child = first; child < last; ++child)
-        if (allowed(user, child)) kept = put(user, kept, most, base + logit(row, child), static_cast<std::int32_t>(row), child);
+
+  /// The block's candidates from `done` on, as many as there is room for; how many are done then.
+  template <class Team>
+  MQL4GREC_HD int gather(Team& team, index_t user, beam_block<T> const& block, int done, gathered_beams<T> const& best, bar& worst) const {
+    int held = team.read(best.count);
+    if (best.nearly_full(held)) {
+      best.sort(team, held);
+      held = held < best.wanted ? held : best.wanted;
+      worst = {held > 0 && held == best.wanted, held > 0 ? best.beams[held - 1].rank : 0};
+      team.each([&](int t) {
+        if (t == 0) *best.count = held;
+      });
     }
-    out.counts(user) = kept;
+    int const end = block.total - done < best.room - held ? block.total : done + best.room - held;
+    team.each([&](int t) {
+      for (int c = done + t; c < end; c += threads) {
+        int const r = block.row_of(c);
+        node_t const child = block.children[r] + c - block.starts[r];
+        if (!allowed(user, child)) continue;
+        auto const rank = score_rank<T>::of(block.bases[r] + logit(block.first + r, child));
+        if (worst.up && rank <= worst.rank) continue;  // of equals, those that came first
+        best.beams[Team::take(best.count)] = {rank, static_cast<std::int32_t>(block.first + r), child};
+      }
+    });
+    return end;
   }
-  MQL4GREC_HD index_t put(index_t user, index_t kept, index_t most, T score, std::int32_t parent, node_t node) const {
-    if (kept == most && !(score > out.scores(user, most - 1))) return kept;
-    index_t at = kept < most ? kept++ : most - 1;
-    for (; at > 0 && score > out.scores(user, at - 1); --at) {
-      out.scores(user, at) = out.scores(user, at - 1);
-      out.parents(user, at) = out.parents(user, at - 1);
-      out.nodes(user, at) = out.nodes(user, at - 1);
-    }
-    out.scores(user, at) = score;
-    out.parents(user, at) = parent;
-    out.nodes(user, at) = node;
-    return kept;
+
+  template <class Team>
+  MQL4GREC_HD void write(Team& team, index_t user, gathered_beams<T> const& best) const {
+    int const held = team.read(best.count), kept = held < best.wanted ? held : best.wanted;
+    best.sort(team, held);
+    team.each([&](int t) {
+      if (t == 0) out.counts(user) = kept;
+      for (int i = t; i < kept; i += threads) {
+        out.scores(user, i) = score_rank<T>::score(best.beams[i].rank);
+        out.parents(user, i) = best.beams[i].row;
+        out.nodes(user, i) = best.beams[i].node;
+      }
+    });
   }
 };
 
@@ -61,7 +258,16 @@ struct select_for_user {
 template <Real T, class System>
 void select_beams(backend<System>& b, beam_candidates<device_space<System>, T> const& in, in_vector<backend<System>, T> normalisers,
                   beam_choice<device_space<System>, T> const& out) {
-  detail::for_each_index(b, in.row_offsets.size() - 1, detail::select_for_user<System, T>{in, normalisers.data, out});
+  using gathered = detail::gathered_beam<T>;
+  constexpr index_t least_room = 1024, most_shared = (160 << 10) / sizeof(gathered);
+  index_t const users = in.row_offsets.size() - 1;
+  auto const room = static_cast<index_t>(std::bit_ceil(static_cast<std::size_t>(std::max(2 * out.scores.columns(), least_room))));
+  if (room <= most_shared)
+    return detail::for_each_team(b, users, detail::select_for_user<System, T, true>{in, normalisers.data, out, static_cast<int>(room), nullptr});
+  scratch_scope<backend<System>> const scope(b.scratch());
+  auto const elsewhere = b.scratch().template take<gathered>(users * room);
+  detail::for_each_team(b, users,
+                        detail::select_for_user<System, T, false>{in, normalisers.data, out, static_cast<int>(room), elsewhere.data});
 }
 
 }  // namespace mql4grec::gpu

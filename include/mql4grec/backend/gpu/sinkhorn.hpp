@@ -1,131 +1,103 @@
 #pragma once
-// Balanced assignment; what is computed stands in backend/reference/sinkhorn.hpp.
-#include <cmath>
-
+// Balanced assignment; what is computed stands in backend/reference/sinkhorn.hpp, how in sinkhorn_rounds.hpp.
 #include "mql4grec/backend/gpu/nearest_code.hpp"
-#include "mql4grec/backend/sinkhorn.hpp"
+#include "mql4grec/backend/gpu/sinkhorn_rounds.hpp"
 
 namespace mql4grec::gpu {
 
 namespace detail {
 
-struct distance_range {
-  double lowest, highest;
-};
-
-struct widest {
-  MQL4GREC_HD distance_range operator()(distance_range a, distance_range b) const {
-    return {b.lowest < a.lowest ? b.lowest : a.lowest, b.highest > a.highest ? b.highest : a.highest};
-  }
-};
-
-template <class In>
-struct range_of_entry {
+/// The code with most of a row's mass, of equal masses the nearest; the nearest code of all for a row without mass. A warp a row.
+template <Real T, class System, class In>
+struct heaviest_code_of_row {
+  static constexpr int threads = 32;
+  static constexpr std::size_t shared_bytes() { return 0; }
+  sinkhorn_tables<System> tables;
   In distances;
-  MQL4GREC_HD distance_range operator()(index_t at) const {
-    auto const d = static_cast<double>(distances(at / distances.columns(), at % distances.columns()));
-    return {d, d};
-  }
-};
-
-/// The plan's beginning, but for the factor that makes its sum 1.
-template <class In, class Plan>
-struct plan_entry {
-  In distances;
-  double middle, amplitude, first, epsilon;
-  Plan plan;
-  MQL4GREC_HD void operator()(index_t i, index_t k) const {
-    double const exponent = (first - (static_cast<double>(distances(i, k)) - middle) / amplitude) / epsilon;
-    plan(i, k) = exponent < mql4grec::detail::sinkhorn_least_exponent ? 0 : std::exp(exponent);
-  }
-};
-
-template <class Plan>
-struct plan_value {
-  Plan plan;
-  MQL4GREC_HD double operator()(index_t at) const { return plan(at / plan.columns(), at % plan.columns()); }
-};
-
-template <class Plan>
-struct divide_entry {
-  double by;
-  Plan plan;
-  MQL4GREC_HD void operator()(index_t i, index_t k) const { plan(i, k) /= by; }
-};
-
-template <class Plan>
-struct scale_plan_row {
-  Plan plan;
-  MQL4GREC_HD void operator()(index_t i) const {
-    double sum = 0;
-    for (index_t k = 0; k < plan.columns(); ++k) sum += plan(i, k);
-    double const factor = sum >= mql4grec::detail::sinkhorn_least_mass ? 1 / static_cast<double>(plan.rows()) / sum : 0;
-    for (index_t k = 0; k < plan.columns(); ++k) plan(i, k) *= factor;
-  }
-};
-
-template <class Plan>
-struct scale_plan_code {
-  Plan plan;
-  MQL4GREC_HD void operator()(index_t k) const {
-    double sum = 0;
-    for (index_t i = 0; i < plan.rows(); ++i) sum += plan(i, k);
-    double const factor = sum >= mql4grec::detail::sinkhorn_least_mass ? 1 / static_cast<double>(plan.columns()) / sum : 0;
-    for (index_t i = 0; i < plan.rows(); ++i) plan(i, k) *= factor;
-  }
-};
-
-/// The code with most of a row's mass, of equal masses the nearest; the nearest code of all for a row without mass.
-template <Real T, class In, class Plan>
-struct heaviest_code_row {
-  In distances;
-  Plan plan;
   code_t* codes;
-  MQL4GREC_HD void operator()(index_t i) const {
-    double sum = 0, highest = 0;
-    for (index_t k = 0; k < plan.columns(); ++k) {
-      sum += plan(i, k);
-      highest = plan(i, k) > highest ? plan(i, k) : highest;
+
+  template <class Team>
+  MQL4GREC_HD void operator()(Team& team, index_t i) const {
+    auto const row = tables.plan.row(i);
+    int const columns = static_cast<int>(row.size());
+    double const u = tables.u[i];
+    auto const mass_of = [&](int k) { return row.data[k] * (u * tables.v[k]); };
+    typename Team::template local<double> sums, highest;
+    team.each([&](int t) {
+      sums[t] = highest[t] = 0;
+      for (int k = t; k < columns; k += threads) {
+        double const mass = mass_of(k);
+        sums[t] += mass;
+        highest[t] = mass > highest[t] ? mass : highest[t];
+      }
+    });
+    double const sum = team.sum(sums), least = team.max(highest) * mql4grec::detail::sinkhorn_equal;
+    int best = sum >= mql4grec::detail::sinkhorn_least_mass ? nearest_with(team, mass_of, least, i) : -1;  // nor has one of NaN
+    if (best < 0) best = smallest_by<T>(team, distances.row(i).data, columns);
+    team.each([&](int t) {
+      if (t == 0) codes[i] = static_cast<code_t>(best);
+    });
+  }
+
+ private:
+  struct candidate {
+    T distance;
+    int code;  // −1: none
+  };
+  struct nearer {
+    MQL4GREC_HD candidate operator()(candidate a, candidate b) const {
+      if (a.code < 0 || b.code < 0) return a.code < 0 ? b : a;
+      return b.distance < a.distance || (b.distance == a.distance && b.code < a.code) ? b : a;
     }
-    index_t best = -1;
-    if (sum >= mql4grec::detail::sinkhorn_least_mass)  // nor has one of NaN
-      for (index_t k = 0; k < plan.columns(); ++k)
-        if (plan(i, k) >= highest * mql4grec::detail::sinkhorn_equal && (best < 0 || distances(i, k) < distances(i, best))) best = k;
-    codes[i] = static_cast<code_t>(best >= 0 ? best : smallest<T>(distances.row(i).data, distances.columns()));
+  };
+  template <class Team, class Mass>
+  MQL4GREC_HD int nearest_with(Team& team, Mass const& mass_of, double least, index_t i) const {
+    typename Team::template local<candidate> mine;
+    team.each([&](int t) {
+      mine[t] = {T{}, -1};
+      for (int k = t; k < static_cast<int>(distances.columns()); k += threads)
+        if (mass_of(k) >= least) mine[t] = nearer{}(mine[t], {distances(i, k), k});
+    });
+    return team.reduce(mine, nearer{}).code;
   }
 };
+
+template <class System>
+sinkhorn_tables<System> sinkhorn_room(backend<System>& b, index_t n, index_t k) {
+  using tables = sinkhorn_tables<System>;
+  auto& scratch = b.scratch();
+  index_t const stretches = (n + tables::rows_each - 1) / tables::rows_each, blocks = (k + tables::codes_each - 1) / tables::codes_each;
+  return {.plan = scratch.template take<double>(n, k),
+          .masses = scratch.template take<double>(stretches, k),
+          .u = scratch.template take<double>(n).data,
+          .v = scratch.template take<double>(k).data,
+          .totals = scratch.template take<double>(stretches).data,
+          .ranges = scratch.template take<distance_range>(stretches).data,
+          .of_rows = scratch.template take<int>(stretches).data,
+          .of_codes = scratch.template take<int>(blocks).data};
+}
 
 }  // namespace detail
-
-// distances (n,K) -> plan (n,K)
-template <Real T, class System>
-void sinkhorn_plan(backend<System>& b, in_matrix<backend<System>, T> distances, double epsilon, int iterations,
-                   out_matrix<backend<System>, double> plan, sinkhorn_order order = sinkhorn_order::codes_last) {
-  if (plan.size() == 0) return;
-  thrust::counting_iterator<index_t> const entries(0);
-  auto const range = thrust::transform_reduce(b.policy(), entries, entries + distances.size(), detail::range_of_entry<decltype(distances)>{distances},
-                                              detail::distance_range{INFINITY, -INFINITY}, detail::widest{});
-  double const middle = (range.highest + range.lowest) / 2, amplitude = range.highest - middle + 1e-5;
-  double const first = (range.lowest - middle) / amplitude;
-  detail::for_each_entry(b, plan.rows(), plan.columns(),
-                         detail::plan_entry<decltype(distances), decltype(plan)>{distances, middle, amplitude, first, epsilon, plan});
-  double const total = detail::sum_over<double>(b, plan.size(), detail::plan_value<decltype(plan)>{plan});
-  detail::for_each_entry(b, plan.rows(), plan.columns(), detail::divide_entry<decltype(plan)>{total, plan});
-  for (int round = 0; round < iterations; ++round) {
-    if (order == sinkhorn_order::samples_last) detail::for_each_index(b, plan.columns(), detail::scale_plan_code<decltype(plan)>{plan});
-    detail::for_each_index(b, plan.rows(), detail::scale_plan_row<decltype(plan)>{plan});
-    if (order == sinkhorn_order::codes_last) detail::for_each_index(b, plan.columns(), detail::scale_plan_code<decltype(plan)>{plan});
-  }
-}
 
 // distances (n,K) -> codes (n), spread evenly over the codes
 template <Real T, class System>
 void sinkhorn_assign(backend<System>& b, in_matrix<backend<System>, T> distances, double epsilon, int iterations,
                      out_vector<backend<System>, code_t> codes, sinkhorn_order order = sinkhorn_order::codes_last) {
+  if (distances.rows() == 0) return;
+  using in = in_matrix<backend<System>, T>;
   scratch_scope<backend<System>> const scope(b.scratch());
-  auto const plan = b.scratch().template take<double>(distances.rows(), distances.columns());
-  sinkhorn_plan<T>(b, distances, epsilon, iterations, plan, order);
-  detail::for_each_index(b, distances.rows(), detail::heaviest_code_row<T, decltype(distances), decltype(plan)>{distances, plan, codes.data});
+  auto const tables = detail::sinkhorn_room(b, distances.rows(), distances.columns());
+  detail::for_each_team(b, tables.stretches(), detail::range_of_stretch<in>{distances, tables.rows_each, tables.ranges});
+  detail::for_each_team(b, tables.stretches(), detail::fill_stretch<System, in>{tables, distances, epsilon});
+  detail::for_each_team(b, 1, detail::start_factors<System>{tables});
+  auto const round = [&](bool scale, bool first) {
+    detail::for_each_team(b, tables.stretches(), detail::scale_rows<System>{tables, scale, first});
+    detail::for_each_team(b, tables.blocks(), detail::scale_codes<System>{tables});
+  };
+  bool const rows_last = order == sinkhorn_order::samples_last && iterations > 0;
+  if (rows_last) round(false, false);  // of the last round, scaling the rows is left out: it moves no row's heaviest code
+  for (int done = 0; done < iterations - rows_last; ++done) round(true, done == 0);
+  detail::for_each_team(b, distances.rows(), detail::heaviest_code_of_row<T, System, in>{tables, distances, codes.data});
 }
 
 }  // namespace mql4grec::gpu

@@ -1,27 +1,44 @@
 #pragma once
-#include "mql4grec/backend/gpu/backend.hpp"
+#include "mql4grec/backend/gpu/sum.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu {
 
 namespace detail {
 
+/// Row and column of the i-th entry. What has no gaps comes as a single row: there is nothing to divide then.
+struct entry_place {
+  index_t row, column;
+  MQL4GREC_HD entry_place(index_t i, index_t columns) : row(i < columns ? 0 : i / columns), column(i - row * columns) {}
+};
+template <class... Views>
+void join_rows(Views&... views) {
+  if ((views.contiguous() && ...)) ((views = {views.data, 1, views.size()}), ...);
+}
+
+/// (x − target)²
 template <Real T, class In>
 struct squared_difference {
   In x, target;
-  MQL4GREC_HD T operator()(index_t at) const {
-    index_t const i = at / x.columns(), j = at % x.columns();
-    T const difference = x(i, j) - target(i, j);
+  MQL4GREC_HD T operator()(index_t i) const {
+    entry_place const at(i, x.columns());
+    T const difference = x(at.row, at.column) - target(at.row, at.column);
     return difference * difference;
   }
 };
 
+/// The same; on the way, dx = scale · (x − target).
 template <Real T, class In, class Out>
-struct scaled_difference_entry {
+struct squared_difference_and_gradient {
   T scale;
   In x, target;
   Out dx;
-  MQL4GREC_HD void operator()(index_t i, index_t j) const { dx(i, j) = scale * (x(i, j) - target(i, j)); }
+  MQL4GREC_HD T operator()(index_t i) const {
+    entry_place const at(i, x.columns());
+    T const difference = x(at.row, at.column) - target(at.row, at.column);
+    dx(at.row, at.column) = scale * difference;
+    return difference * difference;
+  }
 };
 
 template <Real T, class In, class Out>
@@ -29,7 +46,10 @@ struct add_scaled_entry {
   T factor;
   In x;
   Out y;
-  MQL4GREC_HD void operator()(index_t i, index_t j) const { y(i, j) += factor * x(i, j); }
+  MQL4GREC_HD void operator()(index_t i) const {
+    entry_place const at(i, x.columns());
+    y(at.row, at.column) += factor * x(at.row, at.column);
+  }
 };
 
 }  // namespace detail
@@ -37,6 +57,7 @@ struct add_scaled_entry {
 // x, target (rows,d) -> Σ (x − target)²; the host waits for it.
 template <Real T, class System>
 T squared_error_forward(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix<backend<System>, T> target) {
+  detail::join_rows(x, target);
   return detail::sum_over<T>(b, x.size(), detail::squared_difference<T, decltype(x)>{x, target});
 }
 
@@ -44,16 +65,16 @@ T squared_error_forward(backend<System>& b, in_matrix<backend<System>, T> x, in_
 template <Real T, class System>
 T squared_error_backward(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix<backend<System>, T> target, double scale,
                          out_matrix<backend<System>, T> dx) {
-  T const sum = squared_error_forward<T>(b, x, target);
-  detail::for_each_entry(b, x.rows(), x.columns(),
-                         detail::scaled_difference_entry<T, decltype(x), decltype(dx)>{static_cast<T>(scale), x, target, dx});
-  return sum;
+  detail::join_rows(x, target, dx);
+  return detail::sum_over<T>(b, x.size(),
+                             detail::squared_difference_and_gradient<T, decltype(x), decltype(dx)>{static_cast<T>(scale), x, target, dx});
 }
 
 // y (rows,d) += factor · x (rows,d)
 template <Real T, class System>
 void add_scaled(backend<System>& b, double factor, in_matrix<backend<System>, T> x, out_matrix<backend<System>, T> y) {
-  detail::for_each_entry(b, x.rows(), x.columns(), detail::add_scaled_entry<T, decltype(x), decltype(y)>{static_cast<T>(factor), x, y});
+  detail::join_rows(x, y);
+  detail::for_each_index(b, x.size(), detail::add_scaled_entry<T, decltype(x), decltype(y)>{static_cast<T>(factor), x, y});
 }
 
 }  // namespace mql4grec::gpu

@@ -5,7 +5,9 @@
 //
 // What a member keeps from one phase to the next is a local<T>: a register on a GPU. Memory that the team shares is asked for by the
 // kernel's shared_bytes() and handed out by the team.
+#include <concepts>
 #include <cstddef>
+#include <cstring>
 #include <memory>
 
 #include "mql4grec/backend/gpu/backend.hpp"
@@ -36,6 +38,16 @@ class host_team {
     backwards_ = !backwards_;
     for (int i = 0; i < Threads; ++i) phase(backwards_ ? Threads - 1 - i : i);
   }
+  /// A phase that fetches: what it asked for is there when it ends.
+  template <class Phase>
+  void load(Phase&& phase) {
+    each(phase);
+  }
+  /// Inside such a phase: Bytes (4, 8 or 16, and both places are multiples of them) from the backend's memory into shared memory.
+  template <int Bytes>
+  static void fetch(void const* from, void* to) {
+    std::memcpy(to, from, Bytes);
+  }
   /// Room for n entries that all members see; in the order of the calls, until the kernel ends.
   template <class T>
   T* share(index_t n) {
@@ -56,6 +68,43 @@ class host_team {
     for (int thread = 1; thread < Threads; ++thread) most = values[thread] > most ? values[thread] : most;
     return most;
   }
+  /// op over the members' values, known to all; which are taken together first must not matter to op.
+  template <class T, class Op>
+  T reduce(local<T> const& values, Op op) {
+    T all = values[0];
+    for (int thread = 1; thread < Threads; ++thread) all = op(all, values[thread]);
+    return all;
+  }
+  /// The same over groups of so many neighbours, a power of 2 and at most 32: each member gets what its group makes.
+  template <int Members, class T, class Op>
+  local<T> reduce_among(local<T> const& values, Op op) {
+    static_assert(Members <= 32 && Threads % Members == 0);
+    local<T> all;
+    for (int first = 0; first < Threads; first += Members) {
+      T of_group = values[first];
+      for (int i = 1; i < Members; ++i) of_group = op(of_group, values[first + i]);
+      for (int i = 0; i < Members; ++i) all[first + i] = of_group;
+    }
+    return all;
+  }
+  /// Each member's value becomes the sum of those before it. Σ of all, known to all.
+  template <std::integral T>
+  T before(local<T>& values) {
+    T total{};
+    for (int thread = 0; thread < Threads; ++thread) {
+      T const own = values[thread];
+      values[thread] = total;
+      total += own;
+    }
+    return total;
+  }
+  /// What stands in shared memory, known to all; it may be written to in the next phase.
+  template <class T>
+  T read(T const* place) {
+    return *place;
+  }
+  /// Inside a phase: the number that stands in shared memory, which is one more then. Who gets which number must not matter.
+  static int take(int* next) { return (*next)++; }
 
  private:
   std::byte* shared_;

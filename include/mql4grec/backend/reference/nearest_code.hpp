@@ -1,6 +1,8 @@
 #pragma once
 #include <cassert>
+#include <concepts>
 #include <limits>
+#include <span>
 
 #include "mql4grec/backend/reference/backend.hpp"
 #include "mql4grec/core/ids.hpp"
@@ -53,6 +55,19 @@ template <Field T>
 void subtract_codes(backend&, in_matrix<backend, T> vectors, in_vector<backend, code_t> codes, out_matrix<backend, T> x) {
   for (index_t i = 0; i < x.rows(); ++i)
     for (index_t j = 0; j < x.columns(); ++j) x(i, j) -= vectors(index(codes(i)), j);
+}
+
+// residual (n,w) · codebooks, (K,w) each -> codes (levels,n), the nearest of what the levels before leave; residual becomes what all leave. On
+// a backend that is derived from this one, with its own ways to find and to subtract them.
+template <Real T, std::derived_from<backend> B>
+void nearest_codes(B& b, std::span<in_matrix<B, T> const> codebooks, out_matrix<B, T> residual, out_matrix<B, code_t> codes) {
+  scratch_scope<B> const scope(b.scratch());
+  auto const distances = b.scratch().template take<T>(residual.rows());
+  for (index_t l = 0; l < codes.rows(); ++l) {
+    auto const vectors = codebooks[static_cast<std::size_t>(l)];
+    nearest_code<T>(b, residual, vectors, codes.row(l), distances);
+    subtract_codes<T>(b, vectors, codes.row(l), residual);
+  }
 }
 
 // sums (K,w) += x (n,w), counts (K) += 1, each at its row's code: k-means, and the gradient of a codebook
