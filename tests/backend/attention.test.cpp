@@ -80,6 +80,15 @@ template <class T, class B>
 passes both_passes(B& b, problem const& p) {
   return both_passes(b, p, operands<T>(p));
 }
+
+void check_close(passes const& actual, passes const& expected, double allowed) {
+  CHECK_CLOSE(actual.weights, expected.weights, allowed);
+  CHECK_CLOSE(actual.context, expected.context, allowed);
+  CHECK_CLOSE(actual.dq, expected.dq, allowed);
+  CHECK_CLOSE(actual.dk, expected.dk, allowed);
+  CHECK_CLOSE(actual.dv, expected.dv, allowed);
+  CHECK_CLOSE(actual.dbias, expected.dbias, allowed);
+}
 }  // namespace
 
 TEST_CASE_TEMPLATE("attention: equal scores give the mean of the values", B, MQL4GREC_TEST_BACKENDS) {
@@ -187,16 +196,66 @@ TEST_CASE_TEMPLATE("attention: equals the reference on ragged sequences, with ev
       CAPTURE(p.scores());
       CAPTURE(options);
       auto const expected = both_passes<T>(exact, p);
-      for_each_instruction_set([&] {
-        auto const actual = both_passes<T>(fast, p);
-        CHECK_CLOSE(actual.weights, expected.weights, allowed);
-        CHECK_CLOSE(actual.context, expected.context, allowed);
-        CHECK_CLOSE(actual.dq, expected.dq, allowed);
-        CHECK_CLOSE(actual.dk, expected.dk, allowed);
-        CHECK_CLOSE(actual.dv, expected.dv, allowed);
-        CHECK_CLOSE(actual.dbias, expected.dbias, allowed);
-      });
+      for_each_instruction_set([&] { check_close(both_passes<T>(fast, p), expected, allowed); });
     }
+}
+
+TEST_CASE_TEMPLATE("attention: equals the reference about the edges of tiles", S, MQL4GREC_TEST_FAST_SETTINGS) {
+  using T = typename S::scalar;
+  typename S::backend fast;
+  reference::backend exact;
+  problem const shapes[] = {{.queries = {33, 0, 32, 65}, .keys = {33, 0, 32, 65}, .heads = 2, .width = 20},
+                            {.queries = {70, 1, 0, 31}, .keys = {5, 40, 9, 64}, .heads = 1, .width = 65},  // a column more than a tile has
+                            {.queries = {34, 3}, .keys = {67, 2}, .heads = 3, .width = 1}};
+  for (problem p : shapes)
+    for (int options = 0; options < 8; ++options) {
+      p.with_bias = options & 1, p.causal = (options & 1) && p.queries == p.keys;
+      p.drop = options & 2 ? some : dropout{};
+      p.gap = options & 4 ? (options & 1 ? 4 : 3) : 0;  // after 4 floats quads still begin where they can be read whole
+      CAPTURE(p.scores());
+      CAPTURE(options);
+      check_close(both_passes<T>(fast, p), both_passes<T>(exact, p), 10 * tolerance<typename S::backend, T>);
+    }
+}
+
+TEST_CASE_TEMPLATE("attention: equals the reference on a sequence of hundreds beside one of a few", S, MQL4GREC_TEST_FAST_SETTINGS) {
+  using T = typename S::scalar;
+  typename S::backend fast;
+  reference::backend exact;
+  problem const p{.queries = {2, 513}, .keys = {2, 513}, .heads = 1, .width = 6, .with_bias = true, .causal = true, .drop = some};
+  check_close(both_passes<T>(fast, p), both_passes<T>(exact, p), 10 * tolerance<typename S::backend, T>);
+}
+
+TEST_CASE_TEMPLATE("attention: gives the same bits every time", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  problem const p{.queries = {40, 3, 65}, .keys = {40, 3, 65}, .heads = 2, .width = 16, .with_bias = true, .drop = some};
+  auto const once = both_passes<float>(backend, p), again = both_passes<float>(backend, p);
+  CHECK(once.weights.values == again.weights.values);
+  CHECK(once.context.values == again.context.values);
+  CHECK(once.dq.values == again.dq.values);
+  CHECK(once.dk.values == again.dk.values);
+  CHECK(once.dv.values == again.dv.values);
+  CHECK(once.dbias.values == again.dbias.values);
+}
+
+TEST_CASE_TEMPLATE("attention: the columns of one matrix give what three matrices give", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  problem const p{.queries = {35, 4}, .keys = {35, 4}, .heads = 2, .width = 10};  // 20 columns: heads begin off the beat of four
+  operands<float> const x(p);
+  auto const apart = both_passes(b, p, x);
+  matrix<float> merged = constant({p.query_rows(), 3 * p.inner()}, 0.f);
+  for (index_t i = 0; i < p.query_rows(); ++i)
+    for (index_t j = 0; j < p.inner(); ++j) {
+      float* const row = merged.values.data() + i * 3 * p.inner() + j;
+      row[0] = x.q(i, j), row[p.inner()] = x.k(i, j), row[2 * p.inner()] = x.v(i, j);
+    }
+  auto const qkv = on(b, merged), bias = on(b, x.bias);
+  auto const offsets = on(b, offsets_of(p.queries));
+  auto weights = poisoned<float>(b, p.scores());
+  auto context = poisoned<float>(b, x.q.extents());
+  auto const block = [&](index_t n) { return (*qkv).column_block(n * p.inner(), p.inner()); };
+  attention_forward<float>(b, inputs<B, float>(p, block(0), block(1), block(2), bias, offsets, offsets), weights, context);
+  CHECK_CLOSE(context, apart.context, 1e-6);
 }
 
 TEST_CASE("attention: backward is the derivative of forward, with bias, causality and dropout or without") {

@@ -1,168 +1,177 @@
 #pragma once
-// Attention over packed sequences, a thread for each head of a token. The weights lie as in backend/reference/attention.hpp; the backward
-// pass puts the scores' gradients into their place, so that nothing else as large is needed.
-#include <thrust/transform_scan.h>
+// Attention over packed sequences, a team for each head of a tile of queries: its keys and values go by in tiles that all its queries share.
+// The weights lie as in backend/reference/attention.hpp. Of queries with more keys than a tile they hold the scores until their sum is known.
+#include <cmath>
+#include <limits>
 
-#include "mql4grec/backend/attention.hpp"
-#include "mql4grec/backend/gpu/cross_entropy.hpp"
-#include "mql4grec/backend/gpu/dropout.hpp"
+#include "mql4grec/backend/gpu/attention_gradient.hpp"
 
 namespace mql4grec::gpu {
 
 namespace detail {
 
-/// Where the packed sequences and their weights lie.
-template <class System, Real T>
-struct packed_attention {
-  attention_inputs<device_space<System>, T> in;
-  index_t const* first_weight;  ///< (sequences)
-  T* weights;
-
-  /// One sequence's numbers, and where its heads' weights begin.
-  struct sequence {
-    index_t first_query, queries, first_key, keys;
-    T* weights;
-    MQL4GREC_HD T* row(index_t head, index_t query) const { return weights + (head * queries + query) * keys; }
-  };
-  MQL4GREC_HD sequence at(index_t s) const {
-    index_t const q = in.query_offsets(s), k = in.key_offsets(s);
-    return {q, in.query_offsets(s + 1) - q, k, in.key_offsets(s + 1) - k, weights + first_weight[s]};
-  }
-  /// The last sequence that begins at or before a row: the one that holds it, since empty ones begin where the next one does.
-  MQL4GREC_HD static index_t holder(view<index_t const, device_space<System>, 1> const& offsets, index_t row) {
-    index_t low = 0, high = offsets.size() - 1;
-    while (high - low > 1) {
-      index_t const middle = (low + high) / 2;
-      (offsets(middle) <= row ? low : high) = middle;
-    }
-    return low;
-  }
-  MQL4GREC_HD index_t visible(index_t query, index_t keys) const { return in.causal ? query + 1 : keys; }
-  MQL4GREC_HD T drop(index_t row, index_t head, index_t key, index_t keys, T x) const {
-    return dropped(in.drop, row, head * keys + key, x);
-  }
-};
-
-struct weight_count {
-  index_t const *query_offsets, *key_offsets;
-  index_t heads;
-  MQL4GREC_HD index_t operator()(index_t s) const {
-    return heads * (query_offsets[s + 1] - query_offsets[s]) * (key_offsets[s + 1] - key_offsets[s]);
-  }
-};
-
-template <Real T, class System>
-packed_attention<System, T> pack_attention(backend<System>& b, attention_inputs<device_space<System>, T> const& in, T* weights) {
-  auto const first = b.scratch().template take<index_t>(in.sequences());
-  thrust::counting_iterator<index_t> const numbers(0);
-  thrust::transform_exclusive_scan(b.policy(), numbers, numbers + in.sequences(), first.data,
-                                   weight_count{in.query_offsets.data, in.key_offsets.data, in.heads}, index_t{0}, plus{});
-  return {in, first.data, weights};
-}
-
 template <class System, Real T>
 struct attend {
-  packed_attention<System, T> a;
+  using head_of = attention_head<System, T>;
+  static constexpr int threads = attention_tile::threads, window = 2 * attention_tile::rows, blocks_together = sizeof(T) > 4 ? 2 : 5;
+  static constexpr std::size_t shared_bytes() {
+    return head_of::shared_bytes() + 3 * row_tile<T>::shared_bytes() + pair_tile<T>::shared_bytes() + shared_bytes_of<T>(window);
+  }
+  static constexpr T infinity = std::numeric_limits<T>::infinity();
+
+  attention_inputs<device_space<System>, T> in;
+  query_tiles list;
+  weight_mask<T> mask;
+  T* weights;
   view<T, device_space<System>, 2> context;
 
-  MQL4GREC_HD void operator()(index_t row, index_t head) const {
-    auto const s = a.at(a.holder(a.in.query_offsets, row));
-    index_t const i = row - s.first_query, width = a.in.width(), column = head * width, visible = a.visible(i, s.keys);
-    T* const weights = s.row(head, i);
-    for (index_t j = 0; j < visible; ++j) {
-      T score{};
-      for (index_t c = 0; c < width; ++c) score += a.in.q(row, column + c) * a.in.k(s.first_key + j, column + c);
-      if (a.in.bias.size() > 0) score += a.in.bias(head, j - i + a.in.zero_distance);
-      weights[j] = score;
-    }
-    T const normaliser = log_sum_exp_of<T>(weights, visible);
-    for (index_t j = 0; j < s.keys; ++j) weights[j] = j < visible ? std::exp(weights[j] - normaliser) : T{};
-    for (index_t c = 0; c < width; ++c) {
-      T sum{};
-      for (index_t j = 0; j < visible; ++j) sum += a.drop(row, head, j, s.keys, weights[j]) * a.in.v(s.first_key + j, column + c);
-      context(row, column + c) = sum;
+  struct room {
+    row_tile<T> q, k, v;
+    pair_tile<T> p;
+    T* bias;  // at a distance in the tile, + rows − 1
+    template <class Team>
+    MQL4GREC_HD explicit room(Team& team) : q(team), k(team), v(team), p(team), bias(team.template share<T>(window)) {}
+  };
+  /// What a member knows of its two queries: the highest score it has seen and Σ exp(score − highest), at last of all members.
+  template <class Team>
+  struct members {
+    typename Team::template local<tile_scores<T>> scores;
+    typename Team::template local<of_queries<T>> highest, sum;
+  };
+
+  template <class Team>
+  MQL4GREC_HD void operator()(Team& team, index_t number) const {
+    if (number >= *list.count * in.heads) return;
+    head_of const head(team, in, list, number);
+    room const r(team);
+    members<Team> m;
+    int const seen = head.tile().seen(in.causal), steps = attention_tile::count(seen);
+    team.each([&](int t) {
+      m.highest[t] = {-infinity, -infinity}, m.sum[t] = {};
+      for (int i = 0; i < head.tile().rows; ++i)
+        for (int j = seen + t; j < head.tile().keys; j += threads) weights[head.weights_of(i) + j] = T{};
+      if (steps == 0) place(head, 0, head.width(), false).clear(t);
+    });
+    for (int step = 0; step < steps; ++step) find_scores(team, r, head, step, m);
+    add_up(team, m);
+    for (int step = 0; step < steps; ++step) add_values(team, r, head, step, m);
+  }
+
+ private:
+  MQL4GREC_HD product_place<T> place(head_of const& head, int column, int columns, bool adds) const {
+    return {{context, head.first_row(), head.first_column()}, head.tile().rows, column, columns, adds};
+  }
+  MQL4GREC_HD static bool is_one_load(head_of const& head, int seen) {
+    return head.width() <= attention_tile::columns && seen <= attention_tile::rows;
+  }
+
+  /// The scores of a tile of keys; where there is more than one, they wait in the place of the weights.
+  template <class Team>
+  MQL4GREC_HD void find_scores(Team& team, room const& r, head_of const& head, int step, members<Team>& m) const {
+    query_tile const& s = head.tile();
+    int const seen = s.seen(in.causal), first = step * attention_tile::rows, keys = attention_tile::part(seen, first, attention_tile::rows);
+    for (int column = 0; column < head.width(); column += attention_tile::columns) {
+      int const columns = attention_tile::part(head.width(), column, attention_tile::columns);
+      team.load([&](int t) {
+        r.q.template fetch<Team>(t, head.q(), 0, s.rows, column, columns);
+        r.k.template fetch<Team>(t, head.k(), first, keys, column, columns);
+        if (is_one_load(head, seen)) r.v.template fetch<Team>(t, head.v(), first, keys, column, columns);
+        if (column == 0) fetch_bias<Team>(t, head, first, r.bias);
+      });
+      team.each([&](int t) {
+        if (column == 0) m.scores[t] = {};
+        add_dots(r.q, r.k, s.rows, keys, columns, t, m.scores[t]);
+        if (column + columns == head.width()) {
+          finish_scores(r, head, first, keys, t, m.scores[t]);
+          if (seen > attention_tile::rows) put_scores(head, first, keys, t, m.scores[t]);
+          see(m.scores[t], m.highest[t], m.sum[t]);
+        }
+      });
     }
   }
-};
+  template <class Team>
+  MQL4GREC_HD void fetch_bias(int t, head_of const& head, int first_key, T* to) const {
+    if (in.bias.size() == 0 || t >= window) return;
+    index_t const at = in.zero_distance + first_key - head.tile().first + t - (attention_tile::rows - 1);
+    if (at >= 0 && at < in.bias.columns())
+      Team::template fetch<sizeof(T)>(in.bias.row(head.number()).data + at, to + t);
+    else
+      to[t] = T{};
+  }
+  MQL4GREC_HD void finish_scores(room const& r, head_of const& head, int first, int keys, int t, tile_scores<T>& scores) const {
+    unrolled<tile_scores<T>::queries>([&](auto a) {
+      unrolled<tile_scores<T>::keys>([&](auto b) {
+        int const i = scores.query(t, a), j = scores.key(t, b);
+        if (in.bias.size() > 0) scores.of[a][b] += r.bias[j - i + attention_tile::rows - 1];
+        if (i >= head.tile().rows || j >= keys || (in.causal && first + j > head.tile().first + i)) scores.of[a][b] = -infinity;
+      });
+    });
+  }
+  MQL4GREC_HD void put_scores(head_of const& head, int first, int keys, int t, tile_scores<T> const& scores) const {
+    head.for_each_pair(0, head.tile().rows, first, keys, t, [&](auto a, auto b, index_t at) { weights[at] = scores.of[a][b]; });
+  }
+  MQL4GREC_HD void take_scores(head_of const& head, int first, int keys, int t, tile_scores<T>& scores) const {
+    head.for_each_pair(0, head.tile().rows, first, keys, t, [&](auto a, auto b, index_t at) { scores.of[a][b] = weights[at]; });
+  }
+  MQL4GREC_HD static void see(tile_scores<T> const& scores, of_queries<T>& highest, of_queries<T>& sum) {
+    unrolled<tile_scores<T>::queries>([&](auto a) {
+      T most = highest.of[a];
+      unrolled<tile_scores<T>::keys>([&](auto b) { most = scores.of[a][b] > most ? scores.of[a][b] : most; });
+      if (most == -infinity) return;  // nothing yet, but −∞ − (−∞) isn't
+      T total = sum.of[a] * std::exp(highest.of[a] - most);
+      unrolled<tile_scores<T>::keys>([&](auto b) { total += std::exp(scores.of[a][b] - most); });
+      highest.of[a] = most, sum.of[a] = total;
+    });
+  }
 
-/// dv of one head of a key; reads the weights.
-template <class System, Real T>
-struct value_gradient {
-  packed_attention<System, T> a;
-  view<T const, device_space<System>, 2> dcontext;
-  view<T, device_space<System>, 2> dv;
+  /// Each member's sums become 1 / Σ exp(score − highest) of all who share its queries.
+  template <class Team>
+  MQL4GREC_HD void add_up(Team& team, members<Team>& m) const {
+    auto const highest = team.template reduce_among<tile_scores<T>::sharers>(m.highest, greater_of_queries{});
+    team.each([&](int t) {
+      unrolled<tile_scores<T>::queries>([&](auto a) {
+        m.sum[t].of[a] = m.highest[t].of[a] == -infinity ? T{} : m.sum[t].of[a] * std::exp(m.highest[t].of[a] - highest[t].of[a]);
+      });
+    });
+    auto const sum = team.template reduce_among<tile_scores<T>::sharers>(m.sum, add_of_queries{});
+    team.each([&](int t) {
+      m.highest[t] = highest[t];
+      unrolled<tile_scores<T>::queries>([&](auto a) { m.sum[t].of[a] = 1 / sum[t].of[a]; });
+    });
+  }
 
-  MQL4GREC_HD void operator()(index_t row, index_t head) const {
-    auto const s = a.at(a.holder(a.in.key_offsets, row));
-    index_t const j = row - s.first_key, width = a.in.width(), column = head * width;
-    for (index_t c = 0; c < width; ++c) dv(row, column + c) = T{};
-    for (index_t i = a.in.causal ? j : 0; i < s.queries; ++i) {
-      T const kept = a.drop(s.first_query + i, head, j, s.keys, s.row(head, i)[j]);
-      for (index_t c = 0; c < width; ++c) dv(row, column + c) += kept * dcontext(s.first_query + i, column + c);
+  /// The weights of a tile of keys, and what its values add to the context.
+  template <class Team>
+  MQL4GREC_HD void add_values(Team& team, room const& r, head_of const& head, int step, members<Team>& m) const {
+    int const seen = head.tile().seen(in.causal), first = step * attention_tile::rows;
+    int const keys = attention_tile::part(seen, first, attention_tile::rows);
+    for (int column = 0; column < head.width(); column += attention_tile::columns) {
+      int const columns = attention_tile::part(head.width(), column, attention_tile::columns);
+      team.load([&](int t) {
+        if (!is_one_load(head, seen)) r.v.template fetch<Team>(t, head.v(), first, keys, column, columns);
+        if (column == 0) {
+          if (seen > attention_tile::rows) take_scores(head, first, keys, t, m.scores[t]);
+          put_weights(r, head, first, keys, t, m.scores[t], m.highest[t], m.sum[t]);
+        }
+      });
+      team.each([&](int t) { put_rows_product(r.p, r.v, keys, t, place(head, column, columns, step > 0)); });
     }
   }
-};
-
-/// dq of one head of a query; the weights become the gradient of the scores, p ∘ (dp − Σ p·dp).
-template <class System, Real T>
-struct query_gradient {
-  packed_attention<System, T> a;
-  view<T const, device_space<System>, 2> dcontext;
-  view<T, device_space<System>, 2> dq;
-
-  MQL4GREC_HD T weight_gradient(typename packed_attention<System, T>::sequence const& s, index_t row, index_t head, index_t j) const {
-    index_t const width = a.in.width(), column = head * width;
-    T dot{};
-    for (index_t c = 0; c < width; ++c) dot += dcontext(row, column + c) * a.in.v(s.first_key + j, column + c);
-    return a.drop(row, head, j, s.keys, dot);
-  }
-  MQL4GREC_HD void operator()(index_t row, index_t head) const {
-    auto const s = a.at(a.holder(a.in.query_offsets, row));
-    index_t const i = row - s.first_query, width = a.in.width(), column = head * width, visible = a.visible(i, s.keys);
-    T* const weights = s.row(head, i);
-    T along{};
-    for (index_t j = 0; j < visible; ++j) along += weight_gradient(s, row, head, j) * weights[j];
-    for (index_t c = 0; c < width; ++c) dq(row, column + c) = T{};
-    for (index_t j = 0; j < visible; ++j) {
-      T const ds = weights[j] * (weight_gradient(s, row, head, j) - along);
-      weights[j] = ds;
-      for (index_t c = 0; c < width; ++c) dq(row, column + c) += ds * a.in.k(s.first_key + j, column + c);
-    }
-  }
-};
-
-/// dk of one head of a key; reads the scores' gradients.
-template <class System, Real T>
-struct key_gradient {
-  packed_attention<System, T> a;
-  view<T, device_space<System>, 2> dk;
-
-  MQL4GREC_HD void operator()(index_t row, index_t head) const {
-    auto const s = a.at(a.holder(a.in.key_offsets, row));
-    index_t const j = row - s.first_key, width = a.in.width(), column = head * width;
-    for (index_t c = 0; c < width; ++c) dk(row, column + c) = T{};
-    for (index_t i = a.in.causal ? j : 0; i < s.queries; ++i) {
-      T const ds = s.row(head, i)[j];
-      for (index_t c = 0; c < width; ++c) dk(row, column + c) += ds * a.in.q(s.first_query + i, column + c);
-    }
-  }
-};
-
-/// The bias' gradient at one distance of one head: every pair of a query and a key that lies so far from it.
-template <class System, Real T>
-struct bias_gradient {
-  packed_attention<System, T> a;
-  view<T, device_space<System>, 2> dbias;
-
-  MQL4GREC_HD void operator()(index_t head, index_t at) const {
-    index_t const distance = at - a.in.zero_distance;
-    T sum{};
-    for (index_t n = 0; n < a.in.sequences(); ++n) {
-      auto const s = a.at(n);
-      for (index_t i = distance < 0 ? -distance : 0; i < s.queries && i + distance < a.visible(i, s.keys); ++i)
-        sum += s.row(head, i)[i + distance];
-    }
-    dbias(head, at) += sum;
+  /// As they are to the weights, and as dropout leaves them to the tile.
+  MQL4GREC_HD void put_weights(room const& r, head_of const& head, int first, int keys, int t, tile_scores<T> const& scores,
+                               of_queries<T> const& highest, of_queries<T> const& inverse_sum) const {
+    unrolled<tile_scores<T>::queries>([&](auto a) {
+      int const i = scores.query(t, a);
+      quad<T> const kept = mask.kept(head.first_row() + i, head.first_weight_column() + first + scores.key(t, 0));
+      index_t const row = head.weights_of(i) + first;
+      unrolled<tile_scores<T>::keys>([&](auto b) {
+        int const j = scores.key(t, b);
+        bool const is_there = i < head.tile().rows && j < keys;
+        T const weight = is_there ? std::exp(scores.of[a][b] - highest.of[a]) * inverse_sum.of[a] : T{};
+        if (is_there) weights[row + j] = weight;
+        r.p(i, j) = weight * kept.of[b];
+      });
+    });
   }
 };
 
@@ -179,19 +188,23 @@ template <Real T, class System>
 void attention_forward(backend<System>& b, attention_inputs<device_space<System>, T> const& in, out_vector<backend<System>, T> weights,
                        out_matrix<backend<System>, T> context) {
   scratch_scope<backend<System>> const scope(b.scratch());
-  detail::for_each_entry(b, in.q.rows(), in.heads, detail::attend<System, T>{detail::pack_attention<T>(b, in, weights.data), context});
+  auto const list = detail::take_query_tiles<System, T>(b, in, false);
+  detail::for_each_team(b, list.most * in.heads, detail::attend<System, T>{in, list, detail::weight_mask<T>(in.drop), weights.data, context});
 }
 
-// dcontext (query tokens, heads·width) -> gradients; weights are used up.
+// dcontext (query tokens, heads·width) -> gradients; weights are kept as they are.
 template <Real T, class System>
 void attention_backward(backend<System>& b, attention_inputs<device_space<System>, T> const& in, out_vector<backend<System>, T> weights,
                         in_matrix<backend<System>, T> dcontext, attention_gradients<device_space<System>, T> const& out) {
   scratch_scope<backend<System>> const scope(b.scratch());
-  auto const a = detail::pack_attention<T>(b, in, weights.data);
-  detail::for_each_entry(b, in.k.rows(), in.heads, detail::value_gradient<System, T>{a, dcontext, out.dv});
-  detail::for_each_entry(b, in.q.rows(), in.heads, detail::query_gradient<System, T>{a, dcontext, out.dq});
-  detail::for_each_entry(b, in.k.rows(), in.heads, detail::key_gradient<System, T>{a, out.dk});
-  if (out.dbias.size() > 0) detail::for_each_entry(b, out.dbias.rows(), out.dbias.columns(), detail::bias_gradient<System, T>{a, out.dbias});
+  auto const list = detail::take_query_tiles<System, T>(b, in, true);
+  auto const along = b.scratch().template take<T>(in.q.rows(), in.heads);
+  bool const with_bias = out.dbias.size() > 0;
+  auto const diagonals = b.scratch().template take<T>(with_bias ? in.heads * (in.q.rows() + in.k.rows()) : 0);
+  detail::for_each_team(b, list.most * in.heads,
+                        detail::attention_gradient<System, T>{in, list, detail::weight_mask<T>(in.drop), weights.data, dcontext, out.dq, out.dk, out.dv, along.data,
+                                                              with_bias ? diagonals.data : nullptr});
+  if (with_bias) detail::add_bias_gradient<System, T>(b, in, diagonals.data, out.dbias);
 }
 
 }  // namespace mql4grec::gpu

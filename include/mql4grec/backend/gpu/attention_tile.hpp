@@ -1,0 +1,297 @@
+#pragma once
+// What attention's kernels are made of: tiles of a head's rows in shared memory, and the three products of such tiles. Each member of
+// the team has some entries of a product in its registers; rows are padded so that members who read side by side meet in no bank.
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/core/scalar.hpp"
+
+namespace mql4grec::gpu::detail {
+
+/// Four neighbours in a row, moved at once.
+template <Real T>
+struct alignas(16) quad {
+  T of[4];
+};
+
+/// visit(0) … visit(N − 1), so spelled out that arrays of a member stay in its registers.
+template <int N, class Visit>
+MQL4GREC_HD void unrolled(Visit&& visit) {
+  [&]<int... I>(std::integer_sequence<int, I...>) { (visit(std::integral_constant<int, I>{}), ...); }(std::make_integer_sequence<int, N>{});
+}
+
+struct attention_tile {
+  static constexpr int threads = 128;
+  static constexpr int rows = 32;     ///< queries, and keys, of a tile
+  static constexpr int columns = 64;  ///< of a head that lie in shared memory at a time
+
+  MQL4GREC_HD static int count(int n) { return (n + rows - 1) / rows; }
+  /// How many of n entries, `first` and later, fall to a tile of at most `most`.
+  MQL4GREC_HD static int part(int n, int first, int most) { return n - first < most ? n - first : most; }
+};
+
+/// One head's columns of a sequence's rows.
+template <class T>
+struct head_rows {
+  T* first;
+  int stride;
+
+  template <class M>
+  MQL4GREC_HD head_rows(M const& x, index_t row, index_t column) : first(x.data + row * x.stride + column), stride(static_cast<int>(x.stride)) {}
+  MQL4GREC_HD T* at(int row, int column) const { return first + (static_cast<index_t>(row) * stride + column); }
+  /// Whether quads of its rows can be moved at once.
+  MQL4GREC_HD bool is_aligned() const {
+    return (reinterpret_cast<std::uintptr_t>(first) | static_cast<unsigned>(stride) * sizeof(T)) % 16 == 0;
+  }
+};
+
+/// Some rows of a head in shared memory, in quads.
+template <Real T>
+class row_tile {
+  static constexpr int quads = attention_tile::columns / 4, stride = quads + 1;
+
+ public:
+  static constexpr std::size_t shared_bytes() { return shared_bytes_of<quad<T>>(attention_tile::rows * stride); }
+  template <class Team>
+  MQL4GREC_HD explicit row_tile(Team& team) : entries_(team.template share<quad<T>>(attention_tile::rows * stride)) {}
+
+  MQL4GREC_HD quad<T> const& operator()(int row, int group) const { return entries_[row * stride + group]; }
+
+  /// Member t's part of fetching (rows, columns) from row `first` and a column on; zeros up to a multiple of 8 rows and of 4 columns.
+  template <class Team>
+  MQL4GREC_HD void fetch(int t, head_rows<T const> const& from, int first, int rows, int column, int columns) const {
+    int const filled = (rows + 7) / 8 * 8;
+    if (from.is_aligned() && columns % 4 == 0)
+      fetch_quads<Team>(t, from, first, rows, column, columns, filled);
+    else
+      fetch_entries<Team>(t, from, first, rows, column, columns, filled);
+  }
+
+ private:
+  template <class Team>
+  MQL4GREC_HD void fetch_quads(int t, head_rows<T const> const& from, int first, int rows, int column, int columns, int filled) const {
+    constexpr int at_once = 16 / static_cast<int>(sizeof(T));
+    int const group = t % quads;
+    if (4 * group >= columns) return;
+    constexpr int rows_at_once = attention_tile::threads / quads;
+    T const* const from_row = from.at(first + t / quads, column + 4 * group);
+    int const step = rows_at_once * from.stride;
+    unrolled<attention_tile::rows / rows_at_once>([&](auto n) {
+      int const row = t / quads + n * rows_at_once;
+      quad<T>& to = entries_[row * stride + group];
+      if (row < rows)
+        for (int e = 0; e < 4; e += at_once) Team::template fetch<16>(from_row + n * step + e, to.of + e);
+      else if (row < filled)
+        to = {};
+    });
+  }
+  template <class Team>
+  MQL4GREC_HD void fetch_entries(int t, head_rows<T const> const& from, int first, int rows, int column, int columns, int filled) const {
+    int const j = t % attention_tile::columns;
+    if (j >= (columns + 3) / 4 * 4) return;
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+    for (int row = t / attention_tile::columns; row < filled; row += attention_tile::threads / attention_tile::columns) {
+      T* const to = entries_[row * stride + j / 4].of + j % 4;
+      if (row < rows && j < columns)
+        Team::template fetch<sizeof(T)>(from.at(first + row, column + j), to);
+      else
+        *to = T{};
+    }
+  }
+
+  quad<T>* entries_;
+};
+
+/// What a member has of a tile of scores: two queries, t / 8 and 16 behind it, and of each every eighth key from t % 8 on. Eight
+/// neighbours so share a query.
+template <Real T>
+struct tile_scores {
+  static constexpr int queries = 2, keys = 4, sharers = 8;
+  T of[queries][keys];
+
+  MQL4GREC_HD static int query(int t, int a) { return t / sharers + attention_tile::threads / sharers * a; }
+  MQL4GREC_HD static int key(int t, int b) { return t % sharers + sharers * b; }
+};
+
+/// A number for each of a member's two queries.
+template <Real T>
+struct of_queries {
+  T of[tile_scores<T>::queries];
+};
+struct add_of_queries {
+  template <Real T>
+  MQL4GREC_HD of_queries<T> operator()(of_queries<T> const& x, of_queries<T> const& y) const {
+    return {x.of[0] + y.of[0], x.of[1] + y.of[1]};
+  }
+};
+struct greater_of_queries {
+  template <Real T>
+  MQL4GREC_HD of_queries<T> operator()(of_queries<T> const& x, of_queries<T> const& y) const {
+    return {y.of[0] > x.of[0] ? y.of[0] : x.of[0], y.of[1] > x.of[1] ? y.of[1] : x.of[1]};
+  }
+};
+
+/// A number for each pair of a tile in shared memory: (queries, keys).
+template <Real T>
+class pair_tile {
+  static constexpr int stride = attention_tile::rows + 8;
+
+ public:
+  static constexpr std::size_t shared_bytes() { return shared_bytes_of<T>(attention_tile::rows * stride); }
+  template <class Team>
+  MQL4GREC_HD explicit pair_tile(Team& team) : entries_(team.template share<T>(attention_tile::rows * stride)) {}
+
+  MQL4GREC_HD T& operator()(int query, int key) const { return entries_[query * stride + key]; }
+  MQL4GREC_HD quad<T> const& keys_of(int query, int group) const {
+    return *reinterpret_cast<quad<T> const*>(entries_ + query * stride + 4 * group);
+  }
+
+ private:
+  T* entries_;
+};
+
+// ---- products --------------------------------------------------------------------------------------------------------------
+// The number of a member's rows is known to the compiler, so that they stay in its registers. Loops that it doesn't know the length of are
+// unrolled as little as they are told to: teams that wait for each other's loads hide more than a longer loop would, and code has to fit too.
+
+template <int Queries, int Keys, Real T>
+MQL4GREC_HD void add_some_dots(row_tile<T> const& x, row_tile<T> const& y, int groups, int t, tile_scores<T>& scores) {
+  int const i = tile_scores<T>::query(t, 0), j = tile_scores<T>::key(t, 0);
+  tile_scores<T> sums = scores;
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+  for (int g = 0; g < groups; ++g) {
+    quad<T> of_query[Queries], of_key[Keys];
+    unrolled<Queries>([&](auto a) { of_query[a] = x(i + tile_scores<T>::query(0, a), g); });
+    unrolled<Keys>([&](auto b) { of_key[b] = y(j + tile_scores<T>::key(0, b), g); });
+    unrolled<Queries>([&](auto a) {
+      unrolled<Keys>([&](auto b) { unrolled<4>([&](auto e) { sums.of[a][b] += of_query[a].of[e] * of_key[b].of[e]; }); });
+    });
+  }
+  scores = sums;
+}
+template <int Queries, Real T>
+MQL4GREC_HD void add_dots_of_keys(row_tile<T> const& x, row_tile<T> const& y, int keys, int groups, int t, tile_scores<T>& scores) {
+  if (keys <= 8)
+    add_some_dots<Queries, 1>(x, y, groups, t, scores);
+  else if (keys <= 16)
+    add_some_dots<Queries, 2>(x, y, groups, t, scores);
+  else if (keys <= 24)
+    add_some_dots<Queries, 3>(x, y, groups, t, scores);
+  else
+    add_some_dots<Queries, 4>(x, y, groups, t, scores);
+}
+/// scores (queries, keys) += x (queries, columns) yᵀ (keys, columns): member t's. What lies outside gets any value.
+template <Real T>
+MQL4GREC_HD void add_dots(row_tile<T> const& x, row_tile<T> const& y, int queries, int keys, int columns, int t, tile_scores<T>& scores) {
+  int const groups = (columns + 3) / 4, filled = (queries + 7) / 8 * 8;
+  if (tile_scores<T>::query(t, 1) < filled)
+    add_dots_of_keys<2>(x, y, keys, groups, t, scores);
+  else if (tile_scores<T>::query(t, 0) < filled)
+    add_dots_of_keys<1>(x, y, keys, groups, t, scores);
+}
+
+/// Where a product of pairs and rows goes: a tile's rows of a head, overwritten or added to.
+template <Real T>
+struct product_place {
+  head_rows<T> to;
+  int rows, column, columns;
+  bool adds;
+
+  /// A member's sums: rows `apart` from each other, four columns.
+  MQL4GREC_HD void put(int row, int apart, int group, quad<T> (&sums)[4]) const {
+    if (to.is_aligned() && columns % 4 == 0)
+      put_quads(row, apart, group, sums);
+    else
+      put_entries(row, apart, group, sums);
+  }
+  /// Zeros, by member t.
+  MQL4GREC_HD void clear(int t) const {
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+    for (int row = 0; row < rows; ++row)
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+      for (int j = t; j < columns; j += attention_tile::threads) *to.at(row, column + j) = T{};
+  }
+
+ private:
+  MQL4GREC_HD void put_quads(int row, int apart, int group, quad<T> (&sums)[4]) const {
+    T* const first = to.at(row, column + 4 * group);
+    int const step = apart * to.stride;
+    unrolled<4>([&](auto a) {
+      if (row + a * apart >= rows) return;
+      auto& place = *reinterpret_cast<quad<T>*>(first + a * step);
+      if (adds) {
+        quad<T> const before = place;
+        unrolled<4>([&](auto e) { sums[a].of[e] += before.of[e]; });
+      }
+      place = sums[a];
+    });
+  }
+  MQL4GREC_HD void put_entries(int row, int apart, int group, quad<T> const (&sums)[4]) const {
+    unrolled<4>([&](auto e) {
+      if (4 * group + e >= columns) return;
+      unrolled<4>([&](auto a) {
+        if (row + a * apart >= rows) return;
+        T& place = *to.at(row + a * apart, column + 4 * group + e);
+        place = adds ? place + sums[a].of[e] : sums[a].of[e];
+      });
+    });
+  }
+};
+
+template <int Rows, Real T>
+MQL4GREC_HD void add_some_rows(pair_tile<T> const& p, row_tile<T> const& x, int keys, int i, int group, quad<T> (&sums)[4]) {
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+  for (int j = 0; j < keys; j += 4) {
+    quad<T> of_row[Rows];
+    unrolled<Rows>([&](auto a) { of_row[a] = p.keys_of(i + 8 * a, j / 4); });
+    unrolled<4>([&](auto k) {
+      quad<T> const of_key = x(j + k, group);
+      unrolled<Rows>([&](auto a) { unrolled<4>([&](auto e) { sums[a].of[e] += of_row[a].of[k] * of_key.of[e]; }); });
+    });
+  }
+}
+/// out (queries, columns) = p (queries, keys) x (keys, columns): member t's, every eighth row of four columns. p is 0 where there is no key.
+template <Real T>
+MQL4GREC_HD void put_rows_product(pair_tile<T> const& p, row_tile<T> const& x, int keys, int t, product_place<T> const& out) {
+  int const group = t % 16, i = t / 16;
+  if (4 * group >= out.columns) return;
+  quad<T> sums[4] = {};
+  if (out.rows <= 8)
+    add_some_rows<1>(p, x, keys, i, group, sums);
+  else if (out.rows <= 16)
+    add_some_rows<2>(p, x, keys, i, group, sums);
+  else if (out.rows <= 24)
+    add_some_rows<3>(p, x, keys, i, group, sums);
+  else
+    add_some_rows<4>(p, x, keys, i, group, sums);
+  out.put(i, 8, group, sums);
+}
+/// out (keys, columns) = pᵀ (queries, keys) x (queries, columns): member t's, four rows of four columns.
+template <Real T>
+MQL4GREC_HD void put_columns_product(pair_tile<T> const& p, row_tile<T> const& x, int queries, int t, product_place<T> const& out) {
+  int const group = t % 16, j = t / 16;
+  if (4 * group >= out.columns || 4 * j >= out.rows) return;
+  quad<T> sums[4] = {};
+#if defined(__CUDA_ARCH__)
+#pragma unroll 2
+#endif
+  for (int i = 0; i < queries; ++i) {
+    quad<T> const of_query = p.keys_of(i, j), row = x(i, group);
+    unrolled<4>([&](auto a) { unrolled<4>([&](auto e) { sums[a].of[e] += of_query.of[a] * row.of[e]; }); });
+  }
+  out.put(4 * j, 1, group, sums);
+}
+
+}  // namespace mql4grec::gpu::detail
