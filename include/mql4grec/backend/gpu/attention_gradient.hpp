@@ -1,6 +1,7 @@
 #pragma once
-// Attention backwards, a team for each head of a sequence: it walks over the tiles of keys, and for each over the tiles of queries, so that
-// everything that a sequence's scores lead to is made in one place and in one order, and dropout's mask is drawn once.
+// Attention backwards, a team for each head of a sequence: it walks over the tiles of keys, and for each over the tiles of
+// queries, so that everything that a sequence's scores lead to is made in one place and in one order, and dropout's mask is
+// drawn once.
 #include "mql4grec/backend/gpu/attention_sequences.hpp"
 
 namespace mql4grec::gpu::detail {
@@ -10,7 +11,9 @@ template <class System, Real T>
 struct attention_gradient {
   using head_of = attention_head<System, T>;
   static constexpr int threads = attention_tile::threads, blocks_together = sizeof(T) > 4 ? 2 : 4;
-  static constexpr std::size_t shared_bytes() { return head_of::shared_bytes() + 4 * row_tile<T>::shared_bytes() + 2 * pair_tile<T>::shared_bytes(); }
+  static constexpr std::size_t shared_bytes() {
+    return head_of::shared_bytes() + 4 * row_tile<T>::shared_bytes() + 2 * pair_tile<T>::shared_bytes();
+  }
 
   attention_inputs<device_space<System>, T> in;
   query_tiles list;
@@ -58,11 +61,13 @@ struct attention_gradient {
   }
 
  private:
-  MQL4GREC_HD static product_place<T> place(view<T, device_space<System>, 2> const& to, head_of const& head, index_t row, int rows, int column,
-                                            int columns, bool adds = false) {
+  MQL4GREC_HD static product_place<T> place(view<T, device_space<System>, 2> const& to, head_of const& head, index_t row,
+                                            int rows, int column, int columns, bool adds = false) {
     return {{to, row, head.first_column()}, rows, column, columns, adds};
   }
-  MQL4GREC_HD static bool has_many_pairs(query_tile const& s) { return s.queries > attention_tile::rows || s.keys > attention_tile::rows; }
+  MQL4GREC_HD static bool has_many_pairs(query_tile const& s) {
+    return s.queries > attention_tile::rows || s.keys > attention_tile::rows;
+  }
   MQL4GREC_HD T* diagonals_of(head_of const& head) const {
     query_tile const& s = head.tile();
     return diagonals + in.heads * (s.first_query + s.first_key) + static_cast<index_t>(head.number()) * (s.queries + s.keys);
@@ -76,12 +81,13 @@ struct attention_gradient {
 
   /// p and dp of a pair of tiles, and the member's part of its Σ p·dp; what dropout leaves of p goes to shared memory.
   template <class Team>
-  MQL4GREC_HD void find_weight_gradients(Team& team, room const& r, head_of const& head, pair const& at, members<Team>& m) const {
+  MQL4GREC_HD void find_weight_gradients(Team& team, room const& r, head_of const& head, pair const& at, bool last,
+                                         members<Team>& m) const {
     for (int column = 0; column < head.width(); column += attention_tile::columns) {
       int const columns = attention_tile::part(head.width(), column, attention_tile::columns);
       team.load([&](int t) {
         if (column == 0) take_weights(head, at, t, m.p[t]);
-        fetch<Team>(r, head, at, column, columns, t, is_one_load(head));
+        fetch<Team>(r, head, at, column, columns, t, last && is_one_load(head));
       });
       team.each([&](int t) {
         if (column == 0) m.dp[t] = {}, m.along[t] = {};
@@ -111,7 +117,8 @@ struct attention_gradient {
                         of_queries<T>& part) const {
     unrolled<tile_scores<T>::queries>([&](auto a) {
       int const i = p.query(t, a);
-      quad<T> const kept = mask.kept(head.first_row() + at.first_query + i, head.first_weight_column() + at.first_key + p.key(t, 0));
+      quad<T> const kept =
+          mask.kept(head.first_row() + at.first_query + i, head.first_weight_column() + at.first_key + p.key(t, 0));
       unrolled<tile_scores<T>::keys>([&](auto b) {
         int const j = p.key(t, b);
         bool const is_there = i < at.queries && j < at.keys;
@@ -134,7 +141,7 @@ struct attention_gradient {
       at.has_keys = is_one_load(head) && !is_first;
       at.is_first_of_keys = is_first;
       is_first = false;
-      find_weight_gradients(team, r, head, at, m);
+      find_weight_gradients(team, r, head, at, last, m);
       if (!last) {
         add_along(team, head, at, m);
       } else {
@@ -164,14 +171,16 @@ struct attention_gradient {
     });
   }
   template <class Team>
-  MQL4GREC_HD void find_score_gradients(Team& team, room const& r, head_of const& head, pair const& at, members<Team>& m) const {
+  MQL4GREC_HD void find_score_gradients(Team& team, room const& r, head_of const& head, pair const& at,
+                                        members<Team>& m) const {
     auto const all = team.template reduce_among<tile_scores<T>::sharers>(m.along, add_of_queries{});
     team.each([&](int t) {
       unrolled<tile_scores<T>::queries>([&](auto a) {
         int const i = tile_scores<T>::query(t, a);
         T of_row = all[t].of[a];
         if (head.tile().keys > attention_tile::rows && i < at.queries) of_row = along_of(head, at, i);
-        unrolled<tile_scores<T>::keys>([&](auto b) { r.ds(i, tile_scores<T>::key(t, b)) = m.p[t].of[a][b] * (m.dp[t].of[a][b] - of_row); });
+        unrolled<tile_scores<T>::keys>(
+            [&](auto b) { r.ds(i, tile_scores<T>::key(t, b)) = m.p[t].of[a][b] * (m.dp[t].of[a][b] - of_row); });
       });
     });
   }
@@ -208,8 +217,8 @@ struct attention_gradient {
   }
 };
 
-/// What some sequences add to the bias' gradient. A head's distances of a sequence lie side by side, from −(queries − 1) on; in front of
-/// them those of the sequence's heads and of the sequences before, with room for queries + keys numbers each.
+/// What some sequences add to the bias' gradient. A head's distances of a sequence lie side by side, from −(queries − 1) on; in
+/// front of them those of the sequence's heads and of the sequences before, with room for queries + keys numbers each.
 template <class System, Real T>
 struct sum_diagonals {
   static constexpr index_t sequences_each = 32;
@@ -222,7 +231,8 @@ struct sum_diagonals {
     index_t const head = column / distances, distance = column % distances - in.zero_distance, first = stretch * sequences_each;
     T sum{};
     for (index_t s = first; s < first + sequences_each && s < in.sequences(); ++s) {
-      index_t const q = in.query_offsets(s), k = in.key_offsets(s), queries = in.query_offsets(s + 1) - q, keys = in.key_offsets(s + 1) - k;
+      index_t const q = in.query_offsets(s), k = in.key_offsets(s), queries = in.query_offsets(s + 1) - q,
+                    keys = in.key_offsets(s + 1) - k;
       if (queries > 0 && distance > -queries && distance < keys)
         sum += diagonals[in.heads * (q + k) + head * (queries + keys) + distance + queries - 1];
     }
@@ -244,7 +254,8 @@ template <class System, Real T>
 void add_bias_gradient(backend<System>& b, attention_inputs<device_space<System>, T> const& in, T const* diagonals,
                        view<T, device_space<System>, 2> dbias) {
   using sums = sum_diagonals<System, T>;
-  auto const partial = b.scratch().template take<T>((in.sequences() + sums::sequences_each - 1) / sums::sequences_each, dbias.size());
+  auto const partial =
+      b.scratch().template take<T>((in.sequences() + sums::sequences_each - 1) / sums::sequences_each, dbias.size());
   for_each_entry(b, partial.rows(), partial.columns(), sums{in, diagonals, dbias.columns(), partial});
   for_each_entry(b, dbias.rows(), dbias.columns(), add_stretches<System, T>{partial, dbias});
 }

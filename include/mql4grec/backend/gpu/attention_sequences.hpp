@@ -1,6 +1,6 @@
 #pragma once
-// Which queries a team has. How long the sequences are stands on the device, and the host doesn't wait for it: one team lists the tiles, and
-// the host starts as many teams as there can be at most.
+// Which queries a team has. How long the sequences are stands on the device, and the host doesn't wait for it: one team lists
+// the tiles, and the host starts as many teams as there can be at most.
 #include <cstdint>
 
 #include "mql4grec/backend/attention.hpp"
@@ -54,7 +54,12 @@ struct list_query_tiles {
       for (index_t s = t * each; s < sequences && s < (t + 1) * each; weight[t] += weights_of(s++))
         for (int n = 0; n < tiles_of(s); ++n) {
           int const first = n * attention_tile::rows;
-          tiles[place[t]++] = {query_offsets[s], key_offsets[s], weight[t], queries(s), keys(s), first,
+          tiles[place[t]++] = {query_offsets[s],
+                               key_offsets[s],
+                               weight[t],
+                               queries(s),
+                               keys(s),
+                               first,
                                whole ? queries(s) : attention_tile::part(queries(s), first, attention_tile::rows)};
         }
     });
@@ -75,11 +80,32 @@ query_tiles take_query_tiles(backend<System>& b, attention_inputs<device_space<S
   index_t const most = whole ? in.sequences() : in.sequences() + in.q.rows() / attention_tile::rows;
   auto const tiles = b.scratch().template take<query_tile>(most);
   auto const count = b.scratch().template take<index_t>(1);
-  for_each_team(b, 1, list_query_tiles{in.query_offsets.data, in.key_offsets.data, in.sequences(), in.heads, whole, tiles.data, count.data});
+  for_each_team(
+      b, 1,
+      list_query_tiles{in.query_offsets.data, in.key_offsets.data, in.sequences(), in.heads, whole, tiles.data, count.data});
   return {tiles.data, count.data, most, static_cast<int>(in.heads), static_cast<int>(in.width())};
 }
 
-/// What dropout multiplies weights by. The rule is that of backend/dropout.hpp; here one draw serves the keys of a member that share it.
+/// A number for each of a member's two queries.
+template <Real T>
+struct of_queries {
+  T of[tile_scores<T>::queries];
+};
+struct add_of_queries {
+  template <Real T>
+  MQL4GREC_HD of_queries<T> operator()(of_queries<T> const& x, of_queries<T> const& y) const {
+    return {x.of[0] + y.of[0], x.of[1] + y.of[1]};
+  }
+};
+struct greater_of_queries {
+  template <Real T>
+  MQL4GREC_HD of_queries<T> operator()(of_queries<T> const& x, of_queries<T> const& y) const {
+    return {y.of[0] > x.of[0] ? y.of[0] : x.of[0], y.of[1] > x.of[1] ? y.of[1] : x.of[1]};
+  }
+};
+
+/// What dropout multiplies weights by. The rule is that of backend/dropout.hpp; here one draw serves the keys of a member that
+/// share it.
 template <Real T>
 class weight_mask {
  public:
@@ -90,7 +116,8 @@ class weight_mask {
     if (!site_.active()) return {1, 1, 1, 1};
     quad<T> result;
     unrolled<2>([&](auto b) {
-      auto const block = static_cast<std::uint32_t>((column + 8 * b) / 128), within = static_cast<std::uint32_t>((column + 8 * b) % 128);
+      auto const block = static_cast<std::uint32_t>((column + 8 * b) / 128),
+                 within = static_cast<std::uint32_t>((column + 8 * b) % 128);
       philox_counter words = draw(row, block, within % 16);
       result.of[b] = kept(words, within);
       if (within + 16 >= 128) words = draw(row, block + 1, within % 16);
@@ -105,7 +132,8 @@ class weight_mask {
                      {static_cast<std::uint32_t>(site_.seed), static_cast<std::uint32_t>(site_.seed >> 32)});
   }
   MQL4GREC_HD T kept(philox_counter const& words, std::uint32_t within) const {
-    std::uint32_t const w0 = words[0], w1 = words[1], w2 = words[2], w3 = words[3];  // chosen without an index: registers have none
+    std::uint32_t const w0 = words[0], w1 = words[1], w2 = words[2],
+                        w3 = words[3];  // chosen without an index: registers have none
     std::uint32_t const low = within & 32 ? w1 : w0, high = within & 32 ? w3 : w2;
     std::uint32_t const word = within & 64 ? high : low;
     return (within & 16 ? word >> 16 : word & 0xffffu) >= threshold_ ? scale_ : T{};
@@ -116,7 +144,8 @@ class weight_mask {
   T scale_;
 };
 
-/// One head of a tile of queries. It is asked of shared memory in every phase: kept in registers, it and all that follows from it would fill them.
+/// One head of a tile of queries. It is asked of shared memory in every phase: kept in registers, it and all that follows from
+/// it would fill them.
 template <class System, Real T>
 class attention_head {
   struct place {
@@ -129,7 +158,8 @@ class attention_head {
 
   /// The head of number `at` of the list, `at` counting heads.
   template <class Team>
-  MQL4GREC_HD attention_head(Team& team, attention_inputs<device_space<System>, T> const& in, query_tiles const& list, index_t at)
+  MQL4GREC_HD attention_head(Team& team, attention_inputs<device_space<System>, T> const& in, query_tiles const& list,
+                             index_t at)
       : in_(in), width_(list.width), place_(team.template share<place>(1)) {
     team.each([&](int t) {
       int const n = static_cast<int>(at);  // a grid has fewer blocks than 2³¹
@@ -143,7 +173,9 @@ class attention_head {
   MQL4GREC_HD index_t first_row() const { return tile().first_query + tile().first; }
   MQL4GREC_HD index_t first_column() const { return static_cast<index_t>(number()) * width(); }
   /// Of another matrix with the rows of q.
-  MQL4GREC_HD head_rows<T const> of_queries(view<T const, device_space<System>, 2> const& x) const { return {x, first_row(), first_column()}; }
+  MQL4GREC_HD head_rows<T const> of_queries(view<T const, device_space<System>, 2> const& x) const {
+    return {x, first_row(), first_column()};
+  }
   MQL4GREC_HD head_rows<T const> q() const { return of_queries(in_.q); }
   MQL4GREC_HD head_rows<T const> k() const { return {in_.k, tile().first_key, first_column()}; }
   MQL4GREC_HD head_rows<T const> v() const { return {in_.v, tile().first_key, first_column()}; }

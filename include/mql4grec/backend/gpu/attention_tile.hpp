@@ -1,6 +1,7 @@
 #pragma once
-// What attention's kernels are made of: tiles of a head's rows in shared memory, and the three products of such tiles. Each member of
-// the team has some entries of a product in its registers; rows are padded so that members who read side by side meet in no bank.
+// What attention's kernels are made of: tiles of a head's rows in shared memory, and the three products of such tiles. Each
+// member of the team has some entries of a product in its registers; rows are padded so that members who read side by side meet
+// in no bank.
 #include <cstdint>
 #include <type_traits>
 #include <utility>
@@ -19,7 +20,8 @@ struct alignas(16) quad {
 /// visit(0) … visit(N − 1), so spelled out that arrays of a member stay in its registers.
 template <int N, class Visit>
 MQL4GREC_HD void unrolled(Visit&& visit) {
-  [&]<int... I>(std::integer_sequence<int, I...>) { (visit(std::integral_constant<int, I>{}), ...); }(std::make_integer_sequence<int, N>{});
+  [&]<int... I>(std::integer_sequence<int, I...>) { (visit(std::integral_constant<int, I>{}), ...); }
+  (std::make_integer_sequence<int, N>{});
 }
 
 struct attention_tile {
@@ -39,7 +41,8 @@ struct head_rows {
   int stride;
 
   template <class M>
-  MQL4GREC_HD head_rows(M const& x, index_t row, index_t column) : first(x.data + row * x.stride + column), stride(static_cast<int>(x.stride)) {}
+  MQL4GREC_HD head_rows(M const& x, index_t row, index_t column)
+      : first(x.data + row * x.stride + column), stride(static_cast<int>(x.stride)) {}
   MQL4GREC_HD T* at(int row, int column) const { return first + (static_cast<index_t>(row) * stride + column); }
   /// Whether quads of its rows can be moved at once.
   MQL4GREC_HD bool is_aligned() const {
@@ -59,7 +62,8 @@ class row_tile {
 
   MQL4GREC_HD quad<T> const& operator()(int row, int group) const { return entries_[row * stride + group]; }
 
-  /// Member t's part of fetching (rows, columns) from row `first` and a column on; zeros up to a multiple of 8 rows and of 4 columns.
+  /// Member t's part of fetching (rows, columns) from row `first` and a column on; zeros up to a multiple of 8 rows and of 4
+  /// columns.
   template <class Team>
   MQL4GREC_HD void fetch(int t, head_rows<T const> const& from, int first, int rows, int column, int columns) const {
     int const filled = (rows + 7) / 8 * 8;
@@ -71,7 +75,8 @@ class row_tile {
 
  private:
   template <class Team>
-  MQL4GREC_HD void fetch_quads(int t, head_rows<T const> const& from, int first, int rows, int column, int columns, int filled) const {
+  MQL4GREC_HD void fetch_quads(int t, head_rows<T const> const& from, int first, int rows, int column, int columns,
+                               int filled) const {
     constexpr int at_once = 16 / static_cast<int>(sizeof(T));
     int const group = t % quads;
     if (4 * group >= columns) return;
@@ -88,7 +93,8 @@ class row_tile {
     });
   }
   template <class Team>
-  MQL4GREC_HD void fetch_entries(int t, head_rows<T const> const& from, int first, int rows, int column, int columns, int filled) const {
+  MQL4GREC_HD void fetch_entries(int t, head_rows<T const> const& from, int first, int rows, int column, int columns,
+                                 int filled) const {
     int const j = t % attention_tile::columns;
     if (j >= (columns + 3) / 4 * 4) return;
 #if defined(__CUDA_ARCH__)
@@ -106,8 +112,8 @@ class row_tile {
   quad<T>* entries_;
 };
 
-/// What a member has of a tile of scores: two queries, t / 8 and 16 behind it, and of each every eighth key from t % 8 on. Eight
-/// neighbours so share a query.
+/// What a member has of a tile of scores: two queries, t / 8 and 16 behind it, and of each every eighth key from t % 8 on.
+/// Eight neighbours so share a query.
 template <Real T>
 struct tile_scores {
   static constexpr int queries = 2, keys = 4, sharers = 8;
@@ -115,24 +121,6 @@ struct tile_scores {
 
   MQL4GREC_HD static int query(int t, int a) { return t / sharers + attention_tile::threads / sharers * a; }
   MQL4GREC_HD static int key(int t, int b) { return t % sharers + sharers * b; }
-};
-
-/// A number for each of a member's two queries.
-template <Real T>
-struct of_queries {
-  T of[tile_scores<T>::queries];
-};
-struct add_of_queries {
-  template <Real T>
-  MQL4GREC_HD of_queries<T> operator()(of_queries<T> const& x, of_queries<T> const& y) const {
-    return {x.of[0] + y.of[0], x.of[1] + y.of[1]};
-  }
-};
-struct greater_of_queries {
-  template <Real T>
-  MQL4GREC_HD of_queries<T> operator()(of_queries<T> const& x, of_queries<T> const& y) const {
-    return {y.of[0] > x.of[0] ? y.of[0] : x.of[0], y.of[1] > x.of[1] ? y.of[1] : x.of[1]};
-  }
 };
 
 /// A number for each pair of a tile in shared memory: (queries, keys).
@@ -155,8 +143,9 @@ class pair_tile {
 };
 
 // ---- products --------------------------------------------------------------------------------------------------------------
-// The number of a member's rows is known to the compiler, so that they stay in its registers. Loops that it doesn't know the length of are
-// unrolled as little as they are told to: teams that wait for each other's loads hide more than a longer loop would, and code has to fit too.
+// The number of a member's rows is known to the compiler, so that they stay in its registers. Loops that it doesn't know the
+// length of are unrolled as little as they are told to: teams that wait for each other's loads hide more than a longer loop
+// would, and code has to fit too.
 
 template <int Queries, int Keys, Real T>
 MQL4GREC_HD void add_some_dots(row_tile<T> const& x, row_tile<T> const& y, int groups, int t, tile_scores<T>& scores) {
@@ -176,7 +165,8 @@ MQL4GREC_HD void add_some_dots(row_tile<T> const& x, row_tile<T> const& y, int g
   scores = sums;
 }
 template <int Queries, Real T>
-MQL4GREC_HD void add_dots_of_keys(row_tile<T> const& x, row_tile<T> const& y, int keys, int groups, int t, tile_scores<T>& scores) {
+MQL4GREC_HD void add_dots_of_keys(row_tile<T> const& x, row_tile<T> const& y, int keys, int groups, int t,
+                                  tile_scores<T>& scores) {
   if (keys <= 8)
     add_some_dots<Queries, 1>(x, y, groups, t, scores);
   else if (keys <= 16)
@@ -188,7 +178,8 @@ MQL4GREC_HD void add_dots_of_keys(row_tile<T> const& x, row_tile<T> const& y, in
 }
 /// scores (queries, keys) += x (queries, columns) yᵀ (keys, columns): member t's. What lies outside gets any value.
 template <Real T>
-MQL4GREC_HD void add_dots(row_tile<T> const& x, row_tile<T> const& y, int queries, int keys, int columns, int t, tile_scores<T>& scores) {
+MQL4GREC_HD void add_dots(row_tile<T> const& x, row_tile<T> const& y, int queries, int keys, int columns, int t,
+                          tile_scores<T>& scores) {
   int const groups = (columns + 3) / 4, filled = (queries + 7) / 8 * 8;
   if (tile_scores<T>::query(t, 1) < filled)
     add_dots_of_keys<2>(x, y, keys, groups, t, scores);
@@ -262,7 +253,8 @@ MQL4GREC_HD void add_some_rows(pair_tile<T> const& p, row_tile<T> const& x, int 
     });
   }
 }
-/// out (queries, columns) = p (queries, keys) x (keys, columns): member t's, every eighth row of four columns. p is 0 where there is no key.
+/// out (queries, columns) = p (queries, keys) x (keys, columns): member t's, every eighth row of four columns. p is 0 where
+/// there is no key.
 template <Real T>
 MQL4GREC_HD void put_rows_product(pair_tile<T> const& p, row_tile<T> const& x, int keys, int t, product_place<T> const& out) {
   int const group = t % 16, i = t / 16;
@@ -280,7 +272,8 @@ MQL4GREC_HD void put_rows_product(pair_tile<T> const& p, row_tile<T> const& x, i
 }
 /// out (keys, columns) = pᵀ (queries, keys) x (queries, columns): member t's, four rows of four columns.
 template <Real T>
-MQL4GREC_HD void put_columns_product(pair_tile<T> const& p, row_tile<T> const& x, int queries, int t, product_place<T> const& out) {
+MQL4GREC_HD void put_columns_product(pair_tile<T> const& p, row_tile<T> const& x, int queries, int t,
+                                     product_place<T> const& out) {
   int const group = t % 16, j = t / 16;
   if (4 * group >= out.columns || 4 * j >= out.rows) return;
   quad<T> sums[4] = {};
