@@ -32,16 +32,15 @@ class buffer<T, device_space<System>> {
   index_t size_ = 0;
 };
 
-namespace gpu {
-
 namespace detail {
-template <class T, class U>
-std::size_t bytes_to_copy(view<T, U, 1> from, index_t room) {
+template <class T, class Space>
+std::size_t bytes_to_copy(view<T, Space, 1> from, index_t room) {
   expects(from.size() == room, "copy: ", from.size(), " entries into a place for ", room);
   return static_cast<std::size_t>(room) * sizeof(T);
 }
 }  // namespace detail
 
+// Here and not in gpu: a system of somebody else's has a namespace of its own, and a view's is this one.
 template <class T, class System>
 void copy(view<T const, host_space, 1> from, view<T, device_space<System>, 1> to) {
   auto const bytes = detail::bytes_to_copy(from, to.size());
@@ -57,7 +56,5 @@ void copy(view<T const, device_space<System>, 1> from, view<std::type_identity_t
   auto const bytes = detail::bytes_to_copy(from, to.size());
   if (bytes > 0) System::copy_within(from.data, to.data, bytes);
 }
-
-}  // namespace gpu
 
 }  // namespace mql4grec

@@ -1,0 +1,136 @@
+// Every kernel that works in teams, on real threads under the thread sanitizer, against the reference. Small sizes: a team of 256 is 256
+// threads, whatever it has to do.
+#include <doctest/doctest.h>
+
+#include "mql4grec/backend/reference/reference.hpp"
+#include "race/threads_system.hpp"
+#include "support/check_close.hpp"
+#include "support/tensors.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+
+using racing = gpu::backend<threads>;
+
+/// run(backend) -> numbers of its outputs; on both backends, and compared.
+template <class Run>
+void check_alike(Run run, double allowed = 2e-5) {
+  reference::backend exact;
+  racing b;
+  std::vector<numbers> const expected = run(exact), actual = run(b);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    CAPTURE(i);
+    CHECK_CLOSE(actual[i], expected[i], allowed);
+  }
+}
+
+template <class B>
+tensor_on<code_t, B, 1> codes_on(B& b, index_t n, index_t k) {
+  std::vector<code_t> codes;
+  for (auto const token : random_tokens(n, k, 4).values) codes.push_back(static_cast<code_t>(index(token)));
+  return on(b, vector<code_t>(codes));
+}
+
+}  // namespace
+
+TEST_CASE("teams: norms, losses and sums over columns") {
+  check_alike([](auto& b) {
+    auto const x = on(b, random_normal<float>({5, 70}, 1)), dy = on(b, random_normal<float>({5, 70}, 2));
+    auto const gain = on(b, random_normal<float>(70, 3));
+    auto y = poisoned<float>(b, {5, 70}), dx = poisoned<float>(b, {5, 70}), logits = on(b, random_normal<float>({5, 70}, 4));
+    auto inv_rms = poisoned<float>(b, 5), losses = poisoned<float>(b, 5), normalisers = poisoned<float>(b, 5);
+    auto dgain = on(b, constant(70, 0.f)), dbias = on(b, constant(70, 0.f));
+    auto const targets = on(b, random_tokens(5, 70, 5));
+    rms_norm_forward<float>(b, x, gain, 1e-6, y, inv_rms);
+    rms_norm_backward<float>(b, x, gain, inv_rms, dy, dx, dgain);
+    bias_backward<float>(b, dy, dbias);
+    log_sum_exp<float>(b, logits, normalisers);
+    cross_entropy_backward<float>(b, targets, 0.5, logits, losses);
+    double const squares = sum_of_squares<float>(b, on(b, random_normal<float>(900, 6)));
+    auto moved = on(b, random_normal<float>({5, 70}, 7));
+    double const error = static_cast<double>(squared_error_backward<float>(b, moved, x, 0.1, moved));
+    return std::vector{numbers_of(y), numbers_of(dx), numbers_of(dgain), numbers_of(dbias), numbers_of(normalisers), numbers_of(losses),
+                       numbers_of(logits), numbers_of(moved), numbers_of(squares), numbers_of(error)};
+  });
+}
+
+TEST_CASE("teams: attention, its gradients and a decoder's step") {
+  check_alike([](auto& b) {
+    using B = std::remove_reference_t<decltype(b)>;
+    index_t const lengths[] = {3, 37, 0, 1}, heads = 2, width = 5, longest = 37;
+    auto const offsets = on(b, offsets_of(lengths));
+    index_t const rows = 41, inner = heads * width, weights_size = heads * (3 * 3 + 37 * 37 + 1);
+    auto const qkv = on(b, random_normal<float>({rows, 3 * inner}, 1)), dcontext = on(b, random_normal<float>({rows, inner}, 2));
+    auto const bias = on(b, random_normal<float>({heads, 2 * longest - 1}, 3));
+    auto weights = poisoned<float>(b, weights_size);
+    auto context = poisoned<float>(b, {rows, inner}), dqkv = poisoned<float>(b, {rows, 3 * inner});
+    auto dbias = on(b, constant({heads, 2 * longest - 1}, 0.f));
+    attention_inputs<typename B::memory_space, float> const in{
+        .q = (*qkv).column_block(0, inner), .k = (*qkv).column_block(inner, inner), .v = (*qkv).column_block(2 * inner, inner),
+        .query_offsets = offsets, .key_offsets = offsets, .heads = heads, .bias = bias, .zero_distance = longest - 1, .causal = true,
+        .drop = {.rate = 0.2, .seed = 5}};
+    attention_forward<float>(b, in, weights, context);
+    auto const kept = numbers_of(weights);
+    attention_backward<float>(b, in, weights, dcontext,
+                              {(*dqkv).column_block(0, inner), (*dqkv).column_block(inner, inner), (*dqkv).column_block(2 * inner, inner), *dbias});
+    auto const q = on(b, random_normal<float>({3, inner}, 6)), cache = on(b, random_normal<float>({7, 2 * inner}, 7));
+    auto const places = on(b, matrix<std::int32_t>{{0, 3}, {0, 4}, {2, 6}});
+    auto step = poisoned<float>(b, {3, inner});
+    cached_attention<float>(b, {.q = q, .cache = cache, .places = places, .bias = bias, .zero_distance = longest - 1}, step);
+    return std::vector{kept, numbers_of(context), numbers_of(dqkv), numbers_of(dbias), numbers_of(step)};
+  });
+}
+
+TEST_CASE("teams: nearest codes, sums by code and balanced assignment") {
+  check_alike([](auto& b) {
+    using B = std::remove_reference_t<decltype(b)>;
+    auto rest = on(b, random_normal<float>({40, 33}, 1));
+    auto const first = on(b, random_normal<float>({70, 33}, 2)), second = on(b, random_normal<float>({130, 33}, 3));
+    std::vector<in_matrix<B, float>> const levels{first, second};
+    auto distances = poisoned<float>(b, {40, 70});
+    tensor_on<code_t, B, 2> codes(b, {2, 40}, 0, code_t{-7});
+    tensor_on<code_t, B, 1> balanced(b, {40, 1}, 0, code_t{-7});
+    squared_distances<float>(b, rest, first, distances);
+    sinkhorn_assign<float>(b, distances, 0.01, 5, balanced, sinkhorn_order::codes_last);
+    nearest_codes<float>(b, levels, rest, codes);
+    auto const x = on(b, random_normal<float>({300, 9}, 8));
+    auto sums = on(b, constant({5, 9}, 0.f)), many = on(b, constant({5000, 9}, 0.f));
+    auto counts = on(b, constant(5, 0.f)), many_counts = on(b, constant(5000, 0.f));
+    add_to_codes<float>(b, x, codes_on(b, 300, 5), sums, counts);
+    add_to_codes<float>(b, x, codes_on(b, 300, 5000), many, many_counts);
+    auto dtable = on(b, constant({4, 2}, 0.f));
+    relative_bias_backward<float>(b, on(b, vector<index_t>{0, 1, 2, 2, 3}), on(b, random_normal<float>({2, 5}, 9)), dtable);
+    return std::vector{numbers_of(distances), numbers_of(balanced), numbers_of(codes), numbers_of(sums), numbers_of(counts), numbers_of(many),
+                       numbers_of(many_counts), numbers_of(dtable)};
+  });
+}
+
+TEST_CASE("teams: beams are chosen, few and many, of few candidates and many") {
+  for (bool const over_children : {false, true})
+    for (index_t const beams : {3, 600})
+      check_alike([&](auto& b) {
+        index_t const rows = 300, children = 9;
+        std::vector<node_t> first_child, nodes;
+        std::vector<token_t> tokens(static_cast<std::size_t>(rows), token_t{0});
+        for (index_t r = 0; r < rows; ++r) {
+          nodes.push_back(static_cast<node_t>(r));
+          first_child.push_back(static_cast<node_t>(rows + r * children));
+          for (index_t c = 0; c < children; ++c) tokens.push_back(static_cast<token_t>(c));
+        }
+        first_child.resize(static_cast<std::size_t>(rows + rows * children + 1), static_cast<node_t>(rows + rows * children));
+        auto const firsts = on(b, vector<node_t>(first_child)), at = on(b, vector<node_t>(nodes));
+        auto const edges = on(b, vector<token_t>(tokens));
+        auto const offsets = on(b, vector<index_t>{0, 20, 300});
+        auto const logits = on(b, random_normal<double>({rows, children}, 1));
+        auto const scores = on(b, random_normal<double>(rows, 2)), normalisers = on(b, random_normal<double>(rows, 3));
+        auto best = on(b, constant({2, beams}, 0.));
+        auto parents = on(b, constant({2, beams}, std::int32_t{0})), reached = on(b, constant({2, beams}, node_t{0}));
+        auto counts = on(b, constant(2, index_t{0}));
+        select_beams<double>(b, {.logits = logits, .scores = scores, .nodes = at, .row_offsets = offsets, .trie = {firsts, edges}, .allowed = {},
+                                 .over_children = over_children},
+                             normalisers, {best, parents, reached, counts});
+        return std::vector{numbers_of(best), numbers_of(parents), numbers_of(reached), numbers_of(counts)};
+      }, 1e-12);
+}
