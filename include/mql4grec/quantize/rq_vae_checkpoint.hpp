@@ -61,9 +61,9 @@ rq_vae<B, T> read_rq_vae(B& backend, std::filesystem::path const& path) {
   }
   detail::check_tensors(file, rq_vae_layout(config));
   rq_vae<B, T> model(backend, config);
-  buffer<T, host_space> values(model.layout().size());
-  for (auto const& p : model.layout().entries()) detail::read_finite<T>(file, p.name, p.shape(), values.view_all().part(p.offset, p.size()));
-  copy(std::as_const(values).view_all(), model.parameters());
+  write_from_host(model.parameters(), [&](host_vector_view<T> values) {
+    for (auto const& p : model.layout().entries()) detail::read_finite<T>(file, p.name, p.shape(), values.part(p.offset, p.size()));
+  });
   return model;
 }
 

@@ -9,12 +9,8 @@ namespace mql4grec::cpu {
 
 namespace detail {
 
-struct adamw_factors {
-  float rate, keep, b1, b2, fresh1, fresh2, scale, root, eps;
-};
-
 struct adamw_kernel {
-  MQL4GREC_INLINE static void run(adamw_factors f, float const* gradient, float* parameter, float* first, float* second, index_t n) {
+  MQL4GREC_INLINE static void run(adamw_factors<float> f, float const* gradient, float* parameter, float* first, float* second, index_t n) {
     for (index_t i = 0; i < n; ++i) {
       float const g = gradient[i] * f.scale;
       float const m = f.b1 * first[i] + f.fresh1 * g;
@@ -44,18 +40,7 @@ struct sum_of_squares_kernel {
 template <std::same_as<float> T>
 void adamw_step(backend&, adamw_update how, in_vector<backend, T> gradient, out_vector<backend, T> parameter,
                 out_vector<backend, T> first, out_vector<backend, T> second) {
-  double const correction1 = 1 - std::pow(how.beta1, static_cast<double>(how.step));
-  double const correction2 = 1 - std::pow(how.beta2, static_cast<double>(how.step));
-  detail::adamw_factors const factors{.rate = static_cast<float>(how.learning_rate / correction1),
-                                      .keep = static_cast<float>(1 - how.learning_rate * how.weight_decay),
-                                      .b1 = static_cast<float>(how.beta1),
-                                      .b2 = static_cast<float>(how.beta2),
-                                      .fresh1 = static_cast<float>(1 - how.beta1),
-                                      .fresh2 = static_cast<float>(1 - how.beta2),
-                                      .scale = static_cast<float>(how.gradient_scale),
-                                      .root = static_cast<float>(1 / std::sqrt(correction2)),
-                                      .eps = static_cast<float>(how.epsilon)};
-  dispatch<detail::adamw_kernel>(factors, gradient.data, parameter.data, first.data, second.data, parameter.size());
+  dispatch<detail::adamw_kernel>(adamw_factors<float>(how), gradient.data, parameter.data, first.data, second.data, parameter.size());
 }
 
 template <std::same_as<float> T>

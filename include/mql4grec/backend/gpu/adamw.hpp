@@ -9,32 +9,20 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// One entry's update; the constants are reference::adamw_step's.
 template <Real T>
 struct adamw_entry {
-  T rate, keep, b1, b2, fresh1, fresh2, scale, root, eps;
+  adamw_factors<T> f;
   T const* gradient;
   T *parameter, *first, *second;
 
   MQL4GREC_HD void operator()(index_t i) const {
-    T const g = gradient[i] * scale;
-    T const m = b1 * first[i] + fresh1 * g, v = b2 * second[i] + fresh2 * g * g;
+    T const g = gradient[i] * f.scale;
+    T const m = f.b1 * first[i] + f.fresh1 * g, v = f.b2 * second[i] + f.fresh2 * g * g;
     first[i] = m;
     second[i] = v;
-    parameter[i] = parameter[i] * keep - rate * m / (std::sqrt(v) * root + eps);
+    parameter[i] = parameter[i] * f.keep - f.rate * m / (std::sqrt(v) * f.root + f.eps);
   }
 };
-
-template <Real T>
-adamw_entry<T> adamw_entry_of(adamw_update const& how) {
-  double const correction1 = 1 - std::pow(how.beta1, static_cast<double>(how.step));
-  double const correction2 = 1 - std::pow(how.beta2, static_cast<double>(how.step));
-  auto const as = [](double x) { return static_cast<T>(x); };
-  return {.rate = as(how.learning_rate / correction1), .keep = as(1 - how.learning_rate * how.weight_decay), .b1 = as(how.beta1),
-          .b2 = as(how.beta2), .fresh1 = as(1 - how.beta1), .fresh2 = as(1 - how.beta2), .scale = as(how.gradient_scale),
-          .root = as(1 / std::sqrt(correction2)), .eps = as(how.epsilon), .gradient = nullptr, .parameter = nullptr, .first = nullptr,
-          .second = nullptr};
-}
 
 template <Real T>
 struct square_of {
@@ -71,12 +59,7 @@ struct add_entry {
 template <Real T, class System>
 void adamw_step(backend<System>& b, adamw_update how, in_vector<backend<System>, T> gradient, out_vector<backend<System>, T> parameter,
                 out_vector<backend<System>, T> first, out_vector<backend<System>, T> second) {
-  auto entry = detail::adamw_entry_of<T>(how);
-  entry.gradient = gradient.data;
-  entry.parameter = parameter.data;
-  entry.first = first.data;
-  entry.second = second.data;
-  detail::for_each_index(b, parameter.size(), entry);
+  detail::for_each_index(b, parameter.size(), detail::adamw_entry<T>{adamw_factors<T>(how), gradient.data, parameter.data, first.data, second.data});
 }
 
 // Σ x², in double

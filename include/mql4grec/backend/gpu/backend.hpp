@@ -78,13 +78,6 @@ void for_each_entry(backend<System>& b, index_t rows, index_t columns, Visit con
   for_each_index(b, rows * columns, visit_entry<Visit>{visit, columns});
 }
 
-struct plus {
-  template <class T>
-  MQL4GREC_HD T operator()(T x, T y) const {
-    return x + y;
-  }
-};
-
 }  // namespace detail
 
 }  // namespace mql4grec::gpu

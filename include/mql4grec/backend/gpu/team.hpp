@@ -58,15 +58,11 @@ class host_team {
   /// Σ of the members' values, known to all.
   template <class T>
   T sum(local<T> const& values) {
-    T total = values[0];
-    for (int thread = 1; thread < Threads; ++thread) total += values[thread];
-    return total;
+    return reduce(values, [](T x, T y) { return x + y; });
   }
   template <class T>
   T max(local<T> const& values) {
-    T most = values[0];
-    for (int thread = 1; thread < Threads; ++thread) most = values[thread] > most ? values[thread] : most;
-    return most;
+    return reduce(values, [](T x, T y) { return y > x ? y : x; });
   }
   /// op over the members' values, known to all; which are taken together first must not matter to op.
   template <class T, class Op>

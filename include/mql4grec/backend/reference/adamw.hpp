@@ -10,17 +10,12 @@ namespace mql4grec::reference {
 template <Real T>
 void adamw_step(backend&, adamw_update how, in_vector<backend, T> gradient, out_vector<backend, T> parameter,
                 out_vector<backend, T> first, out_vector<backend, T> second) {
-  double const correction1 = 1 - std::pow(how.beta1, static_cast<double>(how.step));
-  double const correction2 = 1 - std::pow(how.beta2, static_cast<double>(how.step));
-  T const rate = static_cast<T>(how.learning_rate / correction1), keep = static_cast<T>(1 - how.learning_rate * how.weight_decay);
-  T const b1 = static_cast<T>(how.beta1), b2 = static_cast<T>(how.beta2), scale = static_cast<T>(how.gradient_scale);
-  T const fresh1 = static_cast<T>(1 - how.beta1), fresh2 = static_cast<T>(1 - how.beta2);  // 1 − 0.999f is not 0.001f
-  T const root = static_cast<T>(1 / std::sqrt(correction2)), eps = static_cast<T>(how.epsilon);
+  adamw_factors<T> const f(how);
   for (index_t i = 0; i < parameter.size(); ++i) {
-    T const g = gradient(i) * scale;
-    first(i) = b1 * first(i) + fresh1 * g;
-    second(i) = b2 * second(i) + fresh2 * g * g;
-    parameter(i) = parameter(i) * keep - rate * first(i) / (std::sqrt(second(i)) * root + eps);
+    T const g = gradient(i) * f.scale;
+    first(i) = f.b1 * first(i) + f.fresh1 * g;
+    second(i) = f.b2 * second(i) + f.fresh2 * g * g;
+    parameter(i) = parameter(i) * f.keep - f.rate * first(i) / (std::sqrt(second(i)) * f.root + f.eps);
   }
 }
 
