@@ -2,9 +2,8 @@
 // ends with the device's work done. Device 0; --benchmark_filter chooses.
 #include <benchmark/benchmark.h>
 
-#include <array>
-
 #include "mql4grec/gpu.cuh"
+#include "sequences.hpp"
 
 namespace {
 
@@ -51,27 +50,13 @@ void copy_of(benchmark::State& state) {
   rate(state, "B/s", 2.0 * 4 * (1 << 28));
 }
 
-/// 4 tokens an item for 1 … most items, a prompt and </s>: about as long as those of Instruments.
-batch random_batch(index_t examples, index_t most_items, bool with_targets) {
-  random_stream random(7, 0);
-  auto const token = [&] { return token_t(static_cast<std::int32_t>(2 + random.below(2048))); };
-  batch all;
-  for (index_t i = 0; i < examples; ++i) {
-    for (index_t n = 3 + 4 * (1 + random.below(most_items)); n > 0; --n) all.add_input(token());
-    all.close_input();
-    for (int level = 0; with_targets && level < 4; ++level) all.add_target(std::array{token()});
-    if (with_targets) all.close_target();
-  }
-  return all;
-}
-
 /// Argument: bits. Batch 1024, the whole batch at once.
 void training_step(benchmark::State& state) {
   auto b = make(state.range(0));
   t5<device, float> model(b, {});
   initialize(model, 1);
   trainer<device, float> teacher(b, model, {.block_tokens = 1 << 30});
-  auto const all = random_batch(1024, 8, true);
+  auto const all = bench::random_batch(1024, 8, true);
   teacher.step(all, 1e-4);
   for (auto _ : state) {
     teacher.step(all, 1e-4);
@@ -86,19 +71,11 @@ void beam_search(benchmark::State& state) {
   auto b = make(state.range(0));
   t5<device, float> model(b, {});
   initialize(model, 1);
-  token_table table(modality::text, 6250, 4);
-  random_stream random(3, 0);
-  vocabulary const words;
-  for (index_t i = 0; i < table.items(); ++i) {
-    token_t sequence[4];
-    for (index_t level = 0; level < 4; ++level) sequence[level] = words.token(modality::text, level, code_t(static_cast<std::int32_t>(random.below(256))));
-    table.set(item_id(static_cast<std::int32_t>(i)), sequence);
-  }
-  item_trie const trie(table);
+  item_trie const trie(bench::random_catalogue());
   frozen_t5 const frozen(b, std::move(model));
   index_t const users = state.range(1) <= 100 ? 1024 : 256;
   beam_options const options{.beams = state.range(1), .block_rows = users * state.range(1)};
-  auto const queries = random_batch(users, 16, false);
+  auto const queries = bench::random_batch(users, 16, false);
   for (auto _ : state) benchmark::DoNotOptimize(search(b, frozen, trie, queries, options));
   rate(state, "users/s", static_cast<double>(users));
 }

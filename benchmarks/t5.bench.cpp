@@ -1,5 +1,6 @@
 // The whole system on the paper's model with random sequences about as long as those of Instruments: training (26
 // tokens an example) and search (38 a query). Arguments: threads, bits of the products' factors, beams.
+#include "sequences.hpp"
 #include "support.hpp"
 
 #include "mql4grec/search/beam_search.hpp"
@@ -11,20 +12,6 @@ namespace {
 
 using namespace mql4grec;
 using model_type = t5<cpu::backend, float>;
-
-/// Queries of 4 tokens an item for 1 … most items, each with its prompt and </s>.
-batch random_batch(index_t examples, index_t most_items, bool with_targets) {
-  random_stream random(7, 0);
-  auto const token = [&] { return token_t(static_cast<std::int32_t>(2 + random.below(2048))); };
-  batch all;
-  for (index_t i = 0; i < examples; ++i) {
-    for (index_t n = 3 + 4 * (1 + random.below(most_items)); n > 0; --n) all.add_input(token());
-    all.close_input();
-    for (int level = 0; with_targets && level < 4; ++level) all.add_target(std::array{token()});
-    if (with_targets) all.close_target();
-  }
-  return all;
-}
 
 /// Multiply-adds of one pass over the model's matrices: parameters touched once a row they apply to.
 double forward_flops(t5_config const& c, double input_rows, double target_rows, double logit_rows) {
@@ -40,7 +27,7 @@ void training_step(benchmark::State& state) {
   model_type model(b, {});
   initialize(model, 1);
   trainer<cpu::backend, float> teacher(b, model, {});
-  auto const all = random_batch(256, 8, true);
+  auto const all = bench::random_batch(256, 8, true);
   for (auto _ : state) teacher.step(all, 1e-4);
   state.counters["examples/s"] = benchmark::Counter(static_cast<double>(all.size()), benchmark::Counter::kIsIterationInvariantRate);
   double const rows = static_cast<double>(all.targets.size());
@@ -51,18 +38,10 @@ void beam_search(benchmark::State& state) {
   cpu::backend b(state.range(0), bench::precision_of(state.range(1)));
   model_type model(b, {});
   initialize(model, 1);
-  token_table table(modality::text, 6250, 4);
-  random_stream random(3, 0);
-  vocabulary const words;
-  for (index_t i = 0; i < table.items(); ++i) {
-    token_t sequence[4];
-    for (index_t level = 0; level < 4; ++level) sequence[level] = words.token(modality::text, level, code_t(static_cast<std::int32_t>(random.below(256))));
-    table.set(item_id(static_cast<std::int32_t>(i)), sequence);
-  }
-  item_trie const trie(table);
+  item_trie const trie(bench::random_catalogue());
   frozen_t5 const frozen(b, std::move(model));
   beam_options const options{.beams = state.range(2)};
-  auto const queries = random_batch(256, 16, false);
+  auto const queries = bench::random_batch(256, 16, false);
   for (auto _ : state) benchmark::DoNotOptimize(search(b, frozen, trie, queries, options));
   double const users = static_cast<double>(queries.size()), rows = users * static_cast<double>(1 + 4 * options.beams);
   state.counters["users/s"] = benchmark::Counter(users, benchmark::Counter::kIsIterationInvariantRate);
