@@ -38,11 +38,8 @@ translator_result train_translator_on_gpu(translator_run const& run, present_fea
   return train_translator(backend, run, features, seen, observer);
 }
 
-translated_catalogue translate_on_gpu(std::filesystem::path const& path, npy_features const& features, std::vector<index_t> rows,
-                                      any_collision_policy const& policy, std::function<void(index_t)> const& progress) {
-  auto backend = open(precision::fp32);
-  auto const model = read_rq_vae<float>(backend, path);
-  return translate_catalogue(backend, model, features, std::move(rows), policy, progress);
+file_translator translator_on_gpu(std::filesystem::path const& path) {
+  return translator_on(open(precision::fp32), [&](device& backend) { return read_rq_vae<float>(backend, path); });
 }
 
 ranking recommend_on_gpu(std::filesystem::path const& directory, model_card const& card, std::vector<token_table> const& tables,

@@ -2,6 +2,7 @@
 // What the program asks of a GPU: the same library calls as on the CPU. gpu.cu defines them where nvcc compiles the program too,
 // no_gpu.cpp elsewhere, where each throws an error that says so.
 #include <functional>
+#include <memory>
 
 #include "common.hpp"
 #include "mql4grec/embed/npy_features.hpp"
@@ -26,9 +27,27 @@ using present_features = selected_features<joined_features<npy_features>>;
 translator_result train_translator_on_gpu(translator_run const& run, present_features const& features, feature_statistics const& seen,
                                           translator_run_observer const& observer, precision products);
 
-/// By the RQ-VAE in a file, in fp32.
-translated_catalogue translate_on_gpu(std::filesystem::path const& model, npy_features const& features, std::vector<index_t> rows,
-                                      any_collision_policy const& policy, std::function<void(index_t)> const& progress);
+/// A finished translator on one file after the other: features, the items that have some, what becomes of collisions, rows done. In fp32,
+/// however it has learnt: an item's codes are not a matter of speed.
+using file_translator = std::function<translated_catalogue(npy_features const&, std::vector<index_t> rows, any_collision_policy const&,
+                                                           std::function<void(index_t)> const& progress)>;
+
+/// read(backend) -> the model; both live as long as what is returned.
+template <Backend B, class Read>
+file_translator translator_on(B backend, Read&& read) {
+  struct pair {
+    B backend;
+    std::invoke_result_t<Read&, B&> model;
+  };
+  auto model = read(backend);
+  auto const owned = std::make_shared<pair>(pair{std::move(backend), std::move(model)});
+  return [owned](npy_features const& features, std::vector<index_t> rows, any_collision_policy const& policy, std::function<void(index_t)> const& progress) {
+    return translate_catalogue(owned->backend, owned->model, features, std::move(rows), policy, progress);
+  };
+}
+
+/// Of the RQ-VAE in a file.
+file_translator translator_on_gpu(std::filesystem::path const& model);
 
 ranking recommend_on_gpu(std::filesystem::path const& model, model_card const& card, std::vector<token_table> const& tables,
                          std::vector<item_id> const& history, index_t k, item_filter const& filter, precision products);

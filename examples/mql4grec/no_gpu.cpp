@@ -16,10 +16,7 @@ translator_result train_translator_on_gpu(translator_run const&, present_feature
                                           precision) {
   refuse();
 }
-translated_catalogue translate_on_gpu(std::filesystem::path const&, npy_features const&, std::vector<index_t>, any_collision_policy const&,
-                                      std::function<void(index_t)> const&) {
-  refuse();
-}
+file_translator translator_on_gpu(std::filesystem::path const&) { refuse(); }
 ranking recommend_on_gpu(std::filesystem::path const&, model_card const&, std::vector<token_table> const&, std::vector<item_id> const&, index_t,
                          item_filter const&, precision) {
   refuse();

@@ -62,14 +62,17 @@ translator_result learn(translation_request const& request, common_options const
     return interrupted();
   };
   auto const& run = request.run;
-  cpu::backend backend(common.threads, request.kmeans ? precision::fp32 : precision_of(common));
-  if (request.kmeans) return learn_residual_kmeans(backend, run, *request.kmeans, features, asked);
+  if (request.kmeans) {
+    cpu::backend backend(common.threads);
+    return learn_residual_kmeans(backend, run, *request.kmeans, features, asked);
+  }
   translator_watch watch(run, log);
   translator_run_observer const observer{
       .on_step = [&](auto const& p, auto const& losses, std::int64_t steps) { watch.on_step(p, losses, steps); },
       .on_epoch = [&](auto const& p, bool better) { watch.on_epoch(p, better, error_unit(run, seen)); },
       .interrupted = asked};
   if (on_gpu(common)) return train_translator_on_gpu(run, features, seen, observer, precision_of(common));
+  cpu::backend backend(common.threads, precision_of(common));
   return train_translator(backend, run, features, seen, observer);
 }
 
@@ -99,22 +102,23 @@ std::vector<index_t> rows_of_part(joined_features<npy_features> const& all, std:
   return mine;
 }
 
-/// One file by the finished model. In fp32, however it has learnt: an item's codes are not a matter of speed.
-translated_catalogue translate_one(translation_request const& request, common_options const& common, npy_features const& features,
+/// The finished model, for all files.
+file_translator finished_model(translation_request const& request, common_options const& common) {
+  auto const path = request.run.out / "model.safetensors";
+  if (on_gpu(common)) return translator_on_gpu(path);
+  if (request.kmeans) return translator_on(cpu::backend(common.threads), [&](auto& backend) { return read_residual_kmeans(backend, path); });
+  return translator_on(cpu::backend(common.threads), [&](auto& backend) { return read_rq_vae<float>(backend, path); });
+}
+
+translated_catalogue translate_one(file_translator const& translate, translation_request const& request, npy_features const& features,
                                    std::vector<index_t> rows, progress_log& log) {
   auto const started = std::chrono::steady_clock::now();
-  auto const policy = collision_policy_named(request.collisions);
-  auto const path = request.run.out / "model.safetensors";
-  auto const show = [&](index_t done) {
+  return translate(features, std::move(rows), collision_policy_named(request.collisions), [&](index_t done) {
     leave_if_interrupted();
     double const seconds = std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
     log.bar("translating " + features.path().filename().string(), static_cast<double>(done) / static_cast<double>(std::max<index_t>(1, features.rows())),
             grouped(static_cast<index_t>(static_cast<double>(done) / seconds)) + " items/s");
-  };
-  if (on_gpu(common)) return translate_on_gpu(path, features, std::move(rows), policy, show);
-  cpu::backend backend(common.threads);
-  if (request.kmeans) return translate_catalogue(backend, read_residual_kmeans(backend, path), features, std::move(rows), policy, show);
-  return translate_catalogue(backend, read_rq_vae<float>(backend, path), features, std::move(rows), policy, show);
+  });
 }
 
 }  // namespace
@@ -136,8 +140,9 @@ finished_translation run_translation(translation_request const& request, common_
     log.stage(where_it_stands(request, out.trained));
     return out;
   }
+  auto const translate = finished_model(request, common);
   for (index_t f = 0; f < all.parts(); ++f) {
-    out.catalogues.push_back(translate_one(request, common, all.part(f), rows_of_part(all, present, f), log));
+    out.catalogues.push_back(translate_one(translate, request, all.part(f), rows_of_part(all, present, f), log));
     write_index(request.indices[static_cast<std::size_t>(f)], out.catalogues.back().codes, request.run.kind);
   }
   return out;
