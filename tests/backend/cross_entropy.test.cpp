@@ -101,3 +101,21 @@ TEST_CASE("cross_entropy: backward is the derivative of forward") {
   };
   CHECK(gradient_error(half_of_the_sum, logits, gradient) < 1e-12);
 }
+
+TEST_CASE_TEMPLATE("cross_entropy: a row without a target costs nothing and pulls at nothing, whatever its logits are", S, MQL4GREC_TEST_FAST_SETTINGS) {
+  using T = typename S::scalar;
+  typename S::backend backend;
+  T const nan = std::numeric_limits<T>::quiet_NaN();
+  auto const targets = on(backend, vector{token_t{1}, no_target, no_target, token_t{0}});
+  matrix<T> const scores = {{1, 2, 3}, {4, 5, 6}, {nan, nan, nan}, {7, 8, 9}};
+  auto losses = poisoned<T>(backend, 4);
+  auto logits = on(backend, scores);
+  cross_entropy_forward<T>(backend, logits, targets, losses);
+  auto const forward = fetched(losses);
+  for (index_t i : {1, 2}) CHECK(forward(i) == 0);
+  cross_entropy_backward<T>(backend, targets, 1, logits, losses);
+  CHECK_CLOSE(losses, forward, 1e-6);
+  auto const gradient = fetched(logits);
+  for (index_t i = 0; i < 4; ++i)
+    for (index_t j = 0; j < 3; ++j) CHECK((gradient(i, j) == 0) == (i == 1 || i == 2));
+}

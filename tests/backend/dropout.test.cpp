@@ -130,3 +130,18 @@ TEST_CASE_TEMPLATE("dropout: equals the reference in double too", S, MQL4GREC_TE
   dropout_apply<T>(fast, site, x);
   CHECK_CLOSE(x, by_the_rule(site, random_normal<T>({17, 129}, 1)), tolerance<typename S::backend, T>);
 }
+
+TEST_CASE_TEMPLATE("dropout: a step that stands in memory is read there each time", B, MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  auto step = on(backend, vector<std::int64_t>{0});
+  for (std::int64_t now : {1, 7, 8}) {
+    auto told = site, read = site;
+    told.step = static_cast<std::uint32_t>(now);
+    read.step = 99;
+    write_from_host(out_vector<B, std::int64_t>(step), [&](host_vector_view<std::int64_t> place) { place(0) = now; });
+    read.step_place = out_vector<B, std::int64_t>(step).data;
+    auto x = on(backend, constant({5, 200}, 1.f));
+    dropout_apply<float>(backend, read, x);
+    CHECK_CLOSE(x, by_the_rule(told, constant({5, 200}, 1.f)), 0);
+  }
+}

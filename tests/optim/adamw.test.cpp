@@ -63,10 +63,10 @@ TEST_CASE_TEMPLATE("adamw: a gradient longer than clip_norm counts as if it were
 }
 
 TEST_CASE("clipping_factor: is torch's, and none when clip_norm isn't positive") {
-  CHECK(optim::clipping_factor({.clip_norm = 1}, 0.5) == 1);
-  CHECK_CLOSE(optim::clipping_factor({.clip_norm = 3}, 12), 3 / (12 + 1e-6), 1e-15);
-  CHECK(optim::clipping_factor({.clip_norm = 0}, 12) == 1);
-  CHECK(optim::clipping_factor({.clip_norm = 1}, 0) == 1);
+  CHECK(clipping_factor(1, 0.5) == 1);
+  CHECK_CLOSE(clipping_factor(3, 12), 3 / (12 + 1e-6), 1e-15);
+  CHECK(clipping_factor(0, 12) == 1);
+  CHECK(clipping_factor(1, 0) == 1);
 }
 
 static_assert(std::regular<optim::adamw>, "hyper-parameters are a value");

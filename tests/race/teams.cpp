@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "mql4grec/backend/reference/reference.hpp"
+#include "mql4grec/nn/residual_norm.hpp"
 #include "race/threads_system.hpp"
 #include "support/check_close.hpp"
 #include "support/tensors.hpp"
@@ -50,9 +51,25 @@ TEST_CASE("teams: norms, losses and sums over columns") {
     cross_entropy_backward<float>(b, targets, 0.5, logits, losses);
     double const squares = sum_of_squares<float>(b, on(b, random_normal<float>(900, 6)));
     auto moved = on(b, random_normal<float>({5, 70}, 7));
-    double const error = static_cast<double>(squared_error_backward<float>(b, moved, x, 0.1, moved));
+    auto error = poisoned<float>(b, 1);
+    squared_error_backward<float>(b, moved, x, 0.1, moved, error);
     return std::vector{numbers_of(y), numbers_of(dx), numbers_of(dgain), numbers_of(dbias), numbers_of(normalisers), numbers_of(losses),
                        numbers_of(logits), numbers_of(moved), numbers_of(squares), numbers_of(error)};
+  });
+}
+
+TEST_CASE("teams: residual connections with the norms behind them") {
+  check_alike([](auto& b) {
+    dropout const site{.rate = 0.3, .seed = 3};
+    shape const size{5, 170};  // more than the columns that stay in registers
+    auto const from = on(b, random_normal<float>(size, 1)), gain = on(b, random_normal<float>({1, 170}, 2));
+    auto stream = on(b, random_normal<float>(size, 3)), normed = poisoned<float>(b, size);
+    auto dy = on(b, random_normal<float>(size, 4)), dstream = on(b, random_normal<float>(size, 5));
+    auto inv_rms = poisoned<float>(b, 5), dgain = on(b, constant(170, 0.f));
+    nn::residual_norm<float>(b, site, from, (*gain).row(0), 1e-6, stream, normed, inv_rms);
+    nn::residual_norm_gradient<float>(b, site, stream, (*gain).row(0), inv_rms, dy, dstream, dgain);
+    return std::vector{numbers_of(stream), numbers_of(normed),  numbers_of(inv_rms),
+                       numbers_of(dy),     numbers_of(dstream), numbers_of(dgain)};
   });
 }
 

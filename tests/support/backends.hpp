@@ -16,19 +16,19 @@
 #if defined(__CUDACC__)
 #define MQL4GREC_TEST_BACKENDS ::mql4grec::gpu::backend<::mql4grec::gpu::cuda>
 #define MQL4GREC_TEST_FAST_SETTINGS MQL4GREC_TEST_SETTINGS_OF(::mql4grec::gpu::backend<::mql4grec::gpu::cuda>)
+#define MQL4GREC_TEST_DEVICE_BACKENDS ::mql4grec::gpu::backend<::mql4grec::gpu::cuda>
 #elif MQL4GREC_HAS_THRUST
 // whole models are compiled for one of the two systems, OpenMP's, where threads run in any order; single operations for both
 #define MQL4GREC_TEST_BACKENDS ::mql4grec::reference::backend, ::mql4grec::cpu::backend, ::mql4grec::gpu::backend<::mql4grec::gpu::omp>
 #define MQL4GREC_TEST_FAST_SETTINGS                                                                                               \
   MQL4GREC_TEST_SETTINGS_OF(::mql4grec::cpu::backend), MQL4GREC_TEST_SETTINGS_OF(::mql4grec::gpu::backend<::mql4grec::gpu::cpp>), \
       MQL4GREC_TEST_SETTINGS_OF(::mql4grec::gpu::backend<::mql4grec::gpu::omp>)
+// what only backends with memory of their own do; not defined where there are none
+#define MQL4GREC_TEST_DEVICE_BACKENDS ::mql4grec::gpu::backend<::mql4grec::gpu::cpp>, ::mql4grec::gpu::backend<::mql4grec::gpu::omp>
 #else
 #define MQL4GREC_TEST_BACKENDS ::mql4grec::reference::backend, ::mql4grec::cpu::backend
 #define MQL4GREC_TEST_FAST_SETTINGS MQL4GREC_TEST_SETTINGS_OF(::mql4grec::cpu::backend)
 #endif
-
-// For what is the host's work, wherever models live.
-#define MQL4GREC_TEST_HOST_BACKENDS ::mql4grec::reference::backend, ::mql4grec::cpu::backend
 
 namespace mql4grec::test {
 

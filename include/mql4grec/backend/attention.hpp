@@ -1,8 +1,16 @@
 #pragma once
+#include <cstddef>
+
 #include "mql4grec/backend/concepts.hpp"
 #include "mql4grec/backend/dropout.hpp"
 
 namespace mql4grec {
+
+/// What a backend works out once for all attentions over the same sequences, in a form of its own; see nn::plan_attention.
+template <MemorySpace S>
+struct attention_plan {
+  view<std::byte const, S, 1> forward = {}, backward = {};
+};
 
 /// What attention reads. Sequences are packed: sequence s has the queries query_offsets(s) … query_offsets(s+1)−1
 /// and the keys key_offsets(s) … key_offsets(s+1)−1; nothing attends across sequences. T5's scores are not scaled.
@@ -20,6 +28,7 @@ struct attention_inputs {
   dropout drop = {};    ///< of the weights; its row is the query token, its column head · keys + key
   /// What `turn_keys` made of k, for keys that many calls attend to; or empty.
   view<T const, S, 1> turned_keys = {};
+  attention_plan<S> plan = {};  ///< of these offsets and heads; or empty
 
   MQL4GREC_HD constexpr index_t sequences() const { return query_offsets.size() - 1; }
   MQL4GREC_HD constexpr index_t width() const { return q.columns() / heads; }

@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <compare>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -103,6 +104,13 @@ class arena {
     std::size_t chunk_, used_;
   };
 
+  /// Where the next piece will lie. Between two equal marks the same calls of take() get the same places.
+  struct mark {
+    std::size_t moves, chunk, used;
+    auto operator<=>(mark const&) const = default;
+  };
+  mark here() const { return {moves_, chunk_, used_}; }
+
   /// Bytes held, for memory reports.
   std::size_t capacity() const {
     std::size_t sum = 0;
@@ -145,12 +153,14 @@ class arena {
     if (chunks_.size() <= 1) return;
     auto const bytes = static_cast<index_t>(capacity());
     chunks_.clear();
+    ++moves_;
     chunks_.emplace_back(bytes);
     forbid_from(0, 0);
   }
 
   std::vector<buffer<std::byte, Space>> chunks_;
   std::size_t chunk_ = 0, used_ = 0;
+  std::size_t moves_ = 0;  // how often what it held was given back
 };
 using host_arena = arena<host_space>;
 

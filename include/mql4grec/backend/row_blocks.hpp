@@ -6,6 +6,10 @@
 
 namespace mql4grec::detail {
 
+/// Rows that are handled at once: what stays in a core's cache, or what fills a whole device.
+template <Backend B>
+inline constexpr index_t rows_at_once = std::same_as<typename B::memory_space, host_space> ? 1024 : 32768;
+
 /// visit(lane, number of the block, its first row, its rows) for blocks of rows, each on whichever lane is free.
 template <Backend B, class Visit>
 void for_each_row_block(B& backend, index_t rows, index_t block, Visit&& visit) {

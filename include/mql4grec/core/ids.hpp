@@ -12,6 +12,9 @@ enum class item_id : std::int32_t {};
 enum class code_t : std::int32_t {};   ///< a codeword inside its level, 0 … K−1
 enum class token_t : std::int32_t {};  ///< an entry of the vocabulary, 0 … V−1
 
+/// What stands for a token that nobody is to predict: its loss and its gradient are 0.
+inline constexpr token_t no_target{-1};
+
 template <class T>
 concept StrongId = std::is_enum_v<T> && std::is_same_v<std::underlying_type_t<T>, std::int32_t>;
 

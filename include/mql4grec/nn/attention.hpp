@@ -25,6 +25,22 @@ concept KeyTurningOps = Backend<B> && requires(B& b, in_matrix<B, T> k, in_vecto
   { turn_keys<T>(b, k, key_offsets, heads) } -> std::same_as<in_vector<B, T>>;
 };
 
+/// What a backend may have beyond attention itself: a plan for all that attend over the same sequences.
+template <class B>
+concept AttentionPlanOps = Backend<B> && requires(B& b, in_vector<B, index_t> offsets, index_t n) {
+  { plan_attention(b, offsets, offsets, n, n, bool{}) } -> std::same_as<attention_plan<typename B::memory_space>>;
+};
+
+/// A plan in the backend's scratch; empty where it has none. `queries`: their rows. The backward pass needs one of its own.
+template <class B>
+attention_plan<typename B::memory_space> plan_attention(B& b, in_vector<B, index_t> query_offsets, in_vector<B, index_t> key_offsets, index_t heads,
+                                                        index_t queries, bool backward_too) {
+  if constexpr (AttentionPlanOps<B>)
+    return plan_attention(b, query_offsets, key_offsets, heads, queries, backward_too);
+  else
+    return {};
+}
+
 namespace detail {
 template <class B, class T>
 void check_attention(attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights) {

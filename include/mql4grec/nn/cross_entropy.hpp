@@ -15,7 +15,7 @@ concept CrossEntropyOps = Backend<B> && requires(B& b, in_matrix<B, T> x, in_vec
   sum<T>(b, in_vector<B, T>(losses));
 };
 
-/// losses (rows): −log softmax(logits (rows, V)) at the targets.
+/// losses (rows): −log softmax(logits (rows, V)) at the targets, 0 at no_target.
 template <class T, class B>
 void cross_entropy(B& b, in_matrix<B, T> logits, in_vector<B, token_t> targets, out_vector<B, T> losses) {
   static_assert(CrossEntropyOps<B, T>, "this backend has no cross_entropy for this scalar; add it in backend/<name>/cross_entropy.hpp");

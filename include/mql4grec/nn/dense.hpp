@@ -12,6 +12,13 @@ concept DenseOps = LinearOps<B, T> && requires(B& b, in_vector<B, T> v, out_matr
   bias_relu_forward<T>(b, v, y);
 };
 
+/// What a backend may have beyond them: the whole layer at once.
+template <class B, class T>
+concept DenseLayerOps = DenseOps<B, T> && requires(B& b, in_matrix<B, T> x, in_vector<B, T> v, out_matrix<B, T> y) {
+  dense_forward<T>(b, x, x, v, y);
+  dense_relu_forward<T>(b, x, x, v, y);
+};
+
 /// What comes behind the bias.
 enum class rectifier { none, relu };
 
@@ -27,11 +34,19 @@ template <class T, class B>
 void dense(B& b, in_matrix<B, T> x, dense_weights<T const, typename B::memory_space> const& w, rectifier end, out_matrix<B, T> y) {
   static_assert(DenseOps<B, T>, "this backend has no bias_forward for this scalar; add it in backend/<name>/bias.hpp");
   expects(w.bias.size() == y.columns(), "dense: y has ", y.columns(), " columns but the bias ", w.bias.size(), " entries");
-  linear<T>(b, x, w.weight, y);
-  if (end == rectifier::relu)
-    bias_relu_forward<T>(b, w.bias, y);
-  else
-    bias_forward<T>(b, w.bias, y);
+  if constexpr (DenseLayerOps<B, T>) {
+    detail::check_linear(x, w.weight, y);
+    if (end == rectifier::relu)
+      dense_relu_forward<T>(b, x, w.weight, w.bias, y);
+    else
+      dense_forward<T>(b, x, w.weight, w.bias, y);
+  } else {
+    linear<T>(b, x, w.weight, y);
+    if (end == rectifier::relu)
+      bias_relu_forward<T>(b, w.bias, y);
+    else
+      bias_forward<T>(b, w.bias, y);
+  }
 }
 
 }  // namespace mql4grec::nn

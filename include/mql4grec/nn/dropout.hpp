@@ -18,9 +18,10 @@ struct dropout_plan {
   double rate = 0;  ///< 0: inference
   std::uint64_t seed = 0;
   std::uint32_t step = 0;
+  std::int64_t const* step_place = nullptr;  ///< see dropout
 
   constexpr dropout at(index_t site, index_t first_row) const {
-    return {.rate = rate, .seed = seed, .step = step, .site = static_cast<std::uint32_t>(site), .first_row = first_row};
+    return {.rate = rate, .seed = seed, .step = step, .site = static_cast<std::uint32_t>(site), .first_row = first_row, .step_place = step_place};
   }
 };
 

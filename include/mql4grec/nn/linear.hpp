@@ -15,15 +15,20 @@ template <class B, class T>
 constexpr void require_matmul() {
   static_assert(LinearOps<B, T>, "this backend has no matmul for this scalar; add it in backend/<name>/matmul.hpp");
 }
+
+template <class X, class Weight, class Y>
+void check_linear(X x, Weight const& weight, Y y) {
+  expects(x.columns() == weight.columns(), "linear: x has ", x.columns(), " columns but the weight takes ", weight.columns());
+  expects(y.rows() == x.rows() && y.columns() == weight.rows(), "linear: y is ", y.rows(), " × ", y.columns(), ", expected ",
+          x.rows(), " × ", weight.rows());
+}
 }  // namespace detail
 
 /// y (rows, out) = alpha · x (rows, in) · weightᵀ, weight (out, in) as PyTorch stores it. No bias: T5 has none.
 template <class T, class B>
 void linear(B& b, in_matrix<B, T> x, in_matrix<B, T> weight, out_matrix<B, T> y, double alpha = 1) {
   detail::require_matmul<B, T>();
-  expects(x.columns() == weight.columns(), "linear: x has ", x.columns(), " columns but the weight takes ", weight.columns());
-  expects(y.rows() == x.rows() && y.columns() == weight.rows(), "linear: y is ", y.rows(), " × ", y.columns(), ", expected ",
-          x.rows(), " × ", weight.rows());
+  detail::check_linear(x, weight, y);
   matmul<T>(b, x, weight, y, {.transpose_b = true, .alpha = alpha});
 }
 
@@ -38,9 +43,7 @@ void linear(B& b, in_matrix<B, T> x, Weight const& weight, out_matrix<B, T> y) {
   if constexpr (std::same_as<Weight, plain_weight<typename B::memory_space, T>>) {
     linear<T>(b, x, weight.values, y, weight.alpha);
   } else {
-    expects(x.columns() == weight.columns(), "linear: x has ", x.columns(), " columns but the weight takes ", weight.columns());
-    expects(y.rows() == x.rows() && y.columns() == weight.rows(), "linear: y is ", y.rows(), " × ", y.columns(), ", expected ",
-            x.rows(), " × ", weight.rows());
+    detail::check_linear(x, weight, y);
     frozen_product<T>(b, x, weight, y);
   }
 }

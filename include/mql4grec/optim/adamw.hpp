@@ -15,6 +15,18 @@ concept OptimizerOps = Backend<B> && requires(B& b, adamw_update how, in_vector<
   accumulate<T>(b, x, y);
 };
 
+/// What an update asks of a backend when the host tells only an order and hears only a report: all of it can be recorded then.
+template <class B, class T>
+concept OrderedUpdateOps = Backend<B> && requires(B& b, adamw_update rule, in_vector<B, T> x, out_vector<B, T> y, in_vector<B, update_order> order,
+                                                  in_vector<B, double> losses, out_vector<B, double> sums, out_vector<B, update_report> report,
+                                                  host_vector_view<update_order const> told, out_vector<B, update_order> place) {
+  upload<update_order>(b, told, place);
+  sum_into<T>(b, x, sums);
+  sum_of_squares_into<T>(b, x, sums);
+  accumulate<double>(b, losses, sums);
+  ordered_adamw_step<T>(b, rule, 1.0, index_t{}, order, losses, x, y, y, y, report);
+};
+
 /// Hyper-parameters of AdamW with clipping by the global norm; a value, without run state.
 struct adamw {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
@@ -35,9 +47,12 @@ struct adamw_state {
       : first(b.template allocate<T>(parameters)), second(b.template allocate<T>(parameters)) {}
 };
 
-/// clip_norm / norm when the gradient is longer than that, else 1 (torch.nn.utils.clip_grad_norm_).
-inline double clipping_factor(adamw const& how, double norm) {
-  return how.clip_norm > 0 ? std::min(1.0, how.clip_norm / (norm + 1e-6)) : 1.0;
+/// One update of everything, by Σ of the gradients and losses (1) of order.tokens tokens. See ordered_adamw_step.
+template <class T, class B>
+void ordered_update(B& b, adamw const& how, in_vector<B, update_order> order, nn::parameter_layout const& layout, in_vector<B, double> losses,
+                    in_vector<B, T> gradient, out_vector<B, T> parameters, adamw_state<B, T>& state, out_vector<B, update_report> report) {
+  ordered_adamw_step<T>(b, {.beta1 = how.beta1, .beta2 = how.beta2, .epsilon = how.epsilon, .weight_decay = how.weight_decay}, how.clip_norm,
+                        layout.decayed(), order, losses, gradient, parameters, state.first.view_all(), state.second.view_all(), report);
 }
 
 /// One update of a stretch [first, first + count) of the flat buffers, which must lie on one side of layout.decayed().
@@ -56,7 +71,7 @@ void update(B& b, adamw const& how, double learning_rate, double norm, nn::param
             in_vector<B, T> gradient, out_vector<B, T> parameters, adamw_state<B, T>& state) {
   ++state.step;
   adamw_update step{.learning_rate = learning_rate, .beta1 = how.beta1, .beta2 = how.beta2, .epsilon = how.epsilon,
-                    .step = state.step, .gradient_scale = clipping_factor(how, norm)};
+                    .step = state.step, .gradient_scale = clipping_factor(how.clip_norm, norm)};
   for_each_lane(b, [&](B& lane, index_t number) {
     auto const stretch = [&](index_t first, index_t last, double decay) {
       index_t const share = (last - first + b.lanes() - 1) / b.lanes();

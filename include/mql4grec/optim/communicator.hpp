@@ -9,10 +9,11 @@ namespace mql4grec::optim {
 
 /// Who else trains the same model. Every process calls the same members in the same order.
 template <class C, class B, class T>
-concept Communicator = Backend<B> && requires(C& others, B& b, out_vector<B, T> values, std::span<double> numbers) {
+concept Communicator = Backend<B> && requires(C& others, B& b, out_vector<B, T> values, out_vector<B, double> sums, std::span<double> numbers) {
   { others.rank() } -> std::same_as<index_t>;  // of this process, from 0
   { others.size() } -> std::same_as<index_t>;  // processes
   others.add_up(b, values);                    // every process gets the sum, in the order of the backend's work
+  others.add_up(b, sums);
   others.add_up(b, numbers);                   // the same of a few numbers on the host
 };
 

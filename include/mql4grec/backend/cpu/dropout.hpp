@@ -18,7 +18,7 @@ MQL4GREC_INLINE void draw_mask(dropout const& site, index_t row, index_t block, 
     c0[l] = static_cast<std::uint32_t>(block * lanes + l);
     c1[l] = static_cast<std::uint32_t>(site.first_row + row);
     c2[l] = site.site;
-    c3[l] = site.step;
+    c3[l] = site.current_step();
   }
   philox_key k = key_of(site.seed);
   for (int round = 0; round < 7; ++round) {

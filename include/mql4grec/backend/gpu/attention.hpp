@@ -183,6 +183,15 @@ in_vector<backend<System>, T> turn_keys(backend<System>&, in_matrix<backend<Syst
   return {};
 }
 
+// The tiles of the queries, which every attention over these sequences has.
+template <class System>
+attention_plan<device_space<System>> plan_attention(backend<System>& b, in_vector<backend<System>, index_t> query_offsets,
+                                                    in_vector<backend<System>, index_t> key_offsets, index_t heads, index_t queries, bool backward_too) {
+  attention_plan<device_space<System>> plan{.forward = detail::take_tile_list(b, query_offsets, key_offsets, heads, queries, false)};
+  if (backward_too) plan.backward = detail::take_tile_list(b, query_offsets, key_offsets, heads, queries, true);
+  return plan;
+}
+
 // -> context (query tokens, heads·width), weights (Σ heads·queries·keys)
 template <Real T, class System>
 void attention_forward(backend<System>& b, attention_inputs<device_space<System>, T> const& in, out_vector<backend<System>, T> weights,

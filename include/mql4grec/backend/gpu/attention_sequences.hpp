@@ -23,6 +23,8 @@ struct query_tile {
   }
 };
 
+inline constexpr index_t tiles_begin = 16;  ///< bytes, in a list
+
 /// The tiles in the order of their queries. With `whole`, one for each sequence: all of its queries, or none.
 struct list_query_tiles {
   static constexpr int threads = 512;
@@ -74,16 +76,25 @@ struct query_tiles {
   int heads, width;
 };
 
-/// Taken from the backend's scratch.
+/// A list in the backend's scratch: how long it is, and behind that the tiles.
+template <class System>
+view<std::byte const, device_space<System>, 1> take_tile_list(backend<System>& b, in_vector<backend<System>, index_t> query_offsets,
+                                                              in_vector<backend<System>, index_t> key_offsets, index_t heads, index_t queries, bool whole) {
+  index_t const sequences = query_offsets.size() - 1, most = whole ? sequences : sequences + queries / attention_tile::rows;
+  auto const list = b.scratch().template take<std::byte>(tiles_begin + most * static_cast<index_t>(sizeof(query_tile)));
+  for_each_team(b, 1,
+                list_query_tiles{query_offsets.data, key_offsets.data, sequences, heads, whole, reinterpret_cast<query_tile*>(list.data + tiles_begin),
+                                 reinterpret_cast<index_t*>(list.data)});
+  return list;
+}
+
+/// Those of the plan, or a list of these sequences alone.
 template <class System, Real T>
 query_tiles take_query_tiles(backend<System>& b, attention_inputs<device_space<System>, T> const& in, bool whole) {
-  index_t const most = whole ? in.sequences() : in.sequences() + in.q.rows() / attention_tile::rows;
-  auto const tiles = b.scratch().template take<query_tile>(most);
-  auto const count = b.scratch().template take<index_t>(1);
-  for_each_team(
-      b, 1,
-      list_query_tiles{in.query_offsets.data, in.key_offsets.data, in.sequences(), in.heads, whole, tiles.data, count.data});
-  return {tiles.data, count.data, most, static_cast<int>(in.heads), static_cast<int>(in.width())};
+  auto list = whole ? in.plan.backward : in.plan.forward;
+  if (list.size() == 0) list = take_tile_list(b, in.query_offsets, in.key_offsets, in.heads, in.q.rows(), whole);
+  return {reinterpret_cast<query_tile const*>(list.data + tiles_begin), reinterpret_cast<index_t const*>(list.data),
+          (list.size() - tiles_begin) / static_cast<index_t>(sizeof(query_tile)), static_cast<int>(in.heads), static_cast<int>(in.width())};
 }
 
 /// A number for each of a member's two queries.
@@ -128,7 +139,7 @@ class weight_mask {
 
  private:
   MQL4GREC_HD philox_counter draw(index_t row, std::uint32_t block, std::uint32_t lane) const {
-    return philox<7>({block * 16 + lane, static_cast<std::uint32_t>(site_.first_row + row), site_.site, site_.step},
+    return philox<7>({block * 16 + lane, static_cast<std::uint32_t>(site_.first_row + row), site_.site, site_.current_step()},
                      {static_cast<std::uint32_t>(site_.seed), static_cast<std::uint32_t>(site_.seed >> 32)});
   }
   MQL4GREC_HD T kept(philox_counter const& words, std::uint32_t within) const {

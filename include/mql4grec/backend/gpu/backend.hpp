@@ -58,10 +58,24 @@ void for_each_lane(backend<System>& b, Task&& task) {
 
 namespace detail {
 
+/// Does the work, which the host does itself, or records it. The task holds everything by value.
+template <HostSystem System, class Task>
+void submit(backend<System>& b, Task const& task) {
+  if (auto* const list = b.context().recording)
+    list->push_back(task);
+  else
+    task();
+}
+
 /// visit(i) for every i below n, in any order. A visitor is a named functor that holds views by value: nvcc takes no others in headers.
 template <class System, class Visit>
 void for_each_index(backend<System>& b, index_t n, Visit const& visit) {
-  if (n > 0) thrust::for_each_n(b.policy(), thrust::counting_iterator<index_t>(0), n, visit);
+  if (n <= 0) return;
+  thrust::counting_iterator<index_t> const first(0);
+  if constexpr (HostSystem<System>)
+    submit(b, [policy = b.policy(), first, n, visit] { thrust::for_each_n(policy, first, n, visit); });
+  else
+    thrust::for_each_n(b.policy(), first, n, visit);
 }
 
 template <class Visit>

@@ -71,7 +71,7 @@ struct cross_entropy_rows {
   MQL4GREC_HD void operator()(Team& team, index_t i) const {
     T const all = log_sum_exp_by<T>(team, logits.row(i).data, logits.columns());
     team.each([&](int t) {
-      if (t == 0) losses[i] = all - logits(i, index(targets[i]));
+      if (t == 0) losses[i] = targets[i] == no_target ? T{} : all - logits(i, index(targets[i]));
     });
   }
 };
@@ -87,6 +87,13 @@ struct cross_entropy_gradient_rows {
 
   template <class Team>
   MQL4GREC_HD void operator()(Team& team, index_t i) const {
+    if (targets[i] == no_target) {
+      team.each([&](int t) {
+        if (t == 0) losses[i] = T{};
+        for (index_t j = t; j < logits.columns(); j += threads) logits(i, j) = T{};
+      });
+      return;
+    }
     T const all = log_sum_exp_by<T>(team, logits.row(i).data, logits.columns());
     index_t const target = index(targets[i]);
     team.each([&](int t) {

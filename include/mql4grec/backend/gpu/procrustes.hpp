@@ -1,8 +1,6 @@
 #pragma once
-#include <vector>
-
+#include "mql4grec/backend/cpu/procrustes.hpp"
 #include "mql4grec/backend/gpu/backend.hpp"
-#include "mql4grec/backend/reference/procrustes.hpp"
 
 namespace mql4grec::gpu {
 
@@ -12,8 +10,8 @@ void procrustes_rotation(backend<System>&, in_matrix<backend<System>, T> product
   index_t const d = product.rows();
   buffer<T, host_space> in(d * d), out(d * d);
   for (index_t i = 0; i < d; ++i) copy(product.row(i), in.view_all().part(i * d, d));
-  reference::backend host;
-  reference::procrustes_rotation<T>(host, {in.view_all().data, d, d}, {out.view_all().data, d, d});
+  cpu::backend host;
+  mql4grec::cpu::procrustes_rotation<T>(host, {in.view_all().data, d, d}, {out.view_all().data, d, d});
   for (index_t i = 0; i < d; ++i) copy(std::as_const(out).view_all().part(i * d, d), rotation.row(i));
 }
 

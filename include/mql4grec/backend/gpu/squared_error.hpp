@@ -61,13 +61,12 @@ T squared_error_forward(backend<System>& b, in_matrix<backend<System>, T> x, in_
   return detail::sum_over<T>(b, x.size(), detail::squared_difference<T, decltype(x)>{x, target});
 }
 
-// The same, and dx (rows,d) = scale · (x − target), overwritten; dx may be x.
+// The same sum goes to error (1), and dx (rows,d) = scale · (x − target), overwritten; dx may be x.
 template <Real T, class System>
-T squared_error_backward(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix<backend<System>, T> target, double scale,
-                         out_matrix<backend<System>, T> dx) {
+void squared_error_backward(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix<backend<System>, T> target, double scale,
+                            out_matrix<backend<System>, T> dx, out_vector<backend<System>, T> error) {
   detail::join_rows(x, target, dx);
-  return detail::sum_over<T>(b, x.size(),
-                             detail::squared_difference_and_gradient<T, decltype(x), decltype(dx)>{static_cast<T>(scale), x, target, dx});
+  detail::sum_into<T>(b, x.size(), detail::squared_difference_and_gradient<T, decltype(x), decltype(dx)>{static_cast<T>(scale), x, target, dx}, error.data);
 }
 
 // y (rows,d) += factor · x (rows,d)

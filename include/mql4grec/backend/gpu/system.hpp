@@ -5,9 +5,12 @@
 #include <thrust/system/omp/execution_policy.h>
 
 #include <cstring>
+#include <functional>
 #include <new>
+#include <vector>
 
 #include "mql4grec/backend/buffer.hpp"
+#include "mql4grec/core/error.hpp"
 
 namespace mql4grec::gpu {
 
@@ -29,11 +32,31 @@ struct host_system {
   struct context {
     explicit context(options) {}
     void synchronize() {}
+
+    std::vector<std::function<void()>>* recording = nullptr;  ///< where work goes instead of being done; see recording.hpp
   };
   static void enter(context const&) {}
   /// Copies in the order of the backend's work. What is uploaded may change as soon as the call returns; what is downloaded is there.
-  static void upload(context&, void const* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
-  static void download(context const&, void const* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
+  static void upload(context const& c, void const* from, void* to, std::size_t bytes) {
+    expects(!c.recording, "upload: what is recorded can't be told new values by the host");
+    std::memcpy(to, from, bytes);
+  }
+  static void download(context const& c, void const* from, void* to, std::size_t bytes) {
+    expects(!c.recording, "download: the host can't wait for work that is only recorded");
+    std::memcpy(to, from, bytes);
+  }
+
+  /// Memory of the host that is uploaded from without a copy in between; see upload_buffer.hpp.
+  class upload_memory {
+   public:
+    upload_memory(context const&, std::size_t bytes) : memory_(static_cast<index_t>(bytes)) {}
+    std::byte* data() { return memory_.view_all().data; }
+    void upload(context const& c, void* to, std::size_t bytes) { host_system::upload(c, data(), to, bytes); }
+    static void wait() {}
+
+   private:
+    buffer<std::byte, host_space> memory_;
+  };
 };
 
 }  // namespace detail

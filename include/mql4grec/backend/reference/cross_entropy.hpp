@@ -26,12 +26,12 @@ void log_sum_exp(backend&, in_matrix<backend, T> logits, out_vector<backend, T> 
   for (index_t i = 0; i < logits.rows(); ++i) out(i) = detail::log_sum_exp_of<T>(logits.row(i));
 }
 
-// logits (rows,V), targets (rows) -> losses (rows): −log softmax at the target.
+// logits (rows,V), targets (rows) -> losses (rows): −log softmax at the target, 0 where there is no_target.
 template <Field T>
 void cross_entropy_forward(backend&, in_matrix<backend, T> logits, in_vector<backend, token_t> targets,
                            out_vector<backend, T> losses) {
   for (index_t i = 0; i < logits.rows(); ++i)
-    losses(i) = detail::log_sum_exp_of<T>(logits.row(i)) - logits(i, index(targets(i)));
+    losses(i) = targets(i) == no_target ? T{} : detail::log_sum_exp_of<T>(logits.row(i)) - logits(i, index(targets(i)));
 }
 
 // In one pass: losses as above, and logits become their gradient, (softmax − one-hot) · scale.
@@ -39,6 +39,11 @@ template <Field T>
 void cross_entropy_backward(backend&, in_vector<backend, token_t> targets, double scale, out_matrix<backend, T> logits,
                             out_vector<backend, T> losses) {
   for (index_t i = 0; i < logits.rows(); ++i) {
+    if (targets(i) == no_target) {
+      losses(i) = T{};
+      for (index_t j = 0; j < logits.columns(); ++j) logits(i, j) = T{};
+      continue;
+    }
     T const normaliser = detail::log_sum_exp_of<T>(logits.row(i));
     losses(i) = normaliser - logits(i, index(targets(i)));
     for (index_t j = 0; j < logits.columns(); ++j) {

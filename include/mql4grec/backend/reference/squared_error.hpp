@@ -13,9 +13,10 @@ T squared_error_forward(backend&, in_matrix<backend, T> x, in_matrix<backend, T>
   return sum;
 }
 
-// The same, and dx (rows,d) = scale · (x − target), overwritten; dx may be x.
+// The same sum goes to error (1), and dx (rows,d) = scale · (x − target), overwritten; dx may be x.
 template <Field T>
-T squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target, double scale, out_matrix<backend, T> dx) {
+void squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target, double scale, out_matrix<backend, T> dx,
+                            out_vector<backend, T> error) {
   T sum{};
   for (index_t i = 0; i < x.rows(); ++i)
     for (index_t j = 0; j < x.columns(); ++j) {
@@ -23,7 +24,7 @@ T squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend, T
       sum += difference * difference;
       dx(i, j) = constant<T>(scale) * difference;
     }
-  return sum;
+  error(0) = sum;
 }
 
 // y (rows,d) += factor · x (rows,d)

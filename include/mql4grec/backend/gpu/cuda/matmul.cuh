@@ -31,30 +31,53 @@ cublasComputeType_t compute_type(cuda_options const& how) {
   return how.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
 }
 
-}  // namespace detail
-
-// C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n), row-major. Read by columns, memory holds the transposed matrices, and Cᵀ = op(B)ᵀ op(A)ᵀ.
+// C (m,n) = epilogue([C +] alpha · op(A) (m,k) · op(B) (k,n)), none of them empty, row-major. Read by columns, memory holds the
+// transposed matrices, and Cᵀ = op(B)ᵀ op(A)ᵀ; a bias, one entry a column of C, is one a row of that, as cuBLASLt wants it.
+// False: it has no such kernel.
 template <Real T>
-  requires(std::same_as<T, float> || std::same_as<T, double>)
-void matmul(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<backend<cuda>, T> b, out_matrix<backend<cuda>, T> c, product how) {
-  index_t const inner = how.transpose_a ? a.rows() : a.columns();
-  if (c.size() == 0) return;
+bool multiply(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<backend<cuda>, T> b,
+              out_matrix<backend<cuda>, T> c, product how, cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT,
+              T const* bias = nullptr) {
   auto& context = where.context();
-  if (inner == 0) return detail::for_each_entry(where, c.rows(), c.columns(), detail::keep_entry<T, decltype(c)>{how.accumulate, c});
   T const alpha = static_cast<T>(how.alpha), beta = static_cast<T>(how.accumulate ? 1 : 0);
   int alignment = 256;
   for (auto const& m : {in_matrix<backend<cuda>, T>(a), in_matrix<backend<cuda>, T>(b), in_matrix<backend<cuda>, T>(c)})
-    alignment = std::min(alignment, detail::alignment_of(m.data, m.stride * static_cast<index_t>(sizeof(T))));
+    alignment = std::min(alignment, alignment_of(m.data, m.stride * static_cast<index_t>(sizeof(T))));
   auto const stride = [](index_t s) { return std::max<index_t>(1, s); };
   auto const stream = context.stream();
-  detail::product_shape const shape{.m = c.columns(), .n = c.rows(), .k = inner, .stride_a = stride(b.stride), .stride_b = stride(a.stride),
-                                    .stride_c = stride(c.stride), .transpose_a = how.transpose_b, .transpose_b = how.transpose_a,
-                                    .alignment = alignment, .compute = detail::compute_type<T>(context.how()),
-                                    .type = std::same_as<T, double> ? CUDA_R_64F : CUDA_R_32F};
-  auto const& plan = context.plans().of(context.handle(), shape, context.how().workspace);
-  detail::check(cublasLtMatmul(context.handle(), plan.what(), &alpha, b.data, plan.a(), a.data, plan.b(), &beta, c.data, plan.c(), c.data, plan.c(),
-                               &plan.algorithm(), context.workspace(), context.how().workspace, stream),
-                "cublasLtMatmul");
+  product_shape const shape{.m = c.columns(),
+                            .n = c.rows(),
+                            .k = how.transpose_a ? a.rows() : a.columns(),
+                            .stride_a = stride(b.stride),
+                            .stride_b = stride(a.stride),
+                            .stride_c = stride(c.stride),
+                            .transpose_a = how.transpose_b,
+                            .transpose_b = how.transpose_a,
+                            .alignment = alignment,
+                            .compute = compute_type<T>(context.how()),
+                            .type = std::same_as<T, double> ? CUDA_R_64F : CUDA_R_32F,
+                            .epilogue = epilogue};
+  auto const& plan = context.plans().of(context.handle(), shape, context.how().workspace, bias);
+  if (!plan.has_kernel()) return false;
+  if (bias) plan.set_bias(bias);
+  check(cublasLtMatmul(context.handle(), plan.what(), &alpha, b.data, plan.a(), a.data, plan.b(), &beta, c.data, plan.c(),
+                       c.data, plan.c(), &plan.algorithm(), context.workspace(), context.how().workspace, stream),
+        "cublasLtMatmul");
+  return true;
+}
+
+}  // namespace detail
+
+// C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n)
+template <Real T>
+  requires(std::same_as<T, float> || std::same_as<T, double>)
+void matmul(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<backend<cuda>, T> b, out_matrix<backend<cuda>, T> c,
+            product how) {
+  if (c.size() == 0) return;
+  if ((how.transpose_a ? a.rows() : a.columns()) > 0)
+    detail::multiply<T>(where, a, b, c, how);
+  else
+    detail::for_each_entry(where, c.rows(), c.columns(), detail::keep_entry<T, decltype(c)>{how.accumulate, c});
 }
 
 }  // namespace mql4grec::gpu

@@ -8,6 +8,32 @@
 
 namespace mql4grec::gpu::detail {
 
+struct free_pinned {
+  void operator()(std::byte* memory) const noexcept { cudaFreeHost(memory); }
+};
+using pinned_memory = std::unique_ptr<std::byte, free_pinned>;
+
+inline pinned_memory pinned(std::size_t bytes) {
+  void* memory = nullptr;
+  if (bytes > 0) check(cudaMallocHost(&memory, bytes), "cudaMallocHost");
+  return pinned_memory(static_cast<std::byte*>(memory));
+}
+
+/// Waits for what the event stands behind: a member that goes before the memory which that reads.
+struct destroy_event {
+  void operator()(cudaEvent_t event) const noexcept {
+    cudaEventSynchronize(event);
+    cudaEventDestroy(event);
+  }
+};
+using owned_event = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, destroy_event>;
+
+inline owned_event new_event() {
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreate");
+  return owned_event(event);
+}
+
 /// Pinned host memory in two halves: while the device still reads one, the host fills the other.
 class pinned_ring {
  public:
@@ -23,23 +49,10 @@ class pinned_ring {
 
  private:
   static constexpr std::size_t half = std::size_t{8} << 20;
-  struct free_pinned {
-    void operator()(std::byte* memory) const noexcept { cudaFreeHost(memory); }
-  };
-  struct destroy_event {
-    void operator()(cudaEvent_t event) const noexcept { cudaEventDestroy(event); }
-  };
-  using owned_event = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, destroy_event>;
 
   void open() {
-    void* memory = nullptr;
-    check(cudaMallocHost(&memory, 2 * half), "cudaMallocHost");
-    memory_.reset(static_cast<std::byte*>(memory));
-    for (auto& event : read_) {
-      cudaEvent_t made = nullptr;
-      check(cudaEventCreateWithFlags(&made, cudaEventDisableTiming), "cudaEventCreate");
-      event.reset(made);
-    }
+    memory_ = pinned(2 * half);
+    for (auto& event : read_) event = new_event();
   }
   void turn(cudaStream_t stream) {
     check(cudaEventRecord(read_[second_].get(), stream), "cudaEventRecord");
@@ -48,10 +61,37 @@ class pinned_ring {
     used_ = 0;
   }
 
-  std::unique_ptr<std::byte, free_pinned> memory_;
+  pinned_memory memory_;
   owned_event read_[2];
   std::size_t used_ = 0;
   bool second_ = false;
+};
+
+/// Pinned memory that somebody fills, any thread of the host, and that the device then reads by itself; see upload_buffer.hpp.
+class upload_memory {
+ public:
+  template <class Context>
+  upload_memory(Context const& c, std::size_t bytes) {
+    c.make_current();
+    memory_ = pinned(bytes);
+    read_ = new_event();
+  }
+  upload_memory(upload_memory&&) = default;  // not assigned: memory would go before the event behind its last upload
+
+  std::byte* data() { return memory_.get(); }
+  template <class Context>
+  void upload(Context const& c, void* to, std::size_t bytes) {
+    expects(!c.is_recording(), "upload: what is recorded can't be told new values by the host");
+    auto const stream = c.stream();
+    check(cudaMemcpyAsync(to, memory_.get(), bytes, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync to the device");
+    check(cudaEventRecord(read_.get(), stream), "cudaEventRecord");
+  }
+  /// Returns when the device has read all that was uploaded.
+  void wait() { check(cudaEventSynchronize(read_.get()), "cudaEventSynchronize"); }
+
+ private:
+  pinned_memory memory_;
+  owned_event read_;
 };
 
 }  // namespace mql4grec::gpu::detail

@@ -22,6 +22,7 @@ struct product_shape {
   int alignment;  ///< bytes, of all three
   cublasComputeType_t compute;
   cudaDataType_t type;
+  cublasLtEpilogue_t epilogue;  ///< what is done to the product before it is written
 
   auto operator<=>(product_shape const&) const = default;
 };
@@ -29,7 +30,8 @@ struct product_shape {
 /// Descriptors and the chosen kernel.
 class product_plan {
  public:
-  product_plan(cublasLtHandle_t handle, product_shape const& s, std::size_t workspace) {
+  /// `bias`: of the first call, null where the epilogue adds none.
+  product_plan(cublasLtHandle_t handle, product_shape const& s, std::size_t workspace, void const* bias) {
     cublasLtMatmulDesc_t what = nullptr;
     cudaDataType_t const scale = s.type;
     check(cublasLtMatmulDescCreate(&what, s.compute, scale), "cublasLtMatmulDescCreate");
@@ -40,9 +42,12 @@ class product_plan {
     };
     set(CUBLASLT_MATMUL_DESC_TRANSA, s.transpose_a);
     set(CUBLASLT_MATMUL_DESC_TRANSB, s.transpose_b);
+    check(cublasLtMatmulDescSetAttribute(what, CUBLASLT_MATMUL_DESC_EPILOGUE, &s.epilogue, sizeof s.epilogue),
+          "cublasLtMatmulDescSetAttribute");
     a_ = layout(s.type, s.transpose_a ? s.k : s.m, s.transpose_a ? s.m : s.k, s.stride_a);
     b_ = layout(s.type, s.transpose_b ? s.n : s.k, s.transpose_b ? s.k : s.n, s.stride_b);
     c_ = layout(s.type, s.m, s.n, s.stride_c);
+    if (bias) set_bias(bias);
     choose(handle, s, workspace);
   }
 
@@ -50,7 +55,14 @@ class product_plan {
   cublasLtMatrixLayout_t a() const { return a_.get(); }
   cublasLtMatrixLayout_t b() const { return b_.get(); }
   cublasLtMatrixLayout_t c() const { return c_.get(); }
+  /// Only a product that is to end in an epilogue may have no kernel.
+  bool has_kernel() const { return has_kernel_; }
   cublasLtMatmulAlgo_t const& algorithm() const { return algorithm_; }
+  /// Of the next call; plans of a shape share it, a call reads it when it is made.
+  void set_bias(void const* bias) const {
+    check(cublasLtMatmulDescSetAttribute(what(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
+          "cublasLtMatmulDescSetAttribute");
+  }
 
  private:
   struct destroy {
@@ -80,22 +92,26 @@ class product_plan {
       set(attribute, static_cast<std::uint32_t>(s.alignment));
     cublasLtMatmulHeuristicResult_t best{};
     int found = 0;
-    check(cublasLtMatmulAlgoGetHeuristic(handle, what(), a(), b(), c(), c(), made, 1, &best, &found), "cublasLtMatmulAlgoGetHeuristic");
-    expects(found > 0, "cuBLASLt: no kernel multiplies ", s.m, " × ", s.k, " by ", s.k, " × ", s.n);
+    auto const status = cublasLtMatmulAlgoGetHeuristic(handle, what(), a(), b(), c(), c(), made, 1, &best, &found);
+    has_kernel_ = status != CUBLAS_STATUS_NOT_SUPPORTED && found > 0;
+    if (!has_kernel_ && s.epilogue != CUBLASLT_EPILOGUE_DEFAULT) return;
+    check(status, "cublasLtMatmulAlgoGetHeuristic");
+    expects(has_kernel_, "cuBLASLt: no kernel multiplies ", s.m, " × ", s.k, " by ", s.k, " × ", s.n);
     algorithm_ = best.algo;
   }
 
   owned<cublasLtMatmulDesc_t> what_;
   owned<cublasLtMatrixLayout_t> a_, b_, c_;
   cublasLtMatmulAlgo_t algorithm_{};
+  bool has_kernel_ = false;
 };
 
 /// The plans made so far.
 class product_plans {
  public:
-  product_plan const& of(cublasLtHandle_t handle, product_shape const& shape, std::size_t workspace) {
+  product_plan const& of(cublasLtHandle_t handle, product_shape const& shape, std::size_t workspace, void const* bias) {
     auto found = plans_.find(shape);
-    if (found == plans_.end()) found = plans_.try_emplace(shape, handle, shape, workspace).first;
+    if (found == plans_.end()) found = plans_.try_emplace(shape, handle, shape, workspace, bias).first;
     return found->second;
   }
 

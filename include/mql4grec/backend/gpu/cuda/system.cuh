@@ -80,7 +80,15 @@ struct cuda {
     detail::product_plans& plans() { return plans_; }
     detail::pinned_ring& staging() { return staging_; }
     void make_current() const { detail::check(cudaSetDevice(options_.device), "cudaSetDevice"); }
-    void synchronize() const { detail::check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize"); }
+    void synchronize() const {
+      auto const status = cudaStreamSynchronize(stream());
+      if (status != cudaSuccess) detail::check(status, started_ ? (std::string("cudaStreamSynchronize behind ") + started_).c_str() : "cudaStreamSynchronize");
+    }
+    /// Recorded work that was started last: what is wrong with it is seen at the next synchronisation.
+    void started(char const* name) { started_ = name; }
+    /// While work is recorded the host neither tells nor hears anything.
+    bool is_recording() const { return is_recording_; }
+    void set_recording(bool is) { is_recording_ = is; }
 
    private:
     options options_;
@@ -89,11 +97,12 @@ struct cuda {
     std::unique_ptr<void, detail::free_memory> workspace_;
     detail::product_plans plans_;
     detail::pinned_ring staging_;
+    char const* started_ = nullptr;
+    bool is_recording_ = false;
   };
 
   /// Memory is taken from, and kernels go to, the calling thread's current device.
   static void enter(context const& c) { c.make_current(); }
-
 
   // A stream made by cudaStreamCreate and the legacy stream, on which these run, wait for each other.
   static void* allocate(std::size_t bytes) {
@@ -123,6 +132,7 @@ struct cuda {
 
   /// Through pinned memory: the host goes on at once.
   static void upload(context& c, void const* from, void* to, std::size_t bytes) {
+    expects(!c.is_recording(), "upload: what is recorded can't be told new values by the host");
     auto const stream = c.stream();
     for (std::size_t done = 0; done < bytes;) {
       auto const piece = c.staging().take(stream, bytes - done);
@@ -132,9 +142,12 @@ struct cuda {
     }
   }
   static void download(context const& c, void const* from, void* to, std::size_t bytes) {
+    expects(!c.is_recording(), "download: the host can't wait for work that is only recorded");
     detail::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, c.stream()), "cudaMemcpyAsync to the host");
     c.synchronize();
   }
+
+  using upload_memory = detail::upload_memory;
 
   static auto policy(context const& c) { return thrust::cuda::par_nosync.on(c.stream()); }
 

@@ -1,0 +1,77 @@
+#pragma once
+// An update whose learning rate, number and clipping stand in memory: nothing of it has to be told by the host, so that it can be recorded.
+#include "mql4grec/backend/gpu/adamw.hpp"
+
+namespace mql4grec::gpu {
+
+namespace detail {
+
+template <Real T>
+struct planned_adamw {
+  adamw_factors<T> decaying, plain;
+  bool wanted;
+};
+
+/// Σ of the losses and of the gradient's squares → the report and the plan.
+template <Real T>
+struct plan_adamw {
+  adamw_update rule;
+  double clip_norm;
+  update_order const* order;
+  double const* sums;  // (2)
+  update_report* report;
+  planned_adamw<T>* plan;
+
+  MQL4GREC_HD void operator()(index_t) const {
+    *report = {.loss = sums[0] / order->tokens, .norm = std::sqrt(sums[1]) / order->tokens};
+    adamw_update how = update_of(rule, clip_norm, *order, report->norm);
+    plan->wanted = report->finite();
+    plan->decaying = adamw_factors<T>(how);
+    how.weight_decay = 0;
+    plan->plain = adamw_factors<T>(how);
+  }
+};
+
+template <Real T>
+struct planned_adamw_entry {
+  planned_adamw<T> const* plan;
+  index_t decayed;
+  T const* gradient;
+  T *parameter, *first, *second;
+
+  MQL4GREC_HD void operator()(index_t i) const {
+    if (plan->wanted) adamw_entry<T>{i < decayed ? plan->decaying : plan->plain, gradient, parameter, first, second}(i);
+  }
+};
+
+}  // namespace detail
+
+// sum (1) = Σ x, in double
+template <Real T, class System>
+void sum_into(backend<System>& b, in_vector<backend<System>, T> x, out_vector<backend<System>, double> sum) {
+  detail::sum_into<double>(b, x.size(), detail::wide_entry<T>{x.data}, sum.data);
+}
+
+// sum (1) = Σ x², in double
+template <Real T, class System>
+void sum_of_squares_into(backend<System>& b, in_vector<backend<System>, T> x, out_vector<backend<System>, double> sum) {
+  detail::sum_into<double>(b, x.size(), detail::square_of<T>{x.data}, sum.data);
+}
+
+// All (n): gradient is a sum over order.tokens tokens, losses (1) that of the losses; the first `decayed` parameters decay as the rule says, the others
+// don't. Nothing is changed unless loss and norm are finite, which the report (1) tells.
+template <Real T, class System>
+void ordered_adamw_step(backend<System>& b, adamw_update const& rule, double clip_norm, index_t decayed, in_vector<backend<System>, update_order> order,
+                        in_vector<backend<System>, double> losses, in_vector<backend<System>, T> gradient, out_vector<backend<System>, T> parameter,
+                        out_vector<backend<System>, T> first, out_vector<backend<System>, T> second, out_vector<backend<System>, update_report> report) {
+  scratch_scope<backend<System>> const scope(b.scratch());
+  auto const sums = b.scratch().template take<double>(2);
+  auto const plan = b.scratch().template take<detail::planned_adamw<T>>(1);
+  copy<double>(b, losses, sums.part(0, 1));
+  sum_of_squares_into<T>(b, in_vector<backend<System>, T>(gradient), sums.part(1, 1));
+  detail::for_each_index(b, 1, detail::plan_adamw<T>{rule, clip_norm, order.data, sums.data, report.data, plan.data});
+  detail::for_each_index(b, parameter.size(),
+                         detail::planned_adamw_entry<T>{plan.data, decayed, gradient.data, parameter.data, first.data, second.data});
+}
+
+}  // namespace mql4grec::gpu

@@ -1,0 +1,95 @@
+#pragma once
+#include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/backend/packed_tokens.hpp"
+
+namespace mql4grec::gpu {
+
+namespace detail {
+
+/// One team: where every sequence begins. Each member has some that follow each other.
+template <class System>
+struct place_sequences {
+  static constexpr int threads = 1024;
+  static constexpr std::size_t shared_bytes() { return 0; }
+  index_t const* from_offsets;
+  view<index_t const, device_space<System>, 1> which;
+  index_t rows;
+  view<index_t, device_space<System>, 1> offsets;
+
+  MQL4GREC_HD index_t length(index_t s) const { return from_offsets[which(s) + 1] - from_offsets[which(s)]; }
+
+  template <class Team>
+  MQL4GREC_HD void operator()(Team& team, index_t) const {
+    index_t const n = which.size(), fillers = offsets.size() - 1 - n, each = (n + threads - 1) / threads;
+    typename Team::template local<index_t> place;
+    team.each([&](int t) {
+      place[t] = 0;
+      for (index_t s = t * each; s < n && s < (t + 1) * each; ++s) place[t] += length(s);
+    });
+    index_t const used = team.before(place);
+    team.each([&](int t) {
+      for (index_t s = t * each; s < n && s < (t + 1) * each; ++s) {
+        offsets(s) = place[t];
+        place[t] += length(s);
+      }
+      for (index_t f = t; f <= fillers; f += threads) offsets(n + f) = f == 0 ? used : used + (rows - used) * f / fillers;
+    });
+  }
+};
+
+/// A warp a sequence.
+template <class System>
+struct write_sequence {
+  static constexpr int threads = 32;
+  static constexpr std::size_t shared_bytes() { return 0; }
+  packed_tokens<device_space<System>, token_t const> from;
+  view<index_t const, device_space<System>, 1> which;
+  token_t filler;
+  packed_tokens<device_space<System>> to;
+
+  template <class Team>
+  MQL4GREC_HD void operator()(Team& team, index_t s) const {
+    index_t const begin = to.offsets(s), length = to.offsets(s + 1) - begin;
+    token_t const* const source = s < which.size() ? from.tokens.data + from.offsets(which(s)) : nullptr;
+    team.each([&](int t) {
+      for (index_t i = t; i < length; i += threads) to.tokens(begin + i) = source ? source[i] : filler;
+    });
+  }
+};
+
+template <class System>
+struct shift_sequence {
+  static constexpr int threads = 32;
+  static constexpr std::size_t shared_bytes() { return 0; }
+  token_t const* tokens;
+  index_t const* offsets;
+  token_t first;
+  token_t* shifted;
+
+  template <class Team>
+  MQL4GREC_HD void operator()(Team& team, index_t s) const {
+    index_t const begin = offsets[s], end = offsets[s + 1];
+    team.each([&](int t) {
+      for (index_t i = begin + t; i < end; i += threads) shifted[i] = i == begin || tokens[i - 1] == no_target ? first : tokens[i - 1];
+    });
+  }
+};
+
+}  // namespace detail
+
+// to = the sequences `which` of `from`; the rows that are left go in equal shares to the sequences behind these and are filled
+template <class System>
+void gather_sequences(backend<System>& b, packed_tokens<device_space<System>, token_t const> from, in_vector<backend<System>, index_t> which, token_t filler,
+                      packed_tokens<device_space<System>> to) {
+  detail::for_each_team(b, 1, detail::place_sequences<System>{from.offsets.data, which, to.tokens.size(), to.offsets});
+  detail::for_each_team(b, to.sequences(), detail::write_sequence<System>{from, which, filler, to});
+}
+
+// shifted = tokens one place to the right in every sequence, `first` in front of each and for every token that nobody predicts
+template <class System>
+void shift_right(backend<System>& b, in_vector<backend<System>, token_t> tokens, in_vector<backend<System>, index_t> offsets, token_t first,
+                 out_vector<backend<System>, token_t> shifted) {
+  detail::for_each_team(b, offsets.size() - 1, detail::shift_sequence<System>{tokens.data, offsets.data, first, shifted.data});
+}
+
+}  // namespace mql4grec::gpu

@@ -1,0 +1,37 @@
+#pragma once
+// Work of a system that is the host's, recorded as on a GPU: every kernel with the arguments it had then. Replayed, it reads what its
+// places in memory hold by then. So what can't be repeated is found where there is no GPU.
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "mql4grec/backend/gpu/backend.hpp"
+
+namespace mql4grec::gpu {
+
+template <HostSystem System>
+class recording {
+ public:
+  explicit recording(std::vector<std::function<void()>> work) : work_(std::move(work)) {}
+  void replay(backend<System>&) const {
+    for (auto const& task : work_) task();
+  }
+
+ private:
+  std::vector<std::function<void()>> work_;
+};
+
+// What work() asks of the backend, without doing it. `name` is for errors.
+template <HostSystem System, class Work>
+recording<System> record(backend<System>& b, char const*, Work&& work) {
+  std::vector<std::function<void()>> list;
+  struct recorder {
+    backend<System>& b;
+    ~recorder() { b.context().recording = nullptr; }
+  } const until_here{b};
+  b.context().recording = &list;
+  work();
+  return recording<System>(std::move(list));
+}
+
+}  // namespace mql4grec::gpu

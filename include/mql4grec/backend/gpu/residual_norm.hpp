@@ -1,0 +1,191 @@
+#pragma once
+// A residual connection and the norm behind it in one pass over the rows; see nn/residual_norm.hpp for what is computed. A warp
+// a row: a member has every 32nd column, so that a warp reads neighbours and one counter has the bits of four of a member's
+// columns. What it has of the first 128 columns, which is all of T5's usual width, stays in registers from the sum to the norm.
+#include <cmath>
+#include <cstdint>
+
+#include "mql4grec/backend/dropout.hpp"
+#include "mql4grec/backend/gpu/attention_tile.hpp"
+#include "mql4grec/backend/gpu/column_sums.hpp"
+#include "mql4grec/backend/gpu/rms_norm.hpp"
+
+namespace mql4grec::gpu {
+
+namespace detail {
+
+/// Four columns of a row, 32 apart; 0 where the row has ended. Read together, before anything is written.
+template <Real T>
+struct strip {
+  static constexpr int parts = 4, apart = 32, columns = parts * apart;
+  T of[parts];
+
+  /// `left`: how many columns the row has from the first on.
+  MQL4GREC_HD static strip read(T const* first, int left) {
+    strip s;
+    unrolled<parts>([&](auto q) { s.of[q] = q * apart < left ? first[q * apart] : T{}; });
+    return s;
+  }
+  MQL4GREC_HD void write(T* first, int left) const {
+    unrolled<parts>([&](auto q) {
+      if (q * apart < left) first[q * apart] = of[q];
+    });
+  }
+};
+
+/// visit(j) for the first column j of each of member t's strips.
+template <Real T, class Visit>
+MQL4GREC_HD void for_each_strip(int t, int columns, Visit&& visit) {
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+  for (int j = t; j < columns; j += strip<T>::columns) visit(j);
+}
+
+/// Dropout of strips. Their columns are those whose 16 bits stand in the four words of one counter, see backend/dropout.hpp.
+template <Real T>
+class strip_dropout {
+ public:
+  explicit strip_dropout(dropout const& site)
+      : site_(site), threshold_(site.threshold()), scale_(static_cast<T>(site.scale())) {}
+
+  /// `column`: the strip's first.
+  MQL4GREC_HD void apply(index_t row, int column, strip<T>& x) const {
+    if (!site_.active()) return;
+    int const within = column % strip<T>::columns;
+    philox_counter const counter{static_cast<std::uint32_t>(column / strip<T>::columns * 16 + within % 16),
+                                 static_cast<std::uint32_t>(site_.first_row + row), site_.site, site_.current_step()};
+    philox_counter const words = philox<7>(counter, key_of(site_.seed));
+    unrolled<strip<T>::parts>([&](auto q) {
+      std::uint32_t const bits = within < 16 ? words[q] & 0xffffu : words[q] >> 16;
+      x.of[q] = bits >= threshold_ ? x.of[q] * scale_ : T{};
+    });
+  }
+
+ private:
+  dropout site_;
+  std::uint32_t threshold_;
+  T scale_;
+};
+
+template <Real T, class In, class Out>
+struct residual_norm_rows {
+  static constexpr int threads = strip<T>::apart;
+  static constexpr std::size_t shared_bytes() { return 0; }
+  strip_dropout<T> drop;
+  In from;
+  T const* gain;
+  T eps;
+  Out stream, normed;
+  T* inv_rms;
+
+  template <class Team>
+  MQL4GREC_HD void operator()(Team& team, index_t i) const {
+    int const d = static_cast<int>(stream.columns());
+    T const* const from_row = from.row(i).data;
+    T *const row = stream.row(i).data, *const normed_row = normed.row(i).data;
+    typename Team::template local<strip<T>> begin;
+    typename Team::template local<T> squares;
+    team.each([&](int t) {
+      squares[t] = T{};
+      for_each_strip<T>(t, d, [&](int j) {
+        auto const before = strip<T>::read(from_row + j, d - j);
+        auto sum = strip<T>::read(row + j, d - j);
+        drop.apply(i, j, sum);
+        unrolled<strip<T>::parts>([&](auto q) {
+          sum.of[q] += before.of[q];
+          squares[t] += sum.of[q] * sum.of[q];
+        });
+        sum.write(row + j, d - j);
+        if (j == t) begin[t] = sum;
+      });
+    });
+    T const r = 1 / std::sqrt(team.sum(squares) / static_cast<T>(d) + eps);
+    team.each([&](int t) {
+      if (t == 0) inv_rms[i] = r;
+      for_each_strip<T>(t, d, [&](int j) {
+        auto const gains = strip<T>::read(gain + j, d - j);
+        auto x = j == t ? begin[t] : strip<T>::read(row + j, d - j);
+        unrolled<strip<T>::parts>([&](auto q) { x.of[q] = x.of[q] * r * gains.of[q]; });
+        x.write(normed_row + j, d - j);
+      });
+    });
+  }
+};
+
+template <Real T, class In, class Out>
+struct residual_norm_gradient_rows {
+  static constexpr int threads = strip<T>::apart;
+  static constexpr std::size_t shared_bytes() { return 0; }
+  strip_dropout<T> drop;
+  In stream;
+  T const *gain, *inv_rms;
+  Out dy, dstream;
+
+  /// x, and dy ∘ gain.
+  struct factors {
+    strip<T> x, dx;
+  };
+  MQL4GREC_HD factors read(index_t i, int j) const {
+    int const left = static_cast<int>(stream.columns()) - j;
+    factors f{strip<T>::read(stream.row(i).data + j, left), strip<T>::read(dy.row(i).data + j, left)};
+    auto const gains = strip<T>::read(gain + j, left);
+    unrolled<strip<T>::parts>([&](auto q) { f.dx.of[q] *= gains.of[q]; });
+    return f;
+  }
+
+  template <class Team>
+  MQL4GREC_HD void operator()(Team& team, index_t i) const {
+    int const d = static_cast<int>(stream.columns());
+    T *const dy_row = dy.row(i).data, *const dstream_row = dstream.row(i).data;
+    T const r = inv_rms[i];
+    typename Team::template local<factors> begin;
+    typename Team::template local<T> along;
+    team.each([&](int t) {
+      along[t] = T{};
+      for_each_strip<T>(t, d, [&](int j) {
+        auto const f = read(i, j);
+        unrolled<strip<T>::parts>([&](auto q) { along[t] += f.dx.of[q] * f.x.of[q]; });
+        if (j == t) begin[t] = f;
+      });
+    });
+    T const pull = team.sum(along) * r * r * r / static_cast<T>(d);
+    team.each([&](int t) {
+      for_each_strip<T>(t, d, [&](int j) {
+        auto sum = strip<T>::read(dstream_row + j, d - j);
+        auto const f = j == t ? begin[t] : read(i, j);
+        unrolled<strip<T>::parts>([&](auto q) { sum.of[q] += f.dx.of[q] * r - f.x.of[q] * pull; });
+        sum.write(dstream_row + j, d - j);
+        drop.apply(i, j, sum);
+        sum.write(dy_row + j, d - j);
+      });
+    });
+  }
+};
+
+}  // namespace detail
+
+// stream (rows,d) = from + dropout(stream) -> normed (rows,d) with gain (d); inv_rms (rows) is kept for the backward pass.
+template <Real T, class System>
+void residual_norm_forward(backend<System>& b, dropout site, in_matrix<backend<System>, T> from,
+                           in_vector<backend<System>, T> gain, double eps, out_matrix<backend<System>, T> stream,
+                           out_matrix<backend<System>, T> normed, out_vector<backend<System>, T> inv_rms) {
+  using rows = detail::residual_norm_rows<T, decltype(from), decltype(stream)>;
+  detail::for_each_team(
+      b, stream.rows(),
+      rows{detail::strip_dropout<T>(site), from, gain.data, static_cast<T>(eps), stream, normed, inv_rms.data});
+}
+
+// dstream (rows,d) and dgain (d) gain what comes from dy (rows,d) through the norm; then dy = dropout(dstream).
+template <Real T, class System>
+void residual_norm_backward(backend<System>& b, dropout site, in_matrix<backend<System>, T> stream,
+                            in_vector<backend<System>, T> gain, in_vector<backend<System>, T> inv_rms,
+                            out_matrix<backend<System>, T> dy, out_matrix<backend<System>, T> dstream,
+                            out_vector<backend<System>, T> dgain) {
+  using rows = detail::residual_norm_gradient_rows<T, decltype(stream), decltype(dy)>;
+  detail::add_column_sums<T>(b, stream.rows(), stream.columns(),
+                             detail::gain_gradient<T, decltype(stream)>{stream, dy, inv_rms.data}, dgain);
+  detail::for_each_team(b, stream.rows(), rows{detail::strip_dropout<T>(site), stream, gain.data, inv_rms.data, dy, dstream});
+}
+
+}  // namespace mql4grec::gpu

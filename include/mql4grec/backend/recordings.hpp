@@ -1,0 +1,87 @@
+#pragma once
+// Work that comes again and again in the same shape. A GPU is told it once, as a graph, and starts all of it with one call from then on.
+#include <map>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "mql4grec/backend/concepts.hpp"
+
+namespace mql4grec {
+
+/// What recording asks of a backend. It may have none: work is done as it comes then. record(b, name, work) calls work(), whose operations are
+/// written down instead of being done; replay(b) does them with the arguments they had, on whatever their places in memory hold by then.
+template <class B>
+concept RecordingOps = Backend<B> && requires(B& b, void (*work)()) {
+  record(b, "work", work).replay(b);
+};
+
+namespace detail {
+struct no_recording {
+  template <class B>
+  void replay(B&) const {}
+};
+template <class B>
+struct recording_on {
+  using type = no_recording;
+};
+template <RecordingOps B>
+struct recording_on<B> {
+  using type = decltype(record(std::declval<B&>(), "", std::declval<void (*)()>()));
+};
+}  // namespace detail
+
+/// Recordings by key: the first run of a key is done as it comes, so that all memory and all plans that it needs are there; the second is recorded.
+/// All that the work reads and that isn't in the backend's memory must follow from the key; so must the places it takes from the scratch, but
+/// for the place where that stands.
+/// What the work returns to the host must follow from the key, too.
+template <Backend B, class Key, std::copyable Result = std::monostate>
+class recordings {
+ public:
+  /// `name` is for errors.
+  explicit recordings(char const* name) : name_(name) {}
+
+  template <class Work>
+  Result run(B& b, Key const& key, Work&& work) {
+    if constexpr (RecordingOps<B>) {
+      auto const here = b.scratch().here();
+      if (!kept_.empty() && (kept_.size() >= most || kept_.begin()->first.first.moves != here.moves)) forget();
+      auto const [place, is_new] = kept_.try_emplace({here, key});
+      entry& known = place->second;
+      if (is_new) return result_of(work);
+      if (!known.work) known.work.emplace(record(b, name_, [&] { known.result = result_of(work); }));
+      known.work->replay(b);
+      return known.result;
+    } else {
+      return result_of(work);
+    }
+  }
+
+  /// Places that the work had in its arguments are others now.
+  void forget() { kept_.clear(); }
+
+ private:
+  static constexpr std::size_t most = 256;
+  using mark = typename std::remove_reference_t<decltype(std::declval<B&>().scratch())>::mark;
+
+  struct entry {
+    Result result{};
+    std::optional<typename detail::recording_on<B>::type> work;
+  };
+
+  template <class Work>
+  static Result result_of(Work& work) {
+    if constexpr (std::is_void_v<std::invoke_result_t<Work&>>) {
+      work();
+      return {};
+    } else {
+      return work();
+    }
+  }
+
+  char const* name_;
+  std::map<std::pair<mark, Key>, entry> kept_;
+};
+
+}  // namespace mql4grec

@@ -1,0 +1,94 @@
+#include "mql4grec/backend/recordings.hpp"
+
+#include "mql4grec/backend/staged.hpp"
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/tensors.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+TEST_CASE("recordings: a backend that can't record does the work as it comes") {
+  reference::backend b;
+  static_assert(!RecordingOps<reference::backend> && !RecordingOps<cpu::backend>);
+  recordings<reference::backend, int> known("a test");
+  int done = 0;
+  for (int i = 0; i < 3; ++i) known.run(b, 7, [&] { ++done; });
+  CHECK(done == 3);
+}
+
+#if defined(MQL4GREC_TEST_DEVICE_BACKENDS)
+TEST_CASE_TEMPLATE("recordings: work of a key is asked for twice, and done every time with what lies in memory by then", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  static_assert(RecordingOps<B>);
+  B b;
+  recordings<B, int> known("a test");
+  auto x = on(b, vector{1.f, 2.f}), y = on(b, vector{0.f, 0.f});
+  int asked = 0;
+  for (int i = 1; i <= 4; ++i) {
+    known.run(b, 7, [&] {
+      ++asked;
+      scratch_scope<B> const scope(b.scratch());
+      auto const room = b.scratch().template take<float>(2);
+      copy<float>(b, x, room);
+      accumulate<float>(b, room, y);
+    });
+    CHECK_CLOSE(y, vector{static_cast<float>(i * (i + 1) / 2), static_cast<float>(i * (i + 1))}, 0);
+    upload<float>(b, vector{static_cast<float>(i + 1), static_cast<float>(2 * (i + 1))}, x);
+  }
+  CHECK(asked == 2);
+  known.run(b, 8, [&] { ++asked; });
+  CHECK(asked == 3);
+}
+
+TEST_CASE_TEMPLATE("recordings: when the scratch stands or lies elsewhere, the work is asked for again", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b;
+  recordings<B, int> known("a test");
+  auto y = on(b, vector{0.f});
+  int asked = 0;
+  auto const work = [&] {
+    ++asked;
+    scratch_scope<B> const scope(b.scratch());
+    auto const room = b.scratch().template take<float>(1);
+    fill<float>(b, room, 1);
+    accumulate<float>(b, room, y);
+  };
+  for (int i = 0; i < 3; ++i) known.run(b, 7, work);
+  CHECK(asked == 2);
+  {
+    scratch_scope<B> const scope(b.scratch());
+    b.scratch().template take<float>(5);
+    for (int i = 0; i < 3; ++i) known.run(b, 7, work);
+    CHECK(asked == 4);
+  }
+  {
+    scratch_scope<B> const scope(b.scratch());
+    b.scratch().template take<double>(1 << 20);  // grows beyond its first chunk, and is merged when the scope ends
+  }
+  for (int i = 0; i < 3; ++i) known.run(b, 7, work);
+  CHECK(asked == 6);
+  CHECK_CLOSE(y, vector{9.f}, 0);
+}
+
+TEST_CASE_TEMPLATE("recordings: what the work returned when it was recorded is what a replay returns", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b;
+  recordings<B, int, int> known("a test");
+  int asked = 0;
+  for (int const expected : {1, 2, 2, 2}) CHECK(known.run(b, 7, [&] { return ++asked; }) == expected);
+}
+
+TEST_CASE_TEMPLATE("record: an exception of the work arrives as it is, and the backend goes on working", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b;
+  auto y = on(b, vector{0.f});
+  CHECK_THROWS_WITH_AS(record(b, "a test", [&] { detail::raise("no more"); }), "no more", error);
+  fill<float>(b, y, 3);
+  CHECK_CLOSE(y, vector{3.f}, 0);
+}
+
+TEST_CASE_TEMPLATE("record: the host neither tells nor hears anything inside", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b;
+  auto y = on(b, vector{0.f});
+  CHECK_THROWS_WITH_AS(record(b, "a test", [&] { upload<float>(b, vector{1.f}, y); }), "upload: what is recorded can't be told new values by the host", error);
+  CHECK_THROWS_WITH_AS(record(b, "a test", [&] { sum_of_squares<float>(b, in_vector<B, float>(y)); }),
+                       "download: the host can't wait for work that is only recorded", error);
+}
+#endif
