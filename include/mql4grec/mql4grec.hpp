@@ -14,7 +14,7 @@
 #include "mql4grec/rank/popularity.hpp"
 #include "mql4grec/recommender.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
-#include "mql4grec/seq2seq/trainer.hpp"
+#include "mql4grec/seq2seq/fit.hpp"
 #include "mql4grec/tasks/training_set.hpp"
 
 #if MQL4GREC_HAS_JSON

@@ -61,7 +61,7 @@ TEST_CASE("dropout: the embedding loses the entries that the plan names, in enco
   detail::encoder_tape<reference::backend, double> tape;
   detail::encoder_forward<reference::backend, double>(b, model.config(), model.weights(), plan, block.inputs, block.input_rows,
                                                       tape);
-  auto const first = tape.layers[0].stream;
+  auto const first = tape.layers[0].first.stream;
   for (index_t i = 0; i < first.rows(); ++i)
     for (index_t j = 0; j < first.columns(); ++j) {
       double const embedded = model.weights().embedding(index(block.inputs(i)), j);

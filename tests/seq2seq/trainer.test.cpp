@@ -1,4 +1,4 @@
-#include "mql4grec/seq2seq/trainer.hpp"
+#include "mql4grec/seq2seq/fit.hpp"
 
 #include <doctest/doctest.h>
 

@@ -8,6 +8,7 @@
 #include "mql4grec/pipeline/ending.hpp"
 #include "mql4grec/pipeline/model_card.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
+#include "mql4grec/seq2seq/fit.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
 #include "mql4grec/seq2seq/training_state.hpp"
 #include "mql4grec/tasks/training_set.hpp"

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "mql4grec/backend/packed_tokens.hpp"
 #include "mql4grec/backend/staged.hpp"
 #include "mql4grec/seq2seq/sublayers.hpp"
 #include "mql4grec/tasks/batch.hpp"
@@ -58,25 +59,30 @@ packed_rows<B> take_rows(B& b, std::vector<index_t> const& offsets, stretch part
   return rows;
 }
 
+/// Of a batch's tokens those of some rows.
+template <class B>
+in_vector<B, token_t> take_tokens(B& b, std::vector<token_t> const& tokens, packed_rows<B> const& rows) {
+  return on_backend(b, std::span(tokens).subspan(static_cast<std::size_t>(rows.first_row), static_cast<std::size_t>(rows.rows)));
+}
+
+template <class B>
+in_vector<B, token_t> take_shifted(B& b, in_vector<B, token_t> targets, packed_rows<B> const& rows, t5_config const& c) {
+  static_assert(PackingOps<B>, "this backend has no gather_sequences or shift_right; add them in backend/<name>/packed_tokens.hpp");
+  auto const shifted = b.scratch().template take<token_t>(rows.rows);
+  shift_right(b, targets, rows.offsets, c.pad, shifted);
+  return shifted;
+}
+
 template <class B>
 token_block<B> take_block(B& b, batch const& all, stretch part, t5_config const& c) {
   token_block<B> block;
   block.input_rows = take_rows(b, all.input_offsets, part);
-  auto const tokens_of = [](std::vector<token_t> const& tokens, packed_rows<B> const& rows) {
-    return std::span(tokens).subspan(static_cast<std::size_t>(rows.first_row), static_cast<std::size_t>(rows.rows));
-  };
-  block.inputs = on_backend(b, tokens_of(all.inputs, block.input_rows));
+  block.inputs = take_tokens(b, all.inputs, block.input_rows);
   if (all.targets.empty()) return block;
   block.target_rows = take_rows(b, all.target_offsets, part);
-  block.targets = on_backend(b, tokens_of(all.targets, block.target_rows));
-  staged<token_t, B> shifted(b, block.target_rows.rows);
-  index_t row = 0;
-  for (index_t s = part.first; s < part.last; ++s) {
-    auto const target = all.target(s);
-    for (std::size_t i = 0; i < target.size(); ++i) shifted.values()(row++) = i == 0 ? c.pad : target[i - 1];
-    block.cross_pairs += std::ssize(target) * std::ssize(all.input(s));
-  }
-  block.decoder_inputs = shifted.publish(b);
+  block.targets = take_tokens(b, all.targets, block.target_rows);
+  block.decoder_inputs = take_shifted(b, block.targets, block.target_rows, c);
+  for (index_t s = part.first; s < part.last; ++s) block.cross_pairs += std::ssize(all.target(s)) * std::ssize(all.input(s));
   return block;
 }
 

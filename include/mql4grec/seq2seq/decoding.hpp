@@ -2,6 +2,7 @@
 // Inference: the encoder once a query, then the decoder a token at a time for many rows, each attending to its own
 // ancestors in a cache and to the encoder's result of its query, which its rows share.
 #include "mql4grec/backend/beam.hpp"
+#include "mql4grec/backend/recordings.hpp"
 #include "mql4grec/seq2seq/decoder_rows.hpp"
 #include "mql4grec/seq2seq/frozen_t5.hpp"
 #include "mql4grec/seq2seq/stack.hpp"
@@ -20,85 +21,103 @@ class t5_decoding {
  public:
   /// Encodes the queries and makes room for `places` cached rows in all, over at most `steps` steps.
   t5_decoding(B& lane, frozen_t5<B, T> const& model, batch const& queries, stretch part, index_t places, index_t steps)
-      : model_(model), inputs_(detail::take_block(lane, queries, part, model.config())) {
+      : model_(model), inputs_(detail::take_rows(lane, queries.input_offsets, part)), shape_{up(inputs_.rows, 256), up(inputs_.longest, 16)} {
     static_assert(DecodingOps<B, T>, "this backend has no cached_attention or turn_keys for this scalar; add them in backend/<name>/");
     auto const& c = model.config();
-    bias_ = detail::relative_bias<T>(lane, c, model.weights().decoder_bias, steps, direction::backwards_only);
+    bias_ = detail::relative_bias<T>(lane, c, model.weights().decoder_bias, detail::take_buckets(lane, c, steps, direction::backwards_only));
     // a matrix a layer, not the columns of one: rows so far apart would meet in the same lines of the cache
     std::vector<out_matrix<B, T>> key_values;
     for (index_t l = 0; l < c.decoder_layers; ++l) {
       cache_.push_back(lane.scratch().template take<T>(places, 2 * c.attention_width()));
-      key_values.push_back(lane.scratch().template take<T>(inputs_.input_rows.rows, 2 * c.attention_width()));
+      key_values.push_back(lane.scratch().template take<T>(shape_.rows, 2 * c.attention_width()));
     }
-    encode(lane, key_values);
+    encode(lane, queries, key_values);
     for (auto const& key_value : key_values) {
-      memory_.push_back(detail::cross_memory_of<B, in_matrix<B, T>>(c, key_value, inputs_.input_rows, 0));
-      memory_.back().turned_keys = turn_keys<T>(lane, memory_.back().k, inputs_.input_rows.offsets, c.heads);
+      memory_.push_back(detail::cross_memory_of<B, in_matrix<B, T>>(c, key_value, inputs_, 0));
+      memory_.back().turned_keys = turn_keys<T>(lane, memory_.back().k, inputs_.offsets, c.heads);
     }
   }
 
-  index_t queries() const { return inputs_.input_rows.sequences(); }
+  index_t queries() const { return inputs_.sequences(); }
+
+  /// What the steps' scratch follows from, beside the number of queries and of places.
+  struct step_room {
+    index_t rows, longest;
+    auto operator<=>(step_room const&) const = default;
+  };
+  step_room shape() const { return shape_; }
 
   /// One step. The rows' own keys and values go to the places first_place … of the cache; logits is (rows, V).
   void step(B& lane, decoder_rows<B> const& rows, index_t first_place, out_matrix<B, T> logits) const {
     auto const& c = model_.config();
     auto const& w = model_.weights();
     scratch_scope<B> const scope(lane.scratch());
-    index_t const n = rows.tokens.size(), d = c.model_width;
+    index_t const n = rows.tokens.size();
     detail::packed_rows<B> const packed{.offsets = rows.query_offsets, .rows = n};
     auto const pass = detail::make_pass(lane, c, nn::dropout_plan{}, packed, bias_, true);
-    auto stream = lane.scratch().template take<T>(n, d), next = lane.scratch().template take<T>(n, d);
-    auto const cross = detail::take_attention_tape<T>(lane, c, n, 1, c.heads * n * inputs_.input_rows.longest);
+    auto const norm_before = [&](index_t layer) { return detail::norm_before(model_.decoder(), layer, w.decoder_norm); };
+    auto from = detail::take_point(pass).before(norm_before(0)), to = detail::take_point(pass);
+    auto const cross = detail::take_attention_tape<T>(lane, c, n, 1, c.heads * n * shape_.longest);
     auto const feed_forward = detail::take_feed_forward_tape<T>(lane, c, n);
-    nn::embedding<T>(lane, w.embedding, rows.tokens, stream);
+    auto const attention = nn::plan_attention(lane, rows.query_offsets, inputs_.offsets, c.heads, n, false);
+    detail::enter_stack<B, T>(pass, w.embedding, rows.tokens, from);
     for (index_t l = 0; l < c.decoder_layers; ++l) {
       auto const& layer = model_.decoder()[static_cast<std::size_t>(l)];
-      attend_to_ancestors(lane, layer, l, rows, first_place, stream, cross, next);
-      detail::cross_attention_forward<B, T>(pass, layer, memory_[static_cast<std::size_t>(l)], 0, next, cross, stream);
-      detail::feed_forward_forward<B, T>(pass, layer, 0, stream, feed_forward, next);
-      std::swap(stream, next);
+      auto memory = memory_[static_cast<std::size_t>(l)];
+      memory.attention = attention;
+      attend_to_ancestors(pass, layer, l, rows, first_place, from, cross, to.before(layer.cross_norm));
+      detail::cross_attention_forward<B, T>(pass, layer, memory, 0, to, cross, from.before(layer.feed_forward_norm));
+      detail::feed_forward_forward<B, T>(pass, layer, 0, from, feed_forward, to.before(norm_before(l + 1)));
+      std::swap(from, to);
     }
-    nn::rms_norm<T>(lane, stream, w.decoder_norm, c.epsilon, feed_forward.norm.normed, feed_forward.norm.inv_rms);
-    nn::linear<T>(lane, feed_forward.norm.normed, model_.output(), logits);
+    nn::linear<T>(lane, from.normed, model_.output(), logits);
   }
 
  private:
-  void attend_to_ancestors(B& lane, typename frozen_t5<B, T>::decoder_layer const& layer, index_t number,
-                           decoder_rows<B> const& rows, index_t first_place, in_matrix<B, T> stream,
-                           detail::attention_tape<B, T> const& room, out_matrix<B, T> next) const {
+  using stack_pass = detail::stack_pass<B, T>;
+  using stream_point = detail::stream_point<B, T>;
+
+  void attend_to_ancestors(stack_pass const& pass, typename frozen_t5<B, T>::decoder_layer const& layer, index_t number,
+                           decoder_rows<B> const& rows, index_t first_place, stream_point const& from,
+                           detail::attention_tape<B, T> const& room, stream_point const& to) const {
+    B& lane = pass.backend;
     auto const cache = cache_[static_cast<std::size_t>(number)];
-    nn::rms_norm<T>(lane, stream, layer.attention_norm, model_.config().epsilon, room.norm.normed, room.norm.inv_rms);
-    nn::linear<T>(lane, room.norm.normed, layer.query, room.projected);
-    nn::linear<T>(lane, room.norm.normed, layer.key_value, cache.row_block(first_place, stream.rows()));
+    nn::linear<T>(lane, from.normed, layer.query, room.projected);
+    nn::linear<T>(lane, from.normed, layer.key_value, cache.row_block(first_place, from.stream.rows()));
     cached_attention<T>(lane, {.q = room.projected, .cache = cache, .places = rows.places, .bias = bias_.bias, .zero_distance = bias_.zero_distance}, room.context);
-    nn::linear<T>(lane, room.context, layer.output, next);
-    dropout_add<T>(lane, dropout{}, stream, next);
+    nn::linear<T>(lane, room.context, layer.output, to.stream);
+    detail::add_and_norm(pass, from, to);
   }
 
-  /// The encoder, with two streams that take turns and one layer's room for all layers; then all layers' keys and values.
-  void encode(B& lane, std::span<out_matrix<B, T> const> key_values) {
+  /// The encoder, with two points of the stream that take turns and one layer's room for all layers; then all layers' keys and values.
+  void encode(B& lane, batch const& queries, std::span<out_matrix<B, T> const> key_values) {
     auto const& c = model_.config();
     auto const& w = model_.weights();
-    auto const& packed = inputs_.input_rows;
+    auto const& packed = inputs_;
     scratch_scope<B> const scope(lane.scratch());
-    auto const bias = detail::relative_bias<T>(lane, c, w.encoder_bias, packed.longest, direction::both_ways);
+    auto const tokens = detail::take_tokens(lane, queries.inputs, packed);
+    auto bias = detail::relative_bias<T>(lane, c, w.encoder_bias, detail::take_buckets(lane, c, packed.longest, direction::both_ways));
+    bias.attention = nn::plan_attention(lane, packed.offsets, packed.offsets, c.heads, packed.rows, false);
     auto const pass = detail::make_pass(lane, c, nn::dropout_plan{}, packed, bias, false);
-    auto const stream = lane.scratch().template take<T>(packed.rows, c.model_width);
-    auto const middle = lane.scratch().template take<T>(packed.rows, c.model_width);
+    auto const norm_before = [&](index_t layer) { return detail::norm_before(model_.encoder(), layer, w.encoder_norm); };
+    auto const first = detail::take_point(pass), second = detail::take_point(pass);
     auto const attention = detail::take_attention_tape<T>(lane, c, packed.rows, 3, c.heads * packed.pairs);
     auto const feed_forward = detail::take_feed_forward_tape<T>(lane, c, packed.rows);
-    nn::embedding<T>(lane, w.embedding, inputs_.inputs, stream);
-    for (auto const& layer : model_.encoder()) {
-      detail::self_attention_forward<B, T>(pass, layer, 0, stream, attention, middle);
-      detail::feed_forward_forward<B, T>(pass, layer, 0, middle, feed_forward, stream);
+    detail::enter_stack<B, T>(pass, w.embedding, tokens, first.before(norm_before(0)));
+    for (index_t l = 0; l < c.encoder_layers; ++l) {
+      auto const& layer = model_.encoder()[static_cast<std::size_t>(l)];
+      detail::self_attention_forward<B, T>(pass, layer, 0, first, attention, second.before(layer.feed_forward_norm));
+      detail::feed_forward_forward<B, T>(pass, layer, 0, second, feed_forward, first.before(norm_before(l + 1)));
     }
-    nn::rms_norm<T>(lane, stream, w.encoder_norm, c.epsilon, feed_forward.norm.normed, feed_forward.norm.inv_rms);
-    for (std::size_t l = 0; l < key_values.size(); ++l)
-      nn::linear<T>(lane, feed_forward.norm.normed, model_.decoder()[l].cross_key_value, key_values[l]);
+    for (std::size_t l = 0; l < key_values.size(); ++l) nn::linear<T>(lane, first.normed, model_.decoder()[l].cross_key_value, key_values[l].row_block(0, packed.rows));
   }
 
+  /// Rounded where steps are recorded, so that few shapes come up.
+  static index_t up(index_t n, index_t step) { return RecordingOps<B> ? (n + step - 1) / step * step : n; }
+
   frozen_t5<B, T> const& model_;
-  detail::token_block<B> inputs_;
+  detail::packed_rows<B> inputs_;
+  step_room shape_;
   detail::bias_tape<B, T> bias_;
   std::vector<detail::cross_memory<in_matrix<B, T>, B>> memory_;  // a layer
   std::vector<out_matrix<B, T>> cache_;     // a layer: (places, 2·inner) k, v

@@ -20,12 +20,7 @@ class t5_pass {
   /// Σ −log p(target token) over the stretch, without dropout unless a plan is given.
   T loss(B& lane, t5<B, T> const& model, batch const& all, stretch part, nn::dropout_plan const& plan = {}) {
     scratch_scope<B> const scope(lane.scratch());
-    auto const block = detail::take_block(lane, all, part, model.config());
-    auto const scores = lane.scratch().template take<T>(block.target_rows.rows, model.config().vocabulary);
-    auto const losses = lane.scratch().template take<T>(block.target_rows.rows);
-    forward(lane, model, plan, block, scores);
-    nn::cross_entropy<T>(lane, scores, block.targets, losses);
-    return static_cast<T>(sum<T>(lane, losses));
+    return static_cast<T>(sum<T>(lane, take_losses(lane, model, detail::take_block(lane, all, part, model.config()), plan)));
   }
 
   /// The same sum, with dropout; gradients += scale · its gradient. With scale = 1 / (target tokens of the whole batch)
@@ -33,14 +28,29 @@ class t5_pass {
   T loss_and_gradient(B& lane, t5<B, T> const& model, batch const& all, stretch part, nn::dropout_plan const& plan, double scale,
                       t5_weights<T, space> const& gradients) {
     scratch_scope<B> const scope(lane.scratch());
-    auto const& c = model.config();
-    auto const block = detail::take_block(lane, all, part, c);
-    auto const scores = lane.scratch().template take<T>(block.target_rows.rows, c.vocabulary);
+    return static_cast<T>(sum<T>(lane, take_losses_and_gradient(lane, model, detail::take_block(lane, all, part, model.config()), plan, scale, gradients)));
+  }
+
+  /// Of a block in the lane's memory: losses (rows), in its scratch.
+  out_vector<B, T> take_losses(B& lane, t5<B, T> const& model, detail::token_block<B> const& block, nn::dropout_plan const& plan) {
+    auto const scores = lane.scratch().template take<T>(block.target_rows.rows, model.config().vocabulary);
+    auto const losses = lane.scratch().template take<T>(block.target_rows.rows);
+    forward(lane, model, plan, block, scores);
+    nn::cross_entropy<T>(lane, scores, block.targets, losses);
+    return losses;
+  }
+  out_vector<B, T> take_losses_and_gradient(B& lane, t5<B, T> const& model, detail::token_block<B> const& block, nn::dropout_plan const& plan,
+                                            double scale, t5_weights<T, space> const& gradients) {
+    auto const scores = lane.scratch().template take<T>(block.target_rows.rows, model.config().vocabulary);
     auto const losses = lane.scratch().template take<T>(block.target_rows.rows);
     forward(lane, model, plan, block, scores);
     nn::cross_entropy_gradient<T>(lane, block.targets, scale, scores, losses);
     backward(lane, model, plan, block, scores, gradients);
-    return static_cast<T>(sum<T>(lane, losses));
+    return losses;
+  }
+  /// Where the buckets of such distances lie: recorded work goes on reading them there.
+  std::pair<index_t const*, index_t const*> buckets_of(B& lane, t5_config const& c, index_t longest_input, index_t longest_target) {
+    return {encoder_.buckets.of(lane, c, longest_input).data, decoder_.buckets.of(lane, c, longest_target).data};
   }
 
  private:

@@ -7,23 +7,52 @@
 
 namespace mql4grec::detail {
 
+/// The buckets of the distances 1 − longest … longest − 1, in the scratch.
+template <class B>
+in_vector<B, index_t> take_buckets(B& b, t5_config const& c, index_t longest, direction way) {
+  staged<index_t, B> buckets(b, std::max<index_t>(1, 2 * longest - 1));
+  distance_buckets(way, c, buckets.values());
+  return buckets.publish(b);
+}
+
+/// The buckets of all distances up to a length, in a backend's memory; made anew only for longer sequences than any before.
+template <class B>
+class bucket_table {
+ public:
+  explicit bucket_table(direction way) : way_(way) {}
+
+  /// Of the distances 1 − longest … longest − 1.
+  in_vector<B, index_t> of(B& b, t5_config const& c, index_t longest) {
+    index_t const wanted = std::max<index_t>(1, longest);
+    if (wanted > longest_) {
+      longest_ = std::max(wanted, 2 * longest_);
+      buckets_ = b.template allocate<index_t>(2 * longest_ - 1);
+      write_from_host(buckets_.view_all(), [&](host_vector_view<index_t> buckets) { distance_buckets(way_, c, buckets); });
+    }
+    return std::as_const(buckets_).view_all().part(longest_ - wanted, 2 * wanted - 1);
+  }
+
+ private:
+  direction way_;
+  index_t longest_ = 0;
+  buffer<index_t, typename B::memory_space> buckets_;
+};
+
 /// Distances of a block's longest sequence: their buckets, their bias and, in training, the bias' gradient.
 template <class B, class T>
 struct bias_tape {
   in_vector<B, index_t> bucket_of;  // (distances)
   out_matrix<B, T> bias, gradient;  // (heads, distances)
   index_t zero_distance = 0;
+  attention_plan<typename B::memory_space> attention = {};  // of the block's rows among themselves
 };
 
 template <class T, class B>
-bias_tape<B, T> relative_bias(B& b, t5_config const& c, in_matrix<B, T> table, index_t longest, direction way) {
+bias_tape<B, T> relative_bias(B& b, t5_config const& c, in_matrix<B, T> table, in_vector<B, index_t> buckets) {
   static_assert(nn::RelativeBiasOps<B, T>, "this backend has no relative_bias for this scalar; add it in backend/<name>/relative_bias.hpp");
-  index_t const distances = std::max<index_t>(1, 2 * longest - 1);
-  staged<index_t, B> bucket_of(b, distances);
-  distance_buckets(way, c, bucket_of.values());
-  auto const buckets = bucket_of.publish(b);
+  index_t const distances = buckets.size();
   bias_tape<B, T> tape{buckets, b.scratch().template take<T>(c.heads, distances), b.scratch().template take<T>(c.heads, distances),
-                       longest - 1};
+                       distances / 2};
   relative_bias_forward<T>(b, table, buckets, tape.bias);
   fill<T>(b, tape.gradient.flat(), T{});
   return tape;
@@ -33,7 +62,7 @@ template <class B, class T>
 stack_pass<B, T> make_pass(B& b, t5_config const& c, nn::dropout_plan const& plan, packed_rows<B> const& rows, bias_tape<B, T> const& bias,
                            bool causal) {
   return {.backend = b, .config = c, .plan = plan, .rows = rows, .causal = causal,
-          .bias = {bias.bias, bias.zero_distance}, .bias_gradient = bias.gradient};
+          .bias = {bias.bias, bias.zero_distance}, .bias_gradient = bias.gradient, .attention = bias.attention};
 }
 
 // Dropout sites: the encoder's and the decoder's embedding and final norm, then four for each sublayer.
@@ -44,64 +73,87 @@ inline index_t decoder_site(t5_config const& c, index_t layer, index_t sublayer)
   return encoder_site(c.encoder_layers, 0) + sites_per_sublayer * (3 * layer + sublayer);
 }
 
+/// The norm in front of a layer; behind the last one, the stack's own.
+template <class Layers, class Gain>
+Gain norm_before(Layers const& layers, index_t layer, Gain end) {
+  return layer < std::ssize(layers) ? Gain(layers[static_cast<std::size_t>(layer)].attention_norm) : end;
+}
+
+/// Where a stack begins: embedded tokens, and their norm.
+template <class B, class T>
+void enter_stack(stack_pass<B, T> const& pass, in_matrix<B, T> embedding, in_vector<B, token_t> tokens,
+                 stream_point<B, T> const& at) {
+  B& b = pass.backend;
+  nn::embedding<T>(b, embedding, tokens, at.stream);
+  dropout_apply<T>(b, pass.drop(at.site), at.stream);
+  nn::rms_norm<T>(b, at.stream, at.gain, pass.config.epsilon, at.normed, at.inv_rms);
+}
+
+/// Where its backward pass begins: dout, the gradient of its result, becomes that of what its last sublayer made; dstream is
+/// overwritten.
+template <class B, class T>
+void enter_stack_backward(stack_pass<B, T> const& pass, index_t site, stream_point<B, T> const& end, out_matrix<B, T> dout,
+                          out_matrix<B, T> dstream, out_vector<B, T> dgain) {
+  B& b = pass.backend;
+  dropout_apply<T>(b, pass.drop(site), dout);
+  nn::rms_norm_gradient<T>(b, end.stream, end.gain, end.inv_rms, dout, dstream, dgain);
+  dropout_copy<T>(b, pass.drop(end.site), dstream, dout);
+}
+
 // ---- encoder -------------------------------------------------------------------------------------------------------
 
 template <class B, class T>
 struct encoder_tape {
   struct layer {
-    out_matrix<B, T> stream, middle;  // (rows, d) in front of attention and of the feed-forward sublayer
+    stream_point<B, T> first, second;  // in front of attention and of the feed-forward sublayer
     attention_tape<B, T> attention;
     feed_forward_tape<B, T> feed_forward;
   };
   std::vector<layer> layers;
+  bucket_table<B> buckets{direction::both_ways};
   bias_tape<B, T> bias;
-  out_matrix<B, T> last;   // (rows, d) the stream behind the last layer
-  norm_tape<B, T> end;     // end.normed is the encoder's result, dropout included
+  stream_point<B, T> end;  // end.normed is the encoder's result, dropout included
 };
 
 template <class B, class T>
 void encoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w, nn::dropout_plan const& plan,
                      in_vector<B, token_t> tokens, packed_rows<B> const& rows, encoder_tape<B, T>& tape) {
-  index_t const d = c.model_width, scores = c.heads * rows.pairs;
-  auto const take = [&] { return b.scratch().template take<T>(rows.rows, d); };
-  tape.bias = relative_bias<T>(b, c, w.encoder_bias, rows.longest, direction::both_ways);
+  index_t const scores = c.heads * rows.pairs;
+  tape.bias = relative_bias<T>(b, c, w.encoder_bias, tape.buckets.of(b, c, rows.longest));
+  tape.bias.attention = nn::plan_attention(b, rows.offsets, rows.offsets, c.heads, rows.rows, true);
   auto const pass = make_pass(b, c, plan, rows, tape.bias, false);
 
-  auto stream = take();
-  nn::embedding<T>(b, w.embedding, tokens, stream);
-  dropout_apply<T>(b, pass.drop(site_encoder_embedding), stream);
+  tape.end = take_point(pass).before(norm_before(w.encoder, 0, w.encoder_norm), site_encoder_embedding);
+  enter_stack<B, T>(pass, w.embedding, tokens, tape.end);
   tape.layers.resize(static_cast<std::size_t>(c.encoder_layers));
   for (index_t l = 0; l < c.encoder_layers; ++l) {
     auto& layer = tape.layers[static_cast<std::size_t>(l)];
     auto const& weights = w.encoder[static_cast<std::size_t>(l)];
-    layer = {stream, take(), take_attention_tape<T>(b, c, rows.rows, 3, scores), take_feed_forward_tape<T>(b, c, rows.rows)};
-    self_attention_forward<B, T>(pass, weights, encoder_site(l, 0), layer.stream, layer.attention, layer.middle);
-    stream = take();
-    feed_forward_forward<B, T>(pass, weights, encoder_site(l, 1), layer.middle, layer.feed_forward, stream);
+    index_t const attention = encoder_site(l, 0), feed_forward = encoder_site(l, 1);
+    layer = {tape.end, take_point(pass).before(weights.feed_forward_norm, attention + site_residual),
+             take_attention_tape<T>(b, c, rows.rows, 3, scores), take_feed_forward_tape<T>(b, c, rows.rows)};
+    tape.end = take_point(pass).before(norm_before(w.encoder, l + 1, w.encoder_norm), feed_forward + site_residual);
+    self_attention_forward<B, T>(pass, weights, attention, layer.first, layer.attention, layer.second);
+    feed_forward_forward<B, T>(pass, weights, feed_forward, layer.second, layer.feed_forward, tape.end);
   }
-  tape.last = stream;
-  tape.end = take_norm_tape<T>(b, rows.rows, d);
-  nn::rms_norm<T>(b, stream, w.encoder_norm, c.epsilon, tape.end.normed, tape.end.inv_rms);
   dropout_apply<T>(b, pass.drop(site_encoder_end), tape.end.normed);
 }
 
-/// dencoded (rows, d), the gradient of the encoder's result, is used up.
+/// dout (rows, d), the gradient of the encoder's result, is used up.
 template <class B, class T>
 void encoder_backward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w,
                       t5_weights<T, typename B::memory_space> const& g, nn::dropout_plan const& plan, in_vector<B, token_t> tokens,
-                      packed_rows<B> const& rows, encoder_tape<B, T> const& tape, out_matrix<B, T> dencoded) {
+                      packed_rows<B> const& rows, encoder_tape<B, T> const& tape, out_matrix<B, T> dout) {
   auto const pass = make_pass(b, c, plan, rows, tape.bias, false);
   auto const dstream = b.scratch().template take<T>(rows.rows, c.model_width);
-  dropout_apply<T>(b, pass.drop(site_encoder_end), dencoded);
-  nn::rms_norm_gradient<T>(b, tape.last, w.encoder_norm, tape.end.inv_rms, dencoded, dstream, g.encoder_norm);
+  enter_stack_backward<B, T>(pass, site_encoder_end, tape.end, dout, dstream, g.encoder_norm);
   for (index_t l = c.encoder_layers; l-- > 0;) {
     auto const at = static_cast<std::size_t>(l);
     auto const& layer = tape.layers[at];
-    feed_forward_backward<B, T>(pass, w.encoder[at], g.encoder[at], encoder_site(l, 1), layer.middle, layer.feed_forward, dstream);
-    self_attention_backward<B, T>(pass, w.encoder[at], g.encoder[at], encoder_site(l, 0), layer.stream, layer.attention, dstream);
+    feed_forward_backward<B, T>(pass, w.encoder[at], g.encoder[at], encoder_site(l, 1), layer.second, layer.feed_forward, dout, dstream);
+    self_attention_backward<B, T>(pass, w.encoder[at], g.encoder[at], encoder_site(l, 0), layer.first, layer.attention, dout, dstream);
   }
-  dropout_apply<T>(b, pass.drop(site_encoder_embedding), dstream);
-  nn::embedding_gradient<T>(b, tokens, dstream, g.embedding);
+  nn::embedding_gradient<T>(b, tokens, dout, g.embedding);
   relative_bias_backward<T>(b, tape.bias.bucket_of, tape.bias.gradient, g.encoder_bias);
 }
 
@@ -110,73 +162,73 @@ void encoder_backward(B& b, t5_config const& c, t5_weights<T const, typename B::
 template <class B, class T>
 struct decoder_tape {
   struct layer {
-    out_matrix<B, T> stream, second, third;  // (rows, d) in front of self-attention, cross-attention, feed-forward
+    stream_point<B, T> first, second, third;  // in front of self-attention, cross-attention, feed-forward
     attention_tape<B, T> self, cross;
     feed_forward_tape<B, T> feed_forward;
   };
   std::vector<layer> layers;
+  bucket_table<B> buckets{direction::backwards_only};
   bias_tape<B, T> bias;
-  out_matrix<B, T> last;
-  norm_tape<B, T> end;
+  attention_plan<typename B::memory_space> cross_attention = {};
+  stream_point<B, T> end;
 };
 
 /// Keys and values of one layer inside the product for all layers (rows, layers·2·inner).
 template <class B, class M>
-cross_memory<M, B> cross_memory_of(t5_config const& c, M all, packed_rows<B> const& rows, index_t layer) {
+cross_memory<M, B> cross_memory_of(t5_config const& c, M all, packed_rows<B> const& rows, index_t layer,
+                                   attention_plan<typename B::memory_space> const& attention = {}) {
   index_t const inner = c.attention_width();
-  return {all.column_block(layer * 2 * inner, inner), all.column_block((layer * 2 + 1) * inner, inner), rows, {}};
+  return {all.column_block(layer * 2 * inner, inner), all.column_block((layer * 2 + 1) * inner, inner), rows, {}, attention};
 }
 
 template <class B, class T>
 void decoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w, nn::dropout_plan const& plan,
                      token_block<B> const& block, in_matrix<B, T> key_value, decoder_tape<B, T>& tape) {
   auto const& rows = block.target_rows;
-  index_t const d = c.model_width, self_scores = c.heads * rows.pairs, cross_scores = c.heads * block.cross_pairs;
-  auto const take = [&] { return b.scratch().template take<T>(rows.rows, d); };
-  tape.bias = relative_bias<T>(b, c, w.decoder_bias, rows.longest, direction::backwards_only);
+  index_t const self_scores = c.heads * rows.pairs, cross_scores = c.heads * block.cross_pairs;
+  tape.bias = relative_bias<T>(b, c, w.decoder_bias, tape.buckets.of(b, c, rows.longest));
+  tape.bias.attention = nn::plan_attention(b, rows.offsets, rows.offsets, c.heads, rows.rows, true);
+  tape.cross_attention = nn::plan_attention(b, rows.offsets, block.input_rows.offsets, c.heads, rows.rows, true);
   auto const pass = make_pass(b, c, plan, rows, tape.bias, true);
 
-  auto stream = take();
-  nn::embedding<T>(b, w.embedding, block.decoder_inputs, stream);
-  dropout_apply<T>(b, pass.drop(site_decoder_embedding), stream);
+  tape.end = take_point(pass).before(norm_before(w.decoder, 0, w.decoder_norm), site_decoder_embedding);
+  enter_stack<B, T>(pass, w.embedding, block.decoder_inputs, tape.end);
   tape.layers.resize(static_cast<std::size_t>(c.decoder_layers));
   for (index_t l = 0; l < c.decoder_layers; ++l) {
     auto& layer = tape.layers[static_cast<std::size_t>(l)];
     auto const& weights = w.decoder[static_cast<std::size_t>(l)];
-    layer = {stream, take(), take(), take_attention_tape<T>(b, c, rows.rows, 3, self_scores),
-             take_attention_tape<T>(b, c, rows.rows, 1, cross_scores), take_feed_forward_tape<T>(b, c, rows.rows)};
-    self_attention_forward<B, T>(pass, weights, decoder_site(c, l, 0), layer.stream, layer.self, layer.second);
-    cross_attention_forward<B, T>(pass, weights, cross_memory_of<B>(c, key_value, block.input_rows, l), decoder_site(c, l, 1),
-                                  layer.second, layer.cross, layer.third);
-    stream = take();
-    feed_forward_forward<B, T>(pass, weights, decoder_site(c, l, 2), layer.third, layer.feed_forward, stream);
+    index_t const self = decoder_site(c, l, 0), cross = decoder_site(c, l, 1), feed_forward = decoder_site(c, l, 2);
+    layer = {tape.end, take_point(pass).before(weights.cross_norm, self + site_residual),
+             take_point(pass).before(weights.feed_forward_norm, cross + site_residual),
+             take_attention_tape<T>(b, c, rows.rows, 3, self_scores), take_attention_tape<T>(b, c, rows.rows, 1, cross_scores),
+             take_feed_forward_tape<T>(b, c, rows.rows)};
+    tape.end = take_point(pass).before(norm_before(w.decoder, l + 1, w.decoder_norm), feed_forward + site_residual);
+    self_attention_forward<B, T>(pass, weights, self, layer.first, layer.self, layer.second);
+    cross_attention_forward<B, T>(pass, weights, cross_memory_of<B>(c, key_value, block.input_rows, l, tape.cross_attention), cross, layer.second, layer.cross,
+                                  layer.third);
+    feed_forward_forward<B, T>(pass, weights, feed_forward, layer.third, layer.feed_forward, tape.end);
   }
-  tape.last = stream;
-  tape.end = take_norm_tape<T>(b, rows.rows, d);
-  nn::rms_norm<T>(b, stream, w.decoder_norm, c.epsilon, tape.end.normed, tape.end.inv_rms);
   dropout_apply<T>(b, pass.drop(site_decoder_end), tape.end.normed);
 }
 
-/// dhidden (rows, d) is used up; dkey_value (encoder rows, layers·2·inner) is overwritten.
+/// dout (rows, d) is used up; dkey_value (encoder rows, layers·2·inner) is overwritten.
 template <class B, class T>
 void decoder_backward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w,
                       t5_weights<T, typename B::memory_space> const& g, nn::dropout_plan const& plan, token_block<B> const& block,
-                      in_matrix<B, T> key_value, decoder_tape<B, T> const& tape, out_matrix<B, T> dhidden, out_matrix<B, T> dkey_value) {
+                      in_matrix<B, T> key_value, decoder_tape<B, T> const& tape, out_matrix<B, T> dout, out_matrix<B, T> dkey_value) {
   auto const pass = make_pass(b, c, plan, block.target_rows, tape.bias, true);
   auto const dstream = b.scratch().template take<T>(block.target_rows.rows, c.model_width);
-  dropout_apply<T>(b, pass.drop(site_decoder_end), dhidden);
-  nn::rms_norm_gradient<T>(b, tape.last, w.decoder_norm, tape.end.inv_rms, dhidden, dstream, g.decoder_norm);
+  enter_stack_backward<B, T>(pass, site_decoder_end, tape.end, dout, dstream, g.decoder_norm);
   for (index_t l = c.decoder_layers; l-- > 0;) {
     auto const at = static_cast<std::size_t>(l);
     auto const& layer = tape.layers[at];
-    feed_forward_backward<B, T>(pass, w.decoder[at], g.decoder[at], decoder_site(c, l, 2), layer.third, layer.feed_forward, dstream);
-    cross_attention_backward<B, T>(pass, w.decoder[at], g.decoder[at], cross_memory_of<B>(c, key_value, block.input_rows, l),
+    feed_forward_backward<B, T>(pass, w.decoder[at], g.decoder[at], decoder_site(c, l, 2), layer.third, layer.feed_forward, dout, dstream);
+    cross_attention_backward<B, T>(pass, w.decoder[at], g.decoder[at], cross_memory_of<B>(c, key_value, block.input_rows, l, tape.cross_attention),
                                    cross_memory_of<B>(c, dkey_value, block.input_rows, l), decoder_site(c, l, 1), layer.second,
-                                   layer.cross, dstream);
-    self_attention_backward<B, T>(pass, w.decoder[at], g.decoder[at], decoder_site(c, l, 0), layer.stream, layer.self, dstream);
+                                   layer.cross, dout, dstream);
+    self_attention_backward<B, T>(pass, w.decoder[at], g.decoder[at], decoder_site(c, l, 0), layer.first, layer.self, dout, dstream);
   }
-  dropout_apply<T>(b, pass.drop(site_decoder_embedding), dstream);
-  nn::embedding_gradient<T>(b, block.decoder_inputs, dstream, g.embedding);
+  nn::embedding_gradient<T>(b, block.decoder_inputs, dout, g.embedding);
   relative_bias_backward<T>(b, tape.bias.bucket_of, tape.bias.gradient, g.decoder_bias);
 }
 

@@ -1,12 +1,13 @@
 #pragma once
-// The three sublayers of a T5 layer as forward/backward pairs. Each reads the residual stream, normalises it, and writes
-// the next stream, x + dropout(f(norm(x))). The backward pass takes the next stream's gradient and turns it, in place,
-// into this stream's. Tapes hold what the backward pass needs; their memory is the lane's scratch.
+// The three sublayers of a T5 layer as forward/backward pairs. Each reads the norm of the residual stream x and writes the
+// stream's next point: x + dropout(f(norm(x))), and the norm of that. The backward pass takes the gradient of what the sublayer
+// made, dout, and turns it, in place, into that of what the sublayer before made; on its way it adds to the stream's, dstream.
+// Tapes hold what the backward pass needs; their memory is the lane's scratch.
 #include "mql4grec/nn/attention.hpp"
 #include "mql4grec/nn/dropout.hpp"
 #include "mql4grec/nn/feed_forward.hpp"
 #include "mql4grec/nn/linear.hpp"
-#include "mql4grec/nn/rms_norm.hpp"
+#include "mql4grec/nn/residual_norm.hpp"
 #include "mql4grec/seq2seq/t5.hpp"
 
 namespace mql4grec::detail {
@@ -40,6 +41,7 @@ struct stack_pass {
   bool causal = false;
   position_bias<in_matrix<B, T>> bias;
   out_matrix<B, T> bias_gradient = {};  ///< like bias.by_distance; empty in a forward pass
+  attention_plan<typename B::memory_space> attention = {};  ///< of rows among themselves
 
   dropout drop(index_t site) const { return plan.at(site, rows.first_row); }
 };
@@ -48,32 +50,45 @@ struct stack_pass {
 inline constexpr index_t sites_per_sublayer = 4;
 enum : index_t { site_weights = 0, site_hidden = 1, site_residual = 2 };
 
+/// The residual stream between two sublayers, and its norm, which the next one reads.
 template <class B, class T>
-struct norm_tape {
-  out_matrix<B, T> normed;   // (rows, d)
-  out_vector<B, T> inv_rms;  // (rows)
+struct stream_point {
+  out_matrix<B, T> stream, normed;  // (rows, d)
+  out_vector<B, T> inv_rms;         // (rows)
+  in_vector<B, T> gain = {};        // (d) the norm's
+  index_t site = 0;                 // the dropout of what was added to the stream last
+
+  /// The same memory in front of another norm.
+  stream_point before(in_vector<B, T> other_gain, index_t other_site = 0) const {
+    return {stream, normed, inv_rms, other_gain, other_site};
+  }
 };
 
-template <class T, class B>
-norm_tape<B, T> take_norm_tape(B& b, index_t rows, index_t d) {
-  return {b.scratch().template take<T>(rows, d), b.scratch().template take<T>(rows)};
+template <class B, class T>
+stream_point<B, T> take_point(stack_pass<B, T> const& pass) {
+  auto& scratch = pass.backend.scratch();
+  index_t const rows = pass.rows.rows, d = pass.config.model_width;
+  return {scratch.template take<T>(rows, d), scratch.template take<T>(rows, d), scratch.template take<T>(rows)};
 }
 
-/// dstream += the gradient that comes through the norm.
-template <class T, class B>
-void add_norm_gradient(B& b, in_matrix<B, T> stream, in_vector<B, T> gain, norm_tape<B, T> const& tape, in_matrix<B, T> dnormed,
-                       out_vector<B, T> dgain, out_matrix<B, T> dstream) {
-  scratch_scope<B> const scope(b.scratch());
-  auto const dx = b.scratch().template take<T>(stream.rows(), stream.columns());
-  nn::rms_norm_gradient<T>(b, stream, gain, tape.inv_rms, dnormed, dx, dgain);
-  accumulate<T>(b, dx.flat(), dstream.flat());
+/// to.stream, what a sublayer made, becomes the stream behind it.
+template <class B, class T>
+void add_and_norm(stack_pass<B, T> const& pass, stream_point<B, T> const& from, stream_point<B, T> const& to) {
+  nn::residual_norm<T>(pass.backend, pass.drop(to.site), from.stream, to.gain, pass.config.epsilon, to.stream, to.normed,
+                       to.inv_rms);
+}
+
+/// dout, the gradient of at.normed, becomes that of what was added to the stream last.
+template <class B, class T>
+void add_and_norm_gradient(stack_pass<B, T> const& pass, stream_point<B, T> const& at, out_matrix<B, T> dout,
+                           out_matrix<B, T> dstream, out_vector<B, T> dgain) {
+  nn::residual_norm_gradient<T>(pass.backend, pass.drop(at.site), at.stream, at.gain, at.inv_rms, dout, dstream, dgain);
 }
 
 // ---- self-attention ------------------------------------------------------------------------------------------------
 
 template <class B, class T>
 struct attention_tape {
-  norm_tape<B, T> norm;
   out_matrix<B, T> projected;  // (rows, 3·inner) q, k, v — or (rows, inner) q alone in cross-attention
   out_vector<B, T> weights;    // (Σ heads·queries·keys)
   out_matrix<B, T> context;    // (rows, inner)
@@ -82,8 +97,8 @@ struct attention_tape {
 template <class T, class B>
 attention_tape<B, T> take_attention_tape(B& b, t5_config const& c, index_t rows, index_t projections, index_t scores) {
   auto& scratch = b.scratch();
-  return {take_norm_tape<T>(b, rows, c.model_width), scratch.template take<T>(rows, projections * c.attention_width()),
-          scratch.template take<T>(scores), scratch.template take<T>(rows, c.attention_width())};
+  return {scratch.template take<T>(rows, projections * c.attention_width()), scratch.template take<T>(scores),
+          scratch.template take<T>(rows, c.attention_width())};
 }
 
 template <class B, class T>
@@ -98,30 +113,29 @@ attention_inputs<typename B::memory_space, T> self_attention_inputs(stack_pass<B
           .bias = pass.bias.by_distance,
           .zero_distance = pass.bias.zero_distance,
           .causal = pass.causal,
-          .drop = pass.drop(site + site_weights)};
+          .drop = pass.drop(site + site_weights),
+          .plan = pass.attention};
 }
 
 template <class B, class T, class Layer>
-void self_attention_forward(stack_pass<B, T> const& pass, Layer const& w, index_t site, in_matrix<B, T> stream,
-                            attention_tape<B, T> const& tape, out_matrix<B, T> next) {
+void self_attention_forward(stack_pass<B, T> const& pass, Layer const& w, index_t site, stream_point<B, T> const& from,
+                            attention_tape<B, T> const& tape, stream_point<B, T> const& to) {
   B& b = pass.backend;
-  nn::rms_norm<T>(b, stream, w.attention_norm, pass.config.epsilon, tape.norm.normed, tape.norm.inv_rms);
-  nn::linear<T>(b, tape.norm.normed, w.qkv, tape.projected);
+  nn::linear<T>(b, from.normed, w.qkv, tape.projected);
   nn::attention<T>(b, self_attention_inputs(pass, tape, site), tape.weights, tape.context);
-  nn::linear<T>(b, tape.context, w.output, next);
-  dropout_add<T>(b, pass.drop(site + site_residual), stream, next);
+  nn::linear<T>(b, tape.context, w.output, to.stream);
+  add_and_norm(pass, from, to);
 }
 
 template <class B, class T, class Layer, class Gradients>
 void self_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g, index_t site,
-                             in_matrix<B, T> stream, attention_tape<B, T> const& tape, out_matrix<B, T> dstream) {
+                             stream_point<B, T> const& from, attention_tape<B, T> const& tape, out_matrix<B, T> dout,
+                             out_matrix<B, T> dstream) {
   B& b = pass.backend;
-  index_t const rows = stream.rows(), d = stream.columns(), inner = pass.config.attention_width();
+  index_t const rows = dout.rows(), inner = pass.config.attention_width();
   scratch_scope<B> const scope(b.scratch());
-  auto const dout = b.scratch().template take<T>(rows, d);
   auto const dcontext = b.scratch().template take<T>(rows, inner);
   auto const dprojected = b.scratch().template take<T>(rows, 3 * inner);
-  dropout_copy<T>(b, pass.drop(site + site_residual), dstream, dout);
   nn::linear_weight_gradient<T>(b, tape.context, dout, g.output);
   nn::linear_input_gradient<T>(b, dout, w.output, dcontext);
   nn::attention_gradient<T>(b, self_attention_inputs(pass, tape, site), tape.weights, dcontext,
@@ -129,9 +143,9 @@ void self_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Gradi
                              .dk = dprojected.column_block(inner, inner),
                              .dv = dprojected.column_block(2 * inner, inner),
                              .dbias = pass.bias_gradient});
-  nn::linear_weight_gradient<T>(b, tape.norm.normed, dprojected, g.qkv);
+  nn::linear_weight_gradient<T>(b, from.normed, dprojected, g.qkv);
   nn::linear_input_gradient<T>(b, dprojected, w.qkv, dout);
-  add_norm_gradient<T>(b, stream, w.attention_norm, tape.norm, dout, g.attention_norm, dstream);
+  add_and_norm_gradient(pass, from, dout, dstream, g.attention_norm);
 }
 
 // ---- cross-attention -----------------------------------------------------------------------------------------------
@@ -142,6 +156,7 @@ struct cross_memory {
   M k, v;  ///< (encoder rows, inner)
   packed_rows<B> rows;
   in_vector<B, typename M::value_type> turned_keys = {};  ///< see attention_inputs
+  attention_plan<typename B::memory_space> attention = {};  ///< of the decoder's rows over these
 };
 
 template <class B, class T, class M>
@@ -154,46 +169,44 @@ attention_inputs<typename B::memory_space, T> cross_attention_inputs(stack_pass<
           .key_offsets = memory.rows.offsets,
           .heads = pass.config.heads,
           .drop = pass.drop(site + site_weights),
-          .turned_keys = memory.turned_keys};
+          .turned_keys = memory.turned_keys,
+          .plan = memory.attention};
 }
 
 template <class B, class T, class Layer, class M>
 void cross_attention_forward(stack_pass<B, T> const& pass, Layer const& w, cross_memory<M, B> const& memory, index_t site,
-                             in_matrix<B, T> stream, attention_tape<B, T> const& tape, out_matrix<B, T> next) {
+                             stream_point<B, T> const& from, attention_tape<B, T> const& tape, stream_point<B, T> const& to) {
   B& b = pass.backend;
-  nn::rms_norm<T>(b, stream, w.cross_norm, pass.config.epsilon, tape.norm.normed, tape.norm.inv_rms);
-  nn::linear<T>(b, tape.norm.normed, w.cross_query, tape.projected);
+  nn::linear<T>(b, from.normed, w.cross_query, tape.projected);
   nn::attention<T>(b, cross_attention_inputs(pass, memory, tape, site), tape.weights, tape.context);
-  nn::linear<T>(b, tape.context, w.cross_output, next);
-  dropout_add<T>(b, pass.drop(site + site_residual), stream, next);
+  nn::linear<T>(b, tape.context, w.cross_output, to.stream);
+  add_and_norm(pass, from, to);
 }
 
 /// dmemory's k and v are overwritten.
 template <class B, class T, class Layer, class Gradients, class M>
-void cross_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g, cross_memory<M, B> const& memory,
-                              cross_memory<out_matrix<B, T>, B> const& dmemory, index_t site, in_matrix<B, T> stream,
-                              attention_tape<B, T> const& tape, out_matrix<B, T> dstream) {
+void cross_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g,
+                              cross_memory<M, B> const& memory, cross_memory<out_matrix<B, T>, B> const& dmemory, index_t site,
+                              stream_point<B, T> const& from, attention_tape<B, T> const& tape, out_matrix<B, T> dout,
+                              out_matrix<B, T> dstream) {
   B& b = pass.backend;
-  index_t const rows = stream.rows(), inner = pass.config.attention_width();
+  index_t const rows = dout.rows(), inner = pass.config.attention_width();
   scratch_scope<B> const scope(b.scratch());
-  auto const dout = b.scratch().template take<T>(rows, stream.columns());
   auto const dcontext = b.scratch().template take<T>(rows, inner);
   auto const dq = b.scratch().template take<T>(rows, inner);
-  dropout_copy<T>(b, pass.drop(site + site_residual), dstream, dout);
   nn::linear_weight_gradient<T>(b, tape.context, dout, g.cross_output);
   nn::linear_input_gradient<T>(b, dout, w.cross_output, dcontext);
   nn::attention_gradient<T>(b, cross_attention_inputs(pass, memory, tape, site), tape.weights, dcontext,
                             {.dq = dq, .dk = dmemory.k, .dv = dmemory.v});
-  nn::linear_weight_gradient<T>(b, tape.norm.normed, dq, g.cross_query);
+  nn::linear_weight_gradient<T>(b, from.normed, dq, g.cross_query);
   nn::linear_input_gradient<T>(b, dq, w.cross_query, dout);
-  add_norm_gradient<T>(b, stream, w.cross_norm, tape.norm, dout, g.cross_norm, dstream);
+  add_and_norm_gradient(pass, from, dout, dstream, g.cross_norm);
 }
 
 // ---- feed-forward --------------------------------------------------------------------------------------------------
 
 template <class B, class T>
 struct feed_forward_tape {
-  norm_tape<B, T> norm;
   out_matrix<B, T> gates;   // (rows, 2·ff), gated activations only
   out_matrix<B, T> hidden;  // (rows, ff) after activation and dropout
 };
@@ -201,47 +214,43 @@ struct feed_forward_tape {
 template <class T, class B>
 feed_forward_tape<B, T> take_feed_forward_tape(B& b, t5_config const& c, index_t rows) {
   auto const gated = c.activation == nn::activation::gated_gelu;
-  return {take_norm_tape<T>(b, rows, c.model_width), b.scratch().template take<T>(gated ? rows : 0, 2 * c.inner_width),
-          b.scratch().template take<T>(rows, c.inner_width)};
+  return {b.scratch().template take<T>(gated ? rows : 0, 2 * c.inner_width), b.scratch().template take<T>(rows, c.inner_width)};
 }
 
 template <class B, class T, class Layer>
-void feed_forward_forward(stack_pass<B, T> const& pass, Layer const& w, index_t site, in_matrix<B, T> stream,
-                          feed_forward_tape<B, T> const& tape, out_matrix<B, T> next) {
+void feed_forward_forward(stack_pass<B, T> const& pass, Layer const& w, index_t site, stream_point<B, T> const& from,
+                          feed_forward_tape<B, T> const& tape, stream_point<B, T> const& to) {
   static_assert(nn::ActivationOps<B, T>, "this backend has no activations for this scalar; add them in backend/<name>/activation.hpp");
   B& b = pass.backend;
-  nn::rms_norm<T>(b, stream, w.feed_forward_norm, pass.config.epsilon, tape.norm.normed, tape.norm.inv_rms);
   if (pass.config.activation == nn::activation::relu) {
-    nn::linear<T>(b, tape.norm.normed, w.expand, tape.hidden);
-    relu_forward<T>(b, pass.drop(site + site_hidden), tape.hidden);
+    nn::linear_relu<T>(b, pass.drop(site + site_hidden), from.normed, w.expand, tape.hidden);
   } else {
-    nn::linear<T>(b, tape.norm.normed, w.expand, tape.gates);
+    nn::linear<T>(b, from.normed, w.expand, tape.gates);
     gated_gelu_forward<T>(b, pass.drop(site + site_hidden), tape.gates, tape.hidden);
   }
-  nn::linear<T>(b, tape.hidden, w.contract, next);
-  dropout_add<T>(b, pass.drop(site + site_residual), stream, next);
+  nn::linear<T>(b, tape.hidden, w.contract, to.stream);
+  add_and_norm(pass, from, to);
 }
 
 template <class B, class T, class Layer, class Gradients>
-void feed_forward_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g, index_t site, in_matrix<B, T> stream,
-                           feed_forward_tape<B, T> const& tape, out_matrix<B, T> dstream) {
+void feed_forward_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g, index_t site,
+                           stream_point<B, T> const& from, feed_forward_tape<B, T> const& tape, out_matrix<B, T> dout,
+                           out_matrix<B, T> dstream) {
   B& b = pass.backend;
   scratch_scope<B> const scope(b.scratch());
-  auto const dout = b.scratch().template take<T>(stream.rows(), stream.columns());
-  auto const dhidden = b.scratch().template take<T>(stream.rows(), pass.config.inner_width);
-  dropout_copy<T>(b, pass.drop(site + site_residual), dstream, dout);
+  auto const dhidden = b.scratch().template take<T>(dout.rows(), pass.config.inner_width);
   nn::linear_weight_gradient<T>(b, tape.hidden, dout, g.contract);
   nn::linear_input_gradient<T>(b, dout, w.contract, dhidden);
   auto dexpanded = dhidden;
   if (pass.config.activation == nn::activation::relu) {
     relu_backward<T>(b, pass.drop(site + site_hidden), tape.hidden, dhidden);
   } else {
-    dexpanded = b.scratch().template take<T>(stream.rows(), 2 * pass.config.inner_width);
+    dexpanded = b.scratch().template take<T>(dout.rows(), 2 * pass.config.inner_width);
     gated_gelu_backward<T>(b, pass.drop(site + site_hidden), tape.gates, dhidden, dexpanded);
   }
-  nn::linear_weight_gradient<T>(b, tape.norm.normed, dexpanded, g.expand);
+  nn::linear_weight_gradient<T>(b, from.normed, dexpanded, g.expand);
   nn::linear_input_gradient<T>(b, dexpanded, w.expand, dout);
-  add_norm_gradient<T>(b, stream, w.feed_forward_norm, tape.norm, dout, g.feed_forward_norm, dstream);
+  add_and_norm_gradient(pass, from, dout, dstream, g.feed_forward_norm);
 }
 
 }  // namespace mql4grec::detail

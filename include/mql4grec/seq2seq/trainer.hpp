@@ -3,15 +3,15 @@
 // its own, and the lanes' gradients are added in their order. Which lane computes what depends on nothing but the batch and
 // the number of lanes: the same seed and number of lanes give the same bits. Another number of lanes adds in another order.
 // Several processes deal the stretches to the lanes of all of them, and a communicator adds the gradients up.
-#include <chrono>
-#include <functional>
+// A backend with its own memory can be given examples that lie there instead of a batch; see resident_steps.hpp.
+#include <cmath>
 #include <memory>
 #include <numeric>
 
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/optim/communicator.hpp"
 #include "mql4grec/optim/gradient.hpp"
-#include "mql4grec/seq2seq/pass.hpp"
+#include "mql4grec/seq2seq/resident_steps.hpp"
 #include "mql4grec/seq2seq/training.hpp"
 
 namespace mql4grec {
@@ -28,6 +28,8 @@ class trainer {
   using space = typename B::memory_space;
 
  public:
+  using backend_type = B;
+
   trainer(B& backend, t5<B, T>& model, training_options const& options, Others others = {})
       : backend_(backend), model_(model), options_((validate(options), options)), others_(std::move(others)), moments_(backend, model.layout().size()) {
     for (index_t i = 0; i < backend.lanes(); ++i) {
@@ -36,6 +38,7 @@ class trainer {
     }
   }
 
+  B& backend() { return backend_; }
   training_options const& options() const { return options_; }
   t5<B, T>& model() { return model_; }
   t5<B, T> const& model() const { return model_; }
@@ -61,11 +64,30 @@ class trainer {
       others_.add_up(backend_, gradients_.front());
       norm = std::sqrt(sum_of_squares<T>(backend_, gradient()));
     }
-    if (!std::isfinite(loss) || !std::isfinite(norm))
-      detail::raise<training_error>("step ", number, ": the loss is ", loss, " and the gradient's norm ", norm,
-                                    ", expected finite numbers; try a smaller learning rate");
+    expect_finite(number, {loss, norm});
     optim::update<T>(backend_, options_.optimizer, learning_rate, norm, model_.layout(), gradient(), model_.parameters(), moments_);
     return loss;
+  }
+
+  /// The same by some of the examples that lie in the backend's memory: the host says which, and hears the loss and the norm at the end. Several
+  /// processes take a share of the examples each and draw dropout of their own. gradient() is Σ over the tokens then, not the mean's.
+  double step(resident_examples<B> const& from, std::span<index_t const> which, double learning_rate)
+    requires ResidentOps<B, T>
+  {
+    auto const tokens = from.target_tokens(which);
+    auto const report = resident_.update(parts(), from, share_of(which), {learning_rate, static_cast<double>(tokens), moments_.step + 1});
+    expect_finite(moments_.step + 1, report);
+    ++moments_.step;
+    return report.loss;
+  }
+
+  double mean_loss(resident_examples<B> const& from)
+    requires ResidentOps<B, T>
+  {
+    std::vector<index_t> all(static_cast<std::size_t>(from.size()));
+    std::iota(all.begin(), all.end(), index_t{0});
+    double const tokens = static_cast<double>(from.target_tokens(all));
+    return tokens > 0 ? resident_.sum_of_losses(parts(), from, share_of(all)) / tokens : 0;
   }
 
   /// Mean loss a token without dropout, over everything the source holds.
@@ -102,6 +124,21 @@ class trainer {
           windows(t5_windows(model.config(), model.layout(), gradient.view_all())) {}
   };
 
+  static void expect_finite(std::int64_t step, update_report const& report) {
+    if (!report.finite())
+      detail::raise<training_error>("step ", step, ": the loss is ", report.loss, " and the gradient's norm ", report.norm,
+                                    ", expected finite numbers; try a smaller learning rate");
+  }
+  /// What a resident step works with.
+  detail::resident_parts<B, T, Others> parts() {
+    auto& lane = *lanes_.front();
+    return {backend_, model_, options_, others_, moments_, lane.pass, lane.windows, lane.gradient.view_all()};
+  }
+  std::span<index_t const> share_of(std::span<index_t const> which) const {
+    auto const place = [&](index_t rank) { return static_cast<std::size_t>(std::ssize(which) * rank / others_.size()); };
+    return which.subspan(place(others_.rank()), place(others_.rank() + 1) - place(others_.rank()));
+  }
+
   /// Lanes of all processes together.
   std::size_t players() const { return lanes_.size() * static_cast<std::size_t>(others_.size()); }
   std::size_t first_stretch(index_t lane) const { return static_cast<std::size_t>(others_.rank()) * lanes_.size() + static_cast<std::size_t>(lane); }
@@ -125,71 +162,7 @@ class trainer {
   std::vector<stretch> stretches_;
   std::vector<double> losses_;
   batch batch_;
+  [[no_unique_address]] std::conditional_t<ResidentOps<B, T>, detail::resident_steps<B, T, Others>, detail::no_resident_steps> resident_;
 };
-
-/// What the one who started a training sees of it, and how it can be stopped. All are called from the starting thread.
-struct training_observer {
-  /// Behind every update.
-  std::function<void(training_progress const&, double loss, std::int64_t steps_per_epoch)> on_step = [](auto const&, double, std::int64_t) {};
-  /// Behind every epoch, validated; `better`: the model is the best so far and should be kept.
-  std::function<void(training_progress const&, bool better)> on_epoch = [](auto const&, bool) {};
-  /// Asked in front of every update; true ends the training there.
-  std::function<bool(training_progress const&)> should_stop = [](auto const&) { return false; };
-};
-
-/// Trains from where `progress` stands until the last epoch, early stopping or should_stop. `progress.finished` tells which.
-/// Throws training_error when a loss, of training or of validation, isn't finite.
-template <class B, class T, class Others, ExampleSource Train, ExampleSource Valid>
-void fit(trainer<B, T, Others>& trainer, Train const& train, Valid const& valid, training_progress& progress, training_observer const& observer = {}) {
-  auto const& options = trainer.options();
-  expects(train.size() > 0, "training: there are no examples");
-  std::int64_t const steps_per_epoch = (train.size() + options.batch_size - 1) / options.batch_size;
-  auto const schedule = schedule_of(options, steps_per_epoch);
-  using clock = std::chrono::steady_clock;
-  auto const started = clock::now();
-  double const seconds_before = progress.seconds;
-  auto const elapsed = [&] { return seconds_before + std::chrono::duration<double>(clock::now() - started).count(); };
-  batch all;
-
-  while (!progress.finished) {
-    auto const order = epoch_order(train.size(), options.seed, static_cast<std::uint64_t>(progress.epoch));
-    for (; progress.epoch_step < steps_per_epoch; ++progress.epoch_step) {
-      progress.seconds = elapsed();
-      if (observer.should_stop(progress)) return;
-      auto const first = progress.epoch_step * options.batch_size;
-      auto const last = std::min<std::int64_t>(train.size(), first + options.batch_size);
-      all.clear();
-      for (auto i = first; i < last; ++i)
-        train.write(order[static_cast<std::size_t>(i)], options.seed, static_cast<std::uint64_t>(progress.epoch), all);
-      // transformers' schedulers multiply from 0: the very first update of a warm-up has rate 0 and changes nothing
-      double const loss = trainer.step(all, options.learning_rate * optim::multiplier(schedule, progress.step));
-      ++progress.step;
-      progress.examples += last - first;
-      progress.epoch_loss += loss * static_cast<double>(all.targets.size());
-      progress.epoch_tokens += static_cast<std::int64_t>(all.targets.size());
-      observer.on_step(progress, loss, steps_per_epoch);
-    }
-    double const valid_loss = trainer.mean_loss(valid);
-    if (!std::isfinite(valid_loss))
-      detail::raise<training_error>("epoch ", progress.epoch + 1, ": the validation loss is ", valid_loss,
-                                    ", expected a finite number; try a smaller learning rate");
-    progress.seconds = elapsed();
-    progress.history.push_back({.train_loss = progress.mean_epoch_loss(),
-                                .valid_loss = valid_loss,
-                                .learning_rate = options.learning_rate * optim::multiplier(schedule, progress.step - 1),
-                                .seconds = progress.seconds});
-    ++progress.epoch;
-    progress.epoch_step = 0;
-    progress.epoch_loss = 0;
-    progress.epoch_tokens = 0;
-    bool const better = valid.size() == 0 || valid_loss < progress.best_loss;
-    if (better) {
-      progress.best_loss = valid_loss;
-      progress.best_epoch = progress.epoch;
-    }
-    progress.finished = progress.epoch >= options.epochs || (options.patience > 0 && progress.epoch - progress.best_epoch >= options.patience);
-    observer.on_epoch(progress, better);
-  }
-}
 
 }  // namespace mql4grec

@@ -1,0 +1,141 @@
+#pragma once
+// Training from the first epoch to the last: which examples come when, the schedule, validation, early stopping.
+#include <chrono>
+#include <functional>
+#include <future>
+
+#include "mql4grec/seq2seq/trainer.hpp"
+
+namespace mql4grec {
+
+/// What the one who started a training sees of it, and how it can be stopped. All are called from the starting thread.
+struct training_observer {
+  /// Behind every update.
+  std::function<void(training_progress const&, double loss, std::int64_t steps_per_epoch)> on_step = [](auto const&, double, std::int64_t) {};
+  /// Behind every epoch, validated; `better`: the model is the best so far and should be kept.
+  std::function<void(training_progress const&, bool better)> on_epoch = [](auto const&, bool) {};
+  /// Asked in front of every update; true ends the training there.
+  std::function<bool(training_progress const&)> should_stop = [](auto const&) { return false; };
+};
+
+namespace detail {
+
+/// Batches that the host writes, one when it is needed.
+template <class Trainer, ExampleSource Train, ExampleSource Valid>
+class written_batches {
+ public:
+  written_batches(Trainer& trainer, Train const& train, Valid const& valid) : trainer_(trainer), train_(train), valid_(valid) {}
+
+  void begin(std::int64_t epoch) { epoch_ = static_cast<std::uint64_t>(epoch); }
+  /// -> the mean loss a token, and the tokens
+  std::pair<double, index_t> step(std::span<index_t const> which, double learning_rate) {
+    all_.clear();
+    for (auto const i : which) train_.write(i, trainer_.options().seed, epoch_, all_);
+    return {trainer_.step(all_, learning_rate), std::ssize(all_.targets)};
+  }
+  double validate() { return trainer_.mean_loss(valid_); }
+
+ private:
+  Trainer& trainer_;
+  Train const& train_;
+  Valid const& valid_;
+  std::uint64_t epoch_ = 0;
+  batch all_;
+};
+
+/// Epochs that lie in the backend's memory: while it works on one, another thread writes the next.
+template <class Trainer, ExampleSource Train, ExampleSource Valid>
+class resident_epochs {
+ public:
+  resident_epochs(Trainer& trainer, Train const& train, Valid const& valid) : trainer_(trainer), train_(train) {
+    batch all;
+    for (index_t i = 0; i < valid.size(); ++i) valid.write(i, trainer.options().seed, 0, all);
+    valid_set_.assign(trainer.backend(), all);
+  }
+
+  void begin(std::int64_t epoch) {
+    if (!next_.valid()) next_ = written(epoch);
+    set_.assign(trainer_.backend(), next_.get());
+    if (epoch + 1 < trainer_.options().epochs) next_ = written(epoch + 1);
+  }
+  std::pair<double, index_t> step(std::span<index_t const> which, double learning_rate) {
+    return {trainer_.step(set_, which, learning_rate), set_.target_tokens(which)};
+  }
+  double validate() { return trainer_.mean_loss(valid_set_); }
+
+ private:
+  std::future<batch> written(std::int64_t epoch) const {
+    return std::async(std::launch::async, [&train = train_, seed = trainer_.options().seed, epoch] {
+      batch all;
+      for (index_t i = 0; i < train.size(); ++i) train.write(i, seed, static_cast<std::uint64_t>(epoch), all);
+      return all;
+    });
+  }
+
+  Trainer& trainer_;
+  Train const& train_;
+  resident_examples<typename Trainer::backend_type> set_, valid_set_;
+  std::future<batch> next_;
+};
+
+}  // namespace detail
+
+/// Trains from where `progress` stands until the last epoch, early stopping or should_stop. `progress.finished` tells which.
+/// Throws training_error when a loss, of training or of validation, isn't finite. Where batches are put together in the backend's memory
+/// (ResidentOps), `train` is written by another thread than the calling one.
+template <class B, class T, class Others, ExampleSource Train, ExampleSource Valid>
+void fit(trainer<B, T, Others>& trainer, Train const& train, Valid const& valid, training_progress& progress, training_observer const& observer = {}) {
+  using teacher = mql4grec::trainer<B, T, Others>;
+  using epochs = std::conditional_t<ResidentOps<B, T>, detail::resident_epochs<teacher, Train, Valid>, detail::written_batches<teacher, Train, Valid>>;
+  auto const& options = trainer.options();
+  expects(train.size() > 0, "training: there are no examples");
+  std::int64_t const steps_per_epoch = (train.size() + options.batch_size - 1) / options.batch_size;
+  auto const schedule = schedule_of(options, steps_per_epoch);
+  using clock = std::chrono::steady_clock;
+  auto const started = clock::now();
+  double const seconds_before = progress.seconds;
+  auto const elapsed = [&] { return seconds_before + std::chrono::duration<double>(clock::now() - started).count(); };
+  if (progress.finished) return;
+  epochs data(trainer, train, valid);
+
+  while (!progress.finished) {
+    auto const order = epoch_order(train.size(), options.seed, static_cast<std::uint64_t>(progress.epoch));
+    data.begin(progress.epoch);
+    for (; progress.epoch_step < steps_per_epoch; ++progress.epoch_step) {
+      progress.seconds = elapsed();
+      if (observer.should_stop(progress)) return;
+      auto const first = progress.epoch_step * options.batch_size;
+      auto const last = std::min<std::int64_t>(train.size(), first + options.batch_size);
+      // transformers' schedulers multiply from 0: the very first update of a warm-up has rate 0 and changes nothing
+      auto const [loss, tokens] = data.step(std::span(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first)),
+                                            options.learning_rate * optim::multiplier(schedule, progress.step));
+      ++progress.step;
+      progress.examples += last - first;
+      progress.epoch_loss += loss * static_cast<double>(tokens);
+      progress.epoch_tokens += tokens;
+      observer.on_step(progress, loss, steps_per_epoch);
+    }
+    double const valid_loss = data.validate();
+    if (!std::isfinite(valid_loss))
+      detail::raise<training_error>("epoch ", progress.epoch + 1, ": the validation loss is ", valid_loss,
+                                    ", expected a finite number; try a smaller learning rate");
+    progress.seconds = elapsed();
+    progress.history.push_back({.train_loss = progress.mean_epoch_loss(),
+                                .valid_loss = valid_loss,
+                                .learning_rate = options.learning_rate * optim::multiplier(schedule, progress.step - 1),
+                                .seconds = progress.seconds});
+    ++progress.epoch;
+    progress.epoch_step = 0;
+    progress.epoch_loss = 0;
+    progress.epoch_tokens = 0;
+    bool const better = valid.size() == 0 || valid_loss < progress.best_loss;
+    if (better) {
+      progress.best_loss = valid_loss;
+      progress.best_epoch = progress.epoch;
+    }
+    progress.finished = progress.epoch >= options.epochs || (options.patience > 0 && progress.epoch - progress.best_epoch >= options.patience);
+    observer.on_epoch(progress, better);
+  }
+}
+
+}  // namespace mql4grec

@@ -1,0 +1,113 @@
+#pragma once
+// An epoch's examples in a backend's memory: 4 bytes a token and 16 an example, so that batches are put together where they are read.
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "mql4grec/backend/copy.hpp"
+#include "mql4grec/backend/packed_tokens.hpp"
+#include "mql4grec/tasks/batch.hpp"
+
+namespace mql4grec {
+
+/// How large a batch of resident examples is made. Rows are rounded up, so that few shapes come up; the rows that are too many belong to
+/// `fillers` sequences behind the examples', of pad tokens and without targets.
+struct resident_shape {
+  index_t examples = 0, fillers = 0;
+  index_t input_rows = 0, target_rows = 0;
+  index_t longest_input = 0, longest_target = 0;  ///< of the whole set
+  std::uint64_t memory = 0;                       ///< tells sets apart whose tokens lie elsewhere
+
+  index_t sequences() const { return examples + fillers; }
+  auto operator<=>(resident_shape const&) const = default;
+};
+
+/// What a source writes in an epoch, sequence by sequence.
+template <Backend B>
+class resident_examples {
+  using space = typename B::memory_space;
+
+ public:
+  resident_examples() = default;
+
+  /// Every example of an epoch, all with targets. The memory of an earlier epoch is used again when it is large enough.
+  void assign(B& b, batch const& all) {
+    expects(all.target_offsets.size() == all.input_offsets.size(), "resident examples: ", all.size(), " inputs, but ",
+            all.target_offsets.size() - 1, " targets");
+    size_ = all.size();
+    if (!inputs_.holds(all.inputs, all.input_offsets) || !targets_.holds(all.targets, all.target_offsets)) {
+      inputs_.make_room(b, all.inputs, all.input_offsets);
+      targets_.make_room(b, all.targets, all.target_offsets);
+      memory_ = next_memory();
+    }
+    inputs_.assign(all.inputs, all.input_offsets);
+    targets_.assign(all.targets, all.target_offsets);
+  }
+
+  index_t size() const { return size_; }
+  packed_tokens<space, token_t const> inputs() const { return inputs_.all(size_); }
+  packed_tokens<space, token_t const> targets() const { return targets_.all(size_); }
+
+  /// Tokens that the examples `which` are to be told.
+  index_t target_tokens(std::span<index_t const> which) const { return targets_.rows(which); }
+
+  resident_shape shape_of(std::span<index_t const> which) const {
+    constexpr index_t input_step = 256, target_step = 64;
+    auto const up = [](index_t n, index_t step) { return (n + step - 1) / step * step; };
+    auto const sequences_for = [](index_t rows, index_t longest) { return (rows + longest - 2) / (longest - 1); };
+    // so many that each has a row of either side at least, and never more than the longest example
+    index_t const fillers = std::max(sequences_for(input_step, inputs_.longest), sequences_for(target_step, targets_.longest));
+    return {.examples = std::ssize(which), .fillers = fillers,
+            .input_rows = up(inputs_.rows(which) + fillers, input_step), .target_rows = up(targets_.rows(which) + fillers, target_step),
+            .longest_input = inputs_.longest, .longest_target = targets_.longest, .memory = memory_};
+  }
+
+ private:
+  /// The tokens and offsets of one side, and on the host how long each sequence is.
+  struct side {
+    buffer<token_t, space> tokens;
+    buffer<index_t, space> offsets;
+    std::vector<std::int32_t> lengths;
+    index_t longest = 2;  ///< of all epochs
+
+    bool holds(std::vector<token_t> const& t, std::vector<index_t> const& o) const { return std::ssize(t) <= tokens.size() && std::ssize(o) <= offsets.size(); }
+    void make_room(B& b, std::vector<token_t> const& t, std::vector<index_t> const& o) {
+      auto const ample = [](auto n) { return static_cast<index_t>(n + n / 16); };  // another epoch may say more
+      tokens = {}, offsets = {};  // given back before more is asked for
+      tokens = b.template allocate<token_t>(ample(std::ssize(t)));
+      offsets = b.template allocate<index_t>(ample(std::ssize(o)));
+    }
+    void assign(std::vector<token_t> const& t, std::vector<index_t> const& o) {
+      copy(view_of(std::span(t)), tokens.view_all().part(0, std::ssize(t)));
+      copy(view_of(std::span(o)), offsets.view_all().part(0, std::ssize(o)));
+      lengths.clear();
+      for (std::size_t s = 1; s < o.size(); ++s) lengths.push_back(static_cast<std::int32_t>(o[s] - o[s - 1]));
+      for (auto const length : lengths) longest = std::max<index_t>(longest, length);
+    }
+    index_t rows(std::span<index_t const> which) const {
+      index_t sum = 0;
+      for (index_t const s : which) {
+        expects(s >= 0 && s < std::ssize(lengths), "resident examples: example ", s, " of ", lengths.size());
+        sum += lengths[static_cast<std::size_t>(s)];
+      }
+      return sum;
+    }
+    packed_tokens<space, token_t const> all(index_t sequences) const {
+      return {tokens.view_all(), offsets.view_all().part(0, offsets.size() > 0 ? sequences + 1 : 0)};
+    }
+  };
+
+  static std::uint64_t next_memory() {
+    static std::atomic<std::uint64_t> last{0};
+    return ++last;
+  }
+
+  side inputs_, targets_;
+  index_t size_ = 0;
+  std::uint64_t memory_ = 0;
+};
+
+}  // namespace mql4grec

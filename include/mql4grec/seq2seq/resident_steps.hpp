@@ -1,0 +1,138 @@
+#pragma once
+// Updates by examples that lie in the backend's memory. Of an update the host says which examples, the learning rate and the number; the batch is put
+// together, the gradient clipped and the parameters moved without it. All of that is one piece of work, recorded for each shape of a batch.
+#include "mql4grec/backend/recordings.hpp"
+#include "mql4grec/optim/communicator.hpp"
+#include "mql4grec/optim/gradient.hpp"
+#include "mql4grec/seq2seq/pass.hpp"
+#include "mql4grec/seq2seq/resident_examples.hpp"
+#include "mql4grec/seq2seq/training.hpp"
+
+namespace mql4grec {
+
+/// What training on examples in its own memory asks of a backend.
+template <class B, class T>
+concept ResidentOps = PackingOps<B> && optim::OrderedUpdateOps<B, T> && requires(B& b, host_vector_view<index_t const> which, out_vector<B, index_t> place) {
+  upload<index_t>(b, which, place);
+};
+
+namespace detail {
+
+/// What belongs to the trainer.
+template <class B, class T, class Others>
+struct resident_parts {
+  B& backend;
+  t5<B, T>& model;
+  training_options const& options;
+  Others const& others;
+  optim::adamw_state<B, T>& moments;
+  t5_pass<B, T>& pass;
+  t5_weights<T, typename B::memory_space> const& windows;  // of the gradient
+  out_vector<B, T> gradient;
+};
+
+/// The examples `which` as a block in the scratch.
+template <class B>
+token_block<B> gather_block(B& b, resident_examples<B> const& from, in_vector<B, index_t> which, resident_shape const& shape, t5_config const& c,
+                            index_t first_row) {
+  auto const gather = [&](auto const& all, index_t rows, token_t filler) {
+    packed_tokens<typename B::memory_space> const place{b.scratch().template take<token_t>(rows), b.scratch().template take<index_t>(shape.sequences() + 1)};
+    gather_sequences(b, all, which, filler, place);
+    return place;
+  };
+  // how many pairs there are stands in the backend's memory; this is what they can't exceed
+  auto const rows_of = [&](auto const& place, index_t longest) {
+    return packed_rows<B>{.offsets = place.offsets, .rows = place.tokens.size(), .longest = longest, .pairs = place.tokens.size() * longest, .first_row = first_row};
+  };
+  auto const inputs = gather(from.inputs(), shape.input_rows, c.pad), targets = gather(from.targets(), shape.target_rows, no_target);
+  token_block<B> block{.inputs = inputs.tokens, .targets = targets.tokens, .decoder_inputs = {}, .input_rows = rows_of(inputs, shape.longest_input),
+                       .target_rows = rows_of(targets, shape.longest_target), .cross_pairs = shape.target_rows * shape.longest_input};
+  block.decoder_inputs = take_shifted(b, block.targets, block.target_rows, c);
+  return block;
+}
+
+template <Backend B, class T, class Others>
+class resident_steps {
+ public:
+  /// One update by this process' examples and those of the others; moments.step is the trainer's matter.
+  update_report update(resident_parts<B, T, Others> const& t, resident_examples<B> const& from, std::span<index_t const> which, update_order const& order) {
+    B& b = t.backend;
+    auto const mine = told(b, which);
+    auto const shape = from.shape_of(which);
+    upload<update_order>(b, host_vector_view<update_order const>(&order, 1), order_.view_all());
+    updates_.run(b, key_of(t, shape), [&] {
+      scratch_scope<B> const scope(b.scratch());
+      nn::dropout_plan const plan{.rate = t.options.dropout, .seed = t.options.seed, .step_place = &order_.view_all().data->step};
+      fill<T>(b, t.gradient, T{});
+      auto const block = gather_block(b, from, mine, shape, t.model.config(), t.others.rank() << rank_bits);
+      sum_into<T>(b, t.pass.take_losses_and_gradient(b, t.model, block, plan, 1, t.windows), loss_.view_all());
+      if (t.others.size() > 1) {
+        t.others.add_up(b, t.gradient);
+        t.others.add_up(b, loss_.view_all());
+      }
+      optim::ordered_update<T>(b, t.options.optimizer, std::as_const(order_).view_all(), t.model.layout(), std::as_const(loss_).view_all(), t.gradient,
+                               t.model.parameters(), t.moments, report_.view_all());
+    });
+    return host_copy<update_report, space>(std::as_const(report_).view_all()).view_all()(0);
+  }
+
+  /// Σ of the losses without dropout, of all processes' examples.
+  double sum_of_losses(resident_parts<B, T, Others> const& t, resident_examples<B> const& from, std::span<index_t const> which) {
+    constexpr std::size_t together = 4096;
+    B& b = t.backend;
+    make_room(b, 1);
+    fill<double>(b, total_.view_all(), 0);
+    for (; !which.empty(); which = which.subspan(std::min(which.size(), together))) {
+      auto const some = which.first(std::min(which.size(), together));
+      auto const mine = told(b, some);
+      auto const shape = from.shape_of(some);
+      losses_.run(b, key_of(t, shape), [&] {
+        scratch_scope<B> const scope(b.scratch());
+        sum_into<T>(b, t.pass.take_losses(b, t.model, gather_block(b, from, mine, shape, t.model.config(), 0), {}), loss_.view_all());
+        accumulate<double>(b, std::as_const(loss_).view_all(), total_.view_all());
+      });
+    }
+    if (t.others.size() > 1) t.others.add_up(b, total_.view_all());
+    return host_copy<double, space>(std::as_const(total_).view_all()).view_all()(0);
+  }
+
+ private:
+  using space = typename B::memory_space;
+  static constexpr int rank_bits = 26;  // of the numbers that dropout knows rows by
+
+  /// Numbers of examples where the work reads them.
+  in_vector<B, index_t> told(B& b, std::span<index_t const> which) {
+    make_room(b, std::ssize(which));
+    auto const place = which_.view_all().part(0, std::ssize(which));
+    upload<index_t>(b, view_of(which), place);
+    return place;
+  }
+  void make_room(B& b, index_t examples) {
+    if (which_.size() >= examples) return;
+    which_ = b.template allocate<index_t>(std::max<index_t>(examples, 4096));
+    if (order_.size() == 0) {
+      order_ = b.template allocate<update_order>(1);
+      report_ = b.template allocate<update_report>(1);
+      loss_ = b.template allocate<double>(1);
+      total_ = b.template allocate<double>(1);
+    }
+    updates_.forget();
+    losses_.forget();
+  }
+
+  using key = std::pair<resident_shape, std::pair<index_t const*, index_t const*>>;
+  static key key_of(resident_parts<B, T, Others> const& t, resident_shape const& shape) {
+    return {shape, t.pass.buckets_of(t.backend, t.model.config(), shape.longest_input, shape.longest_target)};
+  }
+
+  buffer<index_t, space> which_;
+  buffer<update_order, space> order_;
+  buffer<update_report, space> report_;
+  buffer<double, space> loss_, total_;
+  recordings<B, key> updates_{"a training step"}, losses_{"a validation step"};
+};
+
+struct no_resident_steps {};
+
+}  // namespace detail
+}  // namespace mql4grec

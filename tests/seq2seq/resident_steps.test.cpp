@@ -1,0 +1,207 @@
+#include "mql4grec/seq2seq/resident_steps.hpp"
+
+#include <doctest/doctest.h>
+
+#include <barrier>
+#include <thread>
+
+#include "mql4grec/seq2seq/fit.hpp"
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/small_t5.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+t5_config tiny() {
+  auto config = small_t5();
+  config.model_width = 8;
+  return config;
+}
+
+/// Example i of an epoch: inputs of 1 … 9 tokens that change with the epoch, targets of 2 … 4.
+struct examples {
+  index_t count;
+  index_t size() const { return count; }
+  void write(index_t i, std::uint64_t seed, std::uint64_t epoch, batch& out) const {
+    auto const n = static_cast<std::uint64_t>(i);
+    out.append(random_tokens((i + static_cast<index_t>(epoch)) % 9, 9, seed + n).values, random_tokens(1 + i % 3, 9, 1000 + n).values);
+  }
+};
+batch batch_from(examples const& source, std::uint64_t seed = 0) {
+  batch all;
+  for (index_t i = 0; i < source.size(); ++i) source.write(i, seed, 0, all);
+  return all;
+}
+training_options quick() {
+  return {.epochs = 4, .batch_size = 5, .learning_rate = 1e-2, .dropout = 0.2, .patience = 0, .seed = 9, .block_tokens = 1 << 20};
+}
+}  // namespace
+
+TEST_CASE("resident examples: only backends with memory of their own train on them") {
+  static_assert(!ResidentOps<cpu::backend, float> && !ResidentOps<reference::backend, double>);
+}
+
+#if defined(MQL4GREC_TEST_DEVICE_BACKENDS)
+TEST_CASE_TEMPLATE("resident examples: rows are rounded up, and every filler has one at least and not more than the longest example", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b;
+  resident_examples<B> set;
+  set.assign(b, batch_from({40}));
+  std::vector<index_t> which;
+  for (index_t i = 0; i < 40; ++i) {
+    auto const shape = set.shape_of(which);
+    index_t inputs = 0, targets = 0;
+    for (index_t const s : which) inputs += 1 + s % 9, targets += 2 + s % 3;
+    CHECK(shape.examples == i);
+    CHECK(shape.input_rows % 256 == 0);
+    CHECK(shape.target_rows % 64 == 0);
+    for (auto const& [left, longest] : {std::pair{shape.input_rows - inputs, index_t{9}}, {shape.target_rows - targets, index_t{4}}}) {
+      CHECK(left / shape.fillers >= 1);
+      CHECK((left + shape.fillers - 1) / shape.fillers <= longest);
+    }
+    which.push_back(i * 7 % 40);
+  }
+  CHECK_THROWS_WITH_AS(set.shape_of(std::vector<index_t>{40}), "resident examples: example 40 of 40", error);
+}
+
+TEST_CASE_TEMPLATE("a resident step: the update that the same batch makes when the host writes it", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b;
+  auto const all = batch_from({23});
+  resident_examples<B> set;
+  set.assign(b, all);
+  auto mine = random_t5<double>(b, tiny()), expected = random_t5<double>(b, tiny());
+  trainer<B, double> teacher(b, mine, quick()), by_hand(b, expected, quick());
+  for (index_t step = 0; step < 6; ++step) {  // three shapes, each three times: as it comes, recorded, replayed
+    std::vector<index_t> which;
+    batch written;
+    for (index_t i = 0; i < 5 + step % 2; ++i) {
+      which.push_back((i * 5 + step) % 23);
+      written.append(all.input(which.back()).first(all.input(which.back()).size() - 1), all.target(which.back()).first(all.target(which.back()).size() - 1));
+    }
+    CHECK_CLOSE(teacher.step(set, which, 1e-2 / static_cast<double>(step + 1)), by_hand.step(written, 1e-2 / static_cast<double>(step + 1)), 1e-11);
+    CHECK_CLOSE(mine.parameters(), fetched(expected.parameters()), 1e-9);
+  }
+  CHECK(teacher.moments().step == 6);
+}
+
+TEST_CASE_TEMPLATE("fit: examples in the backend's memory teach what written batches teach", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  cpu::backend host;
+  auto expected = random_t5<double>(host, tiny());
+  trainer<cpu::backend, double> by_host(host, expected, quick());
+  training_progress expected_progress, progress;
+  fit(by_host, examples{23}, examples{7}, expected_progress);
+  B b;
+  auto mine = random_t5<double>(b, tiny());
+  trainer<B, double> teacher(b, mine, quick());
+  fit(teacher, examples{23}, examples{7}, progress);
+  CHECK_CLOSE(mine.parameters(), expected.parameters(), 1e-8);
+  REQUIRE(progress.history.size() == 4);
+  for (std::size_t e = 0; e < 4; ++e) {
+    CHECK_CLOSE(progress.history[e].train_loss, expected_progress.history[e].train_loss, 1e-9);
+    CHECK_CLOSE(progress.history[e].valid_loss, expected_progress.history[e].valid_loss, 1e-9);
+  }
+}
+
+TEST_CASE_TEMPLATE("fit: a run that was stopped inside an epoch goes on to the same bits", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b;
+  auto whole_model = random_t5<float>(b, tiny()), parts_model = random_t5<float>(b, tiny());
+  trainer<B, float> whole_run(b, whole_model, quick()), parts_run(b, parts_model, quick());
+  training_progress whole_progress, parts_progress;
+  fit(whole_run, examples{23}, examples{7}, whole_progress);
+  for (std::int64_t const stop : {3, 8, 100})
+    fit(parts_run, examples{23}, examples{7}, parts_progress, {.should_stop = [=](training_progress const& p) { return p.step == stop; }});
+  CHECK(parts_progress.finished);
+  CHECK(fetched(whole_model.parameters()).values == fetched(parts_model.parameters()).values);
+}
+
+TEST_CASE_TEMPLATE("a resident step: a loss that isn't finite names its step and changes nothing", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b;
+  resident_examples<B> set;
+  set.assign(b, batch_from({9}));
+  auto model = random_t5<float>(b, tiny());
+  trainer<B, float> teacher(b, model, quick());
+  std::vector<index_t> const which{0, 4, 8, 2};
+  for (int i = 0; i < 3; ++i) teacher.step(set, which, 1e-3);
+  auto const set_first = [&](float value) { write_from_host(model.parameters().part(0, 1), [&](host_vector_view<float> x) { x(0) = value; }); };
+  set_first(NAN);
+  auto const before = fetched(model.parameters()).values;
+  CHECK_THROWS_WITH_AS(teacher.step(set, which, 1e-3), doctest::Contains("step 4: the loss is "), training_error);
+  auto const after = fetched(model.parameters()).values;
+  for (std::size_t i = 1; i < before.size(); ++i) REQUIRE(before[i] == after[i]);
+  CHECK(teacher.moments().step == 3);
+  set_first(0);
+  CHECK(std::isfinite(teacher.step(set, which, 1e-3)));
+}
+
+TEST_CASE_TEMPLATE("resident examples: the mean loss is every token's, however many examples there are", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b;
+  cpu::backend host;
+  auto model = random_t5<double>(b, tiny()), same = random_t5<double>(b, tiny());
+  auto expected = random_t5<double>(host, tiny());
+  trainer<B, double> teacher(b, model, quick());
+  trainer<cpu::backend, double> by_host(host, expected, quick());
+  resident_examples<B> set, none;
+  set.assign(b, batch_from({4100}, 9));
+  none.assign(b, {});
+  CHECK(teacher.mean_loss(none) == 0);
+  for (int i = 0; i < 3; ++i) CHECK_CLOSE(teacher.mean_loss(set), by_host.mean_loss(examples{4100}), 1e-10);
+}
+
+#endif
+
+#if MQL4GREC_HAS_THRUST && !defined(__CUDACC__)
+namespace {
+using device = gpu::backend<gpu::cpp>;
+
+/// Two processes in one: whoever comes first waits for the other, and both get the sum in the order of their ranks. What they add up is
+/// work of the backend, and recorded like any other.
+struct one_of_two {
+  struct meeting_point {
+    std::barrier<> both{2};
+    std::vector<double> parts[2];
+  };
+  meeting_point* where;
+  index_t number;
+
+  index_t rank() const { return number; }
+  index_t size() const { return 2; }
+  void add_up(device& b, out_vector<device, double> values) const {
+    gpu::detail::submit(b, [*this, values] { add_up(std::span(values.data, static_cast<std::size_t>(values.size()))); });
+  }
+  void add_up(device&, std::span<double> numbers) const { add_up(numbers); }
+
+ private:
+  void add_up(std::span<double> mine) const {
+    where->parts[number].assign(mine.begin(), mine.end());
+    where->both.arrive_and_wait();
+    for (std::size_t i = 0; i < mine.size(); ++i) mine[i] = where->parts[0][i] + where->parts[1][i];
+    where->both.arrive_and_wait();
+  }
+};
+}  // namespace
+
+TEST_CASE("resident steps: two processes that add their gradients up are one process, whichever has more of a batch") {
+  auto options = quick();
+  options.dropout = 0;  // the processes' own masks
+  device b;
+  auto expected = random_t5<double>(b, tiny());
+  trainer<device, double> teacher(b, expected, options);
+  training_progress expected_progress;
+  fit(teacher, examples{21}, examples{7}, expected_progress);  // the last batch is a single example: the first process has none of it
+  one_of_two::meeting_point where;
+  auto const process = [&](index_t rank) {
+    device mine;
+    auto model = random_t5<double>(mine, tiny());
+    trainer<device, double, one_of_two> pupil(mine, model, options, {&where, rank});
+    training_progress progress;
+    fit(pupil, examples{21}, examples{7}, progress);
+    CHECK_CLOSE(model.parameters(), fetched(expected.parameters()), 1e-9);
+    CHECK_CLOSE(progress.best_loss, expected_progress.best_loss, 1e-10);
+  };
+  std::thread other([&] { process(1); });
+  process(0);
+  other.join();
+}
+#endif
