@@ -1,6 +1,7 @@
 #pragma once
 // The façade that a service embeds. A recommender is immutable: load it once, call recommend() from as many threads as
 // there are. To swap in a new one without stopping, publish it through a recommender_slot.
+#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -63,14 +64,15 @@ class recommender {
   /// model expects of anyone. The filter acts inside the search. Const, without locks: every thread has scratch of its own.
   ranking recommend(std::span<item_id const> history, index_t k, item_filter const& filter = {}) const {
     expects(k >= 0, "recommend: k is ", k, ", expected at least 0");
-    thread_local B lane;
+    thread_local searchers_of_thread mine;
+    mine.serve(*this);
     beam_options search = options_.search;
     search.beams = std::max(search.beams, std::min(k, items()));
     validate(search);
     auto const mask = filter.keeps_all() ? std::vector<std::uint8_t>() : mask_of(filter, items());
     auto const wanted = [&](item_id item) { return mask.empty() || mask[static_cast<std::size_t>(item)] != 0; };
     std::vector<ranking> lists;
-    for (std::size_t m = 0; m < tables_.size(); ++m) lists.push_back(ranking_of(search_one(lane, m, history, mask, search), 0, tries_[m], wanted));
+    for (std::size_t m = 0; m < tables_.size(); ++m) lists.push_back(ranking_of(search_one(mine.searchers[m], m, history, mask, search), 0, tries_[m], wanted));
     ranking best = fusion_.fuse(lists);
     if (best.size() > k) {
       best.items.resize(static_cast<std::size_t>(k));
@@ -93,8 +95,27 @@ class recommender {
       expects(index(token) >= -1 && index(token) < words_.size(), "recommender: token ", index(token), " in a table, but the vocabulary has ", words_.size());
   }
 
+  /// What a thread keeps from one request to the next; of the recommender that it served last.
+  struct searchers_of_thread {
+    B lane;
+    recommender const* place = nullptr;
+    std::uint64_t number = 0;
+    std::vector<beam_searcher<B, frozen_t5<B, T>>> searchers;
+
+    void serve(recommender const& r) {
+      if (place == &r && number == r.number_) return;
+      searchers.clear();
+      for (auto const& trie : r.tries_) searchers.emplace_back(lane, r.model_, trie);
+      place = &r, number = r.number_;
+    }
+  };
+  static std::uint64_t next_number() {
+    static std::atomic<std::uint64_t> last{0};
+    return ++last;
+  }
+
   /// mask: (items), or empty where every item may come back.
-  beams search_one(B& lane, std::size_t m, std::span<item_id const> history, std::span<std::uint8_t const> mask, beam_options const& search) const {
+  beams search_one(beam_searcher<B, frozen_t5<B, T>>& searcher, std::size_t m, std::span<item_id const> history, std::span<std::uint8_t const> mask, beam_options const& search) const {
     batch query;
     tasks_.query(modality(m)).write_query(history, tables_[m], words_, query);
     std::vector<std::uint8_t> nodes;
@@ -104,7 +125,9 @@ class recommender {
       mark_allowed(tries_[m], mask, nodes);
       allowed = {nodes.data(), 1, tries_[m].nodes()};
     }
-    return search_stretch(lane, model_, tries_[m], query, {0, 1}, search, allowed);
+    beams found;
+    searcher.search(query, {0, 1}, search, allowed, found);
+    return found;
   }
 
   frozen_t5<B, T> model_;
@@ -114,6 +137,7 @@ class recommender {
   std::vector<item_trie> tries_;
   recommender_options options_;
   Fusion fusion_;
+  std::uint64_t number_ = next_number();  // a later one at the same place is another
 };
 
 /// Where a service keeps its recommender. get() is what a request works with until it ends; set() replaces it for the

@@ -319,6 +319,25 @@ TEST_CASE_TEMPLATE("beam search: a question has the same answer alone as in comp
   }
 }
 
+TEST_CASE_TEMPLATE("beam_searcher: searches that follow each other answer as each would alone, in any order of shapes", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_frozen_t5<float>(b, tiny());
+  item_trie const trie(catalogue(60));
+  beam_searcher<B, frozen_t5<B, float>> searcher(b, model, trie);
+  auto const queries = questions({3, 30, -1, 0, 7, 300, 5, 12});  // 300 needs more rows than the others are rounded up to
+  std::vector<std::uint8_t> open(static_cast<std::size_t>(2 * trie.nodes()), 1);
+  for (index_t node = 0; node < trie.nodes(); ++node) open[static_cast<std::size_t>(node)] = trie.is_leaf(static_cast<node_t>(node)) ? node % 3 != 0 : 1;
+  host_matrix_view<std::uint8_t const> const masks(open.data(), 2, trie.nodes());
+  for (int round = 0; round < 4; ++round)
+    for (stretch const part : {stretch{0, 2}, {2, 4}, {4, 6}, {6, 8}, {0, 1}, {5, 6}})
+      for (beam_options const& options : {beam_options{.beams = 7}, {.beams = 3, .length_penalty = 0}, {.beams = 7, .normalize = normalization::children}}) {
+        auto const allowed = part.last - part.first == 2 && round % 2 == 1 ? masks : host_matrix_view<std::uint8_t const>();
+        beams found;
+        searcher.search(queries, part, options, allowed, found);
+        CHECK(found == search_stretch(b, model, trie, queries, part, options, allowed));
+      }
+}
+
 TEST_CASE_TEMPLATE("beam search: to a model without preferences all are equal, and stand in the order of the tree", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;

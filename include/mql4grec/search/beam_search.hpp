@@ -5,7 +5,9 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <tuple>
 
+#include "mql4grec/backend/recordings.hpp"
 #include "mql4grec/backend/staged.hpp"
 #include "mql4grec/search/beams.hpp"
 #include "mql4grec/search/constraint.hpp"
@@ -56,6 +58,7 @@ template <class M, class B>
 concept Decodable = requires(M const& model, B& lane, batch const& queries, stretch part, index_t n, decoder_rows<B> rows,
                              out_matrix<B, typename M::scalar> logits) {
   begin_decoding(lane, model, queries, part, n, n).step(lane, rows, n, logits);
+  { begin_decoding(lane, model, queries, part, n, n).shape() } -> std::totally_ordered;  // what the steps' scratch follows from
   { model.config().vocabulary } -> std::convertible_to<index_t>;
 };
 
@@ -66,8 +69,13 @@ template <Backend B, class Model, class Decoding>
 class block_search {
   using T = typename Model::scalar;
   using space = typename B::memory_space;
+  using marks = view<std::uint8_t const, space, 2>;
 
  public:
+  /// What the steps follow from, beside the model, the trie, and where the scratch stands.
+  using key = std::tuple<index_t, typename Decoding::step_room, index_t, normalization, closing, bool>;
+  using recorded_steps = recordings<B, key, index_t>;
+
   block_search(B& lane, Model const& model, item_trie const& trie, trie_view<space> const& arrays, batch const& queries, stretch part,
                beam_options const& options)
       : lane_(lane), model_(model), trie_(trie), arrays_(arrays), options_(options), users_(part.last - part.first), most_rows_(users_ * options.beams),
@@ -76,55 +84,64 @@ class block_search {
     auto& scratch = lane.scratch();
     logits_ = scratch.template take<T>(most_rows_, model.config().vocabulary);
     normalisers_ = scratch.template take<T>(most_rows_);
-    for (auto* rows : {&now_, &next_})
-      *rows = {scratch.template take<T>(most_rows_), scratch.template take<node_t>(most_rows_),
-               scratch.template take<std::int32_t>(most_rows_, trie.levels() + 1), scratch.template take<token_t>(most_rows_),
-               scratch.template take<index_t>(users_ + 1)};
+    for (auto& rows : rows_)
+      rows = {scratch.template take<T>(most_rows_), scratch.template take<node_t>(most_rows_),
+              scratch.template take<std::int32_t>(most_rows_, trie.levels() + 1), scratch.template take<token_t>(most_rows_),
+              scratch.template take<index_t>(users_ + 1)};
     choice_ = {scratch.template take<T>(users_, options.beams), scratch.template take<std::int32_t>(users_, options.beams),
                scratch.template take<node_t>(users_, options.beams), scratch.template take<index_t>(users_)};
   }
 
   /// allowed (users, nodes), or empty. Appends the results to `out`.
-  void run(view<std::uint8_t const, space, 2> allowed, beams& out) {
-    start_beams<T>(lane_, model_.config().pad, now_);
-    rows_ = users_;
-    for (index_t level = 0; level < trie_.levels(); ++level) {
-      step(level);
-      select_beams<T>(lane_,
-                      {.logits = logits(), .scores = now_.scores.part(0, rows_), .nodes = now_.nodes.part(0, rows_),
-                       .row_offsets = now_.offsets, .trie = arrays_, .allowed = allowed,
-                       .over_children = options_.normalize == normalization::children},
-                      normalisers_, choice_);
-      rows_ = branch_beams<T>(lane_, choice_, arrays_, now_, level + 1, first_place_, next_);
-      std::swap(now_, next_);
-    }
-    if (options_.end == closing::scored && options_.normalize == normalization::vocabulary) {
-      step(trie_.levels());
-      add_log_probability<T>(lane_, logits(), normalisers_.part(0, rows_), model_.config().end, now_.scores.part(0, rows_));
-    }
-    collect(out);
+  void run(marks allowed, recorded_steps& known, beams& out) {
+    key const what{users_, decoding_.shape(), options_.beams, options_.normalize, options_.end, allowed.rows() > 0};
+    collect(known.run(lane_, what, [&] { return all_steps(allowed); }), out);
   }
 
  private:
-  in_matrix<B, T> logits() const { return logits_.row_block(0, rows_); }
+  /// The rows that each step finds, and leaves to the next one.
+  beam_rows<space, T> const& rows_at(index_t level) const { return rows_[static_cast<std::size_t>(level % 2)]; }
 
-  /// The decoder's step behind `level` codes, and the normaliser of every row.
-  void step(index_t level) {
-    decoder_rows<B> const rows{.tokens = now_.tokens.part(0, rows_),
-                               .places = now_.places.row_block(0, rows_).column_block(0, level + 1),
-                               .query_offsets = now_.offsets};
-    decoding_.step(lane_, rows, first_place_, logits_.row_block(0, rows_));
-    first_place_ += rows_;
-    if (options_.normalize == normalization::vocabulary) log_sum_exp<T>(lane_, logits(), normalisers_.part(0, rows_));
+  /// -> the number of rows at the end, those of level trie.levels()
+  index_t all_steps(marks allowed) const {
+    start_beams<T>(lane_, model_.config().pad, rows_at(0));
+    index_t count = users_, first_place = 0;
+    for (index_t level = 0; level < trie_.levels(); ++level) {
+      auto const& now = rows_at(level);
+      auto const logits = step(level, count, first_place);
+      first_place += count;
+      select_beams<T>(lane_,
+                      {.logits = logits, .scores = now.scores.part(0, count), .nodes = now.nodes.part(0, count), .row_offsets = now.offsets,
+                       .trie = arrays_, .allowed = allowed, .over_children = options_.normalize == normalization::children},
+                      normalisers_, choice_);
+      count = branch_beams<T>(lane_, choice_, arrays_, now, level + 1, first_place, rows_at(level + 1));
+    }
+    if (options_.end == closing::scored && options_.normalize == normalization::vocabulary) {
+      auto const logits = step(trie_.levels(), count, first_place);
+      add_log_probability<T>(lane_, logits, normalisers_.part(0, count), model_.config().end, rows_at(trie_.levels()).scores.part(0, count));
+    }
+    return count;
+  }
+
+  /// The decoder's step behind `level` codes: the logits, and the normaliser of every row.
+  in_matrix<B, T> step(index_t level, index_t count, index_t first_place) const {
+    auto const& now = rows_at(level);
+    auto const logits = logits_.row_block(0, count);
+    decoding_.step(lane_,
+                   {.tokens = now.tokens.part(0, count), .places = now.places.row_block(0, count).column_block(0, level + 1), .query_offsets = now.offsets},
+                   first_place, logits);
+    if (options_.normalize == normalization::vocabulary) log_sum_exp<T>(lane_, in_matrix<B, T>(logits), normalisers_.part(0, count));
+    return logits;
   }
 
   /// Best first; the beams were in order before the end was scored.
-  void collect(beams& out) const {
+  void collect(index_t count, beams& out) const {
+    auto const& last = rows_at(trie_.levels());
     bool const counted = options_.end == closing::scored;
     double const length = std::pow(static_cast<double>(trie_.levels() + (counted ? 1 : 0)), options_.length_penalty);
-    host_copy<T, space> const all_scores(now_.scores.part(0, rows_));
-    host_copy<node_t, space> const all_nodes(now_.nodes.part(0, rows_));
-    host_copy<index_t, space> const all_offsets(now_.offsets);
+    host_copy<T, space> const all_scores(last.scores.part(0, count));
+    host_copy<node_t, space> const all_nodes(last.nodes.part(0, count));
+    host_copy<index_t, space> const all_offsets(last.offsets);
     auto const scores = all_scores.view_all();
     auto const offsets = all_offsets.view_all();
     std::vector<index_t> order;
@@ -148,19 +165,34 @@ class block_search {
   beam_options const& options_;
   index_t users_, most_rows_;
   Decoding decoding_;
-  index_t rows_ = 0, first_place_ = 0;
-  beam_rows<space, T> now_, next_;
+  beam_rows<space, T> rows_[2];
   out_matrix<B, T> logits_;
   out_vector<B, T> normalisers_;
   beam_choice<space, T> choice_;
 };
 
-/// The trie's arrays where the lane's kernels read them.
-template <Backend B>
-trie_view<typename B::memory_space> arrays_on(B& lane, item_trie const& trie) {
-  auto const arrays = trie.arrays();
-  return {on_backend(lane, as_span(arrays.first_child)), on_backend(lane, as_span(arrays.token))};
-}
+/// A tensor of the host where a backend's kernels read it: itself, or a copy that lives as long as this.
+template <class T, Backend B>
+class kept_on {
+ public:
+  kept_on(B& b, view<T const, host_space, 1> values) : values_(values) {
+    if constexpr (!on_host) {
+      copy_ = b.template allocate<T>(values.size());
+      copy(values, copy_.view_all());
+    }
+  }
+  in_vector<B, T> view_all() const {
+    if constexpr (on_host)
+      return values_;
+    else
+      return copy_.view_all();
+  }
+
+ private:
+  static constexpr bool on_host = std::same_as<typename B::memory_space, host_space>;
+  view<T const, host_space, 1> values_;
+  buffer<T, typename B::memory_space> copy_;
+};
 
 /// One byte a query and node where the lane's kernels read them; empty stays empty.
 template <Backend B>
@@ -169,28 +201,48 @@ view<std::uint8_t const, typename B::memory_space, 2> marks_on(B& lane, host_mat
   return {on_backend(lane, as_span(allowed.flat())).data, allowed.rows(), allowed.columns()};
 }
 
-template <class B, class Model>
-void search_block(B& lane, Model const& model, item_trie const& trie, trie_view<typename B::memory_space> const& arrays, batch const& queries,
-                  stretch part, beam_options const& options, host_matrix_view<std::uint8_t const> allowed, beams& found) {
-  if (trie.leaves() == 0) {
-    found.offsets.resize(found.offsets.size() + static_cast<std::size_t>(part.last - part.first), found.offsets.back());
-    return;
-  }
-  using decoding = decltype(begin_decoding(lane, model, queries, part, index_t{}, index_t{}));
-  scratch_scope<B> const scope(lane.scratch());
-  block_search<B, Model, decoding>(lane, model, trie, arrays, queries, part, options).run(marks_on(lane, allowed), found);
-}
-
 }  // namespace detail
+
+/// One lane's searches with a model over a trie, both of which the caller keeps: the trie lies where the lane's kernels read it, and the steps of a
+/// block that are recorded stay known, so that later searches start with one call where the backend can do that.
+template <Backend B, class Model>
+class beam_searcher {
+ public:
+  beam_searcher(B& lane, Model const& model, item_trie const& trie)
+      : lane_(&lane), model_(&model), trie_(&trie), first_child_(lane, trie.arrays().first_child), token_(lane, trie.arrays().token) {
+    static_assert(Decodable<Model, B>, "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
+  }
+
+  /// Appends the best items for each query of a stretch. `allowed` (queries of the stretch, nodes) or empty.
+  void search(batch const& queries, stretch part, beam_options const& options, host_matrix_view<std::uint8_t const> allowed, beams& found) {
+    if (trie_->leaves() == 0) {
+      found.offsets.resize(found.offsets.size() + static_cast<std::size_t>(part.last - part.first), found.offsets.back());
+      return;
+    }
+    scratch_scope<B> const scope(lane_->scratch());
+    auto const marks = detail::marks_on(*lane_, allowed);
+    trie_view<typename B::memory_space> const arrays{first_child_.view_all(), token_.view_all()};
+    block_search(*lane_, *model_, *trie_, arrays, queries, part, options).run(marks, known_, found);
+  }
+
+ private:
+  using decoding = decltype(begin_decoding(std::declval<B&>(), std::declval<Model const&>(), batch(), stretch(), index_t{}, index_t{}));
+  using block_search = detail::block_search<B, Model, decoding>;
+
+  B* lane_;
+  Model const* model_;
+  item_trie const* trie_;
+  detail::kept_on<node_t, B> first_child_;
+  detail::kept_on<token_t, B> token_;
+  typename block_search::recorded_steps known_{"the steps of a search"};
+};
 
 /// The best items for each query of a stretch, on one lane. `allowed` (queries of the stretch, nodes) or empty.
 template <class B, class Model>
 beams search_stretch(B& lane, Model const& model, item_trie const& trie, batch const& queries, stretch part, beam_options const& options,
                      host_matrix_view<std::uint8_t const> allowed = {}) {
-  static_assert(Decodable<Model, B>, "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
   beams found;
-  scratch_scope<B> const scope(lane.scratch());
-  detail::search_block(lane, model, trie, detail::arrays_on(lane, trie), queries, part, options, allowed, found);
+  beam_searcher<B, Model>(lane, model, trie).search(queries, part, options, allowed, found);
   return found;
 }
 
@@ -199,17 +251,15 @@ beams search_stretch(B& lane, Model const& model, item_trie const& trie, batch c
 /// beyond the rounding of the matrix products. `progress(queries done)` is called now and then, from lane 0's thread.
 template <class B, class Model, class Progress>
 beams search(B& backend, Model const& model, item_trie const& trie, batch const& queries, beam_options const& options, Progress&& progress) {
-  static_assert(Decodable<Model, B>, "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
   validate(options);
   index_t const block = std::max<index_t>(1, options.block_rows / options.beams), blocks = (queries.size() + block - 1) / block;
   std::vector<beams> results(static_cast<std::size_t>(blocks));
   std::atomic<index_t> next{0}, done{0};
   for_each_lane(backend, [&](B& lane, index_t number) {
-    scratch_scope<B> const scope(lane.scratch());
-    auto const arrays = detail::arrays_on(lane, trie);
+    beam_searcher<B, Model> searcher(lane, model, trie);
     for (index_t i = next++; i < blocks; i = next++) {
       stretch const part{i * block, std::min(queries.size(), (i + 1) * block)};
-      detail::search_block(lane, model, trie, arrays, queries, part, options, {}, results[static_cast<std::size_t>(i)]);
+      searcher.search(queries, part, options, {}, results[static_cast<std::size_t>(i)]);
       done += part.last - part.first;
       if (number == 0) progress(done.load());
     }
