@@ -38,8 +38,18 @@ translator_result train_translator_on_gpu(translator_run const& run, present_fea
   return train_translator(backend, run, features, seen, observer);
 }
 
+translator_result learn_residual_kmeans_on_gpu(translator_run const& run, residual_kmeans_options const& options, present_features const& features,
+                                               std::function<bool()> const& interrupted) {
+  auto backend = open(precision::fp32);
+  return learn_residual_kmeans(backend, run, options, features, interrupted);
+}
+
 file_translator translator_on_gpu(std::filesystem::path const& path) {
   return translator_on(open(precision::fp32), [&](device& backend) { return read_rq_vae<float>(backend, path); });
+}
+
+file_translator residual_kmeans_on_gpu(std::filesystem::path const& path) {
+  return translator_on(open(precision::fp32), [&](device& backend) { return read_residual_kmeans(backend, path); });
 }
 
 ranking recommend_on_gpu(std::filesystem::path const& directory, model_card const& card, std::vector<token_table> const& tables,

@@ -26,6 +26,9 @@ evaluation evaluate_on_gpu(std::filesystem::path const& model, dataset const& da
 using present_features = selected_features<joined_features<npy_features>>;
 translator_result train_translator_on_gpu(translator_run const& run, present_features const& features, feature_statistics const& seen,
                                           translator_run_observer const& observer, precision products);
+/// In fp32: which vector is nearest is not a matter of speed.
+translator_result learn_residual_kmeans_on_gpu(translator_run const& run, residual_kmeans_options const& options, present_features const& features,
+                                               std::function<bool()> const& interrupted);
 
 /// A finished translator on one file after the other: features, the items that have some, what becomes of collisions, rows done. In fp32,
 /// however it has learnt: an item's codes are not a matter of speed.
@@ -46,8 +49,9 @@ file_translator translator_on(B backend, Read&& read) {
   };
 }
 
-/// Of the RQ-VAE in a file.
+/// Of the RQ-VAE in a file, and of the residual k-means.
 file_translator translator_on_gpu(std::filesystem::path const& model);
+file_translator residual_kmeans_on_gpu(std::filesystem::path const& model);
 
 ranking recommend_on_gpu(std::filesystem::path const& model, model_card const& card, std::vector<token_table> const& tables,
                          std::vector<item_id> const& history, index_t k, item_filter const& filter, precision products);

@@ -16,7 +16,12 @@ translator_result train_translator_on_gpu(translator_run const&, present_feature
                                           precision) {
   refuse();
 }
+translator_result learn_residual_kmeans_on_gpu(translator_run const&, residual_kmeans_options const&, present_features const&,
+                                               std::function<bool()> const&) {
+  refuse();
+}
 file_translator translator_on_gpu(std::filesystem::path const&) { refuse(); }
+file_translator residual_kmeans_on_gpu(std::filesystem::path const&) { refuse(); }
 ranking recommend_on_gpu(std::filesystem::path const&, model_card const&, std::vector<token_table> const&, std::vector<item_id> const&, index_t,
                          item_filter const&, precision) {
   refuse();

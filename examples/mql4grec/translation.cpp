@@ -63,6 +63,7 @@ translator_result learn(translation_request const& request, common_options const
   };
   auto const& run = request.run;
   if (request.kmeans) {
+    if (on_gpu(common)) return learn_residual_kmeans_on_gpu(run, *request.kmeans, features, asked);
     cpu::backend backend(common.threads);
     return learn_residual_kmeans(backend, run, *request.kmeans, features, asked);
   }
@@ -105,7 +106,7 @@ std::vector<index_t> rows_of_part(joined_features<npy_features> const& all, std:
 /// The finished model, for all files.
 file_translator finished_model(translation_request const& request, common_options const& common) {
   auto const path = request.run.out / "model.safetensors";
-  if (on_gpu(common)) return translator_on_gpu(path);
+  if (on_gpu(common)) return request.kmeans ? residual_kmeans_on_gpu(path) : translator_on_gpu(path);
   if (request.kmeans) return translator_on(cpu::backend(common.threads), [&](auto& backend) { return read_residual_kmeans(backend, path); });
   return translator_on(cpu::backend(common.threads), [&](auto& backend) { return read_rq_vae<float>(backend, path); });
 }
@@ -133,7 +134,6 @@ finished_translation run_translation(translation_request const& request, common_
   log.stage(grouped(all.rows()) + " items of width " + std::to_string(all.width()) + " in " + counted(all.parts(), "file") +
             (std::ssize(present) < all.rows() ? ", " + grouped(all.rows() - std::ssize(present)) + " of them without features" : ""));
   check_room(request, all, log);
-  expects(!request.kmeans || !on_gpu(common), "--backend gpu: residual k-means is learnt on the CPU, expected cpu");
   finished_translation out{.trained = learn(request, common, all, seen, present, log), .variance = seen.variance, .catalogues = {}};
   log.clear();
   if (out.trained.end != ending::finished) {

@@ -1,8 +1,10 @@
 // Whole stages on every backend: what a device must be handed crosses by itself, and results don't depend on where they were computed.
+#include "core/temporary_directory.hpp"
 #include "mql4grec/catalog/synthetic.hpp"
 #include "mql4grec/language/translate.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "mql4grec/pipeline/translate.hpp"
+#include "mql4grec/pipeline/translator.hpp"
 #include "mql4grec/quantize/fit_translator.hpp"
 #include "mql4grec/quantize/rq_vae_pass.hpp"
 #include "support/backends.hpp"
@@ -40,11 +42,21 @@ struct translated {
   translated_catalogue catalogue;
 };
 
+/// Some items are alike, so that there is something to reallocate.
+matrix<float> items() {
+  auto rows = random_normal<float>({120, 6}, 3);
+  for (index_t i = 0; i < 12; ++i) std::copy_n(rows.values.begin(), 6, rows.values.begin() + i * 6);
+  return rows;
+}
+std::vector<index_t> all_items() {
+  std::vector<index_t> rows(120);
+  std::iota(rows.begin(), rows.end(), index_t{0});
+  return rows;
+}
+
 template <Backend B>
 translated learnt(B backend) {
-  auto values = random_normal<float>({120, 6}, 3);
-  for (index_t i = 0; i < 12; ++i)  // some are alike, so that there is something to reallocate
-    std::copy_n(values.values.begin(), 6, values.values.begin() + i * 6);
+  auto const values = items();
   matrix_features const features(values);
   rq_vae<B, float> model(backend, {.input_width = 6, .hidden = {8}, .latent_width = 4, .codes = {8, 8, 16}});
   initialize(model, 5);
@@ -55,10 +67,20 @@ translated learnt(B backend) {
   translated out;
   fit(backend, trainer, features, options, progress,
       {.on_step = [&](auto const&, rq_vae_losses const& losses, std::int64_t) { out.losses.push_back(losses.total); }});
-  std::vector<index_t> rows(120);
-  std::iota(rows.begin(), rows.end(), index_t{0});
-  out.catalogue = translate_catalogue(backend, model, features, rows, reallocate{}, [](index_t) {});
+  out.catalogue = translate_catalogue(backend, model, features, all_items(), reallocate{}, [](index_t) {});
   return out;
+}
+
+/// Learnt into a directory, and read from there.
+template <Backend B>
+translated_catalogue clustered(B backend, index_t rotation_rounds) {
+  temporary_directory const root;
+  auto const values = items();
+  matrix_features const features(values);
+  learn_residual_kmeans(backend, {.out = root / "run"}, {.codes = {8, 8, 16}, .rotation_rounds = rotation_rounds}, features);
+  auto const model = read_residual_kmeans(backend, root / "run/model.safetensors");
+  CHECK((model.rotated() || rotation_rounds == 0));
+  return translate_catalogue(backend, model, features, all_items(), reallocate{}, [](index_t) {});
 }
 
 }  // namespace
@@ -77,4 +99,13 @@ TEST_CASE_TEMPLATE("pipeline: a translator learns, and gives every item a sequen
   CHECK(actual.catalogue.certified.unique());
   CHECK(actual.catalogue.outcome.moved >= 11);
   CHECK_CLOSE(actual.catalogue.reconstruction_error, expected.catalogue.reconstruction_error, 1e-2);
+}
+
+TEST_CASE_TEMPLATE("pipeline: residual k-means learns, and gives every item a sequence of its own, on every backend", B, MQL4GREC_TEST_BACKENDS) {
+  for (index_t const rounds : {0, 2}) {
+    auto const expected = clustered(reference::backend(), rounds), actual = clustered(B(), rounds);
+    CHECK(actual.certified.unique());
+    CHECK(actual.outcome.moved >= 11);
+    CHECK_CLOSE(actual.reconstruction_error, expected.reconstruction_error, 1e-2);
+  }
 }

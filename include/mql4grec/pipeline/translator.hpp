@@ -148,7 +148,7 @@ translator_result learn_residual_kmeans(B& backend, translator_run const& run, r
               {"modality", run.kind == modality::text ? "text" : "image"},
               {"input_width", model.input_width()},
               {"codes", model.books.sizes()},
-              {"rotated", !model.rotation.empty()},
+              {"rotated", model.rotated()},
               {"reconstruction_error", seen.reconstruction_error},
               {"collision_rate", seen.collision_rate},
               {"usage", seen.usage}});

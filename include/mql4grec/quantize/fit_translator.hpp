@@ -4,9 +4,9 @@
 #include <chrono>
 #include <functional>
 
-#include "mql4grec/core/array.hpp"
 #include "mql4grec/quantize/collisions.hpp"
 #include "mql4grec/quantize/kmeans.hpp"
+#include "mql4grec/quantize/training_rows.hpp"
 #include "mql4grec/quantize/translate_items.hpp"
 #include "mql4grec/quantize/translator_training.hpp"
 
@@ -97,7 +97,7 @@ void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, trans
   double const seconds_before = progress.seconds;
   auto const elapsed = [&] { return seconds_before + std::chrono::duration<double>(clock::now() - started).count(); };
   std::int64_t const steps = (rows + size - 1) / size;
-  host_array<float, 2> memory({static_cast<std::size_t>(size), static_cast<std::size_t>(features.width())});
+  training_rows<B, F> batches(backend, features, std::min(size, rows), options.resident_bytes);
 
   auto const alone = std::min<std::int64_t>(options.autoencoder_epochs, options.epochs - 1);  // somebody has to learn codes
   while (!progress.finished) {
@@ -108,13 +108,12 @@ void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, trans
     for (; progress.epoch_step < steps; ++progress.epoch_step) {
       progress.seconds = elapsed();
       if (observer.should_stop(progress)) return;
-      index_t const first = progress.epoch_step * size;
-      auto const wanted = std::span(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(std::min(size, rows - first)));
-      auto const x = view_of(memory).row_block(0, std::ssize(wanted));
-      features.gather(wanted, x);
-      scratch_scope<B> const scope(backend.scratch());
-      in_matrix<B, float> const on_it(on_backend(backend, as_span(host_vector_view<float const>(x.flat()))).data, x.rows(), x.columns());
-      auto const losses = trainer.step(on_it, how);
+      auto const rows_of = [&](std::int64_t step) {
+        index_t const first = std::min(rows, step * size);
+        return std::span<index_t const>(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(std::min(size, rows - first)));
+      };
+      auto const wanted = rows_of(progress.epoch_step);
+      auto const losses = trainer.step(batches.take(backend, wanted, rows_of(progress.epoch_step + 1)), how);
       progress.current.add(losses, static_cast<double>(wanted.size()) / static_cast<double>(rows));
       ++progress.step;
       progress.items += std::ssize(wanted);

@@ -4,7 +4,9 @@
 #include <cmath>
 #include <vector>
 
+#include "mql4grec/backend/copy.hpp"
 #include "mql4grec/backend/matmul.hpp"
+#include "mql4grec/backend/row_blocks.hpp"
 #include "mql4grec/embed/features.hpp"
 #include "mql4grec/quantize/kmeans.hpp"
 #include "mql4grec/quantize/residual_quantizer.hpp"
@@ -27,21 +29,24 @@ struct residual_kmeans_options {
 template <Backend B>
 struct residual_kmeans {
   codebook_set<B, float> books;
-  std::vector<float> mean;      ///< (width) of the rows that were learnt from
-  std::vector<float> rotation;  ///< (width, width), orthogonal; empty: none
-  double error = 0;             ///< mean (ẑ − z)² an entry of the rows that were learnt from; a rotation doesn't change it
+  buffer<float, typename B::memory_space> mean;      ///< (width) of the rows that were learnt from
+  buffer<float, typename B::memory_space> rotation;  ///< (width, width), orthogonal; empty: none
+  double error = 0;  ///< mean (ẑ − z)² an entry of the rows that were learnt from; a rotation doesn't change it
 
   /// Features and latents are equally wide.
   index_t input_width() const { return books.width(); }
   index_t latent_width() const { return books.width(); }
   std::vector<codebook_view<B, float>> codebooks() const { return books.views(); }
-  in_matrix<B, float> rotation_matrix() const { return {rotation.data(), latent_width(), rotation.empty() ? 0 : latent_width()}; }
+  bool rotated() const { return rotation.size() > 0; }
+  in_matrix<B, float> rotation_matrix() const { return {rotation.view_all().data, latent_width(), rotated() ? latent_width() : 0}; }
 };
 
 /// What residual k-means asks of a backend beyond k-means and residual quantization.
 template <class B>
-concept ResidualKmeansOps = KmeansOps<B> && ResidualOps<B, float> &&
+concept ResidualKmeansOps = KmeansOps<B> && ResidualOps<B, float> && MemoryOps<B, float> &&
     requires(B& b, in_matrix<B, float> x, in_vector<B, float> v, out_matrix<B, float> y) {
+  add_to_rows<float>(b, -1, v, x, y);
+  add_scaled<float>(b, -1, x, y);
   matmul<float>(b, x, x, y, product{});
   procrustes_rotation<float>(b, x, y);
   { sum_of_squares<float>(b, v) } -> std::convertible_to<double>;
@@ -50,28 +55,21 @@ concept ResidualKmeansOps = KmeansOps<B> && ResidualOps<B, float> &&
 
 /// z (n, width) of x (n, width), another place.
 template <Backend B>
-  requires std::same_as<typename B::memory_space, host_space>
 void encode(B& lane, residual_kmeans<B> const& model, in_matrix<B, float> x, out_matrix<B, float> z) {
   expects(x.columns() == model.input_width(), "residual k-means: rows of width ", x.columns(), " for codebooks of width ", model.input_width());
   scratch_scope<B> const scope(lane.scratch());
-  auto const centred = model.rotation.empty() ? z : lane.scratch().template take<float>(x.rows(), x.columns());
-  for (index_t i = 0; i < x.rows(); ++i)
-    for (index_t j = 0; j < x.columns(); ++j) centred(i, j) = x(i, j) - model.mean[static_cast<std::size_t>(j)];
-  if (!model.rotation.empty()) matmul<float>(lane, in_matrix<B, float>(centred), model.rotation_matrix(), z, product{});
+  auto const centred = model.rotated() ? lane.scratch().template take<float>(x.rows(), x.columns()) : z;
+  add_to_rows<float>(lane, -1, model.mean.view_all(), x, centred);
+  if (model.rotated()) matmul<float>(lane, in_matrix<B, float>(centred), model.rotation_matrix(), z, product{});
 }
 
 /// Σ (x̂ − x)² of z (n, width), any stand-in of x (n, width)'s latents: it is turned back and gets the mean.
 template <Backend B>
-  requires std::same_as<typename B::memory_space, host_space>
 double reconstruction_error(B& lane, residual_kmeans<B> const& model, in_matrix<B, float> z, in_matrix<B, float> x) {
   scratch_scope<B> const scope(lane.scratch());
   auto const decoded = lane.scratch().template take<float>(x.rows(), x.columns());
-  if (model.rotation.empty())
-    for (index_t i = 0; i < z.rows(); ++i) copy(z.row(i), decoded.row(i));
-  else
-    matmul<float>(lane, z, model.rotation_matrix(), decoded, {.transpose_b = true});
-  for (index_t i = 0; i < x.rows(); ++i)
-    for (index_t j = 0; j < x.columns(); ++j) decoded(i, j) += model.mean[static_cast<std::size_t>(j)];
+  if (model.rotated()) matmul<float>(lane, z, model.rotation_matrix(), decoded, {.transpose_b = true});
+  add_to_rows<float>(lane, 1, model.mean.view_all(), model.rotated() ? in_matrix<B, float>(decoded) : z, decoded);
   return static_cast<double>(squared_error_forward<float>(lane, in_matrix<B, float>(decoded), x));
 }
 
@@ -79,10 +77,10 @@ namespace detail {
 
 /// The rows that are learnt from, without their mean; codebooks and rotations that are tried on them.
 template <Backend B>
-  requires std::same_as<typename B::memory_space, host_space>
 class residual_kmeans_run {
   static_assert(ResidualKmeansOps<B>,
-                "this backend has no procrustes_rotation for float; add it in backend/<name>/procrustes.hpp");
+                "this backend has no procrustes_rotation or add_to_rows for float; add them in backend/<name>/");
+  using memory = buffer<float, typename B::memory_space>;
 
  public:
   template <FeatureSource F>
@@ -93,32 +91,25 @@ class residual_kmeans_run {
         w_(features.width()),
         x_(backend.template allocate<float>(n_ * w_)),
         rest_(backend.template allocate<float>(n_ * w_)),
-        codes_(static_cast<std::size_t>(n_)) {
-    auto sample = epoch_order(features.rows(), options.clustering.seed, 0);
-    sample.resize(static_cast<std::size_t>(n_));
-    std::ranges::sort(sample);  // as they lie in a file
-    features.gather(sample, matrix(x_));
-    for (index_t i = 0; i < n_; ++i)
-      for (float const entry : as_span(matrix(x_).row(i)))
-        expects(std::isfinite(entry), "residual k-means: row ", sample[static_cast<std::size_t>(i)],
-                " holds a number that isn't finite");
-    take_mean();
+        mean_(backend.template allocate<float>(w_)),
+        codes_(backend.template allocate<code_t>(n_)) {
+    write_from_host(x_.view_all(), [&](host_vector_view<float> rows) { read_sample(features, {rows.data, n_, w_}); });
+    add_to_rows<float>(backend_, -1, std::as_const(mean_).view_all(), in(x_), matrix(x_));
     if (options.rotation_rounds > 0) {
       z_ = backend.template allocate<float>(n_ * w_);
-      copy(std::as_const(x_).view_all(), z_.view_all());
+      copy<float>(backend_, std::as_const(x_).view_all(), z_.view_all());
     }
   }
 
   residual_kmeans<B> learn() {
-    residual_kmeans<B> best{.books = codebook_set<B, float>(backend_, options_.codes, w_), .mean = mean_, .rotation = {}};
+    residual_kmeans<B> best{.books = codebook_set<B, float>(backend_, options_.codes, w_), .mean = {}, .rotation = {}};
     best.error = fit(best.books, [&](auto const& rows, kmeans_options const& how, auto const& v) {
       return kmeans(backend_, rows, how, v);
     });
     for (index_t round = 0; round < options_.rotation_rounds; ++round) {
-      residual_kmeans<B> next{
-          .books = codebook_set<B, float>(backend_, options_.codes, w_), .mean = mean_, .rotation = turned()};
+      residual_kmeans<B> next{.books = codebook_set<B, float>(backend_, options_.codes, w_), .mean = {}, .rotation = turned()};
       for (index_t l = 0; l < next.books.levels(); ++l)
-        copy(std::as_const(best.books).vectors(l).flat(), next.books.vectors(l).flat());
+        copy<float>(backend_, std::as_const(best.books).vectors(l).flat(), next.books.vectors(l).flat());
       rotate(next.rotation_matrix());
       next.error = fit(next.books, [&](auto const& rows, kmeans_options const& how, auto const& v) {
         return refine_kmeans(backend_, rows, how, v);
@@ -126,54 +117,60 @@ class residual_kmeans_run {
       if (next.error >= best.error) break;
       best = std::move(next);
     }
+    best.mean = std::move(mean_);
     return best;
   }
 
  private:
-  static constexpr index_t block = 1024;
+  out_matrix<B, float> matrix(memory& b) const { return {b.view_all().data, n_, w_}; }
+  in_matrix<B, float> in(memory const& b) const { return {b.view_all().data, n_, w_}; }
 
-  out_matrix<B, float> matrix(buffer<float, typename B::memory_space>& b) const { return {b.view_all().data, n_, w_}; }
-  in_matrix<B, float> in(buffer<float, typename B::memory_space> const& b) const { return {b.view_all().data, n_, w_}; }
-
-  void take_mean() {
-    auto const x = matrix(x_);
+  /// Rows of the features, and their mean. In the host's memory, where they come from; the sums are in double.
+  template <FeatureSource F>
+  void read_sample(F const& features, host_matrix_view<float> x) {
+    auto sample = epoch_order(features.rows(), options_.clustering.seed, 0);
+    sample.resize(static_cast<std::size_t>(n_));
+    std::ranges::sort(sample);  // as they lie in a file
+    features.gather(sample, x);
     std::vector<double> sums(static_cast<std::size_t>(w_));
-    for (index_t i = 0; i < n_; ++i)
+    for (index_t i = 0; i < n_; ++i) {
+      for (float const entry : as_span(x.row(i)))
+        expects(std::isfinite(entry), "residual k-means: row ", sample[static_cast<std::size_t>(i)], " holds a number that isn't finite");
       for (index_t j = 0; j < w_; ++j) sums[static_cast<std::size_t>(j)] += static_cast<double>(x(i, j));
-    for (double const sum : sums) mean_.push_back(static_cast<float>(sum / static_cast<double>(n_)));
-    for (index_t i = 0; i < n_; ++i)
-      for (index_t j = 0; j < w_; ++j) x(i, j) -= mean_[static_cast<std::size_t>(j)];
+    }
+    write_from_host(mean_.view_all(), [&](host_vector_view<float> mean) {
+      for (index_t j = 0; j < w_; ++j) mean(j) = static_cast<float>(sums[static_cast<std::size_t>(j)] / static_cast<double>(n_));
+    });
   }
 
   /// cluster(rows, options, vectors) at each level, on what the levels before leave of z; the mean squared error an entry.
   template <class Cluster>
   double fit(codebook_set<B, float>& codebooks, Cluster&& cluster) {
-    copy(std::as_const(z_.size() > 0 ? z_ : x_).view_all(), rest_.view_all());
+    copy<float>(backend_, std::as_const(z_.size() > 0 ? z_ : x_).view_all(), rest_.view_all());
     for (index_t l = 0; l < codebooks.levels(); ++l) {
       auto how = options_.clustering;
       how.seed += static_cast<std::uint64_t>(l);
       cluster(in(rest_), how, codebooks.vectors(l));
-      for_each_row_block(backend_, n_, block, [&](B& lane, index_t, index_t first, index_t count) {
+      for_each_row_block(backend_, n_, rows_at_once<B>, [&](B& lane, index_t, index_t first, index_t count) {
         quantize_level<float>(lane, codebook_view<B, float>(std::as_const(codebooks).vectors(l)), nearest_assignment{},
-                              matrix(rest_).row_block(first, count), view_of(std::span(codes_)).part(first, count));
+                              matrix(rest_).row_block(first, count), codes_.view_all().part(first, count));
       });
     }
     return sum_of_squares<float>(backend_, std::as_const(rest_).view_all()) / static_cast<double>(n_ * w_);
   }
 
   /// (width, width): what turns x towards the sums of the vectors that z was given.
-  std::vector<float> turned() {
-    auto memory = backend_.template allocate<float>(w_ * w_);
-    out_matrix<B, float> const along(memory.view_all().data, w_, w_);
-    for (index_t i = 0; i < z_.size(); ++i) z_.view_all()(i) -= rest_.view_all()(i);
+  memory turned() {
+    auto product = backend_.template allocate<float>(w_ * w_), rotation = backend_.template allocate<float>(w_ * w_);
+    out_matrix<B, float> const along(product.view_all().data, w_, w_);
+    add_scaled<float>(backend_, -1, in(rest_), matrix(z_));
     matmul<float>(backend_, in(x_), in(z_), along, {.transpose_a = true});
-    std::vector<float> rotation(static_cast<std::size_t>(w_ * w_));
-    procrustes_rotation<float>(backend_, in_matrix<B, float>(along), out_matrix<B, float>(rotation.data(), w_, w_));
+    procrustes_rotation<float>(backend_, in_matrix<B, float>(along), out_matrix<B, float>(rotation.view_all().data, w_, w_));
     return rotation;
   }
 
   void rotate(in_matrix<B, float> rotation) {
-    for_each_row_block(backend_, n_, block, [&](B& lane, index_t, index_t first, index_t count) {
+    for_each_row_block(backend_, n_, rows_at_once<B>, [&](B& lane, index_t, index_t first, index_t count) {
       matmul<float>(lane, in(x_).row_block(first, count), rotation, matrix(z_).row_block(first, count), product{});
     });
   }
@@ -181,9 +178,9 @@ class residual_kmeans_run {
   B& backend_;
   residual_kmeans_options options_;
   index_t n_, w_;
-  buffer<float, typename B::memory_space> x_, z_, rest_;  // (n, w): rows, rotated rows if any, what the codes leave of them
-  std::vector<code_t> codes_;                             // (n)
-  std::vector<float> mean_;
+  memory x_, z_, rest_;                               // (n, w): rows, rotated rows if any, what the codes leave of them
+  memory mean_;                                       // (w)
+  buffer<code_t, typename B::memory_space> codes_;  // (n)
 };
 
 }  // namespace detail

@@ -15,7 +15,7 @@ namespace mql4grec {
 template <class B, class T>
 concept SquaredErrorOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y, out_vector<B, T> v) {
   squared_error_forward<T>(b, x, x);
-  squared_error_backward<T>(b, x, x, double{}, y);
+  squared_error_backward<T>(b, x, x, double{}, y, v);
   add_scaled<T>(b, double{}, x, y);
   relu_backward<T>(b, dropout{}, x, y);
   bias_backward<T>(b, x, v);
@@ -152,20 +152,19 @@ class rq_vae_pass {
   }
 
   /// A lane's rows of x and of residuals: [0] = z, [l] what level l − 1 left; the straight-through estimate ẑ = z − residuals[L] is decoded.
-  /// Σ (x̂ − x)² of these rows; afterwards the activations' gradients are those of the mean over `batch_rows` rows.
-  T decode_and_go_back(B& lane, row_share rows, index_t batch_rows, in_matrix<B, T> x, std::span<in_matrix<B, T> const> residuals) {
+  /// Σ (x̂ − x)² of these rows goes to error (1); afterwards the activations' gradients are those of the mean over `batch_rows` rows.
+  void decode_and_go_back(B& lane, row_share rows, index_t batch_rows, in_matrix<B, T> x, std::span<in_matrix<B, T> const> residuals, out_vector<B, T> error) {
     auto const& c = model_.config();
     out_matrix<B, T> const decoded{decoded_.view_all().data + rows.first * c.latent_width, rows.count, c.latent_width};
     copy<T>(lane, residuals.front().flat(), decoded.flat());
     add_scaled<T>(lane, -1, residuals.back(), decoded);
     detail::forward_rows<B, T>(lane, model_.weights().decoder, decoded, rows, decoder_);
     auto const batch = static_cast<double>(batch_rows);
-    T const error = squared_error_backward<T>(lane, decoder_.last_output(rows), x, 2 / (batch * static_cast<double>(c.input_width)), decoder_.last_gradient(rows));
+    squared_error_backward<T>(lane, decoder_.last_output(rows), x, 2 / (batch * static_cast<double>(c.input_width)), decoder_.last_gradient(rows), error);
     auto const dz = encoder_.last_gradient(rows);
     detail::backward_rows<B, T>(lane, model_.weights().decoder, rows, decoder_, dz);
     add_commitment(lane, residuals, batch, dz);
     detail::backward_rows<B, T>(lane, model_.weights().encoder, rows, encoder_, {});
-    return error;
   }
 
   /// A lane's share of the weights' gradients, overwritten, when all lanes have gone back; x is the whole batch.

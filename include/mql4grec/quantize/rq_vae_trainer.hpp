@@ -1,11 +1,13 @@
 #pragma once
 // One update. Lanes share the rows of a batch out: each encodes its own, chooses codes level by level (a balanced level is one piece
 // of work for the whole batch), decodes and goes back; then they share the weights' gradients out. The same seed and number of lanes
-// give the same bits.
+// give the same bits. Where the backend can record it, all of an update is one piece of work, and the host hears what became of it at the end.
 #include <algorithm>
 #include <memory>
 #include <numeric>
+#include <tuple>
 
+#include "mql4grec/backend/recordings.hpp"
 #include "mql4grec/optim/gradient.hpp"
 #include "mql4grec/quantize/residual_quantizer.hpp"
 #include "mql4grec/quantize/rq_vae_pass.hpp"
@@ -53,7 +55,11 @@ class rq_vae_trainer {
       idle_.emplace_back(static_cast<std::size_t>(c.codes[static_cast<std::size_t>(l)]), 0);
     }
     for (index_t l = 0; l <= c.levels(); ++l) residual_memory_.push_back(backend.template allocate<T>(options.batch_size * c.latent_width));
-    code_memory_ = backend.template allocate<code_t>(c.levels() * options.batch_size);
+    for (auto* codes : {&code_memory_, &nearest_memory_}) *codes = backend.template allocate<code_t>(c.levels() * options.batch_size);
+    left_ = backend.template allocate<double>(c.levels());
+    order_ = backend.template allocate<update_order>(1);
+    report_ = backend.template allocate<update_report>(1);
+    loss_ = backend.template allocate<double>(1);
     for (index_t i = 0; i < backend.lanes(); ++i) lanes_.push_back(std::make_unique<lane_state>(backend.lane(i), model));
   }
 
@@ -68,30 +74,15 @@ class rq_vae_trainer {
 
   /// The losses of x (n ≤ batch_size, d_in) and their gradient, without an update.
   rq_vae_losses losses_and_gradient(in_matrix<B, T> x, quantizer how = quantizer::used) {
-    expects(x.rows() >= 1 && x.rows() <= options_.batch_size, "RQ-VAE: a batch of ", x.rows(), " rows, expected 1 to ", options_.batch_size);
-    rows_ = x.rows();
-    for_each_lane(backend_, [&](B& lane, index_t which) {
-      auto const mine = share_of(which);
-      pass_.encode(lane, mine, x.row_block(mine.first, mine.count), residual_rows(0, mine));
-    });
-    if (how == quantizer::used)
-      choose_codes();
-    else
-      for (index_t l = 1; l <= model_.config().levels(); ++l) fill<T>(backend_, residual_rows(l, {0, rows_}).flat(), T{});  // nothing is left over
-    auto const losses = go_back(x, how);
+    find_gradient(x, how);
     out_vector<B, T> const whole[] = {gradient_.view_all()};
     norm_ = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(whole));
-    return losses;
+    return losses_of_batch();
   }
 
   /// One update. Throws training_error, before anything is changed, when the loss or the gradient isn't finite.
   rq_vae_losses step(in_matrix<B, T> x, quantizer how = quantizer::used) {
-    std::int64_t const number = moments_.step + 1;
-    auto losses = losses_and_gradient(x, how);
-    if (!std::isfinite(losses.total) || !std::isfinite(norm_))
-      detail::raise<training_error>("step ", number, ": the loss is ", losses.total, " and the gradient's norm ", norm_,
-                                    ", expected finite numbers; try a smaller learning rate");
-    optim::update<T>(backend_, options_.optimizer, options_.learning_rate, norm_, model_.layout(), gradient(), model_.parameters(), moments_);
+    auto losses = update(x, how);
     if (how == quantizer::used) losses.revived = revive();
     return losses;
   }
@@ -106,10 +97,11 @@ class rq_vae_trainer {
  private:
   struct lane_state {
     buffer<T, space> code_sums, code_counts;  // (Σ K, width), (Σ K): of the lane's rows
-    T error{};
+    buffer<T, space> error;                   // (1) Σ (x̂ − x)² of the lane's rows
 
     lane_state(B& lane, rq_vae<B, T> const& model)
-        : code_sums(lane.template allocate<T>(codes_of(model) * model.config().latent_width)), code_counts(lane.template allocate<T>(codes_of(model))) {}
+        : code_sums(lane.template allocate<T>(codes_of(model) * model.config().latent_width)), code_counts(lane.template allocate<T>(codes_of(model))),
+          error(lane.template allocate<T>(1)) {}
     static index_t codes_of(rq_vae<B, T> const& model) { return std::reduce(model.config().codes.begin(), model.config().codes.end()); }
   };
   row_share share_of(index_t lane) const {
@@ -123,6 +115,54 @@ class rq_vae_trainer {
   }
   out_vector<B, code_t> code_rows(index_t level, row_share rows) {
     return code_memory_.view_all().part(level * options_.batch_size + rows.first, rows.count);
+  }
+
+  static void expect_finite(std::int64_t step, double loss, double norm) {
+    if (!std::isfinite(loss) || !std::isfinite(norm))
+      detail::raise<training_error>("step ", step, ": the loss is ", loss, " and the gradient's norm ", norm,
+                                    ", expected finite numbers; try a smaller learning rate");
+  }
+
+  rq_vae_losses update(in_matrix<B, T> x, quantizer how) {
+    auto const losses = losses_and_gradient(x, how);
+    expect_finite(moments_.step + 1, losses.total, norm_);
+    optim::update<T>(backend_, options_.optimizer, options_.learning_rate, norm_, model_.layout(), gradient(), model_.parameters(), moments_);
+    if (how == quantizer::used) find_nearest();
+    return losses;
+  }
+  rq_vae_losses update(in_matrix<B, T> x, quantizer how)
+    requires RecordingOps<B> && optim::OrderedUpdateOps<B, T>
+  {
+    update_order const order{.learning_rate = options_.learning_rate, .step = moments_.step + 1};
+    upload<update_order>(backend_, host_vector_view<update_order const>(&order, 1), order_.view_all());
+    rows_ = x.rows();
+    updates_.run(backend_, {x.data, x.rows(), how}, [&] {
+      find_gradient(x, how);
+      sum_into<T>(backend_, std::as_const(lanes_.front()->error).view_all(), loss_.view_all());
+      optim::ordered_update<T>(backend_, options_.optimizer, std::as_const(order_).view_all(), model_.layout(), std::as_const(loss_).view_all(), gradient(),
+                               model_.parameters(), moments_, report_.view_all());
+      if (how == quantizer::used) find_nearest();
+    });
+    norm_ = host_copy<update_report, space>(std::as_const(report_).view_all()).view_all()(0).norm;
+    auto const losses = losses_of_batch();
+    expect_finite(moments_.step + 1, losses.total, norm_);
+    ++moments_.step;
+    return losses;
+  }
+
+  /// Everything of a batch but the host's reading of it.
+  void find_gradient(in_matrix<B, T> x, quantizer how) {
+    expects(x.rows() >= 1 && x.rows() <= options_.batch_size, "RQ-VAE: a batch of ", x.rows(), " rows, expected 1 to ", options_.batch_size);
+    rows_ = x.rows();
+    for_each_lane(backend_, [&](B& lane, index_t which) {
+      auto const mine = share_of(which);
+      pass_.encode(lane, mine, x.row_block(mine.first, mine.count), residual_rows(0, mine));
+    });
+    if (how == quantizer::used)
+      choose_codes();
+    else
+      for (index_t l = 1; l <= model_.config().levels(); ++l) fill<T>(backend_, residual_rows(l, {0, rows_}).flat(), T{});  // nothing is left over
+    go_back(x, how);
   }
 
   void choose_codes() {
@@ -141,39 +181,43 @@ class rq_vae_trainer {
     }
   }
 
-  /// (K) how many rows of the batch have each code as their nearest. Balance gives every code some rows, those too that items, which are
-  /// always given the nearest, would never get.
-  std::vector<index_t> nearest_counts(index_t level) {
-    std::vector<code_t> codes(static_cast<std::size_t>(rows_));
-    if (is_row_by_row(assignments_[static_cast<std::size_t>(level)])) {
-      copy(in_vector<B, code_t>(code_rows(level, {0, rows_})), view_of(std::span(codes)));
-    } else {
-      scratch_scope<B> const scope(backend_.scratch());
-      auto const found = backend_.scratch().template take<code_t>(rows_);
-      nearest_assignment{}.template assign<T>(backend_, residual(level), model_.weights().codebooks[static_cast<std::size_t>(level)], found);
-      copy(in_vector<B, code_t>(found), view_of(std::span(codes)));
+  /// Which code is each row's nearest, with the vectors as they are now where a level is balanced. Balance gives every code some rows, those too that
+  /// items, which are always given the nearest, would never get.
+  void find_nearest() {
+    for (index_t l = 0; l < model_.config().levels(); ++l) {
+      auto const found = nearest_rows(l);
+      if (is_row_by_row(assignments_[static_cast<std::size_t>(l)]))
+        copy<code_t>(backend_, code_rows(l, {0, rows_}), found);
+      else
+        nearest_assignment{}.template assign<T>(backend_, residual(l), model_.weights().codebooks[static_cast<std::size_t>(l)], found);
     }
-    std::vector<index_t> counts(idle_[static_cast<std::size_t>(level)].size(), 0);
-    for (auto const code : codes) ++counts[static_cast<std::size_t>(code)];
-    return counts;
   }
+  out_vector<B, code_t> nearest_rows(index_t level) { return nearest_memory_.view_all().part(level * options_.batch_size, rows_); }
 
-  rq_vae_losses go_back(in_matrix<B, T> x, quantizer how) {
+  void go_back(in_matrix<B, T> x, quantizer how) {
     auto const& c = model_.config();
     for_each_lane(backend_, [&](B& lane, index_t which) {
       auto const mine = share_of(which);
       std::vector<in_matrix<B, T>> residuals;
       for (index_t l = 0; l <= c.levels(); ++l) residuals.push_back(residual_rows(l, mine));
-      state(which).error = pass_.decode_and_go_back(lane, mine, rows_, x.row_block(mine.first, mine.count), residuals);
+      pass_.decode_and_go_back(lane, mine, rows_, x.row_block(mine.first, mine.count), residuals, state(which).error.view_all());
       if (how == quantizer::used) add_up_codes(lane, which);
     });
     for_each_lane(backend_, [&](B& lane, index_t which) { pass_.weight_gradients(lane, which, backend_.lanes(), x, windows_); });
     finish_codebook_gradient(how);
-    rq_vae_losses losses;
+    for (index_t l = 1; l <= c.levels(); ++l)
+      sum_of_squares_into<T>(backend_, in_vector<B, T>(residual(l).flat()), left_.view_all().part(l - 1, 1));
+  }
+
+  rq_vae_losses losses_of_batch() const {
+    auto const& c = model_.config();
     auto const rows = static_cast<double>(rows_);
-    for (auto const& lane : lanes_) losses.reconstruction += static_cast<double>(real_part(lane->error));
+    rq_vae_losses losses;
+    for (auto const& lane : lanes_)
+      losses.reconstruction += static_cast<double>(real_part(host_copy<T, space>(std::as_const(lane->error).view_all()).view_all()(0)));
     losses.reconstruction /= rows * static_cast<double>(c.input_width);
-    for (index_t l = 1; l <= c.levels(); ++l) losses.quantization += static_cast<double>(sum_of_squares<T>(backend_, in_vector<B, T>(residual(l).flat())));
+    host_copy<double, space> const left(left_.view_all());
+    for (double const of_level : as_span(left.view_all())) losses.quantization += of_level;
     losses.quantization *= (1 + c.beta) / (rows * static_cast<double>(c.latent_width * c.levels()));
     losses.total = losses.reconstruction + c.quant_weight * losses.quantization;
     return losses;
@@ -222,6 +266,12 @@ class rq_vae_trainer {
   buffer<T, space> gradient_;
   rq_vae_weights<T, space> windows_;  // of the gradient
   std::vector<std::unique_ptr<lane_state>> lanes_;
+  buffer<code_t, space> nearest_memory_;      // (levels, batch)
+  buffer<double, space> left_;                // (levels) Σ of the squares that a level left
+  buffer<update_order, space> order_;         // (1), as the next three, where updates are recorded
+  buffer<update_report, space> report_;
+  buffer<double, space> loss_;
+  recordings<B, std::tuple<T const*, index_t, quantizer>> updates_{"a translator's training step"};
   index_t rows_ = 0;
   double norm_ = 0;
 };
@@ -232,12 +282,14 @@ template <Backend B, class T>
 index_t rq_vae_trainer<B, T>::revive() {
   if (options_.revive_after == 0) return 0;
   index_t revived = 0;
+  host_copy<code_t, space> const nearest(std::as_const(nearest_memory_).view_all());
   for (index_t l = 0; l < model_.config().levels(); ++l) {
-    auto const chosen = nearest_counts(l);
-    std::vector<index_t> dead;
     auto& idle = idle_[static_cast<std::size_t>(l)];
-    for (std::size_t i = 0; i < chosen.size(); ++i) {
-      idle[i] = chosen[i] > 0 ? 0 : idle[i] + 1;
+    std::vector<bool> used(idle.size(), false);
+    for (code_t const code : as_span(nearest.view_all().part(l * options_.batch_size, rows_))) used[static_cast<std::size_t>(code)] = true;
+    std::vector<index_t> dead;
+    for (std::size_t i = 0; i < used.size(); ++i) {
+      idle[i] = used[i] ? 0 : idle[i] + 1;
       if (idle[i] >= options_.revive_after) dead.push_back(static_cast<index_t>(i));
     }
     revived += dead.empty() ? 0 : revive_level(l, dead);

@@ -4,10 +4,10 @@
 #include <numeric>
 
 #include "mql4grec/backend/copy.hpp"
-#include "mql4grec/backend/row_blocks.hpp"
 #include "mql4grec/backend/staged.hpp"
 #include "mql4grec/embed/features.hpp"
 #include "mql4grec/quantize/code_table.hpp"
+#include "mql4grec/quantize/feature_stream.hpp"
 #include "mql4grec/quantize/residual_quantizer.hpp"
 
 namespace mql4grec {
@@ -39,32 +39,24 @@ struct block_errors {
   double reconstruction = 0, quantization = 0;
 };
 
-/// Rows of features that `read` writes on the host, where the lane's kernels read them: its scratch.
-template <Backend B, class Read>
-in_matrix<B, float> rows_on(B& lane, index_t width, index_t count, Read&& read) {
-  staged<float, B> rows(lane, count * width);
-  read(host_matrix_view<float>(rows.values().data, count, width));
-  return {rows.publish(lane).data, count, width};
-}
-
-template <Backend B, Translator<B> M, FeatureSource F>
-block_errors translate_block(B& lane, M const& model, F const& features, index_t first, index_t count, reconstruction decode,
-                             host_matrix_view<code_t> out) {
+/// Rows x (n, input width) on a lane -> their codes, out (n, levels) on the host.
+template <Backend B, Translator<B> M>
+block_errors translate_block(B& lane, M const& model, in_matrix<B, float> x, reconstruction decode, host_matrix_view<code_t> out) {
   scratch_scope<B> const scope(lane.scratch());
+  index_t const count = x.rows();
   auto const take = [&](index_t columns) { return lane.scratch().template take<float>(count, columns); };
   auto const z = take(model.latent_width()), rest = take(model.latent_width());
   auto const codes = lane.scratch().template take<code_t>(out.columns(), count);
-  auto const x = rows_on(lane, features.width(), count, [&](host_matrix_view<float> rows) { features.read(first, rows); });
-  encode(lane, model, in_matrix<B, float>(x), z);
+  encode(lane, model, x, z);
   copy<float>(lane, z.flat(), rest.flat());
   auto const codebooks = model.codebooks();
   quantize<float>(lane, std::span<codebook_view<B, float> const>(codebooks), rest, codes);
   host_copy<code_t, typename B::memory_space> const found(codes.flat());
   for (index_t i = 0; i < count; ++i)
-    for (index_t l = 0; l < codes.rows(); ++l) out(first + i, l) = found.view_all()(l * count + i);
+    for (index_t l = 0; l < codes.rows(); ++l) out(i, l) = found.view_all()(l * count + i);
   block_errors errors{.quantization = sum_of_squares<float>(lane, in_vector<B, float>(rest.flat()))};
   add_scaled<float>(lane, -1, in_matrix<B, float>(rest), z);  // now the sum of the chosen vectors
-  if (decode == reconstruction::wanted) errors.reconstruction = reconstruction_error(lane, model, in_matrix<B, float>(z), in_matrix<B, float>(x));
+  if (decode == reconstruction::wanted) errors.reconstruction = reconstruction_error(lane, model, in_matrix<B, float>(z), x);
   return errors;
 }
 
@@ -82,15 +74,14 @@ std::vector<index_t> code_sizes(M const& model) {
 /// called from lane 0's thread.
 template <Backend B, Translator<B> M, FeatureSource F, class Progress>
 translation translate_items(B& backend, M const& model, F const& features, reconstruction decode, Progress&& progress) {
-  constexpr index_t block = std::same_as<typename B::memory_space, host_space> ? 1024 : 32768;  // a core's cache, or a whole device
   expects(features.width() == model.input_width(), "translate: features of width ", features.width(), " for a translator of ", model.input_width());
-  index_t const rows = features.rows(), blocks = (rows + block - 1) / block;
+  index_t const rows = features.rows(), block = detail::feature_rows_at_once<B>(features.width());
   translation out{.codes = code_table(rows, code_sizes<B>(model))};
-  std::vector<detail::block_errors> errors(static_cast<std::size_t>(blocks));
+  std::vector<detail::block_errors> errors(static_cast<std::size_t>((rows + block - 1) / block));
   std::atomic<index_t> done{0};
-  detail::for_each_row_block(backend, rows, block, [&](B& lane, index_t i, index_t first, index_t count) {
-    errors[static_cast<std::size_t>(i)] = detail::translate_block(lane, model, features, first, count, decode, out.codes.all());
-    done += count;
+  detail::for_each_feature_block(backend, features, block, [&](B& lane, index_t i, index_t first, in_matrix<B, float> x) {
+    errors[static_cast<std::size_t>(i)] = detail::translate_block(lane, model, x, decode, out.codes.all().row_block(first, x.rows()));
+    done += x.rows();
     if (&lane == &backend.lane(0)) progress(done.load());
   });
   for (auto const& e : errors) {
@@ -116,9 +107,10 @@ class encoded_latents {
     for (index_t first = 0; first < out.rows(); first += block) {
       scratch_scope<B> const scope(lane_.scratch());
       index_t const count = std::min(out.rows(), first + block) - first;
-      auto const x = detail::rows_on(lane_, features_.width(), count, [&](host_matrix_view<float> rows) {
-        features_.gather(items.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)), rows);
-      });
+      staged<float, B> rows(lane_, count * features_.width());
+      features_.gather(items.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
+                       {rows.values().data, count, features_.width()});
+      in_matrix<B, float> const x(rows.publish(lane_).data, count, features_.width());
       auto const z = lane_.scratch().template take<float>(count, width());
       encode(lane_, model_, x, z);
       host_copy<float, typename B::memory_space> const latents(z.flat());

@@ -19,6 +19,7 @@ struct translator_options {
   index_t kmeans_iterations = 20;
   double least_usage = 0.02;          ///< a level that uses fewer of its codes has collapsed …
   index_t collapse_patience = 3;      ///< … when so many looks in a row have seen it; 0: never given up
+  index_t resident_bytes = index_t{16} << 30;  ///< features of at most so many bytes are kept in a device's memory; larger ones are read as they are needed
   std::uint64_t seed = 42;
 
   bool operator==(translator_options const&) const = default;
@@ -32,6 +33,7 @@ inline void validate(translator_options const& o) {
           o.training.learning_rate, ", expected more than 0");
   expects(o.kmeans_rows >= 0 && o.kmeans_iterations >= 1, "translator: k-means on ", o.kmeans_rows, " rows, ", o.kmeans_iterations,
           " iterations, expected at least 0 and 1");
+  expects(o.resident_bytes >= 0, "translator: ", o.resident_bytes, " bytes of features in a device's memory, expected at least 0");
 }
 
 /// A look at the whole catalogue with the nearest codes.

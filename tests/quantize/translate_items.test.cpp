@@ -1,0 +1,81 @@
+#include "mql4grec/quantize/translate_items.hpp"
+
+#include <filesystem>
+
+#include "core/temporary_directory.hpp"
+#include "mql4grec/embed/npy_features.hpp"
+#include "mql4grec/quantize/residual_kmeans.hpp"
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+/// Whole numbers, small enough that whatever is computed of them has no rounding.
+matrix<float> whole_numbers(index_t rows, index_t columns, std::uint64_t seed) {
+  auto all = random_normal<float>({rows, columns}, seed);
+  for (float& entry : all.values) entry = std::round(2 * entry);
+  return all;
+}
+
+/// The columns move on by one; vectors and mean are whole numbers.
+template <Backend B>
+residual_kmeans<B> whole_model(B& b) {
+  residual_kmeans<B> model{.books = codebook_set<B, float>(b, {8, 4}, 3),
+                           .mean = b.template allocate<float>(3),
+                           .rotation = b.template allocate<float>(9)};
+  for (index_t l = 0; l < 2; ++l)
+    copy(view_of(std::span<float const>(whole_numbers(model.books.size(l), 3, 5 + static_cast<std::uint64_t>(l)).values)),
+         model.books.vectors(l).flat());
+  std::vector<float> const mean{1, -2, 0}, turn{0, 1, 0, 0, 0, 1, 1, 0, 0};
+  copy(view_of(std::span(mean)), model.mean.view_all());
+  copy(view_of(std::span(turn)), model.rotation.view_all());
+  return model;
+}
+
+template <Backend B, class F>
+translation translated(F const& features, reconstruction decode = reconstruction::wanted) {
+  B b;
+  auto const model = whole_model(b);
+  index_t last = 0;
+  auto out = translate_items(b, model, features, decode, [&](index_t done) {
+    CHECK(done > last);
+    last = done;
+  });
+  CHECK(last == features.rows());
+  return out;
+}
+}  // namespace
+
+TEST_CASE_TEMPLATE("translate_items: many blocks get the codes that the reference gives", B, MQL4GREC_TEST_BACKENDS) {
+  for (index_t const rows : {1, 1025, 70'001}) {  // a device takes 32,768 at once
+    auto const all = whole_numbers(rows, 3, 1);
+    matrix_features const features(all);
+    auto const expected = translated<reference::backend>(features), actual = translated<B>(features);
+    CHECK(actual.codes == expected.codes);
+    CHECK_CLOSE(actual.quantization_error, expected.quantization_error, 1e-6);
+    CHECK_CLOSE(actual.reconstruction_error, expected.reconstruction_error, 1e-6);
+    CHECK(actual.quantization_error > 0);
+    CHECK(translated<B>(features, reconstruction::spared).reconstruction_error == 0);
+  }
+}
+
+TEST_CASE_TEMPLATE("translate_items: of no items makes no codes", B, MQL4GREC_TEST_BACKENDS) {
+  auto const found = translated<B>(matrix_features(matrix<float>({0, 3}, {})));
+  CHECK(found.codes.items() == 0);
+  CHECK(found.codes.sizes() == std::vector<index_t>{8, 4});
+  CHECK(found.quantization_error == 0);
+}
+
+TEST_CASE_TEMPLATE("translate_items: a file that has become shorter is an error of that file", B, MQL4GREC_TEST_BACKENDS) {
+  temporary_directory const directory;
+  auto const path = directory / "f.npy";
+  write_npy(path, whole_numbers(40'000, 3, 1));
+  npy_features const features(path);
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
+  B b;
+  auto const model = whole_model(b);
+  auto const translate = [&] { translate_items(b, model, features, reconstruction::wanted, [](index_t) {}); };
+  CHECK(complaint<file_error>(translate).starts_with(path.string() + ": "));
+}
