@@ -20,12 +20,14 @@ if(CCCL_FOUND AND OpenMP_CXX_FOUND)
 endif()
 
 if(TARGET mql4grec_thrust AND CUDAToolkit_FOUND)
+  # CMake 3.25 doesn't know C++20 for nvcc. Eigen has CUDA code of its own, which nobody here asks for.
+  add_library(mql4grec_cuda_language INTERFACE)
+  target_link_libraries(mql4grec_cuda_language INTERFACE mql4grec_thrust)
+  target_compile_options(mql4grec_cuda_language INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr>")
+  target_compile_definitions(mql4grec_cuda_language INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:EIGEN_NO_CUDA>")
   add_library(mql4grec_gpu INTERFACE)
   add_library(mql4grec::gpu ALIAS mql4grec_gpu)
-  target_link_libraries(mql4grec_gpu INTERFACE mql4grec_thrust CUDA::cudart CUDA::cublasLt)
-  # CMake 3.25 doesn't know C++20 for nvcc. Eigen has CUDA code of its own, which nobody here asks for.
-  target_compile_options(mql4grec_gpu INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--expt-relaxed-constexpr>")
-  target_compile_definitions(mql4grec_gpu INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:EIGEN_NO_CUDA>")
+  target_link_libraries(mql4grec_gpu INTERFACE mql4grec_cuda_language CUDA::cudart CUDA::cublasLt)
 endif()
 
 # Our own tests, examples and benchmarks for it.

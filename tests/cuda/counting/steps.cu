@@ -1,0 +1,142 @@
+// Nothing is computed here: the CUDA runtime is counting_runtime.cpp.
+#include <doctest/doctest.h>
+
+#include <numeric>
+
+#include "cuda/counting/counts.hpp"
+#include "mql4grec/gpu.cuh"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+
+using device = gpu::backend<gpu::cuda>;
+
+/// Example i: a history of 1 to 20 items, and the next one.
+struct histories {
+  index_t count;
+  index_t size() const { return count; }
+  void write(index_t i, std::uint64_t seed, std::uint64_t, batch& out) const {
+    random_stream random(seed, static_cast<std::uint64_t>(i));
+    auto const tokens = [&](index_t items) {
+      std::vector<token_t> all(static_cast<std::size_t>(4 * items));
+      for (auto& token : all) token = token_t(static_cast<std::int32_t>(random.below(2000)));
+      return all;
+    };
+    out.append(tokens(1 + random.below(20)), tokens(1));
+  }
+};
+
+token_table catalogue(index_t items) {
+  token_table table(modality::text, items, 4);
+  random_stream random(5, 0);
+  for (index_t i = 0; i < items; ++i) {
+    std::vector<token_t> tokens;
+    for (int level = 0; level < 4; ++level) tokens.push_back(token_t(static_cast<std::int32_t>(2 + 256 * level + random.below(256))));
+    table.set(item_id(i), tokens);
+  }
+  return table;
+}
+
+void check_nothing_wrong(cuda_counts const& counts) {
+  for (auto const& what : counts.wrong) FAIL_CHECK(what);
+}
+
+}  // namespace
+
+TEST_CASE("counting: a training step whose shape has come up twice is one graph, two uploads and one wait") {
+  device b({.products = precision::bf16});
+  t5<device, float> model(b, {.vocabulary = 2100});
+  trainer<device, float> teacher(b, model, {});
+  batch all;
+  for (index_t i = 0; i < 3000; ++i) histories{3000}.write(i, 1, 0, all);
+  resident_examples<device> set;
+  set.assign(b, all);
+  std::vector<index_t> which(1024);
+  for (int step = 0; step < 5; ++step) {
+    for (index_t i = 0; i < 1024; ++i) which[static_cast<std::size_t>(i)] = 2 * i;  // one shape
+    teacher.step(set, which, 1e-4);
+    auto const counts = take_counts();
+    check_nothing_wrong(counts);
+    if (step < 3) continue;  // as it comes, as it comes in a scratch of the final size, recorded
+    CHECK(counts.kernels + counts.products == 0);
+    CHECK(counts.graphs == 1);
+    CHECK(counts.uploads == 2);  // which examples; learning rate and number
+    CHECK(counts.waits == 1);    // for loss and norm
+    CHECK(counts.allocations == 0);
+  }
+}
+
+TEST_CASE("counting: a whole training with validation asks for nothing that CUDA refuses, and allocates nothing once all shapes have come up") {
+  device b({.products = precision::bf16});
+  t5<device, float> model(b, {.vocabulary = 2100});
+  trainer<device, float> teacher(b, model, {.epochs = 5, .batch_size = 512, .patience = 0});
+  training_progress progress;
+  fit(teacher, histories{3000}, histories{1500}, progress,
+      {.on_epoch = [&](training_progress const& p, bool) {
+        auto const counts = take_counts();
+        check_nothing_wrong(counts);
+        if (p.epoch > 1) CHECK(counts.allocations == 0);
+      }});
+  CHECK(progress.finished);
+}
+
+TEST_CASE("counting: of a block of a search the encoder is launched, the steps are one graph, and the host waits for the result alone") {
+  device b({.products = precision::bf16});
+  frozen_t5<device, float> model(b, t5<device, float>(b, {.vocabulary = 2100}));
+  item_trie const trie(catalogue(6000));
+  batch queries;
+  for (index_t i = 0; i < 256; ++i) histories{256}.write(i, 1, 0, queries);
+  beam_searcher<device, frozen_t5<device, float>> searcher(b, model, trie);
+  for (index_t const users : {1, 256})
+    for (int round = 0; round < 5; ++round) {
+      beams found;
+      searcher.search(queries, {0, users}, {}, {}, found);
+      auto const counts = take_counts();
+      check_nothing_wrong(counts);
+      if (round < 3) continue;
+      CHECK(counts.graphs == 1);
+      CHECK(counts.recorded == 0);
+      CHECK(counts.kernels + counts.products < 50);
+      CHECK(counts.waits == 3);  // scores, leaves, and how many of them
+      CHECK(counts.allocations == 0);
+    }
+}
+
+namespace {
+buffer<float, host_space> random_features(index_t rows, index_t width) {
+  buffer<float, host_space> features(rows * width);
+  random_stream random(1, 0);
+  for (float& entry : as_span(features.view_all())) entry = static_cast<float>(random.normal());
+  return features;
+}
+}  // namespace
+
+TEST_CASE("counting: a translator's training step is one graph and waits for its report alone; a catalogue is translated without anything CUDA refuses") {
+  device b({.products = precision::bf16});
+  rq_vae<device, float> model(b, {.input_width = 384});
+  auto const memory = random_features(5000, 384);
+  matrix_features const features({memory.view_all().data, 5000, 384});
+  for (index_t const resident : {index_t{1} << 30, index_t{0}}) {
+    rq_vae_trainer<device, float> trainer(b, model, {.revive_after = 0});
+    training_rows<device, matrix_features> batches(b, features, 2048, resident);
+    std::vector<index_t> which(2048);
+    std::iota(which.begin(), which.end(), index_t{7});
+    for (int step = 0; step < 5; ++step) {
+      trainer.step(batches.take(b, which, which));
+      auto const counts = take_counts();
+      check_nothing_wrong(counts);
+      if (step < 3) continue;
+      CHECK(counts.graphs == 1);
+      CHECK(counts.kernels + counts.products == (resident > 0 ? 1 : 0));  // the batch is gathered
+      CHECK(counts.uploads == 2);                                         // which rows, or the rows; learning rate and number
+      CHECK(counts.waits <= 5);  // norm, reconstruction, quantization, nearest codes; a buffer that is written again
+      CHECK(counts.allocations == 0);
+    }
+  }
+  translate_items(b, model, features, reconstruction::wanted, [](index_t) {});
+  check_nothing_wrong(take_counts());
+}
+
+TEST_CASE("counting: hundreds of kernels are known by name, so that what was counted were ours") { CHECK(kernels_seen().size() > 30); }
