@@ -2,6 +2,8 @@
 // ends with the device's work done. Device 0; --benchmark_filter chooses.
 #include <benchmark/benchmark.h>
 
+#include <numeric>
+
 #include "mql4grec/gpu.cuh"
 #include "sequences.hpp"
 
@@ -50,20 +52,44 @@ void copy_of(benchmark::State& state) {
   rate(state, "B/s", 2.0 * 4 * (1 << 28));
 }
 
-/// Argument: bits. Batch 1024, the whole batch at once.
+/// Arguments: bits; 1: examples lie on the device and a step is a graph, 0: the host writes the batch and starts each kernel. Batch 1024, the whole
+/// batch at once.
 void training_step(benchmark::State& state) {
   auto b = make(state.range(0));
   t5<device, float> model(b, {});
   initialize(model, 1);
   trainer<device, float> teacher(b, model, {.block_tokens = 1 << 30});
   auto const all = bench::random_batch(1024, 8, true);
-  teacher.step(all, 1e-4);
+  resident_examples<device> set;
+  set.assign(b, all);
+  std::vector<index_t> which(1024);
+  std::iota(which.begin(), which.end(), index_t{0});
+  auto const step = [&] { return state.range(1) ? teacher.step(set, which, 1e-4) : teacher.step(all, 1e-4); };
+  for (int i = 0; i < 3; ++i) step();  // scratch of the final size, then recorded
   for (auto _ : state) {
-    teacher.step(all, 1e-4);
+    step();
     b.synchronize();
   }
   rate(state, "examples/s", 1024);
   rate(state, "tokens/s", static_cast<double>(all.inputs.size() + all.targets.size()));
+}
+
+/// Arguments: bits. One user, 20 beams, one search after the other: what a request costs.
+void one_request(benchmark::State& state) {
+  auto b = make(state.range(0));
+  t5<device, float> model(b, {});
+  initialize(model, 1);
+  item_trie const trie(bench::random_catalogue());
+  frozen_t5 const frozen(b, std::move(model));
+  beam_searcher<device, frozen_t5<device, float>> searcher(b, frozen, trie);
+  auto const queries = bench::random_batch(1, 16, false);
+  auto const ask = [&] {
+    beams found;
+    searcher.search(queries, {0, 1}, {}, {}, found);
+    return found;
+  };
+  for (int i = 0; i < 3; ++i) ask();
+  for (auto _ : state) benchmark::DoNotOptimize(ask());
 }
 
 /// Arguments: bits, beams. 1024 users at once.
@@ -76,7 +102,14 @@ void beam_search(benchmark::State& state) {
   index_t const users = state.range(1) <= 100 ? 1024 : 256;
   beam_options const options{.beams = state.range(1), .block_rows = users * state.range(1)};
   auto const queries = bench::random_batch(users, 16, false);
-  for (auto _ : state) benchmark::DoNotOptimize(search(b, frozen, trie, queries, options));
+  beam_searcher<device, frozen_t5<device, float>> searcher(b, frozen, trie);
+  auto const ask = [&] {
+    beams found;
+    searcher.search(queries, {0, users}, options, {}, found);
+    return found;
+  };
+  for (int i = 0; i < 3; ++i) ask();
+  for (auto _ : state) benchmark::DoNotOptimize(ask());
   rate(state, "users/s", static_cast<double>(users));
 }
 
@@ -92,7 +125,7 @@ void translator_step(benchmark::State& state) {
     for (index_t i = 0; i < values.size(); ++i) values(i) = static_cast<float>(random.normal());
   });
   in_matrix<device, float> const x(memory.view_all().data, 2048, 384);
-  trainer.step(x);
+  for (int i = 0; i < 3; ++i) trainer.step(x);
   for (auto _ : state) {
     trainer.step(x);
     b.synchronize();
@@ -118,8 +151,9 @@ void nearest_codes_of(benchmark::State& state) {
 BENCHMARK(copy_of)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(product_of)->ArgsProduct({{8192}, {8192}, {8192}, {32, 19, 16}})->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(product_of)->ArgsProduct({{25600}, {1152}, {128}, {19, 16}})->UseRealTime()->Unit(benchmark::kMicrosecond);
-BENCHMARK(training_step)->ArgsProduct({{32, 19, 16}})->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(training_step)->ArgsProduct({{32, 19, 16}, {1}})->Args({16, 0})->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(beam_search)->ArgsProduct({{19, 16}, {20, 100, 512}})->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(one_request)->Arg(16)->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(translator_step)->ArgsProduct({{32, 19, 16}})->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(nearest_codes_of)->Arg(10'000'000)->UseRealTime()->Unit(benchmark::kMillisecond);
 

@@ -10,6 +10,7 @@
 #include "mql4grec/backend/gpu/gpu.hpp"
 #include "mql4grec/mql4grec.hpp"
 #include "mql4grec/quantize/residual_kmeans.hpp"
+#include "mql4grec/quantize/training_rows.hpp"
 
 using namespace mql4grec;
 
@@ -53,22 +54,36 @@ std::string table() {
           []<class B, class T>() { return nn::LinearOps<B, T>; }),
       row("nn::DenseOps", "`bias_forward`, `bias_relu_forward`",
           []<class B, class T>() { return nn::DenseOps<B, T>; }),
+      row("nn::DenseLayerOps", "`dense_forward`, `dense_relu_forward`, which `cuda` alone has, for float; elsewhere those of the two rows above",
+          []<class B, class T>() { return nn::DenseLayerOps<B, T>; }),
       row("nn::EmbeddingOps", "`embedding_forward`, `embedding_backward`",
           []<class B, class T>() { return nn::EmbeddingOps<B, T>; }),
       row("nn::RmsNormOps", "`rms_norm_forward`, `rms_norm_backward`",
           []<class B, class T>() { return nn::RmsNormOps<B, T>; }),
       row("nn::DropoutOps", "`dropout_apply`, `dropout_add`, `dropout_copy`",
           []<class B, class T>() { return nn::DropoutOps<B, T>; }),
+      row("nn::ResidualNormOps", "`residual_norm_forward`, `residual_norm_backward`; elsewhere those of the two rows above",
+          []<class B, class T>() { return nn::ResidualNormOps<B, T>; }),
       row("nn::ActivationOps", "`relu_forward`, `relu_backward`, `gated_gelu_forward`, `gated_gelu_backward`",
           []<class B, class T>() { return nn::ActivationOps<B, T>; }),
+      row("nn::LinearReluOps", "`linear_relu_forward`, which `cuda` alone has, for float; elsewhere `matmul` and `relu_forward`",
+          []<class B, class T>() { return nn::LinearReluOps<B, T>; }),
       row("nn::AttentionOps", "`attention_forward`, `attention_backward`",
           []<class B, class T>() { return nn::AttentionOps<B, T>; }),
+      row("nn::AttentionPlanOps", "`plan_attention`; attention does without",
+          []<class B, class T>() { return Real<T> && nn::AttentionPlanOps<B>; }),
       row("nn::RelativeBiasOps", "`relative_bias_forward`, `relative_bias_backward`",
           []<class B, class T>() { return nn::RelativeBiasOps<B, T>; }),
       row("nn::CrossEntropyOps", "`cross_entropy_forward`, `cross_entropy_backward`, `log_sum_exp`, `sum`",
           []<class B, class T>() { return nn::CrossEntropyOps<B, T>; }),
       row("optim::OptimizerOps", "`adamw_step`, `sum_of_squares`, `accumulate`",
           []<class B, class T>() { return optim::OptimizerOps<B, T>; }),
+      row("PackingOps", "`gather_sequences`, `shift_right`; of tokens",
+          []<class B, class T>() { return std::same_as<T, float> && PackingOps<B>; }),
+      row("optim::OrderedUpdateOps", "`ordered_adamw_step`, `sum_into`, `sum_of_squares_into`, and `upload`, which the host's memory has no use for",
+          []<class B, class T>() { return optim::OrderedUpdateOps<B, T>; }),
+      row("RecordingOps", "`record`; elsewhere work is done as it comes",
+          []<class B, class T>() { return Real<T> && RecordingOps<B>; }),
       row("DecodingOps", "`cached_attention`, `turn_keys`",
           []<class B, class T>() { return DecodingOps<B, T>; }),
       row("BeamOps", "`select_beams`, `start_beams`, `branch_beams`, `add_log_probability`",
@@ -85,8 +100,12 @@ std::string table() {
           []<class B, class T>() { return SquaredErrorOps<B, T>; }),
       row("KmeansOps", "`add_to_codes`, `keep_smaller`",
           []<class B, class T>() { return std::same_as<T, float> && KmeansOps<B>; }),
-      row("ResidualKmeansOps", "`procrustes_rotation`",
-          []<class B, class T>() { return std::same_as<T, float> && ResidualKmeansOps<B>; }));
+      row("ResidualKmeansOps", "`add_to_rows`, `procrustes_rotation`",
+          []<class B, class T>() { return std::same_as<T, float> && ResidualKmeansOps<B>; }),
+      row("GatherRowsOps", "`gather_rows`; of features in a device's memory",
+          []<class B, class T>() { return std::same_as<T, float> && GatherRowsOps<B>; }),
+      row("UploadBufferOps", "`make_upload_buffer`; what the host reads needs none",
+          []<class B, class T>() { return std::same_as<T, float> && UploadBufferOps<B>; }));
 }
 
 /// The operations of a folder that have a file of their own: what a backend computes itself, and not by what it is derived from.
