@@ -151,3 +151,23 @@ TEST_CASE("teams: beams are chosen, few and many, of few candidates and many") {
         return std::vector{numbers_of(best), numbers_of(parents), numbers_of(reached), numbers_of(counts)};
       }, 1e-12);
 }
+
+TEST_CASE("teams: batches put together in memory") {
+  check_alike([](auto& b) {
+    auto const from = on(b, random_tokens(40, 9, 1));
+    auto const from_offsets = on(b, vector<index_t>{0, 3, 3, 17, 40}), which = on(b, vector<index_t>{2, 0, 3, 1, 2});
+    auto tokens = on(b, vector<token_t>(std::vector<token_t>(70, no_target))), shifted = on(b, vector<token_t>(std::vector<token_t>(70, no_target)));
+    auto offsets = on(b, vector<index_t>(std::vector<index_t>(9, 0)));
+    using space = typename std::remove_reference_t<decltype(b)>::memory_space;
+    gather_sequences(b, {from, from_offsets}, which, no_target, packed_tokens<space>{tokens, offsets});
+    shift_right(b, tokens, offsets, token_t{0}, shifted);
+    auto rows = poisoned<float>(b, {5, 70});
+    gather_rows<float>(b, on(b, random_normal<float>({4, 70}, 2)), which, rows);
+    auto const as_numbers = [&](auto const& values) {
+      std::vector<double> all;
+      for (auto const value : fetched(values).values) all.push_back(static_cast<double>(value));
+      return numbers_of(on(b, vector<double>(std::move(all))));
+    };
+    return std::vector{as_numbers(tokens), as_numbers(shifted), as_numbers(offsets), numbers_of(rows)};
+  });
+}

@@ -8,7 +8,7 @@ namespace mql4grec::test {
 
 struct cuda_counts {
   long kernels = 0, products = 0;  ///< started by the host, one by one
-  long recorded = 0;               ///< kernels and products that became part of a graph
+  long recorded_kernels = 0, recorded_products = 0;  ///< that became part of a graph
   long graphs = 0;                 ///< started, each with one call
   long uploads = 0;                ///< copies to the device that nobody waits for
   long waits = 0;                  ///< for the device
