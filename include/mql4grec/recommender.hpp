@@ -95,7 +95,7 @@ class recommender {
       expects(index(token) >= -1 && index(token) < words_.size(), "recommender: token ", index(token), " in a table, but the vocabulary has ", words_.size());
   }
 
-  /// What a thread keeps from one request to the next; of the recommender that it served last.
+  /// What a thread keeps from one request to the next; of the recommender that it served last, until it serves another.
   struct searchers_of_thread {
     B lane;
     recommender const* place = nullptr;
@@ -104,6 +104,7 @@ class recommender {
 
     void serve(recommender const& r) {
       if (place == &r && number == r.number_) return;
+      place = nullptr;  // until all are there
       searchers.clear();
       for (auto const& trie : r.tries_) searchers.emplace_back(lane, r.model_, trie);
       place = &r, number = r.number_;

@@ -132,3 +132,13 @@ TEST_CASE("ordered_adamw_step: five orders are five clipped updates by the mean,
   CHECK_CLOSE(actual[5], numbers_of(parameter), 1e-14);
   CHECK_CLOSE(actual[7], numbers_of(second), 1e-14);
 }
+
+TEST_CASE("sum_into, sum_of_squares_into: the backend's own sums, to the same bits") {
+  cpu::backend b;
+  auto const x = on(b, random_normal<float>(10'007, 3));
+  auto total = on(b, vector{0.});
+  sum_of_squares_into<float>(b, x, total);
+  CHECK(fetched(total)(0) == sum_of_squares<float>(b, x));
+  sum_into<float>(b, x, total);
+  CHECK(fetched(total)(0) == sum<float>(b, x));
+}

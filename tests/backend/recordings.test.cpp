@@ -84,11 +84,37 @@ TEST_CASE_TEMPLATE("record: an exception of the work arrives as it is, and the b
   CHECK_CLOSE(y, vector{3.f}, 0);
 }
 
+TEST_CASE_TEMPLATE("recordings: work that fails the first time, or while it is recorded, is done as it comes the next time", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b;
+  recordings<B, int> known("a test");
+  auto y = on(b, vector{0.f});
+  int asked = 0;
+  auto const work = [&](int failing) {
+    known.run(b, 7, [&] {
+      if (++asked == failing) detail::raise("no memory");
+      scratch_scope<B> const scope(b.scratch());
+      auto const one = b.scratch().template take<float>(1);
+      fill<float>(b, one, 1);
+      accumulate<float>(b, one, y);
+    });
+  };
+  CHECK_THROWS_WITH_AS(work(1), "no memory", error);
+  work(0);
+  CHECK_THROWS_WITH_AS(work(3), "no memory", error);
+  for (int i = 0; i < 3; ++i) work(0);
+  CHECK(asked == 5);
+  CHECK_CLOSE(y, vector{4.f}, 0);
+}
+
 TEST_CASE_TEMPLATE("record: the host neither tells nor hears anything inside", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto y = on(b, vector{0.f});
+  sum_of_squares<float>(b, in_vector<B, float>(y));  // so that there is scratch
   CHECK_THROWS_WITH_AS(record(b, "a test", [&] { upload<float>(b, vector{1.f}, y); }), "upload: what is recorded can't be told new values by the host", error);
   CHECK_THROWS_WITH_AS(record(b, "a test", [&] { sum_of_squares<float>(b, in_vector<B, float>(y)); }),
                        "download: the host can't wait for work that is only recorded", error);
+  CHECK_THROWS_AS(record(b, "a test", [&] { b.template allocate<float>(3); }), error);
+  CHECK_THROWS_AS(record(b, "a test", [&] { fetched(y); }), error);
+  CHECK_CLOSE(y, vector{0.f}, 0);
 }
 #endif

@@ -25,10 +25,19 @@ void fill(view<T, host_space, 1> to, std::type_identity_t<T> value) {
 template <class T, MemorySpace S>
 class host_copy {
  public:
+  /// Waits for whatever may write there.
   explicit host_copy(view<T const, S, 1> values) : values_(values) {
     if constexpr (!std::same_as<S, host_space>) {
       copy_ = buffer<T, host_space>(values.size());
       copy(values, copy_.view_all());
+    }
+  }
+  /// Waits for the backend's work alone.
+  template <class B>
+  host_copy(B& b, view<T const, S, 1> values) : values_(values) {
+    if constexpr (!std::same_as<S, host_space>) {
+      copy_ = buffer<T, host_space>(values.size());
+      download<T>(b, values, copy_.view_all());
     }
   }
   host_vector_view<T const> view_all() const {

@@ -45,12 +45,24 @@ class recordings {
   template <class Work>
   Result run(B& b, Key const& key, Work&& work) {
     if constexpr (RecordingOps<B>) {
-      auto const here = b.scratch().here();
-      if (!kept_.empty() && (kept_.size() >= most || kept_.begin()->first.first.moves != here.moves)) forget();
-      auto const [place, is_new] = kept_.try_emplace({here, key});
-      entry& known = place->second;
-      if (is_new) return result_of(work);
-      if (!known.work) known.work.emplace(record(b, name_, [&] { known.result = result_of(work); }));
+      std::pair const place{b.scratch().here(), key};
+      if (!kept_.empty() && kept_.begin()->first.first.moves != place.first.moves) forget();
+      auto found = kept_.find(place);
+      if (found == kept_.end()) {
+        Result result = result_of(work);
+        if (kept_.size() >= most) forget();
+        kept_.try_emplace(place);  // only now: work that failed has not made its memory
+        return result;
+      }
+      entry& known = found->second;
+      if (!known.work) {
+        try {
+          known.work.emplace(record(b, name_, [&] { known.result = result_of(work); }));
+        } catch (...) {
+          kept_.erase(found);
+          throw;
+        }
+      }
       known.work->replay(b);
       return known.result;
     } else {

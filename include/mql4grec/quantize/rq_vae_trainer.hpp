@@ -127,7 +127,7 @@ class rq_vae_trainer {
     auto const losses = losses_and_gradient(x, how);
     expect_finite(moments_.step + 1, losses.total, norm_);
     optim::update<T>(backend_, options_.optimizer, options_.learning_rate, norm_, model_.layout(), gradient(), model_.parameters(), moments_);
-    if (how == quantizer::used) find_nearest();
+    if (how == quantizer::used && options_.revive_after > 0) find_nearest();
     return losses;
   }
   rq_vae_losses update(in_matrix<B, T> x, quantizer how)
@@ -136,14 +136,14 @@ class rq_vae_trainer {
     update_order const order{.learning_rate = options_.learning_rate, .step = moments_.step + 1};
     upload<update_order>(backend_, host_vector_view<update_order const>(&order, 1), order_.view_all());
     rows_ = x.rows();
-    updates_.run(backend_, {x.data, x.rows(), how}, [&] {
+    updates_.run(backend_, {x.data, x.rows(), x.stride, how}, [&] {
       find_gradient(x, how);
       sum_into<T>(backend_, std::as_const(lanes_.front()->error).view_all(), loss_.view_all());
       optim::ordered_update<T>(backend_, options_.optimizer, std::as_const(order_).view_all(), model_.layout(), std::as_const(loss_).view_all(), gradient(),
                                model_.parameters(), moments_, report_.view_all());
-      if (how == quantizer::used) find_nearest();
+      if (how == quantizer::used && options_.revive_after > 0) find_nearest();
     });
-    norm_ = host_copy<update_report, space>(std::as_const(report_).view_all()).view_all()(0).norm;
+    norm_ = host_copy<update_report, space>(backend_, std::as_const(report_).view_all()).view_all()(0).norm;
     auto const losses = losses_of_batch();
     expect_finite(moments_.step + 1, losses.total, norm_);
     ++moments_.step;
@@ -209,14 +209,14 @@ class rq_vae_trainer {
       sum_of_squares_into<T>(backend_, in_vector<B, T>(residual(l).flat()), left_.view_all().part(l - 1, 1));
   }
 
-  rq_vae_losses losses_of_batch() const {
+  rq_vae_losses losses_of_batch() {
     auto const& c = model_.config();
     auto const rows = static_cast<double>(rows_);
     rq_vae_losses losses;
     for (auto const& lane : lanes_)
-      losses.reconstruction += static_cast<double>(real_part(host_copy<T, space>(std::as_const(lane->error).view_all()).view_all()(0)));
+      losses.reconstruction += static_cast<double>(real_part(host_copy<T, space>(backend_, std::as_const(lane->error).view_all()).view_all()(0)));
     losses.reconstruction /= rows * static_cast<double>(c.input_width);
-    host_copy<double, space> const left(left_.view_all());
+    host_copy<double, space> const left(backend_, left_.view_all());
     for (double const of_level : as_span(left.view_all())) losses.quantization += of_level;
     losses.quantization *= (1 + c.beta) / (rows * static_cast<double>(c.latent_width * c.levels()));
     losses.total = losses.reconstruction + c.quant_weight * losses.quantization;
@@ -271,7 +271,7 @@ class rq_vae_trainer {
   buffer<update_order, space> order_;         // (1), as the next three, where updates are recorded
   buffer<update_report, space> report_;
   buffer<double, space> loss_;
-  recordings<B, std::tuple<T const*, index_t, quantizer>> updates_{"a translator's training step"};
+  recordings<B, std::tuple<T const*, index_t, index_t, quantizer>> updates_{"a translator's training step"};
   index_t rows_ = 0;
   double norm_ = 0;
 };
@@ -282,7 +282,7 @@ template <Backend B, class T>
 index_t rq_vae_trainer<B, T>::revive() {
   if (options_.revive_after == 0) return 0;
   index_t revived = 0;
-  host_copy<code_t, space> const nearest(std::as_const(nearest_memory_).view_all());
+  host_copy<code_t, space> const nearest(backend_, std::as_const(nearest_memory_).view_all());
   for (index_t l = 0; l < model_.config().levels(); ++l) {
     auto& idle = idle_[static_cast<std::size_t>(l)];
     std::vector<bool> used(idle.size(), false);

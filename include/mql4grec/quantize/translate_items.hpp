@@ -51,7 +51,7 @@ block_errors translate_block(B& lane, M const& model, in_matrix<B, float> x, rec
   copy<float>(lane, z.flat(), rest.flat());
   auto const codebooks = model.codebooks();
   quantize<float>(lane, std::span<codebook_view<B, float> const>(codebooks), rest, codes);
-  host_copy<code_t, typename B::memory_space> const found(codes.flat());
+  host_copy<code_t, typename B::memory_space> const found(lane, codes.flat());
   for (index_t i = 0; i < count; ++i)
     for (index_t l = 0; l < codes.rows(); ++l) out(i, l) = found.view_all()(l * count + i);
   block_errors errors{.quantization = sum_of_squares<float>(lane, in_vector<B, float>(rest.flat()))};
@@ -113,7 +113,7 @@ class encoded_latents {
       in_matrix<B, float> const x(rows.publish(lane_).data, count, features_.width());
       auto const z = lane_.scratch().template take<float>(count, width());
       encode(lane_, model_, x, z);
-      host_copy<float, typename B::memory_space> const latents(z.flat());
+      host_copy<float, typename B::memory_space> const latents(lane_, z.flat());
       for (index_t i = 0; i < count; ++i) std::copy_n(latents.view_all().data + i * width(), width(), out.row(first + i).data);
     }
   }

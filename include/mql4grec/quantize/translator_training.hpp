@@ -19,7 +19,7 @@ struct translator_options {
   index_t kmeans_iterations = 20;
   double least_usage = 0.02;          ///< a level that uses fewer of its codes has collapsed …
   index_t collapse_patience = 3;      ///< … when so many looks in a row have seen it; 0: never given up
-  index_t resident_bytes = index_t{16} << 30;  ///< features of at most so many bytes are kept in a device's memory; larger ones are read as they are needed
+  index_t resident_bytes = index_t{4} << 30;  ///< features of at most so many bytes are kept in a device's memory; larger ones are read as they are needed
   std::uint64_t seed = 42;
 
   bool operator==(translator_options const&) const = default;

@@ -3,6 +3,7 @@
 // at first, then up to `beams` rows, each pointing to its ancestors' places in the cache.
 #include <atomic>
 #include <cmath>
+#include <compare>
 #include <limits>
 #include <numeric>
 #include <tuple>
@@ -58,7 +59,7 @@ template <class M, class B>
 concept Decodable = requires(M const& model, B& lane, batch const& queries, stretch part, index_t n, decoder_rows<B> rows,
                              out_matrix<B, typename M::scalar> logits) {
   begin_decoding(lane, model, queries, part, n, n).step(lane, rows, n, logits);
-  { begin_decoding(lane, model, queries, part, n, n).shape() } -> std::totally_ordered;  // what the steps' scratch follows from
+  { begin_decoding(lane, model, queries, part, n, n).shape() } -> std::three_way_comparable;  // what the steps' scratch follows from
   { model.config().vocabulary } -> std::convertible_to<index_t>;
 };
 
@@ -72,13 +73,14 @@ class block_search {
   using marks = view<std::uint8_t const, space, 2>;
 
  public:
-  /// What the steps follow from, beside the model, the trie, and where the scratch stands.
-  using key = std::tuple<index_t, typename Decoding::step_room, index_t, normalization, closing, bool>;
+  /// What the steps follow from, beside the model and the trie: where the scratch stood in front of the search is where all its places lie.
+  using mark = decltype(std::declval<B&>().scratch().here());
+  using key = std::tuple<mark, index_t, decltype(std::declval<Decoding const&>().shape()), index_t, normalization, closing, bool>;
   using recorded_steps = recordings<B, key, index_t>;
 
-  block_search(B& lane, Model const& model, item_trie const& trie, trie_view<space> const& arrays, batch const& queries, stretch part,
+  block_search(B& lane, mark begin, Model const& model, item_trie const& trie, trie_view<space> const& arrays, batch const& queries, stretch part,
                beam_options const& options)
-      : lane_(lane), model_(model), trie_(trie), arrays_(arrays), options_(options), users_(part.last - part.first), most_rows_(users_ * options.beams),
+      : lane_(lane), begin_(begin), model_(model), trie_(trie), arrays_(arrays), options_(options), users_(part.last - part.first), most_rows_(users_ * options.beams),
         decoding_(begin_decoding(lane, model, queries, part, users_ + trie.levels() * most_rows_, trie.levels() + 1)) {
     static_assert(BeamOps<B, T>, "this backend can't choose beams of this scalar; add what is missing in backend/<name>/select_beams.hpp and beam_rows.hpp");
     auto& scratch = lane.scratch();
@@ -94,7 +96,7 @@ class block_search {
 
   /// allowed (users, nodes), or empty. Appends the results to `out`.
   void run(marks allowed, recorded_steps& known, beams& out) {
-    key const what{users_, decoding_.shape(), options_.beams, options_.normalize, options_.end, allowed.rows() > 0};
+    key const what{begin_, users_, decoding_.shape(), options_.beams, options_.normalize, options_.end, allowed.rows() > 0};
     collect(known.run(lane_, what, [&] { return all_steps(allowed); }), out);
   }
 
@@ -139,9 +141,9 @@ class block_search {
     auto const& last = rows_at(trie_.levels());
     bool const counted = options_.end == closing::scored;
     double const length = std::pow(static_cast<double>(trie_.levels() + (counted ? 1 : 0)), options_.length_penalty);
-    host_copy<T, space> const all_scores(last.scores.part(0, count));
-    host_copy<node_t, space> const all_nodes(last.nodes.part(0, count));
-    host_copy<index_t, space> const all_offsets(last.offsets);
+    host_copy<T, space> const all_scores(lane_, last.scores.part(0, count));
+    host_copy<node_t, space> const all_nodes(lane_, last.nodes.part(0, count));
+    host_copy<index_t, space> const all_offsets(lane_, last.offsets);
     auto const scores = all_scores.view_all();
     auto const offsets = all_offsets.view_all();
     std::vector<index_t> order;
@@ -159,6 +161,7 @@ class block_search {
   }
 
   B& lane_;
+  mark begin_;
   Model const& model_;
   item_trie const& trie_;
   trie_view<space> arrays_;
@@ -220,9 +223,10 @@ class beam_searcher {
       return;
     }
     scratch_scope<B> const scope(lane_->scratch());
+    auto const begin = lane_->scratch().here();
     auto const marks = detail::marks_on(*lane_, allowed);
     trie_view<typename B::memory_space> const arrays{first_child_.view_all(), token_.view_all()};
-    block_search(*lane_, *model_, *trie_, arrays, queries, part, options).run(marks, known_, found);
+    block_search(*lane_, begin, *model_, *trie_, arrays, queries, part, options).run(marks, known_, found);
   }
 
  private:

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <future>
+#include <numeric>
 
 #include "mql4grec/seq2seq/trainer.hpp"
 
@@ -27,10 +28,10 @@ class written_batches {
   written_batches(Trainer& trainer, Train const& train, Valid const& valid) : trainer_(trainer), train_(train), valid_(valid) {}
 
   void begin(std::int64_t epoch) { epoch_ = static_cast<std::uint64_t>(epoch); }
-  /// -> the mean loss a token, and the tokens
-  std::pair<double, index_t> step(std::span<index_t const> which, double learning_rate) {
+  /// By the examples first … last − 1 of the epoch's order -> the mean loss a token, and the tokens
+  std::pair<double, index_t> step(std::span<index_t const> order, index_t first, index_t last, double learning_rate) {
     all_.clear();
-    for (auto const i : which) train_.write(i, trainer_.options().seed, epoch_, all_);
+    for (index_t i = first; i < last; ++i) train_.write(order[static_cast<std::size_t>(i)], trainer_.options().seed, epoch_, all_);
     return {trainer_.step(all_, learning_rate), std::ssize(all_.targets)};
   }
   double validate() { return trainer_.mean_loss(valid_); }
@@ -43,39 +44,61 @@ class written_batches {
   batch all_;
 };
 
-/// Epochs that lie in the backend's memory: while it works on one, another thread writes the next.
+/// Examples that lie in the backend's memory in the order in which they are asked for, a part of an epoch at a time: while it works on one part,
+/// another thread writes the next.
 template <class Trainer, ExampleSource Train, ExampleSource Valid>
-class resident_epochs {
+class resident_parts_of_epochs {
  public:
-  resident_epochs(Trainer& trainer, Train const& train, Valid const& valid) : trainer_(trainer), train_(train) {
+  resident_parts_of_epochs(Trainer& trainer, Train const& train, Valid const& valid)
+      : trainer_(trainer), train_(train), part_size_(trainer.options().batch_size * std::max<index_t>(1, trainer.options().resident_examples / trainer.options().batch_size)) {
     batch all;
     for (index_t i = 0; i < valid.size(); ++i) valid.write(i, trainer.options().seed, 0, all);
     valid_set_.assign(trainer.backend(), all);
   }
 
-  void begin(std::int64_t epoch) {
-    if (!next_.valid()) next_ = written(epoch);
-    set_.assign(trainer_.backend(), next_.get());
-    if (epoch + 1 < trainer_.options().epochs) next_ = written(epoch + 1);
-  }
-  std::pair<double, index_t> step(std::span<index_t const> which, double learning_rate) {
-    return {trainer_.step(set_, which, learning_rate), set_.target_tokens(which)};
+  void begin(std::int64_t epoch) { epoch_ = epoch; }
+  std::pair<double, index_t> step(std::span<index_t const>, index_t first, index_t last, double learning_rate) {
+    part const wanted{epoch_, first / part_size_};
+    if (wanted != here_) go_to(wanted);
+    which_.resize(static_cast<std::size_t>(last - first));
+    std::iota(which_.begin(), which_.end(), first - wanted.number * part_size_);
+    return {trainer_.step(set_, which_, learning_rate), set_.target_tokens(which_)};
   }
   double validate() { return trainer_.mean_loss(valid_set_); }
 
  private:
-  std::future<batch> written(std::int64_t epoch) const {
-    return std::async(std::launch::async, [&train = train_, seed = trainer_.options().seed, epoch] {
+  struct part {
+    std::int64_t epoch = -1;
+    index_t number = 0;
+    bool operator==(part const&) const = default;
+  };
+
+  void go_to(part const& wanted) {
+    if (!next_.valid()) next_ = written(wanted);
+    set_.assign(trainer_.backend(), next_.get());
+    here_ = wanted;
+    part const later = (wanted.number + 1) * part_size_ < train_.size() ? part{wanted.epoch, wanted.number + 1} : part{wanted.epoch + 1, 0};
+    if (later.epoch < trainer_.options().epochs) next_ = written(later);
+  }
+  std::future<batch> written(part const& which) const {
+    return std::async(std::launch::async, [&train = train_, seed = trainer_.options().seed, which, size = part_size_] {
+      auto const epoch = static_cast<std::uint64_t>(which.epoch);
+      auto const order = epoch_order(train.size(), seed, epoch);
       batch all;
-      for (index_t i = 0; i < train.size(); ++i) train.write(i, seed, static_cast<std::uint64_t>(epoch), all);
+      for (index_t i = which.number * size; i < std::min<index_t>(train.size(), (which.number + 1) * size); ++i)
+        train.write(order[static_cast<std::size_t>(i)], seed, epoch, all);
       return all;
     });
   }
 
   Trainer& trainer_;
   Train const& train_;
+  index_t part_size_;  // examples, whole batches
+  std::int64_t epoch_ = 0;
+  part here_;
+  std::vector<index_t> which_;
   resident_examples<typename Trainer::backend_type> set_, valid_set_;
-  std::future<batch> next_;
+  std::future<batch> next_;  // the last member, which goes first and waits for the writer
 };
 
 }  // namespace detail
@@ -86,7 +109,7 @@ class resident_epochs {
 template <class B, class T, class Others, ExampleSource Train, ExampleSource Valid>
 void fit(trainer<B, T, Others>& trainer, Train const& train, Valid const& valid, training_progress& progress, training_observer const& observer = {}) {
   using teacher = mql4grec::trainer<B, T, Others>;
-  using epochs = std::conditional_t<ResidentOps<B, T>, detail::resident_epochs<teacher, Train, Valid>, detail::written_batches<teacher, Train, Valid>>;
+  using epochs = std::conditional_t<ResidentOps<B, T>, detail::resident_parts_of_epochs<teacher, Train, Valid>, detail::written_batches<teacher, Train, Valid>>;
   auto const& options = trainer.options();
   expects(train.size() > 0, "training: there are no examples");
   std::int64_t const steps_per_epoch = (train.size() + options.batch_size - 1) / options.batch_size;
@@ -107,8 +130,7 @@ void fit(trainer<B, T, Others>& trainer, Train const& train, Valid const& valid,
       auto const first = progress.epoch_step * options.batch_size;
       auto const last = std::min<std::int64_t>(train.size(), first + options.batch_size);
       // transformers' schedulers multiply from 0: the very first update of a warm-up has rate 0 and changes nothing
-      auto const [loss, tokens] = data.step(std::span(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(last - first)),
-                                            options.learning_rate * optim::multiplier(schedule, progress.step));
+      auto const [loss, tokens] = data.step(order, first, last, options.learning_rate * optim::multiplier(schedule, progress.step));
       ++progress.step;
       progress.examples += last - first;
       progress.epoch_loss += loss * static_cast<double>(tokens);

@@ -71,7 +71,7 @@ class resident_examples {
     buffer<token_t, space> tokens;
     buffer<index_t, space> offsets;
     std::vector<std::int32_t> lengths;
-    index_t longest = 2;  ///< of all epochs
+    index_t longest = 2;
 
     bool holds(std::vector<token_t> const& t, std::vector<index_t> const& o) const { return std::ssize(t) <= tokens.size() && std::ssize(o) <= offsets.size(); }
     void make_room(B& b, std::vector<token_t> const& t, std::vector<index_t> const& o) {
@@ -85,6 +85,7 @@ class resident_examples {
       copy(view_of(std::span(o)), offsets.view_all().part(0, std::ssize(o)));
       lengths.clear();
       for (std::size_t s = 1; s < o.size(); ++s) lengths.push_back(static_cast<std::int32_t>(o[s] - o[s - 1]));
+      longest = 2;  // of these alone: a run that is resumed knows no others
       for (auto const length : lengths) longest = std::max<index_t>(longest, length);
     }
     index_t rows(std::span<index_t const> which) const {

@@ -60,20 +60,30 @@ class resident_steps {
     auto const mine = told(b, which);
     auto const shape = from.shape_of(which);
     upload<update_order>(b, host_vector_view<update_order const>(&order, 1), order_.view_all());
-    updates_.run(b, key_of(t, shape), [&] {
+    auto const find_gradient = [&] {
       scratch_scope<B> const scope(b.scratch());
       nn::dropout_plan const plan{.rate = t.options.dropout, .seed = t.options.seed, .step_place = &order_.view_all().data->step};
       fill<T>(b, t.gradient, T{});
       auto const block = gather_block(b, from, mine, shape, t.model.config(), t.others.rank() << rank_bits);
       sum_into<T>(b, t.pass.take_losses_and_gradient(b, t.model, block, plan, 1, t.windows), loss_.view_all());
-      if (t.others.size() > 1) {
-        t.others.add_up(b, t.gradient);
-        t.others.add_up(b, loss_.view_all());
-      }
+    };
+    auto const move = [&] {
       optim::ordered_update<T>(b, t.options.optimizer, std::as_const(order_).view_all(), t.model.layout(), std::as_const(loss_).view_all(), t.gradient,
                                t.model.parameters(), t.moments, report_.view_all());
-    });
-    return host_copy<update_report, space>(std::as_const(report_).view_all()).view_all()(0);
+    };
+    if (t.others.size() == 1) {
+      updates_.run(b, key_of(t, shape), [&] {
+        find_gradient();
+        move();
+      });
+    } else {  // each process has shapes of its own, and what they do together must be the same call for all
+      expects(t.others.size() <= index_t{1} << (32 - rank_bits), "training: ", t.others.size(), " processes, expected at most ", index_t{1} << (32 - rank_bits));
+      updates_.run(b, key_of(t, shape), find_gradient);
+      t.others.add_up(b, t.gradient);
+      t.others.add_up(b, loss_.view_all());
+      moves_.run(b, 0, move);
+    }
+    return host_copy<update_report, space>(b, std::as_const(report_).view_all()).view_all()(0);
   }
 
   /// Σ of the losses without dropout, of all processes' examples.
@@ -93,7 +103,7 @@ class resident_steps {
       });
     }
     if (t.others.size() > 1) t.others.add_up(b, total_.view_all());
-    return host_copy<double, space>(std::as_const(total_).view_all()).view_all()(0);
+    return host_copy<double, space>(b, std::as_const(total_).view_all()).view_all()(0);
   }
 
  private:
@@ -102,7 +112,7 @@ class resident_steps {
 
   /// Numbers of examples where the work reads them.
   in_vector<B, index_t> told(B& b, std::span<index_t const> which) {
-    make_room(b, std::ssize(which));
+    make_room(b, std::max<index_t>(1, std::ssize(which)));
     auto const place = which_.view_all().part(0, std::ssize(which));
     upload<index_t>(b, view_of(which), place);
     return place;
@@ -117,6 +127,7 @@ class resident_steps {
       total_ = b.template allocate<double>(1);
     }
     updates_.forget();
+    moves_.forget();
     losses_.forget();
   }
 
@@ -130,6 +141,7 @@ class resident_steps {
   buffer<update_report, space> report_;
   buffer<double, space> loss_, total_;
   recordings<B, key> updates_{"a training step"}, losses_{"a validation step"};
+  recordings<B, int> moves_{"an update"};  // of several processes
 };
 
 struct no_resident_steps {};

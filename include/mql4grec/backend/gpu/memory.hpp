@@ -35,6 +35,13 @@ void upload(backend<System>& b, host_vector_view<T const> from, out_vector<backe
   if (to.size() > 0) System::upload(b.context(), from.data, to.data, static_cast<std::size_t>(to.size()) * sizeof(T));
 }
 
+// to (n) of the host = from (n); waits for the backend's work
+template <class T, class System>
+void download(backend<System>& b, in_vector<backend<System>, T> from, host_vector_view<T> to) {
+  expects(from.size() == to.size(), "download: ", from.size(), " entries into a place for ", to.size());
+  if (to.size() > 0) System::download(b.context(), from.data, to.data, static_cast<std::size_t>(to.size()) * sizeof(T));
+}
+
 // to (n) = value
 template <class T, class System>
 void fill(backend<System>& b, out_vector<backend<System>, T> to, std::type_identity_t<T> value) {

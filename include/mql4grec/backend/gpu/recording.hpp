@@ -27,9 +27,13 @@ recording<System> record(backend<System>& b, char const*, Work&& work) {
   std::vector<std::function<void()>> list;
   struct recorder {
     backend<System>& b;
-    ~recorder() { b.context().recording = nullptr; }
+    ~recorder() {
+      b.context().recording = nullptr;
+      detail::is_recording() = false;
+    }
   } const until_here{b};
   b.context().recording = &list;
+  detail::is_recording() = true;
   work();
   return recording<System>(std::move(list));
 }

@@ -16,16 +16,37 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
+/// Whether this thread records work of a system that is the host's: then it may not do what CUDA would refuse.
+inline bool& is_recording() {
+  thread_local bool yes = false;
+  return yes;
+}
+inline void expect_no_recording() {
+  expects(!is_recording(), "work that is recorded neither allocates nor copies from or to the host");
+}
+
 /// Memory of a system that is the host's own, apart in its type only.
 struct host_system {
   static constexpr std::align_val_t alignment{64};
 
   static void* allocate(std::size_t bytes) { return ::operator new(bytes, alignment); }
   static void deallocate(void* memory) noexcept { ::operator delete(memory, alignment); }
-  static void clear(void* memory, std::size_t bytes) { std::memset(memory, 0, bytes); }
-  static void copy_from_host(void const* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
-  static void copy_to_host(void const* from, void* to, std::size_t bytes) { std::memcpy(to, from, bytes); }
-  static void copy_within(void const* from, void* to, std::size_t bytes) { std::memmove(to, from, bytes); }
+  static void clear(void* memory, std::size_t bytes) {
+    expect_no_recording();
+    std::memset(memory, 0, bytes);
+  }
+  static void copy_from_host(void const* from, void* to, std::size_t bytes) {
+    expect_no_recording();
+    std::memcpy(to, from, bytes);
+  }
+  static void copy_to_host(void const* from, void* to, std::size_t bytes) {
+    expect_no_recording();
+    std::memcpy(to, from, bytes);
+  }
+  static void copy_within(void const* from, void* to, std::size_t bytes) {
+    expect_no_recording();
+    std::memmove(to, from, bytes);
+  }
 
   /// What a backend of the system is made with, and what it owns.
   struct options {};

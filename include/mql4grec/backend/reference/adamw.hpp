@@ -1,5 +1,6 @@
 #pragma once
 #include <cmath>
+#include <concepts>
 
 #include "mql4grec/backend/adamw.hpp"
 #include "mql4grec/backend/reference/backend.hpp"
@@ -48,14 +49,14 @@ double keep_smaller(backend&, in_vector<backend, T> from, out_vector<backend, T>
 }
 
 // total (1) = Σ x², in double
-template <Real T>
-void sum_of_squares_into(backend& b, in_vector<backend, T> x, out_vector<backend, double> total) {
+template <Real T, std::derived_from<backend> B>
+void sum_of_squares_into(B& b, in_vector<backend, T> x, out_vector<backend, double> total) {  // the backend's own sum
   total(0) = sum_of_squares<T>(b, x);
 }
 
 // total (1) = Σ x, in double
-template <Real T>
-void sum_into(backend& b, in_vector<backend, T> x, out_vector<backend, double> total) {
+template <Real T, std::derived_from<backend> B>
+void sum_into(B& b, in_vector<backend, T> x, out_vector<backend, double> total) {
   total(0) = sum<T>(b, x);
 }
 

@@ -10,9 +10,9 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// The largest power of two up to 256 that divides an address and the distance of its rows.
+/// The largest power of two up to 16 that divides an address and the distance of its rows. Not more: where scratch lies must not choose the kernel.
 inline int alignment_of(void const* data, index_t row_bytes) {
-  auto const bits = reinterpret_cast<std::uintptr_t>(data) | static_cast<std::uintptr_t>(row_bytes) | 256u;
+  auto const bits = reinterpret_cast<std::uintptr_t>(data) | static_cast<std::uintptr_t>(row_bytes) | 16u;
   return static_cast<int>(bits & (~bits + 1));
 }
 
@@ -40,7 +40,7 @@ bool multiply(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<bac
               T const* bias = nullptr) {
   auto& context = where.context();
   T const alpha = static_cast<T>(how.alpha), beta = static_cast<T>(how.accumulate ? 1 : 0);
-  int alignment = 256;
+  int alignment = 16;
   for (auto const& m : {in_matrix<backend<cuda>, T>(a), in_matrix<backend<cuda>, T>(b), in_matrix<backend<cuda>, T>(c)})
     alignment = std::min(alignment, alignment_of(m.data, m.stride * static_cast<index_t>(sizeof(T))));
   auto const stride = [](index_t s) { return std::max<index_t>(1, s); };

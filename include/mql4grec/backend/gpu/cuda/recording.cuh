@@ -1,6 +1,7 @@
 #pragma once
 // Recorded work of a GPU: a CUDA graph, which one call starts.
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include "mql4grec/backend/gpu/backend.hpp"
@@ -42,7 +43,8 @@ cuda_recording record(backend<cuda>& b, char const* name, Work&& work) {
   };
   auto& context = b.context();
   auto const stream = context.stream();
-  // relaxed: what other threads ask of the device meanwhile is their matter
+  std::unique_lock const alone(detail::legacy_stream());
+  // relaxed: what other threads ask of their own streams meanwhile is their matter
   detail::check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
   std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, destroy> graph;
   auto const end = [&] {

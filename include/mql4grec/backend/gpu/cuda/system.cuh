@@ -4,6 +4,7 @@
 #include <thrust/system/cuda/execution_policy.h>
 
 #include <memory>
+#include <shared_mutex>
 #include <string>
 
 #include "mql4grec/backend/gpu/cuda/error.cuh"
@@ -40,7 +41,7 @@ inline int usable_device(int device) {
 }
 
 struct destroy_stream {
-  void operator()(cudaStream_t stream) const noexcept { cudaStreamDestroy(stream); }
+  void operator()(cudaStream_t stream) const noexcept { cudaStreamDestroy(stream); }  // when its work is done
 };
 struct destroy_handle {
   void operator()(cublasLtHandle_t handle) const noexcept { cublasLtDestroy(handle); }
@@ -48,6 +49,22 @@ struct destroy_handle {
 struct free_memory {
   void operator()(void* memory) const noexcept { cudaFree(memory); }
 };
+
+/// While one thread captures a stream, CUDA lets no other use the legacy stream, which is where memory is cleared and copied that belongs to
+/// no stream. The one who captures holds it alone.
+inline std::shared_mutex& legacy_stream() {
+  static std::shared_mutex one;
+  return one;
+}
+/// Of this thread.
+inline bool& is_capturing() {
+  thread_local bool yes = false;
+  return yes;
+}
+inline std::shared_lock<std::shared_mutex> use_legacy_stream() {
+  expects(!is_capturing(), "CUDA: work that is recorded neither allocates nor copies from or to the host");
+  return std::shared_lock(legacy_stream());
+}
 
 }  // namespace detail
 
@@ -69,6 +86,12 @@ struct cuda {
       workspace_.reset(allocate(how.workspace));
     }
 
+    context(context&&) = default;
+    context& operator=(context&&) = default;
+    ~context() {
+      if (stream_) cudaStreamSynchronize(stream_.get());  // it may still read the pinned memory
+    }
+
     options const& how() const { return options_; }
     /// The stream, and its device current for the calling thread.
     cudaStream_t stream() const {
@@ -83,12 +106,13 @@ struct cuda {
     void synchronize() const {
       auto const status = cudaStreamSynchronize(stream());
       if (status != cudaSuccess) detail::check(status, started_ ? (std::string("cudaStreamSynchronize behind ") + started_).c_str() : "cudaStreamSynchronize");
+      started_ = nullptr;
     }
     /// Recorded work that was started last: what is wrong with it is seen at the next synchronisation.
     void started(char const* name) { started_ = name; }
     /// While work is recorded the host neither tells nor hears anything.
     bool is_recording() const { return is_recording_; }
-    void set_recording(bool is) { is_recording_ = is; }
+    void set_recording(bool is) { is_recording_ = detail::is_capturing() = is; }
 
    private:
     options options_;
@@ -97,7 +121,7 @@ struct cuda {
     std::unique_ptr<void, detail::free_memory> workspace_;
     detail::product_plans plans_;
     detail::pinned_ring staging_;
-    char const* started_ = nullptr;
+    mutable char const* started_ = nullptr;
     bool is_recording_ = false;
   };
 
@@ -119,14 +143,20 @@ struct cuda {
     return memory;
   }
   static void deallocate(void* memory) noexcept { cudaFree(memory); }
-  static void clear(void* memory, std::size_t bytes) { detail::check(cudaMemset(memory, 0, bytes), "cudaMemset"); }
+  static void clear(void* memory, std::size_t bytes) {
+    auto const lock = detail::use_legacy_stream();
+    detail::check(cudaMemset(memory, 0, bytes), "cudaMemset");
+  }
   static void copy_from_host(void const* from, void* to, std::size_t bytes) {
+    auto const lock = detail::use_legacy_stream();
     detail::check(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice), "cudaMemcpy to the device");
   }
   static void copy_to_host(void const* from, void* to, std::size_t bytes) {
+    auto const lock = detail::use_legacy_stream();
     detail::check(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost), "cudaMemcpy to the host");
   }
   static void copy_within(void const* from, void* to, std::size_t bytes) {
+    auto const lock = detail::use_legacy_stream();
     detail::check(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToDevice), "cudaMemcpy on the device");
   }
 
