@@ -88,7 +88,7 @@ class resident_steps {
 
   /// Σ of the losses without dropout, of all processes' examples.
   double sum_of_losses(resident_parts<B, T, Others> const& t, resident_examples<B> const& from, std::span<index_t const> which) {
-    constexpr std::size_t together = 4096;
+    constexpr std::size_t together = 1024;  // as a batch of training: no more scratch than that
     B& b = t.backend;
     make_room(b, 1);
     fill<double>(b, total_.view_all(), 0);
@@ -119,7 +119,7 @@ class resident_steps {
   }
   void make_room(B& b, index_t examples) {
     if (which_.size() >= examples) return;
-    which_ = b.template allocate<index_t>(std::max<index_t>(examples, 4096));
+    which_ = b.template allocate<index_t>(std::max<index_t>(examples, 1024));
     if (order_.size() == 0) {
       order_ = b.template allocate<update_order>(1);
       report_ = b.template allocate<update_report>(1);
