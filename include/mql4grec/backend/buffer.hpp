@@ -95,7 +95,7 @@ class arena {
     scope(scope const&) = delete;
     scope& operator=(scope const&) = delete;
     ~scope() {
-      arena_.give_back(chunk_, used_);
+      arena_.give_back(arena_.chunk_, chunk_, used_);
       if (chunk_ == 0 && used_ == 0) arena_.merge();
     }
 
@@ -110,6 +110,18 @@ class arena {
     auto operator<=>(mark const&) const = default;
   };
   mark here() const { return {moves_, chunk_, used_}; }
+
+  /// Does work that was taken down before, with places behind this one that it doesn't ask for again.
+  template <class Work>
+  void lend_rest(Work&& work) {
+    if constexpr (is_watched)
+      for (std::size_t chunk = chunk_; chunk < chunks_.size(); ++chunk) {
+        std::size_t const from = chunk == chunk_ ? used_ : 0;
+        detail::permit(chunks_[chunk].view_all().data + from, size_of(chunk) - from);
+      }
+    work();
+    give_back(chunks_.empty() ? 0 : chunks_.size() - 1, chunk_, used_);
+  }
 
   /// Bytes held, for memory reports.
   std::size_t capacity() const {
@@ -139,8 +151,9 @@ class arena {
     used_ += bytes;
     return place;
   }
-  void give_back(std::size_t chunk, std::size_t used) {
-    for (std::size_t later = chunk + 1; later <= chunk_ && later < chunks_.size(); ++later) forbid_from(later, 0);
+  /// Everything from a place on, up to the chunk that was reached.
+  void give_back(std::size_t reached, std::size_t chunk, std::size_t used) {
+    for (std::size_t later = chunk + 1; later <= reached && later < chunks_.size(); ++later) forbid_from(later, 0);
     if (chunk < chunks_.size()) forbid_from(chunk, used);
     chunk_ = chunk;
     used_ = used;

@@ -13,8 +13,10 @@ template <HostSystem System>
 class recording {
  public:
   explicit recording(std::vector<std::function<void()>> work) : work_(std::move(work)) {}
-  void replay(backend<System>&) const {
-    for (auto const& task : work_) task();
+  void replay(backend<System>& b) const {
+    b.scratch().lend_rest([&] {
+      for (auto const& task : work_) task();
+    });
   }
 
  private:
