@@ -14,11 +14,12 @@ inline constexpr index_t mask_columns = 128;
 /// What the 128 columns of a block are multiplied by: 0 or scale.
 MQL4GREC_INLINE void draw_mask(dropout const& site, index_t row, index_t block, float scale, float (&mask)[mask_columns]) {
   std::uint32_t c0[lanes], c1[lanes], c2[lanes], c3[lanes];
+  std::uint32_t const step = site.current_step();
   for (index_t l = 0; l < lanes; ++l) {
     c0[l] = static_cast<std::uint32_t>(block * lanes + l);
     c1[l] = static_cast<std::uint32_t>(site.first_row + row);
     c2[l] = site.site;
-    c3[l] = site.current_step();
+    c3[l] = step;
   }
   philox_key k = key_of(site.seed);
   for (int round = 0; round < 7; ++round) {
