@@ -27,11 +27,14 @@ class written_batches {
  public:
   written_batches(Trainer& trainer, Train const& train, Valid const& valid) : trainer_(trainer), train_(train), valid_(valid) {}
 
-  void begin(std::int64_t epoch) { epoch_ = static_cast<std::uint64_t>(epoch); }
+  void begin(std::int64_t epoch) {
+    epoch_ = static_cast<std::uint64_t>(epoch);
+    order_ = epoch_order(train_.size(), trainer_.options().seed, epoch_);
+  }
   /// By the examples first … last − 1 of the epoch's order -> the mean loss a token, and the tokens
-  std::pair<double, index_t> step(std::span<index_t const> order, index_t first, index_t last, double learning_rate) {
+  std::pair<double, index_t> step(index_t first, index_t last, double learning_rate) {
     all_.clear();
-    for (index_t i = first; i < last; ++i) train_.write(order[static_cast<std::size_t>(i)], trainer_.options().seed, epoch_, all_);
+    for (index_t i = first; i < last; ++i) train_.write(order_[static_cast<std::size_t>(i)], trainer_.options().seed, epoch_, all_);
     return {trainer_.step(all_, learning_rate), std::ssize(all_.targets)};
   }
   double validate() { return trainer_.mean_loss(valid_); }
@@ -41,6 +44,7 @@ class written_batches {
   Train const& train_;
   Valid const& valid_;
   std::uint64_t epoch_ = 0;
+  std::vector<index_t> order_;
   batch all_;
 };
 
@@ -57,7 +61,7 @@ class resident_parts_of_epochs {
   }
 
   void begin(std::int64_t epoch) { epoch_ = epoch; }
-  std::pair<double, index_t> step(std::span<index_t const>, index_t first, index_t last, double learning_rate) {
+  std::pair<double, index_t> step(index_t first, index_t last, double learning_rate) {
     part const wanted{epoch_, first / part_size_};
     if (wanted != here_) go_to(wanted);
     which_.resize(static_cast<std::size_t>(last - first));
@@ -122,7 +126,6 @@ void fit(trainer<B, T, Others>& trainer, Train const& train, Valid const& valid,
   epochs data(trainer, train, valid);
 
   while (!progress.finished) {
-    auto const order = epoch_order(train.size(), options.seed, static_cast<std::uint64_t>(progress.epoch));
     data.begin(progress.epoch);
     for (; progress.epoch_step < steps_per_epoch; ++progress.epoch_step) {
       progress.seconds = elapsed();
@@ -130,7 +133,7 @@ void fit(trainer<B, T, Others>& trainer, Train const& train, Valid const& valid,
       auto const first = progress.epoch_step * options.batch_size;
       auto const last = std::min<std::int64_t>(train.size(), first + options.batch_size);
       // transformers' schedulers multiply from 0: the very first update of a warm-up has rate 0 and changes nothing
-      auto const [loss, tokens] = data.step(order, first, last, options.learning_rate * optim::multiplier(schedule, progress.step));
+      auto const [loss, tokens] = data.step(first, last, options.learning_rate * optim::multiplier(schedule, progress.step));
       ++progress.step;
       progress.examples += last - first;
       progress.epoch_loss += loss * static_cast<double>(tokens);
