@@ -1,33 +1,42 @@
 #pragma once
 #include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/core/ids.hpp"
 
 namespace mql4grec::gpu {
 
 namespace detail {
-/// A team a row.
-template <class In, class Out>
+
+MQL4GREC_HD constexpr index_t row_of(index_t number) { return number; }
+template <StrongId Id>
+MQL4GREC_HD constexpr index_t row_of(Id id) {
+  return index(id);
+}
+
+/// A team a row of the result.
+template <int Threads, class In, class Key, class Out>
 struct gather_row {
-  static constexpr int threads = 128;
+  static constexpr int threads = Threads;
   static constexpr std::size_t shared_bytes() { return 0; }
   In from;
-  index_t const* which;
+  Key const* which;
   Out to;
 
   template <class Team>
   MQL4GREC_HD void operator()(Team& team, index_t i) const {
-    auto const source = from.row(which[i]);
+    auto const source = from.row(row_of(which[i]));
     auto const row = to.row(i);
     team.each([&](int t) {
       for (index_t j = t; j < row.size(); j += threads) row.data[j] = source.data[j];
     });
   }
 };
+
 }  // namespace detail
 
 // to (n,d) = the rows `which` (n) of from (rows,d)
 template <class T, class System>
 void gather_rows(backend<System>& b, in_matrix<backend<System>, T> from, in_vector<backend<System>, index_t> which, out_matrix<backend<System>, T> to) {
-  detail::for_each_team(b, to.rows(), detail::gather_row<decltype(from), decltype(to)>{from, which.data, to});
+  detail::for_each_team(b, to.rows(), detail::gather_row<128, decltype(from), index_t, decltype(to)>{from, which.data, to});
 }
 
 }  // namespace mql4grec::gpu
