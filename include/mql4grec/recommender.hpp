@@ -1,11 +1,11 @@
 #pragma once
 // The façade that a service embeds. A recommender is immutable: load it once, call recommend() from as many threads as
 // there are. To swap in a new one without stopping, publish it through a recommender_slot.
-#include <atomic>
 #include <memory>
 #include <mutex>
 
 #include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/core/unique_number.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/rank/fusion.hpp"
@@ -110,13 +110,10 @@ class recommender {
       place = &r, number = r.number_;
     }
   };
-  static std::uint64_t next_number() {
-    static std::atomic<std::uint64_t> last{0};
-    return ++last;
-  }
 
   /// mask: (items), or empty where every item may come back.
-  beams search_one(beam_searcher<B, frozen_t5<B, T>>& searcher, std::size_t m, std::span<item_id const> history, std::span<std::uint8_t const> mask, beam_options const& search) const {
+  beams search_one(beam_searcher<B, frozen_t5<B, T>>& searcher, std::size_t m, std::span<item_id const> history, std::span<std::uint8_t const> mask,
+                   beam_options const& search) const {
     batch query;
     tasks_.query(modality(m)).write_query(history, tables_[m], words_, query);
     std::vector<std::uint8_t> nodes;
@@ -138,7 +135,7 @@ class recommender {
   std::vector<item_trie> tries_;
   recommender_options options_;
   Fusion fusion_;
-  std::uint64_t number_ = next_number();  // a later one at the same place is another
+  std::uint64_t number_ = unique_number();  // a later one at the same place is another
 };
 
 /// Where a service keeps its recommender. get() is what a request works with until it ends; set() replaces it for the

@@ -46,4 +46,27 @@ in_vector<B, T> on_backend(B& b, std::span<T const> values) {
   }
 }
 
+/// A tensor of the host where a backend's kernels read it: itself, or a copy that lives as long as this.
+template <class T, Backend B>
+class kept_on {
+ public:
+  kept_on(B& b, view<T const, host_space, 1> values) : values_(values) {
+    if constexpr (!on_host) {
+      copy_ = b.template allocate<T>(values.size());
+      copy(values, copy_.view_all());
+    }
+  }
+  in_vector<B, T> view_all() const {
+    if constexpr (on_host)
+      return values_;
+    else
+      return copy_.view_all();
+  }
+
+ private:
+  static constexpr bool on_host = std::same_as<typename B::memory_space, host_space>;
+  view<T const, host_space, 1> values_;
+  buffer<T, typename B::memory_space> copy_;
+};
+
 }  // namespace mql4grec

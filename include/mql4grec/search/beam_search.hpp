@@ -174,29 +174,6 @@ class block_search {
   beam_choice<space, T> choice_;
 };
 
-/// A tensor of the host where a backend's kernels read it: itself, or a copy that lives as long as this.
-template <class T, Backend B>
-class kept_on {
- public:
-  kept_on(B& b, view<T const, host_space, 1> values) : values_(values) {
-    if constexpr (!on_host) {
-      copy_ = b.template allocate<T>(values.size());
-      copy(values, copy_.view_all());
-    }
-  }
-  in_vector<B, T> view_all() const {
-    if constexpr (on_host)
-      return values_;
-    else
-      return copy_.view_all();
-  }
-
- private:
-  static constexpr bool on_host = std::same_as<typename B::memory_space, host_space>;
-  view<T const, host_space, 1> values_;
-  buffer<T, typename B::memory_space> copy_;
-};
-
 /// One byte a query and node where the lane's kernels read them; empty stays empty.
 template <Backend B>
 view<std::uint8_t const, typename B::memory_space, 2> marks_on(B& lane, host_matrix_view<std::uint8_t const> allowed) {
@@ -236,8 +213,8 @@ class beam_searcher {
   B* lane_;
   Model const* model_;
   item_trie const* trie_;
-  detail::kept_on<node_t, B> first_child_;
-  detail::kept_on<token_t, B> token_;
+  kept_on<node_t, B> first_child_;
+  kept_on<token_t, B> token_;
   typename block_search::recorded_steps known_{"the steps of a search"};
 };
 

@@ -1,7 +1,6 @@
 #pragma once
 // An epoch's examples in a backend's memory: 4 bytes a token and 16 an example, so that batches are put together where they are read.
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -9,6 +8,7 @@
 
 #include "mql4grec/backend/copy.hpp"
 #include "mql4grec/backend/packed_tokens.hpp"
+#include "mql4grec/core/unique_number.hpp"
 #include "mql4grec/tasks/batch.hpp"
 
 namespace mql4grec {
@@ -41,7 +41,7 @@ class resident_examples {
     if (!inputs_.holds(all.inputs, all.input_offsets) || !targets_.holds(all.targets, all.target_offsets)) {
       inputs_.make_room(b, all.inputs, all.input_offsets);
       targets_.make_room(b, all.targets, all.target_offsets);
-      memory_ = next_memory();
+      memory_ = unique_number();
     }
     inputs_.assign(all.inputs, all.input_offsets);
     targets_.assign(all.targets, all.target_offsets);
@@ -100,11 +100,6 @@ class resident_examples {
       return {tokens.view_all(), offsets.view_all().part(0, offsets.size() > 0 ? sequences + 1 : 0)};
     }
   };
-
-  static std::uint64_t next_memory() {
-    static std::atomic<std::uint64_t> last{0};
-    return ++last;
-  }
 
   side inputs_, targets_;
   index_t size_ = 0;
