@@ -19,12 +19,6 @@ TEST_CASE("resident examples: only backends with memory of their own train on th
 
 #if defined(MQL4GREC_TEST_DEVICE_BACKENDS)
 namespace {
-t5_config tiny() {
-  auto config = small_t5();
-  config.model_width = 8;
-  return config;
-}
-
 /// Example i of an epoch: inputs of 1 … 9 tokens that change with the epoch, the longest ones with every other; targets of 2 … 4.
 struct examples {
   index_t count;
@@ -71,7 +65,7 @@ TEST_CASE_TEMPLATE("a resident step: the update that the same batch makes when t
   auto const all = batch_from({23});
   resident_examples<B> set;
   set.assign(b, all);
-  auto mine = random_t5<double>(b, tiny()), expected = random_t5<double>(b, tiny());
+  auto mine = random_t5<double>(b, tiny_t5()), expected = random_t5<double>(b, tiny_t5());
   trainer<B, double> teacher(b, mine, quick()), by_hand(b, expected, quick());
   for (index_t step = 0; step < 12; ++step) {  // two shapes, each as it comes, recorded, and replayed with other values
     std::vector<index_t> which;
@@ -88,13 +82,13 @@ TEST_CASE_TEMPLATE("a resident step: the update that the same batch makes when t
 
 TEST_CASE_TEMPLATE("fit: examples in the backend's memory, all or a few at a time, teach what written batches teach", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   cpu::backend host;
-  auto expected = random_t5<double>(host, tiny());
+  auto expected = random_t5<double>(host, tiny_t5());
   trainer<cpu::backend, double> by_host(host, expected, quick());
   training_progress expected_progress;
   fit(by_host, examples{23}, examples{7}, expected_progress);
   for (index_t const at_a_time : {1, 10, 14, 1000}) {
     B b;
-    auto mine = random_t5<double>(b, tiny());
+    auto mine = random_t5<double>(b, tiny_t5());
     auto options = quick();
     options.resident_examples = at_a_time;
     trainer<B, double> teacher(b, mine, options);
@@ -120,7 +114,7 @@ void restore(Trainer& to, Trainer& from) {
 
 TEST_CASE_TEMPLATE("fit: a run that was stopped inside an epoch goes on to the same bits", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
-  auto whole_model = random_t5<float>(b, tiny()), parts_model = random_t5<float>(b, tiny());
+  auto whole_model = random_t5<float>(b, tiny_t5()), parts_model = random_t5<float>(b, tiny_t5());
   trainer<B, float> whole_run(b, whole_model, quick()), parts_run(b, parts_model, quick());
   training_progress whole_progress, parts_progress;
   fit(whole_run, examples{23}, examples{7}, whole_progress);
@@ -138,7 +132,7 @@ TEST_CASE_TEMPLATE("a resident step: a loss that isn't finite names its step and
   B b;
   resident_examples<B> set;
   set.assign(b, batch_from({9}));
-  auto model = random_t5<float>(b, tiny());
+  auto model = random_t5<float>(b, tiny_t5());
   trainer<B, float> teacher(b, model, quick());
   std::vector<index_t> const which{0, 4, 8, 2};
   for (int i = 0; i < 3; ++i) teacher.step(set, which, 1e-3);
@@ -156,8 +150,8 @@ TEST_CASE_TEMPLATE("a resident step: a loss that isn't finite names its step and
 TEST_CASE_TEMPLATE("resident examples: the mean loss is every token's, however many examples there are", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   cpu::backend host;
-  auto model = random_t5<double>(b, tiny()), same = random_t5<double>(b, tiny());
-  auto expected = random_t5<double>(host, tiny());
+  auto model = random_t5<double>(b, tiny_t5()), same = random_t5<double>(b, tiny_t5());
+  auto expected = random_t5<double>(host, tiny_t5());
   trainer<B, double> teacher(b, model, quick());
   trainer<cpu::backend, double> by_host(host, expected, quick());
   resident_examples<B> set, none;
@@ -204,14 +198,14 @@ TEST_CASE("resident steps: two processes that add their gradients up are one pro
   auto options = quick();
   options.dropout = 0;  // the processes' own masks
   device b;
-  auto expected = random_t5<double>(b, tiny());
+  auto expected = random_t5<double>(b, tiny_t5());
   trainer<device, double> teacher(b, expected, options);
   training_progress expected_progress;
   fit(teacher, examples{21}, examples{7}, expected_progress);  // the last batch is a single example: the first process has none of it, and begins there
   one_of_two::meeting_point where;
   auto const process = [&](index_t rank) {
     device mine;
-    auto model = random_t5<double>(mine, tiny());
+    auto model = random_t5<double>(mine, tiny_t5());
     trainer<device, double, one_of_two> pupil(mine, model, options, {&where, rank});
     training_progress progress;
     fit(pupil, examples{21}, examples{7}, progress, {.should_stop = [](training_progress const& p) { return p.step == 4; }});

@@ -16,12 +16,6 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-t5_config tiny() {
-  auto config = small_t5();
-  config.model_width = 8;
-  return config;
-}
-
 /// Example i says i in two digits, and so does its answer, its digits swapped or, if `contrary`, not; read at length i mod 4.
 struct digits {
   index_t count;
@@ -45,7 +39,7 @@ struct run {
   training_progress progress = {};
 
   explicit run(training_options o, index_t threads = 1)
-      : backend(make(threads)), model(random_t5<T>(backend, tiny())), options(o) {}
+      : backend(make(threads)), model(random_t5<T>(backend, tiny_t5())), options(o) {}
   run(run const&) = delete;
   static B make(index_t threads) {
     if constexpr (std::is_same_v<B, cpu::backend>)
@@ -141,7 +135,7 @@ TEST_CASE("trainer: two processes that add their gradients up are one process wi
   meeting_point where;
   auto const process = [&](index_t rank) {
     cpu::backend backend;
-    auto model = random_t5<double>(backend, tiny());
+    auto model = random_t5<double>(backend, tiny_t5());
     trainer<cpu::backend, double, one_of_two> teacher(backend, model, quick(), {&where, rank});
     training_progress progress;
     fit(teacher, digits{13}, digits{4}, progress);
@@ -159,7 +153,7 @@ TEST_CASE_TEMPLATE(
   run<B, double> mine(quick());
   auto const all = batch_from({7});
   double const scale = 1 / static_cast<double>(all.targets.size());
-  auto expected = random_t5<double>(mine.backend, tiny());
+  auto expected = random_t5<double>(mine.backend, tiny_t5());
   optim::adamw_state<B, double> moments(mine.backend, expected.layout().size());
   for (std::uint32_t number = 1; number <= 3; ++number) {
     loss_and_gradient<double, B> const by_hand(mine.backend, expected, all, whole(all),
@@ -183,7 +177,7 @@ TEST_CASE("trainer: the mean loss is every token's, without dropout, however man
   auto const all = batch_from(many, 9);
   cpu::backend b;
   double const expected =
-      static_cast<double>(t5_pass<cpu::backend, double>().loss(b, random_t5<double>(b, tiny()), all, whole(all))) /
+      static_cast<double>(t5_pass<cpu::backend, double>().loss(b, random_t5<double>(b, tiny_t5()), all, whole(all))) /
       static_cast<double>(all.targets.size());
   CHECK_CLOSE(mine.teacher.mean_loss(many), expected, 1e-5);
   CHECK(mine.teacher.mean_loss(digits{0}) == 0);

@@ -14,12 +14,6 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-t5_config tiny() {
-  auto config = small_t5();
-  config.model_width = 8;
-  return config;
-}
-
 /// Examples that differ from epoch to epoch.
 struct examples {
   index_t count = 13;
@@ -40,10 +34,10 @@ struct run {
   training_options options;
   trainer<cpu::backend, float> teacher{backend, model, options};
   training_progress progress = {};
-  json conditions = run_conditions(options, tiny(), 13);
+  json conditions = run_conditions(options, tiny_t5(), 13);
 
   explicit run(training_options o = quick(), index_t threads = 1, std::uint64_t seed = 7)
-      : backend(threads), model(random_t5<float>(backend, tiny(), seed)), options(o) {}
+      : backend(threads), model(random_t5<float>(backend, tiny_t5(), seed)), options(o) {}
   run(run const&) = delete;
 
   void train_until(std::int64_t step) {
@@ -192,9 +186,9 @@ TEST_CASE("training state: another run's is refused, and the message names the c
     CHECK(refused.second.find("belongs to a run with " + refused.first + " = ") != std::string::npos);
   }
   run reader;
-  reader.conditions = run_conditions(quick(), tiny(), 14);
+  reader.conditions = run_conditions(quick(), tiny_t5(), 14);
   CHECK(complaint<file_error>([&] { reader.restore(path); }).find("examples = 13, but this one has 14") != std::string::npos);
-  auto larger = tiny();
+  auto larger = tiny_t5();
   larger.inner_width += 1;
   reader.conditions = run_conditions(quick(), larger, 13);
   CHECK(complaint<file_error>([&] { reader.restore(path); }).find("with parameters = ") != std::string::npos);

@@ -22,6 +22,13 @@ inline t5_config small_t5(nn::activation activation = nn::activation::relu, bool
           .tied = tied};
 }
 
+/// The same, wide enough to learn something.
+inline t5_config tiny_t5() {
+  auto config = small_t5();
+  config.model_width = 8;
+  return config;
+}
+
 /// A sequence a length: inputs and targets of so many tokens, their </s> among them.
 inline batch batch_of(std::span<index_t const> input_lengths, std::span<index_t const> target_lengths, index_t vocabulary,
                       std::uint64_t seed = 1) {
