@@ -1,8 +1,11 @@
 #pragma once
 #include <cmath>
+#include <utility>
 
 #include "mql4grec/backend/adamw.hpp"
 #include "mql4grec/backend/concepts.hpp"
+#include "mql4grec/backend/copy.hpp"
+#include "mql4grec/core/error.hpp"
 #include "mql4grec/nn/parameters.hpp"
 
 namespace mql4grec::optim {
@@ -47,13 +50,39 @@ struct adamw_state {
       : first(b.template allocate<T>(parameters)), second(b.template allocate<T>(parameters)) {}
 };
 
-/// One update of everything, by Σ of the gradients and losses (1) of order.tokens tokens. See ordered_adamw_step.
-template <class T, class B>
-void ordered_update(B& b, adamw const& how, in_vector<B, update_order> order, nn::parameter_layout const& layout, in_vector<B, double> losses,
-                    in_vector<B, T> gradient, out_vector<B, T> parameters, adamw_state<B, T>& state, out_vector<B, update_report> report) {
-  ordered_adamw_step<T>(b, {.beta1 = how.beta1, .beta2 = how.beta2, .epsilon = how.epsilon, .weight_decay = how.weight_decay}, how.clip_norm,
-                        layout.decayed(), order, losses, gradient, parameters, state.first.view_all(), state.second.view_all(), report);
+/// Throws training_error unless loss and norm are finite.
+inline void expect_finite(std::int64_t step, update_report const& report) {
+  if (!report.finite())
+    detail::raise<training_error>("step ", step, ": the loss is ", report.loss, " and the gradient's norm ", report.norm,
+                                  ", expected finite numbers; try a smaller learning rate");
 }
+
+/// Updates whose order is told in front of recorded work, and whose report is heard behind it.
+template <Backend B>
+class ordered_updates {
+ public:
+  explicit ordered_updates(B& b)
+      : order_(b.template allocate<update_order>(1)), report_(b.template allocate<update_report>(1)), loss_(b.template allocate<double>(1)) {}
+
+  void tell(B& b, update_order const& order) { upload<update_order>(b, host_vector_view<update_order const>(&order, 1), order_.view_all()); }
+  /// Where recorded work reads the number of the update.
+  std::int64_t const* step_place() const { return &order_.view_all().data->step; }
+  /// (1) where it leaves Σ of the losses.
+  out_vector<B, double> loss() { return loss_.view_all(); }
+  /// One update of everything, by Σ of the gradients of order.tokens tokens; see ordered_adamw_step.
+  template <class T>
+  void update(B& b, adamw const& how, nn::parameter_layout const& layout, in_vector<B, T> gradient, out_vector<B, T> parameters, adamw_state<B, T>& state) {
+    ordered_adamw_step<T>(b, {.beta1 = how.beta1, .beta2 = how.beta2, .epsilon = how.epsilon, .weight_decay = how.weight_decay}, how.clip_norm,
+                          layout.decayed(), std::as_const(order_).view_all(), std::as_const(loss_).view_all(), gradient, parameters,
+                          state.first.view_all(), state.second.view_all(), report_.view_all());
+  }
+  update_report hear(B& b) const { return host_copy<update_report, typename B::memory_space>(b, report_.view_all()).view_all()(0); }
+
+ private:
+  buffer<update_order, typename B::memory_space> order_;    // (1)
+  buffer<update_report, typename B::memory_space> report_;  // (1)
+  buffer<double, typename B::memory_space> loss_;           // (1)
+};
 
 /// One update of a stretch [first, first + count) of the flat buffers, which must lie on one side of layout.decayed().
 template <class T, class B>

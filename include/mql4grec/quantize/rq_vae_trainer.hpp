@@ -47,7 +47,7 @@ class rq_vae_trainer {
   rq_vae_trainer(B& backend, rq_vae<B, T>& model, rq_vae_training const& options)
       : backend_(backend), model_(model), options_(options), moments_(backend, model.layout().size()), pass_(backend, model, options.batch_size),
         gradient_(backend.template allocate<T>(model.layout().size())),
-        windows_(rq_vae_windows(model.config(), model.layout(), gradient_.view_all())) {
+        windows_(rq_vae_windows(model.config(), model.layout(), gradient_.view_all())), orders_(backend) {
     auto const& c = model.config();
     for (index_t l = 0; l < c.levels(); ++l) {
       double const epsilon = l < std::ssize(options.epsilons) ? options.epsilons[static_cast<std::size_t>(l)] : 0;
@@ -57,9 +57,6 @@ class rq_vae_trainer {
     for (index_t l = 0; l <= c.levels(); ++l) residual_memory_.push_back(backend.template allocate<T>(options.batch_size * c.latent_width));
     for (auto* codes : {&code_memory_, &nearest_memory_}) *codes = backend.template allocate<code_t>(c.levels() * options.batch_size);
     left_ = backend.template allocate<double>(c.levels());
-    order_ = backend.template allocate<update_order>(1);
-    report_ = backend.template allocate<update_report>(1);
-    loss_ = backend.template allocate<double>(1);
     for (index_t i = 0; i < backend.lanes(); ++i) lanes_.push_back(std::make_unique<lane_state>(backend.lane(i), model));
   }
 
@@ -117,15 +114,9 @@ class rq_vae_trainer {
     return code_memory_.view_all().part(level * options_.batch_size + rows.first, rows.count);
   }
 
-  static void expect_finite(std::int64_t step, double loss, double norm) {
-    if (!std::isfinite(loss) || !std::isfinite(norm))
-      detail::raise<training_error>("step ", step, ": the loss is ", loss, " and the gradient's norm ", norm,
-                                    ", expected finite numbers; try a smaller learning rate");
-  }
-
   rq_vae_losses update(in_matrix<B, T> x, quantizer how) {
     auto const losses = losses_and_gradient(x, how);
-    expect_finite(moments_.step + 1, losses.total, norm_);
+    optim::expect_finite(moments_.step + 1, update_report{losses.total, norm_});
     optim::update<T>(backend_, options_.optimizer, options_.learning_rate, norm_, model_.layout(), gradient(), model_.parameters(), moments_);
     if (how == quantizer::used && options_.revive_after > 0) find_nearest();
     return losses;
@@ -133,19 +124,17 @@ class rq_vae_trainer {
   rq_vae_losses update(in_matrix<B, T> x, quantizer how)
     requires RecordingOps<B> && optim::OrderedUpdateOps<B, T>
   {
-    update_order const order{.learning_rate = options_.learning_rate, .step = moments_.step + 1};
-    upload<update_order>(backend_, host_vector_view<update_order const>(&order, 1), order_.view_all());
+    orders_.tell(backend_, {.learning_rate = options_.learning_rate, .step = moments_.step + 1});
     rows_ = x.rows();
     updates_.run(backend_, {x.data, x.rows(), x.stride, how}, [&] {
       find_gradient(x, how);
-      sum_into<T>(backend_, std::as_const(lanes_.front()->error).view_all(), loss_.view_all());
-      optim::ordered_update<T>(backend_, options_.optimizer, std::as_const(order_).view_all(), model_.layout(), std::as_const(loss_).view_all(), gradient(),
-                               model_.parameters(), moments_, report_.view_all());
+      sum_into<T>(backend_, std::as_const(lanes_.front()->error).view_all(), orders_.loss());
+      orders_.template update<T>(backend_, options_.optimizer, model_.layout(), gradient(), model_.parameters(), moments_);
       if (how == quantizer::used && options_.revive_after > 0) find_nearest();
     });
-    norm_ = host_copy<update_report, space>(backend_, std::as_const(report_).view_all()).view_all()(0).norm;
+    norm_ = orders_.hear(backend_).norm;
     auto const losses = losses_of_batch();
-    expect_finite(moments_.step + 1, losses.total, norm_);
+    optim::expect_finite(moments_.step + 1, update_report{losses.total, norm_});
     ++moments_.step;
     return losses;
   }
@@ -268,9 +257,7 @@ class rq_vae_trainer {
   std::vector<std::unique_ptr<lane_state>> lanes_;
   buffer<code_t, space> nearest_memory_;      // (levels, batch)
   buffer<double, space> left_;                // (levels) Σ of the squares that a level left
-  buffer<update_order, space> order_;         // (1), as the next three, where updates are recorded
-  buffer<update_report, space> report_;
-  buffer<double, space> loss_;
+  optim::ordered_updates<B> orders_;          // where updates are recorded
   recordings<B, std::tuple<T const*, index_t, index_t, quantizer>> updates_{"a translator's training step"};
   index_t rows_ = 0;
   double norm_ = 0;

@@ -54,22 +54,23 @@ token_block<B> gather_block(B& b, resident_examples<B> const& from, in_vector<B,
 template <Backend B, class T, class Others>
 class resident_steps {
  public:
+  explicit resident_steps(B& b) : orders_(b), total_(b.template allocate<double>(1)) {}
+
   /// One update by this process' examples and those of the others; moments.step is the trainer's matter.
   update_report update(resident_parts<B, T, Others> const& t, resident_examples<B> const& from, std::span<index_t const> which, update_order const& order) {
     B& b = t.backend;
     auto const mine = told(b, which);
     auto const shape = from.shape_of(which);
-    upload<update_order>(b, host_vector_view<update_order const>(&order, 1), order_.view_all());
+    orders_.tell(b, order);
     auto const find_gradient = [&] {
       scratch_scope<B> const scope(b.scratch());
-      nn::dropout_plan const plan{.rate = t.options.dropout, .seed = t.options.seed, .step_place = &order_.view_all().data->step};
+      nn::dropout_plan const plan{.rate = t.options.dropout, .seed = t.options.seed, .step_place = orders_.step_place()};
       fill<T>(b, t.gradient, T{});
       auto const block = gather_block(b, from, mine, shape, t.model.config(), t.others.rank() << rank_bits);
-      sum_into<T>(b, t.pass.take_losses_and_gradient(b, t.model, block, plan, 1, t.windows), loss_.view_all());
+      sum_into<T>(b, t.pass.take_losses_and_gradient(b, t.model, block, plan, 1, t.windows), orders_.loss());
     };
     auto const move = [&] {
-      optim::ordered_update<T>(b, t.options.optimizer, std::as_const(order_).view_all(), t.model.layout(), std::as_const(loss_).view_all(), t.gradient,
-                               t.model.parameters(), t.moments, report_.view_all());
+      orders_.template update<T>(b, t.options.optimizer, t.model.layout(), t.gradient, t.model.parameters(), t.moments);
     };
     if (t.others.size() == 1) {
       updates_.run(b, key_of(t, shape), [&] {
@@ -80,17 +81,16 @@ class resident_steps {
       expects(t.others.size() <= index_t{1} << (32 - rank_bits), "training: ", t.others.size(), " processes, expected at most ", index_t{1} << (32 - rank_bits));
       updates_.run(b, key_of(t, shape), find_gradient);
       t.others.add_up(b, t.gradient);
-      t.others.add_up(b, loss_.view_all());
+      t.others.add_up(b, orders_.loss());
       moves_.run(b, 0, move);
     }
-    return host_copy<update_report, space>(b, std::as_const(report_).view_all()).view_all()(0);
+    return orders_.hear(b);
   }
 
   /// Σ of the losses without dropout, of all processes' examples.
   double sum_of_losses(resident_parts<B, T, Others> const& t, resident_examples<B> const& from, std::span<index_t const> which) {
     constexpr std::size_t together = 1024;  // as a batch of training: no more scratch than that
     B& b = t.backend;
-    make_room(b, 1);
     fill<double>(b, total_.view_all(), 0);
     for (; !which.empty(); which = which.subspan(std::min(which.size(), together))) {
       auto const some = which.first(std::min(which.size(), together));
@@ -98,8 +98,8 @@ class resident_steps {
       auto const shape = from.shape_of(some);
       losses_.run(b, key_of(t, shape), [&] {
         scratch_scope<B> const scope(b.scratch());
-        sum_into<T>(b, t.pass.take_losses(b, t.model, gather_block(b, from, mine, shape, t.model.config(), 0), {}), loss_.view_all());
-        accumulate<double>(b, std::as_const(loss_).view_all(), total_.view_all());
+        sum_into<T>(b, t.pass.take_losses(b, t.model, gather_block(b, from, mine, shape, t.model.config(), 0), {}), orders_.loss());
+        accumulate<double>(b, orders_.loss(), total_.view_all());
       });
     }
     if (t.others.size() > 1) t.others.add_up(b, total_.view_all());
@@ -112,7 +112,7 @@ class resident_steps {
 
   /// Numbers of examples where the work reads them.
   in_vector<B, index_t> told(B& b, std::span<index_t const> which) {
-    make_room(b, std::max<index_t>(1, std::ssize(which)));
+    make_room(b, std::ssize(which));
     auto const place = which_.view_all().part(0, std::ssize(which));
     upload<index_t>(b, view_of(which), place);
     return place;
@@ -120,14 +120,7 @@ class resident_steps {
   void make_room(B& b, index_t examples) {
     if (which_.size() >= examples) return;
     which_ = b.template allocate<index_t>(std::max<index_t>(examples, 1024));
-    if (order_.size() == 0) {
-      order_ = b.template allocate<update_order>(1);
-      report_ = b.template allocate<update_report>(1);
-      loss_ = b.template allocate<double>(1);
-      total_ = b.template allocate<double>(1);
-    }
     updates_.forget();
-    moves_.forget();
     losses_.forget();
   }
 
@@ -136,15 +129,17 @@ class resident_steps {
     return {shape, t.pass.buckets_of(t.backend, t.model.config(), shape.longest_input, shape.longest_target)};
   }
 
-  buffer<index_t, space> which_;
-  buffer<update_order, space> order_;
-  buffer<update_report, space> report_;
-  buffer<double, space> loss_, total_;
+  buffer<index_t, space> which_;  // (examples) their numbers
+  optim::ordered_updates<B> orders_;
+  buffer<double, space> total_;  // (1) Σ of a set's losses
   recordings<B, key> updates_{"a training step"}, losses_{"a validation step"};
   recordings<B, int> moves_{"an update"};  // of several processes
 };
 
-struct no_resident_steps {};
+struct no_resident_steps {
+  template <class B>
+  explicit no_resident_steps(B&) {}
+};
 
 }  // namespace detail
 }  // namespace mql4grec

@@ -31,7 +31,8 @@ class trainer {
   using backend_type = B;
 
   trainer(B& backend, t5<B, T>& model, training_options const& options, Others others = {})
-      : backend_(backend), model_(model), options_((validate(options), options)), others_(std::move(others)), moments_(backend, model.layout().size()) {
+      : backend_(backend), model_(model), options_((validate(options), options)), others_(std::move(others)), moments_(backend, model.layout().size()),
+        resident_(backend) {
     for (index_t i = 0; i < backend.lanes(); ++i) {
       lanes_.push_back(std::make_unique<lane_state>(backend.lane(i), model));
       gradients_.push_back(lanes_.back()->gradient.view_all());
@@ -64,7 +65,7 @@ class trainer {
       others_.add_up(backend_, gradients_.front());
       norm = std::sqrt(sum_of_squares<T>(backend_, gradient()));
     }
-    expect_finite(number, {loss, norm});
+    optim::expect_finite(number, update_report{loss, norm});
     optim::update<T>(backend_, options_.optimizer, learning_rate, norm, model_.layout(), gradient(), model_.parameters(), moments_);
     return loss;
   }
@@ -76,7 +77,7 @@ class trainer {
   {
     auto const tokens = from.target_tokens(which);
     auto const report = resident_.update(parts(), from, share_of(which), {learning_rate, static_cast<double>(tokens), moments_.step + 1});
-    expect_finite(moments_.step + 1, report);
+    optim::expect_finite(moments_.step + 1, report);
     ++moments_.step;
     return report.loss;
   }
@@ -124,11 +125,6 @@ class trainer {
           windows(t5_windows(model.config(), model.layout(), gradient.view_all())) {}
   };
 
-  static void expect_finite(std::int64_t step, update_report const& report) {
-    if (!report.finite())
-      detail::raise<training_error>("step ", step, ": the loss is ", report.loss, " and the gradient's norm ", report.norm,
-                                    ", expected finite numbers; try a smaller learning rate");
-  }
   /// What a resident step works with.
   detail::resident_parts<B, T, Others> parts() {
     auto& lane = *lanes_.front();

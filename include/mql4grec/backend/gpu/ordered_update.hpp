@@ -18,12 +18,12 @@ struct plan_adamw {
   adamw_update rule;
   double clip_norm;
   update_order const* order;
-  double const* sums;  // (2)
+  double const *losses, *squares;  // (1) each
   update_report* report;
   planned_adamw<T>* plan;
 
   MQL4GREC_HD void operator()(index_t) const {
-    *report = {.loss = sums[0] / order->tokens, .norm = std::sqrt(sums[1]) / order->tokens};
+    *report = {.loss = *losses / order->tokens, .norm = std::sqrt(*squares) / order->tokens};
     adamw_update how = update_of(rule, clip_norm, *order, report->norm);
     plan->wanted = report->finite();
     plan->decaying = adamw_factors<T>(how);
@@ -65,11 +65,10 @@ void ordered_adamw_step(backend<System>& b, adamw_update const& rule, double cli
                         in_vector<backend<System>, double> losses, in_vector<backend<System>, T> gradient, out_vector<backend<System>, T> parameter,
                         out_vector<backend<System>, T> first, out_vector<backend<System>, T> second, out_vector<backend<System>, update_report> report) {
   scratch_scope<backend<System>> const scope(b.scratch());
-  auto const sums = b.scratch().template take<double>(2);
+  auto const squares = b.scratch().template take<double>(1);
   auto const plan = b.scratch().template take<detail::planned_adamw<T>>(1);
-  copy<double>(b, losses, sums.part(0, 1));
-  sum_of_squares_into<T>(b, in_vector<backend<System>, T>(gradient), sums.part(1, 1));
-  detail::for_each_index(b, 1, detail::plan_adamw<T>{rule, clip_norm, order.data, sums.data, report.data, plan.data});
+  sum_of_squares_into<T>(b, gradient, squares);
+  detail::for_each_index(b, 1, detail::plan_adamw<T>{rule, clip_norm, order.data, losses.data, squares.data, report.data, plan.data});
   detail::for_each_index(b, parameter.size(),
                          detail::planned_adamw_entry<T>{plan.data, decayed, gradient.data, parameter.data, first.data, second.data});
 }
