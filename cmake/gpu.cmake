@@ -30,13 +30,17 @@ if(TARGET mql4grec_thrust AND CUDAToolkit_FOUND)
   target_link_libraries(mql4grec_gpu INTERFACE mql4grec_cuda_language CUDA::cudart CUDA::cublasLt)
 endif()
 
-# Our own tests, examples and benchmarks for it.
+# What we compile with nvcc ourselves (tests, examples, benchmarks, the program's --backend gpu) takes minutes: only where it is
+# asked for (ON), or where a GPU is there to run it.
 set(MQL4GREC_CUDA OFF)
-if(MQL4GREC_BUILDS_ITSELF AND TARGET mql4grec_gpu)
+file(GLOB _devices /dev/nvidia[0-9]* /dev/dxg)
+if(MQL4GREC_BUILDS_ITSELF AND TARGET mql4grec_gpu AND (MQL4GREC_GPU STREQUAL "ON" OR _devices))
   if(NOT CMAKE_CUDA_COMPILER_LAUNCHER)
     set(CMAKE_CUDA_COMPILER_LAUNCHER "${CMAKE_CXX_COMPILER_LAUNCHER}")
   endif()
-  if(NOT CMAKE_CUDA_ARCHITECTURES)
+  if(NOT CMAKE_CUDA_ARCHITECTURES AND _devices)
+    set(CMAKE_CUDA_ARCHITECTURES native)
+  elseif(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 90-virtual)
   endif()
   if(NOT CMAKE_CUDA_COMPILER)
@@ -49,5 +53,5 @@ if(MQL4GREC_BUILDS_ITSELF AND TARGET mql4grec_gpu)
 endif()
 
 if(MQL4GREC_BUILDS_ITSELF)
-  message(STATUS "GPU backend: Thrust ${CCCL_VERSION}, CUDA toolkit ${CUDAToolkit_VERSION}")
+  message(STATUS "GPU backend: Thrust ${CCCL_VERSION}, CUDA toolkit ${CUDAToolkit_VERSION}, compiled with nvcc here: ${MQL4GREC_CUDA}")
 endif()

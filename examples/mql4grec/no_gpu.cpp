@@ -3,7 +3,7 @@
 namespace mql4grec::program {
 
 namespace {
-[[noreturn]] void refuse() { detail::raise("--backend gpu: this build has no GPU backend, expected cpu"); }
+[[noreturn]] void refuse() { detail::raise("--backend gpu: this build has no GPU backend, expected cpu; `cmake --preset gpu` configures one that has"); }
 }  // namespace
 
 void check_gpu() { refuse(); }
