@@ -27,6 +27,13 @@ inline std::string read_file(std::filesystem::path const& path) {
   return content;
 }
 
+/// The same without the byte-order mark that some editors put in front of a text.
+inline std::string read_text(std::filesystem::path const& path) {
+  auto text = read_file(path);
+  if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
+  return text;
+}
+
 /// Makes a directory and its parents; throws file_error when that isn't possible or a file stands in the way.
 inline void make_directory(std::filesystem::path const& path) {
   std::error_code code;

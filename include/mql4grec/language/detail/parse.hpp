@@ -14,15 +14,9 @@ namespace mql4grec::detail {
 
 /// Keys in sorted order and found in logarithmic time; core's ordered json would be quadratic in the items.
 inline nlohmann::json parse_object(std::filesystem::path const& path, std::string const& expected) {
-  auto const text = read_file(path);
-  expects_file(!text.empty(), path, "is empty, expected ", expected);
-  try {
-    auto value = nlohmann::json::parse(text);
-    expects_file(value.is_object(), path, "expected ", expected, ", found a ", value.type_name());
-    return value;
-  } catch (nlohmann::json::parse_error const& e) {
-    raise<file_error>(path.string(), ": byte ", e.byte, ": not valid JSON, or truncated");
-  }
+  auto value = parse_json_events<nlohmann::json>(read_file(path), path, expected, [](auto const&...) { return true; });
+  expects_file(value.is_object(), path, "expected ", expected, ", found a ", value.type_name());
+  return value;
 }
 
 inline std::optional<index_t> parse_number(std::string_view text) {
