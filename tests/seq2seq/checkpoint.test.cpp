@@ -131,7 +131,7 @@ TEST_CASE("config.json: what transformers wrote is what we would write, but for 
   }
 }
 
-TEST_CASE("config.json: absent fields have transformers' defaults, unknown ones are ignored") {
+TEST_CASE("config.json: absent fields have transformers' defaults, those that change nothing here are passed over") {
   json const least = {{"model_type", "t5"},
                       {"vocab_size", 100},
                       {"d_model", 8},
@@ -141,6 +141,8 @@ TEST_CASE("config.json: absent fields have transformers' defaults, unknown ones 
                       {"num_layers", 3},
                       {"n_positions", 512},
                       {"task_specific_params", {{"a", 1}}},
+                      {"num_beams", 4},
+                      {"a_later_transformers", nullptr},
                       {"num_decoder_layers", nullptr}};
   auto const config = from_config_json(least, "config.json");
   CHECK(config == t5_config{.vocabulary = 100,
@@ -162,7 +164,10 @@ TEST_CASE("config.json: what we don't compute is refused, and a wrong value is n
       {"dense_act_fn", "\"gelu\"", "found \"gelu\", expected \"relu\"; anything else isn't supported"},
       {"is_gated_act", "true", "found true, expected false; anything else isn't supported"},
       {"decoder_start_token_id", "5", "found 5, expected 2; anything else isn't supported"},
-      {"scale_decoder_outputs", "false", "found false, expected true; anything else isn't supported"},
+      {"tie_encoder_decoder", "true", "found true, expected false; anything else isn't supported"},
+      {"is_decoder", "true", "found true, expected false; anything else isn't supported"},
+      {"is_encoder_decoder", "false", "found false, expected true; anything else isn't supported"},
+      {"pruned_heads", "{\"0\": [1]}", "found an object, expected {}; anything else isn't supported"},
       {"d_model", "6.5", "found 6.5, expected an integer"},
       {"d_model", "\"6\"", "found \"6\", expected an integer"},
       {"d_model", "true", "found true, expected an integer"},
@@ -174,6 +179,10 @@ TEST_CASE("config.json: what we don't compute is refused, and a wrong value is n
   };
   for (auto const& c : cases)
     CHECK(config_refusal({{c.key, json::parse(c.value)}}) == "config.json: key '" + std::string(c.key) + "': " + c.complaint);
+  for (auto const* key : {"attention_scale", "quantization_config", "tie_encoder_decoders", "Dropout_rate"})
+    CHECK(config_refusal({{key, false}}) == "config.json: key '" + std::string(key) + "' isn't known and may change what is computed; remove it if it doesn't");
+  CHECK(config_refusal({{"tie_word_embeddings", false}, {"scale_decoder_outputs", true}}) ==
+        "config.json: key 'scale_decoder_outputs': found true, expected false; anything else isn't supported");
   CHECK(config_refusal({{"d_kv", nullptr}}) == "config.json: key 'd_kv' is missing");
   CHECK(config_refusal({{"num_heads", 0}}) == "config.json: t5: num_heads is 0, expected at least 1 and at most 2^24");
   CHECK(config_refusal({{"dropout_rate", 1.0}}) == "config.json: t5: dropout_rate is 1, expected 0 ≤ rate < 1");
@@ -298,6 +307,64 @@ TEST_CASE("checkpoint: sizes that the file doesn't bear out are refused before t
   CHECK(config_refusal({{"tie_word_embeddings", false}}) == "model.safetensors: tensor 'lm_head.weight' is missing");
 }
 
+TEST_CASE("checkpoint: an untied model as transformers 5 writes it is read as untied, and needs a head of its own") {
+  temporary_directory const directory;
+  auto const model = random_model(small(false));
+  write_model(directory.path(), model);
+  json config = read_json(directory / "config.json");
+  config["tie_word_embeddings"] = true;
+  config["scale_decoder_outputs"] = false;
+  write_json(directory / "config.json", config);
+  auto const back = read_back(directory.path());
+  CHECK(!back.config().tied);
+  CHECK(same_bits(back, model));
+  loose_checkpoint loose(directory.path());
+  loose.tensors.erase("lm_head.weight");
+  loose.save();
+  CHECK(complaint<file_error>([&] { read_back(directory.path()); }) == (directory / "model.safetensors").string() + ": tensor 'lm_head.weight' is missing");
+}
+
+TEST_CASE("checkpoint: a model in several files is the same, and files that disagree with their index are refused") {
+  temporary_directory const directory;
+  auto const model = random_model(small());
+  write_model(directory.path(), model);
+  loose_checkpoint const whole(directory.path());
+  std::filesystem::remove(directory / "model.safetensors");
+  std::vector<std::vector<named_tensor>> parts(3);
+  json map = json::object();
+  std::size_t number = 0;
+  for (auto const& [name, t] : whole.tensors) {
+    auto const part = number++ % parts.size();
+    parts[part].push_back({name, t.shape, view_of(std::span<float const>(t.values))});
+    map[name] = "part-" + std::to_string(part) + ".safetensors";
+  }
+  for (std::size_t i = 0; i < parts.size(); ++i) write_safetensors(directory / ("part-" + std::to_string(i) + ".safetensors"), parts[i]);
+  auto const index = directory / "model.safetensors.index.json";
+  auto const said = [&](json const& weight_map) {
+    write_json(index, {{"metadata", {{"total_size", 1}}}, {"weight_map", weight_map}});
+    auto const what = complaint<file_error>([&] { read_back(directory.path()); });
+    return what.substr(std::min(what.size(), directory.path().string().size() + 1));
+  };
+  CHECK(said(map).empty());
+  CHECK(same_bits(read_back(directory.path()), model));
+  auto const changed = [&](json const& other) {
+    json with = map;
+    with["shared.weight"] = other;
+    return said(with);
+  };
+  json const home = map["shared.weight"];
+  std::string const elsewhere = home == "part-0.safetensors" ? "part-1.safetensors" : "part-0.safetensors";
+  CHECK(changed(elsewhere) == elsewhere + ": tensor 'shared.weight' is missing, but model.safetensors.index.json says it is here");
+  for (auto const* outside : {"../part-0.safetensors", "/etc/passwd", "config.json"})
+    CHECK(changed(outside) == "model.safetensors.index.json: tensor 'shared.weight': '" + std::string(outside) + "', expected a .safetensors file of this directory");
+  CHECK(changed("part-9.safetensors") == "part-9.safetensors: can't be opened for reading: No such file or directory");
+  CHECK(changed(7) == "model.safetensors.index.json: key 'shared.weight' is a number of the wrong kind");
+  json without = map;
+  without.erase("shared.weight");
+  CHECK(said(without) == home.get<std::string>() + ": tensor 'shared.weight': model.safetensors.index.json doesn't say that it is here");
+  CHECK(said(json::array()) == "model.safetensors.index.json: key 'weight_map' is a array, expected an object {\"tensor\": \"file\", …}");
+}
+
 TEST_CASE("checkpoint: other forms of a checkpoint are refused by name") {
   temporary_directory const directory;
   auto const said = [&] {
@@ -311,7 +378,5 @@ TEST_CASE("checkpoint: other forms of a checkpoint are refused by name") {
   test::put(directory / "pytorch_model.bin", "");
   CHECK(said() == "/pytorch_model.bin: a pickled checkpoint isn't supported; save it again with safe_serialization=True");
   test::put(directory / "model.safetensors.index.json", "{}");
-  CHECK(said() ==
-        "/model.safetensors.index.json: a checkpoint in several files isn't supported; save it again with a larger "
-        "max_shard_size");
+  CHECK(said() == "/model.safetensors.index.json: key 'weight_map' is missing");
 }

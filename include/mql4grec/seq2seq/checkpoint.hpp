@@ -1,11 +1,11 @@
 #pragma once
-// A model on disk is a directory as transformers' save_pretrained writes it: config.json and model.safetensors, tensors under
-// their names there. What is trained here loads there and the other way round.
+// A model on disk is a directory as transformers' save_pretrained writes it: config.json and model.safetensors (read in several files
+// too, with model.safetensors.index.json), tensors under their names there. What is trained here loads there and the other way round.
 #include <algorithm>
 #include <cmath>
 
 #include "mql4grec/backend/copy.hpp"
-#include "mql4grec/core/safetensors.hpp"
+#include "mql4grec/core/sharded_safetensors.hpp"
 #include "mql4grec/seq2seq/config_json.hpp"
 #include "mql4grec/seq2seq/t5.hpp"
 
@@ -22,40 +22,42 @@ inline std::vector<std::string> names_of(t5_config const& c, nn::parameter const
 }
 
 /// The embedding's copies, if there are several, and a tensor that old T5 checkpoints carry and transformers never reads.
-inline void refuse_unknown_tensors(safetensors const& file, t5_config const& c, nn::parameter_layout const& layout) {
+inline void refuse_unknown_tensors(sharded_safetensors const& files, t5_config const& c, nn::parameter_layout const& layout) {
   std::vector<std::string> known = {"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"};
   for (auto const& parameter : layout.entries())
     for (auto& name : names_of(c, parameter)) known.push_back(std::move(name));
   std::ranges::sort(known);
-  for (auto const& name : file.names())
-    expects_file(std::ranges::binary_search(known, name), file.path(), "tensor '", printable(name),
+  for (auto const& name : files.names())
+    expects_file(std::ranges::binary_search(known, name), files.file_of(name).path(), "tensor '", printable(name),
                  "': config.json's T5 has no such parameter");
 }
 
-/// Before anything is allocated: the sizes in config.json are believed only where model.safetensors has such tensors.
-inline void check_shapes(safetensors const& file, t5_config const& c) {
-  auto const tensors = std::ssize(file.names());
-  expects_file(c.encoder_layers <= tensors && c.decoder_layers <= tensors, file.path(), "has ", tensors,
+/// Before anything is allocated: the sizes in config.json are believed only where there are such tensors.
+inline void check_shapes(sharded_safetensors const& files, t5_config const& c) {
+  auto const tensors = std::ssize(files.names());
+  expects_file(c.encoder_layers <= tensors && c.decoder_layers <= tensors, files.path(), "has ", tensors,
                " tensors, but config.json asks for ", c.encoder_layers, " + ", c.decoder_layers, " layers");
   auto const layout = t5_layout(c);
   for (auto const& parameter : layout.entries()) {
     bool found = false;
     for (auto const& name : names_of(c, parameter)) {
-      if (!file.contains(name)) continue;
+      if (!files.contains(name)) continue;
       found = true;
+      auto const& file = files.file_of(name);
       expects_file(file.info(name).shape == parameter.shape(), file.path(), "tensor '", name, "': shape ",
                    shape_text(file.info(name).shape), ", expected ", shape_text(parameter.shape()), " by config.json");
     }
-    expects_file(found, file.path(), "tensor '", parameter.name, "' is missing");
+    expects_file(found, files.path(), "tensor '", parameter.name, "' is missing");
   }
-  refuse_unknown_tensors(file, c, layout);
+  refuse_unknown_tensors(files, c, layout);
 }
 
 template <class T>
-void read_parameter(safetensors const& file, t5_config const& c, nn::parameter const& parameter, host_vector_view<T> out) {
+void read_parameter(sharded_safetensors const& files, t5_config const& c, nn::parameter const& parameter, host_vector_view<T> out) {
   bool first = true;
   for (auto const& name : names_of(c, parameter)) {
-    if (!file.contains(name)) continue;
+    if (!files.contains(name)) continue;
+    auto const& file = files.file_of(name);
     if (std::exchange(first, false)) {
       file.read(name, parameter.shape(), out);
       auto const* const bad = std::find_if_not(out.data, out.data + out.size(), [](T x) { return std::isfinite(x); });
@@ -74,9 +76,7 @@ inline void refuse_other_forms(std::filesystem::path const& directory) {
   auto const exists = [&](char const* name) { return std::filesystem::exists(directory / name, code); };
   expects_file(std::filesystem::is_directory(directory, code), directory,
                "isn't a directory, expected one with config.json and model.safetensors");
-  if (exists("model.safetensors")) return;
-  expects_file(!exists("model.safetensors.index.json"), directory / "model.safetensors.index.json",
-               "a checkpoint in several files isn't supported; save it again with a larger max_shard_size");
+  if (exists("model.safetensors") || exists("model.safetensors.index.json")) return;
   expects_file(!exists("pytorch_model.bin"), directory / "pytorch_model.bin",
                "a pickled checkpoint isn't supported; save it again with safe_serialization=True");
 }
@@ -104,11 +104,11 @@ template <Real T, Backend B>
 t5<B, T> read_model(B& backend, std::filesystem::path const& directory) {
   detail::refuse_other_forms(directory);
   t5_config const config = read_t5_config(directory / "config.json");
-  safetensors const file(directory / "model.safetensors");
-  detail::check_shapes(file, config);
+  sharded_safetensors const files(directory);
+  detail::check_shapes(files, config);
   t5<B, T> model(backend, config);
   write_from_host(model.parameters(), [&](host_vector_view<T> values) {
-    for (auto const& p : model.layout().entries()) detail::read_parameter(file, config, p, values.part(p.offset, p.size()));
+    for (auto const& p : model.layout().entries()) detail::read_parameter(files, config, p, values.part(p.offset, p.size()));
   });
   return model;
 }
