@@ -40,7 +40,7 @@ run_options small_run(std::filesystem::path const& out) {
 void print(char const* what, ranking const& best, item_descriptions const& items) {
   std::printf("%s\n", what);
   for (auto const item : best.items)
-    std::printf("  %4d  %s\n", static_cast<int>(item), items[static_cast<std::size_t>(item)]->title.c_str());
+    std::printf("  %4d  %s\n", static_cast<int>(item), items.at(item).title.c_str());
 }
 
 }  // namespace
@@ -68,8 +68,8 @@ int main() {
   // example-end files
 
   item_filter guitars{.allow = item_list{}, .deny = not_again.deny};  // a category: only its items, and none that was bought already
-  for (index_t i = 0; i < service.items(); ++i)
-    if (data.items[static_cast<std::size_t>(i)]->title.ends_with("guitar")) guitars.allow->push_back(item_id(i));
+  for (auto const& [item, description] : data.items)
+    if (description.title.ends_with("guitar")) guitars.allow->push_back(item);
   print("anything new", best, data.items);
   print("a new guitar", service.recommend(bought, 5, guitars), data.items);
   print("for somebody unknown", service.recommend({}, 5), data.items);

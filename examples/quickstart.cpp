@@ -49,15 +49,15 @@ int main() {
   std::printf("%lld users, %lld examples, %lld epochs, validation loss %.3f\n",
               static_cast<long long>(data.data.histories.users()), static_cast<long long>(examples.size()),
               static_cast<long long>(progress.epoch), progress.best_loss);
-  std::printf("HR@10: text %.3f, image %.3f, ensemble %.3f; popularity %.3f\n", judged.result.text.hit10,
-              judged.result.image.hit10, judged.result.ensemble.hit10, baseline.mean().hit10);
+  std::printf("HR@10: text %.3f, image %.3f, ensemble %.3f; popularity %.3f\n", judged.result.text->hit10,
+              judged.result.image->hit10, judged.result.ensemble->hit10, baseline.mean().hit10);
 
   std::puts("\nUser 7 took, in the end:");
   for (auto const item : data.data.histories.of(user_id{7}).last(3))
-    std::printf("     %s\n", data.items[static_cast<std::size_t>(item)]->title.c_str());
+    std::printf("     %s\n", data.items.at(item).title.c_str());
   std::puts("and may like next:");
   for (std::size_t i = 0; i < best.items.size(); ++i)
-    std::printf("  %zu. %-32s %6.3f\n", i + 1, data.items[static_cast<std::size_t>(best.items[i])]->title.c_str(),
+    std::printf("  %zu. %-32s %6.3f\n", i + 1, data.items.at(best.items[i]).title.c_str(),
                 best.scores[i]);
-  return judged.result.ensemble.hit10 > 2 * baseline.mean().hit10 ? 0 : 1;
+  return judged.result.ensemble->hit10 > 2 * baseline.mean().hit10 ? 0 : 1;
 }

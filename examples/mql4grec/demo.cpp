@@ -114,7 +114,7 @@ int demo(demo_options& options) {
   evaluation_options const asked;
   auto const found = evaluate_with_progress(run.out, data, read_model_card(run.out), asked, options.common, log);
   log.clear();
-  auto const popular = evaluate_popularity(data, asked);
+  auto const popular = evaluate_popularity(data, asked).value();  // the built-in shop's users all have a target
   auto rows = rows_of(found.result);
   rows.push_back({"popularity", popular});
   auto const report_path = options.out / "report.html";
@@ -122,7 +122,7 @@ int demo(demo_options& options) {
   page.translations = std::move(translations);
   write_report(report_path, page);
 
-  auto text = headline(found.result) + metric_table(rows) + verdict(found.result.ensemble, popular);
+  auto text = headline(found.result) + metric_table(rows) + verdict(found.result.ensemble.value(), popular);
   for (auto const& example : examples_of(data, found, asked, 3)) text += example_text(example);
   put_result(options.common, as_json(found, popular, trained.progress, report_path), text);
   return done;

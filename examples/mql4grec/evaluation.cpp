@@ -33,14 +33,14 @@ evaluation evaluate_with_progress(std::filesystem::path const& directory, datase
   return evaluate(backend, model, card, data, options, show);
 }
 
-metric_values evaluate_popularity(dataset const& data, evaluation_options const& options) {
+std::optional<metric_values> evaluate_popularity(dataset const& data, evaluation_options const& options) {
   auto const list = popularity(data.data.histories, options.search.beams);
   metric_accumulator metrics;
   for (auto const user : evaluated_users(data.data.histories)) {
     if (metrics.users() >= options.users) break;
     metrics.add(place_of(list, target(data.data.histories, user, options.part)));
   }
-  return metrics.mean();
+  return metrics.users() > 0 ? std::optional(metrics.mean()) : std::nullopt;
 }
 
 std::vector<metric_row> rows_of(report const& r) {
@@ -59,7 +59,8 @@ std::string metric_table(std::vector<metric_row> const& rows) {
   for (auto const* name : {"HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10"}) table += right(name);
   for (auto const& [name, m] : rows) {
     table += "\n" + name + std::string(14 - std::min<std::size_t>(14, name.size()), ' ');
-    for (double const value : {m.hit1, m.hit5, m.hit10, m.ndcg5, m.ndcg10}) table += right(fixed(value, 4));
+    for (auto const value : {&metric_values::hit1, &metric_values::hit5, &metric_values::hit10, &metric_values::ndcg5, &metric_values::ndcg10})
+      table += right(m ? fixed((*m).*value, 4) : "-");
   }
   return table + "\n";
 }

@@ -1,6 +1,7 @@
 #pragma once
 // What evaluate and demo have in common.
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "common.hpp"
@@ -13,13 +14,13 @@ namespace mql4grec::program {
 evaluation evaluate_with_progress(std::filesystem::path const& model, dataset const& data, model_card const& card,
                                   evaluation_options const& options, common_options const& common, progress_log& log);
 
-/// Popularity, judged like a modality's list: by token sequences, and over the same users.
-metric_values evaluate_popularity(dataset const& data, evaluation_options const& options);
+/// Popularity, judged like a modality's list: by token sequences, and over the same users; nothing where there are none.
+std::optional<metric_values> evaluate_popularity(dataset const& data, evaluation_options const& options);
 
-/// Rows of HR@1, HR@5, HR@10, NDCG@5, NDCG@10.
+/// Rows of HR@1, HR@5, HR@10, NDCG@5, NDCG@10; dashes where there is nothing.
 struct metric_row {
   std::string name;
-  metric_values values;
+  std::optional<metric_values> values;
 };
 std::vector<metric_row> rows_of(report const& result);
 std::string metric_table(std::vector<metric_row> const& rows);

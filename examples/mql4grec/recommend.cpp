@@ -7,6 +7,7 @@
 #include "gpu.hpp"
 #include "mql4grec/recommender.hpp"
 #include "report.hpp"
+#include "training.hpp"
 
 namespace mql4grec::program {
 
@@ -52,7 +53,7 @@ std::vector<item_id> items_of_json(std::string const& content, std::filesystem::
 
 /// One item number a line, or a JSON list of them.
 std::vector<item_id> read_item_list(std::filesystem::path const& path) {
-  auto const content = read_file(path);
+  auto const content = read_text(path);
   auto const first = content.find_first_not_of(" \t\r\n");
   if (first != content.npos && content[first] == '[') return items_of_json(content, path);
   std::vector<item_id> items;
@@ -96,11 +97,14 @@ std::string as_text(dataset const& data, ranking const& best) {
   return text;
 }
 
-void warn_of_unknown(std::vector<item_id> const& history, index_t items, progress_log& log) {
-  auto const unknown = std::ranges::count_if(history, [&](item_id item) { return index(item) >= items; });
-  if (unknown > 0)
-    log.warn("--history: " + std::to_string(unknown) + " of its items are not among the catalogue's " + grouped(items) +
-             " and are passed over");
+/// Says once what can't be used of the items that were named.
+void warn_of_unknown(recommend_options const& options, dataset const& data, std::vector<item_id> const& history, item_filter const& filter, progress_log& log) {
+  auto const without_tokens = [&](item_id item) { return std::ranges::none_of(data.data.tables, [&](auto const& table) { return table.has(item); }); };
+  if (auto const unknown = std::ranges::count_if(history, without_tokens); unknown > 0)
+    log.warn("--history: " + std::to_string(unknown) + " of its items have no tokens in " + data.name + " and are passed over");
+  if (filter.allow && std::ranges::all_of(*filter.allow, without_tokens))
+    log.warn(options.allow.string() + ": none of the " + counted(std::ssize(*filter.allow), "item") + " that are allowed has tokens in " + data.name +
+             ", so that nothing can be recommended");
 }
 
 ranking answer(recommend_options const& options, model_card const& card, std::vector<token_table> const& tables, std::vector<item_id> const& history,
@@ -121,7 +125,8 @@ int recommend_command(recommend_options& options) {
   auto data = read_dataset(options.dataset, card.words);
   progress_log log(options.common.quiet);
   warn_of_precision(options.common, log);
-  warn_of_unknown(history, data.data.histories.item_count, log);
+  warn_of_items_without_tokens(data, log);
+  warn_of_unknown(options, data, history, filter, log);
   auto const best = answer(options, card, data.data.tables, history, filter);
   log.begin();
   put_result(options.common, as_json(data, history, best), as_text(data, best));

@@ -56,11 +56,12 @@ shown_example example_of(dataset const& data, user_result const& result, split p
 
 }  // namespace
 
-std::string title_of(dataset const& data, item_id item) {
-  auto const at = static_cast<std::size_t>(item);
-  bool const known = at < data.items.size() && data.items[at] && !data.items[at]->title.empty();
-  return known ? data.items[at]->title : "item " + std::to_string(index(item));
+std::string title_of(item_descriptions const& items, item_id item) {
+  auto const found = items.find(item);
+  return found != items.end() && !found->second.title.empty() ? found->second.title : "item " + std::to_string(index(item));
 }
+
+std::string title_of(dataset const& data, item_id item) { return title_of(data.items, item); }
 
 std::vector<shown_example> examples_of(dataset const& data, evaluation const& found, evaluation_options const& options,
                                        std::size_t count) {

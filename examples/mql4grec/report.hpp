@@ -69,6 +69,7 @@ std::vector<shown_example> examples_of(dataset const& data, evaluation const& fo
                                        std::size_t count);
 
 /// The item's title, or "item 17".
+std::string title_of(item_descriptions const& items, item_id item);
 std::string title_of(dataset const& data, item_id item);
 
 /// Throws file_error.

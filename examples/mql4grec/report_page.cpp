@@ -72,8 +72,8 @@ std::string head_of(report_page const& page) {
 std::string metric_chart(std::vector<metric_row> const& rows) {
   std::vector<chart_bars> series;
   for (auto const& [name, metrics] : rows) {
-    if (name.starts_with("item ")) continue;  // the table has them
-    auto const values = values_of(metrics);
+    if (name.starts_with("item ") || !metrics) continue;  // the table has them
+    auto const values = values_of(*metrics);
     series.push_back({name, "s" + std::to_string(std::min<std::size_t>(series.size(), 3)), {values.begin(), values.end()}});
   }
   return element("div",
@@ -86,13 +86,18 @@ std::string metric_chart(std::vector<metric_row> const& rows) {
 std::string metric_rows(std::vector<metric_row> const& rows) {
   std::array<double, 5> best = {};
   for (auto const& row : rows)
-    for (std::size_t i = 0; i < best.size(); ++i) best[i] = std::max(best[i], values_of(row.values)[i]);
+    for (std::size_t i = 0; row.values && i < best.size(); ++i) best[i] = std::max(best[i], values_of(*row.values)[i]);
   std::string body;
   for (auto const& row : rows) {
     auto cells = element("th", escaped(row.name), "scope=\"row\"");
-    auto const values = values_of(row.values);
-    for (std::size_t i = 0; i < values.size(); ++i)
-      cells += element("td", fixed(values[i], 4), values[i] == best[i] ? "class=\"best\"" : "");
+    for (std::size_t i = 0; i < best.size(); ++i) {
+      if (!row.values) {
+        cells += element("td", "-");
+        continue;
+      }
+      double const value = values_of(*row.values)[i];
+      cells += element("td", fixed(value, 4), value == best[i] ? "class=\"best\"" : "");
+    }
     body += element("tr", cells);
   }
   return body;

@@ -12,6 +12,9 @@ namespace mql4grec::program {
 
 namespace {
 
+/// A validation loss, or a dash where nobody was validated.
+std::string loss_text(double loss) { return std::isfinite(loss) ? fixed(loss, 4) : "-"; }
+
 /// The rates and times of this call, whatever earlier ones did before a resumption.
 class training_watch {
  public:
@@ -39,7 +42,7 @@ class training_watch {
     auto const& last = p.history.back();
     double const before = p.history.size() > 1 ? p.history[p.history.size() - 2].seconds : 0;
     log_.milestone("epoch " + std::to_string(p.epoch) + "/" + std::to_string(options_.epochs) + ": train loss " +
-                   fixed(last.train_loss, 4) + ", valid loss " + fixed(last.valid_loss, 4) + (better ? " (best)" : "") + ", " +
+                   fixed(last.train_loss, 4) + ", valid loss " + loss_text(last.valid_loss) + (better && std::isfinite(last.valid_loss) ? " (best)" : "") + ", " +
                    fixed(last.seconds - before, 1) + " s, " + clock_time(last.seconds) + " in all");
   }
 
@@ -83,7 +86,7 @@ std::string as_text(training_progress const& p, json const& result, std::filesys
          row("examples/s", grouped(static_cast<index_t>(result.at("examples_per_second").get<double>()))) +
          row("best epoch", p.best_epoch > 0 ? std::to_string(p.best_epoch) : "none yet") +
          row("  train loss", fixed(model.train_loss, 4)) +
-         row("  valid loss", p.best_epoch > 0 ? fixed(model.valid_loss, 4) : "-");
+         row("  valid loss", loss_text(model.valid_loss));
 }
 
 /// Words of the run to go on with, else of the model to start from, else those that the datasets need.
@@ -133,14 +136,27 @@ void add_training_options(CLI::App& command, training_request& request) {
   command.add_option("--report", request.report, "write a report as one HTML file");
 }
 
+void warn_of_items_without_tokens(dataset const& data, progress_log& log) {
+  constexpr std::size_t named = 5;
+  auto const items = items_without_tokens(data);
+  if (items.empty()) return;
+  std::string names;
+  for (std::size_t i = 0; i < std::min(named, items.size()); ++i) names += (i > 0 ? ", " : "") + std::to_string(index(items[i]));
+  log.warn(data.name + ": " + counted(std::ssize(items), "item") + " without tokens in any index, which nobody is recommended: " + names +
+           (items.size() > named ? ", ..." : ""));
+}
+
 void warn_of(dataset const& data, progress_log& log) {
-  if (auto const users = short_users(data.data.histories); users > 0)
-    log.warn(data.name + ": " + grouped(users) + " of " + counted(data.data.histories.users(), "user") +
-             " with fewer than 3 items: trained on, but neither validated nor tested");
+  auto const all = data.data.histories.users();
+  if (auto const users = short_users(data.data.histories); users == all)
+    log.warn(data.name + ": none of " + counted(all, "user") + " has 3 items, the last two for validation and test: there is no validation loss and there are no metrics");
+  else if (users > 0)
+    log.warn(data.name + ": " + grouped(users) + " of " + counted(all, "user") + " with fewer than 3 items: trained on, but neither validated nor tested");
   auto const text = duplicate_items(data.data.table(modality::text)), image = duplicate_items(data.data.table(modality::image));
   if (text + image > 0)
     log.warn(data.name + ": " + counted(text, "item") + " in text and " + counted(image, "item") +
              " in images have the tokens of an item before them and can't be told from it there");
+  warn_of_items_without_tokens(data, log);
 }
 
 std::optional<training_progress> saved_progress(std::filesystem::path const& run) {
@@ -158,7 +174,7 @@ std::optional<training_progress> saved_progress(std::filesystem::path const& run
 
 std::string summary(dataset const& data) {
   auto const& histories = data.data.histories;
-  return data.name + ": " + grouped(histories.users()) + " users, " + grouped(histories.item_count) + " items, " +
+  return data.name + ": " + grouped(histories.users()) + " users, " + grouped(std::ssize(catalogue_of(data))) + " items, " +
          grouped(std::ssize(histories.items)) + " interactions";
 }
 

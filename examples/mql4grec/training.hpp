@@ -23,6 +23,9 @@ void add_training_options(CLI::App& command, training_request& request);
 /// Says once what of a dataset won't be used as one might expect.
 void warn_of(dataset const& data, progress_log& log);
 
+/// Counts and names the items that no index gives tokens.
+void warn_of_items_without_tokens(dataset const& data, progress_log& log);
+
 /// How far the run in a directory has come; nothing when there is none.
 std::optional<training_progress> saved_progress(std::filesystem::path const& run);
 

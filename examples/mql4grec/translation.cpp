@@ -177,8 +177,7 @@ void add_groups(shown_translation& out, translated_catalogue const& one, std::fi
     shown_translation::group shown{.codes = text, .items = std::ssize(group), .titles = {}};
     for (auto const item : group) {
       if (shown.titles.size() == titles_shown) break;
-      auto const at = static_cast<std::size_t>(item);
-      shown.titles.push_back(at < titles.size() && titles[at] && !titles[at]->title.empty() ? titles[at]->title : "item " + std::to_string(index(item)));
+      shown.titles.push_back(title_of(titles, item));
     }
     out.groups.push_back(std::move(shown));
   }

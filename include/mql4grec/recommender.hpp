@@ -40,6 +40,7 @@ class recommender {
     for (std::size_t m = 0; m < tables_.size(); ++m) {
       check(tables_[m], tasks_.query(modality(m)));
       tries_.emplace_back(tables_[m]);
+      most_sequences_ = std::max(most_sequences_, tries_.back().leaves());
     }
   }
 
@@ -57,6 +58,7 @@ class recommender {
   }
 #endif
 
+  /// One more than the largest number of an item.
   index_t items() const { return tables_.front().items(); }
 
   /// The k items most likely to come next, best first; fewer only when fewer are allowed and have a sequence.
@@ -67,12 +69,13 @@ class recommender {
     thread_local searchers_of_thread mine;
     mine.serve(*this);
     beam_options search = options_.search;
-    search.beams = std::max(search.beams, std::min(k, items()));
+    search.beams = std::max(search.beams, std::min(k, most_sequences_));
     validate(search);
-    auto const mask = filter.keeps_all() ? std::vector<std::uint8_t>() : mask_of(filter, items());
-    auto const wanted = [&](item_id item) { return mask.empty() || mask[static_cast<std::size_t>(item)] != 0; };
+    std::optional<item_choice> wanted;  // nothing: every item
+    if (!filter.keeps_all()) wanted.emplace(filter);
     std::vector<ranking> lists;
-    for (std::size_t m = 0; m < tables_.size(); ++m) lists.push_back(ranking_of(search_one(mine.searchers[m], m, history, mask, search), 0, tries_[m], wanted));
+    for (std::size_t m = 0; m < tables_.size(); ++m)
+      lists.push_back(ranking_of(search_one(mine.searchers[m], m, history, wanted, search), 0, tries_[m], [&](item_id item) { return !wanted || (*wanted)(item); }));
     ranking best = fusion_.fuse(lists);
     if (best.size() > k) {
       best.items.resize(static_cast<std::size_t>(k));
@@ -92,7 +95,7 @@ class recommender {
     expects(table.kind() == question.from, "recommender: a table of modality ", index(table.kind()), " for a task that reads modality ",
             index(question.from));
     for (auto const token : table.tokens())
-      expects(index(token) >= -1 && index(token) < words_.size(), "recommender: token ", index(token), " in a table, but the vocabulary has ", words_.size());
+      expects(index(token) >= 0 && index(token) < words_.size(), "recommender: token ", index(token), " in a table, but the vocabulary has ", words_.size());
   }
 
   /// What a thread keeps from one request to the next; of the recommender that it served last, until it serves another.
@@ -111,19 +114,22 @@ class recommender {
     }
   };
 
-  /// mask: (items), or empty where every item may come back.
-  beams search_one(beam_searcher<B, frozen_t5<B, T>>& searcher, std::size_t m, std::span<item_id const> history, std::span<std::uint8_t const> mask,
+  beams search_one(beam_searcher<B, frozen_t5<B, T>>& searcher, std::size_t m, std::span<item_id const> history, std::optional<item_choice> const& wanted,
                    beam_options const& search) const {
+    beams found;
+    if (tries_[m].leaves() == 0) {  // a modality that the model or the dataset hasn't got
+      found.offsets.push_back(0);
+      return found;
+    }
     batch query;
     tasks_.query(modality(m)).write_query(history, tables_[m], words_, query);
     std::vector<std::uint8_t> nodes;
     view<std::uint8_t const, host_space, 2> allowed;
-    if (!mask.empty()) {
+    if (wanted) {
       nodes.resize(static_cast<std::size_t>(tries_[m].nodes()));
-      mark_allowed(tries_[m], mask, nodes);
+      mark_allowed(tries_[m], *wanted, nodes);
       allowed = {nodes.data(), 1, tries_[m].nodes()};
     }
-    beams found;
     searcher.search(query, {0, 1}, search, allowed, found);
     return found;
   }
@@ -133,6 +139,7 @@ class recommender {
   mixture tasks_;
   std::vector<token_table> tables_;
   std::vector<item_trie> tries_;
+  index_t most_sequences_ = 0;  // of a modality
   recommender_options options_;
   Fusion fusion_;
   std::uint64_t number_ = unique_number();  // a later one at the same place is another

@@ -61,9 +61,9 @@ TEST_CASE("items: descriptions are read in any order and written back the same, 
   auto const path = here.file(R"({"2": {"title": "Tüba", "description": "", "brand": "b", "categories": "c,d"},
                                   "0": {"title": "t", "description": "\"d\"", "brand": "", "categories": ""}})");
   auto const items = read_items(path);
-  REQUIRE(items.size() == 3);
-  CHECK(!items[1]);
-  CHECK(items[2]->title == "Tüba");
+  REQUIRE(items.size() == 2);
+  CHECK(!items.contains(item_id{1}));
+  CHECK(items.at(item_id{2}).title == "Tüba");
   write_items(here / "again.json", items);
   CHECK(read_items(here / "again.json") == items);
 }
@@ -79,7 +79,34 @@ TEST_CASE("read_items: a complaint names the item") {
   CHECK(has(complaint(R"({"7": )" + whole + R"(, "07": )" + whole + "}"), "item 7 appears twice"));
   CHECK(has(complaint(R"({"3": "guitar"})"), "item 3: expected an object"));
   CHECK(has(complaint(R"({"3": {"title": 5}})"), "item 3: expected a text 'title'"));
-  CHECK(has(complaint(R"({"3": {"title": "a", "description": "b", "brand": "c"}})"), "expected a text 'categories'"));
+  CHECK(has(complaint(R"({"3": {"title": "a", "brand": true}})"), "item 3: expected a text 'brand', a list of texts or null"));
+  CHECK(has(complaint(R"({"3": {"categories": ["a", 5]}})"), "item 3: expected a text 'categories'"));
+  CHECK(has(complaint(R"({"3": {"categories": [[[["a"]]]]}})"), "item 3: expected a text 'categories'"));
+  CHECK(has(complaint(R"({"3": {"title": )" + std::string(100'000, '[') + std::string(100'000, ']') + "}}"), "item 3: expected a text 'title'"));
+  CHECK(has(complaint(R"({"3": {"title": "a", "title": "b"}})"), "key 'title' of '3' appears twice"));
+  CHECK(has(complaint(R"({"2147483647": {}})"), "key '2147483647': expected an item number"));
+}
+
+TEST_CASE("read_items: every field may be missing, null or a list; foreign ones and half surrogates don't matter") {
+  scratch const here;
+  auto const one = [&](std::string_view content) { return read_items(here.file("{\"0\": " + std::string(content) + "}")).at(item_id{0}); };
+  CHECK(one("{}") == item_description{});
+  CHECK(one("null") == item_description{});
+  CHECK(one(R"({"title": "t", "description": "d"})") == item_description{.title = "t", .description = "d"});
+  CHECK(one(R"({"title": "t", "description": "", "brand": null, "categories": ""})") == item_description{.title = "t"});
+  CHECK(one(R"({"title": ["t"], "description": ["one", "", "two"], "brand": [], "categories": ["a", null, "b"]})") ==
+        item_description{.title = "t", .description = "one two", .brand = "", .categories = "a,b"});
+  CHECK(one(R"({"categories": [["a", "b"], ["c"]]})") == item_description{.categories = "a,b,c"});
+  CHECK(one(R"({"price": 3.5, "also_buy": [1, {"x": null}], "title": "cut \ud83d"})") == item_description{.title = "cut \xef\xbf\xbd"});
+}
+
+TEST_CASE("catalogue files: memory follows the number of items, not the largest of their numbers") {
+  scratch const here;
+  auto const data = read_interactions(here.file(R"({"0": [0, 1, 2147483646, 2]})"));
+  CHECK(data.item_count == 2147483647);
+  CHECK(data.of(user_id{0})[2] == item_id{2147483646});
+  CHECK(read_items(here.file(R"({"2147483646": {"title": "far out"}})")).at(item_id{2147483646}).title == "far out");
+  CHECK(has(complaint_of([&] { read_ids(here.file("a\t2000000000\n")); }), "no line has the id 0"));
 }
 
 TEST_CASE("ids: a tab separated table is read in any order and written in the order of the ids") {
@@ -89,6 +116,7 @@ TEST_CASE("ids: a tab separated table is read in any order and written in the or
   write_ids(here / "again", ids);
   CHECK(read_file(here / "again") == "B00A\t0\nB00B\t1\nwith space\t2\n");
   CHECK(read_ids(here.file("")).empty());
+  CHECK(read_ids(here.file("\xef\xbb\xbf" "B00A\t0\n")) == outside_ids{"B00A"});
   auto const complaint = [&](std::string_view content) { return complaint_of([&] { read_ids(here.file(content)); }); };
   CHECK(has(complaint("a\t0\nb 1\n"), "line 2: expected 'key<TAB>number'"));
   CHECK(has(complaint("a\t0\nb\t-1\n"), "line 2"));

@@ -92,7 +92,7 @@ TEST_CASE("synthetic: a sequence of codes names one item of all domains, series 
 TEST_CASE("synthetic: titles say what an item is") {
   auto const shop = make_synthetic_domain({.users = 0}, 0);
   std::set<std::string> titles;
-  for (auto const& item : shop.items) titles.insert(item->title);
+  for (auto const& [id, item] : shop.items) titles.insert(item.title);
   CHECK(shop.name == "Instruments");
   CHECK(titles.size() == 400);
   CHECK(titles.contains("Vintage walnut acoustic guitar"));
@@ -140,7 +140,7 @@ TEST_CASE("synthetic: missing modalities leave rows of zeros and of -1") {
       missing[m] += gone ? 1 : 0;
       CHECK((shop.codes[m](i, 3) == code_t{-1}) == gone);
       CHECK((shop.features[m](i, 0) == 0) == gone);
-      if (m == 0) CHECK(shop.items[i].has_value() == !gone);
+      if (m == 0) CHECK(shop.items.contains(item_id(i)) == !gone);
     }
   CHECK(std::abs(missing[0] - 80) < 30);
   CHECK(std::abs(missing[1] - 200) < 40);

@@ -44,6 +44,19 @@ TEST_CASE("read_token_table: a complaint names the file, the item and the place"
   CHECK(has(complaint(R"({"1": ["</s>", "<b_1>", "<c_1>", "<d_1>"]})"), "place 0: '</s>' does not belong there"));
   CHECK(has(complaint(R"({"1": ["<a_1>", "<b_1>", "<c_1>", "<d_1>"], "01": ["<a_1>", "<b_1>", "<c_1>", "<d_1>"]})"),
             "item 1 appears twice"));
+  CHECK(has(complaint(R"({"1": ["<a_0>", "<b_0>", "<c_0>", "<d_0>"], "1": ["<a_9>", "<b_9>", "<c_9>", "<d_9>"]})"), "bad.json: key '1' appears twice"));
+}
+
+TEST_CASE("read_token_table: without a number of items it is as large as its largest item, and keeps those it names") {
+  scratch const here;
+  vocabulary const words({.modalities = {{"a", {4}}}, .prompts = 0});
+  auto const table = read_token_table(here.file(R"({"2147483646": ["<a_3>"], "10": ["<a_0>"], "9": ["<a_1>"]})"), words, modality::text);
+  CHECK(table.items() == 2147483647);
+  CHECK(std::ranges::equal(table.present(), std::vector{item_id{9}, item_id{10}, item_id{2147483646}}));
+  CHECK(words.text(table.of(item_id{2147483646})) == "<a_3>");
+  CHECK(table.tokens().size() == 3);
+  CHECK(read_token_table(here.file("{}"), words, modality::text).items() == 0);
+  CHECK(has(complaint_of([&] { read_token_table(here.file(R"({"2147483647": ["<a_3>"]})"), words, modality::text); }), "key '2147483647': expected an item number"));
 }
 
 TEST_CASE("read_vocabulary: modalities, prompts and ids come from a tokenizer's files") {
@@ -83,6 +96,34 @@ TEST_CASE("read_vocabulary: a written vocabulary is read back equal, whatever it
   CHECK(read_vocabulary(again.path()) == read_vocabulary(here.path()));
 }
 
+TEST_CASE("read_vocabulary: a tokenizer may lack words of every level, and an item that needs one is named") {
+  scratch const here, again;
+  here.file(R"({"<a_1>": 2, "<a_3>": 3, "<b_0>": 4, "<b_1>": 5, "<A_0>": 6, "<*_2>": 7})", "added_tokens.json");
+  auto const words = read_vocabulary(here.path());
+  CHECK(words.options() == vocabulary_options{.modalities = {{"a", {4, 2}}, {"A", {1}}}, .prompts = 3});
+  CHECK(words.token(modality::text, 0, code_t{3}) == token_t{3});
+  CHECK(has(complaint_of([&] { words.token(modality::text, 0, code_t{2}); }), "the word <a_2> has no id"));
+  CHECK(has(complaint_of([&] { words.prompt(1); }), "the word <*_1> has no id"));
+  CHECK(words.prompt(2) == token_t{7});
+  CHECK(has(complaint_of([&] { read_token_table(here.file(R"({"8": ["<a_0>", "<b_1>"]})"), words, modality::text); }),
+            "item 8, place 0: '<a_0>' is not in the vocabulary, expected <a_0> to <a_3>"));
+  CHECK(items_with_sequence(read_token_table(here.file(R"({"8": ["<a_1>", "<b_1>"]})"), words, modality::text)) == 1);
+  write_vocabulary(again.path(), words);
+  CHECK(read_vocabulary(again.path()) == words);
+}
+
+TEST_CASE("read_vocabulary: one of the two modalities is enough, and stays what it is") {
+  scratch const text, images;
+  text.file(R"({"<a_0>": 2, "<b_0>": 3})", "added_tokens.json");
+  images.file(R"({"<A_0>": 2, "<B_0>": 3})", "added_tokens.json");
+  CHECK(read_vocabulary(text.path()).has(modality::text));
+  CHECK(!read_vocabulary(text.path()).has(modality::image));
+  auto const words = read_vocabulary(images.path());
+  CHECK(!words.has(modality::text));
+  CHECK(words.has(modality::image));
+  CHECK(words.token(modality::image, 1, code_t{0}) == token_t{3});
+}
+
 TEST_CASE("read_vocabulary: a directory that can't be used says why") {
   auto const complaint = [](std::string_view content) {
     scratch const here;
@@ -91,7 +132,7 @@ TEST_CASE("read_vocabulary: a directory that can't be used says why") {
   };
   CHECK(has(complaint_of([] { read_vocabulary(scratch().path()); }), "holds neither added_tokens.json nor"));
   CHECK(has(complaint("{}"), "holds no code words"));
-  CHECK(has(complaint(R"({"<a_0>": 5, "<a_2>": 6})"), "the word <a_1> has no id"));
+  CHECK(has(complaint(R"({"<a_0>": 5, "<a_1048576>": 6})"), "the word <a_1048576>, expected a number less than 1048576"));
   CHECK(has(complaint(R"({"<a_0>": 5, "<a_1>": 5})"), "have the same id 5"));
   CHECK(has(complaint(R"({"<a_0>": 1})"), "have the same id 1"));
   CHECK(has(complaint(R"({"<a_0>": "5"})"), "token '<a_0>': expected an id"));

@@ -104,6 +104,20 @@ TEST_CASE("token_table: an item without a sequence has none, and neither has one
   CHECK(duplicate_items(token_table{}) == 0);
 }
 
+TEST_CASE("token_table: in whatever order items come, it is the same, and the last sequence of an item counts") {
+  vocabulary const words({.modalities = {{"a", {9}}}, .prompts = 0});
+  auto const token = [&](index_t code) { return std::vector{words.token(modality::text, 0, code_t(code))}; };
+  token_table forwards(modality::text, 1'000'000'000, 1), backwards = forwards;
+  for (index_t const i : {0, 1, 3, 999'999'999}) forwards.set(item_id(i), token(i % 9));
+  for (index_t const i : {999'999'999, 3, 1, 0}) backwards.set(item_id(i), token((i + 1) % 9));
+  CHECK(forwards != backwards);
+  for (index_t const i : {3, 0, 999'999'999, 1}) backwards.set(item_id(i), token(i % 9));
+  CHECK(forwards == backwards);
+  CHECK(std::ranges::equal(forwards.present(), std::vector{item_id{0}, item_id{1}, item_id{3}, item_id{999'999'999}}));
+  for (index_t const i : {0, 1, 3, 999'999'999}) CHECK(std::ranges::equal(forwards.of(item_id(i)), token(i % 9)));
+  for (index_t const i : {-1, 2, 4, 999'999'998}) CHECK(!forwards.has(item_id(i)));
+}
+
 TEST_CASE("translate: codes become the words of their level; a row of -1 becomes no sequence") {
   vocabulary const words;
   std::vector<code_t> const codes = {code_t{1},  code_t{2},  code_t{3},  code_t{4},

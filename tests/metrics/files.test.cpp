@@ -9,13 +9,14 @@
 using namespace mql4grec;
 
 TEST_CASE("report: its JSON has the names the program promises") {
-  report const r{.dataset = "Arts", .users = 3, .text = {1, 2, 3, 4, 5}, .seconds = 2, .users_per_second = 1.5};
+  report const r{.dataset = "Arts", .users = 3, .text = metric_values{1, 2, 3, 4, 5}, .seconds = 2, .users_per_second = 1.5};
   json const j = r;
   std::vector<std::string> names;
   for (auto const& [name, value] : j.items()) names.push_back(name);
   CHECK(names == std::vector<std::string>{"dataset", "split", "users", "beams", "text", "image", "ensemble",
                                           "item_text", "item_image", "item_ensemble", "seconds", "users_per_second"});
   CHECK(j["text"].dump() == R"({"hit@1":1.0,"hit@5":2.0,"hit@10":3.0,"ndcg@5":4.0,"ndcg@10":5.0})");
+  CHECK(j["image"].is_null());  // nobody was judged, or there is no such modality
   CHECK(j["split"] == "test");
   CHECK(j["beams"] == 20);
 }

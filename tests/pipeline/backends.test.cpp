@@ -88,9 +88,9 @@ translated_catalogue clustered(B backend, index_t rotation_rounds) {
 TEST_CASE_TEMPLATE("pipeline: a model is judged alike on every backend", B, MQL4GREC_TEST_BACKENDS) {
   auto const expected = judged(reference::backend()).result, actual = judged(B()).result;
   CHECK(actual.users == 40);
-  CHECK_CLOSE(actual.text.ndcg10, expected.text.ndcg10, 1e-12);
-  CHECK_CLOSE(actual.image.ndcg10, expected.image.ndcg10, 1e-12);
-  CHECK_CLOSE(actual.item_ensemble.hit5, expected.item_ensemble.hit5, 1e-12);
+  CHECK_CLOSE(actual.text->ndcg10, expected.text->ndcg10, 1e-12);
+  CHECK_CLOSE(actual.image->ndcg10, expected.image->ndcg10, 1e-12);
+  CHECK_CLOSE(actual.item_ensemble->hit5, expected.item_ensemble->hit5, 1e-12);
 }
 
 TEST_CASE_TEMPLATE("pipeline: a translator learns, and gives every item a sequence of its own, on every backend", B, MQL4GREC_TEST_BACKENDS) {

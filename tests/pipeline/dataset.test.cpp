@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <tuple>
+
 #include "core/temporary_directory.hpp"
+#include "mql4grec/rank/popularity.hpp"
 
 using namespace mql4grec;
 using namespace mql4grec::test;
@@ -57,4 +60,31 @@ TEST_CASE("vocabulary_of: datasets that differ in their levels are refused with 
   CHECK(complaint<file_error>([&] { read_dataset(three, vocabulary()); }) == dataset_paths(three).text_index().string() + ": item 0 has 3 tokens, expected 4");
   CHECK(complaint<file_error>([&] { read_dataset(three, vocabulary({.modalities = families({2, 1, 7}, paper)})); }) ==
         dataset_paths(three).text_index().string() + ": item 0, place 2: '<c_7>' is not in the vocabulary, expected <c_0> to <c_6>");
+}
+
+TEST_CASE("read_dataset: the catalogue is the union of what interactions, indices and descriptions name") {
+  temporary_directory const root;
+  vocabulary const words({.modalities = {{"a", {4}}, {"A", {4}}}, .prompts = 0});
+  auto const directory = dataset_of(root / "New", R"({"0": ["<a_0>"], "5": ["<a_1>"]})", R"({"7": ["<A_1>"]})");
+  put(dataset_paths(directory).items(), R"({"9": {"title": "described"}})");
+  auto const data = read_dataset(directory, words);
+  CHECK(data.data.histories.item_count == 10);
+  CHECK(catalogue_of(data) == std::vector{item_id{0}, item_id{1}, item_id{5}, item_id{7}, item_id{9}});
+  CHECK(items_without_tokens(data) == std::vector{item_id{1}, item_id{9}});
+  for (auto const kind : {modality::text, modality::image}) CHECK(data.data.table(kind).items() == 10);
+  put(dataset_paths(directory).interactions(), R"({"u": [0, 2147483646]})");
+  auto const huge = read_dataset(directory, words);
+  CHECK(std::ssize(catalogue_of(huge)) == 5);
+  CHECK(items_without_tokens(huge).back() == item_id{2147483646});
+  CHECK(popularity(huge.data.histories, 3).items == std::vector{item_id{0}, item_id{2147483646}, item_id{1}});
+}
+
+TEST_CASE("read_dataset: of a modality that the words lack, no item has a sequence") {
+  temporary_directory const root;
+  auto const directory = dataset_of(root / "one", R"({"0": ["<a_0>"]})", R"({"1": ["<A_1>"]})");
+  for (auto const& [families, text, images] : {std::tuple(std::vector<word_family>{{"a", {4}}}, 1, 0), {{{"a", {}}, {"A", {4}}}, 0, 1}}) {
+    auto const data = read_dataset(directory, vocabulary({.modalities = families, .prompts = 0}));
+    CHECK(items_with_sequence(data.data.table(modality::text)) == text);
+    CHECK(items_with_sequence(data.data.table(modality::image)) == images);
+  }
 }

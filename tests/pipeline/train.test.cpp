@@ -301,5 +301,5 @@ TEST_CASE("train, then evaluate: what was learnt by heart is found again") {
                               {.name = "walkers", .data = walkers(9, 1)}, asked, [](index_t, index_t) {});
   CHECK(found.result.users == 9);
   CHECK(found.result.split == "train");
-  CHECK(found.result.ensemble.hit1 > 0.8);
+  CHECK(found.result.ensemble->hit1 > 0.8);
 }

@@ -46,7 +46,7 @@ def damaged_token_indices():
     for content, name in (("", ""), (json.dumps(good)[:200], ""), ("[]", ""), (broken("0", ["<a_300>", "<b_0>", "<c_0>", "<d_0>"]), "<a_300>"),
                           (broken("0", ["<b_0>", "<a_0>", "<c_0>", "<d_0>"]), "item 0"), (broken("0", ["<A_0>", "<B_0>", "<C_0>", "<D_0>"]), "item 0"),
                           (broken("0", ["<a_0>"]), "item 0"), (broken("0", [1, 2, 3, 4]), "item 0"), (broken("0", "x"), "item 0"),
-                          (broken("x", good["0"]), "'x'"), (broken("4000", good["0"]), "4000")):
+                          (broken("x", good["0"]), "'x'"), (broken("2147483647", good["0"]), "2147483647")):
         refused(path, content, name)
     refused("Tiny/Tiny.index_vitemb.json", "[]")
     refused("Tiny/Tiny.item.json", '{"0": {"title": 7}}')

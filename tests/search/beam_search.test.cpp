@@ -153,9 +153,9 @@ std::vector<beam_options> all_rules(index_t beams) {
 }
 
 /// Which nodes a filter leaves open.
-std::vector<std::uint8_t> open_nodes(item_trie const& trie, item_filter const& filter, index_t items) {
+std::vector<std::uint8_t> open_nodes(item_trie const& trie, item_filter const& filter) {
   std::vector<std::uint8_t> nodes(static_cast<std::size_t>(trie.nodes()));
-  mark_allowed(trie, mask_of(filter, items), nodes);
+  mark_allowed(trie, item_choice(filter), nodes);
   return nodes;
 }
 /// A search for one question inside a filter.
@@ -201,7 +201,7 @@ TEST_CASE_TEMPLATE("beam search: a narrow beam extends, sorts and cuts, inside a
       beam_options const options{.beams = beams, .normalize = normalize};
       check_same(search(b, model, trie, queries, options), 0,
                  by_teacher_forcing(b, model, trie, queries.input(0), options).search());
-      auto const open = open_nodes(trie, {.allow = items_from(0, 30), .deny = items_from(5, 15)}, 50);
+      auto const open = open_nodes(trie, {.allow = items_from(0, 30), .deny = items_from(5, 15)});
       check_same(filtered(b, model, trie, queries, options, open), 0,
                  by_teacher_forcing(b, model, trie, queries.input(0), options, open).search());
     }
@@ -216,7 +216,7 @@ TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution
   for (auto const& filter : {item_filter{}, item_filter{.deny = items_from(3, 30)}, item_filter{.allow = items_from(7, 8)}})
     for (auto end : {closing::scored, closing::free}) {
       beam_options const options{.beams = 40, .length_penalty = 0, .normalize = normalization::children, .end = end};
-      auto const found = filtered(b, model, trie, queries, options, open_nodes(trie, filter, 40));
+      auto const found = filtered(b, model, trie, queries, options, open_nodes(trie, filter));
       double total = 0;
       for (float const score : found.scores) total += std::exp(static_cast<double>(score));
       CHECK_CLOSE(total, 1., 1e-6);
@@ -263,7 +263,7 @@ TEST_CASE_TEMPLATE("beam search: a forbidden item never comes back, and as many 
         for (auto const item : filter.allow.value_or(items_from(0, 64))) allowed.insert(item);
         for (auto const item : filter.deny) allowed.erase(item);
         auto const found =
-            filtered(b, model, trie, queries, {.beams = beams, .normalize = normalize}, open_nodes(trie, filter, 64));
+            filtered(b, model, trie, queries, {.beams = beams, .normalize = normalize}, open_nodes(trie, filter));
         auto const items = items_of(trie, found);
         CHECK(std::ssize(items) == std::min(beams, std::ssize(allowed)));
         CHECK(std::ranges::includes(allowed, items));
@@ -278,7 +278,7 @@ TEST_CASE_TEMPLATE("beam search: a stretch's questions each have their own filte
   std::vector<std::uint8_t> open;
   for (auto const& filter : {item_filter{.allow = items_from(0, 3)}, item_filter{.deny = items_from(0, 30)},
                              item_filter{.allow = items_from(20, 30)}})
-    std::ranges::copy(open_nodes(trie, filter, 30), std::back_inserter(open));
+    std::ranges::copy(open_nodes(trie, filter), std::back_inserter(open));
   auto const found = search_stretch(b, model, trie, queries, {0, 3}, {.beams = 5}, {open.data(), 3, trie.nodes()});
   CHECK(items_of(trie, found, 0) == std::set{item_id{0}, item_id{1}, item_id{2}});
   CHECK(found.leaves_of(1).empty());

@@ -187,9 +187,9 @@ TEST_CASE("TokenConstraint: the trie is one; what can't say where a token leads 
 }
 
 namespace {
-std::vector<std::uint8_t> marks(item_trie const& trie, item_filter const& filter, index_t items) {
+std::vector<std::uint8_t> marks(item_trie const& trie, item_filter const& filter) {
   std::vector<std::uint8_t> nodes(static_cast<std::size_t>(trie.nodes()), 77);  // what stood there before is overwritten
-  mark_allowed(trie, mask_of(filter, items), nodes);
+  mark_allowed(trie, item_choice(filter), nodes);
   return nodes;
 }
 bool keeps(item_filter const& filter, item_id item) {
@@ -214,7 +214,7 @@ TEST_CASE("mark_allowed: a node is open exactly when it leads to an item that th
       for (node_t leaf = trie.first_leaf(); leaf < trie.nodes(); ++leaf)
         if (std::ranges::any_of(trie.items(leaf), [&](item_id item) { return keeps(filter, item); }))
           for (node_t node = leaf; node >= 0; node = trie.parent(node)) open.insert(node);
-      auto const nodes = marks(trie, filter, table.items());
+      auto const nodes = marks(trie, filter);
       for (node_t node = 1; node < trie.nodes(); ++node)
         CHECK((nodes[static_cast<std::size_t>(node)] != 0) == open.contains(node));
     }
@@ -224,14 +224,14 @@ TEST_CASE("mark_allowed: a node is open exactly when it leads to an item that th
 TEST_CASE("mark_allowed: a filter of nothing opens everything; whoever is denied stays out even if allowed") {
   item_trie const trie(table_of(1, {{3}, {4}, {4}}));
   CHECK(item_filter{}.keeps_all());
-  CHECK(marks(trie, {}, 3) == std::vector<std::uint8_t>{1, 1, 1});
-  CHECK(marks(trie, {.allow = item_list{item_id{0}, item_id{1}}, .deny = {item_id{0}}}, 3) == std::vector<std::uint8_t>{1, 0, 1});
-  CHECK(marks(trie, {.deny = {item_id{1}}}, 3) == std::vector<std::uint8_t>{1, 1, 1});  // its twin is still wanted
-  CHECK(marks(trie, {.deny = {item_id{2}, item_id{0}, item_id{1}}}, 3) == std::vector<std::uint8_t>{0, 0, 0});
+  CHECK(marks(trie, {}) == std::vector<std::uint8_t>{1, 1, 1});
+  CHECK(marks(trie, {.allow = item_list{item_id{0}, item_id{1}}, .deny = {item_id{0}}}) == std::vector<std::uint8_t>{1, 0, 1});
+  CHECK(marks(trie, {.deny = {item_id{1}}}) == std::vector<std::uint8_t>{1, 1, 1});  // its twin is still wanted
+  CHECK(marks(trie, {.deny = {item_id{2}, item_id{0}, item_id{1}}}) == std::vector<std::uint8_t>{0, 0, 0});
 }
 
 TEST_CASE("mark_allowed: items that don't exist are passed over") {
   item_trie const trie(table_of(1, {{3}, {}}));
-  CHECK(marks(trie, {.deny = {item_id{-1}, item_id{2}, item_id{1000000}}}, 2) == std::vector<std::uint8_t>{1, 1});
-  CHECK(marks(trie, {.allow = item_list{item_id{-1}, item_id{1}, item_id{2}}}, 2) == std::vector<std::uint8_t>{0, 0});
+  CHECK(marks(trie, {.deny = {item_id{-1}, item_id{2}, item_id{1000000}}}) == std::vector<std::uint8_t>{1, 1});
+  CHECK(marks(trie, {.allow = item_list{item_id{-1}, item_id{1}, item_id{2}}}) == std::vector<std::uint8_t>{0, 0});
 }

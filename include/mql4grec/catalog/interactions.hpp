@@ -14,7 +14,7 @@ namespace mql4grec {
 struct interactions {
   std::vector<item_id> items;          // of all users back to back, each user's oldest first
   std::vector<index_t> offsets = {0};  // (users + 1): user u owns items[offsets[u] … offsets[u + 1])
-  index_t item_count = 0;              // N: every id is below it; items nobody took count too
+  index_t item_count = 0;              // every id is below it: those of items that nobody took, and of none at all, too
   std::vector<std::string> user_keys;  // (users): what the file calls each user, kept for writing it back
 
   index_t users() const { return static_cast<index_t>(offsets.size()) - 1; }

@@ -1,18 +1,20 @@
 #pragma once
-#include <optional>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "mql4grec/core/ids.hpp"
+
 namespace mql4grec {
 
-/// What `D.item.json` says about an item.
+/// What `D.item.json` says about an item; empty where it says nothing.
 struct item_description {
-  std::string title, description, brand, categories;
+  std::string title = {}, description = {}, brand = {}, categories = {};
   bool operator==(item_description const&) const = default;
 };
 
-/// By item id; nothing where the file is silent about an item.
-using item_descriptions = std::vector<std::optional<item_description>>;
+/// Of the items that the file names.
+using item_descriptions = std::map<item_id, item_description>;
 
 /// What stands outside for each dense id: `keys[id]` is the shop's name of the item (or user).
 using outside_ids = std::vector<std::string>;

@@ -57,9 +57,9 @@ inline void check_synthetic(synthetic_options const& options, index_t domain) {
 
 inline void remove_modalities(synthetic_options const& options, index_t domain, synthetic_domain& out) {
   auto random = synthetic_random(options.seed, synthetic_stream::missing, domain);
-  for (std::size_t i = 0; i < out.items.size(); ++i) {
+  for (std::size_t i = 0; i < out.codes.front().shape(0); ++i) {
     bool const missing[] = {random.uniform() < options.missing_text, random.uniform() < options.missing_image};
-    if (missing[0]) out.items[i].reset();
+    if (missing[0]) out.items.erase(item_id(i));
     for (std::size_t m = 0; m < 2; ++m) {
       if (!missing[m]) continue;
       for (std::size_t j = 0; j < out.features[m].shape(1); ++j) out.features[m](i, j) = 0;
@@ -78,7 +78,7 @@ inline synthetic_domain make_synthetic_domain(synthetic_options const& options, 
   synthetic_domain out;
   out.name = std::string(shop.name) + (domain < shops ? "" : std::to_string(domain / shops + 1));
   auto const items = detail::make_latent_items(options.seed, domain, options.items);
-  for (auto const& item : items) out.items.push_back(detail::describe(shop, out.name, item));
+  for (std::size_t i = 0; i < items.size(); ++i) out.items.emplace(item_id(i), detail::describe(shop, out.name, items[i]));
   for (index_t modality = 0; modality < 2; ++modality) {
     auto const width = modality == 0 ? options.text_width : options.image_width;
     out.features.push_back(detail::make_features(items, domain, modality, {options.seed, width, options.noise}));

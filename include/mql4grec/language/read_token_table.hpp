@@ -1,8 +1,11 @@
 #pragma once
 // A token from a file is believed only if it is a word of the vocabulary and stands at its own level of the right
 // modality: a text index read as the image's would otherwise train without complaint.
+#include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mql4grec/core/files.hpp"
@@ -17,8 +20,7 @@ namespace detail {
 
 /// "<a_0> to <a_255>"
 inline std::string words_of_level(vocabulary const& words, modality kind, index_t level) {
-  auto const last = code_t(static_cast<std::int32_t>(words.codes(kind, level) - 1));
-  return words.text(words.token(kind, level, code_t{0})) + " to " + words.text(words.token(kind, level, last));
+  return words.word(kind, level, code_t{0}) + " to " + words.word(kind, level, code_t(words.codes(kind, level) - 1));
 }
 
 /// One item's tokens from its JSON list.
@@ -46,19 +48,26 @@ inline void read_sequence(std::filesystem::path const& path, std::string const& 
 }  // namespace detail
 
 /// Reads `D.index_*.json`, `{"item": ["<a_12>", "<b_7>", …]}`. Items the file is silent about have no sequence; two
-/// items may share one (duplicate_items counts them). Throws file_error.
+/// items may share one (duplicate_items counts them). items() is item_count, below which all items must be numbered, or one more than the largest
+/// item of the file. Throws file_error.
 inline token_table read_token_table(std::filesystem::path const& path, vocabulary const& words, modality kind,
-                                    index_t item_count) {
+                                    std::optional<index_t> item_count = std::nullopt) {
   auto const content = detail::parse_object(path, "an object {\"item\": [token, …], …}");
-  token_table table(kind, item_count, words.levels(kind));
-  std::vector<token_t> sequence;
+  std::vector<std::pair<index_t, std::string const*>> items;  // by number, with their keys
   for (auto const& [key, list] : content.items()) {
     auto const item = detail::parse_number(key);
-    expects_file(item.has_value(), path, "key '", key, "': expected an item number");
-    expects_file(*item < item_count, path, "item ", key, " is beyond the ", item_count, " items of the catalogue");
-    expects_file(!table.has(item_id(*item)), path, "item ", *item, " appears twice");
-    detail::read_sequence(path, key, list, words, kind, sequence);
-    table.set(item_id(*item), sequence);
+    expects_file(item && *item < item_number_limit, path, "key '", detail::printable(key), "': expected an item number from 0 to ", item_number_limit - 1);
+    items.emplace_back(*item, &key);
+  }
+  std::ranges::sort(items);
+  index_t const least = items.empty() ? 0 : items.back().first + 1;
+  expects_file(least <= item_count.value_or(least), path, "item ", least - 1, " is beyond the ", item_count.value_or(0), " items of the catalogue");
+  token_table table(kind, item_count.value_or(least), words.levels(kind));
+  std::vector<token_t> sequence;
+  for (auto const& [item, key] : items) {
+    expects_file(!table.has(item_id(item)), path, "item ", item, " appears twice");
+    detail::read_sequence(path, *key, content.at(*key), words, kind, sequence);
+    table.set(item_id(item), sequence);
   }
   return table;
 }
@@ -67,11 +76,10 @@ inline token_table read_token_table(std::filesystem::path const& path, vocabular
 inline void write_token_table(std::filesystem::path const& path, token_table const& table, vocabulary const& words) {
   std::string text = "{";
   char const* separator = "\n";
-  for (index_t i = 0; i < table.items(); ++i) {
-    if (!table.has(item_id(i))) continue;
+  for (auto const item : table.present()) {
     json list = json::array();
-    for (auto const token : table.of(item_id(i))) list.push_back(words.text(token));
-    text += separator + ("\"" + std::to_string(i) + "\": ") + list.dump();
+    for (auto const token : table.of(item)) list.push_back(words.text(token));
+    text += separator + ("\"" + std::to_string(index(item)) + "\": ") + list.dump();
     separator = ",\n";
   }
   write_file(path, text + "\n}\n");

@@ -68,15 +68,21 @@ inline std::optional<numbered_word> split_word(std::string_view word) {
 }
 
 /// The modalities and prompts that a set of words amounts to: text (<a_…) first, then images (<A_…), then the
-/// others by their first id. T5's own <extra_id_…> are not codes.
+/// others by their first id. A level has one code more than its largest; images without text follow a text without levels. T5's own
+/// <extra_id_…> are not codes.
 inline vocabulary_options options_from(word_ids const& ids) {
   vocabulary_options found{.modalities = {}, .prompts = 0};
-  std::map<std::string, index_t> codes;  // K by prefix
+  std::map<std::string, index_t> codes;     // K by prefix
+  std::map<std::string, token_t> first_id;  // the smallest of its words
   for (auto const& [word, id] : ids) {
     auto const parts = split_word(word);
     if (!parts || parts->prefix == "extra_id") continue;
+    constexpr index_t most = index_t{1} << 20;  // a damaged number shouldn't ask for all memory
+    expects(parts->number < most, "the word ", printable(word), ", expected a number less than ", most);
     auto& count = parts->prefix == "*" ? found.prompts : codes[parts->prefix];
     count = std::max(count, parts->number + 1);
+    auto& first = first_id.emplace(parts->prefix, id).first->second;
+    first = std::min(first, id);
   }
   auto const continues_another = [&](std::string prefix) {
     --prefix.back();
@@ -93,17 +99,18 @@ inline vocabulary_options options_from(word_ids const& ids) {
   }
   auto const rank = [&](word_family const& family) {
     auto const known = family.prefix == "a" ? 0 : family.prefix == "A" ? 1 : 2;
-    auto const first = ids.find("<" + family.prefix + "_0>");
-    return std::pair(known, first == ids.end() ? index_t{0} : index(first->second));
+    return std::pair(known, first_id.at(family.prefix));
   };
   std::ranges::sort(found.modalities, {}, rank);
+  if (!codes.contains("a") && codes.contains("A")) found.modalities.insert(found.modalities.begin(), word_family{"a", {}});
   return found;
 }
 
 }  // namespace detail
 
 /// Reads the words of a checkpoint directory from `added_tokens.json`, or from `tokenizer.json` where that is missing.
-/// Throws file_error when there are no code words, when a level has a gap, or when <pad> isn't 0 or </s> isn't 1.
+/// Levels may have gaps: tokenizers of the released code know the words that an index uses. Throws file_error when there are no code words, or
+/// when <pad> isn't 0 or </s> isn't 1.
 inline vocabulary read_vocabulary(std::filesystem::path const& directory) {
   auto const added = directory / "added_tokens.json";
   auto const tokenizer = directory / "tokenizer.json";
@@ -112,14 +119,14 @@ inline vocabulary read_vocabulary(std::filesystem::path const& directory) {
                "holds neither added_tokens.json nor tokenizer.json");
   auto const& path = has_added ? added : tokenizer;
   auto const ids = has_added ? detail::read_added_tokens(added) : detail::read_tokenizer(tokenizer);
-  auto const options = detail::options_from(ids);
-  expects_file(!options.modalities.empty(), path, "holds no code words like <a_0>");
   for (auto const& [word, expected] : {std::pair("<pad>", vocabulary::pad), std::pair("</s>", vocabulary::eos)}) {
     auto const found = ids.find(word);
     expects_file(found == ids.end() || found->second == expected, path, "token ", word, " must have the id ",
                  index(expected));
   }
   try {
+    auto const options = detail::options_from(ids);
+    expects(!options.modalities.empty(), "holds no code words like <a_0>");
     return vocabulary(options, ids);
   } catch (error const& e) {
     detail::raise<file_error>(path.string(), ": ", e.what());

@@ -1,6 +1,6 @@
 #pragma once
 // The sequence of every item in one modality. An item whose text or picture is missing has no sequence: of() is then
-// empty, so that writing a history simply leaves it out.
+// empty, so that writing a history simply leaves it out. Memory follows the items that have one, not the largest number of an item.
 #include <algorithm>
 #include <span>
 #include <vector>
@@ -18,56 +18,69 @@ class token_table {
   /// `items` items, none of which has a sequence yet; each sequence will have `levels` ≥ 1 tokens.
   token_table(modality kind, index_t items, index_t levels) : kind_(kind), items_(items), levels_(levels) {
     expects(items >= 0 && levels >= 1, "a token table of ", items, " items and ", levels, " levels");
-    tokens_.assign(static_cast<std::size_t>(items * levels), none);
   }
 
   modality kind() const { return kind_; }
+  /// One more than the largest number an item may have.
   index_t items() const { return items_; }
   index_t levels() const { return levels_; }
 
   /// Whether the item has a sequence; false for items beyond the table too.
-  bool has(item_id item) const { return index(item) >= 0 && index(item) < items_ && tokens_[row(item)] != none; }
+  bool has(item_id item) const { return row_of(item) < present_.size(); }
 
   /// (levels) tokens, or none at all.
   std::span<token_t const> of(item_id item) const {
-    if (!has(item)) return {};
-    return {tokens_.data() + row(item), static_cast<std::size_t>(levels_)};
+    auto const row = row_of(item);
+    return row < present_.size() ? std::span(tokens_).subspan(row * static_cast<std::size_t>(levels_), static_cast<std::size_t>(levels_)) : std::span<token_t const>();
   }
 
+  /// Quick for items in the order of their numbers; one before others moves the sequences of these.
   void set(item_id item, std::span<token_t const> sequence) {
     expects(index(item) >= 0 && index(item) < items_, "item ", index(item), " of a table of ", items_, " items");
     expects(std::ssize(sequence) == levels_, "item ", index(item), " has ", sequence.size(), " tokens, expected ",
             levels_);
-    std::copy(sequence.begin(), sequence.end(), tokens_.begin() + static_cast<index_t>(row(item)));
+    auto const at = std::ranges::lower_bound(present_, item);
+    auto const place = tokens_.begin() + (at - present_.begin()) * levels_;
+    if (at != present_.end() && *at == item) {
+      std::ranges::copy(sequence, place);
+    } else {
+      tokens_.insert(place, sequence.begin(), sequence.end());
+      present_.insert(at, item);
+    }
   }
 
-  /// (items, levels), rows back to back; a row of −1 where an item has no sequence.
+  /// Lets items be numbered up to below `items`; those beyond the table so far have no sequence.
+  void widen(index_t items) { items_ = std::max(items_, items); }
+
+  /// The items with a sequence, by number.
+  std::span<item_id const> present() const { return present_; }
+  /// (present, levels), their sequences back to back.
   std::span<token_t const> tokens() const { return tokens_; }
 
   bool operator==(token_table const&) const = default;
 
  private:
-  static constexpr token_t none{-1};
-  std::size_t row(item_id item) const { return static_cast<std::size_t>(index(item) * levels_); }
+  /// The item's place in present_, or one beyond.
+  std::size_t row_of(item_id item) const {
+    auto const guess = static_cast<std::size_t>(item);
+    if (guess < present_.size() && present_[guess] == item) return guess;  // no item before it lacks a sequence
+    auto const at = std::ranges::lower_bound(present_, item);
+    return at != present_.end() && *at == item ? static_cast<std::size_t>(at - present_.begin()) : present_.size();
+  }
 
   modality kind_ = modality::text;
   index_t items_ = 0;
   index_t levels_ = 0;
-  std::vector<token_t> tokens_;  // (items, levels)
+  std::vector<item_id> present_;  // sorted
+  std::vector<token_t> tokens_;   // (present, levels)
 };
 
 /// How many items have a sequence.
-inline index_t items_with_sequence(token_table const& table) {
-  index_t count = 0;
-  for (index_t i = 0; i < table.items(); ++i) count += table.has(item_id(i)) ? 1 : 0;
-  return count;
-}
+inline index_t items_with_sequence(token_table const& table) { return std::ssize(table.present()); }
 
 /// How many items have a sequence that an earlier item has too; 0 when a sequence names one item.
 inline index_t duplicate_items(token_table const& table) {
-  std::vector<item_id> order;
-  for (index_t i = 0; i < table.items(); ++i)
-    if (table.has(item_id(i))) order.push_back(item_id(i));
+  std::vector<item_id> order(table.present().begin(), table.present().end());
   auto const before = [&](item_id a, item_id b) {
     return std::ranges::lexicographical_compare(table.of(a), table.of(b));
   };

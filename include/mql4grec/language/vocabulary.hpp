@@ -1,6 +1,7 @@
 #pragma once
 // Codes ⇄ tokens ⇄ text. The ids of a released checkpoint follow no formula, so a vocabulary is a table both ways and
 // nothing outside may compute an id.
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -55,23 +56,25 @@ class vocabulary {
   /// Numbered as in the paper: <pad>, </s>, each modality's codes level by level, the prompts; V = Σ K + prompts + 2.
   explicit vocabulary(vocabulary_options options = {}) : options_(std::move(options)) {
     check_families();
-    build([next = index_t{2}](std::string const&) mutable { return token_t(next++); });
+    build([next = index_t{2}](std::string const&) mutable { return std::optional(token_t(next++)); });
   }
 
-  /// The same words under somebody else's numbers; every word but <pad> and </s> must have one.
+  /// The same words under somebody else's numbers. Words without one are missing, as those of codes that no item has are from tokenizers
+  /// of the released code; a modality may have no levels at all.
   vocabulary(vocabulary_options options, std::unordered_map<std::string, token_t> const& ids)
       : options_(std::move(options)) {
     check_families();
     build([&](std::string const& text) {
       auto const found = ids.find(text);
-      expects(found != ids.end(), "the word ", text, " has no id");
-      return found->second;
+      return found == ids.end() ? std::nullopt : std::optional(found->second);
     });
   }
 
   /// V: one more than the largest id.
   index_t size() const { return static_cast<index_t>(texts_.size()); }
   index_t modalities() const { return static_cast<index_t>(options_.modalities.size()); }
+  /// Whether there are words for a modality.
+  bool has(modality kind) const { return index(kind) >= 0 && index(kind) < modalities() && levels(kind) > 0; }
   index_t levels(modality kind) const { return static_cast<index_t>(family(kind).codes.size()); }
   index_t codes(modality kind, index_t level) const {
     auto const& per_level = family(kind).codes;
@@ -81,14 +84,23 @@ class vocabulary {
   index_t prompts() const { return options_.prompts; }
   vocabulary_options const& options() const { return options_; }
 
+  /// Throws error when the vocabulary has no such code, or lacks its word.
   token_t token(modality kind, index_t level, code_t code) const {
     auto const k = codes(kind, level);
     expects(index(code) >= 0 && index(code) < k, "code ", index(code), " of a level with ", k, " codes");
-    return words_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(level)][static_cast<std::size_t>(code)];
+    auto const found = words_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(level)][static_cast<std::size_t>(code)];
+    expects(found != missing, "the word ", word(kind, level, code), " has no id");
+    return found;
+  }
+  /// How a code is written, whether the vocabulary has an id for it or not: <a_12>.
+  std::string word(modality kind, index_t level, code_t code) const {
+    return "<" + family(kind).prefix_of(level) + "_" + std::to_string(index(code)) + ">";
   }
   token_t prompt(index_t i) const {
     expects(i >= 0 && i < prompts(), "prompt ", i, " of a vocabulary with ", prompts(), " prompts");
-    return prompts_[static_cast<std::size_t>(i)];
+    auto const found = prompts_[static_cast<std::size_t>(i)];
+    expects(found != missing, "the word <*_", i, "> has no id");
+    return found;
   }
 
   /// The code a token stands for; nothing for <pad>, </s>, prompts and ids that have no word.
@@ -126,6 +138,8 @@ class vocabulary {
   bool operator==(vocabulary const& other) const { return options_ == other.options_ && texts_ == other.texts_; }
 
  private:
+  static constexpr token_t missing{-1};
+
   word_family const& family(modality kind) const {
     expects(index(kind) >= 0 && index(kind) < modalities(), "modality ", index(kind), " of a vocabulary with ",
             modalities(), " modalities");
@@ -133,10 +147,12 @@ class vocabulary {
   }
 
   void check_families() const {
+    auto const has_levels = [](word_family const& family) { return !family.codes.empty(); };
+    expects(options_.modalities.empty() || std::ranges::any_of(options_.modalities, has_levels), "a vocabulary needs a modality with at least one level");
     for (auto const& left : options_.modalities) {
-      expects(!left.prefix.empty() && !left.codes.empty(), "a modality needs a prefix and at least one level");
+      expects(!left.prefix.empty(), "a modality needs a prefix");
       for (auto const& right : options_.modalities)  // or a file could not tell where one ends and the other begins
-        expects(left.prefix_of(std::ssize(left.codes)) != right.prefix, "the prefix '", right.prefix,
+        expects(left.codes.empty() || left.prefix_of(std::ssize(left.codes)) != right.prefix, "the prefix '", right.prefix,
                 "' continues the levels of the modality '", left.prefix, "'");
     }
   }
@@ -148,7 +164,7 @@ class vocabulary {
     for (index_t m = 0; m < modalities(); ++m) add_family(modality(m), id_of);
     for (index_t i = 0; i < options_.prompts; ++i) {
       auto const word = "<*_" + std::to_string(i) + ">";
-      prompts_.push_back(add(word, id_of(word), std::nullopt));
+      prompts_.push_back(add_if_known(word, id_of(word), std::nullopt));
     }
   }
 
@@ -159,12 +175,15 @@ class vocabulary {
     for (index_t level = 0; level < std::ssize(described.codes); ++level) {
       auto& words = levels.emplace_back();
       for (index_t code = 0; code < codes(kind, level); ++code) {
-        auto const word = "<" + described.prefix_of(level) + "_" + std::to_string(code) + ">";
-        words.push_back(add(word, id_of(word), token_place{kind, level, code_t(code)}));
+        auto const text = word(kind, level, code_t(code));
+        words.push_back(add_if_known(text, id_of(text), token_place{kind, level, code_t(code)}));
       }
     }
   }
 
+  token_t add_if_known(std::string const& word, std::optional<token_t> id, std::optional<token_place> place) {
+    return id ? add(word, *id, place) : missing;
+  }
   token_t add(std::string const& word, token_t id, std::optional<token_place> place) {
     expects(index(id) >= 0, "the word ", word, " has the negative id ", index(id));
     auto const at = static_cast<std::size_t>(id);
@@ -180,8 +199,8 @@ class vocabulary {
   }
 
   vocabulary_options options_;
-  std::vector<std::vector<std::vector<token_t>>> words_;  // by modality, level, code
-  std::vector<token_t> prompts_;
+  std::vector<std::vector<std::vector<token_t>>> words_;  // by modality, level, code; −1: missing
+  std::vector<token_t> prompts_;                          // likewise
   std::vector<std::string> texts_;                  // (V)
   std::vector<std::optional<token_place>> places_;  // (V)
   std::unordered_map<std::string, token_t> ids_;

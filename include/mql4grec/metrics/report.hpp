@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 
 #include "mql4grec/core/scalar.hpp"
@@ -13,14 +14,15 @@ struct metric_values {
 };
 
 /// What `mql4grec evaluate` says about one model on one data set. The first three follow the paper (a sequence is
-/// right or wrong); item_* ask for the item itself, in expectation where several items share a sequence.
+/// right or wrong); item_* ask for the item itself, in expectation where several items share a sequence. There is nothing where no user was
+/// judged, or of a modality that the dataset or the model lacks.
 struct report {
   std::string dataset = {};
   std::string split = "test";
   index_t users = 0;
   index_t beams = 20;
-  metric_values text = {}, image = {}, ensemble = {};
-  metric_values item_text = {}, item_image = {}, item_ensemble = {};
+  std::optional<metric_values> text = {}, image = {}, ensemble = {};
+  std::optional<metric_values> item_text = {}, item_image = {}, item_ensemble = {};
   double seconds = 0;
   double users_per_second = 0;
   bool operator==(report const&) const = default;

@@ -9,12 +9,30 @@
 
 namespace mql4grec {
 
-/// A dataset directory, read: who took what, and every item's sequence in each modality.
+/// A dataset directory, read: who took what, and every item's sequence in each modality. Its catalogue is the union of the items that any of
+/// its files names: an item that nobody has taken is as good as any other.
 struct dataset {
   std::string name;
   domain data;
   item_descriptions items = {};  ///< from D.item.json where there is one, else empty
 };
+
+/// Every item of the catalogue, by number.
+inline std::vector<item_id> catalogue_of(dataset const& from) {
+  auto all = from.data.histories.items;
+  for (auto const& table : from.data.tables) all.insert(all.end(), table.present().begin(), table.present().end());
+  for (auto const& [item, description] : from.items) all.push_back(item);
+  std::ranges::sort(all);
+  all.erase(std::ranges::unique(all).begin(), all.end());
+  return all;
+}
+
+/// Those that have a sequence in no modality: a history may hold them, but nobody is recommended them.
+inline std::vector<item_id> items_without_tokens(dataset const& from) {
+  auto items = catalogue_of(from);
+  std::erase_if(items, [&](item_id item) { return std::ranges::any_of(from.data.tables, [&](token_table const& table) { return table.has(item); }); });
+  return items;
+}
 
 /// The two modalities that a dataset directory holds, and where.
 inline std::filesystem::path index_path(dataset_paths const& paths, modality kind) {
@@ -62,23 +80,27 @@ inline vocabulary vocabulary_of(std::vector<std::filesystem::path> const& direct
 }
 
 namespace detail {
-/// The sequences in an index, or of no item at all where there is none.
-inline token_table read_index(std::filesystem::path const& path, vocabulary const& words, modality kind, index_t items) {
-  if (!std::filesystem::exists(path)) return token_table(kind, items, words.levels(kind));
-  return read_token_table(path, words, kind, items);
+/// The sequences in an index, or of no item at all where there is none or the vocabulary hasn't got the modality.
+inline token_table read_index(std::filesystem::path const& path, vocabulary const& words, modality kind) {
+  if (!words.has(kind)) return token_table(kind, 0, 1);
+  if (!std::filesystem::exists(path)) return token_table(kind, 0, words.levels(kind));
+  return read_token_table(path, words, kind);
 }
 }  // namespace detail
 
-/// One of the two indices may be absent: no item has a sequence there then. Throws file_error when another file is missing or one is
-/// damaged or speaks other words than `words`.
+/// One of the two indices may be absent, or its modality from `words`: no item has a sequence there then. Throws file_error when another file
+/// is missing or one is damaged or speaks other words than `words`.
 inline dataset read_dataset(std::filesystem::path const& directory, vocabulary const& words) {
   dataset_paths const paths(directory);
   dataset read{.name = paths.name(), .data = {.histories = read_interactions(paths.interactions()), .tables = {}}};
-  index_t const items = read.data.histories.item_count;
   expects_file(std::filesystem::exists(paths.text_index()) || std::filesystem::exists(paths.image_index()), paths.text_index(),
                "is missing, and so is ", paths.image_index().filename().string(), ", expected at least one of them");
-  for (auto const kind : {modality::text, modality::image}) read.data.tables.push_back(detail::read_index(index_path(paths, kind), words, kind, items));
+  for (auto const kind : {modality::text, modality::image}) read.data.tables.push_back(detail::read_index(index_path(paths, kind), words, kind));
   if (std::filesystem::exists(paths.items())) read.items = read_items(paths.items());
+  auto& items = read.data.histories.item_count;
+  for (auto const& table : read.data.tables) items = std::max(items, table.items());
+  if (!read.items.empty()) items = std::max(items, index(read.items.rbegin()->first) + 1);
+  for (auto& table : read.data.tables) table.widen(items);
   return read;
 }
 

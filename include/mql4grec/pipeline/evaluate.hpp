@@ -54,10 +54,15 @@ inline placement sequence_place(ranking const& list, item_id target, token_table
   return {};
 }
 
-/// Searches one modality for the users' histories.
+/// Searches one modality for the users' histories; finds nothing in one that the dataset or the model lacks.
 template <class B, class T, class Progress>
 beams search_modality(B& backend, frozen_t5<B, T> const& model, model_card const& card, domain const& data, item_trie const& trie, modality kind,
                       std::span<user_id const> users, evaluation_options const& options, Progress&& progress) {
+  if (trie.leaves() == 0) {
+    beams nothing;
+    nothing.offsets.resize(users.size() + 1, 0);
+    return nothing;
+  }
   batch queries;
   auto const mix = mixture_named(card.tasks);
   for (auto const user : users)
@@ -113,9 +118,11 @@ evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_card const& 
     if (out.examples.size() < shown) out.examples.push_back({user, right, lists[0], lists[1], fused});
   }
   double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  bool const has_text = tries[0].leaves() > 0, has_image = tries[1].leaves() > 0;
+  auto const mean_of = [&](metric_accumulator const& values, bool present) { return present && n > 0 ? std::optional(values.mean()) : std::nullopt; };
   out.result = {.dataset = from.name, .split = name_of(options.part), .users = n, .beams = options.search.beams,
-                .text = text.mean(), .image = image.mean(), .ensemble = ensemble.mean(),
-                .item_text = item_text.mean(), .item_image = item_image.mean(), .item_ensemble = item_ensemble.mean(),
+                .text = mean_of(text, has_text), .image = mean_of(image, has_image), .ensemble = mean_of(ensemble, true),
+                .item_text = mean_of(item_text, has_text), .item_image = mean_of(item_image, has_image), .item_ensemble = mean_of(item_ensemble, true),
                 .seconds = seconds, .users_per_second = seconds > 0 ? static_cast<double>(n) / seconds : 0};
   return out;
 }

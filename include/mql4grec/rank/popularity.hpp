@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
-#include <numeric>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "mql4grec/catalog/interactions.hpp"
@@ -9,19 +10,20 @@
 namespace mql4grec {
 
 /// The baseline that knows nobody: the k items taken most often in the training parts, scored by how often, equals by
-/// id. Fewer than k only when the catalogue is smaller.
+/// id. Items below item_count that nobody took follow; fewer than k only when there are fewer.
 inline ranking popularity(interactions const& data, index_t k) {
-  std::vector<index_t> taken(static_cast<std::size_t>(data.item_count), 0);
+  std::unordered_map<item_id, index_t> taken;
   for (index_t u = 0; u < data.users(); ++u)
-    for (auto const item : training_items(data, user_id(u))) ++taken[static_cast<std::size_t>(item)];
-  std::vector<item_id> order;
-  for (index_t i = 0; i < data.item_count; ++i) order.push_back(item_id(i));
-  auto const count = [&](item_id item) { return taken[static_cast<std::size_t>(item)]; };
-  std::ranges::stable_sort(order, std::ranges::greater{}, count);
+    for (auto const item : training_items(data, user_id(u))) ++taken[item];
+  std::vector<std::pair<index_t, item_id>> order;  // −times, and the item
+  for (auto const& [item, times] : taken) order.emplace_back(-times, item);
+  std::ranges::sort(order);
+  for (index_t i = 0; i < data.item_count && std::ssize(order) < k; ++i)
+    if (!taken.contains(item_id(i))) order.emplace_back(0, item_id(i));
   ranking best;
-  for (auto const item : order) {
+  for (auto const& [times, item] : order) {
     if (best.size() == k) break;
-    best.add(item, static_cast<double>(count(item)));
+    best.add(item, static_cast<double>(-times));
   }
   return best;
 }

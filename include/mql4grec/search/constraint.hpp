@@ -1,8 +1,10 @@
 #pragma once
+#include <algorithm>
 #include <concepts>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <unordered_set>
 #include <vector>
 
 #include "mql4grec/search/trie.hpp"
@@ -29,24 +31,25 @@ struct item_filter {
   bool keeps_all() const { return !allow && deny.empty(); }
 };
 
-/// (items) one byte an item of the catalogue: 0 forbids.
-inline std::vector<std::uint8_t> mask_of(item_filter const& filter, index_t item_count) {
-  std::vector<std::uint8_t> mask(static_cast<std::size_t>(item_count), filter.allow ? 0 : 1);
-  auto const set = [&](item_list const& items, std::uint8_t value) {
-    for (auto const item : items)
-      if (index(item) >= 0 && index(item) < item_count) mask[static_cast<std::size_t>(item)] = value;
-  };
-  if (filter.allow) set(*filter.allow, 1);
-  set(filter.deny, 0);
-  return mask;
-}
+/// A filter that is asked about many items: whether each may come back. Its memory follows the lists, not the catalogue.
+class item_choice {
+ public:
+  explicit item_choice(item_filter const& filter) : deny_(filter.deny.begin(), filter.deny.end()) {
+    if (filter.allow) allow_.emplace(filter.allow->begin(), filter.allow->end());
+  }
+  bool operator()(item_id item) const { return (!allow_ || allow_->contains(item)) && !deny_.contains(item); }
 
-/// Marks the trie's nodes that lead to an item of the mask; one byte a node, 0 forbids.
-inline void mark_allowed(item_trie const& trie, std::span<std::uint8_t const> mask, std::span<std::uint8_t> nodes) {
+ private:
+  std::optional<std::unordered_set<item_id>> allow_;
+  std::unordered_set<item_id> deny_;
+};
+
+/// Marks the trie's nodes that lead to a wanted item; one byte a node, 0 forbids.
+template <std::predicate<item_id> Wanted>
+void mark_allowed(item_trie const& trie, Wanted&& wanted, std::span<std::uint8_t> nodes) {
   std::ranges::fill(nodes, std::uint8_t{0});
   for (node_t leaf = trie.first_leaf(); leaf < trie.nodes(); ++leaf)
-    for (auto const item : trie.items(leaf))
-      if (mask[static_cast<std::size_t>(item)]) nodes[static_cast<std::size_t>(leaf)] = 1;
+    if (std::ranges::any_of(trie.items(leaf), wanted)) nodes[static_cast<std::size_t>(leaf)] = 1;
   for (auto node = static_cast<node_t>(trie.nodes() - 1); node > 0; --node)  // children come after their parents
     if (nodes[static_cast<std::size_t>(node)]) nodes[static_cast<std::size_t>(trie.parent(node))] = 1;
 }

@@ -62,9 +62,7 @@ class item_trie {
   std::vector<item_id> items_;                // sorted by sequence
 };
 
-inline item_trie::item_trie(token_table const& table) : levels_(table.levels()) {
-  for (index_t i = 0; i < table.items(); ++i)
-    if (table.has(item_id(i))) items_.push_back(item_id(i));
+inline item_trie::item_trie(token_table const& table) : levels_(table.levels()), items_(table.present().begin(), table.present().end()) {
   std::ranges::stable_sort(items_, [&](item_id a, item_id b) { return std::ranges::lexicographical_compare(table.of(a), table.of(b)); });
   expects(std::ssize(items_) * (levels_ + 1) < (index_t{1} << 31), "trie: ", items_.size(), " items don't fit 32-bit nodes");
 

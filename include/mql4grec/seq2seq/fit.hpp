@@ -140,8 +140,9 @@ void fit(trainer<B, T, Others>& trainer, Train const& train, Valid const& valid,
       progress.epoch_tokens += tokens;
       observer.on_step(progress, loss, steps_per_epoch);
     }
-    double const valid_loss = data.validate();
-    if (!std::isfinite(valid_loss))
+    bool const validated = valid.size() > 0;
+    double const valid_loss = validated ? data.validate() : std::numeric_limits<double>::quiet_NaN();
+    if (validated && !std::isfinite(valid_loss))
       detail::raise<training_error>("epoch ", progress.epoch + 1, ": the validation loss is ", valid_loss,
                                     ", expected a finite number; try a smaller learning rate");
     progress.seconds = elapsed();
@@ -153,11 +154,9 @@ void fit(trainer<B, T, Others>& trainer, Train const& train, Valid const& valid,
     progress.epoch_step = 0;
     progress.epoch_loss = 0;
     progress.epoch_tokens = 0;
-    bool const better = valid.size() == 0 || valid_loss < progress.best_loss;
-    if (better) {
-      progress.best_loss = valid_loss;
-      progress.best_epoch = progress.epoch;
-    }
+    bool const better = !validated || valid_loss < progress.best_loss;
+    if (better && validated) progress.best_loss = valid_loss;
+    if (better) progress.best_epoch = progress.epoch;
     progress.finished = progress.epoch >= options.epochs || (options.patience > 0 && progress.epoch - progress.best_epoch >= options.patience);
     observer.on_epoch(progress, better);
   }

@@ -54,7 +54,7 @@ inline optim::schedule schedule_of(training_options const& o, std::int64_t steps
 
 /// One finished epoch.
 struct epoch_record {
-  double train_loss = 0, valid_loss = 0;  ///< mean cross-entropy a token, in nats
+  double train_loss = 0, valid_loss = 0;  ///< mean cross-entropy a token, in nats; validation's isn't a number where there is nobody to validate
   double learning_rate = 0;               ///< at its last step
   double seconds = 0;                     ///< since the start of training, over all resumptions
 
@@ -68,8 +68,8 @@ struct training_progress {
   std::int64_t examples = 0;    ///< examples seen in all
   double epoch_loss = 0;        ///< Σ over this epoch's updates of loss · tokens
   std::int64_t epoch_tokens = 0;
-  double best_loss = std::numeric_limits<double>::infinity();  ///< of validation
-  std::int64_t best_epoch = 0;  ///< counted from 1; 0: none yet
+  double best_loss = std::numeric_limits<double>::infinity();  ///< of validation; infinite while there is none
+  std::int64_t best_epoch = 0;  ///< counted from 1; 0: none yet; the last one where there is nobody to validate
   double seconds = 0;           ///< of training, over all resumptions
   bool finished = false;
   std::vector<epoch_record> history;

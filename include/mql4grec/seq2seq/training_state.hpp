@@ -11,7 +11,8 @@ inline void to_json(json& out, epoch_record const& r) {
 }
 inline void from_json(json const& in, epoch_record& r) {
   in.at("train_loss").get_to(r.train_loss);
-  in.at("valid_loss").get_to(r.valid_loss);
+  auto const& valid = in.at("valid_loss");  // JSON has null where there is no number
+  r.valid_loss = valid.is_null() ? std::numeric_limits<double>::quiet_NaN() : valid.get<double>();
   in.at("learning_rate").get_to(r.learning_rate);
   in.at("seconds").get_to(r.seconds);
 }
@@ -19,7 +20,7 @@ inline void from_json(json const& in, epoch_record& r) {
 inline void to_json(json& out, training_progress const& p) {
   out = json{{"epoch", p.epoch}, {"epoch_step", p.epoch_step}, {"step", p.step}, {"examples", p.examples},
              {"epoch_loss", p.epoch_loss}, {"epoch_tokens", p.epoch_tokens},
-             {"best_loss", p.best_epoch > 0 ? json(p.best_loss) : json(nullptr)},  // JSON has no infinity
+             {"best_loss", std::isfinite(p.best_loss) ? json(p.best_loss) : json(nullptr)},  // JSON has no infinity
              {"best_epoch", p.best_epoch}, {"seconds", p.seconds}, {"finished", p.finished}, {"history", p.history}};
 }
 inline void from_json(json const& in, training_progress& p) {

@@ -25,7 +25,7 @@ namespace mql4grec {
 /// One data set as the tasks see it: who took what, and each item's sequence in every modality.
 struct domain {
   interactions histories;
-  std::vector<token_table> tables;  // by modality; all with N = histories.item_count items
+  std::vector<token_table> tables;  // by modality; all with items() = histories.item_count
 
   token_table const& table(modality kind) const {
     expects(index(kind) >= 0 && index(kind) < std::ssize(tables), "modality ", index(kind), " of a domain with ",
@@ -131,8 +131,8 @@ struct alignment {
 
   void each_example(domain const& data, split part, example_sink const& sink) const {
     if (part != split::train) return;
-    for (index_t i = 0; i < data.histories.item_count; ++i)
-      if (data.table(from).has(item_id(i)) && data.table(to).has(item_id(i))) sink({static_cast<std::int32_t>(i), 0});
+    for (auto const item : data.table(from).present())
+      if (data.table(to).has(item)) sink({static_cast<std::int32_t>(item), 0});
   }
 
   void write(domain const& data, vocabulary const& words, example_place place, random_stream&, batch& out) const {
