@@ -84,6 +84,15 @@ std::string where_it_stands(translation_request const& request, translator_resul
          "; the state is in " + request.run.out.string() + ", --resume goes on";
 }
 
+/// Before anything is learnt: whether there is a row for every code to stand for.
+void check_rows(translation_request const& request, present_features const& features) {
+  auto const& codes = request.run.model.codes;
+  index_t const most = *std::ranges::max_element(codes), rows = distinct_rows(features, most);
+  std::string names;
+  for (auto const& path : request.embeddings) names += (names.empty() ? "" : ", ") + path.string();
+  expects(rows >= most, names, ": ", counted(rows, "row"), " with features that differ, expected at least as many as the ", most, " codes of a level; try --codes ", rows);
+}
+
 /// Before anything is learnt: whether the largest catalogue has room, and how much.
 void check_room(translation_request const& request, joined_features<npy_features> const& all, progress_log& log) {
   index_t largest = 0;
@@ -133,6 +142,7 @@ finished_translation run_translation(translation_request const& request, common_
   auto const seen = check_finite(selected_features(all, present), request.embeddings.size() == 1 ? request.embeddings.front().string() : "--embeddings");
   log.stage(grouped(all.rows()) + " items of width " + std::to_string(all.width()) + " in " + counted(all.parts(), "file") +
             (std::ssize(present) < all.rows() ? ", " + grouped(all.rows() - std::ssize(present)) + " of them without features" : ""));
+  check_rows(request, present_features(all, present));
   check_room(request, all, log);
   finished_translation out{.trained = learn(request, common, all, seen, present, log), .variance = seen.variance, .catalogues = {}};
   log.clear();

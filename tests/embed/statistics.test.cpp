@@ -120,3 +120,17 @@ TEST_CASE("check_finite: of several files the one that is to blame is named, wit
   CHECK(complaint<error>([&] { check_finite(features, "text"); }) ==
         "text: row 1 of " + (directory / "games.npy").string() + ", column 1: inf, expected a finite number");
 }
+
+TEST_CASE("distinct_rows: equal rows count once, and counting stops where there are enough") {
+  index_t const width = 3, rows = 30'000;
+  matrix<float> x({rows, width}, std::vector<float>(static_cast<std::size_t>(rows * width)));
+  for (index_t i = 0; i < rows; ++i) x.values[static_cast<std::size_t>(i * width + 1)] = static_cast<float>(i % 7);
+  CHECK(distinct_rows(matrix_features(x), 100) == 7);
+  CHECK(distinct_rows(matrix_features(x), 7) == 7);
+  CHECK(distinct_rows(matrix_features(x), 3) == 3);
+  x.values.back() = -0.f;
+  CHECK(distinct_rows(matrix_features(x), 100) == 7);
+  x.values.back() = 1e-30f;
+  CHECK(distinct_rows(matrix_features(x), 100) == 8);
+  CHECK(distinct_rows(matrix_features(host_matrix_view<float const>(nullptr, 0, width)), 5) == 0);
+}

@@ -83,7 +83,9 @@ def bad_features_are_one_line_and_leave_nothing():
     refused(lambda: write_features("F.npy", change=lambda v: v[2].__setitem__(0, float("inf"))), "F.npy", "row 2")
     refused(lambda: write_features("F.npy", twins=[(i, 0) for i in range(ITEMS)]), "F.npy", "variance")
     refused(lambda: write_features("F.npy", zero=range(ITEMS)), "F.npy", "zeros")
-    refused(lambda: write_features("F.npy", rows=5), "5 rows", "6 codes")
+    refused(lambda: write_features("F.npy", rows=5), "F.npy", "5 rows", "6 codes", "--codes 5")
+    refused(lambda: write_features("F.npy", twins=[(i, i % 3) for i in range(3, ITEMS)]), "F.npy", "3 rows", "differ", "--codes 3")
+    refused(lambda: write_features("F.npy", zero=range(4, ITEMS)), "F.npy", "4 rows", "--codes 4", quantizer="residual-kmeans", epochs=None, batch_size=None, evaluate_every=None)
     refused(lambda: Path("F.npy").write_bytes(b"not numpy at all"), "F.npy")
     refused(lambda: Path("F.npy").write_bytes(b""), "F.npy")
     refused(lambda: Path("F.npy").unlink(), "F.npy")
@@ -96,5 +98,14 @@ def bad_features_are_one_line_and_leave_nothing():
     check(files_of("Tiny") == before, "the dataset has changed")
 
 
+def a_codebook_that_collapses_is_an_error_at_any_size():
+    """One damaged row among many takes a code for itself at every level, and all others share another."""
+    write_features("F.npy", rows=200, change=lambda values: values.__setitem__(7, [1e6 * x for x in values[7]]))
+    for codes, epochs in ((6, 40), (32, 40), (6, 12)):  # noticed in time, and at the end of a run too short for that
+        done = run(*translation(codes=codes, epochs=epochs, out=f"bad-{codes}-{epochs}"), "--quiet")
+        check_one_line(done, 1, "collapsed", f"of {codes} (perplexity ")
+
+
 main([every_item_gets_a_sequence_of_its_own_and_a_model_learns_them, one_modality_is_enough, one_translator_learns_from_several_files,
-      collisions_are_handled_as_asked, an_interrupted_run_goes_on_to_the_same_bits, bad_features_are_one_line_and_leave_nothing])
+      collisions_are_handled_as_asked, an_interrupted_run_goes_on_to_the_same_bits, bad_features_are_one_line_and_leave_nothing,
+      a_codebook_that_collapses_is_an_error_at_any_size])

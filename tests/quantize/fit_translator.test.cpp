@@ -95,11 +95,42 @@ TEST_CASE("translator: another run's state is refused with the condition that di
 
 TEST_CASE("translator: a codebook that has collapsed ends the training with advice") {
   run learner(50);
-  learner.options.least_usage = 1.1;  // nothing could be enough
+  learner.options.least_entropy = 1.1;  // nothing could be enough
   learner.options.collapse_patience = 3;
   auto const what = complaint<training_error>([&] { learner.until(100000); });
   CHECK(what.starts_with("epoch 6: a codebook has collapsed, codes used by level: "));
   CHECK(learner.progress.epoch == 6);
+}
+
+TEST_CASE("translator: collapse is judged by perplexity, whatever the number of codes") {
+  translator_options const options;
+  auto const collapsed = [&](std::vector<index_t> const& counts, index_t rows) {
+    return detail::has_collapsed({.usage = {usage_of(std::vector<index_t>{1, 1, 1, 1}), usage_of(counts)}}, options, rows);
+  };
+  for (std::size_t const codes : {2, 3, 8, 32, 50, 256, 1000}) {
+    CAPTURE(codes);
+    std::vector<index_t> odd(codes, 0), even(codes, 4), few(codes, 0);
+    odd[0] = 399, odd[1] = 1;
+    CHECK(collapsed(odd, 400));
+    CHECK(!collapsed(even, 400));
+    for (std::size_t i = 0; i < (codes + 1) / 2; ++i) few[i] = 4;
+    CHECK(collapsed(few, 400) == (codes == 2));  // half of the codes are enough, one isn't
+  }
+  CHECK(!collapsed({7}, 400));           // of one code nothing else can be expected
+  CHECK(!collapsed({1, 1, 0, 0, 0}, 2));  // nor of two items
+}
+
+TEST_CASE("translator: a model that has collapsed isn't the end of a training, however short") {
+  run learner(2);
+  learner.options.least_entropy = 1.1;
+  auto const what = complaint<training_error>([&] { learner.until(100000); });
+  CHECK(what.starts_with("epoch 2: a codebook has collapsed, codes used by level: "));
+  CHECK(what.find("(perplexity ") != what.npos);
+  run ignored(2);
+  ignored.options.least_entropy = 1.1;
+  ignored.options.collapse_patience = 0;
+  ignored.until(100000);
+  CHECK(ignored.progress.finished);
 }
 
 TEST_CASE("translator: what can't be learnt from is refused") {

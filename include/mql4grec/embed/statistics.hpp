@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "mql4grec/embed/features.hpp"
@@ -76,6 +78,26 @@ std::string place_of_row(F const& features, index_t row) {
 }
 
 }  // namespace detail
+
+/// How many different rows there are, counted up to `enough`; −0 and 0 are the same. Rows are told apart by 64 bits each, so that they needn't be kept.
+template <FeatureSource F>
+index_t distinct_rows(F const& features, index_t enough) {
+  index_t const rows = features.rows(), width = features.width();
+  index_t const block = std::clamp<index_t>((index_t{1} << 16) / std::max<index_t>(1, width), 1, std::max<index_t>(1, rows));
+  std::vector<float> memory(static_cast<std::size_t>(block * width));
+  std::unordered_set<std::size_t> seen;
+  for (index_t first = 0; first < rows; first += block) {
+    host_matrix_view<float> const x(memory.data(), std::min(block, rows - first), width);
+    features.read(first, x);
+    for (index_t i = 0; i < x.rows(); ++i) {
+      auto const row = as_span(x.row(i));
+      for (float& value : row) value += 0.f;
+      seen.insert(std::hash<std::string_view>()({reinterpret_cast<char const*>(row.data()), row.size_bytes()}));
+      if (std::ssize(seen) >= enough) return enough;
+    }
+  }
+  return std::ssize(seen);
+}
 
 /// Reads all rows once, in blocks. Throws error, with `name` in front, for the first entry that isn't finite (row and column
 /// are named), and when nothing can be learnt because there are no rows or all are equal.

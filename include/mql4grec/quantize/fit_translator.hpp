@@ -2,7 +2,10 @@
 // Epochs of a translator: batches in an order of the seed, a look at the whole catalogue now and then, the best state kept by whoever
 // watches.
 #include <chrono>
+#include <cmath>
 #include <functional>
+#include <iomanip>
+#include <string>
 
 #include "mql4grec/quantize/collisions.hpp"
 #include "mql4grec/quantize/kmeans.hpp"
@@ -51,21 +54,32 @@ struct translator_observer {
 
 namespace detail {
 
-/// Whether a look at a catalogue has seen a level collapse. Fewer items than codes can't use them all.
+/// Whether a look at a catalogue has seen a level collapse. Judged by the perplexity: a code that one odd item has makes no difference. Fewer
+/// items than codes can't use them all.
 inline bool has_collapsed(translator_evaluation const& seen, translator_options const& options, index_t rows) {
   return std::ranges::any_of(seen.usage, [&](level_usage const& level) {
-    return static_cast<double>(level.used) < options.least_usage * static_cast<double>(std::min(level.codes, rows));
+    auto const most = static_cast<double>(std::min(level.codes, rows));
+    return most > 1 && std::log(level.perplexity) < options.least_entropy * std::log(most);
   });
 }
 
+[[noreturn]] inline void raise_collapse(std::int64_t epoch, translator_evaluation const& seen) {
+  std::string used;
+  for (auto const& level : seen.usage)
+    used += concatenate(used.empty() ? "" : ", ", level.used, " of ", level.codes, " (perplexity ", std::setprecision(4), level.perplexity, ")");
+  raise<training_error>("epoch ", epoch, ": a codebook has collapsed, codes used by level: ", used,
+                        "; look for rows that are far from all others, or try a smaller learning rate, standardized features, or revival of unused codes sooner");
+}
+
+/// After a look: when collapse has been seen for too long, or the model that is kept at the end has collapsed.
 inline void give_up_when_collapsed(translator_progress& p, translator_options const& options, index_t rows) {
   auto const& seen = *p.history.back().evaluation;
   p.collapsed_looks = has_collapsed(seen, options, rows) ? p.collapsed_looks + 1 : 0;
-  if (options.collapse_patience == 0 || p.collapsed_looks < options.collapse_patience) return;
-  std::string used;
-  for (auto const& level : seen.usage) used += (used.empty() ? "" : ", ") + std::to_string(level.used) + " of " + std::to_string(level.codes);
-  raise<training_error>("epoch ", p.epoch, ": a codebook has collapsed, codes used by level: ", used,
-                        "; try a smaller learning rate, standardized features, or revival of unused codes sooner");
+  if (options.collapse_patience == 0) return;
+  if (p.collapsed_looks >= options.collapse_patience) raise_collapse(p.epoch, seen);
+  if (!p.finished) return;
+  auto const& kept = *p.history[static_cast<std::size_t>(p.best_epoch - 1)].evaluation;
+  if (has_collapsed(kept, options, rows)) raise_collapse(p.best_epoch, kept);
 }
 
 /// Keeps the epoch with the lowest collision rate; of equals, the lower error.

@@ -17,8 +17,8 @@ struct translator_options {
   index_t evaluate_every = 10;        ///< epochs from one look at the whole catalogue to the next; the last epoch has one too
   index_t kmeans_rows = 65'536;       ///< of the sample that the codebooks start from; 0: they start random
   index_t kmeans_iterations = 20;
-  double least_usage = 0.02;          ///< a level that uses fewer of its codes has collapsed …
-  index_t collapse_patience = 3;      ///< … when so many looks in a row have seen it; 0: never given up
+  double least_entropy = 0.25;        ///< a level has collapsed whose log(perplexity) is a smaller share of log(codes), the most it could be …
+  index_t collapse_patience = 3;      ///< … when so many looks in a row have seen it, or it is to be kept at the end; 0: never given up
   index_t resident_bytes = index_t{4} << 30;  ///< features of at most so many bytes are kept in a device's memory; larger ones are read as they are needed
   std::uint64_t seed = 42;
 
