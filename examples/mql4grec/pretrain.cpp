@@ -34,6 +34,9 @@ void add_pretrain(CLI::App& program, int& status) {
   options->request.run.training = as_in_the_paper();
   auto& command = *program.add_subcommand("pretrain", "train a model on several datasets, for finetune to start from");
   command.add_option("--datasets", options->datasets, "dataset directories, with commas between them")->required();
+  command.add_option("--tasks", options->request.run.tasks, "next items only, all six tasks, or the released code's: its whole mixture, or its next items, which have no prompts")
+      ->check(CLI::IsMember({"next", "all", "released", "released-next"}))
+      ->capture_default_str();
   add_training_options(command, options->request);
   add_common_options(command, options->common);
   command.callback([options, &status] { status = pretrain(*options); });

@@ -109,6 +109,15 @@ std::string shape_of(vocabulary const& words) {
   return text;
 }
 
+/// Says when a new run asks otherwise than the model that it starts from has learnt.
+void warn_of_prompts(run_options const& run, progress_log& log) {
+  if (!run.init || (run.resume && std::filesystem::exists(run.out / "mql4grec.json"))) return;
+  auto const before = read_model_card(*run.init).tasks;
+  if (query_prompts(before) != query_prompts(run.tasks))
+    log.warn(run.init->string() + ": has learnt the next item with " + query_prompts(before) + " (tasks " + before + "), but --tasks " + run.tasks + " asks with " +
+             query_prompts(run.tasks));
+}
+
 /// Where the run in a directory stands, for one that goes on with it.
 training_progress before_resuming(run_options const& run) {
   return run.resume ? saved_progress(run.out).value_or(training_progress{}) : training_progress{};
@@ -200,6 +209,7 @@ int run_training(training_request const& request, common_options const& common) 
   progress_log log(common.quiet);
   warn_of_precision(common, log);
   auto const words = words_for(request);
+  warn_of_prompts(request.run, log);
   if (words.options() != vocabulary_options{}) log.stage(shape_of(words));
   std::vector<domain> domains;
   std::vector<std::string> names;

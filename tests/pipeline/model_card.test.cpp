@@ -13,7 +13,7 @@ TEST_CASE("model card: what is written is read back equal, whatever the words an
   for (auto const& options :
        {vocabulary_options{}, vocabulary_options{.modalities = {{"a", {3, 5}}}, .prompts = 0},
         vocabulary_options{.modalities = {{"a", {2}}, {"A", {2, 4}}, {"audio_a", {4, 1}}}, .prompts = 21}})
-    for (char const* tasks : {"all", "next", "released"}) {
+    for (char const* tasks : {"all", "next", "released", "released-next"}) {
       write_model_card(directory.path(), {vocabulary(options), tasks});
       auto const card = read_model_card(directory.path());
       CHECK(card.words == vocabulary(options));
@@ -93,9 +93,17 @@ TEST_CASE("model card: a damaged one is a file_error that begins with its path")
   says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}], "prompts": 0, "ids": [5]})"), "key 'ids'");
 }
 
-TEST_CASE("mixture_named: three names, and what each says to the model") {
+TEST_CASE("query_prompts: tasks that ask alike have the same, with and without prompts") {
+  CHECK(query_prompts("all") == "<*_0><*_1><*_2>, <*_3><*_4><*_5>");
+  CHECK(query_prompts("next") == query_prompts("all"));
+  CHECK(query_prompts("released") == "no prompts");
+  CHECK(query_prompts("released-next") == query_prompts("released"));
+}
+
+TEST_CASE("mixture_named: its names, and what each says to the model") {
   CHECK(mixture_named("all").tasks.size() == 6);
   CHECK(mixture_named("next").tasks.size() == 2);
+  CHECK(mixture_named("released-next").tasks.size() == 2);
   CHECK(mixture_named("released").query(modality::text).prompt.count == 0);
   CHECK(mixture_named("all", {.max_history = 3}).query(modality::image).max_history == 3);
   CHECK_THROWS_AS(mixture_named(""), error);

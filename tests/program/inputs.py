@@ -129,6 +129,7 @@ def a_tokenizer_may_lack_what_no_item_uses():
     change(TEXT, *(str(i) for i in range(1, CODES)))  # the others that begin with <a_0>
     released_checkpoint(sorted(used))
     check(evaluate()[0]["text"] is not None, "text")
+    check_one_line(run(*training(out="asked")), 1, "start", "tasks 'all'", "<*_0>", "0 prompts")
     check_done(run(*training(tasks="next", init=None, out="new")))
     change(TEXT, _3=["<a_0>", "<b_0>", "<c_0>", "<d_0>"])
     check_one_line(run("evaluate", "--dataset", "Tiny", "--model", "start"), 1, TEXT, "item 3", "<a_0>")

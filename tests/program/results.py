@@ -92,6 +92,17 @@ def warnings_come_once():
     check(check_done(run(*EVALUATE, "--quiet")).stderr == "", "--quiet")
 
 
+def a_model_that_would_be_asked_otherwise_than_it_has_learnt_is_named():
+    for tasks, warned in (("next", False), ("all", False), ("released", True)):
+        done = check_done(run(*training(out=tasks, tasks=tasks, max_seconds=0.001)))
+        warnings = [line for line in done.stderr.splitlines() if "warning" in line]
+        check(len(warnings) == warned, done.stderr)
+    check("start" in warnings[0] and "<*_0><*_1><*_2>" in warnings[0] and "tasks all" in warnings[0] and "--tasks released asks with no prompts" in warnings[0], warnings)
+    check_done(run("pretrain", "--datasets", "Tiny", "--tasks", "released-next", "--out", "source", "--max-seconds", 0.001))
+    done = check_done(run(*training(init="source", out="fine", tasks="released", max_seconds=0.001)))
+    check("warning" not in done.stderr, done.stderr)
+
+
 class page(HTMLParser):
     """Every tag that is opened, and the ones that would fetch something."""
     def __init__(self, text):
@@ -114,4 +125,5 @@ def reports_stand_alone():
     check("thing" not in found.tags and "Thing &lt;" in text and "&amp; more" in text, "titles are escaped")
 
 
-main([evaluation_as_json, searches_as_the_released_code_saves_them, trainings_as_json, recommendations, warnings_come_once, reports_stand_alone])
+main([evaluation_as_json, searches_as_the_released_code_saves_them, trainings_as_json, recommendations, warnings_come_once,
+      a_model_that_would_be_asked_otherwise_than_it_has_learnt_is_named, reports_stand_alone])

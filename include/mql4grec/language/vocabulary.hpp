@@ -97,7 +97,7 @@ class vocabulary {
     return "<" + family(kind).prefix_of(level) + "_" + std::to_string(index(code)) + ">";
   }
   token_t prompt(index_t i) const {
-    expects(i >= 0 && i < prompts(), "prompt ", i, " of a vocabulary with ", prompts(), " prompts");
+    expects(i >= 0 && i < prompts(), "prompt ", i, ", <*_", i, ">, of a vocabulary with ", prompts(), " prompts");
     auto const found = prompts_[static_cast<std::size_t>(i)];
     expects(found != missing, "the word <*_", i, "> has no id");
     return found;

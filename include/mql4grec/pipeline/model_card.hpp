@@ -16,12 +16,26 @@ inline mixture mixture_named(std::string const& name, mixture_options const& opt
   if (name == "all") return all_tasks(options);
   if (name == "next") return next_only(options);
   if (name == "released") return released_mixture(options);
-  detail::raise("tasks '", name, "': expected all, next or released");
+  if (name == "released-next") return released_next_only(options);
+  detail::raise("tasks '", name, "': expected all, next or released, or released-next");
+}
+
+/// The prompts that a model of these tasks is asked for the next item with, a modality after the other: "<*_0><*_1><*_2>, <*_3><*_4><*_5>".
+/// A model that is asked with others than it has learnt with answers worse.
+inline std::string query_prompts(std::string const& tasks) {
+  std::string text;
+  bool any = false;
+  for (auto const& query : mixture_named(tasks).queries) {
+    if (!text.empty()) text += ", ";
+    for (index_t i = 0; i < query.prompt.count; ++i) text += "<*_" + std::to_string(query.prompt.first + i) + ">";
+    any = any || query.prompt.count > 0;
+  }
+  return any ? text : "no prompts";
 }
 
 struct model_card {
   vocabulary words = vocabulary();
-  std::string tasks = "all";  ///< all, next or released: decides the prompts that the model is asked with
+  std::string tasks = "all";  ///< see mixture_named: decides the prompts that the model is asked with
 };
 
 /// Words that aren't numbered in order (a released checkpoint's) are written with their ids.

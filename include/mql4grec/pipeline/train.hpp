@@ -40,6 +40,20 @@ struct run_observer {
 
 namespace detail {
 
+/// Writes one example of each task, so that a word that the vocabulary lacks is named now and not in the middle of an epoch.
+inline void check_words(example_set const& examples, std::filesystem::path const& model, std::string const& tasks) {
+  batch scratch;
+  auto const all = examples.examples();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (i > 0 && all[i].task == all[i - 1].task) continue;
+    try {
+      examples.write(static_cast<index_t>(i), 0, 0, scratch);
+    } catch (error const& e) {
+      raise<file_error>(model.string(), ": tasks '", tasks, "': ", e.what());
+    }
+  }
+}
+
 template <class B>
 t5<B, float> starting_model(B& backend, run_options const& options, vocabulary const& words) {
   if (options.init) return read_model<float>(backend, *options.init);
@@ -69,6 +83,7 @@ run_result train(B& backend, run_options const& options, std::vector<domain> dom
   training_set const train_set(mix, domains, words);
   validation_set const valid_set(mix, std::move(domains), words);
   expects(train_set.size() > 0, options.out.string(), ": there are no examples to train on");
+  detail::check_words(train_set, options.init.value_or(options.out), options.tasks);
 
   auto model = going_on ? t5<B, float>(backend, read_state_config(state_path)) : detail::starting_model(backend, options, words);
   expects_file(model.config().vocabulary >= words.size(), going_on ? state_path : options.init.value_or(options.out), "the model knows ",

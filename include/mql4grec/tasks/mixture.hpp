@@ -106,4 +106,11 @@ inline mixture released_mixture(mixture_options options = {}) {
           .queries = {text, image}};
 }
 
+/// What the released code pre-trains on: the two next-item tasks without a prompt.
+inline mixture released_next_only(mixture_options options = {}) {
+  auto mix = released_mixture(options);
+  mix.tasks.assign(mix.queries.begin(), mix.queries.end());
+  return mix;
+}
+
 }  // namespace mql4grec
