@@ -76,7 +76,7 @@ TEST_CASE("model card: a damaged one is a file_error that begins with its path")
   says(refusal("{\"tasks\": "), "not valid JSON");
   says(refusal("[]"), "key 'tasks' is missing");
   says(refusal(R"({"tasks": 3, "modalities": [], "prompts": 18})"), "key 'tasks'");
-  says(refusal(R"({"tasks": "some", "modalities": [], "prompts": 18})"), "tasks 'some': expected all, next or released");
+  says(refusal(R"({"tasks": "some", "modalities": [], "prompts": 18})"), "tasks 'some': expected all, next, released or released-next");
   says(refusal(R"({"tasks": "all", "prompts": 18})"), "key 'modalities' is missing");
   says(refusal(R"({"tasks": "all", "modalities": [7], "prompts": 18})"), "key 'prefix' is missing");
   says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": "many"}], "prompts": 18})"), "key 'codes'");

@@ -348,6 +348,8 @@ TEST_CASE("fit: without anything to validate on, the latest model is the best") 
       {.on_epoch = [&](training_progress const&, bool is) { better += is; }});
   CHECK(mine.progress.epoch == 3);
   CHECK(better == 3);
+  CHECK(mine.progress.best_epoch == 3);
+  for (auto const& epoch : mine.progress.history) CHECK(std::isnan(epoch.valid_loss));  // and never 0, which would be perfect
 }
 
 TEST_CASE("fit: it can be stopped in front of any update, and is not finished then") {

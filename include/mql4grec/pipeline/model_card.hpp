@@ -17,7 +17,7 @@ inline mixture mixture_named(std::string const& name, mixture_options const& opt
   if (name == "next") return next_only(options);
   if (name == "released") return released_mixture(options);
   if (name == "released-next") return released_next_only(options);
-  detail::raise("tasks '", name, "': expected all, next or released, or released-next");
+  detail::raise("tasks '", name, "': expected all, next, released or released-next");
 }
 
 /// The prompts that a model of these tasks is asked for the next item with, a modality after the other: "<*_0><*_1><*_2>, <*_3><*_4><*_5>".
