@@ -83,7 +83,7 @@ class config_reader {
         "architectures", "transformers_version", "_name_or_path", "name_or_path", "_commit_hash", "torch_dtype", "dtype", "use_bfloat16", "torchscript",
         "tf_legacy_loss", "xla_device", "use_cache", "gradient_checkpointing", "_attn_implementation", "_attn_implementation_autoset", "attn_implementation",
         "chunk_size_feed_forward", "output_attentions", "output_hidden_states", "output_past", "return_dict", "n_positions", "classifier_dropout",
-        "finetuning_task", "task_specific_params", "problem_type", "num_labels", "id2label", "label2id", "tokenizer_class", "prefix", "bos_token_id",
+        "finetuning_task", "task_specific_params", "problem_type", "num_labels", "id2label", "label2id", "tokenizer_class", "vocab_file", "prefix", "bos_token_id",
         "sep_token_id"};
     // how transformers' generate searches: here the search has options of its own
     constexpr std::string_view of_generation[] = {
