@@ -23,7 +23,7 @@ inline std::vector<item_id> catalogue_of(dataset const& from) {
   for (auto const& table : from.data.tables) all.insert(all.end(), table.present().begin(), table.present().end());
   for (auto const& [item, description] : from.items) all.push_back(item);
   std::ranges::sort(all);
-  all.erase(std::ranges::unique(all).begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
   return all;
 }
 
