@@ -1,0 +1,2 @@
+// The yardstick.
+#include <Eigen/Dense>

@@ -1,0 +1,1 @@
+#include <mql4grec/mql4grec.hpp>
