@@ -1,4 +1,4 @@
-// Precompiled for every test file; a test still includes what it uses.
+// Precompiled for every test file; a test still includes what it uses. Of our own headers those that two tests of three read.
 #pragma once
 #include <doctest/doctest.h>
 
@@ -23,3 +23,7 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include "support/backends.hpp"
+#include "support/check_close.hpp"
+#include "support/tensors.hpp"
