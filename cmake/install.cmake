@@ -11,6 +11,10 @@ write_basic_package_version_file(mql4grecConfigVersion.cmake COMPATIBILITY SameM
 
 install(TARGETS mql4grec EXPORT mql4grecTargets FILE_SET HEADERS)
 install(EXPORT mql4grecTargets NAMESPACE mql4grec:: DESTINATION "${_destination}")
+if(MQL4GREC_COMPILED)
+  install(TARGETS mql4grec_compiled EXPORT mql4grecCompiledTargets COMPONENT compiled)
+  install(EXPORT mql4grecCompiledTargets NAMESPACE mql4grec:: DESTINATION "${_destination}" COMPONENT compiled)
+endif()
 install(FILES
   "${PROJECT_BINARY_DIR}/mql4grecConfig.cmake"
   "${PROJECT_BINARY_DIR}/mql4grecConfigVersion.cmake"

@@ -2,6 +2,7 @@
 // into a recommender, and ask it with allow and deny lists.
 #include <cstdio>
 #include <cstdlib>
+#include <mql4grec/catalog/synthetic.hpp>
 #include <mql4grec/mql4grec.hpp>
 
 using namespace mql4grec;

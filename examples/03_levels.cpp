@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <iomanip>
 #include <iostream>
+#include <mql4grec/catalog/synthetic.hpp>
 #include <mql4grec/mql4grec.hpp>
 
 using namespace mql4grec;

@@ -3,6 +3,7 @@
 // the same file for the CPU and for an NVIDIA GPU.
 #include <cmath>
 #include <cstdio>
+#include <mql4grec/catalog/synthetic.hpp>
 
 #if defined(__CUDACC__)
 #include <mql4grec/gpu.cuh>

@@ -1,5 +1,6 @@
 // The whole system on the built-in catalogue, in memory and in seconds: tokens, training, evaluation, recommendations.
 #include <cstdio>
+#include <mql4grec/catalog/synthetic.hpp>
 #include <mql4grec/mql4grec.hpp>
 
 using namespace mql4grec;

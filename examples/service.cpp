@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <mql4grec/catalog/synthetic.hpp>
 #include <mql4grec/mql4grec.hpp>
 #include <thread>
 

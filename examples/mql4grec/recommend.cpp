@@ -6,6 +6,7 @@
 #include "common.hpp"
 #include "gpu.hpp"
 #include "mql4grec/recommender.hpp"
+#include "mql4grec/seq2seq/checkpoint.hpp"
 #include "report.hpp"
 #include "training.hpp"
 

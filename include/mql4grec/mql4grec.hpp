@@ -1,8 +1,8 @@
 #pragma once
-/// Everything for host compilers. Files are read with nlohmann/json; without it the rest works on values built by hand.
+/// Everything for host compilers but the built-in catalogue, catalog/synthetic.hpp. Files are read with nlohmann/json; without it the rest works on values built by hand.
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/backend/reference/reference.hpp"
-#include "mql4grec/catalog/synthetic.hpp"
+#include "mql4grec/catalog/interactions.hpp"
 #include "mql4grec/embed/npy_features.hpp"
 #include "mql4grec/embed/statistics.hpp"
 #include "mql4grec/embed/views.hpp"
@@ -21,4 +21,5 @@
 #include "mql4grec/metrics/json.hpp"
 #include "mql4grec/pipeline.hpp"
 #include "mql4grec/quantize/residual_kmeans_checkpoint.hpp"
+#include "mql4grec/recommender_load.hpp"
 #endif

@@ -1,8 +1,10 @@
 #pragma once
 // The façade that a service embeds. A recommender is immutable: load it once, call recommend() from as many threads as
 // there are. To swap in a new one without stopping, publish it through a recommender_slot.
+#include <filesystem>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/core/unique_number.hpp"
@@ -12,12 +14,6 @@
 #include "mql4grec/search/beam_search.hpp"
 #include "mql4grec/seq2seq/decoding.hpp"
 #include "mql4grec/tasks/mixture.hpp"
-
-#if MQL4GREC_HAS_JSON
-#include "mql4grec/pipeline/dataset.hpp"
-#include "mql4grec/pipeline/model_card.hpp"
-#include "mql4grec/seq2seq/checkpoint.hpp"
-#endif
 
 namespace mql4grec {
 
@@ -31,18 +27,7 @@ template <Backend B = cpu::backend, Real T = float, FusionPolicy Fusion = averag
 class recommender {
  public:
   /// tables: a modality each, all with the same number of items. Throws error when something doesn't fit together.
-  recommender(frozen_t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables, recommender_options options = {}, Fusion fusion = {})
-      : model_(std::move(model)), words_(std::move(words)), tasks_(std::move(tasks)), tables_(std::move(tables)), options_(options), fusion_(fusion) {
-    validate(options_.search);
-    expects(!tables_.empty(), "recommender: no token table");
-    expects(model_.config().vocabulary >= words_.size(), "recommender: the model knows ", model_.config().vocabulary,
-            " tokens, but the vocabulary has ", words_.size());
-    for (std::size_t m = 0; m < tables_.size(); ++m) {
-      check(tables_[m], tasks_.query(modality(m)));
-      tries_.emplace_back(tables_[m]);
-      most_sequences_ = std::max(most_sequences_, tries_.back().leaves());
-    }
-  }
+  recommender(frozen_t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables, recommender_options options = {}, Fusion fusion = {});
 
   /// Freezes the model first.
   recommender(t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables, recommender_options options = {}, Fusion fusion = {})
@@ -50,12 +35,7 @@ class recommender {
 
 #if MQL4GREC_HAS_JSON
   /// From a model directory and a dataset directory.
-  static recommender load(std::filesystem::path const& model, std::filesystem::path const& catalogue, recommender_options options = {}) {
-    B backend;
-    auto card = read_model_card(model);
-    auto from = read_dataset(catalogue, card.words);
-    return {read_model<T>(backend, model), card.words, mixture_named(card.tasks), std::move(from.data.tables), options};
-  }
+  static recommender load(std::filesystem::path const& model, std::filesystem::path const& catalogue, recommender_options options = {});
 #endif
 
   /// One more than the largest number of an item.
@@ -64,39 +44,12 @@ class recommender {
   /// The k items most likely to come next, best first; fewer only when fewer are allowed and have a sequence.
   /// Only the history's last items count (20 by default); unknown items are passed over; an empty history gets what the
   /// model expects of anyone. The filter acts inside the search. Const, without locks: every thread has scratch of its own.
-  ranking recommend(std::span<item_id const> history, index_t k, item_filter const& filter = {}) const {
-    expects(k >= 0, "recommend: k is ", k, ", expected at least 0");
-    thread_local searchers_of_thread mine;
-    mine.serve(*this);
-    beam_options search = options_.search;
-    search.beams = std::max(search.beams, std::min(k, most_sequences_));
-    validate(search);
-    std::optional<item_choice> wanted;  // nothing: every item
-    if (!filter.keeps_all()) wanted.emplace(filter);
-    std::vector<ranking> lists;
-    for (std::size_t m = 0; m < tables_.size(); ++m)
-      lists.push_back(ranking_of(search_one(mine.searchers[m], m, history, wanted, search), 0, tries_[m], [&](item_id item) { return !wanted || (*wanted)(item); }));
-    ranking best = fusion_.fuse(lists);
-    if (best.size() > k) {
-      best.items.resize(static_cast<std::size_t>(k));
-      best.scores.resize(static_cast<std::size_t>(k));
-    }
-    return best;
-  }
+  ranking recommend(std::span<item_id const> history, index_t k, item_filter const& filter = {}) const;
 
  private:
-  static frozen_t5<B, T> freeze(t5<B, T> model) {
-    B backend;
-    return {backend, std::move(model)};
-  }
+  static frozen_t5<B, T> freeze(t5<B, T> model);
 
-  void check(token_table const& table, next_item const& question) const {
-    expects(table.items() == items(), "recommender: tables of ", items(), " and of ", table.items(), " items");
-    expects(table.kind() == question.from, "recommender: a table of modality ", index(table.kind()), " for a task that reads modality ",
-            index(question.from));
-    for (auto const token : table.tokens())
-      expects(index(token) >= 0 && index(token) < words_.size(), "recommender: token ", index(token), " in a table, but the vocabulary has ", words_.size());
-  }
+  void check(token_table const& table, next_item const& question) const;
 
   /// What a thread keeps from one request to the next; of the recommender that it served last, until it serves another.
   struct searchers_of_thread {
@@ -105,34 +58,11 @@ class recommender {
     std::uint64_t number = 0;
     std::vector<beam_searcher<B, frozen_t5<B, T>>> searchers;
 
-    void serve(recommender const& r) {
-      if (place == &r && number == r.number_) return;
-      place = nullptr;  // until all are there
-      searchers.clear();
-      for (auto const& trie : r.tries_) searchers.emplace_back(lane, r.model_, trie);
-      place = &r, number = r.number_;
-    }
+    void serve(recommender const& r);
   };
 
   beams search_one(beam_searcher<B, frozen_t5<B, T>>& searcher, std::size_t m, std::span<item_id const> history, std::optional<item_choice> const& wanted,
-                   beam_options const& search) const {
-    beams found;
-    if (tries_[m].leaves() == 0) {  // a modality that the model or the dataset hasn't got
-      found.offsets.push_back(0);
-      return found;
-    }
-    batch query;
-    tasks_.query(modality(m)).write_query(history, tables_[m], words_, query);
-    std::vector<std::uint8_t> nodes;
-    view<std::uint8_t const, host_space, 2> allowed;
-    if (wanted) {
-      nodes.resize(static_cast<std::size_t>(tries_[m].nodes()));
-      mark_allowed(tries_[m], *wanted, nodes);
-      allowed = {nodes.data(), 1, tries_[m].nodes()};
-    }
-    searcher.search(query, {0, 1}, search, allowed, found);
-    return found;
-  }
+                   beam_options const& search) const;
 
   frozen_t5<B, T> model_;
   vocabulary words_;
@@ -144,6 +74,87 @@ class recommender {
   Fusion fusion_;
   std::uint64_t number_ = unique_number();  // a later one at the same place is another
 };
+
+// ---- definitions: outside the class, so that those of a compiled library are taken ------------------------------------
+template <Backend B, Real T, FusionPolicy Fusion>
+recommender<B, T, Fusion>::recommender(frozen_t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables, recommender_options options,
+                                       Fusion fusion)
+    : model_(std::move(model)), words_(std::move(words)), tasks_(std::move(tasks)), tables_(std::move(tables)), options_(options), fusion_(fusion) {
+  validate(options_.search);
+  expects(!tables_.empty(), "recommender: no token table");
+  expects(model_.config().vocabulary >= words_.size(), "recommender: the model knows ", model_.config().vocabulary, " tokens, but the vocabulary has ",
+          words_.size());
+  for (std::size_t m = 0; m < tables_.size(); ++m) {
+    check(tables_[m], tasks_.query(modality(m)));
+    tries_.emplace_back(tables_[m]);
+    most_sequences_ = std::max(most_sequences_, tries_.back().leaves());
+  }
+}
+
+template <Backend B, Real T, FusionPolicy Fusion>
+ranking recommender<B, T, Fusion>::recommend(std::span<item_id const> history, index_t k, item_filter const& filter) const {
+  expects(k >= 0, "recommend: k is ", k, ", expected at least 0");
+  thread_local searchers_of_thread mine;
+  mine.serve(*this);
+  beam_options search = options_.search;
+  search.beams = std::max(search.beams, std::min(k, most_sequences_));
+  validate(search);
+  std::optional<item_choice> wanted;  // nothing: every item
+  if (!filter.keeps_all()) wanted.emplace(filter);
+  std::vector<ranking> lists;
+  for (std::size_t m = 0; m < tables_.size(); ++m)
+    lists.push_back(ranking_of(search_one(mine.searchers[m], m, history, wanted, search), 0, tries_[m], [&](item_id item) { return !wanted || (*wanted)(item); }));
+  ranking best = fusion_.fuse(lists);
+  if (best.size() > k) {
+    best.items.resize(static_cast<std::size_t>(k));
+    best.scores.resize(static_cast<std::size_t>(k));
+  }
+  return best;
+}
+
+template <Backend B, Real T, FusionPolicy Fusion>
+frozen_t5<B, T> recommender<B, T, Fusion>::freeze(t5<B, T> model) {
+  B backend;
+  return {backend, std::move(model)};
+}
+
+template <Backend B, Real T, FusionPolicy Fusion>
+void recommender<B, T, Fusion>::check(token_table const& table, next_item const& question) const {
+  expects(table.items() == items(), "recommender: tables of ", items(), " and of ", table.items(), " items");
+  expects(table.kind() == question.from, "recommender: a table of modality ", index(table.kind()), " for a task that reads modality ", index(question.from));
+  for (auto const token : table.tokens())
+    expects(index(token) >= 0 && index(token) < words_.size(), "recommender: token ", index(token), " in a table, but the vocabulary has ", words_.size());
+}
+
+template <Backend B, Real T, FusionPolicy Fusion>
+void recommender<B, T, Fusion>::searchers_of_thread::serve(recommender const& r) {
+  if (place == &r && number == r.number_) return;
+  place = nullptr;  // until all are there
+  searchers.clear();
+  for (auto const& trie : r.tries_) searchers.emplace_back(lane, r.model_, trie);
+  place = &r, number = r.number_;
+}
+
+template <Backend B, Real T, FusionPolicy Fusion>
+beams recommender<B, T, Fusion>::search_one(beam_searcher<B, frozen_t5<B, T>>& searcher, std::size_t m, std::span<item_id const> history,
+                                            std::optional<item_choice> const& wanted, beam_options const& search) const {
+  beams found;
+  if (tries_[m].leaves() == 0) {  // a modality that the model or the dataset hasn't got
+    found.offsets.push_back(0);
+    return found;
+  }
+  batch query;
+  tasks_.query(modality(m)).write_query(history, tables_[m], words_, query);
+  std::vector<std::uint8_t> nodes;
+  view<std::uint8_t const, host_space, 2> allowed;
+  if (wanted) {
+    nodes.resize(static_cast<std::size_t>(tries_[m].nodes()));
+    mark_allowed(tries_[m], *wanted, nodes);
+    allowed = {nodes.data(), 1, tries_[m].nodes()};
+  }
+  searcher.search(query, {0, 1}, search, allowed, found);
+  return found;
+}
 
 /// Where a service keeps its recommender. get() is what a request works with until it ends; set() replaces it for the
 /// requests that come after, and the old one goes when its last request does.
@@ -168,3 +179,11 @@ class recommender_slot {
 };
 
 }  // namespace mql4grec
+
+// load() reads files, and with them come the heaviest headers. Who links mql4grec::compiled has it there, for the usual recommender; for another
+// one include mql4grec.hpp.
+#if MQL4GREC_COMPILED
+extern template class mql4grec::recommender<>;
+#elif MQL4GREC_HAS_JSON
+#include "mql4grec/recommender_load.hpp"
+#endif

@@ -17,7 +17,7 @@ VALUE_TYPES = {
     "seq2seq/t5.hpp", "seq2seq/config.hpp", "seq2seq/decoder_rows.hpp", "search/beams.hpp", "search/trie.hpp",
     "rank/ranking.hpp", "metrics/report.hpp",
 }
-WHOLE_SYSTEM = {"recommender.hpp", "pipeline.hpp", "mql4grec.hpp", "gpu.cuh"}
+WHOLE_SYSTEM = {"recommender.hpp", "recommender_load.hpp", "pipeline.hpp", "mql4grec.hpp", "gpu.cuh"}
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)

@@ -14,3 +14,4 @@ run("${CMAKE_COMMAND}" -S "${WORK}/consumer" -B "${WORK}/build" -G "${GENERATOR}
   "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DWAY=${WAY}" "-DREPOSITORY=${REPOSITORY}" "-DCMAKE_PREFIX_PATH=${WORK}/prefix")
 run("${CMAKE_COMMAND}" --build "${WORK}/build")
 run("${WORK}/build/consumer")
+run("${WORK}/build/consumer_compiled")

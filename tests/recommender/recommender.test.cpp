@@ -8,6 +8,7 @@
 
 #include "core/temporary_directory.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
+#include "mql4grec/seq2seq/checkpoint.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"

@@ -5,7 +5,7 @@
 #include <future>
 #include <span>
 
-#include "mql4grec/core/array.hpp"
+#include "mql4grec/backend/buffer.hpp"
 #include "mql4grec/quantize/feature_stream.hpp"
 
 namespace mql4grec {
@@ -16,18 +16,18 @@ class training_rows {
  public:
   /// Batches of at most `batch` rows. resident_bytes is a matter of devices.
   training_rows(B&, F const& features, index_t batch, index_t /*resident_bytes*/)
-      : features_(features), memory_({static_cast<std::size_t>(batch), static_cast<std::size_t>(features.width())}) {}
+      : features_(features), memory_(batch * features.width()) {}
 
   /// x (n, width): the rows `wanted`, until the next call. `later` are those of the next call, or none.
   in_matrix<B, float> take(B&, std::span<index_t const> wanted, std::span<index_t const> /*later*/) {
-    auto const x = view_of(memory_).row_block(0, std::ssize(wanted));
+    host_matrix_view<float> const x{memory_.view_all().data, std::ssize(wanted), features_.width()};
     features_.gather(wanted, x);
     return x;
   }
 
  private:
   F const& features_;
-  host_array<float, 2> memory_;
+  buffer<float, host_space> memory_;  // (batch, width)
 };
 
 /// What gathering a batch in a device's memory asks of a backend.

@@ -1,7 +1,8 @@
 #pragma once
 // Products of floats and doubles go to a library, one thread each: parallelism is over blocks of tokens, above. oneDNN's
 // sgemm, where it is there, generates code for the machine's own instructions; OpenBLAS picks from the kernels it was
-// built with. Other fields (std::complex, long double) are Eigen's. A backend that asks for bf16 has floats rounded first.
+// built with. Other fields (std::complex, long double) have the
+// reference's loops. A backend that asks for bf16 has floats rounded first.
 #include <cblas.h>
 #include <mutex>
 #include <string_view>
@@ -9,7 +10,6 @@
 #include "mql4grec/backend/cpu/backend.hpp"
 #include "mql4grec/backend/cpu/bf16_product.hpp"
 #include "mql4grec/backend/cpu/dispatch.hpp"
-#include "mql4grec/backend/cpu/eigen.hpp"
 #include "mql4grec/backend/cpu/onednn.hpp"
 
 namespace mql4grec::cpu {
@@ -101,23 +101,6 @@ void matmul(backend& where, in_matrix<backend, T> a, in_matrix<backend, T> b, ou
   if constexpr (std::same_as<T, float>)
     if (where.products() == precision::bf16) return detail::rounded_product(where, a, b, c, how);
   detail::library_product<T>(a, b, c, how);
-}
-
-template <Field T>
-  requires(!std::same_as<T, float> && !std::same_as<T, double>)
-void matmul(backend&, in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
-  auto const left = as_eigen(a), right = as_eigen(b);
-  auto out = as_eigen(c);
-  auto const write = [&](auto const& x, auto const& y) {  // the transposes are expressions of different types
-    if (how.accumulate)
-      out.noalias() += constant<T>(how.alpha) * (x * y);
-    else
-      out.noalias() = constant<T>(how.alpha) * (x * y);
-  };
-  if (how.transpose_a && how.transpose_b) write(left.transpose(), right.transpose());
-  else if (how.transpose_a) write(left.transpose(), right);
-  else if (how.transpose_b) write(left, right.transpose());
-  else write(left, right);
 }
 
 }  // namespace mql4grec::cpu

@@ -1,0 +1,21 @@
+#pragma once
+// The body of cpu::procrustes_rotation, apart since Eigen takes its time to compile.
+#include <Eigen/SVD>
+#include <cassert>
+
+#include "mql4grec/backend/cpu/eigen.hpp"
+#include "mql4grec/backend/cpu/procrustes.hpp"
+
+namespace mql4grec::cpu {
+
+template <Real T>
+  requires(std::same_as<T, float> || std::same_as<T, double>)
+void procrustes_rotation(backend&, in_matrix<backend, T> product, out_matrix<backend, T> rotation) {
+  assert(product.columns() == product.rows() && rotation.rows() == product.rows() && rotation.columns() == product.rows());
+  if (product.size() == 0) return;
+  Eigen::BDCSVD<Eigen::MatrixXd> const parts(as_eigen(product).template cast<double>(),
+                                             Eigen::ComputeFullU | Eigen::ComputeFullV);
+  as_eigen(rotation) = (parts.matrixU() * parts.matrixV().transpose()).template cast<T>();
+}
+
+}  // namespace mql4grec::cpu

@@ -1,0 +1,19 @@
+#pragma once
+// The body of recommender::load, which reads a model's files and a dataset's; recommender.hpp says who includes it.
+#include "mql4grec/pipeline/dataset.hpp"
+#include "mql4grec/pipeline/model_card.hpp"
+#include "mql4grec/recommender.hpp"
+#include "mql4grec/seq2seq/checkpoint.hpp"
+
+namespace mql4grec {
+
+template <Backend B, Real T, FusionPolicy Fusion>
+recommender<B, T, Fusion> recommender<B, T, Fusion>::load(std::filesystem::path const& model, std::filesystem::path const& catalogue,
+                                                          recommender_options options) {
+  B backend;
+  auto card = read_model_card(model);
+  auto from = read_dataset(catalogue, card.words);
+  return {read_model<T>(backend, model), card.words, mixture_named(card.tasks), std::move(from.data.tables), options};
+}
+
+}  // namespace mql4grec
