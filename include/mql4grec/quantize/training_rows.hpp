@@ -4,6 +4,7 @@
 #include <array>
 #include <future>
 #include <span>
+#include <utility>
 
 #include "mql4grec/backend/buffer.hpp"
 #include "mql4grec/quantize/feature_stream.hpp"
