@@ -16,8 +16,8 @@ void add_common_options(CLI::App& command, common_options& options) {
   group->add_option("--backend", options.backend, "where to compute: cpu or gpu")
       ->check(CLI::IsMember({"cpu", "gpu"}))
       ->capture_default_str();
-  group->add_option("--precision", options.precision, "what matrix products round their factors to: fp32 or bf16; sums are fp32")
-      ->check(CLI::IsMember({"fp32", "bf16"}))
+  group->add_option("--precision", options.precision, "what matrix products round their factors to: fp32, tf32 (a GPU's) or bf16; sums are fp32")
+      ->check(CLI::IsMember({"fp32", "tf32", "bf16"}))
       ->capture_default_str();
   group->add_option("--threads", options.threads, "threads to compute with (default: all)")->check(CLI::Range(1, 1024));
   group->add_option("--json", options.json, "write the result as JSON to this file, - for standard output");
@@ -26,7 +26,8 @@ void add_common_options(CLI::App& command, common_options& options) {
 }
 
 void check_build(common_options const& options) {
-  if (on_gpu(options)) check_gpu();
+  if (on_gpu(options)) return check_gpu();
+  expects(precision_of(options) != precision::tf32, "--precision tf32: only GPUs have it; expected fp32 or bf16, or --backend gpu");
 }
 
 void warn_of_precision(common_options const& options, progress_log& log) {

@@ -29,7 +29,9 @@ inline bool on_gpu(common_options const& options) { return options.backend == "g
 void check_build(common_options const& options);
 
 /// What matrix products round their factors to.
-inline precision precision_of(common_options const& options) { return options.precision == "bf16" ? precision::bf16 : precision::fp32; }
+inline precision precision_of(common_options const& options) {
+  return options.precision == "bf16" ? precision::bf16 : options.precision == "tf32" ? precision::tf32 : precision::fp32;
+}
 /// Says once that bf16 gains nothing on this machine.
 void warn_of_precision(common_options const& options, progress_log& log);
 

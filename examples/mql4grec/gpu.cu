@@ -12,7 +12,8 @@ using device = gpu::backend<gpu::cuda>;
 device open(precision products) { return device({.products = products}); }
 
 // A GPU takes a whole batch at once where a core's cache holds a block of it.
-constexpr index_t tokens_at_once = 1 << 17, queries_at_once = 1024;
+// Of a search at most so many rows: wide beams would fill the memory with logits and caches.
+constexpr index_t tokens_at_once = 1 << 17, queries_at_once = 1024, rows_at_once = 1 << 15;
 
 }  // namespace
 
@@ -28,7 +29,7 @@ evaluation evaluate_on_gpu(std::filesystem::path const& directory, dataset const
                            std::function<void(index_t, index_t)> const& progress, precision products) {
   auto backend = open(products);
   frozen_t5 const model(backend, read_model<float>(backend, directory));
-  options.search.block_rows = queries_at_once * options.search.beams;
+  options.search.block_rows = std::min(queries_at_once * options.search.beams, rows_at_once);
   return evaluate(backend, model, card, data, options, progress);
 }
 

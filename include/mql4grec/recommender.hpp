@@ -25,17 +25,21 @@ struct recommender_options {
 /// the modalities' lists.
 template <Backend B = cpu::backend, Real T = float, FusionPolicy Fusion = average_plus_one>
 class recommender {
+  static_assert(ReopenableBackend<B>,
+                "every thread that asks opens a backend of its own: B needs worker_options(), and a constructor that takes them; see backend/concepts.hpp");
+
  public:
+  /// The device and the precision that the model was frozen on hold for requests.
   /// tables: a modality each, all with the same number of items. Throws error when something doesn't fit together.
   recommender(frozen_t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables, recommender_options options = {}, Fusion fusion = {});
 
   /// Freezes the model first.
-  recommender(t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables, recommender_options options = {}, Fusion fusion = {})
-      : recommender(freeze(std::move(model)), std::move(words), std::move(tasks), std::move(tables), options, std::move(fusion)) {}
+  recommender(B& backend, t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables, recommender_options options = {}, Fusion fusion = {});
 
 #if MQL4GREC_HAS_JSON
-  /// From a model directory and a dataset directory.
-  static recommender load(std::filesystem::path const& model, std::filesystem::path const& catalogue, recommender_options options = {});
+  /// From a model directory and a dataset directory, on a backend opened with `how`.
+  static recommender load(std::filesystem::path const& model, std::filesystem::path const& catalogue, recommender_options options = {},
+                          typename B::options const& how = {});
 #endif
 
   /// One more than the largest number of an item.
@@ -47,13 +51,11 @@ class recommender {
   ranking recommend(std::span<item_id const> history, index_t k, item_filter const& filter = {}) const;
 
  private:
-  static frozen_t5<B, T> freeze(t5<B, T> model);
-
   void check(token_table const& table, next_item const& question) const;
 
   /// What a thread keeps from one request to the next; of the recommender that it served last, until it serves another.
   struct searchers_of_thread {
-    B lane;
+    std::optional<B> lane;
     recommender const* place = nullptr;
     std::uint64_t number = 0;
     std::vector<beam_searcher<B, frozen_t5<B, T>>> searchers;
@@ -92,6 +94,11 @@ recommender<B, T, Fusion>::recommender(frozen_t5<B, T> model, vocabulary words, 
 }
 
 template <Backend B, Real T, FusionPolicy Fusion>
+recommender<B, T, Fusion>::recommender(B& backend, t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables,
+                                       recommender_options options, Fusion fusion)
+    : recommender(frozen_t5<B, T>(backend, std::move(model)), std::move(words), std::move(tasks), std::move(tables), options, std::move(fusion)) {}
+
+template <Backend B, Real T, FusionPolicy Fusion>
 ranking recommender<B, T, Fusion>::recommend(std::span<item_id const> history, index_t k, item_filter const& filter) const {
   expects(k >= 0, "recommend: k is ", k, ", expected at least 0");
   thread_local searchers_of_thread mine;
@@ -113,12 +120,6 @@ ranking recommender<B, T, Fusion>::recommend(std::span<item_id const> history, i
 }
 
 template <Backend B, Real T, FusionPolicy Fusion>
-frozen_t5<B, T> recommender<B, T, Fusion>::freeze(t5<B, T> model) {
-  B backend;
-  return {backend, std::move(model)};
-}
-
-template <Backend B, Real T, FusionPolicy Fusion>
 void recommender<B, T, Fusion>::check(token_table const& table, next_item const& question) const {
   expects(table.items() == items(), "recommender: tables of ", items(), " and of ", table.items(), " items");
   expects(table.kind() == question.from, "recommender: a table of modality ", index(table.kind()), " for a task that reads modality ", index(question.from));
@@ -131,7 +132,8 @@ void recommender<B, T, Fusion>::searchers_of_thread::serve(recommender const& r)
   if (place == &r && number == r.number_) return;
   place = nullptr;  // until all are there
   searchers.clear();
-  for (auto const& trie : r.tries_) searchers.emplace_back(lane, r.model_, trie);
+  if (auto const& how = r.model_.worker_options(); !lane || lane->worker_options() != how) lane.emplace(how);
+  for (auto const& trie : r.tries_) searchers.emplace_back(*lane, r.model_, trie);
   place = &r, number = r.number_;
 }
 

@@ -2,6 +2,7 @@
 
 #include "mql4grec/backend/buffer.hpp"
 #include "mql4grec/backend/copy.hpp"
+#include "support/several_devices.hpp"
 
 using namespace mql4grec;
 using namespace mql4grec::test;
@@ -77,6 +78,8 @@ TEST_CASE("arena: grows to the largest need and then allocates no more") {
     arena.take<double>(5 * n);
   };
   round(100000);
+  CHECK(arena.capacity() == 0);  // came in pieces
+  round(100000);
   auto const capacity = arena.capacity();
   CHECK(capacity >= 15 * 100000 * sizeof(double));
   for (index_t n : {100000, 1, 70000, 100000}) round(n);
@@ -89,3 +92,39 @@ TEST_CASE("arena: a matrix has the shape asked for, without gaps") {
   auto const m = arena.take<float>(3, 5);
   CHECK((m.rows() == 3 && m.columns() == 5 && m.contiguous()));
 }
+
+TEST_CASE("arena: what it holds after a first round in pieces is what was in use at once, not the sum of the pieces") {
+  host_arena arena;
+  auto const round = [&] {
+    host_arena::scope const scope(arena);
+    for (int i = 0; i < 40; ++i) {
+      host_arena::scope const inner(arena);
+      arena.take<std::byte>((i + 1) * 100'000);
+    }
+  };
+  round();
+  round();
+  CHECK(arena.capacity() >= 4'000'000);
+  CHECK(arena.capacity() < 4'100'000);
+}
+
+#if MQL4GREC_HAS_THRUST
+TEST_CASE("arena: the end of a scope allocates nothing, so that it can't fail; what fails leaves an arena that can be used") {
+  auto& log = several_devices::all();
+  log.clear();
+  arena<device_space<several_devices>> scratch;
+  auto const round = [&] {
+    arena<device_space<several_devices>>::scope const scope(scratch);
+    scratch.take<std::byte>(1 << 20);
+    scratch.take<std::byte>(3 << 20);  // a second piece
+    log.left = 0;
+  };
+  CHECK_NOTHROW(round());
+  CHECK_THROWS_AS(round(), error);  // the one piece of the next round
+  log.left = 4 << 20;
+  CHECK_NOTHROW(round());
+  CHECK(scratch.capacity() == 4 << 20);
+  CHECK_NOTHROW(round());  // nothing is left, and nothing is asked for
+  log.clear();
+}
+#endif

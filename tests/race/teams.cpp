@@ -74,11 +74,14 @@ TEST_CASE("teams: residual connections with the norms behind them") {
 }
 
 TEST_CASE("teams: attention, its gradients and a decoder's step") {
-  check_alike([](auto& b) {
+  for (index_t const more : {0, 4})  // sequences of one token each, so many that tiles are a warp's
+  check_alike([&](auto& b) {
     using B = std::remove_reference_t<decltype(b)>;
-    index_t const lengths[] = {3, 37, 0, 1}, heads = 2, width = 5, longest = 37;
+    std::vector<index_t> lengths{3, 37, 0, 1};
+    lengths.resize(static_cast<std::size_t>(4 + more), 1);
+    index_t const heads = 2, width = 5, longest = 37;
     auto const offsets = on(b, offsets_of(lengths));
-    index_t const rows = 41, inner = heads * width, weights_size = heads * (3 * 3 + 37 * 37 + 1);
+    index_t const rows = 41 + more, inner = heads * width, weights_size = heads * (3 * 3 + 37 * 37 + 1 + more);
     auto const qkv = on(b, random_normal<float>({rows, 3 * inner}, 1)), dcontext = on(b, random_normal<float>({rows, inner}, 2));
     auto const bias = on(b, random_normal<float>({heads, 2 * longest - 1}, 3));
     auto weights = poisoned<float>(b, weights_size);

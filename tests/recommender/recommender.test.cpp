@@ -52,7 +52,8 @@ t5<B, T> model(std::uint64_t seed = 7) {
 }
 template <class B = cpu::backend, class T = float>
 recommender<B, T> service(std::uint64_t seed = 7, recommender_options const& options = {}) {
-  return {model<B, T>(seed), words(), all_tasks(), tables(), options};
+  B b;
+  return {b, model<B, T>(seed), words(), all_tasks(), tables(), options};
 }
 
 item_list random_history(index_t length, std::uint64_t seed) {
@@ -173,8 +174,9 @@ TEST_CASE("recommend: of a long history the last twenty items count") {
 }
 
 TEST_CASE("recommend: items that share a sequence share its score, stand in the order of their ids, and can be denied alone") {
+  cpu::backend backend;
   auto const text = tables()[0];
-  recommender<> const asked(model(), words(), all_tasks(), {text});
+  recommender<> const asked(backend, model(), words(), all_tasks(), {text});
   REQUIRE(duplicate_items(text) > 3);
   auto const list = asked.recommend(random_history(4, 1), 100);
   CHECK(list.size() == 28);
@@ -200,18 +202,20 @@ TEST_CASE("recommend: an item with one modality is found through that one, an it
 }
 
 TEST_CASE("recommend: where no item has a picture, the ranking is the text's") {
+  cpu::backend backend;
   std::vector<token_table> const text = {tables()[0]};
   auto both = text;
   both.emplace_back(modality::image, catalogue, 3);
-  recommender<> const one(model(), words(), all_tasks(), text), two(model(), words(), all_tasks(), both);
+  recommender<> const one(backend, model(), words(), all_tasks(), text), two(backend, model(), words(), all_tasks(), both);
   CHECK(two.recommend(random_history(4, 1), 10) == one.recommend(random_history(4, 1), 10));
-  recommender<> const nothing(model(), words(), all_tasks(), {token_table(modality::text, catalogue, 2)});
+  recommender<> const nothing(backend, model(), words(), all_tasks(), {token_table(modality::text, catalogue, 2)});
   CHECK(nothing.recommend(random_history(4, 1), 10) == ranking{});
-  CHECK(recommender<>(model(), words(), all_tasks(), {token_table(modality::text, 0, 2)}).recommend({}, 10) == ranking{});
+  CHECK(recommender<>(backend, model(), words(), all_tasks(), {token_table(modality::text, 0, 2)}).recommend({}, 10) == ranking{});
 }
 
 TEST_CASE("recommend: another rule of fusion ranks the same items by its own scores") {
-  recommender<cpu::backend, float, calibrated> const asked(model(), words(), all_tasks(), tables(), {.search = {.beams = 30}});
+  cpu::backend backend;
+  recommender<cpu::backend, float, calibrated> const asked(backend, model(), words(), all_tasks(), tables(), {.search = {.beams = 30}});
   auto const list = asked.recommend(random_history(4, 1), 30);
   CHECK(list.size() == 29);
   double total = 0;
@@ -290,7 +294,8 @@ TEST_CASE("recommender_slot: a replaced recommender lives until its last request
 TEST_CASE("recommender: what doesn't fit together is refused when it is made, not when it is asked") {
   auto const made_of = [](std::vector<token_table> from, vocabulary const& said = words(),
                           recommender_options const& options = {}) {
-    recommender<>(model(), said, all_tasks(), std::move(from), options);
+    cpu::backend backend;
+    recommender<>(backend, model(), said, all_tasks(), std::move(from), options);
   };
   auto const [text, image] = std::pair(tables()[0], tables()[1]);
   CHECK_NOTHROW(made_of({text, image}));
@@ -306,6 +311,7 @@ TEST_CASE("recommender: what doesn't fit together is refused when it is made, no
 }
 
 TEST_CASE("recommender: loaded from directories it answers as the one they were written from") {
+  cpu::backend backend;
   temporary_directory const root;
   auto const catalogue_directory = root / "Small", model_directory = root / "model";
   make_directory(catalogue_directory);
@@ -319,7 +325,7 @@ TEST_CASE("recommender: loaded from directories it answers as the one they were 
   write_model(model_directory, model());
   write_model_card(model_directory, {words(), "released"});
   auto const loaded = recommender<>::load(model_directory, catalogue_directory);
-  recommender<> const original(model(), words(), released_mixture(), tables());
+  recommender<> const original(backend, model(), words(), released_mixture(), tables());
   CHECK(loaded.items() == catalogue);
   CHECK(loaded.recommend(random_history(5, 2), 12) == original.recommend(random_history(5, 2), 12));
   CHECK_THROWS_AS(recommender<>::load(model_directory, root / "absent"), file_error);

@@ -80,6 +80,27 @@ TEST_CASE_TEMPLATE("a resident step: the update that the same batch makes when t
   CHECK(teacher.moments().step == 12);
 }
 
+TEST_CASE_TEMPLATE("a resident step: what was recorded on a few examples is replayed on more in the same memory", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b;
+  auto const many = batch_from({90}, 5), few = batch_from({10}, 5);
+  resident_examples<B> set;
+  set.assign(b, many);  // the memory
+  auto mine = random_t5<double>(b, tiny_t5()), expected = random_t5<double>(b, tiny_t5());
+  trainer<B, double> teacher(b, mine, quick()), by_hand(b, expected, quick());
+  for (int step = 0; step < 6; ++step) {
+    set.assign(b, step < 4 ? few : many);
+    std::vector<index_t> which;
+    batch written;
+    for (index_t i = 0; i < 5; ++i) {
+      which.push_back(step < 4 ? i : 81 + i);  // as long, and far beyond what was there when it was recorded
+      auto const& all = step < 4 ? few : many;
+      written.append(all.input(which.back()).first(all.input(which.back()).size() - 1), all.target(which.back()).first(all.target(which.back()).size() - 1));
+    }
+    CHECK_CLOSE(teacher.step(set, which, 1e-2), by_hand.step(written, 1e-2), 1e-11);
+  }
+  CHECK_CLOSE(mine.parameters(), fetched(expected.parameters()), 1e-9);
+}
+
 TEST_CASE_TEMPLATE("fit: examples in the backend's memory, all or a few at a time, teach what written batches teach", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   cpu::backend host;
   auto expected = random_t5<double>(host, tiny_t5());

@@ -73,9 +73,11 @@ class buffer<T, host_space> {
   index_t size_ = 0;
 };
 
-/// Scratch memory that is taken in order and given back all at once or down to a mark. It grows to the largest need it
-/// has seen and then never allocates again. What it hands out is not initialised. Of memory that the host reads, the address
-/// sanitizer sees where each piece ends and when it was given back, as if it came from the heap.
+/// Scratch memory that is taken in order and given back all at once or down to a mark. A need beyond what is held adds a chunk. Once
+/// everything has been given back, several chunks are freed, and the next need is met by one chunk with room for the most that was ever in
+/// use at once: after that nothing is allocated. Giving back frees memory and never allocates, so the end of a scope never throws. What is
+/// handed out is not initialised. Of memory that the host reads, the address sanitizer sees where each piece ends and when it was given back,
+/// as if it came from the heap.
 template <MemorySpace Space>
 class arena {
  public:
@@ -91,17 +93,18 @@ class arena {
   /// Gives back, at the end of its life, everything taken since it was made.
   class scope {
    public:
-    explicit scope(arena& from) : arena_(from), chunk_(from.chunk_), used_(from.used_) {}
+    explicit scope(arena& from) : arena_(from), chunk_(from.chunk_), used_(from.used_), in_use_(from.in_use_) {}
     scope(scope const&) = delete;
     scope& operator=(scope const&) = delete;
     ~scope() {
       arena_.give_back(arena_.chunk_, chunk_, used_);
-      if (chunk_ == 0 && used_ == 0) arena_.merge();
+      arena_.in_use_ = in_use_;
+      if (in_use_ == 0) arena_.free_pieces();
     }
 
    private:
     arena& arena_;
-    std::size_t chunk_, used_;
+    std::size_t chunk_, used_, in_use_;
   };
 
   /// Where the next piece will lie. Between two equal marks the same calls of take() get the same places.
@@ -131,7 +134,7 @@ class arena {
   }
 
  private:
-  static constexpr std::size_t line = 64;
+  static constexpr std::size_t line = 64, least_chunk = std::size_t{1} << 20, most_ahead = std::size_t{256} << 20;
   static constexpr bool is_watched = detail::is_host_memory<Space>;
   static constexpr std::size_t fence = is_watched ? detail::fence : 0;
 
@@ -142,13 +145,17 @@ class arena {
       used_ = 0;
     }
     if (chunk_ == chunks_.size()) {
-      chunks_.emplace_back(static_cast<index_t>(std::max(bytes, std::max<std::size_t>(capacity(), std::size_t{1} << 20))));
+      // the first has room for the largest need so far; further ones double what there is, within reason
+      std::size_t const ahead = chunks_.empty() ? std::max(largest_, least_chunk) : std::clamp(capacity(), least_chunk, most_ahead);
+      chunks_.emplace_back(static_cast<index_t>(std::max(bytes, ahead)));
       used_ = 0;
       forbid_from(chunk_, 0);
     }
     void* const place = chunks_[chunk_].view_all().data + used_;
     if constexpr (is_watched) detail::permit(place, wanted);
     used_ += bytes;
+    in_use_ += bytes;
+    largest_ = std::max(largest_, in_use_);
     return place;
   }
   /// Everything from a place on, up to the chunk that was reached.
@@ -162,17 +169,15 @@ class arena {
     if constexpr (is_watched) detail::forbid(chunks_[chunk].view_all().data + used, size_of(chunk) - used);
   }
   std::size_t size_of(std::size_t chunk) const { return static_cast<std::size_t>(chunks_[chunk].size()); }
-  void merge() {  // nothing is in use: one chunk of the whole size, so that the next round never crosses a border
+  void free_pieces() {  // nothing is in use; the next need gets one chunk, so that the next round never crosses a border
     if (chunks_.size() <= 1) return;
-    auto const bytes = static_cast<index_t>(capacity());
     chunks_.clear();
     ++moves_;
-    chunks_.emplace_back(bytes);
-    forbid_from(0, 0);
   }
 
   std::vector<buffer<std::byte, Space>> chunks_;
   std::size_t chunk_ = 0, used_ = 0;
+  std::size_t in_use_ = 0, largest_ = 0;  // bytes, of all chunks; and the most there ever were
   std::size_t moves_ = 0;  // how often what it held was given back
 };
 using host_arena = arena<host_space>;

@@ -18,6 +18,15 @@ concept Backend = MemorySpace<typename B::memory_space> && std::movable<B> && re
   { backend.synchronize() } -> std::same_as<void>;
 };
 
+/// A backend that can be opened again elsewhere: worker_options() opens one with a single worker on the same device and in the same precision, as
+/// another thread wants it. Asked for by whatever answers requests from many threads.
+template <class B>
+concept ReopenableBackend = Backend<B> && requires(B const& backend) {
+  { backend.worker_options() } -> std::same_as<typename B::options>;
+  { backend.worker_options() == backend.worker_options() } -> std::same_as<bool>;
+  B(backend.worker_options());
+};
+
 template <class B, class T>
 using in_vector = view<T const, typename B::memory_space, 1>;
 template <class B, class T>

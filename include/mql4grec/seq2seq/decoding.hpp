@@ -21,7 +21,7 @@ class t5_decoding {
  public:
   /// Encodes the queries and makes room for `places` cached rows in all, over at most `steps` steps.
   t5_decoding(B& lane, frozen_t5<B, T> const& model, batch const& queries, stretch part, index_t places, index_t steps)
-      : model_(model), inputs_(detail::take_rows(lane, queries.input_offsets, part)), shape_{up(inputs_.rows, 256), up(inputs_.longest, 16)} {
+      : model_(model), inputs_(detail::take_rows(lane, queries.input_offsets, part)), shape_{up(inputs_.rows, shape_step(inputs_.rows, 256)), up(inputs_.longest, 16)} {
     static_assert(DecodingOps<B, T>, "this backend has no cached_attention or turn_keys for this scalar; add them in backend/<name>/");
     auto const& c = model.config();
     bias_ = detail::relative_bias<T>(lane, c, model.weights().decoder_bias, detail::take_buckets(lane, c, steps, direction::backwards_only));
@@ -113,7 +113,7 @@ class t5_decoding {
   }
 
   /// Rounded where steps are recorded, so that few shapes come up.
-  static index_t up(index_t n, index_t step) { return RecordingOps<B> ? (n + step - 1) / step * step : n; }
+  static index_t up(index_t n, index_t step) { return RecordingOps<B> ? round_up(n, step) : n; }
 
   frozen_t5<B, T> const& model_;
   detail::packed_rows<B> inputs_;

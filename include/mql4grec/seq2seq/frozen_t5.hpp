@@ -8,6 +8,20 @@
 
 namespace mql4grec {
 
+namespace detail {
+/// How a backend is opened again for another thread; nothing where it can't be.
+template <Backend B>
+struct reopening {
+  struct options {};
+  static options of(B const&) { return {}; }
+};
+template <ReopenableBackend B>
+struct reopening<B> {
+  using options = typename B::options;
+  static options of(B const& backend) { return backend.worker_options(); }
+};
+}  // namespace detail
+
 /// Owns its model. Const use is free of locks and of state: any number of threads may search with it.
 template <Backend B, class T>
 class frozen_t5 {
@@ -28,7 +42,7 @@ class frozen_t5 {
   };
 
   frozen_t5(B& backend, t5<B, T> model)
-      : model_(std::move(model)), output_(freeze(backend, weights().output, config().output_scale())) {
+      : worker_(detail::reopening<B>::of(backend)), model_(std::move(model)), output_(freeze(backend, weights().output, config().output_scale())) {
     for (auto const& w : weights().encoder)
       encoder_.push_back({freeze(backend, w.qkv), freeze(backend, w.output), freeze(backend, w.expand), freeze(backend, w.contract),
                           w.attention_norm, w.feed_forward_norm});
@@ -42,6 +56,8 @@ class frozen_t5 {
     }
   }
 
+  /// Opens a backend for another thread that searches with this model: the device and the precision that it was frozen on.
+  typename detail::reopening<B>::options const& worker_options() const { return worker_; }
   t5_config const& config() const { return model_.config(); }
   t5<B, T> const& model() const { return model_; }
   /// What is looked up and never multiplied: embeddings, biases, norms.
@@ -53,6 +69,7 @@ class frozen_t5 {
  private:
   static matrix freeze(B& backend, in_matrix<B, T> weight, double alpha = 1) { return freeze_weight<T>(backend, weight, alpha); }
 
+  typename detail::reopening<B>::options worker_;
   t5<B, T> model_;
   matrix output_;
   std::vector<encoder_layer> encoder_;

@@ -8,6 +8,7 @@
 
 #include "mql4grec/backend/copy.hpp"
 #include "mql4grec/backend/packed_tokens.hpp"
+#include "mql4grec/backend/recordings.hpp"
 #include "mql4grec/core/unique_number.hpp"
 #include "mql4grec/tasks/batch.hpp"
 
@@ -48,20 +49,21 @@ class resident_examples {
   }
 
   index_t size() const { return size_; }
-  packed_tokens<space, token_t const> inputs() const { return inputs_.all(size_); }
-  packed_tokens<space, token_t const> targets() const { return targets_.all(size_); }
+  /// All the memory of a side, whatever of it the examples fill: recorded work that reads it is replayed on later examples, which may be more.
+  packed_tokens<space, token_t const> inputs() const { return {inputs_.tokens.view_all(), inputs_.offsets.view_all()}; }
+  packed_tokens<space, token_t const> targets() const { return {targets_.tokens.view_all(), targets_.offsets.view_all()}; }
 
   /// Tokens that the examples `which` are to be told.
   index_t target_tokens(std::span<index_t const> which) const { return targets_.rows(which); }
 
   resident_shape shape_of(std::span<index_t const> which) const {
-    constexpr index_t input_step = 256, target_step = 64;
-    auto const up = [](index_t n, index_t step) { return (n + step - 1) / step * step; };
+    index_t const inputs = inputs_.rows(which), targets = targets_.rows(which);
+    index_t const input_step = shape_step(inputs, 256), target_step = shape_step(targets, 64);
     auto const sequences_for = [](index_t rows, index_t longest) { return (rows + longest - 2) / (longest - 1); };
     // so many that each has a row of either side at least, and never more than the longest example
     index_t const fillers = std::max(sequences_for(input_step, inputs_.longest), sequences_for(target_step, targets_.longest));
     return {.examples = std::ssize(which), .fillers = fillers,
-            .input_rows = up(inputs_.rows(which) + fillers, input_step), .target_rows = up(targets_.rows(which) + fillers, target_step),
+            .input_rows = round_up(inputs + fillers, input_step), .target_rows = round_up(targets + fillers, target_step),
             .longest_input = inputs_.longest, .longest_target = targets_.longest, .memory = memory_};
   }
 
@@ -95,9 +97,6 @@ class resident_examples {
         sum += lengths[static_cast<std::size_t>(s)];
       }
       return sum;
-    }
-    packed_tokens<space, token_t const> all(index_t sequences) const {
-      return {tokens.view_all(), offsets.view_all().part(0, offsets.size() > 0 ? sequences + 1 : 0)};
     }
   };
 

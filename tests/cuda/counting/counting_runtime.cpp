@@ -31,6 +31,10 @@ struct runtime {
   void not_while_capturing(char const* call) {
     if (capturing) complain(std::string(call) + " while a stream is captured");
   }
+  void expect_named_stream(cudaStream_t stream, char const* call) {
+    if (stream == nullptr || stream == cudaStreamPerThread) complain(std::string(call) + " on the default stream, which a compiler's option chooses");
+    if (stream == cudaStreamLegacy) not_while_capturing(call);
+  }
   void launch(void const* kernel, dim3 grid, dim3 block, std::size_t shared) {
     auto const known = kernel_names.find(kernel);
     auto const name = known == kernel_names.end() ? "a kernel that nobody registered" : known->second;
@@ -170,21 +174,22 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* all) {
   *free = *all = std::size_t{80} << 30;
   return cudaSuccess;
 }
-cudaError_t cudaMemset(void* memory, int value, std::size_t bytes) {
-  state().not_while_capturing("cudaMemset");
-  state().expect_inside(memory, bytes, "cudaMemset");
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* what, void const* memory) {
+  state().expect_inside(memory, 1, "cudaPointerGetAttributes");
+  *what = {};
+  what->type = cudaMemoryTypeDevice;
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
+  state().expect_named_stream(stream, "cudaMemsetAsync");
+  state().expect_inside(memory, bytes, "cudaMemsetAsync");
   std::memset(memory, value, bytes);
   return cudaSuccess;
 }
-cudaError_t cudaMemcpy(void* to, void const* from, std::size_t bytes, cudaMemcpyKind kind) {
-  state().not_while_capturing("cudaMemcpy");
-  ++state().counts.waits;
-  state().copy(to, from, bytes, kind, "cudaMemcpy");
-  return cudaSuccess;
-}
-cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  state().expect_named_stream(stream, "cudaMemcpyAsync");
   if (kind != cudaMemcpyDeviceToDevice) state().not_while_capturing("cudaMemcpyAsync from or to the host");
-  if (kind == cudaMemcpyHostToDevice) ++state().counts.uploads;
+  if (kind == cudaMemcpyHostToDevice && stream != cudaStreamLegacy) ++state().counts.uploads;
   state().copy(to, from, bytes, kind, "cudaMemcpyAsync");
   return cudaSuccess;
 }

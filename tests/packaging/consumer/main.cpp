@@ -15,7 +15,7 @@ int main() {
                                           .encoder_layers = 1, .decoder_layers = 1});
   initialize(model, 1);
   auto const tasks = next_only();
-  recommender<> const shop(std::move(model), words, tasks, {table});
+  recommender<> const shop(backend, std::move(model), words, tasks, {table});
   item_id const history[] = {item_id{0}};
   return shop.recommend(history, 2, {.allow = {}, .deny = {item_id{1}}}).size() == 2 ? 0 : 1;
 }

@@ -14,10 +14,19 @@ namespace mql4grec::cpu {
 /// A CPU with a number of lanes, each a thread with scratch of its own. Operations run on the lane they are given.
 class backend : public reference::backend {
  public:
+  struct options {
+    index_t threads = 1;                   ///< lanes; lane 0 is the caller's thread. 0: as many as the machine runs at once
+    precision products = precision::fp32;  ///< fp32 or bf16
+
+    bool operator==(options const&) const = default;
+  };
+
   /// One lane, on the calling thread, with products in fp32: what a service thread uses.
   backend() = default;
-  /// Lane 0 is the caller's thread; threads ≤ 0: as many as the machine runs at once.
+  explicit backend(options const& how) : backend(how.threads, how.products) {}
+  /// Throws error for a precision that CPUs don't have.
   explicit backend(index_t threads, precision products = precision::fp32) : products_(products) {
+    expects(products != precision::tf32, "CPU: products in tf32 are a GPU's; expected fp32 or bf16");
     if (threads <= 0) threads = static_cast<index_t>(std::max(1u, std::thread::hardware_concurrency()));
     if (threads == 1) return;
     team_ = std::make_unique<team>(threads);
@@ -26,6 +35,7 @@ class backend : public reference::backend {
 
   /// What products of floats round their factors to.
   precision products() const { return products_; }
+  options worker_options() const { return {.threads = 1, .products = products_}; }
   index_t lanes() const { return static_cast<index_t>(others_.size()) + 1; }
   backend& lane(index_t number) { return number == 0 ? *this : *others_[static_cast<std::size_t>(number - 1)]; }
 

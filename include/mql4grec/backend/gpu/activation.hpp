@@ -8,41 +8,64 @@ namespace mql4grec::gpu {
 namespace detail {
 
 template <Real T, class M>
-struct relu_entry {
-  dropout site;
+struct relu_strip {
+  strip_dropout<T> drop;
   M h;
-  MQL4GREC_HD void operator()(index_t i, index_t j) const { h(i, j) = h(i, j) > 0 ? dropped(site, i, j, h(i, j)) : T{}; }
-};
-
-template <Real T, class In, class Out>
-struct relu_gradient_entry {
-  T scale;
-  In h;
-  Out dh;
-  MQL4GREC_HD void operator()(index_t i, index_t j) const { dh(i, j) = h(i, j) > 0 ? dh(i, j) * scale : T{}; }
-};
-
-template <Real T, class In, class Out>
-struct gated_gelu_entry {
-  dropout site;
-  In gates;
-  Out h;
-  MQL4GREC_HD void operator()(index_t i, index_t j) const {
-    T const gate = gates(i, j), t = std::tanh(reference::detail::gelu_argument<T>(gate));
-    h(i, j) = dropped(site, i, j, reference::detail::gelu_of<T>(gate, t) * gates(i, h.columns() + j));
+  MQL4GREC_HD void operator()(index_t i, int j, int left) const {
+    auto s = strip<T>::read(h.row(i).data + j, left);
+    unrolled<strip<T>::parts>([&](auto q) { s.of[q] = s.of[q] > 0 ? s.of[q] : T{}; });
+    drop.apply(i, j, s);
+    s.write(h.row(i).data + j, left);
   }
 };
 
 template <Real T, class In, class Out>
-struct gated_gelu_gradient_entry {
-  dropout site;
+struct relu_gradient_strip {
+  T scale;
+  In h;
+  Out dh;
+  MQL4GREC_HD void operator()(index_t i, int j, int left) const {
+    auto const values = strip<T>::read(h.row(i).data + j, left);
+    auto s = strip<T>::read(dh.row(i).data + j, left);
+    unrolled<strip<T>::parts>([&](auto q) { s.of[q] = values.of[q] > 0 ? s.of[q] * scale : T{}; });
+    s.write(dh.row(i).data + j, left);
+  }
+};
+
+template <Real T, class In, class Out>
+struct gated_gelu_strip {
+  strip_dropout<T> drop;
+  In gates;
+  Out h;
+  MQL4GREC_HD void operator()(index_t i, int j, int left) const {
+    auto const gate = strip<T>::read(gates.row(i).data + j, left), linear = strip<T>::read(gates.row(i).data + h.columns() + j, left);
+    strip<T> s;
+    unrolled<strip<T>::parts>([&](auto q) {
+      T const t = std::tanh(reference::detail::gelu_argument<T>(gate.of[q]));
+      s.of[q] = reference::detail::gelu_of<T>(gate.of[q], t) * linear.of[q];
+    });
+    drop.apply(i, j, s);
+    s.write(h.row(i).data + j, left);
+  }
+};
+
+template <Real T, class In, class Out>
+struct gated_gelu_gradient_strip {
+  strip_dropout<T> drop;
   In gates;
   Out dh, dgates;
-  MQL4GREC_HD void operator()(index_t i, index_t j) const {
-    T const passed = dropped(site, i, j, dh(i, j)), gate = gates(i, j), linear = gates(i, dh.columns() + j);
-    T const t = std::tanh(reference::detail::gelu_argument<T>(gate));
-    dgates(i, j) = passed * linear * reference::detail::gelu_derivative_of<T>(gate, t);
-    dgates(i, dh.columns() + j) = passed * reference::detail::gelu_of<T>(gate, t);
+  MQL4GREC_HD void operator()(index_t i, int j, int left) const {
+    auto const gate = strip<T>::read(gates.row(i).data + j, left), linear = strip<T>::read(gates.row(i).data + dh.columns() + j, left);
+    auto passed = strip<T>::read(dh.row(i).data + j, left);
+    drop.apply(i, j, passed);
+    strip<T> dgate, dlinear;
+    unrolled<strip<T>::parts>([&](auto q) {
+      T const t = std::tanh(reference::detail::gelu_argument<T>(gate.of[q]));
+      dgate.of[q] = passed.of[q] * linear.of[q] * reference::detail::gelu_derivative_of<T>(gate.of[q], t);
+      dlinear.of[q] = passed.of[q] * reference::detail::gelu_of<T>(gate.of[q], t);
+    });
+    dgate.write(dgates.row(i).data + j, left);
+    dlinear.write(dgates.row(i).data + dh.columns() + j, left);
   }
 };
 
@@ -51,28 +74,29 @@ struct gated_gelu_gradient_entry {
 // h (rows,f) = dropout(max(h, 0)), in place.
 template <Real T, class System>
 void relu_forward(backend<System>& b, dropout site, out_matrix<backend<System>, T> h) {
-  detail::for_each_entry(b, h.rows(), h.columns(), detail::relu_entry<T, decltype(h)>{site, h});
+  detail::for_each_row_strip<T>(b, h.rows(), h.columns(), detail::relu_strip<T, decltype(h)>{detail::strip_dropout<T>(site), h});
 }
 
 // dh = dh ∘ [h > 0] / (1 − rate)
 template <Real T, class System>
 void relu_backward(backend<System>& b, dropout site, in_matrix<backend<System>, T> h, out_matrix<backend<System>, T> dh) {
   T const scale = static_cast<T>(site.active() ? site.scale() : 1);
-  detail::for_each_entry(b, dh.rows(), dh.columns(), detail::relu_gradient_entry<T, decltype(h), decltype(dh)>{scale, h, dh});
+  detail::for_each_row_strip<T>(b, dh.rows(), dh.columns(), detail::relu_gradient_strip<T, decltype(h), decltype(dh)>{scale, h, dh});
 }
 
 // gates (rows,2f): the gate's and the linear branch's values side by side -> h (rows,f)
 template <Real T, class System>
 void gated_gelu_forward(backend<System>& b, dropout site, in_matrix<backend<System>, T> gates, out_matrix<backend<System>, T> h) {
-  detail::for_each_entry(b, h.rows(), h.columns(), detail::gated_gelu_entry<T, decltype(gates), decltype(h)>{site, gates, h});
+  detail::for_each_row_strip<T>(b, h.rows(), h.columns(),
+                                detail::gated_gelu_strip<T, decltype(gates), decltype(h)>{detail::strip_dropout<T>(site), gates, h});
 }
 
 // dh (rows,f) -> dgates (rows,2f), overwritten
 template <Real T, class System>
 void gated_gelu_backward(backend<System>& b, dropout site, in_matrix<backend<System>, T> gates, out_matrix<backend<System>, T> dh,
                          out_matrix<backend<System>, T> dgates) {
-  detail::for_each_entry(b, dh.rows(), dh.columns(),
-                         detail::gated_gelu_gradient_entry<T, decltype(gates), decltype(dh)>{site, gates, dh, dgates});
+  detail::for_each_row_strip<T>(b, dh.rows(), dh.columns(),
+                                detail::gated_gelu_gradient_strip<T, decltype(gates), decltype(dh)>{detail::strip_dropout<T>(site), gates, dh, dgates});
 }
 
 }  // namespace mql4grec::gpu

@@ -10,12 +10,16 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-template <class System, Real T>
+template <class System, Real T, class Tile>
 struct attend {
-  using head_of = attention_head<System, T>;
-  static constexpr int threads = attention_tile::threads, window = 2 * attention_tile::rows, blocks_together = sizeof(T) > 4 ? 2 : 5;
+  using head_of = attention_head<System, T, Tile>;
+  using query_rows = row_tile<T, Tile, Tile::queries>;
+  using key_rows = row_tile<T, Tile, Tile::keys>;
+  using pairs = pair_tile<T, Tile>;
+  using scores_of_member = tile_scores<T, Tile>;
+  static constexpr int threads = Tile::threads, window = Tile::queries + Tile::keys, blocks_together = sizeof(T) > 4 || threads == 32 ? 2 : 5;
   static constexpr std::size_t shared_bytes() {
-    return head_of::shared_bytes() + 3 * row_tile<T>::shared_bytes() + pair_tile<T>::shared_bytes() + shared_bytes_of<T>(window);
+    return head_of::shared_bytes() + query_rows::shared_bytes() + 2 * key_rows::shared_bytes() + pairs::shared_bytes() + shared_bytes_of<T>(window);
   }
   static constexpr T infinity = std::numeric_limits<T>::infinity();
 
@@ -26,16 +30,17 @@ struct attend {
   view<T, device_space<System>, 2> context;
 
   struct room {
-    row_tile<T> q, k, v;
-    pair_tile<T> p;
-    T* bias;  // at a distance in the tile, + rows − 1
+    query_rows q;
+    key_rows k, v;
+    pairs p;
+    T* bias;  // at a distance in the tile, + queries − 1
     template <class Team>
     MQL4GREC_HD explicit room(Team& team) : q(team), k(team), v(team), p(team), bias(team.template share<T>(window)) {}
   };
   /// What a member knows of its two queries: the highest score it has seen and Σ exp(score − highest), at last of all members.
   template <class Team>
   struct members {
-    typename Team::template local<tile_scores<T>> scores;
+    typename Team::template local<scores_of_member> scores;
     typename Team::template local<of_queries<T>> highest, sum;
   };
 
@@ -45,7 +50,7 @@ struct attend {
     head_of const head(team, in, list, number);
     room const r(team);
     members<Team> m;
-    int const seen = head.tile().seen(in.causal), steps = attention_tile::count(seen);
+    int const seen = head.tile().seen(in.causal), steps = (seen + Tile::keys - 1) / Tile::keys;
     team.each([&](int t) {
       m.highest[t] = {-infinity, -infinity}, m.sum[t] = {};
       for (int i = 0; i < head.tile().rows; ++i)
@@ -58,20 +63,20 @@ struct attend {
   }
 
  private:
-  MQL4GREC_HD product_place<T> place(head_of const& head, int column, int columns, bool adds) const {
+  MQL4GREC_HD product_place<T, Tile> place(head_of const& head, int column, int columns, bool adds) const {
     return {{context, head.first_row(), head.first_column()}, head.tile().rows, column, columns, adds};
   }
   MQL4GREC_HD static bool is_one_load(head_of const& head, int seen) {
-    return head.width() <= attention_tile::columns && seen <= attention_tile::rows;
+    return head.width() <= Tile::columns && seen <= Tile::keys;
   }
 
   /// The scores of a tile of keys; where there is more than one, they wait in the place of the weights.
   template <class Team>
   MQL4GREC_HD void find_scores(Team& team, room const& r, head_of const& head, int step, members<Team>& m) const {
     query_tile const& s = head.tile();
-    int const seen = s.seen(in.causal), first = step * attention_tile::rows, keys = attention_tile::part(seen, first, attention_tile::rows);
-    for (int column = 0; column < head.width(); column += attention_tile::columns) {
-      int const columns = attention_tile::part(head.width(), column, attention_tile::columns);
+    int const seen = s.seen(in.causal), first = step * Tile::keys, keys = Tile::part(seen, first, Tile::keys);
+    for (int column = 0; column < head.width(); column += Tile::columns) {
+      int const columns = Tile::part(head.width(), column, Tile::columns);
       team.load([&](int t) {
         r.q.template fetch<Team>(t, head.q(), 0, s.rows, column, columns);
         r.k.template fetch<Team>(t, head.k(), first, keys, column, columns);
@@ -83,7 +88,7 @@ struct attend {
         add_dots(r.q, r.k, s.rows, keys, columns, t, m.scores[t]);
         if (column + columns == head.width()) {
           finish_scores(r, head, first, keys, t, m.scores[t]);
-          if (seen > attention_tile::rows) put_scores(head, first, keys, t, m.scores[t]);
+          if (seen > Tile::keys) put_scores(head, first, keys, t, m.scores[t]);
           see(m.scores[t], m.highest[t], m.sum[t]);
         }
       });
@@ -91,35 +96,37 @@ struct attend {
   }
   template <class Team>
   MQL4GREC_HD void fetch_bias(int t, head_of const& head, int first_key, T* to) const {
-    if (in.bias.size() == 0 || t >= window) return;
-    index_t const at = in.zero_distance + first_key - head.tile().first + t - (attention_tile::rows - 1);
-    if (at >= 0 && at < in.bias.columns())
-      Team::template fetch<sizeof(T)>(in.bias.row(head.number()).data + at, to + t);
-    else
-      to[t] = T{};
+    if (in.bias.size() == 0) return;
+    for (int n = t; n < window; n += threads) {
+      index_t const at = in.zero_distance + first_key - head.tile().first + n - (Tile::queries - 1);
+      if (at >= 0 && at < in.bias.columns())
+        Team::template fetch<sizeof(T)>(in.bias.row(head.number()).data + at, to + n);
+      else
+        to[n] = T{};
+    }
   }
-  MQL4GREC_HD void finish_scores(room const& r, head_of const& head, int first, int keys, int t, tile_scores<T>& scores) const {
-    unrolled<tile_scores<T>::queries>([&](auto a) {
-      unrolled<tile_scores<T>::keys>([&](auto b) {
+  MQL4GREC_HD void finish_scores(room const& r, head_of const& head, int first, int keys, int t, scores_of_member& scores) const {
+    unrolled<scores_of_member::queries>([&](auto a) {
+      unrolled<scores_of_member::keys>([&](auto b) {
         int const i = scores.query(t, a), j = scores.key(t, b);
-        if (in.bias.size() > 0) scores.of[a][b] += r.bias[j - i + attention_tile::rows - 1];
+        if (in.bias.size() > 0) scores.of[a][b] += r.bias[j - i + Tile::queries - 1];
         if (i >= head.tile().rows || j >= keys || (in.causal && first + j > head.tile().first + i)) scores.of[a][b] = -infinity;
       });
     });
   }
-  MQL4GREC_HD void put_scores(head_of const& head, int first, int keys, int t, tile_scores<T> const& scores) const {
+  MQL4GREC_HD void put_scores(head_of const& head, int first, int keys, int t, scores_of_member const& scores) const {
     head.for_each_pair(0, head.tile().rows, first, keys, t, [&](auto a, auto b, index_t at) { weights[at] = scores.of[a][b]; });
   }
-  MQL4GREC_HD void take_scores(head_of const& head, int first, int keys, int t, tile_scores<T>& scores) const {
+  MQL4GREC_HD void take_scores(head_of const& head, int first, int keys, int t, scores_of_member& scores) const {
     head.for_each_pair(0, head.tile().rows, first, keys, t, [&](auto a, auto b, index_t at) { scores.of[a][b] = weights[at]; });
   }
-  MQL4GREC_HD static void see(tile_scores<T> const& scores, of_queries<T>& highest, of_queries<T>& sum) {
-    unrolled<tile_scores<T>::queries>([&](auto a) {
+  MQL4GREC_HD static void see(scores_of_member const& scores, of_queries<T>& highest, of_queries<T>& sum) {
+    unrolled<scores_of_member::queries>([&](auto a) {
       T most = highest.of[a];
-      unrolled<tile_scores<T>::keys>([&](auto b) { most = scores.of[a][b] > most ? scores.of[a][b] : most; });
+      unrolled<scores_of_member::keys>([&](auto b) { most = scores.of[a][b] > most ? scores.of[a][b] : most; });
       if (most == -infinity) return;  // nothing yet, but −∞ − (−∞) isn't
       T total = sum.of[a] * std::exp(highest.of[a] - most);
-      unrolled<tile_scores<T>::keys>([&](auto b) { total += std::exp(scores.of[a][b] - most); });
+      unrolled<scores_of_member::keys>([&](auto b) { total += std::exp(scores.of[a][b] - most); });
       highest.of[a] = most, sum.of[a] = total;
     });
   }
@@ -127,30 +134,30 @@ struct attend {
   /// Each member's sums become 1 / Σ exp(score − highest) of all who share its queries.
   template <class Team>
   MQL4GREC_HD void add_up(Team& team, members<Team>& m) const {
-    auto const highest = team.template reduce_among<tile_scores<T>::sharers>(m.highest, greater_of_queries{});
+    auto const highest = team.template reduce_among<scores_of_member::sharers>(m.highest, greater_of_queries{});
     team.each([&](int t) {
-      unrolled<tile_scores<T>::queries>([&](auto a) {
+      unrolled<scores_of_member::queries>([&](auto a) {
         m.sum[t].of[a] = m.highest[t].of[a] == -infinity ? T{} : m.sum[t].of[a] * std::exp(m.highest[t].of[a] - highest[t].of[a]);
       });
     });
-    auto const sum = team.template reduce_among<tile_scores<T>::sharers>(m.sum, add_of_queries{});
+    auto const sum = team.template reduce_among<scores_of_member::sharers>(m.sum, add_of_queries{});
     team.each([&](int t) {
       m.highest[t] = highest[t];
-      unrolled<tile_scores<T>::queries>([&](auto a) { m.sum[t].of[a] = 1 / sum[t].of[a]; });
+      unrolled<scores_of_member::queries>([&](auto a) { m.sum[t].of[a] = 1 / sum[t].of[a]; });
     });
   }
 
   /// The weights of a tile of keys, and what its values add to the context.
   template <class Team>
   MQL4GREC_HD void add_values(Team& team, room const& r, head_of const& head, int step, members<Team>& m) const {
-    int const seen = head.tile().seen(in.causal), first = step * attention_tile::rows;
-    int const keys = attention_tile::part(seen, first, attention_tile::rows);
-    for (int column = 0; column < head.width(); column += attention_tile::columns) {
-      int const columns = attention_tile::part(head.width(), column, attention_tile::columns);
+    int const seen = head.tile().seen(in.causal), first = step * Tile::keys;
+    int const keys = Tile::part(seen, first, Tile::keys);
+    for (int column = 0; column < head.width(); column += Tile::columns) {
+      int const columns = Tile::part(head.width(), column, Tile::columns);
       team.load([&](int t) {
         if (!is_one_load(head, seen)) r.v.template fetch<Team>(t, head.v(), first, keys, column, columns);
         if (column == 0) {
-          if (seen > attention_tile::rows) take_scores(head, first, keys, t, m.scores[t]);
+          if (seen > Tile::keys) take_scores(head, first, keys, t, m.scores[t]);
           put_weights(r, head, first, keys, t, m.scores[t], m.highest[t], m.sum[t]);
         }
       });
@@ -158,13 +165,13 @@ struct attend {
     }
   }
   /// As they are to the weights, and as dropout leaves them to the tile.
-  MQL4GREC_HD void put_weights(room const& r, head_of const& head, int first, int keys, int t, tile_scores<T> const& scores,
+  MQL4GREC_HD void put_weights(room const& r, head_of const& head, int first, int keys, int t, scores_of_member const& scores,
                                of_queries<T> const& highest, of_queries<T> const& inverse_sum) const {
-    unrolled<tile_scores<T>::queries>([&](auto a) {
+    unrolled<scores_of_member::queries>([&](auto a) {
       int const i = scores.query(t, a);
       quad<T> const kept = mask.kept(head.first_row() + i, head.first_weight_column() + first + scores.key(t, 0));
       index_t const row = head.weights_of(i) + first;
-      unrolled<tile_scores<T>::keys>([&](auto b) {
+      unrolled<scores_of_member::keys>([&](auto b) {
         int const j = scores.key(t, b);
         bool const is_there = i < head.tile().rows && j < keys;
         T const weight = is_there ? std::exp(scores.of[a][b] - highest.of[a]) * inverse_sum.of[a] : T{};
@@ -198,7 +205,9 @@ void attention_forward(backend<System>& b, attention_inputs<device_space<System>
                        out_matrix<backend<System>, T> context) {
   scratch_scope<backend<System>> const scope(b.scratch());
   auto const list = detail::take_query_tiles<System, T>(b, in, false);
-  detail::for_each_team(b, list.most * in.heads, detail::attend<System, T>{in, list, detail::weight_mask<T>(in.drop), weights.data, context});
+  detail::with_tiles_for(in.sequences(), in.q.rows(), [&]<class Tile>(Tile) {
+    detail::for_each_team(b, list.most * in.heads, detail::attend<System, T, Tile>{in, list, detail::weight_mask<T>(in.drop), weights.data, context});
+  });
 }
 
 // dcontext (query tokens, heads·width) -> gradients; weights are kept as they are.
@@ -210,9 +219,11 @@ void attention_backward(backend<System>& b, attention_inputs<device_space<System
   auto const along = b.scratch().template take<T>(in.q.rows(), in.heads);
   bool const with_bias = out.dbias.size() > 0;
   auto const diagonals = b.scratch().template take<T>(with_bias ? in.heads * (in.q.rows() + in.k.rows()) : 0);
-  detail::for_each_team(b, list.most * in.heads,
-                        detail::attention_gradient<System, T>{in, list, detail::weight_mask<T>(in.drop), weights.data, dcontext, out.dq, out.dk, out.dv, along.data,
-                                                              with_bias ? diagonals.data : nullptr});
+  detail::with_tiles_for(in.sequences(), in.q.rows(), [&]<class Tile>(Tile) {
+    detail::for_each_team(b, list.most * in.heads,
+                          detail::attention_gradient<System, T, Tile>{in, list, detail::weight_mask<T>(in.drop), weights.data, dcontext, out.dq, out.dk, out.dv,
+                                                                      along.data, with_bias ? diagonals.data : nullptr});
+  });
   if (with_bias) detail::add_bias_gradient<System, T>(b, in, diagonals.data, out.dbias);
 }
 

@@ -3,16 +3,21 @@
 // queries, so that everything that a sequence's scores lead to is made in one place and in one order, and dropout's mask is
 // drawn once.
 #include "mql4grec/backend/gpu/attention_sequences.hpp"
+#include "mql4grec/backend/gpu/column_sums.hpp"
 
 namespace mql4grec::gpu::detail {
 
 /// With p = softmax's weights and dp = the gradient of what dropout left of them: ds = p ∘ (dp − Σ p·dp).
-template <class System, Real T>
+template <class System, Real T, class Tile>
 struct attention_gradient {
-  using head_of = attention_head<System, T>;
-  static constexpr int threads = attention_tile::threads, blocks_together = sizeof(T) > 4 ? 2 : 4;
+  using head_of = attention_head<System, T, Tile>;
+  using query_rows = row_tile<T, Tile, Tile::queries>;
+  using key_rows = row_tile<T, Tile, Tile::keys>;
+  using pairs = pair_tile<T, Tile>;
+  using scores_of_member = tile_scores<T, Tile>;
+  static constexpr int threads = Tile::threads, blocks_together = sizeof(T) > 4 || threads == 32 ? 2 : 4;
   static constexpr std::size_t shared_bytes() {
-    return head_of::shared_bytes() + 4 * row_tile<T>::shared_bytes() + 2 * pair_tile<T>::shared_bytes();
+    return head_of::shared_bytes() + 2 * query_rows::shared_bytes() + 2 * key_rows::shared_bytes() + 2 * pairs::shared_bytes();
   }
 
   attention_inputs<device_space<System>, T> in;
@@ -25,10 +30,11 @@ struct attention_gradient {
   T* diagonals;  ///< see add_bias_gradient; or null
 
   struct room {
-    row_tile<T> q, k, v, d;
-    pair_tile<T> p, ds;
+    query_rows q, d;
+    key_rows k, v;
+    pairs p, ds;
     template <class Team>
-    MQL4GREC_HD explicit room(Team& team) : q(team), k(team), v(team), d(team), p(team), ds(team) {}
+    MQL4GREC_HD explicit room(Team& team) : q(team), d(team), k(team), v(team), p(team), ds(team) {}
   };
   /// A tile of queries and one of keys; which of their rows are in shared memory already.
   struct pair {
@@ -39,7 +45,7 @@ struct attention_gradient {
   /// A member's p and dp, and its part of Σ p·dp.
   template <class Team>
   struct members {
-    typename Team::template local<tile_scores<T>> p, dp;
+    typename Team::template local<scores_of_member> p, dp;
     typename Team::template local<of_queries<T>> along;
   };
 
@@ -54,28 +60,27 @@ struct attention_gradient {
       if (diagonals != nullptr && has_many_pairs(s))
         for (int n = t; n < s.queries + s.keys; n += threads) diagonals_of(head)[n] = T{};
     });
-    for (bool last = s.keys <= attention_tile::rows;; last = true) {
-      for (int j = 0; j < s.keys; j += attention_tile::rows) walk_over_queries(team, r, head, j, last, m);
+    for (bool last = s.keys <= Tile::keys;; last = true) {
+      for (int j = 0; j < s.keys; j += Tile::keys) walk_over_queries(team, r, head, j, last, m);
       if (last) return;
     }
   }
 
  private:
-  MQL4GREC_HD static product_place<T> place(view<T, device_space<System>, 2> const& to, head_of const& head, index_t row,
+  MQL4GREC_HD static product_place<T, Tile> place(view<T, device_space<System>, 2> const& to, head_of const& head, index_t row,
                                             int rows, int column, int columns, bool adds = false) {
     return {{to, row, head.first_column()}, rows, column, columns, adds};
   }
   MQL4GREC_HD static bool has_many_pairs(query_tile const& s) {
-    return s.queries > attention_tile::rows || s.keys > attention_tile::rows;
+    return s.queries > Tile::queries || s.keys > Tile::keys;
   }
   MQL4GREC_HD T* diagonals_of(head_of const& head) const {
     query_tile const& s = head.tile();
     return diagonals + in.heads * (s.first_query + s.first_key) + static_cast<index_t>(head.number()) * (s.queries + s.keys);
   }
-  MQL4GREC_HD static bool is_one_load(head_of const& head) { return head.width() <= attention_tile::columns; }
+  MQL4GREC_HD static bool is_one_load(head_of const& head) { return head.width() <= Tile::columns; }
   MQL4GREC_HD static pair pair_at(query_tile const& s, int i, int j) {
-    constexpr int most = attention_tile::rows;
-    return {i, attention_tile::part(s.queries, i, most), j, attention_tile::part(s.keys, j, most)};
+    return {i, Tile::part(s.queries, i, Tile::queries), j, Tile::part(s.keys, j, Tile::keys)};
   }
   MQL4GREC_HD bool is_seen(pair const& at) const { return !in.causal || at.first_key < at.first_query + at.queries; }
 
@@ -83,8 +88,8 @@ struct attention_gradient {
   template <class Team>
   MQL4GREC_HD void find_weight_gradients(Team& team, room const& r, head_of const& head, pair const& at, bool last,
                                          members<Team>& m) const {
-    for (int column = 0; column < head.width(); column += attention_tile::columns) {
-      int const columns = attention_tile::part(head.width(), column, attention_tile::columns);
+    for (int column = 0; column < head.width(); column += Tile::columns) {
+      int const columns = Tile::part(head.width(), column, Tile::columns);
       team.load([&](int t) {
         if (column == 0) take_weights(head, at, t, m.p[t]);
         fetch<Team>(r, head, at, column, columns, t, last && is_one_load(head));
@@ -96,7 +101,7 @@ struct attention_gradient {
       });
     }
   }
-  MQL4GREC_HD void take_weights(head_of const& head, pair const& at, int t, tile_scores<T>& p) const {
+  MQL4GREC_HD void take_weights(head_of const& head, pair const& at, int t, scores_of_member& p) const {
     p = {};
     head.for_each_pair(at.first_query, at.queries, at.first_key, at.keys, t,
                        [&](auto a, auto b, index_t place) { p.of[a][b] = weights[place]; });
@@ -113,13 +118,13 @@ struct attention_gradient {
       if (all) r.k.template fetch<Team>(t, head.k(), at.first_key, at.keys, column, columns);
     }
   }
-  MQL4GREC_HD void drop(room const& r, head_of const& head, pair const& at, int t, tile_scores<T> const& p, tile_scores<T>& dp,
+  MQL4GREC_HD void drop(room const& r, head_of const& head, pair const& at, int t, scores_of_member const& p, scores_of_member& dp,
                         of_queries<T>& part) const {
-    unrolled<tile_scores<T>::queries>([&](auto a) {
+    unrolled<scores_of_member::queries>([&](auto a) {
       int const i = p.query(t, a);
       quad<T> const kept =
           mask.kept(head.first_row() + at.first_query + i, head.first_weight_column() + at.first_key + p.key(t, 0));
-      unrolled<tile_scores<T>::keys>([&](auto b) {
+      unrolled<scores_of_member::keys>([&](auto b) {
         int const j = p.key(t, b);
         bool const is_there = i < at.queries && j < at.keys;
         dp.of[a][b] = is_there ? dp.of[a][b] * kept.of[b] : T{};
@@ -134,10 +139,10 @@ struct attention_gradient {
   MQL4GREC_HD void walk_over_queries(Team& team, room const& r, head_of const& head, int j, bool last, members<Team>& m) const {
     query_tile const& s = head.tile();
     bool is_first = true;
-    for (int i = 0; i < s.queries; i += attention_tile::rows) {
+    for (int i = 0; i < s.queries; i += Tile::queries) {
       pair at = pair_at(s, i, j);
       if (!is_seen(at)) continue;
-      at.has_queries = is_one_load(head) && s.queries <= attention_tile::rows && j > 0;
+      at.has_queries = is_one_load(head) && s.queries <= Tile::queries && j > 0;
       at.has_keys = is_one_load(head) && !is_first;
       at.is_first_of_keys = is_first;
       is_first = false;
@@ -152,7 +157,7 @@ struct attention_gradient {
     if (is_first && last)  // no query sees them
       team.each([&](int t) {
         for (auto const* to : {&dk, &dv})
-          place(*to, head, s.first_key + j, attention_tile::part(s.keys, j, attention_tile::rows), 0, head.width()).clear(t);
+          place(*to, head, s.first_key + j, Tile::part(s.keys, j, Tile::keys), 0, head.width()).clear(t);
       });
   }
   MQL4GREC_HD T& along_of(head_of const& head, pair const& at, int query) const {
@@ -160,11 +165,11 @@ struct attention_gradient {
   }
   template <class Team>
   MQL4GREC_HD void add_along(Team& team, head_of const& head, pair const& at, members<Team>& m) const {
-    auto const all = team.template reduce_among<tile_scores<T>::sharers>(m.along, add_of_queries{});
+    auto const all = team.template reduce_among<scores_of_member::sharers>(m.along, add_of_queries{});
     team.each([&](int t) {
-      unrolled<tile_scores<T>::queries>([&](auto a) {
-        int const i = tile_scores<T>::query(t, a);
-        if (i >= at.queries || t % tile_scores<T>::sharers > 0) return;
+      unrolled<scores_of_member::queries>([&](auto a) {
+        int const i = scores_of_member::query(t, a);
+        if (i >= at.queries || t % scores_of_member::sharers > 0) return;
         T& to = along_of(head, at, i);
         to = at.first_key > 0 ? to + all[t].of[a] : all[t].of[a];
       });
@@ -173,22 +178,22 @@ struct attention_gradient {
   template <class Team>
   MQL4GREC_HD void find_score_gradients(Team& team, room const& r, head_of const& head, pair const& at,
                                         members<Team>& m) const {
-    auto const all = team.template reduce_among<tile_scores<T>::sharers>(m.along, add_of_queries{});
+    auto const all = team.template reduce_among<scores_of_member::sharers>(m.along, add_of_queries{});
     team.each([&](int t) {
-      unrolled<tile_scores<T>::queries>([&](auto a) {
-        int const i = tile_scores<T>::query(t, a);
+      unrolled<scores_of_member::queries>([&](auto a) {
+        int const i = scores_of_member::query(t, a);
         T of_row = all[t].of[a];
-        if (head.tile().keys > attention_tile::rows && i < at.queries) of_row = along_of(head, at, i);
-        unrolled<tile_scores<T>::keys>(
-            [&](auto b) { r.ds(i, tile_scores<T>::key(t, b)) = m.p[t].of[a][b] * (m.dp[t].of[a][b] - of_row); });
+        if (head.tile().keys > Tile::keys && i < at.queries) of_row = along_of(head, at, i);
+        unrolled<scores_of_member::keys>(
+            [&](auto b) { r.ds(i, scores_of_member::key(t, b)) = m.p[t].of[a][b] * (m.dp[t].of[a][b] - of_row); });
       });
     });
   }
   template <class Team>
   MQL4GREC_HD void put_products(Team& team, room const& r, head_of const& head, pair const& at) const {
     bool const adds = !at.is_first_of_keys;
-    for (int column = 0; column < head.width(); column += attention_tile::columns) {
-      int const columns = attention_tile::part(head.width(), column, attention_tile::columns);
+    for (int column = 0; column < head.width(); column += Tile::columns) {
+      int const columns = Tile::part(head.width(), column, Tile::columns);
       if (!is_one_load(head)) team.load([&](int t) { fetch<Team>(r, head, at, column, columns, t, true); });
       // a phase each: products side by side would fill the registers
       team.each([&](int t) {
@@ -208,12 +213,15 @@ struct attention_gradient {
   }
   /// Σ ds at each distance of the tile.
   MQL4GREC_HD void add_diagonals(room const& r, head_of const& head, pair const& at, int t) const {
-    int const distance = t - (at.queries - 1);
-    if (distance >= at.keys) return;
-    T sum{};
-    for (int i = distance < 0 ? -distance : 0; i < at.queries && i + distance < at.keys; ++i) sum += r.ds(i, i + distance);
-    T& to = diagonals_of(head)[at.first_key - at.first_query + distance + head.tile().queries - 1];
-    to = has_many_pairs(head.tile()) ? to + sum : sum;
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+    for (int distance = t - (at.queries - 1); distance < at.keys; distance += threads) {
+      T sum{};
+      for (int i = distance < 0 ? -distance : 0; i < at.queries && i + distance < at.keys; ++i) sum += r.ds(i, i + distance);
+      T& to = diagonals_of(head)[at.first_key - at.first_query + distance + head.tile().queries - 1];
+      to = has_many_pairs(head.tile()) ? to + sum : sum;
+    }
   }
 };
 
@@ -221,7 +229,7 @@ struct attention_gradient {
 /// front of them those of the sequence's heads and of the sequences before, with room for queries + keys numbers each.
 template <class System, Real T>
 struct sum_diagonals {
-  static constexpr index_t sequences_each = 32;
+  static constexpr index_t sequences_each = 4;
   attention_inputs<device_space<System>, T> in;
   T const* diagonals;
   index_t distances;
@@ -239,14 +247,11 @@ struct sum_diagonals {
     partial(stretch, column) = sum;
   }
 };
-template <class System, Real T>
-struct add_stretches {
-  view<T, device_space<System>, 2> partial, dbias;
-  MQL4GREC_HD void operator()(index_t head, index_t at) const {
-    T sum{};
-    for (index_t stretch = 0; stretch < partial.rows(); ++stretch) sum += partial(stretch, head * dbias.columns() + at);
-    dbias(head, at) += sum;
-  }
+/// The entries of a table, counted row by row.
+template <class M>
+struct entries_of {
+  M table;
+  MQL4GREC_HD auto& operator()(index_t at) const { return table(at / table.columns(), at % table.columns()); }
 };
 
 /// dbias (heads, distances) += the sequences' diagonals, in their order.
@@ -257,7 +262,7 @@ void add_bias_gradient(backend<System>& b, attention_inputs<device_space<System>
   auto const partial =
       b.scratch().template take<T>((in.sequences() + sums::sequences_each - 1) / sums::sequences_each, dbias.size());
   for_each_entry(b, partial.rows(), partial.columns(), sums{in, diagonals, dbias.columns(), partial});
-  for_each_entry(b, dbias.rows(), dbias.columns(), add_stretches<System, T>{partial, dbias});
+  add_partial_sums<T>(b, partial, entries_of<view<T, device_space<System>, 2>>{dbias});
 }
 
 }  // namespace mql4grec::gpu::detail

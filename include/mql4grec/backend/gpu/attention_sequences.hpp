@@ -25,20 +25,20 @@ struct query_tile {
 
 inline constexpr index_t tiles_begin = 16;  ///< bytes, in a list
 
-/// The tiles in the order of their queries. With `whole`, one for each sequence: all of its queries, or none.
+/// The tiles in the order of their queries; or one for each sequence, with all of its queries or none.
 struct list_query_tiles {
   static constexpr int threads = 512;
   static constexpr std::size_t shared_bytes() { return 0; }
   index_t const *query_offsets, *key_offsets;
   index_t sequences, heads;
-  bool whole;
+  int queries_each;  ///< of a tile; 0: all of a sequence's
   query_tile* tiles;
   index_t* count;
 
   MQL4GREC_HD int queries(index_t s) const { return static_cast<int>(query_offsets[s + 1] - query_offsets[s]); }
   MQL4GREC_HD int keys(index_t s) const { return static_cast<int>(key_offsets[s + 1] - key_offsets[s]); }
   MQL4GREC_HD index_t weights_of(index_t s) const { return heads * queries(s) * keys(s); }
-  MQL4GREC_HD int tiles_of(index_t s) const { return whole ? 1 : attention_tile::count(queries(s)); }
+  MQL4GREC_HD int tiles_of(index_t s) const { return queries_each == 0 ? 1 : (queries(s) + queries_each - 1) / queries_each; }
 
   /// Each member lists the tiles of some sequences that follow each other.
   template <class Team>
@@ -55,14 +55,14 @@ struct list_query_tiles {
       if (t == 0) *count = total;
       for (index_t s = t * each; s < sequences && s < (t + 1) * each; weight[t] += weights_of(s++))
         for (int n = 0; n < tiles_of(s); ++n) {
-          int const first = n * attention_tile::rows;
+          int const first = n * queries_each, left = queries(s) - first;
           tiles[place[t]++] = {query_offsets[s],
                                key_offsets[s],
                                weight[t],
                                queries(s),
                                keys(s),
                                first,
-                               whole ? queries(s) : attention_tile::part(queries(s), first, attention_tile::rows)};
+                               queries_each == 0 || left < queries_each ? left : queries_each};
         }
     });
   }
@@ -80,10 +80,12 @@ struct query_tiles {
 template <class System>
 view<std::byte const, device_space<System>, 1> take_tile_list(backend<System>& b, in_vector<backend<System>, index_t> query_offsets,
                                                               in_vector<backend<System>, index_t> key_offsets, index_t heads, index_t queries, bool whole) {
-  index_t const sequences = query_offsets.size() - 1, most = whole ? sequences : sequences + queries / attention_tile::rows;
+  index_t const sequences = query_offsets.size() - 1;
+  int const each = whole ? 0 : is_narrow(sequences, queries) ? narrow_tile::queries : wide_tile::queries;
+  index_t const most = whole ? sequences : sequences + queries / each;
   auto const list = b.scratch().template take<std::byte>(tiles_begin + most * static_cast<index_t>(sizeof(query_tile)));
   for_each_team(b, 1,
-                list_query_tiles{query_offsets.data, key_offsets.data, sequences, heads, whole, reinterpret_cast<query_tile*>(list.data + tiles_begin),
+                list_query_tiles{query_offsets.data, key_offsets.data, sequences, heads, each, reinterpret_cast<query_tile*>(list.data + tiles_begin),
                                  reinterpret_cast<index_t*>(list.data)});
   return list;
 }
@@ -100,7 +102,7 @@ query_tiles take_query_tiles(backend<System>& b, attention_inputs<device_space<S
 /// A number for each of a member's two queries.
 template <Real T>
 struct of_queries {
-  T of[tile_scores<T>::queries];
+  T of[2];
 };
 struct add_of_queries {
   template <Real T>
@@ -157,7 +159,7 @@ class weight_mask {
 
 /// One head of a tile of queries. It is asked of shared memory in every phase: kept in registers, it and all that follows from
 /// it would fill them.
-template <class System, Real T>
+template <class System, Real T, class Tile>
 class attention_head {
   struct place {
     query_tile tile;
@@ -197,11 +199,11 @@ class attention_head {
   /// visit(a, b, place among the weights) for each of member t's pairs of a tile: (queries, keys), from a query and a key on.
   template <class Visit>
   MQL4GREC_HD void for_each_pair(int first_query, int queries, int first_key, int keys, int t, Visit&& visit) const {
-    unrolled<tile_scores<T>::queries>([&](auto a) {
-      int const i = tile_scores<T>::query(t, a);
+    unrolled<tile_scores<T, Tile>::queries>([&](auto a) {
+      int const i = tile_scores<T, Tile>::query(t, a);
       index_t const row = weights_of(first_query + i) + first_key;
-      unrolled<tile_scores<T>::keys>([&](auto b) {
-        if (int const j = tile_scores<T>::key(t, b); i < queries && j < keys) visit(a, b, row + j);
+      unrolled<tile_scores<T, Tile>::keys>([&](auto b) {
+        if (int const j = tile_scores<T, Tile>::key(t, b); i < queries && j < keys) visit(a, b, row + j);
       });
     });
   }

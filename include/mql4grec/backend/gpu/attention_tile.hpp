@@ -4,9 +4,9 @@
 // in no bank.
 #include <cstdint>
 #include <type_traits>
-#include <utility>
 
 #include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/backend/gpu/unrolled.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu::detail {
@@ -17,22 +17,29 @@ struct alignas(16) quad {
   T of[4];
 };
 
-/// visit(0) … visit(N − 1), so spelled out that arrays of a member stay in its registers.
-template <int N, class Visit>
-MQL4GREC_HD void unrolled(Visit&& visit) {
-  [&]<int... I>(std::integer_sequence<int, I...>) { (visit(std::integral_constant<int, I>{}), ...); }
-  (std::make_integer_sequence<int, N>{});
-}
-
+/// The pairs of queries and keys that a team has at a time, eight a thread. Sequences of few queries, as a decoder's in training, have tiles of
+/// a warp each, whose threads wait for no others.
+template <int Threads>
 struct attention_tile {
-  static constexpr int threads = 128;
-  static constexpr int rows = 32;     ///< queries, and keys, of a tile
+  static constexpr int threads = Threads;
+  static constexpr int queries = Threads / 4, keys = 32;
   static constexpr int columns = 64;  ///< of a head that lie in shared memory at a time
+  static constexpr int rows_at_once = Threads / 16;  ///< rows that a product's threads have at once, four columns each
 
-  MQL4GREC_HD static int count(int n) { return (n + rows - 1) / rows; }
   /// How many of n entries, `first` and later, fall to a tile of at most `most`.
   MQL4GREC_HD static int part(int n, int first, int most) { return n - first < most ? n - first : most; }
 };
+using wide_tile = attention_tile<128>;
+using narrow_tile = attention_tile<32>;
+
+/// Whether these sequences are taken in narrow tiles; a matter of speed alone, decided by what the host knows.
+constexpr bool is_narrow(index_t sequences, index_t queries) { return queries <= sequences * narrow_tile::queries; }
+
+/// task(tile)
+template <class Task>
+void with_tiles_for(index_t sequences, index_t queries, Task&& task) {
+  is_narrow(sequences, queries) ? task(narrow_tile()) : task(wide_tile());
+}
 
 /// One head's columns of a sequence's rows.
 template <class T>
@@ -50,15 +57,15 @@ struct head_rows {
   }
 };
 
-/// Some rows of a head in shared memory, in quads.
-template <Real T>
+/// Up to `Rows` rows of a head in shared memory, in quads.
+template <Real T, class Tile, int Rows>
 class row_tile {
-  static constexpr int quads = attention_tile::columns / 4, stride = quads + 1;
+  static constexpr int quads = Tile::columns / 4, stride = quads + 1;
 
  public:
-  static constexpr std::size_t shared_bytes() { return shared_bytes_of<quad<T>>(attention_tile::rows * stride); }
+  static constexpr std::size_t shared_bytes() { return shared_bytes_of<quad<T>>(Rows * stride); }
   template <class Team>
-  MQL4GREC_HD explicit row_tile(Team& team) : entries_(team.template share<quad<T>>(attention_tile::rows * stride)) {}
+  MQL4GREC_HD explicit row_tile(Team& team) : entries_(team.template share<quad<T>>(Rows * stride)) {}
 
   MQL4GREC_HD quad<T> const& operator()(int row, int group) const { return entries_[row * stride + group]; }
 
@@ -80,10 +87,10 @@ class row_tile {
     constexpr int at_once = 16 / static_cast<int>(sizeof(T));
     int const group = t % quads;
     if (4 * group >= columns) return;
-    constexpr int rows_at_once = attention_tile::threads / quads;
+    constexpr int rows_at_once = Tile::threads / quads;
     T const* const from_row = from.at(first + t / quads, column + 4 * group);
     int const step = rows_at_once * from.stride;
-    unrolled<attention_tile::rows / rows_at_once>([&](auto n) {
+    unrolled<Rows / rows_at_once>([&](auto n) {
       int const row = t / quads + n * rows_at_once;
       quad<T>& to = entries_[row * stride + group];
       if (row < rows)
@@ -95,12 +102,13 @@ class row_tile {
   template <class Team>
   MQL4GREC_HD void fetch_entries(int t, head_rows<T const> const& from, int first, int rows, int column, int columns,
                                  int filled) const {
-    int const j = t % attention_tile::columns;
-    if (j >= (columns + 3) / 4 * 4) return;
+    int const width = (columns + 3) / 4 * 4;
 #if defined(__CUDA_ARCH__)
 #pragma unroll 1
 #endif
-    for (int row = t / attention_tile::columns; row < filled; row += attention_tile::threads / attention_tile::columns) {
+    for (int n = t; n < filled * Tile::columns; n += Tile::threads) {
+      int const row = n / Tile::columns, j = n % Tile::columns;
+      if (j >= width) continue;
       T* const to = entries_[row * stride + j / 4].of + j % 4;
       if (row < rows && j < columns)
         Team::template fetch<sizeof(T)>(from.at(first + row, column + j), to);
@@ -112,26 +120,27 @@ class row_tile {
   quad<T>* entries_;
 };
 
-/// What a member has of a tile of scores: two queries, t / 8 and 16 behind it, and of each every eighth key from t % 8 on.
+/// What a member has of a tile of scores: two queries, t / 8 and one half a tile after it, and of each every eighth key from t % 8 on.
 /// Eight neighbours so share a query.
-template <Real T>
+template <Real T, class Tile>
 struct tile_scores {
   static constexpr int queries = 2, keys = 4, sharers = 8;
+  static_assert(queries * Tile::threads / sharers == Tile::queries && keys * sharers == Tile::keys);
   T of[queries][keys];
 
-  MQL4GREC_HD static int query(int t, int a) { return t / sharers + attention_tile::threads / sharers * a; }
+  MQL4GREC_HD static int query(int t, int a) { return t / sharers + Tile::threads / sharers * a; }
   MQL4GREC_HD static int key(int t, int b) { return t % sharers + sharers * b; }
 };
 
 /// A number for each pair of a tile in shared memory: (queries, keys).
-template <Real T>
+template <Real T, class Tile>
 class pair_tile {
-  static constexpr int stride = attention_tile::rows + 8;
+  static constexpr int stride = Tile::keys + 8;
 
  public:
-  static constexpr std::size_t shared_bytes() { return shared_bytes_of<T>(attention_tile::rows * stride); }
+  static constexpr std::size_t shared_bytes() { return shared_bytes_of<T>(Tile::queries * stride); }
   template <class Team>
-  MQL4GREC_HD explicit pair_tile(Team& team) : entries_(team.template share<T>(attention_tile::rows * stride)) {}
+  MQL4GREC_HD explicit pair_tile(Team& team) : entries_(team.template share<T>(Tile::queries * stride)) {}
 
   MQL4GREC_HD T& operator()(int query, int key) const { return entries_[query * stride + key]; }
   MQL4GREC_HD quad<T> const& keys_of(int query, int group) const {
@@ -147,26 +156,28 @@ class pair_tile {
 // length of are unrolled as little as they are told to: teams that wait for each other's loads hide more than a longer loop
 // would, and code has to fit too.
 
-template <int Queries, int Keys, Real T>
-MQL4GREC_HD void add_some_dots(row_tile<T> const& x, row_tile<T> const& y, int groups, int t, tile_scores<T>& scores) {
-  int const i = tile_scores<T>::query(t, 0), j = tile_scores<T>::key(t, 0);
-  tile_scores<T> sums = scores;
+template <int Queries, int Keys, Real T, class Tile>
+MQL4GREC_HD void add_some_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y, int groups, int t,
+                               tile_scores<T, Tile>& scores) {
+  using of_tile = tile_scores<T, Tile>;
+  int const i = of_tile::query(t, 0), j = of_tile::key(t, 0);
+  of_tile sums = scores;
 #if defined(__CUDA_ARCH__)
 #pragma unroll 1
 #endif
   for (int g = 0; g < groups; ++g) {
     quad<T> of_query[Queries], of_key[Keys];
-    unrolled<Queries>([&](auto a) { of_query[a] = x(i + tile_scores<T>::query(0, a), g); });
-    unrolled<Keys>([&](auto b) { of_key[b] = y(j + tile_scores<T>::key(0, b), g); });
+    unrolled<Queries>([&](auto a) { of_query[a] = x(i + of_tile::query(0, a), g); });
+    unrolled<Keys>([&](auto b) { of_key[b] = y(j + of_tile::key(0, b), g); });
     unrolled<Queries>([&](auto a) {
       unrolled<Keys>([&](auto b) { unrolled<4>([&](auto e) { sums.of[a][b] += of_query[a].of[e] * of_key[b].of[e]; }); });
     });
   }
   scores = sums;
 }
-template <int Queries, Real T>
-MQL4GREC_HD void add_dots_of_keys(row_tile<T> const& x, row_tile<T> const& y, int keys, int groups, int t,
-                                  tile_scores<T>& scores) {
+template <int Queries, Real T, class Tile>
+MQL4GREC_HD void add_dots_of_keys(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y, int keys, int groups, int t,
+                                  tile_scores<T, Tile>& scores) {
   if (keys <= 8)
     add_some_dots<Queries, 1>(x, y, groups, t, scores);
   else if (keys <= 16)
@@ -177,18 +188,18 @@ MQL4GREC_HD void add_dots_of_keys(row_tile<T> const& x, row_tile<T> const& y, in
     add_some_dots<Queries, 4>(x, y, groups, t, scores);
 }
 /// scores (queries, keys) += x (queries, columns) yᵀ (keys, columns): member t's. What lies outside gets any value.
-template <Real T>
-MQL4GREC_HD void add_dots(row_tile<T> const& x, row_tile<T> const& y, int queries, int keys, int columns, int t,
-                          tile_scores<T>& scores) {
+template <Real T, class Tile>
+MQL4GREC_HD void add_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y, int queries, int keys, int columns, int t,
+                          tile_scores<T, Tile>& scores) {
   int const groups = (columns + 3) / 4, filled = (queries + 7) / 8 * 8;
-  if (tile_scores<T>::query(t, 1) < filled)
+  if (scores.query(t, 1) < filled)
     add_dots_of_keys<2>(x, y, keys, groups, t, scores);
-  else if (tile_scores<T>::query(t, 0) < filled)
+  else if (scores.query(t, 0) < filled)
     add_dots_of_keys<1>(x, y, keys, groups, t, scores);
 }
 
 /// Where a product of pairs and rows goes: a tile's rows of a head, overwritten or added to.
-template <Real T>
+template <Real T, class Tile>
 struct product_place {
   head_rows<T> to;
   int rows, column, columns;
@@ -210,7 +221,7 @@ struct product_place {
 #if defined(__CUDA_ARCH__)
 #pragma unroll 1
 #endif
-      for (int j = t; j < columns; j += attention_tile::threads) *to.at(row, column + j) = T{};
+      for (int j = t; j < columns; j += Tile::threads) *to.at(row, column + j) = T{};
   }
 
  private:
@@ -239,52 +250,59 @@ struct product_place {
   }
 };
 
-template <int Rows, Real T>
-MQL4GREC_HD void add_some_rows(pair_tile<T> const& p, row_tile<T> const& x, int keys, int i, int group, quad<T> (&sums)[4]) {
+template <int Rows, Real T, class Tile>
+MQL4GREC_HD void add_some_rows(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int i, int group, quad<T> (&sums)[4]) {
 #if defined(__CUDA_ARCH__)
 #pragma unroll 1
 #endif
   for (int j = 0; j < keys; j += 4) {
     quad<T> of_row[Rows];
-    unrolled<Rows>([&](auto a) { of_row[a] = p.keys_of(i + 8 * a, j / 4); });
+    unrolled<Rows>([&](auto a) { of_row[a] = p.keys_of(i + Tile::rows_at_once * a, j / 4); });
     unrolled<4>([&](auto k) {
       quad<T> const of_key = x(j + k, group);
       unrolled<Rows>([&](auto a) { unrolled<4>([&](auto e) { sums[a].of[e] += of_row[a].of[k] * of_key.of[e]; }); });
     });
   }
 }
-/// out (queries, columns) = p (queries, keys) x (keys, columns): member t's, every eighth row of four columns. p is 0 where
-/// there is no key.
-template <Real T>
-MQL4GREC_HD void put_rows_product(pair_tile<T> const& p, row_tile<T> const& x, int keys, int t, product_place<T> const& out) {
+/// out (queries, columns) = p (queries, keys) x (keys, columns): member t's, every eighth row of four columns, or every second of a narrow
+/// tile's. p is 0 where there is no key.
+template <Real T, class Tile>
+MQL4GREC_HD void put_rows_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int t, product_place<T, Tile> const& out) {
+  constexpr int apart = Tile::rows_at_once;
+  static_assert(4 * apart == Tile::queries);
   int const group = t % 16, i = t / 16;
   if (4 * group >= out.columns) return;
   quad<T> sums[4] = {};
-  if (out.rows <= 8)
+  if (out.rows <= apart)
     add_some_rows<1>(p, x, keys, i, group, sums);
-  else if (out.rows <= 16)
+  else if (out.rows <= 2 * apart)
     add_some_rows<2>(p, x, keys, i, group, sums);
-  else if (out.rows <= 24)
+  else if (out.rows <= 3 * apart)
     add_some_rows<3>(p, x, keys, i, group, sums);
   else
     add_some_rows<4>(p, x, keys, i, group, sums);
-  out.put(i, 8, group, sums);
+  out.put(i, apart, group, sums);
 }
-/// out (keys, columns) = pᵀ (queries, keys) x (queries, columns): member t's, four rows of four columns.
-template <Real T>
-MQL4GREC_HD void put_columns_product(pair_tile<T> const& p, row_tile<T> const& x, int queries, int t,
-                                     product_place<T> const& out) {
-  int const group = t % 16, j = t / 16;
-  if (4 * group >= out.columns || 4 * j >= out.rows) return;
-  quad<T> sums[4] = {};
+/// out (keys, columns) = pᵀ (queries, keys) x (queries, columns): member t's, four rows of four columns at a time.
+template <Real T, class Tile>
+MQL4GREC_HD void put_columns_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::queries> const& x, int queries, int t,
+                                     product_place<T, Tile> const& out) {
+  int const group = t % 16;
+  if (4 * group >= out.columns) return;
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+  for (int j = t / 16; 4 * j < out.rows; j += Tile::rows_at_once) {
+    quad<T> sums[4] = {};
 #if defined(__CUDA_ARCH__)
 #pragma unroll 2
 #endif
-  for (int i = 0; i < queries; ++i) {
-    quad<T> const of_query = p.keys_of(i, j), row = x(i, group);
-    unrolled<4>([&](auto a) { unrolled<4>([&](auto e) { sums[a].of[e] += of_query.of[a] * row.of[e]; }); });
+    for (int i = 0; i < queries; ++i) {
+      quad<T> const of_query = p.keys_of(i, j), row = x(i, group);
+      unrolled<4>([&](auto a) { unrolled<4>([&](auto e) { sums[a].of[e] += of_query.of[a] * row.of[e]; }); });
+    }
+    out.put(4 * j, 1, group, sums);
   }
-  out.put(4 * j, 1, group, sums);
 }
 
 }  // namespace mql4grec::gpu::detail

@@ -3,6 +3,7 @@
 // memory space or an overload, and a faster kernel of one of them is an overload for backend<that system>.
 #include <thrust/for_each.h>
 #include <thrust/iterator/counting_iterator.h>
+#include <thrust/system_error.h>
 
 #include "mql4grec/backend/concepts.hpp"
 #include "mql4grec/backend/gpu/buffer.hpp"
@@ -33,6 +34,8 @@ class backend {
   backend& lane(index_t) { return *this; }
   /// Returns when everything that was asked for has been done.
   void synchronize() { context_.synchronize(); }
+  /// The same device, the same precision.
+  options worker_options() const { return context_.how(); }
 
   /// What matrix products round their factors to, where the system has a choice.
   precision products() const
@@ -75,7 +78,11 @@ void for_each_index(backend<System>& b, index_t n, Visit const& visit) {
   if constexpr (HostSystem<System>)
     submit(b, [policy = b.policy(), first, n, visit] { thrust::for_each_n(policy, first, n, visit); });
   else
-    thrust::for_each_n(b.policy(), first, n, visit);
+    try {
+      thrust::for_each_n(b.policy(), first, n, visit);
+    } catch (thrust::system_error const& e) {  // everything that the library throws is an mql4grec::error
+      mql4grec::detail::raise("GPU: launch of a kernel: ", e.what());
+    }
 }
 
 template <class Visit>

@@ -1,7 +1,8 @@
 #pragma once
-// Sums over the rows of a table: gradients of biases and gains. Teams add up stretches of rows, then one thread a column adds the
-// stretches in their order: no atomics, the same bits every time.
+// Sums over the rows of a table: gradients of biases and gains. Teams add up stretches of rows, then other teams add the stretches' sums: no
+// atomics, the same order and so the same bits every time, on every system.
 #include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/backend/gpu/unrolled.hpp"
 
 namespace mql4grec::gpu::detail {
 
@@ -28,16 +29,43 @@ struct sum_stretch {
   }
 };
 
-template <class T, class M>
-struct add_column {
+/// to(j) += Σ partial(·, j). A team has 32 columns; each of its groups adds up a share of the rows, and the shares are added in their order.
+template <class T, class M, class To>
+struct add_columns {
+  static constexpr int threads = 512, columns_each = 32, groups = threads / columns_each, ahead = 4;
+  static constexpr std::size_t shared_bytes() { return shared_bytes_of<T>(threads); }
   M partial;
-  T* sums;
-  MQL4GREC_HD void operator()(index_t j) const {
-    T sum{};
-    for (index_t i = 0; i < partial.rows(); ++i) sum += partial(i, j);
-    sums[j] += sum;
+  To to;
+
+  template <class Team>
+  MQL4GREC_HD void operator()(Team& team, index_t block) const {
+    T* const sums = team.template share<T>(threads);
+    index_t const first = block * columns_each, each = (partial.rows() + groups - 1) / groups;
+    team.each([&](int t) {
+      index_t const j = first + t % columns_each, begin = t / columns_each * each, end = begin + each < partial.rows() ? begin + each : partial.rows();
+      T sum{};
+      if (j < partial.columns())
+        for (index_t i = begin; i < end; i += ahead) {
+          T some[ahead];  // asked for together
+          unrolled<ahead>([&](auto a) { some[a] = i + a < end ? partial(i + a, j) : T{}; });
+          unrolled<ahead>([&](auto a) { sum += some[a]; });
+        }
+      sums[t] = sum;
+    });
+    team.each([&](int t) {
+      if (t >= columns_each || first + t >= partial.columns()) return;
+      T sum = sums[t];
+      for (int g = 1; g < groups; ++g) sum += sums[t + g * columns_each];
+      to(first + t) += sum;
+    });
   }
 };
+
+template <class T, class System, class M, class To>
+void add_partial_sums(backend<System>& b, M const& partial, To const& to) {
+  using kernel = add_columns<T, M, To>;
+  for_each_team(b, (partial.columns() + kernel::columns_each - 1) / kernel::columns_each, kernel{partial, to});
+}
 
 /// sums[j] += Σ value(·, j)
 template <class T, class System, class Value>
@@ -47,7 +75,7 @@ void add_column_sums(backend<System>& b, index_t rows, index_t columns, Value co
   using stretches = sum_stretch<T, Value, partial_sums>;
   partial_sums const partial = b.scratch().template take<T>((rows + stretches::rows_each - 1) / stretches::rows_each, columns);
   for_each_team(b, partial.rows(), stretches{rows, value, partial});
-  for_each_index(b, columns, add_column<T, partial_sums>{partial, sums.data});
+  add_partial_sums<T>(b, partial, sums);
 }
 
 }  // namespace mql4grec::gpu::detail

@@ -3,70 +3,14 @@
 // a row: a member has every 32nd column, so that a warp reads neighbours and one counter has the bits of four of a member's
 // columns. What it has of the first 128 columns, which is all of T5's usual width, stays in registers from the sum to the norm.
 #include <cmath>
-#include <cstdint>
 
-#include "mql4grec/backend/dropout.hpp"
-#include "mql4grec/backend/gpu/attention_tile.hpp"
 #include "mql4grec/backend/gpu/column_sums.hpp"
+#include "mql4grec/backend/gpu/dropout.hpp"
 #include "mql4grec/backend/gpu/rms_norm.hpp"
 
 namespace mql4grec::gpu {
 
 namespace detail {
-
-/// Four columns of a row, 32 apart; 0 where the row has ended. Read together, before anything is written.
-template <Real T>
-struct strip {
-  static constexpr int parts = 4, apart = 32, columns = parts * apart;
-  T of[parts];
-
-  /// `left`: how many columns the row has from the first on.
-  MQL4GREC_HD static strip read(T const* first, int left) {
-    strip s;
-    unrolled<parts>([&](auto q) { s.of[q] = q * apart < left ? first[q * apart] : T{}; });
-    return s;
-  }
-  MQL4GREC_HD void write(T* first, int left) const {
-    unrolled<parts>([&](auto q) {
-      if (q * apart < left) first[q * apart] = of[q];
-    });
-  }
-};
-
-/// visit(j) for the first column j of each of member t's strips.
-template <Real T, class Visit>
-MQL4GREC_HD void for_each_strip(int t, int columns, Visit&& visit) {
-#if defined(__CUDA_ARCH__)
-#pragma unroll 1
-#endif
-  for (int j = t; j < columns; j += strip<T>::columns) visit(j);
-}
-
-/// Dropout of strips. Their columns are those whose 16 bits stand in the four words of one counter, see backend/dropout.hpp.
-template <Real T>
-class strip_dropout {
- public:
-  explicit strip_dropout(dropout const& site)
-      : site_(site), threshold_(site.threshold()), scale_(static_cast<T>(site.scale())) {}
-
-  /// `column`: the strip's first.
-  MQL4GREC_HD void apply(index_t row, int column, strip<T>& x) const {
-    if (!site_.active()) return;
-    int const within = column % strip<T>::columns;
-    philox_counter const counter{static_cast<std::uint32_t>(column / strip<T>::columns * 16 + within % 16),
-                                 static_cast<std::uint32_t>(site_.first_row + row), site_.site, site_.current_step()};
-    philox_counter const words = philox<7>(counter, key_of(site_.seed));
-    unrolled<strip<T>::parts>([&](auto q) {
-      std::uint32_t const bits = within < 16 ? words[q] & 0xffffu : words[q] >> 16;
-      x.of[q] = bits >= threshold_ ? x.of[q] * scale_ : T{};
-    });
-  }
-
- private:
-  dropout site_;
-  std::uint32_t threshold_;
-  T scale_;
-};
 
 template <Real T, class In, class Out>
 struct residual_norm_rows {

@@ -49,9 +49,12 @@ struct host_system {
   }
 
   /// What a backend of the system is made with, and what it owns.
-  struct options {};
+  struct options {
+    bool operator==(options const&) const = default;
+  };
   struct context {
     explicit context(options) {}
+    static options how() { return {}; }
     void synchronize() {}
 
     std::vector<std::function<void()>>* recording = nullptr;  ///< where work goes instead of being done; see recording.hpp

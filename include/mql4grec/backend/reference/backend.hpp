@@ -8,6 +8,11 @@ namespace mql4grec::reference {
 class backend {
  public:
   using memory_space = host_space;
+  struct options {
+    bool operator==(options const&) const = default;
+  };
+
+  explicit backend(options = {}) {}
 
   template <class T>
   buffer<T, host_space> allocate(index_t n) {
@@ -17,6 +22,7 @@ class backend {
   index_t lanes() const { return 1; }
   backend& lane(index_t) { return *this; }
   void synchronize() {}
+  options worker_options() const { return {}; }
 
  private:
   host_arena scratch_;

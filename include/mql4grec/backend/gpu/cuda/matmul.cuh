@@ -27,8 +27,12 @@ struct keep_entry {
 template <Real T>
 cublasComputeType_t compute_type(cuda_options const& how) {
   if constexpr (std::same_as<T, double>) return CUBLAS_COMPUTE_64F;
-  if (how.products == precision::bf16) return CUBLAS_COMPUTE_32F_FAST_16BF;
-  return how.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  switch (how.products) {
+    case precision::bf16: return CUBLAS_COMPUTE_32F_FAST_16BF;
+    case precision::tf32: return CUBLAS_COMPUTE_32F_FAST_TF32;
+    case precision::fp32: break;
+  }
+  return CUBLAS_COMPUTE_32F;
 }
 
 // C (m,n) = epilogue([C +] alpha · op(A) (m,k) · op(B) (k,n)), none of them empty, row-major. Read by columns, memory holds the

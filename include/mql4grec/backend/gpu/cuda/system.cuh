@@ -20,8 +20,9 @@ namespace mql4grec::gpu {
 struct cuda_options {
   int device = 0;
   precision products = precision::fp32;  ///< what matrix products round their factors to
-  bool tf32 = false;                     ///< fp32 products on tensor cores, which keep 10 bits of a factor's fraction; sums are fp32
   std::size_t workspace = std::size_t{32} << 20;  ///< bytes that matrix products may use
+
+  bool operator==(cuda_options const&) const = default;
 };
 
 namespace detail {
@@ -48,6 +49,26 @@ struct destroy_handle {
 };
 struct free_memory {
   void operator()(void* memory) const noexcept { cudaFree(memory); }
+};
+
+/// While it lives, the calling thread's current device is the one that this memory is on. Streams, the legacy one too, are a device's own.
+class on_device_of {
+ public:
+  explicit on_device_of(void const* memory) {
+    cudaPointerAttributes place{};
+    check(cudaPointerGetAttributes(&place, memory), "cudaPointerGetAttributes");
+    check(cudaGetDevice(&before_), "cudaGetDevice");
+    here_ = place.device;
+    if (here_ != before_) check(cudaSetDevice(here_), "cudaSetDevice");
+  }
+  on_device_of(on_device_of const&) = delete;
+  on_device_of& operator=(on_device_of const&) = delete;
+  ~on_device_of() {
+    if (here_ != before_) cudaSetDevice(before_);
+  }
+
+ private:
+  int before_ = 0, here_ = 0;
 };
 
 /// While one thread captures a stream, CUDA lets no other use the legacy stream, which is where memory is cleared and copied that belongs to
@@ -128,7 +149,8 @@ struct cuda {
   /// Memory is taken from, and kernels go to, the calling thread's current device.
   static void enter(context const& c) { c.make_current(); }
 
-  // A stream made by cudaStreamCreate and the legacy stream, on which these run, wait for each other.
+  // These run on the legacy stream of the memory's device, by name: the default stream may be another (nvcc --default-stream per-thread). It and
+  // the streams of that device's backends, made by cudaStreamCreate, wait for each other.
   static void* allocate(std::size_t bytes) {
     void* memory = nullptr;
     auto const status = cudaMalloc(&memory, bytes);
@@ -145,20 +167,12 @@ struct cuda {
   static void deallocate(void* memory) noexcept { cudaFree(memory); }
   static void clear(void* memory, std::size_t bytes) {
     auto const lock = detail::use_legacy_stream();
-    detail::check(cudaMemset(memory, 0, bytes), "cudaMemset");
+    detail::on_device_of const here(memory);
+    detail::check(cudaMemsetAsync(memory, 0, bytes, cudaStreamLegacy), "cudaMemsetAsync");
   }
-  static void copy_from_host(void const* from, void* to, std::size_t bytes) {
-    auto const lock = detail::use_legacy_stream();
-    detail::check(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice), "cudaMemcpy to the device");
-  }
-  static void copy_to_host(void const* from, void* to, std::size_t bytes) {
-    auto const lock = detail::use_legacy_stream();
-    detail::check(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost), "cudaMemcpy to the host");
-  }
-  static void copy_within(void const* from, void* to, std::size_t bytes) {
-    auto const lock = detail::use_legacy_stream();
-    detail::check(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToDevice), "cudaMemcpy on the device");
-  }
+  static void copy_from_host(void const* from, void* to, std::size_t bytes) { copy_at_once(from, to, bytes, cudaMemcpyHostToDevice, to); }
+  static void copy_to_host(void const* from, void* to, std::size_t bytes) { copy_at_once(from, to, bytes, cudaMemcpyDeviceToHost, from); }
+  static void copy_within(void const* from, void* to, std::size_t bytes) { copy_at_once(from, to, bytes, cudaMemcpyDeviceToDevice, from); }
 
   /// Through pinned memory: the host goes on at once.
   static void upload(context& c, void const* from, void* to, std::size_t bytes) {
@@ -184,6 +198,14 @@ struct cuda {
   template <class Kernel>
   static void run_teams(context const& c, index_t teams, Kernel const& kernel) {
     detail::launch_teams(c.stream(), teams, kernel);
+  }
+
+ private:
+  static void copy_at_once(void const* from, void* to, std::size_t bytes, cudaMemcpyKind kind, void const* on_device) {
+    auto const lock = detail::use_legacy_stream();
+    detail::on_device_of const here(on_device);
+    detail::check(cudaMemcpyAsync(to, from, bytes, kind, cudaStreamLegacy), "cudaMemcpyAsync");
+    detail::check(cudaStreamSynchronize(cudaStreamLegacy), "cudaStreamSynchronize behind a copy");
   }
 };
 
