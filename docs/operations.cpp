@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <regex>
 #include <sstream>
 
 #include "mql4grec/backend/gpu/gpu.hpp"
@@ -80,7 +82,9 @@ std::string table() {
           []<class B, class T>() { return optim::OptimizerOps<B, T>; }),
       row("PackingOps", "`gather_sequences`, `shift_right`; of tokens",
           []<class B, class T>() { return std::same_as<T, float> && PackingOps<B>; }),
-      row("optim::OrderedUpdateOps", "`ordered_adamw_step`, `sum_into`, `sum_of_squares_into`, and `upload`, which the host's memory has no use for",
+      row("TransferOps", "`upload`, `download`; the host's memory has no use for them",
+          []<class B, class T>() { return TransferOps<B, T>; }),
+      row("optim::OrderedUpdateOps", "`ordered_adamw_step`, `sum_into`, `sum_of_squares_into`",
           []<class B, class T>() { return optim::OrderedUpdateOps<B, T>; }),
       row("RecordingOps", "`record`; elsewhere work is done as it comes",
           []<class B, class T>() { return Real<T> && RecordingOps<B>; }),
@@ -98,6 +102,8 @@ std::string table() {
           []<class B, class T>() { return SinkhornOps<B, T>; }),
       row("SquaredErrorOps", "`squared_error_forward`, `squared_error_backward`, `add_scaled`, `bias_backward`",
           []<class B, class T>() { return SquaredErrorOps<B, T>; }),
+      row("RqVaeTrainingOps", "`add_to_codes`, `squared_distances`, `sum_of_squares_into`",
+          []<class B, class T>() { return RqVaeTrainingOps<B, T>; }),
       row("KmeansOps", "`add_to_codes`, `keep_smaller`",
           []<class B, class T>() { return std::same_as<T, float> && KmeansOps<B>; }),
       row("ResidualKmeansOps", "`add_to_rows`, `procrustes_rotation`",
@@ -108,28 +114,50 @@ std::string table() {
           []<class B, class T>() { return std::same_as<T, float> && UploadBufferOps<B>; }));
 }
 
-/// The operations of a folder that have a file of their own: what a backend computes itself, and not by what it is derived from.
-std::string own_files(std::filesystem::path const& folder, std::string const& suffix) {
+/// What stands between backticks in the table's second column: the operations.
+std::vector<std::string> operations_of(std::string const& table) {
   std::vector<std::string> names;
-  for (auto const& entry : std::filesystem::directory_iterator(folder))
-    if (entry.path().extension() == suffix) names.push_back(entry.path().stem().string());
-  std::ranges::sort(names);
+  std::istringstream lines(table);
+  for (std::string line; std::getline(lines, line);) {
+    auto const second = line.find(" | ") + 3;
+    for (auto at = line.find('`', second), end = line.find(" | ", second); at < end; at = line.find('`', at + 1)) {
+      auto const close = line.find('`', at + 1);
+      names.push_back(line.substr(at + 1, close - at - 1));
+      at = close;
+    }
+  }
+  return names;
+}
+
+/// The files of a folder that define an operation for its backend, and which: what a backend computes itself, and not by what it is derived from.
+std::string own_files(std::filesystem::path const& folder, std::vector<std::string> const& operations) {
+  std::map<std::string, std::string> files;
+  for (auto const& entry : std::filesystem::directory_iterator(folder)) {
+    if (!entry.is_regular_file()) continue;
+    std::ostringstream text;
+    text << std::ifstream(entry.path()).rdbuf();
+    std::string found;
+    for (auto const& name : operations) {
+      std::regex const definition("\\b" + name + "\\((B|backend(<(System|cuda)>)?)(&| const&) ?\\w*[,)]");
+      if (std::regex_search(text.str(), definition) && found.find("`" + name + "`") == found.npos) found += (found.empty() ? "`" : ", `") + name + "`";
+    }
+    if (!found.empty()) files[entry.path().filename().string()] = found;
+  }
   std::string all;
-  for (auto const& name : names)
-    if (std::filesystem::exists(folder.parent_path() / "reference" / (name + ".hpp")) ||
-        std::filesystem::exists(folder.parent_path().parent_path() / "reference" / (name + ".hpp")))
-      if (name != "backend") all += (all.empty() ? "`" : ", `") + name + "`";
+  for (auto const& [file, found] : files) all += "  - `" + file + "`: " + found + "\n";
   return all;
 }
 
 std::string document() {
   std::filesystem::path const backends = MQL4GREC_BACKENDS;
+  auto const operations = operations_of(table());
   return joined("# Operations and backends\n\nWritten by `docs/operations.cpp` from the concepts themselves; a test compares. A cell names the scalars for which the\n"
                 "backend has everything that the concept asks for. `cpu::backend` falls back to the reference's loops for what it has no file of\n"
                 "its own; `gpu::backend<System>` has every operation written once for the systems `cpp`, `omp` and `cuda`, and `cuda` its own kernels\n"
                 "where a file says so.\n\n",
-                table(), "\nFiles of its own:\n\n- `backend/cpu/`: ", own_files(backends / "cpu", ".hpp"), "\n- `backend/gpu/`: ",
-                own_files(backends / "gpu", ".hpp"), "\n- `backend/gpu/cuda/`: ", own_files(backends / "gpu" / "cuda", ".cuh"), "\n");
+                table(), "\nWhere they are defined:\n\n- `backend/reference/`\n", own_files(backends / "reference", operations), "- `backend/cpu/`\n",
+                own_files(backends / "cpu", operations), "- `backend/gpu/`\n", own_files(backends / "gpu", operations), "- `backend/gpu/cuda/`\n",
+                own_files(backends / "gpu" / "cuda", operations));
 }
 
 }  // namespace

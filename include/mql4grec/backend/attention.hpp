@@ -6,7 +6,7 @@
 
 namespace mql4grec {
 
-/// What a backend works out once for all attentions over the same sequences, in a form of its own; see nn::plan_attention.
+/// What a backend works out once for all attentions over the same sequences, in a form of its own; see nn::make_attention_plan.
 template <MemorySpace S>
 struct attention_plan {
   view<std::byte const, S, 1> forward = {}, backward = {};

@@ -43,6 +43,13 @@ concept MemoryOps = Backend<B> && requires(B& b, in_vector<B, T> from, out_vecto
   fill<T>(b, to, value);
 };
 
+/// Values that cross to a backend's memory in the order of its work, and come back. The host's own memory has no use for them.
+template <class B, class T>
+concept TransferOps = Backend<B> && requires(B& b, host_vector_view<T const> from, out_vector<B, T> to, in_vector<B, T> of, host_vector_view<T> back) {
+  upload<T>(b, from, to);
+  download<T>(b, of, back);
+};
+
 template <Backend B>
 using scratch_scope = typename std::remove_reference_t<decltype(std::declval<B&>().scratch())>::scope;
 

@@ -31,10 +31,11 @@ concept AttentionPlanOps = Backend<B> && requires(B& b, in_vector<B, index_t> of
   { plan_attention(b, offsets, offsets, n, n, bool{}) } -> std::same_as<attention_plan<typename B::memory_space>>;
 };
 
-/// A plan in the backend's scratch; empty where it has none. `queries`: their rows. The backward pass needs one of its own.
+/// A plan in the backend's scratch; empty where it has none. `queries`: their rows. The backward pass needs one of its own. Not named as the
+/// operation: for a class derived from a backend that has it, this function would be the better match, and call itself.
 template <class B>
-attention_plan<typename B::memory_space> plan_attention(B& b, in_vector<B, index_t> query_offsets, in_vector<B, index_t> key_offsets, index_t heads,
-                                                        index_t queries, bool backward_too) {
+attention_plan<typename B::memory_space> make_attention_plan(B& b, in_vector<B, index_t> query_offsets, in_vector<B, index_t> key_offsets, index_t heads,
+                                                             index_t queries, bool backward_too) {
   if constexpr (AttentionPlanOps<B>)
     return plan_attention(b, query_offsets, key_offsets, heads, queries, backward_too);
   else

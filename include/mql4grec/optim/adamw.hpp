@@ -21,9 +21,7 @@ concept OptimizerOps = Backend<B> && requires(B& b, adamw_update how, in_vector<
 /// What an update asks of a backend when the host tells only an order and hears only a report: all of it can be recorded then.
 template <class B, class T>
 concept OrderedUpdateOps = Backend<B> && requires(B& b, adamw_update rule, in_vector<B, T> x, out_vector<B, T> y, in_vector<B, update_order> order,
-                                                  in_vector<B, double> losses, out_vector<B, double> sums, out_vector<B, update_report> report,
-                                                  host_vector_view<update_order const> told, out_vector<B, update_order> place) {
-  upload<update_order>(b, told, place);
+                                                  in_vector<B, double> losses, out_vector<B, double> sums, out_vector<B, update_report> report) {
   sum_into<T>(b, x, sums);
   sum_of_squares_into<T>(b, x, sums);
   accumulate<double>(b, losses, sums);

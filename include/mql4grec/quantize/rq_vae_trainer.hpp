@@ -39,8 +39,19 @@ struct rq_vae_losses {
 /// Whether a batch goes through the quantizer, or straight on to the decoder: an autoencoder finds its latents before codes are asked of them.
 enum class quantizer { used, left_out };
 
+/// What training asks of a backend beyond the layers, the assignment and the optimiser: codebook gradients, reviving, what a level left.
+template <class B, class T>
+concept RqVaeTrainingOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y, in_vector<B, code_t> codes, in_vector<B, T> v,
+                                                  out_vector<B, T> counts, out_vector<B, double> sums) {
+  add_to_codes<T>(b, x, codes, y, counts);
+  squared_distances<T>(b, x, x, y);
+  sum_of_squares_into<T>(b, v, sums);
+};
+
 template <Backend B, class T>
 class rq_vae_trainer {
+  static_assert(RqVaeTrainingOps<B, T>,
+                "this backend lacks add_to_codes, squared_distances or sum_of_squares_into for this scalar; add it in backend/<name>/{nearest_code,adamw}.hpp");
   using space = typename B::memory_space;
 
  public:
@@ -122,7 +133,7 @@ class rq_vae_trainer {
     return losses;
   }
   rq_vae_losses update(in_matrix<B, T> x, quantizer how)
-    requires RecordingOps<B> && optim::OrderedUpdateOps<B, T>
+    requires RecordingOps<B> && optim::OrderedUpdateOps<B, T> && TransferOps<B, update_order>
   {
     orders_.tell(backend_, {.learning_rate = options_.learning_rate, .step = moments_.step + 1});
     rows_ = x.rows();

@@ -59,7 +59,7 @@ class t5_decoding {
     auto from = detail::take_point(pass).before(norm_before(0)), to = detail::take_point(pass);
     auto const cross = detail::take_attention_tape<T>(lane, c, n, 1, c.heads * n * shape_.longest);
     auto const feed_forward = detail::take_feed_forward_tape<T>(lane, c, n);
-    auto const attention = nn::plan_attention(lane, rows.query_offsets, inputs_.offsets, c.heads, n, false);
+    auto const attention = nn::make_attention_plan(lane, rows.query_offsets, inputs_.offsets, c.heads, n, false);
     detail::enter_stack<B, T>(pass, w.embedding, rows.tokens, from);
     for (index_t l = 0; l < c.decoder_layers; ++l) {
       auto const& layer = model_.decoder()[static_cast<std::size_t>(l)];
@@ -97,7 +97,7 @@ class t5_decoding {
     scratch_scope<B> const scope(lane.scratch());
     auto const tokens = detail::take_tokens(lane, queries.inputs, packed);
     auto bias = detail::relative_bias<T>(lane, c, w.encoder_bias, detail::take_buckets(lane, c, packed.longest, direction::both_ways));
-    bias.attention = nn::plan_attention(lane, packed.offsets, packed.offsets, c.heads, packed.rows, false);
+    bias.attention = nn::make_attention_plan(lane, packed.offsets, packed.offsets, c.heads, packed.rows, false);
     auto const pass = detail::make_pass(lane, c, nn::dropout_plan{}, packed, bias, false);
     auto const norm_before = [&](index_t layer) { return detail::norm_before(model_.encoder(), layer, w.encoder_norm); };
     auto const first = detail::take_point(pass), second = detail::take_point(pass);

@@ -12,9 +12,7 @@ namespace mql4grec {
 
 /// What training on examples in its own memory asks of a backend.
 template <class B, class T>
-concept ResidentOps = PackingOps<B> && optim::OrderedUpdateOps<B, T> && requires(B& b, host_vector_view<index_t const> which, out_vector<B, index_t> place) {
-  upload<index_t>(b, which, place);
-};
+concept ResidentOps = PackingOps<B> && optim::OrderedUpdateOps<B, T> && TransferOps<B, index_t> && TransferOps<B, update_order>;
 
 namespace detail {
 

@@ -120,7 +120,7 @@ void encoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::m
                      in_vector<B, token_t> tokens, packed_rows<B> const& rows, encoder_tape<B, T>& tape) {
   index_t const scores = c.heads * rows.pairs;
   tape.bias = relative_bias<T>(b, c, w.encoder_bias, tape.buckets.of(b, c, rows.longest));
-  tape.bias.attention = nn::plan_attention(b, rows.offsets, rows.offsets, c.heads, rows.rows, true);
+  tape.bias.attention = nn::make_attention_plan(b, rows.offsets, rows.offsets, c.heads, rows.rows, true);
   auto const pass = make_pass(b, c, plan, rows, tape.bias, false);
 
   tape.end = take_point(pass).before(norm_before(w.encoder, 0, w.encoder_norm), site_encoder_embedding);
@@ -187,8 +187,8 @@ void decoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::m
   auto const& rows = block.target_rows;
   index_t const self_scores = c.heads * rows.pairs, cross_scores = c.heads * block.cross_pairs;
   tape.bias = relative_bias<T>(b, c, w.decoder_bias, tape.buckets.of(b, c, rows.longest));
-  tape.bias.attention = nn::plan_attention(b, rows.offsets, rows.offsets, c.heads, rows.rows, true);
-  tape.cross_attention = nn::plan_attention(b, rows.offsets, block.input_rows.offsets, c.heads, rows.rows, true);
+  tape.bias.attention = nn::make_attention_plan(b, rows.offsets, rows.offsets, c.heads, rows.rows, true);
+  tape.cross_attention = nn::make_attention_plan(b, rows.offsets, block.input_rows.offsets, c.heads, rows.rows, true);
   auto const pass = make_pass(b, c, plan, rows, tape.bias, true);
 
   tape.end = take_point(pass).before(norm_before(w.decoder, 0, w.decoder_norm), site_decoder_embedding);

@@ -3,6 +3,7 @@
 #include <cublasLt.h>
 
 #include <compare>
+#include <limits>
 #include <map>
 #include <memory>
 
@@ -30,8 +31,9 @@ struct product_shape {
 /// Descriptors and the chosen kernel.
 class product_plan {
  public:
-  /// `bias`: of the first call, null where the epilogue adds none.
-  product_plan(cublasLtHandle_t handle, product_shape const& s, std::size_t workspace, void const* bias) {
+  /// `bias`: of the first call, null where the epilogue adds none. `time_of` (kernel, plan) -> seconds, or nothing where they aren't compared.
+  template <class Timer>
+  product_plan(cublasLtHandle_t handle, product_shape const& s, std::size_t workspace, void const* bias, Timer const* time_of) {
     cublasLtMatmulDesc_t what = nullptr;
     cudaDataType_t const scale = s.type;
     check(cublasLtMatmulDescCreate(&what, s.compute, scale), "cublasLtMatmulDescCreate");
@@ -48,7 +50,7 @@ class product_plan {
     b_ = layout(s.type, s.transpose_b ? s.n : s.k, s.transpose_b ? s.k : s.n, s.stride_b);
     c_ = layout(s.type, s.m, s.n, s.stride_c);
     if (bias) set_bias(bias);
-    choose(handle, s, workspace);
+    choose(handle, s, workspace, time_of);
   }
 
   cublasLtMatmulDesc_t what() const { return what_.get(); }
@@ -79,7 +81,8 @@ class product_plan {
           "cublasLtMatrixLayoutCreate");
     return owned<cublasLtMatrixLayout_t>(made);
   }
-  void choose(cublasLtHandle_t handle, product_shape const& s, std::size_t workspace) {
+  template <class Timer>
+  void choose(cublasLtHandle_t handle, product_shape const& s, std::size_t workspace, Timer const* time_of) {
     cublasLtMatmulPreference_t made = nullptr;
     check(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate");
     owned<cublasLtMatmulPreference_t> const preference(made);
@@ -90,14 +93,19 @@ class product_plan {
     for (auto const attribute : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                                  CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
       set(attribute, static_cast<std::uint32_t>(s.alignment));
-    cublasLtMatmulHeuristicResult_t best{};
+    constexpr int most = 8;
+    cublasLtMatmulHeuristicResult_t candidates[most] = {};
     int found = 0;
-    auto const status = cublasLtMatmulAlgoGetHeuristic(handle, what(), a(), b(), c(), c(), made, 1, &best, &found);
+    auto const status = cublasLtMatmulAlgoGetHeuristic(handle, what(), a(), b(), c(), c(), made, time_of ? most : 1, candidates, &found);
     has_kernel_ = status != CUBLAS_STATUS_NOT_SUPPORTED && found > 0;
     if (!has_kernel_ && s.epilogue != CUBLASLT_EPILOGUE_DEFAULT) return;
     check(status, "cublasLtMatmulAlgoGetHeuristic");
     expects(has_kernel_, "cuBLASLt: no kernel multiplies ", s.m, " × ", s.k, " by ", s.k, " × ", s.n);
-    algorithm_ = best.algo;
+    algorithm_ = candidates[0].algo;
+    if (!time_of || found < 2) return;
+    double least = std::numeric_limits<double>::infinity();
+    for (int i = 0; i < found; ++i)
+      if (double const seconds = (*time_of)(candidates[i].algo, *this); seconds < least) least = seconds, algorithm_ = candidates[i].algo;
   }
 
   owned<cublasLtMatmulDesc_t> what_;
@@ -109,9 +117,10 @@ class product_plan {
 /// The plans made so far.
 class product_plans {
  public:
-  product_plan const& of(cublasLtHandle_t handle, product_shape const& shape, std::size_t workspace, void const* bias) {
+  template <class Timer>
+  product_plan const& of(cublasLtHandle_t handle, product_shape const& shape, std::size_t workspace, void const* bias, Timer const* time_of) {
     auto found = plans_.find(shape);
-    if (found == plans_.end()) found = plans_.try_emplace(shape, handle, shape, workspace, bias).first;
+    if (found == plans_.end()) found = plans_.try_emplace(shape, handle, shape, workspace, bias, time_of).first;
     return found->second;
   }
 
