@@ -35,6 +35,10 @@ void warn_of_precision(common_options const& options, progress_log& log) {
     log.warn("--precision bf16: this CPU has no instructions for it (AVX512_BF16); factors are rounded and multiplied in fp32, which is no faster");
 }
 
+void warn_of_changes(std::string const& changes, progress_log& log) {
+  log.warn("--resume: " + changes + "; from here on bits may differ from those of a run that never stopped");
+}
+
 void check_writable(std::filesystem::path const& file) {
   expects_file(!std::filesystem::is_directory(file), file, "is a directory, expected a file to write");
   atomic_file const probe(file);  // without commit() nothing remains

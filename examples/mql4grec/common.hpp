@@ -35,6 +35,9 @@ inline precision precision_of(common_options const& options) {
 /// Says once that bf16 gains nothing on this machine.
 void warn_of_precision(common_options const& options, progress_log& log);
 
+/// Says what a resumed run does otherwise than before.
+void warn_of_changes(std::string const& changes, progress_log& log);
+
 /// Hours of work shouldn't end at a misspelt directory: throws file_error when a file can't be written there.
 void check_writable(std::filesystem::path const& file);
 inline void check_json(common_options const& options) {

@@ -196,7 +196,8 @@ run_result train_with_progress(run_options const& run, common_options const& com
                                   [&] {
                                     log.begin();  // asked for the first time: everything has been read, and the run's directory is there
                                     return interrupted();
-                                  }};
+                                  },
+                              .on_changed_settings = [&](auto const& changes) { warn_of_changes(changes, log); }};
   if (on_gpu(common)) return train_on_gpu(run, std::move(domains), words, observer, precision_of(common));
   cpu::backend backend(common.threads, precision_of(common));
   return train(backend, run, std::move(domains), words, observer);

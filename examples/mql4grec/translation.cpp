@@ -71,7 +71,8 @@ translator_result learn(translation_request const& request, common_options const
   translator_run_observer const observer{
       .on_step = [&](auto const& p, auto const& losses, std::int64_t steps) { watch.on_step(p, losses, steps); },
       .on_epoch = [&](auto const& p, bool better) { watch.on_epoch(p, better, error_unit(run, seen)); },
-      .interrupted = asked};
+      .interrupted = asked,
+      .on_changed_settings = [&](auto const& changes) { warn_of_changes(changes, log); }};
   if (on_gpu(common)) return train_translator_on_gpu(run, features, seen, observer, precision_of(common));
   cpu::backend backend(common.threads, precision_of(common));
   return train_translator(backend, run, features, seen, observer);

@@ -3,6 +3,7 @@
 
 #include "mql4grec/backend/gpu/cuda/nccl.cuh"
 #include "mql4grec/gpu.cuh"
+#include "support/check_close.hpp"
 #include "support/small_t5.hpp"
 
 using namespace mql4grec;

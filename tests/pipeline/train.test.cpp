@@ -131,7 +131,7 @@ TEST_CASE("train: a directory that holds a run is refused, and left as it is, un
   CHECK(timeless_files(out) == before);
 }
 
-TEST_CASE("train: a run in bf16 goes on in bf16 to the same bits, and isn't gone on with in fp32") {
+TEST_CASE("train: a run in bf16 goes on in bf16 to the same bits; in fp32 it goes on too, and says that it is another precision") {
   temporary_directory const root;
   auto const rounding = [&](run_options const& options, run_observer const& observer = {}) {
     cpu::backend b(1, precision::bf16);
@@ -141,9 +141,40 @@ TEST_CASE("train: a run in bf16 goes on in bf16 to the same bits, and isn't gone
   auto options = run_in(root / "pieces");
   options.resume = true;
   CHECK(rounding(options, stops_after(3)).end == ending::interrupted);
-  CHECK(complaint<file_error>([&] { trained(options); }).ends_with("belongs to a run with precision = \"bf16\", but this one has \"fp32\""));
-  CHECK(rounding(options).progress.finished);
+  std::filesystem::copy(root / "pieces", root / "changed");
+  std::vector<std::string> said;
+  run_observer listener;
+  listener.on_changed_settings = [&](std::string const& changes) { said.push_back(changes); };
+  CHECK(rounding(options, listener).progress.finished);
+  CHECK(said.empty());
   CHECK(timeless_files(root / "pieces") == timeless_files(root / "whole"));
+  auto changed = run_in(root / "changed");
+  changed.resume = true;
+  changed.training.block_tokens = 7;
+  cpu::backend exact;
+  CHECK(train(exact, changed, domains(), words(), listener).progress.finished);
+  REQUIRE(said.size() == 1);
+  CHECK(said.front() == "precision was \"bf16\" and is \"fp32\", block_tokens was 512 and is 7");
+}
+
+TEST_CASE("train: a run whose learning rate is constant may be given more epochs, one whose cosine ends with them may not") {
+  temporary_directory const root;
+  auto const with_epochs = [&](index_t epochs, learning_curve curve, std::filesystem::path const& out) {
+    auto options = run_in(out);
+    options.resume = true;
+    options.training.curve = curve;
+    options.training.epochs = epochs;
+    return options;
+  };
+  CHECK(trained(with_epochs(2, learning_curve::constant, root / "grown")).progress.finished);
+  auto const grown = trained(with_epochs(3, learning_curve::constant, root / "grown"));
+  CHECK(grown.progress.finished);
+  CHECK(grown.progress.epoch == 3);
+  trained(with_epochs(3, learning_curve::constant, root / "whole"));
+  CHECK(timeless_files(root / "grown") == timeless_files(root / "whole"));
+  trained(with_epochs(2, learning_curve::cosine, root / "cosine"));
+  CHECK(complaint<file_error>([&] { trained(with_epochs(3, learning_curve::cosine, root / "cosine")); })
+            .ends_with("belongs to a run with epochs = 2, but this one has 3: the cosine of its learning rates ends with the last one"));
 }
 
 TEST_CASE("train: a run that is stopped again and again ends with the files of one that never was") {

@@ -87,10 +87,13 @@ TEST_CASE("translator: a run that was saved anywhere and restored goes on to the
 
 TEST_CASE("translator: another run's state is refused with the condition that differs") {
   temporary_directory const root;
-  run one(4), other(5);
+  run one(4), more(5), other(4);
+  other.options.evaluate_every = 1;
+  other.conditions = run_conditions(other.options, other.model.config(), items);
   write_translator_state(root / "state", one.trainer, one.progress, one.conditions);
   CHECK(complaint<file_error>([&] { read_translator_state(root / "state", other.trainer, other.conditions); }) ==
-        (root / "state").string() + ": belongs to a run with epochs = 4, but this one has 5");
+        (root / "state").string() + ": belongs to a run with evaluate_every = 2, but this one has 1");
+  CHECK_NOTHROW(read_translator_state(root / "state", more.trainer, more.conditions));  // its learning rate doesn't follow from the epochs
 }
 
 TEST_CASE("translator: a codebook that has collapsed ends the training with advice") {

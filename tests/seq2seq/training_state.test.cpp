@@ -169,6 +169,7 @@ TEST_CASE("training state: another run's is refused, and the message names the c
     return complaint<file_error>([&] { other.restore(path); });
   };
   CHECK(refusal([](auto&) {}) == "");
+  CHECK(refusal([](auto& o) { o.block_tokens = 5; }) == "");  // a matter of caches
   CHECK(refusal([](auto& o) { o.seed = 10; }) == path.string() + ": belongs to a run with seed = 9, but this one has 10");
   std::map<std::string, std::string> const by_name = {
       {"epochs", refusal([](auto& o) { o.epochs = 5; })},
@@ -179,8 +180,7 @@ TEST_CASE("training state: another run's is refused, and the message names the c
       {"weight_decay", refusal([](auto& o) { o.optimizer.weight_decay = 0.5; })},
       {"clip_norm", refusal([](auto& o) { o.optimizer.clip_norm = 0.5; })},
       {"dropout", refusal([](auto& o) { o.dropout = 0.5; })},
-      {"patience", refusal([](auto& o) { o.patience = 5; })},
-      {"block_tokens", refusal([](auto& o) { o.block_tokens = 5; })}};
+      {"patience", refusal([](auto& o) { o.patience = 5; })}};
   for (auto const& refused : by_name) {
     CAPTURE(refused.second);
     CHECK(refused.second.find("belongs to a run with " + refused.first + " = ") != std::string::npos);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "mql4grec/backend/copy.hpp"
+#include "mql4grec/backend/precision.hpp"
 #include "mql4grec/core/safetensors.hpp"
 #include "mql4grec/optim/adamw.hpp"
 
@@ -14,10 +15,19 @@ namespace mql4grec::optim {
 /// What stands beside parameters and moments: all of it readable by people.
 struct training_notes {
   json progress;
-  json conditions;  ///< what must be the same for a run to go on as if it had never stopped
+  json conditions;     ///< what must be the same for a run to go on as if it had never stopped
+  json settings = {};  ///< what may be another when it goes on: results are then equal up to rounding, no longer to the bit
   std::map<std::string, std::string> more = {};
   std::vector<named_tensor> tensors = {};  ///< of the kind's own
 };
+
+/// What of a backend decides no more than how sums are rounded.
+template <Backend B>
+json backend_settings(B const& backend) {
+  json settings{{"precision", name_of(products_of(backend))}};
+  if constexpr (requires { B::name; }) settings["backend"] = B::name;
+  return settings;
+}
 
 /// Throws file_error.
 template <Backend B>
@@ -30,7 +40,7 @@ void write_training_file(std::filesystem::path const& path, in_vector<B, float> 
   tensors.push_back({"first_moment", flat(first.view_all()), first.view_all()});
   tensors.push_back({"second_moment", flat(second.view_all()), second.view_all()});
   auto metadata = notes.more;
-  metadata.insert({{"format", "mql4grec training state"}, {"progress", notes.progress.dump()}, {"conditions", notes.conditions.dump()},
+  metadata.insert({{"format", "mql4grec training state"}, {"progress", notes.progress.dump()}, {"conditions", notes.conditions.dump()}, {"settings", notes.settings.dump()},
                    {"optimizer_step", std::to_string(moments.step)}});
   write_safetensors(path, tensors, metadata);
 }
@@ -48,12 +58,24 @@ class training_file {
   }
   json parsed(char const* key) const { return parse_json(text(key), file_.path()); }
 
-  /// Refuses another run's file: the message names the first condition that differs.
-  void check_conditions(json const& wanted) const {
+  /// Refuses another run's file: the message names the first condition that differs and, where `reasons` has one, why it must not.
+  void check_conditions(json const& wanted, std::map<std::string, std::string> const& reasons = {}) const {
     json const saved = parsed("conditions");
-    for (auto const& [key, value] : wanted.items())
+    for (auto const& [key, value] : wanted.items()) {
+      auto const reason = reasons.find(key);
       expects_file(saved.contains(key) && saved.at(key) == value, file_.path(), "belongs to a run with ", key, " = ",
-                   saved.contains(key) ? saved.at(key).dump() : "nothing", ", but this one has ", value.dump());
+                   saved.contains(key) ? saved.at(key).dump() : "nothing", ", but this one has ", value.dump(),
+                   reason == reasons.end() ? "" : ": " + reason->second);
+    }
+  }
+  /// "precision was \"bf16\" and is \"fp32\"", for each setting that is another now; empty where none is.
+  std::string changes(json const& settings) const {
+    std::string all;
+    if (!file_.metadata().contains("settings")) return all;  // a file of before they were kept
+    json const saved = parsed("settings");
+    for (auto const& [key, value] : settings.items())
+      if (saved.contains(key) && saved.at(key) != value) all += (all.empty() ? "" : ", ") + key + " was " + saved.at(key).dump() + " and is " + value.dump();
+    return all;
   }
   template <class Progress>
   Progress progress() const {

@@ -36,6 +36,8 @@ struct run_observer {
   std::function<void(training_progress const&, double loss, std::int64_t steps_per_epoch)> on_step = [](auto const&, double, std::int64_t) {};
   std::function<void(training_progress const&, bool better)> on_epoch = [](auto const&, bool) {};
   std::function<bool()> interrupted = [] { return false; };
+  /// What a run that is resumed does otherwise than before, as one line: "precision was …".
+  std::function<void(std::string const& changes)> on_changed_settings = [](auto const&) {};
 };
 
 namespace detail {
@@ -91,10 +93,13 @@ run_result train(B& backend, run_options const& options, std::vector<domain> dom
   trainer<B, float> teacher(backend, model, options.training);
   json conditions = run_conditions(options.training, model.config(), train_set.size());
   conditions["tasks"] = options.tasks;
-  conditions["precision"] = name_of(products_of(backend));
+  json const settings = run_settings(backend, options.training);
   run_result result;
-  if (going_on) result.progress = read_training_state(state_path, teacher, conditions);
-  auto const save = [&](training_progress const& p) { write_training_state(state_path, teacher, p, conditions); };
+  if (going_on) {
+    result.progress = read_training_state(state_path, teacher, conditions);
+    if (auto const changes = optim::training_file(state_path).changes(settings); !changes.empty()) observer.on_changed_settings(changes);
+  }
+  auto const save = [&](training_progress const& p) { write_training_state(state_path, teacher, p, conditions, settings); };
 
   double const seconds_before = result.progress.seconds;
   double saved_at = seconds_before;

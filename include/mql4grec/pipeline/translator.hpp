@@ -39,6 +39,8 @@ struct translator_run_observer {
   std::function<void(translator_progress const&, rq_vae_losses const&, std::int64_t steps_per_epoch)> on_step = [](auto const&, auto const&, std::int64_t) {};
   std::function<void(translator_progress const&, bool better)> on_epoch = [](auto const&, bool) {};
   std::function<bool()> interrupted = [] { return false; };
+  /// What a run that is resumed does otherwise than before, as one line: "precision was …".
+  std::function<void(std::string const& changes)> on_changed_settings = [](auto const&) {};
 };
 
 namespace detail {
@@ -97,14 +99,17 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
   rq_vae_trainer<B, float> trainer(backend, model, run.options.training);
   json conditions = run_conditions(run.options, config, features.rows());
   conditions["scale"] = scaling.scale;
-  conditions["precision"] = name_of(products_of(backend));
+  json const settings = optim::backend_settings(backend);
   translator_result result;
-  if (going_on) result.progress = read_translator_state(state_path, trainer, conditions);
+  if (going_on) {
+    result.progress = read_translator_state(state_path, trainer, conditions);
+    if (auto const changes = optim::training_file(state_path).changes(settings); !changes.empty()) observer.on_changed_settings(changes);
+  }
 
   double const seconds_before = result.progress.seconds;
   double saved_at = seconds_before;
   auto const save = [&](translator_progress const& p) {
-    write_translator_state(state_path, trainer, p, conditions);
+    write_translator_state(state_path, trainer, p, conditions, settings);
     saved_at = p.seconds;
   };
   fit(backend, trainer, scaled, run.options, result.progress,

@@ -113,7 +113,8 @@ void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, trans
   std::int64_t const steps = (rows + size - 1) / size;
   training_rows<B, F> batches(backend, features, std::min(size, rows), options.resident_bytes);
 
-  auto const alone = std::min<std::int64_t>(options.autoencoder_epochs, options.epochs - 1);  // somebody has to learn codes
+  auto const alone = autoencoder_epochs(options);
+  progress.finished = progress.epoch >= options.epochs;  // a run may be resumed with more of them
   while (!progress.finished) {
     auto const how = progress.epoch < alone ? quantizer::left_out : quantizer::used;
     if (progress.epoch == alone && progress.epoch_step == 0 && options.kmeans_rows > 0)

@@ -64,7 +64,7 @@ inline json run_conditions(translator_options const& o, rq_vae_config const& c, 
   auto const& t = o.training;
   return {{"items", rows}, {"widths", c.widths()}, {"codes", c.codes}, {"quant_weight", c.quant_weight}, {"beta", c.beta},
           {"commitment", c.commit == commitment::first_level ? "first level" : "all levels"},
-          {"epochs", o.epochs}, {"autoencoder_epochs", o.autoencoder_epochs}, {"batch_size", t.batch_size}, {"learning_rate", t.learning_rate}, {"beta1", t.optimizer.beta1},
+          {"autoencoder_epochs", autoencoder_epochs(o)}, {"batch_size", t.batch_size}, {"learning_rate", t.learning_rate}, {"beta1", t.optimizer.beta1},
           {"beta2", t.optimizer.beta2}, {"epsilon", t.optimizer.epsilon}, {"weight_decay", t.optimizer.weight_decay},
           {"clip_norm", t.optimizer.clip_norm}, {"sinkhorn_epsilons", t.epsilons}, {"sinkhorn_iterations", t.sinkhorn_iterations},
           {"revive_after", t.revive_after}, {"evaluate_every", o.evaluate_every}, {"kmeans_rows", o.kmeans_rows},
@@ -73,11 +73,11 @@ inline json run_conditions(translator_options const& o, rq_vae_config const& c, 
 
 template <Backend B>
 void write_translator_state(std::filesystem::path const& path, rq_vae_trainer<B, float> const& trainer, translator_progress const& progress,
-                            json const& conditions) {
+                            json const& conditions, json const& settings = {}) {
   std::vector<std::int32_t> idle;
   for (auto const& level : trainer.idle()) idle.insert(idle.end(), level.begin(), level.end());
   optim::write_training_file<B>(path, trainer.model().parameters(), trainer.moments(),
-                                {.progress = progress, .conditions = conditions,
+                                {.progress = progress, .conditions = conditions, .settings = settings,
                                  .tensors = {{"idle", {std::ssize(idle)}, view_of(std::span<std::int32_t const>(idle))}}});
 }
 

@@ -36,6 +36,9 @@ inline void validate(translator_options const& o) {
   expects(o.resident_bytes >= 0, "translator: ", o.resident_bytes, " bytes of features in a device's memory, expected at least 0");
 }
 
+/// How many epochs leave the quantizer out: the last one never does, since somebody has to learn codes.
+inline index_t autoencoder_epochs(translator_options const& o) { return std::min(o.autoencoder_epochs, o.epochs - 1); }
+
 /// A look at the whole catalogue with the nearest codes.
 struct translator_evaluation {
   double reconstruction_error = 0;  ///< mean (x̂ − x)² an entry, of features as they are trained on

@@ -122,6 +122,7 @@ void fit(trainer<B, T, Others>& trainer, Train const& train, Valid const& valid,
   auto const started = clock::now();
   double const seconds_before = progress.seconds;
   auto const elapsed = [&] { return seconds_before + std::chrono::duration<double>(clock::now() - started).count(); };
+  progress.finished = is_finished(progress, options);  // a run may be resumed with more epochs
   if (progress.finished) return;
   epochs data(trainer, train, valid);
 
@@ -157,7 +158,7 @@ void fit(trainer<B, T, Others>& trainer, Train const& train, Valid const& valid,
     bool const better = !validated || valid_loss < progress.best_loss;
     if (better && validated) progress.best_loss = valid_loss;
     if (better) progress.best_epoch = progress.epoch;
-    progress.finished = progress.epoch >= options.epochs || (options.patience > 0 && progress.epoch - progress.best_epoch >= options.patience);
+    progress.finished = is_finished(progress, options);
     observer.on_epoch(progress, better);
   }
 }

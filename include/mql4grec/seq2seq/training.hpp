@@ -78,4 +78,9 @@ struct training_progress {
   bool operator==(training_progress const&) const = default;
 };
 
+/// Whether no epoch is left, or too many were in vain.
+inline bool is_finished(training_progress const& p, training_options const& o) {
+  return p.epoch >= o.epochs || (o.patience > 0 && p.epoch - p.best_epoch >= o.patience);
+}
+
 }  // namespace mql4grec

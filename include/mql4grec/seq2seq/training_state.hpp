@@ -38,19 +38,31 @@ inline void from_json(json const& in, training_progress& p) {
 }
 
 /// What must be the same for a run to go on as if it had never stopped; the file keeps it, resuming compares.
-/// The number of lanes isn't in it: another one continues the run, with sums rounded in another order.
+/// The number of lanes isn't in it: another one continues the run, with sums rounded in another order. Nor is the number of epochs, unless the
+/// learning rates follow from it.
 inline json run_conditions(training_options const& o, t5_config const& c, index_t examples) {
-  return {{"examples", examples}, {"parameters", t5_layout(c).size()}, {"epochs", o.epochs}, {"batch_size", o.batch_size},
+  json conditions{{"examples", examples}, {"parameters", t5_layout(c).size()}, {"batch_size", o.batch_size},
           {"learning_rate", o.learning_rate}, {"curve", o.curve == learning_curve::cosine ? "cosine" : "constant"},
           {"warmup", o.warmup}, {"beta1", o.optimizer.beta1}, {"beta2", o.optimizer.beta2}, {"epsilon", o.optimizer.epsilon},
           {"weight_decay", o.optimizer.weight_decay}, {"clip_norm", o.optimizer.clip_norm},
-          {"dropout", o.dropout}, {"patience", o.patience}, {"seed", o.seed}, {"block_tokens", o.block_tokens}};
+          {"dropout", o.dropout}, {"patience", o.patience}, {"seed", o.seed}};
+  if (o.curve == learning_curve::cosine) conditions["epochs"] = o.epochs;
+  return conditions;
+}
+
+/// What a run may go on with another value of: its bits are no longer those of a run that never stopped, and that is all.
+template <Backend B>
+json run_settings(B const& backend, training_options const& o) {
+  json settings = optim::backend_settings(backend);
+  settings["block_tokens"] = o.block_tokens;
+  return settings;
 }
 
 template <class B>
-void write_training_state(std::filesystem::path const& path, trainer<B, float> const& trainer, training_progress const& progress, json const& conditions) {
+void write_training_state(std::filesystem::path const& path, trainer<B, float> const& trainer, training_progress const& progress, json const& conditions,
+                          json const& settings = {}) {
   optim::write_training_file<B>(path, trainer.model().parameters(), trainer.moments(),
-                                {.progress = progress, .conditions = conditions, .more = {{"config", to_config_json(trainer.model().config()).dump()}}});
+                                {.progress = progress, .conditions = conditions, .settings = settings, .more = {{"config", to_config_json(trainer.model().config()).dump()}}});
 }
 
 /// The shape of the model in a training state. Throws file_error.
@@ -63,7 +75,7 @@ inline t5_config read_state_config(std::filesystem::path const& path) {
 template <class B>
 training_progress read_training_state(std::filesystem::path const& path, trainer<B, float>& trainer, json const& conditions) {
   optim::training_file const file(path);
-  file.check_conditions(conditions);
+  file.check_conditions(conditions, {{"epochs", "the cosine of its learning rates ends with the last one"}});
   auto progress = file.progress<training_progress>();
   expects_file(progress.epoch >= 0 && progress.epoch_step >= 0 && progress.step >= 0, path, "metadata 'progress': epoch ", progress.epoch,
                ", its step ", progress.epoch_step, " and step ", progress.step, ", expected at least 0");

@@ -14,6 +14,7 @@ namespace mql4grec::cpu {
 /// A CPU with a number of lanes, each a thread with scratch of its own. Operations run on the lane they are given.
 class backend : public reference::backend {
  public:
+  static constexpr char const* name = "cpu";
   struct options {
     index_t threads = 1;                   ///< lanes; lane 0 is the caller's thread. 0: as many as the machine runs at once
     precision products = precision::fp32;  ///< fp32 or bf16

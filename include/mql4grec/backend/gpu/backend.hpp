@@ -18,6 +18,7 @@ class backend {
   using system = System;
   using memory_space = device_space<System>;
   using options = typename System::options;
+  static constexpr char const* name = "gpu";
 
   explicit backend(options const& how = {}) : context_(how) {}
 

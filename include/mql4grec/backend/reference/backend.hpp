@@ -8,6 +8,7 @@ namespace mql4grec::reference {
 class backend {
  public:
   using memory_space = host_space;
+  static constexpr char const* name = "reference";
   struct options {
     bool operator==(options const&) const = default;
   };
