@@ -120,9 +120,10 @@ class by_teacher_forcing {
     batch one;
     one.append(question_, path);
     auto const v = static_cast<std::size_t>(model_.config().vocabulary);
-    std::vector<double> logits(one.targets.size() * v);
-    t5_pass<B, double>().logits(b_, model_, one, {0, 1}, {logits.data(), std::ssize(one.targets), model_.config().vocabulary});
-    return {logits.end() - static_cast<index_t>(v), logits.end()};
+    auto logits = poisoned<double>(b_, {std::ssize(one.targets), model_.config().vocabulary});
+    t5_pass<B, double>().logits(b_, model_, one, {0, 1}, logits);
+    auto const all = fetched(logits).values;
+    return {all.end() - static_cast<index_t>(v), all.end()};
   }
 
   B& b_;

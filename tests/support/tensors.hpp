@@ -39,6 +39,7 @@ struct matrix {
   shape extent;
   std::vector<T> values;  // row-major
 
+  matrix() = default;  // else nvcc takes {} for a list of one empty row
   matrix(std::initializer_list<std::initializer_list<T>> rows)
       : extent{std::ssize(rows), rows.size() ? std::ssize(*rows.begin()) : 0} {
     for (auto const& row : rows) values.insert(values.end(), row);

@@ -1,8 +1,6 @@
 #pragma once
 // Matrix products of a GPU, through cuBLASLt.
 #include <cstdint>
-#include <limits>
-#include <memory>
 
 #include "mql4grec/backend/gpu/backend.hpp"
 #include "mql4grec/backend/gpu/cuda/system.cuh"
@@ -63,25 +61,12 @@ bool multiply(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<bac
                             .compute = compute_type<T>(context.how()),
                             .type = std::same_as<T, double> ? CUDA_R_64F : CUDA_R_32F,
                             .epilogue = epilogue};
-  auto const run = [&](product_plan const& plan, cublasLtMatmulAlgo_t const& algorithm, T* to) {
-    return cublasLtMatmul(context.handle(), plan.what(), &alpha, b.data, plan.a(), a.data, plan.b(), &beta, c.data, plan.c(), to, plan.c(), &algorithm,
-                          context.workspace(), context.how().workspace, stream);
-  };
-  // into memory of its own, since c may be added to
-  auto const time_of = [&](cublasLtMatmulAlgo_t const& algorithm, product_plan const& plan) {
-    constexpr int rounds = 4;
-    std::unique_ptr<void, free_memory> const to(cuda::allocate(static_cast<std::size_t>(shape.n * shape.stride_c) * sizeof(T)));
-    auto const once = [&] { return run(plan, algorithm, static_cast<T*>(to.get())); };
-    if (once() != CUBLAS_STATUS_SUCCESS) return std::numeric_limits<double>::infinity();
-    return seconds_on(stream, [&] {
-      for (int round = 0; round < rounds; ++round) once();
-    });
-  };
-  bool const tunes = context.how().tune_products && !context.is_recording();
-  auto const& plan = context.plans().of(context.handle(), shape, context.how().workspace, bias, tunes ? &time_of : nullptr);
+  auto const& plan = context.plans().of(context.handle(), shape, context.how().workspace, bias);
   if (!plan.has_kernel()) return false;
   if (bias) plan.set_bias(bias);
-  check(run(plan, plan.algorithm(), c.data), "cublasLtMatmul");
+  check(cublasLtMatmul(context.handle(), plan.what(), &alpha, b.data, plan.a(), a.data, plan.b(), &beta, c.data, plan.c(),
+                       c.data, plan.c(), &plan.algorithm(), context.workspace(), context.how().workspace, stream),
+        "cublasLtMatmul");
   return true;
 }
 

@@ -3,7 +3,6 @@
 #include <cublasLt.h>
 
 #include <compare>
-#include <limits>
 #include <map>
 #include <memory>
 
@@ -31,9 +30,8 @@ struct product_shape {
 /// Descriptors and the chosen kernel.
 class product_plan {
  public:
-  /// `bias`: of the first call, null where the epilogue adds none. `time_of` (kernel, plan) -> seconds, or nothing where they aren't compared.
-  template <class Timer>
-  product_plan(cublasLtHandle_t handle, product_shape const& s, std::size_t workspace, void const* bias, Timer const* time_of) {
+  /// `bias`: of the first call, null where the epilogue adds none.
+  product_plan(cublasLtHandle_t handle, product_shape const& s, std::size_t workspace, void const* bias) {
     cublasLtMatmulDesc_t what = nullptr;
     cudaDataType_t const scale = s.type;
     check(cublasLtMatmulDescCreate(&what, s.compute, scale), "cublasLtMatmulDescCreate");
@@ -50,7 +48,7 @@ class product_plan {
     b_ = layout(s.type, s.transpose_b ? s.n : s.k, s.transpose_b ? s.k : s.n, s.stride_b);
     c_ = layout(s.type, s.m, s.n, s.stride_c);
     if (bias) set_bias(bias);
-    choose(handle, s, workspace, time_of);
+    choose(handle, s, workspace);
   }
 
   cublasLtMatmulDesc_t what() const { return what_.get(); }
@@ -81,8 +79,7 @@ class product_plan {
           "cublasLtMatrixLayoutCreate");
     return owned<cublasLtMatrixLayout_t>(made);
   }
-  template <class Timer>
-  void choose(cublasLtHandle_t handle, product_shape const& s, std::size_t workspace, Timer const* time_of) {
+  void choose(cublasLtHandle_t handle, product_shape const& s, std::size_t workspace) {
     cublasLtMatmulPreference_t made = nullptr;
     check(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate");
     owned<cublasLtMatmulPreference_t> const preference(made);
@@ -93,19 +90,14 @@ class product_plan {
     for (auto const attribute : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                                  CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
       set(attribute, static_cast<std::uint32_t>(s.alignment));
-    constexpr int most = 8;
-    cublasLtMatmulHeuristicResult_t candidates[most] = {};
+    cublasLtMatmulHeuristicResult_t best{};
     int found = 0;
-    auto const status = cublasLtMatmulAlgoGetHeuristic(handle, what(), a(), b(), c(), c(), made, time_of ? most : 1, candidates, &found);
+    auto const status = cublasLtMatmulAlgoGetHeuristic(handle, what(), a(), b(), c(), c(), made, 1, &best, &found);
     has_kernel_ = status != CUBLAS_STATUS_NOT_SUPPORTED && found > 0;
     if (!has_kernel_ && s.epilogue != CUBLASLT_EPILOGUE_DEFAULT) return;
     check(status, "cublasLtMatmulAlgoGetHeuristic");
     expects(has_kernel_, "cuBLASLt: no kernel multiplies ", s.m, " × ", s.k, " by ", s.k, " × ", s.n);
-    algorithm_ = candidates[0].algo;
-    if (!time_of || found < 2) return;
-    double least = std::numeric_limits<double>::infinity();
-    for (int i = 0; i < found; ++i)
-      if (double const seconds = (*time_of)(candidates[i].algo, *this); seconds < least) least = seconds, algorithm_ = candidates[i].algo;
+    algorithm_ = best.algo;
   }
 
   owned<cublasLtMatmulDesc_t> what_;
@@ -117,10 +109,9 @@ class product_plan {
 /// The plans made so far.
 class product_plans {
  public:
-  template <class Timer>
-  product_plan const& of(cublasLtHandle_t handle, product_shape const& shape, std::size_t workspace, void const* bias, Timer const* time_of) {
+  product_plan const& of(cublasLtHandle_t handle, product_shape const& shape, std::size_t workspace, void const* bias) {
     auto found = plans_.find(shape);
-    if (found == plans_.end()) found = plans_.try_emplace(shape, handle, shape, workspace, bias, time_of).first;
+    if (found == plans_.end()) found = plans_.try_emplace(shape, handle, shape, workspace, bias).first;
     return found->second;
   }
 

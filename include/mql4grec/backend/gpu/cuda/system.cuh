@@ -21,9 +21,6 @@ struct cuda_options {
   int device = 0;
   precision products = precision::fp32;  ///< what matrix products round their factors to
   std::size_t workspace = std::size_t{32} << 20;  ///< bytes that matrix products may use
-  /// Whether several of cuBLASLt's kernels are timed for each new shape of a product and the fastest is kept, instead of its first suggestion. Sums
-  /// then have the order of whichever kernel was fastest that day: runs are no longer equal to the bit.
-  bool tune_products = false;
 
   bool operator==(cuda_options const&) const = default;
 };
@@ -53,27 +50,6 @@ struct destroy_handle {
 struct free_memory {
   void operator()(void* memory) const noexcept { cudaFree(memory); }
 };
-
-/// How long the device takes for what work() asks of a stream.
-template <class Work>
-double seconds_on(cudaStream_t stream, Work&& work) {
-  struct destroy {
-    void operator()(cudaEvent_t event) const noexcept { cudaEventDestroy(event); }
-  };
-  std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, destroy> events[2];
-  for (auto& event : events) {
-    cudaEvent_t made = nullptr;
-    check(cudaEventCreate(&made), "cudaEventCreate");
-    event.reset(made);
-  }
-  check(cudaEventRecord(events[0].get(), stream), "cudaEventRecord");
-  work();
-  check(cudaEventRecord(events[1].get(), stream), "cudaEventRecord");
-  check(cudaEventSynchronize(events[1].get()), "cudaEventSynchronize");
-  float milliseconds = 0;
-  check(cudaEventElapsedTime(&milliseconds, events[0].get(), events[1].get()), "cudaEventElapsedTime");
-  return milliseconds * 1e-3;
-}
 
 /// While it lives, the calling thread's current device is the one that this memory is on. Streams, the legacy one too, are a device's own.
 class on_device_of {
