@@ -16,9 +16,8 @@ void add_common_options(CLI::App& command, common_options& options) {
   group->add_option("--backend", options.backend, "where to compute: cpu or gpu")
       ->check(CLI::IsMember({"cpu", "gpu"}))
       ->capture_default_str();
-  group->add_option("--precision", options.precision, "what matrix products round their factors to: fp32, tf32 (a GPU's) or bf16; sums are fp32")
-      ->check(CLI::IsMember({"fp32", "tf32", "bf16"}))
-      ->capture_default_str();
+  group->add_option("--precision", options.precision, "what matrix products round their factors to: fp32, tf32 (a GPU's) or bf16; sums are fp32 (default: fp32, on a GPU tf32)")
+      ->check(CLI::IsMember({"fp32", "tf32", "bf16"}));
   group->add_option("--threads", options.threads, "threads to compute with (default: all)")->check(CLI::Range(1, 1024));
   group->add_option("--json", options.json, "write the result as JSON to this file, - for standard output");
   group->add_flag("--quiet", options.quiet, "no progress and no warnings");
