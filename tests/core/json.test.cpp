@@ -50,8 +50,8 @@ TEST_CASE("json: a byte-order mark in front is no part of the text") {
 TEST_CASE("json: half of a surrogate pair becomes the replacement character, whole pairs and escaped backslashes stay") {
   auto const text = [](std::string_view escaped) { return parse_json("\"" + std::string(escaped) + "\"", "x.json").get<std::string>(); };
   CHECK(text(R"(a\ud83d\ude00b)") == "a\xf0\x9f\x98\x80" "b");
-  for (auto const* half : {R"(a\ud83db)", R"(a\uDE00b)", R"(a\ud83d)", R"(\ud83d\u0041)", R"(\ud83d\ud83d\ude00)", R"(\ude00\ud83d)", R"(\ud83d\n)"})
-    CHECK(text(half).find("\xef\xbf\xbd") != std::string::npos);
+  for (auto const* broken : {R"(a\ud83db)", R"(a\uDE00b)", R"(a\ud83d)", R"(\ud83d\u0041)", R"(\ud83d\ud83d\ude00)", R"(\ude00\ud83d)", R"(\ud83d\n)"})
+    CHECK(text(broken).find("\xef\xbf\xbd") != std::string::npos);
   CHECK(text(R"(\\ud83d)") == R"(\ud83d)");
   CHECK(text(R"(\u00e9)") == "é");
   CHECK_THROWS_AS(text(R"(\u12)"), file_error);
