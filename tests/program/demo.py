@@ -1,0 +1,19 @@
+"""The demo learns something worth showing: it beats popularity by far, and leaves its report. demo.py PROGRAM"""
+import json
+from pathlib import Path
+
+from support import check, check_done, main, run
+
+
+def what_is_learnt_is_plain_to_see():
+    printed = check_done(run("demo", "--out", "demo", "--json", "demo.json"))
+    result = json.loads(Path("demo.json").read_text())
+    ours, popular = result["ensemble"], result["popularity"]
+    check(ours["hit@10"] > 5 * popular["hit@10"] and ours["ndcg@10"] > 5 * popular["ndcg@10"], ours, popular)
+    for name in ("text", "image"):
+        check(result[name]["hit@10"] > 4 * popular["hit@10"], name, result[name], popular)
+    check("times as often" in printed.stdout and "taken next" in printed.stdout, printed.stdout)
+    check(Path(result["report"]).read_text().startswith("<!"), result["report"])
+
+
+main([what_is_learnt_is_plain_to_see])
