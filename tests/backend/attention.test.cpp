@@ -204,7 +204,7 @@ TEST_CASE_TEMPLATE("attention: equals the reference about the edges of tiles", S
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
-  problem const shapes[] = {{.queries = {1, 9, 0, 2, 17, 1, 8, 3}, .keys = {40, 64, 5, 0, 33, 1, 32, 65}, .heads = 2, .width = 20},  // few queries a sequence
+  problem const shapes[] = {{.queries = {1, 9, 0, 2, 17, 1, 8, 3}, .keys = {40, 64, 5, 1, 33, 1, 32, 65}, .heads = 2, .width = 20},  // few queries a sequence
                             {.queries = {1, 2, 31, 1, 4, 1, 8}, .keys = {1, 2, 31, 1, 4, 1, 8}, .heads = 3, .width = 70},
                             {.queries = {33, 0, 32, 65}, .keys = {33, 0, 32, 65}, .heads = 2, .width = 20},
                             {.queries = {70, 1, 0, 31}, .keys = {5, 40, 9, 64}, .heads = 1, .width = 65},  // a column more than a tile has
