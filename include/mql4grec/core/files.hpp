@@ -27,7 +27,7 @@ inline std::string read_file(std::filesystem::path const& path) {
   return content;
 }
 
-/// The same without the byte-order mark that some editors put in front of a text.
+/// The same without the byte-order mark that some editors put before a text.
 inline std::string read_text(std::filesystem::path const& path) {
   auto text = read_file(path);
   if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);

@@ -1,8 +1,8 @@
 #pragma once
 // Products of floats and doubles go to a library, one thread each: parallelism is over blocks of tokens, above. oneDNN's
 // sgemm, where it is there, generates code for the machine's own instructions; OpenBLAS picks from the kernels it was
-// built with. Other fields (std::complex, long double) have the
-// reference's loops. A backend that asks for bf16 has floats rounded first.
+// built with. Other fields (std::complex, long double) have the reference's loops. A backend that asks for bf16 has floats rounded
+// first.
 #include <cblas.h>
 #include <mutex>
 #include <string_view>

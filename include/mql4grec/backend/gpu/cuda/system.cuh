@@ -205,7 +205,7 @@ struct cuda {
     auto const lock = detail::use_legacy_stream();
     detail::on_device_of const here(on_device);
     detail::check(cudaMemcpyAsync(to, from, bytes, kind, cudaStreamLegacy), "cudaMemcpyAsync");
-    detail::check(cudaStreamSynchronize(cudaStreamLegacy), "cudaStreamSynchronize behind a copy");
+    detail::check(cudaStreamSynchronize(cudaStreamLegacy), "cudaStreamSynchronize after a copy");
   }
 };
 
