@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <iostream>
 
-#include "mql4grec/backend/cpu/bf16_tile.hpp"
+#include "mql4grec/backend/cpu/cpu.hpp"
 #include "gpu.hpp"
 #include "mql4grec/core/files.hpp"
 

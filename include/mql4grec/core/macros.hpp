@@ -18,3 +18,8 @@
 #define MQL4GREC_HAS_JSON 0
 #endif
 #endif
+
+// What stands before a definition that isn't a template: `inline`, but in the sources of mql4grec::compiled, which define it as nothing.
+#if !defined(MQL4GREC_DEFINITION)
+#define MQL4GREC_DEFINITION inline
+#endif

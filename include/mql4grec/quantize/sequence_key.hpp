@@ -58,16 +58,7 @@ struct keyed_item {
   sequence_key key;
   item_id item;
 };
-inline std::vector<keyed_item> items_by_key(code_table const& table) {
-  key_packing const packing(table.sizes());
-  std::vector<keyed_item> order;
-  order.reserve(static_cast<std::size_t>(table.items()));
-  for (index_t i = 0; i < table.items(); ++i)
-    if (auto const codes = table.of(item_id(static_cast<std::int32_t>(i))); !codes.empty())
-      order.push_back({packing.pack(codes), item_id(static_cast<std::int32_t>(i))});
-  std::ranges::sort(order, [](keyed_item const& a, keyed_item const& b) { return a.key != b.key ? a.key < b.key : a.item < b.item; });
-  return order;
-}
+std::vector<keyed_item> items_by_key(code_table const& table);
 
 /// visit(span of the items of one sequence) for every sequence, in order.
 template <class Visit>
@@ -79,3 +70,7 @@ void for_each_sequence(std::span<keyed_item const> order, Visit&& visit) {
 }
 
 }  // namespace mql4grec::detail
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/quantize/sequence_key.inl.hpp"
+#endif

@@ -1,5 +1,6 @@
 #pragma once
 #include "mql4grec/backend/cpu/dropout.hpp"
+#include "mql4grec/backend/cpu/operations.hpp"
 
 namespace mql4grec::cpu {
 

@@ -2,8 +2,8 @@
 // The loop becomes vector code only without errno and traps in the square root: -fno-math-errno -fno-trapping-math.
 #include <cmath>
 
-#include "mql4grec/backend/cpu/backend.hpp"
 #include "mql4grec/backend/cpu/dropout.hpp"
+#include "mql4grec/backend/cpu/operations.hpp"
 
 namespace mql4grec::cpu {
 

@@ -6,6 +6,7 @@
 
 #include "mql4grec/backend/cpu/cross_entropy.hpp"
 #include "mql4grec/backend/cpu/dropout.hpp"
+#include "mql4grec/backend/cpu/operations.hpp"
 #include "mql4grec/backend/cpu/small_product.hpp"
 #include "mql4grec/backend/cpu/softmax_rows.hpp"
 
@@ -138,7 +139,6 @@ inline bool fits_registers(attention_inputs<host_space, float> const& in) { retu
 
 }  // namespace detail
 
-/// The keys of every head in columns, in scratch memory: a search attends to the same keys at every step.
 template <std::same_as<float> T>
 in_vector<backend, T> turn_keys(backend& b, in_matrix<backend, T> k, in_vector<backend, index_t> key_offsets, index_t heads) {
   index_t const sequences = key_offsets.size() - 1, inner = k.columns(), width = inner / heads;

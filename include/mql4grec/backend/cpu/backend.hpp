@@ -2,7 +2,6 @@
 // Everything the reference backend has, with faster overloads: an operation written for cpu::backend is a better match than
 // the reference's, one that isn't falls back to the loops.
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "mql4grec/backend/cpu/team.hpp"
@@ -26,13 +25,7 @@ class backend : public reference::backend {
   backend() = default;
   explicit backend(options const& how) : backend(how.threads, how.products) {}
   /// Throws error for a precision that CPUs don't have.
-  explicit backend(index_t threads, precision products = precision::fp32) : products_(products) {
-    expects(products != precision::tf32, "CPU: products in tf32 are a GPU's; expected fp32 or bf16");
-    if (threads <= 0) threads = static_cast<index_t>(std::max(1u, std::thread::hardware_concurrency()));
-    if (threads == 1) return;
-    team_ = std::make_unique<team>(threads);
-    for (index_t number = 1; number < threads; ++number) others_.push_back(std::make_unique<backend>(1, products));
-  }
+  explicit backend(index_t threads, precision products = precision::fp32);
 
   /// What products of floats round their factors to.
   precision products() const { return products_; }
@@ -53,3 +46,7 @@ class backend : public reference::backend {
 };
 
 }  // namespace mql4grec::cpu
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/backend/cpu/backend.inl.hpp"
+#endif

@@ -15,17 +15,6 @@
 
 namespace mql4grec::cpu {
 
-/// Whether this machine multiplies bfloat16 by itself (AVX512_BF16). Where it doesn't, factors are rounded and multiplied in
-/// fp32, to the same results but for the order of sums, and slower than without rounding.
-inline bool has_fast_bf16() {
-#if defined(__x86_64__) && defined(__GNUC__)
-  static bool const here = best_instruction_set() == instruction_set::avx512 && __builtin_cpu_supports("avx512bf16");
-  return here && chosen_instruction_set() == instruction_set::avx512;
-#else
-  return false;
-#endif
-}
-
 namespace detail {
 
 /// x rounded to a bfloat16, as a float.

@@ -1,16 +1,6 @@
 #pragma once
-#include "mql4grec/backend/cpu/activation.hpp"
-#include "mql4grec/backend/cpu/adamw.hpp"
-#include "mql4grec/backend/cpu/attention.hpp"
-#include "mql4grec/backend/cpu/backend.hpp"
-#include "mql4grec/backend/cpu/bias.hpp"
-#include "mql4grec/backend/cpu/cached_attention.hpp"
-#include "mql4grec/backend/cpu/cross_entropy.hpp"
-#include "mql4grec/backend/cpu/dropout.hpp"
-#include "mql4grec/backend/cpu/frozen_weight.hpp"
-#include "mql4grec/backend/cpu/matmul.hpp"
-#include "mql4grec/backend/cpu/nearest_code.hpp"
-#include "mql4grec/backend/cpu/procrustes.hpp"
-#include "mql4grec/backend/cpu/rms_norm.hpp"
-#include "mql4grec/backend/cpu/sinkhorn.hpp"
-#include "mql4grec/backend/cpu/squared_error.hpp"
+#include "mql4grec/backend/cpu/operations.hpp"
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/backend/cpu/definitions.hpp"
+#endif

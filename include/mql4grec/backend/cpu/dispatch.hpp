@@ -43,6 +43,17 @@ inline instruction_set chosen_instruction_set() {
   return std::min(best_instruction_set(), allowed_instruction_set().load(std::memory_order_relaxed));
 }
 
+/// Whether this machine multiplies bfloat16 by itself (AVX512_BF16). Where it doesn't, factors are rounded and multiplied in
+/// fp32, to the same results but for the order of sums, and slower than without rounding.
+inline bool has_fast_bf16() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  static bool const here = best_instruction_set() == instruction_set::avx512 && __builtin_cpu_supports("avx512bf16");
+  return here && chosen_instruction_set() == instruction_set::avx512;
+#else
+  return false;
+#endif
+}
+
 namespace detail {
 #if defined(__x86_64__) && defined(__clang__)
 #define MQL4GREC_AVX512 gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"), clang::min_vector_width(512)

@@ -2,8 +2,8 @@
 // Sixteen counters at a time give the mask of 128 columns (see backend/dropout.hpp for the layout).
 #include <cstdint>
 
-#include "mql4grec/backend/cpu/backend.hpp"
 #include "mql4grec/backend/cpu/math.hpp"
+#include "mql4grec/backend/cpu/operations.hpp"
 
 namespace mql4grec::cpu {
 

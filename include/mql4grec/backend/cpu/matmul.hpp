@@ -7,10 +7,10 @@
 #include <mutex>
 #include <string_view>
 
-#include "mql4grec/backend/cpu/backend.hpp"
 #include "mql4grec/backend/cpu/bf16_product.hpp"
 #include "mql4grec/backend/cpu/dispatch.hpp"
 #include "mql4grec/backend/cpu/onednn.hpp"
+#include "mql4grec/backend/cpu/operations.hpp"
 
 namespace mql4grec::cpu {
 
@@ -59,8 +59,7 @@ inline bool prefers_onednn() {
 
 }  // namespace detail
 
-/// Name of the library that multiplies float matrices here and now, for reports.
-inline char const* matmul_library() {
+MQL4GREC_DEFINITION char const* matmul_library() {
 #if MQL4GREC_HAS_ONEDNN
   if (detail::prefers_onednn()) return "oneDNN";
 #endif

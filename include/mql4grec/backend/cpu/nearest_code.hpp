@@ -10,7 +10,7 @@
 #include <cstring>
 #include <limits>
 
-#include "mql4grec/backend/cpu/backend.hpp"
+#include "mql4grec/backend/cpu/operations.hpp"
 #include "mql4grec/backend/cpu/small_product.hpp"
 #include "mql4grec/backend/reference/nearest_code.hpp"
 

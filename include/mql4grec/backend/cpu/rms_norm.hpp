@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "mql4grec/backend/cpu/math.hpp"
-#include "mql4grec/backend/cpu/backend.hpp"
+#include "mql4grec/backend/cpu/operations.hpp"
 
 namespace mql4grec::cpu {
 

@@ -7,6 +7,7 @@
 
 #include "mql4grec/backend/cpu/math.hpp"
 #include "mql4grec/backend/cpu/nearest_code.hpp"
+#include "mql4grec/backend/cpu/operations.hpp"
 #include "mql4grec/backend/reference/sinkhorn.hpp"
 
 namespace mql4grec::cpu {
@@ -210,7 +211,7 @@ inline void sinkhorn_rounds(sinkhorn_state s, index_t k, double total, int itera
 template <Real T>
   requires(std::same_as<T, float> || std::same_as<T, double>)
 void sinkhorn_assign(backend& b, in_matrix<backend, T> distances, double epsilon, int iterations,
-                     out_vector<backend, code_t> codes, sinkhorn_order order = sinkhorn_order::codes_last) {
+                     out_vector<backend, code_t> codes, sinkhorn_order order) {
   assert(epsilon > 0 && iterations >= 0 && (distances.rows() == 0 || distances.columns() > 0));
   if (distances.rows() == 0) return;
   scratch_scope<backend> const scope(b.scratch());

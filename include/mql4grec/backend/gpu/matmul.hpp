@@ -1,6 +1,6 @@
 #pragma once
 // Systems whose memory is the host's multiply through CBLAS; cuda has cuBLASLt, in cuda/matmul.cuh.
-#include "mql4grec/backend/cpu/matmul.hpp"
+#include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/backend/gpu/backend.hpp"
 
 namespace mql4grec::gpu {

@@ -1,5 +1,5 @@
 #pragma once
-#include "mql4grec/backend/cpu/procrustes.hpp"
+#include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/backend/gpu/backend.hpp"
 
 namespace mql4grec::gpu {

@@ -1,0 +1,18 @@
+#pragma once
+// The definitions of everything that operations.hpp declares.
+#include "mql4grec/backend/cpu/activation.hpp"
+#include "mql4grec/backend/cpu/adamw.hpp"
+#include "mql4grec/backend/cpu/attention.hpp"
+#include "mql4grec/backend/cpu/backend.inl.hpp"
+#include "mql4grec/backend/cpu/bias.hpp"
+#include "mql4grec/backend/cpu/cached_attention.hpp"
+#include "mql4grec/backend/cpu/cross_entropy.hpp"
+#include "mql4grec/backend/cpu/dropout.hpp"
+#include "mql4grec/backend/cpu/frozen_product.hpp"
+#include "mql4grec/backend/cpu/matmul.hpp"
+#include "mql4grec/backend/cpu/nearest_code.hpp"
+#include "mql4grec/backend/cpu/procrustes.hpp"
+#include "mql4grec/backend/cpu/rms_norm.hpp"
+#include "mql4grec/backend/cpu/sinkhorn.hpp"
+#include "mql4grec/backend/cpu/squared_error.hpp"
+#include "mql4grec/backend/cpu/team.inl.hpp"
