@@ -1,5 +1,6 @@
 #include <filesystem>
 
+#include "mql4grec/backend/cpu/sinkhorn.hpp"
 #include "mql4grec/core/safetensors.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
