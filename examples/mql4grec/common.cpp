@@ -8,6 +8,7 @@
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "gpu.hpp"
 #include "mql4grec/core/files.hpp"
+#include "mql4grec/core/json.hpp"
 
 namespace mql4grec::program {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "mql4grec/backend/precision.hpp"
-#include "mql4grec/core/json.hpp"
+#include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/core/scalar.hpp"
 #include "progress.hpp"
 

@@ -5,6 +5,7 @@
 
 #include "gpu.hpp"
 #include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/core/json.hpp"
 #include "report.hpp"
 #include "signals.hpp"
 
@@ -176,7 +177,7 @@ std::optional<training_progress> saved_progress(std::filesystem::path const& run
   expects_file(found != file.metadata().end(), path, "metadata 'progress' is missing, expected a training state");
   try {
     return parse_json(found->second, path).get<training_progress>();
-  } catch (nlohmann::json::exception const& e) {
+  } catch (json::exception const& e) {
     detail::raise<file_error>(path.string(), ": metadata 'progress': ", e.what());
   }
 }

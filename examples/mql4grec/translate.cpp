@@ -5,6 +5,7 @@
 #include "commands.hpp"
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/catalog/read.hpp"
+#include "mql4grec/core/json.hpp"
 #include "mql4grec/embed/npy_features.hpp"
 #include "mql4grec/pipeline/translate.hpp"
 #include "mql4grec/pipeline/translator.hpp"

@@ -6,6 +6,7 @@
 
 #include "core/temporary_directory.hpp"
 #include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "support/small_t5.hpp"
 

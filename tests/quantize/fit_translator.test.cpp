@@ -1,6 +1,7 @@
 #include "mql4grec/quantize/fit_translator.hpp"
 
 #include "core/temporary_directory.hpp"
+#include "mql4grec/core/json.hpp"
 #include "mql4grec/embed/statistics.hpp"
 #include "mql4grec/quantize/translator_state.hpp"
 #include "support/backends.hpp"

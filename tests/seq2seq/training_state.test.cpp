@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/temporary_directory.hpp"
+#include "mql4grec/core/json.hpp"
 #include "mql4grec/seq2seq/fit.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"

@@ -1,158 +1,35 @@
 #pragma once
 // The files of a dataset directory that describe users and items. Nothing that comes from a file is believed: every
 // complaint names the file, the user or item, and what was expected in its place.
-#include <algorithm>
-#include <charconv>
-#include <cstdint>
 #include <filesystem>
-#include <map>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <vector>
 
-#include "mql4grec/catalog/detail/json_members.hpp"
 #include "mql4grec/catalog/interactions.hpp"
 #include "mql4grec/catalog/items.hpp"
-#include "mql4grec/core/files.hpp"
-#include "mql4grec/core/json.hpp"
+#include "mql4grec/core/macros.hpp"
 
 namespace mql4grec {
 
-namespace detail {
-/// A decimal number in [0, limit) and nothing else.
-inline std::optional<index_t> parse_id(std::string_view text, index_t limit = item_number_limit) {
-  index_t id = -1;
-  auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), id);
-  bool const whole = failure == std::errc{} && end == text.data() + text.size();
-  return whole && id >= 0 && id < limit ? std::optional(id) : std::nullopt;
-}
-
-inline item_id item_of(nlohmann::json const& value, std::filesystem::path const& path, std::string const& user,
-                       std::size_t at) {
-  bool const fits = value.is_number_unsigned() && value.get<std::uint64_t>() < std::uint64_t{item_number_limit};
-  expects_file(fits, path, "user '", user, "', place ", at, ": expected an item number from 0 to ",
-               item_number_limit - 1, ", found ", value.dump());
-  return static_cast<item_id>(value.get<std::int32_t>());
-}
-
-/// A field of a description: a text, nothing where it is null, or a list of such (of lists, as some categories are), joined by `between`.
-inline std::optional<std::string> text_of(nlohmann::json const& value, char const* between, int depth = 0) {
-  if (value.is_null()) return "";
-  if (value.is_string()) return value.get<std::string>();
-  if (!value.is_array() || depth > 2) return std::nullopt;
-  std::string text;
-  for (auto const& entry : value) {
-    auto const part = text_of(entry, between, depth + 1);
-    if (!part) return std::nullopt;
-    if (!text.empty() && !part->empty()) text += between;
-    text += *part;
-  }
-  return text;
-}
-
-inline item_description description_of(nlohmann::json const& value, std::filesystem::path const& path, std::string const& item) {
-  if (value.is_null()) return {};
-  expects_file(value.is_object(), path, "item ", item, ": expected an object, found a ", value.type_name());
-  auto const field = [&](char const* name, char const* between) {
-    auto const found = value.find(name);
-    auto const text = found == value.end() ? "" : text_of(*found, between);
-    expects_file(text.has_value(), path, "item ", item, ": expected a text '", name, "', a list of texts or null");
-    return *text;
-  };
-  return {field("title", " "), field("description", " "), field("brand", ","), field("categories", ",")};
-}
-}  // namespace detail
-
 /// Reads `D.inter.json`, `{"user": [item, item, …]}` with items oldest first. Users are numbered in the order of the
 /// file whatever they are called; item_count is one more than the largest item. Throws file_error.
-inline interactions read_interactions(std::filesystem::path const& path) {
-  interactions data;
-  std::vector<item_id> items;
-  auto const add = [&](std::string const& user, nlohmann::json const& value) {
-    expects_file(value.is_array(), path, "user '", user, "': expected a list of items, found a ", value.type_name());
-    items.clear();
-    for (auto const& item : value) items.push_back(detail::item_of(item, path, user, items.size()));
-    data.add_user(user, items);
-  };
-  detail::for_each_member(read_file(path), path, "an object {\"user\": [item, …], …}", add);
-  expects_file(data.users() > 0, path, "holds no users, expected at least one");
-  expects_file(data.item_count > 0, path, "holds no items, expected at least one");
-  return data;
-}
+interactions read_interactions(std::filesystem::path const& path);
 
 /// Writes what read_interactions reads, one user a line.
-inline void write_interactions(std::filesystem::path const& path, interactions const& data) {
-  std::string text = "{";
-  for (index_t u = 0; u < data.users(); ++u) {
-    text += u == 0 ? "\n" : ",\n";
-    text += json(data.user_keys.at(static_cast<std::size_t>(u))).dump() + ": [";
-    char const* separator = "";
-    for (auto const item : data.of(user_id(u))) {
-      text += separator + std::to_string(index(item));
-      separator = ", ";
-    }
-    text += "]";
-  }
-  write_file(path, text + "\n}\n");
-}
+void write_interactions(std::filesystem::path const& path, interactions const& data);
 
 /// Reads `D.item.json`, `{"item": {"title", "description", "brand", "categories"}}`, in any order. Every field may be missing, null, a text or
 /// a list of texts, which become one; other fields are passed over. Throws file_error.
-inline item_descriptions read_items(std::filesystem::path const& path) {
-  item_descriptions items;
-  auto const add = [&](std::string const& key, nlohmann::json const& value) {
-    auto const id = detail::parse_id(key);
-    expects_file(id.has_value(), path, "key '", detail::printable(key), "': expected an item number");
-    bool const fresh = items.emplace(item_id(*id), detail::description_of(value, path, key)).second;
-    expects_file(fresh, path, "item ", *id, " appears twice");
-  };
-  detail::for_each_member(read_file(path), path, "an object {\"item\": {\"title\", …}, …}", add);
-  return items;
-}
+item_descriptions read_items(std::filesystem::path const& path);
 
 /// Writes what read_items reads, all four fields of each item as texts.
-inline void write_items(std::filesystem::path const& path, item_descriptions const& items) {
-  std::string text = "{";
-  char const* separator = "\n";
-  for (auto const& [item, description] : items) {
-    json const entry = {{"title", description.title}, {"description", description.description}, {"brand", description.brand},
-                        {"categories", description.categories}};
-    text += separator + ("\"" + std::to_string(index(item)) + "\": ") + entry.dump();
-    separator = ",\n";
-  }
-  write_file(path, text + "\n}\n");
-}
+void write_items(std::filesystem::path const& path, item_descriptions const& items);
 
 /// Reads `D.item2id` or `D.user2id`: lines `key<TAB>id` whose ids are 0 … n − 1, each once, in any order.
-inline outside_ids read_ids(std::filesystem::path const& path) {
-  std::string const text = read_text(path);
-  std::map<index_t, std::string> keys;
-  index_t line_number = 0;
-  for (std::size_t begin = 0; begin < text.size();) {
-    auto const end = std::min(text.find('\n', begin), text.size());
-    std::string_view line(text.data() + begin, end - begin);
-    begin = end + 1;
-    ++line_number;
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    auto const tab = line.rfind('\t');
-    auto const id = tab == line.npos ? std::nullopt : detail::parse_id(line.substr(tab + 1));
-    expects_file(id.has_value(), path, "line ", line_number, ": expected 'key<TAB>number', found '", line, "'");
-    auto const [at, fresh] = keys.emplace(*id, line.substr(0, tab));
-    expects_file(fresh, path, "line ", line_number, ": id ", *id, " was given to '", at->second, "' before");
-  }
-  outside_ids ids;
-  for (auto& [id, key] : keys) {
-    expects_file(id == std::ssize(ids), path, "no line has the id ", ids.size(), ", expected every id up to ", keys.rbegin()->first);
-    ids.push_back(std::move(key));
-  }
-  return ids;
-}
+outside_ids read_ids(std::filesystem::path const& path);
 
-inline void write_ids(std::filesystem::path const& path, outside_ids const& keys) {
-  std::string text;
-  for (std::size_t i = 0; i < keys.size(); ++i) text += keys[i] + "\t" + std::to_string(i) + "\n";
-  write_file(path, text);
-}
+void write_ids(std::filesystem::path const& path, outside_ids const& keys);
 
 }  // namespace mql4grec
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/catalog/read.inl.hpp"
+#endif

@@ -1,88 +1,26 @@
 #pragma once
 // A token from a file is believed only if it is a word of the vocabulary and stands at its own level of the right
 // modality: a text index read as the image's would otherwise train without complaint.
-#include <algorithm>
 #include <filesystem>
 #include <optional>
-#include <string>
-#include <utility>
-#include <vector>
 
-#include "mql4grec/core/files.hpp"
-#include "mql4grec/core/json.hpp"
-#include "mql4grec/language/detail/parse.hpp"
+#include "mql4grec/core/macros.hpp"
 #include "mql4grec/language/token_table.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 
 namespace mql4grec {
 
-namespace detail {
-
-/// "<a_0> to <a_255>"
-inline std::string words_of_level(vocabulary const& words, modality kind, index_t level) {
-  return words.word(kind, level, code_t{0}) + " to " + words.word(kind, level, code_t(words.codes(kind, level) - 1));
-}
-
-/// One item's tokens from its JSON list.
-inline void read_sequence(std::filesystem::path const& path, std::string const& item, nlohmann::json const& list,
-                          vocabulary const& words, modality kind, std::vector<token_t>& sequence) {
-  auto const levels = words.levels(kind);
-  expects_file(list.is_array(), path, "item ", item, ": expected a list of ", levels, " tokens, found a ",
-               list.type_name());
-  expects_file(std::ssize(list) == levels, path, "item ", item, " has ", list.size(), " tokens, expected ", levels);
-  sequence.clear();
-  for (auto const& entry : list) {
-    auto const level = std::ssize(sequence);
-    expects_file(entry.is_string(), path, "item ", item, ", place ", level,
-                 ": expected a token like \"<a_12>\", found a ", entry.type_name());
-    auto const& text = entry.get_ref<std::string const&>();
-    auto const token = words.find(text);
-    auto const place = token ? words.place(*token) : std::nullopt;
-    if (!place || place->kind != kind || place->level != level)
-      raise<file_error>(path.string(), ": item ", item, ", place ", level, ": '", text, "' ", token ? "does not belong there" : "is not in the vocabulary",
-                        ", expected ", words_of_level(words, kind, level));
-    sequence.push_back(*token);
-  }
-}
-
-}  // namespace detail
-
 /// Reads `D.index_*.json`, `{"item": ["<a_12>", "<b_7>", …]}`. Items the file is silent about have no sequence; two
 /// items may share one (duplicate_items counts them). items() is item_count, below which all items must be numbered, or one more than the largest
 /// item of the file. Throws file_error.
-inline token_table read_token_table(std::filesystem::path const& path, vocabulary const& words, modality kind,
-                                    std::optional<index_t> item_count = std::nullopt) {
-  auto const content = detail::parse_object(path, "an object {\"item\": [token, …], …}");
-  std::vector<std::pair<index_t, std::string const*>> items;  // by number, with their keys
-  for (auto const& [key, list] : content.items()) {
-    auto const item = detail::parse_number(key);
-    expects_file(item && *item < item_number_limit, path, "key '", detail::printable(key), "': expected an item number from 0 to ", item_number_limit - 1);
-    items.emplace_back(*item, &key);
-  }
-  std::ranges::sort(items);
-  index_t const least = items.empty() ? 0 : items.back().first + 1;
-  expects_file(least <= item_count.value_or(least), path, "item ", least - 1, " is beyond the ", item_count.value_or(0), " items of the catalogue");
-  token_table table(kind, item_count.value_or(least), words.levels(kind));
-  std::vector<token_t> sequence;
-  for (auto const& [item, key] : items) {
-    expects_file(!table.has(item_id(item)), path, "item ", item, " appears twice");
-    detail::read_sequence(path, *key, content.at(*key), words, kind, sequence);
-    table.set(item_id(item), sequence);
-  }
-  return table;
-}
+token_table read_token_table(std::filesystem::path const& path, vocabulary const& words, modality kind,
+                             std::optional<index_t> item_count = std::nullopt);
 
 /// Writes what read_token_table reads, one item a line; items without a sequence are left out.
-inline void write_token_table(std::filesystem::path const& path, token_table const& table, vocabulary const& words) {
-  std::string text = "{";
-  char const* separator = "\n";
-  for (auto const item : table.present()) {
-    json list = json::array();
-    for (auto const token : table.of(item)) list.push_back(words.text(token));
-    text += separator + ("\"" + std::to_string(index(item)) + "\": ") + list.dump();
-    separator = ",\n";
-  }
-  write_file(path, text + "\n}\n");
-}
+void write_token_table(std::filesystem::path const& path, token_table const& table, vocabulary const& words);
 
 }  // namespace mql4grec
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/language/read_token_table.inl.hpp"
+#endif

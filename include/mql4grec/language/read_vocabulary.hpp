@@ -1,20 +1,13 @@
 #pragma once
 // A vocabulary from a Hugging Face tokenizer directory. The released checkpoints add their words behind the 32,100 of
 // the base tokenizer and in an order of their own, so both the ids and the modalities are read, not computed.
-#include <algorithm>
-#include <cstdint>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <utility>
-#include <vector>
 
-#include "mql4grec/core/files.hpp"
-#include "mql4grec/core/json.hpp"
-#include "mql4grec/language/detail/parse.hpp"
+#include "mql4grec/core/macros.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 
 namespace mql4grec {
@@ -23,126 +16,31 @@ namespace detail {
 
 using word_ids = std::unordered_map<std::string, token_t>;
 
-inline token_t id_from(nlohmann::json const& value, std::filesystem::path const& path, std::string const& word) {
-  bool const fits = value.is_number_unsigned() && value.get<std::uint64_t>() < 0x7fffffff;
-  expects_file(fits, path, "token '", word, "': expected an id of 0 or more, found ", value.dump());
-  return static_cast<token_t>(value.get<std::int32_t>());
-}
-
-/// `added_tokens.json`: {"<a_0>": 32100, …}.
-inline word_ids read_added_tokens(std::filesystem::path const& path) {
-  word_ids ids;
-  auto const content = parse_object(path, "an object {\"token\": id, …}");
-  for (auto const& [word, id] : content.items()) ids.emplace(word, id_from(id, path, word));
-  return ids;
-}
-
-/// `tokenizer.json`: "added_tokens": [{"id": 32100, "content": "<a_0>"}, …].
-inline word_ids read_tokenizer(std::filesystem::path const& path) {
-  word_ids ids;
-  auto const content = parse_object(path, "an object with \"added_tokens\"");
-  auto const list = content.find("added_tokens");
-  expects_file(list != content.end() && list->is_array(), path, "expected a list under 'added_tokens'");
-  for (auto const& entry : *list) {
-    bool const complete =
-        entry.is_object() && entry.contains("content") && entry["content"].is_string() && entry.contains("id");
-    expects_file(complete, path, "key 'added_tokens', place ", ids.size(), ": expected {\"id\", \"content\"}");
-    auto const word = entry["content"].get<std::string>();
-    ids.emplace(word, id_from(entry["id"], path, word));
-  }
-  return ids;
-}
-
 struct numbered_word {
   std::string prefix;
   index_t number;
 };
 
 /// "<a_12>" → {"a", 12}; nothing for other words.
-inline std::optional<numbered_word> split_word(std::string_view word) {
-  auto const bar = word.rfind('_');
-  bool const shaped = word.starts_with('<') && word.ends_with('>') && bar != word.npos && bar > 1;
-  auto const number = shaped ? parse_number(word.substr(bar + 1, word.size() - bar - 2)) : std::nullopt;
-  if (!number) return std::nullopt;
-  return numbered_word{std::string(word.substr(1, bar - 1)), *number};
-}
+std::optional<numbered_word> split_word(std::string_view word);
 
 /// The modalities and prompts that a set of words amounts to: text (<a_…) first, then images (<A_…), then the
 /// others by their first id. A level has one code more than its largest; images without text follow a text without levels. T5's own
 /// <extra_id_…> are not codes.
-inline vocabulary_options options_from(word_ids const& ids) {
-  vocabulary_options found{.modalities = {}, .prompts = 0};
-  std::map<std::string, index_t> codes;     // K by prefix
-  std::map<std::string, token_t> first_id;  // the smallest of its words
-  for (auto const& [word, id] : ids) {
-    auto const parts = split_word(word);
-    if (!parts || parts->prefix == "extra_id") continue;
-    constexpr index_t most = index_t{1} << 20;  // a damaged number shouldn't ask for all memory
-    expects(parts->number < most, "the word ", printable(word), ", expected a number less than ", most);
-    auto& count = parts->prefix == "*" ? found.prompts : codes[parts->prefix];
-    count = std::max(count, parts->number + 1);
-    auto& first = first_id.emplace(parts->prefix, id).first->second;
-    first = std::min(first, id);
-  }
-  auto const continues_another = [&](std::string prefix) {
-    --prefix.back();
-    return codes.contains(prefix);
-  };
-  for (auto const& [prefix, count] : codes) {
-    if (continues_another(prefix)) continue;
-    word_family family{prefix, {}};
-    for (auto level = codes.find(prefix); level != codes.end();) {
-      family.codes.push_back(level->second);
-      level = codes.find(family.prefix_of(std::ssize(family.codes)));
-    }
-    found.modalities.push_back(std::move(family));
-  }
-  auto const rank = [&](word_family const& family) {
-    auto const known = family.prefix == "a" ? 0 : family.prefix == "A" ? 1 : 2;
-    return std::pair(known, first_id.at(family.prefix));
-  };
-  std::ranges::sort(found.modalities, {}, rank);
-  if (!codes.contains("a") && codes.contains("A")) found.modalities.insert(found.modalities.begin(), word_family{"a", {}});
-  return found;
-}
+vocabulary_options options_from(word_ids const& ids);
 
 }  // namespace detail
 
 /// Reads the words of a checkpoint directory from `added_tokens.json`, or from `tokenizer.json` where that is missing.
 /// Levels may have gaps: tokenizers of the released code know the words that an index uses. Throws file_error when there are no code words, or
 /// when <pad> isn't 0 or </s> isn't 1.
-inline vocabulary read_vocabulary(std::filesystem::path const& directory) {
-  auto const added = directory / "added_tokens.json";
-  auto const tokenizer = directory / "tokenizer.json";
-  bool const has_added = std::filesystem::exists(added);
-  expects_file(has_added || std::filesystem::exists(tokenizer), directory,
-               "holds neither added_tokens.json nor tokenizer.json");
-  auto const& path = has_added ? added : tokenizer;
-  auto const ids = has_added ? detail::read_added_tokens(added) : detail::read_tokenizer(tokenizer);
-  for (auto const& [word, expected] : {std::pair("<pad>", vocabulary::pad), std::pair("</s>", vocabulary::eos)}) {
-    auto const found = ids.find(word);
-    expects_file(found == ids.end() || found->second == expected, path, "token ", word, " must have the id ",
-                 index(expected));
-  }
-  try {
-    auto const options = detail::options_from(ids);
-    expects(!options.modalities.empty(), "holds no code words like <a_0>");
-    return vocabulary(options, ids);
-  } catch (error const& e) {
-    detail::raise<file_error>(path.string(), ": ", e.what());
-  }
-}
+vocabulary read_vocabulary(std::filesystem::path const& directory);
 
 /// Writes `added_tokens.json`, from which read_vocabulary gives an equal vocabulary.
-inline void write_vocabulary(std::filesystem::path const& directory, vocabulary const& words) {
-  std::string text = "{";
-  char const* separator = "\n";
-  for (index_t i = 0; i < words.size(); ++i) {
-    if (!words.has_text(token_t(i))) continue;
-    text += separator + json(words.text(token_t(i))).dump() + ": " + std::to_string(i);
-    separator = ",\n";
-  }
-  write_file(directory / "added_tokens.json", text + "\n}\n");
-}
+void write_vocabulary(std::filesystem::path const& directory, vocabulary const& words);
 
 }  // namespace mql4grec
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/language/read_vocabulary.inl.hpp"
+#endif

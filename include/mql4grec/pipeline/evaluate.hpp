@@ -1,10 +1,13 @@
 #pragma once
 // Leave-one-out over the whole catalogue: each user's text and image history is asked for, the two lists become one, and
 // the place of the held-out item is judged.
+#include <algorithm>
 #include <chrono>
-#include <set>
+#include <limits>
+#include <vector>
 
 #include "mql4grec/catalog/split.hpp"
+#include "mql4grec/core/macros.hpp"
 #include "mql4grec/metrics/ranking_metrics.hpp"
 #include "mql4grec/metrics/report.hpp"
 #include "mql4grec/metrics/save.hpp"
@@ -39,20 +42,7 @@ struct evaluation {
 namespace detail {
 
 /// The place of the target's sequence when every sequence counts once; lists of items, read in one modality.
-inline placement sequence_place(ranking const& list, item_id target, token_table const& table) {
-  if (!table.has(target)) return place_of(list, target);
-  auto const wanted = table.of(target);
-  std::set<std::vector<token_t>> seen;
-  for (auto const item : list.items) {
-    auto const sequence = table.of(item);
-    if (std::ranges::equal(sequence, wanted) && !sequence.empty()) return {std::ssize(seen), 1};
-    if (sequence.empty())
-      seen.insert({token_t{-1}, static_cast<token_t>(item)});  // without words in this language: it stands for itself
-    else
-      seen.emplace(sequence.begin(), sequence.end());
-  }
-  return {};
-}
+placement sequence_place(ranking const& list, item_id target, token_table const& table);
 
 /// Searches one modality for the users' histories; finds nothing in one that the dataset or the model lacks.
 template <class B, class T, class Progress>
@@ -70,17 +60,8 @@ beams search_modality(B& backend, frozen_t5<B, T> const& model, model_card const
   return search(backend, model, trie, queries, options.search, progress);
 }
 
-inline void save_user(saved_search& out, beams const& found, index_t query, item_trie const& trie, token_table const& table, user_id user,
-                      item_id target, vocabulary const& words) {
-  if (!table.has(target)) return;
-  std::vector<token_t> sequences;
-  for (auto const leaf : found.leaves_of(query)) {
-    auto const tokens = table.of(trie.items(leaf).front());
-    sequences.insert(sequences.end(), tokens.begin(), tokens.end());
-  }
-  auto const scores = found.scores_of(query);
-  out.add(user, sequences, std::vector<double>(scores.begin(), scores.end()), table.of(target), words);
-}
+void save_user(saved_search& out, beams const& found, index_t query, item_trie const& trie, token_table const& table, user_id user,
+               item_id target, vocabulary const& words);
 
 }  // namespace detail
 
@@ -128,3 +109,7 @@ evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_card const& 
 }
 
 }  // namespace mql4grec
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/pipeline/evaluate.inl.hpp"
+#endif

@@ -1,37 +1,20 @@
 #pragma once
 // What a model directory says beside transformers' files: the words it speaks and the tasks it was taught, in mql4grec.json.
 #include <filesystem>
-#include <map>
 #include <string>
 
-#include "mql4grec/core/json.hpp"
-#include "mql4grec/language/read.hpp"
+#include "mql4grec/core/macros.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 #include "mql4grec/tasks/mixture.hpp"
 
 namespace mql4grec {
 
 /// The mixtures by the names that the program knows.
-inline mixture mixture_named(std::string const& name, mixture_options const& options = {}) {
-  if (name == "all") return all_tasks(options);
-  if (name == "next") return next_only(options);
-  if (name == "released") return released_mixture(options);
-  if (name == "released-next") return released_next_only(options);
-  detail::raise("tasks '", name, "': expected all, next, released or released-next");
-}
+mixture mixture_named(std::string const& name, mixture_options const& options = {});
 
 /// The prompts that a model of these tasks is asked for the next item with, a modality after the other: "<*_0><*_1><*_2>, <*_3><*_4><*_5>".
 /// A model that is asked with others than it has learnt with answers worse.
-inline std::string query_prompts(std::string const& tasks) {
-  std::string text;
-  bool any = false;
-  for (auto const& query : mixture_named(tasks).queries) {
-    if (!text.empty()) text += ", ";
-    for (index_t i = 0; i < query.prompt.count; ++i) text += "<*_" + std::to_string(query.prompt.first + i) + ">";
-    any = any || query.prompt.count > 0;
-  }
-  return any ? text : "no prompts";
-}
+std::string query_prompts(std::string const& tasks);
 
 struct model_card {
   vocabulary words = vocabulary();
@@ -39,61 +22,14 @@ struct model_card {
 };
 
 /// Words that aren't numbered in order (a released checkpoint's) are written with their ids.
-inline void write_model_card(std::filesystem::path const& directory, model_card const& card) {
-  json families = json::array();
-  for (auto const& family : card.words.options().modalities) families.push_back({{"prefix", family.prefix}, {"codes", family.codes}});
-  json content = {{"tasks", card.tasks}, {"modalities", families}, {"prompts", card.words.options().prompts}};
-  if (!(card.words == vocabulary(card.words.options()))) {
-    json ids = json::object();
-    for (index_t i = 0; i < card.words.size(); ++i)
-      if (card.words.has_text(token_t(i))) ids[card.words.text(token_t(i))] = i;
-    content["ids"] = std::move(ids);
-  }
-  write_json(directory / "mql4grec.json", content);
-}
-
-namespace detail {
-
-/// A number of words, or an id: what a model can have, so that a damaged file doesn't ask for all memory.
-inline index_t checked_word_count(index_t n, char const* key, std::filesystem::path const& path) {
-  expects_file(n >= 0 && n < (index_t{1} << 24), path, "key '", key, "': found ", n, ", expected 0 or more and less than 2^24");
-  return n;
-}
-
-inline vocabulary vocabulary_of_card(json const& content, std::filesystem::path const& path) {
-  vocabulary_options options{.modalities = {}, .prompts = checked_word_count(member<index_t>(content, "prompts", path), "prompts", path)};
-  for (auto const& family : member<json>(content, "modalities", path)) {
-    options.modalities.push_back({member<std::string>(family, "prefix", path), member<std::vector<index_t>>(family, "codes", path)});
-    for (auto const codes : options.modalities.back().codes) checked_word_count(codes, "codes", path);
-  }
-  if (!content.contains("ids")) return vocabulary(options);
-  word_ids ids;
-  for (auto const& [word, id] : member<std::map<std::string, index_t>>(content, "ids", path)) ids.emplace(word, token_t(checked_word_count(id, "ids", path)));
-  return vocabulary(options, ids);
-}
-
-inline model_card parse_model_card(std::filesystem::path const& path) {
-  json const content = read_json(path);
-  auto const tasks = member<std::string>(content, "tasks", path);
-  try {
-    mixture_named(tasks);
-    return {vocabulary_of_card(content, path), tasks};
-  } catch (file_error const&) {
-    throw;
-  } catch (error const& e) {
-    raise<file_error>(path.string(), ": ", e.what());
-  }
-}
-
-}  // namespace detail
+void write_model_card(std::filesystem::path const& directory, model_card const& card);
 
 /// The card of a model directory. Without one, as in checkpoints of the released code: the words of its tokenizer and the
 /// released tasks; without that too, the paper's vocabulary and all tasks.
-inline model_card read_model_card(std::filesystem::path const& directory) {
-  if (std::filesystem::exists(directory / "mql4grec.json")) return detail::parse_model_card(directory / "mql4grec.json");
-  if (std::filesystem::exists(directory / "added_tokens.json") || std::filesystem::exists(directory / "tokenizer.json"))
-    return {read_vocabulary(directory), "released"};
-  return {};
-}
+model_card read_model_card(std::filesystem::path const& directory);
 
 }  // namespace mql4grec
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/pipeline/model_card.inl.hpp"
+#endif

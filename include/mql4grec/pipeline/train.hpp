@@ -2,9 +2,18 @@
 // A training run that lives in a directory: the best model so far (config.json, model.safetensors, mql4grec.json) and the
 // state to go on from (training.safetensors).
 #include <chrono>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "mql4grec/backend/precision.hpp"
+#include "mql4grec/core/files.hpp"
+#include "mql4grec/core/json_fwd.hpp"
+#include "mql4grec/core/macros.hpp"
 #include "mql4grec/pipeline/ending.hpp"
 #include "mql4grec/pipeline/model_card.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
@@ -43,18 +52,9 @@ struct run_observer {
 namespace detail {
 
 /// Writes one example of each task, so that a word that the vocabulary lacks is named now and not in the middle of an epoch.
-inline void check_words(example_set const& examples, std::filesystem::path const& model, std::string const& tasks) {
-  batch scratch;
-  auto const all = examples.examples();
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    if (i > 0 && all[i].task == all[i - 1].task) continue;
-    try {
-      examples.write(static_cast<index_t>(i), 0, 0, scratch);
-    } catch (error const& e) {
-      raise<file_error>(model.string(), ": tasks '", tasks, "': ", e.what());
-    }
-  }
-}
+void check_words(example_set const& examples, std::filesystem::path const& model, std::string const& tasks);
+
+optim::run_description describe(run_options const& options, t5_config const& model, index_t examples, optim::backend_settings const& backend);
 
 template <class B>
 t5<B, float> starting_model(B& backend, run_options const& options, vocabulary const& words) {
@@ -91,15 +91,13 @@ run_result train(B& backend, run_options const& options, std::vector<domain> dom
   expects_file(model.config().vocabulary >= words.size(), going_on ? state_path : options.init.value_or(options.out), "the model knows ",
                model.config().vocabulary, " tokens, but the vocabulary has ", words.size());
   trainer<B, float> teacher(backend, model, options.training);
-  json conditions = run_conditions(options.training, model.config(), train_set.size());
-  conditions["tasks"] = options.tasks;
-  json const settings = run_settings(backend, options.training);
+  auto const about = detail::describe(options, model.config(), train_set.size(), optim::settings_of(backend));
   run_result result;
   if (going_on) {
-    result.progress = read_training_state(state_path, teacher, conditions);
-    if (auto const changes = optim::training_file(state_path).changes(settings); !changes.empty()) observer.on_changed_settings(changes);
+    result.progress = read_training_state(state_path, teacher, *about.conditions);
+    if (auto const changes = optim::training_file(state_path).changes(*about.settings); !changes.empty()) observer.on_changed_settings(changes);
   }
-  auto const save = [&](training_progress const& p) { write_training_state(state_path, teacher, p, conditions, settings); };
+  auto const save = [&](training_progress const& p) { write_training_state(state_path, teacher, p, *about.conditions, *about.settings); };
 
   double const seconds_before = result.progress.seconds;
   double saved_at = seconds_before;
@@ -133,3 +131,7 @@ run_result train(B& backend, run_options const& options, std::vector<domain> dom
 }
 
 }  // namespace mql4grec
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/pipeline/train.inl.hpp"
+#endif

@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/core/macros.hpp"
 #include "mql4grec/embed/views.hpp"
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/language/translate.hpp"
@@ -20,13 +21,7 @@ namespace mql4grec {
 /// The policies by the names that the program knows.
 using any_collision_policy = std::variant<reallocate, match, suffix, keep_collisions>;
 
-inline any_collision_policy collision_policy_named(std::string const& name) {
-  if (name == "reallocate") return reallocate{};
-  if (name == "match") return match{};
-  if (name == "suffix") return suffix{};
-  if (name == "none") return keep_collisions{};
-  detail::raise("collisions '", name, "': expected reallocate, match, suffix or none");
-}
+any_collision_policy collision_policy_named(std::string const& name);
 
 /// One catalogue, translated.
 struct translated_catalogue {
@@ -42,11 +37,7 @@ struct translated_catalogue {
 
 namespace detail {
 /// Codes of some items as a table of all.
-inline code_table spread(code_table const& some, std::vector<index_t> const& rows, index_t items) {
-  code_table all(items, some.sizes());
-  for (std::size_t i = 0; i < rows.size(); ++i) all.set(item_id(static_cast<std::int32_t>(rows[i])), some.of(item_id(static_cast<std::int32_t>(i))));
-  return all;
-}
+code_table spread(code_table const& some, std::vector<index_t> const& rows, index_t items);
 
 /// task(backend, codebooks) where handling collisions can run, which is the host's work: there they are, or there they are copied.
 template <Backend B, Translator<B> M, class Task>
@@ -88,16 +79,13 @@ translated_catalogue translate_catalogue(B& backend, M const& model, F const& fe
 }
 
 /// The paper's words, with one modality's codes as a table has them.
-inline vocabulary vocabulary_for(modality kind, std::vector<index_t> const& sizes) {
-  vocabulary_options options;
-  options.modalities.at(static_cast<std::size_t>(kind)).codes = sizes;
-  return vocabulary(std::move(options));
-}
+vocabulary vocabulary_for(modality kind, std::vector<index_t> const& sizes);
 
 /// Writes `D.index_*.json`. Throws file_error.
-inline void write_index(std::filesystem::path const& path, code_table const& codes, modality kind) {
-  auto const words = vocabulary_for(kind, codes.sizes());
-  write_token_table(path, translate(codes.all(), words, kind), words);
-}
+void write_index(std::filesystem::path const& path, code_table const& codes, modality kind);
 
 }  // namespace mql4grec
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/pipeline/translate.inl.hpp"
+#endif

@@ -1,8 +1,20 @@
 #pragma once
 // A translator that lives in a directory: the best model so far (model.safetensors, wants features as they are), what it is for
 // (translator.json) and the state to go on from (training.safetensors).
-#include "mql4grec/backend/reference/reference.hpp"
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "mql4grec/backend/precision.hpp"
+#include "mql4grec/backend/reference/reference.hpp"
+#include "mql4grec/core/files.hpp"
+#include "mql4grec/core/json_fwd.hpp"
+#include "mql4grec/core/macros.hpp"
 #include "mql4grec/embed/statistics.hpp"
 #include "mql4grec/embed/views.hpp"
 #include "mql4grec/language/vocabulary.hpp"
@@ -45,17 +57,23 @@ struct translator_run_observer {
 
 namespace detail {
 
-inline feature_scaling scaling_for(translator_run const& run, feature_statistics const& seen) {
-  if (run.normalize == normalization_of_features::none) return {std::vector<float>(seen.mean.size(), 0.f), 1.f};
-  feature_scaling how{{}, static_cast<float>(1 / std::sqrt(seen.variance))};
-  for (double const m : seen.mean) how.mean.push_back(static_cast<float>(m));
-  return how;
-}
+feature_scaling scaling_for(translator_run const& run, feature_statistics const& seen);
 
-inline void require_no_run(std::filesystem::path const& out) {
-  expects(!std::filesystem::exists(out / "training.safetensors"), out.string(), ": holds a training.safetensors already; resume that run, or write to another directory");
-  expects(!std::filesystem::exists(out / "model.safetensors"), out.string(), ": holds a model.safetensors already; write to another directory");
-}
+void require_no_run(std::filesystem::path const& out);
+
+optim::run_description describe(translator_run const& run, rq_vae_config const& model, index_t items, feature_scaling const& scaling,
+                                optim::backend_settings const& backend);
+
+/// translator.json of an RQ-VAE, as the last look at the catalogue found it.
+void write_card(translator_run const& run, rq_vae_config const& model, feature_scaling const& scaling, translator_progress const& p);
+
+struct residual_kmeans_shape {
+  index_t input_width;
+  std::vector<index_t> codes;
+  bool rotated;
+};
+/// translator.json of residual k-means.
+void write_card(translator_run const& run, residual_kmeans_shape const& model, translator_evaluation const& seen);
 
 /// The model as others use it, and what it is for.
 template <Backend B>
@@ -65,16 +83,7 @@ void write_translator(translator_run const& run, rq_vae<B, float> const& model, 
   copy(model.parameters(), plain.parameters());
   fold_scaling(plain, scaling);
   write_rq_vae(run.out / "model.safetensors", plain);
-  auto const& epoch = p.history.back();
-  write_json(run.out / "translator.json",
-             {{"quantizer", "rq-vae"},
-              {"modality", run.kind == modality::text ? "text" : "image"},
-              {"input_width", model.config().input_width},
-              {"codes", model.config().codes},
-              {"epoch", p.epoch},
-              {"reconstruction_error", epoch.evaluation->reconstruction_error / std::pow(static_cast<double>(scaling.scale), 2)},
-              {"collision_rate", epoch.evaluation->collision_rate},
-              {"usage", epoch.evaluation->usage}});
+  write_card(run, model.config(), scaling, p);
 }
 
 }  // namespace detail
@@ -97,19 +106,17 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
   auto const scaling = detail::scaling_for(run, seen);
   scaled_features const scaled(features, scaling);
   rq_vae_trainer<B, float> trainer(backend, model, run.options.training);
-  json conditions = run_conditions(run.options, config, features.rows());
-  conditions["scale"] = scaling.scale;
-  json const settings = optim::backend_settings(backend);
+  auto const about = detail::describe(run, config, features.rows(), scaling, optim::settings_of(backend));
   translator_result result;
   if (going_on) {
-    result.progress = read_translator_state(state_path, trainer, conditions);
-    if (auto const changes = optim::training_file(state_path).changes(settings); !changes.empty()) observer.on_changed_settings(changes);
+    result.progress = read_translator_state(state_path, trainer, *about.conditions);
+    if (auto const changes = optim::training_file(state_path).changes(*about.settings); !changes.empty()) observer.on_changed_settings(changes);
   }
 
   double const seconds_before = result.progress.seconds;
   double saved_at = seconds_before;
   auto const save = [&](translator_progress const& p) {
-    write_translator_state(state_path, trainer, p, conditions, settings);
+    write_translator_state(state_path, trainer, p, *about.conditions, *about.settings);
     saved_at = p.seconds;
   };
   fit(backend, trainer, scaled, run.options, result.progress,
@@ -148,17 +155,13 @@ translator_result learn_residual_kmeans(B& backend, translator_run const& run, r
   auto const seen = evaluate_translator(backend, model, features);
   if (interrupted()) return {.progress = {}, .end = ending::interrupted};
   write_residual_kmeans(run.out / "model.safetensors", model);
-  write_json(run.out / "translator.json",
-             {{"quantizer", "residual-kmeans"},
-              {"modality", run.kind == modality::text ? "text" : "image"},
-              {"input_width", model.input_width()},
-              {"codes", model.books.sizes()},
-              {"rotated", model.rotated()},
-              {"reconstruction_error", seen.reconstruction_error},
-              {"collision_rate", seen.collision_rate},
-              {"usage", seen.usage}});
+  detail::write_card(run, {.input_width = model.input_width(), .codes = model.books.sizes(), .rotated = model.rotated()}, seen);
   return {.progress = {.items = features.rows(), .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count(),
                        .finished = true, .current = {}, .history = {}}};
 }
 
 }  // namespace mql4grec
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/pipeline/translator.inl.hpp"
+#endif

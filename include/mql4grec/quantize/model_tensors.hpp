@@ -3,25 +3,20 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/safetensors.hpp"
 
 namespace mql4grec::detail {
 
 /// (rows, columns) of a tensor that has to be a matrix.
-inline std::pair<index_t, index_t> matrix_shape(safetensors const& file, std::string const& name) {
-  auto const& shape = file.info(name).shape;
-  expects_file(shape.size() == 2, file.path(), "tensor '", name, "': shape ", shape_text(shape), ", expected a matrix");
-  return {shape[0], shape[1]};
-}
+std::pair<index_t, index_t> matrix_shape(safetensors const& file, std::string const& name);
 
 /// Throws file_error for the first tensor that isn't among the known ones; `model` is what the file should be: "an RQ-VAE".
-inline void check_names(safetensors const& file, std::vector<std::string> known, char const* model) {
-  std::ranges::sort(known);
-  for (auto const& name : file.names())
-    expects_file(std::ranges::binary_search(known, name), file.path(), "tensor '", printable(name), "': no parameter of ", model);
-}
+void check_names(safetensors const& file, std::vector<std::string> known, char const* model);
 
 /// All entries of a tensor of this shape. Throws file_error when it is missing, has another shape, or an entry isn't finite.
 template <Real T>
@@ -32,3 +27,7 @@ void read_finite(safetensors const& file, std::string const& name, std::vector<i
 }
 
 }  // namespace mql4grec::detail
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/quantize/model_tensors.inl.hpp"
+#endif

@@ -2,6 +2,7 @@
 // A translator's model is one safetensors file with the tensor names of the released code's state dict, so what PyTorch trained is read
 // here and the other way round. The shape is that of the tensors; no other file is needed to encode items.
 #include "mql4grec/backend/copy.hpp"
+#include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/safetensors.hpp"
 #include "mql4grec/quantize/model_tensors.hpp"
 #include "mql4grec/quantize/rq_vae.hpp"
@@ -11,31 +12,10 @@ namespace mql4grec {
 namespace detail {
 
 /// The configuration that the tensors' shapes tell; losses' weights are in the metadata where we wrote the file.
-inline rq_vae_config config_of(safetensors const& file) {
-  rq_vae_config c{.input_width = 0, .hidden = {}, .latent_width = 0, .codes = {}};
-  for (std::size_t l = 0; file.contains(layer_name("encoder", l) + ".weight"); ++l) {
-    auto const [out, in] = matrix_shape(file, layer_name("encoder", l) + ".weight");
-    if (l == 0) c.input_width = in;
-    c.hidden.push_back(out);
-  }
-  expects_file(!c.hidden.empty(), file.path(), "tensor '", layer_name("encoder", 0), ".weight' is missing, expected an RQ-VAE");
-  c.latent_width = c.hidden.back();
-  c.hidden.pop_back();
-  for (std::size_t l = 0; file.contains(codebook_name(l)); ++l) c.codes.push_back(matrix_shape(file, codebook_name(l)).first);
-  expects_file(!c.codes.empty(), file.path(), "tensor '", codebook_name(0), "' is missing, expected an RQ-VAE");
-  return c;
-}
+rq_vae_config config_of(safetensors const& file);
 
 /// Every parameter has a tensor of its shape, and there are no others.
-inline void check_tensors(safetensors const& file, nn::parameter_layout const& layout) {
-  std::vector<std::string> known;
-  for (auto const& p : layout.entries()) {
-    expects_file(file.info(p.name).shape == p.shape(), file.path(), "tensor '", p.name, "': shape ", shape_text(file.info(p.name).shape),
-                 ", expected ", shape_text(p.shape()), " beside the others");
-    known.push_back(p.name);
-  }
-  check_names(file, std::move(known), "an RQ-VAE");
-}
+void check_tensors(safetensors const& file, nn::parameter_layout const& layout);
 
 }  // namespace detail
 
@@ -68,3 +48,7 @@ rq_vae<B, T> read_rq_vae(B& backend, std::filesystem::path const& path) {
 }
 
 }  // namespace mql4grec
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/quantize/rq_vae_checkpoint.inl.hpp"
+#endif

@@ -3,8 +3,13 @@
 // too, with model.safetensors.index.json), tensors under their names there. What is trained here loads there and the other way round.
 #include <algorithm>
 #include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "mql4grec/backend/copy.hpp"
+#include "mql4grec/core/files.hpp"
+#include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/sharded_safetensors.hpp"
 #include "mql4grec/seq2seq/config_json.hpp"
 #include "mql4grec/seq2seq/t5.hpp"
@@ -14,43 +19,10 @@ namespace mql4grec {
 namespace detail {
 
 /// Names under which a file may hold a parameter: the embedding has one for each of its users. They must agree.
-inline std::vector<std::string> names_of(t5_config const& c, nn::parameter const& p) {
-  if (p.name != "shared.weight") return {p.name};
-  std::vector<std::string> names = {p.name, "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
-  if (c.tied) names.push_back("lm_head.weight");
-  return names;
-}
-
-/// The embedding's copies, if there are several, and a tensor that old T5 checkpoints carry and transformers never reads.
-inline void refuse_unknown_tensors(sharded_safetensors const& files, t5_config const& c, nn::parameter_layout const& layout) {
-  std::vector<std::string> known = {"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"};
-  for (auto const& parameter : layout.entries())
-    for (auto& name : names_of(c, parameter)) known.push_back(std::move(name));
-  std::ranges::sort(known);
-  for (auto const& name : files.names())
-    expects_file(std::ranges::binary_search(known, name), files.file_of(name).path(), "tensor '", printable(name),
-                 "': config.json's T5 has no such parameter");
-}
+std::vector<std::string> names_of(t5_config const& c, nn::parameter const& p);
 
 /// Before anything is allocated: the sizes in config.json are believed only where there are such tensors.
-inline void check_shapes(sharded_safetensors const& files, t5_config const& c) {
-  auto const tensors = std::ssize(files.names());
-  expects_file(c.encoder_layers <= tensors && c.decoder_layers <= tensors, files.path(), "has ", tensors,
-               " tensors, but config.json asks for ", c.encoder_layers, " + ", c.decoder_layers, " layers");
-  auto const layout = t5_layout(c);
-  for (auto const& parameter : layout.entries()) {
-    bool found = false;
-    for (auto const& name : names_of(c, parameter)) {
-      if (!files.contains(name)) continue;
-      found = true;
-      auto const& file = files.file_of(name);
-      expects_file(file.info(name).shape == parameter.shape(), file.path(), "tensor '", name, "': shape ",
-                   shape_text(file.info(name).shape), ", expected ", shape_text(parameter.shape()), " by config.json");
-    }
-    expects_file(found, files.path(), "tensor '", parameter.name, "' is missing");
-  }
-  refuse_unknown_tensors(files, c, layout);
-}
+void check_shapes(sharded_safetensors const& files, t5_config const& c);
 
 template <class T>
 void read_parameter(sharded_safetensors const& files, t5_config const& c, nn::parameter const& parameter, host_vector_view<T> out) {
@@ -70,16 +42,11 @@ void read_parameter(sharded_safetensors const& files, t5_config const& c, nn::pa
   }
 }
 
+/// Only when it differs from what is there.
+void write_config(std::filesystem::path const& path, t5_config const& c);
+
 /// Other forms of a checkpoint, named so that the reader knows what to do.
-inline void refuse_other_forms(std::filesystem::path const& directory) {
-  std::error_code code;  // whatever the system objects to, the file isn't there for us
-  auto const exists = [&](char const* name) { return std::filesystem::exists(directory / name, code); };
-  expects_file(std::filesystem::is_directory(directory, code), directory,
-               "isn't a directory, expected one with config.json and model.safetensors");
-  if (exists("model.safetensors") || exists("model.safetensors.index.json")) return;
-  expects_file(!exists("pytorch_model.bin"), directory / "pytorch_model.bin",
-               "a pickled checkpoint isn't supported; save it again with safe_serialization=True");
-}
+void refuse_other_forms(std::filesystem::path const& directory);
 
 }  // namespace detail
 
@@ -93,9 +60,7 @@ void write_model(std::filesystem::path const& directory, t5<B, float> const& mod
     tensors.push_back({p.name, p.shape(), values.view_all().part(p.offset, p.size())});
   make_directory(directory);
   write_safetensors(directory / "model.safetensors", tensors, {{"format", "pt"}});
-  auto const path = directory / "config.json";
-  std::string const config = to_config_json(model.config()).dump(2) + "\n";
-  if (!std::filesystem::is_regular_file(path) || read_file(path) != config) write_file(path, config);
+  detail::write_config(directory / "config.json", model.config());
 }
 
 /// The model in a directory, on a backend; parameters in half or double precision are rounded to T. Throws file_error when a
@@ -114,3 +79,7 @@ t5<B, T> read_model(B& backend, std::filesystem::path const& directory) {
 }
 
 }  // namespace mql4grec
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/seq2seq/checkpoint.inl.hpp"
+#endif

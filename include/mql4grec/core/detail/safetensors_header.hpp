@@ -7,43 +7,33 @@
 #include <utility>
 #include <vector>
 
+#include "mql4grec/core/detail/json_events.hpp"
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/dtype.hpp"
 #include "mql4grec/core/error.hpp"
-#include "mql4grec/core/json.hpp"
+#include "mql4grec/core/tensor_info.hpp"
 
-namespace mql4grec {
-
-/// What a file says of a tensor.
-struct tensor_info {
-  dtype type{};
-  std::vector<index_t> shape;
-  index_t begin = 0, bytes = 0;  ///< where its entries lie in the file
-
-  index_t size() const;  ///< entries
-};
-
-namespace detail {
+namespace mql4grec::detail {
 
 /// Takes the header event by event and refuses the first that has no place there, so that no header, however long or
 /// nested, makes us hold more than the tensors it lists. Offsets are still those of the data part.
-class safetensors_header {
+class safetensors_header final : public json_listener {
  public:
   std::map<std::string, tensor_info, std::less<>> tensors;
   std::map<std::string, std::string> metadata;
 
   explicit safetensors_header(std::filesystem::path const& path) : path_(path) {}
 
-  bool start_object(std::size_t) {
+  bool start_object(std::size_t) override {
     if (depth_ > 1) refuse("an object");
     if (depth_++ == 1 && !in_metadata_) keys_ = 0;
     return true;
   }
-  bool end_object() {
+  bool end_object() override {
     if (--depth_ == 1 && !in_metadata_) finish_tensor();
     return true;
   }
-  bool key(std::string& name) {
+  bool key(std::string& name) override {
     if (depth_ == 1) {
       name_ = name;
       in_metadata_ = name == "__metadata__";
@@ -56,13 +46,13 @@ class safetensors_header {
     }
     return true;
   }
-  bool start_array(std::size_t) {
+  bool start_array(std::size_t) override {
     if (depth_ != 2 || in_metadata_ || key_ == "dtype") refuse("a list");
     ++depth_;
     numbers_.clear();
     return true;
   }
-  bool end_array() {
+  bool end_array() override {
     --depth_;
     if (key_ == "shape")
       tensors[name_].shape = numbers_;
@@ -70,7 +60,7 @@ class safetensors_header {
       take_offsets();
     return true;
   }
-  bool string(std::string& value) {
+  bool string(std::string& value) override {
     if (depth_ != 2 || (!in_metadata_ && key_ != "dtype")) refuse("a string");
     if (in_metadata_)
       metadata[key_] = value;
@@ -78,17 +68,17 @@ class safetensors_header {
       take_dtype(value);
     return true;
   }
-  bool number_unsigned(std::uint64_t value) {
+  bool number_unsigned(std::uint64_t value) override {
     if (depth_ != 3 || !std::in_range<index_t>(value)) refuse(value);
     numbers_.push_back(static_cast<index_t>(value));
     return true;
   }
-  bool number_integer(std::int64_t value) { refuse(value); }
-  bool number_float(double, std::string const& text) { refuse(printable(text)); }
-  bool boolean(bool value) { refuse(value ? "true" : "false"); }
-  bool null() { refuse("null"); }
-  bool binary(nlohmann::json::binary_t&) { refuse("binary data"); }
-  bool parse_error(std::size_t position, std::string const&, nlohmann::json::exception const&) {
+  bool number_integer(std::int64_t value) override { refuse(value); }
+  bool number_float(double, std::string const& text) override { refuse(printable(text)); }
+  bool boolean(bool value) override { refuse(value ? "true" : "false"); }
+  bool null() override { refuse("null"); }
+  bool binary(json::binary_t&) override { refuse("binary data"); }
+  bool parse_error(std::size_t position, std::string const&, json::exception const&) override {
     raise<file_error>(path_.string(), ": header: byte ", position, ": not valid JSON");
   }
 
@@ -142,8 +132,4 @@ class safetensors_header {
 
 inline constexpr index_t most_header_bytes = 100'000'000;  // the official library's limit
 
-}  // namespace detail
-
-inline index_t tensor_info::size() const { return bytes / detail::entry_bytes(type); }
-
-}  // namespace mql4grec
+}  // namespace mql4grec::detail

@@ -1,0 +1,10 @@
+#pragma once
+// What core/detail/json_events.hpp declares.
+#include "mql4grec/core/detail/json_events.hpp"
+#include "mql4grec/core/macros.hpp"
+
+namespace mql4grec::detail {
+
+MQL4GREC_DEFINITION void parse_json_events(std::string const& text, json_listener& listener) { json::sax_parse(text, &listener); }
+
+}  // namespace mql4grec::detail

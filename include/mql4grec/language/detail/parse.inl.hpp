@@ -1,0 +1,28 @@
+#pragma once
+// What language/detail/parse.hpp declares.
+#include <charconv>
+#include <utility>
+
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/core/files.hpp"
+#include "mql4grec/core/json.hpp"
+#include "mql4grec/language/detail/parse.hpp"
+
+namespace mql4grec::detail {
+
+MQL4GREC_DEFINITION std::map<std::string, json> parse_object(std::filesystem::path const& path, std::string const& expected) {
+  json value = parse_expected(read_file(path), path, expected);
+  expects_file(value.is_object(), path, "expected ", expected, ", found a ", value.type_name());
+  std::map<std::string, json> members;
+  for (auto& [key, member] : value.get_ref<json::object_t&>()) members.emplace(key, std::move(member));
+  return members;
+}
+
+MQL4GREC_DEFINITION std::optional<index_t> parse_number(std::string_view text) {
+  index_t number = -1;
+  auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  bool const whole = failure == std::errc{} && end == text.data() + text.size() && number >= 0;
+  return whole ? std::optional(number) : std::nullopt;
+}
+
+}  // namespace mql4grec::detail

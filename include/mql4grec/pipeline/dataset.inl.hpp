@@ -1,0 +1,94 @@
+#pragma once
+// What pipeline/dataset.hpp declares.
+#include <algorithm>
+#include <functional>
+
+#include "mql4grec/catalog/read.hpp"
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/language/read.hpp"
+#include "mql4grec/pipeline/dataset.hpp"
+
+namespace mql4grec {
+
+MQL4GREC_DEFINITION std::vector<item_id> catalogue_of(dataset const& from) {
+  auto all = from.data.histories.items;
+  for (auto const& table : from.data.tables) all.insert(all.end(), table.present().begin(), table.present().end());
+  for (auto const& [item, description] : from.items) all.push_back(item);
+  std::ranges::sort(all);
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
+}
+
+MQL4GREC_DEFINITION std::vector<item_id> items_without_tokens(dataset const& from) {
+  auto items = catalogue_of(from);
+  std::erase_if(items, [&](item_id item) { return std::ranges::any_of(from.data.tables, [&](token_table const& table) { return table.has(item); }); });
+  return items;
+}
+
+MQL4GREC_DEFINITION std::filesystem::path index_path(dataset_paths const& paths, modality kind) {
+  return kind == modality::text ? paths.text_index() : paths.image_index();
+}
+
+namespace detail {
+
+/// What the indices of one modality need together; none where there is no index.
+MQL4GREC_DEFINITION std::vector<index_t> joint_shape(std::vector<std::filesystem::path> const& directories, modality kind, word_family const& family) {
+  std::vector<index_t> codes;
+  std::filesystem::path first;
+  for (auto const& directory : directories) {
+    auto const path = index_path(dataset_paths(directory), kind);
+    if (!std::filesystem::exists(path)) continue;
+    auto const shape = read_index_shape(path, family);
+    if (shape.codes.empty()) continue;
+    if (codes.empty()) {
+      codes = shape.codes;
+      first = path;
+    }
+    expects_file(shape.codes.size() == codes.size(), path, "item ", shape.item, " has ", shape.codes.size(), " tokens, expected ", codes.size(),
+                 ", as many as those of ", first.string(), " have");
+    for (std::size_t l = 0; l < codes.size(); ++l) codes[l] = std::max(codes[l], shape.codes[l]);
+  }
+  return codes;
+}
+
+MQL4GREC_DEFINITION bool fits(std::vector<index_t> const& codes, std::vector<index_t> const& room) {
+  return codes.empty() || std::ranges::equal(codes, room, std::ranges::less_equal{});
+}
+
+}  // namespace detail
+
+MQL4GREC_DEFINITION vocabulary vocabulary_of(std::vector<std::filesystem::path> const& directories) {
+  vocabulary_options options;
+  for (auto const kind : {modality::text, modality::image}) {
+    auto& family = options.modalities.at(static_cast<std::size_t>(kind));
+    if (auto codes = detail::joint_shape(directories, kind, family); !detail::fits(codes, family.codes)) family.codes = std::move(codes);
+  }
+  return vocabulary(std::move(options));
+}
+
+namespace detail {
+
+/// The sequences in an index, or of no item at all where there is none or the vocabulary hasn't got the modality.
+MQL4GREC_DEFINITION token_table read_index(std::filesystem::path const& path, vocabulary const& words, modality kind) {
+  if (!words.has(kind)) return token_table(kind, 0, 1);
+  if (!std::filesystem::exists(path)) return token_table(kind, 0, words.levels(kind));
+  return read_token_table(path, words, kind);
+}
+
+}  // namespace detail
+
+MQL4GREC_DEFINITION dataset read_dataset(std::filesystem::path const& directory, vocabulary const& words) {
+  dataset_paths const paths(directory);
+  dataset read{.name = paths.name(), .data = {.histories = read_interactions(paths.interactions()), .tables = {}}};
+  expects_file(std::filesystem::exists(paths.text_index()) || std::filesystem::exists(paths.image_index()), paths.text_index(),
+               "is missing, and so is ", paths.image_index().filename().string(), ", expected at least one of them");
+  for (auto const kind : {modality::text, modality::image}) read.data.tables.push_back(detail::read_index(index_path(paths, kind), words, kind));
+  if (std::filesystem::exists(paths.items())) read.items = read_items(paths.items());
+  auto& items = read.data.histories.item_count;
+  for (auto const& table : read.data.tables) items = std::max(items, table.items());
+  if (!read.items.empty()) items = std::max(items, index(read.items.rbegin()->first) + 1);
+  for (auto& table : read.data.tables) table.widen(items);
+  return read;
+}
+
+}  // namespace mql4grec

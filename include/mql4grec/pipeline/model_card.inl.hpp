@@ -1,0 +1,88 @@
+#pragma once
+// What pipeline/model_card.hpp declares.
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/core/json.hpp"
+#include "mql4grec/language/read.hpp"
+#include "mql4grec/pipeline/model_card.hpp"
+
+namespace mql4grec {
+
+MQL4GREC_DEFINITION mixture mixture_named(std::string const& name, mixture_options const& options) {
+  if (name == "all") return all_tasks(options);
+  if (name == "next") return next_only(options);
+  if (name == "released") return released_mixture(options);
+  if (name == "released-next") return released_next_only(options);
+  detail::raise("tasks '", name, "': expected all, next, released or released-next");
+}
+
+MQL4GREC_DEFINITION std::string query_prompts(std::string const& tasks) {
+  std::string text;
+  bool any = false;
+  for (auto const& query : mixture_named(tasks).queries) {
+    if (!text.empty()) text += ", ";
+    for (index_t i = 0; i < query.prompt.count; ++i) text += "<*_" + std::to_string(query.prompt.first + i) + ">";
+    any = any || query.prompt.count > 0;
+  }
+  return any ? text : "no prompts";
+}
+
+MQL4GREC_DEFINITION void write_model_card(std::filesystem::path const& directory, model_card const& card) {
+  json families = json::array();
+  for (auto const& family : card.words.options().modalities) families.push_back({{"prefix", family.prefix}, {"codes", family.codes}});
+  json content = {{"tasks", card.tasks}, {"modalities", families}, {"prompts", card.words.options().prompts}};
+  if (!(card.words == vocabulary(card.words.options()))) {
+    json ids = json::object();
+    for (index_t i = 0; i < card.words.size(); ++i)
+      if (card.words.has_text(token_t(i))) ids[card.words.text(token_t(i))] = i;
+    content["ids"] = std::move(ids);
+  }
+  write_json(directory / "mql4grec.json", content);
+}
+
+namespace detail {
+
+/// A number of words, or an id: what a model can have, so that a damaged file doesn't ask for all memory.
+MQL4GREC_DEFINITION index_t checked_word_count(index_t n, char const* key, std::filesystem::path const& path) {
+  expects_file(n >= 0 && n < (index_t{1} << 24), path, "key '", key, "': found ", n, ", expected 0 or more and less than 2^24");
+  return n;
+}
+
+MQL4GREC_DEFINITION vocabulary vocabulary_of_card(json const& content, std::filesystem::path const& path) {
+  vocabulary_options options{.modalities = {}, .prompts = checked_word_count(member<index_t>(content, "prompts", path), "prompts", path)};
+  for (auto const& family : member<json>(content, "modalities", path)) {
+    options.modalities.push_back({member<std::string>(family, "prefix", path), member<std::vector<index_t>>(family, "codes", path)});
+    for (auto const codes : options.modalities.back().codes) checked_word_count(codes, "codes", path);
+  }
+  if (!content.contains("ids")) return vocabulary(options);
+  word_ids ids;
+  for (auto const& [word, id] : member<std::map<std::string, index_t>>(content, "ids", path)) ids.emplace(word, token_t(checked_word_count(id, "ids", path)));
+  return vocabulary(options, ids);
+}
+
+MQL4GREC_DEFINITION model_card parse_model_card(std::filesystem::path const& path) {
+  json const content = read_json(path);
+  auto const tasks = member<std::string>(content, "tasks", path);
+  try {
+    mixture_named(tasks);
+    return {vocabulary_of_card(content, path), tasks};
+  } catch (file_error const&) {
+    throw;
+  } catch (error const& e) {
+    raise<file_error>(path.string(), ": ", e.what());
+  }
+}
+
+}  // namespace detail
+
+MQL4GREC_DEFINITION model_card read_model_card(std::filesystem::path const& directory) {
+  if (std::filesystem::exists(directory / "mql4grec.json")) return detail::parse_model_card(directory / "mql4grec.json");
+  if (std::filesystem::exists(directory / "added_tokens.json") || std::filesystem::exists(directory / "tokenizer.json"))
+    return {read_vocabulary(directory), "released"};
+  return {};
+}
+
+}  // namespace mql4grec

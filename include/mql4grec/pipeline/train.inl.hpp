@@ -1,0 +1,28 @@
+#pragma once
+// What pipeline/train.hpp declares, but for its templates.
+#include "mql4grec/core/json.hpp"
+#include "mql4grec/pipeline/train.hpp"
+
+namespace mql4grec::detail {
+
+MQL4GREC_DEFINITION void check_words(example_set const& examples, std::filesystem::path const& model, std::string const& tasks) {
+  batch scratch;
+  auto const all = examples.examples();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (i > 0 && all[i].task == all[i - 1].task) continue;
+    try {
+      examples.write(static_cast<index_t>(i), 0, 0, scratch);
+    } catch (error const& e) {
+      raise<file_error>(model.string(), ": tasks '", tasks, "': ", e.what());
+    }
+  }
+}
+
+MQL4GREC_DEFINITION optim::run_description describe(run_options const& options, t5_config const& model, index_t examples,
+                                                    optim::backend_settings const& backend) {
+  json conditions = run_conditions(options.training, model, examples);
+  conditions["tasks"] = options.tasks;
+  return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(run_settings(backend, options.training))};
+}
+
+}  // namespace mql4grec::detail
