@@ -4,6 +4,7 @@
 #include "commands.hpp"
 #include "evaluation.hpp"
 #include "mql4grec/catalog/synthetic.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/core/npy.hpp"
 #include "mql4grec/metrics/json.hpp"

@@ -1,5 +1,6 @@
 #include "commands.hpp"
 #include "evaluation.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/metrics/json.hpp"
 #include "report.hpp"

@@ -5,6 +5,7 @@
 #include "commands.hpp"
 #include "common.hpp"
 #include "gpu.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/recommender.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"

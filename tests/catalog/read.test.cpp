@@ -7,6 +7,7 @@
 #include "catalog/scratch.hpp"
 #include "mql4grec/catalog/dataset_paths.hpp"
 #include "mql4grec/catalog/split.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "support/data.hpp"
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/temporary_directory.hpp"
+#include "mql4grec/core/files.hpp"
 
 using namespace mql4grec;
 using test::complaint;
@@ -27,6 +28,20 @@ TEST_CASE("json: a damaged or truncated text is one line that names the file and
         "x.json: byte 12: not valid JSON, or truncated");
   CHECK(complaint<file_error>([] { parse_json("", "x.json"); }) == "x.json: is empty, expected JSON");
   CHECK_THROWS_AS(parse_json("{\"\xff\": 1}", "x.json"), file_error);
+}
+
+TEST_CASE("json: a number that no double holds is refused at its place") {
+  CHECK(complaint<file_error>([] { parse_json("[1, 1e999]", "x.json"); }) == "x.json: byte 9: not valid JSON, or truncated");
+}
+
+TEST_CASE("json: an object of many members takes time linear in them") {
+  constexpr int many = 200'000;  // minutes, if each key were looked for among those before it
+  std::string text = "{\"inner\": {";
+  for (int i = 0; i < many; ++i) text += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":" + std::to_string(i);
+  json const value = parse_json(text + "}}", "x.json");
+  CHECK(value.at("inner").size() == many);
+  CHECK(value.at("inner").front() == 0);
+  CHECK(value.at("inner").back() == many - 1);
 }
 
 TEST_CASE("json: nesting of any depth is parsed or refused, without running out of stack") {

@@ -6,10 +6,12 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "core/temporary_directory.hpp"
+#include "mql4grec/core/files.hpp"
 #include "support/hostile_files.hpp"
 
 using namespace mql4grec;

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "catalog/scratch.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/metrics/json.hpp"
 #include "mql4grec/metrics/save.hpp"

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "core/temporary_directory.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/rank/popularity.hpp"
 
 using namespace mql4grec;

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "core/temporary_directory.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
 
 using namespace mql4grec;

@@ -2,10 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include <set>
 #include <string>
 
 #include "core/temporary_directory.hpp"
 #include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "support/small_t5.hpp"

@@ -1,6 +1,7 @@
 #include "mql4grec/quantize/residual_kmeans_checkpoint.hpp"
 
 #include "core/temporary_directory.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/quantize/translate_items.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "core/temporary_directory.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 #include "support/backends.hpp"

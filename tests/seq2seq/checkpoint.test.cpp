@@ -15,6 +15,7 @@
 #include "core/temporary_directory.hpp"
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/backend/reference/reference.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
 

@@ -2,9 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
 #include <string>
 
 #include "core/temporary_directory.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/seq2seq/fit.hpp"
 #include "support/backends.hpp"

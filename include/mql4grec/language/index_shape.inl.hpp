@@ -13,7 +13,8 @@ namespace mql4grec {
 namespace detail {
 
 /// The code of a word that has to stand at a level of the modality.
-MQL4GREC_DEFINITION index_t code_in(std::filesystem::path const& path, std::string const& item, index_t level, json const& entry, word_family const& family) {
+MQL4GREC_DEFINITION index_t code_in(std::filesystem::path const& path, std::string const& item, index_t level, json const& entry,
+                                    word_family const& family) {
   constexpr index_t most = index_t{1} << 20;  // a damaged number shouldn't ask for all memory
   expects_file(entry.is_string(), path, "item ", item, ", place ", level, ": expected a token like \"<", family.prefix_of(level), "_12>\", found a ",
                entry.type_name());
@@ -25,7 +26,8 @@ MQL4GREC_DEFINITION index_t code_in(std::filesystem::path const& path, std::stri
   return word->number;
 }
 
-MQL4GREC_DEFINITION void widen(index_shape& shape, std::filesystem::path const& path, std::string const& item, json const& list, word_family const& family) {
+MQL4GREC_DEFINITION void widen(index_shape& shape, std::filesystem::path const& path, std::string const& item, json const& list,
+                               word_family const& family) {
   constexpr index_t most_levels = 27;  // a letter each, and a suffix that tells items apart
   expects_file(list.is_array(), path, "item ", item, ": expected a list of tokens, found a ", list.type_name());
   auto const levels = std::ssize(list);

@@ -5,6 +5,7 @@
 
 #include "mql4grec/catalog/dataset_paths.hpp"
 #include "mql4grec/catalog/items.hpp"
+#include "mql4grec/catalog/read.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/tasks/task.hpp"

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <functional>
 
-#include "mql4grec/catalog/read.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
@@ -32,7 +31,8 @@ MQL4GREC_DEFINITION std::filesystem::path index_path(dataset_paths const& paths,
 namespace detail {
 
 /// What the indices of one modality need together; none where there is no index.
-MQL4GREC_DEFINITION std::vector<index_t> joint_shape(std::vector<std::filesystem::path> const& directories, modality kind, word_family const& family) {
+MQL4GREC_DEFINITION std::vector<index_t> joint_shape(std::vector<std::filesystem::path> const& directories, modality kind,
+                                                     word_family const& family) {
   std::vector<index_t> codes;
   std::filesystem::path first;
   for (auto const& directory : directories) {

@@ -26,7 +26,8 @@ MQL4GREC_DEFINITION optim::run_description describe(translator_run const& run, r
   return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(backend)};
 }
 
-MQL4GREC_DEFINITION void write_card(translator_run const& run, rq_vae_config const& model, feature_scaling const& scaling, translator_progress const& p) {
+MQL4GREC_DEFINITION void write_card(translator_run const& run, rq_vae_config const& model, feature_scaling const& scaling,
+                                    translator_progress const& p) {
   auto const& epoch = p.history.back();
   write_json(run.out / "translator.json",
              {{"quantizer", "rq-vae"},

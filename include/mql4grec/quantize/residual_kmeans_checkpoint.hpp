@@ -1,6 +1,8 @@
 #pragma once
 // Residual k-means as one safetensors file: `mean` (width), `codebooks.0`, `codebooks.1`, … of (K, width), `rotation` (width, width) where
 // there is one, and `error`, one number. The shape is that of the tensors; no other file is needed to encode items.
+#include <cmath>
+
 #include "mql4grec/backend/copy.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/safetensors.hpp"

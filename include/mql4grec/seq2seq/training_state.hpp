@@ -14,6 +14,7 @@ void from_json(json const& in, epoch_record& r);
 void to_json(json& out, training_progress const& p);
 void from_json(json const& in, training_progress& p);
 std::string text_of(training_progress const& p);
+std::string text_of(t5_config const& c);
 
 /// What must be the same for a run to go on as if it had never stopped; the file keeps it, resuming compares.
 /// The number of lanes isn't in it: another one continues the run, with sums rounded in another order. Nor is the number of epochs, unless the
@@ -28,7 +29,7 @@ void write_training_state(std::filesystem::path const& path, trainer<B, float> c
                           json const& settings = optim::no_settings()) {
   optim::write_training_file<B>(path, trainer.model().parameters(), trainer.moments(),
                                 {.progress = text_of(progress), .conditions = optim::text_of(conditions), .settings = optim::text_of(settings),
-                                 .more = {{"config", optim::text_of(to_config_json(trainer.model().config()))}}});
+                                 .more = {{"config", text_of(trainer.model().config())}}});
 }
 
 /// The shape of the model in a training state. Throws file_error.

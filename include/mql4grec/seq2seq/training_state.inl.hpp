@@ -43,6 +43,8 @@ MQL4GREC_DEFINITION void from_json(json const& in, training_progress& p) {
 
 MQL4GREC_DEFINITION std::string text_of(training_progress const& p) { return json(p).dump(); }
 
+MQL4GREC_DEFINITION std::string text_of(t5_config const& c) { return to_config_json(c).dump(); }
+
 MQL4GREC_DEFINITION json run_conditions(training_options const& o, t5_config const& c, index_t examples) {
   json conditions{{"examples", examples}, {"parameters", t5_layout(c).size()}, {"batch_size", o.batch_size},
           {"learning_rate", o.learning_rate}, {"curve", o.curve == learning_curve::cosine ? "cosine" : "constant"},
