@@ -1,7 +1,7 @@
 // Collisions of large catalogues: 5 % of the items share the codes of another; and many items that are all alike. Argument: items.
 #include <sys/resource.h>
 
-#include "mql4grec/quantize/certificate.hpp"
+#include "mql4grec/quantize/uniqueness_report.hpp"
 #include "mql4grec/quantize/match.hpp"
 #include "mql4grec/quantize/reallocate.hpp"
 #include "support.hpp"
@@ -69,7 +69,7 @@ void resolve(benchmark::State& state, code_table const& table, bool alike) {
   for (auto _ : state) {
     auto work = table;
     outcome = Policy{}.resolve(b, work, std::span<codebook_view<cpu::backend, float> const>(levels), made_latents{table.items(), alike});
-    require_unique(certify(work));
+    require_unique(check_uniqueness(work));
   }
   state.counters["items/s"] = benchmark::Counter(static_cast<double>(table.items()), benchmark::Counter::kIsIterationInvariantRate);
   state.counters["colliding"] = static_cast<double>(outcome.colliding);

@@ -62,12 +62,12 @@ void training_step(benchmark::State& state) {
   initialize(model, 1);
   trainer<device, float> teacher(b, model, {.block_tokens = 1 << 30});
   auto const all = bench::random_batch(1024, 8, true);
-  resident_examples<device> set;
+  device_dataset<device> set;
   set.assign(b, all);
   std::vector<index_t> which(1024);
   std::iota(which.begin(), which.end(), index_t{0});
   auto const step = [&] { return state.range(1) ? teacher.step(set, which, 1e-4) : teacher.step(all, 1e-4); };
-  for (int i = 0; i < 3; ++i) step();  // scratch of the final size, then recorded
+  for (int i = 0; i < 3; ++i) step();  // scratch of the final size, then captured
   for (auto _ : state) {
     step();
     b.synchronize();

@@ -33,7 +33,7 @@ void training_step(benchmark::State& state) {
   auto const items = static_cast<double>(rows);
   state.counters["items/s"] = benchmark::Counter(items, benchmark::Counter::kIsIterationInvariantRate);
   double const first_layer = 2.0 * static_cast<double>(state.range(1) * model.config().hidden.front());  // the input has no gradient
-  bench::count_flops(state, items * (6 * encoder_flops(model.config()) - first_layer + distance_flops(model.config())), static_cast<double>(b.lanes()), b.products());
+  bench::count_flops(state, items * (6 * encoder_flops(model.config()) - first_layer + distance_flops(model.config())), static_cast<double>(b.workers()), b.products());
 }
 
 void encoding(benchmark::State& state) {
@@ -46,7 +46,7 @@ void encoding(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(translate_items(b, model, features, reconstruction::spared, [](index_t) {}));
   auto const items = static_cast<double>(rows);
   state.counters["items/s"] = benchmark::Counter(items, benchmark::Counter::kIsIterationInvariantRate);
-  bench::count_flops(state, items * (encoder_flops(model.config()) + distance_flops(model.config())), static_cast<double>(b.lanes()), b.products());
+  bench::count_flops(state, items * (encoder_flops(model.config()) + distance_flops(model.config())), static_cast<double>(b.workers()), b.products());
 }
 
 }  // namespace

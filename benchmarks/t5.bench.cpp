@@ -31,7 +31,7 @@ void training_step(benchmark::State& state) {
   for (auto _ : state) teacher.step(all, 1e-4);
   state.counters["examples/s"] = benchmark::Counter(static_cast<double>(all.size()), benchmark::Counter::kIsIterationInvariantRate);
   double const rows = static_cast<double>(all.targets.size());
-  bench::count_flops(state, 3 * forward_flops(model.config(), static_cast<double>(all.inputs.size()), rows, rows), static_cast<double>(b.lanes()), b.products());
+  bench::count_flops(state, 3 * forward_flops(model.config(), static_cast<double>(all.inputs.size()), rows, rows), static_cast<double>(b.workers()), b.products());
 }
 
 void beam_search(benchmark::State& state) {
@@ -46,7 +46,7 @@ void beam_search(benchmark::State& state) {
   double const users = static_cast<double>(queries.size()), rows = users * static_cast<double>(1 + 4 * options.beams);
   state.counters["users/s"] = benchmark::Counter(users, benchmark::Counter::kIsIterationInvariantRate);
   bench::count_flops(state, forward_flops(frozen.config(), static_cast<double>(queries.inputs.size()), rows, rows),
-                     static_cast<double>(b.lanes()), b.products());
+                     static_cast<double>(b.workers()), b.products());
 }
 
 BENCHMARK(training_step)->ArgsProduct({{1, 2}, {32, 16}})->UseRealTime()->Unit(benchmark::kMillisecond)->MinTime(3);

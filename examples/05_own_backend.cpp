@@ -8,13 +8,13 @@ namespace counting {
 // example-begin own_backend
 class backend : public mql4grec::cpu::backend {
  public:
-  backend& lane(mql4grec::index_t) { return *this; }  // one lane: the calling thread
+  backend& worker(mql4grec::index_t) { return *this; }  // one worker: the calling thread
   double floating_point_operations = 0;
 };
 static_assert(mql4grec::Backend<backend>);
 
 template <class Task>
-void for_each_lane(backend& b, Task&& task) {
+void for_each_worker(backend& b, Task&& task) {
   task(b, mql4grec::index_t{0});
 }
 

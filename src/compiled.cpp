@@ -22,7 +22,7 @@
 #include "mql4grec/optim/training_file.inl.hpp"
 #include "mql4grec/pipeline/dataset.inl.hpp"
 #include "mql4grec/pipeline/evaluate.inl.hpp"
-#include "mql4grec/pipeline/model_card.inl.hpp"
+#include "mql4grec/pipeline/model_metadata.inl.hpp"
 #include "mql4grec/pipeline/train.inl.hpp"
 #include "mql4grec/pipeline/translate.inl.hpp"
 #include "mql4grec/pipeline/translator.inl.hpp"

@@ -23,7 +23,7 @@ template void rms_norm_backward<float>(backend&, in_matrix<backend, float> x, in
 template void dropout_apply<float>(backend&, dropout site, out_matrix<backend, float> x);
 template void dropout_add<float>(backend&, dropout site, in_matrix<backend, float> x, out_matrix<backend, float> y);
 template void dropout_copy<float>(backend& b, dropout site, in_matrix<backend, float> x, out_matrix<backend, float> y);
-template in_vector<backend, float> turn_keys<float>(backend& b, in_matrix<backend, float> k, in_vector<backend, index_t> key_offsets, index_t heads);
+template in_vector<backend, float> pack_keys<float>(backend& b, in_matrix<backend, float> k, in_vector<backend, index_t> key_offsets, index_t heads);
 template void attention_forward<float>(backend& b, attention_inputs<host_space, float> const& in, out_vector<backend, float> weights,
                                        out_matrix<backend, float> context);
 template void attention_backward<float>(backend& b, attention_inputs<host_space, float> const& in, out_vector<backend, float> weights,

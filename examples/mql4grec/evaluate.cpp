@@ -31,7 +31,7 @@ int evaluate_command(evaluate_options& options) {
   options.search.search.normalize = options.normalize == "trie" ? normalization::children : normalization::vocabulary;
   progress_log log(options.common.quiet);
   warn_of_precision(options.common, log);
-  auto const card = read_model_card(options.model);
+  auto const card = read_model_metadata(options.model);
   auto const data = read_dataset(options.dataset, card.words);
   warn_of(data, log);
   log.stage(summary(data));

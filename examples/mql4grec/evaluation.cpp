@@ -10,7 +10,7 @@
 
 namespace mql4grec::program {
 
-evaluation evaluate_with_progress(std::filesystem::path const& directory, dataset const& data, model_card const& card,
+evaluation evaluate_with_progress(std::filesystem::path const& directory, dataset const& data, model_metadata const& card,
                                   evaluation_options const& options, common_options const& common, progress_log& log) {
   auto const config = read_t5_config(directory / "config.json");
   expects_file(config.vocabulary >= card.words.size(), directory / "config.json", "vocab_size is ", config.vocabulary, ", expected at least the ",

@@ -11,7 +11,7 @@
 namespace mql4grec::program {
 
 /// Reads the model in a directory and evaluates it, with progress.
-evaluation evaluate_with_progress(std::filesystem::path const& model, dataset const& data, model_card const& card,
+evaluation evaluate_with_progress(std::filesystem::path const& model, dataset const& data, model_metadata const& card,
                                   evaluation_options const& options, common_options const& common, progress_log& log);
 
 /// Popularity, judged like a modality's list: by token sequences, and over the same users; nothing where there are none.

@@ -25,7 +25,7 @@ run_result train_on_gpu(run_options run, std::vector<domain> domains, vocabulary
   return train(backend, run, std::move(domains), words, observer);
 }
 
-evaluation evaluate_on_gpu(std::filesystem::path const& directory, dataset const& data, model_card const& card, evaluation_options options,
+evaluation evaluate_on_gpu(std::filesystem::path const& directory, dataset const& data, model_metadata const& card, evaluation_options options,
                            std::function<void(index_t, index_t)> const& progress, precision products) {
   auto backend = open(products);
   frozen_t5 const model(backend, read_model<float>(backend, directory));
@@ -53,7 +53,7 @@ file_translator residual_kmeans_on_gpu(std::filesystem::path const& path) {
   return translator_on(open(precision::fp32), [&](device& backend) { return read_residual_kmeans(backend, path); });
 }
 
-ranking recommend_on_gpu(std::filesystem::path const& directory, model_card const& card, std::vector<token_table> const& tables,
+ranking recommend_on_gpu(std::filesystem::path const& directory, model_metadata const& card, std::vector<token_table> const& tables,
                          std::vector<item_id> const& history, index_t k, item_filter const& filter, precision products) {
   auto backend = open(products);
   recommender<device> const service(frozen_t5(backend, read_model<float>(backend, directory)), card.words, mixture_named(card.tasks), tables);

@@ -20,7 +20,7 @@ void check_gpu();
 run_result train_on_gpu(run_options run, std::vector<domain> domains, vocabulary const& words, run_observer const& observer, precision products);
 
 /// Of the model in a directory.
-evaluation evaluate_on_gpu(std::filesystem::path const& model, dataset const& data, model_card const& card, evaluation_options options,
+evaluation evaluate_on_gpu(std::filesystem::path const& model, dataset const& data, model_metadata const& card, evaluation_options options,
                            std::function<void(index_t users, index_t all)> const& progress, precision products);
 
 using present_features = selected_features<joined_features<npy_features>>;
@@ -53,7 +53,7 @@ file_translator translator_on(B backend, Read&& read) {
 file_translator translator_on_gpu(std::filesystem::path const& model);
 file_translator residual_kmeans_on_gpu(std::filesystem::path const& model);
 
-ranking recommend_on_gpu(std::filesystem::path const& model, model_card const& card, std::vector<token_table> const& tables,
+ranking recommend_on_gpu(std::filesystem::path const& model, model_metadata const& card, std::vector<token_table> const& tables,
                          std::vector<item_id> const& history, index_t k, item_filter const& filter, precision products);
 
 }  // namespace mql4grec::program

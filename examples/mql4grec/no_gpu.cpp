@@ -8,7 +8,7 @@ namespace {
 
 void check_gpu() { refuse(); }
 run_result train_on_gpu(run_options, std::vector<domain>, vocabulary const&, run_observer const&, precision) { refuse(); }
-evaluation evaluate_on_gpu(std::filesystem::path const&, dataset const&, model_card const&, evaluation_options,
+evaluation evaluate_on_gpu(std::filesystem::path const&, dataset const&, model_metadata const&, evaluation_options,
                            std::function<void(index_t, index_t)> const&, precision) {
   refuse();
 }
@@ -22,7 +22,7 @@ translator_result learn_residual_kmeans_on_gpu(translator_run const&, residual_k
 }
 file_translator translator_on_gpu(std::filesystem::path const&) { refuse(); }
 file_translator residual_kmeans_on_gpu(std::filesystem::path const&) { refuse(); }
-ranking recommend_on_gpu(std::filesystem::path const&, model_card const&, std::vector<token_table> const&, std::vector<item_id> const&, index_t,
+ranking recommend_on_gpu(std::filesystem::path const&, model_metadata const&, std::vector<token_table> const&, std::vector<item_id> const&, index_t,
                          item_filter const&, precision) {
   refuse();
 }

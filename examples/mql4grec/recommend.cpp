@@ -110,7 +110,7 @@ void warn_of_unknown(recommend_options const& options, dataset const& data, std:
              ", so that nothing can be recommended");
 }
 
-ranking answer(recommend_options const& options, model_card const& card, std::vector<token_table> const& tables, std::vector<item_id> const& history,
+ranking answer(recommend_options const& options, model_metadata const& card, std::vector<token_table> const& tables, std::vector<item_id> const& history,
                item_filter const& filter) {
   auto const products = precision_of(options.common);
   if (on_gpu(options.common)) return recommend_on_gpu(options.model, card, tables, history, options.k, filter, products);
@@ -124,7 +124,7 @@ int recommend_command(recommend_options& options) {
   check_build(options.common);
   check_json(options.common);
   auto const filter = read_filter(options);
-  auto card = read_model_card(options.model);
+  auto card = read_model_metadata(options.model);
   auto data = read_dataset(options.dataset, card.words);
   progress_log log(options.common.quiet);
   warn_of_precision(options.common, log);

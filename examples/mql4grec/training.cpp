@@ -93,8 +93,8 @@ std::string as_text(training_progress const& p, json const& result, std::filesys
 /// Words of the run to go on with, else of the model to start from, else those that the datasets need.
 vocabulary words_for(training_request const& request) {
   auto const& run = request.run;
-  if (run.resume && std::filesystem::exists(run.out / "mql4grec.json")) return read_model_card(run.out).words;
-  if (run.init) return read_model_card(*run.init).words;
+  if (run.resume && std::filesystem::exists(run.out / "mql4grec.json")) return read_model_metadata(run.out).words;
+  if (run.init) return read_model_metadata(*run.init).words;
   return vocabulary_of(request.datasets);
 }
 
@@ -113,7 +113,7 @@ std::string shape_of(vocabulary const& words) {
 /// Says when a new run asks otherwise than the model that it starts from has learnt.
 void warn_of_prompts(run_options const& run, progress_log& log) {
   if (!run.init || (run.resume && std::filesystem::exists(run.out / "mql4grec.json"))) return;
-  auto const before = read_model_card(*run.init).tasks;
+  auto const before = read_model_metadata(*run.init).tasks;
   if (query_prompts(before) != query_prompts(run.tasks))
     log.warn(run.init->string() + ": has learnt the next item with " + query_prompts(before) + " (tasks " + before + "), but --tasks " + run.tasks + " asks with " +
              query_prompts(run.tasks));
@@ -226,12 +226,12 @@ int run_training(training_request const& request, common_options const& common) 
   auto const result = train_with_progress(request.run, common, std::move(domains), words, log);
   log.clear();
   auto const& p = result.progress;
-  if (result.end == ending::interrupted) {
+  if (result.end == run_status::interrupted) {
     log.stage("mql4grec: interrupted at step " + grouped(p.step) + "; the state is in " + request.run.out.string() +
               ", --resume goes on");
     return interrupted_by_signal;
   }
-  if (result.end == ending::out_of_time) log.stage("out of time at step " + grouped(p.step) + "; --resume goes on");
+  if (result.end == run_status::out_of_time) log.stage("out of time at step " + grouped(p.step) + "; --resume goes on");
   auto const summary_json = as_json(p, before);
   put_result(common, summary_json, as_text(p, summary_json, request.run.out));
   if (!request.report.empty()) write_report(request.report, training_report(names, request.run.out, p));

@@ -109,8 +109,8 @@ int translate_command(CLI::App const& command, translate_options& options) {
   warn_of_precision(options.common, log);
   auto const done_work = run_translation(request, options.common, log);
   log.clear();
-  if (done_work.trained.end == ending::interrupted) return interrupted_by_signal;
-  if (done_work.trained.end == ending::out_of_time) return done;
+  if (done_work.trained.end == run_status::interrupted) return interrupted_by_signal;
+  if (done_work.trained.end == run_status::out_of_time) return done;
   put_result(options.common, as_json(request, done_work.catalogues, done_work.trained, done_work.variance),
              as_text(request, done_work.catalogues, done_work.variance));
   if (!options.report.empty()) write_report(options.report, translation_report(request, done_work));

@@ -81,7 +81,7 @@ translator_result learn(translation_request const& request, common_options const
 /// Of a training that didn't finish.
 std::string where_it_stands(translation_request const& request, translator_result const& trained) {
   if (request.kmeans) return "mql4grec: interrupted; nothing was written";
-  return (trained.end == ending::interrupted ? "mql4grec: interrupted at step " : "out of time at step ") + grouped(trained.progress.step) +
+  return (trained.end == run_status::interrupted ? "mql4grec: interrupted at step " : "out of time at step ") + grouped(trained.progress.step) +
          "; the state is in " + request.run.out.string() + ", --resume goes on";
 }
 
@@ -147,7 +147,7 @@ finished_translation run_translation(translation_request const& request, common_
   check_room(request, all, log);
   finished_translation out{.trained = learn(request, common, all, seen, present, log), .variance = seen.variance, .catalogues = {}};
   log.clear();
-  if (out.trained.end != ending::finished) {
+  if (out.trained.end != run_status::finished) {
     log.stage(where_it_stands(request, out.trained));
     return out;
   }

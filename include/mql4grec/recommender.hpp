@@ -55,7 +55,7 @@ class recommender {
 
   /// What a thread keeps from one request to the next; of the recommender that it served last, until it serves another.
   struct searchers_of_thread {
-    std::optional<B> lane;
+    std::optional<B> worker;
     recommender const* place = nullptr;
     std::uint64_t number = 0;
     std::vector<beam_searcher<B, frozen_t5<B, T>>> searchers;
@@ -132,8 +132,8 @@ void recommender<B, T, Fusion>::searchers_of_thread::serve(recommender const& r)
   if (place == &r && number == r.number_) return;
   place = nullptr;  // until all are there
   searchers.clear();
-  if (auto const& how = r.model_.worker_options(); !lane || lane->worker_options() != how) lane.emplace(how);
-  for (auto const& trie : r.tries_) searchers.emplace_back(*lane, r.model_, trie);
+  if (auto const& how = r.model_.worker_options(); !worker || worker->worker_options() != how) worker.emplace(how);
+  for (auto const& trie : r.tries_) searchers.emplace_back(*worker, r.model_, trie);
   place = &r, number = r.number_;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // The body of recommender::load, which reads a model's files and a dataset's; recommender.hpp says who includes it.
 #include "mql4grec/pipeline/dataset.hpp"
-#include "mql4grec/pipeline/model_card.hpp"
+#include "mql4grec/pipeline/model_metadata.hpp"
 #include "mql4grec/recommender.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 
@@ -11,7 +11,7 @@ template <Backend B, Real T, FusionPolicy Fusion>
 recommender<B, T, Fusion> recommender<B, T, Fusion>::load(std::filesystem::path const& model, std::filesystem::path const& catalogue,
                                                           recommender_options options, typename B::options const& how) {
   B backend(how);
-  auto card = read_model_card(model);
+  auto card = read_model_metadata(model);
   auto from = read_dataset(catalogue, card.words);
   return {backend, read_model<T>(backend, model), card.words, mixture_named(card.tasks), std::move(from.data.tables), options};
 }

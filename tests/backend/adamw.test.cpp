@@ -87,14 +87,14 @@ TEST_CASE_TEMPLATE("sum_of_squares, accumulate: equal the reference at sizes tha
 namespace {
 /// Five updates as an order tells them, the gradient a sum over 3 tokens; then one whose loss isn't finite.
 template <class T, class B>
-std::vector<numbers> ordered_updates(B& b, index_t n) {
+std::vector<numbers> captured_updates(B& b, index_t n) {
   auto parameter = on(b, random_normal<T>(n, 1)), first = on(b, constant(n, T{})), second = on(b, constant(n, T{}));
   std::vector<numbers> seen;
   for (int step = 1; step <= 6; ++step) {
-    auto const order = on(b, vector<update_order>{{.learning_rate = 0.1 / step, .tokens = 3, .step = step}});
+    auto const order = on(b, vector<step_inputs>{{.learning_rate = 0.1 / step, .tokens = 3, .step = step}});
     auto const losses = on(b, vector{step < 6 ? 2.5 * step : std::numeric_limits<double>::infinity()});
-    auto report = on(b, vector<update_report>{{}});
-    ordered_adamw_step<T>(b, {.weight_decay = 0.05}, 0.7, n / 3, order, losses, on(b, random_normal<T>(n, 10 + static_cast<std::uint64_t>(step))), parameter,
+    auto report = on(b, vector<step_report>{{}});
+    captured_adamw_step<T>(b, {.weight_decay = 0.05}, 0.7, n / 3, order, losses, on(b, random_normal<T>(n, 10 + static_cast<std::uint64_t>(step))), parameter,
                           first, second, report);
     auto const told = fetched(report)(0);
     CHECK(told.finite() == (step < 6));
@@ -105,17 +105,17 @@ std::vector<numbers> ordered_updates(B& b, index_t n) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("ordered_adamw_step: reads its order from memory, and is the update that the host would have told", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("captured_adamw_step: reads its order from memory, and is the update that the host would have told", S, MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
   for (index_t n : {1, 17, 1000, 30'000}) {
-    auto const expected = ordered_updates<T>(exact, n), actual = ordered_updates<T>(fast, n);
+    auto const expected = captured_updates<T>(exact, n), actual = captured_updates<T>(fast, n);
     for (std::size_t i = 0; i < expected.size(); ++i) CHECK_CLOSE(actual[i], expected[i], 10 * tolerance<typename S::backend, T>);
   }
 }
 
-TEST_CASE("ordered_adamw_step: five orders are five clipped updates by the mean, and what isn't finite changes nothing") {
+TEST_CASE("captured_adamw_step: five orders are five clipped updates by the mean, and what isn't finite changes nothing") {
   reference::backend b;
   index_t const n = 17;
   auto parameter = on(b, random_normal(n, 1)), first = on(b, constant(n, 0.)), second = on(b, constant(n, 0.));
@@ -128,7 +128,7 @@ TEST_CASE("ordered_adamw_step: five orders are five clipped updates by the mean,
                          on(b, vector{gradient(i)}), out_vector<reference::backend, double>(parameter).part(i, 1),
                          out_vector<reference::backend, double>(first).part(i, 1), out_vector<reference::backend, double>(second).part(i, 1));
   }
-  auto const actual = ordered_updates<double>(b, n);
+  auto const actual = captured_updates<double>(b, n);
   CHECK_CLOSE(actual[5], numbers_of(parameter), 1e-14);
   CHECK_CLOSE(actual[7], numbers_of(second), 1e-14);
 }

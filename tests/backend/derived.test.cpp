@@ -13,11 +13,11 @@ namespace ours {
 template <class Base>
 class derived : public Base {
  public:
-  derived& lane(index_t) { return *this; }
-  index_t lanes() const { return 1; }
+  derived& worker(index_t) { return *this; }
+  index_t workers() const { return 1; }
 };
 template <class Base, class Task>
-void for_each_lane(derived<Base>& b, Task&& task) {
+void for_each_worker(derived<Base>& b, Task&& task) {
   task(b, index_t{0});
 }
 

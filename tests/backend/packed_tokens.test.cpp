@@ -48,7 +48,7 @@ TEST_CASE_TEMPLATE("gather_sequences: what is left of the rows is filled, in sha
   CHECK(none.offsets == std::vector<index_t>{0, 1, 3});
 }
 
-TEST_CASE_TEMPLATE("gather_sequences: more sequences than a team has members", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("gather_sequences: more sequences than a group has members", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   std::vector<index_t> which;
   std::vector<int> expected;

@@ -24,13 +24,13 @@ gpu::nccl_communicator world_of_one(device& b) {
 TEST_CASE("NCCL: of one process the sum is its own") {
   device b;
   auto const world = world_of_one(b);
-  CHECK((world.rank() == 0 && world.size() == 1));
+  CHECK((world.rank() == 0 && world.world_size() == 1));
   auto values = b.allocate<float>(1000);
   fill<float>(b, values.view_all(), 0.5f);
-  world.add_up(b, values.view_all());
+  world.all_reduce(b, values.view_all());
   CHECK(sum<float>(b, values.view_all()) == 500);
   double numbers[] = {1.25, -3};
-  world.add_up(b, std::span(numbers));
+  world.all_reduce(b, std::span(numbers));
   CHECK((numbers[0] == 1.25 && numbers[1] == -3));
   CHECK_THROWS_AS(gpu::nccl_communicator(b, {}, 1, 1), error);
 }

@@ -43,7 +43,7 @@ TEST_CASE("features: a selection has its rows in its own order and knows where t
   CHECK_THROWS_WITH_AS(selected_features(features, {4}), "features: row 4 is selected of 4", error);
 }
 
-TEST_CASE("features: scaling moves every column and stretches all alike") {
+TEST_CASE("features: scaling moves every column and ranges all alike") {
   matrix_features const features(all);
   scaled_features const moved(features, {{4.f, 5.f}, 2.f});
   CHECK_CLOSE(read(moved, 0, 2), matrix{{-6.f, -6.f}, {-2.f, -2.f}}, 0);

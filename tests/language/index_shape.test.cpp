@@ -10,12 +10,12 @@ using test::has;
 using test::scratch;
 
 namespace {
-word_family const text{"a", {}}, images{"A", {}};
+modality_tokens const text{"a", {}}, images{"A", {}};
 }  // namespace
 
 TEST_CASE("index_shape: as many levels as the sequences have, and one code more than the largest of each") {
   scratch const here;
-  auto const of = [&](std::string_view content, word_family const& family = text) { return read_index_shape(here.file(content), family); };
+  auto const of = [&](std::string_view content, modality_tokens const& family = text) { return read_index_shape(here.file(content), family); };
   CHECK(of(R"({"2": ["<a_3>", "<b_0>"], "7": ["<a_1>", "<b_511>"]})") == index_shape{{4, 512}, "2"});
   CHECK(of(R"({"0": ["<A_0>"]})", images) == index_shape{{1}, "0"});
   CHECK(of("{}") == index_shape{});

@@ -2,7 +2,7 @@
 #include "mql4grec/backend/reference/reference.hpp"
 #include "mql4grec/seq2seq/t5.hpp"
 
-// A model lives on a backend, and a backend has lanes, scratch and an allocator.
+// A model lives on a backend, and a backend has workers, scratch and an allocator.
 struct only_a_space {
   using memory_space = mql4grec::host_space;
 };

@@ -11,8 +11,8 @@ struct backend {
     return mql4grec::buffer<T, memory_space>(n);
   }
   mql4grec::host_arena& scratch() { return memory; }
-  mql4grec::index_t lanes() const { return 1; }
-  backend& lane(mql4grec::index_t) { return *this; }
+  mql4grec::index_t workers() const { return 1; }
+  backend& worker(mql4grec::index_t) { return *this; }
   void synchronize() {}
   mql4grec::host_arena memory;
 };

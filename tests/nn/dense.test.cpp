@@ -44,7 +44,7 @@ namespace whole_layers {
 
 /// A backend that has layers as a whole, and counts them.
 struct backend : reference::backend {
-  backend& lane(index_t) { return *this; }
+  backend& worker(index_t) { return *this; }
   int plain = 0, rectified = 0;
 };
 template <Field T>

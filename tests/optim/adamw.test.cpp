@@ -37,11 +37,11 @@ TEST_CASE_TEMPLATE("adamw: decays everything but what lies behind layout.decayed
   for (index_t i = 0; i < layout.size(); ++i) CHECK_CLOSE(fetched(parameters)(i), i < layout.decayed() ? 0.95f : 1.f, 1e-6);
 }
 
-TEST_CASE("adamw: the number of lanes changes no bit") {
+TEST_CASE("adamw: the number of workers changes no bit") {
   cpu::backend one;
   auto const expected = after_three_updates(one);
-  for (index_t lanes : {2, 3, 7}) {
-    cpu::backend several(lanes);
+  for (index_t workers : {2, 3, 7}) {
+    cpu::backend several(workers);
     CHECK_CLOSE(after_three_updates(several), expected, 0);
   }
   reference::backend exact;

@@ -33,7 +33,7 @@ template <Backend B>
 evaluation judged(B backend) {
   auto config = small_t5();
   config.vocabulary = words().size();
-  return evaluate(backend, random_frozen_t5<double>(backend, config), model_card{words(), "next"}, shop(), {.search = {.beams = 7}}, [](index_t, index_t) {});
+  return evaluate(backend, random_frozen_t5<double>(backend, config), model_metadata{words(), "next"}, shop(), {.search = {.beams = 7}}, [](index_t, index_t) {});
 }
 
 /// A translator that was taught for some epochs, its kept codes, and its errors on the way.

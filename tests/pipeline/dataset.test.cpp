@@ -23,7 +23,7 @@ std::filesystem::path dataset_of(std::filesystem::path const& directory, std::st
 }
 using levels = std::vector<index_t>;
 levels const paper = {256, 256, 256, 256};
-std::vector<word_family> families(levels const& text, levels const& images) { return {{"a", text}, {"A", images}}; }
+std::vector<modality_tokens> families(levels const& text, levels const& images) { return {{"a", text}, {"A", images}}; }
 
 char const *const small_text = R"({"0": ["<a_1>", "<b_0>", "<c_7>", "<d_2>"]})", *const small_images = R"({"1": ["<A_0>", "<B_0>", "<C_0>", "<D_255>"]})";
 }  // namespace
@@ -83,7 +83,7 @@ TEST_CASE("read_dataset: the catalogue is the union of what interactions, indice
 TEST_CASE("read_dataset: of a modality that the words lack, no item has a sequence") {
   temporary_directory const root;
   auto const directory = dataset_of(root / "one", R"({"0": ["<a_0>"]})", R"({"1": ["<A_1>"]})");
-  for (auto const& [families, text, images] : {std::tuple(std::vector<word_family>{{"a", {4}}}, 1, 0), {{{"a", {}}, {"A", {4}}}, 0, 1}}) {
+  for (auto const& [families, text, images] : {std::tuple(std::vector<modality_tokens>{{"a", {4}}}, 1, 0), {{{"a", {}}, {"A", {4}}}, 0, 1}}) {
     auto const data = read_dataset(directory, vocabulary({.modalities = families, .prompts = 0}));
     CHECK(items_with_sequence(data.data.table(modality::text)) == text);
     CHECK(items_with_sequence(data.data.table(modality::image)) == images);

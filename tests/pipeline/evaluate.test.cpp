@@ -230,7 +230,7 @@ TEST_CASE("evaluate: what is saved in the released code's form is each user's se
   CHECK(saved.all_scores.front() == first.text.scores.front());
 }
 
-TEST_CASE("evaluate: twice gives the same, and neither blocks nor lanes change it") {
+TEST_CASE("evaluate: twice gives the same, and neither blocks nor workers change it") {
   auto const expected = evaluated();
   CHECK(same_but_for_time(evaluated(), expected));
   cpu::backend b(3);

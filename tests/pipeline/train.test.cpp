@@ -72,14 +72,14 @@ TEST_CASE("train: a run's directory holds the model, its card and the state, and
   temporary_directory const root;
   auto const out = root / "some/where";
   auto const result = trained(run_in(out));
-  CHECK(result.end == ending::finished);
+  CHECK(result.end == run_status::finished);
   CHECK(result.progress.finished);
   CHECK(result.progress.epoch == 3);
   std::set<std::string> names;
   for (auto const& entry : std::filesystem::directory_iterator(out)) names.insert(entry.path().filename().string());
   CHECK(names == std::set<std::string>{"config.json", "model.safetensors", "mql4grec.json", "training.safetensors"});
-  CHECK(read_model_card(out).words == words());
-  CHECK(read_model_card(out).tasks == "next");
+  CHECK(read_model_metadata(out).words == words());
+  CHECK(read_model_metadata(out).tasks == "next");
   CHECK(read_t5_config(out / "config.json").vocabulary == words().size());
 }
 
@@ -130,7 +130,7 @@ TEST_CASE("train: a directory that holds a run is refused, and left as it is, un
   CHECK(complaint<file_error>([&] { trained(again); }).ends_with("belongs to a run with seed = 4, but this one has 5"));
   auto same = run_in(out);
   same.resume = true;
-  CHECK(trained(same).end == ending::finished);  // there is nothing left to do
+  CHECK(trained(same).end == run_status::finished);  // there is nothing left to do
   CHECK(timeless_files(out) == before);
 }
 
@@ -143,7 +143,7 @@ TEST_CASE("train: a run in bf16 goes on in bf16 to the same bits; in fp32 it goe
   rounding(run_in(root / "whole"));
   auto options = run_in(root / "pieces");
   options.resume = true;
-  CHECK(rounding(options, stops_after(3)).end == ending::interrupted);
+  CHECK(rounding(options, stops_after(3)).end == run_status::interrupted);
   std::filesystem::copy(root / "pieces", root / "changed");
   std::vector<std::string> said;
   run_observer listener;
@@ -191,7 +191,7 @@ TEST_CASE("train: a run that is stopped again and again ends with the files of o
     last = trained(options, stops_after(2));
     CHECK(last.progress.step == std::min<std::int64_t>(2 * ++calls, expected.step));
     REQUIRE(calls < 100);
-  } while (last.end == ending::interrupted);
+  } while (last.end == run_status::interrupted);
   CHECK(last.progress.finished);
   CHECK(calls > 5);
   CHECK(timeless_files(root / "pieces") == timeless_files(root / "whole"));
@@ -203,12 +203,12 @@ TEST_CASE("train: without time nothing is learnt, but there is a model, and the 
   auto options = run_in(root / "run");
   options.max_seconds = 0;
   auto const result = trained(options);
-  CHECK(result.end == ending::out_of_time);
+  CHECK(result.end == run_status::out_of_time);
   CHECK(result.progress.step == 0);
   CHECK(std::isfinite(validation_loss(root / "run")));
   options.max_seconds = INFINITY;
   options.resume = true;
-  CHECK(trained(options).end == ending::finished);
+  CHECK(trained(options).end == run_status::finished);
   trained(run_in(root / "whole"));
   CHECK(timeless_files(root / "run") == timeless_files(root / "whole"));
 }
@@ -241,7 +241,7 @@ TEST_CASE("train: a run begins with the model of another directory when it is gi
   trained(options, stops_after(0));
   CHECK(read_file(root / "second/model.safetensors") == read_file(root / "first/model.safetensors"));
   options.resume = true;
-  CHECK(trained(options).end == ending::finished);
+  CHECK(trained(options).end == run_status::finished);
   CHECK(read_file(root / "second/model.safetensors") != read_file(root / "first/model.safetensors"));
 }
 
@@ -256,7 +256,7 @@ TEST_CASE("train: a run of another shape goes on without being told its shape ag
   trained(options, stops_after(1));
   options.init.reset();
   options.resume = true;
-  CHECK(trained(options).end == ending::finished);
+  CHECK(trained(options).end == run_status::finished);
   CHECK(read_t5_config(root / "run/config.json").model_width == shape.model_width);
 }
 
@@ -291,7 +291,7 @@ TEST_CASE("train: what can't be trained is refused before the directory becomes 
   CHECK(complaint<error>([&] { trained(options, {}, {}); }).ends_with("there are no examples to train on"));
   options.training.epochs = 0;
   CHECK_THROWS_AS(trained(options), error);
-  CHECK(trained(run_in(root / "run")).end == ending::finished);
+  CHECK(trained(run_in(root / "run")).end == run_status::finished);
   put(root / "file", "");
   CHECK_THROWS_AS(trained(run_in(root / "file")), file_error);
 }
@@ -319,7 +319,7 @@ TEST_CASE("train: all tasks and the released ones train too, and the observer se
     CHECK(progress.step == steps);
     CHECK(epochs == 3);
     CHECK(progress.examples == 3 * training_set(mixture_named(tasks), domains(), words()).size());
-    CHECK(read_model_card(root / tasks).tasks == tasks);
+    CHECK(read_model_metadata(root / tasks).tasks == tasks);
   }
 }
 
@@ -331,7 +331,7 @@ TEST_CASE("train, then evaluate: what was learnt by heart is found again") {
   trained(options, {}, {walkers(9, 1)});
   cpu::backend b;
   evaluation_options const asked{.part = split::train, .search = {.beams = 9}};
-  auto const found = evaluate(b, frozen_t5(b, read_model<float>(b, root / "run")), read_model_card(root / "run"),
+  auto const found = evaluate(b, frozen_t5(b, read_model<float>(b, root / "run")), read_model_metadata(root / "run"),
                               {.name = "walkers", .data = walkers(9, 1)}, asked, [](index_t, index_t) {});
   CHECK(found.result.users == 9);
   CHECK(found.result.split == "train");

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "mql4grec/quantize/capacity.hpp"
-#include "mql4grec/quantize/certificate.hpp"
+#include "mql4grec/quantize/uniqueness_report.hpp"
 #include "mql4grec/quantize/match.hpp"
 #include "mql4grec/quantize/place.hpp"
 #include "mql4grec/quantize/reallocate.hpp"
@@ -149,7 +149,7 @@ code_table by_the_paper(catalogue const& given) {
 }
 
 void check_resolved(catalogue const& before, catalogue const& after) {
-  require_unique(certify(after.table));
+  require_unique(check_uniqueness(after.table));
   std::set<item_id> colliding;
   for (auto const& group : collision_groups(before.table)) colliding.insert(group.begin(), group.end());
   for (index_t i = 0; i < before.table.items(); ++i) {
@@ -238,7 +238,7 @@ TEST_CASE("reallocate: a prefix that is full sends its items one level up, and t
 TEST_CASE("reallocate: a thousand items alike fill level after level") {
   catalogue alike(constant({10 * 10 * 10, 3}, 0.3f), {10, 10, 10});
   alike.resolve(reallocate{});
-  CHECK(certify(alike.table).distinct == 1000);
+  CHECK(check_uniqueness(alike.table).distinct == 1000);
 }
 
 TEST_CASE_TEMPLATE("collisions: more items than sequences are an error with both numbers, and the table stays as it was", Policy, reallocate, match) {
@@ -358,7 +358,7 @@ TEST_CASE("suffix: counts the items of a sequence on a level of its own") {
   auto const before = given.table;
   given.resolve(suffix{.codes = 40});
   CHECK(given.table.sizes() == std::vector<index_t>{2, 2, 40});
-  CHECK(certify(given.table).unique());
+  CHECK(check_uniqueness(given.table).unique());
   std::map<sequence, int> next;
   for (index_t i = 0; i < 60; ++i) {
     auto expected = codes_of(before, i);
@@ -377,7 +377,7 @@ TEST_CASE("collisions: missing items stay missing under every policy") {
     for (index_t i = 0; i < 60; i += 3) given.table.remove(item(i));
     given.resolve(policy);
     for (index_t i = 0; i < 60; ++i) CHECK(given.table.has(item(i)) == (i % 3 != 0));
-    CHECK(certify(given.table).missing == 20);
+    CHECK(check_uniqueness(given.table).missing == 20);
   };
   try_policy(reallocate{});
   try_policy(match{});
@@ -404,7 +404,7 @@ TEST_CASE("place: new items get their nearest codes, or the nearest that are fre
   for (index_t i = 40; i < 60; ++i) fresh.push_back(item(i));
   auto const views = std::span<codebook_view<cpu::backend, float> const>(given.levels);
   index_t const moved = place_items(given.backend, given.table, views, matrix_latents(given.latents), fresh);
-  require_unique(certify(given.table));
+  require_unique(check_uniqueness(given.table));
   for (index_t i = 0; i < 40; ++i) CHECK(codes_of(given.table, i) == codes_of(before, i));
   index_t apart = 0;
   for (index_t i = 40; i < 60; ++i) apart += codes_of(given.table, i) == codes_of(nearest, i) ? 0 : 1;
@@ -413,7 +413,7 @@ TEST_CASE("place: new items get their nearest codes, or the nearest that are fre
   std::vector<item_id> const back = {item(3)};
   place_items(given.backend, given.table, views, matrix_latents(given.latents), back);
   CHECK(given.table.has(item(3)));
-  require_unique(certify(given.table));
+  require_unique(check_uniqueness(given.table));
 }
 
 TEST_CASE("place: items that are named twice, aren't there or are too many are refused before anything is changed") {
@@ -432,10 +432,10 @@ TEST_CASE("place: items that are named twice, aren't there or are too many are r
   CHECK_THROWS_WITH_AS(place({item(60)}), "collisions: 61 items, item 60 among them, but 3 levels hold 60 sequences; use more levels or more codes", error);
 }
 
-TEST_CASE("certificate: counts, and names those who share") {
+TEST_CASE("uniqueness_report: counts, and names those who share") {
   code_table table(5, {4});
   for (auto const& [i, a] : {std::array{0, 1}, {2, 1}, {3, 2}, {4, 1}}) table.set(item(i), sequence{code_t(a)});
-  auto const found = certify(table);
+  auto const found = check_uniqueness(table);
   CHECK(found.distinct == 2);
   CHECK(found.missing == 1);
   CHECK(found.first_groups == std::vector<std::vector<item_id>>{{item(0), item(2), item(4)}});
@@ -443,7 +443,7 @@ TEST_CASE("certificate: counts, and names those who share") {
   CHECK_THROWS_WITH_AS(require_unique(found), "codes: 1 sequences are shared by several items; items 0 and 2 have the same", error);
   table.remove(item(0));
   table.remove(item(4));
-  CHECK(certify(table).summary() == "2 items with 2 different sequences, 3 items without one: each has its own");
+  CHECK(check_uniqueness(table).summary() == "2 items with 2 different sequences, 3 items without one: each has its own");
 }
 
 TEST_CASE("capacity: before training it is what even choice would give, by the formula and by counting") {

@@ -49,9 +49,9 @@ TEST_CASE_TEMPLATE("feature blocks: every row comes once, in order and as it is,
       std::vector<float> seen;
       index_t blocks = 0;
       detail::for_each_feature_block(
-          b, matrix_features(all), block, [&](B& lane, index_t number, index_t first, in_matrix<B, float> x) {
-            scratch_scope<B> const scope(lane.scratch());
-            fill<float>(lane, lane.scratch().template take<float>(1000), NAN);  // others need scratch too
+          b, matrix_features(all), block, [&](B& worker, index_t number, index_t first, in_matrix<B, float> x) {
+            scratch_scope<B> const scope(worker.scratch());
+            fill<float>(worker, worker.scratch().template take<float>(1000), NAN);  // others need scratch too
             CHECK(number == blocks++);
             CHECK(first == std::ssize(seen) / 3);
             CHECK(x.rows() == std::min(block, rows - first));

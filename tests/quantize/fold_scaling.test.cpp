@@ -24,7 +24,7 @@ TEST_CASE("fold_scaling: the model does to features what it did to scaled ones, 
   CHECK_CLOSE(after.reconstruction_error, before.reconstruction_error / 16, 1e-5);
 }
 
-TEST_CASE("translate_items: every row's codes are those it gets alone, whatever the number of lanes and the blocks") {
+TEST_CASE("translate_items: every row's codes are those it gets alone, whatever the number of workers and the blocks") {
   cpu::backend one, three(3);
   rq_vae<cpu::backend, float> model(one, {.input_width = 6, .hidden = {8}, .latent_width = 3, .codes = {5, 7}});
   initialize(model, 4);

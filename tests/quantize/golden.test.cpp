@@ -106,7 +106,7 @@ TEST_CASE_TEMPLATE("RQ-VAE golden: ten AdamW steps lose what PyTorch's lose", S,
   }
 }
 
-TEST_CASE("RQ-VAE golden: lanes share a batch out without changing what is computed") {
+TEST_CASE("RQ-VAE golden: workers share a batch out without changing what is computed") {
   golden_case<fast> given("equal_levels");
   rq_vae_trainer alone(given.backend, given.model, given.options());
   auto const expected = alone.losses_and_gradient(given.batch());

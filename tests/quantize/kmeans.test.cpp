@@ -72,13 +72,13 @@ TEST_CASE("kmeans: more iterations never leave more error") {
   }
 }
 
-TEST_CASE("kmeans: any number of lanes gives the same bits") {
+TEST_CASE("kmeans: any number of workers gives the same bits") {
   auto const rows = random_normal<float>({5000, 7}, 1);
   std::vector<float> expected, vectors;
   cpu::backend one;
   auto const alone = run(one, rows, 19, {.iterations = 5}, expected);
-  for (index_t lanes : {2, 3, 5}) {
-    cpu::backend b(lanes);
+  for (index_t workers : {2, 3, 5}) {
+    cpu::backend b(workers);
     CHECK(run(b, rows, 19, {.iterations = 5}, vectors) == alone);
     CHECK(vectors == expected);
   }

@@ -144,7 +144,7 @@ TEST_CASE_TEMPLATE("residual_kmeans: the rotation is one, and never makes the er
   CHECK(improved >= 3);
 }
 
-TEST_CASE("residual_kmeans: any number of lanes gives the same bits, in learning and in translating") {
+TEST_CASE("residual_kmeans: any number of workers gives the same bits, in learning and in translating") {
   auto const rows = uneven_rows(5000, 9);
   matrix_features const features(rows);
   residual_kmeans_options const how{
@@ -152,8 +152,8 @@ TEST_CASE("residual_kmeans: any number of lanes gives the same bits, in learning
   cpu::backend one;
   auto const expected = fit_residual_kmeans(one, features, how);
   auto const table = codes_of(one, expected, features);
-  for (index_t lanes : {2, 3, 5}) {
-    cpu::backend b(lanes);
+  for (index_t workers : {2, 3, 5}) {
+    cpu::backend b(workers);
     CHECK(same(fit_residual_kmeans(b, features, how), expected));
     CHECK(codes_of(b, expected, features) == table);
   }

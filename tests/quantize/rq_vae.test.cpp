@@ -120,7 +120,7 @@ TEST_CASE("RQ-VAE: a shape that can't be is refused with the number that is wron
   CHECK_THROWS_WITH_AS(validate(rq_vae_config{.input_width = 3, .codes = {4, 0}}), "RQ-VAE: a level of 0 codes, expected 1 to 1048576", error);
 }
 
-TEST_CASE("RQ-VAE training: the same seed and number of lanes give the same bits") {
+TEST_CASE("RQ-VAE training: the same seed and number of workers give the same bits") {
   auto const run = [] {
     cpu::backend b(2);
     auto model = random_model<float>(b, small());
@@ -164,7 +164,7 @@ lesson learn(B b) {
   rq_vae_trainer trainer(b, model, {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 40, .revive_after = 2});
   auto const x = on(b, random_normal({40, 7}, 5));
   lesson out;
-  for (int i = 0; i < 8; ++i) out.losses.push_back(trainer.step(x, i < 2 ? quantizer::left_out : quantizer::used).total);
+  for (int i = 0; i < 8; ++i) out.losses.push_back(trainer.step(x, i < 2 ? quantize_mode::bypass : quantize_mode::quantize).total);
   out.parameters = numbers_of(model.parameters());
   out.codes = numbers_of(trainer.codes());
   return out;

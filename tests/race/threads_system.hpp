@@ -1,5 +1,5 @@
 #pragma once
-// A Thrust system for tests whose teams are what they are on a GPU: threads that run at the same time and wait for each other at the end of
+// A Thrust system for tests whose groups are what they are on a GPU: threads that run at the same time and wait for each other at the end of
 // a phase. Under the thread sanitizer it finds what one member reads while another writes it, which a host system, where one thread plays
 // all members, can't.
 #include <atomic>
@@ -11,9 +11,9 @@
 
 namespace mql4grec::test {
 
-/// The counterpart of gpu::host_team and gpu::device_team, member by member; a thread each.
+/// The counterpart of gpu::host_thread_group and gpu::device_thread_group, member by member; a thread each.
 template <int Threads>
-class thread_team {
+class thread_group {
  public:
   static constexpr int threads = Threads;
 
@@ -30,7 +30,7 @@ class thread_team {
   static constexpr std::size_t most_bytes = 64;  ///< of a value that members exchange
 
   /// `places`: room for such a value of each member.
-  thread_team(std::byte* shared, std::byte* places, std::barrier<>& all, int thread) : shared_(shared), places_(places), all_(all), thread_(thread) {}
+  thread_group(std::byte* shared, std::byte* places, std::barrier<>& all, int thread) : shared_(shared), places_(places), all_(all), thread_(thread) {}
 
   template <class Phase>
   void each(Phase&& phase) {
@@ -112,7 +112,7 @@ class thread_team {
   int thread_;
 };
 
-/// Memory of the host, teams of threads. Not a HostSystem: kernels must not be played by one.
+/// Memory of the host, groups of threads. Not a HostSystem: kernels must not be played by one.
 struct threads {
   using host = gpu::detail::host_system;
   using options = host::options;
@@ -130,17 +130,17 @@ struct threads {
   static auto policy(context const&) { return thrust::cpp::par; }
 
   template <class Kernel>
-  static void run_teams(context const&, index_t teams, Kernel const& kernel) {
+  static void run_groups(context const&, index_t groups, Kernel const& kernel) {
     constexpr int members = Kernel::threads;
     std::vector<std::max_align_t> shared(kernel.shared_bytes() / sizeof(std::max_align_t) + 1);
-    std::vector<std::max_align_t> places(members * thread_team<members>::most_bytes / sizeof(std::max_align_t));
+    std::vector<std::max_align_t> places(members * thread_group<members>::most_bytes / sizeof(std::max_align_t));
     std::barrier<> all(members);
     std::vector<std::thread> running;
     for (int t = 0; t < members; ++t)
       running.emplace_back([&, t] {
-        for (index_t number = 0; number < teams; ++number) {
-          thread_team<members> team(reinterpret_cast<std::byte*>(shared.data()), reinterpret_cast<std::byte*>(places.data()), all, t);
-          kernel(team, number);
+        for (index_t number = 0; number < groups; ++number) {
+          thread_group<members> group(reinterpret_cast<std::byte*>(shared.data()), reinterpret_cast<std::byte*>(places.data()), all, t);
+          kernel(group, number);
           all.arrive_and_wait();
         }
       });

@@ -324,7 +324,7 @@ TEST_CASE("recommender: loaded from directories it answers as the one they were 
   write_token_table(paths.text_index(), tables()[0], words());
   write_token_table(paths.image_index(), tables()[1], words());
   write_model(model_directory, model());
-  write_model_card(model_directory, {words(), "released"});
+  write_model_metadata(model_directory, {words(), "released"});
   auto const loaded = recommender<>::load(model_directory, catalogue_directory);
   recommender<> const original(backend, model(), words(), released_mixture(), tables());
   CHECK(loaded.items() == catalogue);

@@ -163,7 +163,7 @@ std::vector<std::uint8_t> open_nodes(item_trie const& trie, item_filter const& f
 template <class B, class T>
 beams filtered(B& b, frozen_t5<B, T> const& model, item_trie const& trie, batch const& queries, beam_options const& options,
                std::vector<std::uint8_t> const& open) {
-  return search_stretch(b, model, trie, queries, {0, 1}, options, {open.data(), 1, trie.nodes()});
+  return search_micro_batch(b, model, trie, queries, {0, 1}, options, {open.data(), 1, trie.nodes()});
 }
 std::set<item_id> items_of(item_trie const& trie, beams const& found, index_t query = 0) {
   std::set<item_id> items;
@@ -271,7 +271,7 @@ TEST_CASE_TEMPLATE("beam search: a forbidden item never comes back, and as many 
       }
 }
 
-TEST_CASE_TEMPLATE("beam search: a stretch's questions each have their own filter", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("beam search: a micro_batch's questions each have their own filter", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
   item_trie const trie(catalogue(30));
@@ -280,14 +280,14 @@ TEST_CASE_TEMPLATE("beam search: a stretch's questions each have their own filte
   for (auto const& filter : {item_filter{.allow = items_from(0, 3)}, item_filter{.deny = items_from(0, 30)},
                              item_filter{.allow = items_from(20, 30)}})
     std::ranges::copy(open_nodes(trie, filter), std::back_inserter(open));
-  auto const found = search_stretch(b, model, trie, queries, {0, 3}, {.beams = 5}, {open.data(), 3, trie.nodes()});
+  auto const found = search_micro_batch(b, model, trie, queries, {0, 3}, {.beams = 5}, {open.data(), 3, trie.nodes()});
   CHECK(items_of(trie, found, 0) == std::set{item_id{0}, item_id{1}, item_id{2}});
   CHECK(found.leaves_of(1).empty());
   CHECK(items_of(trie, found, 2).size() == 5);
   CHECK(*items_of(trie, found, 2).begin() >= item_id{20});
 }
 
-TEST_CASE("beam search: results depend neither on the blocks nor on the number of lanes") {
+TEST_CASE("beam search: results depend neither on the blocks nor on the number of workers") {
   auto const queries = questions({3, 0, 9, -1, 1, 17, 2, 5});
   item_trie const trie(catalogue(60));
   cpu::backend one;
@@ -314,7 +314,7 @@ TEST_CASE_TEMPLATE("beam search: a question has the same answer alone as in comp
   auto const together = search(b, model, trie, queries, options);
   CHECK(search(b, model, trie, queries, options) == together);
   for (index_t q = 0; q < queries.size(); ++q) {
-    auto const alone = search_stretch(b, model, trie, queries, {q, q + 1}, options);
+    auto const alone = search_micro_batch(b, model, trie, queries, {q, q + 1}, options);
     CHECK(std::ranges::equal(alone.leaves, together.leaves_of(q)));
     CHECK_CLOSE(alone.scores, together.scores_of(q), 1e-5);
   }
@@ -330,12 +330,12 @@ TEST_CASE_TEMPLATE("beam_searcher: searches that follow each other answer as eac
   for (index_t node = 0; node < trie.nodes(); ++node) open[static_cast<std::size_t>(node)] = trie.is_leaf(static_cast<node_t>(node)) ? node % 3 != 0 : 1;
   host_matrix_view<std::uint8_t const> const masks(open.data(), 2, trie.nodes());
   for (int round = 0; round < 4; ++round)
-    for (stretch const part : {stretch{0, 2}, {2, 4}, {4, 6}, {6, 8}, {0, 1}, {5, 6}})
+    for (micro_batch const part : {micro_batch{0, 2}, {2, 4}, {4, 6}, {6, 8}, {0, 1}, {5, 6}})
       for (beam_options const& options : {beam_options{.beams = 7}, {.beams = 3, .length_penalty = 0}, {.beams = 7, .normalize = normalization::children}}) {
         auto const allowed = part.last - part.first == 2 && round % 2 == 1 ? masks : host_matrix_view<std::uint8_t const>();
         beams found;
         searcher.search(queries, part, options, allowed, found);
-        CHECK(found == search_stretch(b, model, trie, queries, part, options, allowed));
+        CHECK(found == search_micro_batch(b, model, trie, queries, part, options, allowed));
       }
 }
 

@@ -107,7 +107,7 @@ TEST_CASE_TEMPLATE("decoding: rows that branch share their ancestors and their q
   CHECK_CLOSE((*branched).row(2), (*expected(4, x)).row(1), 1e-12);
 }
 
-TEST_CASE_TEMPLATE("decoding: a stretch of a batch is decoded as if it were alone", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("decoding: a micro_batch of a batch is decoded as if it were alone", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, small_t5());
   batch const all = questions(1);

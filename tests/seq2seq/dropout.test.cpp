@@ -57,7 +57,7 @@ TEST_CASE("dropout: the embedding loses the entries that the plan names, in enco
   batch const all = small_batch();
   auto const model = random_t5<double>(b, small_t5());
   nn::dropout_plan const plan{.rate = 0.5, .seed = 3, .step = 4};
-  auto const block = detail::take_block(b, all, stretch{1, 3}, model.config());
+  auto const block = detail::take_block(b, all, micro_batch{1, 3}, model.config());
   detail::encoder_tape<reference::backend, double> tape;
   detail::encoder_forward<reference::backend, double>(b, model.config(), model.weights(), plan, block.inputs, block.input_rows,
                                                       tape);

@@ -68,7 +68,7 @@ class golden_case {
   t5_pass<B, T> pass;
 
  private:
-  stretch everything() const { return {0, questions.size()}; }
+  micro_batch everything() const { return {0, questions.size()}; }
   double weight() const { return 1.0 / static_cast<double>(questions.targets.size()); }
   void take_sequences(std::string const& name, std::vector<token_t>& tokens, std::vector<index_t>& offsets) const {
     for (auto const id : file.values<std::int32_t>(name + "_tokens")) tokens.push_back(token_t{id});

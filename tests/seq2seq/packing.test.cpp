@@ -46,19 +46,19 @@ TEST_CASE_TEMPLATE("packing: a sequence's logits are the same alone as in compan
   }
 }
 
-TEST_CASE_TEMPLATE("packing: stretches' losses and gradients add up to the batch's, dropout included", B,
+TEST_CASE_TEMPLATE("packing: micro_batches' losses and gradients add up to the batch's, dropout included", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   batch const all = ragged_batch();
   auto const model = random_t5<double>(b, small_t5());
   loss_and_gradient<double, B> const at_once(b, model, all, whole(all), with_dropout, 0.1);
   for (index_t tokens : {1, 10, 22}) {
-    std::vector<stretch> stretches;
-    cut_into_stretches(all, tokens, stretches);
+    std::vector<micro_batch> micro_batches;
+    cut_into_micro_batches(all, tokens, micro_batches);
     double loss = 0;
     auto gradient = on(b, constant(model.layout().size(), 0.));
-    t5_pass<B, double> pass;  // one for all, as a lane has it
-    for (stretch part : stretches)
+    t5_pass<B, double> pass;  // one for all, as a worker has it
+    for (micro_batch part : micro_batches)
       loss +=
           pass.loss_and_gradient(b, model, all, part, with_dropout, 0.1, t5_windows(model.config(), model.layout(), *gradient));
     CAPTURE(tokens);
@@ -67,13 +67,13 @@ TEST_CASE_TEMPLATE("packing: stretches' losses and gradients add up to the batch
   }
 }
 
-TEST_CASE("packing: stretches cover the batch in order, each about as large as asked and none empty") {
+TEST_CASE("packing: micro_batches cover the batch in order, each about as large as asked and none empty") {
   batch const all = ragged_batch();
   for (index_t tokens : {1, 7, 10, 22, 1000}) {
-    std::vector<stretch> parts{{5, 7}};  // is emptied
-    cut_into_stretches(all, tokens, parts);
+    std::vector<micro_batch> parts{{5, 7}};  // is emptied
+    cut_into_micro_batches(all, tokens, parts);
     index_t next = 0;
-    for (stretch part : parts) {
+    for (micro_batch part : parts) {
       CHECK((part.first == next && part.last > part.first));
       next = part.last;
       index_t sum = 0;
@@ -82,8 +82,8 @@ TEST_CASE("packing: stretches cover the batch in order, each about as large as a
     }
     CHECK(next == all.size());
   }
-  std::vector<stretch> none;
-  cut_into_stretches(batch{}, 10, none);
+  std::vector<micro_batch> none;
+  cut_into_micro_batches(batch{}, 10, none);
   CHECK(none.empty());
 }
 

@@ -62,7 +62,7 @@ batch batch_from(digits const& source, std::uint64_t seed = 0) {
 }
 }  // namespace
 
-TEST_CASE("trainer: the same seed and the same number of lanes give the same bits") {
+TEST_CASE("trainer: the same seed and the same number of workers give the same bits") {
   for (index_t threads : {1, 3}) {
     fast_run first(quick(), threads), second(quick(), threads);
     fit(first.teacher, digits{13}, digits{4}, first.progress);
@@ -86,7 +86,7 @@ TEST_CASE("trainer: another seed gives another run") {
   CHECK(first.parameters() != second.parameters());
 }
 
-TEST_CASE("trainer: neither the lanes nor the size of blocks change more than the order of sums") {
+TEST_CASE("trainer: neither the workers nor the size of blocks change more than the order of sums") {
   run<cpu::backend, double> expected(quick());
   fit(expected.teacher, digits{13}, digits{4}, expected.progress);
   for (index_t threads : {1, 2, 3})
@@ -112,9 +112,9 @@ struct one_of_two {
   index_t number;
 
   index_t rank() const { return number; }
-  index_t size() const { return 2; }
-  void add_up(cpu::backend&, view<double, host_space, 1> mine) const { add_up_in(where->values, mine, [](auto const& v) { return as_span(v); }); }
-  void add_up(cpu::backend&, std::span<double> mine) const { add_up_in(where->numbers, mine, [](auto const& v) { return v; }); }
+  index_t world_size() const { return 2; }
+  void all_reduce(cpu::backend&, view<double, host_space, 1> mine) const { add_up_in(where->values, mine, [](auto const& v) { return as_span(v); }); }
+  void all_reduce(cpu::backend&, std::span<double> mine) const { add_up_in(where->numbers, mine, [](auto const& v) { return v; }); }
 
  private:
   template <class V, class Read>
@@ -129,7 +129,7 @@ struct one_of_two {
 };
 }  // namespace
 
-TEST_CASE("trainer: two processes that add their gradients up are one process with as many lanes") {
+TEST_CASE("trainer: two processes that add their gradients up are one process with as many workers") {
   run<cpu::backend, double> expected(quick(), 2);
   fit(expected.teacher, digits{13}, digits{4}, expected.progress);
   meeting_point where;
@@ -249,7 +249,7 @@ TEST_CASE("trainer: what can be learnt by heart is learnt") {
 }
 
 TEST_CASE("fit: every example is read once an epoch, in an order of its own, the last batch being what is left") {
-  struct recorder {
+  struct capturer {
     std::vector<std::vector<index_t>>& seen;
     index_t size() const { return 13; }
     void write(index_t i, std::uint64_t seed, std::uint64_t epoch, batch& out) const {
@@ -262,7 +262,7 @@ TEST_CASE("fit: every example is read once an epoch, in an order of its own, the
   std::vector<std::vector<index_t>> seen;
   std::vector<std::int64_t> examples;
   fast_run mine(quick());
-  fit(mine.teacher, recorder{seen}, digits{4}, mine.progress,
+  fit(mine.teacher, capturer{seen}, digits{4}, mine.progress,
       {.on_step = [&](training_progress const& p, double, std::int64_t steps) {
         CHECK(steps == 3);
         examples.push_back(p.examples);

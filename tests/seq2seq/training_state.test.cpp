@@ -133,7 +133,7 @@ TEST_CASE("training state: time adds up over resumptions") {
   CHECK(second.progress.history.back().seconds > 1000);
 }
 
-TEST_CASE("training state: another number of lanes may go on with it, with sums in another order") {
+TEST_CASE("training state: another number of workers may go on with it, with sums in another order") {
   temporary_directory const directory;
   run first, second(quick(), 3);
   first.train_until(4);

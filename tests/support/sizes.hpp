@@ -1,5 +1,5 @@
 #pragma once
-// Sizes that hurt: nothing, one, and the neighbourhood of what kernels do at a time (16 lanes, 128 mask columns).
+// Sizes that hurt: nothing, one, and the neighbourhood of what kernels do at a time (16 workers, 128 mask columns).
 #include <vector>
 
 #include "mql4grec/core/scalar.hpp"

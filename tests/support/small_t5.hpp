@@ -64,13 +64,13 @@ frozen_t5<B, T> random_frozen_t5(B& b, t5_config const& config, std::uint64_t se
   return {b, random_t5<T>(b, config, seed)};
 }
 
-/// The loss of a stretch and its gradient, laid out as the parameters.
+/// The loss of a range and its gradient, laid out as the parameters.
 template <class T, Backend B>
 struct loss_and_gradient {
   T loss{};
   tensor_on<T, B, 1> gradient;
 
-  loss_and_gradient(B& b, t5<B, T> const& model, batch const& all, stretch part, nn::dropout_plan const& plan = {},
+  loss_and_gradient(B& b, t5<B, T> const& model, batch const& all, range part, nn::dropout_plan const& plan = {},
                     double scale = 1)
       : gradient(b, {model.layout().size(), 1}, 0, T{}) {
     t5_pass<B, T> pass;
@@ -78,10 +78,10 @@ struct loss_and_gradient {
   }
 };
 
-inline stretch whole(batch const& all) { return {0, all.size()}; }
+inline range whole(batch const& all) { return {0, all.size()}; }
 
 template <class T, Backend B>
-T loss_of(B& b, t5<B, T> const& model, batch const& all, stretch part, nn::dropout_plan const& plan = {}) {
+T loss_of(B& b, t5<B, T> const& model, batch const& all, range part, nn::dropout_plan const& plan = {}) {
   return t5_pass<B, T>().loss(b, model, all, part, plan);
 }
 

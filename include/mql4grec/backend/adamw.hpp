@@ -19,7 +19,7 @@ struct adamw_update {
 /// What an update multiplies by, the same for every entry and on every backend: worked out in double, rounded once.
 template <Real T>
 struct adamw_factors {
-  T rate, keep, b1, b2, fresh1, fresh2, scale, root, eps;
+  T rate, keep, b1, b2, one_minus_beta1, one_minus_beta2, scale, inv_sqrt_correction2, eps;
 
   MQL4GREC_HD explicit adamw_factors(adamw_update const& how) {
     double const correction1 = 1 - std::pow(how.beta1, static_cast<double>(how.step));
@@ -28,23 +28,23 @@ struct adamw_factors {
     keep = static_cast<T>(1 - how.learning_rate * how.weight_decay);
     b1 = static_cast<T>(how.beta1);
     b2 = static_cast<T>(how.beta2);
-    fresh1 = static_cast<T>(1 - how.beta1);  // 1 − 0.999f is not 0.001f
-    fresh2 = static_cast<T>(1 - how.beta2);
+    one_minus_beta1 = static_cast<T>(1 - how.beta1);  // 1 − 0.999f is not 0.001f
+    one_minus_beta2 = static_cast<T>(1 - how.beta2);
     scale = static_cast<T>(how.gradient_scale);
-    root = static_cast<T>(1 / std::sqrt(correction2));
+    inv_sqrt_correction2 = static_cast<T>(1 / std::sqrt(correction2));
     eps = static_cast<T>(how.epsilon);
   }
 };
 
 /// What changes from update to update, in the backend's memory, where recorded work reads it.
-struct update_order {
+struct step_inputs {
   double learning_rate = 0;
   double tokens = 1;      ///< that the gradient is a sum over: the update is by the mean's
   std::int64_t step = 1;  ///< 1 for the first update
 };
 
 /// What became of an update, in the backend's memory. Where one of the two isn't finite, nothing was changed.
-struct update_report {
+struct step_report {
   double loss = 0;  ///< mean a token
   double norm = 0;  ///< of the mean loss' gradient, before clipping
 
@@ -58,7 +58,7 @@ MQL4GREC_HD constexpr double clipping_factor(double clip_norm, double norm) {
 }
 
 /// The update that `rule`, with its constant numbers, makes of an order for a gradient of this norm.
-MQL4GREC_HD inline adamw_update update_of(adamw_update rule, double clip_norm, update_order const& order, double norm) {
+MQL4GREC_HD inline adamw_update update_of(adamw_update rule, double clip_norm, step_inputs const& order, double norm) {
   rule.learning_rate = order.learning_rate;
   rule.step = order.step;
   rule.gradient_scale = clipping_factor(clip_norm, norm) / order.tokens;

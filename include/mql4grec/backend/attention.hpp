@@ -26,8 +26,8 @@ struct attention_inputs {
   index_t zero_distance = 0;
   bool causal = false;  ///< a query sees the keys up to its own place only
   dropout drop = {};    ///< of the weights; its row is the query token, its column head · keys + key
-  /// What `turn_keys` made of k, for keys that many calls attend to; or empty.
-  view<T const, S, 1> turned_keys = {};
+  /// What `pack_keys` made of k, for keys that many calls attend to; or empty.
+  view<T const, S, 1> packed_keys = {};
   attention_plan<S> plan = {};  ///< of these offsets and heads; or empty
 
   MQL4GREC_HD constexpr index_t sequences() const { return query_offsets.size() - 1; }

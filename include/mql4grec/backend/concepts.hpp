@@ -1,6 +1,6 @@
 #pragma once
 // A backend is an object, passed first and found by ADL: its type is the policy, its value owns threads and scratch.
-// An operation on a backend runs on one lane, serially; `for_each_lane` is the only place where lanes run side by side.
+// An operation on a backend runs on one worker, serially; `for_each_worker` is the only place where workers run side by side.
 #include <concepts>
 
 #include "mql4grec/backend/buffer.hpp"
@@ -13,8 +13,8 @@ template <class B>
 concept Backend = MemorySpace<typename B::memory_space> && std::movable<B> && requires(B& backend, index_t n) {
   { backend.template allocate<float>(n) } -> std::same_as<buffer<float, typename B::memory_space>>;  // n zeros
   { backend.scratch().template take<float>(n) };                                                   // until its scope ends
-  { backend.lanes() } -> std::same_as<index_t>;                                                    // how many run side by side
-  { backend.lane(n) } -> std::same_as<B&>;                                                         // each with its own scratch
+  { backend.workers() } -> std::same_as<index_t>;                                                    // how many run side by side
+  { backend.worker(n) } -> std::same_as<B&>;                                                         // each with its own scratch
   { backend.synchronize() } -> std::same_as<void>;
 };
 

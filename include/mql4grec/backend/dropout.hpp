@@ -1,6 +1,6 @@
 #pragma once
 // Which entries a dropout site keeps is a pure function of (seed, step, site, row, column): no mask is stored, the
-// backward pass draws it again, and splitting a batch over lanes or devices changes nothing.
+// backward pass draws it again, and splitting a batch over workers or devices changes nothing.
 #include <cmath>
 #include <cstdint>
 
@@ -25,7 +25,7 @@ struct dropout {
   MQL4GREC_HD MQL4GREC_INLINE constexpr std::uint32_t current_step() const { return step_place ? static_cast<std::uint32_t>(*step_place) : step; }
 };
 
-/// Columns come in blocks of 128: column c of a block takes its 16 bits from lane c mod 16, word c / 32, half c / 16 mod 2.
+/// Columns come in blocks of 128: column c of a block takes its 16 bits from worker c mod 16, word c / 32, half c / 16 mod 2.
 /// Sixteen neighbouring columns so come from sixteen neighbouring counters: one vector of them at a time.
 /// 7 rounds: the least that pass BigCrush (Salmon et al. 2011, table 2).
 MQL4GREC_HD MQL4GREC_INLINE constexpr bool keeps(dropout const& site, index_t row, index_t column) {

@@ -19,7 +19,7 @@ struct index_shape {
 
 /// Looks through `D.index_*.json` of the modality whose words `family` begins; how many levels and codes that has itself doesn't matter. Throws
 /// file_error for an item whose tokens are no sequence of the modality's words, or more or fewer than another item's.
-index_shape read_index_shape(std::filesystem::path const& path, word_family const& family);
+index_shape read_index_shape(std::filesystem::path const& path, modality_tokens const& family);
 
 }  // namespace mql4grec
 

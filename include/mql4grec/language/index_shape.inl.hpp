@@ -14,7 +14,7 @@ namespace detail {
 
 /// The code of a word that has to stand at a level of the modality.
 MQL4GREC_DEFINITION index_t code_in(std::filesystem::path const& path, std::string const& item, index_t level, json const& entry,
-                                    word_family const& family) {
+                                    modality_tokens const& family) {
   constexpr index_t most = index_t{1} << 20;  // a damaged number shouldn't ask for all memory
   expects_file(entry.is_string(), path, "item ", item, ", place ", level, ": expected a token like \"<", family.prefix_of(level), "_12>\", found a ",
                entry.type_name());
@@ -27,7 +27,7 @@ MQL4GREC_DEFINITION index_t code_in(std::filesystem::path const& path, std::stri
 }
 
 MQL4GREC_DEFINITION void widen(index_shape& shape, std::filesystem::path const& path, std::string const& item, json const& list,
-                               word_family const& family) {
+                               modality_tokens const& family) {
   constexpr index_t most_levels = 27;  // a letter each, and a suffix that tells items apart
   expects_file(list.is_array(), path, "item ", item, ": expected a list of tokens, found a ", list.type_name());
   auto const levels = std::ssize(list);
@@ -41,7 +41,7 @@ MQL4GREC_DEFINITION void widen(index_shape& shape, std::filesystem::path const& 
 
 }  // namespace detail
 
-MQL4GREC_DEFINITION index_shape read_index_shape(std::filesystem::path const& path, word_family const& family) {
+MQL4GREC_DEFINITION index_shape read_index_shape(std::filesystem::path const& path, modality_tokens const& family) {
   auto const content = detail::parse_object(path, "an object {\"item\": [token, …], …}");
   index_shape shape;
   for (auto const& [item, list] : content) detail::widen(shape, path, item, list, family);

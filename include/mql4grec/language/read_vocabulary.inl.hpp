@@ -74,19 +74,19 @@ MQL4GREC_DEFINITION vocabulary_options options_from(word_ids const& ids) {
   };
   for (auto const& [prefix, count] : codes) {
     if (continues_another(prefix)) continue;
-    word_family family{prefix, {}};
+    modality_tokens family{prefix, {}};
     for (auto level = codes.find(prefix); level != codes.end();) {
       family.codes.push_back(level->second);
       level = codes.find(family.prefix_of(std::ssize(family.codes)));
     }
     found.modalities.push_back(std::move(family));
   }
-  auto const rank = [&](word_family const& family) {
+  auto const rank = [&](modality_tokens const& family) {
     auto const known = family.prefix == "a" ? 0 : family.prefix == "A" ? 1 : 2;
     return std::pair(known, first_id.at(family.prefix));
   };
   std::ranges::sort(found.modalities, {}, rank);
-  if (!codes.contains("a") && codes.contains("A")) found.modalities.insert(found.modalities.begin(), word_family{"a", {}});
+  if (!codes.contains("a") && codes.contains("A")) found.modalities.insert(found.modalities.begin(), modality_tokens{"a", {}});
   return found;
 }
 

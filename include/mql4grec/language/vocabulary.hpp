@@ -21,7 +21,7 @@ namespace mql4grec {
 enum class modality : std::int32_t { text = 0, image = 1 };
 
 /// The words of one modality: the prefix of level l is `prefix` with its last character moved on by l (a, b, c, d).
-struct word_family {
+struct modality_tokens {
   std::string prefix;
   std::vector<index_t> codes;  // (levels): K of each level; they may differ
 
@@ -30,12 +30,12 @@ struct word_family {
     text.back() = static_cast<char>(text.back() + level);
     return text;
   }
-  bool operator==(word_family const&) const = default;
+  bool operator==(modality_tokens const&) const = default;
 };
 
 /// The default is the paper's vocabulary: two modalities of 4 × 256 codes, six tasks of three prompt tokens.
 struct vocabulary_options {
-  std::vector<word_family> modalities = {{"a", {256, 256, 256, 256}}, {"A", {256, 256, 256, 256}}};  // text, image
+  std::vector<modality_tokens> modalities = {{"a", {256, 256, 256, 256}}, {"A", {256, 256, 256, 256}}};  // text, image
   index_t prompts = 18;                                                                              // <*_0> … <*_17>
   bool operator==(vocabulary_options const&) const = default;
 };
@@ -140,14 +140,14 @@ class vocabulary {
  private:
   static constexpr token_t missing{-1};
 
-  word_family const& family(modality kind) const {
+  modality_tokens const& family(modality kind) const {
     expects(index(kind) >= 0 && index(kind) < modalities(), "modality ", index(kind), " of a vocabulary with ",
             modalities(), " modalities");
     return options_.modalities[static_cast<std::size_t>(kind)];
   }
 
   void check_families() const {
-    auto const has_levels = [](word_family const& family) { return !family.codes.empty(); };
+    auto const has_levels = [](modality_tokens const& family) { return !family.codes.empty(); };
     expects(options_.modalities.empty() || std::ranges::any_of(options_.modalities, has_levels), "a vocabulary needs a modality with at least one level");
     for (auto const& left : options_.modalities) {
       expects(!left.prefix.empty(), "a modality needs a prefix");

@@ -22,7 +22,7 @@ concept RelativeBiasOps = Backend<B> && requires(B& b, in_matrix<B, T> x, in_vec
 /// What attending to the same keys again and again asks of a backend: a form of them that it likes better, or nothing.
 template <class B, class T>
 concept KeyTurningOps = Backend<B> && requires(B& b, in_matrix<B, T> k, in_vector<B, index_t> key_offsets, index_t heads) {
-  { turn_keys<T>(b, k, key_offsets, heads) } -> std::same_as<in_vector<B, T>>;
+  { pack_keys<T>(b, k, key_offsets, heads) } -> std::same_as<in_vector<B, T>>;
 };
 
 /// What a backend may have beyond attention itself: a plan for all that attend over the same sequences.

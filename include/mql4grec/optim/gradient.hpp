@@ -8,16 +8,16 @@
 
 namespace mql4grec::optim {
 
-/// Adds the lanes' gradients, in their order, into the first one; returns the norm of the sum.
+/// Adds the workers' gradients, in their order, into the first one; returns the norm of the sum.
 template <class T, class B>
 double reduce_gradients(B& b, std::span<out_vector<B, T> const> gradients) {
-  index_t const n = gradients.front().size(), share = (n + b.lanes() - 1) / b.lanes();
-  std::vector<double> squares(static_cast<std::size_t>(b.lanes()), 0);
-  for_each_lane(b, [&](B& lane, index_t which) {
+  index_t const n = gradients.front().size(), share = (n + b.workers() - 1) / b.workers();
+  std::vector<double> squares(static_cast<std::size_t>(b.workers()), 0);
+  for_each_worker(b, [&](B& worker, index_t which) {
     index_t const begin = std::min(n, which * share), count = std::min(n, begin + share) - begin;
     auto const total = gradients.front().part(begin, count);
-    for (auto const& other : gradients.subspan(1)) accumulate<T>(lane, other.part(begin, count), total);
-    squares[static_cast<std::size_t>(which)] = sum_of_squares<T>(lane, total);
+    for (auto const& other : gradients.subspan(1)) accumulate<T>(worker, other.part(begin, count), total);
+    squares[static_cast<std::size_t>(which)] = sum_of_squares<T>(worker, total);
   });
   return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
 }

@@ -32,7 +32,7 @@ namespace detail {
 
 /// What the indices of one modality need together; none where there is no index.
 MQL4GREC_DEFINITION std::vector<index_t> joint_shape(std::vector<std::filesystem::path> const& directories, modality kind,
-                                                     word_family const& family) {
+                                                     modality_tokens const& family) {
   std::vector<index_t> codes;
   std::filesystem::path first;
   for (auto const& directory : directories) {

@@ -12,7 +12,7 @@
 #include "mql4grec/metrics/report.hpp"
 #include "mql4grec/metrics/save.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
-#include "mql4grec/pipeline/model_card.hpp"
+#include "mql4grec/pipeline/model_metadata.hpp"
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/rank/fusion.hpp"
 #include "mql4grec/search/beam_search.hpp"
@@ -46,7 +46,7 @@ placement sequence_place(ranking const& list, item_id target, token_table const&
 
 /// Searches one modality for the users' histories; finds nothing in one that the dataset or the model lacks.
 template <class B, class T, class Progress>
-beams search_modality(B& backend, frozen_t5<B, T> const& model, model_card const& card, domain const& data, item_trie const& trie, modality kind,
+beams search_modality(B& backend, frozen_t5<B, T> const& model, model_metadata const& card, domain const& data, item_trie const& trie, modality kind,
                       std::span<user_id const> users, evaluation_options const& options, Progress&& progress) {
   if (trie.leaves() == 0) {
     beams nothing;
@@ -67,7 +67,7 @@ void save_user(saved_search& out, beams const& found, index_t query, item_trie c
 
 /// Searches and judges. `progress(users done, users in all)` counts a user once, both modalities together; the first call is with 0.
 template <class B, class T, FusionPolicy Fusion = average_plus_one, class Progress>
-evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_card const& card, dataset const& from, evaluation_options const& options,
+evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_metadata const& card, dataset const& from, evaluation_options const& options,
                     Progress&& progress, Fusion const& fusion = {}) {
   constexpr std::size_t shown = 12;
   auto const& data = from.data;

@@ -14,8 +14,8 @@
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/core/macros.hpp"
-#include "mql4grec/pipeline/ending.hpp"
-#include "mql4grec/pipeline/model_card.hpp"
+#include "mql4grec/pipeline/run_status.hpp"
+#include "mql4grec/pipeline/model_metadata.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 #include "mql4grec/seq2seq/fit.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
@@ -37,7 +37,7 @@ struct run_options {
 
 struct run_result {
   training_progress progress;
-  ending end = ending::finished;
+  run_status end = run_status::finished;
 };
 
 /// How the caller follows a run. `interrupted` is asked between updates; true ends the run with its state written.
@@ -102,7 +102,7 @@ run_result train(B& backend, run_options const& options, std::vector<domain> dom
   double const seconds_before = result.progress.seconds;
   double saved_at = seconds_before;
   if (!going_on) {
-    write_model_card(options.out, {words, options.tasks});
+    write_model_metadata(options.out, {words, options.tasks});
     save(result.progress);
   }
   fit(teacher, train_set, valid_set, result.progress,
@@ -116,9 +116,9 @@ run_result train(B& backend, run_options const& options, std::vector<domain> dom
            },
        .should_stop =
            [&](training_progress const& p) {
-             if (observer.interrupted()) result.end = ending::interrupted;
-             else if (p.seconds - seconds_before >= options.max_seconds) result.end = ending::out_of_time;
-             bool const stop = result.end != ending::finished;
+             if (observer.interrupted()) result.end = run_status::interrupted;
+             else if (p.seconds - seconds_before >= options.max_seconds) result.end = run_status::out_of_time;
+             bool const stop = result.end != run_status::finished;
              if (stop || p.seconds - saved_at >= options.checkpoint_seconds) {
                save(p);
                saved_at = p.seconds;

@@ -9,7 +9,7 @@
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/language/translate.hpp"
 #include "mql4grec/quantize/capacity.hpp"
-#include "mql4grec/quantize/certificate.hpp"
+#include "mql4grec/quantize/uniqueness_report.hpp"
 #include "mql4grec/quantize/match.hpp"
 #include "mql4grec/quantize/reallocate.hpp"
 #include "mql4grec/quantize/suffix.hpp"
@@ -31,7 +31,7 @@ struct translated_catalogue {
   double collisions_before = 0, collisions = 0;  ///< collision_rate of `nearest` and of `codes`
   std::vector<level_usage> usage;  ///< of `nearest`, a level each
   collision_outcome outcome;
-  certificate certified;     ///< of `codes`
+  uniqueness_report certified;     ///< of `codes`
   capacity_report room;      ///< of `codes`
 };
 
@@ -73,7 +73,7 @@ translated_catalogue translate_catalogue(B& backend, M const& model, F const& fe
     out.outcome = std::visit([&](auto const& rule) { return rule.resolve(host, out.codes, levels, latents); }, policy);
   });
   out.collisions = collision_rate(out.codes);
-  out.certified = certify(out.codes);
+  out.certified = check_uniqueness(out.codes);
   out.room = capacity_of(out.codes);
   return out;
 }

@@ -18,7 +18,7 @@
 #include "mql4grec/embed/statistics.hpp"
 #include "mql4grec/embed/views.hpp"
 #include "mql4grec/language/vocabulary.hpp"
-#include "mql4grec/pipeline/ending.hpp"
+#include "mql4grec/pipeline/run_status.hpp"
 #include "mql4grec/quantize/fit_translator.hpp"
 #include "mql4grec/quantize/fold_scaling.hpp"
 #include "mql4grec/quantize/residual_kmeans_checkpoint.hpp"
@@ -43,7 +43,7 @@ struct translator_run {
 
 struct translator_result {
   translator_progress progress;
-  ending end = ending::finished;
+  run_status end = run_status::finished;
 };
 
 /// How the caller follows a run. `interrupted` is asked between updates; true ends the run with its state written.
@@ -129,9 +129,9 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
            },
        .should_stop =
            [&](translator_progress const& p) {
-             if (observer.interrupted()) result.end = ending::interrupted;
-             else if (p.seconds - seconds_before >= run.max_seconds) result.end = ending::out_of_time;
-             bool const stop = result.end != ending::finished;
+             if (observer.interrupted()) result.end = run_status::interrupted;
+             else if (p.seconds - seconds_before >= run.max_seconds) result.end = run_status::out_of_time;
+             bool const stop = result.end != run_status::finished;
              if (stop || p.seconds - saved_at >= run.checkpoint_seconds) save(p);
              return stop;
            }});
@@ -150,10 +150,10 @@ translator_result learn_residual_kmeans(B& backend, translator_run const& run, r
     expects(std::min(features.rows(), options.sample_rows) >= k, "k-means: ", std::min(features.rows(), options.sample_rows), " rows for ", k,
             " codes of a level, expected at least as many rows");
   make_directory(run.out);
-  if (interrupted()) return {.progress = {}, .end = ending::interrupted};
+  if (interrupted()) return {.progress = {}, .end = run_status::interrupted};
   auto const model = fit_residual_kmeans(backend, features, options);
   auto const seen = evaluate_translator(backend, model, features);
-  if (interrupted()) return {.progress = {}, .end = ending::interrupted};
+  if (interrupted()) return {.progress = {}, .end = run_status::interrupted};
   write_residual_kmeans(run.out / "model.safetensors", model);
   detail::write_card(run, {.input_width = model.input_width(), .codes = model.books.sizes(), .rotated = model.rotated()}, seen);
   return {.progress = {.items = features.rows(), .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count(),

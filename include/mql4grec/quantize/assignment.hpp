@@ -25,7 +25,7 @@ concept SinkhornOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix
 
 /// Chooses a code for each of x's rows among the vectors (K, width). A policy is a value: hyper-parameters only; what it needs while
 /// it runs it takes from the backend. It sees rows and not a table of distances, which the nearest code never needs.
-/// `row_by_row`: a row's code depends on nothing but the row, so that lanes may share the rows out.
+/// `row_by_row`: a row's code depends on nothing but the row, so that workers may share the rows out.
 template <class P, class B, class T>
 concept AssignmentPolicy = Backend<B> && std::regular<P> &&
     requires(P const& policy, B& b, in_matrix<B, T> x, in_matrix<B, T> vectors, out_vector<B, code_t> codes) {

@@ -23,13 +23,13 @@ class feature_stream {
   static_assert(UploadBufferOps<B>, "this backend has no make_upload_buffer; add it in backend/<name>/upload_buffer.hpp");
 
  public:
-  feature_stream(B& lane, F const& features, index_t block)
-      : lane_(lane),
+  feature_stream(B& worker, F const& features, index_t block)
+      : worker_(worker),
         features_(features),
         block_(std::min(block, features.rows())),
-        memory_{make_upload_buffer<float>(lane, block_ * features.width()),
-                make_upload_buffer<float>(lane, block_ < features.rows() ? block_ * features.width() : 0)},
-        given_(lane.template allocate<float>(block_ * features.width())) {
+        memory_{make_upload_buffer<float>(worker, block_ * features.width()),
+                make_upload_buffer<float>(worker, block_ < features.rows() ? block_ * features.width() : 0)},
+        given_(worker.template allocate<float>(block_ * features.width())) {
     read_ahead();
   }
   feature_stream(feature_stream const&) = delete;
@@ -41,7 +41,7 @@ class feature_stream {
     if (!reading_.valid()) return {};
     index_t const count = reading_.get();
     out_matrix<B, float> const x(given_.view_all().data, count, features_.width());
-    memory_[at_].upload(lane_, x.flat());
+    memory_[at_].upload(worker_, x.flat());
     at_ = 1 - at_;
     read_ahead();
     return x;
@@ -61,7 +61,7 @@ class feature_stream {
     });
   }
 
-  B& lane_;
+  B& worker_;
   F const& features_;
   index_t block_, begun_ = 0;                      // rows
   std::array<upload_memory, 2> memory_;            // (block, width) each: one is read into while the other is uploaded
@@ -82,21 +82,21 @@ index_t feature_rows_at_once(index_t width) {
     return std::clamp<index_t>(most_bytes / (bytes * std::max<index_t>(1, width)), 1024, rows_at_once<B>);
 }
 
-/// visit(lane, number of the block, its first row, its rows x (count, width)) for all features. Lanes of the host take blocks
+/// visit(worker, number of the block, its first row, its rows x (count, width)) for all features. Workers of the host take blocks
 /// in turn and read their own; a device gets them one after the other.
 template <Backend B, FeatureSource F, class Visit>
 void for_each_feature_block(B& backend, F const& features, index_t block, Visit&& visit) {
   if constexpr (std::same_as<typename B::memory_space, host_space>) {
-    for_each_row_block(backend, features.rows(), block, [&](B& lane, index_t number, index_t first, index_t count) {
-      scratch_scope<B> const scope(lane.scratch());
-      auto const x = lane.scratch().template take<float>(count, features.width());
+    for_each_row_block(backend, features.rows(), block, [&](B& worker, index_t number, index_t first, index_t count) {
+      scratch_scope<B> const scope(worker.scratch());
+      auto const x = worker.scratch().template take<float>(count, features.width());
       features.read(first, x);
-      visit(lane, number, first, in_matrix<B, float>(x));
+      visit(worker, number, first, in_matrix<B, float>(x));
     });
   } else {
-    feature_stream<B, F> stream(backend.lane(0), features, block);
+    feature_stream<B, F> stream(backend.worker(0), features, block);
     index_t number = 0;
-    for (auto x = stream.next(); x.rows() > 0; x = stream.next(), ++number) visit(backend.lane(0), number, number * block, x);
+    for (auto x = stream.next(); x.rows() > 0; x = stream.next(), ++number) visit(backend.worker(0), number, number * block, x);
   }
 }
 

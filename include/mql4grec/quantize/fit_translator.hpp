@@ -111,12 +111,12 @@ void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, trans
   double const seconds_before = progress.seconds;
   auto const elapsed = [&] { return seconds_before + std::chrono::duration<double>(clock::now() - started).count(); };
   std::int64_t const steps = (rows + size - 1) / size;
-  training_rows<B, F> batches(backend, features, std::min(size, rows), options.resident_bytes);
+  training_rows<B, F> batches(backend, features, std::min(size, rows), options.device_bytes);
 
   auto const alone = autoencoder_epochs(options);
   progress.finished = progress.epoch >= options.epochs;  // a run may be resumed with more of them
   while (!progress.finished) {
-    auto const how = progress.epoch < alone ? quantizer::left_out : quantizer::used;
+    auto const how = progress.epoch < alone ? quantize_mode::bypass : quantize_mode::quantize;
     if (progress.epoch == alone && progress.epoch_step == 0 && options.kmeans_rows > 0)
       initialize_codebooks(backend, trainer.model(), features, options);
     auto const order = epoch_order(rows, options.seed, static_cast<std::uint64_t>(progress.epoch) + 1);

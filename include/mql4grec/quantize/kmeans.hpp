@@ -1,6 +1,6 @@
 #pragma once
 // k-means++ seeding (Arthur & Vassilvitskii, SODA 2007), then Lloyd's iterations. Rows are handled in blocks that don't depend
-// on the number of lanes, and the blocks' sums are added in their order: any number of lanes gives the same bits.
+// on the number of workers, and the blocks' sums are added in their order: any number of workers gives the same bits.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -60,8 +60,8 @@ class kmeans_run {
   /// Throws error for the first row that can't be anywhere near a vector.
   void check_rows() {
     std::vector<std::uint8_t> odd(static_cast<std::size_t>(blocks_), 0);
-    for_each_block([&](B& lane, index_t block, index_t first, index_t count) {
-      odd[static_cast<std::size_t>(block)] = !are_finite(lane, rows_.row_block(first, count));
+    for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
+      odd[static_cast<std::size_t>(block)] = !are_finite(worker, rows_.row_block(first, count));
     });
     auto const block = std::ranges::find(odd, 1) - odd.begin();
     for (index_t i = block * block_; block < blocks_ && i < std::min(rows_.rows(), (block + 1) * block_); ++i)
@@ -82,10 +82,10 @@ class kmeans_run {
   /// Every row to its nearest vector; the mean squared distance.
   double assign() {
     std::vector<double> sums(static_cast<std::size_t>(blocks_));
-    for_each_block([&](B& lane, index_t block, index_t first, index_t count) {
+    for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
       auto const distances = distances_.view_all().part(first, count);
-      nearest_code<float>(lane, rows_.row_block(first, count), vectors_, codes_.view_all().part(first, count), distances);
-      sums[static_cast<std::size_t>(block)] = sum<float>(lane, distances);
+      nearest_code<float>(worker, rows_.row_block(first, count), vectors_, codes_.view_all().part(first, count), distances);
+      sums[static_cast<std::size_t>(block)] = sum<float>(worker, distances);
     });
     return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(rows_.rows());
   }
@@ -94,8 +94,8 @@ class kmeans_run {
   index_t move() {
     index_t const k = vectors_.rows(), w = vectors_.columns();
     auto sums_of = backend_.template allocate<float>(blocks_ * k * w), counts_of = backend_.template allocate<float>(blocks_ * k);
-    for_each_block([&](B& lane, index_t block, index_t first, index_t count) {
-      add_to_codes<float>(lane, rows_.row_block(first, count), codes_.view_all().part(first, count),
+    for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
+      add_to_codes<float>(worker, rows_.row_block(first, count), codes_.view_all().part(first, count),
                           out_matrix<B, float>(sums_of.view_all().data + block * k * w, k, w), counts_of.view_all().part(block * k, k));
     });
     host_copy<float, space> const all_sums(sums_of.view_all()), all_counts(counts_of.view_all());
@@ -132,11 +132,11 @@ class kmeans_run {
   /// distances_ to the nearest of the first k + 1 vectors; their sum.
   double come_closer(index_t k) {
     std::vector<double> sums(static_cast<std::size_t>(blocks_));
-    for_each_block([&](B& lane, index_t block, index_t first, index_t count) {
-      scratch_scope<B> const scope(lane.scratch());
-      auto const distances = lane.scratch().template take<float>(count, 1);
-      squared_distances<float>(lane, rows_.row_block(first, count), in_matrix<B, float>(vectors_.row_block(k, 1)), distances);
-      sums[static_cast<std::size_t>(block)] = keep_smaller<float>(lane, distances.flat(), distances_.view_all().part(first, count));
+    for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
+      scratch_scope<B> const scope(worker.scratch());
+      auto const distances = worker.scratch().template take<float>(count, 1);
+      squared_distances<float>(worker, rows_.row_block(first, count), in_matrix<B, float>(vectors_.row_block(k, 1)), distances);
+      sums[static_cast<std::size_t>(block)] = keep_smaller<float>(worker, distances.flat(), distances_.view_all().part(first, count));
     });
     return std::accumulate(sums.begin(), sums.end(), 0.0);
   }
@@ -155,12 +155,12 @@ class kmeans_run {
   }
 
   /// A sum of squares in double holds every float's, and is finite where all of them are.
-  static bool are_finite(B& lane, in_matrix<B, float> rows) {
+  static bool are_finite(B& worker, in_matrix<B, float> rows) {
     double squares = 0;
     if (rows.contiguous())
-      squares = sum_of_squares<float>(lane, rows.flat());
+      squares = sum_of_squares<float>(worker, rows.flat());
     else
-      for (index_t i = 0; i < rows.rows(); ++i) squares += sum_of_squares<float>(lane, rows.row(i));
+      for (index_t i = 0; i < rows.rows(); ++i) squares += sum_of_squares<float>(worker, rows.row(i));
     return std::isfinite(squares);
   }
 

@@ -16,7 +16,7 @@ struct match {
     auto const order = detail::items_by_key(table);
     detail::check_room(table, order);
     detail::occupancy taken(table, order);
-    std::vector<detail::keyed_item> colliding, homeless;  // by prefix instead of sequence, so that a prefix is one group
+    std::vector<detail::keyed_item> colliding, unplaced;  // by prefix instead of sequence, so that a prefix is one group
     detail::for_each_sequence(order, [&](std::span<detail::keyed_item const> same) {
       if (same.size() < 2) return;
       auto const prefix = taken.packing().prefix(same.front().key);
@@ -25,10 +25,10 @@ struct match {
     });
     auto const matched = detail::for_each_collision<B>(colliding, table, levels, latents, 2, [&](auto const items, auto const rows) {
       auto const prefix = taken.packing().prefix_of(table.of(items.front()));
-      for (index_t const i : seat_cheapest<B>(table, levels, taken, items, rows)) homeless.push_back({prefix, items[static_cast<std::size_t>(i)]});
+      for (index_t const i : seat_cheapest<B>(table, levels, taken, items, rows)) unplaced.push_back({prefix, items[static_cast<std::size_t>(i)]});
     });
     detail::sequence_placer<B> seats(backend, table, levels, taken);
-    auto const moved = detail::for_each_collision<B>(homeless, table, levels, latents, 1, [&](auto const items, auto const rows) {
+    auto const moved = detail::for_each_collision<B>(unplaced, table, levels, latents, 1, [&](auto const items, auto const rows) {
       auto const one = table.of(items.front());
       std::vector<code_t> const codes(one.begin(), one.end());
       seats.place(items, rows, codes);

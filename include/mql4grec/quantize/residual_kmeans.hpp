@@ -55,22 +55,22 @@ concept ResidualKmeansOps = KmeansOps<B> && ResidualOps<B, float> && MemoryOps<B
 
 /// z (n, width) of x (n, width), another place.
 template <Backend B>
-void encode(B& lane, residual_kmeans<B> const& model, in_matrix<B, float> x, out_matrix<B, float> z) {
+void encode(B& worker, residual_kmeans<B> const& model, in_matrix<B, float> x, out_matrix<B, float> z) {
   expects(x.columns() == model.input_width(), "residual k-means: rows of width ", x.columns(), " for codebooks of width ", model.input_width());
-  scratch_scope<B> const scope(lane.scratch());
-  auto const centred = model.rotated() ? lane.scratch().template take<float>(x.rows(), x.columns()) : z;
-  add_to_rows<float>(lane, -1, model.mean.view_all(), x, centred);
-  if (model.rotated()) matmul<float>(lane, in_matrix<B, float>(centred), model.rotation_matrix(), z, product{});
+  scratch_scope<B> const scope(worker.scratch());
+  auto const centred = model.rotated() ? worker.scratch().template take<float>(x.rows(), x.columns()) : z;
+  add_to_rows<float>(worker, -1, model.mean.view_all(), x, centred);
+  if (model.rotated()) matmul<float>(worker, in_matrix<B, float>(centred), model.rotation_matrix(), z, product{});
 }
 
 /// Σ (x̂ − x)² of z (n, width), any stand-in of x (n, width)'s latents: it is turned back and gets the mean.
 template <Backend B>
-double reconstruction_error(B& lane, residual_kmeans<B> const& model, in_matrix<B, float> z, in_matrix<B, float> x) {
-  scratch_scope<B> const scope(lane.scratch());
-  auto const decoded = lane.scratch().template take<float>(x.rows(), x.columns());
-  if (model.rotated()) matmul<float>(lane, z, model.rotation_matrix(), decoded, {.transpose_b = true});
-  add_to_rows<float>(lane, 1, model.mean.view_all(), model.rotated() ? in_matrix<B, float>(decoded) : z, decoded);
-  return static_cast<double>(squared_error_forward<float>(lane, in_matrix<B, float>(decoded), x));
+double reconstruction_error(B& worker, residual_kmeans<B> const& model, in_matrix<B, float> z, in_matrix<B, float> x) {
+  scratch_scope<B> const scope(worker.scratch());
+  auto const decoded = worker.scratch().template take<float>(x.rows(), x.columns());
+  if (model.rotated()) matmul<float>(worker, z, model.rotation_matrix(), decoded, {.transpose_b = true});
+  add_to_rows<float>(worker, 1, model.mean.view_all(), model.rotated() ? in_matrix<B, float>(decoded) : z, decoded);
+  return static_cast<double>(squared_error_forward<float>(worker, in_matrix<B, float>(decoded), x));
 }
 
 namespace detail {
@@ -151,8 +151,8 @@ class residual_kmeans_run {
       auto how = options_.clustering;
       how.seed += static_cast<std::uint64_t>(l);
       cluster(in(rest_), how, codebooks.vectors(l));
-      for_each_row_block(backend_, n_, rows_at_once<B>, [&](B& lane, index_t, index_t first, index_t count) {
-        quantize_level<float>(lane, codebook_view<B, float>(std::as_const(codebooks).vectors(l)), nearest_assignment{},
+      for_each_row_block(backend_, n_, rows_at_once<B>, [&](B& worker, index_t, index_t first, index_t count) {
+        quantize_level<float>(worker, codebook_view<B, float>(std::as_const(codebooks).vectors(l)), nearest_assignment{},
                               matrix(rest_).row_block(first, count), codes_.view_all().part(first, count));
       });
     }
@@ -170,8 +170,8 @@ class residual_kmeans_run {
   }
 
   void rotate(in_matrix<B, float> rotation) {
-    for_each_row_block(backend_, n_, rows_at_once<B>, [&](B& lane, index_t, index_t first, index_t count) {
-      matmul<float>(lane, in(x_).row_block(first, count), rotation, matrix(z_).row_block(first, count), product{});
+    for_each_row_block(backend_, n_, rows_at_once<B>, [&](B& worker, index_t, index_t first, index_t count) {
+      matmul<float>(worker, in(x_).row_block(first, count), rotation, matrix(z_).row_block(first, count), product{});
     });
   }
 
@@ -185,7 +185,7 @@ class residual_kmeans_run {
 
 }  // namespace detail
 
-/// Learns from a sample of the rows that depends on the seed alone; any number of lanes gives the same bits. Throws error when
+/// Learns from a sample of the rows that depends on the seed alone; any number of workers gives the same bits. Throws error when
 /// there are fewer rows than codes of a level, or a row of the sample isn't finite.
 template <Backend B, FeatureSource F>
 residual_kmeans<B> fit_residual_kmeans(B& backend, F const& features, residual_kmeans_options const& options = {}) {

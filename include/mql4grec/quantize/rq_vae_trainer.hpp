@@ -1,13 +1,13 @@
 #pragma once
-// One update. Lanes share the rows of a batch out: each encodes its own, chooses codes level by level (a balanced level is one piece
-// of work for the whole batch), decodes and goes back; then they share the weights' gradients out. The same seed and number of lanes
+// One update. Workers share the rows of a batch out: each encodes its own, chooses codes level by level (a balanced level is one piece
+// of work for the whole batch), decodes and goes back; then they share the weights' gradients out. The same seed and number of workers
 // give the same bits. Where the backend can record it, all of an update is one piece of work, and the host hears what became of it at the end.
 #include <algorithm>
 #include <memory>
 #include <numeric>
 #include <tuple>
 
-#include "mql4grec/backend/recordings.hpp"
+#include "mql4grec/backend/graph_cache.hpp"
 #include "mql4grec/optim/gradient.hpp"
 #include "mql4grec/quantize/residual_quantizer.hpp"
 #include "mql4grec/quantize/rq_vae_pass.hpp"
@@ -37,7 +37,7 @@ struct rq_vae_losses {
 };
 
 /// Whether a batch goes through the quantizer, or straight on to the decoder: an autoencoder finds its latents before codes are asked of them.
-enum class quantizer { used, left_out };
+enum class quantize_mode { quantize, bypass };
 
 /// What training asks of a backend beyond the layers, the assignment and the optimiser: codebook gradients, reviving, what a level left.
 template <class B, class T>
@@ -58,7 +58,7 @@ class rq_vae_trainer {
   rq_vae_trainer(B& backend, rq_vae<B, T>& model, rq_vae_training const& options)
       : backend_(backend), model_(model), options_(options), moments_(backend, model.layout().size()), pass_(backend, model, options.batch_size),
         gradient_(backend.template allocate<T>(model.layout().size())),
-        windows_(rq_vae_windows(model.config(), model.layout(), gradient_.view_all())), orders_(backend) {
+        windows_(rq_vae_windows(model.config(), model.layout(), gradient_.view_all())), step_(backend) {
     auto const& c = model.config();
     for (index_t l = 0; l < c.levels(); ++l) {
       double const epsilon = l < std::ssize(options.epsilons) ? options.epsilons[static_cast<std::size_t>(l)] : 0;
@@ -68,7 +68,7 @@ class rq_vae_trainer {
     for (index_t l = 0; l <= c.levels(); ++l) residual_memory_.push_back(backend.template allocate<T>(options.batch_size * c.latent_width));
     for (auto* codes : {&code_memory_, &nearest_memory_}) *codes = backend.template allocate<code_t>(c.levels() * options.batch_size);
     left_ = backend.template allocate<double>(c.levels());
-    for (index_t i = 0; i < backend.lanes(); ++i) lanes_.push_back(std::make_unique<lane_state>(backend.lane(i), model));
+    for (index_t i = 0; i < backend.workers(); ++i) workers_.push_back(std::make_unique<worker_state>(backend.worker(i), model));
   }
 
   rq_vae_training const& options() const { return options_; }
@@ -81,7 +81,7 @@ class rq_vae_trainer {
   std::vector<std::vector<std::int32_t>> const& idle() const { return idle_; }
 
   /// The losses of x (n ≤ batch_size, d_in) and their gradient, without an update.
-  rq_vae_losses losses_and_gradient(in_matrix<B, T> x, quantizer how = quantizer::used) {
+  rq_vae_losses losses_and_gradient(in_matrix<B, T> x, quantize_mode how = quantize_mode::quantize) {
     find_gradient(x, how);
     out_vector<B, T> const whole[] = {gradient_.view_all()};
     norm_ = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(whole));
@@ -89,9 +89,9 @@ class rq_vae_trainer {
   }
 
   /// One update. Throws training_error, before anything is changed, when the loss or the gradient isn't finite.
-  rq_vae_losses step(in_matrix<B, T> x, quantizer how = quantizer::used) {
+  rq_vae_losses step(in_matrix<B, T> x, quantize_mode how = quantize_mode::quantize) {
     auto losses = update(x, how);
-    if (how == quantizer::used) losses.revived = revive();
+    if (how == quantize_mode::quantize) losses.revived = revive();
     return losses;
   }
 
@@ -103,62 +103,62 @@ class rq_vae_trainer {
   }
 
  private:
-  struct lane_state {
-    buffer<T, space> code_sums, code_counts;  // (Σ K, width), (Σ K): of the lane's rows
-    buffer<T, space> error;                   // (1) Σ (x̂ − x)² of the lane's rows
+  struct worker_state {
+    buffer<T, space> code_sums, code_counts;  // (Σ K, width), (Σ K): of the worker's rows
+    buffer<T, space> error;                   // (1) Σ (x̂ − x)² of the worker's rows
 
-    lane_state(B& lane, rq_vae<B, T> const& model)
-        : code_sums(lane.template allocate<T>(codes_of(model) * model.config().latent_width)), code_counts(lane.template allocate<T>(codes_of(model))),
-          error(lane.template allocate<T>(1)) {}
+    worker_state(B& worker, rq_vae<B, T> const& model)
+        : code_sums(worker.template allocate<T>(codes_of(model) * model.config().latent_width)), code_counts(worker.template allocate<T>(codes_of(model))),
+          error(worker.template allocate<T>(1)) {}
     static index_t codes_of(rq_vae<B, T> const& model) { return std::reduce(model.config().codes.begin(), model.config().codes.end()); }
   };
-  row_share share_of(index_t lane) const {
-    index_t const lanes = backend_.lanes(), first = rows_ * lane / lanes;
-    return {first, rows_ * (lane + 1) / lanes - first};
+  row_range share_of(index_t worker) const {
+    index_t const workers = backend_.workers(), first = rows_ * worker / workers;
+    return {first, rows_ * (worker + 1) / workers - first};
   }
-  lane_state& state(index_t lane) { return *lanes_[static_cast<std::size_t>(lane)]; }
-  out_matrix<B, T> residual_rows(index_t level, row_share rows) {
+  worker_state& state(index_t worker) { return *workers_[static_cast<std::size_t>(worker)]; }
+  out_matrix<B, T> residual_rows(index_t level, row_range rows) {
     index_t const width = model_.config().latent_width;
     return {residual_memory_[static_cast<std::size_t>(level)].view_all().data + rows.first * width, rows.count, width};
   }
-  out_vector<B, code_t> code_rows(index_t level, row_share rows) {
+  out_vector<B, code_t> code_rows(index_t level, row_range rows) {
     return code_memory_.view_all().part(level * options_.batch_size + rows.first, rows.count);
   }
 
-  rq_vae_losses update(in_matrix<B, T> x, quantizer how) {
+  rq_vae_losses update(in_matrix<B, T> x, quantize_mode how) {
     auto const losses = losses_and_gradient(x, how);
-    optim::expect_finite(moments_.step + 1, update_report{losses.total, norm_});
+    optim::expect_finite(moments_.step + 1, step_report{losses.total, norm_});
     optim::update<T>(backend_, options_.optimizer, options_.learning_rate, norm_, model_.layout(), gradient(), model_.parameters(), moments_);
-    if (how == quantizer::used && options_.revive_after > 0) find_nearest();
+    if (how == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
     return losses;
   }
-  rq_vae_losses update(in_matrix<B, T> x, quantizer how)
-    requires RecordingOps<B> && optim::OrderedUpdateOps<B, T> && TransferOps<B, update_order>
+  rq_vae_losses update(in_matrix<B, T> x, quantize_mode how)
+    requires CaptureOps<B> && optim::CapturedUpdateOps<B, T> && TransferOps<B, step_inputs>
   {
-    orders_.tell(backend_, {.learning_rate = options_.learning_rate, .step = moments_.step + 1});
+    step_.upload(backend_, {.learning_rate = options_.learning_rate, .step = moments_.step + 1});
     rows_ = x.rows();
     updates_.run(backend_, {x.data, x.rows(), x.stride, how}, [&] {
       find_gradient(x, how);
-      sum_into<T>(backend_, std::as_const(lanes_.front()->error).view_all(), orders_.loss());
-      orders_.template update<T>(backend_, options_.optimizer, model_.layout(), gradient(), model_.parameters(), moments_);
-      if (how == quantizer::used && options_.revive_after > 0) find_nearest();
+      sum_into<T>(backend_, std::as_const(workers_.front()->error).view_all(), step_.loss());
+      step_.template update<T>(backend_, options_.optimizer, model_.layout(), gradient(), model_.parameters(), moments_);
+      if (how == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
     });
-    norm_ = orders_.hear(backend_).norm;
+    norm_ = step_.download(backend_).norm;
     auto const losses = losses_of_batch();
-    optim::expect_finite(moments_.step + 1, update_report{losses.total, norm_});
+    optim::expect_finite(moments_.step + 1, step_report{losses.total, norm_});
     ++moments_.step;
     return losses;
   }
 
   /// Everything of a batch but the host's reading of it.
-  void find_gradient(in_matrix<B, T> x, quantizer how) {
+  void find_gradient(in_matrix<B, T> x, quantize_mode how) {
     expects(x.rows() >= 1 && x.rows() <= options_.batch_size, "RQ-VAE: a batch of ", x.rows(), " rows, expected 1 to ", options_.batch_size);
     rows_ = x.rows();
-    for_each_lane(backend_, [&](B& lane, index_t which) {
+    for_each_worker(backend_, [&](B& worker, index_t which) {
       auto const mine = share_of(which);
-      pass_.encode(lane, mine, x.row_block(mine.first, mine.count), residual_rows(0, mine));
+      pass_.encode(worker, mine, x.row_block(mine.first, mine.count), residual_rows(0, mine));
     });
-    if (how == quantizer::used)
+    if (how == quantize_mode::quantize)
       choose_codes();
     else
       for (index_t l = 1; l <= model_.config().levels(); ++l) fill<T>(backend_, residual_rows(l, {0, rows_}).flat(), T{});  // nothing is left over
@@ -168,14 +168,14 @@ class rq_vae_trainer {
   void choose_codes() {
     auto const codebooks = model_.codebooks();
     for (index_t l = 0; l < model_.config().levels(); ++l) {
-      auto const one = [&](B& lane, row_share rows) {
+      auto const one = [&](B& worker, row_range rows) {
         auto const rest = residual_rows(l + 1, rows);
-        copy<T>(lane, residual_rows(l, rows).flat(), rest.flat());
-        std::visit([&](auto const& policy) { quantize_level<T>(lane, codebooks[static_cast<std::size_t>(l)], policy, rest, code_rows(l, rows)); },
+        copy<T>(worker, residual_rows(l, rows).flat(), rest.flat());
+        std::visit([&](auto const& policy) { quantize_level<T>(worker, codebooks[static_cast<std::size_t>(l)], policy, rest, code_rows(l, rows)); },
                    assignments_[static_cast<std::size_t>(l)]);
       };
       if (is_row_by_row(assignments_[static_cast<std::size_t>(l)]))
-        for_each_lane(backend_, [&](B& lane, index_t which) { one(lane, share_of(which)); });
+        for_each_worker(backend_, [&](B& worker, index_t which) { one(worker, share_of(which)); });
       else
         one(backend_, {0, rows_});
     }
@@ -194,16 +194,16 @@ class rq_vae_trainer {
   }
   out_vector<B, code_t> nearest_rows(index_t level) { return nearest_memory_.view_all().part(level * options_.batch_size, rows_); }
 
-  void go_back(in_matrix<B, T> x, quantizer how) {
+  void go_back(in_matrix<B, T> x, quantize_mode how) {
     auto const& c = model_.config();
-    for_each_lane(backend_, [&](B& lane, index_t which) {
+    for_each_worker(backend_, [&](B& worker, index_t which) {
       auto const mine = share_of(which);
       std::vector<in_matrix<B, T>> residuals;
       for (index_t l = 0; l <= c.levels(); ++l) residuals.push_back(residual_rows(l, mine));
-      pass_.decode_and_go_back(lane, mine, rows_, x.row_block(mine.first, mine.count), residuals, state(which).error.view_all());
-      if (how == quantizer::used) add_up_codes(lane, which);
+      pass_.decode_and_go_back(worker, mine, rows_, x.row_block(mine.first, mine.count), residuals, state(which).error.view_all());
+      if (how == quantize_mode::quantize) add_up_codes(worker, which);
     });
-    for_each_lane(backend_, [&](B& lane, index_t which) { pass_.weight_gradients(lane, which, backend_.lanes(), x, windows_); });
+    for_each_worker(backend_, [&](B& worker, index_t which) { pass_.weight_gradients(worker, which, backend_.workers(), x, windows_); });
     finish_codebook_gradient(how);
     for (index_t l = 1; l <= c.levels(); ++l)
       sum_of_squares_into<T>(backend_, in_vector<B, T>(residual(l).flat()), left_.view_all().part(l - 1, 1));
@@ -213,8 +213,8 @@ class rq_vae_trainer {
     auto const& c = model_.config();
     auto const rows = static_cast<double>(rows_);
     rq_vae_losses losses;
-    for (auto const& lane : lanes_)
-      losses.reconstruction += static_cast<double>(real_part(host_copy<T, space>(backend_, std::as_const(lane->error).view_all()).view_all()(0)));
+    for (auto const& worker : workers_)
+      losses.reconstruction += static_cast<double>(real_part(host_copy<T, space>(backend_, std::as_const(worker->error).view_all()).view_all()(0)));
     losses.reconstruction /= rows * static_cast<double>(c.input_width);
     host_copy<double, space> const left(backend_, left_.view_all());
     for (double const of_level : as_span(left.view_all())) losses.quantization += of_level;
@@ -223,30 +223,30 @@ class rq_vae_trainer {
     return losses;
   }
 
-  /// Σ over a lane's rows of what each level left, by code: the codebooks' gradient but for a factor; and how often each was chosen.
-  void add_up_codes(B& lane, index_t which) {
+  /// Σ over a worker's rows of what each level left, by code: the codebooks' gradient but for a factor; and how often each was chosen.
+  void add_up_codes(B& worker, index_t which) {
     auto& mine = state(which);
     auto const& c = model_.config();
-    fill<T>(lane, mine.code_sums.view_all(), T{});
-    fill<T>(lane, mine.code_counts.view_all(), T{});
+    fill<T>(worker, mine.code_sums.view_all(), T{});
+    fill<T>(worker, mine.code_counts.view_all(), T{});
     index_t row = 0;
     for (index_t l = 0; l < c.levels(); ++l) {
       index_t const k = c.codes[static_cast<std::size_t>(l)];
-      add_to_codes<T>(lane, residual_rows(l + 1, share_of(which)), code_rows(l, share_of(which)),
+      add_to_codes<T>(worker, residual_rows(l + 1, share_of(which)), code_rows(l, share_of(which)),
                       nn::matrix_at(mine.code_sums.view_all(), row * c.latent_width, k, c.latent_width), mine.code_counts.view_all().part(row, k));
       row += k;
     }
   }
 
   /// d/dv of quant_weight / L · Σ mean (v − r)²; the codebooks lie side by side in the flat buffer.
-  void finish_codebook_gradient(quantizer how) {
+  void finish_codebook_gradient(quantize_mode how) {
     auto const& c = model_.config();
     double const factor = -2 * c.quant_weight / (static_cast<double>(c.levels()) * static_cast<double>(rows_) * static_cast<double>(c.latent_width));
     auto const& first = model_.layout().find(detail::codebook_name(0));
-    fill<T>(backend_, gradient_.view_all().part(first.offset, lanes_.front()->code_sums.size()), T{});
-    if (how == quantizer::left_out) return;
-    for (auto const& lane : lanes_) {
-      auto const sums = std::as_const(lane->code_sums).view_all();
+    fill<T>(backend_, gradient_.view_all().part(first.offset, workers_.front()->code_sums.size()), T{});
+    if (how == quantize_mode::bypass) return;
+    for (auto const& worker : workers_) {
+      auto const sums = std::as_const(worker->code_sums).view_all();
       add_scaled<T>(backend_, factor, {sums.data, 1, sums.size()}, nn::matrix_at(gradient_.view_all(), first.offset, 1, sums.size()));
     }
   }
@@ -265,11 +265,11 @@ class rq_vae_trainer {
   rq_vae_pass<B, T> pass_;
   buffer<T, space> gradient_;
   rq_vae_weights<T, space> windows_;  // of the gradient
-  std::vector<std::unique_ptr<lane_state>> lanes_;
+  std::vector<std::unique_ptr<worker_state>> workers_;
   buffer<code_t, space> nearest_memory_;      // (levels, batch)
   buffer<double, space> left_;                // (levels) Σ of the squares that a level left
-  optim::ordered_updates<B> orders_;          // where updates are recorded
-  recordings<B, std::tuple<T const*, index_t, index_t, quantizer>> updates_{"a translator's training step"};
+  optim::captured_updates<B> step_;          // where updates are captured
+  graph_cache<B, std::tuple<T const*, index_t, index_t, quantize_mode>> updates_{"a translator's training step"};
   index_t rows_ = 0;
   double norm_ = 0;
 };

@@ -15,8 +15,8 @@ namespace mql4grec {
 template <Backend B, FeatureSource F>
 class training_rows {
  public:
-  /// Batches of at most `batch` rows. resident_bytes is a matter of devices.
-  training_rows(B&, F const& features, index_t batch, index_t /*resident_bytes*/)
+  /// Batches of at most `batch` rows. device_bytes is a matter of devices.
+  training_rows(B&, F const& features, index_t batch, index_t /*device_bytes*/)
       : features_(features), memory_(batch * features.width()) {}
 
   /// x (n, width): the rows `wanted`, until the next call. `later` are those of the next call, or none.
@@ -45,17 +45,17 @@ class training_rows<B, F> {
   static_assert(GatherRowsOps<B>, "this backend has no gather_rows; add it in backend/<name>/gather_rows.hpp");
 
  public:
-  /// Features of at most resident_bytes are copied to the device at once.
-  training_rows(B& b, F const& features, index_t batch, index_t resident_bytes)
-      : features_(features), fits_(features.rows() * features.width() * static_cast<index_t>(sizeof(float)) <= resident_bytes),
+  /// Features of at most device_bytes are copied to the device at once.
+  training_rows(B& b, F const& features, index_t batch, index_t device_bytes)
+      : features_(features), fits_(features.rows() * features.width() * static_cast<index_t>(sizeof(float)) <= device_bytes),
         batch_(b.template allocate<float>(batch * features.width())),
         ahead_{make_upload_buffer<float>(b, fits_ ? 0 : batch * features.width()), make_upload_buffer<float>(b, fits_ ? 0 : batch * features.width())} {
     if (!fits_) return;
     index_t const width = features.width();
     all_ = b.template allocate<float>(features.rows() * width);
     which_ = b.template allocate<index_t>(batch);
-    detail::for_each_feature_block(b, features, detail::feature_rows_at_once<B>(width), [&](B& lane, index_t, index_t first, in_matrix<B, float> x) {
-      copy<float>(lane, x.flat(), all_.view_all().part(first * width, x.size()));
+    detail::for_each_feature_block(b, features, detail::feature_rows_at_once<B>(width), [&](B& worker, index_t, index_t first, in_matrix<B, float> x) {
+      copy<float>(worker, x.flat(), all_.view_all().part(first * width, x.size()));
     });
     b.synchronize();  // the stream's memory goes
   }

@@ -15,12 +15,12 @@ namespace mql4grec {
 /// What translating asks of a model, however it has learnt: the way from features x (n, input width) to latents z (n, latent width),
 /// codebooks for these, one behind the other, and the error of the way back. rq_vae and residual_kmeans are such.
 template <class M, class B>
-concept Translator = Backend<B> && requires(M const& model, B& lane, in_matrix<B, float> x, out_matrix<B, float> z) {
+concept Translator = Backend<B> && requires(M const& model, B& worker, in_matrix<B, float> x, out_matrix<B, float> z) {
   { model.input_width() } -> std::convertible_to<index_t>;
   { model.latent_width() } -> std::convertible_to<index_t>;
   { model.codebooks() } -> std::same_as<std::vector<codebook_view<B, float>>>;
-  encode(lane, model, x, z);
-  { reconstruction_error(lane, model, x, x) } -> std::convertible_to<double>;  // Σ (x̂ − x)² of stand-ins of the latents, and of x
+  encode(worker, model, x, z);
+  { reconstruction_error(worker, model, x, x) } -> std::convertible_to<double>;  // Σ (x̂ − x)² of stand-ins of the latents, and of x
 };
 
 /// A catalogue in codes, before collisions are handled.
@@ -34,29 +34,29 @@ enum class reconstruction { wanted, spared };
 
 namespace detail {
 
-/// A block of rows on a lane: its codes, and its sums of squared errors.
+/// A block of rows on a worker: its codes, and its sums of squared errors.
 struct block_errors {
   double reconstruction = 0, quantization = 0;
 };
 
-/// Rows x (n, input width) on a lane -> their codes, out (n, levels) on the host.
+/// Rows x (n, input width) on a worker -> their codes, out (n, levels) on the host.
 template <Backend B, Translator<B> M>
-block_errors translate_block(B& lane, M const& model, in_matrix<B, float> x, reconstruction decode, host_matrix_view<code_t> out) {
-  scratch_scope<B> const scope(lane.scratch());
+block_errors translate_block(B& worker, M const& model, in_matrix<B, float> x, reconstruction decode, host_matrix_view<code_t> out) {
+  scratch_scope<B> const scope(worker.scratch());
   index_t const count = x.rows();
-  auto const take = [&](index_t columns) { return lane.scratch().template take<float>(count, columns); };
+  auto const take = [&](index_t columns) { return worker.scratch().template take<float>(count, columns); };
   auto const z = take(model.latent_width()), rest = take(model.latent_width());
-  auto const codes = lane.scratch().template take<code_t>(out.columns(), count);
-  encode(lane, model, x, z);
-  copy<float>(lane, z.flat(), rest.flat());
+  auto const codes = worker.scratch().template take<code_t>(out.columns(), count);
+  encode(worker, model, x, z);
+  copy<float>(worker, z.flat(), rest.flat());
   auto const codebooks = model.codebooks();
-  quantize<float>(lane, std::span<codebook_view<B, float> const>(codebooks), rest, codes);
-  host_copy<code_t, typename B::memory_space> const found(lane, codes.flat());
+  quantize<float>(worker, std::span<codebook_view<B, float> const>(codebooks), rest, codes);
+  host_copy<code_t, typename B::memory_space> const found(worker, codes.flat());
   for (index_t i = 0; i < count; ++i)
     for (index_t l = 0; l < codes.rows(); ++l) out(i, l) = found.view_all()(l * count + i);
-  block_errors errors{.quantization = sum_of_squares<float>(lane, in_vector<B, float>(rest.flat()))};
-  add_scaled<float>(lane, -1, in_matrix<B, float>(rest), z);  // now the sum of the chosen vectors
-  if (decode == reconstruction::wanted) errors.reconstruction = reconstruction_error(lane, model, in_matrix<B, float>(z), x);
+  block_errors errors{.quantization = sum_of_squares<float>(worker, in_vector<B, float>(rest.flat()))};
+  add_scaled<float>(worker, -1, in_matrix<B, float>(rest), z);  // now the sum of the chosen vectors
+  if (decode == reconstruction::wanted) errors.reconstruction = reconstruction_error(worker, model, in_matrix<B, float>(z), x);
   return errors;
 }
 
@@ -70,8 +70,8 @@ std::vector<index_t> code_sizes(M const& model) {
   return sizes;
 }
 
-/// The nearest codes of all rows; blocks go to whichever lane is free, and the result doesn't depend on which. `progress(rows done)` is
-/// called from lane 0's thread.
+/// The nearest codes of all rows; blocks go to whichever worker is free, and the result doesn't depend on which. `progress(rows done)` is
+/// called from worker 0's thread.
 template <Backend B, Translator<B> M, FeatureSource F, class Progress>
 translation translate_items(B& backend, M const& model, F const& features, reconstruction decode, Progress&& progress) {
   expects(features.width() == model.input_width(), "translate: features of width ", features.width(), " for a translator of ", model.input_width());
@@ -79,10 +79,10 @@ translation translate_items(B& backend, M const& model, F const& features, recon
   translation out{.codes = code_table(rows, code_sizes<B>(model))};
   std::vector<detail::block_errors> errors(static_cast<std::size_t>((rows + block - 1) / block));
   std::atomic<index_t> done{0};
-  detail::for_each_feature_block(backend, features, block, [&](B& lane, index_t i, index_t first, in_matrix<B, float> x) {
-    errors[static_cast<std::size_t>(i)] = detail::translate_block(lane, model, x, decode, out.codes.all().row_block(first, x.rows()));
+  detail::for_each_feature_block(backend, features, block, [&](B& worker, index_t i, index_t first, in_matrix<B, float> x) {
+    errors[static_cast<std::size_t>(i)] = detail::translate_block(worker, model, x, decode, out.codes.all().row_block(first, x.rows()));
     done += x.rows();
-    if (&lane == &backend.lane(0)) progress(done.load());
+    if (&worker == &backend.worker(0)) progress(done.load());
   });
   for (auto const& e : errors) {
     out.reconstruction_error += e.reconstruction;
@@ -98,28 +98,28 @@ translation translate_items(B& backend, M const& model, F const& features, recon
 template <Backend B, Translator<B> M, FeatureSource F>
 class encoded_latents {
  public:
-  encoded_latents(B& lane, M const& model, F const& features) : lane_(lane), model_(model), features_(features) {}
+  encoded_latents(B& worker, M const& model, F const& features) : worker_(worker), model_(model), features_(features) {}
 
   index_t rows() const { return features_.rows(); }
   index_t width() const { return model_.latent_width(); }
   void gather(std::span<index_t const> items, host_matrix_view<float> out) const {
     constexpr index_t block = 1024;
     for (index_t first = 0; first < out.rows(); first += block) {
-      scratch_scope<B> const scope(lane_.scratch());
+      scratch_scope<B> const scope(worker_.scratch());
       index_t const count = std::min(out.rows(), first + block) - first;
-      staged<float, B> rows(lane_, count * features_.width());
+      staged<float, B> rows(worker_, count * features_.width());
       features_.gather(items.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
                        {rows.values().data, count, features_.width()});
-      in_matrix<B, float> const x(rows.publish(lane_).data, count, features_.width());
-      auto const z = lane_.scratch().template take<float>(count, width());
-      encode(lane_, model_, x, z);
-      host_copy<float, typename B::memory_space> const latents(lane_, z.flat());
+      in_matrix<B, float> const x(rows.publish(worker_).data, count, features_.width());
+      auto const z = worker_.scratch().template take<float>(count, width());
+      encode(worker_, model_, x, z);
+      host_copy<float, typename B::memory_space> const latents(worker_, z.flat());
       for (index_t i = 0; i < count; ++i) std::copy_n(latents.view_all().data + i * width(), width(), out.row(first + i).data);
     }
   }
 
  private:
-  B& lane_;
+  B& worker_;
   M const& model_;
   F const& features_;
 };

@@ -20,7 +20,7 @@ void to_json(json& out, translator_progress const& p);
 void from_json(json const& in, translator_progress& p);
 std::string text_of(translator_progress const& p);
 
-/// What must be the same for a run to go on as if it had never stopped. Not the number of lanes: another one continues the run, with sums
+/// What must be the same for a run to go on as if it had never stopped. Not the number of workers: another one continues the run, with sums
 /// rounded in another order.
 json run_conditions(translator_options const& o, rq_vae_config const& c, index_t rows);
 

@@ -19,7 +19,7 @@ struct translator_options {
   index_t kmeans_iterations = 20;
   double least_entropy = 0.25;        ///< a level has collapsed whose log(perplexity) is a smaller share of log(codes), the most it could be …
   index_t collapse_patience = 3;      ///< … when so many looks in a row have seen it, or it is to be kept at the end; 0: never given up
-  index_t resident_bytes = index_t{4} << 30;  ///< features of at most so many bytes are kept in a device's memory; larger ones are read as they are needed
+  index_t device_bytes = index_t{4} << 30;  ///< features of at most so many bytes are kept in a device's memory; larger ones are read as they are needed
   std::uint64_t seed = 42;
 
   bool operator==(translator_options const&) const = default;
@@ -33,7 +33,7 @@ inline void validate(translator_options const& o) {
           o.training.learning_rate, ", expected more than 0");
   expects(o.kmeans_rows >= 0 && o.kmeans_iterations >= 1, "translator: k-means on ", o.kmeans_rows, " rows, ", o.kmeans_iterations,
           " iterations, expected at least 0 and 1");
-  expects(o.resident_bytes >= 0, "translator: ", o.resident_bytes, " bytes of features in a device's memory, expected at least 0");
+  expects(o.device_bytes >= 0, "translator: ", o.device_bytes, " bytes of features in a device's memory, expected at least 0");
 }
 
 /// How many epochs leave the quantizer out: the last one never does, since somebody has to learn codes.

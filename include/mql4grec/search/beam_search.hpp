@@ -8,7 +8,7 @@
 #include <numeric>
 #include <tuple>
 
-#include "mql4grec/backend/recordings.hpp"
+#include "mql4grec/backend/graph_cache.hpp"
 #include "mql4grec/backend/staged.hpp"
 #include "mql4grec/search/beams.hpp"
 #include "mql4grec/search/constraint.hpp"
@@ -31,7 +31,7 @@ struct beam_options {
   double length_penalty = 1;  ///< scores are divided by length^penalty, the length counting </s> when it is scored
   normalization normalize = normalization::vocabulary;
   closing end = closing::scored;  ///< with normalization::children </s> is certain and adds 0
-  index_t block_rows = 480;  ///< queries · beams that one lane computes at once
+  index_t block_rows = 480;  ///< queries · beams that one worker computes at once
 
   bool operator==(beam_options const&) const = default;
 };
@@ -56,16 +56,16 @@ concept BeamOps = Backend<B> && requires(B& b, beam_candidates<typename B::memor
 
 /// What a search asks of a model: to read the queries and then to decode step by step; see seq2seq/decoding.hpp.
 template <class M, class B>
-concept Decodable = requires(M const& model, B& lane, batch const& queries, stretch part, index_t n, decoder_rows<B> rows,
+concept Decodable = requires(M const& model, B& worker, batch const& queries, micro_batch part, index_t n, decoder_rows<B> rows,
                              out_matrix<B, typename M::scalar> logits) {
-  begin_decoding(lane, model, queries, part, n, n).step(lane, rows, n, logits);
-  { begin_decoding(lane, model, queries, part, n, n).shape() } -> std::three_way_comparable;  // what the steps' scratch follows from
+  begin_decoding(worker, model, queries, part, n, n).step(worker, rows, n, logits);
+  { begin_decoding(worker, model, queries, part, n, n).shape() } -> std::three_way_comparable;  // what the steps' scratch follows from
   { model.config().vocabulary } -> std::convertible_to<index_t>;
 };
 
 namespace detail {
 
-/// One lane's search for a block of queries. Lives inside a scratch scope of the lane.
+/// One worker's search for a block of queries. Lives inside a scratch scope of the worker.
 template <Backend B, class Model, class Decoding>
 class block_search {
   using T = typename Model::scalar;
@@ -76,14 +76,14 @@ class block_search {
   /// What the steps follow from, beside the model and the trie: where the scratch stood in front of the search is where all its places lie.
   using mark = decltype(std::declval<B&>().scratch().here());
   using key = std::tuple<mark, index_t, decltype(std::declval<Decoding const&>().shape()), index_t, normalization, closing, bool>;
-  using recorded_steps = recordings<B, key, index_t>;
+  using recorded_steps = graph_cache<B, key, index_t>;
 
-  block_search(B& lane, mark begin, Model const& model, item_trie const& trie, trie_view<space> const& arrays, batch const& queries, stretch part,
+  block_search(B& worker, mark begin, Model const& model, item_trie const& trie, trie_view<space> const& arrays, batch const& queries, micro_batch part,
                beam_options const& options)
-      : lane_(lane), begin_(begin), model_(model), trie_(trie), arrays_(arrays), options_(options), users_(part.last - part.first), most_rows_(users_ * options.beams),
-        decoding_(begin_decoding(lane, model, queries, part, users_ + trie.levels() * most_rows_, trie.levels() + 1)) {
+      : worker_(worker), begin_(begin), model_(model), trie_(trie), arrays_(arrays), options_(options), users_(part.last - part.first), most_rows_(users_ * options.beams),
+        decoding_(begin_decoding(worker, model, queries, part, users_ + trie.levels() * most_rows_, trie.levels() + 1)) {
     static_assert(BeamOps<B, T>, "this backend can't choose beams of this scalar; add what is missing in backend/<name>/select_beams.hpp and beam_rows.hpp");
-    auto& scratch = lane.scratch();
+    auto& scratch = worker.scratch();
     logits_ = scratch.template take<T>(most_rows_, model.config().vocabulary);
     normalisers_ = scratch.template take<T>(most_rows_);
     for (auto& rows : rows_)
@@ -97,7 +97,7 @@ class block_search {
   /// allowed (users, nodes), or empty. Appends the results to `out`.
   void run(marks allowed, recorded_steps& known, beams& out) {
     key const what{begin_, users_, decoding_.shape(), options_.beams, options_.normalize, options_.end, allowed.rows() > 0};
-    collect(known.run(lane_, what, [&] { return all_steps(allowed); }), out);
+    collect(known.run(worker_, what, [&] { return all_steps(allowed); }), out);
   }
 
  private:
@@ -106,21 +106,21 @@ class block_search {
 
   /// -> the number of rows at the end, those of level trie.levels()
   index_t all_steps(marks allowed) const {
-    start_beams<T>(lane_, model_.config().pad, rows_at(0));
+    start_beams<T>(worker_, model_.config().pad, rows_at(0));
     index_t count = users_, first_place = 0;
     for (index_t level = 0; level < trie_.levels(); ++level) {
       auto const& now = rows_at(level);
       auto const logits = step(level, count, first_place);
       first_place += count;
-      select_beams<T>(lane_,
+      select_beams<T>(worker_,
                       {.logits = logits, .scores = now.scores.part(0, count), .nodes = now.nodes.part(0, count), .row_offsets = now.offsets,
                        .trie = arrays_, .allowed = allowed, .over_children = options_.normalize == normalization::children},
                       normalisers_, choice_);
-      count = branch_beams<T>(lane_, choice_, arrays_, now, level + 1, first_place, rows_at(level + 1));
+      count = branch_beams<T>(worker_, choice_, arrays_, now, level + 1, first_place, rows_at(level + 1));
     }
     if (options_.end == closing::scored && options_.normalize == normalization::vocabulary) {
       auto const logits = step(trie_.levels(), count, first_place);
-      add_log_probability<T>(lane_, logits, normalisers_.part(0, count), model_.config().end, rows_at(trie_.levels()).scores.part(0, count));
+      add_log_probability<T>(worker_, logits, normalisers_.part(0, count), model_.config().end, rows_at(trie_.levels()).scores.part(0, count));
     }
     return count;
   }
@@ -129,10 +129,10 @@ class block_search {
   in_matrix<B, T> step(index_t level, index_t count, index_t first_place) const {
     auto const& now = rows_at(level);
     auto const logits = logits_.row_block(0, count);
-    decoding_.step(lane_,
+    decoding_.step(worker_,
                    {.tokens = now.tokens.part(0, count), .places = now.places.row_block(0, count).column_block(0, level + 1), .query_offsets = now.offsets},
                    first_place, logits);
-    if (options_.normalize == normalization::vocabulary) log_sum_exp<T>(lane_, in_matrix<B, T>(logits), normalisers_.part(0, count));
+    if (options_.normalize == normalization::vocabulary) log_sum_exp<T>(worker_, in_matrix<B, T>(logits), normalisers_.part(0, count));
     return logits;
   }
 
@@ -141,9 +141,9 @@ class block_search {
     auto const& last = rows_at(trie_.levels());
     bool const counted = options_.end == closing::scored;
     double const length = std::pow(static_cast<double>(trie_.levels() + (counted ? 1 : 0)), options_.length_penalty);
-    host_copy<T, space> const all_scores(lane_, last.scores.part(0, count));
-    host_copy<node_t, space> const all_nodes(lane_, last.nodes.part(0, count));
-    host_copy<index_t, space> const all_offsets(lane_, last.offsets);
+    host_copy<T, space> const all_scores(worker_, last.scores.part(0, count));
+    host_copy<node_t, space> const all_nodes(worker_, last.nodes.part(0, count));
+    host_copy<index_t, space> const all_offsets(worker_, last.offsets);
     auto const scores = all_scores.view_all();
     auto const offsets = all_offsets.view_all();
     std::vector<index_t> order;
@@ -160,7 +160,7 @@ class block_search {
     }
   }
 
-  B& lane_;
+  B& worker_;
   mark begin_;
   Model const& model_;
   item_trie const& trie_;
@@ -174,43 +174,43 @@ class block_search {
   beam_choice<space, T> choice_;
 };
 
-/// One byte a query and node where the lane's kernels read them; empty stays empty.
+/// One byte a query and node where the worker's kernels read them; empty stays empty.
 template <Backend B>
-view<std::uint8_t const, typename B::memory_space, 2> marks_on(B& lane, host_matrix_view<std::uint8_t const> allowed) {
+view<std::uint8_t const, typename B::memory_space, 2> marks_on(B& worker, host_matrix_view<std::uint8_t const> allowed) {
   if (allowed.rows() == 0) return {};
-  return {on_backend(lane, as_span(allowed.flat())).data, allowed.rows(), allowed.columns()};
+  return {on_backend(worker, as_span(allowed.flat())).data, allowed.rows(), allowed.columns()};
 }
 
 }  // namespace detail
 
-/// One lane's searches with a model over a trie, both of which the caller keeps: the trie lies where the lane's kernels read it, and the steps of a
-/// block that are recorded stay known, so that later searches start with one call where the backend can do that.
+/// One worker's searches with a model over a trie, both of which the caller keeps: the trie lies where the worker's kernels read it, and the steps of a
+/// block that are captured stay known, so that later searches start with one call where the backend can do that.
 template <Backend B, class Model>
 class beam_searcher {
  public:
-  beam_searcher(B& lane, Model const& model, item_trie const& trie)
-      : lane_(&lane), model_(&model), trie_(&trie), first_child_(lane, trie.arrays().first_child), token_(lane, trie.arrays().token) {
+  beam_searcher(B& worker, Model const& model, item_trie const& trie)
+      : worker_(&worker), model_(&model), trie_(&trie), first_child_(worker, trie.arrays().first_child), token_(worker, trie.arrays().token) {
     static_assert(Decodable<Model, B>, "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
   }
 
-  /// Appends the best items for each query of a stretch. `allowed` (queries of the stretch, nodes) or empty.
-  void search(batch const& queries, stretch part, beam_options const& options, host_matrix_view<std::uint8_t const> allowed, beams& found) {
+  /// Appends the best items for each query of a micro_batch. `allowed` (queries of the micro_batch, nodes) or empty.
+  void search(batch const& queries, micro_batch part, beam_options const& options, host_matrix_view<std::uint8_t const> allowed, beams& found) {
     if (trie_->leaves() == 0) {
       found.offsets.resize(found.offsets.size() + static_cast<std::size_t>(part.last - part.first), found.offsets.back());
       return;
     }
-    scratch_scope<B> const scope(lane_->scratch());
-    auto const begin = lane_->scratch().here();
-    auto const marks = detail::marks_on(*lane_, allowed);
+    scratch_scope<B> const scope(worker_->scratch());
+    auto const begin = worker_->scratch().here();
+    auto const marks = detail::marks_on(*worker_, allowed);
     trie_view<typename B::memory_space> const arrays{first_child_.view_all(), token_.view_all()};
-    block_search(*lane_, begin, *model_, *trie_, arrays, queries, part, options).run(marks, known_, found);
+    block_search(*worker_, begin, *model_, *trie_, arrays, queries, part, options).run(marks, known_, found);
   }
 
  private:
-  using decoding = decltype(begin_decoding(std::declval<B&>(), std::declval<Model const&>(), batch(), stretch(), index_t{}, index_t{}));
+  using decoding = decltype(begin_decoding(std::declval<B&>(), std::declval<Model const&>(), batch(), micro_batch(), index_t{}, index_t{}));
   using block_search = detail::block_search<B, Model, decoding>;
 
-  B* lane_;
+  B* worker_;
   Model const* model_;
   item_trie const* trie_;
   kept_on<node_t, B> first_child_;
@@ -218,28 +218,28 @@ class beam_searcher {
   typename block_search::recorded_steps known_{"the steps of a search"};
 };
 
-/// The best items for each query of a stretch, on one lane. `allowed` (queries of the stretch, nodes) or empty.
+/// The best items for each query of a micro_batch, on one worker. `allowed` (queries of the micro_batch, nodes) or empty.
 template <class B, class Model>
-beams search_stretch(B& lane, Model const& model, item_trie const& trie, batch const& queries, stretch part, beam_options const& options,
+beams search_micro_batch(B& worker, Model const& model, item_trie const& trie, batch const& queries, micro_batch part, beam_options const& options,
                      host_matrix_view<std::uint8_t const> allowed = {}) {
   beams found;
-  beam_searcher<B, Model>(lane, model, trie).search(queries, part, options, allowed, found);
+  beam_searcher<B, Model>(worker, model, trie).search(queries, part, options, allowed, found);
   return found;
 }
 
 /// The best items for every query: at most options.beams leaves of the trie each, fewer only where fewer exist. Blocks of
-/// queries are shared out among the lanes as they come free; a query's result doesn't depend on the others in its block
-/// beyond the rounding of the matrix products. `progress(queries done)` is called now and then, from lane 0's thread.
+/// queries are shared out among the workers as they come free; a query's result doesn't depend on the others in its block
+/// beyond the rounding of the matrix products. `progress(queries done)` is called now and then, from worker 0's thread.
 template <class B, class Model, class Progress>
 beams search(B& backend, Model const& model, item_trie const& trie, batch const& queries, beam_options const& options, Progress&& progress) {
   validate(options);
   index_t const block = std::max<index_t>(1, options.block_rows / options.beams), blocks = (queries.size() + block - 1) / block;
   std::vector<beams> results(static_cast<std::size_t>(blocks));
   std::atomic<index_t> next{0}, done{0};
-  for_each_lane(backend, [&](B& lane, index_t number) {
-    beam_searcher<B, Model> searcher(lane, model, trie);
+  for_each_worker(backend, [&](B& worker, index_t number) {
+    beam_searcher<B, Model> searcher(worker, model, trie);
     for (index_t i = next++; i < blocks; i = next++) {
-      stretch const part{i * block, std::min(queries.size(), (i + 1) * block)};
+      micro_batch const part{i * block, std::min(queries.size(), (i + 1) * block)};
       searcher.search(queries, part, options, {}, results[static_cast<std::size_t>(i)]);
       done += part.last - part.first;
       if (number == 0) progress(done.load());

@@ -2,7 +2,7 @@
 // Inference: the encoder once a query, then the decoder a token at a time for many rows, each attending to its own
 // ancestors in a cache and to the encoder's result of its query, which its rows share.
 #include "mql4grec/backend/beam.hpp"
-#include "mql4grec/backend/recordings.hpp"
+#include "mql4grec/backend/graph_cache.hpp"
 #include "mql4grec/seq2seq/decoder_rows.hpp"
 #include "mql4grec/seq2seq/frozen_t5.hpp"
 #include "mql4grec/seq2seq/stack.hpp"
@@ -15,26 +15,26 @@ concept DecodingOps = nn::KeyTurningOps<B, T> && requires(B& b, cached_attention
   cached_attention<T>(b, in, y);
 };
 
-/// One lane's decoding of a block of queries. Its memory is the lane's scratch: it must not outlive the scope it was made in.
+/// One worker's decoding of a block of queries. Its memory is the worker's scratch: it must not outlive the scope it was made in.
 template <Backend B, class T>
 class t5_decoding {
  public:
   /// Encodes the queries and makes room for `places` cached rows in all, over at most `steps` steps.
-  t5_decoding(B& lane, frozen_t5<B, T> const& model, batch const& queries, stretch part, index_t places, index_t steps)
-      : model_(model), inputs_(detail::take_rows(lane, queries.input_offsets, part)), shape_{up(inputs_.rows, shape_step(inputs_.rows, 256)), up(inputs_.longest, 16)} {
-    static_assert(DecodingOps<B, T>, "this backend has no cached_attention or turn_keys for this scalar; add them in backend/<name>/");
+  t5_decoding(B& worker, frozen_t5<B, T> const& model, batch const& queries, micro_batch part, index_t places, index_t steps)
+      : model_(model), inputs_(detail::take_rows(worker, queries.input_offsets, part)), shape_{up(inputs_.rows, shape_step(inputs_.rows, 256)), up(inputs_.longest, 16)} {
+    static_assert(DecodingOps<B, T>, "this backend has no cached_attention or pack_keys for this scalar; add them in backend/<name>/");
     auto const& c = model.config();
-    bias_ = detail::relative_bias<T>(lane, c, model.weights().decoder_bias, detail::take_buckets(lane, c, steps, direction::backwards_only));
+    bias_ = detail::relative_bias<T>(worker, c, model.weights().decoder_bias, detail::take_buckets(worker, c, steps, direction::backwards_only));
     // a matrix a layer, not the columns of one: rows so far apart would meet in the same lines of the cache
     std::vector<out_matrix<B, T>> key_values;
     for (index_t l = 0; l < c.decoder_layers; ++l) {
-      cache_.push_back(lane.scratch().template take<T>(places, 2 * c.attention_width()));
-      key_values.push_back(lane.scratch().template take<T>(shape_.rows, 2 * c.attention_width()));
+      cache_.push_back(worker.scratch().template take<T>(places, 2 * c.attention_width()));
+      key_values.push_back(worker.scratch().template take<T>(shape_.rows, 2 * c.attention_width()));
     }
-    encode(lane, queries, key_values);
+    encode(worker, queries, key_values);
     for (auto const& key_value : key_values) {
       memory_.push_back(detail::cross_memory_of<B, in_matrix<B, T>>(c, key_value, inputs_, 0));
-      memory_.back().turned_keys = turn_keys<T>(lane, memory_.back().k, inputs_.offsets, c.heads);
+      memory_.back().packed_keys = pack_keys<T>(worker, memory_.back().k, inputs_.offsets, c.heads);
     }
   }
 
@@ -48,18 +48,18 @@ class t5_decoding {
   step_room shape() const { return shape_; }
 
   /// One step. The rows' own keys and values go to the places first_place … of the cache; logits is (rows, V).
-  void step(B& lane, decoder_rows<B> const& rows, index_t first_place, out_matrix<B, T> logits) const {
+  void step(B& worker, decoder_rows<B> const& rows, index_t first_place, out_matrix<B, T> logits) const {
     auto const& c = model_.config();
     auto const& w = model_.weights();
-    scratch_scope<B> const scope(lane.scratch());
+    scratch_scope<B> const scope(worker.scratch());
     index_t const n = rows.tokens.size();
     detail::packed_rows<B> const packed{.offsets = rows.query_offsets, .rows = n};
-    auto const pass = detail::make_pass(lane, c, nn::dropout_plan{}, packed, bias_, true);
+    auto const pass = detail::make_pass(worker, c, nn::dropout_plan{}, packed, bias_, true);
     auto const norm_before = [&](index_t layer) { return detail::norm_before(model_.decoder(), layer, w.decoder_norm); };
     auto from = detail::take_point(pass).before(norm_before(0)), to = detail::take_point(pass);
-    auto const cross = detail::take_attention_tape<T>(lane, c, n, 1, c.heads * n * shape_.longest);
-    auto const feed_forward = detail::take_feed_forward_tape<T>(lane, c, n);
-    auto const attention = nn::make_attention_plan(lane, rows.query_offsets, inputs_.offsets, c.heads, n, false);
+    auto const cross = detail::take_attention_tape<T>(worker, c, n, 1, c.heads * n * shape_.longest);
+    auto const feed_forward = detail::take_feed_forward_tape<T>(worker, c, n);
+    auto const attention = nn::make_attention_plan(worker, rows.query_offsets, inputs_.offsets, c.heads, n, false);
     detail::enter_stack<B, T>(pass, w.embedding, rows.tokens, from);
     for (index_t l = 0; l < c.decoder_layers; ++l) {
       auto const& layer = model_.decoder()[static_cast<std::size_t>(l)];
@@ -70,7 +70,7 @@ class t5_decoding {
       detail::feed_forward_forward<B, T>(pass, layer, 0, from, feed_forward, to.before(norm_before(l + 1)));
       std::swap(from, to);
     }
-    nn::linear<T>(lane, from.normed, model_.output(), logits);
+    nn::linear<T>(worker, from.normed, model_.output(), logits);
   }
 
  private:
@@ -80,40 +80,40 @@ class t5_decoding {
   void attend_to_ancestors(stack_pass const& pass, typename frozen_t5<B, T>::decoder_layer const& layer, index_t number,
                            decoder_rows<B> const& rows, index_t first_place, stream_point const& from,
                            detail::attention_tape<B, T> const& room, stream_point const& to) const {
-    B& lane = pass.backend;
+    B& worker = pass.backend;
     auto const cache = cache_[static_cast<std::size_t>(number)];
-    nn::linear<T>(lane, from.normed, layer.query, room.projected);
-    nn::linear<T>(lane, from.normed, layer.key_value, cache.row_block(first_place, from.stream.rows()));
-    cached_attention<T>(lane, {.q = room.projected, .cache = cache, .places = rows.places, .bias = bias_.bias, .zero_distance = bias_.zero_distance}, room.context);
-    nn::linear<T>(lane, room.context, layer.output, to.stream);
+    nn::linear<T>(worker, from.normed, layer.query, room.projected);
+    nn::linear<T>(worker, from.normed, layer.key_value, cache.row_block(first_place, from.stream.rows()));
+    cached_attention<T>(worker, {.q = room.projected, .cache = cache, .places = rows.places, .bias = bias_.bias, .zero_distance = bias_.zero_distance}, room.context);
+    nn::linear<T>(worker, room.context, layer.output, to.stream);
     detail::add_and_norm(pass, from, to);
   }
 
   /// The encoder, with two points of the stream that take turns and one layer's room for all layers; then all layers' keys and values.
-  void encode(B& lane, batch const& queries, std::span<out_matrix<B, T> const> key_values) {
+  void encode(B& worker, batch const& queries, std::span<out_matrix<B, T> const> key_values) {
     auto const& c = model_.config();
     auto const& w = model_.weights();
     auto const& packed = inputs_;
-    scratch_scope<B> const scope(lane.scratch());
-    auto const tokens = detail::take_tokens(lane, queries.inputs, packed);
-    auto bias = detail::relative_bias<T>(lane, c, w.encoder_bias, detail::take_buckets(lane, c, packed.longest, direction::both_ways));
-    bias.attention = nn::make_attention_plan(lane, packed.offsets, packed.offsets, c.heads, packed.rows, false);
-    auto const pass = detail::make_pass(lane, c, nn::dropout_plan{}, packed, bias, false);
+    scratch_scope<B> const scope(worker.scratch());
+    auto const tokens = detail::take_tokens(worker, queries.inputs, packed);
+    auto bias = detail::relative_bias<T>(worker, c, w.encoder_bias, detail::take_buckets(worker, c, packed.longest, direction::both_ways));
+    bias.attention = nn::make_attention_plan(worker, packed.offsets, packed.offsets, c.heads, packed.rows, false);
+    auto const pass = detail::make_pass(worker, c, nn::dropout_plan{}, packed, bias, false);
     auto const norm_before = [&](index_t layer) { return detail::norm_before(model_.encoder(), layer, w.encoder_norm); };
     auto const first = detail::take_point(pass), second = detail::take_point(pass);
-    auto const attention = detail::take_attention_tape<T>(lane, c, packed.rows, 3, c.heads * packed.pairs);
-    auto const feed_forward = detail::take_feed_forward_tape<T>(lane, c, packed.rows);
+    auto const attention = detail::take_attention_tape<T>(worker, c, packed.rows, 3, c.heads * packed.pairs);
+    auto const feed_forward = detail::take_feed_forward_tape<T>(worker, c, packed.rows);
     detail::enter_stack<B, T>(pass, w.embedding, tokens, first.before(norm_before(0)));
     for (index_t l = 0; l < c.encoder_layers; ++l) {
       auto const& layer = model_.encoder()[static_cast<std::size_t>(l)];
       detail::self_attention_forward<B, T>(pass, layer, 0, first, attention, second.before(layer.feed_forward_norm));
       detail::feed_forward_forward<B, T>(pass, layer, 0, second, feed_forward, first.before(norm_before(l + 1)));
     }
-    for (std::size_t l = 0; l < key_values.size(); ++l) nn::linear<T>(lane, first.normed, model_.decoder()[l].cross_key_value, key_values[l].row_block(0, packed.rows));
+    for (std::size_t l = 0; l < key_values.size(); ++l) nn::linear<T>(worker, first.normed, model_.decoder()[l].cross_key_value, key_values[l].row_block(0, packed.rows));
   }
 
-  /// Rounded where steps are recorded, so that few shapes come up.
-  static index_t up(index_t n, index_t step) { return RecordingOps<B> ? round_up(n, step) : n; }
+  /// Rounded where steps are captured, so that few shapes come up.
+  static index_t up(index_t n, index_t step) { return CaptureOps<B> ? round_up(n, step) : n; }
 
   frozen_t5<B, T> const& model_;
   detail::packed_rows<B> inputs_;
@@ -125,8 +125,8 @@ class t5_decoding {
 
 /// How a search begins: it finds this by ADL on the model and knows nothing else of it.
 template <Backend B, class T>
-t5_decoding<B, T> begin_decoding(B& lane, frozen_t5<B, T> const& model, batch const& queries, stretch part, index_t places, index_t steps) {
-  return {lane, model, queries, part, places, steps};
+t5_decoding<B, T> begin_decoding(B& worker, frozen_t5<B, T> const& model, batch const& queries, micro_batch part, index_t places, index_t steps) {
+  return {worker, model, queries, part, places, steps};
 }
 
 }  // namespace mql4grec

@@ -51,10 +51,10 @@ class written_batches {
 /// Examples that lie in the backend's memory in the order in which they are asked for, a part of an epoch at a time: while it works on one part,
 /// another thread writes the next.
 template <class Trainer, ExampleSource Train, ExampleSource Valid>
-class resident_parts_of_epochs {
+class device_epochs {
  public:
-  resident_parts_of_epochs(Trainer& trainer, Train const& train, Valid const& valid)
-      : trainer_(trainer), train_(train), part_size_(trainer.options().batch_size * std::max<index_t>(1, trainer.options().resident_examples / trainer.options().batch_size)) {
+  device_epochs(Trainer& trainer, Train const& train, Valid const& valid)
+      : trainer_(trainer), train_(train), part_size_(trainer.options().batch_size * std::max<index_t>(1, trainer.options().device_examples / trainer.options().batch_size)) {
     batch all;
     for (index_t i = 0; i < valid.size(); ++i) valid.write(i, trainer.options().seed, 0, all);
     valid_set_.assign(trainer.backend(), all);
@@ -101,7 +101,7 @@ class resident_parts_of_epochs {
   std::int64_t epoch_ = 0;
   part here_;
   std::vector<index_t> which_;
-  resident_examples<typename Trainer::backend_type> set_, valid_set_;
+  device_dataset<typename Trainer::backend_type> set_, valid_set_;
   std::future<batch> next_;  // the last member, which goes first and waits for the writer
 };
 
@@ -109,11 +109,11 @@ class resident_parts_of_epochs {
 
 /// Trains from where `progress` stands until the last epoch, early stopping or should_stop. `progress.finished` tells which.
 /// Throws training_error when a loss, of training or of validation, isn't finite. Where batches are put together in the backend's memory
-/// (ResidentOps), `train` is written by another thread than the calling one.
-template <class B, class T, class Others, ExampleSource Train, ExampleSource Valid>
-void fit(trainer<B, T, Others>& trainer, Train const& train, Valid const& valid, training_progress& progress, training_observer const& observer = {}) {
-  using teacher = mql4grec::trainer<B, T, Others>;
-  using epochs = std::conditional_t<ResidentOps<B, T>, detail::resident_parts_of_epochs<teacher, Train, Valid>, detail::written_batches<teacher, Train, Valid>>;
+/// (CapturedStepOps), `train` is written by another thread than the calling one.
+template <class B, class T, class Comm, ExampleSource Train, ExampleSource Valid>
+void fit(trainer<B, T, Comm>& trainer, Train const& train, Valid const& valid, training_progress& progress, training_observer const& observer = {}) {
+  using teacher = mql4grec::trainer<B, T, Comm>;
+  using epochs = std::conditional_t<CapturedStepOps<B, T>, detail::device_epochs<teacher, Train, Valid>, detail::written_batches<teacher, Train, Valid>>;
   auto const& options = trainer.options();
   expects(train.size() > 0, "training: there are no examples");
   std::int64_t const steps_per_epoch = (train.size() + options.batch_size - 1) / options.batch_size;

@@ -3,81 +3,81 @@
 
 namespace mql4grec {
 
-/// One lane's forward and backward passes through a T5, a stretch of a batch at a time. Holds the tapes' bookkeeping, so
+/// One worker's forward and backward passes through a T5, a micro_batch of a batch at a time. Holds the tapes' bookkeeping, so
 /// that nothing is allocated from the second pass of a size on.
 template <Backend B, class T>
 class t5_pass {
  public:
   using space = typename B::memory_space;
 
-  /// logits (the stretch's target tokens, V): teacher forcing, without dropout.
-  void logits(B& lane, t5<B, T> const& model, batch const& all, stretch part, out_matrix<B, T> out) {
-    scratch_scope<B> const scope(lane.scratch());
-    auto const block = detail::take_block(lane, all, part, model.config());
-    forward(lane, model, {}, block, out);
+  /// logits (the micro_batch's target tokens, V): teacher forcing, without dropout.
+  void logits(B& worker, t5<B, T> const& model, batch const& all, micro_batch part, out_matrix<B, T> out) {
+    scratch_scope<B> const scope(worker.scratch());
+    auto const block = detail::take_block(worker, all, part, model.config());
+    forward(worker, model, {}, block, out);
   }
 
-  /// Σ −log p(target token) over the stretch, without dropout unless a plan is given.
-  T loss(B& lane, t5<B, T> const& model, batch const& all, stretch part, nn::dropout_plan const& plan = {}) {
-    scratch_scope<B> const scope(lane.scratch());
-    return static_cast<T>(sum<T>(lane, take_losses(lane, model, detail::take_block(lane, all, part, model.config()), plan)));
+  /// Σ −log p(target token) over the micro_batch, without dropout unless a plan is given.
+  T loss(B& worker, t5<B, T> const& model, batch const& all, micro_batch part, nn::dropout_plan const& plan = {}) {
+    scratch_scope<B> const scope(worker.scratch());
+    return static_cast<T>(sum<T>(worker, take_losses(worker, model, detail::take_block(worker, all, part, model.config()), plan)));
   }
 
   /// The same sum, with dropout; gradients += scale · its gradient. With scale = 1 / (target tokens of the whole batch)
-  /// the stretches' gradients add up to the mean loss' one.
-  T loss_and_gradient(B& lane, t5<B, T> const& model, batch const& all, stretch part, nn::dropout_plan const& plan, double scale,
+  /// the micro_batches' gradients add up to the mean loss' one.
+  T loss_and_gradient(B& worker, t5<B, T> const& model, batch const& all, micro_batch part, nn::dropout_plan const& plan, double scale,
                       t5_weights<T, space> const& gradients) {
-    scratch_scope<B> const scope(lane.scratch());
-    return static_cast<T>(sum<T>(lane, take_losses_and_gradient(lane, model, detail::take_block(lane, all, part, model.config()), plan, scale, gradients)));
+    scratch_scope<B> const scope(worker.scratch());
+    return static_cast<T>(sum<T>(worker, take_losses_and_gradient(worker, model, detail::take_block(worker, all, part, model.config()), plan, scale, gradients)));
   }
 
-  /// Of a block in the lane's memory: losses (rows), in its scratch.
-  out_vector<B, T> take_losses(B& lane, t5<B, T> const& model, detail::token_block<B> const& block, nn::dropout_plan const& plan) {
-    auto const scores = lane.scratch().template take<T>(block.target_rows.rows, model.config().vocabulary);
-    auto const losses = lane.scratch().template take<T>(block.target_rows.rows);
-    forward(lane, model, plan, block, scores);
-    nn::cross_entropy<T>(lane, scores, block.targets, losses);
+  /// Of a block in the worker's memory: losses (rows), in its scratch.
+  out_vector<B, T> take_losses(B& worker, t5<B, T> const& model, detail::token_block<B> const& block, nn::dropout_plan const& plan) {
+    auto const scores = worker.scratch().template take<T>(block.target_rows.rows, model.config().vocabulary);
+    auto const losses = worker.scratch().template take<T>(block.target_rows.rows);
+    forward(worker, model, plan, block, scores);
+    nn::cross_entropy<T>(worker, scores, block.targets, losses);
     return losses;
   }
-  out_vector<B, T> take_losses_and_gradient(B& lane, t5<B, T> const& model, detail::token_block<B> const& block, nn::dropout_plan const& plan,
+  out_vector<B, T> take_losses_and_gradient(B& worker, t5<B, T> const& model, detail::token_block<B> const& block, nn::dropout_plan const& plan,
                                             double scale, t5_weights<T, space> const& gradients) {
-    auto const scores = lane.scratch().template take<T>(block.target_rows.rows, model.config().vocabulary);
-    auto const losses = lane.scratch().template take<T>(block.target_rows.rows);
-    forward(lane, model, plan, block, scores);
-    nn::cross_entropy_gradient<T>(lane, block.targets, scale, scores, losses);
-    backward(lane, model, plan, block, scores, gradients);
+    auto const scores = worker.scratch().template take<T>(block.target_rows.rows, model.config().vocabulary);
+    auto const losses = worker.scratch().template take<T>(block.target_rows.rows);
+    forward(worker, model, plan, block, scores);
+    nn::cross_entropy_gradient<T>(worker, block.targets, scale, scores, losses);
+    backward(worker, model, plan, block, scores, gradients);
     return losses;
   }
-  /// Where the buckets of such distances lie: recorded work goes on reading them there.
-  std::pair<index_t const*, index_t const*> buckets_of(B& lane, t5_config const& c, index_t longest_input, index_t longest_target) {
-    return {encoder_.buckets.of(lane, c, longest_input).data, decoder_.buckets.of(lane, c, longest_target).data};
+  /// Where the buckets of such distances lie: captured work goes on reading them there.
+  std::pair<index_t const*, index_t const*> buckets_of(B& worker, t5_config const& c, index_t longest_input, index_t longest_target) {
+    return {encoder_.buckets.of(worker, c, longest_input).data, decoder_.buckets.of(worker, c, longest_target).data};
   }
 
  private:
-  void forward(B& lane, t5<B, T> const& model, nn::dropout_plan const& plan, detail::token_block<B> const& block, out_matrix<B, T> scores) {
+  void forward(B& worker, t5<B, T> const& model, nn::dropout_plan const& plan, detail::token_block<B> const& block, out_matrix<B, T> scores) {
     auto const& c = model.config();
     auto const& w = model.weights();
-    detail::encoder_forward<B, T>(lane, c, w, plan, block.inputs, block.input_rows, encoder_);
-    key_value_ = lane.scratch().template take<T>(block.input_rows.rows, w.cross_key_value.rows());
-    nn::linear<T>(lane, encoder_.end.normed, w.cross_key_value, key_value_);
-    detail::decoder_forward<B, T>(lane, c, w, plan, block, key_value_, decoder_);
-    nn::linear<T>(lane, decoder_.end.normed, w.output, scores, c.output_scale());
+    detail::encoder_forward<B, T>(worker, c, w, plan, block.inputs, block.input_rows, encoder_);
+    key_value_ = worker.scratch().template take<T>(block.input_rows.rows, w.cross_key_value.rows());
+    nn::linear<T>(worker, encoder_.end.normed, w.cross_key_value, key_value_);
+    detail::decoder_forward<B, T>(worker, c, w, plan, block, key_value_, decoder_);
+    nn::linear<T>(worker, decoder_.end.normed, w.output, scores, c.output_scale());
   }
 
-  void backward(B& lane, t5<B, T> const& model, nn::dropout_plan const& plan, detail::token_block<B> const& block,
+  void backward(B& worker, t5<B, T> const& model, nn::dropout_plan const& plan, detail::token_block<B> const& block,
                 in_matrix<B, T> dscores, t5_weights<T, space> const& g) {
     auto const& c = model.config();
     auto const& w = model.weights();
-    auto const take = [&](index_t rows, index_t columns) { return lane.scratch().template take<T>(rows, columns); };
+    auto const take = [&](index_t rows, index_t columns) { return worker.scratch().template take<T>(rows, columns); };
     auto const dhidden = take(block.target_rows.rows, c.model_width);
     auto const dkey_value = take(block.input_rows.rows, w.cross_key_value.rows());
     auto const dencoded = take(block.input_rows.rows, c.model_width);
-    nn::linear_weight_gradient<T>(lane, decoder_.end.normed, dscores, g.output, c.output_scale());
-    nn::linear_input_gradient<T>(lane, dscores, w.output, dhidden, c.output_scale());
-    detail::decoder_backward<B, T>(lane, c, w, g, plan, block, key_value_, decoder_, dhidden, dkey_value);
-    nn::linear_weight_gradient<T>(lane, encoder_.end.normed, dkey_value, g.cross_key_value);
-    nn::linear_input_gradient<T>(lane, dkey_value, w.cross_key_value, dencoded);
-    detail::encoder_backward<B, T>(lane, c, w, g, plan, block.inputs, block.input_rows, encoder_, dencoded);
+    nn::linear_weight_gradient<T>(worker, decoder_.end.normed, dscores, g.output, c.output_scale());
+    nn::linear_input_gradient<T>(worker, dscores, w.output, dhidden, c.output_scale());
+    detail::decoder_backward<B, T>(worker, c, w, g, plan, block, key_value_, decoder_, dhidden, dkey_value);
+    nn::linear_weight_gradient<T>(worker, encoder_.end.normed, dkey_value, g.cross_key_value);
+    nn::linear_input_gradient<T>(worker, dkey_value, w.cross_key_value, dencoded);
+    detail::encoder_backward<B, T>(worker, c, w, g, plan, block.inputs, block.input_rows, encoder_, dencoded);
   }
 
   detail::encoder_tape<B, T> encoder_;

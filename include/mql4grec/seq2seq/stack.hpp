@@ -2,7 +2,7 @@
 // The encoder and the decoder as a whole, for training: forward passes that keep tapes and their backward passes.
 #include "mql4grec/nn/cross_entropy.hpp"
 #include "mql4grec/nn/embedding.hpp"
-#include "mql4grec/seq2seq/block.hpp"
+#include "mql4grec/seq2seq/micro_batch.hpp"
 #include "mql4grec/seq2seq/relative_position.hpp"
 
 namespace mql4grec::detail {

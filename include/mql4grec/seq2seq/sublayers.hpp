@@ -2,7 +2,7 @@
 // The three sublayers of a T5 layer as forward/backward pairs. Each reads the norm of the residual stream x and writes the
 // stream's next point: x + dropout(f(norm(x))), and the norm of that. The backward pass takes the gradient of what the sublayer
 // made, dout, and turns it, in place, into that of what the sublayer before made; on its way it adds to the stream's, dstream.
-// Tapes hold what the backward pass needs; their memory is the lane's scratch.
+// Tapes hold what the backward pass needs; their memory is the worker's scratch.
 #include "mql4grec/nn/attention.hpp"
 #include "mql4grec/nn/dropout.hpp"
 #include "mql4grec/nn/feed_forward.hpp"
@@ -155,7 +155,7 @@ template <class M, class B>
 struct cross_memory {
   M k, v;  ///< (encoder rows, inner)
   packed_rows<B> rows;
-  in_vector<B, typename M::value_type> turned_keys = {};  ///< see attention_inputs
+  in_vector<B, typename M::value_type> packed_keys = {};  ///< see attention_inputs
   attention_plan<typename B::memory_space> attention = {};  ///< of the decoder's rows over these
 };
 
@@ -169,7 +169,7 @@ attention_inputs<typename B::memory_space, T> cross_attention_inputs(stack_pass<
           .key_offsets = memory.rows.offsets,
           .heads = pass.config.heads,
           .drop = pass.drop(site + site_weights),
-          .turned_keys = memory.turned_keys,
+          .packed_keys = memory.packed_keys,
           .plan = memory.attention};
 }
 

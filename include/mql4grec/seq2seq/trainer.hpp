@@ -1,9 +1,9 @@
 #pragma once
-// A step: the batch is cut into stretches, the stretches are dealt to the lanes in turn, each lane adds up the gradient of
-// its own, and the lanes' gradients are added in their order. Which lane computes what depends on nothing but the batch and
-// the number of lanes: the same seed and number of lanes give the same bits. Another number of lanes adds in another order.
-// Several processes deal the stretches to the lanes of all of them, and a communicator adds the gradients up.
-// A backend with its own memory can be given examples that lie there instead of a batch; see resident_steps.hpp.
+// A step: the batch is cut into micro_batches, the micro_batches are dealt to the workers in turn, each worker adds up the gradient of
+// its own, and the workers' gradients are added in their order. Which worker computes what depends on nothing but the batch and
+// the number of workers: the same seed and number of workers give the same bits. Another number of workers adds in another order.
+// Several processes deal the micro_batches to the workers of all of them, and a communicator adds the gradients up.
+// A backend with its own memory can be given examples that lie there instead of a batch; see captured_step.hpp.
 #include <cmath>
 #include <memory>
 #include <numeric>
@@ -11,7 +11,7 @@
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/optim/communicator.hpp"
 #include "mql4grec/optim/gradient.hpp"
-#include "mql4grec/seq2seq/resident_steps.hpp"
+#include "mql4grec/seq2seq/captured_step.hpp"
 #include "mql4grec/seq2seq/training.hpp"
 
 namespace mql4grec {
@@ -23,19 +23,19 @@ concept ExampleSource = requires(S const& source, index_t i, std::uint64_t seed,
   source.write(i, seed, seed, out);  // (example, seed, epoch, where to)
 };
 
-template <Backend B, class T, optim::Communicator<B, T> Others = optim::alone>
+template <Backend B, class T, optim::Communicator<B, T> Comm = optim::single_process>
 class trainer {
   using space = typename B::memory_space;
 
  public:
   using backend_type = B;
 
-  trainer(B& backend, t5<B, T>& model, training_options const& options, Others others = {})
-      : backend_(backend), model_(model), options_((validate(options), options)), others_(std::move(others)), moments_(backend, model.layout().size()),
-        resident_(backend) {
-    for (index_t i = 0; i < backend.lanes(); ++i) {
-      lanes_.push_back(std::make_unique<lane_state>(backend.lane(i), model));
-      gradients_.push_back(lanes_.back()->gradient.view_all());
+  trainer(B& backend, t5<B, T>& model, training_options const& options, Comm communicator = {})
+      : backend_(backend), model_(model), options_((validate(options), options)), communicator_(std::move(communicator)), moments_(backend, model.layout().size()),
+        captured_step_(backend) {
+    for (index_t i = 0; i < backend.workers(); ++i) {
+      workers_.push_back(std::make_unique<worker_state>(backend.worker(i), model));
+      gradients_.push_back(workers_.back()->gradient.view_all());
     }
   }
 
@@ -53,42 +53,42 @@ class trainer {
     double const tokens = static_cast<double>(all.targets.size());
     cut(all);
     nn::dropout_plan const plan{.rate = options_.dropout, .seed = options_.seed, .step = static_cast<std::uint32_t>(number)};
-    for_each_lane(backend_, [&](B& lane, index_t which) {
-      auto& mine = *lanes_[static_cast<std::size_t>(which)];
-      fill<T>(lane, mine.gradient.view_all(), T{});
-      for (std::size_t s = first_stretch(which); s < stretches_.size(); s += players())
-        losses_[s] = static_cast<double>(mine.pass.loss_and_gradient(lane, model_, all, stretches_[s], plan, 1 / tokens, mine.windows));
+    for_each_worker(backend_, [&](B& worker, index_t which) {
+      auto& mine = *workers_[static_cast<std::size_t>(which)];
+      fill<T>(worker, mine.gradient.view_all(), T{});
+      for (std::size_t s = first_micro_batch(which); s < micro_batches_.size(); s += world_workers())
+        losses_[s] = static_cast<double>(mine.pass.loss_and_gradient(worker, model_, all, micro_batches_[s], plan, 1 / tokens, mine.windows));
     });
     double const loss = sum_of_losses() / tokens;
     double norm = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients_));
-    if (others_.size() > 1) {
-      others_.add_up(backend_, gradients_.front());
+    if (communicator_.world_size() > 1) {
+      communicator_.all_reduce(backend_, gradients_.front());
       norm = std::sqrt(sum_of_squares<T>(backend_, gradient()));
     }
-    optim::expect_finite(number, update_report{loss, norm});
+    optim::expect_finite(number, step_report{loss, norm});
     optim::update<T>(backend_, options_.optimizer, learning_rate, norm, model_.layout(), gradient(), model_.parameters(), moments_);
     return loss;
   }
 
   /// The same by some of the examples that lie in the backend's memory: the host says which, and hears the loss and the norm at the end. Several
   /// processes take a share of the examples each and draw dropout of their own. gradient() is Σ over the tokens then, not the mean's.
-  double step(resident_examples<B> const& from, std::span<index_t const> which, double learning_rate)
-    requires ResidentOps<B, T>
+  double step(device_dataset<B> const& from, std::span<index_t const> which, double learning_rate)
+    requires CapturedStepOps<B, T>
   {
     auto const tokens = from.target_tokens(which);
-    auto const report = resident_.update(parts(), from, share_of(which), {learning_rate, static_cast<double>(tokens), moments_.step + 1});
+    auto const report = captured_step_.update(parts(), from, share_of(which), {learning_rate, static_cast<double>(tokens), moments_.step + 1});
     optim::expect_finite(moments_.step + 1, report);
     ++moments_.step;
     return report.loss;
   }
 
-  double mean_loss(resident_examples<B> const& from)
-    requires ResidentOps<B, T>
+  double mean_loss(device_dataset<B> const& from)
+    requires CapturedStepOps<B, T>
   {
     std::vector<index_t> all(static_cast<std::size_t>(from.size()));
     std::iota(all.begin(), all.end(), index_t{0});
     double const tokens = static_cast<double>(from.target_tokens(all));
-    return tokens > 0 ? resident_.sum_of_losses(parts(), from, share_of(all)) / tokens : 0;
+    return tokens > 0 ? captured_step_.sum_of_losses(parts(), from, share_of(all)) / tokens : 0;
   }
 
   /// Mean loss a token without dropout, over everything the source holds.
@@ -99,9 +99,9 @@ class trainer {
       batch_.clear();
       for (index_t i = first; i < std::min<index_t>(source.size(), first + evaluation_batch); ++i) source.write(i, options_.seed, 0, batch_);
       cut(batch_);
-      for_each_lane(backend_, [&](B& lane, index_t which) {
-        for (std::size_t s = first_stretch(which); s < stretches_.size(); s += players())
-          losses_[s] = static_cast<double>(lanes_[static_cast<std::size_t>(which)]->pass.loss(lane, model_, batch_, stretches_[s]));
+      for_each_worker(backend_, [&](B& worker, index_t which) {
+        for (std::size_t s = first_micro_batch(which); s < micro_batches_.size(); s += world_workers())
+          losses_[s] = static_cast<double>(workers_[static_cast<std::size_t>(which)]->pass.loss(worker, model_, batch_, micro_batches_[s]));
       });
       sum += sum_of_losses();
       tokens += static_cast<double>(batch_.targets.size());
@@ -110,55 +110,55 @@ class trainer {
   }
 
   /// The gradient of the last step, before clipping.
-  in_vector<B, T> gradient() const { return std::as_const(lanes_.front()->gradient).view_all(); }
+  in_vector<B, T> gradient() const { return std::as_const(workers_.front()->gradient).view_all(); }
 
  private:
   static constexpr index_t evaluation_batch = 4096;
 
-  struct lane_state {
+  struct worker_state {
     buffer<T, space> gradient;
     t5_weights<T, space> windows;
     t5_pass<B, T> pass;
 
-    lane_state(B& lane, t5<B, T> const& model)
-        : gradient(lane.template allocate<T>(model.layout().size())),
+    worker_state(B& worker, t5<B, T> const& model)
+        : gradient(worker.template allocate<T>(model.layout().size())),
           windows(t5_windows(model.config(), model.layout(), gradient.view_all())) {}
   };
 
   /// What a resident step works with.
-  detail::resident_parts<B, T, Others> parts() {
-    auto& lane = *lanes_.front();
-    return {backend_, model_, options_, others_, moments_, lane.pass, lane.windows, lane.gradient.view_all()};
+  detail::captured_step_parts<B, T, Comm> parts() {
+    auto& worker = *workers_.front();
+    return {backend_, model_, options_, communicator_, moments_, worker.pass, worker.windows, worker.gradient.view_all()};
   }
   std::span<index_t const> share_of(std::span<index_t const> which) const {
-    auto const place = [&](index_t rank) { return static_cast<std::size_t>(std::ssize(which) * rank / others_.size()); };
-    return which.subspan(place(others_.rank()), place(others_.rank() + 1) - place(others_.rank()));
+    auto const place = [&](index_t rank) { return static_cast<std::size_t>(std::ssize(which) * rank / communicator_.world_size()); };
+    return which.subspan(place(communicator_.rank()), place(communicator_.rank() + 1) - place(communicator_.rank()));
   }
 
-  /// Lanes of all processes together.
-  std::size_t players() const { return lanes_.size() * static_cast<std::size_t>(others_.size()); }
-  std::size_t first_stretch(index_t lane) const { return static_cast<std::size_t>(others_.rank()) * lanes_.size() + static_cast<std::size_t>(lane); }
+  /// Workers of all processes together.
+  std::size_t world_workers() const { return workers_.size() * static_cast<std::size_t>(communicator_.world_size()); }
+  std::size_t first_micro_batch(index_t worker) const { return static_cast<std::size_t>(communicator_.rank()) * workers_.size() + static_cast<std::size_t>(worker); }
   void cut(batch const& all) {
-    cut_into_stretches(all, options_.block_tokens, stretches_);
-    losses_.assign(stretches_.size(), 0);
+    cut_into_micro_batches(all, options_.block_tokens, micro_batches_);
+    losses_.assign(micro_batches_.size(), 0);
   }
   double sum_of_losses() {
     double sum = std::accumulate(losses_.begin(), losses_.end(), 0.0);
-    others_.add_up(backend_, std::span(&sum, 1));
+    communicator_.all_reduce(backend_, std::span(&sum, 1));
     return sum;
   }
 
   B& backend_;
   t5<B, T>& model_;
   training_options options_;
-  Others others_;
+  Comm communicator_;
   optim::adamw_state<B, T> moments_;
-  std::vector<std::unique_ptr<lane_state>> lanes_;
-  std::vector<out_vector<B, T>> gradients_;  // the lanes'
-  std::vector<stretch> stretches_;
+  std::vector<std::unique_ptr<worker_state>> workers_;
+  std::vector<out_vector<B, T>> gradients_;  // the workers'
+  std::vector<micro_batch> micro_batches_;
   std::vector<double> losses_;
   batch batch_;
-  [[no_unique_address]] std::conditional_t<ResidentOps<B, T>, detail::resident_steps<B, T, Others>, detail::no_resident_steps> resident_;
+  [[no_unique_address]] std::conditional_t<CapturedStepOps<B, T>, detail::captured_step<B, T, Comm>, detail::no_captured_steps> captured_step_;
 };
 
 }  // namespace mql4grec

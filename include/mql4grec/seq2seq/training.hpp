@@ -28,8 +28,8 @@ struct training_options {
   double dropout = 0.1;
   index_t patience = 10;            ///< epochs without a better validation loss before stopping; 0: never stop
   std::uint64_t seed = 42;
-  index_t block_tokens = 512;       ///< tokens a lane computes at once; a matter of caches, not of results
-  index_t resident_examples = 1 << 22;  ///< examples that a backend with memory of its own holds at a time, about 30 tokens of 4 bytes each, in whole batches; the next are written ahead
+  index_t block_tokens = 512;       ///< tokens a worker computes at once; a matter of caches, not of results
+  index_t device_examples = 1 << 22;  ///< examples that a backend with memory of its own holds at a time, about 30 tokens of 4 bytes each, in whole batches; the next are written ahead
 
   bool operator==(training_options const&) const = default;
 };
@@ -41,7 +41,7 @@ inline void validate(training_options const& o) {
   expects(o.warmup >= 0 && std::isfinite(o.warmup), "training: a warm-up of ", o.warmup, ", expected at least 0");
   expects(o.dropout >= 0 && o.dropout < 1, "training: a dropout rate of ", o.dropout, ", expected 0 ≤ rate < 1");
   expects(o.patience >= 0, "training: a patience of ", o.patience, ", expected at least 0");
-  expects(o.resident_examples >= 1, "training: ", o.resident_examples, " examples in a device's memory, expected at least 1");
+  expects(o.device_examples >= 1, "training: ", o.device_examples, " examples in a device's memory, expected at least 1");
   expects(o.block_tokens >= 1, "training: blocks of ", o.block_tokens, " tokens, expected at least 1");
 }
 

@@ -17,7 +17,7 @@ std::string text_of(training_progress const& p);
 std::string text_of(t5_config const& c);
 
 /// What must be the same for a run to go on as if it had never stopped; the file keeps it, resuming compares.
-/// The number of lanes isn't in it: another one continues the run, with sums rounded in another order. Nor is the number of epochs, unless the
+/// The number of workers isn't in it: another one continues the run, with sums rounded in another order. Nor is the number of epochs, unless the
 /// learning rates follow from it.
 json run_conditions(training_options const& o, t5_config const& c, index_t examples);
 

@@ -60,9 +60,9 @@ struct batch {
 };
 
 /// The sequences first … last−1 of a batch.
-struct stretch {
+struct micro_batch {
   index_t first = 0, last = 0;
-  bool operator==(stretch const&) const = default;
+  bool operator==(micro_batch const&) const = default;
 };
 
 }  // namespace mql4grec

@@ -1,6 +1,6 @@
 // In place of the CUDA runtime and cuBLASLt, where there is no GPU: memory is the host's, kernels and products are counted and not run, and what CUDA
 // would refuse is written down: waiting, allocating or copying while a stream is captured, launches that no GPU takes, copies beyond an allocation.
-// So it is known without a device how often the host steps in, and that what is recorded can be.
+// So it is known without a device how often the host steps in, and that what is captured can be.
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
@@ -42,7 +42,7 @@ struct runtime {
     if (known == kernel_names.end() || grid.x == 0 || grid.x > 0x7fffffffu || block.x == 0 || block.x > 1024 || shared > allowed)
       complain("launch of " + name + ": " + std::to_string(grid.x) + " blocks of " + std::to_string(block.x) + " threads, " + std::to_string(shared) + " bytes shared");
     seen.insert(name);
-    ++(capturing ? counts.recorded_kernels : counts.kernels);
+    ++(capturing ? counts.captured_kernels : counts.kernels);
   }
   void expect_inside(void const* place, std::size_t bytes, char const* call) {
     auto const at = static_cast<char const*>(place);
@@ -269,7 +269,7 @@ char const* cublasLtGetStatusString(cublasStatus_t) { return "no error"; }
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t, void const*, void const*, cublasLtMatrixLayout_t, void const*, cublasLtMatrixLayout_t,
                               void const*, void const*, cublasLtMatrixLayout_t, void*, cublasLtMatrixLayout_t, cublasLtMatmulAlgo_t const*, void*, std::size_t,
                               cudaStream_t) {
-  ++(state().capturing ? state().counts.recorded_products : state().counts.products);
+  ++(state().capturing ? state().counts.captured_products : state().counts.products);
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,

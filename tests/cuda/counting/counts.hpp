@@ -8,7 +8,7 @@ namespace mql4grec::test {
 
 struct cuda_counts {
   long kernels = 0, products = 0;  ///< started by the host, one by one
-  long recorded_kernels = 0, recorded_products = 0;  ///< that became part of a graph
+  long captured_kernels = 0, captured_products = 0;  ///< that became part of a graph
   long graphs = 0;                 ///< started, each with one call
   long uploads = 0;                ///< copies to the device that nobody waits for
   long waits = 0;                  ///< for the device
@@ -19,7 +19,7 @@ struct cuda_counts {
 /// Since the last call.
 cuda_counts take_counts();
 
-/// The kernels that were started or recorded since the start, by name.
+/// The kernels that were started or captured since the start, by name.
 std::set<std::string> const& kernels_seen();
 
 }  // namespace mql4grec::test

@@ -45,9 +45,9 @@ void check_nothing_wrong(cuda_counts const& counts) {
 }
 
 /// For the results page: "a training step: a graph of 190 kernels and 126 products …".
-void tell(std::string const& what, cuda_counts const& c) {
-  if (c.recorded_kernels + c.recorded_products > 0)
-    MESSAGE(what, ": a graph of ", c.recorded_kernels, " kernels and ", c.recorded_products, " products; beside it ", c.kernels, " and ", c.products, ", ",
+void upload(std::string const& what, cuda_counts const& c) {
+  if (c.captured_kernels + c.captured_products > 0)
+    MESSAGE(what, ": a graph of ", c.captured_kernels, " kernels and ", c.captured_products, " products; beside it ", c.kernels, " and ", c.products, ", ",
             c.uploads, " uploads, ", c.waits, " waits");
 }
 
@@ -59,7 +59,7 @@ TEST_CASE("counting: a training step whose shape has come up twice is one graph,
   trainer<device, float> teacher(b, model, {});
   batch all;
   for (index_t i = 0; i < 3000; ++i) histories{3000}.write(i, 1, 0, all);
-  resident_examples<device> set;
+  device_dataset<device> set;
   set.assign(b, all);
   std::vector<index_t> which(1024);
   for (int step = 0; step < 5; ++step) {
@@ -68,7 +68,7 @@ TEST_CASE("counting: a training step whose shape has come up twice is one graph,
     auto const counts = take_counts();
     check_nothing_wrong(counts);
     tell("a training step", counts);
-    if (step < 3) continue;  // as it comes, as it comes in a scratch of the final size, recorded
+    if (step < 3) continue;  // as it comes, as it comes in a scratch of the final size, captured
     CHECK(counts.kernels + counts.products == 0);
     CHECK(counts.graphs == 1);
     CHECK(counts.uploads == 2);  // which examples; learning rate and number
@@ -107,7 +107,7 @@ TEST_CASE("counting: of a block of a search the encoder is launched, the steps a
       tell("a search", counts);
       if (round < 3) continue;
       CHECK(counts.graphs == 1);
-      CHECK(counts.recorded_kernels + counts.recorded_products == 0);
+      CHECK(counts.captured_kernels + counts.captured_products == 0);
       CHECK(counts.kernels + counts.products < 50);
       CHECK(counts.waits == 3);  // scores, leaves, and how many of them
       CHECK(counts.allocations == 0);

@@ -13,11 +13,11 @@ struct adamw_kernel {
   MQL4GREC_INLINE static void run(adamw_factors<float> f, float const* gradient, float* parameter, float* first, float* second, index_t n) {
     for (index_t i = 0; i < n; ++i) {
       float const g = gradient[i] * f.scale;
-      float const m = f.b1 * first[i] + f.fresh1 * g;
-      float const v = f.b2 * second[i] + f.fresh2 * g * g;
+      float const m = f.b1 * first[i] + f.one_minus_beta1 * g;
+      float const v = f.b2 * second[i] + f.one_minus_beta2 * g * g;
       first[i] = m;
       second[i] = v;
-      parameter[i] = parameter[i] * f.keep - f.rate * m / (__builtin_sqrtf(v) * f.root + f.eps);
+      parameter[i] = parameter[i] * f.keep - f.rate * m / (__builtin_sqrtf(v) * f.inv_sqrt_correction2 + f.eps);
     }
   }
 };

@@ -52,7 +52,7 @@ struct masked_kernel {
 };
 
 /// Where turned keys of one head lie: (width, padded keys). Every sequence has room for a register of keys more than it has.
-inline index_t turned_place(index_t sequence, index_t first_key, index_t keys, index_t inner, index_t first_column) {
+inline index_t packed_place(index_t sequence, index_t first_key, index_t keys, index_t inner, index_t first_column) {
   return (first_key + sequence * lanes) * inner + first_column * padded(keys);
 }
 
@@ -99,14 +99,14 @@ class head_pass {
   }
   /// scores = q · kᵀ
   void score_keys() const {
-    if (in_.turned_keys.size() == 0) return score(a_.q, a_.k);
-    index_t const place = turned_place(a_.sequence, a_.first_key, keys_, in_.k.columns(), a_.head * in_.width());
-    score_turned(a_.q, in_.turned_keys.data + place);
+    if (in_.packed_keys.size() == 0) return score(a_.q, a_.k);
+    index_t const place = packed_place(a_.sequence, a_.first_key, keys_, in_.k.columns(), a_.head * in_.width());
+    score_packed(a_.q, in_.packed_keys.data + place);
   }
   /// scores = x (queries, width) · yᵀ, y (keys, width)
   void score(in_matrix<backend, float> x, in_matrix<backend, float> y) const {
     transpose(y.data, y.stride, keys_, in_.width(), room_.transposed.data, stride_);
-    score_turned(x, room_.transposed.data);
+    score_packed(x, room_.transposed.data);
   }
   /// The weights behind dropout, as a factor (queries, keys).
   small_factor kept() const {
@@ -120,7 +120,7 @@ class head_pass {
   }
 
  private:
-  void score_turned(in_matrix<backend, float> x, float const* y) const {
+  void score_packed(in_matrix<backend, float> x, float const* y) const {
     small_product({x.data, x.stride, 1}, y, stride_, scores(), stride_, queries_, stride_, in_.width());
   }
   void apply_mask(float const* x, index_t x_stride, float* y) const {
@@ -140,7 +140,7 @@ inline bool fits_registers(attention_inputs<host_space, float> const& in) { retu
 }  // namespace detail
 
 template <std::same_as<float> T>
-in_vector<backend, T> turn_keys(backend& b, in_matrix<backend, T> k, in_vector<backend, index_t> key_offsets, index_t heads) {
+in_vector<backend, T> pack_keys(backend& b, in_matrix<backend, T> k, in_vector<backend, index_t> key_offsets, index_t heads) {
   index_t const sequences = key_offsets.size() - 1, inner = k.columns(), width = inner / heads;
   if (width % lanes != 0) return {};
   auto const turned = b.scratch().take<T>((k.rows() + sequences * lanes) * inner);
@@ -148,7 +148,7 @@ in_vector<backend, T> turn_keys(backend& b, in_matrix<backend, T> k, in_vector<b
     for (index_t h = 0; h < heads; ++h) {
       index_t const first = key_offsets(s), keys = key_offsets(s + 1) - first;
       detail::transpose(k.row(first).data + h * width, k.stride, keys, width,
-                        turned.data + detail::turned_place(s, first, keys, inner, h * width), detail::padded(keys));
+                        turned.data + detail::packed_place(s, first, keys, inner, h * width), detail::padded(keys));
     }
   return turned;
 }

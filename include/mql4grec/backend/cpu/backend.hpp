@@ -4,24 +4,24 @@
 #include <memory>
 #include <vector>
 
-#include "mql4grec/backend/cpu/team.hpp"
+#include "mql4grec/backend/cpu/thread_pool.hpp"
 #include "mql4grec/backend/precision.hpp"
 #include "mql4grec/backend/reference/reference.hpp"
 
 namespace mql4grec::cpu {
 
-/// A CPU with a number of lanes, each a thread with scratch of its own. Operations run on the lane they are given.
+/// A CPU with a number of workers, each a thread with scratch of its own. Operations run on the worker they are given.
 class backend : public reference::backend {
  public:
   static constexpr char const* name = "cpu";
   struct options {
-    index_t threads = 1;                   ///< lanes; lane 0 is the caller's thread. 0: as many as the machine runs at once
+    index_t threads = 1;                   ///< workers; worker 0 is the caller's thread. 0: as many as the machine runs at once
     precision products = precision::fp32;  ///< fp32 or bf16
 
     bool operator==(options const&) const = default;
   };
 
-  /// One lane, on the calling thread, with products in fp32: what a service thread uses.
+  /// One worker, on the calling thread, with products in fp32: what a service thread uses.
   backend() = default;
   explicit backend(options const& how) : backend(how.threads, how.products) {}
   /// Throws error for a precision that CPUs don't have.
@@ -30,18 +30,18 @@ class backend : public reference::backend {
   /// What products of floats round their factors to.
   precision products() const { return products_; }
   options worker_options() const { return {.threads = 1, .products = products_}; }
-  index_t lanes() const { return static_cast<index_t>(others_.size()) + 1; }
-  backend& lane(index_t number) { return number == 0 ? *this : *others_[static_cast<std::size_t>(number - 1)]; }
+  index_t workers() const { return static_cast<index_t>(others_.size()) + 1; }
+  backend& worker(index_t number) { return number == 0 ? *this : *others_[static_cast<std::size_t>(number - 1)]; }
 
  private:
   template <class Task>
-  friend void for_each_lane(backend& b, Task&& task) {
-    if (!b.team_) return task(b, index_t{0});
-    b.team_->run([&](index_t number) { task(b.lane(number), number); });
+  friend void for_each_worker(backend& b, Task&& task) {
+    if (!b.pool_) return task(b, index_t{0});
+    b.pool_->run([&](index_t number) { task(b.worker(number), number); });
   }
 
   precision products_ = precision::fp32;
-  std::unique_ptr<team> team_;
+  std::unique_ptr<thread_pool> pool_;
   std::vector<std::unique_ptr<backend>> others_;
 };
 

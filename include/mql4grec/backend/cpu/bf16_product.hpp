@@ -1,5 +1,5 @@
 #pragma once
-// Blocks: the right factor is packed for a stretch of the inner dimension and of c's columns, which stays in the second cache;
+// Blocks: the right factor is packed for a range of the inner dimension and of c's columns, which stays in the second cache;
 // a block of the left factor's rows is packed and multiplied with its panels one by one, each of which stays in the first.
 #include <algorithm>
 
@@ -20,7 +20,7 @@ inline constexpr index_t bf16_panel = 4 * lanes;  ///< columns of a panel
 
 constexpr index_t pairs_of(index_t inner) { return (inner + 1) / 2; }
 
-/// All rows of a stretch of Packs·16 columns of c.
+/// All rows of a range of Packs·16 columns of c.
 template <int Packs>
 void bf16_columns(bf16_factor a, bf16_pair const* b, index_t pairs, bf16_result c, std::uint16_t last, index_t m) {
   constexpr int most_rows = 6;
@@ -77,7 +77,7 @@ inline void pack_right(in_matrix<backend, float> x, bool transposed, index_t inn
   index_t const panel_size = pairs_of(inner) * bf16_panel;
   if (!transposed) return pack_rows_bf16(x.data, x.stride, inner, n, y, bf16_panel, panel_size);
   for (index_t j = 0; j < n; j += lanes)
-    pack_turned_bf16(x.data + j * x.stride, x.stride, inner, std::min(lanes, n - j),
+    pack_transposed_bf16(x.data + j * x.stride, x.stride, inner, std::min(lanes, n - j),
                      y + j / bf16_panel * panel_size + j % bf16_panel, bf16_panel);
 }
 

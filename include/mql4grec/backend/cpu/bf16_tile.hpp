@@ -88,7 +88,7 @@ MQL4GREC_INLINE std::uint16_t lanes_below(index_t count) {
 
 /// y (pairs, row_size) = the transpose of x (up to 16 rows, inner) in pairs along its rows, 16 of them side by side; rows that
 /// x hasn't got are zeros.
-[[MQL4GREC_BF16]] inline void pack_turned_bf16(float const* x, index_t stride, index_t inner, index_t n, bf16_pair* y,
+[[MQL4GREC_BF16]] inline void pack_transposed_bf16(float const* x, index_t stride, index_t inner, index_t n, bf16_pair* y,
                                                index_t row_size) {
   for (index_t p = 0; p < inner; p += 2 * lanes, y += lanes * row_size) {
     __m512i r[lanes], s[lanes];

@@ -15,4 +15,4 @@
 #include "mql4grec/backend/cpu/rms_norm.hpp"
 #include "mql4grec/backend/cpu/sinkhorn.hpp"
 #include "mql4grec/backend/cpu/squared_error.hpp"
-#include "mql4grec/backend/cpu/team.inl.hpp"
+#include "mql4grec/backend/cpu/thread_pool.inl.hpp"

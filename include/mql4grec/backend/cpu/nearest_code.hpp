@@ -20,13 +20,13 @@ namespace detail {
 
 /// K vectors in columns, a chunk of them side by side: (chunks, width, chunk). The last chunk is filled up with infinities,
 /// which are nearest to nothing.
-struct turned_codebook {
+struct transposed_codebook {
   float const* data;
   index_t width, chunks;
 };
 
 /// chunk is a multiple of `lanes`.
-inline turned_codebook turn_codebook(backend& b, in_matrix<backend, float> vectors, index_t chunk) {
+inline transposed_codebook transpose_codebook(backend& b, in_matrix<backend, float> vectors, index_t chunk) {
   index_t const width = vectors.columns(), in_fours = width / 4 * 4, chunks = (vectors.rows() + chunk - 1) / chunk;
   auto const turned = b.scratch().take<float>(chunks * width * chunk);
   for (index_t c = 0; c < chunks; ++c) {
@@ -62,7 +62,7 @@ MQL4GREC_INLINE lowest_entry lowest_lane(float const (&values)[Floats], std::int
 // first.
 #define MQL4GREC_TILE(set, floats, ...)                                                                                       \
   template <int Rows, int Registers>                                                                                          \
-  __VA_ARGS__ inline void nearest_##set(float const* x, index_t x_stride, turned_codebook book, code_t* codes,                \
+  __VA_ARGS__ inline void nearest_##set(float const* x, index_t x_stride, transposed_codebook book, code_t* codes,                \
                                         float* distances) {                                                                   \
     typedef float reg __attribute__((vector_size(floats * 4)));                                                               \
     typedef std::int32_t places __attribute__((vector_size(floats * 4)));                                                     \
@@ -91,7 +91,7 @@ MQL4GREC_INLINE lowest_entry lowest_lane(float const (&values)[Floats], std::int
     }                                                                                                                         \
   }                                                                                                                           \
   template <int Rows, int Registers>                                                                                          \
-  __VA_ARGS__ inline void distances_##set(float const* x, index_t x_stride, turned_codebook book, float const* v, float* out, \
+  __VA_ARGS__ inline void distances_##set(float const* x, index_t x_stride, transposed_codebook book, float const* v, float* out, \
                                           index_t out_stride) {                                                               \
     typedef float reg __attribute__((vector_size(floats * 4)));                                                               \
     reg sum[Rows][Registers];                                                                                                 \
@@ -238,7 +238,7 @@ void nearest_code(backend& b, in_matrix<backend, T> x, in_matrix<backend, T> vec
   assert(vectors.rows() > 0);
   scratch_scope<backend> const scope(b.scratch());
   detail::with_nearest_tile(vectors.rows(), [&]<class Tile>(Tile) {
-    auto const book = detail::turn_codebook(b, vectors, Tile::chunk);
+    auto const book = detail::transpose_codebook(b, vectors, Tile::chunk);
     detail::for_each_block<Tile::rows>(x.rows(), [&]<int Rows>(index_t i) {
       Tile::template nearest<Rows>(x.row(i).data, x.stride, book, codes.data + i, distances.data + i);
     });
@@ -249,7 +249,7 @@ template <std::same_as<float> T>
 void squared_distances(backend& b, in_matrix<backend, T> x, in_matrix<backend, T> vectors, out_matrix<backend, T> distances) {
   scratch_scope<backend> const scope(b.scratch());
   detail::with_nearest_tile(vectors.rows(), [&]<class Tile>(Tile) {
-    auto const book = detail::turn_codebook(b, vectors, Tile::chunk);
+    auto const book = detail::transpose_codebook(b, vectors, Tile::chunk);
     float last[Tile::rows * Tile::chunk];  // a whole chunk would write beyond the last columns
     detail::for_each_block<Tile::rows>(x.rows(), [&]<int Rows>(index_t i) {
       for (index_t k = 0; k < vectors.rows(); k += Tile::chunk) {

@@ -56,7 +56,7 @@ void dropout_copy(backend& b, dropout site, in_matrix<backend, T> x, out_matrix<
 // ---- attention ---------------------------------------------------------------------------------------------------------
 /// The keys of every head in columns, in scratch memory: a search attends to the same keys at every step.
 template <std::same_as<float> T>
-in_vector<backend, T> turn_keys(backend& b, in_matrix<backend, T> k, in_vector<backend, index_t> key_offsets, index_t heads);
+in_vector<backend, T> pack_keys(backend& b, in_matrix<backend, T> k, in_vector<backend, index_t> key_offsets, index_t heads);
 template <std::same_as<float> T>
 void attention_forward(backend& b, attention_inputs<host_space, T> const& in, out_vector<backend, T> weights,
                        out_matrix<backend, T> context);

@@ -67,7 +67,7 @@ struct avx512_tile {
 };
 #endif
 
-/// All rows of a stretch of Packs·16 columns, as many rows at once as there are registers: independent sums hide the latency.
+/// All rows of a range of Packs·16 columns, as many rows at once as there are registers: independent sums hide the latency.
 template <class Tile, int Packs>
 void small_product_columns(small_factor a, float const* b, index_t b_stride, float* c, index_t c_stride, index_t m, index_t k) {
   constexpr int most_rows = std::min(8, Tile::sums / Packs);

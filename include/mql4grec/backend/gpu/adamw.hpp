@@ -17,10 +17,10 @@ struct adamw_entry {
 
   MQL4GREC_HD void operator()(index_t i) const {
     T const g = gradient[i] * f.scale;
-    T const m = f.b1 * first[i] + f.fresh1 * g, v = f.b2 * second[i] + f.fresh2 * g * g;
+    T const m = f.b1 * first[i] + f.one_minus_beta1 * g, v = f.b2 * second[i] + f.one_minus_beta2 * g * g;
     first[i] = m;
     second[i] = v;
-    parameter[i] = parameter[i] * f.keep - f.rate * m / (std::sqrt(v) * f.root + f.eps);
+    parameter[i] = parameter[i] * f.keep - f.rate * m / (std::sqrt(v) * f.inv_sqrt_correction2 + f.eps);
   }
 };
 

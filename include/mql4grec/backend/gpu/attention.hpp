@@ -1,5 +1,5 @@
 #pragma once
-// Attention over packed sequences, a team for each head of a tile of queries: its keys and values go by in tiles that all its queries share.
+// Attention over packed sequences, a group for each head of a tile of queries: its keys and values go by in tiles that all its queries share.
 // The weights lie as in backend/reference/attention.hpp. Of queries with more keys than a tile they hold the scores until their sum is known.
 #include <cmath>
 #include <limits>
@@ -34,32 +34,32 @@ struct attend {
     key_rows k, v;
     pairs p;
     T* bias;  // at a distance in the tile, + queries − 1
-    template <class Team>
-    MQL4GREC_HD explicit room(Team& team) : q(team), k(team), v(team), p(team), bias(team.template share<T>(window)) {}
+    template <class ThreadGroup>
+    MQL4GREC_HD explicit room(ThreadGroup& group) : q(group), k(group), v(group), p(group), bias(group.template share<T>(window)) {}
   };
   /// What a member knows of its two queries: the highest score it has seen and Σ exp(score − highest), at last of all members.
-  template <class Team>
+  template <class ThreadGroup>
   struct members {
-    typename Team::template local<scores_of_member> scores;
-    typename Team::template local<of_queries<T>> highest, sum;
+    typename ThreadGroup::template local<scores_of_member> scores;
+    typename ThreadGroup::template local<of_queries<T>> highest, sum;
   };
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t number) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
     if (number >= *list.count * in.heads) return;
-    head_of const head(team, in, list, number);
-    room const r(team);
-    members<Team> m;
+    head_of const head(group, in, list, number);
+    room const r(group);
+    members<ThreadGroup> m;
     int const seen = head.tile().seen(in.causal), steps = (seen + Tile::keys - 1) / Tile::keys;
-    team.each([&](int t) {
+    group.each([&](int t) {
       m.highest[t] = {-infinity, -infinity}, m.sum[t] = {};
       for (int i = 0; i < head.tile().rows; ++i)
         for (int j = seen + t; j < head.tile().keys; j += threads) weights[head.weights_of(i) + j] = T{};
       if (steps == 0) place(head, 0, head.width(), false).clear(t);
     });
-    for (int step = 0; step < steps; ++step) find_scores(team, r, head, step, m);
-    add_up(team, m);
-    for (int step = 0; step < steps; ++step) add_values(team, r, head, step, m);
+    for (int step = 0; step < steps; ++step) find_scores(group, r, head, step, m);
+    add_up(group, m);
+    for (int step = 0; step < steps; ++step) add_values(group, r, head, step, m);
   }
 
  private:
@@ -71,19 +71,19 @@ struct attend {
   }
 
   /// The scores of a tile of keys; where there is more than one, they wait in the place of the weights.
-  template <class Team>
-  MQL4GREC_HD void find_scores(Team& team, room const& r, head_of const& head, int step, members<Team>& m) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void find_scores(ThreadGroup& group, room const& r, head_of const& head, int step, members<ThreadGroup>& m) const {
     query_tile const& s = head.tile();
     int const seen = s.seen(in.causal), first = step * Tile::keys, keys = Tile::part(seen, first, Tile::keys);
     for (int column = 0; column < head.width(); column += Tile::columns) {
       int const columns = Tile::part(head.width(), column, Tile::columns);
-      team.load([&](int t) {
-        r.q.template fetch<Team>(t, head.q(), 0, s.rows, column, columns);
-        r.k.template fetch<Team>(t, head.k(), first, keys, column, columns);
-        if (is_one_load(head, seen)) r.v.template fetch<Team>(t, head.v(), first, keys, column, columns);
-        if (column == 0) fetch_bias<Team>(t, head, first, r.bias);
+      group.load([&](int t) {
+        r.q.template fetch<ThreadGroup>(t, head.q(), 0, s.rows, column, columns);
+        r.k.template fetch<ThreadGroup>(t, head.k(), first, keys, column, columns);
+        if (is_one_load(head, seen)) r.v.template fetch<ThreadGroup>(t, head.v(), first, keys, column, columns);
+        if (column == 0) fetch_bias<ThreadGroup>(t, head, first, r.bias);
       });
-      team.each([&](int t) {
+      group.each([&](int t) {
         if (column == 0) m.scores[t] = {};
         add_dots(r.q, r.k, s.rows, keys, columns, t, m.scores[t]);
         if (column + columns == head.width()) {
@@ -94,13 +94,13 @@ struct attend {
       });
     }
   }
-  template <class Team>
+  template <class ThreadGroup>
   MQL4GREC_HD void fetch_bias(int t, head_of const& head, int first_key, T* to) const {
     if (in.bias.size() == 0) return;
     for (int n = t; n < window; n += threads) {
       index_t const at = in.zero_distance + first_key - head.tile().first + n - (Tile::queries - 1);
       if (at >= 0 && at < in.bias.columns())
-        Team::template fetch<sizeof(T)>(in.bias.row(head.number()).data + at, to + n);
+        ThreadGroup::template fetch<sizeof(T)>(in.bias.row(head.number()).data + at, to + n);
       else
         to[n] = T{};
     }
@@ -132,36 +132,36 @@ struct attend {
   }
 
   /// Each member's sums become 1 / Σ exp(score − highest) of all who share its queries.
-  template <class Team>
-  MQL4GREC_HD void add_up(Team& team, members<Team>& m) const {
-    auto const highest = team.template reduce_among<scores_of_member::sharers>(m.highest, greater_of_queries{});
-    team.each([&](int t) {
+  template <class ThreadGroup>
+  MQL4GREC_HD void add_up(ThreadGroup& group, members<ThreadGroup>& m) const {
+    auto const highest = group.template reduce_among<scores_of_member::sharers>(m.highest, greater_of_queries{});
+    group.each([&](int t) {
       unrolled<scores_of_member::queries>([&](auto a) {
         m.sum[t].of[a] = m.highest[t].of[a] == -infinity ? T{} : m.sum[t].of[a] * std::exp(m.highest[t].of[a] - highest[t].of[a]);
       });
     });
-    auto const sum = team.template reduce_among<scores_of_member::sharers>(m.sum, add_of_queries{});
-    team.each([&](int t) {
+    auto const sum = group.template reduce_among<scores_of_member::sharers>(m.sum, add_of_queries{});
+    group.each([&](int t) {
       m.highest[t] = highest[t];
       unrolled<scores_of_member::queries>([&](auto a) { m.sum[t].of[a] = 1 / sum[t].of[a]; });
     });
   }
 
   /// The weights of a tile of keys, and what its values add to the context.
-  template <class Team>
-  MQL4GREC_HD void add_values(Team& team, room const& r, head_of const& head, int step, members<Team>& m) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void add_values(ThreadGroup& group, room const& r, head_of const& head, int step, members<ThreadGroup>& m) const {
     int const seen = head.tile().seen(in.causal), first = step * Tile::keys;
     int const keys = Tile::part(seen, first, Tile::keys);
     for (int column = 0; column < head.width(); column += Tile::columns) {
       int const columns = Tile::part(head.width(), column, Tile::columns);
-      team.load([&](int t) {
-        if (!is_one_load(head, seen)) r.v.template fetch<Team>(t, head.v(), first, keys, column, columns);
+      group.load([&](int t) {
+        if (!is_one_load(head, seen)) r.v.template fetch<ThreadGroup>(t, head.v(), first, keys, column, columns);
         if (column == 0) {
           if (seen > Tile::keys) take_scores(head, first, keys, t, m.scores[t]);
           put_weights(r, head, first, keys, t, m.scores[t], m.highest[t], m.sum[t]);
         }
       });
-      team.each([&](int t) { put_rows_product(r.p, r.v, keys, t, place(head, column, columns, step > 0)); });
+      group.each([&](int t) { put_rows_product(r.p, r.v, keys, t, place(head, column, columns, step > 0)); });
     }
   }
   /// As they are to the weights, and as dropout leaves them to the tile.
@@ -186,7 +186,7 @@ struct attend {
 
 // k -> nothing: keys are read as they are
 template <Real T, class System>
-in_vector<backend<System>, T> turn_keys(backend<System>&, in_matrix<backend<System>, T>, in_vector<backend<System>, index_t>, index_t) {
+in_vector<backend<System>, T> pack_keys(backend<System>&, in_matrix<backend<System>, T>, in_vector<backend<System>, index_t>, index_t) {
   return {};
 }
 
@@ -206,7 +206,7 @@ void attention_forward(backend<System>& b, attention_inputs<device_space<System>
   scratch_scope<backend<System>> const scope(b.scratch());
   auto const list = detail::take_query_tiles<System, T>(b, in, false);
   detail::with_tiles_for(in.sequences(), in.q.rows(), [&]<class Tile>(Tile) {
-    detail::for_each_team(b, list.most * in.heads, detail::attend<System, T, Tile>{in, list, detail::weight_mask<T>(in.drop), weights.data, context});
+    detail::for_each_group(b, list.most * in.heads, detail::attend<System, T, Tile>{in, list, detail::weight_mask<T>(in.drop), weights.data, context});
   });
 }
 
@@ -220,7 +220,7 @@ void attention_backward(backend<System>& b, attention_inputs<device_space<System
   bool const with_bias = out.dbias.size() > 0;
   auto const diagonals = b.scratch().template take<T>(with_bias ? in.heads * (in.q.rows() + in.k.rows()) : 0);
   detail::with_tiles_for(in.sequences(), in.q.rows(), [&]<class Tile>(Tile) {
-    detail::for_each_team(b, list.most * in.heads,
+    detail::for_each_group(b, list.most * in.heads,
                           detail::attention_gradient<System, T, Tile>{in, list, detail::weight_mask<T>(in.drop), weights.data, dcontext, out.dq, out.dk, out.dv,
                                                                       along.data, with_bias ? diagonals.data : nullptr});
   });

@@ -1,5 +1,5 @@
 #pragma once
-// Attention backwards, a team for each head of a sequence: it walks over the tiles of keys, and for each over the tiles of
+// Attention backwards, a group for each head of a sequence: it walks over the tiles of keys, and for each over the tiles of
 // queries, so that everything that a sequence's scores lead to is made in one place and in one order, and dropout's mask is
 // drawn once.
 #include "mql4grec/backend/gpu/attention_sequences.hpp"
@@ -33,8 +33,8 @@ struct attention_gradient {
     query_rows q, d;
     key_rows k, v;
     pairs p, ds;
-    template <class Team>
-    MQL4GREC_HD explicit room(Team& team) : q(team), d(team), k(team), v(team), p(team), ds(team) {}
+    template <class ThreadGroup>
+    MQL4GREC_HD explicit room(ThreadGroup& group) : q(group), d(group), k(group), v(group), p(group), ds(group) {}
   };
   /// A tile of queries and one of keys; which of their rows are in shared memory already.
   struct pair {
@@ -43,25 +43,25 @@ struct attention_gradient {
     bool is_first_of_keys = true;
   };
   /// A member's p and dp, and its part of Σ p·dp.
-  template <class Team>
+  template <class ThreadGroup>
   struct members {
-    typename Team::template local<scores_of_member> p, dp;
-    typename Team::template local<of_queries<T>> along;
+    typename ThreadGroup::template local<scores_of_member> p, dp;
+    typename ThreadGroup::template local<of_queries<T>> along;
   };
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t number) const {
-    head_of const head(team, in, list, number);
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
+    head_of const head(group, in, list, number);
     query_tile const& s = head.tile();
-    room const r(team);
-    members<Team> m;
-    team.each([&](int t) {
+    room const r(group);
+    members<ThreadGroup> m;
+    group.each([&](int t) {
       if (s.keys == 0) place(dq, head, s.first_query, s.queries, 0, head.width()).clear(t);
       if (diagonals != nullptr && has_many_pairs(s))
         for (int n = t; n < s.queries + s.keys; n += threads) diagonals_of(head)[n] = T{};
     });
     for (bool last = s.keys <= Tile::keys;; last = true) {
-      for (int j = 0; j < s.keys; j += Tile::keys) walk_over_queries(team, r, head, j, last, m);
+      for (int j = 0; j < s.keys; j += Tile::keys) walk_over_queries(group, r, head, j, last, m);
       if (last) return;
     }
   }
@@ -85,16 +85,16 @@ struct attention_gradient {
   MQL4GREC_HD bool is_seen(pair const& at) const { return !in.causal || at.first_key < at.first_query + at.queries; }
 
   /// p and dp of a pair of tiles, and the member's part of its Σ p·dp; what dropout leaves of p goes to shared memory.
-  template <class Team>
-  MQL4GREC_HD void find_weight_gradients(Team& team, room const& r, head_of const& head, pair const& at, bool last,
-                                         members<Team>& m) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void find_weight_gradients(ThreadGroup& group, room const& r, head_of const& head, pair const& at, bool last,
+                                         members<ThreadGroup>& m) const {
     for (int column = 0; column < head.width(); column += Tile::columns) {
       int const columns = Tile::part(head.width(), column, Tile::columns);
-      team.load([&](int t) {
+      group.load([&](int t) {
         if (column == 0) take_weights(head, at, t, m.p[t]);
-        fetch<Team>(r, head, at, column, columns, t, last && is_one_load(head));
+        fetch<ThreadGroup>(r, head, at, column, columns, t, last && is_one_load(head));
       });
-      team.each([&](int t) {
+      group.each([&](int t) {
         if (column == 0) m.dp[t] = {}, m.along[t] = {};
         add_dots(r.d, r.v, at.queries, at.keys, columns, t, m.dp[t]);
         if (column + columns == head.width()) drop(r, head, at, t, m.p[t], m.dp[t], m.along[t]);
@@ -107,15 +107,15 @@ struct attention_gradient {
                        [&](auto a, auto b, index_t place) { p.of[a][b] = weights[place]; });
   }
   /// What dp takes, and with `all` what the rest takes too.
-  template <class Team>
+  template <class ThreadGroup>
   MQL4GREC_HD void fetch(room const& r, head_of const& head, pair const& at, int column, int columns, int t, bool all) const {
     if (!at.has_queries) {
-      r.d.template fetch<Team>(t, head.of_queries(dcontext), at.first_query, at.queries, column, columns);
-      if (all) r.q.template fetch<Team>(t, head.q(), at.first_query, at.queries, column, columns);
+      r.d.template fetch<ThreadGroup>(t, head.of_queries(dcontext), at.first_query, at.queries, column, columns);
+      if (all) r.q.template fetch<ThreadGroup>(t, head.q(), at.first_query, at.queries, column, columns);
     }
     if (!at.has_keys) {
-      r.v.template fetch<Team>(t, head.v(), at.first_key, at.keys, column, columns);
-      if (all) r.k.template fetch<Team>(t, head.k(), at.first_key, at.keys, column, columns);
+      r.v.template fetch<ThreadGroup>(t, head.v(), at.first_key, at.keys, column, columns);
+      if (all) r.k.template fetch<ThreadGroup>(t, head.k(), at.first_key, at.keys, column, columns);
     }
   }
   MQL4GREC_HD void drop(room const& r, head_of const& head, pair const& at, int t, scores_of_member const& p, scores_of_member& dp,
@@ -135,8 +135,8 @@ struct attention_gradient {
   }
 
   /// Everything that a tile of keys has a part in. The first time, where there are more of them, only Σ p·dp of the queries.
-  template <class Team>
-  MQL4GREC_HD void walk_over_queries(Team& team, room const& r, head_of const& head, int j, bool last, members<Team>& m) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void walk_over_queries(ThreadGroup& group, room const& r, head_of const& head, int j, bool last, members<ThreadGroup>& m) const {
     query_tile const& s = head.tile();
     bool is_first = true;
     for (int i = 0; i < s.queries; i += Tile::queries) {
@@ -146,16 +146,16 @@ struct attention_gradient {
       at.has_keys = is_one_load(head) && !is_first;
       at.is_first_of_keys = is_first;
       is_first = false;
-      find_weight_gradients(team, r, head, at, last, m);
+      find_weight_gradients(group, r, head, at, last, m);
       if (!last) {
-        add_along(team, head, at, m);
+        add_along(group, head, at, m);
       } else {
-        find_score_gradients(team, r, head, at, m);
-        put_products(team, r, head, at);
+        find_score_gradients(group, r, head, at, m);
+        put_products(group, r, head, at);
       }
     }
     if (is_first && last)  // no query sees them
-      team.each([&](int t) {
+      group.each([&](int t) {
         for (auto const* to : {&dk, &dv})
           place(*to, head, s.first_key + j, Tile::part(s.keys, j, Tile::keys), 0, head.width()).clear(t);
       });
@@ -163,10 +163,10 @@ struct attention_gradient {
   MQL4GREC_HD T& along_of(head_of const& head, pair const& at, int query) const {
     return along[(head.first_row() + at.first_query + query) * in.heads + head.number()];
   }
-  template <class Team>
-  MQL4GREC_HD void add_along(Team& team, head_of const& head, pair const& at, members<Team>& m) const {
-    auto const all = team.template reduce_among<scores_of_member::sharers>(m.along, add_of_queries{});
-    team.each([&](int t) {
+  template <class ThreadGroup>
+  MQL4GREC_HD void add_along(ThreadGroup& group, head_of const& head, pair const& at, members<ThreadGroup>& m) const {
+    auto const all = group.template reduce_among<scores_of_member::sharers>(m.along, add_of_queries{});
+    group.each([&](int t) {
       unrolled<scores_of_member::queries>([&](auto a) {
         int const i = scores_of_member::query(t, a);
         if (i >= at.queries || t % scores_of_member::sharers > 0) return;
@@ -175,11 +175,11 @@ struct attention_gradient {
       });
     });
   }
-  template <class Team>
-  MQL4GREC_HD void find_score_gradients(Team& team, room const& r, head_of const& head, pair const& at,
-                                        members<Team>& m) const {
-    auto const all = team.template reduce_among<scores_of_member::sharers>(m.along, add_of_queries{});
-    team.each([&](int t) {
+  template <class ThreadGroup>
+  MQL4GREC_HD void find_score_gradients(ThreadGroup& group, room const& r, head_of const& head, pair const& at,
+                                        members<ThreadGroup>& m) const {
+    auto const all = group.template reduce_among<scores_of_member::sharers>(m.along, add_of_queries{});
+    group.each([&](int t) {
       unrolled<scores_of_member::queries>([&](auto a) {
         int const i = scores_of_member::query(t, a);
         T of_row = all[t].of[a];
@@ -189,22 +189,22 @@ struct attention_gradient {
       });
     });
   }
-  template <class Team>
-  MQL4GREC_HD void put_products(Team& team, room const& r, head_of const& head, pair const& at) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void put_products(ThreadGroup& group, room const& r, head_of const& head, pair const& at) const {
     bool const adds = !at.is_first_of_keys;
     for (int column = 0; column < head.width(); column += Tile::columns) {
       int const columns = Tile::part(head.width(), column, Tile::columns);
-      if (!is_one_load(head)) team.load([&](int t) { fetch<Team>(r, head, at, column, columns, t, true); });
+      if (!is_one_load(head)) group.load([&](int t) { fetch<ThreadGroup>(r, head, at, column, columns, t, true); });
       // a phase each: products side by side would fill the registers
-      team.each([&](int t) {
+      group.each([&](int t) {
         index_t const first_key = head.tile().first_key + at.first_key;
         put_columns_product(r.p, r.d, at.queries, t, place(dv, head, first_key, at.keys, column, columns, adds));
       });
-      team.each([&](int t) {
+      group.each([&](int t) {
         index_t const first_key = head.tile().first_key + at.first_key;
         put_columns_product(r.ds, r.q, at.queries, t, place(dk, head, first_key, at.keys, column, columns, adds));
       });
-      team.each([&](int t) {
+      group.each([&](int t) {
         index_t const first_query = head.tile().first_query + at.first_query;
         put_rows_product(r.ds, r.k, at.keys, t, place(dq, head, first_query, at.queries, column, columns, at.first_key > 0));
         if (column == 0 && diagonals != nullptr) add_diagonals(r, head, at, t);
@@ -233,10 +233,10 @@ struct sum_diagonals {
   attention_inputs<device_space<System>, T> in;
   T const* diagonals;
   index_t distances;
-  view<T, device_space<System>, 2> partial;  ///< (stretches, heads·distances)
+  view<T, device_space<System>, 2> partial;  ///< (ranges, heads·distances)
 
-  MQL4GREC_HD void operator()(index_t stretch, index_t column) const {
-    index_t const head = column / distances, distance = column % distances - in.zero_distance, first = stretch * sequences_each;
+  MQL4GREC_HD void operator()(index_t range, index_t column) const {
+    index_t const head = column / distances, distance = column % distances - in.zero_distance, first = range * sequences_each;
     T sum{};
     for (index_t s = first; s < first + sequences_each && s < in.sequences(); ++s) {
       index_t const q = in.query_offsets(s), k = in.key_offsets(s), queries = in.query_offsets(s + 1) - q,
@@ -244,7 +244,7 @@ struct sum_diagonals {
       if (queries > 0 && distance > -queries && distance < keys)
         sum += diagonals[in.heads * (q + k) + head * (queries + keys) + distance + queries - 1];
     }
-    partial(stretch, column) = sum;
+    partial(range, column) = sum;
   }
 };
 /// The entries of a table, counted row by row.

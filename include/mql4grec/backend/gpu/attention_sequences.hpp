@@ -1,6 +1,6 @@
 #pragma once
-// Which queries a team has. How long the sequences are stands on the device, and the host doesn't wait for it: one team lists
-// the tiles, and the host starts as many teams as there can be at most.
+// Which queries a group has. How long the sequences are stands on the device, and the host doesn't wait for it: one group lists
+// the tiles, and the host starts as many groups as there can be at most.
 #include <cstdint>
 
 #include "mql4grec/backend/attention.hpp"
@@ -41,17 +41,17 @@ struct list_query_tiles {
   MQL4GREC_HD int tiles_of(index_t s) const { return queries_each == 0 ? 1 : (queries(s) + queries_each - 1) / queries_each; }
 
   /// Each member lists the tiles of some sequences that follow each other.
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t) const {
     index_t const each = (sequences + threads - 1) / threads;
-    typename Team::template local<index_t> weight, place;
-    team.each([&](int t) {
+    typename ThreadGroup::template local<index_t> weight, place;
+    group.each([&](int t) {
       weight[t] = place[t] = 0;
       for (index_t s = t * each; s < sequences && s < (t + 1) * each; ++s) weight[t] += weights_of(s), place[t] += tiles_of(s);
     });
-    team.before(weight);
-    index_t const total = team.before(place);
-    team.each([&](int t) {
+    group.before(weight);
+    index_t const total = group.before(place);
+    group.each([&](int t) {
       if (t == 0) *count = total;
       for (index_t s = t * each; s < sequences && s < (t + 1) * each; weight[t] += weights_of(s++))
         for (int n = 0; n < tiles_of(s); ++n) {
@@ -84,7 +84,7 @@ view<std::byte const, device_space<System>, 1> take_tile_list(backend<System>& b
   int const each = whole ? 0 : is_narrow(sequences, queries) ? narrow_tile::queries : wide_tile::queries;
   index_t const most = whole ? sequences : sequences + queries / each;
   auto const list = b.scratch().template take<std::byte>(tiles_begin + most * static_cast<index_t>(sizeof(query_tile)));
-  for_each_team(b, 1,
+  for_each_group(b, 1,
                 list_query_tiles{query_offsets.data, key_offsets.data, sequences, heads, each, reinterpret_cast<query_tile*>(list.data + tiles_begin),
                                  reinterpret_cast<index_t*>(list.data)});
   return list;
@@ -170,11 +170,11 @@ class attention_head {
   static constexpr std::size_t shared_bytes() { return shared_bytes_of<place>(1); }
 
   /// The head of number `at` of the list, `at` counting heads.
-  template <class Team>
-  MQL4GREC_HD attention_head(Team& team, attention_inputs<device_space<System>, T> const& in, query_tiles const& list,
+  template <class ThreadGroup>
+  MQL4GREC_HD attention_head(ThreadGroup& group, attention_inputs<device_space<System>, T> const& in, query_tiles const& list,
                              index_t at)
-      : in_(in), width_(list.width), place_(team.template share<place>(1)) {
-    team.each([&](int t) {
+      : in_(in), width_(list.width), place_(group.template share<place>(1)) {
+    group.each([&](int t) {
       int const n = static_cast<int>(at);  // a grid has fewer blocks than 2³¹
       if (t == 0) *place_ = {list.tiles[n / list.heads], n % list.heads};
     });

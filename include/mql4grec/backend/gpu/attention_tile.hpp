@@ -1,11 +1,11 @@
 #pragma once
 // What attention's kernels are made of: tiles of a head's rows in shared memory, and the three products of such tiles. Each
-// member of the team has some entries of a product in its registers; rows are padded so that members who read side by side meet
+// member of the group has some entries of a product in its registers; rows are padded so that members who read side by side meet
 // in no bank.
 #include <cstdint>
 #include <type_traits>
 
-#include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/backend/gpu/thread_group.hpp"
 #include "mql4grec/backend/gpu/unrolled.hpp"
 #include "mql4grec/core/scalar.hpp"
 
@@ -17,7 +17,7 @@ struct alignas(16) quad {
   T of[4];
 };
 
-/// The pairs of queries and keys that a team has at a time, eight a thread. Sequences of few queries, as a decoder's in training, have tiles of
+/// The pairs of queries and keys that a group has at a time, eight a thread. Sequences of few queries, as a decoder's in training, have tiles of
 /// a warp each, whose threads wait for no others.
 template <int Threads>
 struct attention_tile {
@@ -64,42 +64,42 @@ class row_tile {
 
  public:
   static constexpr std::size_t shared_bytes() { return shared_bytes_of<quad<T>>(Rows * stride); }
-  template <class Team>
-  MQL4GREC_HD explicit row_tile(Team& team) : entries_(team.template share<quad<T>>(Rows * stride)) {}
+  template <class ThreadGroup>
+  MQL4GREC_HD explicit row_tile(ThreadGroup& group) : entries_(group.template share<quad<T>>(Rows * stride)) {}
 
-  MQL4GREC_HD quad<T> const& operator()(int row, int group) const { return entries_[row * stride + group]; }
+  MQL4GREC_HD quad<T> const& operator()(int row, int quad_index) const { return entries_[row * stride + quad_index]; }
 
   /// Member t's part of fetching (rows, columns) from row `first` and a column on; zeros up to a multiple of 8 rows and of 4
   /// columns.
-  template <class Team>
+  template <class ThreadGroup>
   MQL4GREC_HD void fetch(int t, head_rows<T const> const& from, int first, int rows, int column, int columns) const {
     int const filled = (rows + 7) / 8 * 8;
     if (from.is_aligned() && columns % 4 == 0)
-      fetch_quads<Team>(t, from, first, rows, column, columns, filled);
+      fetch_quads<ThreadGroup>(t, from, first, rows, column, columns, filled);
     else
-      fetch_entries<Team>(t, from, first, rows, column, columns, filled);
+      fetch_entries<ThreadGroup>(t, from, first, rows, column, columns, filled);
   }
 
  private:
-  template <class Team>
+  template <class ThreadGroup>
   MQL4GREC_HD void fetch_quads(int t, head_rows<T const> const& from, int first, int rows, int column, int columns,
                                int filled) const {
     constexpr int at_once = 16 / static_cast<int>(sizeof(T));
-    int const group = t % quads;
-    if (4 * group >= columns) return;
+    int const quad_index = t % quads;
+    if (4 * quad_index >= columns) return;
     constexpr int rows_at_once = Tile::threads / quads;
-    T const* const from_row = from.at(first + t / quads, column + 4 * group);
+    T const* const from_row = from.at(first + t / quads, column + 4 * quad_index);
     int const step = rows_at_once * from.stride;
     unrolled<Rows / rows_at_once>([&](auto n) {
       int const row = t / quads + n * rows_at_once;
-      quad<T>& to = entries_[row * stride + group];
+      quad<T>& to = entries_[row * stride + quad_index];
       if (row < rows)
-        for (int e = 0; e < 4; e += at_once) Team::template fetch<16>(from_row + n * step + e, to.of + e);
+        for (int e = 0; e < 4; e += at_once) ThreadGroup::template fetch<16>(from_row + n * step + e, to.of + e);
       else if (row < filled)
         to = {};
     });
   }
-  template <class Team>
+  template <class ThreadGroup>
   MQL4GREC_HD void fetch_entries(int t, head_rows<T const> const& from, int first, int rows, int column, int columns,
                                  int filled) const {
     int const width = (columns + 3) / 4 * 4;
@@ -111,7 +111,7 @@ class row_tile {
       if (j >= width) continue;
       T* const to = entries_[row * stride + j / 4].of + j % 4;
       if (row < rows && j < columns)
-        Team::template fetch<sizeof(T)>(from.at(first + row, column + j), to);
+        ThreadGroup::template fetch<sizeof(T)>(from.at(first + row, column + j), to);
       else
         *to = T{};
     }
@@ -139,12 +139,12 @@ class pair_tile {
 
  public:
   static constexpr std::size_t shared_bytes() { return shared_bytes_of<T>(Tile::queries * stride); }
-  template <class Team>
-  MQL4GREC_HD explicit pair_tile(Team& team) : entries_(team.template share<T>(Tile::queries * stride)) {}
+  template <class ThreadGroup>
+  MQL4GREC_HD explicit pair_tile(ThreadGroup& group) : entries_(group.template share<T>(Tile::queries * stride)) {}
 
   MQL4GREC_HD T& operator()(int query, int key) const { return entries_[query * stride + key]; }
-  MQL4GREC_HD quad<T> const& keys_of(int query, int group) const {
-    return *reinterpret_cast<quad<T> const*>(entries_ + query * stride + 4 * group);
+  MQL4GREC_HD quad<T> const& keys_of(int query, int quad_index) const {
+    return *reinterpret_cast<quad<T> const*>(entries_ + query * stride + 4 * quad_index);
   }
 
  private:
@@ -153,11 +153,11 @@ class pair_tile {
 
 // ---- products --------------------------------------------------------------------------------------------------------------
 // The number of a member's rows is known to the compiler, so that they stay in its registers. Loops that it doesn't know the
-// length of are unrolled as little as they are told to: teams that wait for each other's loads hide more than a longer loop
+// length of are unrolled as little as they are told to: groups that wait for each other's loads hide more than a longer loop
 // would, and code has to fit too.
 
 template <int Queries, int Keys, Real T, class Tile>
-MQL4GREC_HD void add_some_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y, int groups, int t,
+MQL4GREC_HD void add_some_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y, int quad_count, int t,
                                tile_scores<T, Tile>& scores) {
   using of_tile = tile_scores<T, Tile>;
   int const i = of_tile::query(t, 0), j = of_tile::key(t, 0);
@@ -165,7 +165,7 @@ MQL4GREC_HD void add_some_dots(row_tile<T, Tile, Tile::queries> const& x, row_ti
 #if defined(__CUDA_ARCH__)
 #pragma unroll 1
 #endif
-  for (int g = 0; g < groups; ++g) {
+  for (int g = 0; g < quad_count; ++g) {
     quad<T> of_query[Queries], of_key[Keys];
     unrolled<Queries>([&](auto a) { of_query[a] = x(i + of_tile::query(0, a), g); });
     unrolled<Keys>([&](auto b) { of_key[b] = y(j + of_tile::key(0, b), g); });
@@ -176,26 +176,26 @@ MQL4GREC_HD void add_some_dots(row_tile<T, Tile, Tile::queries> const& x, row_ti
   scores = sums;
 }
 template <int Queries, Real T, class Tile>
-MQL4GREC_HD void add_dots_of_keys(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y, int keys, int groups, int t,
+MQL4GREC_HD void add_dots_of_keys(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y, int keys, int quad_count, int t,
                                   tile_scores<T, Tile>& scores) {
   if (keys <= 8)
-    add_some_dots<Queries, 1>(x, y, groups, t, scores);
+    add_some_dots<Queries, 1>(x, y, quad_count, t, scores);
   else if (keys <= 16)
-    add_some_dots<Queries, 2>(x, y, groups, t, scores);
+    add_some_dots<Queries, 2>(x, y, quad_count, t, scores);
   else if (keys <= 24)
-    add_some_dots<Queries, 3>(x, y, groups, t, scores);
+    add_some_dots<Queries, 3>(x, y, quad_count, t, scores);
   else
-    add_some_dots<Queries, 4>(x, y, groups, t, scores);
+    add_some_dots<Queries, 4>(x, y, quad_count, t, scores);
 }
 /// scores (queries, keys) += x (queries, columns) yᵀ (keys, columns): member t's. What lies outside gets any value.
 template <Real T, class Tile>
 MQL4GREC_HD void add_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y, int queries, int keys, int columns, int t,
                           tile_scores<T, Tile>& scores) {
-  int const groups = (columns + 3) / 4, filled = (queries + 7) / 8 * 8;
+  int const quad_count = (columns + 3) / 4, filled = (queries + 7) / 8 * 8;
   if (scores.query(t, 1) < filled)
-    add_dots_of_keys<2>(x, y, keys, groups, t, scores);
+    add_dots_of_keys<2>(x, y, keys, quad_count, t, scores);
   else if (scores.query(t, 0) < filled)
-    add_dots_of_keys<1>(x, y, keys, groups, t, scores);
+    add_dots_of_keys<1>(x, y, keys, quad_count, t, scores);
 }
 
 /// Where a product of pairs and rows goes: a tile's rows of a head, overwritten or added to.
@@ -206,11 +206,11 @@ struct product_place {
   bool adds;
 
   /// A member's sums: rows `apart` from each other, four columns.
-  MQL4GREC_HD void put(int row, int apart, int group, quad<T> (&sums)[4]) const {
+  MQL4GREC_HD void put(int row, int apart, int quad_index, quad<T> (&sums)[4]) const {
     if (to.is_aligned() && columns % 4 == 0)
-      put_quads(row, apart, group, sums);
+      put_quads(row, apart, quad_index, sums);
     else
-      put_entries(row, apart, group, sums);
+      put_entries(row, apart, quad_index, sums);
   }
   /// Zeros, by member t.
   MQL4GREC_HD void clear(int t) const {
@@ -225,8 +225,8 @@ struct product_place {
   }
 
  private:
-  MQL4GREC_HD void put_quads(int row, int apart, int group, quad<T> (&sums)[4]) const {
-    T* const first = to.at(row, column + 4 * group);
+  MQL4GREC_HD void put_quads(int row, int apart, int quad_index, quad<T> (&sums)[4]) const {
+    T* const first = to.at(row, column + 4 * quad_index);
     int const step = apart * to.stride;
     unrolled<4>([&](auto a) {
       if (row + a * apart >= rows) return;
@@ -238,12 +238,12 @@ struct product_place {
       place = sums[a];
     });
   }
-  MQL4GREC_HD void put_entries(int row, int apart, int group, quad<T> const (&sums)[4]) const {
+  MQL4GREC_HD void put_entries(int row, int apart, int quad_index, quad<T> const (&sums)[4]) const {
     unrolled<4>([&](auto e) {
-      if (4 * group + e >= columns) return;
+      if (4 * quad_index + e >= columns) return;
       unrolled<4>([&](auto a) {
         if (row + a * apart >= rows) return;
-        T& place = *to.at(row + a * apart, column + 4 * group + e);
+        T& place = *to.at(row + a * apart, column + 4 * quad_index + e);
         place = adds ? place + sums[a].of[e] : sums[a].of[e];
       });
     });
@@ -251,7 +251,7 @@ struct product_place {
 };
 
 template <int Rows, Real T, class Tile>
-MQL4GREC_HD void add_some_rows(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int i, int group, quad<T> (&sums)[4]) {
+MQL4GREC_HD void add_some_rows(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int i, int quad_index, quad<T> (&sums)[4]) {
 #if defined(__CUDA_ARCH__)
 #pragma unroll 1
 #endif
@@ -259,7 +259,7 @@ MQL4GREC_HD void add_some_rows(pair_tile<T, Tile> const& p, row_tile<T, Tile, Ti
     quad<T> of_row[Rows];
     unrolled<Rows>([&](auto a) { of_row[a] = p.keys_of(i + Tile::rows_at_once * a, j / 4); });
     unrolled<4>([&](auto k) {
-      quad<T> const of_key = x(j + k, group);
+      quad<T> const of_key = x(j + k, quad_index);
       unrolled<Rows>([&](auto a) { unrolled<4>([&](auto e) { sums[a].of[e] += of_row[a].of[k] * of_key.of[e]; }); });
     });
   }
@@ -270,25 +270,25 @@ template <Real T, class Tile>
 MQL4GREC_HD void put_rows_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int t, product_place<T, Tile> const& out) {
   constexpr int apart = Tile::rows_at_once;
   static_assert(4 * apart == Tile::queries);
-  int const group = t % 16, i = t / 16;
-  if (4 * group >= out.columns) return;
+  int const quad_index = t % 16, i = t / 16;
+  if (4 * quad_index >= out.columns) return;
   quad<T> sums[4] = {};
   if (out.rows <= apart)
-    add_some_rows<1>(p, x, keys, i, group, sums);
+    add_some_rows<1>(p, x, keys, i, quad_index, sums);
   else if (out.rows <= 2 * apart)
-    add_some_rows<2>(p, x, keys, i, group, sums);
+    add_some_rows<2>(p, x, keys, i, quad_index, sums);
   else if (out.rows <= 3 * apart)
-    add_some_rows<3>(p, x, keys, i, group, sums);
+    add_some_rows<3>(p, x, keys, i, quad_index, sums);
   else
-    add_some_rows<4>(p, x, keys, i, group, sums);
-  out.put(i, apart, group, sums);
+    add_some_rows<4>(p, x, keys, i, quad_index, sums);
+  out.put(i, apart, quad_index, sums);
 }
 /// out (keys, columns) = pᵀ (queries, keys) x (queries, columns): member t's, four rows of four columns at a time.
 template <Real T, class Tile>
 MQL4GREC_HD void put_columns_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::queries> const& x, int queries, int t,
                                      product_place<T, Tile> const& out) {
-  int const group = t % 16;
-  if (4 * group >= out.columns) return;
+  int const quad_index = t % 16;
+  if (4 * quad_index >= out.columns) return;
 #if defined(__CUDA_ARCH__)
 #pragma unroll 1
 #endif
@@ -298,10 +298,10 @@ MQL4GREC_HD void put_columns_product(pair_tile<T, Tile> const& p, row_tile<T, Ti
 #pragma unroll 2
 #endif
     for (int i = 0; i < queries; ++i) {
-      quad<T> const of_query = p.keys_of(i, j), row = x(i, group);
+      quad<T> const of_query = p.keys_of(i, j), row = x(i, quad_index);
       unrolled<4>([&](auto a) { unrolled<4>([&](auto e) { sums[a].of[e] += of_query.of[a] * row.of[e]; }); });
     }
-    out.put(4 * j, 1, group, sums);
+    out.put(4 * j, 1, quad_index, sums);
   }
 }
 

@@ -11,7 +11,7 @@
 
 namespace mql4grec::gpu {
 
-/// One lane: what runs side by side on it is the system's matter.
+/// One worker: what runs side by side on it is the system's matter.
 template <class System>
 class backend {
  public:
@@ -31,8 +31,8 @@ class backend {
     System::enter(context_);
     return scratch_;
   }
-  index_t lanes() const { return 1; }
-  backend& lane(index_t) { return *this; }
+  index_t workers() const { return 1; }
+  backend& worker(index_t) { return *this; }
   /// Returns when everything that was asked for has been done.
   void synchronize() { context_.synchronize(); }
   /// The same device, the same precision.
@@ -56,7 +56,7 @@ class backend {
 };
 
 template <class System, class Task>
-void for_each_lane(backend<System>& b, Task&& task) {
+void for_each_worker(backend<System>& b, Task&& task) {
   task(b, index_t{0});
 }
 
@@ -65,7 +65,7 @@ namespace detail {
 /// Does the work, which the host does itself, or records it. The task holds everything by value.
 template <HostSystem System, class Task>
 void submit(backend<System>& b, Task const& task) {
-  if (auto* const list = b.context().recording)
+  if (auto* const list = b.context().graph)
     list->push_back(task);
   else
     task();

@@ -1,5 +1,5 @@
 #pragma once
-// Sixteen threads a head of a row, so that they read a place's keys and values side by side; two such heads make a team. Steps are few, rows
+// Sixteen threads a head of a row, so that they read a place's keys and values side by side; two such heads make a group. Steps are few, rows
 // many: a thread asks for several ancestors' columns before it uses the first.
 #include <cmath>
 #include <cstdint>
@@ -64,21 +64,21 @@ struct attend_to_cache {
     return {row < context.rows(), row, n - row * heads, weights + t / sharers * steps};
   }
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t number) const {
-    T* const weights = team.template share<T>(together * steps);
-    typename Team::template local<of_steps<T>> dots;
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
+    T* const weights = group.template share<T>(together * steps);
+    typename ThreadGroup::template local<of_steps<T>> dots;
     for (int first = 0; first < steps; first += of_steps<T>::count) {
-      team.each([&](int t) { dots[t] = dots_of(at(number, t, weights), first, t % sharers); });
-      auto const scores = team.template reduce_among<sharers>(dots, add_of_steps{});
-      team.each([&](int t) { put_scores(at(number, t, weights), first, t % sharers, scores[t]); });
+      group.each([&](int t) { dots[t] = dots_of(at(number, t, weights), first, t % sharers); });
+      auto const scores = group.template reduce_among<sharers>(dots, add_of_steps{});
+      group.each([&](int t) { put_scores(at(number, t, weights), first, t % sharers, scores[t]); });
     }
-    typename Team::template local<T> highest, sum;
-    team.each([&](int t) { highest[t] = highest_of(at(number, t, weights), t % sharers); });
-    auto const most = team.template reduce_among<sharers>(highest, greater_number{});
-    team.each([&](int t) { sum[t] = weigh(at(number, t, weights), most[t], t % sharers); });
-    auto const total = team.template reduce_among<sharers>(sum, add_numbers{});
-    team.each([&](int t) { put_context(at(number, t, weights), 1 / total[t], t % sharers); });
+    typename ThreadGroup::template local<T> highest, sum;
+    group.each([&](int t) { highest[t] = highest_of(at(number, t, weights), t % sharers); });
+    auto const most = group.template reduce_among<sharers>(highest, greater_number{});
+    group.each([&](int t) { sum[t] = weigh(at(number, t, weights), most[t], t % sharers); });
+    auto const total = group.template reduce_among<sharers>(sum, add_numbers{});
+    group.each([&](int t) { put_context(at(number, t, weights), 1 / total[t], t % sharers); });
   }
 
  private:
@@ -167,11 +167,11 @@ bool has_whole_quads(M const& x) {
 template <Real T, class System>
 void cached_attention(backend<System>& b, cached_attention_inputs<device_space<System>, T> const& in, out_matrix<backend<System>, T> context) {
   index_t const heads = in.bias.rows(), together = detail::attend_to_cache<System, T, true>::together;
-  index_t const teams = (context.rows() * heads + together - 1) / together;
+  index_t const groups = (context.rows() * heads + together - 1) / together;
   if (context.columns() / heads % 4 == 0 && detail::has_whole_quads(in.q) && detail::has_whole_quads(in.cache) && detail::has_whole_quads(context))
-    detail::for_each_team(b, teams, detail::attend_to_cache<System, T, true>(in, context));
+    detail::for_each_group(b, groups, detail::attend_to_cache<System, T, true>(in, context));
   else
-    detail::for_each_team(b, teams, detail::attend_to_cache<System, T, false>(in, context));
+    detail::for_each_group(b, groups, detail::attend_to_cache<System, T, false>(in, context));
 }
 
 }  // namespace mql4grec::gpu

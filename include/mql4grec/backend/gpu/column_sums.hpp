@@ -1,14 +1,14 @@
 #pragma once
-// Sums over the rows of a table: gradients of biases and gains. Teams add up stretches of rows, then other teams add the stretches' sums: no
+// Sums over the rows of a table: gradients of biases and gains. Groups add up ranges of rows, then other groups add the ranges' sums: no
 // atomics, the same order and so the same bits every time, on every system.
-#include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/backend/gpu/thread_group.hpp"
 #include "mql4grec/backend/gpu/unrolled.hpp"
 
 namespace mql4grec::gpu::detail {
 
-/// partial(stretch, j) = Σ value(i, j) over the stretch's rows.
+/// partial(range, j) = Σ value(i, j) over the range's rows.
 template <class T, class Value, class M>
-struct sum_stretch {
+struct sum_range {
   static constexpr int threads = 128;
   static constexpr index_t rows_each = 64;
   static constexpr std::size_t shared_bytes() { return 0; }
@@ -16,20 +16,20 @@ struct sum_stretch {
   Value value;
   M partial;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t stretch) const {
-    index_t const first = stretch * rows_each, last = first + rows_each < rows ? first + rows_each : rows;
-    team.each([&](int t) {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t range) const {
+    index_t const first = range * rows_each, last = first + rows_each < rows ? first + rows_each : rows;
+    group.each([&](int t) {
       for (index_t j = t; j < partial.columns(); j += threads) {
         T sum{};
         for (index_t i = first; i < last; ++i) sum += value(i, j);
-        partial(stretch, j) = sum;
+        partial(range, j) = sum;
       }
     });
   }
 };
 
-/// to(j) += Σ partial(·, j). A team has 32 columns; each of its groups adds up a share of the rows, and the shares are added in their order.
+/// to(j) += Σ partial(·, j). A group has 32 columns; each of its groups adds up a share of the rows, and the shares are added in their order.
 template <class T, class M, class To>
 struct add_columns {
   static constexpr int threads = 512, columns_each = 32, groups = threads / columns_each, ahead = 4;
@@ -37,11 +37,11 @@ struct add_columns {
   M partial;
   To to;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t block) const {
-    T* const sums = team.template share<T>(threads);
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t block) const {
+    T* const sums = group.template share<T>(threads);
     index_t const first = block * columns_each, each = (partial.rows() + groups - 1) / groups;
-    team.each([&](int t) {
+    group.each([&](int t) {
       index_t const j = first + t % columns_each, begin = t / columns_each * each, end = begin + each < partial.rows() ? begin + each : partial.rows();
       T sum{};
       if (j < partial.columns())
@@ -52,7 +52,7 @@ struct add_columns {
         }
       sums[t] = sum;
     });
-    team.each([&](int t) {
+    group.each([&](int t) {
       if (t >= columns_each || first + t >= partial.columns()) return;
       T sum = sums[t];
       for (int g = 1; g < groups; ++g) sum += sums[t + g * columns_each];
@@ -64,7 +64,7 @@ struct add_columns {
 template <class T, class System, class M, class To>
 void add_partial_sums(backend<System>& b, M const& partial, To const& to) {
   using kernel = add_columns<T, M, To>;
-  for_each_team(b, (partial.columns() + kernel::columns_each - 1) / kernel::columns_each, kernel{partial, to});
+  for_each_group(b, (partial.columns() + kernel::columns_each - 1) / kernel::columns_each, kernel{partial, to});
 }
 
 /// sums[j] += Σ value(·, j)
@@ -72,9 +72,9 @@ template <class T, class System, class Value>
 void add_column_sums(backend<System>& b, index_t rows, index_t columns, Value const& value, out_vector<backend<System>, T> sums) {
   scratch_scope<backend<System>> const scope(b.scratch());
   using partial_sums = out_matrix<backend<System>, T>;
-  using stretches = sum_stretch<T, Value, partial_sums>;
-  partial_sums const partial = b.scratch().template take<T>((rows + stretches::rows_each - 1) / stretches::rows_each, columns);
-  for_each_team(b, partial.rows(), stretches{rows, value, partial});
+  using ranges = sum_range<T, Value, partial_sums>;
+  partial_sums const partial = b.scratch().template take<T>((rows + ranges::rows_each - 1) / ranges::rows_each, columns);
+  for_each_group(b, partial.rows(), ranges{rows, value, partial});
   add_partial_sums<T>(b, partial, sums);
 }
 

@@ -1,9 +1,9 @@
 #pragma once
-// A team a row of logits, which it reads once: each member keeps its own maximum and the sum that belongs to it.
+// A group a row of logits, which it reads once: each member keeps its own maximum and the sum that belongs to it.
 #include <cmath>
 #include <limits>
 
-#include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/backend/gpu/thread_group.hpp"
 #include "mql4grec/core/ids.hpp"
 #include "mql4grec/core/scalar.hpp"
 
@@ -20,14 +20,14 @@ MQL4GREC_HD T log_sum_exp_of(T const* x, index_t n) {
   return std::log(sum) + highest;
 }
 
-/// The same by a whole team.
-template <Real T, class Team>
-MQL4GREC_HD T log_sum_exp_by(Team& team, T const* x, index_t n) {
+/// The same by a whole group.
+template <Real T, class ThreadGroup>
+MQL4GREC_HD T log_sum_exp_by(ThreadGroup& group, T const* x, index_t n) {
   constexpr T infinity = std::numeric_limits<T>::infinity();
-  typename Team::template local<T> highest, sum;
-  team.each([&](int t) {
+  typename ThreadGroup::template local<T> highest, sum;
+  group.each([&](int t) {
     T most = -infinity, total{};
-    for (index_t j = t; j < n; j += Team::threads) {
+    for (index_t j = t; j < n; j += ThreadGroup::threads) {
       if (x[j] == -infinity) continue;  // nothing, but −∞ − (−∞) isn't
       if (x[j] > most) {
         total *= std::exp(most - x[j]);
@@ -38,9 +38,9 @@ MQL4GREC_HD T log_sum_exp_by(Team& team, T const* x, index_t n) {
     highest[t] = most;
     sum[t] = total;
   });
-  T const most = team.max(highest);
-  team.each([&](int t) { sum[t] = highest[t] == -infinity ? sum[t] : sum[t] * std::exp(highest[t] - most); });
-  return std::log(team.sum(sum)) + most;
+  T const most = group.max(highest);
+  group.each([&](int t) { sum[t] = highest[t] == -infinity ? sum[t] : sum[t] * std::exp(highest[t] - most); });
+  return std::log(group.sum(sum)) + most;
 }
 
 template <Real T, class M>
@@ -50,10 +50,10 @@ struct log_sum_exp_rows {
   M logits;
   T* out;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t i) const {
-    T const all = log_sum_exp_by<T>(team, logits.row(i).data, logits.columns());
-    team.each([&](int t) {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t i) const {
+    T const all = log_sum_exp_by<T>(group, logits.row(i).data, logits.columns());
+    group.each([&](int t) {
       if (t == 0) out[i] = all;
     });
   }
@@ -67,10 +67,10 @@ struct cross_entropy_rows {
   token_t const* targets;
   T* losses;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t i) const {
-    T const all = log_sum_exp_by<T>(team, logits.row(i).data, logits.columns());
-    team.each([&](int t) {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t i) const {
+    T const all = log_sum_exp_by<T>(group, logits.row(i).data, logits.columns());
+    group.each([&](int t) {
       if (t == 0) losses[i] = targets[i] == no_target ? T{} : all - logits(i, index(targets[i]));
     });
   }
@@ -85,21 +85,21 @@ struct cross_entropy_gradient_rows {
   M logits;
   T* losses;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t i) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t i) const {
     if (targets[i] == no_target) {
-      team.each([&](int t) {
+      group.each([&](int t) {
         if (t == 0) losses[i] = T{};
         for (index_t j = t; j < logits.columns(); j += threads) logits(i, j) = T{};
       });
       return;
     }
-    T const all = log_sum_exp_by<T>(team, logits.row(i).data, logits.columns());
+    T const all = log_sum_exp_by<T>(group, logits.row(i).data, logits.columns());
     index_t const target = index(targets[i]);
-    team.each([&](int t) {
+    group.each([&](int t) {
       if (t == 0) losses[i] = all - logits(i, target);
     });
-    team.each([&](int t) {
+    group.each([&](int t) {
       for (index_t j = t; j < logits.columns(); j += threads) {
         T const p = std::exp(logits(i, j) - all);
         logits(i, j) = (j == target ? p - 1 : p) * scale;
@@ -113,21 +113,21 @@ struct cross_entropy_gradient_rows {
 // logits (rows,V) -> out (rows): log Σ exp of each row
 template <Real T, class System>
 void log_sum_exp(backend<System>& b, in_matrix<backend<System>, T> logits, out_vector<backend<System>, T> out) {
-  detail::for_each_team(b, logits.rows(), detail::log_sum_exp_rows<T, decltype(logits)>{logits, out.data});
+  detail::for_each_group(b, logits.rows(), detail::log_sum_exp_rows<T, decltype(logits)>{logits, out.data});
 }
 
 // logits (rows,V), targets (rows) -> losses (rows)
 template <Real T, class System>
 void cross_entropy_forward(backend<System>& b, in_matrix<backend<System>, T> logits, in_vector<backend<System>, token_t> targets,
                            out_vector<backend<System>, T> losses) {
-  detail::for_each_team(b, logits.rows(), detail::cross_entropy_rows<T, decltype(logits)>{logits, targets.data, losses.data});
+  detail::for_each_group(b, logits.rows(), detail::cross_entropy_rows<T, decltype(logits)>{logits, targets.data, losses.data});
 }
 
 // losses as above, and logits become their gradient, (softmax − one-hot) · scale
 template <Real T, class System>
 void cross_entropy_backward(backend<System>& b, in_vector<backend<System>, token_t> targets, double scale,
                             out_matrix<backend<System>, T> logits, out_vector<backend<System>, T> losses) {
-  detail::for_each_team(b, logits.rows(),
+  detail::for_each_group(b, logits.rows(),
                         detail::cross_entropy_gradient_rows<T, decltype(logits)>{static_cast<T>(scale), targets.data, logits, losses.data});
 }
 

@@ -1,9 +1,9 @@
 #pragma once
-// Squared distances of a tile of rows to a tile of vectors. A member of the team has some rows and four vectors; the sums of their pairs stay
+// Squared distances of a tile of rows to a tile of vectors. A member of the group has some rows and four vectors; the sums of their pairs stay
 // in its registers while columns go by in shared memory, where they lie turned, so that what a member needs of a column is side by side.
 // A pair's squares are added in the order of the columns, as in the reference, whatever the tile: equal vectors are at equal distances.
 #include "mql4grec/backend/gpu/pack.hpp"
-#include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/backend/gpu/thread_group.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu::detail {
@@ -25,25 +25,25 @@ class distance_tile {
     T of[Rows][codes_each];
   };
 
-  template <class Team>
-  MQL4GREC_HD explicit distance_tile(Team& team)
-      : x_(team.template share<T>(columns * (rows + gap))), v_(team.template share<T>(columns * (codes + gap))) {}
+  template <class ThreadGroup>
+  MQL4GREC_HD explicit distance_tile(ThreadGroup& group)
+      : x_(group.template share<T>(columns * (rows + gap))), v_(group.template share<T>(columns * (codes + gap))) {}
 
   /// distances[t]: of the member's rows of x, counted from row `first`, to its vectors, counted from `code`; what lies outside has any. With
   /// `same_rows`, x and `first` are those of the call before.
-  template <class Team, class X, class V>
-  MQL4GREC_HD void compute(Team& team, X const& x, index_t first, V const& vectors, index_t code, bool same_rows,
-                           typename Team::template local<sums>& distances) const {
+  template <class ThreadGroup, class X, class V>
+  MQL4GREC_HD void compute(ThreadGroup& group, X const& x, index_t first, V const& vectors, index_t code, bool same_rows,
+                           typename ThreadGroup::template local<sums>& distances) const {
     int const width = static_cast<int>(x.columns());
     int const rows_here = at_most(x.rows() - first, rows), codes_here = at_most(vectors.rows() - code, codes);
-    team.each([&](int t) { distances[t] = {}; });
+    group.each([&](int t) { distances[t] = {}; });
     for (int column = 0; column < width; column += columns) {
       int const count = width - column < columns ? width - column : columns;
-      team.each([&](int t) {
+      group.each([&](int t) {
         if (!same_rows || width > columns) turn(x.row(first).data + column, x.stride, rows_here, count, t, x_, rows + gap);
         turn(vectors.row(code).data + column, vectors.stride, codes_here, count, t, v_, codes + gap);
       });
-      team.each([&](int t) {
+      group.each([&](int t) {
         if (first_row(t) < rows_here && first_code(t) < codes_here) add_squares(count, t, distances[t]);
       });
     }

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "mql4grec/backend/dropout.hpp"
-#include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/backend/gpu/thread_group.hpp"
 #include "mql4grec/backend/gpu/unrolled.hpp"
 #include "mql4grec/core/scalar.hpp"
 
@@ -74,14 +74,14 @@ struct visit_strips {
   Visit visit;
   int columns;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t row) const {
-    team.each([&](int t) { for_each_strip<T>(t, columns, [&](int j) { visit(row, j, columns - j); }); });
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t row) const {
+    group.each([&](int t) { for_each_strip<T>(t, columns, [&](int j) { visit(row, j, columns - j); }); });
   }
 };
 template <Real T, class System, class Visit>
 void for_each_row_strip(backend<System>& b, index_t rows, index_t columns, Visit const& visit) {
-  for_each_team(b, rows, visit_strips<T, Visit>{visit, static_cast<int>(columns)});
+  for_each_group(b, rows, visit_strips<T, Visit>{visit, static_cast<int>(columns)});
 }
 
 template <Real T, class In, class Out>

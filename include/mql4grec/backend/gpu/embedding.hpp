@@ -10,7 +10,7 @@ namespace mql4grec::gpu {
 template <Real T, class System>
 void embedding_forward(backend<System>& b, in_matrix<backend<System>, T> table, in_vector<backend<System>, token_t> tokens,
                        out_matrix<backend<System>, T> y) {
-  detail::for_each_team(b, tokens.size(), detail::gather_row<32, decltype(table), token_t, decltype(y)>{table, tokens.data, y});
+  detail::for_each_group(b, tokens.size(), detail::gather_row<32, decltype(table), token_t, decltype(y)>{table, tokens.data, y});
 }
 
 // dtable (V,d) is accumulated; grouping.hpp says in which order.

@@ -1,5 +1,5 @@
 #pragma once
-#include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/backend/gpu/thread_group.hpp"
 #include "mql4grec/core/ids.hpp"
 
 namespace mql4grec::gpu {
@@ -12,7 +12,7 @@ MQL4GREC_HD constexpr index_t row_of(Id id) {
   return index(id);
 }
 
-/// A team a row of the result.
+/// A group a row of the result.
 template <int Threads, class In, class Key, class Out>
 struct gather_row {
   static constexpr int threads = Threads;
@@ -21,11 +21,11 @@ struct gather_row {
   Key const* which;
   Out to;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t i) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t i) const {
     auto const source = from.row(row_of(which[i]));
     auto const row = to.row(i);
-    team.each([&](int t) {
+    group.each([&](int t) {
       for (index_t j = t; j < row.size(); j += threads) row.data[j] = source.data[j];
     });
   }
@@ -36,7 +36,7 @@ struct gather_row {
 // to (n,d) = the rows `which` (n) of from (rows,d)
 template <class T, class System>
 void gather_rows(backend<System>& b, in_matrix<backend<System>, T> from, in_vector<backend<System>, index_t> which, out_matrix<backend<System>, T> to) {
-  detail::for_each_team(b, to.rows(), detail::gather_row<128, decltype(from), index_t, decltype(to)>{from, which.data, to});
+  detail::for_each_group(b, to.rows(), detail::gather_row<128, decltype(from), index_t, decltype(to)>{from, which.data, to});
 }
 
 }  // namespace mql4grec::gpu

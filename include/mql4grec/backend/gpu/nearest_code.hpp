@@ -1,7 +1,7 @@
 #pragma once
-// The nearest of K vectors for many rows. A team takes a tile of rows and walks over the codebook (distance_tile.hpp); each member remembers the
+// The nearest of K vectors for many rows. A group takes a tile of rows and walks over the codebook (distance_tile.hpp); each member remembers the
 // nearest of the vectors it has seen, and the members that share a row then agree on the first of the nearest. Nothing of size n × K is
-// written. Levels that follow each other are walked down by the same team, since a row's codes depend on nothing but the row.
+// written. Levels that follow each other are walked down by the same group, since a row's codes depend on nothing but the row.
 #include <algorithm>
 #include <limits>
 #include <span>
@@ -40,14 +40,14 @@ struct distances_of_rows {
   In x, vectors;
   Out distances;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t number) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
     index_t const first = number * tile::rows;
-    tile const by_tile(team);
-    typename Team::template local<typename tile::sums> found;
+    tile const by_tile(group);
+    typename ThreadGroup::template local<typename tile::sums> found;
     for (index_t code = 0; code < vectors.rows(); code += tile::codes) {
-      by_tile.compute(team, x, first, vectors, code, code > 0, found);
-      team.each([&](int t) {
+      by_tile.compute(group, x, first, vectors, code, code > 0, found);
+      group.each([&](int t) {
         index_t const row = first + tile::first_row(t), k = code + tile::first_code(t);
         for (int i = 0; i < Rows; ++i)
           for (int c = 0; c < tile::codes_each; ++c)
@@ -58,15 +58,15 @@ struct distances_of_rows {
 };
 
 /// The first of the smallest of n entries; nothing is smaller than a NaN in front.
-template <Real T, class Team>
-MQL4GREC_HD int smallest_by(Team& team, T const* x, int n) {
-  typename Team::template local<lowest_entry<T>> mine;
-  team.each([&](int t) {
+template <Real T, class ThreadGroup>
+MQL4GREC_HD int smallest_by(ThreadGroup& group, T const* x, int n) {
+  typename ThreadGroup::template local<lowest_entry<T>> mine;
+  group.each([&](int t) {
     auto low = lowest_entry<T>::none();
-    for (int k = t; k < n; k += Team::threads) low.meet(x[k], k);
+    for (int k = t; k < n; k += ThreadGroup::threads) low.meet(x[k], k);
     mine[t] = low;
   });
-  auto const low = team.reduce(mine, lower_entry{});
+  auto const low = group.reduce(mine, lower_entry{});
   return x[0] != x[0] ? 0 : low.at;
 }
 
@@ -78,10 +78,10 @@ struct argmin_of_row {
   In distances;
   code_t* codes;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t i) const {
-    int const at = smallest_by<T>(team, distances.row(i).data, static_cast<int>(distances.columns()));
-    team.each([&](int t) {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t i) const {
+    int const at = smallest_by<T>(group, distances.row(i).data, static_cast<int>(distances.columns()));
+    group.each([&](int t) {
       if (t == 0) codes[i] = static_cast<code_t>(at);
     });
   }
@@ -113,46 +113,46 @@ struct nearest_codes_of_rows {
     lowest of[Rows];
   };
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t number) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
     index_t const first = number * tile::rows;
-    tile const by_tile(team);
-    lowest* const table = team.template share<lowest>(tile::rows * (members + 1));  // a row's members side by side; the gap spreads banks
+    tile const by_tile(group);
+    lowest* const table = group.template share<lowest>(tile::rows * (members + 1));  // a row's members side by side; the gap spreads banks
     for (int level = 0; level < levels.count; ++level) {
       V const vectors = levels.vectors[level];
-      find(team, by_tile, first, vectors, table);
-      agree(team, first, table, codes + level * codes_stride);
-      if constexpr (leaves_rest) subtract(team, first, vectors, table);
+      find(group, by_tile, first, vectors, table);
+      agree(group, first, table, codes + level * codes_stride);
+      if constexpr (leaves_rest) subtract(group, first, vectors, table);
     }
   }
 
  private:
   MQL4GREC_HD int rows_from(index_t first) const { return x.rows() - first < tile::rows ? static_cast<int>(x.rows() - first) : tile::rows; }
 
-  template <class Team>
-  MQL4GREC_HD void find(Team& team, tile const& by_tile, index_t first, V const& vectors, lowest* table) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void find(ThreadGroup& group, tile const& by_tile, index_t first, V const& vectors, lowest* table) const {
     int const k = static_cast<int>(vectors.rows());
-    typename Team::template local<typename tile::sums> found;
-    typename Team::template local<lowest_of_rows> nearest;
-    team.each([&](int t) {
+    typename ThreadGroup::template local<typename tile::sums> found;
+    typename ThreadGroup::template local<lowest_of_rows> nearest;
+    group.each([&](int t) {
       for (auto& low : nearest[t].of) low = lowest::none();
     });
     for (int code = 0; code < k; code += tile::codes) {
-      by_tile.compute(team, x, first, vectors, code, code > 0, found);
-      team.each([&](int t) {
+      by_tile.compute(group, x, first, vectors, code, code > 0, found);
+      group.each([&](int t) {
         for (int i = 0; i < Rows; ++i)
           for (int c = 0, at = code + tile::first_code(t); c < tile::codes_each; ++c, ++at)
             if (at < k) nearest[t].of[i].meet(found[t].of[i][c], at);
       });
     }
-    team.each([&](int t) {
+    group.each([&](int t) {
       for (int i = 0; i < Rows; ++i) table[(tile::first_row(t) + i) * (members + 1) + tile::first_code(t) / tile::codes_each] = nearest[t].of[i];
     });
   }
   /// table[row · (members + 1)] is the row's nearest from then on.
-  template <class Team>
-  MQL4GREC_HD void agree(Team& team, index_t first, lowest* table, code_t* to) const {
-    team.each([&](int t) {
+  template <class ThreadGroup>
+  MQL4GREC_HD void agree(ThreadGroup& group, index_t first, lowest* table, code_t* to) const {
+    group.each([&](int t) {
       if (t >= rows_from(first)) return;
       lowest* const of_row = table + t * (members + 1);
       lowest low = of_row[0];
@@ -162,10 +162,10 @@ struct nearest_codes_of_rows {
       if (distances) distances[first + t] = low.value;
     });
   }
-  template <class Team>
-  MQL4GREC_HD void subtract(Team& team, index_t first, V const& vectors, lowest const* table) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void subtract(ThreadGroup& group, index_t first, V const& vectors, lowest const* table) const {
     int const rows = rows_from(first), width = static_cast<int>(x.columns());
-    team.each([&](int t) {
+    group.each([&](int t) {
       for (int i = t / 32; i < rows; i += threads / 32) {
         auto const v = vectors.row(table[i * (members + 1)].at);
         auto const rest = x.row(first + i);
@@ -175,7 +175,7 @@ struct nearest_codes_of_rows {
   }
 };
 
-/// Calls task.operator()<Rows>() with the rows of a member: few when rows are few, so that there are enough teams.
+/// Calls task.operator()<Rows>() with the rows of a member: few when rows are few, so that there are enough groups.
 template <class Task>
 void with_rows_a_member(index_t rows, Task&& task) {
   constexpr index_t many = 8192;
@@ -193,7 +193,7 @@ void walk_levels(backend<System>& b, std::span<in_matrix<backend<System>, T> con
     code_t* const to = codes.row(static_cast<index_t>(done)).data;
     with_rows_a_member(x.rows(), [&]<int Rows>() {
       using kernel = nearest_codes_of_rows<T, Rows, X, vectors>;
-      for_each_team(b, (x.rows() + kernel::tile::rows - 1) / kernel::tile::rows, kernel{x, list, to, codes.stride, distances});
+      for_each_group(b, (x.rows() + kernel::tile::rows - 1) / kernel::tile::rows, kernel{x, list, to, codes.stride, distances});
     });
   }
 }
@@ -206,11 +206,11 @@ struct subtract_code_row {
   code_t const* codes;
   Out x;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t i) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t i) const {
     auto const v = vectors.row(index(codes[i]));
     auto const rest = x.row(i);
-    team.each([&](int t) {
+    group.each([&](int t) {
       for (index_t j = t; j < rest.size(); j += threads) rest.data[j] -= v.data[j];
     });
   }
@@ -224,14 +224,14 @@ void squared_distances(backend<System>& b, in_matrix<backend<System>, T> x, in_m
                        out_matrix<backend<System>, T> distances) {
   detail::with_rows_a_member(x.rows(), [&]<int Rows>() {
     using kernel = detail::distances_of_rows<T, Rows, in_matrix<backend<System>, T>, out_matrix<backend<System>, T>>;
-    detail::for_each_team(b, (x.rows() + kernel::tile::rows - 1) / kernel::tile::rows, kernel{x, vectors, distances});
+    detail::for_each_group(b, (x.rows() + kernel::tile::rows - 1) / kernel::tile::rows, kernel{x, vectors, distances});
   });
 }
 
 // distances (n,K) -> codes (n): the smallest of each row, the first of equals
 template <Real T, class System>
 void argmin_rows(backend<System>& b, in_matrix<backend<System>, T> distances, out_vector<backend<System>, code_t> codes) {
-  detail::for_each_team(b, distances.rows(), detail::argmin_of_row<T, decltype(distances)>{distances, codes.data});
+  detail::for_each_group(b, distances.rows(), detail::argmin_of_row<T, decltype(distances)>{distances, codes.data});
 }
 
 // x (n,w) · vectors (K,w) -> codes (n), the nearest and the first of equals; distances (n) to it
@@ -252,7 +252,7 @@ void nearest_codes(backend<System>& b, std::span<in_matrix<backend<System>, T> c
 template <Real T, class System>
 void subtract_codes(backend<System>& b, in_matrix<backend<System>, T> vectors, in_vector<backend<System>, code_t> codes,
                     out_matrix<backend<System>, T> x) {
-  detail::for_each_team(b, x.rows(), detail::subtract_code_row<decltype(vectors), decltype(x)>{vectors, codes.data, x});
+  detail::for_each_group(b, x.rows(), detail::subtract_code_row<decltype(vectors), decltype(x)>{vectors, codes.data, x});
 }
 
 // sums (K,w) += x (n,w), counts (K) += 1, each at its row's code

@@ -1,12 +1,12 @@
 #pragma once
-#include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/backend/gpu/thread_group.hpp"
 #include "mql4grec/backend/packed_tokens.hpp"
 
 namespace mql4grec::gpu {
 
 namespace detail {
 
-/// One team: where every sequence begins. Each member has some that follow each other.
+/// One group: where every sequence begins. Each member has some that follow each other.
 template <class System>
 struct place_sequences {
   static constexpr int threads = 1024;
@@ -18,16 +18,16 @@ struct place_sequences {
 
   MQL4GREC_HD index_t length(index_t s) const { return from_offsets[which(s) + 1] - from_offsets[which(s)]; }
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t) const {
     index_t const n = which.size(), fillers = offsets.size() - 1 - n, each = (n + threads - 1) / threads;
-    typename Team::template local<index_t> place;
-    team.each([&](int t) {
+    typename ThreadGroup::template local<index_t> place;
+    group.each([&](int t) {
       place[t] = 0;
       for (index_t s = t * each; s < n && s < (t + 1) * each; ++s) place[t] += length(s);
     });
-    index_t const used = team.before(place);
-    team.each([&](int t) {
+    index_t const used = group.before(place);
+    group.each([&](int t) {
       for (index_t s = t * each; s < n && s < (t + 1) * each; ++s) {
         offsets(s) = place[t];
         place[t] += length(s);
@@ -47,11 +47,11 @@ struct write_sequence {
   token_t filler;
   packed_tokens<device_space<System>> to;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t s) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t s) const {
     index_t const begin = to.offsets(s), length = to.offsets(s + 1) - begin;
     token_t const* const source = s < which.size() ? from.tokens.data + from.offsets(which(s)) : nullptr;
-    team.each([&](int t) {
+    group.each([&](int t) {
       for (index_t i = t; i < length; i += threads) to.tokens(begin + i) = source ? source[i] : filler;
     });
   }
@@ -66,10 +66,10 @@ struct shift_sequence {
   token_t first;
   token_t* shifted;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t s) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t s) const {
     index_t const begin = offsets[s], end = offsets[s + 1];
-    team.each([&](int t) {
+    group.each([&](int t) {
       for (index_t i = begin + t; i < end; i += threads) shifted[i] = i == begin || tokens[i - 1] == no_target ? first : tokens[i - 1];
     });
   }
@@ -81,15 +81,15 @@ struct shift_sequence {
 template <class System>
 void gather_sequences(backend<System>& b, packed_tokens<device_space<System>, token_t const> from, in_vector<backend<System>, index_t> which, token_t filler,
                       packed_tokens<device_space<System>> to) {
-  detail::for_each_team(b, 1, detail::place_sequences<System>{from.offsets.data, which, to.tokens.size(), to.offsets});
-  detail::for_each_team(b, to.sequences(), detail::write_sequence<System>{from, which, filler, to});
+  detail::for_each_group(b, 1, detail::place_sequences<System>{from.offsets.data, which, to.tokens.size(), to.offsets});
+  detail::for_each_group(b, to.sequences(), detail::write_sequence<System>{from, which, filler, to});
 }
 
 // shifted = tokens one place to the right in every sequence, `first` in front of each and for every token that nobody predicts
 template <class System>
 void shift_right(backend<System>& b, in_vector<backend<System>, token_t> tokens, in_vector<backend<System>, index_t> offsets, token_t first,
                  out_vector<backend<System>, token_t> shifted) {
-  detail::for_each_team(b, offsets.size() - 1, detail::shift_sequence<System>{tokens.data, offsets.data, first, shifted.data});
+  detail::for_each_group(b, offsets.size() - 1, detail::shift_sequence<System>{tokens.data, offsets.data, first, shifted.data});
 }
 
 }  // namespace mql4grec::gpu

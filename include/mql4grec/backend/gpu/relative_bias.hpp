@@ -1,5 +1,5 @@
 #pragma once
-#include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/backend/gpu/thread_group.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu {
@@ -23,17 +23,17 @@ struct relative_bias_gradient {
   In dbias;
   Out dtable;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t number) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
     index_t const bucket = number / dtable.columns(), h = number - bucket * dtable.columns();
-    typename Team::template local<T> mine;
-    team.each([&](int t) {
+    typename ThreadGroup::template local<T> mine;
+    group.each([&](int t) {
       mine[t] = T{};
       for (index_t j = t; j < dbias.columns(); j += threads)
         if (bucket_of[j] == bucket) mine[t] += dbias(h, j);
     });
-    T const sum = team.sum(mine);
-    team.each([&](int t) {
+    T const sum = group.sum(mine);
+    group.each([&](int t) {
       if (t == 0) dtable(bucket, h) += sum;
     });
   }
@@ -53,7 +53,7 @@ void relative_bias_forward(backend<System>& b, in_matrix<backend<System>, T> tab
 template <Real T, class System>
 void relative_bias_backward(backend<System>& b, in_vector<backend<System>, index_t> bucket_of, in_matrix<backend<System>, T> dbias,
                             out_matrix<backend<System>, T> dtable) {
-  detail::for_each_team(b, dtable.size(),
+  detail::for_each_group(b, dtable.size(),
                         detail::relative_bias_gradient<T, decltype(dbias), decltype(dtable)>{bucket_of.data, dbias, dtable});
 }
 

@@ -23,14 +23,14 @@ struct residual_norm_rows {
   Out stream, normed;
   T* inv_rms;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t i) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t i) const {
     int const d = static_cast<int>(stream.columns());
     T const* const from_row = from.row(i).data;
     T *const row = stream.row(i).data, *const normed_row = normed.row(i).data;
-    typename Team::template local<strip<T>> begin;
-    typename Team::template local<T> squares;
-    team.each([&](int t) {
+    typename ThreadGroup::template local<strip<T>> begin;
+    typename ThreadGroup::template local<T> squares;
+    group.each([&](int t) {
       squares[t] = T{};
       for_each_strip<T>(t, d, [&](int j) {
         auto const before = strip<T>::read(from_row + j, d - j);
@@ -44,8 +44,8 @@ struct residual_norm_rows {
         if (j == t) begin[t] = sum;
       });
     });
-    T const r = 1 / std::sqrt(team.sum(squares) / static_cast<T>(d) + eps);
-    team.each([&](int t) {
+    T const r = 1 / std::sqrt(group.sum(squares) / static_cast<T>(d) + eps);
+    group.each([&](int t) {
       if (t == 0) inv_rms[i] = r;
       for_each_strip<T>(t, d, [&](int j) {
         auto const gains = strip<T>::read(gain + j, d - j);
@@ -78,14 +78,14 @@ struct residual_norm_gradient_rows {
     return f;
   }
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t i) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t i) const {
     int const d = static_cast<int>(stream.columns());
     T *const dy_row = dy.row(i).data, *const dstream_row = dstream.row(i).data;
     T const r = inv_rms[i];
-    typename Team::template local<factors> begin;
-    typename Team::template local<T> along;
-    team.each([&](int t) {
+    typename ThreadGroup::template local<factors> begin;
+    typename ThreadGroup::template local<T> along;
+    group.each([&](int t) {
       along[t] = T{};
       for_each_strip<T>(t, d, [&](int j) {
         auto const f = read(i, j);
@@ -93,8 +93,8 @@ struct residual_norm_gradient_rows {
         if (j == t) begin[t] = f;
       });
     });
-    T const pull = team.sum(along) * r * r * r / static_cast<T>(d);
-    team.each([&](int t) {
+    T const pull = group.sum(along) * r * r * r / static_cast<T>(d);
+    group.each([&](int t) {
       for_each_strip<T>(t, d, [&](int j) {
         auto sum = strip<T>::read(dstream_row + j, d - j);
         auto const f = j == t ? begin[t] : read(i, j);
@@ -115,7 +115,7 @@ void residual_norm_forward(backend<System>& b, dropout site, in_matrix<backend<S
                            in_vector<backend<System>, T> gain, double eps, out_matrix<backend<System>, T> stream,
                            out_matrix<backend<System>, T> normed, out_vector<backend<System>, T> inv_rms) {
   using rows = detail::residual_norm_rows<T, decltype(from), decltype(stream)>;
-  detail::for_each_team(
+  detail::for_each_group(
       b, stream.rows(),
       rows{detail::strip_dropout<T>(site), from, gain.data, static_cast<T>(eps), stream, normed, inv_rms.data});
 }
@@ -129,7 +129,7 @@ void residual_norm_backward(backend<System>& b, dropout site, in_matrix<backend<
   using rows = detail::residual_norm_gradient_rows<T, decltype(stream), decltype(dy)>;
   detail::add_column_sums<T>(b, stream.rows(), stream.columns(),
                              detail::gain_gradient<T, decltype(stream)>{stream, dy, inv_rms.data}, dgain);
-  detail::for_each_team(b, stream.rows(), rows{detail::strip_dropout<T>(site), stream, gain.data, inv_rms.data, dy, dstream});
+  detail::for_each_group(b, stream.rows(), rows{detail::strip_dropout<T>(site), stream, gain.data, inv_rms.data, dy, dstream});
 }
 
 }  // namespace mql4grec::gpu

@@ -3,14 +3,14 @@
 #include <cmath>
 
 #include "mql4grec/backend/gpu/column_sums.hpp"
-#include "mql4grec/backend/gpu/team.hpp"
+#include "mql4grec/backend/gpu/thread_group.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu {
 
 namespace detail {
 
-/// A team a row.
+/// A group a row.
 template <Real T, class In, class Out>
 struct rms_norm_rows {
   static constexpr int threads = 32;
@@ -21,15 +21,15 @@ struct rms_norm_rows {
   Out y;
   T* inv_rms;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t i) const {
-    typename Team::template local<T> squares;
-    team.each([&](int t) {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t i) const {
+    typename ThreadGroup::template local<T> squares;
+    group.each([&](int t) {
       squares[t] = T{};
       for (index_t j = t; j < x.columns(); j += threads) squares[t] += x(i, j) * x(i, j);
     });
-    T const r = 1 / std::sqrt(team.sum(squares) / static_cast<T>(x.columns()) + eps);
-    team.each([&](int t) {
+    T const r = 1 / std::sqrt(group.sum(squares) / static_cast<T>(x.columns()) + eps);
+    group.each([&](int t) {
       if (t == 0) inv_rms[i] = r;
       for (index_t j = t; j < x.columns(); j += threads) y(i, j) = x(i, j) * r * gain[j];
     });
@@ -44,16 +44,16 @@ struct rms_norm_gradient_rows {
   T const *gain, *inv_rms;
   Out dx;
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t i) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t i) const {
     T const r = inv_rms[i];
-    typename Team::template local<T> along;
-    team.each([&](int t) {
+    typename ThreadGroup::template local<T> along;
+    group.each([&](int t) {
       along[t] = T{};
       for (index_t j = t; j < x.columns(); j += threads) along[t] += dy(i, j) * gain[j] * x(i, j);
     });
-    T const pull = team.sum(along) * r * r * r / static_cast<T>(x.columns());
-    team.each([&](int t) {
+    T const pull = group.sum(along) * r * r * r / static_cast<T>(x.columns());
+    group.each([&](int t) {
       for (index_t j = t; j < x.columns(); j += threads) dx(i, j) = dy(i, j) * gain[j] * r - x(i, j) * pull;
     });
   }
@@ -72,7 +72,7 @@ struct gain_gradient {
 template <Real T, class System>
 void rms_norm_forward(backend<System>& b, in_matrix<backend<System>, T> x, in_vector<backend<System>, T> gain, double eps,
                       out_matrix<backend<System>, T> y, out_vector<backend<System>, T> inv_rms) {
-  detail::for_each_team(b, x.rows(), detail::rms_norm_rows<T, decltype(x), decltype(y)>{x, gain.data, static_cast<T>(eps), y, inv_rms.data});
+  detail::for_each_group(b, x.rows(), detail::rms_norm_rows<T, decltype(x), decltype(y)>{x, gain.data, static_cast<T>(eps), y, inv_rms.data});
 }
 
 // dy (rows,d) -> dx (rows,d); dgain (d) gains its own.
@@ -81,7 +81,7 @@ void rms_norm_backward(backend<System>& b, in_matrix<backend<System>, T> x, in_v
                        in_vector<backend<System>, T> inv_rms, in_matrix<backend<System>, T> dy, out_matrix<backend<System>, T> dx,
                        out_vector<backend<System>, T> dgain) {
   detail::add_column_sums<T>(b, x.rows(), x.columns(), detail::gain_gradient<T, decltype(x)>{x, dy, inv_rms.data}, dgain);
-  detail::for_each_team(b, x.rows(), detail::rms_norm_gradient_rows<T, decltype(x), decltype(dx)>{x, dy, gain.data, inv_rms.data, dx});
+  detail::for_each_group(b, x.rows(), detail::rms_norm_gradient_rows<T, decltype(x), decltype(dx)>{x, dy, gain.data, inv_rms.data, dx});
 }
 
 }  // namespace mql4grec::gpu

@@ -1,5 +1,5 @@
 #pragma once
-// A team a user. Candidates go by once; those that beat the worst of the best so far gather in shared memory, and when that is nearly full
+// A group a user. Candidates go by once; those that beat the worst of the best so far gather in shared memory, and when that is nearly full
 // it is sorted and only the best stay. The order (better first, of equals the earlier row, then the earlier child) leaves no two
 // candidates equal, so it doesn't matter who gathers first. A score that is no number comes behind all that are.
 #include <algorithm>
@@ -44,7 +44,7 @@ struct gathered_beam {
   MQL4GREC_HD static gathered_beam none() { return {0, std::numeric_limits<std::int32_t>::max(), 0}; }
 };
 
-/// The best candidates of a team, in room for a power of two of them that holds twice as many as are wanted.
+/// The best candidates of a group, in room for a power of two of them that holds twice as many as are wanted.
 template <Real T>
 struct gathered_beams {
   gathered_beam<T>* beams;
@@ -52,17 +52,17 @@ struct gathered_beams {
   int room, wanted;
 
   /// beams[0 … count) in their order.
-  template <class Team>
-  MQL4GREC_HD void sort(Team& team, int n) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void sort(ThreadGroup& group, int n) const {
     int size = 2;
     while (size < n) size *= 2;
-    team.each([&](int t) {
-      for (int i = n + t; i < size; i += Team::threads) beams[i] = gathered_beam<T>::none();
+    group.each([&](int t) {
+      for (int i = n + t; i < size; i += ThreadGroup::threads) beams[i] = gathered_beam<T>::none();
     });
     for (int run = 2; run <= size; run *= 2)
       for (int apart = run / 2; apart > 0; apart /= 2)
-        team.each([&](int t) {
-          for (int pair = t; pair < size / 2; pair += Team::threads) order(2 * pair - (pair & (apart - 1)), apart, run);
+        group.each([&](int t) {
+          for (int pair = t; pair < size / 2; pair += ThreadGroup::threads) order(2 * pair - (pair & (apart - 1)), apart, run);
         });
   }
   /// Whether so many, of which the first `wanted` may be in their order already, had better be sorted before more come.
@@ -79,7 +79,7 @@ struct gathered_beams {
   }
 };
 
-/// What a team knows of up to `threads` rows at once.
+/// What a group knows of up to `threads` rows at once.
 template <Real T>
 struct beam_block {
   index_t first;     // row
@@ -114,24 +114,24 @@ struct select_for_user {
            (InShared ? shared_bytes_of<gathered>(room) : 0);
   }
 
-  template <class Team>
-  MQL4GREC_HD void operator()(Team& team, index_t user) const {
-    beam_block<T> block{0, 0, 0, team.template share<int>(threads + 1), team.template share<node_t>(threads), team.template share<T>(threads)};
-    T* const partial = team.template share<T>(threads);
-    T* const highest = team.template share<T>(threads);
-    int* const count = team.template share<int>(1);
-    gathered_beams<T> const best{beams_of(team, user), count, room, static_cast<int>(out.scores.columns())};
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t user) const {
+    beam_block<T> block{0, 0, 0, group.template share<int>(threads + 1), group.template share<node_t>(threads), group.template share<T>(threads)};
+    T* const partial = group.template share<T>(threads);
+    T* const highest = group.template share<T>(threads);
+    int* const count = group.template share<int>(1);
+    gathered_beams<T> const best{beams_of(group, user), count, room, static_cast<int>(out.scores.columns())};
     bar worst{};
-    team.each([&](int t) {
+    group.each([&](int t) {
       if (t == 0) *count = 0;
     });
     index_t const last = in.row_offsets(user + 1);
     for (block.first = in.row_offsets(user); block.first < last; block.first += threads) {
       block.rows = last - block.first < threads ? static_cast<int>(last - block.first) : threads;
-      look_at_rows(team, user, block, partial, highest);
-      for (int done = 0; done < block.total;) done = gather(team, user, block, done, best, worst);
+      look_at_rows(group, user, block, partial, highest);
+      for (int done = 0; done < block.total;) done = gather(group, user, block, done, best, worst);
     }
-    write(team, user, best);
+    write(group, user, best);
   }
 
  private:
@@ -141,33 +141,33 @@ struct select_for_user {
     typename score_rank<T>::bits rank{};
   };
 
-  template <class Team>
-  MQL4GREC_HD gathered* beams_of(Team& team, index_t user) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD gathered* beams_of(ThreadGroup& group, index_t user) const {
     if constexpr (InShared)
-      return team.template share<gathered>(room);
+      return group.template share<gathered>(room);
     else
       return elsewhere + user * room;
   }
   MQL4GREC_HD bool allowed(index_t user, node_t child) const { return in.allowed.rows() == 0 || in.allowed(user, child); }
   MQL4GREC_HD T logit(index_t row, node_t child) const { return in.logits(row, index(in.trie.token(child))); }
 
-  template <class Team>
-  MQL4GREC_HD void look_at_rows(Team& team, index_t user, beam_block<T>& block, T* partial, T* highest) const {
-    typename Team::template local<int> starts;
-    team.each([&](int t) {
+  template <class ThreadGroup>
+  MQL4GREC_HD void look_at_rows(ThreadGroup& group, index_t user, beam_block<T>& block, T* partial, T* highest) const {
+    typename ThreadGroup::template local<int> starts;
+    group.each([&](int t) {
       starts[t] = 0;
       if (t >= block.rows) return;
       index_t const node = in.nodes(block.first + t);
       block.children[t] = in.trie.first_child(node);
       starts[t] = in.trie.first_child(node + 1) - block.children[t];
     });
-    block.total = team.before(starts);
-    team.each([&](int t) {
+    block.total = group.before(starts);
+    group.each([&](int t) {
       if (t < block.rows) block.starts[t] = starts[t];
       if (t == 0) block.starts[block.rows] = block.total;
     });
-    if (in.over_children) normalise(team, user, block, partial, highest);
-    team.each([&](int t) {
+    if (in.over_children) normalise(group, user, block, partial, highest);
+    group.each([&](int t) {
       if (t >= block.rows) return;
       index_t const row = block.first + t;
       block.bases[t] = in.scores(row) - (in.over_children ? block.bases[t] : normalisers[row]);
@@ -175,8 +175,8 @@ struct select_for_user {
   }
 
   /// bases = log Σ exp over the children that the user may reach; as many members share a row as there are.
-  template <class Team>
-  MQL4GREC_HD void normalise(Team& team, index_t user, beam_block<T> const& block, T* partial, T* highest) const {
+  template <class ThreadGroup>
+  MQL4GREC_HD void normalise(ThreadGroup& group, index_t user, beam_block<T> const& block, T* partial, T* highest) const {
     constexpr T infinity = std::numeric_limits<T>::infinity();
     int each = threads;
     while (each * block.rows > threads) each /= 2;
@@ -187,23 +187,23 @@ struct select_for_user {
       for (node_t child = block.children[r] + t % each; child < end; child += each)
         if (allowed(user, child)) take(logit(block.first + r, child), highest[r]);
     };
-    team.each([&](int t) {
+    group.each([&](int t) {
       T most = -infinity;
       visit(t, [&](T x, T) { most = x > most ? x : most; });
       partial[t] = most;
     });
-    team.each([&](int t) {
+    group.each([&](int t) {
       if (t >= block.rows) return;
       T most = -infinity;
       for (int i = t * each; i < (t + 1) * each; ++i) most = partial[i] > most ? partial[i] : most;
       highest[t] = most;
     });
-    team.each([&](int t) {
+    group.each([&](int t) {
       T sum{};
       visit(t, [&](T x, T most) { sum += std::exp(x - most); });
       partial[t] = sum;
     });
-    team.each([&](int t) {
+    group.each([&](int t) {
       if (t >= block.rows) return;
       T sum{};
       for (int i = t * each; i < (t + 1) * each; ++i) sum += partial[i];
@@ -212,36 +212,36 @@ struct select_for_user {
   }
 
   /// The block's candidates from `done` on, as many as there is room for; how many are done then.
-  template <class Team>
-  MQL4GREC_HD int gather(Team& team, index_t user, beam_block<T> const& block, int done, gathered_beams<T> const& best, bar& worst) const {
-    int held = team.read(best.count);
+  template <class ThreadGroup>
+  MQL4GREC_HD int gather(ThreadGroup& group, index_t user, beam_block<T> const& block, int done, gathered_beams<T> const& best, bar& worst) const {
+    int held = group.read(best.count);
     if (best.nearly_full(held)) {
-      best.sort(team, held);
+      best.sort(group, held);
       held = held < best.wanted ? held : best.wanted;
       worst = {held > 0 && held == best.wanted, held > 0 ? best.beams[held - 1].rank : 0};
-      team.each([&](int t) {
+      group.each([&](int t) {
         if (t == 0) *best.count = held;
       });
     }
     int const end = block.total - done < best.room - held ? block.total : done + best.room - held;
-    team.each([&](int t) {
+    group.each([&](int t) {
       for (int c = done + t; c < end; c += threads) {
         int const r = block.row_of(c);
         node_t const child = block.children[r] + c - block.starts[r];
         if (!allowed(user, child)) continue;
         auto const rank = score_rank<T>::of(block.bases[r] + logit(block.first + r, child));
         if (worst.up && rank <= worst.rank) continue;  // of equals, those that came first
-        best.beams[Team::take(best.count)] = {rank, static_cast<std::int32_t>(block.first + r), child};
+        best.beams[ThreadGroup::take(best.count)] = {rank, static_cast<std::int32_t>(block.first + r), child};
       }
     });
     return end;
   }
 
-  template <class Team>
-  MQL4GREC_HD void write(Team& team, index_t user, gathered_beams<T> const& best) const {
-    int const held = team.read(best.count), kept = held < best.wanted ? held : best.wanted;
-    best.sort(team, held);
-    team.each([&](int t) {
+  template <class ThreadGroup>
+  MQL4GREC_HD void write(ThreadGroup& group, index_t user, gathered_beams<T> const& best) const {
+    int const held = group.read(best.count), kept = held < best.wanted ? held : best.wanted;
+    best.sort(group, held);
+    group.each([&](int t) {
       if (t == 0) out.counts(user) = kept;
       for (int i = t; i < kept; i += threads) {
         out.scores(user, i) = score_rank<T>::score(best.beams[i].rank);
@@ -263,10 +263,10 @@ void select_beams(backend<System>& b, beam_candidates<device_space<System>, T> c
   index_t const users = in.row_offsets.size() - 1;
   auto const room = static_cast<index_t>(std::bit_ceil(static_cast<std::size_t>(std::max(2 * out.scores.columns(), least_room))));
   if (room <= most_shared)
-    return detail::for_each_team(b, users, detail::select_for_user<System, T, true>{in, normalisers.data, out, static_cast<int>(room), nullptr});
+    return detail::for_each_group(b, users, detail::select_for_user<System, T, true>{in, normalisers.data, out, static_cast<int>(room), nullptr});
   scratch_scope<backend<System>> const scope(b.scratch());
   auto const elsewhere = b.scratch().template take<gathered>(users * room);
-  detail::for_each_team(b, users,
+  detail::for_each_group(b, users,
                         detail::select_for_user<System, T, false>{in, normalisers.data, out, static_cast<int>(room), elsewhere.data});
 }
 

@@ -17,12 +17,12 @@ namespace mql4grec::gpu {
 namespace detail {
 
 /// Whether this thread records work of a system that is the host's: then it may not do what CUDA would refuse.
-inline bool& is_recording() {
+inline bool& is_capturing() {
   thread_local bool yes = false;
   return yes;
 }
-inline void expect_no_recording() {
-  expects(!is_recording(), "work that is recorded neither allocates nor copies from or to the host");
+inline void expect_not_capturing() {
+  expects(!is_capturing(), "work that is captured neither allocates nor copies from or to the host");
 }
 
 /// Memory of a system that is the host's own, apart in its type only.
@@ -32,19 +32,19 @@ struct host_system {
   static void* allocate(std::size_t bytes) { return ::operator new(bytes, alignment); }
   static void deallocate(void* memory) noexcept { ::operator delete(memory, alignment); }
   static void clear(void* memory, std::size_t bytes) {
-    expect_no_recording();
+    expect_not_capturing();
     std::memset(memory, 0, bytes);
   }
   static void copy_from_host(void const* from, void* to, std::size_t bytes) {
-    expect_no_recording();
+    expect_not_capturing();
     std::memcpy(to, from, bytes);
   }
   static void copy_to_host(void const* from, void* to, std::size_t bytes) {
-    expect_no_recording();
+    expect_not_capturing();
     std::memcpy(to, from, bytes);
   }
   static void copy_within(void const* from, void* to, std::size_t bytes) {
-    expect_no_recording();
+    expect_not_capturing();
     std::memmove(to, from, bytes);
   }
 
@@ -57,16 +57,16 @@ struct host_system {
     static options how() { return {}; }
     void synchronize() {}
 
-    std::vector<std::function<void()>>* recording = nullptr;  ///< where work goes instead of being done; see recording.hpp
+    std::vector<std::function<void()>>* graph = nullptr;  ///< where work goes instead of being done; see graph.hpp
   };
   static void enter(context const&) {}
   /// Copies in the order of the backend's work. What is uploaded may change as soon as the call returns; what is downloaded is there.
   static void upload(context const& c, void const* from, void* to, std::size_t bytes) {
-    expects(!c.recording, "upload: what is recorded can't be told new values by the host");
+    expects(!c.graph, "upload: what is captured can't be told new values by the host");
     std::memcpy(to, from, bytes);
   }
   static void download(context const& c, void const* from, void* to, std::size_t bytes) {
-    expects(!c.recording, "download: the host can't wait for work that is only recorded");
+    expects(!c.graph, "download: the host can't wait for work that is only captured");
     std::memcpy(to, from, bytes);
   }
 

@@ -14,9 +14,9 @@ void adamw_step(backend&, adamw_update how, in_vector<backend, T> gradient, out_
   adamw_factors<T> const f(how);
   for (index_t i = 0; i < parameter.size(); ++i) {
     T const g = gradient(i) * f.scale;
-    first(i) = f.b1 * first(i) + f.fresh1 * g;
-    second(i) = f.b2 * second(i) + f.fresh2 * g * g;
-    parameter(i) = parameter(i) * f.keep - f.rate * first(i) / (std::sqrt(second(i)) * f.root + f.eps);
+    first(i) = f.b1 * first(i) + f.one_minus_beta1 * g;
+    second(i) = f.b2 * second(i) + f.one_minus_beta2 * g * g;
+    parameter(i) = parameter(i) * f.keep - f.rate * first(i) / (std::sqrt(second(i)) * f.inv_sqrt_correction2 + f.eps);
   }
 }
 
@@ -63,9 +63,9 @@ void sum_into(B& b, in_vector<backend, T> x, out_vector<backend, double> total) 
 // All (n): gradient is a sum over order.tokens tokens, losses (1) that of the losses; the first `decayed` parameters decay as the rule says, the others
 // don't. Nothing is changed unless loss and norm are finite, which the report (1) tells.
 template <Real T>
-void ordered_adamw_step(backend& b, adamw_update const& rule, double clip_norm, index_t decayed, in_vector<backend, update_order> order,
+void captured_adamw_step(backend& b, adamw_update const& rule, double clip_norm, index_t decayed, in_vector<backend, step_inputs> order,
                         in_vector<backend, double> losses, in_vector<backend, T> gradient, out_vector<backend, T> parameter,
-                        out_vector<backend, T> first, out_vector<backend, T> second, out_vector<backend, update_report> report) {
+                        out_vector<backend, T> first, out_vector<backend, T> second, out_vector<backend, step_report> report) {
   report(0) = {.loss = losses(0) / order(0).tokens, .norm = std::sqrt(sum_of_squares<T>(b, gradient)) / order(0).tokens};
   if (!report(0).finite()) return;
   adamw_update how = update_of(rule, clip_norm, order(0), report(0).norm);

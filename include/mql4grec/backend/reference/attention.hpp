@@ -46,7 +46,7 @@ T dropped(dropout const& site, index_t row, index_t column, T x) {
 
 // k -> nothing: the loops read keys as they are
 template <Field T>
-in_vector<backend, T> turn_keys(backend&, in_matrix<backend, T>, in_vector<backend, index_t>, index_t) {
+in_vector<backend, T> pack_keys(backend&, in_matrix<backend, T>, in_vector<backend, index_t>, index_t) {
   return {};
 }
 

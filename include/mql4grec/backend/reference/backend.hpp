@@ -20,8 +20,8 @@ class backend {
     return buffer<T, host_space>(n);
   }
   host_arena& scratch() { return scratch_; }
-  index_t lanes() const { return 1; }
-  backend& lane(index_t) { return *this; }
+  index_t workers() const { return 1; }
+  backend& worker(index_t) { return *this; }
   void synchronize() {}
   options worker_options() const { return {}; }
 
@@ -29,9 +29,9 @@ class backend {
   host_arena scratch_;
 };
 
-/// Calls task(lane, number) once for each lane.
+/// Calls task(worker, number) once for each worker.
 template <class Task>
-void for_each_lane(backend& b, Task&& task) {
+void for_each_worker(backend& b, Task&& task) {
   task(b, index_t{0});
 }
 

@@ -25,20 +25,20 @@ class nccl_communicator {
   }
 
   index_t rank() const { return rank_; }
-  index_t size() const { return size_; }
+  index_t world_size() const { return size_; }
 
   template <class T>
     requires(std::same_as<T, float> || std::same_as<T, double>)
-  void add_up(backend<cuda>& b, view<T, device_space<cuda>, 1> values) const {
+  void all_reduce(backend<cuda>& b, view<T, device_space<cuda>, 1> values) const {
     check(ncclAllReduce(values.data, values.data, static_cast<std::size_t>(values.size()), std::same_as<T, float> ? ncclFloat : ncclDouble, ncclSum,
                         communicator_.get(), b.context().stream()),
           "ncclAllReduce");
   }
-  void add_up(backend<cuda>& b, std::span<double> numbers) const {
+  void all_reduce(backend<cuda>& b, std::span<double> numbers) const {
     scratch_scope<backend<cuda>> const scope(b.scratch());
     auto const place = b.scratch().template take<double>(std::ssize(numbers));
     upload<double>(b, view_of(std::span<double const>(numbers)), place);
-    add_up(b, place);
+    all_reduce(b, place);
     cuda::download(b.context(), place.data, numbers.data(), numbers.size_bytes());
   }
 

@@ -10,7 +10,7 @@
 #include "mql4grec/backend/gpu/cuda/error.cuh"
 #include "mql4grec/backend/gpu/cuda/pinned.cuh"
 #include "mql4grec/backend/gpu/cuda/product_plans.cuh"
-#include "mql4grec/backend/gpu/cuda/team.cuh"
+#include "mql4grec/backend/gpu/cuda/thread_group.cuh"
 #include "mql4grec/backend/gpu/system.hpp"
 #include "mql4grec/backend/precision.hpp"
 
@@ -83,7 +83,7 @@ inline bool& is_capturing() {
   return yes;
 }
 inline std::shared_lock<std::shared_mutex> use_legacy_stream() {
-  expects(!is_capturing(), "CUDA: work that is recorded neither allocates nor copies from or to the host");
+  expects(!is_capturing(), "CUDA: work that is captured neither allocates nor copies from or to the host");
   return std::shared_lock(legacy_stream());
 }
 
@@ -131,9 +131,9 @@ struct cuda {
     }
     /// Recorded work that was started last: what is wrong with it is seen at the next synchronisation.
     void started(char const* name) { started_ = name; }
-    /// While work is recorded the host neither tells nor hears anything.
-    bool is_recording() const { return is_recording_; }
-    void set_recording(bool is) { is_recording_ = detail::is_capturing() = is; }
+    /// While work is captured the host neither tells nor hears anything.
+    bool is_capturing() const { return is_recording_; }
+    void set_capturing(bool is) { is_recording_ = detail::is_capturing() = is; }
 
    private:
     options options_;
@@ -176,7 +176,7 @@ struct cuda {
 
   /// Through pinned memory: the host goes on at once.
   static void upload(context& c, void const* from, void* to, std::size_t bytes) {
-    expects(!c.is_recording(), "upload: what is recorded can't be told new values by the host");
+    expects(!c.is_capturing(), "upload: what is captured can't be told new values by the host");
     auto const stream = c.stream();
     for (std::size_t done = 0; done < bytes;) {
       auto const piece = c.staging().take(stream, bytes - done);
@@ -186,7 +186,7 @@ struct cuda {
     }
   }
   static void download(context const& c, void const* from, void* to, std::size_t bytes) {
-    expects(!c.is_recording(), "download: the host can't wait for work that is only recorded");
+    expects(!c.is_capturing(), "download: the host can't wait for work that is only captured");
     detail::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, c.stream()), "cudaMemcpyAsync to the host");
     c.synchronize();
   }
@@ -196,8 +196,8 @@ struct cuda {
   static auto policy(context const& c) { return thrust::cuda::par_nosync.on(c.stream()); }
 
   template <class Kernel>
-  static void run_teams(context const& c, index_t teams, Kernel const& kernel) {
-    detail::launch_teams(c.stream(), teams, kernel);
+  static void run_groups(context const& c, index_t groups, Kernel const& kernel) {
+    detail::launch_groups(c.stream(), groups, kernel);
   }
 
  private:

@@ -1,4 +1,4 @@
-#include "mql4grec/backend/recordings.hpp"
+#include "mql4grec/backend/graph_cache.hpp"
 
 #include "mql4grec/backend/staged.hpp"
 #include "support/backends.hpp"
@@ -8,20 +8,20 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE("recordings: a backend that can't record does the work as it comes") {
+TEST_CASE("graph_cache: a backend that can't record does the work as it comes") {
   reference::backend b;
-  static_assert(!RecordingOps<reference::backend> && !RecordingOps<cpu::backend>);
-  recordings<reference::backend, int> known("a test");
+  static_assert(!CaptureOps<reference::backend> && !CaptureOps<cpu::backend>);
+  graph_cache<reference::backend, int> known("a test");
   int done = 0;
   for (int i = 0; i < 3; ++i) known.run(b, 7, [&] { ++done; });
   CHECK(done == 3);
 }
 
 #if defined(MQL4GREC_TEST_DEVICE_BACKENDS)
-TEST_CASE_TEMPLATE("recordings: work of a key is asked for twice, and done every time with what lies in memory by then", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
-  static_assert(RecordingOps<B>);
+TEST_CASE_TEMPLATE("graph_cache: work of a key is asked for twice, and done every time with what lies in memory by then", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  static_assert(CaptureOps<B>);
   B b;
-  recordings<B, int> known("a test");
+  graph_cache<B, int> known("a test");
   auto x = on(b, vector{1.f, 2.f}), y = on(b, vector{0.f, 0.f});
   int asked = 0;
   for (int i = 1; i <= 4; ++i) {
@@ -40,9 +40,9 @@ TEST_CASE_TEMPLATE("recordings: work of a key is asked for twice, and done every
   CHECK(asked == 3);
 }
 
-TEST_CASE_TEMPLATE("recordings: when the scratch stands or lies elsewhere, the work is asked for again", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("graph_cache: when the scratch stands or lies elsewhere, the work is asked for again", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
-  recordings<B, int> known("a test");
+  graph_cache<B, int> known("a test");
   auto y = on(b, vector{0.f});
   int asked = 0;
   auto const work = [&] {
@@ -69,9 +69,9 @@ TEST_CASE_TEMPLATE("recordings: when the scratch stands or lies elsewhere, the w
   CHECK_CLOSE(y, vector{9.f}, 0);
 }
 
-TEST_CASE_TEMPLATE("recordings: what the work returned when it was recorded is what a replay returns", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("graph_cache: what the work returned when it was captured is what a launch returns", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
-  recordings<B, int, int> known("a test");
+  graph_cache<B, int, int> known("a test");
   int asked = 0;
   for (int const expected : {1, 2, 2, 2}) CHECK(known.run(b, 7, [&] { return ++asked; }) == expected);
 }
@@ -79,14 +79,14 @@ TEST_CASE_TEMPLATE("recordings: what the work returned when it was recorded is w
 TEST_CASE_TEMPLATE("record: an exception of the work arrives as it is, and the backend goes on working", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto y = on(b, vector{0.f});
-  CHECK_THROWS_WITH_AS(record(b, "a test", [&] { detail::raise("no more"); }), "no more", error);
+  CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { detail::raise("no more"); }), "no more", error);
   fill<float>(b, y, 3);
   CHECK_CLOSE(y, vector{3.f}, 0);
 }
 
-TEST_CASE_TEMPLATE("recordings: work that fails the first time, or while it is recorded, is done as it comes the next time", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("graph_cache: work that fails the first time, or while it is captured, is done as it comes the next time", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
-  recordings<B, int> known("a test");
+  graph_cache<B, int> known("a test");
   auto y = on(b, vector{0.f});
   int asked = 0;
   auto const work = [&](int failing) {
@@ -110,11 +110,11 @@ TEST_CASE_TEMPLATE("record: the host neither tells nor hears anything inside", B
   B b;
   auto y = on(b, vector{0.f});
   sum_of_squares<float>(b, in_vector<B, float>(y));  // so that there is scratch
-  CHECK_THROWS_WITH_AS(record(b, "a test", [&] { upload<float>(b, vector{1.f}, y); }), "upload: what is recorded can't be told new values by the host", error);
-  CHECK_THROWS_WITH_AS(record(b, "a test", [&] { sum_of_squares<float>(b, in_vector<B, float>(y)); }),
-                       "download: the host can't wait for work that is only recorded", error);
-  CHECK_THROWS_AS(record(b, "a test", [&] { b.template allocate<float>(3); }), error);
-  CHECK_THROWS_AS(record(b, "a test", [&] { fetched(y); }), error);
+  CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { upload<float>(b, vector{1.f}, y); }), "upload: what is captured can't be told new values by the host", error);
+  CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { sum_of_squares<float>(b, in_vector<B, float>(y)); }),
+                       "download: the host can't wait for work that is only captured", error);
+  CHECK_THROWS_AS(capture(b, "a test", [&] { b.template allocate<float>(3); }), error);
+  CHECK_THROWS_AS(capture(b, "a test", [&] { fetched(y); }), error);
   CHECK_CLOSE(y, vector{0.f}, 0);
 }
 #endif

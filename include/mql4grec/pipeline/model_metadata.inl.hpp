@@ -1,5 +1,5 @@
 #pragma once
-// What pipeline/model_card.hpp declares.
+// What pipeline/model_metadata.hpp declares.
 #include <map>
 #include <utility>
 #include <vector>
@@ -7,7 +7,7 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/language/read.hpp"
-#include "mql4grec/pipeline/model_card.hpp"
+#include "mql4grec/pipeline/model_metadata.hpp"
 
 namespace mql4grec {
 
@@ -30,7 +30,7 @@ MQL4GREC_DEFINITION std::string query_prompts(std::string const& tasks) {
   return any ? text : "no prompts";
 }
 
-MQL4GREC_DEFINITION void write_model_card(std::filesystem::path const& directory, model_card const& card) {
+MQL4GREC_DEFINITION void write_model_metadata(std::filesystem::path const& directory, model_metadata const& card) {
   json families = json::array();
   for (auto const& family : card.words.options().modalities) families.push_back({{"prefix", family.prefix}, {"codes", family.codes}});
   json content = {{"tasks", card.tasks}, {"modalities", families}, {"prompts", card.words.options().prompts}};
@@ -51,7 +51,7 @@ MQL4GREC_DEFINITION index_t checked_word_count(index_t n, char const* key, std::
   return n;
 }
 
-MQL4GREC_DEFINITION vocabulary vocabulary_of_card(json const& content, std::filesystem::path const& path) {
+MQL4GREC_DEFINITION vocabulary vocabulary_of_metadata(json const& content, std::filesystem::path const& path) {
   vocabulary_options options{.modalities = {}, .prompts = checked_word_count(member<index_t>(content, "prompts", path), "prompts", path)};
   for (auto const& family : member<json>(content, "modalities", path)) {
     options.modalities.push_back({member<std::string>(family, "prefix", path), member<std::vector<index_t>>(family, "codes", path)});
@@ -63,12 +63,12 @@ MQL4GREC_DEFINITION vocabulary vocabulary_of_card(json const& content, std::file
   return vocabulary(options, ids);
 }
 
-MQL4GREC_DEFINITION model_card parse_model_card(std::filesystem::path const& path) {
+MQL4GREC_DEFINITION model_metadata parse_model_metadata(std::filesystem::path const& path) {
   json const content = read_json(path);
   auto const tasks = member<std::string>(content, "tasks", path);
   try {
     mixture_named(tasks);
-    return {vocabulary_of_card(content, path), tasks};
+    return {vocabulary_of_metadata(content, path), tasks};
   } catch (file_error const&) {
     throw;
   } catch (error const& e) {
@@ -78,8 +78,8 @@ MQL4GREC_DEFINITION model_card parse_model_card(std::filesystem::path const& pat
 
 }  // namespace detail
 
-MQL4GREC_DEFINITION model_card read_model_card(std::filesystem::path const& directory) {
-  if (std::filesystem::exists(directory / "mql4grec.json")) return detail::parse_model_card(directory / "mql4grec.json");
+MQL4GREC_DEFINITION model_metadata read_model_metadata(std::filesystem::path const& directory) {
+  if (std::filesystem::exists(directory / "mql4grec.json")) return detail::parse_model_metadata(directory / "mql4grec.json");
   if (std::filesystem::exists(directory / "added_tokens.json") || std::filesystem::exists(directory / "tokenizer.json"))
     return {read_vocabulary(directory), "released"};
   return {};

@@ -1,4 +1,4 @@
-#include "mql4grec/pipeline/model_card.hpp"
+#include "mql4grec/pipeline/model_metadata.hpp"
 
 #include <doctest/doctest.h>
 
@@ -15,8 +15,8 @@ TEST_CASE("model card: what is written is read back equal, whatever the words an
        {vocabulary_options{}, vocabulary_options{.modalities = {{"a", {3, 5}}}, .prompts = 0},
         vocabulary_options{.modalities = {{"a", {2}}, {"A", {2, 4}}, {"audio_a", {4, 1}}}, .prompts = 21}})
     for (char const* tasks : {"all", "next", "released", "released-next"}) {
-      write_model_card(directory.path(), {vocabulary(options), tasks});
-      auto const card = read_model_card(directory.path());
+      write_model_metadata(directory.path(), {vocabulary(options), tasks});
+      auto const card = read_model_metadata(directory.path());
       CHECK(card.words == vocabulary(options));
       CHECK(card.words.options() == options);
       CHECK(card.tasks == tasks);
@@ -27,9 +27,9 @@ TEST_CASE("model card: what is written is read back equal, whatever the words an
 TEST_CASE("model card: words keep the ids of the checkpoint that they came from") {
   temporary_directory const directory, onwards;
   put(directory / "added_tokens.json", R"({"<a_0>": 32101, "<a_1>": 32100, "<b_0>": 40000, "<A_0>": 7, "<*_0>": 9})");
-  auto const released = read_model_card(directory.path());
-  write_model_card(onwards.path(), released);
-  auto const card = read_model_card(onwards.path());
+  auto const released = read_model_metadata(directory.path());
+  write_model_metadata(onwards.path(), released);
+  auto const card = read_model_metadata(onwards.path());
   CHECK(card.words == released.words);
   CHECK(card.words.size() == 40001);
   CHECK(card.words.token(modality::text, 0, code_t{1}) == token_t{32100});
@@ -39,9 +39,9 @@ TEST_CASE("model card: words that a tokenizer lacks stay away, and so does a mod
   for (auto const* tokenizer : {R"({"<a_1>": 2, "<a_3>": 3, "<A_1>": 4, "<*_5>": 5})", R"({"<A_0>": 2, "<A_1>": 3})", R"({"<a_0>": 2, "<b_3>": 4})"}) {
     temporary_directory const directory, onwards;
     put(directory / "added_tokens.json", tokenizer);
-    auto const released = read_model_card(directory.path());
-    write_model_card(onwards.path(), released);
-    auto const card = read_model_card(onwards.path());
+    auto const released = read_model_metadata(directory.path());
+    write_model_metadata(onwards.path(), released);
+    auto const card = read_model_metadata(onwards.path());
     CHECK(card.words == released.words);
     for (auto const kind : {modality::text, modality::image}) CHECK(card.words.has(kind) == released.words.has(kind));
   }
@@ -49,14 +49,14 @@ TEST_CASE("model card: words that a tokenizer lacks stay away, and so does a mod
 
 TEST_CASE("model card: without one, a tokenizer's words mean the released tasks; without that too, it is the paper's model") {
   temporary_directory const directory;
-  auto const paper = read_model_card(directory.path());
+  auto const paper = read_model_metadata(directory.path());
   CHECK(paper.words == vocabulary());
   CHECK(paper.tasks == "all");
   put(directory / "added_tokens.json", R"({"<a_0>": 32101, "<a_1>": 32100})");
-  CHECK(read_model_card(directory.path()).tasks == "released");
-  CHECK(read_model_card(directory.path()).words.size() == 32102);
-  write_model_card(directory.path(), {vocabulary(), "next"});
-  CHECK(read_model_card(directory.path()).words == vocabulary());  // the card goes before the tokenizer
+  CHECK(read_model_metadata(directory.path()).tasks == "released");
+  CHECK(read_model_metadata(directory.path()).words.size() == 32102);
+  write_model_metadata(directory.path(), {vocabulary(), "next"});
+  CHECK(read_model_metadata(directory.path()).words == vocabulary());  // the card goes before the tokenizer
 }
 
 TEST_CASE("model card: a damaged one is a file_error that begins with its path") {
@@ -64,7 +64,7 @@ TEST_CASE("model card: a damaged one is a file_error that begins with its path")
   auto const path = directory / "mql4grec.json";
   auto const refusal = [&](std::string_view content) {
     put(path, content);
-    auto const words = complaint<file_error>([&] { read_model_card(directory.path()); });
+    auto const words = complaint<file_error>([&] { read_model_metadata(directory.path()); });
     CHECK((words.empty() || words.starts_with(path.string() + ": ")));
     return words;
   };

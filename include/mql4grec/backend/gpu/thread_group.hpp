@@ -1,10 +1,10 @@
 #pragma once
-// Kernels in phases. A team is a number of threads that take a phase together: what one of them writes in a phase, all of them may read
-// in the next. A kernel is written once against it. On a GPU a team is a warp or a block of CUDA threads (cuda/team.cuh); on a host
+// Kernels in phases. A group is a number of threads that take a phase together: what one of them writes in a phase, all of them may read
+// in the next. A kernel is written once against it. On a GPU a group is a warp or a block of CUDA threads (cuda/thread_group.cuh); on a host
 // system one thread plays all members in turn, so that the very same kernels are tested where there is no GPU.
 //
-// What a member keeps from one phase to the next is a local<T>: a register on a GPU. Memory that the team shares is asked for by the
-// kernel's shared_bytes() and handed out by the team.
+// What a member keeps from one phase to the next is a local<T>: a register on a GPU. Memory that the group shares is asked for by the
+// kernel's shared_bytes() and handed out by the group.
 #include <concepts>
 #include <cstddef>
 #include <cstring>
@@ -14,9 +14,9 @@
 
 namespace mql4grec::gpu {
 
-/// One of a number of teams; its kernel is `Kernel::operator()(Team&, index_t number) const`.
+/// One of a number of groups; its kernel is `Kernel::operator()(ThreadGroup&, index_t number) const`.
 template <int Threads>
-class host_team {
+class host_thread_group {
  public:
   static constexpr int threads = Threads;
 
@@ -30,9 +30,9 @@ class host_team {
     T values_[Threads];
   };
 
-  host_team(std::byte* shared, index_t number) : shared_(shared), backwards_(number % 2 == 1) {}
+  host_thread_group(std::byte* shared, index_t number) : shared_(shared), backwards_(number % 2 == 1) {}
 
-  /// phase(thread) on every member, in an order that nothing may depend on: it turns from phase to phase and from team to team.
+  /// phase(thread) on every member, in an order that nothing may depend on: it turns from phase to phase and from group to group.
   template <class Phase>
   void each(Phase&& phase) {
     backwards_ = !backwards_;
@@ -110,7 +110,7 @@ class host_team {
 namespace detail {
 
 template <class Kernel>
-struct play_team {
+struct run_host_group {
   Kernel kernel;
   std::size_t shared_bytes;
   void operator()(index_t number) const {
@@ -120,25 +120,25 @@ struct play_team {
       room = shared_bytes;
       memory = std::make_unique<std::max_align_t[]>(room / sizeof(std::max_align_t) + 1);
     }
-    host_team<Kernel::threads> team(reinterpret_cast<std::byte*>(memory.get()), number);
-    kernel(team, number);
+    host_thread_group<Kernel::threads> group(reinterpret_cast<std::byte*>(memory.get()), number);
+    kernel(group, number);
   }
 };
 
-/// Bytes of n entries in a team's shared memory; a kernel adds up what its calls of share() ask for.
+/// Bytes of n entries in a group's shared memory; a kernel adds up what its calls of share() ask for.
 template <class T>
 constexpr std::size_t shared_bytes_of(index_t n) {
   return (static_cast<std::size_t>(n) * sizeof(T) + 15) / 16 * 16;
 }
 
-/// Runs kernel(team, number) for so many teams, in any order.
+/// Runs kernel(group, number) for so many groups, in any order.
 template <class System, class Kernel>
-void for_each_team(backend<System>& b, index_t teams, Kernel const& kernel) {
-  if (teams == 0) return;
+void for_each_group(backend<System>& b, index_t groups, Kernel const& kernel) {
+  if (groups == 0) return;
   if constexpr (HostSystem<System>)
-    for_each_index(b, teams, play_team<Kernel>{kernel, kernel.shared_bytes()});
+    for_each_index(b, groups, run_host_group<Kernel>{kernel, kernel.shared_bytes()});
   else
-    System::run_teams(b.context(), teams, kernel);
+    System::run_groups(b.context(), groups, kernel);
 }
 
 }  // namespace detail

@@ -1,5 +1,5 @@
 #pragma once
-// An update whose learning rate, number and clipping stand in memory: nothing of it has to be told by the host, so that it can be recorded.
+// An update whose learning rate, number and clipping stand in memory: nothing of it has to be told by the host, so that it can be captured.
 #include "mql4grec/backend/gpu/adamw.hpp"
 
 namespace mql4grec::gpu {
@@ -17,9 +17,9 @@ template <Real T>
 struct plan_adamw {
   adamw_update rule;
   double clip_norm;
-  update_order const* order;
+  step_inputs const* order;
   double const *losses, *squares;  // (1) each
-  update_report* report;
+  step_report* report;
   planned_adamw<T>* plan;
 
   MQL4GREC_HD void operator()(index_t) const {
@@ -61,9 +61,9 @@ void sum_of_squares_into(backend<System>& b, in_vector<backend<System>, T> x, ou
 // All (n): gradient is a sum over order.tokens tokens, losses (1) that of the losses; the first `decayed` parameters decay as the rule says, the others
 // don't. Nothing is changed unless loss and norm are finite, which the report (1) tells.
 template <Real T, class System>
-void ordered_adamw_step(backend<System>& b, adamw_update const& rule, double clip_norm, index_t decayed, in_vector<backend<System>, update_order> order,
+void captured_adamw_step(backend<System>& b, adamw_update const& rule, double clip_norm, index_t decayed, in_vector<backend<System>, step_inputs> order,
                         in_vector<backend<System>, double> losses, in_vector<backend<System>, T> gradient, out_vector<backend<System>, T> parameter,
-                        out_vector<backend<System>, T> first, out_vector<backend<System>, T> second, out_vector<backend<System>, update_report> report) {
+                        out_vector<backend<System>, T> first, out_vector<backend<System>, T> second, out_vector<backend<System>, step_report> report) {
   scratch_scope<backend<System>> const scope(b.scratch());
   auto const squares = b.scratch().template take<double>(1);
   auto const plan = b.scratch().template take<detail::planned_adamw<T>>(1);

@@ -1,5 +1,5 @@
 #pragma once
-// A block is a stretch of a batch that one lane computes at once. Blocks of a few hundred tokens keep activations in the
+// A block is a micro_batch of a batch that one worker computes at once. Blocks of a few hundred tokens keep activations in the
 // cache; offsets start at 0 in every block, and first_row remembers where it stood in the batch.
 #include <algorithm>
 #include <vector>
@@ -11,14 +11,14 @@
 
 namespace mql4grec {
 
-/// Rough cost of a sequence in token rows of the whole model; balances the lanes.
+/// Rough cost of a sequence in token rows of the whole model; balances the workers.
 inline index_t cost(batch const& all, index_t sequence) {
   index_t const targets = std::ssize(all.target_offsets) > sequence + 1 ? std::ssize(all.target(sequence)) : 0;
   return std::ssize(all.input(sequence)) + targets;
 }
 
-/// Cuts a batch into consecutive stretches of about `tokens` tokens each, at least one a sequence long.
-inline void cut_into_stretches(batch const& all, index_t tokens, std::vector<stretch>& out) {
+/// Cuts a batch into consecutive micro_batches of about `tokens` tokens each, at least one a sequence long.
+inline void cut_into_micro_batches(batch const& all, index_t tokens, std::vector<micro_batch>& out) {
   out.clear();
   index_t first = 0, sum = 0;
   for (index_t s = 0; s < all.size(); ++s) {
@@ -32,7 +32,7 @@ inline void cut_into_stretches(batch const& all, index_t tokens, std::vector<str
 
 namespace detail {
 
-/// A stretch where the lane's kernels read it; what isn't the batch's own memory is the lane's scratch.
+/// A micro_batch where the worker's kernels read it; what isn't the batch's own memory is the worker's scratch.
 template <class B>
 struct token_block {
   in_vector<B, token_t> inputs;
@@ -43,7 +43,7 @@ struct token_block {
 };
 
 template <class B>
-packed_rows<B> take_rows(B& b, std::vector<index_t> const& offsets, stretch part) {
+packed_rows<B> take_rows(B& b, std::vector<index_t> const& offsets, micro_batch part) {
   staged<index_t, B> moved(b, part.last - part.first + 1);
   auto const place = moved.values();
   packed_rows<B> rows{.first_row = offsets[static_cast<std::size_t>(part.first)]};
@@ -74,7 +74,7 @@ in_vector<B, token_t> take_shifted(B& b, in_vector<B, token_t> targets, packed_r
 }
 
 template <class B>
-token_block<B> take_block(B& b, batch const& all, stretch part, t5_config const& c) {
+token_block<B> take_block(B& b, batch const& all, micro_batch part, t5_config const& c) {
   token_block<B> block;
   block.input_rows = take_rows(b, all.input_offsets, part);
   block.inputs = take_tokens(b, all.inputs, block.input_rows);

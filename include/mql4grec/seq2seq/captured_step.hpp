@@ -1,28 +1,28 @@
 #pragma once
 // Updates by examples that lie in the backend's memory. Of an update the host says which examples, the learning rate and the number; the batch is put
-// together, the gradient clipped and the parameters moved without it. All of that is one piece of work, recorded for each shape of a batch.
-#include "mql4grec/backend/recordings.hpp"
+// together, the gradient clipped and the parameters moved without it. All of that is one piece of work, captured for each shape of a batch.
+#include "mql4grec/backend/graph_cache.hpp"
 #include "mql4grec/optim/communicator.hpp"
 #include "mql4grec/optim/gradient.hpp"
 #include "mql4grec/seq2seq/pass.hpp"
-#include "mql4grec/seq2seq/resident_examples.hpp"
+#include "mql4grec/seq2seq/device_dataset.hpp"
 #include "mql4grec/seq2seq/training.hpp"
 
 namespace mql4grec {
 
 /// What training on examples in its own memory asks of a backend.
 template <class B, class T>
-concept ResidentOps = PackingOps<B> && optim::OrderedUpdateOps<B, T> && TransferOps<B, index_t> && TransferOps<B, update_order>;
+concept CapturedStepOps = PackingOps<B> && optim::CapturedUpdateOps<B, T> && TransferOps<B, index_t> && TransferOps<B, step_inputs>;
 
 namespace detail {
 
 /// What belongs to the trainer.
-template <class B, class T, class Others>
-struct resident_parts {
+template <class B, class T, class Comm>
+struct captured_step_parts {
   B& backend;
   t5<B, T>& model;
   training_options const& options;
-  Others const& others;
+  Comm const& communicator;
   optim::adamw_state<B, T>& moments;
   t5_pass<B, T>& pass;
   t5_weights<T, typename B::memory_space> const& windows;  // of the gradient
@@ -31,7 +31,7 @@ struct resident_parts {
 
 /// The examples `which` as a block in the scratch.
 template <class B>
-token_block<B> gather_block(B& b, resident_examples<B> const& from, in_vector<B, index_t> which, resident_shape const& shape, t5_config const& c,
+token_block<B> gather_block(B& b, device_dataset<B> const& from, in_vector<B, index_t> which, captured_shape const& shape, t5_config const& c,
                             index_t first_row) {
   auto const gather = [&](auto const& all, index_t rows, token_t filler) {
     packed_tokens<typename B::memory_space> const place{b.scratch().template take<token_t>(rows), b.scratch().template take<index_t>(shape.sequences() + 1)};
@@ -49,58 +49,58 @@ token_block<B> gather_block(B& b, resident_examples<B> const& from, in_vector<B,
   return block;
 }
 
-template <Backend B, class T, class Others>
-class resident_steps {
+template <Backend B, class T, class Comm>
+class captured_step {
  public:
-  explicit resident_steps(B& b) : orders_(b), total_(b.template allocate<double>(1)) {}
+  explicit captured_step(B& b) : step_(b), total_(b.template allocate<double>(1)) {}
 
-  /// One update by this process' examples and those of the others; moments.step is the trainer's matter.
-  update_report update(resident_parts<B, T, Others> const& t, resident_examples<B> const& from, std::span<index_t const> which, update_order const& order) {
+  /// One update by this process' examples and those of the other processes; moments.step is the trainer's matter.
+  step_report update(captured_step_parts<B, T, Comm> const& t, device_dataset<B> const& from, std::span<index_t const> which, step_inputs const& inputs) {
     B& b = t.backend;
-    auto const mine = told(b, which);
+    auto const mine = upload_numbers(b, which);
     auto const shape = from.shape_of(which);
-    orders_.tell(b, order);
+    step_.upload(b, inputs);
     auto const find_gradient = [&] {
       scratch_scope<B> const scope(b.scratch());
-      nn::dropout_plan const plan{.rate = t.options.dropout, .seed = t.options.seed, .step_place = orders_.step_place()};
+      nn::dropout_plan const plan{.rate = t.options.dropout, .seed = t.options.seed, .step_place = step_.step_place()};
       fill<T>(b, t.gradient, T{});
-      auto const block = gather_block(b, from, mine, shape, t.model.config(), t.others.rank() << rank_bits);
-      sum_into<T>(b, t.pass.take_losses_and_gradient(b, t.model, block, plan, 1, t.windows), orders_.loss());
+      auto const block = gather_block(b, from, mine, shape, t.model.config(), t.communicator.rank() << rank_bits);
+      sum_into<T>(b, t.pass.take_losses_and_gradient(b, t.model, block, plan, 1, t.windows), step_.loss());
     };
     auto const move = [&] {
-      orders_.template update<T>(b, t.options.optimizer, t.model.layout(), t.gradient, t.model.parameters(), t.moments);
+      step_.template update<T>(b, t.options.optimizer, t.model.layout(), t.gradient, t.model.parameters(), t.moments);
     };
-    if (t.others.size() == 1) {
+    if (t.communicator.world_size() == 1) {
       updates_.run(b, key_of(t, shape), [&] {
         find_gradient();
         move();
       });
     } else {  // each process has shapes of its own, and what they do together must be the same call for all
-      expects(t.others.size() <= index_t{1} << (32 - rank_bits), "training: ", t.others.size(), " processes, expected at most ", index_t{1} << (32 - rank_bits));
+      expects(t.communicator.world_size() <= index_t{1} << (32 - rank_bits), "training: ", t.communicator.world_size(), " processes, expected at most ", index_t{1} << (32 - rank_bits));
       updates_.run(b, key_of(t, shape), find_gradient);
-      t.others.add_up(b, t.gradient);
-      t.others.add_up(b, orders_.loss());
+      t.communicator.all_reduce(b, t.gradient);
+      t.communicator.all_reduce(b, step_.loss());
       moves_.run(b, 0, move);
     }
-    return orders_.hear(b);
+    return step_.download(b);
   }
 
   /// Σ of the losses without dropout, of all processes' examples.
-  double sum_of_losses(resident_parts<B, T, Others> const& t, resident_examples<B> const& from, std::span<index_t const> which) {
+  double sum_of_losses(captured_step_parts<B, T, Comm> const& t, device_dataset<B> const& from, std::span<index_t const> which) {
     constexpr std::size_t together = 1024;  // as a batch of training: no more scratch than that
     B& b = t.backend;
     fill<double>(b, total_.view_all(), 0);
     for (; !which.empty(); which = which.subspan(std::min(which.size(), together))) {
       auto const some = which.first(std::min(which.size(), together));
-      auto const mine = told(b, some);
+      auto const mine = upload_numbers(b, some);
       auto const shape = from.shape_of(some);
       losses_.run(b, key_of(t, shape), [&] {
         scratch_scope<B> const scope(b.scratch());
-        sum_into<T>(b, t.pass.take_losses(b, t.model, gather_block(b, from, mine, shape, t.model.config(), 0), {}), orders_.loss());
-        accumulate<double>(b, orders_.loss(), total_.view_all());
+        sum_into<T>(b, t.pass.take_losses(b, t.model, gather_block(b, from, mine, shape, t.model.config(), 0), {}), step_.loss());
+        accumulate<double>(b, step_.loss(), total_.view_all());
       });
     }
-    if (t.others.size() > 1) t.others.add_up(b, total_.view_all());
+    if (t.communicator.world_size() > 1) t.communicator.all_reduce(b, total_.view_all());
     return host_copy<double, space>(b, std::as_const(total_).view_all()).view_all()(0);
   }
 
@@ -109,7 +109,7 @@ class resident_steps {
   static constexpr int rank_bits = 26;  // of the numbers that dropout knows rows by
 
   /// Numbers of examples where the work reads them.
-  in_vector<B, index_t> told(B& b, std::span<index_t const> which) {
+  in_vector<B, index_t> upload_numbers(B& b, std::span<index_t const> which) {
     make_room(b, std::ssize(which));
     auto const place = which_.view_all().part(0, std::ssize(which));
     upload<index_t>(b, view_of(which), place);
@@ -122,21 +122,21 @@ class resident_steps {
     losses_.forget();
   }
 
-  using key = std::pair<resident_shape, std::pair<index_t const*, index_t const*>>;
-  static key key_of(resident_parts<B, T, Others> const& t, resident_shape const& shape) {
+  using key = std::pair<captured_shape, std::pair<index_t const*, index_t const*>>;
+  static key key_of(captured_step_parts<B, T, Comm> const& t, captured_shape const& shape) {
     return {shape, t.pass.buckets_of(t.backend, t.model.config(), shape.longest_input, shape.longest_target)};
   }
 
   buffer<index_t, space> which_;  // (examples) their numbers
-  optim::ordered_updates<B> orders_;
+  optim::captured_updates<B> step_;
   buffer<double, space> total_;  // (1) Σ of a set's losses
-  recordings<B, key> updates_{"a training step"}, losses_{"a validation step"};
-  recordings<B, int> moves_{"an update"};  // of several processes
+  graph_cache<B, key> updates_{"a training step"}, losses_{"a validation step"};
+  graph_cache<B, int> moves_{"an update"};  // of several processes
 };
 
-struct no_resident_steps {
+struct no_captured_steps {
   template <class B>
-  explicit no_resident_steps(B&) {}
+  explicit no_captured_steps(B&) {}
 };
 
 }  // namespace detail

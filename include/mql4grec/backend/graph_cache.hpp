@@ -12,14 +12,14 @@
 
 namespace mql4grec {
 
-/// What recording asks of a backend. It may have none: work is done as it comes then. record(b, name, work) calls work(), whose operations are
-/// written down instead of being done; replay(b) does them with the arguments they had, on whatever their places in memory hold by then.
+/// What graph asks of a backend. It may have none: work is done as it comes then. capture(b, name, work) calls work(), whose operations are
+/// written down instead of being done; launch(b) does them with the arguments they had, on whatever their places in memory hold by then.
 template <class B>
-concept RecordingOps = Backend<B> && requires(B& b, void (*work)()) {
-  record(b, "work", work).replay(b);
+concept CaptureOps = Backend<B> && requires(B& b, void (*work)()) {
+  capture(b, "work", work).launch(b);
 };
 
-/// What numbers of rows are rounded up to a multiple of, so that few shapes come up and recordings are used again: `least`, and from 32 · least on a
+/// What numbers of rows are rounded up to a multiple of, so that few shapes come up and graph_cache are used again: `least`, and from 32 · least on a
 /// thirty-second of the power of two below. Rounded so, rows become 3 % more at most.
 constexpr index_t shape_step(index_t rows, index_t least) {
   return std::max(least, static_cast<index_t>(std::bit_floor(static_cast<std::uint64_t>(rows)) / 32));
@@ -27,33 +27,33 @@ constexpr index_t shape_step(index_t rows, index_t least) {
 constexpr index_t round_up(index_t n, index_t step) { return (n + step - 1) / step * step; }
 
 namespace detail {
-struct no_recording {
+struct no_graph {
   template <class B>
-  void replay(B&) const {}
+  void launch(B&) const {}
 };
 template <class B>
-struct recording_on {
-  using type = no_recording;
+struct graph_of {
+  using type = no_graph;
 };
-template <RecordingOps B>
-struct recording_on<B> {
-  using type = decltype(record(std::declval<B&>(), "", std::declval<void (*)()>()));
+template <CaptureOps B>
+struct graph_of<B> {
+  using type = decltype(capture(std::declval<B&>(), "", std::declval<void (*)()>()));
 };
 }  // namespace detail
 
-/// Recordings by key: the first run of a key is done as it comes, so that all memory and all plans that it needs are there; the second is recorded.
+/// Graphs by key: the first run of a key is done as it comes, so that all memory and all plans that it needs are there; the second is captured.
 /// All that the work reads and that isn't in the backend's memory must follow from the key; so must the places it takes from the scratch, but
 /// for the place where that stands.
 /// What the work returns to the host must follow from the key, too.
 template <Backend B, class Key, std::copyable Result = std::monostate>
-class recordings {
+class graph_cache {
  public:
   /// `name` is for errors.
-  explicit recordings(char const* name) : name_(name) {}
+  explicit graph_cache(char const* name) : name_(name) {}
 
   template <class Work>
   Result run(B& b, Key const& key, Work&& work) {
-    if constexpr (RecordingOps<B>) {
+    if constexpr (CaptureOps<B>) {
       std::pair const place{b.scratch().here(), key};
       if (!kept_.empty() && kept_.begin()->first.first.moves != place.first.moves) forget();
       auto found = kept_.find(place);
@@ -66,13 +66,13 @@ class recordings {
       entry& known = found->second;
       if (!known.work) {
         try {
-          known.work.emplace(record(b, name_, [&] { known.result = result_of(work); }));
+          known.work.emplace(capture(b, name_, [&] { known.result = result_of(work); }));
         } catch (...) {
           kept_.erase(found);
           throw;
         }
       }
-      known.work->replay(b);
+      known.work->launch(b);
       return known.result;
     } else {
       return result_of(work);
@@ -88,7 +88,7 @@ class recordings {
 
   struct entry {
     Result result{};
-    std::optional<typename detail::recording_on<B>::type> work;
+    std::optional<typename detail::graph_of<B>::type> work;
   };
 
   template <class Work>

@@ -45,7 +45,7 @@ def check(repository, fix):
                 fresh += text[done:block.start("code")] + code
                 done = block.end("code")
                 if not fix:
-                    yield f"{where}: differs from {block['path']}:{block['tag']}; run tests/house/check_docs.py --fix ."
+                    yield f"{where}: differs from {block['path']}:{block['tag']}; run tests/layering/check_docs.py --fix ."
         if fix and done:
             document.write_text(fresh + text[done:])
             print(f"quoted again: {document.relative_to(repository)}")

@@ -1,4 +1,4 @@
-#include "mql4grec/seq2seq/resident_steps.hpp"
+#include "mql4grec/seq2seq/captured_step.hpp"
 
 #include <doctest/doctest.h>
 
@@ -14,7 +14,7 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 TEST_CASE("resident examples: only backends with memory of their own train on them") {
-  CHECK_FALSE((ResidentOps<cpu::backend, float> || ResidentOps<reference::backend, double>));
+  CHECK_FALSE((CapturedStepOps<cpu::backend, float> || CapturedStepOps<reference::backend, double>));
 }
 
 #if defined(MQL4GREC_TEST_DEVICE_BACKENDS)
@@ -41,7 +41,7 @@ training_options quick() {
 TEST_CASE_TEMPLATE("resident examples: rows are rounded up, and every filler has one at least and not more than the longest example", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
-  resident_examples<B> set;
+  device_dataset<B> set;
   set.assign(b, batch_from({40}));
   std::vector<index_t> which;
   for (index_t i = 0; i < 40; ++i) {
@@ -63,11 +63,11 @@ TEST_CASE_TEMPLATE("resident examples: rows are rounded up, and every filler has
 TEST_CASE_TEMPLATE("a resident step: the update that the same batch makes when the host writes it", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto const all = batch_from({23});
-  resident_examples<B> set;
+  device_dataset<B> set;
   set.assign(b, all);
   auto mine = random_t5<double>(b, tiny_t5()), expected = random_t5<double>(b, tiny_t5());
   trainer<B, double> teacher(b, mine, quick()), by_hand(b, expected, quick());
-  for (index_t step = 0; step < 12; ++step) {  // two shapes, each as it comes, recorded, and replayed with other values
+  for (index_t step = 0; step < 12; ++step) {  // two shapes, each as it comes, captured, and launched with other values
     std::vector<index_t> which;
     batch written;
     for (index_t i = 0; i < 5 + step % 2; ++i) {
@@ -80,10 +80,10 @@ TEST_CASE_TEMPLATE("a resident step: the update that the same batch makes when t
   CHECK(teacher.moments().step == 12);
 }
 
-TEST_CASE_TEMPLATE("a resident step: what was recorded on a few examples is replayed on more in the same memory", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("a resident step: what was captured on a few examples is launched on more in the same memory", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto const many = batch_from({90}, 5), few = batch_from({10}, 5);
-  resident_examples<B> set;
+  device_dataset<B> set;
   set.assign(b, many);  // the memory
   auto mine = random_t5<double>(b, tiny_t5()), expected = random_t5<double>(b, tiny_t5());
   trainer<B, double> teacher(b, mine, quick()), by_hand(b, expected, quick());
@@ -92,7 +92,7 @@ TEST_CASE_TEMPLATE("a resident step: what was recorded on a few examples is repl
     std::vector<index_t> which;
     batch written;
     for (index_t i = 0; i < 5; ++i) {
-      which.push_back(step < 4 ? i : 81 + i);  // as long, and far beyond what was there when it was recorded
+      which.push_back(step < 4 ? i : 81 + i);  // as long, and far beyond what was there when it was captured
       auto const& all = step < 4 ? few : many;
       written.append(all.input(which.back()).first(all.input(which.back()).size() - 1), all.target(which.back()).first(all.target(which.back()).size() - 1));
     }
@@ -111,7 +111,7 @@ TEST_CASE_TEMPLATE("fit: examples in the backend's memory, all or a few at a tim
     B b;
     auto mine = random_t5<double>(b, tiny_t5());
     auto options = quick();
-    options.resident_examples = at_a_time;
+    options.device_examples = at_a_time;
     trainer<B, double> teacher(b, mine, options);
     training_progress progress;
     fit(teacher, examples{23}, examples{7}, progress);
@@ -151,7 +151,7 @@ TEST_CASE_TEMPLATE("fit: a run that was stopped inside an epoch goes on to the s
 
 TEST_CASE_TEMPLATE("a resident step: a loss that isn't finite names its step and changes nothing", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
-  resident_examples<B> set;
+  device_dataset<B> set;
   set.assign(b, batch_from({9}));
   auto model = random_t5<float>(b, tiny_t5());
   trainer<B, float> teacher(b, model, quick());
@@ -175,7 +175,7 @@ TEST_CASE_TEMPLATE("resident examples: the mean loss is every token's, however m
   auto expected = random_t5<double>(host, tiny_t5());
   trainer<B, double> teacher(b, model, quick());
   trainer<cpu::backend, double> by_host(host, expected, quick());
-  resident_examples<B> set, none;
+  device_dataset<B> set, none;
   set.assign(b, batch_from({4100}, 9));
   none.assign(b, {});
   CHECK(teacher.mean_loss(none) == 0);
@@ -199,14 +199,14 @@ struct one_of_two {
 
   index_t rank() const { return number; }
   index_t size() const { return 2; }
-  void add_up(device& b, out_vector<device, double> values) const {
-    CHECK(!b.context().recording);  // the other process may have done this shape before
-    add_up(std::span(values.data, static_cast<std::size_t>(values.size())));
+  void all_reduce(device& b, out_vector<device, double> values) const {
+    CHECK(!b.context().graph);  // the other process may have done this shape before
+    all_reduce(std::span(values.data, static_cast<std::size_t>(values.size())));
   }
-  void add_up(device&, std::span<double> numbers) const { add_up(numbers); }
+  void all_reduce(device&, std::span<double> numbers) const { all_reduce(numbers); }
 
  private:
-  void add_up(std::span<double> mine) const {
+  void all_reduce(std::span<double> mine) const {
     where->parts[number].assign(mine.begin(), mine.end());
     where->both.arrive_and_wait();
     for (std::size_t i = 0; i < mine.size(); ++i) mine[i] = where->parts[0][i] + where->parts[1][i];

@@ -16,20 +16,20 @@ mixture mixture_named(std::string const& name, mixture_options const& options = 
 /// A model that is asked with others than it has learnt with answers worse.
 std::string query_prompts(std::string const& tasks);
 
-struct model_card {
+struct model_metadata {
   vocabulary words = vocabulary();
   std::string tasks = "all";  ///< see mixture_named: decides the prompts that the model is asked with
 };
 
 /// Words that aren't numbered in order (a released checkpoint's) are written with their ids.
-void write_model_card(std::filesystem::path const& directory, model_card const& card);
+void write_model_metadata(std::filesystem::path const& directory, model_metadata const& card);
 
 /// The card of a model directory. Without one, as in checkpoints of the released code: the words of its tokenizer and the
 /// released tasks; without that too, the paper's vocabulary and all tasks.
-model_card read_model_card(std::filesystem::path const& directory);
+model_metadata read_model_metadata(std::filesystem::path const& directory);
 
 }  // namespace mql4grec
 
 #if !MQL4GREC_COMPILED
-#include "mql4grec/pipeline/model_card.inl.hpp"
+#include "mql4grec/pipeline/model_metadata.inl.hpp"
 #endif

@@ -1,4 +1,4 @@
-"""The include law: who may include whom. include_law.py [--self-test] include/mql4grec
+"""The layering: who may include whom. layering.py [--self-test] include/mql4grec
 
     core <- backend <- nn, optim <- catalog, embed, quantize, language, tasks, seq2seq, search, rank, metrics
 
@@ -125,5 +125,5 @@ def self_test():
 
 if __name__ == "__main__":
     problems = self_test() if sys.argv[1:] == ["--self-test"] else list(violations(Path(sys.argv[1])))
-    print("\n".join(problems) or "the include law holds")
+    print("\n".join(problems) or "the layering holds")
     sys.exit(bool(problems))

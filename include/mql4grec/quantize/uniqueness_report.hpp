@@ -6,7 +6,7 @@
 namespace mql4grec {
 
 /// What was found by looking at every sequence of a table: a proof that no two items share one, or who does.
-struct certificate {
+struct uniqueness_report {
   index_t items = 0, missing = 0;  ///< of the table, and of them those without a sequence
   index_t distinct = 0;            ///< sequences
   index_t groups = 0;              ///< sequences that two or more items have
@@ -19,13 +19,13 @@ struct certificate {
     if (missing > 0) text += ", " + std::to_string(missing) + " items without one";
     return text + (unique() ? ": each has its own" : ": " + std::to_string(groups) + " sequences are shared");
   }
-  bool operator==(certificate const&) const = default;
+  bool operator==(uniqueness_report const&) const = default;
 };
 
-inline certificate certify(code_table const& table) {
+inline uniqueness_report check_uniqueness(code_table const& table) {
   constexpr std::size_t shown = 5;
   auto const order = detail::items_by_key(table);
-  certificate out{.items = table.items(), .missing = table.items() - std::ssize(order), .first_groups = {}};
+  uniqueness_report out{.items = table.items(), .missing = table.items() - std::ssize(order), .first_groups = {}};
   detail::for_each_sequence(order, [&](std::span<detail::keyed_item const> same) {
     ++out.distinct;
     if (same.size() < 2) return;
@@ -38,7 +38,7 @@ inline certificate certify(code_table const& table) {
 }
 
 /// Throws error, naming items, unless every item with a sequence has its own.
-inline void require_unique(certificate const& found) {
+inline void require_unique(uniqueness_report const& found) {
   if (found.unique()) return;
   auto const& group = found.first_groups.front();
   detail::raise("codes: ", found.groups, " sequences are shared by several items; items ", index(group[0]), " and ", index(group[1]), " have the same");

@@ -9,9 +9,9 @@ if(MQL4GREC_WERROR)
 endif()
 
 # Without the two maths flags AdamW's loop (a square root and a division) isn't vectorised.
-add_library(mql4grec_house INTERFACE)
-target_link_libraries(mql4grec_house INTERFACE mql4grec::mql4grec)
-target_compile_options(mql4grec_house INTERFACE
+add_library(mql4grec_project_options INTERFACE)
+target_link_libraries(mql4grec_project_options INTERFACE mql4grec::mql4grec)
+target_compile_options(mql4grec_project_options INTERFACE
   "$<$<COMPILE_LANGUAGE:CXX>:${MQL4GREC_WARNINGS}>"
   # nvcc's own code breaks -Wpedantic and -Wconversion; it doesn't know g++'s pragmas; the other three as below
   "$<$<COMPILE_LANGUAGE:CUDA>:${MQL4GREC_CUDA_WARNINGS};--diag-suppress=1675>"

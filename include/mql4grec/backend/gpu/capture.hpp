@@ -1,5 +1,5 @@
 #pragma once
-// Work of a system that is the host's, recorded as on a GPU: every kernel with the arguments it had then. Replayed, it reads what its
+// Work of a system that is the host's, captured as on a GPU: every kernel with the arguments it had then. Replayed, it reads what its
 // places in memory hold by then. So what can't be repeated is found where there is no GPU.
 #include <functional>
 #include <utility>
@@ -10,10 +10,10 @@
 namespace mql4grec::gpu {
 
 template <HostSystem System>
-class recording {
+class graph {
  public:
-  explicit recording(std::vector<std::function<void()>> work) : work_(std::move(work)) {}
-  void replay(backend<System>& b) const {
+  explicit graph(std::vector<std::function<void()>> work) : work_(std::move(work)) {}
+  void launch(backend<System>& b) const {
     b.scratch().lend_rest([&] {
       for (auto const& task : work_) task();
     });
@@ -25,19 +25,19 @@ class recording {
 
 // What work() asks of the backend, without doing it. `name` is for errors.
 template <HostSystem System, class Work>
-recording<System> record(backend<System>& b, char const*, Work&& work) {
+graph<System> capture(backend<System>& b, char const*, Work&& work) {
   std::vector<std::function<void()>> list;
-  struct recorder {
+  struct capturer {
     backend<System>& b;
-    ~recorder() {
-      b.context().recording = nullptr;
-      detail::is_recording() = false;
+    ~capturer() {
+      b.context().graph = nullptr;
+      detail::is_capturing() = false;
     }
   } const until_here{b};
-  b.context().recording = &list;
-  detail::is_recording() = true;
+  b.context().graph = &list;
+  detail::is_capturing() = true;
   work();
-  return recording<System>(std::move(list));
+  return graph<System>(std::move(list));
 }
 
 }  // namespace mql4grec::gpu

@@ -8,7 +8,7 @@
 
 #include "mql4grec/backend/copy.hpp"
 #include "mql4grec/backend/packed_tokens.hpp"
-#include "mql4grec/backend/recordings.hpp"
+#include "mql4grec/backend/graph_cache.hpp"
 #include "mql4grec/core/unique_number.hpp"
 #include "mql4grec/tasks/batch.hpp"
 
@@ -16,23 +16,23 @@ namespace mql4grec {
 
 /// How large a batch of resident examples is made. Rows are rounded up, so that few shapes come up; the rows that are too many belong to
 /// `fillers` sequences behind the examples', of pad tokens and without targets.
-struct resident_shape {
+struct captured_shape {
   index_t examples = 0, fillers = 0;
   index_t input_rows = 0, target_rows = 0;
   index_t longest_input = 0, longest_target = 0;  ///< of the whole set
   std::uint64_t memory = 0;                       ///< tells sets apart whose tokens lie elsewhere
 
   index_t sequences() const { return examples + fillers; }
-  auto operator<=>(resident_shape const&) const = default;
+  auto operator<=>(captured_shape const&) const = default;
 };
 
 /// What a source writes in an epoch, sequence by sequence.
 template <Backend B>
-class resident_examples {
+class device_dataset {
   using space = typename B::memory_space;
 
  public:
-  resident_examples() = default;
+  device_dataset() = default;
 
   /// Every example of an epoch, all with targets. The memory of an earlier epoch is used again when it is large enough.
   void assign(B& b, batch const& all) {
@@ -49,14 +49,14 @@ class resident_examples {
   }
 
   index_t size() const { return size_; }
-  /// All the memory of a side, whatever of it the examples fill: recorded work that reads it is replayed on later examples, which may be more.
+  /// All the memory of a side, whatever of it the examples fill: captured work that reads it is launched on later examples, which may be more.
   packed_tokens<space, token_t const> inputs() const { return {inputs_.tokens.view_all(), inputs_.offsets.view_all()}; }
   packed_tokens<space, token_t const> targets() const { return {targets_.tokens.view_all(), targets_.offsets.view_all()}; }
 
   /// Tokens that the examples `which` are to be told.
   index_t target_tokens(std::span<index_t const> which) const { return targets_.rows(which); }
 
-  resident_shape shape_of(std::span<index_t const> which) const {
+  captured_shape shape_of(std::span<index_t const> which) const {
     index_t const inputs = inputs_.rows(which), targets = targets_.rows(which);
     index_t const input_step = shape_step(inputs, 256), target_step = shape_step(targets, 64);
     auto const sequences_for = [](index_t rows, index_t longest) { return (rows + longest - 2) / (longest - 1); };

@@ -9,16 +9,16 @@
 
 namespace mql4grec::gpu {
 
-class cuda_recording {
+class cuda_graph {
  public:
   /// Takes the graph as it is; `name` lives as long.
-  cuda_recording(cudaGraph_t graph, char const* name) : name_(name) {
+  cuda_graph(cudaGraph_t graph, char const* name) : name_(name) {
     cudaGraphExec_t made = nullptr;
     check(cudaGraphInstantiate(&made, graph, 0), "cudaGraphInstantiate");
     graph_.reset(made);
   }
 
-  void replay(backend<cuda>& b) const {
+  void launch(backend<cuda>& b) const {
     check(cudaGraphLaunch(graph_.get(), b.context().stream()), "cudaGraphLaunch");
     b.context().started(name_);
   }
@@ -37,7 +37,7 @@ class cuda_recording {
 
 // What work() asks of the stream, without doing it. `name` is for errors.
 template <class Work>
-cuda_recording record(backend<cuda>& b, char const* name, Work&& work) {
+cuda_graph capture(backend<cuda>& b, char const* name, Work&& work) {
   struct destroy {
     void operator()(cudaGraph_t graph) const noexcept { cudaGraphDestroy(graph); }
   };
@@ -49,12 +49,12 @@ cuda_recording record(backend<cuda>& b, char const* name, Work&& work) {
   std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, destroy> graph;
   auto const end = [&] {
     cudaGraph_t made = nullptr;
-    context.set_recording(false);
+    context.set_capturing(false);
     auto const status = cudaStreamEndCapture(stream, &made);
     graph.reset(made);
     return status;
   };
-  context.set_recording(true);
+  context.set_capturing(true);
   try {
     work();
   } catch (...) {
@@ -63,7 +63,7 @@ cuda_recording record(backend<cuda>& b, char const* name, Work&& work) {
     throw;
   }
   detail::check(end(), (std::string("cudaStreamEndCapture of ") + name).c_str());
-  return cuda_recording(graph.get(), name);
+  return cuda_graph(graph.get(), name);
 }
 
 }  // namespace mql4grec::gpu

@@ -1,5 +1,5 @@
 #pragma once
-// Teams of CUDA threads: a warp, several of which share a block, or a block of their own.
+// Groups of CUDA threads: a warp, several of which share a block, or a block of their own.
 #include <cuda_pipeline_primitives.h>
 
 #include <concepts>
@@ -12,10 +12,10 @@
 
 namespace mql4grec::gpu {
 
-/// The device's counterpart of host_team, member by member. Its members are __host__ too, because kernels are; the host never runs them.
+/// The device's counterpart of host_thread_group, member by member. Its members are __host__ too, because kernels are; the host never runs them.
 template <int Threads>
-class device_team {
-  static_assert(Threads == 32 || (Threads % 32 == 0 && Threads <= 1024), "a team is a warp, or a block of whole warps");
+class device_thread_group {
+  static_assert(Threads == 32 || (Threads % 32 == 0 && Threads <= 1024), "a group is a warp, or a block of whole warps");
   static constexpr int warps = Threads / 32;
 
  public:
@@ -32,7 +32,7 @@ class device_team {
   };
 
   /// `reductions`: room for a value a warp, 16 bytes each.
-  MQL4GREC_HD device_team(std::byte* shared, std::byte* reductions, int thread) : shared_(shared), reductions_(reductions), thread_(thread) {}
+  MQL4GREC_HD device_thread_group(std::byte* shared, std::byte* reductions, int thread) : shared_(shared), reductions_(reductions), thread_(thread) {}
 
   template <class Phase>
   MQL4GREC_HD void each(Phase&& phase) {
@@ -183,7 +183,7 @@ namespace detail {
 
 /// Warps that share a block, so that enough of them fit a multiprocessor.
 template <int Threads>
-inline constexpr int teams_a_block = Threads == 32 ? 4 : 1;
+inline constexpr int groups_per_block = Threads == 32 ? 4 : 1;
 
 /// How many blocks a multiprocessor is to have room for, where a kernel says so: what bounds the registers of a thread.
 template <class Kernel>
@@ -195,26 +195,26 @@ constexpr int blocks_together() {
 }
 
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::threads* teams_a_block<Kernel::threads>, blocks_together<Kernel>()) run_team(Kernel kernel, index_t teams, std::size_t shared_bytes) {
-  constexpr int threads = Kernel::threads, together = teams_a_block<threads>;
+__global__ void __launch_bounds__(Kernel::threads* groups_per_block<Kernel::threads>, blocks_together<Kernel>()) run_group(Kernel kernel, index_t groups, std::size_t shared_bytes) {
+  constexpr int threads = Kernel::threads, together = groups_per_block<threads>;
   extern __shared__ int4 memory[];  // aligned for anything
   __shared__ int4 reductions[threads / 32];
-  int const team_in_block = static_cast<int>(threadIdx.x) / threads;
-  index_t const number = static_cast<index_t>(blockIdx.x) * together + team_in_block;
-  if (number >= teams) return;  // a whole warp, or a whole block
-  device_team<threads> team(reinterpret_cast<std::byte*>(memory) + static_cast<std::size_t>(team_in_block) * shared_bytes,
+  int const group_in_block = static_cast<int>(threadIdx.x) / threads;
+  index_t const number = static_cast<index_t>(blockIdx.x) * together + group_in_block;
+  if (number >= groups) return;  // a whole warp, or a whole block
+  device_thread_group<threads> group(reinterpret_cast<std::byte*>(memory) + static_cast<std::size_t>(group_in_block) * shared_bytes,
                             reinterpret_cast<std::byte*>(reductions), static_cast<int>(threadIdx.x) % threads);
-  kernel(team, number);
+  kernel(group, number);
 }
 
 template <class Kernel>
-void launch_teams(cudaStream_t stream, index_t teams, Kernel const& kernel) {
-  constexpr int together = teams_a_block<Kernel::threads>;
+void launch_groups(cudaStream_t stream, index_t groups, Kernel const& kernel) {
+  constexpr int together = groups_per_block<Kernel::threads>;
   constexpr std::size_t without_asking = 48 << 10;
   std::size_t const each = (kernel.shared_bytes() + 15) / 16 * 16, bytes = each * together;
   if (bytes > without_asking)
-    check(cudaFuncSetAttribute(run_team<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "shared memory of a kernel");
-  run_team<Kernel><<<static_cast<unsigned>((teams + together - 1) / together), Kernel::threads * together, bytes, stream>>>(kernel, teams, each);
+    check(cudaFuncSetAttribute(run_group<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "shared memory of a kernel");
+  run_group<Kernel><<<static_cast<unsigned>((groups + together - 1) / together), Kernel::threads * together, bytes, stream>>>(kernel, groups, each);
   check(cudaGetLastError(), "launch of a kernel");
 }
 

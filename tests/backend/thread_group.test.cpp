@@ -1,0 +1,86 @@
+#include "support/backends.hpp"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <set>
+#include <stdexcept>
+
+using namespace mql4grec;
+
+TEST_CASE("group: every member does the task exactly once, numbered from 0") {
+  cpu::thread_pool group(4);
+  CHECK(group.size() == 4);
+  std::atomic<int> times[4] = {};
+  for (int round = 0; round < 500; ++round) group.run([&](index_t number) { ++times[number]; });
+  for (auto const& count : times) CHECK(count == 500);
+}
+
+TEST_CASE("group: an exception of any member reaches the caller when all have finished, and the group lives on") {
+  cpu::thread_pool group(3);
+  for (index_t thrower : {0, 1, 2}) {
+    std::atomic<int> finished = 0;
+    auto const task = [&](index_t number) {
+      if (number == thrower) throw std::runtime_error("number " + std::to_string(number));
+      ++finished;
+    };
+    CHECK_THROWS_WITH_AS(group.run(task), ("number " + std::to_string(thrower)).c_str(), std::runtime_error);
+    CHECK(finished == 2);
+  }
+  std::atomic<int> finished = 0;
+  group.run([&](index_t) { ++finished; });
+  CHECK(finished == 3);
+}
+
+TEST_CASE("group: when all members throw, one exception arrives") {
+  cpu::thread_pool group(3);
+  CHECK_THROWS_AS(group.run([](index_t) { throw std::runtime_error("each"); }), std::runtime_error);
+}
+
+TEST_CASE("group: of one is the caller alone") {
+  cpu::thread_pool group(1);
+  std::thread::id who;
+  group.run([&](index_t) { who = std::this_thread::get_id(); });
+  CHECK(who == std::this_thread::get_id());
+}
+
+TEST_CASE("group: may end without having worked") { CHECK(cpu::thread_pool(3).size() == 3); }
+
+TEST_CASE("for_each_worker: hands each worker itself, with scratch of its own") {
+  cpu::backend backend(3);
+  CHECK(backend.workers() == 3);
+  std::array<cpu::backend*, 3> seen{};
+  std::array<float*, 3> scratch{};
+  for_each_worker(backend, [&](cpu::backend& worker, index_t number) {
+    scratch_scope<cpu::backend> const scope(worker.scratch());
+    seen[static_cast<std::size_t>(number)] = &worker;
+    scratch[static_cast<std::size_t>(number)] = worker.scratch().take<float>(10).data;
+  });
+  CHECK(seen[0] == &backend);
+  for (index_t number = 0; number < 3; ++number) CHECK(seen[static_cast<std::size_t>(number)] == &backend.worker(number));
+  CHECK(std::set<float*>(scratch.begin(), scratch.end()).size() == 3);
+}
+
+TEST_CASE("for_each_worker: an exception of a worker reaches the caller") {
+  cpu::backend backend(2);
+  CHECK_THROWS_AS(for_each_worker(backend, [](cpu::backend&, index_t number) { expects(number == 0, "worker ", number); }), error);
+}
+
+TEST_CASE_TEMPLATE("for_each_worker: a backend made without a number of threads has one worker, on the caller's thread", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B backend;
+  CHECK(backend.workers() == 1);
+  int visits = 0;
+  for_each_worker(backend, [&](B& worker, index_t number) { visits += &worker == &backend && number == 0; });
+  CHECK(visits == 1);
+}
+
+TEST_CASE("backend: asked for no number of threads it takes the machine's, and it can be moved") {
+  cpu::backend one(0);
+  CHECK(one.workers() == static_cast<index_t>(std::max(1u, std::thread::hardware_concurrency())));
+  index_t const workers = one.workers();
+  cpu::backend other = std::move(one);
+  std::atomic<index_t> visits = 0;
+  for_each_worker(other, [&](cpu::backend&, index_t) { ++visits; });
+  CHECK(visits == workers);
+}
