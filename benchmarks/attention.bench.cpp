@@ -11,9 +11,15 @@ attention_inputs<host_space, float> inputs(bench::backend& b, index_t sequences,
   auto const qkv = bench::random_matrix(b, sequences * length, 3 * heads * width);
   for (index_t i = 0; i < qkv.size(); ++i) qkv.data[i] *= 0.1f;
   auto const offsets = bench::even_offsets(b, sequences, length);
-  return {.q = qkv.column_block(0, heads * width), .k = qkv.column_block(heads * width, heads * width),
-          .v = qkv.column_block(2 * heads * width, heads * width), .query_offsets = offsets, .key_offsets = offsets, .heads = heads,
-          .bias = bench::random_matrix(b, heads, 2 * length - 1), .zero_distance = length - 1, .drop = {.rate = dropout_rate}};
+  return {.q = qkv.column_block(0, heads * width),
+          .k = qkv.column_block(heads * width, heads * width),
+          .v = qkv.column_block(2 * heads * width, heads * width),
+          .query_offsets = offsets,
+          .key_offsets = offsets,
+          .heads = heads,
+          .bias = bench::random_matrix(b, heads, 2 * length - 1),
+          .zero_distance = length - 1,
+          .drop = {.rate = dropout_rate}};
 }
 
 void attention_forward(benchmark::State& state) {
@@ -31,13 +37,16 @@ void attention_backward(benchmark::State& state) {
   auto const n = state.range(0), length = state.range(1);
   auto const in = inputs(b, n, length, 0.1);
   auto const weights = b.scratch().take<float>(n * heads * length * length);
-  auto const context = bench::random_matrix(b, n * length, heads * width), gradient = bench::random_matrix(b, n * length, 3 * heads * width);
+  auto const context = bench::random_matrix(b, n * length, heads * width),
+             gradient = bench::random_matrix(b, n * length, 3 * heads * width);
   auto const dbias = bench::random_matrix(b, heads, 2 * length - 1);
   mql4grec::cpu::attention_forward<float>(b, in, weights, context);
   for (auto _ : state)
     mql4grec::cpu::attention_backward<float>(b, in, weights, context,
-                                             {.dq = gradient.column_block(0, heads * width), .dk = gradient.column_block(heads * width, heads * width),
-                                              .dv = gradient.column_block(2 * heads * width, heads * width), .dbias = dbias});
+                                             {.dq = gradient.column_block(0, heads * width),
+                                              .dk = gradient.column_block(heads * width, heads * width),
+                                              .dv = gradient.column_block(2 * heads * width, heads * width),
+                                              .dbias = dbias});
   bench::count_flops(state, 8.0 * static_cast<double>(n * heads * length * length * width));
 }
 

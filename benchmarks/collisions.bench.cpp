@@ -1,9 +1,10 @@
-// Collisions of large catalogues: 5 % of the items share the codes of another; and many items that are all alike. Argument: items.
+// Collisions of large catalogues: 5 % of the items share the codes of another; and many items that are all alike.
+// Argument: items.
 #include <sys/resource.h>
 
-#include "mql4grec/quantize/uniqueness_report.hpp"
 #include "mql4grec/quantize/match.hpp"
 #include "mql4grec/quantize/reallocate.hpp"
+#include "mql4grec/quantize/uniqueness_report.hpp"
 #include "support.hpp"
 
 using namespace mql4grec;
@@ -32,7 +33,8 @@ codebook_set<cpu::backend, float> random_codebooks(cpu::backend& b) {
   codebook_set<cpu::backend, float> books(b, sizes, width);
   random_stream random(3, 0);
   for (index_t l = 0; l < books.levels(); ++l)
-    for (index_t i = 0; i < books.vectors(l).size(); ++i) books.vectors(l).data[i] = static_cast<float>(random.normal()) / static_cast<float>(1 << l);
+    for (index_t i = 0; i < books.vectors(l).size(); ++i)
+      books.vectors(l).data[i] = static_cast<float>(random.normal()) / static_cast<float>(1 << l);
   return books;
 }
 
@@ -40,7 +42,11 @@ codebook_set<cpu::backend, float> random_codebooks(cpu::backend& b) {
 code_table crowded(index_t items) {
   code_table table(items, sizes);
   for (index_t i = 0; i < items; ++i) {
-    index_t const source = i % 20 == 19 ? i - 1 - static_cast<index_t>(random_stream(1, static_cast<std::uint64_t>(i)).below(std::min<index_t>(i, 1000))) : i;
+    index_t const source =
+        i % 20 == 19 ? i - 1 -
+                           static_cast<index_t>(
+                               random_stream(1, static_cast<std::uint64_t>(i)).below(std::min<index_t>(i, 1000)))
+                     : i;
     auto const bits = random_stream(2, static_cast<std::uint64_t>(source)).bits();
     std::vector<code_t> codes;
     for (int l = 0; l < 4; ++l) codes.push_back(code_t(static_cast<std::int32_t>(bits >> (8 * l) & 255)));
@@ -50,7 +56,8 @@ code_table crowded(index_t items) {
 }
 code_table all_alike(index_t items) {
   code_table table(items, sizes);
-  for (index_t i = 0; i < items; ++i) table.set(item_id(static_cast<std::int32_t>(i)), std::vector<code_t>(4, code_t{17}));
+  for (index_t i = 0; i < items; ++i)
+    table.set(item_id(static_cast<std::int32_t>(i)), std::vector<code_t>(4, code_t{17}));
   return table;
 }
 
@@ -68,10 +75,12 @@ void resolve(benchmark::State& state, code_table const& table, bool alike) {
   collision_outcome outcome;
   for (auto _ : state) {
     auto work = table;
-    outcome = Policy{}.resolve(b, work, std::span<codebook_view<cpu::backend, float> const>(levels), made_latents{table.items(), alike});
+    outcome = Policy{}.resolve(b, work, std::span<codebook_view<cpu::backend, float> const>(levels),
+                               made_latents{table.items(), alike});
     require_unique(check_uniqueness(work));
   }
-  state.counters["items/s"] = benchmark::Counter(static_cast<double>(table.items()), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["items/s"] =
+      benchmark::Counter(static_cast<double>(table.items()), benchmark::Counter::kIsIterationInvariantRate);
   state.counters["colliding"] = static_cast<double>(outcome.colliding);
   state.counters["peak_GiB"] = peak_gib();
 }
@@ -85,5 +94,12 @@ void reallocate_all_alike(benchmark::State& state) { resolve<reallocate>(state, 
 
 BENCHMARK(reallocate_all_alike)->Arg(1'000)->Arg(10'000)->Arg(100'000)->Iterations(1)->Unit(benchmark::kSecond);
 BENCHMARK(match_all_alike)->Arg(10'000)->Arg(100'000)->Iterations(1)->Unit(benchmark::kSecond);
-BENCHMARK(reallocate_twentieth)->Arg(100'000)->Arg(1'000'000)->Arg(2'000'000)->Arg(5'000'000)->Arg(10'000'000)->Iterations(1)->Unit(benchmark::kSecond);
+BENCHMARK(reallocate_twentieth)
+    ->Arg(100'000)
+    ->Arg(1'000'000)
+    ->Arg(2'000'000)
+    ->Arg(5'000'000)
+    ->Arg(10'000'000)
+    ->Iterations(1)
+    ->Unit(benchmark::kSecond);
 BENCHMARK(match_twentieth)->Arg(100'000)->Arg(1'000'000)->Iterations(1)->Unit(benchmark::kSecond);

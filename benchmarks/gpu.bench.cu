@@ -1,5 +1,5 @@
-// The GPU backend, whole pieces of work: products, a training step and a search at the released shape, nearest codes. Every measurement
-// ends with the device's work done. Device 0; --benchmark_filter chooses.
+// The GPU backend, whole pieces of work: products, a training step and a search at the released shape, nearest codes.
+// Every measurement ends with the device's work done. Device 0; --benchmark_filter chooses.
 #include <benchmark/benchmark.h>
 
 #include <numeric>
@@ -54,8 +54,8 @@ void copy_of(benchmark::State& state) {
   rate(state, "B/s", 2.0 * 4 * (1 << 28));
 }
 
-/// Arguments: bits; 1: examples lie on the device and a step is a graph, 0: the host writes the batch and starts each kernel. Batch 1024, the whole
-/// batch at once.
+/// Arguments: bits; 1: examples lie on the device and a step is a graph, 0: the host writes the batch and starts each
+/// kernel. Batch 1024, the whole batch at once.
 void training_step(benchmark::State& state) {
   auto b = make(state.range(0));
   t5<device, float> model(b, {});
@@ -120,7 +120,9 @@ void translator_step(benchmark::State& state) {
   auto b = make(state.range(0));
   rq_vae<device, float> model(b, {.input_width = 384});
   initialize(model, 1);
-  rq_vae_trainer trainer(b, model, {.batch_size = 2048, .revive_after = 1 << 30});  // random features leave codes idle; reviving is another cost
+  rq_vae_trainer trainer(
+      b, model,
+      {.batch_size = 2048, .revive_after = 1 << 30});  // random features leave codes idle; reviving is another cost
   auto memory = b.allocate<float>(2048 * 384);
   write_from_host(memory.view_all(), [](host_vector_view<float> values) {
     random_stream random(1, 0);
@@ -135,7 +137,8 @@ void translator_step(benchmark::State& state) {
   rate(state, "items/s", 2048);
 }
 
-/// Argument: rows. Four levels of 256 codes, width 32, each of what the levels before it left; that a row is made anew before it isn't timed.
+/// Argument: rows. Four levels of 256 codes, width 32, each of what the levels before it left; that a row is made anew
+/// before it isn't timed.
 void nearest_codes_of(benchmark::State& state) {
   auto b = make(32);
   index_t const rows = state.range(0);
@@ -156,7 +159,10 @@ void nearest_codes_of(benchmark::State& state) {
 }
 
 BENCHMARK(copy_of)->UseRealTime()->Unit(benchmark::kMillisecond);
-BENCHMARK(product_of)->ArgsProduct({{8192}, {8192}, {8192}, {32, 19, 16}})->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(product_of)
+    ->ArgsProduct({{8192}, {8192}, {8192}, {32, 19, 16}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(product_of)->ArgsProduct({{25600}, {1152}, {128}, {19, 16}})->UseRealTime()->Unit(benchmark::kMicrosecond);
 BENCHMARK(training_step)->ArgsProduct({{32, 19, 16}, {1}})->Args({16, 0})->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(beam_search)->ArgsProduct({{19, 16}, {20, 100, 512}})->UseRealTime()->Unit(benchmark::kMillisecond);

@@ -1,5 +1,5 @@
-// The shapes of the paper's T5 (d 128, inner 384, feed-forward 1024) and of its translator's training (half a batch), one core.
-// Arguments: m, n, k, bits of the factors.
+// The shapes of the paper's T5 (d 128, inner 384, feed-forward 1024) and of its translator's training (half a batch),
+// one core. Arguments: m, n, k, bits of the factors.
 #include "support.hpp"
 
 namespace {
@@ -13,12 +13,15 @@ void matmul(benchmark::State& state, mql4grec::product how) {
   auto const c = bench::random_matrix(b, m, n);
   for (auto _ : state) mql4grec::cpu::matmul<float>(b, x, y, c, how);
   bench::count_flops(state, 2.0 * static_cast<double>(m * n * k), 1, products);
-  state.SetLabel(products == mql4grec::precision::bf16 && mql4grec::cpu::has_fast_bf16() ? "own" : mql4grec::cpu::matmul_library());
+  state.SetLabel(products == mql4grec::precision::bf16 && mql4grec::cpu::has_fast_bf16()
+                     ? "own"
+                     : mql4grec::cpu::matmul_library());
 }
 
 void forward_shapes(benchmark::internal::Benchmark* b) {
   for (auto bits : {32, 16}) {
-    for (auto [n, k] : {std::pair{1152, 128}, {128, 384}, {1024, 128}, {128, 1024}, {2068, 128}, {3072, 128}}) b->Args({512, n, k, bits});
+    for (auto [n, k] : {std::pair{1152, 128}, {128, 384}, {1024, 128}, {128, 1024}, {2068, 128}, {3072, 128}})
+      b->Args({512, n, k, bits});
     for (auto [n, k] : {std::pair{2048, 384}, {1024, 2048}, {256, 512}, {64, 128}}) b->Args({1024, n, k, bits});
   }
 }
@@ -31,6 +34,7 @@ void weight_gradient_shapes(benchmark::internal::Benchmark* b) {
 
 BENCHMARK_CAPTURE(matmul, forward, mql4grec::product{.transpose_b = true})->Apply(forward_shapes);
 BENCHMARK_CAPTURE(matmul, input_gradient, mql4grec::product{})->Apply(forward_shapes);
-BENCHMARK_CAPTURE(matmul, weight_gradient, mql4grec::product{.transpose_a = true, .accumulate = true})->Apply(weight_gradient_shapes);
+BENCHMARK_CAPTURE(matmul, weight_gradient, mql4grec::product{.transpose_a = true, .accumulate = true})
+    ->Apply(weight_gradient_shapes);
 
 }  // namespace

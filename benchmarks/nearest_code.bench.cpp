@@ -5,13 +5,14 @@ namespace {
 
 using mql4grec::code_t, bench::index_t;
 
-/// One multiply-add an entry. The difference before it isn't counted: it costs nothing where additions have units of their own.
+/// One multiply-add an entry. The difference before it isn't counted: it costs nothing where additions have units of
+/// their own.
 double flops_of(index_t n, index_t codes, index_t width) { return 2.0 * static_cast<double>(n * codes * width); }
 
 void count(benchmark::State& state, index_t n, index_t codes, index_t width) {
   bench::count_flops(state, flops_of(n, codes, width));
-  state.counters["s/row"] =
-      benchmark::Counter(static_cast<double>(n), benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+  state.counters["s/row"] = benchmark::Counter(
+      static_cast<double>(n), benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
 void nearest_code(benchmark::State& state) {

@@ -20,8 +20,8 @@ constexpr index_t columns = 768, rows = (index_t{200} << 20) / (columns * 4);  /
 class temporary_file {
  public:
   explicit temporary_file(dtype type)
-      : path_(std::filesystem::temp_directory_path() /
-              ("mql4grec_bench_" + std::to_string(::getpid()) + "_" + std::to_string(static_cast<int>(type)) + ".npy")) {
+      : path_(std::filesystem::temp_directory_path() / ("mql4grec_bench_" + std::to_string(::getpid()) + "_" +
+                                                        std::to_string(static_cast<int>(type)) + ".npy")) {
     bool const halves = type == dtype::f16;
     std::string prefix = mql4grec::detail::npy_prefix(halves ? 2 * rows : rows, columns);
     if (halves) prefix.replace(prefix.find("<f4"), 3, "<f2");

@@ -1,5 +1,5 @@
-// A translator at the paper's size: an update of a batch, and encoding. Arguments: threads, width of the features, rows, bits of
-// the products' factors.
+// A translator at the paper's size: an update of a batch, and encoding. Arguments: threads, width of the features,
+// rows, bits of the products' factors.
 #include "mql4grec/quantize/rq_vae_trainer.hpp"
 #include "mql4grec/quantize/translate_items.hpp"
 #include "support.hpp"
@@ -32,8 +32,10 @@ void training_step(benchmark::State& state) {
   for (auto _ : state) trainer.step(x);
   auto const items = static_cast<double>(rows);
   state.counters["items/s"] = benchmark::Counter(items, benchmark::Counter::kIsIterationInvariantRate);
-  double const first_layer = 2.0 * static_cast<double>(state.range(1) * model.config().hidden.front());  // the input has no gradient
-  bench::count_flops(state, items * (6 * encoder_flops(model.config()) - first_layer + distance_flops(model.config())), static_cast<double>(b.workers()), b.products());
+  double const first_layer =
+      2.0 * static_cast<double>(state.range(1) * model.config().hidden.front());  // the input has no gradient
+  bench::count_flops(state, items * (6 * encoder_flops(model.config()) - first_layer + distance_flops(model.config())),
+                     static_cast<double>(b.workers()), b.products());
 }
 
 void encoding(benchmark::State& state) {
@@ -43,10 +45,12 @@ void encoding(benchmark::State& state) {
   index_t const rows = state.range(2);
   auto const x = bench::random_matrix(b, rows, state.range(1));
   matrix_features const features(x);
-  for (auto _ : state) benchmark::DoNotOptimize(translate_items(b, model, features, reconstruction::spared, [](index_t) {}));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(translate_items(b, model, features, reconstruction::spared, [](index_t) {}));
   auto const items = static_cast<double>(rows);
   state.counters["items/s"] = benchmark::Counter(items, benchmark::Counter::kIsIterationInvariantRate);
-  bench::count_flops(state, items * (encoder_flops(model.config()) + distance_flops(model.config())), static_cast<double>(b.workers()), b.products());
+  bench::count_flops(state, items * (encoder_flops(model.config()) + distance_flops(model.config())),
+                     static_cast<double>(b.workers()), b.products());
 }
 
 }  // namespace

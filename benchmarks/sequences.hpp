@@ -1,5 +1,6 @@
 #pragma once
-// Random sequences about as long as those of Instruments, and a catalogue as large: what whole-system benchmarks of every backend run on.
+// Random sequences about as long as those of Instruments, and a catalogue as large: what whole-system benchmarks of
+// every backend run on.
 #include <array>
 
 #include "mql4grec/core/random.hpp"
@@ -32,7 +33,8 @@ inline mql4grec::token_table random_catalogue() {
   vocabulary const words;
   for (index_t i = 0; i < table.items(); ++i) {
     token_t sequence[4];
-    for (index_t level = 0; level < 4; ++level) sequence[level] = words.token(modality::text, level, code_t(static_cast<std::int32_t>(random.below(256))));
+    for (index_t level = 0; level < 4; ++level)
+      sequence[level] = words.token(modality::text, level, code_t(static_cast<std::int32_t>(random.below(256))));
     table.set(item_id(static_cast<std::int32_t>(i)), sequence);
   }
   return table;

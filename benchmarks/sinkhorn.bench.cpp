@@ -5,7 +5,8 @@ namespace {
 
 using mql4grec::code_t, bench::index_t;
 
-/// Distances of random rows to random vectors of the translator's width: far from even, so that the rounds have work to do.
+/// Distances of random rows to random vectors of the translator's width: far from even, so that the rounds have work to
+/// do.
 void sinkhorn(benchmark::State& state) {
   constexpr index_t width = 32;
   constexpr int rounds = 50;
@@ -17,7 +18,8 @@ void sinkhorn(benchmark::State& state) {
   mql4grec::cpu::squared_distances<float>(b, x, vectors, distances);
   auto const codes = b.scratch().take<code_t>(n);
   for (auto _ : state) mql4grec::cpu::sinkhorn_assign<float>(b, distances, 0.003, rounds, codes);
-  bench::count_bytes(state, 8.0 * rounds * static_cast<double>(n * k));  // each round reads the kernel, in double precision
+  bench::count_bytes(state,
+                     8.0 * rounds * static_cast<double>(n * k));  // each round reads the kernel, in double precision
 }
 
 BENCHMARK(sinkhorn)->Args({256, 256})->Args({2048, 256})->Args({2048, 1024})->Unit(benchmark::kMillisecond);

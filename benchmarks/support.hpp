@@ -1,5 +1,6 @@
 #pragma once
-// What benchmarks share: the machine's own ceilings, measured in the same run, so that every figure ends in a share of them.
+// What benchmarks share: the machine's own ceilings, measured in the same run, so that every figure ends in a share of
+// them.
 #include <benchmark/benchmark.h>
 
 #include <chrono>
@@ -76,7 +77,8 @@ inline double peak_flops(mql4grec::precision products = mql4grec::precision::fp3
     return rounded;
   }
 #endif
-  static double const peak = best_flops(peak_kernel::flops_a_round, mql4grec::cpu::dispatch<peak_kernel, index_t, float>);
+  static double const peak =
+      best_flops(peak_kernel::flops_a_round, mql4grec::cpu::dispatch<peak_kernel, index_t, float>);
   return peak;
 }
 
@@ -90,10 +92,11 @@ inline double peak_bytes() {
   static double const peak = [] {
     std::vector<float> from(64 << 20), to(from.size());
     double best = 1e9;
-    for (int i = 0; i < 4; ++i) best = std::min(best, seconds_of([&] {
-      std::copy(from.begin(), from.end(), to.begin());
-      benchmark::ClobberMemory();
-    }));
+    for (int i = 0; i < 4; ++i)
+      best = std::min(best, seconds_of([&] {
+                        std::copy(from.begin(), from.end(), to.begin());
+                        benchmark::ClobberMemory();
+                      }));
     return 2.0 * static_cast<double>(from.size() * sizeof(float)) / best;
   }();
   return peak;
@@ -103,11 +106,13 @@ inline double peak_bytes() {
 inline void count_flops(benchmark::State& state, double flops_an_iteration, double threads = 1,
                         mql4grec::precision products = mql4grec::precision::fp32) {
   state.counters["FLOP/s"] = benchmark::Counter(flops_an_iteration, benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["share"] = benchmark::Counter(flops_an_iteration / (threads * peak_flops(products)), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["share"] = benchmark::Counter(flops_an_iteration / (threads * peak_flops(products)),
+                                               benchmark::Counter::kIsIterationInvariantRate);
 }
 inline void count_bytes(benchmark::State& state, double bytes_an_iteration) {
   state.counters["B/s"] = benchmark::Counter(bytes_an_iteration, benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["share"] = benchmark::Counter(bytes_an_iteration / peak_bytes(), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["share"] =
+      benchmark::Counter(bytes_an_iteration / peak_bytes(), benchmark::Counter::kIsIterationInvariantRate);
 }
 
 /// Random normal entries, taken from the backend's scratch.
@@ -119,7 +124,8 @@ inline matrix random_matrix(backend& b, index_t rows, index_t columns, std::uint
 }
 
 /// Offsets of `sequences` sequences of the same length.
-inline mql4grec::view<index_t const, mql4grec::host_space, 1> even_offsets(backend& b, index_t sequences, index_t length) {
+inline mql4grec::view<index_t const, mql4grec::host_space, 1> even_offsets(backend& b, index_t sequences,
+                                                                           index_t length) {
   auto const offsets = b.scratch().take<index_t>(sequences + 1);
   for (index_t s = 0; s <= sequences; ++s) offsets(s) = s * length;
   return offsets;

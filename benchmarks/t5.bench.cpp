@@ -15,7 +15,8 @@ using model_type = t5<cpu::backend, float>;
 
 /// Multiply-adds of one pass over the model's matrices: parameters touched once a row they apply to.
 double forward_flops(t5_config const& c, double input_rows, double target_rows, double logit_rows) {
-  double const d = static_cast<double>(c.model_width), inner = static_cast<double>(c.attention_width()), ff = static_cast<double>(c.inner_width);
+  double const d = static_cast<double>(c.model_width), inner = static_cast<double>(c.attention_width()),
+               ff = static_cast<double>(c.inner_width);
   double const encoder = input_rows * static_cast<double>(c.encoder_layers) * (4 * d * inner + 2 * d * ff);
   double const memory = input_rows * static_cast<double>(c.decoder_layers) * 2 * d * inner;
   double const decoder = target_rows * static_cast<double>(c.decoder_layers) * (6 * d * inner + 2 * d * ff);
@@ -29,9 +30,11 @@ void training_step(benchmark::State& state) {
   trainer<cpu::backend, float> teacher(b, model, {});
   auto const all = bench::random_batch(256, 8, true);
   for (auto _ : state) teacher.step(all, 1e-4);
-  state.counters["examples/s"] = benchmark::Counter(static_cast<double>(all.size()), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["examples/s"] =
+      benchmark::Counter(static_cast<double>(all.size()), benchmark::Counter::kIsIterationInvariantRate);
   double const rows = static_cast<double>(all.targets.size());
-  bench::count_flops(state, 3 * forward_flops(model.config(), static_cast<double>(all.inputs.size()), rows, rows), static_cast<double>(b.workers()), b.products());
+  bench::count_flops(state, 3 * forward_flops(model.config(), static_cast<double>(all.inputs.size()), rows, rows),
+                     static_cast<double>(b.workers()), b.products());
 }
 
 void beam_search(benchmark::State& state) {

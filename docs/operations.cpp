@@ -50,13 +50,12 @@ std::string row(char const* concept_name, char const* operations, Has has) {
 std::string table() {
   return joined(
       "| asked for by | operations | reference | cpu | gpu, every system |\n|---|---|---|---|---|\n",
-      row("MemoryOps", "`copy`, `fill`",
-          []<class B, class T>() { return MemoryOps<B, T>; }),
-      row("nn::LinearOps", "`matmul`",
-          []<class B, class T>() { return nn::LinearOps<B, T>; }),
-      row("nn::DenseOps", "`bias_forward`, `bias_relu_forward`",
-          []<class B, class T>() { return nn::DenseOps<B, T>; }),
-      row("nn::DenseLayerOps", "`dense_forward`, `dense_relu_forward`, which `cuda` alone has, for float; elsewhere those of the two rows above",
+      row("MemoryOps", "`copy`, `fill`", []<class B, class T>() { return MemoryOps<B, T>; }),
+      row("nn::LinearOps", "`matmul`", []<class B, class T>() { return nn::LinearOps<B, T>; }),
+      row("nn::DenseOps", "`bias_forward`, `bias_relu_forward`", []<class B, class T>() { return nn::DenseOps<B, T>; }),
+      row("nn::DenseLayerOps",
+          "`dense_forward`, `dense_relu_forward`, which `cuda` alone has, for float; elsewhere those of the two rows "
+          "above",
           []<class B, class T>() { return nn::DenseLayerOps<B, T>; }),
       row("nn::EmbeddingOps", "`embedding_forward`, `embedding_backward`",
           []<class B, class T>() { return nn::EmbeddingOps<B, T>; }),
@@ -64,11 +63,13 @@ std::string table() {
           []<class B, class T>() { return nn::RmsNormOps<B, T>; }),
       row("nn::DropoutOps", "`dropout_apply`, `dropout_add`, `dropout_copy`",
           []<class B, class T>() { return nn::DropoutOps<B, T>; }),
-      row("nn::ResidualNormOps", "`residual_norm_forward`, `residual_norm_backward`; elsewhere those of the two rows above",
+      row("nn::ResidualNormOps",
+          "`residual_norm_forward`, `residual_norm_backward`; elsewhere those of the two rows above",
           []<class B, class T>() { return nn::ResidualNormOps<B, T>; }),
       row("nn::ActivationOps", "`relu_forward`, `relu_backward`, `gated_gelu_forward`, `gated_gelu_backward`",
           []<class B, class T>() { return nn::ActivationOps<B, T>; }),
-      row("nn::LinearReluOps", "`linear_relu_forward`, which `cuda` alone has, for float; elsewhere `matmul` and `relu_forward`",
+      row("nn::LinearReluOps",
+          "`linear_relu_forward`, which `cuda` alone has, for float; elsewhere `matmul` and `relu_forward`",
           []<class B, class T>() { return nn::LinearReluOps<B, T>; }),
       row("nn::AttentionOps", "`attention_forward`, `attention_backward`",
           []<class B, class T>() { return nn::AttentionOps<B, T>; }),
@@ -88,16 +89,12 @@ std::string table() {
           []<class B, class T>() { return optim::CapturedUpdateOps<B, T>; }),
       row("CaptureOps", "`record`; elsewhere work is done as it comes",
           []<class B, class T>() { return Real<T> && CaptureOps<B>; }),
-      row("DecodingOps", "`cached_attention`, `pack_keys`",
-          []<class B, class T>() { return DecodingOps<B, T>; }),
+      row("DecodingOps", "`cached_attention`, `pack_keys`", []<class B, class T>() { return DecodingOps<B, T>; }),
       row("BeamOps", "`select_beams`, `start_beams`, `branch_beams`, `add_log_probability`",
           []<class B, class T>() { return BeamOps<B, T>; }),
-      row("NearestCodeOps", "`nearest_code`",
-          []<class B, class T>() { return NearestCodeOps<B, T>; }),
-      row("ResidualOps", "`subtract_codes`",
-          []<class B, class T>() { return ResidualOps<B, T>; }),
-      row("NearestCodesOps", "`nearest_codes`",
-          []<class B, class T>() { return NearestCodesOps<B, T>; }),
+      row("NearestCodeOps", "`nearest_code`", []<class B, class T>() { return NearestCodeOps<B, T>; }),
+      row("ResidualOps", "`subtract_codes`", []<class B, class T>() { return ResidualOps<B, T>; }),
+      row("NearestCodesOps", "`nearest_codes`", []<class B, class T>() { return NearestCodesOps<B, T>; }),
       row("SinkhornOps", "`squared_distances`, `sinkhorn_assign`",
           []<class B, class T>() { return SinkhornOps<B, T>; }),
       row("SquaredErrorOps", "`squared_error_forward`, `squared_error_backward`, `add_scaled`, `bias_backward`",
@@ -129,7 +126,8 @@ std::vector<std::string> operations_of(std::string const& table) {
   return names;
 }
 
-/// The files of a folder that define an operation for its backend, and which: what a backend computes itself, and not by what it is derived from.
+/// The files of a folder that define an operation for its backend, and which: what a backend computes itself, and not
+/// by what it is derived from.
 std::string own_files(std::filesystem::path const& folder, std::vector<std::string> const& operations) {
   std::map<std::string, std::string> files;
   for (auto const& entry : std::filesystem::directory_iterator(folder)) {
@@ -139,7 +137,8 @@ std::string own_files(std::filesystem::path const& folder, std::vector<std::stri
     std::string found;
     for (auto const& name : operations) {
       std::regex const definition("\\b" + name + "\\((B|backend(<(System|cuda)>)?)(&| const&) ?\\w*[,)]");
-      if (std::regex_search(text.str(), definition) && found.find("`" + name + "`") == found.npos) found += (found.empty() ? "`" : ", `") + name + "`";
+      if (std::regex_search(text.str(), definition) && found.find("`" + name + "`") == found.npos)
+        found += (found.empty() ? "`" : ", `") + name + "`";
     }
     if (!found.empty()) files[entry.path().filename().string()] = found;
   }
@@ -151,13 +150,18 @@ std::string own_files(std::filesystem::path const& folder, std::vector<std::stri
 std::string document() {
   std::filesystem::path const backends = MQL4GREC_BACKENDS;
   auto const operations = operations_of(table());
-  return joined("# Operations and backends\n\nWritten by `docs/operations.cpp` from the concepts themselves; a test compares. A cell names the scalars for which the\n"
-                "backend has everything that the concept asks for. `cpu::backend` falls back to the reference's loops for what it has no file of\n"
-                "its own; `gpu::backend<System>` has every operation written once for the systems `cpp`, `omp` and `cuda`, and `cuda` its own kernels\n"
-                "where a file says so.\n\n",
-                table(), "\nWhere they are defined:\n\n- `backend/reference/`\n", own_files(backends / "reference", operations), "- `backend/cpu/`\n",
-                own_files(backends / "cpu", operations), "- `backend/gpu/`\n", own_files(backends / "gpu", operations), "- `backend/gpu/cuda/`\n",
-                own_files(backends / "gpu" / "cuda", operations));
+  return joined(
+      "# Operations and backends\n\nWritten by `docs/operations.cpp` from the concepts themselves; a test compares. A "
+      "cell names the scalars for which the\n"
+      "backend has everything that the concept asks for. `cpu::backend` falls back to the reference's loops for what "
+      "it has no file of\n"
+      "its own; `gpu::backend<System>` has every operation written once for the systems `cpp`, `omp` and `cuda`, and "
+      "`cuda` its own kernels\n"
+      "where a file says so.\n\n",
+      table(), "\nWhere they are defined:\n\n- `backend/reference/`\n", own_files(backends / "reference", operations),
+      "- `backend/cpu/`\n", own_files(backends / "cpu", operations), "- `backend/gpu/`\n",
+      own_files(backends / "gpu", operations), "- `backend/gpu/cuda/`\n",
+      own_files(backends / "gpu" / "cuda", operations));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// From files to answers, as the program's commands do it: write a dataset directory, train a run in a directory, load both
-// into a recommender, and ask it with allow and deny lists.
+// From files to answers, as the program's commands do it: write a dataset directory, train a run in a directory, load
+// both into a recommender, and ask it with allow and deny lists.
 #include <cstdio>
 #include <cstdlib>
 #include <mql4grec/catalog/synthetic.hpp>
@@ -31,17 +31,20 @@ void write_dataset(std::filesystem::path const& directory, synthetic_domain cons
 
 /// Small enough to be trained in a blink; without it a run is the paper's.
 run_options small_run(std::filesystem::path const& out) {
-  return {
-      .out = out,
-      .tasks = "next",
-      .training = {.epochs = 2, .batch_size = 128, .learning_rate = 3e-3},
-      .model = {.model_width = 32, .head_width = 16, .heads = 2, .inner_width = 64, .encoder_layers = 1, .decoder_layers = 1}};
+  return {.out = out,
+          .tasks = "next",
+          .training = {.epochs = 2, .batch_size = 128, .learning_rate = 3e-3},
+          .model = {.model_width = 32,
+                    .head_width = 16,
+                    .heads = 2,
+                    .inner_width = 64,
+                    .encoder_layers = 1,
+                    .decoder_layers = 1}};
 }
 
 void print(char const* what, ranking const& best, item_descriptions const& items) {
   std::printf("%s\n", what);
-  for (auto const item : best.items)
-    std::printf("  %4d  %s\n", static_cast<int>(item), items.at(item).title.c_str());
+  for (auto const item : best.items) std::printf("  %4d  %s\n", static_cast<int>(item), items.at(item).title.c_str());
 }
 
 }  // namespace
@@ -68,7 +71,8 @@ int main() {
   ranking const best = service.recommend(bought, 5, not_again);
   // example-end files
 
-  item_filter guitars{.allow = item_list{}, .deny = not_again.deny};  // a category: only its items, and none that was bought already
+  item_filter guitars{.allow = item_list{},
+                      .deny = not_again.deny};  // a category: only its items, and none that was bought already
   for (auto const& [item, description] : data.items)
     if (description.title.ends_with("guitar")) guitars.allow->push_back(item);
   print("anything new", best, data.items);

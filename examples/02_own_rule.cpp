@@ -14,7 +14,8 @@ struct reciprocal_rank {
   ranking fuse(std::span<ranking const> lists) const {
     std::map<item_id, double> sums;
     for (auto const& list : lists)
-      for (std::size_t i = 0; i < list.items.size(); ++i) sums[list.items[i]] += 1 / (offset + static_cast<double>(i + 1));
+      for (std::size_t i = 0; i < list.items.size(); ++i)
+        sums[list.items[i]] += 1 / (offset + static_cast<double>(i + 1));
     std::vector<std::pair<item_id, double>> order(sums.begin(), sums.end());
     std::ranges::stable_sort(order, std::ranges::greater{}, &std::pair<item_id, double>::second);
     ranking out;

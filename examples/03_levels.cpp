@@ -1,5 +1,5 @@
-// How many levels does a language need? Reconstruction error and collision rate on items that the translator has never seen, for
-// three, four and five codes an item.
+// How many levels does a language need? Reconstruction error and collision rate on items that the translator has never
+// seen, for three, four and five codes an item.
 //
 //   03_levels                     on the built-in catalogue, in seconds
 //   03_levels FEATURES.npy [300]  on features of one's own, for so many epochs
@@ -23,7 +23,8 @@ void compare(F const& features, rq_vae_config config, translator_options const& 
   auto const statistics = check_finite(seen, "features");
   feature_scaling const scaling{statistics.mean, static_cast<float>(1 / std::sqrt(statistics.variance))};
   config.input_width = features.width();
-  std::cout << features.rows() << " items of width " << features.width() << ", a tenth of them held out; errors are shares of the variance\n"
+  std::cout << features.rows() << " items of width " << features.width()
+            << ", a tenth of them held out; errors are shares of the variance\n"
             << "levels   error: seen   held out   collisions: seen   held out\n"
             << std::fixed << std::setprecision(4);
   for (index_t levels : {3, 4, 5}) {
@@ -38,8 +39,8 @@ void compare(F const& features, rq_vae_config config, translator_options const& 
     fit(backend, trainer, scaled_features(seen, scaling), mine, progress);
     auto const a = evaluate_translator(backend, model, scaled_features(seen, scaling));
     auto const b = evaluate_translator(backend, model, scaled_features(unseen, scaling));
-    std::cout << levels << std::setw(20) << a.reconstruction_error << std::setw(11) << b.reconstruction_error << std::setw(19) << a.collision_rate
-              << std::setw(11) << b.collision_rate << std::endl;
+    std::cout << levels << std::setw(20) << a.reconstruction_error << std::setw(11) << b.reconstruction_error
+              << std::setw(19) << a.collision_rate << std::setw(11) << b.collision_rate << std::endl;
   }
 }
 
@@ -54,7 +55,8 @@ int main(int count, char** arguments) {
     } else {
       auto const shop = make_synthetic_domain({}, 3);
       options.training.batch_size = 128;
-      compare(matrix_features(view_of(shop.features.front())), {.hidden = {64}, .latent_width = 16, .codes = {16}}, options);
+      compare(matrix_features(view_of(shop.features.front())), {.hidden = {64}, .latent_width = 16, .codes = {16}},
+              options);
     }
   } catch (error const& e) {
     std::cerr << "03_levels: " << e.what() << "\n";

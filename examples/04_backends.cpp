@@ -1,6 +1,6 @@
-// One program, several backends: the same model trains and searches on each, and their results are compared. A backend is a type, so
-// both ways are compiled, and nothing is chosen at run time. g++ compiles this file for the CPU and for Thrust on the CPU; nvcc compiles
-// the same file for the CPU and for an NVIDIA GPU.
+// One program, several backends: the same model trains and searches on each, and their results are compared. A backend
+// is a type, so both ways are compiled, and nothing is chosen at run time. g++ compiles this file for the CPU and for
+// Thrust on the CPU; nvcc compiles the same file for the CPU and for an NVIDIA GPU.
 #include <cmath>
 #include <cstdio>
 #include <mql4grec/catalog/synthetic.hpp>
@@ -22,7 +22,8 @@ struct outcome {
 };
 
 template <Backend B>
-outcome train_and_search(B backend, batch const& lessons, batch const& question, item_trie const& items, t5_config const& shape) {
+outcome train_and_search(B backend, batch const& lessons, batch const& question, item_trie const& items,
+                         t5_config const& shape) {
   outcome out;
   t5<B, float> model(backend, shape);
   initialize(model, 42);  // drawn on the host: every backend starts from the same numbers
@@ -39,9 +40,11 @@ namespace {
 /// How far two backends are apart; floats are added in another order.
 bool agree(char const* name, outcome const& expected, outcome const& actual) {
   double worst = 0;
-  for (std::size_t i = 0; i < expected.losses.size(); ++i) worst = std::max(worst, std::abs(expected.losses[i] - actual.losses[i]));
+  for (std::size_t i = 0; i < expected.losses.size(); ++i)
+    worst = std::max(worst, std::abs(expected.losses[i] - actual.losses[i]));
   bool const alike = worst < 1e-3 && expected.found.leaves == actual.found.leaves;
-  std::printf("%-24s loss %.6f -> %.6f, at most %.1e from the reference's; best leaves", name, actual.losses.front(), actual.losses.back(), worst);
+  std::printf("%-24s loss %.6f -> %.6f, at most %.1e from the reference's; best leaves", name, actual.losses.front(),
+              actual.losses.back(), worst);
   for (auto const leaf : actual.found.leaves) std::printf(" %d", leaf);
   std::printf("%s\n", alike ? "" : "  <- differs");
   return alike;
@@ -61,7 +64,12 @@ int main() try {
   for (index_t i = 0; i < 64; ++i) examples.write(i, 1, 0, lessons);
   tasks.query(modality::text).write_query(data.histories.of(user_id{7}), data.table(modality::text), words, question);
   item_trie const items(data.table(modality::text));
-  t5_config const shape{.vocabulary = words.size(), .model_width = 32, .head_width = 16, .heads = 2, .inner_width = 64, .encoder_layers = 1,
+  t5_config const shape{.vocabulary = words.size(),
+                        .model_width = 32,
+                        .head_width = 16,
+                        .heads = 2,
+                        .inner_width = 64,
+                        .encoder_layers = 1,
                         .decoder_layers = 1};
 
   auto const on = [&](auto backend) { return train_and_search(std::move(backend), lessons, question, items, shape); };

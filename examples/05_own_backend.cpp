@@ -1,5 +1,5 @@
-// A backend of one's own: everything of the CPU's, and a count of what its products cost. It is a type with a name of its own, so what
-// was written for it is found by itself, and what wasn't is the base's.
+// A backend of one's own: everything of the CPU's, and a count of what its products cost. It is a type with a name of
+// its own, so what was written for it is found by itself, and what wasn't is the base's.
 #include <cstdio>
 #include <mql4grec/mql4grec.hpp>
 
@@ -20,8 +20,8 @@ void for_each_worker(backend& b, Task&& task) {
 
 // A better match for counting::backend than the CPU's matmul, which does the work.
 template <mql4grec::Real T>
-void matmul(backend& b, mql4grec::in_matrix<backend, T> x, mql4grec::in_matrix<backend, T> y, mql4grec::out_matrix<backend, T> z,
-            mql4grec::product how) {
+void matmul(backend& b, mql4grec::in_matrix<backend, T> x, mql4grec::in_matrix<backend, T> y,
+            mql4grec::out_matrix<backend, T> z, mql4grec::product how) {
   auto const inner = how.transpose_a ? x.rows() : x.columns();
   b.floating_point_operations += 2.0 * static_cast<double>(z.size()) * static_cast<double>(inner);
   mql4grec::cpu::matmul<T>(b, x, y, z, how);
@@ -35,12 +35,14 @@ using namespace mql4grec;
 int main() {
   vocabulary const words({.modalities = {{"a", {8, 8, 8, 8}}}});
   batch lessons;
-  lessons.append(std::vector<token_t>{token_t{3}, token_t{12}, token_t{20}, token_t{30}}, std::vector<token_t>{token_t{4}, token_t{13}, token_t{21}, token_t{31}});
+  lessons.append(std::vector<token_t>{token_t{3}, token_t{12}, token_t{20}, token_t{30}},
+                 std::vector<token_t>{token_t{4}, token_t{13}, token_t{21}, token_t{31}});
   counting::backend backend;
   t5<counting::backend, float> model(backend, {.vocabulary = words.size()});
   initialize(model, 1);
   trainer<counting::backend, float> teacher(backend, model, {});
   double const loss = teacher.step(lessons, 1e-3);
-  std::printf("loss %.3f; the step's products took %.1f million floating-point operations\n", loss, backend.floating_point_operations / 1e6);
+  std::printf("loss %.3f; the step's products took %.1f million floating-point operations\n", loss,
+              backend.floating_point_operations / 1e6);
   return std::isfinite(loss) && backend.floating_point_operations > 0 ? 0 : 1;
 }

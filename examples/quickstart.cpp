@@ -32,15 +32,16 @@ int main() {
                                           .encoder_layers = 1,
                                           .decoder_layers = 1});
   initialize(model, 42);
-  trainer<cpu::backend, float> teacher(backend, model,
-                                       {.epochs = 8, .batch_size = 32, .learning_rate = 4e-3, .warmup = 0.05, .dropout = 0});
+  trainer<cpu::backend, float> teacher(
+      backend, model, {.epochs = 8, .batch_size = 32, .learning_rate = 4e-3, .warmup = 0.05, .dropout = 0});
   training_progress progress;
   fit(teacher, examples, held_out, progress);
 
   frozen_t5 frozen(backend, std::move(model));  // trained: from here on it is only asked
   auto const judged = evaluate(backend, frozen, {words, "next"}, data, {}, [](index_t, index_t) {});
   recommender<> const service(std::move(frozen), words, tasks, data.data.tables);
-  ranking const best = service.recommend(data.data.histories.of(user_id{7}), 5);  // const: any number of threads may ask
+  ranking const best =
+      service.recommend(data.data.histories.of(user_id{7}), 5);  // const: any number of threads may ask
   // example-end quickstart
 
   auto const popular = popularity(data.data.histories, 10);
@@ -58,7 +59,6 @@ int main() {
     std::printf("     %s\n", data.items.at(item).title.c_str());
   std::puts("and may like next:");
   for (std::size_t i = 0; i < best.items.size(); ++i)
-    std::printf("  %zu. %-32s %6.3f\n", i + 1, data.items.at(best.items[i]).title.c_str(),
-                best.scores[i]);
+    std::printf("  %zu. %-32s %6.3f\n", i + 1, data.items.at(best.items[i]).title.c_str(), best.scores[i]);
   return judged.result.ensemble->hit10 > 2 * baseline.mean().hit10 ? 0 : 1;
 }

@@ -1,6 +1,6 @@
-// A service: threads that answer requests while a new model is put in place of the old one, again and again. Every request
-// is answered, by one model or the other and never by a mixture of both: each answer is compared with what was computed
-// beforehand.
+// A service: threads that answer requests while a new model is put in place of the old one, again and again. Every
+// request is answered, by one model or the other and never by a mixture of both: each answer is compared with what was
+// computed beforehand.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -16,7 +16,8 @@ constexpr int clients = 4, requests_each = 250, questions = 40;
 constexpr index_t wanted = 10;
 
 /// Tomorrow's model differs from today's; that neither has learnt anything doesn't matter here.
-std::shared_ptr<recommender<> const> make_recommender(dataset const& data, vocabulary const& words, std::uint64_t seed) {
+std::shared_ptr<recommender<> const> make_recommender(dataset const& data, vocabulary const& words,
+                                                      std::uint64_t seed) {
   cpu::backend backend;
   t5<cpu::backend, float> model(backend, {.vocabulary = words.size(),
                                           .model_width = 64,
@@ -81,7 +82,8 @@ int main() {
   auto const data = make_dataset(words);
   auto const& histories = data.data.histories;
   auto const today = make_recommender(data, words, 1), tomorrow = make_recommender(data, words, 2);
-  auto const expected_today = ask_everything(*today, histories), expected_tomorrow = ask_everything(*tomorrow, histories);
+  auto const expected_today = ask_everything(*today, histories),
+             expected_tomorrow = ask_everything(*tomorrow, histories);
 
   recommender_slot<> slot(today);
   std::vector<experience> seen(clients);
@@ -112,10 +114,10 @@ int main() {
   auto const percentile = [&](double p) {
     return all.milliseconds[static_cast<std::size_t>(p * static_cast<double>(all.milliseconds.size() - 1))];
   };
-  std::printf("%d clients, %zu requests, %d swaps: %d answers by the first model, %d by the second, %d wrong\n", clients,
-              all.milliseconds.size(), swaps, all.by_today, all.by_tomorrow, all.wrong);
+  std::printf("%d clients, %zu requests, %d swaps: %d answers by the first model, %d by the second, %d wrong\n",
+              clients, all.milliseconds.size(), swaps, all.by_today, all.by_tomorrow, all.wrong);
   std::printf("%.0f requests/s; latency ms: p50 %.2f, p90 %.2f, p99 %.2f, most %.2f\n",
-              static_cast<double>(all.milliseconds.size()) / seconds, percentile(0.5), percentile(0.9), percentile(0.99),
-              all.milliseconds.back());
+              static_cast<double>(all.milliseconds.size()) / seconds, percentile(0.5), percentile(0.9),
+              percentile(0.99), all.milliseconds.back());
   return all.wrong == 0 && all.by_today + all.by_tomorrow == clients * requests_each ? 0 : 1;
 }

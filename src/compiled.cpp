@@ -30,10 +30,10 @@
 #include "mql4grec/quantize/residual_kmeans_checkpoint.inl.hpp"
 #include "mql4grec/quantize/rq_vae_checkpoint.inl.hpp"
 #include "mql4grec/quantize/translator_state.inl.hpp"
+#include "mql4grec/recommender_load.hpp"
 #include "mql4grec/seq2seq/checkpoint.inl.hpp"
 #include "mql4grec/seq2seq/config_json.inl.hpp"
 #include "mql4grec/seq2seq/training_state.inl.hpp"
-#include "mql4grec/recommender_load.hpp"
 #endif
 
 template class mql4grec::recommender<>;

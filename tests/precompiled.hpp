@@ -1,4 +1,5 @@
-// Precompiled for every test file; a test still includes what it uses. Of our own headers those that two tests of three read.
+// Precompiled for every test file; a test still includes what it uses. Of our own headers those that two tests of three
+// read.
 #pragma once
 #include <doctest/doctest.h>
 

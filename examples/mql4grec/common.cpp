@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <iostream>
 
-#include "mql4grec/backend/cpu/cpu.hpp"
 #include "gpu.hpp"
+#include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 
@@ -17,7 +17,10 @@ void add_common_options(CLI::App& command, common_options& options) {
   group->add_option("--backend", options.backend, "where to compute: cpu or gpu")
       ->check(CLI::IsMember({"cpu", "gpu"}))
       ->capture_default_str();
-  group->add_option("--precision", options.precision, "what matrix products round their factors to: fp32, tf32 (a GPU's) or bf16; sums are fp32 (default: fp32, on a GPU tf32)")
+  group
+      ->add_option("--precision", options.precision,
+                   "what matrix products round their factors to: fp32, tf32 (a GPU's) or bf16; sums are fp32 (default: "
+                   "fp32, on a GPU tf32)")
       ->check(CLI::IsMember({"fp32", "tf32", "bf16"}));
   group->add_option("--threads", options.threads, "threads to compute with (default: all)")->check(CLI::Range(1, 1024));
   group->add_option("--json", options.json, "write the result as JSON to this file, - for standard output");
@@ -27,12 +30,15 @@ void add_common_options(CLI::App& command, common_options& options) {
 
 void check_build(common_options const& options) {
   if (on_gpu(options)) return check_gpu();
-  expects(precision_of(options) != precision::tf32, "--precision tf32: only GPUs have it; expected fp32 or bf16, or --backend gpu");
+  expects(precision_of(options) != precision::tf32,
+          "--precision tf32: only GPUs have it; expected fp32 or bf16, or --backend gpu");
 }
 
 void warn_of_precision(common_options const& options, progress_log& log) {
   if (!on_gpu(options) && precision_of(options) == precision::bf16 && !cpu::has_fast_bf16())
-    log.warn("--precision bf16: this CPU has no instructions for it (AVX512_BF16); factors are rounded and multiplied in fp32, which is no faster");
+    log.warn(
+        "--precision bf16: this CPU has no instructions for it (AVX512_BF16); factors are rounded and multiplied in "
+        "fp32, which is no faster");
 }
 
 void warn_of_changes(std::string const& changes, progress_log& log) {
@@ -62,7 +68,9 @@ std::string grouped(index_t number) {
   return digits;
 }
 
-std::string counted(index_t number, std::string const& what) { return grouped(number) + " " + what + (number == 1 ? "" : "s"); }
+std::string counted(index_t number, std::string const& what) {
+  return grouped(number) + " " + what + (number == 1 ? "" : "s");
+}
 
 std::string fixed(double value, int decimals) {
   std::array<char, 64> text{};
@@ -74,7 +82,8 @@ std::string clock_time(double seconds) {
   auto const whole = static_cast<index_t>(std::clamp(seconds, 0.0, 1e9));
   auto const two = [](index_t n) { return (n < 10 ? "0" : "") + std::to_string(n); };
   auto const tail = ":" + two(whole % 60);
-  return whole < 3600 ? std::to_string(whole / 60) + tail : std::to_string(whole / 3600) + ":" + two(whole / 60 % 60) + tail;
+  return whole < 3600 ? std::to_string(whole / 60) + tail
+                      : std::to_string(whole / 3600) + ":" + two(whole / 60 % 60) + tail;
 }
 
 std::string one_line(std::string text) {

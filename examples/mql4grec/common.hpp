@@ -13,9 +13,10 @@
 namespace mql4grec::program {
 
 struct common_options {
-  std::string backend = "cpu", precision;  ///< empty precision: fp32 on a CPU, tf32 on a GPU, which is twice as fast there and as good (docs/results.md)
-  index_t threads = 0;  ///< 0: as many as the machine runs at once
-  std::string json;     ///< a file, "-" for standard output, or nothing
+  std::string backend = "cpu", precision;  ///< empty precision: fp32 on a CPU, tf32 on a GPU, which is twice as fast
+                                           ///< there and as good (docs/results.md)
+  index_t threads = 0;                     ///< 0: as many as the machine runs at once
+  std::string json;                        ///< a file, "-" for standard output, or nothing
   bool quiet = false;
 };
 
@@ -31,7 +32,9 @@ void check_build(common_options const& options);
 /// What matrix products round their factors to.
 inline precision precision_of(common_options const& options) {
   if (options.precision.empty()) return on_gpu(options) ? precision::tf32 : precision::fp32;
-  return options.precision == "bf16" ? precision::bf16 : options.precision == "tf32" ? precision::tf32 : precision::fp32;
+  return options.precision == "bf16"   ? precision::bf16
+         : options.precision == "tf32" ? precision::tf32
+                                       : precision::fp32;
 }
 /// Says once that bf16 gains nothing on this machine.
 void warn_of_precision(common_options const& options, progress_log& log);

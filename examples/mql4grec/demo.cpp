@@ -1,4 +1,5 @@
-// Everything on the built-in catalogue: features, a translator a modality, a small model, its evaluation beside popularity, a report.
+// Everything on the built-in catalogue: features, a translator a modality, a small model, its evaluation beside
+// popularity, a report.
 #include <cmath>
 
 #include "commands.hpp"
@@ -25,10 +26,14 @@ constexpr index_t codes_of_level = 24;
 
 /// A model that two cores teach in seconds; its size and its few, small batches apart, everything is as in the paper.
 run_options demo_run(std::filesystem::path const& out) {
-  return {
-      .out = out,
-      .training = {.epochs = 3, .batch_size = 64, .learning_rate = 4e-3, .warmup = 0.05, .dropout = 0},
-      .model = {.model_width = 64, .head_width = 16, .heads = 4, .inner_width = 256, .encoder_layers = 2, .decoder_layers = 2}};
+  return {.out = out,
+          .training = {.epochs = 3, .batch_size = 64, .learning_rate = 4e-3, .warmup = 0.05, .dropout = 0},
+          .model = {.model_width = 64,
+                    .head_width = 16,
+                    .heads = 4,
+                    .inner_width = 256,
+                    .encoder_layers = 2,
+                    .decoder_layers = 2}};
 }
 
 /// The files of a dataset directory that exist before anything is translated: who took what, titles, features.
@@ -44,15 +49,19 @@ std::filesystem::path write_catalogue(std::filesystem::path const& out) {
   return directory;
 }
 
-/// Features of one modality into an index; a translator small enough for seconds, its codebooks for a shop of 400 items.
-translation_request demo_translation(std::filesystem::path const& out, std::filesystem::path const& directory, modality kind) {
+/// Features of one modality into an index; a translator small enough for seconds, its codebooks for a shop of 400
+/// items.
+translation_request demo_translation(std::filesystem::path const& out, std::filesystem::path const& directory,
+                                     modality kind) {
   bool const text = kind == modality::text;
   dataset_paths const paths(directory);
   return {.embeddings = {paths.embeddings(text ? "text" : "image")},
           .indices = {text ? paths.text_index() : paths.image_index()},
           .run = {.out = out / (text ? "text-translator" : "image-translator"),
                   .kind = kind,
-                  .model = {.hidden = {256, 128}, .latent_width = 16, .codes = {codes_of_level, codes_of_level, codes_of_level, codes_of_level}},
+                  .model = {.hidden = {256, 128},
+                            .latent_width = 16,
+                            .codes = {codes_of_level, codes_of_level, codes_of_level, codes_of_level}},
                   .options = {.training = {.batch_size = 128}, .epochs = 150}}};
 }
 
@@ -66,20 +75,22 @@ void forget_earlier_demo(std::filesystem::path const& out) {
 std::string example_text(shown_example const& example) {
   auto const last = example.history.size() - std::min<std::size_t>(3, example.history.size());
   std::string text = "\nUser " + example.user + " took";
-  for (std::size_t i = last; i < example.history.size(); ++i) text += (i == last ? " " : ", then ") + example.history[i];
+  for (std::size_t i = last; i < example.history.size(); ++i)
+    text += (i == last ? " " : ", then ") + example.history[i];
   text += "\n";
   for (std::size_t i = 0; i < example.best.size(); ++i) {
     auto const& [title, score, hit] = example.best[i];
     text += "  " + std::to_string(i + 1) + ". " + title + (hit ? "   <- taken next" : "") + "\n";
   }
   if (example.place == 0 || static_cast<std::size_t>(example.place) > example.best.size())
-    text += "     taken next: " + example.target + (example.place > 0 ? ", place " + std::to_string(example.place) : "") + "\n";
+    text += "     taken next: " + example.target +
+            (example.place > 0 ? ", place " + std::to_string(example.place) : "") + "\n";
   return text;
 }
 
 std::string verdict(metric_values const& ours, metric_values const& popular) {
-  return "The next item is among the first ten for " + fixed(100 * ours.hit10, 1) + "% of the users, with popularity for " +
-         fixed(100 * popular.hit10, 1) + "%" +
+  return "The next item is among the first ten for " + fixed(100 * ours.hit10, 1) +
+         "% of the users, with popularity for " + fixed(100 * popular.hit10, 1) + "%" +
          (popular.hit10 > 0 ? ": " + fixed(ours.hit10 / popular.hit10, 0) + " times as often" : "") + ".\n";
 }
 
@@ -100,7 +111,8 @@ int demo(demo_options& options) {
   progress_log log(options.common.quiet);
   warn_of_precision(options.common, log);
   std::vector<index_t> const codes(4, codes_of_level);
-  vocabulary const words({.modalities = {{"a", codes}, {"A", codes}}});  // a shop of 400 items needs no 256 codes a level
+  vocabulary const words(
+      {.modalities = {{"a", codes}, {"A", codes}}});  // a shop of 400 items needs no 256 codes a level
   forget_earlier_demo(options.out);
   auto const directory = write_catalogue(options.out);
   std::vector<shown_translation> translations;
@@ -136,8 +148,10 @@ int demo(demo_options& options) {
 
 void add_demo(CLI::App& program, int& status) {
   auto const options = std::make_shared<demo_options>();
-  auto& command = *program.add_subcommand("demo", "everything on the built-in catalogue, with a report; a minute at most");
-  command.add_option("--out", options->out, "directory for the dataset, the model and report.html")->capture_default_str();
+  auto& command =
+      *program.add_subcommand("demo", "everything on the built-in catalogue, with a report; a minute at most");
+  command.add_option("--out", options->out, "directory for the dataset, the model and report.html")
+      ->capture_default_str();
   add_common_options(command, options->common);
   command.callback([options, &status] { status = demo(*options); });
 }

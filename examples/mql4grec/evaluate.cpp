@@ -59,7 +59,9 @@ void add_evaluate(CLI::App& program, int& status) {
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   command.add_option("--users", options->search.users, "only the first so many users")->check(CLI::Range(1, 1 << 30));
-  command.add_option("--normalize", options->normalize, "probabilities over the full vocabulary, or over the trie's children")
+  command
+      .add_option("--normalize", options->normalize,
+                  "probabilities over the full vocabulary, or over the trie's children")
       ->check(CLI::IsMember({"full", "trie"}))
       ->capture_default_str();
   command.add_option("--save", options->save, "directory for save_seqrec_<beams>.json and save_seqimage_<beams>.json");

@@ -2,19 +2,20 @@
 
 #include <chrono>
 
+#include "gpu.hpp"
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/rank/popularity.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
-#include "gpu.hpp"
 #include "signals.hpp"
 
 namespace mql4grec::program {
 
-evaluation evaluate_with_progress(std::filesystem::path const& directory, dataset const& data, model_metadata const& card,
-                                  evaluation_options const& options, common_options const& common, progress_log& log) {
+evaluation evaluate_with_progress(std::filesystem::path const& directory, dataset const& data,
+                                  model_metadata const& card, evaluation_options const& options,
+                                  common_options const& common, progress_log& log) {
   auto const config = read_t5_config(directory / "config.json");
-  expects_file(config.vocabulary >= card.words.size(), directory / "config.json", "vocab_size is ", config.vocabulary, ", expected at least the ",
-               card.words.size(), " words of the vocabulary");
+  expects_file(config.vocabulary >= card.words.size(), directory / "config.json", "vocab_size is ", config.vocabulary,
+               ", expected at least the ", card.words.size(), " words of the vocabulary");
   auto started = std::chrono::steady_clock::now();
   auto const show = [&](index_t users, index_t all) {
     if (users == 0) {  // everything has been read
@@ -22,8 +23,10 @@ evaluation evaluate_with_progress(std::filesystem::path const& directory, datase
       return log.begin();
     }
     leave_if_interrupted();
-    double const seconds = std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
-    double const rate = static_cast<double>(users) / seconds, left = static_cast<double>(all - users) / std::max(rate, 1e-9);
+    double const seconds =
+        std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+    double const rate = static_cast<double>(users) / seconds,
+                 left = static_cast<double>(all - users) / std::max(rate, 1e-9);
     log.bar("evaluating " + data.name, static_cast<double>(users) / static_cast<double>(std::max<index_t>(1, all)),
             fixed(rate, rate < 10 ? 1 : 0) + " users/s  " + clock_time(left) + " left");
   };
@@ -54,12 +57,15 @@ std::vector<metric_row> rows_of(report const& r) {
 }
 
 std::string metric_table(std::vector<metric_row> const& rows) {
-  auto const right = [](std::string text) { return std::string(9 - std::min<std::size_t>(9, text.size()), ' ') + text; };
+  auto const right = [](std::string text) {
+    return std::string(9 - std::min<std::size_t>(9, text.size()), ' ') + text;
+  };
   std::string table(14, ' ');
   for (auto const* name : {"HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10"}) table += right(name);
   for (auto const& [name, m] : rows) {
     table += "\n" + name + std::string(14 - std::min<std::size_t>(14, name.size()), ' ');
-    for (auto const value : {&metric_values::hit1, &metric_values::hit5, &metric_values::hit10, &metric_values::ndcg5, &metric_values::ndcg10})
+    for (auto const value : {&metric_values::hit1, &metric_values::hit5, &metric_values::hit10, &metric_values::ndcg5,
+                             &metric_values::ndcg10})
       table += right(m ? fixed((*m).*value, 4) : "-");
   }
   return table + "\n";

@@ -14,7 +14,8 @@ namespace mql4grec::program {
 evaluation evaluate_with_progress(std::filesystem::path const& model, dataset const& data, model_metadata const& card,
                                   evaluation_options const& options, common_options const& common, progress_log& log);
 
-/// Popularity, judged like a modality's list: by token sequences, and over the same users; nothing where there are none.
+/// Popularity, judged like a modality's list: by token sequences, and over the same users; nothing where there are
+/// none.
 std::optional<metric_values> evaluate_popularity(dataset const& data, evaluation_options const& options);
 
 /// Rows of HR@1, HR@5, HR@10, NDCG@5, NDCG@10; dashes where there is nothing.

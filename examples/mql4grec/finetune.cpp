@@ -22,7 +22,9 @@ void add_finetune(CLI::App& program, int& status) {
   auto& command = *program.add_subcommand("finetune", "train a model on one dataset");
   command.add_option("--dataset", options->dataset, "dataset directory .../Name")->required();
   command.add_option("--init", options->init, "model directory to start from, for example pretrain's");
-  command.add_option("--tasks", options->request.run.tasks, "all six tasks, next items only, or the released code's mixture")
+  command
+      .add_option("--tasks", options->request.run.tasks,
+                  "all six tasks, next items only, or the released code's mixture")
       ->check(CLI::IsMember({"all", "next", "released"}))
       ->capture_default_str();
   add_training_options(command, options->request);

@@ -19,27 +19,31 @@ constexpr index_t tokens_at_once = 1 << 17, queries_at_once = 1024, rows_at_once
 
 void check_gpu() { open(precision::fp32); }
 
-run_result train_on_gpu(run_options run, std::vector<domain> domains, vocabulary const& words, run_observer const& observer, precision products) {
+run_result train_on_gpu(run_options run, std::vector<domain> domains, vocabulary const& words,
+                        run_observer const& observer, precision products) {
   auto backend = open(products);
   run.training.block_tokens = tokens_at_once;
   return train(backend, run, std::move(domains), words, observer);
 }
 
-evaluation evaluate_on_gpu(std::filesystem::path const& directory, dataset const& data, model_metadata const& card, evaluation_options options,
-                           std::function<void(index_t, index_t)> const& progress, precision products) {
+evaluation evaluate_on_gpu(std::filesystem::path const& directory, dataset const& data, model_metadata const& card,
+                           evaluation_options options, std::function<void(index_t, index_t)> const& progress,
+                           precision products) {
   auto backend = open(products);
   frozen_t5 const model(backend, read_model<float>(backend, directory));
   options.search.block_rows = std::min(queries_at_once * options.search.beams, rows_at_once);
   return evaluate(backend, model, card, data, options, progress);
 }
 
-translator_result train_translator_on_gpu(translator_run const& run, present_features const& features, feature_statistics const& seen,
-                                          translator_run_observer const& observer, precision products) {
+translator_result train_translator_on_gpu(translator_run const& run, present_features const& features,
+                                          feature_statistics const& seen, translator_run_observer const& observer,
+                                          precision products) {
   auto backend = open(products);
   return train_translator(backend, run, features, seen, observer);
 }
 
-translator_result learn_residual_kmeans_on_gpu(translator_run const& run, residual_kmeans_options const& options, present_features const& features,
+translator_result learn_residual_kmeans_on_gpu(translator_run const& run, residual_kmeans_options const& options,
+                                               present_features const& features,
                                                std::function<bool()> const& interrupted) {
   auto backend = open(precision::fp32);
   return learn_residual_kmeans(backend, run, options, features, interrupted);
@@ -53,10 +57,12 @@ file_translator residual_kmeans_on_gpu(std::filesystem::path const& path) {
   return translator_on(open(precision::fp32), [&](device& backend) { return read_residual_kmeans(backend, path); });
 }
 
-ranking recommend_on_gpu(std::filesystem::path const& directory, model_metadata const& card, std::vector<token_table> const& tables,
-                         std::vector<item_id> const& history, index_t k, item_filter const& filter, precision products) {
+ranking recommend_on_gpu(std::filesystem::path const& directory, model_metadata const& card,
+                         std::vector<token_table> const& tables, std::vector<item_id> const& history, index_t k,
+                         item_filter const& filter, precision products) {
   auto backend = open(products);
-  recommender<device> const service(frozen_t5(backend, read_model<float>(backend, directory)), card.words, mixture_named(card.tasks), tables);
+  recommender<device> const service(frozen_t5(backend, read_model<float>(backend, directory)), card.words,
+                                    mixture_named(card.tasks), tables);
   return service.recommend(history, k, filter);
 }
 

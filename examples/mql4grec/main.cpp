@@ -35,7 +35,8 @@ int run(int argc, char** argv) {
   program.set_version_flag("--version", std::string("mql4grec ") + MQL4GREC_VERSION, "print the version");
   program.require_subcommand(1);
   int status = done;
-  for (auto const add : {add_translate, add_pretrain, add_finetune, add_evaluate, add_recommend, add_demo}) add(program, status);
+  for (auto const add : {add_translate, add_pretrain, add_finetune, add_evaluate, add_recommend, add_demo})
+    add(program, status);
   try {
     program.parse(argc, argv);
     return status;
@@ -48,8 +49,8 @@ int run(int argc, char** argv) {
   }
 }
 
-/// Matrix libraries take and free buffers at every call. glibc gives large ones back to the system each time, and the page
-/// faults cost a sixth of the search's speed; kept in the heap they cost nothing.
+/// Matrix libraries take and free buffers at every call. glibc gives large ones back to the system each time, and the
+/// page faults cost a sixth of the search's speed; kept in the heap they cost nothing.
 void keep_freed_memory() {
 #if defined(__GLIBC__)
   mallopt(M_MMAP_THRESHOLD, 1 << 30);

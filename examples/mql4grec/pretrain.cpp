@@ -13,8 +13,12 @@ struct pretrain_options {
 /// Pre-training as in Section 4.1 of the paper: next items of all domains, a level learning rate behind one epoch of
 /// warm-up, and no early stopping.
 training_options as_in_the_paper() {
-  return {
-      .epochs = 30, .batch_size = 4096, .learning_rate = 1e-3, .curve = learning_curve::constant, .warmup = 1, .patience = 0};
+  return {.epochs = 30,
+          .batch_size = 4096,
+          .learning_rate = 1e-3,
+          .curve = learning_curve::constant,
+          .warmup = 1,
+          .patience = 0};
 }
 
 int pretrain(pretrain_options& options) {
@@ -34,7 +38,10 @@ void add_pretrain(CLI::App& program, int& status) {
   options->request.run.training = as_in_the_paper();
   auto& command = *program.add_subcommand("pretrain", "train a model on several datasets, for finetune to start from");
   command.add_option("--datasets", options->datasets, "dataset directories, with commas between them")->required();
-  command.add_option("--tasks", options->request.run.tasks, "next items only, all six tasks, or the released code's: its whole mixture, or its next items, which have no prompts")
+  command
+      .add_option("--tasks", options->request.run.tasks,
+                  "next items only, all six tasks, or the released code's: its whole mixture, or its next items, which "
+                  "have no prompts")
       ->check(CLI::IsMember({"next", "all", "released", "released-next"}))
       ->capture_default_str();
   add_training_options(command, options->request);

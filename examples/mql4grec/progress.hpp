@@ -1,6 +1,7 @@
 #pragma once
-// What is seen of the work on standard error: on a terminal one line that is drawn again and again, elsewhere a line for
-// each stage. Lines are held back until the work has begun, so that a command that fails at its inputs says one line only.
+// What is seen of the work on standard error: on a terminal one line that is drawn again and again, elsewhere a line
+// for each stage. Lines are held back until the work has begun, so that a command that fails at its inputs says one
+// line only.
 #include <chrono>
 #include <string>
 #include <vector>

@@ -65,7 +65,8 @@ std::vector<item_id> read_item_list(std::filesystem::path const& path) {
   for (index_t number = 1; std::getline(lines, line); ++number) {
     if (line.find_first_not_of(" \t\r") == line.npos) continue;
     auto const item = item_from(line);
-    expects_file(index(item) >= 0, path, "line ", number, ": expected an item number, found '", line.substr(0, 40), "'");
+    expects_file(index(item) >= 0, path, "line ", number, ": expected an item number, found '", line.substr(0, 40),
+                 "'");
     items.push_back(item);
   }
   return items;
@@ -84,8 +85,10 @@ json as_json(dataset const& data, std::vector<item_id> const& history, ranking c
   json items = json::array(), before = json::array();
   for (auto const item : history) before.push_back(index(item));
   for (std::size_t i = 0; i < best.items.size(); ++i)
-    items.push_back(
-        {{"rank", i + 1}, {"item", index(best.items[i])}, {"score", best.scores[i]}, {"title", title_of(data, best.items[i])}});
+    items.push_back({{"rank", i + 1},
+                     {"item", index(best.items[i])},
+                     {"score", best.scores[i]},
+                     {"title", title_of(data, best.items[i])}});
   return {{"dataset", data.name}, {"history", before}, {"items", items}};
 }
 
@@ -101,21 +104,27 @@ std::string as_text(dataset const& data, ranking const& best) {
 }
 
 /// Says once what can't be used of the items that were named.
-void warn_of_unknown(recommend_options const& options, dataset const& data, std::vector<item_id> const& history, item_filter const& filter, progress_log& log) {
-  auto const without_tokens = [&](item_id item) { return std::ranges::none_of(data.data.tables, [&](auto const& table) { return table.has(item); }); };
+void warn_of_unknown(recommend_options const& options, dataset const& data, std::vector<item_id> const& history,
+                     item_filter const& filter, progress_log& log) {
+  auto const without_tokens = [&](item_id item) {
+    return std::ranges::none_of(data.data.tables, [&](auto const& table) { return table.has(item); });
+  };
   if (auto const unknown = std::ranges::count_if(history, without_tokens); unknown > 0)
-    log.warn("--history: " + std::to_string(unknown) + " of its items have no tokens in " + data.name + " and are passed over");
+    log.warn("--history: " + std::to_string(unknown) + " of its items have no tokens in " + data.name +
+             " and are passed over");
   if (filter.allow && std::ranges::all_of(*filter.allow, without_tokens))
-    log.warn(options.allow.string() + ": none of the " + counted(std::ssize(*filter.allow), "item") + " that are allowed has tokens in " + data.name +
-             ", so that nothing can be recommended");
+    log.warn(options.allow.string() + ": none of the " + counted(std::ssize(*filter.allow), "item") +
+             " that are allowed has tokens in " + data.name + ", so that nothing can be recommended");
 }
 
-ranking answer(recommend_options const& options, model_metadata const& card, std::vector<token_table> const& tables, std::vector<item_id> const& history,
-               item_filter const& filter) {
+ranking answer(recommend_options const& options, model_metadata const& card, std::vector<token_table> const& tables,
+               std::vector<item_id> const& history, item_filter const& filter) {
   auto const products = precision_of(options.common);
-  if (on_gpu(options.common)) return recommend_on_gpu(options.model, card, tables, history, options.k, filter, products);
+  if (on_gpu(options.common))
+    return recommend_on_gpu(options.model, card, tables, history, options.k, filter, products);
   cpu::backend backend(1, products);
-  recommender<> const service(frozen_t5(backend, read_model<float>(backend, options.model)), card.words, mixture_named(card.tasks), tables);
+  recommender<> const service(frozen_t5(backend, read_model<float>(backend, options.model)), card.words,
+                              mixture_named(card.tasks), tables);
   return service.recommend(history, options.k, filter);
 }
 
@@ -142,7 +151,8 @@ void add_recommend(CLI::App& program, int& status) {
   auto& command = *program.add_subcommand("recommend", "the items most likely to come next after a history");
   command.add_option("--dataset", options->dataset, "dataset directory .../Name")->required();
   command.add_option("--model", options->model, "model directory")->required();
-  command.add_option("--history", options->history, "item numbers, oldest first: 12,7,99; '' for somebody unknown")->required();
+  command.add_option("--history", options->history, "item numbers, oldest first: 12,7,99; '' for somebody unknown")
+      ->required();
   command.add_option("--k", options->k, "how many items")->check(CLI::Range(1, 4096))->capture_default_str();
   command.add_option("--allow", options->allow, "only items of this file: a number a line, or a JSON list");
   command.add_option("--deny", options->deny, "no items of this file");

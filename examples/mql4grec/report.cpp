@@ -43,8 +43,10 @@ report_page page_with(std::string title, std::vector<std::pair<std::string, std:
 
 shown_example example_of(dataset const& data, user_result const& result, split part) {
   auto const user = static_cast<std::size_t>(result.user);
-  shown_example out{
-      .user = data.data.histories.user_keys.at(user), .history = {}, .target = title_of(data, result.target), .best = {}};
+  shown_example out{.user = data.data.histories.user_keys.at(user),
+                    .history = {},
+                    .target = title_of(data, result.target),
+                    .best = {}};
   for (auto const item : history(data.data.histories, result.user, part)) out.history.push_back(title_of(data, item));
   auto const& list = result.ensemble;
   for (std::size_t i = 0; i < std::min<std::size_t>(5, list.items.size()); ++i)
@@ -58,7 +60,8 @@ shown_example example_of(dataset const& data, user_result const& result, split p
 
 std::string title_of(item_descriptions const& items, item_id item) {
   auto const found = items.find(item);
-  return found != items.end() && !found->second.title.empty() ? found->second.title : "item " + std::to_string(index(item));
+  return found != items.end() && !found->second.title.empty() ? found->second.title
+                                                              : "item " + std::to_string(index(item));
 }
 
 std::string title_of(dataset const& data, item_id item) { return title_of(data.items, item); }
@@ -75,9 +78,10 @@ report_page training_report(std::vector<std::string> const& datasets, std::files
                             training_progress const& p) {
   std::string names;
   for (auto const& name : datasets) names += (names.empty() ? "" : ", ") + name;
-  auto page = page_with("Training on " + names, {{"Model", model.string()},
-                                                 {"Training", std::to_string(p.epoch) + " epochs, " + grouped(p.examples) +
-                                                                  " examples, " + clock_time(p.seconds)}});
+  auto page =
+      page_with("Training on " + names, {{"Model", model.string()},
+                                         {"Training", std::to_string(p.epoch) + " epochs, " + grouped(p.examples) +
+                                                          " examples, " + clock_time(p.seconds)}});
   page.epochs = p.history;
   page.best_epoch = p.best_epoch;
   return page;
@@ -89,8 +93,8 @@ report_page translation_report(translation_request const& request, finished_tran
   for (auto const& one : done.catalogues) items += one.certified.items;
   auto page = page_with("Translation of " + counted(items, "item"),
                         {{"Translator", request.run.out.string()},
-                         {"Training", (request.kmeans ? "residual k-means, " : std::to_string(p.epoch) + " epochs, ") + grouped(p.items) + " items, " +
-                                          clock_time(p.seconds)},
+                         {"Training", (request.kmeans ? "residual k-means, " : std::to_string(p.epoch) + " epochs, ") +
+                                          grouped(p.items) + " items, " + clock_time(p.seconds)},
                          {"Collisions", request.collisions}});
   page.translations.push_back(shown_of(request, done));
   return page;
@@ -111,7 +115,8 @@ report_page evaluation_report(dataset const& data, std::filesystem::path const& 
       page.epochs = run->history;
       page.best_epoch = run->best_epoch;
     }
-  } catch (file_error const&) {  // a damaged state is no reason to lose the evaluation: the page goes without the curves
+  } catch (
+      file_error const&) {  // a damaged state is no reason to lose the evaluation: the page goes without the curves
   }
   return page;
 }

@@ -34,14 +34,14 @@ struct shown_translation {
     index_t moved = 0;
   };
   struct group {
-    std::string codes;                ///< <a_1><b_2>… that all had
+    std::string codes;  ///< <a_1><b_2>… that all had
     index_t items = 0;
     std::vector<std::string> titles;  ///< of the first of them
   };
   std::string modality;
   std::vector<translator_epoch> epochs;
   std::int64_t best_epoch = 0;
-  double error_unit = 1;                          ///< errors of the epochs are divided by this to be in the features' own units
+  double error_unit = 1;  ///< errors of the epochs are divided by this to be in the features' own units
   std::vector<std::vector<index_t>> code_counts;  ///< (levels)(K), of all files, as they are written
   std::vector<file> files;
   std::vector<group> groups;  ///< the largest before collisions were handled

@@ -74,7 +74,8 @@ std::string metric_chart(std::vector<metric_row> const& rows) {
   for (auto const& [name, metrics] : rows) {
     if (name.starts_with("item ") || !metrics) continue;  // the table has them
     auto const values = values_of(*metrics);
-    series.push_back({name, "s" + std::to_string(std::min<std::size_t>(series.size(), 3)), {values.begin(), values.end()}});
+    series.push_back(
+        {name, "s" + std::to_string(std::min<std::size_t>(series.size(), 3)), {values.begin(), values.end()}});
   }
   return element("div",
                  bar_chart({.title = "Bars: hit rate and NDCG of each list, as in the table below",
@@ -107,9 +108,9 @@ std::string metric_section(std::vector<metric_row> const& rows) {
   if (rows.empty()) return "";
   auto names = element("th", "", "scope=\"col\"");
   for (auto const* name : metric_names) names += element("th", name, "scope=\"col\"");
-  auto const table =
-      element("table", element("caption", "Means over users; the best of each column is bold. The whole catalogue is ranked.") +
-                           element("thead", element("tr", names)) + element("tbody", metric_rows(rows)));
+  auto const table = element(
+      "table", element("caption", "Means over users; the best of each column is bold. The whole catalogue is ranked.") +
+                   element("thead", element("tr", names)) + element("tbody", metric_rows(rows)));
   return section("How well it ranks", metric_chart(rows) + element("div", table, "class=\"wide\""));
 }
 
@@ -149,31 +150,54 @@ chart_line line_of_looks(shown_translation const& t, std::string const& name, ch
 
 std::string learning_of(shown_translation const& t) {
   if (t.epochs.empty()) return "";  // k-means has none
-  auto const error = line_of_looks(t, "reconstruction error, whole catalogue", "s0", [&](auto const& e) { return e.reconstruction_error / t.error_unit; });
-  auto const collisions = line_of_looks(t, "items that share another's codes, before they are reallocated", "s1", [](auto const& e) { return 100 * e.collision_rate; });
+  auto const error = line_of_looks(t, "reconstruction error, whole catalogue", "s0",
+                                   [&](auto const& e) { return e.reconstruction_error / t.error_unit; });
+  auto const collisions = line_of_looks(t, "items that share another's codes, before they are reallocated", "s1",
+                                        [](auto const& e) { return 100 * e.collision_rate; });
   auto const mark = "kept: epoch " + std::to_string(t.best_epoch);
   auto const marked = static_cast<double>(t.best_epoch);
-  return element("div", line_chart({.title = "Line: reconstruction error over the epochs", .x = "epoch", .y = "mean squared error", .marked_x = marked, .mark = mark}, {error}), "class=\"wide\"") +
-         element("div", line_chart({.title = "Line: collision rate over the epochs", .x = "epoch", .y = "% of the items", .marked_x = marked, .mark = mark}, {collisions}), "class=\"wide\"");
+  return element("div",
+                 line_chart({.title = "Line: reconstruction error over the epochs",
+                             .x = "epoch",
+                             .y = "mean squared error",
+                             .marked_x = marked,
+                             .mark = mark},
+                            {error}),
+                 "class=\"wide\"") +
+         element("div",
+                 line_chart({.title = "Line: collision rate over the epochs",
+                             .x = "epoch",
+                             .y = "% of the items",
+                             .marked_x = marked,
+                             .mark = mark},
+                            {collisions}),
+                 "class=\"wide\"");
 }
 
 std::string usage_of(shown_translation const& t) {
   std::vector<heat_row> rows;
   for (std::size_t l = 0; l < t.code_counts.size(); ++l)
     rows.push_back({"level " + std::to_string(l + 1), {t.code_counts[l].begin(), t.code_counts[l].end()}});
-  return element("p", "How many items have each code, a column a code; darker is more, on a logarithmic scale.", "class=\"history\"") +
-         element("div", heat_map({.title = "Heat map: items of each code at each level", .x = "code 0 and up"}, rows, "code", "items"), "class=\"wide\"");
+  return element("p", "How many items have each code, a column a code; darker is more, on a logarithmic scale.",
+                 "class=\"history\"") +
+         element("div",
+                 heat_map({.title = "Heat map: items of each code at each level", .x = "code 0 and up"}, rows, "code",
+                          "items"),
+                 "class=\"wide\"");
 }
 
 std::string collision_table(shown_translation const& t) {
   std::string body;
   for (auto const& f : t.files)
-    body += element("tr", element("th", escaped(f.name), "scope=\"row\"") + element("td", grouped(f.items)) + element("td", grouped(f.missing)) +
-                              element("td", fixed(100 * f.collisions_before, 2) + " %") + element("td", grouped(f.moved)) +
-                              element("td", fixed(100 * f.collisions_after, 2) + " %"));
+    body += element("tr",
+                    element("th", escaped(f.name), "scope=\"row\"") + element("td", grouped(f.items)) +
+                        element("td", grouped(f.missing)) + element("td", fixed(100 * f.collisions_before, 2) + " %") +
+                        element("td", grouped(f.moved)) + element("td", fixed(100 * f.collisions_after, 2) + " %"));
   std::string head;
-  for (auto const* name : {"", "items", "without features", "collisions before", "moved", "after"}) head += element("th", name, "scope=\"col\"");
-  return element("div", element("table", element("thead", element("tr", head)) + element("tbody", body)), "class=\"wide\"");
+  for (auto const* name : {"", "items", "without features", "collisions before", "moved", "after"})
+    head += element("th", name, "scope=\"col\"");
+  return element("div", element("table", element("thead", element("tr", head)) + element("tbody", body)),
+                 "class=\"wide\"");
 }
 
 std::string collision_groups_of(shown_translation const& t) {
@@ -183,14 +207,17 @@ std::string collision_groups_of(shown_translation const& t) {
     std::string titles;
     for (auto const& title : group.titles) titles += element("li", element("span", escaped(title)));
     auto const unnamed = group.items - std::ssize(group.titles);
-    cards += element("article", element("h3", escaped(group.codes) + ": " + grouped(group.items) + " items") + element("ol", titles) +
-                                    (unnamed > 0 ? element("p", "and " + grouped(unnamed) + " more", "class=\"more\"") : ""));
+    cards +=
+        element("article",
+                element("h3", escaped(group.codes) + ": " + grouped(group.items) + " items") + element("ol", titles) +
+                    (unnamed > 0 ? element("p", "and " + grouped(unnamed) + " more", "class=\"more\"") : ""));
   }
   return element("h3", "The largest groups that shared a sequence") + element("div", cards, "class=\"examples\"");
 }
 
 std::string translation_section(shown_translation const& t) {
-  return section("How " + t.modality + " features became codes", learning_of(t) + usage_of(t) + collision_table(t) + collision_groups_of(t));
+  return section("How " + t.modality + " features became codes",
+                 learning_of(t) + usage_of(t) + collision_table(t) + collision_groups_of(t));
 }
 
 std::string example_card(shown_example const& example) {
@@ -198,26 +225,29 @@ std::string example_card(shown_example const& example) {
   for (auto const& title : example.history) history += (history.empty() ? "" : " &rarr; ") + escaped(title);
   std::string list;
   for (auto const& [title, score, hit] : example.best)
-    list += element("li",
-                    element("span", escaped(title) + (hit ? " <b role=\"img\" aria-label=\"taken next\">&#10003;</b>" : "")) +
-                        element("data", fixed(score, 3), "value=\"" + fixed(score, 6) + "\""),
-                    hit ? "class=\"hit\"" : "");
+    list += element(
+        "li",
+        element("span", escaped(title) + (hit ? " <b role=\"img\" aria-label=\"taken next\">&#10003;</b>" : "")) +
+            element("data", fixed(score, 3), "value=\"" + fixed(score, 6) + "\""),
+        hit ? "class=\"hit\"" : "");
   auto const place = example.place > 0 ? "place " + std::to_string(example.place) : "not found";
-  return element("article", element("h3", "User " + escaped(example.user)) +
-                                element("p", history.empty() ? "No history" : history, "class=\"history\"") +
-                                element("p", "Taken next: " + element("strong", escaped(example.target)) + " (" + place + ")",
-                                        "class=\"target\"") +
-                                element("ol", list));
+  return element("article",
+                 element("h3", "User " + escaped(example.user)) +
+                     element("p", history.empty() ? "No history" : history, "class=\"history\"") +
+                     element("p", "Taken next: " + element("strong", escaped(example.target)) + " (" + place + ")",
+                             "class=\"target\"") +
+                     element("ol", list));
 }
 
 std::string example_section(std::vector<shown_example> const& examples) {
   if (examples.empty()) return "";
   std::string cards;
   for (auto const& example : examples) cards += example_card(example) + "\n";
-  auto const note = element("p",
-                            "The first users of the evaluation, not chosen. Scores are mean log-probabilities a token, plus 1 "
-                            "for an item that text and images both propose.",
-                            "class=\"history\"");
+  auto const note =
+      element("p",
+              "The first users of the evaluation, not chosen. Scores are mean log-probabilities a token, plus 1 "
+              "for an item that text and images both propose.",
+              "class=\"history\"");
   return section("What it recommends", note + element("div", cards, "class=\"examples\""));
 }
 
@@ -230,7 +260,8 @@ void write_report(std::filesystem::path const& path, report_page const& page) {
              "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
              "content=\"width=device-width, initial-scale=1\">\n" +
                  element("title", "mql4grec: " + escaped(page.title)) + "\n<style>" + style + "</style>\n<main>\n" +
-                 head_of(page) + metric_section(page.metrics) + loss_section(page) + translations + example_section(page.examples) +
+                 head_of(page) + metric_section(page.metrics) + loss_section(page) + translations +
+                 example_section(page.examples) +
                  "<footer>Written by mql4grec " MQL4GREC_VERSION
                  ". HR@k: the held-out item is among the first k. NDCG@k: the same, discounted by its "
                  "place.</footer>\n</main>\n</html>\n");

@@ -13,23 +13,12 @@ std::string escaped(std::string const& text) {
   std::string out;
   for (char const c : one_line(text)) {
     switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&quot;"; break;
+      case '\'': out += "&#39;"; break;
+      default: out += c;
     }
   }
   return out;
@@ -72,8 +61,8 @@ std::string text_at(double x, double y, char const* style, std::string const& te
          "</text>";
 }
 std::string line_between(double x1, double y1, double x2, double y2, char const* style) {
-  return "<line class=\"" + std::string(style) + "\" x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" + number(x2) +
-         "\" y2=\"" + number(y2) + "\"/>";
+  return "<line class=\"" + std::string(style) + "\" x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" +
+         number(x2) + "\" y2=\"" + number(y2) + "\"/>";
 }
 
 std::string opened(chart_labels const& labels) {
@@ -154,7 +143,8 @@ std::string line_chart(chart_labels const& labels, std::vector<chart_line> const
   return out + "</svg>";
 }
 
-std::string heat_map(chart_labels const& labels, std::vector<heat_row> const& rows, std::string const& cell, std::string const& unit) {
+std::string heat_map(chart_labels const& labels, std::vector<heat_row> const& rows, std::string const& cell,
+                     std::string const& unit) {
   constexpr double row_height = 34, gap = 6;
   double most = 0;
   std::size_t longest = 1;
@@ -162,17 +152,21 @@ std::string heat_map(chart_labels const& labels, std::vector<heat_row> const& ro
     longest = std::max(longest, row.values.size());
     for (double const value : row.values) most = std::max(most, value);
   }
-  double const cell_width = inner_width / static_cast<double>(longest), height = top + static_cast<double>(rows.size()) * (row_height + gap) + 20;
-  std::string out = "<svg viewBox=\"0 0 " + number(width) + " " + number(height) + "\" role=\"img\" aria-label=\"" + escaped(labels.title) + "\">";
+  double const cell_width = inner_width / static_cast<double>(longest),
+               height = top + static_cast<double>(rows.size()) * (row_height + gap) + 20;
+  std::string out = "<svg viewBox=\"0 0 " + number(width) + " " + number(height) + "\" role=\"img\" aria-label=\"" +
+                    escaped(labels.title) + "\">";
   for (std::size_t r = 0; r < rows.size(); ++r) {
     double const y = top + static_cast<double>(r) * (row_height + gap);
     out += text_at(left - 8, y + row_height / 2 + 4, "end", rows[r].name);
     for (std::size_t i = 0; i < rows[r].values.size(); ++i) {
       double const value = rows[r].values[i], shade = most > 0 ? std::log1p(value) / std::log1p(most) : 0;
-      out += "<rect class=\"" + std::string(value > 0 ? "s0" : "unused") + "\" x=\"" + fixed(left + static_cast<double>(i) * cell_width, 2) +
-             "\" y=\"" + number(y) + "\" width=\"" + fixed(cell_width, 2) + "\" height=\"" + number(row_height) +
+      out += "<rect class=\"" + std::string(value > 0 ? "s0" : "unused") + "\" x=\"" +
+             fixed(left + static_cast<double>(i) * cell_width, 2) + "\" y=\"" + number(y) + "\" width=\"" +
+             fixed(cell_width, 2) + "\" height=\"" + number(row_height) +
              (value > 0 ? "\" fill-opacity=\"" + fixed(0.15 + 0.85 * shade, 2) : "") + "\"><title>" +
-             escaped(rows[r].name + ", " + cell + " " + std::to_string(i) + ": " + fixed(value, 0) + " " + unit) + "</title></rect>";
+             escaped(rows[r].name + ", " + cell + " " + std::to_string(i) + ": " + fixed(value, 0) + " " + unit) +
+             "</title></rect>";
     }
   }
   return out + text_at(left, height - 6, "start", labels.x) + "</svg>";

@@ -1,5 +1,6 @@
 #pragma once
-// Charts as inline SVG: no scripts, colours from the page's style sheet, a title on every mark for whoever points at it.
+// Charts as inline SVG: no scripts, colours from the page's style sheet, a title on every mark for whoever points at
+// it.
 #include <string>
 #include <vector>
 
@@ -39,7 +40,8 @@ struct chart_labels {
 
 std::string line_chart(chart_labels const& labels, std::vector<chart_line> const& lines);
 /// A cell is the darker the larger log(1 + value) is; `cell` says what one is, as in "code 17: 3 items".
-std::string heat_map(chart_labels const& labels, std::vector<heat_row> const& rows, std::string const& cell, std::string const& unit);
+std::string heat_map(chart_labels const& labels, std::vector<heat_row> const& rows, std::string const& cell,
+                     std::string const& unit);
 std::string bar_chart(chart_labels const& labels, std::vector<chart_bars> const& series);
 
 }  // namespace mql4grec::program

@@ -31,8 +31,9 @@ class training_watch {
     }
     double const elapsed = std::max(1e-9, std::chrono::duration<double>(clock::now() - started_).count());
     auto const all = options_.epochs * steps_per_epoch;
-    double const left = std::min(elapsed / static_cast<double>(p.step - first_step_) * static_cast<double>(all - p.step),
-                                 max_seconds_ - elapsed);
+    double const left =
+        std::min(elapsed / static_cast<double>(p.step - first_step_) * static_cast<double>(all - p.step),
+                 max_seconds_ - elapsed);
     auto const rate = static_cast<index_t>(static_cast<double>(p.examples - first_examples_) / elapsed);
     log_.bar("epoch " + std::to_string(p.epoch + 1) + "/" + std::to_string(options_.epochs),
              static_cast<double>(p.step) / static_cast<double>(all),
@@ -43,7 +44,8 @@ class training_watch {
     auto const& last = p.history.back();
     double const before = p.history.size() > 1 ? p.history[p.history.size() - 2].seconds : 0;
     log_.milestone("epoch " + std::to_string(p.epoch) + "/" + std::to_string(options_.epochs) + ": train loss " +
-                   fixed(last.train_loss, 4) + ", valid loss " + loss_text(last.valid_loss) + (better && std::isfinite(last.valid_loss) ? " (best)" : "") + ", " +
+                   fixed(last.train_loss, 4) + ", valid loss " + loss_text(last.valid_loss) +
+                   (better && std::isfinite(last.valid_loss) ? " (best)" : "") + ", " +
                    fixed(last.seconds - before, 1) + " s, " + clock_time(last.seconds) + " in all");
   }
 
@@ -86,8 +88,7 @@ std::string as_text(training_progress const& p, json const& result, std::filesys
          row("examples", grouped(p.examples)) + row("time", clock_time(p.seconds)) +
          row("examples/s", grouped(static_cast<index_t>(result.at("examples_per_second").get<double>()))) +
          row("best epoch", p.best_epoch > 0 ? std::to_string(p.best_epoch) : "none yet") +
-         row("  train loss", fixed(model.train_loss, 4)) +
-         row("  valid loss", loss_text(model.valid_loss));
+         row("  train loss", fixed(model.train_loss, 4)) + row("  valid loss", loss_text(model.valid_loss));
 }
 
 /// Words of the run to go on with, else of the model to start from, else those that the datasets need.
@@ -103,8 +104,10 @@ std::string shape_of(vocabulary const& words) {
   std::string text = "words:";
   for (index_t m = 0; m < words.modalities(); ++m) {
     auto const kind = modality(m);
-    text += std::string(m > 0 ? ", " : " ") + "<" + words.options().modalities[static_cast<std::size_t>(m)].prefix + "…> " + counted(words.levels(kind), "level") + " of";
-    for (index_t l = 0; l < words.levels(kind); ++l) text += (l > 0 ? ", " : " ") + std::to_string(words.codes(kind, l));
+    text += std::string(m > 0 ? ", " : " ") + "<" + words.options().modalities[static_cast<std::size_t>(m)].prefix +
+            "…> " + counted(words.levels(kind), "level") + " of";
+    for (index_t l = 0; l < words.levels(kind); ++l)
+      text += (l > 0 ? ", " : " ") + std::to_string(words.codes(kind, l));
     text += " codes";
   }
   return text;
@@ -115,8 +118,8 @@ void warn_of_prompts(run_options const& run, progress_log& log) {
   if (!run.init || (run.resume && std::filesystem::exists(run.out / "mql4grec.json"))) return;
   auto const before = read_model_metadata(*run.init).tasks;
   if (query_prompts(before) != query_prompts(run.tasks))
-    log.warn(run.init->string() + ": has learnt the next item with " + query_prompts(before) + " (tasks " + before + "), but --tasks " + run.tasks + " asks with " +
-             query_prompts(run.tasks));
+    log.warn(run.init->string() + ": has learnt the next item with " + query_prompts(before) + " (tasks " + before +
+             "), but --tasks " + run.tasks + " asks with " + query_prompts(run.tasks));
 }
 
 /// Where the run in a directory stands, for one that goes on with it.
@@ -129,20 +132,25 @@ training_progress before_resuming(run_options const& run) {
 void add_training_options(CLI::App& command, training_request& request) {
   auto& training = request.run.training;
   command.add_option("--out", request.run.out, "directory of the model and of the run")->required();
-  command.add_option("--epochs", training.epochs, "epochs at most")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  command.add_option("--epochs", training.epochs, "epochs at most")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
   command.add_option("--batch-size", training.batch_size, "examples in an update")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
   command.add_option("--lr", training.learning_rate, "learning rate at its height")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command.add_option("--patience", training.patience, "epochs without a better validation loss before stopping, 0: never stop")
+  command
+      .add_option("--patience", training.patience,
+                  "epochs without a better validation loss before stopping, 0: never stop")
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   command.add_option("--seed", training.seed, "of parameters, order and dropout")->capture_default_str();
   command.add_option("--max-seconds", request.run.max_seconds, "stop training after so long; --resume goes on")
       ->check(CLI::PositiveNumber);
-  command.add_flag("--resume", request.run.resume, "go on with the run in --out, to the same bits; start it if there is none");
+  command.add_flag("--resume", request.run.resume,
+                   "go on with the run in --out, to the same bits; start it if there is none");
   command.add_option("--report", request.report, "write a report as one HTML file");
 }
 
@@ -151,18 +159,24 @@ void warn_of_items_without_tokens(dataset const& data, progress_log& log) {
   auto const items = items_without_tokens(data);
   if (items.empty()) return;
   std::string names;
-  for (std::size_t i = 0; i < std::min(named, items.size()); ++i) names += (i > 0 ? ", " : "") + std::to_string(index(items[i]));
-  log.warn(data.name + ": " + counted(std::ssize(items), "item") + " without tokens in any index, which nobody is recommended: " + names +
+  for (std::size_t i = 0; i < std::min(named, items.size()); ++i)
+    names += (i > 0 ? ", " : "") + std::to_string(index(items[i]));
+  log.warn(data.name + ": " + counted(std::ssize(items), "item") +
+           " without tokens in any index, which nobody is recommended: " + names +
            (items.size() > named ? ", ..." : ""));
 }
 
 void warn_of(dataset const& data, progress_log& log) {
   auto const all = data.data.histories.users();
   if (auto const users = short_users(data.data.histories); users == all)
-    log.warn(data.name + ": none of " + counted(all, "user") + " has 3 items, the last two for validation and test: there is no validation loss and there are no metrics");
+    log.warn(
+        data.name + ": none of " + counted(all, "user") +
+        " has 3 items, the last two for validation and test: there is no validation loss and there are no metrics");
   else if (users > 0)
-    log.warn(data.name + ": " + grouped(users) + " of " + counted(all, "user") + " with fewer than 3 items: trained on, but neither validated nor tested");
-  auto const text = duplicate_items(data.data.table(modality::text)), image = duplicate_items(data.data.table(modality::image));
+    log.warn(data.name + ": " + grouped(users) + " of " + counted(all, "user") +
+             " with fewer than 3 items: trained on, but neither validated nor tested");
+  auto const text = duplicate_items(data.data.table(modality::text)),
+             image = duplicate_items(data.data.table(modality::image));
   if (text + image > 0)
     log.warn(data.name + ": " + counted(text, "item") + " in text and " + counted(image, "item") +
              " in images have the tokens of an item before them and can't be told from it there");
@@ -184,21 +198,22 @@ std::optional<training_progress> saved_progress(std::filesystem::path const& run
 
 std::string summary(dataset const& data) {
   auto const& histories = data.data.histories;
-  return data.name + ": " + grouped(histories.users()) + " users, " + grouped(std::ssize(catalogue_of(data))) + " items, " +
-         grouped(std::ssize(histories.items)) + " interactions";
+  return data.name + ": " + grouped(histories.users()) + " users, " + grouped(std::ssize(catalogue_of(data))) +
+         " items, " + grouped(std::ssize(histories.items)) + " interactions";
 }
 
-run_result train_with_progress(run_options const& run, common_options const& common, std::vector<domain> domains, vocabulary const& words,
-                               progress_log& log) {
+run_result train_with_progress(run_options const& run, common_options const& common, std::vector<domain> domains,
+                               vocabulary const& words, progress_log& log) {
   training_watch watch(run.training, run.max_seconds, log);
-  run_observer const observer{.on_step = [&](auto const& p, double loss, std::int64_t steps) { watch.on_step(p, loss, steps); },
-                              .on_epoch = [&](auto const& p, bool better) { watch.on_epoch(p, better); },
-                              .interrupted =
-                                  [&] {
-                                    log.begin();  // asked for the first time: everything has been read, and the run's directory is there
-                                    return interrupted();
-                                  },
-                              .on_changed_settings = [&](auto const& changes) { warn_of_changes(changes, log); }};
+  run_observer const observer{
+      .on_step = [&](auto const& p, double loss, std::int64_t steps) { watch.on_step(p, loss, steps); },
+      .on_epoch = [&](auto const& p, bool better) { watch.on_epoch(p, better); },
+      .interrupted =
+          [&] {
+            log.begin();  // asked for the first time: everything has been read, and the run's directory is there
+            return interrupted();
+          },
+      .on_changed_settings = [&](auto const& changes) { warn_of_changes(changes, log); }};
   if (on_gpu(common)) return train_on_gpu(run, std::move(domains), words, observer, precision_of(common));
   cpu::backend backend(common.threads, precision_of(common));
   return train(backend, run, std::move(domains), words, observer);

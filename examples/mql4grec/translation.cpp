@@ -2,9 +2,9 @@
 
 #include <chrono>
 
+#include "gpu.hpp"
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/embed/npy_features.hpp"
-#include "gpu.hpp"
 #include "signals.hpp"
 
 namespace mql4grec::program {
@@ -25,10 +25,13 @@ class translator_watch {
     }
     double const elapsed = std::max(1e-9, std::chrono::duration<double>(clock::now() - started_).count());
     auto const all = run_.options.epochs * steps;
-    double const left = std::min(elapsed / static_cast<double>(p.step - first_step_) * static_cast<double>(all - p.step), run_.max_seconds - elapsed);
-    log_.bar("epoch " + std::to_string(p.epoch + 1) + "/" + std::to_string(run_.options.epochs), static_cast<double>(p.step) / static_cast<double>(all),
-             grouped(static_cast<index_t>(static_cast<double>(p.items - first_items_) / elapsed)) + " items/s  loss " + fixed(losses.total, 5) + "  " +
-                 clock_time(left) + " left");
+    double const left =
+        std::min(elapsed / static_cast<double>(p.step - first_step_) * static_cast<double>(all - p.step),
+                 run_.max_seconds - elapsed);
+    log_.bar("epoch " + std::to_string(p.epoch + 1) + "/" + std::to_string(run_.options.epochs),
+             static_cast<double>(p.step) / static_cast<double>(all),
+             grouped(static_cast<index_t>(static_cast<double>(p.items - first_items_) / elapsed)) + " items/s  loss " +
+                 fixed(losses.total, 5) + "  " + clock_time(left) + " left");
   }
   void on_epoch(translator_progress const& p, bool better, double unit) {
     auto const& last = p.history.back();
@@ -36,8 +39,9 @@ class translator_watch {
     std::string used;
     for (auto const& level : last.evaluation->usage) used += (used.empty() ? "" : ", ") + std::to_string(level.used);
     log_.milestone("epoch " + std::to_string(p.epoch) + "/" + std::to_string(run_.options.epochs) + ": error " +
-                   fixed(last.evaluation->reconstruction_error / unit, 5) + ", collisions " + fixed(100 * last.evaluation->collision_rate, 2) +
-                   " %, codes used " + used + (better ? " (best)" : "") + ", " + clock_time(last.seconds) + " in all");
+                   fixed(last.evaluation->reconstruction_error / unit, 5) + ", collisions " +
+                   fixed(100 * last.evaluation->collision_rate, 2) + " %, codes used " + used +
+                   (better ? " (best)" : "") + ", " + clock_time(last.seconds) + " in all");
   }
 
  private:
@@ -54,8 +58,9 @@ double error_unit(translator_run const& run, feature_statistics const& seen) {
 }
 
 /// Whichever quantizer was asked for; its model is in the run's directory then.
-translator_result learn(translation_request const& request, common_options const& common, joined_features<npy_features> const& all,
-                        feature_statistics const& seen, std::vector<index_t> present, progress_log& log) {
+translator_result learn(translation_request const& request, common_options const& common,
+                        joined_features<npy_features> const& all, feature_statistics const& seen,
+                        std::vector<index_t> present, progress_log& log) {
   present_features const features(all, std::move(present));
   auto const asked = [&] {
     log.begin();
@@ -81,8 +86,8 @@ translator_result learn(translation_request const& request, common_options const
 /// Of a training that didn't finish.
 std::string where_it_stands(translation_request const& request, translator_result const& trained) {
   if (request.kmeans) return "mql4grec: interrupted; nothing was written";
-  return (trained.end == run_status::interrupted ? "mql4grec: interrupted at step " : "out of time at step ") + grouped(trained.progress.step) +
-         "; the state is in " + request.run.out.string() + ", --resume goes on";
+  return (trained.end == run_status::interrupted ? "mql4grec: interrupted at step " : "out of time at step ") +
+         grouped(trained.progress.step) + "; the state is in " + request.run.out.string() + ", --resume goes on";
 }
 
 /// Before anything is learnt: whether there is a row for every code to stand for.
@@ -91,7 +96,9 @@ void check_rows(translation_request const& request, present_features const& feat
   index_t const most = *std::ranges::max_element(codes), rows = distinct_rows(features, most);
   std::string names;
   for (auto const& path : request.embeddings) names += (names.empty() ? "" : ", ") + path.string();
-  expects(rows >= most, names, ": ", counted(rows, "row"), " with features that differ, expected at least as many as the ", most, " codes of a level; try --codes ", rows);
+  expects(rows >= most, names, ": ", counted(rows, "row"),
+          " with features that differ, expected at least as many as the ", most, " codes of a level; try --codes ",
+          rows);
 }
 
 /// Before anything is learnt: whether the largest catalogue has room, and how much.
@@ -99,16 +106,20 @@ void check_room(translation_request const& request, joined_features<npy_features
   index_t largest = 0;
   for (index_t f = 0; f < all.parts(); ++f) largest = std::max(largest, all.part(f).rows());
   auto const room = expected_capacity(request.run.model.codes, largest);
-  expects(std::log2(static_cast<double>(std::max<index_t>(1, largest))) <= room.log2_sequences || request.collisions == "none" || request.collisions == "suffix",
-          "--levels and --codes make 2^", fixed(room.log2_sequences, 1), " sequences, too few for the ", grouped(largest), " items of a file");
-  log.stage("2^" + fixed(room.log2_sequences, 1) + " sequences for " + counted(largest, "item") + " a file at most; chosen evenly, " +
-            fixed(room.expected_collisions, 1) + " of them would collide");
+  expects(std::log2(static_cast<double>(std::max<index_t>(1, largest))) <= room.log2_sequences ||
+              request.collisions == "none" || request.collisions == "suffix",
+          "--levels and --codes make 2^", fixed(room.log2_sequences, 1), " sequences, too few for the ",
+          grouped(largest), " items of a file");
+  log.stage("2^" + fixed(room.log2_sequences, 1) + " sequences for " + counted(largest, "item") +
+            " a file at most; chosen evenly, " + fixed(room.expected_collisions, 1) + " of them would collide");
 }
 
 /// The rows of one part, counted from its first; rows of all parts rise.
-std::vector<index_t> rows_of_part(joined_features<npy_features> const& all, std::vector<index_t> const& rows, index_t part) {
+std::vector<index_t> rows_of_part(joined_features<npy_features> const& all, std::vector<index_t> const& rows,
+                                  index_t part) {
   index_t const first = all.first_row(part);
-  std::vector<index_t> mine(std::ranges::lower_bound(rows, first), std::ranges::lower_bound(rows, first + all.part(part).rows()));
+  std::vector<index_t> mine(std::ranges::lower_bound(rows, first),
+                            std::ranges::lower_bound(rows, first + all.part(part).rows()));
   for (auto& row : mine) row -= first;
   return mine;
 }
@@ -117,35 +128,45 @@ std::vector<index_t> rows_of_part(joined_features<npy_features> const& all, std:
 file_translator finished_model(translation_request const& request, common_options const& common) {
   auto const path = request.run.out / "model.safetensors";
   if (on_gpu(common)) return request.kmeans ? residual_kmeans_on_gpu(path) : translator_on_gpu(path);
-  if (request.kmeans) return translator_on(cpu::backend(common.threads), [&](auto& backend) { return read_residual_kmeans(backend, path); });
+  if (request.kmeans)
+    return translator_on(cpu::backend(common.threads),
+                         [&](auto& backend) { return read_residual_kmeans(backend, path); });
   return translator_on(cpu::backend(common.threads), [&](auto& backend) { return read_rq_vae<float>(backend, path); });
 }
 
-translated_catalogue translate_one(file_translator const& translate, translation_request const& request, npy_features const& features,
-                                   std::vector<index_t> rows, progress_log& log) {
+translated_catalogue translate_one(file_translator const& translate, translation_request const& request,
+                                   npy_features const& features, std::vector<index_t> rows, progress_log& log) {
   auto const started = std::chrono::steady_clock::now();
   return translate(features, std::move(rows), collision_policy_named(request.collisions), [&](index_t done) {
     leave_if_interrupted();
-    double const seconds = std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
-    log.bar("translating " + features.path().filename().string(), static_cast<double>(done) / static_cast<double>(std::max<index_t>(1, features.rows())),
+    double const seconds =
+        std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+    log.bar("translating " + features.path().filename().string(),
+            static_cast<double>(done) / static_cast<double>(std::max<index_t>(1, features.rows())),
             grouped(static_cast<index_t>(static_cast<double>(done) / seconds)) + " items/s");
   });
 }
 
 }  // namespace
 
-finished_translation run_translation(translation_request const& request, common_options const& common, progress_log& log) {
+finished_translation run_translation(translation_request const& request, common_options const& common,
+                                     progress_log& log) {
   std::vector<npy_features> files;
   for (auto const& path : request.embeddings) files.emplace_back(path);
   joined_features<npy_features> const all(std::move(files));
   auto const present = rows_with_features(all);
-  expects(!present.empty(), request.embeddings.front().string(), ": every row is zeros, there are no features to learn from");
-  auto const seen = check_finite(selected_features(all, present), request.embeddings.size() == 1 ? request.embeddings.front().string() : "--embeddings");
-  log.stage(grouped(all.rows()) + " items of width " + std::to_string(all.width()) + " in " + counted(all.parts(), "file") +
-            (std::ssize(present) < all.rows() ? ", " + grouped(all.rows() - std::ssize(present)) + " of them without features" : ""));
+  expects(!present.empty(), request.embeddings.front().string(),
+          ": every row is zeros, there are no features to learn from");
+  auto const seen = check_finite(selected_features(all, present),
+                                 request.embeddings.size() == 1 ? request.embeddings.front().string() : "--embeddings");
+  log.stage(
+      grouped(all.rows()) + " items of width " + std::to_string(all.width()) + " in " + counted(all.parts(), "file") +
+      (std::ssize(present) < all.rows() ? ", " + grouped(all.rows() - std::ssize(present)) + " of them without features"
+                                        : ""));
   check_rows(request, present_features(all, present));
   check_room(request, all, log);
-  finished_translation out{.trained = learn(request, common, all, seen, present, log), .variance = seen.variance, .catalogues = {}};
+  finished_translation out{
+      .trained = learn(request, common, all, seen, present, log), .variance = seen.variance, .catalogues = {}};
   log.clear();
   if (out.trained.end != run_status::finished) {
     log.stage(where_it_stands(request, out.trained));
@@ -174,7 +195,8 @@ item_descriptions titles_beside(std::filesystem::path const& index) {
   }
 }
 
-void add_groups(shown_translation& out, translated_catalogue const& one, std::filesystem::path const& index_path, modality kind) {
+void add_groups(shown_translation& out, translated_catalogue const& one, std::filesystem::path const& index_path,
+                modality kind) {
   constexpr std::size_t groups_shown = 6, titles_shown = 5;
   auto groups = collision_groups(one.nearest);
   std::ranges::stable_sort(groups, std::ranges::greater{}, [](auto const& group) { return group.size(); });
@@ -184,7 +206,8 @@ void add_groups(shown_translation& out, translated_catalogue const& one, std::fi
     if (out.groups.size() == groups_shown) return;
     std::string text;
     auto const codes = one.nearest.of(group.front());
-    for (std::size_t l = 0; l < codes.size(); ++l) text += words.text(words.token(kind, static_cast<index_t>(l), codes[l]));
+    for (std::size_t l = 0; l < codes.size(); ++l)
+      text += words.text(words.token(kind, static_cast<index_t>(l), codes[l]));
     shown_translation::group shown{.codes = text, .items = std::ssize(group), .titles = {}};
     for (auto const item : group) {
       if (shown.titles.size() == titles_shown) break;
@@ -198,13 +221,18 @@ void add_groups(shown_translation& out, translated_catalogue const& one, std::fi
 
 shown_translation shown_of(translation_request const& request, finished_translation const& done) {
   auto const& p = done.trained.progress;
-  shown_translation out{.modality = request.run.kind == modality::text ? "text" : "image", .epochs = p.history, .best_epoch = p.best_epoch,
-                        .error_unit = request.run.normalize == normalization_of_features::standard ? 1 / done.variance : 1,
-                        .code_counts = {}, .files = {}, .groups = {}};
+  shown_translation out{
+      .modality = request.run.kind == modality::text ? "text" : "image",
+      .epochs = p.history,
+      .best_epoch = p.best_epoch,
+      .error_unit = request.run.normalize == normalization_of_features::standard ? 1 / done.variance : 1,
+      .code_counts = {},
+      .files = {},
+      .groups = {}};
   for (std::size_t f = 0; f < done.catalogues.size(); ++f) {
     auto const& one = done.catalogues[f];
-    out.files.push_back({request.embeddings[f].filename().string(), one.certified.items, one.certified.missing, one.collisions_before, one.collisions,
-                         one.outcome.moved});
+    out.files.push_back({request.embeddings[f].filename().string(), one.certified.items, one.certified.missing,
+                         one.collisions_before, one.collisions, one.outcome.moved});
     auto const counts = code_counts(one.codes);
     if (out.code_counts.empty()) out.code_counts.resize(counts.size());
     for (std::size_t l = 0; l < counts.size(); ++l) {

@@ -28,9 +28,11 @@ struct finished_translation {
 };
 
 /// Trains, or goes on, with progress; then translates every file and writes its index.
-finished_translation run_translation(translation_request const& request, common_options const& common, progress_log& log);
+finished_translation run_translation(translation_request const& request, common_options const& common,
+                                     progress_log& log);
 
-/// One modality's section of a report. Titles come from the `…/Name/Name.item.json` beside an index, where there is one.
+/// One modality's section of a report. Titles come from the `…/Name/Name.item.json` beside an index, where there is
+/// one.
 shown_translation shown_of(translation_request const& request, finished_translation const& done);
 report_page translation_report(translation_request const& request, finished_translation const& done);
 

@@ -1,5 +1,6 @@
 #pragma once
-/// Everything for host compilers but the built-in catalogue, catalog/synthetic.hpp. Files are read with nlohmann/json; without it the rest works on values built by hand.
+/// Everything for host compilers but the built-in catalogue, catalog/synthetic.hpp. Files are read with nlohmann/json;
+/// without it the rest works on values built by hand.
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/backend/reference/reference.hpp"
 #include "mql4grec/catalog/interactions.hpp"
@@ -13,8 +14,8 @@
 #include "mql4grec/quantize/residual_kmeans.hpp"
 #include "mql4grec/rank/popularity.hpp"
 #include "mql4grec/recommender.hpp"
-#include "mql4grec/seq2seq/initialize.hpp"
 #include "mql4grec/seq2seq/fit.hpp"
+#include "mql4grec/seq2seq/initialize.hpp"
 #include "mql4grec/tasks/training_set.hpp"
 
 #if MQL4GREC_HAS_JSON

@@ -21,25 +21,28 @@ struct recommender_options {
   beam_options search = {};
 };
 
-/// A model and a catalogue, ready to answer. B is the backend its parameters live on, Fusion the rule that makes one list of
-/// the modalities' lists.
+/// A model and a catalogue, ready to answer. B is the backend its parameters live on, Fusion the rule that makes one
+/// list of the modalities' lists.
 template <Backend B = cpu::backend, Real T = float, FusionPolicy Fusion = average_plus_one>
 class recommender {
   static_assert(ReopenableBackend<B>,
-                "every thread that asks opens a backend of its own: B needs worker_options(), and a constructor that takes them; see backend/concepts.hpp");
+                "every thread that asks opens a backend of its own: B needs worker_options(), and a constructor that "
+                "takes them; see backend/concepts.hpp");
 
  public:
   /// The device and the precision that the model was frozen on hold for requests.
   /// tables: a modality each, all with the same number of items. Throws error when something doesn't fit together.
-  recommender(frozen_t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables, recommender_options options = {}, Fusion fusion = {});
+  recommender(frozen_t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables,
+              recommender_options options = {}, Fusion fusion = {});
 
   /// Freezes the model first.
-  recommender(B& backend, t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables, recommender_options options = {}, Fusion fusion = {});
+  recommender(B& backend, t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables,
+              recommender_options options = {}, Fusion fusion = {});
 
 #if MQL4GREC_HAS_JSON
   /// From a model directory and a dataset directory, on a backend opened with `how`.
-  static recommender load(std::filesystem::path const& model, std::filesystem::path const& catalogue, recommender_options options = {},
-                          typename B::options const& how = {});
+  static recommender load(std::filesystem::path const& model, std::filesystem::path const& catalogue,
+                          recommender_options options = {}, typename B::options const& how = {});
 #endif
 
   /// One more than the largest number of an item.
@@ -47,7 +50,8 @@ class recommender {
 
   /// The k items most likely to come next, best first; fewer only when fewer are allowed and have a sequence.
   /// Only the history's last items count (20 by default); unknown items are passed over; an empty history gets what the
-  /// model expects of anyone. The filter acts inside the search. Const, without locks: every thread has scratch of its own.
+  /// model expects of anyone. The filter acts inside the search. Const, without locks: every thread has scratch of its
+  /// own.
   ranking recommend(std::span<item_id const> history, index_t k, item_filter const& filter = {}) const;
 
  private:
@@ -63,8 +67,8 @@ class recommender {
     void serve(recommender const& r);
   };
 
-  beams search_one(beam_searcher<B, frozen_t5<B, T>>& searcher, std::size_t m, std::span<item_id const> history, std::optional<item_choice> const& wanted,
-                   beam_options const& search) const;
+  beams search_one(beam_searcher<B, frozen_t5<B, T>>& searcher, std::size_t m, std::span<item_id const> history,
+                   std::optional<item_choice> const& wanted, beam_options const& search) const;
 
   frozen_t5<B, T> model_;
   vocabulary words_;
@@ -77,15 +81,21 @@ class recommender {
   std::uint64_t number_ = unique_number();  // a later one at the same place is another
 };
 
-// ---- definitions: outside the class, so that those of a compiled library are taken ------------------------------------
+// ---- definitions: outside the class, so that those of a compiled library are taken
+// ------------------------------------
 template <Backend B, Real T, FusionPolicy Fusion>
-recommender<B, T, Fusion>::recommender(frozen_t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables, recommender_options options,
-                                       Fusion fusion)
-    : model_(std::move(model)), words_(std::move(words)), tasks_(std::move(tasks)), tables_(std::move(tables)), options_(options), fusion_(fusion) {
+recommender<B, T, Fusion>::recommender(frozen_t5<B, T> model, vocabulary words, mixture tasks,
+                                       std::vector<token_table> tables, recommender_options options, Fusion fusion)
+    : model_(std::move(model)),
+      words_(std::move(words)),
+      tasks_(std::move(tasks)),
+      tables_(std::move(tables)),
+      options_(options),
+      fusion_(fusion) {
   validate(options_.search);
   expects(!tables_.empty(), "recommender: no token table");
-  expects(model_.config().vocabulary >= words_.size(), "recommender: the model knows ", model_.config().vocabulary, " tokens, but the vocabulary has ",
-          words_.size());
+  expects(model_.config().vocabulary >= words_.size(), "recommender: the model knows ", model_.config().vocabulary,
+          " tokens, but the vocabulary has ", words_.size());
   for (std::size_t m = 0; m < tables_.size(); ++m) {
     check(tables_[m], tasks_.query(modality(m)));
     tries_.emplace_back(tables_[m]);
@@ -94,12 +104,14 @@ recommender<B, T, Fusion>::recommender(frozen_t5<B, T> model, vocabulary words, 
 }
 
 template <Backend B, Real T, FusionPolicy Fusion>
-recommender<B, T, Fusion>::recommender(B& backend, t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables,
-                                       recommender_options options, Fusion fusion)
-    : recommender(frozen_t5<B, T>(backend, std::move(model)), std::move(words), std::move(tasks), std::move(tables), options, std::move(fusion)) {}
+recommender<B, T, Fusion>::recommender(B& backend, t5<B, T> model, vocabulary words, mixture tasks,
+                                       std::vector<token_table> tables, recommender_options options, Fusion fusion)
+    : recommender(frozen_t5<B, T>(backend, std::move(model)), std::move(words), std::move(tasks), std::move(tables),
+                  options, std::move(fusion)) {}
 
 template <Backend B, Real T, FusionPolicy Fusion>
-ranking recommender<B, T, Fusion>::recommend(std::span<item_id const> history, index_t k, item_filter const& filter) const {
+ranking recommender<B, T, Fusion>::recommend(std::span<item_id const> history, index_t k,
+                                             item_filter const& filter) const {
   expects(k >= 0, "recommend: k is ", k, ", expected at least 0");
   thread_local searchers_of_thread mine;
   mine.serve(*this);
@@ -110,7 +122,8 @@ ranking recommender<B, T, Fusion>::recommend(std::span<item_id const> history, i
   if (!filter.keeps_all()) wanted.emplace(filter);
   std::vector<ranking> lists;
   for (std::size_t m = 0; m < tables_.size(); ++m)
-    lists.push_back(ranking_of(search_one(mine.searchers[m], m, history, wanted, search), 0, tries_[m], [&](item_id item) { return !wanted || (*wanted)(item); }));
+    lists.push_back(ranking_of(search_one(mine.searchers[m], m, history, wanted, search), 0, tries_[m],
+                               [&](item_id item) { return !wanted || (*wanted)(item); }));
   ranking best = fusion_.fuse(lists);
   if (best.size() > k) {
     best.items.resize(static_cast<std::size_t>(k));
@@ -122,9 +135,11 @@ ranking recommender<B, T, Fusion>::recommend(std::span<item_id const> history, i
 template <Backend B, Real T, FusionPolicy Fusion>
 void recommender<B, T, Fusion>::check(token_table const& table, next_item const& question) const {
   expects(table.items() == items(), "recommender: tables of ", items(), " and of ", table.items(), " items");
-  expects(table.kind() == question.from, "recommender: a table of modality ", index(table.kind()), " for a task that reads modality ", index(question.from));
+  expects(table.kind() == question.from, "recommender: a table of modality ", index(table.kind()),
+          " for a task that reads modality ", index(question.from));
   for (auto const token : table.tokens())
-    expects(index(token) >= 0 && index(token) < words_.size(), "recommender: token ", index(token), " in a table, but the vocabulary has ", words_.size());
+    expects(index(token) >= 0 && index(token) < words_.size(), "recommender: token ", index(token),
+            " in a table, but the vocabulary has ", words_.size());
 }
 
 template <Backend B, Real T, FusionPolicy Fusion>
@@ -138,8 +153,9 @@ void recommender<B, T, Fusion>::searchers_of_thread::serve(recommender const& r)
 }
 
 template <Backend B, Real T, FusionPolicy Fusion>
-beams recommender<B, T, Fusion>::search_one(beam_searcher<B, frozen_t5<B, T>>& searcher, std::size_t m, std::span<item_id const> history,
-                                            std::optional<item_choice> const& wanted, beam_options const& search) const {
+beams recommender<B, T, Fusion>::search_one(beam_searcher<B, frozen_t5<B, T>>& searcher, std::size_t m,
+                                            std::span<item_id const> history, std::optional<item_choice> const& wanted,
+                                            beam_options const& search) const {
   beams found;
   if (tries_[m].leaves() == 0) {  // a modality that the model or the dataset hasn't got
     found.offsets.push_back(0);
@@ -174,16 +190,16 @@ class recommender_slot {
   }
 
  private:
-  // Held while a pointer is copied. Not std::atomic<std::shared_ptr>: libc++ has none, and in libstdc++ 12 a load's unlock is
-  // relaxed, a data race with the next store.
+  // Held while a pointer is copied. Not std::atomic<std::shared_ptr>: libc++ has none, and in libstdc++ 12 a load's
+  // unlock is relaxed, a data race with the next store.
   mutable std::mutex mutex_;
   std::shared_ptr<R const> current_;
 };
 
 }  // namespace mql4grec
 
-// load() reads files, and with them come the heaviest headers. Who links mql4grec::compiled has it there, for the usual recommender; for another
-// one include mql4grec.hpp.
+// load() reads files, and with them come the heaviest headers. Who links mql4grec::compiled has it there, for the usual
+// recommender; for another one include mql4grec.hpp.
 #if MQL4GREC_COMPILED
 extern template class mql4grec::recommender<>;
 #elif MQL4GREC_HAS_JSON

@@ -52,7 +52,8 @@ TEST_CASE_TEMPLATE("relu: lets positive entries and their gradients pass, and no
   CHECK_CLOSE(dh, matrix{{0.f, 0.f, 7.f}}, 0);
 }
 
-TEST_CASE_TEMPLATE("relu: where it let an entry pass, dropout decides alike in both directions", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("relu: where it let an entry pass, dropout decides alike in both directions", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto h = on(backend, constant({20, 130}, 1.f)), dh = on(backend, constant({20, 130}, 1.f));
   relu_forward<float>(backend, some, h);
@@ -68,10 +69,12 @@ TEST_CASE_TEMPLATE("gated_gelu: is gelu of the gate times the linear branch", B,
   CHECK_CLOSE(h, matrix{{0.841192f, -1.58808f, 0.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("gated_gelu: far from zero it is the linear branch times the gate, or nothing", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("gated_gelu: far from zero it is the linear branch times the gate, or nothing", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto const gates = on(backend, matrix{{50.f, -50.f, 3.f, 3.f}});
-  auto h = poisoned<float>(backend, {1, 2}), dh = on(backend, constant({1, 2}, 1.f)), dgates = poisoned<float>(backend, {1, 4});
+  auto h = poisoned<float>(backend, {1, 2}), dh = on(backend, constant({1, 2}, 1.f)),
+       dgates = poisoned<float>(backend, {1, 4});
   gated_gelu_forward<float>(backend, none, gates, h);
   gated_gelu_backward<float>(backend, none, gates, dh, dgates);
   CHECK_CLOSE(h, matrix{{150.f, 0.f}}, 1e-6);

@@ -11,16 +11,19 @@ TEST_CASE_TEMPLATE("adamw_step: the first step moves every parameter by the lear
   B backend;
   auto parameter = on(backend, vector{1.f, 1.f, 1.f}), first = on(backend, constant(3, 0.f)),
        second = on(backend, constant(3, 0.f));
-  adamw_step<float>(backend, {.learning_rate = 0.25}, on(backend, vector{1e-2f, -3.f, 100.f}), parameter, first, second);
+  adamw_step<float>(backend, {.learning_rate = 0.25}, on(backend, vector{1e-2f, -3.f, 100.f}), parameter, first,
+                    second);
   CHECK_CLOSE(parameter, vector{0.75f, 1.25f, 0.75f}, 2e-6);
   CHECK_CLOSE(first, vector{1e-3f, -0.3f, 10.f}, 1e-6);
   CHECK_CLOSE(second, vector{1e-7f, 9e-3f, 10.f}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("adamw_step: without a gradient it only decays, by learning rate times decay", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("adamw_step: without a gradient it only decays, by learning rate times decay", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto parameter = on(backend, vector{2.f}), first = on(backend, vector{0.f}), second = on(backend, vector{0.f});
-  adamw_step<float>(backend, {.learning_rate = 0.5, .weight_decay = 0.1}, on(backend, vector{0.f}), parameter, first, second);
+  adamw_step<float>(backend, {.learning_rate = 0.5, .weight_decay = 0.1}, on(backend, vector{0.f}), parameter, first,
+                    second);
   CHECK_CLOSE(parameter, vector{1.9f}, 1e-6);
 }
 
@@ -94,8 +97,9 @@ std::vector<numbers> captured_updates(B& b, index_t n) {
     auto const order = on(b, vector<step_inputs>{{.learning_rate = 0.1 / step, .tokens = 3, .step = step}});
     auto const losses = on(b, vector{step < 6 ? 2.5 * step : std::numeric_limits<double>::infinity()});
     auto report = on(b, vector<step_report>{{}});
-    captured_adamw_step<T>(b, {.weight_decay = 0.05}, 0.7, n / 3, order, losses, on(b, random_normal<T>(n, 10 + static_cast<std::uint64_t>(step))), parameter,
-                          first, second, report);
+    captured_adamw_step<T>(b, {.weight_decay = 0.05}, 0.7, n / 3, order, losses,
+                           on(b, random_normal<T>(n, 10 + static_cast<std::uint64_t>(step))), parameter, first, second,
+                           report);
     auto const told = fetched(report)(0);
     CHECK(told.finite() == (step < 6));
     if (step < 6) seen.push_back(numbers_of(on(b, vector{told.loss, told.norm})));
@@ -105,17 +109,20 @@ std::vector<numbers> captured_updates(B& b, index_t n) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("captured_adamw_step: reads its order from memory, and is the update that the host would have told", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("captured_adamw_step: reads its order from memory, and is the update that the host would have told",
+                   S, MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
   for (index_t n : {1, 17, 1000, 30'000}) {
     auto const expected = captured_updates<T>(exact, n), actual = captured_updates<T>(fast, n);
-    for (std::size_t i = 0; i < expected.size(); ++i) CHECK_CLOSE(actual[i], expected[i], 10 * tolerance<typename S::backend, T>);
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      CHECK_CLOSE(actual[i], expected[i], 10 * tolerance<typename S::backend, T>);
   }
 }
 
-TEST_CASE("captured_adamw_step: five orders are five clipped updates by the mean, and what isn't finite changes nothing") {
+TEST_CASE(
+    "captured_adamw_step: five orders are five clipped updates by the mean, and what isn't finite changes nothing") {
   reference::backend b;
   index_t const n = 17;
   auto parameter = on(b, random_normal(n, 1)), first = on(b, constant(n, 0.)), second = on(b, constant(n, 0.));
@@ -124,9 +131,14 @@ TEST_CASE("captured_adamw_step: five orders are five clipped updates by the mean
     double const norm = std::sqrt(sum_of_squares<double>(b, on(b, gradient))) / 3;
     CHECK(norm > 0.7);
     for (index_t i = 0; i < n; ++i)
-      adamw_step<double>(b, {.learning_rate = 0.1 / step, .weight_decay = i < n / 3 ? 0.05 : 0, .step = step, .gradient_scale = 0.7 / (norm + 1e-6) / 3},
+      adamw_step<double>(b,
+                         {.learning_rate = 0.1 / step,
+                          .weight_decay = i < n / 3 ? 0.05 : 0,
+                          .step = step,
+                          .gradient_scale = 0.7 / (norm + 1e-6) / 3},
                          on(b, vector{gradient(i)}), out_vector<reference::backend, double>(parameter).part(i, 1),
-                         out_vector<reference::backend, double>(first).part(i, 1), out_vector<reference::backend, double>(second).part(i, 1));
+                         out_vector<reference::backend, double>(first).part(i, 1),
+                         out_vector<reference::backend, double>(second).part(i, 1));
   }
   auto const actual = captured_updates<double>(b, n);
   CHECK_CLOSE(actual[5], numbers_of(parameter), 1e-14);

@@ -22,7 +22,9 @@ struct problem {
   index_t key_rows() const { return std::accumulate(keys.begin(), keys.end(), index_t{0}); }
   index_t longest() const { return std::max(std::ranges::max(queries), std::ranges::max(keys)); }
   index_t distances() const { return with_bias ? 2 * longest() - 1 : 0; }
-  index_t scores() const { return heads * std::inner_product(queries.begin(), queries.end(), keys.begin(), index_t{0}); }
+  index_t scores() const {
+    return heads * std::inner_product(queries.begin(), queries.end(), keys.begin(), index_t{0});
+  }
 };
 
 /// The tensors of a problem, drawn from fixed seeds.
@@ -38,8 +40,9 @@ struct operands {
 };
 
 template <class B, class T>
-attention_inputs<typename B::memory_space, T> inputs(problem const& p, in_matrix<B, T> q, in_matrix<B, T> k, in_matrix<B, T> v,
-                                                     in_matrix<B, T> bias, in_vector<B, index_t> query_offsets,
+attention_inputs<typename B::memory_space, T> inputs(problem const& p, in_matrix<B, T> q, in_matrix<B, T> k,
+                                                     in_matrix<B, T> v, in_matrix<B, T> bias,
+                                                     in_vector<B, index_t> query_offsets,
                                                      in_vector<B, index_t> key_offsets) {
   return {.q = q,
           .k = k,
@@ -143,7 +146,8 @@ TEST_CASE_TEMPLATE("attention: sequences don't see one another", B, MQL4GREC_TES
   for (std::size_t i = 0; i < first.dk.values.size(); ++i) CHECK_CLOSE(all.dk.values[i], first.dk.values[i], 1e-6);
 }
 
-TEST_CASE_TEMPLATE("attention: a strong bias at a distance picks the key that stands there", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("attention: a strong bias at a distance picks the key that stands there", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   problem const p{.queries = {3}, .keys = {3}, .heads = 1, .width = 1, .with_bias = true};
   operands<float> x(p);
@@ -171,7 +175,8 @@ TEST_CASE_TEMPLATE("attention: drops weights by the stated rule, row the query a
   CHECK_CLOSE(both_passes(backend, p, x).context, expected, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("attention: a sequence without queries gets no context, and gradients of zero", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("attention: a sequence without queries gets no context, and gradients of zero", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto const result = both_passes<float>(backend, {.queries = {0, 2}, .keys = {3, 2}, .heads = 1, .width = 16});
   for (std::size_t i = 0; i < 48; ++i) CHECK((result.dk.values[i] == 0 && result.dv.values[i] == 0));
@@ -180,14 +185,16 @@ TEST_CASE_TEMPLATE("attention: a sequence without queries gets no context, and g
 TEST_CASE_TEMPLATE("attention: equals the reference on ragged sequences, with every instruction set", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
-  constexpr double allowed = 10 * tolerance<typename S::backend, T>;  // scores of width 80 reach 40, and exp of them is taken
+  constexpr double allowed =
+      10 * tolerance<typename S::backend, T>;  // scores of width 80 reach 40, and exp of them is taken
   typename S::backend fast;
   reference::backend exact;
-  problem const shapes[] = {{.queries = {1}, .keys = {1}, .heads = 1, .width = 16},
-                            {.queries = {1, 17, 5, 1, 16}, .keys = {1, 17, 5, 1, 16}, .heads = 3, .width = 32},
-                            {.queries = {6, 1, 3}, .keys = {1, 33, 15}, .heads = 2, .width = 17},  // no whole registers
-                            {.queries = {2, 43}, .keys = {2, 43}, .heads = 6, .width = 16},  // 258 columns of mask: 3 blocks
-                            {.queries = {6, 0, 2}, .keys = {128, 3, 129}, .heads = 2, .width = 80}};
+  problem const shapes[] = {
+      {.queries = {1}, .keys = {1}, .heads = 1, .width = 16},
+      {.queries = {1, 17, 5, 1, 16}, .keys = {1, 17, 5, 1, 16}, .heads = 3, .width = 32},
+      {.queries = {6, 1, 3}, .keys = {1, 33, 15}, .heads = 2, .width = 17},  // no whole registers
+      {.queries = {2, 43}, .keys = {2, 43}, .heads = 6, .width = 16},        // 258 columns of mask: 3 blocks
+      {.queries = {6, 0, 2}, .keys = {128, 3, 129}, .heads = 2, .width = 80}};
   for (problem p : shapes)
     for (int options = 0; options < 16; ++options) {
       p.with_bias = options & 1, p.causal = (options & 2) && p.queries == p.keys;
@@ -204,11 +211,15 @@ TEST_CASE_TEMPLATE("attention: equals the reference about the edges of tiles", S
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
-  problem const shapes[] = {{.queries = {1, 9, 0, 2, 17, 1, 8, 3}, .keys = {40, 64, 5, 1, 33, 1, 32, 65}, .heads = 2, .width = 20},  // few queries a sequence
-                            {.queries = {1, 2, 31, 1, 4, 1, 8}, .keys = {1, 2, 31, 1, 4, 1, 8}, .heads = 3, .width = 70},
-                            {.queries = {33, 0, 32, 65}, .keys = {33, 0, 32, 65}, .heads = 2, .width = 20},
-                            {.queries = {70, 1, 0, 31}, .keys = {5, 40, 9, 64}, .heads = 1, .width = 65},  // a column more than a tile has
-                            {.queries = {34, 3}, .keys = {67, 2}, .heads = 3, .width = 1}};
+  problem const shapes[] = {
+      {.queries = {1, 9, 0, 2, 17, 1, 8, 3},
+       .keys = {40, 64, 5, 1, 33, 1, 32, 65},
+       .heads = 2,
+       .width = 20},  // few queries a sequence
+      {.queries = {1, 2, 31, 1, 4, 1, 8}, .keys = {1, 2, 31, 1, 4, 1, 8}, .heads = 3, .width = 70},
+      {.queries = {33, 0, 32, 65}, .keys = {33, 0, 32, 65}, .heads = 2, .width = 20},
+      {.queries = {70, 1, 0, 31}, .keys = {5, 40, 9, 64}, .heads = 1, .width = 65},  // a column more than a tile has
+      {.queries = {34, 3}, .keys = {67, 2}, .heads = 3, .width = 1}};
   for (problem p : shapes)
     for (int options = 0; options < 8; ++options) {
       p.with_bias = options & 1, p.causal = (options & 1) && p.queries == p.keys;
@@ -220,17 +231,20 @@ TEST_CASE_TEMPLATE("attention: equals the reference about the edges of tiles", S
     }
 }
 
-TEST_CASE_TEMPLATE("attention: equals the reference on a sequence of hundreds beside one of a few", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("attention: equals the reference on a sequence of hundreds beside one of a few", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
-  problem const p{.queries = {2, 513}, .keys = {2, 513}, .heads = 1, .width = 6, .with_bias = true, .causal = true, .drop = some};
+  problem const p{
+      .queries = {2, 513}, .keys = {2, 513}, .heads = 1, .width = 6, .with_bias = true, .causal = true, .drop = some};
   check_close(both_passes<T>(fast, p), both_passes<T>(exact, p), 10 * tolerance<typename S::backend, T>);
 }
 
 TEST_CASE_TEMPLATE("attention: gives the same bits every time", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
-  problem const p{.queries = {40, 3, 65}, .keys = {40, 3, 65}, .heads = 2, .width = 16, .with_bias = true, .drop = some};
+  problem const p{
+      .queries = {40, 3, 65}, .keys = {40, 3, 65}, .heads = 2, .width = 16, .with_bias = true, .drop = some};
   auto const once = both_passes<float>(backend, p), again = both_passes<float>(backend, p);
   CHECK(once.weights.values == again.weights.values);
   CHECK(once.context.values == again.context.values);
@@ -242,7 +256,8 @@ TEST_CASE_TEMPLATE("attention: gives the same bits every time", B, MQL4GREC_TEST
 
 TEST_CASE_TEMPLATE("attention: the columns of one matrix give what three matrices give", B, MQL4GREC_TEST_BACKENDS) {
   B b;
-  problem const p{.queries = {35, 4}, .keys = {35, 4}, .heads = 2, .width = 10};  // 20 columns: heads begin off the beat of four
+  problem const p{
+      .queries = {35, 4}, .keys = {35, 4}, .heads = 2, .width = 10};  // 20 columns: heads begin off the beat of four
   operands<float> const x(p);
   auto const apart = both_passes(b, p, x);
   matrix<float> merged = constant({p.query_rows(), 3 * p.inner()}, 0.f);
@@ -256,7 +271,8 @@ TEST_CASE_TEMPLATE("attention: the columns of one matrix give what three matrice
   auto weights = poisoned<float>(b, p.scores());
   auto context = poisoned<float>(b, x.q.extents());
   auto const block = [&](index_t n) { return (*qkv).column_block(n * p.inner(), p.inner()); };
-  attention_forward<float>(b, inputs<B, float>(p, block(0), block(1), block(2), bias, offsets, offsets), weights, context);
+  attention_forward<float>(b, inputs<B, float>(p, block(0), block(1), block(2), bias, offsets, offsets), weights,
+                           context);
   CHECK_CLOSE(context, apart.context, 1e-6);
 }
 

@@ -15,7 +15,8 @@ using namespace mql4grec::test;
 namespace {
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-/// By the words of the definition: of the two neighbours with 8 bits of precision the nearer one, of two as near the even one.
+/// By the words of the definition: of the two neighbours with 8 bits of precision the nearer one, of two as near the
+/// even one.
 float rounded(float x) {
   if (!std::isfinite(x)) return x;
   if (std::abs(x) < std::numeric_limits<float>::min()) return 0;
@@ -94,17 +95,19 @@ std::vector<float> odd_numbers() {
                             std::numeric_limits<float>::max(),
                             std::numeric_limits<float>::min(),
                             std::numeric_limits<float>::denorm_min()};
-  for (std::uint32_t const half : {0x3f807fffu, 0x3f808000u, 0x3f808001u, 0x3f817fffu, 0x3f818000u, 0x3f818001u, 0xbf818000u,
-                                   0x7f7f8000u, 0x7f7f7fffu, 0x007fffffu})
+  for (std::uint32_t const half : {0x3f807fffu, 0x3f808000u, 0x3f808001u, 0x3f817fffu, 0x3f818000u, 0x3f818001u,
+                                   0xbf818000u, 0x7f7f8000u, 0x7f7f7fffu, 0x007fffffu})
     all.push_back(std::bit_cast<float>(half));
   random_stream random(5, 0);
-  while (all.size() < 333) all.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(random.below(index_t{1} << 32))));
+  while (all.size() < 333)
+    all.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(random.below(index_t{1} << 32))));
   return all;
 }
 }  // namespace
 
 TEST_CASE(
-    "bf16: factors are rounded to the nearest, to the even one of two; infinities and NaN stay, and what fp32 can't normalise "
+    "bf16: factors are rounded to the nearest, to the even one of two; infinities and NaN stay, and what fp32 can't "
+    "normalise "
     "is 0") {
   cpu::backend backend(1, precision::bf16);
   auto const values = odd_numbers();
@@ -130,12 +133,14 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "bf16: a product is that of the rounded factors, summed in fp32, however it is asked and with every instruction set") {
+    "bf16: a product is that of the rounded factors, summed in fp32, however it is asked and with every instruction "
+    "set") {
   cpu::backend backend(1, precision::bf16);
   for (auto const s : sizes_of_products)
     for (int how = 0; how < 8; ++how) {
       factors const given(
-          s, {.transpose_a = (how & 1) != 0, .transpose_b = (how & 2) != 0, .accumulate = (how & 4) != 0, .alpha = 0.75});
+          s,
+          {.transpose_a = (how & 1) != 0, .transpose_b = (how & 2) != 0, .accumulate = (how & 4) != 0, .alpha = 0.75});
       auto const expected = given.expected();
       CAPTURE(s.m);
       CAPTURE(s.k);
@@ -178,7 +183,8 @@ TEST_CASE("bf16: without the instruction the numbers are the same, but for the o
 }
 
 TEST_CASE(
-    "bf16: a frozen weight gives the product of the rounded factors, whatever the instruction set was when it was frozen") {
+    "bf16: a frozen weight gives the product of the rounded factors, whatever the instruction set was when it was "
+    "frozen") {
   cpu::backend backend(1, precision::bf16);
   for (auto const s : sizes_of_products)
     for (double const alpha : {1.0, 0.3}) {
@@ -246,7 +252,8 @@ double distance(std::vector<double> const& x, std::vector<double> const& y) {
 TEST_CASE("bf16: a T5's loss is within 0.2 % of that in fp32, and its gradient within 4 % of its length") {
   cpu::backend rounding(1, precision::bf16), exact;
   auto const all = medium_batch();
-  loss_and_gradient<float, cpu::backend> const rough(rounding, random_t5<float>(rounding, medium_t5()), all, whole(all)),
+  loss_and_gradient<float, cpu::backend> const rough(rounding, random_t5<float>(rounding, medium_t5()), all,
+                                                     whole(all)),
       fine(exact, random_t5<float>(exact, medium_t5()), all, whole(all));
   CHECK(rough.loss != fine.loss);
   CHECK_CLOSE(rough.loss / fine.loss, 1, 2e-3);

@@ -34,7 +34,8 @@ T weighed_sum(matrix<T> const& x, vector<T> const& bias, matrix<T> const& weight
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("bias: every row gains it, and what isn't positive then is cut off by the ReLU", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("bias: every row gains it, and what isn't positive then is cut off by the ReLU", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto const bias = on(backend, vector{1.f, -2.f});
   auto plain = on(backend, matrix{{1.f, 1.f}, {-3.f, 5.f}}), cut = on(backend, matrix{{1.f, 1.f}, {-3.f, 5.f}});
@@ -52,7 +53,8 @@ TEST_CASE_TEMPLATE("bias: its gradient gains the sum over rows", B, MQL4GREC_TES
   CHECK_CLOSE(dbias, vector{41.f, 61.f}, 0);
 }
 
-TEST_CASE_TEMPLATE("bias: equals the reference at sizes that hurt, with every instruction set", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("bias: equals the reference at sizes that hurt, with every instruction set", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   constexpr double allowed = tolerance<typename S::backend, T>;
   typename S::backend fast;
@@ -77,6 +79,8 @@ TEST_CASE("bias: backward, behind the ReLU's, is the derivative of forward") {
   bias_relu_forward<double>(b, bias, y);
   relu_backward<double>(b, dropout{}, y, dx);
   bias_backward<double>(b, dx, dbias);
-  CHECK(gradient_error([&](auto const& moved) { return weighed_sum(moved, as<complex>(bias), as<complex>(weights)); }, x, dx) < 1e-12);
-  CHECK(gradient_error([&](auto const& moved) { return weighed_sum(as<complex>(x), moved, as<complex>(weights)); }, bias, dbias) < 1e-12);
+  CHECK(gradient_error([&](auto const& moved) { return weighed_sum(moved, as<complex>(bias), as<complex>(weights)); },
+                       x, dx) < 1e-12);
+  CHECK(gradient_error([&](auto const& moved) { return weighed_sum(as<complex>(x), moved, as<complex>(weights)); },
+                       bias, dbias) < 1e-12);
 }

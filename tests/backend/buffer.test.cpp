@@ -35,7 +35,8 @@ TEST_CASE("copy: takes every entry, and names both sizes when they differ") {
   from.view_all()(1) = 7;
   copy(std::as_const(from).view_all(), to.view_all());
   CHECK(to.view_all()(1) == 7);
-  CHECK_THROWS_WITH_AS(copy(std::as_const(from).view_all(), longer.view_all()), "copy: 3 entries into a place for 4", error);
+  CHECK_THROWS_WITH_AS(copy(std::as_const(from).view_all(), longer.view_all()), "copy: 3 entries into a place for 4",
+                       error);
 }
 
 TEST_CASE("arena: what it hands out doesn't overlap and starts on a cache line") {
@@ -109,7 +110,8 @@ TEST_CASE("arena: what it holds after a first round in pieces is what was in use
 }
 
 #if MQL4GREC_HAS_THRUST
-TEST_CASE("arena: the end of a scope allocates nothing, so that it can't fail; what fails leaves an arena that can be used") {
+TEST_CASE(
+    "arena: the end of a scope allocates nothing, so that it can't fail; what fails leaves an arena that can be used") {
   auto& log = several_devices::all();
   log.clear();
   arena<device_space<several_devices>> scratch;

@@ -24,7 +24,13 @@ tensor_on<T, B, 2> attended(B& b, matrix<T> const& cache, matrix<std::int32_t> c
   auto const q = on(b, own, gap);
   auto const cached = on(b, cache, gap), by_distance = on(b, bias, gap);
   auto const ancestors = on(b, places);
-  cached_attention<T>(b, {.q = q, .cache = (*cached).column_block(inner, 2 * inner), .places = ancestors, .bias = by_distance, .zero_distance = zero_distance}, context);
+  cached_attention<T>(b,
+                      {.q = q,
+                       .cache = (*cached).column_block(inner, 2 * inner),
+                       .places = ancestors,
+                       .bias = by_distance,
+                       .zero_distance = zero_distance},
+                      context);
   CHECK(context.gaps_untouched());
   return context;
 }
@@ -37,10 +43,12 @@ TEST_CASE_TEMPLATE("cached_attention: a path of length one returns its own value
   CHECK_CLOSE(context, matrix{{9.f, 4.f}, {9.f, 2.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("cached_attention: along one path it is the last row of causal attention", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("cached_attention: along one path it is the last row of causal attention", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   index_t const steps = 5, heads = 2, inner = 6;
-  auto const cache = random_normal<float>({steps, 3 * inner}, 1), bias = random_normal<float>({heads, 2 * steps - 1}, 2);
+  auto const cache = random_normal<float>({steps, 3 * inner}, 1),
+             bias = random_normal<float>({heads, 2 * steps - 1}, 2);
   auto const qkv = on(b, cache), by_distance = on(b, bias);
   auto const offsets = on(b, vector<index_t>{0, steps});
   auto weights = poisoned<float>(b, heads * steps * steps);
@@ -59,7 +67,8 @@ TEST_CASE_TEMPLATE("cached_attention: along one path it is the last row of causa
   for (std::int32_t last = 0; last < steps; ++last) {
     std::vector<std::int32_t> path(static_cast<std::size_t>(last) + 1);
     std::iota(path.begin(), path.end(), 0);
-    CHECK_CLOSE(attended(b, cache, places_of({1, last + 1}, path), bias, steps - 1), (*context).row_block(last, 1), 1e-5);
+    CHECK_CLOSE(attended(b, cache, places_of({1, last + 1}, path), bias, steps - 1), (*context).row_block(last, 1),
+                1e-5);
   }
 }
 
@@ -70,7 +79,8 @@ TEST_CASE_TEMPLATE("cached_attention: rows that share ancestors don't disturb on
   CHECK_CLOSE(attended(b, cache, places_of({1, 3}, {0, 1, 4}), bias, 2), (*together).row_block(1, 1), 0);
 }
 
-TEST_CASE_TEMPLATE("cached_attention: equals the reference, with every instruction set", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("cached_attention: equals the reference, with every instruction set", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
@@ -83,7 +93,8 @@ TEST_CASE_TEMPLATE("cached_attention: equals the reference, with every instructi
         auto const places = places_of({2, steps}, entries);
         auto const expected = attended(exact, cache, places, bias, steps - 1, gap);
         for_each_instruction_set([&] {
-          CHECK_CLOSE(attended(fast, cache, places, bias, steps - 1, gap), expected, 5 * tolerance<typename S::backend, T>);
+          CHECK_CLOSE(attended(fast, cache, places, bias, steps - 1, gap), expected,
+                      5 * tolerance<typename S::backend, T>);
         });
       }
 }

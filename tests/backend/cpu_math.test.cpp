@@ -21,7 +21,9 @@ struct dot_kernel {
   MQL4GREC_INLINE static float run(float const* x, float const* y, index_t n) { return cpu::detail::dot(x, y, n); }
 };
 struct sum_of_exp_kernel {
-  MQL4GREC_INLINE static float run(float const* x, index_t n, float shift) { return cpu::detail::sum_of_exp(x, n, shift); }
+  MQL4GREC_INLINE static float run(float const* x, index_t n, float shift) {
+    return cpu::detail::sum_of_exp(x, n, shift);
+  }
 };
 struct add_scaled_kernel {
   MQL4GREC_INLINE static void run(float a, float const* x, float* y, index_t n) { cpu::detail::add_scaled(a, x, y, n); }

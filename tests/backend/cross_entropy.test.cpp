@@ -15,11 +15,13 @@ TEST_CASE_TEMPLATE("cross_entropy: equal logits over V tokens cost log V", B, MQ
   CHECK_CLOSE(losses, constant(2, std::log(100.f)), 1e-6);
 }
 
-TEST_CASE_TEMPLATE("cross_entropy: adding a number to a row changes nothing, however large it is", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("cross_entropy: adding a number to a row changes nothing, however large it is", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto const targets = on(backend, vector{token_t{1}, token_t{1}, token_t{1}});
   auto losses = poisoned<float>(backend, 3);
-  cross_entropy_forward<float>(backend, on(backend, matrix{{0.f, 1.f}, {1000.f, 1001.f}, {-1000.f, -999.f}}), targets, losses);
+  cross_entropy_forward<float>(backend, on(backend, matrix{{0.f, 1.f}, {1000.f, 1001.f}, {-1000.f, -999.f}}), targets,
+                               losses);
   CHECK_CLOSE(losses, constant(3, 0.3132617f), 1e-4);
 }
 
@@ -102,7 +104,8 @@ TEST_CASE("cross_entropy: backward is the derivative of forward") {
   CHECK(gradient_error(half_of_the_sum, logits, gradient) < 1e-12);
 }
 
-TEST_CASE_TEMPLATE("cross_entropy: a row without a target costs nothing and pulls at nothing, whatever its logits are", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("cross_entropy: a row without a target costs nothing and pulls at nothing, whatever its logits are",
+                   S, MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend backend;
   T const nan = std::numeric_limits<T>::quiet_NaN();

@@ -34,7 +34,8 @@ TEST_CASE_TEMPLATE("dropout: the mask is what `keeps` says, at sizes that hurt a
   });
 }
 
-TEST_CASE_TEMPLATE("dropout: out of place and onto a residual stream it drops the same entries", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("dropout: out of place and onto a residual stream it drops the same entries", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   for_each_shape([&](index_t rows, index_t d, index_t gap) {
     auto const x = random_normal<float>({rows, d}, 1), stream = random_normal<float>({rows, d}, 2);

@@ -5,7 +5,8 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE_TEMPLATE("gather_rows: the rows asked for, in that order, as often as they are asked for", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("gather_rows: the rows asked for, in that order, as often as they are asked for", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const from = on(b, matrix{{1.f, 2.f}, {3.f, 4.f}, {5.f, 6.f}});
   auto to = poisoned<float>(b, {4, 2});

@@ -18,7 +18,9 @@ TEST_CASE("graph_cache: a backend that can't record does the work as it comes") 
 }
 
 #if defined(MQL4GREC_TEST_DEVICE_BACKENDS)
-TEST_CASE_TEMPLATE("graph_cache: work of a key is asked for twice, and done every time with what lies in memory by then", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "graph_cache: work of a key is asked for twice, and done every time with what lies in memory by then", B,
+    MQL4GREC_TEST_DEVICE_BACKENDS) {
   static_assert(CaptureOps<B>);
   B b;
   graph_cache<B, int> known("a test");
@@ -40,7 +42,8 @@ TEST_CASE_TEMPLATE("graph_cache: work of a key is asked for twice, and done ever
   CHECK(asked == 3);
 }
 
-TEST_CASE_TEMPLATE("graph_cache: when the scratch stands or lies elsewhere, the work is asked for again", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("graph_cache: when the scratch stands or lies elsewhere, the work is asked for again", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   graph_cache<B, int> known("a test");
   auto y = on(b, vector{0.f});
@@ -69,14 +72,16 @@ TEST_CASE_TEMPLATE("graph_cache: when the scratch stands or lies elsewhere, the 
   CHECK_CLOSE(y, vector{9.f}, 0);
 }
 
-TEST_CASE_TEMPLATE("graph_cache: what the work returned when it was captured is what a launch returns", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("graph_cache: what the work returned when it was captured is what a launch returns", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   graph_cache<B, int, int> known("a test");
   int asked = 0;
   for (int const expected : {1, 2, 2, 2}) CHECK(known.run(b, 7, [&] { return ++asked; }) == expected);
 }
 
-TEST_CASE_TEMPLATE("record: an exception of the work arrives as it is, and the backend goes on working", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("record: an exception of the work arrives as it is, and the backend goes on working", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto y = on(b, vector{0.f});
   CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { detail::raise("no more"); }), "no more", error);
@@ -84,7 +89,9 @@ TEST_CASE_TEMPLATE("record: an exception of the work arrives as it is, and the b
   CHECK_CLOSE(y, vector{3.f}, 0);
 }
 
-TEST_CASE_TEMPLATE("graph_cache: work that fails the first time, or while it is captured, is done as it comes the next time", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "graph_cache: work that fails the first time, or while it is captured, is done as it comes the next time", B,
+    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   graph_cache<B, int> known("a test");
   auto y = on(b, vector{0.f});
@@ -110,7 +117,8 @@ TEST_CASE_TEMPLATE("record: the host neither tells nor hears anything inside", B
   B b;
   auto y = on(b, vector{0.f});
   sum_of_squares<float>(b, in_vector<B, float>(y));  // so that there is scratch
-  CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { upload<float>(b, vector{1.f}, y); }), "upload: what is captured can't be told new values by the host", error);
+  CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { upload<float>(b, vector{1.f}, y); }),
+                       "upload: what is captured can't be told new values by the host", error);
   CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { sum_of_squares<float>(b, in_vector<B, float>(y)); }),
                        "download: the host can't wait for work that is only captured", error);
   CHECK_THROWS_AS(capture(b, "a test", [&] { b.template allocate<float>(3); }), error);

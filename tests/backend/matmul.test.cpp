@@ -56,7 +56,8 @@ matrix<T> multiplied(B& b, sizes s, product how) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("matmul: equals the reference at sizes that hurt, however it is asked", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("matmul: equals the reference at sizes that hurt, however it is asked", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;

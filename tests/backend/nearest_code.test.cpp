@@ -41,7 +41,8 @@ TEST_CASE_TEMPLATE("nearest_code: finds the nearest vector and the squared dista
   CHECK_CLOSE(all.distances, vector{1.f, 1.f, 1.f}, 0);
 }
 
-TEST_CASE_TEMPLATE("nearest_code: of equally near vectors the first is taken, wherever they stand", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("nearest_code: of equally near vectors the first is taken, wherever they stand", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   for (index_t k : {1, 2, 16, 17, 64, 65, 200})
     for (index_t first : {index_t{0}, k / 3, k - 1})
@@ -78,7 +79,8 @@ TEST_CASE_TEMPLATE("nearest_code: what is no number is near to nothing and gets 
   CHECK_CLOSE(beside.distances, vector{25.f}, 0);
 }
 
-TEST_CASE_TEMPLATE("nearest_code: is the smallest of squared_distances, and argmin_rows its place", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("nearest_code: is the smallest of squared_distances, and argmin_rows its place", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   for (index_t k : {1, 7, 16, 31, 64, 100})
     for_each_instruction_set([&] {
@@ -107,15 +109,17 @@ TEST_CASE_TEMPLATE("nearest_code: a row's code doesn't depend on the rows beside
   CHECK_CLOSE(distances_alone, distances, 0);
 }
 
-TEST_CASE_TEMPLATE("nearest_code: equal vectors keep their order across the tiles of many rows, and NaN stays where it is", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "nearest_code: equal vectors keep their order across the tiles of many rows, and NaN stays where it is", B,
+    MQL4GREC_TEST_BACKENDS) {
   B b;
   constexpr index_t n = 8192 + 37, k = 150;  // tiles of rows and of vectors that are full, and those that aren't
   auto const vectors = random_normal<float>({7, 3}, 2);
   std::vector<float> repeated;
   for (index_t i = 0; i < k * 3; ++i) repeated.push_back(vectors.values[static_cast<std::size_t>(i % 21)]);
   auto rows = random_normal<float>({n, 3}, 1);
-  for (index_t i = 0; i < n; i += 9) rows.values[static_cast<std::size_t>(i * 3 + i % 3)] = i % 2 ? infinite : no_number;
+  for (index_t i = 0; i < n; i += 9)
+    rows.values[static_cast<std::size_t>(i * 3 + i % 3)] = i % 2 ? infinite : no_number;
   auto const all = nearest<float>(b, rows, {{k, 3}, repeated}), few = nearest<float>(b, rows, vectors);
   CHECK(all.codes == few.codes);
   CHECK_CLOSE(all.distances, few.distances, 0);
@@ -130,13 +134,15 @@ struct level_books {
 
   level_books(B& b, std::vector<index_t> const& sizes, index_t width, index_t gap) {
     for (index_t l = 0; l < std::ssize(sizes); ++l)
-      owned.push_back(on(b, random_normal<T>({sizes[static_cast<std::size_t>(l)], width}, 10 + static_cast<std::uint64_t>(l)), gap));
+      owned.push_back(on(
+          b, random_normal<T>({sizes[static_cast<std::size_t>(l)], width}, 10 + static_cast<std::uint64_t>(l)), gap));
     for (auto const& book : owned) views.push_back(book);
   }
 };
 }  // namespace
 
-TEST_CASE_TEMPLATE("nearest_codes: is nearest_code and subtract_codes, level by level", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("nearest_codes: is nearest_code and subtract_codes, level by level", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend b;
   for (auto const& sizes : std::vector<std::vector<index_t>>{{1}, {5, 3, 8}, {70, 200}, {2, 2, 2, 2, 2, 2, 2, 2, 2, 2}})
@@ -164,12 +170,14 @@ TEST_CASE_TEMPLATE("nearest_codes: is nearest_code and subtract_codes, level by 
 TEST_CASE_TEMPLATE("nearest_codes: without a level nothing happens", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto rest = on(b, random_normal<float>({5, 2}, 1));
-  nearest_codes<float>(b, std::span<in_matrix<B, float> const>(), rest, tensor_on<code_t, B, 2>(b, {0, 5}, 0, code_t{}));
+  nearest_codes<float>(b, std::span<in_matrix<B, float> const>(), rest,
+                       tensor_on<code_t, B, 2>(b, {0, 5}, 0, code_t{}));
   CHECK_CLOSE(rest, random_normal<float>({5, 2}, 1), 0);
 }
 
-TEST_CASE_TEMPLATE("argmin_rows: the first of the smallest; a NaN is smaller than nothing, and nothing than a NaN in front", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "argmin_rows: the first of the smallest; a NaN is smaller than nothing, and nothing than a NaN in front", B,
+    MQL4GREC_TEST_BACKENDS) {
   B b;
   for_each_instruction_set([&] {
     for (index_t width : {1, 4, 15, 16, 17, 40})
@@ -207,8 +215,9 @@ TEST_CASE_TEMPLATE("add_to_codes: adds each row where its code stands, and count
   CHECK_CLOSE(counts, vector{2.f, 2.f, 0.f}, 0);
 }
 
-TEST_CASE_TEMPLATE("add_to_codes: equals the reference, however many rows share a code and however many codes there are", S,
-                   MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE(
+    "add_to_codes: equals the reference, however many rows share a code and however many codes there are", S,
+    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   auto const added = [](auto& b, index_t n, index_t width, index_t k, index_t chosen) {
     std::vector<code_t> codes;
@@ -224,7 +233,8 @@ TEST_CASE_TEMPLATE("add_to_codes: equals the reference, however many rows share 
   reference::backend exact;
   for (index_t n : {1, 64, 65, 513, 3000})
     for (index_t width : {1, 33})
-      for (auto const& [k, chosen] : std::vector<std::pair<index_t, index_t>>{{1, 1}, {256, 1}, {256, 3}, {256, 250}, {5000, 40}}) {
+      for (auto const& [k, chosen] :
+           std::vector<std::pair<index_t, index_t>>{{1, 1}, {256, 1}, {256, 3}, {256, 250}, {5000, 40}}) {
         auto const [sums, counts] = added(fast, n, width, k, chosen);
         auto const [expected_sums, expected_counts] = added(exact, n, width, k, chosen);
         CHECK_CLOSE(sums, expected_sums, (10 * tolerance<typename S::backend, T>));

@@ -31,14 +31,16 @@ struct gathered {
 };
 }  // namespace
 
-TEST_CASE_TEMPLATE("gather_sequences: the sequences asked for, in that order, as often as they are asked for", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("gather_sequences: the sequences asked for, in that order, as often as they are asked for", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   gathered<B> const some(b, {3, 0, 2, 3, 1}, 9, 5);
   CHECK(some.tokens == std::vector{3, 4, 5, 0, 3, 4, 5, 1, 2});
   CHECK(some.offsets == std::vector<index_t>{0, 3, 4, 4, 7, 9});
 }
 
-TEST_CASE_TEMPLATE("gather_sequences: what is left of the rows is filled, in shares that differ by one at most", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("gather_sequences: what is left of the rows is filled, in shares that differ by one at most", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   gathered<B> const some(b, {1}, 9, 4);
   CHECK(some.tokens == std::vector{1, 2, 9, 9, 9, 9, 9, 9, 9});
@@ -54,7 +56,9 @@ TEST_CASE_TEMPLATE("gather_sequences: more sequences than a group has members", 
   std::vector<int> expected;
   for (index_t i = 0; i < 2500; ++i) {
     which.push_back(i % 7 == 0 ? 3 : i % 4);
-    auto const one = gathered<reference::backend>(*std::make_unique<reference::backend>(), {which.back()}, std::vector<index_t>{1, 2, 0, 3}[static_cast<std::size_t>(which.back())], 1);
+    auto const one =
+        gathered<reference::backend>(*std::make_unique<reference::backend>(), {which.back()},
+                                     std::vector<index_t>{1, 2, 0, 3}[static_cast<std::size_t>(which.back())], 1);
     expected.insert(expected.end(), one.tokens.begin(), one.tokens.end());
   }
   gathered<B> const some(b, which, std::ssize(expected), 2500);
@@ -62,8 +66,9 @@ TEST_CASE_TEMPLATE("gather_sequences: more sequences than a group has members", 
   CHECK(some.offsets.back() == std::ssize(expected));
 }
 
-TEST_CASE_TEMPLATE("shift_right: a place to the right in each sequence, the first token in front and for what nobody predicts", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "shift_right: a place to the right in each sequence, the first token in front and for what nobody predicts", B,
+    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const tokens = on(b, vector{token_t{5}, token_t{6}, token_t{7}, token_t{8}, no_target, no_target, no_target});
   auto const offsets = on(b, vector<index_t>{0, 3, 3, 4, 7});

@@ -63,7 +63,8 @@ TEST_CASE_TEMPLATE("procrustes_rotation: is a rotation even where the product sa
   auto const narrow = random_normal<double>({3, 9}, 1), other = random_normal<double>({3, 9}, 2);
   auto const product = multiplied(narrow, other, {.transpose_a = true});  // of rank 3
   reference::backend exact;
-  CHECK_CLOSE(along(rotation_of<double>(b, product), product), along(rotation_of<double>(exact, product), product), 1e-12);
+  CHECK_CLOSE(along(rotation_of<double>(b, product), product), along(rotation_of<double>(exact, product), product),
+              1e-12);
 }
 
 TEST_CASE_TEMPLATE("procrustes_rotation: equals the reference", S, MQL4GREC_TEST_FAST_SETTINGS) {
@@ -73,6 +74,7 @@ TEST_CASE_TEMPLATE("procrustes_rotation: equals the reference", S, MQL4GREC_TEST
   for (index_t d : {0, 1, 2, 15, 16, 17, 33})
     for (index_t gap : {0, 3}) {
       auto const product = random_normal<T>({d, d}, 4);
-      CHECK_CLOSE(rotation_of<T>(fast, product, gap), rotation_of<T>(exact, product, gap), tolerance<typename S::backend, T>);
+      CHECK_CLOSE(rotation_of<T>(fast, product, gap), rotation_of<T>(exact, product, gap),
+                  tolerance<typename S::backend, T>);
     }
 }

@@ -13,8 +13,8 @@ TEST_CASE_TEMPLATE("relative_bias: a head's bias at a distance is its entry of t
                    MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto bias = poisoned<float>(backend, {2, 7});
-  relative_bias_forward<float>(backend, on(backend, matrix{{1.f, 10.f}, {2.f, 20.f}, {3.f, 30.f}}), on(backend, bucket_of),
-                               bias);
+  relative_bias_forward<float>(backend, on(backend, matrix{{1.f, 10.f}, {2.f, 20.f}, {3.f, 30.f}}),
+                               on(backend, bucket_of), bias);
   CHECK_CLOSE(bias, matrix{{3.f, 2.f, 1.f, 2.f, 3.f, 3.f, 3.f}, {30.f, 20.f, 10.f, 20.f, 30.f, 30.f, 30.f}}, 0);
 }
 

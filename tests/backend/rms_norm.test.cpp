@@ -17,7 +17,8 @@ TEST_CASE_TEMPLATE("rms_norm: a row of equal entries is mapped to the gain", B, 
   CHECK_CLOSE(inv_rms, vector{0.2f, 0.2f}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("rms_norm: scaling a row changes nothing but its inverse root mean square", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("rms_norm: scaling a row changes nothing but its inverse root mean square", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto const gain = on(backend, constant(2, 1.f));
   auto y = poisoned<float>(backend, {2, 2});

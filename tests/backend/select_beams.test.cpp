@@ -7,10 +7,11 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-constexpr double infinite = std::numeric_limits<double>::infinity(), no_number = std::numeric_limits<double>::quiet_NaN();
+constexpr double infinite = std::numeric_limits<double>::infinity(),
+                 no_number = std::numeric_limits<double>::quiet_NaN();
 
-// The trie of these tests: the root 0 has the children 1 (token 2), 2 (token 4); node 1 has 3 (token 2), 4 (token 3), node 2
-// has 5 (token 2).
+// The trie of these tests: the root 0 has the children 1 (token 2), 2 (token 4); node 1 has 3 (token 2), 4 (token 3),
+// node 2 has 5 (token 2).
 vector<node_t> const first_child{1, 3, 5, 6, 6, 6, 6};
 vector<token_t> const token{token_t{0}, token_t{2}, token_t{4}, token_t{2}, token_t{3}, token_t{2}};
 
@@ -57,8 +58,8 @@ TEST_CASE_TEMPLATE("select_beams: takes the best children of a user's rows, best
   CHECK_CLOSE(best.parents, matrix{{0, 0}}, 0);
 }
 
-TEST_CASE_TEMPLATE("select_beams: users choose among their own rows; who has fewer children than beams gets them all", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("select_beams: users choose among their own rows; who has fewer children than beams gets them all",
+                   B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const best = step(b, constant({2, 5}, -1.), {0., 0.}, {1, 2}, {0, 1, 2}, 2);
   CHECK(best.counts == std::vector<index_t>{2, 1});
@@ -101,7 +102,8 @@ struct crowd {
 
 /// `users` with `rows` rows each, of which every row has up to `most` children.
 crowd random_crowd(index_t users, index_t rows, index_t most) {
-  crowd all{.rows_each = std::vector<index_t>(static_cast<std::size_t>(users), rows), .children = {}, .vocabulary = most};
+  crowd all{
+      .rows_each = std::vector<index_t>(static_cast<std::size_t>(users), rows), .children = {}, .vocabulary = most};
   for (auto const count : random_tokens(users * rows, most + 1, 8).values) all.children.push_back(index(count));
   return all;
 }
@@ -114,10 +116,12 @@ struct found {
 };
 
 template <class T, class B>
-found<T> chosen(B& b, crowd const& from, matrix<T> const& logits, index_t beams, bool over_children = false, matrix<std::uint8_t> const& allowed = {}) {
+found<T> chosen(B& b, crowd const& from, matrix<T> const& logits, index_t beams, bool over_children = false,
+                matrix<std::uint8_t> const& allowed = {}) {
   std::vector<node_t> first, nodes;
   std::vector<token_t> edges(static_cast<std::size_t>(from.rows()), token_t{0});
-  auto const all_nodes = static_cast<node_t>(from.rows() + std::accumulate(from.children.begin(), from.children.end(), index_t{0}));
+  auto const all_nodes =
+      static_cast<node_t>(from.rows() + std::accumulate(from.children.begin(), from.children.end(), index_t{0}));
   auto next = static_cast<node_t>(from.rows());
   for (index_t r = 0; r < from.rows(); ++r) {
     nodes.push_back(static_cast<node_t>(r));
@@ -157,15 +161,18 @@ void check_same(found<T> const& actual, found<T> const& expected, double allowed
   CHECK(actual.nodes.values == expected.nodes.values);
   for (index_t user = 0; user < std::ssize(expected.counts); ++user)
     for (index_t i = 0; i < expected.counts[static_cast<std::size_t>(user)]; ++i)
-      if (actual.scores(user, i) != expected.scores(user, i)) CHECK_CLOSE(actual.scores(user, i), expected.scores(user, i), allowed);
+      if (actual.scores(user, i) != expected.scores(user, i))
+        CHECK_CLOSE(actual.scores(user, i), expected.scores(user, i), allowed);
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("select_beams: equals the reference for few and for thousands of candidates", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("select_beams: equals the reference for few and for thousands of candidates", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
-  for (auto const& [rows, most] : std::vector<std::pair<index_t, index_t>>{{1, 256}, {20, 6}, {20, 256}, {257, 3}, {600, 40}})
+  for (auto const& [rows, most] :
+       std::vector<std::pair<index_t, index_t>>{{1, 256}, {20, 6}, {20, 256}, {257, 3}, {600, 40}})
     for (index_t beams : {1, 20, 100, 512, 1500}) {
       auto const from = random_crowd(2, rows, most);
       auto const logits = random_normal<T>({from.rows(), from.vocabulary}, 7);
@@ -173,7 +180,8 @@ TEST_CASE_TEMPLATE("select_beams: equals the reference for few and for thousands
     }
 }
 
-TEST_CASE_TEMPLATE("select_beams: over the children it equals the reference, forbidden ones left out", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("select_beams: over the children it equals the reference, forbidden ones left out", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
@@ -183,11 +191,13 @@ TEST_CASE_TEMPLATE("select_beams: over the children it equals the reference, for
     index_t const nodes = from.rows() + std::accumulate(from.children.begin(), from.children.end(), index_t{0});
     matrix<std::uint8_t> some({3, nodes}, {});
     for (auto const draw : random_tokens(3 * nodes, 4, 9).values) some.values.push_back(draw != token_t{0});
-    check_same(chosen(fast, from, logits, 25, true, some), chosen(exact, from, logits, 25, true, some), tolerance<typename S::backend, T>);
+    check_same(chosen(fast, from, logits, 25, true, some), chosen(exact, from, logits, 25, true, some),
+               tolerance<typename S::backend, T>);
   }
 }
 
-TEST_CASE_TEMPLATE("select_beams: thousands of equal scores, −0 and 0 among them, keep the order of rows and children", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("select_beams: thousands of equal scores, −0 and 0 among them, keep the order of rows and children",
+                   B, MQL4GREC_TEST_BACKENDS) {
   B b;
   crowd const from{.rows_each = {400}, .children = std::vector<index_t>(400, 13), .vocabulary = 13};
   auto logits = constant({400, 13}, -infinite);
@@ -204,7 +214,8 @@ TEST_CASE_TEMPLATE("select_beams: thousands of equal scores, −0 and 0 among th
   CHECK_CLOSE(zeros.nodes, matrix{{1, 2}}, 0);
 }
 
-TEST_CASE_TEMPLATE("select_beams: scores that rise from candidate to candidate, so that each beats all before it", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("select_beams: scores that rise from candidate to candidate, so that each beats all before it", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   crowd const from{.rows_each = {300}, .children = std::vector<index_t>(300, 17), .vocabulary = 17};
   std::vector<double> logits;
@@ -228,11 +239,14 @@ TEST_CASE_TEMPLATE("select_beams: −∞ and users without a row or a child", B,
 #if MQL4GREC_HAS_THRUST || defined(__CUDACC__)
 namespace {
 template <class B>
-concept GpuBackend = requires { typename B::system; };
+concept GpuBackend = requires {
+  typename B::system;
+};
 }  // namespace
 
-TEST_CASE_TEMPLATE("select_beams: on a GPU a score that is no number comes behind all that are, in the order of rows and children", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "select_beams: on a GPU a score that is no number comes behind all that are, in the order of rows and children", B,
+    MQL4GREC_TEST_BACKENDS) {
   if constexpr (GpuBackend<B>) {
     B b;
     crowd const from{.rows_each = {100}, .children = std::vector<index_t>(100, 15), .vocabulary = 15};

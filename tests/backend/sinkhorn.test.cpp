@@ -55,17 +55,20 @@ matrix<T> uneven_distances(index_t n, index_t k, std::uint64_t seed) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("sinkhorn_assign: rows that all prefer one code are shared out evenly, those that lose least give way", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "sinkhorn_assign: rows that all prefer one code are shared out evenly, those that lose least give way", B,
+    MQL4GREC_TEST_BACKENDS) {
   B b;
   for (auto const order : both_orders) {
-    auto const codes = assigned<float>(b, {{0.f, 0.31f}, {0.f, 0.8f}, {0.f, 0.12f}, {0.f, 0.7f}, {0.f, 1.f}, {0.f, 0.23f}},
-                                       {.epsilon = 0.01, .rounds = 200, .order = order});
+    auto const codes =
+        assigned<float>(b, {{0.f, 0.31f}, {0.f, 0.8f}, {0.f, 0.12f}, {0.f, 0.7f}, {0.f, 1.f}, {0.f, 0.23f}},
+                        {.epsilon = 0.01, .rounds = 200, .order = order});
     CHECK(codes == std::vector<index_t>{1, 0, 1, 0, 0, 1});
   }
 }
 
-TEST_CASE_TEMPLATE("sinkhorn_assign: rows that are spread evenly already keep their nearest codes", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("sinkhorn_assign: rows that are spread evenly already keep their nearest codes", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   matrix<float> const distances{{0.1f, 0.9f, 0.8f}, {0.7f, 0.2f, 0.6f}, {0.8f, 0.9f, 0.1f},
                                 {0.6f, 0.1f, 0.9f}, {0.3f, 0.7f, 0.9f}, {1, 1, 0}};
@@ -81,7 +84,8 @@ TEST_CASE_TEMPLATE("sinkhorn_assign: uses the codes more evenly than the nearest
   CHECK(*std::min_element(even.begin(), even.end()) > 3);
 }
 
-TEST_CASE_TEMPLATE("sinkhorn_assign: without a round it is the nearest code, the first of equals", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("sinkhorn_assign: without a round it is the nearest code, the first of equals", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   for_each_instruction_set([&] {
     CHECK(assigned<float>(b, {{3, 1, 1}, {2, 2, 2}, {0, 5, 0}}, {.rounds = 0}) == std::vector<index_t>{1, 0, 0});
@@ -90,8 +94,9 @@ TEST_CASE_TEMPLATE("sinkhorn_assign: without a round it is the nearest code, the
   });
 }
 
-TEST_CASE_TEMPLATE("sinkhorn_assign: of codes that a row has to itself it gets the nearest, not the one that rounding favours",
-                   B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "sinkhorn_assign: of codes that a row has to itself it gets the nearest, not the one that rounding favours", B,
+    MQL4GREC_TEST_BACKENDS) {
   B b;
   for_each_instruction_set([&] {
     for (auto const order : both_orders) {
@@ -108,7 +113,8 @@ TEST_CASE_TEMPLATE("sinkhorn_assign: multiplied or moved, distances give the sam
   auto const distances = uneven_distances<double>(60, 9, 3);
   auto moved = distances;
   for (double& d : moved.values) d = 8 * d + 100;
-  for (auto const order : both_orders) CHECK(assigned(b, moved, {.order = order}) == assigned(b, distances, {.order = order}));
+  for (auto const order : both_orders)
+    CHECK(assigned(b, moved, {.order = order}) == assigned(b, distances, {.order = order}));
 }
 
 TEST_CASE_TEMPLATE("sinkhorn_assign: at 0.003 no mass vanishes, whatever the distances: every row is spread", B,
@@ -122,14 +128,17 @@ TEST_CASE_TEMPLATE("sinkhorn_assign: at 0.003 no mass vanishes, whatever the dis
   });
 }
 
-TEST_CASE_TEMPLATE("sinkhorn_assign: a row whose mass vanishes gets its nearest code, a code whose mass vanishes nobody", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "sinkhorn_assign: a row whose mass vanishes gets its nearest code, a code whose mass vanishes nobody", B,
+    MQL4GREC_TEST_BACKENDS) {
   B b;
   for_each_instruction_set([&] {
     for (auto const order : both_orders) {
       // e to −6667 and less: of the first row only code 0 has mass, of the second none has
-      CHECK(assigned<float>(b, {{0, 1, 3}, {3, 2, 2.5f}}, {.epsilon = 1e-4, .order = order}) == std::vector<index_t>{0, 1});
-      CHECK(assigned<float>(b, {{0, 1}, {0, 2}, {0, 3}}, {.epsilon = 1e-4, .order = order}) == std::vector<index_t>{0, 0, 0});
+      CHECK(assigned<float>(b, {{0, 1, 3}, {3, 2, 2.5f}}, {.epsilon = 1e-4, .order = order}) ==
+            std::vector<index_t>{0, 1});
+      CHECK(assigned<float>(b, {{0, 1}, {0, 2}, {0, 3}}, {.epsilon = 1e-4, .order = order}) ==
+            std::vector<index_t>{0, 0, 0});
     }
   });
 }
@@ -146,7 +155,8 @@ TEST_CASE_TEMPLATE("sinkhorn_assign: with distances that aren't finite every row
 }
 
 TEST_CASE(
-    "sinkhorn_plan: the scaling that the order names comes last, and the other one holds when the rounds have converged") {
+    "sinkhorn_plan: the scaling that the order names comes last, and the other one holds when the rounds have "
+    "converged") {
   reference::backend b;
   auto const distances = on(b, uneven_distances<double>(20, 6, 2));
   for (auto const order : both_orders)

@@ -27,8 +27,8 @@ passes all_passes(B& b, index_t rows, index_t d, index_t gap) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("squared_error: sums the squares of all differences, and its gradient points away from the target", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("squared_error: sums the squares of all differences, and its gradient points away from the target",
+                   B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto x = on(backend, matrix{{1.f, 2.f}, {3.f, 4.f}});
   auto const target = on(backend, matrix{{1.f, 0.f}, {6.f, 4.f}});
@@ -46,7 +46,8 @@ TEST_CASE_TEMPLATE("add_scaled: adds a multiple and leaves the rest alone", B, M
   CHECK_CLOSE(y, matrix{{-19.f, 0.f}}, 0);
 }
 
-TEST_CASE_TEMPLATE("squared_error: equals the reference at sizes that hurt, with every instruction set", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("squared_error: equals the reference at sizes that hurt, with every instruction set", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   constexpr double allowed = tolerance<typename S::backend, T>;
   typename S::backend fast;

@@ -57,17 +57,19 @@ TEST_CASE("for_each_worker: hands each worker itself, with scratch of its own") 
     scratch[static_cast<std::size_t>(number)] = worker.scratch().take<float>(10).data;
   });
   CHECK(seen[0] == &backend);
-  for (index_t number = 0; number < 3; ++number) CHECK(seen[static_cast<std::size_t>(number)] == &backend.worker(number));
+  for (index_t number = 0; number < 3; ++number)
+    CHECK(seen[static_cast<std::size_t>(number)] == &backend.worker(number));
   CHECK(std::set<float*>(scratch.begin(), scratch.end()).size() == 3);
 }
 
 TEST_CASE("for_each_worker: an exception of a worker reaches the caller") {
   cpu::backend backend(2);
-  CHECK_THROWS_AS(for_each_worker(backend, [](cpu::backend&, index_t number) { expects(number == 0, "worker ", number); }), error);
+  CHECK_THROWS_AS(
+      for_each_worker(backend, [](cpu::backend&, index_t number) { expects(number == 0, "worker ", number); }), error);
 }
 
-TEST_CASE_TEMPLATE("for_each_worker: a backend made without a number of threads has one worker, on the caller's thread", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("for_each_worker: a backend made without a number of threads has one worker, on the caller's thread",
+                   B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   CHECK(backend.workers() == 1);
   int visits = 0;

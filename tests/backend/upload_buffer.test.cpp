@@ -49,7 +49,8 @@ TEST_CASE_TEMPLATE("upload_buffer: goes away while the device still reads it, an
   CHECK_CLOSE(to, constant(50'000, 0.5), 0);
 }
 
-TEST_CASE_TEMPLATE("upload_buffer: more than it holds is an error with both numbers", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("upload_buffer: more than it holds is an error with both numbers", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto from = make_upload_buffer<float>(b, 3);
   auto to = poisoned<float>(b, 4);

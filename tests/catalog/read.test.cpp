@@ -81,17 +81,21 @@ TEST_CASE("read_items: a complaint names the item") {
   CHECK(has(complaint(R"({"7": )" + whole + R"(, "07": )" + whole + "}"), "item 7 appears twice"));
   CHECK(has(complaint(R"({"3": "guitar"})"), "item 3: expected an object"));
   CHECK(has(complaint(R"({"3": {"title": 5}})"), "item 3: expected a text 'title'"));
-  CHECK(has(complaint(R"({"3": {"title": "a", "brand": true}})"), "item 3: expected a text 'brand', a list of texts or null"));
+  CHECK(has(complaint(R"({"3": {"title": "a", "brand": true}})"),
+            "item 3: expected a text 'brand', a list of texts or null"));
   CHECK(has(complaint(R"({"3": {"categories": ["a", 5]}})"), "item 3: expected a text 'categories'"));
   CHECK(has(complaint(R"({"3": {"categories": [[[["a"]]]]}})"), "item 3: expected a text 'categories'"));
-  CHECK(has(complaint(R"({"3": {"title": )" + std::string(100'000, '[') + std::string(100'000, ']') + "}}"), "item 3: expected a text 'title'"));
+  CHECK(has(complaint(R"({"3": {"title": )" + std::string(100'000, '[') + std::string(100'000, ']') + "}}"),
+            "item 3: expected a text 'title'"));
   CHECK(has(complaint(R"({"3": {"title": "a", "title": "b"}})"), "key 'title' of '3' appears twice"));
   CHECK(has(complaint(R"({"2147483647": {}})"), "key '2147483647': expected an item number"));
 }
 
 TEST_CASE("read_items: every field may be missing, null or a list; foreign ones and half surrogates don't matter") {
   scratch const here;
-  auto const one = [&](std::string_view content) { return read_items(here.file("{\"0\": " + std::string(content) + "}")).at(item_id{0}); };
+  auto const one = [&](std::string_view content) {
+    return read_items(here.file("{\"0\": " + std::string(content) + "}")).at(item_id{0});
+  };
   CHECK(one("{}") == item_description{});
   CHECK(one("null") == item_description{});
   CHECK(one(R"({"title": "t", "description": "d"})") == item_description{.title = "t", .description = "d"});
@@ -99,7 +103,8 @@ TEST_CASE("read_items: every field may be missing, null or a list; foreign ones 
   CHECK(one(R"({"title": ["t"], "description": ["one", "", "two"], "brand": [], "categories": ["a", null, "b"]})") ==
         item_description{.title = "t", .description = "one two", .brand = "", .categories = "a,b"});
   CHECK(one(R"({"categories": [["a", "b"], ["c"]]})") == item_description{.categories = "a,b,c"});
-  CHECK(one(R"({"price": 3.5, "also_buy": [1, {"x": null}], "title": "cut \ud83d"})") == item_description{.title = "cut \xef\xbf\xbd"});
+  CHECK(one(R"({"price": 3.5, "also_buy": [1, {"x": null}], "title": "cut \ud83d"})") ==
+        item_description{.title = "cut \xef\xbf\xbd"});
 }
 
 TEST_CASE("catalogue files: memory follows the number of items, not the largest of their numbers") {
@@ -118,7 +123,8 @@ TEST_CASE("ids: a tab separated table is read in any order and written in the or
   write_ids(here / "again", ids);
   CHECK(read_file(here / "again") == "B00A\t0\nB00B\t1\nwith space\t2\n");
   CHECK(read_ids(here.file("")).empty());
-  CHECK(read_ids(here.file("\xef\xbb\xbf" "B00A\t0\n")) == outside_ids{"B00A"});
+  CHECK(read_ids(here.file("\xef\xbb\xbf"
+                           "B00A\t0\n")) == outside_ids{"B00A"});
   auto const complaint = [&](std::string_view content) { return complaint_of([&] { read_ids(here.file(content)); }); };
   CHECK(has(complaint("a\t0\nb 1\n"), "line 2: expected 'key<TAB>number'"));
   CHECK(has(complaint("a\t0\nb\t-1\n"), "line 2"));

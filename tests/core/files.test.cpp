@@ -93,7 +93,9 @@ TEST_CASE("make_directory: makes the parents, leaves what is there, and says whe
   make_directory(directory / "a/b/c");
   CHECK(read_file(directory / "a/b/c/x") == "kept");
   auto const path = directory / "a/b/c/x";
-  CHECK(complaint<file_error>([&] { make_directory(path); }).starts_with(path.string() + ": can't be made a directory: "));
+  CHECK(complaint<file_error>([&] {
+          make_directory(path);
+        }).starts_with(path.string() + ": can't be made a directory: "));
   CHECK(complaint<file_error>([&] {
           make_directory(path / "d");
         }).starts_with((path / "d").string() + ": can't be made a directory: "));

@@ -31,7 +31,8 @@ TEST_CASE("json: a damaged or truncated text is one line that names the file and
 }
 
 TEST_CASE("json: a number that no double holds is refused at its place") {
-  CHECK(complaint<file_error>([] { parse_json("[1, 1e999]", "x.json"); }) == "x.json: byte 9: not valid JSON, or truncated");
+  CHECK(complaint<file_error>([] { parse_json("[1, 1e999]", "x.json"); }) ==
+        "x.json: byte 9: not valid JSON, or truncated");
 }
 
 TEST_CASE("json: an object of many members takes time linear in them") {
@@ -49,9 +50,12 @@ TEST_CASE("json: nesting of any depth is parsed or refused, without running out 
 }
 
 TEST_CASE("json: a key that an object has twice is refused at any depth, and named with the object that it stands in") {
-  CHECK(complaint<file_error>([] { parse_json(R"({"a": 1, "b": 2, "a": 3})", "x.json"); }) == "x.json: key 'a' appears twice");
-  CHECK(complaint<file_error>([] { parse_json(R"({"a": [{"b": {"c": 1, "c": 1}}]})", "x.json"); }) == "x.json: key 'c' of 'b' appears twice");
-  CHECK(complaint<file_error>([] { parse_json("{\"a\\nb\": 1, \"a\\nb\": 1}", "x.json"); }) == "x.json: key 'a?b' appears twice");
+  CHECK(complaint<file_error>([] { parse_json(R"({"a": 1, "b": 2, "a": 3})", "x.json"); }) ==
+        "x.json: key 'a' appears twice");
+  CHECK(complaint<file_error>([] { parse_json(R"({"a": [{"b": {"c": 1, "c": 1}}]})", "x.json"); }) ==
+        "x.json: key 'c' of 'b' appears twice");
+  CHECK(complaint<file_error>([] { parse_json("{\"a\\nb\": 1, \"a\\nb\": 1}", "x.json"); }) ==
+        "x.json: key 'a?b' appears twice");
   CHECK(parse_json(R"({"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}]})", "x.json").at("b").at(1).at("a") == 2);
 }
 
@@ -62,16 +66,23 @@ TEST_CASE("json: a byte-order mark in front is no part of the text") {
   CHECK(read_text(directory / "x.json") == "{\"a\": 1}");
 }
 
-TEST_CASE("json: half of a surrogate pair becomes the replacement character, whole pairs and escaped backslashes stay") {
-  auto const text = [](std::string_view escaped) { return parse_json("\"" + std::string(escaped) + "\"", "x.json").get<std::string>(); };
-  CHECK(text(R"(a\ud83d\ude00b)") == "a\xf0\x9f\x98\x80" "b");
-  for (auto const* broken : {R"(a\ud83db)", R"(a\uDE00b)", R"(a\ud83d)", R"(\ud83d\u0041)", R"(\ud83d\ud83d\ude00)", R"(\ude00\ud83d)", R"(\ud83d\n)"})
+TEST_CASE(
+    "json: half of a surrogate pair becomes the replacement character, whole pairs and escaped backslashes stay") {
+  auto const text = [](std::string_view escaped) {
+    return parse_json("\"" + std::string(escaped) + "\"", "x.json").get<std::string>();
+  };
+  CHECK(text(R"(a\ud83d\ude00b)") ==
+        "a\xf0\x9f\x98\x80"
+        "b");
+  for (auto const* broken : {R"(a\ud83db)", R"(a\uDE00b)", R"(a\ud83d)", R"(\ud83d\u0041)", R"(\ud83d\ud83d\ude00)",
+                             R"(\ude00\ud83d)", R"(\ud83d\n)"})
     CHECK(text(broken).find("\xef\xbf\xbd") != std::string::npos);
   CHECK(text(R"(\\ud83d)") == R"(\ud83d)");
   CHECK(text(R"(\u00e9)") == "é");
   CHECK_THROWS_AS(text(R"(\u12)"), file_error);
   CHECK_THROWS_AS(text(R"(\u-123)"), file_error);
-  CHECK(complaint<file_error>([] { parse_json(R"({"a": "\ud83d",, "b": 2})", "x.json"); }) == "x.json: byte 16: not valid JSON, or truncated");
+  CHECK(complaint<file_error>([] { parse_json(R"({"a": "\ud83d",, "b": 2})", "x.json"); }) ==
+        "x.json: byte 16: not valid JSON, or truncated");
 }
 
 TEST_CASE("member: a missing key and a value of the wrong kind are named") {

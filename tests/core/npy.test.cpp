@@ -142,10 +142,11 @@ TEST_CASE("write_npy: the bytes are those of numpy.save") {
   };
   // numpy.lib.format of numpy 1.26 and 2: the number of rows has room for 21 digits.
   CHECK(prefix_of(2, 3) == std::string("\x93NUMPY\x01\x00\x76\x00", 10) +
-                               "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }" + std::string(58, ' ') + "\n");
+                               "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }" + std::string(58, ' ') +
+                               "\n");
   CHECK(prefix_of(4344, 1) == std::string("\x93NUMPY\x01\x00\x76\x00", 10) +
-                                  "{'descr': '<f4', 'fortran_order': False, 'shape': (4344, 1), }" + std::string(55, ' ') +
-                                  "\n");
+                                  "{'descr': '<f4', 'fortran_order': False, 'shape': (4344, 1), }" +
+                                  std::string(55, ' ') + "\n");
   for (index_t columns : {1, 10, 100, 1000, 100'000}) CHECK(prefix_of(1, columns).size() % 64 == 0);
 }
 
@@ -167,7 +168,8 @@ TEST_CASE("npy: keys stand in any order, spaces anywhere, quotes of either kind,
     CHECK(refusal(raw(header, twenty_four)) == "");
 }
 
-// ---- entries ---------------------------------------------------------------------------------------------------------------
+// ---- entries
+// ---------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("npy: every float16 has the value that IEEE 754 gives it") {
   std::vector<std::uint16_t> bits(65536);
@@ -207,7 +209,9 @@ TEST_CASE("npy: float64 is rounded to float, and refused where no float is near"
   CHECK_THROWS_WITH_AS(gather(file, {0, 2}), beyond.c_str(), file_error);
   std::vector<double> many(5000);  // more than a piece of reading
   many[4999] = 1e39;
-  CHECK(complaint<file_error>([&] { column("<f8", many); }).ends_with(": row 4999, column 0: 1e+39 is beyond every float"));
+  CHECK(complaint<file_error>([&] {
+          column("<f8", many);
+        }).ends_with(": row 4999, column 0: 1e+39 is beyond every float"));
 }
 
 TEST_CASE("npy: blocks, gathered rows and rows with gaps between them are the whole, in every kind of entries") {
@@ -289,7 +293,8 @@ TEST_CASE("npy: a broken promise of the caller is refused with both numbers and 
   CHECK(out == std::vector<float>(8, -7.f));
 }
 
-// ---- writing ---------------------------------------------------------------------------------------------------------------
+// ---- writing
+// ---------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("npy_writer: rows appended in any blocks, with gaps or without, make the file that is written at once") {
   temporary_directory const directory;
@@ -335,7 +340,8 @@ TEST_CASE("npy_writer: too many rows, too few and rows of another width are refu
   CHECK(said(3, 2, {1, 2}) == "");
 }
 
-TEST_CASE("write_npy: a full disk is an error that leaves nothing" * doctest::skip(!std::filesystem::exists("/dev/full"))) {
+TEST_CASE("write_npy: a full disk is an error that leaves nothing" *
+          doctest::skip(!std::filesystem::exists("/dev/full"))) {
   temporary_directory const directory;
   std::filesystem::create_symlink("/dev/full", directory / "f.partial");
   CHECK(complaint<file_error>([&] {
@@ -363,7 +369,9 @@ TEST_CASE("npy_writer: a block of which a part was written can't be written agai
     npy_writer writer(directory / "f", 3, 2);
     {
       size_limit const limit(136);
-      CHECK(complaint<file_error>([&] { writer.append({six.data(), 3, 2}); }).ends_with("can't be written: File too large"));
+      CHECK(complaint<file_error>([&] {
+              writer.append({six.data(), 3, 2});
+            }).ends_with("can't be written: File too large"));
     }
     CHECK(complaint<error>([&] {
             writer.append({six.data(), 3, 2});
@@ -373,7 +381,8 @@ TEST_CASE("npy_writer: a block of which a part was written can't be written agai
   CHECK(directory.files() == 0);
 }
 
-// ---- hostile files ---------------------------------------------------------------------------------------------------------
+// ---- hostile files
+// ---------------------------------------------------------------------------------------------------------
 
 TEST_CASE("npy: what doesn't begin like a .npy file is refused before it is read") {
   std::string const magic = "doesn't begin with the bytes \\x93NUMPY, expected a .npy file as numpy.save writes it";
@@ -382,7 +391,8 @@ TEST_CASE("npy: what doesn't begin like a .npy file is refused before it is read
   CHECK(refusal("\x93NUMP") == magic);
   CHECK(refusal("\x93NUMPY") == "ends at byte 6, expected a header's version and length up to byte 12");
   CHECK(refusal(raw("").substr(0, 9)) == "ends at byte 9, expected a header's version and length up to byte 10");
-  CHECK(refusal(raw("", "", 2).substr(0, 11)) == "ends at byte 11, expected a header's version and length up to byte 12");
+  CHECK(refusal(raw("", "", 2).substr(0, 11)) ==
+        "ends at byte 11, expected a header's version and length up to byte 12");
   CHECK(refusal(raw("{}", "", 0)) == "byte 6: version 0.0, expected 1.0, 2.0 or 3.0");
   CHECK(refusal(raw("{}", "", 4)) == "byte 6: version 4.0, expected 1.0, 2.0 or 3.0");
   CHECK(refusal(raw("{}", "", 255, 255)) == "byte 6: version 255.255, expected 1.0, 2.0 or 3.0");
@@ -391,7 +401,8 @@ TEST_CASE("npy: what doesn't begin like a .npy file is refused before it is read
 
 TEST_CASE("npy: a header longer than the file, or than any header, is refused before memory is asked for") {
   CHECK(refusal(std::string("\x93NUMPY\x01\x00\x03\x00{}", 12)) == "byte 8: a header of 3 bytes, but only 2 follow");
-  CHECK(refusal(std::string("\x93NUMPY\x01\x00\xff\xff{}", 12)) == "byte 8: a header of 65535 bytes, expected at most 10000");
+  CHECK(refusal(std::string("\x93NUMPY\x01\x00\xff\xff{}", 12)) ==
+        "byte 8: a header of 65535 bytes, expected at most 10000");
   CHECK(refusal(std::string("\x93NUMPY\x02\x00\xff\xff\xff\xff{}", 14)) ==
         "byte 8: a header of 4294967295 bytes, expected at most 10000");
   CHECK(refusal(raw(std::string(10'001, ' '))) == "byte 8: a header of 10001 bytes, expected at most 10000");
@@ -413,7 +424,8 @@ TEST_CASE("npy: what isn't the dict is refused with its place and what was expec
       {"{descr: '<f4'}", "header: byte 11: found 'descr: '<f4'', expected a key in quotes"},
       {"{'descr' '<f4'}", "header: byte 19: found ''<f4'}', expected ':'"},
       {"{'descr: 1}", "header: byte 21: found the end, expected the end of a string"},
-      {"{'des\\x63r': '<f4'}", "header: byte 15: found '\\x63r': '<f4', expected a string without escapes, in one line"},
+      {"{'des\\x63r': '<f4'}",
+       "header: byte 15: found '\\x63r': '<f4', expected a string without escapes, in one line"},
       {"{'descr': '<f\n4'}", "header: byte 23: found '?4'}', expected a string without escapes, in one line"},
       {"{'descr': 4}", "header: byte 20: found '4}', expected a string"},
       {"{'descr': '<f4' 'shape': (1, 1)}", "header: byte 26: found ''shape': (1,', expected ',' or '}'"},
@@ -435,7 +447,8 @@ TEST_CASE("npy: what isn't the dict is refused with its place and what was expec
       {"{'shape': (01, 1)}", "header: byte 21: found '01, 1)}', expected an integer from 0 to 2^63 − 1"},
       {"{'shape': (1.5, 1)}", "header: byte 22: found '.5, 1)}', expected ',' or ')'"},
       {"{'shape': (1e3, 1)}", "header: byte 22: found 'e3, 1)}', expected ',' or ')'"},
-      {"{'shape': (9223372036854775808, 1)}", "header: byte 21: found '922337203685', expected an integer from 0 to 2^63 − 1"},
+      {"{'shape': (9223372036854775808, 1)}",
+       "header: byte 21: found '922337203685', expected an integer from 0 to 2^63 − 1"},
       {"{'shape': (__import__('os').system('true'), 1)}",
        "header: byte 21: found '__import__('', expected an integer from 0 to 2^63 − 1"},
       {"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 1), } extra",
@@ -486,13 +499,16 @@ TEST_CASE("npy: shapes that aren't a matrix, or too large for any file, are refu
   CHECK(of_shape("(6,)") == "header: shape [6], expected [rows, columns]");
   CHECK(of_shape("(1, 2, 3)") == "header: shape [1, 2, 3], expected [rows, columns]");
   CHECK(of_shape("(6, 0)") == "header: shape [6, 0], expected 1 to 16777216 columns");
-  CHECK(of_shape("(0, 9223372036854775807)") == "header: shape [0, 9223372036854775807], expected 1 to 16777216 columns");
+  CHECK(of_shape("(0, 9223372036854775807)") ==
+        "header: shape [0, 9223372036854775807], expected 1 to 16777216 columns");
   CHECK(of_shape("(2305843009213693952, 1)") == "header: shape [2305843009213693952, 1] is too large");  // 2⁶³ bytes
-  CHECK(of_shape("(4611686018427387904, 4)") == "header: shape [4611686018427387904, 4] is too large");  // 2⁶⁶, 0 in 64 bits
+  CHECK(of_shape("(4611686018427387904, 4)") ==
+        "header: shape [4611686018427387904, 4] is too large");  // 2⁶⁶, 0 in 64 bits
   CHECK(of_shape("(2, 3)") == "");
   std::string many = "(";
   for (int i = 0; i < 4000; ++i) many += "1,";
-  CHECK(of_shape(many + ")").starts_with("header: shape [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, …], expected"));
+  CHECK(
+      of_shape(many + ")").starts_with("header: shape [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, …], expected"));
 }
 
 TEST_CASE("npy: the entries fill the file exactly") {
@@ -528,7 +544,9 @@ TEST_CASE("npy: a file with damaged bytes is refused in one line or read inside 
   check_damaged(two_rows(), "{}[](),:'\"0123456789<>|fiOTrue \\\n\xff", 70, read_all);  // the header's
 }
 
-TEST_CASE("npy: a directory, a pipe and nothing at all are refused without waiting") { check_no_regular_file(read_all); }
+TEST_CASE("npy: a directory, a pipe and nothing at all are refused without waiting") {
+  check_no_regular_file(read_all);
+}
 
 TEST_CASE("npy: an open file keeps its content when another takes its name, and says so when it is cut") {
   for (auto const type : all_types) {

@@ -38,7 +38,8 @@ TEST_CASE("random_stream: its words are philox's blocks at counters (0, stream),
   std::uint64_t const seed = 0x1122334455667788u, stream = 0x99aabbccddeeff00u;
   random_stream random(seed, stream);
   for (std::uint32_t block = 0; block < 3; ++block)
-    for (std::uint32_t const word : philox({block, 0, 0xddeeff00u, 0x99aabbccu}, key_of(seed))) CHECK(random.bits() == word);
+    for (std::uint32_t const word : philox({block, 0, 0xddeeff00u, 0x99aabbccu}, key_of(seed)))
+      CHECK(random.bits() == word);
 }
 
 TEST_CASE("random_stream: another seed or another stream is another sequence, the same pair the same one") {

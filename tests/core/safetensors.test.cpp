@@ -33,9 +33,9 @@ std::string raw(std::string const& header, std::string const& data = "") {
 }
 /// A file with one tensor, "x".
 std::string one(std::string const& type, std::string const& shape, std::string const& data) {
-  return raw(
-      R"({"x":{"dtype":")" + type + R"(","shape":)" + shape + R"(,"data_offsets":[0,)" + std::to_string(data.size()) + "]}}",
-      data);
+  return raw(R"({"x":{"dtype":")" + type + R"(","shape":)" + shape + R"(,"data_offsets":[0,)" +
+                 std::to_string(data.size()) + "]}}",
+             data);
 }
 template <class T, class From>
 std::vector<T> read_as(std::string const& type, std::vector<From> const& entries) {
@@ -97,7 +97,8 @@ TEST_CASE("safetensors: the official library's files are written again with the 
       if (file.info(tensor).type == dtype::f32)
         tensors.push_back({tensor, file.info(tensor).shape, seen(floats.emplace_back(file.values<float>(tensor)))});
       else
-        tensors.push_back({tensor, file.info(tensor).shape, seen(integers.emplace_back(file.values<std::int32_t>(tensor)))});
+        tensors.push_back(
+            {tensor, file.info(tensor).shape, seen(integers.emplace_back(file.values<std::int32_t>(tensor)))});
     temporary_directory const directory;
     write_safetensors(directory / "f", tensors, file.metadata());
     CHECK(read_file(directory / "f") == read_file(path));
@@ -129,14 +130,15 @@ TEST_CASE("write_safetensors: a broken promise is refused and leaves nothing") {
   };
   CHECK(said({{"a", {7}, seen(six)}}).ends_with("tensor 'a' has 6 entries, its shape is [7]"));
   CHECK(said({{"a", {-2, -3}, seen(six)}}).ends_with("tensor 'a' has 6 entries, its shape is [-2, -3]"));
-  CHECK(
-      said({{"a", {6}, seen(six)}, {"b", {6}, seen(six)}, {"a", {3}, seen(three)}}).ends_with("two tensors with the name 'a'"));
+  CHECK(said({{"a", {6}, seen(six)}, {"b", {6}, seen(six)}, {"a", {3}, seen(three)}})
+            .ends_with("two tensors with the name 'a'"));
   CHECK(said({{"__metadata__", {6}, seen(six)}}).ends_with("no tensor can have the name __metadata__"));
   CHECK(said({{"\xff", {6}, seen(six)}}).ends_with("a name isn't valid UTF-8"));
   CHECK(directory.files() == 0);
 }
 
-// ---- entries ---------------------------------------------------------------------------------------------------------------
+// ---- entries
+// ---------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("safetensors: every F16 has the value that IEEE 754 gives it") {
   std::vector<std::uint16_t> bits(65536);
@@ -160,7 +162,8 @@ TEST_CASE("safetensors: every F16 has the value that IEEE 754 gives it") {
 TEST_CASE("safetensors: a BF16 is the upper half of an F32") {
   std::vector<std::uint16_t> const bits = {0x0000, 0x8000, 0x3f80, 0xc049, 0x0001, 0x7f80, 0xff80};
   auto const values = read_as<float>("BF16", bits);
-  for (std::size_t i = 0; i < bits.size(); ++i) CHECK(std::bit_cast<std::uint32_t>(values[i]) == std::uint32_t{bits[i]} << 16);
+  for (std::size_t i = 0; i < bits.size(); ++i)
+    CHECK(std::bit_cast<std::uint32_t>(values[i]) == std::uint32_t{bits[i]} << 16);
 }
 
 TEST_CASE("safetensors: F64 is rounded to float, F32 widens exactly") {
@@ -170,7 +173,8 @@ TEST_CASE("safetensors: F64 is rounded to float, F32 widens exactly") {
 }
 
 TEST_CASE("safetensors: integers keep their value or are refused") {
-  CHECK(read_as<std::int32_t>("I64", std::vector<std::int64_t>{-5, 2147483647}) == std::vector<std::int32_t>{-5, 2147483647});
+  CHECK(read_as<std::int32_t>("I64", std::vector<std::int64_t>{-5, 2147483647}) ==
+        std::vector<std::int32_t>{-5, 2147483647});
   CHECK(read_as<std::uint8_t>("BOOL", std::vector<std::uint8_t>{0, 1}) == std::vector<std::uint8_t>{0, 1});
   CHECK(read_as<std::int64_t>("U16", std::vector<std::uint16_t>{65535}) == std::vector<std::int64_t>{65535});
   CHECK(read_as<float>("I32", std::vector<std::int32_t>{-(1 << 24), 1 << 24}) == std::vector<float>{-0x1p24f, 0x1p24f});
@@ -210,7 +214,8 @@ TEST_CASE("safetensors: a missing tensor and one of another shape are named") {
   CHECK(!file.contains("b"));
 }
 
-// ---- hostile files ---------------------------------------------------------------------------------------------------------
+// ---- hostile files
+// ---------------------------------------------------------------------------------------------------------
 
 TEST_CASE("safetensors: a header that can't be is refused before it is read") {
   auto const length = [](std::uint64_t n) { return bytes_of(std::vector<std::uint64_t>{n}); };
@@ -218,7 +223,8 @@ TEST_CASE("safetensors: a header that can't be is refused before it is read") {
   CHECK(refusal("1234567") == "is 7 bytes, expected at least the 8 of a safetensors header's length");
   CHECK(refusal(length(3) + "{}") == "header: its length is 3, but only 2 bytes follow");
   CHECK(refusal(length(100'000'001) + "{}") == "header: its length is 100000001, expected at most 100000000");
-  CHECK(refusal(length(~std::uint64_t{0}) + "{}") == "header: its length is 18446744073709551615, expected at most 100000000");
+  CHECK(refusal(length(~std::uint64_t{0}) + "{}") ==
+        "header: its length is 18446744073709551615, expected at most 100000000");
   CHECK(refusal(length(0)) == "header: expected a JSON object that starts at byte 8");
   CHECK(refusal(raw("[]")) == "header: expected a JSON object that starts at byte 8");
   CHECK(refusal(raw(" {}")) == "header: expected a JSON object that starts at byte 8");
@@ -239,7 +245,8 @@ TEST_CASE("safetensors: what isn't a header is refused with its place and what w
       {R"({"x":{"dtype":"F32","shape":[0]}})", "tensor 'x': key 'data_offsets' is missing"},
       {R"({"x":{"dtype":3}})", "tensor 'x': key 'dtype': found 3, expected a string"},
       {R"({"x":{"dtype":["F32"]}})", "tensor 'x': key 'dtype': found a list, expected a string"},
-      {R"({"x":{"dtype":"F99"}})", "tensor 'x': key 'dtype': 'F99', expected BOOL, F16, BF16, F32, F64, I8 … I64 or U8 … U64"},
+      {R"({"x":{"dtype":"F99"}})",
+       "tensor 'x': key 'dtype': 'F99', expected BOOL, F16, BF16, F32, F64, I8 … I64 or U8 … U64"},
       {R"({"x":{"dtype":"F32","dtype":"F64"}})", "tensor 'x': key 'dtype': appears twice"},
       {R"({"x":{"colour":"red"}})", "tensor 'x': key 'colour': unknown; expected dtype, shape and data_offsets"},
       {R"({"x":{"shape":"[1]"}})", "tensor 'x': key 'shape': found a string, expected a list of integers"},
@@ -329,7 +336,9 @@ TEST_CASE("safetensors: a file with damaged bytes is refused in one line or read
   check_damaged(whole, "{}[],:\"0123456789-.eE \\\n\xff", whole.size(), read_all);
 }
 
-TEST_CASE("safetensors: a directory, a pipe and nothing at all are refused without waiting") { check_no_regular_file(look_into); }
+TEST_CASE("safetensors: a directory, a pipe and nothing at all are refused without waiting") {
+  check_no_regular_file(look_into);
+}
 
 TEST_CASE("safetensors: an open file keeps its content when another takes its name, and says so when it is cut") {
   temporary_directory const directory;

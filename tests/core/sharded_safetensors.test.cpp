@@ -19,7 +19,9 @@ void write_numbers(std::filesystem::path const& path, std::vector<std::pair<std:
   for (auto const& [name, value] : numbers) tensors.push_back({name, {1}, host_vector_view<float const>(&value, 1)});
   write_safetensors(path, tensors);
 }
-float number(sharded_safetensors const& files, std::string const& name) { return files.file_of(name).values<float>(name).front(); }
+float number(sharded_safetensors const& files, std::string const& name) {
+  return files.file_of(name).values<float>(name).front();
+}
 }  // namespace
 
 TEST_CASE("sharded_safetensors: one file, or as many as the index lists, hold the same") {
@@ -27,7 +29,8 @@ TEST_CASE("sharded_safetensors: one file, or as many as the index lists, hold th
   write_numbers(one / "model.safetensors", {{"a", 1.f}, {"b", 2.f}, {"c", 3.f}});
   write_numbers(many / "x.safetensors", {{"c", 3.f}, {"a", 1.f}});
   write_numbers(many / "y.safetensors", {{"b", 2.f}});
-  put(many / "model.safetensors.index.json", R"({"metadata": {}, "weight_map": {"c": "x.safetensors", "b": "y.safetensors", "a": "x.safetensors"}})");
+  put(many / "model.safetensors.index.json",
+      R"({"metadata": {}, "weight_map": {"c": "x.safetensors", "b": "y.safetensors", "a": "x.safetensors"}})");
   for (auto const* directory : {&one, &many}) {
     sharded_safetensors const files(directory->path());
     CHECK(files.names() == std::vector<std::string>{"a", "b", "c"});

@@ -36,7 +36,9 @@ class temporary_directory {
 };
 
 /// Bytes put into a file as they are, without the library.
-inline void put(std::filesystem::path const& path, std::string_view bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+inline void put(std::filesystem::path const& path, std::string_view bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
 
 /// What a call complains with; empty when it doesn't.
 template <class Error, class Call>

@@ -1,4 +1,5 @@
-// The NCCL communicator in a world of one process: sums are what one process brings, and a training in it is one without.
+// The NCCL communicator in a world of one process: sums are what one process brings, and a training in it is one
+// without.
 #include <doctest/doctest.h>
 
 #include "mql4grec/backend/gpu/cuda/nccl.cuh"

@@ -83,7 +83,8 @@ TEST_CASE("joined_features: any block of rows is that of the parts behind one an
 TEST_CASE("joined_features: rows are gathered across parts in any order, into rows with gaps too") {
   auto const features = joined({&two, &none, &three, &one});
   CHECK_CLOSE(gather(features, {5, 0, 1, 4, 2, 2, 3, 0}),
-              matrix{{10.f, 11.f}, {0.f, 1.f}, {2.f, 3.f}, {8.f, 9.f}, {4.f, 5.f}, {4.f, 5.f}, {6.f, 7.f}, {0.f, 1.f}}, 0);
+              matrix{{10.f, 11.f}, {0.f, 1.f}, {2.f, 3.f}, {8.f, 9.f}, {4.f, 5.f}, {4.f, 5.f}, {6.f, 7.f}, {0.f, 1.f}},
+              0);
   CHECK(gather(features, {}).values.empty());
   std::vector<float> apart(9, -7.f);
   features.gather(std::vector<index_t>{1, 2, 5}, {apart.data(), 3, 2, 3});
@@ -124,8 +125,8 @@ TEST_CASE("joined_features: what isn't there is refused with both numbers") {
   CHECK_THROWS_WITH_AS(gather(features, {0, 5}), "features: row 5 of 5", error);
   CHECK_THROWS_WITH_AS(gather(features, {0, -1}), "features: row -1 of 5", error);
   std::vector<float> out(4);
-  CHECK_THROWS_WITH_AS(features.gather(std::vector<index_t>{0}, {out.data(), 2, 2}), "features: 1 rows into a place for 2",
-                       error);
+  CHECK_THROWS_WITH_AS(features.gather(std::vector<index_t>{0}, {out.data(), 2, 2}),
+                       "features: 1 rows into a place for 2", error);
 }
 
 TEST_CASE("joined_features: parts of different widths are refused by name, and so is no part at all") {

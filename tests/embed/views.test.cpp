@@ -49,7 +49,8 @@ TEST_CASE("features: scaling moves every column and ranges all alike") {
   CHECK_CLOSE(read(moved, 0, 2), matrix{{-6.f, -6.f}, {-2.f, -2.f}}, 0);
   CHECK_CLOSE(gather(moved, {3}), matrix{{6.f, 6.f}}, 0);
   CHECK_THROWS_WITH_AS(scaled_features(features, {{1.f}, 1.f}), "features: a mean of 1 entries for rows of 2", error);
-  CHECK_THROWS_WITH_AS(scaled_features(features, {{1.f, 1.f}, 0.f}), "features: a scale of 0, expected more than 0", error);
+  CHECK_THROWS_WITH_AS(scaled_features(features, {{1.f, 1.f}, 0.f}), "features: a scale of 0, expected more than 0",
+                       error);
 }
 
 TEST_CASE("rows_with_features: a row of zeros is an item without the modality; one entry is enough to be there") {

@@ -15,12 +15,15 @@ modality_tokens const text{"a", {}}, images{"A", {}};
 
 TEST_CASE("index_shape: as many levels as the sequences have, and one code more than the largest of each") {
   scratch const here;
-  auto const of = [&](std::string_view content, modality_tokens const& family = text) { return read_index_shape(here.file(content), family); };
+  auto const of = [&](std::string_view content, modality_tokens const& family = text) {
+    return read_index_shape(here.file(content), family);
+  };
   CHECK(of(R"({"2": ["<a_3>", "<b_0>"], "7": ["<a_1>", "<b_511>"]})") == index_shape{{4, 512}, "2"});
   CHECK(of(R"({"0": ["<A_0>"]})", images) == index_shape{{1}, "0"});
   CHECK(of("{}") == index_shape{});
   std::string longest = R"({"0": [)";
-  for (char letter = 'a'; letter <= 'z' + 1; ++letter) longest += (longest.back() == '[' ? "\"<" : ", \"<") + std::string(1, letter) + "_1>\"";
+  for (char letter = 'a'; letter <= 'z' + 1; ++letter)
+    longest += (longest.back() == '[' ? "\"<" : ", \"<") + std::string(1, letter) + "_1>\"";
   CHECK(of(longest + "]}").codes == std::vector<index_t>(27, 2));
 }
 
@@ -34,15 +37,23 @@ TEST_CASE("index_shape: a complaint names the file, the item and what was expect
   CHECK(has(complaint("{"), "not valid JSON"));
   CHECK(has(complaint(R"({"1": "<a_1>"})"), "item 1: expected a list of tokens, found a string"));
   CHECK(has(complaint(R"({"1": []})"), "item 1 has 0 tokens, expected 1 to 27"));
-  CHECK(has(complaint(R"({"1": [)" + std::string(27 * 3, ' ') + R"("<a_0>")" + [] {
-    std::string more;
-    for (int i = 0; i < 27; ++i) more += ", 0";
-    return more;
-  }() + "]}"), "item 1 has 28 tokens, expected 1 to 27"));
+  CHECK(has(complaint(R"({"1": [)" + std::string(27 * 3, ' ') + R"("<a_0>")" +
+                      [] {
+                        std::string more;
+                        for (int i = 0; i < 27; ++i) more += ", 0";
+                        return more;
+                      }() +
+                      "]}"),
+            "item 1 has 28 tokens, expected 1 to 27"));
   CHECK(has(complaint(R"({"1": ["<a_1>", 5]})"), "item 1, place 1: expected a token like \"<b_12>\", found a number"));
-  CHECK(has(complaint(R"({"1": ["<a_1>", "<c_1>"]})"), "item 1, place 1: '<c_1>' does not belong there, expected one like <b_0>"));
-  for (std::string const word : {"<A_1>", "</s>", "", "a_1", "<a_-1>", "<a_>", "<a_99999999999999999999>", "<_1>", "<a 1>"})
-    CHECK(has(complaint(R"({"1": [")" + word + "\"]}"), "item 1, place 0: '" + word + "' does not belong there, expected one like <a_0>"));
-  CHECK(has(complaint(R"({"1": ["<a_1048576>"]})"), "item 1, place 0: '<a_1048576>', expected a code less than 1048576"));
-  CHECK(has(complaint(R"({"3": ["<a_1>"], "4": ["<a_1>", "<b_1>"]})"), "bad.json: item 4 has 2 tokens, expected 1, as many as item 3 has"));
+  CHECK(has(complaint(R"({"1": ["<a_1>", "<c_1>"]})"),
+            "item 1, place 1: '<c_1>' does not belong there, expected one like <b_0>"));
+  for (std::string const word :
+       {"<A_1>", "</s>", "", "a_1", "<a_-1>", "<a_>", "<a_99999999999999999999>", "<_1>", "<a 1>"})
+    CHECK(has(complaint(R"({"1": [")" + word + "\"]}"),
+              "item 1, place 0: '" + word + "' does not belong there, expected one like <a_0>"));
+  CHECK(
+      has(complaint(R"({"1": ["<a_1048576>"]})"), "item 1, place 0: '<a_1048576>', expected a code less than 1048576"));
+  CHECK(has(complaint(R"({"3": ["<a_1>"], "4": ["<a_1>", "<b_1>"]})"),
+            "bad.json: item 4 has 2 tokens, expected 1, as many as item 3 has"));
 }

@@ -38,25 +38,30 @@ TEST_CASE("read_token_table: a complaint names the file, the item and the place"
   CHECK(has(complaint(R"({"1": "<a_1>"})"), "item 1: expected a list of 4 tokens, found a string"));
   CHECK(has(complaint(R"({"1": ["<a_1>", "<b_1>", "<c_1>"]})"), "item 1 has 3 tokens, expected 4"));
   CHECK(has(complaint(R"({"1": ["<a_1>", 5, "<c_1>", "<d_1>"]})"), "item 1, place 1: expected a token"));
-  CHECK(has(complaint(R"({"1": ["<a_1>", "<b_256>", "<c_1>", "<d_1>"]})"), "place 1: '<b_256>' is not in the vocabulary, expected <b_0> to <b_255>"));
+  CHECK(has(complaint(R"({"1": ["<a_1>", "<b_256>", "<c_1>", "<d_1>"]})"),
+            "place 1: '<b_256>' is not in the vocabulary, expected <b_0> to <b_255>"));
   CHECK(has(complaint(R"({"1": ["<a_1>", "<c_1>", "<b_1>", "<d_1>"]})"), "place 1: '<c_1>' does not belong there"));
-  CHECK(has(complaint(R"({"1": ["<A_1>", "<B_1>", "<C_1>", "<D_1>"]})"), "place 0: '<A_1>' does not belong there, expected <a_0> to <a_255>"));
+  CHECK(has(complaint(R"({"1": ["<A_1>", "<B_1>", "<C_1>", "<D_1>"]})"),
+            "place 0: '<A_1>' does not belong there, expected <a_0> to <a_255>"));
   CHECK(has(complaint(R"({"1": ["</s>", "<b_1>", "<c_1>", "<d_1>"]})"), "place 0: '</s>' does not belong there"));
   CHECK(has(complaint(R"({"1": ["<a_1>", "<b_1>", "<c_1>", "<d_1>"], "01": ["<a_1>", "<b_1>", "<c_1>", "<d_1>"]})"),
             "item 1 appears twice"));
-  CHECK(has(complaint(R"({"1": ["<a_0>", "<b_0>", "<c_0>", "<d_0>"], "1": ["<a_9>", "<b_9>", "<c_9>", "<d_9>"]})"), "bad.json: key '1' appears twice"));
+  CHECK(has(complaint(R"({"1": ["<a_0>", "<b_0>", "<c_0>", "<d_0>"], "1": ["<a_9>", "<b_9>", "<c_9>", "<d_9>"]})"),
+            "bad.json: key '1' appears twice"));
 }
 
 TEST_CASE("read_token_table: without a number of items it is as large as its largest item, and keeps those it names") {
   scratch const here;
   vocabulary const words({.modalities = {{"a", {4}}}, .prompts = 0});
-  auto const table = read_token_table(here.file(R"({"2147483646": ["<a_3>"], "10": ["<a_0>"], "9": ["<a_1>"]})"), words, modality::text);
+  auto const table = read_token_table(here.file(R"({"2147483646": ["<a_3>"], "10": ["<a_0>"], "9": ["<a_1>"]})"), words,
+                                      modality::text);
   CHECK(table.items() == 2147483647);
   CHECK(std::ranges::equal(table.present(), std::vector{item_id{9}, item_id{10}, item_id{2147483646}}));
   CHECK(words.text(table.of(item_id{2147483646})) == "<a_3>");
   CHECK(table.tokens().size() == 3);
   CHECK(read_token_table(here.file("{}"), words, modality::text).items() == 0);
-  CHECK(has(complaint_of([&] { read_token_table(here.file(R"({"2147483647": ["<a_3>"]})"), words, modality::text); }), "key '2147483647': expected an item number"));
+  CHECK(has(complaint_of([&] { read_token_table(here.file(R"({"2147483647": ["<a_3>"]})"), words, modality::text); }),
+            "key '2147483647': expected an item number"));
 }
 
 TEST_CASE("read_vocabulary: modalities, prompts and ids come from a tokenizer's files") {
@@ -132,7 +137,8 @@ TEST_CASE("read_vocabulary: a directory that can't be used says why") {
   };
   CHECK(has(complaint_of([] { read_vocabulary(scratch().path()); }), "holds neither added_tokens.json nor"));
   CHECK(has(complaint("{}"), "holds no code words"));
-  CHECK(has(complaint(R"({"<a_0>": 5, "<a_1048576>": 6})"), "the word <a_1048576>, expected a number less than 1048576"));
+  CHECK(
+      has(complaint(R"({"<a_0>": 5, "<a_1048576>": 6})"), "the word <a_1048576>, expected a number less than 1048576"));
   CHECK(has(complaint(R"({"<a_0>": 5, "<a_1>": 5})"), "have the same id 5"));
   CHECK(has(complaint(R"({"<a_0>": 1})"), "have the same id 1"));
   CHECK(has(complaint(R"({"<a_0>": "5"})"), "token '<a_0>': expected an id"));

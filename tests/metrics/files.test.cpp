@@ -11,7 +11,8 @@
 using namespace mql4grec;
 
 TEST_CASE("report: its JSON has the names the program promises") {
-  report const r{.dataset = "Arts", .users = 3, .text = metric_values{1, 2, 3, 4, 5}, .seconds = 2, .users_per_second = 1.5};
+  report const r{
+      .dataset = "Arts", .users = 3, .text = metric_values{1, 2, 3, 4, 5}, .seconds = 2, .users_per_second = 1.5};
   json const j = r;
   std::vector<std::string> names;
   for (auto const& [name, value] : j.items()) names.push_back(name);

@@ -18,8 +18,9 @@ TEST_CASE_TEMPLATE("dense: is a linear map and a bias, rectified where that is a
   CHECK_CLOSE(y, matrix{{3.5f, 0.f, 0.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("dense: equals a product and a bias of the reference, whatever the widths and wherever the bias lies", S,
-                   MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE(
+    "dense: equals a product and a bias of the reference, whatever the widths and wherever the bias lies", S,
+    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
@@ -72,13 +73,14 @@ TEST_CASE("dense: a backend that has whole layers is asked for them, shapes chec
   nn::dense<float>(b, x, {weight, bias}, nn::rectifier::relu, y);
   CHECK(b.plain == 1);
   CHECK(b.rectified == 1);
-  CHECK_THROWS_WITH_AS(nn::dense<float>(b, x, {weight, bias}, nn::rectifier::none, wrong), "linear: y is 3 × 2, expected 1 × 2",
-                       error);
+  CHECK_THROWS_WITH_AS(nn::dense<float>(b, x, {weight, bias}, nn::rectifier::none, wrong),
+                       "linear: y is 3 × 2, expected 1 × 2", error);
 }
 
 TEST_CASE("dense: a bias of another length is refused with both numbers") {
   reference::backend b;
   auto y = poisoned<double>(b, {4, 5});
-  CHECK_THROWS_WITH_AS(nn::dense<double>(b, random_normal({4, 3}, 1), {random_normal({5, 3}, 2), random_normal(4, 1)}, nn::rectifier::none, y),
+  CHECK_THROWS_WITH_AS(nn::dense<double>(b, random_normal({4, 3}, 1), {random_normal({5, 3}, 2), random_normal(4, 1)},
+                                         nn::rectifier::none, y),
                        "dense: y has 5 columns but the bias 4 entries", error);
 }

@@ -7,8 +7,9 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE_TEMPLATE("feed_forward: a rectified linear map equals the reference's, with and without dropout, frozen and not", S,
-                   MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE(
+    "feed_forward: a rectified linear map equals the reference's, with and without dropout, frozen and not", S,
+    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   using B = typename S::backend;
   B fast;
@@ -30,7 +31,8 @@ TEST_CASE_TEMPLATE("feed_forward: a rectified linear map equals the reference's,
       });
 }
 
-TEST_CASE_TEMPLATE("feed_forward: a linear map that doesn't fit is refused with both numbers", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("feed_forward: a linear map that doesn't fit is refused with both numbers", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const x = poisoned<float>(b, {2, 3}), weight = poisoned<float>(b, {4, 5});
   auto h = poisoned<float>(b, {2, 4});

@@ -29,5 +29,6 @@ TEST_CASE("linear: its gradients are the derivatives; the input's is overwritten
   CHECK(gradient_error([&](auto const& moved) { return loss(as<complex>(x), moved); }, weight, dweight) < 1e-12);
   auto const once = numbers_of(dweight);
   nn::linear_weight_gradient<double>(b, x, dy, dweight, 0.5);
-  for (std::size_t i = 0; i < once.values.size(); ++i) CHECK_CLOSE(numbers_of(dweight).values[i], 2 * once.values[i], 1e-12);
+  for (std::size_t i = 0; i < once.values.size(); ++i)
+    CHECK_CLOSE(numbers_of(dweight).values[i], 2 * once.values[i], 1e-12);
 }

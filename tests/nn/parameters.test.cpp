@@ -14,7 +14,8 @@ TEST_CASE("parameter_layout: parameters declared one after another lie side by s
   CHECK(merged.row(2).data == flat.data() + layout.find("k").offset);
 }
 
-TEST_CASE("parameter_layout: aligned parameters start on a cache line of floats, and norm gains lie behind what decays") {
+TEST_CASE(
+    "parameter_layout: aligned parameters start on a cache line of floats, and norm gains lie behind what decays") {
   nn::parameter_layout layout;
   layout.add_matrix("weight", 1, 17);
   layout.align();

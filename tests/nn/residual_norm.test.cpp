@@ -1,5 +1,5 @@
-// A residual connection and the norm behind it are one call, and what it does is what the two operations do one after the
-// other.
+// A residual connection and the norm behind it are one call, and what it does is what the two operations do one after
+// the other.
 #include "mql4grec/nn/residual_norm.hpp"
 
 #include "support/backends.hpp"
@@ -41,7 +41,8 @@ passes both_passes(B& b, shape size, index_t gap, Forward forward, Backward back
   forward(from, gain, stream, normed, inv_rms);
   backward(stream, gain, inv_rms, dy, dstream, dgain);
   CHECK((stream.gaps_untouched() && normed.gaps_untouched() && dy.gaps_untouched()));
-  return {numbers_of(stream), numbers_of(normed), numbers_of(inv_rms), numbers_of(dy), numbers_of(dstream), numbers_of(dgain)};
+  return {numbers_of(stream), numbers_of(normed),  numbers_of(inv_rms),
+          numbers_of(dy),     numbers_of(dstream), numbers_of(dgain)};
 }
 
 /// By the call under test.
@@ -76,8 +77,9 @@ passes one_by_one(B& b, dropout const& site, shape size, index_t gap) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("residual_norm: the stream is what was there and what dropout lets through, the norm that of the sum", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "residual_norm: the stream is what was there and what dropout lets through, the norm that of the sum", B,
+    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const from = on(b, matrix{{1.f, 2.f}, {0.f, -1.f}}), gain = on(b, matrix{{1.f, 2.f}});
   auto stream = on(b, matrix{{2.f, 2.f}, {6.f, 9.f}}), normed = poisoned<float>(b, {2, 2});
@@ -114,7 +116,8 @@ TEST_CASE_TEMPLATE("residual_norm: rows of several blocks of columns, in two par
   typename S::backend fast;
   reference::backend exact;
   for (index_t d : {255, 256, 300, 1000})
-    check_alike(at_once<T>(fast, rare, {70, d}, 0), one_by_one<T>(exact, rare, {70, d}, 0), tolerance<typename S::backend, T>);
+    check_alike(at_once<T>(fast, rare, {70, d}, 0), one_by_one<T>(exact, rare, {70, d}, 0),
+                tolerance<typename S::backend, T>);
 
   auto const from = on(fast, random_normal<T>({5, 130}, 1)), gain = on(fast, constant({1, 130}, T(1)));
   auto whole = on(fast, random_normal<T>({5, 130}, 2)), parts = on(fast, random_normal<T>({5, 130}, 2)),
@@ -125,8 +128,9 @@ TEST_CASE_TEMPLATE("residual_norm: rows of several blocks of columns, in two par
     index_t const rows = first == 0 ? 2 : 3;
     dropout part = rare;
     part.first_row += first;
-    nn::residual_norm<T>(fast, part, (*from).row_block(first, rows), (*gain).row(0), 1e-6, (*parts).row_block(first, rows),
-                         (*normed).row_block(first, rows), (*inv_rms).part(first, rows));
+    nn::residual_norm<T>(fast, part, (*from).row_block(first, rows), (*gain).row(0), 1e-6,
+                         (*parts).row_block(first, rows), (*normed).row_block(first, rows),
+                         (*inv_rms).part(first, rows));
   }
   CHECK_CLOSE(parts, whole, 0);
 }

@@ -22,10 +22,13 @@ TEST_CASE_TEMPLATE("rms_norm: tensors that don't fit x are refused with both num
   auto y = poisoned<float>(b, {2, 3}), tall = poisoned<float>(b, {5, 3});
   auto inv_rms = poisoned<float>(b, 2), long_one = poisoned<float>(b, 7), dgain = poisoned<float>(b, 3);
   CHECK_REFUSED("rms_norm: x has 3 columns but gain has 2 entries", nn::rms_norm<float>(b, x, two, 1e-6, y, inv_rms));
-  CHECK_REFUSED("rms_norm: x has 2 rows but inv_rms has 7 entries", nn::rms_norm<float>(b, x, three, 1e-6, y, long_one));
+  CHECK_REFUSED("rms_norm: x has 2 rows but inv_rms has 7 entries",
+                nn::rms_norm<float>(b, x, three, 1e-6, y, long_one));
   CHECK_REFUSED("rms_norm: y is 5 × 3, expected 2 × 3", nn::rms_norm<float>(b, x, three, 1e-6, tall, inv_rms));
-  CHECK_REFUSED("rms_norm: dy is 2 × 4, expected 2 × 3", nn::rms_norm_gradient<float>(b, x, three, two, wide, y, dgain));
-  CHECK_REFUSED("rms_norm: dx is 5 × 3, expected 2 × 3", nn::rms_norm_gradient<float>(b, x, three, two, x, tall, dgain));
+  CHECK_REFUSED("rms_norm: dy is 2 × 4, expected 2 × 3",
+                nn::rms_norm_gradient<float>(b, x, three, two, wide, y, dgain));
+  CHECK_REFUSED("rms_norm: dx is 5 × 3, expected 2 × 3",
+                nn::rms_norm_gradient<float>(b, x, three, two, x, tall, dgain));
   CHECK_REFUSED("rms_norm: x has 3 columns but gain has 3 entries and dgain 7",
                 nn::rms_norm_gradient<float>(b, x, three, two, x, y, long_one));
   CHECK_REFUSED("rms_norm: x has 2 rows but inv_rms has 3 entries",
@@ -38,7 +41,8 @@ TEST_CASE_TEMPLATE("linear: tensors that don't fit are refused with both numbers
   auto y = poisoned<float>(b, {2, 4}), wrong = poisoned<float>(b, {2, 9});
   CHECK_REFUSED("linear: x has 3 columns but the weight takes 5", nn::linear<float>(b, x, other, y));
   CHECK_REFUSED("linear: y is 2 × 9, expected 2 × 4", nn::linear<float>(b, x, weight, wrong));
-  CHECK_REFUSED("linear: dy has 9 columns but the weight gives 4", nn::linear_input_gradient<float>(b, wrong, weight, y));
+  CHECK_REFUSED("linear: dy has 9 columns but the weight gives 4",
+                nn::linear_input_gradient<float>(b, wrong, weight, y));
   CHECK_REFUSED("linear: dx is 2 × 9, expected 2 × 3", nn::linear_input_gradient<float>(b, y, weight, wrong));
   CHECK_REFUSED("linear: x has 4 rows but dy has 2", nn::linear_weight_gradient<float>(b, other, y, wrong));
   CHECK_REFUSED("linear: dweight is 2 × 9, expected 4 × 3", nn::linear_weight_gradient<float>(b, x, y, wrong));
@@ -68,7 +72,8 @@ TEST_CASE_TEMPLATE("attention: tensors that don't fit are refused with both numb
   using inputs = attention_inputs<typename B::memory_space, float>;
   auto q = poisoned<float>(b, {2, 4}), k = poisoned<float>(b, {3, 4}), narrow = poisoned<float>(b, {3, 2}),
        bias = poisoned<float>(b, {3, 5});
-  auto const one = on(b, vector<index_t>{0, 2}), keys = on(b, vector<index_t>{0, 3}), two = on(b, vector<index_t>{0, 1, 2});
+  auto const one = on(b, vector<index_t>{0, 2}), keys = on(b, vector<index_t>{0, 3}),
+             two = on(b, vector<index_t>{0, 1, 2});
   auto weights = poisoned<float>(b, 12), few = poisoned<float>(b, 3);
   auto const attend = [&](inputs const& in, auto& room, auto& context) { nn::attention<float>(b, in, room, context); };
   inputs const right{.q = q, .k = k, .v = k, .query_offsets = one, .key_offsets = keys, .heads = 2};

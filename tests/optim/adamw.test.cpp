@@ -22,7 +22,8 @@ numbers after_three_updates(B& b) {
   auto parameters = on(b, random_normal<float>(layout.size(), 1));
   optim::adamw_state<B, float> state(b, layout.size());
   for (std::uint64_t step = 1; step <= 3; ++step)
-    optim::update<float>(b, {}, 0.1, 2.5, layout, on(b, random_normal<float>(layout.size(), 1 + step)), parameters, state);
+    optim::update<float>(b, {}, 0.1, 2.5, layout, on(b, random_normal<float>(layout.size(), 1 + step)), parameters,
+                         state);
   CHECK(state.step == 3);
   return numbers_of(parameters);
 }
@@ -33,8 +34,10 @@ TEST_CASE_TEMPLATE("adamw: decays everything but what lies behind layout.decayed
   auto const layout = small_layout();
   auto parameters = on(b, constant(layout.size(), 1.f));
   optim::adamw_state<B, float> state(b, layout.size());
-  optim::update<float>(b, {.weight_decay = 0.5}, 0.1, 0, layout, on(b, constant(layout.size(), 0.f)), parameters, state);
-  for (index_t i = 0; i < layout.size(); ++i) CHECK_CLOSE(fetched(parameters)(i), i < layout.decayed() ? 0.95f : 1.f, 1e-6);
+  optim::update<float>(b, {.weight_decay = 0.5}, 0.1, 0, layout, on(b, constant(layout.size(), 0.f)), parameters,
+                       state);
+  for (index_t i = 0; i < layout.size(); ++i)
+    CHECK_CLOSE(fetched(parameters)(i), i < layout.decayed() ? 0.95f : 1.f, 1e-6);
 }
 
 TEST_CASE("adamw: the number of workers changes no bit") {
@@ -48,7 +51,8 @@ TEST_CASE("adamw: the number of workers changes no bit") {
   CHECK_CLOSE(after_three_updates(exact), expected, 1e-5);
 }
 
-TEST_CASE_TEMPLATE("adamw: a gradient longer than clip_norm counts as if it were that long", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("adamw: a gradient longer than clip_norm counts as if it were that long", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const layout = small_layout();
   auto const step = [&](float length, double norm) {

@@ -1,4 +1,6 @@
-// Whole stages on every backend: what a device must be handed crosses by itself, and results don't depend on where they were computed.
+// Whole stages on every backend: what a device must be handed crosses by itself, and results don't depend on where they
+// were computed.
+#include "support/backends.hpp"
 #include "core/temporary_directory.hpp"
 #include "mql4grec/catalog/synthetic.hpp"
 #include "mql4grec/language/translate.hpp"
@@ -7,7 +9,6 @@
 #include "mql4grec/pipeline/translator.hpp"
 #include "mql4grec/quantize/fit_translator.hpp"
 #include "mql4grec/quantize/rq_vae_pass.hpp"
-#include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"
 
@@ -33,7 +34,8 @@ template <Backend B>
 evaluation judged(B backend) {
   auto config = small_t5();
   config.vocabulary = words().size();
-  return evaluate(backend, random_frozen_t5<double>(backend, config), model_metadata{words(), "next"}, shop(), {.search = {.beams = 7}}, [](index_t, index_t) {});
+  return evaluate(backend, random_frozen_t5<double>(backend, config), model_metadata{words(), "next"}, shop(),
+                  {.search = {.beams = 7}}, [](index_t, index_t) {});
 }
 
 /// A translator that was taught for some epochs, its kept codes, and its errors on the way.
@@ -60,8 +62,13 @@ translated learnt(B backend) {
   matrix_features const features(values);
   rq_vae<B, float> model(backend, {.input_width = 6, .hidden = {8}, .latent_width = 4, .codes = {8, 8, 16}});
   initialize(model, 5);
-  translator_options const options{.training = {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 64, .revive_after = 4},
-                                   .epochs = 6, .autoencoder_epochs = 1, .evaluate_every = 2, .kmeans_iterations = 4, .seed = 7};
+  translator_options const options{
+      .training = {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 64, .revive_after = 4},
+      .epochs = 6,
+      .autoencoder_epochs = 1,
+      .evaluate_every = 2,
+      .kmeans_iterations = 4,
+      .seed = 7};
   rq_vae_trainer<B, float> trainer(backend, model, options.training);
   translator_progress progress;
   translated out;
@@ -77,7 +84,8 @@ translated_catalogue clustered(B backend, index_t rotation_rounds) {
   temporary_directory const root;
   auto const values = items();
   matrix_features const features(values);
-  learn_residual_kmeans(backend, {.out = root / "run"}, {.codes = {8, 8, 16}, .rotation_rounds = rotation_rounds}, features);
+  learn_residual_kmeans(backend, {.out = root / "run"}, {.codes = {8, 8, 16}, .rotation_rounds = rotation_rounds},
+                        features);
   auto const model = read_residual_kmeans(backend, root / "run/model.safetensors");
   CHECK((model.rotated() || rotation_rounds == 0));
   return translate_catalogue(backend, model, features, all_items(), reallocate{}, [](index_t) {});
@@ -93,7 +101,8 @@ TEST_CASE_TEMPLATE("pipeline: a model is judged alike on every backend", B, MQL4
   CHECK_CLOSE(actual.item_ensemble->hit5, expected.item_ensemble->hit5, 1e-12);
 }
 
-TEST_CASE_TEMPLATE("pipeline: a translator learns, and gives every item a sequence of its own, on every backend", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("pipeline: a translator learns, and gives every item a sequence of its own, on every backend", B,
+                   MQL4GREC_TEST_BACKENDS) {
   auto const expected = learnt(reference::backend()), actual = learnt(B());
   CHECK_CLOSE(actual.losses, expected.losses, 2e-3);
   CHECK(actual.catalogue.certified.unique());
@@ -101,7 +110,8 @@ TEST_CASE_TEMPLATE("pipeline: a translator learns, and gives every item a sequen
   CHECK_CLOSE(actual.catalogue.reconstruction_error, expected.catalogue.reconstruction_error, 1e-2);
 }
 
-TEST_CASE_TEMPLATE("pipeline: residual k-means learns, and gives every item a sequence of its own, on every backend", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("pipeline: residual k-means learns, and gives every item a sequence of its own, on every backend", B,
+                   MQL4GREC_TEST_BACKENDS) {
   for (index_t const rounds : {0, 2}) {
     auto const expected = clustered(reference::backend(), rounds), actual = clustered(B(), rounds);
     CHECK(actual.certified.unique());

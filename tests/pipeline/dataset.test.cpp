@@ -13,7 +13,8 @@ using namespace mql4grec::test;
 
 namespace {
 /// A dataset directory of two items; an empty index isn't written.
-std::filesystem::path dataset_of(std::filesystem::path const& directory, std::string const& text_index, std::string const& image_index) {
+std::filesystem::path dataset_of(std::filesystem::path const& directory, std::string const& text_index,
+                                 std::string const& image_index) {
   make_directory(directory);
   dataset_paths const paths(directory);
   put(paths.interactions(), R"({"u": [0, 1]})");
@@ -25,7 +26,8 @@ using levels = std::vector<index_t>;
 levels const paper = {256, 256, 256, 256};
 std::vector<modality_tokens> families(levels const& text, levels const& images) { return {{"a", text}, {"A", images}}; }
 
-char const *const small_text = R"({"0": ["<a_1>", "<b_0>", "<c_7>", "<d_2>"]})", *const small_images = R"({"1": ["<A_0>", "<B_0>", "<C_0>", "<D_255>"]})";
+char const *const small_text = R"({"0": ["<a_1>", "<b_0>", "<c_7>", "<d_2>"]})",
+                  *const small_images = R"({"1": ["<A_0>", "<B_0>", "<C_0>", "<D_255>"]})";
 }  // namespace
 
 TEST_CASE("vocabulary_of: what fits the paper's words gets them, an absent index too") {
@@ -39,8 +41,12 @@ TEST_CASE("vocabulary_of: what fits the paper's words gets them, an absent index
 
 TEST_CASE("vocabulary_of: another shape gets the least words that speak all datasets, each modality for itself") {
   temporary_directory const root;
-  auto const suffix = dataset_of(root / "suffix", R"({"0": ["<a_9>", "<b_1>", "<c_1>", "<d_1>", "<e_0>"], "1": ["<a_3>", "<b_1>", "<c_9>", "<d_1>", "<e_1>"]})", "");
-  auto const other = dataset_of(root / "other", R"({"0": ["<a_2>", "<b_4>", "<c_1>", "<d_1>", "<e_0>"]})", R"({"0": ["<A_511>", "<B_2>", "<C_1>", "<D_1>"]})");
+  auto const suffix = dataset_of(
+      root / "suffix",
+      R"({"0": ["<a_9>", "<b_1>", "<c_1>", "<d_1>", "<e_0>"], "1": ["<a_3>", "<b_1>", "<c_9>", "<d_1>", "<e_1>"]})",
+      "");
+  auto const other = dataset_of(root / "other", R"({"0": ["<a_2>", "<b_4>", "<c_1>", "<d_1>", "<e_0>"]})",
+                                R"({"0": ["<A_511>", "<B_2>", "<C_1>", "<D_1>"]})");
   auto const few = dataset_of(root / "few", "", R"({"0": ["<A_5>", "<B_0>", "<C_1>", "<D_2>"]})");
   CHECK(vocabulary_of({suffix}).options().modalities == families({10, 2, 10, 2, 2}, paper));
   CHECK(vocabulary_of({suffix, other, few}).options().modalities == families({10, 5, 10, 2, 2}, {512, 3, 2, 3}));
@@ -56,11 +62,16 @@ TEST_CASE("vocabulary_of: datasets that differ in their levels are refused with 
   temporary_directory const root;
   auto const three = dataset_of(root / "three", R"({"0": ["<a_1>", "<b_0>", "<c_7>"]})", "");
   auto const four = dataset_of(root / "four", R"({"1": ["<a_1>", "<b_0>", "<c_7>", "<d_1>"]})", "");
-  CHECK(complaint<file_error>([&] { vocabulary_of({three, four}); }) ==
-        dataset_paths(four).text_index().string() + ": item 1 has 4 tokens, expected 3, as many as those of " + dataset_paths(three).text_index().string() + " have");
-  CHECK(complaint<file_error>([&] { read_dataset(three, vocabulary()); }) == dataset_paths(three).text_index().string() + ": item 0 has 3 tokens, expected 4");
-  CHECK(complaint<file_error>([&] { read_dataset(three, vocabulary({.modalities = families({2, 1, 7}, paper)})); }) ==
-        dataset_paths(three).text_index().string() + ": item 0, place 2: '<c_7>' is not in the vocabulary, expected <c_0> to <c_6>");
+  CHECK(complaint<file_error>([&] {
+          vocabulary_of({three, four});
+        }) == dataset_paths(four).text_index().string() + ": item 1 has 4 tokens, expected 3, as many as those of " +
+                  dataset_paths(three).text_index().string() + " have");
+  CHECK(complaint<file_error>([&] { read_dataset(three, vocabulary()); }) ==
+        dataset_paths(three).text_index().string() + ": item 0 has 3 tokens, expected 4");
+  CHECK(complaint<file_error>([&] {
+          read_dataset(three, vocabulary({.modalities = families({2, 1, 7}, paper)}));
+        }) == dataset_paths(three).text_index().string() +
+                  ": item 0, place 2: '<c_7>' is not in the vocabulary, expected <c_0> to <c_6>");
 }
 
 TEST_CASE("read_dataset: the catalogue is the union of what interactions, indices and descriptions name") {
@@ -83,7 +94,8 @@ TEST_CASE("read_dataset: the catalogue is the union of what interactions, indice
 TEST_CASE("read_dataset: of a modality that the words lack, no item has a sequence") {
   temporary_directory const root;
   auto const directory = dataset_of(root / "one", R"({"0": ["<a_0>"]})", R"({"1": ["<A_1>"]})");
-  for (auto const& [families, text, images] : {std::tuple(std::vector<modality_tokens>{{"a", {4}}}, 1, 0), {{{"a", {}}, {"A", {4}}}, 0, 1}}) {
+  for (auto const& [families, text, images] :
+       {std::tuple(std::vector<modality_tokens>{{"a", {4}}}, 1, 0), {{{"a", {}}, {"A", {4}}}, 0, 1}}) {
     auto const data = read_dataset(directory, vocabulary({.modalities = families, .prompts = 0}));
     CHECK(items_with_sequence(data.data.table(modality::text)) == text);
     CHECK(items_with_sequence(data.data.table(modality::image)) == images);

@@ -34,13 +34,15 @@ token_table random_table(modality kind, item_id missing) {
   return table;
 }
 dataset small_dataset() {
-  dataset from{.name = "small",
-               .data = {.histories = {},
-                        .tables = {random_table(modality::text, without_text), random_table(modality::image, without_image)}}};
+  dataset from{
+      .name = "small",
+      .data = {.histories = {},
+               .tables = {random_table(modality::text, without_text), random_table(modality::image, without_image)}}};
   random_stream random(8, 0);
   for (index_t u = 0; u < 20; ++u) {
     std::vector<item_id> items;
-    for (index_t i = 0; i < u % 7; ++i) items.push_back(item_id(random.below(catalogue)));  // some have too few to be asked
+    for (index_t i = 0; i < u % 7; ++i)
+      items.push_back(item_id(random.below(catalogue)));  // some have too few to be asked
     from.data.histories.add_user("u" + std::to_string(u), items);
   }
   // those whose target can't be said in one of the languages
@@ -61,7 +63,8 @@ evaluation evaluated(evaluation_options const& options = {}, dataset const& from
   return evaluate(b, model(b), {words(), "all"}, from, options, [](index_t, index_t) {});
 }
 
-// ---- the same by brute force: every item is scored by teacher forcing, lists are sorted, places are counted ---------------
+// ---- the same by brute force: every item is scored by teacher forcing, lists are sorted, places are counted
+// ---------------
 
 struct scored_item {
   item_id item;
@@ -84,8 +87,8 @@ scored_items score_all(dataset const& from, modality kind, user_id user, split p
     if (!table.has(item_id(i))) continue;
     batch one;
     one.append(input, table.of(item_id(i)));
-    double const score =
-        -t5_pass<reference::backend, double>().loss(b, asked.model(), one, {0, 1}) / static_cast<double>(table.levels() + 1);
+    double const score = -t5_pass<reference::backend, double>().loss(b, asked.model(), one, {0, 1}) /
+                         static_cast<double>(table.levels() + 1);
     list.push_back({item_id(i), static_cast<double>(static_cast<float>(score))});  // kept as float: twins stay equal
   }
   sort_by_score(list);
@@ -161,7 +164,8 @@ TEST_CASE("evaluate: every figure is what counting by hand gives, shared sequenc
     auto const users = evaluated_users(histories);
     for (auto const user : users) {
       auto const right = target(histories, user, part);
-      auto const by_text = score_all(from, modality::text, user, part), by_image = score_all(from, modality::image, user, part);
+      auto const by_text = score_all(from, modality::text, user, part),
+                 by_image = score_all(from, modality::image, user, part);
       auto const both = fused(by_text, by_image);
       auto const& table = from.data.table(modality::text);
       text.add(table.has(right) ? sequences_before(by_text, right, table) : -1);
@@ -200,7 +204,8 @@ TEST_CASE("evaluate: the examples are the first users' lists, as brute force ran
     auto const text = score_all(from, modality::text, example.user, split::test),
                image = score_all(from, modality::image, example.user, split::test);
     auto const both = fused(text, image);
-    for (auto const& [mine, expected] : {std::pair(example.text, text), {example.image, image}, {example.ensemble, both}}) {
+    for (auto const& [mine, expected] :
+         {std::pair(example.text, text), {example.image, image}, {example.ensemble, both}}) {
       REQUIRE(mine.size() == std::ssize(expected));
       for (std::size_t i = 0; i < expected.size(); ++i) {
         CHECK(mine.items[i] == expected[i].item);
@@ -210,7 +215,8 @@ TEST_CASE("evaluate: the examples are the first users' lists, as brute force ran
   }
 }
 
-TEST_CASE("evaluate: what is saved in the released code's form is each user's sequences, best first, and the target's") {
+TEST_CASE(
+    "evaluate: what is saved in the released code's form is each user's sequences, best first, and the target's") {
   auto const from = small_dataset();
   auto const found = evaluated({.search = {.beams = 4}});
   auto const& table = from.data.table(modality::text);
@@ -261,10 +267,11 @@ TEST_CASE("evaluate: of so many users only the first are asked; of none there ar
 TEST_CASE("evaluate: progress never falls and ends with all users") {
   cpu::backend b;
   std::vector<index_t> told;
-  evaluate(b, model(b), {words(), "all"}, small_dataset(), {.search = {.block_rows = 60}}, [&](index_t done, index_t of) {
-    CHECK(of == 13);
-    told.push_back(done);
-  });
+  evaluate(b, model(b), {words(), "all"}, small_dataset(), {.search = {.block_rows = 60}},
+           [&](index_t done, index_t of) {
+             CHECK(of == 13);
+             told.push_back(done);
+           });
   CHECK(std::ranges::is_sorted(told));
   CHECK(told.back() == 13);
   CHECK(told.front() == 0);

@@ -36,7 +36,8 @@ TEST_CASE("model card: words keep the ids of the checkpoint that they came from"
 }
 
 TEST_CASE("model card: words that a tokenizer lacks stay away, and so does a modality") {
-  for (auto const* tokenizer : {R"({"<a_1>": 2, "<a_3>": 3, "<A_1>": 4, "<*_5>": 5})", R"({"<A_0>": 2, "<A_1>": 3})", R"({"<a_0>": 2, "<b_3>": 4})"}) {
+  for (auto const* tokenizer : {R"({"<a_1>": 2, "<a_3>": 3, "<A_1>": 4, "<*_5>": 5})", R"({"<A_0>": 2, "<A_1>": 3})",
+                                R"({"<a_0>": 2, "<b_3>": 4})"}) {
     temporary_directory const directory, onwards;
     put(directory / "added_tokens.json", tokenizer);
     auto const released = read_model_metadata(directory.path());
@@ -47,7 +48,8 @@ TEST_CASE("model card: words that a tokenizer lacks stay away, and so does a mod
   }
 }
 
-TEST_CASE("model card: without one, a tokenizer's words mean the released tasks; without that too, it is the paper's model") {
+TEST_CASE(
+    "model card: without one, a tokenizer's words mean the released tasks; without that too, it is the paper's model") {
   temporary_directory const directory;
   auto const paper = read_model_metadata(directory.path());
   CHECK(paper.words == vocabulary());
@@ -77,21 +79,27 @@ TEST_CASE("model card: a damaged one is a file_error that begins with its path")
   says(refusal("{\"tasks\": "), "not valid JSON");
   says(refusal("[]"), "key 'tasks' is missing");
   says(refusal(R"({"tasks": 3, "modalities": [], "prompts": 18})"), "key 'tasks'");
-  says(refusal(R"({"tasks": "some", "modalities": [], "prompts": 18})"), "tasks 'some': expected all, next, released or released-next");
+  says(refusal(R"({"tasks": "some", "modalities": [], "prompts": 18})"),
+       "tasks 'some': expected all, next, released or released-next");
   says(refusal(R"({"tasks": "all", "prompts": 18})"), "key 'modalities' is missing");
   says(refusal(R"({"tasks": "all", "modalities": [7], "prompts": 18})"), "key 'prefix' is missing");
   says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": "many"}], "prompts": 18})"), "key 'codes'");
-  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": []}], "prompts": 18})"), "at least one level");
-  says(refusal(
-           R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}, {"prefix": "a", "codes": [1]}], "prompts": 0})"),
-       "share the word <a_0>");
+  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": []}], "prompts": 18})"),
+       "at least one level");
+  says(
+      refusal(
+          R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}, {"prefix": "a", "codes": [1]}], "prompts": 0})"),
+      "share the word <a_0>");
   says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [99999999999]}], "prompts": 18})"),
        "key 'codes': found 99999999999");
-  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": -1})"), "key 'prompts': found -1");
+  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": -1})"),
+       "key 'prompts': found -1");
   says(
-      refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}], "prompts": 0, "ids": {"<a_0>": 2147483647}})"),
+      refusal(
+          R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}], "prompts": 0, "ids": {"<a_0>": 2147483647}})"),
       "key 'ids'");
-  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}], "prompts": 0, "ids": [5]})"), "key 'ids'");
+  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}], "prompts": 0, "ids": [5]})"),
+       "key 'ids'");
 }
 
 TEST_CASE("query_prompts: tasks that ask alike have the same, with and without prompts") {
@@ -129,7 +137,7 @@ TEST_CASE("read_dataset: a directory's interactions, sequences and descriptions;
   put(paths.items(), R"({"2": {"title": "Top", "description": "", "brand": "", "categories": ""}})");
   CHECK(read_dataset(directory, words).items.at(item_id{2}).title == "Top");
   CHECK_THROWS_AS(read_dataset(directory, vocabulary({.modalities = {{"a", {2}}, {"A", {2, 2}}}})),
-                  file_error);  // has no <a_2>
+                  file_error);                   // has no <a_2>
   std::filesystem::remove(paths.image_index());  // one of the two is enough: nothing has a sequence in the other
   CHECK(items_with_sequence(read_dataset(directory, words).data.table(modality::image)) == 0);
   CHECK(read_dataset(directory, words).data.table(modality::image).items() == 4);

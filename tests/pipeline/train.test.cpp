@@ -47,7 +47,8 @@ run_options run_in(std::filesystem::path const& out) {
           .training = {.epochs = 3, .batch_size = 10, .learning_rate = 1e-2, .dropout = 0.1, .patience = 0, .seed = 4},
           .model = model};
 }
-run_result trained(run_options const& options, run_observer const& observer = {}, std::vector<domain> data = domains()) {
+run_result trained(run_options const& options, run_observer const& observer = {},
+                   std::vector<domain> data = domains()) {
   cpu::backend b;
   return train(b, options, std::move(data), words(), observer);
 }
@@ -134,7 +135,9 @@ TEST_CASE("train: a directory that holds a run is refused, and left as it is, un
   CHECK(timeless_files(out) == before);
 }
 
-TEST_CASE("train: a run in bf16 goes on in bf16 to the same bits; in fp32 it goes on too, and says that it is another precision") {
+TEST_CASE(
+    "train: a run in bf16 goes on in bf16 to the same bits; in fp32 it goes on too, and says that it is another "
+    "precision") {
   temporary_directory const root;
   auto const rounding = [&](run_options const& options, run_observer const& observer = {}) {
     cpu::backend b(1, precision::bf16);
@@ -160,7 +163,8 @@ TEST_CASE("train: a run in bf16 goes on in bf16 to the same bits; in fp32 it goe
   CHECK(said.front() == "precision was \"bf16\" and is \"fp32\", block_tokens was 512 and is 7");
 }
 
-TEST_CASE("train: a run whose learning rate is constant may be given more epochs, one whose cosine ends with them may not") {
+TEST_CASE(
+    "train: a run whose learning rate is constant may be given more epochs, one whose cosine ends with them may not") {
   temporary_directory const root;
   auto const with_epochs = [&](index_t epochs, learning_curve curve, std::filesystem::path const& out) {
     auto options = run_in(out);
@@ -177,7 +181,8 @@ TEST_CASE("train: a run whose learning rate is constant may be given more epochs
   CHECK(timeless_files(root / "grown") == timeless_files(root / "whole"));
   trained(with_epochs(2, learning_curve::cosine, root / "cosine"));
   CHECK(complaint<file_error>([&] { trained(with_epochs(3, learning_curve::cosine, root / "cosine")); })
-            .ends_with("belongs to a run with epochs = 2, but this one has 3: the cosine of its learning rates ends with the last one"));
+            .ends_with("belongs to a run with epochs = 2, but this one has 3: the cosine of its learning rates ends "
+                       "with the last one"));
 }
 
 TEST_CASE("train: a run that is stopped again and again ends with the files of one that never was") {
@@ -312,10 +317,11 @@ TEST_CASE("train: all tasks and the released ones train too, and the observer se
     auto options = run_in(root / tasks);
     options.tasks = tasks;
     std::int64_t steps = 0, epochs = 0;
-    auto const progress = trained(options, {.on_step = [&](training_progress const& p, double loss,
-                                                           std::int64_t) { CHECK((p.step == ++steps && loss > 0)); },
-                                            .on_epoch = [&](training_progress const& p, bool) { CHECK(p.epoch == ++epochs); }})
-                              .progress;
+    auto const progress =
+        trained(options, {.on_step = [&](training_progress const& p, double loss,
+                                         std::int64_t) { CHECK((p.step == ++steps && loss > 0)); },
+                          .on_epoch = [&](training_progress const& p, bool) { CHECK(p.epoch == ++epochs); }})
+            .progress;
     CHECK(progress.step == steps);
     CHECK(epochs == 3);
     CHECK(progress.examples == 3 * training_set(mixture_named(tasks), domains(), words()).size());

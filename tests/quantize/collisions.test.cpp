@@ -4,11 +4,11 @@
 #include <set>
 
 #include "mql4grec/quantize/capacity.hpp"
-#include "mql4grec/quantize/uniqueness_report.hpp"
 #include "mql4grec/quantize/match.hpp"
 #include "mql4grec/quantize/place.hpp"
 #include "mql4grec/quantize/reallocate.hpp"
 #include "mql4grec/quantize/suffix.hpp"
+#include "mql4grec/quantize/uniqueness_report.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 
@@ -19,7 +19,8 @@ namespace {
 using host = reference::backend;
 using sequence = std::vector<code_t>;
 
-static_assert(CollisionPolicy<reallocate, host> && CollisionPolicy<match, host> && CollisionPolicy<suffix, host> && CollisionPolicy<keep_collisions, host>);
+static_assert(CollisionPolicy<reallocate, host> && CollisionPolicy<match, host> && CollisionPolicy<suffix, host> &&
+              CollisionPolicy<keep_collisions, host>);
 
 item_id item(index_t i) { return item_id(static_cast<std::int32_t>(i)); }
 sequence codes_of(code_table const& table, index_t i) { return {table.of(item(i)).begin(), table.of(item(i)).end()}; }
@@ -32,16 +33,20 @@ struct catalogue {
   code_table table;
   std::vector<codebook_view<cpu::backend, float>> levels;
 
-  catalogue(matrix<float> z, std::vector<index_t> sizes, std::uint64_t seed = 3) : books(backend, sizes, z.columns()), latents(std::move(z)), table(latents.rows(), sizes) {
+  catalogue(matrix<float> z, std::vector<index_t> sizes, std::uint64_t seed = 3)
+      : books(backend, sizes, z.columns()), latents(std::move(z)), table(latents.rows(), sizes) {
     for (index_t l = 0; l < books.levels(); ++l) {
-      auto const values = random_normal<float>({books.size(l), latents.columns()}, seed + static_cast<std::uint64_t>(l)).values;
-      for (std::size_t i = 0; i < values.size(); ++i) books.vectors(l).data[i] = values[i] * std::pow(0.5f, static_cast<float>(l));
+      auto const values =
+          random_normal<float>({books.size(l), latents.columns()}, seed + static_cast<std::uint64_t>(l)).values;
+      for (std::size_t i = 0; i < values.size(); ++i)
+        books.vectors(l).data[i] = values[i] * std::pow(0.5f, static_cast<float>(l));
     }
     levels = books.views();
     auto rest = latents.values;
     std::vector<code_t> codes(static_cast<std::size_t>(latents.rows() * table.levels()));
     host_matrix_view<code_t> const by_level(codes.data(), table.levels(), latents.rows());
-    quantize<float>(backend, std::span<codebook_view<cpu::backend, float> const>(levels), host_matrix_view<float>(rest.data(), latents.rows(), latents.columns()), by_level);
+    quantize<float>(backend, std::span<codebook_view<cpu::backend, float> const>(levels),
+                    host_matrix_view<float>(rest.data(), latents.rows(), latents.columns()), by_level);
     for (index_t i = 0; i < latents.rows(); ++i) {
       sequence mine;
       for (index_t l = 0; l < table.levels(); ++l) mine.push_back(by_level(l, i));
@@ -51,12 +56,18 @@ struct catalogue {
 
   template <class Policy>
   collision_outcome resolve(Policy const& policy) {
-    return policy.resolve(backend, table, std::span<codebook_view<cpu::backend, float> const>(levels), matrix_latents(latents));
+    return policy.resolve(backend, table, std::span<codebook_view<cpu::backend, float> const>(levels),
+                          matrix_latents(latents));
   }
-  double cost(index_t i) const { return detail::sequence_cost<cpu::backend>(levels, {latents.values.data() + i * latents.columns(), latents.columns()}, table.of(item(i))); }
+  double cost(index_t i) const {
+    return detail::sequence_cost<cpu::backend>(
+        levels, {latents.values.data() + i * latents.columns(), latents.columns()}, table.of(item(i)));
+  }
 };
 
-catalogue random_catalogue(index_t items, std::vector<index_t> sizes, std::uint64_t seed = 1) { return {random_normal<float>({items, 3}, seed), std::move(sizes), seed + 50}; }
+catalogue random_catalogue(index_t items, std::vector<index_t> sizes, std::uint64_t seed = 1) {
+  return {random_normal<float>({items, 3}, seed), std::move(sizes), seed + 50};
+}
 
 /// The paper's rule once more, written for few items: lists of all codes in order, groups as they stand, nothing kept.
 code_table by_the_paper(catalogue const& given) {
@@ -67,13 +78,16 @@ code_table by_the_paper(catalogue const& given) {
     std::vector<double> rest(static_cast<std::size_t>(z.columns()));
     for (index_t j = 0; j < z.columns(); ++j) {
       rest[static_cast<std::size_t>(j)] = static_cast<double>(z.values[static_cast<std::size_t>(i * z.columns() + j)]);
-      for (std::size_t l = 0; l < prefix.size(); ++l) rest[static_cast<std::size_t>(j)] -= static_cast<double>(given.books.vectors(static_cast<index_t>(l))(index(prefix[l]), j));
+      for (std::size_t l = 0; l < prefix.size(); ++l)
+        rest[static_cast<std::size_t>(j)] -=
+            static_cast<double>(given.books.vectors(static_cast<index_t>(l))(index(prefix[l]), j));
     }
     auto const vectors = given.books.vectors(std::ssize(prefix));
     std::vector<std::pair<double, index_t>> all;
     for (index_t k = 0; k < vectors.rows(); ++k) {
       double sum = 0;
-      for (index_t j = 0; j < z.columns(); ++j) sum += std::pow(rest[static_cast<std::size_t>(j)] - static_cast<double>(vectors(k, j)), 2);
+      for (index_t j = 0; j < z.columns(); ++j)
+        sum += std::pow(rest[static_cast<std::size_t>(j)] - static_cast<double>(vectors(k, j)), 2);
       all.emplace_back(sum, k);
     }
     return all;
@@ -95,7 +109,9 @@ code_table by_the_paper(catalogue const& given) {
           auto order = distances(i, prefix);
           std::ranges::sort(order);
           if (std::equal(prefix.begin(), prefix.end(), own.begin()))
-            std::stable_partition(order.begin(), order.end(), [&](auto const& entry) { return entry.second == index(own[static_cast<std::size_t>(l)]); });
+            std::stable_partition(order.begin(), order.end(), [&](auto const& entry) {
+              return entry.second == index(own[static_cast<std::size_t>(l)]);
+            });
           for (auto const& [distance, k] : order) {
             longer.push_back(prefix);
             longer.back().push_back(code_t(static_cast<std::int32_t>(k)));
@@ -125,7 +141,8 @@ code_table by_the_paper(catalogue const& given) {
       for (auto& place : places) {
         auto const& prefix = place.first;
         auto& here = place.second;
-        std::ranges::sort(here, {}, [&](index_t i) { return std::pair(std::ranges::min(distances(i, prefix)).first, i); });
+        std::ranges::sort(here, {},
+                          [&](index_t i) { return std::pair(std::ranges::min(distances(i, prefix)).first, i); });
         for (auto const i : here) {
           auto order = distances(i, prefix);
           std::ranges::sort(order);
@@ -162,19 +179,23 @@ struct shape_of_codes {
   index_t items;
   std::vector<index_t> sizes;
 };
-std::vector<shape_of_codes> const shapes = {{60, {3, 4, 5}}, {60, {4, 4, 4}}, {30, {2, 3, 2, 3}}, {7, {7}}, {12, {1, 12}}, {12, {4, 1, 3}}, {60, {60, 1}}, {1, {1, 1}}, {24, {2, 3, 4}}};
+std::vector<shape_of_codes> const shapes = {{60, {3, 4, 5}}, {60, {4, 4, 4}}, {30, {2, 3, 2, 3}},
+                                            {7, {7}},        {12, {1, 12}},   {12, {4, 1, 3}},
+                                            {60, {60, 1}},   {1, {1, 1}},     {24, {2, 3, 4}}};
 }  // namespace
 
 TEST_CASE("collisions: groups are the items of a sequence that several have, and the rate counts all but one of each") {
   code_table table(7, {4, 4});
-  for (auto const& [i, a, b] : {std::array{0, 1, 2}, {1, 0, 3}, {2, 1, 2}, {4, 0, 3}, {5, 1, 2}, {6, 3, 3}}) table.set(item(i), sequence{code_t(a), code_t(b)});
+  for (auto const& [i, a, b] : {std::array{0, 1, 2}, {1, 0, 3}, {2, 1, 2}, {4, 0, 3}, {5, 1, 2}, {6, 3, 3}})
+    table.set(item(i), sequence{code_t(a), code_t(b)});
   CHECK(collision_groups(table) == std::vector<std::vector<item_id>>{{item(1), item(4)}, {item(0), item(2), item(5)}});
   CHECK(collision_rate(table) == doctest::Approx(3. / 6));
   CHECK(collision_rate(code_table(3, {2})) == 0);
 }
 
 TEST_CASE("collisions: codes that take more bits than a key has are refused with both numbers") {
-  CHECK_THROWS_WITH_AS(collision_rate(code_table(1, std::vector<index_t>(17, 256))), "codes of all levels take 136 bits together, expected at most 128", error);
+  CHECK_THROWS_WITH_AS(collision_rate(code_table(1, std::vector<index_t>(17, 256))),
+                       "codes of all levels take 136 bits together, expected at most 128", error);
   CHECK(collision_rate(code_table(1, std::vector<index_t>(16, 256))) == 0);
 }
 
@@ -215,23 +236,28 @@ TEST_CASE_TEMPLATE("collisions: items numbered in another order get the same seq
     auto const z = random_normal<float>({n, 3}, 8);
     auto const order = epoch_order(n, 5, 0);
     matrix<float> shuffled(z.extents(), z.values);
-    for (index_t i = 0; i < n; ++i) std::copy_n(z.values.begin() + order[static_cast<std::size_t>(i)] * 3, 3, shuffled.values.begin() + i * 3);
+    for (index_t i = 0; i < n; ++i)
+      std::copy_n(z.values.begin() + order[static_cast<std::size_t>(i)] * 3, 3, shuffled.values.begin() + i * 3);
     catalogue one(z, sizes), other(shuffled, sizes);
     one.resolve(Policy{});
     other.resolve(Policy{});
-    for (index_t i = 0; i < n; ++i) CHECK(codes_of(other.table, i) == codes_of(one.table, order[static_cast<std::size_t>(i)]));
+    for (index_t i = 0; i < n; ++i)
+      CHECK(codes_of(other.table, i) == codes_of(one.table, order[static_cast<std::size_t>(i)]));
   }
 }
 
 TEST_CASE("reallocate: a prefix that is full sends its items one level up, and two when that is full too") {
-  // width 1; code vectors 0, 10, 20 · 0, 1, 2 · 0, 0.1: items of latent 0 fill 0 0 x, then 0 1 x, then 0 2 x, then 10 0 x
+  // width 1; code vectors 0, 10, 20 · 0, 1, 2 · 0, 0.1: items of latent 0 fill 0 0 x, then 0 1 x, then 0 2 x, then 10 0
+  // x
   catalogue alike(constant({7, 1}, 0.f), {3, 3, 2});
   for (index_t l = 0; l < 3; ++l)
-    for (index_t k = 0; k < alike.books.size(l); ++k) alike.books.vectors(l)(k, 0) = static_cast<float>(k) * std::array{10.f, 1.f, 0.1f}[static_cast<std::size_t>(l)];
+    for (index_t k = 0; k < alike.books.size(l); ++k)
+      alike.books.vectors(l)(k, 0) = static_cast<float>(k) * std::array{10.f, 1.f, 0.1f}[static_cast<std::size_t>(l)];
   for (index_t i = 0; i < 7; ++i) alike.table.set(item(i), sequence(3, code_t{0}));
   alike.resolve(reallocate{});
   auto const all = [](int a, int b, int c) { return sequence{code_t(a), code_t(b), code_t(c)}; };
-  std::vector<sequence> const expected = {all(0, 0, 0), all(0, 0, 1), all(0, 1, 0), all(0, 1, 1), all(0, 2, 0), all(0, 2, 1), all(1, 0, 0)};
+  std::vector<sequence> const expected = {all(0, 0, 0), all(0, 0, 1), all(0, 1, 0), all(0, 1, 1),
+                                          all(0, 2, 0), all(0, 2, 1), all(1, 0, 0)};
   for (index_t i = 0; i < 7; ++i) CHECK(codes_of(alike.table, i) == expected[static_cast<std::size_t>(i)]);
 }
 
@@ -241,11 +267,14 @@ TEST_CASE("reallocate: a thousand items alike fill level after level") {
   CHECK(check_uniqueness(alike.table).distinct == 1000);
 }
 
-TEST_CASE_TEMPLATE("collisions: more items than sequences are an error with both numbers, and the table stays as it was", Policy, reallocate, match) {
+TEST_CASE_TEMPLATE(
+    "collisions: more items than sequences are an error with both numbers, and the table stays as it was", Policy,
+    reallocate, match) {
   catalogue full(constant({28, 3}, 0.3f), {3, 3, 3});
   auto const before = full.table;
-  CHECK_THROWS_WITH_AS(full.resolve(Policy{}),
-                       "collisions: 28 items, item 27 among them, but 3 levels hold 27 sequences; use more levels or more codes", error);
+  CHECK_THROWS_WITH_AS(
+      full.resolve(Policy{}),
+      "collisions: 28 items, item 27 among them, but 3 levels hold 27 sequences; use more levels or more codes", error);
   CHECK(full.table == before);
 }
 
@@ -254,7 +283,9 @@ TEST_CASE("reallocate: the nearest of a group keeps its sequence when it is the 
   auto after = random_catalogue(60, {3, 4, 5}, 2);
   after.resolve(reallocate{});
   for (auto const& group : collision_groups(before.table))
-    CHECK(std::ranges::count_if(group, [&](item_id i) { return codes_of(before.table, index(i)) == codes_of(after.table, index(i)); }) == 1);
+    CHECK(std::ranges::count_if(group, [&](item_id i) {
+            return codes_of(before.table, index(i)) == codes_of(after.table, index(i));
+          }) == 1);
 }
 
 TEST_CASE("match: costs no more than choosing one after the other, and every item has its own sequence") {
@@ -268,13 +299,16 @@ TEST_CASE("match: costs no more than choosing one after the other, and every ite
       greedy.resolve(reallocate{});
       best.resolve(match{});
       check_resolved(before, best);
-      std::map<sequence, std::array<double, 2>> by_prefix;  // where nobody had to leave the prefix, costs can be compared
+      std::map<sequence, std::array<double, 2>>
+          by_prefix;  // where nobody had to leave the prefix, costs can be compared
       std::map<sequence, bool> stayed;
       for (auto const& group : collision_groups(before.table))
         for (auto const i : group) {
           auto prefix = codes_of(before.table, index(i));
           prefix.pop_back();
-          auto const inside = [&](catalogue const& c) { return std::ranges::equal(prefix, c.table.of(i).first(prefix.size())); };
+          auto const inside = [&](catalogue const& c) {
+            return std::ranges::equal(prefix, c.table.of(i).first(prefix.size()));
+          };
           stayed.try_emplace(prefix, true).first->second &= inside(greedy) && inside(best);
           by_prefix[prefix][0] += greedy.cost(index(i));
           by_prefix[prefix][1] += best.cost(index(i));
@@ -293,7 +327,8 @@ TEST_CASE("minimum_cost_matching: equals trying every way") {
       for (index_t j = 0; j < columns; ++j) order[static_cast<std::size_t>(j)] = j;
       auto const sum = [&](std::vector<index_t> const& chosen) {
         double all = 0;
-        for (index_t i = 0; i < rows; ++i) all += costs[static_cast<std::size_t>(i * columns + chosen[static_cast<std::size_t>(i)])];
+        for (index_t i = 0; i < rows; ++i)
+          all += costs[static_cast<std::size_t>(i * columns + chosen[static_cast<std::size_t>(i)])];
         return all;
       };
       double best = INFINITY;
@@ -303,10 +338,12 @@ TEST_CASE("minimum_cost_matching: equals trying every way") {
       CHECK(std::set(found.begin(), found.end()).size() == static_cast<std::size_t>(rows));
       CHECK_CLOSE(sum(found), best, 1e-12);
     }
-  CHECK_THROWS_WITH_AS(detail::minimum_cost_matching({1, 2}, 2, 1), "matching: 2 rows for 1 columns, expected at most as many", error);
+  CHECK_THROWS_WITH_AS(detail::minimum_cost_matching({1, 2}, 2, 1),
+                       "matching: 2 rows for 1 columns, expected at most as many", error);
 }
 
-TEST_CASE("match: items that have to leave a full prefix take no code that the items of another prefix are matched to") {
+TEST_CASE(
+    "match: items that have to leave a full prefix take no code that the items of another prefix are matched to") {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     CAPTURE(seed);
     auto const before = random_catalogue(40, {2, 3, 8}, seed);
@@ -339,7 +376,9 @@ TEST_CASE("match: items that have to leave a full prefix take no code that the i
         whole.emplace_back();
         for (index_t k = 0; k < 8; ++k) {
           whole.back() = code_t(static_cast<std::int32_t>(k));
-          if (!kept[prefix].contains(k)) costs.push_back(detail::sequence_cost<cpu::backend>(before.levels, host_matrix_view<float const>(before.latents).row(i), whole));
+          if (!kept[prefix].contains(k))
+            costs.push_back(detail::sequence_cost<cpu::backend>(
+                before.levels, host_matrix_view<float const>(before.latents).row(i), whole));
         }
         found += after.cost(i);
       }
@@ -347,7 +386,8 @@ TEST_CASE("match: items that have to leave a full prefix take no code that the i
       if (n > free) continue;
       auto const chosen = detail::minimum_cost_matching(costs, n, free);
       double best = 0;
-      for (index_t i = 0; i < n; ++i) best += costs[static_cast<std::size_t>(i * free + chosen[static_cast<std::size_t>(i)])];
+      for (index_t i = 0; i < n; ++i)
+        best += costs[static_cast<std::size_t>(i * free + chosen[static_cast<std::size_t>(i)])];
       CHECK(found == doctest::Approx(best).epsilon(1e-9));
     }
   }
@@ -421,7 +461,8 @@ TEST_CASE("place: items that are named twice, aren't there or are too many are r
   given.resolve(reallocate{});
   auto const before = given.table;
   auto const place = [&](std::vector<item_id> const& items) {
-    place_items(given.backend, given.table, std::span<codebook_view<cpu::backend, float> const>(given.levels), matrix_latents(given.latents), items);
+    place_items(given.backend, given.table, std::span<codebook_view<cpu::backend, float> const>(given.levels),
+                matrix_latents(given.latents), items);
   };
   CHECK_THROWS_WITH_AS(place({item(3), item(5), item(3)}), "place: item 3 is named twice", error);
   CHECK_THROWS_WITH_AS(place({item(3), item(60)}), "place: item 60 of a code table of 60", error);
@@ -429,7 +470,9 @@ TEST_CASE("place: items that are named twice, aren't there or are too many are r
   auto more = random_normal<float>({61, 3}, 2);
   given.latents = more;
   given.table.grow(61);
-  CHECK_THROWS_WITH_AS(place({item(60)}), "collisions: 61 items, item 60 among them, but 3 levels hold 60 sequences; use more levels or more codes", error);
+  CHECK_THROWS_WITH_AS(
+      place({item(60)}),
+      "collisions: 61 items, item 60 among them, but 3 levels hold 60 sequences; use more levels or more codes", error);
 }
 
 TEST_CASE("uniqueness_report: counts, and names those who share") {
@@ -440,30 +483,38 @@ TEST_CASE("uniqueness_report: counts, and names those who share") {
   CHECK(found.missing == 1);
   CHECK(found.first_groups == std::vector<std::vector<item_id>>{{item(0), item(2), item(4)}});
   CHECK(found.summary() == "4 items with 2 different sequences, 1 items without one: 1 sequences are shared");
-  CHECK_THROWS_WITH_AS(require_unique(found), "codes: 1 sequences are shared by several items; items 0 and 2 have the same", error);
+  CHECK_THROWS_WITH_AS(require_unique(found),
+                       "codes: 1 sequences are shared by several items; items 0 and 2 have the same", error);
   table.remove(item(0));
   table.remove(item(4));
-  CHECK(check_uniqueness(table).summary() == "2 items with 2 different sequences, 3 items without one: each has its own");
+  CHECK(check_uniqueness(table).summary() ==
+        "2 items with 2 different sequences, 3 items without one: each has its own");
 }
 
 TEST_CASE("capacity: before training it is what even choice would give, by the formula and by counting") {
   auto const small = expected_capacity({2, 3}, 4);
   CHECK(small.log2_sequences == doctest::Approx(std::log2(6.)));
   CHECK(small.expected_collisions == doctest::Approx(4 - 6 * (1 - std::pow(5. / 6, 4))));
-  auto const exact = [](long double m, long double n) { return static_cast<double>(n + m * std::expm1(n * std::log1p(-1 / m))); };
+  auto const exact = [](long double m, long double n) {
+    return static_cast<double>(n + m * std::expm1(n * std::log1p(-1 / m)));
+  };
   for (index_t n : {1'000, 1'000'000, 10'000'000, 1'000'000'000}) {
     CAPTURE(n);
-    CHECK(expected_capacity({256, 256, 256, 256}, n).expected_collisions == doctest::Approx(exact(0x1p32L, static_cast<long double>(n))).epsilon(1e-8));
-    CHECK(expected_capacity({512, 512, 512}, n).expected_collisions == doctest::Approx(exact(0x1p27L, static_cast<long double>(n))).epsilon(1e-8));
+    CHECK(expected_capacity({256, 256, 256, 256}, n).expected_collisions ==
+          doctest::Approx(exact(0x1p32L, static_cast<long double>(n))).epsilon(1e-8));
+    CHECK(expected_capacity({512, 512, 512}, n).expected_collisions ==
+          doctest::Approx(exact(0x1p27L, static_cast<long double>(n))).epsilon(1e-8));
   }
   CHECK(expected_capacity({256, 256, 256, 256}, 0).expected_collisions == 0);
 }
 
 TEST_CASE("capacity: afterwards every level says how full its prefixes are") {
   code_table table(6, {2, 3});
-  for (auto const& [i, a, b] : {std::array{0, 0, 0}, {1, 0, 1}, {2, 0, 2}, {3, 1, 0}}) table.set(item(i), sequence{code_t(a), code_t(b)});
+  for (auto const& [i, a, b] : {std::array{0, 0, 0}, {1, 0, 1}, {2, 0, 2}, {3, 1, 0}})
+    table.set(item(i), sequence{code_t(a), code_t(b)});
   auto const report = capacity_of(table);
-  CHECK(report.levels[0] == level_fill{.prefixes = 1, .fullest = 4, .mean = 4, .fullest_share = 4. / 6, .full_share = 0});
+  CHECK(report.levels[0] ==
+        level_fill{.prefixes = 1, .fullest = 4, .mean = 4, .fullest_share = 4. / 6, .full_share = 0});
   CHECK(report.levels[1] == level_fill{.prefixes = 2, .fullest = 3, .mean = 2, .fullest_share = 1, .full_share = 0.5});
   CHECK(report.items_until_full == doctest::Approx(4));
 }

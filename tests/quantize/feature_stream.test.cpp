@@ -63,8 +63,9 @@ TEST_CASE_TEMPLATE("feature blocks: every row comes once, in order and as it is,
     }
 }
 
-TEST_CASE_TEMPLATE("feature blocks: what the file says when it is read arrives as it was thrown, behind the blocks before it",
-                   B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "feature blocks: what the file says when it is read arrives as it was thrown, behind the blocks before it", B,
+    MQL4GREC_TEST_BACKENDS) {
   temporary_directory const directory;
   auto const path = directory / "f.npy";
   write_npy(path, counted_rows(10, 3));
@@ -80,7 +81,8 @@ TEST_CASE_TEMPLATE("feature blocks: what the file says when it is read arrives a
   CHECK(seen == std::vector<index_t>{0, 2});
 }
 
-TEST_CASE_TEMPLATE("feature blocks: a walk that is given up half way leaves nobody reading", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("feature blocks: a walk that is given up half way leaves nobody reading", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   std::atomic<index_t> begun{0}, ended{0};
   watched_features const features{&begun, &ended, 100, std::chrono::milliseconds(20)};

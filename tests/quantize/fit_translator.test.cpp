@@ -21,7 +21,8 @@ matrix<float> const& features() {
     for (index_t i = 0; i < items; ++i)
       for (index_t j = 0; j < width; ++j)
         x.values[static_cast<std::size_t>(i * width + j)] =
-            0.2f * x.values[static_cast<std::size_t>(i * width + j)] + centres.values[static_cast<std::size_t>(i % 12 * width + j)];
+            0.2f * x.values[static_cast<std::size_t>(i * width + j)] +
+            centres.values[static_cast<std::size_t>(i % 12 * width + j)];
     return x;
   }();
   return all;
@@ -29,12 +30,17 @@ matrix<float> const& features() {
 
 translator_options quick(index_t epochs) {
   return {.training = {.learning_rate = 1e-2, .epsilons = {0, 0.01}, .batch_size = 128, .revive_after = 4},
-          .epochs = epochs, .autoencoder_epochs = 1, .evaluate_every = 2, .kmeans_iterations = 5, .seed = 7};
+          .epochs = epochs,
+          .autoencoder_epochs = 1,
+          .evaluate_every = 2,
+          .kmeans_iterations = 5,
+          .seed = 7};
 }
 
 struct run {
   cpu::backend backend;
-  rq_vae<cpu::backend, float> model{backend, {.input_width = width, .hidden = {16}, .latent_width = 4, .codes = {8, 8}}};
+  rq_vae<cpu::backend, float> model{backend,
+                                    {.input_width = width, .hidden = {16}, .latent_width = 4, .codes = {8, 8}}};
   translator_options options;
   rq_vae_trainer<cpu::backend, float> trainer{backend, model, options.training};
   translator_progress progress = {};
@@ -44,9 +50,12 @@ struct run {
   run(run const&) = delete;
 
   void until(std::int64_t step) {
-    fit(backend, trainer, matrix_features(features()), options, progress, {.should_stop = [&](translator_progress const& p) { return p.step >= step; }});
+    fit(backend, trainer, matrix_features(features()), options, progress,
+        {.should_stop = [&](translator_progress const& p) { return p.step >= step; }});
   }
-  std::vector<float> parameters() const { return {model.parameters().data, model.parameters().data + model.parameters().size()}; }
+  std::vector<float> parameters() const {
+    return {model.parameters().data, model.parameters().data + model.parameters().size()};
+  }
 };
 
 translator_progress timeless(translator_progress p) {
@@ -94,7 +103,8 @@ TEST_CASE("translator: another run's state is refused with the condition that di
   write_translator_state(root / "state", one.trainer, one.progress, one.conditions);
   CHECK(complaint<file_error>([&] { read_translator_state(root / "state", other.trainer, other.conditions); }) ==
         (root / "state").string() + ": belongs to a run with evaluate_every = 2, but this one has 1");
-  CHECK_NOTHROW(read_translator_state(root / "state", more.trainer, more.conditions));  // its learning rate doesn't follow from the epochs
+  CHECK_NOTHROW(read_translator_state(root / "state", more.trainer,
+                                      more.conditions));  // its learning rate doesn't follow from the epochs
 }
 
 TEST_CASE("translator: a codebook that has collapsed ends the training with advice") {
@@ -109,7 +119,8 @@ TEST_CASE("translator: a codebook that has collapsed ends the training with advi
 TEST_CASE("translator: collapse is judged by perplexity, whatever the number of codes") {
   translator_options const options;
   auto const collapsed = [&](std::vector<index_t> const& counts, index_t rows) {
-    return detail::has_collapsed({.usage = {usage_of(std::vector<index_t>{1, 1, 1, 1}), usage_of(counts)}}, options, rows);
+    return detail::has_collapsed({.usage = {usage_of(std::vector<index_t>{1, 1, 1, 1}), usage_of(counts)}}, options,
+                                 rows);
   };
   for (std::size_t const codes : {2, 3, 8, 32, 50, 256, 1000}) {
     CAPTURE(codes);
@@ -120,7 +131,7 @@ TEST_CASE("translator: collapse is judged by perplexity, whatever the number of 
     for (std::size_t i = 0; i < (codes + 1) / 2; ++i) few[i] = 4;
     CHECK(collapsed(few, 400) == (codes == 2));  // half of the codes are enough, one isn't
   }
-  CHECK(!collapsed({7}, 400));           // of one code nothing else can be expected
+  CHECK(!collapsed({7}, 400));            // of one code nothing else can be expected
   CHECK(!collapsed({1, 1, 0, 0, 0}, 2));  // nor of two items
 }
 
@@ -140,8 +151,11 @@ TEST_CASE("translator: a model that has collapsed isn't the end of a training, h
 TEST_CASE("translator: what can't be learnt from is refused") {
   run learner(1);
   matrix<float> const narrow({3, 5}, std::vector<float>(15, 1.f));
-  CHECK_THROWS_WITH_AS(fit(learner.backend, learner.trainer, matrix_features(narrow), learner.options, learner.progress),
-                       "translator: features of width 5, expected 12", error);
-  CHECK_THROWS_WITH_AS(fit(learner.backend, learner.trainer, matrix_features(host_matrix_view<float const>(nullptr, 0, width)), learner.options, learner.progress),
-                       "translator: there are no items to learn from", error);
+  CHECK_THROWS_WITH_AS(
+      fit(learner.backend, learner.trainer, matrix_features(narrow), learner.options, learner.progress),
+      "translator: features of width 5, expected 12", error);
+  CHECK_THROWS_WITH_AS(
+      fit(learner.backend, learner.trainer, matrix_features(host_matrix_view<float const>(nullptr, 0, width)),
+          learner.options, learner.progress),
+      "translator: there are no items to learn from", error);
 }

@@ -39,7 +39,8 @@ TEST_CASE("translate_items: every row's codes are those it gets alone, whatever 
     auto const alone = translate_items(one, model, matrix_features(row), reconstruction::spared, [](index_t) {});
     CHECK(std::ranges::equal(alone.codes.of(item_id{0}), all.codes.of(item_id(i))));
   }
-  CHECK_THROWS_WITH_AS(translate_items(one, model, matrix_features(random_normal<float>({3, 5}, 1)), reconstruction::spared, [](index_t) {}),
+  CHECK_THROWS_WITH_AS(translate_items(one, model, matrix_features(random_normal<float>({3, 5}, 1)),
+                                       reconstruction::spared, [](index_t) {}),
                        "translate: features of width 5 for a translator of 6", error);
 }
 

@@ -1,4 +1,5 @@
-// What PyTorch's RQ-VAE computes, we compute. tests/golden/README.md says how the numbers were made: in float64, kept as float32.
+// What PyTorch's RQ-VAE computes, we compute. tests/golden/README.md says how the numbers were made: in float64, kept
+// as float32.
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -14,7 +15,8 @@ using namespace mql4grec::test;
 
 namespace {
 
-/// How far a number may be off, relative to max(1, its size): double by the rounding of the kept numbers, float by its own.
+/// How far a number may be off, relative to max(1, its size): double by the rounding of the kept numbers, float by its
+/// own.
 struct precise {
   using backend = reference::backend;
   using scalar = double;
@@ -26,7 +28,9 @@ struct fast {
   static constexpr double tolerance = 5e-6, steps = 5e-5;
 };
 
-std::filesystem::path golden(std::string const& name) { return std::filesystem::path(MQL4GREC_TEST_GOLDEN_DIR) / ("rqvae_" + name); }
+std::filesystem::path golden(std::string const& name) {
+  return std::filesystem::path(MQL4GREC_TEST_GOLDEN_DIR) / ("rqvae_" + name);
+}
 
 template <class Setting>
 class golden_case {
@@ -35,7 +39,8 @@ class golden_case {
   using T = typename Setting::scalar;
 
   explicit golden_case(std::string const& name, commitment commit = commitment::first_level)
-      : file(golden(name) / "golden.safetensors"), from_file(read_rq_vae<T>(backend, golden(name) / "model.safetensors")),
+      : file(golden(name) / "golden.safetensors"),
+        from_file(read_rq_vae<T>(backend, golden(name) / "model.safetensors")),
         model(backend, configured(from_file.config(), commit)) {
     copy(std::as_const(from_file).parameters(), model.parameters());
     x = file.template values<T>("x");
@@ -43,7 +48,11 @@ class golden_case {
 
   in_matrix<B, T> batch() const { return {x.data(), file.info("x").shape[0], file.info("x").shape[1]}; }
   rq_vae_training options() const {
-    return {.learning_rate = 1e-2, .optimizer = {.weight_decay = 1e-4, .clip_norm = 0}, .epsilons = {}, .batch_size = batch().rows(), .revive_after = 0};
+    return {.learning_rate = 1e-2,
+            .optimizer = {.weight_decay = 1e-4, .clip_norm = 0},
+            .epsilons = {},
+            .batch_size = batch().rows(),
+            .revive_after = 0};
   }
   double number(char const* name) const { return file.template values<double>(name).front(); }
 
@@ -79,19 +88,23 @@ TEST_CASE_TEMPLATE("RQ-VAE golden: codes, residuals and losses are PyTorch's", S
     auto const codes = given.file.template values<std::int32_t>("codes");  // (n, L)
     auto const found = trainer.codes();                                    // (L, n)
     for (index_t i = 0; i < found.columns(); ++i)
-      for (index_t l = 0; l < found.rows(); ++l) CHECK(index(found(l, i)) == codes[static_cast<std::size_t>(i * found.rows() + l)]);
+      for (index_t l = 0; l < found.rows(); ++l)
+        CHECK(index(found(l, i)) == codes[static_cast<std::size_t>(i * found.rows() + l)]);
   }
 }
 
-TEST_CASE_TEMPLATE("RQ-VAE golden: every parameter's gradient is PyTorch's, by either rule of commitment", S, precise, fast) {
+TEST_CASE_TEMPLATE("RQ-VAE golden: every parameter's gradient is PyTorch's, by either rule of commitment", S, precise,
+                   fast) {
   for (std::string const name : names)
-    for (auto const& [commit, prefix] : {std::pair(commitment::first_level, "grad."), std::pair(commitment::all_levels, "grad_all_levels.")}) {
+    for (auto const& [commit, prefix] :
+         {std::pair(commitment::first_level, "grad."), std::pair(commitment::all_levels, "grad_all_levels.")}) {
       golden_case<S> given(name, commit);
       rq_vae_trainer trainer(given.backend, given.model, given.options());
       trainer.losses_and_gradient(given.batch());
       for (auto const& p : given.model.layout().entries()) {
         CAPTURE(p.name);
-        CHECK_CLOSE(trainer.gradient().part(p.offset, p.size()), given.file.template values<typename S::scalar>(prefix + p.name), S::tolerance);
+        CHECK_CLOSE(trainer.gradient().part(p.offset, p.size()),
+                    given.file.template values<typename S::scalar>(prefix + p.name), S::tolerance);
       }
     }
 }

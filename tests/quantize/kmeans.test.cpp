@@ -10,14 +10,16 @@ using namespace mql4grec::test;
 
 namespace {
 template <class B>
-kmeans_result run(B& b, matrix<float> const& rows, index_t k, kmeans_options const& options, std::vector<float>& vectors) {
+kmeans_result run(B& b, matrix<float> const& rows, index_t k, kmeans_options const& options,
+                  std::vector<float>& vectors) {
   auto found = poisoned<float>(b, {k, rows.columns()});
   auto const result = kmeans(b, in_matrix<B, float>(on(b, rows)), options, *found);
   vectors = fetched(found).values;
   return result;
 }
 template <class B>
-kmeans_result refine(B& b, matrix<float> const& rows, index_t k, kmeans_options const& options, std::vector<float>& vectors) {
+kmeans_result refine(B& b, matrix<float> const& rows, index_t k, kmeans_options const& options,
+                     std::vector<float>& vectors) {
   auto moved = on(b, matrix<float>({k, rows.columns()}, vectors));
   auto const result = refine_kmeans(b, in_matrix<B, float>(on(b, rows)), options, *moved);
   vectors = fetched(moved).values;
@@ -40,7 +42,8 @@ TEST_CASE_TEMPLATE("kmeans: clusters that lie apart are found, whatever the seed
     std::set<index_t> found;
     for (index_t k = 0; k < 6; ++k)
       for (index_t c = 0; c < 6; ++c)
-        if (std::abs(vectors[static_cast<std::size_t>(k * 4)] - 10 * centres.values[static_cast<std::size_t>(c * 4)]) < 0.1f)
+        if (std::abs(vectors[static_cast<std::size_t>(k * 4)] - 10 * centres.values[static_cast<std::size_t>(c * 4)]) <
+            0.1f)
           found.insert(c);
     CHECK(found.size() == 6);
   }
@@ -94,8 +97,9 @@ TEST_CASE("kmeans: rows that repeat are fewer points than codes, and that is no 
   CHECK(result.repaired == 0);
 }
 
-TEST_CASE_TEMPLATE("refine_kmeans: vectors without rows go to the rows that are furthest from theirs, the furthest first", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "refine_kmeans: vectors without rows go to the rows that are furthest from theirs, the furthest first", B,
+    MQL4GREC_TEST_BACKENDS) {
   B b;
   matrix<float> const rows{{0, 0}, {1, 0}, {0, 1}, {30, 30}, {31, 30}, {12, 0}};
   std::vector<float> vectors{0, 0, 0, 0, 400, 400};
@@ -126,7 +130,8 @@ TEST_CASE("kmeans: fewer rows than codes is an error with both numbers") {
                        "k-means: 0 iterations, expected at least 1", error);
 }
 
-TEST_CASE_TEMPLATE("kmeans: a row that isn't finite is an error with its number, the first one's", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("kmeans: a row that isn't finite is an error with its number, the first one's", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto rows = random_normal<float>({3000, 2}, 1);
   rows.values[2 * 2500] = NAN;

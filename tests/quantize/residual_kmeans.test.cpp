@@ -16,7 +16,8 @@ matrix<float> uneven_rows(index_t n, index_t width, std::uint64_t seed = 1) {
   for (index_t i = 0; i < n; ++i)
     for (index_t j = 0; j < width; ++j) {
       auto& entry = rows.values[static_cast<std::size_t>(i * width + j)];
-      entry = 5 + (0.5f * entry + 3 * places.values[static_cast<std::size_t>(i % 40 * width + j)]) / static_cast<float>(1 + j);
+      entry = 5 + (0.5f * entry + 3 * places.values[static_cast<std::size_t>(i % 40 * width + j)]) /
+                      static_cast<float>(1 + j);
     }
   return rows;
 }
@@ -34,11 +35,13 @@ matrix<double> decoded(residual_kmeans<B> const& model, code_table const& table)
     std::vector<double> sum(static_cast<std::size_t>(w));
     auto const codes = table.of(item_id(static_cast<std::int32_t>(i)));
     for (std::size_t l = 0; l < codes.size(); ++l)
-      for (index_t j = 0; j < w; ++j) sum[static_cast<std::size_t>(j)] += static_cast<double>(levels[l](index(codes[l]), j));
+      for (index_t j = 0; j < w; ++j)
+        sum[static_cast<std::size_t>(j)] += static_cast<double>(levels[l](index(codes[l]), j));
     for (index_t j = 0; j < w; ++j) {
       auto& entry = x.values[static_cast<std::size_t>(i * w + j)];
       entry = static_cast<double>(mean(j)) + (model.rotated() ? 0 : sum[static_cast<std::size_t>(j)]);
-      for (index_t k = 0; model.rotated() && k < w; ++k) entry += static_cast<double>(rotation(j, k)) * sum[static_cast<std::size_t>(k)];
+      for (index_t k = 0; model.rotated() && k < w; ++k)
+        entry += static_cast<double>(rotation(j, k)) * sum[static_cast<std::size_t>(k)];
     }
   }
   return x;
@@ -47,7 +50,8 @@ template <class B>
 double error_of(residual_kmeans<B> const& model, code_table const& table, matrix<float> const& rows) {
   auto const x = decoded(model, table);
   double sum = 0;
-  for (std::size_t i = 0; i < rows.values.size(); ++i) sum += std::pow(x.values[i] - static_cast<double>(rows.values[i]), 2);
+  for (std::size_t i = 0; i < rows.values.size(); ++i)
+    sum += std::pow(x.values[i] - static_cast<double>(rows.values[i]), 2);
   return sum / static_cast<double>(rows.extent.size());
 }
 
@@ -61,7 +65,8 @@ bool same(residual_kmeans<B> const& x, residual_kmeans<B> const& y) {
   bool all = x.error == y.error && x.books.sizes() == y.books.sizes();
   all = all && fetched(x.mean.view_all()).values == fetched(y.mean.view_all()).values;
   all = all && fetched(x.rotation_matrix()).values == fetched(y.rotation_matrix()).values;
-  for (index_t l = 0; all && l < x.books.levels(); ++l) all = fetched(x.books.vectors(l)).values == fetched(y.books.vectors(l)).values;
+  for (index_t l = 0; all && l < x.books.levels(); ++l)
+    all = fetched(x.books.vectors(l)).values == fetched(y.books.vectors(l)).values;
   return all;
 }
 }  // namespace
@@ -177,7 +182,8 @@ TEST_CASE("encoded_latents: of residual k-means are what the codes were chosen f
   cpu::backend b;
   auto const rows = uneven_rows(300, 5);
   matrix_features const features(rows);
-  auto const model = fit_residual_kmeans(b, features, {.codes = {9, 9}, .clustering = {.iterations = 3}, .rotation_rounds = 3});
+  auto const model =
+      fit_residual_kmeans(b, features, {.codes = {9, 9}, .clustering = {.iterations = 3}, .rotation_rounds = 3});
   auto const table = codes_of(b, model, features);
   std::vector<index_t> const items{250, 3, 3, 77};
   std::vector<float> memory(20, NAN);
@@ -195,11 +201,13 @@ TEST_CASE("encoded_latents: of residual k-means are what the codes were chosen f
 TEST_CASE("residual_kmeans: what can't be learnt or translated is an error with both numbers") {
   cpu::backend b;
   auto rows = uneven_rows(20, 3);
-  auto const fit = [&](residual_kmeans_options const& how) { return fit_residual_kmeans(b, matrix_features(rows), how); };
+  auto const fit = [&](residual_kmeans_options const& how) {
+    return fit_residual_kmeans(b, matrix_features(rows), how);
+  };
   CHECK_THROWS_WITH_AS(fit({}), "k-means: 20 rows for 256 codes, expected at least as many rows", error);
   CHECK_THROWS_WITH_AS(fit({.codes = {}}), "codebooks: 0 levels of width 3, expected at least 1 of each", error);
-  CHECK_THROWS_WITH_AS(fit({.codes = {4}, .sample_rows = 0}), "residual k-means: a sample of 0 rows, expected at least 1",
-                       error);
+  CHECK_THROWS_WITH_AS(fit({.codes = {4}, .sample_rows = 0}),
+                       "residual k-means: a sample of 0 rows, expected at least 1", error);
   CHECK_THROWS_WITH_AS(fit({.codes = {4}, .rotation_rounds = -1}),
                        "residual k-means: -1 rounds of rotation, expected at least 0", error);
   auto const model = fit({.codes = {4}});

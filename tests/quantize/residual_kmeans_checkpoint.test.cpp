@@ -14,10 +14,13 @@ namespace {
 template <Backend B>
 residual_kmeans<B> learnt(B& b, index_t rotation_rounds, std::vector<index_t> codes = {5, 2, 4}) {
   auto const rows = random_normal<float>({60, 3}, 2);
-  return fit_residual_kmeans(b, matrix_features(rows), {.codes = std::move(codes), .clustering = {.iterations = 2}, .rotation_rounds = rotation_rounds});
+  return fit_residual_kmeans(
+      b, matrix_features(rows),
+      {.codes = std::move(codes), .clustering = {.iterations = 2}, .rotation_rounds = rotation_rounds});
 }
 
-/// The file of a good model with a rotation after `change` has had its tensors; what reading it complains of, behind the path.
+/// The file of a good model with a rotation after `change` has had its tensors; what reading it complains of, behind
+/// the path.
 template <class Change>
 std::string complaint_after(Change&& change) {
   temporary_directory const root;
@@ -39,7 +42,9 @@ std::string complaint_after(Change&& change) {
   auto const what = complaint<file_error>([&] { read_residual_kmeans(b, path); });
   return what.starts_with(path.string() + ": ") ? what.substr(path.string().size() + 2) : what;
 }
-named_tensor& find(std::vector<named_tensor>& tensors, std::string const& name) { return *std::ranges::find(tensors, name, &named_tensor::name); }
+named_tensor& find(std::vector<named_tensor>& tensors, std::string const& name) {
+  return *std::ranges::find(tensors, name, &named_tensor::name);
+}
 std::vector<double> const many(200, 1.);
 host_vector_view<double const> ones(index_t n) { return {many.data(), n}; }
 
@@ -49,7 +54,8 @@ void read_all(std::filesystem::path const& path) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("residual k-means file: what was written is read again, bit by bit, and translates alike", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("residual k-means file: what was written is read again, bit by bit, and translates alike", B,
+                   MQL4GREC_TEST_BACKENDS) {
   temporary_directory const root;
   B b;
   auto const rows = random_normal<float>({80, 3}, 3);
@@ -62,14 +68,18 @@ TEST_CASE_TEMPLATE("residual k-means file: what was written is read again, bit b
       CHECK((read.rotated() == written.rotated() && read.error == written.error));
       CHECK_CLOSE(fetched(read.mean.view_all()), fetched(written.mean.view_all()), 0);
       CHECK_CLOSE(fetched(read.rotation_matrix()), fetched(written.rotation_matrix()), 0);
-      for (index_t l = 0; l < read.books.levels(); ++l) CHECK_CLOSE(fetched(read.books.vectors(l)), fetched(written.books.vectors(l)), 0);
-      auto const codes_of = [&](auto const& model) { return translate_items(b, model, matrix_features(rows), reconstruction::spared, [](index_t) {}).codes; };
+      for (index_t l = 0; l < read.books.levels(); ++l)
+        CHECK_CLOSE(fetched(read.books.vectors(l)), fetched(written.books.vectors(l)), 0);
+      auto const codes_of = [&](auto const& model) {
+        return translate_items(b, model, matrix_features(rows), reconstruction::spared, [](index_t) {}).codes;
+      };
       CHECK(codes_of(read) == codes_of(written));
     }
   CHECK(learnt(b, 3).rotated());  // or nothing was said of rotations here
 }
 
-TEST_CASE_TEMPLATE("residual k-means file: a model that has learnt on one backend is the same on another", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("residual k-means file: a model that has learnt on one backend is the same on another", B,
+                   MQL4GREC_TEST_BACKENDS) {
   temporary_directory const root;
   B b;
   reference::backend host;
@@ -83,23 +93,31 @@ TEST_CASE_TEMPLATE("residual k-means file: a model that has learnt on one backen
 TEST_CASE("residual k-means file: whatever doesn't fit is named") {
   CHECK(complaint_after([](auto&) {}).empty());
   CHECK(complaint_after([](auto& t) { t.clear(); }) == "tensor 'mean' is missing, expected residual k-means");
-  CHECK(complaint_after([](auto& t) { std::erase_if(t, [](auto const& one) { return one.name.starts_with("codebooks."); }); }) ==
-        "tensor 'codebooks.0' is missing, expected residual k-means");
+  CHECK(complaint_after([](auto& t) {
+          std::erase_if(t, [](auto const& one) { return one.name.starts_with("codebooks."); });
+        }) == "tensor 'codebooks.0' is missing, expected residual k-means");
   CHECK(complaint_after([](auto& t) { std::erase_if(t, [](auto const& one) { return one.name == "codebooks.1"; }); }) ==
         "tensor 'codebooks.2': no parameter of residual k-means");
-  CHECK(complaint_after([](auto& t) { std::erase_if(t, [](auto const& one) { return one.name == "error"; }); }) == "tensor 'error' is missing");
-  CHECK(complaint_after([](auto& t) { t.push_back({"other", {1}, ones(1)}); }) == "tensor 'other': no parameter of residual k-means");
+  CHECK(complaint_after([](auto& t) { std::erase_if(t, [](auto const& one) { return one.name == "error"; }); }) ==
+        "tensor 'error' is missing");
+  CHECK(complaint_after([](auto& t) {
+          t.push_back({"other", {1}, ones(1)});
+        }) == "tensor 'other': no parameter of residual k-means");
   auto const reshaped = [](std::string const& name, std::vector<index_t> const& shape) {
     return complaint_after([&](auto& t) { find(t, name) = {name, shape, ones(detail::entries_of(shape))}; });
   };
   CHECK(reshaped("mean", {3, 1}) == "tensor 'mean': shape [3, 1], expected 1 to 1048576 numbers");
   CHECK(reshaped("mean", {0}) == "tensor 'mean': shape [0], expected 1 to 1048576 numbers");
-  CHECK(reshaped("mean", {4}) == "tensor 'codebooks.0': shape [5, 3], expected 1 to 1048576 vectors of width 4, that of 'mean'");
-  CHECK(reshaped("codebooks.1", {2, 4}) == "tensor 'codebooks.1': shape [2, 4], expected 1 to 1048576 vectors of width 3, that of 'mean'");
-  CHECK(reshaped("codebooks.1", {0, 3}) == "tensor 'codebooks.1': shape [0, 3], expected 1 to 1048576 vectors of width 3, that of 'mean'");
+  CHECK(reshaped("mean", {4}) ==
+        "tensor 'codebooks.0': shape [5, 3], expected 1 to 1048576 vectors of width 4, that of 'mean'");
+  CHECK(reshaped("codebooks.1", {2, 4}) ==
+        "tensor 'codebooks.1': shape [2, 4], expected 1 to 1048576 vectors of width 3, that of 'mean'");
+  CHECK(reshaped("codebooks.1", {0, 3}) ==
+        "tensor 'codebooks.1': shape [0, 3], expected 1 to 1048576 vectors of width 3, that of 'mean'");
   CHECK(reshaped("codebooks.2", {12}) == "tensor 'codebooks.2': shape [12], expected a matrix");
   CHECK(reshaped("rotation", {3, 2}) == "tensor 'rotation': shape [3, 2], expected [3, 3] beside 'mean'");
-  CHECK(reshaped("rotation", {3, 3}) == "tensor 'rotation': columns 0 and 0 have the product 3, expected 1 of a rotation");
+  CHECK(reshaped("rotation", {3, 3}) ==
+        "tensor 'rotation': columns 0 and 0 have the product 3, expected 1 of a rotation");
   CHECK(reshaped("error", {2}) == "tensor 'error': shape [2], expected [1]");
   CHECK(complaint_after([](auto& t) {
           for (int l = 3; l < 27; ++l) t.push_back({"codebooks." + std::to_string(l), {1, 3}, ones(3)});
@@ -118,7 +136,9 @@ TEST_CASE("residual k-means file: numbers that can't be are named") {
   CHECK(with("mean", {beyond.data(), 3}).starts_with("tensor 'mean': entry 0 "));
 }
 
-TEST_CASE("residual k-means file: damaged, cut short or no file at all, it is refused in one line or read inside its bounds") {
+TEST_CASE(
+    "residual k-means file: damaged, cut short or no file at all, it is refused in one line or read inside its "
+    "bounds") {
   temporary_directory const root;
   cpu::backend b;
   write_residual_kmeans(root / "m", learnt(b, 3));

@@ -19,7 +19,8 @@ codebook_set<B, double> random_codebooks(B& b, std::vector<index_t> sizes, index
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("quantize: each level takes the nearest vector of what the levels before have left", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("quantize: each level takes the nearest vector of what the levels before have left", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const books = random_codebooks(b, {5, 3, 8}, 4);
   auto const z = random_normal({30, 4}, 1);
@@ -34,7 +35,8 @@ TEST_CASE_TEMPLATE("quantize: each level takes the nearest vector of what the le
       auto const vectors = fetched(books.vectors(l));
       auto const distance = [&](index_t k) {
         double sum = 0;
-        for (index_t j = 0; j < 4; ++j) sum += (r[static_cast<std::size_t>(j)] - vectors(k, j)) * (r[static_cast<std::size_t>(j)] - vectors(k, j));
+        for (index_t j = 0; j < 4; ++j)
+          sum += (r[static_cast<std::size_t>(j)] - vectors(k, j)) * (r[static_cast<std::size_t>(j)] - vectors(k, j));
         return sum;
       };
       auto const code = index(codes[static_cast<std::size_t>(l * 30 + i)]);
@@ -63,12 +65,14 @@ TEST_CASE("quantize: widths and places that don't fit are refused with both numb
   std::vector<code_t> codes(9);
   auto rest = poisoned<double>(b, {9, 3});
   auto const call = [&](index_t rows) {
-    quantize<double>(b, std::span<codebook_view<reference::backend, double> const>(views), *rest, host_matrix_view<code_t>(codes.data(), rows, 9 / rows));
+    quantize<double>(b, std::span<codebook_view<reference::backend, double> const>(views), *rest,
+                     host_matrix_view<code_t>(codes.data(), rows, 9 / rows));
   };
   CHECK_THROWS_WITH_AS(call(1), "quantize: rows of width 3 for a codebook of width 4", error);
   CHECK_THROWS_WITH_AS(call(3), "quantize: 1 levels but a place for 3", error);
   auto fitting = poisoned<double>(b, {8, 4});
-  CHECK_THROWS_WITH_AS(quantize<double>(b, std::span<codebook_view<reference::backend, double> const>(views), *fitting, host_matrix_view<code_t>(codes.data(), 1, 9)),
+  CHECK_THROWS_WITH_AS(quantize<double>(b, std::span<codebook_view<reference::backend, double> const>(views), *fitting,
+                                        host_matrix_view<code_t>(codes.data(), 1, 9)),
                        "quantize: 8 rows but a place for 9 codes", error);
 }
 
@@ -78,5 +82,6 @@ TEST_CASE("codebook_set: levels lie side by side, each of its own size") {
   CHECK(books.levels() == 3);
   CHECK(books.vectors(2).rows() == 2);
   CHECK(books.vectors(1).data == books.vectors(0).data + 12);
-  CHECK_THROWS_WITH_AS((codebook_set<reference::backend, float>(b, {3, 0}, 4)), "codebooks: a level of 0 codes, expected at least 1", error);
+  CHECK_THROWS_WITH_AS((codebook_set<reference::backend, float>(b, {3, 0}, 4)),
+                       "codebooks: a level of 0 codes, expected at least 1", error);
 }

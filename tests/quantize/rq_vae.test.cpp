@@ -29,15 +29,17 @@ rq_vae_training plain(index_t rows) {
 
 /// The loss as the formulas have it, of any Field, with codes and what is held fast (sg) given.
 template <class T>
-T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> const& x, in_matrix<reference::backend, double> fixed_residuals,
-                  in_matrix<reference::backend, code_t> codes, std::vector<double> const& held) {
+T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> const& x,
+                  in_matrix<reference::backend, double> fixed_residuals, in_matrix<reference::backend, code_t> codes,
+                  std::vector<double> const& held) {
   reference::backend b;
   auto const layout = rq_vae_layout(c);
   auto const w = rq_vae_windows(c, layout, view<T const, host_space, 1>(flat));
   auto const still = rq_vae_windows(c, layout, view<double const, host_space, 1>(held.data(), std::ssize(held)));
   auto const wide = as<T>(x);
   index_t const n = x.rows(), width = c.latent_width;
-  auto encoded = poisoned<T>(b, {n, width}), through = poisoned<T>(b, {n, width}), decoded = poisoned<T>(b, x.extents());
+  auto encoded = poisoned<T>(b, {n, width}), through = poisoned<T>(b, {n, width}),
+       decoded = poisoned<T>(b, x.extents());
   scratch_scope<reference::backend> const scope(b.scratch());
   detail::perceptron<reference::backend, T>(b, w.encoder, wide, encoded);
   auto const z = *encoded;
@@ -52,7 +54,8 @@ T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> 
         T const v = w.codebooks[level](code, j);
         double const r_held = fixed_residuals(l * n + i, j), v_held = still.codebooks[level](code, j);
         quantization += (v - mql4grec::constant<T>(r_held)) * (v - mql4grec::constant<T>(r_held));
-        T const pull = c.commit == commitment::all_levels || l == 0 ? rest - mql4grec::constant<T>(v_held) : mql4grec::constant<T>(r_held - v_held);
+        T const pull = c.commit == commitment::all_levels || l == 0 ? rest - mql4grec::constant<T>(v_held)
+                                                                    : mql4grec::constant<T>(r_held - v_held);
         quantization += mql4grec::constant<T>(c.beta) * pull * pull;
         rest -= mql4grec::constant<T>(v_held);
         taken += v_held;
@@ -79,7 +82,8 @@ TEST_CASE("RQ-VAE: the gradient is the loss's derivative with everything that is
     rq_vae_trainer trainer(b, model, plain(9));
     auto const losses = trainer.losses_and_gradient(x);
     std::vector<double> residuals;
-    for (index_t l = 0; l < c.levels(); ++l) residuals.insert(residuals.end(), trainer.residual(l).data, trainer.residual(l).data + 27);
+    for (index_t l = 0; l < c.levels(); ++l)
+      residuals.insert(residuals.end(), trainer.residual(l).data, trainer.residual(l).data + 27);
     matrix<double> const fixed({9 * c.levels(), 3}, residuals);
     std::vector<double> const held(model.parameters().data, model.parameters().data + model.parameters().size());
     auto const f = [&](auto const& flat) { return loss_by_formula(c, flat, x, fixed, trainer.codes(), held); };
@@ -107,7 +111,8 @@ TEST_CASE("RQ-VAE: weights start Xavier-normal, biases at zero, and a seed says 
   CHECK(std::ranges::equal(as_span(one.parameters()), as_span(other.parameters())));
   auto const& w = one.weights().encoder.front();
   double squares = 0;
-  for (index_t i = 0; i < w.weight.size(); ++i) squares += static_cast<double>(w.weight.data[i]) * static_cast<double>(w.weight.data[i]);
+  for (index_t i = 0; i < w.weight.size(); ++i)
+    squares += static_cast<double>(w.weight.data[i]) * static_cast<double>(w.weight.data[i]);
   CHECK_CLOSE(squares / static_cast<double>(w.weight.size()), 2. / 300, 2e-4);
   CHECK_CLOSE(w.bias, constant(100, 0.f), 0);
   initialize(other, 2);
@@ -116,15 +121,18 @@ TEST_CASE("RQ-VAE: weights start Xavier-normal, biases at zero, and a seed says 
 
 TEST_CASE("RQ-VAE: a shape that can't be is refused with the number that is wrong") {
   CHECK_THROWS_WITH_AS(validate(rq_vae_config{}), "RQ-VAE: a layer of width 0, expected 1 to 1048576", error);
-  CHECK_THROWS_WITH_AS(validate(rq_vae_config{.input_width = 3, .codes = {}}), "RQ-VAE: 0 levels, expected 1 to 26", error);
-  CHECK_THROWS_WITH_AS(validate(rq_vae_config{.input_width = 3, .codes = {4, 0}}), "RQ-VAE: a level of 0 codes, expected 1 to 1048576", error);
+  CHECK_THROWS_WITH_AS(validate(rq_vae_config{.input_width = 3, .codes = {}}), "RQ-VAE: 0 levels, expected 1 to 26",
+                       error);
+  CHECK_THROWS_WITH_AS(validate(rq_vae_config{.input_width = 3, .codes = {4, 0}}),
+                       "RQ-VAE: a level of 0 codes, expected 1 to 1048576", error);
 }
 
 TEST_CASE("RQ-VAE training: the same seed and number of workers give the same bits") {
   auto const run = [] {
     cpu::backend b(2);
     auto model = random_model<float>(b, small());
-    rq_vae_trainer trainer(b, model, {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 40, .revive_after = 2});
+    rq_vae_trainer trainer(b, model,
+                           {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 40, .revive_after = 2});
     auto const x = random_normal<float>({40, 7}, 5);
     for (int i = 0; i < 12; ++i) trainer.step(x);
     return std::vector<float>(model.parameters().data, model.parameters().data + model.parameters().size());
@@ -132,17 +140,24 @@ TEST_CASE("RQ-VAE training: the same seed and number of workers give the same bi
   CHECK(run() == run());
 }
 
-TEST_CASE_TEMPLATE("RQ-VAE training: a code that nobody chooses is put where the error is highest", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("RQ-VAE training: a code that nobody chooses is put where the error is highest", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   rq_vae_config const c{.input_width = 2, .hidden = {}, .latent_width = 2, .codes = {3}};
   rq_vae<B, double> model(b, c);
   write_from_host(model.parameters(), [&](host_vector_view<double> values) {
     auto const w = rq_vae_windows(c, model.layout(), values);
     for (index_t i = 0; i < 2; ++i) w.encoder[0].weight(i, i) = w.decoder[0].weight(i, i) = 1;  // both are the identity
-    w.codebooks[0](1, 0) = w.codebooks[0](1, 1) = w.codebooks[0](2, 0) = w.codebooks[0](2, 1) = 1000;  // too far for anyone
+    w.codebooks[0](1, 0) = w.codebooks[0](1, 1) = w.codebooks[0](2, 0) = w.codebooks[0](2, 1) =
+        1000;  // too far for anyone
   });
   auto const codebook = model.codebook(0);
-  rq_vae_trainer trainer(b, model, {.learning_rate = 1e-9, .optimizer = {.weight_decay = 0, .clip_norm = 0}, .epsilons = {}, .batch_size = 4, .revive_after = 3});
+  rq_vae_trainer trainer(b, model,
+                         {.learning_rate = 1e-9,
+                          .optimizer = {.weight_decay = 0, .clip_norm = 0},
+                          .epsilons = {},
+                          .batch_size = 4,
+                          .revive_after = 3});
   auto const x = on(b, matrix<double>{{0, 0}, {5, 0}, {0, 7}, {1, 1}});
   CHECK(trainer.step(x).revived == 0);
   CHECK(trainer.step(x).revived == 0);
@@ -161,10 +176,12 @@ struct lesson {
 template <class B>
 lesson learn(B b) {
   auto model = random_model<double>(b, small());
-  rq_vae_trainer trainer(b, model, {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 40, .revive_after = 2});
+  rq_vae_trainer trainer(b, model,
+                         {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 40, .revive_after = 2});
   auto const x = on(b, random_normal({40, 7}, 5));
   lesson out;
-  for (int i = 0; i < 8; ++i) out.losses.push_back(trainer.step(x, i < 2 ? quantize_mode::bypass : quantize_mode::quantize).total);
+  for (int i = 0; i < 8; ++i)
+    out.losses.push_back(trainer.step(x, i < 2 ? quantize_mode::bypass : quantize_mode::quantize).total);
   out.parameters = numbers_of(model.parameters());
   out.codes = numbers_of(trainer.codes());
   return out;

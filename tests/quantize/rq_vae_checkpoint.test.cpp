@@ -23,7 +23,8 @@ std::string complaint_after(Change&& change) {
   cpu::backend b;
   auto const good = model(b);
   std::vector<named_tensor> tensors;
-  for (auto const& p : good.layout().entries()) tensors.push_back({p.name, p.shape(), good.parameters().part(p.offset, p.size())});
+  for (auto const& p : good.layout().entries())
+    tensors.push_back({p.name, p.shape(), good.parameters().part(p.offset, p.size())});
   change(tensors);
   auto const path = root / "model.safetensors";
   write_safetensors(path, tensors);
@@ -60,17 +61,25 @@ TEST_CASE("RQ-VAE file: one without hidden layers or with many levels tells its 
 }
 
 TEST_CASE("RQ-VAE file: whatever doesn't fit is named") {
-  CHECK(complaint_after([](auto& t) { t.clear(); }) == "tensor 'encoder.mlp_layers.1.weight' is missing, expected an RQ-VAE");
-  CHECK(complaint_after([](auto& t) { std::erase_if(t, [](auto const& one) { return one.name.starts_with("rq."); }); }) ==
-        "tensor 'rq.vq_layers.0.embedding.weight' is missing, expected an RQ-VAE");
-  CHECK(complaint_after([](auto& t) { std::erase_if(t, [](auto const& one) { return one.name == "decoder.mlp_layers.4.bias"; }); }) ==
-        "tensor 'decoder.mlp_layers.4.bias' is missing");
-  CHECK(complaint_after([](auto& t) { find(t, "rq.vq_layers.1.embedding.weight") = {"rq.vq_layers.1.embedding.weight", {2, 4}, ones(8)}; }) ==
-        "tensor 'rq.vq_layers.1.embedding.weight': shape [2, 4], expected [2, 3] beside the others");
-  CHECK(complaint_after([](auto& t) { find(t, "encoder.mlp_layers.4.weight") = {"encoder.mlp_layers.4.weight", {30}, ones(30)}; }) ==
-        "tensor 'encoder.mlp_layers.4.weight': shape [30], expected a matrix");
-  CHECK(complaint_after([](auto& t) { t.push_back({"other", {1}, ones(1)}); }) == "tensor 'other': no parameter of an RQ-VAE");
+  CHECK(complaint_after([](auto& t) { t.clear(); }) ==
+        "tensor 'encoder.mlp_layers.1.weight' is missing, expected an RQ-VAE");
+  CHECK(complaint_after([](auto& t) {
+          std::erase_if(t, [](auto const& one) { return one.name.starts_with("rq."); });
+        }) == "tensor 'rq.vq_layers.0.embedding.weight' is missing, expected an RQ-VAE");
+  CHECK(complaint_after([](auto& t) {
+          std::erase_if(t, [](auto const& one) { return one.name == "decoder.mlp_layers.4.bias"; });
+        }) == "tensor 'decoder.mlp_layers.4.bias' is missing");
+  CHECK(complaint_after([](auto& t) {
+          find(t, "rq.vq_layers.1.embedding.weight") = {"rq.vq_layers.1.embedding.weight", {2, 4}, ones(8)};
+        }) == "tensor 'rq.vq_layers.1.embedding.weight': shape [2, 4], expected [2, 3] beside the others");
+  CHECK(complaint_after([](auto& t) {
+          find(t, "encoder.mlp_layers.4.weight") = {"encoder.mlp_layers.4.weight", {30}, ones(30)};
+        }) == "tensor 'encoder.mlp_layers.4.weight': shape [30], expected a matrix");
+  CHECK(complaint_after([](auto& t) {
+          t.push_back({"other", {1}, ones(1)});
+        }) == "tensor 'other': no parameter of an RQ-VAE");
   std::vector<float> const bad = {0, 1, NAN};
-  CHECK(complaint_after([&](auto& t) { find(t, "encoder.mlp_layers.7.bias").values = view_of(std::span<float const>(bad)); }) ==
-        "tensor 'encoder.mlp_layers.7.bias': entry 2 isn't a finite number");
+  CHECK(complaint_after([&](auto& t) {
+          find(t, "encoder.mlp_layers.7.bias").values = view_of(std::span<float const>(bad));
+        }) == "tensor 'encoder.mlp_layers.7.bias': entry 2 isn't a finite number");
 }

@@ -24,8 +24,9 @@ struct broken_features {
 };
 }  // namespace
 
-TEST_CASE_TEMPLATE("training_rows: the rows that are asked for, whether features are kept, read ahead, or read when they are needed", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "training_rows: the rows that are asked for, whether features are kept, read ahead, or read when they are needed",
+    B, MQL4GREC_TEST_BACKENDS) {
   auto const values = random_normal<float>({300, 7}, 1);
   matrix_features const features(values);
   for (index_t const resident : {index_t{0}, index_t{300 * 7 * 4 - 1}, index_t{300 * 7 * 4}}) {
@@ -39,7 +40,9 @@ TEST_CASE_TEMPLATE("training_rows: the rows that are asked for, whether features
           return std::span(order).subspan(begin, std::min<std::size_t>(64, order.size() - begin));
         };
         matrix<float> expected({std::ssize(part(first)), 7}, {});
-        for (auto const row : part(first)) expected.values.insert(expected.values.end(), values.values.begin() + row * 7, values.values.begin() + row * 7 + 7);
+        for (auto const row : part(first))
+          expected.values.insert(expected.values.end(), values.values.begin() + row * 7,
+                                 values.values.begin() + row * 7 + 7);
         CHECK_CLOSE(rows.take(b, part(first), part(first + 64)), expected, 0);
       }
     }

@@ -26,7 +26,8 @@ residual_kmeans<B> whole_model(B& b) {
                            .mean = b.template allocate<float>(3),
                            .rotation = b.template allocate<float>(9)};
   for (index_t l = 0; l < 2; ++l)
-    copy(view_of(std::span<float const>(whole_numbers(model.books.size(l), 3, 5 + static_cast<std::uint64_t>(l)).values)),
+    copy(view_of(
+             std::span<float const>(whole_numbers(model.books.size(l), 3, 5 + static_cast<std::uint64_t>(l)).values)),
          model.books.vectors(l).flat());
   std::vector<float> const mean{1, -2, 0}, turn{0, 1, 0, 0, 0, 1, 1, 0, 0};
   copy(view_of(std::span(mean)), model.mean.view_all());
@@ -68,7 +69,8 @@ TEST_CASE_TEMPLATE("translate_items: of no items makes no codes", B, MQL4GREC_TE
   CHECK(found.quantization_error == 0);
 }
 
-TEST_CASE_TEMPLATE("translate_items: a file that has become shorter is an error of that file", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("translate_items: a file that has become shorter is an error of that file", B,
+                   MQL4GREC_TEST_BACKENDS) {
   temporary_directory const directory;
   auto const path = directory / "f.npy";
   write_npy(path, whole_numbers(40'000, 3, 1));

@@ -1,5 +1,5 @@
-// Every kernel that works in groups, on real threads under the thread sanitizer, against the reference. Small sizes: a group of 256 is 256
-// threads, whatever it has to do.
+// Every kernel that works in groups, on real threads under the thread sanitizer, against the reference. Small sizes: a
+// group of 256 is 256 threads, whatever it has to do.
 #include <doctest/doctest.h>
 
 #include "mql4grec/backend/reference/reference.hpp"
@@ -40,7 +40,8 @@ TEST_CASE("groups: norms, losses and sums over columns") {
   check_alike([](auto& b) {
     auto const x = on(b, random_normal<float>({5, 70}, 1)), dy = on(b, random_normal<float>({5, 70}, 2));
     auto const gain = on(b, random_normal<float>(70, 3));
-    auto y = poisoned<float>(b, {5, 70}), dx = poisoned<float>(b, {5, 70}), logits = on(b, random_normal<float>({5, 70}, 4));
+    auto y = poisoned<float>(b, {5, 70}), dx = poisoned<float>(b, {5, 70}),
+         logits = on(b, random_normal<float>({5, 70}, 4));
     auto inv_rms = poisoned<float>(b, 5), losses = poisoned<float>(b, 5), normalisers = poisoned<float>(b, 5);
     auto dgain = on(b, constant(70, 0.f)), dbias = on(b, constant(70, 0.f));
     auto const targets = on(b, random_tokens(5, 70, 5));
@@ -53,8 +54,9 @@ TEST_CASE("groups: norms, losses and sums over columns") {
     auto moved = on(b, random_normal<float>({5, 70}, 7));
     auto error = poisoned<float>(b, 1);
     squared_error_backward<float>(b, moved, x, 0.1, moved, error);
-    return std::vector{numbers_of(y), numbers_of(dx), numbers_of(dgain), numbers_of(dbias), numbers_of(normalisers), numbers_of(losses),
-                       numbers_of(logits), numbers_of(moved), numbers_of(squares), numbers_of(error)};
+    return std::vector{numbers_of(y),           numbers_of(dx),     numbers_of(dgain),  numbers_of(dbias),
+                       numbers_of(normalisers), numbers_of(losses), numbers_of(logits), numbers_of(moved),
+                       numbers_of(squares),     numbers_of(error)};
   });
 }
 
@@ -75,32 +77,41 @@ TEST_CASE("groups: residual connections with the norms behind them") {
 
 TEST_CASE("groups: attention, its gradients and a decoder's step") {
   for (index_t const more : {0, 4})  // sequences of one token each, so many that tiles are a warp's
-  check_alike([&](auto& b) {
-    using B = std::remove_reference_t<decltype(b)>;
-    std::vector<index_t> lengths{3, 37, 0, 1};
-    lengths.resize(static_cast<std::size_t>(4 + more), 1);
-    index_t const heads = 2, width = 5, longest = 37;
-    auto const offsets = on(b, offsets_of(lengths));
-    index_t const rows = 41 + more, inner = heads * width, weights_size = heads * (3 * 3 + 37 * 37 + 1 + more);
-    auto const qkv = on(b, random_normal<float>({rows, 3 * inner}, 1)), dcontext = on(b, random_normal<float>({rows, inner}, 2));
-    auto const bias = on(b, random_normal<float>({heads, 2 * longest - 1}, 3));
-    auto weights = poisoned<float>(b, weights_size);
-    auto context = poisoned<float>(b, {rows, inner}), dqkv = poisoned<float>(b, {rows, 3 * inner});
-    auto dbias = on(b, constant({heads, 2 * longest - 1}, 0.f));
-    attention_inputs<typename B::memory_space, float> const in{
-        .q = (*qkv).column_block(0, inner), .k = (*qkv).column_block(inner, inner), .v = (*qkv).column_block(2 * inner, inner),
-        .query_offsets = offsets, .key_offsets = offsets, .heads = heads, .bias = bias, .zero_distance = longest - 1, .causal = true,
-        .drop = {.rate = 0.2, .seed = 5}};
-    attention_forward<float>(b, in, weights, context);
-    auto const kept = numbers_of(weights);
-    attention_backward<float>(b, in, weights, dcontext,
-                              {(*dqkv).column_block(0, inner), (*dqkv).column_block(inner, inner), (*dqkv).column_block(2 * inner, inner), *dbias});
-    auto const q = on(b, random_normal<float>({3, inner}, 6)), cache = on(b, random_normal<float>({7, 2 * inner}, 7));
-    auto const places = on(b, matrix<std::int32_t>{{0, 3}, {0, 4}, {2, 6}});
-    auto step = poisoned<float>(b, {3, inner});
-    cached_attention<float>(b, {.q = q, .cache = cache, .places = places, .bias = bias, .zero_distance = longest - 1}, step);
-    return std::vector{kept, numbers_of(context), numbers_of(dqkv), numbers_of(dbias), numbers_of(step)};
-  });
+    check_alike([&](auto& b) {
+      using B = std::remove_reference_t<decltype(b)>;
+      std::vector<index_t> lengths{3, 37, 0, 1};
+      lengths.resize(static_cast<std::size_t>(4 + more), 1);
+      index_t const heads = 2, width = 5, longest = 37;
+      auto const offsets = on(b, offsets_of(lengths));
+      index_t const rows = 41 + more, inner = heads * width, weights_size = heads * (3 * 3 + 37 * 37 + 1 + more);
+      auto const qkv = on(b, random_normal<float>({rows, 3 * inner}, 1)),
+                 dcontext = on(b, random_normal<float>({rows, inner}, 2));
+      auto const bias = on(b, random_normal<float>({heads, 2 * longest - 1}, 3));
+      auto weights = poisoned<float>(b, weights_size);
+      auto context = poisoned<float>(b, {rows, inner}), dqkv = poisoned<float>(b, {rows, 3 * inner});
+      auto dbias = on(b, constant({heads, 2 * longest - 1}, 0.f));
+      attention_inputs<typename B::memory_space, float> const in{.q = (*qkv).column_block(0, inner),
+                                                                 .k = (*qkv).column_block(inner, inner),
+                                                                 .v = (*qkv).column_block(2 * inner, inner),
+                                                                 .query_offsets = offsets,
+                                                                 .key_offsets = offsets,
+                                                                 .heads = heads,
+                                                                 .bias = bias,
+                                                                 .zero_distance = longest - 1,
+                                                                 .causal = true,
+                                                                 .drop = {.rate = 0.2, .seed = 5}};
+      attention_forward<float>(b, in, weights, context);
+      auto const kept = numbers_of(weights);
+      attention_backward<float>(b, in, weights, dcontext,
+                                {(*dqkv).column_block(0, inner), (*dqkv).column_block(inner, inner),
+                                 (*dqkv).column_block(2 * inner, inner), *dbias});
+      auto const q = on(b, random_normal<float>({3, inner}, 6)), cache = on(b, random_normal<float>({7, 2 * inner}, 7));
+      auto const places = on(b, matrix<std::int32_t>{{0, 3}, {0, 4}, {2, 6}});
+      auto step = poisoned<float>(b, {3, inner});
+      cached_attention<float>(b, {.q = q, .cache = cache, .places = places, .bias = bias, .zero_distance = longest - 1},
+                              step);
+      return std::vector{kept, numbers_of(context), numbers_of(dqkv), numbers_of(dbias), numbers_of(step)};
+    });
 }
 
 TEST_CASE("groups: nearest codes, sums by code and balanced assignment") {
@@ -121,45 +132,58 @@ TEST_CASE("groups: nearest codes, sums by code and balanced assignment") {
     add_to_codes<float>(b, x, codes_on(b, 300, 5), sums, counts);
     add_to_codes<float>(b, x, codes_on(b, 300, 5000), many, many_counts);
     auto dtable = on(b, constant({4, 2}, 0.f));
-    relative_bias_backward<float>(b, on(b, vector<index_t>{0, 1, 2, 2, 3}), on(b, random_normal<float>({2, 5}, 9)), dtable);
-    return std::vector{numbers_of(distances), numbers_of(balanced), numbers_of(codes), numbers_of(sums), numbers_of(counts), numbers_of(many),
-                       numbers_of(many_counts), numbers_of(dtable)};
+    relative_bias_backward<float>(b, on(b, vector<index_t>{0, 1, 2, 2, 3}), on(b, random_normal<float>({2, 5}, 9)),
+                                  dtable);
+    return std::vector{numbers_of(distances), numbers_of(balanced), numbers_of(codes),       numbers_of(sums),
+                       numbers_of(counts),    numbers_of(many),     numbers_of(many_counts), numbers_of(dtable)};
   });
 }
 
 TEST_CASE("groups: beams are chosen, few and many, of few candidates and many") {
   for (bool const over_children : {false, true})
     for (index_t const beams : {3, 600})
-      check_alike([&](auto& b) {
-        index_t const rows = 300, children = 9;
-        std::vector<node_t> first_child, nodes;
-        std::vector<token_t> tokens(static_cast<std::size_t>(rows), token_t{0});
-        for (index_t r = 0; r < rows; ++r) {
-          nodes.push_back(static_cast<node_t>(r));
-          first_child.push_back(static_cast<node_t>(rows + r * children));
-          for (index_t c = 0; c < children; ++c) tokens.push_back(static_cast<token_t>(c));
-        }
-        first_child.resize(static_cast<std::size_t>(rows + rows * children + 1), static_cast<node_t>(rows + rows * children));
-        auto const firsts = on(b, vector<node_t>(first_child)), at = on(b, vector<node_t>(nodes));
-        auto const edges = on(b, vector<token_t>(tokens));
-        auto const offsets = on(b, vector<index_t>{0, 20, 300});
-        auto const logits = on(b, random_normal<double>({rows, children}, 1));
-        auto const scores = on(b, random_normal<double>(rows, 2)), normalisers = on(b, random_normal<double>(rows, 3));
-        auto best = on(b, constant({2, beams}, 0.));
-        auto parents = on(b, constant({2, beams}, std::int32_t{0})), reached = on(b, constant({2, beams}, node_t{0}));
-        auto counts = on(b, constant(2, index_t{0}));
-        select_beams<double>(b, {.logits = logits, .scores = scores, .nodes = at, .row_offsets = offsets, .trie = {firsts, edges}, .allowed = {},
-                                 .over_children = over_children},
-                             normalisers, {best, parents, reached, counts});
-        return std::vector{numbers_of(best), numbers_of(parents), numbers_of(reached), numbers_of(counts)};
-      }, 1e-12);
+      check_alike(
+          [&](auto& b) {
+            index_t const rows = 300, children = 9;
+            std::vector<node_t> first_child, nodes;
+            std::vector<token_t> tokens(static_cast<std::size_t>(rows), token_t{0});
+            for (index_t r = 0; r < rows; ++r) {
+              nodes.push_back(static_cast<node_t>(r));
+              first_child.push_back(static_cast<node_t>(rows + r * children));
+              for (index_t c = 0; c < children; ++c) tokens.push_back(static_cast<token_t>(c));
+            }
+            first_child.resize(static_cast<std::size_t>(rows + rows * children + 1),
+                               static_cast<node_t>(rows + rows * children));
+            auto const firsts = on(b, vector<node_t>(first_child)), at = on(b, vector<node_t>(nodes));
+            auto const edges = on(b, vector<token_t>(tokens));
+            auto const offsets = on(b, vector<index_t>{0, 20, 300});
+            auto const logits = on(b, random_normal<double>({rows, children}, 1));
+            auto const scores = on(b, random_normal<double>(rows, 2)),
+                       normalisers = on(b, random_normal<double>(rows, 3));
+            auto best = on(b, constant({2, beams}, 0.));
+            auto parents = on(b, constant({2, beams}, std::int32_t{0})),
+                 reached = on(b, constant({2, beams}, node_t{0}));
+            auto counts = on(b, constant(2, index_t{0}));
+            select_beams<double>(b,
+                                 {.logits = logits,
+                                  .scores = scores,
+                                  .nodes = at,
+                                  .row_offsets = offsets,
+                                  .trie = {firsts, edges},
+                                  .allowed = {},
+                                  .over_children = over_children},
+                                 normalisers, {best, parents, reached, counts});
+            return std::vector{numbers_of(best), numbers_of(parents), numbers_of(reached), numbers_of(counts)};
+          },
+          1e-12);
 }
 
 TEST_CASE("groups: batches put together in memory") {
   check_alike([](auto& b) {
     auto const from = on(b, random_tokens(40, 9, 1));
     auto const from_offsets = on(b, vector<index_t>{0, 3, 3, 17, 40}), which = on(b, vector<index_t>{2, 0, 3, 1, 2});
-    auto tokens = on(b, vector<token_t>(std::vector<token_t>(70, no_target))), shifted = on(b, vector<token_t>(std::vector<token_t>(70, no_target)));
+    auto tokens = on(b, vector<token_t>(std::vector<token_t>(70, no_target))),
+         shifted = on(b, vector<token_t>(std::vector<token_t>(70, no_target)));
     auto offsets = on(b, vector<index_t>(std::vector<index_t>(9, 0)));
     using space = typename std::remove_reference_t<decltype(b)>::memory_space;
     gather_sequences(b, {from, from_offsets}, which, no_target, packed_tokens<space>{tokens, offsets});

@@ -1,7 +1,7 @@
 #pragma once
-// A Thrust system for tests whose groups are what they are on a GPU: threads that run at the same time and wait for each other at the end of
-// a phase. Under the thread sanitizer it finds what one member reads while another writes it, which a host system, where one thread plays
-// all members, can't.
+// A Thrust system for tests whose groups are what they are on a GPU: threads that run at the same time and wait for
+// each other at the end of a phase. Under the thread sanitizer it finds what one member reads while another writes it,
+// which a host system, where one thread plays all members, can't.
 #include <atomic>
 #include <barrier>
 #include <thread>
@@ -30,7 +30,8 @@ class thread_group {
   static constexpr std::size_t most_bytes = 64;  ///< of a value that members exchange
 
   /// `places`: room for such a value of each member.
-  thread_group(std::byte* shared, std::byte* places, std::barrier<>& all, int thread) : shared_(shared), places_(places), all_(all), thread_(thread) {}
+  thread_group(std::byte* shared, std::byte* places, std::barrier<>& all, int thread)
+      : shared_(shared), places_(places), all_(all), thread_(thread) {}
 
   template <class Phase>
   void each(Phase&& phase) {
@@ -139,7 +140,8 @@ struct threads {
     for (int t = 0; t < members; ++t)
       running.emplace_back([&, t] {
         for (index_t number = 0; number < groups; ++number) {
-          thread_group<members> group(reinterpret_cast<std::byte*>(shared.data()), reinterpret_cast<std::byte*>(places.data()), all, t);
+          thread_group<members> group(reinterpret_cast<std::byte*>(shared.data()),
+                                      reinterpret_cast<std::byte*>(places.data()), all, t);
           kernel(group, number);
           all.arrive_and_wait();
         }

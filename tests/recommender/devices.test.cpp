@@ -18,7 +18,8 @@ vocabulary const& words() {
 token_table table() {
   token_table all(modality::text, 20, 2);
   for (std::int32_t i = 0; i < 20; ++i) {
-    token_t const sequence[] = {words().token(modality::text, 0, code_t{i / 4}), words().token(modality::text, 1, code_t{i % 4})};
+    token_t const sequence[] = {words().token(modality::text, 0, code_t{i / 4}),
+                                words().token(modality::text, 1, code_t{i % 4})};
     all.set(item_id{i}, sequence);
   }
   return all;
@@ -31,7 +32,8 @@ recommender<B> service_on(B& b) {
 }
 }  // namespace
 
-TEST_CASE("recommender: requests of any thread are answered with the precision of the backend that the model was frozen on") {
+TEST_CASE(
+    "recommender: requests of any thread are answered with the precision of the backend that the model was frozen on") {
   cpu::backend rounding(3, precision::bf16), exact(3);
   CHECK(rounding.worker_options() == cpu::backend::options{.threads = 1, .products = precision::bf16});
   CHECK(exact.worker_options() == cpu::backend::options{});
@@ -46,7 +48,8 @@ TEST_CASE("recommender: requests of any thread are answered with the precision o
 }
 
 #if MQL4GREC_HAS_THRUST
-TEST_CASE("recommender: requests of any thread are answered on the device of the backend that the model was frozen on") {
+TEST_CASE(
+    "recommender: requests of any thread are answered on the device of the backend that the model was frozen on") {
   using device = gpu::backend<several_devices>;
   auto& log = several_devices::all();
   log.clear();

@@ -82,8 +82,8 @@ TEST_CASE_TEMPLATE("recommend: its list is the ensemble that evaluation judges",
   for (std::uint64_t u = 0; u < 10; ++u)
     from.data.histories.add_user(std::to_string(u), random_history(3 + 3 * static_cast<index_t>(u), u));
   from.data.histories.item_count = catalogue;
-  auto const judged =
-      evaluate(b, frozen_t5(b, model<B, double>()), {words(), "all"}, from, {.search = {.beams = 10}}, [](index_t, index_t) {});
+  auto const judged = evaluate(b, frozen_t5(b, model<B, double>()), {words(), "all"}, from, {.search = {.beams = 10}},
+                               [](index_t, index_t) {});
   auto const asked = service<B, double>(7, {.search = {.beams = 10}});
   REQUIRE(judged.examples.size() == 10);
   for (auto const& example : judged.examples) {
@@ -133,7 +133,8 @@ TEST_CASE_TEMPLATE("recommend: a filter acts inside the search, so that k items 
   for (auto const& filter : filters) {
     std::set<item_id> left;
     for (auto const item : filter.allow.value_or(items_from(0, catalogue)))
-      if (index(item) >= 0 && index(item) < catalogue && item != without_any && std::ranges::count(filter.deny, item) == 0)
+      if (index(item) >= 0 && index(item) < catalogue && item != without_any &&
+          std::ranges::count(filter.deny, item) == 0)
         left.insert(item);
     for (index_t k : {1, 3, 10, 100}) {
       auto const list = asked.recommend(past, k, filter);
@@ -174,7 +175,9 @@ TEST_CASE("recommend: of a long history the last twenty items count") {
   CHECK(asked.recommend(std::span(past).last(19), 10) != asked.recommend(past, 10));
 }
 
-TEST_CASE("recommend: items that share a sequence share its score, stand in the order of their ids, and can be denied alone") {
+TEST_CASE(
+    "recommend: items that share a sequence share its score, stand in the order of their ids, and can be denied "
+    "alone") {
   cpu::backend backend;
   auto const text = tables()[0];
   recommender<> const asked(backend, model(), words(), all_tasks(), {text});
@@ -207,16 +210,19 @@ TEST_CASE("recommend: where no item has a picture, the ranking is the text's") {
   std::vector<token_table> const text = {tables()[0]};
   auto both = text;
   both.emplace_back(modality::image, catalogue, 3);
-  recommender<> const one(backend, model(), words(), all_tasks(), text), two(backend, model(), words(), all_tasks(), both);
+  recommender<> const one(backend, model(), words(), all_tasks(), text),
+      two(backend, model(), words(), all_tasks(), both);
   CHECK(two.recommend(random_history(4, 1), 10) == one.recommend(random_history(4, 1), 10));
   recommender<> const nothing(backend, model(), words(), all_tasks(), {token_table(modality::text, catalogue, 2)});
   CHECK(nothing.recommend(random_history(4, 1), 10) == ranking{});
-  CHECK(recommender<>(backend, model(), words(), all_tasks(), {token_table(modality::text, 0, 2)}).recommend({}, 10) == ranking{});
+  CHECK(recommender<>(backend, model(), words(), all_tasks(), {token_table(modality::text, 0, 2)}).recommend({}, 10) ==
+        ranking{});
 }
 
 TEST_CASE("recommend: another rule of fusion ranks the same items by its own scores") {
   cpu::backend backend;
-  recommender<cpu::backend, float, calibrated> const asked(backend, model(), words(), all_tasks(), tables(), {.search = {.beams = 30}});
+  recommender<cpu::backend, float, calibrated> const asked(backend, model(), words(), all_tasks(), tables(),
+                                                           {.search = {.beams = 30}});
   auto const list = asked.recommend(random_history(4, 1), 30);
   CHECK(list.size() == 29);
   double total = 0;
@@ -341,5 +347,6 @@ TEST_CASE("ranking_of: leaves become their items, best first, without those that
   beams const found{.offsets = {0, 0, 2}, .leaves = {2, 1}, .scores = {-1.f, -2.f}};
   CHECK(ranking_of(found, 0, trie) == ranking{});
   CHECK(ranking_of(found, 1, trie) == ranking{.items = {item_id{1}, item_id{3}, item_id{0}}, .scores = {-1, -1, -2}});
-  CHECK(ranking_of(found, 1, trie, [](item_id i) { return i != item_id{1}; }).items == item_list{item_id{3}, item_id{0}});
+  CHECK(ranking_of(found, 1, trie, [](item_id i) { return i != item_id{1}; }).items ==
+        item_list{item_id{3}, item_id{0}});
 }

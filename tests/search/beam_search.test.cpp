@@ -161,8 +161,8 @@ std::vector<std::uint8_t> open_nodes(item_trie const& trie, item_filter const& f
 }
 /// A search for one question inside a filter.
 template <class B, class T>
-beams filtered(B& b, frozen_t5<B, T> const& model, item_trie const& trie, batch const& queries, beam_options const& options,
-               std::vector<std::uint8_t> const& open) {
+beams filtered(B& b, frozen_t5<B, T> const& model, item_trie const& trie, batch const& queries,
+               beam_options const& options, std::vector<std::uint8_t> const& open) {
   return search_micro_batch(b, model, trie, queries, {0, 1}, options, {open.data(), 1, trie.nodes()});
 }
 std::set<item_id> items_of(item_trie const& trie, beams const& found, index_t query = 0) {
@@ -192,7 +192,8 @@ TEST_CASE_TEMPLATE("beam search: a beam as wide as the catalogue scores every it
   }
 }
 
-TEST_CASE_TEMPLATE("beam search: a narrow beam extends, sorts and cuts, inside a filter too", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("beam search: a narrow beam extends, sorts and cuts, inside a filter too", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, tiny());
   item_trie const trie(catalogue(50));
@@ -214,7 +215,8 @@ TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution
   auto const model = random_frozen_t5<double>(b, tiny());
   item_trie const trie(catalogue(40));
   auto const queries = questions({6});
-  for (auto const& filter : {item_filter{}, item_filter{.deny = items_from(3, 30)}, item_filter{.allow = items_from(7, 8)}})
+  for (auto const& filter :
+       {item_filter{}, item_filter{.deny = items_from(3, 30)}, item_filter{.allow = items_from(7, 8)}})
     for (auto end : {closing::scored, closing::free}) {
       beam_options const options{.beams = 40, .length_penalty = 0, .normalize = normalization::children, .end = end};
       auto const found = filtered(b, model, trie, queries, options, open_nodes(trie, filter));
@@ -224,8 +226,9 @@ TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution
     }
 }
 
-TEST_CASE_TEMPLATE("beam search: as many items come back as the beam is wide, or all there are, best first and none twice", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "beam search: as many items come back as the beam is wide, or all there are, best first and none twice", B,
+    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
   auto const queries = questions({3, -1});
@@ -251,12 +254,13 @@ TEST_CASE_TEMPLATE("beam search: a forbidden item never comes back, and as many 
   item_trie const trie(catalogue(64));
   auto const queries = questions({4});
   auto const favourites = items_of(trie, search(b, model, trie, queries, {.beams = 50}));
-  std::vector<item_filter> const filters = {{.allow = items_from(11, 12)},                      // one, deep in the tree
-                                            {.allow = item_list{item_id{3}, item_id{17}, item_id{60}}},  //
-                                            {.deny = {favourites.begin(), favourites.end()}},   // the best are gone
-                                            {.allow = item_list(favourites.begin(), favourites.end()), .deny = items_from(0, 60)},  //
-                                            {.deny = items_from(0, 64)},     // nothing is left
-                                            {.allow = item_list{}}};         // nothing was allowed
+  std::vector<item_filter> const filters = {
+      {.allow = items_from(11, 12)},                                                          // one, deep in the tree
+      {.allow = item_list{item_id{3}, item_id{17}, item_id{60}}},                             //
+      {.deny = {favourites.begin(), favourites.end()}},                                       // the best are gone
+      {.allow = item_list(favourites.begin(), favourites.end()), .deny = items_from(0, 60)},  //
+      {.deny = items_from(0, 64)},                                                            // nothing is left
+      {.allow = item_list{}}};                                                                // nothing was allowed
   for (auto const& filter : filters)
     for (index_t beams : {1, 2, 5, 14, 512})
       for (auto normalize : {normalization::vocabulary, normalization::children}) {
@@ -320,19 +324,25 @@ TEST_CASE_TEMPLATE("beam search: a question has the same answer alone as in comp
   }
 }
 
-TEST_CASE_TEMPLATE("beam_searcher: searches that follow each other answer as each would alone, in any order of shapes", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("beam_searcher: searches that follow each other answer as each would alone, in any order of shapes",
+                   B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
   item_trie const trie(catalogue(60));
   beam_searcher<B, frozen_t5<B, float>> searcher(b, model, trie);
-  auto const queries = questions({3, 30, -1, 0, 7, 300, 5, 12});  // 300 needs more rows than the others are rounded up to
+  auto const queries =
+      questions({3, 30, -1, 0, 7, 300, 5, 12});  // 300 needs more rows than the others are rounded up to
   std::vector<std::uint8_t> open(static_cast<std::size_t>(2 * trie.nodes()), 1);
-  for (index_t node = 0; node < trie.nodes(); ++node) open[static_cast<std::size_t>(node)] = trie.is_leaf(static_cast<node_t>(node)) ? node % 3 != 0 : 1;
+  for (index_t node = 0; node < trie.nodes(); ++node)
+    open[static_cast<std::size_t>(node)] = trie.is_leaf(static_cast<node_t>(node)) ? node % 3 != 0 : 1;
   host_matrix_view<std::uint8_t const> const masks(open.data(), 2, trie.nodes());
   for (int round = 0; round < 4; ++round)
     for (micro_batch const part : {micro_batch{0, 2}, {2, 4}, {4, 6}, {6, 8}, {0, 1}, {5, 6}})
-      for (beam_options const& options : {beam_options{.beams = 7}, {.beams = 3, .length_penalty = 0}, {.beams = 7, .normalize = normalization::children}}) {
-        auto const allowed = part.last - part.first == 2 && round % 2 == 1 ? masks : host_matrix_view<std::uint8_t const>();
+      for (beam_options const& options : {beam_options{.beams = 7},
+                                          {.beams = 3, .length_penalty = 0},
+                                          {.beams = 7, .normalize = normalization::children}}) {
+        auto const allowed =
+            part.last - part.first == 2 && round % 2 == 1 ? masks : host_matrix_view<std::uint8_t const>();
         beams found;
         searcher.search(queries, part, options, allowed, found);
         CHECK(found == search_micro_batch(b, model, trie, queries, part, options, allowed));
@@ -382,8 +392,9 @@ TEST_CASE("beam search: progress rises to the number of questions") {
 
 TEST_CASE("beam search: options that can't be meant are refused") {
   CHECK_NOTHROW(validate(beam_options{}));
-  for (beam_options const& wrong : {beam_options{.beams = 0}, beam_options{.beams = 4097}, beam_options{.length_penalty = NAN},
-                                    beam_options{.length_penalty = INFINITY}, beam_options{.block_rows = 0}})
+  for (beam_options const& wrong :
+       {beam_options{.beams = 0}, beam_options{.beams = 4097}, beam_options{.length_penalty = NAN},
+        beam_options{.length_penalty = INFINITY}, beam_options{.block_rows = 0}})
     CHECK_THROWS_AS(validate(wrong), error);
 }
 

@@ -1,4 +1,5 @@
-// What transformers' generate(prefix_allowed_tokens_fn=…) finds, we find. tests/golden/README.md says how the file was made.
+// What transformers' generate(prefix_allowed_tokens_fn=…) finds, we find. tests/golden/README.md says how the file was
+// made.
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -35,7 +36,8 @@ modality modality_of(json const& name) { return name == "text" ? modality::text 
 token_table table_of(modality kind, index_t items) {
   token_table table(kind, items, 4);
   for (index_t i = 0; i < items; ++i)
-    table.set(item_id(i), tokens_of(golden()["items"][static_cast<std::size_t>(i)][kind == modality::text ? "text" : "image"]));
+    table.set(item_id(i),
+              tokens_of(golden()["items"][static_cast<std::size_t>(i)][kind == modality::text ? "text" : "image"]));
   return table;
 }
 
@@ -143,7 +145,8 @@ TEST_CASE("golden search: words, tasks and trie are those of the golden file") {
       task.write_query(items, table_of(kind, 150), words(), asked);
     }
     CHECK(asked == questions_of(c));
-    CHECK(item_trie(table_of(task.to, c["catalogue"].get<index_t>())).leaves() == c["distinct_sequences"].get<index_t>());
+    CHECK(item_trie(table_of(task.to, c["catalogue"].get<index_t>())).leaves() ==
+          c["distinct_sequences"].get<index_t>());
   });
 }
 
@@ -153,7 +156,8 @@ TEST_CASE_TEMPLATE("golden search: sequences and scores are transformers'", B, M
   });
 }
 
-TEST_CASE_TEMPLATE("golden search: with a free </s> the scores are those of the codes alone", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("golden search: with a free </s> the scores are those of the codes alone", B,
+                   MQL4GREC_TEST_BACKENDS) {
   for_each_exhaustive_case([](json const& c) {
     auto options = options_of(c);
     options.end = closing::free;

@@ -64,7 +64,8 @@ void for_each_trie(Test&& test) {
 std::map<sequence, std::vector<item_id>> items_by_sequence(token_table const& table) {
   std::map<sequence, std::vector<item_id>> groups;
   for (index_t i = 0; i < table.items(); ++i)
-    if (auto const tokens = table.of(item_id(i)); !tokens.empty()) groups[{tokens.begin(), tokens.end()}].push_back(item_id(i));
+    if (auto const tokens = table.of(item_id(i)); !tokens.empty())
+      groups[{tokens.begin(), tokens.end()}].push_back(item_id(i));
   return groups;
 }
 std::vector<item_id> to_vector(std::span<item_id const> items) { return {items.begin(), items.end()}; }
@@ -97,7 +98,8 @@ TEST_CASE("trie: an item's sequence leads to the leaf that holds it") {
 }
 
 TEST_CASE(
-    "trie: leaves are the distinct sequences in their order, and hold the items that share them in the order of their ids") {
+    "trie: leaves are the distinct sequences in their order, and hold the items that share them in the order of their "
+    "ids") {
   for_each_trie([](item_trie const& trie, token_table const& table) {
     auto const groups = items_by_sequence(table);
     CHECK(trie.leaves() == std::ssize(groups));
@@ -188,7 +190,8 @@ TEST_CASE("TokenConstraint: the trie is one; what can't say where a token leads 
 
 namespace {
 std::vector<std::uint8_t> marks(item_trie const& trie, item_filter const& filter) {
-  std::vector<std::uint8_t> nodes(static_cast<std::size_t>(trie.nodes()), 77);  // what stood there before is overwritten
+  std::vector<std::uint8_t> nodes(static_cast<std::size_t>(trie.nodes()),
+                                  77);  // what stood there before is overwritten
   mark_allowed(trie, item_choice(filter), nodes);
   return nodes;
 }
@@ -208,8 +211,8 @@ item_filter random_filter(index_t items, index_t allow, index_t deny, std::uint6
 TEST_CASE("mark_allowed: a node is open exactly when it leads to an item that the filter keeps") {
   for_each_trie([](item_trie const& trie, token_table const& table) {
     index_t const n = std::max<index_t>(1, table.items());
-    for (auto const& filter : {random_filter(n, 0, n / 2, 1), random_filter(n, 3, 0, 2), random_filter(n, n / 2, n / 2, 3),
-                               random_filter(n, 0, 5 * n, 4)}) {
+    for (auto const& filter : {random_filter(n, 0, n / 2, 1), random_filter(n, 3, 0, 2),
+                               random_filter(n, n / 2, n / 2, 3), random_filter(n, 0, 5 * n, 4)}) {
       std::set<node_t> open;
       for (node_t leaf = trie.first_leaf(); leaf < trie.nodes(); ++leaf)
         if (std::ranges::any_of(trie.items(leaf), [&](item_id item) { return keeps(filter, item); }))
@@ -225,7 +228,8 @@ TEST_CASE("mark_allowed: a filter of nothing opens everything; whoever is denied
   item_trie const trie(table_of(1, {{3}, {4}, {4}}));
   CHECK(item_filter{}.keeps_all());
   CHECK(marks(trie, {}) == std::vector<std::uint8_t>{1, 1, 1});
-  CHECK(marks(trie, {.allow = item_list{item_id{0}, item_id{1}}, .deny = {item_id{0}}}) == std::vector<std::uint8_t>{1, 0, 1});
+  CHECK(marks(trie, {.allow = item_list{item_id{0}, item_id{1}}, .deny = {item_id{0}}}) ==
+        std::vector<std::uint8_t>{1, 0, 1});
   CHECK(marks(trie, {.deny = {item_id{1}}}) == std::vector<std::uint8_t>{1, 1, 1});  // its twin is still wanted
   CHECK(marks(trie, {.deny = {item_id{2}, item_id{0}, item_id{1}}}) == std::vector<std::uint8_t>{0, 0, 0});
 }

@@ -19,13 +19,16 @@ TEST_CASE("resident examples: only backends with memory of their own train on th
 
 #if defined(MQL4GREC_TEST_DEVICE_BACKENDS)
 namespace {
-/// Example i of an epoch: inputs of 1 … 9 tokens that change with the epoch, the longest ones with every other; targets of 2 … 4.
+/// Example i of an epoch: inputs of 1 … 9 tokens that change with the epoch, the longest ones with every other; targets
+/// of 2 … 4.
 struct examples {
   index_t count;
   index_t size() const { return count; }
   void write(index_t i, std::uint64_t seed, std::uint64_t epoch, batch& out) const {
     auto const n = static_cast<std::uint64_t>(i);
-    out.append(random_tokens((i + static_cast<index_t>(epoch)) % 9 + (i == 0 && epoch % 2 == 0 ? 9 : 0), 9, seed + n).values, random_tokens(1 + i % 3, 9, 1000 + n).values);
+    out.append(
+        random_tokens((i + static_cast<index_t>(epoch)) % 9 + (i == 0 && epoch % 2 == 0 ? 9 : 0), 9, seed + n).values,
+        random_tokens(1 + i % 3, 9, 1000 + n).values);
   }
 };
 batch batch_from(examples const& source, std::uint64_t seed = 0) {
@@ -34,12 +37,19 @@ batch batch_from(examples const& source, std::uint64_t seed = 0) {
   return all;
 }
 training_options quick() {
-  return {.epochs = 4, .batch_size = 5, .learning_rate = 1e-2, .dropout = 0.2, .patience = 0, .seed = 9, .block_tokens = 1 << 20};
+  return {.epochs = 4,
+          .batch_size = 5,
+          .learning_rate = 1e-2,
+          .dropout = 0.2,
+          .patience = 0,
+          .seed = 9,
+          .block_tokens = 1 << 20};
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("resident examples: rows are rounded up, and every filler has one at least and not more than the longest example", B,
-                   MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "resident examples: rows are rounded up, and every filler has one at least and not more than the longest example",
+    B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   device_dataset<B> set;
   set.assign(b, batch_from({40}));
@@ -51,7 +61,8 @@ TEST_CASE_TEMPLATE("resident examples: rows are rounded up, and every filler has
     CHECK(shape.examples == i);
     CHECK(shape.input_rows % 256 == 0);
     CHECK(shape.target_rows % 64 == 0);
-    for (auto const& [left, longest] : {std::pair{shape.input_rows - inputs, index_t{10}}, {shape.target_rows - targets, index_t{4}}}) {
+    for (auto const& [left, longest] :
+         {std::pair{shape.input_rows - inputs, index_t{10}}, {shape.target_rows - targets, index_t{4}}}) {
       CHECK(left / shape.fillers >= 1);
       CHECK((left + shape.fillers - 1) / shape.fillers <= longest);
     }
@@ -60,7 +71,8 @@ TEST_CASE_TEMPLATE("resident examples: rows are rounded up, and every filler has
   CHECK_THROWS_WITH_AS(set.shape_of(std::vector<index_t>{40}), "resident examples: example 40 of 40", error);
 }
 
-TEST_CASE_TEMPLATE("a resident step: the update that the same batch makes when the host writes it", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("a resident step: the update that the same batch makes when the host writes it", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto const all = batch_from({23});
   device_dataset<B> set;
@@ -72,15 +84,18 @@ TEST_CASE_TEMPLATE("a resident step: the update that the same batch makes when t
     batch written;
     for (index_t i = 0; i < 5 + step % 2; ++i) {
       which.push_back((i * 5 + step) % 23);
-      written.append(all.input(which.back()).first(all.input(which.back()).size() - 1), all.target(which.back()).first(all.target(which.back()).size() - 1));
+      written.append(all.input(which.back()).first(all.input(which.back()).size() - 1),
+                     all.target(which.back()).first(all.target(which.back()).size() - 1));
     }
-    CHECK_CLOSE(teacher.step(set, which, 1e-2 / static_cast<double>(step + 1)), by_hand.step(written, 1e-2 / static_cast<double>(step + 1)), 1e-11);
+    CHECK_CLOSE(teacher.step(set, which, 1e-2 / static_cast<double>(step + 1)),
+                by_hand.step(written, 1e-2 / static_cast<double>(step + 1)), 1e-11);
     CHECK_CLOSE(mine.parameters(), fetched(expected.parameters()), 1e-9);
   }
   CHECK(teacher.moments().step == 12);
 }
 
-TEST_CASE_TEMPLATE("a resident step: what was captured on a few examples is launched on more in the same memory", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("a resident step: what was captured on a few examples is launched on more in the same memory", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto const many = batch_from({90}, 5), few = batch_from({10}, 5);
   device_dataset<B> set;
@@ -94,14 +109,16 @@ TEST_CASE_TEMPLATE("a resident step: what was captured on a few examples is laun
     for (index_t i = 0; i < 5; ++i) {
       which.push_back(step < 4 ? i : 81 + i);  // as long, and far beyond what was there when it was captured
       auto const& all = step < 4 ? few : many;
-      written.append(all.input(which.back()).first(all.input(which.back()).size() - 1), all.target(which.back()).first(all.target(which.back()).size() - 1));
+      written.append(all.input(which.back()).first(all.input(which.back()).size() - 1),
+                     all.target(which.back()).first(all.target(which.back()).size() - 1));
     }
     CHECK_CLOSE(teacher.step(set, which, 1e-2), by_hand.step(written, 1e-2), 1e-11);
   }
   CHECK_CLOSE(mine.parameters(), fetched(expected.parameters()), 1e-9);
 }
 
-TEST_CASE_TEMPLATE("fit: examples in the backend's memory, all or a few at a time, teach what written batches teach", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("fit: examples in the backend's memory, all or a few at a time, teach what written batches teach", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
   cpu::backend host;
   auto expected = random_t5<double>(host, tiny_t5());
   trainer<cpu::backend, double> by_host(host, expected, quick());
@@ -133,7 +150,8 @@ void restore(Trainer& to, Trainer& from) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("fit: a run that was stopped inside an epoch goes on to the same bits", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("fit: a run that was stopped inside an epoch goes on to the same bits", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto whole_model = random_t5<float>(b, tiny_t5()), parts_model = random_t5<float>(b, tiny_t5());
   trainer<B, float> whole_run(b, whole_model, quick()), parts_run(b, parts_model, quick());
@@ -142,14 +160,16 @@ TEST_CASE_TEMPLATE("fit: a run that was stopped inside an epoch goes on to the s
   for (std::int64_t const stop : {3, 8, 100}) {  // each time by a trainer that knows nothing of what came before
     trainer<B, float> fresh(b, parts_model, quick());
     if (stop > 3) restore(fresh, parts_run);
-    fit(fresh, examples{23}, examples{7}, parts_progress, {.should_stop = [=](training_progress const& p) { return p.step == stop; }});
+    fit(fresh, examples{23}, examples{7}, parts_progress,
+        {.should_stop = [=](training_progress const& p) { return p.step == stop; }});
     restore(parts_run, fresh);
   }
   CHECK(parts_progress.finished);
   CHECK(fetched(whole_model.parameters()).values == fetched(parts_model.parameters()).values);
 }
 
-TEST_CASE_TEMPLATE("a resident step: a loss that isn't finite names its step and changes nothing", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("a resident step: a loss that isn't finite names its step and changes nothing", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   device_dataset<B> set;
   set.assign(b, batch_from({9}));
@@ -157,7 +177,9 @@ TEST_CASE_TEMPLATE("a resident step: a loss that isn't finite names its step and
   trainer<B, float> teacher(b, model, quick());
   std::vector<index_t> const which{0, 4, 8, 2};
   for (int i = 0; i < 3; ++i) teacher.step(set, which, 1e-3);
-  auto const set_first = [&](float value) { write_from_host(model.parameters().part(0, 1), [&](host_vector_view<float> x) { x(0) = value; }); };
+  auto const set_first = [&](float value) {
+    write_from_host(model.parameters().part(0, 1), [&](host_vector_view<float> x) { x(0) = value; });
+  };
   set_first(NAN);
   auto const before = fetched(model.parameters()).values;
   CHECK_THROWS_WITH_AS(teacher.step(set, which, 1e-3), doctest::Contains("step 4: the loss is "), training_error);
@@ -168,7 +190,8 @@ TEST_CASE_TEMPLATE("a resident step: a loss that isn't finite names its step and
   CHECK(std::isfinite(teacher.step(set, which, 1e-3)));
 }
 
-TEST_CASE_TEMPLATE("resident examples: the mean loss is every token's, however many examples there are", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("resident examples: the mean loss is every token's, however many examples there are", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   cpu::backend host;
   auto model = random_t5<double>(b, tiny_t5()), same = random_t5<double>(b, tiny_t5());
@@ -222,14 +245,16 @@ TEST_CASE("resident steps: two processes that add their gradients up are one pro
   auto expected = random_t5<double>(b, tiny_t5());
   trainer<device, double> teacher(b, expected, options);
   training_progress expected_progress;
-  fit(teacher, examples{21}, examples{7}, expected_progress);  // the last batch is a single example: the first process has none of it, and begins there
+  fit(teacher, examples{21}, examples{7},
+      expected_progress);  // the last batch is a single example: the first process has none of it, and begins there
   one_of_two::meeting_point where;
   auto const process = [&](index_t rank) {
     device mine;
     auto model = random_t5<double>(mine, tiny_t5());
     trainer<device, double, one_of_two> pupil(mine, model, options, {&where, rank});
     training_progress progress;
-    fit(pupil, examples{21}, examples{7}, progress, {.should_stop = [](training_progress const& p) { return p.step == 4; }});
+    fit(pupil, examples{21}, examples{7}, progress,
+        {.should_stop = [](training_progress const& p) { return p.step == 4; }});
     trainer<device, double, one_of_two> later(mine, model, options, {&where, rank});
     copy(std::as_const(pupil.moments().first).view_all(), later.moments().first.view_all());
     copy(std::as_const(pupil.moments().second).view_all(), later.moments().second.view_all());

@@ -110,7 +110,8 @@ std::string config_refusal(json const& members) {
 
 }  // namespace
 
-// ---- config.json -----------------------------------------------------------------------------------------------------------
+// ---- config.json
+// -----------------------------------------------------------------------------------------------------------
 
 TEST_CASE("config.json: every field comes back") {
   for (bool const tied : {true, false})
@@ -128,7 +129,8 @@ TEST_CASE("config.json: what transformers wrote is what we would write, but for 
     json theirs = read_json(path);
     json ours = to_config_json(read_t5_config(path));
     theirs.erase("transformers_version");
-    if (!theirs.contains("tie_word_embeddings")) ours.erase("tie_word_embeddings");  // transformers leaves it out when true
+    if (!theirs.contains("tie_word_embeddings"))
+      ours.erase("tie_word_embeddings");  // transformers leaves it out when true
     CHECK(ours.dump() == theirs.dump());
   }
 }
@@ -180,18 +182,23 @@ TEST_CASE("config.json: what we don't compute is refused, and a wrong value is n
       {"dropout_rate", "\"0.1\"", "found \"0.1\", expected a number"},
   };
   for (auto const& c : cases)
-    CHECK(config_refusal({{c.key, json::parse(c.value)}}) == "config.json: key '" + std::string(c.key) + "': " + c.complaint);
+    CHECK(config_refusal({{c.key, json::parse(c.value)}}) ==
+          "config.json: key '" + std::string(c.key) + "': " + c.complaint);
   for (auto const* key : {"attention_scale", "quantization_config", "tie_encoder_decoders", "Dropout_rate"})
-    CHECK(config_refusal({{key, false}}) == "config.json: key '" + std::string(key) + "' isn't known and may change what is computed; remove it if it doesn't");
+    CHECK(config_refusal({{key, false}}) ==
+          "config.json: key '" + std::string(key) +
+              "' isn't known and may change what is computed; remove it if it doesn't");
   CHECK(config_refusal({{"tie_word_embeddings", false}, {"scale_decoder_outputs", true}}) ==
         "config.json: key 'scale_decoder_outputs': found true, expected false; anything else isn't supported");
   CHECK(config_refusal({{"d_kv", nullptr}}) == "config.json: key 'd_kv' is missing");
   CHECK(config_refusal({{"num_heads", 0}}) == "config.json: t5: num_heads is 0, expected at least 1 and at most 2^24");
   CHECK(config_refusal({{"dropout_rate", 1.0}}) == "config.json: t5: dropout_rate is 1, expected 0 ≤ rate < 1");
-  CHECK(complaint<file_error>([] { from_config_json(json::array(), "c"); }) == "c: is a JSON array, expected an object");
+  CHECK(complaint<file_error>([] { from_config_json(json::array(), "c"); }) ==
+        "c: is a JSON array, expected an object");
 }
 
-// ---- models ----------------------------------------------------------------------------------------------------------------
+// ---- models
+// ----------------------------------------------------------------------------------------------------------------
 
 TEST_CASE("checkpoint: a model that is written and read back has the same bits") {
   for (bool const tied : {true, false})
@@ -255,7 +262,8 @@ TEST_CASE("checkpoint: any backend and scalar reads it") {
   reference::backend backend;
   auto const precise = read_model<double>(backend, directory.path());
   for (auto const& p : model.layout().entries())
-    for (index_t i = p.offset; i < p.offset + p.size(); ++i) REQUIRE(precise.parameters()(i) == double{model.parameters()(i)});
+    for (index_t i = p.offset; i < p.offset + p.size(); ++i)
+      REQUIRE(precise.parameters()(i) == double{model.parameters()(i)});
 }
 
 TEST_CASE("checkpoint: copies of the embedding under its other names are accepted, and one of them is enough") {
@@ -265,7 +273,8 @@ TEST_CASE("checkpoint: copies of the embedding under its other names are accepte
   loose_checkpoint loose(directory.path());
   for (auto const* name : {"lm_head.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"})
     loose.tensors[name] = loose.tensors["shared.weight"];
-  loose.tensors["decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"] = {{8, 2}, std::vector<float>(16)};
+  loose.tensors["decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"] = {{8, 2},
+                                                                                             std::vector<float>(16)};
   loose.save();
   CHECK(same_bits(read_back(directory.path()), model));
   for (auto const* name : {"shared.weight", "lm_head.weight", "encoder.embed_tokens.weight"}) {
@@ -277,7 +286,8 @@ TEST_CASE("checkpoint: copies of the embedding under its other names are accepte
 
 TEST_CASE("checkpoint: a missing, unknown, misshapen or damaged tensor is named in one line") {
   CHECK(refusal([](auto&) {}).empty());
-  CHECK(refusal([](auto& c) { c.tensors.erase("shared.weight"); }) == "model.safetensors: tensor 'shared.weight' is missing");
+  CHECK(refusal([](auto& c) { c.tensors.erase("shared.weight"); }) ==
+        "model.safetensors: tensor 'shared.weight' is missing");
   CHECK(refusal([](auto& c) { c.tensors.erase("encoder.final_layer_norm.weight"); }) ==
         "model.safetensors: tensor 'encoder.final_layer_norm.weight' is missing");
   CHECK(refusal([](auto& c) {
@@ -323,7 +333,8 @@ TEST_CASE("checkpoint: an untied model as transformers 5 writes it is read as un
   loose_checkpoint loose(directory.path());
   loose.tensors.erase("lm_head.weight");
   loose.save();
-  CHECK(complaint<file_error>([&] { read_back(directory.path()); }) == (directory / "model.safetensors").string() + ": tensor 'lm_head.weight' is missing");
+  CHECK(complaint<file_error>([&] { read_back(directory.path()); }) ==
+        (directory / "model.safetensors").string() + ": tensor 'lm_head.weight' is missing");
 }
 
 TEST_CASE("checkpoint: a model in several files is the same, and files that disagree with their index are refused") {
@@ -340,7 +351,8 @@ TEST_CASE("checkpoint: a model in several files is the same, and files that disa
     parts[part].push_back({name, t.shape, view_of(std::span<float const>(t.values))});
     map[name] = "part-" + std::to_string(part) + ".safetensors";
   }
-  for (std::size_t i = 0; i < parts.size(); ++i) write_safetensors(directory / ("part-" + std::to_string(i) + ".safetensors"), parts[i]);
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    write_safetensors(directory / ("part-" + std::to_string(i) + ".safetensors"), parts[i]);
   auto const index = directory / "model.safetensors.index.json";
   auto const said = [&](json const& weight_map) {
     write_json(index, {{"metadata", {{"total_size", 1}}}, {"weight_map", weight_map}});
@@ -356,15 +368,19 @@ TEST_CASE("checkpoint: a model in several files is the same, and files that disa
   };
   json const home = map["shared.weight"];
   std::string const elsewhere = home == "part-0.safetensors" ? "part-1.safetensors" : "part-0.safetensors";
-  CHECK(changed(elsewhere) == elsewhere + ": tensor 'shared.weight' is missing, but model.safetensors.index.json says it is here");
+  CHECK(changed(elsewhere) ==
+        elsewhere + ": tensor 'shared.weight' is missing, but model.safetensors.index.json says it is here");
   for (auto const* outside : {"../part-0.safetensors", "/etc/passwd", "config.json"})
-    CHECK(changed(outside) == "model.safetensors.index.json: tensor 'shared.weight': '" + std::string(outside) + "', expected a .safetensors file of this directory");
+    CHECK(changed(outside) == "model.safetensors.index.json: tensor 'shared.weight': '" + std::string(outside) +
+                                  "', expected a .safetensors file of this directory");
   CHECK(changed("part-9.safetensors") == "part-9.safetensors: can't be opened for reading: No such file or directory");
   CHECK(changed(7) == "model.safetensors.index.json: key 'shared.weight' is a number of the wrong kind");
   json without = map;
   without.erase("shared.weight");
-  CHECK(said(without) == home.get<std::string>() + ": tensor 'shared.weight': model.safetensors.index.json doesn't say that it is here");
-  CHECK(said(json::array()) == "model.safetensors.index.json: key 'weight_map' is a array, expected an object {\"tensor\": \"file\", …}");
+  CHECK(said(without) ==
+        home.get<std::string>() + ": tensor 'shared.weight': model.safetensors.index.json doesn't say that it is here");
+  CHECK(said(json::array()) ==
+        "model.safetensors.index.json: key 'weight_map' is a array, expected an object {\"tensor\": \"file\", …}");
 }
 
 TEST_CASE("checkpoint: other forms of a checkpoint are refused by name") {
@@ -378,7 +394,8 @@ TEST_CASE("checkpoint: other forms of a checkpoint are refused by name") {
   test::put(directory / "config.json", to_config_json(small()).dump());
   CHECK(said() == "/model.safetensors: can't be opened for reading: No such file or directory");
   test::put(directory / "pytorch_model.bin", "");
-  CHECK(said() == "/pytorch_model.bin: a pickled checkpoint isn't supported; save it again with safe_serialization=True");
+  CHECK(said() ==
+        "/pytorch_model.bin: a pickled checkpoint isn't supported; save it again with safe_serialization=True");
   test::put(directory / "model.safetensors.index.json", "{}");
   CHECK(said() == "/model.safetensors.index.json: key 'weight_map' is missing");
 }

@@ -13,7 +13,8 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-/// One row a query that reads the batch's targets behind <pad>: the logits of all steps, as teacher forcing lays them out.
+/// One row a query that reads the batch's targets behind <pad>: the logits of all steps, as teacher forcing lays them
+/// out.
 template <class T, class B>
 tensor_on<T, B, 2> stepwise_logits(B& b, frozen_t5<B, T> const& model, batch const& all, index_t steps) {
   index_t const n = all.size(), v = model.config().vocabulary;
@@ -75,8 +76,9 @@ TEST_CASE_TEMPLATE("decoding: sequences may be longer than any kernel's room and
   CHECK_CLOSE(stepwise_logits(b, model, all, steps), teacher_forced_logits(b, model, all), 5e-5);
 }
 
-TEST_CASE_TEMPLATE("decoding: rows that branch share their ancestors and their question, and a question may have no rows", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "decoding: rows that branch share their ancestors and their question, and a question may have no rows", B,
+    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, small_t5());
   batch const all = questions(1);
@@ -84,8 +86,8 @@ TEST_CASE_TEMPLATE("decoding: rows that branch share their ancestors and their q
   token_t const pad = model.config().pad, x{4}, y{6};
   scratch_scope<B> const scope(b.scratch());
   auto const decoding = begin_decoding(b, model, all, whole(all), n + 3, 2);
-  auto const step = [&](vector<token_t> const& tokens, std::vector<std::int32_t> const& places, vector<index_t> const& offsets,
-                        index_t first_place) {
+  auto const step = [&](vector<token_t> const& tokens, std::vector<std::int32_t> const& places,
+                        vector<index_t> const& offsets, index_t first_place) {
     auto logits = poisoned<double>(b, {tokens.size(), v});
     auto const read = on(b, tokens);
     auto const ancestors = on(b, matrix<std::int32_t>({tokens.size(), std::ssize(places) / tokens.size()}, places));

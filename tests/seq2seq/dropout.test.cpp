@@ -21,7 +21,8 @@ TEST_CASE_TEMPLATE("dropout: the loss is a function of rate, seed and step", B, 
   CHECK(loss({.rate = 0, .seed = 1, .step = 1}) == loss({}));
 }
 
-TEST_CASE_TEMPLATE("dropout: a model with a rate in its configuration still infers without", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("dropout: a model with a rate in its configuration still infers without", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   batch const all = small_batch();
   auto config = small_t5();
@@ -59,13 +60,14 @@ TEST_CASE("dropout: the embedding loses the entries that the plan names, in enco
   nn::dropout_plan const plan{.rate = 0.5, .seed = 3, .step = 4};
   auto const block = detail::take_block(b, all, micro_batch{1, 3}, model.config());
   detail::encoder_tape<reference::backend, double> tape;
-  detail::encoder_forward<reference::backend, double>(b, model.config(), model.weights(), plan, block.inputs, block.input_rows,
-                                                      tape);
+  detail::encoder_forward<reference::backend, double>(b, model.config(), model.weights(), plan, block.inputs,
+                                                      block.input_rows, tape);
   auto const first = tape.layers[0].first.stream;
   for (index_t i = 0; i < first.rows(); ++i)
     for (index_t j = 0; j < first.columns(); ++j) {
       double const embedded = model.weights().embedding(index(block.inputs(i)), j);
-      CHECK(first(i, j) ==
-            (keeps(plan.at(detail::site_encoder_embedding, 3), i, j) ? 2 * embedded : 0));  // row 3 of the batch comes first
+      CHECK(first(i, j) == (keeps(plan.at(detail::site_encoder_embedding, 3), i, j)
+                                ? 2 * embedded
+                                : 0));  // row 3 of the batch comes first
     }
 }

@@ -1,4 +1,5 @@
-// What transformers computes, we compute. tests/golden/README.md says how the numbers were made: in float64, kept as float32.
+// What transformers computes, we compute. tests/golden/README.md says how the numbers were made: in float64, kept as
+// float32.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -39,7 +40,9 @@ class golden_case {
   using T = typename Setting::scalar;
 
   explicit golden_case(std::filesystem::path const& directory)
-      : model(read_model<T>(backend, directory)), file(directory / "golden.safetensors"), gradients(model.layout().size()) {
+      : model(read_model<T>(backend, directory)),
+        file(directory / "golden.safetensors"),
+        gradients(model.layout().size()) {
     take_sequences("encoder", questions.inputs, questions.input_offsets);
     take_sequences("target", questions.targets, questions.target_offsets);
   }
@@ -57,8 +60,12 @@ class golden_case {
     return static_cast<double>(pass.loss_and_gradient(backend, model, questions, everything(), {}, weight(), windows)) *
            weight();
   }
-  host_vector_view<T const> gradient(nn::parameter const& p) const { return gradients.view_all().part(p.offset, p.size()); }
-  double norm() { return std::sqrt(static_cast<double>(sum_of_squares<T>(backend, std::as_const(gradients).view_all()))); }
+  host_vector_view<T const> gradient(nn::parameter const& p) const {
+    return gradients.view_all().part(p.offset, p.size());
+  }
+  double norm() {
+    return std::sqrt(static_cast<double>(sum_of_squares<T>(backend, std::as_const(gradients).view_all())));
+  }
 
   B backend;
   t5<B, T> model;
@@ -117,7 +124,8 @@ TEST_CASE_TEMPLATE("golden: the gradient of every parameter is transformers', an
       CHECK_CLOSE(mine.gradient(p), expected, Setting::gradient);
     }
     auto const names = mine.file.names();
-    CHECK(std::ranges::count_if(names, [](auto const& name) { return name.starts_with("grad."); }) == std::ssize(parameters));
+    CHECK(std::ranges::count_if(names, [](auto const& name) { return name.starts_with("grad."); }) ==
+          std::ssize(parameters));
     CHECK_CLOSE(mine.norm(), mine.file.template values<double>("grad_norm").at(0), Setting::gradient);
   });
 }
@@ -131,8 +139,8 @@ TEST_CASE_TEMPLATE("golden: ten clipped AdamW steps have transformers' losses", 
     std::vector<double> losses;
     for (int step = 0; step < 10; ++step) {
       losses.push_back(mine.mean_loss_and_gradient());
-      optim::update<T>(mine.backend, how, 1e-2, mine.norm(), mine.model.layout(), std::as_const(mine.gradients).view_all(),
-                       mine.model.parameters(), state);
+      optim::update<T>(mine.backend, how, 1e-2, mine.norm(), mine.model.layout(),
+                       std::as_const(mine.gradients).view_all(), mine.model.parameters(), state);
     }
     CHECK_CLOSE(losses, mine.file.template values<double>("adamw_losses"), Setting::steps);
   });

@@ -1,5 +1,5 @@
-// Sequences of a batch lie back to back and know nothing of one another; how a batch is cut and who computes it changes no more
-// than the order of sums.
+// Sequences of a batch lie back to back and know nothing of one another; how a batch is cut and who computes it changes
+// no more than the order of sums.
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"
@@ -22,7 +22,8 @@ batch alone(batch const& all, index_t s) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("packing: the loss of a batch is the sum of its sequences' losses alone", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("packing: the loss of a batch is the sum of its sequences' losses alone", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   batch const all = ragged_batch();
   auto const model = random_t5<double>(b, small_t5());
@@ -41,7 +42,8 @@ TEST_CASE_TEMPLATE("packing: a sequence's logits are the same alone as in compan
   for (index_t s = 0; s < all.size(); ++s) {
     auto by_itself = poisoned<double>(b, {std::ssize(all.target(s)), 9});
     pass.logits(b, model, alone(all, s), {0, 1}, by_itself);
-    CHECK_CLOSE(by_itself, (*together).row_block(all.target_offsets[static_cast<std::size_t>(s)], std::ssize(all.target(s))),
+    CHECK_CLOSE(by_itself,
+                (*together).row_block(all.target_offsets[static_cast<std::size_t>(s)], std::ssize(all.target(s))),
                 1e-13);
   }
 }
@@ -59,8 +61,8 @@ TEST_CASE_TEMPLATE("packing: micro_batches' losses and gradients add up to the b
     auto gradient = on(b, constant(model.layout().size(), 0.));
     t5_pass<B, double> pass;  // one for all, as a worker has it
     for (micro_batch part : micro_batches)
-      loss +=
-          pass.loss_and_gradient(b, model, all, part, with_dropout, 0.1, t5_windows(model.config(), model.layout(), *gradient));
+      loss += pass.loss_and_gradient(b, model, all, part, with_dropout, 0.1,
+                                     t5_windows(model.config(), model.layout(), *gradient));
     CAPTURE(tokens);
     CHECK_CLOSE(loss, at_once.loss, 1e-13);
     CHECK_CLOSE(gradient, at_once.gradient, 1e-13);
@@ -93,8 +95,8 @@ TEST_CASE_TEMPLATE("packing: the same pass twice gives the same bits", S, MQL4GR
   B b, another;
   batch const all = ragged_batch();
   auto const model = random_t5<T>(b, small_t5());
-  loss_and_gradient<T, B> const first(b, model, all, whole(all), with_dropout), second(b, model, all, whole(all), with_dropout),
-      elsewhere(another, model, all, whole(all), with_dropout);
+  loss_and_gradient<T, B> const first(b, model, all, whole(all), with_dropout),
+      second(b, model, all, whole(all), with_dropout), elsewhere(another, model, all, whole(all), with_dropout);
   CHECK(first.loss == second.loss);
   CHECK(first.loss == elsewhere.loss);
   CHECK_CLOSE(second.gradient, first.gradient, 0);

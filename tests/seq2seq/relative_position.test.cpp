@@ -6,8 +6,12 @@
 
 using namespace mql4grec;
 
-TEST_CASE("relative_position_bucket: small distances have a bucket each, larger ones share, the farthest all share the last") {
-  auto const both_ways = [](index_t distance) { return relative_position_bucket(distance, direction::both_ways, 32, 128); };
+TEST_CASE(
+    "relative_position_bucket: small distances have a bucket each, larger ones share, the farthest all share the "
+    "last") {
+  auto const both_ways = [](index_t distance) {
+    return relative_position_bucket(distance, direction::both_ways, 32, 128);
+  };
   auto const backwards = [](index_t distance) {
     return relative_position_bucket(distance, direction::backwards_only, 32, 128);
   };
@@ -21,7 +25,8 @@ TEST_CASE("relative_position_bucket: small distances have a bucket each, larger 
 }
 
 TEST_CASE("relative_position_bucket: backwards only, every key behind the query counts as distance 0") {
-  for (index_t distance : {1, 2, 100}) CHECK(relative_position_bucket(distance, direction::backwards_only, 32, 128) == 0);
+  for (index_t distance : {1, 2, 100})
+    CHECK(relative_position_bucket(distance, direction::backwards_only, 32, 128) == 0);
 }
 
 TEST_CASE("relative_position_bucket: never falls as the distance grows, and both ways mirror each other") {
@@ -42,7 +47,8 @@ TEST_CASE("relative_position_bucket: never falls as the distance grows, and both
 TEST_CASE("relative_position_bucket: equals transformers' at every distance of the golden file") {
   std::filesystem::path const path = MQL4GREC_TEST_GOLDEN_DIR "/relative_buckets.json";
   for (auto const& one : member<json>(read_json(path), "cases", path)) {
-    auto const buckets = member<index_t>(one, "buckets", path), max_distance = member<index_t>(one, "max_distance", path);
+    auto const buckets = member<index_t>(one, "buckets", path),
+               max_distance = member<index_t>(one, "max_distance", path);
     auto const way = member<bool>(one, "bidirectional", path) ? direction::both_ways : direction::backwards_only;
     auto distance = member<index_t>(one, "first", path);
     for (index_t bucket : member<std::vector<index_t>>(one, "bucket", path)) {

@@ -16,7 +16,8 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-/// Example i says i in two digits, and so does its answer, its digits swapped or, if `contrary`, not; read at length i mod 4.
+/// Example i says i in two digits, and so does its answer, its digits swapped or, if `contrary`, not; read at length i
+/// mod 4.
 struct digits {
   index_t count;
   bool contrary = false;
@@ -52,8 +53,13 @@ struct run {
 using fast_run = run<cpu::backend, float>;
 
 training_options quick(index_t epochs = 3) {
-  return {
-      .epochs = epochs, .batch_size = 5, .learning_rate = 1e-2, .dropout = 0.1, .patience = 0, .seed = 9, .block_tokens = 20};
+  return {.epochs = epochs,
+          .batch_size = 5,
+          .learning_rate = 1e-2,
+          .dropout = 0.1,
+          .patience = 0,
+          .seed = 9,
+          .block_tokens = 20};
 }
 batch batch_from(digits const& source, std::uint64_t seed = 0) {
   batch all;
@@ -113,8 +119,12 @@ struct one_of_two {
 
   index_t rank() const { return number; }
   index_t world_size() const { return 2; }
-  void all_reduce(cpu::backend&, view<double, host_space, 1> mine) const { add_up_in(where->values, mine, [](auto const& v) { return as_span(v); }); }
-  void all_reduce(cpu::backend&, std::span<double> mine) const { add_up_in(where->numbers, mine, [](auto const& v) { return v; }); }
+  void all_reduce(cpu::backend&, view<double, host_space, 1> mine) const {
+    add_up_in(where->values, mine, [](auto const& v) { return as_span(v); });
+  }
+  void all_reduce(cpu::backend&, std::span<double> mine) const {
+    add_up_in(where->numbers, mine, [](auto const& v) { return v; });
+  }
 
  private:
   template <class V, class Read>
@@ -227,9 +237,10 @@ TEST_CASE("fit: a validation loss that isn't finite ends the run and names its e
   auto const spoil = [&](training_progress const& p, double, std::int64_t steps) {
     if (p.step == 2 * steps) mine.model.parameters()(0) = NAN;
   };
-  CHECK_THROWS_WITH_AS(fit(mine.teacher, digits{13}, digits{4}, mine.progress,
-                           {.on_step = spoil, .on_epoch = [&](training_progress const& p, bool) { told = p.epoch > 1; }}),
-                       doctest::Contains("epoch 2: the validation loss is nan"), training_error);
+  CHECK_THROWS_WITH_AS(
+      fit(mine.teacher, digits{13}, digits{4}, mine.progress,
+          {.on_step = spoil, .on_epoch = [&](training_progress const& p, bool) { told = p.epoch > 1; }}),
+      doctest::Contains("epoch 2: the validation loss is nan"), training_error);
   CHECK_FALSE(told);
   CHECK(mine.progress.history.size() == 1);
 }
@@ -277,7 +288,8 @@ TEST_CASE("fit: every example is read once an epoch, in an order of its own, the
   }
 }
 
-TEST_CASE("fit: an epoch's training loss is the mean over its tokens, its validation loss that of the model at its end") {
+TEST_CASE(
+    "fit: an epoch's training loss is the mean over its tokens, its validation loss that of the model at its end") {
   fast_run mine(quick(2));
   double sum = 0, tokens = 0;
   fit(mine.teacher, digits{13}, digits{4}, mine.progress,
@@ -310,7 +322,8 @@ TEST_CASE("fit: the learning rate follows the schedule, step by step") {
       batch all;
       digits{1}.write(0, 9, static_cast<std::uint64_t>(step), all);
       by_hand.teacher.step(all, 1e-2 * optim::multiplier(schedule, step));
-      CHECK(mine.progress.history[static_cast<std::size_t>(step)].learning_rate == 1e-2 * optim::multiplier(schedule, step));
+      CHECK(mine.progress.history[static_cast<std::size_t>(step)].learning_rate ==
+            1e-2 * optim::multiplier(schedule, step));
     }
     CHECK(mine.parameters() == by_hand.parameters());
   }
@@ -352,7 +365,8 @@ TEST_CASE("fit: without anything to validate on, the latest model is the best") 
   CHECK(mine.progress.epoch == 3);
   CHECK(better == 3);
   CHECK(mine.progress.best_epoch == 3);
-  for (auto const& epoch : mine.progress.history) CHECK(std::isnan(epoch.valid_loss));  // and never 0, which would be perfect
+  for (auto const& epoch : mine.progress.history)
+    CHECK(std::isnan(epoch.valid_loss));  // and never 0, which would be perfect
 }
 
 TEST_CASE("fit: it can be stopped in front of any update, and is not finished then") {

@@ -28,7 +28,13 @@ struct examples {
 };
 
 training_options quick() {
-  return {.epochs = 4, .batch_size = 5, .learning_rate = 1e-2, .dropout = 0.2, .patience = 0, .seed = 9, .block_tokens = 10};
+  return {.epochs = 4,
+          .batch_size = 5,
+          .learning_rate = 1e-2,
+          .dropout = 0.2,
+          .patience = 0,
+          .seed = 9,
+          .block_tokens = 10};
 }
 
 struct run {
@@ -55,7 +61,8 @@ struct run {
     return {model.parameters().data, model.parameters().data + model.parameters().size()};
   }
   std::vector<float> moments() const {
-    auto const first = as_span(teacher.moments().first.view_all()), second = as_span(teacher.moments().second.view_all());
+    auto const first = as_span(teacher.moments().first.view_all()),
+               second = as_span(teacher.moments().second.view_all());
     std::vector<float> all(first.begin(), first.end());
     all.insert(all.end(), second.begin(), second.end());
     return all;
@@ -91,7 +98,8 @@ void write_changed(std::filesystem::path const& path, Change&& change) {
   std::vector<named_tensor> tensors;
   index_t entries = 1;
   for (auto const extent : shape) entries *= extent;
-  for (auto const& name : names) tensors.push_back({name, shape, host_vector_view<float const>(values.data(), entries)});
+  for (auto const& name : names)
+    tensors.push_back({name, shape, host_vector_view<float const>(values.data(), entries)});
   write_safetensors(path, tensors, meta);
 }
 }  // namespace
@@ -173,7 +181,8 @@ TEST_CASE("training state: another run's is refused, and the message names the c
   };
   CHECK(refusal([](auto&) {}) == "");
   CHECK(refusal([](auto& o) { o.block_tokens = 5; }) == "");  // a matter of caches
-  CHECK(refusal([](auto& o) { o.seed = 10; }) == path.string() + ": belongs to a run with seed = 9, but this one has 10");
+  CHECK(refusal([](auto& o) { o.seed = 10; }) ==
+        path.string() + ": belongs to a run with seed = 9, but this one has 10");
   std::map<std::string, std::string> const by_name = {
       {"epochs", refusal([](auto& o) { o.epochs = 5; })},
       {"batch_size", refusal([](auto& o) { o.batch_size = 6; })},
@@ -190,7 +199,8 @@ TEST_CASE("training state: another run's is refused, and the message names the c
   }
   run reader;
   reader.conditions = run_conditions(quick(), tiny_t5(), 14);
-  CHECK(complaint<file_error>([&] { reader.restore(path); }).find("examples = 13, but this one has 14") != std::string::npos);
+  CHECK(complaint<file_error>([&] { reader.restore(path); }).find("examples = 13, but this one has 14") !=
+        std::string::npos);
   auto larger = tiny_t5();
   larger.inner_width += 1;
   reader.conditions = run_conditions(quick(), larger, 13);

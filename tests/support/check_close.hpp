@@ -1,7 +1,7 @@
 #pragma once
-// CHECK_CLOSE(actual, expected, tolerance): every |actual − expected| ≤ tolerance · max(1, |expected|), and the shapes agree.
-// Takes numbers, tensors of this folder, views, ranges and xtensor arrays in any pairing. A failure names the worst entry; NaN
-// is close to nothing.
+// CHECK_CLOSE(actual, expected, tolerance): every |actual − expected| ≤ tolerance · max(1, |expected|), and the shapes
+// agree. Takes numbers, tensors of this folder, views, ranges and xtensor arrays in any pairing. A failure names the
+// worst entry; NaN is close to nothing.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -62,9 +62,7 @@ numbers numbers_of(matrix<T> const& x) {
 /// Of a device: by way of the host.
 template <class T, MemorySpace S, int Rank>
   requires(!std::same_as<S, host_space>)
-numbers numbers_of(view<T, S, Rank> x) {
-  return numbers_of(fetched(x));
-}
+numbers numbers_of(view<T, S, Rank> x) { return numbers_of(fetched(x)); }
 template <class T>
   requires std::is_arithmetic_v<T> || std::is_enum_v<T> numbers numbers_of(T x) { return {{}, {number(x)}}; }
 template <std::ranges::input_range R>
@@ -101,7 +99,8 @@ inline std::string place_in_words(std::vector<index_t> const& extents, std::size
 
 inline verdict compare_numbers(numbers const& actual, numbers const& expected, double tolerance) {
   if (actual.extents != expected.extents)
-    return {false, "the shape is " + shape_in_words(actual.extents) + " instead of " + shape_in_words(expected.extents)};
+    return {false,
+            "the shape is " + shape_in_words(actual.extents) + " instead of " + shape_in_words(expected.extents)};
   double worst = 0;  // by how many times its allowance an entry differs
   std::size_t at = 0, apart = 0;
   for (std::size_t i = 0; i < actual.values.size(); ++i) {

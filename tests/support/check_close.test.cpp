@@ -12,9 +12,9 @@ using namespace mql4grec::test;
 TEST_CASE("check_close: a failure names the worst entry, both values, the difference and the tolerance") {
   auto const verdict = compare(matrix{{1., 2., 3.}, {4., 5.5, 6.1}}, matrix{{1., 2., 3.}, {4., 5., 6.}}, 1e-3);
   CHECK_FALSE(verdict.holds);
-  CHECK(
-      verdict.words ==
-      "(1, 1) of 2 × 3 is 5.5 instead of 5: the difference is 0.5, allowed 0.005 (tolerance 0.001); 2 of 6 entries are apart");
+  CHECK(verdict.words ==
+        "(1, 1) of 2 × 3 is 5.5 instead of 5: the difference is 0.5, allowed 0.005 (tolerance 0.001); 2 of 6 entries "
+        "are apart");
 }
 
 TEST_CASE("check_close: NaN is close to nothing, infinity only to itself") {

@@ -1,5 +1,6 @@
 #pragma once
-// Real datasets aren't part of the source: tests that want one look where MQL4GREC_DATA points, then where CMake found them.
+// Real datasets aren't part of the source: tests that want one look where MQL4GREC_DATA points, then where CMake found
+// them.
 #include <doctest/doctest.h>
 
 #include <cstdlib>

@@ -1,6 +1,7 @@
 #pragma once
-// The complex step (Squire & Trapp 1998): f'(x) = Im f(x + ih) / h. Nothing cancels, so h may be tiny and the result is exact
-// to rounding. f has to be analytic, that is to say: written without abs, conj, or comparisons of anything but real parts.
+// The complex step (Squire & Trapp 1998): f'(x) = Im f(x + ih) / h. Nothing cancels, so h may be tiny and the result is
+// exact to rounding. f has to be analytic, that is to say: written without abs, conj, or comparisons of anything but
+// real parts.
 #include <algorithm>
 #include <cmath>
 #include <complex>
@@ -22,8 +23,8 @@ double derivative_at(F const& f, Tensor& complex_x, std::size_t i) {
   return derivative;
 }
 
-/// The largest difference between f's derivatives at x and the gradient that a backward pass claims, over max(1, largest
-/// derivative).
+/// The largest difference between f's derivatives at x and the gradient that a backward pass claims, over max(1,
+/// largest derivative).
 template <class F, class Tensor>
 double gradient_error(F const& f, Tensor const& x, std::span<double const> claimed) {
   auto moved = as<complex>(x);

@@ -34,7 +34,8 @@ void check_damaged(std::string const& whole, std::string_view likely, std::size_
   for (int round = 0; round < 5000; ++round) {
     std::string bytes = whole;
     for (index_t changes = 1 + random.below(3); changes > 0; --changes)
-      bytes[static_cast<std::size_t>(random.below(static_cast<index_t>(within)))] = likely[static_cast<std::size_t>(random.below(std::ssize(likely)))];
+      bytes[static_cast<std::size_t>(random.below(static_cast<index_t>(within)))] =
+          likely[static_cast<std::size_t>(random.below(std::ssize(likely)))];
     put(directory / "f", bytes);
     auto const said = complaint<file_error>([&] { read(directory / "f"); });
     std::filesystem::remove(directory / "f");
@@ -50,7 +51,8 @@ void check_no_regular_file(Read&& read) {
   auto const said = [&](std::filesystem::path const& path) { return complaint<file_error>([&] { read(path); }); };
   CHECK(said(directory / "pipe") == (directory / "pipe").string() + ": isn't a regular file");
   CHECK(said(directory.path()) == directory.path().string() + ": isn't a regular file");
-  CHECK(said(directory / "f") == (directory / "f").string() + ": can't be opened for reading: No such file or directory");
+  CHECK(said(directory / "f") ==
+        (directory / "f").string() + ": can't be opened for reading: No such file or directory");
 }
 
 }  // namespace mql4grec::test

@@ -10,12 +10,9 @@ namespace mql4grec::test {
 
 inline std::string name_of(cpu::instruction_set set) {
   switch (set) {
-    case cpu::instruction_set::baseline:
-      return "baseline";
-    case cpu::instruction_set::avx2:
-      return "AVX2";
-    case cpu::instruction_set::avx512:
-      return "AVX-512";
+    case cpu::instruction_set::baseline: return "baseline";
+    case cpu::instruction_set::avx2: return "AVX2";
+    case cpu::instruction_set::avx512: return "AVX-512";
   }
   return "unknown";
 }

@@ -1,6 +1,7 @@
 #pragma once
-// A Thrust system whose memory is the host's, with several devices: what was allocated for which, and opened with which options, is known. Memory can
-// be made to run out. So it is tested without a GPU that work goes to the device it was opened on.
+// A Thrust system whose memory is the host's, with several devices: what was allocated for which, and opened with which
+// options, is known. Memory can be made to run out. So it is tested without a GPU that work goes to the device it was
+// opened on.
 #if MQL4GREC_HAS_THRUST
 #include <map>
 #include <mutex>
@@ -21,7 +22,7 @@ struct several_devices : gpu::detail::host_system {
   struct log {
     std::mutex mutex;
     std::vector<options> opened;
-    std::map<int, std::size_t> bytes;  ///< allocated for a device, ever
+    std::map<int, std::size_t> bytes;                 ///< allocated for a device, ever
     std::size_t left = static_cast<std::size_t>(-1);  ///< bytes that can still be allocated
 
     void clear() {
@@ -37,7 +38,8 @@ struct several_devices : gpu::detail::host_system {
   }
 
   struct context : gpu::detail::host_system::context {
-    explicit context(options const& how) : gpu::detail::host_system::context(gpu::detail::host_system::options()), how_(how) {
+    explicit context(options const& how)
+        : gpu::detail::host_system::context(gpu::detail::host_system::options()), how_(how) {
       std::lock_guard const lock(all().mutex);
       all().opened.push_back(how);
     }
@@ -53,7 +55,8 @@ struct several_devices : gpu::detail::host_system {
   static void enter(context const& c) { current_device() = c.how().device; }
   static void* allocate(std::size_t bytes) {
     std::lock_guard const lock(all().mutex);
-    expects(bytes <= all().left, "memory of device ", current_device(), ": ", bytes, " bytes asked for, ", all().left, " left");
+    expects(bytes <= all().left, "memory of device ", current_device(), ": ", bytes, " bytes asked for, ", all().left,
+            " left");
     all().left -= bytes;
     all().bytes[current_device()] += bytes;
     return gpu::detail::host_system::allocate(bytes);

@@ -30,8 +30,8 @@ inline t5_config tiny_t5() {
 }
 
 /// A sequence a length: inputs and targets of so many tokens, their </s> among them.
-inline batch batch_of(std::span<index_t const> input_lengths, std::span<index_t const> target_lengths, index_t vocabulary,
-                      std::uint64_t seed = 1) {
+inline batch batch_of(std::span<index_t const> input_lengths, std::span<index_t const> target_lengths,
+                      index_t vocabulary, std::uint64_t seed = 1) {
   batch all;
   for (std::size_t s = 0; s < input_lengths.size(); ++s)
     all.append(random_tokens(input_lengths[s] - 1, vocabulary, seed + 2 * s).values,
@@ -74,7 +74,8 @@ struct loss_and_gradient {
                     double scale = 1)
       : gradient(b, {model.layout().size(), 1}, 0, T{}) {
     t5_pass<B, T> pass;
-    loss = pass.loss_and_gradient(b, model, all, part, plan, scale, t5_windows(model.config(), model.layout(), *gradient));
+    loss =
+        pass.loss_and_gradient(b, model, all, part, plan, scale, t5_windows(model.config(), model.layout(), *gradient));
   }
 };
 

@@ -1,6 +1,6 @@
 #pragma once
-// Small tensors for tests: `vector{1.f, 2.f}` and `matrix{{1.f, 2.f}, {3.f, 4.f}}` are written by hand, `on(backend, tensor)`
-// gives a backend its own copy, which converts to the views that operations take.
+// Small tensors for tests: `vector{1.f, 2.f}` and `matrix{{1.f, 2.f}, {3.f, 4.f}}` are written by hand, `on(backend,
+// tensor)` gives a backend its own copy, which converts to the views that operations take.
 #include <algorithm>
 #include <complex>
 #include <initializer_list>
@@ -52,7 +52,8 @@ struct matrix {
   operator view<T const, host_space, 2>() const { return {values.data(), rows(), columns()}; }
 };
 
-// ---- tensors made by rule --------------------------------------------------------------------------------------------------
+// ---- tensors made by rule
+// --------------------------------------------------------------------------------------------------
 
 /// Independent normal entries; for another scalar the same numbers, rounded.
 template <Field T = double>
@@ -100,7 +101,8 @@ matrix<U> as(matrix<T> const& from) {
   return {from.extent, as<U>(vector<T>(from.values)).values};
 }
 
-// ---- tensors of a backend --------------------------------------------------------------------------------------------------
+// ---- tensors of a backend
+// --------------------------------------------------------------------------------------------------
 
 /// Memory of a backend with a shape; rows may lie further apart than they are long, and the gaps then hold NaN.
 template <class T, class B, int Rank>

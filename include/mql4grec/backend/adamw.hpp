@@ -51,7 +51,8 @@ struct step_report {
   MQL4GREC_HD bool finite() const { return loss - loss == 0 && norm - norm == 0; }
 };
 
-/// clip_norm / norm when the gradient is longer than that, else 1 (torch.nn.utils.clip_grad_norm_); without clipping (clip_norm ≤ 0) 1.
+/// clip_norm / norm when the gradient is longer than that, else 1 (torch.nn.utils.clip_grad_norm_); without clipping
+/// (clip_norm ≤ 0) 1.
 MQL4GREC_HD constexpr double clipping_factor(double clip_norm, double norm) {
   double const factor = clip_norm / (norm + 1e-6);
   return clip_norm > 0 && factor < 1 ? factor : 1.0;

@@ -6,7 +6,8 @@
 
 namespace mql4grec {
 
-/// What a backend works out once for all attentions over the same sequences, in a form of its own; see nn::make_attention_plan.
+/// What a backend works out once for all attentions over the same sequences, in a form of its own; see
+/// nn::make_attention_plan.
 template <MemorySpace S>
 struct attention_plan {
   view<std::byte const, S, 1> forward = {}, backward = {};
@@ -16,8 +17,8 @@ struct attention_plan {
 /// and the keys key_offsets(s) … key_offsets(s+1)−1; nothing attends across sequences. T5's scores are not scaled.
 template <MemorySpace S, class T>
 struct attention_inputs {
-  view<T const, S, 2> q;                                  ///< (query tokens, heads·width)
-  view<T const, S, 2> k, v;                               ///< (key tokens, heads·width)
+  view<T const, S, 2> q;                                 ///< (query tokens, heads·width)
+  view<T const, S, 2> k, v;                              ///< (key tokens, heads·width)
   view<index_t const, S, 1> query_offsets, key_offsets;  ///< (sequences + 1)
   index_t heads = 1;
   /// (heads, distances): what is added to the score of query i and key j stands in column j − i + zero_distance.

@@ -73,11 +73,11 @@ class buffer<T, host_space> {
   index_t size_ = 0;
 };
 
-/// Scratch memory that is taken in order and given back all at once or down to a mark. A need beyond what is held adds a chunk. Once
-/// everything has been given back, several chunks are freed, and the next need is met by one chunk with room for the most that was ever in
-/// use at once: after that nothing is allocated. Giving back frees memory and never allocates, so the end of a scope never throws. What is
-/// handed out is not initialised. Of memory that the host reads, the address sanitizer sees where each piece ends and when it was given back,
-/// as if it came from the heap.
+/// Scratch memory that is taken in order and given back all at once or down to a mark. A need beyond what is held adds
+/// a chunk. Once everything has been given back, several chunks are freed, and the next need is met by one chunk with
+/// room for the most that was ever in use at once: after that nothing is allocated. Giving back frees memory and never
+/// allocates, so the end of a scope never throws. What is handed out is not initialised. Of memory that the host reads,
+/// the address sanitizer sees where each piece ends and when it was given back, as if it came from the heap.
 template <MemorySpace Space>
 class arena {
  public:
@@ -146,7 +146,8 @@ class arena {
     }
     if (chunk_ == chunks_.size()) {
       // the first has room for the largest need so far; further ones double what there is, within reason
-      std::size_t const ahead = chunks_.empty() ? std::max(largest_, least_chunk) : std::clamp(capacity(), least_chunk, most_ahead);
+      std::size_t const ahead =
+          chunks_.empty() ? std::max(largest_, least_chunk) : std::clamp(capacity(), least_chunk, most_ahead);
       chunks_.emplace_back(static_cast<index_t>(std::max(bytes, ahead)));
       used_ = 0;
       forbid_from(chunk_, 0);
@@ -169,7 +170,8 @@ class arena {
     if constexpr (is_watched) detail::forbid(chunks_[chunk].view_all().data + used, size_of(chunk) - used);
   }
   std::size_t size_of(std::size_t chunk) const { return static_cast<std::size_t>(chunks_[chunk].size()); }
-  void free_pieces() {  // nothing is in use; the next need gets one chunk, so that the next round never crosses a border
+  void
+  free_pieces() {  // nothing is in use; the next need gets one chunk, so that the next round never crosses a border
     if (chunks_.size() <= 1) return;
     chunks_.clear();
     ++moves_;
@@ -178,7 +180,7 @@ class arena {
   std::vector<buffer<std::byte, Space>> chunks_;
   std::size_t chunk_ = 0, used_ = 0;
   std::size_t in_use_ = 0, largest_ = 0;  // bytes, of all chunks; and the most there ever were
-  std::size_t moves_ = 0;  // how often what it held was given back
+  std::size_t moves_ = 0;                 // how often what it held was given back
 };
 using host_arena = arena<host_space>;
 

@@ -1,5 +1,6 @@
 #pragma once
-// Work that comes again and again in the same shape. A GPU is told it once, as a graph, and starts all of it with one call from then on.
+// Work that comes again and again in the same shape. A GPU is told it once, as a graph, and starts all of it with one
+// call from then on.
 #include <algorithm>
 #include <bit>
 #include <map>
@@ -12,15 +13,16 @@
 
 namespace mql4grec {
 
-/// What graph asks of a backend. It may have none: work is done as it comes then. capture(b, name, work) calls work(), whose operations are
-/// written down instead of being done; launch(b) does them with the arguments they had, on whatever their places in memory hold by then.
+/// What graph asks of a backend. It may have none: work is done as it comes then. capture(b, name, work) calls work(),
+/// whose operations are written down instead of being done; launch(b) does them with the arguments they had, on
+/// whatever their places in memory hold by then.
 template <class B>
 concept CaptureOps = Backend<B> && requires(B& b, void (*work)()) {
   capture(b, "work", work).launch(b);
 };
 
-/// What numbers of rows are rounded up to a multiple of, so that few shapes come up and graph_cache are used again: `least`, and from 32 · least on a
-/// thirty-second of the power of two below. Rounded so, rows become 3 % more at most.
+/// What numbers of rows are rounded up to a multiple of, so that few shapes come up and graph_cache are used again:
+/// `least`, and from 32 · least on a thirty-second of the power of two below. Rounded so, rows become 3 % more at most.
 constexpr index_t shape_step(index_t rows, index_t least) {
   return std::max(least, static_cast<index_t>(std::bit_floor(static_cast<std::uint64_t>(rows)) / 32));
 }
@@ -41,10 +43,10 @@ struct graph_of<B> {
 };
 }  // namespace detail
 
-/// Graphs by key: the first run of a key is done as it comes, so that all memory and all plans that it needs are there; the second is captured.
-/// All that the work reads and that isn't in the backend's memory must follow from the key; so must the places it takes from the scratch, but
-/// for the place where that stands.
-/// What the work returns to the host must follow from the key, too.
+/// Graphs by key: the first run of a key is done as it comes, so that all memory and all plans that it needs are there;
+/// the second is captured. All that the work reads and that isn't in the backend's memory must follow from the key; so
+/// must the places it takes from the scratch, but for the place where that stands. What the work returns to the host
+/// must follow from the key, too.
 template <Backend B, class Key, std::copyable Result = std::monostate>
 class graph_cache {
  public:

@@ -18,8 +18,9 @@ struct packed_tokens {
 
 /// What making a batch asks of a backend.
 template <class B>
-concept PackingOps = Backend<B> && requires(B& b, packed_tokens<typename B::memory_space, token_t const> from, in_vector<B, index_t> which,
-                                            packed_tokens<typename B::memory_space> to, in_vector<B, token_t> tokens, out_vector<B, token_t> shifted) {
+concept PackingOps = Backend<B> &&
+    requires(B& b, packed_tokens<typename B::memory_space, token_t const> from, in_vector<B, index_t> which,
+             packed_tokens<typename B::memory_space> to, in_vector<B, token_t> tokens, out_vector<B, token_t> shifted) {
   gather_sequences(b, from, which, token_t{}, to);
   shift_right(b, tokens, which, token_t{}, shifted);
 };

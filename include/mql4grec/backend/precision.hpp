@@ -3,8 +3,8 @@
 
 namespace mql4grec {
 
-/// What matrix products of floats round their factors to: fp32 not at all, TF32 (tensor cores of NVIDIA's GPUs) to 10 bits of fraction with the
-/// range of fp32, bf16 to 7 bits. Sums, and whatever isn't a product, are fp32 in any case.
+/// What matrix products of floats round their factors to: fp32 not at all, TF32 (tensor cores of NVIDIA's GPUs) to 10
+/// bits of fraction with the range of fp32, bf16 to 7 bits. Sums, and whatever isn't a product, are fp32 in any case.
 enum class precision { fp32, tf32, bf16 };
 
 constexpr std::string_view name_of(precision products) {

@@ -15,7 +15,8 @@ template <Backend B, class Visit>
 void for_each_row_block(B& backend, index_t rows, index_t block, Visit&& visit) {
   std::atomic<index_t> next{0};
   for_each_worker(backend, [&](B& worker, index_t) {
-    for (index_t i = next++; i * block < rows; i = next++) visit(worker, i, i * block, std::min(block, rows - i * block));
+    for (index_t i = next++; i * block < rows; i = next++)
+      visit(worker, i, i * block, std::min(block, rows - i * block));
   });
 }
 

@@ -2,13 +2,14 @@
 // What the host writes and a backend's kernels then read: offsets, tokens, buckets.
 #include <span>
 
-#include "mql4grec/backend/copy.hpp"
 #include "mql4grec/backend/concepts.hpp"
+#include "mql4grec/backend/copy.hpp"
 
 namespace mql4grec {
 
-/// n entries that the host fills through values(), and that kernels read as what publish() returns. Where the backend's memory is the
-/// host's, both are the same scratch; elsewhere publishing copies. What is published lives as long as the scratch.
+/// n entries that the host fills through values(), and that kernels read as what publish() returns. Where the backend's
+/// memory is the host's, both are the same scratch; elsewhere publishing copies. What is published lives as long as the
+/// scratch.
 template <class T, Backend B>
 class staged {
  public:

@@ -16,8 +16,8 @@ interactions read_interactions(std::filesystem::path const& path);
 /// Writes what read_interactions reads, one user a line.
 void write_interactions(std::filesystem::path const& path, interactions const& data);
 
-/// Reads `D.item.json`, `{"item": {"title", "description", "brand", "categories"}}`, in any order. Every field may be missing, null, a text or
-/// a list of texts, which become one; other fields are passed over. Throws file_error.
+/// Reads `D.item.json`, `{"item": {"title", "description", "brand", "categories"}}`, in any order. Every field may be
+/// missing, null, a text or a list of texts, which become one; other fields are passed over. Throws file_error.
 item_descriptions read_items(std::filesystem::path const& path);
 
 /// Writes what read_items reads, all four fields of each item as texts.

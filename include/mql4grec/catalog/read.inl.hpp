@@ -35,7 +35,8 @@ MQL4GREC_DEFINITION item_id item_of(json const& value, std::filesystem::path con
   return static_cast<item_id>(value.get<std::int32_t>());
 }
 
-/// A field of a description: a text, nothing where it is null, or a list of such (of lists, as some categories are), joined by `between`.
+/// A field of a description: a text, nothing where it is null, or a list of such (of lists, as some categories are),
+/// joined by `between`.
 MQL4GREC_DEFINITION std::optional<std::string> text_of(json const& value, char const* between, int depth = 0) {
   if (value.is_null()) return "";
   if (value.is_string()) return value.get<std::string>();
@@ -50,7 +51,8 @@ MQL4GREC_DEFINITION std::optional<std::string> text_of(json const& value, char c
   return text;
 }
 
-MQL4GREC_DEFINITION item_description description_of(json const& value, std::filesystem::path const& path, std::string const& item) {
+MQL4GREC_DEFINITION item_description description_of(json const& value, std::filesystem::path const& path,
+                                                    std::string const& item) {
   if (value.is_null()) return {};
   expects_file(value.is_object(), path, "item ", item, ": expected an object, found a ", value.type_name());
   auto const field = [&](char const* name, char const* between) {
@@ -110,7 +112,9 @@ MQL4GREC_DEFINITION void write_items(std::filesystem::path const& path, item_des
   std::string text = "{";
   char const* separator = "\n";
   for (auto const& [item, description] : items) {
-    json const entry = {{"title", description.title}, {"description", description.description}, {"brand", description.brand},
+    json const entry = {{"title", description.title},
+                        {"description", description.description},
+                        {"brand", description.brand},
                         {"categories", description.categories}};
     text += separator + ("\"" + std::to_string(index(item)) + "\": ") + entry.dump();
     separator = ",\n";
@@ -136,7 +140,8 @@ MQL4GREC_DEFINITION outside_ids read_ids(std::filesystem::path const& path) {
   }
   outside_ids ids;
   for (auto& [id, key] : keys) {
-    expects_file(id == std::ssize(ids), path, "no line has the id ", ids.size(), ", expected every id up to ", keys.rbegin()->first);
+    expects_file(id == std::ssize(ids), path, "no line has the id ", ids.size(), ", expected every id up to ",
+                 keys.rbegin()->first);
     ids.push_back(std::move(key));
   }
   return ids;

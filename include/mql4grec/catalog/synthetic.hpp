@@ -78,7 +78,8 @@ inline synthetic_domain make_synthetic_domain(synthetic_options const& options, 
   synthetic_domain out;
   out.name = std::string(shop.name) + (domain < shops ? "" : std::to_string(domain / shops + 1));
   auto const items = detail::make_latent_items(options.seed, domain, options.items);
-  for (std::size_t i = 0; i < items.size(); ++i) out.items.emplace(item_id(i), detail::describe(shop, out.name, items[i]));
+  for (std::size_t i = 0; i < items.size(); ++i)
+    out.items.emplace(item_id(i), detail::describe(shop, out.name, items[i]));
   for (index_t modality = 0; modality < 2; ++modality) {
     auto const width = modality == 0 ? options.text_width : options.image_width;
     out.features.push_back(detail::make_features(items, domain, modality, {options.seed, width, options.noise}));

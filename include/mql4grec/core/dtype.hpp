@@ -19,7 +19,8 @@ namespace mql4grec {
 static_assert(std::endian::native == std::endian::little,
               "tensors in files are little-endian, and read and written as they are");
 
-/// Kinds of entries, in the order of the official library of safetensors, which lays tensors out by falling kind, then by name.
+/// Kinds of entries, in the order of the official library of safetensors, which lays tensors out by falling kind, then
+/// by name.
 enum class dtype { boolean, u8, i8, i16, u16, f16, bf16, i32, u32, f32, f64, i64, u64 };
 
 namespace detail {

@@ -38,8 +38,8 @@ inline std::string read_text(std::filesystem::path const& path) {
 inline void make_directory(std::filesystem::path const& path) {
   std::error_code code;
   std::filesystem::create_directories(path, code);
-  expects_file(!code && std::filesystem::is_directory(path), path, "can't be made a directory: ",
-               code ? code.message() : std::string("a file of this name exists"));
+  expects_file(!code && std::filesystem::is_directory(path), path,
+               "can't be made a directory: ", code ? code.message() : std::string("a file of this name exists"));
 }
 
 /// Writes a file beside its final name; commit() syncs it and renames it into place. Without commit()

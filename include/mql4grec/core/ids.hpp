@@ -12,8 +12,8 @@ enum class item_id : std::int32_t {};
 enum class code_t : std::int32_t {};   ///< a codeword inside its level, 0 … K−1
 enum class token_t : std::int32_t {};  ///< an entry of the vocabulary, 0 … V−1
 
-/// Item numbers from files are less: what an item_id holds, with room for one more than the largest. What is kept in memory follows how many
-/// items there are, not how large their numbers.
+/// Item numbers from files are less: what an item_id holds, with room for one more than the largest. What is kept in
+/// memory follows how many items there are, not how large their numbers.
 inline constexpr index_t item_number_limit = 0x7fffffff;
 
 /// What stands for a token that nobody is to predict: its loss and its gradient are 0.

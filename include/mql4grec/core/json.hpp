@@ -1,6 +1,7 @@
 #pragma once
-// JSON from outside, read with nlohmann/json; every complaint is one line that names the file and the place in it. The parser itself keeps
-// the last of two members with the same key and refuses half of a surrogate pair; here the first is refused and the second mended.
+// JSON from outside, read with nlohmann/json; every complaint is one line that names the file and the place in it. The
+// parser itself keeps the last of two members with the same key and refuses half of a surrogate pair; here the first is
+// refused and the second mended.
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -38,7 +39,8 @@ T member(json const& object, std::string const& key, std::filesystem::path const
   try {
     return object.at(key).get<T>();
   } catch (json::exception const&) {
-    detail::raise<file_error>(path.string(), ": key '", key, "' is a ", object.at(key).type_name(), " of the wrong kind");
+    detail::raise<file_error>(path.string(), ": key '", key, "' is a ", object.at(key).type_name(),
+                              " of the wrong kind");
   }
 }
 

@@ -10,19 +10,22 @@ namespace mql4grec {
 namespace detail {
 
 /// The events of a text that is mended first.
-MQL4GREC_DEFINITION void parse_mended(std::string text, std::filesystem::path const& path, std::string const& expected, json_builder& builder) {
+MQL4GREC_DEFINITION void parse_mended(std::string text, std::filesystem::path const& path, std::string const& expected,
+                                      json_builder& builder) {
   expects_file(!text.empty(), path, "is empty, expected ", expected);
   mend_half_surrogates(text);
   parse_json_events(text, builder);
 }
 
-MQL4GREC_DEFINITION json parse_expected(std::string text, std::filesystem::path const& path, std::string const& expected) {
+MQL4GREC_DEFINITION json parse_expected(std::string text, std::filesystem::path const& path,
+                                        std::string const& expected) {
   json_builder builder(path);
   parse_mended(std::move(text), path, expected, builder);
   return std::move(builder).result();
 }
 
-MQL4GREC_DEFINITION void for_each_member(std::string text, std::filesystem::path const& path, std::string const& expected,
+MQL4GREC_DEFINITION void for_each_member(std::string text, std::filesystem::path const& path,
+                                         std::string const& expected,
                                          std::function<void(std::string const& key, json const& value)> const& visit) {
   json_builder builder(path, expected, visit);
   parse_mended(std::move(text), path, expected, builder);
@@ -36,6 +39,8 @@ MQL4GREC_DEFINITION json parse_json(std::string_view text, std::filesystem::path
 
 MQL4GREC_DEFINITION json read_json(std::filesystem::path const& path) { return parse_json(read_file(path), path); }
 
-MQL4GREC_DEFINITION void write_json(std::filesystem::path const& path, json const& value) { write_file(path, value.dump(2) + "\n"); }
+MQL4GREC_DEFINITION void write_json(std::filesystem::path const& path, json const& value) {
+  write_file(path, value.dump(2) + "\n");
+}
 
 }  // namespace mql4grec

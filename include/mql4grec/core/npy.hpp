@@ -1,5 +1,6 @@
 #pragma once
-// numpy's .npy files with a matrix of floats, read in blocks of rows and written row after row: neither has to fit into memory.
+// numpy's .npy files with a matrix of floats, read in blocks of rows and written row after row: neither has to fit into
+// memory.
 #include <algorithm>
 #include <array>
 #include <span>
@@ -11,9 +12,9 @@
 
 namespace mql4grec {
 
-/// A .npy file (format 1.0, 2.0 or 3.0) that holds (rows, columns) float32, float16 or float64, fully checked when opened:
-/// throws file_error when it holds anything else, or not the bytes that its shape needs. Entries are read on demand, as floats;
-/// const use from many threads is fine.
+/// A .npy file (format 1.0, 2.0 or 3.0) that holds (rows, columns) float32, float16 or float64, fully checked when
+/// opened: throws file_error when it holds anything else, or not the bytes that its shape needs. Entries are read on
+/// demand, as floats; const use from many threads is fine.
 class npy_file {
  public:
   explicit npy_file(std::filesystem::path path) : file_(std::move(path)), header_(detail::read_npy_header(file_)) {}
@@ -24,8 +25,8 @@ class npy_file {
   /// What the file holds: f32, f16, or f64, which is rounded.
   dtype type() const { return header_.type; }
 
-  /// Rows first … first + out.rows() − 1. Throws file_error when the file has become shorter, or a float64 is beyond every
-  /// float.
+  /// Rows first … first + out.rows() − 1. Throws file_error when the file has become shorter, or a float64 is beyond
+  /// every float.
   void read(index_t first, host_matrix_view<float> out) const {
     check_width(out);
     expects(first >= 0 && out.rows() <= rows() && first <= rows() - out.rows(), path().string(), ": ", out.rows(),
@@ -35,7 +36,8 @@ class npy_file {
   /// Any rows, in the order asked for; those that are asked for side by side as they lie are read at once.
   void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
     check_width(out);
-    expects(std::ssize(wanted) == out.rows(), path().string(), ": ", wanted.size(), " rows into a place for ", out.rows());
+    expects(std::ssize(wanted) == out.rows(), path().string(), ": ", wanted.size(), " rows into a place for ",
+            out.rows());
     auto const bad = std::ranges::find_if(wanted, [&](index_t row) { return row < 0 || row >= rows(); });
     if (bad != wanted.end()) detail::raise(path().string(), ": row ", *bad, " of ", rows());
     for (index_t i = 0, run = 0; i < out.rows(); i += run) {
@@ -47,7 +49,8 @@ class npy_file {
 
  private:
   void check_width(host_matrix_view<float> out) const {
-    expects(out.columns() == columns(), path().string(), ": rows of ", columns(), " entries into rows of ", out.columns());
+    expects(out.columns() == columns(), path().string(), ": rows of ", columns(), " entries into rows of ",
+            out.columns());
   }
   void read_rows(index_t first, host_matrix_view<float> out) const {
     if (out.contiguous()) return read_entries(first * columns(), out.flat());
@@ -75,16 +78,16 @@ class npy_file {
   void convert(index_t first, host_vector_view<double const> from, host_vector_view<float> out) const {
     for (index_t i = 0; i < from.size(); ++i)
       if (!detail::convert(from(i), out(i))) [[unlikely]]
-        detail::raise<file_error>(path().string(), ": row ", (first + i) / columns(), ", column ", (first + i) % columns(),
-                                  ": ", from(i), " is beyond every float");
+        detail::raise<file_error>(path().string(), ": row ", (first + i) / columns(), ", column ",
+                                  (first + i) % columns(), ": ", from(i), " is beyond every float");
   }
 
   detail::input_file file_;
   detail::npy_header header_;
 };
 
-/// Writes a .npy file of float32 row after row. It appears under its name, whole, with commit(); without it nothing remains.
-/// The bytes are those of numpy.save.
+/// Writes a .npy file of float32 row after row. It appears under its name, whole, with commit(); without it nothing
+/// remains. The bytes are those of numpy.save.
 class npy_writer {
  public:
   /// Throws error when the shape is one that npy_file refuses, file_error when the file can't be written.
@@ -95,9 +98,10 @@ class npy_writer {
 
   /// The next rows; refused when they are wider or narrower, or more than were announced.
   void append(host_matrix_view<float const> block) {
-    expects(block.columns() == columns_, path_.string(), ": rows of ", block.columns(), " entries, expected ", columns_);
-    expects(block.rows() <= rows_ - written_, path_.string(), ": ", block.rows(), " rows behind ", written_, ", expected ",
-            rows_, " altogether");
+    expects(block.columns() == columns_, path_.string(), ": rows of ", block.columns(), " entries, expected ",
+            columns_);
+    expects(block.rows() <= rows_ - written_, path_.string(), ": ", block.rows(), " rows behind ", written_,
+            ", expected ", rows_, " altogether");
     expects(!std::exchange(torn_, true), path_.string(), ": a write has failed before, nothing can follow it");
     if (block.contiguous())
       write(block.flat());

@@ -1,7 +1,7 @@
 #pragma once
 // Counter-based random numbers (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): the number
-// at a counter is a pure function of (key, counter). Host and device, one thread or many, any launch shape: same stream,
-// and nothing but the key and a step number has to be saved to resume a run.
+// at a counter is a pure function of (key, counter). Host and device, one thread or many, any launch shape: same
+// stream, and nothing but the key and a step number has to be saved to resume a run.
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -45,14 +45,17 @@ class random_stream {
   std::uint32_t bits() {
     if (position_ % 4 == 0) {
       std::uint64_t const block = position_ / 4;
-      words_ = philox({static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), stream_[0], stream_[1]}, key_);
+      words_ = philox(
+          {static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), stream_[0], stream_[1]}, key_);
     }
     return words_[position_++ % 4];
   }
   /// In [0, 1), 32 bits of it.
   double uniform() { return static_cast<double>(bits()) * 0x1p-32; }
   /// In [0, n), n ≥ 1: the high word of a product; its bias, n / 2³², is far below anything counted here.
-  index_t below(index_t n) { return static_cast<index_t>((std::uint64_t{bits()} * static_cast<std::uint64_t>(n)) >> 32); }
+  index_t below(index_t n) {
+    return static_cast<index_t>((std::uint64_t{bits()} * static_cast<std::uint64_t>(n)) >> 32);
+  }
   /// Mean 0, variance 1 (Box–Muller, one of the pair).
   double normal() {
     double const radius = std::sqrt(-2.0 * std::log((static_cast<double>(bits()) + 1.0) * 0x1p-32));

@@ -1,6 +1,7 @@
 #pragma once
-// safetensors files (huggingface/safetensors, README "Format"): 8 bytes of header length, a JSON header, the tensors' bytes.
-// Files come from strangers: everything the header claims is checked against the file before anything is allocated for it.
+// safetensors files (huggingface/safetensors, README "Format"): 8 bytes of header length, a JSON header, the tensors'
+// bytes. Files come from strangers: everything the header claims is checked against the file before anything is
+// allocated for it.
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -20,9 +21,9 @@
 
 namespace mql4grec {
 
-/// A safetensors file, fully checked when opened: throws file_error when the header isn't JSON of the right form, a type is
-/// unknown, or the tensors don't fill the data part exactly, each its own bytes. Entries are read on demand; const use from
-/// many threads is fine.
+/// A safetensors file, fully checked when opened: throws file_error when the header isn't JSON of the right form, a
+/// type is unknown, or the tensors don't fill the data part exactly, each its own bytes. Entries are read on demand;
+/// const use from many threads is fine.
 class safetensors {
  public:
   explicit safetensors(std::filesystem::path const& path);
@@ -35,15 +36,15 @@ class safetensors {
   bool contains(std::string_view name) const { return tensors_.contains(name); }
   tensor_info const& info(std::string_view name) const;
 
-  /// Reads all entries of a tensor, row-major. Floating point is rounded to T; integers must fit. Throws file_error when the
-  /// tensor is missing, has another shape or entries that no T can be.
+  /// Reads all entries of a tensor, row-major. Floating point is rounded to T; integers must fit. Throws file_error
+  /// when the tensor is missing, has another shape or entries that no T can be.
   template <detail::Entry T>
   void read(std::string_view name, std::vector<index_t> const& shape, host_vector_view<T> out) const {
     auto const& tensor = info(name);
     expects_file(tensor.shape == shape, path(), place(name), "shape ", detail::shape_text(tensor.shape), ", expected ",
                  detail::shape_text(shape));
-    expects(out.size() == tensor.size(), path().string(), ": ", place(name), tensor.size(), " entries into a place for ",
-            out.size());
+    expects(out.size() == tensor.size(), path().string(), ": ", place(name), tensor.size(),
+            " entries into a place for ", out.size());
     detail::with_entry_type(tensor.type, [&]<class From>(From) { read_as<From>(name, tensor, out); });
   }
   /// The same with the shape that the file gives.
@@ -76,7 +77,8 @@ class safetensors {
         file_.read(tensor.begin + first * width, piece.data(), count * width);
         for (index_t i = 0; i < count; ++i)
           if (!detail::convert(piece[static_cast<std::size_t>(i)], out(first + i))) [[unlikely]]
-            detail::raise<file_error>(path().string(), ": ", place(name), "entry ", first + i, " doesn't fit its new type");
+            detail::raise<file_error>(path().string(), ": ", place(name), "entry ", first + i,
+                                      " doesn't fit its new type");
       }
     }
   }
@@ -86,9 +88,9 @@ class safetensors {
   std::map<std::string, std::string> metadata_;
 };
 
-using tensor_values = std::variant<host_vector_view<float const>, host_vector_view<double const>,
-                                   host_vector_view<std::int32_t const>, host_vector_view<std::int64_t const>,
-                                   host_vector_view<std::uint8_t const>>;
+using tensor_values =
+    std::variant<host_vector_view<float const>, host_vector_view<double const>, host_vector_view<std::int32_t const>,
+                 host_vector_view<std::int64_t const>, host_vector_view<std::uint8_t const>>;
 
 /// A tensor to be written: its entries stay where they are.
 struct named_tensor {
@@ -97,9 +99,11 @@ struct named_tensor {
   tensor_values values;  // row-major
 };
 
-/// Writes a file that appears whole or not at all. The bytes depend on the tensors alone, not on their order, and are those of
-/// the official library. Throws file_error; error when a shape doesn't fit its entries or a name is used twice.
-void write_safetensors(std::filesystem::path const& path, std::span<named_tensor const> tensors, std::map<std::string, std::string> const& metadata = {});
+/// Writes a file that appears whole or not at all. The bytes depend on the tensors alone, not on their order, and are
+/// those of the official library. Throws file_error; error when a shape doesn't fit its entries or a name is used
+/// twice.
+void write_safetensors(std::filesystem::path const& path, std::span<named_tensor const> tensors,
+                       std::map<std::string, std::string> const& metadata = {});
 
 }  // namespace mql4grec
 

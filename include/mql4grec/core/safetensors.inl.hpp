@@ -37,7 +37,9 @@ MQL4GREC_DEFINITION tensor_info const& safetensors::info(std::string_view name) 
   return found->second;
 }
 
-MQL4GREC_DEFINITION std::string safetensors::place(std::string_view name) { return "tensor '" + detail::printable(name) + "': "; }
+MQL4GREC_DEFINITION std::string safetensors::place(std::string_view name) {
+  return "tensor '" + detail::printable(name) + "': ";
+}
 
 MQL4GREC_DEFINITION index_t safetensors::read_header_length() const {
   expects_file(file_.size() >= 8, path(), "is ", file_.size(),
@@ -59,14 +61,15 @@ MQL4GREC_DEFINITION void safetensors::check_data(index_t data_begin) {
     check_size(name, tensor);
     order.emplace_back(&name, &tensor);
   }
-  std::ranges::sort(order, {},
-                    [](auto const& o) { return std::tuple(o.second->begin, o.second->bytes, std::string_view(*o.first)); });
+  std::ranges::sort(order, {}, [](auto const& o) {
+    return std::tuple(o.second->begin, o.second->bytes, std::string_view(*o.first));
+  });
   index_t end = 0;
   for (auto const& [name, tensor] : order) {
     expects_file(tensor->begin == end, path(), place(*name), "begins at data byte ", tensor->begin, ", expected ", end,
                  tensor->begin < end ? ": overlaps the tensor before" : ": a gap");
-    expects_file(tensor->bytes <= data_bytes - end, path(), place(*name), "ends at data byte ", end, " + ", tensor->bytes,
-                 ", but the file has only ", data_bytes);
+    expects_file(tensor->bytes <= data_bytes - end, path(), place(*name), "ends at data byte ", end, " + ",
+                 tensor->bytes, ", but the file has only ", data_bytes);
     end += tensor->bytes;
     tensor->begin += data_begin;
   }
@@ -77,8 +80,8 @@ MQL4GREC_DEFINITION void safetensors::check_size(std::string_view name, tensor_i
   index_t bytes = detail::entries_of(tensor.shape);
   bool const fits = bytes >= 0 && !__builtin_mul_overflow(bytes, detail::entry_bytes(tensor.type), &bytes);
   expects_file(fits, path(), place(name), "shape ", detail::shape_text(tensor.shape), " is too large");
-  expects_file(bytes == tensor.bytes, path(), place(name), "data_offsets span ", tensor.bytes, " bytes, expected ", bytes,
-               " for ", detail::name_of(tensor.type), " ", detail::shape_text(tensor.shape));
+  expects_file(bytes == tensor.bytes, path(), place(name), "data_offsets span ", tensor.bytes, " bytes, expected ",
+               bytes, " for ", detail::name_of(tensor.type), " ", detail::shape_text(tensor.shape));
 }
 
 namespace detail {
@@ -88,8 +91,9 @@ MQL4GREC_DEFINITION dtype type_of(named_tensor const& tensor) {
 }
 
 /// The length, the header and its padding; `order` is that of the data.
-MQL4GREC_DEFINITION std::string safetensors_prefix(std::filesystem::path const& path, std::vector<named_tensor const*> const& order,
-                                      std::map<std::string, std::string> const& metadata) {
+MQL4GREC_DEFINITION std::string safetensors_prefix(std::filesystem::path const& path,
+                                                   std::vector<named_tensor const*> const& order,
+                                                   std::map<std::string, std::string> const& metadata) {
   json header = json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::string text;
@@ -117,7 +121,7 @@ MQL4GREC_DEFINITION std::string safetensors_prefix(std::filesystem::path const& 
 }  // namespace detail
 
 MQL4GREC_DEFINITION void write_safetensors(std::filesystem::path const& path, std::span<named_tensor const> tensors,
-                              std::map<std::string, std::string> const& metadata) {
+                                           std::map<std::string, std::string> const& metadata) {
   std::vector<named_tensor const*> order;
   std::set<std::string_view> names;
   for (auto const& tensor : tensors) {

@@ -1,6 +1,6 @@
 #pragma once
-// The tensors of a model directory as transformers' save_pretrained writes them: in model.safetensors, or in several files that
-// model.safetensors.index.json lists.
+// The tensors of a model directory as transformers' save_pretrained writes them: in model.safetensors, or in several
+// files that model.safetensors.index.json lists.
 #include <filesystem>
 #include <map>
 #include <string>
@@ -12,8 +12,8 @@
 
 namespace mql4grec {
 
-/// All files of a model, each fully checked when opened. Throws file_error when a file is missing or damaged, when the index names a file outside
-/// the directory, or when files and index disagree about which tensor is where.
+/// All files of a model, each fully checked when opened. Throws file_error when a file is missing or damaged, when the
+/// index names a file outside the directory, or when files and index disagree about which tensor is where.
 class sharded_safetensors {
  public:
   /// model.safetensors goes before an index.
@@ -34,7 +34,7 @@ class sharded_safetensors {
   void read_index(std::filesystem::path const& directory);
 
   std::filesystem::path path_;
-  std::map<std::string, safetensors> files_;  // by name
+  std::map<std::string, safetensors> files_;                        // by name
   std::map<std::string, safetensors const*, std::less<>> file_of_;  // by tensor
 };
 

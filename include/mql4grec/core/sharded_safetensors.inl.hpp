@@ -6,7 +6,8 @@
 
 namespace mql4grec {
 
-MQL4GREC_DEFINITION sharded_safetensors::sharded_safetensors(std::filesystem::path const& directory) : path_(directory / "model.safetensors") {
+MQL4GREC_DEFINITION sharded_safetensors::sharded_safetensors(std::filesystem::path const& directory)
+    : path_(directory / "model.safetensors") {
   auto const index = directory / "model.safetensors.index.json";
   std::error_code code;  // whatever the system objects to, the file isn't there for us
   if (std::filesystem::exists(path_, code) || !std::filesystem::exists(index, code)) {
@@ -32,19 +33,22 @@ MQL4GREC_DEFINITION safetensors const& sharded_safetensors::file_of(std::string_
 
 MQL4GREC_DEFINITION void sharded_safetensors::read_index(std::filesystem::path const& directory) {
   json const content = read_json(path_), map = member<json>(content, "weight_map", path_);
-  expects_file(map.is_object(), path_, "key 'weight_map' is a ", map.type_name(), ", expected an object {\"tensor\": \"file\", …}");
+  expects_file(map.is_object(), path_, "key 'weight_map' is a ", map.type_name(),
+               ", expected an object {\"tensor\": \"file\", …}");
   for (auto const& [name, value] : map.items()) {
     auto const file = member<std::string>(map, name, path_);
     bool const beside = file.ends_with(".safetensors") && file.find('/') == file.npos;
-    expects_file(beside, path_, "tensor '", detail::printable(name), "': '", detail::printable(file), "', expected a .safetensors file of this directory");
+    expects_file(beside, path_, "tensor '", detail::printable(name), "': '", detail::printable(file),
+                 "', expected a .safetensors file of this directory");
     auto const& opened = files_.try_emplace(file, directory / file).first->second;
-    expects_file(opened.contains(name), opened.path(), "tensor '", detail::printable(name), "' is missing, but ", path_.filename().string(), " says it is here");
+    expects_file(opened.contains(name), opened.path(), "tensor '", detail::printable(name), "' is missing, but ",
+                 path_.filename().string(), " says it is here");
     file_of_.emplace(name, &opened);
   }
   for (auto const& [file, opened] : files_)
     for (auto const& name : opened.names())
-      expects_file(contains(name) && &file_of(name) == &opened, opened.path(), "tensor '", detail::printable(name), "': ", path_.filename().string(),
-                   " doesn't say that it is here");
+      expects_file(contains(name) && &file_of(name) == &opened, opened.path(), "tensor '", detail::printable(name),
+                   "': ", path_.filename().string(), " doesn't say that it is here");
 }
 
 }  // namespace mql4grec

@@ -1,6 +1,6 @@
 #pragma once
-// Features are read in blocks of rows, so that a catalogue larger than the memory can be translated; whoever has them in
-// memory gives a matrix, whoever has them in files gives the files.
+// Features are read in blocks of rows, so that a catalogue larger than the memory can be translated; whoever has them
+// in memory gives a matrix, whoever has them in files gives the files.
 #include <concepts>
 #include <cstring>
 #include <span>
@@ -14,7 +14,8 @@ namespace mql4grec {
 
 /// Rows of floats, a row an item. Const use from many threads is fine.
 template <class F>
-concept FeatureSource = requires(F const& features, std::span<index_t const> rows, index_t first, host_matrix_view<float> out) {
+concept FeatureSource = requires(F const& features, std::span<index_t const> rows, index_t first,
+                                 host_matrix_view<float> out) {
   { features.rows() } -> std::convertible_to<index_t>;
   { features.width() } -> std::convertible_to<index_t>;
   features.read(first, out);   // rows first … first + out.rows() − 1
@@ -29,7 +30,8 @@ class matrix_features {
   index_t rows() const { return all_.rows(); }
   index_t width() const { return all_.columns(); }
   void read(index_t first, host_matrix_view<float> out) const {
-    expects(first >= 0 && first + out.rows() <= rows(), "features: rows ", first, " to ", first + out.rows(), " of ", rows());
+    expects(first >= 0 && first + out.rows() <= rows(), "features: rows ", first, " to ", first + out.rows(), " of ",
+            rows());
     for (index_t i = 0; i < out.rows(); ++i) copy_row(first + i, out.row(i));
   }
   void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {

@@ -29,7 +29,8 @@ class npy_features {
 };
 static_assert(FeatureSource<npy_features>);
 
-/// Sources of one width behind one another: row 0 of a part follows the last row of the part before. A part may be empty.
+/// Sources of one width behind one another: row 0 of a part follows the last row of the part before. A part may be
+/// empty.
 template <FeatureSource F>
 class joined_features {
  public:
@@ -62,8 +63,8 @@ class joined_features {
   }
 
   void read(index_t first, host_matrix_view<float> out) const {
-    expects(first >= 0 && out.rows() <= rows() && first <= rows() - out.rows(), "features: ", out.rows(), " rows from row ",
-            first, " of ", rows());
+    expects(first >= 0 && out.rows() <= rows() && first <= rows() - out.rows(), "features: ", out.rows(),
+            " rows from row ", first, " of ", rows());
     for (index_t done = 0, count = 0; done < out.rows(); done += count) {
       index_t const p = part_of(first + done), begin = first + done - first_row(p);
       count = std::min(out.rows() - done, part(p).rows() - begin);

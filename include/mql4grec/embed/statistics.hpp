@@ -21,20 +21,22 @@ struct feature_statistics {
 
 namespace detail {
 
-/// The first entry that is NaN or infinite, or −1. Looks at the exponent's bits: compilers may be told that there are no NaNs.
+/// The first entry that is NaN or infinite, or −1. Looks at the exponent's bits: compilers may be told that there are
+/// no NaNs.
 inline index_t first_not_finite(host_vector_view<float const> row) {
   constexpr std::uint32_t exponent = 0x7F800000u;
   auto const bad = [&](index_t j) { return (std::bit_cast<std::uint32_t>(row.data[j]) & exponent) == exponent; };
   std::uint32_t any = 0;
-  for (index_t j = 0; j < row.size(); ++j) any |= static_cast<std::uint32_t>(bad(j));  // no way out of the loop: vector code
+  for (index_t j = 0; j < row.size(); ++j)
+    any |= static_cast<std::uint32_t>(bad(j));  // no way out of the loop: vector code
   for (index_t j = 0; any != 0; ++j)
     if (bad(j)) return j;
   return -1;
 }
 
-/// Sums over rows of x − x₀ and (x − x₀)², where x₀ is the first row. Moved by x₀ the two sums lose nothing that matters: the
-/// first row's own deviation is in the variance, so that what they cancel is at most n times what is left. Equal rows give
-/// exactly 0.
+/// Sums over rows of x − x₀ and (x − x₀)², where x₀ is the first row. Moved by x₀ the two sums lose nothing that
+/// matters: the first row's own deviation is in the variance, so that what they cancel is at most n times what is left.
+/// Equal rows give exactly 0.
 class column_sums {
  public:
   explicit column_sums(host_vector_view<float const> first_row)
@@ -79,11 +81,13 @@ std::string place_of_row(F const& features, index_t row) {
 
 }  // namespace detail
 
-/// How many different rows there are, counted up to `enough`; −0 and 0 are the same. Rows are told apart by 64 bits each, so that they needn't be kept.
+/// How many different rows there are, counted up to `enough`; −0 and 0 are the same. Rows are told apart by 64 bits
+/// each, so that they needn't be kept.
 template <FeatureSource F>
 index_t distinct_rows(F const& features, index_t enough) {
   index_t const rows = features.rows(), width = features.width();
-  index_t const block = std::clamp<index_t>((index_t{1} << 16) / std::max<index_t>(1, width), 1, std::max<index_t>(1, rows));
+  index_t const block =
+      std::clamp<index_t>((index_t{1} << 16) / std::max<index_t>(1, width), 1, std::max<index_t>(1, rows));
   std::vector<float> memory(static_cast<std::size_t>(block * width));
   std::unordered_set<std::size_t> seen;
   for (index_t first = 0; first < rows; first += block) {
@@ -99,8 +103,8 @@ index_t distinct_rows(F const& features, index_t enough) {
   return std::ssize(seen);
 }
 
-/// Reads all rows once, in blocks. Throws error, with `name` in front, for the first entry that isn't finite (row and column
-/// are named), and when nothing can be learnt because there are no rows or all are equal.
+/// Reads all rows once, in blocks. Throws error, with `name` in front, for the first entry that isn't finite (row and
+/// column are named), and when nothing can be learnt because there are no rows or all are equal.
 template <FeatureSource F>
 feature_statistics check_finite(F const& features, std::string_view name) {
   index_t const rows = features.rows(), width = features.width();
@@ -121,7 +125,8 @@ feature_statistics check_finite(F const& features, std::string_view name) {
     }
   }
   auto found = sums.result();
-  expects(found.variance > 0, name, ": all ", rows, " rows are equal, their variance is 0; nothing can be learnt from them");
+  expects(found.variance > 0, name, ": all ", rows,
+          " rows are equal, their variance is 0; nothing can be learnt from them");
   return found;
 }
 

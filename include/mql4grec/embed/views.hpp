@@ -29,7 +29,8 @@ template <FeatureSource F>
 class selected_features {
  public:
   selected_features(F const& all, std::vector<index_t> selection) : all_(all), selection_(std::move(selection)) {
-    for (auto const row : selection_) expects(row >= 0 && row < all_.rows(), "features: row ", row, " is selected of ", all_.rows());
+    for (auto const row : selection_)
+      expects(row >= 0 && row < all_.rows(), "features: row ", row, " is selected of ", all_.rows());
   }
 
   index_t rows() const { return std::ssize(selection_); }
@@ -45,8 +46,10 @@ class selected_features {
       return "row " + std::to_string(row(i));
   }
   void read(index_t first, host_matrix_view<float> out) const {
-    expects(first >= 0 && first + out.rows() <= rows(), "features: rows ", first, " to ", first + out.rows(), " of ", rows());
-    all_.gather(std::span(selection_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(out.rows())), out);
+    expects(first >= 0 && first + out.rows() <= rows(), "features: rows ", first, " to ", first + out.rows(), " of ",
+            rows());
+    all_.gather(std::span(selection_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(out.rows())),
+                out);
   }
   void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
     std::vector<index_t> there;
@@ -67,7 +70,8 @@ template <FeatureSource F>
 class scaled_features {
  public:
   scaled_features(F const& all, feature_scaling how) : all_(all), how_(std::move(how)) {
-    expects(std::ssize(how_.mean) == all_.width(), "features: a mean of ", how_.mean.size(), " entries for rows of ", all_.width());
+    expects(std::ssize(how_.mean) == all_.width(), "features: a mean of ", how_.mean.size(), " entries for rows of ",
+            all_.width());
     expects(how_.scale > 0 && std::isfinite(how_.scale), "features: a scale of ", how_.scale, ", expected more than 0");
   }
 
@@ -86,7 +90,8 @@ class scaled_features {
  private:
   void apply(host_matrix_view<float> out) const {
     for (index_t i = 0; i < out.rows(); ++i)
-      for (index_t j = 0; j < out.columns(); ++j) out(i, j) = (out(i, j) - how_.mean[static_cast<std::size_t>(j)]) * how_.scale;
+      for (index_t j = 0; j < out.columns(); ++j)
+        out(i, j) = (out(i, j) - how_.mean[static_cast<std::size_t>(j)]) * how_.scale;
   }
 
   F const& all_;

@@ -1,5 +1,6 @@
 #pragma once
-// How many levels of how many codes the sequences of an index file have: what must be known before there is a vocabulary to read them by.
+// How many levels of how many codes the sequences of an index file have: what must be known before there is a
+// vocabulary to read them by.
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -17,8 +18,9 @@ struct index_shape {
   bool operator==(index_shape const&) const = default;
 };
 
-/// Looks through `D.index_*.json` of the modality whose words `family` begins; how many levels and codes that has itself doesn't matter. Throws
-/// file_error for an item whose tokens are no sequence of the modality's words, or more or fewer than another item's.
+/// Looks through `D.index_*.json` of the modality whose words `family` begins; how many levels and codes that has
+/// itself doesn't matter. Throws file_error for an item whose tokens are no sequence of the modality's words, or more
+/// or fewer than another item's.
 index_shape read_index_shape(std::filesystem::path const& path, modality_tokens const& family);
 
 }  // namespace mql4grec

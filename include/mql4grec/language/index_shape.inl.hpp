@@ -13,28 +13,30 @@ namespace mql4grec {
 namespace detail {
 
 /// The code of a word that has to stand at a level of the modality.
-MQL4GREC_DEFINITION index_t code_in(std::filesystem::path const& path, std::string const& item, index_t level, json const& entry,
-                                    modality_tokens const& family) {
+MQL4GREC_DEFINITION index_t code_in(std::filesystem::path const& path, std::string const& item, index_t level,
+                                    json const& entry, modality_tokens const& family) {
   constexpr index_t most = index_t{1} << 20;  // a damaged number shouldn't ask for all memory
-  expects_file(entry.is_string(), path, "item ", item, ", place ", level, ": expected a token like \"<", family.prefix_of(level), "_12>\", found a ",
-               entry.type_name());
+  expects_file(entry.is_string(), path, "item ", item, ", place ", level, ": expected a token like \"<",
+               family.prefix_of(level), "_12>\", found a ", entry.type_name());
   auto const& text = entry.get_ref<std::string const&>();
   auto const word = split_word(text);
   expects_file(word && word->prefix == family.prefix_of(level), path, "item ", item, ", place ", level, ": '", text,
                "' does not belong there, expected one like <", family.prefix_of(level), "_0>");
-  expects_file(word->number < most, path, "item ", item, ", place ", level, ": '", text, "', expected a code less than ", most);
+  expects_file(word->number < most, path, "item ", item, ", place ", level, ": '", text,
+               "', expected a code less than ", most);
   return word->number;
 }
 
-MQL4GREC_DEFINITION void widen(index_shape& shape, std::filesystem::path const& path, std::string const& item, json const& list,
-                               modality_tokens const& family) {
+MQL4GREC_DEFINITION void widen(index_shape& shape, std::filesystem::path const& path, std::string const& item,
+                               json const& list, modality_tokens const& family) {
   constexpr index_t most_levels = 27;  // a letter each, and a suffix that tells items apart
   expects_file(list.is_array(), path, "item ", item, ": expected a list of tokens, found a ", list.type_name());
   auto const levels = std::ssize(list);
-  expects_file(levels >= 1 && levels <= most_levels, path, "item ", item, " has ", levels, " tokens, expected 1 to ", most_levels);
+  expects_file(levels >= 1 && levels <= most_levels, path, "item ", item, " has ", levels, " tokens, expected 1 to ",
+               most_levels);
   if (shape.codes.empty()) shape = {std::vector<index_t>(list.size(), 0), item};
-  expects_file(levels == std::ssize(shape.codes), path, "item ", item, " has ", levels, " tokens, expected ", shape.codes.size(), ", as many as item ",
-               shape.item, " has");
+  expects_file(levels == std::ssize(shape.codes), path, "item ", item, " has ", levels, " tokens, expected ",
+               shape.codes.size(), ", as many as item ", shape.item, " has");
   for (std::size_t l = 0; l < list.size(); ++l)
     shape.codes[l] = std::max(shape.codes[l], code_in(path, item, static_cast<index_t>(l), list[l], family) + 1);
 }

@@ -11,8 +11,8 @@
 namespace mql4grec {
 
 /// Reads `D.index_*.json`, `{"item": ["<a_12>", "<b_7>", …]}`. Items the file is silent about have no sequence; two
-/// items may share one (duplicate_items counts them). items() is item_count, below which all items must be numbered, or one more than the largest
-/// item of the file. Throws file_error.
+/// items may share one (duplicate_items counts them). items() is item_count, below which all items must be numbered, or
+/// one more than the largest item of the file. Throws file_error.
 token_table read_token_table(std::filesystem::path const& path, vocabulary const& words, modality kind,
                              std::optional<index_t> item_count = std::nullopt);
 

@@ -37,26 +37,29 @@ MQL4GREC_DEFINITION void read_sequence(std::filesystem::path const& path, std::s
     auto const token = words.find(text);
     auto const place = token ? words.place(*token) : std::nullopt;
     if (!place || place->kind != kind || place->level != level)
-      raise<file_error>(path.string(), ": item ", item, ", place ", level, ": '", text, "' ", token ? "does not belong there" : "is not in the vocabulary",
-                        ", expected ", words_of_level(words, kind, level));
+      raise<file_error>(path.string(), ": item ", item, ", place ", level, ": '", text, "' ",
+                        token ? "does not belong there" : "is not in the vocabulary", ", expected ",
+                        words_of_level(words, kind, level));
     sequence.push_back(*token);
   }
 }
 
 }  // namespace detail
 
-MQL4GREC_DEFINITION token_table read_token_table(std::filesystem::path const& path, vocabulary const& words, modality kind,
-                                                 std::optional<index_t> item_count) {
+MQL4GREC_DEFINITION token_table read_token_table(std::filesystem::path const& path, vocabulary const& words,
+                                                 modality kind, std::optional<index_t> item_count) {
   auto const content = detail::parse_object(path, "an object {\"item\": [token, …], …}");
   std::vector<std::pair<index_t, std::string const*>> items;  // by number, with their keys
   for (auto const& [key, list] : content) {
     auto const item = detail::parse_number(key);
-    expects_file(item && *item < item_number_limit, path, "key '", detail::printable(key), "': expected an item number from 0 to ", item_number_limit - 1);
+    expects_file(item && *item < item_number_limit, path, "key '", detail::printable(key),
+                 "': expected an item number from 0 to ", item_number_limit - 1);
     items.emplace_back(*item, &key);
   }
   std::ranges::sort(items);
   index_t const least = items.empty() ? 0 : items.back().first + 1;
-  expects_file(least <= item_count.value_or(least), path, "item ", least - 1, " is beyond the ", item_count.value_or(0), " items of the catalogue");
+  expects_file(least <= item_count.value_or(least), path, "item ", least - 1, " is beyond the ", item_count.value_or(0),
+               " items of the catalogue");
   token_table table(kind, item_count.value_or(least), words.levels(kind));
   std::vector<token_t> sequence;
   for (auto const& [item, key] : items) {
@@ -67,7 +70,8 @@ MQL4GREC_DEFINITION token_table read_token_table(std::filesystem::path const& pa
   return table;
 }
 
-MQL4GREC_DEFINITION void write_token_table(std::filesystem::path const& path, token_table const& table, vocabulary const& words) {
+MQL4GREC_DEFINITION void write_token_table(std::filesystem::path const& path, token_table const& table,
+                                           vocabulary const& words) {
   std::string text = "{";
   char const* separator = "\n";
   for (auto const item : table.present()) {

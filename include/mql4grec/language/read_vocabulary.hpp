@@ -25,15 +25,15 @@ struct numbered_word {
 std::optional<numbered_word> split_word(std::string_view word);
 
 /// The modalities and prompts that a set of words amounts to: text (<a_…) first, then images (<A_…), then the
-/// others by their first id. A level has one code more than its largest; images without text follow a text without levels. T5's own
-/// <extra_id_…> are not codes.
+/// others by their first id. A level has one code more than its largest; images without text follow a text without
+/// levels. T5's own <extra_id_…> are not codes.
 vocabulary_options options_from(word_ids const& ids);
 
 }  // namespace detail
 
 /// Reads the words of a checkpoint directory from `added_tokens.json`, or from `tokenizer.json` where that is missing.
-/// Levels may have gaps: tokenizers of the released code know the words that an index uses. Throws file_error when there are no code words, or
-/// when <pad> isn't 0 or </s> isn't 1.
+/// Levels may have gaps: tokenizers of the released code know the words that an index uses. Throws file_error when
+/// there are no code words, or when <pad> isn't 0 or </s> isn't 1.
 vocabulary read_vocabulary(std::filesystem::path const& directory);
 
 /// Writes `added_tokens.json`, from which read_vocabulary gives an equal vocabulary.

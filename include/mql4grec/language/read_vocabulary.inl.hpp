@@ -86,7 +86,8 @@ MQL4GREC_DEFINITION vocabulary_options options_from(word_ids const& ids) {
     return std::pair(known, first_id.at(family.prefix));
   };
   std::ranges::sort(found.modalities, {}, rank);
-  if (!codes.contains("a") && codes.contains("A")) found.modalities.insert(found.modalities.begin(), modality_tokens{"a", {}});
+  if (!codes.contains("a") && codes.contains("A"))
+    found.modalities.insert(found.modalities.begin(), modality_tokens{"a", {}});
   return found;
 }
 

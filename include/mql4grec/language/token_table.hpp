@@ -1,6 +1,7 @@
 #pragma once
 // The sequence of every item in one modality. An item whose text or picture is missing has no sequence: of() is then
-// empty, so that writing a history simply leaves it out. Memory follows the items that have one, not the largest number of an item.
+// empty, so that writing a history simply leaves it out. Memory follows the items that have one, not the largest number
+// of an item.
 #include <algorithm>
 #include <span>
 #include <vector>
@@ -31,7 +32,9 @@ class token_table {
   /// (levels) tokens, or none at all.
   std::span<token_t const> of(item_id item) const {
     auto const row = row_of(item);
-    return row < present_.size() ? std::span(tokens_).subspan(row * static_cast<std::size_t>(levels_), static_cast<std::size_t>(levels_)) : std::span<token_t const>();
+    return row < present_.size()
+               ? std::span(tokens_).subspan(row * static_cast<std::size_t>(levels_), static_cast<std::size_t>(levels_))
+               : std::span<token_t const>();
   }
 
   /// Quick for items in the order of their numbers; one before others moves the sequences of these.

@@ -36,7 +36,7 @@ struct modality_tokens {
 /// The default is the paper's vocabulary: two modalities of 4 × 256 codes, six tasks of three prompt tokens.
 struct vocabulary_options {
   std::vector<modality_tokens> modalities = {{"a", {256, 256, 256, 256}}, {"A", {256, 256, 256, 256}}};  // text, image
-  index_t prompts = 18;                                                                              // <*_0> … <*_17>
+  index_t prompts = 18;  // <*_0> … <*_17>
   bool operator==(vocabulary_options const&) const = default;
 };
 
@@ -59,8 +59,8 @@ class vocabulary {
     build([next = index_t{2}](std::string const&) mutable { return std::optional(token_t(next++)); });
   }
 
-  /// The same words under somebody else's numbers. Words without one are missing, as those of codes that no item has are from tokenizers
-  /// of the released code; a modality may have no levels at all.
+  /// The same words under somebody else's numbers. Words without one are missing, as those of codes that no item has
+  /// are from tokenizers of the released code; a modality may have no levels at all.
   vocabulary(vocabulary_options options, std::unordered_map<std::string, token_t> const& ids)
       : options_(std::move(options)) {
     check_families();
@@ -88,7 +88,8 @@ class vocabulary {
   token_t token(modality kind, index_t level, code_t code) const {
     auto const k = codes(kind, level);
     expects(index(code) >= 0 && index(code) < k, "code ", index(code), " of a level with ", k, " codes");
-    auto const found = words_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(level)][static_cast<std::size_t>(code)];
+    auto const found =
+        words_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(level)][static_cast<std::size_t>(code)];
     expects(found != missing, "the word ", word(kind, level, code), " has no id");
     return found;
   }
@@ -148,12 +149,13 @@ class vocabulary {
 
   void check_families() const {
     auto const has_levels = [](modality_tokens const& family) { return !family.codes.empty(); };
-    expects(options_.modalities.empty() || std::ranges::any_of(options_.modalities, has_levels), "a vocabulary needs a modality with at least one level");
+    expects(options_.modalities.empty() || std::ranges::any_of(options_.modalities, has_levels),
+            "a vocabulary needs a modality with at least one level");
     for (auto const& left : options_.modalities) {
       expects(!left.prefix.empty(), "a modality needs a prefix");
       for (auto const& right : options_.modalities)  // or a file could not tell where one ends and the other begins
-        expects(left.codes.empty() || left.prefix_of(std::ssize(left.codes)) != right.prefix, "the prefix '", right.prefix,
-                "' continues the levels of the modality '", left.prefix, "'");
+        expects(left.codes.empty() || left.prefix_of(std::ssize(left.codes)) != right.prefix, "the prefix '",
+                right.prefix, "' continues the levels of the modality '", left.prefix, "'");
     }
   }
 
@@ -201,8 +203,8 @@ class vocabulary {
   vocabulary_options options_;
   std::vector<std::vector<std::vector<token_t>>> words_;  // by modality, level, code; −1: missing
   std::vector<token_t> prompts_;                          // likewise
-  std::vector<std::string> texts_;                  // (V)
-  std::vector<std::optional<token_place>> places_;  // (V)
+  std::vector<std::string> texts_;                        // (V)
+  std::vector<std::optional<token_place>> places_;        // (V)
   std::unordered_map<std::string, token_t> ids_;
 };
 

@@ -14,8 +14,8 @@ struct metric_values {
 };
 
 /// What `mql4grec evaluate` says about one model on one data set. The first three follow the paper (a sequence is
-/// right or wrong); item_* ask for the item itself, in expectation where several items share a sequence. There is nothing where no user was
-/// judged, or of a modality that the dataset or the model lacks.
+/// right or wrong); item_* ask for the item itself, in expectation where several items share a sequence. There is
+/// nothing where no user was judged, or of a modality that the dataset or the model lacks.
 struct report {
   std::string dataset = {};
   std::string split = "test";

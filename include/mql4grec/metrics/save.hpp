@@ -19,7 +19,8 @@ struct saved_search {
   std::vector<index_t> all_users;        // (users): index of the user
 
   /// One user's result: sequences (beams, L) back to back, best first · scores (beams) · target (L).
-  void add(user_id user, std::span<token_t const> sequences, std::span<double const> scores, std::span<token_t const> target, vocabulary const& words);
+  void add(user_id user, std::span<token_t const> sequences, std::span<double const> scores,
+           std::span<token_t const> target, vocabulary const& words);
   bool operator==(saved_search const&) const = default;
 };
 

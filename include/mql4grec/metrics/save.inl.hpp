@@ -7,8 +7,9 @@
 
 namespace mql4grec {
 
-MQL4GREC_DEFINITION void saved_search::add(user_id user, std::span<token_t const> sequences, std::span<double const> scores,
-                                           std::span<token_t const> target, vocabulary const& words) {
+MQL4GREC_DEFINITION void saved_search::add(user_id user, std::span<token_t const> sequences,
+                                           std::span<double const> scores, std::span<token_t const> target,
+                                           vocabulary const& words) {
   auto const levels = target.size();
   expects(levels > 0 && sequences.size() == scores.size() * levels, "user ", index(user), ": ", sequences.size(),
           " tokens for ", scores.size(), " scores and sequences of ", levels);

@@ -6,22 +6,25 @@ namespace mql4grec::nn {
 
 /// What attention over packed sequences asks of a backend.
 template <class B, class T>
-concept AttentionOps = Backend<B> && requires(B& b, attention_inputs<typename B::memory_space, T> in, out_vector<B, T> weights, out_matrix<B, T> y,
-                                              attention_gradients<typename B::memory_space, T> out) {
+concept AttentionOps = Backend<B> &&
+    requires(B& b, attention_inputs<typename B::memory_space, T> in, out_vector<B, T> weights, out_matrix<B, T> y,
+             attention_gradients<typename B::memory_space, T> out) {
   attention_forward<T>(b, in, weights, y);
   attention_backward<T>(b, in, weights, y, out);
 };
 
 /// What T5's relative position bias asks of a backend.
 template <class B, class T>
-concept RelativeBiasOps = Backend<B> && requires(B& b, in_matrix<B, T> x, in_vector<B, index_t> buckets, out_matrix<B, T> y) {
+concept RelativeBiasOps = Backend<B> &&
+    requires(B& b, in_matrix<B, T> x, in_vector<B, index_t> buckets, out_matrix<B, T> y) {
   relative_bias_forward<T>(b, x, buckets, y);
   relative_bias_backward<T>(b, buckets, x, y);
 };
 
 /// What attending to the same keys again and again asks of a backend: a form of them that it likes better, or nothing.
 template <class B, class T>
-concept KeyTurningOps = Backend<B> && requires(B& b, in_matrix<B, T> k, in_vector<B, index_t> key_offsets, index_t heads) {
+concept KeyTurningOps = Backend<B> &&
+    requires(B& b, in_matrix<B, T> k, in_vector<B, index_t> key_offsets, index_t heads) {
   { pack_keys<T>(b, k, key_offsets, heads) } -> std::same_as<in_vector<B, T>>;
 };
 
@@ -31,10 +34,12 @@ concept AttentionPlanOps = Backend<B> && requires(B& b, in_vector<B, index_t> of
   { plan_attention(b, offsets, offsets, n, n, bool{}) } -> std::same_as<attention_plan<typename B::memory_space>>;
 };
 
-/// A plan in the backend's scratch; empty where it has none. `queries`: their rows. The backward pass needs one of its own. Not named as the
-/// operation: for a class derived from a backend that has it, this function would be the better match, and call itself.
+/// A plan in the backend's scratch; empty where it has none. `queries`: their rows. The backward pass needs one of its
+/// own. Not named as the operation: for a class derived from a backend that has it, this function would be the better
+/// match, and call itself.
 template <class B>
-attention_plan<typename B::memory_space> make_attention_plan(B& b, in_vector<B, index_t> query_offsets, in_vector<B, index_t> key_offsets, index_t heads,
+attention_plan<typename B::memory_space> make_attention_plan(B& b, in_vector<B, index_t> query_offsets,
+                                                             in_vector<B, index_t> key_offsets, index_t heads,
                                                              index_t queries, bool backward_too) {
   if constexpr (AttentionPlanOps<B>)
     return plan_attention(b, query_offsets, key_offsets, heads, queries, backward_too);
@@ -45,30 +50,33 @@ attention_plan<typename B::memory_space> make_attention_plan(B& b, in_vector<B, 
 namespace detail {
 template <class B, class T>
 void check_attention(attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights) {
-  static_assert(AttentionOps<B, T>, "this backend has no attention for this scalar; add it in backend/<name>/attention.hpp");
+  static_assert(AttentionOps<B, T>,
+                "this backend has no attention for this scalar; add it in backend/<name>/attention.hpp");
   expects(in.query_offsets.size() == in.key_offsets.size(), "attention: ", in.query_offsets.size() - 1,
           " sequences of queries but ", in.key_offsets.size() - 1, " of keys");
   expects(in.q.columns() == in.k.columns() && in.k.columns() == in.v.columns() && in.q.columns() % in.heads == 0,
-          "attention: q, k, v are ", in.q.columns(), ", ", in.k.columns(), ", ", in.v.columns(), " wide for ", in.heads, " heads");
-  expects(in.k.rows() == in.v.rows(), "attention: ", in.k.rows(), " keys but ", in.v.rows(), " values");
-  expects(in.bias.size() == 0 || in.bias.rows() == in.heads, "attention: the bias has ", in.bias.rows(), " rows for ", in.heads,
+          "attention: q, k, v are ", in.q.columns(), ", ", in.k.columns(), ", ", in.v.columns(), " wide for ", in.heads,
           " heads");
+  expects(in.k.rows() == in.v.rows(), "attention: ", in.k.rows(), " keys but ", in.v.rows(), " values");
+  expects(in.bias.size() == 0 || in.bias.rows() == in.heads, "attention: the bias has ", in.bias.rows(), " rows for ",
+          in.heads, " heads");
   // at least one key a query; how many there are stands in the offsets, which may be on a device
-  expects(weights.size() >= in.heads * in.q.rows(), "attention: a place for ", weights.size(), " weights, expected at least ",
-          in.heads * in.q.rows());
+  expects(weights.size() >= in.heads * in.q.rows(), "attention: a place for ", weights.size(),
+          " weights, expected at least ", in.heads * in.q.rows());
 }
 
 template <class V>
 void check_like(V m, V like, char const* name) {
-  expects(m.rows() == like.rows() && m.columns() == like.columns(), "attention: ", name, " is ", m.rows(), " × ", m.columns(),
-          ", expected ", like.rows(), " × ", like.columns());
+  expects(m.rows() == like.rows() && m.columns() == like.columns(), "attention: ", name, " is ", m.rows(), " × ",
+          m.columns(), ", expected ", like.rows(), " × ", like.columns());
 }
 }  // namespace detail
 
-/// context (query tokens, heads·width) = softmax(q kᵀ + bias) v for every head of every packed sequence, unscaled as in T5.
-/// weights (Σ heads·queries·keys) is what the backward pass needs.
+/// context (query tokens, heads·width) = softmax(q kᵀ + bias) v for every head of every packed sequence, unscaled as in
+/// T5. weights (Σ heads·queries·keys) is what the backward pass needs.
 template <class T, class B>
-void attention(B& b, attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights, out_matrix<B, T> context) {
+void attention(B& b, attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights,
+               out_matrix<B, T> context) {
   detail::check_attention<B, T>(in, weights);
   detail::check_like<in_matrix<B, T>>(context, in.q, "context");
   attention_forward<T>(b, in, weights, context);
@@ -76,8 +84,8 @@ void attention(B& b, attention_inputs<typename B::memory_space, T> const& in, ou
 
 /// weights is used up.
 template <class T, class B>
-void attention_gradient(B& b, attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights, in_matrix<B, T> dcontext,
-                        attention_gradients<typename B::memory_space, T> const& out) {
+void attention_gradient(B& b, attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights,
+                        in_matrix<B, T> dcontext, attention_gradients<typename B::memory_space, T> const& out) {
   detail::check_attention<B, T>(in, weights);
   detail::check_like<in_matrix<B, T>>(dcontext, in.q, "dcontext");
   detail::check_like<in_matrix<B, T>>(out.dq, in.q, "dq");

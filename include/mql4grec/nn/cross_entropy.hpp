@@ -7,8 +7,8 @@ namespace mql4grec::nn {
 
 /// What the language model's loss asks of a backend.
 template <class B, class T>
-concept CrossEntropyOps = Backend<B> && requires(B& b, in_matrix<B, T> x, in_vector<B, token_t> targets, out_matrix<B, T> y,
-                                                 out_vector<B, T> losses) {
+concept CrossEntropyOps = Backend<B> &&
+    requires(B& b, in_matrix<B, T> x, in_vector<B, token_t> targets, out_matrix<B, T> y, out_vector<B, T> losses) {
   cross_entropy_forward<T>(b, x, targets, losses);
   cross_entropy_backward<T>(b, targets, 1.0, y, losses);
   log_sum_exp<T>(b, x, losses);
@@ -18,18 +18,25 @@ concept CrossEntropyOps = Backend<B> && requires(B& b, in_matrix<B, T> x, in_vec
 /// losses (rows): −log softmax(logits (rows, V)) at the targets, 0 at no_target.
 template <class T, class B>
 void cross_entropy(B& b, in_matrix<B, T> logits, in_vector<B, token_t> targets, out_vector<B, T> losses) {
-  static_assert(CrossEntropyOps<B, T>, "this backend has no cross_entropy for this scalar; add it in backend/<name>/cross_entropy.hpp");
-  expects(logits.rows() == targets.size(), "cross_entropy: ", logits.rows(), " rows of logits for ", targets.size(), " targets");
-  expects(losses.size() == targets.size(), "cross_entropy: ", losses.size(), " losses for ", targets.size(), " targets");
+  static_assert(CrossEntropyOps<B, T>,
+                "this backend has no cross_entropy for this scalar; add it in backend/<name>/cross_entropy.hpp");
+  expects(logits.rows() == targets.size(), "cross_entropy: ", logits.rows(), " rows of logits for ", targets.size(),
+          " targets");
+  expects(losses.size() == targets.size(), "cross_entropy: ", losses.size(), " losses for ", targets.size(),
+          " targets");
   cross_entropy_forward<T>(b, logits, targets, losses);
 }
 
 /// The same losses; logits become their own gradient, times scale.
 template <class T, class B>
-void cross_entropy_gradient(B& b, in_vector<B, token_t> targets, double scale, out_matrix<B, T> logits, out_vector<B, T> losses) {
-  static_assert(CrossEntropyOps<B, T>, "this backend has no cross_entropy for this scalar; add it in backend/<name>/cross_entropy.hpp");
-  expects(logits.rows() == targets.size(), "cross_entropy: ", logits.rows(), " rows of logits for ", targets.size(), " targets");
-  expects(losses.size() == targets.size(), "cross_entropy: ", losses.size(), " losses for ", targets.size(), " targets");
+void cross_entropy_gradient(B& b, in_vector<B, token_t> targets, double scale, out_matrix<B, T> logits,
+                            out_vector<B, T> losses) {
+  static_assert(CrossEntropyOps<B, T>,
+                "this backend has no cross_entropy for this scalar; add it in backend/<name>/cross_entropy.hpp");
+  expects(logits.rows() == targets.size(), "cross_entropy: ", logits.rows(), " rows of logits for ", targets.size(),
+          " targets");
+  expects(losses.size() == targets.size(), "cross_entropy: ", losses.size(), " losses for ", targets.size(),
+          " targets");
   cross_entropy_backward<T>(b, targets, scale, logits, losses);
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// A linear map with a bias, as multi-layer perceptrons have it, with or without a ReLU behind it. T5 has no biases; see linear.hpp. The way
-// back is the stage's: it has relu_backward, bias_backward and matmul.
+// A linear map with a bias, as multi-layer perceptrons have it, with or without a ReLU behind it. T5 has no biases; see
+// linear.hpp. The way back is the stage's: it has relu_backward, bias_backward and matmul.
 #include "mql4grec/nn/linear.hpp"
 
 namespace mql4grec::nn {
@@ -31,9 +31,11 @@ struct dense_weights {
 
 /// y (rows, out) = [max(0, ·)] x (rows, in) · weightᵀ + bias
 template <class T, class B>
-void dense(B& b, in_matrix<B, T> x, dense_weights<T const, typename B::memory_space> const& w, rectifier end, out_matrix<B, T> y) {
+void dense(B& b, in_matrix<B, T> x, dense_weights<T const, typename B::memory_space> const& w, rectifier end,
+           out_matrix<B, T> y) {
   static_assert(DenseOps<B, T>, "this backend has no bias_forward for this scalar; add it in backend/<name>/bias.hpp");
-  expects(w.bias.size() == y.columns(), "dense: y has ", y.columns(), " columns but the bias ", w.bias.size(), " entries");
+  expects(w.bias.size() == y.columns(), "dense: y has ", y.columns(), " columns but the bias ", w.bias.size(),
+          " entries");
   if constexpr (DenseLayerOps<B, T>) {
     detail::check_linear(x, w.weight, y);
     if (end == rectifier::relu)

@@ -21,7 +21,12 @@ struct dropout_plan {
   std::int64_t const* step_place = nullptr;  ///< see dropout
 
   constexpr dropout at(index_t site, index_t first_row) const {
-    return {.rate = rate, .seed = seed, .step = step, .site = static_cast<std::uint32_t>(site), .first_row = first_row, .step_place = step_place};
+    return {.rate = rate,
+            .seed = seed,
+            .step = step,
+            .site = static_cast<std::uint32_t>(site),
+            .first_row = first_row,
+            .step_place = step_place};
   }
 };
 

@@ -7,7 +7,8 @@ namespace mql4grec::nn {
 
 /// What a table of token vectors asks of a backend.
 template <class B, class T>
-concept EmbeddingOps = Backend<B> && requires(B& b, in_matrix<B, T> x, in_vector<B, token_t> tokens, out_matrix<B, T> y) {
+concept EmbeddingOps = Backend<B> &&
+    requires(B& b, in_matrix<B, T> x, in_vector<B, token_t> tokens, out_matrix<B, T> y) {
   embedding_forward<T>(b, x, tokens, y);
   embedding_backward<T>(b, tokens, x, y);
 };
@@ -15,7 +16,8 @@ concept EmbeddingOps = Backend<B> && requires(B& b, in_matrix<B, T> x, in_vector
 /// y (T, d): the rows of table (V, d) that the tokens (T) name. Tokens are trusted to be below V.
 template <class T, class B>
 void embedding(B& b, in_matrix<B, T> table, in_vector<B, token_t> tokens, out_matrix<B, T> y) {
-  static_assert(EmbeddingOps<B, T>, "this backend has no embedding for this scalar; add it in backend/<name>/embedding.hpp");
+  static_assert(EmbeddingOps<B, T>,
+                "this backend has no embedding for this scalar; add it in backend/<name>/embedding.hpp");
   expects(y.rows() == tokens.size() && y.columns() == table.columns(), "embedding: y is ", y.rows(), " × ", y.columns(),
           ", expected ", tokens.size(), " × ", table.columns());
   embedding_forward<T>(b, table, tokens, y);
@@ -24,9 +26,10 @@ void embedding(B& b, in_matrix<B, T> table, in_vector<B, token_t> tokens, out_ma
 /// dtable (V, d) is accumulated.
 template <class T, class B>
 void embedding_gradient(B& b, in_vector<B, token_t> tokens, in_matrix<B, T> dy, out_matrix<B, T> dtable) {
-  static_assert(EmbeddingOps<B, T>, "this backend has no embedding for this scalar; add it in backend/<name>/embedding.hpp");
-  expects(dy.rows() == tokens.size() && dy.columns() == dtable.columns(), "embedding: dy is ", dy.rows(), " × ", dy.columns(),
-          ", expected ", tokens.size(), " × ", dtable.columns());
+  static_assert(EmbeddingOps<B, T>,
+                "this backend has no embedding for this scalar; add it in backend/<name>/embedding.hpp");
+  expects(dy.rows() == tokens.size() && dy.columns() == dtable.columns(), "embedding: dy is ", dy.rows(), " × ",
+          dy.columns(), ", expected ", tokens.size(), " × ", dtable.columns());
   embedding_backward<T>(b, tokens, dy, dtable);
 }
 

@@ -7,7 +7,8 @@ namespace mql4grec::nn {
 
 enum class activation { relu, gated_gelu };
 
-/// How many matrices stand in front of the activation: a gated one has a gate and a linear branch, merged into one product.
+/// How many matrices stand in front of the activation: a gated one has a gate and a linear branch, merged into one
+/// product.
 constexpr index_t branches(activation a) { return a == activation::gated_gelu ? 2 : 1; }
 
 /// What the feed-forward activations ask of a backend.

@@ -8,7 +8,9 @@ namespace mql4grec::nn {
 
 /// What a linear map asks of a backend.
 template <class B, class T>
-concept LinearOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y) { matmul<T>(b, x, x, y, product{}); };
+concept LinearOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y) {
+  matmul<T>(b, x, x, y, product{});
+};
 
 namespace detail {
 template <class B, class T>
@@ -18,9 +20,10 @@ constexpr void require_matmul() {
 
 template <class X, class Weight, class Y>
 void check_linear(X x, Weight const& weight, Y y) {
-  expects(x.columns() == weight.columns(), "linear: x has ", x.columns(), " columns but the weight takes ", weight.columns());
-  expects(y.rows() == x.rows() && y.columns() == weight.rows(), "linear: y is ", y.rows(), " × ", y.columns(), ", expected ",
-          x.rows(), " × ", weight.rows());
+  expects(x.columns() == weight.columns(), "linear: x has ", x.columns(), " columns but the weight takes ",
+          weight.columns());
+  expects(y.rows() == x.rows() && y.columns() == weight.rows(), "linear: y is ", y.rows(), " × ", y.columns(),
+          ", expected ", x.rows(), " × ", weight.rows());
 }
 }  // namespace detail
 
@@ -52,7 +55,8 @@ void linear(B& b, in_matrix<B, T> x, Weight const& weight, out_matrix<B, T> y) {
 template <class T, class B>
 void linear_input_gradient(B& b, in_matrix<B, T> dy, in_matrix<B, T> weight, out_matrix<B, T> dx, double alpha = 1) {
   detail::require_matmul<B, T>();
-  expects(dy.columns() == weight.rows(), "linear: dy has ", dy.columns(), " columns but the weight gives ", weight.rows());
+  expects(dy.columns() == weight.rows(), "linear: dy has ", dy.columns(), " columns but the weight gives ",
+          weight.rows());
   expects(dx.rows() == dy.rows() && dx.columns() == weight.columns(), "linear: dx is ", dx.rows(), " × ", dx.columns(),
           ", expected ", dy.rows(), " × ", weight.columns());
   matmul<T>(b, dy, weight, dx, {.alpha = alpha});
@@ -63,8 +67,8 @@ template <class T, class B>
 void linear_weight_gradient(B& b, in_matrix<B, T> x, in_matrix<B, T> dy, out_matrix<B, T> dweight, double alpha = 1) {
   detail::require_matmul<B, T>();
   expects(x.rows() == dy.rows(), "linear: x has ", x.rows(), " rows but dy has ", dy.rows());
-  expects(dweight.rows() == dy.columns() && dweight.columns() == x.columns(), "linear: dweight is ", dweight.rows(), " × ",
-          dweight.columns(), ", expected ", dy.columns(), " × ", x.columns());
+  expects(dweight.rows() == dy.columns() && dweight.columns() == x.columns(), "linear: dweight is ", dweight.rows(),
+          " × ", dweight.columns(), ", expected ", dy.columns(), " × ", x.columns());
   matmul<T>(b, dy, x, dweight, {.transpose_a = true, .accumulate = true, .alpha = alpha});
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// One flat buffer holds every parameter, and buffers of the same layout hold gradients and moments: an optimiser step, a
-// norm, a checkpoint or an all-reduce is one call each. Parameters that are declared one after another lie side by side,
-// so q, k and v of a layer are one merged matrix.
+// One flat buffer holds every parameter, and buffers of the same layout hold gradients and moments: an optimiser step,
+// a norm, a checkpoint or an all-reduce is one call each. Parameters that are declared one after another lie side by
+// side, so q, k and v of a layer are one merged matrix.
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,7 +19,9 @@ struct parameter {
   index_t offset = 0;
 
   index_t size() const { return rows * columns; }
-  std::vector<index_t> shape() const { return is_vector ? std::vector<index_t>{rows} : std::vector<index_t>{rows, columns}; }
+  std::vector<index_t> shape() const {
+    return is_vector ? std::vector<index_t>{rows} : std::vector<index_t>{rows, columns};
+  }
 };
 
 /// The names, shapes and places of a model's parameters.

@@ -1,7 +1,7 @@
 #pragma once
-// The end of one residual sublayer and the beginning of the next: stream = from + dropout(what the sublayer made), and the
-// stream's norm. Both read and write whole matrices and compute little, so that a backend may do them together; where it
-// doesn't, they are the operations of dropout.hpp and rms_norm.hpp behind one another.
+// The end of one residual sublayer and the beginning of the next: stream = from + dropout(what the sublayer made), and
+// the stream's norm. Both read and write whole matrices and compute little, so that a backend may do them together;
+// where it doesn't, they are the operations of dropout.hpp and rms_norm.hpp behind one another.
 #include "mql4grec/nn/dropout.hpp"
 #include "mql4grec/nn/rms_norm.hpp"
 
@@ -19,14 +19,15 @@ namespace detail {
 
 template <class B, class T>
 void expect_like_stream(in_matrix<B, T> stream, in_matrix<B, T> m, char const* name) {
-  expects(m.rows() == stream.rows() && m.columns() == stream.columns(), "residual_norm: ", name, " is ", m.rows(), " × ",
-          m.columns(), ", expected ", stream.rows(), " × ", stream.columns());
+  expects(m.rows() == stream.rows() && m.columns() == stream.columns(), "residual_norm: ", name, " is ", m.rows(),
+          " × ", m.columns(), ", expected ", stream.rows(), " × ", stream.columns());
 }
 
 template <class B, class T>
 void check_residual_norm(in_matrix<B, T> stream, in_vector<B, T> gain, in_vector<B, T> inv_rms) {
   static_assert(DropoutOps<B, T>, "this backend has no dropout for this scalar; add it in backend/<name>/dropout.hpp");
-  static_assert(RmsNormOps<B, T>, "this backend has no rms_norm for this scalar; add it in backend/<name>/rms_norm.hpp");
+  static_assert(RmsNormOps<B, T>,
+                "this backend has no rms_norm for this scalar; add it in backend/<name>/rms_norm.hpp");
   expects(stream.columns() == gain.size(), "residual_norm: the stream has ", stream.columns(), " columns but gain has ",
           gain.size(), " entries");
   expects(inv_rms.size() == stream.rows(), "residual_norm: the stream has ", stream.rows(), " rows but inv_rms has ",
@@ -35,11 +36,11 @@ void check_residual_norm(in_matrix<B, T> stream, in_vector<B, T> gain, in_vector
 
 }  // namespace detail
 
-/// stream = from + dropout(stream), normed = rms_norm(stream). from, stream, normed (rows, d), gain (d); inv_rms (rows) is what
-/// the backward pass needs.
+/// stream = from + dropout(stream), normed = rms_norm(stream). from, stream, normed (rows, d), gain (d); inv_rms (rows)
+/// is what the backward pass needs.
 template <class T, class B>
-void residual_norm(B& b, dropout const& site, in_matrix<B, T> from, in_vector<B, T> gain, double eps, out_matrix<B, T> stream,
-                   out_matrix<B, T> normed, out_vector<B, T> inv_rms) {
+void residual_norm(B& b, dropout const& site, in_matrix<B, T> from, in_vector<B, T> gain, double eps,
+                   out_matrix<B, T> stream, out_matrix<B, T> normed, out_vector<B, T> inv_rms) {
   detail::check_residual_norm<B, T>(stream, gain, inv_rms);
   detail::expect_like_stream<B, T>(stream, from, "from");
   detail::expect_like_stream<B, T>(stream, normed, "normed");
@@ -51,11 +52,12 @@ void residual_norm(B& b, dropout const& site, in_matrix<B, T> from, in_vector<B,
   }
 }
 
-/// dy (rows, d), the gradient of normed, becomes that of what dropout let into the stream; dstream (rows, d), the gradient that
-/// reaches the stream from elsewhere, and dgain (d) gain what comes through the norm.
+/// dy (rows, d), the gradient of normed, becomes that of what dropout let into the stream; dstream (rows, d), the
+/// gradient that reaches the stream from elsewhere, and dgain (d) gain what comes through the norm.
 template <class T, class B>
-void residual_norm_gradient(B& b, dropout const& site, in_matrix<B, T> stream, in_vector<B, T> gain, in_vector<B, T> inv_rms,
-                            out_matrix<B, T> dy, out_matrix<B, T> dstream, out_vector<B, T> dgain) {
+void residual_norm_gradient(B& b, dropout const& site, in_matrix<B, T> stream, in_vector<B, T> gain,
+                            in_vector<B, T> inv_rms, out_matrix<B, T> dy, out_matrix<B, T> dstream,
+                            out_vector<B, T> dgain) {
   detail::check_residual_norm<B, T>(stream, gain, inv_rms);
   detail::expect_like_stream<B, T>(stream, dy, "dy");
   detail::expect_like_stream<B, T>(stream, dstream, "dstream");

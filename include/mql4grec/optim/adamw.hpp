@@ -18,10 +18,12 @@ concept OptimizerOps = Backend<B> && requires(B& b, adamw_update how, in_vector<
   accumulate<T>(b, x, y);
 };
 
-/// What an update asks of a backend when the host tells only an order and hears only a report: all of it can be recorded then.
+/// What an update asks of a backend when the host tells only an order and hears only a report: all of it can be
+/// recorded then.
 template <class B, class T>
-concept CapturedUpdateOps = Backend<B> && requires(B& b, adamw_update rule, in_vector<B, T> x, out_vector<B, T> y, in_vector<B, step_inputs> order,
-                                                  in_vector<B, double> losses, out_vector<B, double> sums, out_vector<B, step_report> report) {
+concept CapturedUpdateOps = Backend<B> &&
+    requires(B& b, adamw_update rule, in_vector<B, T> x, out_vector<B, T> y, in_vector<B, step_inputs> order,
+             in_vector<B, double> losses, out_vector<B, double> sums, out_vector<B, step_report> report) {
   sum_into<T>(b, x, sums);
   sum_of_squares_into<T>(b, x, sums);
   accumulate<double>(b, losses, sums);
@@ -51,8 +53,8 @@ struct adamw_state {
 /// Throws training_error unless loss and norm are finite.
 inline void expect_finite(std::int64_t step, step_report const& report) {
   if (!report.finite())
-    detail::raise<training_error>("step ", step, ": the loss is ", report.loss, " and the gradient's norm ", report.norm,
-                                  ", expected finite numbers; try a smaller learning rate");
+    detail::raise<training_error>("step ", step, ": the loss is ", report.loss, " and the gradient's norm ",
+                                  report.norm, ", expected finite numbers; try a smaller learning rate");
 }
 
 /// Updates whose order is told in front of recorded work, and whose report is heard behind it.
@@ -60,45 +62,58 @@ template <Backend B>
 class captured_updates {
  public:
   explicit captured_updates(B& b)
-      : order_(b.template allocate<step_inputs>(1)), report_(b.template allocate<step_report>(1)), loss_(b.template allocate<double>(1)) {}
+      : order_(b.template allocate<step_inputs>(1)),
+        report_(b.template allocate<step_report>(1)),
+        loss_(b.template allocate<double>(1)) {}
 
-  void upload(B& b, step_inputs const& order) { upload<step_inputs>(b, host_vector_view<step_inputs const>(&order, 1), order_.view_all()); }
+  void upload(B& b, step_inputs const& order) {
+    upload<step_inputs>(b, host_vector_view<step_inputs const>(&order, 1), order_.view_all());
+  }
   /// Where recorded work reads the number of the update.
   std::int64_t const* step_place() const { return &order_.view_all().data->step; }
   /// (1) where it leaves Σ of the losses.
   out_vector<B, double> loss() { return loss_.view_all(); }
   /// One update of everything, by Σ of the gradients of order.tokens tokens; see captured_adamw_step.
   template <class T>
-  void update(B& b, adamw const& how, nn::parameter_layout const& layout, in_vector<B, T> gradient, out_vector<B, T> parameters, adamw_state<B, T>& state) {
-    captured_adamw_step<T>(b, {.beta1 = how.beta1, .beta2 = how.beta2, .epsilon = how.epsilon, .weight_decay = how.weight_decay}, how.clip_norm,
-                          layout.decayed(), std::as_const(order_).view_all(), std::as_const(loss_).view_all(), gradient, parameters,
-                          state.first.view_all(), state.second.view_all(), report_.view_all());
+  void update(B& b, adamw const& how, nn::parameter_layout const& layout, in_vector<B, T> gradient,
+              out_vector<B, T> parameters, adamw_state<B, T>& state) {
+    captured_adamw_step<T>(
+        b, {.beta1 = how.beta1, .beta2 = how.beta2, .epsilon = how.epsilon, .weight_decay = how.weight_decay},
+        how.clip_norm, layout.decayed(), std::as_const(order_).view_all(), std::as_const(loss_).view_all(), gradient,
+        parameters, state.first.view_all(), state.second.view_all(), report_.view_all());
   }
-  step_report download(B& b) const { return host_copy<step_report, typename B::memory_space>(b, report_.view_all()).view_all()(0); }
+  step_report download(B& b) const {
+    return host_copy<step_report, typename B::memory_space>(b, report_.view_all()).view_all()(0);
+  }
 
  private:
-  buffer<step_inputs, typename B::memory_space> order_;    // (1)
+  buffer<step_inputs, typename B::memory_space> order_;   // (1)
   buffer<step_report, typename B::memory_space> report_;  // (1)
-  buffer<double, typename B::memory_space> loss_;           // (1)
+  buffer<double, typename B::memory_space> loss_;         // (1)
 };
 
 /// One update of a range [first, first + count) of the flat buffers, which must lie on one side of layout.decayed().
 template <class T, class B>
 void update_range(B& b, adamw_update const& how, index_t first, index_t count, in_vector<B, T> gradient,
-                    out_vector<B, T> parameters, adamw_state<B, T>& state) {
-  static_assert(OptimizerOps<B, T>, "this backend has no adamw_step for this scalar; add it in backend/<name>/adamw.hpp");
-  adamw_step<T>(b, how, gradient.part(first, count), parameters.part(first, count), state.first.view_all().part(first, count),
-                state.second.view_all().part(first, count));
+                  out_vector<B, T> parameters, adamw_state<B, T>& state) {
+  static_assert(OptimizerOps<B, T>,
+                "this backend has no adamw_step for this scalar; add it in backend/<name>/adamw.hpp");
+  adamw_step<T>(b, how, gradient.part(first, count), parameters.part(first, count),
+                state.first.view_all().part(first, count), state.second.view_all().part(first, count));
 }
 
-/// One update of everything, workers side by side; `norm` is the gradient's. Every entry is touched by one worker, so the
-/// result doesn't depend on how many there are.
+/// One update of everything, workers side by side; `norm` is the gradient's. Every entry is touched by one worker, so
+/// the result doesn't depend on how many there are.
 template <class T, class B>
 void update(B& b, adamw const& how, double learning_rate, double norm, nn::parameter_layout const& layout,
             in_vector<B, T> gradient, out_vector<B, T> parameters, adamw_state<B, T>& state) {
   ++state.step;
-  adamw_update step{.learning_rate = learning_rate, .beta1 = how.beta1, .beta2 = how.beta2, .epsilon = how.epsilon,
-                    .step = state.step, .gradient_scale = clipping_factor(how.clip_norm, norm)};
+  adamw_update step{.learning_rate = learning_rate,
+                    .beta1 = how.beta1,
+                    .beta2 = how.beta2,
+                    .epsilon = how.epsilon,
+                    .step = state.step,
+                    .gradient_scale = clipping_factor(how.clip_norm, norm)};
   for_each_worker(b, [&](B& worker, index_t number) {
     auto const range = [&](index_t first, index_t last, double decay) {
       index_t const share = (last - first + b.workers() - 1) / b.workers();

@@ -9,12 +9,13 @@ namespace mql4grec::optim {
 
 /// Who else trains the same model. Every process calls the same members in the same order.
 template <class C, class B, class T>
-concept Communicator = Backend<B> && requires(C& communicator, B& b, out_vector<B, T> values, out_vector<B, double> sums, std::span<double> numbers) {
-  { communicator.rank() } -> std::same_as<index_t>;  // of this process, from 0
+concept Communicator = Backend<B> &&
+    requires(C& communicator, B& b, out_vector<B, T> values, out_vector<B, double> sums, std::span<double> numbers) {
+  { communicator.rank() } -> std::same_as<index_t>;        // of this process, from 0
   { communicator.world_size() } -> std::same_as<index_t>;  // processes
-  communicator.all_reduce(b, values);                    // every process gets the sum, in the order of the backend's work
+  communicator.all_reduce(b, values);  // every process gets the sum, in the order of the backend's work
   communicator.all_reduce(b, sums);
-  communicator.all_reduce(b, numbers);                   // the same of a few numbers on the host
+  communicator.all_reduce(b, numbers);  // the same of a few numbers on the host
 };
 
 /// One process.

@@ -7,14 +7,16 @@
 
 namespace mql4grec::optim {
 
-/// Rises linearly over the warm-up, then falls to zero along half a cosine (transformers' cosine schedule with warm-up).
+/// Rises linearly over the warm-up, then falls to zero along half a cosine (transformers' cosine schedule with
+/// warm-up).
 struct cosine_schedule {
   std::int64_t warmup = 0, total = 1;  ///< in steps
 
   /// What the learning rate is multiplied by at a step, the first being 0.
   double operator()(std::int64_t step) const {
     if (step < warmup) return static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, warmup));
-    double const progress = static_cast<double>(step - warmup) / static_cast<double>(std::max<std::int64_t>(1, total - warmup));
+    double const progress =
+        static_cast<double>(step - warmup) / static_cast<double>(std::max<std::int64_t>(1, total - warmup));
     return std::max(0.0, 0.5 * (1 + std::cos(std::numbers::pi * progress)));
   }
   bool operator==(cosine_schedule const&) const = default;

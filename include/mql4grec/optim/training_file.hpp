@@ -1,6 +1,6 @@
 #pragma once
-// Everything a resumed run needs, in one file that is replaced as a whole: parameters, moments and progress can't drift apart, at
-// whatever moment the process is killed.
+// Everything a resumed run needs, in one file that is replaced as a whole: parameters, moments and progress can't drift
+// apart, at whatever moment the process is killed.
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -24,7 +24,8 @@ namespace mql4grec::optim {
 struct training_notes {
   std::string progress;
   std::string conditions;  ///< what must be the same for a run to go on as if it had never stopped
-  std::string settings;    ///< what may be another when it goes on: results are then equal up to rounding, no longer to the bit
+  std::string
+      settings;  ///< what may be another when it goes on: results are then equal up to rounding, no longer to the bit
   std::map<std::string, std::string> more = {};
   std::vector<named_tensor> tensors = {};  ///< of the kind's own
 };
@@ -55,16 +56,20 @@ json const& no_settings();
 
 /// Throws file_error.
 template <Backend B>
-void write_training_file(std::filesystem::path const& path, in_vector<B, float> parameters, adamw_state<B, float> const& moments,
-                         training_notes const& notes) {
-  host_copy<float, typename B::memory_space> const values(parameters), first(moments.first.view_all()), second(moments.second.view_all());
+void write_training_file(std::filesystem::path const& path, in_vector<B, float> parameters,
+                         adamw_state<B, float> const& moments, training_notes const& notes) {
+  host_copy<float, typename B::memory_space> const values(parameters), first(moments.first.view_all()),
+      second(moments.second.view_all());
   auto const flat = [](host_vector_view<float const> v) { return std::vector<index_t>{v.size()}; };
   auto tensors = notes.tensors;
   tensors.push_back({"parameters", flat(values.view_all()), values.view_all()});
   tensors.push_back({"first_moment", flat(first.view_all()), first.view_all()});
   tensors.push_back({"second_moment", flat(second.view_all()), second.view_all()});
   auto metadata = notes.more;
-  metadata.insert({{"format", "mql4grec training state"}, {"progress", notes.progress}, {"conditions", notes.conditions}, {"settings", notes.settings},
+  metadata.insert({{"format", "mql4grec training state"},
+                   {"progress", notes.progress},
+                   {"conditions", notes.conditions},
+                   {"settings", notes.settings},
                    {"optimizer_step", std::to_string(moments.step)}});
   write_safetensors(path, tensors, metadata);
 }
@@ -78,7 +83,8 @@ class training_file {
   std::string text(char const* key) const;
   json parsed(char const* key) const;
 
-  /// Refuses another run's file: the message names the first condition that differs and, where `reasons` has one, why it must not.
+  /// Refuses another run's file: the message names the first condition that differs and, where `reasons` has one, why
+  /// it must not.
   void check_conditions(json const& wanted, std::map<std::string, std::string> const& reasons = {}) const;
   /// "precision was \"bf16\" and is \"fp32\"", for each setting that is another now; empty where none is.
   std::string changes(json const& settings) const;

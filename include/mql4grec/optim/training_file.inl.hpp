@@ -20,13 +20,15 @@ MQL4GREC_DEFINITION json const& no_settings() {
 
 MQL4GREC_DEFINITION std::string training_file::text(char const* key) const {
   auto const found = file_.metadata().find(key);
-  expects_file(found != file_.metadata().end(), file_.path(), "metadata '", key, "' is missing, expected a training state");
+  expects_file(found != file_.metadata().end(), file_.path(), "metadata '", key,
+               "' is missing, expected a training state");
   return found->second;
 }
 
 MQL4GREC_DEFINITION json training_file::parsed(char const* key) const { return parse_json(text(key), file_.path()); }
 
-MQL4GREC_DEFINITION void training_file::check_conditions(json const& wanted, std::map<std::string, std::string> const& reasons) const {
+MQL4GREC_DEFINITION void training_file::check_conditions(json const& wanted,
+                                                         std::map<std::string, std::string> const& reasons) const {
   json const saved = parsed("conditions");
   for (auto const& [key, value] : wanted.items()) {
     auto const reason = reasons.find(key);
@@ -41,7 +43,8 @@ MQL4GREC_DEFINITION std::string training_file::changes(json const& settings) con
   if (!file_.metadata().contains("settings")) return all;  // a file of before they were kept
   json const saved = parsed("settings");
   for (auto const& [key, value] : settings.items())
-    if (saved.contains(key) && saved.at(key) != value) all += (all.empty() ? "" : ", ") + key + " was " + saved.at(key).dump() + " and is " + value.dump();
+    if (saved.contains(key) && saved.at(key) != value)
+      all += (all.empty() ? "" : ", ") + key + " was " + saved.at(key).dump() + " and is " + value.dump();
   return all;
 }
 

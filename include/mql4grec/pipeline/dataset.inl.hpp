@@ -20,7 +20,9 @@ MQL4GREC_DEFINITION std::vector<item_id> catalogue_of(dataset const& from) {
 
 MQL4GREC_DEFINITION std::vector<item_id> items_without_tokens(dataset const& from) {
   auto items = catalogue_of(from);
-  std::erase_if(items, [&](item_id item) { return std::ranges::any_of(from.data.tables, [&](token_table const& table) { return table.has(item); }); });
+  std::erase_if(items, [&](item_id item) {
+    return std::ranges::any_of(from.data.tables, [&](token_table const& table) { return table.has(item); });
+  });
   return items;
 }
 
@@ -31,8 +33,8 @@ MQL4GREC_DEFINITION std::filesystem::path index_path(dataset_paths const& paths,
 namespace detail {
 
 /// What the indices of one modality need together; none where there is no index.
-MQL4GREC_DEFINITION std::vector<index_t> joint_shape(std::vector<std::filesystem::path> const& directories, modality kind,
-                                                     modality_tokens const& family) {
+MQL4GREC_DEFINITION std::vector<index_t> joint_shape(std::vector<std::filesystem::path> const& directories,
+                                                     modality kind, modality_tokens const& family) {
   std::vector<index_t> codes;
   std::filesystem::path first;
   for (auto const& directory : directories) {
@@ -44,8 +46,8 @@ MQL4GREC_DEFINITION std::vector<index_t> joint_shape(std::vector<std::filesystem
       codes = shape.codes;
       first = path;
     }
-    expects_file(shape.codes.size() == codes.size(), path, "item ", shape.item, " has ", shape.codes.size(), " tokens, expected ", codes.size(),
-                 ", as many as those of ", first.string(), " have");
+    expects_file(shape.codes.size() == codes.size(), path, "item ", shape.item, " has ", shape.codes.size(),
+                 " tokens, expected ", codes.size(), ", as many as those of ", first.string(), " have");
     for (std::size_t l = 0; l < codes.size(); ++l) codes[l] = std::max(codes[l], shape.codes[l]);
   }
   return codes;
@@ -61,7 +63,8 @@ MQL4GREC_DEFINITION vocabulary vocabulary_of(std::vector<std::filesystem::path> 
   vocabulary_options options;
   for (auto const kind : {modality::text, modality::image}) {
     auto& family = options.modalities.at(static_cast<std::size_t>(kind));
-    if (auto codes = detail::joint_shape(directories, kind, family); !detail::fits(codes, family.codes)) family.codes = std::move(codes);
+    if (auto codes = detail::joint_shape(directories, kind, family); !detail::fits(codes, family.codes))
+      family.codes = std::move(codes);
   }
   return vocabulary(std::move(options));
 }
@@ -80,9 +83,11 @@ MQL4GREC_DEFINITION token_table read_index(std::filesystem::path const& path, vo
 MQL4GREC_DEFINITION dataset read_dataset(std::filesystem::path const& directory, vocabulary const& words) {
   dataset_paths const paths(directory);
   dataset read{.name = paths.name(), .data = {.histories = read_interactions(paths.interactions()), .tables = {}}};
-  expects_file(std::filesystem::exists(paths.text_index()) || std::filesystem::exists(paths.image_index()), paths.text_index(),
-               "is missing, and so is ", paths.image_index().filename().string(), ", expected at least one of them");
-  for (auto const kind : {modality::text, modality::image}) read.data.tables.push_back(detail::read_index(index_path(paths, kind), words, kind));
+  expects_file(std::filesystem::exists(paths.text_index()) || std::filesystem::exists(paths.image_index()),
+               paths.text_index(), "is missing, and so is ", paths.image_index().filename().string(),
+               ", expected at least one of them");
+  for (auto const kind : {modality::text, modality::image})
+    read.data.tables.push_back(detail::read_index(index_path(paths, kind), words, kind));
   if (std::filesystem::exists(paths.items())) read.items = read_items(paths.items());
   auto& items = read.data.histories.item_count;
   for (auto const& table : read.data.tables) items = std::max(items, table.items());

@@ -1,6 +1,6 @@
 #pragma once
-// Leave-one-out over the whole catalogue: each user's text and image history is asked for, the two lists become one, and
-// the place of the held-out item is judged.
+// Leave-one-out over the whole catalogue: each user's text and image history is asked for, the two lists become one,
+// and the place of the held-out item is judged.
 #include <algorithm>
 #include <chrono>
 #include <limits>
@@ -46,8 +46,9 @@ placement sequence_place(ranking const& list, item_id target, token_table const&
 
 /// Searches one modality for the users' histories; finds nothing in one that the dataset or the model lacks.
 template <class B, class T, class Progress>
-beams search_modality(B& backend, frozen_t5<B, T> const& model, model_metadata const& card, domain const& data, item_trie const& trie, modality kind,
-                      std::span<user_id const> users, evaluation_options const& options, Progress&& progress) {
+beams search_modality(B& backend, frozen_t5<B, T> const& model, model_metadata const& card, domain const& data,
+                      item_trie const& trie, modality kind, std::span<user_id const> users,
+                      evaluation_options const& options, Progress&& progress) {
   if (trie.leaves() == 0) {
     beams nothing;
     nothing.offsets.resize(users.size() + 1, 0);
@@ -60,15 +61,16 @@ beams search_modality(B& backend, frozen_t5<B, T> const& model, model_metadata c
   return search(backend, model, trie, queries, options.search, progress);
 }
 
-void save_user(saved_search& out, beams const& found, index_t query, item_trie const& trie, token_table const& table, user_id user,
-               item_id target, vocabulary const& words);
+void save_user(saved_search& out, beams const& found, index_t query, item_trie const& trie, token_table const& table,
+               user_id user, item_id target, vocabulary const& words);
 
 }  // namespace detail
 
-/// Searches and judges. `progress(users done, users in all)` counts a user once, both modalities together; the first call is with 0.
+/// Searches and judges. `progress(users done, users in all)` counts a user once, both modalities together; the first
+/// call is with 0.
 template <class B, class T, FusionPolicy Fusion = average_plus_one, class Progress>
-evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_metadata const& card, dataset const& from, evaluation_options const& options,
-                    Progress&& progress, Fusion const& fusion = {}) {
+evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_metadata const& card, dataset const& from,
+                    evaluation_options const& options, Progress&& progress, Fusion const& fusion = {}) {
   constexpr std::size_t shown = 12;
   auto const& data = from.data;
   auto users = evaluated_users(data.histories);
@@ -79,8 +81,8 @@ evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_metadata con
   item_trie const tries[] = {item_trie(data.table(modality::text)), item_trie(data.table(modality::image))};
   auto const found_text = detail::search_modality(backend, model, card, data, tries[0], modality::text, users, options,
                                                   [&](index_t done) { progress(done / 2, n); });
-  auto const found_image = detail::search_modality(backend, model, card, data, tries[1], modality::image, users, options,
-                                                   [&](index_t done) { progress((n + done) / 2, n); });
+  auto const found_image = detail::search_modality(backend, model, card, data, tries[1], modality::image, users,
+                                                   options, [&](index_t done) { progress((n + done) / 2, n); });
   metric_accumulator text, image, ensemble, item_text, item_image, item_ensemble;
   evaluation out;
   for (index_t q = 0; q < n; ++q) {
@@ -100,11 +102,21 @@ evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_metadata con
   }
   double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   bool const has_text = tries[0].leaves() > 0, has_image = tries[1].leaves() > 0;
-  auto const mean_of = [&](metric_accumulator const& values, bool present) { return present && n > 0 ? std::optional(values.mean()) : std::nullopt; };
-  out.result = {.dataset = from.name, .split = name_of(options.part), .users = n, .beams = options.search.beams,
-                .text = mean_of(text, has_text), .image = mean_of(image, has_image), .ensemble = mean_of(ensemble, true),
-                .item_text = mean_of(item_text, has_text), .item_image = mean_of(item_image, has_image), .item_ensemble = mean_of(item_ensemble, true),
-                .seconds = seconds, .users_per_second = seconds > 0 ? static_cast<double>(n) / seconds : 0};
+  auto const mean_of = [&](metric_accumulator const& values, bool present) {
+    return present && n > 0 ? std::optional(values.mean()) : std::nullopt;
+  };
+  out.result = {.dataset = from.name,
+                .split = name_of(options.part),
+                .users = n,
+                .beams = options.search.beams,
+                .text = mean_of(text, has_text),
+                .image = mean_of(image, has_image),
+                .ensemble = mean_of(ensemble, true),
+                .item_text = mean_of(item_text, has_text),
+                .item_image = mean_of(item_image, has_image),
+                .item_ensemble = mean_of(item_ensemble, true),
+                .seconds = seconds,
+                .users_per_second = seconds > 0 ? static_cast<double>(n) / seconds : 0};
   return out;
 }
 

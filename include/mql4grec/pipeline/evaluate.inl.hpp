@@ -22,8 +22,8 @@ MQL4GREC_DEFINITION placement sequence_place(ranking const& list, item_id target
   return {};
 }
 
-MQL4GREC_DEFINITION void save_user(saved_search& out, beams const& found, index_t query, item_trie const& trie, token_table const& table, user_id user,
-                                   item_id target, vocabulary const& words) {
+MQL4GREC_DEFINITION void save_user(saved_search& out, beams const& found, index_t query, item_trie const& trie,
+                                   token_table const& table, user_id user, item_id target, vocabulary const& words) {
   if (!table.has(target)) return;
   std::vector<token_t> sequences;
   for (auto const leaf : found.leaves_of(query)) {

@@ -1,5 +1,6 @@
 #pragma once
-// What a model directory says beside transformers' files: the words it speaks and the tasks it was taught, in mql4grec.json.
+// What a model directory says beside transformers' files: the words it speaks and the tasks it was taught, in
+// mql4grec.json.
 #include <filesystem>
 #include <string>
 
@@ -12,8 +13,8 @@ namespace mql4grec {
 /// The mixtures by the names that the program knows.
 mixture mixture_named(std::string const& name, mixture_options const& options = {});
 
-/// The prompts that a model of these tasks is asked for the next item with, a modality after the other: "<*_0><*_1><*_2>, <*_3><*_4><*_5>".
-/// A model that is asked with others than it has learnt with answers worse.
+/// The prompts that a model of these tasks is asked for the next item with, a modality after the other:
+/// "<*_0><*_1><*_2>, <*_3><*_4><*_5>". A model that is asked with others than it has learnt with answers worse.
 std::string query_prompts(std::string const& tasks);
 
 struct model_metadata {
@@ -24,8 +25,8 @@ struct model_metadata {
 /// Words that aren't numbered in order (a released checkpoint's) are written with their ids.
 void write_model_metadata(std::filesystem::path const& directory, model_metadata const& card);
 
-/// The card of a model directory. Without one, as in checkpoints of the released code: the words of its tokenizer and the
-/// released tasks; without that too, the paper's vocabulary and all tasks.
+/// The card of a model directory. Without one, as in checkpoints of the released code: the words of its tokenizer and
+/// the released tasks; without that too, the paper's vocabulary and all tasks.
 model_metadata read_model_metadata(std::filesystem::path const& directory);
 
 }  // namespace mql4grec

@@ -32,7 +32,8 @@ MQL4GREC_DEFINITION std::string query_prompts(std::string const& tasks) {
 
 MQL4GREC_DEFINITION void write_model_metadata(std::filesystem::path const& directory, model_metadata const& card) {
   json families = json::array();
-  for (auto const& family : card.words.options().modalities) families.push_back({{"prefix", family.prefix}, {"codes", family.codes}});
+  for (auto const& family : card.words.options().modalities)
+    families.push_back({{"prefix", family.prefix}, {"codes", family.codes}});
   json content = {{"tasks", card.tasks}, {"modalities", families}, {"prompts", card.words.options().prompts}};
   if (!(card.words == vocabulary(card.words.options()))) {
     json ids = json::object();
@@ -47,19 +48,23 @@ namespace detail {
 
 /// A number of words, or an id: what a model can have, so that a damaged file doesn't ask for all memory.
 MQL4GREC_DEFINITION index_t checked_word_count(index_t n, char const* key, std::filesystem::path const& path) {
-  expects_file(n >= 0 && n < (index_t{1} << 24), path, "key '", key, "': found ", n, ", expected 0 or more and less than 2^24");
+  expects_file(n >= 0 && n < (index_t{1} << 24), path, "key '", key, "': found ", n,
+               ", expected 0 or more and less than 2^24");
   return n;
 }
 
 MQL4GREC_DEFINITION vocabulary vocabulary_of_metadata(json const& content, std::filesystem::path const& path) {
-  vocabulary_options options{.modalities = {}, .prompts = checked_word_count(member<index_t>(content, "prompts", path), "prompts", path)};
+  vocabulary_options options{.modalities = {},
+                             .prompts = checked_word_count(member<index_t>(content, "prompts", path), "prompts", path)};
   for (auto const& family : member<json>(content, "modalities", path)) {
-    options.modalities.push_back({member<std::string>(family, "prefix", path), member<std::vector<index_t>>(family, "codes", path)});
+    options.modalities.push_back(
+        {member<std::string>(family, "prefix", path), member<std::vector<index_t>>(family, "codes", path)});
     for (auto const codes : options.modalities.back().codes) checked_word_count(codes, "codes", path);
   }
   if (!content.contains("ids")) return vocabulary(options);
   word_ids ids;
-  for (auto const& [word, id] : member<std::map<std::string, index_t>>(content, "ids", path)) ids.emplace(word, token_t(checked_word_count(id, "ids", path)));
+  for (auto const& [word, id] : member<std::map<std::string, index_t>>(content, "ids", path))
+    ids.emplace(word, token_t(checked_word_count(id, "ids", path)));
   return vocabulary(options, ids);
 }
 
@@ -79,7 +84,8 @@ MQL4GREC_DEFINITION model_metadata parse_model_metadata(std::filesystem::path co
 }  // namespace detail
 
 MQL4GREC_DEFINITION model_metadata read_model_metadata(std::filesystem::path const& directory) {
-  if (std::filesystem::exists(directory / "mql4grec.json")) return detail::parse_model_metadata(directory / "mql4grec.json");
+  if (std::filesystem::exists(directory / "mql4grec.json"))
+    return detail::parse_model_metadata(directory / "mql4grec.json");
   if (std::filesystem::exists(directory / "added_tokens.json") || std::filesystem::exists(directory / "tokenizer.json"))
     return {read_vocabulary(directory), "released"};
   return {};

@@ -1,6 +1,6 @@
 #pragma once
-// A training run that lives in a directory: the best model so far (config.json, model.safetensors, mql4grec.json) and the
-// state to go on from (training.safetensors).
+// A training run that lives in a directory: the best model so far (config.json, model.safetensors, mql4grec.json) and
+// the state to go on from (training.safetensors).
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -14,8 +14,8 @@
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/core/macros.hpp"
-#include "mql4grec/pipeline/run_status.hpp"
 #include "mql4grec/pipeline/model_metadata.hpp"
+#include "mql4grec/pipeline/run_status.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 #include "mql4grec/seq2seq/fit.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
@@ -25,14 +25,15 @@
 namespace mql4grec {
 
 struct run_options {
-  std::filesystem::path out;                      ///< the run's directory
-  std::string tasks = "all";                      ///< see mixture_named
+  std::filesystem::path out;  ///< the run's directory
+  std::string tasks = "all";  ///< see mixture_named
   training_options training = {};
-  t5_config model = {};                           ///< the shape of a new model; its vocabulary size is set here
-  std::optional<std::filesystem::path> init = {}; ///< a model directory to start from instead of random parameters; a run that is resumed doesn't need it again
-  bool resume = false;                            ///< go on with the run in `out`, if there is one
+  t5_config model = {};                            ///< the shape of a new model; its vocabulary size is set here
+  std::optional<std::filesystem::path> init = {};  ///< a model directory to start from instead of random parameters; a
+                                                   ///< run that is resumed doesn't need it again
+  bool resume = false;                             ///< go on with the run in `out`, if there is one
   double max_seconds = std::numeric_limits<double>::infinity();  ///< of training in this call
-  double checkpoint_seconds = 120;                ///< the state is written this often, and behind every epoch
+  double checkpoint_seconds = 120;  ///< the state is written this often, and behind every epoch
 };
 
 struct run_result {
@@ -42,7 +43,8 @@ struct run_result {
 
 /// How the caller follows a run. `interrupted` is asked between updates; true ends the run with its state written.
 struct run_observer {
-  std::function<void(training_progress const&, double loss, std::int64_t steps_per_epoch)> on_step = [](auto const&, double, std::int64_t) {};
+  std::function<void(training_progress const&, double loss, std::int64_t steps_per_epoch)> on_step =
+      [](auto const&, double, std::int64_t) {};
   std::function<void(training_progress const&, bool better)> on_epoch = [](auto const&, bool) {};
   std::function<bool()> interrupted = [] { return false; };
   /// What a run that is resumed does otherwise than before, as one line: "precision was …".
@@ -51,10 +53,12 @@ struct run_observer {
 
 namespace detail {
 
-/// Writes one example of each task, so that a word that the vocabulary lacks is named now and not in the middle of an epoch.
+/// Writes one example of each task, so that a word that the vocabulary lacks is named now and not in the middle of an
+/// epoch.
 void check_words(example_set const& examples, std::filesystem::path const& model, std::string const& tasks);
 
-optim::run_description describe(run_options const& options, t5_config const& model, index_t examples, optim::backend_settings const& backend);
+optim::run_description describe(run_options const& options, t5_config const& model, index_t examples,
+                                optim::backend_settings const& backend);
 
 template <class B>
 t5<B, float> starting_model(B& backend, run_options const& options, vocabulary const& words) {
@@ -70,10 +74,11 @@ t5<B, float> starting_model(B& backend, run_options const& options, vocabulary c
 }  // namespace detail
 
 /// Trains on the mixture of the domains' examples and keeps the model with the lowest validation loss in options.out.
-/// Throws error when `out` holds another run or a model, file_error when it can't be written, training_error when the loss isn't
-/// finite; the files of the last good state stay in every case.
+/// Throws error when `out` holds another run or a model, file_error when it can't be written, training_error when the
+/// loss isn't finite; the files of the last good state stay in every case.
 template <class B>
-run_result train(B& backend, run_options const& options, std::vector<domain> domains, vocabulary const& words, run_observer const& observer = {}) {
+run_result train(B& backend, run_options const& options, std::vector<domain> domains, vocabulary const& words,
+                 run_observer const& observer = {}) {
   auto const state_path = options.out / "training.safetensors";
   bool const going_on = options.resume && std::filesystem::exists(state_path);
   expects(going_on || !std::filesystem::exists(state_path), options.out.string(),
@@ -87,17 +92,21 @@ run_result train(B& backend, run_options const& options, std::vector<domain> dom
   expects(train_set.size() > 0, options.out.string(), ": there are no examples to train on");
   detail::check_words(train_set, options.init.value_or(options.out), options.tasks);
 
-  auto model = going_on ? t5<B, float>(backend, read_state_config(state_path)) : detail::starting_model(backend, options, words);
-  expects_file(model.config().vocabulary >= words.size(), going_on ? state_path : options.init.value_or(options.out), "the model knows ",
-               model.config().vocabulary, " tokens, but the vocabulary has ", words.size());
+  auto model =
+      going_on ? t5<B, float>(backend, read_state_config(state_path)) : detail::starting_model(backend, options, words);
+  expects_file(model.config().vocabulary >= words.size(), going_on ? state_path : options.init.value_or(options.out),
+               "the model knows ", model.config().vocabulary, " tokens, but the vocabulary has ", words.size());
   trainer<B, float> teacher(backend, model, options.training);
   auto const about = detail::describe(options, model.config(), train_set.size(), optim::settings_of(backend));
   run_result result;
   if (going_on) {
     result.progress = read_training_state(state_path, teacher, *about.conditions);
-    if (auto const changes = optim::training_file(state_path).changes(*about.settings); !changes.empty()) observer.on_changed_settings(changes);
+    if (auto const changes = optim::training_file(state_path).changes(*about.settings); !changes.empty())
+      observer.on_changed_settings(changes);
   }
-  auto const save = [&](training_progress const& p) { write_training_state(state_path, teacher, p, *about.conditions, *about.settings); };
+  auto const save = [&](training_progress const& p) {
+    write_training_state(state_path, teacher, p, *about.conditions, *about.settings);
+  };
 
   double const seconds_before = result.progress.seconds;
   double saved_at = seconds_before;
@@ -116,8 +125,10 @@ run_result train(B& backend, run_options const& options, std::vector<domain> dom
            },
        .should_stop =
            [&](training_progress const& p) {
-             if (observer.interrupted()) result.end = run_status::interrupted;
-             else if (p.seconds - seconds_before >= options.max_seconds) result.end = run_status::out_of_time;
+             if (observer.interrupted())
+               result.end = run_status::interrupted;
+             else if (p.seconds - seconds_before >= options.max_seconds)
+               result.end = run_status::out_of_time;
              bool const stop = result.end != run_status::finished;
              if (stop || p.seconds - saved_at >= options.checkpoint_seconds) {
                save(p);

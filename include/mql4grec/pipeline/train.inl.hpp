@@ -5,7 +5,8 @@
 
 namespace mql4grec::detail {
 
-MQL4GREC_DEFINITION void check_words(example_set const& examples, std::filesystem::path const& model, std::string const& tasks) {
+MQL4GREC_DEFINITION void check_words(example_set const& examples, std::filesystem::path const& model,
+                                     std::string const& tasks) {
   batch scratch;
   auto const all = examples.examples();
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -18,11 +19,12 @@ MQL4GREC_DEFINITION void check_words(example_set const& examples, std::filesyste
   }
 }
 
-MQL4GREC_DEFINITION optim::run_description describe(run_options const& options, t5_config const& model, index_t examples,
-                                                    optim::backend_settings const& backend) {
+MQL4GREC_DEFINITION optim::run_description describe(run_options const& options, t5_config const& model,
+                                                    index_t examples, optim::backend_settings const& backend) {
   json conditions = run_conditions(options.training, model, examples);
   conditions["tasks"] = options.tasks;
-  return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(run_settings(backend, options.training))};
+  return {std::make_shared<json const>(std::move(conditions)),
+          std::make_shared<json const>(run_settings(backend, options.training))};
 }
 
 }  // namespace mql4grec::detail

@@ -9,11 +9,11 @@
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/language/translate.hpp"
 #include "mql4grec/quantize/capacity.hpp"
-#include "mql4grec/quantize/uniqueness_report.hpp"
 #include "mql4grec/quantize/match.hpp"
 #include "mql4grec/quantize/reallocate.hpp"
 #include "mql4grec/quantize/suffix.hpp"
 #include "mql4grec/quantize/translate_items.hpp"
+#include "mql4grec/quantize/uniqueness_report.hpp"
 #include "mql4grec/quantize/usage.hpp"
 
 namespace mql4grec {
@@ -25,21 +25,22 @@ any_collision_policy collision_policy_named(std::string const& name);
 
 /// One catalogue, translated.
 struct translated_catalogue {
-  code_table nearest;        ///< before collisions are handled
-  code_table codes;          ///< after
-  double reconstruction_error = 0;  ///< mean squared error an entry, of the nearest codes
+  code_table nearest;                            ///< before collisions are handled
+  code_table codes;                              ///< after
+  double reconstruction_error = 0;               ///< mean squared error an entry, of the nearest codes
   double collisions_before = 0, collisions = 0;  ///< collision_rate of `nearest` and of `codes`
-  std::vector<level_usage> usage;  ///< of `nearest`, a level each
+  std::vector<level_usage> usage;                ///< of `nearest`, a level each
   collision_outcome outcome;
-  uniqueness_report certified;     ///< of `codes`
-  capacity_report room;      ///< of `codes`
+  uniqueness_report certified;  ///< of `codes`
+  capacity_report room;         ///< of `codes`
 };
 
 namespace detail {
 /// Codes of some items as a table of all.
 code_table spread(code_table const& some, std::vector<index_t> const& rows, index_t items);
 
-/// task(backend, codebooks) where handling collisions can run, which is the host's work: there they are, or there they are copied.
+/// task(backend, codebooks) where handling collisions can run, which is the host's work: there they are, or there they
+/// are copied.
 template <Backend B, Translator<B> M, class Task>
 void with_host_codebooks(B& backend, M const& model, Task&& task) {
   auto const levels = model.codebooks();
@@ -48,7 +49,8 @@ void with_host_codebooks(B& backend, M const& model, Task&& task) {
   } else {
     cpu::backend host;
     codebook_set<cpu::backend, float> copied(host, code_sizes<B>(model), model.latent_width());
-    for (index_t l = 0; l < copied.levels(); ++l) copy(levels[static_cast<std::size_t>(l)].vectors().flat(), copied.vectors(l).flat());
+    for (index_t l = 0; l < copied.levels(); ++l)
+      copy(levels[static_cast<std::size_t>(l)].vectors().flat(), copied.vectors(l).flat());
     auto const views = copied.views();
     task(host, std::span<codebook_view<cpu::backend, float> const>(views));
   }
@@ -56,15 +58,20 @@ void with_host_codebooks(B& backend, M const& model, Task&& task) {
 
 }  // namespace detail
 
-/// `rows` are the items with features, as rows_with_features finds them; the others get no sequence. Throws error when there are more items
-/// than sequences.
+/// `rows` are the items with features, as rows_with_features finds them; the others get no sequence. Throws error when
+/// there are more items than sequences.
 template <Backend B, Translator<B> M, FeatureSource F, class Progress>
 translated_catalogue translate_catalogue(B& backend, M const& model, F const& features, std::vector<index_t> rows,
                                          any_collision_policy const& policy, Progress&& progress) {
   selected_features const present(features, std::move(rows));
   auto const found = translate_items(backend, model, present, reconstruction::wanted, progress);
-  translated_catalogue out{.nearest = detail::spread(found.codes, present.selection(), features.rows()), .codes = {},
-                           .reconstruction_error = found.reconstruction_error, .usage = {}, .outcome = {}, .certified = {}, .room = {}};
+  translated_catalogue out{.nearest = detail::spread(found.codes, present.selection(), features.rows()),
+                           .codes = {},
+                           .reconstruction_error = found.reconstruction_error,
+                           .usage = {},
+                           .outcome = {},
+                           .certified = {},
+                           .room = {}};
   out.collisions_before = collision_rate(out.nearest);
   out.usage = code_usage(out.nearest);
   out.codes = out.nearest;

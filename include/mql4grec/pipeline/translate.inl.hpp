@@ -18,7 +18,8 @@ namespace detail {
 
 MQL4GREC_DEFINITION code_table spread(code_table const& some, std::vector<index_t> const& rows, index_t items) {
   code_table all(items, some.sizes());
-  for (std::size_t i = 0; i < rows.size(); ++i) all.set(item_id(static_cast<std::int32_t>(rows[i])), some.of(item_id(static_cast<std::int32_t>(i))));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    all.set(item_id(static_cast<std::int32_t>(rows[i])), some.of(item_id(static_cast<std::int32_t>(i))));
   return all;
 }
 

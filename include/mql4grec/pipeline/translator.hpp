@@ -1,6 +1,6 @@
 #pragma once
-// A translator that lives in a directory: the best model so far (model.safetensors, wants features as they are), what it is for
-// (translator.json) and the state to go on from (training.safetensors).
+// A translator that lives in a directory: the best model so far (model.safetensors, wants features as they are), what
+// it is for (translator.json) and the state to go on from (training.safetensors).
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -36,7 +36,7 @@ struct translator_run {
   rq_vae_config model = {};        ///< its input width is set here
   translator_options options = {};
   normalization_of_features normalize = normalization_of_features::standard;
-  bool resume = false;             ///< go on with the run in `out`, if there is one
+  bool resume = false;                                           ///< go on with the run in `out`, if there is one
   double max_seconds = std::numeric_limits<double>::infinity();  ///< of training in this call
   double checkpoint_seconds = 120;  ///< the state is written this often, and behind every look at the catalogue
 };
@@ -48,7 +48,8 @@ struct translator_result {
 
 /// How the caller follows a run. `interrupted` is asked between updates; true ends the run with its state written.
 struct translator_run_observer {
-  std::function<void(translator_progress const&, rq_vae_losses const&, std::int64_t steps_per_epoch)> on_step = [](auto const&, auto const&, std::int64_t) {};
+  std::function<void(translator_progress const&, rq_vae_losses const&, std::int64_t steps_per_epoch)> on_step =
+      [](auto const&, auto const&, std::int64_t) {};
   std::function<void(translator_progress const&, bool better)> on_epoch = [](auto const&, bool) {};
   std::function<bool()> interrupted = [] { return false; };
   /// What a run that is resumed does otherwise than before, as one line: "precision was …".
@@ -61,11 +62,12 @@ feature_scaling scaling_for(translator_run const& run, feature_statistics const&
 
 void require_no_run(std::filesystem::path const& out);
 
-optim::run_description describe(translator_run const& run, rq_vae_config const& model, index_t items, feature_scaling const& scaling,
-                                optim::backend_settings const& backend);
+optim::run_description describe(translator_run const& run, rq_vae_config const& model, index_t items,
+                                feature_scaling const& scaling, optim::backend_settings const& backend);
 
 /// translator.json of an RQ-VAE, as the last look at the catalogue found it.
-void write_card(translator_run const& run, rq_vae_config const& model, feature_scaling const& scaling, translator_progress const& p);
+void write_card(translator_run const& run, rq_vae_config const& model, feature_scaling const& scaling,
+                translator_progress const& p);
 
 struct residual_kmeans_shape {
   index_t input_width;
@@ -77,7 +79,8 @@ void write_card(translator_run const& run, residual_kmeans_shape const& model, t
 
 /// The model as others use it, and what it is for.
 template <Backend B>
-void write_translator(translator_run const& run, rq_vae<B, float> const& model, feature_scaling const& scaling, translator_progress const& p) {
+void write_translator(translator_run const& run, rq_vae<B, float> const& model, feature_scaling const& scaling,
+                      translator_progress const& p) {
   reference::backend host;  // where the scaling is folded in, wherever the model has learnt
   rq_vae<reference::backend, float> plain(host, model.config());
   copy(model.parameters(), plain.parameters());
@@ -88,12 +91,12 @@ void write_translator(translator_run const& run, rq_vae<B, float> const& model, 
 
 }  // namespace detail
 
-/// Trains a translator on all rows of the features and keeps the model with the lowest collision rate in run.out. Throws error when `out`
-/// holds another run, file_error when it can't be written, training_error when a loss isn't finite or a codebook has collapsed; the
-/// files of the last good state stay in every case.
+/// Trains a translator on all rows of the features and keeps the model with the lowest collision rate in run.out.
+/// Throws error when `out` holds another run, file_error when it can't be written, training_error when a loss isn't
+/// finite or a codebook has collapsed; the files of the last good state stay in every case.
 template <Backend B, FeatureSource F>
-translator_result train_translator(B& backend, translator_run const& run, F const& features, feature_statistics const& seen,
-                                   translator_run_observer const& observer = {}) {
+translator_result train_translator(B& backend, translator_run const& run, F const& features,
+                                   feature_statistics const& seen, translator_run_observer const& observer = {}) {
   auto const state_path = run.out / "training.safetensors";
   bool const going_on = run.resume && std::filesystem::exists(state_path);
   if (!going_on) detail::require_no_run(run.out);
@@ -110,7 +113,8 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
   translator_result result;
   if (going_on) {
     result.progress = read_translator_state(state_path, trainer, *about.conditions);
-    if (auto const changes = optim::training_file(state_path).changes(*about.settings); !changes.empty()) observer.on_changed_settings(changes);
+    if (auto const changes = optim::training_file(state_path).changes(*about.settings); !changes.empty())
+      observer.on_changed_settings(changes);
   }
 
   double const seconds_before = result.progress.seconds;
@@ -129,8 +133,10 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
            },
        .should_stop =
            [&](translator_progress const& p) {
-             if (observer.interrupted()) result.end = run_status::interrupted;
-             else if (p.seconds - seconds_before >= run.max_seconds) result.end = run_status::out_of_time;
+             if (observer.interrupted())
+               result.end = run_status::interrupted;
+             else if (p.seconds - seconds_before >= run.max_seconds)
+               result.end = run_status::out_of_time;
              bool const stop = result.end != run_status::finished;
              if (stop || p.seconds - saved_at >= run.checkpoint_seconds) save(p);
              return stop;
@@ -138,16 +144,19 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
   return result;
 }
 
-/// The same without a neural network: residual k-means on the rows in one go, so that there is nothing to resume. Of `run`, only `out` and
-/// `kind` count. `interrupted` is asked before learning and before anything is written. Throws error when `out` holds a run or there are
-/// fewer rows than codes of a level, file_error when the model can't be written.
+/// The same without a neural network: residual k-means on the rows in one go, so that there is nothing to resume. Of
+/// `run`, only `out` and `kind` count. `interrupted` is asked before learning and before anything is written. Throws
+/// error when `out` holds a run or there are fewer rows than codes of a level, file_error when the model can't be
+/// written.
 template <Backend B, FeatureSource F>
-translator_result learn_residual_kmeans(B& backend, translator_run const& run, residual_kmeans_options const& options, F const& features,
-                                        std::function<bool()> const& interrupted = [] { return false; }) {
+translator_result learn_residual_kmeans(
+    B& backend, translator_run const& run, residual_kmeans_options const& options, F const& features,
+    std::function<bool()> const& interrupted = [] { return false; }) {
   auto const started = std::chrono::steady_clock::now();
   detail::require_no_run(run.out);
   for (auto const k : options.codes)  // now, and not when the caller has said that work has begun
-    expects(std::min(features.rows(), options.sample_rows) >= k, "k-means: ", std::min(features.rows(), options.sample_rows), " rows for ", k,
+    expects(std::min(features.rows(), options.sample_rows) >= k,
+            "k-means: ", std::min(features.rows(), options.sample_rows), " rows for ", k,
             " codes of a level, expected at least as many rows");
   make_directory(run.out);
   if (interrupted()) return {.progress = {}, .end = run_status::interrupted};
@@ -155,9 +164,13 @@ translator_result learn_residual_kmeans(B& backend, translator_run const& run, r
   auto const seen = evaluate_translator(backend, model, features);
   if (interrupted()) return {.progress = {}, .end = run_status::interrupted};
   write_residual_kmeans(run.out / "model.safetensors", model);
-  detail::write_card(run, {.input_width = model.input_width(), .codes = model.books.sizes(), .rotated = model.rotated()}, seen);
-  return {.progress = {.items = features.rows(), .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count(),
-                       .finished = true, .current = {}, .history = {}}};
+  detail::write_card(
+      run, {.input_width = model.input_width(), .codes = model.books.sizes(), .rotated = model.rotated()}, seen);
+  return {.progress = {.items = features.rows(),
+                       .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count(),
+                       .finished = true,
+                       .current = {},
+                       .history = {}}};
 }
 
 }  // namespace mql4grec

@@ -15,19 +15,22 @@ MQL4GREC_DEFINITION feature_scaling scaling_for(translator_run const& run, featu
 }
 
 MQL4GREC_DEFINITION void require_no_run(std::filesystem::path const& out) {
-  expects(!std::filesystem::exists(out / "training.safetensors"), out.string(), ": holds a training.safetensors already; resume that run, or write to another directory");
-  expects(!std::filesystem::exists(out / "model.safetensors"), out.string(), ": holds a model.safetensors already; write to another directory");
+  expects(!std::filesystem::exists(out / "training.safetensors"), out.string(),
+          ": holds a training.safetensors already; resume that run, or write to another directory");
+  expects(!std::filesystem::exists(out / "model.safetensors"), out.string(),
+          ": holds a model.safetensors already; write to another directory");
 }
 
-MQL4GREC_DEFINITION optim::run_description describe(translator_run const& run, rq_vae_config const& model, index_t items,
-                                                    feature_scaling const& scaling, optim::backend_settings const& backend) {
+MQL4GREC_DEFINITION optim::run_description describe(translator_run const& run, rq_vae_config const& model,
+                                                    index_t items, feature_scaling const& scaling,
+                                                    optim::backend_settings const& backend) {
   json conditions = run_conditions(run.options, model, items);
   conditions["scale"] = scaling.scale;
   return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(backend)};
 }
 
-MQL4GREC_DEFINITION void write_card(translator_run const& run, rq_vae_config const& model, feature_scaling const& scaling,
-                                    translator_progress const& p) {
+MQL4GREC_DEFINITION void write_card(translator_run const& run, rq_vae_config const& model,
+                                    feature_scaling const& scaling, translator_progress const& p) {
   auto const& epoch = p.history.back();
   write_json(run.out / "translator.json",
              {{"quantizer", "rq-vae"},
@@ -35,21 +38,22 @@ MQL4GREC_DEFINITION void write_card(translator_run const& run, rq_vae_config con
               {"input_width", model.input_width},
               {"codes", model.codes},
               {"epoch", p.epoch},
-              {"reconstruction_error", epoch.evaluation->reconstruction_error / std::pow(static_cast<double>(scaling.scale), 2)},
+              {"reconstruction_error",
+               epoch.evaluation->reconstruction_error / std::pow(static_cast<double>(scaling.scale), 2)},
               {"collision_rate", epoch.evaluation->collision_rate},
               {"usage", epoch.evaluation->usage}});
 }
 
-MQL4GREC_DEFINITION void write_card(translator_run const& run, residual_kmeans_shape const& model, translator_evaluation const& seen) {
-  write_json(run.out / "translator.json",
-             {{"quantizer", "residual-kmeans"},
-              {"modality", run.kind == modality::text ? "text" : "image"},
-              {"input_width", model.input_width},
-              {"codes", model.codes},
-              {"rotated", model.rotated},
-              {"reconstruction_error", seen.reconstruction_error},
-              {"collision_rate", seen.collision_rate},
-              {"usage", seen.usage}});
+MQL4GREC_DEFINITION void write_card(translator_run const& run, residual_kmeans_shape const& model,
+                                    translator_evaluation const& seen) {
+  write_json(run.out / "translator.json", {{"quantizer", "residual-kmeans"},
+                                           {"modality", run.kind == modality::text ? "text" : "image"},
+                                           {"input_width", model.input_width},
+                                           {"codes", model.codes},
+                                           {"rotated", model.rotated},
+                                           {"reconstruction_error", seen.reconstruction_error},
+                                           {"collision_rate", seen.collision_rate},
+                                           {"usage", seen.usage}});
 }
 
 }  // namespace mql4grec::detail

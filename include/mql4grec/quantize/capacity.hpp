@@ -7,7 +7,8 @@
 
 namespace mql4grec {
 
-/// How full the prefixes of a level are. A prefix is the codes before the level; it holds the product of the sizes from there on.
+/// How full the prefixes of a level are. A prefix is the codes before the level; it holds the product of the sizes from
+/// there on.
 struct level_fill {
   index_t prefixes = 0;      ///< that some item has; 1 at level 0
   index_t fullest = 0;       ///< items behind the fullest prefix
@@ -19,10 +20,12 @@ struct level_fill {
 };
 
 struct capacity_report {
-  double log2_sequences = 0;       ///< of the number of sequences there are
-  double expected_collisions = 0;  ///< items beyond the distinct sequences when n items choose evenly: n − M (1 − (1 − 1/M)ⁿ)
+  double log2_sequences = 0;  ///< of the number of sequences there are
+  double expected_collisions =
+      0;  ///< items beyond the distinct sequences when n items choose evenly: n − M (1 − (1 − 1/M)ⁿ)
   std::vector<level_fill> levels;  ///< of a catalogue; none before there is one
-  double items_until_full = 0;     ///< catalogue size at which the fullest prefix of the last level is full, if it goes on growing in proportion
+  double items_until_full =
+      0;  ///< catalogue size at which the fullest prefix of the last level is full, if it goes on growing in proportion
 
   bool operator==(capacity_report const&) const = default;
 };
@@ -32,8 +35,9 @@ inline capacity_report expected_capacity(std::vector<index_t> const& sizes, inde
   capacity_report out;
   for (auto const k : sizes) out.log2_sequences += std::log2(static_cast<double>(k));
   double const m = std::exp2(out.log2_sequences), items = static_cast<double>(n);
-  // By way of logarithms, since 1/M is lost in 1 − 1/M when M is large. Where n is far below M the two terms cancel, and the binomial series
-  // takes over: what is left out of it is of the order of (n/M)², what is lost to cancelling of 10⁻¹⁶ M/n, both below 10⁻¹⁰.
+  // By way of logarithms, since 1/M is lost in 1 − 1/M when M is large. Where n is far below M the two terms cancel,
+  // and the binomial series takes over: what is left out of it is of the order of (n/M)², what is lost to cancelling of
+  // 10⁻¹⁶ M/n, both below 10⁻¹⁰.
   if (items > 1e-5 * m)
     out.expected_collisions = std::max(0.0, items + m * std::expm1(items * std::log1p(-1 / m)));
   else
@@ -66,7 +70,8 @@ inline capacity_report capacity_of(code_table const& table) {
     }
     out.levels.push_back(fill);
   }
-  if (!out.levels.empty() && out.levels.back().fullest > 0) out.items_until_full = static_cast<double>(order.size()) / out.levels.back().fullest_share;
+  if (!out.levels.empty() && out.levels.back().fullest > 0)
+    out.items_until_full = static_cast<double>(order.size()) / out.levels.back().fullest_share;
   return out;
 }
 

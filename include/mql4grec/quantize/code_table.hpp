@@ -1,5 +1,6 @@
 #pragma once
-// What translation makes of items: one code a level. The tokens of language/ are these codes with their modality's prefixes.
+// What translation makes of items: one code a level. The tokens of language/ are these codes with their modality's
+// prefixes.
 #include <algorithm>
 #include <span>
 #include <utility>
@@ -42,7 +43,8 @@ class code_table {
     expects(std::ssize(codes) == levels(), "item ", index(item), " has ", codes.size(), " codes, expected ", levels());
     for (index_t l = 0; l < levels(); ++l) {
       auto const code = index(codes[static_cast<std::size_t>(l)]);
-      expects(code >= 0 && code < size(l), "item ", index(item), ", level ", l, ": code ", code, ", expected 0 to ", size(l) - 1);
+      expects(code >= 0 && code < size(l), "item ", index(item), ", level ", l, ": code ", code, ", expected 0 to ",
+              size(l) - 1);
     }
     std::copy(codes.begin(), codes.end(), codes_.begin() + static_cast<index_t>(place(item)));
   }

@@ -1,5 +1,6 @@
 #pragma once
-// Vectors that stand for the rows nearest to them. A residual quantizer takes one codebook a level, each of its own size.
+// Vectors that stand for the rows nearest to them. A residual quantizer takes one codebook a level, each of its own
+// size.
 #include <vector>
 
 #include "mql4grec/backend/concepts.hpp"
@@ -33,7 +34,8 @@ class codebook_set {
   codebook_set() = default;
   /// All zero; sizes is K of each level, width that of the vectors.
   codebook_set(B& b, std::vector<index_t> sizes, index_t width) : sizes_(std::move(sizes)), width_(width) {
-    expects(!sizes_.empty() && width >= 1, "codebooks: ", sizes_.size(), " levels of width ", width, ", expected at least 1 of each");
+    expects(!sizes_.empty() && width >= 1, "codebooks: ", sizes_.size(), " levels of width ", width,
+            ", expected at least 1 of each");
     index_t rows = 0;
     for (auto const k : sizes_) {
       expects(k >= 1, "codebooks: a level of ", k, " codes, expected at least 1");
@@ -50,7 +52,9 @@ class codebook_set {
 
   /// (K, width) of one level.
   out_matrix<B, T> vectors(index_t level) { return {vectors_.view_all().data + offset(level), size(level), width_}; }
-  in_matrix<B, T> vectors(index_t level) const { return {vectors_.view_all().data + offset(level), size(level), width_}; }
+  in_matrix<B, T> vectors(index_t level) const {
+    return {vectors_.view_all().data + offset(level), size(level), width_};
+  }
   /// One view a level, as quantizers take them.
   std::vector<codebook_view<B, T>> views() const {
     std::vector<codebook_view<B, T>> all;

@@ -1,6 +1,6 @@
 #pragma once
-// All features in order, in blocks of rows, where a backend's kernels read them. On a device a thread of the host reads a block
-// ahead, so that a file is read while the device computes.
+// All features in order, in blocks of rows, where a backend's kernels read them. On a device a thread of the host reads
+// a block ahead, so that a file is read while the device computes.
 #include <algorithm>
 #include <array>
 #include <future>
@@ -13,14 +13,18 @@ namespace mql4grec {
 /// What a stream asks of a backend whose memory isn't the host's.
 template <class B>
 concept UploadBufferOps = Backend<B> && requires(B& b, index_t n, out_vector<B, float> to) {
-  { make_upload_buffer<float>(b, n).values() } -> std::same_as<host_vector_view<float>>;  // to be written; not while they are read
-  make_upload_buffer<float>(b, n).upload(b, to);                                          // in the order of the backend's work
+  {
+    make_upload_buffer<float>(b, n).values()
+    } -> std::same_as<host_vector_view<float>>;   // to be written; not while they are read
+  make_upload_buffer<float>(b, n).upload(b, to);  // in the order of the backend's work
 };
 
-/// Blocks of features, which must outlive the stream, in a device's memory. A stream that ends before they do waits for its reader.
+/// Blocks of features, which must outlive the stream, in a device's memory. A stream that ends before they do waits for
+/// its reader.
 template <Backend B, FeatureSource F>
 class feature_stream {
-  static_assert(UploadBufferOps<B>, "this backend has no make_upload_buffer; add it in backend/<name>/upload_buffer.hpp");
+  static_assert(UploadBufferOps<B>,
+                "this backend has no make_upload_buffer; add it in backend/<name>/upload_buffer.hpp");
 
  public:
   feature_stream(B& worker, F const& features, index_t block)
@@ -35,8 +39,8 @@ class feature_stream {
   feature_stream(feature_stream const&) = delete;
   feature_stream& operator=(feature_stream const&) = delete;
 
-  /// The next rows (count, width), in the place of those before; none when all were given. Throws what reading them threw, and
-  /// then there are no more.
+  /// The next rows (count, width), in the place of those before; none when all were given. Throws what reading them
+  /// threw, and then there are no more.
   in_matrix<B, float> next() {
     if (!reading_.valid()) return {};
     index_t const count = reading_.get();
@@ -82,8 +86,8 @@ index_t feature_rows_at_once(index_t width) {
     return std::clamp<index_t>(most_bytes / (bytes * std::max<index_t>(1, width)), 1024, rows_at_once<B>);
 }
 
-/// visit(worker, number of the block, its first row, its rows x (count, width)) for all features. Workers of the host take blocks
-/// in turn and read their own; a device gets them one after the other.
+/// visit(worker, number of the block, its first row, its rows x (count, width)) for all features. Workers of the host
+/// take blocks in turn and read their own; a device gets them one after the other.
 template <Backend B, FeatureSource F, class Visit>
 void for_each_feature_block(B& backend, F const& features, index_t block, Visit&& visit) {
   if constexpr (std::same_as<typename B::memory_space, host_space>) {
@@ -96,7 +100,8 @@ void for_each_feature_block(B& backend, F const& features, index_t block, Visit&
   } else {
     feature_stream<B, F> stream(backend.worker(0), features, block);
     index_t number = 0;
-    for (auto x = stream.next(); x.rows() > 0; x = stream.next(), ++number) visit(backend.worker(0), number, number * block, x);
+    for (auto x = stream.next(); x.rows() > 0; x = stream.next(), ++number)
+      visit(backend.worker(0), number, number * block, x);
   }
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Epochs of a translator: batches in an order of the seed, a look at the whole catalogue now and then, the best state kept by whoever
-// watches.
+// Epochs of a translator: batches in an order of the seed, a look at the whole catalogue now and then, the best state
+// kept by whoever watches.
 #include <chrono>
 #include <cmath>
 #include <functional>
@@ -15,8 +15,8 @@
 
 namespace mql4grec {
 
-/// Codebooks from k-means on the latents of a sample, level by level on what the level before left (the released code takes its first
-/// batch only). Throws error when there are fewer rows than codes.
+/// Codebooks from k-means on the latents of a sample, level by level on what the level before left (the released code
+/// takes its first batch only). Throws error when there are fewer rows than codes.
 template <Backend B, FeatureSource F>
 void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features, translator_options const& options) {
   auto sample = epoch_order(features.rows(), options.seed, 0);
@@ -29,9 +29,11 @@ void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features
     encoded_latents(backend, model, features).gather(sample, {values.data, n, width});
   });
   for (index_t l = 0; l < model.config().levels(); ++l) {
-    kmeans(backend, in_matrix<B, float>(rest), {.iterations = options.kmeans_iterations, .seed = options.seed + static_cast<std::uint64_t>(l)},
+    kmeans(backend, in_matrix<B, float>(rest),
+           {.iterations = options.kmeans_iterations, .seed = options.seed + static_cast<std::uint64_t>(l)},
            model.codebook(l));
-    quantize_level<float>(backend, model.codebooks()[static_cast<std::size_t>(l)], nearest_assignment{}, rest, codes.view_all());
+    quantize_level<float>(backend, model.codebooks()[static_cast<std::size_t>(l)], nearest_assignment{}, rest,
+                          codes.view_all());
   }
 }
 
@@ -39,13 +41,16 @@ void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features
 template <Backend B, Translator<B> M, FeatureSource F>
 translator_evaluation evaluate_translator(B& backend, M const& model, F const& features) {
   auto const found = translate_items(backend, model, features, reconstruction::wanted, [](index_t) {});
-  return {.reconstruction_error = found.reconstruction_error, .quantization_error = found.quantization_error,
-          .collision_rate = collision_rate(found.codes), .usage = code_usage(found.codes)};
+  return {.reconstruction_error = found.reconstruction_error,
+          .quantization_error = found.quantization_error,
+          .collision_rate = collision_rate(found.codes),
+          .usage = code_usage(found.codes)};
 }
 
 /// What the one who started a training sees of it. All are called from the starting thread.
 struct translator_observer {
-  std::function<void(translator_progress const&, rq_vae_losses const&, std::int64_t steps_per_epoch)> on_step = [](auto const&, auto const&, std::int64_t) {};
+  std::function<void(translator_progress const&, rq_vae_losses const&, std::int64_t steps_per_epoch)> on_step =
+      [](auto const&, auto const&, std::int64_t) {};
   /// Behind every epoch; `better`: the model is the best so far and should be kept.
   std::function<void(translator_progress const&, bool better)> on_epoch = [](auto const&, bool) {};
   /// Asked in front of every update; true ends the training there.
@@ -54,8 +59,8 @@ struct translator_observer {
 
 namespace detail {
 
-/// Whether a look at a catalogue has seen a level collapse. Judged by the perplexity: a code that one odd item has makes no difference. Fewer
-/// items than codes can't use them all.
+/// Whether a look at a catalogue has seen a level collapse. Judged by the perplexity: a code that one odd item has
+/// makes no difference. Fewer items than codes can't use them all.
 inline bool has_collapsed(translator_evaluation const& seen, translator_options const& options, index_t rows) {
   return std::ranges::any_of(seen.usage, [&](level_usage const& level) {
     auto const most = static_cast<double>(std::min(level.codes, rows));
@@ -66,9 +71,11 @@ inline bool has_collapsed(translator_evaluation const& seen, translator_options 
 [[noreturn]] inline void raise_collapse(std::int64_t epoch, translator_evaluation const& seen) {
   std::string used;
   for (auto const& level : seen.usage)
-    used += concatenate(used.empty() ? "" : ", ", level.used, " of ", level.codes, " (perplexity ", std::setprecision(4), level.perplexity, ")");
+    used += concatenate(used.empty() ? "" : ", ", level.used, " of ", level.codes, " (perplexity ",
+                        std::setprecision(4), level.perplexity, ")");
   raise<training_error>("epoch ", epoch, ": a codebook has collapsed, codes used by level: ", used,
-                        "; look for rows that are far from all others, or try a smaller learning rate, standardized features, or revival of unused codes sooner");
+                        "; look for rows that are far from all others, or try a smaller learning rate, standardized "
+                        "features, or revival of unused codes sooner");
 }
 
 /// After a look: when collapse has been seen for too long, or the model that is kept at the end has collapsed.
@@ -84,7 +91,8 @@ inline void give_up_when_collapsed(translator_progress& p, translator_options co
 
 /// Keeps the epoch with the lowest collision rate; of equals, the lower error.
 inline bool is_better(translator_progress& p, translator_evaluation const& seen) {
-  if (std::pair(seen.collision_rate, seen.reconstruction_error) >= std::pair(p.best_collision_rate, p.best_error)) return false;
+  if (std::pair(seen.collision_rate, seen.reconstruction_error) >= std::pair(p.best_collision_rate, p.best_error))
+    return false;
   p.best_collision_rate = seen.collision_rate;
   p.best_error = seen.reconstruction_error;
   p.best_epoch = p.epoch;
@@ -93,19 +101,20 @@ inline bool is_better(translator_progress& p, translator_evaluation const& seen)
 
 }  // namespace detail
 
-/// Trains from where `progress` stands until the last epoch or should_stop; `progress.finished` tells which. The first epochs may leave the
-/// quantizer out; the codebooks are initialised in front of the first one that doesn't. Throws training_error when a loss isn't finite or a codebook has collapsed.
+/// Trains from where `progress` stands until the last epoch or should_stop; `progress.finished` tells which. The first
+/// epochs may leave the quantizer out; the codebooks are initialised in front of the first one that doesn't. Throws
+/// training_error when a loss isn't finite or a codebook has collapsed.
 template <Backend B, FeatureSource F>
-void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, translator_options const& options, translator_progress& progress,
-         translator_observer const& observer = {}) {
+void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, translator_options const& options,
+         translator_progress& progress, translator_observer const& observer = {}) {
   validate(options);
   index_t const rows = features.rows(), size = trainer.options().batch_size;
   expects(rows >= 1, "translator: there are no items to learn from");
-  expects(features.width() == trainer.model().config().input_width, "translator: features of width ", features.width(), ", expected ",
-          trainer.model().config().input_width);
+  expects(features.width() == trainer.model().config().input_width, "translator: features of width ", features.width(),
+          ", expected ", trainer.model().config().input_width);
   for (auto const k : trainer.model().config().codes)  // now, and not when the autoencoder has learnt for an hour
-    expects(options.kmeans_rows == 0 || std::min(rows, options.kmeans_rows) >= k, "translator: k-means on ", std::min(rows, options.kmeans_rows),
-            " rows for ", k, " codes of a level, expected at least as many rows");
+    expects(options.kmeans_rows == 0 || std::min(rows, options.kmeans_rows) >= k, "translator: k-means on ",
+            std::min(rows, options.kmeans_rows), " rows for ", k, " codes of a level, expected at least as many rows");
   using clock = std::chrono::steady_clock;
   auto const started = clock::now();
   double const seconds_before = progress.seconds;
@@ -125,7 +134,8 @@ void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, trans
       if (observer.should_stop(progress)) return;
       auto const rows_of = [&](std::int64_t step) {
         index_t const first = std::min(rows, step * size);
-        return std::span<index_t const>(order).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(std::min(size, rows - first)));
+        return std::span<index_t const>(order).subspan(static_cast<std::size_t>(first),
+                                                       static_cast<std::size_t>(std::min(size, rows - first)));
       };
       auto const wanted = rows_of(progress.epoch_step);
       auto const losses = trainer.step(batches.take(backend, wanted, rows_of(progress.epoch_step + 1)), how);
@@ -138,7 +148,8 @@ void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, trans
     progress.epoch_step = 0;
     progress.finished = progress.epoch >= options.epochs;
     auto& record = progress.history.emplace_back(std::exchange(progress.current, {}));
-    if (progress.finished || (progress.epoch > alone && progress.epoch % options.evaluate_every == 0)) record.evaluation = evaluate_translator(backend, trainer.model(), features);
+    if (progress.finished || (progress.epoch > alone && progress.epoch % options.evaluate_every == 0))
+      record.evaluation = evaluate_translator(backend, trainer.model(), features);
     record.seconds = progress.seconds = elapsed();
     observer.on_epoch(progress, record.evaluation && detail::is_better(progress, *record.evaluation));
     if (record.evaluation) detail::give_up_when_collapsed(progress, options, rows);

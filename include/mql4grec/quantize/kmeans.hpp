@@ -1,6 +1,7 @@
 #pragma once
-// k-means++ seeding (Arthur & Vassilvitskii, SODA 2007), then Lloyd's iterations. Rows are handled in blocks that don't depend
-// on the number of workers, and the blocks' sums are added in their order: any number of workers gives the same bits.
+// k-means++ seeding (Arthur & Vassilvitskii, SODA 2007), then Lloyd's iterations. Rows are handled in blocks that don't
+// depend on the number of workers, and the blocks' sums are added in their order: any number of workers gives the same
+// bits.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -44,7 +45,8 @@ namespace detail {
 
 template <Backend B>
 class kmeans_run {
-  static_assert(KmeansOps<B>, "this backend has no add_to_codes, keep_smaller or sum for float; add them in backend/<name>/");
+  static_assert(KmeansOps<B>,
+                "this backend has no add_to_codes, keep_smaller or sum for float; add them in backend/<name>/");
   using space = typename B::memory_space;
 
  public:
@@ -75,7 +77,8 @@ class kmeans_run {
       copy<float>(backend_, rows_.row(chosen), vectors_.row(k));
       if (k + 1 == vectors_.rows()) return;
       double const all = come_closer(k);
-      chosen = all > 0 ? weighed_row(random.uniform() * all) : random.below(rows_.rows());  // all rows are vectors already
+      chosen =
+          all > 0 ? weighed_row(random.uniform() * all) : random.below(rows_.rows());  // all rows are vectors already
     }
   }
 
@@ -84,7 +87,8 @@ class kmeans_run {
     std::vector<double> sums(static_cast<std::size_t>(blocks_));
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
       auto const distances = distances_.view_all().part(first, count);
-      nearest_code<float>(worker, rows_.row_block(first, count), vectors_, codes_.view_all().part(first, count), distances);
+      nearest_code<float>(worker, rows_.row_block(first, count), vectors_, codes_.view_all().part(first, count),
+                          distances);
       sums[static_cast<std::size_t>(block)] = sum<float>(worker, distances);
     });
     return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(rows_.rows());
@@ -93,10 +97,12 @@ class kmeans_run {
   /// Every vector to the mean of its rows; the number of those that had none and went to a row that was nobody's.
   index_t move() {
     index_t const k = vectors_.rows(), w = vectors_.columns();
-    auto sums_of = backend_.template allocate<float>(blocks_ * k * w), counts_of = backend_.template allocate<float>(blocks_ * k);
+    auto sums_of = backend_.template allocate<float>(blocks_ * k * w),
+         counts_of = backend_.template allocate<float>(blocks_ * k);
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
       add_to_codes<float>(worker, rows_.row_block(first, count), codes_.view_all().part(first, count),
-                          out_matrix<B, float>(sums_of.view_all().data + block * k * w, k, w), counts_of.view_all().part(block * k, k));
+                          out_matrix<B, float>(sums_of.view_all().data + block * k * w, k, w),
+                          counts_of.view_all().part(block * k, k));
     });
     host_copy<float, space> const all_sums(sums_of.view_all()), all_counts(counts_of.view_all());
     auto const sums = all_sums.view_all(), counts = all_counts.view_all();
@@ -104,16 +110,14 @@ class kmeans_run {
     std::vector<index_t> empty;
     for (index_t c = 0; c < k; ++c) {
       double rows = 0;
-      for (index_t block = 0; block < blocks_; ++block)
-        rows += static_cast<double>(counts(block * k + c));
+      for (index_t block = 0; block < blocks_; ++block) rows += static_cast<double>(counts(block * k + c));
       if (rows == 0) {
         empty.push_back(c);
         continue;
       }
       for (index_t j = 0; j < w; ++j) {
         double sum = 0;
-        for (index_t block = 0; block < blocks_; ++block)
-          sum += static_cast<double>(sums((block * k + c) * w + j));
+        for (index_t block = 0; block < blocks_; ++block) sum += static_cast<double>(sums((block * k + c) * w + j));
         mean[static_cast<std::size_t>(j)] = static_cast<float>(sum / rows);
       }
       copy(view_of(std::span<float const>(mean)), vectors_.row(c));
@@ -135,8 +139,10 @@ class kmeans_run {
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
       scratch_scope<B> const scope(worker.scratch());
       auto const distances = worker.scratch().template take<float>(count, 1);
-      squared_distances<float>(worker, rows_.row_block(first, count), in_matrix<B, float>(vectors_.row_block(k, 1)), distances);
-      sums[static_cast<std::size_t>(block)] = keep_smaller<float>(worker, distances.flat(), distances_.view_all().part(first, count));
+      squared_distances<float>(worker, rows_.row_block(first, count), in_matrix<B, float>(vectors_.row_block(k, 1)),
+                               distances);
+      sums[static_cast<std::size_t>(block)] =
+          keep_smaller<float>(worker, distances.flat(), distances_.view_all().part(first, count));
     });
     return std::accumulate(sums.begin(), sums.end(), 0.0);
   }
@@ -164,8 +170,8 @@ class kmeans_run {
     return std::isfinite(squares);
   }
 
-  /// Vectors without rows go onto the rows that are furthest from theirs, the furthest first and of equals the first; a row
-  /// that is its vector already needs no other. Returns how many went.
+  /// Vectors without rows go onto the rows that are furthest from theirs, the furthest first and of equals the first; a
+  /// row that is its vector already needs no other. Returns how many went.
   index_t repair(std::vector<index_t> const& empty) {
     if (empty.empty()) return 0;
     host_copy<float, space> const all(distances_.view_all());
@@ -178,7 +184,8 @@ class kmeans_run {
     });
     index_t gone = 0;
     for (; gone < count && distances(order[static_cast<std::size_t>(gone)]) > 0; ++gone)
-      copy<float>(backend_, rows_.row(order[static_cast<std::size_t>(gone)]), vectors_.row(empty[static_cast<std::size_t>(gone)]));
+      copy<float>(backend_, rows_.row(order[static_cast<std::size_t>(gone)]),
+                  vectors_.row(empty[static_cast<std::size_t>(gone)]));
     return gone;
   }
 
@@ -186,7 +193,7 @@ class kmeans_run {
   in_matrix<B, float> rows_;
   out_matrix<B, float> vectors_;
   index_t block_, blocks_;
-  buffer<code_t, space> codes_;      // (n)
+  buffer<code_t, space> codes_;     // (n)
   buffer<float, space> distances_;  // (n)
 };
 
@@ -194,8 +201,8 @@ class kmeans_run {
 
 namespace detail {
 
-/// Seeds a codebook on as many rows as matter: beyond some dozens for each vector more rows choose no better seeds, and every
-/// seed has to look at all of them. The sample depends on the seed alone.
+/// Seeds a codebook on as many rows as matter: beyond some dozens for each vector more rows choose no better seeds, and
+/// every seed has to look at all of them. The sample depends on the seed alone.
 template <Backend B>
 void seed_vectors(B& backend, in_matrix<B, float> rows, std::uint64_t seed, out_matrix<B, float> vectors) {
   constexpr index_t rows_per_vector = 64;
@@ -221,9 +228,11 @@ void check_kmeans(in_matrix<B, float> rows, kmeans_options const& options, in_ma
 
 }  // namespace detail
 
-/// Moves vectors (K, width) that somebody has placed to where they stand for rows (n, width) better: Lloyd's iterations alone.
+/// Moves vectors (K, width) that somebody has placed to where they stand for rows (n, width) better: Lloyd's iterations
+/// alone.
 template <Backend B>
-kmeans_result refine_kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const& options, out_matrix<B, float> vectors) {
+kmeans_result refine_kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const& options,
+                            out_matrix<B, float> vectors) {
   detail::check_kmeans<B>(rows, options, vectors);
   detail::kmeans_run<B> run(backend, rows, vectors);
   run.check_rows();
@@ -237,10 +246,11 @@ kmeans_result refine_kmeans(B& backend, in_matrix<B, float> rows, kmeans_options
   return result;
 }
 
-/// vectors (K, width) that stand for rows (n, width). Throws error when there are fewer rows than vectors, or one that isn't
-/// finite; rows may repeat, and then so may vectors.
+/// vectors (K, width) that stand for rows (n, width). Throws error when there are fewer rows than vectors, or one that
+/// isn't finite; rows may repeat, and then so may vectors.
 template <Backend B>
-kmeans_result kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const& options, out_matrix<B, float> vectors) {
+kmeans_result kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const& options,
+                     out_matrix<B, float> vectors) {
   detail::check_kmeans<B>(rows, options, vectors);
   detail::seed_vectors(backend, rows, options.seed, vectors);
   return refine_kmeans(backend, rows, options, vectors);

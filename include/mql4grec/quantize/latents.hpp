@@ -8,8 +8,8 @@
 
 namespace mql4grec {
 
-/// Where handling collisions finds the latents of the items that it moves; it never asks for others, so a large catalogue's need not be
-/// kept. See encoded_latents.
+/// Where handling collisions finds the latents of the items that it moves; it never asks for others, so a large
+/// catalogue's need not be kept. See encoded_latents.
 template <class L>
 concept LatentSource = requires(L const& latents, std::span<index_t const> items, host_matrix_view<float> out) {
   { latents.rows() } -> std::convertible_to<index_t>;
@@ -25,8 +25,8 @@ class matrix_latents {
   index_t rows() const { return all_.rows(); }
   index_t width() const { return all_.columns(); }
   void gather(std::span<index_t const> items, host_matrix_view<float> out) const {
-    expects(std::ssize(items) == out.rows() && out.columns() == width(), "latents: ", items.size(), " rows of width ", width(),
-            " into a place for ", out.rows(), " of width ", out.columns());
+    expects(std::ssize(items) == out.rows() && out.columns() == width(), "latents: ", items.size(), " rows of width ",
+            width(), " into a place for ", out.rows(), " of width ", out.columns());
     for (index_t i = 0; i < out.rows(); ++i) {
       auto const item = items[static_cast<std::size_t>(i)];
       expects(item >= 0 && item < rows(), "latents: item ", item, " of ", rows());

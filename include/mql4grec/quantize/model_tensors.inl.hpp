@@ -15,7 +15,8 @@ MQL4GREC_DEFINITION std::pair<index_t, index_t> matrix_shape(safetensors const& 
 MQL4GREC_DEFINITION void check_names(safetensors const& file, std::vector<std::string> known, char const* model) {
   std::ranges::sort(known);
   for (auto const& name : file.names())
-    expects_file(std::ranges::binary_search(known, name), file.path(), "tensor '", printable(name), "': no parameter of ", model);
+    expects_file(std::ranges::binary_search(known, name), file.path(), "tensor '", printable(name),
+                 "': no parameter of ", model);
 }
 
 }  // namespace mql4grec::detail

@@ -1,6 +1,6 @@
 #pragma once
-// Which sequences are taken. The catalogue's keys stay in one sorted array; a prefix that somebody looks into gets a bit a code, so memory
-// grows with the prefixes that are touched and not with all that could be.
+// Which sequences are taken. The catalogue's keys stay in one sorted array; a prefix that somebody looks into gets a
+// bit a code, so memory grows with the prefixes that are touched and not with all that could be.
 #include <unordered_map>
 
 #include "mql4grec/quantize/sequence_key.hpp"
@@ -19,7 +19,9 @@ class occupancy {
 
   /// Free codes of the last level behind a prefix.
   index_t free_codes(sequence_key prefix) { return codes_behind(prefix).free; }
-  bool is_free(sequence_key prefix, index_t code) { return !(codes_behind(prefix).taken[static_cast<std::size_t>(code / 64)] >> (code % 64) & 1); }
+  bool is_free(sequence_key prefix, index_t code) {
+    return !(codes_behind(prefix).taken[static_cast<std::size_t>(code / 64)] >> (code % 64) & 1);
+  }
   void take(sequence_key prefix, index_t code) { flip(prefix, code, -1); }
   void release(sequence_key prefix, index_t code) { flip(prefix, code, +1); }
 

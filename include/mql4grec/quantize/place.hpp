@@ -1,6 +1,6 @@
 #pragma once
-#include "mql4grec/quantize/sequence_placer.hpp"
 #include "mql4grec/quantize/residual_quantizer.hpp"
+#include "mql4grec/quantize/sequence_placer.hpp"
 
 namespace mql4grec {
 
@@ -10,7 +10,8 @@ inline void check_new_items(code_table const& table, std::span<item_id const> it
   std::vector<item_id> sorted(items.begin(), items.end());
   std::ranges::sort(sorted);
   for (auto const item : sorted)
-    expects(index(item) >= 0 && index(item) < table.items(), "place: item ", index(item), " of a code table of ", table.items());
+    expects(index(item) >= 0 && index(item) < table.items(), "place: item ", index(item), " of a code table of ",
+            table.items());
   auto const twice = std::ranges::adjacent_find(sorted);
   expects(twice == sorted.end(), "place: item ", twice == sorted.end() ? 0 : index(*twice), " is named twice");
   index_t others = 0;
@@ -20,12 +21,14 @@ inline void check_new_items(code_table const& table, std::span<item_id const> it
 }
 }  // namespace detail
 
-/// Gives new items their sequences one after the other, in the order given: the nearest codes, and where those are taken already the
-/// nearest that are free, as reallocate has it. No other item's codes change. The table must have room for the items (code_table::grow);
-/// an item that has a sequence is placed anew. Returns how many couldn't have their nearest codes. Throws error, and changes nothing, for an
-/// item that isn't in the table or is named twice, and when there are more items than sequences.
+/// Gives new items their sequences one after the other, in the order given: the nearest codes, and where those are
+/// taken already the nearest that are free, as reallocate has it. No other item's codes change. The table must have
+/// room for the items (code_table::grow); an item that has a sequence is placed anew. Returns how many couldn't have
+/// their nearest codes. Throws error, and changes nothing, for an item that isn't in the table or is named twice, and
+/// when there are more items than sequences.
 template <Backend B, LatentSource L>
-index_t place_items(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels, L const& latents, std::span<item_id const> items) {
+index_t place_items(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels, L const& latents,
+                    std::span<item_id const> items) {
   detail::check_levels<B>(table, levels, latents.rows(), latents.width());
   detail::check_new_items(table, items);
   for (auto const item : items) table.remove(item);

@@ -1,6 +1,6 @@
 #pragma once
-// A translator without a neural network: k-means on the features, again on what they leave, and so on, one codebook a level.
-// Its latents are the features themselves, moved to their mean and, on request, rotated.
+// A translator without a neural network: k-means on the features, again on what they leave, and so on, one codebook a
+// level. Its latents are the features themselves, moved to their mean and, on request, rotated.
 #include <cmath>
 #include <vector>
 
@@ -17,9 +17,10 @@ struct residual_kmeans_options {
   std::vector<index_t> codes{256, 256, 256, 256};  ///< K of each level
   kmeans_options clustering{};                     ///< of a level; its seed also draws the sample
   index_t sample_rows = 65'536;                    ///< at most so many rows are learnt from
-  /// At most so many rounds that turn the features towards what their codes stand for (the orthogonal Procrustes problem, as in
-  /// OPQ: Ge et al. 2013) and move the codebooks after them; a round that lowers the error by nothing is the last, and is
-  /// undone. Vectors as wide as the rows can turn by themselves, so it gains about 1 % here, as more iterations do.
+  /// At most so many rounds that turn the features towards what their codes stand for (the orthogonal Procrustes
+  /// problem, as in OPQ: Ge et al. 2013) and move the codebooks after them; a round that lowers the error by nothing is
+  /// the last, and is undone. Vectors as wide as the rows can turn by themselves, so it gains about 1 % here, as more
+  /// iterations do.
   index_t rotation_rounds = 0;
 
   bool operator==(residual_kmeans_options const&) const = default;
@@ -38,7 +39,9 @@ struct residual_kmeans {
   index_t latent_width() const { return books.width(); }
   std::vector<codebook_view<B, float>> codebooks() const { return books.views(); }
   bool rotated() const { return rotation.size() > 0; }
-  in_matrix<B, float> rotation_matrix() const { return {rotation.view_all().data, latent_width(), rotated() ? latent_width() : 0}; }
+  in_matrix<B, float> rotation_matrix() const {
+    return {rotation.view_all().data, latent_width(), rotated() ? latent_width() : 0};
+  }
 };
 
 /// What residual k-means asks of a backend beyond k-means and residual quantization.
@@ -56,7 +59,8 @@ concept ResidualKmeansOps = KmeansOps<B> && ResidualOps<B, float> && MemoryOps<B
 /// z (n, width) of x (n, width), another place.
 template <Backend B>
 void encode(B& worker, residual_kmeans<B> const& model, in_matrix<B, float> x, out_matrix<B, float> z) {
-  expects(x.columns() == model.input_width(), "residual k-means: rows of width ", x.columns(), " for codebooks of width ", model.input_width());
+  expects(x.columns() == model.input_width(), "residual k-means: rows of width ", x.columns(),
+          " for codebooks of width ", model.input_width());
   scratch_scope<B> const scope(worker.scratch());
   auto const centred = model.rotated() ? worker.scratch().template take<float>(x.rows(), x.columns()) : z;
   add_to_rows<float>(worker, -1, model.mean.view_all(), x, centred);
@@ -107,7 +111,8 @@ class residual_kmeans_run {
       return kmeans(backend_, rows, how, v);
     });
     for (index_t round = 0; round < options_.rotation_rounds; ++round) {
-      residual_kmeans<B> next{.books = codebook_set<B, float>(backend_, options_.codes, w_), .mean = {}, .rotation = turned()};
+      residual_kmeans<B> next{
+          .books = codebook_set<B, float>(backend_, options_.codes, w_), .mean = {}, .rotation = turned()};
       for (index_t l = 0; l < next.books.levels(); ++l)
         copy<float>(backend_, std::as_const(best.books).vectors(l).flat(), next.books.vectors(l).flat());
       rotate(next.rotation_matrix());
@@ -135,15 +140,18 @@ class residual_kmeans_run {
     std::vector<double> sums(static_cast<std::size_t>(w_));
     for (index_t i = 0; i < n_; ++i) {
       for (float const entry : as_span(x.row(i)))
-        expects(std::isfinite(entry), "residual k-means: row ", sample[static_cast<std::size_t>(i)], " holds a number that isn't finite");
+        expects(std::isfinite(entry), "residual k-means: row ", sample[static_cast<std::size_t>(i)],
+                " holds a number that isn't finite");
       for (index_t j = 0; j < w_; ++j) sums[static_cast<std::size_t>(j)] += static_cast<double>(x(i, j));
     }
     write_from_host(mean_.view_all(), [&](host_vector_view<float> mean) {
-      for (index_t j = 0; j < w_; ++j) mean(j) = static_cast<float>(sums[static_cast<std::size_t>(j)] / static_cast<double>(n_));
+      for (index_t j = 0; j < w_; ++j)
+        mean(j) = static_cast<float>(sums[static_cast<std::size_t>(j)] / static_cast<double>(n_));
     });
   }
 
-  /// cluster(rows, options, vectors) at each level, on what the levels before leave of z; the mean squared error an entry.
+  /// cluster(rows, options, vectors) at each level, on what the levels before leave of z; the mean squared error an
+  /// entry.
   template <class Cluster>
   double fit(codebook_set<B, float>& codebooks, Cluster&& cluster) {
     copy<float>(backend_, std::as_const(z_.size() > 0 ? z_ : x_).view_all(), rest_.view_all());
@@ -152,8 +160,9 @@ class residual_kmeans_run {
       how.seed += static_cast<std::uint64_t>(l);
       cluster(in(rest_), how, codebooks.vectors(l));
       for_each_row_block(backend_, n_, rows_at_once<B>, [&](B& worker, index_t, index_t first, index_t count) {
-        quantize_level<float>(worker, codebook_view<B, float>(std::as_const(codebooks).vectors(l)), nearest_assignment{},
-                              matrix(rest_).row_block(first, count), codes_.view_all().part(first, count));
+        quantize_level<float>(worker, codebook_view<B, float>(std::as_const(codebooks).vectors(l)),
+                              nearest_assignment{}, matrix(rest_).row_block(first, count),
+                              codes_.view_all().part(first, count));
       });
     }
     return sum_of_squares<float>(backend_, std::as_const(rest_).view_all()) / static_cast<double>(n_ * w_);
@@ -165,7 +174,8 @@ class residual_kmeans_run {
     out_matrix<B, float> const along(product.view_all().data, w_, w_);
     add_scaled<float>(backend_, -1, in(rest_), matrix(z_));
     matmul<float>(backend_, in(x_), in(z_), along, {.transpose_a = true});
-    procrustes_rotation<float>(backend_, in_matrix<B, float>(along), out_matrix<B, float>(rotation.view_all().data, w_, w_));
+    procrustes_rotation<float>(backend_, in_matrix<B, float>(along),
+                               out_matrix<B, float>(rotation.view_all().data, w_, w_));
     return rotation;
   }
 
@@ -178,18 +188,19 @@ class residual_kmeans_run {
   B& backend_;
   residual_kmeans_options options_;
   index_t n_, w_;
-  memory x_, z_, rest_;                               // (n, w): rows, rotated rows if any, what the codes leave of them
-  memory mean_;                                       // (w)
+  memory x_, z_, rest_;                             // (n, w): rows, rotated rows if any, what the codes leave of them
+  memory mean_;                                     // (w)
   buffer<code_t, typename B::memory_space> codes_;  // (n)
 };
 
 }  // namespace detail
 
-/// Learns from a sample of the rows that depends on the seed alone; any number of workers gives the same bits. Throws error when
-/// there are fewer rows than codes of a level, or a row of the sample isn't finite.
+/// Learns from a sample of the rows that depends on the seed alone; any number of workers gives the same bits. Throws
+/// error when there are fewer rows than codes of a level, or a row of the sample isn't finite.
 template <Backend B, FeatureSource F>
 residual_kmeans<B> fit_residual_kmeans(B& backend, F const& features, residual_kmeans_options const& options = {}) {
-  expects(options.sample_rows >= 1, "residual k-means: a sample of ", options.sample_rows, " rows, expected at least 1");
+  expects(options.sample_rows >= 1, "residual k-means: a sample of ", options.sample_rows,
+          " rows, expected at least 1");
   expects(options.rotation_rounds >= 0, "residual k-means: ", options.rotation_rounds,
           " rounds of rotation, expected at least 0");
   expects(features.rows() >= 1 && features.width() >= 1, "residual k-means: features of ", features.rows(), " × ",

@@ -1,6 +1,7 @@
 #pragma once
-// Residual k-means as one safetensors file: `mean` (width), `codebooks.0`, `codebooks.1`, … of (K, width), `rotation` (width, width) where
-// there is one, and `error`, one number. The shape is that of the tensors; no other file is needed to encode items.
+// Residual k-means as one safetensors file: `mean` (width), `codebooks.0`, `codebooks.1`, … of (K, width), `rotation`
+// (width, width) where there is one, and `error`, one number. The shape is that of the tensors; no other file is needed
+// to encode items.
 #include <cmath>
 
 #include "mql4grec/backend/copy.hpp"
@@ -32,8 +33,8 @@ void check_orthogonal(B& b, std::filesystem::path const& path, in_matrix<B, floa
   for (index_t i = 0; i < n; ++i)
     for (index_t j = 0; j < n; ++j) {
       float const found = products.view_all()(i * n + j);
-      expects_file(std::abs(found - (i == j ? 1.f : 0.f)) <= allowed, path, "tensor 'rotation': columns ", i, " and ", j, " have the product ", found,
-                   ", expected ", i == j ? 1 : 0, " of a rotation");
+      expects_file(std::abs(found - (i == j ? 1.f : 0.f)) <= allowed, path, "tensor 'rotation': columns ", i, " and ",
+                   j, " have the product ", found, ", expected ", i == j ? 1 : 0, " of a rotation");
     }
 }
 
@@ -46,15 +47,17 @@ void write_residual_kmeans(std::filesystem::path const& path, residual_kmeans<B>
   host_copy const mean(model.mean.view_all()), rotation(model.rotation.view_all());
   std::vector<host_copy<float, typename B::memory_space>> levels;
   for (auto const& level : model.codebooks()) levels.emplace_back(level.vectors().flat());
-  std::vector<named_tensor> tensors = {{"mean", {width}, mean.view_all()}, {"error", {1}, host_vector_view<double const>(&model.error, 1)}};
+  std::vector<named_tensor> tensors = {{"mean", {width}, mean.view_all()},
+                                       {"error", {1}, host_vector_view<double const>(&model.error, 1)}};
   for (std::size_t l = 0; l < levels.size(); ++l)
-    tensors.push_back({detail::kmeans_codebook_name(l), {levels[l].view_all().size() / width, width}, levels[l].view_all()});
+    tensors.push_back(
+        {detail::kmeans_codebook_name(l), {levels[l].view_all().size() / width, width}, levels[l].view_all()});
   if (model.rotated()) tensors.push_back({"rotation", {width, width}, rotation.view_all()});
   write_safetensors(path, tensors, {{"format", "pt"}});
 }
 
-/// Reads what write_residual_kmeans wrote; half and double precision are rounded. Throws file_error when a tensor is missing, unknown, not finite
-/// or doesn't fit the others, and when `rotation` isn't one.
+/// Reads what write_residual_kmeans wrote; half and double precision are rounded. Throws file_error when a tensor is
+/// missing, unknown, not finite or doesn't fit the others, and when `rotation` isn't one.
 template <Backend B>
 residual_kmeans<B> read_residual_kmeans(B& backend, std::filesystem::path const& path) {
   safetensors const file(path);
@@ -64,7 +67,9 @@ residual_kmeans<B> read_residual_kmeans(B& backend, std::filesystem::path const&
   auto const read_to = [&](out_vector<B, float> place, std::string const& name, std::vector<index_t> const& shape) {
     write_from_host(place, [&](host_vector_view<float> values) { detail::read_finite(file, name, shape, values); });
   };
-  residual_kmeans<B> model{.books = codebook_set<B, float>(backend, sizes, width), .mean = backend.template allocate<float>(width), .rotation = {}};
+  residual_kmeans<B> model{.books = codebook_set<B, float>(backend, sizes, width),
+                           .mean = backend.template allocate<float>(width),
+                           .rotation = {}};
   read_to(model.mean.view_all(), "mean", {width});
   for (std::size_t l = 0; l < sizes.size(); ++l)
     read_to(model.books.vectors(static_cast<index_t>(l)).flat(), detail::kmeans_codebook_name(l), {sizes[l], width});
@@ -72,7 +77,8 @@ residual_kmeans<B> read_residual_kmeans(B& backend, std::filesystem::path const&
   expects_file(model.error >= 0, path, "tensor 'error': found ", model.error, ", expected at least 0");
   if (file.contains("rotation")) {
     expects_file(file.info("rotation").shape == std::vector<index_t>{width, width}, path, "tensor 'rotation': shape ",
-                 detail::shape_text(file.info("rotation").shape), ", expected ", detail::shape_text({width, width}), " beside 'mean'");
+                 detail::shape_text(file.info("rotation").shape), ", expected ", detail::shape_text({width, width}),
+                 " beside 'mean'");
     model.rotation = backend.template allocate<float>(width * width);
     read_to(model.rotation.view_all(), "rotation", {width, width});
     detail::check_orthogonal(backend, path, model.rotation_matrix());

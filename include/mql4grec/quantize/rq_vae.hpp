@@ -1,6 +1,7 @@
 #pragma once
-// The parameters of a residual-quantized autoencoder: their order in the flat buffer and their names, which are those of the
-// released code's state dict. There, a linear layer is the second of every three modules: dropout, linear, activation.
+// The parameters of a residual-quantized autoencoder: their order in the flat buffer and their names, which are those
+// of the released code's state dict. There, a linear layer is the second of every three modules: dropout, linear,
+// activation.
 #include <cmath>
 #include <string>
 
@@ -23,7 +24,9 @@ namespace detail {
 inline std::string layer_name(char const* stack, std::size_t layer) {
   return std::string(stack) + ".mlp_layers." + std::to_string(3 * layer + 1);
 }
-inline std::string codebook_name(std::size_t level) { return "rq.vq_layers." + std::to_string(level) + ".embedding.weight"; }
+inline std::string codebook_name(std::size_t level) {
+  return "rq.vq_layers." + std::to_string(level) + ".embedding.weight";
+}
 
 template <class Visit>
 void for_each_layer(rq_vae_config const& c, char const* stack, Visit&& visit) {
@@ -42,7 +45,8 @@ inline nn::parameter_layout rq_vae_layout(rq_vae_config const& c) {
     layout.align();
   };
   detail::for_each_layer(c, "encoder", dense);
-  for (std::size_t l = 0; l < c.codes.size(); ++l) layout.add_matrix(detail::codebook_name(l), c.codes[l], c.latent_width);
+  for (std::size_t l = 0; l < c.codes.size(); ++l)
+    layout.add_matrix(detail::codebook_name(l), c.codes[l], c.latent_width);
   layout.align();
   detail::for_each_layer(c, "decoder", dense);
   layout.end_of_decayed();
@@ -55,17 +59,20 @@ rq_vae_weights<T, S> rq_vae_windows(rq_vae_config const& c, nn::parameter_layout
   rq_vae_weights<T, S> w;
   auto const stack = [&](char const* name, auto& layers) {
     detail::for_each_layer(c, name, [&](std::string const& layer, index_t in, index_t out) {
-      layers.push_back({nn::matrix_at(flat, layout.find(layer + ".weight").offset, out, in), flat.part(layout.find(layer + ".bias").offset, out)});
+      layers.push_back({nn::matrix_at(flat, layout.find(layer + ".weight").offset, out, in),
+                        flat.part(layout.find(layer + ".bias").offset, out)});
     });
   };
   stack("encoder", w.encoder);
   stack("decoder", w.decoder);
   for (std::size_t l = 0; l < c.codes.size(); ++l)
-    w.codebooks.push_back(nn::matrix_at(flat, layout.find(detail::codebook_name(l)).offset, c.codes[l], c.latent_width));
+    w.codebooks.push_back(
+        nn::matrix_at(flat, layout.find(detail::codebook_name(l)).offset, c.codes[l], c.latent_width));
   return w;
 }
 
-/// A residual-quantized autoencoder on a backend: configuration and parameters. Const use is free of locks and of state.
+/// A residual-quantized autoencoder on a backend: configuration and parameters. Const use is free of locks and of
+/// state.
 template <Backend B, class T>
 class rq_vae {
  public:
@@ -73,7 +80,9 @@ class rq_vae {
 
   /// All parameters zero; see initialize() and read_rq_vae().
   rq_vae(B& backend, rq_vae_config const& config)
-      : config_((validate(config), config)), layout_(rq_vae_layout(config_)), values_(backend.template allocate<T>(layout_.size())),
+      : config_((validate(config), config)),
+        layout_(rq_vae_layout(config_)),
+        values_(backend.template allocate<T>(layout_.size())),
         weights_(rq_vae_windows(config_, layout_, view<T const, space, 1>(values_.view_all()))) {}
 
   rq_vae_config const& config() const { return config_; }
@@ -86,7 +95,8 @@ class rq_vae {
 
   /// (K, latent width) of one level, to be written.
   out_matrix<B, T> codebook(index_t level) {
-    return nn::matrix_at(values_.view_all(), layout_.find(detail::codebook_name(static_cast<std::size_t>(level))).offset,
+    return nn::matrix_at(values_.view_all(),
+                         layout_.find(detail::codebook_name(static_cast<std::size_t>(level))).offset,
                          config_.codes[static_cast<std::size_t>(level)], config_.latent_width);
   }
   /// One view a level, as quantizers take them.
@@ -103,8 +113,9 @@ class rq_vae {
   rq_vae_weights<T const, space> weights_;
 };
 
-/// Xavier-normal weights (variance 2 / (in + out)), zero biases; codebooks uniform in ±1/K, until k-means gives them something better
-/// (the released code's initialisation). Drawn on the host, each parameter from its own stream of the seed.
+/// Xavier-normal weights (variance 2 / (in + out)), zero biases; codebooks uniform in ±1/K, until k-means gives them
+/// something better (the released code's initialisation). Drawn on the host, each parameter from its own stream of the
+/// seed.
 template <class B, class T>
 void initialize(rq_vae<B, T>& model, std::uint64_t seed) {
   auto const& entries = model.layout().entries();

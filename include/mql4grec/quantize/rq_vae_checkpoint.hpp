@@ -1,6 +1,7 @@
 #pragma once
-// A translator's model is one safetensors file with the tensor names of the released code's state dict, so what PyTorch trained is read
-// here and the other way round. The shape is that of the tensors; no other file is needed to encode items.
+// A translator's model is one safetensors file with the tensor names of the released code's state dict, so what PyTorch
+// trained is read here and the other way round. The shape is that of the tensors; no other file is needed to encode
+// items.
 #include "mql4grec/backend/copy.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/safetensors.hpp"
@@ -24,12 +25,13 @@ template <Backend B>
 void write_rq_vae(std::filesystem::path const& path, rq_vae<B, float> const& model) {
   host_copy const values(model.parameters());
   std::vector<named_tensor> tensors;
-  for (auto const& p : model.layout().entries()) tensors.push_back({p.name, p.shape(), values.view_all().part(p.offset, p.size())});
+  for (auto const& p : model.layout().entries())
+    tensors.push_back({p.name, p.shape(), values.view_all().part(p.offset, p.size())});
   write_safetensors(path, tensors, {{"format", "pt"}});
 }
 
-/// Reads what write_rq_vae or PyTorch (safetensors.torch.save_file of a state dict) wrote; half and double precision are rounded to T.
-/// Throws file_error when a tensor is missing, unknown, not finite or doesn't fit the others.
+/// Reads what write_rq_vae or PyTorch (safetensors.torch.save_file of a state dict) wrote; half and double precision
+/// are rounded to T. Throws file_error when a tensor is missing, unknown, not finite or doesn't fit the others.
 template <Real T, Backend B>
 rq_vae<B, T> read_rq_vae(B& backend, std::filesystem::path const& path) {
   safetensors const file(path);
@@ -42,7 +44,8 @@ rq_vae<B, T> read_rq_vae(B& backend, std::filesystem::path const& path) {
   detail::check_tensors(file, rq_vae_layout(config));
   rq_vae<B, T> model(backend, config);
   write_from_host(model.parameters(), [&](host_vector_view<T> values) {
-    for (auto const& p : model.layout().entries()) detail::read_finite<T>(file, p.name, p.shape(), values.part(p.offset, p.size()));
+    for (auto const& p : model.layout().entries())
+      detail::read_finite<T>(file, p.name, p.shape(), values.part(p.offset, p.size()));
   });
   return model;
 }

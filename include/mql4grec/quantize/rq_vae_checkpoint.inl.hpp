@@ -12,10 +12,12 @@ MQL4GREC_DEFINITION rq_vae_config config_of(safetensors const& file) {
     if (l == 0) c.input_width = in;
     c.hidden.push_back(out);
   }
-  expects_file(!c.hidden.empty(), file.path(), "tensor '", layer_name("encoder", 0), ".weight' is missing, expected an RQ-VAE");
+  expects_file(!c.hidden.empty(), file.path(), "tensor '", layer_name("encoder", 0),
+               ".weight' is missing, expected an RQ-VAE");
   c.latent_width = c.hidden.back();
   c.hidden.pop_back();
-  for (std::size_t l = 0; file.contains(codebook_name(l)); ++l) c.codes.push_back(matrix_shape(file, codebook_name(l)).first);
+  for (std::size_t l = 0; file.contains(codebook_name(l)); ++l)
+    c.codes.push_back(matrix_shape(file, codebook_name(l)).first);
   expects_file(!c.codes.empty(), file.path(), "tensor '", codebook_name(0), "' is missing, expected an RQ-VAE");
   return c;
 }
@@ -23,8 +25,8 @@ MQL4GREC_DEFINITION rq_vae_config config_of(safetensors const& file) {
 MQL4GREC_DEFINITION void check_tensors(safetensors const& file, nn::parameter_layout const& layout) {
   std::vector<std::string> known;
   for (auto const& p : layout.entries()) {
-    expects_file(file.info(p.name).shape == p.shape(), file.path(), "tensor '", p.name, "': shape ", shape_text(file.info(p.name).shape),
-                 ", expected ", shape_text(p.shape()), " beside the others");
+    expects_file(file.info(p.name).shape == p.shape(), file.path(), "tensor '", p.name, "': shape ",
+                 shape_text(file.info(p.name).shape), ", expected ", shape_text(p.shape()), " beside the others");
     known.push_back(p.name);
   }
   check_names(file, std::move(known), "an RQ-VAE");

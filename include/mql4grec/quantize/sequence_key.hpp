@@ -36,7 +36,9 @@ class key_packing {
     return prefix << bits_[static_cast<std::size_t>(level)] | static_cast<sequence_key>(index(code));
   }
   /// The code of the last level, and the key of what stands before it.
-  code_t last(sequence_key key) const { return code_t(static_cast<std::int32_t>(key & ((sequence_key{1} << bits_.back()) - 1))); }
+  code_t last(sequence_key key) const {
+    return code_t(static_cast<std::int32_t>(key & ((sequence_key{1} << bits_.back()) - 1)));
+  }
   sequence_key prefix(sequence_key key) const { return key >> bits_.back(); }
 
  private:

@@ -1,38 +1,46 @@
 #pragma once
-// The search that every rule shares: the next sequence that is free for a latent, near ones first. An item stands at a prefix (all codes but
-// the last); where nothing is free behind it, it moves to its next-nearest code of the level before, and when those are used up to the
-// level before that, what is deeper being chosen anew by the residual it has then (Section 3.1 of the paper).
+// The search that every rule shares: the next sequence that is free for a latent, near ones first. An item stands at a
+// prefix (all codes but the last); where nothing is free behind it, it moves to its next-nearest code of the level
+// before, and when those are used up to the level before that, what is deeper being chosen anew by the residual it has
+// then (Section 3.1 of the paper).
 #include <algorithm>
 #include <cassert>
 #include <numeric>
 
 #include "mql4grec/quantize/assignment.hpp"
-#include "mql4grec/quantize/collisions.hpp"
 #include "mql4grec/quantize/codebook.hpp"
+#include "mql4grec/quantize/collisions.hpp"
 #include "mql4grec/quantize/occupancy.hpp"
 
 namespace mql4grec::detail {
 
 /// What placing asks of a backend.
 template <class B>
-concept SequencePlacerOps = NearestCodeOps<B, float> && requires(B& b, in_matrix<B, float> x, out_matrix<B, float> y) { squared_distances<float>(b, x, x, y); };
+concept SequencePlacerOps = NearestCodeOps<B, float> && requires(B& b, in_matrix<B, float> x, out_matrix<B, float> y) {
+  squared_distances<float>(b, x, x, y);
+};
 
 template <Backend B>
   requires std::same_as<typename B::memory_space, host_space>
 class sequence_placer {
-  static_assert(SequencePlacerOps<B>, "this backend has no nearest_code for float; add it in backend/<name>/nearest_code.hpp");
+  static_assert(SequencePlacerOps<B>,
+                "this backend has no nearest_code for float; add it in backend/<name>/nearest_code.hpp");
 
  public:
   sequence_placer(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels, occupancy& taken)
       : backend_(backend), table_(table), levels_(levels), taken_(taken), width_(levels.front().vectors().columns()) {}
 
-  /// Gives each of the items, latents (n, width), a sequence of its own, the nearest to `start`'s prefix that is free. Of items at one
-  /// prefix, the one with the smallest distance to any code of the last level chooses first; of equals, the smaller number.
+  /// Gives each of the items, latents (n, width), a sequence of its own, the nearest to `start`'s prefix that is free.
+  /// Of items at one prefix, the one with the smallest distance to any code of the last level chooses first; of equals,
+  /// the smaller number.
   void place(std::span<item_id const> items, host_matrix_view<float const> latents, std::span<code_t const> start) {
     std::vector<pending> waiting(items.size());
     for (std::size_t i = 0; i < items.size(); ++i)
-      waiting[i] = {.item = items[i], .latent = latents.row(static_cast<index_t>(i)).data, .codes = {start.begin(), start.end() - 1},
-                    .ranks = std::vector<index_t>(start.size() - 1, 0), .orders = std::vector<std::vector<std::int32_t>>(start.size() - 1)};
+      waiting[i] = {.item = items[i],
+                    .latent = latents.row(static_cast<index_t>(i)).data,
+                    .codes = {start.begin(), start.end() - 1},
+                    .ranks = std::vector<index_t>(start.size() - 1, 0),
+                    .orders = std::vector<std::vector<std::int32_t>>(start.size() - 1)};
     while (!waiting.empty()) waiting = one_round(std::move(waiting));
   }
 
@@ -40,9 +48,10 @@ class sequence_placer {
   struct pending {
     item_id item;
     float const* latent;
-    std::vector<code_t> codes;                      // (levels − 1): the prefix it stands at
-    std::vector<index_t> ranks;                     // (levels − 1): how far down its order of each level it has come
-    std::vector<std::vector<std::int32_t>> orders;  // (levels − 1) of (K): codes, nearest first; empty until it has to move
+    std::vector<code_t> codes;   // (levels − 1): the prefix it stands at
+    std::vector<index_t> ranks;  // (levels − 1): how far down its order of each level it has come
+    std::vector<std::vector<std::int32_t>>
+        orders;  // (levels − 1) of (K): codes, nearest first; empty until it has to move
     sequence_key prefix = 0;
   };
 
@@ -75,10 +84,13 @@ class sequence_placer {
     std::vector<float> distances(here.size());
     std::vector<code_t> codes(here.size());
     for (index_t i = 0; i < n; ++i) residual(here[static_cast<std::size_t>(i)], levels() - 1, rest.row(i));
-    nearest_code<float>(backend_, in_matrix<B, float>(rest), vectors(levels() - 1), view_of(std::span(codes)), view_of(std::span(distances)));
+    nearest_code<float>(backend_, in_matrix<B, float>(rest), vectors(levels() - 1), view_of(std::span(codes)),
+                        view_of(std::span(distances)));
     std::vector<std::size_t> order(here.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::sort(order, [&](std::size_t a, std::size_t b) { return std::pair(distances[a], here[a].item) < std::pair(distances[b], here[b].item); });
+    std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
+      return std::pair(distances[a], here[a].item) < std::pair(distances[b], here[b].item);
+    });
     std::size_t const seats = std::min(here.size(), static_cast<std::size_t>(free));
     for (std::size_t i = 0; i < seats; ++i) take_nearest_free(here[order[i]], rest.row(static_cast<index_t>(order[i])));
     std::vector<pending> sorted;
@@ -91,14 +103,17 @@ class sequence_placer {
     auto const distances = distances_to(levels() - 1, rest);
     index_t best = -1;
     for (index_t k = 0; k < std::ssize(distances); ++k)
-      if (taken_.is_free(one.prefix, k) && (best < 0 || distances[static_cast<std::size_t>(k)] < distances[static_cast<std::size_t>(best)])) best = k;
+      if (taken_.is_free(one.prefix, k) &&
+          (best < 0 || distances[static_cast<std::size_t>(k)] < distances[static_cast<std::size_t>(best)]))
+        best = k;
     taken_.take(one.prefix, best);
     auto codes = one.codes;
     codes.push_back(code_t(static_cast<std::int32_t>(best)));
     table_.set(one.item, codes);
   }
 
-  /// To the next prefix in the item's own order behind which something is free; check_room has seen to it that there is one.
+  /// To the next prefix in the item's own order behind which something is free; check_room has seen to it that there is
+  /// one.
   void move_on(pending& one) {
     do {
       index_t level = levels() - 2;
@@ -120,7 +135,8 @@ class sequence_placer {
     one.codes[l] = code_t(one.orders[l][static_cast<std::size_t>(rank)]);
   }
 
-  /// The level's codes by distance, of equals the smaller first; where the item stands at a code already, that one leads.
+  /// The level's codes by distance, of equals the smaller first; where the item stands at a code already, that one
+  /// leads.
   std::vector<std::int32_t> order_at(pending const& one, index_t level, bool stands) {
     scratch_scope<B> const scope(backend_.scratch());
     auto const rest = backend_.scratch().template take<float>(width_);
@@ -129,7 +145,8 @@ class sequence_placer {
     std::vector<std::int32_t> order(distances.size());
     std::iota(order.begin(), order.end(), std::int32_t{0});
     std::ranges::sort(order, [&](std::int32_t a, std::int32_t b) {
-      return std::pair(distances[static_cast<std::size_t>(a)], a) < std::pair(distances[static_cast<std::size_t>(b)], b);
+      return std::pair(distances[static_cast<std::size_t>(a)], a) <
+             std::pair(distances[static_cast<std::size_t>(b)], b);
     });
     if (stands) {
       auto const own = std::ranges::find(order, static_cast<std::int32_t>(one.codes[static_cast<std::size_t>(level)]));
@@ -149,7 +166,8 @@ class sequence_placer {
 
   std::vector<float> distances_to(index_t level, out_vector<B, float> rest) {
     std::vector<float> distances(static_cast<std::size_t>(table_.size(level)));
-    squared_distances<float>(backend_, in_matrix<B, float>(rest.data, 1, width_), vectors(level), out_matrix<B, float>(distances.data(), 1, table_.size(level)));
+    squared_distances<float>(backend_, in_matrix<B, float>(rest.data, 1, width_), vectors(level),
+                             out_matrix<B, float>(distances.data(), 1, table_.size(level)));
     return distances;
   }
 
@@ -162,7 +180,8 @@ class sequence_placer {
 
 /// ‖latent − Σ vectors of its codes‖²
 template <class B>
-double sequence_cost(std::span<codebook_view<B, float> const> levels, host_vector_view<float const> latent, std::span<code_t const> codes) {
+double sequence_cost(std::span<codebook_view<B, float> const> levels, host_vector_view<float const> latent,
+                     std::span<code_t const> codes) {
   double cost = 0;
   for (index_t j = 0; j < latent.size(); ++j) {
     double rest = static_cast<double>(latent(j));
@@ -172,11 +191,13 @@ double sequence_cost(std::span<codebook_view<B, float> const> levels, host_vecto
   return cost;
 }
 
-/// Calls handle(items, latents) for every group of `order`, those of one key, that has at least `smallest` items; latents of many groups are
-/// gathered at once, since a source that computes them does so in large blocks. Sums up the outcome.
+/// Calls handle(items, latents) for every group of `order`, those of one key, that has at least `smallest` items;
+/// latents of many groups are gathered at once, since a source that computes them does so in large blocks. Sums up the
+/// outcome.
 template <Backend B, LatentSource L, class Handle>
-collision_outcome for_each_collision(std::span<keyed_item const> order, code_table const& table, std::span<codebook_view<B, float> const> levels,
-                                     L const& latents, std::size_t smallest, Handle&& handle) {
+collision_outcome for_each_collision(std::span<keyed_item const> order, code_table const& table,
+                                     std::span<codebook_view<B, float> const> levels, L const& latents,
+                                     std::size_t smallest, Handle&& handle) {
   constexpr std::size_t at_once = 1 << 15;
   std::vector<index_t> rows;
   std::vector<item_id> items;
@@ -195,7 +216,8 @@ collision_outcome for_each_collision(std::span<keyed_item const> order, code_tab
     }
     for (std::size_t g = 0, begin = 0; g < ends.size(); begin = ends[g++])
       handle(std::span<item_id const>(items).subspan(begin, ends[g] - begin),
-             host_matrix_view<float const>(all.row_block(static_cast<index_t>(begin), static_cast<index_t>(ends[g] - begin))));
+             host_matrix_view<float const>(
+                 all.row_block(static_cast<index_t>(begin), static_cast<index_t>(ends[g] - begin))));
     for (std::size_t i = 0; i < items.size(); ++i) {
       auto const now = table.of(items[i]);
       out.cost_after += sequence_cost<B>(levels, all.row(static_cast<index_t>(i)), now);

@@ -3,8 +3,8 @@
 
 namespace mql4grec {
 
-/// A level more, whose code counts the items of a sequence: 0, 1, 2, … in the order of their numbers (TIGER, NeurIPS 2023): the baseline.
-/// It says nothing about the items, but none is moved.
+/// A level more, whose code counts the items of a sequence: 0, 1, 2, … in the order of their numbers (TIGER, NeurIPS
+/// 2023): the baseline. It says nothing about the items, but none is moved.
 struct suffix {
   index_t codes = 256;  ///< K of the new level
 
@@ -16,8 +16,8 @@ struct suffix {
     collision_outcome out;
     std::vector<code_t> sequence;
     detail::for_each_sequence(detail::items_by_key(table), [&](std::span<detail::keyed_item const> same) {
-      expects(std::ssize(same) <= codes, "collisions: ", same.size(), " items share a sequence, the first is item ", index(same.front().item),
-              "; a suffix of ", codes, " codes can't tell them apart");
+      expects(std::ssize(same) <= codes, "collisions: ", same.size(), " items share a sequence, the first is item ",
+              index(same.front().item), "; a suffix of ", codes, " codes can't tell them apart");
       for (std::size_t i = 0; i < same.size(); ++i) {
         auto const before = table.of(same[i].item);
         sequence.assign(before.begin(), before.end());

@@ -1,6 +1,6 @@
 #pragma once
-// The rows of a training batch where a backend's kernels read them. A device keeps all features when they fit; of larger ones a thread of the host
-// fetches the next batch while the device computes.
+// The rows of a training batch where a backend's kernels read them. A device keeps all features when they fit; of
+// larger ones a thread of the host fetches the next batch while the device computes.
 #include <array>
 #include <future>
 #include <span>
@@ -33,8 +33,9 @@ class training_rows {
 
 /// What gathering a batch in a device's memory asks of a backend.
 template <class B>
-concept GatherRowsOps = UploadBufferOps<B> && requires(B& b, in_matrix<B, float> from, in_vector<B, index_t> which, out_matrix<B, float> to,
-                                                       host_vector_view<index_t const> told, out_vector<B, index_t> place) {
+concept GatherRowsOps = UploadBufferOps<B> &&
+    requires(B& b, in_matrix<B, float> from, in_vector<B, index_t> which, out_matrix<B, float> to,
+             host_vector_view<index_t const> told, out_vector<B, index_t> place) {
   upload<index_t>(b, told, place);
   gather_rows<float>(b, from, which, to);
 };
@@ -47,16 +48,19 @@ class training_rows<B, F> {
  public:
   /// Features of at most device_bytes are copied to the device at once.
   training_rows(B& b, F const& features, index_t batch, index_t device_bytes)
-      : features_(features), fits_(features.rows() * features.width() * static_cast<index_t>(sizeof(float)) <= device_bytes),
+      : features_(features),
+        fits_(features.rows() * features.width() * static_cast<index_t>(sizeof(float)) <= device_bytes),
         batch_(b.template allocate<float>(batch * features.width())),
-        ahead_{make_upload_buffer<float>(b, fits_ ? 0 : batch * features.width()), make_upload_buffer<float>(b, fits_ ? 0 : batch * features.width())} {
+        ahead_{make_upload_buffer<float>(b, fits_ ? 0 : batch * features.width()),
+               make_upload_buffer<float>(b, fits_ ? 0 : batch * features.width())} {
     if (!fits_) return;
     index_t const width = features.width();
     all_ = b.template allocate<float>(features.rows() * width);
     which_ = b.template allocate<index_t>(batch);
-    detail::for_each_feature_block(b, features, detail::feature_rows_at_once<B>(width), [&](B& worker, index_t, index_t first, in_matrix<B, float> x) {
-      copy<float>(worker, x.flat(), all_.view_all().part(first * width, x.size()));
-    });
+    detail::for_each_feature_block(b, features, detail::feature_rows_at_once<B>(width),
+                                   [&](B& worker, index_t, index_t first, in_matrix<B, float> x) {
+                                     copy<float>(worker, x.flat(), all_.view_all().part(first * width, x.size()));
+                                   });
     b.synchronize();  // the stream's memory goes
   }
 
@@ -81,17 +85,19 @@ class training_rows<B, F> {
 
   void read(std::span<index_t const> rows) {
     host_matrix_view<float> const place(ahead_[at_].values().data, std::ssize(rows), features_.width());
-    reading_ = std::async(std::launch::async, [&features = features_, rows = std::vector<index_t>(rows.begin(), rows.end()), place] { features.gather(rows, place); });
+    reading_ =
+        std::async(std::launch::async, [&features = features_, rows = std::vector<index_t>(rows.begin(), rows.end()),
+                                        place] { features.gather(rows, place); });
   }
 
   F const& features_;
-  bool fits_;                                         // all features lie on the device
-  buffer<float, typename B::memory_space> batch_;     // (batch, width)
-  buffer<float, typename B::memory_space> all_;       // (rows, width), or empty
-  buffer<index_t, typename B::memory_space> which_;   // (batch)
-  std::array<upload_memory, 2> ahead_;                // where features don't lie on the device: a batch each
-  std::size_t at_ = 0;                                // which of them is read into
-  std::future<void> reading_;                         // the last member, which goes first and waits for the reader
+  bool fits_;                                        // all features lie on the device
+  buffer<float, typename B::memory_space> batch_;    // (batch, width)
+  buffer<float, typename B::memory_space> all_;      // (rows, width), or empty
+  buffer<index_t, typename B::memory_space> which_;  // (batch)
+  std::array<upload_memory, 2> ahead_;               // where features don't lie on the device: a batch each
+  std::size_t at_ = 0;                               // which of them is read into
+  std::future<void> reading_;                        // the last member, which goes first and waits for the reader
 };
 
 }  // namespace mql4grec

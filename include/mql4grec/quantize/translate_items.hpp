@@ -12,15 +12,18 @@
 
 namespace mql4grec {
 
-/// What translating asks of a model, however it has learnt: the way from features x (n, input width) to latents z (n, latent width),
-/// codebooks for these, one behind the other, and the error of the way back. rq_vae and residual_kmeans are such.
+/// What translating asks of a model, however it has learnt: the way from features x (n, input width) to latents z (n,
+/// latent width), codebooks for these, one behind the other, and the error of the way back. rq_vae and residual_kmeans
+/// are such.
 template <class M, class B>
 concept Translator = Backend<B> && requires(M const& model, B& worker, in_matrix<B, float> x, out_matrix<B, float> z) {
   { model.input_width() } -> std::convertible_to<index_t>;
   { model.latent_width() } -> std::convertible_to<index_t>;
   { model.codebooks() } -> std::same_as<std::vector<codebook_view<B, float>>>;
   encode(worker, model, x, z);
-  { reconstruction_error(worker, model, x, x) } -> std::convertible_to<double>;  // Σ (x̂ − x)² of stand-ins of the latents, and of x
+  {
+    reconstruction_error(worker, model, x, x)
+    } -> std::convertible_to<double>;  // Σ (x̂ − x)² of stand-ins of the latents, and of x
 };
 
 /// A catalogue in codes, before collisions are handled.
@@ -41,7 +44,8 @@ struct block_errors {
 
 /// Rows x (n, input width) on a worker -> their codes, out (n, levels) on the host.
 template <Backend B, Translator<B> M>
-block_errors translate_block(B& worker, M const& model, in_matrix<B, float> x, reconstruction decode, host_matrix_view<code_t> out) {
+block_errors translate_block(B& worker, M const& model, in_matrix<B, float> x, reconstruction decode,
+                             host_matrix_view<code_t> out) {
   scratch_scope<B> const scope(worker.scratch());
   index_t const count = x.rows();
   auto const take = [&](index_t columns) { return worker.scratch().template take<float>(count, columns); };
@@ -56,7 +60,8 @@ block_errors translate_block(B& worker, M const& model, in_matrix<B, float> x, r
     for (index_t l = 0; l < codes.rows(); ++l) out(i, l) = found.view_all()(l * count + i);
   block_errors errors{.quantization = sum_of_squares<float>(worker, in_vector<B, float>(rest.flat()))};
   add_scaled<float>(worker, -1, in_matrix<B, float>(rest), z);  // now the sum of the chosen vectors
-  if (decode == reconstruction::wanted) errors.reconstruction = reconstruction_error(worker, model, in_matrix<B, float>(z), x);
+  if (decode == reconstruction::wanted)
+    errors.reconstruction = reconstruction_error(worker, model, in_matrix<B, float>(z), x);
   return errors;
 }
 
@@ -70,20 +75,23 @@ std::vector<index_t> code_sizes(M const& model) {
   return sizes;
 }
 
-/// The nearest codes of all rows; blocks go to whichever worker is free, and the result doesn't depend on which. `progress(rows done)` is
-/// called from worker 0's thread.
+/// The nearest codes of all rows; blocks go to whichever worker is free, and the result doesn't depend on which.
+/// `progress(rows done)` is called from worker 0's thread.
 template <Backend B, Translator<B> M, FeatureSource F, class Progress>
 translation translate_items(B& backend, M const& model, F const& features, reconstruction decode, Progress&& progress) {
-  expects(features.width() == model.input_width(), "translate: features of width ", features.width(), " for a translator of ", model.input_width());
+  expects(features.width() == model.input_width(), "translate: features of width ", features.width(),
+          " for a translator of ", model.input_width());
   index_t const rows = features.rows(), block = detail::feature_rows_at_once<B>(features.width());
   translation out{.codes = code_table(rows, code_sizes<B>(model))};
   std::vector<detail::block_errors> errors(static_cast<std::size_t>((rows + block - 1) / block));
   std::atomic<index_t> done{0};
-  detail::for_each_feature_block(backend, features, block, [&](B& worker, index_t i, index_t first, in_matrix<B, float> x) {
-    errors[static_cast<std::size_t>(i)] = detail::translate_block(worker, model, x, decode, out.codes.all().row_block(first, x.rows()));
-    done += x.rows();
-    if (&worker == &backend.worker(0)) progress(done.load());
-  });
+  detail::for_each_feature_block(
+      backend, features, block, [&](B& worker, index_t i, index_t first, in_matrix<B, float> x) {
+        errors[static_cast<std::size_t>(i)] =
+            detail::translate_block(worker, model, x, decode, out.codes.all().row_block(first, x.rows()));
+        done += x.rows();
+        if (&worker == &backend.worker(0)) progress(done.load());
+      });
   for (auto const& e : errors) {
     out.reconstruction_error += e.reconstruction;
     out.quantization_error += e.quantization;
@@ -94,7 +102,8 @@ translation translate_items(B& backend, M const& model, F const& features, recon
   return out;
 }
 
-/// The latents of items that are asked for, encoded anew each time: what handling collisions needs of a large catalogue.
+/// The latents of items that are asked for, encoded anew each time: what handling collisions needs of a large
+/// catalogue.
 template <Backend B, Translator<B> M, FeatureSource F>
 class encoded_latents {
  public:
@@ -114,7 +123,8 @@ class encoded_latents {
       auto const z = worker_.scratch().template take<float>(count, width());
       encode(worker_, model_, x, z);
       host_copy<float, typename B::memory_space> const latents(worker_, z.flat());
-      for (index_t i = 0; i < count; ++i) std::copy_n(latents.view_all().data + i * width(), width(), out.row(first + i).data);
+      for (index_t i = 0; i < count; ++i)
+        std::copy_n(latents.view_all().data + i * width(), width(), out.row(first + i).data);
     }
   }
 

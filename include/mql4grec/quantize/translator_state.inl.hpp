@@ -5,7 +5,9 @@
 
 namespace mql4grec {
 
-MQL4GREC_DEFINITION void to_json(json& out, level_usage const& u) { out = json{{"codes", u.codes}, {"used", u.used}, {"perplexity", u.perplexity}}; }
+MQL4GREC_DEFINITION void to_json(json& out, level_usage const& u) {
+  out = json{{"codes", u.codes}, {"used", u.used}, {"perplexity", u.perplexity}};
+}
 
 MQL4GREC_DEFINITION void from_json(json const& in, level_usage& u) {
   in.at("codes").get_to(u.codes);
@@ -14,8 +16,10 @@ MQL4GREC_DEFINITION void from_json(json const& in, level_usage& u) {
 }
 
 MQL4GREC_DEFINITION void to_json(json& out, translator_evaluation const& e) {
-  out = json{{"reconstruction_error", e.reconstruction_error}, {"quantization_error", e.quantization_error},
-             {"collision_rate", e.collision_rate}, {"usage", e.usage}};
+  out = json{{"reconstruction_error", e.reconstruction_error},
+             {"quantization_error", e.quantization_error},
+             {"collision_rate", e.collision_rate},
+             {"usage", e.usage}};
 }
 
 MQL4GREC_DEFINITION void from_json(json const& in, translator_evaluation& e) {
@@ -26,7 +30,11 @@ MQL4GREC_DEFINITION void from_json(json const& in, translator_evaluation& e) {
 }
 
 MQL4GREC_DEFINITION void to_json(json& out, translator_epoch const& e) {
-  out = json{{"reconstruction", e.reconstruction}, {"quantization", e.quantization}, {"total", e.total}, {"revived", e.revived}, {"seconds", e.seconds}};
+  out = json{{"reconstruction", e.reconstruction},
+             {"quantization", e.quantization},
+             {"total", e.total},
+             {"revived", e.revived},
+             {"seconds", e.seconds}};
   if (e.evaluation) out["evaluation"] = *e.evaluation;
 }
 
@@ -41,10 +49,18 @@ MQL4GREC_DEFINITION void from_json(json const& in, translator_epoch& e) {
 
 MQL4GREC_DEFINITION void to_json(json& out, translator_progress const& p) {
   bool const found = p.best_epoch > 0;  // JSON has no infinity
-  out = json{{"epoch", p.epoch}, {"epoch_step", p.epoch_step}, {"step", p.step}, {"items", p.items}, {"seconds", p.seconds},
-             {"best_epoch", p.best_epoch}, {"best_collision_rate", found ? json(p.best_collision_rate) : json(nullptr)},
-             {"best_error", found ? json(p.best_error) : json(nullptr)}, {"collapsed_looks", p.collapsed_looks}, {"finished", p.finished},
-             {"current", p.current}, {"history", p.history}};
+  out = json{{"epoch", p.epoch},
+             {"epoch_step", p.epoch_step},
+             {"step", p.step},
+             {"items", p.items},
+             {"seconds", p.seconds},
+             {"best_epoch", p.best_epoch},
+             {"best_collision_rate", found ? json(p.best_collision_rate) : json(nullptr)},
+             {"best_error", found ? json(p.best_error) : json(nullptr)},
+             {"collapsed_looks", p.collapsed_looks},
+             {"finished", p.finished},
+             {"current", p.current},
+             {"history", p.history}};
 }
 
 MQL4GREC_DEFINITION void from_json(json const& in, translator_progress& p) {
@@ -66,13 +82,27 @@ MQL4GREC_DEFINITION std::string text_of(translator_progress const& p) { return j
 
 MQL4GREC_DEFINITION json run_conditions(translator_options const& o, rq_vae_config const& c, index_t rows) {
   auto const& t = o.training;
-  return {{"items", rows}, {"widths", c.widths()}, {"codes", c.codes}, {"quant_weight", c.quant_weight}, {"beta", c.beta},
+  return {{"items", rows},
+          {"widths", c.widths()},
+          {"codes", c.codes},
+          {"quant_weight", c.quant_weight},
+          {"beta", c.beta},
           {"commitment", c.commit == commitment::first_level ? "first level" : "all levels"},
-          {"autoencoder_epochs", autoencoder_epochs(o)}, {"batch_size", t.batch_size}, {"learning_rate", t.learning_rate}, {"beta1", t.optimizer.beta1},
-          {"beta2", t.optimizer.beta2}, {"epsilon", t.optimizer.epsilon}, {"weight_decay", t.optimizer.weight_decay},
-          {"clip_norm", t.optimizer.clip_norm}, {"sinkhorn_epsilons", t.epsilons}, {"sinkhorn_iterations", t.sinkhorn_iterations},
-          {"revive_after", t.revive_after}, {"evaluate_every", o.evaluate_every}, {"kmeans_rows", o.kmeans_rows},
-          {"kmeans_iterations", o.kmeans_iterations}, {"seed", o.seed}};
+          {"autoencoder_epochs", autoencoder_epochs(o)},
+          {"batch_size", t.batch_size},
+          {"learning_rate", t.learning_rate},
+          {"beta1", t.optimizer.beta1},
+          {"beta2", t.optimizer.beta2},
+          {"epsilon", t.optimizer.epsilon},
+          {"weight_decay", t.optimizer.weight_decay},
+          {"clip_norm", t.optimizer.clip_norm},
+          {"sinkhorn_epsilons", t.epsilons},
+          {"sinkhorn_iterations", t.sinkhorn_iterations},
+          {"revive_after", t.revive_after},
+          {"evaluate_every", o.evaluate_every},
+          {"kmeans_rows", o.kmeans_rows},
+          {"kmeans_iterations", o.kmeans_iterations},
+          {"seed", o.seed}};
 }
 
 }  // namespace mql4grec

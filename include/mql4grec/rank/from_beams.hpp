@@ -5,8 +5,9 @@
 
 namespace mql4grec {
 
-/// The items behind one query's beams, best first. Items that share a sequence share its score and stand in the order of
-/// their ids; `wanted(item)` leaves out those that the search, which sees sequences only, couldn't tell from their twins.
+/// The items behind one query's beams, best first. Items that share a sequence share its score and stand in the order
+/// of their ids; `wanted(item)` leaves out those that the search, which sees sequences only, couldn't tell from their
+/// twins.
 template <class Wanted>
 ranking ranking_of(beams const& found, index_t query, item_trie const& trie, Wanted&& wanted) {
   ranking list;

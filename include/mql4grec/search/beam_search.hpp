@@ -1,6 +1,6 @@
 #pragma once
-// Beam search over the trie. Every item has the same number of tokens, so all beams of a block move in step: one row a query
-// at first, then up to `beams` rows, each pointing to its ancestors' places in the cache.
+// Beam search over the trie. Every item has the same number of tokens, so all beams of a block move in step: one row a
+// query at first, then up to `beams` rows, each pointing to its ancestors' places in the cache.
 #include <atomic>
 #include <cmath>
 #include <compare>
@@ -31,7 +31,7 @@ struct beam_options {
   double length_penalty = 1;  ///< scores are divided by length^penalty, the length counting </s> when it is scored
   normalization normalize = normalization::vocabulary;
   closing end = closing::scored;  ///< with normalization::children </s> is certain and adds 0
-  index_t block_rows = 480;  ///< queries · beams that one worker computes at once
+  index_t block_rows = 480;       ///< queries · beams that one worker computes at once
 
   bool operator==(beam_options const&) const = default;
 };
@@ -44,9 +44,10 @@ inline void validate(beam_options const& o) {
 
 /// What choosing the next beams asks of a backend.
 template <class B, class T>
-concept BeamOps = Backend<B> && requires(B& b, beam_candidates<typename B::memory_space, T> in, in_matrix<B, T> logits, out_vector<B, T> v,
-                                         beam_choice<typename B::memory_space, T> out, trie_view<typename B::memory_space> trie,
-                                         beam_rows<typename B::memory_space, T> rows) {
+concept BeamOps = Backend<B> &&
+    requires(B& b, beam_candidates<typename B::memory_space, T> in, in_matrix<B, T> logits, out_vector<B, T> v,
+             beam_choice<typename B::memory_space, T> out, trie_view<typename B::memory_space> trie,
+             beam_rows<typename B::memory_space, T> rows) {
   log_sum_exp<T>(b, logits, v);
   select_beams<T>(b, in, v, out);
   start_beams<T>(b, token_t{}, rows);
@@ -56,10 +57,12 @@ concept BeamOps = Backend<B> && requires(B& b, beam_candidates<typename B::memor
 
 /// What a search asks of a model: to read the queries and then to decode step by step; see seq2seq/decoding.hpp.
 template <class M, class B>
-concept Decodable = requires(M const& model, B& worker, batch const& queries, micro_batch part, index_t n, decoder_rows<B> rows,
-                             out_matrix<B, typename M::scalar> logits) {
+concept Decodable = requires(M const& model, B& worker, batch const& queries, micro_batch part, index_t n,
+                             decoder_rows<B> rows, out_matrix<B, typename M::scalar> logits) {
   begin_decoding(worker, model, queries, part, n, n).step(worker, rows, n, logits);
-  { begin_decoding(worker, model, queries, part, n, n).shape() } -> std::three_way_comparable;  // what the steps' scratch follows from
+  {
+    begin_decoding(worker, model, queries, part, n, n).shape()
+    } -> std::three_way_comparable;  // what the steps' scratch follows from
   { model.config().vocabulary } -> std::convertible_to<index_t>;
 };
 
@@ -73,30 +76,44 @@ class block_search {
   using marks = view<std::uint8_t const, space, 2>;
 
  public:
-  /// What the steps follow from, beside the model and the trie: where the scratch stood in front of the search is where all its places lie.
+  /// What the steps follow from, beside the model and the trie: where the scratch stood in front of the search is where
+  /// all its places lie.
   using mark = decltype(std::declval<B&>().scratch().here());
-  using key = std::tuple<mark, index_t, decltype(std::declval<Decoding const&>().shape()), index_t, normalization, closing, bool>;
+  using key = std::tuple<mark, index_t, decltype(std::declval<Decoding const&>().shape()), index_t, normalization,
+                         closing, bool>;
   using recorded_steps = graph_cache<B, key, index_t>;
 
-  block_search(B& worker, mark begin, Model const& model, item_trie const& trie, trie_view<space> const& arrays, batch const& queries, micro_batch part,
-               beam_options const& options)
-      : worker_(worker), begin_(begin), model_(model), trie_(trie), arrays_(arrays), options_(options), users_(part.last - part.first), most_rows_(users_ * options.beams),
-        decoding_(begin_decoding(worker, model, queries, part, users_ + trie.levels() * most_rows_, trie.levels() + 1)) {
-    static_assert(BeamOps<B, T>, "this backend can't choose beams of this scalar; add what is missing in backend/<name>/select_beams.hpp and beam_rows.hpp");
+  block_search(B& worker, mark begin, Model const& model, item_trie const& trie, trie_view<space> const& arrays,
+               batch const& queries, micro_batch part, beam_options const& options)
+      : worker_(worker),
+        begin_(begin),
+        model_(model),
+        trie_(trie),
+        arrays_(arrays),
+        options_(options),
+        users_(part.last - part.first),
+        most_rows_(users_ * options.beams),
+        decoding_(
+            begin_decoding(worker, model, queries, part, users_ + trie.levels() * most_rows_, trie.levels() + 1)) {
+    static_assert(BeamOps<B, T>,
+                  "this backend can't choose beams of this scalar; add what is missing in "
+                  "backend/<name>/select_beams.hpp and beam_rows.hpp");
     auto& scratch = worker.scratch();
     logits_ = scratch.template take<T>(most_rows_, model.config().vocabulary);
     normalisers_ = scratch.template take<T>(most_rows_);
     for (auto& rows : rows_)
       rows = {scratch.template take<T>(most_rows_), scratch.template take<node_t>(most_rows_),
-              scratch.template take<std::int32_t>(most_rows_, trie.levels() + 1), scratch.template take<token_t>(most_rows_),
-              scratch.template take<index_t>(users_ + 1)};
-    choice_ = {scratch.template take<T>(users_, options.beams), scratch.template take<std::int32_t>(users_, options.beams),
+              scratch.template take<std::int32_t>(most_rows_, trie.levels() + 1),
+              scratch.template take<token_t>(most_rows_), scratch.template take<index_t>(users_ + 1)};
+    choice_ = {scratch.template take<T>(users_, options.beams),
+               scratch.template take<std::int32_t>(users_, options.beams),
                scratch.template take<node_t>(users_, options.beams), scratch.template take<index_t>(users_)};
   }
 
   /// allowed (users, nodes), or empty. Appends the results to `out`.
   void run(marks allowed, recorded_steps& known, beams& out) {
-    key const what{begin_, users_, decoding_.shape(), options_.beams, options_.normalize, options_.end, allowed.rows() > 0};
+    key const what{
+        begin_, users_, decoding_.shape(), options_.beams, options_.normalize, options_.end, allowed.rows() > 0};
     collect(known.run(worker_, what, [&] { return all_steps(allowed); }), out);
   }
 
@@ -113,14 +130,20 @@ class block_search {
       auto const logits = step(level, count, first_place);
       first_place += count;
       select_beams<T>(worker_,
-                      {.logits = logits, .scores = now.scores.part(0, count), .nodes = now.nodes.part(0, count), .row_offsets = now.offsets,
-                       .trie = arrays_, .allowed = allowed, .over_children = options_.normalize == normalization::children},
+                      {.logits = logits,
+                       .scores = now.scores.part(0, count),
+                       .nodes = now.nodes.part(0, count),
+                       .row_offsets = now.offsets,
+                       .trie = arrays_,
+                       .allowed = allowed,
+                       .over_children = options_.normalize == normalization::children},
                       normalisers_, choice_);
       count = branch_beams<T>(worker_, choice_, arrays_, now, level + 1, first_place, rows_at(level + 1));
     }
     if (options_.end == closing::scored && options_.normalize == normalization::vocabulary) {
       auto const logits = step(trie_.levels(), count, first_place);
-      add_log_probability<T>(worker_, logits, normalisers_.part(0, count), model_.config().end, rows_at(trie_.levels()).scores.part(0, count));
+      add_log_probability<T>(worker_, logits, normalisers_.part(0, count), model_.config().end,
+                             rows_at(trie_.levels()).scores.part(0, count));
     }
     return count;
   }
@@ -130,9 +153,12 @@ class block_search {
     auto const& now = rows_at(level);
     auto const logits = logits_.row_block(0, count);
     decoding_.step(worker_,
-                   {.tokens = now.tokens.part(0, count), .places = now.places.row_block(0, count).column_block(0, level + 1), .query_offsets = now.offsets},
+                   {.tokens = now.tokens.part(0, count),
+                    .places = now.places.row_block(0, count).column_block(0, level + 1),
+                    .query_offsets = now.offsets},
                    first_place, logits);
-    if (options_.normalize == normalization::vocabulary) log_sum_exp<T>(worker_, in_matrix<B, T>(logits), normalisers_.part(0, count));
+    if (options_.normalize == normalization::vocabulary)
+      log_sum_exp<T>(worker_, in_matrix<B, T>(logits), normalisers_.part(0, count));
     return logits;
   }
 
@@ -176,27 +202,36 @@ class block_search {
 
 /// One byte a query and node where the worker's kernels read them; empty stays empty.
 template <Backend B>
-view<std::uint8_t const, typename B::memory_space, 2> marks_on(B& worker, host_matrix_view<std::uint8_t const> allowed) {
+view<std::uint8_t const, typename B::memory_space, 2> marks_on(B& worker,
+                                                               host_matrix_view<std::uint8_t const> allowed) {
   if (allowed.rows() == 0) return {};
   return {on_backend(worker, as_span(allowed.flat())).data, allowed.rows(), allowed.columns()};
 }
 
 }  // namespace detail
 
-/// One worker's searches with a model over a trie, both of which the caller keeps: the trie lies where the worker's kernels read it, and the steps of a
-/// block that are captured stay known, so that later searches start with one call where the backend can do that.
+/// One worker's searches with a model over a trie, both of which the caller keeps: the trie lies where the worker's
+/// kernels read it, and the steps of a block that are captured stay known, so that later searches start with one call
+/// where the backend can do that.
 template <Backend B, class Model>
 class beam_searcher {
  public:
   beam_searcher(B& worker, Model const& model, item_trie const& trie)
-      : worker_(&worker), model_(&model), trie_(&trie), first_child_(worker, trie.arrays().first_child), token_(worker, trie.arrays().token) {
-    static_assert(Decodable<Model, B>, "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
+      : worker_(&worker),
+        model_(&model),
+        trie_(&trie),
+        first_child_(worker, trie.arrays().first_child),
+        token_(worker, trie.arrays().token) {
+    static_assert(Decodable<Model, B>,
+                  "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
   }
 
   /// Appends the best items for each query of a micro_batch. `allowed` (queries of the micro_batch, nodes) or empty.
-  void search(batch const& queries, micro_batch part, beam_options const& options, host_matrix_view<std::uint8_t const> allowed, beams& found) {
+  void search(batch const& queries, micro_batch part, beam_options const& options,
+              host_matrix_view<std::uint8_t const> allowed, beams& found) {
     if (trie_->leaves() == 0) {
-      found.offsets.resize(found.offsets.size() + static_cast<std::size_t>(part.last - part.first), found.offsets.back());
+      found.offsets.resize(found.offsets.size() + static_cast<std::size_t>(part.last - part.first),
+                           found.offsets.back());
       return;
     }
     scratch_scope<B> const scope(worker_->scratch());
@@ -207,7 +242,8 @@ class beam_searcher {
   }
 
  private:
-  using decoding = decltype(begin_decoding(std::declval<B&>(), std::declval<Model const&>(), batch(), micro_batch(), index_t{}, index_t{}));
+  using decoding = decltype(begin_decoding(std::declval<B&>(), std::declval<Model const&>(), batch(), micro_batch(),
+                                           index_t{}, index_t{}));
   using block_search = detail::block_search<B, Model, decoding>;
 
   B* worker_;
@@ -218,22 +254,26 @@ class beam_searcher {
   typename block_search::recorded_steps known_{"the steps of a search"};
 };
 
-/// The best items for each query of a micro_batch, on one worker. `allowed` (queries of the micro_batch, nodes) or empty.
+/// The best items for each query of a micro_batch, on one worker. `allowed` (queries of the micro_batch, nodes) or
+/// empty.
 template <class B, class Model>
-beams search_micro_batch(B& worker, Model const& model, item_trie const& trie, batch const& queries, micro_batch part, beam_options const& options,
-                     host_matrix_view<std::uint8_t const> allowed = {}) {
+beams search_micro_batch(B& worker, Model const& model, item_trie const& trie, batch const& queries, micro_batch part,
+                         beam_options const& options, host_matrix_view<std::uint8_t const> allowed = {}) {
   beams found;
   beam_searcher<B, Model>(worker, model, trie).search(queries, part, options, allowed, found);
   return found;
 }
 
-/// The best items for every query: at most options.beams leaves of the trie each, fewer only where fewer exist. Blocks of
-/// queries are shared out among the workers as they come free; a query's result doesn't depend on the others in its block
-/// beyond the rounding of the matrix products. `progress(queries done)` is called now and then, from worker 0's thread.
+/// The best items for every query: at most options.beams leaves of the trie each, fewer only where fewer exist. Blocks
+/// of queries are shared out among the workers as they come free; a query's result doesn't depend on the others in its
+/// block beyond the rounding of the matrix products. `progress(queries done)` is called now and then, from worker 0's
+/// thread.
 template <class B, class Model, class Progress>
-beams search(B& backend, Model const& model, item_trie const& trie, batch const& queries, beam_options const& options, Progress&& progress) {
+beams search(B& backend, Model const& model, item_trie const& trie, batch const& queries, beam_options const& options,
+             Progress&& progress) {
   validate(options);
-  index_t const block = std::max<index_t>(1, options.block_rows / options.beams), blocks = (queries.size() + block - 1) / block;
+  index_t const block = std::max<index_t>(1, options.block_rows / options.beams),
+                blocks = (queries.size() + block - 1) / block;
   std::vector<beams> results(static_cast<std::size_t>(blocks));
   std::atomic<index_t> next{0}, done{0};
   for_each_worker(backend, [&](B& worker, index_t number) {
@@ -251,7 +291,8 @@ beams search(B& backend, Model const& model, item_trie const& trie, batch const&
 }
 
 template <class B, class Model>
-beams search(B& backend, Model const& model, item_trie const& trie, batch const& queries, beam_options const& options = {}) {
+beams search(B& backend, Model const& model, item_trie const& trie, batch const& queries,
+             beam_options const& options = {}) {
   return search(backend, model, trie, queries, options, [](index_t) {});
 }
 

@@ -10,7 +10,7 @@ namespace mql4grec {
 struct beams {
   std::vector<index_t> offsets = {0};  // (queries + 1)
   std::vector<node_t> leaves;
-  std::vector<float> scores;           // Σ log p / length^penalty
+  std::vector<float> scores;  // Σ log p / length^penalty
 
   index_t queries() const { return static_cast<index_t>(offsets.size()) - 1; }
   std::span<node_t const> leaves_of(index_t query) const { return part(leaves, query); }

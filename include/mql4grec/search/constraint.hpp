@@ -22,8 +22,8 @@ static_assert(TokenConstraint<item_trie>);
 
 using item_list = std::vector<item_id>;
 
-/// Which items a request may get. It acts inside the beam: k items come back whenever k exist. Items that the catalogue doesn't
-/// hold may be named.
+/// Which items a request may get. It acts inside the beam: k items come back whenever k exist. Items that the catalogue
+/// doesn't hold may be named.
 struct item_filter {
   std::optional<item_list> allow = std::nullopt;  ///< nothing else; no list: everything; an empty list: nothing
   item_list deny = {};                            ///< never these, even when allowed
@@ -31,7 +31,8 @@ struct item_filter {
   bool keeps_all() const { return !allow && deny.empty(); }
 };
 
-/// A filter that is asked about many items: whether each may come back. Its memory follows the lists, not the catalogue.
+/// A filter that is asked about many items: whether each may come back. Its memory follows the lists, not the
+/// catalogue.
 class item_choice {
  public:
   explicit item_choice(item_filter const& filter) : deny_(filter.deny.begin(), filter.deny.end()) {

@@ -54,11 +54,11 @@ class item_trie {
   node_t first_child(node_t node) const { return first_child_[static_cast<std::size_t>(node)]; }
 
   index_t levels_ = 0;
-  std::vector<node_t> first_child_ = {1, 1};  // (nodes + 1); a trie of nothing is a root without children
-  std::vector<node_t> parent_ = {-1};         // (nodes)
+  std::vector<node_t> first_child_ = {1, 1};    // (nodes + 1); a trie of nothing is a root without children
+  std::vector<node_t> parent_ = {-1};           // (nodes)
   std::vector<token_t> token_ = {token_t{-1}};  // (nodes); the root has none
-  std::vector<index_t> item_offsets_ = {0};   // (leaves + 1)
-  std::vector<item_id> items_;                // sorted by sequence
+  std::vector<index_t> item_offsets_ = {0};     // (leaves + 1)
+  std::vector<item_id> items_;                  // sorted by sequence
 };
 
 }  // namespace mql4grec

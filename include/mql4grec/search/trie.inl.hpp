@@ -6,9 +6,12 @@
 
 namespace mql4grec {
 
-MQL4GREC_DEFINITION item_trie::item_trie(token_table const& table) : levels_(table.levels()), items_(table.present().begin(), table.present().end()) {
-  std::ranges::stable_sort(items_, [&](item_id a, item_id b) { return std::ranges::lexicographical_compare(table.of(a), table.of(b)); });
-  expects(std::ssize(items_) * (levels_ + 1) < (index_t{1} << 31), "trie: ", items_.size(), " items don't fit 32-bit nodes");
+MQL4GREC_DEFINITION item_trie::item_trie(token_table const& table)
+    : levels_(table.levels()), items_(table.present().begin(), table.present().end()) {
+  std::ranges::stable_sort(
+      items_, [&](item_id a, item_id b) { return std::ranges::lexicographical_compare(table.of(a), table.of(b)); });
+  expects(std::ssize(items_) * (levels_ + 1) < (index_t{1} << 31), "trie: ", items_.size(),
+          " items don't fit 32-bit nodes");
 
   first_child_.clear();
   std::vector<node_t> path(items_.size(), 0);  // the node of each item at the level reached

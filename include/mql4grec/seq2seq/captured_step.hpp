@@ -1,18 +1,20 @@
 #pragma once
-// Updates by examples that lie in the backend's memory. Of an update the host says which examples, the learning rate and the number; the batch is put
-// together, the gradient clipped and the parameters moved without it. All of that is one piece of work, captured for each shape of a batch.
+// Updates by examples that lie in the backend's memory. Of an update the host says which examples, the learning rate
+// and the number; the batch is put together, the gradient clipped and the parameters moved without it. All of that is
+// one piece of work, captured for each shape of a batch.
 #include "mql4grec/backend/graph_cache.hpp"
 #include "mql4grec/optim/communicator.hpp"
 #include "mql4grec/optim/gradient.hpp"
-#include "mql4grec/seq2seq/pass.hpp"
 #include "mql4grec/seq2seq/device_dataset.hpp"
+#include "mql4grec/seq2seq/pass.hpp"
 #include "mql4grec/seq2seq/training.hpp"
 
 namespace mql4grec {
 
 /// What training on examples in its own memory asks of a backend.
 template <class B, class T>
-concept CapturedStepOps = PackingOps<B> && optim::CapturedUpdateOps<B, T> && TransferOps<B, index_t> && TransferOps<B, step_inputs>;
+concept CapturedStepOps =
+    PackingOps<B> && optim::CapturedUpdateOps<B, T> && TransferOps<B, index_t> && TransferOps<B, step_inputs>;
 
 namespace detail {
 
@@ -31,20 +33,30 @@ struct captured_step_parts {
 
 /// The examples `which` as a block in the scratch.
 template <class B>
-token_block<B> gather_block(B& b, device_dataset<B> const& from, in_vector<B, index_t> which, captured_shape const& shape, t5_config const& c,
-                            index_t first_row) {
+token_block<B> gather_block(B& b, device_dataset<B> const& from, in_vector<B, index_t> which,
+                            captured_shape const& shape, t5_config const& c, index_t first_row) {
   auto const gather = [&](auto const& all, index_t rows, token_t filler) {
-    packed_tokens<typename B::memory_space> const place{b.scratch().template take<token_t>(rows), b.scratch().template take<index_t>(shape.sequences() + 1)};
+    packed_tokens<typename B::memory_space> const place{b.scratch().template take<token_t>(rows),
+                                                        b.scratch().template take<index_t>(shape.sequences() + 1)};
     gather_sequences(b, all, which, filler, place);
     return place;
   };
   // how many pairs there are stands in the backend's memory; this is what they can't exceed
   auto const rows_of = [&](auto const& place, index_t longest) {
-    return packed_rows<B>{.offsets = place.offsets, .rows = place.tokens.size(), .longest = longest, .pairs = place.tokens.size() * longest, .first_row = first_row};
+    return packed_rows<B>{.offsets = place.offsets,
+                          .rows = place.tokens.size(),
+                          .longest = longest,
+                          .pairs = place.tokens.size() * longest,
+                          .first_row = first_row};
   };
-  auto const inputs = gather(from.inputs(), shape.input_rows, c.pad), targets = gather(from.targets(), shape.target_rows, no_target);
-  token_block<B> block{.inputs = inputs.tokens, .targets = targets.tokens, .decoder_inputs = {}, .input_rows = rows_of(inputs, shape.longest_input),
-                       .target_rows = rows_of(targets, shape.longest_target), .cross_pairs = shape.target_rows * shape.longest_input};
+  auto const inputs = gather(from.inputs(), shape.input_rows, c.pad),
+             targets = gather(from.targets(), shape.target_rows, no_target);
+  token_block<B> block{.inputs = inputs.tokens,
+                       .targets = targets.tokens,
+                       .decoder_inputs = {},
+                       .input_rows = rows_of(inputs, shape.longest_input),
+                       .target_rows = rows_of(targets, shape.longest_target),
+                       .cross_pairs = shape.target_rows * shape.longest_input};
   block.decoder_inputs = take_shifted(b, block.targets, block.target_rows, c);
   return block;
 }
@@ -55,7 +67,8 @@ class captured_step {
   explicit captured_step(B& b) : step_(b), total_(b.template allocate<double>(1)) {}
 
   /// One update by this process' examples and those of the other processes; moments.step is the trainer's matter.
-  step_report update(captured_step_parts<B, T, Comm> const& t, device_dataset<B> const& from, std::span<index_t const> which, step_inputs const& inputs) {
+  step_report update(captured_step_parts<B, T, Comm> const& t, device_dataset<B> const& from,
+                     std::span<index_t const> which, step_inputs const& inputs) {
     B& b = t.backend;
     auto const mine = upload_numbers(b, which);
     auto const shape = from.shape_of(which);
@@ -76,7 +89,8 @@ class captured_step {
         move();
       });
     } else {  // each process has shapes of its own, and what they do together must be the same call for all
-      expects(t.communicator.world_size() <= index_t{1} << (32 - rank_bits), "training: ", t.communicator.world_size(), " processes, expected at most ", index_t{1} << (32 - rank_bits));
+      expects(t.communicator.world_size() <= index_t{1} << (32 - rank_bits), "training: ", t.communicator.world_size(),
+              " processes, expected at most ", index_t{1} << (32 - rank_bits));
       updates_.run(b, key_of(t, shape), find_gradient);
       t.communicator.all_reduce(b, t.gradient);
       t.communicator.all_reduce(b, step_.loss());
@@ -86,7 +100,8 @@ class captured_step {
   }
 
   /// Σ of the losses without dropout, of all processes' examples.
-  double sum_of_losses(captured_step_parts<B, T, Comm> const& t, device_dataset<B> const& from, std::span<index_t const> which) {
+  double sum_of_losses(captured_step_parts<B, T, Comm> const& t, device_dataset<B> const& from,
+                       std::span<index_t const> which) {
     constexpr std::size_t together = 1024;  // as a batch of training: no more scratch than that
     B& b = t.backend;
     fill<double>(b, total_.view_all(), 0);
@@ -96,7 +111,8 @@ class captured_step {
       auto const shape = from.shape_of(some);
       losses_.run(b, key_of(t, shape), [&] {
         scratch_scope<B> const scope(b.scratch());
-        sum_into<T>(b, t.pass.take_losses(b, t.model, gather_block(b, from, mine, shape, t.model.config(), 0), {}), step_.loss());
+        sum_into<T>(b, t.pass.take_losses(b, t.model, gather_block(b, from, mine, shape, t.model.config(), 0), {}),
+                    step_.loss());
         accumulate<double>(b, step_.loss(), total_.view_all());
       });
     }

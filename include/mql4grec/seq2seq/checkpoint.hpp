@@ -1,6 +1,7 @@
 #pragma once
-// A model on disk is a directory as transformers' save_pretrained writes it: config.json and model.safetensors (read in several files
-// too, with model.safetensors.index.json), tensors under their names there. What is trained here loads there and the other way round.
+// A model on disk is a directory as transformers' save_pretrained writes it: config.json and model.safetensors (read in
+// several files too, with model.safetensors.index.json), tensors under their names there. What is trained here loads
+// there and the other way round.
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -25,7 +26,8 @@ std::vector<std::string> names_of(t5_config const& c, nn::parameter const& p);
 void check_shapes(sharded_safetensors const& files, t5_config const& c);
 
 template <class T>
-void read_parameter(sharded_safetensors const& files, t5_config const& c, nn::parameter const& parameter, host_vector_view<T> out) {
+void read_parameter(sharded_safetensors const& files, t5_config const& c, nn::parameter const& parameter,
+                    host_vector_view<T> out) {
   bool first = true;
   for (auto const& name : names_of(c, parameter)) {
     if (!files.contains(name)) continue;
@@ -50,8 +52,9 @@ void refuse_other_forms(std::filesystem::path const& directory);
 
 }  // namespace detail
 
-/// Writes config.json and model.safetensors (a tied embedding once, as shared.weight). Each file is replaced as a whole, and
-/// config.json only when it differs: while a run keeps its configuration, a crash leaves the old model or the new one.
+/// Writes config.json and model.safetensors (a tied embedding once, as shared.weight). Each file is replaced as a
+/// whole, and config.json only when it differs: while a run keeps its configuration, a crash leaves the old model or
+/// the new one.
 template <Backend B>
 void write_model(std::filesystem::path const& directory, t5<B, float> const& model) {
   host_copy const values(model.parameters());
@@ -63,8 +66,9 @@ void write_model(std::filesystem::path const& directory, t5<B, float> const& mod
   detail::write_config(directory / "config.json", model.config());
 }
 
-/// The model in a directory, on a backend; parameters in half or double precision are rounded to T. Throws file_error when a
-/// file is missing or damaged, when a tensor is missing, unknown, not finite or of another shape than config.json says.
+/// The model in a directory, on a backend; parameters in half or double precision are rounded to T. Throws file_error
+/// when a file is missing or damaged, when a tensor is missing, unknown, not finite or of another shape than
+/// config.json says.
 template <Real T, Backend B>
 t5<B, T> read_model(B& backend, std::filesystem::path const& directory) {
   detail::refuse_other_forms(directory);
@@ -73,7 +77,8 @@ t5<B, T> read_model(B& backend, std::filesystem::path const& directory) {
   detail::check_shapes(files, config);
   t5<B, T> model(backend, config);
   write_from_host(model.parameters(), [&](host_vector_view<T> values) {
-    for (auto const& p : model.layout().entries()) detail::read_parameter(files, config, p, values.part(p.offset, p.size()));
+    for (auto const& p : model.layout().entries())
+      detail::read_parameter(files, config, p, values.part(p.offset, p.size()));
   });
   return model;
 }

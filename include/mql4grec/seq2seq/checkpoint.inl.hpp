@@ -17,8 +17,10 @@ MQL4GREC_DEFINITION std::vector<std::string> names_of(t5_config const& c, nn::pa
   return names;
 }
 
-/// The embedding's copies, if there are several, and a tensor that old T5 checkpoints carry and transformers never reads.
-MQL4GREC_DEFINITION void refuse_unknown_tensors(sharded_safetensors const& files, t5_config const& c, nn::parameter_layout const& layout) {
+/// The embedding's copies, if there are several, and a tensor that old T5 checkpoints carry and transformers never
+/// reads.
+MQL4GREC_DEFINITION void refuse_unknown_tensors(sharded_safetensors const& files, t5_config const& c,
+                                                nn::parameter_layout const& layout) {
   std::vector<std::string> known = {"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"};
   for (auto const& parameter : layout.entries())
     for (auto& name : names_of(c, parameter)) known.push_back(std::move(name));

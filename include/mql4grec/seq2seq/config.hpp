@@ -7,23 +7,24 @@
 
 namespace mql4grec {
 
-/// The shape of a T5 (Raffel et al., JMLR 2020) as transformers' T5Config names it. Defaults: those of MQL4GRec (ICLR 2025), section 4.1.
+/// The shape of a T5 (Raffel et al., JMLR 2020) as transformers' T5Config names it. Defaults: those of MQL4GRec (ICLR
+/// 2025), section 4.1.
 struct t5_config {
   index_t vocabulary = 2068;
-  index_t model_width = 128;  ///< d_model
-  index_t head_width = 64;    ///< d_kv
-  index_t heads = 6;          ///< num_heads
-  index_t inner_width = 1024; ///< d_ff
+  index_t model_width = 128;   ///< d_model
+  index_t head_width = 64;     ///< d_kv
+  index_t heads = 6;           ///< num_heads
+  index_t inner_width = 1024;  ///< d_ff
   index_t encoder_layers = 4, decoder_layers = 4;
-  index_t buckets = 32;       ///< relative_attention_num_buckets
-  index_t max_distance = 128; ///< relative_attention_max_distance
+  index_t buckets = 32;        ///< relative_attention_num_buckets
+  index_t max_distance = 128;  ///< relative_attention_max_distance
   nn::activation activation = nn::activation::relu;
-  bool tied = true;           ///< the output matrix is the embedding, and its input is scaled by d^−½
+  bool tied = true;  ///< the output matrix is the embedding, and its input is scaled by d^−½
   double dropout = 0.1;
   double epsilon = 1e-6;
   double initializer_factor = 1.0;
-  token_t pad{0};             ///< also the decoder's first input
-  token_t end{1};             ///< closes every sequence
+  token_t pad{0};  ///< also the decoder's first input
+  token_t end{1};  ///< closes every sequence
 
   index_t attention_width() const { return heads * head_width; }
   /// What the last hidden state is multiplied by in front of the output matrix.
@@ -35,7 +36,8 @@ struct t5_config {
 /// Throws when a size is out of range; the message names the field as config.json does.
 inline void validate(t5_config const& c) {
   auto const at_least = [](index_t value, index_t least, char const* name) {
-    expects(value >= least && value <= (index_t{1} << 24), "t5: ", name, " is ", value, ", expected at least ", least, " and at most 2^24");
+    expects(value >= least && value <= (index_t{1} << 24), "t5: ", name, " is ", value, ", expected at least ", least,
+            " and at most 2^24");
   };
   at_least(c.vocabulary, 2, "vocab_size");
   at_least(c.model_width, 1, "d_model");
@@ -50,7 +52,8 @@ inline void validate(t5_config const& c) {
   expects(c.dropout >= 0 && c.dropout < 1, "t5: dropout_rate is ", c.dropout, ", expected 0 ≤ rate < 1");
   expects(c.epsilon > 0, "t5: layer_norm_epsilon is ", c.epsilon, ", expected more than 0");
   auto const in_vocabulary = [&](token_t t, char const* name) {
-    expects(index(t) >= 0 && index(t) < c.vocabulary, "t5: ", name, " is ", index(t), ", expected below vocab_size ", c.vocabulary);
+    expects(index(t) >= 0 && index(t) < c.vocabulary, "t5: ", name, " is ", index(t), ", expected below vocab_size ",
+            c.vocabulary);
   };
   in_vocabulary(c.pad, "pad_token_id");
   in_vocabulary(c.end, "eos_token_id");

@@ -29,8 +29,8 @@ class config_reader {
   }
   index_t integer(char const* key) const {
     json const& value = at(key);
-    bool const fits =
-        value.is_number_integer() && (!value.is_number_unsigned() || std::in_range<index_t>(value.get<std::uint64_t>()));
+    bool const fits = value.is_number_integer() &&
+                      (!value.is_number_unsigned() || std::in_range<index_t>(value.get<std::uint64_t>()));
     expects_file(fits, path_, "key '", key, "': found ", shown(value), ", expected an integer");
     return value.get<index_t>();
   }
@@ -53,7 +53,8 @@ class config_reader {
   /// Where a member that transformers derives from others is given, it must be what follows from those.
   void must_be(char const* key, json const& value) const {
     expects_file(!has(key) || object_.at(key) == value, path_, "key '", key, "': found ",
-                 has(key) ? shown(object_.at(key)) : "", ", expected ", value.dump(), "; anything else isn't supported");
+                 has(key) ? shown(object_.at(key)) : "", ", expected ", value.dump(),
+                 "; anything else isn't supported");
   }
   /// Refuses the first key that isn't known. One that is null asks for nothing.
   void refuse_unknown_keys() const {
@@ -74,24 +75,93 @@ class config_reader {
  private:
   static bool is_known(std::string_view key) {
     // what from_config_json reads
-    constexpr std::string_view read[] = {
-        "model_type", "vocab_size", "d_model", "d_kv", "d_ff", "num_heads", "num_layers", "num_decoder_layers", "relative_attention_num_buckets",
-        "relative_attention_max_distance", "feed_forward_proj", "is_gated_act", "dense_act_fn", "tie_word_embeddings", "scale_decoder_outputs",
-        "dropout_rate", "layer_norm_epsilon", "initializer_factor", "pad_token_id", "eos_token_id", "decoder_start_token_id", "is_encoder_decoder",
-        "is_decoder", "add_cross_attention", "tie_encoder_decoder", "pruned_heads"};
+    constexpr std::string_view read[] = {"model_type",
+                                         "vocab_size",
+                                         "d_model",
+                                         "d_kv",
+                                         "d_ff",
+                                         "num_heads",
+                                         "num_layers",
+                                         "num_decoder_layers",
+                                         "relative_attention_num_buckets",
+                                         "relative_attention_max_distance",
+                                         "feed_forward_proj",
+                                         "is_gated_act",
+                                         "dense_act_fn",
+                                         "tie_word_embeddings",
+                                         "scale_decoder_outputs",
+                                         "dropout_rate",
+                                         "layer_norm_epsilon",
+                                         "initializer_factor",
+                                         "pad_token_id",
+                                         "eos_token_id",
+                                         "decoder_start_token_id",
+                                         "is_encoder_decoder",
+                                         "is_decoder",
+                                         "add_cross_attention",
+                                         "tie_encoder_decoder",
+                                         "pruned_heads"};
     // where the file comes from, how it is kept and run, what heads of other kinds and tokenizers need
-    constexpr std::string_view harmless[] = {
-        "architectures", "transformers_version", "_name_or_path", "name_or_path", "_commit_hash", "torch_dtype", "dtype", "use_bfloat16", "torchscript",
-        "tf_legacy_loss", "xla_device", "use_cache", "gradient_checkpointing", "_attn_implementation", "_attn_implementation_autoset", "attn_implementation",
-        "chunk_size_feed_forward", "output_attentions", "output_hidden_states", "output_past", "return_dict", "n_positions", "classifier_dropout",
-        "finetuning_task", "task_specific_params", "problem_type", "num_labels", "id2label", "label2id", "tokenizer_class", "vocab_file", "prefix", "bos_token_id",
-        "sep_token_id"};
+    constexpr std::string_view harmless[] = {"architectures",
+                                             "transformers_version",
+                                             "_name_or_path",
+                                             "name_or_path",
+                                             "_commit_hash",
+                                             "torch_dtype",
+                                             "dtype",
+                                             "use_bfloat16",
+                                             "torchscript",
+                                             "tf_legacy_loss",
+                                             "xla_device",
+                                             "use_cache",
+                                             "gradient_checkpointing",
+                                             "_attn_implementation",
+                                             "_attn_implementation_autoset",
+                                             "attn_implementation",
+                                             "chunk_size_feed_forward",
+                                             "output_attentions",
+                                             "output_hidden_states",
+                                             "output_past",
+                                             "return_dict",
+                                             "n_positions",
+                                             "classifier_dropout",
+                                             "finetuning_task",
+                                             "task_specific_params",
+                                             "problem_type",
+                                             "num_labels",
+                                             "id2label",
+                                             "label2id",
+                                             "tokenizer_class",
+                                             "vocab_file",
+                                             "prefix",
+                                             "bos_token_id",
+                                             "sep_token_id"};
     // how transformers' generate searches: here the search has options of its own
-    constexpr std::string_view of_generation[] = {
-        "max_length", "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p",
-        "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids",
-        "num_return_sequences", "output_scores", "return_dict_in_generate", "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values",
-        "exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens"};
+    constexpr std::string_view of_generation[] = {"max_length",
+                                                  "min_length",
+                                                  "do_sample",
+                                                  "early_stopping",
+                                                  "num_beams",
+                                                  "num_beam_groups",
+                                                  "diversity_penalty",
+                                                  "temperature",
+                                                  "top_k",
+                                                  "top_p",
+                                                  "typical_p",
+                                                  "repetition_penalty",
+                                                  "length_penalty",
+                                                  "no_repeat_ngram_size",
+                                                  "encoder_no_repeat_ngram_size",
+                                                  "bad_words_ids",
+                                                  "num_return_sequences",
+                                                  "output_scores",
+                                                  "return_dict_in_generate",
+                                                  "forced_bos_token_id",
+                                                  "forced_eos_token_id",
+                                                  "remove_invalid_values",
+                                                  "exponential_decay_length_penalty",
+                                                  "suppress_tokens",
+                                                  "begin_suppress_tokens"};
     auto const has = [key](auto const& keys) { return std::ranges::find(keys, key) != std::end(keys); };
     return has(read) || has(harmless) || has(of_generation);
   }
@@ -172,6 +242,8 @@ MQL4GREC_DEFINITION t5_config from_config_json(json const& object, std::filesyst
   return c;
 }
 
-MQL4GREC_DEFINITION t5_config read_t5_config(std::filesystem::path const& path) { return from_config_json(read_json(path), path); }
+MQL4GREC_DEFINITION t5_config read_t5_config(std::filesystem::path const& path) {
+  return from_config_json(read_json(path), path);
+}
 
 }  // namespace mql4grec

@@ -11,20 +11,27 @@ namespace mql4grec {
 
 /// What a decoder step asks of a backend beyond the layers.
 template <class B, class T>
-concept DecodingOps = nn::KeyTurningOps<B, T> && requires(B& b, cached_attention_inputs<typename B::memory_space, T> in, out_matrix<B, T> y) {
+concept DecodingOps = nn::KeyTurningOps<B, T> &&
+    requires(B& b, cached_attention_inputs<typename B::memory_space, T> in, out_matrix<B, T> y) {
   cached_attention<T>(b, in, y);
 };
 
-/// One worker's decoding of a block of queries. Its memory is the worker's scratch: it must not outlive the scope it was made in.
+/// One worker's decoding of a block of queries. Its memory is the worker's scratch: it must not outlive the scope it
+/// was made in.
 template <Backend B, class T>
 class t5_decoding {
  public:
   /// Encodes the queries and makes room for `places` cached rows in all, over at most `steps` steps.
-  t5_decoding(B& worker, frozen_t5<B, T> const& model, batch const& queries, micro_batch part, index_t places, index_t steps)
-      : model_(model), inputs_(detail::take_rows(worker, queries.input_offsets, part)), shape_{up(inputs_.rows, shape_step(inputs_.rows, 256)), up(inputs_.longest, 16)} {
-    static_assert(DecodingOps<B, T>, "this backend has no cached_attention or pack_keys for this scalar; add them in backend/<name>/");
+  t5_decoding(B& worker, frozen_t5<B, T> const& model, batch const& queries, micro_batch part, index_t places,
+              index_t steps)
+      : model_(model),
+        inputs_(detail::take_rows(worker, queries.input_offsets, part)),
+        shape_{up(inputs_.rows, shape_step(inputs_.rows, 256)), up(inputs_.longest, 16)} {
+    static_assert(DecodingOps<B, T>,
+                  "this backend has no cached_attention or pack_keys for this scalar; add them in backend/<name>/");
     auto const& c = model.config();
-    bias_ = detail::relative_bias<T>(worker, c, model.weights().decoder_bias, detail::take_buckets(worker, c, steps, direction::backwards_only));
+    bias_ = detail::relative_bias<T>(worker, c, model.weights().decoder_bias,
+                                     detail::take_buckets(worker, c, steps, direction::backwards_only));
     // a matrix a layer, not the columns of one: rows so far apart would meet in the same lines of the cache
     std::vector<out_matrix<B, T>> key_values;
     for (index_t l = 0; l < c.decoder_layers; ++l) {
@@ -55,7 +62,9 @@ class t5_decoding {
     index_t const n = rows.tokens.size();
     detail::packed_rows<B> const packed{.offsets = rows.query_offsets, .rows = n};
     auto const pass = detail::make_pass(worker, c, nn::dropout_plan{}, packed, bias_, true);
-    auto const norm_before = [&](index_t layer) { return detail::norm_before(model_.decoder(), layer, w.decoder_norm); };
+    auto const norm_before = [&](index_t layer) {
+      return detail::norm_before(model_.decoder(), layer, w.decoder_norm);
+    };
     auto from = detail::take_point(pass).before(norm_before(0)), to = detail::take_point(pass);
     auto const cross = detail::take_attention_tape<T>(worker, c, n, 1, c.heads * n * shape_.longest);
     auto const feed_forward = detail::take_feed_forward_tape<T>(worker, c, n);
@@ -84,22 +93,32 @@ class t5_decoding {
     auto const cache = cache_[static_cast<std::size_t>(number)];
     nn::linear<T>(worker, from.normed, layer.query, room.projected);
     nn::linear<T>(worker, from.normed, layer.key_value, cache.row_block(first_place, from.stream.rows()));
-    cached_attention<T>(worker, {.q = room.projected, .cache = cache, .places = rows.places, .bias = bias_.bias, .zero_distance = bias_.zero_distance}, room.context);
+    cached_attention<T>(worker,
+                        {.q = room.projected,
+                         .cache = cache,
+                         .places = rows.places,
+                         .bias = bias_.bias,
+                         .zero_distance = bias_.zero_distance},
+                        room.context);
     nn::linear<T>(worker, room.context, layer.output, to.stream);
     detail::add_and_norm(pass, from, to);
   }
 
-  /// The encoder, with two points of the stream that take turns and one layer's room for all layers; then all layers' keys and values.
+  /// The encoder, with two points of the stream that take turns and one layer's room for all layers; then all layers'
+  /// keys and values.
   void encode(B& worker, batch const& queries, std::span<out_matrix<B, T> const> key_values) {
     auto const& c = model_.config();
     auto const& w = model_.weights();
     auto const& packed = inputs_;
     scratch_scope<B> const scope(worker.scratch());
     auto const tokens = detail::take_tokens(worker, queries.inputs, packed);
-    auto bias = detail::relative_bias<T>(worker, c, w.encoder_bias, detail::take_buckets(worker, c, packed.longest, direction::both_ways));
+    auto bias = detail::relative_bias<T>(worker, c, w.encoder_bias,
+                                         detail::take_buckets(worker, c, packed.longest, direction::both_ways));
     bias.attention = nn::make_attention_plan(worker, packed.offsets, packed.offsets, c.heads, packed.rows, false);
     auto const pass = detail::make_pass(worker, c, nn::dropout_plan{}, packed, bias, false);
-    auto const norm_before = [&](index_t layer) { return detail::norm_before(model_.encoder(), layer, w.encoder_norm); };
+    auto const norm_before = [&](index_t layer) {
+      return detail::norm_before(model_.encoder(), layer, w.encoder_norm);
+    };
     auto const first = detail::take_point(pass), second = detail::take_point(pass);
     auto const attention = detail::take_attention_tape<T>(worker, c, packed.rows, 3, c.heads * packed.pairs);
     auto const feed_forward = detail::take_feed_forward_tape<T>(worker, c, packed.rows);
@@ -109,7 +128,8 @@ class t5_decoding {
       detail::self_attention_forward<B, T>(pass, layer, 0, first, attention, second.before(layer.feed_forward_norm));
       detail::feed_forward_forward<B, T>(pass, layer, 0, second, feed_forward, first.before(norm_before(l + 1)));
     }
-    for (std::size_t l = 0; l < key_values.size(); ++l) nn::linear<T>(worker, first.normed, model_.decoder()[l].cross_key_value, key_values[l].row_block(0, packed.rows));
+    for (std::size_t l = 0; l < key_values.size(); ++l)
+      nn::linear<T>(worker, first.normed, model_.decoder()[l].cross_key_value, key_values[l].row_block(0, packed.rows));
   }
 
   /// Rounded where steps are captured, so that few shapes come up.
@@ -120,12 +140,13 @@ class t5_decoding {
   step_room shape_;
   detail::bias_tape<B, T> bias_;
   std::vector<detail::cross_memory<in_matrix<B, T>, B>> memory_;  // a layer
-  std::vector<out_matrix<B, T>> cache_;     // a layer: (places, 2·inner) k, v
+  std::vector<out_matrix<B, T>> cache_;                           // a layer: (places, 2·inner) k, v
 };
 
 /// How a search begins: it finds this by ADL on the model and knows nothing else of it.
 template <Backend B, class T>
-t5_decoding<B, T> begin_decoding(B& worker, frozen_t5<B, T> const& model, batch const& queries, micro_batch part, index_t places, index_t steps) {
+t5_decoding<B, T> begin_decoding(B& worker, frozen_t5<B, T> const& model, batch const& queries, micro_batch part,
+                                 index_t places, index_t steps) {
   return {worker, model, queries, part, places, steps};
 }
 

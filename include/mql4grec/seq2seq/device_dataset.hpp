@@ -1,5 +1,6 @@
 #pragma once
-// An epoch's examples in a backend's memory: 4 bytes a token and 16 an example, so that batches are put together where they are read.
+// An epoch's examples in a backend's memory: 4 bytes a token and 16 an example, so that batches are put together where
+// they are read.
 #include <algorithm>
 #include <cstdint>
 #include <span>
@@ -7,15 +8,15 @@
 #include <vector>
 
 #include "mql4grec/backend/copy.hpp"
-#include "mql4grec/backend/packed_tokens.hpp"
 #include "mql4grec/backend/graph_cache.hpp"
+#include "mql4grec/backend/packed_tokens.hpp"
 #include "mql4grec/core/unique_number.hpp"
 #include "mql4grec/tasks/batch.hpp"
 
 namespace mql4grec {
 
-/// How large a batch of resident examples is made. Rows are rounded up, so that few shapes come up; the rows that are too many belong to
-/// `fillers` sequences behind the examples', of pad tokens and without targets.
+/// How large a batch of resident examples is made. Rows are rounded up, so that few shapes come up; the rows that are
+/// too many belong to `fillers` sequences behind the examples', of pad tokens and without targets.
 struct captured_shape {
   index_t examples = 0, fillers = 0;
   index_t input_rows = 0, target_rows = 0;
@@ -49,9 +50,12 @@ class device_dataset {
   }
 
   index_t size() const { return size_; }
-  /// All the memory of a side, whatever of it the examples fill: captured work that reads it is launched on later examples, which may be more.
+  /// All the memory of a side, whatever of it the examples fill: captured work that reads it is launched on later
+  /// examples, which may be more.
   packed_tokens<space, token_t const> inputs() const { return {inputs_.tokens.view_all(), inputs_.offsets.view_all()}; }
-  packed_tokens<space, token_t const> targets() const { return {targets_.tokens.view_all(), targets_.offsets.view_all()}; }
+  packed_tokens<space, token_t const> targets() const {
+    return {targets_.tokens.view_all(), targets_.offsets.view_all()};
+  }
 
   /// Tokens that the examples `which` are to be told.
   index_t target_tokens(std::span<index_t const> which) const { return targets_.rows(which); }
@@ -61,10 +65,15 @@ class device_dataset {
     index_t const input_step = shape_step(inputs, 256), target_step = shape_step(targets, 64);
     auto const sequences_for = [](index_t rows, index_t longest) { return (rows + longest - 2) / (longest - 1); };
     // so many that each has a row of either side at least, and never more than the longest example
-    index_t const fillers = std::max(sequences_for(input_step, inputs_.longest), sequences_for(target_step, targets_.longest));
-    return {.examples = std::ssize(which), .fillers = fillers,
-            .input_rows = round_up(inputs + fillers, input_step), .target_rows = round_up(targets + fillers, target_step),
-            .longest_input = inputs_.longest, .longest_target = targets_.longest, .memory = memory_};
+    index_t const fillers =
+        std::max(sequences_for(input_step, inputs_.longest), sequences_for(target_step, targets_.longest));
+    return {.examples = std::ssize(which),
+            .fillers = fillers,
+            .input_rows = round_up(inputs + fillers, input_step),
+            .target_rows = round_up(targets + fillers, target_step),
+            .longest_input = inputs_.longest,
+            .longest_target = targets_.longest,
+            .memory = memory_};
   }
 
  private:
@@ -75,7 +84,9 @@ class device_dataset {
     std::vector<std::int32_t> lengths;
     index_t longest = 2;
 
-    bool holds(std::vector<token_t> const& t, std::vector<index_t> const& o) const { return std::ssize(t) <= tokens.size() && std::ssize(o) <= offsets.size(); }
+    bool holds(std::vector<token_t> const& t, std::vector<index_t> const& o) const {
+      return std::ssize(t) <= tokens.size() && std::ssize(o) <= offsets.size();
+    }
     void make_room(B& b, std::vector<token_t> const& t, std::vector<index_t> const& o) {
       auto const ample = [](auto n) { return static_cast<index_t>(n + n / 16); };  // another epoch may say more
       tokens = {}, offsets = {};  // given back before more is asked for

@@ -12,7 +12,8 @@ namespace mql4grec {
 /// What the one who started a training sees of it, and how it can be stopped. All are called from the starting thread.
 struct training_observer {
   /// Behind every update.
-  std::function<void(training_progress const&, double loss, std::int64_t steps_per_epoch)> on_step = [](auto const&, double, std::int64_t) {};
+  std::function<void(training_progress const&, double loss, std::int64_t steps_per_epoch)> on_step =
+      [](auto const&, double, std::int64_t) {};
   /// Behind every epoch, validated; `better`: the model is the best so far and should be kept.
   std::function<void(training_progress const&, bool better)> on_epoch = [](auto const&, bool) {};
   /// Asked in front of every update; true ends the training there.
@@ -25,7 +26,8 @@ namespace detail {
 template <class Trainer, ExampleSource Train, ExampleSource Valid>
 class written_batches {
  public:
-  written_batches(Trainer& trainer, Train const& train, Valid const& valid) : trainer_(trainer), train_(train), valid_(valid) {}
+  written_batches(Trainer& trainer, Train const& train, Valid const& valid)
+      : trainer_(trainer), train_(train), valid_(valid) {}
 
   void begin(std::int64_t epoch) {
     epoch_ = static_cast<std::uint64_t>(epoch);
@@ -34,7 +36,8 @@ class written_batches {
   /// By the examples first … last − 1 of the epoch's order -> the mean loss a token, and the tokens
   std::pair<double, index_t> step(index_t first, index_t last, double learning_rate) {
     all_.clear();
-    for (index_t i = first; i < last; ++i) train_.write(order_[static_cast<std::size_t>(i)], trainer_.options().seed, epoch_, all_);
+    for (index_t i = first; i < last; ++i)
+      train_.write(order_[static_cast<std::size_t>(i)], trainer_.options().seed, epoch_, all_);
     return {trainer_.step(all_, learning_rate), std::ssize(all_.targets)};
   }
   double validate() { return trainer_.mean_loss(valid_); }
@@ -48,13 +51,16 @@ class written_batches {
   batch all_;
 };
 
-/// Examples that lie in the backend's memory in the order in which they are asked for, a part of an epoch at a time: while it works on one part,
-/// another thread writes the next.
+/// Examples that lie in the backend's memory in the order in which they are asked for, a part of an epoch at a time:
+/// while it works on one part, another thread writes the next.
 template <class Trainer, ExampleSource Train, ExampleSource Valid>
 class device_epochs {
  public:
   device_epochs(Trainer& trainer, Train const& train, Valid const& valid)
-      : trainer_(trainer), train_(train), part_size_(trainer.options().batch_size * std::max<index_t>(1, trainer.options().device_examples / trainer.options().batch_size)) {
+      : trainer_(trainer),
+        train_(train),
+        part_size_(trainer.options().batch_size *
+                   std::max<index_t>(1, trainer.options().device_examples / trainer.options().batch_size)) {
     batch all;
     for (index_t i = 0; i < valid.size(); ++i) valid.write(i, trainer.options().seed, 0, all);
     valid_set_.assign(trainer.backend(), all);
@@ -81,7 +87,8 @@ class device_epochs {
     if (!next_.valid()) next_ = written(wanted);
     set_.assign(trainer_.backend(), next_.get());
     here_ = wanted;
-    part const later = (wanted.number + 1) * part_size_ < train_.size() ? part{wanted.epoch, wanted.number + 1} : part{wanted.epoch + 1, 0};
+    part const later = (wanted.number + 1) * part_size_ < train_.size() ? part{wanted.epoch, wanted.number + 1}
+                                                                        : part{wanted.epoch + 1, 0};
     if (later.epoch < trainer_.options().epochs) next_ = written(later);
   }
   std::future<batch> written(part const& which) const {
@@ -107,13 +114,15 @@ class device_epochs {
 
 }  // namespace detail
 
-/// Trains from where `progress` stands until the last epoch, early stopping or should_stop. `progress.finished` tells which.
-/// Throws training_error when a loss, of training or of validation, isn't finite. Where batches are put together in the backend's memory
-/// (CapturedStepOps), `train` is written by another thread than the calling one.
+/// Trains from where `progress` stands until the last epoch, early stopping or should_stop. `progress.finished` tells
+/// which. Throws training_error when a loss, of training or of validation, isn't finite. Where batches are put together
+/// in the backend's memory (CapturedStepOps), `train` is written by another thread than the calling one.
 template <class B, class T, class Comm, ExampleSource Train, ExampleSource Valid>
-void fit(trainer<B, T, Comm>& trainer, Train const& train, Valid const& valid, training_progress& progress, training_observer const& observer = {}) {
+void fit(trainer<B, T, Comm>& trainer, Train const& train, Valid const& valid, training_progress& progress,
+         training_observer const& observer = {}) {
   using teacher = mql4grec::trainer<B, T, Comm>;
-  using epochs = std::conditional_t<CapturedStepOps<B, T>, detail::device_epochs<teacher, Train, Valid>, detail::written_batches<teacher, Train, Valid>>;
+  using epochs = std::conditional_t<CapturedStepOps<B, T>, detail::device_epochs<teacher, Train, Valid>,
+                                    detail::written_batches<teacher, Train, Valid>>;
   auto const& options = trainer.options();
   expects(train.size() > 0, "training: there are no examples");
   std::int64_t const steps_per_epoch = (train.size() + options.batch_size - 1) / options.batch_size;
@@ -134,7 +143,8 @@ void fit(trainer<B, T, Comm>& trainer, Train const& train, Valid const& valid, t
       auto const first = progress.epoch_step * options.batch_size;
       auto const last = std::min<std::int64_t>(train.size(), first + options.batch_size);
       // transformers' schedulers multiply from 0: the very first update of a warm-up has rate 0 and changes nothing
-      auto const [loss, tokens] = data.step(first, last, options.learning_rate * optim::multiplier(schedule, progress.step));
+      auto const [loss, tokens] =
+          data.step(first, last, options.learning_rate * optim::multiplier(schedule, progress.step));
       ++progress.step;
       progress.examples += last - first;
       progress.epoch_loss += loss * static_cast<double>(tokens);

@@ -1,6 +1,6 @@
 #pragma once
-// A model as a search uses it: no parameter will change any more, so that a backend may keep its matrices in the form that it
-// multiplies by fastest.
+// A model as a search uses it: no parameter will change any more, so that a backend may keep its matrices in the form
+// that it multiplies by fastest.
 #include <vector>
 
 #include "mql4grec/nn/linear.hpp"
@@ -42,21 +42,26 @@ class frozen_t5 {
   };
 
   frozen_t5(B& backend, t5<B, T> model)
-      : worker_(detail::reopening<B>::of(backend)), model_(std::move(model)), output_(freeze(backend, weights().output, config().output_scale())) {
+      : worker_(detail::reopening<B>::of(backend)),
+        model_(std::move(model)),
+        output_(freeze(backend, weights().output, config().output_scale())) {
     for (auto const& w : weights().encoder)
-      encoder_.push_back({freeze(backend, w.qkv), freeze(backend, w.output), freeze(backend, w.expand), freeze(backend, w.contract),
-                          w.attention_norm, w.feed_forward_norm});
+      encoder_.push_back({freeze(backend, w.qkv), freeze(backend, w.output), freeze(backend, w.expand),
+                          freeze(backend, w.contract), w.attention_norm, w.feed_forward_norm});
     index_t const inner = config().attention_width();
     for (index_t l = 0; l < config().decoder_layers; ++l) {
       auto const& w = weights().decoder[static_cast<std::size_t>(l)];
-      decoder_.push_back({freeze(backend, w.qkv.row_block(0, inner)), freeze(backend, w.qkv.row_block(inner, 2 * inner)),
-                          freeze(backend, w.output), freeze(backend, w.cross_query),
-                          freeze(backend, weights().cross_key_value.row_block(l * 2 * inner, 2 * inner)), freeze(backend, w.cross_output),
-                          freeze(backend, w.expand), freeze(backend, w.contract), w.attention_norm, w.cross_norm, w.feed_forward_norm});
+      decoder_.push_back({freeze(backend, w.qkv.row_block(0, inner)),
+                          freeze(backend, w.qkv.row_block(inner, 2 * inner)), freeze(backend, w.output),
+                          freeze(backend, w.cross_query),
+                          freeze(backend, weights().cross_key_value.row_block(l * 2 * inner, 2 * inner)),
+                          freeze(backend, w.cross_output), freeze(backend, w.expand), freeze(backend, w.contract),
+                          w.attention_norm, w.cross_norm, w.feed_forward_norm});
     }
   }
 
-  /// Opens a backend for another thread that searches with this model: the device and the precision that it was frozen on.
+  /// Opens a backend for another thread that searches with this model: the device and the precision that it was frozen
+  /// on.
   typename detail::reopening<B>::options const& worker_options() const { return worker_; }
   t5_config const& config() const { return model_.config(); }
   t5<B, T> const& model() const { return model_; }
@@ -67,7 +72,9 @@ class frozen_t5 {
   std::vector<decoder_layer> const& decoder() const { return decoder_; }
 
  private:
-  static matrix freeze(B& backend, in_matrix<B, T> weight, double alpha = 1) { return freeze_weight<T>(backend, weight, alpha); }
+  static matrix freeze(B& backend, in_matrix<B, T> weight, double alpha = 1) {
+    return freeze_weight<T>(backend, weight, alpha);
+  }
 
   typename detail::reopening<B>::options worker_;
   t5<B, T> model_;

@@ -19,8 +19,8 @@ inline double initial_deviation(t5_config const& c, std::string_view name) {
   return c.initializer_factor / std::sqrt(d);  // k, v, wi, wi_0, wi_1, relative_attention_bias
 }
 
-/// Fills a model with random parameters (T5PreTrainedModel._init_weights), drawn on the host: each parameter has its own stream of the
-/// seed, and every backend gets the same ones.
+/// Fills a model with random parameters (T5PreTrainedModel._init_weights), drawn on the host: each parameter has its
+/// own stream of the seed, and every backend gets the same ones.
 template <class B, class T>
 void initialize(t5<B, T>& model, std::uint64_t seed) {
   auto const& entries = model.layout().entries();

@@ -1,6 +1,6 @@
 #pragma once
-// A block is a micro_batch of a batch that one worker computes at once. Blocks of a few hundred tokens keep activations in the
-// cache; offsets start at 0 in every block, and first_row remembers where it stood in the batch.
+// A block is a micro_batch of a batch that one worker computes at once. Blocks of a few hundred tokens keep activations
+// in the cache; offsets start at 0 in every block, and first_row remembers where it stood in the batch.
 #include <algorithm>
 #include <vector>
 
@@ -62,12 +62,15 @@ packed_rows<B> take_rows(B& b, std::vector<index_t> const& offsets, micro_batch 
 /// Of a batch's tokens those of some rows.
 template <class B>
 in_vector<B, token_t> take_tokens(B& b, std::vector<token_t> const& tokens, packed_rows<B> const& rows) {
-  return on_backend(b, std::span(tokens).subspan(static_cast<std::size_t>(rows.first_row), static_cast<std::size_t>(rows.rows)));
+  return on_backend(
+      b, std::span(tokens).subspan(static_cast<std::size_t>(rows.first_row), static_cast<std::size_t>(rows.rows)));
 }
 
 template <class B>
-in_vector<B, token_t> take_shifted(B& b, in_vector<B, token_t> targets, packed_rows<B> const& rows, t5_config const& c) {
-  static_assert(PackingOps<B>, "this backend has no gather_sequences or shift_right; add them in backend/<name>/packed_tokens.hpp");
+in_vector<B, token_t> take_shifted(B& b, in_vector<B, token_t> targets, packed_rows<B> const& rows,
+                                   t5_config const& c) {
+  static_assert(PackingOps<B>,
+                "this backend has no gather_sequences or shift_right; add them in backend/<name>/packed_tokens.hpp");
   auto const shifted = b.scratch().template take<token_t>(rows.rows);
   shift_right(b, targets, rows.offsets, c.pad, shifted);
   return shifted;
@@ -82,7 +85,8 @@ token_block<B> take_block(B& b, batch const& all, micro_batch part, t5_config co
   block.target_rows = take_rows(b, all.target_offsets, part);
   block.targets = take_tokens(b, all.targets, block.target_rows);
   block.decoder_inputs = take_shifted(b, block.targets, block.target_rows, c);
-  for (index_t s = part.first; s < part.last; ++s) block.cross_pairs += std::ssize(all.target(s)) * std::ssize(all.input(s));
+  for (index_t s = part.first; s < part.last; ++s)
+    block.cross_pairs += std::ssize(all.target(s)) * std::ssize(all.input(s));
   return block;
 }
 

@@ -3,8 +3,8 @@
 
 namespace mql4grec {
 
-/// One worker's forward and backward passes through a T5, a micro_batch of a batch at a time. Holds the tapes' bookkeeping, so
-/// that nothing is allocated from the second pass of a size on.
+/// One worker's forward and backward passes through a T5, a micro_batch of a batch at a time. Holds the tapes'
+/// bookkeeping, so that nothing is allocated from the second pass of a size on.
 template <Backend B, class T>
 class t5_pass {
  public:
@@ -20,27 +20,32 @@ class t5_pass {
   /// Σ −log p(target token) over the micro_batch, without dropout unless a plan is given.
   T loss(B& worker, t5<B, T> const& model, batch const& all, micro_batch part, nn::dropout_plan const& plan = {}) {
     scratch_scope<B> const scope(worker.scratch());
-    return static_cast<T>(sum<T>(worker, take_losses(worker, model, detail::take_block(worker, all, part, model.config()), plan)));
+    return static_cast<T>(
+        sum<T>(worker, take_losses(worker, model, detail::take_block(worker, all, part, model.config()), plan)));
   }
 
   /// The same sum, with dropout; gradients += scale · its gradient. With scale = 1 / (target tokens of the whole batch)
   /// the micro_batches' gradients add up to the mean loss' one.
-  T loss_and_gradient(B& worker, t5<B, T> const& model, batch const& all, micro_batch part, nn::dropout_plan const& plan, double scale,
-                      t5_weights<T, space> const& gradients) {
+  T loss_and_gradient(B& worker, t5<B, T> const& model, batch const& all, micro_batch part,
+                      nn::dropout_plan const& plan, double scale, t5_weights<T, space> const& gradients) {
     scratch_scope<B> const scope(worker.scratch());
-    return static_cast<T>(sum<T>(worker, take_losses_and_gradient(worker, model, detail::take_block(worker, all, part, model.config()), plan, scale, gradients)));
+    return static_cast<T>(
+        sum<T>(worker, take_losses_and_gradient(worker, model, detail::take_block(worker, all, part, model.config()),
+                                                plan, scale, gradients)));
   }
 
   /// Of a block in the worker's memory: losses (rows), in its scratch.
-  out_vector<B, T> take_losses(B& worker, t5<B, T> const& model, detail::token_block<B> const& block, nn::dropout_plan const& plan) {
+  out_vector<B, T> take_losses(B& worker, t5<B, T> const& model, detail::token_block<B> const& block,
+                               nn::dropout_plan const& plan) {
     auto const scores = worker.scratch().template take<T>(block.target_rows.rows, model.config().vocabulary);
     auto const losses = worker.scratch().template take<T>(block.target_rows.rows);
     forward(worker, model, plan, block, scores);
     nn::cross_entropy<T>(worker, scores, block.targets, losses);
     return losses;
   }
-  out_vector<B, T> take_losses_and_gradient(B& worker, t5<B, T> const& model, detail::token_block<B> const& block, nn::dropout_plan const& plan,
-                                            double scale, t5_weights<T, space> const& gradients) {
+  out_vector<B, T> take_losses_and_gradient(B& worker, t5<B, T> const& model, detail::token_block<B> const& block,
+                                            nn::dropout_plan const& plan, double scale,
+                                            t5_weights<T, space> const& gradients) {
     auto const scores = worker.scratch().template take<T>(block.target_rows.rows, model.config().vocabulary);
     auto const losses = worker.scratch().template take<T>(block.target_rows.rows);
     forward(worker, model, plan, block, scores);
@@ -49,12 +54,14 @@ class t5_pass {
     return losses;
   }
   /// Where the buckets of such distances lie: captured work goes on reading them there.
-  std::pair<index_t const*, index_t const*> buckets_of(B& worker, t5_config const& c, index_t longest_input, index_t longest_target) {
+  std::pair<index_t const*, index_t const*> buckets_of(B& worker, t5_config const& c, index_t longest_input,
+                                                       index_t longest_target) {
     return {encoder_.buckets.of(worker, c, longest_input).data, decoder_.buckets.of(worker, c, longest_target).data};
   }
 
  private:
-  void forward(B& worker, t5<B, T> const& model, nn::dropout_plan const& plan, detail::token_block<B> const& block, out_matrix<B, T> scores) {
+  void forward(B& worker, t5<B, T> const& model, nn::dropout_plan const& plan, detail::token_block<B> const& block,
+               out_matrix<B, T> scores) {
     auto const& c = model.config();
     auto const& w = model.weights();
     detail::encoder_forward<B, T>(worker, c, w, plan, block.inputs, block.input_rows, encoder_);

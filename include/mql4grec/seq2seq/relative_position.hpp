@@ -33,7 +33,8 @@ inline index_t relative_position_bucket(index_t key_minus_query, direction way, 
 /// buckets (2·longest − 1) of the distances −(longest−1) … longest−1; that of distance 0 stands at longest−1.
 inline void distance_buckets(direction way, t5_config const& c, host_vector_view<index_t> buckets) {
   index_t const zero = buckets.size() / 2;
-  for (index_t i = 0; i < buckets.size(); ++i) buckets(i) = relative_position_bucket(i - zero, way, c.buckets, c.max_distance);
+  for (index_t i = 0; i < buckets.size(); ++i)
+    buckets(i) = relative_position_bucket(i - zero, way, c.buckets, c.max_distance);
 }
 
 }  // namespace mql4grec

@@ -15,7 +15,8 @@ in_vector<B, index_t> take_buckets(B& b, t5_config const& c, index_t longest, di
   return buckets.publish(b);
 }
 
-/// The buckets of all distances up to a length, in a backend's memory; made anew only for longer sequences than any before.
+/// The buckets of all distances up to a length, in a backend's memory; made anew only for longer sequences than any
+/// before.
 template <class B>
 class bucket_table {
  public:
@@ -27,7 +28,8 @@ class bucket_table {
     if (wanted > longest_) {
       longest_ = std::max(wanted, 2 * longest_);
       buckets_ = b.template allocate<index_t>(2 * longest_ - 1);
-      write_from_host(buckets_.view_all(), [&](host_vector_view<index_t> buckets) { distance_buckets(way_, c, buckets); });
+      write_from_host(buckets_.view_all(),
+                      [&](host_vector_view<index_t> buckets) { distance_buckets(way_, c, buckets); });
     }
     return std::as_const(buckets_).view_all().part(longest_ - wanted, 2 * wanted - 1);
   }
@@ -49,26 +51,41 @@ struct bias_tape {
 
 template <class T, class B>
 bias_tape<B, T> relative_bias(B& b, t5_config const& c, in_matrix<B, T> table, in_vector<B, index_t> buckets) {
-  static_assert(nn::RelativeBiasOps<B, T>, "this backend has no relative_bias for this scalar; add it in backend/<name>/relative_bias.hpp");
+  static_assert(nn::RelativeBiasOps<B, T>,
+                "this backend has no relative_bias for this scalar; add it in backend/<name>/relative_bias.hpp");
   index_t const distances = buckets.size();
-  bias_tape<B, T> tape{buckets, b.scratch().template take<T>(c.heads, distances), b.scratch().template take<T>(c.heads, distances),
-                       distances / 2};
+  bias_tape<B, T> tape{buckets, b.scratch().template take<T>(c.heads, distances),
+                       b.scratch().template take<T>(c.heads, distances), distances / 2};
   relative_bias_forward<T>(b, table, buckets, tape.bias);
   fill<T>(b, tape.gradient.flat(), T{});
   return tape;
 }
 
 template <class B, class T>
-stack_pass<B, T> make_pass(B& b, t5_config const& c, nn::dropout_plan const& plan, packed_rows<B> const& rows, bias_tape<B, T> const& bias,
-                           bool causal) {
-  return {.backend = b, .config = c, .plan = plan, .rows = rows, .causal = causal,
-          .bias = {bias.bias, bias.zero_distance}, .bias_gradient = bias.gradient, .attention = bias.attention};
+stack_pass<B, T> make_pass(B& b, t5_config const& c, nn::dropout_plan const& plan, packed_rows<B> const& rows,
+                           bias_tape<B, T> const& bias, bool causal) {
+  return {.backend = b,
+          .config = c,
+          .plan = plan,
+          .rows = rows,
+          .causal = causal,
+          .bias = {bias.bias, bias.zero_distance},
+          .bias_gradient = bias.gradient,
+          .attention = bias.attention};
 }
 
 // Dropout sites: the encoder's and the decoder's embedding and final norm, then four for each sublayer.
-enum : index_t { site_encoder_embedding = 0, site_encoder_end = 1, site_decoder_embedding = 2, site_decoder_end = 3, first_sublayer_site = 4 };
+enum : index_t {
+  site_encoder_embedding = 0,
+  site_encoder_end = 1,
+  site_decoder_embedding = 2,
+  site_decoder_end = 3,
+  first_sublayer_site = 4
+};
 
-inline index_t encoder_site(index_t layer, index_t sublayer) { return first_sublayer_site + sites_per_sublayer * (2 * layer + sublayer); }
+inline index_t encoder_site(index_t layer, index_t sublayer) {
+  return first_sublayer_site + sites_per_sublayer * (2 * layer + sublayer);
+}
 inline index_t decoder_site(t5_config const& c, index_t layer, index_t sublayer) {
   return encoder_site(c.encoder_layers, 0) + sites_per_sublayer * (3 * layer + sublayer);
 }
@@ -89,11 +106,11 @@ void enter_stack(stack_pass<B, T> const& pass, in_matrix<B, T> embedding, in_vec
   nn::rms_norm<T>(b, at.stream, at.gain, pass.config.epsilon, at.normed, at.inv_rms);
 }
 
-/// Where its backward pass begins: dout, the gradient of its result, becomes that of what its last sublayer made; dstream is
-/// overwritten.
+/// Where its backward pass begins: dout, the gradient of its result, becomes that of what its last sublayer made;
+/// dstream is overwritten.
 template <class B, class T>
-void enter_stack_backward(stack_pass<B, T> const& pass, index_t site, stream_point<B, T> const& end, out_matrix<B, T> dout,
-                          out_matrix<B, T> dstream, out_vector<B, T> dgain) {
+void enter_stack_backward(stack_pass<B, T> const& pass, index_t site, stream_point<B, T> const& end,
+                          out_matrix<B, T> dout, out_matrix<B, T> dstream, out_vector<B, T> dgain) {
   B& b = pass.backend;
   dropout_apply<T>(b, pass.drop(site), dout);
   nn::rms_norm_gradient<T>(b, end.stream, end.gain, end.inv_rms, dout, dstream, dgain);
@@ -116,8 +133,9 @@ struct encoder_tape {
 };
 
 template <class B, class T>
-void encoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w, nn::dropout_plan const& plan,
-                     in_vector<B, token_t> tokens, packed_rows<B> const& rows, encoder_tape<B, T>& tape) {
+void encoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w,
+                     nn::dropout_plan const& plan, in_vector<B, token_t> tokens, packed_rows<B> const& rows,
+                     encoder_tape<B, T>& tape) {
   index_t const scores = c.heads * rows.pairs;
   tape.bias = relative_bias<T>(b, c, w.encoder_bias, tape.buckets.of(b, c, rows.longest));
   tape.bias.attention = nn::make_attention_plan(b, rows.offsets, rows.offsets, c.heads, rows.rows, true);
@@ -142,16 +160,19 @@ void encoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::m
 /// dout (rows, d), the gradient of the encoder's result, is used up.
 template <class B, class T>
 void encoder_backward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w,
-                      t5_weights<T, typename B::memory_space> const& g, nn::dropout_plan const& plan, in_vector<B, token_t> tokens,
-                      packed_rows<B> const& rows, encoder_tape<B, T> const& tape, out_matrix<B, T> dout) {
+                      t5_weights<T, typename B::memory_space> const& g, nn::dropout_plan const& plan,
+                      in_vector<B, token_t> tokens, packed_rows<B> const& rows, encoder_tape<B, T> const& tape,
+                      out_matrix<B, T> dout) {
   auto const pass = make_pass(b, c, plan, rows, tape.bias, false);
   auto const dstream = b.scratch().template take<T>(rows.rows, c.model_width);
   enter_stack_backward<B, T>(pass, site_encoder_end, tape.end, dout, dstream, g.encoder_norm);
   for (index_t l = c.encoder_layers; l-- > 0;) {
     auto const at = static_cast<std::size_t>(l);
     auto const& layer = tape.layers[at];
-    feed_forward_backward<B, T>(pass, w.encoder[at], g.encoder[at], encoder_site(l, 1), layer.second, layer.feed_forward, dout, dstream);
-    self_attention_backward<B, T>(pass, w.encoder[at], g.encoder[at], encoder_site(l, 0), layer.first, layer.attention, dout, dstream);
+    feed_forward_backward<B, T>(pass, w.encoder[at], g.encoder[at], encoder_site(l, 1), layer.second,
+                                layer.feed_forward, dout, dstream);
+    self_attention_backward<B, T>(pass, w.encoder[at], g.encoder[at], encoder_site(l, 0), layer.first, layer.attention,
+                                  dout, dstream);
   }
   nn::embedding_gradient<T>(b, tokens, dout, g.embedding);
   relative_bias_backward<T>(b, tape.bias.bucket_of, tape.bias.gradient, g.encoder_bias);
@@ -178,12 +199,17 @@ template <class B, class M>
 cross_memory<M, B> cross_memory_of(t5_config const& c, M all, packed_rows<B> const& rows, index_t layer,
                                    attention_plan<typename B::memory_space> const& attention = {}) {
   index_t const inner = c.attention_width();
-  return {all.column_block(layer * 2 * inner, inner), all.column_block((layer * 2 + 1) * inner, inner), rows, {}, attention};
+  return {all.column_block(layer * 2 * inner, inner),
+          all.column_block((layer * 2 + 1) * inner, inner),
+          rows,
+          {},
+          attention};
 }
 
 template <class B, class T>
-void decoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w, nn::dropout_plan const& plan,
-                     token_block<B> const& block, in_matrix<B, T> key_value, decoder_tape<B, T>& tape) {
+void decoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w,
+                     nn::dropout_plan const& plan, token_block<B> const& block, in_matrix<B, T> key_value,
+                     decoder_tape<B, T>& tape) {
   auto const& rows = block.target_rows;
   index_t const self_scores = c.heads * rows.pairs, cross_scores = c.heads * block.cross_pairs;
   tape.bias = relative_bias<T>(b, c, w.decoder_bias, tape.buckets.of(b, c, rows.longest));
@@ -198,14 +224,17 @@ void decoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::m
     auto& layer = tape.layers[static_cast<std::size_t>(l)];
     auto const& weights = w.decoder[static_cast<std::size_t>(l)];
     index_t const self = decoder_site(c, l, 0), cross = decoder_site(c, l, 1), feed_forward = decoder_site(c, l, 2);
-    layer = {tape.end, take_point(pass).before(weights.cross_norm, self + site_residual),
+    layer = {tape.end,
+             take_point(pass).before(weights.cross_norm, self + site_residual),
              take_point(pass).before(weights.feed_forward_norm, cross + site_residual),
-             take_attention_tape<T>(b, c, rows.rows, 3, self_scores), take_attention_tape<T>(b, c, rows.rows, 1, cross_scores),
+             take_attention_tape<T>(b, c, rows.rows, 3, self_scores),
+             take_attention_tape<T>(b, c, rows.rows, 1, cross_scores),
              take_feed_forward_tape<T>(b, c, rows.rows)};
     tape.end = take_point(pass).before(norm_before(w.decoder, l + 1, w.decoder_norm), feed_forward + site_residual);
     self_attention_forward<B, T>(pass, weights, self, layer.first, layer.self, layer.second);
-    cross_attention_forward<B, T>(pass, weights, cross_memory_of<B>(c, key_value, block.input_rows, l, tape.cross_attention), cross, layer.second, layer.cross,
-                                  layer.third);
+    cross_attention_forward<B, T>(pass, weights,
+                                  cross_memory_of<B>(c, key_value, block.input_rows, l, tape.cross_attention), cross,
+                                  layer.second, layer.cross, layer.third);
     feed_forward_forward<B, T>(pass, weights, feed_forward, layer.third, layer.feed_forward, tape.end);
   }
   dropout_apply<T>(b, pass.drop(site_decoder_end), tape.end.normed);
@@ -214,19 +243,23 @@ void decoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::m
 /// dout (rows, d) is used up; dkey_value (encoder rows, layers·2·inner) is overwritten.
 template <class B, class T>
 void decoder_backward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w,
-                      t5_weights<T, typename B::memory_space> const& g, nn::dropout_plan const& plan, token_block<B> const& block,
-                      in_matrix<B, T> key_value, decoder_tape<B, T> const& tape, out_matrix<B, T> dout, out_matrix<B, T> dkey_value) {
+                      t5_weights<T, typename B::memory_space> const& g, nn::dropout_plan const& plan,
+                      token_block<B> const& block, in_matrix<B, T> key_value, decoder_tape<B, T> const& tape,
+                      out_matrix<B, T> dout, out_matrix<B, T> dkey_value) {
   auto const pass = make_pass(b, c, plan, block.target_rows, tape.bias, true);
   auto const dstream = b.scratch().template take<T>(block.target_rows.rows, c.model_width);
   enter_stack_backward<B, T>(pass, site_decoder_end, tape.end, dout, dstream, g.decoder_norm);
   for (index_t l = c.decoder_layers; l-- > 0;) {
     auto const at = static_cast<std::size_t>(l);
     auto const& layer = tape.layers[at];
-    feed_forward_backward<B, T>(pass, w.decoder[at], g.decoder[at], decoder_site(c, l, 2), layer.third, layer.feed_forward, dout, dstream);
-    cross_attention_backward<B, T>(pass, w.decoder[at], g.decoder[at], cross_memory_of<B>(c, key_value, block.input_rows, l, tape.cross_attention),
-                                   cross_memory_of<B>(c, dkey_value, block.input_rows, l), decoder_site(c, l, 1), layer.second,
-                                   layer.cross, dout, dstream);
-    self_attention_backward<B, T>(pass, w.decoder[at], g.decoder[at], decoder_site(c, l, 0), layer.first, layer.self, dout, dstream);
+    feed_forward_backward<B, T>(pass, w.decoder[at], g.decoder[at], decoder_site(c, l, 2), layer.third,
+                                layer.feed_forward, dout, dstream);
+    cross_attention_backward<B, T>(pass, w.decoder[at], g.decoder[at],
+                                   cross_memory_of<B>(c, key_value, block.input_rows, l, tape.cross_attention),
+                                   cross_memory_of<B>(c, dkey_value, block.input_rows, l), decoder_site(c, l, 1),
+                                   layer.second, layer.cross, dout, dstream);
+    self_attention_backward<B, T>(pass, w.decoder[at], g.decoder[at], decoder_site(c, l, 0), layer.first, layer.self,
+                                  dout, dstream);
   }
   nn::embedding_gradient<T>(b, block.decoder_inputs, dout, g.embedding);
   relative_bias_backward<T>(b, tape.bias.bucket_of, tape.bias.gradient, g.decoder_bias);

@@ -1,8 +1,8 @@
 #pragma once
-// The three sublayers of a T5 layer as forward/backward pairs. Each reads the norm of the residual stream x and writes the
-// stream's next point: x + dropout(f(norm(x))), and the norm of that. The backward pass takes the gradient of what the sublayer
-// made, dout, and turns it, in place, into that of what the sublayer before made; on its way it adds to the stream's, dstream.
-// Tapes hold what the backward pass needs; their memory is the worker's scratch.
+// The three sublayers of a T5 layer as forward/backward pairs. Each reads the norm of the residual stream x and writes
+// the stream's next point: x + dropout(f(norm(x))), and the norm of that. The backward pass takes the gradient of what
+// the sublayer made, dout, and turns it, in place, into that of what the sublayer before made; on its way it adds to
+// the stream's, dstream. Tapes hold what the backward pass needs; their memory is the worker's scratch.
 #include "mql4grec/nn/attention.hpp"
 #include "mql4grec/nn/dropout.hpp"
 #include "mql4grec/nn/feed_forward.hpp"
@@ -40,7 +40,7 @@ struct stack_pass {
   packed_rows<B> rows;
   bool causal = false;
   position_bias<in_matrix<B, T>> bias;
-  out_matrix<B, T> bias_gradient = {};  ///< like bias.by_distance; empty in a forward pass
+  out_matrix<B, T> bias_gradient = {};                      ///< like bias.by_distance; empty in a forward pass
   attention_plan<typename B::memory_space> attention = {};  ///< of rows among themselves
 
   dropout drop(index_t site) const { return plan.at(site, rows.first_row); }
@@ -74,8 +74,8 @@ stream_point<B, T> take_point(stack_pass<B, T> const& pass) {
 /// to.stream, what a sublayer made, becomes the stream behind it.
 template <class B, class T>
 void add_and_norm(stack_pass<B, T> const& pass, stream_point<B, T> const& from, stream_point<B, T> const& to) {
-  nn::residual_norm<T>(pass.backend, pass.drop(to.site), from.stream, to.gain, pass.config.epsilon, to.stream, to.normed,
-                       to.inv_rms);
+  nn::residual_norm<T>(pass.backend, pass.drop(to.site), from.stream, to.gain, pass.config.epsilon, to.stream,
+                       to.normed, to.inv_rms);
 }
 
 /// dout, the gradient of at.normed, becomes that of what was added to the stream last.
@@ -102,7 +102,8 @@ attention_tape<B, T> take_attention_tape(B& b, t5_config const& c, index_t rows,
 }
 
 template <class B, class T>
-attention_inputs<typename B::memory_space, T> self_attention_inputs(stack_pass<B, T> const& pass, attention_tape<B, T> const& tape, index_t site) {
+attention_inputs<typename B::memory_space, T> self_attention_inputs(stack_pass<B, T> const& pass,
+                                                                    attention_tape<B, T> const& tape, index_t site) {
   index_t const inner = pass.config.attention_width();
   return {.q = tape.projected.column_block(0, inner),
           .k = tape.projected.column_block(inner, inner),
@@ -155,13 +156,14 @@ template <class M, class B>
 struct cross_memory {
   M k, v;  ///< (encoder rows, inner)
   packed_rows<B> rows;
-  in_vector<B, typename M::value_type> packed_keys = {};  ///< see attention_inputs
+  in_vector<B, typename M::value_type> packed_keys = {};    ///< see attention_inputs
   attention_plan<typename B::memory_space> attention = {};  ///< of the decoder's rows over these
 };
 
 template <class B, class T, class M>
-attention_inputs<typename B::memory_space, T> cross_attention_inputs(stack_pass<B, T> const& pass, cross_memory<M, B> const& memory,
-                                              attention_tape<B, T> const& tape, index_t site) {
+attention_inputs<typename B::memory_space, T> cross_attention_inputs(stack_pass<B, T> const& pass,
+                                                                     cross_memory<M, B> const& memory,
+                                                                     attention_tape<B, T> const& tape, index_t site) {
   return {.q = tape.projected,
           .k = memory.k,
           .v = memory.v,
@@ -174,8 +176,9 @@ attention_inputs<typename B::memory_space, T> cross_attention_inputs(stack_pass<
 }
 
 template <class B, class T, class Layer, class M>
-void cross_attention_forward(stack_pass<B, T> const& pass, Layer const& w, cross_memory<M, B> const& memory, index_t site,
-                             stream_point<B, T> const& from, attention_tape<B, T> const& tape, stream_point<B, T> const& to) {
+void cross_attention_forward(stack_pass<B, T> const& pass, Layer const& w, cross_memory<M, B> const& memory,
+                             index_t site, stream_point<B, T> const& from, attention_tape<B, T> const& tape,
+                             stream_point<B, T> const& to) {
   B& b = pass.backend;
   nn::linear<T>(b, from.normed, w.cross_query, tape.projected);
   nn::attention<T>(b, cross_attention_inputs(pass, memory, tape, site), tape.weights, tape.context);
@@ -186,9 +189,9 @@ void cross_attention_forward(stack_pass<B, T> const& pass, Layer const& w, cross
 /// dmemory's k and v are overwritten.
 template <class B, class T, class Layer, class Gradients, class M>
 void cross_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g,
-                              cross_memory<M, B> const& memory, cross_memory<out_matrix<B, T>, B> const& dmemory, index_t site,
-                              stream_point<B, T> const& from, attention_tape<B, T> const& tape, out_matrix<B, T> dout,
-                              out_matrix<B, T> dstream) {
+                              cross_memory<M, B> const& memory, cross_memory<out_matrix<B, T>, B> const& dmemory,
+                              index_t site, stream_point<B, T> const& from, attention_tape<B, T> const& tape,
+                              out_matrix<B, T> dout, out_matrix<B, T> dstream) {
   B& b = pass.backend;
   index_t const rows = dout.rows(), inner = pass.config.attention_width();
   scratch_scope<B> const scope(b.scratch());
@@ -214,13 +217,15 @@ struct feed_forward_tape {
 template <class T, class B>
 feed_forward_tape<B, T> take_feed_forward_tape(B& b, t5_config const& c, index_t rows) {
   auto const gated = c.activation == nn::activation::gated_gelu;
-  return {b.scratch().template take<T>(gated ? rows : 0, 2 * c.inner_width), b.scratch().template take<T>(rows, c.inner_width)};
+  return {b.scratch().template take<T>(gated ? rows : 0, 2 * c.inner_width),
+          b.scratch().template take<T>(rows, c.inner_width)};
 }
 
 template <class B, class T, class Layer>
 void feed_forward_forward(stack_pass<B, T> const& pass, Layer const& w, index_t site, stream_point<B, T> const& from,
                           feed_forward_tape<B, T> const& tape, stream_point<B, T> const& to) {
-  static_assert(nn::ActivationOps<B, T>, "this backend has no activations for this scalar; add them in backend/<name>/activation.hpp");
+  static_assert(nn::ActivationOps<B, T>,
+                "this backend has no activations for this scalar; add them in backend/<name>/activation.hpp");
   B& b = pass.backend;
   if (pass.config.activation == nn::activation::relu) {
     nn::linear_relu<T>(b, pass.drop(site + site_hidden), from.normed, w.expand, tape.hidden);

@@ -1,7 +1,7 @@
 #pragma once
-// The model's parameters: their order in the flat buffer, their names in transformers, and the windows that the layers use.
-// Order is what makes merged products possible: q, k, v of a layer lie side by side, and so do the cross-attention's k and v
-// of all decoder layers.
+// The model's parameters: their order in the flat buffer, their names in transformers, and the windows that the layers
+// use. Order is what makes merged products possible: q, k, v of a layer lie side by side, and so do the
+// cross-attention's k and v of all decoder layers.
 #include <string>
 #include <vector>
 
@@ -18,18 +18,18 @@ struct t5_weights {
   using vector = view<T, S, 1>;
 
   struct layer {
-    matrix qkv;                 ///< (3·inner, d) self-attention, merged
-    matrix output;              ///< (d, inner)
-    matrix cross_query;         ///< (inner, d), decoder only
-    matrix cross_output;        ///< (d, inner), decoder only
-    matrix expand;              ///< (branches·ff, d)
-    matrix contract;            ///< (d, ff)
+    matrix qkv;                                            ///< (3·inner, d) self-attention, merged
+    matrix output;                                         ///< (d, inner)
+    matrix cross_query;                                    ///< (inner, d), decoder only
+    matrix cross_output;                                   ///< (d, inner), decoder only
+    matrix expand;                                         ///< (branches·ff, d)
+    matrix contract;                                       ///< (d, ff)
     vector attention_norm, cross_norm, feed_forward_norm;  ///< (d)
   };
 
-  matrix embedding;             ///< (V, d)
-  matrix output;                ///< (V, d): the embedding itself when tied
-  matrix cross_key_value;       ///< (decoder layers·2·inner, d): k and v of layer 0, of layer 1, …
+  matrix embedding;                   ///< (V, d)
+  matrix output;                      ///< (V, d): the embedding itself when tied
+  matrix cross_key_value;             ///< (decoder layers·2·inner, d): k and v of layer 0, of layer 1, …
   matrix encoder_bias, decoder_bias;  ///< (buckets, heads)
   std::vector<layer> encoder, decoder;
   vector encoder_norm, decoder_norm;  ///< (d)
@@ -39,8 +39,12 @@ struct t5_weights {
 inline nn::parameter_layout t5_layout(t5_config const& c) {
   nn::parameter_layout layout;
   index_t const d = c.model_width, inner = c.attention_width();
-  auto const matrix = [&](std::string name, index_t rows, index_t columns) { layout.add_matrix(name + ".weight", rows, columns); };
-  auto const block = [](char const* stack, index_t l) { return std::string(stack) + ".block." + std::to_string(l) + ".layer."; };
+  auto const matrix = [&](std::string name, index_t rows, index_t columns) {
+    layout.add_matrix(name + ".weight", rows, columns);
+  };
+  auto const block = [](char const* stack, index_t l) {
+    return std::string(stack) + ".block." + std::to_string(l) + ".layer.";
+  };
   auto const attention = [&](std::string const& self) {
     for (char const* name : {"q", "k", "v"}) matrix(self + name, inner, d);
     matrix(self + "o", d, inner);
@@ -131,7 +135,8 @@ t5_weights<T, S> t5_windows(t5_config const& c, nn::parameter_layout const& layo
   return w;
 }
 
-/// A T5 on a backend: configuration and parameters, nothing of training or search. Const use is free of locks and of state.
+/// A T5 on a backend: configuration and parameters, nothing of training or search. Const use is free of locks and of
+/// state.
 template <Backend B, class T>
 class t5 {
  public:
@@ -139,7 +144,9 @@ class t5 {
 
   /// All parameters zero; see initialize() and read_model().
   t5(B& backend, t5_config const& config)
-      : config_(config), layout_(t5_layout((validate(config), config))), values_(backend.template allocate<T>(layout_.size())),
+      : config_(config),
+        layout_(t5_layout((validate(config), config))),
+        values_(backend.template allocate<T>(layout_.size())),
         weights_(t5_windows(config_, layout_, view<T const, space, 1>(values_.view_all()))) {}
 
   t5_config const& config() const { return config_; }

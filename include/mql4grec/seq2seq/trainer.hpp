@@ -1,9 +1,10 @@
 #pragma once
-// A step: the batch is cut into micro_batches, the micro_batches are dealt to the workers in turn, each worker adds up the gradient of
-// its own, and the workers' gradients are added in their order. Which worker computes what depends on nothing but the batch and
-// the number of workers: the same seed and number of workers give the same bits. Another number of workers adds in another order.
-// Several processes deal the micro_batches to the workers of all of them, and a communicator adds the gradients up.
-// A backend with its own memory can be given examples that lie there instead of a batch; see captured_step.hpp.
+// A step: the batch is cut into micro_batches, the micro_batches are dealt to the workers in turn, each worker adds up
+// the gradient of its own, and the workers' gradients are added in their order. Which worker computes what depends on
+// nothing but the batch and the number of workers: the same seed and number of workers give the same bits. Another
+// number of workers adds in another order. Several processes deal the micro_batches to the workers of all of them, and
+// a communicator adds the gradients up. A backend with its own memory can be given examples that lie there instead of a
+// batch; see captured_step.hpp.
 #include <cmath>
 #include <memory>
 #include <numeric>
@@ -16,7 +17,8 @@
 
 namespace mql4grec {
 
-/// Numbered examples that can be written down again and again: what example i says in an epoch depends on (seed, epoch, i).
+/// Numbered examples that can be written down again and again: what example i says in an epoch depends on (seed, epoch,
+/// i).
 template <class S>
 concept ExampleSource = requires(S const& source, index_t i, std::uint64_t seed, batch& out) {
   { source.size() } -> std::convertible_to<index_t>;
@@ -31,7 +33,11 @@ class trainer {
   using backend_type = B;
 
   trainer(B& backend, t5<B, T>& model, training_options const& options, Comm communicator = {})
-      : backend_(backend), model_(model), options_((validate(options), options)), communicator_(std::move(communicator)), moments_(backend, model.layout().size()),
+      : backend_(backend),
+        model_(model),
+        options_((validate(options), options)),
+        communicator_(std::move(communicator)),
+        moments_(backend, model.layout().size()),
         captured_step_(backend) {
     for (index_t i = 0; i < backend.workers(); ++i) {
       workers_.push_back(std::make_unique<worker_state>(backend.worker(i), model));
@@ -52,12 +58,14 @@ class trainer {
     std::int64_t const number = moments_.step + 1;
     double const tokens = static_cast<double>(all.targets.size());
     cut(all);
-    nn::dropout_plan const plan{.rate = options_.dropout, .seed = options_.seed, .step = static_cast<std::uint32_t>(number)};
+    nn::dropout_plan const plan{
+        .rate = options_.dropout, .seed = options_.seed, .step = static_cast<std::uint32_t>(number)};
     for_each_worker(backend_, [&](B& worker, index_t which) {
       auto& mine = *workers_[static_cast<std::size_t>(which)];
       fill<T>(worker, mine.gradient.view_all(), T{});
       for (std::size_t s = first_micro_batch(which); s < micro_batches_.size(); s += world_workers())
-        losses_[s] = static_cast<double>(mine.pass.loss_and_gradient(worker, model_, all, micro_batches_[s], plan, 1 / tokens, mine.windows));
+        losses_[s] = static_cast<double>(
+            mine.pass.loss_and_gradient(worker, model_, all, micro_batches_[s], plan, 1 / tokens, mine.windows));
     });
     double const loss = sum_of_losses() / tokens;
     double norm = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients_));
@@ -66,25 +74,25 @@ class trainer {
       norm = std::sqrt(sum_of_squares<T>(backend_, gradient()));
     }
     optim::expect_finite(number, step_report{loss, norm});
-    optim::update<T>(backend_, options_.optimizer, learning_rate, norm, model_.layout(), gradient(), model_.parameters(), moments_);
+    optim::update<T>(backend_, options_.optimizer, learning_rate, norm, model_.layout(), gradient(),
+                     model_.parameters(), moments_);
     return loss;
   }
 
-  /// The same by some of the examples that lie in the backend's memory: the host says which, and hears the loss and the norm at the end. Several
-  /// processes take a share of the examples each and draw dropout of their own. gradient() is Σ over the tokens then, not the mean's.
-  double step(device_dataset<B> const& from, std::span<index_t const> which, double learning_rate)
-    requires CapturedStepOps<B, T>
-  {
+  /// The same by some of the examples that lie in the backend's memory: the host says which, and hears the loss and the
+  /// norm at the end. Several processes take a share of the examples each and draw dropout of their own. gradient() is
+  /// Σ over the tokens then, not the mean's.
+  double step(device_dataset<B> const& from, std::span<index_t const> which,
+              double learning_rate) requires CapturedStepOps<B, T> {
     auto const tokens = from.target_tokens(which);
-    auto const report = captured_step_.update(parts(), from, share_of(which), {learning_rate, static_cast<double>(tokens), moments_.step + 1});
+    auto const report = captured_step_.update(parts(), from, share_of(which),
+                                              {learning_rate, static_cast<double>(tokens), moments_.step + 1});
     optim::expect_finite(moments_.step + 1, report);
     ++moments_.step;
     return report.loss;
   }
 
-  double mean_loss(device_dataset<B> const& from)
-    requires CapturedStepOps<B, T>
-  {
+  double mean_loss(device_dataset<B> const& from) requires CapturedStepOps<B, T> {
     std::vector<index_t> all(static_cast<std::size_t>(from.size()));
     std::iota(all.begin(), all.end(), index_t{0});
     double const tokens = static_cast<double>(from.target_tokens(all));
@@ -97,11 +105,13 @@ class trainer {
     double sum = 0, tokens = 0;
     for (index_t first = 0; first < source.size(); first += evaluation_batch) {
       batch_.clear();
-      for (index_t i = first; i < std::min<index_t>(source.size(), first + evaluation_batch); ++i) source.write(i, options_.seed, 0, batch_);
+      for (index_t i = first; i < std::min<index_t>(source.size(), first + evaluation_batch); ++i)
+        source.write(i, options_.seed, 0, batch_);
       cut(batch_);
       for_each_worker(backend_, [&](B& worker, index_t which) {
         for (std::size_t s = first_micro_batch(which); s < micro_batches_.size(); s += world_workers())
-          losses_[s] = static_cast<double>(workers_[static_cast<std::size_t>(which)]->pass.loss(worker, model_, batch_, micro_batches_[s]));
+          losses_[s] = static_cast<double>(
+              workers_[static_cast<std::size_t>(which)]->pass.loss(worker, model_, batch_, micro_batches_[s]));
       });
       sum += sum_of_losses();
       tokens += static_cast<double>(batch_.targets.size());
@@ -128,16 +138,21 @@ class trainer {
   /// What a resident step works with.
   detail::captured_step_parts<B, T, Comm> parts() {
     auto& worker = *workers_.front();
-    return {backend_, model_, options_, communicator_, moments_, worker.pass, worker.windows, worker.gradient.view_all()};
+    return {backend_, model_,      options_,       communicator_,
+            moments_, worker.pass, worker.windows, worker.gradient.view_all()};
   }
   std::span<index_t const> share_of(std::span<index_t const> which) const {
-    auto const place = [&](index_t rank) { return static_cast<std::size_t>(std::ssize(which) * rank / communicator_.world_size()); };
+    auto const place = [&](index_t rank) {
+      return static_cast<std::size_t>(std::ssize(which) * rank / communicator_.world_size());
+    };
     return which.subspan(place(communicator_.rank()), place(communicator_.rank() + 1) - place(communicator_.rank()));
   }
 
   /// Workers of all processes together.
   std::size_t world_workers() const { return workers_.size() * static_cast<std::size_t>(communicator_.world_size()); }
-  std::size_t first_micro_batch(index_t worker) const { return static_cast<std::size_t>(communicator_.rank()) * workers_.size() + static_cast<std::size_t>(worker); }
+  std::size_t first_micro_batch(index_t worker) const {
+    return static_cast<std::size_t>(communicator_.rank()) * workers_.size() + static_cast<std::size_t>(worker);
+  }
   void cut(batch const& all) {
     cut_into_micro_batches(all, options_.block_tokens, micro_batches_);
     losses_.assign(micro_batches_.size(), 0);
@@ -158,7 +173,9 @@ class trainer {
   std::vector<micro_batch> micro_batches_;
   std::vector<double> losses_;
   batch batch_;
-  [[no_unique_address]] std::conditional_t<CapturedStepOps<B, T>, detail::captured_step<B, T, Comm>, detail::no_captured_steps> captured_step_;
+  [[no_unique_address]] std::conditional_t<CapturedStepOps<B, T>, detail::captured_step<B, T, Comm>,
+                                           detail::no_captured_steps>
+      captured_step_;
 };
 
 }  // namespace mql4grec

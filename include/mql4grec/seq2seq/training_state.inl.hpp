@@ -9,7 +9,10 @@
 namespace mql4grec {
 
 MQL4GREC_DEFINITION void to_json(json& out, epoch_record const& r) {
-  out = json{{"train_loss", r.train_loss}, {"valid_loss", r.valid_loss}, {"learning_rate", r.learning_rate}, {"seconds", r.seconds}};
+  out = json{{"train_loss", r.train_loss},
+             {"valid_loss", r.valid_loss},
+             {"learning_rate", r.learning_rate},
+             {"seconds", r.seconds}};
 }
 
 MQL4GREC_DEFINITION void from_json(json const& in, epoch_record& r) {
@@ -21,10 +24,17 @@ MQL4GREC_DEFINITION void from_json(json const& in, epoch_record& r) {
 }
 
 MQL4GREC_DEFINITION void to_json(json& out, training_progress const& p) {
-  out = json{{"epoch", p.epoch}, {"epoch_step", p.epoch_step}, {"step", p.step}, {"examples", p.examples},
-             {"epoch_loss", p.epoch_loss}, {"epoch_tokens", p.epoch_tokens},
+  out = json{{"epoch", p.epoch},
+             {"epoch_step", p.epoch_step},
+             {"step", p.step},
+             {"examples", p.examples},
+             {"epoch_loss", p.epoch_loss},
+             {"epoch_tokens", p.epoch_tokens},
              {"best_loss", std::isfinite(p.best_loss) ? json(p.best_loss) : json(nullptr)},  // JSON has no infinity
-             {"best_epoch", p.best_epoch}, {"seconds", p.seconds}, {"finished", p.finished}, {"history", p.history}};
+             {"best_epoch", p.best_epoch},
+             {"seconds", p.seconds},
+             {"finished", p.finished},
+             {"history", p.history}};
 }
 
 MQL4GREC_DEFINITION void from_json(json const& in, training_progress& p) {
@@ -46,11 +56,20 @@ MQL4GREC_DEFINITION std::string text_of(training_progress const& p) { return jso
 MQL4GREC_DEFINITION std::string text_of(t5_config const& c) { return to_config_json(c).dump(); }
 
 MQL4GREC_DEFINITION json run_conditions(training_options const& o, t5_config const& c, index_t examples) {
-  json conditions{{"examples", examples}, {"parameters", t5_layout(c).size()}, {"batch_size", o.batch_size},
-          {"learning_rate", o.learning_rate}, {"curve", o.curve == learning_curve::cosine ? "cosine" : "constant"},
-          {"warmup", o.warmup}, {"beta1", o.optimizer.beta1}, {"beta2", o.optimizer.beta2}, {"epsilon", o.optimizer.epsilon},
-          {"weight_decay", o.optimizer.weight_decay}, {"clip_norm", o.optimizer.clip_norm},
-          {"dropout", o.dropout}, {"patience", o.patience}, {"seed", o.seed}};
+  json conditions{{"examples", examples},
+                  {"parameters", t5_layout(c).size()},
+                  {"batch_size", o.batch_size},
+                  {"learning_rate", o.learning_rate},
+                  {"curve", o.curve == learning_curve::cosine ? "cosine" : "constant"},
+                  {"warmup", o.warmup},
+                  {"beta1", o.optimizer.beta1},
+                  {"beta2", o.optimizer.beta2},
+                  {"epsilon", o.optimizer.epsilon},
+                  {"weight_decay", o.optimizer.weight_decay},
+                  {"clip_norm", o.optimizer.clip_norm},
+                  {"dropout", o.dropout},
+                  {"patience", o.patience},
+                  {"seed", o.seed}};
   if (o.curve == learning_curve::cosine) conditions["epochs"] = o.epochs;
   return conditions;
 }

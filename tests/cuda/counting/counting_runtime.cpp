@@ -1,13 +1,14 @@
-// In place of the CUDA runtime and cuBLASLt, where there is no GPU: memory is the host's, kernels and products are counted and not run, and what CUDA
-// would refuse is written down: waiting, allocating or copying while a stream is captured, launches that no GPU takes, copies beyond an allocation.
-// So it is known without a device how often the host steps in, and that what is captured can be.
+// In place of the CUDA runtime and cuBLASLt, where there is no GPU: memory is the host's, kernels and products are
+// counted and not run, and what CUDA would refuse is written down: waiting, allocating or copying while a stream is
+// captured, launches that no GPU takes, copies beyond an allocation. So it is known without a device how often the host
+// steps in, and that what is captured can be.
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <iterator>
+#include <map>
 #include <utility>
 
 #include "cuda/counting/counts.hpp"
@@ -32,15 +33,18 @@ struct runtime {
     if (capturing) complain(std::string(call) + " while a stream is captured");
   }
   void expect_named_stream(cudaStream_t stream, char const* call) {
-    if (stream == nullptr || stream == cudaStreamPerThread) complain(std::string(call) + " on the default stream, which a compiler's option chooses");
+    if (stream == nullptr || stream == cudaStreamPerThread)
+      complain(std::string(call) + " on the default stream, which a compiler's option chooses");
     if (stream == cudaStreamLegacy) not_while_capturing(call);
   }
   void launch(void const* kernel, dim3 grid, dim3 block, std::size_t shared) {
     auto const known = kernel_names.find(kernel);
     auto const name = known == kernel_names.end() ? "a kernel that nobody registered" : known->second;
     auto const allowed = shared_allowed.contains(kernel) ? shared_allowed[kernel] : shared_without_asking;
-    if (known == kernel_names.end() || grid.x == 0 || grid.x > 0x7fffffffu || block.x == 0 || block.x > 1024 || shared > allowed)
-      complain("launch of " + name + ": " + std::to_string(grid.x) + " blocks of " + std::to_string(block.x) + " threads, " + std::to_string(shared) + " bytes shared");
+    if (known == kernel_names.end() || grid.x == 0 || grid.x > 0x7fffffffu || block.x == 0 || block.x > 1024 ||
+        shared > allowed)
+      complain("launch of " + name + ": " + std::to_string(grid.x) + " blocks of " + std::to_string(block.x) +
+               " threads, " + std::to_string(shared) + " bytes shared");
     seen.insert(name);
     ++(capturing ? counts.captured_kernels : counts.kernels);
   }
@@ -84,7 +88,10 @@ void** __cudaRegisterFatBinary(void*) {
 void __cudaRegisterFatBinaryEnd(void**) {}
 void __cudaUnregisterFatBinary(void**) {}
 char __cudaInitModule(void**) { return 0; }
-void __cudaRegisterFunction(void**, char const* kernel, char*, char const* name, int, void*, void*, void*, void*, int*) { state().kernel_names[kernel] = name; }
+void __cudaRegisterFunction(void**, char const* kernel, char*, char const* name, int, void*, void*, void*, void*,
+                            int*) {
+  state().kernel_names[kernel] = name;
+}
 void __cudaRegisterVar(void**, char*, char*, char const*, int, std::size_t, int, int) {}
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream) {
   cudaLaunchConfig_t how{};
@@ -137,7 +144,8 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* what, void const*) {
   return cudaSuccess;
 }
 cudaError_t cudaFuncSetAttribute(void const* kernel, cudaFuncAttribute, int bytes) {
-  if (static_cast<std::size_t>(bytes) > shared_at_most) state().complain("a kernel asks for " + std::to_string(bytes) + " bytes of shared memory");
+  if (static_cast<std::size_t>(bytes) > shared_at_most)
+    state().complain("a kernel asks for " + std::to_string(bytes) + " bytes of shared memory");
   state().shared_allowed[kernel] = static_cast<std::size_t>(bytes);
   return cudaSuccess;
 }
@@ -157,7 +165,8 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
 cudaError_t cudaFree(void* memory) {
   if (!memory) return cudaSuccess;
   state().not_while_capturing("cudaFree");
-  if (state().device_memory.erase(static_cast<char*>(memory)) == 0) state().complain("cudaFree of memory that isn't the device's");
+  if (state().device_memory.erase(static_cast<char*>(memory)) == 0)
+    state().complain("cudaFree of memory that isn't the device's");
   ++state().counts.allocations;
   std::free(memory);
   return cudaSuccess;
@@ -266,14 +275,17 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
   return CUBLAS_STATUS_SUCCESS;
 }
 char const* cublasLtGetStatusString(cublasStatus_t) { return "no error"; }
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t, void const*, void const*, cublasLtMatrixLayout_t, void const*, cublasLtMatrixLayout_t,
-                              void const*, void const*, cublasLtMatrixLayout_t, void*, cublasLtMatrixLayout_t, cublasLtMatmulAlgo_t const*, void*, std::size_t,
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t, void const*, void const*, cublasLtMatrixLayout_t,
+                              void const*, cublasLtMatrixLayout_t, void const*, void const*, cublasLtMatrixLayout_t,
+                              void*, cublasLtMatrixLayout_t, cublasLtMatmulAlgo_t const*, void*, std::size_t,
                               cudaStream_t) {
   ++(state().capturing ? state().counts.captured_products : state().counts.products);
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                              cublasLtMatrixLayout_t, cublasLtMatmulPreference_t, int, cublasLtMatmulHeuristicResult_t*, int* found) {
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t,
+                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+                                              cublasLtMatmulPreference_t, int, cublasLtMatmulHeuristicResult_t*,
+                                              int* found) {
   *found = 1;
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -285,7 +297,10 @@ cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t what) {
   std::free(what);
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t, void const*, std::size_t) { return CUBLAS_STATUS_SUCCESS; }
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t, cublasLtMatmulDescAttributes_t, void const*,
+                                              std::size_t) {
+  return CUBLAS_STATUS_SUCCESS;
+}
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* what) {
   make(what);
   return CUBLAS_STATUS_SUCCESS;
@@ -294,10 +309,12 @@ cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t what) 
   std::free(what);
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t, void const*, std::size_t) {
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t,
+                                                    void const*, std::size_t) {
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType, std::uint64_t, std::uint64_t, std::int64_t) {
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType, std::uint64_t, std::uint64_t,
+                                          std::int64_t) {
   make(layout);
   return CUBLAS_STATUS_SUCCESS;
 }

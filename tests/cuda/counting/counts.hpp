@@ -7,13 +7,13 @@
 namespace mql4grec::test {
 
 struct cuda_counts {
-  long kernels = 0, products = 0;  ///< started by the host, one by one
+  long kernels = 0, products = 0;                    ///< started by the host, one by one
   long captured_kernels = 0, captured_products = 0;  ///< that became part of a graph
-  long graphs = 0;                 ///< started, each with one call
-  long uploads = 0;                ///< copies to the device that nobody waits for
-  long waits = 0;                  ///< for the device
-  long allocations = 0;            ///< of device memory, and its return
-  std::vector<std::string> wrong;  ///< what CUDA would have refused
+  long graphs = 0;                                   ///< started, each with one call
+  long uploads = 0;                                  ///< copies to the device that nobody waits for
+  long waits = 0;                                    ///< for the device
+  long allocations = 0;                              ///< of device memory, and its return
+  std::vector<std::string> wrong;                    ///< what CUDA would have refused
 };
 
 /// Since the last call.

@@ -34,7 +34,8 @@ token_table catalogue(index_t items) {
   random_stream random(5, 0);
   for (index_t i = 0; i < items; ++i) {
     std::vector<token_t> tokens;
-    for (int level = 0; level < 4; ++level) tokens.push_back(token_t(static_cast<std::int32_t>(2 + 256 * level + random.below(256))));
+    for (int level = 0; level < 4; ++level)
+      tokens.push_back(token_t(static_cast<std::int32_t>(2 + 256 * level + random.below(256))));
     table.set(item_id(i), tokens);
   }
   return table;
@@ -47,8 +48,8 @@ void check_nothing_wrong(cuda_counts const& counts) {
 /// For the results page: "a training step: a graph of 190 kernels and 126 products …".
 void upload(std::string const& what, cuda_counts const& c) {
   if (c.captured_kernels + c.captured_products > 0)
-    MESSAGE(what, ": a graph of ", c.captured_kernels, " kernels and ", c.captured_products, " products; beside it ", c.kernels, " and ", c.products, ", ",
-            c.uploads, " uploads, ", c.waits, " waits");
+    MESSAGE(what, ": a graph of ", c.captured_kernels, " kernels and ", c.captured_products, " products; beside it ",
+            c.kernels, " and ", c.products, ", ", c.uploads, " uploads, ", c.waits, " waits");
 }
 
 }  // namespace
@@ -77,13 +78,14 @@ TEST_CASE("counting: a training step whose shape has come up twice is one graph,
   }
 }
 
-TEST_CASE("counting: a whole training with validation asks for nothing that CUDA refuses, and allocates nothing once all shapes have come up") {
+TEST_CASE(
+    "counting: a whole training with validation asks for nothing that CUDA refuses, and allocates nothing once all "
+    "shapes have come up") {
   device b({.products = precision::bf16});
   t5<device, float> model(b, {.vocabulary = 2100});
   trainer<device, float> teacher(b, model, {.epochs = 5, .batch_size = 512, .patience = 0});
   training_progress progress;
-  fit(teacher, histories{3000}, histories{1500}, progress,
-      {.on_epoch = [&](training_progress const& p, bool) {
+  fit(teacher, histories{3000}, histories{1500}, progress, {.on_epoch = [&](training_progress const& p, bool) {
         auto const counts = take_counts();
         check_nothing_wrong(counts);
         if (p.epoch > 1) CHECK(counts.allocations == 0);
@@ -91,7 +93,9 @@ TEST_CASE("counting: a whole training with validation asks for nothing that CUDA
   CHECK(progress.finished);
 }
 
-TEST_CASE("counting: of a block of a search the encoder is launched, the steps are one graph, and the host waits for the result alone") {
+TEST_CASE(
+    "counting: of a block of a search the encoder is launched, the steps are one graph, and the host waits for the "
+    "result alone") {
   device b({.products = precision::bf16});
   frozen_t5<device, float> model(b, t5<device, float>(b, {.vocabulary = 2100}));
   item_trie const trie(catalogue(6000));
@@ -123,7 +127,9 @@ buffer<float, host_space> random_features(index_t rows, index_t width) {
 }
 }  // namespace
 
-TEST_CASE("counting: a translator's training step is one graph, and the host waits behind it for what came of it; a catalogue is translated without anything CUDA refuses") {
+TEST_CASE(
+    "counting: a translator's training step is one graph, and the host waits behind it for what came of it; a "
+    "catalogue is translated without anything CUDA refuses") {
   device b({.products = precision::bf16});
   rq_vae<device, float> model(b, {.input_width = 384});
   auto const memory = random_features(5000, 384);
@@ -141,8 +147,8 @@ TEST_CASE("counting: a translator's training step is one graph, and the host wai
       if (step < 3) continue;
       CHECK(counts.graphs == 1);
       CHECK(counts.kernels + counts.products == (resident > 0 ? 1 : 0));  // the batch is gathered
-      CHECK(counts.uploads == 2);                                         // which rows, or the rows; learning rate and number
-      CHECK(counts.waits <= 5);  // norm, reconstruction, quantization, nearest codes; a buffer that is written again
+      CHECK(counts.uploads == 2);  // which rows, or the rows; learning rate and number
+      CHECK(counts.waits <= 5);    // norm, reconstruction, quantization, nearest codes; a buffer that is written again
       CHECK(counts.allocations == 0);
     }
   }
@@ -155,5 +161,6 @@ TEST_CASE("counting: what is counted are our kernels, by name") {
   auto const x = b.allocate<float>(1000);
   sum_of_squares<float>(b, x.view_all());
   check_nothing_wrong(take_counts());
-  CHECK(std::ranges::any_of(kernels_seen(), [](std::string const& name) { return name.find("sum_entries") != std::string::npos; }));
+  CHECK(std::ranges::any_of(kernels_seen(),
+                            [](std::string const& name) { return name.find("sum_entries") != std::string::npos; }));
 }

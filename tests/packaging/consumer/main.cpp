@@ -11,8 +11,13 @@ int main() {
     table.set(item_id{i}, sequence);
   }
   cpu::backend backend;
-  t5<cpu::backend, float> model(backend, {.vocabulary = words.size(), .model_width = 16, .head_width = 16, .heads = 1, .inner_width = 16,
-                                          .encoder_layers = 1, .decoder_layers = 1});
+  t5<cpu::backend, float> model(backend, {.vocabulary = words.size(),
+                                          .model_width = 16,
+                                          .head_width = 16,
+                                          .heads = 1,
+                                          .inner_width = 16,
+                                          .encoder_layers = 1,
+                                          .decoder_layers = 1});
   initialize(model, 1);
   auto const tasks = next_only();
   recommender<> const shop(backend, std::move(model), words, tasks, {table});

@@ -25,7 +25,8 @@ struct relu_forward_kernel {
 };
 
 struct relu_backward_kernel {
-  MQL4GREC_INLINE static void run(float scale, float const* h, index_t h_stride, float* dh, index_t dh_stride, index_t rows, index_t d) {
+  MQL4GREC_INLINE static void run(float scale, float const* h, index_t h_stride, float* dh, index_t dh_stride,
+                                  index_t rows, index_t d) {
     for (index_t i = 0; i < rows; ++i, h += h_stride, dh += dh_stride)
       for (index_t j = 0; j < d; ++j) dh[j] = h[j] > 0.f ? dh[j] * scale : 0.f;
   }
@@ -35,8 +36,10 @@ struct relu_backward_kernel {
 MQL4GREC_INLINE float tanh_approximate(float x) { return 1.f - 2.f / (exp_approximate(2.f * x) + 1.f); }
 
 struct gated_gelu_forward_kernel {
-  MQL4GREC_INLINE static void run(float const* gates, index_t gates_stride, float* h, index_t h_stride, index_t rows, index_t f) {
-    constexpr auto slope = static_cast<float>(reference::detail::gelu_slope), root = static_cast<float>(reference::detail::gelu_root);
+  MQL4GREC_INLINE static void run(float const* gates, index_t gates_stride, float* h, index_t h_stride, index_t rows,
+                                  index_t f) {
+    constexpr auto slope = static_cast<float>(reference::detail::gelu_slope),
+                   root = static_cast<float>(reference::detail::gelu_root);
     for (index_t i = 0; i < rows; ++i, gates += gates_stride, h += h_stride)
       for (index_t j = 0; j < f; ++j) {
         float const x = gates[j];
@@ -46,9 +49,10 @@ struct gated_gelu_forward_kernel {
 };
 
 struct gated_gelu_backward_kernel {
-  MQL4GREC_INLINE static void run(float const* gates, index_t gates_stride, float const* dh, index_t dh_stride, float* dgates,
-                                  index_t dgates_stride, index_t rows, index_t f) {
-    constexpr auto slope = static_cast<float>(reference::detail::gelu_slope), root = static_cast<float>(reference::detail::gelu_root);
+  MQL4GREC_INLINE static void run(float const* gates, index_t gates_stride, float const* dh, index_t dh_stride,
+                                  float* dgates, index_t dgates_stride, index_t rows, index_t f) {
+    constexpr auto slope = static_cast<float>(reference::detail::gelu_slope),
+                   root = static_cast<float>(reference::detail::gelu_root);
     for (index_t i = 0; i < rows; ++i, gates += gates_stride, dh += dh_stride, dgates += dgates_stride)
       for (index_t j = 0; j < f; ++j) {
         float const x = gates[j], t = tanh_approximate(root * (x + slope * x * x * x));
@@ -68,8 +72,8 @@ void relu_forward(backend&, dropout site, out_matrix<backend, T> h) {
 
 template <std::same_as<float> T>
 void relu_backward(backend&, dropout site, in_matrix<backend, T> h, out_matrix<backend, T> dh) {
-  dispatch<detail::relu_backward_kernel>(site.active() ? static_cast<float>(site.scale()) : 1.f, h.data, h.stride, dh.data, dh.stride,
-                                         h.rows(), h.columns());
+  dispatch<detail::relu_backward_kernel>(site.active() ? static_cast<float>(site.scale()) : 1.f, h.data, h.stride,
+                                         dh.data, dh.stride, h.rows(), h.columns());
 }
 
 template <std::same_as<float> T>
@@ -79,10 +83,11 @@ void gated_gelu_forward(backend& b, dropout site, in_matrix<backend, T> gates, o
 }
 
 template <std::same_as<float> T>
-void gated_gelu_backward(backend& b, dropout site, in_matrix<backend, T> gates, out_matrix<backend, T> dh, out_matrix<backend, T> dgates) {
+void gated_gelu_backward(backend& b, dropout site, in_matrix<backend, T> gates, out_matrix<backend, T> dh,
+                         out_matrix<backend, T> dgates) {
   dropout_apply<T>(b, site, dh);
-  dispatch<detail::gated_gelu_backward_kernel>(gates.data, gates.stride, static_cast<float const*>(dh.data), dh.stride, dgates.data,
-                                               dgates.stride, dh.rows(), dh.columns());
+  dispatch<detail::gated_gelu_backward_kernel>(gates.data, gates.stride, static_cast<float const*>(dh.data), dh.stride,
+                                               dgates.data, dgates.stride, dh.rows(), dh.columns());
 }
 
 }  // namespace mql4grec::cpu

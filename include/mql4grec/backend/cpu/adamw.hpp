@@ -10,7 +10,8 @@ namespace mql4grec::cpu {
 namespace detail {
 
 struct adamw_kernel {
-  MQL4GREC_INLINE static void run(adamw_factors<float> f, float const* gradient, float* parameter, float* first, float* second, index_t n) {
+  MQL4GREC_INLINE static void run(adamw_factors<float> f, float const* gradient, float* parameter, float* first,
+                                  float* second, index_t n) {
     for (index_t i = 0; i < n; ++i) {
       float const g = gradient[i] * f.scale;
       float const m = f.b1 * first[i] + f.one_minus_beta1 * g;
@@ -40,7 +41,8 @@ struct sum_of_squares_kernel {
 template <std::same_as<float> T>
 void adamw_step(backend&, adamw_update how, in_vector<backend, T> gradient, out_vector<backend, T> parameter,
                 out_vector<backend, T> first, out_vector<backend, T> second) {
-  dispatch<detail::adamw_kernel>(adamw_factors<float>(how), gradient.data, parameter.data, first.data, second.data, parameter.size());
+  dispatch<detail::adamw_kernel>(adamw_factors<float>(how), gradient.data, parameter.data, first.data, second.data,
+                                 parameter.size());
 }
 
 template <std::same_as<float> T>

@@ -1,7 +1,7 @@
 #pragma once
-// One head of one sequence at a time: its matrices are small (tens of rows), so everything it touches stays in the first
-// cache. Scores live in a scratch matrix whose rows are padded to whole registers; the weights kept for the backward pass
-// are packed without gaps.
+// One head of one sequence at a time: its matrices are small (tens of rows), so everything it touches stays in the
+// first cache. Scores live in a scratch matrix whose rows are padded to whole registers; the weights kept for the
+// backward pass are packed without gaps.
 #include <algorithm>
 
 #include "mql4grec/backend/cpu/cross_entropy.hpp"
@@ -16,7 +16,8 @@ namespace detail {
 
 struct softmax_rows_gradient_kernel {
   /// dp (queries, stride) becomes the scores' gradient p ∘ (dp − Σ p·dp); its sums along distances go to dbias.
-  MQL4GREC_INLINE static void run(float const* p, float* dp, index_t stride, index_t queries, index_t keys, float* dbias, bool causal) {
+  MQL4GREC_INLINE static void run(float const* p, float* dp, index_t stride, index_t queries, index_t keys,
+                                  float* dbias, bool causal) {
     for (index_t i = 0; i < queries; ++i, p += keys, dp += stride) {
       index_t const visible = causal ? i + 1 : keys;
       float const along = dot(p, dp, visible);
@@ -30,7 +31,8 @@ struct softmax_rows_gradient_kernel {
 
 /// The dropout mask of one sequence: row of a query, column head · keys + key. (queries, heads·keys)
 struct attention_mask_kernel {
-  MQL4GREC_INLINE static void run(dropout site, index_t first_query, float* mask, index_t stride, index_t queries, index_t columns) {
+  MQL4GREC_INLINE static void run(dropout site, index_t first_query, float* mask, index_t stride, index_t queries,
+                                  index_t columns) {
     float const scale = static_cast<float>(site.scale());
     float block[mask_columns];
     for (index_t i = 0; i < queries; ++i, mask += stride)
@@ -44,14 +46,15 @@ struct attention_mask_kernel {
 
 /// y = x ∘ mask
 struct masked_kernel {
-  MQL4GREC_INLINE static void run(float const* x, index_t x_stride, float const* mask, index_t mask_stride, float* y, index_t y_stride,
-                                  index_t rows, index_t columns) {
+  MQL4GREC_INLINE static void run(float const* x, index_t x_stride, float const* mask, index_t mask_stride, float* y,
+                                  index_t y_stride, index_t rows, index_t columns) {
     for (index_t i = 0; i < rows; ++i)
       for (index_t j = 0; j < columns; ++j) y[i * y_stride + j] = x[i * x_stride + j] * mask[i * mask_stride + j];
   }
 };
 
-/// Where turned keys of one head lie: (width, padded keys). Every sequence has room for a register of keys more than it has.
+/// Where turned keys of one head lie: (width, padded keys). Every sequence has room for a register of keys more than it
+/// has.
 inline index_t packed_place(index_t sequence, index_t first_key, index_t keys, index_t inner, index_t first_column) {
   return (first_key + sequence * lanes) * inner + first_column * padded(keys);
 }
@@ -86,7 +89,8 @@ class head_pass {
   head_pass(attention_inputs<host_space, float> const& in, attention_room const& room, head const& a)
       : in_(in), room_(room), a_(a), queries_(a.weights.rows()), keys_(a.weights.columns()), stride_(padded(keys_)) {
     if (in.drop.active() && a.head == 0)  // one mask serves all heads of a sequence; the first comes first
-      dispatch<attention_mask_kernel>(in.drop, a.first_query, room.mask.data, in.heads * keys_, queries_, in.heads * keys_);
+      dispatch<attention_mask_kernel>(in.drop, a.first_query, room.mask.data, in.heads * keys_, queries_,
+                                      in.heads * keys_);
   }
 
   float* scores() const { return room_.scores.data; }
@@ -124,8 +128,8 @@ class head_pass {
     small_product({x.data, x.stride, 1}, y, stride_, scores(), stride_, queries_, stride_, in_.width());
   }
   void apply_mask(float const* x, index_t x_stride, float* y) const {
-    dispatch<masked_kernel>(x, x_stride, static_cast<float const*>(room_.mask.data + a_.first_column), in_.heads * keys_, y, stride_,
-                            queries_, keys_);
+    dispatch<masked_kernel>(x, x_stride, static_cast<float const*>(room_.mask.data + a_.first_column),
+                            in_.heads * keys_, y, stride_, queries_, keys_);
   }
 
   attention_inputs<host_space, float> const& in_;
@@ -140,7 +144,8 @@ inline bool fits_registers(attention_inputs<host_space, float> const& in) { retu
 }  // namespace detail
 
 template <std::same_as<float> T>
-in_vector<backend, T> pack_keys(backend& b, in_matrix<backend, T> k, in_vector<backend, index_t> key_offsets, index_t heads) {
+in_vector<backend, T> pack_keys(backend& b, in_matrix<backend, T> k, in_vector<backend, index_t> key_offsets,
+                                index_t heads) {
   index_t const sequences = key_offsets.size() - 1, inner = k.columns(), width = inner / heads;
   if (width % lanes != 0) return {};
   auto const turned = b.scratch().take<T>((k.rows() + sequences * lanes) * inner);
@@ -183,16 +188,20 @@ void attention_backward(backend& b, attention_inputs<host_space, T> const& in, o
     index_t const width = in.width();
     detail::head_pass const head(in, room, a);
     auto const dc = dcontext.row_block(a.first_query, queries).column_block(a.head * width, width);
-    auto const product = [&](detail::small_factor x, in_matrix<backend, T> y, out_matrix<backend, T> all, index_t first, index_t rows) {
-      detail::small_product(x, y.data, y.stride, all.row_block(first, rows).data + a.head * width, all.stride, rows, width, y.rows());
+    auto const product = [&](detail::small_factor x, in_matrix<backend, T> y, out_matrix<backend, T> all, index_t first,
+                             index_t rows) {
+      detail::small_product(x, y.data, y.stride, all.row_block(first, rows).data + a.head * width, all.stride, rows,
+                            width, y.rows());
     };
-    auto const transposed = [](detail::small_factor x) { return detail::small_factor{x.data, x.column_stride, x.row_stride}; };
+    auto const transposed = [](detail::small_factor x) {
+      return detail::small_factor{x.data, x.column_stride, x.row_stride};
+    };
     product(transposed(head.kept()), dc, out.dv, a.first_key, keys);
     head.score(dc, a.v);
     head.mask_scores();
     float* const dbias = out.dbias.size() > 0 ? out.dbias.row(a.head).data + in.zero_distance : nullptr;
-    dispatch<detail::softmax_rows_gradient_kernel>(static_cast<float const*>(a.weights.data), head.scores(), head.stride(), queries, keys,
-                                                   dbias, in.causal);
+    dispatch<detail::softmax_rows_gradient_kernel>(static_cast<float const*>(a.weights.data), head.scores(),
+                                                   head.stride(), queries, keys, dbias, in.causal);
     detail::small_factor const ds{head.scores(), head.stride(), 1};
     product(ds, a.k, out.dq, a.first_query, queries);
     product(transposed(ds), a.q, out.dk, a.first_key, keys);

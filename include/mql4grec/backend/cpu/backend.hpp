@@ -1,6 +1,6 @@
 #pragma once
-// Everything the reference backend has, with faster overloads: an operation written for cpu::backend is a better match than
-// the reference's, one that isn't falls back to the loops.
+// Everything the reference backend has, with faster overloads: an operation written for cpu::backend is a better match
+// than the reference's, one that isn't falls back to the loops.
 #include <memory>
 #include <vector>
 
@@ -15,7 +15,7 @@ class backend : public reference::backend {
  public:
   static constexpr char const* name = "cpu";
   struct options {
-    index_t threads = 1;                   ///< workers; worker 0 is the caller's thread. 0: as many as the machine runs at once
+    index_t threads = 1;  ///< workers; worker 0 is the caller's thread. 0: as many as the machine runs at once
     precision products = precision::fp32;  ///< fp32 or bf16
 
     bool operator==(options const&) const = default;

@@ -1,6 +1,7 @@
 #pragma once
-// Blocks: the right factor is packed for a range of the inner dimension and of c's columns, which stays in the second cache;
-// a block of the left factor's rows is packed and multiplied with its panels one by one, each of which stays in the first.
+// Blocks: the right factor is packed for a range of the inner dimension and of c's columns, which stays in the second
+// cache; a block of the left factor's rows is packed and multiplied with its panels one by one, each of which stays in
+// the first.
 #include <algorithm>
 
 #include "mql4grec/backend/cpu/backend.hpp"
@@ -42,17 +43,10 @@ inline void bf16_panels(bf16_factor a, bf16_pair const* panels, index_t pairs, b
     index_t const columns = std::min(bf16_panel, n - j), packs = (columns + lanes - 1) / lanes;
     std::uint16_t const last = lanes_below(columns - (packs - 1) * lanes);
     switch (packs) {
-      case 1:
-        bf16_columns<1>(a, panels, pairs, c, last, m);
-        break;
-      case 2:
-        bf16_columns<2>(a, panels, pairs, c, last, m);
-        break;
-      case 3:
-        bf16_columns<3>(a, panels, pairs, c, last, m);
-        break;
-      default:
-        bf16_columns<4>(a, panels, pairs, c, last, m);
+      case 1: bf16_columns<1>(a, panels, pairs, c, last, m); break;
+      case 2: bf16_columns<2>(a, panels, pairs, c, last, m); break;
+      case 3: bf16_columns<3>(a, panels, pairs, c, last, m); break;
+      default: bf16_columns<4>(a, panels, pairs, c, last, m);
     }
   }
 }
@@ -67,7 +61,8 @@ inline bf16_factor pack_left(in_matrix<backend, float> x, bool transposed, index
     pack_rows_bf16(x.data, x.stride, inner, rows, y, row_size, bf16_panel);
     return {y, 1, row_size};
   }
-  index_t const row_size = (pairs_of(inner) + lanes - 1) / lanes * lanes + lanes;  // not a power of two: rows would share a set
+  index_t const row_size =
+      (pairs_of(inner) + lanes - 1) / lanes * lanes + lanes;  // not a power of two: rows would share a set
   pack_pairs_bf16(x.data, x.stride, inner, rows, y, row_size);
   return {y, row_size, 1};
 }
@@ -78,7 +73,7 @@ inline void pack_right(in_matrix<backend, float> x, bool transposed, index_t inn
   if (!transposed) return pack_rows_bf16(x.data, x.stride, inner, n, y, bf16_panel, panel_size);
   for (index_t j = 0; j < n; j += lanes)
     pack_transposed_bf16(x.data + j * x.stride, x.stride, inner, std::min(lanes, n - j),
-                     y + j / bf16_panel * panel_size + j % bf16_panel, bf16_panel);
+                         y + j / bf16_panel * panel_size + j % bf16_panel, bf16_panel);
 }
 
 /// The rest of op(x), from a row and a column on, as a view of x.
@@ -87,9 +82,10 @@ inline in_matrix<backend, float> corner(in_matrix<backend, float> x, bool transp
   return {x.data + row * x.stride + column, x.rows() - row, x.columns() - column, x.stride};
 }
 
-/// c = [c +] alpha · op(a) · op(b), the factors rounded to bfloat16; needs has_fast_bf16(), and an inner dimension above 0.
-inline void bf16_product(backend& where, in_matrix<backend, float> a, in_matrix<backend, float> b, out_matrix<backend, float> c,
-                         product how) {
+/// c = [c +] alpha · op(a) · op(b), the factors rounded to bfloat16; needs has_fast_bf16(), and an inner dimension
+/// above 0.
+inline void bf16_product(backend& where, in_matrix<backend, float> a, in_matrix<backend, float> b,
+                         out_matrix<backend, float> c, product how) {
   constexpr index_t most_rows = 96, most_inner = 512, most_columns = 1024;
   scratch_scope<backend> const scope(where.scratch());
   index_t const m = c.rows(), n = c.columns(), k = how.transpose_a ? a.rows() : a.columns();
@@ -103,7 +99,8 @@ inline void bf16_product(backend& where, in_matrix<backend, float> a, in_matrix<
       pack_right(corner(b, how.transpose_b, p, j), how.transpose_b, some_inner, some_columns, right.data);
       for (index_t i = 0; i < m; i += most_rows) {
         index_t const some_rows = std::min(most_rows, m - i);
-        auto const factor = pack_left(corner(a, how.transpose_a, i, p), how.transpose_a, some_rows, some_inner, left.data);
+        auto const factor =
+            pack_left(corner(a, how.transpose_a, i, p), how.transpose_a, some_rows, some_inner, left.data);
         bf16_panels(factor, right.data, pairs_of(some_inner),
                     {c.row(i).data + j, c.stride, static_cast<float>(how.alpha), how.accumulate || p > 0}, some_rows,
                     some_columns);

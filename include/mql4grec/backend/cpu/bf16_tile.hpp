@@ -1,7 +1,8 @@
 #pragma once
-// bfloat16: the upper half of a float. Two entries that are neighbours along the inner dimension lie in one word, and the
-// instruction adds both products to a sum in fp32. Factors are rounded to the nearest, to the even one of two, while they are
-// packed. As the instructions do it, numbers below 2⁻¹²⁶ count as zeros; infinities stay, and NaN stays NaN.
+// bfloat16: the upper half of a float. Two entries that are neighbours along the inner dimension lie in one word, and
+// the instruction adds both products to a sum in fp32. Factors are rounded to the nearest, to the even one of two,
+// while they are packed. As the instructions do it, numbers below 2⁻¹²⁶ count as zeros; infinities stay, and NaN stays
+// NaN.
 //
 // As in small_product.hpp the target stands on the kernels themselves, which use no lambdas: g++ gives those none.
 #include <bit>
@@ -57,13 +58,14 @@ MQL4GREC_INLINE std::uint16_t lanes_below(index_t count) {
 
 /// y (16 pairs) from the 16 entries each of two neighbouring p.
 [[MQL4GREC_BF16]] inline void store_interleaved(__m512 even, __m512 odd, bf16_pair* y) {
-  __m512i const order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20,
-                                         4, 19, 3, 18, 2, 17, 1, 16, 0);
+  __m512i const order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   _mm512_storeu_si512(y, _mm512_permutexvar_epi16(order, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(odd, even))));
 }
 
-/// Rows of x are neighbours along the inner dimension: y(p, i) = (x(2p, i), x(2p + 1, i)). x (inner, n); columns are packed
-/// 64 side by side, such panels lie panel_size apart, their rows row_size; the last register's lanes beyond n become 0.
+/// Rows of x are neighbours along the inner dimension: y(p, i) = (x(2p, i), x(2p + 1, i)). x (inner, n); columns are
+/// packed 64 side by side, such panels lie panel_size apart, their rows row_size; the last register's lanes beyond n
+/// become 0.
 [[MQL4GREC_BF16]] inline void pack_rows_bf16(float const* x, index_t stride, index_t inner, index_t n, bf16_pair* y,
                                              index_t row_size, index_t panel_size) {
   for (index_t p = 0; p < inner; p += 2, x += 2 * stride, y += row_size)
@@ -86,10 +88,10 @@ MQL4GREC_INLINE std::uint16_t lanes_below(index_t count) {
     }
 }
 
-/// y (pairs, row_size) = the transpose of x (up to 16 rows, inner) in pairs along its rows, 16 of them side by side; rows that
-/// x hasn't got are zeros.
-[[MQL4GREC_BF16]] inline void pack_transposed_bf16(float const* x, index_t stride, index_t inner, index_t n, bf16_pair* y,
-                                               index_t row_size) {
+/// y (pairs, row_size) = the transpose of x (up to 16 rows, inner) in pairs along its rows, 16 of them side by side;
+/// rows that x hasn't got are zeros.
+[[MQL4GREC_BF16]] inline void pack_transposed_bf16(float const* x, index_t stride, index_t inner, index_t n,
+                                                   bf16_pair* y, index_t row_size) {
   for (index_t p = 0; p < inner; p += 2 * lanes, y += lanes * row_size) {
     __m512i r[lanes], s[lanes];
     __mmask16 const low = lanes_below(inner - p), high = lanes_below(inner - p - lanes);

@@ -38,9 +38,12 @@ void log_sum_exp(backend&, in_matrix<backend, T> logits, out_vector<backend, T> 
 }
 
 template <std::same_as<float> T>
-void cross_entropy_forward(backend&, in_matrix<backend, T> logits, in_vector<backend, token_t> targets, out_vector<backend, T> losses) {
+void cross_entropy_forward(backend&, in_matrix<backend, T> logits, in_vector<backend, token_t> targets,
+                           out_vector<backend, T> losses) {
   for (index_t i = 0; i < logits.rows(); ++i)
-    losses(i) = targets(i) == no_target ? 0 : detail::log_sum_exp_of(logits.row(i).data, logits.columns()) - logits(i, index(targets(i)));
+    losses(i) = targets(i) == no_target
+                    ? 0
+                    : detail::log_sum_exp_of(logits.row(i).data, logits.columns()) - logits(i, index(targets(i)));
 }
 
 template <std::same_as<float> T>
@@ -54,7 +57,8 @@ void cross_entropy_backward(backend&, in_vector<backend, token_t> targets, doubl
     }
     float const normaliser = detail::log_sum_exp_of(logits.row(i).data, logits.columns());
     losses(i) = normaliser - logits(i, index(targets(i)));
-    dispatch<detail::softmax_gradient_kernel>(logits.row(i).data, logits.columns(), normaliser, static_cast<float>(scale));
+    dispatch<detail::softmax_gradient_kernel>(logits.row(i).data, logits.columns(), normaliser,
+                                              static_cast<float>(scale));
     logits(i, index(targets(i))) -= static_cast<float>(scale);
   }
 }

@@ -1,7 +1,7 @@
 #pragma once
 // Kernels are plain loops, compiled once for each instruction set and chosen at run time: a binary built for any x86-64
-// uses AVX-512 where it runs on it. A kernel is a struct with a static, always-inlined `run`, free of calls that can't be
-// inlined; inlining into the wrapper below gives the loop the wrapper's instructions, and -O3 makes vectors of it.
+// uses AVX-512 where it runs on it. A kernel is a struct with a static, always-inlined `run`, free of calls that can't
+// be inlined; inlining into the wrapper below gives the loop the wrapper's instructions, and -O3 makes vectors of it.
 // Sums are kept in `lanes` parallel parts, because the compiler may not reorder a float sum by itself.
 #include <algorithm>
 #include <atomic>
@@ -43,8 +43,8 @@ inline instruction_set chosen_instruction_set() {
   return std::min(best_instruction_set(), allowed_instruction_set().load(std::memory_order_relaxed));
 }
 
-/// Whether this machine multiplies bfloat16 by itself (AVX512_BF16). Where it doesn't, factors are rounded and multiplied in
-/// fp32, to the same results but for the order of sums, and slower than without rounding.
+/// Whether this machine multiplies bfloat16 by itself (AVX512_BF16). Where it doesn't, factors are rounded and
+/// multiplied in fp32, to the same results but for the order of sums, and slower than without rounding.
 inline bool has_fast_bf16() {
 #if defined(__x86_64__) && defined(__GNUC__)
   static bool const here = best_instruction_set() == instruction_set::avx512 && __builtin_cpu_supports("avx512bf16");

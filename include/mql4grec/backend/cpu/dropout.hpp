@@ -12,7 +12,8 @@ namespace detail {
 inline constexpr index_t mask_columns = 128;
 
 /// What the 128 columns of a block are multiplied by: 0 or scale.
-MQL4GREC_INLINE void draw_mask(dropout const& site, index_t row, index_t block, float scale, float (&mask)[mask_columns]) {
+MQL4GREC_INLINE void draw_mask(dropout const& site, index_t row, index_t block, float scale,
+                               float (&mask)[mask_columns]) {
   std::uint32_t c0[lanes], c1[lanes], c2[lanes], c3[lanes];
   std::uint32_t const step = site.current_step();
   for (index_t l = 0; l < lanes; ++l) {
@@ -49,8 +50,8 @@ MQL4GREC_INLINE void draw_mask(dropout const& site, index_t row, index_t block, 
 
 /// y = base + mask ∘ x, with base absent (null) or a matrix; x and y may be the same.
 struct dropout_kernel {
-  MQL4GREC_INLINE static void run(dropout site, float const* base, index_t base_stride, float const* x, index_t x_stride, float* y,
-                                  index_t y_stride, index_t rows, index_t d) {
+  MQL4GREC_INLINE static void run(dropout site, float const* base, index_t base_stride, float const* x,
+                                  index_t x_stride, float* y, index_t y_stride, index_t rows, index_t d) {
     float const scale = static_cast<float>(site.scale());
     float mask[mask_columns];
     for (index_t i = 0; i < rows; ++i, x += x_stride, y += y_stride)
@@ -69,7 +70,8 @@ struct dropout_kernel {
 
 /// y += x, without dropout.
 struct add_kernel {
-  MQL4GREC_INLINE static void run(float const* x, index_t x_stride, float* y, index_t y_stride, index_t rows, index_t d) {
+  MQL4GREC_INLINE static void run(float const* x, index_t x_stride, float* y, index_t y_stride, index_t rows,
+                                  index_t d) {
     for (index_t i = 0; i < rows; ++i)
       for (index_t j = 0; j < d; ++j) y[i * y_stride + j] += x[i * x_stride + j];
   }
@@ -80,15 +82,16 @@ struct add_kernel {
 template <std::same_as<float> T>
 void dropout_apply(backend&, dropout site, out_matrix<backend, T> x) {
   if (site.active())
-    dispatch<detail::dropout_kernel>(site, static_cast<float const*>(nullptr), index_t{0}, static_cast<float const*>(x.data), x.stride,
-                                     x.data, x.stride, x.rows(), x.columns());
+    dispatch<detail::dropout_kernel>(site, static_cast<float const*>(nullptr), index_t{0},
+                                     static_cast<float const*>(x.data), x.stride, x.data, x.stride, x.rows(),
+                                     x.columns());
 }
 
 template <std::same_as<float> T>
 void dropout_add(backend&, dropout site, in_matrix<backend, T> x, out_matrix<backend, T> y) {
   if (site.active())
-    dispatch<detail::dropout_kernel>(site, x.data, x.stride, static_cast<float const*>(y.data), y.stride, y.data, y.stride, x.rows(),
-                                     x.columns());
+    dispatch<detail::dropout_kernel>(site, x.data, x.stride, static_cast<float const*>(y.data), y.stride, y.data,
+                                     y.stride, x.rows(), x.columns());
   else
     dispatch<detail::add_kernel>(x.data, x.stride, y.data, y.stride, x.rows(), x.columns());
 }
@@ -96,8 +99,8 @@ void dropout_add(backend&, dropout site, in_matrix<backend, T> x, out_matrix<bac
 template <std::same_as<float> T>
 void dropout_copy(backend& b, dropout site, in_matrix<backend, T> x, out_matrix<backend, T> y) {
   if (site.active())
-    dispatch<detail::dropout_kernel>(site, static_cast<float const*>(nullptr), index_t{0}, x.data, x.stride, y.data, y.stride, x.rows(),
-                                     x.columns());
+    dispatch<detail::dropout_kernel>(site, static_cast<float const*>(nullptr), index_t{0}, x.data, x.stride, y.data,
+                                     y.stride, x.rows(), x.columns());
   else
     reference::dropout_copy<T>(b, site, x, y);
 }

@@ -1,6 +1,7 @@
 #pragma once
-// A library packs both factors of a product at every call. A weight that stays the same is packed once, into panels of as many
-// columns as the registers of a tile hold; the tiles then run at nine tenths of the peak, however few rows there are.
+// A library packs both factors of a product at every call. A weight that stays the same is packed once, into panels of
+// as many columns as the registers of a tile hold; the tiles then run at nine tenths of the peak, however few rows
+// there are.
 #include "mql4grec/backend/cpu/matmul.hpp"
 #include "mql4grec/backend/cpu/operations.hpp"
 #include "mql4grec/backend/cpu/small_product.hpp"
@@ -15,7 +16,8 @@ MQL4GREC_DEFINITION frozen_weight::frozen_weight(in_matrix<backend, float> weigh
     pack();
 }
 
-MQL4GREC_DEFINITION void frozen_weight::product(backend& b, in_matrix<backend, float> x, out_matrix<backend, float> y) const {
+MQL4GREC_DEFINITION void frozen_weight::product(backend& b, in_matrix<backend, float> x,
+                                                out_matrix<backend, float> y) const {
 #if defined(__x86_64__) && defined(__GNUC__)
   if (pairs_.size() > 0 && has_fast_bf16()) return rounded_product(b, x, y);
   if (panels_.size() > 0 && chosen_instruction_set() == instruction_set::avx512) return panel_product(b, x, y);
@@ -44,7 +46,8 @@ MQL4GREC_DEFINITION void frozen_weight::pack_rounded() {
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
-MQL4GREC_DEFINITION void frozen_weight::rounded_product(backend& b, in_matrix<backend, float> x, out_matrix<backend, float> y) const {
+MQL4GREC_DEFINITION void frozen_weight::rounded_product(backend& b, in_matrix<backend, float> x,
+                                                        out_matrix<backend, float> y) const {
   constexpr index_t most_rows = 96;  // packed, they stay in the second cache
   scratch_scope<backend> const scope(b.scratch());
   index_t const inner = columns();
@@ -52,17 +55,21 @@ MQL4GREC_DEFINITION void frozen_weight::rounded_product(backend& b, in_matrix<ba
   for (index_t i = 0; i < x.rows(); i += most_rows) {
     auto const some = x.row_block(i, std::min(most_rows, x.rows() - i));
     auto const factor = detail::pack_left(some, false, some.rows(), inner, left.data);
-    detail::bf16_panels(factor, pairs_.view_all().data, detail::pairs_of(inner), {y.row(i).data, y.stride, static_cast<float>(plain_.alpha), false},
-                        some.rows(), rows());
+    detail::bf16_panels(factor, pairs_.view_all().data, detail::pairs_of(inner),
+                        {y.row(i).data, y.stride, static_cast<float>(plain_.alpha), false}, some.rows(), rows());
   }
 }
 
-MQL4GREC_DEFINITION void frozen_weight::panel_product(backend& b, in_matrix<backend, float> x, out_matrix<backend, float> y) const {
+MQL4GREC_DEFINITION void frozen_weight::panel_product(backend& b, in_matrix<backend, float> x,
+                                                      out_matrix<backend, float> y) const {
   index_t const m = x.rows(), inner = columns(), whole = rows() / lanes * lanes, rest = rows() - whole;
   detail::small_factor const left{x.data, x.stride, 1};
-  auto const panel = [&](index_t column) { return panels_.view_all().data + column / width * width * inner + column % width; };
+  auto const panel = [&](index_t column) {
+    return panels_.view_all().data + column / width * width * inner + column % width;
+  };
   for (index_t j = 0; j < whole; j += width)
-    detail::small_product_with<detail::avx512_tile>(left, panel(j), width, y.data + j, y.stride, m, std::min(width, whole - j), inner);
+    detail::small_product_with<detail::avx512_tile>(left, panel(j), width, y.data + j, y.stride, m,
+                                                    std::min(width, whole - j), inner);
   if (rest == 0) return;
   scratch_scope<backend> const scope(b.scratch());  // the last columns: a whole register would write beyond y's rows
   auto const last = b.scratch().take<float>(m, lanes);

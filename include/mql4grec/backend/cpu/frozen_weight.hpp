@@ -7,9 +7,9 @@
 
 namespace mql4grec::cpu {
 
-/// alpha · weight (out, in) in panels: 64 rows of it side by side, (in, 64), the last ones filled up with zeros; rounded to
-/// bf16, in pairs and without alpha, for a backend whose products do that. Where the machine hasn't got the registers or the
-/// instructions for such tiles, the weight stays where it is, for `matmul`.
+/// alpha · weight (out, in) in panels: 64 rows of it side by side, (in, 64), the last ones filled up with zeros;
+/// rounded to bf16, in pairs and without alpha, for a backend whose products do that. Where the machine hasn't got the
+/// registers or the instructions for such tiles, the weight stays where it is, for `matmul`.
 class frozen_weight {
  public:
   frozen_weight(in_matrix<backend, float> weight, double alpha, precision products = precision::fp32);

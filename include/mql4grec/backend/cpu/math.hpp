@@ -7,8 +7,8 @@
 
 namespace mql4grec::cpu::detail {
 
-/// e^x, relative error below 2e-7 for −87 ≤ x ≤ 88 and clamped outside. x = n·ln 2 + r; a minimax polynomial of degree 6
-/// on |r| ≤ ln 2 / 2, times 2ⁿ written into the exponent bits (the Cephes coefficients).
+/// e^x, relative error below 2e-7 for −87 ≤ x ≤ 88 and clamped outside. x = n·ln 2 + r; a minimax polynomial of degree
+/// 6 on |r| ≤ ln 2 / 2, times 2ⁿ written into the exponent bits (the Cephes coefficients).
 MQL4GREC_INLINE float exp_approximate(float x) {
   constexpr float to_integer = 12582912.f;  // 1.5·2²³: adding it rounds to the nearest integer, in the low bits
   x = x < -87.f ? -87.f : x;

@@ -1,8 +1,8 @@
 #pragma once
-// Products of floats and doubles go to a library, one thread each: parallelism is over blocks of tokens, above. oneDNN's
-// sgemm, where it is there, generates code for the machine's own instructions; OpenBLAS picks from the kernels it was
-// built with. Other fields (std::complex, long double) have the reference's loops. A backend that asks for bf16 has floats rounded
-// first.
+// Products of floats and doubles go to a library, one thread each: parallelism is over blocks of tokens, above.
+// oneDNN's sgemm, where it is there, generates code for the machine's own instructions; OpenBLAS picks from the kernels
+// it was built with. Other fields (std::complex, long double) have the reference's loops. A backend that asks for bf16
+// has floats rounded first.
 #include <cblas.h>
 #include <mutex>
 #include <string_view>
@@ -32,8 +32,8 @@ void cblas_product(in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<
   auto const size = [](index_t n) { return static_cast<int>(n); };
   auto const call = [&](auto gemm) {
     gemm(CblasRowMajor, flag(how.transpose_a), flag(how.transpose_b), size(c.rows()), size(c.columns()),
-         size(how.transpose_a ? a.rows() : a.columns()), static_cast<T>(how.alpha), a.data, size(a.stride), b.data, size(b.stride),
-         static_cast<T>(how.accumulate ? 1 : 0), c.data, size(c.stride));
+         size(how.transpose_a ? a.rows() : a.columns()), static_cast<T>(how.alpha), a.data, size(a.stride), b.data,
+         size(b.stride), static_cast<T>(how.accumulate ? 1 : 0), c.data, size(c.stride));
   };
   if constexpr (std::same_as<T, float>)
     call(cblas_sgemm);
@@ -42,13 +42,14 @@ void cblas_product(in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<
 }
 
 #if MQL4GREC_HAS_ONEDNN
-/// Whether OpenBLAS runs kernels as wide as the machine. Where it doesn't know the processor, or was told another one, oneDNN
-/// is about twice as fast; where it does, it is the faster one, since it keeps its buffers from call to call.
+/// Whether OpenBLAS runs kernels as wide as the machine. Where it doesn't know the processor, or was told another one,
+/// oneDNN is about twice as fast; where it does, it is the faster one, since it keeps its buffers from call to call.
 inline bool prefers_onednn() {
 #if MQL4GREC_HAS_OPENBLAS
   static bool const narrow = [] {
     std::string_view const core = openblas_get_corename();
-    return best_instruction_set() == instruction_set::avx512 && core != "SkylakeX" && core != "Cooperlake" && core != "SapphireRapids";
+    return best_instruction_set() == instruction_set::avx512 && core != "SkylakeX" && core != "Cooperlake" &&
+           core != "SapphireRapids";
   }();
   return narrow;
 #else
@@ -82,7 +83,8 @@ void library_product(in_matrix<backend, T> a, in_matrix<backend, T> b, out_matri
   cblas_product<T>(a, b, c, how);
 }
 
-inline void rounded_product(backend& where, in_matrix<backend, float> a, in_matrix<backend, float> b, out_matrix<backend, float> c, product how) {
+inline void rounded_product(backend& where, in_matrix<backend, float> a, in_matrix<backend, float> b,
+                            out_matrix<backend, float> c, product how) {
 #if defined(__x86_64__) && defined(__GNUC__)
   if (has_fast_bf16()) return bf16_product(where, a, b, c, how);
 #endif

@@ -1,10 +1,10 @@
 #pragma once
-// The nearest of K vectors, for many rows: differences are squared and added as the reference does it, so that nothing cancels
-// and equal vectors are at equal distances. A block of rows walks over the codebook, which lies transposed in scratch; sums,
-// the lowest so far and its place stay in registers, and the n × K distances are never written.
+// The nearest of K vectors, for many rows: differences are squared and added as the reference does it, so that nothing
+// cancels and equal vectors are at equal distances. A block of rows walks over the codebook, which lies transposed in
+// scratch; sums, the lowest so far and its place stay in registers, and the n × K distances are never written.
 //
-// The tile is stamped out by a macro for each instruction set, as small_product.hpp explains. Here its registers are those
-// of the instruction set too: compilers take comparisons of wider vectors apart, entry by entry.
+// The tile is stamped out by a macro for each instruction set, as small_product.hpp explains. Here its registers are
+// those of the instruction set too: compilers take comparisons of wider vectors apart, entry by entry.
 #include <algorithm>
 #include <cassert>
 #include <cstring>
@@ -18,8 +18,8 @@ namespace mql4grec::cpu {
 
 namespace detail {
 
-/// K vectors in columns, a chunk of them side by side: (chunks, width, chunk). The last chunk is filled up with infinities,
-/// which are nearest to nothing.
+/// K vectors in columns, a chunk of them side by side: (chunks, width, chunk). The last chunk is filled up with
+/// infinities, which are nearest to nothing.
 struct transposed_codebook {
   float const* data;
   index_t width, chunks;
@@ -57,69 +57,70 @@ MQL4GREC_INLINE lowest_entry lowest_lane(float const (&values)[Floats], std::int
   return low;
 }
 
-// Rows of x at once. nearest_*: the nearest vector of each; distances_*: the distances to the vectors of the chunk at v;
-// argmin_*: the place of the lowest of n ≥ 1 entries. NaN is lower than nothing, and nothing is lower than a NaN that comes
-// first.
-#define MQL4GREC_TILE(set, floats, ...)                                                                                       \
-  template <int Rows, int Registers>                                                                                          \
-  __VA_ARGS__ inline void nearest_##set(float const* x, index_t x_stride, transposed_codebook book, code_t* codes,                \
-                                        float* distances) {                                                                   \
-    typedef float reg __attribute__((vector_size(floats * 4)));                                                               \
-    typedef std::int32_t places __attribute__((vector_size(floats * 4)));                                                     \
-    reg lowest[Rows];                                                                                                         \
-    places lowest_at[Rows], at;                                                                                               \
-    for (int r = 0; r < Rows; ++r) lowest[r] = reg{} + std::numeric_limits<float>::infinity(), lowest_at[r] = places{};       \
-    for (int l = 0; l < floats; ++l) at[l] = l;                                                                               \
-    float const* v = book.data;                                                                                               \
-    for (index_t c = 0; c < book.chunks; ++c) {                                                                               \
-      reg sum[Rows][Registers];                                                                                               \
-      MQL4GREC_SUMS(floats)                                                                                                   \
-      for (int j = 0; j < Registers; ++j, at += floats)                                                                       \
-        for (int r = 0; r < Rows; ++r) {                                                                                      \
-          auto const lower = sum[r][j] < lowest[r];                                                                           \
-          lowest_at[r] = lower ? at : lowest_at[r];                                                                           \
-          lowest[r] = lower ? sum[r][j] : lowest[r];                                                                          \
-        }                                                                                                                     \
-    }                                                                                                                         \
-    for (int r = 0; r < Rows; ++r) {                                                                                          \
-      float values[floats];                                                                                                   \
-      std::int32_t ats[floats];                                                                                               \
-      for (int l = 0; l < floats; ++l) values[l] = lowest[r][l], ats[l] = lowest_at[r][l];                                    \
-      auto const low = lowest_lane<floats>(values, ats);                                                                      \
-      codes[r] = code_t{low.at};                                                                                              \
-      distances[r] = low.value;                                                                                               \
-    }                                                                                                                         \
-  }                                                                                                                           \
-  template <int Rows, int Registers>                                                                                          \
-  __VA_ARGS__ inline void distances_##set(float const* x, index_t x_stride, transposed_codebook book, float const* v, float* out, \
-                                          index_t out_stride) {                                                               \
-    typedef float reg __attribute__((vector_size(floats * 4)));                                                               \
-    reg sum[Rows][Registers];                                                                                                 \
-    MQL4GREC_SUMS(floats)                                                                                                     \
-    for (int r = 0; r < Rows; ++r)                                                                                            \
-      for (int j = 0; j < Registers; ++j) std::memcpy(out + r * out_stride + j * floats, &sum[r][j], sizeof(reg));            \
-  }                                                                                                                           \
-  __VA_ARGS__ inline std::int32_t argmin_##set(float const* x, index_t n) {                                                   \
-    typedef float reg __attribute__((vector_size(floats * 4)));                                                               \
-    typedef std::int32_t places __attribute__((vector_size(floats * 4)));                                                     \
-    reg lowest = reg{} + x[0];                                                                                                \
-    places lowest_at{}, at;                                                                                                   \
-    for (int l = 0; l < floats; ++l) at[l] = l;                                                                               \
-    index_t i = 0;                                                                                                            \
-    for (; i + floats <= n; i += floats, at += floats) {                                                                      \
-      reg entries;                                                                                                            \
-      std::memcpy(&entries, x + i, sizeof entries);                                                                           \
-      auto const lower = entries < lowest;                                                                                    \
-      lowest_at = lower ? at : lowest_at;                                                                                     \
-      lowest = lower ? entries : lowest;                                                                                      \
-    }                                                                                                                         \
-    float values[floats];                                                                                                     \
-    std::int32_t ats[floats];                                                                                                 \
-    for (int l = 0; l < floats; ++l) values[l] = lowest[l], ats[l] = lowest_at[l];                                            \
-    auto low = lowest_lane<floats>(values, ats);                                                                              \
-    for (; i < n; ++i)                                                                                                        \
-      if (x[i] < low.value) low = {x[i], static_cast<std::int32_t>(i)};                                                       \
-    return low.at;                                                                                                            \
+// Rows of x at once. nearest_*: the nearest vector of each; distances_*: the distances to the vectors of the chunk at
+// v; argmin_*: the place of the lowest of n ≥ 1 entries. NaN is lower than nothing, and nothing is lower than a NaN
+// that comes first.
+#define MQL4GREC_TILE(set, floats, ...)                                                                               \
+  template <int Rows, int Registers>                                                                                  \
+  __VA_ARGS__ inline void nearest_##set(float const* x, index_t x_stride, transposed_codebook book, code_t* codes,    \
+                                        float* distances) {                                                           \
+    typedef float reg __attribute__((vector_size(floats * 4)));                                                       \
+    typedef std::int32_t places __attribute__((vector_size(floats * 4)));                                             \
+    reg lowest[Rows];                                                                                                 \
+    places lowest_at[Rows], at;                                                                                       \
+    for (int r = 0; r < Rows; ++r)                                                                                    \
+      lowest[r] = reg{} + std::numeric_limits<float>::infinity(), lowest_at[r] = places{};                            \
+    for (int l = 0; l < floats; ++l) at[l] = l;                                                                       \
+    float const* v = book.data;                                                                                       \
+    for (index_t c = 0; c < book.chunks; ++c) {                                                                       \
+      reg sum[Rows][Registers];                                                                                       \
+      MQL4GREC_SUMS(floats)                                                                                           \
+      for (int j = 0; j < Registers; ++j, at += floats)                                                               \
+        for (int r = 0; r < Rows; ++r) {                                                                              \
+          auto const lower = sum[r][j] < lowest[r];                                                                   \
+          lowest_at[r] = lower ? at : lowest_at[r];                                                                   \
+          lowest[r] = lower ? sum[r][j] : lowest[r];                                                                  \
+        }                                                                                                             \
+    }                                                                                                                 \
+    for (int r = 0; r < Rows; ++r) {                                                                                  \
+      float values[floats];                                                                                           \
+      std::int32_t ats[floats];                                                                                       \
+      for (int l = 0; l < floats; ++l) values[l] = lowest[r][l], ats[l] = lowest_at[r][l];                            \
+      auto const low = lowest_lane<floats>(values, ats);                                                              \
+      codes[r] = code_t{low.at};                                                                                      \
+      distances[r] = low.value;                                                                                       \
+    }                                                                                                                 \
+  }                                                                                                                   \
+  template <int Rows, int Registers>                                                                                  \
+  __VA_ARGS__ inline void distances_##set(float const* x, index_t x_stride, transposed_codebook book, float const* v, \
+                                          float* out, index_t out_stride) {                                           \
+    typedef float reg __attribute__((vector_size(floats * 4)));                                                       \
+    reg sum[Rows][Registers];                                                                                         \
+    MQL4GREC_SUMS(floats)                                                                                             \
+    for (int r = 0; r < Rows; ++r)                                                                                    \
+      for (int j = 0; j < Registers; ++j) std::memcpy(out + r * out_stride + j * floats, &sum[r][j], sizeof(reg));    \
+  }                                                                                                                   \
+  __VA_ARGS__ inline std::int32_t argmin_##set(float const* x, index_t n) {                                           \
+    typedef float reg __attribute__((vector_size(floats * 4)));                                                       \
+    typedef std::int32_t places __attribute__((vector_size(floats * 4)));                                             \
+    reg lowest = reg{} + x[0];                                                                                        \
+    places lowest_at{}, at;                                                                                           \
+    for (int l = 0; l < floats; ++l) at[l] = l;                                                                       \
+    index_t i = 0;                                                                                                    \
+    for (; i + floats <= n; i += floats, at += floats) {                                                              \
+      reg entries;                                                                                                    \
+      std::memcpy(&entries, x + i, sizeof entries);                                                                   \
+      auto const lower = entries < lowest;                                                                            \
+      lowest_at = lower ? at : lowest_at;                                                                             \
+      lowest = lower ? entries : lowest;                                                                              \
+    }                                                                                                                 \
+    float values[floats];                                                                                             \
+    std::int32_t ats[floats];                                                                                         \
+    for (int l = 0; l < floats; ++l) values[l] = lowest[l], ats[l] = lowest_at[l];                                    \
+    auto low = lowest_lane<floats>(values, ats);                                                                      \
+    for (; i < n; ++i)                                                                                                \
+      if (x[i] < low.value) low = {x[i], static_cast<std::int32_t>(i)};                                               \
+    return low.at;                                                                                                    \
   }
 // sum = the squared distances of the rows to the chunk at v, which moves on to the next
 #define MQL4GREC_SUMS(floats)                                                              \
@@ -190,12 +191,9 @@ template <class Task>
 void with_nearest_tile(index_t vectors, Task&& task) {
 #if defined(__x86_64__) && defined(__GNUC__)
   switch (chosen_instruction_set()) {
-    case instruction_set::avx512:
-      return vectors <= 16 ? task(avx512_nearest<8, 1>{}) : task(avx512_nearest<4, 4>{});
-    case instruction_set::avx2:
-      return task(avx2_nearest<4, 2>{});
-    case instruction_set::baseline:
-      break;
+    case instruction_set::avx512: return vectors <= 16 ? task(avx512_nearest<8, 1>{}) : task(avx512_nearest<4, 4>{});
+    case instruction_set::avx2: return task(avx2_nearest<4, 2>{});
+    case instruction_set::baseline: break;
   }
 #endif
   task(baseline_nearest<2, 4>{});
@@ -246,7 +244,8 @@ void nearest_code(backend& b, in_matrix<backend, T> x, in_matrix<backend, T> vec
 }
 
 template <std::same_as<float> T>
-void squared_distances(backend& b, in_matrix<backend, T> x, in_matrix<backend, T> vectors, out_matrix<backend, T> distances) {
+void squared_distances(backend& b, in_matrix<backend, T> x, in_matrix<backend, T> vectors,
+                       out_matrix<backend, T> distances) {
   scratch_scope<backend> const scope(b.scratch());
   detail::with_nearest_tile(vectors.rows(), [&]<class Tile>(Tile) {
     auto const book = detail::transpose_codebook(b, vectors, Tile::chunk);
@@ -269,13 +268,16 @@ template <std::same_as<float> T>
 void argmin_rows(backend&, in_matrix<backend, T> distances, out_vector<backend, code_t> codes) {
   assert(distances.columns() > 0);
   detail::with_nearest_tile(distances.columns(), [&]<class Tile>(Tile) {
-    for (index_t i = 0; i < distances.rows(); ++i) codes(i) = code_t{Tile::argmin(distances.row(i).data, distances.columns())};
+    for (index_t i = 0; i < distances.rows(); ++i)
+      codes(i) = code_t{Tile::argmin(distances.row(i).data, distances.columns())};
   });
 }
 
 template <std::same_as<float> T>
-void subtract_codes(backend&, in_matrix<backend, T> vectors, in_vector<backend, code_t> codes, out_matrix<backend, T> x) {
-  dispatch<detail::subtract_codes_kernel>(vectors.data, vectors.stride, codes.data, x.data, x.stride, x.rows(), x.columns());
+void subtract_codes(backend&, in_matrix<backend, T> vectors, in_vector<backend, code_t> codes,
+                    out_matrix<backend, T> x) {
+  dispatch<detail::subtract_codes_kernel>(vectors.data, vectors.stride, codes.data, x.data, x.stride, x.rows(),
+                                          x.columns());
 }
 
 template <std::same_as<float> T>

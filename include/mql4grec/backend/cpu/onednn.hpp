@@ -31,8 +31,8 @@ class single_omp_thread {
   int before_;
 };
 
-/// Signals wait while this lives. oneDNN's generated kernels (seen in 2.6.3) move the stack pointer into a block of the heap:
-/// a handler that runs there writes its frame, 3 kB with AVX-512, over the block's neighbours. Costs 0.4 µs.
+/// Signals wait while this lives. oneDNN's generated kernels (seen in 2.6.3) move the stack pointer into a block of the
+/// heap: a handler that runs there writes its frame, 3 kB with AVX-512, over the block's neighbours. Costs 0.4 µs.
 class signals_held_back {
  public:
   signals_held_back() {
@@ -49,12 +49,14 @@ class signals_held_back {
 };
 
 /// c = alpha · op(a) · op(b) + beta · c, row-major.
-inline void onednn_product(in_matrix<backend, float> a, in_matrix<backend, float> b, out_matrix<backend, float> c, product how) {
+inline void onednn_product(in_matrix<backend, float> a, in_matrix<backend, float> b, out_matrix<backend, float> c,
+                           product how) {
   single_omp_thread const alone;
   signals_held_back const undisturbed;
   auto const flag = [](bool transpose) { return transpose ? 'T' : 'N'; };
-  dnnl_sgemm(flag(how.transpose_a), flag(how.transpose_b), c.rows(), c.columns(), how.transpose_a ? a.rows() : a.columns(),
-             static_cast<float>(how.alpha), a.data, a.stride, b.data, b.stride, how.accumulate ? 1.f : 0.f, c.data, c.stride);
+  dnnl_sgemm(flag(how.transpose_a), flag(how.transpose_b), c.rows(), c.columns(),
+             how.transpose_a ? a.rows() : a.columns(), static_cast<float>(how.alpha), a.data, a.stride, b.data,
+             b.stride, how.accumulate ? 1.f : 0.f, c.data, c.stride);
 }
 
 }  // namespace mql4grec::cpu::detail

@@ -1,7 +1,8 @@
 #pragma once
-// The plan is a kernel with a factor for each row and each code, plan(i, k) = u(i) · kernel(i, k) · v(k); a round changes the
-// factors and reads the kernel once. Factors that get far from 1 are worked into the kernel, which is then the plan itself, so
-// that nothing overflows or vanishes that wouldn't in the reference. The first round always does so: it has the widest range.
+// The plan is a kernel with a factor for each row and each code, plan(i, k) = u(i) · kernel(i, k) · v(k); a round
+// changes the factors and reads the kernel once. Factors that get far from 1 are worked into the kernel, which is then
+// the plan itself, so that nothing overflows or vanishes that wouldn't in the reference. The first round always does
+// so: it has the widest range.
 #include <cassert>
 #include <cmath>
 
@@ -14,14 +15,15 @@ namespace mql4grec::cpu {
 
 namespace detail {
 
-/// e^x, relative error below 1e-15, for −708 ≤ x ≤ 709. x = n·ln 2 + r; the series to the 13th power on |r| ≤ ln 2 / 2, whose
-/// next term is below 5e-18, times 2ⁿ written into the exponent bits.
+/// e^x, relative error below 1e-15, for −708 ≤ x ≤ 709. x = n·ln 2 + r; the series to the 13th power on |r| ≤ ln 2 / 2,
+/// whose next term is below 5e-18, times 2ⁿ written into the exponent bits.
 MQL4GREC_INLINE double exp_of_double(double x) {
-  constexpr double to_integer = 6755399441055744.0;  // 1.5·2⁵²: adding it rounds to the nearest integer, in the low bits
+  constexpr double to_integer =
+      6755399441055744.0;  // 1.5·2⁵²: adding it rounds to the nearest integer, in the low bits
   double const shifted = x * 1.4426950408889634 + to_integer;
   double const n = shifted - to_integer;
-  double const r =
-      (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;  // ln 2 in two parts: n times the first is exact
+  double const r = (x - n * 0.693147180369123816490) -
+                   n * 1.90821492927058770002e-10;  // ln 2 in two parts: n times the first is exact
   double p = 1.0 / 6227020800;
   p = p * r + 1.0 / 479001600;
   p = p * r + 1.0 / 39916800;
@@ -88,11 +90,12 @@ struct range_kernel {
   }
 };
 
-/// A row of the kernel, filled up with zeros, and its sum: e^(slope · (lowest − d)), the reference's plan before it is divided
-/// by its sum.
+/// A row of the kernel, filled up with zeros, and its sum: e^(slope · (lowest − d)), the reference's plan before it is
+/// divided by its sum.
 template <class T>
 struct sinkhorn_kernel_row {
-  MQL4GREC_INLINE static double run(T const* distances, index_t n, double lowest, double slope, double* row, index_t stride) {
+  MQL4GREC_INLINE static double run(T const* distances, index_t n, double lowest, double slope, double* row,
+                                    index_t stride) {
     for (index_t k = 0; k < n; ++k) {
       double const exponent = slope * (lowest - static_cast<double>(distances[k]));
       bool const none = exponent < mql4grec::detail::sinkhorn_least_exponent;  // NaN isn't, and stays one
@@ -121,8 +124,8 @@ struct sinkhorn_masses_kernel {
   }
 };
 
-/// Scales the rows to 1/n, and adds up the codes' masses on the way. The largest and the smallest factor that a row got, 1
-/// among them. IntoPlan: the kernel takes all factors and is the plan from then on.
+/// Scales the rows to 1/n, and adds up the codes' masses on the way. The largest and the smallest factor that a row
+/// got, 1 among them. IntoPlan: the kernel takes all factors and is the plan from then on.
 template <bool IntoPlan>
 struct sinkhorn_rows_kernel {
   MQL4GREC_INLINE static range_kernel<double>::result run(sinkhorn_state s) {
@@ -150,8 +153,8 @@ struct sinkhorn_rows_kernel {
   }
 };
 
-/// Scales the codes to 1/K; whether a factor of theirs, or of the rows' range, is so far from 1 that the plan had better be
-/// written.
+/// Scales the codes to 1/K; whether a factor of theirs, or of the rows' range, is so far from 1 that the plan had
+/// better be written.
 inline bool scale_codes(sinkhorn_state s, index_t k, range_kernel<double>::result range) {
   for (index_t c = 0; c < k; ++c) {
     bool const none = s.masses[c] * s.v[c] < mql4grec::detail::sinkhorn_least_mass;
@@ -163,10 +166,12 @@ inline bool scale_codes(sinkhorn_state s, index_t k, range_kernel<double>::resul
   return range.lowest < 1e-8 || range.highest > 1e8;  // a mass of 1e-300 over such a factor is a number yet
 }
 
-/// The code with most of a row's mass, of equal masses the nearest; −1 for a row without mass. row (stride) becomes the plan's.
+/// The code with most of a row's mass, of equal masses the nearest; −1 for a row without mass. row (stride) becomes the
+/// plan's.
 template <class T>
 struct heaviest_code_kernel {
-  MQL4GREC_INLINE static index_t run(double* row, double u, double const* v, index_t stride, T const* distances, index_t n) {
+  MQL4GREC_INLINE static index_t run(double* row, double u, double const* v, index_t stride, T const* distances,
+                                     index_t n) {
     for (index_t k = 0; k < stride; ++k) row[k] *= u * v[k];
     if (sum_of_doubles(row, stride) < mql4grec::detail::sinkhorn_least_mass) return -1;
     double const least = range_kernel<double>::run(row, stride, {0, 0}).highest * mql4grec::detail::sinkhorn_equal;
@@ -181,7 +186,8 @@ struct heaviest_code_kernel {
 template <class T>
 double fill_kernel(in_matrix<backend, T> distances, double epsilon, sinkhorn_state s) {
   typename range_kernel<T>::result range{distances(0, 0), distances(0, 0)};
-  for (index_t i = 0; i < s.n; ++i) range = dispatch<range_kernel<T>>(distances.row(i).data, distances.columns(), range);
+  for (index_t i = 0; i < s.n; ++i)
+    range = dispatch<range_kernel<T>>(distances.row(i).data, distances.columns(), range);
   double const lowest = static_cast<double>(range.lowest), highest = static_cast<double>(range.highest);
   double const amplitude = highest - (highest + lowest) / 2 + 1e-5, slope = 1 / (amplitude * epsilon);
   double total = 0;

@@ -8,8 +8,8 @@ namespace detail {
 
 struct squared_error_kernel {
   /// dx: nullptr where only the sum is asked for. Rows are summed in float, the rows' sums in double.
-  MQL4GREC_INLINE static double run(float const* x, index_t x_stride, float const* target, index_t target_stride, index_t rows, index_t d,
-                                    float scale, float* dx, index_t dx_stride) {
+  MQL4GREC_INLINE static double run(float const* x, index_t x_stride, float const* target, index_t target_stride,
+                                    index_t rows, index_t d, float scale, float* dx, index_t dx_stride) {
     double all = 0;
     for (index_t i = 0; i < rows; ++i, x += x_stride, target += target_stride) {
       float part[lanes] = {};
@@ -33,7 +33,8 @@ struct squared_error_kernel {
 };
 
 struct add_scaled_kernel {
-  MQL4GREC_INLINE static void run(float factor, float const* x, index_t x_stride, float* y, index_t y_stride, index_t rows, index_t d) {
+  MQL4GREC_INLINE static void run(float factor, float const* x, index_t x_stride, float* y, index_t y_stride,
+                                  index_t rows, index_t d) {
     for (index_t i = 0; i < rows; ++i, x += x_stride, y += y_stride) add_scaled(factor, x, y, d);
   }
 };
@@ -42,20 +43,23 @@ struct add_scaled_kernel {
 
 template <std::same_as<float> T>
 T squared_error_forward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target) {
-  return static_cast<T>(dispatch<detail::squared_error_kernel>(x.data, x.stride, target.data, target.stride, x.rows(), x.columns(), 0.f,
-                                                               static_cast<float*>(nullptr), index_t{0}));
+  return static_cast<T>(dispatch<detail::squared_error_kernel>(x.data, x.stride, target.data, target.stride, x.rows(),
+                                                               x.columns(), 0.f, static_cast<float*>(nullptr),
+                                                               index_t{0}));
 }
 
 template <std::same_as<float> T>
-void squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target, double scale, out_matrix<backend, T> dx,
-                            out_vector<backend, T> error) {
-  error(0) = static_cast<T>(dispatch<detail::squared_error_kernel>(x.data, x.stride, target.data, target.stride, x.rows(), x.columns(),
-                                                               static_cast<float>(scale), dx.data, dx.stride));
+void squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target, double scale,
+                            out_matrix<backend, T> dx, out_vector<backend, T> error) {
+  error(0) = static_cast<T>(dispatch<detail::squared_error_kernel>(x.data, x.stride, target.data, target.stride,
+                                                                   x.rows(), x.columns(), static_cast<float>(scale),
+                                                                   dx.data, dx.stride));
 }
 
 template <std::same_as<float> T>
 void add_scaled(backend&, double factor, in_matrix<backend, T> x, out_matrix<backend, T> y) {
-  dispatch<detail::add_scaled_kernel>(static_cast<float>(factor), x.data, x.stride, y.data, y.stride, x.rows(), x.columns());
+  dispatch<detail::add_scaled_kernel>(static_cast<float>(factor), x.data, x.stride, y.data, y.stride, x.rows(),
+                                      x.columns());
 }
 
 }  // namespace mql4grec::cpu

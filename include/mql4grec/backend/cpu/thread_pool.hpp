@@ -17,7 +17,8 @@ class thread_pool {
 
   index_t size() const;
 
-  /// Runs task(number) on every thread at once, number = 0 … size − 1, and returns when all have finished. Rethrows the first exception.
+  /// Runs task(number) on every thread at once, number = 0 … size − 1, and returns when all have finished. Rethrows the
+  /// first exception.
   void run(std::function<void(index_t)> const& task);
 
  private:

@@ -38,7 +38,8 @@ struct gated_gelu_strip {
   In gates;
   Out h;
   MQL4GREC_HD void operator()(index_t i, int j, int left) const {
-    auto const gate = strip<T>::read(gates.row(i).data + j, left), linear = strip<T>::read(gates.row(i).data + h.columns() + j, left);
+    auto const gate = strip<T>::read(gates.row(i).data + j, left),
+               linear = strip<T>::read(gates.row(i).data + h.columns() + j, left);
     strip<T> s;
     unrolled<strip<T>::parts>([&](auto q) {
       T const t = std::tanh(reference::detail::gelu_argument<T>(gate.of[q]));
@@ -55,7 +56,8 @@ struct gated_gelu_gradient_strip {
   In gates;
   Out dh, dgates;
   MQL4GREC_HD void operator()(index_t i, int j, int left) const {
-    auto const gate = strip<T>::read(gates.row(i).data + j, left), linear = strip<T>::read(gates.row(i).data + dh.columns() + j, left);
+    auto const gate = strip<T>::read(gates.row(i).data + j, left),
+               linear = strip<T>::read(gates.row(i).data + dh.columns() + j, left);
     auto passed = strip<T>::read(dh.row(i).data + j, left);
     drop.apply(i, j, passed);
     strip<T> dgate, dlinear;
@@ -74,29 +76,35 @@ struct gated_gelu_gradient_strip {
 // h (rows,f) = dropout(max(h, 0)), in place.
 template <Real T, class System>
 void relu_forward(backend<System>& b, dropout site, out_matrix<backend<System>, T> h) {
-  detail::for_each_row_strip<T>(b, h.rows(), h.columns(), detail::relu_strip<T, decltype(h)>{detail::strip_dropout<T>(site), h});
+  detail::for_each_row_strip<T>(b, h.rows(), h.columns(),
+                                detail::relu_strip<T, decltype(h)>{detail::strip_dropout<T>(site), h});
 }
 
 // dh = dh ∘ [h > 0] / (1 − rate)
 template <Real T, class System>
-void relu_backward(backend<System>& b, dropout site, in_matrix<backend<System>, T> h, out_matrix<backend<System>, T> dh) {
+void relu_backward(backend<System>& b, dropout site, in_matrix<backend<System>, T> h,
+                   out_matrix<backend<System>, T> dh) {
   T const scale = static_cast<T>(site.active() ? site.scale() : 1);
-  detail::for_each_row_strip<T>(b, dh.rows(), dh.columns(), detail::relu_gradient_strip<T, decltype(h), decltype(dh)>{scale, h, dh});
+  detail::for_each_row_strip<T>(b, dh.rows(), dh.columns(),
+                                detail::relu_gradient_strip<T, decltype(h), decltype(dh)>{scale, h, dh});
 }
 
 // gates (rows,2f): the gate's and the linear branch's values side by side -> h (rows,f)
 template <Real T, class System>
-void gated_gelu_forward(backend<System>& b, dropout site, in_matrix<backend<System>, T> gates, out_matrix<backend<System>, T> h) {
-  detail::for_each_row_strip<T>(b, h.rows(), h.columns(),
-                                detail::gated_gelu_strip<T, decltype(gates), decltype(h)>{detail::strip_dropout<T>(site), gates, h});
+void gated_gelu_forward(backend<System>& b, dropout site, in_matrix<backend<System>, T> gates,
+                        out_matrix<backend<System>, T> h) {
+  detail::for_each_row_strip<T>(
+      b, h.rows(), h.columns(),
+      detail::gated_gelu_strip<T, decltype(gates), decltype(h)>{detail::strip_dropout<T>(site), gates, h});
 }
 
 // dh (rows,f) -> dgates (rows,2f), overwritten
 template <Real T, class System>
-void gated_gelu_backward(backend<System>& b, dropout site, in_matrix<backend<System>, T> gates, out_matrix<backend<System>, T> dh,
-                         out_matrix<backend<System>, T> dgates) {
+void gated_gelu_backward(backend<System>& b, dropout site, in_matrix<backend<System>, T> gates,
+                         out_matrix<backend<System>, T> dh, out_matrix<backend<System>, T> dgates) {
   detail::for_each_row_strip<T>(b, dh.rows(), dh.columns(),
-                                detail::gated_gelu_gradient_strip<T, decltype(gates), decltype(dh)>{detail::strip_dropout<T>(site), gates, dh, dgates});
+                                detail::gated_gelu_gradient_strip<T, decltype(gates), decltype(dh)>{
+                                    detail::strip_dropout<T>(site), gates, dh, dgates});
 }
 
 }  // namespace mql4grec::gpu

@@ -57,9 +57,12 @@ struct add_entry {
 
 // All (n): parameters and both moments are updated; gradients are scaled by how.gradient_scale as they are read.
 template <Real T, class System>
-void adamw_step(backend<System>& b, adamw_update how, in_vector<backend<System>, T> gradient, out_vector<backend<System>, T> parameter,
-                out_vector<backend<System>, T> first, out_vector<backend<System>, T> second) {
-  detail::for_each_index(b, parameter.size(), detail::adamw_entry<T>{adamw_factors<T>(how), gradient.data, parameter.data, first.data, second.data});
+void adamw_step(backend<System>& b, adamw_update how, in_vector<backend<System>, T> gradient,
+                out_vector<backend<System>, T> parameter, out_vector<backend<System>, T> first,
+                out_vector<backend<System>, T> second) {
+  detail::for_each_index(
+      b, parameter.size(),
+      detail::adamw_entry<T>{adamw_factors<T>(how), gradient.data, parameter.data, first.data, second.data});
 }
 
 // Σ x², in double

@@ -1,7 +1,7 @@
 #pragma once
-// Attention backwards, a group for each head of a sequence: it walks over the tiles of keys, and for each over the tiles of
-// queries, so that everything that a sequence's scores lead to is made in one place and in one order, and dropout's mask is
-// drawn once.
+// Attention backwards, a group for each head of a sequence: it walks over the tiles of keys, and for each over the
+// tiles of queries, so that everything that a sequence's scores lead to is made in one place and in one order, and
+// dropout's mask is drawn once.
 #include "mql4grec/backend/gpu/attention_sequences.hpp"
 #include "mql4grec/backend/gpu/column_sums.hpp"
 
@@ -17,7 +17,8 @@ struct attention_gradient {
   using scores_of_member = tile_scores<T, Tile>;
   static constexpr int threads = Tile::threads, blocks_together = sizeof(T) > 4 || threads == 32 ? 2 : 4;
   static constexpr std::size_t shared_bytes() {
-    return head_of::shared_bytes() + 2 * query_rows::shared_bytes() + 2 * key_rows::shared_bytes() + 2 * pairs::shared_bytes();
+    return head_of::shared_bytes() + 2 * query_rows::shared_bytes() + 2 * key_rows::shared_bytes() +
+           2 * pairs::shared_bytes();
   }
 
   attention_inputs<device_space<System>, T> in;
@@ -67,8 +68,8 @@ struct attention_gradient {
   }
 
  private:
-  MQL4GREC_HD static product_place<T, Tile> place(view<T, device_space<System>, 2> const& to, head_of const& head, index_t row,
-                                            int rows, int column, int columns, bool adds = false) {
+  MQL4GREC_HD static product_place<T, Tile> place(view<T, device_space<System>, 2> const& to, head_of const& head,
+                                                  index_t row, int rows, int column, int columns, bool adds = false) {
     return {{to, row, head.first_column()}, rows, column, columns, adds};
   }
   MQL4GREC_HD static bool has_many_pairs(query_tile const& s) {
@@ -76,7 +77,8 @@ struct attention_gradient {
   }
   MQL4GREC_HD T* diagonals_of(head_of const& head) const {
     query_tile const& s = head.tile();
-    return diagonals + in.heads * (s.first_query + s.first_key) + static_cast<index_t>(head.number()) * (s.queries + s.keys);
+    return diagonals + in.heads * (s.first_query + s.first_key) +
+           static_cast<index_t>(head.number()) * (s.queries + s.keys);
   }
   MQL4GREC_HD static bool is_one_load(head_of const& head) { return head.width() <= Tile::columns; }
   MQL4GREC_HD static pair pair_at(query_tile const& s, int i, int j) {
@@ -86,8 +88,8 @@ struct attention_gradient {
 
   /// p and dp of a pair of tiles, and the member's part of its Σ p·dp; what dropout leaves of p goes to shared memory.
   template <class ThreadGroup>
-  MQL4GREC_HD void find_weight_gradients(ThreadGroup& group, room const& r, head_of const& head, pair const& at, bool last,
-                                         members<ThreadGroup>& m) const {
+  MQL4GREC_HD void find_weight_gradients(ThreadGroup& group, room const& r, head_of const& head, pair const& at,
+                                         bool last, members<ThreadGroup>& m) const {
     for (int column = 0; column < head.width(); column += Tile::columns) {
       int const columns = Tile::part(head.width(), column, Tile::columns);
       group.load([&](int t) {
@@ -108,7 +110,8 @@ struct attention_gradient {
   }
   /// What dp takes, and with `all` what the rest takes too.
   template <class ThreadGroup>
-  MQL4GREC_HD void fetch(room const& r, head_of const& head, pair const& at, int column, int columns, int t, bool all) const {
+  MQL4GREC_HD void fetch(room const& r, head_of const& head, pair const& at, int column, int columns, int t,
+                         bool all) const {
     if (!at.has_queries) {
       r.d.template fetch<ThreadGroup>(t, head.of_queries(dcontext), at.first_query, at.queries, column, columns);
       if (all) r.q.template fetch<ThreadGroup>(t, head.q(), at.first_query, at.queries, column, columns);
@@ -118,8 +121,8 @@ struct attention_gradient {
       if (all) r.k.template fetch<ThreadGroup>(t, head.k(), at.first_key, at.keys, column, columns);
     }
   }
-  MQL4GREC_HD void drop(room const& r, head_of const& head, pair const& at, int t, scores_of_member const& p, scores_of_member& dp,
-                        of_queries<T>& part) const {
+  MQL4GREC_HD void drop(room const& r, head_of const& head, pair const& at, int t, scores_of_member const& p,
+                        scores_of_member& dp, of_queries<T>& part) const {
     unrolled<scores_of_member::queries>([&](auto a) {
       int const i = p.query(t, a);
       quad<T> const kept =
@@ -134,9 +137,11 @@ struct attention_gradient {
     });
   }
 
-  /// Everything that a tile of keys has a part in. The first time, where there are more of them, only Σ p·dp of the queries.
+  /// Everything that a tile of keys has a part in. The first time, where there are more of them, only Σ p·dp of the
+  /// queries.
   template <class ThreadGroup>
-  MQL4GREC_HD void walk_over_queries(ThreadGroup& group, room const& r, head_of const& head, int j, bool last, members<ThreadGroup>& m) const {
+  MQL4GREC_HD void walk_over_queries(ThreadGroup& group, room const& r, head_of const& head, int j, bool last,
+                                     members<ThreadGroup>& m) const {
     query_tile const& s = head.tile();
     bool is_first = true;
     for (int i = 0; i < s.queries; i += Tile::queries) {
@@ -206,7 +211,8 @@ struct attention_gradient {
       });
       group.each([&](int t) {
         index_t const first_query = head.tile().first_query + at.first_query;
-        put_rows_product(r.ds, r.k, at.keys, t, place(dq, head, first_query, at.queries, column, columns, at.first_key > 0));
+        put_rows_product(r.ds, r.k, at.keys, t,
+                         place(dq, head, first_query, at.queries, column, columns, at.first_key > 0));
         if (column == 0 && diagonals != nullptr) add_diagonals(r, head, at, t);
       });
     }
@@ -218,15 +224,17 @@ struct attention_gradient {
 #endif
     for (int distance = t - (at.queries - 1); distance < at.keys; distance += threads) {
       T sum{};
-      for (int i = distance < 0 ? -distance : 0; i < at.queries && i + distance < at.keys; ++i) sum += r.ds(i, i + distance);
+      for (int i = distance < 0 ? -distance : 0; i < at.queries && i + distance < at.keys; ++i)
+        sum += r.ds(i, i + distance);
       T& to = diagonals_of(head)[at.first_key - at.first_query + distance + head.tile().queries - 1];
       to = has_many_pairs(head.tile()) ? to + sum : sum;
     }
   }
 };
 
-/// What some sequences add to the bias' gradient. A head's distances of a sequence lie side by side, from −(queries − 1) on; in
-/// front of them those of the sequence's heads and of the sequences before, with room for queries + keys numbers each.
+/// What some sequences add to the bias' gradient. A head's distances of a sequence lie side by side, from −(queries −
+/// 1) on; in front of them those of the sequence's heads and of the sequences before, with room for queries + keys
+/// numbers each.
 template <class System, Real T>
 struct sum_diagonals {
   static constexpr index_t sequences_each = 4;
@@ -236,7 +244,8 @@ struct sum_diagonals {
   view<T, device_space<System>, 2> partial;  ///< (ranges, heads·distances)
 
   MQL4GREC_HD void operator()(index_t range, index_t column) const {
-    index_t const head = column / distances, distance = column % distances - in.zero_distance, first = range * sequences_each;
+    index_t const head = column / distances, distance = column % distances - in.zero_distance,
+                  first = range * sequences_each;
     T sum{};
     for (index_t s = first; s < first + sequences_each && s < in.sequences(); ++s) {
       index_t const q = in.query_offsets(s), k = in.key_offsets(s), queries = in.query_offsets(s + 1) - q,

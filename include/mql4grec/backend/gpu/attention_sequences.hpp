@@ -1,6 +1,6 @@
 #pragma once
-// Which queries a group has. How long the sequences are stands on the device, and the host doesn't wait for it: one group lists
-// the tiles, and the host starts as many groups as there can be at most.
+// Which queries a group has. How long the sequences are stands on the device, and the host doesn't wait for it: one
+// group lists the tiles, and the host starts as many groups as there can be at most.
 #include <cstdint>
 
 #include "mql4grec/backend/attention.hpp"
@@ -38,7 +38,9 @@ struct list_query_tiles {
   MQL4GREC_HD int queries(index_t s) const { return static_cast<int>(query_offsets[s + 1] - query_offsets[s]); }
   MQL4GREC_HD int keys(index_t s) const { return static_cast<int>(key_offsets[s + 1] - key_offsets[s]); }
   MQL4GREC_HD index_t weights_of(index_t s) const { return heads * queries(s) * keys(s); }
-  MQL4GREC_HD int tiles_of(index_t s) const { return queries_each == 0 ? 1 : (queries(s) + queries_each - 1) / queries_each; }
+  MQL4GREC_HD int tiles_of(index_t s) const {
+    return queries_each == 0 ? 1 : (queries(s) + queries_each - 1) / queries_each;
+  }
 
   /// Each member lists the tiles of some sequences that follow each other.
   template <class ThreadGroup>
@@ -47,7 +49,8 @@ struct list_query_tiles {
     typename ThreadGroup::template local<index_t> weight, place;
     group.each([&](int t) {
       weight[t] = place[t] = 0;
-      for (index_t s = t * each; s < sequences && s < (t + 1) * each; ++s) weight[t] += weights_of(s), place[t] += tiles_of(s);
+      for (index_t s = t * each; s < sequences && s < (t + 1) * each; ++s)
+        weight[t] += weights_of(s), place[t] += tiles_of(s);
     });
     group.before(weight);
     index_t const total = group.before(place);
@@ -68,7 +71,8 @@ struct list_query_tiles {
   }
 };
 
-/// The list, on the device; `most` is what its length can't exceed. And of every head: ints, which a GPU divides sooner.
+/// The list, on the device; `most` is what its length can't exceed. And of every head: ints, which a GPU divides
+/// sooner.
 struct query_tiles {
   query_tile const* tiles;
   index_t const* count;
@@ -78,15 +82,18 @@ struct query_tiles {
 
 /// A list in the backend's scratch: how long it is, and behind that the tiles.
 template <class System>
-view<std::byte const, device_space<System>, 1> take_tile_list(backend<System>& b, in_vector<backend<System>, index_t> query_offsets,
-                                                              in_vector<backend<System>, index_t> key_offsets, index_t heads, index_t queries, bool whole) {
+view<std::byte const, device_space<System>, 1> take_tile_list(backend<System>& b,
+                                                              in_vector<backend<System>, index_t> query_offsets,
+                                                              in_vector<backend<System>, index_t> key_offsets,
+                                                              index_t heads, index_t queries, bool whole) {
   index_t const sequences = query_offsets.size() - 1;
   int const each = whole ? 0 : is_narrow(sequences, queries) ? narrow_tile::queries : wide_tile::queries;
   index_t const most = whole ? sequences : sequences + queries / each;
   auto const list = b.scratch().template take<std::byte>(tiles_begin + most * static_cast<index_t>(sizeof(query_tile)));
-  for_each_group(b, 1,
-                list_query_tiles{query_offsets.data, key_offsets.data, sequences, heads, each, reinterpret_cast<query_tile*>(list.data + tiles_begin),
-                                 reinterpret_cast<index_t*>(list.data)});
+  for_each_group(
+      b, 1,
+      list_query_tiles{query_offsets.data, key_offsets.data, sequences, heads, each,
+                       reinterpret_cast<query_tile*>(list.data + tiles_begin), reinterpret_cast<index_t*>(list.data)});
   return list;
 }
 
@@ -96,7 +103,8 @@ query_tiles take_query_tiles(backend<System>& b, attention_inputs<device_space<S
   auto list = whole ? in.plan.backward : in.plan.forward;
   if (list.size() == 0) list = take_tile_list(b, in.query_offsets, in.key_offsets, in.heads, in.q.rows(), whole);
   return {reinterpret_cast<query_tile const*>(list.data + tiles_begin), reinterpret_cast<index_t const*>(list.data),
-          (list.size() - tiles_begin) / static_cast<index_t>(sizeof(query_tile)), static_cast<int>(in.heads), static_cast<int>(in.width())};
+          (list.size() - tiles_begin) / static_cast<index_t>(sizeof(query_tile)), static_cast<int>(in.heads),
+          static_cast<int>(in.width())};
 }
 
 /// A number for each of a member's two queries.
@@ -117,12 +125,13 @@ struct greater_of_queries {
   }
 };
 
-/// What dropout multiplies weights by. The rule is that of backend/dropout.hpp; here one draw serves the keys of a member that
-/// share it.
+/// What dropout multiplies weights by. The rule is that of backend/dropout.hpp; here one draw serves the keys of a
+/// member that share it.
 template <Real T>
 class weight_mask {
  public:
-  explicit weight_mask(dropout const& site) : site_(site), threshold_(site.threshold()), scale_(static_cast<T>(site.scale())) {}
+  explicit weight_mask(dropout const& site)
+      : site_(site), threshold_(site.threshold()), scale_(static_cast<T>(site.scale())) {}
 
   /// Of one query's weights in a column and those 8, 16 and 24 behind it.
   MQL4GREC_HD quad<T> kept(index_t row, index_t column) const {
@@ -141,8 +150,9 @@ class weight_mask {
 
  private:
   MQL4GREC_HD philox_counter draw(index_t row, std::uint32_t block, std::uint32_t lane) const {
-    return philox<7>({block * 16 + lane, static_cast<std::uint32_t>(site_.first_row + row), site_.site, site_.current_step()},
-                     {static_cast<std::uint32_t>(site_.seed), static_cast<std::uint32_t>(site_.seed >> 32)});
+    return philox<7>(
+        {block * 16 + lane, static_cast<std::uint32_t>(site_.first_row + row), site_.site, site_.current_step()},
+        {static_cast<std::uint32_t>(site_.seed), static_cast<std::uint32_t>(site_.seed >> 32)});
   }
   MQL4GREC_HD T kept(philox_counter const& words, std::uint32_t within) const {
     std::uint32_t const w0 = words[0], w1 = words[1], w2 = words[2],
@@ -157,8 +167,8 @@ class weight_mask {
   T scale_;
 };
 
-/// One head of a tile of queries. It is asked of shared memory in every phase: kept in registers, it and all that follows from
-/// it would fill them.
+/// One head of a tile of queries. It is asked of shared memory in every phase: kept in registers, it and all that
+/// follows from it would fill them.
 template <class System, Real T, class Tile>
 class attention_head {
   struct place {
@@ -171,8 +181,8 @@ class attention_head {
 
   /// The head of number `at` of the list, `at` counting heads.
   template <class ThreadGroup>
-  MQL4GREC_HD attention_head(ThreadGroup& group, attention_inputs<device_space<System>, T> const& in, query_tiles const& list,
-                             index_t at)
+  MQL4GREC_HD attention_head(ThreadGroup& group, attention_inputs<device_space<System>, T> const& in,
+                             query_tiles const& list, index_t at)
       : in_(in), width_(list.width), place_(group.template share<place>(1)) {
     group.each([&](int t) {
       int const n = static_cast<int>(at);  // a grid has fewer blocks than 2³¹
@@ -196,7 +206,8 @@ class attention_head {
   MQL4GREC_HD index_t weights_of(int query) const { return tile().weights_of(number(), query); }
   /// Where dropout finds the weights of the first key.
   MQL4GREC_HD index_t first_weight_column() const { return static_cast<index_t>(number()) * tile().keys; }
-  /// visit(a, b, place among the weights) for each of member t's pairs of a tile: (queries, keys), from a query and a key on.
+  /// visit(a, b, place among the weights) for each of member t's pairs of a tile: (queries, keys), from a query and a
+  /// key on.
   template <class Visit>
   MQL4GREC_HD void for_each_pair(int first_query, int queries, int first_key, int keys, int t, Visit&& visit) const {
     unrolled<tile_scores<T, Tile>::queries>([&](auto a) {

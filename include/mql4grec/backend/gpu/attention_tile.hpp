@@ -1,7 +1,7 @@
 #pragma once
-// What attention's kernels are made of: tiles of a head's rows in shared memory, and the three products of such tiles. Each
-// member of the group has some entries of a product in its registers; rows are padded so that members who read side by side meet
-// in no bank.
+// What attention's kernels are made of: tiles of a head's rows in shared memory, and the three products of such tiles.
+// Each member of the group has some entries of a product in its registers; rows are padded so that members who read
+// side by side meet in no bank.
 #include <cstdint>
 #include <type_traits>
 
@@ -17,13 +17,13 @@ struct alignas(16) quad {
   T of[4];
 };
 
-/// The pairs of queries and keys that a group has at a time, eight a thread. Sequences of few queries, as a decoder's in training, have tiles of
-/// a warp each, whose threads wait for no others.
+/// The pairs of queries and keys that a group has at a time, eight a thread. Sequences of few queries, as a decoder's
+/// in training, have tiles of a warp each, whose threads wait for no others.
 template <int Threads>
 struct attention_tile {
   static constexpr int threads = Threads;
   static constexpr int queries = Threads / 4, keys = 32;
-  static constexpr int columns = 64;  ///< of a head that lie in shared memory at a time
+  static constexpr int columns = 64;                 ///< of a head that lie in shared memory at a time
   static constexpr int rows_at_once = Threads / 16;  ///< rows that a product's threads have at once, four columns each
 
   /// How many of n entries, `first` and later, fall to a tile of at most `most`.
@@ -69,8 +69,8 @@ class row_tile {
 
   MQL4GREC_HD quad<T> const& operator()(int row, int quad_index) const { return entries_[row * stride + quad_index]; }
 
-  /// Member t's part of fetching (rows, columns) from row `first` and a column on; zeros up to a multiple of 8 rows and of 4
-  /// columns.
+  /// Member t's part of fetching (rows, columns) from row `first` and a column on; zeros up to a multiple of 8 rows and
+  /// of 4 columns.
   template <class ThreadGroup>
   MQL4GREC_HD void fetch(int t, head_rows<T const> const& from, int first, int rows, int column, int columns) const {
     int const filled = (rows + 7) / 8 * 8;
@@ -120,8 +120,8 @@ class row_tile {
   quad<T>* entries_;
 };
 
-/// What a member has of a tile of scores: two queries, t / 8 and one half a tile after it, and of each every eighth key from t % 8 on.
-/// Eight neighbours so share a query.
+/// What a member has of a tile of scores: two queries, t / 8 and one half a tile after it, and of each every eighth key
+/// from t % 8 on. Eight neighbours so share a query.
 template <Real T, class Tile>
 struct tile_scores {
   static constexpr int queries = 2, keys = 4, sharers = 8;
@@ -151,14 +151,15 @@ class pair_tile {
   T* entries_;
 };
 
-// ---- products --------------------------------------------------------------------------------------------------------------
-// The number of a member's rows is known to the compiler, so that they stay in its registers. Loops that it doesn't know the
-// length of are unrolled as little as they are told to: groups that wait for each other's loads hide more than a longer loop
-// would, and code has to fit too.
+// ---- products
+// -------------------------------------------------------------------------------------------------------------- The
+// number of a member's rows is known to the compiler, so that they stay in its registers. Loops that it doesn't know
+// the length of are unrolled as little as they are told to: groups that wait for each other's loads hide more than a
+// longer loop would, and code has to fit too.
 
 template <int Queries, int Keys, Real T, class Tile>
-MQL4GREC_HD void add_some_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y, int quad_count, int t,
-                               tile_scores<T, Tile>& scores) {
+MQL4GREC_HD void add_some_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y,
+                               int quad_count, int t, tile_scores<T, Tile>& scores) {
   using of_tile = tile_scores<T, Tile>;
   int const i = of_tile::query(t, 0), j = of_tile::key(t, 0);
   of_tile sums = scores;
@@ -170,14 +171,15 @@ MQL4GREC_HD void add_some_dots(row_tile<T, Tile, Tile::queries> const& x, row_ti
     unrolled<Queries>([&](auto a) { of_query[a] = x(i + of_tile::query(0, a), g); });
     unrolled<Keys>([&](auto b) { of_key[b] = y(j + of_tile::key(0, b), g); });
     unrolled<Queries>([&](auto a) {
-      unrolled<Keys>([&](auto b) { unrolled<4>([&](auto e) { sums.of[a][b] += of_query[a].of[e] * of_key[b].of[e]; }); });
+      unrolled<Keys>(
+          [&](auto b) { unrolled<4>([&](auto e) { sums.of[a][b] += of_query[a].of[e] * of_key[b].of[e]; }); });
     });
   }
   scores = sums;
 }
 template <int Queries, Real T, class Tile>
-MQL4GREC_HD void add_dots_of_keys(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y, int keys, int quad_count, int t,
-                                  tile_scores<T, Tile>& scores) {
+MQL4GREC_HD void add_dots_of_keys(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y,
+                                  int keys, int quad_count, int t, tile_scores<T, Tile>& scores) {
   if (keys <= 8)
     add_some_dots<Queries, 1>(x, y, quad_count, t, scores);
   else if (keys <= 16)
@@ -189,8 +191,8 @@ MQL4GREC_HD void add_dots_of_keys(row_tile<T, Tile, Tile::queries> const& x, row
 }
 /// scores (queries, keys) += x (queries, columns) yᵀ (keys, columns): member t's. What lies outside gets any value.
 template <Real T, class Tile>
-MQL4GREC_HD void add_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y, int queries, int keys, int columns, int t,
-                          tile_scores<T, Tile>& scores) {
+MQL4GREC_HD void add_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y,
+                          int queries, int keys, int columns, int t, tile_scores<T, Tile>& scores) {
   int const quad_count = (columns + 3) / 4, filled = (queries + 7) / 8 * 8;
   if (scores.query(t, 1) < filled)
     add_dots_of_keys<2>(x, y, keys, quad_count, t, scores);
@@ -251,7 +253,8 @@ struct product_place {
 };
 
 template <int Rows, Real T, class Tile>
-MQL4GREC_HD void add_some_rows(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int i, int quad_index, quad<T> (&sums)[4]) {
+MQL4GREC_HD void add_some_rows(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int i,
+                               int quad_index, quad<T> (&sums)[4]) {
 #if defined(__CUDA_ARCH__)
 #pragma unroll 1
 #endif
@@ -264,10 +267,11 @@ MQL4GREC_HD void add_some_rows(pair_tile<T, Tile> const& p, row_tile<T, Tile, Ti
     });
   }
 }
-/// out (queries, columns) = p (queries, keys) x (keys, columns): member t's, every eighth row of four columns, or every second of a narrow
-/// tile's. p is 0 where there is no key.
+/// out (queries, columns) = p (queries, keys) x (keys, columns): member t's, every eighth row of four columns, or every
+/// second of a narrow tile's. p is 0 where there is no key.
 template <Real T, class Tile>
-MQL4GREC_HD void put_rows_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int t, product_place<T, Tile> const& out) {
+MQL4GREC_HD void put_rows_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int t,
+                                  product_place<T, Tile> const& out) {
   constexpr int apart = Tile::rows_at_once;
   static_assert(4 * apart == Tile::queries);
   int const quad_index = t % 16, i = t / 16;
@@ -285,8 +289,8 @@ MQL4GREC_HD void put_rows_product(pair_tile<T, Tile> const& p, row_tile<T, Tile,
 }
 /// out (keys, columns) = pᵀ (queries, keys) x (queries, columns): member t's, four rows of four columns at a time.
 template <Real T, class Tile>
-MQL4GREC_HD void put_columns_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::queries> const& x, int queries, int t,
-                                     product_place<T, Tile> const& out) {
+MQL4GREC_HD void put_columns_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::queries> const& x,
+                                     int queries, int t, product_place<T, Tile> const& out) {
   int const quad_index = t % 16;
   if (4 * quad_index >= out.columns) return;
 #if defined(__CUDA_ARCH__)

@@ -1,6 +1,6 @@
 #pragma once
-// Operations written once with Thrust, for any of its systems. The system is part of the type: two of them never share a name, a
-// memory space or an overload, and a faster kernel of one of them is an overload for backend<that system>.
+// Operations written once with Thrust, for any of its systems. The system is part of the type: two of them never share
+// a name, a memory space or an overload, and a faster kernel of one of them is an overload for backend<that system>.
 #include <thrust/for_each.h>
 #include <thrust/iterator/counting_iterator.h>
 #include <thrust/system_error.h>
@@ -39,11 +39,8 @@ class backend {
   options worker_options() const { return context_.how(); }
 
   /// What matrix products round their factors to, where the system has a choice.
-  precision products() const
-    requires requires(options const& how) { how.products; }
-  {
-    return context_.how().products;
-  }
+  precision products() const requires requires(options const& how) { how.products; }
+  { return context_.how().products; }
 
   /// What the system's own kernels need: a stream, handles.
   typename System::context& context() { return context_; }
@@ -71,7 +68,8 @@ void submit(backend<System>& b, Task const& task) {
     task();
 }
 
-/// visit(i) for every i below n, in any order. A visitor is a named functor that holds views by value: nvcc takes no others in headers.
+/// visit(i) for every i below n, in any order. A visitor is a named functor that holds views by value: nvcc takes no
+/// others in headers.
 template <class System, class Visit>
 void for_each_index(backend<System>& b, index_t n, Visit const& visit) {
   if (n <= 0) return;

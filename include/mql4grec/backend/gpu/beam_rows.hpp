@@ -1,5 +1,6 @@
 #pragma once
-// The host isn't asked how many rows a step has: every user keeps as many as it may have, and those beyond its choice are lost.
+// The host isn't asked how many rows a step has: every user keeps as many as it may have, and those beyond its choice
+// are lost.
 #include <limits>
 
 #include "mql4grec/backend/beam.hpp"
@@ -35,7 +36,8 @@ struct branch_row {
     index_t const beams = choice.scores.columns(), u = row / beams, i = row % beams;
     bool const lost = i >= choice.counts(u);
     constexpr T infinity = std::numeric_limits<T>::infinity();
-    node_t const node = lost ? static_cast<node_t>(trie.token.size() - 1) : choice.nodes(u, i);  // the last node is a leaf
+    node_t const node =
+        lost ? static_cast<node_t>(trie.token.size() - 1) : choice.nodes(u, i);  // the last node is a leaf
     to.scores(row) = lost ? -infinity : choice.scores(u, i);
     to.nodes(row) = node;
     to.tokens(row) = trie.token(node);
@@ -71,9 +73,9 @@ void start_beams(backend<System>& b, token_t first, beam_rows<device_space<Syste
 
 // -> users · beams, whatever was chosen
 template <Real T, class System>
-index_t branch_beams(backend<System>& b, beam_choice<device_space<System>, T> const& choice, trie_view<device_space<System>> const& trie,
-                     beam_rows<device_space<System>, T> const& from, index_t steps, index_t first_place,
-                     beam_rows<device_space<System>, T> const& to) {
+index_t branch_beams(backend<System>& b, beam_choice<device_space<System>, T> const& choice,
+                     trie_view<device_space<System>> const& trie, beam_rows<device_space<System>, T> const& from,
+                     index_t steps, index_t first_place, beam_rows<device_space<System>, T> const& to) {
   index_t const rows = choice.scores.size();
   detail::for_each_index(b, rows, detail::branch_row<System, T>{choice, trie, from, to, steps, first_place});
   detail::for_each_index(b, to.offsets.size(), detail::even_offset{choice.scores.columns(), to.offsets.data});
@@ -82,9 +84,12 @@ index_t branch_beams(backend<System>& b, beam_choice<device_space<System>, T> co
 
 // scores (rows) += log p of `token` under logits (rows,V)
 template <Real T, class System>
-void add_log_probability(backend<System>& b, in_matrix<backend<System>, T> logits, in_vector<backend<System>, T> normalisers, token_t token,
+void add_log_probability(backend<System>& b, in_matrix<backend<System>, T> logits,
+                         in_vector<backend<System>, T> normalisers, token_t token,
                          out_vector<backend<System>, T> scores) {
-  detail::for_each_index(b, logits.rows(), detail::add_log_probability_row<T, decltype(logits)>{logits, normalisers.data, index(token), scores.data});
+  detail::for_each_index(
+      b, logits.rows(),
+      detail::add_log_probability_row<T, decltype(logits)>{logits, normalisers.data, index(token), scores.data});
 }
 
 }  // namespace mql4grec::gpu

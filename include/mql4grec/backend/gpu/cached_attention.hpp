@@ -1,6 +1,6 @@
 #pragma once
-// Sixteen threads a head of a row, so that they read a place's keys and values side by side; two such heads make a group. Steps are few, rows
-// many: a thread asks for several ancestors' columns before it uses the first.
+// Sixteen threads a head of a row, so that they read a place's keys and values side by side; two such heads make a
+// group. Steps are few, rows many: a thread asks for several ancestors' columns before it uses the first.
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -49,7 +49,10 @@ struct attend_to_cache {
   int heads, width, steps;  // ints: a GPU divides them sooner
 
   attend_to_cache(cached_attention_inputs<device_space<System>, T> const& inputs, view<T, device_space<System>, 2> to)
-      : in(inputs), context(to), heads(static_cast<int>(in.bias.rows())), width(static_cast<int>(context.columns()) / heads),
+      : in(inputs),
+        context(to),
+        heads(static_cast<int>(in.bias.rows())),
+        width(static_cast<int>(context.columns()) / heads),
         steps(static_cast<int>(in.places.columns())) {}
   std::size_t shared_bytes() const { return shared_bytes_of<T>(together * steps); }
 
@@ -91,7 +94,8 @@ struct attend_to_cache {
     return result;
   }
   /// A column of some steps' ancestors and the three behind it; zeros for steps that aren't there.
-  MQL4GREC_HD void load_steps(head_of_row const& h, int first, index_t column, int left, quad<T> (&columns)[of_steps<T>::count]) const {
+  MQL4GREC_HD void load_steps(head_of_row const& h, int first, index_t column, int left,
+                              quad<T> (&columns)[of_steps<T>::count]) const {
     unrolled<of_steps<T>::count>([&](auto s) {
       columns[s] = first + s < steps ? load(in.cache.row(in.places(h.row, first + s)).data + column, left) : quad<T>{};
     });
@@ -113,7 +117,8 @@ struct attend_to_cache {
     if (!h.is_there) return;
     unrolled<of_steps<T>::count>([&](auto s) {
       int const step = first + s;
-      if (thread == s && step < steps) h.weights[step] = scores.of[s] + in.bias(h.head, step - (steps - 1) + in.zero_distance);
+      if (thread == s && step < steps)
+        h.weights[step] = scores.of[s] + in.bias(h.head, step - (steps - 1) + in.zero_distance);
     });
   }
   MQL4GREC_HD T highest_of(head_of_row const& h, int thread) const {
@@ -158,17 +163,20 @@ struct attend_to_cache {
 template <class M>
 bool has_whole_quads(M const& x) {
   using scalar = typename M::value_type;
-  return reinterpret_cast<std::uintptr_t>(x.data) % 16 == 0 && x.stride * static_cast<index_t>(sizeof(scalar)) % 16 == 0;
+  return reinterpret_cast<std::uintptr_t>(x.data) % 16 == 0 &&
+         x.stride * static_cast<index_t>(sizeof(scalar)) % 16 == 0;
 }
 
 }  // namespace detail
 
 // -> context (rows, inner)
 template <Real T, class System>
-void cached_attention(backend<System>& b, cached_attention_inputs<device_space<System>, T> const& in, out_matrix<backend<System>, T> context) {
+void cached_attention(backend<System>& b, cached_attention_inputs<device_space<System>, T> const& in,
+                      out_matrix<backend<System>, T> context) {
   index_t const heads = in.bias.rows(), together = detail::attend_to_cache<System, T, true>::together;
   index_t const groups = (context.rows() * heads + together - 1) / together;
-  if (context.columns() / heads % 4 == 0 && detail::has_whole_quads(in.q) && detail::has_whole_quads(in.cache) && detail::has_whole_quads(context))
+  if (context.columns() / heads % 4 == 0 && detail::has_whole_quads(in.q) && detail::has_whole_quads(in.cache) &&
+      detail::has_whole_quads(context))
     detail::for_each_group(b, groups, detail::attend_to_cache<System, T, true>(in, context));
   else
     detail::for_each_group(b, groups, detail::attend_to_cache<System, T, false>(in, context));

@@ -1,6 +1,6 @@
 #pragma once
-// Work of a system that is the host's, captured as on a GPU: every kernel with the arguments it had then. Replayed, it reads what its
-// places in memory hold by then. So what can't be repeated is found where there is no GPU.
+// Work of a system that is the host's, captured as on a GPU: every kernel with the arguments it had then. Replayed, it
+// reads what its places in memory hold by then. So what can't be repeated is found where there is no GPU.
 #include <functional>
 #include <utility>
 #include <vector>

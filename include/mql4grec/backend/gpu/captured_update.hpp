@@ -1,5 +1,6 @@
 #pragma once
-// An update whose learning rate, number and clipping stand in memory: nothing of it has to be told by the host, so that it can be captured.
+// An update whose learning rate, number and clipping stand in memory: nothing of it has to be told by the host, so that
+// it can be captured.
 #include "mql4grec/backend/gpu/adamw.hpp"
 
 namespace mql4grec::gpu {
@@ -58,19 +59,24 @@ void sum_of_squares_into(backend<System>& b, in_vector<backend<System>, T> x, ou
   detail::sum_into<double>(b, x.size(), detail::square_of<T>{x.data}, sum.data);
 }
 
-// All (n): gradient is a sum over order.tokens tokens, losses (1) that of the losses; the first `decayed` parameters decay as the rule says, the others
-// don't. Nothing is changed unless loss and norm are finite, which the report (1) tells.
+// All (n): gradient is a sum over order.tokens tokens, losses (1) that of the losses; the first `decayed` parameters
+// decay as the rule says, the others don't. Nothing is changed unless loss and norm are finite, which the report (1)
+// tells.
 template <Real T, class System>
-void captured_adamw_step(backend<System>& b, adamw_update const& rule, double clip_norm, index_t decayed, in_vector<backend<System>, step_inputs> order,
-                        in_vector<backend<System>, double> losses, in_vector<backend<System>, T> gradient, out_vector<backend<System>, T> parameter,
-                        out_vector<backend<System>, T> first, out_vector<backend<System>, T> second, out_vector<backend<System>, step_report> report) {
+void captured_adamw_step(backend<System>& b, adamw_update const& rule, double clip_norm, index_t decayed,
+                         in_vector<backend<System>, step_inputs> order, in_vector<backend<System>, double> losses,
+                         in_vector<backend<System>, T> gradient, out_vector<backend<System>, T> parameter,
+                         out_vector<backend<System>, T> first, out_vector<backend<System>, T> second,
+                         out_vector<backend<System>, step_report> report) {
   scratch_scope<backend<System>> const scope(b.scratch());
   auto const squares = b.scratch().template take<double>(1);
   auto const plan = b.scratch().template take<detail::planned_adamw<T>>(1);
   sum_of_squares_into<T>(b, gradient, squares);
-  detail::for_each_index(b, 1, detail::plan_adamw<T>{rule, clip_norm, order.data, losses.data, squares.data, report.data, plan.data});
-  detail::for_each_index(b, parameter.size(),
-                         detail::planned_adamw_entry<T>{plan.data, decayed, gradient.data, parameter.data, first.data, second.data});
+  detail::for_each_index(
+      b, 1, detail::plan_adamw<T>{rule, clip_norm, order.data, losses.data, squares.data, report.data, plan.data});
+  detail::for_each_index(
+      b, parameter.size(),
+      detail::planned_adamw_entry<T>{plan.data, decayed, gradient.data, parameter.data, first.data, second.data});
 }
 
 }  // namespace mql4grec::gpu

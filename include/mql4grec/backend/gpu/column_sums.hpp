@@ -1,6 +1,6 @@
 #pragma once
-// Sums over the rows of a table: gradients of biases and gains. Groups add up ranges of rows, then other groups add the ranges' sums: no
-// atomics, the same order and so the same bits every time, on every system.
+// Sums over the rows of a table: gradients of biases and gains. Groups add up ranges of rows, then other groups add the
+// ranges' sums: no atomics, the same order and so the same bits every time, on every system.
 #include "mql4grec/backend/gpu/thread_group.hpp"
 #include "mql4grec/backend/gpu/unrolled.hpp"
 
@@ -29,7 +29,8 @@ struct sum_range {
   }
 };
 
-/// to(j) += Σ partial(·, j). A group has 32 columns; each of its groups adds up a share of the rows, and the shares are added in their order.
+/// to(j) += Σ partial(·, j). A group has 32 columns; each of its groups adds up a share of the rows, and the shares are
+/// added in their order.
 template <class T, class M, class To>
 struct add_columns {
   static constexpr int threads = 512, columns_each = 32, groups = threads / columns_each, ahead = 4;
@@ -42,7 +43,8 @@ struct add_columns {
     T* const sums = group.template share<T>(threads);
     index_t const first = block * columns_each, each = (partial.rows() + groups - 1) / groups;
     group.each([&](int t) {
-      index_t const j = first + t % columns_each, begin = t / columns_each * each, end = begin + each < partial.rows() ? begin + each : partial.rows();
+      index_t const j = first + t % columns_each, begin = t / columns_each * each,
+                    end = begin + each < partial.rows() ? begin + each : partial.rows();
       T sum{};
       if (j < partial.columns())
         for (index_t i = begin; i < end; i += ahead) {
@@ -69,11 +71,13 @@ void add_partial_sums(backend<System>& b, M const& partial, To const& to) {
 
 /// sums[j] += Σ value(·, j)
 template <class T, class System, class Value>
-void add_column_sums(backend<System>& b, index_t rows, index_t columns, Value const& value, out_vector<backend<System>, T> sums) {
+void add_column_sums(backend<System>& b, index_t rows, index_t columns, Value const& value,
+                     out_vector<backend<System>, T> sums) {
   scratch_scope<backend<System>> const scope(b.scratch());
   using partial_sums = out_matrix<backend<System>, T>;
   using ranges = sum_range<T, Value, partial_sums>;
-  partial_sums const partial = b.scratch().template take<T>((rows + ranges::rows_each - 1) / ranges::rows_each, columns);
+  partial_sums const partial =
+      b.scratch().template take<T>((rows + ranges::rows_each - 1) / ranges::rows_each, columns);
   for_each_group(b, partial.rows(), ranges{rows, value, partial});
   add_partial_sums<T>(b, partial, sums);
 }

@@ -118,9 +118,10 @@ void log_sum_exp(backend<System>& b, in_matrix<backend<System>, T> logits, out_v
 
 // logits (rows,V), targets (rows) -> losses (rows)
 template <Real T, class System>
-void cross_entropy_forward(backend<System>& b, in_matrix<backend<System>, T> logits, in_vector<backend<System>, token_t> targets,
-                           out_vector<backend<System>, T> losses) {
-  detail::for_each_group(b, logits.rows(), detail::cross_entropy_rows<T, decltype(logits)>{logits, targets.data, losses.data});
+void cross_entropy_forward(backend<System>& b, in_matrix<backend<System>, T> logits,
+                           in_vector<backend<System>, token_t> targets, out_vector<backend<System>, T> losses) {
+  detail::for_each_group(b, logits.rows(),
+                         detail::cross_entropy_rows<T, decltype(logits)>{logits, targets.data, losses.data});
 }
 
 // losses as above, and logits become their gradient, (softmax − one-hot) · scale
@@ -128,7 +129,8 @@ template <Real T, class System>
 void cross_entropy_backward(backend<System>& b, in_vector<backend<System>, token_t> targets, double scale,
                             out_matrix<backend<System>, T> logits, out_vector<backend<System>, T> losses) {
   detail::for_each_group(b, logits.rows(),
-                        detail::cross_entropy_gradient_rows<T, decltype(logits)>{static_cast<T>(scale), targets.data, logits, losses.data});
+                         detail::cross_entropy_gradient_rows<T, decltype(logits)>{static_cast<T>(scale), targets.data,
+                                                                                  logits, losses.data});
 }
 
 }  // namespace mql4grec::gpu

@@ -1,6 +1,6 @@
 #pragma once
-// Dropout of whole rows, a warp a row. A thread has four columns 32 apart: a warp reads neighbours, and one counter has the bits of all four,
-// so a number is drawn for four entries and nothing is indexed that isn't in a register.
+// Dropout of whole rows, a warp a row. A thread has four columns 32 apart: a warp reads neighbours, and one counter has
+// the bits of all four, so a number is drawn for four entries and nothing is indexed that isn't in a register.
 #include <cstdint>
 
 #include "mql4grec/backend/dropout.hpp"
@@ -40,7 +40,8 @@ MQL4GREC_HD void for_each_strip(int t, int columns, Visit&& visit) {
   for (int j = t; j < columns; j += strip<T>::columns) visit(j);
 }
 
-/// Dropout of strips. Their columns are those whose 16 bits stand in the four words of one counter, see backend/dropout.hpp.
+/// Dropout of strips. Their columns are those whose 16 bits stand in the four words of one counter, see
+/// backend/dropout.hpp.
 template <Real T>
 class strip_dropout {
  public:
@@ -121,13 +122,17 @@ void dropout_apply(backend<System>& b, dropout site, out_matrix<backend<System>,
 // y (rows,d) becomes x + dropout(y).
 template <Real T, class System>
 void dropout_add(backend<System>& b, dropout site, in_matrix<backend<System>, T> x, out_matrix<backend<System>, T> y) {
-  detail::for_each_row_strip<T>(b, x.rows(), x.columns(), detail::drop_and_add_strip<T, decltype(x), decltype(y)>{detail::strip_dropout<T>(site), x, y});
+  detail::for_each_row_strip<T>(
+      b, x.rows(), x.columns(),
+      detail::drop_and_add_strip<T, decltype(x), decltype(y)>{detail::strip_dropout<T>(site), x, y});
 }
 
 // y = dropout(x), out of place or in place.
 template <Real T, class System>
 void dropout_copy(backend<System>& b, dropout site, in_matrix<backend<System>, T> x, out_matrix<backend<System>, T> y) {
-  detail::for_each_row_strip<T>(b, x.rows(), x.columns(), detail::copy_dropped_strip<T, decltype(x), decltype(y)>{detail::strip_dropout<T>(site), x, y});
+  detail::for_each_row_strip<T>(
+      b, x.rows(), x.columns(),
+      detail::copy_dropped_strip<T, decltype(x), decltype(y)>{detail::strip_dropout<T>(site), x, y});
 }
 
 }  // namespace mql4grec::gpu

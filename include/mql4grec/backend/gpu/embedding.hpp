@@ -8,15 +8,16 @@ namespace mql4grec::gpu {
 
 // table (V,d), tokens (T) -> y (T,d)
 template <Real T, class System>
-void embedding_forward(backend<System>& b, in_matrix<backend<System>, T> table, in_vector<backend<System>, token_t> tokens,
-                       out_matrix<backend<System>, T> y) {
-  detail::for_each_group(b, tokens.size(), detail::gather_row<32, decltype(table), token_t, decltype(y)>{table, tokens.data, y});
+void embedding_forward(backend<System>& b, in_matrix<backend<System>, T> table,
+                       in_vector<backend<System>, token_t> tokens, out_matrix<backend<System>, T> y) {
+  detail::for_each_group(b, tokens.size(),
+                         detail::gather_row<32, decltype(table), token_t, decltype(y)>{table, tokens.data, y});
 }
 
 // dtable (V,d) is accumulated; grouping.hpp says in which order.
 template <Real T, class System>
-void embedding_backward(backend<System>& b, in_vector<backend<System>, token_t> tokens, in_matrix<backend<System>, T> dy,
-                        out_matrix<backend<System>, T> dtable) {
+void embedding_backward(backend<System>& b, in_vector<backend<System>, token_t> tokens,
+                        in_matrix<backend<System>, T> dy, out_matrix<backend<System>, T> dtable) {
   scratch_scope<backend<System>> const scope(b.scratch());
   detail::add_rows<T>(b, detail::sort_rows<token_t>(b, tokens, dtable.rows()), dy, dtable);
 }

@@ -7,7 +7,8 @@ namespace mql4grec::gpu {
 
 // weight (out,in) -> itself
 template <Real T, class System>
-plain_weight<device_space<System>, T> freeze_weight(backend<System>&, in_matrix<backend<System>, T> weight, double alpha) {
+plain_weight<device_space<System>, T> freeze_weight(backend<System>&, in_matrix<backend<System>, T> weight,
+                                                    double alpha) {
   return {weight, alpha};
 }
 

@@ -35,8 +35,10 @@ struct gather_row {
 
 // to (n,d) = the rows `which` (n) of from (rows,d)
 template <class T, class System>
-void gather_rows(backend<System>& b, in_matrix<backend<System>, T> from, in_vector<backend<System>, index_t> which, out_matrix<backend<System>, T> to) {
-  detail::for_each_group(b, to.rows(), detail::gather_row<128, decltype(from), index_t, decltype(to)>{from, which.data, to});
+void gather_rows(backend<System>& b, in_matrix<backend<System>, T> from, in_vector<backend<System>, index_t> which,
+                 out_matrix<backend<System>, T> to) {
+  detail::for_each_group(b, to.rows(),
+                         detail::gather_row<128, decltype(from), index_t, decltype(to)>{from, which.data, to});
 }
 
 }  // namespace mql4grec::gpu

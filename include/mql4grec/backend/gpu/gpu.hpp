@@ -1,5 +1,6 @@
 #pragma once
-// Every operation in its portable form: enough for the systems whose memory is the host's. With nvcc, gpu.cuh brings System = cuda.
+// Every operation in its portable form: enough for the systems whose memory is the host's. With nvcc, gpu.cuh brings
+// System = cuda.
 #include "mql4grec/backend/gpu/activation.hpp"
 #include "mql4grec/backend/gpu/adamw.hpp"
 #include "mql4grec/backend/gpu/add_to_rows.hpp"
@@ -8,6 +9,8 @@
 #include "mql4grec/backend/gpu/beam_rows.hpp"
 #include "mql4grec/backend/gpu/bias.hpp"
 #include "mql4grec/backend/gpu/cached_attention.hpp"
+#include "mql4grec/backend/gpu/capture.hpp"
+#include "mql4grec/backend/gpu/captured_update.hpp"
 #include "mql4grec/backend/gpu/cross_entropy.hpp"
 #include "mql4grec/backend/gpu/dropout.hpp"
 #include "mql4grec/backend/gpu/embedding.hpp"
@@ -16,10 +19,8 @@
 #include "mql4grec/backend/gpu/matmul.hpp"
 #include "mql4grec/backend/gpu/memory.hpp"
 #include "mql4grec/backend/gpu/nearest_code.hpp"
-#include "mql4grec/backend/gpu/captured_update.hpp"
 #include "mql4grec/backend/gpu/packed_tokens.hpp"
 #include "mql4grec/backend/gpu/procrustes.hpp"
-#include "mql4grec/backend/gpu/capture.hpp"
 #include "mql4grec/backend/gpu/relative_bias.hpp"
 #include "mql4grec/backend/gpu/residual_norm.hpp"
 #include "mql4grec/backend/gpu/rms_norm.hpp"

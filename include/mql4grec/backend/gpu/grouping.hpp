@@ -1,17 +1,19 @@
 #pragma once
-// Rows that share a key (a token's row of the table, a code's vector) are added up without atomics: rows are brought into the order of
-// their keys, and groups add up ranges of that order. A run that goes on over several ranges is put together from their sums, in
-// their order. The same input gives the same bits on every system.
+// Rows that share a key (a token's row of the table, a code's vector) are added up without atomics: rows are brought
+// into the order of their keys, and groups add up ranges of that order. A run that goes on over several ranges is put
+// together from their sums, in their order. The same input gives the same bits on every system.
 #include "mql4grec/backend/gpu/row_order.hpp"
 
 namespace mql4grec::gpu::detail {
 
-/// The sums of the runs that begin and end in a range of the order go where they belong; `heads` (ranges, columns) gets the sum of a run that
-/// began before, `tails` the sum of one that goes on. A warp 32 columns of a range.
+/// The sums of the runs that begin and end in a range of the order go where they belong; `heads` (ranges, columns) gets
+/// the sum of a run that began before, `tails` the sum of one that goes on. A warp 32 columns of a range.
 template <class T, class In, class Out>
 struct add_range {
   static constexpr int threads = 32, places_each = 64;
-  static constexpr std::size_t shared_bytes() { return shared_bytes_of<int>(places_each) + shared_bytes_of<int>(places_each + 2); }
+  static constexpr std::size_t shared_bytes() {
+    return shared_bytes_of<int>(places_each) + shared_bytes_of<int>(places_each + 2);
+  }
   sorted_rows order;
   In from;
   Out to, heads, tails;
@@ -25,7 +27,8 @@ struct add_range {
     int* const keys = group.template share<int>(places_each + 2) + 1;  // with the neighbours'
     group.each([&](int t) {
       for (int i = t; i < places_each; i += threads) rows[i] = i < count ? order.rows[first + i] : 0;
-      for (int i = t - 1; i <= count; i += threads) keys[i] = first + i >= 0 && first + i < order.size ? order.keys[first + i] : -1;
+      for (int i = t - 1; i <= count; i += threads)
+        keys[i] = first + i >= 0 && first + i < order.size ? order.keys[first + i] : -1;
     });
     group.each([&](int t) {
       index_t const j = (number - range * blocks) * threads + t;
@@ -84,8 +87,10 @@ void add_rows(backend<System>& b, sorted_rows const& order, In const& from, out_
   static_assert(joins::each == ranges::places_each);
   if (to.columns() == 0) return;
   scratch_scope<backend<System>> const scope(b.scratch());
-  index_t const count = (order.size + joins::each - 1) / joins::each, blocks = (to.columns() + ranges::threads - 1) / ranges::threads;
-  sums const heads = b.scratch().template take<T>(count, to.columns()), tails = b.scratch().template take<T>(count, to.columns());
+  index_t const count = (order.size + joins::each - 1) / joins::each,
+                blocks = (to.columns() + ranges::threads - 1) / ranges::threads;
+  sums const heads = b.scratch().template take<T>(count, to.columns()),
+             tails = b.scratch().template take<T>(count, to.columns());
   for_each_group(b, count * blocks, ranges{order, from, to, heads, tails, blocks});
   if (count > 1) for_each_entry(b, count - 1, to.columns(), joins{order, to, heads, tails});
 }

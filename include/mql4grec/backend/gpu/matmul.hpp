@@ -15,7 +15,8 @@ view<T, host_space, 2> as_host(view<T, device_space<System>, 2> m) {
 
 // C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n)
 template <Real T, HostSystem System>
-void matmul(backend<System>& where, in_matrix<backend<System>, T> a, in_matrix<backend<System>, T> b, out_matrix<backend<System>, T> c, product how) {
+void matmul(backend<System>& where, in_matrix<backend<System>, T> a, in_matrix<backend<System>, T> b,
+            out_matrix<backend<System>, T> c, product how) {
   detail::submit(where, [a, b, c, how] {
     cpu::backend host;
     mql4grec::cpu::matmul<T>(host, detail::as_host(a), detail::as_host(b), detail::as_host(c), how);

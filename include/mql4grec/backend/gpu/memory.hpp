@@ -1,5 +1,6 @@
 #pragma once
-// Copies and fills in the order of the backend's work; the two-argument forms in copy.hpp cross between spaces and wait.
+// Copies and fills in the order of the backend's work; the two-argument forms in copy.hpp cross between spaces and
+// wait.
 #include "mql4grec/backend/gpu/backend.hpp"
 
 namespace mql4grec::gpu {

@@ -1,7 +1,8 @@
 #pragma once
-// The nearest of K vectors for many rows. A group takes a tile of rows and walks over the codebook (distance_tile.hpp); each member remembers the
-// nearest of the vectors it has seen, and the members that share a row then agree on the first of the nearest. Nothing of size n × K is
-// written. Levels that follow each other are walked down by the same group, since a row's codes depend on nothing but the row.
+// The nearest of K vectors for many rows. A group takes a tile of rows and walks over the codebook (distance_tile.hpp);
+// each member remembers the nearest of the vectors it has seen, and the members that share a row then agree on the
+// first of the nearest. Nothing of size n × K is written. Levels that follow each other are walked down by the same
+// group, since a row's codes depend on nothing but the row.
 #include <algorithm>
 #include <limits>
 #include <span>
@@ -14,7 +15,8 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// Where a row has its lowest entry, the first of equals; nothing yet is an infinity at 0, which nothing infinite is lower than.
+/// Where a row has its lowest entry, the first of equals; nothing yet is an infinity at 0, which nothing infinite is
+/// lower than.
 template <Real T>
 struct lowest_entry {
   T value;
@@ -95,13 +97,16 @@ struct codebook_list {
   int count;
 };
 
-/// codes (levels, n) and, of the last level, distances (n) unless null. X of entries that aren't const becomes what the levels leave.
+/// codes (levels, n) and, of the last level, distances (n) unless null. X of entries that aren't const becomes what the
+/// levels leave.
 template <Real T, int Rows, class X, class V>
 struct nearest_codes_of_rows {
   using tile = distance_tile<T, Rows>;
   using lowest = lowest_entry<T>;
   static constexpr int threads = tile::threads, members = tile::codes / tile::codes_each;  // that share a row
-  static constexpr std::size_t shared_bytes() { return tile::shared_bytes() + shared_bytes_of<lowest>(tile::rows * (members + 1)); }
+  static constexpr std::size_t shared_bytes() {
+    return tile::shared_bytes() + shared_bytes_of<lowest>(tile::rows * (members + 1));
+  }
   static constexpr bool leaves_rest = !std::is_const_v<std::remove_pointer_t<decltype(X::data)>>;
   X x;
   codebook_list<V> levels;
@@ -117,7 +122,8 @@ struct nearest_codes_of_rows {
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
     index_t const first = number * tile::rows;
     tile const by_tile(group);
-    lowest* const table = group.template share<lowest>(tile::rows * (members + 1));  // a row's members side by side; the gap spreads banks
+    lowest* const table = group.template share<lowest>(
+        tile::rows * (members + 1));  // a row's members side by side; the gap spreads banks
     for (int level = 0; level < levels.count; ++level) {
       V const vectors = levels.vectors[level];
       find(group, by_tile, first, vectors, table);
@@ -127,7 +133,9 @@ struct nearest_codes_of_rows {
   }
 
  private:
-  MQL4GREC_HD int rows_from(index_t first) const { return x.rows() - first < tile::rows ? static_cast<int>(x.rows() - first) : tile::rows; }
+  MQL4GREC_HD int rows_from(index_t first) const {
+    return x.rows() - first < tile::rows ? static_cast<int>(x.rows() - first) : tile::rows;
+  }
 
   template <class ThreadGroup>
   MQL4GREC_HD void find(ThreadGroup& group, tile const& by_tile, index_t first, V const& vectors, lowest* table) const {
@@ -146,7 +154,8 @@ struct nearest_codes_of_rows {
       });
     }
     group.each([&](int t) {
-      for (int i = 0; i < Rows; ++i) table[(tile::first_row(t) + i) * (members + 1) + tile::first_code(t) / tile::codes_each] = nearest[t].of[i];
+      for (int i = 0; i < Rows; ++i)
+        table[(tile::first_row(t) + i) * (members + 1) + tile::first_code(t) / tile::codes_each] = nearest[t].of[i];
     });
   }
   /// table[row · (members + 1)] is the row's nearest from then on.
@@ -183,8 +192,8 @@ void with_rows_a_member(index_t rows, Task&& task) {
 }
 
 template <Real T, class System, class X>
-void walk_levels(backend<System>& b, std::span<in_matrix<backend<System>, T> const> levels, X const& x, out_matrix<backend<System>, code_t> codes,
-                 T* distances) {
+void walk_levels(backend<System>& b, std::span<in_matrix<backend<System>, T> const> levels, X const& x,
+                 out_matrix<backend<System>, code_t> codes, T* distances) {
   using vectors = in_matrix<backend<System>, T>;
   for (std::size_t done = 0; done < levels.size(); done += most_levels) {
     auto const part = levels.subspan(done, std::min<std::size_t>(most_levels, levels.size() - done));
@@ -193,7 +202,8 @@ void walk_levels(backend<System>& b, std::span<in_matrix<backend<System>, T> con
     code_t* const to = codes.row(static_cast<index_t>(done)).data;
     with_rows_a_member(x.rows(), [&]<int Rows>() {
       using kernel = nearest_codes_of_rows<T, Rows, X, vectors>;
-      for_each_group(b, (x.rows() + kernel::tile::rows - 1) / kernel::tile::rows, kernel{x, list, to, codes.stride, distances});
+      for_each_group(b, (x.rows() + kernel::tile::rows - 1) / kernel::tile::rows,
+                     kernel{x, list, to, codes.stride, distances});
     });
   }
 }
@@ -230,7 +240,8 @@ void squared_distances(backend<System>& b, in_matrix<backend<System>, T> x, in_m
 
 // distances (n,K) -> codes (n): the smallest of each row, the first of equals
 template <Real T, class System>
-void argmin_rows(backend<System>& b, in_matrix<backend<System>, T> distances, out_vector<backend<System>, code_t> codes) {
+void argmin_rows(backend<System>& b, in_matrix<backend<System>, T> distances,
+                 out_vector<backend<System>, code_t> codes) {
   detail::for_each_group(b, distances.rows(), detail::argmin_of_row<T, decltype(distances)>{distances, codes.data});
 }
 
@@ -241,10 +252,11 @@ void nearest_code(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix
   detail::walk_levels<T>(b, {&vectors, 1}, x, {codes.data, 1, codes.size()}, distances.data);
 }
 
-// residual (n,w) · codebooks, (K,w) each -> codes (levels,n), the nearest of what the levels before leave; residual becomes what all leave
+// residual (n,w) · codebooks, (K,w) each -> codes (levels,n), the nearest of what the levels before leave; residual
+// becomes what all leave
 template <Real T, class System>
-void nearest_codes(backend<System>& b, std::span<in_matrix<backend<System>, T> const> codebooks, out_matrix<backend<System>, T> residual,
-                   out_matrix<backend<System>, code_t> codes) {
+void nearest_codes(backend<System>& b, std::span<in_matrix<backend<System>, T> const> codebooks,
+                   out_matrix<backend<System>, T> residual, out_matrix<backend<System>, code_t> codes) {
   detail::walk_levels<T>(b, codebooks, residual, codes, nullptr);
 }
 
@@ -252,7 +264,8 @@ void nearest_codes(backend<System>& b, std::span<in_matrix<backend<System>, T> c
 template <Real T, class System>
 void subtract_codes(backend<System>& b, in_matrix<backend<System>, T> vectors, in_vector<backend<System>, code_t> codes,
                     out_matrix<backend<System>, T> x) {
-  detail::for_each_group(b, x.rows(), detail::subtract_code_row<decltype(vectors), decltype(x)>{vectors, codes.data, x});
+  detail::for_each_group(b, x.rows(),
+                         detail::subtract_code_row<decltype(vectors), decltype(x)>{vectors, codes.data, x});
 }
 
 // sums (K,w) += x (n,w), counts (K) += 1, each at its row's code

@@ -32,7 +32,8 @@ struct place_sequences {
         offsets(s) = place[t];
         place[t] += length(s);
       }
-      for (index_t f = t; f <= fillers; f += threads) offsets(n + f) = f == 0 ? used : used + (rows - used) * f / fillers;
+      for (index_t f = t; f <= fillers; f += threads)
+        offsets(n + f) = f == 0 ? used : used + (rows - used) * f / fillers;
     });
   }
 };
@@ -70,26 +71,32 @@ struct shift_sequence {
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t s) const {
     index_t const begin = offsets[s], end = offsets[s + 1];
     group.each([&](int t) {
-      for (index_t i = begin + t; i < end; i += threads) shifted[i] = i == begin || tokens[i - 1] == no_target ? first : tokens[i - 1];
+      for (index_t i = begin + t; i < end; i += threads)
+        shifted[i] = i == begin || tokens[i - 1] == no_target ? first : tokens[i - 1];
     });
   }
 };
 
 }  // namespace detail
 
-// to = the sequences `which` of `from`; the rows that are left go in equal shares to the sequences behind these and are filled
+// to = the sequences `which` of `from`; the rows that are left go in equal shares to the sequences behind these and are
+// filled
 template <class System>
-void gather_sequences(backend<System>& b, packed_tokens<device_space<System>, token_t const> from, in_vector<backend<System>, index_t> which, token_t filler,
+void gather_sequences(backend<System>& b, packed_tokens<device_space<System>, token_t const> from,
+                      in_vector<backend<System>, index_t> which, token_t filler,
                       packed_tokens<device_space<System>> to) {
   detail::for_each_group(b, 1, detail::place_sequences<System>{from.offsets.data, which, to.tokens.size(), to.offsets});
   detail::for_each_group(b, to.sequences(), detail::write_sequence<System>{from, which, filler, to});
 }
 
-// shifted = tokens one place to the right in every sequence, `first` in front of each and for every token that nobody predicts
+// shifted = tokens one place to the right in every sequence, `first` in front of each and for every token that nobody
+// predicts
 template <class System>
-void shift_right(backend<System>& b, in_vector<backend<System>, token_t> tokens, in_vector<backend<System>, index_t> offsets, token_t first,
+void shift_right(backend<System>& b, in_vector<backend<System>, token_t> tokens,
+                 in_vector<backend<System>, index_t> offsets, token_t first,
                  out_vector<backend<System>, token_t> shifted) {
-  detail::for_each_group(b, offsets.size() - 1, detail::shift_sequence<System>{tokens.data, offsets.data, first, shifted.data});
+  detail::for_each_group(b, offsets.size() - 1,
+                         detail::shift_sequence<System>{tokens.data, offsets.data, first, shifted.data});
 }
 
 }  // namespace mql4grec::gpu

@@ -4,9 +4,11 @@
 
 namespace mql4grec::gpu {
 
-// product (d,d) -> rotation (d,d). A few hundred columns, once an iteration of a rotation's fit: it is the host's work, there and back.
+// product (d,d) -> rotation (d,d). A few hundred columns, once an iteration of a rotation's fit: it is the host's work,
+// there and back.
 template <Real T, class System>
-void procrustes_rotation(backend<System>&, in_matrix<backend<System>, T> product, out_matrix<backend<System>, T> rotation) {
+void procrustes_rotation(backend<System>&, in_matrix<backend<System>, T> product,
+                         out_matrix<backend<System>, T> rotation) {
   index_t const d = product.rows();
   buffer<T, host_space> in(d * d), out(d * d);
   for (index_t i = 0; i < d; ++i) copy(product.row(i), in.view_all().part(i * d, d));

@@ -43,18 +43,19 @@ struct relative_bias_gradient {
 
 // table (buckets,heads), bucket_of (distances) -> bias (heads,distances)
 template <Real T, class System>
-void relative_bias_forward(backend<System>& b, in_matrix<backend<System>, T> table, in_vector<backend<System>, index_t> bucket_of,
-                           out_matrix<backend<System>, T> bias) {
+void relative_bias_forward(backend<System>& b, in_matrix<backend<System>, T> table,
+                           in_vector<backend<System>, index_t> bucket_of, out_matrix<backend<System>, T> bias) {
   detail::for_each_entry(b, bias.rows(), bias.columns(),
                          detail::relative_bias_entry<decltype(table), decltype(bias)>{table, bucket_of.data, bias});
 }
 
 // dtable (buckets,heads) is accumulated.
 template <Real T, class System>
-void relative_bias_backward(backend<System>& b, in_vector<backend<System>, index_t> bucket_of, in_matrix<backend<System>, T> dbias,
-                            out_matrix<backend<System>, T> dtable) {
-  detail::for_each_group(b, dtable.size(),
-                        detail::relative_bias_gradient<T, decltype(dbias), decltype(dtable)>{bucket_of.data, dbias, dtable});
+void relative_bias_backward(backend<System>& b, in_vector<backend<System>, index_t> bucket_of,
+                            in_matrix<backend<System>, T> dbias, out_matrix<backend<System>, T> dtable) {
+  detail::for_each_group(
+      b, dtable.size(),
+      detail::relative_bias_gradient<T, decltype(dbias), decltype(dtable)>{bucket_of.data, dbias, dtable});
 }
 
 }  // namespace mql4grec::gpu

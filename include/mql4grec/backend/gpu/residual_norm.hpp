@@ -1,7 +1,8 @@
 #pragma once
-// A residual connection and the norm behind it in one pass over the rows; see nn/residual_norm.hpp for what is computed. A warp
-// a row: a member has every 32nd column, so that a warp reads neighbours and one counter has the bits of four of a member's
-// columns. What it has of the first 128 columns, which is all of T5's usual width, stays in registers from the sum to the norm.
+// A residual connection and the norm behind it in one pass over the rows; see nn/residual_norm.hpp for what is
+// computed. A warp a row: a member has every 32nd column, so that a warp reads neighbours and one counter has the bits
+// of four of a member's columns. What it has of the first 128 columns, which is all of T5's usual width, stays in
+// registers from the sum to the norm.
 #include <cmath>
 
 #include "mql4grec/backend/gpu/column_sums.hpp"
@@ -109,7 +110,8 @@ struct residual_norm_gradient_rows {
 
 }  // namespace detail
 
-// stream (rows,d) = from + dropout(stream) -> normed (rows,d) with gain (d); inv_rms (rows) is kept for the backward pass.
+// stream (rows,d) = from + dropout(stream) -> normed (rows,d) with gain (d); inv_rms (rows) is kept for the backward
+// pass.
 template <Real T, class System>
 void residual_norm_forward(backend<System>& b, dropout site, in_matrix<backend<System>, T> from,
                            in_vector<backend<System>, T> gain, double eps, out_matrix<backend<System>, T> stream,
@@ -129,7 +131,8 @@ void residual_norm_backward(backend<System>& b, dropout site, in_matrix<backend<
   using rows = detail::residual_norm_gradient_rows<T, decltype(stream), decltype(dy)>;
   detail::add_column_sums<T>(b, stream.rows(), stream.columns(),
                              detail::gain_gradient<T, decltype(stream)>{stream, dy, inv_rms.data}, dgain);
-  detail::for_each_group(b, stream.rows(), rows{detail::strip_dropout<T>(site), stream, gain.data, inv_rms.data, dy, dstream});
+  detail::for_each_group(b, stream.rows(),
+                         rows{detail::strip_dropout<T>(site), stream, gain.data, inv_rms.data, dy, dstream});
 }
 
 }  // namespace mql4grec::gpu

@@ -70,18 +70,22 @@ struct gain_gradient {
 
 // x (rows,d) · gain (d) -> y (rows,d); inv_rms (rows) is kept for the backward pass.
 template <Real T, class System>
-void rms_norm_forward(backend<System>& b, in_matrix<backend<System>, T> x, in_vector<backend<System>, T> gain, double eps,
-                      out_matrix<backend<System>, T> y, out_vector<backend<System>, T> inv_rms) {
-  detail::for_each_group(b, x.rows(), detail::rms_norm_rows<T, decltype(x), decltype(y)>{x, gain.data, static_cast<T>(eps), y, inv_rms.data});
+void rms_norm_forward(backend<System>& b, in_matrix<backend<System>, T> x, in_vector<backend<System>, T> gain,
+                      double eps, out_matrix<backend<System>, T> y, out_vector<backend<System>, T> inv_rms) {
+  detail::for_each_group(
+      b, x.rows(),
+      detail::rms_norm_rows<T, decltype(x), decltype(y)>{x, gain.data, static_cast<T>(eps), y, inv_rms.data});
 }
 
 // dy (rows,d) -> dx (rows,d); dgain (d) gains its own.
 template <Real T, class System>
 void rms_norm_backward(backend<System>& b, in_matrix<backend<System>, T> x, in_vector<backend<System>, T> gain,
-                       in_vector<backend<System>, T> inv_rms, in_matrix<backend<System>, T> dy, out_matrix<backend<System>, T> dx,
-                       out_vector<backend<System>, T> dgain) {
-  detail::add_column_sums<T>(b, x.rows(), x.columns(), detail::gain_gradient<T, decltype(x)>{x, dy, inv_rms.data}, dgain);
-  detail::for_each_group(b, x.rows(), detail::rms_norm_gradient_rows<T, decltype(x), decltype(dx)>{x, dy, gain.data, inv_rms.data, dx});
+                       in_vector<backend<System>, T> inv_rms, in_matrix<backend<System>, T> dy,
+                       out_matrix<backend<System>, T> dx, out_vector<backend<System>, T> dgain) {
+  detail::add_column_sums<T>(b, x.rows(), x.columns(), detail::gain_gradient<T, decltype(x)>{x, dy, inv_rms.data},
+                             dgain);
+  detail::for_each_group(
+      b, x.rows(), detail::rms_norm_gradient_rows<T, decltype(x), decltype(dx)>{x, dy, gain.data, inv_rms.data, dx});
 }
 
 }  // namespace mql4grec::gpu

@@ -1,7 +1,7 @@
 #pragma once
-// Rows in the order of their keys, equal keys in the order of the rows, by counting, a digit of the keys at a time, lowest first: how often
-// each digit stands in each range of rows says where the range's rows go. Without atomics and without asking anything back from the
-// device.
+// Rows in the order of their keys, equal keys in the order of the rows, by counting, a digit of the keys at a time,
+// lowest first: how often each digit stands in each range of rows says where the range's rows go. Without atomics and
+// without asking anything back from the device.
 #include <algorithm>
 #include <utility>
 

@@ -1,7 +1,8 @@
 #pragma once
-// A group a user. Candidates go by once; those that beat the worst of the best so far gather in shared memory, and when that is nearly full
-// it is sorted and only the best stay. The order (better first, of equals the earlier row, then the earlier child) leaves no two
-// candidates equal, so it doesn't matter who gathers first. A score that is no number comes behind all that are.
+// A group a user. Candidates go by once; those that beat the worst of the best so far gather in shared memory, and when
+// that is nearly full it is sorted and only the best stay. The order (better first, of equals the earlier row, then the
+// earlier child) leaves no two candidates equal, so it doesn't matter who gathers first. A score that is no number
+// comes behind all that are.
 #include <algorithm>
 #include <bit>
 #include <limits>
@@ -62,7 +63,8 @@ struct gathered_beams {
     for (int run = 2; run <= size; run *= 2)
       for (int apart = run / 2; apart > 0; apart /= 2)
         group.each([&](int t) {
-          for (int pair = t; pair < size / 2; pair += ThreadGroup::threads) order(2 * pair - (pair & (apart - 1)), apart, run);
+          for (int pair = t; pair < size / 2; pair += ThreadGroup::threads)
+            order(2 * pair - (pair & (apart - 1)), apart, run);
         });
   }
   /// Whether so many, of which the first `wanted` may be in their order already, had better be sorted before more come.
@@ -110,13 +112,18 @@ struct select_for_user {
   gathered* elsewhere;  // (users, room), not read when InShared
 
   std::size_t shared_bytes() const {
-    return shared_bytes_of<int>(threads + 1) + shared_bytes_of<node_t>(threads) + 3 * shared_bytes_of<T>(threads) + shared_bytes_of<int>(1) +
-           (InShared ? shared_bytes_of<gathered>(room) : 0);
+    return shared_bytes_of<int>(threads + 1) + shared_bytes_of<node_t>(threads) + 3 * shared_bytes_of<T>(threads) +
+           shared_bytes_of<int>(1) + (InShared ? shared_bytes_of<gathered>(room) : 0);
   }
 
   template <class ThreadGroup>
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t user) const {
-    beam_block<T> block{0, 0, 0, group.template share<int>(threads + 1), group.template share<node_t>(threads), group.template share<T>(threads)};
+    beam_block<T> block{0,
+                        0,
+                        0,
+                        group.template share<int>(threads + 1),
+                        group.template share<node_t>(threads),
+                        group.template share<T>(threads)};
     T* const partial = group.template share<T>(threads);
     T* const highest = group.template share<T>(threads);
     int* const count = group.template share<int>(1);
@@ -148,7 +155,9 @@ struct select_for_user {
     else
       return elsewhere + user * room;
   }
-  MQL4GREC_HD bool allowed(index_t user, node_t child) const { return in.allowed.rows() == 0 || in.allowed(user, child); }
+  MQL4GREC_HD bool allowed(index_t user, node_t child) const {
+    return in.allowed.rows() == 0 || in.allowed(user, child);
+  }
   MQL4GREC_HD T logit(index_t row, node_t child) const { return in.logits(row, index(in.trie.token(child))); }
 
   template <class ThreadGroup>
@@ -176,7 +185,8 @@ struct select_for_user {
 
   /// bases = log Σ exp over the children that the user may reach; as many members share a row as there are.
   template <class ThreadGroup>
-  MQL4GREC_HD void normalise(ThreadGroup& group, index_t user, beam_block<T> const& block, T* partial, T* highest) const {
+  MQL4GREC_HD void normalise(ThreadGroup& group, index_t user, beam_block<T> const& block, T* partial,
+                             T* highest) const {
     constexpr T infinity = std::numeric_limits<T>::infinity();
     int each = threads;
     while (each * block.rows > threads) each /= 2;
@@ -213,7 +223,8 @@ struct select_for_user {
 
   /// The block's candidates from `done` on, as many as there is room for; how many are done then.
   template <class ThreadGroup>
-  MQL4GREC_HD int gather(ThreadGroup& group, index_t user, beam_block<T> const& block, int done, gathered_beams<T> const& best, bar& worst) const {
+  MQL4GREC_HD int gather(ThreadGroup& group, index_t user, beam_block<T> const& block, int done,
+                         gathered_beams<T> const& best, bar& worst) const {
     int held = group.read(best.count);
     if (best.nearly_full(held)) {
       best.sort(group, held);
@@ -256,18 +267,21 @@ struct select_for_user {
 
 // normalisers (rows): log Σ exp over the vocabulary, not read when in.over_children.
 template <Real T, class System>
-void select_beams(backend<System>& b, beam_candidates<device_space<System>, T> const& in, in_vector<backend<System>, T> normalisers,
-                  beam_choice<device_space<System>, T> const& out) {
+void select_beams(backend<System>& b, beam_candidates<device_space<System>, T> const& in,
+                  in_vector<backend<System>, T> normalisers, beam_choice<device_space<System>, T> const& out) {
   using gathered = detail::gathered_beam<T>;
   constexpr index_t least_room = 1024, most_shared = (160 << 10) / sizeof(gathered);
   index_t const users = in.row_offsets.size() - 1;
-  auto const room = static_cast<index_t>(std::bit_ceil(static_cast<std::size_t>(std::max(2 * out.scores.columns(), least_room))));
+  auto const room =
+      static_cast<index_t>(std::bit_ceil(static_cast<std::size_t>(std::max(2 * out.scores.columns(), least_room))));
   if (room <= most_shared)
-    return detail::for_each_group(b, users, detail::select_for_user<System, T, true>{in, normalisers.data, out, static_cast<int>(room), nullptr});
+    return detail::for_each_group(
+        b, users, detail::select_for_user<System, T, true>{in, normalisers.data, out, static_cast<int>(room), nullptr});
   scratch_scope<backend<System>> const scope(b.scratch());
   auto const elsewhere = b.scratch().template take<gathered>(users * room);
-  detail::for_each_group(b, users,
-                        detail::select_for_user<System, T, false>{in, normalisers.data, out, static_cast<int>(room), elsewhere.data});
+  detail::for_each_group(
+      b, users,
+      detail::select_for_user<System, T, false>{in, normalisers.data, out, static_cast<int>(room), elsewhere.data});
 }
 
 }  // namespace mql4grec::gpu

@@ -7,7 +7,8 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// The code with most of a row's mass, of equal masses the nearest; the nearest code of all for a row without mass. A warp a row.
+/// The code with most of a row's mass, of equal masses the nearest; the nearest code of all for a row without mass. A
+/// warp a row.
 template <Real T, class System, class In>
 struct heaviest_code_of_row {
   static constexpr int threads = 32;
@@ -32,7 +33,8 @@ struct heaviest_code_of_row {
       }
     });
     double const sum = group.sum(sums), least = group.max(highest) * mql4grec::detail::sinkhorn_equal;
-    int best = sum >= mql4grec::detail::sinkhorn_least_mass ? nearest_with(group, mass_of, least, i) : -1;  // nor has one of NaN
+    int best = sum >= mql4grec::detail::sinkhorn_least_mass ? nearest_with(group, mass_of, least, i)
+                                                            : -1;  // nor has one of NaN
     if (best < 0) best = smallest_by<T>(group, distances.row(i).data, columns);
     group.each([&](int t) {
       if (t == 0) codes[i] = static_cast<code_t>(best);
@@ -66,7 +68,8 @@ template <class System>
 sinkhorn_tables<System> sinkhorn_room(backend<System>& b, index_t n, index_t k) {
   using tables = sinkhorn_tables<System>;
   auto& scratch = b.scratch();
-  index_t const ranges = (n + tables::rows_each - 1) / tables::rows_each, blocks = (k + tables::codes_each - 1) / tables::codes_each;
+  index_t const ranges = (n + tables::rows_each - 1) / tables::rows_each,
+                blocks = (k + tables::codes_each - 1) / tables::codes_each;
   return {.plan = scratch.template take<double>(n, k),
           .masses = scratch.template take<double>(ranges, k),
           .u = scratch.template take<double>(n).data,
@@ -95,9 +98,11 @@ void sinkhorn_assign(backend<System>& b, in_matrix<backend<System>, T> distances
     detail::for_each_group(b, tables.blocks(), detail::scale_codes<System>{tables});
   };
   bool const rows_last = order == sinkhorn_order::samples_last && iterations > 0;
-  if (rows_last) round(false, false);  // of the last round, scaling the rows is left out: it moves no row's heaviest code
+  if (rows_last)
+    round(false, false);  // of the last round, scaling the rows is left out: it moves no row's heaviest code
   for (int done = 0; done < iterations - rows_last; ++done) round(true, done == 0);
-  detail::for_each_group(b, distances.rows(), detail::heaviest_code_of_row<T, System, in>{tables, distances, codes.data});
+  detail::for_each_group(b, distances.rows(),
+                         detail::heaviest_code_of_row<T, System, in>{tables, distances, codes.data});
 }
 
 }  // namespace mql4grec::gpu

@@ -1,8 +1,8 @@
 #pragma once
-// The plan is diag(u) · P · diag(v): P is written once, in double precision, and a round changes u and v alone. Groups take chunks of rows:
-// each scales its rows and adds up what they bring to the codes; other groups add those sums up and scale the codes. Only when a factor
-// comes so far from 1 that a mass could vanish which wouldn't in the reference, the next round takes u and v into P first; the first
-// round always does, it has the widest range.
+// The plan is diag(u) · P · diag(v): P is written once, in double precision, and a round changes u and v alone. Groups
+// take chunks of rows: each scales its rows and adds up what they bring to the codes; other groups add those sums up
+// and scale the codes. Only when a factor comes so far from 1 that a mass could vanish which wouldn't in the reference,
+// the next round takes u and v into P first; the first round always does, it has the widest range.
 //
 // Nothing is asked back from the device on the way: the range of the distances, the sum and that decision stay there.
 #include <cmath>
@@ -32,7 +32,7 @@ enum sinkhorn_event : int { nothing_special = 0, far_factor = 1, plan_written = 
 template <class System>
 struct sinkhorn_tables {
   static constexpr int threads = 256, rows_each = 16, members = threads / rows_each;  // members that share a row
-  static constexpr int codes_each = 32, groups = threads / codes_each;                // groups that share a code's chunks
+  static constexpr int codes_each = 32, groups = threads / codes_each;  // groups that share a code's chunks
   out_matrix<backend<System>, double> plan, masses;  // (n,K); (chunks,K), what a chunk brings to the codes
   double *u, *v, *totals;                            // (n), (K), (chunks)
   distance_range* ranges;                            // (chunks)
@@ -40,8 +40,12 @@ struct sinkhorn_tables {
 
   MQL4GREC_HD index_t chunks() const { return masses.rows(); }
   MQL4GREC_HD int blocks() const { return static_cast<int>((plan.columns() + codes_each - 1) / codes_each); }
-  MQL4GREC_HD int rows_from(index_t first) const { return plan.rows() - first < rows_each ? static_cast<int>(plan.rows() - first) : rows_each; }
-  MQL4GREC_HD static bool is_far(double factor) { return factor < 1e-8 || factor > 1e8; }  // a mass of 1e-300 over such a factor is a number yet
+  MQL4GREC_HD int rows_from(index_t first) const {
+    return plan.rows() - first < rows_each ? static_cast<int>(plan.rows() - first) : rows_each;
+  }
+  MQL4GREC_HD static bool is_far(double factor) {
+    return factor < 1e-8 || factor > 1e8;
+  }  // a mass of 1e-300 over such a factor is a number yet
   /// The factor that makes a sum the target; `mass` is the sum with all factors. One that is none stays none.
   MQL4GREC_HD static double factor(double sum, double mass, double target) {
     return mass < mql4grec::detail::sinkhorn_least_mass ? 0 : target / sum;
@@ -58,7 +62,8 @@ struct range_of {
 
   template <class ThreadGroup>
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t chunk) const {
-    index_t const first = chunk * rows_each, last = first + rows_each < distances.rows() ? first + rows_each : distances.rows();
+    index_t const first = chunk * rows_each,
+                  last = first + rows_each < distances.rows() ? first + rows_each : distances.rows();
     typename ThreadGroup::template local<distance_range> mine;
     group.each([&](int t) {
       auto range = distance_range::none();
@@ -91,7 +96,8 @@ struct fill_range : sinkhorn_tables<System> {
       for (index_t s = t; s < this->chunks(); s += this->threads) seen[t] = widest{}(seen[t], this->ranges[s]);
     });
     auto const range = group.reduce(seen, widest{});
-    double const middle = (range.highest + range.lowest) / 2, amplitude = range.highest - middle + 1e-5, lowest = (range.lowest - middle) / amplitude;
+    double const middle = (range.highest + range.lowest) / 2, amplitude = range.highest - middle + 1e-5,
+                 lowest = (range.lowest - middle) / amplitude;
     index_t const first = chunk * this->rows_each;
     typename ThreadGroup::template local<double> sums;
     group.each([&](int t) {
@@ -136,19 +142,23 @@ template <class System>
 struct scale_rows : sinkhorn_tables<System> {
   using tables = sinkhorn_tables<System>;
   using tables::members, tables::rows_each, tables::threads;
-  static constexpr std::size_t shared_bytes() { return shared_bytes_of<double>(rows_each * (members + 1)) + shared_bytes_of<double>(rows_each); }
+  static constexpr std::size_t shared_bytes() {
+    return shared_bytes_of<double>(rows_each * (members + 1)) + shared_bytes_of<double>(rows_each);
+  }
   bool scale, first_round;
 
   template <class ThreadGroup>
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t chunk) const {
-    double* const sums = group.template share<double>(rows_each * (members + 1));  // a row's members side by side; the gap spreads banks
+    double* const sums =
+        group.template share<double>(rows_each * (members + 1));  // a row's members side by side; the gap spreads banks
     double* const factors = group.template share<double>(rows_each);
     index_t const first = chunk * rows_each;
     int const rows = this->rows_from(first), columns = static_cast<int>(this->plan.columns());
     bool const write = scale && (first_round || far_before(group));
     typename ThreadGroup::template local<int> far;
     group.each([&](int t) {
-      if (t / members < rows) sums[t / members * (members + 1) + t % members] = part_of_row(first + t / members, t % members, columns, write);
+      if (t / members < rows)
+        sums[t / members * (members + 1) + t % members] = part_of_row(first + t / members, t % members, columns, write);
     });
     group.each([&](int t) {
       far[t] = 0;

@@ -63,17 +63,21 @@ T squared_error_forward(backend<System>& b, in_matrix<backend<System>, T> x, in_
 
 // The same sum goes to error (1), and dx (rows,d) = scale · (x − target), overwritten; dx may be x.
 template <Real T, class System>
-void squared_error_backward(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix<backend<System>, T> target, double scale,
-                            out_matrix<backend<System>, T> dx, out_vector<backend<System>, T> error) {
+void squared_error_backward(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix<backend<System>, T> target,
+                            double scale, out_matrix<backend<System>, T> dx, out_vector<backend<System>, T> error) {
   detail::join_rows(x, target, dx);
-  detail::sum_into<T>(b, x.size(), detail::squared_difference_and_gradient<T, decltype(x), decltype(dx)>{static_cast<T>(scale), x, target, dx}, error.data);
+  detail::sum_into<T>(
+      b, x.size(),
+      detail::squared_difference_and_gradient<T, decltype(x), decltype(dx)>{static_cast<T>(scale), x, target, dx},
+      error.data);
 }
 
 // y (rows,d) += factor · x (rows,d)
 template <Real T, class System>
 void add_scaled(backend<System>& b, double factor, in_matrix<backend<System>, T> x, out_matrix<backend<System>, T> y) {
   detail::join_rows(x, y);
-  detail::for_each_index(b, x.size(), detail::add_scaled_entry<T, decltype(x), decltype(y)>{static_cast<T>(factor), x, y});
+  detail::for_each_index(b, x.size(),
+                         detail::add_scaled_entry<T, decltype(x), decltype(y)>{static_cast<T>(factor), x, y});
 }
 
 }  // namespace mql4grec::gpu

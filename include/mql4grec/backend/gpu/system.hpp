@@ -1,6 +1,7 @@
 #pragma once
-// The Thrust systems that the GPU backend is written for. A system is a type: where its memory comes from, how bytes cross, and which
-// execution policy its algorithms get. `cpp` and `omp` run on any CPU, with CCCL's headers alone; `cuda` is defined in cuda/system.cuh.
+// The Thrust systems that the GPU backend is written for. A system is a type: where its memory comes from, how bytes
+// cross, and which execution policy its algorithms get. `cpp` and `omp` run on any CPU, with CCCL's headers alone;
+// `cuda` is defined in cuda/system.cuh.
 #include <thrust/system/cpp/execution_policy.h>
 #include <thrust/system/omp/execution_policy.h>
 
@@ -60,7 +61,8 @@ struct host_system {
     std::vector<std::function<void()>>* graph = nullptr;  ///< where work goes instead of being done; see graph.hpp
   };
   static void enter(context const&) {}
-  /// Copies in the order of the backend's work. What is uploaded may change as soon as the call returns; what is downloaded is there.
+  /// Copies in the order of the backend's work. What is uploaded may change as soon as the call returns; what is
+  /// downloaded is there.
   static void upload(context const& c, void const* from, void* to, std::size_t bytes) {
     expects(!c.graph, "upload: what is captured can't be told new values by the host");
     std::memcpy(to, from, bytes);

@@ -1,10 +1,11 @@
 #pragma once
-// Kernels in phases. A group is a number of threads that take a phase together: what one of them writes in a phase, all of them may read
-// in the next. A kernel is written once against it. On a GPU a group is a warp or a block of CUDA threads (cuda/thread_group.cuh); on a host
-// system one thread plays all members in turn, so that the very same kernels are tested where there is no GPU.
+// Kernels in phases. A group is a number of threads that take a phase together: what one of them writes in a phase, all
+// of them may read in the next. A kernel is written once against it. On a GPU a group is a warp or a block of CUDA
+// threads (cuda/thread_group.cuh); on a host system one thread plays all members in turn, so that the very same kernels
+// are tested where there is no GPU.
 //
-// What a member keeps from one phase to the next is a local<T>: a register on a GPU. Memory that the group shares is asked for by the
-// kernel's shared_bytes() and handed out by the group.
+// What a member keeps from one phase to the next is a local<T>: a register on a GPU. Memory that the group shares is
+// asked for by the kernel's shared_bytes() and handed out by the group.
 #include <concepts>
 #include <cstddef>
 #include <cstring>
@@ -32,7 +33,8 @@ class host_thread_group {
 
   host_thread_group(std::byte* shared, index_t number) : shared_(shared), backwards_(number % 2 == 1) {}
 
-  /// phase(thread) on every member, in an order that nothing may depend on: it turns from phase to phase and from group to group.
+  /// phase(thread) on every member, in an order that nothing may depend on: it turns from phase to phase and from group
+  /// to group.
   template <class Phase>
   void each(Phase&& phase) {
     backwards_ = !backwards_;
@@ -43,7 +45,8 @@ class host_thread_group {
   void load(Phase&& phase) {
     each(phase);
   }
-  /// Inside such a phase: Bytes (4, 8 or 16, and both places are multiples of them) from the backend's memory into shared memory.
+  /// Inside such a phase: Bytes (4, 8 or 16, and both places are multiples of them) from the backend's memory into
+  /// shared memory.
   template <int Bytes>
   static void fetch(void const* from, void* to) {
     std::memcpy(to, from, Bytes);
@@ -99,7 +102,8 @@ class host_thread_group {
   T read(T const* place) {
     return *place;
   }
-  /// Inside a phase: the number that stands in shared memory, which is one more then. Who gets which number must not matter.
+  /// Inside a phase: the number that stands in shared memory, which is one more then. Who gets which number must not
+  /// matter.
   static int take(int* next) { return (*next)++; }
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
-// What the host writes once and a device then fetches by itself: two of them, and a file is read while the device computes. For
-// what is small and written again at once, upload() is simpler, which copies on the way.
+// What the host writes once and a device then fetches by itself: two of them, and a file is read while the device
+// computes. For what is small and written again at once, upload() is simpler, which copies on the way.
 #include "mql4grec/backend/gpu/backend.hpp"
 
 namespace mql4grec::gpu {

@@ -29,8 +29,8 @@ namespace detail {
 inline constexpr double gelu_slope = 0.044715;
 inline constexpr double gelu_root = 0.7978845608028654;  // √(2/π)
 
-// The tanh form of GELU ("gelu_new" in transformers), which T5 v1.1 uses, and its derivative, from t = tanh(gelu_argument(x)): what
-// every backend shares but the tanh.
+// The tanh form of GELU ("gelu_new" in transformers), which T5 v1.1 uses, and its derivative, from t =
+// tanh(gelu_argument(x)): what every backend shares but the tanh.
 template <Field T>
 MQL4GREC_HD constexpr T gelu_argument(T x) {
   return constant<T>(gelu_root) * (x + constant<T>(gelu_slope) * x * x * x);
@@ -46,12 +46,14 @@ MQL4GREC_HD constexpr T gelu_derivative_of(T x, T t) {
 }
 }  // namespace detail
 
-// gates (rows,2f) holds the gate's and the linear branch's values side by side -> h (rows,f) = dropout(gelu(gate) ∘ linear)
+// gates (rows,2f) holds the gate's and the linear branch's values side by side -> h (rows,f) = dropout(gelu(gate) ∘
+// linear)
 template <Field T>
 void gated_gelu_forward(backend& b, dropout site, in_matrix<backend, T> gates, out_matrix<backend, T> h) {
   index_t const f = h.columns();
   for (index_t i = 0; i < h.rows(); ++i)
-    for (index_t j = 0; j < f; ++j) h(i, j) = detail::gelu_of<T>(gates(i, j), std::tanh(detail::gelu_argument<T>(gates(i, j)))) * gates(i, f + j);
+    for (index_t j = 0; j < f; ++j)
+      h(i, j) = detail::gelu_of<T>(gates(i, j), std::tanh(detail::gelu_argument<T>(gates(i, j)))) * gates(i, f + j);
   dropout_apply<T>(b, site, h);
 }
 

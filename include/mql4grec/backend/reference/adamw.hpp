@@ -60,19 +60,22 @@ void sum_into(B& b, in_vector<backend, T> x, out_vector<backend, double> total) 
   total(0) = sum<T>(b, x);
 }
 
-// All (n): gradient is a sum over order.tokens tokens, losses (1) that of the losses; the first `decayed` parameters decay as the rule says, the others
-// don't. Nothing is changed unless loss and norm are finite, which the report (1) tells.
+// All (n): gradient is a sum over order.tokens tokens, losses (1) that of the losses; the first `decayed` parameters
+// decay as the rule says, the others don't. Nothing is changed unless loss and norm are finite, which the report (1)
+// tells.
 template <Real T>
-void captured_adamw_step(backend& b, adamw_update const& rule, double clip_norm, index_t decayed, in_vector<backend, step_inputs> order,
-                        in_vector<backend, double> losses, in_vector<backend, T> gradient, out_vector<backend, T> parameter,
-                        out_vector<backend, T> first, out_vector<backend, T> second, out_vector<backend, step_report> report) {
-  report(0) = {.loss = losses(0) / order(0).tokens, .norm = std::sqrt(sum_of_squares<T>(b, gradient)) / order(0).tokens};
+void captured_adamw_step(backend& b, adamw_update const& rule, double clip_norm, index_t decayed,
+                         in_vector<backend, step_inputs> order, in_vector<backend, double> losses,
+                         in_vector<backend, T> gradient, out_vector<backend, T> parameter, out_vector<backend, T> first,
+                         out_vector<backend, T> second, out_vector<backend, step_report> report) {
+  report(0) = {.loss = losses(0) / order(0).tokens,
+               .norm = std::sqrt(sum_of_squares<T>(b, gradient)) / order(0).tokens};
   if (!report(0).finite()) return;
   adamw_update how = update_of(rule, clip_norm, order(0), report(0).norm);
   for (index_t const end : {decayed, parameter.size()}) {
     index_t const begin = end == decayed ? 0 : decayed;
-    adamw_step<T>(b, how, gradient.part(begin, end - begin), parameter.part(begin, end - begin), first.part(begin, end - begin),
-                  second.part(begin, end - begin));
+    adamw_step<T>(b, how, gradient.part(begin, end - begin), parameter.part(begin, end - begin),
+                  first.part(begin, end - begin), second.part(begin, end - begin));
     how.weight_decay = 0;
   }
 }

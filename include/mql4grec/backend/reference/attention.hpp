@@ -31,7 +31,8 @@ void for_each_head(attention_inputs<host_space, T> const& in, out_vector<backend
         return x.row_block(first, rows).column_block(h * const_width, const_width);
       };
       out_matrix<backend, T> const place{weights.data + used, nq, nk};
-      visit(attention_head<T>{window(in.q, q0, nq), window(in.k, k0, nk), window(in.v, k0, nk), place, s, h, q0, k0, h * nk});
+      visit(attention_head<T>{window(in.q, q0, nq), window(in.k, k0, nk), window(in.v, k0, nk), place, s, h, q0, k0,
+                              h * nk});
     }
   }
 }

@@ -14,7 +14,9 @@ void cached_attention(backend& b, cached_attention_inputs<host_space, T> const& 
   auto const weights = b.scratch().template take<T>(steps);
   for (index_t i = 0; i < context.rows(); ++i)
     for (index_t h = 0; h < heads; ++h) {
-      auto const at = [&](index_t step, index_t part, index_t c) { return in.cache(in.places(i, step), part * inner + h * width + c); };
+      auto const at = [&](index_t step, index_t part, index_t c) {
+        return in.cache(in.places(i, step), part * inner + h * width + c);
+      };
       for (index_t s = 0; s < steps; ++s) {
         weights(s) = in.bias(h, s - (steps - 1) + in.zero_distance);
         for (index_t c = 0; c < width; ++c) weights(s) += in.q(i, h * width + c) * at(s, 0, c);

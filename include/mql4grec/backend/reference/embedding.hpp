@@ -8,7 +8,8 @@ namespace mql4grec::reference {
 
 // table (V,d), tokens (T) -> y (T,d)
 template <Field T>
-void embedding_forward(backend&, in_matrix<backend, T> table, in_vector<backend, token_t> tokens, out_matrix<backend, T> y) {
+void embedding_forward(backend&, in_matrix<backend, T> table, in_vector<backend, token_t> tokens,
+                       out_matrix<backend, T> y) {
   for (index_t i = 0; i < tokens.size(); ++i) {
     assert(index(tokens(i)) < table.rows());
     for (index_t j = 0; j < table.columns(); ++j) y(i, j) = table(index(tokens(i)), j);
@@ -17,7 +18,8 @@ void embedding_forward(backend&, in_matrix<backend, T> table, in_vector<backend,
 
 // dtable (V,d) is accumulated; tokens repeat, so rows are added in the order of the tokens.
 template <Field T>
-void embedding_backward(backend&, in_vector<backend, token_t> tokens, in_matrix<backend, T> dy, out_matrix<backend, T> dtable) {
+void embedding_backward(backend&, in_vector<backend, token_t> tokens, in_matrix<backend, T> dy,
+                        out_matrix<backend, T> dtable) {
   for (index_t i = 0; i < tokens.size(); ++i)
     for (index_t j = 0; j < dtable.columns(); ++j) dtable(index(tokens(i)), j) += dy(i, j);
 }

@@ -14,7 +14,8 @@ void matmul(backend&, in_matrix<backend, T> a, in_matrix<backend, T> b, out_matr
   for (index_t i = 0; i < c.rows(); ++i)
     for (index_t j = 0; j < c.columns(); ++j) {
       T sum{};
-      for (index_t p = 0; p < inner; ++p) sum += (how.transpose_a ? a(p, i) : a(i, p)) * (how.transpose_b ? b(j, p) : b(p, j));
+      for (index_t p = 0; p < inner; ++p)
+        sum += (how.transpose_a ? a(p, i) : a(i, p)) * (how.transpose_b ? b(j, p) : b(p, j));
       c(i, j) = constant<T>(how.alpha) * sum + (how.accumulate ? c(i, j) : T{});
     }
 }

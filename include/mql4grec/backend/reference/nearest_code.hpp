@@ -11,7 +11,8 @@ namespace mql4grec::reference {
 
 // x (n,w) · vectors (K,w) -> distances (n,K): ‖x − v‖², the sum of squared differences and never below 0
 template <Field T>
-void squared_distances(backend&, in_matrix<backend, T> x, in_matrix<backend, T> vectors, out_matrix<backend, T> distances) {
+void squared_distances(backend&, in_matrix<backend, T> x, in_matrix<backend, T> vectors,
+                       out_matrix<backend, T> distances) {
   for (index_t i = 0; i < x.rows(); ++i)
     for (index_t k = 0; k < vectors.rows(); ++k) {
       T sum{};
@@ -52,15 +53,17 @@ void nearest_code(backend&, in_matrix<backend, T> x, in_matrix<backend, T> vecto
 
 // x (n,w) -= vectors (K,w) of codes (n): what a level leaves for the next one
 template <Field T>
-void subtract_codes(backend&, in_matrix<backend, T> vectors, in_vector<backend, code_t> codes, out_matrix<backend, T> x) {
+void subtract_codes(backend&, in_matrix<backend, T> vectors, in_vector<backend, code_t> codes,
+                    out_matrix<backend, T> x) {
   for (index_t i = 0; i < x.rows(); ++i)
     for (index_t j = 0; j < x.columns(); ++j) x(i, j) -= vectors(index(codes(i)), j);
 }
 
-// residual (n,w) · codebooks, (K,w) each -> codes (levels,n), the nearest of what the levels before leave; residual becomes what all leave. On
-// a backend that is derived from this one, with its own ways to find and to subtract them.
+// residual (n,w) · codebooks, (K,w) each -> codes (levels,n), the nearest of what the levels before leave; residual
+// becomes what all leave. On a backend that is derived from this one, with its own ways to find and to subtract them.
 template <Real T, std::derived_from<backend> B>
-void nearest_codes(B& b, std::span<in_matrix<B, T> const> codebooks, out_matrix<B, T> residual, out_matrix<B, code_t> codes) {
+void nearest_codes(B& b, std::span<in_matrix<B, T> const> codebooks, out_matrix<B, T> residual,
+                   out_matrix<B, code_t> codes) {
   scratch_scope<B> const scope(b.scratch());
   auto const distances = b.scratch().template take<T>(residual.rows());
   for (index_t l = 0; l < codes.rows(); ++l) {

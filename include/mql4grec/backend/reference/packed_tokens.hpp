@@ -4,9 +4,10 @@
 
 namespace mql4grec::reference {
 
-// to = the sequences `which` of `from`, in their order. What is left of `to`'s rows goes in equal shares to the sequences behind these and is filled.
-inline void gather_sequences(backend&, packed_tokens<host_space, token_t const> from, in_vector<backend, index_t> which, token_t filler,
-                             packed_tokens<host_space> to) {
+// to = the sequences `which` of `from`, in their order. What is left of `to`'s rows goes in equal shares to the
+// sequences behind these and is filled.
+inline void gather_sequences(backend&, packed_tokens<host_space, token_t const> from, in_vector<backend, index_t> which,
+                             token_t filler, packed_tokens<host_space> to) {
   index_t const fillers = to.sequences() - which.size();
   to.offsets(0) = 0;
   for (index_t s = 0; s < which.size(); ++s) {
@@ -19,10 +20,13 @@ inline void gather_sequences(backend&, packed_tokens<host_space, token_t const> 
   for (index_t i = used; i < to.tokens.size(); ++i) to.tokens(i) = filler;
 }
 
-// shifted = tokens, moved one place to the right in every sequence, with `first` in front of each and for every token that nobody predicts: T5's _shift_right
-inline void shift_right(backend&, in_vector<backend, token_t> tokens, in_vector<backend, index_t> offsets, token_t first, out_vector<backend, token_t> shifted) {
+// shifted = tokens, moved one place to the right in every sequence, with `first` in front of each and for every token
+// that nobody predicts: T5's _shift_right
+inline void shift_right(backend&, in_vector<backend, token_t> tokens, in_vector<backend, index_t> offsets,
+                        token_t first, out_vector<backend, token_t> shifted) {
   for (index_t s = 0; s + 1 < offsets.size(); ++s)
-    for (index_t i = offsets(s); i < offsets(s + 1); ++i) shifted(i) = i == offsets(s) || tokens(i - 1) == no_target ? first : tokens(i - 1);
+    for (index_t i = offsets(s); i < offsets(s + 1); ++i)
+      shifted(i) = i == offsets(s) || tokens(i - 1) == no_target ? first : tokens(i - 1);
 }
 
 }  // namespace mql4grec::reference

@@ -34,7 +34,8 @@ inline void make_rows_orthogonal(out_matrix<backend, double> w, out_matrix<backe
       for (index_t q = p + 1; q < w.rows(); ++q) {
         double const a = inner(w.row(p), w.row(p)), b = inner(w.row(q), w.row(q)), both = inner(w.row(p), w.row(q));
         if (std::abs(both) <= 4 * std::numeric_limits<double>::epsilon() * std::sqrt(a * b)) continue;
-        double const zeta = (b - a) / (2 * both), t = std::copysign(1 / (std::abs(zeta) + std::sqrt(1 + zeta * zeta)), zeta);
+        double const zeta = (b - a) / (2 * both),
+                     t = std::copysign(1 / (std::abs(zeta) + std::sqrt(1 + zeta * zeta)), zeta);
         double const c = 1 / std::sqrt(1 + t * t);
         turn(w.row(p), w.row(q), c, c * t);
         turn(v.row(p), v.row(q), c, c * t);
@@ -43,7 +44,8 @@ inline void make_rows_orthogonal(out_matrix<backend, double> w, out_matrix<backe
   }
 }
 
-/// Makes row `at` of u a unit vector that is orthogonal to the rows before it: what is left of the axis that most is left of.
+/// Makes row `at` of u a unit vector that is orthogonal to the rows before it: what is left of the axis that most is
+/// left of.
 inline void complete_row(out_matrix<backend, double> u, index_t at) {
   index_t const d = u.columns();
   index_t best = 0;
@@ -66,8 +68,8 @@ inline void complete_row(out_matrix<backend, double> u, index_t at) {
   }
 }
 
-/// Rows of w, orthogonal to each other, become unit vectors in the order of their length; v's rows move with them. Rows as good
-/// as zero come last and are completed.
+/// Rows of w, orthogonal to each other, become unit vectors in the order of their length; v's rows move with them. Rows
+/// as good as zero come last and are completed.
 inline void normalize_rows(out_matrix<backend, double> w, out_matrix<backend, double> v) {
   index_t const d = w.rows();
   double longest = 0;
@@ -88,8 +90,9 @@ inline void normalize_rows(out_matrix<backend, double> w, out_matrix<backend, do
 
 }  // namespace detail
 
-// product (d,d) = XᵀY -> rotation (d,d), the orthogonal R for which ‖XR − Y‖ is least: UVᵀ of the product's singular value
-// decomposition UΣVᵀ (Schönemann 1966). Where singular values are zero there are many, and it is one of them. In double.
+// product (d,d) = XᵀY -> rotation (d,d), the orthogonal R for which ‖XR − Y‖ is least: UVᵀ of the product's singular
+// value decomposition UΣVᵀ (Schönemann 1966). Where singular values are zero there are many, and it is one of them. In
+// double.
 template <Real T>
 void procrustes_rotation(backend& b, in_matrix<backend, T> product, out_matrix<backend, T> rotation) {
   index_t const d = product.rows();

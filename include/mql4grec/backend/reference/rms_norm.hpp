@@ -9,8 +9,8 @@ namespace mql4grec::reference {
 
 // x (rows,d) · gain (d) -> y (rows,d); inv_rms (rows) is kept for the backward pass.
 template <Field T>
-void rms_norm_forward(backend&, in_matrix<backend, T> x, in_vector<backend, T> gain, double eps, out_matrix<backend, T> y,
-                      out_vector<backend, T> inv_rms) {
+void rms_norm_forward(backend&, in_matrix<backend, T> x, in_vector<backend, T> gain, double eps,
+                      out_matrix<backend, T> y, out_vector<backend, T> inv_rms) {
   auto const [rows, d] = x.extents;
   for (index_t i = 0; i < rows; ++i) {
     T mean_square{};  // never std::norm or conj: the complex-step test needs an analytic kernel

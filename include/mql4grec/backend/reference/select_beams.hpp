@@ -32,11 +32,14 @@ void for_each_child(beam_candidates<host_space, T> const& in, index_t user, inde
 
 /// The row's log of what its log p are normalised by.
 template <Real T>
-T row_normaliser(beam_candidates<host_space, T> const& in, index_t user, index_t row, in_vector<backend, T> over_vocabulary) {
+T row_normaliser(beam_candidates<host_space, T> const& in, index_t user, index_t row,
+                 in_vector<backend, T> over_vocabulary) {
   if (!in.over_children) return over_vocabulary(row);
   T highest = -std::numeric_limits<T>::infinity(), sum{};
-  for_each_child(in, user, row, [&](node_t child) { highest = std::max(highest, in.logits(row, index(in.trie.token(child)))); });
-  for_each_child(in, user, row, [&](node_t child) { sum += std::exp(in.logits(row, index(in.trie.token(child))) - highest); });
+  for_each_child(in, user, row,
+                 [&](node_t child) { highest = std::max(highest, in.logits(row, index(in.trie.token(child)))); });
+  for_each_child(in, user, row,
+                 [&](node_t child) { sum += std::exp(in.logits(row, index(in.trie.token(child))) - highest); });
   return highest + std::log(sum);
 }
 

@@ -15,8 +15,8 @@ T squared_error_forward(backend&, in_matrix<backend, T> x, in_matrix<backend, T>
 
 // The same sum goes to error (1), and dx (rows,d) = scale · (x − target), overwritten; dx may be x.
 template <Field T>
-void squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target, double scale, out_matrix<backend, T> dx,
-                            out_vector<backend, T> error) {
+void squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target, double scale,
+                            out_matrix<backend, T> dx, out_vector<backend, T> error) {
   T sum{};
   for (index_t i = 0; i < x.rows(); ++i)
     for (index_t j = 0; j < x.columns(); ++j) {

@@ -12,7 +12,8 @@ struct half {  // IEEE 754 binary16
   std::uint16_t bits;
   explicit operator float() const {
     std::uint32_t const sign = std::uint32_t{bits} >> 15 << 31, exponent = (bits >> 10) & 31u, fraction = bits & 1023u;
-    if (exponent == 0) return std::copysign(static_cast<float>(fraction) * 0x1p-24f, std::bit_cast<float>(sign | 0x3F800000u));
+    if (exponent == 0)
+      return std::copysign(static_cast<float>(fraction) * 0x1p-24f, std::bit_cast<float>(sign | 0x3F800000u));
     return std::bit_cast<float>(sign | (exponent == 31 ? 0xFFu : exponent + 112) << 23 | fraction << 13);
   }
 };

@@ -25,7 +25,8 @@ MQL4GREC_DEFINITION bool has_f16c() {
   return has;
 }
 /// Eight at a time in one instruction: ten times as fast as the loop, which would be slower than reading the file.
-[[gnu::target("avx,f16c")]] MQL4GREC_DEFINITION void widen_by_f16c(host_vector_view<half const> from, host_vector_view<float> to) {
+[[gnu::target("avx,f16c")]] MQL4GREC_DEFINITION void widen_by_f16c(host_vector_view<half const> from,
+                                                                   host_vector_view<float> to) {
   index_t const whole = from.size() / 8 * 8;
   for (index_t i = 0; i < whole; i += 8) {
     __m128i const eight = _mm_loadu_si128(reinterpret_cast<__m128i const*>(from.data + i));
@@ -35,7 +36,9 @@ MQL4GREC_DEFINITION bool has_f16c() {
 }
 #else
 MQL4GREC_DEFINITION bool has_f16c() { return false; }
-MQL4GREC_DEFINITION void widen_by_f16c(host_vector_view<half const> from, host_vector_view<float> to) { widen_portably(from, to); }
+MQL4GREC_DEFINITION void widen_by_f16c(host_vector_view<half const> from, host_vector_view<float> to) {
+  widen_portably(from, to);
+}
 #endif
 
 MQL4GREC_DEFINITION void widen(host_vector_view<half const> from, host_vector_view<float> to) {

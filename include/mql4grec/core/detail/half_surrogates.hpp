@@ -1,5 +1,6 @@
 #pragma once
-// Programs that cut a text after a number of UTF-16 units leave half of an emoji behind, \ud83d without its \ude00. No UTF-8 can hold it.
+// Programs that cut a text after a number of UTF-16 units leave half of an emoji behind, \ud83d without its \ude00. No
+// UTF-8 can hold it.
 #include <charconv>
 #include <string>
 #include <string_view>
@@ -15,8 +16,8 @@ inline int escaped_unit(std::string_view text, std::size_t at) {
   return failure == std::errc{} && last == end && unit >= 0 ? unit : -1;
 }
 
-/// Turns every escape in a JSON text that is half of a surrogate pair into \ufffd, the replacement character. The text keeps its length, so
-/// that places in it stay what they are.
+/// Turns every escape in a JSON text that is half of a surrogate pair into \ufffd, the replacement character. The text
+/// keeps its length, so that places in it stay what they are.
 inline void mend_half_surrogates(std::string& text) {
   for (auto at = text.find('\\'); at != text.npos; at = text.find('\\', at)) {
     int const unit = escaped_unit(text, at);

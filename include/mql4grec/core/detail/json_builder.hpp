@@ -1,6 +1,7 @@
 #pragma once
-// A JSON value from a parser's events. nlohmann's own builder looks up every key of an ordered object among those before it, which takes
-// time quadratic in the members; here the keys are in a set, which has to be asked anyway whether one is there twice.
+// A JSON value from a parser's events. nlohmann's own builder looks up every key of an ordered object among those
+// before it, which takes time quadratic in the members; here the keys are in a set, which has to be asked anyway
+// whether one is there twice.
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -21,7 +22,8 @@ class json_builder final : public json_listener {
 
   explicit json_builder(std::filesystem::path const& path) : path_(path) {}
   /// The text must be an object, as `expected` says; its members are shown to `visit` and not kept.
-  json_builder(std::filesystem::path const& path, std::string const& expected, visitor const& visit) : path_(path), expected_(&expected), visit_(&visit) {}
+  json_builder(std::filesystem::path const& path, std::string const& expected, visitor const& visit)
+      : path_(path), expected_(&expected), visit_(&visit) {}
 
   json result() && { return std::move(root_); }
 
@@ -66,7 +68,9 @@ class json_builder final : public json_listener {
     std::string last;
   };
 
-  void expects_object(bool is_one) const { expects_file(is_one || visit_ == nullptr, path_, "expected ", expected_ ? *expected_ : ""); }
+  void expects_object(bool is_one) const {
+    expects_file(is_one || visit_ == nullptr, path_, "expected ", expected_ ? *expected_ : "");
+  }
 
   bool close() {
     json whole = std::move(open_.back());

@@ -1,6 +1,6 @@
 #pragma once
-// The one place where a JSON text is parsed. nlohmann's parser is compiled anew for each kind of value and each kind of listener, so there is
-// one of both.
+// The one place where a JSON text is parsed. nlohmann's parser is compiled anew for each kind of value and each kind of
+// listener, so there is one of both.
 #include <nlohmann/json.hpp>
 #include <string>
 

@@ -5,6 +5,8 @@
 
 namespace mql4grec::detail {
 
-MQL4GREC_DEFINITION void parse_json_events(std::string const& text, json_listener& listener) { json::sax_parse(text, &listener); }
+MQL4GREC_DEFINITION void parse_json_events(std::string const& text, json_listener& listener) {
+  json::sax_parse(text, &listener);
+}
 
 }  // namespace mql4grec::detail

@@ -1,7 +1,7 @@
 #pragma once
-// What a .npy file says of itself (NumPy, "A simple file format for NumPy arrays", NEP 1): "\x93NUMPY", a version, the length
-// of the header, and the header, which is the text of a Python dict. Files come from strangers: nothing is evaluated, and
-// everything is checked against the file before anything is allocated for it.
+// What a .npy file says of itself (NumPy, "A simple file format for NumPy arrays", NEP 1): "\x93NUMPY", a version, the
+// length of the header, and the header, which is the text of a Python dict. Files come from strangers: nothing is
+// evaluated, and everything is checked against the file before anything is allocated for it.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -29,8 +29,8 @@ inline constexpr index_t most_npy_columns = index_t{1} << 24;  // a file without
 inline constexpr std::string_view expected_npy_types =
     "expected '<f4', '<f2' or '<f8'; numpy's array.astype('<f4') makes the first";
 
-/// The dict of a header: three keys in any order, strings without escapes, True and False, a tuple of numbers, spaces anywhere.
-/// No more of Python than that.
+/// The dict of a header: three keys in any order, strings without escapes, True and False, a tuple of numbers, spaces
+/// anywhere. No more of Python than that.
 class npy_dict {
  public:
   std::optional<std::string> descr;
@@ -150,22 +150,15 @@ inline dtype npy_type(std::filesystem::path const& path, std::string_view descr)
   auto const kind = [&]() -> char const* {
     if (descr.starts_with('>')) return " (big-endian)";
     switch (descr.size() > 1 ? descr[1] : '\0') {
-      case 'O':
-        return " (Python objects)";
+      case 'O': return " (Python objects)";
       case 'i':
-      case 'u':
-        return " (integers)";
-      case 'b':
-        return " (booleans)";
-      case 'c':
-        return " (complex numbers)";
+      case 'u': return " (integers)";
+      case 'b': return " (booleans)";
+      case 'c': return " (complex numbers)";
       case 'S':
-      case 'U':
-        return " (text)";
-      case 'V':
-        return " (a structured or raw type)";
-      default:
-        return "";
+      case 'U': return " (text)";
+      case 'V': return " (a structured or raw type)";
+      default: return "";
     }
   };
   raise<file_error>(path.string(), ": header: descr is '", printable(descr), "'", kind(), ", ", expected_npy_types);
@@ -184,16 +177,16 @@ inline npy_preamble read_npy_preamble(input_file const& file) {
                "doesn't begin with the bytes \\x93NUMPY, expected a .npy file as numpy.save writes it");
   int const major = head[6], minor = head[7];
   index_t const begin = major == 1 ? 10 : 12;
-  expects_file(file.size() >= begin, path, "ends at byte ", file.size(), ", expected a header's version and length up to byte ",
-               begin);
+  expects_file(file.size() >= begin, path, "ends at byte ", file.size(),
+               ", expected a header's version and length up to byte ", begin);
   expects_file(major >= 1 && major <= 3 && minor == 0, path, "byte 6: version ", major, ".", minor,
                ", expected 1.0, 2.0 or 3.0");
   index_t length = head[8] | index_t{head[9]} << 8;
   if (major > 1) length |= index_t{head[10]} << 16 | index_t{head[11]} << 24;
   expects_file(length <= most_npy_header_bytes, path, "byte 8: a header of ", length, " bytes, expected at most ",
                most_npy_header_bytes);
-  expects_file(length <= file.size() - begin, path, "byte 8: a header of ", length, " bytes, but only ", file.size() - begin,
-               " follow");
+  expects_file(length <= file.size() - begin, path, "byte 8: a header of ", length, " bytes, but only ",
+               file.size() - begin, " follow");
   npy_preamble preamble{std::string(static_cast<std::size_t>(length), '\0'), begin, begin + length};
   file.read(begin, preamble.text.data(), length);
   return preamble;
@@ -210,8 +203,8 @@ inline npy_header read_npy_header(input_file const& file) {
                "numpy.save(path, numpy.ascontiguousarray(array)) writes them so");
   expects_file(shape.size() == 2, path, "header: shape ", shape_text(shape), ", expected [rows, columns]");
   index_t const rows = shape[0], columns = shape[1];
-  expects_file(columns >= 1 && columns <= most_npy_columns, path, "header: shape ", shape_text(shape), ", expected 1 to ",
-               most_npy_columns, " columns");
+  expects_file(columns >= 1 && columns <= most_npy_columns, path, "header: shape ", shape_text(shape),
+               ", expected 1 to ", most_npy_columns, " columns");
   index_t bytes = 0;
   bool const fits = !__builtin_mul_overflow(rows, columns * entry_bytes(type), &bytes);
   expects_file(fits, path, "header: shape ", shape_text(shape), " is too large");
@@ -221,11 +214,12 @@ inline npy_header read_npy_header(input_file const& file) {
   return {.type = type, .rows = rows, .columns = columns, .begin = preamble.end};
 }
 
-/// What stands before float32 entries, byte for byte as numpy writes it: format 1.0, room for a number of rows of 21 digits,
-/// and 1 to 64 spaces up to a multiple of 64 bytes.
+/// What stands before float32 entries, byte for byte as numpy writes it: format 1.0, room for a number of rows of 21
+/// digits, and 1 to 64 spaces up to a multiple of 64 bytes.
 inline std::string npy_prefix(index_t rows, index_t columns) {
   std::string const number = std::to_string(rows);
-  std::string text = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + number + ", " + std::to_string(columns) + "), }";
+  std::string text =
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (" + number + ", " + std::to_string(columns) + "), }";
   text.append(21 - number.size(), ' ');
   std::size_t const fixed = npy_magic.size() + 4, unpadded = fixed + text.size() + 1;
   text.append(64 - unpadded % 64, ' ');

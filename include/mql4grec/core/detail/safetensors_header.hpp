@@ -94,7 +94,8 @@ class safetensors_header final : public json_listener {
   }
   void finish_tensor() const {
     for (std::size_t i = 0; i < known_keys.size(); ++i)
-      expects_file((keys_ >> i & 1u) != 0, path_, "tensor '", printable(name_), "': key '", known_keys[i], "' is missing");
+      expects_file((keys_ >> i & 1u) != 0, path_, "tensor '", printable(name_), "': key '", known_keys[i],
+                   "' is missing");
   }
   void take_dtype(std::string_view name) {
     auto const found = std::ranges::find(dtype_names, name);

@@ -10,7 +10,8 @@
 
 namespace mql4grec::detail {
 
-MQL4GREC_DEFINITION std::map<std::string, json> parse_object(std::filesystem::path const& path, std::string const& expected) {
+MQL4GREC_DEFINITION std::map<std::string, json> parse_object(std::filesystem::path const& path,
+                                                             std::string const& expected) {
   json value = parse_expected(read_file(path), path, expected);
   expects_file(value.is_object(), path, "expected ", expected, ", found a ", value.type_name());
   std::map<std::string, json> members;

@@ -10,7 +10,8 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// The largest power of two up to 16 that divides an address and the distance of its rows. Not more: where scratch lies must not choose the kernel.
+/// The largest power of two up to 16 that divides an address and the distance of its rows. Not more: where scratch lies
+/// must not choose the kernel.
 inline int alignment_of(void const* data, index_t row_bytes) {
   auto const bits = reinterpret_cast<std::uintptr_t>(data) | static_cast<std::uintptr_t>(row_bytes) | 16u;
   return static_cast<int>(bits & (~bits + 1));
@@ -35,9 +36,9 @@ cublasComputeType_t compute_type(cuda_options const& how) {
   return CUBLAS_COMPUTE_32F;
 }
 
-// C (m,n) = epilogue([C +] alpha · op(A) (m,k) · op(B) (k,n)), none of them empty, row-major. Read by columns, memory holds the
-// transposed matrices, and Cᵀ = op(B)ᵀ op(A)ᵀ; a bias, one entry a column of C, is one a row of that, as cuBLASLt wants it.
-// False: it has no such kernel.
+// C (m,n) = epilogue([C +] alpha · op(A) (m,k) · op(B) (k,n)), none of them empty, row-major. Read by columns, memory
+// holds the transposed matrices, and Cᵀ = op(B)ᵀ op(A)ᵀ; a bias, one entry a column of C, is one a row of that, as
+// cuBLASLt wants it. False: it has no such kernel.
 template <Real T>
 bool multiply(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<backend<cuda>, T> b,
               out_matrix<backend<cuda>, T> c, product how, cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT,
@@ -64,9 +65,10 @@ bool multiply(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<bac
   auto const& plan = context.plans().of(context.handle(), shape, context.how().workspace, bias);
   if (!plan.has_kernel()) return false;
   if (bias) plan.set_bias(bias);
-  check(cublasLtMatmul(context.handle(), plan.what(), &alpha, b.data, plan.a(), a.data, plan.b(), &beta, c.data, plan.c(),
-                       c.data, plan.c(), &plan.algorithm(), context.workspace(), context.how().workspace, stream),
-        "cublasLtMatmul");
+  check(
+      cublasLtMatmul(context.handle(), plan.what(), &alpha, b.data, plan.a(), a.data, plan.b(), &beta, c.data, plan.c(),
+                     c.data, plan.c(), &plan.algorithm(), context.workspace(), context.how().workspace, stream),
+      "cublasLtMatmul");
   return true;
 }
 
@@ -75,8 +77,8 @@ bool multiply(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<bac
 // C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n)
 template <Real T>
   requires(std::same_as<T, float> || std::same_as<T, double>)
-void matmul(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<backend<cuda>, T> b, out_matrix<backend<cuda>, T> c,
-            product how) {
+void matmul(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<backend<cuda>, T> b,
+            out_matrix<backend<cuda>, T> c, product how) {
   if (c.size() == 0) return;
   if ((how.transpose_a ? a.rows() : a.columns()) > 0)
     detail::multiply<T>(where, a, b, c, how);

@@ -1,5 +1,6 @@
 #pragma once
-// Several GPUs, one process each, that add their gradients up with NCCL. Needs <nccl.h> and -lnccl; nothing else includes this file.
+// Several GPUs, one process each, that add their gradients up with NCCL. Needs <nccl.h> and -lnccl; nothing else
+// includes this file.
 #include <nccl.h>
 
 #include <memory>
@@ -11,8 +12,8 @@
 
 namespace mql4grec::gpu {
 
-/// A Communicator over NCCL; see optim/communicator.hpp. The processes agree on an id beforehand: rank 0 makes one with ncclGetUniqueId and
-/// hands it to the others by whatever they share (a file, MPI, a socket).
+/// A Communicator over NCCL; see optim/communicator.hpp. The processes agree on an id beforehand: rank 0 makes one with
+/// ncclGetUniqueId and hands it to the others by whatever they share (a file, MPI, a socket).
 class nccl_communicator {
  public:
   /// Waits until all have come. The backend's device is this process' one.
@@ -30,8 +31,9 @@ class nccl_communicator {
   template <class T>
     requires(std::same_as<T, float> || std::same_as<T, double>)
   void all_reduce(backend<cuda>& b, view<T, device_space<cuda>, 1> values) const {
-    check(ncclAllReduce(values.data, values.data, static_cast<std::size_t>(values.size()), std::same_as<T, float> ? ncclFloat : ncclDouble, ncclSum,
-                        communicator_.get(), b.context().stream()),
+    check(ncclAllReduce(values.data, values.data, static_cast<std::size_t>(values.size()),
+                        std::same_as<T, float> ? ncclFloat : ncclDouble, ncclSum, communicator_.get(),
+                        b.context().stream()),
           "ncclAllReduce");
   }
   void all_reduce(backend<cuda>& b, std::span<double> numbers) const {
@@ -43,7 +45,9 @@ class nccl_communicator {
   }
 
  private:
-  static void check(ncclResult_t status, char const* call) { expects(status == ncclSuccess, "NCCL: ", call, ": ", ncclGetErrorString(status)); }
+  static void check(ncclResult_t status, char const* call) {
+    expects(status == ncclSuccess, "NCCL: ", call, ": ", ncclGetErrorString(status));
+  }
 
   std::shared_ptr<ncclComm> communicator_;
   index_t rank_, size_;

@@ -67,7 +67,8 @@ class pinned_ring {
   bool second_ = false;
 };
 
-/// Pinned memory that somebody fills, any thread of the host, and that the device then reads by itself; see upload_buffer.hpp.
+/// Pinned memory that somebody fills, any thread of the host, and that the device then reads by itself; see
+/// upload_buffer.hpp.
 class upload_memory {
  public:
   template <class Context>

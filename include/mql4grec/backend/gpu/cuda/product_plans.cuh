@@ -15,7 +15,8 @@ inline void check(cublasStatus_t status, char const* call) {
   expects(status == CUBLAS_STATUS_SUCCESS, "cuBLASLt: ", call, ": ", cublasLtGetStatusString(status));
 }
 
-/// Everything that a choice of kernel may depend on. Matrices as cuBLASLt sees them, column-major: it is asked for the transposed product.
+/// Everything that a choice of kernel may depend on. Matrices as cuBLASLt sees them, column-major: it is asked for the
+/// transposed product.
 struct product_shape {
   index_t m, n, k, stride_a, stride_b, stride_c;
   bool transpose_a, transpose_b;
@@ -75,7 +76,8 @@ class product_plan {
 
   static owned<cublasLtMatrixLayout_t> layout(cudaDataType_t type, index_t rows, index_t columns, index_t stride) {
     cublasLtMatrixLayout_t made = nullptr;
-    check(cublasLtMatrixLayoutCreate(&made, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns), stride),
+    check(cublasLtMatrixLayoutCreate(&made, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns),
+                                     stride),
           "cublasLtMatrixLayoutCreate");
     return owned<cublasLtMatrixLayout_t>(made);
   }
@@ -84,11 +86,13 @@ class product_plan {
     check(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate");
     owned<cublasLtMatmulPreference_t> const preference(made);
     auto const set = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
-      check(cublasLtMatmulPreferenceSetAttribute(made, attribute, &value, sizeof value), "cublasLtMatmulPreferenceSetAttribute");
+      check(cublasLtMatmulPreferenceSetAttribute(made, attribute, &value, sizeof value),
+            "cublasLtMatmulPreferenceSetAttribute");
     };
     set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace);
-    for (auto const attribute : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
-                                 CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+    for (auto const attribute :
+         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+          CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
       set(attribute, static_cast<std::uint32_t>(s.alignment));
     cublasLtMatmulHeuristicResult_t best{};
     int found = 0;

@@ -19,7 +19,7 @@ namespace mql4grec::gpu {
 /// What a backend on a GPU is made with.
 struct cuda_options {
   int device = 0;
-  precision products = precision::fp32;  ///< what matrix products round their factors to
+  precision products = precision::fp32;           ///< what matrix products round their factors to
   std::size_t workspace = std::size_t{32} << 20;  ///< bytes that matrix products may use
 
   bool operator==(cuda_options const&) const = default;
@@ -33,8 +33,8 @@ inline int usable_device(int device) {
   auto const status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess) {
     cudaGetLastError();
-    mql4grec::detail::raise("GPU: no usable NVIDIA driver (", cudaGetErrorString(status), "), expected one that runs CUDA ",
-                            CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10);
+    mql4grec::detail::raise("GPU: no usable NVIDIA driver (", cudaGetErrorString(status),
+                            "), expected one that runs CUDA ", CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10);
   }
   expects(count > 0, "GPU: this machine has none of NVIDIA's");
   expects(device >= 0 && device < count, "GPU: device ", device, ", but there are ", count, ", counted from 0");
@@ -51,7 +51,8 @@ struct free_memory {
   void operator()(void* memory) const noexcept { cudaFree(memory); }
 };
 
-/// While it lives, the calling thread's current device is the one that this memory is on. Streams, the legacy one too, are a device's own.
+/// While it lives, the calling thread's current device is the one that this memory is on. Streams, the legacy one too,
+/// are a device's own.
 class on_device_of {
  public:
   explicit on_device_of(void const* memory) {
@@ -71,8 +72,8 @@ class on_device_of {
   int before_ = 0, here_ = 0;
 };
 
-/// While one thread captures a stream, CUDA lets no other use the legacy stream, which is where memory is cleared and copied that belongs to
-/// no stream. The one who captures holds it alone.
+/// While one thread captures a stream, CUDA lets no other use the legacy stream, which is where memory is cleared and
+/// copied that belongs to no stream. The one who captures holds it alone.
 inline std::shared_mutex& legacy_stream() {
   static std::shared_mutex one;
   return one;
@@ -126,7 +127,9 @@ struct cuda {
     void make_current() const { detail::check(cudaSetDevice(options_.device), "cudaSetDevice"); }
     void synchronize() const {
       auto const status = cudaStreamSynchronize(stream());
-      if (status != cudaSuccess) detail::check(status, started_ ? (std::string("cudaStreamSynchronize behind ") + started_).c_str() : "cudaStreamSynchronize");
+      if (status != cudaSuccess)
+        detail::check(status, started_ ? (std::string("cudaStreamSynchronize behind ") + started_).c_str()
+                                       : "cudaStreamSynchronize");
       started_ = nullptr;
     }
     /// Recorded work that was started last: what is wrong with it is seen at the next synchronisation.
@@ -149,8 +152,9 @@ struct cuda {
   /// Memory is taken from, and kernels go to, the calling thread's current device.
   static void enter(context const& c) { c.make_current(); }
 
-  // These run on the legacy stream of the memory's device, by name: the default stream may be another (nvcc --default-stream per-thread). It and
-  // the streams of that device's backends, made by cudaStreamCreate, wait for each other.
+  // These run on the legacy stream of the memory's device, by name: the default stream may be another (nvcc
+  // --default-stream per-thread). It and the streams of that device's backends, made by cudaStreamCreate, wait for each
+  // other.
   static void* allocate(std::size_t bytes) {
     void* memory = nullptr;
     auto const status = cudaMalloc(&memory, bytes);
@@ -158,8 +162,8 @@ struct cuda {
       cudaGetLastError();
       std::size_t free = 0, all = 0;
       cudaMemGetInfo(&free, &all);
-      mql4grec::detail::raise("GPU memory: ", detail::in_gib(bytes), " asked for, ", detail::in_gib(free), " of ", detail::in_gib(all),
-                              " free; try a smaller batch");
+      mql4grec::detail::raise("GPU memory: ", detail::in_gib(bytes), " asked for, ", detail::in_gib(free), " of ",
+                              detail::in_gib(all), " free; try a smaller batch");
     }
     detail::check(status, "cudaMalloc");
     return memory;
@@ -170,9 +174,15 @@ struct cuda {
     detail::on_device_of const here(memory);
     detail::check(cudaMemsetAsync(memory, 0, bytes, cudaStreamLegacy), "cudaMemsetAsync");
   }
-  static void copy_from_host(void const* from, void* to, std::size_t bytes) { copy_at_once(from, to, bytes, cudaMemcpyHostToDevice, to); }
-  static void copy_to_host(void const* from, void* to, std::size_t bytes) { copy_at_once(from, to, bytes, cudaMemcpyDeviceToHost, from); }
-  static void copy_within(void const* from, void* to, std::size_t bytes) { copy_at_once(from, to, bytes, cudaMemcpyDeviceToDevice, from); }
+  static void copy_from_host(void const* from, void* to, std::size_t bytes) {
+    copy_at_once(from, to, bytes, cudaMemcpyHostToDevice, to);
+  }
+  static void copy_to_host(void const* from, void* to, std::size_t bytes) {
+    copy_at_once(from, to, bytes, cudaMemcpyDeviceToHost, from);
+  }
+  static void copy_within(void const* from, void* to, std::size_t bytes) {
+    copy_at_once(from, to, bytes, cudaMemcpyDeviceToDevice, from);
+  }
 
   /// Through pinned memory: the host goes on at once.
   static void upload(context& c, void const* from, void* to, std::size_t bytes) {
@@ -181,7 +191,9 @@ struct cuda {
     for (std::size_t done = 0; done < bytes;) {
       auto const piece = c.staging().take(stream, bytes - done);
       std::memcpy(piece.data(), static_cast<std::byte const*>(from) + done, piece.size());
-      detail::check(cudaMemcpyAsync(static_cast<std::byte*>(to) + done, piece.data(), piece.size(), cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync to the device");
+      detail::check(cudaMemcpyAsync(static_cast<std::byte*>(to) + done, piece.data(), piece.size(),
+                                    cudaMemcpyHostToDevice, stream),
+                    "cudaMemcpyAsync to the device");
       done += piece.size();
     }
   }

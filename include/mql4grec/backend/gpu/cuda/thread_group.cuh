@@ -12,10 +12,12 @@
 
 namespace mql4grec::gpu {
 
-/// The device's counterpart of host_thread_group, member by member. Its members are __host__ too, because kernels are; the host never runs them.
+/// The device's counterpart of host_thread_group, member by member. Its members are __host__ too, because kernels are;
+/// the host never runs them.
 template <int Threads>
 class device_thread_group {
-  static_assert(Threads == 32 || (Threads % 32 == 0 && Threads <= 1024), "a group is a warp, or a block of whole warps");
+  static_assert(Threads == 32 || (Threads % 32 == 0 && Threads <= 1024),
+                "a group is a warp, or a block of whole warps");
   static constexpr int warps = Threads / 32;
 
  public:
@@ -32,7 +34,8 @@ class device_thread_group {
   };
 
   /// `reductions`: room for a value a warp, 16 bytes each.
-  MQL4GREC_HD device_thread_group(std::byte* shared, std::byte* reductions, int thread) : shared_(shared), reductions_(reductions), thread_(thread) {}
+  MQL4GREC_HD device_thread_group(std::byte* shared, std::byte* reductions, int thread)
+      : shared_(shared), reductions_(reductions), thread_(thread) {}
 
   template <class Phase>
   MQL4GREC_HD void each(Phase&& phase) {
@@ -92,7 +95,8 @@ class device_thread_group {
   MQL4GREC_HD local<T> reduce_among(local<T> const& values, Op op) {
     local<T> all = values;
 #if defined(__CUDA_ARCH__)
-    for (int apart = Members / 2; apart > 0; apart /= 2) all[thread_] = op(all[thread_], of_lane(all[thread_], (thread_ % 32) ^ apart));
+    for (int apart = Members / 2; apart > 0; apart /= 2)
+      all[thread_] = op(all[thread_], of_lane(all[thread_], (thread_ % 32) ^ apart));
 #else
     (void)op;
 #endif
@@ -195,15 +199,17 @@ constexpr int blocks_together() {
 }
 
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::threads* groups_per_block<Kernel::threads>, blocks_together<Kernel>()) run_group(Kernel kernel, index_t groups, std::size_t shared_bytes) {
+__global__ void __launch_bounds__(Kernel::threads* groups_per_block<Kernel::threads>, blocks_together<Kernel>())
+    run_group(Kernel kernel, index_t groups, std::size_t shared_bytes) {
   constexpr int threads = Kernel::threads, together = groups_per_block<threads>;
   extern __shared__ int4 memory[];  // aligned for anything
   __shared__ int4 reductions[threads / 32];
   int const group_in_block = static_cast<int>(threadIdx.x) / threads;
   index_t const number = static_cast<index_t>(blockIdx.x) * together + group_in_block;
   if (number >= groups) return;  // a whole warp, or a whole block
-  device_thread_group<threads> group(reinterpret_cast<std::byte*>(memory) + static_cast<std::size_t>(group_in_block) * shared_bytes,
-                            reinterpret_cast<std::byte*>(reductions), static_cast<int>(threadIdx.x) % threads);
+  device_thread_group<threads> group(
+      reinterpret_cast<std::byte*>(memory) + static_cast<std::size_t>(group_in_block) * shared_bytes,
+      reinterpret_cast<std::byte*>(reductions), static_cast<int>(threadIdx.x) % threads);
   kernel(group, number);
 }
 
@@ -213,8 +219,11 @@ void launch_groups(cudaStream_t stream, index_t groups, Kernel const& kernel) {
   constexpr std::size_t without_asking = 48 << 10;
   std::size_t const each = (kernel.shared_bytes() + 15) / 16 * 16, bytes = each * together;
   if (bytes > without_asking)
-    check(cudaFuncSetAttribute(run_group<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "shared memory of a kernel");
-  run_group<Kernel><<<static_cast<unsigned>((groups + together - 1) / together), Kernel::threads * together, bytes, stream>>>(kernel, groups, each);
+    check(cudaFuncSetAttribute(run_group<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+          "shared memory of a kernel");
+  run_group<Kernel>
+      <<<static_cast<unsigned>((groups + together - 1) / together), Kernel::threads * together, bytes, stream>>>(
+          kernel, groups, each);
   check(cudaGetLastError(), "launch of a kernel");
 }
 
