@@ -2,9 +2,9 @@
 // Argument: items.
 #include <sys/resource.h>
 
-#include "mql4grec/quantize/match.hpp"
-#include "mql4grec/quantize/reallocate.hpp"
-#include "mql4grec/quantize/uniqueness_report.hpp"
+#include "mql4grec/quantize/collisions/match.hpp"
+#include "mql4grec/quantize/collisions/reallocate.hpp"
+#include "mql4grec/quantize/collisions/uniqueness_report.hpp"
 #include "support.hpp"
 
 using namespace mql4grec;

@@ -1,7 +1,7 @@
 // A translator at the paper's size: an update of a batch, and encoding. Arguments: threads, width of the features,
 // rows, bits of the products' factors.
-#include "mql4grec/quantize/rq_vae_trainer.hpp"
-#include "mql4grec/quantize/translate_items.hpp"
+#include "mql4grec/quantize/assign_codes.hpp"
+#include "mql4grec/quantize/rq_vae/trainer.hpp"
 #include "support.hpp"
 
 using namespace mql4grec;

@@ -11,8 +11,8 @@
 
 #include "mql4grec/backend/gpu/gpu.hpp"
 #include "mql4grec/mql4grec.hpp"
-#include "mql4grec/quantize/residual_kmeans.hpp"
-#include "mql4grec/quantize/training_rows.hpp"
+#include "mql4grec/quantize/residual_kmeans/residual_kmeans.hpp"
+#include "mql4grec/quantize/rq_vae/training_rows.hpp"
 
 using namespace mql4grec;
 
@@ -130,8 +130,8 @@ std::vector<std::string> operations_of(std::string const& table) {
 /// by what it is derived from.
 std::string own_files(std::filesystem::path const& folder, std::vector<std::string> const& operations) {
   std::map<std::string, std::string> files;
-  for (auto const& entry : std::filesystem::directory_iterator(folder)) {
-    if (!entry.is_regular_file()) continue;
+  for (auto const& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file() || entry.path().filename() == "operations.hpp") continue;  // declarations alone
     std::ostringstream text;
     text << std::ifstream(entry.path()).rdbuf();
     std::string found;
@@ -140,7 +140,7 @@ std::string own_files(std::filesystem::path const& folder, std::vector<std::stri
       if (std::regex_search(text.str(), definition) && found.find("`" + name + "`") == found.npos)
         found += (found.empty() ? "`" : ", `") + name + "`";
     }
-    if (!found.empty()) files[entry.path().filename().string()] = found;
+    if (!found.empty()) files[std::filesystem::relative(entry.path(), folder).generic_string()] = found;
   }
   std::string all;
   for (auto const& [file, found] : files) all += "  - `" + file + "`: " + found + "\n";
@@ -160,8 +160,7 @@ std::string document() {
       "where a file says so.\n\n",
       table(), "\nWhere they are defined:\n\n- `backend/reference/`\n", own_files(backends / "reference", operations),
       "- `backend/cpu/`\n", own_files(backends / "cpu", operations), "- `backend/gpu/`\n",
-      own_files(backends / "gpu", operations), "- `backend/gpu/cuda/`\n",
-      own_files(backends / "gpu" / "cuda", operations));
+      own_files(backends / "gpu", operations));
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // The library mql4grec::compiled: what services ask for, and what isn't a template, compiled once.
 #define MQL4GREC_DEFINITION
 #include "mql4grec/core/detail/half.inl.hpp"
-#include "mql4grec/quantize/sequence_key.inl.hpp"
+#include "mql4grec/quantize/collisions/sequence_key.inl.hpp"
 #include "mql4grec/rank/fusion.inl.hpp"
 #include "mql4grec/recommender.hpp"
 #include "mql4grec/search/trie.inl.hpp"
@@ -26,10 +26,10 @@
 #include "mql4grec/pipeline/train.inl.hpp"
 #include "mql4grec/pipeline/translate.inl.hpp"
 #include "mql4grec/pipeline/translator.inl.hpp"
-#include "mql4grec/quantize/model_tensors.inl.hpp"
-#include "mql4grec/quantize/residual_kmeans_checkpoint.inl.hpp"
-#include "mql4grec/quantize/rq_vae_checkpoint.inl.hpp"
-#include "mql4grec/quantize/translator_state.inl.hpp"
+#include "mql4grec/quantize/residual_kmeans/checkpoint.inl.hpp"
+#include "mql4grec/quantize/rq_vae/checkpoint.inl.hpp"
+#include "mql4grec/quantize/rq_vae/model_tensors.inl.hpp"
+#include "mql4grec/quantize/rq_vae/state.inl.hpp"
 #include "mql4grec/recommender_load.hpp"
 #include "mql4grec/seq2seq/checkpoint.inl.hpp"
 #include "mql4grec/seq2seq/config_json.inl.hpp"

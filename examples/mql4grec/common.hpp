@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "mql4grec/backend/precision.hpp"
+#include "mql4grec/backend/contract/precision.hpp"
 #include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/core/scalar.hpp"
 #include "progress.hpp"

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "evaluation.hpp"
-#include "mql4grec/quantize/translator_training.hpp"
+#include "mql4grec/quantize/rq_vae/training.hpp"
 #include "mql4grec/seq2seq/training.hpp"
 
 namespace mql4grec::program {

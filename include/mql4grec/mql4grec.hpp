@@ -9,9 +9,9 @@
 #include "mql4grec/embed/views.hpp"
 #include "mql4grec/language/translate.hpp"
 #include "mql4grec/metrics/ranking_metrics.hpp"
-#include "mql4grec/quantize/fit_translator.hpp"
-#include "mql4grec/quantize/fold_scaling.hpp"
-#include "mql4grec/quantize/residual_kmeans.hpp"
+#include "mql4grec/quantize/residual_kmeans/residual_kmeans.hpp"
+#include "mql4grec/quantize/rq_vae/fit.hpp"
+#include "mql4grec/quantize/rq_vae/fold_scaling.hpp"
 #include "mql4grec/rank/popularity.hpp"
 #include "mql4grec/recommender.hpp"
 #include "mql4grec/seq2seq/fit.hpp"
@@ -21,6 +21,6 @@
 #if MQL4GREC_HAS_JSON
 #include "mql4grec/metrics/json.hpp"
 #include "mql4grec/pipeline.hpp"
-#include "mql4grec/quantize/residual_kmeans_checkpoint.hpp"
+#include "mql4grec/quantize/residual_kmeans/checkpoint.hpp"
 #include "mql4grec/recommender_load.hpp"
 #endif

@@ -27,7 +27,7 @@ template <Backend B = cpu::backend, Real T = float, FusionPolicy Fusion = averag
 class recommender {
   static_assert(ReopenableBackend<B>,
                 "every thread that asks opens a backend of its own: B needs worker_options(), and a constructor that "
-                "takes them; see backend/concepts.hpp");
+                "takes them; see backend/contract/concepts.hpp");
 
  public:
   /// The device and the precision that the model was frozen on hold for requests.

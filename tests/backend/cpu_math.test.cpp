@@ -1,5 +1,5 @@
 // The building blocks of the CPU's kernels, each as the kernels see it: inlined into every instruction set.
-#include "mql4grec/backend/cpu/math.hpp"
+#include "mql4grec/backend/cpu/primitives/math.hpp"
 
 #include "support/check_close.hpp"
 #include "support/instruction_sets.hpp"

@@ -1,6 +1,6 @@
-#include "mql4grec/backend/graph_cache.hpp"
+#include "mql4grec/backend/contract/graph_cache.hpp"
 
-#include "mql4grec/backend/staged.hpp"
+#include "mql4grec/backend/contract/staged.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/tensors.hpp"

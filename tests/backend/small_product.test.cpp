@@ -1,5 +1,5 @@
 // The products inside one attention head, and the transpose that prepares them.
-#include "mql4grec/backend/cpu/small_product.hpp"
+#include "mql4grec/backend/cpu/primitives/small_product.hpp"
 
 #include "support/backends.hpp"
 #include "support/check_close.hpp"

@@ -2,7 +2,7 @@
 // without.
 #include <doctest/doctest.h>
 
-#include "mql4grec/backend/gpu/cuda/nccl.cuh"
+#include "mql4grec/backend/gpu/runtime/nccl_communicator.cuh"
 #include "mql4grec/gpu.cuh"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"

@@ -12,7 +12,7 @@ from pathlib import Path
 GROUND = {"core": 0, "backend": 1, "nn": 2, "optim": 2}
 STAGES = ["catalog", "embed", "quantize", "language", "tasks", "seq2seq", "search", "rank", "metrics"]
 VALUE_TYPES = {
-    "catalog/interactions.hpp", "embed/features.hpp", "quantize/code_table.hpp",
+    "catalog/interactions.hpp", "embed/features.hpp", "quantize/codebook/code_table.hpp",
     "language/vocabulary.hpp", "language/token_table.hpp", "tasks/batch.hpp",
     "seq2seq/t5.hpp", "seq2seq/config.hpp", "seq2seq/decoder_rows.hpp", "search/beams.hpp", "search/trie.hpp",
     "rank/ranking.hpp", "metrics/report.hpp",
@@ -84,9 +84,9 @@ def self_test():
     """Each file, and whether the law should complain about it."""
     good = {
         "core/view.hpp": "#pragma once // Eigen::Matrix and /* cblas_sgemm */\n",
-        "backend/cpu/matmul.hpp": '#include <Eigen/Core>\n#include "mql4grec/core/view.hpp"\nEigen::Index n = cblas_sgemm();\n',
+        "backend/cpu/matmul/matmul.hpp": '#include <Eigen/Core>\n#include "mql4grec/core/view.hpp"\nEigen::Index n = cblas_sgemm();\n',
         "optim/adamw.hpp": '#include <mql4grec/nn/linear.hpp>\n',
-        "nn/linear.hpp": '#include <mql4grec/backend/cpu/matmul.hpp>\n#include "local.hpp"\n',
+        "nn/linear.hpp": '#include <mql4grec/backend/cpu/matmul/matmul.hpp>\n#include "local.hpp"\n',
         "nn/local.hpp": 'auto s = "thrust::sort"; // #include <mql4grec/rank/fusion.hpp>\n',
         "backend/gpu/sort.cuh": '#include <thrust/sort.h>\n',
         "catalog/interactions.hpp": '#include <mql4grec/core/view.hpp>\n',
@@ -97,7 +97,7 @@ def self_test():
         "mql4grec.hpp": '#include <mql4grec/pipeline.hpp>\n',
     }
     bad = {
-        "core/up.hpp": '#include <mql4grec/backend/cpu/matmul.hpp>\n',
+        "core/up.hpp": '#include <mql4grec/backend/cpu/matmul/matmul.hpp>\n',
         "backend/up.hpp": '#include <mql4grec/nn/linear.hpp>\n',
         "nn/stage.hpp": '#include <mql4grec/catalog/interactions.hpp>\n',
         "catalog/right.hpp": '#include "mql4grec/rank/ranking.hpp"\n',

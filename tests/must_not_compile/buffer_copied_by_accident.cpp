@@ -1,7 +1,7 @@
 // expect: deleted
 #include <utility>
 
-#include "mql4grec/backend/buffer.hpp"
+#include "mql4grec/backend/contract/buffer.hpp"
 
 using namespace mql4grec;
 

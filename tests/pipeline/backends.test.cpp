@@ -7,8 +7,8 @@
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "mql4grec/pipeline/translate.hpp"
 #include "mql4grec/pipeline/translator.hpp"
-#include "mql4grec/quantize/fit_translator.hpp"
-#include "mql4grec/quantize/rq_vae_pass.hpp"
+#include "mql4grec/quantize/rq_vae/fit.hpp"
+#include "mql4grec/quantize/rq_vae/pass.hpp"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"
 

@@ -1,10 +1,10 @@
-#include "mql4grec/quantize/code_table.hpp"
+#include "mql4grec/quantize/codebook/code_table.hpp"
 
 #include <doctest/doctest.h>
 
 #include <array>
 
-#include "mql4grec/quantize/usage.hpp"
+#include "mql4grec/quantize/codebook/usage.hpp"
 
 using namespace mql4grec;
 

@@ -1,14 +1,14 @@
-#include "mql4grec/quantize/collisions.hpp"
+#include "mql4grec/quantize/collisions/collisions.hpp"
 
 #include <map>
 #include <set>
 
-#include "mql4grec/quantize/capacity.hpp"
-#include "mql4grec/quantize/match.hpp"
-#include "mql4grec/quantize/place.hpp"
-#include "mql4grec/quantize/reallocate.hpp"
-#include "mql4grec/quantize/suffix.hpp"
-#include "mql4grec/quantize/uniqueness_report.hpp"
+#include "mql4grec/quantize/codebook/capacity.hpp"
+#include "mql4grec/quantize/collisions/match.hpp"
+#include "mql4grec/quantize/collisions/place.hpp"
+#include "mql4grec/quantize/collisions/reallocate.hpp"
+#include "mql4grec/quantize/collisions/suffix.hpp"
+#include "mql4grec/quantize/collisions/uniqueness_report.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 

@@ -1,9 +1,9 @@
-#include "mql4grec/quantize/fit_translator.hpp"
+#include "mql4grec/quantize/rq_vae/fit.hpp"
 
 #include "core/temporary_directory.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/embed/statistics.hpp"
-#include "mql4grec/quantize/translator_state.hpp"
+#include "mql4grec/quantize/rq_vae/state.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 

@@ -1,8 +1,8 @@
-#include "mql4grec/quantize/fold_scaling.hpp"
+#include "mql4grec/quantize/rq_vae/fold_scaling.hpp"
 
 #include "mql4grec/embed/views.hpp"
-#include "mql4grec/quantize/rq_vae_pass.hpp"
-#include "mql4grec/quantize/translate_items.hpp"
+#include "mql4grec/quantize/assign_codes.hpp"
+#include "mql4grec/quantize/rq_vae/pass.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 

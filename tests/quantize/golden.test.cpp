@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <string>
 
-#include "mql4grec/quantize/rq_vae_checkpoint.hpp"
-#include "mql4grec/quantize/rq_vae_trainer.hpp"
+#include "mql4grec/quantize/rq_vae/checkpoint.hpp"
+#include "mql4grec/quantize/rq_vae/trainer.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 

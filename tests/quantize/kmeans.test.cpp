@@ -1,4 +1,4 @@
-#include "mql4grec/quantize/kmeans.hpp"
+#include "mql4grec/quantize/codebook/kmeans.hpp"
 
 #include <set>
 

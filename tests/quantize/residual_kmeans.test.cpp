@@ -1,7 +1,7 @@
-#include "mql4grec/quantize/residual_kmeans.hpp"
+#include "mql4grec/quantize/residual_kmeans/residual_kmeans.hpp"
 
-#include "mql4grec/quantize/latents.hpp"
-#include "mql4grec/quantize/translate_items.hpp"
+#include "mql4grec/quantize/assign_codes.hpp"
+#include "mql4grec/quantize/collisions/latents.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 

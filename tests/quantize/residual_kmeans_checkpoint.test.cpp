@@ -1,8 +1,8 @@
-#include "mql4grec/quantize/residual_kmeans_checkpoint.hpp"
+#include "mql4grec/quantize/residual_kmeans/checkpoint.hpp"
 
 #include "core/temporary_directory.hpp"
 #include "mql4grec/core/files.hpp"
-#include "mql4grec/quantize/translate_items.hpp"
+#include "mql4grec/quantize/assign_codes.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/hostile_files.hpp"

@@ -1,4 +1,4 @@
-#include "mql4grec/quantize/residual_quantizer.hpp"
+#include "mql4grec/quantize/codebook/residual_quantizer.hpp"
 
 #include "support/backends.hpp"
 #include "support/check_close.hpp"

@@ -1,7 +1,7 @@
-#include "mql4grec/quantize/rq_vae.hpp"
+#include "mql4grec/quantize/rq_vae/rq_vae.hpp"
 
-#include "mql4grec/quantize/rq_vae_pass.hpp"
-#include "mql4grec/quantize/rq_vae_trainer.hpp"
+#include "mql4grec/quantize/rq_vae/pass.hpp"
+#include "mql4grec/quantize/rq_vae/trainer.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/gradient.hpp"

@@ -1,4 +1,4 @@
-#include "mql4grec/quantize/rq_vae_checkpoint.hpp"
+#include "mql4grec/quantize/rq_vae/checkpoint.hpp"
 
 #include "core/temporary_directory.hpp"
 #include "support/backends.hpp"

@@ -1,4 +1,4 @@
-#include "mql4grec/quantize/training_rows.hpp"
+#include "mql4grec/quantize/rq_vae/training_rows.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,10 +1,10 @@
-#include "mql4grec/quantize/translate_items.hpp"
+#include "mql4grec/quantize/assign_codes.hpp"
 
 #include <filesystem>
 
 #include "core/temporary_directory.hpp"
 #include "mql4grec/embed/npy_features.hpp"
-#include "mql4grec/quantize/residual_kmeans.hpp"
+#include "mql4grec/quantize/residual_kmeans/residual_kmeans.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "mql4grec/backend/cpu/dispatch.hpp"
+#include "mql4grec/backend/cpu/runtime/dispatch.hpp"
 
 namespace mql4grec::test {
 

@@ -6,8 +6,8 @@
 #include <map>
 #include <mutex>
 
+#include "mql4grec/backend/contract/precision.hpp"
 #include "mql4grec/backend/gpu/gpu.hpp"
-#include "mql4grec/backend/precision.hpp"
 
 namespace mql4grec::test {
 

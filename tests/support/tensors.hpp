@@ -8,9 +8,9 @@
 #include <span>
 #include <vector>
 
-#include "mql4grec/backend/buffer.hpp"
-#include "mql4grec/backend/concepts.hpp"
-#include "mql4grec/backend/copy.hpp"
+#include "mql4grec/backend/contract/buffer.hpp"
+#include "mql4grec/backend/contract/concepts.hpp"
+#include "mql4grec/backend/contract/copy.hpp"
 #include "mql4grec/core/ids.hpp"
 #include "mql4grec/core/random.hpp"
 

@@ -4,8 +4,8 @@ namespace mql4grec {
 
 /// Where a tensor lives. Part of every view's type, so that host and device memory never meet silently.
 struct host_space {};
-/// The memory of a Thrust system, see backend/gpu/system.hpp. Each system has a space of its own, those too whose
-/// memory a host could read: code that is right for one of them is right for a GPU.
+/// The memory of a Thrust system, see backend/gpu/runtime/system.hpp. Each system has a space of its own, those too
+/// whose memory a host could read: code that is right for one of them is right for a GPU.
 template <class System>
 struct device_space {};
 

@@ -1,5 +1,5 @@
 #pragma once
-#include "mql4grec/backend/attention.hpp"
+#include "mql4grec/backend/contract/attention.hpp"
 #include "mql4grec/core/error.hpp"
 
 namespace mql4grec::nn {

@@ -1,6 +1,6 @@
 #pragma once
-#include "mql4grec/backend/concepts.hpp"
-#include "mql4grec/backend/dropout.hpp"
+#include "mql4grec/backend/contract/concepts.hpp"
+#include "mql4grec/backend/contract/dropout.hpp"
 
 namespace mql4grec::nn {
 

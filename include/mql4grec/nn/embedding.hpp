@@ -1,5 +1,5 @@
 #pragma once
-#include "mql4grec/backend/concepts.hpp"
+#include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
 

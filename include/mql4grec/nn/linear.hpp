@@ -1,7 +1,7 @@
 #pragma once
-#include "mql4grec/backend/concepts.hpp"
-#include "mql4grec/backend/matmul.hpp"
-#include "mql4grec/backend/weight.hpp"
+#include "mql4grec/backend/contract/concepts.hpp"
+#include "mql4grec/backend/contract/matmul.hpp"
+#include "mql4grec/backend/contract/weight.hpp"
 #include "mql4grec/core/error.hpp"
 
 namespace mql4grec::nn {

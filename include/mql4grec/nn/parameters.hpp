@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "mql4grec/backend/concepts.hpp"
+#include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/core/error.hpp"
 
 namespace mql4grec::nn {

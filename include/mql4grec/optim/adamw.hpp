@@ -2,9 +2,9 @@
 #include <cmath>
 #include <utility>
 
-#include "mql4grec/backend/adamw.hpp"
-#include "mql4grec/backend/concepts.hpp"
-#include "mql4grec/backend/copy.hpp"
+#include "mql4grec/backend/contract/adamw.hpp"
+#include "mql4grec/backend/contract/concepts.hpp"
+#include "mql4grec/backend/contract/copy.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/nn/parameters.hpp"
 

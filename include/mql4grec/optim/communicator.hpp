@@ -3,7 +3,7 @@
 #include <concepts>
 #include <span>
 
-#include "mql4grec/backend/concepts.hpp"
+#include "mql4grec/backend/contract/concepts.hpp"
 
 namespace mql4grec::optim {
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "mql4grec/backend/precision.hpp"
+#include "mql4grec/backend/contract/precision.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/core/macros.hpp"

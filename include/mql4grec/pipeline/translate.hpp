@@ -8,13 +8,13 @@
 #include "mql4grec/embed/views.hpp"
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/language/translate.hpp"
-#include "mql4grec/quantize/capacity.hpp"
-#include "mql4grec/quantize/match.hpp"
-#include "mql4grec/quantize/reallocate.hpp"
-#include "mql4grec/quantize/suffix.hpp"
-#include "mql4grec/quantize/translate_items.hpp"
-#include "mql4grec/quantize/uniqueness_report.hpp"
-#include "mql4grec/quantize/usage.hpp"
+#include "mql4grec/quantize/assign_codes.hpp"
+#include "mql4grec/quantize/codebook/capacity.hpp"
+#include "mql4grec/quantize/codebook/usage.hpp"
+#include "mql4grec/quantize/collisions/match.hpp"
+#include "mql4grec/quantize/collisions/reallocate.hpp"
+#include "mql4grec/quantize/collisions/suffix.hpp"
+#include "mql4grec/quantize/collisions/uniqueness_report.hpp"
 
 namespace mql4grec {
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "mql4grec/backend/precision.hpp"
+#include "mql4grec/backend/contract/precision.hpp"
 #include "mql4grec/backend/reference/reference.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json_fwd.hpp"
@@ -19,11 +19,11 @@
 #include "mql4grec/embed/views.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 #include "mql4grec/pipeline/run_status.hpp"
-#include "mql4grec/quantize/fit_translator.hpp"
-#include "mql4grec/quantize/fold_scaling.hpp"
-#include "mql4grec/quantize/residual_kmeans_checkpoint.hpp"
-#include "mql4grec/quantize/rq_vae_checkpoint.hpp"
-#include "mql4grec/quantize/translator_state.hpp"
+#include "mql4grec/quantize/residual_kmeans/checkpoint.hpp"
+#include "mql4grec/quantize/rq_vae/checkpoint.hpp"
+#include "mql4grec/quantize/rq_vae/fit.hpp"
+#include "mql4grec/quantize/rq_vae/fold_scaling.hpp"
+#include "mql4grec/quantize/rq_vae/state.hpp"
 
 namespace mql4grec {
 

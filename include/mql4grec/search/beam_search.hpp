@@ -8,8 +8,8 @@
 #include <numeric>
 #include <tuple>
 
-#include "mql4grec/backend/graph_cache.hpp"
-#include "mql4grec/backend/staged.hpp"
+#include "mql4grec/backend/contract/graph_cache.hpp"
+#include "mql4grec/backend/contract/staged.hpp"
 #include "mql4grec/search/beams.hpp"
 #include "mql4grec/search/constraint.hpp"
 #include "mql4grec/seq2seq/decoder_rows.hpp"

@@ -2,7 +2,7 @@
 #include <span>
 #include <vector>
 
-#include "mql4grec/backend/beam.hpp"
+#include "mql4grec/backend/contract/beam.hpp"
 
 namespace mql4grec {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "mql4grec/backend/beam.hpp"
+#include "mql4grec/backend/contract/beam.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/language/token_table.hpp"
 

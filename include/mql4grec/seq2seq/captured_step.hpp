@@ -2,7 +2,7 @@
 // Updates by examples that lie in the backend's memory. Of an update the host says which examples, the learning rate
 // and the number; the batch is put together, the gradient clipped and the parameters moved without it. All of that is
 // one piece of work, captured for each shape of a batch.
-#include "mql4grec/backend/graph_cache.hpp"
+#include "mql4grec/backend/contract/graph_cache.hpp"
 #include "mql4grec/optim/communicator.hpp"
 #include "mql4grec/optim/gradient.hpp"
 #include "mql4grec/seq2seq/device_dataset.hpp"

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "mql4grec/backend/copy.hpp"
+#include "mql4grec/backend/contract/copy.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/sharded_safetensors.hpp"

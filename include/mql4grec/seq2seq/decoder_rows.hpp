@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 
-#include "mql4grec/backend/concepts.hpp"
+#include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/core/ids.hpp"
 
 namespace mql4grec {

@@ -1,8 +1,8 @@
 #pragma once
 // Inference: the encoder once a query, then the decoder a token at a time for many rows, each attending to its own
 // ancestors in a cache and to the encoder's result of its query, which its rows share.
-#include "mql4grec/backend/beam.hpp"
-#include "mql4grec/backend/graph_cache.hpp"
+#include "mql4grec/backend/contract/beam.hpp"
+#include "mql4grec/backend/contract/graph_cache.hpp"
 #include "mql4grec/seq2seq/decoder_rows.hpp"
 #include "mql4grec/seq2seq/frozen_t5.hpp"
 #include "mql4grec/seq2seq/stack.hpp"

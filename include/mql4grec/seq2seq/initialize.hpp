@@ -2,7 +2,7 @@
 #include <cmath>
 #include <string_view>
 
-#include "mql4grec/backend/copy.hpp"
+#include "mql4grec/backend/contract/copy.hpp"
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/seq2seq/t5.hpp"
 

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "mql4grec/backend/packed_tokens.hpp"
-#include "mql4grec/backend/staged.hpp"
+#include "mql4grec/backend/contract/packed_tokens.hpp"
+#include "mql4grec/backend/contract/staged.hpp"
 #include "mql4grec/seq2seq/sublayers.hpp"
 #include "mql4grec/tasks/batch.hpp"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "mql4grec/backend/concepts.hpp"
+#include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/nn/parameters.hpp"
 #include "mql4grec/seq2seq/config.hpp"
 

@@ -1,6 +1,6 @@
 #pragma once
-#include "mql4grec/backend/cpu/dispatch.hpp"
 #include "mql4grec/backend/cpu/operations.hpp"
+#include "mql4grec/backend/cpu/runtime/dispatch.hpp"
 
 namespace mql4grec::cpu {
 

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "mql4grec/backend/cpu/math.hpp"
 #include "mql4grec/backend/cpu/operations.hpp"
+#include "mql4grec/backend/cpu/primitives/math.hpp"
 
 namespace mql4grec::cpu {
 

@@ -1,9 +1,9 @@
 #pragma once
-// Sixteen counters at a time give the mask of 128 columns (see backend/dropout.hpp for the layout).
+// Sixteen counters at a time give the mask of 128 columns (see backend/contract/dropout.hpp for the layout).
 #include <cstdint>
 
-#include "mql4grec/backend/cpu/math.hpp"
 #include "mql4grec/backend/cpu/operations.hpp"
+#include "mql4grec/backend/cpu/primitives/math.hpp"
 
 namespace mql4grec::cpu {
 

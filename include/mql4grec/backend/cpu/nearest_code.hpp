@@ -11,7 +11,7 @@
 #include <limits>
 
 #include "mql4grec/backend/cpu/operations.hpp"
-#include "mql4grec/backend/cpu/small_product.hpp"
+#include "mql4grec/backend/cpu/primitives/small_product.hpp"
 #include "mql4grec/backend/reference/nearest_code.hpp"
 
 namespace mql4grec::cpu {

@@ -5,8 +5,8 @@
 // (src/cpu_operations.cpp).
 #include <concepts>
 
-#include "mql4grec/backend/cpu/backend.hpp"
-#include "mql4grec/backend/cpu/frozen_weight.hpp"
+#include "mql4grec/backend/cpu/matmul/frozen_weight.hpp"
+#include "mql4grec/backend/cpu/runtime/backend.hpp"
 
 namespace mql4grec::cpu {
 

@@ -2,8 +2,8 @@
 #include <Eigen/SVD>
 #include <cassert>
 
-#include "mql4grec/backend/cpu/eigen.hpp"
 #include "mql4grec/backend/cpu/operations.hpp"
+#include "mql4grec/backend/cpu/primitives/eigen.hpp"
 
 namespace mql4grec::cpu {
 

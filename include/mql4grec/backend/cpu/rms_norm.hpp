@@ -2,8 +2,8 @@
 // A row of T5's width fits the registers' neighbourhood: two sweeps over it cost one trip to memory.
 #include <cmath>
 
-#include "mql4grec/backend/cpu/math.hpp"
 #include "mql4grec/backend/cpu/operations.hpp"
+#include "mql4grec/backend/cpu/primitives/math.hpp"
 
 namespace mql4grec::cpu {
 

@@ -6,9 +6,9 @@
 #include <cassert>
 #include <cmath>
 
-#include "mql4grec/backend/cpu/math.hpp"
 #include "mql4grec/backend/cpu/nearest_code.hpp"
 #include "mql4grec/backend/cpu/operations.hpp"
+#include "mql4grec/backend/cpu/primitives/math.hpp"
 #include "mql4grec/backend/reference/sinkhorn.hpp"
 
 namespace mql4grec::cpu {

@@ -1,6 +1,6 @@
 #pragma once
-#include "mql4grec/backend/cpu/math.hpp"
 #include "mql4grec/backend/cpu/operations.hpp"
+#include "mql4grec/backend/cpu/primitives/math.hpp"
 
 namespace mql4grec::cpu {
 

@@ -1,8 +1,8 @@
 #pragma once
 #include <cmath>
 
-#include "mql4grec/backend/adamw.hpp"
-#include "mql4grec/backend/gpu/sum.hpp"
+#include "mql4grec/backend/contract/adamw.hpp"
+#include "mql4grec/backend/gpu/primitives/sum.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu {

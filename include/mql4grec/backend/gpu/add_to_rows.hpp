@@ -1,5 +1,5 @@
 #pragma once
-#include "mql4grec/backend/gpu/backend.hpp"
+#include "mql4grec/backend/gpu/runtime/backend.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu {

@@ -3,8 +3,8 @@
 // are lost.
 #include <limits>
 
-#include "mql4grec/backend/beam.hpp"
-#include "mql4grec/backend/gpu/backend.hpp"
+#include "mql4grec/backend/contract/beam.hpp"
+#include "mql4grec/backend/gpu/runtime/backend.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu {

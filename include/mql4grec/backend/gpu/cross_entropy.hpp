@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "mql4grec/backend/gpu/thread_group.hpp"
+#include "mql4grec/backend/gpu/primitives/thread_group.hpp"
 #include "mql4grec/core/ids.hpp"
 #include "mql4grec/core/scalar.hpp"
 

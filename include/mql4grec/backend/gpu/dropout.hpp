@@ -3,9 +3,9 @@
 // the bits of all four, so a number is drawn for four entries and nothing is indexed that isn't in a register.
 #include <cstdint>
 
-#include "mql4grec/backend/dropout.hpp"
-#include "mql4grec/backend/gpu/thread_group.hpp"
-#include "mql4grec/backend/gpu/unrolled.hpp"
+#include "mql4grec/backend/contract/dropout.hpp"
+#include "mql4grec/backend/gpu/primitives/thread_group.hpp"
+#include "mql4grec/backend/gpu/primitives/unrolled.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu {
@@ -41,7 +41,7 @@ MQL4GREC_HD void for_each_strip(int t, int columns, Visit&& visit) {
 }
 
 /// Dropout of strips. Their columns are those whose 16 bits stand in the four words of one counter, see
-/// backend/dropout.hpp.
+/// backend/contract/dropout.hpp.
 template <Real T>
 class strip_dropout {
  public:

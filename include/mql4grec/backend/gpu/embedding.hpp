@@ -1,6 +1,6 @@
 #pragma once
 #include "mql4grec/backend/gpu/gather_rows.hpp"
-#include "mql4grec/backend/gpu/grouping.hpp"
+#include "mql4grec/backend/gpu/primitives/grouping.hpp"
 #include "mql4grec/core/ids.hpp"
 #include "mql4grec/core/scalar.hpp"
 

@@ -1,6 +1,6 @@
 #pragma once
-#include "mql4grec/backend/gpu/backend.hpp"
-#include "mql4grec/backend/weight.hpp"
+#include "mql4grec/backend/contract/weight.hpp"
+#include "mql4grec/backend/gpu/runtime/backend.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu {

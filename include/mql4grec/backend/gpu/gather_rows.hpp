@@ -1,5 +1,5 @@
 #pragma once
-#include "mql4grec/backend/gpu/thread_group.hpp"
+#include "mql4grec/backend/gpu/primitives/thread_group.hpp"
 #include "mql4grec/core/ids.hpp"
 
 namespace mql4grec::gpu {

@@ -1,6 +1,6 @@
 #pragma once
-#include "mql4grec/backend/gpu/thread_group.hpp"
-#include "mql4grec/backend/packed_tokens.hpp"
+#include "mql4grec/backend/contract/packed_tokens.hpp"
+#include "mql4grec/backend/gpu/primitives/thread_group.hpp"
 
 namespace mql4grec::gpu {
 

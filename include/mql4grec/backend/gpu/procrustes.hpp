@@ -1,6 +1,6 @@
 #pragma once
 #include "mql4grec/backend/cpu/cpu.hpp"
-#include "mql4grec/backend/gpu/backend.hpp"
+#include "mql4grec/backend/gpu/runtime/backend.hpp"
 
 namespace mql4grec::gpu {
 

@@ -5,8 +5,8 @@
 // registers from the sum to the norm.
 #include <cmath>
 
-#include "mql4grec/backend/gpu/column_sums.hpp"
 #include "mql4grec/backend/gpu/dropout.hpp"
+#include "mql4grec/backend/gpu/primitives/column_sums.hpp"
 #include "mql4grec/backend/gpu/rms_norm.hpp"
 
 namespace mql4grec::gpu {

@@ -2,8 +2,8 @@
 // dx is overwritten, dgain is accumulated; see backend/reference/rms_norm.hpp for the formulas.
 #include <cmath>
 
-#include "mql4grec/backend/gpu/column_sums.hpp"
-#include "mql4grec/backend/gpu/thread_group.hpp"
+#include "mql4grec/backend/gpu/primitives/column_sums.hpp"
+#include "mql4grec/backend/gpu/primitives/thread_group.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu {

@@ -7,7 +7,7 @@
 #include <bit>
 #include <limits>
 
-#include "mql4grec/backend/beam.hpp"
+#include "mql4grec/backend/contract/beam.hpp"
 #include "mql4grec/backend/gpu/cross_entropy.hpp"
 
 namespace mql4grec::gpu {

@@ -1,5 +1,5 @@
 #pragma once
-#include "mql4grec/backend/gpu/sum.hpp"
+#include "mql4grec/backend/gpu/primitives/sum.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu {

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <concepts>
 
-#include "mql4grec/backend/adamw.hpp"
+#include "mql4grec/backend/contract/adamw.hpp"
 #include "mql4grec/backend/reference/backend.hpp"
 
 namespace mql4grec::reference {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <complex>
 
-#include "mql4grec/backend/attention.hpp"
+#include "mql4grec/backend/contract/attention.hpp"
 #include "mql4grec/backend/reference/cross_entropy.hpp"
 
 namespace mql4grec::reference {

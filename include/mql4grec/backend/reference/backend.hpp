@@ -1,7 +1,7 @@
 #pragma once
 // Plain loops over any Field, kept for ever: the executable specification. Every other backend must equal it.
-#include "mql4grec/backend/concepts.hpp"
-#include "mql4grec/backend/copy.hpp"
+#include "mql4grec/backend/contract/concepts.hpp"
+#include "mql4grec/backend/contract/copy.hpp"
 
 namespace mql4grec::reference {
 

@@ -1,5 +1,5 @@
 #pragma once
-#include "mql4grec/backend/beam.hpp"
+#include "mql4grec/backend/contract/beam.hpp"
 #include "mql4grec/backend/reference/backend.hpp"
 
 namespace mql4grec::reference {

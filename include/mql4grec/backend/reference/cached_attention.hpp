@@ -1,7 +1,7 @@
 #pragma once
 #include <cmath>
 
-#include "mql4grec/backend/beam.hpp"
+#include "mql4grec/backend/contract/beam.hpp"
 #include "mql4grec/backend/reference/cross_entropy.hpp"
 
 namespace mql4grec::reference {

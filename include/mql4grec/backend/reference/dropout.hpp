@@ -1,5 +1,5 @@
 #pragma once
-#include "mql4grec/backend/dropout.hpp"
+#include "mql4grec/backend/contract/dropout.hpp"
 #include "mql4grec/backend/reference/backend.hpp"
 
 namespace mql4grec::reference {

@@ -1,6 +1,6 @@
 #pragma once
+#include "mql4grec/backend/contract/weight.hpp"
 #include "mql4grec/backend/reference/backend.hpp"
-#include "mql4grec/backend/weight.hpp"
 
 namespace mql4grec::reference {
 

@@ -1,7 +1,7 @@
 #pragma once
 #include <cassert>
 
-#include "mql4grec/backend/matmul.hpp"
+#include "mql4grec/backend/contract/matmul.hpp"
 #include "mql4grec/backend/reference/backend.hpp"
 
 namespace mql4grec::reference {

@@ -1,5 +1,5 @@
 #pragma once
-#include "mql4grec/backend/packed_tokens.hpp"
+#include "mql4grec/backend/contract/packed_tokens.hpp"
 #include "mql4grec/backend/reference/backend.hpp"
 
 namespace mql4grec::reference {

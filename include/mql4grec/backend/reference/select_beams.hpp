@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "mql4grec/backend/beam.hpp"
+#include "mql4grec/backend/contract/beam.hpp"
 #include "mql4grec/backend/reference/cross_entropy.hpp"
 
 namespace mql4grec::reference {

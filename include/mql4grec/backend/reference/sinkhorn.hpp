@@ -3,8 +3,8 @@
 #include <cassert>
 #include <cmath>
 
+#include "mql4grec/backend/contract/sinkhorn.hpp"
 #include "mql4grec/backend/reference/nearest_code.hpp"
-#include "mql4grec/backend/sinkhorn.hpp"
 
 namespace mql4grec::reference {
 

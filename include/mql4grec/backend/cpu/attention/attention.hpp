@@ -1,0 +1,211 @@
+#pragma once
+// One head of one sequence at a time: its matrices are small (tens of rows), so everything it touches stays in the
+// first cache. Scores live in a scratch matrix whose rows are padded to whole registers; the weights kept for the
+// backward pass are packed without gaps.
+#include <algorithm>
+
+#include "mql4grec/backend/cpu/cross_entropy.hpp"
+#include "mql4grec/backend/cpu/dropout.hpp"
+#include "mql4grec/backend/cpu/operations.hpp"
+#include "mql4grec/backend/cpu/primitives/small_product.hpp"
+#include "mql4grec/backend/cpu/primitives/softmax_rows.hpp"
+
+namespace mql4grec::cpu {
+
+namespace detail {
+
+struct softmax_rows_gradient_kernel {
+  /// dp (queries, stride) becomes the scores' gradient p ∘ (dp − Σ p·dp); its sums along distances go to dbias.
+  MQL4GREC_INLINE static void run(float const* p, float* dp, index_t stride, index_t queries, index_t keys,
+                                  float* dbias, bool causal) {
+    for (index_t i = 0; i < queries; ++i, p += keys, dp += stride) {
+      index_t const visible = causal ? i + 1 : keys;
+      float const along = dot(p, dp, visible);
+      for (index_t j = 0; j < visible; ++j) dp[j] = p[j] * (dp[j] - along);
+      for (index_t j = visible; j < keys; ++j) dp[j] = 0.f;
+      if (dbias)
+        for (index_t j = 0; j < visible; ++j) dbias[j - i] += dp[j];
+    }
+  }
+};
+
+/// The dropout mask of one sequence: row of a query, column head · keys + key. (queries, heads·keys)
+struct attention_mask_kernel {
+  MQL4GREC_INLINE static void run(dropout site, index_t first_query, float* mask, index_t stride, index_t queries,
+                                  index_t columns) {
+    float const scale = static_cast<float>(site.scale());
+    float block[mask_columns];
+    for (index_t i = 0; i < queries; ++i, mask += stride)
+      for (index_t first = 0; first < columns; first += mask_columns) {
+        draw_mask(site, first_query + i, first / mask_columns, scale, block);
+        index_t const n = columns - first < mask_columns ? columns - first : mask_columns;
+        for (index_t j = 0; j < n; ++j) mask[first + j] = block[j];
+      }
+  }
+};
+
+/// y = x ∘ mask
+struct masked_kernel {
+  MQL4GREC_INLINE static void run(float const* x, index_t x_stride, float const* mask, index_t mask_stride, float* y,
+                                  index_t y_stride, index_t rows, index_t columns) {
+    for (index_t i = 0; i < rows; ++i)
+      for (index_t j = 0; j < columns; ++j) y[i * y_stride + j] = x[i * x_stride + j] * mask[i * mask_stride + j];
+  }
+};
+
+/// Where turned keys of one head lie: (width, padded keys). Every sequence has room for a register of keys more than it
+/// has.
+inline index_t packed_place(index_t sequence, index_t first_key, index_t keys, index_t inner, index_t first_column) {
+  return (first_key + sequence * lanes) * inner + first_column * padded(keys);
+}
+
+/// Scratch for the heads of all sequences, sized by the largest.
+struct attention_room {
+  out_vector<backend, float> scores;      // (queries, padded keys)
+  out_vector<backend, float> kept;        // the same: weights behind dropout
+  out_vector<backend, float> transposed;  // (width, padded keys)
+  out_vector<backend, float> mask;        // (queries, heads·keys)
+
+  attention_room(backend& b, attention_inputs<host_space, float> const& in) {
+    index_t most_scores = 0, most_keys = 0;
+    for (index_t s = 0; s < in.sequences(); ++s) {
+      index_t const keys = padded(in.key_offsets(s + 1) - in.key_offsets(s));
+      most_scores = std::max(most_scores, (in.query_offsets(s + 1) - in.query_offsets(s)) * keys);
+      most_keys = std::max(most_keys, keys);
+    }
+    scores = b.scratch().take<float>(most_scores);
+    transposed = b.scratch().take<float>(in.width() * most_keys);
+    if (!in.drop.active()) return;
+    kept = b.scratch().take<float>(most_scores);
+    mask = b.scratch().take<float>(most_scores * in.heads);
+  }
+};
+
+/// The steps that the forward and the backward pass share, for one head.
+class head_pass {
+  using head = reference::detail::attention_head<float>;
+
+ public:
+  head_pass(attention_inputs<host_space, float> const& in, attention_room const& room, head const& a)
+      : in_(in), room_(room), a_(a), queries_(a.weights.rows()), keys_(a.weights.columns()), stride_(padded(keys_)) {
+    if (in.drop.active() && a.head == 0)  // one mask serves all heads of a sequence; the first comes first
+      dispatch<attention_mask_kernel>(in.drop, a.first_query, room.mask.data, in.heads * keys_, queries_,
+                                      in.heads * keys_);
+  }
+
+  float* scores() const { return room_.scores.data; }
+  index_t stride() const { return stride_; }
+
+  /// Asks for values while scores are computed: their rows lie too far apart for the processor to foresee them.
+  void fetch(in_matrix<backend, float> y) const {
+    for (index_t i = 0; i < y.rows(); ++i)
+      for (index_t c = 0; c < y.columns(); c += lanes) __builtin_prefetch(y.row(i).data + c);
+  }
+  /// scores = q · kᵀ
+  void score_keys() const {
+    if (in_.packed_keys.size() == 0) return score(a_.q, a_.k);
+    index_t const place = packed_place(a_.sequence, a_.first_key, keys_, in_.k.columns(), a_.head * in_.width());
+    score_packed(a_.q, in_.packed_keys.data + place);
+  }
+  /// scores = x (queries, width) · yᵀ, y (keys, width)
+  void score(in_matrix<backend, float> x, in_matrix<backend, float> y) const {
+    transpose(y.data, y.stride, keys_, in_.width(), room_.transposed.data, stride_);
+    score_packed(x, room_.transposed.data);
+  }
+  /// The weights behind dropout, as a factor (queries, keys).
+  small_factor kept() const {
+    if (!in_.drop.active()) return {a_.weights.data, keys_, 1};
+    apply_mask(a_.weights.data, keys_, room_.kept.data);
+    return {room_.kept.data, stride_, 1};
+  }
+  /// scores ∘= mask
+  void mask_scores() const {
+    if (in_.drop.active()) apply_mask(scores(), stride_, scores());
+  }
+
+ private:
+  void score_packed(in_matrix<backend, float> x, float const* y) const {
+    small_product({x.data, x.stride, 1}, y, stride_, scores(), stride_, queries_, stride_, in_.width());
+  }
+  void apply_mask(float const* x, index_t x_stride, float* y) const {
+    dispatch<masked_kernel>(x, x_stride, static_cast<float const*>(room_.mask.data + a_.first_column),
+                            in_.heads * keys_, y, stride_, queries_, keys_);
+  }
+
+  attention_inputs<host_space, float> const& in_;
+  attention_room const& room_;
+  head const& a_;
+  index_t queries_, keys_, stride_;
+};
+
+/// Heads as wide as whole registers, as all T5s have; the reference's loops serve the others.
+inline bool fits_registers(attention_inputs<host_space, float> const& in) { return in.width() % lanes == 0; }
+
+}  // namespace detail
+
+template <std::same_as<float> T>
+in_vector<backend, T> pack_keys(backend& b, in_matrix<backend, T> k, in_vector<backend, index_t> key_offsets,
+                                index_t heads) {
+  index_t const sequences = key_offsets.size() - 1, inner = k.columns(), width = inner / heads;
+  if (width % lanes != 0) return {};
+  auto const turned = b.scratch().take<T>((k.rows() + sequences * lanes) * inner);
+  for (index_t s = 0; s < sequences; ++s)
+    for (index_t h = 0; h < heads; ++h) {
+      index_t const first = key_offsets(s), keys = key_offsets(s + 1) - first;
+      detail::transpose(k.row(first).data + h * width, k.stride, keys, width,
+                        turned.data + detail::packed_place(s, first, keys, inner, h * width), detail::padded(keys));
+    }
+  return turned;
+}
+
+template <std::same_as<float> T>
+void attention_forward(backend& b, attention_inputs<host_space, T> const& in, out_vector<backend, T> weights,
+                       out_matrix<backend, T> context) {
+  if (!detail::fits_registers(in)) return reference::attention_forward<T>(b, in, weights, context);
+  scratch_scope<backend> const scope(b.scratch());
+  detail::attention_room const room(b, in);
+  reference::detail::for_each_head<T>(in, weights, [&](reference::detail::attention_head<T> const& a) {
+    auto const [queries, keys] = a.weights.extents;
+    if (queries == 0) return;
+    detail::head_pass const head(in, room, a);
+    head.fetch(a.v);
+    head.score_keys();
+    float const* const bias = in.bias.size() > 0 ? in.bias.row(a.head).data + in.zero_distance : nullptr;
+    detail::softmax_rows(head.scores(), head.stride(), a.weights.data, queries, keys, bias, in.causal);
+    float* const place = context.row_block(a.first_query, queries).data + a.head * in.width();
+    detail::small_product(head.kept(), a.v.data, a.v.stride, place, context.stride, queries, in.width(), keys);
+  });
+}
+
+template <std::same_as<float> T>
+void attention_backward(backend& b, attention_inputs<host_space, T> const& in, out_vector<backend, T> weights,
+                        in_matrix<backend, T> dcontext, attention_gradients<host_space, T> const& out) {
+  if (!detail::fits_registers(in)) return reference::attention_backward<T>(b, in, weights, dcontext, out);
+  scratch_scope<backend> const scope(b.scratch());
+  detail::attention_room const room(b, in);
+  reference::detail::for_each_head<T>(in, weights, [&](reference::detail::attention_head<T> const& a) {
+    auto const [queries, keys] = a.weights.extents;
+    index_t const width = in.width();
+    detail::head_pass const head(in, room, a);
+    auto const dc = dcontext.row_block(a.first_query, queries).column_block(a.head * width, width);
+    auto const product = [&](detail::small_factor x, in_matrix<backend, T> y, out_matrix<backend, T> all, index_t first,
+                             index_t rows) {
+      detail::small_product(x, y.data, y.stride, all.row_block(first, rows).data + a.head * width, all.stride, rows,
+                            width, y.rows());
+    };
+    auto const transposed = [](detail::small_factor x) {
+      return detail::small_factor{x.data, x.column_stride, x.row_stride};
+    };
+    product(transposed(head.kept()), dc, out.dv, a.first_key, keys);
+    head.score(dc, a.v);
+    head.mask_scores();
+    float* const dbias = out.dbias.size() > 0 ? out.dbias.row(a.head).data + in.zero_distance : nullptr;
+    dispatch<detail::softmax_rows_gradient_kernel>(static_cast<float const*>(a.weights.data), head.scores(),
+                                                   head.stride(), queries, keys, dbias, in.causal);
+    detail::small_factor const ds{head.scores(), head.stride(), 1};
+    product(ds, a.k, out.dq, a.first_query, queries);
+    product(transposed(ds), a.q, out.dk, a.first_key, keys);
+  });
+}
+
+}  // namespace mql4grec::cpu

@@ -1,0 +1,112 @@
+#pragma once
+// Blocks: the right factor is packed for a range of the inner dimension and of c's columns, which stays in the second
+// cache; a block of the left factor's rows is packed and multiplied with its panels one by one, each of which stays in
+// the first.
+#include <algorithm>
+
+#include "mql4grec/backend/cpu/primitives/bf16_tile.hpp"
+#include "mql4grec/backend/cpu/runtime/backend.hpp"
+
+namespace mql4grec::cpu::detail {
+
+/// A copy of x in scratch, rounded.
+inline in_matrix<backend, float> rounded_to_bf16(backend& b, in_matrix<backend, float> x) {
+  auto const y = b.scratch().take<float>(x.rows(), x.columns());
+  for (index_t i = 0; i < x.rows(); ++i) dispatch<round_to_bf16_kernel>(x.row(i).data, x.columns(), y.row(i).data);
+  return y;
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+inline constexpr index_t bf16_panel = 4 * lanes;  ///< columns of a panel
+
+constexpr index_t pairs_of(index_t inner) { return (inner + 1) / 2; }
+
+/// All rows of a range of Packs·16 columns of c.
+template <int Packs>
+void bf16_columns(bf16_factor a, bf16_pair const* b, index_t pairs, bf16_result c, std::uint16_t last, index_t m) {
+  constexpr int most_rows = 6;
+  index_t i = 0;
+  auto const rows = [&]<int Rows>() {
+    bf16_tile<Rows, Packs>({a.data + i * a.row_stride, a.row_stride, a.pair_stride}, b, pairs,
+                           {c.data + i * c.stride, c.stride, c.alpha, c.add}, last);
+    i += Rows;
+  };
+  while (i + most_rows <= m) rows.template operator()<most_rows>();
+  if (i + 4 <= m) rows.template operator()<4>();
+  if (i + 2 <= m) rows.template operator()<2>();
+  if (i < m) rows.template operator()<1>();
+}
+
+/// c (m, n) = alpha · a (m, pairs) · panels [+ c]; the panels of 64 columns lie one behind the other, (pairs, 64) each.
+inline void bf16_panels(bf16_factor a, bf16_pair const* panels, index_t pairs, bf16_result c, index_t m, index_t n) {
+  for (index_t j = 0; j < n; j += bf16_panel, panels += pairs * bf16_panel, c.data += bf16_panel) {
+    index_t const columns = std::min(bf16_panel, n - j), packs = (columns + lanes - 1) / lanes;
+    std::uint16_t const last = lanes_below(columns - (packs - 1) * lanes);
+    switch (packs) {
+      case 1: bf16_columns<1>(a, panels, pairs, c, last, m); break;
+      case 2: bf16_columns<2>(a, panels, pairs, c, last, m); break;
+      case 3: bf16_columns<3>(a, panels, pairs, c, last, m); break;
+      default: bf16_columns<4>(a, panels, pairs, c, last, m);
+    }
+  }
+}
+
+/// How many pairs `pack_left` may write.
+constexpr index_t left_size(index_t rows, index_t inner) { return (rows + lanes) * (pairs_of(inner) + 2 * lanes); }
+
+/// op(x) (rows, inner) in pairs, as a tile's left factor.
+inline bf16_factor pack_left(in_matrix<backend, float> x, bool transposed, index_t rows, index_t inner, bf16_pair* y) {
+  if (transposed) {  // pairs of rows of x as they lie
+    index_t const row_size = (rows + lanes - 1) / lanes * lanes;
+    pack_rows_bf16(x.data, x.stride, inner, rows, y, row_size, bf16_panel);
+    return {y, 1, row_size};
+  }
+  index_t const row_size =
+      (pairs_of(inner) + lanes - 1) / lanes * lanes + lanes;  // not a power of two: rows would share a set
+  pack_pairs_bf16(x.data, x.stride, inner, rows, y, row_size);
+  return {y, row_size, 1};
+}
+
+/// op(x) (inner, n) in panels.
+inline void pack_right(in_matrix<backend, float> x, bool transposed, index_t inner, index_t n, bf16_pair* y) {
+  index_t const panel_size = pairs_of(inner) * bf16_panel;
+  if (!transposed) return pack_rows_bf16(x.data, x.stride, inner, n, y, bf16_panel, panel_size);
+  for (index_t j = 0; j < n; j += lanes)
+    pack_transposed_bf16(x.data + j * x.stride, x.stride, inner, std::min(lanes, n - j),
+                         y + j / bf16_panel * panel_size + j % bf16_panel, bf16_panel);
+}
+
+/// The rest of op(x), from a row and a column on, as a view of x.
+inline in_matrix<backend, float> corner(in_matrix<backend, float> x, bool transposed, index_t row, index_t column) {
+  if (transposed) std::swap(row, column);
+  return {x.data + row * x.stride + column, x.rows() - row, x.columns() - column, x.stride};
+}
+
+/// c = [c +] alpha · op(a) · op(b), the factors rounded to bfloat16; needs has_fast_bf16(), and an inner dimension
+/// above 0.
+inline void bf16_product(backend& where, in_matrix<backend, float> a, in_matrix<backend, float> b,
+                         out_matrix<backend, float> c, product how) {
+  constexpr index_t most_rows = 96, most_inner = 512, most_columns = 1024;
+  scratch_scope<backend> const scope(where.scratch());
+  index_t const m = c.rows(), n = c.columns(), k = how.transpose_a ? a.rows() : a.columns();
+  index_t const inner = std::min(k, most_inner),
+                columns = (std::min(n, most_columns) + bf16_panel - 1) / bf16_panel * bf16_panel;
+  auto const right = where.scratch().take<bf16_pair>(pairs_of(inner) * columns);
+  auto const left = where.scratch().take<bf16_pair>(left_size(std::min(m, most_rows), inner));
+  for (index_t j = 0; j < n; j += most_columns)
+    for (index_t p = 0; p < k; p += most_inner) {
+      index_t const some_columns = std::min(most_columns, n - j), some_inner = std::min(most_inner, k - p);
+      pack_right(corner(b, how.transpose_b, p, j), how.transpose_b, some_inner, some_columns, right.data);
+      for (index_t i = 0; i < m; i += most_rows) {
+        index_t const some_rows = std::min(most_rows, m - i);
+        auto const factor =
+            pack_left(corner(a, how.transpose_a, i, p), how.transpose_a, some_rows, some_inner, left.data);
+        bf16_panels(factor, right.data, pairs_of(some_inner),
+                    {c.row(i).data + j, c.stride, static_cast<float>(how.alpha), how.accumulate || p > 0}, some_rows,
+                    some_columns);
+      }
+    }
+}
+#endif
+
+}  // namespace mql4grec::cpu::detail

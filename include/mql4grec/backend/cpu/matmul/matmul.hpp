@@ -1,0 +1,107 @@
+#pragma once
+// Products of floats and doubles go to a library, one thread each: parallelism is over blocks of tokens, above.
+// oneDNN's sgemm, where it is there, generates code for the machine's own instructions; OpenBLAS picks from the kernels
+// it was built with. Other fields (std::complex, long double) have the reference's loops. A backend that asks for bf16
+// has floats rounded first.
+#include <cblas.h>
+#include <mutex>
+#include <string_view>
+
+#include "mql4grec/backend/cpu/matmul/bf16_product.hpp"
+#include "mql4grec/backend/cpu/matmul/onednn.hpp"
+#include "mql4grec/backend/cpu/operations.hpp"
+#include "mql4grec/backend/cpu/runtime/dispatch.hpp"
+
+namespace mql4grec::cpu {
+
+namespace detail {
+
+/// A BLAS that starts threads of its own would fight with ours.
+inline void keep_blas_single_threaded() {
+#if MQL4GREC_HAS_OPENBLAS
+  static std::once_flag once;
+  std::call_once(once, [] { openblas_set_num_threads(1); });
+#endif
+}
+
+/// c = alpha · op(a) · op(b) + beta · c, row-major, through CBLAS.
+template <class T>
+void cblas_product(in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
+  keep_blas_single_threaded();
+  auto const flag = [](bool transpose) { return transpose ? CblasTrans : CblasNoTrans; };
+  auto const size = [](index_t n) { return static_cast<int>(n); };
+  auto const call = [&](auto gemm) {
+    gemm(CblasRowMajor, flag(how.transpose_a), flag(how.transpose_b), size(c.rows()), size(c.columns()),
+         size(how.transpose_a ? a.rows() : a.columns()), static_cast<T>(how.alpha), a.data, size(a.stride), b.data,
+         size(b.stride), static_cast<T>(how.accumulate ? 1 : 0), c.data, size(c.stride));
+  };
+  if constexpr (std::same_as<T, float>)
+    call(cblas_sgemm);
+  else
+    call(cblas_dgemm);
+}
+
+#if MQL4GREC_HAS_ONEDNN
+/// Whether OpenBLAS runs kernels as wide as the machine. Where it doesn't know the processor, or was told another one,
+/// oneDNN is about twice as fast; where it does, it is the faster one, since it keeps its buffers from call to call.
+inline bool prefers_onednn() {
+#if MQL4GREC_HAS_OPENBLAS
+  static bool const narrow = [] {
+    std::string_view const core = openblas_get_corename();
+    return best_instruction_set() == instruction_set::avx512 && core != "SkylakeX" && core != "Cooperlake" &&
+           core != "SapphireRapids";
+  }();
+  return narrow;
+#else
+  return true;
+#endif
+}
+#endif
+
+}  // namespace detail
+
+MQL4GREC_DEFINITION char const* matmul_library() {
+#if MQL4GREC_HAS_ONEDNN
+  if (detail::prefers_onednn()) return "oneDNN";
+#endif
+#if MQL4GREC_HAS_OPENBLAS
+  return "OpenBLAS";
+#else
+  return "CBLAS";
+#endif
+}
+
+namespace detail {
+
+/// Through a library, whichever multiplies T best; c has entries, and the inner dimension too.
+template <class T>
+void library_product(in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
+#if MQL4GREC_HAS_ONEDNN
+  if constexpr (std::same_as<T, float>)
+    if (prefers_onednn()) return onednn_product(a, b, c, how);
+#endif
+  cblas_product<T>(a, b, c, how);
+}
+
+inline void rounded_product(backend& where, in_matrix<backend, float> a, in_matrix<backend, float> b,
+                            out_matrix<backend, float> c, product how) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (has_fast_bf16()) return bf16_product(where, a, b, c, how);
+#endif
+  scratch_scope<backend> const scope(where.scratch());
+  library_product<float>(rounded_to_bf16(where, a), rounded_to_bf16(where, b), c, how);
+}
+
+}  // namespace detail
+
+template <class T>
+  requires(std::same_as<T, float> || std::same_as<T, double>)
+void matmul(backend& where, in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
+  auto const inner = how.transpose_a ? a.rows() : a.columns();
+  if (c.size() == 0 || inner == 0) return reference::matmul<T>(where, a, b, c, how);  // libraries leave C as it is
+  if constexpr (std::same_as<T, float>)
+    if (where.products() == precision::bf16) return detail::rounded_product(where, a, b, c, how);
+  detail::library_product<T>(a, b, c, how);
+}
+
+}  // namespace mql4grec::cpu

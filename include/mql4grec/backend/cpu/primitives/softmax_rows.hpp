@@ -1,0 +1,108 @@
+#pragma once
+// The softmax of attention: rows of tens of keys, where what compilers make of the plain loop (permutations, tails
+// entry by entry) costs twice the work itself. So AVX-512 has its own, with masks for tails.
+#include "mql4grec/backend/cpu/primitives/math.hpp"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
+
+namespace mql4grec::cpu::detail {
+
+struct softmax_rows_kernel {
+  MQL4GREC_INLINE static void run(float* scores, index_t stride, float* weights, index_t queries, index_t keys,
+                                  float const* bias, bool causal) {
+    for (index_t i = 0; i < queries; ++i, scores += stride, weights += keys) {
+      index_t const visible = causal ? i + 1 : keys;
+      if (bias)
+        for (index_t j = 0; j < visible; ++j) scores[j] += bias[j - i];
+      for (index_t j = visible; j < stride; ++j)
+        scores[j] = -3e38f;  // so that whole registers can be summed without a tail
+      float const shift = highest(scores, stride);
+      for (index_t j = 0; j < stride; ++j) scores[j] = exp_approximate(scores[j] - shift);
+      for (index_t j = visible; j < stride; ++j) scores[j] = 0.f;
+      float const scale = 1.f / sum(scores, stride);
+      for (index_t j = 0; j < keys; ++j) weights[j] = scores[j] * scale;
+    }
+  }
+};
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#if !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored \
+    "-Wmaybe-uninitialized"  // g++ 12 finds it in its own intrinsics, whose unused lanes are undefined
+#endif
+#define MQL4GREC_AVX512_FUNCTION __attribute__((target("avx512f,avx2,fma")))
+
+/// exp_approximate for a register.
+MQL4GREC_AVX512_FUNCTION inline __m512 exp_avx512(__m512 x) {
+  x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-87.f)), _mm512_set1_ps(88.f));
+  __m512 const n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)),
+                                        _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  __m512 const r =
+      _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x));
+  __m512 p = _mm512_set1_ps(1.9875691500e-4f);
+  for (float const c : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f})
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c));
+  p = _mm512_add_ps(_mm512_fmadd_ps(_mm512_mul_ps(p, r), r, r), _mm512_set1_ps(1.f));
+  return _mm512_scalef_ps(p, n);
+}
+
+/// The same with a row in so many registers.
+template <int Registers>
+MQL4GREC_AVX512_FUNCTION inline void softmax_rows_avx512(float* scores, index_t stride, float* weights, index_t queries,
+                                                         index_t keys, float const* bias, bool causal) {
+  for (index_t i = 0; i < queries; ++i, scores += stride, weights += keys) {
+    index_t const visible = causal ? i + 1 : keys;
+    __mmask16 seen[Registers];
+    __m512 x[Registers];
+    __m512 top = _mm512_set1_ps(-3e38f);
+    for (int r = 0; r < Registers; ++r) {
+      index_t const left = visible - r * lanes;
+      seen[r] = static_cast<__mmask16>(left >= lanes ? 0xffff : left <= 0 ? 0 : (1 << left) - 1);
+      x[r] = _mm512_mask_loadu_ps(_mm512_set1_ps(-3e38f), seen[r], scores + r * lanes);
+      if (bias) x[r] = _mm512_mask_add_ps(x[r], seen[r], x[r], _mm512_maskz_loadu_ps(seen[r], bias - i + r * lanes));
+      top = _mm512_max_ps(top, x[r]);
+    }
+    __m512 const shift = _mm512_set1_ps(_mm512_reduce_max_ps(top));
+    __m512 sum = _mm512_setzero_ps();
+    for (int r = 0; r < Registers; ++r) {
+      x[r] = _mm512_maskz_mov_ps(seen[r], exp_avx512(_mm512_sub_ps(x[r], shift)));
+      sum = _mm512_add_ps(sum, x[r]);
+    }
+    __m512 const scale = _mm512_set1_ps(1.f / _mm512_reduce_add_ps(sum));
+    for (int r = 0; r < Registers; ++r) {
+      index_t const left = keys - r * lanes;
+      auto const written = static_cast<__mmask16>(left >= lanes ? 0xffff : left <= 0 ? 0 : (1 << left) - 1);
+      _mm512_mask_storeu_ps(weights + r * lanes, written, _mm512_mul_ps(x[r], scale));
+    }
+  }
+}
+#undef MQL4GREC_AVX512_FUNCTION
+#if !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+#endif
+
+/// scores (queries, stride) -> weights (queries, keys), the scores being used up; bias, if any, is that of key 0 and
+/// query 0, and moves one to the left a query. stride is a multiple of `lanes`.
+inline void softmax_rows(float* scores, index_t stride, float* weights, index_t queries, index_t keys,
+                         float const* bias, bool causal) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (chosen_instruction_set() == instruction_set::avx512) {
+    switch (stride / lanes) {
+      case 1: return softmax_rows_avx512<1>(scores, stride, weights, queries, keys, bias, causal);
+      case 2: return softmax_rows_avx512<2>(scores, stride, weights, queries, keys, bias, causal);
+      case 3: return softmax_rows_avx512<3>(scores, stride, weights, queries, keys, bias, causal);
+      case 4: return softmax_rows_avx512<4>(scores, stride, weights, queries, keys, bias, causal);
+      case 5: return softmax_rows_avx512<5>(scores, stride, weights, queries, keys, bias, causal);
+      case 6: return softmax_rows_avx512<6>(scores, stride, weights, queries, keys, bias, causal);
+      default: break;
+    }
+  }
+#endif
+  dispatch<softmax_rows_kernel>(scores, stride, weights, queries, keys, bias, causal);
+}
+
+}  // namespace mql4grec::cpu::detail

@@ -1,0 +1,251 @@
+#pragma once
+// Attention over packed sequences, a group for each head of a tile of queries: its keys and values go by in tiles that
+// all its queries share. The weights lie as in backend/reference/attention.hpp. Of queries with more keys than a tile
+// they hold the scores until their sum is known.
+#include <cmath>
+#include <limits>
+
+#include "mql4grec/backend/gpu/attention/gradient.hpp"
+
+namespace mql4grec::gpu {
+
+namespace detail {
+
+template <class System, Real T, class Tile>
+struct attend {
+  using head_of = attention_head<System, T, Tile>;
+  using query_rows = row_tile<T, Tile, Tile::queries>;
+  using key_rows = row_tile<T, Tile, Tile::keys>;
+  using pairs = pair_tile<T, Tile>;
+  using scores_of_member = tile_scores<T, Tile>;
+  static constexpr int threads = Tile::threads, window = Tile::queries + Tile::keys,
+                       blocks_together = sizeof(T) > 4 || threads == 32 ? 2 : 5;
+  static constexpr std::size_t shared_bytes() {
+    return head_of::shared_bytes() + query_rows::shared_bytes() + 2 * key_rows::shared_bytes() + pairs::shared_bytes() +
+           shared_bytes_of<T>(window);
+  }
+  static constexpr T infinity = std::numeric_limits<T>::infinity();
+
+  attention_inputs<device_space<System>, T> in;
+  query_tiles list;
+  weight_mask<T> mask;
+  T* weights;
+  view<T, device_space<System>, 2> context;
+
+  struct room {
+    query_rows q;
+    key_rows k, v;
+    pairs p;
+    T* bias;  // at a distance in the tile, + queries − 1
+    template <class ThreadGroup>
+    MQL4GREC_HD explicit room(ThreadGroup& group)
+        : q(group), k(group), v(group), p(group), bias(group.template share<T>(window)) {}
+  };
+  /// What a member knows of its two queries: the highest score it has seen and Σ exp(score − highest), at last of all
+  /// members.
+  template <class ThreadGroup>
+  struct members {
+    typename ThreadGroup::template local<scores_of_member> scores;
+    typename ThreadGroup::template local<of_queries<T>> highest, sum;
+  };
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
+    if (number >= *list.count * in.heads) return;
+    head_of const head(group, in, list, number);
+    room const r(group);
+    members<ThreadGroup> m;
+    int const seen = head.tile().seen(in.causal), steps = (seen + Tile::keys - 1) / Tile::keys;
+    group.each([&](int t) {
+      m.highest[t] = {-infinity, -infinity}, m.sum[t] = {};
+      for (int i = 0; i < head.tile().rows; ++i)
+        for (int j = seen + t; j < head.tile().keys; j += threads) weights[head.weights_of(i) + j] = T{};
+      if (steps == 0) place(head, 0, head.width(), false).clear(t);
+    });
+    for (int step = 0; step < steps; ++step) find_scores(group, r, head, step, m);
+    add_up(group, m);
+    for (int step = 0; step < steps; ++step) add_values(group, r, head, step, m);
+  }
+
+ private:
+  MQL4GREC_HD product_place<T, Tile> place(head_of const& head, int column, int columns, bool adds) const {
+    return {{context, head.first_row(), head.first_column()}, head.tile().rows, column, columns, adds};
+  }
+  MQL4GREC_HD static bool is_one_load(head_of const& head, int seen) {
+    return head.width() <= Tile::columns && seen <= Tile::keys;
+  }
+
+  /// The scores of a tile of keys; where there is more than one, they wait in the place of the weights.
+  template <class ThreadGroup>
+  MQL4GREC_HD void find_scores(ThreadGroup& group, room const& r, head_of const& head, int step,
+                               members<ThreadGroup>& m) const {
+    query_tile const& s = head.tile();
+    int const seen = s.seen(in.causal), first = step * Tile::keys, keys = Tile::part(seen, first, Tile::keys);
+    for (int column = 0; column < head.width(); column += Tile::columns) {
+      int const columns = Tile::part(head.width(), column, Tile::columns);
+      group.load([&](int t) {
+        r.q.template fetch<ThreadGroup>(t, head.q(), 0, s.rows, column, columns);
+        r.k.template fetch<ThreadGroup>(t, head.k(), first, keys, column, columns);
+        if (is_one_load(head, seen)) r.v.template fetch<ThreadGroup>(t, head.v(), first, keys, column, columns);
+        if (column == 0) fetch_bias<ThreadGroup>(t, head, first, r.bias);
+      });
+      group.each([&](int t) {
+        if (column == 0) m.scores[t] = {};
+        add_dots(r.q, r.k, s.rows, keys, columns, t, m.scores[t]);
+        if (column + columns == head.width()) {
+          finish_scores(r, head, first, keys, t, m.scores[t]);
+          if (seen > Tile::keys) put_scores(head, first, keys, t, m.scores[t]);
+          see(m.scores[t], m.highest[t], m.sum[t]);
+        }
+      });
+    }
+  }
+  template <class ThreadGroup>
+  MQL4GREC_HD void fetch_bias(int t, head_of const& head, int first_key, T* to) const {
+    if (in.bias.size() == 0) return;
+    for (int n = t; n < window; n += threads) {
+      index_t const at = in.zero_distance + first_key - head.tile().first + n - (Tile::queries - 1);
+      if (at >= 0 && at < in.bias.columns())
+        ThreadGroup::template fetch<sizeof(T)>(in.bias.row(head.number()).data + at, to + n);
+      else
+        to[n] = T{};
+    }
+  }
+  MQL4GREC_HD void finish_scores(room const& r, head_of const& head, int first, int keys, int t,
+                                 scores_of_member& scores) const {
+    unrolled<scores_of_member::queries>([&](auto a) {
+      unrolled<scores_of_member::keys>([&](auto b) {
+        int const i = scores.query(t, a), j = scores.key(t, b);
+        if (in.bias.size() > 0) scores.of[a][b] += r.bias[j - i + Tile::queries - 1];
+        if (i >= head.tile().rows || j >= keys || (in.causal && first + j > head.tile().first + i))
+          scores.of[a][b] = -infinity;
+      });
+    });
+  }
+  MQL4GREC_HD void put_scores(head_of const& head, int first, int keys, int t, scores_of_member const& scores) const {
+    head.for_each_pair(0, head.tile().rows, first, keys, t,
+                       [&](auto a, auto b, index_t at) { weights[at] = scores.of[a][b]; });
+  }
+  MQL4GREC_HD void take_scores(head_of const& head, int first, int keys, int t, scores_of_member& scores) const {
+    head.for_each_pair(0, head.tile().rows, first, keys, t,
+                       [&](auto a, auto b, index_t at) { scores.of[a][b] = weights[at]; });
+  }
+  MQL4GREC_HD static void see(scores_of_member const& scores, of_queries<T>& highest, of_queries<T>& sum) {
+    unrolled<scores_of_member::queries>([&](auto a) {
+      T most = highest.of[a];
+      unrolled<scores_of_member::keys>([&](auto b) { most = scores.of[a][b] > most ? scores.of[a][b] : most; });
+      if (most == -infinity) return;  // nothing yet, but −∞ − (−∞) isn't
+      T total = sum.of[a] * std::exp(highest.of[a] - most);
+      unrolled<scores_of_member::keys>([&](auto b) { total += std::exp(scores.of[a][b] - most); });
+      highest.of[a] = most, sum.of[a] = total;
+    });
+  }
+
+  /// Each member's sums become 1 / Σ exp(score − highest) of all who share its queries.
+  template <class ThreadGroup>
+  MQL4GREC_HD void add_up(ThreadGroup& group, members<ThreadGroup>& m) const {
+    auto const highest = group.template reduce_among<scores_of_member::sharers>(m.highest, greater_of_queries{});
+    group.each([&](int t) {
+      unrolled<scores_of_member::queries>([&](auto a) {
+        m.sum[t].of[a] =
+            m.highest[t].of[a] == -infinity ? T{} : m.sum[t].of[a] * std::exp(m.highest[t].of[a] - highest[t].of[a]);
+      });
+    });
+    auto const sum = group.template reduce_among<scores_of_member::sharers>(m.sum, add_of_queries{});
+    group.each([&](int t) {
+      m.highest[t] = highest[t];
+      unrolled<scores_of_member::queries>([&](auto a) { m.sum[t].of[a] = 1 / sum[t].of[a]; });
+    });
+  }
+
+  /// The weights of a tile of keys, and what its values add to the context.
+  template <class ThreadGroup>
+  MQL4GREC_HD void add_values(ThreadGroup& group, room const& r, head_of const& head, int step,
+                              members<ThreadGroup>& m) const {
+    int const seen = head.tile().seen(in.causal), first = step * Tile::keys;
+    int const keys = Tile::part(seen, first, Tile::keys);
+    for (int column = 0; column < head.width(); column += Tile::columns) {
+      int const columns = Tile::part(head.width(), column, Tile::columns);
+      group.load([&](int t) {
+        if (!is_one_load(head, seen)) r.v.template fetch<ThreadGroup>(t, head.v(), first, keys, column, columns);
+        if (column == 0) {
+          if (seen > Tile::keys) take_scores(head, first, keys, t, m.scores[t]);
+          put_weights(r, head, first, keys, t, m.scores[t], m.highest[t], m.sum[t]);
+        }
+      });
+      group.each([&](int t) { put_rows_product(r.p, r.v, keys, t, place(head, column, columns, step > 0)); });
+    }
+  }
+  /// As they are to the weights, and as dropout leaves them to the tile.
+  MQL4GREC_HD void put_weights(room const& r, head_of const& head, int first, int keys, int t,
+                               scores_of_member const& scores, of_queries<T> const& highest,
+                               of_queries<T> const& inverse_sum) const {
+    unrolled<scores_of_member::queries>([&](auto a) {
+      int const i = scores.query(t, a);
+      quad<T> const kept = mask.kept(head.first_row() + i, head.first_weight_column() + first + scores.key(t, 0));
+      index_t const row = head.weights_of(i) + first;
+      unrolled<scores_of_member::keys>([&](auto b) {
+        int const j = scores.key(t, b);
+        bool const is_there = i < head.tile().rows && j < keys;
+        T const weight = is_there ? std::exp(scores.of[a][b] - highest.of[a]) * inverse_sum.of[a] : T{};
+        if (is_there) weights[row + j] = weight;
+        r.p(i, j) = weight * kept.of[b];
+      });
+    });
+  }
+};
+
+}  // namespace detail
+
+// k -> nothing: keys are read as they are
+template <Real T, class System>
+in_vector<backend<System>, T> pack_keys(backend<System>&, in_matrix<backend<System>, T>,
+                                        in_vector<backend<System>, index_t>, index_t) {
+  return {};
+}
+
+// The tiles of the queries, which every attention over these sequences has.
+template <class System>
+attention_plan<device_space<System>> plan_attention(backend<System>& b,
+                                                    in_vector<backend<System>, index_t> query_offsets,
+                                                    in_vector<backend<System>, index_t> key_offsets, index_t heads,
+                                                    index_t queries, bool backward_too) {
+  attention_plan<device_space<System>> plan{
+      .forward = detail::take_tile_list(b, query_offsets, key_offsets, heads, queries, false)};
+  if (backward_too) plan.backward = detail::take_tile_list(b, query_offsets, key_offsets, heads, queries, true);
+  return plan;
+}
+
+// -> context (query tokens, heads·width), weights (Σ heads·queries·keys)
+template <Real T, class System>
+void attention_forward(backend<System>& b, attention_inputs<device_space<System>, T> const& in,
+                       out_vector<backend<System>, T> weights, out_matrix<backend<System>, T> context) {
+  scratch_scope<backend<System>> const scope(b.scratch());
+  auto const list = detail::take_query_tiles<System, T>(b, in, false);
+  detail::with_tiles_for(in.sequences(), in.q.rows(), [&]<class Tile>(Tile) {
+    detail::for_each_group(
+        b, list.most * in.heads,
+        detail::attend<System, T, Tile>{in, list, detail::weight_mask<T>(in.drop), weights.data, context});
+  });
+}
+
+// dcontext (query tokens, heads·width) -> gradients; weights are kept as they are.
+template <Real T, class System>
+void attention_backward(backend<System>& b, attention_inputs<device_space<System>, T> const& in,
+                        out_vector<backend<System>, T> weights, in_matrix<backend<System>, T> dcontext,
+                        attention_gradients<device_space<System>, T> const& out) {
+  scratch_scope<backend<System>> const scope(b.scratch());
+  auto const list = detail::take_query_tiles<System, T>(b, in, true);
+  auto const along = b.scratch().template take<T>(in.q.rows(), in.heads);
+  bool const with_bias = out.dbias.size() > 0;
+  auto const diagonals = b.scratch().template take<T>(with_bias ? in.heads * (in.q.rows() + in.k.rows()) : 0);
+  detail::with_tiles_for(in.sequences(), in.q.rows(), [&]<class Tile>(Tile) {
+    detail::for_each_group(b, list.most * in.heads,
+                           detail::attention_gradient<System, T, Tile>{
+                               in, list, detail::weight_mask<T>(in.drop), weights.data, dcontext, out.dq, out.dk,
+                               out.dv, along.data, with_bias ? diagonals.data : nullptr});
+  });
+  if (with_bias) detail::add_bias_gradient<System, T>(b, in, diagonals.data, out.dbias);
+}
+
+}  // namespace mql4grec::gpu

@@ -1,0 +1,228 @@
+#pragma once
+// Which queries a group has. How long the sequences are stands on the device, and the host doesn't wait for it: one
+// group lists the tiles, and the host starts as many groups as there can be at most.
+#include <cstdint>
+
+#include "mql4grec/backend/contract/attention.hpp"
+#include "mql4grec/backend/gpu/attention/tile.hpp"
+
+namespace mql4grec::gpu::detail {
+
+/// A tile of a sequence's queries.
+struct query_tile {
+  index_t first_query, first_key;  ///< the sequence's first rows
+  index_t first_weight;            ///< where the sequence's weights begin
+  int queries, keys;               ///< the sequence's
+  int first, rows;                 ///< the tile's queries, counted within the sequence
+
+  /// How many of the keys some query of the tile sees.
+  MQL4GREC_HD int seen(bool causal) const { return causal && first + rows < keys ? first + rows : keys; }
+  /// Where the weights of a head's query begin, the query counted within the tile.
+  MQL4GREC_HD index_t weights_of(int head, int query) const {
+    return first_weight + (static_cast<index_t>(head) * queries + first + query) * keys;
+  }
+};
+
+inline constexpr index_t tiles_begin = 16;  ///< bytes, in a list
+
+/// The tiles in the order of their queries; or one for each sequence, with all of its queries or none.
+struct list_query_tiles {
+  static constexpr int threads = 512;
+  static constexpr std::size_t shared_bytes() { return 0; }
+  index_t const *query_offsets, *key_offsets;
+  index_t sequences, heads;
+  int queries_each;  ///< of a tile; 0: all of a sequence's
+  query_tile* tiles;
+  index_t* count;
+
+  MQL4GREC_HD int queries(index_t s) const { return static_cast<int>(query_offsets[s + 1] - query_offsets[s]); }
+  MQL4GREC_HD int keys(index_t s) const { return static_cast<int>(key_offsets[s + 1] - key_offsets[s]); }
+  MQL4GREC_HD index_t weights_of(index_t s) const { return heads * queries(s) * keys(s); }
+  MQL4GREC_HD int tiles_of(index_t s) const {
+    return queries_each == 0 ? 1 : (queries(s) + queries_each - 1) / queries_each;
+  }
+
+  /// Each member lists the tiles of some sequences that follow each other.
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t) const {
+    index_t const each = (sequences + threads - 1) / threads;
+    typename ThreadGroup::template local<index_t> weight, place;
+    group.each([&](int t) {
+      weight[t] = place[t] = 0;
+      for (index_t s = t * each; s < sequences && s < (t + 1) * each; ++s)
+        weight[t] += weights_of(s), place[t] += tiles_of(s);
+    });
+    group.before(weight);
+    index_t const total = group.before(place);
+    group.each([&](int t) {
+      if (t == 0) *count = total;
+      for (index_t s = t * each; s < sequences && s < (t + 1) * each; weight[t] += weights_of(s++))
+        for (int n = 0; n < tiles_of(s); ++n) {
+          int const first = n * queries_each, left = queries(s) - first;
+          tiles[place[t]++] = {query_offsets[s],
+                               key_offsets[s],
+                               weight[t],
+                               queries(s),
+                               keys(s),
+                               first,
+                               queries_each == 0 || left < queries_each ? left : queries_each};
+        }
+    });
+  }
+};
+
+/// The list, on the device; `most` is what its length can't exceed. And of every head: ints, which a GPU divides
+/// sooner.
+struct query_tiles {
+  query_tile const* tiles;
+  index_t const* count;
+  index_t most;
+  int heads, width;
+};
+
+/// A list in the backend's scratch: how long it is, and behind that the tiles.
+template <class System>
+view<std::byte const, device_space<System>, 1> take_tile_list(backend<System>& b,
+                                                              in_vector<backend<System>, index_t> query_offsets,
+                                                              in_vector<backend<System>, index_t> key_offsets,
+                                                              index_t heads, index_t queries, bool whole) {
+  index_t const sequences = query_offsets.size() - 1;
+  int const each = whole ? 0 : is_narrow(sequences, queries) ? narrow_tile::queries : wide_tile::queries;
+  index_t const most = whole ? sequences : sequences + queries / each;
+  auto const list = b.scratch().template take<std::byte>(tiles_begin + most * static_cast<index_t>(sizeof(query_tile)));
+  for_each_group(
+      b, 1,
+      list_query_tiles{query_offsets.data, key_offsets.data, sequences, heads, each,
+                       reinterpret_cast<query_tile*>(list.data + tiles_begin), reinterpret_cast<index_t*>(list.data)});
+  return list;
+}
+
+/// Those of the plan, or a list of these sequences alone.
+template <class System, Real T>
+query_tiles take_query_tiles(backend<System>& b, attention_inputs<device_space<System>, T> const& in, bool whole) {
+  auto list = whole ? in.plan.backward : in.plan.forward;
+  if (list.size() == 0) list = take_tile_list(b, in.query_offsets, in.key_offsets, in.heads, in.q.rows(), whole);
+  return {reinterpret_cast<query_tile const*>(list.data + tiles_begin), reinterpret_cast<index_t const*>(list.data),
+          (list.size() - tiles_begin) / static_cast<index_t>(sizeof(query_tile)), static_cast<int>(in.heads),
+          static_cast<int>(in.width())};
+}
+
+/// A number for each of a member's two queries.
+template <Real T>
+struct of_queries {
+  T of[2];
+};
+struct add_of_queries {
+  template <Real T>
+  MQL4GREC_HD of_queries<T> operator()(of_queries<T> const& x, of_queries<T> const& y) const {
+    return {x.of[0] + y.of[0], x.of[1] + y.of[1]};
+  }
+};
+struct greater_of_queries {
+  template <Real T>
+  MQL4GREC_HD of_queries<T> operator()(of_queries<T> const& x, of_queries<T> const& y) const {
+    return {y.of[0] > x.of[0] ? y.of[0] : x.of[0], y.of[1] > x.of[1] ? y.of[1] : x.of[1]};
+  }
+};
+
+/// What dropout multiplies weights by. The rule is that of backend/contract/dropout.hpp; here one draw serves the keys
+/// of a member that share it.
+template <Real T>
+class weight_mask {
+ public:
+  explicit weight_mask(dropout const& site)
+      : site_(site), threshold_(site.threshold()), scale_(static_cast<T>(site.scale())) {}
+
+  /// Of one query's weights in a column and those 8, 16 and 24 behind it.
+  MQL4GREC_HD quad<T> kept(index_t row, index_t column) const {
+    if (!site_.active()) return {1, 1, 1, 1};
+    quad<T> result;
+    unrolled<2>([&](auto b) {
+      auto const block = static_cast<std::uint32_t>((column + 8 * b) / 128),
+                 within = static_cast<std::uint32_t>((column + 8 * b) % 128);
+      philox_counter words = draw(row, block, within % 16);
+      result.of[b] = kept(words, within);
+      if (within + 16 >= 128) words = draw(row, block + 1, within % 16);
+      result.of[b + 2] = kept(words, (within + 16) % 128);
+    });
+    return result;
+  }
+
+ private:
+  MQL4GREC_HD philox_counter draw(index_t row, std::uint32_t block, std::uint32_t lane) const {
+    return philox<7>(
+        {block * 16 + lane, static_cast<std::uint32_t>(site_.first_row + row), site_.site, site_.current_step()},
+        {static_cast<std::uint32_t>(site_.seed), static_cast<std::uint32_t>(site_.seed >> 32)});
+  }
+  MQL4GREC_HD T kept(philox_counter const& words, std::uint32_t within) const {
+    std::uint32_t const w0 = words[0], w1 = words[1], w2 = words[2],
+                        w3 = words[3];  // chosen without an index: registers have none
+    std::uint32_t const low = within & 32 ? w1 : w0, high = within & 32 ? w3 : w2;
+    std::uint32_t const word = within & 64 ? high : low;
+    return (within & 16 ? word >> 16 : word & 0xffffu) >= threshold_ ? scale_ : T{};
+  }
+
+  dropout site_;
+  std::uint32_t threshold_;
+  T scale_;
+};
+
+/// One head of a tile of queries. It is asked of shared memory in every phase: kept in registers, it and all that
+/// follows from it would fill them.
+template <class System, Real T, class Tile>
+class attention_head {
+  struct place {
+    query_tile tile;
+    int number;
+  };
+
+ public:
+  static constexpr std::size_t shared_bytes() { return shared_bytes_of<place>(1); }
+
+  /// The head of number `at` of the list, `at` counting heads.
+  template <class ThreadGroup>
+  MQL4GREC_HD attention_head(ThreadGroup& group, attention_inputs<device_space<System>, T> const& in,
+                             query_tiles const& list, index_t at)
+      : in_(in), width_(list.width), place_(group.template share<place>(1)) {
+    group.each([&](int t) {
+      int const n = static_cast<int>(at);  // a grid has fewer blocks than 2³¹
+      if (t == 0) *place_ = {list.tiles[n / list.heads], n % list.heads};
+    });
+  }
+
+  MQL4GREC_HD query_tile const& tile() const { return place_->tile; }
+  MQL4GREC_HD int number() const { return place_->number; }
+  MQL4GREC_HD int width() const { return width_; }
+  MQL4GREC_HD index_t first_row() const { return tile().first_query + tile().first; }
+  MQL4GREC_HD index_t first_column() const { return static_cast<index_t>(number()) * width(); }
+  /// Of another matrix with the rows of q.
+  MQL4GREC_HD head_rows<T const> of_queries(view<T const, device_space<System>, 2> const& x) const {
+    return {x, first_row(), first_column()};
+  }
+  MQL4GREC_HD head_rows<T const> q() const { return of_queries(in_.q); }
+  MQL4GREC_HD head_rows<T const> k() const { return {in_.k, tile().first_key, first_column()}; }
+  MQL4GREC_HD head_rows<T const> v() const { return {in_.v, tile().first_key, first_column()}; }
+  /// Where the weights of a query of the tile begin.
+  MQL4GREC_HD index_t weights_of(int query) const { return tile().weights_of(number(), query); }
+  /// Where dropout finds the weights of the first key.
+  MQL4GREC_HD index_t first_weight_column() const { return static_cast<index_t>(number()) * tile().keys; }
+  /// visit(a, b, place among the weights) for each of member t's pairs of a tile: (queries, keys), from a query and a
+  /// key on.
+  template <class Visit>
+  MQL4GREC_HD void for_each_pair(int first_query, int queries, int first_key, int keys, int t, Visit&& visit) const {
+    unrolled<tile_scores<T, Tile>::queries>([&](auto a) {
+      int const i = tile_scores<T, Tile>::query(t, a);
+      index_t const row = weights_of(first_query + i) + first_key;
+      unrolled<tile_scores<T, Tile>::keys>([&](auto b) {
+        if (int const j = tile_scores<T, Tile>::key(t, b); i < queries && j < keys) visit(a, b, row + j);
+      });
+    });
+  }
+
+ private:
+  attention_inputs<device_space<System>, T> const& in_;
+  int width_;
+  place* place_;
+};
+
+}  // namespace mql4grec::gpu::detail

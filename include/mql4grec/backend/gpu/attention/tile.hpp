@@ -1,0 +1,312 @@
+#pragma once
+// What attention's kernels are made of: tiles of a head's rows in shared memory, and the three products of such tiles.
+// Each member of the group has some entries of a product in its registers; rows are padded so that members who read
+// side by side meet in no bank.
+#include <cstdint>
+#include <type_traits>
+
+#include "mql4grec/backend/gpu/primitives/thread_group.hpp"
+#include "mql4grec/backend/gpu/primitives/unrolled.hpp"
+#include "mql4grec/core/scalar.hpp"
+
+namespace mql4grec::gpu::detail {
+
+/// Four neighbours in a row, moved at once.
+template <Real T>
+struct alignas(16) quad {
+  T of[4];
+};
+
+/// The pairs of queries and keys that a group has at a time, eight a thread. Sequences of few queries, as a decoder's
+/// in training, have tiles of a warp each, whose threads wait for no others.
+template <int Threads>
+struct attention_tile {
+  static constexpr int threads = Threads;
+  static constexpr int queries = Threads / 4, keys = 32;
+  static constexpr int columns = 64;                 ///< of a head that lie in shared memory at a time
+  static constexpr int rows_at_once = Threads / 16;  ///< rows that a product's threads have at once, four columns each
+
+  /// How many of n entries, `first` and later, fall to a tile of at most `most`.
+  MQL4GREC_HD static int part(int n, int first, int most) { return n - first < most ? n - first : most; }
+};
+using wide_tile = attention_tile<128>;
+using narrow_tile = attention_tile<32>;
+
+/// Whether these sequences are taken in narrow tiles; a matter of speed alone, decided by what the host knows.
+constexpr bool is_narrow(index_t sequences, index_t queries) { return queries <= sequences * narrow_tile::queries; }
+
+/// task(tile)
+template <class Task>
+void with_tiles_for(index_t sequences, index_t queries, Task&& task) {
+  is_narrow(sequences, queries) ? task(narrow_tile()) : task(wide_tile());
+}
+
+/// One head's columns of a sequence's rows.
+template <class T>
+struct head_rows {
+  T* first;
+  int stride;
+
+  template <class M>
+  MQL4GREC_HD head_rows(M const& x, index_t row, index_t column)
+      : first(x.data + row * x.stride + column), stride(static_cast<int>(x.stride)) {}
+  MQL4GREC_HD T* at(int row, int column) const { return first + (static_cast<index_t>(row) * stride + column); }
+  /// Whether quads of its rows can be moved at once.
+  MQL4GREC_HD bool is_aligned() const {
+    return (reinterpret_cast<std::uintptr_t>(first) | static_cast<unsigned>(stride) * sizeof(T)) % 16 == 0;
+  }
+};
+
+/// Up to `Rows` rows of a head in shared memory, in quads.
+template <Real T, class Tile, int Rows>
+class row_tile {
+  static constexpr int quads = Tile::columns / 4, stride = quads + 1;
+
+ public:
+  static constexpr std::size_t shared_bytes() { return shared_bytes_of<quad<T>>(Rows * stride); }
+  template <class ThreadGroup>
+  MQL4GREC_HD explicit row_tile(ThreadGroup& group) : entries_(group.template share<quad<T>>(Rows * stride)) {}
+
+  MQL4GREC_HD quad<T> const& operator()(int row, int quad_index) const { return entries_[row * stride + quad_index]; }
+
+  /// Member t's part of fetching (rows, columns) from row `first` and a column on; zeros up to a multiple of 8 rows and
+  /// of 4 columns.
+  template <class ThreadGroup>
+  MQL4GREC_HD void fetch(int t, head_rows<T const> const& from, int first, int rows, int column, int columns) const {
+    int const filled = (rows + 7) / 8 * 8;
+    if (from.is_aligned() && columns % 4 == 0)
+      fetch_quads<ThreadGroup>(t, from, first, rows, column, columns, filled);
+    else
+      fetch_entries<ThreadGroup>(t, from, first, rows, column, columns, filled);
+  }
+
+ private:
+  template <class ThreadGroup>
+  MQL4GREC_HD void fetch_quads(int t, head_rows<T const> const& from, int first, int rows, int column, int columns,
+                               int filled) const {
+    constexpr int at_once = 16 / static_cast<int>(sizeof(T));
+    int const quad_index = t % quads;
+    if (4 * quad_index >= columns) return;
+    constexpr int rows_at_once = Tile::threads / quads;
+    T const* const from_row = from.at(first + t / quads, column + 4 * quad_index);
+    int const step = rows_at_once * from.stride;
+    unrolled<Rows / rows_at_once>([&](auto n) {
+      int const row = t / quads + n * rows_at_once;
+      quad<T>& to = entries_[row * stride + quad_index];
+      if (row < rows)
+        for (int e = 0; e < 4; e += at_once) ThreadGroup::template fetch<16>(from_row + n * step + e, to.of + e);
+      else if (row < filled)
+        to = {};
+    });
+  }
+  template <class ThreadGroup>
+  MQL4GREC_HD void fetch_entries(int t, head_rows<T const> const& from, int first, int rows, int column, int columns,
+                                 int filled) const {
+    int const width = (columns + 3) / 4 * 4;
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+    for (int n = t; n < filled * Tile::columns; n += Tile::threads) {
+      int const row = n / Tile::columns, j = n % Tile::columns;
+      if (j >= width) continue;
+      T* const to = entries_[row * stride + j / 4].of + j % 4;
+      if (row < rows && j < columns)
+        ThreadGroup::template fetch<sizeof(T)>(from.at(first + row, column + j), to);
+      else
+        *to = T{};
+    }
+  }
+
+  quad<T>* entries_;
+};
+
+/// What a member has of a tile of scores: two queries, t / 8 and one half a tile after it, and of each every eighth key
+/// from t % 8 on. Eight neighbours so share a query.
+template <Real T, class Tile>
+struct tile_scores {
+  static constexpr int queries = 2, keys = 4, sharers = 8;
+  static_assert(queries * Tile::threads / sharers == Tile::queries && keys * sharers == Tile::keys);
+  T of[queries][keys];
+
+  MQL4GREC_HD static int query(int t, int a) { return t / sharers + Tile::threads / sharers * a; }
+  MQL4GREC_HD static int key(int t, int b) { return t % sharers + sharers * b; }
+};
+
+/// A number for each pair of a tile in shared memory: (queries, keys).
+template <Real T, class Tile>
+class pair_tile {
+  static constexpr int stride = Tile::keys + 8;
+
+ public:
+  static constexpr std::size_t shared_bytes() { return shared_bytes_of<T>(Tile::queries * stride); }
+  template <class ThreadGroup>
+  MQL4GREC_HD explicit pair_tile(ThreadGroup& group) : entries_(group.template share<T>(Tile::queries * stride)) {}
+
+  MQL4GREC_HD T& operator()(int query, int key) const { return entries_[query * stride + key]; }
+  MQL4GREC_HD quad<T> const& keys_of(int query, int quad_index) const {
+    return *reinterpret_cast<quad<T> const*>(entries_ + query * stride + 4 * quad_index);
+  }
+
+ private:
+  T* entries_;
+};
+
+// ---- products
+// -------------------------------------------------------------------------------------------------------------- The
+// number of a member's rows is known to the compiler, so that they stay in its registers. Loops that it doesn't know
+// the length of are unrolled as little as they are told to: groups that wait for each other's loads hide more than a
+// longer loop would, and code has to fit too.
+
+template <int Queries, int Keys, Real T, class Tile>
+MQL4GREC_HD void add_some_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y,
+                               int quad_count, int t, tile_scores<T, Tile>& scores) {
+  using of_tile = tile_scores<T, Tile>;
+  int const i = of_tile::query(t, 0), j = of_tile::key(t, 0);
+  of_tile sums = scores;
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+  for (int g = 0; g < quad_count; ++g) {
+    quad<T> of_query[Queries], of_key[Keys];
+    unrolled<Queries>([&](auto a) { of_query[a] = x(i + of_tile::query(0, a), g); });
+    unrolled<Keys>([&](auto b) { of_key[b] = y(j + of_tile::key(0, b), g); });
+    unrolled<Queries>([&](auto a) {
+      unrolled<Keys>(
+          [&](auto b) { unrolled<4>([&](auto e) { sums.of[a][b] += of_query[a].of[e] * of_key[b].of[e]; }); });
+    });
+  }
+  scores = sums;
+}
+template <int Queries, Real T, class Tile>
+MQL4GREC_HD void add_dots_of_keys(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y,
+                                  int keys, int quad_count, int t, tile_scores<T, Tile>& scores) {
+  if (keys <= 8)
+    add_some_dots<Queries, 1>(x, y, quad_count, t, scores);
+  else if (keys <= 16)
+    add_some_dots<Queries, 2>(x, y, quad_count, t, scores);
+  else if (keys <= 24)
+    add_some_dots<Queries, 3>(x, y, quad_count, t, scores);
+  else
+    add_some_dots<Queries, 4>(x, y, quad_count, t, scores);
+}
+/// scores (queries, keys) += x (queries, columns) yᵀ (keys, columns): member t's. What lies outside gets any value.
+template <Real T, class Tile>
+MQL4GREC_HD void add_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y,
+                          int queries, int keys, int columns, int t, tile_scores<T, Tile>& scores) {
+  int const quad_count = (columns + 3) / 4, filled = (queries + 7) / 8 * 8;
+  if (scores.query(t, 1) < filled)
+    add_dots_of_keys<2>(x, y, keys, quad_count, t, scores);
+  else if (scores.query(t, 0) < filled)
+    add_dots_of_keys<1>(x, y, keys, quad_count, t, scores);
+}
+
+/// Where a product of pairs and rows goes: a tile's rows of a head, overwritten or added to.
+template <Real T, class Tile>
+struct product_place {
+  head_rows<T> to;
+  int rows, column, columns;
+  bool adds;
+
+  /// A member's sums: rows `apart` from each other, four columns.
+  MQL4GREC_HD void put(int row, int apart, int quad_index, quad<T> (&sums)[4]) const {
+    if (to.is_aligned() && columns % 4 == 0)
+      put_quads(row, apart, quad_index, sums);
+    else
+      put_entries(row, apart, quad_index, sums);
+  }
+  /// Zeros, by member t.
+  MQL4GREC_HD void clear(int t) const {
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+    for (int row = 0; row < rows; ++row)
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+      for (int j = t; j < columns; j += Tile::threads) *to.at(row, column + j) = T{};
+  }
+
+ private:
+  MQL4GREC_HD void put_quads(int row, int apart, int quad_index, quad<T> (&sums)[4]) const {
+    T* const first = to.at(row, column + 4 * quad_index);
+    int const step = apart * to.stride;
+    unrolled<4>([&](auto a) {
+      if (row + a * apart >= rows) return;
+      auto& place = *reinterpret_cast<quad<T>*>(first + a * step);
+      if (adds) {
+        quad<T> const before = place;
+        unrolled<4>([&](auto e) { sums[a].of[e] += before.of[e]; });
+      }
+      place = sums[a];
+    });
+  }
+  MQL4GREC_HD void put_entries(int row, int apart, int quad_index, quad<T> const (&sums)[4]) const {
+    unrolled<4>([&](auto e) {
+      if (4 * quad_index + e >= columns) return;
+      unrolled<4>([&](auto a) {
+        if (row + a * apart >= rows) return;
+        T& place = *to.at(row + a * apart, column + 4 * quad_index + e);
+        place = adds ? place + sums[a].of[e] : sums[a].of[e];
+      });
+    });
+  }
+};
+
+template <int Rows, Real T, class Tile>
+MQL4GREC_HD void add_some_rows(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int i,
+                               int quad_index, quad<T> (&sums)[4]) {
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+  for (int j = 0; j < keys; j += 4) {
+    quad<T> of_row[Rows];
+    unrolled<Rows>([&](auto a) { of_row[a] = p.keys_of(i + Tile::rows_at_once * a, j / 4); });
+    unrolled<4>([&](auto k) {
+      quad<T> const of_key = x(j + k, quad_index);
+      unrolled<Rows>([&](auto a) { unrolled<4>([&](auto e) { sums[a].of[e] += of_row[a].of[k] * of_key.of[e]; }); });
+    });
+  }
+}
+/// out (queries, columns) = p (queries, keys) x (keys, columns): member t's, every eighth row of four columns, or every
+/// second of a narrow tile's. p is 0 where there is no key.
+template <Real T, class Tile>
+MQL4GREC_HD void put_rows_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int t,
+                                  product_place<T, Tile> const& out) {
+  constexpr int apart = Tile::rows_at_once;
+  static_assert(4 * apart == Tile::queries);
+  int const quad_index = t % 16, i = t / 16;
+  if (4 * quad_index >= out.columns) return;
+  quad<T> sums[4] = {};
+  if (out.rows <= apart)
+    add_some_rows<1>(p, x, keys, i, quad_index, sums);
+  else if (out.rows <= 2 * apart)
+    add_some_rows<2>(p, x, keys, i, quad_index, sums);
+  else if (out.rows <= 3 * apart)
+    add_some_rows<3>(p, x, keys, i, quad_index, sums);
+  else
+    add_some_rows<4>(p, x, keys, i, quad_index, sums);
+  out.put(i, apart, quad_index, sums);
+}
+/// out (keys, columns) = pᵀ (queries, keys) x (queries, columns): member t's, four rows of four columns at a time.
+template <Real T, class Tile>
+MQL4GREC_HD void put_columns_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::queries> const& x,
+                                     int queries, int t, product_place<T, Tile> const& out) {
+  int const quad_index = t % 16;
+  if (4 * quad_index >= out.columns) return;
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
+  for (int j = t / 16; 4 * j < out.rows; j += Tile::rows_at_once) {
+    quad<T> sums[4] = {};
+#if defined(__CUDA_ARCH__)
+#pragma unroll 2
+#endif
+    for (int i = 0; i < queries; ++i) {
+      quad<T> const of_query = p.keys_of(i, j), row = x(i, quad_index);
+      unrolled<4>([&](auto a) { unrolled<4>([&](auto e) { sums[a].of[e] += of_query.of[a] * row.of[e]; }); });
+    }
+    out.put(4 * j, 1, quad_index, sums);
+  }
+}
+
+}  // namespace mql4grec::gpu::detail

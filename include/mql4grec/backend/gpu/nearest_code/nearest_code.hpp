@@ -1,0 +1,281 @@
+#pragma once
+// The nearest of K vectors for many rows. A group takes a tile of rows and walks over the codebook (distance_tile.hpp);
+// each member remembers the nearest of the vectors it has seen, and the members that share a row then agree on the
+// first of the nearest. Nothing of size n × K is written. Levels that follow each other are walked down by the same
+// group, since a row's codes depend on nothing but the row.
+#include <algorithm>
+#include <limits>
+#include <span>
+
+#include "mql4grec/backend/gpu/nearest_code/distance_tile.hpp"
+#include "mql4grec/backend/gpu/primitives/grouping.hpp"
+#include "mql4grec/core/ids.hpp"
+
+namespace mql4grec::gpu {
+
+namespace detail {
+
+/// Where a row has its lowest entry, the first of equals; nothing yet is an infinity at 0, which nothing infinite is
+/// lower than.
+template <Real T>
+struct lowest_entry {
+  T value;
+  int at;
+
+  MQL4GREC_HD static lowest_entry none() { return {std::numeric_limits<T>::infinity(), 0}; }
+  MQL4GREC_HD void meet(T other, int where) {  // of entries that come in their order
+    if (other < value) value = other, at = where;
+  }
+};
+struct lower_entry {
+  template <Real T>
+  MQL4GREC_HD lowest_entry<T> operator()(lowest_entry<T> a, lowest_entry<T> b) const {
+    return b.value < a.value || (b.value == a.value && b.at < a.at) ? b : a;
+  }
+};
+
+template <Real T, int Rows, class In, class Out>
+struct distances_of_rows {
+  using tile = distance_tile<T, Rows>;
+  static constexpr int threads = tile::threads;
+  static constexpr std::size_t shared_bytes() { return tile::shared_bytes(); }
+  In x, vectors;
+  Out distances;
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
+    index_t const first = number * tile::rows;
+    tile const by_tile(group);
+    typename ThreadGroup::template local<typename tile::sums> found;
+    for (index_t code = 0; code < vectors.rows(); code += tile::codes) {
+      by_tile.compute(group, x, first, vectors, code, code > 0, found);
+      group.each([&](int t) {
+        index_t const row = first + tile::first_row(t), k = code + tile::first_code(t);
+        for (int i = 0; i < Rows; ++i)
+          for (int c = 0; c < tile::codes_each; ++c)
+            if (row + i < x.rows() && k + c < vectors.rows()) distances(row + i, k + c) = found[t].of[i][c];
+      });
+    }
+  }
+};
+
+/// The first of the smallest of n entries; nothing is smaller than a NaN in front.
+template <Real T, class ThreadGroup>
+MQL4GREC_HD int smallest_by(ThreadGroup& group, T const* x, int n) {
+  typename ThreadGroup::template local<lowest_entry<T>> mine;
+  group.each([&](int t) {
+    auto low = lowest_entry<T>::none();
+    for (int k = t; k < n; k += ThreadGroup::threads) low.meet(x[k], k);
+    mine[t] = low;
+  });
+  auto const low = group.reduce(mine, lower_entry{});
+  return x[0] != x[0] ? 0 : low.at;
+}
+
+/// A warp a row.
+template <Real T, class In>
+struct argmin_of_row {
+  static constexpr int threads = 32;
+  static constexpr std::size_t shared_bytes() { return 0; }
+  In distances;
+  code_t* codes;
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t i) const {
+    int const at = smallest_by<T>(group, distances.row(i).data, static_cast<int>(distances.columns()));
+    group.each([&](int t) {
+      if (t == 0) codes[i] = static_cast<code_t>(at);
+    });
+  }
+};
+
+inline constexpr int most_levels = 8;  ///< that one kernel walks down
+
+template <class V>
+struct codebook_list {
+  V vectors[most_levels];
+  int count;
+};
+
+/// codes (levels, n) and, of the last level, distances (n) unless null. X of entries that aren't const becomes what the
+/// levels leave.
+template <Real T, int Rows, class X, class V>
+struct nearest_codes_of_rows {
+  using tile = distance_tile<T, Rows>;
+  using lowest = lowest_entry<T>;
+  static constexpr int threads = tile::threads, members = tile::codes / tile::codes_each;  // that share a row
+  static constexpr std::size_t shared_bytes() {
+    return tile::shared_bytes() + shared_bytes_of<lowest>(tile::rows * (members + 1));
+  }
+  static constexpr bool leaves_rest = !std::is_const_v<std::remove_pointer_t<decltype(X::data)>>;
+  X x;
+  codebook_list<V> levels;
+  code_t* codes;
+  index_t codes_stride;
+  T* distances;
+
+  struct lowest_of_rows {
+    lowest of[Rows];
+  };
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
+    index_t const first = number * tile::rows;
+    tile const by_tile(group);
+    lowest* const table = group.template share<lowest>(
+        tile::rows * (members + 1));  // a row's members side by side; the gap spreads banks
+    for (int level = 0; level < levels.count; ++level) {
+      V const vectors = levels.vectors[level];
+      find(group, by_tile, first, vectors, table);
+      agree(group, first, table, codes + level * codes_stride);
+      if constexpr (leaves_rest) subtract(group, first, vectors, table);
+    }
+  }
+
+ private:
+  MQL4GREC_HD int rows_from(index_t first) const {
+    return x.rows() - first < tile::rows ? static_cast<int>(x.rows() - first) : tile::rows;
+  }
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void find(ThreadGroup& group, tile const& by_tile, index_t first, V const& vectors, lowest* table) const {
+    int const k = static_cast<int>(vectors.rows());
+    typename ThreadGroup::template local<typename tile::sums> found;
+    typename ThreadGroup::template local<lowest_of_rows> nearest;
+    group.each([&](int t) {
+      for (auto& low : nearest[t].of) low = lowest::none();
+    });
+    for (int code = 0; code < k; code += tile::codes) {
+      by_tile.compute(group, x, first, vectors, code, code > 0, found);
+      group.each([&](int t) {
+        for (int i = 0; i < Rows; ++i)
+          for (int c = 0, at = code + tile::first_code(t); c < tile::codes_each; ++c, ++at)
+            if (at < k) nearest[t].of[i].meet(found[t].of[i][c], at);
+      });
+    }
+    group.each([&](int t) {
+      for (int i = 0; i < Rows; ++i)
+        table[(tile::first_row(t) + i) * (members + 1) + tile::first_code(t) / tile::codes_each] = nearest[t].of[i];
+    });
+  }
+  /// table[row · (members + 1)] is the row's nearest from then on.
+  template <class ThreadGroup>
+  MQL4GREC_HD void agree(ThreadGroup& group, index_t first, lowest* table, code_t* to) const {
+    group.each([&](int t) {
+      if (t >= rows_from(first)) return;
+      lowest* const of_row = table + t * (members + 1);
+      lowest low = of_row[0];
+      for (int member = 1; member < members; ++member) low = lower_entry{}(low, of_row[member]);
+      of_row[0] = low;
+      to[first + t] = static_cast<code_t>(low.at);
+      if (distances) distances[first + t] = low.value;
+    });
+  }
+  template <class ThreadGroup>
+  MQL4GREC_HD void subtract(ThreadGroup& group, index_t first, V const& vectors, lowest const* table) const {
+    int const rows = rows_from(first), width = static_cast<int>(x.columns());
+    group.each([&](int t) {
+      for (int i = t / 32; i < rows; i += threads / 32) {
+        auto const v = vectors.row(table[i * (members + 1)].at);
+        auto const rest = x.row(first + i);
+        for (int j = t % 32; j < width; j += 32) rest.data[j] -= v.data[j];
+      }
+    });
+  }
+};
+
+/// Calls task.operator()<Rows>() with the rows of a member: few when rows are few, so that there are enough groups.
+template <class Task>
+void with_rows_a_member(index_t rows, Task&& task) {
+  constexpr index_t many = 8192;
+  rows < many ? task.template operator()<1>() : task.template operator()<4>();
+}
+
+template <Real T, class System, class X>
+void walk_levels(backend<System>& b, std::span<in_matrix<backend<System>, T> const> levels, X const& x,
+                 out_matrix<backend<System>, code_t> codes, T* distances) {
+  using vectors = in_matrix<backend<System>, T>;
+  for (std::size_t done = 0; done < levels.size(); done += most_levels) {
+    auto const part = levels.subspan(done, std::min<std::size_t>(most_levels, levels.size() - done));
+    codebook_list<vectors> list{{}, static_cast<int>(part.size())};
+    std::ranges::copy(part, list.vectors);
+    code_t* const to = codes.row(static_cast<index_t>(done)).data;
+    with_rows_a_member(x.rows(), [&]<int Rows>() {
+      using kernel = nearest_codes_of_rows<T, Rows, X, vectors>;
+      for_each_group(b, (x.rows() + kernel::tile::rows - 1) / kernel::tile::rows,
+                     kernel{x, list, to, codes.stride, distances});
+    });
+  }
+}
+
+template <class In, class Out>
+struct subtract_code_row {
+  static constexpr int threads = 32;
+  static constexpr std::size_t shared_bytes() { return 0; }
+  In vectors;
+  code_t const* codes;
+  Out x;
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t i) const {
+    auto const v = vectors.row(index(codes[i]));
+    auto const rest = x.row(i);
+    group.each([&](int t) {
+      for (index_t j = t; j < rest.size(); j += threads) rest.data[j] -= v.data[j];
+    });
+  }
+};
+
+}  // namespace detail
+
+// x (n,w) · vectors (K,w) -> distances (n,K): ‖x − v‖²
+template <Real T, class System>
+void squared_distances(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix<backend<System>, T> vectors,
+                       out_matrix<backend<System>, T> distances) {
+  detail::with_rows_a_member(x.rows(), [&]<int Rows>() {
+    using kernel = detail::distances_of_rows<T, Rows, in_matrix<backend<System>, T>, out_matrix<backend<System>, T>>;
+    detail::for_each_group(b, (x.rows() + kernel::tile::rows - 1) / kernel::tile::rows, kernel{x, vectors, distances});
+  });
+}
+
+// distances (n,K) -> codes (n): the smallest of each row, the first of equals
+template <Real T, class System>
+void argmin_rows(backend<System>& b, in_matrix<backend<System>, T> distances,
+                 out_vector<backend<System>, code_t> codes) {
+  detail::for_each_group(b, distances.rows(), detail::argmin_of_row<T, decltype(distances)>{distances, codes.data});
+}
+
+// x (n,w) · vectors (K,w) -> codes (n), the nearest and the first of equals; distances (n) to it
+template <Real T, class System>
+void nearest_code(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix<backend<System>, T> vectors,
+                  out_vector<backend<System>, code_t> codes, out_vector<backend<System>, T> distances) {
+  detail::walk_levels<T>(b, {&vectors, 1}, x, {codes.data, 1, codes.size()}, distances.data);
+}
+
+// residual (n,w) · codebooks, (K,w) each -> codes (levels,n), the nearest of what the levels before leave; residual
+// becomes what all leave
+template <Real T, class System>
+void nearest_codes(backend<System>& b, std::span<in_matrix<backend<System>, T> const> codebooks,
+                   out_matrix<backend<System>, T> residual, out_matrix<backend<System>, code_t> codes) {
+  detail::walk_levels<T>(b, codebooks, residual, codes, nullptr);
+}
+
+// x (n,w) -= vectors (K,w) of codes (n)
+template <Real T, class System>
+void subtract_codes(backend<System>& b, in_matrix<backend<System>, T> vectors, in_vector<backend<System>, code_t> codes,
+                    out_matrix<backend<System>, T> x) {
+  detail::for_each_group(b, x.rows(),
+                         detail::subtract_code_row<decltype(vectors), decltype(x)>{vectors, codes.data, x});
+}
+
+// sums (K,w) += x (n,w), counts (K) += 1, each at its row's code
+template <Real T, class System>
+void add_to_codes(backend<System>& b, in_matrix<backend<System>, T> x, in_vector<backend<System>, code_t> codes,
+                  out_matrix<backend<System>, T> sums, out_vector<backend<System>, T> counts) {
+  scratch_scope<backend<System>> const scope(b.scratch());
+  auto const order = detail::sort_rows<code_t>(b, codes, sums.rows());
+  detail::add_rows<T>(b, order, x, sums);
+  detail::for_each_index(b, order.size, detail::count_run<T>{order, counts.data});
+}
+
+}  // namespace mql4grec::gpu

@@ -1,0 +1,232 @@
+#pragma once
+// Groups of CUDA threads: a warp, several of which share a block, or a block of their own.
+#include <cuda_pipeline_primitives.h>
+
+#include <concepts>
+#include <cstring>
+#include <type_traits>
+
+#include "mql4grec/backend/gpu/runtime/cuda_error.cuh"
+#include "mql4grec/core/macros.hpp"
+#include "mql4grec/core/scalar.hpp"
+
+namespace mql4grec::gpu {
+
+/// The device's counterpart of host_thread_group, member by member. Its members are __host__ too, because kernels are;
+/// the host never runs them.
+template <int Threads>
+class device_thread_group {
+  static_assert(Threads == 32 || (Threads % 32 == 0 && Threads <= 1024),
+                "a group is a warp, or a block of whole warps");
+  static constexpr int warps = Threads / 32;
+
+ public:
+  static constexpr int threads = Threads;
+
+  template <class T>
+  class local {
+   public:
+    MQL4GREC_HD T& operator[](int) { return value_; }
+    MQL4GREC_HD T const& operator[](int) const { return value_; }
+
+   private:
+    T value_;
+  };
+
+  /// `reductions`: room for a value a warp, 16 bytes each.
+  MQL4GREC_HD device_thread_group(std::byte* shared, std::byte* reductions, int thread)
+      : shared_(shared), reductions_(reductions), thread_(thread) {}
+
+  template <class Phase>
+  MQL4GREC_HD void each(Phase&& phase) {
+    phase(thread_);
+    wait();
+  }
+  template <class Phase>
+  MQL4GREC_HD void load(Phase&& phase) {
+    phase(thread_);
+#if defined(__CUDA_ARCH__)
+    __pipeline_commit();
+    __pipeline_wait_prior(0);
+#endif
+    wait();
+  }
+  template <int Bytes>
+  MQL4GREC_HD static void fetch(void const* from, void* to) {
+#if defined(__CUDA_ARCH__)
+    __pipeline_memcpy_async(to, from, Bytes);
+#else
+    memcpy(to, from, Bytes);
+#endif
+  }
+  template <class T>
+  MQL4GREC_HD T* share(index_t n) {
+    T* const room = reinterpret_cast<T*>(shared_);
+    shared_ += (static_cast<std::size_t>(n) * sizeof(T) + 15) / 16 * 16;
+    return room;
+  }
+  template <class T>
+  MQL4GREC_HD T sum(local<T> const& values) {
+    return reduce(values, [](T x, T y) { return x + y; });
+  }
+  template <class T>
+  MQL4GREC_HD T max(local<T> const& values) {
+    return reduce(values, [](T x, T y) { return y > x ? y : x; });
+  }
+  template <class T, class Op>
+  MQL4GREC_HD T reduce(local<T> const& values, Op op) {
+    T value = values[thread_];
+#if defined(__CUDA_ARCH__)
+    for (int apart = 16; apart > 0; apart /= 2) value = op(value, of_lane(value, (thread_ % 32) ^ apart));
+    if constexpr (warps > 1) {
+      T* const of_warp = reductions<T>();
+      if (thread_ % 32 == 0) of_warp[thread_ / 32] = value;
+      __syncthreads();
+      value = of_warp[0];
+      for (int w = 1; w < warps; ++w) value = op(value, of_warp[w]);
+      __syncthreads();  // the next reduction writes there again
+    }
+#else
+    (void)op;
+#endif
+    return value;
+  }
+  template <int Members, class T, class Op>
+  MQL4GREC_HD local<T> reduce_among(local<T> const& values, Op op) {
+    local<T> all = values;
+#if defined(__CUDA_ARCH__)
+    for (int apart = Members / 2; apart > 0; apart /= 2)
+      all[thread_] = op(all[thread_], of_lane(all[thread_], (thread_ % 32) ^ apart));
+#else
+    (void)op;
+#endif
+    return all;
+  }
+  template <std::integral T>
+  MQL4GREC_HD T before(local<T>& values) {
+    T total{};
+#if defined(__CUDA_ARCH__)
+    int const lane = thread_ % 32;
+    T const own = values[thread_];
+    T upto = own;
+    for (int apart = 1; apart < 32; apart *= 2) {
+      T const left = of_lane(upto, lane - apart);
+      if (lane >= apart) upto += left;
+    }
+    total = of_lane(upto, 31);
+    T of_earlier_warps{};
+    if constexpr (warps > 1) {
+      T* const of_warp = reductions<T>();
+      if (lane == 0) of_warp[thread_ / 32] = total;
+      __syncthreads();
+      total = T{};
+      for (int w = 0; w < warps; ++w) {
+        if (w == thread_ / 32) of_earlier_warps = total;
+        total += of_warp[w];
+      }
+      __syncthreads();
+    }
+    values[thread_] = of_earlier_warps + (upto - own);
+#else
+    (void)values;
+#endif
+    return total;
+  }
+  template <class T>
+  MQL4GREC_HD T read(T const* place) {
+    T const value = *place;
+    wait();
+    return value;
+  }
+  MQL4GREC_HD static int take(int* next) {
+#if defined(__CUDA_ARCH__)
+    return atomicAdd(next, 1);
+#else
+    return (*next)++;
+#endif
+  }
+
+ private:
+  MQL4GREC_HD void wait() {
+#if defined(__CUDA_ARCH__)
+    if constexpr (Threads == 32)
+      __syncwarp();
+    else
+      __syncthreads();
+#endif
+  }
+  template <class T>
+  MQL4GREC_HD T* reductions() {
+    static_assert(sizeof(T) <= 16);
+    return reinterpret_cast<T*>(reductions_);
+  }
+#if defined(__CUDACC__)
+  /// What another lane of the warp has; of numbers, and of whatever consists of whole words.
+  template <class T>
+  __device__ static T of_lane(T const& value, int lane) {
+    if constexpr (std::is_arithmetic_v<T>) {
+      return __shfl_sync(0xffffffffu, value, lane & 31);
+    } else {
+      static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % sizeof(int) == 0);
+      constexpr int words = sizeof(T) / sizeof(int);
+      int all[words];
+      memcpy(all, &value, sizeof value);
+      for (int w = 0; w < words; ++w) all[w] = __shfl_sync(0xffffffffu, all[w], lane & 31);
+      T there;
+      memcpy(&there, all, sizeof there);
+      return there;
+    }
+  }
+#endif
+
+  std::byte *shared_, *reductions_;
+  int thread_;
+};
+
+namespace detail {
+
+/// Warps that share a block, so that enough of them fit a multiprocessor.
+template <int Threads>
+inline constexpr int groups_per_block = Threads == 32 ? 4 : 1;
+
+/// How many blocks a multiprocessor is to have room for, where a kernel says so: what bounds the registers of a thread.
+template <class Kernel>
+constexpr int blocks_together() {
+  if constexpr (requires { Kernel::blocks_together; })
+    return Kernel::blocks_together;
+  else
+    return 1;
+}
+
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::threads* groups_per_block<Kernel::threads>, blocks_together<Kernel>())
+    run_group(Kernel kernel, index_t groups, std::size_t shared_bytes) {
+  constexpr int threads = Kernel::threads, together = groups_per_block<threads>;
+  extern __shared__ int4 memory[];  // aligned for anything
+  __shared__ int4 reductions[threads / 32];
+  int const group_in_block = static_cast<int>(threadIdx.x) / threads;
+  index_t const number = static_cast<index_t>(blockIdx.x) * together + group_in_block;
+  if (number >= groups) return;  // a whole warp, or a whole block
+  device_thread_group<threads> group(
+      reinterpret_cast<std::byte*>(memory) + static_cast<std::size_t>(group_in_block) * shared_bytes,
+      reinterpret_cast<std::byte*>(reductions), static_cast<int>(threadIdx.x) % threads);
+  kernel(group, number);
+}
+
+template <class Kernel>
+void launch_groups(cudaStream_t stream, index_t groups, Kernel const& kernel) {
+  constexpr int together = groups_per_block<Kernel::threads>;
+  constexpr std::size_t without_asking = 48 << 10;
+  std::size_t const each = (kernel.shared_bytes() + 15) / 16 * 16, bytes = each * together;
+  if (bytes > without_asking)
+    check(cudaFuncSetAttribute(run_group<Kernel>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+          "shared memory of a kernel");
+  run_group<Kernel>
+      <<<static_cast<unsigned>((groups + together - 1) / together), Kernel::threads * together, bytes, stream>>>(
+          kernel, groups, each);
+  check(cudaGetLastError(), "launch of a kernel");
+}
+
+}  // namespace detail
+
+}  // namespace mql4grec::gpu

@@ -1,0 +1,108 @@
+#pragma once
+// Rows that share a key (a token's row of the table, a code's vector) are added up without atomics: rows are brought
+// into the order of their keys, and groups add up ranges of that order. A run that goes on over several ranges is put
+// together from their sums, in their order. The same input gives the same bits on every system.
+#include "mql4grec/backend/gpu/primitives/row_order.hpp"
+
+namespace mql4grec::gpu::detail {
+
+/// The sums of the runs that begin and end in a range of the order go where they belong; `heads` (ranges, columns) gets
+/// the sum of a run that began before, `tails` the sum of one that goes on. A warp 32 columns of a range.
+template <class T, class In, class Out>
+struct add_range {
+  static constexpr int threads = 32, places_each = 64;
+  static constexpr std::size_t shared_bytes() {
+    return shared_bytes_of<int>(places_each) + shared_bytes_of<int>(places_each + 2);
+  }
+  sorted_rows order;
+  In from;
+  Out to, heads, tails;
+  index_t blocks;  // of columns
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
+    index_t const range = number / blocks, first = range * places_each;
+    int const count = order.size - first < places_each ? static_cast<int>(order.size - first) : places_each;
+    int* const rows = group.template share<int>(places_each);
+    int* const keys = group.template share<int>(places_each + 2) + 1;  // with the neighbours'
+    group.each([&](int t) {
+      for (int i = t; i < places_each; i += threads) rows[i] = i < count ? order.rows[first + i] : 0;
+      for (int i = t - 1; i <= count; i += threads)
+        keys[i] = first + i >= 0 && first + i < order.size ? order.keys[first + i] : -1;
+    });
+    group.each([&](int t) {
+      index_t const j = (number - range * blocks) * threads + t;
+      if (j < to.columns()) add(range, j, rows, keys, count);
+    });
+  }
+
+ private:
+  MQL4GREC_HD void add(index_t range, index_t j, int const* rows, int const* keys, int count) const {
+    constexpr int ahead = 8;  // loads at once
+    bool began_here = keys[-1] != keys[0];
+    T sum{};
+    for (int first = 0; first < count; first += ahead) {
+      T some[ahead];
+      for (int i = 0; i < ahead; ++i) some[i] = first + i < count ? from(rows[first + i], j) : T{};
+      for (int i = 0; i < ahead && first + i < count; ++i) {
+        sum += some[i];
+        int const key = keys[first + i];
+        if (keys[first + i + 1] == key) continue;
+        if (began_here)
+          to(key, j) += sum;
+        else
+          heads(range, j) = sum;
+        sum = T{};
+        began_here = true;
+      }
+    }
+    if (keys[count] == keys[count - 1]) (began_here ? tails : heads)(range, j) = sum;
+  }
+};
+
+/// A run that goes on beyond the range that it began in: that range's tail, and the heads of those behind it.
+template <class T, class Out>
+struct join_ranges {
+  static constexpr index_t each = 64;
+  sorted_rows order;
+  Out to, heads, tails;
+  MQL4GREC_HD void operator()(index_t range, index_t j) const {
+    index_t const first = range * each, last = first + each - 1;
+    if (last + 1 >= order.size || order.begins(last + 1)) return;
+    std::int32_t const key = order.keys[last];
+    if (order.keys[first] == key && !order.begins(first)) return;  // an earlier range's
+    index_t const behind = (order.end_of_run(last) + each - 1) / each;
+    T sum = tails(range, j);
+    for (index_t s = range + 1; s < behind; ++s) sum += heads(s, j);
+    to(key, j) += sum;
+  }
+};
+
+/// to(key, j) += Σ from(row, j) over the rows of each key.
+template <class T, class System, class In>
+void add_rows(backend<System>& b, sorted_rows const& order, In const& from, out_matrix<backend<System>, T> to) {
+  using sums = out_matrix<backend<System>, T>;
+  using ranges = add_range<T, In, sums>;
+  using joins = join_ranges<T, sums>;
+  static_assert(joins::each == ranges::places_each);
+  if (to.columns() == 0) return;
+  scratch_scope<backend<System>> const scope(b.scratch());
+  index_t const count = (order.size + joins::each - 1) / joins::each,
+                blocks = (to.columns() + ranges::threads - 1) / ranges::threads;
+  sums const heads = b.scratch().template take<T>(count, to.columns()),
+             tails = b.scratch().template take<T>(count, to.columns());
+  for_each_group(b, count * blocks, ranges{order, from, to, heads, tails, blocks});
+  if (count > 1) for_each_entry(b, count - 1, to.columns(), joins{order, to, heads, tails});
+}
+
+/// counts[key] += the length of its run.
+template <class T>
+struct count_run {
+  sorted_rows order;
+  T* counts;
+  MQL4GREC_HD void operator()(index_t place) const {
+    if (order.begins(place)) counts[order.keys[place]] += static_cast<T>(order.end_of_run(place) - place);
+  }
+};
+
+}  // namespace mql4grec::gpu::detail

@@ -1,0 +1,61 @@
+#pragma once
+// Sums that the host asks for. Groups add up ranges, one group adds those: the same bits every time, on every system.
+#include "mql4grec/backend/gpu/primitives/thread_group.hpp"
+
+namespace mql4grec::gpu::detail {
+
+/// sums[number] = Σ value(i) over a range of the n entries; with one group, over all of them.
+template <class T, class Value>
+struct sum_entries {
+  static constexpr int threads = 256;
+  static constexpr std::size_t shared_bytes() { return 0; }
+  index_t n, each;
+  Value value;
+  T* sums;
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
+    index_t const first = number * each, last = first + each < n ? first + each : n;
+    typename ThreadGroup::template local<T> mine;
+    group.each([&](int t) {
+      T total{};
+      for (index_t i = first + t; i < last; i += threads) total += value(i);
+      mine[t] = total;
+    });
+    T const total = group.sum(mine);
+    group.each([&](int t) {
+      if (t == 0) sums[number] = total;
+    });
+  }
+};
+
+template <class T>
+struct entry_of {
+  T const* x;
+  MQL4GREC_HD T operator()(index_t i) const { return x[i]; }
+};
+
+/// Σ value(i) over every i below n, left in the backend's memory.
+template <class T, class System, class Value>
+void sum_into(backend<System>& b, index_t n, Value const& value, T* total) {
+  constexpr index_t max_groups = 512, least_entries = 4096;
+  index_t const wanted = (n + least_entries - 1) / least_entries;
+  index_t const groups = wanted < 1 ? 1 : wanted < max_groups ? wanted : max_groups;
+  scratch_scope<backend<System>> const scope(b.scratch());
+  auto const partial = b.scratch().template take<T>(groups);
+  for_each_group(b, groups, sum_entries<T, Value>{n, (n + groups - 1) / groups, value, partial.data});
+  for_each_group(b, 1, sum_entries<T, entry_of<T>>{groups, groups, entry_of<T>{partial.data}, total});
+}
+
+/// The same for the host, which waits for it.
+template <class T, class System, class Value>
+T sum_over(backend<System>& b, index_t n, Value const& value) {
+  scratch_scope<backend<System>> const scope(b.scratch());
+  auto const total = b.scratch().template take<T>(1);
+  sum_into<T>(b, n, value, total.data);
+  T result{};
+  System::download(b.context(), total.data, &result, sizeof result);
+  return result;
+}
+
+}  // namespace mql4grec::gpu::detail

@@ -1,0 +1,60 @@
+#pragma once
+// Memory of a Thrust system, and the ways between it and the host's. A copy that crosses is done when the call returns.
+#include <utility>
+
+#include "mql4grec/backend/gpu/runtime/system.hpp"
+#include "mql4grec/core/error.hpp"
+
+namespace mql4grec {
+
+template <class T, class System>
+class buffer<T, device_space<System>> {
+  static_assert(std::is_trivially_copyable_v<T>, "a buffer holds plain numbers");
+  struct release {
+    void operator()(T* memory) const noexcept { System::deallocate(memory); }
+  };
+
+ public:
+  buffer() = default;
+  /// n zeros. Throws error when the device has no room for them.
+  explicit buffer(index_t n) : memory_(n > 0 ? static_cast<T*>(System::allocate(bytes_of(n))) : nullptr), size_(n) {
+    if (n > 0) System::clear(memory_.get(), bytes_of(n));
+  }
+
+  index_t size() const { return size_; }
+  view<T, device_space<System>, 1> view_all() { return {memory_.get(), size_}; }
+  view<T const, device_space<System>, 1> view_all() const { return {memory_.get(), size_}; }
+
+ private:
+  static std::size_t bytes_of(index_t n) { return static_cast<std::size_t>(n) * sizeof(T); }
+
+  std::unique_ptr<T, release> memory_;
+  index_t size_ = 0;
+};
+
+namespace detail {
+template <class T, class Space>
+std::size_t bytes_to_copy(view<T, Space, 1> from, index_t room) {
+  expects(from.size() == room, "copy: ", from.size(), " entries into a place for ", room);
+  return static_cast<std::size_t>(room) * sizeof(T);
+}
+}  // namespace detail
+
+// Here and not in gpu: a system of somebody else's has a namespace of its own, and a view's is this one.
+template <class T, class System>
+void copy(view<T const, host_space, 1> from, view<T, device_space<System>, 1> to) {
+  auto const bytes = detail::bytes_to_copy(from, to.size());
+  if (bytes > 0) System::copy_from_host(from.data, to.data, bytes);
+}
+template <class T, class System>
+void copy(view<T const, device_space<System>, 1> from, view<std::type_identity_t<T>, host_space, 1> to) {
+  auto const bytes = detail::bytes_to_copy(from, to.size());
+  if (bytes > 0) System::copy_to_host(from.data, to.data, bytes);
+}
+template <class T, class System>
+void copy(view<T const, device_space<System>, 1> from, view<std::type_identity_t<T>, device_space<System>, 1> to) {
+  auto const bytes = detail::bytes_to_copy(from, to.size());
+  if (bytes > 0) System::copy_within(from.data, to.data, bytes);
+}
+
+}  // namespace mql4grec

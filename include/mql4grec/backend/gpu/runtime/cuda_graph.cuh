@@ -1,0 +1,69 @@
+#pragma once
+// Recorded work of a GPU: a CUDA graph, which one call starts.
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "mql4grec/backend/gpu/runtime/backend.hpp"
+#include "mql4grec/backend/gpu/runtime/cuda_system.cuh"
+
+namespace mql4grec::gpu {
+
+class cuda_graph {
+ public:
+  /// Takes the graph as it is; `name` lives as long.
+  cuda_graph(cudaGraph_t graph, char const* name) : name_(name) {
+    cudaGraphExec_t made = nullptr;
+    check(cudaGraphInstantiate(&made, graph, 0), "cudaGraphInstantiate");
+    graph_.reset(made);
+  }
+
+  void launch(backend<cuda>& b) const {
+    check(cudaGraphLaunch(graph_.get(), b.context().stream()), "cudaGraphLaunch");
+    b.context().started(name_);
+  }
+
+ private:
+  struct destroy {
+    void operator()(cudaGraphExec_t graph) const noexcept { cudaGraphExecDestroy(graph); }
+  };
+  void check(cudaError_t status, char const* call) const {
+    if (status != cudaSuccess) detail::check(status, (std::string(call) + " of " + name_).c_str());
+  }
+
+  char const* name_;
+  std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, destroy> graph_;
+};
+
+// What work() asks of the stream, without doing it. `name` is for errors.
+template <class Work>
+cuda_graph capture(backend<cuda>& b, char const* name, Work&& work) {
+  struct destroy {
+    void operator()(cudaGraph_t graph) const noexcept { cudaGraphDestroy(graph); }
+  };
+  auto& context = b.context();
+  auto const stream = context.stream();
+  std::unique_lock const alone(detail::legacy_stream());
+  // relaxed: what other threads ask of their own streams meanwhile is their matter
+  detail::check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
+  std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, destroy> graph;
+  auto const end = [&] {
+    cudaGraph_t made = nullptr;
+    context.set_capturing(false);
+    auto const status = cudaStreamEndCapture(stream, &made);
+    graph.reset(made);
+    return status;
+  };
+  context.set_capturing(true);
+  try {
+    work();
+  } catch (...) {
+    end();
+    cudaGetLastError();
+    throw;
+  }
+  detail::check(end(), (std::string("cudaStreamEndCapture of ") + name).c_str());
+  return cuda_graph(graph.get(), name);
+}
+
+}  // namespace mql4grec::gpu

@@ -1,0 +1,224 @@
+#pragma once
+// NVIDIA's GPUs as a Thrust system: one stream a backend, on the device it was made for. Nothing here assumes device 0.
+#include <cublasLt.h>
+#include <thrust/system/cuda/execution_policy.h>
+
+#include <memory>
+#include <shared_mutex>
+#include <string>
+
+#include "mql4grec/backend/contract/precision.hpp"
+#include "mql4grec/backend/gpu/matmul/product_plans.cuh"
+#include "mql4grec/backend/gpu/primitives/cuda_thread_group.cuh"
+#include "mql4grec/backend/gpu/runtime/cuda_error.cuh"
+#include "mql4grec/backend/gpu/runtime/pinned_memory.cuh"
+#include "mql4grec/backend/gpu/runtime/system.hpp"
+
+namespace mql4grec::gpu {
+
+/// What a backend on a GPU is made with.
+struct cuda_options {
+  int device = 0;
+  precision products = precision::fp32;           ///< what matrix products round their factors to
+  std::size_t workspace = std::size_t{32} << 20;  ///< bytes that matrix products may use
+
+  bool operator==(cuda_options const&) const = default;
+};
+
+namespace detail {
+
+/// The device of a backend, checked: one line says what is missing.
+inline int usable_device(int device) {
+  int count = 0;
+  auto const status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess) {
+    cudaGetLastError();
+    mql4grec::detail::raise("GPU: no usable NVIDIA driver (", cudaGetErrorString(status),
+                            "), expected one that runs CUDA ", CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10);
+  }
+  expects(count > 0, "GPU: this machine has none of NVIDIA's");
+  expects(device >= 0 && device < count, "GPU: device ", device, ", but there are ", count, ", counted from 0");
+  return device;
+}
+
+struct destroy_stream {
+  void operator()(cudaStream_t stream) const noexcept { cudaStreamDestroy(stream); }  // when its work is done
+};
+struct destroy_handle {
+  void operator()(cublasLtHandle_t handle) const noexcept { cublasLtDestroy(handle); }
+};
+struct free_memory {
+  void operator()(void* memory) const noexcept { cudaFree(memory); }
+};
+
+/// While it lives, the calling thread's current device is the one that this memory is on. Streams, the legacy one too,
+/// are a device's own.
+class on_device_of {
+ public:
+  explicit on_device_of(void const* memory) {
+    cudaPointerAttributes place{};
+    check(cudaPointerGetAttributes(&place, memory), "cudaPointerGetAttributes");
+    check(cudaGetDevice(&before_), "cudaGetDevice");
+    here_ = place.device;
+    if (here_ != before_) check(cudaSetDevice(here_), "cudaSetDevice");
+  }
+  on_device_of(on_device_of const&) = delete;
+  on_device_of& operator=(on_device_of const&) = delete;
+  ~on_device_of() {
+    if (here_ != before_) cudaSetDevice(before_);
+  }
+
+ private:
+  int before_ = 0, here_ = 0;
+};
+
+/// While one thread captures a stream, CUDA lets no other use the legacy stream, which is where memory is cleared and
+/// copied that belongs to no stream. The one who captures holds it alone.
+inline std::shared_mutex& legacy_stream() {
+  static std::shared_mutex one;
+  return one;
+}
+/// Of this thread.
+inline bool& is_capturing() {
+  thread_local bool yes = false;
+  return yes;
+}
+inline std::shared_lock<std::shared_mutex> use_legacy_stream() {
+  expects(!is_capturing(), "CUDA: work that is captured neither allocates nor copies from or to the host");
+  return std::shared_lock(legacy_stream());
+}
+
+}  // namespace detail
+
+struct cuda {
+  using options = cuda_options;
+
+  /// What a backend owns of a device.
+  class context {
+   public:
+    explicit context(options const& how) : options_(how) {
+      options_.device = detail::usable_device(how.device);
+      make_current();
+      cudaStream_t stream = nullptr;
+      detail::check(cudaStreamCreate(&stream), "cudaStreamCreate");
+      stream_.reset(stream);
+      cublasLtHandle_t handle = nullptr;
+      detail::check(cublasLtCreate(&handle), "cublasLtCreate");
+      handle_.reset(handle);
+      workspace_.reset(allocate(how.workspace));
+    }
+
+    context(context&&) = default;
+    context& operator=(context&&) = default;
+    ~context() {
+      if (stream_) cudaStreamSynchronize(stream_.get());  // it may still read the pinned memory
+    }
+
+    options const& how() const { return options_; }
+    /// The stream, and its device current for the calling thread.
+    cudaStream_t stream() const {
+      make_current();
+      return stream_.get();
+    }
+    cublasLtHandle_t handle() const { return handle_.get(); }
+    void* workspace() const { return workspace_.get(); }
+    detail::product_plans& plans() { return plans_; }
+    detail::pinned_ring& staging() { return staging_; }
+    void make_current() const { detail::check(cudaSetDevice(options_.device), "cudaSetDevice"); }
+    void synchronize() const {
+      auto const status = cudaStreamSynchronize(stream());
+      if (status != cudaSuccess)
+        detail::check(status, started_ ? (std::string("cudaStreamSynchronize behind ") + started_).c_str()
+                                       : "cudaStreamSynchronize");
+      started_ = nullptr;
+    }
+    /// Recorded work that was started last: what is wrong with it is seen at the next synchronisation.
+    void started(char const* name) { started_ = name; }
+    /// While work is captured the host neither tells nor hears anything.
+    bool is_capturing() const { return is_recording_; }
+    void set_capturing(bool is) { is_recording_ = detail::is_capturing() = is; }
+
+   private:
+    options options_;
+    std::unique_ptr<std::remove_pointer_t<cudaStream_t>, detail::destroy_stream> stream_;
+    std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, detail::destroy_handle> handle_;
+    std::unique_ptr<void, detail::free_memory> workspace_;
+    detail::product_plans plans_;
+    detail::pinned_ring staging_;
+    mutable char const* started_ = nullptr;
+    bool is_recording_ = false;
+  };
+
+  /// Memory is taken from, and kernels go to, the calling thread's current device.
+  static void enter(context const& c) { c.make_current(); }
+
+  // These run on the legacy stream of the memory's device, by name: the default stream may be another (nvcc
+  // --default-stream per-thread). It and the streams of that device's backends, made by cudaStreamCreate, wait for each
+  // other.
+  static void* allocate(std::size_t bytes) {
+    void* memory = nullptr;
+    auto const status = cudaMalloc(&memory, bytes);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      std::size_t free = 0, all = 0;
+      cudaMemGetInfo(&free, &all);
+      mql4grec::detail::raise("GPU memory: ", detail::in_gib(bytes), " asked for, ", detail::in_gib(free), " of ",
+                              detail::in_gib(all), " free; try a smaller batch");
+    }
+    detail::check(status, "cudaMalloc");
+    return memory;
+  }
+  static void deallocate(void* memory) noexcept { cudaFree(memory); }
+  static void clear(void* memory, std::size_t bytes) {
+    auto const lock = detail::use_legacy_stream();
+    detail::on_device_of const here(memory);
+    detail::check(cudaMemsetAsync(memory, 0, bytes, cudaStreamLegacy), "cudaMemsetAsync");
+  }
+  static void copy_from_host(void const* from, void* to, std::size_t bytes) {
+    copy_at_once(from, to, bytes, cudaMemcpyHostToDevice, to);
+  }
+  static void copy_to_host(void const* from, void* to, std::size_t bytes) {
+    copy_at_once(from, to, bytes, cudaMemcpyDeviceToHost, from);
+  }
+  static void copy_within(void const* from, void* to, std::size_t bytes) {
+    copy_at_once(from, to, bytes, cudaMemcpyDeviceToDevice, from);
+  }
+
+  /// Through pinned memory: the host goes on at once.
+  static void upload(context& c, void const* from, void* to, std::size_t bytes) {
+    expects(!c.is_capturing(), "upload: what is captured can't be told new values by the host");
+    auto const stream = c.stream();
+    for (std::size_t done = 0; done < bytes;) {
+      auto const piece = c.staging().take(stream, bytes - done);
+      std::memcpy(piece.data(), static_cast<std::byte const*>(from) + done, piece.size());
+      detail::check(cudaMemcpyAsync(static_cast<std::byte*>(to) + done, piece.data(), piece.size(),
+                                    cudaMemcpyHostToDevice, stream),
+                    "cudaMemcpyAsync to the device");
+      done += piece.size();
+    }
+  }
+  static void download(context const& c, void const* from, void* to, std::size_t bytes) {
+    expects(!c.is_capturing(), "download: the host can't wait for work that is only captured");
+    detail::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, c.stream()), "cudaMemcpyAsync to the host");
+    c.synchronize();
+  }
+
+  using upload_memory = detail::upload_memory;
+
+  static auto policy(context const& c) { return thrust::cuda::par_nosync.on(c.stream()); }
+
+  template <class Kernel>
+  static void run_groups(context const& c, index_t groups, Kernel const& kernel) {
+    detail::launch_groups(c.stream(), groups, kernel);
+  }
+
+ private:
+  static void copy_at_once(void const* from, void* to, std::size_t bytes, cudaMemcpyKind kind, void const* on_device) {
+    auto const lock = detail::use_legacy_stream();
+    detail::on_device_of const here(on_device);
+    detail::check(cudaMemcpyAsync(to, from, bytes, kind, cudaStreamLegacy), "cudaMemcpyAsync");
+    detail::check(cudaStreamSynchronize(cudaStreamLegacy), "cudaStreamSynchronize after a copy");
+  }
+};
+
+}  // namespace mql4grec::gpu

@@ -1,0 +1,56 @@
+#pragma once
+// Several GPUs, one process each, that add their gradients up with NCCL. Needs <nccl.h> and -lnccl; nothing else
+// includes this file.
+#include <nccl.h>
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "mql4grec/backend/gpu/gpu.hpp"
+#include "mql4grec/backend/gpu/runtime/cuda_system.cuh"
+
+namespace mql4grec::gpu {
+
+/// A Communicator over NCCL; see optim/communicator.hpp. The processes agree on an id beforehand: rank 0 makes one with
+/// ncclGetUniqueId and hands it to the others by whatever they share (a file, MPI, a socket).
+class nccl_communicator {
+ public:
+  /// Waits until all have come. The backend's device is this process' one.
+  nccl_communicator(backend<cuda>& b, ncclUniqueId const& id, index_t rank, index_t size) : rank_(rank), size_(size) {
+    expects(rank >= 0 && rank < size, "NCCL: rank ", rank, " of ", size, " processes");
+    b.context().make_current();
+    ncclComm_t made = nullptr;
+    check(ncclCommInitRank(&made, static_cast<int>(size), id, static_cast<int>(rank)), "ncclCommInitRank");
+    communicator_ = std::shared_ptr<ncclComm>(made, [](ncclComm_t one) { ncclCommDestroy(one); });
+  }
+
+  index_t rank() const { return rank_; }
+  index_t world_size() const { return size_; }
+
+  template <class T>
+    requires(std::same_as<T, float> || std::same_as<T, double>)
+  void all_reduce(backend<cuda>& b, view<T, device_space<cuda>, 1> values) const {
+    check(ncclAllReduce(values.data, values.data, static_cast<std::size_t>(values.size()),
+                        std::same_as<T, float> ? ncclFloat : ncclDouble, ncclSum, communicator_.get(),
+                        b.context().stream()),
+          "ncclAllReduce");
+  }
+  void all_reduce(backend<cuda>& b, std::span<double> numbers) const {
+    scratch_scope<backend<cuda>> const scope(b.scratch());
+    auto const place = b.scratch().template take<double>(std::ssize(numbers));
+    upload<double>(b, view_of(std::span<double const>(numbers)), place);
+    all_reduce(b, place);
+    cuda::download(b.context(), place.data, numbers.data(), numbers.size_bytes());
+  }
+
+ private:
+  static void check(ncclResult_t status, char const* call) {
+    expects(status == ncclSuccess, "NCCL: ", call, ": ", ncclGetErrorString(status));
+  }
+
+  std::shared_ptr<ncclComm> communicator_;
+  index_t rank_, size_;
+};
+
+}  // namespace mql4grec::gpu

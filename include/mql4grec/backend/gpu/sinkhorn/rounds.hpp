@@ -1,0 +1,254 @@
+#pragma once
+// The plan is diag(u) · P · diag(v): P is written once, in double precision, and a round changes u and v alone. Groups
+// take chunks of rows: each scales its rows and adds up what they bring to the codes; other groups add those sums up
+// and scale the codes. Only when a factor comes so far from 1 that a mass could vanish which wouldn't in the reference,
+// the next round takes u and v into P first; the first round always does, it has the widest range.
+//
+// Nothing is asked back from the device on the way: the range of the distances, the sum and that decision stay there.
+#include <cmath>
+
+#include "mql4grec/backend/contract/sinkhorn.hpp"
+#include "mql4grec/backend/gpu/primitives/thread_group.hpp"
+
+namespace mql4grec::gpu {
+
+namespace detail {
+
+struct distance_range {
+  double lowest, highest;
+  /// Of no distance.
+  MQL4GREC_HD static distance_range none() { return {INFINITY, -INFINITY}; }
+};
+struct widest {
+  MQL4GREC_HD distance_range operator()(distance_range a, distance_range b) const {
+    return {b.lowest < a.lowest ? b.lowest : a.lowest, b.highest > a.highest ? b.highest : a.highest};
+  }
+};
+
+/// What a round did to a chunk of rows, or to a block of codes.
+enum sinkhorn_event : int { nothing_special = 0, far_factor = 1, plan_written = 2 };
+
+/// The tables of an assignment, in the backend's scratch, and what its kernels agree on.
+template <class System>
+struct sinkhorn_tables {
+  static constexpr int threads = 256, rows_each = 16, members = threads / rows_each;  // members that share a row
+  static constexpr int codes_each = 32, groups = threads / codes_each;  // groups that share a code's chunks
+  out_matrix<backend<System>, double> plan, masses;  // (n,K); (chunks,K), what a chunk brings to the codes
+  double *u, *v, *totals;                            // (n), (K), (chunks)
+  distance_range* ranges;                            // (chunks)
+  int *of_rows, *of_codes;                           // (chunks), (blocks): sinkhorn_event
+
+  MQL4GREC_HD index_t chunks() const { return masses.rows(); }
+  MQL4GREC_HD int blocks() const { return static_cast<int>((plan.columns() + codes_each - 1) / codes_each); }
+  MQL4GREC_HD int rows_from(index_t first) const {
+    return plan.rows() - first < rows_each ? static_cast<int>(plan.rows() - first) : rows_each;
+  }
+  MQL4GREC_HD static bool is_far(double factor) {
+    return factor < 1e-8 || factor > 1e8;
+  }  // a mass of 1e-300 over such a factor is a number yet
+  /// The factor that makes a sum the target; `mass` is the sum with all factors. One that is none stays none.
+  MQL4GREC_HD static double factor(double sum, double mass, double target) {
+    return mass < mql4grec::detail::sinkhorn_least_mass ? 0 : target / sum;
+  }
+};
+
+template <class In>
+struct range_of {
+  static constexpr int threads = 256;
+  static constexpr std::size_t shared_bytes() { return 0; }
+  In distances;
+  int rows_each;
+  distance_range* ranges;
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t chunk) const {
+    index_t const first = chunk * rows_each,
+                  last = first + rows_each < distances.rows() ? first + rows_each : distances.rows();
+    typename ThreadGroup::template local<distance_range> mine;
+    group.each([&](int t) {
+      auto range = distance_range::none();
+      for (index_t i = first; i < last; ++i)
+        for (index_t k = t; k < distances.columns(); k += threads) {
+          auto const d = static_cast<double>(distances(i, k));
+          range = widest{}(range, {d, d});
+        }
+      mine[t] = range;
+    });
+    auto const range = group.reduce(mine, widest{});
+    group.each([&](int t) {
+      if (t == 0) ranges[chunk] = range;
+    });
+  }
+};
+
+/// P of a chunk, and what it adds up to.
+template <class System, class In>
+struct fill_range : sinkhorn_tables<System> {
+  static constexpr std::size_t shared_bytes() { return 0; }
+  In distances;
+  double epsilon;
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t chunk) const {
+    typename ThreadGroup::template local<distance_range> seen;
+    group.each([&](int t) {
+      seen[t] = distance_range::none();
+      for (index_t s = t; s < this->chunks(); s += this->threads) seen[t] = widest{}(seen[t], this->ranges[s]);
+    });
+    auto const range = group.reduce(seen, widest{});
+    double const middle = (range.highest + range.lowest) / 2, amplitude = range.highest - middle + 1e-5,
+                 lowest = (range.lowest - middle) / amplitude;
+    index_t const first = chunk * this->rows_each;
+    typename ThreadGroup::template local<double> sums;
+    group.each([&](int t) {
+      double sum = 0;
+      for (index_t i = first; i < first + this->rows_from(first); ++i)
+        for (index_t k = t; k < this->plan.columns(); k += this->threads) {
+          double const exponent = (lowest - (static_cast<double>(distances(i, k)) - middle) / amplitude) / epsilon;
+          sum += this->plan(i, k) = exponent < mql4grec::detail::sinkhorn_least_exponent ? 0 : std::exp(exponent);
+        }
+      sums[t] = sum;
+    });
+    double const total = group.sum(sums);
+    group.each([&](int t) {
+      if (t == 0) this->totals[chunk] = total;
+    });
+  }
+};
+
+/// u = 1, v = 1 over the sum of P. One group.
+template <class System>
+struct start_factors : sinkhorn_tables<System> {
+  static constexpr std::size_t shared_bytes() { return 0; }
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t) const {
+    typename ThreadGroup::template local<double> sums;
+    group.each([&](int t) {
+      sums[t] = 0;
+      for (index_t s = t; s < this->chunks(); s += this->threads) sums[t] += this->totals[s];
+    });
+    double const total = group.sum(sums);
+    group.each([&](int t) {
+      for (index_t i = t; i < this->plan.rows(); i += this->threads) this->u[i] = 1;
+      for (index_t k = t; k < this->plan.columns(); k += this->threads) this->v[k] = 1 / total;
+      for (int block = t; block < this->blocks(); block += this->threads) this->of_codes[block] = far_factor;
+    });
+  }
+};
+
+/// Scales a chunk's rows to 1/n each, and adds up what they bring to the codes; with scale = false only the latter.
+template <class System>
+struct scale_rows : sinkhorn_tables<System> {
+  using tables = sinkhorn_tables<System>;
+  using tables::members, tables::rows_each, tables::threads;
+  static constexpr std::size_t shared_bytes() {
+    return shared_bytes_of<double>(rows_each * (members + 1)) + shared_bytes_of<double>(rows_each);
+  }
+  bool scale, first_round;
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t chunk) const {
+    double* const sums =
+        group.template share<double>(rows_each * (members + 1));  // a row's members side by side; the gap spreads banks
+    double* const factors = group.template share<double>(rows_each);
+    index_t const first = chunk * rows_each;
+    int const rows = this->rows_from(first), columns = static_cast<int>(this->plan.columns());
+    bool const write = scale && (first_round || far_before(group));
+    typename ThreadGroup::template local<int> far;
+    group.each([&](int t) {
+      if (t / members < rows)
+        sums[t / members * (members + 1) + t % members] = part_of_row(first + t / members, t % members, columns, write);
+    });
+    group.each([&](int t) {
+      far[t] = 0;
+      if (t >= rows) return;
+      double sum = 0;
+      for (int m = 0; m < members; ++m) sum += sums[t * (members + 1) + m];
+      double& own = this->u[first + t];
+      double const scaled = scale ? tables::factor(sum, sum * own, 1 / static_cast<double>(this->plan.rows())) : own;
+      factors[t] = scaled;
+      own = write && scaled != 0 ? 1 : scaled;
+      far[t] = !write && scaled != 0 && tables::is_far(scaled);
+    });
+    bool const any_far = group.max(far) > 0;
+    group.each([&](int t) {
+      if (t == 0) this->of_rows[chunk] = (any_far ? far_factor : 0) | (write ? plan_written : 0);
+      for (int k = t; k < columns; k += threads) this->masses(chunk, k) = mass_of_code(first, rows, k, factors, write);
+    });
+  }
+
+ private:
+  template <class ThreadGroup>
+  MQL4GREC_HD bool far_before(ThreadGroup& group) const {
+    typename ThreadGroup::template local<int> far;
+    group.each([&](int t) {
+      far[t] = 0;
+      for (int block = t; block < this->blocks(); block += threads) far[t] |= this->of_codes[block];
+    });
+    return group.max(far) > 0;
+  }
+  MQL4GREC_HD double part_of_row(index_t i, int member, int columns, bool write) const {
+    double* const row = this->plan.row(i).data;
+    double sum = 0;
+    for (int k = member; k < columns; k += members) {
+      double const mass = row[k] * this->v[k];
+      if (write) row[k] = mass;
+      sum += mass;
+    }
+    return sum;
+  }
+  MQL4GREC_HD double mass_of_code(index_t first, int rows, int k, double const* factors, bool write) const {
+    double sum = 0;
+    for (int i = 0; i < rows; ++i) {
+      double& entry = this->plan(first + i, k);
+      double const mass = entry * factors[i];
+      if (write) entry = mass;
+      sum += mass;
+    }
+    return sum;
+  }
+};
+
+/// Scales 32 codes to 1/K each. Members with the same t / 32 walk over a share of the chunks.
+template <class System>
+struct scale_codes : sinkhorn_tables<System> {
+  using tables = sinkhorn_tables<System>;
+  using tables::codes_each, tables::groups, tables::threads;
+  static constexpr std::size_t shared_bytes() { return shared_bytes_of<double>(threads); }
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t block) const {
+    double* const sums = group.template share<double>(threads);
+    index_t const first = block * codes_each, each = (this->chunks() + groups - 1) / groups;
+    typename ThreadGroup::template local<int> events;
+    group.each([&](int t) {
+      events[t] = 0;
+      for (index_t s = t; s < this->chunks(); s += threads) events[t] |= this->of_rows[s];
+      index_t const k = first + t % codes_each, begin = t / codes_each * each;
+      double sum = 0;
+      if (k < this->plan.columns())
+        for (index_t s = begin; s < begin + each && s < this->chunks(); ++s) sum += this->masses(s, k);
+      sums[t] = sum;
+    });
+    int const seen = group.reduce(events, [](int a, int b) { return a | b; });
+    group.each([&](int t) {
+      events[t] = 0;
+      index_t const k = first + t;
+      if (t >= codes_each || k >= this->plan.columns()) return;
+      double sum = 0;
+      for (int g = 0; g < groups; ++g) sum += sums[g * codes_each + t];
+      double const before = seen & plan_written ? 1 : this->v[k];
+      this->v[k] = tables::factor(sum, sum * before, 1 / static_cast<double>(this->plan.columns()));
+      events[t] = this->v[k] != 0 && tables::is_far(this->v[k]);
+    });
+    bool const far = group.max(events) > 0 || (seen & far_factor);
+    group.each([&](int t) {
+      if (t == 0) this->of_codes[block] = far ? far_factor : nothing_special;
+    });
+  }
+};
+
+}  // namespace detail
+
+}  // namespace mql4grec::gpu

@@ -1,0 +1,108 @@
+#pragma once
+// Balanced assignment; what is computed stands in backend/reference/sinkhorn.hpp, how in sinkhorn_rounds.hpp.
+#include "mql4grec/backend/gpu/nearest_code/nearest_code.hpp"
+#include "mql4grec/backend/gpu/sinkhorn/rounds.hpp"
+
+namespace mql4grec::gpu {
+
+namespace detail {
+
+/// The code with most of a row's mass, of equal masses the nearest; the nearest code of all for a row without mass. A
+/// warp a row.
+template <Real T, class System, class In>
+struct heaviest_code_of_row {
+  static constexpr int threads = 32;
+  static constexpr std::size_t shared_bytes() { return 0; }
+  sinkhorn_tables<System> tables;
+  In distances;
+  code_t* codes;
+
+  template <class ThreadGroup>
+  MQL4GREC_HD void operator()(ThreadGroup& group, index_t i) const {
+    auto const row = tables.plan.row(i);
+    int const columns = static_cast<int>(row.size());
+    double const u = tables.u[i];
+    auto const mass_of = [&](int k) { return row.data[k] * (u * tables.v[k]); };
+    typename ThreadGroup::template local<double> sums, highest;
+    group.each([&](int t) {
+      sums[t] = highest[t] = 0;
+      for (int k = t; k < columns; k += threads) {
+        double const mass = mass_of(k);
+        sums[t] += mass;
+        highest[t] = mass > highest[t] ? mass : highest[t];
+      }
+    });
+    double const sum = group.sum(sums), least = group.max(highest) * mql4grec::detail::sinkhorn_equal;
+    int best = sum >= mql4grec::detail::sinkhorn_least_mass ? nearest_with(group, mass_of, least, i)
+                                                            : -1;  // nor has one of NaN
+    if (best < 0) best = smallest_by<T>(group, distances.row(i).data, columns);
+    group.each([&](int t) {
+      if (t == 0) codes[i] = static_cast<code_t>(best);
+    });
+  }
+
+ private:
+  struct candidate {
+    T distance;
+    int code;  // −1: none
+  };
+  struct nearer {
+    MQL4GREC_HD candidate operator()(candidate a, candidate b) const {
+      if (a.code < 0 || b.code < 0) return a.code < 0 ? b : a;
+      return b.distance < a.distance || (b.distance == a.distance && b.code < a.code) ? b : a;
+    }
+  };
+  template <class ThreadGroup, class Mass>
+  MQL4GREC_HD int nearest_with(ThreadGroup& group, Mass const& mass_of, double least, index_t i) const {
+    typename ThreadGroup::template local<candidate> mine;
+    group.each([&](int t) {
+      mine[t] = {T{}, -1};
+      for (int k = t; k < static_cast<int>(distances.columns()); k += threads)
+        if (mass_of(k) >= least) mine[t] = nearer{}(mine[t], {distances(i, k), k});
+    });
+    return group.reduce(mine, nearer{}).code;
+  }
+};
+
+template <class System>
+sinkhorn_tables<System> sinkhorn_room(backend<System>& b, index_t n, index_t k) {
+  using tables = sinkhorn_tables<System>;
+  auto& scratch = b.scratch();
+  index_t const ranges = (n + tables::rows_each - 1) / tables::rows_each,
+                blocks = (k + tables::codes_each - 1) / tables::codes_each;
+  return {.plan = scratch.template take<double>(n, k),
+          .masses = scratch.template take<double>(ranges, k),
+          .u = scratch.template take<double>(n).data,
+          .v = scratch.template take<double>(k).data,
+          .totals = scratch.template take<double>(ranges).data,
+          .ranges = scratch.template take<distance_range>(ranges).data,
+          .of_rows = scratch.template take<int>(ranges).data,
+          .of_codes = scratch.template take<int>(blocks).data};
+}
+
+}  // namespace detail
+
+// distances (n,K) -> codes (n), spread evenly over the codes
+template <Real T, class System>
+void sinkhorn_assign(backend<System>& b, in_matrix<backend<System>, T> distances, double epsilon, int iterations,
+                     out_vector<backend<System>, code_t> codes, sinkhorn_order order = sinkhorn_order::codes_last) {
+  if (distances.rows() == 0) return;
+  using in = in_matrix<backend<System>, T>;
+  scratch_scope<backend<System>> const scope(b.scratch());
+  auto const tables = detail::sinkhorn_room(b, distances.rows(), distances.columns());
+  detail::for_each_group(b, tables.ranges(), detail::range_of<in>{distances, tables.rows_each, tables.ranges});
+  detail::for_each_group(b, tables.ranges(), detail::fill_range<System, in>{tables, distances, epsilon});
+  detail::for_each_group(b, 1, detail::start_factors<System>{tables});
+  auto const round = [&](bool scale, bool first) {
+    detail::for_each_group(b, tables.ranges(), detail::scale_rows<System>{tables, scale, first});
+    detail::for_each_group(b, tables.blocks(), detail::scale_codes<System>{tables});
+  };
+  bool const rows_last = order == sinkhorn_order::samples_last && iterations > 0;
+  if (rows_last)
+    round(false, false);  // of the last round, scaling the rows is left out: it moves no row's heaviest code
+  for (int done = 0; done < iterations - rows_last; ++done) round(true, done == 0);
+  detail::for_each_group(b, distances.rows(),
+                         detail::heaviest_code_of_row<T, System, in>{tables, distances, codes.data});
+}
+
+}  // namespace mql4grec::gpu

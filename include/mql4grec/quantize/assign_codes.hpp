@@ -1,0 +1,137 @@
+#pragma once
+// From features to codes, in blocks of rows: memory doesn't grow with the catalogue, but for the codes themselves.
+#include <atomic>
+#include <numeric>
+
+#include "mql4grec/backend/contract/copy.hpp"
+#include "mql4grec/backend/contract/staged.hpp"
+#include "mql4grec/embed/features.hpp"
+#include "mql4grec/quantize/codebook/code_table.hpp"
+#include "mql4grec/quantize/codebook/residual_quantizer.hpp"
+#include "mql4grec/quantize/rq_vae/feature_stream.hpp"
+
+namespace mql4grec {
+
+/// What translating asks of a model, however it has learnt: the way from features x (n, input width) to latents z (n,
+/// latent width), codebooks for these, one behind the other, and the error of the way back. rq_vae and residual_kmeans
+/// are such.
+template <class M, class B>
+concept Translator = Backend<B> && requires(M const& model, B& worker, in_matrix<B, float> x, out_matrix<B, float> z) {
+  { model.input_width() } -> std::convertible_to<index_t>;
+  { model.latent_width() } -> std::convertible_to<index_t>;
+  { model.codebooks() } -> std::same_as<std::vector<codebook_view<B, float>>>;
+  encode(worker, model, x, z);
+  {
+    reconstruction_error(worker, model, x, x)
+    } -> std::convertible_to<double>;  // Σ (x̂ − x)² of stand-ins of the latents, and of x
+};
+
+/// A catalogue in codes, before collisions are handled.
+struct translation {
+  code_table codes;                 ///< (items, levels), the nearest everywhere
+  double reconstruction_error = 0;  ///< mean (x̂ − x)² an entry, of the quantized latents
+  double quantization_error = 0;    ///< mean (ẑ − z)² an entry of the latents
+};
+
+enum class reconstruction { wanted, spared };
+
+namespace detail {
+
+/// A block of rows on a worker: its codes, and its sums of squared errors.
+struct block_errors {
+  double reconstruction = 0, quantization = 0;
+};
+
+/// Rows x (n, input width) on a worker -> their codes, out (n, levels) on the host.
+template <Backend B, Translator<B> M>
+block_errors translate_block(B& worker, M const& model, in_matrix<B, float> x, reconstruction decode,
+                             host_matrix_view<code_t> out) {
+  scratch_scope<B> const scope(worker.scratch());
+  index_t const count = x.rows();
+  auto const take = [&](index_t columns) { return worker.scratch().template take<float>(count, columns); };
+  auto const z = take(model.latent_width()), rest = take(model.latent_width());
+  auto const codes = worker.scratch().template take<code_t>(out.columns(), count);
+  encode(worker, model, x, z);
+  copy<float>(worker, z.flat(), rest.flat());
+  auto const codebooks = model.codebooks();
+  quantize<float>(worker, std::span<codebook_view<B, float> const>(codebooks), rest, codes);
+  host_copy<code_t, typename B::memory_space> const found(worker, codes.flat());
+  for (index_t i = 0; i < count; ++i)
+    for (index_t l = 0; l < codes.rows(); ++l) out(i, l) = found.view_all()(l * count + i);
+  block_errors errors{.quantization = sum_of_squares<float>(worker, in_vector<B, float>(rest.flat()))};
+  add_scaled<float>(worker, -1, in_matrix<B, float>(rest), z);  // now the sum of the chosen vectors
+  if (decode == reconstruction::wanted)
+    errors.reconstruction = reconstruction_error(worker, model, in_matrix<B, float>(z), x);
+  return errors;
+}
+
+}  // namespace detail
+
+/// K of each level.
+template <Backend B, Translator<B> M>
+std::vector<index_t> code_sizes(M const& model) {
+  std::vector<index_t> sizes;
+  for (auto const& level : model.codebooks()) sizes.push_back(level.vectors().rows());
+  return sizes;
+}
+
+/// The nearest codes of all rows; blocks go to whichever worker is free, and the result doesn't depend on which.
+/// `progress(rows done)` is called from worker 0's thread.
+template <Backend B, Translator<B> M, FeatureSource F, class Progress>
+translation translate_items(B& backend, M const& model, F const& features, reconstruction decode, Progress&& progress) {
+  expects(features.width() == model.input_width(), "translate: features of width ", features.width(),
+          " for a translator of ", model.input_width());
+  index_t const rows = features.rows(), block = detail::feature_rows_at_once<B>(features.width());
+  translation out{.codes = code_table(rows, code_sizes<B>(model))};
+  std::vector<detail::block_errors> errors(static_cast<std::size_t>((rows + block - 1) / block));
+  std::atomic<index_t> done{0};
+  detail::for_each_feature_block(
+      backend, features, block, [&](B& worker, index_t i, index_t first, in_matrix<B, float> x) {
+        errors[static_cast<std::size_t>(i)] =
+            detail::translate_block(worker, model, x, decode, out.codes.all().row_block(first, x.rows()));
+        done += x.rows();
+        if (&worker == &backend.worker(0)) progress(done.load());
+      });
+  for (auto const& e : errors) {
+    out.reconstruction_error += e.reconstruction;
+    out.quantization_error += e.quantization;
+  }
+  double const n = std::max(1.0, static_cast<double>(rows));
+  out.reconstruction_error /= n * static_cast<double>(model.input_width());
+  out.quantization_error /= n * static_cast<double>(model.latent_width());
+  return out;
+}
+
+/// The latents of items that are asked for, encoded anew each time: what handling collisions needs of a large
+/// catalogue.
+template <Backend B, Translator<B> M, FeatureSource F>
+class encoded_latents {
+ public:
+  encoded_latents(B& worker, M const& model, F const& features) : worker_(worker), model_(model), features_(features) {}
+
+  index_t rows() const { return features_.rows(); }
+  index_t width() const { return model_.latent_width(); }
+  void gather(std::span<index_t const> items, host_matrix_view<float> out) const {
+    constexpr index_t block = 1024;
+    for (index_t first = 0; first < out.rows(); first += block) {
+      scratch_scope<B> const scope(worker_.scratch());
+      index_t const count = std::min(out.rows(), first + block) - first;
+      staged<float, B> rows(worker_, count * features_.width());
+      features_.gather(items.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
+                       {rows.values().data, count, features_.width()});
+      in_matrix<B, float> const x(rows.publish(worker_).data, count, features_.width());
+      auto const z = worker_.scratch().template take<float>(count, width());
+      encode(worker_, model_, x, z);
+      host_copy<float, typename B::memory_space> const latents(worker_, z.flat());
+      for (index_t i = 0; i < count; ++i)
+        std::copy_n(latents.view_all().data + i * width(), width(), out.row(first + i).data);
+    }
+  }
+
+ private:
+  B& worker_;
+  M const& model_;
+  F const& features_;
+};
+
+}  // namespace mql4grec

@@ -1,0 +1,259 @@
+#pragma once
+// k-means++ seeding (Arthur & Vassilvitskii, SODA 2007), then Lloyd's iterations. Rows are handled in blocks that don't
+// depend on the number of workers, and the blocks' sums are added in their order: any number of workers gives the same
+// bits.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "mql4grec/backend/contract/copy.hpp"
+#include "mql4grec/backend/contract/row_blocks.hpp"
+#include "mql4grec/core/random.hpp"
+#include "mql4grec/quantize/codebook/assignment.hpp"
+
+namespace mql4grec {
+
+struct kmeans_options {
+  index_t iterations = 20;  ///< at most
+  double tolerance = 1e-4;  ///< ends when the error falls by less than this share
+  std::uint64_t seed = 42;
+
+  bool operator==(kmeans_options const&) const = default;
+};
+
+struct kmeans_result {
+  double error = 0;        ///< mean squared distance of a row to its vector
+  index_t iterations = 0;  ///< made
+  index_t repaired = 0;    ///< how often a vector without rows was put onto the row with the highest error
+
+  bool operator==(kmeans_result const&) const = default;
+};
+
+/// What k-means asks of a backend.
+template <class B>
+concept KmeansOps = NearestCodeOps<B, float> &&
+    requires(B& b, in_matrix<B, float> x, out_matrix<B, float> y, in_vector<B, code_t> codes, out_vector<B, float> v) {
+  squared_distances<float>(b, x, x, y);
+  add_to_codes<float>(b, x, codes, y, v);
+  { keep_smaller<float>(b, v, v) } -> std::same_as<double>;
+  { sum<float>(b, v) } -> std::same_as<double>;
+  { sum_of_squares<float>(b, v) } -> std::same_as<double>;
+};
+
+namespace detail {
+
+template <Backend B>
+class kmeans_run {
+  static_assert(KmeansOps<B>,
+                "this backend has no add_to_codes, keep_smaller or sum for float; add them in backend/<name>/");
+  using space = typename B::memory_space;
+
+ public:
+  kmeans_run(B& backend, in_matrix<B, float> rows, out_matrix<B, float> vectors)
+      : backend_(backend),
+        rows_(rows),
+        vectors_(vectors),
+        block_(std::max<index_t>(1024, (rows.rows() + most_blocks - 1) / most_blocks)),
+        blocks_((rows.rows() + block_ - 1) / block_),
+        codes_(backend.template allocate<code_t>(rows.rows())),
+        distances_(backend.template allocate<float>(rows.rows())) {}
+
+  /// Throws error for the first row that can't be anywhere near a vector.
+  void check_rows() {
+    std::vector<std::uint8_t> odd(static_cast<std::size_t>(blocks_), 0);
+    for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
+      odd[static_cast<std::size_t>(block)] = !are_finite(worker, rows_.row_block(first, count));
+    });
+    auto const block = std::ranges::find(odd, 1) - odd.begin();
+    for (index_t i = block * block_; block < blocks_ && i < std::min(rows_.rows(), (block + 1) * block_); ++i)
+      expects(are_finite(backend_, rows_.row_block(i, 1)), "k-means: row ", i, " holds a number that isn't finite");
+  }
+
+  void seed(random_stream random) {
+    fill<float>(backend_, distances_.view_all(), std::numeric_limits<float>::infinity());
+    index_t chosen = random.below(rows_.rows());
+    for (index_t k = 0; k < vectors_.rows(); ++k) {
+      copy<float>(backend_, rows_.row(chosen), vectors_.row(k));
+      if (k + 1 == vectors_.rows()) return;
+      double const all = come_closer(k);
+      chosen =
+          all > 0 ? weighed_row(random.uniform() * all) : random.below(rows_.rows());  // all rows are vectors already
+    }
+  }
+
+  /// Every row to its nearest vector; the mean squared distance.
+  double assign() {
+    std::vector<double> sums(static_cast<std::size_t>(blocks_));
+    for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
+      auto const distances = distances_.view_all().part(first, count);
+      nearest_code<float>(worker, rows_.row_block(first, count), vectors_, codes_.view_all().part(first, count),
+                          distances);
+      sums[static_cast<std::size_t>(block)] = sum<float>(worker, distances);
+    });
+    return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(rows_.rows());
+  }
+
+  /// Every vector to the mean of its rows; the number of those that had none and went to a row that was nobody's.
+  index_t move() {
+    index_t const k = vectors_.rows(), w = vectors_.columns();
+    auto sums_of = backend_.template allocate<float>(blocks_ * k * w),
+         counts_of = backend_.template allocate<float>(blocks_ * k);
+    for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
+      add_to_codes<float>(worker, rows_.row_block(first, count), codes_.view_all().part(first, count),
+                          out_matrix<B, float>(sums_of.view_all().data + block * k * w, k, w),
+                          counts_of.view_all().part(block * k, k));
+    });
+    host_copy<float, space> const all_sums(sums_of.view_all()), all_counts(counts_of.view_all());
+    auto const sums = all_sums.view_all(), counts = all_counts.view_all();
+    std::vector<float> mean(static_cast<std::size_t>(w));
+    std::vector<index_t> empty;
+    for (index_t c = 0; c < k; ++c) {
+      double rows = 0;
+      for (index_t block = 0; block < blocks_; ++block) rows += static_cast<double>(counts(block * k + c));
+      if (rows == 0) {
+        empty.push_back(c);
+        continue;
+      }
+      for (index_t j = 0; j < w; ++j) {
+        double sum = 0;
+        for (index_t block = 0; block < blocks_; ++block) sum += static_cast<double>(sums((block * k + c) * w + j));
+        mean[static_cast<std::size_t>(j)] = static_cast<float>(sum / rows);
+      }
+      copy(view_of(std::span<float const>(mean)), vectors_.row(c));
+    }
+    return repair(empty);
+  }
+
+ private:
+  static constexpr index_t most_blocks = 64;
+
+  template <class Visit>
+  void for_each_block(Visit&& visit) {
+    for_each_row_block(backend_, rows_.rows(), block_, visit);
+  }
+
+  /// distances_ to the nearest of the first k + 1 vectors; their sum.
+  double come_closer(index_t k) {
+    std::vector<double> sums(static_cast<std::size_t>(blocks_));
+    for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
+      scratch_scope<B> const scope(worker.scratch());
+      auto const distances = worker.scratch().template take<float>(count, 1);
+      squared_distances<float>(worker, rows_.row_block(first, count), in_matrix<B, float>(vectors_.row_block(k, 1)),
+                               distances);
+      sums[static_cast<std::size_t>(block)] =
+          keep_smaller<float>(worker, distances.flat(), distances_.view_all().part(first, count));
+    });
+    return std::accumulate(sums.begin(), sums.end(), 0.0);
+  }
+
+  /// The row at which the running sum of distances passes a place.
+  index_t weighed_row(double place) const {
+    host_copy<float, space> const all(distances_.view_all());
+    auto const distances = all.view_all();
+    index_t last = 0;
+    for (index_t i = 0; i < rows_.rows(); ++i) {
+      if (distances(i) > 0) last = i;
+      place -= static_cast<double>(distances(i));
+      if (place < 0) return i;
+    }
+    return last;  // rounding
+  }
+
+  /// A sum of squares in double holds every float's, and is finite where all of them are.
+  static bool are_finite(B& worker, in_matrix<B, float> rows) {
+    double squares = 0;
+    if (rows.contiguous())
+      squares = sum_of_squares<float>(worker, rows.flat());
+    else
+      for (index_t i = 0; i < rows.rows(); ++i) squares += sum_of_squares<float>(worker, rows.row(i));
+    return std::isfinite(squares);
+  }
+
+  /// Vectors without rows go onto the rows that are furthest from theirs, the furthest first and of equals the first; a
+  /// row that is its vector already needs no other. Returns how many went.
+  index_t repair(std::vector<index_t> const& empty) {
+    if (empty.empty()) return 0;
+    host_copy<float, space> const all(distances_.view_all());
+    auto const distances = all.view_all();
+    std::vector<index_t> order(static_cast<std::size_t>(rows_.rows()));
+    std::iota(order.begin(), order.end(), index_t{0});
+    auto const count = static_cast<index_t>(std::min(empty.size(), order.size()));
+    std::ranges::partial_sort(order, order.begin() + count, [&](index_t a, index_t b) {
+      return std::pair(-distances(a), a) < std::pair(-distances(b), b);
+    });
+    index_t gone = 0;
+    for (; gone < count && distances(order[static_cast<std::size_t>(gone)]) > 0; ++gone)
+      copy<float>(backend_, rows_.row(order[static_cast<std::size_t>(gone)]),
+                  vectors_.row(empty[static_cast<std::size_t>(gone)]));
+    return gone;
+  }
+
+  B& backend_;
+  in_matrix<B, float> rows_;
+  out_matrix<B, float> vectors_;
+  index_t block_, blocks_;
+  buffer<code_t, space> codes_;     // (n)
+  buffer<float, space> distances_;  // (n)
+};
+
+}  // namespace detail
+
+namespace detail {
+
+/// Seeds a codebook on as many rows as matter: beyond some dozens for each vector more rows choose no better seeds, and
+/// every seed has to look at all of them. The sample depends on the seed alone.
+template <Backend B>
+void seed_vectors(B& backend, in_matrix<B, float> rows, std::uint64_t seed, out_matrix<B, float> vectors) {
+  constexpr index_t rows_per_vector = 64;
+  random_stream const random(seed, 0x6b6d65616e73u);
+  index_t const n = rows_per_vector * vectors.rows();
+  if (rows.rows() <= n) return kmeans_run<B>(backend, rows, vectors).seed(random);
+  auto memory = backend.template allocate<float>(n * rows.columns());
+  out_matrix<B, float> const sample(memory.view_all().data, n, rows.columns());
+  auto const order = epoch_order(rows.rows(), seed, 0);
+  for (index_t i = 0; i < n; ++i) copy<float>(backend, rows.row(order[static_cast<std::size_t>(i)]), sample.row(i));
+  kmeans_run<B>(backend, in_matrix<B, float>(sample), vectors).seed(random);
+}
+
+template <class B>
+void check_kmeans(in_matrix<B, float> rows, kmeans_options const& options, in_matrix<B, float> vectors) {
+  expects(rows.columns() == vectors.columns(), "k-means: rows of width ", rows.columns(), " for vectors of width ",
+          vectors.columns());
+  expects(vectors.rows() >= 1, "k-means: no codes, expected at least 1");
+  expects(rows.rows() >= vectors.rows(), "k-means: ", rows.rows(), " rows for ", vectors.rows(),
+          " codes, expected at least as many rows");
+  expects(options.iterations >= 1, "k-means: ", options.iterations, " iterations, expected at least 1");
+}
+
+}  // namespace detail
+
+/// Moves vectors (K, width) that somebody has placed to where they stand for rows (n, width) better: Lloyd's iterations
+/// alone.
+template <Backend B>
+kmeans_result refine_kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const& options,
+                            out_matrix<B, float> vectors) {
+  detail::check_kmeans<B>(rows, options, vectors);
+  detail::kmeans_run<B> run(backend, rows, vectors);
+  run.check_rows();
+  kmeans_result result{.error = run.assign()};
+  while (result.iterations < options.iterations) {
+    ++result.iterations;
+    result.repaired += run.move();
+    double const before = std::exchange(result.error, run.assign());
+    if (before - result.error < options.tolerance * before) break;
+  }
+  return result;
+}
+
+/// vectors (K, width) that stand for rows (n, width). Throws error when there are fewer rows than vectors, or one that
+/// isn't finite; rows may repeat, and then so may vectors.
+template <Backend B>
+kmeans_result kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const& options,
+                     out_matrix<B, float> vectors) {
+  detail::check_kmeans<B>(rows, options, vectors);
+  detail::seed_vectors(backend, rows, options.seed, vectors);
+  return refine_kmeans(backend, rows, options, vectors);
+}
+
+}  // namespace mql4grec

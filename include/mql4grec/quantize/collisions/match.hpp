@@ -1,0 +1,109 @@
+#pragma once
+#include "mql4grec/quantize/collisions/matching.hpp"
+#include "mql4grec/quantize/collisions/sequence_placer.hpp"
+
+namespace mql4grec {
+
+/// Minimum-cost matching of the last level (CollisionGenRec, CIKM 2026): all items that collide behind one prefix are
+/// given different codes of the last level so that the sum of their squared distances is the least possible; items that
+/// don't collide keep theirs. Where there are more items than free codes, the cheapest choice of as many as fit stays.
+/// The others move as reallocate has it, once every prefix has been matched: nobody who moves may take a code that the
+/// items of its prefix would rather have. With distances that differ, the result doesn't depend on how items are
+/// numbered.
+struct match {
+  template <Backend B, LatentSource L>
+  collision_outcome resolve(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels,
+                            L const& latents) const {
+    detail::check_levels<B>(table, levels, latents.rows(), latents.width());
+    auto const order = detail::items_by_key(table);
+    detail::check_room(table, order);
+    detail::occupancy taken(table, order);
+    std::vector<detail::keyed_item> colliding,
+        unplaced;  // by prefix instead of sequence, so that a prefix is one group
+    detail::for_each_sequence(order, [&](std::span<detail::keyed_item const> same) {
+      if (same.size() < 2) return;
+      auto const prefix = taken.packing().prefix(same.front().key);
+      taken.release(prefix, index(taken.packing().last(same.front().key)));
+      for (auto const& one : same) colliding.push_back({prefix, one.item});
+    });
+    auto const matched =
+        detail::for_each_collision<B>(colliding, table, levels, latents, 2, [&](auto const items, auto const rows) {
+          auto const prefix = taken.packing().prefix_of(table.of(items.front()));
+          for (index_t const i : seat_cheapest<B>(table, levels, taken, items, rows))
+            unplaced.push_back({prefix, items[static_cast<std::size_t>(i)]});
+        });
+    detail::sequence_placer<B> seats(backend, table, levels, taken);
+    auto const moved =
+        detail::for_each_collision<B>(unplaced, table, levels, latents, 1, [&](auto const items, auto const rows) {
+          auto const one = table.of(items.front());
+          std::vector<code_t> const codes(one.begin(), one.end());
+          seats.place(items, rows, codes);
+        });
+    return {.colliding = matched.colliding,
+            .moved = matched.moved + moved.moved,
+            .cost_before = matched.cost_before,
+            .cost_after = matched.cost_after - moved.cost_before + moved.cost_after};
+  }
+  bool operator==(match const&) const = default;
+
+ private:
+  /// Gives the free codes behind the group's prefix away; returns the rows that got none, whose codes stay as they are.
+  template <Backend B>
+  static std::vector<index_t> seat_cheapest(code_table& table, std::span<codebook_view<B, float> const> levels,
+                                            detail::occupancy& taken, std::span<item_id const> items,
+                                            host_matrix_view<float const> rows) {
+    auto const shared = table.of(items.front());
+    std::vector<code_t> codes(shared.begin(), shared.end());
+    auto const prefix = taken.packing().prefix_of(shared);
+    std::vector<index_t> free;
+    for (index_t k = 0; k < table.size(table.levels() - 1); ++k)
+      if (taken.is_free(prefix, k)) free.push_back(k);
+    index_t const n = rows.rows(), m = std::ssize(free);
+    bool const all_fit = n <= m;  // (items, codes), or the other way round: the smaller side chooses
+    auto const costs = last_level_costs<B>(levels, rows, codes, free, all_fit);
+    auto const chosen = detail::minimum_cost_matching(costs, std::min(n, m), std::max(n, m));
+    std::vector<bool> seated(static_cast<std::size_t>(n), false);
+    for (index_t a = 0; a < std::ssize(chosen); ++a) {
+      auto const i = static_cast<std::size_t>(all_fit ? a : chosen[static_cast<std::size_t>(a)]);
+      index_t const code = free[static_cast<std::size_t>(all_fit ? chosen[static_cast<std::size_t>(a)] : a)];
+      codes.back() = code_t(static_cast<std::int32_t>(code));
+      table.set(items[i], codes);
+      taken.take(prefix, code);
+      seated[i] = true;
+    }
+    std::vector<index_t> left;
+    for (index_t i = 0; i < n; ++i)
+      if (!seated[static_cast<std::size_t>(i)]) left.push_back(i);
+    return left;
+  }
+
+  /// Squared distances of each item's residual behind the prefix to the free vectors: (items, codes), or (codes,
+  /// items).
+  template <Backend B>
+  static std::vector<double> last_level_costs(std::span<codebook_view<B, float> const> levels,
+                                              host_matrix_view<float const> rows, std::span<code_t const> codes,
+                                              std::span<index_t const> free, bool items_first) {
+    index_t const n = rows.rows(), m = std::ssize(free), width = rows.columns();
+    in_matrix<B, float> const vectors = levels.back().vectors();
+    std::vector<double> costs(static_cast<std::size_t>(n * m)), rest(static_cast<std::size_t>(width));
+    for (index_t i = 0; i < n; ++i) {
+      for (index_t j = 0; j < width; ++j) {
+        auto& r = rest[static_cast<std::size_t>(j)] = static_cast<double>(rows(i, j));
+        for (std::size_t l = 0; l + 1 < levels.size(); ++l)
+          r -= static_cast<double>(levels[l].vectors()(index(codes[l]), j));
+      }
+      for (index_t f = 0; f < m; ++f) {
+        float const* const v = vectors.row(free[static_cast<std::size_t>(f)]).data;
+        double sum = 0;
+        for (index_t j = 0; j < width; ++j) {
+          double const d = rest[static_cast<std::size_t>(j)] - static_cast<double>(v[j]);
+          sum += d * d;
+        }
+        costs[static_cast<std::size_t>(items_first ? i * m + f : f * n + i)] = sum;
+      }
+    }
+    return costs;
+  }
+};
+
+}  // namespace mql4grec

@@ -1,0 +1,59 @@
+#pragma once
+// Which sequences are taken. The catalogue's keys stay in one sorted array; a prefix that somebody looks into gets a
+// bit a code, so memory grows with the prefixes that are touched and not with all that could be.
+#include <unordered_map>
+
+#include "mql4grec/quantize/collisions/sequence_key.hpp"
+
+namespace mql4grec::detail {
+
+class occupancy {
+ public:
+  /// Everything that an item of the table has is taken.
+  explicit occupancy(code_table const& table) : occupancy(table, items_by_key(table)) {}
+  occupancy(code_table const& table, std::span<keyed_item const> order) : packing_(table.sizes()) {
+    for_each_sequence(order, [&](std::span<keyed_item const> same) { keys_.push_back(same.front().key); });
+  }
+
+  key_packing const& packing() const { return packing_; }
+
+  /// Free codes of the last level behind a prefix.
+  index_t free_codes(sequence_key prefix) { return codes_behind(prefix).free; }
+  bool is_free(sequence_key prefix, index_t code) {
+    return !(codes_behind(prefix).taken[static_cast<std::size_t>(code / 64)] >> (code % 64) & 1);
+  }
+  void take(sequence_key prefix, index_t code) { flip(prefix, code, -1); }
+  void release(sequence_key prefix, index_t code) { flip(prefix, code, +1); }
+
+ private:
+  struct codes {
+    std::vector<std::uint64_t> taken;  // a bit a code
+    index_t free;
+  };
+
+  codes& codes_behind(sequence_key prefix) {
+    auto const [place, fresh] = prefixes_.try_emplace(prefix);
+    if (fresh) {
+      index_t const k = packing_.size(packing_.levels() - 1);
+      place->second = {std::vector<std::uint64_t>(static_cast<std::size_t>((k + 63) / 64)), k};
+      auto next = std::ranges::lower_bound(keys_, packing_.append(prefix, packing_.levels() - 1, code_t{0}));
+      for (; next != keys_.end() && packing_.prefix(*next) == prefix; ++next) {
+        auto const code = index(packing_.last(*next));
+        place->second.taken[static_cast<std::size_t>(code / 64)] |= std::uint64_t{1} << (code % 64);
+        --place->second.free;
+      }
+    }
+    return place->second;
+  }
+  void flip(sequence_key prefix, index_t code, index_t more) {
+    auto& behind = codes_behind(prefix);
+    behind.taken[static_cast<std::size_t>(code / 64)] ^= std::uint64_t{1} << (code % 64);
+    behind.free += more;
+  }
+
+  key_packing packing_;
+  std::vector<sequence_key> keys_;  // sorted, each once
+  std::unordered_map<sequence_key, codes, key_hash> prefixes_;
+};
+
+}  // namespace mql4grec::detail

@@ -1,0 +1,57 @@
+#pragma once
+#include "mql4grec/quantize/codebook/residual_quantizer.hpp"
+#include "mql4grec/quantize/collisions/sequence_placer.hpp"
+
+namespace mql4grec {
+
+namespace detail {
+/// Before anything is removed: the items are the table's, each is named once, and there will be room for all.
+inline void check_new_items(code_table const& table, std::span<item_id const> items) {
+  std::vector<item_id> sorted(items.begin(), items.end());
+  std::ranges::sort(sorted);
+  for (auto const item : sorted)
+    expects(index(item) >= 0 && index(item) < table.items(), "place: item ", index(item), " of a code table of ",
+            table.items());
+  auto const twice = std::ranges::adjacent_find(sorted);
+  expects(twice == sorted.end(), "place: item ", twice == sorted.end() ? 0 : index(*twice), " is named twice");
+  index_t others = 0;
+  for (index_t i = 0; i < table.items(); ++i) others += table.has(item_id(static_cast<std::int32_t>(i))) ? 1 : 0;
+  for (auto const item : items) others -= table.has(item) ? 1 : 0;
+  if (!items.empty()) check_room(table, others + std::ssize(items), items.back());
+}
+}  // namespace detail
+
+/// Gives new items their sequences one after the other, in the order given: the nearest codes, and where those are
+/// taken already the nearest that are free, as reallocate has it. No other item's codes change. The table must have
+/// room for the items (code_table::grow); an item that has a sequence is placed anew. Returns how many couldn't have
+/// their nearest codes. Throws error, and changes nothing, for an item that isn't in the table or is named twice, and
+/// when there are more items than sequences.
+template <Backend B, LatentSource L>
+index_t place_items(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels, L const& latents,
+                    std::span<item_id const> items) {
+  detail::check_levels<B>(table, levels, latents.rows(), latents.width());
+  detail::check_new_items(table, items);
+  for (auto const item : items) table.remove(item);
+  detail::occupancy taken(table);
+  detail::sequence_placer<B> seats(backend, table, levels, taken);
+  std::vector<index_t> rows;
+  for (auto const item : items) rows.push_back(index(item));
+  index_t const n = std::ssize(rows), width = latents.width();
+  std::vector<float> memory(static_cast<std::size_t>(n * width));
+  host_matrix_view<float> const all(memory.data(), n, width);
+  latents.gather(rows, all);
+  std::vector<float> left(memory);
+  std::vector<code_t> codes(static_cast<std::size_t>(n * table.levels()));
+  host_matrix_view<code_t> const by_level(codes.data(), table.levels(), n);
+  quantize<float>(backend, levels, host_matrix_view<float>(left.data(), n, width), by_level);
+  index_t moved = 0;
+  for (index_t i = 0; i < n; ++i) {
+    std::vector<code_t> nearest;
+    for (index_t l = 0; l < table.levels(); ++l) nearest.push_back(by_level(l, i));
+    seats.place(items.subspan(static_cast<std::size_t>(i), 1), all.row_block(i, 1), nearest);
+    moved += std::ranges::equal(table.of(items[static_cast<std::size_t>(i)]), nearest) ? 0 : 1;
+  }
+  return moved;
+}
+
+}  // namespace mql4grec

@@ -1,0 +1,244 @@
+#pragma once
+// The search that every rule shares: the next sequence that is free for a latent, near ones first. An item stands at a
+// prefix (all codes but the last); where nothing is free behind it, it moves to its next-nearest code of the level
+// before, and when those are used up to the level before that, what is deeper being chosen anew by the residual it has
+// then (Section 3.1 of the paper).
+#include <algorithm>
+#include <cassert>
+#include <numeric>
+
+#include "mql4grec/quantize/codebook/assignment.hpp"
+#include "mql4grec/quantize/codebook/codebook.hpp"
+#include "mql4grec/quantize/collisions/collisions.hpp"
+#include "mql4grec/quantize/collisions/occupancy.hpp"
+
+namespace mql4grec::detail {
+
+/// What placing asks of a backend.
+template <class B>
+concept SequencePlacerOps = NearestCodeOps<B, float> && requires(B& b, in_matrix<B, float> x, out_matrix<B, float> y) {
+  squared_distances<float>(b, x, x, y);
+};
+
+template <Backend B>
+  requires std::same_as<typename B::memory_space, host_space>
+class sequence_placer {
+  static_assert(SequencePlacerOps<B>,
+                "this backend has no nearest_code for float; add it in backend/<name>/nearest_code.hpp");
+
+ public:
+  sequence_placer(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels, occupancy& taken)
+      : backend_(backend), table_(table), levels_(levels), taken_(taken), width_(levels.front().vectors().columns()) {}
+
+  /// Gives each of the items, latents (n, width), a sequence of its own, the nearest to `start`'s prefix that is free.
+  /// Of items at one prefix, the one with the smallest distance to any code of the last level chooses first; of equals,
+  /// the smaller number.
+  void place(std::span<item_id const> items, host_matrix_view<float const> latents, std::span<code_t const> start) {
+    std::vector<pending> waiting(items.size());
+    for (std::size_t i = 0; i < items.size(); ++i)
+      waiting[i] = {.item = items[i],
+                    .latent = latents.row(static_cast<index_t>(i)).data,
+                    .codes = {start.begin(), start.end() - 1},
+                    .ranks = std::vector<index_t>(start.size() - 1, 0),
+                    .orders = std::vector<std::vector<std::int32_t>>(start.size() - 1)};
+    while (!waiting.empty()) waiting = one_round(std::move(waiting));
+  }
+
+ private:
+  struct pending {
+    item_id item;
+    float const* latent;
+    std::vector<code_t> codes;   // (levels − 1): the prefix it stands at
+    std::vector<index_t> ranks;  // (levels − 1): how far down its order of each level it has come
+    std::vector<std::vector<std::int32_t>>
+        orders;  // (levels − 1) of (K): codes, nearest first; empty until it has to move
+    sequence_key prefix = 0;
+  };
+
+  index_t levels() const { return std::ssize(levels_); }
+  in_matrix<B, float> vectors(index_t level) const { return levels_[static_cast<std::size_t>(level)].vectors(); }
+
+  /// Everybody tries the prefix where they stand; who finds nothing free moves on and is given back.
+  std::vector<pending> one_round(std::vector<pending> waiting) {
+    for (auto& one : waiting) one.prefix = taken_.packing().pack(one.codes);
+    std::ranges::stable_sort(waiting, {}, &pending::prefix);
+    std::vector<pending> left;
+    for (std::size_t begin = 0, end = 0; begin < waiting.size(); begin = end) {
+      while (end < waiting.size() && waiting[end].prefix == waiting[begin].prefix) ++end;
+      auto const here = std::span(waiting).subspan(begin, end - begin);
+      std::size_t const seated = seat(here);
+      for (auto& one : here.subspan(seated)) {
+        move_on(one);
+        left.push_back(std::move(one));
+      }
+    }
+    return left;
+  }
+
+  /// Items of one prefix take its free codes; returns how many did, those being first now.
+  std::size_t seat(std::span<pending> here) {
+    index_t const n = std::ssize(here), free = taken_.free_codes(here.front().prefix);
+    if (free == 0) return 0;
+    scratch_scope<B> const scope(backend_.scratch());
+    auto const rest = backend_.scratch().template take<float>(n, width_);
+    std::vector<float> distances(here.size());
+    std::vector<code_t> codes(here.size());
+    for (index_t i = 0; i < n; ++i) residual(here[static_cast<std::size_t>(i)], levels() - 1, rest.row(i));
+    nearest_code<float>(backend_, in_matrix<B, float>(rest), vectors(levels() - 1), view_of(std::span(codes)),
+                        view_of(std::span(distances)));
+    std::vector<std::size_t> order(here.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
+      return std::pair(distances[a], here[a].item) < std::pair(distances[b], here[b].item);
+    });
+    std::size_t const seats = std::min(here.size(), static_cast<std::size_t>(free));
+    for (std::size_t i = 0; i < seats; ++i) take_nearest_free(here[order[i]], rest.row(static_cast<index_t>(order[i])));
+    std::vector<pending> sorted;
+    for (std::size_t const i : order) sorted.push_back(std::move(here[i]));
+    std::ranges::move(sorted, here.begin());
+    return seats;
+  }
+
+  void take_nearest_free(pending const& one, out_vector<B, float> rest) {
+    auto const distances = distances_to(levels() - 1, rest);
+    index_t best = -1;
+    for (index_t k = 0; k < std::ssize(distances); ++k)
+      if (taken_.is_free(one.prefix, k) &&
+          (best < 0 || distances[static_cast<std::size_t>(k)] < distances[static_cast<std::size_t>(best)]))
+        best = k;
+    taken_.take(one.prefix, best);
+    auto codes = one.codes;
+    codes.push_back(code_t(static_cast<std::int32_t>(best)));
+    table_.set(one.item, codes);
+  }
+
+  /// To the next prefix in the item's own order behind which something is free; check_room has seen to it that there is
+  /// one.
+  void move_on(pending& one) {
+    do {
+      index_t level = levels() - 2;
+      while (level >= 0 && one.ranks[static_cast<std::size_t>(level)] + 1 == table_.size(level)) --level;
+      assert(level >= 0);
+      choose(one, level, one.ranks[static_cast<std::size_t>(level)] + 1);
+      for (index_t deeper = level + 1; deeper < levels() - 1; ++deeper) {
+        one.orders[static_cast<std::size_t>(deeper)].clear();
+        choose(one, deeper, 0);
+      }
+      one.prefix = taken_.packing().pack(one.codes);
+    } while (taken_.free_codes(one.prefix) == 0);
+  }
+
+  void choose(pending& one, index_t level, index_t rank) {
+    auto const l = static_cast<std::size_t>(level);
+    if (one.orders[l].empty()) one.orders[l] = order_at(one, level, rank > 0);
+    one.ranks[l] = rank;
+    one.codes[l] = code_t(one.orders[l][static_cast<std::size_t>(rank)]);
+  }
+
+  /// The level's codes by distance, of equals the smaller first; where the item stands at a code already, that one
+  /// leads.
+  std::vector<std::int32_t> order_at(pending const& one, index_t level, bool stands) {
+    scratch_scope<B> const scope(backend_.scratch());
+    auto const rest = backend_.scratch().template take<float>(width_);
+    residual(one, level, rest);
+    auto const distances = distances_to(level, rest);
+    std::vector<std::int32_t> order(distances.size());
+    std::iota(order.begin(), order.end(), std::int32_t{0});
+    std::ranges::sort(order, [&](std::int32_t a, std::int32_t b) {
+      return std::pair(distances[static_cast<std::size_t>(a)], a) <
+             std::pair(distances[static_cast<std::size_t>(b)], b);
+    });
+    if (stands) {
+      auto const own = std::ranges::find(order, static_cast<std::int32_t>(one.codes[static_cast<std::size_t>(level)]));
+      std::rotate(order.begin(), own, own + 1);
+    }
+    return order;
+  }
+
+  /// latent − Σ vectors of the codes before a level
+  void residual(pending const& one, index_t level, out_vector<B, float> out) const {
+    std::copy_n(one.latent, width_, out.data);
+    for (index_t l = 0; l < level; ++l) {
+      auto const v = vectors(l).row(index(one.codes[static_cast<std::size_t>(l)]));
+      for (index_t j = 0; j < width_; ++j) out(j) -= v(j);
+    }
+  }
+
+  std::vector<float> distances_to(index_t level, out_vector<B, float> rest) {
+    std::vector<float> distances(static_cast<std::size_t>(table_.size(level)));
+    squared_distances<float>(backend_, in_matrix<B, float>(rest.data, 1, width_), vectors(level),
+                             out_matrix<B, float>(distances.data(), 1, table_.size(level)));
+    return distances;
+  }
+
+  B& backend_;
+  code_table& table_;
+  std::span<codebook_view<B, float> const> levels_;
+  occupancy& taken_;
+  index_t width_;
+};
+
+/// ‖latent − Σ vectors of its codes‖²
+template <class B>
+double sequence_cost(std::span<codebook_view<B, float> const> levels, host_vector_view<float const> latent,
+                     std::span<code_t const> codes) {
+  double cost = 0;
+  for (index_t j = 0; j < latent.size(); ++j) {
+    double rest = static_cast<double>(latent(j));
+    for (std::size_t l = 0; l < codes.size(); ++l) rest -= static_cast<double>(levels[l].vectors()(index(codes[l]), j));
+    cost += rest * rest;
+  }
+  return cost;
+}
+
+/// Calls handle(items, latents) for every group of `order`, those of one key, that has at least `smallest` items;
+/// latents of many groups are gathered at once, since a source that computes them does so in large blocks. Sums up the
+/// outcome.
+template <Backend B, LatentSource L, class Handle>
+collision_outcome for_each_collision(std::span<keyed_item const> order, code_table const& table,
+                                     std::span<codebook_view<B, float> const> levels, L const& latents,
+                                     std::size_t smallest, Handle&& handle) {
+  constexpr std::size_t at_once = 1 << 15;
+  std::vector<index_t> rows;
+  std::vector<item_id> items;
+  std::vector<std::size_t> ends;  // of the groups in `items`
+  std::vector<float> memory;
+  collision_outcome out;
+  auto const flush = [&] {
+    memory.resize(items.size() * static_cast<std::size_t>(latents.width()));
+    host_matrix_view<float> const all(memory.data(), std::ssize(items), latents.width());
+    latents.gather(rows, all);
+    std::vector<code_t> before;
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      auto const codes = table.of(items[i]);
+      before.insert(before.end(), codes.begin(), codes.end());
+      out.cost_before += sequence_cost<B>(levels, all.row(static_cast<index_t>(i)), codes);
+    }
+    for (std::size_t g = 0, begin = 0; g < ends.size(); begin = ends[g++])
+      handle(std::span<item_id const>(items).subspan(begin, ends[g] - begin),
+             host_matrix_view<float const>(
+                 all.row_block(static_cast<index_t>(begin), static_cast<index_t>(ends[g] - begin))));
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      auto const now = table.of(items[i]);
+      out.cost_after += sequence_cost<B>(levels, all.row(static_cast<index_t>(i)), now);
+      out.moved += std::ranges::equal(now, std::span(before).subspan(i * levels.size(), levels.size())) ? 0 : 1;
+    }
+    out.colliding += std::ssize(items);
+    rows.clear();
+    items.clear();
+    ends.clear();
+  };
+  for_each_sequence(order, [&](std::span<keyed_item const> same) {
+    if (same.size() < smallest) return;
+    for (auto const& one : same) {
+      rows.push_back(index(one.item));
+      items.push_back(one.item);
+    }
+    ends.push_back(items.size());
+    if (items.size() >= at_once) flush();
+  });
+  if (!items.empty()) flush();
+  return out;
+}
+
+}  // namespace mql4grec::detail

@@ -1,0 +1,35 @@
+#pragma once
+#include "mql4grec/quantize/collisions/collisions.hpp"
+
+namespace mql4grec {
+
+/// A level more, whose code counts the items of a sequence: 0, 1, 2, … in the order of their numbers (TIGER, NeurIPS
+/// 2023): the baseline. It says nothing about the items, but none is moved.
+struct suffix {
+  index_t codes = 256;  ///< K of the new level
+
+  template <Backend B, LatentSource L>
+  collision_outcome resolve(B&, code_table& table, std::span<codebook_view<B, float> const>, L const&) const {
+    auto sizes = table.sizes();
+    sizes.push_back(codes);
+    code_table longer(table.items(), sizes);
+    collision_outcome out;
+    std::vector<code_t> sequence;
+    detail::for_each_sequence(detail::items_by_key(table), [&](std::span<detail::keyed_item const> same) {
+      expects(std::ssize(same) <= codes, "collisions: ", same.size(), " items share a sequence, the first is item ",
+              index(same.front().item), "; a suffix of ", codes, " codes can't tell them apart");
+      for (std::size_t i = 0; i < same.size(); ++i) {
+        auto const before = table.of(same[i].item);
+        sequence.assign(before.begin(), before.end());
+        sequence.push_back(code_t(static_cast<std::int32_t>(i)));
+        longer.set(same[i].item, sequence);
+      }
+      if (same.size() > 1) out.colliding += std::ssize(same);
+    });
+    table = std::move(longer);
+    return out;
+  }
+  bool operator==(suffix const&) const = default;
+};
+
+}  // namespace mql4grec

@@ -1,0 +1,211 @@
+#pragma once
+// A translator without a neural network: k-means on the features, again on what they leave, and so on, one codebook a
+// level. Its latents are the features themselves, moved to their mean and, on request, rotated.
+#include <cmath>
+#include <vector>
+
+#include "mql4grec/backend/contract/copy.hpp"
+#include "mql4grec/backend/contract/matmul.hpp"
+#include "mql4grec/backend/contract/row_blocks.hpp"
+#include "mql4grec/embed/features.hpp"
+#include "mql4grec/quantize/codebook/kmeans.hpp"
+#include "mql4grec/quantize/codebook/residual_quantizer.hpp"
+
+namespace mql4grec {
+
+struct residual_kmeans_options {
+  std::vector<index_t> codes{256, 256, 256, 256};  ///< K of each level
+  kmeans_options clustering{};                     ///< of a level; its seed also draws the sample
+  index_t sample_rows = 65'536;                    ///< at most so many rows are learnt from
+  /// At most so many rounds that turn the features towards what their codes stand for (the orthogonal Procrustes
+  /// problem, as in OPQ: Ge et al. 2013) and move the codebooks after them; a round that lowers the error by nothing is
+  /// the last, and is undone. Vectors as wide as the rows can turn by themselves, so it gains about 1 % here, as more
+  /// iterations do.
+  index_t rotation_rounds = 0;
+
+  bool operator==(residual_kmeans_options const&) const = default;
+};
+
+/// Codebooks for rows z = (x − mean) · rotation.
+template <Backend B>
+struct residual_kmeans {
+  codebook_set<B, float> books;
+  buffer<float, typename B::memory_space> mean;      ///< (width) of the rows that were learnt from
+  buffer<float, typename B::memory_space> rotation;  ///< (width, width), orthogonal; empty: none
+  double error = 0;  ///< mean (ẑ − z)² an entry of the rows that were learnt from; a rotation doesn't change it
+
+  /// Features and latents are equally wide.
+  index_t input_width() const { return books.width(); }
+  index_t latent_width() const { return books.width(); }
+  std::vector<codebook_view<B, float>> codebooks() const { return books.views(); }
+  bool rotated() const { return rotation.size() > 0; }
+  in_matrix<B, float> rotation_matrix() const {
+    return {rotation.view_all().data, latent_width(), rotated() ? latent_width() : 0};
+  }
+};
+
+/// What residual k-means asks of a backend beyond k-means and residual quantization.
+template <class B>
+concept ResidualKmeansOps = KmeansOps<B> && ResidualOps<B, float> && MemoryOps<B, float> &&
+    requires(B& b, in_matrix<B, float> x, in_vector<B, float> v, out_matrix<B, float> y) {
+  add_to_rows<float>(b, -1, v, x, y);
+  add_scaled<float>(b, -1, x, y);
+  matmul<float>(b, x, x, y, product{});
+  procrustes_rotation<float>(b, x, y);
+  { sum_of_squares<float>(b, v) } -> std::convertible_to<double>;
+  { squared_error_forward<float>(b, x, x) } -> std::convertible_to<double>;
+};
+
+/// z (n, width) of x (n, width), another place.
+template <Backend B>
+void encode(B& worker, residual_kmeans<B> const& model, in_matrix<B, float> x, out_matrix<B, float> z) {
+  expects(x.columns() == model.input_width(), "residual k-means: rows of width ", x.columns(),
+          " for codebooks of width ", model.input_width());
+  scratch_scope<B> const scope(worker.scratch());
+  auto const centred = model.rotated() ? worker.scratch().template take<float>(x.rows(), x.columns()) : z;
+  add_to_rows<float>(worker, -1, model.mean.view_all(), x, centred);
+  if (model.rotated()) matmul<float>(worker, in_matrix<B, float>(centred), model.rotation_matrix(), z, product{});
+}
+
+/// Σ (x̂ − x)² of z (n, width), any stand-in of x (n, width)'s latents: it is turned back and gets the mean.
+template <Backend B>
+double reconstruction_error(B& worker, residual_kmeans<B> const& model, in_matrix<B, float> z, in_matrix<B, float> x) {
+  scratch_scope<B> const scope(worker.scratch());
+  auto const decoded = worker.scratch().template take<float>(x.rows(), x.columns());
+  if (model.rotated()) matmul<float>(worker, z, model.rotation_matrix(), decoded, {.transpose_b = true});
+  add_to_rows<float>(worker, 1, model.mean.view_all(), model.rotated() ? in_matrix<B, float>(decoded) : z, decoded);
+  return static_cast<double>(squared_error_forward<float>(worker, in_matrix<B, float>(decoded), x));
+}
+
+namespace detail {
+
+/// The rows that are learnt from, without their mean; codebooks and rotations that are tried on them.
+template <Backend B>
+class residual_kmeans_run {
+  static_assert(ResidualKmeansOps<B>,
+                "this backend has no procrustes_rotation or add_to_rows for float; add them in backend/<name>/");
+  using memory = buffer<float, typename B::memory_space>;
+
+ public:
+  template <FeatureSource F>
+  residual_kmeans_run(B& backend, F const& features, residual_kmeans_options const& options)
+      : backend_(backend),
+        options_(options),
+        n_(std::min(features.rows(), options.sample_rows)),
+        w_(features.width()),
+        x_(backend.template allocate<float>(n_ * w_)),
+        rest_(backend.template allocate<float>(n_ * w_)),
+        mean_(backend.template allocate<float>(w_)),
+        codes_(backend.template allocate<code_t>(n_)) {
+    write_from_host(x_.view_all(), [&](host_vector_view<float> rows) { read_sample(features, {rows.data, n_, w_}); });
+    add_to_rows<float>(backend_, -1, std::as_const(mean_).view_all(), in(x_), matrix(x_));
+    if (options.rotation_rounds > 0) {
+      z_ = backend.template allocate<float>(n_ * w_);
+      copy<float>(backend_, std::as_const(x_).view_all(), z_.view_all());
+    }
+  }
+
+  residual_kmeans<B> learn() {
+    residual_kmeans<B> best{.books = codebook_set<B, float>(backend_, options_.codes, w_), .mean = {}, .rotation = {}};
+    best.error = fit(best.books, [&](auto const& rows, kmeans_options const& how, auto const& v) {
+      return kmeans(backend_, rows, how, v);
+    });
+    for (index_t round = 0; round < options_.rotation_rounds; ++round) {
+      residual_kmeans<B> next{
+          .books = codebook_set<B, float>(backend_, options_.codes, w_), .mean = {}, .rotation = turned()};
+      for (index_t l = 0; l < next.books.levels(); ++l)
+        copy<float>(backend_, std::as_const(best.books).vectors(l).flat(), next.books.vectors(l).flat());
+      rotate(next.rotation_matrix());
+      next.error = fit(next.books, [&](auto const& rows, kmeans_options const& how, auto const& v) {
+        return refine_kmeans(backend_, rows, how, v);
+      });
+      if (next.error >= best.error) break;
+      best = std::move(next);
+    }
+    best.mean = std::move(mean_);
+    return best;
+  }
+
+ private:
+  out_matrix<B, float> matrix(memory& b) const { return {b.view_all().data, n_, w_}; }
+  in_matrix<B, float> in(memory const& b) const { return {b.view_all().data, n_, w_}; }
+
+  /// Rows of the features, and their mean. In the host's memory, where they come from; the sums are in double.
+  template <FeatureSource F>
+  void read_sample(F const& features, host_matrix_view<float> x) {
+    auto sample = epoch_order(features.rows(), options_.clustering.seed, 0);
+    sample.resize(static_cast<std::size_t>(n_));
+    std::ranges::sort(sample);  // as they lie in a file
+    features.gather(sample, x);
+    std::vector<double> sums(static_cast<std::size_t>(w_));
+    for (index_t i = 0; i < n_; ++i) {
+      for (float const entry : as_span(x.row(i)))
+        expects(std::isfinite(entry), "residual k-means: row ", sample[static_cast<std::size_t>(i)],
+                " holds a number that isn't finite");
+      for (index_t j = 0; j < w_; ++j) sums[static_cast<std::size_t>(j)] += static_cast<double>(x(i, j));
+    }
+    write_from_host(mean_.view_all(), [&](host_vector_view<float> mean) {
+      for (index_t j = 0; j < w_; ++j)
+        mean(j) = static_cast<float>(sums[static_cast<std::size_t>(j)] / static_cast<double>(n_));
+    });
+  }
+
+  /// cluster(rows, options, vectors) at each level, on what the levels before leave of z; the mean squared error an
+  /// entry.
+  template <class Cluster>
+  double fit(codebook_set<B, float>& codebooks, Cluster&& cluster) {
+    copy<float>(backend_, std::as_const(z_.size() > 0 ? z_ : x_).view_all(), rest_.view_all());
+    for (index_t l = 0; l < codebooks.levels(); ++l) {
+      auto how = options_.clustering;
+      how.seed += static_cast<std::uint64_t>(l);
+      cluster(in(rest_), how, codebooks.vectors(l));
+      for_each_row_block(backend_, n_, rows_at_once<B>, [&](B& worker, index_t, index_t first, index_t count) {
+        quantize_level<float>(worker, codebook_view<B, float>(std::as_const(codebooks).vectors(l)),
+                              nearest_assignment{}, matrix(rest_).row_block(first, count),
+                              codes_.view_all().part(first, count));
+      });
+    }
+    return sum_of_squares<float>(backend_, std::as_const(rest_).view_all()) / static_cast<double>(n_ * w_);
+  }
+
+  /// (width, width): what turns x towards the sums of the vectors that z was given.
+  memory turned() {
+    auto product = backend_.template allocate<float>(w_ * w_), rotation = backend_.template allocate<float>(w_ * w_);
+    out_matrix<B, float> const along(product.view_all().data, w_, w_);
+    add_scaled<float>(backend_, -1, in(rest_), matrix(z_));
+    matmul<float>(backend_, in(x_), in(z_), along, {.transpose_a = true});
+    procrustes_rotation<float>(backend_, in_matrix<B, float>(along),
+                               out_matrix<B, float>(rotation.view_all().data, w_, w_));
+    return rotation;
+  }
+
+  void rotate(in_matrix<B, float> rotation) {
+    for_each_row_block(backend_, n_, rows_at_once<B>, [&](B& worker, index_t, index_t first, index_t count) {
+      matmul<float>(worker, in(x_).row_block(first, count), rotation, matrix(z_).row_block(first, count), product{});
+    });
+  }
+
+  B& backend_;
+  residual_kmeans_options options_;
+  index_t n_, w_;
+  memory x_, z_, rest_;                             // (n, w): rows, rotated rows if any, what the codes leave of them
+  memory mean_;                                     // (w)
+  buffer<code_t, typename B::memory_space> codes_;  // (n)
+};
+
+}  // namespace detail
+
+/// Learns from a sample of the rows that depends on the seed alone; any number of workers gives the same bits. Throws
+/// error when there are fewer rows than codes of a level, or a row of the sample isn't finite.
+template <Backend B, FeatureSource F>
+residual_kmeans<B> fit_residual_kmeans(B& backend, F const& features, residual_kmeans_options const& options = {}) {
+  expects(options.sample_rows >= 1, "residual k-means: a sample of ", options.sample_rows,
+          " rows, expected at least 1");
+  expects(options.rotation_rounds >= 0, "residual k-means: ", options.rotation_rounds,
+          " rounds of rotation, expected at least 0");
+  expects(features.rows() >= 1 && features.width() >= 1, "residual k-means: features of ", features.rows(), " × ",
+          features.width());
+  return detail::residual_kmeans_run<B>(backend, features, options).learn();
+}
+
+}  // namespace mql4grec

@@ -1,0 +1,57 @@
+#pragma once
+// A translator's model is one safetensors file with the tensor names of the released code's state dict, so what PyTorch
+// trained is read here and the other way round. The shape is that of the tensors; no other file is needed to encode
+// items.
+#include "mql4grec/backend/contract/copy.hpp"
+#include "mql4grec/core/macros.hpp"
+#include "mql4grec/core/safetensors.hpp"
+#include "mql4grec/quantize/rq_vae/model_tensors.hpp"
+#include "mql4grec/quantize/rq_vae/rq_vae.hpp"
+
+namespace mql4grec {
+
+namespace detail {
+
+/// The configuration that the tensors' shapes tell; losses' weights are in the metadata where we wrote the file.
+rq_vae_config config_of(safetensors const& file);
+
+/// Every parameter has a tensor of its shape, and there are no others.
+void check_tensors(safetensors const& file, nn::parameter_layout const& layout);
+
+}  // namespace detail
+
+/// Writes the model as one file that appears whole or not at all. Throws file_error.
+template <Backend B>
+void write_rq_vae(std::filesystem::path const& path, rq_vae<B, float> const& model) {
+  host_copy const values(model.parameters());
+  std::vector<named_tensor> tensors;
+  for (auto const& p : model.layout().entries())
+    tensors.push_back({p.name, p.shape(), values.view_all().part(p.offset, p.size())});
+  write_safetensors(path, tensors, {{"format", "pt"}});
+}
+
+/// Reads what write_rq_vae or PyTorch (safetensors.torch.save_file of a state dict) wrote; half and double precision
+/// are rounded to T. Throws file_error when a tensor is missing, unknown, not finite or doesn't fit the others.
+template <Real T, Backend B>
+rq_vae<B, T> read_rq_vae(B& backend, std::filesystem::path const& path) {
+  safetensors const file(path);
+  auto const config = detail::config_of(file);
+  try {
+    validate(config);
+  } catch (error const& e) {
+    detail::raise<file_error>(path.string(), ": ", e.what());
+  }
+  detail::check_tensors(file, rq_vae_layout(config));
+  rq_vae<B, T> model(backend, config);
+  write_from_host(model.parameters(), [&](host_vector_view<T> values) {
+    for (auto const& p : model.layout().entries())
+      detail::read_finite<T>(file, p.name, p.shape(), values.part(p.offset, p.size()));
+  });
+  return model;
+}
+
+}  // namespace mql4grec
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/quantize/rq_vae/checkpoint.inl.hpp"
+#endif

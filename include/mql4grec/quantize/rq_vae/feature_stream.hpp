@@ -1,0 +1,110 @@
+#pragma once
+// All features in order, in blocks of rows, where a backend's kernels read them. On a device a thread of the host reads
+// a block ahead, so that a file is read while the device computes.
+#include <algorithm>
+#include <array>
+#include <future>
+
+#include "mql4grec/backend/contract/row_blocks.hpp"
+#include "mql4grec/embed/features.hpp"
+
+namespace mql4grec {
+
+/// What a stream asks of a backend whose memory isn't the host's.
+template <class B>
+concept UploadBufferOps = Backend<B> && requires(B& b, index_t n, out_vector<B, float> to) {
+  {
+    make_upload_buffer<float>(b, n).values()
+    } -> std::same_as<host_vector_view<float>>;   // to be written; not while they are read
+  make_upload_buffer<float>(b, n).upload(b, to);  // in the order of the backend's work
+};
+
+/// Blocks of features, which must outlive the stream, in a device's memory. A stream that ends before they do waits for
+/// its reader.
+template <Backend B, FeatureSource F>
+class feature_stream {
+  static_assert(UploadBufferOps<B>,
+                "this backend has no make_upload_buffer; add it in backend/<name>/upload_buffer.hpp");
+
+ public:
+  feature_stream(B& worker, F const& features, index_t block)
+      : worker_(worker),
+        features_(features),
+        block_(std::min(block, features.rows())),
+        memory_{make_upload_buffer<float>(worker, block_ * features.width()),
+                make_upload_buffer<float>(worker, block_ < features.rows() ? block_ * features.width() : 0)},
+        given_(worker.template allocate<float>(block_ * features.width())) {
+    read_ahead();
+  }
+  feature_stream(feature_stream const&) = delete;
+  feature_stream& operator=(feature_stream const&) = delete;
+
+  /// The next rows (count, width), in the place of those before; none when all were given. Throws what reading them
+  /// threw, and then there are no more.
+  in_matrix<B, float> next() {
+    if (!reading_.valid()) return {};
+    index_t const count = reading_.get();
+    out_matrix<B, float> const x(given_.view_all().data, count, features_.width());
+    memory_[at_].upload(worker_, x.flat());
+    at_ = 1 - at_;
+    read_ahead();
+    return x;
+  }
+
+ private:
+  using upload_memory = decltype(make_upload_buffer<float>(std::declval<B&>(), index_t{}));
+
+  void read_ahead() {
+    index_t const first = begun_, count = std::min(block_, features_.rows() - first);
+    if (count == 0) return;
+    begun_ += count;
+    host_matrix_view<float> const rows(memory_[at_].values().data, count, features_.width());
+    reading_ = std::async(std::launch::async, [&features = features_, first, rows] {
+      features.read(first, rows);
+      return rows.rows();
+    });
+  }
+
+  B& worker_;
+  F const& features_;
+  index_t block_, begun_ = 0;                      // rows
+  std::array<upload_memory, 2> memory_;            // (block, width) each: one is read into while the other is uploaded
+  std::size_t at_ = 0;                             // which of them is read into
+  buffer<float, typename B::memory_space> given_;  // (block, width)
+  std::future<index_t> reading_;                   // the last member, which goes first and waits for the reader
+};
+
+namespace detail {
+
+/// Rows of a width that are handled at once; those of a device lie in pinned memory of the host, and twice.
+template <Backend B>
+index_t feature_rows_at_once(index_t width) {
+  constexpr index_t most_bytes = index_t{32} << 20, bytes = sizeof(float);
+  if constexpr (std::same_as<typename B::memory_space, host_space>)
+    return rows_at_once<B>;
+  else
+    return std::clamp<index_t>(most_bytes / (bytes * std::max<index_t>(1, width)), 1024, rows_at_once<B>);
+}
+
+/// visit(worker, number of the block, its first row, its rows x (count, width)) for all features. Workers of the host
+/// take blocks in turn and read their own; a device gets them one after the other.
+template <Backend B, FeatureSource F, class Visit>
+void for_each_feature_block(B& backend, F const& features, index_t block, Visit&& visit) {
+  if constexpr (std::same_as<typename B::memory_space, host_space>) {
+    for_each_row_block(backend, features.rows(), block, [&](B& worker, index_t number, index_t first, index_t count) {
+      scratch_scope<B> const scope(worker.scratch());
+      auto const x = worker.scratch().template take<float>(count, features.width());
+      features.read(first, x);
+      visit(worker, number, first, in_matrix<B, float>(x));
+    });
+  } else {
+    feature_stream<B, F> stream(backend.worker(0), features, block);
+    index_t number = 0;
+    for (auto x = stream.next(); x.rows() > 0; x = stream.next(), ++number)
+      visit(backend.worker(0), number, number * block, x);
+  }
+}
+
+}  // namespace detail
+
+}  // namespace mql4grec

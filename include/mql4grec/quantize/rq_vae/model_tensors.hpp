@@ -1,0 +1,37 @@
+#pragma once
+// What every reader of a translator's file does with its tensors: they come from strangers.
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/core/macros.hpp"
+#include "mql4grec/core/safetensors.hpp"
+
+namespace mql4grec::detail {
+
+/// (rows, columns) of a tensor that has to be a matrix.
+std::pair<index_t, index_t> matrix_shape(safetensors const& file, std::string const& name);
+
+/// Throws file_error for the first tensor that isn't among the known ones; `model` is what the file should be: "an
+/// RQ-VAE".
+void check_names(safetensors const& file, std::vector<std::string> known, char const* model);
+
+/// All entries of a tensor of this shape. Throws file_error when it is missing, has another shape, or an entry isn't
+/// finite.
+template <Real T>
+void read_finite(safetensors const& file, std::string const& name, std::vector<index_t> const& shape,
+                 host_vector_view<T> out) {
+  file.read(name, shape, out);
+  auto const* const bad = std::find_if_not(out.data, out.data + out.size(), [](T x) { return std::isfinite(x); });
+  expects_file(bad == out.data + out.size(), file.path(), "tensor '", name, "': entry ", bad - out.data,
+               " isn't a finite number");
+}
+
+}  // namespace mql4grec::detail
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/quantize/rq_vae/model_tensors.inl.hpp"
+#endif

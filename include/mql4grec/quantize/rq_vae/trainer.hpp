@@ -1,0 +1,366 @@
+#pragma once
+// One update. Workers share the rows of a batch out: each encodes its own, chooses codes level by level (a balanced
+// level is one piece of work for the whole batch), decodes and goes back; then they share the weights' gradients out.
+// The same seed and number of workers give the same bits. Where the backend can record it, all of an update is one
+// piece of work, and the host hears what became of it at the end.
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <tuple>
+
+#include "mql4grec/backend/contract/graph_cache.hpp"
+#include "mql4grec/optim/gradient.hpp"
+#include "mql4grec/quantize/codebook/residual_quantizer.hpp"
+#include "mql4grec/quantize/rq_vae/pass.hpp"
+
+namespace mql4grec {
+
+/// How a translator learns; the defaults are the paper's.
+struct rq_vae_training {
+  double learning_rate = 1e-3;
+  optim::adamw optimizer = {.weight_decay = 1e-4, .clip_norm = 0};
+  std::vector<double> epsilons = {
+      0, 0, 0, 0.003};  ///< of balanced assignment at each level; 0: the nearest code; levels beyond the list: 0
+  int sinkhorn_iterations = 50;
+  index_t batch_size = 2048;
+  index_t revive_after =
+      10;  ///< batches that a code may go unused before it is put where the error is highest; 0: never
+
+  bool operator==(rq_vae_training const&) const = default;
+};
+
+/// Losses of a batch, each a mean over its entries, and what became of the codes.
+struct rq_vae_losses {
+  double reconstruction = 0;
+  double quantization = 0;  ///< mean over levels of (1 + β) · mse(v, r), before quant_weight
+  double total = 0;
+  index_t revived = 0;  ///< codes that were given a new place
+
+  bool operator==(rq_vae_losses const&) const = default;
+};
+
+/// Whether a batch goes through the quantizer, or straight on to the decoder: an autoencoder finds its latents before
+/// codes are asked of them.
+enum class quantize_mode { quantize, bypass };
+
+/// What training asks of a backend beyond the layers, the assignment and the optimiser: codebook gradients, reviving,
+/// what a level left.
+template <class B, class T>
+concept RqVaeTrainingOps = Backend<B> &&
+    requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y, in_vector<B, code_t> codes, in_vector<B, T> v,
+             out_vector<B, T> counts, out_vector<B, double> sums) {
+  add_to_codes<T>(b, x, codes, y, counts);
+  squared_distances<T>(b, x, x, y);
+  sum_of_squares_into<T>(b, v, sums);
+};
+
+template <Backend B, class T>
+class rq_vae_trainer {
+  static_assert(RqVaeTrainingOps<B, T>,
+                "this backend lacks add_to_codes, squared_distances or sum_of_squares_into for this scalar; add it in "
+                "backend/<name>/{nearest_code,adamw}.hpp");
+  using space = typename B::memory_space;
+
+ public:
+  rq_vae_trainer(B& backend, rq_vae<B, T>& model, rq_vae_training const& options)
+      : backend_(backend),
+        model_(model),
+        options_(options),
+        moments_(backend, model.layout().size()),
+        pass_(backend, model, options.batch_size),
+        gradient_(backend.template allocate<T>(model.layout().size())),
+        windows_(rq_vae_windows(model.config(), model.layout(), gradient_.view_all())),
+        step_(backend) {
+    auto const& c = model.config();
+    for (index_t l = 0; l < c.levels(); ++l) {
+      double const epsilon = l < std::ssize(options.epsilons) ? options.epsilons[static_cast<std::size_t>(l)] : 0;
+      assignments_.push_back(assignment_with(epsilon, options.sinkhorn_iterations));
+      idle_.emplace_back(static_cast<std::size_t>(c.codes[static_cast<std::size_t>(l)]), 0);
+    }
+    for (index_t l = 0; l <= c.levels(); ++l)
+      residual_memory_.push_back(backend.template allocate<T>(options.batch_size * c.latent_width));
+    for (auto* codes : {&code_memory_, &nearest_memory_})
+      *codes = backend.template allocate<code_t>(c.levels() * options.batch_size);
+    left_ = backend.template allocate<double>(c.levels());
+    for (index_t i = 0; i < backend.workers(); ++i)
+      workers_.push_back(std::make_unique<worker_state>(backend.worker(i), model));
+  }
+
+  rq_vae_training const& options() const { return options_; }
+  rq_vae<B, T>& model() { return model_; }
+  rq_vae<B, T> const& model() const { return model_; }
+  optim::adamw_state<B, T>& moments() { return moments_; }
+  optim::adamw_state<B, T> const& moments() const { return moments_; }
+  /// (levels)(K): batches since a code was last the nearest of any row; with parameters and moments, all that a resumed
+  /// run needs.
+  std::vector<std::vector<std::int32_t>>& idle() { return idle_; }
+  std::vector<std::vector<std::int32_t>> const& idle() const { return idle_; }
+
+  /// The losses of x (n ≤ batch_size, d_in) and their gradient, without an update.
+  rq_vae_losses losses_and_gradient(in_matrix<B, T> x, quantize_mode how = quantize_mode::quantize) {
+    find_gradient(x, how);
+    out_vector<B, T> const whole[] = {gradient_.view_all()};
+    norm_ = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(whole));
+    return losses_of_batch();
+  }
+
+  /// One update. Throws training_error, before anything is changed, when the loss or the gradient isn't finite.
+  rq_vae_losses step(in_matrix<B, T> x, quantize_mode how = quantize_mode::quantize) {
+    auto losses = update(x, how);
+    if (how == quantize_mode::quantize) losses.revived = revive();
+    return losses;
+  }
+
+  /// Of the last batch: its gradient; codes (levels, n); residuals (n, width) in front of a level, or behind the last
+  /// one.
+  in_vector<B, T> gradient() const { return gradient_.view_all(); }
+  in_matrix<B, code_t> codes() const {
+    return {code_memory_.view_all().data, model_.config().levels(), rows_, options_.batch_size};
+  }
+  in_matrix<B, T> residual(index_t level) const {
+    return {residual_memory_[static_cast<std::size_t>(level)].view_all().data, rows_, model_.config().latent_width};
+  }
+
+ private:
+  struct worker_state {
+    buffer<T, space> code_sums, code_counts;  // (Σ K, width), (Σ K): of the worker's rows
+    buffer<T, space> error;                   // (1) Σ (x̂ − x)² of the worker's rows
+
+    worker_state(B& worker, rq_vae<B, T> const& model)
+        : code_sums(worker.template allocate<T>(codes_of(model) * model.config().latent_width)),
+          code_counts(worker.template allocate<T>(codes_of(model))),
+          error(worker.template allocate<T>(1)) {}
+    static index_t codes_of(rq_vae<B, T> const& model) {
+      return std::reduce(model.config().codes.begin(), model.config().codes.end());
+    }
+  };
+  row_range share_of(index_t worker) const {
+    index_t const workers = backend_.workers(), first = rows_ * worker / workers;
+    return {first, rows_ * (worker + 1) / workers - first};
+  }
+  worker_state& state(index_t worker) { return *workers_[static_cast<std::size_t>(worker)]; }
+  out_matrix<B, T> residual_rows(index_t level, row_range rows) {
+    index_t const width = model_.config().latent_width;
+    return {residual_memory_[static_cast<std::size_t>(level)].view_all().data + rows.first * width, rows.count, width};
+  }
+  out_vector<B, code_t> code_rows(index_t level, row_range rows) {
+    return code_memory_.view_all().part(level * options_.batch_size + rows.first, rows.count);
+  }
+
+  rq_vae_losses update(in_matrix<B, T> x, quantize_mode how) {
+    auto const losses = losses_and_gradient(x, how);
+    optim::expect_finite(moments_.step + 1, step_report{losses.total, norm_});
+    optim::update<T>(backend_, options_.optimizer, options_.learning_rate, norm_, model_.layout(), gradient(),
+                     model_.parameters(), moments_);
+    if (how == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
+    return losses;
+  }
+  rq_vae_losses update(in_matrix<B, T> x, quantize_mode how) requires CaptureOps<B> && optim::CapturedUpdateOps<B, T> &&
+      TransferOps<B, step_inputs> {
+    step_.upload(backend_, {.learning_rate = options_.learning_rate, .step = moments_.step + 1});
+    rows_ = x.rows();
+    updates_.run(backend_, {x.data, x.rows(), x.stride, how}, [&] {
+      find_gradient(x, how);
+      sum_into<T>(backend_, std::as_const(workers_.front()->error).view_all(), step_.loss());
+      step_.template update<T>(backend_, options_.optimizer, model_.layout(), gradient(), model_.parameters(),
+                               moments_);
+      if (how == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
+    });
+    norm_ = step_.download(backend_).norm;
+    auto const losses = losses_of_batch();
+    optim::expect_finite(moments_.step + 1, step_report{losses.total, norm_});
+    ++moments_.step;
+    return losses;
+  }
+
+  /// Everything of a batch but the host's reading of it.
+  void find_gradient(in_matrix<B, T> x, quantize_mode how) {
+    expects(x.rows() >= 1 && x.rows() <= options_.batch_size, "RQ-VAE: a batch of ", x.rows(), " rows, expected 1 to ",
+            options_.batch_size);
+    rows_ = x.rows();
+    for_each_worker(backend_, [&](B& worker, index_t which) {
+      auto const mine = share_of(which);
+      pass_.encode(worker, mine, x.row_block(mine.first, mine.count), residual_rows(0, mine));
+    });
+    if (how == quantize_mode::quantize)
+      choose_codes();
+    else
+      for (index_t l = 1; l <= model_.config().levels(); ++l)
+        fill<T>(backend_, residual_rows(l, {0, rows_}).flat(), T{});  // nothing is left over
+    go_back(x, how);
+  }
+
+  void choose_codes() {
+    auto const codebooks = model_.codebooks();
+    for (index_t l = 0; l < model_.config().levels(); ++l) {
+      auto const one = [&](B& worker, row_range rows) {
+        auto const rest = residual_rows(l + 1, rows);
+        copy<T>(worker, residual_rows(l, rows).flat(), rest.flat());
+        std::visit(
+            [&](auto const& policy) {
+              quantize_level<T>(worker, codebooks[static_cast<std::size_t>(l)], policy, rest, code_rows(l, rows));
+            },
+            assignments_[static_cast<std::size_t>(l)]);
+      };
+      if (is_row_by_row(assignments_[static_cast<std::size_t>(l)]))
+        for_each_worker(backend_, [&](B& worker, index_t which) { one(worker, share_of(which)); });
+      else
+        one(backend_, {0, rows_});
+    }
+  }
+
+  /// Which code is each row's nearest, with the vectors as they are now where a level is balanced. Balance gives every
+  /// code some rows, those too that items, which are always given the nearest, would never get.
+  void find_nearest() {
+    for (index_t l = 0; l < model_.config().levels(); ++l) {
+      auto const found = nearest_rows(l);
+      if (is_row_by_row(assignments_[static_cast<std::size_t>(l)]))
+        copy<code_t>(backend_, code_rows(l, {0, rows_}), found);
+      else
+        nearest_assignment{}.template assign<T>(backend_, residual(l),
+                                                model_.weights().codebooks[static_cast<std::size_t>(l)], found);
+    }
+  }
+  out_vector<B, code_t> nearest_rows(index_t level) {
+    return nearest_memory_.view_all().part(level * options_.batch_size, rows_);
+  }
+
+  void go_back(in_matrix<B, T> x, quantize_mode how) {
+    auto const& c = model_.config();
+    for_each_worker(backend_, [&](B& worker, index_t which) {
+      auto const mine = share_of(which);
+      std::vector<in_matrix<B, T>> residuals;
+      for (index_t l = 0; l <= c.levels(); ++l) residuals.push_back(residual_rows(l, mine));
+      pass_.decode_and_go_back(worker, mine, rows_, x.row_block(mine.first, mine.count), residuals,
+                               state(which).error.view_all());
+      if (how == quantize_mode::quantize) add_up_codes(worker, which);
+    });
+    for_each_worker(backend_, [&](B& worker, index_t which) {
+      pass_.weight_gradients(worker, which, backend_.workers(), x, windows_);
+    });
+    finish_codebook_gradient(how);
+    for (index_t l = 1; l <= c.levels(); ++l)
+      sum_of_squares_into<T>(backend_, in_vector<B, T>(residual(l).flat()), left_.view_all().part(l - 1, 1));
+  }
+
+  rq_vae_losses losses_of_batch() {
+    auto const& c = model_.config();
+    auto const rows = static_cast<double>(rows_);
+    rq_vae_losses losses;
+    for (auto const& worker : workers_)
+      losses.reconstruction += static_cast<double>(
+          real_part(host_copy<T, space>(backend_, std::as_const(worker->error).view_all()).view_all()(0)));
+    losses.reconstruction /= rows * static_cast<double>(c.input_width);
+    host_copy<double, space> const left(backend_, left_.view_all());
+    for (double const of_level : as_span(left.view_all())) losses.quantization += of_level;
+    losses.quantization *= (1 + c.beta) / (rows * static_cast<double>(c.latent_width * c.levels()));
+    losses.total = losses.reconstruction + c.quant_weight * losses.quantization;
+    return losses;
+  }
+
+  /// Σ over a worker's rows of what each level left, by code: the codebooks' gradient but for a factor; and how often
+  /// each was chosen.
+  void add_up_codes(B& worker, index_t which) {
+    auto& mine = state(which);
+    auto const& c = model_.config();
+    fill<T>(worker, mine.code_sums.view_all(), T{});
+    fill<T>(worker, mine.code_counts.view_all(), T{});
+    index_t row = 0;
+    for (index_t l = 0; l < c.levels(); ++l) {
+      index_t const k = c.codes[static_cast<std::size_t>(l)];
+      add_to_codes<T>(worker, residual_rows(l + 1, share_of(which)), code_rows(l, share_of(which)),
+                      nn::matrix_at(mine.code_sums.view_all(), row * c.latent_width, k, c.latent_width),
+                      mine.code_counts.view_all().part(row, k));
+      row += k;
+    }
+  }
+
+  /// d/dv of quant_weight / L · Σ mean (v − r)²; the codebooks lie side by side in the flat buffer.
+  void finish_codebook_gradient(quantize_mode how) {
+    auto const& c = model_.config();
+    double const factor =
+        -2 * c.quant_weight /
+        (static_cast<double>(c.levels()) * static_cast<double>(rows_) * static_cast<double>(c.latent_width));
+    auto const& first = model_.layout().find(detail::codebook_name(0));
+    fill<T>(backend_, gradient_.view_all().part(first.offset, workers_.front()->code_sums.size()), T{});
+    if (how == quantize_mode::bypass) return;
+    for (auto const& worker : workers_) {
+      auto const sums = std::as_const(worker->code_sums).view_all();
+      add_scaled<T>(backend_, factor, {sums.data, 1, sums.size()},
+                    nn::matrix_at(gradient_.view_all(), first.offset, 1, sums.size()));
+    }
+  }
+
+  index_t revive();
+  index_t revive_level(index_t level, std::vector<index_t> const& dead);
+
+  B& backend_;
+  rq_vae<B, T>& model_;
+  rq_vae_training options_;
+  optim::adamw_state<B, T> moments_;
+  std::vector<any_assignment> assignments_;        // (levels)
+  std::vector<std::vector<std::int32_t>> idle_;    // (levels)(K)
+  std::vector<buffer<T, space>> residual_memory_;  // (levels + 1) of (batch, width)
+  buffer<code_t, space> code_memory_;              // (levels, batch)
+  rq_vae_pass<B, T> pass_;
+  buffer<T, space> gradient_;
+  rq_vae_weights<T, space> windows_;  // of the gradient
+  std::vector<std::unique_ptr<worker_state>> workers_;
+  buffer<code_t, space> nearest_memory_;  // (levels, batch)
+  buffer<double, space> left_;            // (levels) Σ of the squares that a level left
+  optim::captured_updates<B> step_;       // where updates are captured
+  graph_cache<B, std::tuple<T const*, index_t, index_t, quantize_mode>> updates_{"a translator's training step"};
+  index_t rows_ = 0;
+  double norm_ = 0;
+};
+
+/// Codes that have been no row's nearest for revive_after batches; each is put onto another row of those that its level
+/// left furthest, worst first, and its moments begin again. Returns how many.
+template <Backend B, class T>
+index_t rq_vae_trainer<B, T>::revive() {
+  if (options_.revive_after == 0) return 0;
+  index_t revived = 0;
+  host_copy<code_t, space> const nearest(backend_, std::as_const(nearest_memory_).view_all());
+  for (index_t l = 0; l < model_.config().levels(); ++l) {
+    auto& idle = idle_[static_cast<std::size_t>(l)];
+    std::vector<bool> used(idle.size(), false);
+    for (code_t const code : as_span(nearest.view_all().part(l * options_.batch_size, rows_)))
+      used[static_cast<std::size_t>(code)] = true;
+    std::vector<index_t> dead;
+    for (std::size_t i = 0; i < used.size(); ++i) {
+      idle[i] = used[i] ? 0 : idle[i] + 1;
+      if (idle[i] >= options_.revive_after) dead.push_back(static_cast<index_t>(i));
+    }
+    revived += dead.empty() ? 0 : revive_level(l, dead);
+  }
+  return revived;
+}
+
+template <Backend B, class T>
+index_t rq_vae_trainer<B, T>::revive_level(index_t level, std::vector<index_t> const& dead) {
+  scratch_scope<B> const scope(backend_.scratch());
+  index_t const width = model_.config().latent_width;
+  auto const zero = backend_.scratch().template take<T>(1, width);
+  auto const errors = backend_.scratch().template take<T>(rows_, 1);
+  fill<T>(backend_, zero.flat(), T{});
+  squared_distances<T>(backend_, residual(level + 1), zero, errors);
+  std::vector<T> error(static_cast<std::size_t>(rows_));
+  copy(in_vector<B, T>(errors.flat()), view_of(std::span(error)));
+  std::vector<index_t> worst(error.size());
+  std::iota(worst.begin(), worst.end(), index_t{0});
+  auto const count = std::min(dead.size(), worst.size());
+  std::ranges::partial_sort(worst, worst.begin() + static_cast<index_t>(count), [&](index_t a, index_t b) {
+    return std::pair(-error[static_cast<std::size_t>(a)], a) < std::pair(-error[static_cast<std::size_t>(b)], b);
+  });
+  auto const codebook = model_.codebook(level);
+  index_t const offset = model_.layout().find(detail::codebook_name(static_cast<std::size_t>(level))).offset;
+  for (std::size_t i = 0; i < count; ++i) {
+    copy<T>(backend_, residual(level).row(worst[i]), codebook.row(dead[i]));
+    for (auto* moment : {&moments_.first, &moments_.second})
+      fill<T>(backend_, moment->view_all().part(offset + dead[i] * width, width), T{});
+    idle_[static_cast<std::size_t>(level)][static_cast<std::size_t>(dead[i])] = 0;
+  }
+  return static_cast<index_t>(count);
+}
+
+}  // namespace mql4grec

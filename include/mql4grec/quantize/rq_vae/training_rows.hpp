@@ -1,0 +1,103 @@
+#pragma once
+// The rows of a training batch where a backend's kernels read them. A device keeps all features when they fit; of
+// larger ones a thread of the host fetches the next batch while the device computes.
+#include <array>
+#include <future>
+#include <span>
+#include <utility>
+
+#include "mql4grec/backend/contract/buffer.hpp"
+#include "mql4grec/quantize/rq_vae/feature_stream.hpp"
+
+namespace mql4grec {
+
+/// Host backends: batches are read when they are needed, into one place.
+template <Backend B, FeatureSource F>
+class training_rows {
+ public:
+  /// Batches of at most `batch` rows. device_bytes is a matter of devices.
+  training_rows(B&, F const& features, index_t batch, index_t /*device_bytes*/)
+      : features_(features), memory_(batch * features.width()) {}
+
+  /// x (n, width): the rows `wanted`, until the next call. `later` are those of the next call, or none.
+  in_matrix<B, float> take(B&, std::span<index_t const> wanted, std::span<index_t const> /*later*/) {
+    host_matrix_view<float> const x{memory_.view_all().data, std::ssize(wanted), features_.width()};
+    features_.gather(wanted, x);
+    return x;
+  }
+
+ private:
+  F const& features_;
+  buffer<float, host_space> memory_;  // (batch, width)
+};
+
+/// What gathering a batch in a device's memory asks of a backend.
+template <class B>
+concept GatherRowsOps = UploadBufferOps<B> &&
+    requires(B& b, in_matrix<B, float> from, in_vector<B, index_t> which, out_matrix<B, float> to,
+             host_vector_view<index_t const> told, out_vector<B, index_t> place) {
+  upload<index_t>(b, told, place);
+  gather_rows<float>(b, from, which, to);
+};
+
+template <Backend B, FeatureSource F>
+  requires(!std::same_as<typename B::memory_space, host_space>)
+class training_rows<B, F> {
+  static_assert(GatherRowsOps<B>, "this backend has no gather_rows; add it in backend/<name>/gather_rows.hpp");
+
+ public:
+  /// Features of at most device_bytes are copied to the device at once.
+  training_rows(B& b, F const& features, index_t batch, index_t device_bytes)
+      : features_(features),
+        fits_(features.rows() * features.width() * static_cast<index_t>(sizeof(float)) <= device_bytes),
+        batch_(b.template allocate<float>(batch * features.width())),
+        ahead_{make_upload_buffer<float>(b, fits_ ? 0 : batch * features.width()),
+               make_upload_buffer<float>(b, fits_ ? 0 : batch * features.width())} {
+    if (!fits_) return;
+    index_t const width = features.width();
+    all_ = b.template allocate<float>(features.rows() * width);
+    which_ = b.template allocate<index_t>(batch);
+    detail::for_each_feature_block(b, features, detail::feature_rows_at_once<B>(width),
+                                   [&](B& worker, index_t, index_t first, in_matrix<B, float> x) {
+                                     copy<float>(worker, x.flat(), all_.view_all().part(first * width, x.size()));
+                                   });
+    b.synchronize();  // the stream's memory goes
+  }
+
+  in_matrix<B, float> take(B& b, std::span<index_t const> wanted, std::span<index_t const> later) {
+    out_matrix<B, float> const x(batch_.view_all().data, std::ssize(wanted), features_.width());
+    if (fits_) {
+      auto const which = which_.view_all().part(0, std::ssize(wanted));
+      upload<index_t>(b, view_of(wanted), which);
+      gather_rows<float>(b, {std::as_const(all_).view_all().data, features_.rows(), features_.width()}, which, x);
+    } else {
+      if (!reading_.valid()) read(wanted);
+      reading_.get();
+      ahead_[at_].upload(b, x.flat());
+      at_ = 1 - at_;
+      if (!later.empty()) read(later);
+    }
+    return x;
+  }
+
+ private:
+  using upload_memory = decltype(make_upload_buffer<float>(std::declval<B&>(), index_t{}));
+
+  void read(std::span<index_t const> rows) {
+    host_matrix_view<float> const place(ahead_[at_].values().data, std::ssize(rows), features_.width());
+    reading_ =
+        std::async(std::launch::async, [&features = features_, rows = std::vector<index_t>(rows.begin(), rows.end()),
+                                        place] { features.gather(rows, place); });
+  }
+
+  F const& features_;
+  bool fits_;                                        // all features lie on the device
+  buffer<float, typename B::memory_space> batch_;    // (batch, width)
+  buffer<float, typename B::memory_space> all_;      // (rows, width), or empty
+  buffer<index_t, typename B::memory_space> which_;  // (batch)
+  std::array<upload_memory, 2> ahead_;               // where features don't lie on the device: a batch each
+  std::size_t at_ = 0;                               // which of them is read into
+  std::future<void> reading_;                        // the last member, which goes first and waits for the reader
+};
+
+}  // namespace mql4grec
