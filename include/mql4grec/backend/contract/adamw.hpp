@@ -1,4 +1,6 @@
 #pragma once
+// The options of an AdamW update and the factors that every backend derives from them. Factors are computed in double
+// precision and rounded once.
 #include <cmath>
 #include <cstdint>
 
@@ -7,16 +9,18 @@
 
 namespace mql4grec {
 
-/// One AdamW update (Loshchilov & Hutter, ICLR 2019; the order of operations is torch.optim.AdamW's).
+/// The hyper-parameters of one AdamW update (Loshchilov & Hutter, ICLR 2019). The order of operations is that of
+/// torch.optim.AdamW.
 struct adamw_update {
   double learning_rate = 1e-3;
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  double weight_decay = 0;
-  std::int64_t step = 1;      ///< 1 for the first update: the bias corrections need it
-  double gradient_scale = 1;  ///< clipping's factor, applied while the gradient is read
+  double weight_decay = 0;    ///< decoupled: weights are multiplied by 1 − learning_rate · weight_decay
+  std::int64_t step = 1;      ///< of this update, counted from 1; the bias corrections depend on it
+  double gradient_scale = 1;  ///< the gradient is multiplied by this before it is used; clipping sets it
 };
 
-/// What an update multiplies by, the same for every entry and on every backend: worked out in double, rounded once.
+/// The factors of an update, the same for every entry and on every backend. Computed in double precision and rounded
+/// once.
 template <Real T>
 struct adamw_factors {
   T rate, keep, b1, b2, one_minus_beta1, one_minus_beta2, scale, inv_sqrt_correction2, eps;
@@ -36,29 +40,32 @@ struct adamw_factors {
   }
 };
 
-/// What changes from update to update, in the backend's memory, where recorded work reads it.
+/// The values that differ between updates. They lie in the backend's memory, where captured work reads them.
 struct step_inputs {
-  double learning_rate = 0;
-  double tokens = 1;      ///< that the gradient is a sum over: the update is by the mean's
-  std::int64_t step = 1;  ///< 1 for the first update
+  double learning_rate = 0;  ///< of this update
+  double tokens = 1;         ///< number of tokens that the gradient is summed over; the update uses the mean gradient
+  std::int64_t step = 1;     ///< of this update, counted from 1
 };
 
-/// What became of an update, in the backend's memory. Where one of the two isn't finite, nothing was changed.
+/// The result of an update, in the backend's memory. When the loss or the norm isn't finite, the update changed
+/// nothing.
 struct step_report {
-  double loss = 0;  ///< mean a token
-  double norm = 0;  ///< of the mean loss' gradient, before clipping
+  double loss = 0;  ///< mean loss per token
+  double norm = 0;  ///< norm of the mean loss' gradient, before clipping
 
+  /// Whether both the loss and the norm are finite.
   MQL4GREC_HD bool finite() const { return loss - loss == 0 && norm - norm == 0; }
 };
 
-/// clip_norm / norm when the gradient is longer than that, else 1 (torch.nn.utils.clip_grad_norm_); without clipping
-/// (clip_norm ≤ 0) 1.
+/// The factor that a gradient is multiplied by so that its norm is at most `clip_norm`: clip_norm / norm, at most 1
+/// (torch.nn.utils.clip_grad_norm_). clip_norm ≤ 0 disables clipping and gives 1.
 MQL4GREC_HD constexpr double clipping_factor(double clip_norm, double norm) {
   double const factor = clip_norm / (norm + 1e-6);
   return clip_norm > 0 && factor < 1 ? factor : 1.0;
 }
 
-/// The update that `rule`, with its constant numbers, makes of an order for a gradient of this norm.
+/// The hyper-parameters of one update: the constant ones of `rule`, the learning rate and step of `order`, and the
+/// gradient's scale from clipping its `norm` and from the number of tokens.
 MQL4GREC_HD inline adamw_update update_of(adamw_update rule, double clip_norm, step_inputs const& order, double norm) {
   rule.learning_rate = order.learning_rate;
   rule.step = order.step;

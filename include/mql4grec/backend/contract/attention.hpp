@@ -1,4 +1,5 @@
 #pragma once
+// Inputs and gradients of attention over packed sequences. T5's scores are not divided by √width.
 #include <cstddef>
 
 #include "mql4grec/backend/contract/concepts.hpp"
@@ -6,36 +7,40 @@
 
 namespace mql4grec {
 
-/// What a backend works out once for all attentions over the same sequences, in a form of its own; see
-/// nn::make_attention_plan.
+/// What a backend computes once for all attentions over the same offsets, in a format of its own; see
+/// nn::make_attention_plan. Empty where the backend needs no plan.
 template <MemorySpace S>
 struct attention_plan {
   view<std::byte const, S, 1> forward = {}, backward = {};
 };
 
-/// What attention reads. Sequences are packed: sequence s has the queries query_offsets(s) … query_offsets(s+1)−1
-/// and the keys key_offsets(s) … key_offsets(s+1)−1; nothing attends across sequences. T5's scores are not scaled.
+/// The inputs of attention. Sequences are packed: sequence s has the queries query_offsets(s) … query_offsets(s+1)−1
+/// and the keys key_offsets(s) … key_offsets(s+1)−1. A query attends to keys of its own sequence only. Scores are not
+/// scaled, as in T5.
 template <MemorySpace S, class T>
 struct attention_inputs {
   view<T const, S, 2> q;                                 ///< (query tokens, heads·width)
   view<T const, S, 2> k, v;                              ///< (key tokens, heads·width)
   view<index_t const, S, 1> query_offsets, key_offsets;  ///< (sequences + 1)
-  index_t heads = 1;
-  /// (heads, distances): what is added to the score of query i and key j stands in column j − i + zero_distance.
-  /// Looked up, never spread out to queries × keys. Empty: no bias.
+  index_t heads = 1;  ///< the columns of q, k and v are divided evenly among the heads
+  /// (heads, distances). Column j − i + zero_distance is added to the score of query i and key j. The bias is looked up
+  /// by distance; no queries × keys tensor is stored. Empty: no bias.
   view<T const, S, 2> bias = {};
-  index_t zero_distance = 0;
-  bool causal = false;  ///< a query sees the keys up to its own place only
-  dropout drop = {};    ///< of the weights; its row is the query token, its column head · keys + key
-  /// What `pack_keys` made of k, for keys that many calls attend to; or empty.
+  index_t zero_distance = 0;  ///< the column of `bias` for a query and a key at the same position
+  bool causal = false;        ///< a query attends only to keys up to its own position
+  dropout drop = {};          ///< dropout of the attention weights: row = query token, column = head · keys + key
+  /// The result of `pack_keys` for k, useful when many calls attend to the same keys. Empty: k is read as it is.
   view<T const, S, 1> packed_keys = {};
-  attention_plan<S> plan = {};  ///< of these offsets and heads; or empty
+  attention_plan<S> plan = {};  ///< the plan of these offsets and heads; or empty
 
+  /// The number of sequences.
   MQL4GREC_HD constexpr index_t sequences() const { return query_offsets.size() - 1; }
+  /// The number of columns of one head.
   MQL4GREC_HD constexpr index_t width() const { return q.columns() / heads; }
 };
 
-/// The gradients. dq, dk, dv are overwritten, dbias (like bias, empty when there is none) is accumulated.
+/// The gradients of attention's inputs. dq, dk and dv are overwritten; dbias is accumulated (like `bias`, it is empty
+/// when there is none).
 template <MemorySpace S, class T>
 struct attention_gradients {
   view<T, S, 2> dq, dk, dv;

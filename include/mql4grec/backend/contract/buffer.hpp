@@ -1,4 +1,6 @@
 #pragma once
+// Memory that a tensor owns (`buffer`), and scratch memory for temporaries (`arena`). Scratch memory is uninitialized,
+// and its pieces become invalid when the enclosing scope ends.
 #include <algorithm>
 #include <compare>
 #include <memory>
@@ -6,7 +8,7 @@
 #include <type_traits>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)  // g++; clang tells by a feature
+#if defined(__SANITIZE_ADDRESS__)  // g++; clang has a feature test instead
 #define MQL4GREC_ASAN 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -22,7 +24,8 @@
 namespace mql4grec {
 
 namespace detail {
-/// Under the address sanitizer: touching these bytes is an error from now on, or is none. Otherwise nothing.
+/// Marks these bytes as inaccessible (`forbid`) or accessible (`permit`) for the address sanitizer. Does nothing in
+/// other builds.
 inline void forbid([[maybe_unused]] void const* memory, [[maybe_unused]] std::size_t bytes) {
 #if MQL4GREC_ASAN
   __asan_poison_memory_region(memory, bytes);
@@ -34,17 +37,17 @@ inline void permit([[maybe_unused]] void const* memory, [[maybe_unused]] std::si
 #endif
 }
 #if MQL4GREC_ASAN
-inline constexpr std::size_t fence = 64;  ///< forbidden bytes behind everything that an arena hands out
+inline constexpr std::size_t fence = 64;  ///< inaccessible bytes after every piece of an arena
 #undef MQL4GREC_ASAN
 #else
 inline constexpr std::size_t fence = 0;
 #endif
-/// Whether the host may touch this memory at all. A Thrust system says it of its own.
+/// Whether the host can read and write this memory. A Thrust system whose memory is the host's specializes this.
 template <class Space>
 inline constexpr bool is_host_memory = std::is_same_v<Space, host_space>;
 }  // namespace detail
 
-/// Memory that a tensor owns. Movable, never copied by accident; copies are spelled `copy(from, to)`.
+/// Memory that a tensor owns. Movable and not copyable; a copy is written `copy(from, to)`.
 template <class T, MemorySpace Space>
 class buffer;
 
@@ -58,13 +61,15 @@ class buffer<T, host_space> {
 
  public:
   buffer() = default;
-  /// n zeros.
+  /// Allocates n entries, all zero. Throws std::bad_alloc.
   explicit buffer(index_t n)
       : memory_(static_cast<T*>(::operator new(static_cast<std::size_t>(n) * sizeof(T), alignment))), size_(n) {
     std::fill_n(memory_.get(), n, T{});
   }
 
+  /// The number of entries.
   index_t size() const { return size_; }
+  /// A view of all entries, valid as long as the buffer.
   view<T, host_space, 1> view_all() { return {memory_.get(), size_}; }
   view<T const, host_space, 1> view_all() const { return {memory_.get(), size_}; }
 
@@ -73,24 +78,42 @@ class buffer<T, host_space> {
   index_t size_ = 0;
 };
 
-/// Scratch memory that is taken in order and given back all at once or down to a mark. A need beyond what is held adds
-/// a chunk. Once everything has been given back, several chunks are freed, and the next need is met by one chunk with
-/// room for the most that was ever in use at once: after that nothing is allocated. Giving back frees memory and never
-/// allocates, so the end of a scope never throws. What is handed out is not initialised. Of memory that the host reads,
-/// the address sanitizer sees where each piece ends and when it was given back, as if it came from the heap.
+/// Scratch memory with stack discipline: `take` returns the next piece, and the end of a `scope` releases all pieces
+/// taken since the scope began.
+///
+/// Preconditions; breaking one corrupts results without an error in builds without the address sanitizer:
+/// 1. A piece is used only until the innermost scope around its `take` ends. No view of it outlives that scope.
+/// 2. Scopes end in the reverse order of their construction.
+/// 3. A piece is written before it is read: memory is not initialized.
+/// 4. One thread uses an arena at a time; every worker of a backend has its own.
+/// 5. Only the backend that owns the arena works on its pieces. A release doesn't wait for device work that still uses
+///    the piece: the next user of the memory is ordered after that work on the same stream.
+///
+///   scope a         take x        x is valid
+///     scope b       take y        x and y are valid
+///     end of b                    x is valid; the next take may reuse y's memory
+///   end of a                      nothing is valid; chunks may be freed
+///
+/// When the chunks held are too small, a further one is allocated. When nothing is in use any more, several chunks are
+/// freed, and the next `take` allocates a single chunk with room for the largest amount that was ever in use
+/// simultaneously; after that nothing is allocated. The end of a scope may free memory and never allocates, so it never
+/// throws. For memory that the host can read, the address sanitizer detects accesses beyond the end of a piece and
+/// after its release, as for heap memory.
 template <MemorySpace Space>
 class arena {
  public:
+  /// n uninitialized entries, 64-byte aligned, valid until the innermost scope ends.
   template <class T>
   view<T, Space, 1> take(index_t n) {
     return {static_cast<T*>(take_bytes(static_cast<std::size_t>(n) * sizeof(T))), n};
   }
+  /// A (rows, columns) matrix, row by row; else as above.
   template <class T>
   view<T, Space, 2> take(index_t rows, index_t columns) {
     return {take<T>(rows * columns).data, rows, columns};
   }
 
-  /// Gives back, at the end of its life, everything taken since it was made.
+  /// Releases, when it is destroyed, every piece that was taken since it was constructed.
   class scope {
    public:
     explicit scope(arena& from) : arena_(from), chunk_(from.chunk_), used_(from.used_), in_use_(from.in_use_) {}
@@ -107,14 +130,17 @@ class arena {
     std::size_t chunk_, used_, in_use_;
   };
 
-  /// Where the next piece will lie. Between two equal marks the same calls of take() get the same places.
+  /// The position of the next piece. When two marks are equal, the same sequence of `take` calls returns the same
+  /// addresses.
   struct mark {
     std::size_t moves, chunk, used;
     auto operator<=>(mark const&) const = default;
   };
+  /// The current position.
   mark here() const { return {moves_, chunk_, used_}; }
 
-  /// Does work that was taken down before, with places behind this one that it doesn't ask for again.
+  /// Runs captured work, which uses addresses after the current position without calling `take` for them again. Only
+  /// the address sanitizer needs this: the memory is accessible while `work` runs.
   template <class Work>
   void lend_rest(Work&& work) {
     if constexpr (is_watched)
@@ -126,7 +152,7 @@ class arena {
     give_back(chunks_.empty() ? 0 : chunks_.size() - 1, chunk_, used_);
   }
 
-  /// Bytes held, for memory reports.
+  /// Bytes allocated, for memory reports.
   std::size_t capacity() const {
     std::size_t sum = 0;
     for (auto const& chunk : chunks_) sum += static_cast<std::size_t>(chunk.size());
@@ -145,7 +171,7 @@ class arena {
       used_ = 0;
     }
     if (chunk_ == chunks_.size()) {
-      // the first has room for the largest need so far; further ones double what there is, within reason
+      // the first chunk has room for the largest need so far; further chunks double the capacity, within limits
       std::size_t const ahead =
           chunks_.empty() ? std::max(largest_, least_chunk) : std::clamp(capacity(), least_chunk, most_ahead);
       chunks_.emplace_back(static_cast<index_t>(std::max(bytes, ahead)));
@@ -159,7 +185,7 @@ class arena {
     largest_ = std::max(largest_, in_use_);
     return place;
   }
-  /// Everything from a place on, up to the chunk that was reached.
+  /// Releases everything from the position (chunk, used) to the last chunk in use, `reached`.
   void give_back(std::size_t reached, std::size_t chunk, std::size_t used) {
     for (std::size_t later = chunk + 1; later <= reached && later < chunks_.size(); ++later) forbid_from(later, 0);
     if (chunk < chunks_.size()) forbid_from(chunk, used);
@@ -170,8 +196,7 @@ class arena {
     if constexpr (is_watched) detail::forbid(chunks_[chunk].view_all().data + used, size_of(chunk) - used);
   }
   std::size_t size_of(std::size_t chunk) const { return static_cast<std::size_t>(chunks_[chunk].size()); }
-  void
-  free_pieces() {  // nothing is in use; the next need gets one chunk, so that the next round never crosses a border
+  void free_pieces() {
     if (chunks_.size() <= 1) return;
     chunks_.clear();
     ++moves_;
@@ -179,8 +204,8 @@ class arena {
 
   std::vector<buffer<std::byte, Space>> chunks_;
   std::size_t chunk_ = 0, used_ = 0;
-  std::size_t in_use_ = 0, largest_ = 0;  // bytes, of all chunks; and the most there ever were
-  std::size_t moves_ = 0;                 // how often what it held was given back
+  std::size_t in_use_ = 0, largest_ = 0;  // bytes in use in all chunks, and their maximum so far
+  std::size_t moves_ = 0;                 // how often chunks were freed, which changes later addresses
 };
 using host_arena = arena<host_space>;
 

@@ -1,7 +1,7 @@
 #pragma once
-// A backend is an object, passed first and found by ADL: its type is the policy, its value owns threads and scratch.
-// An operation on a backend runs on one worker, serially; `for_each_worker` is the only place where workers run side by
-// side.
+// What every backend provides. A backend is an object; operations are free functions that receive it first and are
+// found by ADL. Its type selects the implementations; its value owns threads and scratch. An operation runs serially on
+// one worker: workers run in parallel inside `for_each_worker` only.
 #include <concepts>
 
 #include "mql4grec/backend/contract/buffer.hpp"
@@ -9,18 +9,19 @@
 
 namespace mql4grec {
 
-/// A place where tensors live and kernels run. Everything above `backend/` is written once, against this.
+/// A place where tensors are stored and operations run. All code outside `backend/` is written against this concept.
 template <class B>
 concept Backend = MemorySpace<typename B::memory_space> && std::movable<B> && requires(B& backend, index_t n) {
   { backend.template allocate<float>(n) } -> std::same_as<buffer<float, typename B::memory_space>>;  // n zeros
-  {backend.scratch().template take<float>(n)};     // until its scope ends
-  { backend.workers() } -> std::same_as<index_t>;  // how many run side by side
-  { backend.worker(n) } -> std::same_as<B&>;       // each with its own scratch
+  {backend.scratch().template take<float>(n)};     // valid until its scope ends; see arena
+  { backend.workers() } -> std::same_as<index_t>;  // the number of workers that run in parallel
+  { backend.worker(n) } -> std::same_as<B&>;       // each worker has its own scratch
   { backend.synchronize() } -> std::same_as<void>;
 };
 
-/// A backend that can be opened again elsewhere: worker_options() opens one with a single worker on the same device and
-/// in the same precision, as another thread wants it. Asked for by whatever answers requests from many threads.
+/// A backend of which further instances can be constructed for other threads: worker_options() describes a backend with
+/// a single worker on the same device and with the same precision. Required by code that answers requests from many
+/// threads.
 template <class B>
 concept ReopenableBackend = Backend<B> && requires(B const& backend) {
   { backend.worker_options() } -> std::same_as<typename B::options>;
@@ -28,6 +29,7 @@ concept ReopenableBackend = Backend<B> && requires(B const& backend) {
   B(backend.worker_options());
 };
 
+/// Views in a backend's memory: `in_` is read, `out_` is written (or read and written).
 template <class B, class T>
 using in_vector = view<T const, typename B::memory_space, 1>;
 template <class B, class T>
@@ -37,15 +39,15 @@ using in_matrix = view<T const, typename B::memory_space, 2>;
 template <class B, class T>
 using out_matrix = view<T, typename B::memory_space, 2>;
 
-/// Copies and fills inside a backend's memory, in the order of its work. Asked for wherever tensors are made.
+/// Copies and fills inside a backend's memory, in the order of its work. Required wherever tensors are created.
 template <class B, class T>
 concept MemoryOps = Backend<B> && requires(B& b, in_vector<B, T> from, out_vector<B, T> to, T value) {
   copy<T>(b, from, to);
   fill<T>(b, to, value);
 };
 
-/// Values that cross to a backend's memory in the order of its work, and come back. The host's own memory has no use
-/// for them.
+/// Copies between the host's and a backend's memory, in the order of its work. Backends whose memory is the host's
+/// don't provide them.
 template <class B, class T>
 concept TransferOps = Backend<B> &&
     requires(B& b, host_vector_view<T const> from, out_vector<B, T> to, in_vector<B, T> of, host_vector_view<T> back) {
@@ -53,6 +55,7 @@ concept TransferOps = Backend<B> &&
   download<T>(b, of, back);
 };
 
+/// The scope type of a backend's scratch arena; see arena::scope.
 template <Backend B>
 using scratch_scope = typename std::remove_reference_t<decltype(std::declval<B&>().scratch())>::scope;
 

@@ -1,4 +1,5 @@
 #pragma once
+// Copies that need no backend. Those that involve device memory wait until the copy is complete.
 #include <algorithm>
 #include <concepts>
 #include <utility>
@@ -9,30 +10,33 @@
 
 namespace mql4grec {
 
-/// Copies every entry; the shapes must agree. Crossing between host and device is an overload of the device's backend.
+/// Copies every entry. Throws error when the sizes differ. Copies between host and device are overloads in the device's
+/// backend.
 template <class T>
 void copy(view<T const, host_space, 1> from, view<std::type_identity_t<T>, host_space, 1> to) {
   expects(from.size() == to.size(), "copy: ", from.size(), " entries into a place for ", to.size());
   std::copy_n(from.data, from.size(), to.data);
 }
 
+/// Sets every entry to `value`.
 template <class T>
 void fill(view<T, host_space, 1> to, std::type_identity_t<T> value) {
   std::fill_n(to.data, to.size(), value);
 }
 
-/// Values in host memory, as files take them: the tensor itself when it lives there, else a copy.
+/// A host view of a tensor, e.g. for writing it to a file: the tensor itself when it is in host memory, otherwise a
+/// copy.
 template <class T, MemorySpace S>
 class host_copy {
  public:
-  /// Waits for whatever may write there.
+  /// Copies after waiting for all work that may write to `values`.
   explicit host_copy(view<T const, S, 1> values) : values_(values) {
     if constexpr (!std::same_as<S, host_space>) {
       copy_ = buffer<T, host_space>(values.size());
       copy(values, copy_.view_all());
     }
   }
-  /// Waits for the backend's work alone.
+  /// Copies after waiting for the work of `b` only.
   template <class B>
   host_copy(B& b, view<T const, S, 1> values) : values_(values) {
     if constexpr (!std::same_as<S, host_space>) {
@@ -40,6 +44,7 @@ class host_copy {
       download<T>(b, values, copy_.view_all());
     }
   }
+  /// Valid as long as this object and, when the tensor is in host memory, the tensor.
   host_vector_view<T const> view_all() const {
     if constexpr (std::same_as<S, host_space>)
       return values_;
@@ -52,7 +57,8 @@ class host_copy {
   buffer<T, host_space> copy_;
 };
 
-/// write(host view) fills a tensor wherever it lives: in place, or by way of a copy.
+/// Fills a tensor in any memory space by calling write(host view): directly when it is in host memory, otherwise
+/// through a temporary buffer.
 template <class T, MemorySpace S, class Write>
 void write_from_host(view<T, S, 1> to, Write&& write) {
   if constexpr (std::same_as<S, host_space>) {

@@ -1,6 +1,7 @@
 #pragma once
-// Work that comes again and again in the same shape. A GPU is told it once, as a graph, and starts all of it with one
-// call from then on.
+// Caches CUDA graphs of work that repeats with the same shapes. A captured graph repeats the addresses and sizes that
+// it was captured with; only the contents of the backend's memory can differ between launches. See the preconditions at
+// graph_cache.
 #include <algorithm>
 #include <bit>
 #include <map>
@@ -13,19 +14,21 @@
 
 namespace mql4grec {
 
-/// What graph asks of a backend. It may have none: work is done as it comes then. capture(b, name, work) calls work(),
-/// whose operations are written down instead of being done; launch(b) does them with the arguments they had, on
-/// whatever their places in memory hold by then.
+/// A backend that can capture work and launch it again. capture(b, name, work) calls work(), whose operations are
+/// recorded in a graph and not executed. launch(b) executes them with the recorded arguments on the current contents of
+/// memory. Backends need not provide this; graph_cache then executes the work each time.
 template <class B>
 concept CaptureOps = Backend<B> && requires(B& b, void (*work)()) {
   capture(b, "work", work).launch(b);
 };
 
-/// What numbers of rows are rounded up to a multiple of, so that few shapes come up and graph_cache are used again:
-/// `least`, and from 32 · least on a thirty-second of the power of two below. Rounded so, rows become 3 % more at most.
+/// The multiple to which a number of rows is rounded up, so that few different shapes occur and graphs are reused:
+/// `least`, or 1/32 of the largest power of two below `rows` where that is more. Rounding adds at most 3 % to the rows
+/// from 32 · `least` on.
 constexpr index_t shape_step(index_t rows, index_t least) {
   return std::max(least, static_cast<index_t>(std::bit_floor(static_cast<std::uint64_t>(rows)) / 32));
 }
+/// n rounded up to a multiple of `step`.
 constexpr index_t round_up(index_t n, index_t step) { return (n + step - 1) / step * step; }
 
 namespace detail {
@@ -43,16 +46,36 @@ struct graph_of<B> {
 };
 }  // namespace detail
 
-/// Graphs by key: the first run of a key is done as it comes, so that all memory and all plans that it needs are there;
-/// the second is captured. All that the work reads and that isn't in the backend's memory must follow from the key; so
-/// must the places it takes from the scratch, but for the place where that stands. What the work returns to the host
-/// must follow from the key, too.
+/// Graphs, looked up by key. Use: `cache.run(backend, key, [&] { return work(); })`.
+///
+///   1st run(key)   calls work(): it executes, and allocates the memory and plans that it needs
+///   2nd run(key)   captures work(), then launches the graph
+///   3rd run(key)   launches the graph; work() is not called
+///   forget()       the next run of any key is a first one
+///
+/// Preconditions; breaking 1 to 5 gives wrong results without an error:
+/// 1. Everything that `work` reads outside the backend's memory must be determined by the key: sizes, addresses,
+///    options and every host value that a branch depends on.
+/// 2. What changes between runs of one key is read by kernels from the backend's memory, at the same address each time.
+///    Write it there before run(), e.g. with upload().
+/// 3. The pieces that `work` takes from the scratch must be determined by the key. The scratch's position at the call
+///    need not be: it is part of the lookup.
+/// 4. The returned value must be determined by the key: launches return the value of the captured call.
+/// 5. When memory that a graph refers to has been freed or moved, call forget() before the next run(). Only scratch
+///    memory is tracked automatically.
+/// 6. `work` doesn't allocate memory, copy from or to the host, or wait for the device; capture throws error.
+/// 7. A cache is used with a single backend object and by one thread at a time.
+///
+/// At most 256 keys are kept; when there are more, all graphs are dropped. A run that throws is not counted as a first
+/// run.
 template <Backend B, class Key, std::copyable Result = std::monostate>
 class graph_cache {
  public:
-  /// `name` is for errors.
+  /// `name` appears in error messages; it must outlive the cache.
   explicit graph_cache(char const* name) : name_(name) {}
 
+  /// Executes `work`, or launches its graph, and returns work's result; see the preconditions above. Without CaptureOps
+  /// it always calls `work`.
   template <class Work>
   Result run(B& b, Key const& key, Work&& work) {
     if constexpr (CaptureOps<B>) {
@@ -62,7 +85,7 @@ class graph_cache {
       if (found == kept_.end()) {
         Result result = result_of(work);
         if (kept_.size() >= most) forget();
-        kept_.try_emplace(place);  // only now: work that failed has not made its memory
+        kept_.try_emplace(place);  // not earlier: work that threw has not allocated all of its memory
         return result;
       }
       entry& known = found->second;
@@ -81,7 +104,7 @@ class graph_cache {
     }
   }
 
-  /// Places that the work had in its arguments are others now.
+  /// Drops all graphs. Required after memory that they refer to has been freed or moved.
   void forget() { kept_.clear(); }
 
  private:

@@ -1,4 +1,5 @@
 #pragma once
+// Loops over blocks of rows, distributed among a backend's workers.
 #include <algorithm>
 #include <atomic>
 
@@ -6,11 +7,11 @@
 
 namespace mql4grec::detail {
 
-/// Rows that are handled at once: what stays in a core's cache, or what fills a whole device.
+/// The number of rows in a block: few enough for a core's cache, or enough to occupy a whole device.
 template <Backend B>
 inline constexpr index_t rows_at_once = std::same_as<typename B::memory_space, host_space> ? 1024 : 32768;
 
-/// visit(worker, number of the block, its first row, its rows) for blocks of rows, each on whichever worker is free.
+/// Calls visit(worker, block number, first row, number of rows) for each block of rows, on whichever worker is free.
 template <Backend B, class Visit>
 void for_each_row_block(B& backend, index_t rows, index_t block, Visit&& visit) {
   std::atomic<index_t> next{0};

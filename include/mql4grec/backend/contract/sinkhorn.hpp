@@ -1,23 +1,23 @@
 #pragma once
-// What the backends' balanced assignments agree on.
+// Conventions of the balanced assignment (Sinkhorn's algorithm) that all backends share.
 namespace mql4grec {
 
-/// Which of its two scalings a round of Sinkhorn's iteration ends with. Fifty rounds at ε = 0.003 haven't converged, so
-/// it matters.
+/// Which of the two scalings comes last in a round of Sinkhorn's iteration. The order matters, because 50 rounds at ε =
+/// 0.003 don't converge.
 enum class sinkhorn_order {
-  codes_last,   ///< the released code's (taken over from LC-Rec): rows to 1/n, then codes to 1/K
-  samples_last  ///< SwAV's (Caron et al. 2020): codes to 1/K, then rows to 1/n
+  codes_last,   ///< rows to 1/n, then codes to 1/K: the paper's released code (from LC-Rec)
+  samples_last  ///< codes to 1/K, then rows to 1/n: SwAV (Caron et al. 2020)
 };
 
 namespace detail {
 
-/// A row or a code whose mass is below this has none: it can't be scaled any more. With ε ≥ 0.003 it doesn't happen to
-/// the first plan, whose entries are e^−667 of each other at most, in double precision.
+/// A row or a code with less mass than this is treated as empty and not scaled. With ε ≥ 0.003 this does not happen to
+/// the initial plan: in double precision its entries differ by factors of e^−667 at most.
 inline constexpr double sinkhorn_least_mass = 1e-300;
-/// e to anything below this is none.
+/// Exponents below this give 0.
 inline constexpr double sinkhorn_least_exponent = -690;
-/// Masses above this share of a row's largest are as large: a row that has several codes to itself has the same mass in
-/// each of them, but for rounding, which would choose at random.
+/// Masses above this fraction of a row's largest count as equal to it. A row that has several codes to itself has the
+/// same mass in each of them up to rounding, and rounding must not choose among them.
 inline constexpr double sinkhorn_equal = 1 - 1e-9;
 
 }  // namespace detail

@@ -1,5 +1,6 @@
 #pragma once
-// What the host writes and a backend's kernels then read: offsets, tokens, buckets.
+// Small arrays that the host computes and kernels read: offsets, tokens, buckets. All three have a short lifetime; see
+// each.
 #include <span>
 
 #include "mql4grec/backend/contract/concepts.hpp"
@@ -7,22 +8,29 @@
 
 namespace mql4grec {
 
-/// n entries that the host fills through values(), and that kernels read as what publish() returns. Where the backend's
-/// memory is the host's, both are the same scratch; elsewhere publishing copies. What is published lives as long as the
-/// scratch.
+/// n entries that the host writes through values() and that kernels read from the view that publish() returns. Where
+/// the backend's memory is the host's, both are the same scratch memory; elsewhere publish() copies.
+///
+///   staged x(b, n)       takes n entries of b's scratch
+///   x.values()           the host writes them
+///   x.publish(b)         kernels may read them
+///   end of the scratch's scope: the published view is invalid
 template <class T, Backend B>
 class staged {
  public:
+  /// Takes n uninitialized entries from the scratch of `b`.
   staged(B& b, index_t n) : published_(b.scratch().template take<T>(n)) {
     if constexpr (!on_host) memory_ = buffer<T, host_space>(n);
   }
 
+  /// The entries, for the host to write. Writes after publish() reach the kernels only where the memory is shared.
   host_vector_view<T> values() {
     if constexpr (on_host)
       return published_;
     else
       return memory_.view_all();
   }
+  /// The entries in the backend's memory. Valid until the scratch's scope ends.
   in_vector<B, T> publish(B& b) const {
     if constexpr (!on_host) upload<T>(b, memory_.view_all(), published_);
     return published_;
@@ -35,7 +43,8 @@ class staged {
   buffer<T, host_space> memory_;  // elsewhere only
 };
 
-/// Values of the host where a backend's kernels can read them: themselves, or a copy in its scratch.
+/// A view of host values in the backend's memory: `values` themselves where that is the host's, otherwise a copy in the
+/// backend's scratch, valid until its scope ends.
 template <class T, Backend B>
 in_vector<B, T> on_backend(B& b, std::span<T const> values) {
   if constexpr (std::same_as<typename B::memory_space, host_space>) {
@@ -47,7 +56,8 @@ in_vector<B, T> on_backend(B& b, std::span<T const> values) {
   }
 }
 
-/// A tensor of the host where a backend's kernels read it: itself, or a copy that lives as long as this.
+/// A host tensor in a backend's memory: the tensor itself where that is the host's (it must then outlive this object),
+/// otherwise a copy that this object owns.
 template <class T, Backend B>
 class kept_on {
  public:

@@ -1,6 +1,7 @@
 #pragma once
-// Sums over the rows of a table: gradients of biases and gains. Groups add up ranges of rows, then other groups add the
-// ranges' sums: no atomics, the same order and so the same bits every time, on every system.
+// Sums over the rows of a table, for gradients of biases and gains. Thread groups sum ranges of rows, then other groups
+// sum the partial sums. There are no atomics: the order of additions is fixed, so results are bit-identical in every
+// run and on every system.
 #include "mql4grec/backend/gpu/primitives/thread_group.hpp"
 #include "mql4grec/backend/gpu/primitives/unrolled.hpp"
 
@@ -29,8 +30,8 @@ struct sum_range {
   }
 };
 
-/// to(j) += Σ partial(·, j). A group has 32 columns; each of its groups adds up a share of the rows, and the shares are
-/// added in their order.
+/// to(j) += Σ partial(·, j). A thread group handles 32 columns. Each of its 16 subgroups sums a contiguous share of the
+/// rows; the shares are then added in order.
 template <class T, class M, class To>
 struct add_columns {
   static constexpr int threads = 512, columns_each = 32, groups = threads / columns_each, ahead = 4;
@@ -48,7 +49,7 @@ struct add_columns {
       T sum{};
       if (j < partial.columns())
         for (index_t i = begin; i < end; i += ahead) {
-          T some[ahead];  // asked for together
+          T some[ahead];  // loaded together
           unrolled<ahead>([&](auto a) { some[a] = i + a < end ? partial(i + a, j) : T{}; });
           unrolled<ahead>([&](auto a) { sum += some[a]; });
         }

@@ -1,5 +1,5 @@
 #pragma once
-// Groups of CUDA threads: a warp, several of which share a block, or a block of their own.
+// Thread groups of CUDA threads: a warp (several warps share a block), or a whole block.
 #include <cuda_pipeline_primitives.h>
 
 #include <concepts>
@@ -12,8 +12,8 @@
 
 namespace mql4grec::gpu {
 
-/// The device's counterpart of host_thread_group, member by member. Its members are __host__ too, because kernels are;
-/// the host never runs them.
+/// The device's counterpart of host_thread_group, with the same members; see there for what they do. Members are also
+/// __host__, because kernels are; the host never runs them.
 template <int Threads>
 class device_thread_group {
   static_assert(Threads == 32 || (Threads % 32 == 0 && Threads <= 1024),
@@ -33,7 +33,7 @@ class device_thread_group {
     T value_;
   };
 
-  /// `reductions`: room for a value a warp, 16 bytes each.
+  /// `reductions`: 16 bytes of shared memory per warp.
   MQL4GREC_HD device_thread_group(std::byte* shared, std::byte* reductions, int thread)
       : shared_(shared), reductions_(reductions), thread_(thread) {}
 
@@ -84,7 +84,7 @@ class device_thread_group {
       __syncthreads();
       value = of_warp[0];
       for (int w = 1; w < warps; ++w) value = op(value, of_warp[w]);
-      __syncthreads();  // the next reduction writes there again
+      __syncthreads();  // the next reduction overwrites of_warp
     }
 #else
     (void)op;
@@ -161,7 +161,7 @@ class device_thread_group {
     return reinterpret_cast<T*>(reductions_);
   }
 #if defined(__CUDACC__)
-  /// What another lane of the warp has; of numbers, and of whatever consists of whole words.
+  /// The value of another lane of the warp. T is arithmetic, or its size is a multiple of int's.
   template <class T>
   __device__ static T of_lane(T const& value, int lane) {
     if constexpr (std::is_arithmetic_v<T>) {
@@ -185,11 +185,12 @@ class device_thread_group {
 
 namespace detail {
 
-/// Warps that share a block, so that enough of them fit a multiprocessor.
+/// The number of groups in a block. Several warps share one, so that enough of them fit a multiprocessor.
 template <int Threads>
 inline constexpr int groups_per_block = Threads == 32 ? 4 : 1;
 
-/// How many blocks a multiprocessor is to have room for, where a kernel says so: what bounds the registers of a thread.
+/// The number of blocks that a multiprocessor must be able to hold, which bounds the registers per thread. A kernel may
+/// define it as `blocks_together`; 1 otherwise.
 template <class Kernel>
 constexpr int blocks_together() {
   if constexpr (requires { Kernel::blocks_together; })

@@ -1,13 +1,14 @@
 #pragma once
-// Rows that share a key (a token's row of the table, a code's vector) are added up without atomics: rows are brought
-// into the order of their keys, and groups add up ranges of that order. A run that goes on over several ranges is put
-// together from their sums, in their order. The same input gives the same bits on every system.
+// Sums rows that share a key (a token's row of the embedding table, a code's vector) without atomics. Rows are sorted
+// by key, and thread groups sum ranges of that order. A run of equal keys that spans several ranges is combined from
+// the ranges' partial sums, in order. The same input gives the same bits on every system.
 #include "mql4grec/backend/gpu/primitives/row_order.hpp"
 
 namespace mql4grec::gpu::detail {
 
-/// The sums of the runs that begin and end in a range of the order go where they belong; `heads` (ranges, columns) gets
-/// the sum of a run that began before, `tails` the sum of one that goes on. A warp 32 columns of a range.
+/// Sums the runs in one range of the order. Runs that begin and end in the range are added to `to`. `heads` (ranges,
+/// columns) receives the sum of a run that began in an earlier range, `tails` the sum of a run that continues in the
+/// next one. Each warp handles 32 columns of a range.
 template <class T, class In, class Out>
 struct add_range {
   static constexpr int threads = 32, places_each = 64;
@@ -17,14 +18,15 @@ struct add_range {
   sorted_rows order;
   In from;
   Out to, heads, tails;
-  index_t blocks;  // of columns
+  index_t blocks;  // number of blocks of 32 columns
 
   template <class ThreadGroup>
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
     index_t const range = number / blocks, first = range * places_each;
     int const count = order.size - first < places_each ? static_cast<int>(order.size - first) : places_each;
     int* const rows = group.template share<int>(places_each);
-    int* const keys = group.template share<int>(places_each + 2) + 1;  // with the neighbours'
+    int* const keys =
+        group.template share<int>(places_each + 2) + 1;  // including the key before and the key after the range
     group.each([&](int t) {
       for (int i = t; i < places_each; i += threads) rows[i] = i < count ? order.rows[first + i] : 0;
       for (int i = t - 1; i <= count; i += threads)
@@ -38,7 +40,7 @@ struct add_range {
 
  private:
   MQL4GREC_HD void add(index_t range, index_t j, int const* rows, int const* keys, int count) const {
-    constexpr int ahead = 8;  // loads at once
+    constexpr int ahead = 8;  // loads in flight
     bool began_here = keys[-1] != keys[0];
     T sum{};
     for (int first = 0; first < count; first += ahead) {
@@ -60,7 +62,8 @@ struct add_range {
   }
 };
 
-/// A run that goes on beyond the range that it began in: that range's tail, and the heads of those behind it.
+/// Completes a run that spans several ranges: the tail of the range that it begins in, plus the heads of the ranges
+/// after it.
 template <class T, class Out>
 struct join_ranges {
   static constexpr index_t each = 64;
@@ -70,7 +73,7 @@ struct join_ranges {
     index_t const first = range * each, last = first + each - 1;
     if (last + 1 >= order.size || order.begins(last + 1)) return;
     std::int32_t const key = order.keys[last];
-    if (order.keys[first] == key && !order.begins(first)) return;  // an earlier range's
+    if (order.keys[first] == key && !order.begins(first)) return;  // the run began in an earlier range
     index_t const behind = (order.end_of_run(last) + each - 1) / each;
     T sum = tails(range, j);
     for (index_t s = range + 1; s < behind; ++s) sum += heads(s, j);

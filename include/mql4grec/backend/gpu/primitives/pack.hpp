@@ -1,9 +1,10 @@
 #pragma once
+// Vector loads of several entries.
 #include "mql4grec/core/macros.hpp"
 
 namespace mql4grec::gpu::detail {
 
-/// Entries that are loaded at once.
+/// N entries that one instruction loads, up to 16 bytes. The address must be aligned accordingly.
 template <class T, int N>
 struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) pack {
   T at[N];

@@ -1,7 +1,6 @@
 #pragma once
-// Rows in the order of their keys, equal keys in the order of the rows, by counting, a digit of the keys at a time,
-// lowest first: how often each digit stands in each range of rows says where the range's rows go. Without atomics and
-// without asking anything back from the device.
+// A stable sort of rows by key: a radix sort, least significant digit first. Each range of rows counts its digits; the
+// counts give the positions to which the range's rows are moved. Uses no atomics and no transfer to the host.
 #include <algorithm>
 #include <utility>
 
@@ -10,15 +9,15 @@
 
 namespace mql4grec::gpu::detail {
 
-/// n rows in the order of their keys, equal keys in the order of the rows.
+/// n rows sorted by key; rows with equal keys keep their order.
 struct sorted_rows {
   std::int32_t const* keys;
   std::int32_t const* rows;
   index_t size;
 
-  /// Whether the key at a place is another one than the key before it.
+  /// Whether a run of equal keys begins at this position.
   MQL4GREC_HD bool begins(index_t place) const { return place == 0 || keys[place - 1] != keys[place]; }
-  /// The first place behind the run of the key at `place`.
+  /// The first position after the run of the key at `place`.
   MQL4GREC_HD index_t end_of_run(index_t place) const {
     std::int32_t const key = keys[place];
     index_t low = place, high = size;  // keys[low] == key, and keys[high], if there, is larger
@@ -30,25 +29,25 @@ struct sorted_rows {
   }
 };
 
-/// Rows as they come, before they are in any order.
+/// Rows in their original order.
 template <class Key>
 struct given_rows {
   Key const* keys;
   MQL4GREC_HD std::int32_t key(index_t i) const { return static_cast<std::int32_t>(index(keys[i])); }
   MQL4GREC_HD std::int32_t row(index_t i) const { return static_cast<std::int32_t>(i); }
 };
-/// Rows in the order of the digits so far.
+/// Rows sorted by the digits processed so far.
 struct ordered_rows {
   std::int32_t const *keys, *rows;
   MQL4GREC_HD std::int32_t key(index_t i) const { return keys[i]; }
   MQL4GREC_HD std::int32_t row(index_t i) const { return rows[i]; }
 };
 
-/// One of the keys' digits, and the ranges that n rows are counted in.
+/// The digit to sort by, and the ranges in which n rows are counted.
 struct digit_count {
   static constexpr int most_bits = 12, threads = 256;
-  index_t n, each;       // each: rows of a range, a multiple of `threads`
-  int shift, digits;     // digits: how many different ones
+  index_t n, each;       // each: number of rows in a range, a multiple of `threads`
+  int shift, digits;     // digits: number of different digits
   std::int32_t* counts;  // (ranges, digits)
   std::int32_t* first;   // (digits)
 
@@ -56,9 +55,9 @@ struct digit_count {
   MQL4GREC_HD index_t ranges() const { return (n + each - 1) / each; }
 };
 
-/// What a group sees of `threads` rows: where each stands among those with its digit.
+/// The digits of `threads` rows, and each row's rank among the rows with its digit.
 struct digit_ranks {
-  int* digits;  // of the rows, −1 behind the last
+  int* digits;  // of the rows; −1 after the last row
   struct rank {
     int before;
     bool last;
@@ -104,7 +103,8 @@ struct count_digits {
   }
 };
 
-/// counts becomes how many of the digit stand in earlier ranges, first how many smaller digits there are. One group.
+/// Turns counts into the number of the same digit in earlier ranges, and computes in `first` how many rows have smaller
+/// digits. A single group.
 struct place_digits {
   static constexpr int threads = 1024;
   std::size_t shared_bytes() const { return shared_bytes_of<int>(what.digits); }
@@ -131,7 +131,7 @@ struct place_digits {
 
  private:
   MQL4GREC_HD int add_up(int digit) const {
-    constexpr int ahead = 8;  // loads at once
+    constexpr int ahead = 8;  // loads in flight
     index_t const ranges = what.ranges();
     std::int32_t* place = what.counts + digit;
     int total = 0;
@@ -188,7 +188,7 @@ void order_by_digit(backend<System>& b, digit_count what, Rows const& from, std:
   for_each_group(b, what.ranges(), place_rows<Rows>{what, from, keys, rows});
 }
 
-/// In the backend's scratch; every key is below `different`.
+/// Sorts rows by key; the result is in the backend's scratch. Every key must be in [0, different).
 template <class Key, class System>
 sorted_rows sort_rows(backend<System>& b, in_vector<backend<System>, Key> keys, index_t different) {
   constexpr index_t max_micro_batches = 256, least_rows = 512, threads = digit_count::threads;

@@ -1,10 +1,11 @@
 #pragma once
-// Sums that the host asks for. Groups add up ranges, one group adds those: the same bits every time, on every system.
+// Sums of all entries. Thread groups sum ranges, then one group sums the partial sums: the order is fixed, so results
+// are bit-identical in every run and on every system.
 #include "mql4grec/backend/gpu/primitives/thread_group.hpp"
 
 namespace mql4grec::gpu::detail {
 
-/// sums[number] = Σ value(i) over a range of the n entries; with one group, over all of them.
+/// sums[number] = Σ value(i) over a range of the n entries; with a single group, over all of them.
 template <class T, class Value>
 struct sum_entries {
   static constexpr int threads = 256;
@@ -35,7 +36,7 @@ struct entry_of {
   MQL4GREC_HD T operator()(index_t i) const { return x[i]; }
 };
 
-/// Σ value(i) over every i below n, left in the backend's memory.
+/// total = Σ value(i) for i in [0, n), in the backend's memory; doesn't wait.
 template <class T, class System, class Value>
 void sum_into(backend<System>& b, index_t n, Value const& value, T* total) {
   constexpr index_t max_groups = 512, least_entries = 4096;
@@ -47,7 +48,7 @@ void sum_into(backend<System>& b, index_t n, Value const& value, T* total) {
   for_each_group(b, 1, sum_entries<T, entry_of<T>>{groups, groups, entry_of<T>{partial.data}, total});
 }
 
-/// The same for the host, which waits for it.
+/// The same sum, returned to the host; waits for the backend's work.
 template <class T, class System, class Value>
 T sum_over(backend<System>& b, index_t n, Value const& value) {
   scratch_scope<backend<System>> const scope(b.scratch());

@@ -1,11 +1,11 @@
 #pragma once
-// Kernels in phases. A group is a number of threads that take a phase together: what one of them writes in a phase, all
-// of them may read in the next. A kernel is written once against it. On a GPU a group is a warp or a block of CUDA
-// threads (gpu/primitives/cuda_thread_group.cuh); on a host system one thread plays all members in turn, so that the
-// very same kernels are tested where there is no GPU.
+// Kernels written in phases, once for all systems. A thread group executes one phase after another: what a member
+// writes during a phase, all members may read in the next phase, and not earlier. On a GPU a group is a warp or a block
+// of CUDA threads (gpu/primitives/cuda_thread_group.cuh). On a host system one thread executes all members in turn, so
+// the same kernels are tested without a GPU.
 //
-// What a member keeps from one phase to the next is a local<T>: a register on a GPU. Memory that the group shares is
-// asked for by the kernel's shared_bytes() and handed out by the group.
+// A local<T> is a variable of a member that persists between phases: a register on a GPU. Shared memory is allocated by
+// share(); a kernel's shared_bytes() returns how much of it the kernel uses in total.
 #include <concepts>
 #include <cstddef>
 #include <cstring>
@@ -15,12 +15,14 @@
 
 namespace mql4grec::gpu {
 
-/// One of a number of groups; its kernel is `Kernel::operator()(ThreadGroup&, index_t number) const`.
+/// A thread group on a host system. A kernel is a functor with `operator()(ThreadGroup&, index_t number) const`, where
+/// `number` is the number of the group.
 template <int Threads>
 class host_thread_group {
  public:
   static constexpr int threads = Threads;
 
+  /// A variable that each member has a copy of; indexed by member.
   template <class T>
   class local {
    public:
@@ -33,48 +35,50 @@ class host_thread_group {
 
   host_thread_group(std::byte* shared, index_t number) : shared_(shared), backwards_(number % 2 == 1) {}
 
-  /// phase(thread) on every member, in an order that nothing may depend on: it turns from phase to phase and from group
-  /// to group.
+  /// A phase: calls phase(thread) for every member. The order is unspecified; it alternates from phase to phase and
+  /// from group to group, so that tests find kernels that depend on it.
   template <class Phase>
   void each(Phase&& phase) {
     backwards_ = !backwards_;
     for (int i = 0; i < Threads; ++i) phase(backwards_ ? Threads - 1 - i : i);
   }
-  /// A phase that fetches: what it asked for is there when it ends.
+  /// A phase that may call fetch(); the fetched data is available when the phase ends.
   template <class Phase>
   void load(Phase&& phase) {
     each(phase);
   }
-  /// Inside such a phase: Bytes (4, 8 or 16, and both places are multiples of them) from the backend's memory into
-  /// shared memory.
+  /// Inside load(): copies Bytes (4, 8 or 16; both addresses must be multiples of it) from the backend's memory to
+  /// shared memory, asynchronously on a GPU.
   template <int Bytes>
   static void fetch(void const* from, void* to) {
     std::memcpy(to, from, Bytes);
   }
-  /// Room for n entries that all members see; in the order of the calls, until the kernel ends.
+  /// n entries of shared memory, valid until the kernel ends. All members must make the same calls in the same order.
   template <class T>
   T* share(index_t n) {
     T* const room = reinterpret_cast<T*>(shared_);
     shared_ += (static_cast<std::size_t>(n) * sizeof(T) + 15) / 16 * 16;
     return room;
   }
-  /// Σ of the members' values, known to all.
+  /// The sum of the members' values; every member gets it.
   template <class T>
   T sum(local<T> const& values) {
     return reduce(values, [](T x, T y) { return x + y; });
   }
+  /// The maximum of the members' values; every member gets it.
   template <class T>
   T max(local<T> const& values) {
     return reduce(values, [](T x, T y) { return y > x ? y : x; });
   }
-  /// op over the members' values, known to all; which are taken together first must not matter to op.
+  /// Reduces the members' values with `op`, which must be associative and commutative; every member gets the result.
   template <class T, class Op>
   T reduce(local<T> const& values, Op op) {
     T all = values[0];
     for (int thread = 1; thread < Threads; ++thread) all = op(all, values[thread]);
     return all;
   }
-  /// The same over groups of so many neighbours, a power of 2 and at most 32: each member gets what its group makes.
+  /// The same for each group of `Members` neighbours (a power of 2, at most 32): each member gets the result of its own
+  /// group.
   template <int Members, class T, class Op>
   local<T> reduce_among(local<T> const& values, Op op) {
     static_assert(Members <= 32 && Threads % Members == 0);
@@ -86,7 +90,7 @@ class host_thread_group {
     }
     return all;
   }
-  /// Each member's value becomes the sum of those before it. Σ of all, known to all.
+  /// Exclusive prefix sum: each member's value becomes the sum of those of lower-numbered members. Returns the total.
   template <std::integral T>
   T before(local<T>& values) {
     T total{};
@@ -97,13 +101,13 @@ class host_thread_group {
     }
     return total;
   }
-  /// What stands in shared memory, known to all; it may be written to in the next phase.
+  /// Reads shared memory for all members; it may be written again in the next phase.
   template <class T>
   T read(T const* place) {
     return *place;
   }
-  /// Inside a phase: the number that stands in shared memory, which is one more then. Who gets which number must not
-  /// matter.
+  /// Inside a phase: returns the counter in shared memory and increments it, atomically on a GPU. Results must not
+  /// depend on which member gets which number.
   static int take(int* next) { return (*next)++; }
 
  private:
@@ -129,13 +133,14 @@ struct run_host_group {
   }
 };
 
-/// Bytes of n entries in a group's shared memory; a kernel adds up what its calls of share() ask for.
+/// The bytes of n entries in shared memory; shared_bytes() of a kernel is the sum of these for all its calls of
+/// share().
 template <class T>
 constexpr std::size_t shared_bytes_of(index_t n) {
   return (static_cast<std::size_t>(n) * sizeof(T) + 15) / 16 * 16;
 }
 
-/// Runs kernel(group, number) for so many groups, in any order.
+/// Runs kernel(group, number) for each group number in [0, groups), in any order.
 template <class System, class Kernel>
 void for_each_group(backend<System>& b, index_t groups, Kernel const& kernel) {
   if (groups == 0) return;

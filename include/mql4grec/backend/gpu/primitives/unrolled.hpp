@@ -1,4 +1,5 @@
 #pragma once
+// Loops that are unrolled at compile time.
 #include <type_traits>
 #include <utility>
 
@@ -6,7 +7,8 @@
 
 namespace mql4grec::gpu::detail {
 
-/// visit(0) … visit(N − 1), so spelled out that arrays of a member stay in its registers.
+/// Calls visit(0) … visit(N − 1) without a loop, each with a compile-time constant, so that arrays of a thread stay in
+/// its registers.
 template <int N, class Visit>
 MQL4GREC_HD void unrolled(Visit&& visit) {
   [&]<int... I>(std::integer_sequence<int, I...>) { (visit(std::integral_constant<int, I>{}), ...); }

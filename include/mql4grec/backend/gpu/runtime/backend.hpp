@@ -1,6 +1,6 @@
 #pragma once
-// Operations written once with Thrust, for any of its systems. The system is part of the type: two of them never share
-// a name, a memory space or an overload, and a faster kernel of one of them is an overload for backend<that system>.
+// The GPU backend, written once with Thrust for each of its systems. The system is part of the type: two systems never
+// share a name, a memory space or an overload. A faster kernel for one system is an overload for backend<that system>.
 #include <thrust/for_each.h>
 #include <thrust/iterator/counting_iterator.h>
 #include <thrust/system_error.h>
@@ -11,40 +11,47 @@
 
 namespace mql4grec::gpu {
 
-/// One worker: what runs side by side on it is the system's matter.
+/// A backend on a Thrust system. It has a single worker; the system runs the work in parallel. Kernels are asynchronous
+/// on a GPU: an operation may return before it has been executed. Not thread-safe: one thread uses a backend at a time.
 template <class System>
 class backend {
  public:
   using system = System;
   using memory_space = device_space<System>;
   using options = typename System::options;
-  static constexpr char const* name = "gpu";
+  static constexpr char const* name = "gpu";  ///< for error messages and reports
 
+  /// Opens a device; see the system's options. Throws error when there is no such device.
   explicit backend(options const& how = {}) : context_(how) {}
 
+  /// n zeros. Throws error when the device has too little memory.
   template <class T>
   buffer<T, memory_space> allocate(index_t n) {
     System::enter(context_);
     return buffer<T, memory_space>(n);
   }
+  /// Scratch memory for temporaries; see arena for its lifetime rules.
   arena<memory_space>& scratch() {
     System::enter(context_);
     return scratch_;
   }
+  /// Always 1.
   index_t workers() const { return 1; }
+  /// This backend.
   backend& worker(index_t) { return *this; }
-  /// Returns when everything that was asked for has been done.
+  /// Waits until all submitted work has been executed. Throws error when some of it failed.
   void synchronize() { context_.synchronize(); }
-  /// The same device, the same precision.
+  /// The options of a further backend on the same device and with the same precision.
   options worker_options() const { return context_.how(); }
 
-  /// What matrix products round their factors to, where the system has a choice.
+  /// The precision of matrix products, for systems that offer a choice.
   precision products() const requires requires(options const& how) { how.products; }
   { return context_.how().products; }
 
-  /// What the system's own kernels need: a stream, handles.
+  /// The resources of the system that kernels need: a stream, library handles.
   typename System::context& context() { return context_; }
   typename System::context const& context() const { return context_; }
+  /// The Thrust execution policy of this backend's work.
   auto policy() { return System::policy(context_); }
 
  private:
@@ -52,6 +59,7 @@ class backend {
   arena<memory_space> scratch_;
 };
 
+/// Calls task(b, 0): the backend is its only worker.
 template <class System, class Task>
 void for_each_worker(backend<System>& b, Task&& task) {
   task(b, index_t{0});
@@ -59,7 +67,8 @@ void for_each_worker(backend<System>& b, Task&& task) {
 
 namespace detail {
 
-/// Does the work, which the host does itself, or records it. The task holds everything by value.
+/// Executes the work on the host or, while a graph is captured, records it. The task must hold everything by value,
+/// since it may run after the caller has returned.
 template <HostSystem System, class Task>
 void submit(backend<System>& b, Task const& task) {
   if (auto* const list = b.context().graph)
@@ -68,8 +77,8 @@ void submit(backend<System>& b, Task const& task) {
     task();
 }
 
-/// visit(i) for every i below n, in any order. A visitor is a named functor that holds views by value: nvcc takes no
-/// others in headers.
+/// Calls visit(i) for every i in [0, n), in any order. A visitor is a named functor that holds views by value, because
+/// nvcc accepts no lambdas in headers.
 template <class System, class Visit>
 void for_each_index(backend<System>& b, index_t n, Visit const& visit) {
   if (n <= 0) return;
@@ -79,7 +88,7 @@ void for_each_index(backend<System>& b, index_t n, Visit const& visit) {
   else
     try {
       thrust::for_each_n(b.policy(), first, n, visit);
-    } catch (thrust::system_error const& e) {  // everything that the library throws is an mql4grec::error
+    } catch (thrust::system_error const& e) {  // the library throws no other type than mql4grec::error
       mql4grec::detail::raise("GPU: launch of a kernel: ", e.what());
     }
 }
@@ -92,7 +101,7 @@ struct visit_entry {
   MQL4GREC_HD void operator()(index_t at) const { visit(at / columns, at % columns); }
 };
 
-/// visit(i, j) for every entry of a table.
+/// Calls visit(i, j) for every entry of a (rows, columns) table, in any order.
 template <class System, class Visit>
 void for_each_entry(backend<System>& b, index_t rows, index_t columns, Visit const& visit) {
   for_each_index(b, rows * columns, visit_entry<Visit>{visit, columns});

@@ -1,5 +1,6 @@
 #pragma once
-// Memory of a Thrust system, and the ways between it and the host's. A copy that crosses is done when the call returns.
+// Memory of a Thrust system, and copies between it and the host's memory. These copies wait: they are complete when the
+// call returns.
 #include <utility>
 
 #include "mql4grec/backend/gpu/runtime/system.hpp"
@@ -7,6 +8,7 @@
 
 namespace mql4grec {
 
+/// Device memory that a tensor owns. Movable and not copyable.
 template <class T, class System>
 class buffer<T, device_space<System>> {
   static_assert(std::is_trivially_copyable_v<T>, "a buffer holds plain numbers");
@@ -16,12 +18,14 @@ class buffer<T, device_space<System>> {
 
  public:
   buffer() = default;
-  /// n zeros. Throws error when the device has no room for them.
+  /// n zeros. Throws error when the device has too little memory.
   explicit buffer(index_t n) : memory_(n > 0 ? static_cast<T*>(System::allocate(bytes_of(n))) : nullptr), size_(n) {
     if (n > 0) System::clear(memory_.get(), bytes_of(n));
   }
 
+  /// The number of entries.
   index_t size() const { return size_; }
+  /// A view of all entries, valid as long as the buffer.
   view<T, device_space<System>, 1> view_all() { return {memory_.get(), size_}; }
   view<T const, device_space<System>, 1> view_all() const { return {memory_.get(), size_}; }
 
@@ -40,7 +44,8 @@ std::size_t bytes_to_copy(view<T, Space, 1> from, index_t room) {
 }
 }  // namespace detail
 
-// Here and not in gpu: a system of somebody else's has a namespace of its own, and a view's is this one.
+// Copies between host and device, or within a device; each waits. Sizes must agree, else error is thrown. They are in
+// this namespace and not in gpu because ADL must find them for any system, and a view belongs to this namespace.
 template <class T, class System>
 void copy(view<T const, host_space, 1> from, view<T, device_space<System>, 1> to) {
   auto const bytes = detail::bytes_to_copy(from, to.size());

@@ -1,6 +1,7 @@
 #pragma once
-// Work of a system that is the host's, captured as on a GPU: every kernel with the arguments it had then. Replayed, it
-// reads what its places in memory hold by then. So what can't be repeated is found where there is no GPU.
+// Graph capture for systems whose memory is the host's, with the semantics of CUDA graphs: each kernel is recorded with
+// its arguments, and a launch reads the current contents of memory. It makes violations of graph_cache's preconditions
+// testable without a GPU.
 #include <functional>
 #include <utility>
 #include <vector>
@@ -9,10 +10,12 @@
 
 namespace mql4grec::gpu {
 
+/// Captured work of a host system.
 template <HostSystem System>
 class graph {
  public:
   explicit graph(std::vector<std::function<void()>> work) : work_(std::move(work)) {}
+  /// Executes the captured work in order, with the recorded arguments.
   void launch(backend<System>& b) const {
     b.scratch().lend_rest([&] {
       for (auto const& task : work_) task();
@@ -23,7 +26,8 @@ class graph {
   std::vector<std::function<void()>> work_;
 };
 
-// What work() asks of the backend, without doing it. `name` is for errors.
+// Records the operations that work() submits to the backend, without executing them. The name is used by other systems
+// only.
 template <HostSystem System, class Work>
 graph<System> capture(backend<System>& b, char const*, Work&& work) {
   std::vector<std::function<void()>> list;

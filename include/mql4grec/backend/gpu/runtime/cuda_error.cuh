@@ -1,14 +1,15 @@
 #pragma once
+// Error checks of the CUDA runtime.
 #include <cuda_runtime.h>
 
 #include "mql4grec/core/error.hpp"
 
 namespace mql4grec::gpu::detail {
 
-/// Throws error with the call's name and CUDA's words for what went wrong.
+/// Throws error with the name of the call and CUDA's description of the failure.
 inline void check(cudaError_t status, char const* call) {
   if (status == cudaSuccess) return;
-  cudaGetLastError();  // what isn't sticky is over with this report
+  cudaGetLastError();  // clears errors that aren't sticky
   mql4grec::detail::raise("CUDA: ", call, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Recorded work of a GPU: a CUDA graph, which one call starts.
+// CUDA graphs: capture and launch. The preconditions are those of graph_cache (backend/contract/graph_cache.hpp).
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -9,15 +9,17 @@
 
 namespace mql4grec::gpu {
 
+/// An instantiated CUDA graph.
 class cuda_graph {
  public:
-  /// Takes the graph as it is; `name` lives as long.
+  /// Instantiates `graph`, which may be destroyed afterwards. `name` is for errors and must outlive this object.
   cuda_graph(cudaGraph_t graph, char const* name) : name_(name) {
     cudaGraphExec_t made = nullptr;
     check(cudaGraphInstantiate(&made, graph, 0), "cudaGraphInstantiate");
     graph_.reset(made);
   }
 
+  /// Starts the graph on the backend's stream and returns without waiting.
   void launch(backend<cuda>& b) const {
     check(cudaGraphLaunch(graph_.get(), b.context().stream()), "cudaGraphLaunch");
     b.context().started(name_);
@@ -35,7 +37,9 @@ class cuda_graph {
   std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, destroy> graph_;
 };
 
-// What work() asks of the stream, without doing it. `name` is for errors.
+// Captures the operations that work() submits to the backend's stream, without executing them. `name` is for errors.
+// Holds the lock on the legacy stream meanwhile, so allocations, and copies that wait, of other threads wait for the
+// end of the capture. Throws error when the work cannot be captured.
 template <class Work>
 cuda_graph capture(backend<cuda>& b, char const* name, Work&& work) {
   struct destroy {
@@ -44,7 +48,7 @@ cuda_graph capture(backend<cuda>& b, char const* name, Work&& work) {
   auto& context = b.context();
   auto const stream = context.stream();
   std::unique_lock const alone(detail::legacy_stream());
-  // relaxed: what other threads ask of their own streams meanwhile is their matter
+  // relaxed mode: calls of other threads on their own streams must not invalidate the capture
   detail::check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
   std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, destroy> graph;
   auto const end = [&] {

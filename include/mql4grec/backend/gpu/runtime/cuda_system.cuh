@@ -1,5 +1,6 @@
 #pragma once
-// NVIDIA's GPUs as a Thrust system: one stream a backend, on the device it was made for. Nothing here assumes device 0.
+// NVIDIA's GPUs as a Thrust system: each backend has one stream on the device that its options name. Nothing here
+// assumes device 0.
 #include <cublasLt.h>
 #include <thrust/system/cuda/execution_policy.h>
 
@@ -16,18 +17,18 @@
 
 namespace mql4grec::gpu {
 
-/// What a backend on a GPU is made with.
+/// The options of a backend on an NVIDIA GPU.
 struct cuda_options {
-  int device = 0;
-  precision products = precision::fp32;           ///< what matrix products round their factors to
-  std::size_t workspace = std::size_t{32} << 20;  ///< bytes that matrix products may use
+  int device = 0;                                 ///< the CUDA device number, counted from 0
+  precision products = precision::fp32;           ///< the format to which matrix products round their factors
+  std::size_t workspace = std::size_t{32} << 20;  ///< bytes of device memory for cuBLASLt's workspace
 
   bool operator==(cuda_options const&) const = default;
 };
 
 namespace detail {
 
-/// The device of a backend, checked: one line says what is missing.
+/// Checks that `device` exists and is usable, and returns it. Throws error with one line on what is missing.
 inline int usable_device(int device) {
   int count = 0;
   auto const status = cudaGetDeviceCount(&count);
@@ -42,7 +43,9 @@ inline int usable_device(int device) {
 }
 
 struct destroy_stream {
-  void operator()(cudaStream_t stream) const noexcept { cudaStreamDestroy(stream); }  // when its work is done
+  void operator()(cudaStream_t stream) const noexcept {
+    cudaStreamDestroy(stream);
+  }  // takes effect when the stream's work is done
 };
 struct destroy_handle {
   void operator()(cublasLtHandle_t handle) const noexcept { cublasLtDestroy(handle); }
@@ -51,8 +54,8 @@ struct free_memory {
   void operator()(void* memory) const noexcept { cudaFree(memory); }
 };
 
-/// While it lives, the calling thread's current device is the one that this memory is on. Streams, the legacy one too,
-/// are a device's own.
+/// While it exists, the calling thread's current device is the one that holds this memory. Each device has its own
+/// streams, including its own legacy stream.
 class on_device_of {
  public:
   explicit on_device_of(void const* memory) {
@@ -72,13 +75,14 @@ class on_device_of {
   int before_ = 0, here_ = 0;
 };
 
-/// While one thread captures a stream, CUDA lets no other use the legacy stream, which is where memory is cleared and
-/// copied that belongs to no stream. The one who captures holds it alone.
+/// Lock for the legacy stream, on which memory is cleared and copied when no backend is involved. While one thread
+/// captures a stream, CUDA allows no other thread to use the legacy stream: the capturing thread holds the lock
+/// exclusively.
 inline std::shared_mutex& legacy_stream() {
   static std::shared_mutex one;
   return one;
 }
-/// Of this thread.
+/// Whether this thread is capturing.
 inline bool& is_capturing() {
   thread_local bool yes = false;
   return yes;
@@ -90,10 +94,11 @@ inline std::shared_lock<std::shared_mutex> use_legacy_stream() {
 
 }  // namespace detail
 
+/// The Thrust system of NVIDIA's GPUs.
 struct cuda {
   using options = cuda_options;
 
-  /// What a backend owns of a device.
+  /// A backend's resources on a device: its stream, the cuBLASLt handle and workspace, and pinned memory for uploads.
   class context {
    public:
     explicit context(options const& how) : options_(how) {
@@ -115,7 +120,7 @@ struct cuda {
     }
 
     options const& how() const { return options_; }
-    /// The stream, and its device current for the calling thread.
+    /// The stream. Also makes its device current for the calling thread.
     cudaStream_t stream() const {
       make_current();
       return stream_.get();
@@ -132,9 +137,9 @@ struct cuda {
                                        : "cudaStreamSynchronize");
       started_ = nullptr;
     }
-    /// Recorded work that was started last: what is wrong with it is seen at the next synchronisation.
+    /// Remembers the name of the graph that was launched last: its errors appear at the next synchronization.
     void started(char const* name) { started_ = name; }
-    /// While work is captured the host neither tells nor hears anything.
+    /// Whether work is being captured. Uploads and downloads throw meanwhile.
     bool is_capturing() const { return is_recording_; }
     void set_capturing(bool is) { is_recording_ = detail::is_capturing() = is; }
 
@@ -149,12 +154,12 @@ struct cuda {
     bool is_recording_ = false;
   };
 
-  /// Memory is taken from, and kernels go to, the calling thread's current device.
+  /// Makes the device current for the calling thread. Allocations and kernel launches use the current device.
   static void enter(context const& c) { c.make_current(); }
 
-  // These run on the legacy stream of the memory's device, by name: the default stream may be another (nvcc
-  // --default-stream per-thread). It and the streams of that device's backends, made by cudaStreamCreate, wait for each
-  // other.
+  // The following run on the legacy stream of the memory's device. It is named explicitly, because the default stream
+  // may be another one (nvcc --default-stream per-thread). The legacy stream and the streams of that device's backends,
+  // which cudaStreamCreate makes, wait for each other.
   static void* allocate(std::size_t bytes) {
     void* memory = nullptr;
     auto const status = cudaMalloc(&memory, bytes);
@@ -184,7 +189,8 @@ struct cuda {
     copy_at_once(from, to, bytes, cudaMemcpyDeviceToDevice, from);
   }
 
-  /// Through pinned memory: the host goes on at once.
+  /// Copies through pinned memory in the order of the stream, and returns without waiting for the copy; `from` may
+  /// change as soon as the call returns.
   static void upload(context& c, void const* from, void* to, std::size_t bytes) {
     expects(!c.is_capturing(), "upload: what is captured can't be told new values by the host");
     auto const stream = c.stream();
@@ -197,6 +203,7 @@ struct cuda {
       done += piece.size();
     }
   }
+  /// Copies in the order of the stream and waits.
   static void download(context const& c, void const* from, void* to, std::size_t bytes) {
     expects(!c.is_capturing(), "download: the host can't wait for work that is only captured");
     detail::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, c.stream()), "cudaMemcpyAsync to the host");

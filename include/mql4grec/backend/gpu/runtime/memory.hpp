@@ -1,6 +1,6 @@
 #pragma once
-// Copies and fills in the order of the backend's work; the two-argument forms in copy.hpp cross between spaces and
-// wait.
+// Copies and fills in the order of the backend's work. The two-argument forms in backend/contract/copy.hpp and
+// gpu/runtime/buffer.hpp wait instead.
 #include "mql4grec/backend/gpu/runtime/backend.hpp"
 
 namespace mql4grec::gpu {
@@ -29,14 +29,16 @@ void copy(backend<System>& b, in_vector<backend<System>, T> from, out_vector<bac
   detail::for_each_index(b, to.size(), detail::copy_entry<T>{from.data, to.data});
 }
 
-// to (n) = from (n) of the host, which may change as soon as the call returns
+/// to (n) = from (n) of the host. `from` may change as soon as the call returns; `to` has the values for all later work
+/// of the backend. Throws error when sizes differ, or while work is captured.
 template <class T, class System>
 void upload(backend<System>& b, host_vector_view<T const> from, out_vector<backend<System>, T> to) {
   expects(from.size() == to.size(), "upload: ", from.size(), " entries into a place for ", to.size());
   if (to.size() > 0) System::upload(b.context(), from.data, to.data, static_cast<std::size_t>(to.size()) * sizeof(T));
 }
 
-// to (n) of the host = from (n); waits for the backend's work
+/// to (n) of the host = from (n). Waits for the backend's work. Throws error when sizes differ, or while work is
+/// captured.
 template <class T, class System>
 void download(backend<System>& b, in_vector<backend<System>, T> from, host_vector_view<T> to) {
   expects(from.size() == to.size(), "download: ", from.size(), " entries into a place for ", to.size());

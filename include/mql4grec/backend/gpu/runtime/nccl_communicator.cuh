@@ -1,6 +1,6 @@
 #pragma once
-// Several GPUs, one process each, that add their gradients up with NCCL. Needs <nccl.h> and -lnccl; nothing else
-// includes this file.
+// Data-parallel training on several GPUs, one process per GPU: gradients are summed with NCCL. Needs <nccl.h> and
+// -lnccl; no other header includes this file.
 #include <nccl.h>
 
 #include <memory>
@@ -12,11 +12,12 @@
 
 namespace mql4grec::gpu {
 
-/// A Communicator over NCCL; see optim/communicator.hpp. The processes agree on an id beforehand: rank 0 makes one with
-/// ncclGetUniqueId and hands it to the others by whatever they share (a file, MPI, a socket).
+/// A Communicator over NCCL; see optim/communicator.hpp. All processes must use the same id: rank 0 creates it with
+/// ncclGetUniqueId and sends it to the others by other means (a file, MPI, a socket).
 class nccl_communicator {
  public:
-  /// Waits until all have come. The backend's device is this process' one.
+  /// Joins the communicator as `rank` of `size` processes, on the device of `b`. Blocks until all processes have
+  /// joined. Throws error for a rank outside [0, size) or when NCCL fails.
   nccl_communicator(backend<cuda>& b, ncclUniqueId const& id, index_t rank, index_t size) : rank_(rank), size_(size) {
     expects(rank >= 0 && rank < size, "NCCL: rank ", rank, " of ", size, " processes");
     b.context().make_current();
@@ -25,9 +26,12 @@ class nccl_communicator {
     communicator_ = std::shared_ptr<ncclComm>(made, [](ncclComm_t one) { ncclCommDestroy(one); });
   }
 
+  /// This process' number, in [0, world_size()).
   index_t rank() const { return rank_; }
+  /// The number of processes.
   index_t world_size() const { return size_; }
 
+  /// Replaces `values` by their sum over all processes, in the order of the backend's work; doesn't wait.
   template <class T>
     requires(std::same_as<T, float> || std::same_as<T, double>)
   void all_reduce(backend<cuda>& b, view<T, device_space<cuda>, 1> values) const {
@@ -36,6 +40,7 @@ class nccl_communicator {
                         b.context().stream()),
           "ncclAllReduce");
   }
+  /// The same for numbers in host memory; waits for the result.
   void all_reduce(backend<cuda>& b, std::span<double> numbers) const {
     scratch_scope<backend<cuda>> const scope(b.scratch());
     auto const place = b.scratch().template take<double>(std::ssize(numbers));

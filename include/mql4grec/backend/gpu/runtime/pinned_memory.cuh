@@ -1,4 +1,6 @@
 #pragma once
+// Pinned (page-locked) host memory for asynchronous uploads. The device may still read it after an upload returns:
+// events guard its reuse.
 #include <algorithm>
 #include <cstddef>
 #include <memory>
@@ -19,7 +21,8 @@ inline pinned_memory pinned(std::size_t bytes) {
   return pinned_memory(static_cast<std::byte*>(memory));
 }
 
-/// Waits for what the event stands behind: a member that goes before the memory which that reads.
+/// Waits for the work that the event was recorded after, then destroys the event. As a member it must be declared after
+/// the memory that this work reads, so that it is destroyed first.
 struct destroy_event {
   void operator()(cudaEvent_t event) const noexcept {
     cudaEventSynchronize(event);
@@ -34,10 +37,16 @@ inline owned_event new_event() {
   return owned_event(event);
 }
 
-/// Pinned host memory in two halves: while the device still reads one, the host fills the other.
+/// Pinned host memory in two halves: the host fills one while the device reads the other.
+///
+///   take ... take     the host fills half 0; copies from it are enqueued on the stream
+///   half 0 is full    an event is recorded after its copies; half 1 is next
+///   take ... take     the host fills half 1, while the device may still read half 0
+///   half 1 is full    the host waits for half 0's event and fills half 0 again
 class pinned_ring {
  public:
-  /// Room for up to `wanted` bytes, which nobody reads any more; fewer when the half is nearly full.
+  /// Up to `wanted` bytes that no pending copy reads; fewer when the current half is nearly full. All calls must use
+  /// the same stream.
   std::span<std::byte> take(cudaStream_t stream, std::size_t wanted) {
     if (!memory_) open();
     if (used_ == half) turn(stream);
@@ -57,7 +66,7 @@ class pinned_ring {
   void turn(cudaStream_t stream) {
     check(cudaEventRecord(read_[second_].get(), stream), "cudaEventRecord");
     second_ = !second_;
-    check(cudaEventSynchronize(read_[second_].get()), "cudaEventSynchronize");  // done at once the first time
+    check(cudaEventSynchronize(read_[second_].get()), "cudaEventSynchronize");  // returns immediately the first time
     used_ = 0;
   }
 
@@ -67,8 +76,7 @@ class pinned_ring {
   bool second_ = false;
 };
 
-/// Pinned memory that somebody fills, any thread of the host, and that the device then reads by itself; see
-/// upload_buffer.hpp.
+/// Pinned memory that any host thread fills and that the device then reads directly; see upload_buffer.hpp.
 class upload_memory {
  public:
   template <class Context>
@@ -77,7 +85,7 @@ class upload_memory {
     memory_ = pinned(bytes);
     read_ = new_event();
   }
-  upload_memory(upload_memory&&) = default;  // not assigned: memory would go before the event behind its last upload
+  upload_memory(upload_memory&&) = default;  // no assignment: it would free memory before the event of its last upload
 
   std::byte* data() { return memory_.get(); }
   template <class Context>
@@ -87,7 +95,7 @@ class upload_memory {
     check(cudaMemcpyAsync(to, memory_.get(), bytes, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync to the device");
     check(cudaEventRecord(read_.get(), stream), "cudaEventRecord");
   }
-  /// Returns when the device has read all that was uploaded.
+  /// Waits until the device has read everything that was uploaded.
   void wait() { check(cudaEventSynchronize(read_.get()), "cudaEventSynchronize"); }
 
  private:

@@ -1,7 +1,7 @@
 #pragma once
-// The Thrust systems that the GPU backend is written for. A system is a type: where its memory comes from, how bytes
-// cross, and which execution policy its algorithms get. `cpp` and `omp` run on any CPU, with CCCL's headers alone;
-// `cuda` is defined in gpu/runtime/cuda_system.cuh.
+// The Thrust systems that the GPU backend supports. A system is a type that defines where memory is allocated, how
+// bytes are copied, and which execution policy algorithms use. `cpp` and `omp` run on any CPU and need only CCCL's
+// headers; `cuda` is defined in gpu/runtime/cuda_system.cuh.
 #include <thrust/system/cpp/execution_policy.h>
 #include <thrust/system/omp/execution_policy.h>
 
@@ -17,7 +17,7 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// Whether this thread records work of a system that is the host's: then it may not do what CUDA would refuse.
+/// Whether this thread captures work of a host system. Meanwhile everything that CUDA would refuse is an error.
 inline bool& is_capturing() {
   thread_local bool yes = false;
   return yes;
@@ -26,7 +26,7 @@ inline void expect_not_capturing() {
   expects(!is_capturing(), "work that is captured neither allocates nor copies from or to the host");
 }
 
-/// Memory of a system that is the host's own, apart in its type only.
+/// Base of the systems whose memory is the host's; only its type is different.
 struct host_system {
   static constexpr std::align_val_t alignment{64};
 
@@ -49,7 +49,7 @@ struct host_system {
     std::memmove(to, from, bytes);
   }
 
-  /// What a backend of the system is made with, and what it owns.
+  /// The options and the resources of such a backend; there are no options.
   struct options {
     bool operator==(options const&) const = default;
   };
@@ -58,11 +58,12 @@ struct host_system {
     static options how() { return {}; }
     void synchronize() {}
 
-    std::vector<std::function<void()>>* graph = nullptr;  ///< where work goes instead of being done; see graph.hpp
+    std::vector<std::function<void()>>* graph =
+        nullptr;  ///< where work is recorded instead of executed; see capture.hpp
   };
   static void enter(context const&) {}
-  /// Copies in the order of the backend's work. What is uploaded may change as soon as the call returns; what is
-  /// downloaded is there.
+  /// Copies in the order of the backend's work. After upload(), `from` may change; after download(), `to` has the
+  /// values.
   static void upload(context const& c, void const* from, void* to, std::size_t bytes) {
     expects(!c.graph, "upload: what is captured can't be told new values by the host");
     std::memcpy(to, from, bytes);
@@ -72,7 +73,7 @@ struct host_system {
     std::memcpy(to, from, bytes);
   }
 
-  /// Memory of the host that is uploaded from without a copy in between; see upload_buffer.hpp.
+  /// Host memory that is uploaded without an intermediate copy; see upload_buffer.hpp.
   class upload_memory {
    public:
     upload_memory(context const&, std::size_t bytes) : memory_(static_cast<index_t>(bytes)) {}
@@ -87,18 +88,18 @@ struct host_system {
 
 }  // namespace detail
 
-/// One thread; what tests compare the others with.
+/// Serial execution; tests compare the other systems with it.
 struct cpp : detail::host_system {
   static auto policy(context const&) { return thrust::cpp::par; }
 };
-/// OpenMP's threads; needs a compiler that was told so (-fopenmp).
+/// OpenMP threads; needs compilation with OpenMP enabled (-fopenmp).
 struct omp : detail::host_system {
   static auto policy(context const&) { return thrust::omp::par; }
 };
 /// NVIDIA's GPUs; see gpu/runtime/cuda_system.cuh.
 struct cuda;
 
-/// Systems whose memory a CBLAS can read.
+/// Systems whose memory is the host's, so that CBLAS can read it.
 template <class System>
 concept HostSystem = std::derived_from<System, detail::host_system>;
 

@@ -1,22 +1,32 @@
 #pragma once
-// What the host writes once and a device then fetches by itself: two of them, and a file is read while the device
-// computes. For what is small and written again at once, upload() is simpler, which copies on the way.
+// Host memory from which a device copies asynchronously. With two of them, the host reads a file into one while the
+// device computes on the other. For small arrays that are rewritten immediately, use upload(), which copies them first.
 #include "mql4grec/backend/gpu/runtime/backend.hpp"
 
 namespace mql4grec::gpu {
 
-/// Host memory for n entries, pinned where the system asks for that.
+/// Host memory for n entries, pinned where the system supports that.
+///
+///   values()     waits until the previous upload has been read; any thread may write
+///   upload(b)    enqueues the copy and returns; don't write from here on
+///   b computes   in the order of its work, after the copy
+///   values()     waits for the copy; writing is allowed again
+///
+/// Precondition: between upload() and the next values(), nothing writes to the entries. Views from an earlier values()
+/// count as writers too; breaking this corrupts the copy without an error.
 template <class T, class System>
 class upload_buffer {
  public:
+  /// Allocates n entries.
   upload_buffer(backend<System>& b, index_t n) : memory_(b.context(), bytes_of(n)), size_(n) {}
 
-  /// To be written, by any thread, until they are uploaded. Returns when the device has read what they were before.
+  /// The entries, for any thread to write until the next upload(). Waits until the device has read the previous ones.
   host_vector_view<T> values() {
     memory_.wait();
     return {reinterpret_cast<T*>(memory_.data()), size_};
   }
-  /// to (m) = the first m values, in the order of the backend's work; returns at once.
+  /// to (m) = the first m values, in the order of the backend's work; returns without waiting. Throws error when `to`
+  /// is larger than this buffer.
   void upload(backend<System>& b, out_vector<backend<System>, T> to) {
     expects(to.size() <= size_, "upload: ", size_, " entries into a place for ", to.size());
     if (to.size() > 0) memory_.upload(b.context(), to.data, bytes_of(to.size()));
@@ -29,6 +39,7 @@ class upload_buffer {
   index_t size_;
 };
 
+/// An upload buffer of n entries for the backend's device.
 template <class T, class System>
 upload_buffer<T, System> make_upload_buffer(backend<System>& b, index_t n) {
   return {b, n};
