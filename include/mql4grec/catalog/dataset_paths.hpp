@@ -1,4 +1,6 @@
 #pragma once
+// The names of the files in a dataset directory. Nothing here touches the disk: a path is returned whether its file
+// exists or not.
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -6,26 +8,37 @@
 
 namespace mql4grec {
 
-/// The files of a dataset directory `…/Name`, all of which begin with `Name.`.
+/// The paths of the files in a dataset directory `…/Name`. The name of every file starts with `Name.`, the name of the
+/// directory.
 class dataset_paths {
  public:
   explicit dataset_paths(std::filesystem::path directory) : directory_(std::move(directory)) {
+    // Made absolute first, so that "." and "…/Name/" have a name too.
     auto whole = std::filesystem::absolute(directory_).lexically_normal();  // so that "." and "…/Name/" have a name too
     name_ = (whole.has_filename() ? whole : whole.parent_path()).filename().string();
   }
 
   std::filesystem::path const& directory() const { return directory_; }
+  /// The last component of the directory's absolute path.
   std::string const& name() const { return name_; }
 
+  /// `Name.inter.json`; see read_interactions().
   std::filesystem::path interactions() const { return file(".inter.json"); }
+  /// `Name.item.json`; see read_items().
   std::filesystem::path items() const { return file(".item.json"); }
+  /// The token index of the text modality, `Name.index_lemb.json`; see read_token_table().
   std::filesystem::path text_index() const { return index("lemb"); }
+  /// The token index of the image modality, `Name.index_vitemb.json`.
   std::filesystem::path image_index() const { return index("vitemb"); }
+  /// The token index of any modality, `Name.index_<which>.json`.
   std::filesystem::path index(std::string_view which) const { return file(".index_" + std::string(which) + ".json"); }
+  /// The features of the items, `Name.emb-<encoder>.npy`.
   std::filesystem::path embeddings(std::string_view encoder) const {
     return file(".emb-" + std::string(encoder) + ".npy");
   }
+  /// `Name.item2id`; see read_ids().
   std::filesystem::path item_ids() const { return file(".item2id"); }
+  /// `Name.user2id`; see read_ids().
   std::filesystem::path user_ids() const { return file(".user2id"); }
 
  private:

@@ -1,5 +1,6 @@
 #pragma once
-// Who took what, in order of time. Users are rows of one flat array, so a history is a window into it and never a copy.
+// Which users interacted with which items, in chronological order. All histories lie in one flat array, so a history is
+// a span of that array and never a copy.
 #include <algorithm>
 #include <span>
 #include <string>
@@ -11,22 +12,26 @@
 
 namespace mql4grec {
 
+/// The histories of all users of a dataset. Users are numbered 0 … users() − 1.
 struct interactions {
-  std::vector<item_id> items;          // of all users back to back, each user's oldest first
-  std::vector<index_t> offsets = {0};  // (users + 1): user u owns items[offsets[u] … offsets[u + 1])
-  index_t item_count = 0;              // every id is below it: those of items that nobody took, and of none at all, too
-  std::vector<std::string> user_keys;  // (users): what the file calls each user, kept for writing it back
+  std::vector<item_id> items;          ///< of all users, back to back; the items of each user are ordered oldest first
+  std::vector<index_t> offsets = {0};  ///< (users + 1): the items of user u are items[offsets[u] … offsets[u + 1])
+  index_t item_count = 0;              ///< greater than every id in `items`; also counts items without interactions
+  std::vector<std::string> user_keys;  ///< (users): the key of each user in the file, kept for writing it back
 
+  /// The number of users.
   index_t users() const { return static_cast<index_t>(offsets.size()) - 1; }
 
-  /// All items of one user, oldest first. Throws when there is no such user.
+  /// All items of one user, oldest first. The span is valid until the next add_user(). Throws error when there is no
+  /// such user.
   std::span<item_id const> of(user_id user) const {
     expects(index(user) >= 0 && index(user) < users(), "user ", index(user), " is not among the ", users(), " users");
     auto const u = static_cast<std::size_t>(user);
     return {items.data() + offsets[u], static_cast<std::size_t>(offsets[u + 1] - offsets[u])};
   }
 
-  /// Adds one more user behind the others; item_count grows to cover the items.
+  /// Appends a user and returns its id. item_count grows to cover the items of the history. Throws error for a negative
+  /// item.
   user_id add_user(std::string key, std::span<item_id const> history) {
     for (auto const item : history) {
       expects(index(item) >= 0, "user '", key, "': item ", index(item), " is negative");
@@ -41,23 +46,27 @@ struct interactions {
   bool operator==(interactions const&) const = default;
 };
 
-/// Leave-one-out (Section 4.1 of the paper): a user's last item is the test target, the one before it the validation
-/// target, everything earlier is training. A user with fewer than three items has nothing to spare: the whole history
-/// is training, and the user is neither validated nor tested.
+/// The three parts of the leave-one-out split (Section 4.1 of the paper). The last item of a user is the test target,
+/// the item before it is the validation target, and all earlier items are for training. A user with fewer than three
+/// items is neither validated nor tested: the whole history is for training.
 enum class split { train, valid, test };
 
+/// The default number of most recent items that a model reads.
 inline constexpr index_t default_max_history = 20;
 
-/// Whether the user has a validation and a test target.
+/// Whether the user has a validation target and a test target, that is, at least three items. Throws error when there
+/// is no such user.
 inline bool is_evaluated(interactions const& data, user_id user) { return data.of(user).size() >= 3; }
 
-/// The items of a user that a model may learn from.
+/// The items of a user that a model may be trained on, oldest first: all but the last two of an evaluated user,
+/// otherwise all.
 inline std::span<item_id const> training_items(interactions const& data, user_id user) {
   auto const all = data.of(user);
   return is_evaluated(data, user) ? all.first(all.size() - 2) : all;
 }
 
-/// Where a part's target stands among the user's items; in training, the last item that may be learnt.
+/// The position of the target among the user's items. For split::train, this is the position of the last training item.
+/// Throws error when the user has no target in this part.
 inline index_t target_position(interactions const& data, user_id user, split part) {
   auto const n = std::ssize(data.of(user));
   expects(n > 0 && (part == split::train || is_evaluated(data, user)), "user ", index(user), " has only ", n,
@@ -66,7 +75,8 @@ inline index_t target_position(interactions const& data, user_id user, split par
   return part == split::valid ? n - 2 : n - 1;
 }
 
-/// The at most `max_history` items right before position `end` of a user's items.
+/// The last `max_history` items before position `end`, or fewer when fewer exist. Throws error when max_history is
+/// negative.
 inline std::span<item_id const> window_before(std::span<item_id const> items, index_t end, index_t max_history) {
   expects(max_history >= 0, "a history of at most ", max_history, " items");
   auto const first = std::max<index_t>(0, end - max_history);

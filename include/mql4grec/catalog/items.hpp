@@ -1,4 +1,5 @@
 #pragma once
+// The descriptive texts of items, and the keys that items and users have outside the library.
 #include <map>
 #include <string>
 #include <vector>
@@ -7,16 +8,16 @@
 
 namespace mql4grec {
 
-/// What `D.item.json` says about an item; empty where it says nothing.
+/// The description of an item in `D.item.json`. A field that the file lacks is empty.
 struct item_description {
   std::string title = {}, description = {}, brand = {}, categories = {};
   bool operator==(item_description const&) const = default;
 };
 
-/// Of the items that the file names.
+/// Descriptions by item. An item that the file does not contain has no entry.
 using item_descriptions = std::map<item_id, item_description>;
 
-/// What stands outside for each dense id: `keys[id]` is the shop's name of the item (or user).
+/// The external key of each dense id: `keys[id]` is the shop's key of the item or user. See read_ids().
 using outside_ids = std::vector<std::string>;
 
 }  // namespace mql4grec

@@ -1,6 +1,6 @@
 #pragma once
-// The files of a dataset directory that describe users and items. Nothing that comes from a file is believed: every
-// complaint names the file, the user or item, and what was expected in its place.
+// Readers and writers for the files of a dataset directory that describe users and items. All input is validated: every
+// error message contains the file, the user or item, and what was expected.
 #include <filesystem>
 
 #include "mql4grec/catalog/interactions.hpp"
@@ -9,23 +9,27 @@
 
 namespace mql4grec {
 
-/// Reads `D.inter.json`, `{"user": [item, item, …]}` with items oldest first. Users are numbered in the order of the
-/// file whatever they are called; item_count is one more than the largest item. Throws file_error.
+/// Reads `D.inter.json`, `{"user": [item, item, …]}` with each user's items oldest first. Users are numbered in the
+/// order of the file, whatever their keys are; item_count is one more than the largest item. Throws file_error when the
+/// file can't be read, has another form, or contains no users or no items.
 interactions read_interactions(std::filesystem::path const& path);
 
-/// Writes what read_interactions reads, one user a line.
+/// Writes the format that read_interactions() reads, one user per line. Throws file_error.
 void write_interactions(std::filesystem::path const& path, interactions const& data);
 
-/// Reads `D.item.json`, `{"item": {"title", "description", "brand", "categories"}}`, in any order. Every field may be
-/// missing, null, a text or a list of texts, which become one; other fields are passed over. Throws file_error.
+/// Reads `D.item.json`, `{"item": {"title", "description", "brand", "categories"}}`, in any order. Each field may be
+/// missing, null, a string, or a list of strings, which are joined into one. Other fields are ignored. Throws
+/// file_error when the file can't be read, has another form, or contains an item twice.
 item_descriptions read_items(std::filesystem::path const& path);
 
-/// Writes what read_items reads, all four fields of each item as texts.
+/// Writes the format that read_items() reads, with all four fields of each item as strings. Throws file_error.
 void write_items(std::filesystem::path const& path, item_descriptions const& items);
 
-/// Reads `D.item2id` or `D.user2id`: lines `key<TAB>id` whose ids are 0 … n − 1, each once, in any order.
+/// Reads `D.item2id` or `D.user2id`: lines `key<TAB>id` in any order, whose ids are 0 … n − 1, each exactly once.
+/// Throws file_error otherwise.
 outside_ids read_ids(std::filesystem::path const& path);
 
+/// Writes the format that read_ids() reads, in the order of the ids. Throws file_error.
 void write_ids(std::filesystem::path const& path, outside_ids const& keys);
 
 }  // namespace mql4grec

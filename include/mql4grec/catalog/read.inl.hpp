@@ -1,5 +1,5 @@
 #pragma once
-// What catalog/read.hpp declares.
+// The definitions of catalog/read.hpp.
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
@@ -19,7 +19,7 @@ namespace mql4grec {
 
 namespace detail {
 
-/// A decimal number in [0, limit) and nothing else.
+/// A decimal number in [0, limit) without any other characters, or nothing.
 MQL4GREC_DEFINITION std::optional<index_t> parse_id(std::string_view text, index_t limit = item_number_limit) {
   index_t id = -1;
   auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), id);
@@ -27,6 +27,7 @@ MQL4GREC_DEFINITION std::optional<index_t> parse_id(std::string_view text, index
   return whole && id >= 0 && id < limit ? std::optional(id) : std::nullopt;
 }
 
+/// The item number in a JSON value. `at` is the position in the user's list, for the error message.
 MQL4GREC_DEFINITION item_id item_of(json const& value, std::filesystem::path const& path, std::string const& user,
                                     std::size_t at) {
   bool const fits = value.is_number_unsigned() && value.get<std::uint64_t>() < std::uint64_t{item_number_limit};
@@ -35,8 +36,8 @@ MQL4GREC_DEFINITION item_id item_of(json const& value, std::filesystem::path con
   return static_cast<item_id>(value.get<std::int32_t>());
 }
 
-/// A field of a description: a text, nothing where it is null, or a list of such (of lists, as some categories are),
-/// joined by `between`.
+/// The text of a description's field: a string, an empty text for null, or a list of such values joined by `between`.
+/// Lists may be nested up to three deep, as some categories are. Returns nothing for any other value.
 MQL4GREC_DEFINITION std::optional<std::string> text_of(json const& value, char const* between, int depth = 0) {
   if (value.is_null()) return "";
   if (value.is_string()) return value.get<std::string>();
@@ -51,6 +52,7 @@ MQL4GREC_DEFINITION std::optional<std::string> text_of(json const& value, char c
   return text;
 }
 
+/// The four fields of one item; all are empty for null.
 MQL4GREC_DEFINITION item_description description_of(json const& value, std::filesystem::path const& path,
                                                     std::string const& item) {
   if (value.is_null()) return {};

@@ -1,5 +1,5 @@
 #pragma once
-// The questions that leave-one-out asks: whom, what is known, and what is the right answer.
+// The leave-one-out split: which users are evaluated, which items are the history, and which item is the target.
 #include <span>
 #include <vector>
 
@@ -7,23 +7,24 @@
 
 namespace mql4grec {
 
-/// "train", "valid" or "test".
+/// The name of a part: "train", "valid" or "test".
 inline char const* name_of(split part) {
   return part == split::train ? "train" : part == split::valid ? "valid" : "test";
 }
 
-/// The right answer. Throws for a user who has none in that part.
+/// The item to be predicted. Throws error for a user without a target in this part.
 inline item_id target(interactions const& data, user_id user, split part) {
   return data.of(user)[static_cast<std::size_t>(target_position(data, user, part))];
 }
 
-/// What is known before the target, oldest first: the validation item is history when testing.
+/// The last `max_history` items before the target, oldest first. In the test part, the history includes the validation
+/// item. Throws error for a user without a target in this part.
 inline std::span<item_id const> history(interactions const& data, user_id user, split part,
                                         index_t max_history = default_max_history) {
   return window_before(data.of(user), target_position(data, user, part), max_history);
 }
 
-/// The users that validation and test run over, in order.
+/// The users with a validation and a test target, in ascending order.
 inline std::vector<user_id> evaluated_users(interactions const& data) {
   std::vector<user_id> users;
   for (index_t u = 0; u < data.users(); ++u)
@@ -31,7 +32,7 @@ inline std::vector<user_id> evaluated_users(interactions const& data) {
   return users;
 }
 
-/// How many users have fewer than three items and are left out of validation and test: worth one line of a report.
+/// The number of users with fewer than three items, who are excluded from validation and test.
 inline index_t short_users(interactions const& data) { return data.users() - std::ssize(evaluated_users(data)); }
 
 }  // namespace mql4grec

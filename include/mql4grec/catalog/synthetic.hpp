@@ -1,10 +1,11 @@
 #pragma once
-// The built-in catalogue: shops small enough to learn in a minute or two on a CPU, made of latent factors that can be
-// read in the titles, so that every stage runs without a download and its result can be judged by eye.
+// The built-in catalogue: synthetic shops that a CPU can train on in a minute or two. Every stage runs on them without
+// a download. Item titles contain the latent factors that items are generated from, so results can be judged by eye.
 //
-// An item is a kind, a material and a finish (and a series once those have run out). Text says mostly the kind, images
-// mostly the looks. A user has a taste that drifts, and walks from kind to kind by a rule that all users of all domains
-// share: the next item follows from the history, and hardly from how popular anything is.
+// An item is a kind, a material and a finish (and a series once all combinations are used up). Text features depend
+// mostly on the kind, image features mostly on material and finish. A user has a preference that drifts, and moves from
+// kind to kind by a rule that all users of all domains share. So the next item follows from the history, and hardly
+// from the popularity of items.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -19,29 +20,31 @@
 
 namespace mql4grec {
 
+/// The size and the difficulty of the built-in catalogue.
 struct synthetic_options {
-  index_t domains = 1;       ///< at most 25: their kinds share the 256 codes of one level
-  index_t items = 400;       ///< of each domain; 400 is every combination, beyond that come series of each
-  index_t users = 1500;      ///< of each domain
-  index_t min_length = 6;    ///< items of a user, at least
-  index_t max_length = 14;   ///< and at most, itself at most `items`
+  index_t domains = 1;       ///< at most 25, because the kinds of all domains share the 256 codes of one level
+  index_t items = 400;       ///< per domain; 400 is every combination of factors, further items are series of these
+  index_t users = 1500;      ///< per domain
+  index_t min_length = 6;    ///< shortest history of a user, in items
+  index_t max_length = 14;   ///< longest history of a user, in items; at most `items`
   index_t text_width = 48;   ///< columns of the text features
-  index_t image_width = 32;  ///< and of the image features
-  double noise = 0.1;        ///< its standard deviation in the features, whose strongest factor has 1
+  index_t image_width = 32;  ///< columns of the image features
+  double noise = 0.1;        ///< standard deviation of the features' noise; that of the strongest factor is 1
   double missing_text = 0;   ///< probability that an item has no text
   double missing_image = 0;  ///< probability that an item has no image
-  std::uint64_t seed = 42;
+  std::uint64_t seed = 42;   ///< of all random choices
 };
 
-/// One domain. Text stands first and images second in `features` (items, width) and in `codes` (items, 4), a readable
-/// stand-in for what the quantizers learn: four codes name one item, and mean the same in every domain. Where an item
-/// lacks a modality its features are zeros, its codes −1; without text it has no description either.
+/// One synthetic domain. `features` and `codes` contain text at index 0 and images at index 1. The codes are a readable
+/// substitute for those of a trained quantizer: four codes identify one item and have the same meaning in every domain.
+/// An item that lacks a modality has zero features and codes of −1 there. An item without text has no description
+/// either.
 struct synthetic_domain {
-  std::string name;
+  std::string name;  ///< the shop's name, with a number from the second round of shops on
   interactions histories;
   item_descriptions items;
-  std::vector<host_array<float, 2>> features;
-  std::vector<host_array<code_t, 2>> codes;
+  std::vector<host_array<float, 2>> features;  ///< (items, width) of text, then of images
+  std::vector<host_array<code_t, 2>> codes;    ///< (items, 4) of text, then of images
 };
 
 namespace detail {
@@ -70,7 +73,7 @@ inline void remove_modalities(synthetic_options const& options, index_t domain, 
 
 }  // namespace detail
 
-/// One domain of the catalogue; the same options give the same one.
+/// Generates domain number `domain`, 0 … 24. Equal options give equal domains. Throws error for options out of range.
 inline synthetic_domain make_synthetic_domain(synthetic_options const& options, index_t domain) {
   detail::check_synthetic(options, domain);
   auto const shops = std::ssize(detail::synthetic_shops);
@@ -92,10 +95,11 @@ inline synthetic_domain make_synthetic_domain(synthetic_options const& options, 
     auto const length = options.min_length + random.below(options.max_length - options.min_length + 1);
     out.histories.add_user(std::to_string(u), walk.history(random, length));
   }
-  out.histories.item_count = options.items;  // the last ones may have been taken by nobody
+  out.histories.item_count = options.items;  // the last items may have no interactions
   return out;
 }
 
+/// Generates all domains. Equal options give equal catalogues. Throws error for options out of range.
 inline std::vector<synthetic_domain> make_synthetic_catalogue(synthetic_options const& options = {}) {
   std::vector<synthetic_domain> domains;
   for (index_t d = 0; d < options.domains; ++d) domains.push_back(make_synthetic_domain(options, d));

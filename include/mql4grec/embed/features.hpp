@@ -1,6 +1,6 @@
 #pragma once
-// Features are read in blocks of rows, so that a catalogue larger than the memory can be translated; whoever has them
-// in memory gives a matrix, whoever has them in files gives the files.
+// Features of items, one row per item. Consumers read them in blocks of rows, so a catalogue larger than the memory can
+// be quantized. Features come from memory (matrix_features) or from files (npy_features).
 #include <concepts>
 #include <cstring>
 #include <span>
@@ -12,28 +12,32 @@
 
 namespace mql4grec {
 
-/// Rows of floats, a row an item. Const use from many threads is fine.
+/// A matrix of floats (rows, width) with one row per item. Const member functions may be called from several threads at
+/// once.
 template <class F>
 concept FeatureSource = requires(F const& features, std::span<index_t const> rows, index_t first,
                                  host_matrix_view<float> out) {
   { features.rows() } -> std::convertible_to<index_t>;
   { features.width() } -> std::convertible_to<index_t>;
   features.read(first, out);   // rows first … first + out.rows() − 1
-  features.gather(rows, out);  // any rows, in the order asked for
+  features.gather(rows, out);  // any rows, in the given order
 };
 
-/// Features in memory that the caller keeps.
+/// Features in memory. The caller owns the memory, which must outlive this object.
 class matrix_features {
  public:
+  /// `all` has the shape (rows, width).
   explicit matrix_features(host_matrix_view<float const> all) : all_(all) {}
 
   index_t rows() const { return all_.rows(); }
   index_t width() const { return all_.columns(); }
+  /// Copies rows first … first + out.rows() − 1 to `out`. Throws error for rows out of range.
   void read(index_t first, host_matrix_view<float> out) const {
     expects(first >= 0 && first + out.rows() <= rows(), "features: rows ", first, " to ", first + out.rows(), " of ",
             rows());
     for (index_t i = 0; i < out.rows(); ++i) copy_row(first + i, out.row(i));
   }
+  /// Copies the given rows to `out`, in the given order. Throws error for rows out of range.
   void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
     expects(std::ssize(wanted) == out.rows(), "features: ", wanted.size(), " rows into a place for ", out.rows());
     for (index_t i = 0; i < out.rows(); ++i) {
@@ -53,10 +57,10 @@ class matrix_features {
 };
 static_assert(FeatureSource<matrix_features>);
 
-/// The map x ↦ (x − mean) · scale; a model that learnt behind it can swallow it, see fold_scaling().
+/// The map x ↦ (x − mean) · scale. fold_scaling() merges it into a model that was trained on scaled features.
 struct feature_scaling {
   std::vector<float> mean;  ///< (width)
-  float scale = 1;
+  float scale = 1;          ///< one factor for all columns
 
   bool operator==(feature_scaling const&) const = default;
 };

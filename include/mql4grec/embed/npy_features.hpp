@@ -1,5 +1,6 @@
 #pragma once
-// Features in files: one catalogue a file, or several behind one another when one translator learns from all of them.
+// Features in .npy files: one file per catalogue, or several files joined when one quantizer is trained on several
+// catalogues.
 #include <algorithm>
 #include <filesystem>
 #include <string>
@@ -11,17 +12,21 @@
 
 namespace mql4grec {
 
-/// A .npy file as features: a row an item. A row is what the file says, numbers or not; see check_finite().
+/// The features in a .npy file, one row per item. Values are read as they are, including NaN and infinity; see
+/// check_finite().
 class npy_features {
  public:
-  /// Throws file_error as npy_file does.
+  /// Opens the file. Throws file_error under the same conditions as npy_file.
   explicit npy_features(std::filesystem::path path) : file_(std::move(path)) {}
 
   std::filesystem::path const& path() const { return file_.path(); }
+  /// The type of the entries in the file; read() and gather() convert to float.
   dtype type() const { return file_.type(); }
   index_t rows() const { return file_.rows(); }
   index_t width() const { return file_.columns(); }
+  /// Copies rows first … first + out.rows() − 1 to `out`. Throws file_error.
   void read(index_t first, host_matrix_view<float> out) const { file_.read(first, out); }
+  /// Copies the given rows to `out`, in the given order. Throws file_error.
   void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const { file_.gather(wanted, out); }
 
  private:
@@ -29,12 +34,12 @@ class npy_features {
 };
 static_assert(FeatureSource<npy_features>);
 
-/// Sources of one width behind one another: row 0 of a part follows the last row of the part before. A part may be
-/// empty.
+/// The rows of several sources of one width, concatenated: row 0 of a part follows the last row of the part before it.
+/// A part may be empty.
 template <FeatureSource F>
 class joined_features {
  public:
-  /// Throws error when there are no parts or their widths differ; the message names both parts.
+  /// Throws error when there are no parts or their widths differ; the message contains the names of both parts.
   explicit joined_features(std::vector<F> parts) : parts_(std::move(parts)) {
     expects(!parts_.empty(), "features: no parts to join");
     for (index_t p = 0; p < this->parts(); ++p) {
@@ -46,22 +51,24 @@ class joined_features {
 
   index_t rows() const { return first_rows_.back(); }
   index_t width() const { return parts_.front().width(); }
-  /// How many.
+  /// The number of sources.
   index_t parts() const { return std::ssize(parts_); }
+  /// Source number p. Throws error when p is out of range.
   F const& part(index_t p) const { return parts_[checked(p)]; }
-  /// The row at which a part begins, which is the next one's when the part is empty.
+  /// The first row of a part. For an empty part, it equals the first row of the next part.
   index_t first_row(index_t p) const { return first_rows_[checked(p)]; }
-  /// The part that holds a row.
+  /// The part that contains a row. Throws error when the row is out of range.
   index_t part_of(index_t row) const {
     expects(row >= 0 && row < rows(), "features: row ", row, " of ", rows());
     return std::ranges::upper_bound(first_rows_, row) - first_rows_.begin() - 1;
   }
-  /// "row 6 of games.npy", for errors.
+  /// The location of a row for error messages, such as "row 6 of games.npy".
   std::string place_of(index_t row) const {
     index_t const p = part_of(row);
     return "row " + std::to_string(row - first_row(p)) + " of " + name_of(p);
   }
 
+  /// Copies rows first … first + out.rows() − 1 to `out`. Throws error for rows out of range.
   void read(index_t first, host_matrix_view<float> out) const {
     expects(first >= 0 && out.rows() <= rows() && first <= rows() - out.rows(), "features: ", out.rows(),
             " rows from row ", first, " of ", rows());
@@ -71,11 +78,13 @@ class joined_features {
       part(p).read(begin, out.row_block(done, count));
     }
   }
+  /// Copies the given rows to `out`, in the given order. Throws error for rows out of range.
   void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
     expects(std::ssize(wanted) == out.rows(), "features: ", wanted.size(), " rows into a place for ", out.rows());
     auto const bad = std::ranges::find_if(wanted, [&](index_t row) { return row < 0 || row >= rows(); });
     if (bad != wanted.end()) detail::raise("features: row ", *bad, " of ", rows());
-    std::vector<index_t> there;  // neighbours of one part go to it together, so that it may read them at once
+    // Consecutive rows of one part are gathered by one call, so that the part can read them at once.
+    std::vector<index_t> there;
     for (index_t i = 0; i < out.rows(); i += std::ssize(there)) {
       auto const rest = wanted.subspan(static_cast<std::size_t>(i));
       index_t const p = part_of(rest.front()), begin = first_row(p), end = begin + part(p).rows();
@@ -101,7 +110,7 @@ class joined_features {
   }
 
   std::vector<F> parts_;
-  std::vector<index_t> first_rows_{0};  // (parts + 1); the last is the number of rows
+  std::vector<index_t> first_rows_{0};  // (parts + 1); the last entry is the number of rows
 };
 static_assert(FeatureSource<joined_features<npy_features>>);
 

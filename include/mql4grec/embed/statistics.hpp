@@ -1,5 +1,5 @@
 #pragma once
-// One look at all features before anything learns from them.
+// Statistics of features, computed in one pass before training.
 #include <algorithm>
 #include <bit>
 #include <cstdint>
@@ -13,30 +13,31 @@
 
 namespace mql4grec {
 
-/// What feature_scaling needs: (x − mean) / √variance has mean 0 in every column and, over all entries, variance 1.
+/// The input of feature_scaling: (x − mean) / √variance has mean 0 in every column and variance 1 over all entries.
 struct feature_statistics {
-  std::vector<float> mean;  ///< (width), of each column
+  std::vector<float> mean;  ///< (width): the mean of each column
   double variance = 0;      ///< mean over all entries of (x − mean of its column)²
 };
 
 namespace detail {
 
-/// The first entry that is NaN or infinite, or −1. Looks at the exponent's bits: compilers may be told that there are
-/// no NaNs.
+/// The position of the first NaN or infinity, or −1. The check uses the bits of the exponent, because a compiler may
+/// assume that there are no NaNs.
 inline index_t first_not_finite(host_vector_view<float const> row) {
   constexpr std::uint32_t exponent = 0x7F800000u;
   auto const bad = [&](index_t j) { return (std::bit_cast<std::uint32_t>(row.data[j]) & exponent) == exponent; };
   std::uint32_t any = 0;
   for (index_t j = 0; j < row.size(); ++j)
-    any |= static_cast<std::uint32_t>(bad(j));  // no way out of the loop: vector code
+    // No early exit: the compiler vectorises this loop.
+    any |= static_cast<std::uint32_t>(bad(j));
   for (index_t j = 0; any != 0; ++j)
     if (bad(j)) return j;
   return -1;
 }
 
-/// Sums over rows of x − x₀ and (x − x₀)², where x₀ is the first row. Moved by x₀ the two sums lose nothing that
-/// matters: the first row's own deviation is in the variance, so that what they cancel is at most n times what is left.
-/// Equal rows give exactly 0.
+/// Sums over rows of x − x₀ and (x − x₀)², where x₀ is the first row. The shift by x₀ avoids catastrophic cancellation:
+/// the variance includes the first row's own deviation, so the cancelled terms are at most n times the result. Equal
+/// rows give exactly 0.
 class column_sums {
  public:
   explicit column_sums(host_vector_view<float const> first_row)
@@ -70,7 +71,7 @@ class column_sums {
   index_t rows_ = 0;
 };
 
-/// "row 3", or what a source that knows better says.
+/// The location of a row for error messages: that of the source if it has place_of(), otherwise "row 3".
 template <FeatureSource F>
 std::string place_of_row(F const& features, index_t row) {
   if constexpr (requires { features.place_of(row); })
@@ -81,8 +82,8 @@ std::string place_of_row(F const& features, index_t row) {
 
 }  // namespace detail
 
-/// How many different rows there are, counted up to `enough`; −0 and 0 are the same. Rows are told apart by 64 bits
-/// each, so that they needn't be kept.
+/// The number of different rows, counted up to `enough`; −0 and 0 are equal. Rows are compared by a 64-bit hash, so
+/// that they don't have to be kept in memory.
 template <FeatureSource F>
 index_t distinct_rows(F const& features, index_t enough) {
   index_t const rows = features.rows(), width = features.width();
@@ -103,13 +104,15 @@ index_t distinct_rows(F const& features, index_t enough) {
   return std::ssize(seen);
 }
 
-/// Reads all rows once, in blocks. Throws error, with `name` in front, for the first entry that isn't finite (row and
-/// column are named), and when nothing can be learnt because there are no rows or all are equal.
+/// Reads all rows once, in blocks, and returns their statistics. Throws error for the first entry that isn't finite
+/// (the message contains its row and column), when there are no rows or no columns, and when all rows are equal.
+/// Messages start with `name`.
 template <FeatureSource F>
 feature_statistics check_finite(F const& features, std::string_view name) {
   index_t const rows = features.rows(), width = features.width();
   expects(rows >= 1 && width >= 1, name, ": ", rows, " rows of ", width, " entries, expected at least one of each");
-  index_t const block = std::clamp<index_t>((index_t{1} << 18) / width, 1, rows);  // 1 MiB, whatever the catalogue
+  // 1 MiB, regardless of the size of the catalogue.
+  index_t const block = std::clamp<index_t>((index_t{1} << 18) / width, 1, rows);
   std::vector<float> memory(static_cast<std::size_t>(block * width));
   features.read(0, {memory.data(), 1, width});
   detail::column_sums sums({memory.data(), width});

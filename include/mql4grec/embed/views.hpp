@@ -1,5 +1,6 @@
 #pragma once
-// Features seen differently: some of the rows, or all of them moved and scaled. Nothing is copied but what is read.
+// Views of features: a selection of rows, or all rows shifted and scaled. A view keeps a reference to its source, which
+// must outlive it, and copies only the rows that are read.
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -9,7 +10,7 @@
 
 namespace mql4grec {
 
-/// The rows that aren't all zeros: zeros stand for an item that has nothing in this modality. Reads everything once.
+/// The rows that aren't all zeros; a row of zeros means that the item lacks this modality. Reads all rows once.
 template <FeatureSource F>
 std::vector<index_t> rows_with_features(F const& features) {
   constexpr index_t block = 1024;
@@ -24,10 +25,12 @@ std::vector<index_t> rows_with_features(F const& features) {
   return rows;
 }
 
-/// Some rows of another source, in an order of one's own: the items that have features, or those that are not held out.
+/// A selection of the rows of another source in a given order: the items that have features, or those that are not held
+/// out.
 template <FeatureSource F>
 class selected_features {
  public:
+  /// Row i of the view is row selection[i] of `all`. Throws error for rows out of range.
   selected_features(F const& all, std::vector<index_t> selection) : all_(all), selection_(std::move(selection)) {
     for (auto const row : selection_)
       expects(row >= 0 && row < all_.rows(), "features: row ", row, " is selected of ", all_.rows());
@@ -35,22 +38,24 @@ class selected_features {
 
   index_t rows() const { return std::ssize(selection_); }
   index_t width() const { return all_.width(); }
-  /// The row in the other source.
+  /// The row of the source that is row i of the view.
   index_t row(index_t i) const { return selection_[static_cast<std::size_t>(i)]; }
   std::vector<index_t> const& selection() const { return selection_; }
-  /// What the other source calls a row, for errors.
+  /// The location of a row in the source, for error messages.
   std::string place_of(index_t i) const {
     if constexpr (requires { all_.place_of(row(i)); })
       return all_.place_of(row(i));
     else
       return "row " + std::to_string(row(i));
   }
+  /// Copies rows first … first + out.rows() − 1 of the view to `out`. Throws error for rows out of range.
   void read(index_t first, host_matrix_view<float> out) const {
     expects(first >= 0 && first + out.rows() <= rows(), "features: rows ", first, " to ", first + out.rows(), " of ",
             rows());
     all_.gather(std::span(selection_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(out.rows())),
                 out);
   }
+  /// Copies the given rows of the view to `out`, in the given order. Throws error for rows out of range.
   void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
     std::vector<index_t> there;
     for (auto const i : wanted) {
@@ -65,10 +70,11 @@ class selected_features {
   std::vector<index_t> selection_;
 };
 
-/// Every row of another source behind a scaling.
+/// All rows of another source after a feature_scaling.
 template <FeatureSource F>
 class scaled_features {
  public:
+  /// Throws error when the mean doesn't have the source's width, and when the scale isn't finite and positive.
   scaled_features(F const& all, feature_scaling how) : all_(all), how_(std::move(how)) {
     expects(std::ssize(how_.mean) == all_.width(), "features: a mean of ", how_.mean.size(), " entries for rows of ",
             all_.width());

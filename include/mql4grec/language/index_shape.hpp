@@ -1,6 +1,6 @@
 #pragma once
-// How many levels of how many codes the sequences of an index file have: what must be known before there is a
-// vocabulary to read them by.
+// The number of levels and codes that the sequences of a token index use. They are needed to construct the vocabulary
+// that the token index is then read with.
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -10,17 +10,17 @@
 
 namespace mql4grec {
 
-/// The levels that sequences have, and one more than the largest code of each.
+/// The shape of the sequences in a token index.
 struct index_shape {
-  std::vector<index_t> codes;  ///< (levels); none where no item has a sequence
-  std::string item;            ///< the first one with a sequence, for errors
+  std::vector<index_t> codes;  ///< (levels): largest code + 1 of each level; empty when no item has a sequence
+  std::string item;            ///< the first item with a sequence, for error messages
 
   bool operator==(index_shape const&) const = default;
 };
 
-/// Looks through `D.index_*.json` of the modality whose words `family` begins; how many levels and codes that has
-/// itself doesn't matter. Throws file_error for an item whose tokens are no sequence of the modality's words, or more
-/// or fewer than another item's.
+/// Reads the shape of `D.index_*.json` for the modality with the prefix of `family`; the levels and codes of `family`
+/// are ignored. Throws file_error when an item's tokens don't belong to the modality, when a token is at the wrong
+/// level, and when two items have different numbers of tokens.
 index_shape read_index_shape(std::filesystem::path const& path, modality_tokens const& family);
 
 }  // namespace mql4grec

@@ -1,5 +1,5 @@
 #pragma once
-// What language/index_shape.hpp declares.
+// The definitions of language/index_shape.hpp.
 #include <algorithm>
 
 #include "mql4grec/core/error.hpp"
@@ -12,10 +12,10 @@ namespace mql4grec {
 
 namespace detail {
 
-/// The code of a word that has to stand at a level of the modality.
+/// The code of a token, which must belong to the given level of the modality.
 MQL4GREC_DEFINITION index_t code_in(std::filesystem::path const& path, std::string const& item, index_t level,
                                     json const& entry, modality_tokens const& family) {
-  constexpr index_t most = index_t{1} << 20;  // a damaged number shouldn't ask for all memory
+  constexpr index_t most = index_t{1} << 20;  // limits the memory that a damaged file can request
   expects_file(entry.is_string(), path, "item ", item, ", place ", level, ": expected a token like \"<",
                family.prefix_of(level), "_12>\", found a ", entry.type_name());
   auto const& text = entry.get_ref<std::string const&>();
@@ -27,9 +27,10 @@ MQL4GREC_DEFINITION index_t code_in(std::filesystem::path const& path, std::stri
   return word->number;
 }
 
+/// Extends the shape to the sequence of one more item.
 MQL4GREC_DEFINITION void widen(index_shape& shape, std::filesystem::path const& path, std::string const& item,
                                json const& list, modality_tokens const& family) {
-  constexpr index_t most_levels = 27;  // a letter each, and a suffix that tells items apart
+  constexpr index_t most_levels = 27;  // one letter per level, and a disambiguating suffix
   expects_file(list.is_array(), path, "item ", item, ": expected a list of tokens, found a ", list.type_name());
   auto const levels = std::ssize(list);
   expects_file(levels >= 1 && levels <= most_levels, path, "item ", item, " has ", levels, " tokens, expected 1 to ",

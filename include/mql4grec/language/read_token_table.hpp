@@ -1,6 +1,6 @@
 #pragma once
-// A token from a file is believed only if it is a word of the vocabulary and stands at its own level of the right
-// modality: a text index read as the image's would otherwise train without complaint.
+// Reads and writes token indices. A token is accepted only when it is in the vocabulary and at its own level of the
+// right modality: a text index that is read as an image index would otherwise train without an error.
 #include <filesystem>
 #include <optional>
 
@@ -10,13 +10,15 @@
 
 namespace mql4grec {
 
-/// Reads `D.index_*.json`, `{"item": ["<a_12>", "<b_7>", …]}`. Items the file is silent about have no sequence; two
-/// items may share one (duplicate_items counts them). items() is item_count, below which all items must be numbered, or
-/// one more than the largest item of the file. Throws file_error.
+/// Reads `D.index_*.json`, `{"item": ["<a_12>", "<b_7>", …]}`. Items that the file doesn't contain have no sequence.
+/// Two items may share a sequence; duplicate_items() counts these. The number of items of the table is item_count, or
+/// one more than the largest item of the file by default. Throws file_error for tokens that aren't accepted, sequences
+/// of another length, items ≥ item_count, and an item that occurs twice.
 token_table read_token_table(std::filesystem::path const& path, vocabulary const& words, modality kind,
                              std::optional<index_t> item_count = std::nullopt);
 
-/// Writes what read_token_table reads, one item a line; items without a sequence are left out.
+/// Writes the format that read_token_table() reads, one item per line. Items without a sequence are omitted. Throws
+/// file_error.
 void write_token_table(std::filesystem::path const& path, token_table const& table, vocabulary const& words);
 
 }  // namespace mql4grec

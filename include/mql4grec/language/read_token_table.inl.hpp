@@ -1,5 +1,5 @@
 #pragma once
-// What language/read_token_table.hpp declares.
+// The definitions of language/read_token_table.hpp.
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -16,12 +16,12 @@ namespace mql4grec {
 
 namespace detail {
 
-/// "<a_0> to <a_255>"
+/// The first and the last token of a level, for error messages: "<a_0> to <a_255>".
 MQL4GREC_DEFINITION std::string words_of_level(vocabulary const& words, modality kind, index_t level) {
   return words.word(kind, level, code_t{0}) + " to " + words.word(kind, level, code_t(words.codes(kind, level) - 1));
 }
 
-/// One item's tokens from its JSON list.
+/// Reads the tokens of one item from its JSON list.
 MQL4GREC_DEFINITION void read_sequence(std::filesystem::path const& path, std::string const& item, json const& list,
                                        vocabulary const& words, modality kind, std::vector<token_t>& sequence) {
   auto const levels = words.levels(kind);
@@ -49,7 +49,7 @@ MQL4GREC_DEFINITION void read_sequence(std::filesystem::path const& path, std::s
 MQL4GREC_DEFINITION token_table read_token_table(std::filesystem::path const& path, vocabulary const& words,
                                                  modality kind, std::optional<index_t> item_count) {
   auto const content = detail::parse_object(path, "an object {\"item\": [token, …], …}");
-  std::vector<std::pair<index_t, std::string const*>> items;  // by number, with their keys
+  std::vector<std::pair<index_t, std::string const*>> items;  // (item number, key in the file)
   for (auto const& [key, list] : content) {
     auto const item = detail::parse_number(key);
     expects_file(item && *item < item_number_limit, path, "key '", detail::printable(key),

@@ -1,6 +1,7 @@
 #pragma once
-// A vocabulary from a Hugging Face tokenizer directory. The released checkpoints add their words behind the 32,100 of
-// the base tokenizer and in an order of their own, so both the ids and the modalities are read, not computed.
+// Reads a vocabulary from a Hugging Face tokenizer directory. Released checkpoints add their tokens after the 32,100 of
+// the base tokenizer, in an order of their own, so both the ids and the modalities are read from the file, never
+// computed.
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -14,29 +15,31 @@ namespace mql4grec {
 
 namespace detail {
 
+/// Ids by token text.
 using word_ids = std::unordered_map<std::string, token_t>;
 
+/// The parts of a token's text: <a_12> has the prefix "a" and the number 12.
 struct numbered_word {
   std::string prefix;
   index_t number;
 };
 
-/// "<a_12>" → {"a", 12}; nothing for other words.
+/// Splits "<a_12>" into {"a", 12}; returns nothing for texts of another form.
 std::optional<numbered_word> split_word(std::string_view word);
 
-/// The modalities and prompts that a set of words amounts to: text (<a_…) first, then images (<A_…), then the
-/// others by their first id. A level has one code more than its largest; images without text follow a text without
-/// levels. T5's own <extra_id_…> are not codes.
+/// The modalities and prompts of a set of tokens. Text (<a_…>) comes first, then images (<A_…>), then other modalities
+/// by their smallest id. K of a level is one more than its largest code. If there are images but no text, the text
+/// modality has no levels. T5's own <extra_id_…> are not codes.
 vocabulary_options options_from(word_ids const& ids);
 
 }  // namespace detail
 
-/// Reads the words of a checkpoint directory from `added_tokens.json`, or from `tokenizer.json` where that is missing.
-/// Levels may have gaps: tokenizers of the released code know the words that an index uses. Throws file_error when
-/// there are no code words, or when <pad> isn't 0 or </s> isn't 1.
+/// Reads the vocabulary of a checkpoint directory from `added_tokens.json`, or from `tokenizer.json` when that file is
+/// missing. Levels may have gaps: tokenizers of the released code contain only the tokens that a token index uses.
+/// Throws file_error when there are no code tokens, or when the id of <pad> isn't 0 or that of </s> isn't 1.
 vocabulary read_vocabulary(std::filesystem::path const& directory);
 
-/// Writes `added_tokens.json`, from which read_vocabulary gives an equal vocabulary.
+/// Writes `added_tokens.json`, from which read_vocabulary() returns an equal vocabulary. Throws file_error.
 void write_vocabulary(std::filesystem::path const& directory, vocabulary const& words);
 
 }  // namespace mql4grec

@@ -1,5 +1,5 @@
 #pragma once
-// What language/read_vocabulary.hpp declares.
+// The definitions of language/read_vocabulary.hpp.
 #include <algorithm>
 #include <cstdint>
 #include <map>
@@ -16,13 +16,14 @@ namespace mql4grec {
 
 namespace detail {
 
+/// The id in a JSON value; `word` is for the error message.
 MQL4GREC_DEFINITION token_t id_from(json const& value, std::filesystem::path const& path, std::string const& word) {
   bool const fits = value.is_number_unsigned() && value.get<std::uint64_t>() < 0x7fffffff;
   expects_file(fits, path, "token '", word, "': expected an id of 0 or more, found ", value.dump());
   return static_cast<token_t>(value.get<std::int32_t>());
 }
 
-/// `added_tokens.json`: {"<a_0>": 32100, …}.
+/// Reads `added_tokens.json`: {"<a_0>": 32100, …}.
 MQL4GREC_DEFINITION word_ids read_added_tokens(std::filesystem::path const& path) {
   word_ids ids;
   auto const content = parse_object(path, "an object {\"token\": id, …}");
@@ -30,7 +31,7 @@ MQL4GREC_DEFINITION word_ids read_added_tokens(std::filesystem::path const& path
   return ids;
 }
 
-/// `tokenizer.json`: "added_tokens": [{"id": 32100, "content": "<a_0>"}, …].
+/// Reads `tokenizer.json`: {"added_tokens": [{"id": 32100, "content": "<a_0>"}, …]}.
 MQL4GREC_DEFINITION word_ids read_tokenizer(std::filesystem::path const& path) {
   word_ids ids;
   auto const content = parse_object(path, "an object with \"added_tokens\"");
@@ -57,11 +58,11 @@ MQL4GREC_DEFINITION std::optional<numbered_word> split_word(std::string_view wor
 MQL4GREC_DEFINITION vocabulary_options options_from(word_ids const& ids) {
   vocabulary_options found{.modalities = {}, .prompts = 0};
   std::map<std::string, index_t> codes;     // K by prefix
-  std::map<std::string, token_t> first_id;  // the smallest of its words
+  std::map<std::string, token_t> first_id;  // the smallest id by prefix
   for (auto const& [word, id] : ids) {
     auto const parts = split_word(word);
     if (!parts || parts->prefix == "extra_id") continue;
-    constexpr index_t most = index_t{1} << 20;  // a damaged number shouldn't ask for all memory
+    constexpr index_t most = index_t{1} << 20;  // limits the memory that a damaged file can request
     expects(parts->number < most, "the word ", printable(word), ", expected a number less than ", most);
     auto& count = parts->prefix == "*" ? found.prompts : codes[parts->prefix];
     count = std::max(count, parts->number + 1);

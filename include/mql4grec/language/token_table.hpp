@@ -1,7 +1,7 @@
 #pragma once
-// The sequence of every item in one modality. An item whose text or picture is missing has no sequence: of() is then
-// empty, so that writing a history simply leaves it out. Memory follows the items that have one, not the largest number
-// of an item.
+// The token sequences of all items in one modality. An item whose text or image is missing has no sequence: of()
+// returns an empty span, so writing the tokens of a history omits the item. Memory is proportional to the number of
+// items with a sequence, not to the largest item number.
 #include <algorithm>
 #include <span>
 #include <vector>
@@ -12,24 +12,27 @@
 
 namespace mql4grec {
 
+/// A map from items to token sequences of equal length. Const member functions may be called from several threads at
+/// once.
 class token_table {
  public:
   token_table() = default;
 
-  /// `items` items, none of which has a sequence yet; each sequence will have `levels` ≥ 1 tokens.
+  /// A table for items 0 … items − 1, none of which has a sequence yet. Every sequence will have `levels` ≥ 1 tokens.
   token_table(modality kind, index_t items, index_t levels) : kind_(kind), items_(items), levels_(levels) {
     expects(items >= 0 && levels >= 1, "a token table of ", items, " items and ", levels, " levels");
   }
 
   modality kind() const { return kind_; }
-  /// One more than the largest number an item may have.
+  /// The number of items: one more than the largest item number that is allowed.
   index_t items() const { return items_; }
+  /// The number of tokens per sequence.
   index_t levels() const { return levels_; }
 
-  /// Whether the item has a sequence; false for items beyond the table too.
+  /// Whether the item has a sequence; false for items out of range.
   bool has(item_id item) const { return row_of(item) < present_.size(); }
 
-  /// (levels) tokens, or none at all.
+  /// The item's sequence (levels), or an empty span. Valid until the next set().
   std::span<token_t const> of(item_id item) const {
     auto const row = row_of(item);
     return row < present_.size()
@@ -37,7 +40,8 @@ class token_table {
                : std::span<token_t const>();
   }
 
-  /// Quick for items in the order of their numbers; one before others moves the sequences of these.
+  /// Sets the item's sequence. Fast when items are set in ascending order; setting an item before existing ones moves
+  /// their sequences. Throws error when the item is out of range or the sequence doesn't have levels() tokens.
   void set(item_id item, std::span<token_t const> sequence) {
     expects(index(item) >= 0 && index(item) < items_, "item ", index(item), " of a table of ", items_, " items");
     expects(std::ssize(sequence) == levels_, "item ", index(item), " has ", sequence.size(), " tokens, expected ",
@@ -52,21 +56,21 @@ class token_table {
     }
   }
 
-  /// Lets items be numbered up to below `items`; those beyond the table so far have no sequence.
+  /// Raises the number of items to at least `items`; the new items have no sequence.
   void widen(index_t items) { items_ = std::max(items_, items); }
 
-  /// The items with a sequence, by number.
+  /// The items with a sequence, in ascending order.
   std::span<item_id const> present() const { return present_; }
-  /// (present, levels), their sequences back to back.
+  /// The sequences of present(), back to back: (present, levels).
   std::span<token_t const> tokens() const { return tokens_; }
 
   bool operator==(token_table const&) const = default;
 
  private:
-  /// The item's place in present_, or one beyond.
+  /// The item's position in present_, or the size of present_ when the item has no sequence.
   std::size_t row_of(item_id item) const {
     auto const guess = static_cast<std::size_t>(item);
-    if (guess < present_.size() && present_[guess] == item) return guess;  // no item before it lacks a sequence
+    if (guess < present_.size() && present_[guess] == item) return guess;  // all items before it have a sequence
     auto const at = std::ranges::lower_bound(present_, item);
     return at != present_.end() && *at == item ? static_cast<std::size_t>(at - present_.begin()) : present_.size();
   }
@@ -78,10 +82,10 @@ class token_table {
   std::vector<token_t> tokens_;   // (present, levels)
 };
 
-/// How many items have a sequence.
+/// The number of items with a sequence.
 inline index_t items_with_sequence(token_table const& table) { return std::ssize(table.present()); }
 
-/// How many items have a sequence that an earlier item has too; 0 when a sequence names one item.
+/// The number of items whose sequence a smaller item number also has; 0 when all sequences are distinct.
 inline index_t duplicate_items(token_table const& table) {
   std::vector<item_id> order(table.present().begin(), table.present().end());
   auto const before = [&](item_id a, item_id b) {

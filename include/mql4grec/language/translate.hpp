@@ -1,4 +1,5 @@
 #pragma once
+// Converts the codes of a quantizer to tokens of the vocabulary.
 #include <vector>
 
 #include "mql4grec/core/error.hpp"
@@ -9,8 +10,8 @@
 
 namespace mql4grec {
 
-/// Codes into words: codes (items, levels) → the token table of one modality. An item whose first code is −1 is
-/// missing there and gets no sequence. Throws when a code or the number of levels doesn't fit the vocabulary.
+/// The token table of one modality for codes (items, levels). An item whose first code is −1 lacks the modality and
+/// gets no sequence. Throws error when a code or the number of levels doesn't fit the vocabulary.
 inline token_table translate(host_matrix_view<code_t const> codes, vocabulary const& words, modality kind) {
   expects(codes.columns() == words.levels(kind), "codes of ", codes.columns(), " levels for a modality with ",
           words.levels(kind));

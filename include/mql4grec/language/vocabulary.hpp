@@ -1,6 +1,6 @@
 #pragma once
-// Codes ⇄ tokens ⇄ text. The ids of a released checkpoint follow no formula, so a vocabulary is a table both ways and
-// nothing outside may compute an id.
+// Codes ⇄ tokens ⇄ text. The ids of a released checkpoint follow no formula. A vocabulary is therefore a pair of lookup
+// tables, and no other code may compute an id.
 #include <algorithm>
 #include <cstdint>
 #include <optional>
@@ -16,15 +16,16 @@
 
 namespace mql4grec {
 
-/// A way of describing items that becomes a language of its own. The paper has two; a third is `modality{2}`, and so
-/// on: whatever takes a modality takes a position in a list, never one of a pair.
+/// A kind of item data that is quantized into tokens of its own. The paper uses text and images; a third modality is
+/// `modality{2}`, and so on. Code that handles modalities indexes a list; it never assumes that there are two.
 enum class modality : std::int32_t { text = 0, image = 1 };
 
-/// The words of one modality: the prefix of level l is `prefix` with its last character moved on by l (a, b, c, d).
+/// The tokens of one modality. Level l has the prefix `prefix` with its last character advanced by l: a, b, c, d.
 struct modality_tokens {
-  std::string prefix;
-  std::vector<index_t> codes;  // (levels): K of each level; they may differ
+  std::string prefix;          ///< prefix of level 0
+  std::vector<index_t> codes;  ///< (levels): K of each level; the levels may differ
 
+  /// The prefix of a level.
   std::string prefix_of(index_t level) const {
     auto text = prefix;
     text.back() = static_cast<char>(text.back() + level);
@@ -33,14 +34,16 @@ struct modality_tokens {
   bool operator==(modality_tokens const&) const = default;
 };
 
-/// The default is the paper's vocabulary: two modalities of 4 × 256 codes, six tasks of three prompt tokens.
+/// The contents of a vocabulary. The default is that of the paper: two modalities of 4 × 256 codes, and six tasks with
+/// three prompt tokens each.
 struct vocabulary_options {
-  std::vector<modality_tokens> modalities = {{"a", {256, 256, 256, 256}}, {"A", {256, 256, 256, 256}}};  // text, image
-  index_t prompts = 18;  // <*_0> … <*_17>
+  /// Text, image, and further modalities.
+  std::vector<modality_tokens> modalities = {{"a", {256, 256, 256, 256}}, {"A", {256, 256, 256, 256}}};
+  index_t prompts = 18;  ///< prompt tokens <*_0> … <*_17>
   bool operator==(vocabulary_options const&) const = default;
 };
 
-/// The code that a token stands for.
+/// The code that a token represents.
 struct token_place {
   modality kind;
   index_t level;
@@ -48,19 +51,23 @@ struct token_place {
   bool operator==(token_place const&) const = default;
 };
 
+/// The set of tokens and their ids. Const member functions may be called from several threads at once.
 class vocabulary {
  public:
+  /// The id of <pad>.
   static constexpr token_t pad{0};
+  /// The id of </s>.
   static constexpr token_t eos{1};
 
-  /// Numbered as in the paper: <pad>, </s>, each modality's codes level by level, the prompts; V = Σ K + prompts + 2.
+  /// Numbers the tokens as in the paper: <pad>, </s>, the codes of each modality level by level, the prompts. V = Σ K +
+  /// prompts + 2. Throws error when two modalities share a token or no modality has levels.
   explicit vocabulary(vocabulary_options options = {}) : options_(std::move(options)) {
     check_families();
     build([next = index_t{2}](std::string const&) mutable { return std::optional(token_t(next++)); });
   }
 
-  /// The same words under somebody else's numbers. Words without one are missing, as those of codes that no item has
-  /// are from tokenizers of the released code; a modality may have no levels at all.
+  /// The same tokens with given ids. A token without an id is missing: tokenizers of the released code lack the codes
+  /// that no item has. A modality may have no levels at all. Throws error when two tokens have the same id.
   vocabulary(vocabulary_options options, std::unordered_map<std::string, token_t> const& ids)
       : options_(std::move(options)) {
     check_families();
@@ -72,19 +79,23 @@ class vocabulary {
 
   /// V: one more than the largest id.
   index_t size() const { return static_cast<index_t>(texts_.size()); }
+  /// The number of modalities, including those without levels.
   index_t modalities() const { return static_cast<index_t>(options_.modalities.size()); }
-  /// Whether there are words for a modality.
+  /// Whether the modality exists and has at least one level.
   bool has(modality kind) const { return index(kind) >= 0 && index(kind) < modalities() && levels(kind) > 0; }
+  /// The number of levels of a modality. Throws error when there is no such modality.
   index_t levels(modality kind) const { return static_cast<index_t>(family(kind).codes.size()); }
+  /// K of a level. Throws error when there is no such modality or level.
   index_t codes(modality kind, index_t level) const {
     auto const& per_level = family(kind).codes;
     expects(level >= 0 && level < levels(kind), "level ", level, " of a modality with ", levels(kind), " levels");
     return per_level[static_cast<std::size_t>(level)];
   }
+  /// The number of prompt tokens.
   index_t prompts() const { return options_.prompts; }
   vocabulary_options const& options() const { return options_; }
 
-  /// Throws error when the vocabulary has no such code, or lacks its word.
+  /// The token of a code. Throws error when the vocabulary has no such code, or no id for it.
   token_t token(modality kind, index_t level, code_t code) const {
     auto const k = codes(kind, level);
     expects(index(code) >= 0 && index(code) < k, "code ", index(code), " of a level with ", k, " codes");
@@ -93,10 +104,11 @@ class vocabulary {
     expects(found != missing, "the word ", word(kind, level, code), " has no id");
     return found;
   }
-  /// How a code is written, whether the vocabulary has an id for it or not: <a_12>.
+  /// The text of a code, whether or not it has an id: "<a_12>".
   std::string word(modality kind, index_t level, code_t code) const {
     return "<" + family(kind).prefix_of(level) + "_" + std::to_string(index(code)) + ">";
   }
+  /// The prompt token <*_i>. Throws error when there is no such prompt, or no id for it.
   token_t prompt(index_t i) const {
     expects(i >= 0 && i < prompts(), "prompt ", i, ", <*_", i, ">, of a vocabulary with ", prompts(), " prompts");
     auto const found = prompts_[static_cast<std::size_t>(i)];
@@ -104,32 +116,37 @@ class vocabulary {
     return found;
   }
 
-  /// The code a token stands for; nothing for <pad>, </s>, prompts and ids that have no word.
+  /// The code that a token represents; nothing for <pad>, </s>, prompts and ids without a token.
   std::optional<token_place> place(token_t token) const {
     if (index(token) < 0 || index(token) >= size()) return std::nullopt;
     return places_[static_cast<std::size_t>(token)];
   }
 
-  /// False for ids outside and for the ids of a base tokenizer, whose words are not ours.
+  /// Whether the vocabulary has a text for an id. False for ids out of range and for the ids of a base tokenizer's own
+  /// tokens.
   bool has_text(token_t token) const {
     return index(token) >= 0 && index(token) < size() && !texts_[static_cast<std::size_t>(token)].empty();
   }
+  /// The text of a token. Throws error when has_text() is false.
   std::string const& text(token_t token) const {
     expects(index(token) >= 0 && index(token) < size(), "token ", index(token), " of a vocabulary of ", size());
     expects(has_text(token), "token ", index(token), " has no word in this vocabulary");
     return texts_[static_cast<std::size_t>(token)];
   }
-  /// A sequence, nothing between its words: <a_1><b_2><c_3><d_4>.
+  /// The text of a sequence without separators: "<a_1><b_2><c_3><d_4>". Throws error when has_text() is false for a
+  /// token.
   std::string text(std::span<token_t const> tokens) const {
     std::string joined;
     for (auto const token : tokens) joined += text(token);
     return joined;
   }
 
+  /// The token with the given text, or nothing.
   std::optional<token_t> find(std::string_view text) const {
     auto const found = ids_.find(std::string(text));
     return found == ids_.end() ? std::nullopt : std::optional(found->second);
   }
+  /// The token with the given text. Throws error when there is none.
   token_t parse(std::string_view text) const {
     auto const found = find(text);
     expects(found.has_value(), "'", text, "' is not a word of the vocabulary");
@@ -153,7 +170,8 @@ class vocabulary {
             "a vocabulary needs a modality with at least one level");
     for (auto const& left : options_.modalities) {
       expects(!left.prefix.empty(), "a modality needs a prefix");
-      for (auto const& right : options_.modalities)  // or a file could not tell where one ends and the other begins
+      // Otherwise a reader of a file couldn't distinguish the levels of one modality from those of another.
+      for (auto const& right : options_.modalities)
         expects(left.codes.empty() || left.prefix_of(std::ssize(left.codes)) != right.prefix, "the prefix '",
                 right.prefix, "' continues the levels of the modality '", left.prefix, "'");
     }
@@ -201,9 +219,9 @@ class vocabulary {
   }
 
   vocabulary_options options_;
-  std::vector<std::vector<std::vector<token_t>>> words_;  // by modality, level, code; −1: missing
-  std::vector<token_t> prompts_;                          // likewise
-  std::vector<std::string> texts_;                        // (V)
+  std::vector<std::vector<std::vector<token_t>>> words_;  // by modality, level and code; −1 when missing
+  std::vector<token_t> prompts_;                          // by prompt; −1 when missing
+  std::vector<std::string> texts_;                        // (V): empty for ids without a token
   std::vector<std::optional<token_place>> places_;        // (V)
   std::unordered_map<std::string, token_t> ids_;
 };

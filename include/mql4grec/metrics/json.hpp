@@ -1,4 +1,5 @@
 #pragma once
+// JSON output of evaluation reports.
 #include <optional>
 
 #include "mql4grec/core/json_fwd.hpp"
@@ -7,12 +8,13 @@
 
 namespace mql4grec {
 
+/// An object with the members "hit@1", "hit@5", "hit@10", "ndcg@5" and "ndcg@10".
 void to_json(json& out, metric_values const& m);
 
-/// null where there is nothing.
+/// The object of to_json(), or null when there are no values.
 json as_json(std::optional<metric_values> const& m);
 
-/// What `evaluate --json` writes: `write_json(path, json(report))`.
+/// The output of `evaluate --json`. Write it with `write_json(path, json(report))`.
 void to_json(json& out, report const& r);
 
 }  // namespace mql4grec

@@ -1,5 +1,5 @@
 #pragma once
-// What metrics/json.hpp declares.
+// The definitions of metrics/json.hpp.
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/metrics/json.hpp"
 

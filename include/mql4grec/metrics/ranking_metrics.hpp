@@ -1,13 +1,13 @@
 #pragma once
-// Hit rate and NDCG at 1, 5, 10 of one right answer a user. The place of the answer is given with its doubt: `group`
-// entries, of which it is one, fill the places after the `before` entries ahead of them in random order. Without doubt
-// the group is 1 and the values are the usual ones, hit@k = [place < k] and NDCG@k = [place < k] / log2(place + 2);
-// with it, they are the expectation over the order, every place of the group having the probability 1 / group:
+// Hit rate and NDCG at 1, 5 and 10 for one target per user. The position of the target may be uncertain: after `before`
+// entries follows a group of `group` entries in random order, and the target is one of them. When the group is 1, the
+// values are the usual ones: hit@k = [position < k] and NDCG@k = [position < k] / log2(position + 2). For larger
+// groups, the values are expectations over the order; every position of the group has the probability 1 / group:
 //
 //   E hit@k  = min(max(k − before, 0), group) / group
-//   E NDCG@k = 1 / group · Σ 1 / log2(place + 2) over the places before ≤ place < min(before + group, k)
+//   E NDCG@k = 1 / group · Σ 1 / log2(position + 2) over before ≤ position < min(before + group, k)
 //
-// So items that share a sequence are judged as what they are, indistinguishable (ItemHit, ItemNDCG of CollisionGenRec).
+// So items that share a sequence are evaluated as indistinguishable (ItemHit and ItemNDCG of CollisionGenRec).
 #include <algorithm>
 #include <cmath>
 #include <span>
@@ -19,19 +19,21 @@
 
 namespace mql4grec {
 
-/// Where the right answer stands; group 0 when it is nowhere.
+/// The position of the target in a list.
 struct placement {
-  index_t before = 0;
-  index_t group = 0;
+  index_t before = 0;  ///< entries before the target's group
+  index_t group = 0;   ///< entries of the target's group; 0 when the list doesn't contain the target
   bool operator==(placement const&) const = default;
 };
 
+/// E hit@k; 0 when the list doesn't contain the target.
 inline double expected_hit(placement at, index_t k) {
   if (at.group == 0) return 0;
   auto const inside = std::clamp<index_t>(k - at.before, 0, at.group);
   return static_cast<double>(inside) / static_cast<double>(at.group);
 }
 
+/// E NDCG@k; 0 when the list doesn't contain the target.
 inline double expected_ndcg(placement at, index_t k) {
   double gain = 0;
   for (index_t place = at.before; place < std::min(at.before + at.group, k); ++place)
@@ -39,8 +41,9 @@ inline double expected_ndcg(placement at, index_t k) {
   return at.group == 0 ? 0 : gain / static_cast<double>(at.group);
 }
 
-/// The paper's judgement: the first of the sequences, best first, that equals the target's.
-/// sequences (n, L) back to back · target (L); every sequence stands for one place.
+/// The paper's criterion: the position of the first sequence that equals the target's. `sequences` (n, L) are back to
+/// back, best first; `target` is (L). Each sequence counts as one entry, however many items have it. Throws error when
+/// the shapes don't match.
 inline placement place_of(std::span<token_t const> sequences, std::span<token_t const> target) {
   auto const levels = target.size();
   expects(levels > 0 && sequences.size() % levels == 0, sequences.size(), " tokens are not sequences of ", levels);
@@ -49,15 +52,15 @@ inline placement place_of(std::span<token_t const> sequences, std::span<token_t 
   return {};
 }
 
-/// The item's place in a ranking as it stands: the first time it occurs, ties not doubted.
+/// The position of the first occurrence of the item in the ranking. Ties are not considered.
 inline placement place_of(ranking const& list, item_id target) {
   auto const found = std::ranges::find(list.items, target);
   if (found == list.items.end()) return {};
   return {found - list.items.begin(), 1};
 }
 
-/// The item's place when entries of equal score are in random order, as items that share a sequence are. The list must
-/// hold such groups whole: cutting it inside one would hide how many share it.
+/// The position of the item when entries of equal score are in random order, as items that share a sequence are. The
+/// list must contain every such group completely; a list cut off inside a group would give too small a group.
 inline placement expected_place_of(ranking const& list, item_id target) {
   auto const found = std::ranges::find(list.items, target);
   if (found == list.items.end()) return {};
@@ -66,9 +69,10 @@ inline placement expected_place_of(ranking const& list, item_id target) {
           std::ranges::count(list.scores, score)};
 }
 
-/// Means over users.
+/// Means of the metrics over users.
 class metric_accumulator {
  public:
+  /// Adds one user.
   void add(placement at) {
     ++users_;
     sum_.hit1 += expected_hit(at, 1);
@@ -77,9 +81,10 @@ class metric_accumulator {
     sum_.ndcg5 += expected_ndcg(at, 5);
     sum_.ndcg10 += expected_ndcg(at, 10);
   }
+  /// The number of users added.
   index_t users() const { return users_; }
 
-  /// All zero when nobody was added.
+  /// The means over all users added; all zero when there are none.
   metric_values mean() const {
     auto const n = static_cast<double>(std::max<index_t>(users_, 1));
     return {sum_.hit1 / n, sum_.hit5 / n, sum_.hit10 / n, sum_.ndcg5 / n, sum_.ndcg10 / n};

@@ -1,4 +1,5 @@
 #pragma once
+// The result of an evaluation as a plain value.
 #include <optional>
 #include <string>
 
@@ -6,24 +7,24 @@
 
 namespace mql4grec {
 
-/// Means over users, each in [0, 1]. With one right item a user, NDCG@1 is hit@1.
+/// Means over users, each in [0, 1]. NDCG@1 equals hit@1, because each user has one target.
 struct metric_values {
   double hit1 = 0, hit5 = 0, hit10 = 0;
   double ndcg5 = 0, ndcg10 = 0;
   bool operator==(metric_values const&) const = default;
 };
 
-/// What `mql4grec evaluate` says about one model on one data set. The first three follow the paper (a sequence is
-/// right or wrong); item_* ask for the item itself, in expectation where several items share a sequence. There is
-/// nothing where no user was judged, or of a modality that the dataset or the model lacks.
+/// The result of evaluating one model on one dataset. The first three metrics follow the paper: a sequence is right or
+/// wrong. The item_* metrics are about the item itself, in expectation where several items share a sequence. A metric
+/// is empty when no user was evaluated, or when the dataset or the model lacks the modality.
 struct report {
   std::string dataset = {};
-  std::string split = "test";
-  index_t users = 0;
-  index_t beams = 20;
+  std::string split = "test";  ///< "valid" or "test"
+  index_t users = 0;           ///< evaluated users
+  index_t beams = 20;          ///< beams per user
   std::optional<metric_values> text = {}, image = {}, ensemble = {};
   std::optional<metric_values> item_text = {}, item_image = {}, item_ensemble = {};
-  double seconds = 0;
+  double seconds = 0;  ///< duration of the evaluation
   double users_per_second = 0;
   bool operator==(report const&) const = default;
 };

@@ -1,6 +1,6 @@
 #pragma once
-// The form in which the authors' released code keeps what a search found (`save_seqrec_20.json`), so that its scripts
-// can score ours. Lists are flat: user i owns outputs and scores i·beams … (i + 1)·beams.
+// The file format in which the authors' released code saves search results (`save_seqrec_20.json`), so that its scripts
+// can score ours. Lists are flat: outputs and scores i·beams … (i + 1)·beams − 1 belong to entry i of the users.
 #include <filesystem>
 #include <span>
 #include <string>
@@ -12,20 +12,24 @@
 
 namespace mql4grec {
 
+/// The contents of such a file. Member names are the keys of the file.
 struct saved_search {
-  std::vector<std::string> all_outputs;  // (users · beams): "<a_1><b_2><c_3><d_4>", best first
-  std::vector<double> all_scores;        // (users · beams)
-  std::vector<std::string> all_targets;  // (users)
-  std::vector<index_t> all_users;        // (users): index of the user
+  std::vector<std::string> all_outputs;  ///< (users · beams): "<a_1><b_2><c_3><d_4>", best first
+  std::vector<double> all_scores;        ///< (users · beams)
+  std::vector<std::string> all_targets;  ///< (users)
+  std::vector<index_t> all_users;        ///< (users): user numbers
 
-  /// One user's result: sequences (beams, L) back to back, best first · scores (beams) · target (L).
+  /// Appends one user's result: sequences (beams, L) back to back, best first; scores (beams); target (L). Throws error
+  /// when the shapes don't match.
   void add(user_id user, std::span<token_t const> sequences, std::span<double const> scores,
            std::span<token_t const> target, vocabulary const& words);
   bool operator==(saved_search const&) const = default;
 };
 
+/// Writes the file. Throws file_error.
 void write_saved_search(std::filesystem::path const& path, saved_search const& saved);
 
+/// Reads the file. Throws file_error when a member is missing or has another type.
 saved_search read_saved_search(std::filesystem::path const& path);
 
 }  // namespace mql4grec

@@ -1,5 +1,5 @@
 #pragma once
-// What metrics/save.hpp declares.
+// The definitions of metrics/save.hpp.
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"

@@ -1,13 +1,14 @@
 #pragma once
+// Converts the result of a beam search, which consists of leaves of the trie, to a ranking of items.
 #include "mql4grec/rank/ranking.hpp"
 #include "mql4grec/search/beams.hpp"
 #include "mql4grec/search/trie.hpp"
 
 namespace mql4grec {
 
-/// The items behind one query's beams, best first. Items that share a sequence share its score and stand in the order
-/// of their ids; `wanted(item)` leaves out those that the search, which sees sequences only, couldn't tell from their
-/// twins.
+/// The items of one query's beams, best first. Items with the same sequence have the same score and are ordered by id.
+/// Only items for which `wanted(item)` is true are included. This filter is needed even when the search was filtered,
+/// because the search can't distinguish items with the same sequence.
 template <class Wanted>
 ranking ranking_of(beams const& found, index_t query, item_trie const& trie, Wanted&& wanted) {
   ranking list;
@@ -19,6 +20,7 @@ ranking ranking_of(beams const& found, index_t query, item_trie const& trie, Wan
   return list;
 }
 
+/// All items of one query's beams, best first.
 inline ranking ranking_of(beams const& found, index_t query, item_trie const& trie) {
   return ranking_of(found, query, trie, [](item_id) { return true; });
 }

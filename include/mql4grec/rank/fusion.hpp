@@ -1,6 +1,7 @@
 #pragma once
-// One ranking from several, one for each modality. The rules are stated per item: one that occurs twice in a list, or
-// out of order, changes no score (in the released ensemble.py it does). List order decides between equal scores alone.
+// Fusion of several rankings, one per modality, into one. Scores are defined per item: an item that occurs twice in a
+// list, or out of order, doesn't change any score. (In ensemble.py of the released code, it does.) The order of the
+// lists matters only between equal scores.
 #include <concepts>
 #include <span>
 
@@ -8,26 +9,28 @@
 
 namespace mql4grec {
 
-/// Gives every item that occurs in some list one score and ranks by it, highest first. Equal scores stand in the order
-/// of first appearance, the lists one after the other: text before image, then by place.
+/// A rule that gives each item in any of the lists one score and returns the items by descending score. Items with
+/// equal scores are ordered by first appearance: all of the first list, then the remaining items of the second, and so
+/// on.
 template <class P>
 concept FusionPolicy = std::regular<P> && requires(P const& policy, std::span<ranking const> lists) {
   { policy.fuse(lists) } -> std::same_as<ranking>;
 };
 
-/// The paper's rule (Section 3.3): an item in both lists scores (s₁ + s₂) / 2 + 1, any other its own score; an item's
-/// score in a list is its best there. With more lists: the mean over those that hold it, plus 1 for each beyond the
-/// first.
+/// The paper's rule (Section 3.3): an item in both lists has the score (s₁ + s₂) / 2 + 1, and an item in one list keeps
+/// its score. When an item occurs several times in a list, its best score counts. For more than two lists: the mean
+/// over the lists that contain the item, plus 1 for each of these beyond the first.
 struct average_plus_one {
   ranking fuse(std::span<ranking const> lists) const;
   bool operator==(average_plus_one const&) const = default;
 };
 
-/// Probabilities instead of bonuses: in each list p(item) = exp(sharpness · s) renormalised over the list's items, and
-/// an item scores log of its mean p over all lists, absence counting as p = 0. A list that is sure of itself so weighs
-/// more than one that spreads. With scores divided by the length of the sequence, a sharpness of that length restores
-/// log p.
+/// Fusion of probabilities. In each list, p(item) = exp(sharpness · s), renormalised over the items of the list. The
+/// score of an item is the logarithm of its mean p over all lists, with p = 0 in lists that don't contain it. So a list
+/// with a peaked distribution has more weight than one with a flat distribution.
 struct calibrated {
+  /// The factor on scores. When scores were divided by the length of the sequence, a sharpness of that length restores
+  /// log p.
   double sharpness = 1;
 
   ranking fuse(std::span<ranking const> lists) const;

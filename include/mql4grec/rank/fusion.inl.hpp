@@ -1,4 +1,5 @@
 #pragma once
+// The definitions of rank/fusion.hpp.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -14,12 +15,13 @@ namespace mql4grec {
 
 namespace detail {
 
-/// Each item once, with its scores in the lists that hold it.
+/// An item with its scores in all lists.
 struct item_scores {
   item_id item;
-  std::vector<std::optional<double>> scores;  // (lists): the best in each; nothing where the list has no such item
+  std::vector<std::optional<double>> scores;  // (lists): the best score in each list, if any
 };
 
+/// The scores of each item, in the order of first appearance.
 MQL4GREC_DEFINITION std::vector<item_scores> scores_by_item(std::span<ranking const> lists) {
   std::vector<item_scores> found;
   std::unordered_map<item_id, std::size_t> row_of;
@@ -29,11 +31,12 @@ MQL4GREC_DEFINITION std::vector<item_scores> scores_by_item(std::span<ranking co
       auto const [at, fresh] = row_of.emplace(item, found.size());
       if (fresh) found.push_back({item, std::vector<std::optional<double>>(lists.size())});
       auto& best = found[at->second].scores[l];
-      best = std::max(best, std::optional(lists[l].scores[i]));  // nothing is less than any number
+      best = std::max(best, std::optional(lists[l].scores[i]));  // an empty optional is less than any number
     }
   return found;
 }
 
+/// The items by descending `score(scores of the item)`, stable.
 template <class Score>
 ranking ranked_by(std::vector<item_scores> const& items, Score score) {
   std::vector<double> fused;

@@ -1,4 +1,5 @@
 #pragma once
+// The popularity baseline, which recommends the same items to every user.
 #include <algorithm>
 #include <unordered_map>
 #include <utility>
@@ -9,13 +10,14 @@
 
 namespace mql4grec {
 
-/// The baseline that knows nobody: the k items taken most often in the training parts, scored by how often, equals by
-/// id. Items below item_count that nobody took follow; fewer than k only when there are fewer.
+/// The k items with the most interactions in the training parts. The score is the number of interactions; items with
+/// equal scores are ordered by id. Items without interactions, up to data.item_count, come last. The result has fewer
+/// than k items only when fewer exist.
 inline ranking popularity(interactions const& data, index_t k) {
   std::unordered_map<item_id, index_t> taken;
   for (index_t u = 0; u < data.users(); ++u)
     for (auto const item : training_items(data, user_id(u))) ++taken[item];
-  std::vector<std::pair<index_t, item_id>> order;  // −times, and the item
+  std::vector<std::pair<index_t, item_id>> order;  // (−interactions, item)
   for (auto const& [item, times] : taken) order.emplace_back(-times, item);
   std::ranges::sort(order);
   for (index_t i = 0; i < data.item_count && std::ssize(order) < k; ++i)

@@ -1,6 +1,7 @@
 #pragma once
-// Beam search over the trie. Every item has the same number of tokens, so all beams of a block move in step: one row a
-// query at first, then up to `beams` rows, each pointing to its ancestors' places in the cache.
+// Beam search over the trie of items. All items have the same number of tokens, so all beams of a micro-batch advance
+// together: at first one row per query, then up to `beams` rows per query. Each row refers to the rows of its ancestors
+// in the key/value cache; the cache is never reordered.
 #include <atomic>
 #include <cmath>
 #include <compare>
@@ -17,32 +18,34 @@
 
 namespace mql4grec {
 
-/// Over what the probabilities of a step are normalised.
+/// The set of tokens over which the probabilities of a step are normalised.
 enum class normalization {
-  vocabulary,  ///< the whole vocabulary, as transformers' generate with prefix_allowed_tokens_fn reports scores
-  children     ///< the allowed children of the beam's node: a distribution over items
+  vocabulary,  ///< the whole vocabulary: the scores of transformers' generate() with prefix_allowed_tokens_fn
+  children     ///< the allowed children of the beam's node: the scores form a distribution over items
 };
 
-/// Whether the forced </s> behind the last code counts.
+/// Whether the log-probability of the forced </s> after the last code is part of the score.
 enum class closing { scored, free };
 
+/// Options of a beam search. The defaults give the scores of transformers' generate().
 struct beam_options {
-  index_t beams = 20;
-  double length_penalty = 1;  ///< scores are divided by length^penalty, the length counting </s> when it is scored
-  normalization normalize = normalization::vocabulary;
-  closing end = closing::scored;  ///< with normalization::children </s> is certain and adds 0
-  index_t block_rows = 480;       ///< queries · beams that one worker computes at once
+  index_t beams = 20;         ///< beams per query, 1 … 4096; also the number of results per query
+  double length_penalty = 1;  ///< scores are divided by length^penalty; the length includes </s> when it is scored
+  normalization normalize = normalization::vocabulary;  ///< see normalization
+  closing end = closing::scored;  ///< with normalization::children, </s> has probability 1 and adds 0
+  index_t block_rows = 480;       ///< queries · beams that a worker computes at once
 
   bool operator==(beam_options const&) const = default;
 };
 
+/// Throws error for options out of range.
 inline void validate(beam_options const& o) {
   expects(o.beams >= 1 && o.beams <= 4096, "beam search: ", o.beams, " beams, expected 1 to 4096");
   expects(std::isfinite(o.length_penalty), "beam search: the length penalty isn't finite");
   expects(o.block_rows >= 1, "beam search: blocks of ", o.block_rows, " rows, expected at least 1");
 }
 
-/// What choosing the next beams asks of a backend.
+/// The operations that a beam search requires from a backend to select the next beams.
 template <class B, class T>
 concept BeamOps = Backend<B> &&
     requires(B& b, beam_candidates<typename B::memory_space, T> in, in_matrix<B, T> logits, out_vector<B, T> v,
@@ -55,20 +58,22 @@ concept BeamOps = Backend<B> &&
   add_log_probability<T>(b, logits, v, token_t{}, v);
 };
 
-/// What a search asks of a model: to read the queries and then to decode step by step; see seq2seq/decoding.hpp.
+/// The requirements of a beam search on a model: encode the queries, then decode step by step. See
+/// seq2seq/decoding.hpp.
 template <class M, class B>
 concept Decodable = requires(M const& model, B& worker, batch const& queries, micro_batch part, index_t n,
                              decoder_rows<B> rows, out_matrix<B, typename M::scalar> logits) {
   begin_decoding(worker, model, queries, part, n, n).step(worker, rows, n, logits);
   {
     begin_decoding(worker, model, queries, part, n, n).shape()
-    } -> std::three_way_comparable;  // what the steps' scratch follows from
+    } -> std::three_way_comparable;  // determines the scratch memory of the steps
   { model.config().vocabulary } -> std::convertible_to<index_t>;
 };
 
 namespace detail {
 
-/// One worker's search for a block of queries. Lives inside a scratch scope of the worker.
+/// The search for one micro-batch on one worker. Its memory is the worker's scratch, so its lifetime must be inside a
+/// scratch_scope of the worker.
 template <Backend B, class Model, class Decoding>
 class block_search {
   using T = typename Model::scalar;
@@ -76,9 +81,10 @@ class block_search {
   using marks = view<std::uint8_t const, space, 2>;
 
  public:
-  /// What the steps follow from, beside the model and the trie: where the scratch stood in front of the search is where
-  /// all its places lie.
+  /// A position in the worker's scratch.
   using mark = decltype(std::declval<B&>().scratch().here());
+  /// The key under which captured steps are cached: the values that the steps depend on besides the model and the trie.
+  /// The scratch's position before the search determines the addresses of all memory that the steps use.
   using key = std::tuple<mark, index_t, decltype(std::declval<Decoding const&>().shape()), index_t, normalization,
                          closing, bool>;
   using recorded_steps = graph_cache<B, key, index_t>;
@@ -110,7 +116,7 @@ class block_search {
                scratch.template take<node_t>(users_, options.beams), scratch.template take<index_t>(users_)};
   }
 
-  /// allowed (users, nodes), or empty. Appends the results to `out`.
+  /// Runs the search and appends the results to `out`. `allowed` is (users, nodes) or empty.
   void run(marks allowed, recorded_steps& known, beams& out) {
     key const what{
         begin_, users_, decoding_.shape(), options_.beams, options_.normalize, options_.end, allowed.rows() > 0};
@@ -118,10 +124,10 @@ class block_search {
   }
 
  private:
-  /// The rows that each step finds, and leaves to the next one.
+  /// The rows that the step at `level` reads. The step writes the rows of level + 1.
   beam_rows<space, T> const& rows_at(index_t level) const { return rows_[static_cast<std::size_t>(level % 2)]; }
 
-  /// -> the number of rows at the end, those of level trie.levels()
+  /// Runs all steps; returns the number of rows after the last one, which are those of level trie.levels().
   index_t all_steps(marks allowed) const {
     start_beams<T>(worker_, model_.config().pad, rows_at(0));
     index_t count = users_, first_place = 0;
@@ -148,7 +154,7 @@ class block_search {
     return count;
   }
 
-  /// The decoder's step behind `level` codes: the logits, and the normaliser of every row.
+  /// The decoder's step after `level` codes: returns the logits and computes the normaliser of every row.
   in_matrix<B, T> step(index_t level, index_t count, index_t first_place) const {
     auto const& now = rows_at(level);
     auto const logits = logits_.row_block(0, count);
@@ -162,7 +168,8 @@ class block_search {
     return logits;
   }
 
-  /// Best first; the beams were in order before the end was scored.
+  /// Sorts the rows of each query by score, best first, and appends them to `out`. The beams are sorted before </s> is
+  /// scored, so they are sorted again here.
   void collect(index_t count, beams& out) const {
     auto const& last = rows_at(trie_.levels());
     bool const counted = options_.end == closing::scored;
@@ -176,7 +183,7 @@ class block_search {
     for (index_t u = 0; u < users_; ++u) {
       order.clear();
       for (index_t row = offsets(u); row < offsets(u + 1); ++row)
-        if (scores(row) != -std::numeric_limits<T>::infinity()) order.push_back(row);  // the others are lost
+        if (scores(row) != -std::numeric_limits<T>::infinity()) order.push_back(row);  // drops −∞
       std::ranges::stable_sort(order, [&](index_t a, index_t b) { return scores(a) > scores(b); });
       for (index_t const row : order) {
         out.leaves.push_back(all_nodes.view_all()(row));
@@ -200,7 +207,7 @@ class block_search {
   beam_choice<space, T> choice_;
 };
 
-/// One byte a query and node where the worker's kernels read them; empty stays empty.
+/// Copies one byte per query and node to the memory that the worker's kernels read. An empty view stays empty.
 template <Backend B>
 view<std::uint8_t const, typename B::memory_space, 2> marks_on(B& worker,
                                                                host_matrix_view<std::uint8_t const> allowed) {
@@ -210,12 +217,14 @@ view<std::uint8_t const, typename B::memory_space, 2> marks_on(B& worker,
 
 }  // namespace detail
 
-/// One worker's searches with a model over a trie, both of which the caller keeps: the trie lies where the worker's
-/// kernels read it, and the steps of a block that are captured stay known, so that later searches start with one call
-/// where the backend can do that.
+/// Beam searches with one model over one trie, on one worker. The worker, the model and the trie must outlive this
+/// object. The trie is copied once to the memory that the worker's kernels read. Where the backend supports capture,
+/// the steps of a micro-batch are captured at the first search and launched by later ones. Not thread safe: use one
+/// searcher per worker.
 template <Backend B, class Model>
 class beam_searcher {
  public:
+  /// Copies the trie to the worker's memory.
   beam_searcher(B& worker, Model const& model, item_trie const& trie)
       : worker_(&worker),
         model_(&model),
@@ -226,7 +235,8 @@ class beam_searcher {
                   "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
   }
 
-  /// Appends the best items for each query of a micro_batch. `allowed` (queries of the micro_batch, nodes) or empty.
+  /// Appends the best items of each query of a micro-batch to `found`. `allowed` (queries of the micro-batch, nodes)
+  /// excludes the nodes whose byte is 0; an empty view allows all. See mark_allowed().
   void search(batch const& queries, micro_batch part, beam_options const& options,
               host_matrix_view<std::uint8_t const> allowed, beams& found) {
     if (trie_->leaves() == 0) {
@@ -254,8 +264,7 @@ class beam_searcher {
   typename block_search::recorded_steps known_{"the steps of a search"};
 };
 
-/// The best items for each query of a micro_batch, on one worker. `allowed` (queries of the micro_batch, nodes) or
-/// empty.
+/// The best items of each query of a micro-batch, computed on one worker. See beam_searcher::search().
 template <class B, class Model>
 beams search_micro_batch(B& worker, Model const& model, item_trie const& trie, batch const& queries, micro_batch part,
                          beam_options const& options, host_matrix_view<std::uint8_t const> allowed = {}) {
@@ -264,10 +273,10 @@ beams search_micro_batch(B& worker, Model const& model, item_trie const& trie, b
   return found;
 }
 
-/// The best items for every query: at most options.beams leaves of the trie each, fewer only where fewer exist. Blocks
-/// of queries are shared out among the workers as they come free; a query's result doesn't depend on the others in its
-/// block beyond the rounding of the matrix products. `progress(queries done)` is called now and then, from worker 0's
-/// thread.
+/// The best items of every query: at most options.beams leaves of the trie per query, fewer only where fewer exist. The
+/// workers process micro-batches of queries as they become free. A query's result doesn't depend on other queries,
+/// except for the rounding of matrix products. Worker 0's thread calls `progress(queries done)` after each of its
+/// micro-batches. Throws error for invalid options.
 template <class B, class Model, class Progress>
 beams search(B& backend, Model const& model, item_trie const& trie, batch const& queries, beam_options const& options,
              Progress&& progress) {
@@ -290,6 +299,7 @@ beams search(B& backend, Model const& model, item_trie const& trie, batch const&
   return all;
 }
 
+/// The same without a progress callback.
 template <class B, class Model>
 beams search(B& backend, Model const& model, item_trie const& trie, batch const& queries,
              beam_options const& options = {}) {

@@ -1,4 +1,6 @@
 #pragma once
+// The result of a beam search. Results are leaves of the trie, not items: items with the same sequence share a leaf.
+// See ranking_of().
 #include <span>
 #include <vector>
 
@@ -6,17 +8,20 @@
 
 namespace mql4grec {
 
-/// What a beam search found for a number of queries: leaves of the trie with their scores, best first.
+/// Leaves of the trie with their scores for each query, best first.
 struct beams {
-  std::vector<index_t> offsets = {0};  // (queries + 1)
-  std::vector<node_t> leaves;
-  std::vector<float> scores;  // Σ log p / length^penalty
+  std::vector<index_t> offsets = {0};  ///< (queries + 1)
+  std::vector<node_t> leaves;          ///< of all queries, back to back
+  std::vector<float> scores;           ///< of each leaf: Σ log p / length^penalty
 
+  /// The number of queries.
   index_t queries() const { return static_cast<index_t>(offsets.size()) - 1; }
+  /// The leaves found for a query, best first.
   std::span<node_t const> leaves_of(index_t query) const { return part(leaves, query); }
+  /// The scores of leaves_of(query), in descending order.
   std::span<float const> scores_of(index_t query) const { return part(scores, query); }
 
-  /// Adds the results of further queries behind these.
+  /// Appends the results of further queries.
   void append(beams const& more) {
     index_t const before = offsets.back();
     for (std::size_t i = 1; i < more.offsets.size(); ++i) offsets.push_back(before + more.offsets[i]);

@@ -1,4 +1,6 @@
 #pragma once
+// Restrictions on the items that a search may return. Filters act inside the beam search, not on its results: k items
+// are returned whenever k allowed items exist.
 #include <algorithm>
 #include <concepts>
 #include <cstdint>
@@ -11,7 +13,7 @@
 
 namespace mql4grec {
 
-/// A deterministic automaton over tokens; the item trie is one.
+/// A deterministic automaton over tokens. item_trie is one.
 template <class C>
 concept TokenConstraint = std::semiregular<typename C::state> && requires(C const& c, typename C::state s, token_t t) {
   { c.start() } -> std::same_as<typename C::state>;
@@ -20,19 +22,20 @@ concept TokenConstraint = std::semiregular<typename C::state> && requires(C cons
 };
 static_assert(TokenConstraint<item_trie>);
 
+/// A list of items in any order.
 using item_list = std::vector<item_id>;
 
-/// Which items a request may get. It acts inside the beam: k items come back whenever k exist. Items that the catalogue
-/// doesn't hold may be named.
+/// The items that a request may return. The lists may contain items that aren't in the catalogue.
 struct item_filter {
-  std::optional<item_list> allow = std::nullopt;  ///< nothing else; no list: everything; an empty list: nothing
-  item_list deny = {};                            ///< never these, even when allowed
+  std::optional<item_list> allow = std::nullopt;  ///< only these items; no list allows all, an empty list allows none
+  item_list deny = {};                            ///< never these items, even when they are in `allow`
 
+  /// Whether the filter allows every item.
   bool keeps_all() const { return !allow && deny.empty(); }
 };
 
-/// A filter that is asked about many items: whether each may come back. Its memory follows the lists, not the
-/// catalogue.
+/// A filter prepared for many queries: a predicate that returns whether an item is allowed. Its memory is proportional
+/// to the lists, not to the catalogue.
 class item_choice {
  public:
   explicit item_choice(item_filter const& filter) : deny_(filter.deny.begin(), filter.deny.end()) {
@@ -45,13 +48,15 @@ class item_choice {
   std::unordered_set<item_id> deny_;
 };
 
-/// Marks the trie's nodes that lead to a wanted item; one byte a node, 0 forbids.
+/// Sets the byte of every node of the trie: 1 when at least one item below it satisfies `wanted`, otherwise 0. `nodes`
+/// has trie.nodes() entries.
 template <std::predicate<item_id> Wanted>
 void mark_allowed(item_trie const& trie, Wanted&& wanted, std::span<std::uint8_t> nodes) {
   std::ranges::fill(nodes, std::uint8_t{0});
   for (node_t leaf = trie.first_leaf(); leaf < trie.nodes(); ++leaf)
     if (std::ranges::any_of(trie.items(leaf), wanted)) nodes[static_cast<std::size_t>(leaf)] = 1;
-  for (auto node = static_cast<node_t>(trie.nodes() - 1); node > 0; --node)  // children come after their parents
+  // Children have larger numbers than their parents.
+  for (auto node = static_cast<node_t>(trie.nodes() - 1); node > 0; --node)
     if (nodes[static_cast<std::size_t>(node)]) nodes[static_cast<std::size_t>(trie.parent(node))] = 1;
 }
 

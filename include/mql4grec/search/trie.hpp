@@ -1,6 +1,6 @@
 #pragma once
-// The valid items as a tree of their tokens, in plain arrays. Nodes are numbered level by level in the order of their
-// paths, so the children of a node stand side by side, and so do all leaves.
+// A trie of the token sequences of all valid items, in plain arrays. Nodes are numbered level by level in the order of
+// their paths. So the children of a node have consecutive numbers, and so do all leaves.
 #include <algorithm>
 #include <vector>
 
@@ -10,36 +10,48 @@
 
 namespace mql4grec {
 
+/// A trie over the token sequences of a token_table, immutable after construction. Node 0 is the root. Const member
+/// functions may be called from several threads at once.
 class item_trie {
  public:
+  /// The state of TokenConstraint: a node.
   using state = node_t;
 
   item_trie() = default;
-  /// Every item of the table that has a sequence. Items with the same sequence share a leaf.
+  /// Contains every item of the table that has a sequence. Items with the same sequence share a leaf. Throws error when
+  /// the nodes don't fit 32-bit numbers.
   explicit item_trie(token_table const& table);
 
+  /// The number of tokens of each sequence, which is the depth of the leaves.
   index_t levels() const { return levels_; }
+  /// The number of nodes, including the root.
   index_t nodes() const { return static_cast<index_t>(token_.size()); }
+  /// The number of leaves, which is the number of distinct sequences.
   index_t leaves() const { return static_cast<index_t>(item_offsets_.size()) - 1; }
+  /// The smallest number of a leaf. All later nodes are leaves.
   node_t first_leaf() const { return static_cast<node_t>(nodes() - leaves()); }
+  /// Whether a node is a leaf.
   bool is_leaf(node_t node) const { return node >= first_leaf(); }
 
-  /// The items of a leaf, in the order of their ids; one unless sequences collide.
+  /// The items of a leaf in ascending order: one, unless several items have the same sequence. Throws error when the
+  /// node isn't a leaf.
   std::span<item_id const> items(node_t leaf) const {
     expects(is_leaf(leaf) && leaf < nodes(), "trie: node ", leaf, " isn't a leaf");
     auto const at = static_cast<std::size_t>(leaf - first_leaf());
     return {items_.data() + item_offsets_[at], static_cast<std::size_t>(item_offsets_[at + 1] - item_offsets_[at])};
   }
-  /// The parent of a node other than the root.
+  /// The parent of a node; −1 for the root.
   node_t parent(node_t node) const { return parent_[static_cast<std::size_t>(node)]; }
+  /// The token on the edge to a node; −1 for the root.
   token_t token(node_t node) const { return token_[static_cast<std::size_t>(node)]; }
 
-  // The TokenConstraint interface: a deterministic automaton over tokens.
+  /// The initial state of TokenConstraint: the root.
   node_t start() const { return 0; }
+  /// The tokens on the edges to a node's children, in ascending order.
   std::span<token_t const> allowed(node_t node) const {
     return {token_.data() + first_child(node), static_cast<std::size_t>(first_child(node + 1) - first_child(node))};
   }
-  /// Where a token leads; −1 where it isn't allowed.
+  /// The child that a token leads to; −1 when the token isn't allowed.
   node_t next(node_t node, token_t token) const {
     auto const choices = allowed(node);
     auto const found = std::ranges::lower_bound(choices, token);
@@ -47,18 +59,18 @@ class item_trie {
     return first_child(node) + static_cast<node_t>(found - choices.begin());
   }
 
-  /// The same arrays as views, for a backend's kernels.
+  /// Views of the trie's arrays, for the kernels of a backend. Valid as long as the trie.
   trie_view<host_space> arrays() const { return {view_of(std::span(first_child_)), view_of(std::span(token_))}; }
 
  private:
   node_t first_child(node_t node) const { return first_child_[static_cast<std::size_t>(node)]; }
 
   index_t levels_ = 0;
-  std::vector<node_t> first_child_ = {1, 1};    // (nodes + 1); a trie of nothing is a root without children
+  std::vector<node_t> first_child_ = {1, 1};    // (nodes + 1); an empty trie is a root without children
   std::vector<node_t> parent_ = {-1};           // (nodes)
-  std::vector<token_t> token_ = {token_t{-1}};  // (nodes); the root has none
+  std::vector<token_t> token_ = {token_t{-1}};  // (nodes); −1 for the root
   std::vector<index_t> item_offsets_ = {0};     // (leaves + 1)
-  std::vector<item_id> items_;                  // sorted by sequence
+  std::vector<item_id> items_;                  // sorted by sequence, then by id
 };
 
 }  // namespace mql4grec

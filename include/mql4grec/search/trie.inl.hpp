@@ -1,4 +1,5 @@
 #pragma once
+// The definitions of search/trie.hpp.
 #include <algorithm>
 
 #include "mql4grec/core/macros.hpp"

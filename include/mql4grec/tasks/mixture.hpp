@@ -1,4 +1,5 @@
 #pragma once
+// Mixtures: the tasks that a model is trained on, and the queries it is evaluated with.
 #include <concepts>
 #include <memory>
 #include <type_traits>
@@ -10,20 +11,24 @@
 
 namespace mql4grec {
 
-/// Any Task behind one type, so that a mixture can be chosen at run time and hold tasks the library doesn't know.
+/// A Task of any type. With it, a mixture can be chosen at run time and contain tasks that the library doesn't define.
+/// Copies share the task.
 class any_task {
  public:
+  /// Implicit, so that a task can be used wherever an any_task is expected.
   template <class T>
     requires(!std::same_as<std::remove_cvref_t<T>, any_task>)
-  any_task(T task) : task_(std::make_shared<model<T>>(std::move(task))) {  // NOLINT: a task is a task, no cast needed
+  any_task(T task) : task_(std::make_shared<model<T>>(std::move(task))) {  // NOLINT
     static_assert(Task<T>,
                   "a task has each_example(domain, split, sink) and write(domain, vocabulary, place, random, batch); "
                   "see tasks/task.hpp");
   }
 
+  /// See Task.
   void each_example(domain const& data, split part, example_sink const& sink) const {
     task_->each_example(data, part, sink);
   }
+  /// See Task.
   void write(domain const& data, vocabulary const& words, example_place place, random_stream& random,
              batch& out) const {
     task_->write(data, words, place, random, out);
@@ -50,11 +55,12 @@ class any_task {
   std::shared_ptr<interface const> task_;  // immutable, so copies may share it
 };
 
-/// What is trained on, and how the model is asked afterwards: queries[m] is the symmetric task of modality m.
+/// The tasks of training and the queries of evaluation.
 struct mixture {
-  std::vector<any_task> tasks;
-  std::vector<next_item> queries;
+  std::vector<any_task> tasks;     ///< every epoch contains the examples of all of them
+  std::vector<next_item> queries;  ///< by modality: the symmetric next-item task that recommends in this modality
 
+  /// The query of a modality. Throws error when the mixture has none.
   next_item const& query(modality kind) const {
     expects(index(kind) >= 0 && index(kind) < std::ssize(queries), "modality ", index(kind),
             " of a mixture that asks for ", queries.size());
@@ -62,9 +68,10 @@ struct mixture {
   }
 };
 
+/// Options of the next-item tasks of a mixture.
 struct mixture_options {
-  index_t max_history = default_max_history;
-  double history_dropout = 0;  ///< see next_item
+  index_t max_history = default_max_history;  ///< see next_item
+  double history_dropout = 0;                 ///< see next_item
 };
 
 namespace detail {
@@ -77,14 +84,14 @@ inline next_item next_with(modality from, modality to, prompt_range prompt, mixt
 }
 }  // namespace detail
 
-/// The two next-item tasks, as in pre-training.
+/// The two symmetric next-item tasks, as in the paper's pre-training.
 inline mixture next_only(mixture_options options = {}) {
   auto const text = detail::next_with(modality::text, modality::text, {0, 3}, options);
   auto const image = detail::next_with(modality::image, modality::image, {3, 3}, options);
   return {.tasks = {text, image}, .queries = {text, image}};
 }
 
-/// All six, as in fine-tuning: each with three prompt tokens of its own.
+/// All six tasks, as in the paper's fine-tuning, each with three prompt tokens of its own.
 inline mixture all_tasks(mixture_options options = {}) {
   auto mix = next_only(options);
   mix.tasks.push_back(detail::next_with(modality::text, modality::image, {6, 3}, options));
@@ -94,8 +101,8 @@ inline mixture all_tasks(mixture_options options = {}) {
   return mix;
 }
 
-/// The authors' released code: next-item tasks without a prompt, and one asymmetric task that tosses a coin for its
-/// direction and has one prompt for both.
+/// The mixture of the authors' released code: next-item tasks without a prompt, and one asymmetric task that chooses
+/// its direction at random, with one prompt for both directions.
 inline mixture released_mixture(mixture_options options = {}) {
   auto const text = detail::next_with(modality::text, modality::text, {}, options);
   auto const image = detail::next_with(modality::image, modality::image, {}, options);
@@ -106,7 +113,7 @@ inline mixture released_mixture(mixture_options options = {}) {
           .queries = {text, image}};
 }
 
-/// What the released code pre-trains on: the two next-item tasks without a prompt.
+/// The pre-training of the released code: the two symmetric next-item tasks without a prompt.
 inline mixture released_next_only(mixture_options options = {}) {
   auto mix = released_mixture(options);
   mix.tasks.assign(mix.queries.begin(), mix.queries.end());

@@ -1,10 +1,10 @@
 #pragma once
-// The tasks of Section 3.2, Figure 2 of the paper. A task is a value that lists its examples once, as numbers, and
-// writes the tokens of one when it is asked to; no sequence is ever stored.
+// The tasks of the paper (Section 3.2, Figure 2). A task is a value that enumerates its examples as numbers and writes
+// the tokens of an example on demand; sequences are never stored.
 //
-// Missing modality: an example whose target has no sequence doesn't exist; items of the history without one are left
-// out of the input (the window of the last `max_history` items is taken first), and when none is left neither does the
-// example.
+// Missing modalities: an example whose target has no sequence doesn't exist. Items of the history without a sequence
+// are omitted from the input, after the window of the last `max_history` items has been selected. An example without
+// any remaining item in its history doesn't exist.
 #include <algorithm>
 #include <concepts>
 #include <functional>
@@ -22,11 +22,12 @@
 
 namespace mql4grec {
 
-/// One data set as the tasks see it: who took what, and each item's sequence in every modality.
+/// One dataset as the tasks read it: the interactions, and the sequence of each item in every modality.
 struct domain {
-  interactions histories;
-  std::vector<token_table> tables;  // by modality; all with items() = histories.item_count
+  interactions histories;           ///< the history of each user
+  std::vector<token_table> tables;  ///< by modality; all with items() = histories.item_count
 
+  /// The token table of a modality. Throws error when there is none.
   token_table const& table(modality kind) const {
     expects(index(kind) >= 0 && index(kind) < std::ssize(tables), "modality ", index(kind), " of a domain with ",
             tables.size(), " modalities");
@@ -34,15 +35,17 @@ struct domain {
   }
 };
 
-/// Where an example comes from: a user's item at a position, or an item by itself (position 0).
+/// The source of an example: a user and the position of an item in the user's history, or an item alone (position 0).
 struct example_place {
-  std::int32_t row;
-  std::int32_t position;
+  std::int32_t row;       ///< a user, or an item
+  std::int32_t position;  ///< of the target in the user's history; 0 for an item alone
   bool operator==(example_place const&) const = default;
 };
+/// The callback that receives examples.
 using example_sink = std::function<void(example_place)>;
 
-/// What a mixture asks of a task. `write` adds one whole sequence pair; the stream is its only source of chance.
+/// The requirements of a mixture on a task. each_example() calls the sink for every example of a part. write() appends
+/// one sequence pair to a batch; its random_stream argument is its only source of randomness.
 template <class T>
 concept Task = std::copy_constructible<T> &&
     requires(T const& task, domain const& data, vocabulary const& words, split part, example_sink const& sink,
@@ -51,26 +54,31 @@ concept Task = std::copy_constructible<T> &&
   { task.write(data, words, place, random, out) } -> std::same_as<void>;
 };
 
-/// The tokens that tell a task from the others; none for count 0.
+/// The prompt tokens that mark a task: prompts first … first + count − 1 of the vocabulary. None when count is 0.
 struct prompt_range {
   index_t first = 0;
   index_t count = 0;
 
+  /// Appends the prompt tokens to the open input.
   void write(vocabulary const& words, batch& out) const {
     for (index_t i = 0; i < count; ++i) out.add_input(words.prompt(first + i));
   }
   bool operator==(prompt_range const&) const = default;
 };
 
-/// A history told in one modality → the next item in the same (symmetric) or in another (asymmetric).
+/// The next item after a history. The input is the history encoded in one modality; the target is the next item in the
+/// same modality (symmetric) or in another (asymmetric).
 struct next_item {
+  /// The modality of the history.
   modality from = modality::text;
+  /// The modality of the next item.
   modality to = modality::text;
   prompt_range prompt = {};
-  index_t max_history = default_max_history;
-  double history_dropout = 0;  ///< probability that training leaves an item of the history out; one item always stays
+  index_t max_history = default_max_history;  ///< the input contains at most so many items, the most recent ones
+  double history_dropout = 0;  ///< probability that write() omits an item of the history; at least one item is kept
 
-  /// Training: every item but the first of each user's training part. Otherwise: the part's one target of each user.
+  /// In the training part: one example per training item of each user, except the first. In other parts: the target of
+  /// each evaluated user. Examples that don't exist (see the top of this file) are skipped.
   void each_example(domain const& data, split part, example_sink const& sink) const {
     for (index_t u = 0; u < data.histories.users(); ++u) {
       auto const user = user_id(u);
@@ -83,6 +91,7 @@ struct next_item {
     }
   }
 
+  /// Appends the example to the batch.
   void write(domain const& data, vocabulary const& words, example_place place, random_stream& random,
              batch& out) const {
     auto const items = data.histories.of(user_id(place.row));
@@ -93,15 +102,16 @@ struct next_item {
     for (auto const item : window)
       if (history_dropout == 0 || random.uniform() >= history_dropout) out.add_input(told.of(item));
     auto const can_be_told = [&](item_id item) { return told.has(item); };
-    if (out.inputs.size() == begin)  // everything was dropped: the newest item that can be told stays
-      out.add_input(told.of(*std::find_if(window.rbegin(), window.rend(), can_be_told)));
+    // All items were dropped: keep the most recent one that has a sequence.
+    if (out.inputs.size() == begin) out.add_input(told.of(*std::find_if(window.rbegin(), window.rend(), can_be_told)));
     out.close_input();
     out.add_target(data.table(to).of(items[static_cast<std::size_t>(place.position)]));
     out.close_target();
   }
 
-  /// The question alone, for searching: the last `max_history` items of any history. Items that are unknown or have no
-  /// sequence are left out; an empty history leaves the prompt and </s>.
+  /// Appends the input alone, for a search: the last `max_history` items of any history. Items that are unknown or have
+  /// no sequence are omitted; for an empty history, the input is the prompt and </s>. Throws error when `table` has
+  /// another modality than `from`.
   void write_query(std::span<item_id const> history, token_table const& table, vocabulary const& words,
                    batch& out) const {
     expects(table.kind() == from, "a history of modality ", index(table.kind()), " for a task that reads modality ",
@@ -111,7 +121,7 @@ struct next_item {
     out.close_input();
   }
 
-  /// Whether the target and something of the history before it can be told.
+  /// Whether the target and at least one item of the history before it have sequences.
   bool exists(domain const& data, user_id user, index_t position) const {
     auto const items = data.histories.of(user);
     auto const window = window_before(items, position, max_history);
@@ -123,18 +133,22 @@ struct next_item {
   bool operator==(next_item const&) const = default;
 };
 
-/// An item in one modality → the same item in another. Training only.
+/// The tokens of an item in one modality, predicted from its tokens in another. Exists in the training part only.
 struct alignment {
+  /// The modality of the input.
   modality from = modality::text;
+  /// The modality of the target.
   modality to = modality::image;
   prompt_range prompt = {};
 
+  /// One example per item that has a sequence in both modalities.
   void each_example(domain const& data, split part, example_sink const& sink) const {
     if (part != split::train) return;
     for (auto const item : data.table(from).present())
       if (data.table(to).has(item)) sink({static_cast<std::int32_t>(item), 0});
   }
 
+  /// Appends the example to the batch.
   void write(domain const& data, vocabulary const& words, example_place place, random_stream&, batch& out) const {
     prompt.write(words, out);
     out.add_input(data.table(from).of(item_id(place.row)));
@@ -146,12 +160,14 @@ struct alignment {
   bool operator==(alignment const&) const = default;
 };
 
-/// One of two tasks by a fair coin for each example and epoch, as the released code's FusionSeqRecDataset. Where
-/// only one of them exists (a missing modality), it is that one.
+/// One of two next-item tasks with equal probability, chosen anew for each example and epoch, as FusionSeqRecDataset of
+/// the released code. When only one of the two exists because of a missing modality, it is that one.
 struct coin_toss {
   next_item heads;
   next_item tails;
 
+  /// One example per training item of each user, except the first, for which at least one of the tasks exists. Training
+  /// part only.
   void each_example(domain const& data, split part, example_sink const& sink) const {
     if (part != split::train) return;
     for (index_t u = 0; u < data.histories.users(); ++u) {
@@ -162,6 +178,7 @@ struct coin_toss {
     }
   }
 
+  /// Appends the example to the batch.
   void write(domain const& data, vocabulary const& words, example_place place, random_stream& random,
              batch& out) const {
     bool const up = random.uniform() >= 0.5;

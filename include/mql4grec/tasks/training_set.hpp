@@ -1,6 +1,6 @@
 #pragma once
-// A mixture over one or several domains as a list of numbered examples. What example i says in epoch e is a function of
-// (seed, e, i) alone, so any number of threads, any batch size and a resumed run read the same tokens.
+// The examples of a mixture over one or several datasets, as a numbered list. The tokens of example i in epoch e are a
+// function of (seed, e, i) alone. So the number of threads, the batch size and resuming a run don't change them.
 #include <cstdint>
 #include <limits>
 #include <span>
@@ -17,29 +17,33 @@
 
 namespace mql4grec {
 
-/// Which task of the mixture, on which domain, from where: 12 bytes instead of the sequences.
+/// A task of the mixture, a dataset, and the source of the example in it. An example takes 12 bytes instead of the
+/// memory of its sequences.
 struct example {
-  std::uint16_t domain;
-  std::uint16_t task;
+  std::uint16_t domain;  ///< index of the dataset
+  std::uint16_t task;    ///< index of the task in the mixture
   example_place place;
   bool operator==(example const&) const = default;
 };
 static_assert(sizeof(example) <= 16);
 
 namespace detail {
-/// Streams of one seed that never meet: the purpose in the top byte, then 20 bits of epoch and 36 of example.
+/// The random numbers of an example. Streams of one seed never overlap: the top byte is the purpose, then follow 20
+/// bits of the epoch and 36 bits of the example's number.
 inline random_stream example_stream(std::uint64_t seed, std::uint64_t epoch, std::uint64_t number) {
   constexpr std::uint64_t purpose = 0x72;
   return {seed, purpose << 56 | (epoch & 0xfffff) << 36 | (number & 0xfffffffff)};
 }
 }  // namespace detail
 
-/// What training and validation sets share. Owns its domains, so that it may outlive the reader of the files.
+/// The common base of training and validation sets. Owns its datasets, the tasks and the vocabulary. Const member
+/// functions may be called from several threads at once.
 class example_set {
  public:
+  /// The number of examples.
   index_t size() const { return static_cast<index_t>(examples_.size()); }
 
-  /// Adds the tokens of example i to a batch.
+  /// Appends the tokens of example i to a batch. Throws error when i is out of range.
   void write(index_t i, std::uint64_t seed, std::uint64_t epoch, batch& out) const {
     expects(i >= 0 && i < size(), "example ", i, " of ", size());
     auto const& e = examples_[static_cast<std::size_t>(i)];
@@ -47,6 +51,7 @@ class example_set {
     tasks_[e.task].write(domains_[e.domain], words_, e.place, random, out);
   }
 
+  /// All examples, ordered by dataset, then by task.
   std::span<example const> examples() const { return examples_; }
   std::vector<domain> const& domains() const { return domains_; }
   vocabulary const& words() const { return words_; }
@@ -81,13 +86,16 @@ class example_set {
   std::vector<example> examples_;
 };
 
+/// All training examples of a mixture's tasks. The constructor throws error when a token table doesn't have the
+/// dataset's number of items or isn't at the index of its modality.
 class training_set : public example_set {
  public:
   training_set(mixture const& mix, std::vector<domain> domains, vocabulary words)
       : example_set(mix.tasks, std::move(domains), std::move(words), split::train) {}
 };
 
-/// Every evaluated user's held-out item, asked for once in each modality.
+/// The target of every evaluated user, once per query of the mixture. history_dropout doesn't apply. The constructor
+/// throws error under the same conditions as training_set.
 class validation_set : public example_set {
  public:
   validation_set(mixture const& mix, std::vector<domain> domains, vocabulary words, split part = split::valid)
@@ -97,7 +105,7 @@ class validation_set : public example_set {
   static std::vector<any_task> tasks_of(mixture const& mix) {
     std::vector<any_task> tasks;
     for (auto query : mix.queries) {
-      query.history_dropout = 0;  // chance belongs to training
+      query.history_dropout = 0;  // only training is randomised
       tasks.emplace_back(query);
     }
     return tasks;

@@ -1,5 +1,5 @@
 #pragma once
-// Items out of latent factors: what they are called, what their features look like, which codes they would get.
+// Generates items from latent factors: their names, their features, and the codes that an ideal quantizer would assign.
 #include <array>
 #include <cctype>
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace mql4grec::detail {
 
-/// One made-up shop. Materials and finishes are the same everywhere: they are what one domain can teach another.
+/// One synthetic shop. Materials and finishes are the same in all shops, so a model can transfer them between domains.
 struct synthetic_shop {
   std::string_view name;
   std::array<std::string_view, 10> kinds;
@@ -43,7 +43,8 @@ inline constexpr index_t kinds_per_shop = std::ssize(synthetic_shops[0].kinds);
 inline constexpr index_t factor_combinations =
     kinds_per_shop * std::ssize(synthetic_materials) * std::ssize(synthetic_finishes);
 
-/// Streams of one seed that never meet: the purpose in the top byte, then 24 bits of one number and 32 of another.
+/// Purposes of random numbers. Streams of one seed never overlap: the top byte is the purpose, then follow 24 bits of
+/// one number and 32 bits of another.
 enum class synthetic_stream : std::uint64_t { combinations = 0x51, users, meaning, noise, missing };
 
 inline random_stream synthetic_random(std::uint64_t seed, synthetic_stream purpose, index_t a = 0, index_t b = 0) {
@@ -58,10 +59,10 @@ struct latent_factors {
 
 struct latent_item {
   latent_factors factors;
-  index_t series;  // 0 until the combinations have run out
+  index_t series;  ///< 0 as long as there are unused combinations
 };
 
-/// `count` different items of a domain, in an order of its own.
+/// `count` different items of a domain, in an order that depends on the seed and the domain.
 inline std::vector<latent_item> make_latent_items(std::uint64_t seed, index_t domain, index_t count) {
   std::vector<index_t> order(static_cast<std::size_t>(factor_combinations));
   for (index_t i = 0; i < factor_combinations; ++i) order[static_cast<std::size_t>(i)] = i;
@@ -77,7 +78,7 @@ inline std::vector<latent_item> make_latent_items(std::uint64_t seed, index_t do
   return items;
 }
 
-/// "Vintage walnut acoustic guitar" and what goes with it.
+/// The description of an item, with a title such as "Vintage walnut acoustic guitar".
 inline item_description describe(synthetic_shop const& shop, std::string const& shop_name, latent_item const& item) {
   std::string const kind(shop.kinds[static_cast<std::size_t>(item.factors.kind)]);
   std::string const material(synthetic_materials[static_cast<std::size_t>(item.factors.material)]);
@@ -93,7 +94,7 @@ inline item_description describe(synthetic_shop const& shop, std::string const& 
           .categories = shop_name + "," + capital(kind)};
 }
 
-/// How strongly each factor shows in a modality's features: text is about the kind, a picture about the looks.
+/// The weight of each factor in a modality's features: text depends mostly on the kind, images on material and finish.
 struct factor_strengths {
   double kind, material, finish, series;
 };
@@ -105,8 +106,8 @@ struct feature_options {
   double noise;
 };
 
-/// features (items, width): Σ strength · direction of the factor's value + noise. A value has the same random direction
-/// in every domain.
+/// Features (items, width): Σ strength · direction of the factor's value + noise. A factor's value has the same random
+/// direction in every domain.
 inline host_array<float, 2> make_features(std::vector<latent_item> const& items, index_t domain, index_t modality,
                                           feature_options const& options) {
   auto const strength = strengths_by_modality[static_cast<std::size_t>(modality)];
@@ -130,7 +131,8 @@ inline host_array<float, 2> make_features(std::vector<latent_item> const& items,
   return features;
 }
 
-/// codes (items, 4): the modality's strongest factor first, as a residual quantizer would find them.
+/// Codes (items, 4), with the modality's strongest factor at the first level, as a residual quantizer would assign
+/// them.
 inline host_array<code_t, 2> make_codes(std::vector<latent_item> const& items, index_t domain, index_t modality) {
   host_array<code_t, 2> codes({items.size(), std::size_t{4}});
   for (std::size_t i = 0; i < items.size(); ++i) {

@@ -1,4 +1,5 @@
 #pragma once
+// Generates the histories of synthetic users.
 #include <algorithm>
 #include <map>
 #include <vector>
@@ -9,8 +10,8 @@
 
 namespace mql4grec::detail {
 
-/// How users walk through a shop. Most steps lead three kinds on and keep the taste, so the last item says most about
-/// the next one; the odd ones out keep the best possible hit rate below 1.
+/// A random walk from item to item. Most steps move three kinds on and keep the preference, so the last item determines
+/// most of the next one. The remaining steps keep the best possible hit rate below 1.
 class synthetic_walk {
  public:
   /// The items must outlive the walk.
@@ -22,7 +23,7 @@ class synthetic_walk {
     }
   }
 
-  /// `length` different items, at most as many as there are.
+  /// `length` different items, at most as many as exist.
   std::vector<item_id> history(random_stream& random, index_t length) const {
     std::vector<item_id> taken;
     auto wish = items_[static_cast<std::size_t>(random.below(std::ssize(items_)))].factors;
@@ -46,7 +47,8 @@ class synthetic_walk {
     if (random.uniform() < 0.2) wish.finish = (wish.finish + 1) % std::ssize(synthetic_finishes);
   }
 
-  /// Nobody takes an item twice: the wish itself, or else something of its kind, or else anything.
+  /// The item for the next step. Users never repeat an item: an unused item with the preferred factors, otherwise one
+  /// of the same kind, otherwise any unused item.
   item_id choose(latent_factors const& wish, std::vector<item_id> const& taken, random_stream& random) const {
     if (auto const at = exact_.find(wish); at != exact_.end())
       if (auto const left = without(at->second, taken); !left.empty()) return any_of(left, random);

@@ -1,4 +1,5 @@
 #pragma once
+// Parsing shared by the readers of language/.
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -11,9 +12,11 @@
 
 namespace mql4grec::detail {
 
-/// The members of the object that a file holds, in sorted order and found in logarithmic time.
+/// The members of the object in a JSON file. A sorted map, so that finding a member takes logarithmic time. Throws
+/// file_error.
 std::map<std::string, json> parse_object(std::filesystem::path const& path, std::string const& expected);
 
+/// A decimal number ≥ 0 without any other characters, or nothing.
 std::optional<index_t> parse_number(std::string_view text);
 
 }  // namespace mql4grec::detail

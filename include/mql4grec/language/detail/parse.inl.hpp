@@ -1,5 +1,5 @@
 #pragma once
-// What language/detail/parse.hpp declares.
+// The definitions of language/detail/parse.hpp.
 #include <charconv>
 #include <utility>
 
