@@ -61,7 +61,7 @@ int main() {
   dataset const data = read_dataset(shop_path, words);
 
   cpu::backend backend(0);  // all the machine's threads
-  train(backend, small_run(model_path), {data.data}, words);
+  train_model(backend, small_run(model_path), {data.data}, words);
 
   // immutable from here on: any number of threads may ask, and a new one can be published while they do
   auto const service = recommender<>::load(model_path, shop_path);

@@ -19,7 +19,7 @@
 #include "mql4grec/language/read_vocabulary.inl.hpp"
 #include "mql4grec/metrics/json.inl.hpp"
 #include "mql4grec/metrics/save.inl.hpp"
-#include "mql4grec/optim/training_file.inl.hpp"
+
 #include "mql4grec/pipeline/dataset.inl.hpp"
 #include "mql4grec/pipeline/evaluate.inl.hpp"
 #include "mql4grec/pipeline/model_metadata.inl.hpp"
@@ -34,6 +34,7 @@
 #include "mql4grec/seq2seq/checkpoint.inl.hpp"
 #include "mql4grec/seq2seq/config_json.inl.hpp"
 #include "mql4grec/seq2seq/training_state.inl.hpp"
+#include "mql4grec/train/state_file.inl.hpp"
 #endif
 
 template class mql4grec::recommender<>;

@@ -119,14 +119,14 @@ int demo(demo_options& options) {
   for (auto const kind : {modality::text, modality::image}) {
     auto const request = demo_translation(options.out, directory, kind);
     auto const translated = run_translation(request, options.common, log);
-    if (translated.trained.end == run_status::interrupted) leave_if_interrupted();
+    if (translated.trained.status == train::run_status::interrupted) leave_if_interrupted();
     translations.push_back(shown_of(request, translated));
   }
   auto const data = read_dataset(directory, words);
   auto const run = demo_run(options.out / "model");
   log.stage(summary(data));
   auto const trained = train_with_progress(run, options.common, {data.data}, words, log);
-  if (trained.end == run_status::interrupted) leave_if_interrupted();
+  if (trained.status == train::run_status::interrupted) leave_if_interrupted();
 
   evaluation_options const asked;
   auto const found = evaluate_with_progress(run.out, data, read_model_metadata(run.out), asked, options.common, log);

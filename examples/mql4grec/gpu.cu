@@ -23,7 +23,7 @@ run_result train_on_gpu(run_options run, std::vector<domain> domains, vocabulary
                         run_observer const& observer, precision products) {
   auto backend = open(products);
   run.training.block_tokens = tokens_at_once;
-  return train(backend, run, std::move(domains), words, observer);
+  return train_model(backend, run, std::move(domains), words, observer);
 }
 
 evaluation evaluate_on_gpu(std::filesystem::path const& directory, dataset const& data, model_metadata const& card,

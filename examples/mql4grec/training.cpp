@@ -147,7 +147,7 @@ void add_training_options(CLI::App& command, training_request& request) {
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   command.add_option("--seed", training.seed, "of parameters, order and dropout")->capture_default_str();
-  command.add_option("--max-seconds", request.run.max_seconds, "stop training after so long; --resume goes on")
+  command.add_option("--max-seconds", request.run.limits.max_seconds, "stop training after so long; --resume goes on")
       ->check(CLI::PositiveNumber);
   command.add_flag("--resume", request.run.resume,
                    "go on with the run in --out, to the same bits; start it if there is none");
@@ -204,7 +204,7 @@ std::string summary(dataset const& data) {
 
 run_result train_with_progress(run_options const& run, common_options const& common, std::vector<domain> domains,
                                vocabulary const& words, progress_log& log) {
-  training_watch watch(run.training, run.max_seconds, log);
+  training_watch watch(run.training, run.limits.max_seconds, log);
   run_observer const observer{
       .on_step = [&](auto const& p, double loss, std::int64_t steps) { watch.on_step(p, loss, steps); },
       .on_epoch = [&](auto const& p, bool better) { watch.on_epoch(p, better); },
@@ -216,7 +216,7 @@ run_result train_with_progress(run_options const& run, common_options const& com
       .on_changed_settings = [&](auto const& changes) { warn_of_changes(changes, log); }};
   if (on_gpu(common)) return train_on_gpu(run, std::move(domains), words, observer, precision_of(common));
   cpu::backend backend(common.threads, precision_of(common));
-  return train(backend, run, std::move(domains), words, observer);
+  return train_model(backend, run, std::move(domains), words, observer);
 }
 
 int run_training(training_request const& request, common_options const& common) {
@@ -241,12 +241,13 @@ int run_training(training_request const& request, common_options const& common) 
   auto const result = train_with_progress(request.run, common, std::move(domains), words, log);
   log.clear();
   auto const& p = result.progress;
-  if (result.end == run_status::interrupted) {
+  if (result.status == train::run_status::interrupted) {
     log.stage("mql4grec: interrupted at step " + grouped(p.step) + "; the state is in " + request.run.out.string() +
               ", --resume goes on");
     return interrupted_by_signal;
   }
-  if (result.end == run_status::out_of_time) log.stage("out of time at step " + grouped(p.step) + "; --resume goes on");
+  if (result.status == train::run_status::out_of_time)
+    log.stage("out of time at step " + grouped(p.step) + "; --resume goes on");
   auto const summary_json = as_json(p, before);
   put_result(common, summary_json, as_text(p, summary_json, request.run.out));
   if (!request.report.empty()) write_report(request.report, training_report(names, request.run.out, p));

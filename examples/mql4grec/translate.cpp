@@ -136,8 +136,8 @@ int translate_command(CLI::App const& command, translate_options& options) {
   warn_of_precision(options.common, log);
   auto const done_work = run_translation(request, options.common, log);
   log.clear();
-  if (done_work.trained.end == run_status::interrupted) return interrupted_by_signal;
-  if (done_work.trained.end == run_status::out_of_time) return done;
+  if (done_work.trained.status == train::run_status::interrupted) return interrupted_by_signal;
+  if (done_work.trained.status == train::run_status::out_of_time) return done;
   put_result(options.common, as_json(request, done_work.catalogues, done_work.trained, done_work.variance),
              as_text(request, done_work.catalogues, done_work.variance));
   if (!options.report.empty()) write_report(options.report, translation_report(request, done_work));
@@ -198,7 +198,8 @@ void add_translate(CLI::App& program, int& status) {
                   "rq-vae: epochs from one look at the whole catalogue to the next")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  command.add_option("--max-seconds", o.run.max_seconds, "rq-vae: stop training after so long; --resume goes on")
+  command
+      .add_option("--max-seconds", o.run.limits.max_seconds, "rq-vae: stop training after so long; --resume goes on")
       ->check(CLI::PositiveNumber);
   command.add_flag("--resume", o.run.resume,
                    "rq-vae: go on with the run in --out-model, to the same bits; start it if there is none");

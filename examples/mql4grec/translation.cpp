@@ -27,7 +27,7 @@ class translator_watch {
     auto const all = run_.options.epochs * steps;
     double const left =
         std::min(elapsed / static_cast<double>(p.step - first_step_) * static_cast<double>(all - p.step),
-                 run_.max_seconds - elapsed);
+                 run_.limits.max_seconds - elapsed);
     log_.bar("epoch " + std::to_string(p.epoch + 1) + "/" + std::to_string(run_.options.epochs),
              static_cast<double>(p.step) / static_cast<double>(all),
              grouped(static_cast<index_t>(static_cast<double>(p.items - first_items_) / elapsed)) + " items/s  loss " +
@@ -86,7 +86,8 @@ translator_result learn(translation_request const& request, common_options const
 /// Of a training that didn't finish.
 std::string where_it_stands(translation_request const& request, translator_result const& trained) {
   if (request.kmeans) return "mql4grec: interrupted; nothing was written";
-  return (trained.end == run_status::interrupted ? "mql4grec: interrupted at step " : "out of time at step ") +
+  return (trained.status == train::run_status::interrupted ? "mql4grec: interrupted at step "
+                                                           : "out of time at step ") +
          grouped(trained.progress.step) + "; the state is in " + request.run.out.string() + ", --resume goes on";
 }
 
@@ -168,7 +169,7 @@ finished_translation run_translation(translation_request const& request, common_
   finished_translation out{
       .trained = learn(request, common, all, seen, present, log), .variance = seen.variance, .catalogues = {}};
   log.clear();
-  if (out.trained.end != run_status::finished) {
+  if (out.trained.status != train::run_status::finished) {
     log.stage(where_it_stands(request, out.trained));
     return out;
   }

@@ -10,12 +10,12 @@
 #include "mql4grec/language/translate.hpp"
 #include "mql4grec/metrics/ranking_metrics.hpp"
 #include "mql4grec/quantize/residual_kmeans/residual_kmeans.hpp"
-#include "mql4grec/quantize/rq_vae/fit.hpp"
 #include "mql4grec/quantize/rq_vae/fold_scaling.hpp"
+#include "mql4grec/quantize/rq_vae/learner.hpp"
 #include "mql4grec/rank/popularity.hpp"
 #include "mql4grec/recommender.hpp"
-#include "mql4grec/seq2seq/fit.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
+#include "mql4grec/seq2seq/learner.hpp"
 #include "mql4grec/tasks/training_set.hpp"
 
 #if MQL4GREC_HAS_JSON

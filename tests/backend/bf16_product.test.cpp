@@ -218,9 +218,9 @@ TEST_CASE("bf16: every lane rounds, doubles never are, and a backend made withou
   factors const given({20, 30, 40, 0}, {});
   auto const expected = given.expected();
   for (index_t number = 0; number < 3; ++number) {
-    CHECK(rounding.lane(number).products() == precision::bf16);
-    CHECK_CLOSE(given.multiplied(rounding.lane(number)), expected, given.allowed());
-    CHECK(!compare(given.multiplied(exact.lane(number)), expected, 1e-4).holds);  // fp32 isn't as rough
+    CHECK(rounding.worker(number).products() == precision::bf16);
+    CHECK_CLOSE(given.multiplied(rounding.worker(number)), expected, given.allowed());
+    CHECK(!compare(given.multiplied(exact.worker(number)), expected, 1e-4).holds);  // fp32 isn't as rough
   }
   auto const a = random_normal({5, 9}, 1), b = random_normal({9, 7}, 2);
   auto rough = poisoned<double>(rounding, {5, 7}), fine = poisoned<double>(exact, {5, 7});

@@ -11,8 +11,8 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 using device = gpu::backend<gpu::cuda>;
-static_assert(optim::Communicator<gpu::nccl_communicator, device, float>);
-static_assert(optim::Communicator<gpu::nccl_communicator, device, double>);
+static_assert(train::Communicator<gpu::nccl_communicator, device, float>);
+static_assert(train::Communicator<gpu::nccl_communicator, device, double>);
 
 namespace {
 gpu::nccl_communicator world_of_one(device& b) {

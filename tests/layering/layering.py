@@ -1,6 +1,6 @@
 """The layering: who may include whom. layering.py [--self-test] include/mql4grec
 
-    core <- backend <- nn, optim <- catalog, embed, quantize, language, tasks, seq2seq, search, rank, metrics
+    core <- backend <- nn, optim <- train <- catalog, embed, quantize, language, tasks, seq2seq, search, rank, metrics
 
 A stage may include the ground floor, itself, and the value-type headers of stages to its left.
 """
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-GROUND = {"core": 0, "backend": 1, "nn": 2, "optim": 2}
+GROUND = {"core": 0, "backend": 1, "nn": 2, "optim": 2, "train": 3}
 STAGES = ["catalog", "embed", "quantize", "language", "tasks", "seq2seq", "search", "rank", "metrics"]
 VALUE_TYPES = {
     "catalog/interactions.hpp", "embed/features.hpp", "quantize/codebook/code_table.hpp",
@@ -27,7 +27,7 @@ FOREIGN_NAME = re.compile(r"\b(Eigen|thrust|cub|dnnl)::|\b(cblas_|openblas_|dnnl
 
 def floor(folder):
     """How high a folder stands; the pipeline, above all stages, is their caller."""
-    return GROUND.get(folder, 3 + [*STAGES, "pipeline"].index(folder) if folder in [*STAGES, "pipeline"] else None)
+    return GROUND.get(folder, 4 + [*STAGES, "pipeline"].index(folder) if folder in [*STAGES, "pipeline"] else None)
 
 
 def forbidden(source, target):

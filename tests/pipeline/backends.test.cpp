@@ -7,7 +7,7 @@
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "mql4grec/pipeline/translate.hpp"
 #include "mql4grec/pipeline/translator.hpp"
-#include "mql4grec/quantize/rq_vae/fit.hpp"
+#include "mql4grec/quantize/rq_vae/learner.hpp"
 #include "mql4grec/quantize/rq_vae/pass.hpp"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"

@@ -50,7 +50,7 @@ run_options run_in(std::filesystem::path const& out) {
 run_result trained(run_options const& options, run_observer const& observer = {},
                    std::vector<domain> data = domains()) {
   cpu::backend b;
-  return train(b, options, std::move(data), words(), observer);
+  return train_model(b, options, std::move(data), words(), observer);
 }
 /// An observer that ends a call after so many updates.
 run_observer stops_after(int updates) {
@@ -73,7 +73,7 @@ TEST_CASE("train: a run's directory holds the model, its card and the state, and
   temporary_directory const root;
   auto const out = root / "some/where";
   auto const result = trained(run_in(out));
-  CHECK(result.end == run_status::finished);
+  CHECK(result.status == train::run_status::finished);
   CHECK(result.progress.finished);
   CHECK(result.progress.epoch == 3);
   std::set<std::string> names;
@@ -131,7 +131,7 @@ TEST_CASE("train: a directory that holds a run is refused, and left as it is, un
   CHECK(complaint<file_error>([&] { trained(again); }).ends_with("belongs to a run with seed = 4, but this one has 5"));
   auto same = run_in(out);
   same.resume = true;
-  CHECK(trained(same).end == run_status::finished);  // there is nothing left to do
+  CHECK(trained(same).status == train::run_status::finished);  // there is nothing left to do
   CHECK(timeless_files(out) == before);
 }
 
@@ -141,12 +141,12 @@ TEST_CASE(
   temporary_directory const root;
   auto const rounding = [&](run_options const& options, run_observer const& observer = {}) {
     cpu::backend b(1, precision::bf16);
-    return train(b, options, domains(), words(), observer);
+    return train_model(b, options, domains(), words(), observer);
   };
   rounding(run_in(root / "whole"));
   auto options = run_in(root / "pieces");
   options.resume = true;
-  CHECK(rounding(options, stops_after(3)).end == run_status::interrupted);
+  CHECK(rounding(options, stops_after(3)).status == train::run_status::interrupted);
   std::filesystem::copy(root / "pieces", root / "changed");
   std::vector<std::string> said;
   run_observer listener;
@@ -158,7 +158,7 @@ TEST_CASE(
   changed.resume = true;
   changed.training.block_tokens = 7;
   cpu::backend exact;
-  CHECK(train(exact, changed, domains(), words(), listener).progress.finished);
+  CHECK(train_model(exact, changed, domains(), words(), listener).progress.finished);
   REQUIRE(said.size() == 1);
   CHECK(said.front() == "precision was \"bf16\" and is \"fp32\", block_tokens was 512 and is 7");
 }
@@ -196,7 +196,7 @@ TEST_CASE("train: a run that is stopped again and again ends with the files of o
     last = trained(options, stops_after(2));
     CHECK(last.progress.step == std::min<std::int64_t>(2 * ++calls, expected.step));
     REQUIRE(calls < 100);
-  } while (last.end == run_status::interrupted);
+  } while (last.status == train::run_status::interrupted);
   CHECK(last.progress.finished);
   CHECK(calls > 5);
   CHECK(timeless_files(root / "pieces") == timeless_files(root / "whole"));
@@ -206,14 +206,14 @@ TEST_CASE("train: a run that is stopped again and again ends with the files of o
 TEST_CASE("train: without time nothing is learnt, but there is a model, and the run can go on") {
   temporary_directory const root;
   auto options = run_in(root / "run");
-  options.max_seconds = 0;
+  options.limits.max_seconds = 0;
   auto const result = trained(options);
-  CHECK(result.end == run_status::out_of_time);
+  CHECK(result.status == train::run_status::out_of_time);
   CHECK(result.progress.step == 0);
   CHECK(std::isfinite(validation_loss(root / "run")));
-  options.max_seconds = INFINITY;
+  options.limits.max_seconds = INFINITY;
   options.resume = true;
-  CHECK(trained(options).end == run_status::finished);
+  CHECK(trained(options).status == train::run_status::finished);
   trained(run_in(root / "whole"));
   CHECK(timeless_files(root / "run") == timeless_files(root / "whole"));
 }
@@ -221,7 +221,7 @@ TEST_CASE("train: without time nothing is learnt, but there is a model, and the 
 TEST_CASE("train: the state is written as often as was asked") {
   temporary_directory const root;
   auto options = run_in(root / "run");
-  options.checkpoint_seconds = 0;
+  options.limits.checkpoint_seconds = 0;
   auto const saved_step = [&] {
     return parse_json(safetensors(root / "run/training.safetensors").metadata().at("progress"), "")
         .at("step")
@@ -246,7 +246,7 @@ TEST_CASE("train: a run begins with the model of another directory when it is gi
   trained(options, stops_after(0));
   CHECK(read_file(root / "second/model.safetensors") == read_file(root / "first/model.safetensors"));
   options.resume = true;
-  CHECK(trained(options).end == run_status::finished);
+  CHECK(trained(options).status == train::run_status::finished);
   CHECK(read_file(root / "second/model.safetensors") != read_file(root / "first/model.safetensors"));
 }
 
@@ -261,7 +261,7 @@ TEST_CASE("train: a run of another shape goes on without being told its shape ag
   trained(options, stops_after(1));
   options.init.reset();
   options.resume = true;
-  CHECK(trained(options).end == run_status::finished);
+  CHECK(trained(options).status == train::run_status::finished);
   CHECK(read_t5_config(root / "run/config.json").model_width == shape.model_width);
 }
 
@@ -283,7 +283,7 @@ TEST_CASE("train: a run isn't resumed with more words than its model knows") {
   trained(options, stops_after(1));
   options.resume = true;
   cpu::backend b;
-  CHECK(complaint<file_error>([&] { train(b, options, domains(), vocabulary()); }) ==
+  CHECK(complaint<file_error>([&] { train_model(b, options, domains(), vocabulary()); }) ==
         (root / "run/training.safetensors").string() + ": the model knows 32 tokens, but the vocabulary has 2068");
 }
 
@@ -296,7 +296,7 @@ TEST_CASE("train: what can't be trained is refused before the directory becomes 
   CHECK(complaint<error>([&] { trained(options, {}, {}); }).ends_with("there are no examples to train on"));
   options.training.epochs = 0;
   CHECK_THROWS_AS(trained(options), error);
-  CHECK(trained(run_in(root / "run")).end == run_status::finished);
+  CHECK(trained(run_in(root / "run")).status == train::run_status::finished);
   put(root / "file", "");
   CHECK_THROWS_AS(trained(run_in(root / "file")), file_error);
 }

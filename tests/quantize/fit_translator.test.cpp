@@ -1,4 +1,4 @@
-#include "mql4grec/quantize/rq_vae/fit.hpp"
+#include "mql4grec/quantize/rq_vae/learner.hpp"
 
 #include "core/temporary_directory.hpp"
 #include "mql4grec/core/json.hpp"
@@ -87,8 +87,8 @@ TEST_CASE("translator: a run that was saved anywhere and restored goes on to the
     CAPTURE(stop);
     run first(4, 2), second(4, 2);
     first.until(stop);
-    write_translator_state(root / "state", first.trainer, first.progress, first.conditions);
-    second.progress = read_translator_state(root / "state", second.trainer, second.conditions);
+    train::write_state(root / "state", first.trainer, first.progress, first.conditions);
+    second.progress = train::read_state<translator_progress>(root / "state", second.trainer, second.conditions);
     second.until(100000);
     CHECK(second.parameters() == whole.parameters());
     CHECK(timeless(second.progress) == timeless(whole.progress));
@@ -100,11 +100,13 @@ TEST_CASE("translator: another run's state is refused with the condition that di
   run one(4), more(5), other(4);
   other.options.evaluate_every = 1;
   other.conditions = run_conditions(other.options, other.model.config(), items);
-  write_translator_state(root / "state", one.trainer, one.progress, one.conditions);
-  CHECK(complaint<file_error>([&] { read_translator_state(root / "state", other.trainer, other.conditions); }) ==
-        (root / "state").string() + ": belongs to a run with evaluate_every = 2, but this one has 1");
-  CHECK_NOTHROW(read_translator_state(root / "state", more.trainer,
-                                      more.conditions));  // its learning rate doesn't follow from the epochs
+  train::write_state(root / "state", one.trainer, one.progress, one.conditions);
+  CHECK(complaint<file_error>([&] {
+          train::read_state<translator_progress>(root / "state", other.trainer, other.conditions);
+        }) == (root / "state").string() + ": belongs to a run with evaluate_every = 2, but this one has 1");
+  CHECK_NOTHROW(
+      train::read_state<translator_progress>(root / "state", more.trainer,
+                                             more.conditions));  // its learning rate doesn't follow from the epochs
 }
 
 TEST_CASE("translator: a codebook that has collapsed ends the training with advice") {

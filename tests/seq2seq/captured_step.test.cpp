@@ -5,7 +5,7 @@
 #include <barrier>
 #include <thread>
 
-#include "mql4grec/seq2seq/fit.hpp"
+#include "mql4grec/seq2seq/learner.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"

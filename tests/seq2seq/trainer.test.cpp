@@ -1,4 +1,4 @@
-#include "mql4grec/seq2seq/fit.hpp"
+#include "mql4grec/seq2seq/learner.hpp"
 
 #include <doctest/doctest.h>
 

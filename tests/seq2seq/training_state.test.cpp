@@ -8,7 +8,7 @@
 #include "core/temporary_directory.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
-#include "mql4grec/seq2seq/fit.hpp"
+#include "mql4grec/seq2seq/learner.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"
@@ -54,8 +54,10 @@ struct run {
         {.should_stop = [&](training_progress const& p) { return p.step >= step; }});
   }
   void train_to_the_end() { train_until(1000); }
-  void save(std::filesystem::path const& path) const { write_training_state(path, teacher, progress, conditions); }
-  void restore(std::filesystem::path const& path) { progress = read_training_state(path, teacher, conditions); }
+  void save(std::filesystem::path const& path) const { train::write_state(path, teacher, progress, conditions); }
+  void restore(std::filesystem::path const& path) {
+    progress = train::read_state<training_progress>(path, teacher, conditions);
+  }
 
   std::vector<float> parameters() const {
     return {model.parameters().data, model.parameters().data + model.parameters().size()};

@@ -70,7 +70,7 @@ struct loss_and_gradient {
   T loss{};
   tensor_on<T, B, 1> gradient;
 
-  loss_and_gradient(B& b, t5<B, T> const& model, batch const& all, range part, nn::dropout_plan const& plan = {},
+  loss_and_gradient(B& b, t5<B, T> const& model, batch const& all, micro_batch part, nn::dropout_plan const& plan = {},
                     double scale = 1)
       : gradient(b, {model.layout().size(), 1}, 0, T{}) {
     t5_pass<B, T> pass;
@@ -79,10 +79,10 @@ struct loss_and_gradient {
   }
 };
 
-inline range whole(batch const& all) { return {0, all.size()}; }
+inline micro_batch whole(batch const& all) { return {0, all.size()}; }
 
 template <class T, Backend B>
-T loss_of(B& b, t5<B, T> const& model, batch const& all, range part, nn::dropout_plan const& plan = {}) {
+T loss_of(B& b, t5<B, T> const& model, batch const& all, micro_batch part, nn::dropout_plan const& plan = {}) {
   return t5_pass<B, T>().loss(b, model, all, part, plan);
 }
 

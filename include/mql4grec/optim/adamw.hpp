@@ -18,18 +18,6 @@ concept OptimizerOps = Backend<B> && requires(B& b, adamw_update how, in_vector<
   accumulate<T>(b, x, y);
 };
 
-/// What an update asks of a backend when the host tells only an order and hears only a report: all of it can be
-/// recorded then.
-template <class B, class T>
-concept CapturedUpdateOps = Backend<B> &&
-    requires(B& b, adamw_update rule, in_vector<B, T> x, out_vector<B, T> y, in_vector<B, step_inputs> order,
-             in_vector<B, double> losses, out_vector<B, double> sums, out_vector<B, step_report> report) {
-  sum_into<T>(b, x, sums);
-  sum_of_squares_into<T>(b, x, sums);
-  accumulate<double>(b, losses, sums);
-  captured_adamw_step<T>(b, rule, 1.0, index_t{}, order, losses, x, y, y, y, report);
-};
-
 /// Hyper-parameters of AdamW with clipping by the global norm; a value, without run state.
 struct adamw {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
@@ -56,41 +44,6 @@ inline void expect_finite(std::int64_t step, step_report const& report) {
     detail::raise<training_error>("step ", step, ": the loss is ", report.loss, " and the gradient's norm ",
                                   report.norm, ", expected finite numbers; try a smaller learning rate");
 }
-
-/// Updates whose order is told in front of recorded work, and whose report is heard behind it.
-template <Backend B>
-class captured_updates {
- public:
-  explicit captured_updates(B& b)
-      : order_(b.template allocate<step_inputs>(1)),
-        report_(b.template allocate<step_report>(1)),
-        loss_(b.template allocate<double>(1)) {}
-
-  void upload(B& b, step_inputs const& order) {
-    upload<step_inputs>(b, host_vector_view<step_inputs const>(&order, 1), order_.view_all());
-  }
-  /// Where recorded work reads the number of the update.
-  std::int64_t const* step_place() const { return &order_.view_all().data->step; }
-  /// (1) where it leaves Σ of the losses.
-  out_vector<B, double> loss() { return loss_.view_all(); }
-  /// One update of everything, by Σ of the gradients of order.tokens tokens; see captured_adamw_step.
-  template <class T>
-  void update(B& b, adamw const& how, nn::parameter_layout const& layout, in_vector<B, T> gradient,
-              out_vector<B, T> parameters, adamw_state<B, T>& state) {
-    captured_adamw_step<T>(
-        b, {.beta1 = how.beta1, .beta2 = how.beta2, .epsilon = how.epsilon, .weight_decay = how.weight_decay},
-        how.clip_norm, layout.decayed(), std::as_const(order_).view_all(), std::as_const(loss_).view_all(), gradient,
-        parameters, state.first.view_all(), state.second.view_all(), report_.view_all());
-  }
-  step_report download(B& b) const {
-    return host_copy<step_report, typename B::memory_space>(b, report_.view_all()).view_all()(0);
-  }
-
- private:
-  buffer<step_inputs, typename B::memory_space> order_;   // (1)
-  buffer<step_report, typename B::memory_space> report_;  // (1)
-  buffer<double, typename B::memory_space> loss_;         // (1)
-};
 
 /// One update of a range [first, first + count) of the flat buffers, which must lie on one side of layout.decayed().
 template <class T, class B>

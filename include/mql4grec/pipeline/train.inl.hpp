@@ -19,8 +19,8 @@ MQL4GREC_DEFINITION void check_words(example_set const& examples, std::filesyste
   }
 }
 
-MQL4GREC_DEFINITION optim::run_description describe(run_options const& options, t5_config const& model,
-                                                    index_t examples, optim::backend_settings const& backend) {
+MQL4GREC_DEFINITION train::run_description describe(run_options const& options, t5_config const& model,
+                                                    index_t examples, train::backend_settings const& backend) {
   json conditions = run_conditions(options.training, model, examples);
   conditions["tasks"] = options.tasks;
   return {std::make_shared<json const>(std::move(conditions)),

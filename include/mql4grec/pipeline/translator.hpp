@@ -5,7 +5,6 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,12 +17,12 @@
 #include "mql4grec/embed/statistics.hpp"
 #include "mql4grec/embed/views.hpp"
 #include "mql4grec/language/vocabulary.hpp"
-#include "mql4grec/pipeline/run_status.hpp"
 #include "mql4grec/quantize/residual_kmeans/checkpoint.hpp"
 #include "mql4grec/quantize/rq_vae/checkpoint.hpp"
-#include "mql4grec/quantize/rq_vae/fit.hpp"
 #include "mql4grec/quantize/rq_vae/fold_scaling.hpp"
+#include "mql4grec/quantize/rq_vae/learner.hpp"
 #include "mql4grec/quantize/rq_vae/state.hpp"
+#include "mql4grec/train/run.hpp"
 
 namespace mql4grec {
 
@@ -36,38 +35,23 @@ struct translator_run {
   rq_vae_config model = {};        ///< its input width is set here
   translator_options options = {};
   normalization_of_features normalize = normalization_of_features::standard;
-  bool resume = false;                                           ///< go on with the run in `out`, if there is one
-  double max_seconds = std::numeric_limits<double>::infinity();  ///< of training in this call
-  double checkpoint_seconds = 120;  ///< the state is written this often, and behind every look at the catalogue
+  bool resume = false;  ///< go on with the run in `out`, if there is one
+  train::run_limits limits = {};
 };
 
-struct translator_result {
-  translator_progress progress;
-  run_status end = run_status::finished;
-};
-
-/// How the caller follows a run. `interrupted` is asked between updates; true ends the run with its state written.
-struct translator_run_observer {
-  std::function<void(translator_progress const&, rq_vae_losses const&, std::int64_t steps_per_epoch)> on_step =
-      [](auto const&, auto const&, std::int64_t) {};
-  std::function<void(translator_progress const&, bool better)> on_epoch = [](auto const&, bool) {};
-  std::function<bool()> interrupted = [] { return false; };
-  /// What a run that is resumed does otherwise than before, as one line: "precision was …".
-  std::function<void(std::string const& changes)> on_changed_settings = [](auto const&) {};
-};
+using translator_result = train::run_result<translator_progress>;
+using translator_run_observer = train::run_observer<translator_progress, rq_vae_losses>;
 
 namespace detail {
 
 feature_scaling scaling_for(translator_run const& run, feature_statistics const& seen);
 
-void require_no_run(std::filesystem::path const& out);
-
-optim::run_description describe(translator_run const& run, rq_vae_config const& model, index_t items,
-                                feature_scaling const& scaling, optim::backend_settings const& backend);
+train::run_description describe(translator_run const& run, rq_vae_config const& model, index_t items,
+                                feature_scaling const& scaling, train::backend_settings const& backend);
 
 /// translator.json of an RQ-VAE, as the last look at the catalogue found it.
-void write_card(translator_run const& run, rq_vae_config const& model, feature_scaling const& scaling,
-                translator_progress const& p);
+void write_description(translator_run const& run, rq_vae_config const& model, feature_scaling const& scaling,
+                       translator_progress const& p);
 
 struct residual_kmeans_shape {
   index_t input_width;
@@ -75,19 +59,37 @@ struct residual_kmeans_shape {
   bool rotated;
 };
 /// translator.json of residual k-means.
-void write_card(translator_run const& run, residual_kmeans_shape const& model, translator_evaluation const& seen);
+void write_description(translator_run const& run, residual_kmeans_shape const& model,
+                       translator_evaluation const& seen);
 
-/// The model as others use it, and what it is for.
+/// The files of a translator's run: the best model, which reads unscaled features, and its description.
 template <Backend B>
-void write_translator(translator_run const& run, rq_vae<B, float> const& model, feature_scaling const& scaling,
-                      translator_progress const& p) {
-  reference::backend host;  // where the scaling is folded in, wherever the model has learnt
-  rq_vae<reference::backend, float> plain(host, model.config());
-  copy(model.parameters(), plain.parameters());
-  fold_scaling(plain, scaling);
-  write_rq_vae(run.out / "model.safetensors", plain);
-  write_card(run, model.config(), scaling, p);
-}
+class translator_files : public train::state_files<rq_vae_trainer<B, float>, translator_progress> {
+ public:
+  translator_files(rq_vae_trainer<B, float>& trainer, train::run_description about, translator_run const& run,
+                   feature_scaling const& scaling)
+      : train::state_files<rq_vae_trainer<B, float>, translator_progress>(trainer, std::move(about)),
+        trainer_(trainer),
+        run_(run),
+        scaling_(scaling) {}
+
+  void begin(std::filesystem::path const&) const {}
+  void write_model(std::filesystem::path const& directory, translator_progress const& p) const {
+    reference::backend host;  // where the scaling is folded into the model, whatever backend trains it
+    rq_vae<reference::backend, float> plain(host, trainer_.model().config());
+    copy(trainer_.model().parameters(), plain.parameters());
+    fold_scaling(plain, scaling_);
+    write_rq_vae(directory / "model.safetensors", plain);
+    write_description(run_, trainer_.model().config(), scaling_, p);
+  }
+  void end(std::filesystem::path const&, translator_progress const&) const {}
+  bool saves_after_epoch(translator_progress const& p) const { return p.history.back().evaluation.has_value(); }
+
+ private:
+  rq_vae_trainer<B, float> const& trainer_;
+  translator_run const& run_;
+  feature_scaling const& scaling_;
+};
 
 }  // namespace detail
 
@@ -97,11 +99,7 @@ void write_translator(translator_run const& run, rq_vae<B, float> const& model, 
 template <Backend B, FeatureSource F>
 translator_result train_translator(B& backend, translator_run const& run, F const& features,
                                    feature_statistics const& seen, translator_run_observer const& observer = {}) {
-  auto const state_path = run.out / "training.safetensors";
-  bool const going_on = run.resume && std::filesystem::exists(state_path);
-  if (!going_on) detail::require_no_run(run.out);
-  make_directory(run.out);
-
+  train::run_directory const directory(run.out, run.resume);
   auto config = run.model;
   config.input_width = features.width();
   rq_vae<B, float> model(backend, config);
@@ -109,39 +107,10 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
   auto const scaling = detail::scaling_for(run, seen);
   scaled_features const scaled(features, scaling);
   rq_vae_trainer<B, float> trainer(backend, model, run.options.training);
-  auto const about = detail::describe(run, config, features.rows(), scaling, optim::settings_of(backend));
-  translator_result result;
-  if (going_on) {
-    result.progress = read_translator_state(state_path, trainer, *about.conditions);
-    if (auto const changes = optim::training_file(state_path).changes(*about.settings); !changes.empty())
-      observer.on_changed_settings(changes);
-  }
-
-  double const seconds_before = result.progress.seconds;
-  double saved_at = seconds_before;
-  auto const save = [&](translator_progress const& p) {
-    write_translator_state(state_path, trainer, p, *about.conditions, *about.settings);
-    saved_at = p.seconds;
-  };
-  fit(backend, trainer, scaled, run.options, result.progress,
-      {.on_step = observer.on_step,
-       .on_epoch =
-           [&](translator_progress const& p, bool better) {
-             if (better) detail::write_translator(run, model, scaling, p);
-             if (p.history.back().evaluation) save(p);
-             observer.on_epoch(p, better);
-           },
-       .should_stop =
-           [&](translator_progress const& p) {
-             if (observer.interrupted())
-               result.end = run_status::interrupted;
-             else if (p.seconds - seconds_before >= run.max_seconds)
-               result.end = run_status::out_of_time;
-             bool const stop = result.end != run_status::finished;
-             if (stop || p.seconds - saved_at >= run.checkpoint_seconds) save(p);
-             return stop;
-           }});
-  return result;
+  rq_vae_learner learner(backend, trainer, scaled, run.options);
+  detail::translator_files files(
+      trainer, detail::describe(run, config, features.rows(), scaling, train::settings_of(backend)), run, scaling);
+  return train::run(learner, files, directory, run.limits, observer);
 }
 
 /// The same without a neural network: residual k-means on the rows in one go, so that there is nothing to resume. Of
@@ -153,18 +122,18 @@ translator_result learn_residual_kmeans(
     B& backend, translator_run const& run, residual_kmeans_options const& options, F const& features,
     std::function<bool()> const& interrupted = [] { return false; }) {
   auto const started = std::chrono::steady_clock::now();
-  detail::require_no_run(run.out);
+  train::run_directory::expect_empty(run.out);
   for (auto const k : options.codes)  // now, and not when the caller has said that work has begun
     expects(std::min(features.rows(), options.sample_rows) >= k,
             "k-means: ", std::min(features.rows(), options.sample_rows), " rows for ", k,
             " codes of a level, expected at least as many rows");
   make_directory(run.out);
-  if (interrupted()) return {.progress = {}, .end = run_status::interrupted};
+  if (interrupted()) return {.progress = {}, .status = train::run_status::interrupted};
   auto const model = fit_residual_kmeans(backend, features, options);
   auto const seen = evaluate_translator(backend, model, features);
-  if (interrupted()) return {.progress = {}, .end = run_status::interrupted};
+  if (interrupted()) return {.progress = {}, .status = train::run_status::interrupted};
   write_residual_kmeans(run.out / "model.safetensors", model);
-  detail::write_card(
+  detail::write_description(
       run, {.input_width = model.input_width(), .codes = model.books.sizes(), .rotated = model.rotated()}, seen);
   return {.progress = {.items = features.rows(),
                        .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count(),

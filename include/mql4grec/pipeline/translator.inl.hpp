@@ -14,23 +14,16 @@ MQL4GREC_DEFINITION feature_scaling scaling_for(translator_run const& run, featu
   return how;
 }
 
-MQL4GREC_DEFINITION void require_no_run(std::filesystem::path const& out) {
-  expects(!std::filesystem::exists(out / "training.safetensors"), out.string(),
-          ": holds a training.safetensors already; resume that run, or write to another directory");
-  expects(!std::filesystem::exists(out / "model.safetensors"), out.string(),
-          ": holds a model.safetensors already; write to another directory");
-}
-
-MQL4GREC_DEFINITION optim::run_description describe(translator_run const& run, rq_vae_config const& model,
+MQL4GREC_DEFINITION train::run_description describe(translator_run const& run, rq_vae_config const& model,
                                                     index_t items, feature_scaling const& scaling,
-                                                    optim::backend_settings const& backend) {
+                                                    train::backend_settings const& backend) {
   json conditions = run_conditions(run.options, model, items);
   conditions["scale"] = scaling.scale;
   return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(backend)};
 }
 
-MQL4GREC_DEFINITION void write_card(translator_run const& run, rq_vae_config const& model,
-                                    feature_scaling const& scaling, translator_progress const& p) {
+MQL4GREC_DEFINITION void write_description(translator_run const& run, rq_vae_config const& model,
+                                           feature_scaling const& scaling, translator_progress const& p) {
   auto const& epoch = p.history.back();
   write_json(run.out / "translator.json",
              {{"quantizer", "rq-vae"},
@@ -44,8 +37,8 @@ MQL4GREC_DEFINITION void write_card(translator_run const& run, rq_vae_config con
               {"usage", epoch.evaluation->usage}});
 }
 
-MQL4GREC_DEFINITION void write_card(translator_run const& run, residual_kmeans_shape const& model,
-                                    translator_evaluation const& seen) {
+MQL4GREC_DEFINITION void write_description(translator_run const& run, residual_kmeans_shape const& model,
+                                           translator_evaluation const& seen) {
   write_json(run.out / "translator.json", {{"quantizer", "residual-kmeans"},
                                            {"modality", run.kind == modality::text ? "text" : "image"},
                                            {"input_width", model.input_width},

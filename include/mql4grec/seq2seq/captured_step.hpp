@@ -3,18 +3,19 @@
 // and the number; the batch is put together, the gradient clipped and the parameters moved without it. All of that is
 // one piece of work, captured for each shape of a batch.
 #include "mql4grec/backend/contract/graph_cache.hpp"
-#include "mql4grec/optim/communicator.hpp"
 #include "mql4grec/optim/gradient.hpp"
 #include "mql4grec/seq2seq/device_dataset.hpp"
 #include "mql4grec/seq2seq/pass.hpp"
 #include "mql4grec/seq2seq/training.hpp"
+#include "mql4grec/train/captured_update.hpp"
+#include "mql4grec/train/communicator.hpp"
 
 namespace mql4grec {
 
 /// What training on examples in its own memory asks of a backend.
 template <class B, class T>
 concept CapturedStepOps =
-    PackingOps<B> && optim::CapturedUpdateOps<B, T> && TransferOps<B, index_t> && TransferOps<B, step_inputs>;
+    PackingOps<B> && train::CapturedUpdateOps<B, T> && TransferOps<B, index_t> && TransferOps<B, step_inputs>;
 
 namespace detail {
 
@@ -72,7 +73,7 @@ class captured_step {
     B& b = t.backend;
     auto const mine = upload_numbers(b, which);
     auto const shape = from.shape_of(which);
-    step_.upload(b, inputs);
+    step_.upload_inputs(b, inputs);
     auto const find_gradient = [&] {
       scratch_scope<B> const scope(b.scratch());
       nn::dropout_plan const plan{.rate = t.options.dropout, .seed = t.options.seed, .step_place = step_.step_place()};
@@ -96,7 +97,7 @@ class captured_step {
       t.communicator.all_reduce(b, step_.loss());
       moves_.run(b, 0, move);
     }
-    return step_.download(b);
+    return step_.download_report(b);
   }
 
   /// Σ of the losses without dropout, of all processes' examples.
@@ -144,7 +145,7 @@ class captured_step {
   }
 
   buffer<index_t, space> which_;  // (examples) their numbers
-  optim::captured_updates<B> step_;
+  train::captured_update<B> step_;
   buffer<double, space> total_;  // (1) Σ of a set's losses
   graph_cache<B, key> updates_{"a training step"}, losses_{"a validation step"};
   graph_cache<B, int> moves_{"an update"};  // of several processes

@@ -10,10 +10,10 @@
 #include <numeric>
 
 #include "mql4grec/core/random.hpp"
-#include "mql4grec/optim/communicator.hpp"
 #include "mql4grec/optim/gradient.hpp"
 #include "mql4grec/seq2seq/captured_step.hpp"
 #include "mql4grec/seq2seq/training.hpp"
+#include "mql4grec/train/communicator.hpp"
 
 namespace mql4grec {
 
@@ -25,12 +25,13 @@ concept ExampleSource = requires(S const& source, index_t i, std::uint64_t seed,
   source.write(i, seed, seed, out);  // (example, seed, epoch, where to)
 };
 
-template <Backend B, class T, optim::Communicator<B, T> Comm = optim::single_process>
+template <Backend B, class T, train::Communicator<B, T> Comm = train::single_process>
 class trainer {
   using space = typename B::memory_space;
 
  public:
   using backend_type = B;
+  using scalar_type = T;
 
   trainer(B& backend, t5<B, T>& model, training_options const& options, Comm communicator = {})
       : backend_(backend),

@@ -1,10 +1,14 @@
 #pragma once
-// A run of the model on disk; see optim/training_file.hpp.
+// What a T5 training writes to its state file; see train/state_file.hpp.
+#include <filesystem>
+#include <map>
+#include <string>
+
 #include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/core/macros.hpp"
-#include "mql4grec/optim/training_file.hpp"
 #include "mql4grec/seq2seq/config_json.hpp"
 #include "mql4grec/seq2seq/trainer.hpp"
+#include "mql4grec/train/state_file.hpp"
 
 namespace mql4grec {
 
@@ -23,36 +27,21 @@ json run_conditions(training_options const& o, t5_config const& c, index_t examp
 
 /// What a run may go on with another value of: its bits are no longer those of a run that never stopped, and that is
 /// all.
-json run_settings(optim::backend_settings const& backend, training_options const& o);
-
-template <class B>
-void write_training_state(std::filesystem::path const& path, trainer<B, float> const& trainer,
-                          training_progress const& progress, json const& conditions,
-                          json const& settings = optim::no_settings()) {
-  optim::write_training_file<B>(path, trainer.model().parameters(), trainer.moments(),
-                                {.progress = text_of(progress),
-                                 .conditions = optim::text_of(conditions),
-                                 .settings = optim::text_of(settings),
-                                 .more = {{"config", text_of(trainer.model().config())}}});
-}
+json run_settings(train::backend_settings const& backend, training_options const& o);
 
 /// The shape of the model in a training state. Throws file_error.
 t5_config read_state_config(std::filesystem::path const& path);
 
-/// Brings the model and the moments back and returns the progress. Throws file_error when the file isn't a training
-/// state, or another run's: the message names the first condition that differs.
-template <class B>
-training_progress read_training_state(std::filesystem::path const& path, trainer<B, float>& trainer,
-                                      json const& conditions) {
-  optim::training_file const file(path);
-  file.check_conditions(conditions, {{"epochs", "the cosine of its learning rates ends with the last one"}});
-  auto progress = file.progress<training_progress>();
-  expects_file(progress.epoch >= 0 && progress.epoch_step >= 0 && progress.step >= 0, path,
-               "metadata 'progress': epoch ", progress.epoch, ", its step ", progress.epoch_step, " and step ",
-               progress.step, ", expected at least 0");
-  file.read<B>(trainer.model().parameters(), trainer.moments());
-  return progress;
+/// For messages: why a condition must not change.
+std::map<std::string, std::string> resume_reasons();
+
+/// The model's configuration, so that a resumed run needs no other file; see train::Trainer.
+template <class B, class Comm>
+train::extra_state extra_state_of(trainer<B, float, Comm> const& trainer) {
+  return {.metadata = {{"config", text_of(trainer.model().config())}}};
 }
+template <class B, class Comm>
+void restore_extra_state(trainer<B, float, Comm>&, train::state_file const&) {}
 
 }  // namespace mql4grec
 

@@ -74,14 +74,18 @@ MQL4GREC_DEFINITION json run_conditions(training_options const& o, t5_config con
   return conditions;
 }
 
-MQL4GREC_DEFINITION json run_settings(optim::backend_settings const& backend, training_options const& o) {
+MQL4GREC_DEFINITION json run_settings(train::backend_settings const& backend, training_options const& o) {
   json settings = backend;
   settings["block_tokens"] = o.block_tokens;
   return settings;
 }
 
+MQL4GREC_DEFINITION std::map<std::string, std::string> resume_reasons() {
+  return {{"epochs", "the cosine of its learning rates ends with the last one"}};
+}
+
 MQL4GREC_DEFINITION t5_config read_state_config(std::filesystem::path const& path) {
-  return from_config_json(optim::training_file(path).parsed("config"), path);
+  return from_config_json(train::state_file(path).parsed("config"), path);
 }
 
 }  // namespace mql4grec

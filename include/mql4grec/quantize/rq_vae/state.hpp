@@ -1,9 +1,15 @@
 #pragma once
-// A translator's run on disk; see optim/training_file.hpp.
+// What an RQ-VAE training writes to its state file; see train/state_file.hpp.
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
 #include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/core/macros.hpp"
-#include "mql4grec/optim/training_file.hpp"
 #include "mql4grec/quantize/rq_vae/training.hpp"
+#include "mql4grec/train/state_file.hpp"
 
 namespace mql4grec {
 
@@ -24,33 +30,15 @@ std::string text_of(translator_progress const& p);
 /// continues the run, with sums rounded in another order.
 json run_conditions(translator_options const& o, rq_vae_config const& c, index_t rows);
 
+/// How long each code has been idle; see train::Trainer.
 template <Backend B>
-void write_translator_state(std::filesystem::path const& path, rq_vae_trainer<B, float> const& trainer,
-                            translator_progress const& progress, json const& conditions,
-                            json const& settings = optim::no_settings()) {
-  std::vector<std::int32_t> idle;
-  for (auto const& level : trainer.idle()) idle.insert(idle.end(), level.begin(), level.end());
-  optim::write_training_file<B>(
-      path, trainer.model().parameters(), trainer.moments(),
-      {.progress = text_of(progress),
-       .conditions = optim::text_of(conditions),
-       .settings = optim::text_of(settings),
-       .tensors = {{"idle", {std::ssize(idle)}, view_of(std::span<std::int32_t const>(idle))}}});
+train::extra_state extra_state_of(rq_vae_trainer<B, float> const& trainer) {
+  auto const idle = std::make_shared<std::vector<std::int32_t>>();
+  for (auto const& level : trainer.idle()) idle->insert(idle->end(), level.begin(), level.end());
+  return {.tensors = {{"idle", {std::ssize(*idle)}, view_of(std::span<std::int32_t const>(*idle))}}, .owner = idle};
 }
-
-/// Brings the model, the moments and the idle codes back and returns the progress. Throws file_error when the file
-/// isn't a translator's training state, or another run's: the message names the first condition that differs.
 template <Backend B>
-translator_progress read_translator_state(std::filesystem::path const& path, rq_vae_trainer<B, float>& trainer,
-                                          json const& conditions) {
-  optim::training_file const file(path);
-  file.check_conditions(conditions);
-  auto progress = file.progress<translator_progress>();
-  expects_file(progress.epoch >= 0 && progress.epoch_step >= 0 && progress.step >= 0 &&
-                   std::ssize(progress.history) == progress.epoch,
-               path, "metadata 'progress': epoch ", progress.epoch, ", its step ", progress.epoch_step, ", step ",
-               progress.step, " and ", progress.history.size(), " records, expected at least 0 and a record an epoch");
-  file.read<B>(trainer.model().parameters(), trainer.moments());
+void restore_extra_state(rq_vae_trainer<B, float>& trainer, train::state_file const& file) {
   index_t codes = 0;
   for (auto const& level : trainer.idle()) codes += std::ssize(level);
   std::vector<std::int32_t> idle(static_cast<std::size_t>(codes));
@@ -58,7 +46,6 @@ translator_progress read_translator_state(std::filesystem::path const& path, rq_
   auto next = idle.begin();
   for (auto& level : trainer.idle())
     for (auto& batches : level) batches = *next++;
-  return progress;
 }
 
 }  // namespace mql4grec

@@ -12,6 +12,7 @@
 #include "mql4grec/optim/gradient.hpp"
 #include "mql4grec/quantize/codebook/residual_quantizer.hpp"
 #include "mql4grec/quantize/rq_vae/pass.hpp"
+#include "mql4grec/train/captured_update.hpp"
 
 namespace mql4grec {
 
@@ -62,6 +63,8 @@ class rq_vae_trainer {
   using space = typename B::memory_space;
 
  public:
+  using backend_type = B;
+
   rq_vae_trainer(B& backend, rq_vae<B, T>& model, rq_vae_training const& options)
       : backend_(backend),
         model_(model),
@@ -155,9 +158,9 @@ class rq_vae_trainer {
     if (how == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
     return losses;
   }
-  rq_vae_losses update(in_matrix<B, T> x, quantize_mode how) requires CaptureOps<B> && optim::CapturedUpdateOps<B, T> &&
+  rq_vae_losses update(in_matrix<B, T> x, quantize_mode how) requires CaptureOps<B> && train::CapturedUpdateOps<B, T> &&
       TransferOps<B, step_inputs> {
-    step_.upload(backend_, {.learning_rate = options_.learning_rate, .step = moments_.step + 1});
+    step_.upload_inputs(backend_, {.learning_rate = options_.learning_rate, .step = moments_.step + 1});
     rows_ = x.rows();
     updates_.run(backend_, {x.data, x.rows(), x.stride, how}, [&] {
       find_gradient(x, how);
@@ -166,7 +169,7 @@ class rq_vae_trainer {
                                moments_);
       if (how == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
     });
-    norm_ = step_.download(backend_).norm;
+    norm_ = step_.download_report(backend_).norm;
     auto const losses = losses_of_batch();
     optim::expect_finite(moments_.step + 1, step_report{losses.total, norm_});
     ++moments_.step;
@@ -308,7 +311,7 @@ class rq_vae_trainer {
   std::vector<std::unique_ptr<worker_state>> workers_;
   buffer<code_t, space> nearest_memory_;  // (levels, batch)
   buffer<double, space> left_;            // (levels) Σ of the squares that a level left
-  optim::captured_updates<B> step_;       // where updates are captured
+  train::captured_update<B> step_;        // where updates are captured
   graph_cache<B, std::tuple<T const*, index_t, index_t, quantize_mode>> updates_{"a translator's training step"};
   index_t rows_ = 0;
   double norm_ = 0;

@@ -35,11 +35,11 @@ graph<System> capture(backend<System>& b, char const*, Work&& work) {
     backend<System>& b;
     ~capturer() {
       b.context().graph = nullptr;
-      detail::is_capturing() = false;
+      detail::host_is_capturing() = false;
     }
   } const until_here{b};
   b.context().graph = &list;
-  detail::is_capturing() = true;
+  detail::host_is_capturing() = true;
   work();
   return graph<System>(std::move(list));
 }

@@ -140,8 +140,8 @@ struct cuda {
     /// Remembers the name of the graph that was launched last: its errors appear at the next synchronization.
     void started(char const* name) { started_ = name; }
     /// Whether work is being captured. Uploads and downloads throw meanwhile.
-    bool is_capturing() const { return is_recording_; }
-    void set_capturing(bool is) { is_recording_ = detail::is_capturing() = is; }
+    bool is_capturing() const { return is_capturing_; }
+    void set_capturing(bool is) { is_capturing_ = detail::is_capturing() = is; }
 
    private:
     options options_;
@@ -151,7 +151,7 @@ struct cuda {
     detail::product_plans plans_;
     detail::pinned_ring staging_;
     mutable char const* started_ = nullptr;
-    bool is_recording_ = false;
+    bool is_capturing_ = false;
   };
 
   /// Makes the device current for the calling thread. Allocations and kernel launches use the current device.

@@ -12,7 +12,7 @@
 
 namespace mql4grec::gpu {
 
-/// A Communicator over NCCL; see optim/communicator.hpp. All processes must use the same id: rank 0 creates it with
+/// A Communicator over NCCL; see train/communicator.hpp. All processes must use the same id: rank 0 creates it with
 /// ncclGetUniqueId and sends it to the others by other means (a file, MPI, a socket).
 class nccl_communicator {
  public:

@@ -18,12 +18,12 @@ namespace mql4grec::gpu {
 namespace detail {
 
 /// Whether this thread captures work of a host system. Meanwhile everything that CUDA would refuse is an error.
-inline bool& is_capturing() {
+inline bool& host_is_capturing() {
   thread_local bool yes = false;
   return yes;
 }
 inline void expect_not_capturing() {
-  expects(!is_capturing(), "work that is captured neither allocates nor copies from or to the host");
+  expects(!host_is_capturing(), "work that is captured neither allocates nor copies from or to the host");
 }
 
 /// Base of the systems whose memory is the host's; only its type is different.

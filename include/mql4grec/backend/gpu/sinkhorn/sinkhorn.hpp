@@ -68,15 +68,15 @@ template <class System>
 sinkhorn_tables<System> sinkhorn_room(backend<System>& b, index_t n, index_t k) {
   using tables = sinkhorn_tables<System>;
   auto& scratch = b.scratch();
-  index_t const ranges = (n + tables::rows_each - 1) / tables::rows_each,
+  index_t const chunks = (n + tables::rows_each - 1) / tables::rows_each,
                 blocks = (k + tables::codes_each - 1) / tables::codes_each;
   return {.plan = scratch.template take<double>(n, k),
-          .masses = scratch.template take<double>(ranges, k),
+          .masses = scratch.template take<double>(chunks, k),
           .u = scratch.template take<double>(n).data,
           .v = scratch.template take<double>(k).data,
-          .totals = scratch.template take<double>(ranges).data,
-          .ranges = scratch.template take<distance_range>(ranges).data,
-          .of_rows = scratch.template take<int>(ranges).data,
+          .totals = scratch.template take<double>(chunks).data,
+          .ranges = scratch.template take<distance_range>(chunks).data,
+          .of_rows = scratch.template take<int>(chunks).data,
           .of_codes = scratch.template take<int>(blocks).data};
 }
 
@@ -90,11 +90,11 @@ void sinkhorn_assign(backend<System>& b, in_matrix<backend<System>, T> distances
   using in = in_matrix<backend<System>, T>;
   scratch_scope<backend<System>> const scope(b.scratch());
   auto const tables = detail::sinkhorn_room(b, distances.rows(), distances.columns());
-  detail::for_each_group(b, tables.ranges(), detail::range_of<in>{distances, tables.rows_each, tables.ranges});
-  detail::for_each_group(b, tables.ranges(), detail::fill_range<System, in>{tables, distances, epsilon});
+  detail::for_each_group(b, tables.chunks(), detail::range_of<in>{distances, tables.rows_each, tables.ranges});
+  detail::for_each_group(b, tables.chunks(), detail::fill_range<System, in>{tables, distances, epsilon});
   detail::for_each_group(b, 1, detail::start_factors<System>{tables});
   auto const round = [&](bool scale, bool first) {
-    detail::for_each_group(b, tables.ranges(), detail::scale_rows<System>{tables, scale, first});
+    detail::for_each_group(b, tables.chunks(), detail::scale_rows<System>{tables, scale, first});
     detail::for_each_group(b, tables.blocks(), detail::scale_codes<System>{tables});
   };
   bool const rows_last = order == sinkhorn_order::samples_last && iterations > 0;

@@ -1,24 +1,18 @@
 #pragma once
 // Training from the first epoch to the last: which examples come when, the schedule, validation, early stopping.
-#include <chrono>
-#include <functional>
+#include <cmath>
 #include <future>
+#include <limits>
 #include <numeric>
+#include <optional>
 
 #include "mql4grec/seq2seq/trainer.hpp"
+#include "mql4grec/train/loop.hpp"
 
 namespace mql4grec {
 
-/// What the one who started a training sees of it, and how it can be stopped. All are called from the starting thread.
-struct training_observer {
-  /// Behind every update.
-  std::function<void(training_progress const&, double loss, std::int64_t steps_per_epoch)> on_step =
-      [](auto const&, double, std::int64_t) {};
-  /// Behind every epoch, validated; `better`: the model is the best so far and should be kept.
-  std::function<void(training_progress const&, bool better)> on_epoch = [](auto const&, bool) {};
-  /// Asked in front of every update; true ends the training there.
-  std::function<bool(training_progress const&)> should_stop = [](auto const&) { return false; };
-};
+/// Follows a training; see train::loop_observer. The loss is the batch's mean per token.
+using training_observer = train::loop_observer<training_progress, double>;
 
 namespace detail {
 
@@ -114,63 +108,87 @@ class device_epochs {
 
 }  // namespace detail
 
-/// Trains from where `progress` stands until the last epoch, early stopping or should_stop. `progress.finished` tells
-/// which. Throws training_error when a loss, of training or of validation, isn't finite. Where batches are put together
-/// in the backend's memory (CapturedStepOps), `train` is written by another thread than the calling one.
+/// A T5 trainer with its examples, for train::run_epochs. Where the backend puts batches together in its own memory
+/// (CapturedStepOps), another thread than the calling one calls train.write.
+template <class Trainer, ExampleSource Train, ExampleSource Valid>
+class t5_learner {
+ public:
+  using progress_type = training_progress;
+  using losses_type = double;
+
+  /// All arguments must outlive the learner. Throws error when there are no examples to train on.
+  t5_learner(Trainer& trainer, Train const& train, Valid const& valid)
+      : trainer_(trainer), train_(train), valid_(valid), schedule_(schedule_of(trainer.options(), steps_per_epoch())) {
+    expects(train.size() > 0, "training: there are no examples");
+  }
+
+  std::int64_t steps_per_epoch() const {
+    return (train_.size() + trainer_.options().batch_size - 1) / trainer_.options().batch_size;
+  }
+  bool is_finished(training_progress const& p) const { return mql4grec::is_finished(p, trainer_.options()); }
+
+  void begin_epoch(training_progress const& p) {
+    if (!data_) data_.emplace(trainer_, train_, valid_);
+    data_->begin(p.epoch);
+  }
+
+  double step(training_progress& p) {
+    auto const first = p.epoch_step * trainer_.options().batch_size;
+    auto const last = std::min<std::int64_t>(train_.size(), first + trainer_.options().batch_size);
+    auto const [loss, tokens] = data_->step(first, last, learning_rate_at(p.step));
+    p.examples += last - first;
+    p.epoch_loss += loss * static_cast<double>(tokens);
+    p.epoch_tokens += tokens;
+    return loss;
+  }
+
+  /// Validates. Throws training_error when the validation loss isn't finite.
+  bool end_epoch(training_progress& p) {
+    bool const validated = valid_.size() > 0;
+    valid_loss_ = validated ? data_->validate() : std::numeric_limits<double>::quiet_NaN();
+    if (validated && !std::isfinite(valid_loss_))
+      detail::raise<training_error>("epoch ", p.epoch, ": the validation loss is ", valid_loss_,
+                                    ", expected a finite number; try a smaller learning rate");
+    bool const better = !validated || valid_loss_ < p.best_loss;
+    if (better && validated) p.best_loss = valid_loss_;
+    if (better) p.best_epoch = p.epoch;
+    return better;
+  }
+  void record_epoch(training_progress& p) {
+    p.history.push_back({.train_loss = p.mean_epoch_loss(),
+                         .valid_loss = valid_loss_,
+                         .learning_rate = learning_rate_at(p.step - 1),
+                         .seconds = p.seconds});
+    p.epoch_loss = 0;
+    p.epoch_tokens = 0;
+  }
+  void check(training_progress const&) const {}
+
+ private:
+  using source =
+      std::conditional_t<CapturedStepOps<typename Trainer::backend_type, typename Trainer::scalar_type>,
+                         detail::device_epochs<Trainer, Train, Valid>, detail::written_batches<Trainer, Train, Valid>>;
+
+  // transformers' schedulers multiply from 0: the very first update of a warm-up has rate 0 and changes nothing
+  double learning_rate_at(std::int64_t step) const {
+    return trainer_.options().learning_rate * optim::multiplier(schedule_, step);
+  }
+
+  Trainer& trainer_;
+  Train const& train_;
+  Valid const& valid_;
+  optim::schedule schedule_;
+  std::optional<source> data_;  // made when the first epoch begins: a finished run needs none
+  double valid_loss_ = 0;       // of the epoch that ended
+};
+
+/// Trains from where `progress` stands until the last epoch, early stopping or should_stop; `progress.finished` is
+/// false in the last case. Throws training_error when a loss, of training or of validation, isn't finite.
 template <class B, class T, class Comm, ExampleSource Train, ExampleSource Valid>
 void fit(trainer<B, T, Comm>& trainer, Train const& train, Valid const& valid, training_progress& progress,
          training_observer const& observer = {}) {
-  using teacher = mql4grec::trainer<B, T, Comm>;
-  using epochs = std::conditional_t<CapturedStepOps<B, T>, detail::device_epochs<teacher, Train, Valid>,
-                                    detail::written_batches<teacher, Train, Valid>>;
-  auto const& options = trainer.options();
-  expects(train.size() > 0, "training: there are no examples");
-  std::int64_t const steps_per_epoch = (train.size() + options.batch_size - 1) / options.batch_size;
-  auto const schedule = schedule_of(options, steps_per_epoch);
-  using clock = std::chrono::steady_clock;
-  auto const started = clock::now();
-  double const seconds_before = progress.seconds;
-  auto const elapsed = [&] { return seconds_before + std::chrono::duration<double>(clock::now() - started).count(); };
-  progress.finished = is_finished(progress, options);  // a run may be resumed with more epochs
-  if (progress.finished) return;
-  epochs data(trainer, train, valid);
-
-  while (!progress.finished) {
-    data.begin(progress.epoch);
-    for (; progress.epoch_step < steps_per_epoch; ++progress.epoch_step) {
-      progress.seconds = elapsed();
-      if (observer.should_stop(progress)) return;
-      auto const first = progress.epoch_step * options.batch_size;
-      auto const last = std::min<std::int64_t>(train.size(), first + options.batch_size);
-      // transformers' schedulers multiply from 0: the very first update of a warm-up has rate 0 and changes nothing
-      auto const [loss, tokens] =
-          data.step(first, last, options.learning_rate * optim::multiplier(schedule, progress.step));
-      ++progress.step;
-      progress.examples += last - first;
-      progress.epoch_loss += loss * static_cast<double>(tokens);
-      progress.epoch_tokens += tokens;
-      observer.on_step(progress, loss, steps_per_epoch);
-    }
-    bool const validated = valid.size() > 0;
-    double const valid_loss = validated ? data.validate() : std::numeric_limits<double>::quiet_NaN();
-    if (validated && !std::isfinite(valid_loss))
-      detail::raise<training_error>("epoch ", progress.epoch + 1, ": the validation loss is ", valid_loss,
-                                    ", expected a finite number; try a smaller learning rate");
-    progress.seconds = elapsed();
-    progress.history.push_back({.train_loss = progress.mean_epoch_loss(),
-                                .valid_loss = valid_loss,
-                                .learning_rate = options.learning_rate * optim::multiplier(schedule, progress.step - 1),
-                                .seconds = progress.seconds});
-    ++progress.epoch;
-    progress.epoch_step = 0;
-    progress.epoch_loss = 0;
-    progress.epoch_tokens = 0;
-    bool const better = !validated || valid_loss < progress.best_loss;
-    if (better && validated) progress.best_loss = valid_loss;
-    if (better) progress.best_epoch = progress.epoch;
-    progress.finished = is_finished(progress, options);
-    observer.on_epoch(progress, better);
-  }
+  t5_learner learner(trainer, train, valid);
+  train::run_epochs(learner, progress, observer);
 }
 
 }  // namespace mql4grec

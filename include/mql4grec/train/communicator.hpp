@@ -5,7 +5,7 @@
 
 #include "mql4grec/backend/contract/concepts.hpp"
 
-namespace mql4grec::optim {
+namespace mql4grec::train {
 
 /// Who else trains the same model. Every process calls the same members in the same order.
 template <class C, class B, class T>
@@ -26,4 +26,4 @@ struct single_process {
   void all_reduce(B&, Values) const {}
 };
 
-}  // namespace mql4grec::optim
+}  // namespace mql4grec::train

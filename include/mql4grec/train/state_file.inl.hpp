@@ -1,10 +1,10 @@
 #pragma once
-// What optim/training_file.hpp declares, but for its templates.
+// What train/state_file.hpp declares, but for its templates.
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/json.hpp"
-#include "mql4grec/optim/training_file.hpp"
+#include "mql4grec/train/state_file.hpp"
 
-namespace mql4grec::optim {
+namespace mql4grec::train {
 
 MQL4GREC_DEFINITION void to_json(json& out, backend_settings const& s) {
   out = json{{"precision", s.precision}};
@@ -18,17 +18,17 @@ MQL4GREC_DEFINITION json const& no_settings() {
   return nothing;
 }
 
-MQL4GREC_DEFINITION std::string training_file::text(char const* key) const {
+MQL4GREC_DEFINITION std::string state_file::text(char const* key) const {
   auto const found = file_.metadata().find(key);
   expects_file(found != file_.metadata().end(), file_.path(), "metadata '", key,
                "' is missing, expected a training state");
   return found->second;
 }
 
-MQL4GREC_DEFINITION json training_file::parsed(char const* key) const { return parse_json(text(key), file_.path()); }
+MQL4GREC_DEFINITION json state_file::parsed(char const* key) const { return parse_json(text(key), file_.path()); }
 
-MQL4GREC_DEFINITION void training_file::check_conditions(json const& wanted,
-                                                         std::map<std::string, std::string> const& reasons) const {
+MQL4GREC_DEFINITION void state_file::check_conditions(json const& wanted,
+                                                      std::map<std::string, std::string> const& reasons) const {
   json const saved = parsed("conditions");
   for (auto const& [key, value] : wanted.items()) {
     auto const reason = reasons.find(key);
@@ -38,9 +38,9 @@ MQL4GREC_DEFINITION void training_file::check_conditions(json const& wanted,
   }
 }
 
-MQL4GREC_DEFINITION std::string training_file::changes(json const& settings) const {
+MQL4GREC_DEFINITION std::string state_file::changes(json const& settings) const {
   std::string all;
-  if (!file_.metadata().contains("settings")) return all;  // a file of before they were kept
+  if (!file_.metadata().contains("settings")) return all;  // written by an earlier version
   json const saved = parsed("settings");
   for (auto const& [key, value] : settings.items())
     if (saved.contains(key) && saved.at(key) != value)
@@ -48,12 +48,12 @@ MQL4GREC_DEFINITION std::string training_file::changes(json const& settings) con
   return all;
 }
 
-MQL4GREC_DEFINITION void training_file::read_progress(std::function<void(json const& saved)> const& read) const {
+MQL4GREC_DEFINITION void state_file::read_progress(std::function<void(json const& saved)> const& read) const {
   try {
     read(parsed("progress"));
   } catch (json::exception const& e) {
-    detail::raise<file_error>(file_.path().string(), ": metadata 'progress': ", e.what());
+    mql4grec::detail::raise<file_error>(file_.path().string(), ": metadata 'progress': ", e.what());
   }
 }
 
-}  // namespace mql4grec::optim
+}  // namespace mql4grec::train

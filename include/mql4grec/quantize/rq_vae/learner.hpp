@@ -1,17 +1,20 @@
 #pragma once
 // Epochs of a translator: batches in an order of the seed, a look at the whole catalogue now and then, the best state
 // kept by whoever watches.
-#include <chrono>
 #include <cmath>
-#include <functional>
 #include <iomanip>
+#include <optional>
+#include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "mql4grec/quantize/assign_codes.hpp"
 #include "mql4grec/quantize/codebook/kmeans.hpp"
 #include "mql4grec/quantize/collisions/collisions.hpp"
 #include "mql4grec/quantize/rq_vae/training.hpp"
 #include "mql4grec/quantize/rq_vae/training_rows.hpp"
+#include "mql4grec/train/loop.hpp"
 
 namespace mql4grec {
 
@@ -47,15 +50,8 @@ translator_evaluation evaluate_translator(B& backend, M const& model, F const& f
           .usage = code_usage(found.codes)};
 }
 
-/// What the one who started a training sees of it. All are called from the starting thread.
-struct translator_observer {
-  std::function<void(translator_progress const&, rq_vae_losses const&, std::int64_t steps_per_epoch)> on_step =
-      [](auto const&, auto const&, std::int64_t) {};
-  /// Behind every epoch; `better`: the model is the best so far and should be kept.
-  std::function<void(translator_progress const&, bool better)> on_epoch = [](auto const&, bool) {};
-  /// Asked in front of every update; true ends the training there.
-  std::function<bool(translator_progress const&)> should_stop = [](auto const&) { return false; };
-};
+/// Follows a translator's training; see train::loop_observer.
+using translator_observer = train::loop_observer<translator_progress, rq_vae_losses>;
 
 namespace detail {
 
@@ -101,59 +97,89 @@ inline bool is_better(translator_progress& p, translator_evaluation const& seen)
 
 }  // namespace detail
 
-/// Trains from where `progress` stands until the last epoch or should_stop; `progress.finished` tells which. The first
-/// epochs may leave the quantizer out; the codebooks are initialised in front of the first one that doesn't. Throws
-/// training_error when a loss isn't finite or a codebook has collapsed.
+/// An RQ-VAE trainer with the features it learns from, for train::run_epochs. The first epochs may bypass the
+/// quantizer; the codebooks are initialised before the first epoch that doesn't.
+template <Backend B, FeatureSource F>
+class rq_vae_learner {
+ public:
+  using progress_type = translator_progress;
+  using losses_type = rq_vae_losses;
+
+  /// All arguments must outlive the learner. Throws error when the features don't fit the model, or there are fewer
+  /// rows than k-means needs: now, rather than after hours of training the autoencoder.
+  rq_vae_learner(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, translator_options const& options)
+      : backend_(backend), trainer_(trainer), features_(features), options_(options), rows_(features.rows()) {
+    validate(options);
+    auto const& config = trainer.model().config();
+    expects(rows_ >= 1, "translator: there are no items to learn from");
+    expects(features.width() == config.input_width, "translator: features of width ", features.width(), ", expected ",
+            config.input_width);
+    index_t const sample = std::min(rows_, options.kmeans_rows);
+    for (auto const k : config.codes)
+      expects(options.kmeans_rows == 0 || sample >= k, "translator: k-means on ", sample, " rows for ", k,
+              " codes of a level, expected at least as many rows");
+  }
+
+  std::int64_t steps_per_epoch() const { return (rows_ + batch_size() - 1) / batch_size(); }
+  bool is_finished(translator_progress const& p) const { return p.epoch >= options_.epochs; }
+
+  void begin_epoch(translator_progress const& p) {
+    if (!batches_) batches_.emplace(backend_, features_, std::min(batch_size(), rows_), options_.device_bytes);
+    auto const first_with_codes = autoencoder_epochs(options_);
+    mode_ = p.epoch < first_with_codes ? quantize_mode::bypass : quantize_mode::quantize;
+    if (p.epoch == first_with_codes && p.epoch_step == 0 && options_.kmeans_rows > 0)
+      initialize_codebooks(backend_, trainer_.model(), features_, options_);
+    order_ = epoch_order(rows_, options_.seed, static_cast<std::uint64_t>(p.epoch) + 1);
+  }
+
+  rq_vae_losses step(translator_progress& p) {
+    auto const wanted = rows_of(p.epoch_step);
+    auto const losses = trainer_.step(batches_->take(backend_, wanted, rows_of(p.epoch_step + 1)), mode_);
+    p.current.add(losses, static_cast<double>(wanted.size()) / static_cast<double>(rows_));
+    p.items += std::ssize(wanted);
+    return losses;
+  }
+
+  /// Evaluates on the whole catalog: after the last epoch, and every evaluate_every epochs once there are codes.
+  bool end_epoch(translator_progress& p) {
+    p.history.emplace_back(std::exchange(p.current, {}));
+    if (!is_finished(p) && (p.epoch <= autoencoder_epochs(options_) || p.epoch % options_.evaluate_every != 0))
+      return false;
+    auto const found = evaluate_translator(backend_, trainer_.model(), features_);
+    p.history.back().evaluation = found;
+    return detail::is_better(p, found);
+  }
+  void record_epoch(translator_progress& p) { p.history.back().seconds = p.seconds; }
+  /// Throws training_error when a codebook has collapsed.
+  void check(translator_progress& p) const {
+    if (p.history.back().evaluation) detail::give_up_when_collapsed(p, options_, rows_);
+  }
+
+ private:
+  index_t batch_size() const { return trainer_.options().batch_size; }
+  std::span<index_t const> rows_of(std::int64_t step) const {
+    index_t const first = std::min(rows_, step * batch_size());
+    return std::span<index_t const>(order_).subspan(static_cast<std::size_t>(first),
+                                                    static_cast<std::size_t>(std::min(batch_size(), rows_ - first)));
+  }
+
+  B& backend_;
+  rq_vae_trainer<B, float>& trainer_;
+  F const& features_;
+  translator_options const& options_;
+  index_t rows_;
+  std::optional<training_rows<B, F>> batches_;  // made when the first epoch begins: a finished run needs none
+  std::vector<index_t> order_;
+  quantize_mode mode_ = quantize_mode::quantize;
+};
+
+/// Trains from where `progress` stands until the last epoch or should_stop; `progress.finished` is false in the latter
+/// case. Throws training_error when a loss isn't finite or a codebook has collapsed.
 template <Backend B, FeatureSource F>
 void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, translator_options const& options,
          translator_progress& progress, translator_observer const& observer = {}) {
-  validate(options);
-  index_t const rows = features.rows(), size = trainer.options().batch_size;
-  expects(rows >= 1, "translator: there are no items to learn from");
-  expects(features.width() == trainer.model().config().input_width, "translator: features of width ", features.width(),
-          ", expected ", trainer.model().config().input_width);
-  for (auto const k : trainer.model().config().codes)  // now, and not when the autoencoder has learnt for an hour
-    expects(options.kmeans_rows == 0 || std::min(rows, options.kmeans_rows) >= k, "translator: k-means on ",
-            std::min(rows, options.kmeans_rows), " rows for ", k, " codes of a level, expected at least as many rows");
-  using clock = std::chrono::steady_clock;
-  auto const started = clock::now();
-  double const seconds_before = progress.seconds;
-  auto const elapsed = [&] { return seconds_before + std::chrono::duration<double>(clock::now() - started).count(); };
-  std::int64_t const steps = (rows + size - 1) / size;
-  training_rows<B, F> batches(backend, features, std::min(size, rows), options.device_bytes);
-
-  auto const alone = autoencoder_epochs(options);
-  progress.finished = progress.epoch >= options.epochs;  // a run may be resumed with more of them
-  while (!progress.finished) {
-    auto const how = progress.epoch < alone ? quantize_mode::bypass : quantize_mode::quantize;
-    if (progress.epoch == alone && progress.epoch_step == 0 && options.kmeans_rows > 0)
-      initialize_codebooks(backend, trainer.model(), features, options);
-    auto const order = epoch_order(rows, options.seed, static_cast<std::uint64_t>(progress.epoch) + 1);
-    for (; progress.epoch_step < steps; ++progress.epoch_step) {
-      progress.seconds = elapsed();
-      if (observer.should_stop(progress)) return;
-      auto const rows_of = [&](std::int64_t step) {
-        index_t const first = std::min(rows, step * size);
-        return std::span<index_t const>(order).subspan(static_cast<std::size_t>(first),
-                                                       static_cast<std::size_t>(std::min(size, rows - first)));
-      };
-      auto const wanted = rows_of(progress.epoch_step);
-      auto const losses = trainer.step(batches.take(backend, wanted, rows_of(progress.epoch_step + 1)), how);
-      progress.current.add(losses, static_cast<double>(wanted.size()) / static_cast<double>(rows));
-      ++progress.step;
-      progress.items += std::ssize(wanted);
-      observer.on_step(progress, losses, steps);
-    }
-    ++progress.epoch;
-    progress.epoch_step = 0;
-    progress.finished = progress.epoch >= options.epochs;
-    auto& record = progress.history.emplace_back(std::exchange(progress.current, {}));
-    if (progress.finished || (progress.epoch > alone && progress.epoch % options.evaluate_every == 0))
-      record.evaluation = evaluate_translator(backend, trainer.model(), features);
-    record.seconds = progress.seconds = elapsed();
-    observer.on_epoch(progress, record.evaluation && detail::is_better(progress, *record.evaluation));
-    if (record.evaluation) detail::give_up_when_collapsed(progress, options, rows);
-  }
+  rq_vae_learner learner(backend, trainer, features, options);
+  train::run_epochs(learner, progress, observer);
 }
 
 }  // namespace mql4grec

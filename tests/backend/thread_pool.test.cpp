@@ -5,46 +5,48 @@
 #include <atomic>
 #include <set>
 #include <stdexcept>
+#include <thread>
 
 using namespace mql4grec;
 
-TEST_CASE("group: every member does the task exactly once, numbered from 0") {
-  cpu::thread_pool group(4);
-  CHECK(group.size() == 4);
+TEST_CASE("thread pool: every thread does the task exactly once, numbered from 0") {
+  cpu::thread_pool pool(4);
+  CHECK(pool.size() == 4);
   std::atomic<int> times[4] = {};
-  for (int round = 0; round < 500; ++round) group.run([&](index_t number) { ++times[number]; });
+  for (int round = 0; round < 500; ++round) pool.run([&](index_t number) { ++times[number]; });
   for (auto const& count : times) CHECK(count == 500);
 }
 
-TEST_CASE("group: an exception of any member reaches the caller when all have finished, and the group lives on") {
-  cpu::thread_pool group(3);
+TEST_CASE(
+    "thread pool: an exception of any thread reaches the caller when all have finished, and the pool stays usable") {
+  cpu::thread_pool pool(3);
   for (index_t thrower : {0, 1, 2}) {
     std::atomic<int> finished = 0;
     auto const task = [&](index_t number) {
       if (number == thrower) throw std::runtime_error("number " + std::to_string(number));
       ++finished;
     };
-    CHECK_THROWS_WITH_AS(group.run(task), ("number " + std::to_string(thrower)).c_str(), std::runtime_error);
+    CHECK_THROWS_WITH_AS(pool.run(task), ("number " + std::to_string(thrower)).c_str(), std::runtime_error);
     CHECK(finished == 2);
   }
   std::atomic<int> finished = 0;
-  group.run([&](index_t) { ++finished; });
+  pool.run([&](index_t) { ++finished; });
   CHECK(finished == 3);
 }
 
-TEST_CASE("group: when all members throw, one exception arrives") {
-  cpu::thread_pool group(3);
-  CHECK_THROWS_AS(group.run([](index_t) { throw std::runtime_error("each"); }), std::runtime_error);
+TEST_CASE("thread pool: when all threads throw, one exception arrives") {
+  cpu::thread_pool pool(3);
+  CHECK_THROWS_AS(pool.run([](index_t) { throw std::runtime_error("each"); }), std::runtime_error);
 }
 
-TEST_CASE("group: of one is the caller alone") {
-  cpu::thread_pool group(1);
+TEST_CASE("thread pool: of one is the caller alone") {
+  cpu::thread_pool pool(1);
   std::thread::id who;
-  group.run([&](index_t) { who = std::this_thread::get_id(); });
+  pool.run([&](index_t) { who = std::this_thread::get_id(); });
   CHECK(who == std::this_thread::get_id());
 }
 
-TEST_CASE("group: may end without having worked") { CHECK(cpu::thread_pool(3).size() == 3); }
+TEST_CASE("thread pool: may end without having worked") { CHECK(cpu::thread_pool(3).size() == 3); }
 
 TEST_CASE("for_each_worker: hands each worker itself, with scratch of its own") {
   cpu::backend backend(3);

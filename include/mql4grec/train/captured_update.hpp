@@ -1,0 +1,66 @@
+#pragma once
+// An optimizer update that a backend can capture: its inputs and its report stay in the backend's memory, so the host
+// uploads the inputs before the captured work is launched and downloads the report afterwards, and nothing in between.
+#include <concepts>
+#include <utility>
+
+#include "mql4grec/backend/contract/adamw.hpp"
+#include "mql4grec/backend/contract/concepts.hpp"
+#include "mql4grec/backend/contract/copy.hpp"
+#include "mql4grec/nn/parameters.hpp"
+#include "mql4grec/optim/adamw.hpp"
+
+namespace mql4grec::train {
+
+/// What a captured update needs of a backend.
+template <class B, class T>
+concept CapturedUpdateOps = Backend<B> &&
+    requires(B& b, adamw_update rule, in_vector<B, T> x, out_vector<B, T> y, in_vector<B, step_inputs> inputs,
+             in_vector<B, double> losses, out_vector<B, double> sums, out_vector<B, step_report> report) {
+  sum_into<T>(b, x, sums);
+  sum_of_squares_into<T>(b, x, sums);
+  accumulate<double>(b, losses, sums);
+  captured_adamw_step<T>(b, rule, 1.0, index_t{}, inputs, losses, x, y, y, y, report);
+};
+
+/// The memory of captured updates: what changes from step to step, the loss, and the report.
+///
+///     host      upload_inputs ─────────────────────────────► download_report
+///     backend               └► gradient, loss() ─► update ─┘     (captured once, launched every step)
+template <Backend B>
+class captured_update {
+ public:
+  explicit captured_update(B& b)
+      : inputs_(b.template allocate<step_inputs>(1)),
+        report_(b.template allocate<step_report>(1)),
+        loss_(b.template allocate<double>(1)) {}
+
+  /// Before the captured work is launched: learning rate, number of the update and tokens of the batch.
+  void upload_inputs(B& b, step_inputs const& inputs) {
+    upload<step_inputs>(b, host_vector_view<step_inputs const>(&inputs, 1), inputs_.view_all());
+  }
+  /// Where captured work reads the number of the update.
+  std::int64_t const* step_place() const { return &inputs_.view_all().data->step; }
+  /// (1) where captured work writes the sum of the losses.
+  out_vector<B, double> loss() { return loss_.view_all(); }
+  /// One AdamW update of all parameters; `gradient` is the sum over inputs.tokens tokens. See captured_adamw_step.
+  template <class T>
+  void update(B& b, optim::adamw const& how, nn::parameter_layout const& layout, in_vector<B, T> gradient,
+              out_vector<B, T> parameters, optim::adamw_state<B, T>& state) {
+    captured_adamw_step<T>(
+        b, {.beta1 = how.beta1, .beta2 = how.beta2, .epsilon = how.epsilon, .weight_decay = how.weight_decay},
+        how.clip_norm, layout.decayed(), std::as_const(inputs_).view_all(), std::as_const(loss_).view_all(), gradient,
+        parameters, state.first.view_all(), state.second.view_all(), report_.view_all());
+  }
+  /// Waits for the captured work and returns its report.
+  step_report download_report(B& b) const {
+    return host_copy<step_report, typename B::memory_space>(b, report_.view_all()).view_all()(0);
+  }
+
+ private:
+  buffer<step_inputs, typename B::memory_space> inputs_;  // (1)
+  buffer<step_report, typename B::memory_space> report_;  // (1)
+  buffer<double, typename B::memory_space> loss_;         // (1)
+};
+
+}  // namespace mql4grec::train

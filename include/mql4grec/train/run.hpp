@@ -1,0 +1,161 @@
+#pragma once
+// A training that lives in a directory: the best model so far, and the state that a killed or stopped run goes on from.
+//
+//   training.safetensors   the state; replaced as a whole, so it is never half written
+//   model.safetensors …    the best model, in the files that the learner writes
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/core/files.hpp"
+#include "mql4grec/train/loop.hpp"
+#include "mql4grec/train/state_file.hpp"
+
+namespace mql4grec::train {
+
+/// How a run ended.
+enum class run_status {
+  finished,     ///< the last epoch is done, or further ones were in vain
+  out_of_time,  ///< max_seconds have passed; resume to go on
+  interrupted   ///< the observer asked for it; resume to go on
+};
+
+/// How long a run may take in this call, and how often its state is written.
+struct run_limits {
+  double max_seconds = std::numeric_limits<double>::infinity();  ///< of training in this call
+  double checkpoint_seconds = 120;                               ///< seconds from one write of the state to the next
+};
+
+/// Follows a run. P and Losses as in loop_observer.
+template <Progress P, class Losses>
+struct run_observer {
+  std::function<void(P const&, Losses const&, std::int64_t steps_per_epoch)> on_step = [](auto const&, auto const&,
+                                                                                          std::int64_t) {};
+  std::function<void(P const&, bool better)> on_epoch = [](auto const&, bool) {};
+  /// Called between updates; true ends the run after its state is written.
+  std::function<bool()> interrupted = [] { return false; };
+  /// Called when a resumed run has other settings than before: one line, `precision was …`. Its results are then equal
+  /// up to rounding.
+  std::function<void(std::string const& changes)> on_changed_settings = [](auto const&) {};
+};
+
+template <Progress P>
+struct run_result {
+  P progress;
+  run_status status = run_status::finished;
+};
+
+/// The files of a run, besides its state; F is a policy that each kind of model provides.
+template <class F, class P>
+concept RunFiles = Progress<P> && requires(F& files, P const& p, std::filesystem::path const& path) {
+  { files.read_state(path) } -> std::same_as<P>;  // throws file_error for another run's file
+  files.write_state(path, p);
+  {
+    files.changed_settings(path)
+    } -> std::same_as<std::string>;  // what differs from the file without forbidding to resume
+  files.begin(path);                 // a new run begins: writes what stands beside every model of the directory
+  files.write_model(path, p);        // the best model so far
+  files.end(path, p);                // the run ended or stopped
+  { files.saves_after_epoch(p) } -> std::same_as<bool>;  // whether the state is written after the epoch that ended
+};
+
+/// The state file of a trainer, for RunFiles.
+template <Trainer T, Progress P>
+class state_files {
+ public:
+  /// The trainer must outlive this. reasons: why a condition must not change, for messages.
+  state_files(T& trainer, run_description about, std::map<std::string, std::string> reasons = {})
+      : trainer_(trainer), about_(std::move(about)), reasons_(std::move(reasons)) {}
+
+  P read_state(std::filesystem::path const& path) {
+    return train::read_state<P>(path, trainer_, *about_.conditions, reasons_);
+  }
+  void write_state(std::filesystem::path const& path, P const& p) const {
+    train::write_state(path, trainer_, p, *about_.conditions, *about_.settings);
+  }
+  std::string changed_settings(std::filesystem::path const& path) const {
+    return state_file(path).changes(*about_.settings);
+  }
+
+ private:
+  T& trainer_;
+  run_description about_;
+  std::map<std::string, std::string> reasons_;
+};
+
+/// A directory that a run may write to.
+class run_directory {
+ public:
+  /// Makes the directory. Throws error when it holds a run that isn't to be resumed, or a model of another origin.
+  run_directory(std::filesystem::path directory, bool resume)
+      : directory_(std::move(directory)), resumed_(resume && std::filesystem::exists(state_path())) {
+    if (!resumed_) expect_empty(directory_);
+    make_directory(directory_);
+  }
+
+  /// Throws error when the directory holds a run or a model.
+  static void expect_empty(std::filesystem::path const& directory) {
+    expects(!std::filesystem::exists(directory / "training.safetensors"), directory.string(),
+            ": holds a training run; resume it, or write to another directory");
+    expects(!std::filesystem::exists(directory / "model.safetensors"), directory.string(),
+            ": holds a model that isn't this run's; write to another directory");
+  }
+
+  std::filesystem::path const& path() const { return directory_; }
+  std::filesystem::path state_path() const { return directory_ / "training.safetensors"; }
+  /// Whether there is a state to go on from.
+  bool resumed() const { return resumed_; }
+
+ private:
+  std::filesystem::path directory_;
+  bool resumed_;
+};
+
+/// Trains in a directory until the learner is finished, the time is over or the caller interrupts. Throws what the loop
+/// and the files throw; the files of the last good state stay in every case.
+template <Learner L, RunFiles<typename L::progress_type> F>
+run_result<typename L::progress_type> run(
+    L& learner, F& files, run_directory const& directory, run_limits const& limits,
+    run_observer<typename L::progress_type, typename L::losses_type> const& observer = {}) {
+  using progress_type = typename L::progress_type;
+  run_result<progress_type> result;
+  auto& p = result.progress;
+  if (directory.resumed()) {
+    p = files.read_state(directory.state_path());
+    if (auto const changes = files.changed_settings(directory.state_path()); !changes.empty())
+      observer.on_changed_settings(changes);
+  }
+  double const seconds_before = p.seconds;
+  double saved_at = seconds_before;
+  auto const save = [&](progress_type const& now) {
+    files.write_state(directory.state_path(), now);
+    saved_at = now.seconds;
+  };
+  if (!directory.resumed()) {
+    files.begin(directory.path());
+    save(p);
+  }
+  auto const on_epoch = [&](progress_type const& now, bool better) {
+    if (better) files.write_model(directory.path(), now);
+    if (files.saves_after_epoch(now)) save(now);
+    observer.on_epoch(now, better);
+  };
+  auto const should_stop = [&](progress_type const& now) {
+    if (observer.interrupted())
+      result.status = run_status::interrupted;
+    else if (now.seconds - seconds_before >= limits.max_seconds)
+      result.status = run_status::out_of_time;
+    bool const stop = result.status != run_status::finished;
+    if (stop || now.seconds - saved_at >= limits.checkpoint_seconds) save(now);
+    return stop;
+  };
+  run_epochs(learner, p, {.on_step = observer.on_step, .on_epoch = on_epoch, .should_stop = should_stop});
+  files.end(directory.path(), p);
+  return result;
+}
+
+}  // namespace mql4grec::train
