@@ -1,5 +1,6 @@
 #pragma once
-// From features to codes, in blocks of rows: memory doesn't grow with the catalogue, but for the codes themselves.
+// From features to codes. Features are processed in blocks of rows: memory doesn't grow with the catalogue, except for
+// the codes themselves. The codes may contain collisions; see quantize/collisions/.
 #include <atomic>
 #include <numeric>
 
@@ -12,37 +13,36 @@
 
 namespace mql4grec {
 
-/// What translating asks of a model, however it has learnt: the way from features x (n, input width) to latents z (n,
-/// latent width), codebooks for these, one behind the other, and the error of the way back. rq_vae and residual_kmeans
-/// are such.
+/// The requirements on a quantizer that assigns codes to items. It encodes features x (n, input width) as latents z (n,
+/// latent width), has one codebook per level for them, and computes the reconstruction error of quantized latents.
+/// rq_vae and residual_kmeans are models of this concept.
 template <class M, class B>
 concept Translator = Backend<B> && requires(M const& model, B& worker, in_matrix<B, float> x, out_matrix<B, float> z) {
   { model.input_width() } -> std::convertible_to<index_t>;
   { model.latent_width() } -> std::convertible_to<index_t>;
   { model.codebooks() } -> std::same_as<std::vector<codebook_view<B, float>>>;
   encode(worker, model, x, z);
-  {
-    reconstruction_error(worker, model, x, x)
-    } -> std::convertible_to<double>;  // Σ (x̂ − x)² of stand-ins of the latents, and of x
+  { reconstruction_error(worker, model, x, x) } -> std::convertible_to<double>;  // (quantized latents, x) → Σ (x̂ − x)²
 };
 
-/// A catalogue in codes, before collisions are handled.
+/// The codes of a catalogue before collisions are resolved.
 struct translation {
-  code_table codes;                 ///< (items, levels), the nearest everywhere
-  double reconstruction_error = 0;  ///< mean (x̂ − x)² an entry, of the quantized latents
-  double quantization_error = 0;    ///< mean (ẑ − z)² an entry of the latents
+  code_table codes;                 ///< (items, levels): the nearest code at every level
+  double reconstruction_error = 0;  ///< mean of (x̂ − x)² over all entries, decoded from quantized latents
+  double quantization_error = 0;    ///< mean of (ẑ − z)² over all entries of the latents
 };
 
+/// Whether translate_items() decodes the quantized latents to compute the reconstruction error.
 enum class reconstruction { wanted, spared };
 
 namespace detail {
 
-/// A block of rows on a worker: its codes, and its sums of squared errors.
+/// Sums of squared errors of a block of rows.
 struct block_errors {
   double reconstruction = 0, quantization = 0;
 };
 
-/// Rows x (n, input width) on a worker -> their codes, out (n, levels) on the host.
+/// Assigns codes to rows x (n, input width) on one worker and copies them to out (n, levels) on the host.
 template <Backend B, Translator<B> M>
 block_errors translate_block(B& worker, M const& model, in_matrix<B, float> x, reconstruction decode,
                              host_matrix_view<code_t> out) {
@@ -59,7 +59,7 @@ block_errors translate_block(B& worker, M const& model, in_matrix<B, float> x, r
   for (index_t i = 0; i < count; ++i)
     for (index_t l = 0; l < codes.rows(); ++l) out(i, l) = found.view_all()(l * count + i);
   block_errors errors{.quantization = sum_of_squares<float>(worker, in_vector<B, float>(rest.flat()))};
-  add_scaled<float>(worker, -1, in_matrix<B, float>(rest), z);  // now the sum of the chosen vectors
+  add_scaled<float>(worker, -1, in_matrix<B, float>(rest), z);  // z is now the sum of the chosen vectors
   if (decode == reconstruction::wanted)
     errors.reconstruction = reconstruction_error(worker, model, in_matrix<B, float>(z), x);
   return errors;
@@ -75,8 +75,9 @@ std::vector<index_t> code_sizes(M const& model) {
   return sizes;
 }
 
-/// The nearest codes of all rows; blocks go to whichever worker is free, and the result doesn't depend on which.
-/// `progress(rows done)` is called from worker 0's thread.
+/// The nearest codes of all rows. Blocks are processed by whichever worker is free; the result doesn't depend on which.
+/// Worker 0's thread calls `progress(rows done)` after each of its blocks. Throws error when the features don't have
+/// the model's input width.
 template <Backend B, Translator<B> M, FeatureSource F, class Progress>
 translation translate_items(B& backend, M const& model, F const& features, reconstruction decode, Progress&& progress) {
   expects(features.width() == model.input_width(), "translate: features of width ", features.width(),
@@ -102,8 +103,8 @@ translation translate_items(B& backend, M const& model, F const& features, recon
   return out;
 }
 
-/// The latents of items that are asked for, encoded anew each time: what handling collisions needs of a large
-/// catalogue.
+/// A LatentSource that encodes the requested items at each call. It lets collisions of a large catalogue be resolved
+/// without storing all latents. Worker, model and features must outlive this object.
 template <Backend B, Translator<B> M, FeatureSource F>
 class encoded_latents {
  public:
@@ -111,6 +112,7 @@ class encoded_latents {
 
   index_t rows() const { return features_.rows(); }
   index_t width() const { return model_.latent_width(); }
+  /// Computes the latents of the given items: out (items, width).
   void gather(std::span<index_t const> items, host_matrix_view<float> out) const {
     constexpr index_t block = 1024;
     for (index_t first = 0; first < out.rows(); first += block) {

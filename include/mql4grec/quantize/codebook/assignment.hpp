@@ -1,6 +1,6 @@
 #pragma once
-// How rows choose their code of a level. While a translator learns, a batch may be spread evenly over the codes; items
-// are always given the nearest.
+// The assignment of rows to the codes of one level. During training, a batch may be distributed evenly over the codes.
+// At inference, items always get the nearest code.
 #include <cmath>
 #include <variant>
 
@@ -10,23 +10,24 @@
 
 namespace mql4grec {
 
-/// What choosing the nearest code asks of a backend.
+/// The operations that nearest assignment requires from a backend.
 template <class B, class T>
 concept NearestCodeOps = Backend<B> &&
     requires(B& b, in_matrix<B, T> x, out_vector<B, code_t> codes, out_vector<B, T> distances) {
   nearest_code<T>(b, x, x, codes, distances);
 };
 
-/// What balanced assignment asks of a backend.
+/// The operations that balanced assignment requires from a backend.
 template <class B, class T>
 concept SinkhornOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y, out_vector<B, code_t> codes) {
   squared_distances<T>(b, x, x, y);
   sinkhorn_assign<T>(b, x, double{}, int{}, codes);
 };
 
-/// Chooses a code for each of x's rows among the vectors (K, width). A policy is a value: hyper-parameters only; what
-/// it needs while it runs it takes from the backend. It sees rows and not a table of distances, which the nearest code
-/// never needs. `row_by_row`: a row's code depends on nothing but the row, so that workers may share the rows out.
+/// Chooses one of the vectors (K, width) for each row of x. A policy is a value that holds hyper-parameters only;
+/// temporary memory comes from the backend's scratch. The argument is x, not a table of distances, because the nearest
+/// code can be found without one. `row_by_row` states that the code of a row depends on that row alone, so that workers
+/// can share the rows.
 template <class P, class B, class T>
 concept AssignmentPolicy = Backend<B> && std::regular<P> &&
     requires(P const& policy, B& b, in_matrix<B, T> x, in_matrix<B, T> vectors, out_vector<B, code_t> codes) {
@@ -34,7 +35,7 @@ concept AssignmentPolicy = Backend<B> && std::regular<P> &&
   { P::row_by_row } -> std::convertible_to<bool>;
 };
 
-/// argmin ‖x − v‖², the first of equals.
+/// Chooses argmin ‖x − v‖². Of equally near vectors, the first one is chosen.
 struct nearest_assignment {
   static constexpr bool row_by_row = true;
 
@@ -48,13 +49,13 @@ struct nearest_assignment {
   bool operator==(nearest_assignment const&) const = default;
 };
 
-/// Spreads a batch evenly over the codes before it chooses (Sinkhorn–Knopp on distances centred to [−1, 1], as the
-/// released code): at the last level, fewer items get the same name.
+/// Distributes a batch evenly over the codes before choosing: Sinkhorn–Knopp iterations on distances centred to [−1,
+/// 1], as in the released code. At the last level, this reduces the number of items that get the same sequence.
 struct sinkhorn_assignment {
   static constexpr bool row_by_row = false;
 
-  double epsilon = 0.003;  ///< the smaller, the nearer to the nearest code
-  int iterations = 50;
+  double epsilon = 0.003;  ///< entropic regularisation, > 0; smaller values are closer to nearest assignment
+  int iterations = 50;     ///< of Sinkhorn–Knopp
 
   template <class T, class B>
   void assign(B& b, in_matrix<B, T> x, in_matrix<B, T> vectors, out_vector<B, code_t> codes) const {
@@ -68,16 +69,18 @@ struct sinkhorn_assignment {
   bool operator==(sinkhorn_assignment const&) const = default;
 };
 
-/// The policies by value, so that each level of a translator may have its own.
+/// Any of the policies, by value. Each level of a quantizer may have its own.
 using any_assignment = std::variant<nearest_assignment, sinkhorn_assignment>;
 
-/// The released code's way to say it: ε of the level, 0 for the nearest code.
+/// The policy in the released code's notation: ε of the level, where 0 is nearest assignment. Throws error when epsilon
+/// is negative or not finite.
 inline any_assignment assignment_with(double epsilon, int iterations = 50) {
   expects(epsilon >= 0 && std::isfinite(epsilon), "assignment: epsilon is ", epsilon, ", expected at least 0");
   if (epsilon == 0) return nearest_assignment{};
   return sinkhorn_assignment{epsilon, iterations};
 }
 
+/// AssignmentPolicy's row_by_row of the policy.
 inline bool is_row_by_row(any_assignment const& policy) {
   return std::visit([]<class P>(P const&) { return P::row_by_row; }, policy);
 }

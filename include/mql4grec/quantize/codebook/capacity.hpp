@@ -1,5 +1,6 @@
 #pragma once
-// How much room the codes have: before training from their numbers alone, afterwards from how a catalogue uses them.
+// The capacity of codebooks: expected before training from the sizes alone, and measured afterwards from the codes of a
+// catalogue.
 #include <algorithm>
 #include <cmath>
 
@@ -7,37 +8,38 @@
 
 namespace mql4grec {
 
-/// How full the prefixes of a level are. A prefix is the codes before the level; it holds the product of the sizes from
-/// there on.
+/// How full the prefixes of one level are. A prefix is the codes of all earlier levels. Its capacity is the product of
+/// the sizes of this level and all later ones.
 struct level_fill {
-  index_t prefixes = 0;      ///< that some item has; 1 at level 0
-  index_t fullest = 0;       ///< items behind the fullest prefix
-  double mean = 0;           ///< items behind a prefix, over the prefixes that are used
-  double fullest_share = 0;  ///< of what that prefix can hold
-  double full_share = 0;     ///< prefixes with as many items as they can hold, of those used
+  index_t prefixes = 0;      ///< prefixes that at least one item has; 1 at level 0
+  index_t fullest = 0;       ///< items of the fullest prefix
+  double mean = 0;           ///< mean number of items per used prefix
+  double fullest_share = 0;  ///< items of the fullest prefix / capacity of a prefix
+  double full_share = 0;     ///< share of used prefixes that have at least as many items as their capacity
 
   bool operator==(level_fill const&) const = default;
 };
 
+/// The capacity of codebooks and, if a catalogue exists, its use.
 struct capacity_report {
-  double log2_sequences = 0;  ///< of the number of sequences there are
-  double expected_collisions =
-      0;  ///< items beyond the distinct sequences when n items choose evenly: n − M (1 − (1 − 1/M)ⁿ)
-  std::vector<level_fill> levels;  ///< of a catalogue; none before there is one
-  double items_until_full =
-      0;  ///< catalogue size at which the fullest prefix of the last level is full, if it goes on growing in proportion
+  double log2_sequences = 0;  ///< log2 of the number of sequences M
+  /// The expected number of items beyond the distinct sequences when n items choose uniformly: n − M (1 − (1 − 1/M)ⁿ).
+  double expected_collisions = 0;
+  std::vector<level_fill> levels;  ///< of a catalogue; empty when there is none
+  /// The catalogue size at which the fullest prefix of the last level is full, if it grows in proportion.
+  double items_until_full = 0;
 
   bool operator==(capacity_report const&) const = default;
 };
 
-/// Of n items that are still to be translated.
+/// The expectation for n items that have no codes yet; `sizes` is K of each level.
 inline capacity_report expected_capacity(std::vector<index_t> const& sizes, index_t n) {
   capacity_report out;
   for (auto const k : sizes) out.log2_sequences += std::log2(static_cast<double>(k));
   double const m = std::exp2(out.log2_sequences), items = static_cast<double>(n);
-  // By way of logarithms, since 1/M is lost in 1 − 1/M when M is large. Where n is far below M the two terms cancel,
-  // and the binomial series takes over: what is left out of it is of the order of (n/M)², what is lost to cancelling of
-  // 10⁻¹⁶ M/n, both below 10⁻¹⁰.
+  // Computed with logarithms, because 1 − 1/M rounds to 1 when M is large. When n ≪ M, the two terms cancel, and the
+  // binomial series is used instead. The truncation error of the series is of the order of (n/M)², the cancellation
+  // error of the formula is of the order of 10⁻¹⁶ M/n. Both are below 10⁻¹⁰.
   if (items > 1e-5 * m)
     out.expected_collisions = std::max(0.0, items + m * std::expm1(items * std::log1p(-1 / m)));
   else
@@ -46,7 +48,7 @@ inline capacity_report expected_capacity(std::vector<index_t> const& sizes, inde
   return out;
 }
 
-/// Of a catalogue as it is.
+/// The capacity and its use for the codes of a catalogue.
 inline capacity_report capacity_of(code_table const& table) {
   auto const order = detail::items_by_key(table);
   auto out = expected_capacity(table.sizes(), std::ssize(order));

@@ -1,6 +1,6 @@
 #pragma once
-// What translation makes of items: one code a level. The tokens of language/ are these codes with their modality's
-// prefixes.
+// The codes that a quantizer assigns to items, one per level. The tokens of language/ represent these codes with the
+// prefixes of their modality.
 #include <algorithm>
 #include <span>
 #include <utility>
@@ -12,13 +12,16 @@
 
 namespace mql4grec {
 
-/// (items, levels) codes. An item without features of the modality has no sequence: its row is −1.
+/// Codes (items, levels). An item without features in the modality has no sequence; its row contains −1. Const member
+/// functions may be called from several threads at once.
 class code_table {
  public:
+  /// The code of an item without a sequence.
   static constexpr code_t missing{-1};
 
   code_table() = default;
-  /// A table in which every item is missing; `sizes` is K of each level.
+  /// A table in which no item has a sequence; `sizes` is K of each level. Throws error when there are no levels or a
+  /// level has no codes.
   code_table(index_t items, std::vector<index_t> sizes)
       : sizes_(std::move(sizes)), items_(items), codes_(static_cast<std::size_t>(items * levels()), missing) {
     expects(!sizes_.empty(), "a code table needs at least one level");
@@ -29,15 +32,18 @@ class code_table {
   index_t levels() const { return std::ssize(sizes_); }
   /// K of a level.
   index_t size(index_t level) const { return sizes_[static_cast<std::size_t>(level)]; }
+  /// K of all levels.
   std::vector<index_t> const& sizes() const { return sizes_; }
 
+  /// Whether the item has a sequence; false for items out of range.
   bool has(item_id item) const { return index(item) >= 0 && index(item) < items_ && codes_[place(item)] != missing; }
-  /// (levels) codes, or none at all.
+  /// The codes of an item (levels), or an empty span.
   std::span<code_t const> of(item_id item) const {
     if (!has(item)) return {};
     return {codes_.data() + place(item), sizes_.size()};
   }
 
+  /// Sets the codes of an item (levels). Throws error when the item or a code is out of range.
   void set(item_id item, std::span<code_t const> codes) {
     expects(index(item) >= 0 && index(item) < items_, "item ", index(item), " of a code table of ", items_, " items");
     expects(std::ssize(codes) == levels(), "item ", index(item), " has ", codes.size(), " codes, expected ", levels());
@@ -48,18 +54,18 @@ class code_table {
     }
     std::copy(codes.begin(), codes.end(), codes_.begin() + static_cast<index_t>(place(item)));
   }
-  /// The item has no sequence any more.
+  /// Removes the item's sequence, if any.
   void remove(item_id item) {
     if (has(item)) std::fill_n(codes_.begin() + static_cast<index_t>(place(item)), levels(), missing);
   }
-  /// More items, all missing.
+  /// Adds items without a sequence, up to `items` in total. Throws error when the table has more already.
   void grow(index_t items) {
     expects(items >= items_, "a code table of ", items_, " items can't grow to ", items);
     codes_.resize(static_cast<std::size_t>(items * levels()), missing);
     items_ = items;
   }
 
-  /// (items, levels), for kernels; entries may be written where the caller keeps them in range.
+  /// All codes (items, levels), for kernels. Writers must keep the codes in range.
   host_matrix_view<code_t> all() { return {codes_.data(), items_, levels()}; }
   host_matrix_view<code_t const> all() const { return {codes_.data(), items_, levels()}; }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Vectors that stand for the rows nearest to them. A residual quantizer takes one codebook a level, each of its own
-// size.
+// Codebooks. A codebook is a matrix of vectors (K, width); a row is quantized to the index of its nearest vector. A
+// residual quantizer uses one codebook per level, and the levels may have different sizes.
 #include <vector>
 
 #include "mql4grec/backend/contract/concepts.hpp"
@@ -9,13 +9,13 @@
 
 namespace mql4grec {
 
-/// What a residual quantizer asks of a codebook: its vectors, (K, width). How they came about is its own affair.
+/// The requirements of a residual quantizer on a codebook: its vectors (K, width).
 template <class C, class B, class T>
 concept Codebook = Backend<B> && requires(C const& c) {
   { c.vectors() } -> std::convertible_to<in_matrix<B, T>>;
 };
 
-/// A codebook in memory that somebody else owns: a window into a model's parameters.
+/// A codebook whose vectors belong to another object, such as a model's parameters. That object must outlive the view.
 template <Backend B, class T>
 class codebook_view {
  public:
@@ -27,12 +27,13 @@ class codebook_view {
   in_matrix<B, T> vectors_;
 };
 
-/// Codebooks that own their vectors, one a level, in one buffer.
+/// Codebooks that own their vectors: one per level, all in one buffer.
 template <Backend B, class T>
 class codebook_set {
  public:
   codebook_set() = default;
-  /// All zero; sizes is K of each level, width that of the vectors.
+  /// All vectors are zero. `sizes` is K of each level, `width` is the length of the vectors. Throws error when there
+  /// are no levels, or a size or the width is 0.
   codebook_set(B& b, std::vector<index_t> sizes, index_t width) : sizes_(std::move(sizes)), width_(width) {
     expects(!sizes_.empty() && width >= 1, "codebooks: ", sizes_.size(), " levels of width ", width,
             ", expected at least 1 of each");
@@ -47,15 +48,16 @@ class codebook_set {
 
   index_t levels() const { return std::ssize(sizes_); }
   index_t width() const { return width_; }
+  /// K of a level.
   index_t size(index_t level) const { return sizes_[static_cast<std::size_t>(level)]; }
   std::vector<index_t> const& sizes() const { return sizes_; }
 
-  /// (K, width) of one level.
+  /// The vectors (K, width) of one level.
   out_matrix<B, T> vectors(index_t level) { return {vectors_.view_all().data + offset(level), size(level), width_}; }
   in_matrix<B, T> vectors(index_t level) const {
     return {vectors_.view_all().data + offset(level), size(level), width_};
   }
-  /// One view a level, as quantizers take them.
+  /// One view per level, the form in which quantizers accept codebooks. Valid as long as this object.
   std::vector<codebook_view<B, T>> views() const {
     std::vector<codebook_view<B, T>> all;
     for (index_t l = 0; l < levels(); ++l) all.emplace_back(vectors(l));

@@ -1,7 +1,7 @@
 #pragma once
-// k-means++ seeding (Arthur & Vassilvitskii, SODA 2007), then Lloyd's iterations. Rows are handled in blocks that don't
-// depend on the number of workers, and the blocks' sums are added in their order: any number of workers gives the same
-// bits.
+// k-means++ seeding (Arthur & Vassilvitskii, SODA 2007), followed by Lloyd's iterations. Rows are processed in blocks
+// whose size doesn't depend on the number of workers, and the sums of the blocks are added in order. So any number of
+// workers gives the same bits.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -14,23 +14,25 @@
 
 namespace mql4grec {
 
+/// Options of k-means.
 struct kmeans_options {
-  index_t iterations = 20;  ///< at most
-  double tolerance = 1e-4;  ///< ends when the error falls by less than this share
-  std::uint64_t seed = 42;
+  index_t iterations = 20;  ///< maximum number of Lloyd's iterations, at least 1
+  double tolerance = 1e-4;  ///< stops when the relative decrease of the error is less than this
+  std::uint64_t seed = 42;  ///< of the initial vectors
 
   bool operator==(kmeans_options const&) const = default;
 };
 
+/// The outcome of k-means.
 struct kmeans_result {
-  double error = 0;        ///< mean squared distance of a row to its vector
-  index_t iterations = 0;  ///< made
-  index_t repaired = 0;    ///< how often a vector without rows was put onto the row with the highest error
+  double error = 0;        ///< mean squared distance of the rows to their vectors
+  index_t iterations = 0;  ///< number of iterations run
+  index_t repaired = 0;    ///< how often an empty vector was moved to the row with the highest error
 
   bool operator==(kmeans_result const&) const = default;
 };
 
-/// What k-means asks of a backend.
+/// The operations that k-means requires from a backend.
 template <class B>
 concept KmeansOps = NearestCodeOps<B, float> &&
     requires(B& b, in_matrix<B, float> x, out_matrix<B, float> y, in_vector<B, code_t> codes, out_vector<B, float> v) {
@@ -43,6 +45,7 @@ concept KmeansOps = NearestCodeOps<B, float> &&
 
 namespace detail {
 
+/// One k-means run: the assignments of rows (n, width) to vectors (K, width), and the distances.
 template <Backend B>
 class kmeans_run {
   static_assert(KmeansOps<B>,
@@ -59,7 +62,7 @@ class kmeans_run {
         codes_(backend.template allocate<code_t>(rows.rows())),
         distances_(backend.template allocate<float>(rows.rows())) {}
 
-  /// Throws error for the first row that can't be anywhere near a vector.
+  /// Throws error for the first row that isn't finite.
   void check_rows() {
     std::vector<std::uint8_t> odd(static_cast<std::size_t>(blocks_), 0);
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
@@ -70,6 +73,7 @@ class kmeans_run {
       expects(are_finite(backend_, rows_.row_block(i, 1)), "k-means: row ", i, " holds a number that isn't finite");
   }
 
+  /// Chooses the initial vectors among the rows by k-means++.
   void seed(random_stream random) {
     fill<float>(backend_, distances_.view_all(), std::numeric_limits<float>::infinity());
     index_t chosen = random.below(rows_.rows());
@@ -77,12 +81,12 @@ class kmeans_run {
       copy<float>(backend_, rows_.row(chosen), vectors_.row(k));
       if (k + 1 == vectors_.rows()) return;
       double const all = come_closer(k);
-      chosen =
-          all > 0 ? weighed_row(random.uniform() * all) : random.below(rows_.rows());  // all rows are vectors already
+      // When the sum is 0, all rows are equal to vectors already.
+      chosen = all > 0 ? weighed_row(random.uniform() * all) : random.below(rows_.rows());
     }
   }
 
-  /// Every row to its nearest vector; the mean squared distance.
+  /// Assigns every row to its nearest vector; returns the mean squared distance.
   double assign() {
     std::vector<double> sums(static_cast<std::size_t>(blocks_));
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
@@ -94,7 +98,8 @@ class kmeans_run {
     return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(rows_.rows());
   }
 
-  /// Every vector to the mean of its rows; the number of those that had none and went to a row that was nobody's.
+  /// Moves every vector to the mean of its rows. A vector without rows is moved by repair(). Returns the number of
+  /// repaired vectors.
   index_t move() {
     index_t const k = vectors_.rows(), w = vectors_.columns();
     auto sums_of = backend_.template allocate<float>(blocks_ * k * w),
@@ -133,7 +138,7 @@ class kmeans_run {
     for_each_row_block(backend_, rows_.rows(), block_, visit);
   }
 
-  /// distances_ to the nearest of the first k + 1 vectors; their sum.
+  /// Updates distances_ to the distance to the nearest of the first k + 1 vectors; returns their sum.
   double come_closer(index_t k) {
     std::vector<double> sums(static_cast<std::size_t>(blocks_));
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
@@ -147,7 +152,7 @@ class kmeans_run {
     return std::accumulate(sums.begin(), sums.end(), 0.0);
   }
 
-  /// The row at which the running sum of distances passes a place.
+  /// The row at which the running sum of distances exceeds `place`.
   index_t weighed_row(double place) const {
     host_copy<float, space> const all(distances_.view_all());
     auto const distances = all.view_all();
@@ -157,10 +162,10 @@ class kmeans_run {
       place -= static_cast<double>(distances(i));
       if (place < 0) return i;
     }
-    return last;  // rounding
+    return last;  // reached only through rounding
   }
 
-  /// A sum of squares in double holds every float's, and is finite where all of them are.
+  /// Whether all entries are finite. The sum of squares is computed in double, which can't overflow for float entries.
   static bool are_finite(B& worker, in_matrix<B, float> rows) {
     double squares = 0;
     if (rows.contiguous())
@@ -170,8 +175,8 @@ class kmeans_run {
     return std::isfinite(squares);
   }
 
-  /// Vectors without rows go onto the rows that are furthest from theirs, the furthest first and of equals the first; a
-  /// row that is its vector already needs no other. Returns how many went.
+  /// Moves vectors without rows to the rows with the largest distances, in descending order; of equal distances, the
+  /// first row comes first. Rows at distance 0 are not used. Returns the number of moved vectors.
   index_t repair(std::vector<index_t> const& empty) {
     if (empty.empty()) return 0;
     host_copy<float, space> const all(distances_.view_all());
@@ -201,8 +206,8 @@ class kmeans_run {
 
 namespace detail {
 
-/// Seeds a codebook on as many rows as matter: beyond some dozens for each vector more rows choose no better seeds, and
-/// every seed has to look at all of them. The sample depends on the seed alone.
+/// Seeds a codebook on a sample of at most 64 rows per vector. More rows hardly improve the seeds, but every seed
+/// requires a pass over all of them. The sample depends only on the seed.
 template <Backend B>
 void seed_vectors(B& backend, in_matrix<B, float> rows, std::uint64_t seed, out_matrix<B, float> vectors) {
   constexpr index_t rows_per_vector = 64;
@@ -228,8 +233,8 @@ void check_kmeans(in_matrix<B, float> rows, kmeans_options const& options, in_ma
 
 }  // namespace detail
 
-/// Moves vectors (K, width) that somebody has placed to where they stand for rows (n, width) better: Lloyd's iterations
-/// alone.
+/// Improves given vectors (K, width) for rows (n, width) by Lloyd's iterations, without seeding. Throws error when
+/// there are fewer rows than vectors, when the widths differ, or when a row isn't finite.
 template <Backend B>
 kmeans_result refine_kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const& options,
                             out_matrix<B, float> vectors) {
@@ -246,8 +251,8 @@ kmeans_result refine_kmeans(B& backend, in_matrix<B, float> rows, kmeans_options
   return result;
 }
 
-/// vectors (K, width) that stand for rows (n, width). Throws error when there are fewer rows than vectors, or one that
-/// isn't finite; rows may repeat, and then so may vectors.
+/// Computes vectors (K, width) for rows (n, width). Throws error when there are fewer rows than vectors, when the
+/// widths differ, or when a row isn't finite. Rows may be equal; then vectors may be equal as well.
 template <Backend B>
 kmeans_result kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const& options,
                      out_matrix<B, float> vectors) {

@@ -1,6 +1,6 @@
 #pragma once
-// r₁ = z; c = the code of r at each level; the next r is what it leaves: r − v. The sum of the chosen vectors stands
-// for z.
+// Residual quantization: r₁ = z; at each level, c is the code of r with the vector v, and the next r is r − v. The
+// quantized ẑ is the sum of the chosen vectors. Functions overwrite their residual argument.
 #include <span>
 #include <vector>
 
@@ -9,13 +9,13 @@
 
 namespace mql4grec {
 
-/// What walking down the levels asks of a backend.
+/// The operations that quantizing one level requires from a backend.
 template <class B, class T>
 concept ResidualOps = Backend<B> && requires(B& b, in_matrix<B, T> v, in_vector<B, code_t> codes, out_matrix<B, T> x) {
   subtract_codes<T>(b, v, codes, x);
 };
 
-/// What all levels at once ask of a backend.
+/// The operations that quantizing all levels at once requires from a backend.
 template <class B, class T>
 concept NearestCodesOps = Backend<B> &&
     requires(B& b, std::span<in_matrix<B, T> const> codebooks, out_matrix<B, T> x, out_matrix<B, code_t> codes) {
@@ -34,7 +34,8 @@ inline void check_places(index_t rows, index_t places) {
 }
 }  // namespace detail
 
-/// One level: residual (n, width) chooses codes (n) and becomes what they leave.
+/// Quantizes one level: assigns codes (n) to residual (n, width), and subtracts the chosen vectors from it. Throws
+/// error when the shapes don't match.
 template <class T, class B, Codebook<B, T> C, AssignmentPolicy<B, T> Policy>
 void quantize_level(B& b, C const& codebook, Policy const& policy, out_matrix<B, T> residual,
                     out_vector<B, code_t> codes) {
@@ -47,8 +48,8 @@ void quantize_level(B& b, C const& codebook, Policy const& policy, out_matrix<B,
   subtract_codes<T>(b, vectors, codes, residual);
 }
 
-/// All levels with the nearest codes: codes (levels, n), a row a level; residual (n, width) comes as z and leaves as z
-/// − ẑ.
+/// Quantizes all levels with nearest assignment: codes (levels, n), one row per level. On input, residual (n, width)
+/// contains z; on output, z − ẑ. Throws error when the shapes don't match.
 template <class T, class B, Codebook<B, T> C>
 void quantize(B& b, std::span<C const> levels, out_matrix<B, T> residual, out_matrix<B, code_t> codes) {
   static_assert(NearestCodesOps<B, T>,

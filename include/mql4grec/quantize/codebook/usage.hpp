@@ -1,4 +1,5 @@
 #pragma once
+// Statistics of how often a catalogue uses each code.
 #include <cmath>
 #include <span>
 #include <vector>
@@ -7,16 +8,17 @@
 
 namespace mql4grec {
 
-/// How a level's codes are used by a catalogue.
+/// The use of one level's codes.
 struct level_usage {
-  index_t codes = 0;      ///< K
-  index_t used = 0;       ///< codes that at least one item has
-  double perplexity = 0;  ///< e^entropy: as many codes used evenly would tell as much; 1 … K
+  index_t codes = 0;  ///< K
+  index_t used = 0;   ///< codes of at least one item
+  /// e^entropy, 1 … K: the number of equally frequent codes with the same entropy. 0 without items.
+  double perplexity = 0;
 
   bool operator==(level_usage const&) const = default;
 };
 
-/// counts (K): items of each code.
+/// The usage for counts (K), the number of items of each code.
 inline level_usage usage_of(std::span<index_t const> counts) {
   level_usage usage{.codes = std::ssize(counts)};
   double all = 0, entropy = 0;
@@ -31,7 +33,7 @@ inline level_usage usage_of(std::span<index_t const> counts) {
   return usage;
 }
 
-/// (levels)(K): how many items have each code.
+/// The number of items of each code: (levels)(K).
 inline std::vector<std::vector<index_t>> code_counts(code_table const& table) {
   std::vector<std::vector<index_t>> counts;
   for (auto const k : table.sizes()) counts.emplace_back(static_cast<std::size_t>(k), 0);
@@ -42,7 +44,7 @@ inline std::vector<std::vector<index_t>> code_counts(code_table const& table) {
   return counts;
 }
 
-/// A level each.
+/// The usage of every level.
 inline std::vector<level_usage> code_usage(code_table const& table) {
   std::vector<level_usage> all;
   for (auto const& counts : code_counts(table)) all.push_back(usage_of(counts));

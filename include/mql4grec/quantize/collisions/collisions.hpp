@@ -1,5 +1,6 @@
 #pragma once
-// Items that share all codes can't be told apart. Who collides, and what a rule that parts them has to be.
+// Items that share all codes collide: they can't be distinguished by their tokens. This file finds collisions and
+// defines the requirements on policies that resolve them.
 #include <concepts>
 #include <span>
 
@@ -10,7 +11,7 @@
 
 namespace mql4grec {
 
-/// The items of every sequence that two or more have: items rising inside a group, groups in the order of their
+/// The groups of items that share a sequence. Items of a group are in ascending order; groups are in the order of their
 /// sequences.
 inline std::vector<std::vector<item_id>> collision_groups(code_table const& table) {
   std::vector<std::vector<item_id>> groups;
@@ -23,7 +24,7 @@ inline std::vector<std::vector<item_id>> collision_groups(code_table const& tabl
   return groups;
 }
 
-/// (items − distinct sequences) / items, items without a sequence left out: the released code's measure.
+/// The released code's measure: (items − distinct sequences) / items, without items that have no sequence.
 inline double collision_rate(code_table const& table) {
   auto const order = detail::items_by_key(table);
   index_t distinct = 0;
@@ -31,18 +32,19 @@ inline double collision_rate(code_table const& table) {
   return order.empty() ? 0 : static_cast<double>(std::ssize(order) - distinct) / static_cast<double>(order.size());
 }
 
-/// What handling collisions did. Costs are Σ ‖latent − sum of the item's code vectors‖² over the items that collided.
+/// The outcome of resolving collisions. Costs are Σ ‖latent − sum of the item's code vectors‖² over the items that
+/// collided.
 struct collision_outcome {
   index_t colliding = 0;  ///< items that shared their sequence
-  index_t moved = 0;      ///< of them, those that have another one now
+  index_t moved = 0;      ///< those of them that have another sequence now
   double cost_before = 0, cost_after = 0;
 
   bool operator==(collision_outcome const&) const = default;
 };
 
-/// Parts the items of a table that share a sequence. A policy is a value. It never touches the codes of an item that
-/// doesn't collide, nor gives an item one that another has; it throws error when there are more items than sequences.
-/// The table may gain a level.
+/// Gives the items of a table that share a sequence different sequences. A policy is a value. It never changes the
+/// codes of an item that doesn't collide, and never gives an item a sequence that another item has. It throws error
+/// when there are more items than sequences. The table may get an additional level.
 template <class P, class B>
 concept CollisionPolicy = Backend<B> && std::regular<P> &&
     requires(P const& policy, B& b, code_table& table, std::span<codebook_view<B, float> const> levels,
@@ -50,7 +52,7 @@ concept CollisionPolicy = Backend<B> && std::regular<P> &&
   { policy.resolve(b, table, levels, latents) } -> std::same_as<collision_outcome>;
 };
 
-/// Leaves items as they are: several may share a sequence.
+/// Changes nothing: several items may share a sequence.
 struct keep_collisions {
   template <Backend B, LatentSource L>
   collision_outcome resolve(B&, code_table& table, std::span<codebook_view<B, float> const>, L const&) const {
@@ -62,6 +64,7 @@ struct keep_collisions {
 };
 
 namespace detail {
+/// Throws error when codebooks, table and latents don't match.
 template <class B>
 void check_levels(code_table const& table, std::span<codebook_view<B, float> const> levels, index_t latent_rows,
                   index_t latent_width) {
@@ -76,15 +79,15 @@ void check_levels(code_table const& table, std::span<codebook_view<B, float> con
   }
 }
 
-/// Every search for a free sequence ends with one when there are at least as many sequences as items, so this is
-/// checked before any item moves and a table is never left half done. `one` is an item for the message to name.
+/// Throws error when there are more items than sequences. Otherwise every search for a free sequence succeeds. The
+/// check precedes all changes, so a table is never left half changed. `one` is an item for the message.
 inline void check_room(code_table const& table, index_t items, item_id one) {
   double sequences = 1;
   for (auto const k : table.sizes()) sequences *= static_cast<double>(k);
   expects(static_cast<double>(items) <= sequences, "collisions: ", items, " items, item ", index(one),
           " among them, but ", table.levels(), " levels hold ", sequences, " sequences; use more levels or more codes");
 }
-/// The same for a table's items as they are, by key.
+/// The same for the items of a table, ordered by key.
 inline void check_room(code_table const& table, std::span<keyed_item const> order) {
   if (!order.empty()) check_room(table, std::ssize(order), order.back().item);
 }

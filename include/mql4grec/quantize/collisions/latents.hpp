@@ -1,4 +1,5 @@
 #pragma once
+// Sources of the latents that resolving collisions requires.
 #include <concepts>
 #include <cstring>
 #include <span>
@@ -8,22 +9,23 @@
 
 namespace mql4grec {
 
-/// Where handling collisions finds the latents of the items that it moves; it never asks for others, so a large
-/// catalogue's need not be kept. See encoded_latents.
+/// The latents (rows, width) of items. Only the latents of items that collide or are new are requested, so those of a
+/// large catalogue don't have to be kept in memory; see encoded_latents.
 template <class L>
 concept LatentSource = requires(L const& latents, std::span<index_t const> items, host_matrix_view<float> out) {
   { latents.rows() } -> std::convertible_to<index_t>;
   { latents.width() } -> std::convertible_to<index_t>;
-  latents.gather(items, out);  // (items, width), in the order asked for
+  latents.gather(items, out);  // (items, width), in the given order
 };
 
-/// Latents in memory that the caller keeps, a row an item.
+/// Latents in memory, one row per item. The caller owns the memory, which must outlive this object.
 class matrix_latents {
  public:
   explicit matrix_latents(host_matrix_view<float const> all) : all_(all) {}
 
   index_t rows() const { return all_.rows(); }
   index_t width() const { return all_.columns(); }
+  /// Copies the latents of the given items to `out`. Throws error for items out of range.
   void gather(std::span<index_t const> items, host_matrix_view<float> out) const {
     expects(std::ssize(items) == out.rows() && out.columns() == width(), "latents: ", items.size(), " rows of width ",
             width(), " into a place for ", out.rows(), " of width ", out.columns());

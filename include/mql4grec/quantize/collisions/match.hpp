@@ -1,15 +1,18 @@
 #pragma once
+// Collision handling by minimum-cost matching.
 #include "mql4grec/quantize/collisions/matching.hpp"
 #include "mql4grec/quantize/collisions/sequence_placer.hpp"
 
 namespace mql4grec {
 
-/// Minimum-cost matching of the last level (CollisionGenRec, CIKM 2026): all items that collide behind one prefix are
-/// given different codes of the last level so that the sum of their squared distances is the least possible; items that
-/// don't collide keep theirs. Where there are more items than free codes, the cheapest choice of as many as fit stays.
-/// The others move as reallocate has it, once every prefix has been matched: nobody who moves may take a code that the
-/// items of its prefix would rather have. With distances that differ, the result doesn't depend on how items are
-/// numbered.
+/// Minimum-cost matching at the last level (CollisionGenRec, CIKM 2026). All colliding items with the same prefix get
+/// different codes of the last level such that the sum of their squared distances is minimal. Items that don't collide
+/// keep their codes. When a prefix has more colliding items than free codes, the cheapest matching of as many items as
+/// fit is used.
+///
+/// The remaining items are moved as by `reallocate`, after all prefixes have been matched, so that a moved item never
+/// gets a code that an item of that prefix is matched with. When all distances differ, the result doesn't depend on the
+/// numbering of items.
 struct match {
   template <Backend B, LatentSource L>
   collision_outcome resolve(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels,
@@ -18,8 +21,8 @@ struct match {
     auto const order = detail::items_by_key(table);
     detail::check_room(table, order);
     detail::occupancy taken(table, order);
-    std::vector<detail::keyed_item> colliding,
-        unplaced;  // by prefix instead of sequence, so that a prefix is one group
+    // The keys are prefixes instead of sequences, so that the items of one prefix form one group.
+    std::vector<detail::keyed_item> colliding, unplaced;
     detail::for_each_sequence(order, [&](std::span<detail::keyed_item const> same) {
       if (same.size() < 2) return;
       auto const prefix = taken.packing().prefix(same.front().key);
@@ -47,7 +50,7 @@ struct match {
   bool operator==(match const&) const = default;
 
  private:
-  /// Gives the free codes behind the group's prefix away; returns the rows that got none, whose codes stay as they are.
+  /// Assigns the free codes of the group's prefix. Returns the rows without a code; their table entries are unchanged.
   template <Backend B>
   static std::vector<index_t> seat_cheapest(code_table& table, std::span<codebook_view<B, float> const> levels,
                                             detail::occupancy& taken, std::span<item_id const> items,
@@ -59,7 +62,8 @@ struct match {
     for (index_t k = 0; k < table.size(table.levels() - 1); ++k)
       if (taken.is_free(prefix, k)) free.push_back(k);
     index_t const n = rows.rows(), m = std::ssize(free);
-    bool const all_fit = n <= m;  // (items, codes), or the other way round: the smaller side chooses
+    // The matching requires rows ≤ columns: (items, codes) when all items fit, otherwise (codes, items).
+    bool const all_fit = n <= m;
     auto const costs = last_level_costs<B>(levels, rows, codes, free, all_fit);
     auto const chosen = detail::minimum_cost_matching(costs, std::min(n, m), std::max(n, m));
     std::vector<bool> seated(static_cast<std::size_t>(n), false);
@@ -77,8 +81,7 @@ struct match {
     return left;
   }
 
-  /// Squared distances of each item's residual behind the prefix to the free vectors: (items, codes), or (codes,
-  /// items).
+  /// Squared distances of each item's residual after the prefix to the free vectors: (items, codes) or (codes, items).
   template <Backend B>
   static std::vector<double> last_level_costs(std::span<codebook_view<B, float> const> levels,
                                               host_matrix_view<float const> rows, std::span<code_t const> codes,

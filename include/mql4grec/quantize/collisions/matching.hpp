@@ -1,4 +1,5 @@
 #pragma once
+// The minimum-cost bipartite matching that `match` uses.
 #include <limits>
 #include <vector>
 
@@ -7,16 +8,16 @@
 
 namespace mql4grec::detail {
 
-/// A column of its own for each row, so that the sum of costs (rows, columns), row-major, rows ≤ columns, is the least
-/// there is: shortest augmenting paths with potentials (Jonker & Volgenant, Computing 38, 1987), O(rows² · columns).
-/// Deterministic.
+/// The column of each row in a matching with minimal total cost. `costs` is (rows, columns), row-major, with rows ≤
+/// columns; throws error otherwise. Shortest augmenting paths with potentials (Jonker & Volgenant, Computing 38, 1987),
+/// O(rows² · columns). Deterministic.
 inline std::vector<index_t> minimum_cost_matching(std::vector<double> const& costs, index_t rows, index_t columns) {
   expects(rows <= columns, "matching: ", rows, " rows for ", columns, " columns, expected at most as many");
   auto const at = [](index_t i) { return static_cast<std::size_t>(i); };
   constexpr double far = std::numeric_limits<double>::infinity();
   std::vector<double> row_potential(at(rows), 0), column_potential(at(columns + 1), 0), shortest(at(columns + 1));
-  std::vector<index_t> row_of(at(columns + 1), -1),
-      before(at(columns + 1));  // column `columns` stands for the row that is being added
+  // The additional column `columns` represents the row that is being added.
+  std::vector<index_t> row_of(at(columns + 1), -1), before(at(columns + 1));
   std::vector<bool> reached(at(columns + 1));
   for (index_t row = 0; row < rows; ++row) {
     row_of[at(columns)] = row;

@@ -1,15 +1,17 @@
 #pragma once
-// Which sequences are taken. The catalogue's keys stay in one sorted array; a prefix that somebody looks into gets a
-// bit a code, so memory grows with the prefixes that are touched and not with all that could be.
+// The set of sequences in use. The keys of the catalogue are kept in one sorted array. A prefix that is queried gets a
+// bit per code of the last level, so memory grows with the number of queried prefixes, not with the number of possible
+// ones.
 #include <unordered_map>
 
 #include "mql4grec/quantize/collisions/sequence_key.hpp"
 
 namespace mql4grec::detail {
 
+/// The sequences in use, queried by prefix. Not thread safe: queries cache the codes of their prefix.
 class occupancy {
  public:
-  /// Everything that an item of the table has is taken.
+  /// All sequences of the table are in use.
   explicit occupancy(code_table const& table) : occupancy(table, items_by_key(table)) {}
   occupancy(code_table const& table, std::span<keyed_item const> order) : packing_(table.sizes()) {
     for_each_sequence(order, [&](std::span<keyed_item const> same) { keys_.push_back(same.front().key); });
@@ -17,17 +19,20 @@ class occupancy {
 
   key_packing const& packing() const { return packing_; }
 
-  /// Free codes of the last level behind a prefix.
+  /// The number of free codes of the last level for a prefix.
   index_t free_codes(sequence_key prefix) { return codes_behind(prefix).free; }
+  /// Whether a code of the last level is free for a prefix.
   bool is_free(sequence_key prefix, index_t code) {
     return !(codes_behind(prefix).taken[static_cast<std::size_t>(code / 64)] >> (code % 64) & 1);
   }
+  /// Marks a free code as used.
   void take(sequence_key prefix, index_t code) { flip(prefix, code, -1); }
+  /// Marks a used code as free.
   void release(sequence_key prefix, index_t code) { flip(prefix, code, +1); }
 
  private:
   struct codes {
-    std::vector<std::uint64_t> taken;  // a bit a code
+    std::vector<std::uint64_t> taken;  // one bit per code
     index_t free;
   };
 

@@ -1,11 +1,12 @@
 #pragma once
+// Placement of new items in a catalogue whose items already have codes.
 #include "mql4grec/quantize/codebook/residual_quantizer.hpp"
 #include "mql4grec/quantize/collisions/sequence_placer.hpp"
 
 namespace mql4grec {
 
 namespace detail {
-/// Before anything is removed: the items are the table's, each is named once, and there will be room for all.
+/// Throws error unless all items are in the table, each is given once, and there is room for all. Precedes all changes.
 inline void check_new_items(code_table const& table, std::span<item_id const> items) {
   std::vector<item_id> sorted(items.begin(), items.end());
   std::ranges::sort(sorted);
@@ -21,11 +22,11 @@ inline void check_new_items(code_table const& table, std::span<item_id const> it
 }
 }  // namespace detail
 
-/// Gives new items their sequences one after the other, in the order given: the nearest codes, and where those are
-/// taken already the nearest that are free, as reallocate has it. No other item's codes change. The table must have
-/// room for the items (code_table::grow); an item that has a sequence is placed anew. Returns how many couldn't have
-/// their nearest codes. Throws error, and changes nothing, for an item that isn't in the table or is named twice, and
-/// when there are more items than sequences.
+/// Gives new items their sequences one after the other, in the given order: the nearest codes, or the nearest free ones
+/// as by `reallocate` when these are in use. The codes of other items don't change. The table must contain the items
+/// (see code_table::grow()); an item that already has a sequence gets a new one. Returns the number of items that
+/// didn't get their nearest codes. Throws error without any change when an item isn't in the table or is given twice,
+/// and when there are more items than sequences.
 template <Backend B, LatentSource L>
 index_t place_items(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels, L const& latents,
                     std::span<item_id const> items) {

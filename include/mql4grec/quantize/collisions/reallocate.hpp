@@ -1,14 +1,17 @@
 #pragma once
+// The collision handling of the paper.
 #include "mql4grec/quantize/collisions/sequence_placer.hpp"
 
 namespace mql4grec {
 
-/// The paper's rule (Section 3.1). Of items that share a sequence, the one nearest to any code of the last level
-/// chooses first, and so on; each takes the nearest code of the last level that leaves it alone. When the last level
-/// has none left, the others move to their next-nearest code of the level before, where distances are taken anew, and
-/// to earlier levels after that. No item gets a sequence that belongs to another group, so that every group keeps its
-/// own for one of its items. Groups are handled in the order of their sequences; with distances that differ, the result
-/// doesn't depend on how items are numbered.
+/// The paper's reallocation (Section 3.1). Items that share a sequence choose in the order of their distance to the
+/// nearest code of the last level. Each gets the nearest code of the last level that makes its sequence unique. When
+/// the last level has no free code, the remaining items move to their next-nearest code of the level before, where
+/// deeper residuals and distances are recomputed, and then to earlier levels.
+///
+/// An item never gets the sequence of another group, so that every group keeps its sequence for one of its items.
+/// Groups are processed in the order of their sequences. When all distances differ, the result doesn't depend on the
+/// numbering of items.
 struct reallocate {
   template <Backend B, LatentSource L>
   collision_outcome resolve(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels,

@@ -1,4 +1,5 @@
 #pragma once
+// The definitions of quantize/collisions/sequence_key.hpp.
 #include <algorithm>
 
 #include "mql4grec/core/macros.hpp"

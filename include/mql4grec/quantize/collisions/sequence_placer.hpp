@@ -1,8 +1,8 @@
 #pragma once
-// The search that every rule shares: the next sequence that is free for a latent, near ones first. An item stands at a
-// prefix (all codes but the last); where nothing is free behind it, it moves to its next-nearest code of the level
-// before, and when those are used up to the level before that, what is deeper being chosen anew by the residual it has
-// then (Section 3.1 of the paper).
+// The search that all collision policies share: the next free sequence for a latent, near ones first. An item starts at
+// a prefix (all codes but the last). When the prefix has no free code, the item moves to its next-nearest code of the
+// level before, and after the last code of that level to the level before that. Deeper codes are chosen anew by the new
+// residual (Section 3.1 of the paper).
 #include <algorithm>
 #include <cassert>
 #include <numeric>
@@ -14,12 +14,13 @@
 
 namespace mql4grec::detail {
 
-/// What placing asks of a backend.
+/// The operations that placing items requires from a backend.
 template <class B>
 concept SequencePlacerOps = NearestCodeOps<B, float> && requires(B& b, in_matrix<B, float> x, out_matrix<B, float> y) {
   squared_distances<float>(b, x, x, y);
 };
 
+/// Places items at free sequences. Changes the table and the occupancy; check_room() must have succeeded before.
 template <Backend B>
   requires std::same_as<typename B::memory_space, host_space>
 class sequence_placer {
@@ -30,9 +31,9 @@ class sequence_placer {
   sequence_placer(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels, occupancy& taken)
       : backend_(backend), table_(table), levels_(levels), taken_(taken), width_(levels.front().vectors().columns()) {}
 
-  /// Gives each of the items, latents (n, width), a sequence of its own, the nearest to `start`'s prefix that is free.
-  /// Of items at one prefix, the one with the smallest distance to any code of the last level chooses first; of equals,
-  /// the smaller number.
+  /// Gives each item, with latents (n, width), its own sequence: the nearest free one, starting at the prefix of
+  /// `start`. Of the items at one prefix, the item with the smallest distance to any code of the last level chooses
+  /// first; of equal distances, the smaller item number.
   void place(std::span<item_id const> items, host_matrix_view<float const> latents, std::span<code_t const> start) {
     std::vector<pending> waiting(items.size());
     for (std::size_t i = 0; i < items.size(); ++i)
@@ -45,20 +46,21 @@ class sequence_placer {
   }
 
  private:
+  /// An item that has no sequence yet.
   struct pending {
     item_id item;
     float const* latent;
-    std::vector<code_t> codes;   // (levels − 1): the prefix it stands at
-    std::vector<index_t> ranks;  // (levels − 1): how far down its order of each level it has come
-    std::vector<std::vector<std::int32_t>>
-        orders;  // (levels − 1) of (K): codes, nearest first; empty until it has to move
+    std::vector<code_t> codes;   // (levels − 1): the prefix it is at
+    std::vector<index_t> ranks;  // (levels − 1): the position of each code in its order
+    // (levels − 1)(K): the codes of each level, nearest first; empty until the item moves at this level
+    std::vector<std::vector<std::int32_t>> orders;
     sequence_key prefix = 0;
   };
 
   index_t levels() const { return std::ssize(levels_); }
   in_matrix<B, float> vectors(index_t level) const { return levels_[static_cast<std::size_t>(level)].vectors(); }
 
-  /// Everybody tries the prefix where they stand; who finds nothing free moves on and is given back.
+  /// All items try the prefix they are at. Returns the items without a free code, moved to their next prefix.
   std::vector<pending> one_round(std::vector<pending> waiting) {
     for (auto& one : waiting) one.prefix = taken_.packing().pack(one.codes);
     std::ranges::stable_sort(waiting, {}, &pending::prefix);
@@ -75,7 +77,8 @@ class sequence_placer {
     return left;
   }
 
-  /// Items of one prefix take its free codes; returns how many did, those being first now.
+  /// Gives the free codes of one prefix to items. Returns the number of items with a code; these are now first in
+  /// `here`.
   std::size_t seat(std::span<pending> here) {
     index_t const n = std::ssize(here), free = taken_.free_codes(here.front().prefix);
     if (free == 0) return 0;
@@ -112,7 +115,7 @@ class sequence_placer {
     table_.set(one.item, codes);
   }
 
-  /// To the next prefix in the item's own order behind which something is free; check_room has seen to it that there is
+  /// Moves an item to the next prefix in its own order that has a free code. check_room() has ensured that there is
   /// one.
   void move_on(pending& one) {
     do {
@@ -135,8 +138,8 @@ class sequence_placer {
     one.codes[l] = code_t(one.orders[l][static_cast<std::size_t>(rank)]);
   }
 
-  /// The level's codes by distance, of equals the smaller first; where the item stands at a code already, that one
-  /// leads.
+  /// The codes of a level by distance; of equal distances, the smaller code first. When the item already has a code at
+  /// this level (`stands`), that code is first.
   std::vector<std::int32_t> order_at(pending const& one, index_t level, bool stands) {
     scratch_scope<B> const scope(backend_.scratch());
     auto const rest = backend_.scratch().template take<float>(width_);
@@ -178,7 +181,7 @@ class sequence_placer {
   index_t width_;
 };
 
-/// ‖latent − Σ vectors of its codes‖²
+/// ‖latent − Σ vectors of the codes‖²
 template <class B>
 double sequence_cost(std::span<codebook_view<B, float> const> levels, host_vector_view<float const> latent,
                      std::span<code_t const> codes) {
@@ -191,9 +194,8 @@ double sequence_cost(std::span<codebook_view<B, float> const> levels, host_vecto
   return cost;
 }
 
-/// Calls handle(items, latents) for every group of `order`, those of one key, that has at least `smallest` items;
-/// latents of many groups are gathered at once, since a source that computes them does so in large blocks. Sums up the
-/// outcome.
+/// Calls handle(items, latents) for every group of equal keys in `order` with at least `smallest` items, and sums up
+/// the outcome. The latents of many groups are gathered by one call, because computing them in large blocks is faster.
 template <Backend B, LatentSource L, class Handle>
 collision_outcome for_each_collision(std::span<keyed_item const> order, code_table const& table,
                                      std::span<codebook_view<B, float> const> levels, L const& latents,

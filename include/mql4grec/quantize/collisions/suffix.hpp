@@ -1,12 +1,14 @@
 #pragma once
+// The baseline of collision handling: an additional level.
 #include "mql4grec/quantize/collisions/collisions.hpp"
 
 namespace mql4grec {
 
-/// A level more, whose code counts the items of a sequence: 0, 1, 2, … in the order of their numbers (TIGER, NeurIPS
-/// 2023): the baseline. It says nothing about the items, but none is moved.
+/// Adds a level whose code numbers the items of a sequence: 0, 1, 2, … in the order of their ids (TIGER, NeurIPS 2023).
+/// The added code carries no information about the item, but no item changes its other codes. Throws error when more
+/// than `codes` items share a sequence.
 struct suffix {
-  index_t codes = 256;  ///< K of the new level
+  index_t codes = 256;  ///< K of the additional level
 
   template <Backend B, LatentSource L>
   collision_outcome resolve(B&, code_table& table, std::span<codebook_view<B, float> const>, L const&) const {

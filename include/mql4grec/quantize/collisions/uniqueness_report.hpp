@@ -1,19 +1,22 @@
 #pragma once
+// A check of all sequences of a table for collisions.
 #include <string>
 
 #include "mql4grec/quantize/collisions/collisions.hpp"
 
 namespace mql4grec {
 
-/// What was found by looking at every sequence of a table: a proof that no two items share one, or who does.
+/// The result of comparing all sequences of a table: evidence that no two items share one, or examples of items that
+/// do.
 struct uniqueness_report {
-  index_t items = 0, missing = 0;                  ///< of the table, and of them those without a sequence
-  index_t distinct = 0;                            ///< sequences
-  index_t groups = 0;                              ///< sequences that two or more items have
-  std::vector<std::vector<item_id>> first_groups;  ///< the first few of them
+  index_t items = 0, missing = 0;                  ///< items of the table; those of them without a sequence
+  index_t distinct = 0;                            ///< distinct sequences
+  index_t groups = 0;                              ///< sequences that several items share
+  std::vector<std::vector<item_id>> first_groups;  ///< the items of the first few of these sequences, at most 5
 
+  /// Whether no two items share a sequence.
   bool unique() const { return groups == 0; }
-  /// "4,344 items … " in one line, numbers plain.
+  /// The report in one line, such as "4344 items with 4344 different sequences: each has its own".
   std::string summary() const {
     std::string text =
         std::to_string(items - missing) + " items with " + std::to_string(distinct) + " different sequences";
@@ -23,6 +26,7 @@ struct uniqueness_report {
   bool operator==(uniqueness_report const&) const = default;
 };
 
+/// Compares all sequences of a table.
 inline uniqueness_report check_uniqueness(code_table const& table) {
   constexpr std::size_t shown = 5;
   auto const order = detail::items_by_key(table);
@@ -38,7 +42,7 @@ inline uniqueness_report check_uniqueness(code_table const& table) {
   return out;
 }
 
-/// Throws error, naming items, unless every item with a sequence has its own.
+/// Throws error, with the numbers of two items, when items share a sequence.
 inline void require_unique(uniqueness_report const& found) {
   if (found.unique()) return;
   auto const& group = found.first_groups.front();

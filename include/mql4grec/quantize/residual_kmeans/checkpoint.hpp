@@ -1,7 +1,7 @@
 #pragma once
-// Residual k-means as one safetensors file: `mean` (width), `codebooks.0`, `codebooks.1`, … of (K, width), `rotation`
-// (width, width) where there is one, and `error`, one number. The shape is that of the tensors; no other file is needed
-// to encode items.
+// A residual k-means model as one safetensors file: `mean` (width); `codebooks.0`, `codebooks.1`, … of (K, width);
+// `rotation` (width, width) if there is one; `error`, one number. The configuration follows from the shapes of the
+// tensors, so no other file is needed to encode items.
 #include <cmath>
 
 #include "mql4grec/backend/contract/copy.hpp"
@@ -14,17 +14,20 @@ namespace mql4grec {
 
 namespace detail {
 
+/// The tensor name of a level's codebook.
 std::string kmeans_codebook_name(std::size_t level);
 
-/// K of each level; all levels are as wide as the mean.
+/// K of each level. Throws file_error when `mean` or the codebooks are missing or their widths differ.
 std::vector<index_t> kmeans_sizes(safetensors const& file);
 
+/// Throws file_error for a tensor that doesn't belong to the model.
 void check_kmeans_names(safetensors const& file, std::size_t levels);
 
-/// What is no rotation would be turned back to somewhere else.
+/// Throws file_error unless the columns of `rotation` are orthonormal. Otherwise decoding with its transpose would not
+/// invert it.
 template <Backend B>
 void check_orthogonal(B& b, std::filesystem::path const& path, in_matrix<B, float> rotation) {
-  constexpr float allowed = 1e-2f;  // of a column's product with itself; bf16's rounding of a row adds up to less
+  constexpr float allowed = 1e-2f;  // for the products of columns; exceeds the rounding error of bf16 over a row
   index_t const n = rotation.rows();
   auto memory = b.template allocate<float>(n * n);
   out_matrix<B, float> const along(memory.view_all().data, n, n);
@@ -40,7 +43,7 @@ void check_orthogonal(B& b, std::filesystem::path const& path, in_matrix<B, floa
 
 }  // namespace detail
 
-/// Writes the model as one file that appears whole or not at all. Throws file_error.
+/// Writes the model as one file, atomically: a failed write leaves no partial file. Throws file_error.
 template <Backend B>
 void write_residual_kmeans(std::filesystem::path const& path, residual_kmeans<B> const& model) {
   index_t const width = model.latent_width();
@@ -56,8 +59,9 @@ void write_residual_kmeans(std::filesystem::path const& path, residual_kmeans<B>
   write_safetensors(path, tensors, {{"format", "pt"}});
 }
 
-/// Reads what write_residual_kmeans wrote; half and double precision are rounded. Throws file_error when a tensor is
-/// missing, unknown, not finite or doesn't fit the others, and when `rotation` isn't one.
+/// Reads the format of write_residual_kmeans(). Half and double precision are converted to float. Throws file_error
+/// when a tensor is missing, unknown, not finite or of a shape that doesn't fit the others, and when `rotation` isn't
+/// orthogonal.
 template <Backend B>
 residual_kmeans<B> read_residual_kmeans(B& backend, std::filesystem::path const& path) {
   safetensors const file(path);

@@ -1,5 +1,5 @@
 #pragma once
-// What quantize/residual_kmeans/checkpoint.hpp declares.
+// The definitions of quantize/residual_kmeans/checkpoint.hpp.
 #include "mql4grec/quantize/residual_kmeans/checkpoint.hpp"
 #include "mql4grec/quantize/rq_vae/model_tensors.hpp"
 
@@ -8,7 +8,7 @@ namespace mql4grec::detail {
 MQL4GREC_DEFINITION std::string kmeans_codebook_name(std::size_t level) { return "codebooks." + std::to_string(level); }
 
 MQL4GREC_DEFINITION std::vector<index_t> kmeans_sizes(safetensors const& file) {
-  constexpr index_t most = index_t{1} << 20, most_levels = 26;  // as an RQ-VAE: a letter each
+  constexpr index_t most = index_t{1} << 20, most_levels = 26;  // as for an RQ-VAE: one letter per level
   expects_file(file.contains("mean"), file.path(), "tensor 'mean' is missing, expected residual k-means");
   auto const& mean = file.info("mean").shape;
   expects_file(mean.size() == 1 && mean[0] >= 1 && mean[0] <= most, file.path(), "tensor 'mean': shape ",

@@ -1,6 +1,6 @@
 #pragma once
-// A translator without a neural network: k-means on the features, again on what they leave, and so on, one codebook a
-// level. Its latents are the features themselves, moved to their mean and, on request, rotated.
+// A quantizer without a neural network: k-means on the features, k-means on the residuals, and so on, with one codebook
+// per level. Its latents are the features themselves, centred and optionally rotated.
 #include <cmath>
 #include <vector>
 
@@ -13,38 +13,43 @@
 
 namespace mql4grec {
 
+/// Options of residual k-means.
 struct residual_kmeans_options {
   std::vector<index_t> codes{256, 256, 256, 256};  ///< K of each level
-  kmeans_options clustering{};                     ///< of a level; its seed also draws the sample
-  index_t sample_rows = 65'536;                    ///< at most so many rows are learnt from
-  /// At most so many rounds that turn the features towards what their codes stand for (the orthogonal Procrustes
-  /// problem, as in OPQ: Ge et al. 2013) and move the codebooks after them; a round that lowers the error by nothing is
-  /// the last, and is undone. Vectors as wide as the rows can turn by themselves, so it gains about 1 % here, as more
-  /// iterations do.
+  kmeans_options clustering{};                     ///< of each level; its seed also determines the sample
+  index_t sample_rows = 65'536;                    ///< maximum number of rows to train on
+  /// Maximum number of rounds that rotate the features towards their quantized values (the orthogonal Procrustes
+  /// problem, as in OPQ: Ge et al. 2013) and then refine the codebooks. Rounds end with the first one that doesn't
+  /// lower the error; that round is discarded. Since the vectors of a codebook are as wide as the rows, they can adapt
+  /// without a rotation: it lowers the error by only about 1 %, as do additional iterations.
   index_t rotation_rounds = 0;
 
   bool operator==(residual_kmeans_options const&) const = default;
 };
 
-/// Codebooks for rows z = (x − mean) · rotation.
+/// A trained model: codebooks for rows z = (x − mean) · rotation.
 template <Backend B>
 struct residual_kmeans {
-  codebook_set<B, float> books;
-  buffer<float, typename B::memory_space> mean;      ///< (width) of the rows that were learnt from
+  codebook_set<B, float> books;                      ///< (levels) of (K, width)
+  buffer<float, typename B::memory_space> mean;      ///< (width): of the training rows
   buffer<float, typename B::memory_space> rotation;  ///< (width, width), orthogonal; empty: none
-  double error = 0;  ///< mean (ẑ − z)² an entry of the rows that were learnt from; a rotation doesn't change it
+  double error = 0;  ///< mean of (ẑ − z)² over all entries of the training rows; invariant under rotation
 
-  /// Features and latents are equally wide.
+  /// The width of the features.
   index_t input_width() const { return books.width(); }
+  /// The width of the latents, which equals that of the features.
   index_t latent_width() const { return books.width(); }
+  /// One view per level; valid as long as the model.
   std::vector<codebook_view<B, float>> codebooks() const { return books.views(); }
+  /// Whether the model has a rotation.
   bool rotated() const { return rotation.size() > 0; }
+  /// The rotation (width, width), or an empty view.
   in_matrix<B, float> rotation_matrix() const {
     return {rotation.view_all().data, latent_width(), rotated() ? latent_width() : 0};
   }
 };
 
-/// What residual k-means asks of a backend beyond k-means and residual quantization.
+/// The operations that residual k-means requires from a backend, besides those of k-means and residual quantization.
 template <class B>
 concept ResidualKmeansOps = KmeansOps<B> && ResidualOps<B, float> && MemoryOps<B, float> &&
     requires(B& b, in_matrix<B, float> x, in_vector<B, float> v, out_matrix<B, float> y) {
@@ -56,7 +61,8 @@ concept ResidualKmeansOps = KmeansOps<B> && ResidualOps<B, float> && MemoryOps<B
   { squared_error_forward<float>(b, x, x) } -> std::convertible_to<double>;
 };
 
-/// z (n, width) of x (n, width), another place.
+/// Computes latents z (n, width) of features x (n, width). z must not overlap x. Throws error when x has another width
+/// than the model.
 template <Backend B>
 void encode(B& worker, residual_kmeans<B> const& model, in_matrix<B, float> x, out_matrix<B, float> z) {
   expects(x.columns() == model.input_width(), "residual k-means: rows of width ", x.columns(),
@@ -67,7 +73,8 @@ void encode(B& worker, residual_kmeans<B> const& model, in_matrix<B, float> x, o
   if (model.rotated()) matmul<float>(worker, in_matrix<B, float>(centred), model.rotation_matrix(), z, product{});
 }
 
-/// Σ (x̂ − x)² of z (n, width), any stand-in of x (n, width)'s latents: it is turned back and gets the mean.
+/// Returns Σ (x̂ − x)², where x̂ = z · rotationᵀ + mean is decoded from z (n, width), which are usually quantized
+/// latents.
 template <Backend B>
 double reconstruction_error(B& worker, residual_kmeans<B> const& model, in_matrix<B, float> z, in_matrix<B, float> x) {
   scratch_scope<B> const scope(worker.scratch());
@@ -79,7 +86,8 @@ double reconstruction_error(B& worker, residual_kmeans<B> const& model, in_matri
 
 namespace detail {
 
-/// The rows that are learnt from, without their mean; codebooks and rotations that are tried on them.
+/// One training run: the centred training rows, and the residuals of the codebooks and rotations that are tried on
+/// them.
 template <Backend B>
 class residual_kmeans_run {
   static_assert(ResidualKmeansOps<B>,
@@ -130,12 +138,12 @@ class residual_kmeans_run {
   out_matrix<B, float> matrix(memory& b) const { return {b.view_all().data, n_, w_}; }
   in_matrix<B, float> in(memory const& b) const { return {b.view_all().data, n_, w_}; }
 
-  /// Rows of the features, and their mean. In the host's memory, where they come from; the sums are in double.
+  /// Reads the training rows and computes their mean, on the host. Sums are in double.
   template <FeatureSource F>
   void read_sample(F const& features, host_matrix_view<float> x) {
     auto sample = epoch_order(features.rows(), options_.clustering.seed, 0);
     sample.resize(static_cast<std::size_t>(n_));
-    std::ranges::sort(sample);  // as they lie in a file
+    std::ranges::sort(sample);  // the order of the rows in a file
     features.gather(sample, x);
     std::vector<double> sums(static_cast<std::size_t>(w_));
     for (index_t i = 0; i < n_; ++i) {
@@ -150,8 +158,8 @@ class residual_kmeans_run {
     });
   }
 
-  /// cluster(rows, options, vectors) at each level, on what the levels before leave of z; the mean squared error an
-  /// entry.
+  /// Calls cluster(rows, options, vectors) for each level on the residuals of the levels before, starting with z.
+  /// Returns the mean squared error over all entries.
   template <class Cluster>
   double fit(codebook_set<B, float>& codebooks, Cluster&& cluster) {
     copy<float>(backend_, std::as_const(z_.size() > 0 ? z_ : x_).view_all(), rest_.view_all());
@@ -168,7 +176,7 @@ class residual_kmeans_run {
     return sum_of_squares<float>(backend_, std::as_const(rest_).view_all()) / static_cast<double>(n_ * w_);
   }
 
-  /// (width, width): what turns x towards the sums of the vectors that z was given.
+  /// The rotation (width, width) of x towards the quantized z.
   memory turned() {
     auto product = backend_.template allocate<float>(w_ * w_), rotation = backend_.template allocate<float>(w_ * w_);
     out_matrix<B, float> const along(product.view_all().data, w_, w_);
@@ -188,15 +196,16 @@ class residual_kmeans_run {
   B& backend_;
   residual_kmeans_options options_;
   index_t n_, w_;
-  memory x_, z_, rest_;                             // (n, w): rows, rotated rows if any, what the codes leave of them
+  memory x_, z_, rest_;                             // (n, w): centred rows; rotated rows, if any; residuals
   memory mean_;                                     // (w)
   buffer<code_t, typename B::memory_space> codes_;  // (n)
 };
 
 }  // namespace detail
 
-/// Learns from a sample of the rows that depends on the seed alone; any number of workers gives the same bits. Throws
-/// error when there are fewer rows than codes of a level, or a row of the sample isn't finite.
+/// Trains on a sample of the rows that depends only on the seed. Any number of workers gives the same bits. Throws
+/// error when there are fewer rows than codes of a level, when a row of the sample isn't finite, and for options out of
+/// range.
 template <Backend B, FeatureSource F>
 residual_kmeans<B> fit_residual_kmeans(B& backend, F const& features, residual_kmeans_options const& options = {}) {
   expects(options.sample_rows >= 1, "residual k-means: a sample of ", options.sample_rows,

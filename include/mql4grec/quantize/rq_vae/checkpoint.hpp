@@ -1,7 +1,7 @@
 #pragma once
-// A translator's model is one safetensors file with the tensor names of the released code's state dict, so what PyTorch
-// trained is read here and the other way round. The shape is that of the tensors; no other file is needed to encode
-// items.
+// An RQ-VAE as one safetensors file with the tensor names of the released code's state dict, so models can be exchanged
+// with PyTorch in both directions. The configuration follows from the shapes of the tensors, so no other file is needed
+// to encode items.
 #include "mql4grec/backend/contract/copy.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/safetensors.hpp"
@@ -12,15 +12,16 @@ namespace mql4grec {
 
 namespace detail {
 
-/// The configuration that the tensors' shapes tell; losses' weights are in the metadata where we wrote the file.
+/// The configuration that follows from the tensors' shapes. The weights of the losses aren't in the file and have their
+/// defaults.
 rq_vae_config config_of(safetensors const& file);
 
-/// Every parameter has a tensor of its shape, and there are no others.
+/// Throws file_error unless every parameter has a tensor of its shape and there are no other tensors.
 void check_tensors(safetensors const& file, nn::parameter_layout const& layout);
 
 }  // namespace detail
 
-/// Writes the model as one file that appears whole or not at all. Throws file_error.
+/// Writes the model as one file, atomically: a failed write leaves no partial file. Throws file_error.
 template <Backend B>
 void write_rq_vae(std::filesystem::path const& path, rq_vae<B, float> const& model) {
   host_copy const values(model.parameters());
@@ -30,8 +31,9 @@ void write_rq_vae(std::filesystem::path const& path, rq_vae<B, float> const& mod
   write_safetensors(path, tensors, {{"format", "pt"}});
 }
 
-/// Reads what write_rq_vae or PyTorch (safetensors.torch.save_file of a state dict) wrote; half and double precision
-/// are rounded to T. Throws file_error when a tensor is missing, unknown, not finite or doesn't fit the others.
+/// Reads a file that was written by write_rq_vae() or by PyTorch (safetensors.torch.save_file of a state dict). Half
+/// and double precision are converted to T. Throws file_error when a tensor is missing, unknown, not finite or of a
+/// shape that doesn't fit the others.
 template <Real T, Backend B>
 rq_vae<B, T> read_rq_vae(B& backend, std::filesystem::path const& path) {
   safetensors const file(path);

@@ -1,6 +1,6 @@
 #pragma once
-// All features in order, in blocks of rows, where a backend's kernels read them. On a device a thread of the host reads
-// a block ahead, so that a file is read while the device computes.
+// All features in order, in blocks of rows, in the memory that a backend's kernels read. On a device, a thread of the
+// host reads the next block while the device computes.
 #include <algorithm>
 #include <array>
 #include <future>
@@ -10,23 +10,24 @@
 
 namespace mql4grec {
 
-/// What a stream asks of a backend whose memory isn't the host's.
+/// The operations that a feature stream requires from a backend with device memory.
 template <class B>
 concept UploadBufferOps = Backend<B> && requires(B& b, index_t n, out_vector<B, float> to) {
   {
     make_upload_buffer<float>(b, n).values()
-    } -> std::same_as<host_vector_view<float>>;   // to be written; not while they are read
+    } -> std::same_as<host_vector_view<float>>;   // written by the host, not during an upload
   make_upload_buffer<float>(b, n).upload(b, to);  // in the order of the backend's work
 };
 
-/// Blocks of features, which must outlive the stream, in a device's memory. A stream that ends before they do waits for
-/// its reader.
+/// Blocks of features in device memory. Worker and features must outlive the stream. The destructor waits for a block
+/// that is being read.
 template <Backend B, FeatureSource F>
 class feature_stream {
   static_assert(UploadBufferOps<B>,
                 "this backend has no make_upload_buffer; add it in backend/<name>/upload_buffer.hpp");
 
  public:
+  /// Starts to read the first block.
   feature_stream(B& worker, F const& features, index_t block)
       : worker_(worker),
         features_(features),
@@ -39,8 +40,8 @@ class feature_stream {
   feature_stream(feature_stream const&) = delete;
   feature_stream& operator=(feature_stream const&) = delete;
 
-  /// The next rows (count, width), in the place of those before; none when all were given. Throws what reading them
-  /// threw, and then there are no more.
+  /// The next rows (count, width), which overwrite the previous ones; an empty view after the last block. Rethrows the
+  /// exception of a failed read; the stream has no more blocks then.
   in_matrix<B, float> next() {
     if (!reading_.valid()) return {};
     index_t const count = reading_.get();
@@ -68,15 +69,16 @@ class feature_stream {
   B& worker_;
   F const& features_;
   index_t block_, begun_ = 0;                      // rows
-  std::array<upload_memory, 2> memory_;            // (block, width) each: one is read into while the other is uploaded
-  std::size_t at_ = 0;                             // which of them is read into
+  std::array<upload_memory, 2> memory_;            // (block, width) each: one is read into during the other's upload
+  std::size_t at_ = 0;                             // the next buffer to be read into
   buffer<float, typename B::memory_space> given_;  // (block, width)
-  std::future<index_t> reading_;                   // the last member, which goes first and waits for the reader
+  std::future<index_t> reading_;  // last member: destroyed first, and its destructor waits for the reader
 };
 
 namespace detail {
 
-/// Rows of a width that are handled at once; those of a device lie in pinned memory of the host, and twice.
+/// The number of rows per block. Blocks for a device are limited to 32 MiB, because they use two buffers of pinned host
+/// memory.
 template <Backend B>
 index_t feature_rows_at_once(index_t width) {
   constexpr index_t most_bytes = index_t{32} << 20, bytes = sizeof(float);
@@ -86,8 +88,8 @@ index_t feature_rows_at_once(index_t width) {
     return std::clamp<index_t>(most_bytes / (bytes * std::max<index_t>(1, width)), 1024, rows_at_once<B>);
 }
 
-/// visit(worker, number of the block, its first row, its rows x (count, width)) for all features. Workers of the host
-/// take blocks in turn and read their own; a device gets them one after the other.
+/// Calls visit(worker, number of the block, its first row, its rows x (count, width)) for all features. On a host, each
+/// worker reads and visits the next block as it becomes free. On a device, blocks are visited one after the other.
 template <Backend B, FeatureSource F, class Visit>
 void for_each_feature_block(B& backend, F const& features, index_t block, Visit&& visit) {
   if constexpr (std::same_as<typename B::memory_space, host_space>) {

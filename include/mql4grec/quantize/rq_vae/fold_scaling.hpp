@@ -1,11 +1,13 @@
 #pragma once
+// Removes the need for feature scaling from a trained RQ-VAE.
 #include "mql4grec/embed/features.hpp"
 #include "mql4grec/quantize/rq_vae/rq_vae.hpp"
 
 namespace mql4grec {
 
-/// Makes a host model that learnt on (x − mean) · scale do the same on x itself: the first layer swallows the map, the
-/// last one gives it back. So a finished translator is a plain RQ-VAE that wants features as they are.
+/// Changes a model that was trained on (x − mean) · scale into one that has the same codes for x itself and decodes to
+/// the scale of x. The map is merged into the encoder's first layer, its inverse into the decoder's last layer. Host
+/// models only. Throws error when the mean doesn't have the model's input width.
 template <Backend B, class T>
   requires std::same_as<typename B::memory_space, host_space>
 void fold_scaling(rq_vae<B, T>& model, feature_scaling const& how) {

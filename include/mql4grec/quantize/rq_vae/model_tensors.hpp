@@ -1,5 +1,5 @@
 #pragma once
-// What every reader of a translator's file does with its tensors: they come from strangers.
+// Checks on the tensors in a quantizer's file. Files may come from untrusted sources, so nothing about them is assumed.
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -12,15 +12,15 @@
 
 namespace mql4grec::detail {
 
-/// (rows, columns) of a tensor that has to be a matrix.
+/// The shape (rows, columns) of a tensor. Throws file_error when it isn't a matrix.
 std::pair<index_t, index_t> matrix_shape(safetensors const& file, std::string const& name);
 
-/// Throws file_error for the first tensor that isn't among the known ones; `model` is what the file should be: "an
-/// RQ-VAE".
+/// Throws file_error for the first tensor that isn't in `known`. `model` is the expected kind of model for the message:
+/// "an RQ-VAE".
 void check_names(safetensors const& file, std::vector<std::string> known, char const* model);
 
-/// All entries of a tensor of this shape. Throws file_error when it is missing, has another shape, or an entry isn't
-/// finite.
+/// Reads all entries of a tensor. Throws file_error when it is missing, has another shape than `shape`, or contains an
+/// entry that isn't finite.
 template <Real T>
 void read_finite(safetensors const& file, std::string const& name, std::vector<index_t> const& shape,
                  host_vector_view<T> out) {

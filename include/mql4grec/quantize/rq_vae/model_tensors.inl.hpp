@@ -1,5 +1,5 @@
 #pragma once
-// What quantize/rq_vae/model_tensors.hpp declares.
+// The definitions of quantize/rq_vae/model_tensors.hpp.
 #include <algorithm>
 
 #include "mql4grec/quantize/rq_vae/model_tensors.hpp"

@@ -1,7 +1,8 @@
 #pragma once
-// A batch through encoder and decoder, and back. Workers share the rows of the activations out; what the quantizer does
-// between the two halves may need the whole batch. Gradients of the weights are shared out by their own rows, over all
-// rows of the batch: no worker keeps a gradient of its own, and nothing has to be added up.
+// The forward and backward pass of a batch through encoder and decoder. Workers share the rows of the activations; the
+// quantizer between encoder and decoder may require the whole batch. For weight gradients, workers share the rows of
+// the weights and each computes over all rows of the batch: no worker has a gradient of its own, and no sum over
+// workers is needed.
 #include <cassert>
 #include <span>
 
@@ -11,7 +12,7 @@
 
 namespace mql4grec {
 
-/// What the losses and the way back ask of a backend.
+/// The operations that the losses and the backward pass require from a backend.
 template <class B, class T>
 concept SquaredErrorOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y, out_vector<B, T> v) {
   squared_error_forward<T>(b, x, x);
@@ -30,7 +31,7 @@ inline nn::rectifier end_of_layer(std::size_t layer, std::size_t layers) {
   return layer + 1 < layers ? nn::rectifier::relu : nn::rectifier::none;
 }
 
-/// y (rows, out) of x (rows, in), through all layers; what lies between them is the worker's scratch.
+/// Computes y (rows, out) of x (rows, in) through all layers. Intermediate activations use the worker's scratch.
 template <class B, class T>
 void perceptron(B& worker, layer_span<T const, B> layers, in_matrix<B, T> x, out_matrix<B, T> y) {
   in_matrix<B, T> in = x;
@@ -44,7 +45,7 @@ void perceptron(B& worker, layer_span<T const, B> layers, in_matrix<B, T> x, out
 
 }  // namespace detail
 
-/// z (n, latent width) of x (n, d_in), for inference.
+/// Computes latents z (n, latent width) of features x (n, d_in), for inference. Throws error when x has another width.
 template <class T, Backend B>
 void encode(B& worker, rq_vae<B, T> const& model, in_matrix<B, T> x, out_matrix<B, T> z) {
   scratch_scope<B> const scope(worker.scratch());
@@ -53,7 +54,7 @@ void encode(B& worker, rq_vae<B, T> const& model, in_matrix<B, T> x, out_matrix<
   detail::perceptron<B, T>(worker, model.weights().encoder, x, z);
 }
 
-/// Σ (x̂ − x)² of z (n, latent width), any stand-in of x (n, d_in)'s latents.
+/// Returns Σ (x̂ − x)², where x̂ is decoded from z (n, latent width), which are usually quantized latents.
 template <class T, Backend B>
 double reconstruction_error(B& worker, rq_vae<B, T> const& model, in_matrix<B, T> z, in_matrix<B, T> x) {
   scratch_scope<B> const scope(worker.scratch());
@@ -62,14 +63,14 @@ double reconstruction_error(B& worker, rq_vae<B, T> const& model, in_matrix<B, T
   return static_cast<double>(real_part(squared_error_forward<T>(worker, back, x)));
 }
 
-/// Rows first … first + count − 1 of a batch.
+/// The rows first … first + count − 1 of a batch.
 struct row_range {
   index_t first, count;
 };
 
 namespace detail {
 
-/// The activations of a stack for a whole batch, and their gradients.
+/// The activations of a stack of layers for a whole batch, and their gradients.
 template <Backend B, class T>
 class perceptron_room {
  public:
@@ -105,8 +106,8 @@ void forward_rows(B& worker, layer_span<T const, B> layers, in_matrix<B, T> x, r
                  end_of_layer(l, layers.size()), room.output(l, rows));
 }
 
-/// From the gradient of the last output to that in front of every layer's bias; dx (rows, in), where it has rows, is
-/// overwritten.
+/// Backpropagates the gradient of the last output to the pre-activation of every layer. dx (rows, in) is overwritten;
+/// when it is empty, it is not computed.
 template <class B, class T>
 void backward_rows(B& worker, layer_span<T const, B> layers, row_range rows, perceptron_room<B, T>& room,
                    out_matrix<B, T> dx) {
@@ -121,11 +122,11 @@ void backward_rows(B& worker, layer_span<T const, B> layers, row_range rows, per
   }
 }
 
-/// A worker's share of the weights' rows, over the whole batch: their gradient is overwritten.
+/// Overwrites the gradients of one worker's share of the weights' rows, computed over the whole batch.
 template <class B, class T>
 void weight_gradients(B& worker, index_t which, index_t workers, in_matrix<B, T> x, perceptron_room<B, T>& room,
                       layer_span<T, B> gradients) {
-  constexpr index_t together = 16;  // rows of a weight: a register's
+  constexpr index_t together = 16;  // rows of a weight per register
   row_range const all{0, x.rows()};
   for (std::size_t l = 0; l < gradients.size(); ++l) {
     index_t const out = gradients[l].bias.size(),
@@ -143,11 +144,12 @@ void weight_gradients(B& worker, index_t which, index_t workers, in_matrix<B, T>
 
 }  // namespace detail
 
-/// A batch on its way through the model.
+/// The activations of a batch and the forward and backward pass through the model. Different workers may process
+/// different rows at once.
 template <Backend B, class T>
 class rq_vae_pass {
  public:
-  /// Room for so many rows.
+  /// Allocates memory for batches of at most `rows` rows. Throws error when `rows` is 0.
   rq_vae_pass(B& backend, rq_vae<B, T> const& model, index_t rows)
       : model_(model),
         encoder_(backend, model.weights().encoder, rows),
@@ -158,15 +160,15 @@ class rq_vae_pass {
     expects(rows >= 1, "RQ-VAE: a batch size of ", rows, ", expected at least 1");
   }
 
-  /// A worker's rows of x (n, d_in) -> z, the same rows of (n, latent width).
+  /// Encodes one worker's rows of x (n, d_in) as the same rows of z (n, latent width).
   void encode(B& worker, row_range rows, in_matrix<B, T> x, out_matrix<B, T> z) {
     detail::forward_rows<B, T>(worker, model_.weights().encoder, x, rows, encoder_);
     copy<T>(worker, encoder_.last_output(rows).flat(), z.flat());
   }
 
-  /// A worker's rows of x and of residuals: [0] = z, [l] what level l − 1 left; the straight-through estimate ẑ = z −
-  /// residuals[L] is decoded. Σ (x̂ − x)² of these rows goes to error (1); afterwards the activations' gradients are
-  /// those of the mean over `batch_rows` rows.
+  /// Decodes and backpropagates one worker's rows of x and of the residuals: [0] = z, [l] = the residual after level l
+  /// − 1. The decoder's input is the straight-through estimate ẑ = z − residuals[L]. Writes Σ (x̂ − x)² of these rows
+  /// to error (1). Afterwards, the activations' gradients are those of the mean over `batch_rows` rows.
   void decode_and_go_back(B& worker, row_range rows, index_t batch_rows, in_matrix<B, T> x,
                           std::span<in_matrix<B, T> const> residuals, out_vector<B, T> error) {
     auto const& c = model_.config();
@@ -183,7 +185,8 @@ class rq_vae_pass {
     detail::backward_rows<B, T>(worker, model_.weights().encoder, rows, encoder_, {});
   }
 
-  /// A worker's share of the weights' gradients, overwritten, when all workers have gone back; x is the whole batch.
+  /// Overwrites one worker's share of the weight gradients. Call it after all workers have finished
+  /// decode_and_go_back(); x is the whole batch.
   void weight_gradients(B& worker, index_t which, index_t workers, in_matrix<B, T> x,
                         rq_vae_weights<T, typename B::memory_space> const& gradient) {
     detail::weight_gradients<B, T>(worker, which, workers, x, encoder_, gradient.encoder);
@@ -193,7 +196,7 @@ class rq_vae_pass {
   }
 
  private:
-  /// d/dz of quant_weight / L · β · Σ mean (v − r)², v held fast: r − v is what the level left.
+  /// Adds d/dz of quant_weight / L · β · Σ mean (v − r)² with v constant. r − v is the residual after the level.
   void add_commitment(B& worker, std::span<in_matrix<B, T> const> residuals, double rows, out_matrix<B, T> dz) {
     auto const& c = model_.config();
     double const factor =

@@ -1,7 +1,7 @@
 #pragma once
-// The parameters of a residual-quantized autoencoder: their order in the flat buffer and their names, which are those
-// of the released code's state dict. There, a linear layer is the second of every three modules: dropout, linear,
-// activation.
+// The parameters of a residual-quantized autoencoder: their order in the flat buffer, and their names, which are those
+// of the released code's state dict. In that code, each layer is three modules (dropout, linear, activation), so the
+// linear modules have the numbers 1, 4, 7, …
 #include <cmath>
 #include <string>
 
@@ -13,10 +13,10 @@
 
 namespace mql4grec {
 
-/// Windows into a flat buffer laid out by rq_vae_layout: of parameters (T const) or of their gradients (T).
+/// Views of a flat buffer with the layout of rq_vae_layout(): of parameters (T const) or of their gradients (T).
 template <class T, MemorySpace S>
 struct rq_vae_weights {
-  std::vector<nn::dense_weights<T, S>> encoder, decoder;  ///< a layer each
+  std::vector<nn::dense_weights<T, S>> encoder, decoder;  ///< (layers)
   std::vector<view<T, S, 2>> codebooks;                   ///< (levels) of (K, latent width)
 };
 
@@ -28,6 +28,7 @@ inline std::string codebook_name(std::size_t level) {
   return "rq.vq_layers." + std::to_string(level) + ".embedding.weight";
 }
 
+/// Calls visit(name, input width, output width) for each layer of a stack, "encoder" or "decoder".
 template <class Visit>
 void for_each_layer(rq_vae_config const& c, char const* stack, Visit&& visit) {
   auto widths = c.widths();
@@ -36,7 +37,7 @@ void for_each_layer(rq_vae_config const& c, char const* stack, Visit&& visit) {
 }
 }  // namespace detail
 
-/// Names and places of all parameters; all of them decay.
+/// The names and offsets of all parameters. Weight decay applies to all of them.
 inline nn::parameter_layout rq_vae_layout(rq_vae_config const& c) {
   nn::parameter_layout layout;
   auto const dense = [&](std::string const& name, index_t in, index_t out) {
@@ -53,7 +54,7 @@ inline nn::parameter_layout rq_vae_layout(rq_vae_config const& c) {
   return layout;
 }
 
-/// The windows of a buffer laid out by rq_vae_layout(c).
+/// The views of a buffer with the layout rq_vae_layout(c).
 template <class T, MemorySpace S>
 rq_vae_weights<T, S> rq_vae_windows(rq_vae_config const& c, nn::parameter_layout const& layout, view<T, S, 1> flat) {
   rq_vae_weights<T, S> w;
@@ -71,14 +72,14 @@ rq_vae_weights<T, S> rq_vae_windows(rq_vae_config const& c, nn::parameter_layout
   return w;
 }
 
-/// A residual-quantized autoencoder on a backend: configuration and parameters. Const use is free of locks and of
-/// state.
+/// A residual-quantized autoencoder (RQ-VAE) on a backend: its configuration and parameters. Const member functions may
+/// be called from several threads at once.
 template <Backend B, class T>
 class rq_vae {
  public:
   using space = typename B::memory_space;
 
-  /// All parameters zero; see initialize() and read_rq_vae().
+  /// All parameters are zero; see initialize() and read_rq_vae(). Throws error for an invalid configuration.
   rq_vae(B& backend, rq_vae_config const& config)
       : config_((validate(config), config)),
         layout_(rq_vae_layout(config_)),
@@ -86,20 +87,23 @@ class rq_vae {
         weights_(rq_vae_windows(config_, layout_, view<T const, space, 1>(values_.view_all()))) {}
 
   rq_vae_config const& config() const { return config_; }
+  /// The width of the features, d_in.
   index_t input_width() const { return config_.input_width; }
   index_t latent_width() const { return config_.latent_width; }
   nn::parameter_layout const& layout() const { return layout_; }
+  /// All parameters in one flat buffer with the layout layout().
   view<T, space, 1> parameters() { return values_.view_all(); }
   view<T const, space, 1> parameters() const { return values_.view_all(); }
+  /// The parameters by layer and level.
   rq_vae_weights<T const, space> const& weights() const { return weights_; }
 
-  /// (K, latent width) of one level, to be written.
+  /// The vectors (K, latent width) of one level, writable.
   out_matrix<B, T> codebook(index_t level) {
     return nn::matrix_at(values_.view_all(),
                          layout_.find(detail::codebook_name(static_cast<std::size_t>(level))).offset,
                          config_.codes[static_cast<std::size_t>(level)], config_.latent_width);
   }
-  /// One view a level, as quantizers take them.
+  /// One view per level, the form in which quantizers accept codebooks. Valid as long as the model.
   std::vector<codebook_view<B, T>> codebooks() const {
     std::vector<codebook_view<B, T>> all;
     for (auto const vectors : weights_.codebooks) all.emplace_back(vectors);
@@ -113,9 +117,9 @@ class rq_vae {
   rq_vae_weights<T const, space> weights_;
 };
 
-/// Xavier-normal weights (variance 2 / (in + out)), zero biases; codebooks uniform in ±1/K, until k-means gives them
-/// something better (the released code's initialisation). Drawn on the host, each parameter from its own stream of the
-/// seed.
+/// Initialises the parameters as the released code does: Xavier-normal weights (variance 2 / (in + out)), zero biases,
+/// and codebooks uniform in ±1/K until k-means replaces them. Random numbers are generated on the host, with one stream
+/// of the seed per parameter.
 template <class B, class T>
 void initialize(rq_vae<B, T>& model, std::uint64_t seed) {
   auto const& entries = model.layout().entries();

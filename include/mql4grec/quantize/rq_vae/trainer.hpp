@@ -1,8 +1,8 @@
 #pragma once
-// One update. Workers share the rows of a batch out: each encodes its own, chooses codes level by level (a balanced
-// level is one piece of work for the whole batch), decodes and goes back; then they share the weights' gradients out.
-// The same seed and number of workers give the same bits. Where the backend can record it, all of an update is one
-// piece of work, and the host hears what became of it at the end.
+// One training step of an RQ-VAE. Workers share the rows of a batch: each encodes its rows, assigns codes level by
+// level (a balanced level is assigned for the whole batch at once), decodes and backpropagates. Then the workers share
+// the rows of the weight gradients. The same seed and number of workers give the same bits. Where the backend supports
+// capture, a whole step is captured and launched, and the host reads its losses at the end.
 #include <algorithm>
 #include <memory>
 #include <numeric>
@@ -16,36 +16,36 @@
 
 namespace mql4grec {
 
-/// How a translator learns; the defaults are the paper's.
+/// Options of training. The defaults are the paper's.
 struct rq_vae_training {
-  double learning_rate = 1e-3;
-  optim::adamw optimizer = {.weight_decay = 1e-4, .clip_norm = 0};
-  std::vector<double> epsilons = {
-      0, 0, 0, 0.003};  ///< of balanced assignment at each level; 0: the nearest code; levels beyond the list: 0
-  int sinkhorn_iterations = 50;
-  index_t batch_size = 2048;
-  index_t revive_after =
-      10;  ///< batches that a code may go unused before it is put where the error is highest; 0: never
+  double learning_rate = 1e-3;                                      ///< constant
+  optim::adamw optimizer = {.weight_decay = 1e-4, .clip_norm = 0};  ///< AdamW without gradient clipping
+  /// ε of balanced assignment at each level; 0 is nearest assignment. Levels beyond the list use 0.
+  std::vector<double> epsilons = {0, 0, 0, 0.003};
+  int sinkhorn_iterations = 50;  ///< of balanced assignment
+  index_t batch_size = 2048;     ///< rows per step
+  /// The number of batches after which a code that was no row's nearest is moved to a row with a high error. 0: never.
+  index_t revive_after = 10;
 
   bool operator==(rq_vae_training const&) const = default;
 };
 
-/// Losses of a batch, each a mean over its entries, and what became of the codes.
+/// The losses of a batch, each a mean over its entries, and the number of revived codes.
 struct rq_vae_losses {
-  double reconstruction = 0;
-  double quantization = 0;  ///< mean over levels of (1 + β) · mse(v, r), before quant_weight
-  double total = 0;
-  index_t revived = 0;  ///< codes that were given a new place
+  double reconstruction = 0;  ///< mean of (x̂ − x)²
+  double quantization = 0;    ///< mean over levels of (1 + β) · mse(v, r), before quant_weight
+  double total = 0;           ///< reconstruction + quant_weight · quantization
+  index_t revived = 0;        ///< codes that were moved to another row
 
   bool operator==(rq_vae_losses const&) const = default;
 };
 
-/// Whether a batch goes through the quantizer, or straight on to the decoder: an autoencoder finds its latents before
-/// codes are asked of them.
+/// Whether a batch is quantized between encoder and decoder. With `bypass`, the model trains as a plain autoencoder,
+/// before its codebooks exist.
 enum class quantize_mode { quantize, bypass };
 
-/// What training asks of a backend beyond the layers, the assignment and the optimiser: codebook gradients, reviving,
-/// what a level left.
+/// The operations that training requires from a backend, besides those of the layers, the assignment and the optimiser:
+/// codebook gradients, revival of codes, sums over residuals.
 template <class B, class T>
 concept RqVaeTrainingOps = Backend<B> &&
     requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y, in_vector<B, code_t> codes, in_vector<B, T> v,
@@ -55,6 +55,8 @@ concept RqVaeTrainingOps = Backend<B> &&
   sum_of_squares_into<T>(b, v, sums);
 };
 
+/// Trains a model step by step. The backend and the model must outlive this object. Not thread safe; a step uses all
+/// workers of the backend.
 template <Backend B, class T>
 class rq_vae_trainer {
   static_assert(RqVaeTrainingOps<B, T>,
@@ -65,6 +67,7 @@ class rq_vae_trainer {
  public:
   using backend_type = B;
 
+  /// Throws error for options out of range.
   rq_vae_trainer(B& backend, rq_vae<B, T>& model, rq_vae_training const& options)
       : backend_(backend),
         model_(model),
@@ -92,14 +95,15 @@ class rq_vae_trainer {
   rq_vae_training const& options() const { return options_; }
   rq_vae<B, T>& model() { return model_; }
   rq_vae<B, T> const& model() const { return model_; }
+  /// The state of AdamW: moments and number of steps.
   optim::adamw_state<B, T>& moments() { return moments_; }
   optim::adamw_state<B, T> const& moments() const { return moments_; }
-  /// (levels)(K): batches since a code was last the nearest of any row; with parameters and moments, all that a resumed
-  /// run needs.
+  /// (levels)(K): batches since a code was last the nearest of any row. With parameters and moments, this is the whole
+  /// state of a run.
   std::vector<std::vector<std::int32_t>>& idle() { return idle_; }
   std::vector<std::vector<std::int32_t>> const& idle() const { return idle_; }
 
-  /// The losses of x (n ≤ batch_size, d_in) and their gradient, without an update.
+  /// The losses of x (n ≤ batch_size, d_in) and their gradient, without an update. Throws error when n is out of range.
   rq_vae_losses losses_and_gradient(in_matrix<B, T> x, quantize_mode how = quantize_mode::quantize) {
     find_gradient(x, how);
     out_vector<B, T> const whole[] = {gradient_.view_all()};
@@ -107,19 +111,21 @@ class rq_vae_trainer {
     return losses_of_batch();
   }
 
-  /// One update. Throws training_error, before anything is changed, when the loss or the gradient isn't finite.
+  /// Makes one update. Throws training_error when the loss or the gradient isn't finite; parameters and moments are
+  /// unchanged then.
   rq_vae_losses step(in_matrix<B, T> x, quantize_mode how = quantize_mode::quantize) {
     auto losses = update(x, how);
     if (how == quantize_mode::quantize) losses.revived = revive();
     return losses;
   }
 
-  /// Of the last batch: its gradient; codes (levels, n); residuals (n, width) in front of a level, or behind the last
-  /// one.
+  /// The gradient of the last batch, with the layout of the model's parameters.
   in_vector<B, T> gradient() const { return gradient_.view_all(); }
+  /// The codes (levels, n) of the last batch.
   in_matrix<B, code_t> codes() const {
     return {code_memory_.view_all().data, model_.config().levels(), rows_, options_.batch_size};
   }
+  /// The residuals (n, width) of the last batch before a level; for `level` = levels, after the last one.
   in_matrix<B, T> residual(index_t level) const {
     return {residual_memory_[static_cast<std::size_t>(level)].view_all().data, rows_, model_.config().latent_width};
   }
@@ -176,7 +182,7 @@ class rq_vae_trainer {
     return losses;
   }
 
-  /// Everything of a batch but the host's reading of it.
+  /// The device's part of losses_and_gradient().
   void find_gradient(in_matrix<B, T> x, quantize_mode how) {
     expects(x.rows() >= 1 && x.rows() <= options_.batch_size, "RQ-VAE: a batch of ", x.rows(), " rows, expected 1 to ",
             options_.batch_size);
@@ -189,7 +195,8 @@ class rq_vae_trainer {
       choose_codes();
     else
       for (index_t l = 1; l <= model_.config().levels(); ++l)
-        fill<T>(backend_, residual_rows(l, {0, rows_}).flat(), T{});  // nothing is left over
+        // No residual: ẑ = z.
+        fill<T>(backend_, residual_rows(l, {0, rows_}).flat(), T{});
     go_back(x, how);
   }
 
@@ -212,8 +219,9 @@ class rq_vae_trainer {
     }
   }
 
-  /// Which code is each row's nearest, with the vectors as they are now where a level is balanced. Balance gives every
-  /// code some rows, those too that items, which are always given the nearest, would never get.
+  /// The nearest code of each row at each level; at a balanced level, with the vectors after the update. A balanced
+  /// assignment uses every code, including codes that are no row's nearest and would therefore never be assigned to an
+  /// item.
   void find_nearest() {
     for (index_t l = 0; l < model_.config().levels(); ++l) {
       auto const found = nearest_rows(l);
@@ -261,8 +269,8 @@ class rq_vae_trainer {
     return losses;
   }
 
-  /// Σ over a worker's rows of what each level left, by code: the codebooks' gradient but for a factor; and how often
-  /// each was chosen.
+  /// Sums the residuals of a worker's rows by code, which is the codebooks' gradient except for a factor, and counts
+  /// the rows of each code.
   void add_up_codes(B& worker, index_t which) {
     auto& mine = state(which);
     auto const& c = model_.config();
@@ -278,7 +286,7 @@ class rq_vae_trainer {
     }
   }
 
-  /// d/dv of quant_weight / L · Σ mean (v − r)²; the codebooks lie side by side in the flat buffer.
+  /// d/dv of quant_weight / L · Σ mean (v − r)². The codebooks are contiguous in the flat buffer.
   void finish_codebook_gradient(quantize_mode how) {
     auto const& c = model_.config();
     double const factor =
@@ -310,15 +318,15 @@ class rq_vae_trainer {
   rq_vae_weights<T, space> windows_;  // of the gradient
   std::vector<std::unique_ptr<worker_state>> workers_;
   buffer<code_t, space> nearest_memory_;  // (levels, batch)
-  buffer<double, space> left_;            // (levels) Σ of the squares that a level left
-  train::captured_update<B> step_;        // where updates are captured
+  buffer<double, space> left_;            // (levels): sum of the squared residuals after each level
+  train::captured_update<B> step_;        // used when updates are captured
   graph_cache<B, std::tuple<T const*, index_t, index_t, quantize_mode>> updates_{"a translator's training step"};
   index_t rows_ = 0;
   double norm_ = 0;
 };
 
-/// Codes that have been no row's nearest for revive_after batches; each is put onto another row of those that its level
-/// left furthest, worst first, and its moments begin again. Returns how many.
+/// Moves the codes that have been no row's nearest for revive_after batches. Each moves to a different row, in
+/// descending order of the row's error after the level, and its moments are reset. Returns the number of moved codes.
 template <Backend B, class T>
 index_t rq_vae_trainer<B, T>::revive() {
   if (options_.revive_after == 0) return 0;

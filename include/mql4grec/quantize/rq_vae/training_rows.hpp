@@ -1,6 +1,6 @@
 #pragma once
-// The rows of a training batch where a backend's kernels read them. A device keeps all features when they fit; of
-// larger ones a thread of the host fetches the next batch while the device computes.
+// The rows of a training batch in the memory that a backend's kernels read. On a device, all features are copied to the
+// device if they fit. Otherwise a thread of the host reads the next batch while the device computes.
 #include <array>
 #include <future>
 #include <span>
@@ -11,15 +11,15 @@
 
 namespace mql4grec {
 
-/// Host backends: batches are read when they are needed, into one place.
+/// Host backends: batches are read on demand into one buffer. Backend and features must outlive this object.
 template <Backend B, FeatureSource F>
 class training_rows {
  public:
-  /// Batches of at most `batch` rows. device_bytes is a matter of devices.
+  /// For batches of at most `batch` rows. device_bytes is ignored.
   training_rows(B&, F const& features, index_t batch, index_t /*device_bytes*/)
       : features_(features), memory_(batch * features.width()) {}
 
-  /// x (n, width): the rows `wanted`, until the next call. `later` are those of the next call, or none.
+  /// The rows `wanted` as x (n, width), valid until the next call. `later` are the rows of the next call, or empty.
   in_matrix<B, float> take(B&, std::span<index_t const> wanted, std::span<index_t const> /*later*/) {
     host_matrix_view<float> const x{memory_.view_all().data, std::ssize(wanted), features_.width()};
     features_.gather(wanted, x);
@@ -31,7 +31,7 @@ class training_rows {
   buffer<float, host_space> memory_;  // (batch, width)
 };
 
-/// What gathering a batch in a device's memory asks of a backend.
+/// The operations that training_rows requires from a device backend.
 template <class B>
 concept GatherRowsOps = UploadBufferOps<B> &&
     requires(B& b, in_matrix<B, float> from, in_vector<B, index_t> which, out_matrix<B, float> to,
@@ -40,13 +40,14 @@ concept GatherRowsOps = UploadBufferOps<B> &&
   gather_rows<float>(b, from, which, to);
 };
 
+/// Device backends. Backend and features must outlive this object.
 template <Backend B, FeatureSource F>
   requires(!std::same_as<typename B::memory_space, host_space>)
 class training_rows<B, F> {
   static_assert(GatherRowsOps<B>, "this backend has no gather_rows; add it in backend/<name>/gather_rows.hpp");
 
  public:
-  /// Features of at most device_bytes are copied to the device at once.
+  /// For batches of at most `batch` rows. Features of at most device_bytes bytes are copied to the device at once.
   training_rows(B& b, F const& features, index_t batch, index_t device_bytes)
       : features_(features),
         fits_(features.rows() * features.width() * static_cast<index_t>(sizeof(float)) <= device_bytes),
@@ -61,9 +62,12 @@ class training_rows<B, F> {
                                    [&](B& worker, index_t, index_t first, in_matrix<B, float> x) {
                                      copy<float>(worker, x.flat(), all_.view_all().part(first * width, x.size()));
                                    });
-    b.synchronize();  // the stream's memory goes
+    b.synchronize();  // before the stream's memory is freed
   }
 
+  /// The rows `wanted` as x (n, width), valid until the next call. `later` must be the rows of the next call, or empty:
+  /// when the features aren't on the device, they are read in the background, and the next call's `wanted` is not
+  /// checked against them.
   in_matrix<B, float> take(B& b, std::span<index_t const> wanted, std::span<index_t const> later) {
     out_matrix<B, float> const x(batch_.view_all().data, std::ssize(wanted), features_.width());
     if (fits_) {
@@ -91,13 +95,13 @@ class training_rows<B, F> {
   }
 
   F const& features_;
-  bool fits_;                                        // all features lie on the device
+  bool fits_;                                        // whether all features are on the device
   buffer<float, typename B::memory_space> batch_;    // (batch, width)
   buffer<float, typename B::memory_space> all_;      // (rows, width), or empty
   buffer<index_t, typename B::memory_space> which_;  // (batch)
-  std::array<upload_memory, 2> ahead_;               // where features don't lie on the device: a batch each
-  std::size_t at_ = 0;                               // which of them is read into
-  std::future<void> reading_;                        // the last member, which goes first and waits for the reader
+  std::array<upload_memory, 2> ahead_;               // when features aren't on the device: one batch each
+  std::size_t at_ = 0;                               // the next buffer to be read into
+  std::future<void> reading_;  // last member: destroyed first, and its destructor waits for the reader
 };
 
 }  // namespace mql4grec
