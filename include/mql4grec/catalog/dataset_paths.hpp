@@ -12,12 +12,14 @@ namespace mql4grec {
 /// directory.
 class dataset_paths {
  public:
+  /// The paths of `directory`, which may be relative and need not exist.
   explicit dataset_paths(std::filesystem::path directory) : directory_(std::move(directory)) {
     // Made absolute first, so that "." and "…/Name/" have a name too.
     auto whole = std::filesystem::absolute(directory_).lexically_normal();  // so that "." and "…/Name/" have a name too
     name_ = (whole.has_filename() ? whole : whole.parent_path()).filename().string();
   }
 
+  /// The directory as it was given.
   std::filesystem::path const& directory() const { return directory_; }
   /// The last component of the directory's absolute path.
   std::string const& name() const { return name_; }

@@ -10,6 +10,7 @@ namespace mql4grec {
 
 /// The description of an item in `D.item.json`. A field that the file lacks is empty.
 struct item_description {
+  /// Plain text; several categories or texts are joined.
   std::string title = {}, description = {}, brand = {}, categories = {};
   bool operator==(item_description const&) const = default;
 };

@@ -1,6 +1,6 @@
 #pragma once
-// Features of items, one row per item. Consumers read them in blocks of rows, so a catalogue larger than the memory can
-// be quantized. Features come from memory (matrix_features) or from files (npy_features).
+// Features of items, one row per item, in memory (matrix_features) or in files (npy_features). Consumers read them in
+// blocks of rows, so a catalogue larger than the memory can be quantized.
 #include <concepts>
 #include <cstring>
 #include <span>
@@ -29,7 +29,9 @@ class matrix_features {
   /// `all` has the shape (rows, width).
   explicit matrix_features(host_matrix_view<float const> all) : all_(all) {}
 
+  /// The number of items.
   index_t rows() const { return all_.rows(); }
+  /// The number of columns.
   index_t width() const { return all_.columns(); }
   /// Copies rows first … first + out.rows() − 1 to `out`. Throws error for rows out of range.
   void read(index_t first, host_matrix_view<float> out) const {

@@ -19,10 +19,13 @@ class npy_features {
   /// Opens the file. Throws file_error under the same conditions as npy_file.
   explicit npy_features(std::filesystem::path path) : file_(std::move(path)) {}
 
+  /// The path of the file.
   std::filesystem::path const& path() const { return file_.path(); }
   /// The type of the entries in the file; read() and gather() convert to float.
   dtype type() const { return file_.type(); }
+  /// The number of items.
   index_t rows() const { return file_.rows(); }
+  /// The number of columns.
   index_t width() const { return file_.columns(); }
   /// Copies rows first … first + out.rows() − 1 to `out`. Throws file_error.
   void read(index_t first, host_matrix_view<float> out) const { file_.read(first, out); }
@@ -49,7 +52,9 @@ class joined_features {
     }
   }
 
+  /// The number of rows of all parts.
   index_t rows() const { return first_rows_.back(); }
+  /// The number of columns, equal in all parts.
   index_t width() const { return parts_.front().width(); }
   /// The number of sources.
   index_t parts() const { return std::ssize(parts_); }

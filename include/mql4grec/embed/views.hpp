@@ -36,10 +36,13 @@ class selected_features {
       expects(row >= 0 && row < all_.rows(), "features: row ", row, " is selected of ", all_.rows());
   }
 
+  /// The number of selected rows.
   index_t rows() const { return std::ssize(selection_); }
+  /// The number of columns of the source.
   index_t width() const { return all_.width(); }
   /// The row of the source that is row i of the view.
   index_t row(index_t i) const { return selection_[static_cast<std::size_t>(i)]; }
+  /// The selected rows of the source, in the order of the view.
   std::vector<index_t> const& selection() const { return selection_; }
   /// The location of a row in the source, for error messages.
   std::string place_of(index_t i) const {
@@ -81,13 +84,18 @@ class scaled_features {
     expects(how_.scale > 0 && std::isfinite(how_.scale), "features: a scale of ", how_.scale, ", expected more than 0");
   }
 
+  /// The number of rows of the source.
   index_t rows() const { return all_.rows(); }
+  /// The number of columns of the source.
   index_t width() const { return all_.width(); }
+  /// The scaling that rows are read with.
   feature_scaling const& scaling() const { return how_; }
+  /// Writes the scaled rows first … first + out.rows() − 1 to `out`.
   void read(index_t first, host_matrix_view<float> out) const {
     all_.read(first, out);
     apply(out);
   }
+  /// Writes the given rows, scaled, to `out`, in the given order.
   void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
     all_.gather(wanted, out);
     apply(out);

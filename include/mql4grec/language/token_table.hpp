@@ -16,6 +16,7 @@ namespace mql4grec {
 /// once.
 class token_table {
  public:
+  /// A table without items.
   token_table() = default;
 
   /// A table for items 0 … items − 1, none of which has a sequence yet. Every sequence will have `levels` ≥ 1 tokens.
@@ -23,6 +24,7 @@ class token_table {
     expects(items >= 0 && levels >= 1, "a token table of ", items, " items and ", levels, " levels");
   }
 
+  /// The modality of the tokens.
   modality kind() const { return kind_; }
   /// The number of items: one more than the largest item number that is allowed.
   index_t items() const { return items_; }

@@ -93,6 +93,7 @@ class vocabulary {
   }
   /// The number of prompt tokens.
   index_t prompts() const { return options_.prompts; }
+  /// The modalities, levels and prompts.
   vocabulary_options const& options() const { return options_; }
 
   /// The token of a code. Throws error when the vocabulary has no such code, or no id for it.

@@ -18,11 +18,13 @@ struct metric_values {
 /// wrong. The item_* metrics are about the item itself, in expectation where several items share a sequence. A metric
 /// is empty when no user was evaluated, or when the dataset or the model lacks the modality.
 struct report {
-  std::string dataset = {};
+  std::string dataset = {};    ///< name of the dataset
   std::string split = "test";  ///< "valid" or "test"
   index_t users = 0;           ///< evaluated users
   index_t beams = 20;          ///< beams per user
+  /// On token sequences, per modality and after fusion.
   std::optional<metric_values> text = {}, image = {}, ensemble = {};
+  /// On items.
   std::optional<metric_values> item_text = {}, item_image = {}, item_ensemble = {};
   double seconds = 0;  ///< duration of the evaluation
   double users_per_second = 0;

@@ -108,9 +108,12 @@ translation translate_items(B& backend, M const& model, F const& features, recon
 template <Backend B, Translator<B> M, FeatureSource F>
 class encoded_latents {
  public:
+  /// The latents of `features` under `model`, computed on `worker`.
   encoded_latents(B& worker, M const& model, F const& features) : worker_(worker), model_(model), features_(features) {}
 
+  /// The number of items.
   index_t rows() const { return features_.rows(); }
+  /// The width of the latents.
   index_t width() const { return model_.latent_width(); }
   /// Computes the latents of the given items: out (items, width).
   void gather(std::span<index_t const> items, host_matrix_view<float> out) const {

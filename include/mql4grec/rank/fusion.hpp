@@ -21,6 +21,7 @@ concept FusionPolicy = std::regular<P> && requires(P const& policy, std::span<ra
 /// its score. When an item occurs several times in a list, its best score counts. For more than two lists: the mean
 /// over the lists that contain the item, plus 1 for each of these beyond the first.
 struct average_plus_one {
+  /// The fused ranking of all items in `lists`, best first.
   ranking fuse(std::span<ranking const> lists) const;
   bool operator==(average_plus_one const&) const = default;
 };
@@ -33,6 +34,7 @@ struct calibrated {
   /// log p.
   double sharpness = 1;
 
+  /// The fused ranking of all items in `lists`, best first.
   ranking fuse(std::span<ranking const> lists) const;
   bool operator==(calibrated const&) const = default;
 };

@@ -38,9 +38,11 @@ struct item_filter {
 /// to the lists, not to the catalogue.
 class item_choice {
  public:
+  /// Copies the lists of the filter into hash sets.
   explicit item_choice(item_filter const& filter) : deny_(filter.deny.begin(), filter.deny.end()) {
     if (filter.allow) allow_.emplace(filter.allow->begin(), filter.allow->end());
   }
+  /// Whether the item is allowed.
   bool operator()(item_id item) const { return (!allow_ || allow_->contains(item)) && !deny_.contains(item); }
 
  private:

@@ -17,6 +17,7 @@ class item_trie {
   /// The state of TokenConstraint: a node.
   using state = node_t;
 
+  /// A trie without items: a root without children.
   item_trie() = default;
   /// Contains every item of the table that has a sequence. Items with the same sequence share a leaf. Throws error when
   /// the nodes don't fit 32-bit numbers.

@@ -36,6 +36,7 @@ struct batch {
   /// Appends tokens to the open input. To write a sequence pair in pieces, call add_input() as often as needed, then
   /// close_input(), and likewise for the target.
   void add_input(std::span<token_t const> tokens) { inputs.insert(inputs.end(), tokens.begin(), tokens.end()); }
+  /// Appends one token to the open input.
   void add_input(token_t token) { inputs.push_back(token); }
   /// Appends tokens to the open target.
   void add_target(std::span<token_t const> tokens) { targets.insert(targets.end(), tokens.begin(), tokens.end()); }

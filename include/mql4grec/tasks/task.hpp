@@ -56,8 +56,8 @@ concept Task = std::copy_constructible<T> &&
 
 /// The prompt tokens that mark a task: prompts first … first + count − 1 of the vocabulary. None when count is 0.
 struct prompt_range {
-  index_t first = 0;
-  index_t count = 0;
+  index_t first = 0;  ///< number of the first prompt token
+  index_t count = 0;  ///< number of prompt tokens
 
   /// Appends the prompt tokens to the open input.
   void write(vocabulary const& words, batch& out) const {

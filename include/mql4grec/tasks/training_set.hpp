@@ -17,8 +17,8 @@
 
 namespace mql4grec {
 
-/// A task of the mixture, a dataset, and the source of the example in it. An example takes 12 bytes instead of the
-/// memory of its sequences.
+/// A task of the mixture, a dataset, and the source of the example in it. An example occupies 12 bytes; its sequences
+/// are not stored.
 struct example {
   std::uint16_t domain;  ///< index of the dataset
   std::uint16_t task;    ///< index of the task in the mixture
@@ -53,7 +53,9 @@ class example_set {
 
   /// All examples, ordered by dataset, then by task.
   std::span<example const> examples() const { return examples_; }
+  /// The datasets.
   std::vector<domain> const& domains() const { return domains_; }
+  /// The vocabulary that the examples are written with.
   vocabulary const& words() const { return words_; }
 
  protected:

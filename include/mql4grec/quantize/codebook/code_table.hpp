@@ -19,6 +19,7 @@ class code_table {
   /// The code of an item without a sequence.
   static constexpr code_t missing{-1};
 
+  /// A table without items and levels.
   code_table() = default;
   /// A table in which no item has a sequence; `sizes` is K of each level. Throws error when there are no levels or a
   /// level has no codes.
@@ -28,7 +29,9 @@ class code_table {
     for (auto const k : sizes_) expects(k >= 1, "a code table has a level of ", k, " codes, expected at least 1");
   }
 
+  /// The number of items, with or without a sequence.
   index_t items() const { return items_; }
+  /// The number of codes per sequence.
   index_t levels() const { return std::ssize(sizes_); }
   /// K of a level.
   index_t size(index_t level) const { return sizes_[static_cast<std::size_t>(level)]; }

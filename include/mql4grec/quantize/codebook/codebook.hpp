@@ -20,7 +20,9 @@ template <Backend B, class T>
 class codebook_view {
  public:
   codebook_view() = default;
+  /// A view of vectors (K, width).
   explicit codebook_view(in_matrix<B, T> vectors) : vectors_(vectors) {}
+  /// The vectors (K, width).
   in_matrix<B, T> vectors() const { return vectors_; }
 
  private:
@@ -46,10 +48,13 @@ class codebook_set {
     vectors_ = b.template allocate<T>(rows * width);
   }
 
+  /// The number of codebooks.
   index_t levels() const { return std::ssize(sizes_); }
+  /// The width of the vectors of all levels.
   index_t width() const { return width_; }
   /// K of a level.
   index_t size(index_t level) const { return sizes_[static_cast<std::size_t>(level)]; }
+  /// K of all levels.
   std::vector<index_t> const& sizes() const { return sizes_; }
 
   /// The vectors (K, width) of one level.

@@ -21,9 +21,12 @@ concept LatentSource = requires(L const& latents, std::span<index_t const> items
 /// Latents in memory, one row per item. The caller owns the memory, which must outlive this object.
 class matrix_latents {
  public:
+  /// `all` has the shape (items, width).
   explicit matrix_latents(host_matrix_view<float const> all) : all_(all) {}
 
+  /// The number of items.
   index_t rows() const { return all_.rows(); }
+  /// The width of the latents.
   index_t width() const { return all_.columns(); }
   /// Copies the latents of the given items to `out`. Throws error for items out of range.
   void gather(std::span<index_t const> items, host_matrix_view<float> out) const {

@@ -25,6 +25,7 @@ struct rq_vae_config {
   double beta = 0.25;                                 ///< factor of the commitment loss within them
   commitment commit = commitment::first_level;        ///< see commitment
 
+  /// L, the number of codebooks.
   index_t levels() const { return std::ssize(codes); }
   /// The widths of all layers of the encoder: d_in, the hidden widths, the latent width.
   std::vector<index_t> widths() const {

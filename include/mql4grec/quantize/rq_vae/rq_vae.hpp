@@ -86,10 +86,13 @@ class rq_vae {
         values_(backend.template allocate<T>(layout_.size())),
         weights_(rq_vae_windows(config_, layout_, view<T const, space, 1>(values_.view_all()))) {}
 
+  /// The shape of the model and the weights of its losses.
   rq_vae_config const& config() const { return config_; }
   /// The width of the features, d_in.
   index_t input_width() const { return config_.input_width; }
+  /// The width of latents and code vectors.
   index_t latent_width() const { return config_.latent_width; }
+  /// The names and offsets of the parameters.
   nn::parameter_layout const& layout() const { return layout_; }
   /// All parameters in one flat buffer with the layout layout().
   view<T, space, 1> parameters() { return values_.view_all(); }

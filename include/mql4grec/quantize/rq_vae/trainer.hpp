@@ -92,7 +92,9 @@ class rq_vae_trainer {
       workers_.push_back(std::make_unique<worker_state>(backend.worker(i), model));
   }
 
+  /// The options that the trainer was constructed with.
   rq_vae_training const& options() const { return options_; }
+  /// The model that is trained.
   rq_vae<B, T>& model() { return model_; }
   rq_vae<B, T> const& model() const { return model_; }
   /// The state of AdamW: moments and number of steps.
