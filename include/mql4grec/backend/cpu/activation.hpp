@@ -1,4 +1,6 @@
 #pragma once
+// The feed-forward activations for float, vectorized; see backend/reference/activation.hpp for the formulas. tanh is an
+// approximation.
 #include "mql4grec/backend/cpu/dropout.hpp"
 #include "mql4grec/backend/cpu/operations.hpp"
 
@@ -32,7 +34,7 @@ struct relu_backward_kernel {
   }
 };
 
-/// tanh by way of exp: 1 − 2 / (e^2x + 1), exact at both ends because exp is clamped.
+/// tanh computed as 1 − 2 / (e^2x + 1); exact at both ends, because exp is clamped.
 MQL4GREC_INLINE float tanh_approximate(float x) { return 1.f - 2.f / (exp_approximate(2.f * x) + 1.f); }
 
 struct gated_gelu_forward_kernel {

@@ -1,5 +1,6 @@
 #pragma once
-// The loop becomes vector code only without errno and traps in the square root: -fno-math-errno -fno-trapping-math.
+// AdamW and reductions for float. Compilers vectorize the update only with -fno-math-errno -fno-trapping-math, because
+// of its square root.
 #include <cmath>
 
 #include "mql4grec/backend/cpu/dropout.hpp"

@@ -1,4 +1,5 @@
 #pragma once
+// Adding a bias to every row, for float. The gradient dbias is accumulated.
 #include "mql4grec/backend/cpu/operations.hpp"
 #include "mql4grec/backend/cpu/runtime/dispatch.hpp"
 

@@ -1,4 +1,5 @@
 #pragma once
+// Cross-entropy for float. cross_entropy_backward overwrites the logits with their gradient.
 #include <algorithm>
 #include <cmath>
 

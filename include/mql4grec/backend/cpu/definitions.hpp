@@ -1,5 +1,5 @@
 #pragma once
-// The definitions of everything that operations.hpp declares.
+// The definitions of all declarations in operations.hpp.
 #include "mql4grec/backend/cpu/activation.hpp"
 #include "mql4grec/backend/cpu/adamw.hpp"
 #include "mql4grec/backend/cpu/attention/attention.hpp"

@@ -1,5 +1,6 @@
 #pragma once
-// Sixteen counters at a time give the mask of 128 columns (see backend/contract/dropout.hpp for the layout).
+// Dropout for float. Sixteen Philox counters, computed together, provide the mask of 128 columns; see
+// backend/contract/dropout.hpp for the layout.
 #include <cstdint>
 
 #include "mql4grec/backend/cpu/operations.hpp"
@@ -11,7 +12,7 @@ namespace detail {
 
 inline constexpr index_t mask_columns = 128;
 
-/// What the 128 columns of a block are multiplied by: 0 or scale.
+/// The factors of the 128 columns of a block: 0 or `scale`.
 MQL4GREC_INLINE void draw_mask(dropout const& site, index_t row, index_t block, float scale,
                                float (&mask)[mask_columns]) {
   std::uint32_t c0[lanes], c1[lanes], c2[lanes], c3[lanes];
@@ -48,7 +49,7 @@ MQL4GREC_INLINE void draw_mask(dropout const& site, index_t row, index_t block, 
   }
 }
 
-/// y = base + mask ∘ x, with base absent (null) or a matrix; x and y may be the same.
+/// y = base + mask ∘ x; `base` may be null, y may be x.
 struct dropout_kernel {
   MQL4GREC_INLINE static void run(dropout site, float const* base, index_t base_stride, float const* x,
                                   index_t x_stride, float* y, index_t y_stride, index_t rows, index_t d) {

@@ -1,10 +1,11 @@
 #pragma once
-// The nearest of K vectors, for many rows: differences are squared and added as the reference does it, so that nothing
-// cancels and equal vectors are at equal distances. A block of rows walks over the codebook, which lies transposed in
-// scratch; sums, the lowest so far and its place stay in registers, and the n × K distances are never written.
+// The nearest of K vectors for many rows. Differences are squared and summed as in the reference, so there is no
+// cancellation, and equal vectors have equal distances. A block of rows iterates over the codebook, a transposed copy
+// of which is in the scratch. The sums, the lowest distance so far and its position stay in registers; the n × K
+// distances are never written.
 //
-// The tile is stamped out by a macro for each instruction set, as small_product.hpp explains. Here its registers are
-// those of the instruction set too: compilers take comparisons of wider vectors apart, entry by entry.
+// A macro defines the tile for each instruction set, as explained in small_product.hpp. Here the vector types have the
+// size of the instruction set's registers: compilers split comparisons of wider vectors into scalar ones.
 #include <algorithm>
 #include <cassert>
 #include <cstring>
@@ -18,14 +19,14 @@ namespace mql4grec::cpu {
 
 namespace detail {
 
-/// K vectors in columns, a chunk of them side by side: (chunks, width, chunk). The last chunk is filled up with
-/// infinities, which are nearest to nothing.
+/// K vectors as columns, in chunks: (chunks, width, chunk). The last chunk is padded with infinities, which are never
+/// the nearest.
 struct transposed_codebook {
   float const* data;
   index_t width, chunks;
 };
 
-/// chunk is a multiple of `lanes`.
+/// `chunk` must be a multiple of `lanes`.
 inline transposed_codebook transpose_codebook(backend& b, in_matrix<backend, float> vectors, index_t chunk) {
   index_t const width = vectors.columns(), in_fours = width / 4 * 4, chunks = (vectors.rows() + chunk - 1) / chunk;
   auto const turned = b.scratch().take<float>(chunks * width * chunk);
@@ -41,7 +42,7 @@ inline transposed_codebook transpose_codebook(backend& b, in_matrix<backend, flo
   return {turned.data, width, chunks};
 }
 
-/// The lowest entry of a register's lanes and its place, the first of equals.
+/// The lowest entry of a register's lanes and its position, the first one among equals.
 struct lowest_entry {
   float value;
   std::int32_t at;
@@ -57,9 +58,9 @@ MQL4GREC_INLINE lowest_entry lowest_lane(float const (&values)[Floats], std::int
   return low;
 }
 
-// Rows of x at once. nearest_*: the nearest vector of each; distances_*: the distances to the vectors of the chunk at
-// v; argmin_*: the place of the lowest of n ≥ 1 entries. NaN is lower than nothing, and nothing is lower than a NaN
-// that comes first.
+// For `Rows` rows of x. nearest_*: the nearest vector of each row; distances_*: the distances to the vectors of the
+// chunk at v; argmin_*: the position of the lowest of n ≥ 1 entries. A NaN is never lower than another entry, and no
+// entry is lower than a NaN at the beginning.
 #define MQL4GREC_TILE(set, floats, ...)                                                                               \
   template <int Rows, int Registers>                                                                                  \
   __VA_ARGS__ inline void nearest_##set(float const* x, index_t x_stride, transposed_codebook book, code_t* codes,    \
@@ -122,7 +123,7 @@ MQL4GREC_INLINE lowest_entry lowest_lane(float const (&values)[Floats], std::int
       if (x[i] < low.value) low = {x[i], static_cast<std::int32_t>(i)};                                               \
     return low.at;                                                                                                    \
   }
-// sum = the squared distances of the rows to the chunk at v, which moves on to the next
+// sum = the squared distances of the rows to the chunk at v; v moves to the next chunk
 #define MQL4GREC_SUMS(floats)                                                              \
   for (int r = 0; r < Rows; ++r)                                                           \
     for (int j = 0; j < Registers; ++j) sum[r][j] = reg{};                                 \
@@ -143,7 +144,7 @@ MQL4GREC_TILE(avx512, 16, __attribute__((target("avx512f,avx512bw,avx512dq,avx51
 #undef MQL4GREC_SUMS
 #undef MQL4GREC_TILE
 
-/// Which tile: so many rows at once, and a chunk of vectors.
+/// The tile of an instruction set: a number of rows, and a chunk of vectors.
 template <int Rows, int Registers>
 struct baseline_nearest {
   static constexpr int rows = Rows, chunk = 4 * Registers;
@@ -186,7 +187,8 @@ struct avx512_nearest {
 };
 #endif
 
-/// Calls task(tile) with the tile of this machine for so many vectors; seeds of k-means come one by one.
+/// Calls task(tile) with this machine's tile for a number of vectors; seeding k-means compares with one vector at a
+/// time.
 template <class Task>
 void with_nearest_tile(index_t vectors, Task&& task) {
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -199,7 +201,7 @@ void with_nearest_tile(index_t vectors, Task&& task) {
   task(baseline_nearest<2, 4>{});
 }
 
-/// Calls block.operator()<Rows>(i) for rows i … i + Rows − 1, until all n have had their turn.
+/// Calls block.operator()<Rows>(i) for rows i … i + Rows − 1, until all n rows have been processed.
 template <int Rows, class Block>
 void for_each_block(index_t n, Block&& block) {
   index_t i = 0;

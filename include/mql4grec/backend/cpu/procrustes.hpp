@@ -1,4 +1,5 @@
 #pragma once
+// The rotation of an orthogonal Procrustes problem, with Eigen's SVD in double precision.
 #include <Eigen/SVD>
 #include <cassert>
 

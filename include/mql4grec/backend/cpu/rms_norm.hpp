@@ -1,5 +1,6 @@
 #pragma once
-// A row of T5's width fits the registers' neighbourhood: two sweeps over it cost one trip to memory.
+// RMSNorm for float: dx is overwritten, dgain is accumulated. Each row is read twice; a row of T5's width stays in the
+// first-level cache, so it is read from memory once.
 #include <cmath>
 
 #include "mql4grec/backend/cpu/operations.hpp"

@@ -1,8 +1,8 @@
 #pragma once
-// The plan is a kernel with a factor for each row and each code, plan(i, k) = u(i) · kernel(i, k) · v(k); a round
-// changes the factors and reads the kernel once. Factors that get far from 1 are worked into the kernel, which is then
-// the plan itself, so that nothing overflows or vanishes that wouldn't in the reference. The first round always does
-// so: it has the widest range.
+// Balanced assignment by Sinkhorn's algorithm. The plan is a kernel matrix with a factor for each row and each code:
+// plan(i, k) = u(i) · kernel(i, k) · v(k). A round changes the factors and reads the kernel once. When factors are far
+// from 1 they are multiplied into the kernel, which then is the plan itself, so that nothing overflows or underflows
+// that wouldn't in the reference. The first round always does so, because its range is the widest.
 #include <cassert>
 #include <cmath>
 
@@ -15,15 +15,15 @@ namespace mql4grec::cpu {
 
 namespace detail {
 
-/// e^x, relative error below 1e-15, for −708 ≤ x ≤ 709. x = n·ln 2 + r; the series to the 13th power on |r| ≤ ln 2 / 2,
-/// whose next term is below 5e-18, times 2ⁿ written into the exponent bits.
+/// e^x with a relative error below 1e-15 for −708 ≤ x ≤ 709. x = n·ln 2 + r: the series up to the 13th power on |r| ≤
+/// ln 2 / 2, whose next term is below 5e-18, times 2ⁿ, which is added to the exponent bits.
 MQL4GREC_INLINE double exp_of_double(double x) {
   constexpr double to_integer =
       6755399441055744.0;  // 1.5·2⁵²: adding it rounds to the nearest integer, in the low bits
   double const shifted = x * 1.4426950408889634 + to_integer;
   double const n = shifted - to_integer;
   double const r = (x - n * 0.693147180369123816490) -
-                   n * 1.90821492927058770002e-10;  // ln 2 in two parts: n times the first is exact
+                   n * 1.90821492927058770002e-10;  // ln 2 in two parts: n times the first part is exact
   double p = 1.0 / 6227020800;
   p = p * r + 1.0 / 479001600;
   p = p * r + 1.0 / 39916800;
@@ -63,7 +63,7 @@ MQL4GREC_INLINE double dot_of_doubles(double const* x, double const* y, index_t 
   return sum_of_lanes(part);
 }
 
-/// The smallest and the largest of a row and of what was seen before.
+/// The minimum and maximum of a row and of the previous result.
 template <class T>
 struct range_kernel {
   struct result {
@@ -90,15 +90,15 @@ struct range_kernel {
   }
 };
 
-/// A row of the kernel, filled up with zeros, and its sum: e^(slope · (lowest − d)), the reference's plan before it is
-/// divided by its sum.
+/// Computes a row of the kernel, padded with zeros, and returns its sum. An entry is e^(slope · (lowest − d)): the
+/// reference's plan before the division by its sum.
 template <class T>
 struct sinkhorn_kernel_row {
   MQL4GREC_INLINE static double run(T const* distances, index_t n, double lowest, double slope, double* row,
                                     index_t stride) {
     for (index_t k = 0; k < n; ++k) {
       double const exponent = slope * (lowest - static_cast<double>(distances[k]));
-      bool const none = exponent < mql4grec::detail::sinkhorn_least_exponent;  // NaN isn't, and stays one
+      bool const none = exponent < mql4grec::detail::sinkhorn_least_exponent;  // false for NaN, which is preserved
       double const power = exp_of_double(none ? 0.0 : exponent);
       row[k] = none ? 0.0 : power;
     }
@@ -107,7 +107,7 @@ struct sinkhorn_kernel_row {
   }
 };
 
-/// kernel (n, stride) with its factors u (n) and v (stride); masses (stride) of the codes, over v.
+/// The kernel (n, stride), its factors u (n) and v (stride), and the codes' masses (stride), without the factor v.
 struct sinkhorn_state {
   double *kernel, *u, *v, *masses;
   index_t n, stride;
@@ -118,14 +118,14 @@ struct sinkhorn_masses_kernel {
   MQL4GREC_INLINE static void run(sinkhorn_state s) {
     for (index_t k = 0; k < s.stride; ++k) s.masses[k] = 0;
     for (index_t i = 0; i < s.n; ++i) {
-      double const u = s.u[i];  // which the masses might overwrite, for all that the compiler knows
+      double const u = s.u[i];  // a copy, because the compiler must assume that masses may alias u
       for (index_t k = 0; k < s.stride; ++k) s.masses[k] += u * s.kernel[i * s.stride + k];
     }
   }
 };
 
-/// Scales the rows to 1/n, and adds up the codes' masses on the way. The largest and the smallest factor that a row
-/// got, 1 among them. IntoPlan: the kernel takes all factors and is the plan from then on.
+/// Scales the rows to 1/n and sums the codes' masses. Returns the smallest and the largest factor of a row, including
+/// 1. IntoPlan: all factors are multiplied into the kernel, which becomes the plan.
 template <bool IntoPlan>
 struct sinkhorn_rows_kernel {
   MQL4GREC_INLINE static range_kernel<double>::result run(sinkhorn_state s) {
@@ -153,8 +153,8 @@ struct sinkhorn_rows_kernel {
   }
 };
 
-/// Scales the codes to 1/K; whether a factor of theirs, or of the rows' range, is so far from 1 that the plan had
-/// better be written.
+/// Scales the codes to 1/K. Returns whether a factor of a code, or of `range`, is so far from 1 that the next round
+/// should multiply the factors into the kernel.
 inline bool scale_codes(sinkhorn_state s, index_t k, range_kernel<double>::result range) {
   for (index_t c = 0; c < k; ++c) {
     bool const none = s.masses[c] * s.v[c] < mql4grec::detail::sinkhorn_least_mass;
@@ -163,11 +163,12 @@ inline bool scale_codes(sinkhorn_state s, index_t k, range_kernel<double>::resul
     range.lowest = std::min(range.lowest, s.v[c]);
     range.highest = std::max(range.highest, s.v[c]);
   }
-  return range.lowest < 1e-8 || range.highest > 1e8;  // a mass of 1e-300 over such a factor is a number yet
+  return range.lowest < 1e-8 ||
+         range.highest > 1e8;  // a mass of 1e-300 divided by such a factor is still a normal number
 }
 
-/// The code with most of a row's mass, of equal masses the nearest; −1 for a row without mass. row (stride) becomes the
-/// plan's.
+/// The code with the largest mass in a row; of equal masses the nearest code; −1 for a row without mass. Overwrites row
+/// (stride) with the plan's entries.
 template <class T>
 struct heaviest_code_kernel {
   MQL4GREC_INLINE static index_t run(double* row, double u, double const* v, index_t stride, T const* distances,
@@ -182,7 +183,7 @@ struct heaviest_code_kernel {
   }
 };
 
-/// The kernel of all distances and its sum.
+/// Computes the kernel of all distances; returns its sum.
 template <class T>
 double fill_kernel(in_matrix<backend, T> distances, double epsilon, sinkhorn_state s) {
   typename range_kernel<T>::result range{distances(0, 0), distances(0, 0)};
@@ -197,7 +198,7 @@ double fill_kernel(in_matrix<backend, T> distances, double epsilon, sinkhorn_sta
   return total;
 }
 
-/// All rounds; the plan starts as the kernel over its sum.
+/// Runs all rounds. The initial plan is the kernel divided by its sum.
 inline void sinkhorn_rounds(sinkhorn_state s, index_t k, double total, int iterations, sinkhorn_order order) {
   std::fill_n(s.u, s.n, 1.0);
   std::fill_n(s.v, s.stride, 1 / total);
@@ -205,7 +206,7 @@ inline void sinkhorn_rounds(sinkhorn_state s, index_t k, double total, int itera
   if (rows_last) {
     dispatch<sinkhorn_masses_kernel>(s);
     scale_codes(s, k, {1, 1});
-    --iterations;  // what is left of the last round, scaling the rows, moves no row's heaviest code
+    --iterations;  // the rest of the last round, scaling the rows, changes no row's largest code
   }
   bool wide = true;
   for (int round = 0; round < iterations; ++round)

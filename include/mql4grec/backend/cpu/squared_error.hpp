@@ -1,4 +1,5 @@
 #pragma once
+// Squared error and scaled addition for float. dx is overwritten and may be x.
 #include "mql4grec/backend/cpu/operations.hpp"
 #include "mql4grec/backend/cpu/primitives/math.hpp"
 
@@ -7,7 +8,7 @@ namespace mql4grec::cpu {
 namespace detail {
 
 struct squared_error_kernel {
-  /// dx: nullptr where only the sum is asked for. Rows are summed in float, the rows' sums in double.
+  /// dx: null when only the sum is needed. Rows are summed in float, the rows' sums in double.
   MQL4GREC_INLINE static double run(float const* x, index_t x_stride, float const* target, index_t target_stride,
                                     index_t rows, index_t d, float scale, float* dx, index_t dx_stride) {
     double all = 0;

@@ -73,14 +73,14 @@ struct gated_gelu_gradient_strip {
 
 }  // namespace detail
 
-// h (rows,f) = dropout(max(h, 0)), in place.
+/// h (rows,f) = dropout(max(h, 0)), in place.
 template <Real T, class System>
 void relu_forward(backend<System>& b, dropout site, out_matrix<backend<System>, T> h) {
   detail::for_each_row_strip<T>(b, h.rows(), h.columns(),
                                 detail::relu_strip<T, decltype(h)>{detail::strip_dropout<T>(site), h});
 }
 
-// dh = dh ∘ [h > 0] / (1 − rate)
+/// dh = dh ∘ [h > 0] / (1 − rate)
 template <Real T, class System>
 void relu_backward(backend<System>& b, dropout site, in_matrix<backend<System>, T> h,
                    out_matrix<backend<System>, T> dh) {
@@ -89,7 +89,7 @@ void relu_backward(backend<System>& b, dropout site, in_matrix<backend<System>, 
                                 detail::relu_gradient_strip<T, decltype(h), decltype(dh)>{scale, h, dh});
 }
 
-// gates (rows,2f): the gate's and the linear branch's values side by side -> h (rows,f)
+/// h (rows,f) = dropout(gelu(gate) ∘ linear), where gates (rows,2f) contains a row's gate values, then its linear ones.
 template <Real T, class System>
 void gated_gelu_forward(backend<System>& b, dropout site, in_matrix<backend<System>, T> gates,
                         out_matrix<backend<System>, T> h) {
@@ -98,7 +98,8 @@ void gated_gelu_forward(backend<System>& b, dropout site, in_matrix<backend<Syst
       detail::gated_gelu_strip<T, decltype(gates), decltype(h)>{detail::strip_dropout<T>(site), gates, h});
 }
 
-// dh (rows,f) -> dgates (rows,2f), overwritten
+/// dgates (rows,2f) = the gradient of `gates` from dh (rows,f), overwritten. dh is not modified here; other backends
+/// overwrite it.
 template <Real T, class System>
 void gated_gelu_backward(backend<System>& b, dropout site, in_matrix<backend<System>, T> gates,
                          out_matrix<backend<System>, T> dh, out_matrix<backend<System>, T> dgates) {

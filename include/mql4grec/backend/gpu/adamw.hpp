@@ -1,4 +1,5 @@
 #pragma once
+// AdamW and reductions over flat arrays. The functions that return a number wait for the device.
 #include <cmath>
 
 #include "mql4grec/backend/contract/adamw.hpp"
@@ -55,7 +56,8 @@ struct add_entry {
 
 }  // namespace detail
 
-// All (n): parameters and both moments are updated; gradients are scaled by how.gradient_scale as they are read.
+/// One AdamW update; all arrays are (n). Updates the parameters and both moments. Gradients are multiplied by
+/// how.gradient_scale as they are read, and are not modified.
 template <Real T, class System>
 void adamw_step(backend<System>& b, adamw_update how, in_vector<backend<System>, T> gradient,
                 out_vector<backend<System>, T> parameter, out_vector<backend<System>, T> first,
@@ -65,25 +67,25 @@ void adamw_step(backend<System>& b, adamw_update how, in_vector<backend<System>,
       detail::adamw_entry<T>{adamw_factors<T>(how), gradient.data, parameter.data, first.data, second.data});
 }
 
-// Σ x², in double
+/// Σ x², summed in double. Waits.
 template <Real T, class System>
 double sum_of_squares(backend<System>& b, in_vector<backend<System>, T> x) {
   return detail::sum_over<double>(b, x.size(), detail::square_of<T>{x.data});
 }
 
-// Σ x, in double
+/// Σ x, summed in double. Waits.
 template <Real T, class System>
 double sum(backend<System>& b, in_vector<backend<System>, T> x) {
   return detail::sum_over<double>(b, x.size(), detail::wide_entry<T>{x.data});
 }
 
-// to (n) = min(to, from) -> Σ to
+/// to (n) = min(to, from) entry by entry; returns Σ to. Waits.
 template <Real T, class System>
 double keep_smaller(backend<System>& b, in_vector<backend<System>, T> from, out_vector<backend<System>, T> to) {
   return detail::sum_over<double>(b, to.size(), detail::keep_smaller_entry<T>{from.data, to.data});
 }
 
-// to (n) += from (n)
+/// to (n) += from (n)
 template <Real T, class System>
 void accumulate(backend<System>& b, in_vector<backend<System>, T> from, out_vector<backend<System>, T> to) {
   detail::for_each_index(b, to.size(), detail::add_entry<T>{from.data, to.data});

@@ -1,4 +1,5 @@
 #pragma once
+// Adds one vector to every row of a matrix.
 #include "mql4grec/backend/gpu/runtime/backend.hpp"
 #include "mql4grec/core/scalar.hpp"
 
@@ -17,7 +18,7 @@ struct add_to_rows_entry {
 
 }  // namespace detail
 
-// y (rows,d) = x (rows,d) + factor · v (d) in every row; y may be x.
+/// y (rows,d) = x (rows,d) + factor · v (d) in every row; y may be x.
 template <Real T, class System>
 void add_to_rows(backend<System>& b, double factor, in_vector<backend<System>, T> v, in_matrix<backend<System>, T> x,
                  out_matrix<backend<System>, T> y) {

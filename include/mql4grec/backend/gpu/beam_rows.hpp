@@ -1,6 +1,6 @@
 #pragma once
-// The host isn't asked how many rows a step has: every user keeps as many as it may have, and those beyond its choice
-// are lost.
+// The rows of a beam search's steps. The number of rows doesn't depend on data, so the host needs no result of the
+// device: every user has as many rows as beams, and unused rows have a score of −∞.
 #include <limits>
 
 #include "mql4grec/backend/contract/beam.hpp"
@@ -41,7 +41,7 @@ struct branch_row {
     to.scores(row) = lost ? -infinity : choice.scores(u, i);
     to.nodes(row) = node;
     to.tokens(row) = trie.token(node);
-    // a lost row reads its user's first place, so that what it computes is finite
+    // an unused row reads its user's first cache row, so that its results are finite
     index_t const parent = lost ? from.offsets(u) : choice.parents(u, i);
     for (index_t s = 0; s < steps; ++s) to.places(row, s) = from.places(parent, s);
     to.places(row, steps) = static_cast<std::int32_t>(first_place + row);
@@ -65,13 +65,14 @@ struct add_log_probability_row {
 
 }  // namespace detail
 
-// One row a user, at the root, that reads `first`.
+/// One row per user, at the root of the trie, whose next input token is `first`.
 template <Real T, class System>
 void start_beams(backend<System>& b, token_t first, beam_rows<device_space<System>, T> const& rows) {
   detail::for_each_index(b, rows.offsets.size(), detail::start_row<System, T>{first, rows});
 }
 
-// -> users · beams, whatever was chosen
+/// Writes the rows of the next step to `to` and returns their number: users · beams, whatever was chosen. `steps` is
+/// the number of steps so far; the new rows are written to the cache from row `first_place` on.
 template <Real T, class System>
 index_t branch_beams(backend<System>& b, beam_choice<device_space<System>, T> const& choice,
                      trie_view<device_space<System>> const& trie, beam_rows<device_space<System>, T> const& from,
@@ -82,7 +83,7 @@ index_t branch_beams(backend<System>& b, beam_choice<device_space<System>, T> co
   return rows;
 }
 
-// scores (rows) += log p of `token` under logits (rows,V)
+/// scores (rows) += log p of `token` under logits (rows,V)
 template <Real T, class System>
 void add_log_probability(backend<System>& b, in_matrix<backend<System>, T> logits,
                          in_vector<backend<System>, T> normalisers, token_t token,

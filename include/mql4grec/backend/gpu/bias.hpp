@@ -1,4 +1,5 @@
 #pragma once
+// Adding a bias to every row. The gradient dbias is accumulated.
 #include "mql4grec/backend/gpu/primitives/column_sums.hpp"
 #include "mql4grec/core/scalar.hpp"
 
@@ -31,19 +32,19 @@ struct entry_at {
 
 }  // namespace detail
 
-// y (rows,d) += bias (d)
+/// y (rows,d) += bias (d)
 template <Real T, class System>
 void bias_forward(backend<System>& b, in_vector<backend<System>, T> bias, out_matrix<backend<System>, T> y) {
   detail::for_each_entry(b, y.rows(), y.columns(), detail::bias_entry<T, decltype(y)>{bias.data, y});
 }
 
-// y (rows,d) = max(0, y + bias (d)), in place
+/// y (rows,d) = max(0, y + bias (d)), in place
 template <Real T, class System>
 void bias_relu_forward(backend<System>& b, in_vector<backend<System>, T> bias, out_matrix<backend<System>, T> y) {
   detail::for_each_entry(b, y.rows(), y.columns(), detail::bias_relu_entry<T, decltype(y)>{bias.data, y});
 }
 
-// dbias (d) += the column sums of dy (rows,d)
+/// dbias (d) += the column sums of dy (rows,d)
 template <Real T, class System>
 void bias_backward(backend<System>& b, in_matrix<backend<System>, T> dy, out_vector<backend<System>, T> dbias) {
   detail::add_column_sums<T>(b, dy.rows(), dy.columns(), detail::entry_at<decltype(dy)>{dy}, dbias);

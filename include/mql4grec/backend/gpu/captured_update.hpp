@@ -1,6 +1,6 @@
 #pragma once
-// An update whose learning rate, number and clipping stand in memory: nothing of it has to be told by the host, so that
-// it can be captured.
+// An AdamW update that reads its learning rate, step and clipping from the backend's memory. Nothing depends on host
+// values that change, so the update can be captured in a graph.
 #include "mql4grec/backend/gpu/adamw.hpp"
 
 namespace mql4grec::gpu {
@@ -13,7 +13,7 @@ struct planned_adamw {
   bool wanted;
 };
 
-/// Σ of the losses and of the gradient's squares → the report and the plan.
+/// Computes the report and the update's factors from the sum of the losses and the sum of the gradient's squares.
 template <Real T>
 struct plan_adamw {
   adamw_update rule;
@@ -47,21 +47,21 @@ struct planned_adamw_entry {
 
 }  // namespace detail
 
-// sum (1) = Σ x, in double
+/// sum (1) = Σ x, in double
 template <Real T, class System>
 void sum_into(backend<System>& b, in_vector<backend<System>, T> x, out_vector<backend<System>, double> sum) {
   detail::sum_into<double>(b, x.size(), detail::wide_entry<T>{x.data}, sum.data);
 }
 
-// sum (1) = Σ x², in double
+/// sum (1) = Σ x², in double
 template <Real T, class System>
 void sum_of_squares_into(backend<System>& b, in_vector<backend<System>, T> x, out_vector<backend<System>, double> sum) {
   detail::sum_into<double>(b, x.size(), detail::square_of<T>{x.data}, sum.data);
 }
 
-// All (n): gradient is a sum over order.tokens tokens, losses (1) that of the losses; the first `decayed` parameters
-// decay as the rule says, the others don't. Nothing is changed unless loss and norm are finite, which the report (1)
-// tells.
+/// One update of parameters, gradients and moments, (n) each. `gradient` and `losses` (1) are sums over order.tokens
+/// tokens. Weight decay applies to the first `decayed` parameters only. When the loss or the gradient's norm isn't
+/// finite, nothing is changed; `report` (1) contains both.
 template <Real T, class System>
 void captured_adamw_step(backend<System>& b, adamw_update const& rule, double clip_norm, index_t decayed,
                          in_vector<backend<System>, step_inputs> order, in_vector<backend<System>, double> losses,

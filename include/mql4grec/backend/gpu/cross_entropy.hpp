@@ -1,5 +1,6 @@
 #pragma once
-// A group a row of logits, which it reads once: each member keeps its own maximum and the sum that belongs to it.
+// Cross-entropy over the vocabulary, with one thread group per row of logits. The row is read once for its normalizer:
+// each member updates its own maximum and its sum relative to that maximum.
 #include <cmath>
 #include <limits>
 
@@ -20,7 +21,7 @@ MQL4GREC_HD T log_sum_exp_of(T const* x, index_t n) {
   return std::log(sum) + highest;
 }
 
-/// The same by a whole group.
+/// The same by a whole thread group.
 template <Real T, class ThreadGroup>
 MQL4GREC_HD T log_sum_exp_by(ThreadGroup& group, T const* x, index_t n) {
   constexpr T infinity = std::numeric_limits<T>::infinity();
@@ -28,7 +29,7 @@ MQL4GREC_HD T log_sum_exp_by(ThreadGroup& group, T const* x, index_t n) {
   group.each([&](int t) {
     T most = -infinity, total{};
     for (index_t j = t; j < n; j += ThreadGroup::threads) {
-      if (x[j] == -infinity) continue;  // nothing, but −∞ − (−∞) isn't
+      if (x[j] == -infinity) continue;  // adds nothing, and −∞ − (−∞) is NaN
       if (x[j] > most) {
         total *= std::exp(most - x[j]);
         most = x[j];
@@ -110,13 +111,13 @@ struct cross_entropy_gradient_rows {
 
 }  // namespace detail
 
-// logits (rows,V) -> out (rows): log Σ exp of each row
+/// out (rows) = log Σ exp of each row of logits (rows,V).
 template <Real T, class System>
 void log_sum_exp(backend<System>& b, in_matrix<backend<System>, T> logits, out_vector<backend<System>, T> out) {
   detail::for_each_group(b, logits.rows(), detail::log_sum_exp_rows<T, decltype(logits)>{logits, out.data});
 }
 
-// logits (rows,V), targets (rows) -> losses (rows)
+/// losses (rows) = −log softmax(logits (rows,V)) at targets (rows); 0 where the target is no_target.
 template <Real T, class System>
 void cross_entropy_forward(backend<System>& b, in_matrix<backend<System>, T> logits,
                            in_vector<backend<System>, token_t> targets, out_vector<backend<System>, T> losses) {
@@ -124,7 +125,7 @@ void cross_entropy_forward(backend<System>& b, in_matrix<backend<System>, T> log
                          detail::cross_entropy_rows<T, decltype(logits)>{logits, targets.data, losses.data});
 }
 
-// losses as above, and logits become their gradient, (softmax − one-hot) · scale
+/// Computes losses (rows) as above, and overwrites logits (rows,V) with their gradient, (softmax − one-hot) · scale.
 template <Real T, class System>
 void cross_entropy_backward(backend<System>& b, in_vector<backend<System>, token_t> targets, double scale,
                             out_matrix<backend<System>, T> logits, out_vector<backend<System>, T> losses) {

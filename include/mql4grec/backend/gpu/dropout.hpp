@@ -1,6 +1,7 @@
 #pragma once
-// Dropout of whole rows, a warp a row. A thread has four columns 32 apart: a warp reads neighbours, and one counter has
-// the bits of all four, so a number is drawn for four entries and nothing is indexed that isn't in a register.
+// Dropout of whole rows, one warp per row. A thread handles four columns, 32 apart: a warp reads neighbouring entries,
+// and one Philox counter provides the bits of all four columns. No array is indexed at run time, so everything stays in
+// registers.
 #include <cstdint>
 
 #include "mql4grec/backend/contract/dropout.hpp"
@@ -12,13 +13,13 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// Four columns of a row, 32 apart; 0 where the row has ended. Read together, before anything is written.
+/// Four columns of a row, 32 apart; 0 beyond the end of the row. All are loaded before anything is written.
 template <Real T>
 struct strip {
   static constexpr int parts = 4, apart = 32, columns = parts * apart;
   T of[parts];
 
-  /// `left`: how many columns the row has from the first on.
+  /// `left`: the number of columns from the first one to the end of the row.
   MQL4GREC_HD static strip read(T const* first, int left) {
     strip s;
     unrolled<parts>([&](auto q) { s.of[q] = q * apart < left ? first[q * apart] : T{}; });
@@ -31,7 +32,7 @@ struct strip {
   }
 };
 
-/// visit(j) for the first column j of each of member t's strips.
+/// Calls visit(j) for the first column j of each of member t's strips.
 template <Real T, class Visit>
 MQL4GREC_HD void for_each_strip(int t, int columns, Visit&& visit) {
 #if defined(__CUDA_ARCH__)
@@ -40,7 +41,7 @@ MQL4GREC_HD void for_each_strip(int t, int columns, Visit&& visit) {
   for (int j = t; j < columns; j += strip<T>::columns) visit(j);
 }
 
-/// Dropout of strips. Their columns are those whose 16 bits stand in the four words of one counter, see
+/// Dropout of strips. The four columns of a strip are those whose 16 bits come from the four words of one counter; see
 /// backend/contract/dropout.hpp.
 template <Real T>
 class strip_dropout {
@@ -48,7 +49,7 @@ class strip_dropout {
   explicit strip_dropout(dropout const& site)
       : site_(site), threshold_(site.threshold()), scale_(static_cast<T>(site.scale())) {}
 
-  /// `column`: the strip's first.
+  /// `column`: the first column of the strip.
   MQL4GREC_HD void apply(index_t row, int column, strip<T>& x) const {
     if (!site_.active()) return;
     int const within = column % strip<T>::columns;
@@ -67,7 +68,7 @@ class strip_dropout {
   T scale_;
 };
 
-/// visit(row, column, how many columns the row has from there on) for the first column of every strip of every row.
+/// Calls visit(row, column, columns left in the row) for the first column of every strip of every row.
 template <Real T, class Visit>
 struct visit_strips {
   static constexpr int threads = strip<T>::apart;
@@ -113,13 +114,13 @@ struct drop_and_add_strip {
 
 }  // namespace detail
 
-// x (rows,d) becomes x ∘ mask / (1 − rate), in place.
+/// x (rows,d) = x ∘ mask / (1 − rate), in place.
 template <Real T, class System>
 void dropout_apply(backend<System>& b, dropout site, out_matrix<backend<System>, T> x) {
   if (site.active()) dropout_copy<T>(b, site, in_matrix<backend<System>, T>(x), x);
 }
 
-// y (rows,d) becomes x + dropout(y).
+/// y (rows,d) = x (rows,d) + dropout(y).
 template <Real T, class System>
 void dropout_add(backend<System>& b, dropout site, in_matrix<backend<System>, T> x, out_matrix<backend<System>, T> y) {
   detail::for_each_row_strip<T>(
@@ -127,7 +128,7 @@ void dropout_add(backend<System>& b, dropout site, in_matrix<backend<System>, T>
       detail::drop_and_add_strip<T, decltype(x), decltype(y)>{detail::strip_dropout<T>(site), x, y});
 }
 
-// y = dropout(x), out of place or in place.
+/// y (rows,d) = dropout(x); y may be x.
 template <Real T, class System>
 void dropout_copy(backend<System>& b, dropout site, in_matrix<backend<System>, T> x, out_matrix<backend<System>, T> y) {
   detail::for_each_row_strip<T>(

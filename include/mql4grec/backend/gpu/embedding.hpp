@@ -1,4 +1,5 @@
 #pragma once
+// Embedding lookup. The gradient sums rows in a fixed order, without atomics.
 #include "mql4grec/backend/gpu/gather_rows.hpp"
 #include "mql4grec/backend/gpu/primitives/grouping.hpp"
 #include "mql4grec/core/ids.hpp"
@@ -6,7 +7,7 @@
 
 namespace mql4grec::gpu {
 
-// table (V,d), tokens (T) -> y (T,d)
+/// y (T,d) = the rows of table (V,d) given by tokens (T).
 template <Real T, class System>
 void embedding_forward(backend<System>& b, in_matrix<backend<System>, T> table,
                        in_vector<backend<System>, token_t> tokens, out_matrix<backend<System>, T> y) {
@@ -14,7 +15,7 @@ void embedding_forward(backend<System>& b, in_matrix<backend<System>, T> table,
                          detail::gather_row<32, decltype(table), token_t, decltype(y)>{table, tokens.data, y});
 }
 
-// dtable (V,d) is accumulated; grouping.hpp says in which order.
+/// dtable (V,d) += the rows of dy (T,d), each at its token; see primitives/grouping.hpp for the order of the sums.
 template <Real T, class System>
 void embedding_backward(backend<System>& b, in_vector<backend<System>, token_t> tokens,
                         in_matrix<backend<System>, T> dy, out_matrix<backend<System>, T> dtable) {

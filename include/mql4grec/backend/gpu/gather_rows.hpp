@@ -1,4 +1,5 @@
 #pragma once
+// Copies selected rows of a matrix.
 #include "mql4grec/backend/gpu/primitives/thread_group.hpp"
 #include "mql4grec/core/ids.hpp"
 
@@ -12,7 +13,7 @@ MQL4GREC_HD constexpr index_t row_of(Id id) {
   return index(id);
 }
 
-/// A group a row of the result.
+/// One thread group per row of the result.
 template <int Threads, class In, class Key, class Out>
 struct gather_row {
   static constexpr int threads = Threads;
@@ -33,7 +34,7 @@ struct gather_row {
 
 }  // namespace detail
 
-// to (n,d) = the rows `which` (n) of from (rows,d)
+/// to (n,d) = the rows `which` (n) of from (rows,d)
 template <class T, class System>
 void gather_rows(backend<System>& b, in_matrix<backend<System>, T> from, in_vector<backend<System>, index_t> which,
                  out_matrix<backend<System>, T> to) {

@@ -1,6 +1,6 @@
 #pragma once
-// The GPU backend for NVIDIA's GPUs: the portable operations, with cuBLASLt's products and groups of CUDA threads. For
-// nvcc.
+// The GPU backend on NVIDIA GPUs: the portable operations with CUDA thread groups, and cuBLASLt for matrix products.
+// Requires nvcc.
 #include "mql4grec/backend/gpu/gpu.hpp"
 #include "mql4grec/backend/gpu/matmul/cublas.cuh"
 #include "mql4grec/backend/gpu/matmul/dense.cuh"

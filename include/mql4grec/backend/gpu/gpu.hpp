@@ -1,6 +1,6 @@
 #pragma once
-// Every operation in its portable form: enough for the systems whose memory is the host's. With nvcc, gpu.cuh brings
-// System = cuda.
+// All operations in their portable form, which suffices for the systems whose memory is the host's. For System = cuda,
+// include gpu.cuh with nvcc.
 #include "mql4grec/backend/gpu/activation.hpp"
 #include "mql4grec/backend/gpu/adamw.hpp"
 #include "mql4grec/backend/gpu/add_to_rows.hpp"

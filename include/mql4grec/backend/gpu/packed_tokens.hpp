@@ -1,4 +1,5 @@
 #pragma once
+// Builds batches of packed sequences on the device.
 #include "mql4grec/backend/contract/packed_tokens.hpp"
 #include "mql4grec/backend/gpu/primitives/thread_group.hpp"
 
@@ -6,7 +7,7 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// One group: where every sequence begins. Each member has some that follow each other.
+/// Computes the offsets of all sequences, with a single group. Each member handles some consecutive sequences.
 template <class System>
 struct place_sequences {
   static constexpr int threads = 1024;
@@ -38,7 +39,7 @@ struct place_sequences {
   }
 };
 
-/// A warp a sequence.
+/// One warp per sequence.
 template <class System>
 struct write_sequence {
   static constexpr int threads = 32;
@@ -79,8 +80,8 @@ struct shift_sequence {
 
 }  // namespace detail
 
-// to = the sequences `which` of `from`; the rows that are left go in equal shares to the sequences behind these and are
-// filled
+/// to = the sequences of `from` with the numbers `which`. `to` may have more sequences than that: its remaining rows
+/// are divided evenly among the additional sequences, and contain `filler`.
 template <class System>
 void gather_sequences(backend<System>& b, packed_tokens<device_space<System>, token_t const> from,
                       in_vector<backend<System>, index_t> which, token_t filler,
@@ -89,8 +90,8 @@ void gather_sequences(backend<System>& b, packed_tokens<device_space<System>, to
   detail::for_each_group(b, to.sequences(), detail::write_sequence<System>{from, which, filler, to});
 }
 
-// shifted = tokens one place to the right in every sequence, `first` in front of each and for every token that nobody
-// predicts
+/// shifted = tokens moved one position to the right within each sequence. Every sequence begins with `first`, which
+/// also replaces no_target.
 template <class System>
 void shift_right(backend<System>& b, in_vector<backend<System>, token_t> tokens,
                  in_vector<backend<System>, index_t> offsets, token_t first,

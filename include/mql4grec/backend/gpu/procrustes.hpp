@@ -1,11 +1,12 @@
 #pragma once
+// The rotation of an orthogonal Procrustes problem. Computed on the host, so it waits and cannot be captured.
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/backend/gpu/runtime/backend.hpp"
 
 namespace mql4grec::gpu {
 
-// product (d,d) -> rotation (d,d). A few hundred columns, once an iteration of a rotation's fit: it is the host's work,
-// there and back.
+/// product (d,d) -> rotation (d,d); see backend/reference/procrustes.hpp. It is computed once per iteration of a
+/// rotation's fit, for a few hundred columns, so the host computes it.
 template <Real T, class System>
 void procrustes_rotation(backend<System>&, in_matrix<backend<System>, T> product,
                          out_matrix<backend<System>, T> rotation) {

@@ -1,4 +1,5 @@
 #pragma once
+// Attention's relative position bias by distance. Gradients are summed without atomics, in a fixed order.
 #include "mql4grec/backend/gpu/primitives/thread_group.hpp"
 #include "mql4grec/core/scalar.hpp"
 
@@ -14,7 +15,7 @@ struct relative_bias_entry {
   MQL4GREC_HD void operator()(index_t h, index_t j) const { bias(h, j) = table(bucket_of[j], h); }
 };
 
-/// A warp a bucket of a head.
+/// One warp per bucket of a head.
 template <class T, class In, class Out>
 struct relative_bias_gradient {
   static constexpr int threads = 32;
@@ -41,7 +42,7 @@ struct relative_bias_gradient {
 
 }  // namespace detail
 
-// table (buckets,heads), bucket_of (distances) -> bias (heads,distances)
+/// bias (heads,distances) = the rows of table (buckets,heads) given by bucket_of (distances).
 template <Real T, class System>
 void relative_bias_forward(backend<System>& b, in_matrix<backend<System>, T> table,
                            in_vector<backend<System>, index_t> bucket_of, out_matrix<backend<System>, T> bias) {
@@ -49,7 +50,7 @@ void relative_bias_forward(backend<System>& b, in_matrix<backend<System>, T> tab
                          detail::relative_bias_entry<decltype(table), decltype(bias)>{table, bucket_of.data, bias});
 }
 
-// dtable (buckets,heads) is accumulated.
+/// dtable (buckets,heads) += the sums of dbias (heads,distances) over the distances of each bucket.
 template <Real T, class System>
 void relative_bias_backward(backend<System>& b, in_vector<backend<System>, index_t> bucket_of,
                             in_matrix<backend<System>, T> dbias, out_matrix<backend<System>, T> dtable) {

@@ -1,8 +1,8 @@
 #pragma once
-// A residual connection and the norm behind it in one pass over the rows; see nn/residual_norm.hpp for what is
-// computed. A warp a row: a member has every 32nd column, so that a warp reads neighbours and one counter has the bits
-// of four of a member's columns. What it has of the first 128 columns, which is all of T5's usual width, stays in
-// registers from the sum to the norm.
+// A residual connection and the norm after it in a single pass over the rows; see nn/residual_norm.hpp for the
+// definition. One warp per row: a member handles every 32nd column, so that a warp reads neighbouring entries and one
+// Philox counter provides the bits of four columns of a member. A member's part of the first 128 columns, which is all
+// of T5's usual width, stays in registers between the sum and the norm.
 #include <cmath>
 
 #include "mql4grec/backend/gpu/dropout.hpp"
@@ -67,7 +67,7 @@ struct residual_norm_gradient_rows {
   T const *gain, *inv_rms;
   Out dy, dstream;
 
-  /// x, and dy ∘ gain.
+  /// x and dy ∘ gain of a strip.
   struct factors {
     strip<T> x, dx;
   };
@@ -110,8 +110,8 @@ struct residual_norm_gradient_rows {
 
 }  // namespace detail
 
-// stream (rows,d) = from + dropout(stream) -> normed (rows,d) with gain (d); inv_rms (rows) is kept for the backward
-// pass.
+/// stream (rows,d) = from + dropout(stream), then normed (rows,d) = RMSNorm of stream with gain (d). inv_rms (rows) is
+/// kept for the backward pass.
 template <Real T, class System>
 void residual_norm_forward(backend<System>& b, dropout site, in_matrix<backend<System>, T> from,
                            in_vector<backend<System>, T> gain, double eps, out_matrix<backend<System>, T> stream,
@@ -122,7 +122,8 @@ void residual_norm_forward(backend<System>& b, dropout site, in_matrix<backend<S
       rows{detail::strip_dropout<T>(site), from, gain.data, static_cast<T>(eps), stream, normed, inv_rms.data});
 }
 
-// dstream (rows,d) and dgain (d) gain what comes from dy (rows,d) through the norm; then dy = dropout(dstream).
+/// Adds the gradients of dy (rows,d) through the norm to dstream (rows,d) and dgain (d), then sets dy =
+/// dropout(dstream).
 template <Real T, class System>
 void residual_norm_backward(backend<System>& b, dropout site, in_matrix<backend<System>, T> stream,
                             in_vector<backend<System>, T> gain, in_vector<backend<System>, T> inv_rms,

@@ -1,5 +1,6 @@
 #pragma once
-// dx is overwritten, dgain is accumulated; see backend/reference/rms_norm.hpp for the formulas.
+// RMSNorm, forward and backward. dx is overwritten, dgain is accumulated; see backend/reference/rms_norm.hpp for the
+// formulas.
 #include <cmath>
 
 #include "mql4grec/backend/gpu/primitives/column_sums.hpp"
@@ -10,7 +11,7 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// A group a row.
+/// One thread group per row.
 template <Real T, class In, class Out>
 struct rms_norm_rows {
   static constexpr int threads = 32;
@@ -68,7 +69,7 @@ struct gain_gradient {
 
 }  // namespace detail
 
-// x (rows,d) · gain (d) -> y (rows,d); inv_rms (rows) is kept for the backward pass.
+/// y (rows,d) = RMSNorm of x (rows,d) with gain (d). inv_rms (rows) is kept for the backward pass.
 template <Real T, class System>
 void rms_norm_forward(backend<System>& b, in_matrix<backend<System>, T> x, in_vector<backend<System>, T> gain,
                       double eps, out_matrix<backend<System>, T> y, out_vector<backend<System>, T> inv_rms) {
@@ -77,7 +78,7 @@ void rms_norm_forward(backend<System>& b, in_matrix<backend<System>, T> x, in_ve
       detail::rms_norm_rows<T, decltype(x), decltype(y)>{x, gain.data, static_cast<T>(eps), y, inv_rms.data});
 }
 
-// dy (rows,d) -> dx (rows,d); dgain (d) gains its own.
+/// Computes dx (rows,d) from dy (rows,d), and adds the gain's gradient to dgain (d).
 template <Real T, class System>
 void rms_norm_backward(backend<System>& b, in_matrix<backend<System>, T> x, in_vector<backend<System>, T> gain,
                        in_vector<backend<System>, T> inv_rms, in_matrix<backend<System>, T> dy,

@@ -1,8 +1,8 @@
 #pragma once
-// A group a user. Candidates go by once; those that beat the worst of the best so far gather in shared memory, and when
-// that is nearly full it is sorted and only the best stay. The order (better first, of equals the earlier row, then the
-// earlier child) leaves no two candidates equal, so it doesn't matter who gathers first. A score that is no number
-// comes behind all that are.
+// Selects the best candidates, with one thread group per user. Candidates are read once. Those that beat the worst of
+// the best so far are collected in shared memory; when it is nearly full, it is sorted and only the best are kept. The
+// order (higher score, then the earlier row, then the earlier child) has no ties, so the result doesn't depend on the
+// order in which candidates are collected. NaN scores come after all others.
 #include <algorithm>
 #include <bit>
 #include <limits>
@@ -14,7 +14,7 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// A score as a whole number in the same order; −0 is 0, NaN is below all.
+/// A score as an integer with the same order; −0 equals 0, and NaN is below all.
 template <Real T>
 struct score_rank {
   using bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
@@ -41,18 +41,18 @@ struct gathered_beam {
     if (rank != other.rank) return rank > other.rank;
     return row != other.row ? row < other.row : node < other.node;
   }
-  /// Behind every candidate.
+  /// Comes after every candidate.
   MQL4GREC_HD static gathered_beam none() { return {0, std::numeric_limits<std::int32_t>::max(), 0}; }
 };
 
-/// The best candidates of a group, in room for a power of two of them that holds twice as many as are wanted.
+/// The best candidates of a group, in an array whose size is a power of two and at least twice the number wanted.
 template <Real T>
 struct gathered_beams {
   gathered_beam<T>* beams;
   int* count;
   int room, wanted;
 
-  /// beams[0 … count) in their order.
+  /// Sorts beams[0 … n) (bitonic sort).
   template <class ThreadGroup>
   MQL4GREC_HD void sort(ThreadGroup& group, int n) const {
     int size = 2;
@@ -67,7 +67,8 @@ struct gathered_beams {
             order(2 * pair - (pair & (apart - 1)), apart, run);
         });
   }
-  /// Whether so many, of which the first `wanted` may be in their order already, had better be sorted before more come.
+  /// Whether n candidates, including the `wanted` that may be sorted already, should be sorted before more are
+  /// collected.
   MQL4GREC_HD bool nearly_full(int n) const { return n > room / 4 * 3; }
 
  private:
@@ -81,14 +82,14 @@ struct gathered_beams {
   }
 };
 
-/// What a group knows of up to `threads` rows at once.
+/// Up to `threads` rows that a group processes together.
 template <Real T>
 struct beam_block {
-  index_t first;     // row
-  int rows, total;   // total: children of all
-  int* starts;       // (rows + 1) children of the rows before
-  node_t* children;  // (rows) first child
-  T* bases;          // (rows) what a child's logit is added to
+  index_t first;     // the first row
+  int rows, total;   // total: number of children of all rows
+  int* starts;       // (rows + 1): number of children of the earlier rows
+  node_t* children;  // (rows): the first child
+  T* bases;          // (rows): the number to which a child's logit is added
 
   MQL4GREC_HD int row_of(int candidate) const {
     int low = 0, high = rows;
@@ -100,7 +101,7 @@ struct beam_block {
   }
 };
 
-/// InShared: whether the best candidates fit in shared memory.
+/// InShared: whether the best candidates fit into shared memory.
 template <class System, Real T, bool InShared>
 struct select_for_user {
   static constexpr int threads = 256;
@@ -108,8 +109,8 @@ struct select_for_user {
   beam_candidates<device_space<System>, T> in;
   T const* normalisers;
   beam_choice<device_space<System>, T> out;
-  int room;             // of a user's best
-  gathered* elsewhere;  // (users, room), not read when InShared
+  int room;             // capacity for a user's best candidates
+  gathered* elsewhere;  // (users, room); unused when InShared
 
   std::size_t shared_bytes() const {
     return shared_bytes_of<int>(threads + 1) + shared_bytes_of<node_t>(threads) + 3 * shared_bytes_of<T>(threads) +
@@ -142,7 +143,7 @@ struct select_for_user {
   }
 
  private:
-  /// What a candidate has to beat, once `wanted` are there.
+  /// The score that a candidate must exceed once `wanted` candidates have been found.
   struct bar {
     bool up = false;
     typename score_rank<T>::bits rank{};
@@ -183,7 +184,7 @@ struct select_for_user {
     });
   }
 
-  /// bases = log Σ exp over the children that the user may reach; as many members share a row as there are.
+  /// bases = log Σ exp over the children that the user's filter allows. The members are divided evenly among the rows.
   template <class ThreadGroup>
   MQL4GREC_HD void normalise(ThreadGroup& group, index_t user, beam_block<T> const& block, T* partial,
                              T* highest) const {
@@ -221,7 +222,7 @@ struct select_for_user {
     });
   }
 
-  /// The block's candidates from `done` on, as many as there is room for; how many are done then.
+  /// Collects the block's candidates from `done` on, as many as fit; returns the number processed so far.
   template <class ThreadGroup>
   MQL4GREC_HD int gather(ThreadGroup& group, index_t user, beam_block<T> const& block, int done,
                          gathered_beams<T> const& best, bar& worst) const {
@@ -241,7 +242,7 @@ struct select_for_user {
         node_t const child = block.children[r] + c - block.starts[r];
         if (!allowed(user, child)) continue;
         auto const rank = score_rank<T>::of(block.bases[r] + logit(block.first + r, child));
-        if (worst.up && rank <= worst.rank) continue;  // of equals, those that came first
+        if (worst.up && rank <= worst.rank) continue;  // of equal scores, the earlier ones are kept
         best.beams[ThreadGroup::take(best.count)] = {rank, static_cast<std::int32_t>(block.first + r), child};
       }
     });
@@ -265,7 +266,8 @@ struct select_for_user {
 
 }  // namespace detail
 
-// normalisers (rows): log Σ exp over the vocabulary, not read when in.over_children.
+/// Selects each user's best candidates. normalisers (rows): log Σ exp over the vocabulary; not read when
+/// in.over_children.
 template <Real T, class System>
 void select_beams(backend<System>& b, beam_candidates<device_space<System>, T> const& in,
                   in_vector<backend<System>, T> normalisers, beam_choice<device_space<System>, T> const& out) {

@@ -1,4 +1,5 @@
 #pragma once
+// Squared error and scaled addition. dx is overwritten.
 #include "mql4grec/backend/gpu/primitives/sum.hpp"
 #include "mql4grec/core/scalar.hpp"
 
@@ -6,7 +7,7 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// Row and column of the i-th entry. What has no gaps comes as a single row: there is nothing to divide then.
+/// Row and column of the i-th entry. Contiguous matrices are passed as a single row, which avoids the division.
 struct entry_place {
   index_t row, column;
   MQL4GREC_HD entry_place(index_t i, index_t columns) : row(i < columns ? 0 : i / columns), column(i - row * columns) {}
@@ -27,7 +28,7 @@ struct squared_difference {
   }
 };
 
-/// The same; on the way, dx = scale · (x − target).
+/// The same; also writes dx = scale · (x − target).
 template <Real T, class In, class Out>
 struct squared_difference_and_gradient {
   T scale;
@@ -54,14 +55,14 @@ struct add_scaled_entry {
 
 }  // namespace detail
 
-// x, target (rows,d) -> Σ (x − target)²; the host waits for it.
+/// Returns Σ (x − target)² of x, target (rows,d). Waits.
 template <Real T, class System>
 T squared_error_forward(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix<backend<System>, T> target) {
   detail::join_rows(x, target);
   return detail::sum_over<T>(b, x.size(), detail::squared_difference<T, decltype(x)>{x, target});
 }
 
-// The same sum goes to error (1), and dx (rows,d) = scale · (x − target), overwritten; dx may be x.
+/// error (1) = the same sum, and dx (rows,d) = scale · (x − target), overwritten; dx may be x. Doesn't wait.
 template <Real T, class System>
 void squared_error_backward(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix<backend<System>, T> target,
                             double scale, out_matrix<backend<System>, T> dx, out_vector<backend<System>, T> error) {
@@ -72,7 +73,7 @@ void squared_error_backward(backend<System>& b, in_matrix<backend<System>, T> x,
       error.data);
 }
 
-// y (rows,d) += factor · x (rows,d)
+/// y (rows,d) += factor · x (rows,d)
 template <Real T, class System>
 void add_scaled(backend<System>& b, double factor, in_matrix<backend<System>, T> x, out_matrix<backend<System>, T> y) {
   detail::join_rows(x, y);

@@ -8,7 +8,7 @@
 
 namespace mql4grec::reference {
 
-// h (rows,f) = dropout(max(h, 0)), in place.
+/// h (rows,f) = dropout(max(h, 0)), in place.
 template <Field T>
 void relu_forward(backend& b, dropout site, out_matrix<backend, T> h) {
   for (index_t i = 0; i < h.rows(); ++i)
@@ -17,7 +17,7 @@ void relu_forward(backend& b, dropout site, out_matrix<backend, T> h) {
   dropout_apply<T>(b, site, h);
 }
 
-// dh = dh ∘ [h > 0] / (1 − rate): an entry of the output is positive exactly where ReLU and dropout both let it pass.
+/// dh = dh ∘ [h > 0] / (1 − rate): an entry of the output is positive exactly where ReLU and dropout both let it pass.
 template <Field T>
 void relu_backward(backend&, dropout site, in_matrix<backend, T> h, out_matrix<backend, T> dh) {
   T const scale = constant<T>(site.active() ? site.scale() : 1);
@@ -29,8 +29,8 @@ namespace detail {
 inline constexpr double gelu_slope = 0.044715;
 inline constexpr double gelu_root = 0.7978845608028654;  // √(2/π)
 
-// The tanh form of GELU ("gelu_new" in transformers), which T5 v1.1 uses, and its derivative, from t =
-// tanh(gelu_argument(x)): what every backend shares but the tanh.
+/// The tanh form of GELU ("gelu_new" in transformers), which T5 v1.1 uses, and its derivative, from t =
+/// tanh(gelu_argument(x)): what every backend shares but the tanh.
 template <Field T>
 MQL4GREC_HD constexpr T gelu_argument(T x) {
   return constant<T>(gelu_root) * (x + constant<T>(gelu_slope) * x * x * x);
@@ -46,8 +46,8 @@ MQL4GREC_HD constexpr T gelu_derivative_of(T x, T t) {
 }
 }  // namespace detail
 
-// gates (rows,2f) holds the gate's and the linear branch's values side by side -> h (rows,f) = dropout(gelu(gate) ∘
-// linear)
+/// gates (rows,2f) holds the gate's and the linear branch's values side by side -> h (rows,f) = dropout(gelu(gate) ∘
+/// linear)
 template <Field T>
 void gated_gelu_forward(backend& b, dropout site, in_matrix<backend, T> gates, out_matrix<backend, T> h) {
   index_t const f = h.columns();
@@ -57,7 +57,7 @@ void gated_gelu_forward(backend& b, dropout site, in_matrix<backend, T> gates, o
   dropout_apply<T>(b, site, h);
 }
 
-// dh (rows,f) is dropped again and used up; dgates (rows,2f) is overwritten.
+/// dh (rows,f) is dropped again and used up; dgates (rows,2f) is overwritten.
 template <Field T>
 void gated_gelu_backward(backend& b, dropout site, in_matrix<backend, T> gates, out_matrix<backend, T> dh,
                          out_matrix<backend, T> dgates) {

@@ -7,7 +7,7 @@
 
 namespace mql4grec::reference {
 
-// All (n): parameters and both moments are updated; gradients are scaled by how.gradient_scale as they are read.
+/// All (n): parameters and both moments are updated; gradients are scaled by how.gradient_scale as they are read.
 template <Real T>
 void adamw_step(backend&, adamw_update how, in_vector<backend, T> gradient, out_vector<backend, T> parameter,
                 out_vector<backend, T> first, out_vector<backend, T> second) {
@@ -20,7 +20,7 @@ void adamw_step(backend&, adamw_update how, in_vector<backend, T> gradient, out_
   }
 }
 
-// Σ x², in double: a float sum over millions of entries loses the digits that clipping compares.
+/// Σ x², in double: a float sum over millions of entries loses the digits that clipping compares.
 template <Real T>
 double sum_of_squares(backend&, in_vector<backend, T> x) {
   double sum = 0;
@@ -28,7 +28,7 @@ double sum_of_squares(backend&, in_vector<backend, T> x) {
   return sum;
 }
 
-// Σ x, in double where T is real
+/// Σ x, in double where T is real
 template <Field T>
 auto sum(backend&, in_vector<backend, T> x) {
   using wide = std::conditional_t<Real<T>, double, T>;
@@ -37,7 +37,7 @@ auto sum(backend&, in_vector<backend, T> x) {
   return total;
 }
 
-// to (n) = min(to, from) -> Σ to
+/// to (n) = min(to, from) -> Σ to
 template <Real T>
 double keep_smaller(backend&, in_vector<backend, T> from, out_vector<backend, T> to) {
   double sum = 0;
@@ -48,21 +48,21 @@ double keep_smaller(backend&, in_vector<backend, T> from, out_vector<backend, T>
   return sum;
 }
 
-// total (1) = Σ x², in double
+/// total (1) = Σ x², in double
 template <Real T, std::derived_from<backend> B>
 void sum_of_squares_into(B& b, in_vector<backend, T> x, out_vector<backend, double> total) {  // the backend's own sum
   total(0) = sum_of_squares<T>(b, x);
 }
 
-// total (1) = Σ x, in double
+/// total (1) = Σ x, in double
 template <Real T, std::derived_from<backend> B>
 void sum_into(B& b, in_vector<backend, T> x, out_vector<backend, double> total) {
   total(0) = sum<T>(b, x);
 }
 
-// All (n): gradient is a sum over order.tokens tokens, losses (1) that of the losses; the first `decayed` parameters
-// decay as the rule says, the others don't. Nothing is changed unless loss and norm are finite, which the report (1)
-// tells.
+/// All (n): gradient is a sum over order.tokens tokens, losses (1) that of the losses; the first `decayed` parameters
+/// decay as the rule says, the others don't. Nothing is changed unless loss and norm are finite, which the report (1)
+/// tells.
 template <Real T>
 void captured_adamw_step(backend& b, adamw_update const& rule, double clip_norm, index_t decayed,
                          in_vector<backend, step_inputs> order, in_vector<backend, double> losses,
@@ -80,7 +80,7 @@ void captured_adamw_step(backend& b, adamw_update const& rule, double clip_norm,
   }
 }
 
-// to (n) += from (n)
+/// to (n) += from (n)
 template <Field T>
 void accumulate(backend&, in_vector<backend, T> from, out_vector<backend, T> to) {
   for (index_t i = 0; i < to.size(); ++i) to(i) += from(i);

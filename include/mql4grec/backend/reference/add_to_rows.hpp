@@ -4,7 +4,7 @@
 
 namespace mql4grec::reference {
 
-// y (rows,d) = x (rows,d) + factor · v (d) in every row; y may be x.
+/// y (rows,d) = x (rows,d) + factor · v (d) in every row; y may be x.
 template <Field T>
 void add_to_rows(backend&, double factor, in_vector<backend, T> v, in_matrix<backend, T> x, out_matrix<backend, T> y) {
   for (index_t i = 0; i < y.rows(); ++i)

@@ -45,13 +45,13 @@ T dropped(dropout const& site, index_t row, index_t column, T x) {
 
 }  // namespace detail
 
-// k -> nothing: the loops read keys as they are
+/// k -> nothing: the loops read keys as they are
 template <Field T>
 in_vector<backend, T> pack_keys(backend&, in_matrix<backend, T>, in_vector<backend, index_t>, index_t) {
   return {};
 }
 
-// -> context (query tokens, heads·width), weights (Σ heads·queries·keys)
+/// -> context (query tokens, heads·width), weights (Σ heads·queries·keys)
 template <Field T>
 void attention_forward(backend&, attention_inputs<host_space, T> const& in, out_vector<backend, T> weights,
                        out_matrix<backend, T> context) {
@@ -77,7 +77,7 @@ void attention_forward(backend&, attention_inputs<host_space, T> const& in, out_
   });
 }
 
-// dcontext (query tokens, heads·width) -> gradients; a softmax row's gradient is p ∘ (dp − Σ p·dp).
+/// dcontext (query tokens, heads·width) -> gradients; a softmax row's gradient is p ∘ (dp − Σ p·dp).
 template <Field T>
 void attention_backward(backend& b, attention_inputs<host_space, T> const& in, out_vector<backend, T> weights,
                         in_matrix<backend, T> dcontext, attention_gradients<host_space, T> const& out) {

@@ -4,8 +4,8 @@
 
 namespace mql4grec::reference {
 
-// One row a user (offsets.size() − 1), at the root with the score 0, that reads `first`; its place in the cache is its
-// number.
+/// One row a user (offsets.size() − 1), at the root with the score 0, that reads `first`; its place in the cache is its
+/// number.
 template <Real T>
 void start_beams(backend&, token_t first, beam_rows<host_space, T> const& rows) {
   index_t const users = rows.offsets.size() - 1;
@@ -19,10 +19,10 @@ void start_beams(backend&, token_t first, beam_rows<host_space, T> const& rows) 
   rows.offsets(users) = users;
 }
 
-// The chosen children of `from`'s rows become the rows of the next step, which read the children's tokens; row r goes
-// to the place first_place + r, behind the `steps` places of its parent. -> how many rows there are. A backend that
-// can't know may fill up every user's rows to as many as it may have, with rows that are lost: a score of −∞ and a node
-// without children.
+/// The chosen children of `from`'s rows become the rows of the next step, which read the children's tokens; row r goes
+/// to the place first_place + r, behind the `steps` places of its parent. -> how many rows there are. A backend that
+/// can't know may fill up every user's rows to as many as it may have, with rows that are lost: a score of −∞ and a
+/// node without children.
 template <Real T>
 index_t branch_beams(backend&, beam_choice<host_space, T> const& choice, trie_view<host_space> const& trie,
                      beam_rows<host_space, T> const& from, index_t steps, index_t first_place,
@@ -42,7 +42,7 @@ index_t branch_beams(backend&, beam_choice<host_space, T> const& choice, trie_vi
   return row;
 }
 
-// scores (rows) += log p of `token` under logits (rows,V), whose normalisers are log Σ exp.
+/// scores (rows) += log p of `token` under logits (rows,V), whose normalisers are log Σ exp.
 template <Real T>
 void add_log_probability(backend&, in_matrix<backend, T> logits, in_vector<backend, T> normalisers, token_t token,
                          out_vector<backend, T> scores) {

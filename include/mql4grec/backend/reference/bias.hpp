@@ -4,14 +4,14 @@
 
 namespace mql4grec::reference {
 
-// y (rows,d) += bias (d)
+/// y (rows,d) += bias (d)
 template <Field T>
 void bias_forward(backend&, in_vector<backend, T> bias, out_matrix<backend, T> y) {
   for (index_t i = 0; i < y.rows(); ++i)
     for (index_t j = 0; j < y.columns(); ++j) y(i, j) += bias(j);
 }
 
-// y (rows,d) = max(0, y + bias (d)), in place
+/// y (rows,d) = max(0, y + bias (d)), in place
 template <Field T>
 void bias_relu_forward(backend&, in_vector<backend, T> bias, out_matrix<backend, T> y) {
   for (index_t i = 0; i < y.rows(); ++i)
@@ -21,7 +21,7 @@ void bias_relu_forward(backend&, in_vector<backend, T> bias, out_matrix<backend,
     }
 }
 
-// dbias (d) += the column sums of dy (rows,d)
+/// dbias (d) += the column sums of dy (rows,d)
 template <Field T>
 void bias_backward(backend&, in_matrix<backend, T> dy, out_vector<backend, T> dbias) {
   for (index_t i = 0; i < dy.rows(); ++i)

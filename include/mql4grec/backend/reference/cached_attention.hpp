@@ -6,7 +6,7 @@
 
 namespace mql4grec::reference {
 
-// -> context (rows, inner)
+/// -> context (rows, inner)
 template <Real T>
 void cached_attention(backend& b, cached_attention_inputs<host_space, T> const& in, out_matrix<backend, T> context) {
   index_t const inner = context.columns(), heads = in.bias.rows(), width = inner / heads, steps = in.places.columns();

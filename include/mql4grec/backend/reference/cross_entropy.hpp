@@ -9,7 +9,7 @@
 namespace mql4grec::reference {
 
 namespace detail {
-// log Σ_j exp(x_j); the maximum is a real constant, so the sum stays analytic.
+/// log Σ_j exp(x_j); the maximum is a real constant, so the sum stays analytic.
 template <Field T>
 T log_sum_exp_of(in_vector<backend, T> x) {
   auto highest = real_part(x(0));
@@ -20,13 +20,13 @@ T log_sum_exp_of(in_vector<backend, T> x) {
 }
 }  // namespace detail
 
-// logits (rows,V) -> out (rows): the normaliser of each row's softmax, log Σ exp.
+/// logits (rows,V) -> out (rows): the normaliser of each row's softmax, log Σ exp.
 template <Field T>
 void log_sum_exp(backend&, in_matrix<backend, T> logits, out_vector<backend, T> out) {
   for (index_t i = 0; i < logits.rows(); ++i) out(i) = detail::log_sum_exp_of<T>(logits.row(i));
 }
 
-// logits (rows,V), targets (rows) -> losses (rows): −log softmax at the target, 0 where there is no_target.
+/// logits (rows,V), targets (rows) -> losses (rows): −log softmax at the target, 0 where there is no_target.
 template <Field T>
 void cross_entropy_forward(backend&, in_matrix<backend, T> logits, in_vector<backend, token_t> targets,
                            out_vector<backend, T> losses) {
@@ -34,7 +34,7 @@ void cross_entropy_forward(backend&, in_matrix<backend, T> logits, in_vector<bac
     losses(i) = targets(i) == no_target ? T{} : detail::log_sum_exp_of<T>(logits.row(i)) - logits(i, index(targets(i)));
 }
 
-// In one pass: losses as above, and logits become their gradient, (softmax − one-hot) · scale.
+/// In one pass: losses as above, and logits become their gradient, (softmax − one-hot) · scale.
 template <Field T>
 void cross_entropy_backward(backend&, in_vector<backend, token_t> targets, double scale, out_matrix<backend, T> logits,
                             out_vector<backend, T> losses) {

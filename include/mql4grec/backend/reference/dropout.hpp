@@ -4,7 +4,7 @@
 
 namespace mql4grec::reference {
 
-// x (rows,d) becomes x ∘ mask / (1 − rate), in place. Its own backward pass, applied to the gradient.
+/// x (rows,d) becomes x ∘ mask / (1 − rate), in place. Its own backward pass, applied to the gradient.
 template <Field T>
 void dropout_apply(backend&, dropout site, out_matrix<backend, T> x) {
   if (!site.active()) return;
@@ -12,7 +12,7 @@ void dropout_apply(backend&, dropout site, out_matrix<backend, T> x) {
     for (index_t j = 0; j < x.columns(); ++j) x(i, j) = keeps(site, i, j) ? x(i, j) * constant<T>(site.scale()) : T{};
 }
 
-// y (rows,d) becomes x + dropout(y): the residual connection around a sublayer whose result is y.
+/// y (rows,d) becomes x + dropout(y): the residual connection around a sublayer whose result is y.
 template <Field T>
 void dropout_add(backend& b, dropout site, in_matrix<backend, T> x, out_matrix<backend, T> y) {
   dropout_apply<T>(b, site, y);
@@ -20,7 +20,7 @@ void dropout_add(backend& b, dropout site, in_matrix<backend, T> x, out_matrix<b
     for (index_t j = 0; j < x.columns(); ++j) y(i, j) += x(i, j);
 }
 
-// y = dropout(x), out of place: what the sublayer receives of the residual stream's gradient.
+/// y = dropout(x), out of place: what the sublayer receives of the residual stream's gradient.
 template <Field T>
 void dropout_copy(backend&, dropout site, in_matrix<backend, T> x, out_matrix<backend, T> y) {
   for (index_t i = 0; i < x.rows(); ++i)

@@ -6,7 +6,7 @@
 
 namespace mql4grec::reference {
 
-// table (V,d), tokens (T) -> y (T,d)
+/// table (V,d), tokens (T) -> y (T,d)
 template <Field T>
 void embedding_forward(backend&, in_matrix<backend, T> table, in_vector<backend, token_t> tokens,
                        out_matrix<backend, T> y) {
@@ -16,7 +16,7 @@ void embedding_forward(backend&, in_matrix<backend, T> table, in_vector<backend,
   }
 }
 
-// dtable (V,d) is accumulated; tokens repeat, so rows are added in the order of the tokens.
+/// dtable (V,d) is accumulated; tokens repeat, so rows are added in the order of the tokens.
 template <Field T>
 void embedding_backward(backend&, in_vector<backend, token_t> tokens, in_matrix<backend, T> dy,
                         out_matrix<backend, T> dtable) {

@@ -4,7 +4,7 @@
 
 namespace mql4grec::reference {
 
-// weight (out,in) -> itself: loops gain nothing from another form
+/// weight (out,in) -> itself: loops gain nothing from another form
 template <Field T>
 plain_weight<host_space, T> freeze_weight(backend&, in_matrix<backend, T> weight, double alpha) {
   return {weight, alpha};

@@ -6,7 +6,7 @@
 
 namespace mql4grec::reference {
 
-// C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n)
+/// C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n)
 template <Field T>
 void matmul(backend&, in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
   auto const inner = how.transpose_a ? a.rows() : a.columns();

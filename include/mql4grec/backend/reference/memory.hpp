@@ -4,13 +4,13 @@
 
 namespace mql4grec::reference {
 
-// to (n) = from (n)
+/// to (n) = from (n)
 template <class T>
 void copy(backend&, in_vector<backend, T> from, out_vector<backend, T> to) {
   mql4grec::copy(from, to);
 }
 
-// to (n) = value
+/// to (n) = value
 template <class T>
 void fill(backend&, out_vector<backend, T> to, std::type_identity_t<T> value) {
   mql4grec::fill(to, value);

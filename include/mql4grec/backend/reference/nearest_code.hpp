@@ -9,7 +9,7 @@
 
 namespace mql4grec::reference {
 
-// x (n,w) · vectors (K,w) -> distances (n,K): ‖x − v‖², the sum of squared differences and never below 0
+/// x (n,w) · vectors (K,w) -> distances (n,K): ‖x − v‖², the sum of squared differences and never below 0
 template <Field T>
 void squared_distances(backend&, in_matrix<backend, T> x, in_matrix<backend, T> vectors,
                        out_matrix<backend, T> distances) {
@@ -21,7 +21,7 @@ void squared_distances(backend&, in_matrix<backend, T> x, in_matrix<backend, T> 
     }
 }
 
-// distances (n,K) -> codes (n): the smallest of each row, the first of equals
+/// distances (n,K) -> codes (n): the smallest of each row, the first of equals
 template <Real T>
 void argmin_rows(backend&, in_matrix<backend, T> distances, out_vector<backend, code_t> codes) {
   for (index_t i = 0; i < distances.rows(); ++i) {
@@ -32,7 +32,7 @@ void argmin_rows(backend&, in_matrix<backend, T> distances, out_vector<backend, 
   }
 }
 
-// x (n,w) · vectors (K,w) -> codes (n), the nearest and the first of equals; distances (n) to it
+/// x (n,w) · vectors (K,w) -> codes (n), the nearest and the first of equals; distances (n) to it
 template <Real T>
 void nearest_code(backend&, in_matrix<backend, T> x, in_matrix<backend, T> vectors, out_vector<backend, code_t> codes,
                   out_vector<backend, T> distances) {
@@ -51,7 +51,7 @@ void nearest_code(backend&, in_matrix<backend, T> x, in_matrix<backend, T> vecto
   }
 }
 
-// x (n,w) -= vectors (K,w) of codes (n): what a level leaves for the next one
+/// x (n,w) -= vectors (K,w) of codes (n): what a level leaves for the next one
 template <Field T>
 void subtract_codes(backend&, in_matrix<backend, T> vectors, in_vector<backend, code_t> codes,
                     out_matrix<backend, T> x) {
@@ -59,8 +59,8 @@ void subtract_codes(backend&, in_matrix<backend, T> vectors, in_vector<backend, 
     for (index_t j = 0; j < x.columns(); ++j) x(i, j) -= vectors(index(codes(i)), j);
 }
 
-// residual (n,w) · codebooks, (K,w) each -> codes (levels,n), the nearest of what the levels before leave; residual
-// becomes what all leave. On a backend that is derived from this one, with its own ways to find and to subtract them.
+/// residual (n,w) · codebooks, (K,w) each -> codes (levels,n), the nearest of what the levels before leave; residual
+/// becomes what all leave. On a backend that is derived from this one, with its own ways to find and to subtract them.
 template <Real T, std::derived_from<backend> B>
 void nearest_codes(B& b, std::span<in_matrix<B, T> const> codebooks, out_matrix<B, T> residual,
                    out_matrix<B, code_t> codes) {
@@ -73,7 +73,7 @@ void nearest_codes(B& b, std::span<in_matrix<B, T> const> codebooks, out_matrix<
   }
 }
 
-// sums (K,w) += x (n,w), counts (K) += 1, each at its row's code: k-means, and the gradient of a codebook
+/// sums (K,w) += x (n,w), counts (K) += 1, each at its row's code: k-means, and the gradient of a codebook
 template <Field T>
 void add_to_codes(backend&, in_matrix<backend, T> x, in_vector<backend, code_t> codes, out_matrix<backend, T> sums,
                   out_vector<backend, T> counts) {

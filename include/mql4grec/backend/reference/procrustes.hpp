@@ -90,9 +90,9 @@ inline void normalize_rows(out_matrix<backend, double> w, out_matrix<backend, do
 
 }  // namespace detail
 
-// product (d,d) = XᵀY -> rotation (d,d), the orthogonal R for which ‖XR − Y‖ is least: UVᵀ of the product's singular
-// value decomposition UΣVᵀ (Schönemann 1966). Where singular values are zero there are many, and it is one of them. In
-// double.
+/// product (d,d) = XᵀY -> rotation (d,d), the orthogonal R for which ‖XR − Y‖ is least: UVᵀ of the product's singular
+/// value decomposition UΣVᵀ (Schönemann 1966). Where singular values are zero there are many, and it is one of them. In
+/// double.
 template <Real T>
 void procrustes_rotation(backend& b, in_matrix<backend, T> product, out_matrix<backend, T> rotation) {
   index_t const d = product.rows();

@@ -3,7 +3,7 @@
 
 namespace mql4grec::reference {
 
-// table (buckets,heads), bucket_of (distances) -> bias (heads,distances)
+/// table (buckets,heads), bucket_of (distances) -> bias (heads,distances)
 template <Field T>
 void relative_bias_forward(backend&, in_matrix<backend, T> table, in_vector<backend, index_t> bucket_of,
                            out_matrix<backend, T> bias) {
@@ -11,7 +11,7 @@ void relative_bias_forward(backend&, in_matrix<backend, T> table, in_vector<back
     for (index_t j = 0; j < bias.columns(); ++j) bias(h, j) = table(bucket_of(j), h);
 }
 
-// dtable (buckets,heads) is accumulated.
+/// dtable (buckets,heads) is accumulated.
 template <Field T>
 void relative_bias_backward(backend&, in_vector<backend, index_t> bucket_of, in_matrix<backend, T> dbias,
                             out_matrix<backend, T> dtable) {

@@ -7,7 +7,7 @@
 
 namespace mql4grec::reference {
 
-// x (rows,d) · gain (d) -> y (rows,d); inv_rms (rows) is kept for the backward pass.
+/// x (rows,d) · gain (d) -> y (rows,d); inv_rms (rows) is kept for the backward pass.
 template <Field T>
 void rms_norm_forward(backend&, in_matrix<backend, T> x, in_vector<backend, T> gain, double eps,
                       out_matrix<backend, T> y, out_vector<backend, T> inv_rms) {
@@ -20,7 +20,7 @@ void rms_norm_forward(backend&, in_matrix<backend, T> x, in_vector<backend, T> g
   }
 }
 
-// dx = r·g∘dy − x·r³/d · Σ_j dy_j g_j x_j, with r = inv_rms
+/// dx = r·g∘dy − x·r³/d · Σ_j dy_j g_j x_j, with r = inv_rms
 template <Field T>
 void rms_norm_backward(backend&, in_matrix<backend, T> x, in_vector<backend, T> gain, in_vector<backend, T> inv_rms,
                        in_matrix<backend, T> dy, out_matrix<backend, T> dx, out_vector<backend, T> dgain) {

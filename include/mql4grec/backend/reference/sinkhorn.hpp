@@ -71,12 +71,13 @@ index_t heaviest_code(in_vector<backend, double> row, in_vector<backend, T> dist
 
 }  // namespace detail
 
-// distances (n,K) -> plan (n,K), whose rows have nearly the mass 1/n each and whose codes 1/K (Sinkhorn–Knopp; Cuturi
-// 2013): the plan e^(−d/ε) / Σ of the distances centred to [−1, 1] — middle = (max + min) / 2, amplitude = max − middle
-// + 1e-5 — has its rows and its codes scaled to that, `iterations` times.
-//
-// With ε ≥ 0.003 all of it is within a double's range. With a smaller ε, masses can vanish (below 1e-300): such a row
-// or code has none then. Distances that aren't all finite make a plan of NaN.
+/// distances (n,K) -> plan (n,K), whose rows have nearly the mass 1/n each and whose codes 1/K (Sinkhorn–Knopp; Cuturi
+/// 2013): the plan e^(−d/ε) / Σ of the distances centred to [−1, 1] — middle = (max + min) / 2, amplitude = max −
+/// middle
+/// + 1e-5 — has its rows and its codes scaled to that, `iterations` times.
+///
+/// With ε ≥ 0.003 all of it is within a double's range. With a smaller ε, masses can vanish (below 1e-300): such a row
+/// or code has none then. Distances that aren't all finite make a plan of NaN.
 template <Real T>
 void sinkhorn_plan(backend&, in_matrix<backend, T> distances, double epsilon, int iterations,
                    out_matrix<backend, double> plan, sinkhorn_order order = sinkhorn_order::codes_last) {
@@ -89,9 +90,9 @@ void sinkhorn_plan(backend&, in_matrix<backend, T> distances, double epsilon, in
   }
 }
 
-// distances (n,K) -> codes (n), spread evenly over the codes: where most of a row's mass in the plan is, of equal
-// masses the nearest, of equally near ones the first. A row without mass, and every row when distances aren't all
-// finite, gets its nearest code; a code without mass is nobody's choice.
+/// distances (n,K) -> codes (n), spread evenly over the codes: where most of a row's mass in the plan is, of equal
+/// masses the nearest, of equally near ones the first. A row without mass, and every row when distances aren't all
+/// finite, gets its nearest code; a code without mass is nobody's choice.
 template <Real T>
 void sinkhorn_assign(backend& b, in_matrix<backend, T> distances, double epsilon, int iterations,
                      out_vector<backend, code_t> codes, sinkhorn_order order = sinkhorn_order::codes_last) {

@@ -4,7 +4,7 @@
 
 namespace mql4grec::reference {
 
-// x, target (rows,d) -> Σ (x − target)²
+/// x, target (rows,d) -> Σ (x − target)²
 template <Field T>
 T squared_error_forward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target) {
   T sum{};
@@ -13,7 +13,7 @@ T squared_error_forward(backend&, in_matrix<backend, T> x, in_matrix<backend, T>
   return sum;
 }
 
-// The same sum goes to error (1), and dx (rows,d) = scale · (x − target), overwritten; dx may be x.
+/// The same sum goes to error (1), and dx (rows,d) = scale · (x − target), overwritten; dx may be x.
 template <Field T>
 void squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target, double scale,
                             out_matrix<backend, T> dx, out_vector<backend, T> error) {
@@ -27,7 +27,7 @@ void squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend
   error(0) = sum;
 }
 
-// y (rows,d) += factor · x (rows,d)
+/// y (rows,d) += factor · x (rows,d)
 template <Field T>
 void add_scaled(backend&, double factor, in_matrix<backend, T> x, out_matrix<backend, T> y) {
   for (index_t i = 0; i < x.rows(); ++i)

@@ -1,7 +1,7 @@
 #pragma once
-// One head of one sequence at a time: its matrices are small (tens of rows), so everything it touches stays in the
-// first cache. Scores live in a scratch matrix whose rows are padded to whole registers; the weights kept for the
-// backward pass are packed without gaps.
+// Attention for float, one head of one sequence at a time. Its matrices have tens of rows, so they stay in the
+// first-level cache. Scores are in a scratch matrix whose rows are padded to whole registers; the weights kept for the
+// backward pass have no padding.
 #include <algorithm>
 
 #include "mql4grec/backend/cpu/cross_entropy.hpp"
@@ -15,7 +15,7 @@ namespace mql4grec::cpu {
 namespace detail {
 
 struct softmax_rows_gradient_kernel {
-  /// dp (queries, stride) becomes the scores' gradient p ∘ (dp − Σ p·dp); its sums along distances go to dbias.
+  /// Replaces dp (queries, stride) by the scores' gradient p ∘ (dp − Σ p·dp), and adds its sums by distance to dbias.
   MQL4GREC_INLINE static void run(float const* p, float* dp, index_t stride, index_t queries, index_t keys,
                                   float* dbias, bool causal) {
     for (index_t i = 0; i < queries; ++i, p += keys, dp += stride) {
@@ -29,7 +29,7 @@ struct softmax_rows_gradient_kernel {
   }
 };
 
-/// The dropout mask of one sequence: row of a query, column head · keys + key. (queries, heads·keys)
+/// The dropout mask of one sequence, (queries, heads·keys): row = query, column = head · keys + key.
 struct attention_mask_kernel {
   MQL4GREC_INLINE static void run(dropout site, index_t first_query, float* mask, index_t stride, index_t queries,
                                   index_t columns) {
@@ -53,16 +53,16 @@ struct masked_kernel {
   }
 };
 
-/// Where turned keys of one head lie: (width, padded keys). Every sequence has room for a register of keys more than it
-/// has.
+/// The position of one head's packed (transposed) keys, (width, padded keys). Every sequence has space for one register
+/// of keys more than it has.
 inline index_t packed_place(index_t sequence, index_t first_key, index_t keys, index_t inner, index_t first_column) {
   return (first_key + sequence * lanes) * inner + first_column * padded(keys);
 }
 
-/// Scratch for the heads of all sequences, sized by the largest.
+/// Scratch memory for one head, with room for the largest sequence.
 struct attention_room {
   out_vector<backend, float> scores;      // (queries, padded keys)
-  out_vector<backend, float> kept;        // the same: weights behind dropout
+  out_vector<backend, float> kept;        // (queries, padded keys): the weights after dropout
   out_vector<backend, float> transposed;  // (width, padded keys)
   out_vector<backend, float> mask;        // (queries, heads·keys)
 
@@ -81,14 +81,14 @@ struct attention_room {
   }
 };
 
-/// The steps that the forward and the backward pass share, for one head.
+/// The steps that the forward and the backward pass of one head share.
 class head_pass {
   using head = reference::detail::attention_head<float>;
 
  public:
   head_pass(attention_inputs<host_space, float> const& in, attention_room const& room, head const& a)
       : in_(in), room_(room), a_(a), queries_(a.weights.rows()), keys_(a.weights.columns()), stride_(padded(keys_)) {
-    if (in.drop.active() && a.head == 0)  // one mask serves all heads of a sequence; the first comes first
+    if (in.drop.active() && a.head == 0)  // one mask serves all heads of a sequence; head 0 is processed first
       dispatch<attention_mask_kernel>(in.drop, a.first_query, room.mask.data, in.heads * keys_, queries_,
                                       in.heads * keys_);
   }
@@ -96,7 +96,7 @@ class head_pass {
   float* scores() const { return room_.scores.data; }
   index_t stride() const { return stride_; }
 
-  /// Asks for values while scores are computed: their rows lie too far apart for the processor to foresee them.
+  /// Prefetches values while scores are computed: their rows are too far apart for the hardware prefetcher.
   void fetch(in_matrix<backend, float> y) const {
     for (index_t i = 0; i < y.rows(); ++i)
       for (index_t c = 0; c < y.columns(); c += lanes) __builtin_prefetch(y.row(i).data + c);
@@ -112,7 +112,7 @@ class head_pass {
     transpose(y.data, y.stride, keys_, in_.width(), room_.transposed.data, stride_);
     score_packed(x, room_.transposed.data);
   }
-  /// The weights behind dropout, as a factor (queries, keys).
+  /// The weights after dropout, as a factor (queries, keys).
   small_factor kept() const {
     if (!in_.drop.active()) return {a_.weights.data, keys_, 1};
     apply_mask(a_.weights.data, keys_, room_.kept.data);
@@ -138,7 +138,8 @@ class head_pass {
   index_t queries_, keys_, stride_;
 };
 
-/// Heads as wide as whole registers, as all T5s have; the reference's loops serve the others.
+/// Whether the width of a head is a multiple of the registers', as in all T5 models. Otherwise the reference's loops
+/// are used.
 inline bool fits_registers(attention_inputs<host_space, float> const& in) { return in.width() % lanes == 0; }
 
 }  // namespace detail

@@ -1,4 +1,5 @@
 #pragma once
+// Attention over cached ancestors in a beam search, for float.
 #include "mql4grec/backend/cpu/operations.hpp"
 #include "mql4grec/backend/cpu/primitives/math.hpp"
 
@@ -7,9 +8,10 @@ namespace mql4grec::cpu {
 namespace detail {
 
 struct cached_attention_kernel {
-  static constexpr index_t most_steps = 64;  // more than any item has levels; checked outside
+  static constexpr index_t most_steps = 64;  // more than any item has levels; the caller checks it
 
-  /// The cache is larger than the caches: what a head of the next row needs is asked for while this row's is computed.
+  /// Prefetches the cache rows that a head of the next row needs while the current row is computed: the key/value cache
+  /// exceeds the processor's caches.
   MQL4GREC_INLINE static void fetch(float const* head, index_t stride, std::int32_t const* places, index_t steps,
                                     index_t inner, index_t width) {
     for (index_t s = 0; s < steps; ++s)

@@ -1,7 +1,7 @@
 #pragma once
-// Blocks: the right factor is packed for a range of the inner dimension and of c's columns, which stays in the second
-// cache; a block of the left factor's rows is packed and multiplied with its panels one by one, each of which stays in
-// the first.
+// Matrix products of factors rounded to bfloat16, in cache-sized blocks. The right factor is packed for a range of the
+// inner dimension and of c's columns; this block stays in the second-level cache. Then blocks of the left factor's rows
+// are packed and multiplied by its panels one by one; a panel stays in the first-level cache.
 #include <algorithm>
 
 #include "mql4grec/backend/cpu/primitives/bf16_tile.hpp"
@@ -9,7 +9,7 @@
 
 namespace mql4grec::cpu::detail {
 
-/// A copy of x in scratch, rounded.
+/// A copy of x in the scratch, rounded to bfloat16.
 inline in_matrix<backend, float> rounded_to_bf16(backend& b, in_matrix<backend, float> x) {
   auto const y = b.scratch().take<float>(x.rows(), x.columns());
   for (index_t i = 0; i < x.rows(); ++i) dispatch<round_to_bf16_kernel>(x.row(i).data, x.columns(), y.row(i).data);
@@ -21,7 +21,7 @@ inline constexpr index_t bf16_panel = 4 * lanes;  ///< columns of a panel
 
 constexpr index_t pairs_of(index_t inner) { return (inner + 1) / 2; }
 
-/// All rows of a range of Packs·16 columns of c.
+/// Computes all rows of Packs·16 columns of c.
 template <int Packs>
 void bf16_columns(bf16_factor a, bf16_pair const* b, index_t pairs, bf16_result c, std::uint16_t last, index_t m) {
   constexpr int most_rows = 6;
@@ -37,7 +37,8 @@ void bf16_columns(bf16_factor a, bf16_pair const* b, index_t pairs, bf16_result 
   if (i < m) rows.template operator()<1>();
 }
 
-/// c (m, n) = alpha · a (m, pairs) · panels [+ c]; the panels of 64 columns lie one behind the other, (pairs, 64) each.
+/// c (m, n) = alpha · a (m, pairs) · panels [+ c]. Panels of 64 columns, (pairs, 64) each, are stored one after
+/// another.
 inline void bf16_panels(bf16_factor a, bf16_pair const* panels, index_t pairs, bf16_result c, index_t m, index_t n) {
   for (index_t j = 0; j < n; j += bf16_panel, panels += pairs * bf16_panel, c.data += bf16_panel) {
     index_t const columns = std::min(bf16_panel, n - j), packs = (columns + lanes - 1) / lanes;
@@ -51,18 +52,18 @@ inline void bf16_panels(bf16_factor a, bf16_pair const* panels, index_t pairs, b
   }
 }
 
-/// How many pairs `pack_left` may write.
+/// The maximum number of pairs that `pack_left` writes.
 constexpr index_t left_size(index_t rows, index_t inner) { return (rows + lanes) * (pairs_of(inner) + 2 * lanes); }
 
 /// op(x) (rows, inner) in pairs, as a tile's left factor.
 inline bf16_factor pack_left(in_matrix<backend, float> x, bool transposed, index_t rows, index_t inner, bf16_pair* y) {
-  if (transposed) {  // pairs of rows of x as they lie
+  if (transposed) {  // rows of x can be paired without transposition
     index_t const row_size = (rows + lanes - 1) / lanes * lanes;
     pack_rows_bf16(x.data, x.stride, inner, rows, y, row_size, bf16_panel);
     return {y, 1, row_size};
   }
-  index_t const row_size =
-      (pairs_of(inner) + lanes - 1) / lanes * lanes + lanes;  // not a power of two: rows would share a set
+  index_t const row_size = (pairs_of(inner) + lanes - 1) / lanes * lanes +
+                           lanes;  // not a power of two, for which all rows would share a cache set
   pack_pairs_bf16(x.data, x.stride, inner, rows, y, row_size);
   return {y, row_size, 1};
 }
@@ -76,13 +77,13 @@ inline void pack_right(in_matrix<backend, float> x, bool transposed, index_t inn
                          y + j / bf16_panel * panel_size + j % bf16_panel, bf16_panel);
 }
 
-/// The rest of op(x), from a row and a column on, as a view of x.
+/// The submatrix of op(x) from a row and a column on, as a view of x.
 inline in_matrix<backend, float> corner(in_matrix<backend, float> x, bool transposed, index_t row, index_t column) {
   if (transposed) std::swap(row, column);
   return {x.data + row * x.stride + column, x.rows() - row, x.columns() - column, x.stride};
 }
 
-/// c = [c +] alpha · op(a) · op(b), the factors rounded to bfloat16; needs has_fast_bf16(), and an inner dimension
+/// c = [c +] alpha · op(a) · op(b) with factors rounded to bfloat16. Requires has_fast_bf16() and an inner dimension
 /// above 0.
 inline void bf16_product(backend& where, in_matrix<backend, float> a, in_matrix<backend, float> b,
                          out_matrix<backend, float> c, product how) {

@@ -1,7 +1,7 @@
 #pragma once
-// A library packs both factors of a product at every call. A weight that stays the same is packed once, into panels of
-// as many columns as the registers of a tile hold; the tiles then run at nine tenths of the peak, however few rows
-// there are.
+// Products with frozen weights. A library packs both factors at each call; a weight that doesn't change is packed once,
+// into panels with as many columns as a tile's registers hold. The tiles reach 90 % of peak performance, however few
+// rows there are.
 #include "mql4grec/backend/cpu/matmul/matmul.hpp"
 #include "mql4grec/backend/cpu/operations.hpp"
 #include "mql4grec/backend/cpu/primitives/small_product.hpp"
@@ -48,7 +48,7 @@ MQL4GREC_DEFINITION void frozen_weight::pack_rounded() {
 #if defined(__x86_64__) && defined(__GNUC__)
 MQL4GREC_DEFINITION void frozen_weight::rounded_product(backend& b, in_matrix<backend, float> x,
                                                         out_matrix<backend, float> y) const {
-  constexpr index_t most_rows = 96;  // packed, they stay in the second cache
+  constexpr index_t most_rows = 96;  // packed, they stay in the second-level cache
   scratch_scope<backend> const scope(b.scratch());
   index_t const inner = columns();
   auto const left = b.scratch().take<detail::bf16_pair>(detail::left_size(std::min(x.rows(), most_rows), inner));

@@ -1,4 +1,6 @@
 #pragma once
+// A weight that is packed once for many products. It copies the weight: later changes to the original have no effect,
+// except where the machine lacks the instructions and the original is used.
 #include <cstdint>
 
 #include "mql4grec/backend/contract/weight.hpp"
@@ -7,14 +9,18 @@
 
 namespace mql4grec::cpu {
 
-/// alpha · weight (out, in) in panels: 64 rows of it side by side, (in, 64), the last ones filled up with zeros;
-/// rounded to bf16, in pairs and without alpha, for a backend whose products do that. Where the machine hasn't got the
-/// registers or the instructions for such tiles, the weight stays where it is, for `matmul`.
+/// alpha · weight (out, in) packed into panels (in, 64) of 64 weight rows side by side; the last panel is padded with
+/// zeros. For a backend with bf16 products the panels contain bfloat16 pairs, without alpha. Where the machine lacks
+/// the registers or instructions for such tiles, nothing is packed and `matmul` reads the original weight, which must
+/// outlive this object.
 class frozen_weight {
  public:
+  /// Packs `weight` (out, in).
   frozen_weight(in_matrix<backend, float> weight, double alpha, precision products = precision::fp32);
 
+  /// The number of outputs.
   index_t rows() const { return plain_.rows(); }
+  /// The number of inputs.
   index_t columns() const { return plain_.columns(); }
 
   /// y (rows, out) = alpha · x (rows, in) · weightᵀ

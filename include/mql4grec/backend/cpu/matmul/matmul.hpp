@@ -1,8 +1,8 @@
 #pragma once
-// Products of floats and doubles go to a library, one thread each: parallelism is over blocks of tokens, above.
-// oneDNN's sgemm, where it is there, generates code for the machine's own instructions; OpenBLAS picks from the kernels
-// it was built with. Other fields (std::complex, long double) have the reference's loops. A backend that asks for bf16
-// has floats rounded first.
+// Matrix products. Products of floats and doubles call a library on a single thread: parallelism is over blocks of
+// tokens in the callers. oneDNN's sgemm, where available, generates code for the machine's instructions; OpenBLAS
+// selects among the kernels that it was built with. Other fields (std::complex, long double) use the reference's loops.
+// For a backend with bf16 products, floats are rounded first.
 #include <cblas.h>
 #include <mutex>
 #include <string_view>
@@ -16,7 +16,7 @@ namespace mql4grec::cpu {
 
 namespace detail {
 
-/// A BLAS that starts threads of its own would fight with ours.
+/// Prevents BLAS from starting threads of its own, which would compete with the backend's workers.
 inline void keep_blas_single_threaded() {
 #if MQL4GREC_HAS_OPENBLAS
   static std::once_flag once;
@@ -42,8 +42,9 @@ void cblas_product(in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<
 }
 
 #if MQL4GREC_HAS_ONEDNN
-/// Whether OpenBLAS runs kernels as wide as the machine. Where it doesn't know the processor, or was told another one,
-/// oneDNN is about twice as fast; where it does, it is the faster one, since it keeps its buffers from call to call.
+/// Whether oneDNN is preferred to OpenBLAS. Where OpenBLAS doesn't recognize the processor, or is configured for
+/// another one, its kernels don't use AVX-512, and oneDNN is about twice as fast. Otherwise OpenBLAS is faster, because
+/// it keeps its buffers between calls.
 inline bool prefers_onednn() {
 #if MQL4GREC_HAS_OPENBLAS
   static bool const narrow = [] {
@@ -73,7 +74,7 @@ MQL4GREC_DEFINITION char const* matmul_library() {
 
 namespace detail {
 
-/// Through a library, whichever multiplies T best; c has entries, and the inner dimension too.
+/// Calls the library that multiplies T fastest. No dimension may be 0.
 template <class T>
 void library_product(in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
 #if MQL4GREC_HAS_ONEDNN
@@ -98,7 +99,8 @@ template <class T>
   requires(std::same_as<T, float> || std::same_as<T, double>)
 void matmul(backend& where, in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<backend, T> c, product how) {
   auto const inner = how.transpose_a ? a.rows() : a.columns();
-  if (c.size() == 0 || inner == 0) return reference::matmul<T>(where, a, b, c, how);  // libraries leave C as it is
+  if (c.size() == 0 || inner == 0)
+    return reference::matmul<T>(where, a, b, c, how);  // libraries don't write C in this case
   if constexpr (std::same_as<T, float>)
     if (where.products() == precision::bf16) return detail::rounded_product(where, a, b, c, how);
   detail::library_product<T>(a, b, c, how);

@@ -1,5 +1,5 @@
 #pragma once
-// oneDNN's sgemm, on the calling thread alone.
+// oneDNN's sgemm, run on the calling thread only.
 #if MQL4GREC_HAS_ONEDNN
 #include <dnnl.h>
 #include <signal.h>
@@ -8,14 +8,14 @@
 
 #if defined(_OPENMP)
 #include <omp.h>
-#else  // <omp.h> belongs to the compiler, and clang's is a package of its own
+#else  // <omp.h> is part of the compiler; clang's is a separate package
 extern "C" int omp_get_max_threads();
 extern "C" void omp_set_num_threads(int);
 #endif
 
 namespace mql4grec::cpu::detail {
 
-/// OpenMP's thread count is the calling thread's own setting; the caller gets it back.
+/// Sets OpenMP's thread count, which is a setting of the calling thread, to 1, and restores it at the end.
 class single_omp_thread {
  public:
   single_omp_thread() : before_(omp_get_max_threads()) {
@@ -31,8 +31,8 @@ class single_omp_thread {
   int before_;
 };
 
-/// Signals wait while this lives. oneDNN's generated kernels (seen in 2.6.3) move the stack pointer into a block of the
-/// heap: a handler that runs there writes its frame, 3 kB with AVX-512, over the block's neighbours. Costs 0.4 µs.
+/// Blocks signals while it exists. oneDNN's generated kernels (seen in 2.6.3) move the stack pointer into a heap block:
+/// a signal handler that runs there writes its frame, 3 kB with AVX-512, over the block's neighbours. Costs 0.4 µs.
 class signals_held_back {
  public:
   signals_held_back() {

@@ -1,10 +1,11 @@
 #pragma once
-// bfloat16: the upper half of a float. Two entries that are neighbours along the inner dimension lie in one word, and
-// the instruction adds both products to a sum in fp32. Factors are rounded to the nearest, to the even one of two,
-// while they are packed. As the instructions do it, numbers below 2⁻¹²⁶ count as zeros; infinities stay, and NaN stays
-// NaN.
+// Products of bfloat16 with AVX512_BF16. A bfloat16 is the upper half of a float. Two neighbouring entries along the
+// inner dimension share a 32-bit word; the instruction adds both of their products to an fp32 sum. Factors are rounded
+// to nearest, ties to even, while they are packed. As in the instructions, numbers below 2⁻¹²⁶ are treated as zero;
+// infinities and NaN are preserved.
 //
-// As in small_product.hpp the target stands on the kernels themselves, which use no lambdas: g++ gives those none.
+// As in small_product.hpp, the target attribute is on the kernels themselves. They contain no lambdas, because g++
+// doesn't apply the attribute to lambdas.
 #include <bit>
 #include <cstdint>
 
@@ -18,7 +19,7 @@ namespace mql4grec::cpu {
 
 namespace detail {
 
-/// x rounded to a bfloat16, as a float.
+/// x rounded to bfloat16, returned as a float.
 MQL4GREC_INLINE float rounded_to_bf16(float x) {
   std::uint32_t const bits = std::bit_cast<std::uint32_t>(x), magnitude = bits & 0x7fffffffu;
   std::uint32_t const nearest = (bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u;
@@ -37,13 +38,13 @@ struct round_to_bf16_kernel {
 
 using bf16_pair = std::uint32_t;
 
-/// The left factor of a tile: pair p of row r stands at data[r · row_stride + p · pair_stride].
+/// The left factor of a tile: pair p of row r is at data[r · row_stride + p · pair_stride].
 struct bf16_factor {
   bf16_pair const* data;
   index_t row_stride, pair_stride;
 };
 
-/// What becomes of a tile's sums: c = alpha · sums [+ c].
+/// The destination of a tile's sums: c = alpha · sums [+ c].
 struct bf16_result {
   float* data;
   index_t stride;
@@ -51,20 +52,20 @@ struct bf16_result {
   bool add;
 };
 
-/// The lowest `count` lanes of 16, none below 0.
+/// A mask of the lowest `count` of 16 lanes; empty for count ≤ 0.
 MQL4GREC_INLINE std::uint16_t lanes_below(index_t count) {
   return static_cast<std::uint16_t>(count >= lanes ? 0xffffu : count <= 0 ? 0u : (1u << count) - 1u);
 }
 
-/// y (16 pairs) from the 16 entries each of two neighbouring p.
+/// y (16 pairs) = 16 entries each of two neighbouring p, interleaved.
 [[MQL4GREC_BF16]] inline void store_interleaved(__m512 even, __m512 odd, bf16_pair* y) {
   __m512i const order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
                                          5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   _mm512_storeu_si512(y, _mm512_permutexvar_epi16(order, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(odd, even))));
 }
 
-/// Rows of x are neighbours along the inner dimension: y(p, i) = (x(2p, i), x(2p + 1, i)). x (inner, n); columns are
-/// packed 64 side by side, such panels lie panel_size apart, their rows row_size; the last register's lanes beyond n
+/// Packs x (inner, n), whose rows are neighbours along the inner dimension: y(p, i) = (x(2p, i), x(2p + 1, i)). Columns
+/// are packed into panels of 64; panels are panel_size apart, their rows row_size. Lanes beyond n of the last register
 /// become 0.
 [[MQL4GREC_BF16]] inline void pack_rows_bf16(float const* x, index_t stride, index_t inner, index_t n, bf16_pair* y,
                                              index_t row_size, index_t panel_size) {
@@ -76,7 +77,7 @@ MQL4GREC_INLINE std::uint16_t lanes_below(index_t count) {
     }
 }
 
-/// y (n, row_size) = x (n, inner) in pairs along its rows; an odd entry at the end is paired with 0.
+/// y (n, row_size) = x (n, inner) in pairs along its rows. The last entry of an odd row is paired with 0.
 [[MQL4GREC_BF16]] inline void pack_pairs_bf16(float const* x, index_t stride, index_t inner, index_t n, bf16_pair* y,
                                               index_t row_size) {
   for (index_t i = 0; i < n; ++i, x += stride, y += row_size)
@@ -88,8 +89,8 @@ MQL4GREC_INLINE std::uint16_t lanes_below(index_t count) {
     }
 }
 
-/// y (pairs, row_size) = the transpose of x (up to 16 rows, inner) in pairs along its rows, 16 of them side by side;
-/// rows that x hasn't got are zeros.
+/// y (pairs, row_size) = the transpose of x (up to 16 rows, inner), in pairs along x's rows, 16 pairs side by side.
+/// Rows that x doesn't have are zeros.
 [[MQL4GREC_BF16]] inline void pack_transposed_bf16(float const* x, index_t stride, index_t inner, index_t n,
                                                    bf16_pair* y, index_t row_size) {
   for (index_t p = 0; p < inner; p += 2 * lanes, y += lanes * row_size) {
@@ -102,7 +103,8 @@ MQL4GREC_INLINE std::uint16_t lanes_below(index_t count) {
       __m512 const second = _mm512_maskz_loadu_ps(there ? high : static_cast<__mmask16>(0), row + lanes);
       r[i] = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second, first));
     }
-    // a perfect shuffle of 256 words turns the bits of a word's place round by one; four make rows of columns
+    // a perfect shuffle of 256 words rotates the bits of each word's index by one; four shuffles transpose the 16 × 16
+    // block
     for (int round = 0; round < 4; ++round) {
       __m512i const low_half = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
       __m512i const high_half = _mm512_set_epi32(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8);
@@ -118,15 +120,15 @@ MQL4GREC_INLINE std::uint16_t lanes_below(index_t count) {
   }
 }
 
-/// Rows × Packs·16 sums of a tile; b (pairs, 64) is a panel. Lanes of the last pack outside `last` are neither read nor
-/// written.
+/// Computes Rows × Packs·16 sums of a tile; b (pairs, 64) is a panel. Lanes of the last pack outside `last` are neither
+/// read nor written.
 template <int Rows, int Packs>
 [[MQL4GREC_BF16]] void bf16_tile(bf16_factor a, bf16_pair const* b, index_t pairs, bf16_result c, std::uint16_t last) {
   __m512 sum[Rows][Packs];
   for (int r = 0; r < Rows; ++r)
     for (int j = 0; j < Packs; ++j) {
       sum[r][j] = _mm512_setzero_ps();
-      __builtin_prefetch(c.data + r * c.stride + j * lanes, 1);  // c comes from far, and is wanted at the end
+      __builtin_prefetch(c.data + r * c.stride + j * lanes, 1);  // c is not in the cache and is needed at the end
     }
   bf16_pair const* at = a.data;
   for (index_t p = 0; p < pairs; ++p, at += a.pair_stride, b += 4 * lanes) {

@@ -1,4 +1,5 @@
 #pragma once
+// Views as Eigen matrices.
 #include <Eigen/Core>
 
 #include "mql4grec/core/view.hpp"
@@ -10,7 +11,7 @@ template <class T>
 using eigen_matrix = Eigen::Matrix<std::remove_const_t<T>, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 }
 
-/// The same entries as an Eigen matrix, with the view's stride. Valid while the view is.
+/// An Eigen map of the view's entries, with its stride. Valid as long as the view.
 template <class T>
 auto as_eigen(view<T, host_space, 2> m) {
   using mapped = std::conditional_t<std::is_const_v<T>, detail::eigen_matrix<T> const, detail::eigen_matrix<T>>;

@@ -1,5 +1,5 @@
 #pragma once
-// Building blocks for kernels: no branches and no library calls, so that loops over them become vector code.
+// Functions for kernels, without branches and library calls, so that loops that use them are vectorized.
 #include <bit>
 #include <cstdint>
 
@@ -7,8 +7,8 @@
 
 namespace mql4grec::cpu::detail {
 
-/// e^x, relative error below 2e-7 for −87 ≤ x ≤ 88 and clamped outside. x = n·ln 2 + r; a minimax polynomial of degree
-/// 6 on |r| ≤ ln 2 / 2, times 2ⁿ written into the exponent bits (the Cephes coefficients).
+/// e^x with a relative error below 2e-7 for −87 ≤ x ≤ 88, clamped outside. x = n·ln 2 + r: a minimax polynomial of
+/// degree 6 on |r| ≤ ln 2 / 2 (the Cephes coefficients), times 2ⁿ, which is added to the exponent bits.
 MQL4GREC_INLINE float exp_approximate(float x) {
   constexpr float to_integer = 12582912.f;  // 1.5·2²³: adding it rounds to the nearest integer, in the low bits
   x = x < -87.f ? -87.f : x;
@@ -27,7 +27,7 @@ MQL4GREC_INLINE float exp_approximate(float x) {
   return p * std::bit_cast<float>(exponent);
 }
 
-/// A tree, not a chain: four additions deep instead of fifteen.
+/// Adds the lanes as a tree, four additions deep instead of fifteen.
 MQL4GREC_INLINE float sum_of_lanes(float (&part)[lanes]) {
   for (index_t half = lanes / 2; half > 0; half /= 2)
     for (index_t l = 0; l < half; ++l) part[l] += part[l + half];

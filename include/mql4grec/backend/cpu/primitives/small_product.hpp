@@ -1,10 +1,10 @@
 #pragma once
-// Products of the matrices inside one attention head: tens of rows, tens of columns, so short that a library's call
-// costs as much as its work. Sums stay in registers over the whole inner dimension.
+// Products of the matrices inside one attention head: with tens of rows and columns, a library's call overhead equals
+// its work. Sums stay in registers over the whole inner dimension.
 //
-// The tile is written with vector types, because compilers don't keep arrays of plain floats in registers; and it is
-// stamped out by a macro for each instruction set, because g++ splits vector types into the enclosing function's
-// registers before it inlines: dispatch.hpp's wrappers would come too late.
+// The tile uses vector types, because compilers don't keep arrays of plain floats in registers. A macro defines it for
+// each instruction set, because g++ lowers vector types to the enclosing function's registers before it inlines: the
+// wrappers of dispatch.hpp would have no effect.
 #include <algorithm>
 #include <cstring>
 
@@ -14,7 +14,7 @@ namespace mql4grec::cpu {
 
 namespace detail {
 
-/// A (m, k) with any strides, so that a transposed matrix is one too.
+/// A matrix (m, k) with any strides, so that it can be a transposed one.
 struct small_factor {
   float const* data;
   index_t row_stride, column_stride;
@@ -22,7 +22,8 @@ struct small_factor {
 
 typedef float pack __attribute__((vector_size(lanes * sizeof(float))));
 
-// Rows × Packs·16 sums at once: c = a · b. Pack by pack, never whole arrays: those would live in memory.
+// Computes Rows × Packs·16 sums: c = a · b. Packs are separate variables, since arrays of them would be stored in
+// memory.
 #define MQL4GREC_TILE(name, ...)                                                                                  \
   template <int Rows, int Packs>                                                                                  \
   __VA_ARGS__ inline void name(float const* a, index_t a_row, index_t a_column, float const* b, index_t b_stride, \
@@ -48,7 +49,7 @@ MQL4GREC_TILE(tile_avx512, __attribute__((target("avx512f,avx2,fma"))))
 #endif
 #undef MQL4GREC_TILE
 
-/// Which tile, and how many sums of one pack the registers hold beside a row of b.
+/// The tile of an instruction set, and how many sums of one pack its registers hold besides a row of b.
 struct baseline_tile {
   static constexpr int sums = 2;
   template <int Rows, int Packs, class... Args>
@@ -73,8 +74,7 @@ struct avx512_tile {
 };
 #endif
 
-/// All rows of a range of Packs·16 columns, as many rows at once as there are registers: independent sums hide the
-/// latency.
+/// Computes all rows of Packs·16 columns, as many rows at a time as registers allow: independent sums hide the latency.
 template <class Tile, int Packs>
 void small_product_columns(small_factor a, float const* b, index_t b_stride, float* c, index_t c_stride, index_t m,
                            index_t k) {
@@ -125,8 +125,8 @@ inline void small_product(small_factor a, float const* b, index_t b_stride, floa
 /// The next multiple of `lanes`.
 constexpr index_t padded(index_t n) { return (n + lanes - 1) / lanes * lanes; }
 
-/// y (columns, y_stride) = xᵀ of x (rows, columns), four by four; y's columns from `rows` to the next multiple of
-/// `lanes` become 0. columns is a multiple of 4.
+/// y (columns, y_stride) = xᵀ of x (rows, columns), in 4 × 4 blocks. y's columns from `rows` to the next multiple of
+/// `lanes` become 0. `columns` must be a multiple of 4.
 inline void transpose(float const* x, index_t x_stride, index_t rows, index_t columns, float* y, index_t y_stride) {
   typedef float quad __attribute__((vector_size(16)));
   index_t i = 0;

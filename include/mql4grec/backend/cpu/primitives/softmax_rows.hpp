@@ -1,6 +1,6 @@
 #pragma once
-// The softmax of attention: rows of tens of keys, where what compilers make of the plain loop (permutations, tails
-// entry by entry) costs twice the work itself. So AVX-512 has its own, with masks for tails.
+// The softmax of attention, for rows of tens of keys. Compilers generate permutations and scalar tails for the plain
+// loop, which cost twice the work itself; the AVX-512 version uses masks for tails.
 #include "mql4grec/backend/cpu/primitives/math.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -17,7 +17,7 @@ struct softmax_rows_kernel {
       if (bias)
         for (index_t j = 0; j < visible; ++j) scores[j] += bias[j - i];
       for (index_t j = visible; j < stride; ++j)
-        scores[j] = -3e38f;  // so that whole registers can be summed without a tail
+        scores[j] = -3e38f;  // so that whole registers can be processed without a tail
       float const shift = highest(scores, stride);
       for (index_t j = 0; j < stride; ++j) scores[j] = exp_approximate(scores[j] - shift);
       for (index_t j = visible; j < stride; ++j) scores[j] = 0.f;
@@ -35,7 +35,7 @@ struct softmax_rows_kernel {
 #endif
 #define MQL4GREC_AVX512_FUNCTION __attribute__((target("avx512f,avx2,fma")))
 
-/// exp_approximate for a register.
+/// exp_approximate for one register.
 MQL4GREC_AVX512_FUNCTION inline __m512 exp_avx512(__m512 x) {
   x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-87.f)), _mm512_set1_ps(88.f));
   __m512 const n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)),
@@ -49,7 +49,7 @@ MQL4GREC_AVX512_FUNCTION inline __m512 exp_avx512(__m512 x) {
   return _mm512_scalef_ps(p, n);
 }
 
-/// The same with a row in so many registers.
+/// The same with a row in `Registers` registers.
 template <int Registers>
 MQL4GREC_AVX512_FUNCTION inline void softmax_rows_avx512(float* scores, index_t stride, float* weights, index_t queries,
                                                          index_t keys, float const* bias, bool causal) {
@@ -85,8 +85,9 @@ MQL4GREC_AVX512_FUNCTION inline void softmax_rows_avx512(float* scores, index_t 
 #endif
 #endif
 
-/// scores (queries, stride) -> weights (queries, keys), the scores being used up; bias, if any, is that of key 0 and
-/// query 0, and moves one to the left a query. stride is a multiple of `lanes`.
+/// weights (queries, keys) = the softmax of scores (queries, stride), which are overwritten. `bias`, if not null,
+/// points to the bias of key 0 and query 0; for each further query it begins one entry earlier. `stride` must be a
+/// multiple of `lanes`.
 inline void softmax_rows(float* scores, index_t stride, float* weights, index_t queries, index_t keys,
                          float const* bias, bool causal) {
 #if defined(__x86_64__) && defined(__GNUC__)

@@ -1,6 +1,6 @@
 #pragma once
-// Everything the reference backend has, with faster overloads: an operation written for cpu::backend is a better match
-// than the reference's, one that isn't falls back to the loops.
+// The CPU backend. It derives from the reference backend: an operation with an overload for cpu::backend uses it, any
+// other uses the reference's loops.
 #include <memory>
 #include <vector>
 
@@ -10,27 +10,33 @@
 
 namespace mql4grec::cpu {
 
-/// A CPU with a number of workers, each a thread with scratch of its own. Operations run on the worker they are given.
+/// A CPU backend with a number of workers, each with its own thread and scratch. An operation runs on the worker that
+/// is passed to it. Not thread-safe: a backend, or one of its workers, is used by one thread at a time.
 class backend : public reference::backend {
  public:
-  static constexpr char const* name = "cpu";
+  static constexpr char const* name = "cpu";  ///< for error messages and reports
+  /// What a CPU backend is constructed with.
   struct options {
-    index_t threads = 1;  ///< workers; worker 0 is the caller's thread. 0: as many as the machine runs at once
-    precision products = precision::fp32;  ///< fp32 or bf16
+    index_t threads =
+        1;  ///< number of workers; worker 0 is the calling thread. 0: as many as the machine has hardware threads
+    precision products = precision::fp32;  ///< the format to which products of floats round their factors: fp32 or bf16
 
     bool operator==(options const&) const = default;
   };
 
-  /// One worker, on the calling thread, with products in fp32: what a service thread uses.
+  /// A single worker on the calling thread, with fp32 products, as a service's thread uses it.
   backend() = default;
   explicit backend(options const& how) : backend(how.threads, how.products) {}
-  /// Throws error for a precision that CPUs don't have.
+  /// `threads` as in options. Throws error for tf32, which CPUs don't have.
   explicit backend(index_t threads, precision products = precision::fp32);
 
-  /// What products of floats round their factors to.
+  /// The precision of products of floats.
   precision products() const { return products_; }
+  /// The options of a backend with a single worker and the same precision.
   options worker_options() const { return {.threads = 1, .products = products_}; }
+  /// The number of workers.
   index_t workers() const { return static_cast<index_t>(others_.size()) + 1; }
+  /// Worker `number`, in [0, workers()); 0 is this backend.
   backend& worker(index_t number) { return number == 0 ? *this : *others_[static_cast<std::size_t>(number - 1)]; }
 
  private:

@@ -1,4 +1,5 @@
 #pragma once
+// The definitions of backend.hpp.
 #include <algorithm>
 #include <thread>
 

@@ -1,8 +1,9 @@
 #pragma once
-// Kernels are plain loops, compiled once for each instruction set and chosen at run time: a binary built for any x86-64
-// uses AVX-512 where it runs on it. A kernel is a struct with a static, always-inlined `run`, free of calls that can't
-// be inlined; inlining into the wrapper below gives the loop the wrapper's instructions, and -O3 makes vectors of it.
-// Sums are kept in `lanes` parallel parts, because the compiler may not reorder a float sum by itself.
+// Run-time choice of the instruction set. Kernels are plain loops that are compiled once per instruction set: a binary
+// built for any x86-64 uses AVX-512 where the machine has it. A kernel is a struct with a static, always-inlined `run`
+// without calls that cannot be inlined. It is inlined into the wrappers below, whose target attribute selects the
+// instructions, and -O3 vectorizes it. Sums are kept in `lanes` independent parts, because compilers may not reorder
+// float additions.
 #include <algorithm>
 #include <atomic>
 
@@ -11,11 +12,13 @@
 
 namespace mql4grec::cpu {
 
-/// Entries that kernels handle side by side: one AVX-512 register of floats, two of AVX2, four of SSE.
+/// The number of entries that kernels process in parallel: one AVX-512 register of floats, two of AVX2, four of SSE.
 inline constexpr index_t lanes = 16;
 
+/// The instruction sets that kernels are compiled for, in increasing order.
 enum class instruction_set { baseline, avx2, avx512 };
 
+/// The best instruction set of this machine.
 inline instruction_set best_instruction_set() {
 #if defined(__x86_64__) && defined(__GNUC__)
   static instruction_set const best = [] {
@@ -32,19 +35,19 @@ inline instruction_set best_instruction_set() {
 #endif
 }
 
-/// The best that kernels may use; tests lower it to run the other paths.
+/// The best instruction set that kernels may use. Tests lower it to run the other code paths.
 inline std::atomic<instruction_set>& allowed_instruction_set() {
   static std::atomic<instruction_set> allowed{instruction_set::avx512};
   return allowed;
 }
 
-/// What kernels use here and now.
+/// The instruction set that kernels use.
 inline instruction_set chosen_instruction_set() {
   return std::min(best_instruction_set(), allowed_instruction_set().load(std::memory_order_relaxed));
 }
 
-/// Whether this machine multiplies bfloat16 by itself (AVX512_BF16). Where it doesn't, factors are rounded and
-/// multiplied in fp32, to the same results but for the order of sums, and slower than without rounding.
+/// Whether this machine has instructions for bfloat16 products (AVX512_BF16). Otherwise factors are rounded and
+/// multiplied in fp32: results are equal up to the order of sums, but it is slower than without rounding.
 inline bool has_fast_bf16() {
 #if defined(__x86_64__) && defined(__GNUC__)
   static bool const here = best_instruction_set() == instruction_set::avx512 && __builtin_cpu_supports("avx512bf16");
@@ -76,7 +79,7 @@ template <class Kernel, class... Args>
 #endif
 }  // namespace detail
 
-/// Runs a kernel with the best instructions of this machine. Arguments are pointers and numbers, passed by value.
+/// Runs a kernel with the chosen instruction set. Arguments are pointers and numbers, passed by value.
 template <class Kernel, class... Args>
 auto dispatch(Args... args) {
 #if defined(__x86_64__) && defined(__GNUC__)

@@ -1,4 +1,5 @@
 #pragma once
+// The definitions of thread_pool.hpp.
 #include <condition_variable>
 #include <cstdint>
 #include <exception>

@@ -1,7 +1,8 @@
 #pragma once
-// Attention over packed sequences, a group for each head of a tile of queries: its keys and values go by in tiles that
-// all its queries share. The weights lie as in backend/reference/attention.hpp. Of queries with more keys than a tile
-// they hold the scores until their sum is known.
+// Attention over packed sequences, with one thread group per head of a tile of queries. The group iterates over tiles
+// of keys and values, which all its queries share. The layout of the weights is that of
+// backend/reference/attention.hpp. When a query has more keys than a tile, its weights temporarily contain scores,
+// until their sum is known.
 #include <cmath>
 #include <limits>
 
@@ -36,12 +37,12 @@ struct attend {
     query_rows q;
     key_rows k, v;
     pairs p;
-    T* bias;  // at a distance in the tile, + queries − 1
+    T* bias;  // the bias at distance j − i of the tile, at position j − i + queries − 1
     template <class ThreadGroup>
     MQL4GREC_HD explicit room(ThreadGroup& group)
         : q(group), k(group), v(group), p(group), bias(group.template share<T>(window)) {}
   };
-  /// What a member knows of its two queries: the highest score it has seen and Σ exp(score − highest), at last of all
+  /// A member's state of its two queries: the highest score so far and Σ exp(score − highest); finally those of all
   /// members.
   template <class ThreadGroup>
   struct members {
@@ -75,7 +76,8 @@ struct attend {
     return head.width() <= Tile::columns && seen <= Tile::keys;
   }
 
-  /// The scores of a tile of keys; where there is more than one, they wait in the place of the weights.
+  /// Computes the scores of a tile of keys. When there are several tiles, the scores are stored in place of the
+  /// weights.
   template <class ThreadGroup>
   MQL4GREC_HD void find_scores(ThreadGroup& group, room const& r, head_of const& head, int step,
                                members<ThreadGroup>& m) const {
@@ -134,14 +136,14 @@ struct attend {
     unrolled<scores_of_member::queries>([&](auto a) {
       T most = highest.of[a];
       unrolled<scores_of_member::keys>([&](auto b) { most = scores.of[a][b] > most ? scores.of[a][b] : most; });
-      if (most == -infinity) return;  // nothing yet, but −∞ − (−∞) isn't
+      if (most == -infinity) return;  // all scores so far are −∞, and −∞ − (−∞) is NaN
       T total = sum.of[a] * std::exp(highest.of[a] - most);
       unrolled<scores_of_member::keys>([&](auto b) { total += std::exp(scores.of[a][b] - most); });
       highest.of[a] = most, sum.of[a] = total;
     });
   }
 
-  /// Each member's sums become 1 / Σ exp(score − highest) of all who share its queries.
+  /// Replaces each member's sums by 1 / Σ exp(score − highest) over all members that share its queries.
   template <class ThreadGroup>
   MQL4GREC_HD void add_up(ThreadGroup& group, members<ThreadGroup>& m) const {
     auto const highest = group.template reduce_among<scores_of_member::sharers>(m.highest, greater_of_queries{});
@@ -158,7 +160,7 @@ struct attend {
     });
   }
 
-  /// The weights of a tile of keys, and what its values add to the context.
+  /// Computes the weights of a tile of keys and adds their product with the values to the context.
   template <class ThreadGroup>
   MQL4GREC_HD void add_values(ThreadGroup& group, room const& r, head_of const& head, int step,
                               members<ThreadGroup>& m) const {
@@ -176,7 +178,7 @@ struct attend {
       group.each([&](int t) { put_rows_product(r.p, r.v, keys, t, place(head, column, columns, step > 0)); });
     }
   }
-  /// As they are to the weights, and as dropout leaves them to the tile.
+  /// Writes the weights to global memory, and the weights after dropout to the tile.
   MQL4GREC_HD void put_weights(room const& r, head_of const& head, int first, int keys, int t,
                                scores_of_member const& scores, of_queries<T> const& highest,
                                of_queries<T> const& inverse_sum) const {
@@ -197,14 +199,15 @@ struct attend {
 
 }  // namespace detail
 
-// k -> nothing: keys are read as they are
+/// Returns an empty view: this backend reads keys as they are.
 template <Real T, class System>
 in_vector<backend<System>, T> pack_keys(backend<System>&, in_matrix<backend<System>, T>,
                                         in_vector<backend<System>, index_t>, index_t) {
   return {};
 }
 
-// The tiles of the queries, which every attention over these sequences has.
+/// Lists the tiles of queries, which all attentions over these sequences share. The plan is in the backend's scratch,
+/// so it is valid until the scope of the scratch ends. `queries` is the total number of query rows.
 template <class System>
 attention_plan<device_space<System>> plan_attention(backend<System>& b,
                                                     in_vector<backend<System>, index_t> query_offsets,
@@ -216,7 +219,7 @@ attention_plan<device_space<System>> plan_attention(backend<System>& b,
   return plan;
 }
 
-// -> context (query tokens, heads·width), weights (Σ heads·queries·keys)
+/// Computes context (query tokens, heads·width) and weights (Σ heads·queries·keys), which the backward pass reads.
 template <Real T, class System>
 void attention_forward(backend<System>& b, attention_inputs<device_space<System>, T> const& in,
                        out_vector<backend<System>, T> weights, out_matrix<backend<System>, T> context) {
@@ -229,7 +232,8 @@ void attention_forward(backend<System>& b, attention_inputs<device_space<System>
   });
 }
 
-// dcontext (query tokens, heads·width) -> gradients; weights are kept as they are.
+/// Computes the gradients of the inputs from dcontext (query tokens, heads·width) and the forward pass' weights, which
+/// are not modified.
 template <Real T, class System>
 void attention_backward(backend<System>& b, attention_inputs<device_space<System>, T> const& in,
                         out_vector<backend<System>, T> weights, in_matrix<backend<System>, T> dcontext,

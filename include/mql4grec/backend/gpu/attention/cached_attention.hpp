@@ -1,6 +1,7 @@
 #pragma once
-// Sixteen threads a head of a row, so that they read a place's keys and values side by side; two such heads make a
-// group. Steps are few, rows many: a thread asks for several ancestors' columns before it uses the first.
+// Attention over cached ancestors in a beam search. Sixteen threads handle one head of a row, so that they read
+// neighbouring entries of keys and values; two such heads form a group. There are few steps and many rows: a thread
+// loads the columns of several ancestors before it uses the first.
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -12,7 +13,7 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// A number for each of some steps.
+/// One number for each of 8 steps.
 template <Real T>
 struct of_steps {
   static constexpr int count = 8;
@@ -39,14 +40,14 @@ struct greater_number {
   }
 };
 
-/// `Whole`: every head's columns can be moved in quads.
+/// `Whole`: the columns of every head can be moved as quads.
 template <class System, Real T, bool Whole>
 struct attend_to_cache {
   static constexpr int threads = 32, sharers = 16, together = threads / sharers;
   static constexpr T infinity = std::numeric_limits<T>::infinity();
   cached_attention_inputs<device_space<System>, T> in;
   view<T, device_space<System>, 2> context;
-  int heads, width, steps;  // ints: a GPU divides them sooner
+  int heads, width, steps;  // ints, which a GPU divides faster
 
   attend_to_cache(cached_attention_inputs<device_space<System>, T> const& inputs, view<T, device_space<System>, 2> to)
       : in(inputs),
@@ -56,7 +57,7 @@ struct attend_to_cache {
         steps(static_cast<int>(in.places.columns())) {}
   std::size_t shared_bytes() const { return shared_bytes_of<T>(together * steps); }
 
-  /// One head of one row, and where its scores and then its weights stand.
+  /// One head of one row, and the shared memory for its scores, which are replaced by its weights.
   struct head_of_row {
     bool is_there;
     int row, head;
@@ -93,7 +94,7 @@ struct attend_to_cache {
     });
     return result;
   }
-  /// A column of some steps' ancestors and the three behind it; zeros for steps that aren't there.
+  /// Loads four columns of the ancestors of 8 steps; zeros for steps that don't exist.
   MQL4GREC_HD void load_steps(head_of_row const& h, int first, index_t column, int left,
                               quad<T> (&columns)[of_steps<T>::count]) const {
     unrolled<of_steps<T>::count>([&](auto s) {
@@ -101,7 +102,7 @@ struct attend_to_cache {
     });
   }
 
-  /// A thread's part of q · k for some steps.
+  /// A thread's share of q · k for 8 steps.
   MQL4GREC_HD of_steps<T> dots_of(head_of_row const& h, int first, int thread) const {
     of_steps<T> dots = {};
     if (!h.is_there) return dots;
@@ -127,7 +128,7 @@ struct attend_to_cache {
       for (int step = thread; step < steps; step += sharers) most = h.weights[step] > most ? h.weights[step] : most;
     return most;
   }
-  /// The thread's scores become exp(score − most). Their sum.
+  /// Replaces the thread's scores by exp(score − most) and returns their sum.
   MQL4GREC_HD T weigh(head_of_row const& h, T most, int thread) const {
     T sum{};
     if (h.is_there)
@@ -169,7 +170,7 @@ bool has_whole_quads(M const& x) {
 
 }  // namespace detail
 
-// -> context (rows, inner)
+/// Computes context (rows, heads·width) for one decoder step.
 template <Real T, class System>
 void cached_attention(backend<System>& b, cached_attention_inputs<device_space<System>, T> const& in,
                       out_matrix<backend<System>, T> context) {

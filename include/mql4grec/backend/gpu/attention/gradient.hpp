@@ -1,13 +1,13 @@
 #pragma once
-// Attention backwards, a group for each head of a sequence: it walks over the tiles of keys, and for each over the
-// tiles of queries, so that everything that a sequence's scores lead to is made in one place and in one order, and
-// dropout's mask is drawn once.
+// The backward pass of attention, with one thread group per head of a sequence. The group iterates over tiles of keys
+// and, for each, over tiles of queries. All gradients of a sequence's head are computed by one group in a fixed order,
+// and each dropout mask is drawn once.
 #include "mql4grec/backend/gpu/attention/sequences.hpp"
 #include "mql4grec/backend/gpu/primitives/column_sums.hpp"
 
 namespace mql4grec::gpu::detail {
 
-/// With p = softmax's weights and dp = the gradient of what dropout left of them: ds = p ∘ (dp − Σ p·dp).
+/// With p = the softmax weights and dp = the gradient of p after dropout's mask: ds = p ∘ (dp − Σ p·dp).
 template <class System, Real T, class Tile>
 struct attention_gradient {
   using head_of = attention_head<System, T, Tile>;
@@ -27,7 +27,7 @@ struct attention_gradient {
   T const* weights;
   view<T const, device_space<System>, 2> dcontext;
   view<T, device_space<System>, 2> dq, dk, dv;
-  T* along;      ///< (query rows, heads): Σ p·dp, of sequences with more keys than a tile
+  T* along;      ///< (query rows, heads): Σ p·dp, for sequences with more keys than a tile
   T* diagonals;  ///< see add_bias_gradient; or null
 
   struct room {
@@ -37,13 +37,13 @@ struct attention_gradient {
     template <class ThreadGroup>
     MQL4GREC_HD explicit room(ThreadGroup& group) : q(group), d(group), k(group), v(group), p(group), ds(group) {}
   };
-  /// A tile of queries and one of keys; which of their rows are in shared memory already.
+  /// A tile of queries and a tile of keys, and which of their rows are in shared memory already.
   struct pair {
     int first_query, queries, first_key, keys;
     bool has_queries = false, has_keys = false;
     bool is_first_of_keys = true;
   };
-  /// A member's p and dp, and its part of Σ p·dp.
+  /// A member's p and dp, and its share of Σ p·dp.
   template <class ThreadGroup>
   struct members {
     typename ThreadGroup::template local<scores_of_member> p, dp;
@@ -86,7 +86,7 @@ struct attention_gradient {
   }
   MQL4GREC_HD bool is_seen(pair const& at) const { return !in.causal || at.first_key < at.first_query + at.queries; }
 
-  /// p and dp of a pair of tiles, and the member's part of its Σ p·dp; what dropout leaves of p goes to shared memory.
+  /// Computes p, dp and the member's share of Σ p·dp for a pair of tiles, and writes p after dropout to shared memory.
   template <class ThreadGroup>
   MQL4GREC_HD void find_weight_gradients(ThreadGroup& group, room const& r, head_of const& head, pair const& at,
                                          bool last, members<ThreadGroup>& m) const {
@@ -108,7 +108,7 @@ struct attention_gradient {
     head.for_each_pair(at.first_query, at.queries, at.first_key, at.keys, t,
                        [&](auto a, auto b, index_t place) { p.of[a][b] = weights[place]; });
   }
-  /// What dp takes, and with `all` what the rest takes too.
+  /// Fetches the rows that dp needs; with `all`, those of the other products too.
   template <class ThreadGroup>
   MQL4GREC_HD void fetch(room const& r, head_of const& head, pair const& at, int column, int columns, int t,
                          bool all) const {
@@ -137,8 +137,8 @@ struct attention_gradient {
     });
   }
 
-  /// Everything that a tile of keys has a part in. The first time, where there are more of them, only Σ p·dp of the
-  /// queries.
+  /// Computes all contributions of a tile of keys. When there are several such tiles, a first pass (`last` = false)
+  /// computes only the queries' Σ p·dp.
   template <class ThreadGroup>
   MQL4GREC_HD void walk_over_queries(ThreadGroup& group, room const& r, head_of const& head, int j, bool last,
                                      members<ThreadGroup>& m) const {
@@ -159,7 +159,7 @@ struct attention_gradient {
         put_products(group, r, head, at);
       }
     }
-    if (is_first && last)  // no query sees them
+    if (is_first && last)  // no query attends to these keys
       group.each([&](int t) {
         for (auto const* to : {&dk, &dv})
           place(*to, head, s.first_key + j, Tile::part(s.keys, j, Tile::keys), 0, head.width()).clear(t);
@@ -200,7 +200,7 @@ struct attention_gradient {
     for (int column = 0; column < head.width(); column += Tile::columns) {
       int const columns = Tile::part(head.width(), column, Tile::columns);
       if (!is_one_load(head)) group.load([&](int t) { fetch<ThreadGroup>(r, head, at, column, columns, t, true); });
-      // a phase each: products side by side would fill the registers
+      // a phase for each: several products in one phase would exceed the registers
       group.each([&](int t) {
         index_t const first_key = head.tile().first_key + at.first_key;
         put_columns_product(r.p, r.d, at.queries, t, place(dv, head, first_key, at.keys, column, columns, adds));
@@ -217,7 +217,7 @@ struct attention_gradient {
       });
     }
   }
-  /// Σ ds at each distance of the tile.
+  /// Adds up ds for each distance j − i of the tile.
   MQL4GREC_HD void add_diagonals(room const& r, head_of const& head, pair const& at, int t) const {
 #if defined(__CUDA_ARCH__)
 #pragma unroll 1
@@ -232,9 +232,9 @@ struct attention_gradient {
   }
 };
 
-/// What some sequences add to the bias' gradient. A head's distances of a sequence lie side by side, from −(queries −
-/// 1) on; in front of them those of the sequence's heads and of the sequences before, with room for queries + keys
-/// numbers each.
+/// The contribution of a few sequences to the bias' gradient. `diagonals` contains, for each sequence and each of its
+/// heads, Σ ds by distance, beginning with −(queries − 1). The entries of a head begin after those of all earlier
+/// sequences and of the sequence's earlier heads, at queries + keys entries each.
 template <class System, Real T>
 struct sum_diagonals {
   static constexpr index_t sequences_each = 4;
@@ -256,14 +256,14 @@ struct sum_diagonals {
     partial(range, column) = sum;
   }
 };
-/// The entries of a table, counted row by row.
+/// The entries of a table, numbered row by row.
 template <class M>
 struct entries_of {
   M table;
   MQL4GREC_HD auto& operator()(index_t at) const { return table(at / table.columns(), at % table.columns()); }
 };
 
-/// dbias (heads, distances) += the sequences' diagonals, in their order.
+/// dbias (heads, distances) += the diagonals of all sequences, in the order of the sequences.
 template <class System, Real T>
 void add_bias_gradient(backend<System>& b, attention_inputs<device_space<System>, T> const& in, T const* diagonals,
                        view<T, device_space<System>, 2> dbias) {

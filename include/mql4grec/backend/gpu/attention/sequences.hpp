@@ -1,6 +1,6 @@
 #pragma once
-// Which queries a group has. How long the sequences are stands on the device, and the host doesn't wait for it: one
-// group lists the tiles, and the host starts as many groups as there can be at most.
+// Assigns queries to thread groups. The sequences' lengths are on the device, and the host doesn't wait for them: one
+// group lists the tiles of queries, and the host launches the maximum number of groups that there could be.
 #include <cstdint>
 
 #include "mql4grec/backend/contract/attention.hpp"
@@ -10,28 +10,29 @@ namespace mql4grec::gpu::detail {
 
 /// A tile of a sequence's queries.
 struct query_tile {
-  index_t first_query, first_key;  ///< the sequence's first rows
-  index_t first_weight;            ///< where the sequence's weights begin
-  int queries, keys;               ///< the sequence's
-  int first, rows;                 ///< the tile's queries, counted within the sequence
+  index_t first_query, first_key;  ///< the first rows of the sequence
+  index_t first_weight;            ///< the position of the sequence's first weight
+  int queries, keys;               ///< of the whole sequence
+  int first, rows;                 ///< the queries of the tile, relative to the sequence
 
-  /// How many of the keys some query of the tile sees.
+  /// The number of keys that at least one query of the tile attends to.
   MQL4GREC_HD int seen(bool causal) const { return causal && first + rows < keys ? first + rows : keys; }
-  /// Where the weights of a head's query begin, the query counted within the tile.
+  /// The position of a head's weights for a query; the query is relative to the tile.
   MQL4GREC_HD index_t weights_of(int head, int query) const {
     return first_weight + (static_cast<index_t>(head) * queries + first + query) * keys;
   }
 };
 
-inline constexpr index_t tiles_begin = 16;  ///< bytes, in a list
+inline constexpr index_t tiles_begin = 16;  ///< bytes before the first tile of a list
 
-/// The tiles in the order of their queries; or one for each sequence, with all of its queries or none.
+/// Lists the tiles in the order of their queries; or one tile for each sequence, which contains all of its queries, if
+/// any.
 struct list_query_tiles {
   static constexpr int threads = 512;
   static constexpr std::size_t shared_bytes() { return 0; }
   index_t const *query_offsets, *key_offsets;
   index_t sequences, heads;
-  int queries_each;  ///< of a tile; 0: all of a sequence's
+  int queries_each;  ///< queries per tile; 0: all queries of a sequence
   query_tile* tiles;
   index_t* count;
 
@@ -42,7 +43,7 @@ struct list_query_tiles {
     return queries_each == 0 ? 1 : (queries(s) + queries_each - 1) / queries_each;
   }
 
-  /// Each member lists the tiles of some sequences that follow each other.
+  /// Each member lists the tiles of some consecutive sequences.
   template <class ThreadGroup>
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t) const {
     index_t const each = (sequences + threads - 1) / threads;
@@ -71,8 +72,7 @@ struct list_query_tiles {
   }
 };
 
-/// The list, on the device; `most` is what its length can't exceed. And of every head: ints, which a GPU divides
-/// sooner.
+/// A list of tiles on the device; `most` is an upper bound of its length. Sizes are ints, which a GPU divides faster.
 struct query_tiles {
   query_tile const* tiles;
   index_t const* count;
@@ -80,7 +80,7 @@ struct query_tiles {
   int heads, width;
 };
 
-/// A list in the backend's scratch: how long it is, and behind that the tiles.
+/// A list in the backend's scratch: its length, followed by the tiles.
 template <class System>
 view<std::byte const, device_space<System>, 1> take_tile_list(backend<System>& b,
                                                               in_vector<backend<System>, index_t> query_offsets,
@@ -97,7 +97,7 @@ view<std::byte const, device_space<System>, 1> take_tile_list(backend<System>& b
   return list;
 }
 
-/// Those of the plan, or a list of these sequences alone.
+/// The tiles of the inputs' plan or, when there is none, a new list in the backend's scratch.
 template <class System, Real T>
 query_tiles take_query_tiles(backend<System>& b, attention_inputs<device_space<System>, T> const& in, bool whole) {
   auto list = whole ? in.plan.backward : in.plan.forward;
@@ -107,7 +107,7 @@ query_tiles take_query_tiles(backend<System>& b, attention_inputs<device_space<S
           static_cast<int>(in.width())};
 }
 
-/// A number for each of a member's two queries.
+/// A number for each of the two queries of a member.
 template <Real T>
 struct of_queries {
   T of[2];
@@ -125,15 +125,15 @@ struct greater_of_queries {
   }
 };
 
-/// What dropout multiplies weights by. The rule is that of backend/contract/dropout.hpp; here one draw serves the keys
-/// of a member that share it.
+/// The factors by which dropout multiplies weights, by the rule of backend/contract/dropout.hpp. One Philox draw serves
+/// all keys of a member that share it.
 template <Real T>
 class weight_mask {
  public:
   explicit weight_mask(dropout const& site)
       : site_(site), threshold_(site.threshold()), scale_(static_cast<T>(site.scale())) {}
 
-  /// Of one query's weights in a column and those 8, 16 and 24 behind it.
+  /// The factors of one query's weights in `column` and in the columns 8, 16 and 24 further on.
   MQL4GREC_HD quad<T> kept(index_t row, index_t column) const {
     if (!site_.active()) return {1, 1, 1, 1};
     quad<T> result;
@@ -156,7 +156,7 @@ class weight_mask {
   }
   MQL4GREC_HD T kept(philox_counter const& words, std::uint32_t within) const {
     std::uint32_t const w0 = words[0], w1 = words[1], w2 = words[2],
-                        w3 = words[3];  // chosen without an index: registers have none
+                        w3 = words[3];  // selected without indexing: registers cannot be indexed
     std::uint32_t const low = within & 32 ? w1 : w0, high = within & 32 ? w3 : w2;
     std::uint32_t const word = within & 64 ? high : low;
     return (within & 16 ? word >> 16 : word & 0xffffu) >= threshold_ ? scale_ : T{};
@@ -167,8 +167,8 @@ class weight_mask {
   T scale_;
 };
 
-/// One head of a tile of queries. It is asked of shared memory in every phase: kept in registers, it and all that
-/// follows from it would fill them.
+/// One head of a tile of queries. It is read from shared memory in every phase: it and the values derived from it would
+/// occupy too many registers.
 template <class System, Real T, class Tile>
 class attention_head {
   struct place {
@@ -179,7 +179,7 @@ class attention_head {
  public:
   static constexpr std::size_t shared_bytes() { return shared_bytes_of<place>(1); }
 
-  /// The head of number `at` of the list, `at` counting heads.
+  /// The at-th head of the list, where every tile has `heads` consecutive entries.
   template <class ThreadGroup>
   MQL4GREC_HD attention_head(ThreadGroup& group, attention_inputs<device_space<System>, T> const& in,
                              query_tiles const& list, index_t at)
@@ -195,19 +195,19 @@ class attention_head {
   MQL4GREC_HD int width() const { return width_; }
   MQL4GREC_HD index_t first_row() const { return tile().first_query + tile().first; }
   MQL4GREC_HD index_t first_column() const { return static_cast<index_t>(number()) * width(); }
-  /// Of another matrix with the rows of q.
+  /// The head's part of a matrix with the same rows as q.
   MQL4GREC_HD head_rows<T const> of_queries(view<T const, device_space<System>, 2> const& x) const {
     return {x, first_row(), first_column()};
   }
   MQL4GREC_HD head_rows<T const> q() const { return of_queries(in_.q); }
   MQL4GREC_HD head_rows<T const> k() const { return {in_.k, tile().first_key, first_column()}; }
   MQL4GREC_HD head_rows<T const> v() const { return {in_.v, tile().first_key, first_column()}; }
-  /// Where the weights of a query of the tile begin.
+  /// The position of the weights of a query of the tile.
   MQL4GREC_HD index_t weights_of(int query) const { return tile().weights_of(number(), query); }
-  /// Where dropout finds the weights of the first key.
+  /// The column of the first key's weight, as dropout numbers columns.
   MQL4GREC_HD index_t first_weight_column() const { return static_cast<index_t>(number()) * tile().keys; }
-  /// visit(a, b, place among the weights) for each of member t's pairs of a tile: (queries, keys), from a query and a
-  /// key on.
+  /// Calls visit(a, b, position of the weight) for each of member t's pairs in a (queries, keys) tile that begins at
+  /// the given query and key.
   template <class Visit>
   MQL4GREC_HD void for_each_pair(int first_query, int queries, int first_key, int keys, int t, Visit&& visit) const {
     unrolled<tile_scores<T, Tile>::queries>([&](auto a) {

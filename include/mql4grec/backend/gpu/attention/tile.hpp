@@ -1,7 +1,7 @@
 #pragma once
-// What attention's kernels are made of: tiles of a head's rows in shared memory, and the three products of such tiles.
-// Each member of the group has some entries of a product in its registers; rows are padded so that members who read
-// side by side meet in no bank.
+// The building blocks of attention's kernels: tiles of a head's rows in shared memory, and the three matrix products of
+// such tiles. Each member of a thread group holds some entries of a product in registers. Rows in shared memory are
+// padded so that members that read neighbouring rows don't conflict in a bank.
 #include <cstdint>
 #include <type_traits>
 
@@ -11,37 +11,38 @@
 
 namespace mql4grec::gpu::detail {
 
-/// Four neighbours in a row, moved at once.
+/// Four consecutive entries of a row, moved by one instruction.
 template <Real T>
 struct alignas(16) quad {
   T of[4];
 };
 
-/// The pairs of queries and keys that a group has at a time, eight a thread. Sequences of few queries, as a decoder's
-/// in training, have tiles of a warp each, whose threads wait for no others.
+/// The tile of (query, key) pairs that a group processes at a time, eight pairs per thread. Sequences with few queries,
+/// such as a decoder's in training, use tiles of one warp each, which needs no synchronization with other warps.
 template <int Threads>
 struct attention_tile {
   static constexpr int threads = Threads;
   static constexpr int queries = Threads / 4, keys = 32;
-  static constexpr int columns = 64;                 ///< of a head that lie in shared memory at a time
-  static constexpr int rows_at_once = Threads / 16;  ///< rows that a product's threads have at once, four columns each
+  static constexpr int columns = 64;  ///< of a head in shared memory at a time
+  static constexpr int rows_at_once =
+      Threads / 16;  ///< rows that all threads process at a time in a product, four columns each
 
-  /// How many of n entries, `first` and later, fall to a tile of at most `most`.
+  /// The number of entries from `first` to the end of n, at most `most`.
   MQL4GREC_HD static int part(int n, int first, int most) { return n - first < most ? n - first : most; }
 };
 using wide_tile = attention_tile<128>;
 using narrow_tile = attention_tile<32>;
 
-/// Whether these sequences are taken in narrow tiles; a matter of speed alone, decided by what the host knows.
+/// Whether these sequences use narrow tiles. Affects speed only, and depends only on sizes that the host has.
 constexpr bool is_narrow(index_t sequences, index_t queries) { return queries <= sequences * narrow_tile::queries; }
 
-/// task(tile)
+/// Calls task(tile) with the type of tile for these sizes.
 template <class Task>
 void with_tiles_for(index_t sequences, index_t queries, Task&& task) {
   is_narrow(sequences, queries) ? task(narrow_tile()) : task(wide_tile());
 }
 
-/// One head's columns of a sequence's rows.
+/// The columns of one head in the rows of a sequence.
 template <class T>
 struct head_rows {
   T* first;
@@ -51,13 +52,13 @@ struct head_rows {
   MQL4GREC_HD head_rows(M const& x, index_t row, index_t column)
       : first(x.data + row * x.stride + column), stride(static_cast<int>(x.stride)) {}
   MQL4GREC_HD T* at(int row, int column) const { return first + (static_cast<index_t>(row) * stride + column); }
-  /// Whether quads of its rows can be moved at once.
+  /// Whether its rows are 16-byte aligned, so that quads can be moved.
   MQL4GREC_HD bool is_aligned() const {
     return (reinterpret_cast<std::uintptr_t>(first) | static_cast<unsigned>(stride) * sizeof(T)) % 16 == 0;
   }
 };
 
-/// Up to `Rows` rows of a head in shared memory, in quads.
+/// Up to `Rows` rows of a head in shared memory, stored as quads.
 template <Real T, class Tile, int Rows>
 class row_tile {
   static constexpr int quads = Tile::columns / 4, stride = quads + 1;
@@ -69,8 +70,8 @@ class row_tile {
 
   MQL4GREC_HD quad<T> const& operator()(int row, int quad_index) const { return entries_[row * stride + quad_index]; }
 
-  /// Member t's part of fetching (rows, columns) from row `first` and a column on; zeros up to a multiple of 8 rows and
-  /// of 4 columns.
+  /// Member t's share of copying (rows, columns) entries, from row `first` and column `column` on. Fills with zeros up
+  /// to a multiple of 8 rows and of 4 columns.
   template <class ThreadGroup>
   MQL4GREC_HD void fetch(int t, head_rows<T const> const& from, int first, int rows, int column, int columns) const {
     int const filled = (rows + 7) / 8 * 8;
@@ -120,8 +121,8 @@ class row_tile {
   quad<T>* entries_;
 };
 
-/// What a member has of a tile of scores: two queries, t / 8 and one half a tile after it, and of each every eighth key
-/// from t % 8 on. Eight neighbours so share a query.
+/// Member t's entries of a tile of scores: two queries (t / 8, and the one half a tile later), and for each of them
+/// every eighth key from t % 8 on. Eight neighbouring members share a query.
 template <Real T, class Tile>
 struct tile_scores {
   static constexpr int queries = 2, keys = 4, sharers = 8;
@@ -132,7 +133,7 @@ struct tile_scores {
   MQL4GREC_HD static int key(int t, int b) { return t % sharers + sharers * b; }
 };
 
-/// A number for each pair of a tile in shared memory: (queries, keys).
+/// A (queries, keys) table in shared memory: one number per pair of the tile.
 template <Real T, class Tile>
 class pair_tile {
   static constexpr int stride = Tile::keys + 8;
@@ -151,11 +152,10 @@ class pair_tile {
   T* entries_;
 };
 
-// ---- products
-// -------------------------------------------------------------------------------------------------------------- The
-// number of a member's rows is known to the compiler, so that they stay in its registers. Loops that it doesn't know
-// the length of are unrolled as little as they are told to: groups that wait for each other's loads hide more than a
-// longer loop would, and code has to fit too.
+// ---- products ----
+// The number of rows per member is a compile-time constant, so that they stay in registers. Loops of unknown length are
+// unrolled little: other groups hide the latency of loads better than a longer loop body would, and the instruction
+// cache is limited.
 
 template <int Queries, int Keys, Real T, class Tile>
 MQL4GREC_HD void add_some_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y,
@@ -189,7 +189,8 @@ MQL4GREC_HD void add_dots_of_keys(row_tile<T, Tile, Tile::queries> const& x, row
   else
     add_some_dots<Queries, 4>(x, y, quad_count, t, scores);
 }
-/// scores (queries, keys) += x (queries, columns) yᵀ (keys, columns): member t's. What lies outside gets any value.
+/// scores (queries, keys) += x (queries, columns) · yᵀ (keys, columns): member t's entries. Entries outside the given
+/// sizes are unspecified.
 template <Real T, class Tile>
 MQL4GREC_HD void add_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T, Tile, Tile::keys> const& y,
                           int queries, int keys, int columns, int t, tile_scores<T, Tile>& scores) {
@@ -200,21 +201,21 @@ MQL4GREC_HD void add_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T,
     add_dots_of_keys<1>(x, y, keys, quad_count, t, scores);
 }
 
-/// Where a product of pairs and rows goes: a tile's rows of a head, overwritten or added to.
+/// The destination of a product: a tile's rows of a head, which are overwritten or added to.
 template <Real T, class Tile>
 struct product_place {
   head_rows<T> to;
   int rows, column, columns;
   bool adds;
 
-  /// A member's sums: rows `apart` from each other, four columns.
+  /// Writes a member's sums: four rows, `apart` rows from each other, of four columns.
   MQL4GREC_HD void put(int row, int apart, int quad_index, quad<T> (&sums)[4]) const {
     if (to.is_aligned() && columns % 4 == 0)
       put_quads(row, apart, quad_index, sums);
     else
       put_entries(row, apart, quad_index, sums);
   }
-  /// Zeros, by member t.
+  /// Member t's share of writing zeros.
   MQL4GREC_HD void clear(int t) const {
 #if defined(__CUDA_ARCH__)
 #pragma unroll 1
@@ -267,8 +268,8 @@ MQL4GREC_HD void add_some_rows(pair_tile<T, Tile> const& p, row_tile<T, Tile, Ti
     });
   }
 }
-/// out (queries, columns) = p (queries, keys) x (keys, columns): member t's, every eighth row of four columns, or every
-/// second of a narrow tile's. p is 0 where there is no key.
+/// out (queries, columns) = p (queries, keys) · x (keys, columns): member t's entries, four columns of every eighth row
+/// (every second row in a narrow tile). p must be 0 beyond the last key.
 template <Real T, class Tile>
 MQL4GREC_HD void put_rows_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int t,
                                   product_place<T, Tile> const& out) {
@@ -287,7 +288,8 @@ MQL4GREC_HD void put_rows_product(pair_tile<T, Tile> const& p, row_tile<T, Tile,
     add_some_rows<4>(p, x, keys, i, quad_index, sums);
   out.put(i, apart, quad_index, sums);
 }
-/// out (keys, columns) = pᵀ (queries, keys) x (queries, columns): member t's, four rows of four columns at a time.
+/// out (keys, columns) = pᵀ (queries, keys) · x (queries, columns): member t's entries, four rows of four columns at a
+/// time.
 template <Real T, class Tile>
 MQL4GREC_HD void put_columns_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::queries> const& x,
                                      int queries, int t, product_place<T, Tile> const& out) {

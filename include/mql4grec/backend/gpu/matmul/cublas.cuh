@@ -1,5 +1,5 @@
 #pragma once
-// Matrix products of a GPU, through cuBLASLt.
+// Matrix products on NVIDIA GPUs with cuBLASLt.
 #include <cstdint>
 
 #include "mql4grec/backend/contract/matmul.hpp"
@@ -10,14 +10,14 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// The largest power of two up to 16 that divides an address and the distance of its rows. Not more: where scratch lies
-/// must not choose the kernel.
+/// The largest power of two, up to 16, that divides an address and the distance between its rows. It is limited to 16
+/// so that the position of scratch memory doesn't affect which kernel is chosen.
 inline int alignment_of(void const* data, index_t row_bytes) {
   auto const bits = reinterpret_cast<std::uintptr_t>(data) | static_cast<std::uintptr_t>(row_bytes) | 16u;
   return static_cast<int>(bits & (~bits + 1));
 }
 
-/// What an empty sum leaves of C.
+/// The result of a product with an inner dimension of 0: C is kept or set to 0.
 template <Real T, class M>
 struct keep_entry {
   bool keep;
@@ -36,9 +36,10 @@ cublasComputeType_t compute_type(cuda_options const& how) {
   return CUBLAS_COMPUTE_32F;
 }
 
-// C (m,n) = epilogue([C +] alpha · op(A) (m,k) · op(B) (k,n)), none of them empty, row-major. Read by columns, memory
-// holds the transposed matrices, and Cᵀ = op(B)ᵀ op(A)ᵀ; a bias, one entry a column of C, is one a row of that, as
-// cuBLASLt wants it. False: it has no such kernel.
+/// C (m,n) = epilogue([C +] alpha · op(A) (m,k) · op(B) (k,n)), row-major; no matrix may be empty. cuBLASLt reads
+/// memory in column-major order, where it contains the transposed matrices: it computes Cᵀ = op(B)ᵀ op(A)ᵀ. A bias has
+/// one entry per column of C, which is a row of Cᵀ, as cuBLASLt requires. Returns false, without computing anything,
+/// when cuBLASLt has no such kernel.
 template <Real T>
 bool multiply(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<backend<cuda>, T> b,
               out_matrix<backend<cuda>, T> c, product how, cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT,
@@ -74,7 +75,7 @@ bool multiply(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<bac
 
 }  // namespace detail
 
-// C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n)
+/// C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n)
 template <Real T>
   requires(std::same_as<T, float> || std::same_as<T, double>)
 void matmul(backend<cuda>& where, in_matrix<backend<cuda>, T> a, in_matrix<backend<cuda>, T> b,

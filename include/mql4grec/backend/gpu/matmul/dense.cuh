@@ -1,7 +1,7 @@
 #pragma once
-// Layers whose bias and ReLU cuBLASLt adds before it writes the product: one pass over the result instead of two or
-// three. It does so in fp32; other scalars have no such operations, and layers are put together of a product and what
-// follows it.
+// Linear layers whose bias and ReLU cuBLASLt applies before it writes the product: one pass over the result instead of
+// two or three. Only for float; for other scalars, and where cuBLASLt has no such kernel, a layer is a product followed
+// by separate operations.
 #include "mql4grec/backend/gpu/activation.hpp"
 #include "mql4grec/backend/gpu/bias.hpp"
 #include "mql4grec/backend/gpu/matmul/cublas.cuh"
@@ -10,9 +10,9 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// y (rows,out) = end(alpha · x (rows,in) · weightᵀ [+ bias]). False: nothing was done. Only rows in whole groups of 16
-/// bytes are taken, which are those of any usual layer: kernels add biases in vectors, and nothing is said about what
-/// they do with others.
+/// y (rows,out) = end(alpha · x (rows,in) · weightᵀ [+ bias]). Returns false when nothing was computed. Requires rows
+/// that are multiples of 16 bytes, as in any usual layer: kernels add biases in vectors, and cuBLASLt doesn't document
+/// how they handle others.
 inline bool multiply_and_end(backend<cuda>& b, in_matrix<backend<cuda>, float> x,
                              in_matrix<backend<cuda>, float> weight, double alpha, cublasLtEpilogue_t end,
                              float const* bias, out_matrix<backend<cuda>, float> y) {
@@ -24,7 +24,7 @@ inline bool multiply_and_end(backend<cuda>& b, in_matrix<backend<cuda>, float> x
 
 }  // namespace detail
 
-// y (rows,out) = x (rows,in) · weightᵀ + bias (out)
+/// y (rows,out) = x (rows,in) · weightᵀ + bias (out)
 template <std::same_as<float> T>
 void dense_forward(backend<cuda>& b, in_matrix<backend<cuda>, T> x, in_matrix<backend<cuda>, T> weight,
                    in_vector<backend<cuda>, T> bias, out_matrix<backend<cuda>, T> y) {
@@ -33,7 +33,7 @@ void dense_forward(backend<cuda>& b, in_matrix<backend<cuda>, T> x, in_matrix<ba
   bias_forward<T>(b, bias, y);
 }
 
-// y (rows,out) = max(0, x (rows,in) · weightᵀ + bias (out))
+/// y (rows,out) = max(0, x (rows,in) · weightᵀ + bias (out))
 template <std::same_as<float> T>
 void dense_relu_forward(backend<cuda>& b, in_matrix<backend<cuda>, T> x, in_matrix<backend<cuda>, T> weight,
                         in_vector<backend<cuda>, T> bias, out_matrix<backend<cuda>, T> y) {
@@ -42,7 +42,7 @@ void dense_relu_forward(backend<cuda>& b, in_matrix<backend<cuda>, T> x, in_matr
   bias_relu_forward<T>(b, bias, y);
 }
 
-// y (rows,out) = max(0, alpha · x (rows,in) · weightᵀ)
+/// y (rows,out) = max(0, alpha · x (rows,in) · weightᵀ)
 template <std::same_as<float> T>
 void linear_relu_forward(backend<cuda>& b, in_matrix<backend<cuda>, T> x, in_matrix<backend<cuda>, T> weight,
                          double alpha, out_matrix<backend<cuda>, T> y) {

@@ -1,5 +1,6 @@
 #pragma once
-// Systems whose memory is the host's multiply through CBLAS; cuda has cuBLASLt, in gpu/matmul/cublas.cuh.
+// Matrix products of systems whose memory is the host's: CBLAS, through the CPU backend. For cuda see
+// gpu/matmul/cublas.cuh.
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/backend/gpu/runtime/backend.hpp"
 
@@ -13,7 +14,7 @@ view<T, host_space, 2> as_host(view<T, device_space<System>, 2> m) {
 }
 }  // namespace detail
 
-// C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n)
+/// C (m,n) = [C +] alpha · op(A) (m,k) · op(B) (k,n)
 template <Real T, HostSystem System>
 void matmul(backend<System>& where, in_matrix<backend<System>, T> a, in_matrix<backend<System>, T> b,
             out_matrix<backend<System>, T> c, product how) {

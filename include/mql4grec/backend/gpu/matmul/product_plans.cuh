@@ -1,5 +1,6 @@
 #pragma once
-// How cuBLASLt will multiply matrices of a shape: asked once, kept for the next time.
+// Caches cuBLASLt's descriptors and its choice of kernel for each shape of matrix product, because the heuristic that
+// chooses is slow.
 #include <cublasLt.h>
 
 #include <compare>
@@ -15,23 +16,23 @@ inline void check(cublasStatus_t status, char const* call) {
   expects(status == CUBLAS_STATUS_SUCCESS, "cuBLASLt: ", call, ": ", cublasLtGetStatusString(status));
 }
 
-/// Everything that a choice of kernel may depend on. Matrices as cuBLASLt sees them, column-major: it is asked for the
-/// transposed product.
+/// Everything that the choice of a kernel may depend on. Matrices are column-major, as cuBLASLt reads them; it computes
+/// the transposed product.
 struct product_shape {
   index_t m, n, k, stride_a, stride_b, stride_c;
   bool transpose_a, transpose_b;
-  int alignment;  ///< bytes, of all three
+  int alignment;  ///< common alignment of the three matrices, in bytes
   cublasComputeType_t compute;
   cudaDataType_t type;
-  cublasLtEpilogue_t epilogue;  ///< what is done to the product before it is written
+  cublasLtEpilogue_t epilogue;  ///< applied to the product before it is written
 
   auto operator<=>(product_shape const&) const = default;
 };
 
-/// Descriptors and the chosen kernel.
+/// The descriptors of a product, and the chosen kernel.
 class product_plan {
  public:
-  /// `bias`: of the first call, null where the epilogue adds none.
+  /// `bias`: that of the first call; null when the epilogue adds none.
   product_plan(cublasLtHandle_t handle, product_shape const& s, std::size_t workspace, void const* bias) {
     cublasLtMatmulDesc_t what = nullptr;
     cudaDataType_t const scale = s.type;
@@ -56,10 +57,11 @@ class product_plan {
   cublasLtMatrixLayout_t a() const { return a_.get(); }
   cublasLtMatrixLayout_t b() const { return b_.get(); }
   cublasLtMatrixLayout_t c() const { return c_.get(); }
-  /// Only a product that is to end in an epilogue may have no kernel.
+  /// Whether cuBLASLt has a kernel. Only products with an epilogue may have none; otherwise construction throws error.
   bool has_kernel() const { return has_kernel_; }
   cublasLtMatmulAlgo_t const& algorithm() const { return algorithm_; }
-  /// Of the next call; plans of a shape share it, a call reads it when it is made.
+  /// Sets the bias of the next call. Products of the same shape share a plan; cuBLASLt reads the pointer during the
+  /// call.
   void set_bias(void const* bias) const {
     check(cublasLtMatmulDescSetAttribute(what(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
           "cublasLtMatmulDescSetAttribute");
@@ -110,7 +112,7 @@ class product_plan {
   bool has_kernel_ = false;
 };
 
-/// The plans made so far.
+/// All plans of a backend. Not thread-safe.
 class product_plans {
  public:
   product_plan const& of(cublasLtHandle_t handle, product_shape const& shape, std::size_t workspace, void const* bias) {

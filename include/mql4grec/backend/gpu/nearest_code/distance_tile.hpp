@@ -1,15 +1,15 @@
 #pragma once
-// Squared distances of a tile of rows to a tile of vectors. A member of the group has some rows and four vectors; the
-// sums of their pairs stay in its registers while columns go by in shared memory, where they lie turned, so that what a
-// member needs of a column is side by side. A pair's squares are added in the order of the columns, as in the
-// reference, whatever the tile: equal vectors are at equal distances.
+// Squared distances between a tile of rows and a tile of vectors. A member handles some rows and four vectors. Their
+// sums stay in its registers, while columns are loaded into shared memory in transposed order, so that the entries of a
+// column that a member needs are consecutive. Squares are added in the order of the columns, as in the reference, for
+// every tile size: equal vectors have equal distances.
 #include "mql4grec/backend/gpu/primitives/pack.hpp"
 #include "mql4grec/backend/gpu/primitives/thread_group.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::gpu::detail {
 
-/// Rows: those of a member.
+/// `Rows`: rows per member.
 template <Real T, int Rows>
 class distance_tile {
   static constexpr int side = 16, gap = 4, columns = 32;
@@ -21,7 +21,7 @@ class distance_tile {
     return shared_bytes_of<T>(columns * (rows + gap)) + shared_bytes_of<T>(columns * (codes + gap));
   }
 
-  /// A member's first row and first vector of the tile.
+  /// The first row and the first vector of member t within the tile.
   MQL4GREC_HD static int first_row(int t) { return t / side * Rows; }
   MQL4GREC_HD static int first_code(int t) { return t % side * codes_each; }
 
@@ -33,8 +33,9 @@ class distance_tile {
   MQL4GREC_HD explicit distance_tile(ThreadGroup& group)
       : x_(group.template share<T>(columns * (rows + gap))), v_(group.template share<T>(columns * (codes + gap))) {}
 
-  /// distances[t]: of the member's rows of x, counted from row `first`, to its vectors, counted from `code`; what lies
-  /// outside has any. With `same_rows`, x and `first` are those of the call before.
+  /// distances[t] = the distances of member t's rows of x (the tile begins at row `first`) to its vectors (the tile
+  /// begins at `code`). Entries beyond the last row or vector are unspecified. `same_rows`: x and `first` are those of
+  /// the previous call.
   template <class ThreadGroup, class X, class V>
   MQL4GREC_HD void compute(ThreadGroup& group, X const& x, index_t first, V const& vectors, index_t code,
                            bool same_rows, typename ThreadGroup::template local<sums>& distances) const {
@@ -57,7 +58,7 @@ class distance_tile {
  private:
   MQL4GREC_HD static int at_most(index_t n, int most) { return n < most ? static_cast<int>(n) : most; }
 
-  /// A member's part of (n, count) entries, turned.
+  /// A member's share of copying (n, count) entries in transposed order.
   MQL4GREC_HD static void turn(T const* from, index_t stride, int n, int count, int t, T* to, int to_stride) {
     int const j = t % columns;
     if (j >= count) return;

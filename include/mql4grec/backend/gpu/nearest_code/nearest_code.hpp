@@ -1,8 +1,8 @@
 #pragma once
-// The nearest of K vectors for many rows. A group takes a tile of rows and walks over the codebook (distance_tile.hpp);
-// each member remembers the nearest of the vectors it has seen, and the members that share a row then agree on the
-// first of the nearest. Nothing of size n × K is written. Levels that follow each other are walked down by the same
-// group, since a row's codes depend on nothing but the row.
+// The nearest of K vectors for many rows. A thread group processes a tile of rows and iterates over the codebook
+// (distance_tile.hpp). Each member keeps the nearest vector that it has found; the members that share a row then choose
+// the first of the nearest ones. No array of size n × K is written. Consecutive levels are processed by the same group,
+// since a row's codes depend only on the row.
 #include <algorithm>
 #include <limits>
 #include <span>
@@ -15,8 +15,8 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// Where a row has its lowest entry, the first of equals; nothing yet is an infinity at 0, which nothing infinite is
-/// lower than.
+/// The lowest entry of a row and its position, the first one among equals. Initially infinity at position 0, so a row
+/// of infinities has its lowest entry there.
 template <Real T>
 struct lowest_entry {
   T value;
@@ -59,7 +59,8 @@ struct distances_of_rows {
   }
 };
 
-/// The first of the smallest of n entries; nothing is smaller than a NaN in front.
+/// The position of the first smallest of n entries. When entry 0 is NaN, the result is 0, as in a loop that compares
+/// with <.
 template <Real T, class ThreadGroup>
 MQL4GREC_HD int smallest_by(ThreadGroup& group, T const* x, int n) {
   typename ThreadGroup::template local<lowest_entry<T>> mine;
@@ -72,7 +73,7 @@ MQL4GREC_HD int smallest_by(ThreadGroup& group, T const* x, int n) {
   return x[0] != x[0] ? 0 : low.at;
 }
 
-/// A warp a row.
+/// One warp per row.
 template <Real T, class In>
 struct argmin_of_row {
   static constexpr int threads = 32;
@@ -89,7 +90,7 @@ struct argmin_of_row {
   }
 };
 
-inline constexpr int most_levels = 8;  ///< that one kernel walks down
+inline constexpr int most_levels = 8;  ///< levels per kernel launch
 
 template <class V>
 struct codebook_list {
@@ -97,13 +98,14 @@ struct codebook_list {
   int count;
 };
 
-/// codes (levels, n) and, of the last level, distances (n) unless null. X of entries that aren't const becomes what the
-/// levels leave.
+/// Computes codes (levels, n) and, for the last level, distances (n) unless null. When X's entries aren't const, x
+/// becomes the residual after all levels.
 template <Real T, int Rows, class X, class V>
 struct nearest_codes_of_rows {
   using tile = distance_tile<T, Rows>;
   using lowest = lowest_entry<T>;
-  static constexpr int threads = tile::threads, members = tile::codes / tile::codes_each;  // that share a row
+  static constexpr int threads = tile::threads,
+                       members = tile::codes / tile::codes_each;  // members: those that share a row
   static constexpr std::size_t shared_bytes() {
     return tile::shared_bytes() + shared_bytes_of<lowest>(tile::rows * (members + 1));
   }
@@ -123,7 +125,7 @@ struct nearest_codes_of_rows {
     index_t const first = number * tile::rows;
     tile const by_tile(group);
     lowest* const table = group.template share<lowest>(
-        tile::rows * (members + 1));  // a row's members side by side; the gap spreads banks
+        tile::rows * (members + 1));  // a row's members are consecutive; the extra column avoids bank conflicts
     for (int level = 0; level < levels.count; ++level) {
       V const vectors = levels.vectors[level];
       find(group, by_tile, first, vectors, table);
@@ -158,7 +160,7 @@ struct nearest_codes_of_rows {
         table[(tile::first_row(t) + i) * (members + 1) + tile::first_code(t) / tile::codes_each] = nearest[t].of[i];
     });
   }
-  /// table[row · (members + 1)] is the row's nearest from then on.
+  /// Writes each row's nearest entry to table[row · (members + 1)] and its code to `to`.
   template <class ThreadGroup>
   MQL4GREC_HD void agree(ThreadGroup& group, index_t first, lowest* table, code_t* to) const {
     group.each([&](int t) {
@@ -184,7 +186,8 @@ struct nearest_codes_of_rows {
   }
 };
 
-/// Calls task.operator()<Rows>() with the rows of a member: few when rows are few, so that there are enough groups.
+/// Calls task.operator()<Rows>() with the number of rows per member: small when there are few rows, so that there are
+/// enough groups.
 template <class Task>
 void with_rows_a_member(index_t rows, Task&& task) {
   constexpr index_t many = 8192;
@@ -228,7 +231,7 @@ struct subtract_code_row {
 
 }  // namespace detail
 
-// x (n,w) · vectors (K,w) -> distances (n,K): ‖x − v‖²
+/// distances (n,K) = ‖x − v‖² for x (n,w) and vectors (K,w).
 template <Real T, class System>
 void squared_distances(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix<backend<System>, T> vectors,
                        out_matrix<backend<System>, T> distances) {
@@ -238,29 +241,30 @@ void squared_distances(backend<System>& b, in_matrix<backend<System>, T> x, in_m
   });
 }
 
-// distances (n,K) -> codes (n): the smallest of each row, the first of equals
+/// codes (n) = the position of the smallest entry in each row of distances (n,K), the first one among equals.
 template <Real T, class System>
 void argmin_rows(backend<System>& b, in_matrix<backend<System>, T> distances,
                  out_vector<backend<System>, code_t> codes) {
   detail::for_each_group(b, distances.rows(), detail::argmin_of_row<T, decltype(distances)>{distances, codes.data});
 }
 
-// x (n,w) · vectors (K,w) -> codes (n), the nearest and the first of equals; distances (n) to it
+/// codes (n) = the nearest of vectors (K,w) to each row of x (n,w), the first one among equals; distances (n) = its
+/// squared distance.
 template <Real T, class System>
 void nearest_code(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix<backend<System>, T> vectors,
                   out_vector<backend<System>, code_t> codes, out_vector<backend<System>, T> distances) {
   detail::walk_levels<T>(b, {&vectors, 1}, x, {codes.data, 1, codes.size()}, distances.data);
 }
 
-// residual (n,w) · codebooks, (K,w) each -> codes (levels,n), the nearest of what the levels before leave; residual
-// becomes what all leave
+/// codes (levels,n): for each level, the codebook vector (K,w) nearest to the residual of the levels before. `residual`
+/// (n,w) becomes the residual after all levels.
 template <Real T, class System>
 void nearest_codes(backend<System>& b, std::span<in_matrix<backend<System>, T> const> codebooks,
                    out_matrix<backend<System>, T> residual, out_matrix<backend<System>, code_t> codes) {
   detail::walk_levels<T>(b, codebooks, residual, codes, nullptr);
 }
 
-// x (n,w) -= vectors (K,w) of codes (n)
+/// x (n,w) −= the rows of vectors (K,w) given by codes (n).
 template <Real T, class System>
 void subtract_codes(backend<System>& b, in_matrix<backend<System>, T> vectors, in_vector<backend<System>, code_t> codes,
                     out_matrix<backend<System>, T> x) {
@@ -268,7 +272,7 @@ void subtract_codes(backend<System>& b, in_matrix<backend<System>, T> vectors, i
                          detail::subtract_code_row<decltype(vectors), decltype(x)>{vectors, codes.data, x});
 }
 
-// sums (K,w) += x (n,w), counts (K) += 1, each at its row's code
+/// Adds each row of x (n,w) to the row of sums (K,w) given by its code, and 1 to the code's entry of counts (K).
 template <Real T, class System>
 void add_to_codes(backend<System>& b, in_matrix<backend<System>, T> x, in_vector<backend<System>, code_t> codes,
                   out_matrix<backend<System>, T> sums, out_vector<backend<System>, T> counts) {

@@ -44,8 +44,8 @@ std::size_t bytes_to_copy(view<T, Space, 1> from, index_t room) {
 }
 }  // namespace detail
 
-// Copies between host and device, or within a device; each waits. Sizes must agree, else error is thrown. They are in
-// this namespace and not in gpu because ADL must find them for any system, and a view belongs to this namespace.
+/// Copies between host and device, or within a device; each waits. Sizes must agree, else error is thrown. They are in
+/// this namespace and not in gpu because ADL must find them for any system, and a view belongs to this namespace.
 template <class T, class System>
 void copy(view<T const, host_space, 1> from, view<T, device_space<System>, 1> to) {
   auto const bytes = detail::bytes_to_copy(from, to.size());

@@ -26,8 +26,8 @@ class graph {
   std::vector<std::function<void()>> work_;
 };
 
-// Records the operations that work() submits to the backend, without executing them. The name is used by other systems
-// only.
+/// Records the operations that work() submits to the backend, without executing them. The name is used by other systems
+/// only.
 template <HostSystem System, class Work>
 graph<System> capture(backend<System>& b, char const*, Work&& work) {
   std::vector<std::function<void()>> list;

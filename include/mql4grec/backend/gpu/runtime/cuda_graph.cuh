@@ -37,9 +37,9 @@ class cuda_graph {
   std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, destroy> graph_;
 };
 
-// Captures the operations that work() submits to the backend's stream, without executing them. `name` is for errors.
-// Holds the lock on the legacy stream meanwhile, so allocations, and copies that wait, of other threads wait for the
-// end of the capture. Throws error when the work cannot be captured.
+/// Captures the operations that work() submits to the backend's stream, without executing them. `name` is for errors.
+/// Holds the lock on the legacy stream meanwhile, so allocations, and copies that wait, of other threads wait for the
+/// end of the capture. Throws error when the work cannot be captured.
 template <class Work>
 cuda_graph capture(backend<cuda>& b, char const* name, Work&& work) {
   struct destroy {

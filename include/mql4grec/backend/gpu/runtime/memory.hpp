@@ -23,7 +23,7 @@ struct fill_entry {
 
 }  // namespace detail
 
-// to (n) = from (n)
+/// to (n) = from (n)
 template <class T, class System>
 void copy(backend<System>& b, in_vector<backend<System>, T> from, out_vector<backend<System>, T> to) {
   detail::for_each_index(b, to.size(), detail::copy_entry<T>{from.data, to.data});
@@ -45,7 +45,7 @@ void download(backend<System>& b, in_vector<backend<System>, T> from, host_vecto
   if (to.size() > 0) System::download(b.context(), from.data, to.data, static_cast<std::size_t>(to.size()) * sizeof(T));
 }
 
-// to (n) = value
+/// to (n) = value
 template <class T, class System>
 void fill(backend<System>& b, out_vector<backend<System>, T> to, std::type_identity_t<T> value) {
   detail::for_each_index(b, to.size(), detail::fill_entry<T>{value, to.data});

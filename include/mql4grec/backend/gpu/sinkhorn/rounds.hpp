@@ -1,10 +1,11 @@
 #pragma once
-// The plan is diag(u) · P · diag(v): P is written once, in double precision, and a round changes u and v alone. Groups
-// take chunks of rows: each scales its rows and adds up what they bring to the codes; other groups add those sums up
-// and scale the codes. Only when a factor comes so far from 1 that a mass could vanish which wouldn't in the reference,
-// the next round takes u and v into P first; the first round always does, it has the widest range.
+// The rounds of Sinkhorn's iteration. The plan is diag(u) · P · diag(v): P is written once, in double precision, and a
+// round changes only u and v. Thread groups process chunks of rows: each scales its rows and sums their contributions
+// to the codes. Other groups add these sums and scale the codes. When a factor is so far from 1 that a mass could
+// underflow that wouldn't in the reference, the next round multiplies u and v into P. The first round always does,
+// since its range is the widest.
 //
-// Nothing is asked back from the device on the way: the range of the distances, the sum and that decision stay there.
+// The range of the distances, the sum and that decision stay on the device: the host never waits.
 #include <cmath>
 
 #include "mql4grec/backend/contract/sinkhorn.hpp"
@@ -16,7 +17,7 @@ namespace detail {
 
 struct distance_range {
   double lowest, highest;
-  /// Of no distance.
+  /// The range of an empty set.
   MQL4GREC_HD static distance_range none() { return {INFINITY, -INFINITY}; }
 };
 struct widest {
@@ -25,15 +26,15 @@ struct widest {
   }
 };
 
-/// What a round did to a chunk of rows, or to a block of codes.
+/// What happened in a round to a chunk of rows, or to a block of codes.
 enum sinkhorn_event : int { nothing_special = 0, far_factor = 1, plan_written = 2 };
 
-/// The tables of an assignment, in the backend's scratch, and what its kernels agree on.
+/// The tables of an assignment, in the backend's scratch, and the constants that its kernels share.
 template <class System>
 struct sinkhorn_tables {
-  static constexpr int threads = 256, rows_each = 16, members = threads / rows_each;  // members that share a row
-  static constexpr int codes_each = 32, groups = threads / codes_each;  // groups that share a code's chunks
-  out_matrix<backend<System>, double> plan, masses;  // (n,K); (chunks,K), what a chunk brings to the codes
+  static constexpr int threads = 256, rows_each = 16, members = threads / rows_each;  // members: those that share a row
+  static constexpr int codes_each = 32, groups = threads / codes_each;  // groups: those that share the chunks of a code
+  out_matrix<backend<System>, double> plan, masses;  // (n,K); (chunks,K): the contribution of a chunk to each code
   double *u, *v, *totals;                            // (n), (K), (chunks)
   distance_range* ranges;                            // (chunks)
   int *of_rows, *of_codes;                           // (chunks), (blocks): sinkhorn_event
@@ -45,8 +46,9 @@ struct sinkhorn_tables {
   }
   MQL4GREC_HD static bool is_far(double factor) {
     return factor < 1e-8 || factor > 1e8;
-  }  // a mass of 1e-300 over such a factor is a number yet
-  /// The factor that makes a sum the target; `mass` is the sum with all factors. One that is none stays none.
+  }  // a mass of 1e-300 divided by such a factor is still a normal number
+  /// The factor that scales a sum to `target`; `mass` is the sum including all factors. 0 for an empty row or code,
+  /// which stays empty.
   MQL4GREC_HD static double factor(double sum, double mass, double target) {
     return mass < mql4grec::detail::sinkhorn_least_mass ? 0 : target / sum;
   }
@@ -81,7 +83,7 @@ struct range_of {
   }
 };
 
-/// P of a chunk, and what it adds up to.
+/// Writes a chunk of P and the chunk's sum.
 template <class System, class In>
 struct fill_range : sinkhorn_tables<System> {
   static constexpr std::size_t shared_bytes() { return 0; }
@@ -116,7 +118,7 @@ struct fill_range : sinkhorn_tables<System> {
   }
 };
 
-/// u = 1, v = 1 over the sum of P. One group.
+/// u = 1 and v = 1 / ΣP. A single group.
 template <class System>
 struct start_factors : sinkhorn_tables<System> {
   static constexpr std::size_t shared_bytes() { return 0; }
@@ -137,7 +139,7 @@ struct start_factors : sinkhorn_tables<System> {
   }
 };
 
-/// Scales a chunk's rows to 1/n each, and adds up what they bring to the codes; with scale = false only the latter.
+/// Scales each row of a chunk to 1/n and sums the rows' contributions to the codes; with scale = false it only sums.
 template <class System>
 struct scale_rows : sinkhorn_tables<System> {
   using tables = sinkhorn_tables<System>;
@@ -150,7 +152,7 @@ struct scale_rows : sinkhorn_tables<System> {
   template <class ThreadGroup>
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t chunk) const {
     double* const sums =
-        group.template share<double>(rows_each * (members + 1));  // a row's members side by side; the gap spreads banks
+        group.template share<double>(rows_each * (members + 1));  // the extra column avoids bank conflicts
     double* const factors = group.template share<double>(rows_each);
     index_t const first = chunk * rows_each;
     int const rows = this->rows_from(first), columns = static_cast<int>(this->plan.columns());
@@ -210,7 +212,7 @@ struct scale_rows : sinkhorn_tables<System> {
   }
 };
 
-/// Scales 32 codes to 1/K each. Members with the same t / 32 walk over a share of the chunks.
+/// Scales 32 codes to 1/K each. Members with the same t / 32 process a share of the chunks.
 template <class System>
 struct scale_codes : sinkhorn_tables<System> {
   using tables = sinkhorn_tables<System>;

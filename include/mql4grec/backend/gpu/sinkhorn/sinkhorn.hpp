@@ -1,5 +1,6 @@
 #pragma once
-// Balanced assignment; what is computed stands in backend/reference/sinkhorn.hpp, how in sinkhorn_rounds.hpp.
+// Balanced assignment by Sinkhorn's algorithm. The definition is in backend/reference/sinkhorn.hpp, the kernels are in
+// rounds.hpp.
 #include "mql4grec/backend/gpu/nearest_code/nearest_code.hpp"
 #include "mql4grec/backend/gpu/sinkhorn/rounds.hpp"
 
@@ -7,8 +8,8 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
-/// The code with most of a row's mass, of equal masses the nearest; the nearest code of all for a row without mass. A
-/// warp a row.
+/// The code with the largest mass in a row; of equal masses the nearest code. For a row without mass: its nearest code.
+/// One warp per row.
 template <Real T, class System, class In>
 struct heaviest_code_of_row {
   static constexpr int threads = 32;
@@ -34,7 +35,7 @@ struct heaviest_code_of_row {
     });
     double const sum = group.sum(sums), least = group.max(highest) * mql4grec::detail::sinkhorn_equal;
     int best = sum >= mql4grec::detail::sinkhorn_least_mass ? nearest_with(group, mass_of, least, i)
-                                                            : -1;  // nor has one of NaN
+                                                            : -1;  // false for NaN too
     if (best < 0) best = smallest_by<T>(group, distances.row(i).data, columns);
     group.each([&](int t) {
       if (t == 0) codes[i] = static_cast<code_t>(best);
@@ -82,7 +83,8 @@ sinkhorn_tables<System> sinkhorn_room(backend<System>& b, index_t n, index_t k) 
 
 }  // namespace detail
 
-// distances (n,K) -> codes (n), spread evenly over the codes
+/// codes (n) = an assignment of the rows of distances (n,K) to codes, spread evenly over the codes. `epsilon` is the
+/// entropic regularization, `iterations` the number of rounds, `order` which scaling ends a round.
 template <Real T, class System>
 void sinkhorn_assign(backend<System>& b, in_matrix<backend<System>, T> distances, double epsilon, int iterations,
                      out_vector<backend<System>, code_t> codes, sinkhorn_order order = sinkhorn_order::codes_last) {
@@ -98,8 +100,7 @@ void sinkhorn_assign(backend<System>& b, in_matrix<backend<System>, T> distances
     detail::for_each_group(b, tables.blocks(), detail::scale_codes<System>{tables});
   };
   bool const rows_last = order == sinkhorn_order::samples_last && iterations > 0;
-  if (rows_last)
-    round(false, false);  // of the last round, scaling the rows is left out: it moves no row's heaviest code
+  if (rows_last) round(false, false);  // the last round needs no scaling of rows: it changes no row's largest code
   for (int done = 0; done < iterations - rows_last; ++done) round(true, done == 0);
   detail::for_each_group(b, distances.rows(),
                          detail::heaviest_code_of_row<T, System, in>{tables, distances, codes.data});
