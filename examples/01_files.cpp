@@ -1,5 +1,5 @@
-// From files to answers, as the program's commands do it: write a dataset directory, train a run in a directory, load
-// both into a recommender, and ask it with allow and deny lists.
+// From files to recommendations, as the program's commands do it: writes a dataset directory, trains a model, loads
+// both into a recommender, and requests recommendations with allow and deny lists.
 #include <cstdio>
 #include <cstdlib>
 #include <mql4grec/catalog/synthetic.hpp>
@@ -9,7 +9,7 @@ using namespace mql4grec;
 
 namespace {
 
-/// A directory that goes with the program.
+/// A temporary directory that is removed at exit.
 struct scratch_directory {
   std::filesystem::path path;
   scratch_directory() {
@@ -29,7 +29,7 @@ void write_dataset(std::filesystem::path const& directory, synthetic_domain cons
   write_token_table(paths.image_index(), translate(view_of(shop.codes[1]), words, modality::image), words);
 }
 
-/// Small enough to be trained in a blink; without it a run is the paper's.
+/// A model small enough to be trained within a second. The defaults are the paper's.
 run_options small_run(std::filesystem::path const& out) {
   return {.out = out,
           .tasks = "next",
@@ -57,22 +57,22 @@ int main() {
   write_dataset(shop_path, shop, words);
 
   // example-begin files
-  // Shop/Shop.inter.json: who took what; Shop/Shop.index_*.json: every item's tokens, by its text and by its image
+  // Shop/Shop.inter.json: interactions; Shop/Shop.index_*.json: the text tokens and the image tokens of every item
   dataset const data = read_dataset(shop_path, words);
 
-  cpu::backend backend(0);  // all the machine's threads
+  cpu::backend backend(0);  // 0: all threads of the machine
   train_model(backend, small_run(model_path), {data.data}, words);
 
-  // immutable from here on: any number of threads may ask, and a new one can be published while they do
+  // A recommender is immutable: any number of threads may use it, and a new one can be published meanwhile.
   auto const service = recommender<>::load(model_path, shop_path);
 
   auto const bought = data.data.histories.of(user_id{0});
-  item_filter const not_again{.allow = {}, .deny = {bought.begin(), bought.end()}};  // acts inside the search
+  item_filter const not_again{.allow = {}, .deny = {bought.begin(), bought.end()}};  // applied inside the beam search
   ranking const best = service.recommend(bought, 5, not_again);
   // example-end files
 
   item_filter guitars{.allow = item_list{},
-                      .deny = not_again.deny};  // a category: only its items, and none that was bought already
+                      .deny = not_again.deny};  // only items of a category, without those already bought
   for (auto const& [item, description] : data.items)
     if (description.title.ends_with("guitar")) guitars.allow->push_back(item);
   print("anything new", best, data.items);

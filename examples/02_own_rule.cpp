@@ -1,5 +1,5 @@
-// A ranking rule of one's own: anything that satisfies FusionPolicy takes the place of the paper's rule, here one that
-// counts places instead of scores (reciprocal rank fusion).
+// A custom fusion rule: any type that satisfies FusionPolicy can replace the paper's rule. This one uses positions
+// instead of scores (reciprocal rank fusion).
 #include <cstdio>
 #include <map>
 #include <mql4grec/mql4grec.hpp>
@@ -7,7 +7,7 @@
 using namespace mql4grec;
 
 // example-begin own_rule
-/// An item scores Σ 1 / (offset + place) over the lists that hold it.
+/// The score of an item is Σ 1 / (offset + position) over the lists that contain it; positions start at 1.
 struct reciprocal_rank {
   double offset = 60;
 
@@ -41,6 +41,7 @@ int main() {
   print("calibrated", calibrated{}.fuse(lists));
   print("reciprocal rank", reciprocal_rank{}.fuse(lists));
 
-  // It is used by naming it: recommender<cpu::backend, float, reciprocal_rank>(…), or as evaluate's last argument.
+  // To use the rule, name it: recommender<cpu::backend, float, reciprocal_rank>(…), or pass it as the last argument of
+  // evaluate().
   return reciprocal_rank{}.fuse(lists).items.front() == item_id{8} ? 0 : 1;
 }

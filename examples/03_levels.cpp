@@ -1,8 +1,8 @@
-// How many levels does a language need? Reconstruction error and collision rate on items that the translator has never
-// seen, for three, four and five codes an item.
+// How many levels do item codes need? Prints reconstruction error and collision rate for three, four and five codes per
+// item, on items that the quantizer was trained on and on held-out items.
 //
-//   03_levels                     on the built-in catalogue, in seconds
-//   03_levels FEATURES.npy [300]  on features of one's own, for so many epochs
+//   03_levels                     the built-in catalogue; takes seconds
+//   03_levels FEATURES.npy [300]  features in a file, for the given number of epochs
 #include <cstdlib>
 #include <iomanip>
 #include <iostream>
@@ -13,7 +13,7 @@ using namespace mql4grec;
 
 namespace {
 
-/// Learns on nine items of ten and translates both parts.
+/// Trains on nine of ten items and evaluates both parts.
 template <FeatureSource F>
 void compare(F const& features, rq_vae_config config, translator_options const& options) {
   cpu::backend backend(0);

@@ -1,6 +1,6 @@
-// One program, several backends: the same model trains and searches on each, and their results are compared. A backend
-// is a type, so both ways are compiled, and nothing is chosen at run time. g++ compiles this file for the CPU and for
-// Thrust on the CPU; nvcc compiles the same file for the CPU and for an NVIDIA GPU.
+// One program, several backends: the same model is trained and searched on each, and the results are compared. A
+// backend is a type, so the code is compiled for each of them; nothing is chosen at run time. g++ compiles this file
+// for the CPU and for Thrust on the CPU; nvcc compiles the same file for the CPU and for an NVIDIA GPU.
 #include <cmath>
 #include <cstdio>
 #include <mql4grec/catalog/synthetic.hpp>
@@ -15,7 +15,7 @@
 using namespace mql4grec;
 
 // example-begin backends
-/// What a backend makes of the same few steps: losses, and the best items for one history.
+/// The results of a few training steps and a search: the losses, and the best items for one history.
 struct outcome {
   std::vector<double> losses;
   beams found;
@@ -26,7 +26,7 @@ outcome train_and_search(B backend, batch const& lessons, batch const& question,
                          t5_config const& shape) {
   outcome out;
   t5<B, float> model(backend, shape);
-  initialize(model, 42);  // drawn on the host: every backend starts from the same numbers
+  initialize(model, 42);  // generated on the host: every backend starts from the same parameters
   trainer<B, float> teacher(backend, model, {.learning_rate = 3e-3, .dropout = 0.1});
   for (int step = 0; step < 20; ++step) out.losses.push_back(teacher.step(lessons, 3e-3));
   frozen_t5 const frozen(backend, std::move(model));
@@ -37,7 +37,7 @@ outcome train_and_search(B backend, batch const& lessons, batch const& question,
 
 namespace {
 
-/// How far two backends are apart; floats are added in another order.
+/// Compares two outcomes; backends add floats in different orders.
 bool agree(char const* name, outcome const& expected, outcome const& actual) {
   double worst = 0;
   for (std::size_t i = 0; i < expected.losses.size(); ++i)

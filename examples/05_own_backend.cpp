@@ -1,5 +1,5 @@
-// A backend of one's own: everything of the CPU's, and a count of what its products cost. It is a type with a name of
-// its own, so what was written for it is found by itself, and what wasn't is the base's.
+// A custom backend: the CPU's, with a counter of the operations of its matrix products. It is a type of its own, so
+// overloads for it are found by argument-dependent lookup, and all other operations are those of the base.
 #include <cstdio>
 #include <mql4grec/mql4grec.hpp>
 
@@ -18,7 +18,7 @@ void for_each_worker(backend& b, Task&& task) {
   task(b, mql4grec::index_t{0});
 }
 
-// A better match for counting::backend than the CPU's matmul, which does the work.
+// Overload resolution prefers this to the CPU's matmul, which it calls.
 template <mql4grec::Real T>
 void matmul(backend& b, mql4grec::in_matrix<backend, T> x, mql4grec::in_matrix<backend, T> y,
             mql4grec::out_matrix<backend, T> z, mql4grec::product how) {

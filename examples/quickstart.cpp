@@ -1,11 +1,12 @@
-// The whole system on the built-in catalogue, in memory and in seconds: tokens, training, evaluation, recommendations.
+// The whole system on the built-in catalogue, in memory and within seconds: tokens, training, evaluation,
+// recommendations.
 #include <cstdio>
 #include <mql4grec/catalog/synthetic.hpp>
 #include <mql4grec/mql4grec.hpp>
 
 using namespace mql4grec;
 
-/// A made-up shop as a dataset: who took what, and each item's four codes per modality as words.
+/// A synthetic shop as a dataset: the interactions, and each item's four codes per modality as tokens.
 dataset make_dataset(vocabulary const& words) {
   auto const shop = make_synthetic_domain({.items = 200, .users = 800}, 0);
   dataset data{.name = shop.name, .data = {.histories = shop.histories, .tables = {}}, .items = shop.items};
@@ -19,11 +20,11 @@ int main() {
   auto const data = make_dataset(words);
 
   // example-begin quickstart
-  mixture const tasks = next_only();  // history -> next item, in text and in images
+  mixture const tasks = next_only();  // predict the next item from the history, in text and in images
   training_set const examples(tasks, {data.data}, words);
   validation_set const held_out(tasks, {data.data}, words);
 
-  cpu::backend backend(0);  // all the machine's threads
+  cpu::backend backend(0);  // 0: all threads of the machine
   t5<cpu::backend, float> model(backend, {.vocabulary = words.size(),
                                           .model_width = 32,
                                           .head_width = 16,
@@ -37,11 +38,11 @@ int main() {
   training_progress progress;
   fit(teacher, examples, held_out, progress);
 
-  frozen_t5 frozen(backend, std::move(model));  // trained: from here on it is only asked
+  frozen_t5 frozen(backend, std::move(model));  // for inference only
   auto const judged = evaluate(backend, frozen, {words, "next"}, data, {}, [](index_t, index_t) {});
   recommender<> const service(std::move(frozen), words, tasks, data.data.tables);
   ranking const best =
-      service.recommend(data.data.histories.of(user_id{7}), 5);  // const: any number of threads may ask
+      service.recommend(data.data.histories.of(user_id{7}), 5);  // const: may be called from any number of threads
   // example-end quickstart
 
   auto const popular = popularity(data.data.histories, 10);

@@ -1,6 +1,5 @@
-// A service: threads that answer requests while a new model is put in place of the old one, again and again. Every
-// request is answered, by one model or the other and never by a mixture of both: each answer is compared with what was
-// computed beforehand.
+// A service: threads answer requests while the model is replaced again and again. Every request is answered by one of
+// the two models and never by a mixture of both: each answer is compared with those computed in advance.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -15,7 +14,7 @@ namespace {
 constexpr int clients = 4, requests_each = 250, questions = 40;
 constexpr index_t wanted = 10;
 
-/// Tomorrow's model differs from today's; that neither has learnt anything doesn't matter here.
+/// Two seeds give two different models. They are untrained, which doesn't matter here.
 std::shared_ptr<recommender<> const> make_recommender(dataset const& data, vocabulary const& words,
                                                       std::uint64_t seed) {
   cpu::backend backend;
@@ -38,7 +37,7 @@ dataset make_dataset(vocabulary const& words) {
   return data;
 }
 
-/// What one client saw.
+/// The measurements of one client.
 struct experience {
   std::vector<double> milliseconds;
   int by_today = 0, by_tomorrow = 0, wrong = 0;
@@ -61,7 +60,7 @@ experience be_a_client(int number, recommender_slot<> const& slot, interactions 
     auto const question = static_cast<std::size_t>((number * 7 + i) % questions);
     auto const start = steady::now();
     // example-begin request
-    auto const current = slot.get();  // stays alive until this request ends, whatever is published meanwhile
+    auto const current = slot.get();  // stays valid until this request ends, even if another model is published
     ranking const answer = current->recommend(histories.of(user_id(static_cast<int>(question))), wanted);
     // example-end request
     seen.milliseconds.push_back(1e3 * seconds_since(start));

@@ -88,7 +88,7 @@ TEST_CASE_TEMPLATE("sum_of_squares, accumulate: equal the reference at sizes tha
 }
 
 namespace {
-/// Five updates as an order tells them, the gradient a sum over 3 tokens; then one whose loss isn't finite.
+/// Five updates with step_inputs, whose gradient is a sum over 3 tokens; then one whose loss isn't finite.
 template <class T, class B>
 std::vector<numbers> captured_updates(B& b, index_t n) {
   auto parameter = on(b, random_normal<T>(n, 1)), first = on(b, constant(n, T{})), second = on(b, constant(n, T{}));

@@ -9,7 +9,7 @@ using namespace mql4grec::test;
 namespace {
 constexpr dropout some{.rate = 0.3, .seed = 9, .step = 2, .site = 5, .first_row = 40};
 
-/// Packed sequences with their lengths, and what attention makes of them.
+/// An attention problem: the lengths of packed sequences, and the options of attention.
 struct problem {
   std::vector<index_t> queries, keys;
   index_t heads, width;
@@ -27,7 +27,7 @@ struct problem {
   }
 };
 
-/// The tensors of a problem, drawn from fixed seeds.
+/// The tensors of a problem, from fixed seeds.
 template <class T>
 struct operands {
   explicit operands(problem const& p)
@@ -69,7 +69,7 @@ passes both_passes(B& b, problem const& p, operands<T> const& x) {
   auto context = poisoned<T>(b, x.q.extents(), p.gap);
   auto dq = poisoned<T>(b, x.q.extents(), p.gap), dk = poisoned<T>(b, x.k.extents(), p.gap),
        dv = poisoned<T>(b, x.v.extents(), p.gap);
-  auto dbias = on(b, constant(x.bias.extents(), T(0.5)));  // is added to
+  auto dbias = on(b, constant(x.bias.extents(), T(0.5)));  // accumulated
   auto const in = inputs<B, T>(p, q, k, v, bias, query_offsets, key_offsets);
   attention_forward<T>(b, in, weights, context);
   passes result{numbers_of(weights), numbers_of(context), {}, {}, {}, {}};
@@ -140,7 +140,7 @@ TEST_CASE_TEMPLATE("attention: sequences don't see one another", B, MQL4GREC_TES
   problem const together{.queries = {2, 3}, .keys = {4, 1}, .heads = 2, .width = 16},
       alone{.queries = {2}, .keys = {4}, .heads = 2, .width = 16};
   auto const all = both_passes<float>(backend, together),
-             first = both_passes<float>(backend, alone);  // seeds give equal prefixes
+             first = both_passes<float>(backend, alone);  // the tensors have equal prefixes
   for (std::size_t i = 0; i < first.context.values.size(); ++i)
     CHECK_CLOSE(all.context.values[i], first.context.values[i], 1e-6);
   for (std::size_t i = 0; i < first.dk.values.size(); ++i) CHECK_CLOSE(all.dk.values[i], first.dk.values[i], 1e-6);
@@ -152,7 +152,7 @@ TEST_CASE_TEMPLATE("attention: a strong bias at a distance picks the key that st
   problem const p{.queries = {3}, .keys = {3}, .heads = 1, .width = 1, .with_bias = true};
   operands<float> x(p);
   x.v = {{1.f}, {2.f}, {3.f}};
-  x.bias = {{0.f, 60.f, 0.f, 0.f, 0.f}};  // distances −2 … 2: the key before
+  x.bias = {{0.f, 60.f, 0.f, 0.f, 0.f}};  // distances −2 … 2: prefers the key before the query
   x.q = constant({3, 1}, 0.f);
   CHECK_CLOSE(both_passes(backend, p, x).context, matrix{{2.f}, {1.f}, {2.f}}, 1e-6);
 }
@@ -186,13 +186,13 @@ TEST_CASE_TEMPLATE("attention: equals the reference on ragged sequences, with ev
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   constexpr double allowed =
-      10 * tolerance<typename S::backend, T>;  // scores of width 80 reach 40, and exp of them is taken
+      10 * tolerance<typename S::backend, T>;  // scores reach 40 for width 80, and exp amplifies errors
   typename S::backend fast;
   reference::backend exact;
   problem const shapes[] = {
       {.queries = {1}, .keys = {1}, .heads = 1, .width = 16},
       {.queries = {1, 17, 5, 1, 16}, .keys = {1, 17, 5, 1, 16}, .heads = 3, .width = 32},
-      {.queries = {6, 1, 3}, .keys = {1, 33, 15}, .heads = 2, .width = 17},  // no whole registers
+      {.queries = {6, 1, 3}, .keys = {1, 33, 15}, .heads = 2, .width = 17},  // not a multiple of a register
       {.queries = {2, 43}, .keys = {2, 43}, .heads = 6, .width = 16},        // 258 columns of mask: 3 blocks
       {.queries = {6, 0, 2}, .keys = {128, 3, 129}, .heads = 2, .width = 80}};
   for (problem p : shapes)
@@ -215,16 +215,16 @@ TEST_CASE_TEMPLATE("attention: equals the reference about the edges of tiles", S
       {.queries = {1, 9, 0, 2, 17, 1, 8, 3},
        .keys = {40, 64, 5, 1, 33, 1, 32, 65},
        .heads = 2,
-       .width = 20},  // few queries a sequence
+       .width = 20},  // few queries per sequence
       {.queries = {1, 2, 31, 1, 4, 1, 8}, .keys = {1, 2, 31, 1, 4, 1, 8}, .heads = 3, .width = 70},
       {.queries = {33, 0, 32, 65}, .keys = {33, 0, 32, 65}, .heads = 2, .width = 20},
-      {.queries = {70, 1, 0, 31}, .keys = {5, 40, 9, 64}, .heads = 1, .width = 65},  // a column more than a tile has
+      {.queries = {70, 1, 0, 31}, .keys = {5, 40, 9, 64}, .heads = 1, .width = 65},  // one column more than a tile
       {.queries = {34, 3}, .keys = {67, 2}, .heads = 3, .width = 1}};
   for (problem p : shapes)
     for (int options = 0; options < 8; ++options) {
       p.with_bias = options & 1, p.causal = (options & 1) && p.queries == p.keys;
       p.drop = options & 2 ? some : dropout{};
-      p.gap = options & 4 ? (options & 1 ? 4 : 3) : 0;  // after 4 floats quads still begin where they can be read whole
+      p.gap = options & 4 ? (options & 1 ? 4 : 3) : 0;  // a gap of 4 floats keeps groups of four aligned
       CAPTURE(p.scores());
       CAPTURE(options);
       check_close(both_passes<T>(fast, p), both_passes<T>(exact, p), 10 * tolerance<typename S::backend, T>);
@@ -257,7 +257,7 @@ TEST_CASE_TEMPLATE("attention: gives the same bits every time", B, MQL4GREC_TEST
 TEST_CASE_TEMPLATE("attention: the columns of one matrix give what three matrices give", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   problem const p{
-      .queries = {35, 4}, .keys = {35, 4}, .heads = 2, .width = 10};  // 20 columns: heads begin off the beat of four
+      .queries = {35, 4}, .keys = {35, 4}, .heads = 2, .width = 10};  // 20 columns: heads begin off multiples of 4
   operands<float> const x(p);
   auto const apart = both_passes(b, p, x);
   matrix<float> merged = constant({p.query_rows(), 3 * p.inner()}, 0.f);
@@ -297,7 +297,7 @@ TEST_CASE("attention: backward is the derivative of forward, with bias, causalit
     CHECK(gradient_error([&](auto const& k) { return loss(at.q, k, at.v, at.bias); }, x.k, claimed.dk.values) < 1e-12);
     CHECK(gradient_error([&](auto const& v) { return loss(at.q, at.k, v, at.bias); }, x.v, claimed.dv.values) < 1e-12);
     auto dbias = claimed.dbias.values;
-    for (double& entry : dbias) entry -= 0.5;  // what was there before
+    for (double& entry : dbias) entry -= 0.5;  // the initial value
     CHECK(gradient_error([&](auto const& bias) { return loss(at.q, at.k, at.v, bias); }, x.bias, dbias) < 1e-12);
   }
 }

@@ -15,8 +15,7 @@ using namespace mql4grec::test;
 namespace {
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
-/// By the words of the definition: of the two neighbours with 8 bits of precision the nearer one, of two as near the
-/// even one.
+/// By the definition: the nearer of the two neighbours with 8 bits of precision; of two equally near, the even one.
 float rounded(float x) {
   if (!std::isfinite(x)) return x;
   if (std::abs(x) < std::numeric_limits<float>::min()) return 0;
@@ -36,7 +35,7 @@ constexpr sizes sizes_of_products[] = {{1, 1, 1, 0},     {0, 4, 5, 0},    {5, 4,
                                        {1, 129, 17, 0},  {17, 16, 15, 5}, {129, 15, 1, 5}, {16, 127, 128, 0},
                                        {33, 17, 127, 3}, {5, 33, 63, 1},  {97, 31, 65, 2}, {7, 1025, 1030, 3}};
 
-/// The factors of a product and what was in c before, as the backend gets them.
+/// The factors of a product and the initial value of c.
 struct factors {
   sizes s;
   product how;
@@ -68,7 +67,7 @@ struct factors {
       }
     return result;
   }
-  /// The sums' rounding in fp32: entries are about √k large, and errors of k steps grow as √k.
+  /// The rounding error of the sums in fp32: entries are about √k large, and errors of k steps grow as √k.
   double allowed() const { return 1e-6 * std::sqrt(static_cast<double>(s.k + 1)); }
 
   matrix<float> multiplied(cpu::backend& backend) const {
@@ -83,7 +82,7 @@ struct factors {
   }
 };
 
-/// Every bit pattern is as likely as any other; and those where rounding has something to decide.
+/// Special values, ties of rounding, and random bit patterns.
 std::vector<float> odd_numbers() {
   std::vector<float> all = {0.f,
                             -0.f,
@@ -122,7 +121,7 @@ TEST_CASE(
     }
   };
   for_each_instruction_set([&] {
-    for (bool transposed : {false, true}) {  // each factor on either side, which are packed in ways of their own
+    for (bool transposed : {false, true}) {  // left and right factors are packed differently
       auto tall = poisoned<float>(backend, {n, 1}), wide = poisoned<float>(backend, {1, n});
       matmul<float>(backend, transposed ? row : column, one, tall, {.transpose_a = transposed});
       check(tall);
@@ -220,7 +219,7 @@ TEST_CASE("bf16: every lane rounds, doubles never are, and a backend made withou
   for (index_t number = 0; number < 3; ++number) {
     CHECK(rounding.worker(number).products() == precision::bf16);
     CHECK_CLOSE(given.multiplied(rounding.worker(number)), expected, given.allowed());
-    CHECK(!compare(given.multiplied(exact.worker(number)), expected, 1e-4).holds);  // fp32 isn't as rough
+    CHECK(!compare(given.multiplied(exact.worker(number)), expected, 1e-4).holds);  // fp32 doesn't round like bf16
   }
   auto const a = random_normal({5, 9}, 1), b = random_normal({9, 7}, 2);
   auto rough = poisoned<double>(rounding, {5, 7}), fine = poisoned<double>(exact, {5, 7});

@@ -17,7 +17,7 @@ passes all_passes(B& b, index_t rows, index_t d, index_t gap) {
   auto const bias = on(b, random_normal<T>(d, 2));
   auto linear = on(b, random_normal<T>({rows, d}, 1), gap), rectified = on(b, random_normal<T>({rows, d}, 1), gap);
   auto const dy = on(b, random_normal<T>({rows, d}, 3), gap);
-  auto dbias = on(b, random_normal<T>(d, 4));  // is added to
+  auto dbias = on(b, random_normal<T>(d, 4));  // accumulated
   bias_forward<T>(b, bias, linear);
   bias_relu_forward<T>(b, bias, rectified);
   bias_backward<T>(b, dy, dbias);

@@ -79,7 +79,7 @@ TEST_CASE("arena: grows to the largest need and then allocates no more") {
     arena.take<double>(5 * n);
   };
   round(100000);
-  CHECK(arena.capacity() == 0);  // came in pieces
+  CHECK(arena.capacity() == 0);  // was allocated in several chunks
   round(100000);
   auto const capacity = arena.capacity();
   CHECK(capacity >= 15 * 100000 * sizeof(double));
@@ -118,16 +118,16 @@ TEST_CASE(
   auto const round = [&] {
     arena<device_space<several_devices>>::scope const scope(scratch);
     scratch.take<std::byte>(1 << 20);
-    scratch.take<std::byte>(3 << 20);  // a second piece
+    scratch.take<std::byte>(3 << 20);  // a second chunk
     log.left = 0;
   };
   CHECK_NOTHROW(round());
-  CHECK_THROWS_AS(round(), error);  // the one piece of the next round
+  CHECK_THROWS_AS(round(), error);  // the next round allocates a single chunk
   std::size_t const two_pieces = (std::size_t{4} << 20) + 2 * mql4grec::detail::fence;
   log.left = two_pieces;
   CHECK_NOTHROW(round());
   CHECK(scratch.capacity() == two_pieces);
-  CHECK_NOTHROW(round());  // nothing is left, and nothing is asked for
+  CHECK_NOTHROW(round());  // no memory is left, and none is requested
   log.clear();
 }
 #endif

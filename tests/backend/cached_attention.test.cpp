@@ -6,10 +6,10 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-/// The same numbers as 32-bit places in a cache.
+/// Positions in a cache as a matrix of 32-bit numbers.
 matrix<std::int32_t> places_of(shape s, std::vector<std::int32_t> entries) { return {s, std::move(entries)}; }
 
-/// Rows of `cache` hold q, k, v; a row's q is that of its own place, the last of its path.
+/// Rows of `cache` contain q, k, v. The q of a row is that of its own position, the last of its path.
 template <class T, class B>
 tensor_on<T, B, 2> attended(B& b, matrix<T> const& cache, matrix<std::int32_t> const& places, matrix<T> const& bias,
                             index_t zero_distance, index_t gap = 0) {

@@ -1,4 +1,4 @@
-// The building blocks of the CPU's kernels, each as the kernels see it: inlined into every instruction set.
+// The building blocks of the CPU's kernels, inlined for every instruction set as in the kernels.
 #include "mql4grec/backend/cpu/primitives/math.hpp"
 
 #include "support/check_close.hpp"

@@ -1,4 +1,5 @@
-// Backends derived from another, as docs/howto-add-a-backend.md recommends: what isn't overloaded is the base's.
+// Backends derived from another, as recommended in docs/howto-add-a-backend.md: operations without an overload are
+// those of the base.
 #include <doctest/doctest.h>
 
 #include "mql4grec/seq2seq/trainer.hpp"

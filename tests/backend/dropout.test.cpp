@@ -9,7 +9,7 @@ using namespace mql4grec::test;
 namespace {
 constexpr dropout site{.rate = 0.3, .seed = 0x123456789abcdef, .step = 7, .site = 11, .first_row = 1000};
 
-/// What the stated rule, `keeps`, makes of x.
+/// Dropout of x by the documented rule, `keeps`.
 template <class T>
 matrix<T> by_the_rule(dropout const& where, matrix<T> x) {
   for (index_t i = 0; i < x.rows(); ++i)

@@ -116,7 +116,7 @@ TEST_CASE_TEMPLATE(
 TEST_CASE_TEMPLATE("record: the host neither tells nor hears anything inside", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto y = on(b, vector{0.f});
-  sum_of_squares<float>(b, in_vector<B, float>(y));  // so that there is scratch
+  sum_of_squares<float>(b, in_vector<B, float>(y));  // allocates scratch
   CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { upload<float>(b, vector{1.f}, y); }),
                        "upload: what is captured can't be told new values by the host", error);
   CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { sum_of_squares<float>(b, in_vector<B, float>(y)); }),

@@ -1,5 +1,5 @@
 #if defined(__linux__)
-// A library may run generated code on a stack of its own making; a signal's frame would then land in the heap.
+// A library may run generated code on a stack of its own; a signal's frame would then be written to the heap.
 #include <pthread.h>
 #include <signal.h>
 
@@ -48,7 +48,7 @@ TEST_CASE("matmul on the cpu: signals are handled on the thread's own stack") {
   action.sa_flags = SA_RESTART;
   ::sigaction(SIGALRM, &action, &before);
   std::atomic<bool> done{false};
-  std::thread disturber([&, target = ::pthread_self()] {  // a timer would pick any thread of the process
+  std::thread disturber([&, target = ::pthread_self()] {  // a timer's signal could interrupt any thread
     while (!done) {
       ::pthread_kill(target, SIGALRM);
       std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -9,7 +9,7 @@ using namespace mql4grec::test;
 namespace {
 constexpr float infinite = std::numeric_limits<float>::infinity(), no_number = std::numeric_limits<float>::quiet_NaN();
 
-/// An output of codes that nobody has written yet.
+/// An output of codes that hasn't been written yet.
 template <Backend B>
 tensor_on<code_t, B, 1> no_codes(B& b, index_t n) {
   return {b, {n, 1}, 0, code_t{-7}};
@@ -113,7 +113,7 @@ TEST_CASE_TEMPLATE(
     "nearest_code: equal vectors keep their order across the tiles of many rows, and NaN stays where it is", B,
     MQL4GREC_TEST_BACKENDS) {
   B b;
-  constexpr index_t n = 8192 + 37, k = 150;  // tiles of rows and of vectors that are full, and those that aren't
+  constexpr index_t n = 8192 + 37, k = 150;  // full and partial tiles of rows and vectors
   auto const vectors = random_normal<float>({7, 3}, 2);
   std::vector<float> repeated;
   for (index_t i = 0; i < k * 3; ++i) repeated.push_back(vectors.values[static_cast<std::size_t>(i % 21)]);

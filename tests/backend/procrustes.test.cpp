@@ -29,7 +29,7 @@ matrix<T> rotation_of(B& b, matrix<T> const& product, index_t gap = 0) {
   CHECK_CLOSE(multiplied(all, all, {.transpose_a = true}), identity<T>(all.rows()), tolerance<B, T>);
   return all;
 }
-/// Σ x ∘ y: how far along y a rotation takes what makes the product.
+/// Σ x ∘ y, which the rotation maximises.
 double along(matrix<double> const& x, matrix<double> const& y) {
   double sum = 0;
   for (std::size_t i = 0; i < x.values.size(); ++i) sum += x.values[i] * y.values[i];

@@ -48,7 +48,7 @@ passes both_passes(B& b, index_t rows, index_t d, index_t gap) {
   auto const gain = on(b, random_normal<T>(d, 2));
   auto y = poisoned<T>(b, {rows, d}, gap), dx = poisoned<T>(b, {rows, d}, gap);
   auto inv_rms = poisoned<T>(b, rows);
-  auto dgain = on(b, random_normal<T>(d, 4));  // is added to
+  auto dgain = on(b, random_normal<T>(d, 4));  // accumulated
   rms_norm_forward<T>(b, x, gain, 1e-6, y, inv_rms);
   rms_norm_backward<T>(b, x, gain, inv_rms, dy, dx, dgain);
   CHECK((y.gaps_untouched() && dx.gaps_untouched()));

@@ -21,7 +21,7 @@ struct choice {
   std::vector<index_t> counts;
 };
 
-/// One step from rows that stand on `nodes` with `scores`; logits over five tokens, taken for log p.
+/// One step from rows at `nodes` with `scores`; the logits of five tokens are used as log p.
 template <class B>
 choice step(B& b, matrix<double> const& logits, vector<double> const& scores, vector<node_t> const& nodes,
             vector<index_t> const& row_offsets, index_t beams, bool over_children = false,
@@ -93,14 +93,14 @@ TEST_CASE_TEMPLATE("select_beams: a forbidden node is neither chosen nor counted
 }
 
 namespace {
-/// Users with rows on a trie of their children alone: row r has children[r] children, whose tokens are 0, 1, ….
+/// Users with rows on a trie of only their children: row r has children[r] children with the tokens 0, 1, ….
 struct crowd {
   std::vector<index_t> rows_each, children;
   index_t vocabulary;
   index_t rows() const { return std::ssize(children); }
 };
 
-/// `users` with `rows` rows each, of which every row has up to `most` children.
+/// `users` users with `rows` rows each; each row has up to `most` children.
 crowd random_crowd(index_t users, index_t rows, index_t most) {
   crowd all{
       .rows_each = std::vector<index_t>(static_cast<std::size_t>(users), rows), .children = {}, .vocabulary = most};
@@ -153,7 +153,7 @@ found<T> chosen(B& b, crowd const& from, matrix<T> const& logits, index_t beams,
   return {fetched(scores), fetched(parents), fetched(reached), fetched(counts).values};
 }
 
-/// The same choices, scores but for rounding.
+/// Compares choices exactly, and scores up to rounding.
 template <class T>
 void check_same(found<T> const& actual, found<T> const& expected, double allowed) {
   CHECK(actual.counts == expected.counts);

@@ -120,7 +120,8 @@ TEST_CASE_TEMPLATE("sinkhorn_assign: multiplied or moved, distances give the sam
 TEST_CASE_TEMPLATE("sinkhorn_assign: at 0.003 no mass vanishes, whatever the distances: every row is spread", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  // rows 0 and 1 are at the two ends of [−1, 1], e^−667 apart; what they prefer by is much less
+  // Rows 0 and 1 are at the two ends of [−1, 1], a factor of e^−667 apart; their preferences between codes are much
+  // smaller.
   matrix<double> const distances{{0.01, 0}, {1, 0.9999}, {0.02, 0}, {1, 0.9998}};
   for_each_instruction_set([&] {
     for (auto const order : both_orders)
@@ -134,7 +135,7 @@ TEST_CASE_TEMPLATE(
   B b;
   for_each_instruction_set([&] {
     for (auto const order : both_orders) {
-      // e to −6667 and less: of the first row only code 0 has mass, of the second none has
+      // Exponents of −6667 and less: in the first row only code 0 has mass, in the second no code has.
       CHECK(assigned<float>(b, {{0, 1, 3}, {3, 2, 2.5f}}, {.epsilon = 1e-4, .order = order}) ==
             std::vector<index_t>{0, 1});
       CHECK(assigned<float>(b, {{0, 1}, {0, 2}, {0, 3}}, {.epsilon = 1e-4, .order = order}) ==
@@ -192,7 +193,7 @@ TEST_CASE_TEMPLATE("sinkhorn_assign: equals the reference at sizes that hurt, wi
 }
 
 namespace {
-/// Plans and codes that PyTorch computed; tests/golden/README.md says how.
+/// Plans and codes computed by PyTorch; tests/golden/README.md describes how.
 struct golden_plans {
   safetensors file{std::filesystem::path(MQL4GREC_TEST_GOLDEN_DIR) / "rqvae_sinkhorn" / "golden.safetensors"};
 

@@ -8,7 +8,7 @@ using namespace mql4grec::test;
 #if defined(MQL4GREC_TEST_DEVICE_BACKENDS)
 TEST_CASE_TEMPLATE("upload_buffer: every upload brings what was written before it, whatever is written behind it", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
-  constexpr index_t n = 100'000;  // an upload takes longer than asking for it
+  constexpr index_t n = 100'000;  // so that an upload takes longer than its enqueueing
   B b;
   auto from = make_upload_buffer<float>(b, n);
   auto first = poisoned<float>(b, n), second = poisoned<float>(b, n), part = poisoned<float>(b, 3);

@@ -153,7 +153,8 @@ TEST_CASE("read_interactions: the time grows with the file, not with its square"
   write_interactions(here / "large.json", data);
   auto const begin = std::chrono::steady_clock::now();
   CHECK(read_interactions(here / "large.json") == data);
-  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));  // quadratic: minutes
+  CHECK(std::chrono::steady_clock::now() - begin <
+        std::chrono::seconds(20));  // a quadratic algorithm would take minutes
 }
 
 TEST_CASE("the published data sets are read and written back the same") {

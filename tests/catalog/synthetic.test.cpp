@@ -26,7 +26,8 @@ double distance(host_array<float, 2> const& features, std::size_t a, std::size_t
   return std::sqrt(sum);
 }
 
-/// What counting kind → kind in the training parts can say: the same material and finish in the likeliest next kind.
+/// A predictor that counts kind → kind in the training parts: it predicts the same material and finish in the most
+/// frequent next kind.
 class counted_walk {
  public:
   explicit counted_walk(synthetic_domain const& shop) : codes_(shop.codes[0]) {

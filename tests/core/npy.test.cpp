@@ -28,7 +28,7 @@ template <class T>
 std::string bytes_of(std::vector<T> const& entries) {
   return {reinterpret_cast<char const*>(entries.data()), entries.size() * sizeof(T)};
 }
-/// A file of this header and data, made without the library.
+/// A file with this header and data, written without the library.
 std::string raw(std::string const& header, std::string const& data = "", int major = 1, int minor = 0) {
   std::string bytes = "\x93NUMPY";
   bytes += static_cast<char>(major);
@@ -39,7 +39,7 @@ std::string raw(std::string const& header, std::string const& data = "", int maj
 std::string dict(std::string const& descr, std::string const& shape) {
   return "{'descr': '" + descr + "', 'fortran_order': False, 'shape': " + shape + ", }";
 }
-/// What opening such a file is refused with, without the path.
+/// The error message, without the path, of opening such a file.
 std::string refusal(std::string const& bytes) {
   temporary_directory const directory;
   test::put(directory / "f", bytes);
@@ -57,7 +57,7 @@ std::vector<float> gather(npy_file const& file, std::vector<index_t> const& rows
   file.gather(rows, {out.data(), std::ssize(rows), file.columns()});
   return out;
 }
-/// All entries of a file with this kind of entries, one column.
+/// All entries of a one-column file with this type of entries.
 template <class From>
 std::vector<float> column(std::string const& descr, std::vector<From> const& entries) {
   temporary_directory const directory;
@@ -66,7 +66,7 @@ std::vector<float> column(std::string const& descr, std::vector<From> const& ent
 }
 bool same_bits(std::vector<float> const& a, std::vector<float> const& b) { return bytes_of(a) == bytes_of(b); }
 
-/// The value that IEEE 754 gives a binary16; NaN for all that are none.
+/// The value of a binary16 by IEEE 754; NaN for all NaNs.
 double half_value(unsigned bits) {
   int const exponent = static_cast<int>(bits >> 10 & 31), fraction = static_cast<int>(bits & 1023);
   double const sign = bits >> 15 ? -1 : 1;
@@ -79,7 +79,7 @@ bool is_half(float value, unsigned bits) {
   return static_cast<double>(value) == expected && std::signbit(value) == std::signbit(expected);
 }
 
-/// A file of (rows, columns) entries of a kind, each a small number that float16 holds.
+/// A file of (rows, columns) entries of a type, each a small number that float16 can represent.
 struct sample {
   index_t rows, columns;
   std::vector<float> values;
@@ -140,7 +140,7 @@ TEST_CASE("write_npy: the bytes are those of numpy.save") {
     std::string const bytes = read_file(directory / "f");
     return bytes.substr(0, bytes.size() - entries.size() * sizeof(float));
   };
-  // numpy.lib.format of numpy 1.26 and 2: the number of rows has room for 21 digits.
+  // numpy.lib.format of numpy 1.26 and 2 reserves 21 digits for the number of rows.
   CHECK(prefix_of(2, 3) == std::string("\x93NUMPY\x01\x00\x76\x00", 10) +
                                "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }" + std::string(58, ' ') +
                                "\n");
@@ -207,7 +207,7 @@ TEST_CASE("npy: float64 is rounded to float, and refused where no float is near"
   auto const beyond = (directory / "f").string() + ": row 2, column 0: -1e+39 is beyond every float";
   CHECK_THROWS_WITH_AS(read(file, 1, 2), beyond.c_str(), file_error);
   CHECK_THROWS_WITH_AS(gather(file, {0, 2}), beyond.c_str(), file_error);
-  std::vector<double> many(5000);  // more than a piece of reading
+  std::vector<double> many(5000);  // more than one read
   many[4999] = 1e39;
   CHECK(complaint<file_error>([&] {
           column("<f8", many);
@@ -216,7 +216,7 @@ TEST_CASE("npy: float64 is rounded to float, and refused where no float is near"
 
 TEST_CASE("npy: blocks, gathered rows and rows with gaps between them are the whole, in every kind of entries") {
   for (auto const type : all_types)
-    for (index_t columns : {1, 7, 64, 20'000}) {  // the last: a row longer than a piece of reading
+    for (index_t columns : {1, 7, 64, 20'000}) {  // the last: a row is longer than one read
       CAPTURE(columns);
       auto const made = make_sample(type, columns > 1000 ? 5 : 300, columns);
       temporary_directory const directory;
@@ -351,7 +351,7 @@ TEST_CASE("write_npy: a full disk is an error that leaves nothing" *
 }
 
 TEST_CASE("npy_writer: a block of which a part was written can't be written again") {
-  struct size_limit {  // for files of this process; a write goes up to it and the next one fails
+  struct size_limit {  // limits the size of files: a write stops at the limit, and the next one fails
     ::rlimit before{};
     void (*handler)(int);
     explicit size_limit(::rlim_t bytes) : handler(std::signal(SIGXFSZ, SIG_IGN)) {
@@ -541,7 +541,7 @@ void read_all(std::filesystem::path const& path) {
 TEST_CASE("npy: a file cut short anywhere is refused") { check_cut_short(two_rows(), read_all); }
 
 TEST_CASE("npy: a file with damaged bytes is refused in one line or read inside its bounds") {
-  check_damaged(two_rows(), "{}[](),:'\"0123456789<>|fiOTrue \\\n\xff", 70, read_all);  // the header's
+  check_damaged(two_rows(), "{}[](),:'\"0123456789<>|fiOTrue \\\n\xff", 70, read_all);  // of the header
 }
 
 TEST_CASE("npy: a directory, a pipe and nothing at all are refused without waiting") {

@@ -16,7 +16,7 @@ constexpr philox_counter zeros = {0, 0, 0, 0}, ones = {~0u, ~0u, ~0u, ~0u},
 constexpr philox_key zero_key = {0, 0}, one_key = {~0u, ~0u}, pi_key = {0xa4093822, 0x299f31d0};
 }  // namespace
 
-// Random123's file kat_vectors.
+// Known answers from the file kat_vectors of Random123.
 TEST_CASE("philox: ten rounds give the authors' known answers") {
   CHECK(philox(zeros, zero_key) == philox_counter{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
   CHECK(philox(ones, one_key) == philox_counter{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});

@@ -27,7 +27,7 @@ template <class T>
 std::string bytes_of(std::vector<T> const& entries) {
   return {reinterpret_cast<char const*>(entries.data()), entries.size() * sizeof(T)};
 }
-/// A file of this header and data, made without the library.
+/// A file with this header and data, written without the library.
 std::string raw(std::string const& header, std::string const& data = "") {
   return bytes_of(std::vector<std::uint64_t>{header.size()}) + header + data;
 }
@@ -43,7 +43,7 @@ std::vector<T> read_as(std::string const& type, std::vector<From> const& entries
   test::put(directory / "f", one(type, "[" + std::to_string(entries.size()) + "]", bytes_of(entries)));
   return safetensors(directory / "f").values<T>("x");
 }
-/// What opening such a file is refused with, without the path.
+/// The error message, without the path, of opening such a file.
 std::string refusal(std::string const& bytes) {
   temporary_directory const directory;
   test::put(directory / "f", bytes);
@@ -78,7 +78,7 @@ TEST_CASE("safetensors: what is written is read back: names, kinds, shapes, entr
   CHECK(file.info("matrix").shape == std::vector<index_t>{2, 3});
   CHECK(file.info("scalar").size() == 1);
   CHECK(file.info("empty").size() == 0);
-  CHECK(bytes_of(file.values<float>("matrix")) == bytes_of(six));  // bits: −0 and a subnormal too
+  CHECK(bytes_of(file.values<float>("matrix")) == bytes_of(six));  // compares bits, including −0 and a subnormal
   CHECK(file.values<std::int64_t>("näme \"q\"") == three);
   CHECK(file.values<double>("scalar") == number);
   CHECK(file.values<float>("empty").empty());

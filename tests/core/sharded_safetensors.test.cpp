@@ -13,7 +13,7 @@ using test::put;
 using test::temporary_directory;
 
 namespace {
-/// A file with one number under each name.
+/// A file with a tensor of one number for each name.
 void write_numbers(std::filesystem::path const& path, std::vector<std::pair<std::string, float>> const& numbers) {
   std::vector<named_tensor> tensors;
   for (auto const& [name, value] : numbers) tensors.push_back({name, {1}, host_vector_view<float const>(&value, 1)});
@@ -39,7 +39,7 @@ TEST_CASE("sharded_safetensors: one file, or as many as the index lists, hold th
     CHECK(complaint<file_error>([&] { files.file_of("d"); }) == files.path().string() + ": tensor 'd' is missing");
   }
   write_numbers(many / "model.safetensors", {{"a", 7.f}});
-  CHECK(number(sharded_safetensors(many.path()), "a") == 7);  // a whole file goes before an index
+  CHECK(number(sharded_safetensors(many.path()), "a") == 7);  // a single file has precedence over an index
 }
 
 TEST_CASE("sharded_safetensors: a directory without either, and a key twice in the index, are named") {

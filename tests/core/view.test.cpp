@@ -74,7 +74,7 @@ TEST_CASE("view: only a matrix without gaps is one vector") {
   CHECK(&m.flat()(7) == &m(1, 3));
   CHECK(m.row_block(1, 2).contiguous());
   CHECK(!m.column_block(0, 2).contiguous());
-  CHECK(m.row_block(1, 1).column_block(0, 2).contiguous());  // one row has no gap behind it
+  CHECK(m.row_block(1, 1).column_block(0, 2).contiguous());  // a single row has no gap after it
 }
 
 TEST_CASE("view: a part of a part is a part") {

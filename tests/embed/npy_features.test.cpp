@@ -24,7 +24,7 @@ matrix<float> gather(F const& from, std::vector<index_t> const& rows) {
   return out;
 }
 
-/// Counts what it is asked for: how many gathers, of how many rows.
+/// A feature source that counts its gathers and their rows.
 struct counted_features {
   matrix_features inner;
   std::vector<index_t>* asked;

@@ -15,7 +15,7 @@ std::string refusal(matrix<float> const& rows) {
   return complaint<error>([&] { statistics_of(rows); });
 }
 
-/// The definition, in two passes of long double.
+/// The statistics by their definition, in two passes of long double.
 struct exact_statistics {
   std::vector<float> mean;
   double variance;
@@ -55,7 +55,7 @@ TEST_CASE("check_finite: agrees with two passes in higher precision, whatever th
   for (index_t rows : {2, 3, 100, 3001})
     for (index_t columns : {1, 3, 129}) check_statistics(as<float>(random_normal({rows, columns}, 5)));
   check_statistics(as<float>(random_normal({3, 200'000}, 6)));  // a row is most of a block
-  check_statistics(as<float>(random_normal({2, 300'000}, 6)));  // and more than one
+  check_statistics(as<float>(random_normal({2, 300'000}, 6)));  // a row is more than a block
 }
 
 TEST_CASE("check_finite: a mean far from zero and a first row far from all others cost no digits") {

@@ -19,7 +19,7 @@ TEST_CASE("report: its JSON has the names the program promises") {
   CHECK(names == std::vector<std::string>{"dataset", "split", "users", "beams", "text", "image", "ensemble",
                                           "item_text", "item_image", "item_ensemble", "seconds", "users_per_second"});
   CHECK(j["text"].dump() == R"({"hit@1":1.0,"hit@5":2.0,"hit@10":3.0,"ndcg@5":4.0,"ndcg@10":5.0})");
-  CHECK(j["image"].is_null());  // nobody was judged, or there is no such modality
+  CHECK(j["image"].is_null());  // no user was evaluated, or the modality doesn't exist
   CHECK(j["split"] == "test");
   CHECK(j["beams"] == 20);
 }

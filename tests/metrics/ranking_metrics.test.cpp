@@ -51,11 +51,11 @@ TEST_CASE("metrics: the values are means over users, misses included, and nothin
 }
 
 TEST_CASE("metrics: three items that share a sequence stand in each of their places a third of the time") {
-  auto const values = of_one({1, 3});  // places 1, 2, 3
+  auto const values = of_one({1, 3});  // positions 1, 2, 3
   CHECK(values.hit1 == 0);
   CHECK(values.hit5 == 1);
   CHECK(values.ndcg5 == doctest::Approx((1 / std::log2(3.0) + 1 / std::log2(4.0) + 1 / std::log2(5.0)) / 3));
-  auto const cut = of_one({3, 4});  // places 3, 4 | 5, 6
+  auto const cut = of_one({3, 4});  // positions 3, 4 | 5, 6
   CHECK(cut.hit5 == 0.5);
   CHECK(cut.ndcg5 == doctest::Approx((1 / std::log2(5.0) + 1 / std::log2(6.0)) / 4));
   CHECK(of_one({0, 4}).hit1 == 0.25);

@@ -43,7 +43,7 @@ TEST_CASE_TEMPLATE(
 
 namespace whole_layers {
 
-/// A backend that has layers as a whole, and counts them.
+/// A backend with fused dense layers that counts their calls.
 struct backend : reference::backend {
   backend& worker(index_t) { return *this; }
   int plain = 0, rectified = 0;

@@ -1,5 +1,4 @@
-// A residual connection and the norm behind it are one call, and what it does is what the two operations do one after
-// the other.
+// The fused residual connection and norm equals the two operations one after the other.
 #include "mql4grec/nn/residual_norm.hpp"
 
 #include "support/backends.hpp"
@@ -28,14 +27,14 @@ void check_alike(passes const& actual, passes const& expected, double allowed) {
   CHECK_CLOSE(actual.dgain, expected.dgain, allowed);
 }
 
-/// Both passes by `forward` and `backward`, which are given their tensors.
+/// The forward and backward pass by `forward` and `backward`, which are called with their tensors.
 template <class T, class B, class Forward, class Backward>
 passes both_passes(B& b, shape size, index_t gap, Forward forward, Backward backward) {
   auto const from = on(b, random_normal<T>(size, 1), gap);
   auto const gain = on(b, random_normal<T>(size.columns, 2));
   auto stream = on(b, random_normal<T>(size, 3), gap), dy = on(b, random_normal<T>(size, 4), gap),
        normed = poisoned<T>(b, size, gap);
-  auto dstream = on(b, random_normal<T>(size, 5));  // is added to, and so is dgain
+  auto dstream = on(b, random_normal<T>(size, 5));  // dstream and dgain are accumulated
   auto dgain = on(b, random_normal<T>(size.columns, 6));
   auto inv_rms = poisoned<T>(b, size.rows);
   forward(from, gain, stream, normed, inv_rms);
@@ -45,7 +44,7 @@ passes both_passes(B& b, shape size, index_t gap, Forward forward, Backward back
           numbers_of(dy),     numbers_of(dstream), numbers_of(dgain)};
 }
 
-/// By the call under test.
+/// By the fused call.
 template <class T, class B>
 passes at_once(B& b, dropout const& site, shape size, index_t gap) {
   return both_passes<T>(
@@ -58,7 +57,7 @@ passes at_once(B& b, dropout const& site, shape size, index_t gap) {
       });
 }
 
-/// By the operations that it stands for.
+/// By the separate operations.
 template <class T, class B>
 passes one_by_one(B& b, dropout const& site, shape size, index_t gap) {
   return both_passes<T>(

@@ -1,4 +1,4 @@
-// Shapes are checked once, in nn: a mismatch throws, and the message holds what is there and what was expected.
+// Shapes are checked once, in nn: a mismatch throws, and the message contains the actual and the expected shape.
 #include "support/backends.hpp"
 #include "support/tensors.hpp"
 

@@ -7,7 +7,7 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-/// 40 entries that decay and 21 that don't.
+/// 40 entries with weight decay and 21 without.
 nn::parameter_layout small_layout() {
   nn::parameter_layout layout;
   layout.add_matrix("weight", 8, 5);
@@ -59,7 +59,7 @@ TEST_CASE_TEMPLATE("adamw: a gradient longer than clip_norm counts as if it were
     auto parameters = on(b, constant(layout.size(), 0.f));
     optim::adamw_state<B, float> state(b, layout.size());
     optim::update<float>(b, {.epsilon = 1}, 1, norm, layout, on(b, constant(layout.size(), length)), parameters,
-                         state);  // eps shows the length
+                         state);  // with this eps, the result depends on the gradient's norm
     return numbers_of(parameters);
   };
   CHECK_CLOSE(step(4, 8), step(0.5, 1), 1e-5);

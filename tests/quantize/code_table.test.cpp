@@ -48,7 +48,7 @@ TEST_CASE("code_table: more items come in as missing, and none goes") {
 TEST_CASE("usage: codes that are used evenly have a perplexity of their number, and a single one of 1") {
   code_table table(5, {4, 5});
   for (std::int32_t i = 0; i < 4; ++i) table.set(item_id{i}, codes_of(i, 2));
-  auto const usage = code_usage(table);  // the fifth item is missing and counts nowhere
+  auto const usage = code_usage(table);  // the fifth item is missing and isn't counted
   CHECK(usage[0].used == 4);
   CHECK(usage[0].perplexity == doctest::Approx(4));
   CHECK(usage[1].used == 1);

@@ -69,7 +69,7 @@ catalogue random_catalogue(index_t items, std::vector<index_t> sizes, std::uint6
   return {random_normal<float>({items, 3}, seed), std::move(sizes), seed + 50};
 }
 
-/// The paper's rule once more, written for few items: lists of all codes in order, groups as they stand, nothing kept.
+/// The paper's rule in a simple form for few items: sorted lists of all codes, groups in their order, nothing cached.
 code_table by_the_paper(catalogue const& given) {
   auto table = given.table;
   auto const levels = table.levels();
@@ -97,7 +97,7 @@ code_table by_the_paper(catalogue const& given) {
     if (table.has(item(i))) taken.insert(codes_of(table, i));
   for (auto const& group : collision_groups(table)) {
     taken.erase(codes_of(table, index(group.front())));
-    // every prefix of an item, in its order: its own codes first, then by distance, deeper levels turning fastest
+    // All prefixes of an item in its order: its own codes first, then by distance; deeper levels vary fastest.
     std::map<index_t, std::vector<sequence>> prefixes;
     for (auto const member : group) {
       auto const i = index(member);
@@ -247,8 +247,8 @@ TEST_CASE_TEMPLATE("collisions: items numbered in another order get the same seq
 }
 
 TEST_CASE("reallocate: a prefix that is full sends its items one level up, and two when that is full too") {
-  // width 1; code vectors 0, 10, 20 · 0, 1, 2 · 0, 0.1: items of latent 0 fill 0 0 x, then 0 1 x, then 0 2 x, then 10 0
-  // x
+  // Width 1; the code vectors are 0, 10, 20 · 0, 1, 2 · 0, 0.1. Items with latent 0 fill 0 0 x, then 0 1 x, then 0 2 x,
+  // then 10 0 x.
   catalogue alike(constant({7, 1}, 0.f), {3, 3, 2});
   for (index_t l = 0; l < 3; ++l)
     for (index_t k = 0; k < alike.books.size(l); ++k)
@@ -299,8 +299,7 @@ TEST_CASE("match: costs no more than choosing one after the other, and every ite
       greedy.resolve(reallocate{});
       best.resolve(match{});
       check_resolved(before, best);
-      std::map<sequence, std::array<double, 2>>
-          by_prefix;  // where nobody had to leave the prefix, costs can be compared
+      std::map<sequence, std::array<double, 2>> by_prefix;  // costs are comparable when no item left the prefix
       std::map<sequence, bool> stayed;
       for (auto const& group : collision_groups(before.table))
         for (auto const i : group) {
@@ -350,7 +349,7 @@ TEST_CASE(
     auto after = random_catalogue(40, {2, 3, 8}, seed);
     auto const outcome = after.resolve(match{});
     std::map<sequence, std::vector<index_t>> by_prefix;
-    std::map<sequence, std::set<index_t>> kept;  // codes behind a prefix whose item doesn't collide
+    std::map<sequence, std::set<index_t>> kept;  // codes of each prefix whose item doesn't collide
     double cost_after = 0;
     std::set<index_t> colliding;
     for (auto const& group : collision_groups(before.table))

@@ -13,7 +13,7 @@ using namespace mql4grec::test;
 namespace {
 constexpr index_t items = 300, width = 12;
 
-/// Items around a dozen centres, so that there is something to learn.
+/// Items around a dozen centres, so that codes can be learned.
 matrix<float> const& features() {
   static matrix<float> const all = [] {
     auto x = random_normal<float>({items, width}, 1);
@@ -75,7 +75,7 @@ TEST_CASE("translator: it learns; error falls far below the variance, and every 
   auto const& last = *learner.progress.history.back().evaluation;
   CHECK(last.reconstruction_error < 0.3 * variance);
   for (auto const& level : last.usage) CHECK(level.used == 8);
-  CHECK(learner.progress.history.front().evaluation.has_value() == false);  // every second epoch has a look
+  CHECK(learner.progress.history.front().evaluation.has_value() == false);  // every second epoch is evaluated
   CHECK(learner.progress.best_epoch > 0);
 }
 
@@ -83,7 +83,7 @@ TEST_CASE("translator: a run that was saved anywhere and restored goes on to the
   temporary_directory const root;
   run whole(4, 2);
   whole.until(100000);
-  for (std::int64_t stop : {0, 1, 3, 5, 11, 12}) {  // 3 steps an epoch
+  for (std::int64_t stop : {0, 1, 3, 5, 11, 12}) {  // 3 steps per epoch
     CAPTURE(stop);
     run first(4, 2), second(4, 2);
     first.until(stop);
@@ -106,12 +106,12 @@ TEST_CASE("translator: another run's state is refused with the condition that di
         }) == (root / "state").string() + ": belongs to a run with evaluate_every = 2, but this one has 1");
   CHECK_NOTHROW(
       train::read_state<translator_progress>(root / "state", more.trainer,
-                                             more.conditions));  // its learning rate doesn't follow from the epochs
+                                             more.conditions));  // its learning rate doesn't depend on the epochs
 }
 
 TEST_CASE("translator: a codebook that has collapsed ends the training with advice") {
   run learner(50);
-  learner.options.least_entropy = 1.1;  // nothing could be enough
+  learner.options.least_entropy = 1.1;  // no codebook can reach this
   learner.options.collapse_patience = 3;
   auto const what = complaint<training_error>([&] { learner.until(100000); });
   CHECK(what.starts_with("epoch 6: a codebook has collapsed, codes used by level: "));
@@ -131,10 +131,10 @@ TEST_CASE("translator: collapse is judged by perplexity, whatever the number of 
     CHECK(collapsed(odd, 400));
     CHECK(!collapsed(even, 400));
     for (std::size_t i = 0; i < (codes + 1) / 2; ++i) few[i] = 4;
-    CHECK(collapsed(few, 400) == (codes == 2));  // half of the codes are enough, one isn't
+    CHECK(collapsed(few, 400) == (codes == 2));  // half of the codes are enough, a single one isn't
   }
-  CHECK(!collapsed({7}, 400));            // of one code nothing else can be expected
-  CHECK(!collapsed({1, 1, 0, 0, 0}, 2));  // nor of two items
+  CHECK(!collapsed({7}, 400));            // a level of one code can't collapse
+  CHECK(!collapsed({1, 1, 0, 0, 0}, 2));  // two items use at most two codes
 }
 
 TEST_CASE("translator: a model that has collapsed isn't the end of a training, however short") {

@@ -1,5 +1,5 @@
-// What PyTorch's RQ-VAE computes, we compute. tests/golden/README.md says how the numbers were made: in float64, kept
-// as float32.
+// The RQ-VAE equals the one of PyTorch. tests/golden/README.md describes how the numbers were computed: in float64,
+// stored as float32.
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -15,8 +15,8 @@ using namespace mql4grec::test;
 
 namespace {
 
-/// How far a number may be off, relative to max(1, its size): double by the rounding of the kept numbers, float by its
-/// own.
+/// The tolerance relative to max(1, magnitude): for double, the rounding of the stored numbers; for float, its own
+/// rounding.
 struct precise {
   using backend = reference::backend;
   using scalar = double;

@@ -9,7 +9,7 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-/// Rows around 40 places, far from zero; the last columns hardly differ.
+/// Rows around 40 centres, far from zero; the last columns hardly vary.
 matrix<float> uneven_rows(index_t n, index_t width, std::uint64_t seed = 1) {
   auto rows = random_normal<float>({n, width}, seed);
   auto const places = random_normal<float>({40, width}, seed + 1);
@@ -22,7 +22,7 @@ matrix<float> uneven_rows(index_t n, index_t width, std::uint64_t seed = 1) {
   return rows;
 }
 
-/// x̂ of the codes of all rows: the sum of their vectors, turned back and moved to the mean.
+/// x̂ decoded from the codes of all rows: the sum of their vectors, rotated back, plus the mean.
 template <class B>
 matrix<double> decoded(residual_kmeans<B> const& model, code_table const& table) {
   index_t const n = table.items(), w = model.latent_width();
@@ -84,7 +84,7 @@ TEST_CASE_TEMPLATE("residual_kmeans: its error is that of the rows put together 
     auto const whole = translate_items(b, model, features, reconstruction::wanted, [](index_t) {});
     CHECK(whole.codes == table);
     CHECK_CLOSE(whole.quantization_error, model.error, 1e-5);
-    CHECK_CLOSE(whole.reconstruction_error, model.error, 1e-5);  // a rotation keeps lengths
+    CHECK_CLOSE(whole.reconstruction_error, model.error, 1e-5);  // a rotation preserves lengths
     CHECK(model.error > 0);
   }
 }
@@ -173,7 +173,7 @@ TEST_CASE("residual_kmeans: learns from a sample that the seed draws, and transl
   CHECK(same(fit_residual_kmeans(b, features, how), model));
   auto const table = codes_of(b, model, features);
   for (index_t i = 0; i < 900; ++i) CHECK(table.has(item_id(i)));
-  CHECK(error_of(model, table, rows) > model.error);  // rows that it hasn't seen
+  CHECK(error_of(model, table, rows) > model.error);  // includes rows outside the sample
   how.clustering.seed = 7;
   CHECK_FALSE(same(fit_residual_kmeans(b, features, how), model));
 }

@@ -19,8 +19,8 @@ residual_kmeans<B> learnt(B& b, index_t rotation_rounds, std::vector<index_t> co
       {.codes = std::move(codes), .clustering = {.iterations = 2}, .rotation_rounds = rotation_rounds});
 }
 
-/// The file of a good model with a rotation after `change` has had its tensors; what reading it complains of, behind
-/// the path.
+/// The error message, without the path, of reading a valid file with a rotation after `change` has modified its
+/// tensors.
 template <class Change>
 std::string complaint_after(Change&& change) {
   temporary_directory const root;
@@ -75,7 +75,7 @@ TEST_CASE_TEMPLATE("residual k-means file: what was written is read again, bit b
       };
       CHECK(codes_of(read) == codes_of(written));
     }
-  CHECK(learnt(b, 3).rotated());  // or nothing was said of rotations here
+  CHECK(learnt(b, 3).rotated());  // otherwise rotations were not tested
 }
 
 TEST_CASE_TEMPLATE("residual k-means file: a model that has learnt on one backend is the same on another", B,

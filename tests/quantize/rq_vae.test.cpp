@@ -22,12 +22,12 @@ rq_vae<B, T> random_model(B& b, rq_vae_config const& c, std::uint64_t seed = 3) 
   return model;
 }
 
-/// A trainer that takes a whole batch and keeps codes where they are.
+/// Options for full-batch training without revival of codes.
 rq_vae_training plain(index_t rows) {
   return {.learning_rate = 1e-2, .epsilons = {}, .batch_size = rows, .revive_after = 0};
 }
 
-/// The loss as the formulas have it, of any Field, with codes and what is held fast (sg) given.
+/// The loss by its formulas, for any Field, with given codes and constants (sg).
 template <class T>
 T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> const& x,
                   in_matrix<reference::backend, double> fixed_residuals, in_matrix<reference::backend, code_t> codes,
@@ -61,7 +61,7 @@ T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> 
         taken += v_held;
       }
       double const z_held = fixed_residuals(i, j);
-      (*through)(i, j) = sum + mql4grec::constant<T>(taken - z_held);  // straight through
+      (*through)(i, j) = sum + mql4grec::constant<T>(taken - z_held);  // straight-through estimate
     }
   detail::perceptron<reference::backend, T>(b, w.decoder, through, decoded);
   T const error = squared_error_forward<T>(b, decoded, wide);
@@ -147,9 +147,10 @@ TEST_CASE_TEMPLATE("RQ-VAE training: a code that nobody chooses is put where the
   rq_vae<B, double> model(b, c);
   write_from_host(model.parameters(), [&](host_vector_view<double> values) {
     auto const w = rq_vae_windows(c, model.layout(), values);
-    for (index_t i = 0; i < 2; ++i) w.encoder[0].weight(i, i) = w.decoder[0].weight(i, i) = 1;  // both are the identity
+    for (index_t i = 0; i < 2; ++i)
+      w.encoder[0].weight(i, i) = w.decoder[0].weight(i, i) = 1;  // encoder and decoder are the identity
     w.codebooks[0](1, 0) = w.codebooks[0](1, 1) = w.codebooks[0](2, 0) = w.codebooks[0](2, 1) =
-        1000;  // too far for anyone
+        1000;  // far from all rows
   });
   auto const codebook = model.codebook(0);
   rq_vae_trainer trainer(b, model,

@@ -16,7 +16,7 @@ rq_vae<cpu::backend, float> model(cpu::backend& b) {
   return one;
 }
 
-/// The file of a good model after `change` has had its tensors; what reading it complains of, behind the path.
+/// The error message, without the path, of reading a valid file after `change` has modified its tensors.
 template <class Change>
 std::string complaint_after(Change&& change) {
   temporary_directory const root;

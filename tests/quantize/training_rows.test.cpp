@@ -9,7 +9,7 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-/// Features whose row `broken` can't be read.
+/// Features that throw when row `broken` is read.
 struct broken_features {
   matrix_features all;
   index_t broken;

@@ -12,14 +12,14 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-/// Whole numbers, small enough that whatever is computed of them has no rounding.
+/// Integers small enough that all computations with them are exact.
 matrix<float> whole_numbers(index_t rows, index_t columns, std::uint64_t seed) {
   auto all = random_normal<float>({rows, columns}, seed);
   for (float& entry : all.values) entry = std::round(2 * entry);
   return all;
 }
 
-/// The columns move on by one; vectors and mean are whole numbers.
+/// The rotation permutes the columns; vectors and mean are integers.
 template <Backend B>
 residual_kmeans<B> whole_model(B& b) {
   residual_kmeans<B> model{.books = codebook_set<B, float>(b, {8, 4}, 3),
@@ -50,7 +50,7 @@ translation translated(F const& features, reconstruction decode = reconstruction
 }  // namespace
 
 TEST_CASE_TEMPLATE("translate_items: many blocks get the codes that the reference gives", B, MQL4GREC_TEST_BACKENDS) {
-  for (index_t const rows : {1, 1025, 70'001}) {  // a device takes 32,768 at once
+  for (index_t const rows : {1, 1025, 70'001}) {  // blocks of a device have 32,768 rows
     auto const all = whole_numbers(rows, 3, 1);
     matrix_features const features(all);
     auto const expected = translated<reference::backend>(features), actual = translated<B>(features);

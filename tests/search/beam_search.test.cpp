@@ -19,12 +19,12 @@ constexpr index_t levels = 3, codes = 4;  // 64 possible sequences; token 2 + 4�
 
 t5_config tiny() {
   auto config = small_t5();
-  config.vocabulary = 2 + levels * codes + 3;  // three prompts
+  config.vocabulary = 2 + levels * codes + 3;  // and three prompts
   config.model_width = 8;
   return config;
 }
 
-/// The first `items` of a fixed shuffle of all sequences.
+/// A catalogue of the first `items` sequences of a fixed shuffle of all sequences.
 token_table catalogue(index_t items) {
   std::vector<index_t> order(64);
   std::iota(order.begin(), order.end(), index_t{0});
@@ -39,7 +39,7 @@ token_table catalogue(index_t items) {
   return table;
 }
 
-/// Three prompts, so many tokens of a history, </s>; a length of −1 leaves </s> alone.
+/// Queries of three prompts, the given number of history tokens, and </s>. The length −1 means </s> alone.
 batch questions(std::vector<index_t> const& history_lengths) {
   batch queries;
   for (std::size_t q = 0; q < history_lengths.size(); ++q) {
@@ -56,7 +56,7 @@ struct scored_path {
   double score;
 };
 
-/// The specification: every path's score by teacher forcing, one sequence at a time.
+/// The specification: the score of every path by teacher forcing, one sequence at a time.
 template <class B>
 class by_teacher_forcing {
  public:
@@ -69,7 +69,7 @@ class by_teacher_forcing {
         options_(options),
         open_(std::move(open)) {}
 
-  /// Beam search in its plainest form: extend, sort, cut.
+  /// Beam search in its simplest form: extend, sort, truncate.
   std::vector<scored_path> search() {
     std::vector<scored_path> paths = {{trie_.start(), 0}};
     for (index_t level = 0; level < levels; ++level) {
@@ -113,7 +113,7 @@ class by_teacher_forcing {
     for (double const logit : logits) sum += std::exp(logit);
     return logits[1] - std::log(sum);
   }
-  /// What the decoder says behind the path to a node.
+  /// The decoder's logits after the path to a node.
   std::vector<double> last_logits(node_t node) {
     std::vector<token_t> path;
     for (; node != trie_.start(); node = trie_.parent(node)) path.insert(path.begin(), trie_.token(node));
@@ -140,7 +140,7 @@ void check_same(beams const& found, index_t query, std::vector<scored_path> cons
   REQUIRE(leaves.size() == expected.size());
   for (std::size_t i = 0; i < leaves.size(); ++i) {
     CHECK(leaves[i] == expected[i].node);
-    CHECK_CLOSE(scores[i], expected[i].score, 1e-6);  // kept as float
+    CHECK_CLOSE(scores[i], expected[i].score, 1e-6);  // scores are stored as float
   }
 }
 
@@ -153,13 +153,13 @@ std::vector<beam_options> all_rules(index_t beams) {
   return rules;
 }
 
-/// Which nodes a filter leaves open.
+/// The nodes that a filter allows.
 std::vector<std::uint8_t> open_nodes(item_trie const& trie, item_filter const& filter) {
   std::vector<std::uint8_t> nodes(static_cast<std::size_t>(trie.nodes()));
   mark_allowed(trie, item_choice(filter), nodes);
   return nodes;
 }
-/// A search for one question inside a filter.
+/// A search for one query among the given nodes.
 template <class B, class T>
 beams filtered(B& b, frozen_t5<B, T> const& model, item_trie const& trie, batch const& queries,
                beam_options const& options, std::vector<std::uint8_t> const& open) {
@@ -255,12 +255,12 @@ TEST_CASE_TEMPLATE("beam search: a forbidden item never comes back, and as many 
   auto const queries = questions({4});
   auto const favourites = items_of(trie, search(b, model, trie, queries, {.beams = 50}));
   std::vector<item_filter> const filters = {
-      {.allow = items_from(11, 12)},                                                          // one, deep in the tree
+      {.allow = items_from(11, 12)},                                                          // a single item
       {.allow = item_list{item_id{3}, item_id{17}, item_id{60}}},                             //
-      {.deny = {favourites.begin(), favourites.end()}},                                       // the best are gone
+      {.deny = {favourites.begin(), favourites.end()}},                                       // without the best items
       {.allow = item_list(favourites.begin(), favourites.end()), .deny = items_from(0, 60)},  //
-      {.deny = items_from(0, 64)},                                                            // nothing is left
-      {.allow = item_list{}}};                                                                // nothing was allowed
+      {.deny = items_from(0, 64)},                                                            // no items remain
+      {.allow = item_list{}}};                                                                // no items are allowed
   for (auto const& filter : filters)
     for (index_t beams : {1, 2, 5, 14, 512})
       for (auto normalize : {normalization::vocabulary, normalization::children}) {
@@ -331,7 +331,7 @@ TEST_CASE_TEMPLATE("beam_searcher: searches that follow each other answer as eac
   item_trie const trie(catalogue(60));
   beam_searcher<B, frozen_t5<B, float>> searcher(b, model, trie);
   auto const queries =
-      questions({3, 30, -1, 0, 7, 300, 5, 12});  // 300 needs more rows than the others are rounded up to
+      questions({3, 30, -1, 0, 7, 300, 5, 12});  // 300 exceeds the number of rows that the others are rounded up to
   std::vector<std::uint8_t> open(static_cast<std::size_t>(2 * trie.nodes()), 1);
   for (index_t node = 0; node < trie.nodes(); ++node)
     open[static_cast<std::size_t>(node)] = trie.is_leaf(static_cast<node_t>(node)) ? node % 3 != 0 : 1;
@@ -352,7 +352,7 @@ TEST_CASE_TEMPLATE("beam_searcher: searches that follow each other answer as eac
 TEST_CASE_TEMPLATE("beam search: to a model without preferences all are equal, and stand in the order of the tree", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  frozen_t5 const indifferent(b, t5<B, float>(b, tiny()));  // every parameter is zero
+  frozen_t5 const indifferent(b, t5<B, float>(b, tiny()));  // all parameters are zero
   item_trie const trie(catalogue(20));
   auto const found = search(b, indifferent, trie, questions({3}), {.beams = 20, .length_penalty = 0});
   for (node_t i = 0; i < 20; ++i) CHECK(found.leaves[static_cast<std::size_t>(i)] == trie.first_leaf() + i);
@@ -374,7 +374,8 @@ TEST_CASE_TEMPLATE("beam search: nothing is allocated from the third search of a
   item_trie const trie(catalogue(64));
   auto const queries = questions(std::vector<index_t>(40, 60));
   beam_options const wide{.beams = 512, .block_rows = 40 * 512};
-  for (int round = 0; round < 2; ++round) search(b, model, trie, queries, wide);  // in pieces, then in one
+  for (int round = 0; round < 2; ++round)
+    search(b, model, trie, queries, wide);  // the scratch grows in chunks, then they are merged
   auto const capacity = b.scratch().capacity();
   CHECK(capacity > (std::size_t{1} << 20));
   search(b, model, trie, queries, wide);

@@ -1,5 +1,5 @@
-// What transformers' generate(prefix_allowed_tokens_fn=…) finds, we find. tests/golden/README.md says how the file was
-// made.
+// Beam search equals transformers' generate(prefix_allowed_tokens_fn=…). tests/golden/README.md describes how the file
+// was generated.
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -41,7 +41,7 @@ token_table table_of(modality kind, index_t items) {
   return table;
 }
 
-/// A case's questions, word by word as transformers was asked.
+/// The queries of a case, with the same tokens as in transformers.
 batch questions_of(json const& c) {
   batch queries;
   for (auto const& result : c["results"]) {
@@ -77,7 +77,7 @@ struct hypothesis {
   std::vector<token_t> tokens;
   double score;
 };
-/// A result's hypotheses under some score, best first.
+/// The hypotheses of a result by `score`, best first.
 template <class Score>
 std::vector<hypothesis> hypotheses_of(json const& result, Score&& score) {
   std::vector<hypothesis> all;
@@ -86,7 +86,7 @@ std::vector<hypothesis> hypotheses_of(json const& result, Score&& score) {
   return all;
 }
 
-/// The same scores to 1e-4, and the same sequences wherever their scores lie further than that from their neighbours'.
+/// Compares scores with a tolerance of 1e-4, and sequences wherever the neighbouring scores differ by more than that.
 template <class B, class Score>
 void check_same(searched<B> const& mine, json const& c, Score&& score) {
   REQUIRE(mine.found.queries() == std::ssize(c["results"]));
@@ -114,7 +114,7 @@ void for_each_case(Visit&& visit) {
     visit(c);
   }
 }
-/// Those whose every item has been scored token by token.
+/// Visits the cases in which every item was scored token by token.
 template <class Visit>
 void for_each_exhaustive_case(Visit&& visit) {
   int found = 0;

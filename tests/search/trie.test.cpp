@@ -14,7 +14,7 @@ using namespace mql4grec;
 namespace {
 using sequence = std::vector<token_t>;
 
-/// Item i has the i-th sequence; none where it is empty.
+/// Item i has the i-th sequence; an empty one means that it has none.
 token_table table_of(index_t levels, std::vector<std::vector<int>> const& sequences) {
   token_table table(modality::text, std::ssize(sequences), levels);
   for (std::size_t i = 0; i < sequences.size(); ++i) {
@@ -25,7 +25,8 @@ token_table table_of(index_t levels, std::vector<std::vector<int>> const& sequen
   return table;
 }
 
-/// `items` sequences of tokens below `codes`, every seventh missing; they repeat where there are few possible ones.
+/// `items` sequences of tokens less than `codes`; every seventh is missing. Sequences repeat when there are few
+/// possible ones.
 token_table random_table(index_t items, index_t levels, index_t codes, std::uint64_t seed) {
   random_stream random(seed, 0);
   token_table table(modality::text, items, levels);
@@ -52,7 +53,7 @@ std::vector<named_table> tables() {
           {"seven levels", random_table(50, 7, 3, 4)}};
 }
 
-/// test(trie, table) for every table.
+/// Calls test(trie, table) for every table.
 template <class Test>
 void for_each_trie(Test&& test) {
   for (auto const& named : tables()) {
@@ -70,7 +71,7 @@ std::map<sequence, std::vector<item_id>> items_by_sequence(token_table const& ta
 }
 std::vector<item_id> to_vector(std::span<item_id const> items) { return {items.begin(), items.end()}; }
 
-/// Where a whole sequence leads, −1 where it is broken off.
+/// The node that a whole sequence leads to, −1 when it isn't in the trie.
 node_t walk(item_trie const& trie, std::span<token_t const> tokens) {
   node_t node = trie.start();
   for (auto const token : tokens)
@@ -118,7 +119,7 @@ TEST_CASE("trie: the children of a node are sorted, lie side by side and name it
     auto const arrays = trie.arrays();
     CHECK(arrays.first_child.size() == trie.nodes() + 1);
     CHECK(arrays.token.size() == trie.nodes());
-    node_t next = 1;  // every node but the root is the child of one
+    node_t next = 1;  // every node but the root has a parent
     for (node_t node = 0; node < trie.nodes(); ++node) {
       CHECK(arrays.first_child(node) == next);
       auto const tokens = trie.allowed(node);
@@ -191,7 +192,7 @@ TEST_CASE("TokenConstraint: the trie is one; what can't say where a token leads 
 namespace {
 std::vector<std::uint8_t> marks(item_trie const& trie, item_filter const& filter) {
   std::vector<std::uint8_t> nodes(static_cast<std::size_t>(trie.nodes()),
-                                  77);  // what stood there before is overwritten
+                                  77);  // previous contents are overwritten
   mark_allowed(trie, item_choice(filter), nodes);
   return nodes;
 }
@@ -230,7 +231,8 @@ TEST_CASE("mark_allowed: a filter of nothing opens everything; whoever is denied
   CHECK(marks(trie, {}) == std::vector<std::uint8_t>{1, 1, 1});
   CHECK(marks(trie, {.allow = item_list{item_id{0}, item_id{1}}, .deny = {item_id{0}}}) ==
         std::vector<std::uint8_t>{1, 0, 1});
-  CHECK(marks(trie, {.deny = {item_id{1}}}) == std::vector<std::uint8_t>{1, 1, 1});  // its twin is still wanted
+  CHECK(marks(trie, {.deny = {item_id{1}}}) ==
+        std::vector<std::uint8_t>{1, 1, 1});  // another item of the leaf is still allowed
   CHECK(marks(trie, {.deny = {item_id{2}, item_id{0}, item_id{1}}}) == std::vector<std::uint8_t>{0, 0, 0});
 }
 

@@ -19,7 +19,7 @@ using namespace mql4grec;
 
 namespace {
 
-/// One code a level tells the item: item i is <a_i><b_i> in text and <A_i> in images.
+/// One code per level identifies the item: item i is <a_i><b_i> in text and <A_i> in images.
 vocabulary const& words() {
   static vocabulary const small({.modalities = {{"a", {9, 9}}, {"A", {9}}}});
   return small;
@@ -47,7 +47,7 @@ domain small_domain(std::vector<std::vector<int>> const& users, std::set<int> no
 
 std::string said(batch const& b, index_t i = 0) { return words().text(b.input(i)) + " → " + words().text(b.target(i)); }
 
-/// All examples of a set, as text, in their order.
+/// The texts of all examples of a set, in order.
 std::vector<std::string> all_said(example_set const& set, std::uint64_t seed = 1, std::uint64_t epoch = 0) {
   std::vector<std::string> lines;
   for (index_t i = 0; i < set.size(); ++i) {
@@ -61,7 +61,7 @@ std::vector<std::string> all_said(example_set const& set, std::uint64_t seed = 1
 }  // namespace
 
 TEST_CASE("training_set: every prefix of the training part predicts its next item, in each of the six tasks") {
-  training_set const set(all_tasks(), {small_domain({{0, 1, 2, 3, 4}})}, words());  // trains on 0, 1, 2
+  training_set const set(all_tasks(), {small_domain({{0, 1, 2, 3, 4}})}, words());  // the training items are 0, 1, 2
   auto const lines = all_said(set);
   std::vector<std::string> const expected = {
       "<*_0><*_1><*_2><a_0><b_0></s> → <a_1><b_1></s>", "<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>",
@@ -102,12 +102,12 @@ TEST_CASE("training_set: domains come one after the other, each with its own ite
 TEST_CASE("training_set: what lacks a modality is left out of its histories, targets and alignments") {
   training_set const set(all_tasks(), {small_domain({{0, 1, 2, 3, 4}}, {1}, {0})}, words());
   std::vector<std::string> const expected = {
-      "<*_0><*_1><*_2><a_0><b_0></s> → <a_2><b_2></s>",  // item 1 is neither a target nor told
-      "<*_3><*_4><*_5><A_1></s> → <A_2></s>",            // of the first pair, no history is left
+      "<*_0><*_1><*_2><a_0><b_0></s> → <a_2><b_2></s>",  // item 1 is neither a target nor in a history
+      "<*_3><*_4><*_5><A_1></s> → <A_2></s>",            // the first pair has no history
       "<*_6><*_7><*_8><a_0><b_0></s> → <A_1></s>",       //
       "<*_6><*_7><*_8><a_0><b_0></s> → <A_2></s>",       //
       "<*_9><*_10><*_11><A_1></s> → <a_2><b_2></s>",     //
-      "<*_12><*_13><*_14><a_2><b_2></s> → <A_2></s>",    // items 0 and 1 have no counterpart
+      "<*_12><*_13><*_14><a_2><b_2></s> → <A_2></s>",    // items 0 and 1 lack a modality
   };
   auto const lines = all_said(set);
   REQUIRE(lines.size() == 5 + 2 * 3);
@@ -135,7 +135,7 @@ TEST_CASE("released_mixture: where only one direction exists, it is that one") {
   training_set const set(released_mixture(), {small_domain({{0, 1, 2, 3}}, {}, {0})}, words());
   for (std::uint64_t epoch = 0; epoch < 20; ++epoch) {
     batch b;
-    set.write(1, 7, epoch, b);  // after the one next-text example; there is no next-image one
+    set.write(1, 7, epoch, b);  // example 0 is the next-text example; there is no next-image example
     CHECK(said(b) == "<*_6><*_7><*_8><a_0><b_0></s> → <A_1></s>");
   }
 }
