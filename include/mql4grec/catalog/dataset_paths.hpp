@@ -15,7 +15,7 @@ class dataset_paths {
   /// The paths of `directory`, which may be relative and need not exist.
   explicit dataset_paths(std::filesystem::path directory) : directory_(std::move(directory)) {
     // Made absolute first, so that "." and "…/Name/" have a name too.
-    auto whole = std::filesystem::absolute(directory_).lexically_normal();  // so that "." and "…/Name/" have a name too
+    auto whole = std::filesystem::absolute(directory_).lexically_normal();
     name_ = (whole.has_filename() ? whole : whole.parent_path()).filename().string();
   }
 

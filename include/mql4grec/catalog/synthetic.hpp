@@ -73,7 +73,8 @@ inline void remove_modalities(synthetic_options const& options, index_t domain, 
 
 }  // namespace detail
 
-/// Generates domain number `domain`, 0 … 24. Equal options give equal domains. Throws error for options out of range.
+/// Generates domain number `domain`, 0 … 24. Equal options give equal domains. Throws error when the domain, the number
+/// of items or the lengths of histories are out of range.
 inline synthetic_domain make_synthetic_domain(synthetic_options const& options, index_t domain) {
   detail::check_synthetic(options, domain);
   auto const shops = std::ssize(detail::synthetic_shops);
@@ -99,7 +100,7 @@ inline synthetic_domain make_synthetic_domain(synthetic_options const& options, 
   return out;
 }
 
-/// Generates all domains. Equal options give equal catalogues. Throws error for options out of range.
+/// Generates domains 0 … options.domains − 1; see make_synthetic_domain().
 inline std::vector<synthetic_domain> make_synthetic_catalogue(synthetic_options const& options = {}) {
   std::vector<synthetic_domain> domains;
   for (index_t d = 0; d < options.domains; ++d) domains.push_back(make_synthetic_domain(options, d));

@@ -60,7 +60,8 @@ class vocabulary {
   static constexpr token_t eos{1};
 
   /// Numbers the tokens as in the paper: <pad>, </s>, the codes of each modality level by level, the prompts. V = Σ K +
-  /// prompts + 2. Throws error when two modalities share a token or no modality has levels.
+  /// prompts + 2. Throws error when two modalities share a token, when a prefix is empty, and when none of the
+  /// modalities has levels.
   explicit vocabulary(vocabulary_options options = {}) : options_(std::move(options)) {
     check_families();
     build([next = index_t{2}](std::string const&) mutable { return std::optional(token_t(next++)); });

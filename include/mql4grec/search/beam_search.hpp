@@ -29,7 +29,7 @@ enum class closing { scored, free };
 
 /// Options of a beam search. The defaults give the scores of transformers' generate().
 struct beam_options {
-  index_t beams = 20;         ///< beams per query, 1 … 4096; also the number of results per query
+  index_t beams = 20;         ///< beams per query, 1 … 4096; also the maximum number of results per query
   double length_penalty = 1;  ///< scores are divided by length^penalty; the length includes </s> when it is scored
   normalization normalize = normalization::vocabulary;  ///< see normalization
   closing end = closing::scored;  ///< with normalization::children, </s> has probability 1 and adds 0
@@ -236,7 +236,8 @@ class beam_searcher {
   }
 
   /// Appends the best items of each query of a micro-batch to `found`. `allowed` (queries of the micro-batch, nodes)
-  /// excludes the nodes whose byte is 0; an empty view allows all. See mark_allowed().
+  /// excludes the nodes whose byte is 0; an empty view allows all. See mark_allowed(). The options are not validated
+  /// here; see validate().
   void search(batch const& queries, micro_batch part, beam_options const& options,
               host_matrix_view<std::uint8_t const> allowed, beams& found) {
     if (trie_->leaves() == 0) {

@@ -26,7 +26,8 @@ struct capacity_report {
   /// The expected number of items beyond the distinct sequences when n items choose uniformly: n − M (1 − (1 − 1/M)ⁿ).
   double expected_collisions = 0;
   std::vector<level_fill> levels;  ///< of a catalogue; empty when there is none
-  /// The catalogue size at which the fullest prefix of the last level is full, if it grows in proportion.
+  /// The catalogue size at which the fullest prefix of the last level is full, if it grows in proportion; M without a
+  /// catalogue.
   double items_until_full = 0;
 
   bool operator==(capacity_report const&) const = default;

@@ -77,7 +77,7 @@ class code_table {
  private:
   std::size_t place(item_id item) const { return static_cast<std::size_t>(index(item) * levels()); }
 
-  std::vector<index_t> sizes_;  // (levels) K
+  std::vector<index_t> sizes_;  // (levels): K
   index_t items_ = 0;
   std::vector<code_t> codes_;  // (items, levels)
 };

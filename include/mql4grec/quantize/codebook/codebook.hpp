@@ -72,8 +72,8 @@ class codebook_set {
  private:
   index_t offset(index_t level) const { return first_[static_cast<std::size_t>(level)] * width_; }
 
-  std::vector<index_t> sizes_;  // (levels) K
-  std::vector<index_t> first_;  // (levels) the level's first row
+  std::vector<index_t> sizes_;  // (levels): K
+  std::vector<index_t> first_;  // (levels): first row of each level in vectors_
   index_t width_ = 0;
   buffer<T, typename B::memory_space> vectors_;  // (Σ K, width)
 };

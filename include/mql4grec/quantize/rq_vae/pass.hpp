@@ -95,7 +95,7 @@ class perceptron_room {
 
   index_t rows_;
   std::vector<index_t> widths_;
-  std::vector<buffer<T, typename B::memory_space>> outputs_, gradients_;  // a layer each, (rows, width)
+  std::vector<buffer<T, typename B::memory_space>> outputs_, gradients_;  // (rows, width) of each layer
 };
 
 template <class B, class T>
