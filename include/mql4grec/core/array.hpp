@@ -1,5 +1,6 @@
 #pragma once
-// The host array of the public interface is xtensor's. Its headers moved in 0.26; this is the one place that knows.
+// The host array of the public interface is xtensor's. xtensor 0.26 moved its headers; only this file handles both
+// locations.
 #if __has_include(<xtensor/containers/xtensor.hpp>)
 #include <xtensor/containers/xtensor.hpp>
 #else
@@ -10,9 +11,11 @@
 
 namespace mql4grec {
 
+/// A dense row-major array in host memory.
 template <class T, std::size_t Rank>
 using host_array = xt::xtensor<T, Rank>;
 
+/// A view of all entries, valid as long as the array.
 template <class T>
 host_vector_view<T> view_of(host_array<T, 1>& a) {
   return {a.data(), static_cast<index_t>(a.size())};

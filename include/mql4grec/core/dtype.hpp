@@ -1,5 +1,5 @@
 #pragma once
-// Kinds of entries that tensors in files have, and how one becomes another.
+// The types of entries of tensors in files, and conversions among them.
 #include <array>
 #include <bit>
 #include <cmath>
@@ -19,8 +19,8 @@ namespace mql4grec {
 static_assert(std::endian::native == std::endian::little,
               "tensors in files are little-endian, and read and written as they are");
 
-/// Kinds of entries, in the order of the official library of safetensors, which lays tensors out by falling kind, then
-/// by name.
+/// The types of entries, in the order of the official safetensors library, which stores tensors by descending type,
+/// then by name.
 enum class dtype { boolean, u8, i8, i16, u16, f16, bf16, i32, u32, f32, f64, i64, u64 };
 
 namespace detail {
@@ -37,7 +37,7 @@ using entry_types = std::tuple<std::uint8_t, std::uint8_t, std::int8_t, std::int
 
 inline constexpr std::string_view name_of(dtype type) { return dtype_names[static_cast<std::size_t>(type)]; }
 
-/// Calls f with a value of the type that entries of a kind have.
+/// Calls f with a value of the C++ type that corresponds to a dtype.
 template <class F>
 void with_entry_type(dtype type, F&& f) {
   [&]<std::size_t... Kind>(std::index_sequence<Kind...>) {
@@ -51,7 +51,8 @@ inline index_t entry_bytes(dtype type) {
   return bytes;
 }
 
-/// Floating point to floating point rounds, but never to infinity; an integer must keep its value. False when it can't.
+/// Converts an entry and returns whether that was possible. Floating point is rounded, but a finite value must not
+/// become infinite; an integer must keep its value.
 template <FloatingEntry From, std::floating_point To>
 bool convert(From from, To& to) {
   if constexpr (std::floating_point<From>) {
@@ -75,7 +76,7 @@ bool convert(From from, To& to) {
   return std::cmp_less_equal(from, most) && std::cmp_greater_equal(from, -static_cast<std::int64_t>(most));
 }
 
-/// Π shape, or −1 when that is more than an index_t holds.
+/// The product of the extents, or −1 when it exceeds index_t.
 inline index_t entries_of(std::vector<index_t> const& shape) {
   index_t entries = 1;
   for (index_t const extent : shape)

@@ -1,4 +1,5 @@
 #pragma once
+// The exceptions of the library. All are thrown by detail::raise; messages are one line.
 #include <filesystem>
 #include <sstream>
 #include <stdexcept>
@@ -6,19 +7,19 @@
 
 namespace mql4grec {
 
-/// Everything the library throws. what() is one line that names the value, its place and what was expected.
+/// The base of all exceptions of the library. what() is one line with the value, its place and what was expected.
 class error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-/// A file that can't be read, written or believed; what() starts with its path.
+/// A file that can't be read or written, or whose content is invalid. what() begins with its path.
 class file_error : public error {
  public:
   using error::error;
 };
 
-/// Training that can't go on (a loss that isn't finite); the last good checkpoint is intact.
+/// Training that can't continue (a loss that isn't finite). The last good checkpoint is intact.
 class training_error : public error {
  public:
   using error::error;
@@ -33,19 +34,19 @@ std::string concatenate(Parts const&... parts) {
 }
 
 template <class Error = error, class... Parts>
-[[noreturn]] void raise(Parts const&... parts) {  // the one place that throws
+[[noreturn]] void raise(Parts const&... parts) {  // the only function that throws
   throw Error(concatenate(parts...));
 }
 }  // namespace detail
 
-/// Checks a caller's promise; the parts are joined into the message only when it is broken.
+/// Throws error when a precondition doesn't hold. The parts are concatenated to the message only then.
 template <class... Parts>
 void expects(bool holds, Parts const&... parts) {
   if (!holds) [[unlikely]]
     detail::raise(parts...);
 }
 
-/// The same for the content of a file: `expects_file(ok, path, "key 'a': expected a number")`.
+/// The same for the content of a file, with file_error: `expects_file(ok, path, "key 'a': expected a number")`.
 template <class... Parts>
 void expects_file(bool holds, std::filesystem::path const& path, Parts const&... parts) {
   if (!holds) [[unlikely]]

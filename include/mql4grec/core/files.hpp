@@ -1,5 +1,6 @@
 #pragma once
-// Nothing is ever half-written: a file appears under its name only when it is complete and on the disk.
+// Reads and writes whole files. Writing is atomic: a file appears under its name only when it is complete and synced to
+// the disk.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@
 
 namespace mql4grec {
 
-/// The whole file. Throws file_error with the system's reason.
+/// The whole content of a file. Throws file_error with the system's reason.
 inline std::string read_file(std::filesystem::path const& path) {
   expects_file(!std::filesystem::is_directory(path), path, "is a directory, expected a file");
   std::ifstream in(path, std::ios::binary);
@@ -27,14 +28,14 @@ inline std::string read_file(std::filesystem::path const& path) {
   return content;
 }
 
-/// The same without the byte-order mark that some editors put before a text.
+/// The same without the UTF-8 byte-order mark that some editors write at the beginning.
 inline std::string read_text(std::filesystem::path const& path) {
   auto text = read_file(path);
   if (text.starts_with("\xef\xbb\xbf")) text.erase(0, 3);
   return text;
 }
 
-/// Makes a directory and its parents; throws file_error when that isn't possible or a file stands in the way.
+/// Creates a directory and its parents. Throws file_error when that isn't possible or a file of this name exists.
 inline void make_directory(std::filesystem::path const& path) {
   std::error_code code;
   std::filesystem::create_directories(path, code);
@@ -42,10 +43,11 @@ inline void make_directory(std::filesystem::path const& path) {
                "can't be made a directory: ", code ? code.message() : std::string("a file of this name exists"));
 }
 
-/// Writes a file beside its final name; commit() syncs it and renames it into place. Without commit()
-/// nothing remains. Every failure (a full disk, a directory without permission) is a file_error.
+/// Writes a file under a temporary name (`<path>.partial`) in the same directory; commit() syncs it and renames it to
+/// its final name. Without commit() nothing remains. Every failure (a full disk, missing permission) throws file_error.
 class atomic_file {
  public:
+  /// Creates the temporary file.
   explicit atomic_file(std::filesystem::path path) : path_(std::move(path)), temporary_(path_.string() + ".partial") {
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     expects_file(descriptor_ >= 0, path_, "can't be opened for writing: ", std::strerror(errno));
@@ -58,6 +60,7 @@ class atomic_file {
     ::unlink(temporary_.c_str());
   }
 
+  /// Appends bytes.
   void write(void const* data, std::size_t bytes) {
     auto const* next = static_cast<char const*>(data);
     while (bytes > 0) {
@@ -68,8 +71,10 @@ class atomic_file {
       bytes -= static_cast<std::size_t>(written);
     }
   }
+  /// Appends a text.
   void write(std::string_view text) { write(text.data(), text.size()); }
 
+  /// Syncs the file and moves it to its final name, replacing a previous file. Call it once, as the last member.
   void commit() {
     expects_file(::fsync(descriptor_) == 0, path_, "can't be synced to the disk: ", std::strerror(errno));
     expects_file(::close(descriptor_) == 0, path_, "can't be closed: ", std::strerror(errno));
@@ -83,7 +88,7 @@ class atomic_file {
   }
 
  private:
-  void sync_directory() const {  // the rename itself must survive a power cut
+  void sync_directory() const {  // so that the rename itself survives a power failure
     auto const parent = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
     int const directory = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) return;
@@ -96,6 +101,7 @@ class atomic_file {
   int descriptor_ = -1;
 };
 
+/// Writes a whole file atomically. Throws file_error.
 inline void write_file(std::filesystem::path const& path, std::string_view content) {
   atomic_file file(path);
   file.write(content);

@@ -1,7 +1,7 @@
 #pragma once
-// JSON from outside, read with nlohmann/json; every complaint is one line that names the file and the place in it. The
-// parser itself keeps the last of two members with the same key and refuses half of a surrogate pair; here the first is
-// refused and the second mended.
+// Reads JSON with nlohmann/json. Every error is one line that names the file and the position in it. nlohmann's parser
+// keeps the last of two members with the same key, and rejects an unpaired surrogate; here the first is an error, and
+// the second is replaced.
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -16,23 +16,26 @@ namespace mql4grec {
 
 namespace detail {
 
-/// Reads a text as JSON; `expected` is what an error says of an empty one.
+/// Parses a text as JSON. `expected` describes what a file should contain, for the error of an empty one.
 json parse_expected(std::string text, std::filesystem::path const& path, std::string const& expected);
 
-/// Calls visit(key, value) for each member in the order of the text, which must hold one object; none of them is kept.
+/// Calls visit(key, value) for each member, in the order of the text, which must contain one object. No member is kept
+/// in memory after its visit.
 void for_each_member(std::string text, std::filesystem::path const& path, std::string const& expected,
                      std::function<void(std::string const& key, json const& value)> const& visit);
 
 }  // namespace detail
 
-/// Parses a text; `path` is what the error names. Throws file_error when it isn't JSON or an object has a key twice.
+/// Parses a text; `path` appears in errors. Throws file_error when it isn't JSON or when an object has a key twice.
 json parse_json(std::string_view text, std::filesystem::path const& path);
 
+/// Reads and parses a file. Throws file_error when it can't be read or isn't JSON.
 json read_json(std::filesystem::path const& path);
 
+/// Writes a value, indented by 2, atomically. Throws file_error.
 void write_json(std::filesystem::path const& path, json const& value);
 
-/// The member `key` of an object as a T, or a file_error that says what stands there instead.
+/// The member `key` of an object, converted to T. Throws file_error when it is missing or has another type.
 template <class T>
 T member(json const& object, std::string const& key, std::filesystem::path const& path) {
   expects_file(object.is_object() && object.contains(key), path, "key '", key, "' is missing");
@@ -44,7 +47,7 @@ T member(json const& object, std::string const& key, std::filesystem::path const
   }
 }
 
-/// The same, or `otherwise` when the key is absent or null.
+/// The same, or `otherwise` when the key is missing or null.
 template <class T>
 T member_or(json const& object, std::string const& key, T otherwise, std::filesystem::path const& path) {
   if (object.is_object() && object.contains(key) && !object.at(key).is_null()) return member<T>(object, key, path);

@@ -1,5 +1,5 @@
 #pragma once
-// What core/json.hpp declares.
+// The definitions of core/json.hpp.
 #include "mql4grec/core/detail/half_surrogates.hpp"
 #include "mql4grec/core/detail/json_builder.hpp"
 #include "mql4grec/core/files.hpp"
@@ -9,7 +9,7 @@ namespace mql4grec {
 
 namespace detail {
 
-/// The events of a text that is mended first.
+/// Parses a text after replacing unpaired surrogates.
 MQL4GREC_DEFINITION void parse_mended(std::string text, std::filesystem::path const& path, std::string const& expected,
                                       json_builder& builder) {
   expects_file(!text.empty(), path, "is empty, expected ", expected);

@@ -1,6 +1,6 @@
 #pragma once
-// The name `json`, for what only declares something with it: nlohmann/json itself takes longer to compile than all
-// else. core/json.hpp has the rest.
+// Declares `json` for headers that only name it: including nlohmann/json takes longer to compile than everything else.
+// For its definition include core/json.hpp.
 #if !__has_include(<nlohmann/json_fwd.hpp>)
 #error \
     "mql4grec reads JSON with nlohmann/json: install it (Debian: nlohmann-json3-dev), or include only headers that need no files"
@@ -9,6 +9,6 @@
 
 namespace mql4grec {
 
-using json = nlohmann::ordered_json;  // files are written back with their keys in the order they came
+using json = nlohmann::ordered_json;  // ordered: files are written with their keys in the original order
 
 }  // namespace mql4grec

@@ -1,5 +1,5 @@
 #pragma once
-// The only macros of the library. Everything else is a language construct.
+// The only macros of the library.
 
 #if defined(__CUDACC__)
 #define MQL4GREC_HD __host__ __device__
@@ -7,11 +7,12 @@
 #define MQL4GREC_HD
 #endif
 
-// Kernels that are compiled once for each instruction set must melt into their wrapper; see backend/cpu/simd.hpp.
+// Kernels that are compiled once for each instruction set must be inlined into their wrapper; see
+// backend/cpu/runtime/dispatch.hpp.
 #define MQL4GREC_INLINE [[gnu::always_inline]] inline
 
-// Whether files can be read: they need nlohmann/json. CMake decides with MQL4GREC_JSON; without CMake, whether it is
-// there.
+// Whether files can be read, which requires nlohmann/json. CMake sets it with MQL4GREC_JSON; without CMake, it is set
+// when the header exists.
 #if !defined(MQL4GREC_HAS_JSON)
 #if __has_include(<nlohmann/json.hpp>)
 #define MQL4GREC_HAS_JSON 1
@@ -20,8 +21,8 @@
 #endif
 #endif
 
-// What stands before a definition that isn't a template: `inline`, but in the sources of mql4grec::compiled, which
-// define it as nothing.
+// Precedes each definition that isn't a template: `inline`, except in the sources of mql4grec::compiled, where it is
+// empty.
 #if !defined(MQL4GREC_DEFINITION)
 #define MQL4GREC_DEFINITION inline
 #endif

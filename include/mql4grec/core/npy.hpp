@@ -1,6 +1,6 @@
 #pragma once
-// numpy's .npy files with a matrix of floats, read in blocks of rows and written row after row: neither has to fit into
-// memory.
+// numpy's .npy files that contain a matrix of floats. Rows are read in blocks and written one block after another:
+// neither side needs memory for the whole matrix.
 #include <algorithm>
 #include <array>
 #include <span>
@@ -12,28 +12,32 @@
 
 namespace mql4grec {
 
-/// A .npy file (format 1.0, 2.0 or 3.0) that holds (rows, columns) float32, float16 or float64, fully checked when
-/// opened: throws file_error when it holds anything else, or not the bytes that its shape needs. Entries are read on
-/// demand, as floats; const use from many threads is fine.
+/// A .npy file (format 1.0, 2.0 or 3.0) that contains a (rows, columns) array of float32, float16 or float64. The
+/// constructor checks the header and the file's size, and throws file_error for any other content. Entries are read on
+/// demand, as floats. const members may be called from many threads.
 class npy_file {
  public:
+  /// Opens and checks the file. Throws file_error.
   explicit npy_file(std::filesystem::path path) : file_(std::move(path)), header_(detail::read_npy_header(file_)) {}
 
+  /// The path that the file was opened with.
   std::filesystem::path const& path() const { return file_.path(); }
+  /// The number of rows; may be 0.
   index_t rows() const { return header_.rows; }
+  /// The number of columns, at least 1.
   index_t columns() const { return header_.columns; }
-  /// What the file holds: f32, f16, or f64, which is rounded.
+  /// The type of the file's entries: f32, f16, or f64 (rounded when read).
   dtype type() const { return header_.type; }
 
-  /// Rows first … first + out.rows() − 1. Throws file_error when the file has become shorter, or a float64 is beyond
-  /// every float.
+  /// Reads the rows first … first + out.rows() − 1. Throws error for rows or a width outside the file's, file_error
+  /// when the file has become shorter or a float64 exceeds the range of float.
   void read(index_t first, host_matrix_view<float> out) const {
     check_width(out);
     expects(first >= 0 && out.rows() <= rows() && first <= rows() - out.rows(), path().string(), ": ", out.rows(),
             " rows from row ", first, " of ", rows());
     read_rows(first, out);
   }
-  /// Any rows, in the order asked for; those that are asked for side by side as they lie are read at once.
+  /// Reads rows in any order. Runs of consecutive rows are read in one call. Throws as read().
   void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
     check_width(out);
     expects(std::ssize(wanted) == out.rows(), path().string(), ": ", wanted.size(), " rows into a place for ",
@@ -86,17 +90,17 @@ class npy_file {
   detail::npy_header header_;
 };
 
-/// Writes a .npy file of float32 row after row. It appears under its name, whole, with commit(); without it nothing
-/// remains. The bytes are those of numpy.save.
+/// Writes a .npy file of float32, block by block. The file appears under its name with commit(), complete; without
+/// commit() nothing remains. The bytes are those of numpy.save.
 class npy_writer {
  public:
-  /// Throws error when the shape is one that npy_file refuses, file_error when the file can't be written.
+  /// Throws error when the shape is one that npy_file rejects, file_error when the file can't be written.
   npy_writer(std::filesystem::path path, index_t rows, index_t columns)
       : path_(std::move(path)), rows_(rows), columns_(checked(path_, rows, columns)), file_(path_) {
     file_.write(detail::npy_prefix(rows, columns));
   }
 
-  /// The next rows; refused when they are wider or narrower, or more than were announced.
+  /// Writes the next rows. Throws error when their width differs or when there are more rows than announced.
   void append(host_matrix_view<float const> block) {
     expects(block.columns() == columns_, path_.string(), ": rows of ", block.columns(), " entries, expected ",
             columns_);
@@ -110,7 +114,7 @@ class npy_writer {
     written_ += block.rows();
     torn_ = false;
   }
-  /// Throws error when there are fewer rows than were announced.
+  /// Completes the file. Throws error when there are fewer rows than announced, file_error when it can't be written.
   void commit() {
     expects(written_ == rows_ && !torn_, path_.string(), ": ", written_, " rows, expected ", rows_);
     file_.commit();
@@ -131,11 +135,11 @@ class npy_writer {
 
   std::filesystem::path path_;
   index_t rows_, columns_, written_ = 0;
-  bool torn_ = false;  // a block that failed may be there in part
+  bool torn_ = false;  // a block whose write failed may be partly in the file
   atomic_file file_;
 };
 
-/// Writes a .npy file that appears whole or not at all, byte for byte as numpy.save.
+/// Writes a matrix as a .npy file, atomically; the bytes are those of numpy.save. Throws file_error.
 inline void write_npy(std::filesystem::path const& path, host_matrix_view<float const> matrix) {
   npy_writer file(path, matrix.rows(), matrix.columns());
   file.append(matrix);

@@ -1,7 +1,7 @@
 #pragma once
-// Counter-based random numbers (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): the number
-// at a counter is a pure function of (key, counter). Host and device, one thread or many, any launch shape: same
-// stream, and nothing but the key and a step number has to be saved to resume a run.
+// Counter-based random numbers (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a number is a
+// pure function of (key, counter). Host and device, one or many threads and any launch shape give the same numbers;
+// resuming a run needs only the key and a step number.
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -16,10 +16,12 @@
 
 namespace mql4grec {
 
+/// The counter of Philox4x32, and its result.
 using philox_counter = std::array<std::uint32_t, 4>;
+/// The key of Philox4x32.
 using philox_key = std::array<std::uint32_t, 2>;
 
-/// Philox4x32 with the given number of rounds; 10 is the authors' default, 7 the least that passes BigCrush.
+/// Philox4x32 with a number of rounds: 10 is the authors' default, 7 the fewest that pass BigCrush.
 template <int Rounds = 10>
 MQL4GREC_HD MQL4GREC_INLINE constexpr philox_counter philox(philox_counter c, philox_key k) {
   for (int round = 0; round < Rounds; ++round) {
@@ -33,15 +35,18 @@ MQL4GREC_HD MQL4GREC_INLINE constexpr philox_counter philox(philox_counter c, ph
   return c;
 }
 
+/// A key from a 64-bit seed.
 constexpr philox_key key_of(std::uint64_t seed) {
   return {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)};
 }
 
-/// A sequence drawn from one stream: seed says which run, stream says what for.
+/// A sequence of random numbers. `seed` identifies the run, `stream` the purpose; different streams are independent.
 class random_stream {
  public:
+  /// Starts at the beginning of the stream.
   random_stream(std::uint64_t seed, std::uint64_t stream) : key_(key_of(seed)), stream_(key_of(stream)) {}
 
+  /// The next 32 uniform bits.
   std::uint32_t bits() {
     if (position_ % 4 == 0) {
       std::uint64_t const block = position_ / 4;
@@ -50,13 +55,14 @@ class random_stream {
     }
     return words_[position_++ % 4];
   }
-  /// In [0, 1), 32 bits of it.
+  /// Uniform in [0, 1), in multiples of 2⁻³².
   double uniform() { return static_cast<double>(bits()) * 0x1p-32; }
-  /// In [0, n), n ≥ 1: the high word of a product; its bias, n / 2³², is far below anything counted here.
+  /// Uniform integer in [0, n), n ≥ 1: the high word of a product. Its bias, n / 2³², is negligible for the n used
+  /// here.
   index_t below(index_t n) {
     return static_cast<index_t>((std::uint64_t{bits()} * static_cast<std::uint64_t>(n)) >> 32);
   }
-  /// Mean 0, variance 1 (Box–Muller, one of the pair).
+  /// Normal with mean 0 and variance 1 (Box–Muller; one number of the pair is used).
   double normal() {
     double const radius = std::sqrt(-2.0 * std::log((static_cast<double>(bits()) + 1.0) * 0x1p-32));
     return radius * std::cos(2.0 * std::numbers::pi * uniform());
@@ -68,14 +74,14 @@ class random_stream {
   philox_counter words_{};
 };
 
-/// Fisher–Yates; the order depends on the stream alone, not on the standard library.
+/// Shuffles entries (Fisher–Yates). The order depends only on the stream, not on the standard library.
 template <class T>
 void shuffle(std::span<T> entries, random_stream random) {
   for (std::size_t n = entries.size(); n > 1; --n)
     std::swap(entries[n - 1], entries[static_cast<std::size_t>(random.below(static_cast<index_t>(n)))]);
 }
 
-/// The numbers 0 … n − 1 in the order of one epoch: a function of (seed, epoch) and nothing else.
+/// The numbers 0 … n − 1 in the order of one epoch, a function of (seed, epoch) only.
 inline std::vector<index_t> epoch_order(index_t n, std::uint64_t seed, std::uint64_t epoch) {
   std::vector<index_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), index_t{0});

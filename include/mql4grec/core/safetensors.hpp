@@ -1,6 +1,6 @@
 #pragma once
-// safetensors files (huggingface/safetensors, README "Format"): 8 bytes of header length, a JSON header, the tensors'
-// bytes. Files come from strangers: everything the header claims is checked against the file before anything is
+// safetensors files (huggingface/safetensors, README "Format"): 8 bytes with the header's length, a JSON header, the
+// tensors' bytes. Files may be malicious: everything in the header is checked against the file before memory is
 // allocated for it.
 #include <algorithm>
 #include <filesystem>
@@ -21,23 +21,29 @@
 
 namespace mql4grec {
 
-/// A safetensors file, fully checked when opened: throws file_error when the header isn't JSON of the right form, a
-/// type is unknown, or the tensors don't fill the data part exactly, each its own bytes. Entries are read on demand;
-/// const use from many threads is fine.
+/// A safetensors file, fully checked when opened: throws file_error when the header isn't JSON of the right form, when
+/// a type is unknown, or when the tensors don't fill the data part exactly and without overlap. Entries are read on
+/// demand. const members may be called from many threads.
 class safetensors {
  public:
+  /// Opens and checks a file.
   explicit safetensors(std::filesystem::path const& path);
 
+  /// The path that the file was opened with.
   std::filesystem::path const& path() const { return file_.path(); }
+  /// The header's "__metadata__"; empty when there is none.
   std::map<std::string, std::string> const& metadata() const { return metadata_; }
 
-  /// In alphabetical order.
+  /// The names of all tensors, in alphabetical order.
   std::vector<std::string> names() const;
+  /// Whether there is a tensor with this name.
   bool contains(std::string_view name) const { return tensors_.contains(name); }
+  /// The description of a tensor. Throws file_error when there is none with this name.
   tensor_info const& info(std::string_view name) const;
 
   /// Reads all entries of a tensor, row-major. Floating point is rounded to T; integers must fit. Throws file_error
-  /// when the tensor is missing, has another shape or entries that no T can be.
+  /// when the tensor is missing, has another shape or an entry that T can't represent; error when `out` has another
+  /// size.
   template <detail::Entry T>
   void read(std::string_view name, std::vector<index_t> const& shape, host_vector_view<T> out) const {
     auto const& tensor = info(name);
@@ -47,7 +53,7 @@ class safetensors {
             " entries into a place for ", out.size());
     detail::with_entry_type(tensor.type, [&]<class From>(From) { read_as<From>(name, tensor, out); });
   }
-  /// The same with the shape that the file gives.
+  /// Reads all entries of a tensor of any shape; else as read().
   template <detail::Entry T>
   std::vector<T> values(std::string_view name) const {
     std::vector<T> out(static_cast<std::size_t>(info(name).size()));
@@ -59,7 +65,7 @@ class safetensors {
   static std::string place(std::string_view name);
 
   index_t read_header_length() const;
-  /// Every tensor has as many bytes as its shape needs, and one begins where the one before ends.
+  /// Checks that every tensor has the number of bytes that its shape requires, and begins where the previous one ends.
   void check_data(index_t data_begin);
   void check_size(std::string_view name, tensor_info const& tensor) const;
 
@@ -88,20 +94,21 @@ class safetensors {
   std::map<std::string, std::string> metadata_;
 };
 
+/// The entries of a tensor to be written, of one of the supported types.
 using tensor_values =
     std::variant<host_vector_view<float const>, host_vector_view<double const>, host_vector_view<std::int32_t const>,
                  host_vector_view<std::int64_t const>, host_vector_view<std::uint8_t const>>;
 
-/// A tensor to be written: its entries stay where they are.
+/// A tensor to be written. It refers to the entries, which must stay valid until the file has been written.
 struct named_tensor {
-  std::string name;
+  std::string name;  ///< unique within a file
   std::vector<index_t> shape;
-  tensor_values values;  // row-major
+  tensor_values values;  ///< row-major
 };
 
-/// Writes a file that appears whole or not at all. The bytes depend on the tensors alone, not on their order, and are
-/// those of the official library. Throws file_error; error when a shape doesn't fit its entries or a name is used
-/// twice.
+/// Writes a file atomically. The bytes depend only on the tensors and the metadata, not on the tensors' order, and are
+/// those of the official library. Throws file_error when it can't be written; error when a shape doesn't match its
+/// entries or a name is used twice.
 void write_safetensors(std::filesystem::path const& path, std::span<named_tensor const> tensors,
                        std::map<std::string, std::string> const& metadata = {});
 

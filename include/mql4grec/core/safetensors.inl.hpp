@@ -1,5 +1,5 @@
 #pragma once
-// What core/safetensors.hpp declares, but for its templates.
+// The definitions of core/safetensors.hpp that are not templates.
 #include <algorithm>
 #include <array>
 #include <set>
@@ -90,7 +90,7 @@ MQL4GREC_DEFINITION dtype type_of(named_tensor const& tensor) {
   return types[tensor.values.index()];
 }
 
-/// The length, the header and its padding; `order` is that of the data.
+/// The header's length, the header and its padding; `order` is the order of the data.
 MQL4GREC_DEFINITION std::string safetensors_prefix(std::filesystem::path const& path,
                                                    std::vector<named_tensor const*> const& order,
                                                    std::map<std::string, std::string> const& metadata) {
@@ -101,7 +101,7 @@ MQL4GREC_DEFINITION std::string safetensors_prefix(std::filesystem::path const& 
   try {
     text = header.dump();
     text.pop_back();
-    for (auto const* tensor : order) {  // not through one object: its members are searched one by one
+    for (auto const* tensor : order) {  // not through one JSON object: ordered_json searches its members linearly
       dtype const type = type_of(*tensor);
       index_t const begin = end;
       end += entries_of(tensor->shape) * entry_bytes(type);
@@ -112,7 +112,7 @@ MQL4GREC_DEFINITION std::string safetensors_prefix(std::filesystem::path const& 
     raise<file_error>(path.string(), ": a name isn't valid UTF-8");
   }
   text += '}';
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // the data is aligned then, for readers that map the file
+  text.resize((text.size() + 7) / 8 * 8, ' ');  // aligns the data, for readers that map the file
   expects_file(std::cmp_less_equal(text.size(), most_header_bytes), path, "header of ", text.size(),
                " bytes, expected at most ", most_header_bytes);
   std::uint64_t const bytes = text.size();

@@ -1,14 +1,15 @@
 #pragma once
+// The scalar types: `Real` for everything that is trained, `Field` for the reference backend only.
 #include <complex>
 #include <concepts>
 #include <cstddef>
 
 namespace mql4grec {
 
-/// Signed sizes and positions everywhere: differences of positions must be able to go below zero.
+/// The type of all sizes and positions. Signed, so that differences can be negative.
 using index_t = std::ptrdiff_t;
 
-/// Scalars that can be trained: float, double.
+/// Scalars that models are trained with: float and double.
 template <class T>
 concept Real = std::floating_point<T>;
 
@@ -19,12 +20,12 @@ template <class T>
 inline constexpr bool is_complex<std::complex<T>> = true;
 }  // namespace detail
 
-/// Scalars that the reference backend computes with. std::complex is admitted so that gradients can be
-/// proved by the complex step, Im f(x + ih) / h, which has no cancellation error.
+/// Scalars that the reference backend computes with. std::complex is included so that tests can verify gradients by the
+/// complex step, Im f(x + ih) / h, which has no cancellation error.
 template <class T>
 concept Field = Real<T> || detail::is_complex<T>;
 
-/// The value that comparisons use: a number itself, the real part of a complex one.
+/// The value that comparisons use: the number itself, or the real part of a complex one.
 template <Field T>
 constexpr auto real_part(T const& x) {
   if constexpr (detail::is_complex<T>)
@@ -33,7 +34,7 @@ constexpr auto real_part(T const& x) {
     return x;
 }
 
-/// A real constant as a field element; std::complex<T>{int} and mixed products don't exist in the standard.
+/// A real constant as a T. std::complex<T>{int} and products of mixed types don't exist in the standard.
 template <Field T>
 constexpr T constant(double x) {
   if constexpr (detail::is_complex<T>)

@@ -1,6 +1,6 @@
 #pragma once
-// The tensors of a model directory as transformers' save_pretrained writes them: in model.safetensors, or in several
-// files that model.safetensors.index.json lists.
+// The tensors of a model directory in the layout of transformers' save_pretrained: in model.safetensors, or in several
+// files that model.safetensors.index.json lists. When both exist, model.safetensors is used.
 #include <filesystem>
 #include <map>
 #include <string>
@@ -12,30 +12,32 @@
 
 namespace mql4grec {
 
-/// All files of a model, each fully checked when opened. Throws file_error when a file is missing or damaged, when the
-/// index names a file outside the directory, or when files and index disagree about which tensor is where.
+/// All tensor files of a model; each is fully checked when opened. Throws file_error when a file is missing or damaged,
+/// when the index names a file outside the directory, or when files and index disagree about which tensor is where.
+/// const members may be called from many threads.
 class sharded_safetensors {
  public:
-  /// model.safetensors goes before an index.
+  /// Opens the files of a directory; model.safetensors takes precedence over an index.
   explicit sharded_safetensors(std::filesystem::path const& directory);
   sharded_safetensors(sharded_safetensors const&) = delete;
   sharded_safetensors& operator=(sharded_safetensors const&) = delete;
 
-  /// Of the file that lists the tensors.
+  /// The path of the file that lists the tensors: model.safetensors or the index.
   std::filesystem::path const& path() const { return path_; }
 
-  /// In alphabetical order.
+  /// The names of all tensors, in alphabetical order.
   std::vector<std::string> names() const;
+  /// Whether there is a tensor with this name.
   bool contains(std::string_view name) const { return file_of_.contains(name); }
-  /// The file that holds a tensor.
+  /// The file that contains a tensor. Throws file_error when there is none.
   safetensors const& file_of(std::string_view name) const;
 
  private:
   void read_index(std::filesystem::path const& directory);
 
   std::filesystem::path path_;
-  std::map<std::string, safetensors> files_;                        // by name
-  std::map<std::string, safetensors const*, std::less<>> file_of_;  // by tensor
+  std::map<std::string, safetensors> files_;                        // by file name
+  std::map<std::string, safetensors const*, std::less<>> file_of_;  // by tensor name
 };
 
 }  // namespace mql4grec

@@ -1,5 +1,5 @@
 #pragma once
-// What core/sharded_safetensors.hpp declares.
+// The definitions of core/sharded_safetensors.hpp.
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/core/sharded_safetensors.hpp"
@@ -9,7 +9,7 @@ namespace mql4grec {
 MQL4GREC_DEFINITION sharded_safetensors::sharded_safetensors(std::filesystem::path const& directory)
     : path_(directory / "model.safetensors") {
   auto const index = directory / "model.safetensors.index.json";
-  std::error_code code;  // whatever the system objects to, the file isn't there for us
+  std::error_code code;  // any error of the system means that the file doesn't exist
   if (std::filesystem::exists(path_, code) || !std::filesystem::exists(index, code)) {
     auto const& whole = files_.emplace("model.safetensors", path_).first->second;
     for (auto const& name : whole.names()) file_of_.emplace(name, &whole);

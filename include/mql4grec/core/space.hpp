@@ -1,11 +1,12 @@
 #pragma once
+// Memory spaces. A view's type contains its space, so that host and device memory can't be confused.
 
 namespace mql4grec {
 
-/// Where a tensor lives. Part of every view's type, so that host and device memory never meet silently.
+/// Host memory.
 struct host_space {};
-/// The memory of a Thrust system, see backend/gpu/runtime/system.hpp. Each system has a space of its own, those too
-/// whose memory a host could read: code that is right for one of them is right for a GPU.
+/// The memory of a Thrust system; see backend/gpu/runtime/system.hpp. Each system has its own space, even if the host
+/// could read its memory: code that compiles for one of them is correct on a GPU.
 template <class System>
 struct device_space {};
 
@@ -18,6 +19,7 @@ template <class System>
 inline constexpr bool is_memory_space<device_space<System>> = true;
 }  // namespace detail
 
+/// host_space or a device_space.
 template <class S>
 concept MemorySpace = detail::is_memory_space<S>;
 

@@ -1,4 +1,5 @@
 #pragma once
+// The description of a tensor in a file.
 #include <vector>
 
 #include "mql4grec/core/dtype.hpp"
@@ -6,13 +7,13 @@
 
 namespace mql4grec {
 
-/// What a file says of a tensor.
+/// A tensor's type, shape and position in a file.
 struct tensor_info {
-  dtype type{};
-  std::vector<index_t> shape;
-  index_t begin = 0, bytes = 0;  ///< where its entries lie in the file
+  dtype type{};                  ///< of its entries
+  std::vector<index_t> shape;    ///< empty for a scalar
+  index_t begin = 0, bytes = 0;  ///< position of its entries in the file, and their size in bytes
 
-  index_t size() const { return bytes / detail::entry_bytes(type); }  ///< entries
+  index_t size() const { return bytes / detail::entry_bytes(type); }  ///< number of entries
 };
 
 }  // namespace mql4grec

@@ -1,10 +1,12 @@
 #pragma once
+// Process-wide unique numbers.
 #include <atomic>
 #include <cstdint>
 
 namespace mql4grec {
 
-/// Another number at every call, never 0: tells a thing from what lay at the same place before.
+/// Returns a different number at each call, never 0. It distinguishes an object from an earlier one at the same
+/// address. Thread-safe.
 inline std::uint64_t unique_number() {
   static std::atomic<std::uint64_t> last{0};
   return ++last;

@@ -1,10 +1,11 @@
 #pragma once
+// Attention over packed sequences, with checked shapes. Scores are not scaled, as in T5.
 #include "mql4grec/backend/contract/attention.hpp"
 #include "mql4grec/core/error.hpp"
 
 namespace mql4grec::nn {
 
-/// What attention over packed sequences asks of a backend.
+/// The operations that attention over packed sequences requires of a backend.
 template <class B, class T>
 concept AttentionOps = Backend<B> &&
     requires(B& b, attention_inputs<typename B::memory_space, T> in, out_vector<B, T> weights, out_matrix<B, T> y,
@@ -13,7 +14,7 @@ concept AttentionOps = Backend<B> &&
   attention_backward<T>(b, in, weights, y, out);
 };
 
-/// What T5's relative position bias asks of a backend.
+/// The operations that T5's relative position bias requires of a backend.
 template <class B, class T>
 concept RelativeBiasOps = Backend<B> &&
     requires(B& b, in_matrix<B, T> x, in_vector<B, index_t> buckets, out_matrix<B, T> y) {
@@ -21,22 +22,23 @@ concept RelativeBiasOps = Backend<B> &&
   relative_bias_backward<T>(b, buckets, x, y);
 };
 
-/// What attending to the same keys again and again asks of a backend: a form of them that it likes better, or nothing.
+/// The operation that repeated attention to the same keys requires of a backend: pack_keys returns them in a faster
+/// layout, or an empty view.
 template <class B, class T>
 concept KeyTurningOps = Backend<B> &&
     requires(B& b, in_matrix<B, T> k, in_vector<B, index_t> key_offsets, index_t heads) {
   { pack_keys<T>(b, k, key_offsets, heads) } -> std::same_as<in_vector<B, T>>;
 };
 
-/// What a backend may have beyond attention itself: a plan for all that attend over the same sequences.
+/// Optional: a plan that all attentions over the same sequences share.
 template <class B>
 concept AttentionPlanOps = Backend<B> && requires(B& b, in_vector<B, index_t> offsets, index_t n) {
   { plan_attention(b, offsets, offsets, n, n, bool{}) } -> std::same_as<attention_plan<typename B::memory_space>>;
 };
 
-/// A plan in the backend's scratch; empty where it has none. `queries`: their rows. The backward pass needs one of its
-/// own. Not named as the operation: for a class derived from a backend that has it, this function would be the better
-/// match, and call itself.
+/// A plan in the backend's scratch (valid until its scope ends); empty for a backend without plans. `queries` is the
+/// number of query rows. `backward_too` adds what the backward pass needs. The name differs from plan_attention: for a
+/// class derived from a backend that has that operation, this function would be the better match and call itself.
 template <class B>
 attention_plan<typename B::memory_space> make_attention_plan(B& b, in_vector<B, index_t> query_offsets,
                                                              in_vector<B, index_t> key_offsets, index_t heads,
@@ -60,7 +62,7 @@ void check_attention(attention_inputs<typename B::memory_space, T> const& in, ou
   expects(in.k.rows() == in.v.rows(), "attention: ", in.k.rows(), " keys but ", in.v.rows(), " values");
   expects(in.bias.size() == 0 || in.bias.rows() == in.heads, "attention: the bias has ", in.bias.rows(), " rows for ",
           in.heads, " heads");
-  // at least one key a query; how many there are stands in the offsets, which may be on a device
+  // at least one key per query; the exact number is in the offsets, which may be on a device
   expects(weights.size() >= in.heads * in.q.rows(), "attention: a place for ", weights.size(),
           " weights, expected at least ", in.heads * in.q.rows());
 }
@@ -73,7 +75,7 @@ void check_like(V m, V like, char const* name) {
 }  // namespace detail
 
 /// context (query tokens, heads·width) = softmax(q kᵀ + bias) v for every head of every packed sequence, unscaled as in
-/// T5. weights (Σ heads·queries·keys) is what the backward pass needs.
+/// T5. weights (Σ heads·queries·keys) is written for the backward pass. Throws error when shapes disagree.
 template <class T, class B>
 void attention(B& b, attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights,
                out_matrix<B, T> context) {
@@ -82,7 +84,8 @@ void attention(B& b, attention_inputs<typename B::memory_space, T> const& in, ou
   attention_forward<T>(b, in, weights, context);
 }
 
-/// weights is used up.
+/// Computes the gradients of the inputs from dcontext (query tokens, heads·width) and the forward pass' weights, which
+/// a backend may overwrite. Throws error when shapes disagree.
 template <class T, class B>
 void attention_gradient(B& b, attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights,
                         in_matrix<B, T> dcontext, attention_gradients<typename B::memory_space, T> const& out) {

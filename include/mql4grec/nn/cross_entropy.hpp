@@ -1,11 +1,12 @@
 #pragma once
+// The language model's loss, with checked shapes. cross_entropy_gradient overwrites the logits.
 #include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
 
 namespace mql4grec::nn {
 
-/// What the language model's loss asks of a backend.
+/// The operations that the language model's loss requires of a backend.
 template <class B, class T>
 concept CrossEntropyOps = Backend<B> &&
     requires(B& b, in_matrix<B, T> x, in_vector<B, token_t> targets, out_matrix<B, T> y, out_vector<B, T> losses) {
@@ -15,7 +16,8 @@ concept CrossEntropyOps = Backend<B> &&
   sum<T>(b, in_vector<B, T>(losses));
 };
 
-/// losses (rows): −log softmax(logits (rows, V)) at the targets, 0 at no_target.
+/// losses (rows) = −log softmax(logits (rows, V)) at targets (rows); 0 where the target is no_target. Throws error when
+/// shapes disagree.
 template <class T, class B>
 void cross_entropy(B& b, in_matrix<B, T> logits, in_vector<B, token_t> targets, out_vector<B, T> losses) {
   static_assert(CrossEntropyOps<B, T>,
@@ -27,7 +29,8 @@ void cross_entropy(B& b, in_matrix<B, T> logits, in_vector<B, token_t> targets, 
   cross_entropy_forward<T>(b, logits, targets, losses);
 }
 
-/// The same losses; logits become their own gradient, times scale.
+/// Computes the same losses, and overwrites logits (rows, V) with their gradient (softmax − one-hot) · scale. Throws
+/// error when shapes disagree.
 template <class T, class B>
 void cross_entropy_gradient(B& b, in_vector<B, token_t> targets, double scale, out_matrix<B, T> logits,
                             out_vector<B, T> losses) {

@@ -1,35 +1,35 @@
 #pragma once
-// A linear map with a bias, as multi-layer perceptrons have it, with or without a ReLU behind it. T5 has no biases; see
-// linear.hpp. The way back is the stage's: it has relu_backward, bias_backward and matmul.
+// A linear map with a bias, optionally followed by a ReLU, for multi-layer perceptrons. T5 has no biases; see
+// linear.hpp. There is no backward function here: callers use relu_backward, bias_backward and matmul.
 #include "mql4grec/nn/linear.hpp"
 
 namespace mql4grec::nn {
 
-/// What a biased layer asks of a backend.
+/// The operations that a layer with a bias requires of a backend.
 template <class B, class T>
 concept DenseOps = LinearOps<B, T> && requires(B& b, in_vector<B, T> v, out_matrix<B, T> y) {
   bias_forward<T>(b, v, y);
   bias_relu_forward<T>(b, v, y);
 };
 
-/// What a backend may have beyond them: the whole layer at once.
+/// Optional: the whole layer as one operation.
 template <class B, class T>
 concept DenseLayerOps = DenseOps<B, T> && requires(B& b, in_matrix<B, T> x, in_vector<B, T> v, out_matrix<B, T> y) {
   dense_forward<T>(b, x, x, v, y);
   dense_relu_forward<T>(b, x, x, v, y);
 };
 
-/// What comes behind the bias.
+/// What is applied after the bias.
 enum class rectifier { none, relu };
 
-/// A layer's parameters, or their gradients: weight (out, in) as PyTorch stores it, bias (out).
+/// A layer's parameters, or their gradients. T may be const.
 template <class T, MemorySpace S>
 struct dense_weights {
-  view<T, S, 2> weight;
-  view<T, S, 1> bias;
+  view<T, S, 2> weight;  ///< (out, in), as PyTorch stores it
+  view<T, S, 1> bias;    ///< (out)
 };
 
-/// y (rows, out) = [max(0, ·)] x (rows, in) · weightᵀ + bias
+/// y (rows, out) = [max(0, ·)] x (rows, in) · weightᵀ + bias. Throws error when shapes disagree.
 template <class T, class B>
 void dense(B& b, in_matrix<B, T> x, dense_weights<T const, typename B::memory_space> const& w, rectifier end,
            out_matrix<B, T> y) {

@@ -1,4 +1,5 @@
 #pragma once
+// Linear maps without bias, with checked shapes. dx is overwritten, dweight is accumulated.
 #include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/backend/contract/matmul.hpp"
 #include "mql4grec/backend/contract/weight.hpp"
@@ -6,7 +7,7 @@
 
 namespace mql4grec::nn {
 
-/// What a linear map asks of a backend.
+/// The operation that a linear map requires of a backend.
 template <class B, class T>
 concept LinearOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y) {
   matmul<T>(b, x, x, y, product{});
@@ -27,7 +28,8 @@ void check_linear(X x, Weight const& weight, Y y) {
 }
 }  // namespace detail
 
-/// y (rows, out) = alpha · x (rows, in) · weightᵀ, weight (out, in) as PyTorch stores it. No bias: T5 has none.
+/// y (rows, out) = alpha · x (rows, in) · weightᵀ, with weight (out, in) as PyTorch stores it. There is no bias, as in
+/// T5. Throws error when shapes disagree.
 template <class T, class B>
 void linear(B& b, in_matrix<B, T> x, in_matrix<B, T> weight, out_matrix<B, T> y, double alpha = 1) {
   detail::require_matmul<B, T>();
@@ -35,11 +37,13 @@ void linear(B& b, in_matrix<B, T> x, in_matrix<B, T> weight, out_matrix<B, T> y,
   matmul<T>(b, x, weight, y, {.transpose_b = true, .alpha = alpha});
 }
 
-/// What a backend keeps of a weight that won't change any more.
+/// The type of a backend's frozen weight, the result of freeze_weight. The original weight must outlive it and not
+/// change.
 template <class B, class T>
 using frozen_weight = decltype(freeze_weight<T>(std::declval<B&>(), std::declval<in_matrix<B, T>>(), double{}));
 
-/// y (rows, out) = alpha · x (rows, in) · weightᵀ with a weight from freeze_weight, which knows its alpha.
+/// y (rows, out) = alpha · x (rows, in) · weightᵀ with a weight from freeze_weight, which contains alpha. Throws error
+/// when shapes disagree.
 template <class T, class B, class Weight>
   requires(std::same_as<Weight, frozen_weight<B, T>>)
 void linear(B& b, in_matrix<B, T> x, Weight const& weight, out_matrix<B, T> y) {
@@ -51,7 +55,7 @@ void linear(B& b, in_matrix<B, T> x, Weight const& weight, out_matrix<B, T> y) {
   }
 }
 
-/// dx (rows, in) = alpha · dy · weight, overwritten.
+/// dx (rows, in) = alpha · dy (rows, out) · weight, overwritten. Throws error when shapes disagree.
 template <class T, class B>
 void linear_input_gradient(B& b, in_matrix<B, T> dy, in_matrix<B, T> weight, out_matrix<B, T> dx, double alpha = 1) {
   detail::require_matmul<B, T>();
@@ -62,7 +66,7 @@ void linear_input_gradient(B& b, in_matrix<B, T> dy, in_matrix<B, T> weight, out
   matmul<T>(b, dy, weight, dx, {.alpha = alpha});
 }
 
-/// dweight (out, in) += alpha · dyᵀ · x.
+/// dweight (out, in) += alpha · dyᵀ · x. Throws error when shapes disagree.
 template <class T, class B>
 void linear_weight_gradient(B& b, in_matrix<B, T> x, in_matrix<B, T> dy, out_matrix<B, T> dweight, double alpha = 1) {
   detail::require_matmul<B, T>();

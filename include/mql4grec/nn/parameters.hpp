@@ -1,7 +1,7 @@
 #pragma once
-// One flat buffer holds every parameter, and buffers of the same layout hold gradients and moments: an optimiser step,
-// a norm, a checkpoint or an all-reduce is one call each. Parameters that are declared one after another lie side by
-// side, so q, k and v of a layer are one merged matrix.
+// The layout of a model's parameters in one flat buffer. Buffers of the same layout hold gradients and moments, so an
+// optimizer step, a norm, a checkpoint or an all-reduce is one call each. Parameters that are added consecutively are
+// contiguous: q, k and v of a layer form one merged matrix.
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,40 +11,49 @@
 
 namespace mql4grec::nn {
 
-/// Where a parameter lies in the flat buffer. A vector is kept as rows × 1.
+/// A parameter and its position in the flat buffer. A vector is stored as rows × 1.
 struct parameter {
-  std::string name;
-  index_t rows = 0, columns = 0;
-  bool is_vector = false;
-  index_t offset = 0;
+  std::string name;               ///< unique within a model
+  index_t rows = 0, columns = 0;  ///< the shape; columns is 1 for a vector
+  bool is_vector = false;         ///< whether its shape in files is (rows) instead of (rows, columns)
+  index_t offset = 0;             ///< of the first entry in the flat buffer
 
+  /// The number of entries.
   index_t size() const { return rows * columns; }
+  /// The shape as files store it.
   std::vector<index_t> shape() const {
     return is_vector ? std::vector<index_t>{rows} : std::vector<index_t>{rows, columns};
   }
 };
 
-/// The names, shapes and places of a model's parameters.
+/// The names, shapes and positions of a model's parameters. Built once by add_* calls, in order.
 class parameter_layout {
  public:
-  /// A (rows, columns) matrix, directly behind the one before.
+  /// Adds a (rows, columns) matrix directly after the previous parameter, and returns its number.
   index_t add_matrix(std::string name, index_t rows, index_t columns) {
     return add({std::move(name), rows, columns, false, size_});
   }
+  /// Adds a vector of n entries in the same way.
   index_t add_vector(std::string name, index_t n) { return add({std::move(name), n, 1, true, size_}); }
-  /// The next parameter starts on a cache line. Not between parameters that are to be merged.
+  /// Makes the next parameter start on a cache line (16 entries). Don't call it between parameters that are to be
+  /// merged.
   void align() { size_ = (size_ + 15) / 16 * 16; }
-  /// What was added so far decays in AdamW, what follows (norm gains) doesn't.
+  /// Declares that the parameters added so far have weight decay in AdamW, and that later ones (norm gains) don't.
   void end_of_decayed() {
     align();
     decayed_ = size_;
   }
 
+  /// The number of entries in the flat buffer, including padding.
   index_t size() const { return size_; }
+  /// The number of entries at the beginning of the buffer that have weight decay.
   index_t decayed() const { return decayed_; }
+  /// All parameters, in the order of the add_* calls.
   std::vector<parameter> const& entries() const { return entries_; }
+  /// Parameter number i.
   parameter const& operator[](index_t i) const { return entries_[static_cast<std::size_t>(i)]; }
 
+  /// The parameter with this name. Throws error when there is none.
   parameter const& find(std::string_view name) const {
     for (auto const& entry : entries_)
       if (entry.name == name) return entry;
@@ -62,7 +71,8 @@ class parameter_layout {
   index_t size_ = 0, decayed_ = 0;
 };
 
-/// A window of a flat buffer with the shape of a parameter; for merged parameters, name the first and the whole shape.
+/// A (rows, columns) view of a part of a flat buffer. For merged parameters, pass the offset of the first and the
+/// combined shape.
 template <class T, MemorySpace S>
 view<T, S, 2> matrix_at(view<T, S, 1> flat, index_t offset, index_t rows, index_t columns) {
   return {flat.part(offset, rows * columns).data, rows, columns};

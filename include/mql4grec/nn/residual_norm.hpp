@@ -1,13 +1,13 @@
 #pragma once
-// The end of one residual sublayer and the beginning of the next: stream = from + dropout(what the sublayer made), and
-// the stream's norm. Both read and write whole matrices and compute little, so that a backend may do them together;
-// where it doesn't, they are the operations of dropout.hpp and rms_norm.hpp behind one another.
+// The end of one residual sublayer and the beginning of the next: stream = from + dropout(the sublayer's result),
+// followed by the stream's norm. Both are limited by memory bandwidth, so a backend may combine them in one pass; for
+// others they are the operations of dropout.hpp and rms_norm.hpp in sequence.
 #include "mql4grec/nn/dropout.hpp"
 #include "mql4grec/nn/rms_norm.hpp"
 
 namespace mql4grec::nn {
 
-/// What a backend may have beyond DropoutOps and RmsNormOps: a residual connection and the norm behind it at once.
+/// Optional, besides DropoutOps and RmsNormOps: a residual connection and the norm after it as one operation.
 template <class B, class T>
 concept ResidualNormOps = Backend<B> &&
     requires(B& b, dropout site, in_matrix<B, T> x, in_vector<B, T> gain, out_matrix<B, T> y, out_vector<B, T> v) {
@@ -36,8 +36,8 @@ void check_residual_norm(in_matrix<B, T> stream, in_vector<B, T> gain, in_vector
 
 }  // namespace detail
 
-/// stream = from + dropout(stream), normed = rms_norm(stream). from, stream, normed (rows, d), gain (d); inv_rms (rows)
-/// is what the backward pass needs.
+/// stream = from + dropout(stream), then normed = rms_norm(stream). from, stream and normed are (rows, d), gain is (d).
+/// inv_rms (rows) is written for the backward pass. Throws error when shapes disagree.
 template <class T, class B>
 void residual_norm(B& b, dropout const& site, in_matrix<B, T> from, in_vector<B, T> gain, double eps,
                    out_matrix<B, T> stream, out_matrix<B, T> normed, out_vector<B, T> inv_rms) {
@@ -52,8 +52,9 @@ void residual_norm(B& b, dropout const& site, in_matrix<B, T> from, in_vector<B,
   }
 }
 
-/// dy (rows, d), the gradient of normed, becomes that of what dropout let into the stream; dstream (rows, d), the
-/// gradient that reaches the stream from elsewhere, and dgain (d) gain what comes through the norm.
+/// The backward pass. On entry, dy (rows, d) is the gradient of normed, and dstream (rows, d) the gradient of the
+/// stream from its other consumers. Adds the gradient through the norm to dstream and dgain (d), then sets dy =
+/// dropout(dstream), the gradient of the sublayer's result. Throws error when shapes disagree.
 template <class T, class B>
 void residual_norm_gradient(B& b, dropout const& site, in_matrix<B, T> stream, in_vector<B, T> gain,
                             in_vector<B, T> inv_rms, out_matrix<B, T> dy, out_matrix<B, T> dstream,

@@ -1,10 +1,11 @@
 #pragma once
+// RMSNorm, with checked shapes. dx is overwritten, dgain is accumulated.
 #include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/core/error.hpp"
 
 namespace mql4grec::nn {
 
-/// What RMSNorm asks of a backend.
+/// The operations that RMSNorm requires of a backend.
 template <class B, class T>
 concept RmsNormOps = Backend<B> &&
     requires(B& b, in_matrix<B, T> x, in_vector<B, T> gain, out_matrix<B, T> y, out_vector<B, T> v) {
@@ -12,8 +13,8 @@ concept RmsNormOps = Backend<B> &&
   rms_norm_backward<T>(b, x, gain, gain, x, y, v);
 };
 
-/// y = x / √(mean(x²) + eps) ∘ gain, row by row (Zhang & Sennrich, NeurIPS 2019; T5's layer norm).
-/// x, y (rows, d), gain (d); inv_rms (rows) is what the backward pass needs.
+/// y = x / √(mean(x²) + eps) ∘ gain, row by row (Zhang & Sennrich, NeurIPS 2019; T5's layer norm). x and y are (rows,
+/// d), gain is (d). inv_rms (rows) is written for the backward pass. Throws error when shapes disagree.
 template <class T, class B>
 void rms_norm(B& b, in_matrix<B, T> x, in_vector<B, T> gain, double eps, out_matrix<B, T> y, out_vector<B, T> inv_rms) {
   static_assert(RmsNormOps<B, T>,
@@ -27,7 +28,7 @@ void rms_norm(B& b, in_matrix<B, T> x, in_vector<B, T> gain, double eps, out_mat
   rms_norm_forward<T>(b, x, gain, eps, y, inv_rms);
 }
 
-/// dx (rows, d) is overwritten, dgain (d) is accumulated.
+/// Computes dx (rows, d), overwritten, and adds the gain's gradient to dgain (d). Throws error when shapes disagree.
 template <class T, class B>
 void rms_norm_gradient(B& b, in_matrix<B, T> x, in_vector<B, T> gain, in_vector<B, T> inv_rms, in_matrix<B, T> dy,
                        out_matrix<B, T> dx, out_vector<B, T> dgain) {

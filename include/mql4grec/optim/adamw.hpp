@@ -1,4 +1,6 @@
 #pragma once
+// AdamW with clipping by the global norm. Hyper-parameters (`adamw`) are a value; run state (`adamw_state`) is
+// separate.
 #include <cmath>
 #include <utility>
 
@@ -10,7 +12,7 @@
 
 namespace mql4grec::optim {
 
-/// What the optimiser asks of a backend.
+/// The operations that the optimizer requires of a backend.
 template <class B, class T>
 concept OptimizerOps = Backend<B> && requires(B& b, adamw_update how, in_vector<B, T> x, out_vector<B, T> y) {
   adamw_step<T>(b, how, x, y, y, y);
@@ -20,32 +22,34 @@ concept OptimizerOps = Backend<B> && requires(B& b, adamw_update how, in_vector<
 
 /// Hyper-parameters of AdamW with clipping by the global norm; a value, without run state.
 struct adamw {
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  double weight_decay = 0.01;  ///< on everything but norm gains
-  double clip_norm = 1.0;      ///< the largest norm of the whole gradient; ≤ 0: no clipping
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  ///< decay rates of the moments; added to the root
+  double weight_decay = 0.01;                         ///< applied to all parameters but norm gains
+  double clip_norm = 1.0;  ///< the maximum norm of the whole gradient; ≤ 0 disables clipping
 
   bool operator==(adamw const&) const = default;
 };
 
-/// The moments of every parameter and the number of updates made.
+/// The moments of all parameters and the number of updates so far.
 template <Backend B, class T>
 struct adamw_state {
   buffer<T, typename B::memory_space> first, second;
-  std::int64_t step = 0;
+  std::int64_t step = 0;  ///< number of updates so far
 
   adamw_state() = default;
+  /// Zero moments for a flat buffer of this size.
   adamw_state(B& b, index_t parameters)
       : first(b.template allocate<T>(parameters)), second(b.template allocate<T>(parameters)) {}
 };
 
-/// Throws training_error unless loss and norm are finite.
+/// Throws training_error when the loss or the norm isn't finite.
 inline void expect_finite(std::int64_t step, step_report const& report) {
   if (!report.finite())
     detail::raise<training_error>("step ", step, ": the loss is ", report.loss, " and the gradient's norm ",
                                   report.norm, ", expected finite numbers; try a smaller learning rate");
 }
 
-/// One update of a range [first, first + count) of the flat buffers, which must lie on one side of layout.decayed().
+/// One update of the range [first, first + count) of the flat buffers. All of it must have weight decay or none of it:
+/// the range must not cross layout.decayed().
 template <class T, class B>
 void update_range(B& b, adamw_update const& how, index_t first, index_t count, in_vector<B, T> gradient,
                   out_vector<B, T> parameters, adamw_state<B, T>& state) {
@@ -55,8 +59,8 @@ void update_range(B& b, adamw_update const& how, index_t first, index_t count, i
                 state.first.view_all().part(first, count), state.second.view_all().part(first, count));
 }
 
-/// One update of everything, workers side by side; `norm` is the gradient's. Every entry is touched by one worker, so
-/// the result doesn't depend on how many there are.
+/// One update of all parameters, with the workers in parallel; `norm` is the gradient's norm. Each entry is updated by
+/// one worker, so the result doesn't depend on their number. Increments state.step.
 template <class T, class B>
 void update(B& b, adamw const& how, double learning_rate, double norm, nn::parameter_layout const& layout,
             in_vector<B, T> gradient, out_vector<B, T> parameters, adamw_state<B, T>& state) {

@@ -1,4 +1,5 @@
 #pragma once
+// Sums the gradients of a backend's workers. The first gradient is overwritten by the sum.
 #include <cmath>
 #include <numeric>
 #include <span>
@@ -8,7 +9,8 @@
 
 namespace mql4grec::optim {
 
-/// Adds the workers' gradients, in their order, into the first one; returns the norm of the sum.
+/// Adds the workers' gradients, in their order, to the first one and returns the norm of the sum. All gradients have
+/// the same size; there is at least one.
 template <class T, class B>
 double reduce_gradients(B& b, std::span<out_vector<B, T> const> gradients) {
   index_t const n = gradients.front().size(), share = (n + b.workers() - 1) / b.workers();

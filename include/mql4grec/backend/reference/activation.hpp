@@ -1,5 +1,6 @@
 #pragma once
-// The feed-forward activations, each with the dropout that follows it in T5.
+// The feed-forward activations, each followed by dropout as in T5. The forward functions work in place or on merged
+// branches; see each.
 #include <cmath>
 #include <complex>
 #include <numbers>
@@ -17,7 +18,8 @@ void relu_forward(backend& b, dropout site, out_matrix<backend, T> h) {
   dropout_apply<T>(b, site, h);
 }
 
-/// dh = dh ∘ [h > 0] / (1 − rate): an entry of the output is positive exactly where ReLU and dropout both let it pass.
+/// dh (rows,f) = dh ∘ [h > 0] / (1 − rate), in place. h is the forward pass' result: it is positive exactly where both
+/// ReLU and dropout let the entry pass.
 template <Field T>
 void relu_backward(backend&, dropout site, in_matrix<backend, T> h, out_matrix<backend, T> dh) {
   T const scale = constant<T>(site.active() ? site.scale() : 1);
@@ -29,8 +31,8 @@ namespace detail {
 inline constexpr double gelu_slope = 0.044715;
 inline constexpr double gelu_root = 0.7978845608028654;  // √(2/π)
 
-/// The tanh form of GELU ("gelu_new" in transformers), which T5 v1.1 uses, and its derivative, from t =
-/// tanh(gelu_argument(x)): what every backend shares but the tanh.
+/// The tanh approximation of GELU ("gelu_new" in transformers), which T5 v1.1 uses, and its derivative, given t =
+/// tanh(gelu_argument(x)). All backends share them; each computes tanh itself.
 template <Field T>
 MQL4GREC_HD constexpr T gelu_argument(T x) {
   return constant<T>(gelu_root) * (x + constant<T>(gelu_slope) * x * x * x);
@@ -46,8 +48,7 @@ MQL4GREC_HD constexpr T gelu_derivative_of(T x, T t) {
 }
 }  // namespace detail
 
-/// gates (rows,2f) holds the gate's and the linear branch's values side by side -> h (rows,f) = dropout(gelu(gate) ∘
-/// linear)
+/// h (rows,f) = dropout(gelu(gate) ∘ linear), where gates (rows,2f) contains a row's gate values, then its linear ones.
 template <Field T>
 void gated_gelu_forward(backend& b, dropout site, in_matrix<backend, T> gates, out_matrix<backend, T> h) {
   index_t const f = h.columns();
@@ -57,7 +58,8 @@ void gated_gelu_forward(backend& b, dropout site, in_matrix<backend, T> gates, o
   dropout_apply<T>(b, site, h);
 }
 
-/// dh (rows,f) is dropped again and used up; dgates (rows,2f) is overwritten.
+/// dgates (rows,2f) = the gradient of gates, overwritten. dh (rows,f) is overwritten by dropout(dh), with the mask of
+/// the forward pass.
 template <Field T>
 void gated_gelu_backward(backend& b, dropout site, in_matrix<backend, T> gates, out_matrix<backend, T> dh,
                          out_matrix<backend, T> dgates) {

@@ -1,4 +1,5 @@
 #pragma once
+// AdamW and reductions over flat arrays. Sums are in double: a float sum over millions of entries loses digits.
 #include <cmath>
 #include <concepts>
 
@@ -7,7 +8,8 @@
 
 namespace mql4grec::reference {
 
-/// All (n): parameters and both moments are updated; gradients are scaled by how.gradient_scale as they are read.
+/// One AdamW update; all arrays are (n). Updates the parameters and both moments. Gradients are multiplied by
+/// how.gradient_scale as they are read, and are not modified.
 template <Real T>
 void adamw_step(backend&, adamw_update how, in_vector<backend, T> gradient, out_vector<backend, T> parameter,
                 out_vector<backend, T> first, out_vector<backend, T> second) {
@@ -20,7 +22,7 @@ void adamw_step(backend&, adamw_update how, in_vector<backend, T> gradient, out_
   }
 }
 
-/// Σ x², in double: a float sum over millions of entries loses the digits that clipping compares.
+/// Σ x², summed in double: a float sum over millions of entries loses the digits that clipping depends on.
 template <Real T>
 double sum_of_squares(backend&, in_vector<backend, T> x) {
   double sum = 0;
@@ -28,7 +30,7 @@ double sum_of_squares(backend&, in_vector<backend, T> x) {
   return sum;
 }
 
-/// Σ x, in double where T is real
+/// Σ x, summed in double when T is real.
 template <Field T>
 auto sum(backend&, in_vector<backend, T> x) {
   using wide = std::conditional_t<Real<T>, double, T>;
@@ -37,7 +39,7 @@ auto sum(backend&, in_vector<backend, T> x) {
   return total;
 }
 
-/// to (n) = min(to, from) -> Σ to
+/// to (n) = min(to, from) entry by entry; returns Σ to.
 template <Real T>
 double keep_smaller(backend&, in_vector<backend, T> from, out_vector<backend, T> to) {
   double sum = 0;
@@ -50,7 +52,8 @@ double keep_smaller(backend&, in_vector<backend, T> from, out_vector<backend, T>
 
 /// total (1) = Σ x², in double
 template <Real T, std::derived_from<backend> B>
-void sum_of_squares_into(B& b, in_vector<backend, T> x, out_vector<backend, double> total) {  // the backend's own sum
+void sum_of_squares_into(B& b, in_vector<backend, T> x,
+                         out_vector<backend, double> total) {  // calls the derived backend's sum_of_squares
   total(0) = sum_of_squares<T>(b, x);
 }
 
@@ -60,9 +63,9 @@ void sum_into(B& b, in_vector<backend, T> x, out_vector<backend, double> total) 
   total(0) = sum<T>(b, x);
 }
 
-/// All (n): gradient is a sum over order.tokens tokens, losses (1) that of the losses; the first `decayed` parameters
-/// decay as the rule says, the others don't. Nothing is changed unless loss and norm are finite, which the report (1)
-/// tells.
+/// One update of parameters, gradients and moments, (n) each. `gradient` and `losses` (1) are sums over order.tokens
+/// tokens. Weight decay applies to the first `decayed` parameters only. When the loss or the gradient's norm isn't
+/// finite, nothing is changed; `report` (1) contains both.
 template <Real T>
 void captured_adamw_step(backend& b, adamw_update const& rule, double clip_norm, index_t decayed,
                          in_vector<backend, step_inputs> order, in_vector<backend, double> losses,

@@ -1,4 +1,5 @@
 #pragma once
+// Adds one vector to every row of a matrix.
 #include "mql4grec/backend/reference/backend.hpp"
 #include "mql4grec/core/scalar.hpp"
 

@@ -1,6 +1,6 @@
 #pragma once
-// The weights of all sequences and heads lie in one vector: for each sequence, heads × queries × keys. They are kept
-// before dropout; the backward pass draws the mask again.
+// Attention over packed sequences. The weights of all sequences and heads are stored in one vector: for each sequence,
+// heads × queries × keys. They are the weights before dropout; the backward pass computes the mask again.
 #include <cmath>
 #include <complex>
 
@@ -11,7 +11,7 @@ namespace mql4grec::reference {
 
 namespace detail {
 
-/// One head of one sequence: its windows into the packed tensors.
+/// One head of one sequence: its parts of the packed tensors.
 template <Field T>
 struct attention_head {
   in_matrix<backend, T> q, k, v;
@@ -45,13 +45,13 @@ T dropped(dropout const& site, index_t row, index_t column, T x) {
 
 }  // namespace detail
 
-/// k -> nothing: the loops read keys as they are
+/// Returns an empty view: the loops read keys as they are.
 template <Field T>
 in_vector<backend, T> pack_keys(backend&, in_matrix<backend, T>, in_vector<backend, index_t>, index_t) {
   return {};
 }
 
-/// -> context (query tokens, heads·width), weights (Σ heads·queries·keys)
+/// Computes context (query tokens, heads·width) and weights (Σ heads·queries·keys), which the backward pass reads.
 template <Field T>
 void attention_forward(backend&, attention_inputs<host_space, T> const& in, out_vector<backend, T> weights,
                        out_matrix<backend, T> context) {
@@ -77,7 +77,8 @@ void attention_forward(backend&, attention_inputs<host_space, T> const& in, out_
   });
 }
 
-/// dcontext (query tokens, heads·width) -> gradients; a softmax row's gradient is p ∘ (dp − Σ p·dp).
+/// Computes the gradients of the inputs from dcontext (query tokens, heads·width). The gradient of a softmax row p is p
+/// ∘ (dp − Σ p·dp).
 template <Field T>
 void attention_backward(backend& b, attention_inputs<host_space, T> const& in, out_vector<backend, T> weights,
                         in_matrix<backend, T> dcontext, attention_gradients<host_space, T> const& out) {

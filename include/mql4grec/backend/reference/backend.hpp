@@ -1,27 +1,35 @@
 #pragma once
-// Plain loops over any Field, kept for ever: the executable specification. Every other backend must equal it.
+// The reference backend: plain loops over any Field. It is the executable specification and stays for ever; every other
+// backend must compute the same.
 #include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/backend/contract/copy.hpp"
 
 namespace mql4grec::reference {
 
+/// A backend with a single worker, the calling thread. Not thread-safe.
 class backend {
  public:
   using memory_space = host_space;
-  static constexpr char const* name = "reference";
+  static constexpr char const* name = "reference";  ///< for error messages and reports
+  /// There are none; present for a uniform interface.
   struct options {
     bool operator==(options const&) const = default;
   };
 
   explicit backend(options = {}) {}
 
+  /// n zeros.
   template <class T>
   buffer<T, host_space> allocate(index_t n) {
     return buffer<T, host_space>(n);
   }
+  /// Scratch memory for temporaries; see arena for its lifetime rules.
   host_arena& scratch() { return scratch_; }
+  /// Always 1.
   index_t workers() const { return 1; }
+  /// This backend.
   backend& worker(index_t) { return *this; }
+  /// Does nothing: operations are complete when they return.
   void synchronize() {}
   options worker_options() const { return {}; }
 

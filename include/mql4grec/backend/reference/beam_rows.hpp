@@ -1,11 +1,12 @@
 #pragma once
+// The rows of a beam search's steps.
 #include "mql4grec/backend/contract/beam.hpp"
 #include "mql4grec/backend/reference/backend.hpp"
 
 namespace mql4grec::reference {
 
-/// One row a user (offsets.size() − 1), at the root with the score 0, that reads `first`; its place in the cache is its
-/// number.
+/// One row per user (offsets.size() − 1 users), at the root of the trie with score 0, whose next input token is
+/// `first`. The cache row of user u is u.
 template <Real T>
 void start_beams(backend&, token_t first, beam_rows<host_space, T> const& rows) {
   index_t const users = rows.offsets.size() - 1;
@@ -19,10 +20,10 @@ void start_beams(backend&, token_t first, beam_rows<host_space, T> const& rows) 
   rows.offsets(users) = users;
 }
 
-/// The chosen children of `from`'s rows become the rows of the next step, which read the children's tokens; row r goes
-/// to the place first_place + r, behind the `steps` places of its parent. -> how many rows there are. A backend that
-/// can't know may fill up every user's rows to as many as it may have, with rows that are lost: a score of −∞ and a
-/// node without children.
+/// Makes the chosen children of `from`'s rows the rows of the next step in `to`, whose next input tokens are the
+/// children's. The cache row of new row r is first_place + r; it follows the `steps` cache rows of its ancestors.
+/// Returns the number of rows. A backend that cannot know it without waiting may give every user the maximum number of
+/// rows; unused ones have a score of −∞ and a node without children.
 template <Real T>
 index_t branch_beams(backend&, beam_choice<host_space, T> const& choice, trie_view<host_space> const& trie,
                      beam_rows<host_space, T> const& from, index_t steps, index_t first_place,
@@ -42,7 +43,7 @@ index_t branch_beams(backend&, beam_choice<host_space, T> const& choice, trie_vi
   return row;
 }
 
-/// scores (rows) += log p of `token` under logits (rows,V), whose normalisers are log Σ exp.
+/// scores (rows) += log p of `token` under logits (rows,V); normalisers (rows) are log Σ exp of the logits.
 template <Real T>
 void add_log_probability(backend&, in_matrix<backend, T> logits, in_vector<backend, T> normalisers, token_t token,
                          out_vector<backend, T> scores) {

@@ -1,4 +1,5 @@
 #pragma once
+// Adding a bias to every row. The gradient dbias is accumulated.
 #include "mql4grec/backend/reference/backend.hpp"
 #include "mql4grec/core/scalar.hpp"
 

@@ -1,4 +1,5 @@
 #pragma once
+// Attention over cached ancestors in a beam search; see cached_attention_inputs.
 #include <cmath>
 
 #include "mql4grec/backend/contract/beam.hpp"
@@ -6,7 +7,7 @@
 
 namespace mql4grec::reference {
 
-/// -> context (rows, inner)
+/// Computes context (rows, heads·width) for one decoder step.
 template <Real T>
 void cached_attention(backend& b, cached_attention_inputs<host_space, T> const& in, out_matrix<backend, T> context) {
   index_t const inner = context.columns(), heads = in.bias.rows(), width = inner / heads, steps = in.places.columns();

@@ -1,4 +1,5 @@
 #pragma once
+// Cross-entropy over the vocabulary. cross_entropy_backward overwrites the logits with their gradient.
 #include <algorithm>
 #include <cmath>
 #include <complex>
@@ -9,7 +10,7 @@
 namespace mql4grec::reference {
 
 namespace detail {
-/// log Σ_j exp(x_j); the maximum is a real constant, so the sum stays analytic.
+/// log Σ_j exp(x_j). The maximum is treated as a real constant, so the function stays analytic for the complex step.
 template <Field T>
 T log_sum_exp_of(in_vector<backend, T> x) {
   auto highest = real_part(x(0));
@@ -20,13 +21,13 @@ T log_sum_exp_of(in_vector<backend, T> x) {
 }
 }  // namespace detail
 
-/// logits (rows,V) -> out (rows): the normaliser of each row's softmax, log Σ exp.
+/// out (rows) = log Σ exp of each row of logits (rows,V): the normalizer of its softmax.
 template <Field T>
 void log_sum_exp(backend&, in_matrix<backend, T> logits, out_vector<backend, T> out) {
   for (index_t i = 0; i < logits.rows(); ++i) out(i) = detail::log_sum_exp_of<T>(logits.row(i));
 }
 
-/// logits (rows,V), targets (rows) -> losses (rows): −log softmax at the target, 0 where there is no_target.
+/// losses (rows) = −log softmax(logits (rows,V)) at targets (rows); 0 where the target is no_target.
 template <Field T>
 void cross_entropy_forward(backend&, in_matrix<backend, T> logits, in_vector<backend, token_t> targets,
                            out_vector<backend, T> losses) {
@@ -34,7 +35,8 @@ void cross_entropy_forward(backend&, in_matrix<backend, T> logits, in_vector<bac
     losses(i) = targets(i) == no_target ? T{} : detail::log_sum_exp_of<T>(logits.row(i)) - logits(i, index(targets(i)));
 }
 
-/// In one pass: losses as above, and logits become their gradient, (softmax − one-hot) · scale.
+/// Computes losses (rows) as above and, in the same pass, overwrites logits (rows,V) with their gradient, (softmax −
+/// one-hot) · scale.
 template <Field T>
 void cross_entropy_backward(backend&, in_vector<backend, token_t> targets, double scale, out_matrix<backend, T> logits,
                             out_vector<backend, T> losses) {

@@ -1,4 +1,5 @@
 #pragma once
+// Embedding lookup. The gradient dtable is accumulated.
 #include <cassert>
 
 #include "mql4grec/backend/reference/backend.hpp"
@@ -6,7 +7,7 @@
 
 namespace mql4grec::reference {
 
-/// table (V,d), tokens (T) -> y (T,d)
+/// y (T,d) = the rows of table (V,d) given by tokens (T).
 template <Field T>
 void embedding_forward(backend&, in_matrix<backend, T> table, in_vector<backend, token_t> tokens,
                        out_matrix<backend, T> y) {
@@ -16,7 +17,7 @@ void embedding_forward(backend&, in_matrix<backend, T> table, in_vector<backend,
   }
 }
 
-/// dtable (V,d) is accumulated; tokens repeat, so rows are added in the order of the tokens.
+/// dtable (V,d) += the rows of dy (T,d), each at its token. Tokens repeat: rows are added in the order of the tokens.
 template <Field T>
 void embedding_backward(backend&, in_vector<backend, token_t> tokens, in_matrix<backend, T> dy,
                         out_matrix<backend, T> dtable) {

@@ -1,4 +1,5 @@
 #pragma once
+// Copies selected rows of a matrix.
 #include <algorithm>
 
 #include "mql4grec/backend/reference/backend.hpp"

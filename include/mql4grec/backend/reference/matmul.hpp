@@ -1,4 +1,5 @@
 #pragma once
+// Matrix products, as three loops.
 #include <cassert>
 
 #include "mql4grec/backend/contract/matmul.hpp"

@@ -1,5 +1,6 @@
 #pragma once
-// Copies and fills inside the backend's memory, in the order of its work; see ../copy.hpp for those that cross.
+// Copies and fills inside the backend's memory, in the order of its work. For copies between host and device see
+// backend/contract/copy.hpp.
 #include "mql4grec/backend/reference/backend.hpp"
 
 namespace mql4grec::reference {

@@ -1,4 +1,5 @@
 #pragma once
+// The nearest of K vectors, by sums of squared differences: no cancellation, and equal vectors have equal distances.
 #include <cassert>
 #include <concepts>
 #include <limits>
@@ -9,7 +10,7 @@
 
 namespace mql4grec::reference {
 
-/// x (n,w) · vectors (K,w) -> distances (n,K): ‖x − v‖², the sum of squared differences and never below 0
+/// distances (n,K) = ‖x − v‖² for x (n,w) and vectors (K,w): the sum of squared differences, never below 0.
 template <Field T>
 void squared_distances(backend&, in_matrix<backend, T> x, in_matrix<backend, T> vectors,
                        out_matrix<backend, T> distances) {
@@ -21,7 +22,7 @@ void squared_distances(backend&, in_matrix<backend, T> x, in_matrix<backend, T> 
     }
 }
 
-/// distances (n,K) -> codes (n): the smallest of each row, the first of equals
+/// codes (n) = the position of the smallest entry in each row of distances (n,K), the first one among equals.
 template <Real T>
 void argmin_rows(backend&, in_matrix<backend, T> distances, out_vector<backend, code_t> codes) {
   for (index_t i = 0; i < distances.rows(); ++i) {
@@ -32,7 +33,8 @@ void argmin_rows(backend&, in_matrix<backend, T> distances, out_vector<backend, 
   }
 }
 
-/// x (n,w) · vectors (K,w) -> codes (n), the nearest and the first of equals; distances (n) to it
+/// codes (n) = the nearest of vectors (K,w) to each row of x (n,w), the first one among equals; distances (n) = its
+/// squared distance.
 template <Real T>
 void nearest_code(backend&, in_matrix<backend, T> x, in_matrix<backend, T> vectors, out_vector<backend, code_t> codes,
                   out_vector<backend, T> distances) {
@@ -51,7 +53,7 @@ void nearest_code(backend&, in_matrix<backend, T> x, in_matrix<backend, T> vecto
   }
 }
 
-/// x (n,w) -= vectors (K,w) of codes (n): what a level leaves for the next one
+/// x (n,w) −= the rows of vectors (K,w) given by codes (n): the residual for the next level.
 template <Field T>
 void subtract_codes(backend&, in_matrix<backend, T> vectors, in_vector<backend, code_t> codes,
                     out_matrix<backend, T> x) {
@@ -59,8 +61,9 @@ void subtract_codes(backend&, in_matrix<backend, T> vectors, in_vector<backend, 
     for (index_t j = 0; j < x.columns(); ++j) x(i, j) -= vectors(index(codes(i)), j);
 }
 
-/// residual (n,w) · codebooks, (K,w) each -> codes (levels,n), the nearest of what the levels before leave; residual
-/// becomes what all leave. On a backend that is derived from this one, with its own ways to find and to subtract them.
+/// codes (levels,n): for each level, the codebook vector (K,w) nearest to the residual of the levels before. `residual`
+/// (n,w) becomes the residual after all levels. Also used by derived backends, with their own nearest_code and
+/// subtract_codes.
 template <Real T, std::derived_from<backend> B>
 void nearest_codes(B& b, std::span<in_matrix<B, T> const> codebooks, out_matrix<B, T> residual,
                    out_matrix<B, code_t> codes) {
@@ -73,7 +76,8 @@ void nearest_codes(B& b, std::span<in_matrix<B, T> const> codebooks, out_matrix<
   }
 }
 
-/// sums (K,w) += x (n,w), counts (K) += 1, each at its row's code: k-means, and the gradient of a codebook
+/// Adds each row of x (n,w) to the row of sums (K,w) given by its code, and 1 to the code's entry of counts (K). Used
+/// by k-means and for a codebook's gradient.
 template <Field T>
 void add_to_codes(backend&, in_matrix<backend, T> x, in_vector<backend, code_t> codes, out_matrix<backend, T> sums,
                   out_vector<backend, T> counts) {

@@ -1,11 +1,12 @@
 #pragma once
+// Builds batches of packed sequences.
 #include "mql4grec/backend/contract/packed_tokens.hpp"
 #include "mql4grec/backend/reference/backend.hpp"
 
 namespace mql4grec::reference {
 
-/// to = the sequences `which` of `from`, in their order. What is left of `to`'s rows goes in equal shares to the
-/// sequences behind these and is filled.
+/// to = the sequences of `from` with the numbers `which`, in that order. `to` may have more sequences than that: its
+/// remaining rows are divided evenly among the additional sequences, and contain `filler`.
 inline void gather_sequences(backend&, packed_tokens<host_space, token_t const> from, in_vector<backend, index_t> which,
                              token_t filler, packed_tokens<host_space> to) {
   index_t const fillers = to.sequences() - which.size();
@@ -20,8 +21,8 @@ inline void gather_sequences(backend&, packed_tokens<host_space, token_t const> 
   for (index_t i = used; i < to.tokens.size(); ++i) to.tokens(i) = filler;
 }
 
-/// shifted = tokens, moved one place to the right in every sequence, with `first` in front of each and for every token
-/// that nobody predicts: T5's _shift_right
+/// shifted = tokens moved one position to the right within each sequence. Every sequence begins with `first`, which
+/// also replaces no_target (T5's _shift_right).
 inline void shift_right(backend&, in_vector<backend, token_t> tokens, in_vector<backend, index_t> offsets,
                         token_t first, out_vector<backend, token_t> shifted) {
   for (index_t s = 0; s + 1 < offsets.size(); ++s)

@@ -1,4 +1,5 @@
 #pragma once
+// The rotation of an orthogonal Procrustes problem, by one-sided Jacobi sweeps in double precision.
 #include <cassert>
 #include <cmath>
 #include <limits>
@@ -15,7 +16,7 @@ inline double inner(in_vector<backend, double> x, in_vector<backend, double> y) 
   return sum;
 }
 
-/// (x, y) turned by the angle of this cosine and sine.
+/// Rotates the pair (x, y) by the angle with cosine c and sine s.
 inline void turn(out_vector<backend, double> x, out_vector<backend, double> y, double c, double s) {
   for (index_t i = 0; i < x.size(); ++i) {
     double const kept = x(i);
@@ -24,9 +25,9 @@ inline void turn(out_vector<backend, double> x, out_vector<backend, double> y, d
   }
 }
 
-/// Turns pairs of rows of w until all are orthogonal, and the same pairs of v (one-sided Jacobi; Hestenes 1958).
+/// Rotates pairs of rows of w until all are orthogonal, and the same pairs of v (one-sided Jacobi; Hestenes 1958).
 inline void make_rows_orthogonal(out_matrix<backend, double> w, out_matrix<backend, double> v) {
-  constexpr int most_sweeps = 60;  // ten are many
+  constexpr int most_sweeps = 60;  // about ten suffice
   bool turned = true;
   for (int sweep = 0; turned && sweep < most_sweeps; ++sweep) {
     turned = false;
@@ -44,8 +45,8 @@ inline void make_rows_orthogonal(out_matrix<backend, double> w, out_matrix<backe
   }
 }
 
-/// Makes row `at` of u a unit vector that is orthogonal to the rows before it: what is left of the axis that most is
-/// left of.
+/// Makes row `at` of u a unit vector that is orthogonal to the rows before it: the axis with the largest part outside
+/// their span, made orthogonal to them.
 inline void complete_row(out_matrix<backend, double> u, index_t at) {
   index_t const d = u.columns();
   index_t best = 0;
@@ -58,7 +59,7 @@ inline void complete_row(out_matrix<backend, double> u, index_t at) {
   auto const row = u.row(at);
   fill(row, 0);
   row(best) = 1;
-  for (int twice = 0; twice < 2; ++twice) {  // the second time takes away what rounding left
+  for (int twice = 0; twice < 2; ++twice) {  // the second pass removes rounding errors of the first
     for (index_t j = 0; j < at; ++j) {
       double const along = inner(row, u.row(j));
       for (index_t i = 0; i < d; ++i) row(i) -= along * u(j, i);
@@ -68,8 +69,8 @@ inline void complete_row(out_matrix<backend, double> u, index_t at) {
   }
 }
 
-/// Rows of w, orthogonal to each other, become unit vectors in the order of their length; v's rows move with them. Rows
-/// as good as zero come last and are completed.
+/// Sorts the rows of w, which are orthogonal to each other, by decreasing length and normalizes them; v's rows are
+/// permuted in the same way. Rows that are numerically zero come last and are replaced to complete the basis.
 inline void normalize_rows(out_matrix<backend, double> w, out_matrix<backend, double> v) {
   index_t const d = w.rows();
   double longest = 0;
@@ -90,9 +91,9 @@ inline void normalize_rows(out_matrix<backend, double> w, out_matrix<backend, do
 
 }  // namespace detail
 
-/// product (d,d) = XᵀY -> rotation (d,d), the orthogonal R for which ‖XR − Y‖ is least: UVᵀ of the product's singular
-/// value decomposition UΣVᵀ (Schönemann 1966). Where singular values are zero there are many, and it is one of them. In
-/// double.
+/// rotation (d,d) = the orthogonal R that minimizes ‖XR − Y‖, given product (d,d) = XᵀY: R = UVᵀ of the product's
+/// singular value decomposition UΣVᵀ (Schönemann 1966). When singular values are zero, R is one of several solutions.
+/// Computed in double.
 template <Real T>
 void procrustes_rotation(backend& b, in_matrix<backend, T> product, out_matrix<backend, T> rotation) {
   index_t const d = product.rows();

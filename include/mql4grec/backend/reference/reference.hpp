@@ -1,4 +1,5 @@
 #pragma once
+// All operations of the reference backend.
 #include "mql4grec/backend/reference/activation.hpp"
 #include "mql4grec/backend/reference/adamw.hpp"
 #include "mql4grec/backend/reference/add_to_rows.hpp"

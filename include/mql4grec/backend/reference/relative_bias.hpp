@@ -1,9 +1,10 @@
 #pragma once
+// Attention's relative position bias by distance: no queries × keys tensor is stored.
 #include "mql4grec/backend/reference/backend.hpp"
 
 namespace mql4grec::reference {
 
-/// table (buckets,heads), bucket_of (distances) -> bias (heads,distances)
+/// bias (heads,distances) = the rows of table (buckets,heads) given by bucket_of (distances).
 template <Field T>
 void relative_bias_forward(backend&, in_matrix<backend, T> table, in_vector<backend, index_t> bucket_of,
                            out_matrix<backend, T> bias) {
@@ -11,7 +12,7 @@ void relative_bias_forward(backend&, in_matrix<backend, T> table, in_vector<back
     for (index_t j = 0; j < bias.columns(); ++j) bias(h, j) = table(bucket_of(j), h);
 }
 
-/// dtable (buckets,heads) is accumulated.
+/// dtable (buckets,heads) += the sums of dbias (heads,distances) over the distances of each bucket.
 template <Field T>
 void relative_bias_backward(backend&, in_vector<backend, index_t> bucket_of, in_matrix<backend, T> dbias,
                             out_matrix<backend, T> dtable) {

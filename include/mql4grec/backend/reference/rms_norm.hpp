@@ -1,5 +1,5 @@
 #pragma once
-// dx is overwritten, dgain is accumulated: an activation has one consumer, a parameter many.
+// RMSNorm. dx is overwritten, dgain is accumulated: an activation has one consumer, a parameter has many.
 #include <cmath>
 #include <complex>
 
@@ -7,7 +7,7 @@
 
 namespace mql4grec::reference {
 
-/// x (rows,d) · gain (d) -> y (rows,d); inv_rms (rows) is kept for the backward pass.
+/// y (rows,d) = RMSNorm of x (rows,d) with gain (d). inv_rms (rows) is kept for the backward pass.
 template <Field T>
 void rms_norm_forward(backend&, in_matrix<backend, T> x, in_vector<backend, T> gain, double eps,
                       out_matrix<backend, T> y, out_vector<backend, T> inv_rms) {

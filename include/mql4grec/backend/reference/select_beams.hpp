@@ -1,4 +1,5 @@
 #pragma once
+// Selection of each user's best candidates; see beam_candidates and beam_choice.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -22,7 +23,7 @@ struct beam_candidate {
   }
 };
 
-/// Calls visit(node) for every child of the row's node that the user may reach.
+/// Calls visit(node) for every child of the row's node that the user's filter allows.
 template <Real T, class Visit>
 void for_each_child(beam_candidates<host_space, T> const& in, index_t user, index_t row, Visit&& visit) {
   node_t const node = in.nodes(row);
@@ -30,7 +31,7 @@ void for_each_child(beam_candidates<host_space, T> const& in, index_t user, inde
     if (in.allowed.rows() == 0 || in.allowed(user, child)) visit(child);
 }
 
-/// The row's log of what its log p are normalised by.
+/// The row's normalizer: log Σ exp over the vocabulary or over the allowed children.
 template <Real T>
 T row_normaliser(beam_candidates<host_space, T> const& in, index_t user, index_t row,
                  in_vector<backend, T> over_vocabulary) {
@@ -45,7 +46,8 @@ T row_normaliser(beam_candidates<host_space, T> const& in, index_t user, index_t
 
 }  // namespace detail
 
-/// normalisers (rows): log Σ exp over the vocabulary, not read when in.over_children.
+/// Selects each user's best candidates. normalisers (rows): log Σ exp over the vocabulary; not read when
+/// in.over_children.
 template <Real T>
 void select_beams(backend& b, beam_candidates<host_space, T> const& in, in_vector<backend, T> normalisers,
                   beam_choice<host_space, T> const& out) {

@@ -1,4 +1,6 @@
 #pragma once
+// Balanced assignment by Sinkhorn's algorithm. Fifty rounds at ε = 0.003 don't converge: the order of the scalings
+// matters.
 #include <algorithm>
 #include <cassert>
 #include <cmath>
@@ -10,8 +12,8 @@ namespace mql4grec::reference {
 
 namespace detail {
 
-/// The plan's beginning, (n,K): e^(−d/ε) of the distances centred to [−1, 1], over its sum. What e^(−lowest/ε) would
-/// multiply it by goes away with the sum, so it is left out: nothing overflows, however small ε is.
+/// The initial plan (n,K): e^(−d/ε) of the distances centred to [−1, 1], divided by its sum. The factor e^(−lowest/ε)
+/// cancels in that division and is left out, so nothing overflows however small ε is.
 template <Real T>
 void fill_plan(in_matrix<backend, T> distances, double epsilon, out_matrix<backend, double> plan) {
   double lowest = INFINITY, highest = -INFINITY, total = 0;
@@ -32,7 +34,7 @@ void fill_plan(in_matrix<backend, T> distances, double epsilon, out_matrix<backe
     for (index_t k = 0; k < plan.columns(); ++k) plan(i, k) /= total;
 }
 
-/// What a sum is multiplied by to become the target; a sum that is none stays none.
+/// The factor that scales a sum to `target`; 0 for an empty row or code, which stays empty.
 inline double sinkhorn_factor(double sum, double target) {
   return sum >= mql4grec::detail::sinkhorn_least_mass ? target / sum : 0;
 }
@@ -54,7 +56,7 @@ inline void scale_codes(out_matrix<backend, double> plan) {
   }
 }
 
-/// The code with most of a row's mass, of equal masses the nearest; −1 for a row without mass.
+/// The code with the largest mass in a row; of equal masses the nearest code; −1 for a row without mass.
 template <Real T>
 index_t heaviest_code(in_vector<backend, double> row, in_vector<backend, T> distances) {
   double sum = 0, highest = 0;
@@ -62,7 +64,7 @@ index_t heaviest_code(in_vector<backend, double> row, in_vector<backend, T> dist
     sum += row(k);
     highest = std::max(highest, row(k));
   }
-  if (!(sum >= mql4grec::detail::sinkhorn_least_mass)) return -1;  // nor has one of NaN
+  if (!(sum >= mql4grec::detail::sinkhorn_least_mass)) return -1;  // true for NaN too
   index_t best = -1;
   for (index_t k = 0; k < row.size(); ++k)
     if (row(k) >= highest * mql4grec::detail::sinkhorn_equal && (best < 0 || distances(k) < distances(best))) best = k;
@@ -71,13 +73,12 @@ index_t heaviest_code(in_vector<backend, double> row, in_vector<backend, T> dist
 
 }  // namespace detail
 
-/// distances (n,K) -> plan (n,K), whose rows have nearly the mass 1/n each and whose codes 1/K (Sinkhorn–Knopp; Cuturi
-/// 2013): the plan e^(−d/ε) / Σ of the distances centred to [−1, 1] — middle = (max + min) / 2, amplitude = max −
-/// middle
-/// + 1e-5 — has its rows and its codes scaled to that, `iterations` times.
+/// plan (n,K) from distances (n,K), in which each row has a mass of nearly 1/n and each code of nearly 1/K
+/// (Sinkhorn–Knopp; Cuturi 2013). The initial plan is e^(−d/ε) / Σ of the distances centred to [−1, 1]: middle = (max +
+/// min) / 2, amplitude = max − middle + 1e-5. Its rows and its codes are scaled to these masses `iterations` times.
 ///
-/// With ε ≥ 0.003 all of it is within a double's range. With a smaller ε, masses can vanish (below 1e-300): such a row
-/// or code has none then. Distances that aren't all finite make a plan of NaN.
+/// With ε ≥ 0.003 all values are within the range of a double. With a smaller ε, masses can underflow (below 1e-300):
+/// such a row or code then has no mass. If a distance isn't finite, the plan is NaN.
 template <Real T>
 void sinkhorn_plan(backend&, in_matrix<backend, T> distances, double epsilon, int iterations,
                    out_matrix<backend, double> plan, sinkhorn_order order = sinkhorn_order::codes_last) {
@@ -90,9 +91,9 @@ void sinkhorn_plan(backend&, in_matrix<backend, T> distances, double epsilon, in
   }
 }
 
-/// distances (n,K) -> codes (n), spread evenly over the codes: where most of a row's mass in the plan is, of equal
-/// masses the nearest, of equally near ones the first. A row without mass, and every row when distances aren't all
-/// finite, gets its nearest code; a code without mass is nobody's choice.
+/// codes (n) = an assignment of the rows of distances (n,K), spread evenly over the codes: the code with the largest
+/// mass in the row's plan; of equal masses the nearest, and of equally near ones the first. A row without mass gets its
+/// nearest code, as does every row when a distance isn't finite. No row gets a code without mass.
 template <Real T>
 void sinkhorn_assign(backend& b, in_matrix<backend, T> distances, double epsilon, int iterations,
                      out_vector<backend, code_t> codes, sinkhorn_order order = sinkhorn_order::codes_last) {

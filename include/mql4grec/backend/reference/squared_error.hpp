@@ -1,10 +1,11 @@
 #pragma once
+// Squared error and scaled addition. dx is overwritten.
 #include "mql4grec/backend/reference/backend.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::reference {
 
-/// x, target (rows,d) -> Σ (x − target)²
+/// Returns Σ (x − target)² of x, target (rows,d).
 template <Field T>
 T squared_error_forward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target) {
   T sum{};

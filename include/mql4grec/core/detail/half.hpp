@@ -1,5 +1,5 @@
 #pragma once
-// Floating point of two bytes, as files hold it.
+// Floating-point numbers of two bytes, as files contain them.
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -22,10 +22,10 @@ struct bfloat16 {  // the upper half of a binary32
   explicit operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 };
 
-/// Exactly the same numbers as floats; what isn't a number stays none.
+/// Converts to float, exactly. NaN stays NaN.
 void widen(host_vector_view<half const> from, host_vector_view<float> to);
 
-/// The loop that any machine can run, and the one for machines with the instruction: `widen` picks.
+/// The portable loop, and the version for machines with F16C; `widen` selects one.
 void widen_portably(host_vector_view<half const> from, host_vector_view<float> to);
 bool has_f16c();
 void widen_by_f16c(host_vector_view<half const> from, host_vector_view<float> to);

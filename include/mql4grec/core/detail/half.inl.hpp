@@ -1,4 +1,5 @@
 #pragma once
+// The definitions of half.hpp.
 #include <cassert>
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <cpuid.h>
@@ -15,7 +16,8 @@ MQL4GREC_DEFINITION void widen_portably(host_vector_view<half const> from, host_
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
-/// Clang 14 can't be asked for F16C by name; AVX, which is asked for by name, stands for the system's part.
+/// Clang 14's __builtin_cpu_supports doesn't know F16C, so CPUID is read directly. AVX, which it does know, implies
+/// that the operating system saves the registers.
 MQL4GREC_DEFINITION bool has_f16c() {
   static bool const has = [] {
     unsigned a = 0, b = 0, c = 0, d = 0;
@@ -24,7 +26,7 @@ MQL4GREC_DEFINITION bool has_f16c() {
   }();
   return has;
 }
-/// Eight at a time in one instruction: ten times as fast as the loop, which would be slower than reading the file.
+/// Converts eight entries per instruction: ten times as fast as the loop, which would be slower than reading the file.
 [[gnu::target("avx,f16c")]] MQL4GREC_DEFINITION void widen_by_f16c(host_vector_view<half const> from,
                                                                    host_vector_view<float> to) {
   index_t const whole = from.size() / 8 * 8;

@@ -1,13 +1,13 @@
 #pragma once
-// Programs that cut a text after a number of UTF-16 units leave half of an emoji behind, \ud83d without its \ude00. No
-// UTF-8 can hold it.
+// Unpaired UTF-16 surrogates in JSON. Programs that truncate a text after a number of UTF-16 units leave half of an
+// emoji, \ud83d without its \ude00, which UTF-8 can't represent.
 #include <charconv>
 #include <string>
 #include <string_view>
 
 namespace mql4grec::detail {
 
-/// The UTF-16 unit of a JSON escape \uXXXX that stands at a place of a text, or −1.
+/// The UTF-16 unit of the JSON escape \uXXXX at a position of a text, or −1 when there is none.
 inline int escaped_unit(std::string_view text, std::size_t at) {
   if (at + 6 > text.size() || text[at] != '\\' || text[at + 1] != 'u') return -1;
   int unit = -1;
@@ -16,8 +16,8 @@ inline int escaped_unit(std::string_view text, std::size_t at) {
   return failure == std::errc{} && last == end && unit >= 0 ? unit : -1;
 }
 
-/// Turns every escape in a JSON text that is half of a surrogate pair into \ufffd, the replacement character. The text
-/// keeps its length, so that places in it stay what they are.
+/// Replaces every unpaired surrogate escape in a JSON text by \ufffd, the replacement character. The text keeps its
+/// length, so positions in it stay valid.
 inline void mend_half_surrogates(std::string& text) {
   for (auto at = text.find('\\'); at != text.npos; at = text.find('\\', at)) {
     int const unit = escaped_unit(text, at);

@@ -1,4 +1,5 @@
 #pragma once
+// Files that are read at random positions. Not memory-mapped; see input_file.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,11 +14,13 @@
 
 namespace mql4grec::detail {
 
-/// A regular file that is read in pieces. Not mapped: if it shrinks meanwhile that is an error here, not a signal.
+/// A regular file that is read in pieces. It isn't memory-mapped: a file that becomes shorter while it is read is an
+/// error, and not a signal. const members may be called from many threads.
 class input_file {
  public:
   explicit input_file(std::filesystem::path path) : path_(std::move(path)) {
-    descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not make us wait
+    descriptor_ =
+        ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: opening a pipe must not block
     expects_file(descriptor_ >= 0, path_, "can't be opened for reading: ", std::strerror(errno));
     struct ::stat status {};
     bool const regular = ::fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode);

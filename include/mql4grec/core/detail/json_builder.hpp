@@ -1,7 +1,6 @@
 #pragma once
-// A JSON value from a parser's events. nlohmann's own builder looks up every key of an ordered object among those
-// before it, which takes time quadratic in the members; here the keys are in a set, which has to be asked anyway
-// whether one is there twice.
+// Builds a JSON value from a parser's events. nlohmann's own builder searches for every key of an ordered object among
+// the previous ones, in quadratic time. Here the keys are in a hash set, which is needed anyway to detect duplicates.
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -16,12 +15,13 @@
 
 namespace mql4grec::detail {
 
+/// A parser's listener that builds a value, or visits the members of one object.
 class json_builder final : public json_listener {
  public:
   using visitor = std::function<void(std::string const& key, json const& value)>;
 
   explicit json_builder(std::filesystem::path const& path) : path_(path) {}
-  /// The text must be an object, as `expected` says; its members are shown to `visit` and not kept.
+  /// The text must be an object, described by `expected`. Its members are passed to `visit` and not kept.
   json_builder(std::filesystem::path const& path, std::string const& expected, visitor const& visit)
       : path_(path), expected_(&expected), visit_(&visit) {}
 
@@ -33,7 +33,7 @@ class json_builder final : public json_listener {
   bool number_unsigned(std::uint64_t value) override { return add(value); }
   bool number_float(double value, std::string const&) override { return add(value); }
   bool string(std::string& value) override { return add(std::move(value)); }
-  bool binary(json::binary_t&) override { return false; }  // no text has it
+  bool binary(json::binary_t&) override { return false; }  // doesn't occur in text
 
   bool start_object(std::size_t) override {
     objects_.emplace_back();
@@ -95,7 +95,7 @@ class json_builder final : public json_listener {
   std::string const* expected_ = nullptr;
   visitor const* visit_ = nullptr;
   json root_;
-  std::vector<json> open_;       // lists and objects that are, the outermost first
+  std::vector<json> open_;       // unfinished lists and objects, the outermost first
   std::vector<object> objects_;  // those of them that are objects
 };
 

@@ -1,6 +1,6 @@
 #pragma once
-// The one place where a JSON text is parsed. nlohmann's parser is compiled anew for each kind of value and each kind of
-// listener, so there is one of both.
+// The only place where JSON text is parsed. nlohmann's parser is a template of the value's and the listener's type, so
+// a single instantiation keeps compile times low.
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -9,7 +9,8 @@
 
 namespace mql4grec::detail {
 
-/// What is told event by event, by virtual functions; what one of them throws ends the parsing.
+/// The interface that receives a parser's events through virtual functions. An exception that one of them throws ends
+/// the parsing.
 using json_listener = nlohmann::json_sax<json>;
 
 void parse_json_events(std::string const& text, json_listener& listener);

@@ -1,5 +1,5 @@
 #pragma once
-// What core/detail/json_events.hpp declares.
+// The definition of core/detail/json_events.hpp.
 #include "mql4grec/core/detail/json_events.hpp"
 #include "mql4grec/core/macros.hpp"
 

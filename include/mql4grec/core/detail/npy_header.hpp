@@ -1,7 +1,7 @@
 #pragma once
-// What a .npy file says of itself (NumPy, "A simple file format for NumPy arrays", NEP 1): "\x93NUMPY", a version, the
-// length of the header, and the header, which is the text of a Python dict. Files come from strangers: nothing is
-// evaluated, and everything is checked against the file before anything is allocated for it.
+// The header of a .npy file (NumPy, "A simple file format for NumPy arrays", NEP 1): "\x93NUMPY", a version, the
+// header's length, and the header, which is the text of a Python dict. Files may be malicious: nothing is evaluated,
+// and everything is checked against the file before memory is allocated for it.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -24,20 +24,21 @@ struct npy_header {
 };
 
 inline constexpr std::string_view npy_magic = "\x93NUMPY";
-inline constexpr index_t most_npy_header_bytes = 10'000;       // numpy's own limit for files that aren't trusted
-inline constexpr index_t most_npy_columns = index_t{1} << 24;  // a file without rows could claim any number
+inline constexpr index_t most_npy_header_bytes = 10'000;  // numpy's own limit for untrusted files
+inline constexpr index_t most_npy_columns = index_t{1}
+                                            << 24;  // without rows, the file's size doesn't limit the columns
 inline constexpr std::string_view expected_npy_types =
     "expected '<f4', '<f2' or '<f8'; numpy's array.astype('<f4') makes the first";
 
-/// The dict of a header: three keys in any order, strings without escapes, True and False, a tuple of numbers, spaces
-/// anywhere. No more of Python than that.
+/// Parses the dict of a header: three keys in any order, strings without escapes, True and False, a tuple of numbers,
+/// and spaces anywhere. Nothing else of Python is accepted.
 class npy_dict {
  public:
   std::optional<std::string> descr;
   std::optional<bool> fortran_order;
   std::optional<std::vector<index_t>> shape;
 
-  /// `first_byte`: where the text begins in the file.
+  /// `first_byte`: the position of the text in the file, for errors.
   npy_dict(std::filesystem::path const& path, std::string_view text, index_t first_byte)
       : path_(path), text_(text), first_byte_(first_byte) {
     take('{', "'{'");
@@ -142,7 +143,7 @@ class npy_dict {
   std::size_t at_ = 0;
 };
 
-/// The kind of entries, or a file_error that says what they are instead.
+/// The type of entries. Throws file_error, with the actual type, when it isn't supported.
 inline dtype npy_type(std::filesystem::path const& path, std::string_view descr) {
   if (descr == "<f4") return dtype::f32;
   if (descr == "<f2") return dtype::f16;
@@ -164,7 +165,7 @@ inline dtype npy_type(std::filesystem::path const& path, std::string_view descr)
   raise<file_error>(path.string(), ": header: descr is '", printable(descr), "'", kind(), ", ", expected_npy_types);
 }
 
-/// The text of the dict, and where it begins and ends in the file.
+/// The text of the dict, and its begin and end in the file.
 struct npy_preamble {
   std::string text;
   index_t begin = 0, end = 0;
@@ -214,8 +215,8 @@ inline npy_header read_npy_header(input_file const& file) {
   return {.type = type, .rows = rows, .columns = columns, .begin = preamble.end};
 }
 
-/// What stands before float32 entries, byte for byte as numpy writes it: format 1.0, room for a number of rows of 21
-/// digits, and 1 to 64 spaces up to a multiple of 64 bytes.
+/// The bytes before float32 entries, identical to numpy's: format 1.0, space for a number of rows with 21 digits, and 1
+/// to 64 spaces that pad to a multiple of 64 bytes.
 inline std::string npy_prefix(index_t rows, index_t columns) {
   std::string const number = std::to_string(rows);
   std::string text =

@@ -1,5 +1,5 @@
 #pragma once
-// What a safetensors file says of itself: the JSON header, event by event.
+// The JSON header of a safetensors file, parsed event by event.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -15,8 +15,8 @@
 
 namespace mql4grec::detail {
 
-/// Takes the header event by event and refuses the first that has no place there, so that no header, however long or
-/// nested, makes us hold more than the tensors it lists. Offsets are still those of the data part.
+/// Receives the header's events and throws file_error at the first invalid one. Whatever the header's length or
+/// nesting, memory holds only the tensors that it lists. Offsets are relative to the data part.
 class safetensors_header final : public json_listener {
  public:
   std::map<std::string, tensor_info, std::less<>> tensors;
@@ -127,7 +127,7 @@ class safetensors_header final : public json_listener {
   std::string name_, key_;
   std::vector<index_t> numbers_;
   int depth_ = 0;
-  unsigned keys_ = 0;  // a bit for each of known_keys that the tensor has
+  unsigned keys_ = 0;  // one bit for each of known_keys that the tensor has
   bool in_metadata_ = false, has_metadata_ = false;
 };
 

@@ -1,5 +1,5 @@
 #pragma once
-// What files call things, fit for one line of an error.
+// Names from files, formatted for one line of an error message.
 #include <algorithm>
 #include <string>
 #include <string_view>
@@ -9,7 +9,7 @@
 
 namespace mql4grec::detail {
 
-/// A name out of a file, fit for one line.
+/// A name from a file, shortened to 120 bytes and without control characters.
 inline std::string printable(std::string_view name) {
   std::string text(name.substr(0, 120));
   for (char& c : text)
