@@ -20,14 +20,17 @@ template <class T>
 host_vector_view<T> view_of(host_array<T, 1>& a) {
   return {a.data(), static_cast<index_t>(a.size())};
 }
+/// The same, const.
 template <class T>
 host_vector_view<T const> view_of(host_array<T, 1> const& a) {
   return {a.data(), static_cast<index_t>(a.size())};
 }
+/// The same for a matrix.
 template <class T>
 host_matrix_view<T> view_of(host_array<T, 2>& a) {
   return {a.data(), static_cast<index_t>(a.shape(0)), static_cast<index_t>(a.shape(1))};
 }
+/// The same for a matrix, const.
 template <class T>
 host_matrix_view<T const> view_of(host_array<T, 2> const& a) {
   return {a.data(), static_cast<index_t>(a.shape(0)), static_cast<index_t>(a.shape(1))};

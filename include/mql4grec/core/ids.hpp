@@ -7,7 +7,8 @@
 
 namespace mql4grec {
 
-/// Strong integer types: an item can't be passed as a token. All are dense and start at 0.
+/// A user. Like the types below, a strong integer type: an item can't be passed as a token. Numbers are dense and start
+/// at 0.
 enum class user_id : std::int32_t {};
 /// An item of the catalog.
 enum class item_id : std::int32_t {};

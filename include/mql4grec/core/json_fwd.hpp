@@ -9,6 +9,7 @@
 
 namespace mql4grec {
 
-using json = nlohmann::ordered_json;  // ordered: files are written with their keys in the original order
+/// A JSON value that keeps the order of keys, so that files are written with their keys in the original order.
+using json = nlohmann::ordered_json;
 
 }  // namespace mql4grec

@@ -25,6 +25,7 @@ template <Real T>
 struct adamw_factors {
   T rate, keep, b1, b2, one_minus_beta1, one_minus_beta2, scale, inv_sqrt_correction2, eps;
 
+  /// The factors of one update.
   MQL4GREC_HD explicit adamw_factors(adamw_update const& how) {
     double const correction1 = 1 - std::pow(how.beta1, static_cast<double>(how.step));
     double const correction2 = 1 - std::pow(how.beta2, static_cast<double>(how.step));
@@ -40,7 +41,7 @@ struct adamw_factors {
   }
 };
 
-/// The values that differ between updates. They lie in the backend's memory, where captured work reads them.
+/// The values that differ between updates. They are stored in the backend's memory, where captured work reads them.
 struct step_inputs {
   double learning_rate = 0;  ///< of this update
   double tokens = 1;         ///< number of tokens that the gradient is summed over; the update uses the mean gradient

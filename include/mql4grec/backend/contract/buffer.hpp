@@ -71,6 +71,7 @@ class buffer<T, host_space> {
   index_t size() const { return size_; }
   /// A view of all entries, valid as long as the buffer.
   view<T, host_space, 1> view_all() { return {memory_.get(), size_}; }
+  /// The same, const.
   view<T const, host_space, 1> view_all() const { return {memory_.get(), size_}; }
 
  private:
@@ -207,6 +208,7 @@ class arena {
   std::size_t in_use_ = 0, largest_ = 0;  // bytes in use in all chunks, and their maximum so far
   std::size_t moves_ = 0;                 // how often chunks were freed, which changes later addresses
 };
+/// Scratch memory of the host.
 using host_arena = arena<host_space>;
 
 }  // namespace mql4grec

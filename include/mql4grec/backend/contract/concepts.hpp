@@ -29,13 +29,16 @@ concept ReopenableBackend = Backend<B> && requires(B const& backend) {
   B(backend.worker_options());
 };
 
-/// Views in a backend's memory: `in_` is read, `out_` is written (or read and written).
+/// A vector in a backend's memory that an operation reads.
 template <class B, class T>
 using in_vector = view<T const, typename B::memory_space, 1>;
+/// A vector in a backend's memory that an operation writes, or reads and writes.
 template <class B, class T>
 using out_vector = view<T, typename B::memory_space, 1>;
+/// A matrix in a backend's memory that an operation reads.
 template <class B, class T>
 using in_matrix = view<T const, typename B::memory_space, 2>;
+/// A matrix in a backend's memory that an operation writes, or reads and writes.
 template <class B, class T>
 using out_matrix = view<T, typename B::memory_space, 2>;
 

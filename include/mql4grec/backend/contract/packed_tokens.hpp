@@ -9,6 +9,7 @@ namespace mql4grec {
 /// Sequence s consists of the tokens offsets(s) … offsets(s+1)−1. T is token_t or token_t const.
 template <MemorySpace S, class T = token_t>
 struct packed_tokens {
+  /// Offsets are const when tokens are.
   using offset = std::conditional_t<std::is_const_v<T>, index_t const, index_t>;
 
   view<T, S, 1> tokens;        ///< (all tokens)

@@ -67,6 +67,7 @@ class kept_on {
       copy(values, copy_.view_all());
     }
   }
+  /// The tensor in the backend's memory. Valid as long as this object.
   in_vector<B, T> view_all() const {
     if constexpr (on_host)
       return values_;

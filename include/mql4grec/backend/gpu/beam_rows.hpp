@@ -71,8 +71,8 @@ void start_beams(backend<System>& b, token_t first, beam_rows<device_space<Syste
   detail::for_each_index(b, rows.offsets.size(), detail::start_row<System, T>{first, rows});
 }
 
-/// Writes the rows of the next step to `to` and returns their number: users · beams, whatever was chosen. `steps` is
-/// the number of steps so far; the new rows are written to the cache from row `first_place` on.
+/// Writes the rows of the next step to `to` and returns their number, which is always users · beams. `steps` is the
+/// number of steps so far; the new rows are written to the cache from row `first_place` on.
 template <Real T, class System>
 index_t branch_beams(backend<System>& b, beam_choice<device_space<System>, T> const& choice,
                      trie_view<device_space<System>> const& trie, beam_rows<device_space<System>, T> const& from,

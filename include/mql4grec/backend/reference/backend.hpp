@@ -16,6 +16,7 @@ class backend {
     bool operator==(options const&) const = default;
   };
 
+  /// A backend without any memory in use.
   explicit backend(options = {}) {}
 
   /// n zeros.
@@ -31,6 +32,7 @@ class backend {
   backend& worker(index_t) { return *this; }
   /// Does nothing: operations are complete when they return.
   void synchronize() {}
+  /// The options of a further backend.
   options worker_options() const { return {}; }
 
  private:

@@ -14,7 +14,7 @@ T squared_error_forward(backend&, in_matrix<backend, T> x, in_matrix<backend, T>
   return sum;
 }
 
-/// The same sum goes to error (1), and dx (rows,d) = scale · (x − target), overwritten; dx may be x.
+/// error (1) = the same sum, and dx (rows,d) = scale · (x − target), overwritten; dx may be x.
 template <Field T>
 void squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target, double scale,
                             out_matrix<backend, T> dx, out_vector<backend, T> error) {

@@ -16,8 +16,8 @@ MQL4GREC_DEFINITION void widen_portably(host_vector_view<half const> from, host_
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
-/// Clang 14's __builtin_cpu_supports doesn't know F16C, so CPUID is read directly. AVX, which it does know, implies
-/// that the operating system saves the registers.
+/// Clang 14's __builtin_cpu_supports doesn't support "f16c", so CPUID is read directly. It supports "avx", which
+/// implies that the operating system saves the registers.
 MQL4GREC_DEFINITION bool has_f16c() {
   static bool const has = [] {
     unsigned a = 0, b = 0, c = 0, d = 0;

@@ -26,6 +26,7 @@ class backend : public reference::backend {
 
   /// A single worker on the calling thread, with fp32 products, as a service's thread uses it.
   backend() = default;
+  /// Throws error for a precision that CPUs don't have.
   explicit backend(options const& how) : backend(how.threads, how.products) {}
   /// `threads` as in options. Throws error for tf32, which CPUs don't have.
   explicit backend(index_t threads, precision products = precision::fp32);

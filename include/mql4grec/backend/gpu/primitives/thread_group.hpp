@@ -20,6 +20,7 @@ namespace mql4grec::gpu {
 template <int Threads>
 class host_thread_group {
  public:
+  /// The number of members.
   static constexpr int threads = Threads;
 
   /// A variable that each member has a copy of; indexed by member.

@@ -27,6 +27,7 @@ class buffer<T, device_space<System>> {
   index_t size() const { return size_; }
   /// A view of all entries, valid as long as the buffer.
   view<T, device_space<System>, 1> view_all() { return {memory_.get(), size_}; }
+  /// The same, const.
   view<T const, device_space<System>, 1> view_all() const { return {memory_.get(), size_}; }
 
  private:
@@ -44,18 +45,20 @@ std::size_t bytes_to_copy(view<T, Space, 1> from, index_t room) {
 }
 }  // namespace detail
 
-/// Copies between host and device, or within a device; each waits. Sizes must agree, else error is thrown. They are in
-/// this namespace and not in gpu because ADL must find them for any system, and a view belongs to this namespace.
+/// Host to device; waits. Throws error when sizes differ. The copies are in this namespace and not in gpu because ADL
+/// must find them for any system, and views belong to this namespace.
 template <class T, class System>
 void copy(view<T const, host_space, 1> from, view<T, device_space<System>, 1> to) {
   auto const bytes = detail::bytes_to_copy(from, to.size());
   if (bytes > 0) System::copy_from_host(from.data, to.data, bytes);
 }
+/// Device to host; waits.
 template <class T, class System>
 void copy(view<T const, device_space<System>, 1> from, view<std::type_identity_t<T>, host_space, 1> to) {
   auto const bytes = detail::bytes_to_copy(from, to.size());
   if (bytes > 0) System::copy_to_host(from.data, to.data, bytes);
 }
+/// Within a device; waits.
 template <class T, class System>
 void copy(view<T const, device_space<System>, 1> from, view<std::type_identity_t<T>, device_space<System>, 1> to) {
   auto const bytes = detail::bytes_to_copy(from, to.size());

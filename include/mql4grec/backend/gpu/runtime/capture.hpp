@@ -14,6 +14,7 @@ namespace mql4grec::gpu {
 template <HostSystem System>
 class graph {
  public:
+  /// Constructed by capture().
   explicit graph(std::vector<std::function<void()>> work) : work_(std::move(work)) {}
   /// Executes the captured work in order, with the recorded arguments.
   void launch(backend<System>& b) const {

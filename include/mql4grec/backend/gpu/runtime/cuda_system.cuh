@@ -160,6 +160,7 @@ struct cuda {
   // The following run on the legacy stream of the memory's device. It is named explicitly, because the default stream
   // may be another one (nvcc --default-stream per-thread). The legacy stream and the streams of that device's backends,
   // which cudaStreamCreate makes, wait for each other.
+  /// Uninitialized memory of the current device. Throws error, with the sizes, when there isn't enough.
   static void* allocate(std::size_t bytes) {
     void* memory = nullptr;
     auto const status = cudaMalloc(&memory, bytes);
@@ -173,12 +174,15 @@ struct cuda {
     detail::check(status, "cudaMalloc");
     return memory;
   }
+  /// Frees memory of any device.
   static void deallocate(void* memory) noexcept { cudaFree(memory); }
+  /// Sets bytes to zero. May return before that is done; later work of all backends of the device waits for it.
   static void clear(void* memory, std::size_t bytes) {
     auto const lock = detail::use_legacy_stream();
     detail::on_device_of const here(memory);
     detail::check(cudaMemsetAsync(memory, 0, bytes, cudaStreamLegacy), "cudaMemsetAsync");
   }
+  /// Copies that wait until they are complete.
   static void copy_from_host(void const* from, void* to, std::size_t bytes) {
     copy_at_once(from, to, bytes, cudaMemcpyHostToDevice, to);
   }
@@ -212,8 +216,10 @@ struct cuda {
 
   using upload_memory = detail::upload_memory;
 
+  /// The Thrust policy of the context's stream, which doesn't wait after each algorithm.
   static auto policy(context const& c) { return thrust::cuda::par_nosync.on(c.stream()); }
 
+  /// Launches a kernel of thread groups on the context's stream.
   template <class Kernel>
   static void run_groups(context const& c, index_t groups, Kernel const& kernel) {
     detail::launch_groups(c.stream(), groups, kernel);

@@ -58,8 +58,8 @@ struct host_system {
     static options how() { return {}; }
     void synchronize() {}
 
-    std::vector<std::function<void()>>* graph =
-        nullptr;  ///< where work is recorded instead of executed; see capture.hpp
+    /// When not null, work is recorded here instead of executed; see capture.hpp.
+    std::vector<std::function<void()>>* graph = nullptr;
   };
   static void enter(context const&) {}
   /// Copies in the order of the backend's work. After upload(), `from` may change; after download(), `to` has the
@@ -90,10 +90,12 @@ struct host_system {
 
 /// Serial execution; tests compare the other systems with it.
 struct cpp : detail::host_system {
+  /// The Thrust policy.
   static auto policy(context const&) { return thrust::cpp::par; }
 };
 /// OpenMP threads; needs compilation with OpenMP enabled (-fopenmp).
 struct omp : detail::host_system {
+  /// The Thrust policy.
   static auto policy(context const&) { return thrust::omp::par; }
 };
 /// NVIDIA's GPUs; see gpu/runtime/cuda_system.cuh.
