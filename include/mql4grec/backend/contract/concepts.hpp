@@ -1,7 +1,15 @@
 #pragma once
 // What every backend provides. A backend is an object; operations are free functions that receive it first and are
-// found by ADL. Its type selects the implementations; its value owns threads and scratch. An operation runs serially on
-// one worker: workers run in parallel inside `for_each_worker` only.
+// found by ADL. Its type selects the implementations; its value owns threads and scratch.
+//
+// Rules for all operations; breaking 2 or 3 gives wrong results without an error:
+// 1. Callers (nn/ and the stages) check shapes and throw error. Operations only assert.
+// 2. An output must not overlap an input or another output, unless the operation's documentation allows it ("y may be
+//    x", "in place").
+// 3. An operation may return before it has been executed, on a GPU. Later operations on the same backend see its
+//    results; the host calls synchronize(), or downloads them, before it reads them.
+// 4. An operation runs serially on the worker that is passed to it. Workers run in parallel inside `for_each_worker`
+//    only.
 #include <concepts>
 
 #include "mql4grec/backend/contract/buffer.hpp"

@@ -17,8 +17,8 @@ class backend : public reference::backend {
   static constexpr char const* name = "cpu";  ///< for error messages and reports
   /// What a CPU backend is constructed with.
   struct options {
-    index_t threads =
-        1;  ///< number of workers; worker 0 is the calling thread. 0: as many as the machine has hardware threads
+    /// The number of workers; worker 0 is the calling thread. 0: as many as the machine has hardware threads.
+    index_t threads = 1;
     precision products = precision::fp32;  ///< the format to which products of floats round their factors: fp32 or bf16
 
     bool operator==(options const&) const = default;

@@ -25,7 +25,7 @@ struct attention_tile {
   static constexpr int queries = Threads / 4, keys = 32;
   static constexpr int columns = 64;  ///< of a head in shared memory at a time
   static constexpr int rows_at_once =
-      Threads / 16;  ///< rows that all threads process at a time in a product, four columns each
+      Threads / 16;  ///< rows that a product processes at a time, four columns per thread
 
   /// The number of entries from `first` to the end of n, at most `most`.
   MQL4GREC_HD static int part(int n, int first, int most) { return n - first < most ? n - first : most; }

@@ -37,7 +37,7 @@ inline int usable_device(int device) {
     mql4grec::detail::raise("GPU: no usable NVIDIA driver (", cudaGetErrorString(status),
                             "), expected one that runs CUDA ", CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10);
   }
-  expects(count > 0, "GPU: this machine has none of NVIDIA's");
+  expects(count > 0, "GPU: this machine has no NVIDIA GPU");
   expects(device >= 0 && device < count, "GPU: device ", device, ", but there are ", count, ", counted from 0");
   return device;
 }
@@ -133,7 +133,7 @@ struct cuda {
     void synchronize() const {
       auto const status = cudaStreamSynchronize(stream());
       if (status != cudaSuccess)
-        detail::check(status, started_ ? (std::string("cudaStreamSynchronize behind ") + started_).c_str()
+        detail::check(status, started_ ? (std::string("cudaStreamSynchronize after ") + started_).c_str()
                                        : "cudaStreamSynchronize");
       started_ = nullptr;
     }
@@ -168,7 +168,7 @@ struct cuda {
       cudaGetLastError();
       std::size_t free = 0, all = 0;
       cudaMemGetInfo(&free, &all);
-      mql4grec::detail::raise("GPU memory: ", detail::in_gib(bytes), " asked for, ", detail::in_gib(free), " of ",
+      mql4grec::detail::raise("GPU memory: ", detail::in_gib(bytes), " requested, ", detail::in_gib(free), " of ",
                               detail::in_gib(all), " free; try a smaller batch");
     }
     detail::check(status, "cudaMalloc");
