@@ -1,7 +1,7 @@
 #pragma once
 // The backward pass of attention, with one thread group per head of a sequence. The group iterates over tiles of keys
-// and, for each, over tiles of queries. All gradients of a sequence's head are computed by one group in a fixed order,
-// and each dropout mask is drawn once.
+// and, for each, over tiles of queries. All gradients of a sequence's head are computed by one group in a fixed order.
+// A dropout mask is drawn once, or twice when the keys need several tiles.
 #include "mql4grec/backend/gpu/attention/sequences.hpp"
 #include "mql4grec/backend/gpu/primitives/column_sums.hpp"
 

@@ -24,8 +24,8 @@ struct attention_tile {
   static constexpr int threads = Threads;
   static constexpr int queries = Threads / 4, keys = 32;
   static constexpr int columns = 64;  ///< of a head in shared memory at a time
-  static constexpr int rows_at_once =
-      Threads / 16;  ///< rows that a product processes at a time, four columns per thread
+  /// Rows that a product processes at a time, four columns per thread.
+  static constexpr int rows_at_once = Threads / 16;
 
   /// The number of entries from `first` to the end of n, at most `most`.
   MQL4GREC_HD static int part(int n, int first, int most) { return n - first < most ? n - first : most; }
