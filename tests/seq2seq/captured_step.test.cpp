@@ -221,7 +221,7 @@ struct one_of_two {
   index_t number;
 
   index_t rank() const { return number; }
-  index_t size() const { return 2; }
+  index_t world_size() const { return 2; }
   void all_reduce(device& b, out_vector<device, double> values) const {
     CHECK(!b.context().graph);  // the other process may have done this shape before
     all_reduce(std::span(values.data, static_cast<std::size_t>(values.size())));

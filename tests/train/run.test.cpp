@@ -1,0 +1,160 @@
+#include "mql4grec/train/run.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "core/temporary_directory.hpp"
+#include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/core/files.hpp"
+#include "mql4grec/embed/features.hpp"
+#include "mql4grec/pipeline/train.hpp"
+#include "mql4grec/pipeline/translator.hpp"
+#include "support/check_close.hpp"
+#include "support/small_t5.hpp"
+#include "support/tensors.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+// What every learner must do, for each that there is: a new one gets a struct here, and all of these tests.
+namespace {
+
+struct t5_kind {
+  using observer = run_observer;
+  static constexpr std::int64_t steps = 9;
+
+  static auto run(std::filesystem::path const& out, bool resume, observer const& watch, train::run_limits limits = {}) {
+    static vocabulary const words({.modalities = {{"a", {3, 3}}, {"A", {3, 3}}}});
+    domain data;
+    for (index_t u = 0; u < 10; ++u) {
+      std::vector<item_id> items;
+      for (index_t i = 0; i < 5; ++i) items.push_back(item_id((u + i) % 9));
+      data.histories.add_user(std::to_string(u), items);
+    }
+    data.histories.item_count = 9;
+    for (auto kind : {modality::text, modality::image}) {
+      auto& table = data.tables.emplace_back(kind, 9, 2);
+      for (index_t i = 0; i < 9; ++i)
+        table.set(item_id(i), std::vector{words.token(kind, 0, code_t(i / 3)), words.token(kind, 1, code_t(i % 3))});
+    }
+    auto model = small_t5();
+    model.model_width = 8;
+    cpu::backend b;
+    return train_model(
+        b,
+        {.out = out,
+         .tasks = "next",
+         .training = {.epochs = 3, .batch_size = 14, .learning_rate = 1e-2, .dropout = 0.1, .patience = 0, .seed = 4},
+         .model = model,
+         .resume = resume,
+         .limits = limits},
+        {data}, words, watch);
+  }
+};
+
+struct rq_vae_kind {
+  using observer = translator_run_observer;
+  static constexpr std::int64_t steps = 12;
+
+  static auto run(std::filesystem::path const& out, bool resume, observer const& watch, train::run_limits limits = {}) {
+    static auto const values = random_normal<float>({70, 6}, 3);
+    host_matrix_view<float const> const rows(values.values.data(), 70, 6);
+    cpu::backend b;
+    matrix_features const features(rows);
+    return train_translator(
+        b,
+        {.out = out,
+         .model = {.hidden = {8}, .latent_width = 4, .codes = {4, 4}},
+         .options = {.training = {.learning_rate = 1e-2, .epsilons = {0, 0.01}, .batch_size = 30, .revive_after = 2},
+                     .epochs = 4,
+                     .autoencoder_epochs = 1,
+                     .evaluate_every = 2,
+                     .kmeans_iterations = 3,
+                     .collapse_patience = 0,
+                     .seed = 7},
+         .resume = resume,
+         .limits = limits},
+        features, check_finite(features, "features"), watch);
+  }
+};
+
+/// Ends a call after so many updates.
+template <class Observer>
+Observer stops_after(std::int64_t updates) {
+  Observer watch;
+  watch.interrupted = [updates, asked = std::int64_t{0}]() mutable { return asked++ == updates; };
+  return watch;
+}
+
+/// The tensors of a state, bit for bit: all that a run has learnt, whatever the clock said.
+std::string learnt(std::filesystem::path const& out) {
+  safetensors const file(out / "training.safetensors");
+  std::string all = file.metadata().at("optimizer_step");
+  for (auto const* name : {"parameters", "first_moment", "second_moment"}) {
+    auto const values = file.values<float>(name);
+    all.append(reinterpret_cast<char const*>(values.data()), values.size() * sizeof(float));
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("run: interrupted after any number of updates and resumed, it learns the same bits", Kind, t5_kind,
+                   rq_vae_kind) {
+  temporary_directory const root;
+  auto const whole = Kind::run(root / "whole", false, {});
+  CHECK(whole.status == train::run_status::finished);
+  REQUIRE(whole.progress.step == Kind::steps);
+  for (std::int64_t stop = 0; stop <= Kind::steps; ++stop) {
+    CAPTURE(stop);
+    auto const out = root / std::to_string(stop);
+    auto const first = Kind::run(out, false, stops_after<typename Kind::observer>(stop));
+    CHECK(first.progress.step == stop);
+    CHECK(first.status == (stop < Kind::steps ? train::run_status::interrupted : train::run_status::finished));
+    auto const second = Kind::run(out, true, {});
+    CHECK((second.progress.finished && second.progress.step == Kind::steps));
+    CHECK(learnt(out) == learnt(root / "whole"));
+    CHECK(read_file(out / "model.safetensors") == read_file(root / "whole" / "model.safetensors"));
+  }
+}
+
+TEST_CASE_TEMPLATE("run: what a killed process leaves is the state of some update, and resuming ends as if nothing was",
+                   Kind, t5_kind, rq_vae_kind) {
+  temporary_directory const root;
+  Kind::run(root / "whole", false, {});
+  struct killed {};
+  for (std::int64_t kill = 1; kill < Kind::steps; kill += 2) {
+    CAPTURE(kill);
+    auto const out = root / std::to_string(kill);
+    typename Kind::observer watch;
+    watch.on_step = [&](auto const& p, auto const&, std::int64_t) {
+      if (p.step == kill) throw killed();  // nothing is written after this
+    };
+    CHECK_THROWS_AS(Kind::run(out, false, watch, {.checkpoint_seconds = 0}), killed);
+    CHECK(Kind::run(out, true, {}).progress.finished);
+    CHECK(learnt(out) == learnt(root / "whole"));
+  }
+}
+
+TEST_CASE_TEMPLATE("run: a directory with another run or model is refused, and stays as it was", Kind, t5_kind,
+                   rq_vae_kind) {
+  temporary_directory const root;
+  Kind::run(root / "run", false, {});
+  auto const before = read_file(root / "run" / "training.safetensors");
+  CHECK(complaint<error>([&] { Kind::run(root / "run", false, {}); }) ==
+        (root / "run").string() + ": holds a training run; resume it, or write to another directory");
+  CHECK(read_file(root / "run" / "training.safetensors") == before);
+  std::filesystem::remove(root / "run" / "training.safetensors");
+  for (bool const resume : {false, true})
+    CHECK(complaint<error>([&] { Kind::run(root / "run", resume, {}); }) ==
+          (root / "run").string() + ": holds a model that isn't this run's; write to another directory");
+}
+
+TEST_CASE_TEMPLATE("run: without time it says so, and goes on later", Kind, t5_kind, rq_vae_kind) {
+  temporary_directory const root;
+  auto const none = Kind::run(root / "run", false, {}, {.max_seconds = 0});
+  CHECK((none.status == train::run_status::out_of_time && none.progress.step == 0));
+  CHECK(Kind::run(root / "run", true, {}).status == train::run_status::finished);
+}
