@@ -1,4 +1,4 @@
-// Collisions of large catalogues: 5 % of the items share the codes of another; and many items that are all alike.
+// Collisions of large catalogs: 5 % of the items share the codes of another; and many items that are all alike.
 // Argument: items.
 #include <sys/resource.h>
 

@@ -81,7 +81,7 @@ void one_request(benchmark::State& state) {
   auto b = make(state.range(0));
   t5<device, float> model(b, {});
   initialize(model, 1);
-  item_trie const trie(bench::random_catalogue());
+  item_trie const trie(bench::random_catalog());
   frozen_t5 const frozen(b, std::move(model));
   beam_searcher<device, frozen_t5<device, float>> searcher(b, frozen, trie);
   auto const queries = bench::random_batch(1, 16, false);
@@ -99,7 +99,7 @@ void beam_search(benchmark::State& state) {
   auto b = make(state.range(0));
   t5<device, float> model(b, {});
   initialize(model, 1);
-  item_trie const trie(bench::random_catalogue());
+  item_trie const trie(bench::random_catalog());
   frozen_t5 const frozen(b, std::move(model));
   index_t const users = state.range(1) <= 100 ? 1024 : 256;
   beam_options const options{.beams = state.range(1), .block_rows = users * state.range(1)};

@@ -1,5 +1,5 @@
 #pragma once
-// Random sequences about as long as those of Instruments, and a catalogue as large: what whole-system benchmarks of
+// Random sequences about as long as those of Instruments, and a catalog as large: what whole-system benchmarks of
 // every backend run on.
 #include <array>
 
@@ -26,15 +26,15 @@ inline mql4grec::batch random_batch(mql4grec::index_t examples, mql4grec::index_
 }
 
 /// Items with a random sequence of four codes each.
-inline mql4grec::token_table random_catalogue() {
+inline mql4grec::token_table random_catalog() {
   using namespace mql4grec;
   token_table table(modality::text, 6250, 4);
   mql4grec::random_stream random(3, 0);
-  vocabulary const words;
+  vocabulary const vocab;
   for (index_t i = 0; i < table.items(); ++i) {
     token_t sequence[4];
     for (index_t level = 0; level < 4; ++level)
-      sequence[level] = words.token(modality::text, level, code_t(static_cast<std::int32_t>(random.below(256))));
+      sequence[level] = vocab.token(modality::text, level, code_t(static_cast<std::int32_t>(random.below(256))));
     table.set(item_id(static_cast<std::int32_t>(i)), sequence);
   }
   return table;

@@ -41,7 +41,7 @@ void beam_search(benchmark::State& state) {
   cpu::backend b(state.range(0), bench::precision_of(state.range(1)));
   model_type model(b, {});
   initialize(model, 1);
-  item_trie const trie(bench::random_catalogue());
+  item_trie const trie(bench::random_catalog());
   frozen_t5 const frozen(b, std::move(model));
   beam_options const options{.beams = state.range(2)};
   auto const queries = bench::random_batch(256, 16, false);

@@ -20,13 +20,13 @@ struct scratch_directory {
   ~scratch_directory() { std::filesystem::remove_all(path); }
 };
 
-void write_dataset(std::filesystem::path const& directory, synthetic_domain const& shop, vocabulary const& words) {
+void write_dataset(std::filesystem::path const& directory, synthetic_domain const& shop, vocabulary const& vocab) {
   dataset_paths const paths(directory);
   make_directory(directory);
-  write_interactions(paths.interactions(), shop.histories);
+  write_interactions(paths.interactions(), shop.interactions);
   write_items(paths.items(), shop.items);
-  write_token_table(paths.text_index(), translate(view_of(shop.codes[0]), words, modality::text), words);
-  write_token_table(paths.image_index(), translate(view_of(shop.codes[1]), words, modality::image), words);
+  write_token_table(paths.text_index(), translate(view_of(shop.codes[0]), vocab, modality::text), vocab);
+  write_token_table(paths.image_index(), translate(view_of(shop.codes[1]), vocab, modality::image), vocab);
 }
 
 /// A model small enough to be trained within a second. The defaults are the paper's.
@@ -52,21 +52,21 @@ void print(char const* what, ranking const& best, item_descriptions const& items
 int main() {
   scratch_directory const scratch;
   auto const shop_path = scratch.path / "Instruments", model_path = scratch.path / "model";
-  vocabulary const words;
+  vocabulary const vocab;
   auto const shop = make_synthetic_domain({.items = 100, .users = 200}, 0);
-  write_dataset(shop_path, shop, words);
+  write_dataset(shop_path, shop, vocab);
 
   // example-begin files
   // Shop/Shop.inter.json: interactions; Shop/Shop.index_*.json: the text tokens and the image tokens of every item
-  dataset const data = read_dataset(shop_path, words);
+  dataset const data = read_dataset(shop_path, vocab);
 
   cpu::backend backend(0);  // 0: all threads of the machine
-  train_model(backend, small_run(model_path), {data.data}, words);
+  train_model(backend, small_run(model_path), {data}, vocab);
 
   // A recommender is immutable: any number of threads may use it, and a new one can be published meanwhile.
   auto const service = recommender<>::load(model_path, shop_path);
 
-  auto const bought = data.data.histories.of(user_id{0});
+  auto const bought = data.interactions.of(user_id{0});
   item_filter const not_again{.allow = {}, .deny = {bought.begin(), bought.end()}};  // applied inside the beam search
   ranking const best = service.recommend(bought, 5, not_again);
   // example-end files

@@ -1,7 +1,7 @@
 // How many levels do item codes need? Prints reconstruction error and collision rate for three, four and five codes per
 // item, on items that the quantizer was trained on and on held-out items.
 //
-//   03_levels                     the built-in catalogue; takes seconds
+//   03_levels                     the built-in catalog; takes seconds
 //   03_levels FEATURES.npy [300]  features in a file, for the given number of epochs
 #include <cstdlib>
 #include <iomanip>

@@ -53,18 +53,19 @@ bool agree(char const* name, outcome const& expected, outcome const& actual) {
 }  // namespace
 
 int main() try {
-  vocabulary const words({.modalities = {{"a", {16, 16, 16, 16}}, {"A", {16, 16, 16, 16}}}});
+  vocabulary const vocab({.modalities = {{"a", {16, 16, 16, 16}}, {"A", {16, 16, 16, 16}}}});
   auto const shop = make_synthetic_domain({.items = 200, .users = 300}, 0);
-  domain data{.histories = shop.histories, .tables = {}};
+  dataset data{.interactions = shop.interactions, .tokens = {}};
   for (auto const kind : {modality::text, modality::image})
-    data.tables.push_back(translate(view_of(shop.codes[static_cast<std::size_t>(kind)]), words, kind));
+    data.tokens.push_back(translate(view_of(shop.codes[static_cast<std::size_t>(kind)]), vocab, kind));
   mixture const tasks = next_only();
-  training_set const examples(tasks, {data}, words);
+  training_set const examples(tasks, {data}, vocab);
   batch lessons, question;
   for (index_t i = 0; i < 64; ++i) examples.write(i, 1, 0, lessons);
-  tasks.query(modality::text).write_query(data.histories.of(user_id{7}), data.table(modality::text), words, question);
+  tasks.query(modality::text)
+      .write_query(data.interactions.of(user_id{7}), data.table(modality::text), vocab, question);
   item_trie const items(data.table(modality::text));
-  t5_config const shape{.vocabulary = words.size(),
+  t5_config const shape{.vocabulary = vocab.size(),
                         .model_width = 32,
                         .head_width = 16,
                         .heads = 2,

@@ -33,12 +33,12 @@ void matmul(backend& b, mql4grec::in_matrix<backend, T> x, mql4grec::in_matrix<b
 using namespace mql4grec;
 
 int main() {
-  vocabulary const words({.modalities = {{"a", {8, 8, 8, 8}}}});
+  vocabulary const vocab({.modalities = {{"a", {8, 8, 8, 8}}}});
   batch lessons;
   lessons.append(std::vector<token_t>{token_t{3}, token_t{12}, token_t{20}, token_t{30}},
                  std::vector<token_t>{token_t{4}, token_t{13}, token_t{21}, token_t{31}});
   counting::backend backend;
-  t5<counting::backend, float> model(backend, {.vocabulary = words.size()});
+  t5<counting::backend, float> model(backend, {.vocabulary = vocab.size()});
   initialize(model, 1);
   trainer<counting::backend, float> teacher(backend, model, {});
   double const loss = teacher.step(lessons, 1e-3);

@@ -1,4 +1,4 @@
-// The whole system on the built-in catalogue, in memory and within seconds: tokens, training, evaluation,
+// The whole system on the built-in catalog, in memory and within seconds: tokens, training, evaluation,
 // recommendations.
 #include <cstdio>
 #include <mql4grec/catalog/synthetic.hpp>
@@ -7,25 +7,25 @@
 using namespace mql4grec;
 
 /// A synthetic shop as a dataset: the interactions, and each item's four codes per modality as tokens.
-dataset make_dataset(vocabulary const& words) {
+dataset make_dataset(vocabulary const& vocab) {
   auto const shop = make_synthetic_domain({.items = 200, .users = 800}, 0);
-  dataset data{.name = shop.name, .data = {.histories = shop.histories, .tables = {}}, .items = shop.items};
+  dataset data{.interactions = shop.interactions, .items = shop.items, .name = shop.name};
   for (auto const kind : {modality::text, modality::image})
-    data.data.tables.push_back(translate(view_of(shop.codes[static_cast<std::size_t>(kind)]), words, kind));
+    data.tokens.push_back(translate(view_of(shop.codes[static_cast<std::size_t>(kind)]), vocab, kind));
   return data;
 }
 
 int main() {
-  vocabulary const words({.modalities = {{"a", {16, 16, 16, 16}}, {"A", {16, 16, 16, 16}}}});
-  auto const data = make_dataset(words);
+  vocabulary const vocab({.modalities = {{"a", {16, 16, 16, 16}}, {"A", {16, 16, 16, 16}}}});
+  auto const data = make_dataset(vocab);
 
   // example-begin quickstart
   mixture const tasks = next_only();  // predict the next item from the history, in text and in images
-  training_set const examples(tasks, {data.data}, words);
-  validation_set const held_out(tasks, {data.data}, words);
+  training_set const examples(tasks, {data}, vocab);
+  validation_set const held_out(tasks, {data}, vocab);
 
   cpu::backend backend(0);  // 0: all threads of the machine
-  t5<cpu::backend, float> model(backend, {.vocabulary = words.size(),
+  t5<cpu::backend, float> model(backend, {.vocabulary = vocab.size(),
                                           .model_width = 32,
                                           .head_width = 16,
                                           .heads = 2,
@@ -39,24 +39,24 @@ int main() {
   fit(teacher, examples, held_out, progress);
 
   frozen_t5 frozen(backend, std::move(model));  // for inference only
-  auto const judged = evaluate(backend, frozen, {words, "next"}, data, {}, [](index_t, index_t) {});
-  recommender<> const service(std::move(frozen), words, tasks, data.data.tables);
+  auto const judged = evaluate(backend, frozen, {vocab, "next"}, data, {}, [](index_t, index_t) {});
+  recommender<> const service(std::move(frozen), vocab, tasks, data.tokens);
   ranking const best =
-      service.recommend(data.data.histories.of(user_id{7}), 5);  // const: may be called from any number of threads
+      service.recommend(data.interactions.of(user_id{7}), 5);  // const: may be called from any number of threads
   // example-end quickstart
 
-  auto const popular = popularity(data.data.histories, 10);
+  auto const popular = popularity(data.interactions, 10);
   metric_accumulator baseline;
-  for (auto const user : evaluated_users(data.data.histories))
-    baseline.add(place_of(popular, target(data.data.histories, user, split::test)));
+  for (auto const user : evaluated_users(data.interactions))
+    baseline.add(place_of(popular, target(data.interactions, user, split::test)));
   std::printf("%lld users, %lld examples, %lld epochs, validation loss %.3f\n",
-              static_cast<long long>(data.data.histories.users()), static_cast<long long>(examples.size()),
+              static_cast<long long>(data.interactions.users()), static_cast<long long>(examples.size()),
               static_cast<long long>(progress.epoch), progress.best_loss);
   std::printf("HR@10: text %.3f, image %.3f, ensemble %.3f; popularity %.3f\n", judged.result.text->hit10,
               judged.result.image->hit10, judged.result.ensemble->hit10, baseline.mean().hit10);
 
   std::puts("\nUser 7 took, in the end:");
-  for (auto const item : data.data.histories.of(user_id{7}).last(3))
+  for (auto const item : data.interactions.of(user_id{7}).last(3))
     std::printf("     %s\n", data.items.at(item).title.c_str());
   std::puts("and may like next:");
   for (std::size_t i = 0; i < best.items.size(); ++i)

@@ -15,10 +15,10 @@ constexpr int clients = 4, requests_each = 250, questions = 40;
 constexpr index_t wanted = 10;
 
 /// Two seeds give two different models. They are untrained, which doesn't matter here.
-std::shared_ptr<recommender<> const> make_recommender(dataset const& data, vocabulary const& words,
+std::shared_ptr<recommender<> const> make_recommender(dataset const& data, vocabulary const& vocab,
                                                       std::uint64_t seed) {
   cpu::backend backend;
-  t5<cpu::backend, float> model(backend, {.vocabulary = words.size(),
+  t5<cpu::backend, float> model(backend, {.vocabulary = vocab.size(),
                                           .model_width = 64,
                                           .head_width = 16,
                                           .heads = 4,
@@ -26,14 +26,14 @@ std::shared_ptr<recommender<> const> make_recommender(dataset const& data, vocab
                                           .encoder_layers = 2,
                                           .decoder_layers = 2});
   initialize(model, seed);
-  return std::make_shared<recommender<> const>(backend, std::move(model), words, all_tasks(), data.data.tables);
+  return std::make_shared<recommender<> const>(backend, std::move(model), vocab, all_tasks(), data.tokens);
 }
 
-dataset make_dataset(vocabulary const& words) {
+dataset make_dataset(vocabulary const& vocab) {
   auto const shop = make_synthetic_domain({.users = 100}, 0);
-  dataset data{.name = shop.name, .data = {.histories = shop.histories, .tables = {}}, .items = shop.items};
+  dataset data{.interactions = shop.interactions, .items = shop.items, .name = shop.name};
   for (auto const kind : {modality::text, modality::image})
-    data.data.tables.push_back(translate(view_of(shop.codes[static_cast<std::size_t>(kind)]), words, kind));
+    data.tokens.push_back(translate(view_of(shop.codes[static_cast<std::size_t>(kind)]), vocab, kind));
   return data;
 }
 
@@ -77,10 +77,10 @@ experience be_a_client(int number, recommender_slot<> const& slot, interactions 
 }  // namespace
 
 int main() {
-  vocabulary const words;
-  auto const data = make_dataset(words);
-  auto const& histories = data.data.histories;
-  auto const today = make_recommender(data, words, 1), tomorrow = make_recommender(data, words, 2);
+  vocabulary const vocab;
+  auto const data = make_dataset(vocab);
+  auto const& histories = data.interactions;
+  auto const today = make_recommender(data, vocab, 1), tomorrow = make_recommender(data, vocab, 2);
   auto const expected_today = ask_everything(*today, histories),
              expected_tomorrow = ask_everything(*tomorrow, histories);
 

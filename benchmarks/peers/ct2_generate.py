@@ -3,7 +3,7 @@
 
     ct2_generate.py --dataset DIR [--model HFDIR] [--beams 20] [--batch 64] [--users 512] [--threads 2] [--type int8]
 
-An upper bound for a general engine, not the same result: beams may leave the catalogue (`valid_fraction`: the part of the
+An upper bound for a general engine, not the same result: beams may leave the catalog (`valid_fraction`: the part of the
 hypotheses that are items), and it doesn't pay for a trie. The checkpoint goes through CTranslate2's own T5 converter, with our
 vocabulary in place of a tokenizer, into a temporary directory. Both ways to use the threads are timed (one replica with all
 threads; a replica a thread) and the better is `users_per_second`. All users are handed over at once; CTranslate2 sorts them
@@ -105,8 +105,8 @@ def main():
                 speeds[name], seconds[name] = round(len(users) / wall, 2), (round(wall, 2), round(processor, 2))
         del translator
 
-    catalogue = {tuple(texts(tokens)) for tokens in data.items[common.NEXT_ITEM[args.task][2]].values()}
-    valid = [tuple(h[:4]) in catalogue for result in found for h in result.hypotheses]
+    catalog = {tuple(texts(tokens)) for tokens in data.items[common.NEXT_ITEM[args.task][2]].values()}
+    valid = [tuple(h[:4]) in catalog for result in found for h in result.hypotheses]
     best = max(speeds, key=speeds.get)
     metrics = common.ranking_metrics([[h[:4] for h in r.hypotheses] for r in found], [texts(t) for _, t in users])
     common.report(

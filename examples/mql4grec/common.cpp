@@ -93,14 +93,14 @@ std::string one_line(std::string text) {
 }
 
 std::vector<std::string> split_at_commas(std::string const& text) {
-  std::vector<std::string> words;
+  std::vector<std::string> vocab;
   for (std::size_t begin = 0; begin < text.size();) {
     auto const end = std::min(text.find(',', begin), text.size());
-    words.push_back(text.substr(begin, end - begin));
+    vocab.push_back(text.substr(begin, end - begin));
     begin = end + 1;
-    if (end + 1 == text.size()) words.emplace_back();  // "a," has an empty second word
+    if (end + 1 == text.size()) vocab.emplace_back();  // "a," has an empty second word
   }
-  return words;
+  return vocab;
 }
 
 namespace {

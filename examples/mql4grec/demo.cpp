@@ -1,4 +1,4 @@
-// Everything on the built-in catalogue: features, a translator a modality, a small model, its evaluation beside
+// Everything on the built-in catalog: features, a translator a modality, a small model, its evaluation beside
 // popularity, a report.
 #include <cmath>
 
@@ -37,7 +37,7 @@ run_options demo_run(std::filesystem::path const& out) {
 }
 
 /// The files of a dataset directory that exist before anything is translated: who took what, titles, features.
-std::filesystem::path write_catalogue(std::filesystem::path const& out) {
+std::filesystem::path write_catalog(std::filesystem::path const& out) {
   auto const shop = make_synthetic_domain({.users = 1000}, 3);  // the kitchen shop: no name of a real dataset
   auto const directory = out / shop.name;
   dataset_paths const paths(directory);
@@ -45,7 +45,7 @@ std::filesystem::path write_catalogue(std::filesystem::path const& out) {
   write_npy(paths.embeddings("text"), view_of(shop.features.at(0)));
   write_npy(paths.embeddings("image"), view_of(shop.features.at(1)));
   write_items(paths.items(), shop.items);
-  write_interactions(paths.interactions(), shop.histories);
+  write_interactions(paths.interactions(), shop.interactions);
   return directory;
 }
 
@@ -111,10 +111,10 @@ int demo(demo_options& options) {
   progress_log log(options.common.quiet);
   warn_of_precision(options.common, log);
   std::vector<index_t> const codes(4, codes_of_level);
-  vocabulary const words(
+  vocabulary const vocab(
       {.modalities = {{"a", codes}, {"A", codes}}});  // a shop of 400 items needs no 256 codes a level
   forget_earlier_demo(options.out);
-  auto const directory = write_catalogue(options.out);
+  auto const directory = write_catalog(options.out);
   std::vector<shown_translation> translations;
   for (auto const kind : {modality::text, modality::image}) {
     auto const request = demo_translation(options.out, directory, kind);
@@ -122,10 +122,10 @@ int demo(demo_options& options) {
     if (translated.trained.status == train::run_status::interrupted) leave_if_interrupted();
     translations.push_back(shown_of(request, translated));
   }
-  auto const data = read_dataset(directory, words);
+  auto const data = read_dataset(directory, vocab);
   auto const run = demo_run(options.out / "model");
   log.stage(summary(data));
-  auto const trained = train_with_progress(run, options.common, {data.data}, words, log);
+  auto const trained = train_with_progress(run, options.common, {data}, vocab, log);
   if (trained.status == train::run_status::interrupted) leave_if_interrupted();
 
   evaluation_options const asked;
@@ -149,7 +149,7 @@ int demo(demo_options& options) {
 void add_demo(CLI::App& program, int& status) {
   auto const options = std::make_shared<demo_options>();
   auto& command =
-      *program.add_subcommand("demo", "everything on the built-in catalogue, with a report; a minute at most");
+      *program.add_subcommand("demo", "everything on the built-in catalog, with a report; a minute at most");
   command.add_option("--out", options->out, "directory for the dataset, the model and report.html")
       ->capture_default_str();
   add_common_options(command, options->common);

@@ -31,12 +31,12 @@ int evaluate_command(evaluate_options& options) {
   options.search.search.normalize = options.normalize == "trie" ? normalization::children : normalization::vocabulary;
   progress_log log(options.common.quiet);
   warn_of_precision(options.common, log);
-  auto const card = read_model_metadata(options.model);
-  auto const data = read_dataset(options.dataset, card.words);
+  auto const metadata = read_model_metadata(options.model);
+  auto const data = read_dataset(options.dataset, metadata.vocab);
   warn_of(data, log);
   log.stage(summary(data));
   if (!options.save.empty()) make_directory(options.save);
-  auto const found = evaluate_with_progress(options.model, data, card, options.search, options.common, log);
+  auto const found = evaluate_with_progress(options.model, data, metadata, options.search, options.common, log);
   log.clear();
   put_result(options.common, json(found.result), headline(found.result) + metric_table(rows_of(found.result)));
   if (!options.save.empty()) save_searches(options.save, found);
@@ -49,7 +49,7 @@ int evaluate_command(evaluate_options& options) {
 void add_evaluate(CLI::App& program, int& status) {
   auto const options = std::make_shared<evaluate_options>();
   auto& command =
-      *program.add_subcommand("evaluate", "rank the whole catalogue for each user and compare with the held-out item");
+      *program.add_subcommand("evaluate", "rank the whole catalog for each user and compare with the held-out item");
   command.add_option("--dataset", options->dataset, "dataset directory .../Name")->required();
   command.add_option("--model", options->model, "model directory")->required();
   command.add_option("--split", options->part, "test: the last item of each user; valid: the one before")

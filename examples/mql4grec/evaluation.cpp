@@ -11,11 +11,11 @@
 namespace mql4grec::program {
 
 evaluation evaluate_with_progress(std::filesystem::path const& directory, dataset const& data,
-                                  model_metadata const& card, evaluation_options const& options,
+                                  model_metadata const& metadata, evaluation_options const& options,
                                   common_options const& common, progress_log& log) {
   auto const config = read_t5_config(directory / "config.json");
-  expects_file(config.vocabulary >= card.words.size(), directory / "config.json", "vocab_size is ", config.vocabulary,
-               ", expected at least the ", card.words.size(), " words of the vocabulary");
+  expects_file(config.vocabulary >= metadata.vocab.size(), directory / "config.json", "vocab_size is ",
+               config.vocabulary, ", expected at least the ", metadata.vocab.size(), " words of the vocabulary");
   auto started = std::chrono::steady_clock::now();
   auto const show = [&](index_t users, index_t all) {
     if (users == 0) {  // everything has been read
@@ -30,18 +30,18 @@ evaluation evaluate_with_progress(std::filesystem::path const& directory, datase
     log.bar("evaluating " + data.name, static_cast<double>(users) / static_cast<double>(std::max<index_t>(1, all)),
             fixed(rate, rate < 10 ? 1 : 0) + " users/s  " + clock_time(left) + " left");
   };
-  if (on_gpu(common)) return evaluate_on_gpu(directory, data, card, options, show, precision_of(common));
+  if (on_gpu(common)) return evaluate_on_gpu(directory, data, metadata, options, show, precision_of(common));
   cpu::backend backend(common.threads, precision_of(common));
   frozen_t5 const model(backend, read_model<float>(backend, directory));
-  return evaluate(backend, model, card, data, options, show);
+  return evaluate(backend, model, metadata, data, options, show);
 }
 
 std::optional<metric_values> evaluate_popularity(dataset const& data, evaluation_options const& options) {
-  auto const list = popularity(data.data.histories, options.search.beams);
+  auto const list = popularity(data.interactions, options.search.beams);
   metric_accumulator metrics;
-  for (auto const user : evaluated_users(data.data.histories)) {
+  for (auto const user : evaluated_users(data.interactions)) {
     if (metrics.users() >= options.users) break;
-    metrics.add(place_of(list, target(data.data.histories, user, options.part)));
+    metrics.add(place_of(list, target(data.interactions, user, options.part)));
   }
   return metrics.users() > 0 ? std::optional(metrics.mean()) : std::nullopt;
 }

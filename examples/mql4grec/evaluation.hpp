@@ -11,8 +11,9 @@
 namespace mql4grec::program {
 
 /// Reads the model in a directory and evaluates it, with progress.
-evaluation evaluate_with_progress(std::filesystem::path const& model, dataset const& data, model_metadata const& card,
-                                  evaluation_options const& options, common_options const& common, progress_log& log);
+evaluation evaluate_with_progress(std::filesystem::path const& model, dataset const& data,
+                                  model_metadata const& metadata, evaluation_options const& options,
+                                  common_options const& common, progress_log& log);
 
 /// Popularity, judged like a modality's list: by token sequences, and over the same users; nothing where there are
 /// none.

@@ -19,20 +19,20 @@ constexpr index_t tokens_at_once = 1 << 17, queries_at_once = 1024, rows_at_once
 
 void check_gpu() { open(precision::fp32); }
 
-run_result train_on_gpu(run_options run, std::vector<domain> domains, vocabulary const& words,
+run_result train_on_gpu(run_options run, std::vector<dataset> datasets, vocabulary const& vocab,
                         run_observer const& observer, precision products) {
   auto backend = open(products);
   run.training.block_tokens = tokens_at_once;
-  return train_model(backend, run, std::move(domains), words, observer);
+  return train_model(backend, run, std::move(datasets), vocab, observer);
 }
 
-evaluation evaluate_on_gpu(std::filesystem::path const& directory, dataset const& data, model_metadata const& card,
+evaluation evaluate_on_gpu(std::filesystem::path const& directory, dataset const& data, model_metadata const& metadata,
                            evaluation_options options, std::function<void(index_t, index_t)> const& progress,
                            precision products) {
   auto backend = open(products);
   frozen_t5 const model(backend, read_model<float>(backend, directory));
   options.search.block_rows = std::min(queries_at_once * options.search.beams, rows_at_once);
-  return evaluate(backend, model, card, data, options, progress);
+  return evaluate(backend, model, metadata, data, options, progress);
 }
 
 translator_result train_translator_on_gpu(translator_run const& run, present_features const& features,
@@ -57,12 +57,12 @@ file_translator residual_kmeans_on_gpu(std::filesystem::path const& path) {
   return translator_on(open(precision::fp32), [&](device& backend) { return read_residual_kmeans(backend, path); });
 }
 
-ranking recommend_on_gpu(std::filesystem::path const& directory, model_metadata const& card,
+ranking recommend_on_gpu(std::filesystem::path const& directory, model_metadata const& metadata,
                          std::vector<token_table> const& tables, std::vector<item_id> const& history, index_t k,
                          item_filter const& filter, precision products) {
   auto backend = open(products);
-  recommender<device> const service(frozen_t5(backend, read_model<float>(backend, directory)), card.words,
-                                    mixture_named(card.tasks), tables);
+  recommender<device> const service(frozen_t5(backend, read_model<float>(backend, directory)), metadata.vocab,
+                                    mixture_named(metadata.tasks), tables);
   return service.recommend(history, k, filter);
 }
 

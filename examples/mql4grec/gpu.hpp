@@ -17,11 +17,11 @@ namespace mql4grec::program {
 /// Throws error when this build has no GPU backend, or there is no GPU.
 void check_gpu();
 
-run_result train_on_gpu(run_options run, std::vector<domain> domains, vocabulary const& words,
+run_result train_on_gpu(run_options run, std::vector<dataset> datasets, vocabulary const& vocab,
                         run_observer const& observer, precision products);
 
 /// Of the model in a directory.
-evaluation evaluate_on_gpu(std::filesystem::path const& model, dataset const& data, model_metadata const& card,
+evaluation evaluate_on_gpu(std::filesystem::path const& model, dataset const& data, model_metadata const& metadata,
                            evaluation_options options, std::function<void(index_t users, index_t all)> const& progress,
                            precision products);
 
@@ -37,8 +37,8 @@ translator_result learn_residual_kmeans_on_gpu(translator_run const& run, residu
 /// A finished translator on one file after the other: features, the items that have some, what becomes of collisions,
 /// rows done. In fp32, however it has learnt: an item's codes are not a matter of speed.
 using file_translator =
-    std::function<translated_catalogue(npy_features const&, std::vector<index_t> rows, any_collision_policy const&,
-                                       std::function<void(index_t)> const& progress)>;
+    std::function<translated_catalog(npy_features const&, std::vector<index_t> rows, any_collision_policy const&,
+                                     std::function<void(index_t)> const& progress)>;
 
 /// read(backend) -> the model; both live as long as what is returned.
 template <Backend B, class Read>
@@ -51,7 +51,7 @@ file_translator translator_on(B backend, Read&& read) {
   auto const owned = std::make_shared<pair>(pair{std::move(backend), std::move(model)});
   return [owned](npy_features const& features, std::vector<index_t> rows, any_collision_policy const& policy,
                  std::function<void(index_t)> const& progress) {
-    return translate_catalogue(owned->backend, owned->model, features, std::move(rows), policy, progress);
+    return translate_catalog(owned->backend, owned->model, features, std::move(rows), policy, progress);
   };
 }
 
@@ -59,7 +59,7 @@ file_translator translator_on(B backend, Read&& read) {
 file_translator translator_on_gpu(std::filesystem::path const& model);
 file_translator residual_kmeans_on_gpu(std::filesystem::path const& model);
 
-ranking recommend_on_gpu(std::filesystem::path const& model, model_metadata const& card,
+ranking recommend_on_gpu(std::filesystem::path const& model, model_metadata const& metadata,
                          std::vector<token_table> const& tables, std::vector<item_id> const& history, index_t k,
                          item_filter const& filter, precision products);
 

@@ -10,7 +10,7 @@ namespace {
 }  // namespace
 
 void check_gpu() { refuse(); }
-run_result train_on_gpu(run_options, std::vector<domain>, vocabulary const&, run_observer const&, precision) {
+run_result train_on_gpu(run_options, std::vector<dataset>, vocabulary const&, run_observer const&, precision) {
   refuse();
 }
 evaluation evaluate_on_gpu(std::filesystem::path const&, dataset const&, model_metadata const&, evaluation_options,

@@ -107,7 +107,7 @@ std::string as_text(dataset const& data, ranking const& best) {
 void warn_of_unknown(recommend_options const& options, dataset const& data, std::vector<item_id> const& history,
                      item_filter const& filter, progress_log& log) {
   auto const without_tokens = [&](item_id item) {
-    return std::ranges::none_of(data.data.tables, [&](auto const& table) { return table.has(item); });
+    return std::ranges::none_of(data.tokens, [&](auto const& table) { return table.has(item); });
   };
   if (auto const unknown = std::ranges::count_if(history, without_tokens); unknown > 0)
     log.warn("--history: " + std::to_string(unknown) + " of its items have no tokens in " + data.name +
@@ -117,14 +117,14 @@ void warn_of_unknown(recommend_options const& options, dataset const& data, std:
              " that are allowed has tokens in " + data.name + ", so that nothing can be recommended");
 }
 
-ranking answer(recommend_options const& options, model_metadata const& card, std::vector<token_table> const& tables,
+ranking answer(recommend_options const& options, model_metadata const& metadata, std::vector<token_table> const& tables,
                std::vector<item_id> const& history, item_filter const& filter) {
   auto const products = precision_of(options.common);
   if (on_gpu(options.common))
-    return recommend_on_gpu(options.model, card, tables, history, options.k, filter, products);
+    return recommend_on_gpu(options.model, metadata, tables, history, options.k, filter, products);
   cpu::backend backend(1, products);
-  recommender<> const service(frozen_t5(backend, read_model<float>(backend, options.model)), card.words,
-                              mixture_named(card.tasks), tables);
+  recommender<> const service(frozen_t5(backend, read_model<float>(backend, options.model)), metadata.vocab,
+                              mixture_named(metadata.tasks), tables);
   return service.recommend(history, options.k, filter);
 }
 
@@ -133,13 +133,13 @@ int recommend_command(recommend_options& options) {
   check_build(options.common);
   check_json(options.common);
   auto const filter = read_filter(options);
-  auto card = read_model_metadata(options.model);
-  auto data = read_dataset(options.dataset, card.words);
+  auto metadata = read_model_metadata(options.model);
+  auto data = read_dataset(options.dataset, metadata.vocab);
   progress_log log(options.common.quiet);
   warn_of_precision(options.common, log);
   warn_of_items_without_tokens(data, log);
   warn_of_unknown(options, data, history, filter, log);
-  auto const best = answer(options, card, data.data.tables, history, filter);
+  auto const best = answer(options, metadata, data.tokens, history, filter);
   log.begin();
   put_result(options.common, as_json(data, history, best), as_text(data, best));
   return done;

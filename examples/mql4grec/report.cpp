@@ -43,11 +43,9 @@ report_page page_with(std::string title, std::vector<std::pair<std::string, std:
 
 shown_example example_of(dataset const& data, user_result const& result, split part) {
   auto const user = static_cast<std::size_t>(result.user);
-  shown_example out{.user = data.data.histories.user_keys.at(user),
-                    .history = {},
-                    .target = title_of(data, result.target),
-                    .best = {}};
-  for (auto const item : history(data.data.histories, result.user, part)) out.history.push_back(title_of(data, item));
+  shown_example out{
+      .user = data.interactions.user_keys.at(user), .history = {}, .target = title_of(data, result.target), .best = {}};
+  for (auto const item : history(data.interactions, result.user, part)) out.history.push_back(title_of(data, item));
   auto const& list = result.ensemble;
   for (std::size_t i = 0; i < std::min<std::size_t>(5, list.items.size()); ++i)
     out.best.push_back({title_of(data, list.items[i]), list.scores[i], list.items[i] == result.target});
@@ -90,7 +88,7 @@ report_page training_report(std::vector<std::string> const& datasets, std::files
 report_page translation_report(translation_request const& request, finished_translation const& done) {
   auto const& p = done.trained.progress;
   index_t items = 0;
-  for (auto const& one : done.catalogues) items += one.certified.items;
+  for (auto const& one : done.catalogs) items += one.certified.items;
   auto page = page_with("Translation of " + counted(items, "item"),
                         {{"Translator", request.run.out.string()},
                          {"Training", (request.kmeans ? "residual k-means, " : std::to_string(p.epoch) + " epochs, ") +

@@ -25,7 +25,7 @@ struct shown_example {
   std::vector<entry> best;
 };
 
-/// A catalogue's translation, for a page.
+/// A catalog's translation, for a page.
 struct shown_translation {
   struct file {
     std::string name;

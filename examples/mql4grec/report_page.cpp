@@ -109,7 +109,7 @@ std::string metric_section(std::vector<metric_row> const& rows) {
   auto names = element("th", "", "scope=\"col\"");
   for (auto const* name : metric_names) names += element("th", name, "scope=\"col\"");
   auto const table = element(
-      "table", element("caption", "Means over users; the best of each column is bold. The whole catalogue is ranked.") +
+      "table", element("caption", "Means over users; the best of each column is bold. The whole catalog is ranked.") +
                    element("thead", element("tr", names)) + element("tbody", metric_rows(rows)));
   return section("How well it ranks", metric_chart(rows) + element("div", table, "class=\"wide\""));
 }
@@ -136,7 +136,7 @@ std::string loss_section(report_page const& page) {
 
 // ---- translation ----------------------------------------------------------------------------------------------------
 
-/// One value of every look at the catalogue.
+/// One value of every look at the catalog.
 template <class Value>
 chart_line line_of_looks(shown_translation const& t, std::string const& name, char const* line_style, Value&& value) {
   chart_line line{name, line_style, {}};
@@ -150,7 +150,7 @@ chart_line line_of_looks(shown_translation const& t, std::string const& name, ch
 
 std::string learning_of(shown_translation const& t) {
   if (t.epochs.empty()) return "";  // k-means has none
-  auto const error = line_of_looks(t, "reconstruction error, whole catalogue", "s0",
+  auto const error = line_of_looks(t, "reconstruction error, whole catalog", "s0",
                                    [&](auto const& e) { return e.reconstruction_error / t.error_unit; });
   auto const collisions = line_of_looks(t, "items that share another's codes, before they are reallocated", "s1",
                                         [](auto const& e) { return 100 * e.collision_rate; });

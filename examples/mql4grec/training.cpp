@@ -94,20 +94,20 @@ std::string as_text(training_progress const& p, json const& result, std::filesys
 /// Words of the run to go on with, else of the model to start from, else those that the datasets need.
 vocabulary words_for(training_request const& request) {
   auto const& run = request.run;
-  if (run.resume && std::filesystem::exists(run.out / "mql4grec.json")) return read_model_metadata(run.out).words;
-  if (run.init) return read_model_metadata(*run.init).words;
+  if (run.resume && std::filesystem::exists(run.out / "mql4grec.json")) return read_model_metadata(run.out).vocab;
+  if (run.init) return read_model_metadata(*run.init).vocab;
   return vocabulary_of(request.datasets);
 }
 
 /// "words: <a…> 3 levels of 6, 6, 6 codes, <A…> 4 levels of 256, 256, 256, 256 codes"
-std::string shape_of(vocabulary const& words) {
+std::string shape_of(vocabulary const& vocab) {
   std::string text = "words:";
-  for (index_t m = 0; m < words.modalities(); ++m) {
+  for (index_t m = 0; m < vocab.modalities(); ++m) {
     auto const kind = modality(m);
-    text += std::string(m > 0 ? ", " : " ") + "<" + words.options().modalities[static_cast<std::size_t>(m)].prefix +
-            "…> " + counted(words.levels(kind), "level") + " of";
-    for (index_t l = 0; l < words.levels(kind); ++l)
-      text += (l > 0 ? ", " : " ") + std::to_string(words.codes(kind, l));
+    text += std::string(m > 0 ? ", " : " ") + "<" + vocab.options().modalities[static_cast<std::size_t>(m)].prefix +
+            "…> " + counted(vocab.levels(kind), "level") + " of";
+    for (index_t l = 0; l < vocab.levels(kind); ++l)
+      text += (l > 0 ? ", " : " ") + std::to_string(vocab.codes(kind, l));
     text += " codes";
   }
   return text;
@@ -167,16 +167,15 @@ void warn_of_items_without_tokens(dataset const& data, progress_log& log) {
 }
 
 void warn_of(dataset const& data, progress_log& log) {
-  auto const all = data.data.histories.users();
-  if (auto const users = short_users(data.data.histories); users == all)
+  auto const all = data.interactions.users();
+  if (auto const users = short_users(data.interactions); users == all)
     log.warn(
         data.name + ": none of " + counted(all, "user") +
         " has 3 items, the last two for validation and test: there is no validation loss and there are no metrics");
   else if (users > 0)
     log.warn(data.name + ": " + grouped(users) + " of " + counted(all, "user") +
              " with fewer than 3 items: trained on, but neither validated nor tested");
-  auto const text = duplicate_items(data.data.table(modality::text)),
-             image = duplicate_items(data.data.table(modality::image));
+  auto const text = duplicate_items(data.table(modality::text)), image = duplicate_items(data.table(modality::image));
   if (text + image > 0)
     log.warn(data.name + ": " + counted(text, "item") + " in text and " + counted(image, "item") +
              " in images have the tokens of an item before them and can't be told from it there");
@@ -197,13 +196,13 @@ std::optional<training_progress> saved_progress(std::filesystem::path const& run
 }
 
 std::string summary(dataset const& data) {
-  auto const& histories = data.data.histories;
-  return data.name + ": " + grouped(histories.users()) + " users, " + grouped(std::ssize(catalogue_of(data))) +
+  auto const& histories = data.interactions;
+  return data.name + ": " + grouped(histories.users()) + " users, " + grouped(std::ssize(catalog_of(data))) +
          " items, " + grouped(std::ssize(histories.items)) + " interactions";
 }
 
-run_result train_with_progress(run_options const& run, common_options const& common, std::vector<domain> domains,
-                               vocabulary const& words, progress_log& log) {
+run_result train_with_progress(run_options const& run, common_options const& common, std::vector<dataset> datasets,
+                               vocabulary const& vocab, progress_log& log) {
   training_watch watch(run.training, run.limits.max_seconds, log);
   run_observer const observer{
       .on_step = [&](auto const& p, double loss, std::int64_t steps) { watch.on_step(p, loss, steps); },
@@ -214,9 +213,9 @@ run_result train_with_progress(run_options const& run, common_options const& com
             return interrupted();
           },
       .on_changed_settings = [&](auto const& changes) { warn_of_changes(changes, log); }};
-  if (on_gpu(common)) return train_on_gpu(run, std::move(domains), words, observer, precision_of(common));
+  if (on_gpu(common)) return train_on_gpu(run, std::move(datasets), vocab, observer, precision_of(common));
   cpu::backend backend(common.threads, precision_of(common));
-  return train_model(backend, run, std::move(domains), words, observer);
+  return train_model(backend, run, std::move(datasets), vocab, observer);
 }
 
 int run_training(training_request const& request, common_options const& common) {
@@ -225,20 +224,20 @@ int run_training(training_request const& request, common_options const& common) 
   if (!request.report.empty()) check_writable(request.report);
   progress_log log(common.quiet);
   warn_of_precision(common, log);
-  auto const words = words_for(request);
+  auto const vocab = words_for(request);
   warn_of_prompts(request.run, log);
-  if (words.options() != vocabulary_options{}) log.stage(shape_of(words));
-  std::vector<domain> domains;
+  if (vocab.options() != vocabulary_options{}) log.stage(shape_of(vocab));
+  std::vector<dataset> datasets;
   std::vector<std::string> names;
   for (auto const& path : request.datasets) {
-    auto read = read_dataset(path, words);
+    auto read = read_dataset(path, vocab);
     warn_of(read, log);
     log.stage(summary(read));
     names.push_back(read.name);
-    domains.push_back(std::move(read.data));
+    datasets.push_back(std::move(read));
   }
   auto const before = before_resuming(request.run);
-  auto const result = train_with_progress(request.run, common, std::move(domains), words, log);
+  auto const result = train_with_progress(request.run, common, std::move(datasets), vocab, log);
   log.clear();
   auto const& p = result.progress;
   if (result.status == train::run_status::interrupted) {

@@ -33,8 +33,8 @@ std::optional<training_progress> saved_progress(std::filesystem::path const& run
 std::string summary(dataset const& data);
 
 /// Trains on the domains, with progress.
-run_result train_with_progress(run_options const& run, common_options const& common, std::vector<domain> domains,
-                               vocabulary const& words, progress_log& log);
+run_result train_with_progress(run_options const& run, common_options const& common, std::vector<dataset> datasets,
+                               vocabulary const& vocab, progress_log& log);
 
 /// A whole training command.
 int run_training(training_request const& request, common_options const& common);

@@ -47,7 +47,7 @@ json as_json(capacity_report const& room) {
   return {{"log2_sequences", room.log2_sequences}, {"levels", levels}, {"items_until_full", room.items_until_full}};
 }
 
-json as_json(translation_request const& request, std::vector<translated_catalogue> const& found,
+json as_json(translation_request const& request, std::vector<translated_catalog> const& found,
              translator_result const& trained, double variance) {
   json files = json::array();
   index_t items = 0;
@@ -83,8 +83,7 @@ json as_json(translation_request const& request, std::vector<translated_catalogu
   return result;
 }
 
-std::string as_text(translation_request const& request, std::vector<translated_catalogue> const& found,
-                    double variance) {
+std::string as_text(translation_request const& request, std::vector<translated_catalog> const& found, double variance) {
   std::string text;
   for (std::size_t f = 0; f < found.size(); ++f) {
     auto const& one = found[f];
@@ -138,8 +137,8 @@ int translate_command(CLI::App const& command, translate_options& options) {
   log.clear();
   if (done_work.trained.status == train::run_status::interrupted) return interrupted_by_signal;
   if (done_work.trained.status == train::run_status::out_of_time) return done;
-  put_result(options.common, as_json(request, done_work.catalogues, done_work.trained, done_work.variance),
-             as_text(request, done_work.catalogues, done_work.variance));
+  put_result(options.common, as_json(request, done_work.catalogs, done_work.trained, done_work.variance),
+             as_text(request, done_work.catalogs, done_work.variance));
   if (!options.report.empty()) write_report(options.report, translation_report(request, done_work));
   return done;
 }
@@ -152,7 +151,7 @@ void add_translate(CLI::App& program, int& status) {
   auto& command = *program.add_subcommand("translate", "learn a translator on features and write every item's tokens");
   command
       .add_option("--embeddings", o.embeddings,
-                  "features, .npy files with a row an item, one a catalogue, separated by commas")
+                  "features, .npy files with a row an item, one a catalog, separated by commas")
       ->required();
   command.add_option("--modality", o.kind, "text or image: whose prefixes the tokens get")
       ->check(CLI::IsMember({"text", "image"}))
@@ -195,7 +194,7 @@ void add_translate(CLI::App& program, int& status) {
       ->capture_default_str();
   command
       .add_option("--evaluate-every", o.run.options.evaluate_every,
-                  "rq-vae: epochs from one look at the whole catalogue to the next")
+                  "rq-vae: epochs from one look at the whole catalog to the next")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   command

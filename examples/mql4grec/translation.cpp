@@ -102,7 +102,7 @@ void check_rows(translation_request const& request, present_features const& feat
           rows);
 }
 
-/// Before anything is learnt: whether the largest catalogue has room, and how much.
+/// Before anything is learnt: whether the largest catalog has room, and how much.
 void check_room(translation_request const& request, joined_features<npy_features> const& all, progress_log& log) {
   index_t largest = 0;
   for (index_t f = 0; f < all.parts(); ++f) largest = std::max(largest, all.part(f).rows());
@@ -135,8 +135,8 @@ file_translator finished_model(translation_request const& request, common_option
   return translator_on(cpu::backend(common.threads), [&](auto& backend) { return read_rq_vae<float>(backend, path); });
 }
 
-translated_catalogue translate_one(file_translator const& translate, translation_request const& request,
-                                   npy_features const& features, std::vector<index_t> rows, progress_log& log) {
+translated_catalog translate_one(file_translator const& translate, translation_request const& request,
+                                 npy_features const& features, std::vector<index_t> rows, progress_log& log) {
   auto const started = std::chrono::steady_clock::now();
   return translate(features, std::move(rows), collision_policy_named(request.collisions), [&](index_t done) {
     leave_if_interrupted();
@@ -167,7 +167,7 @@ finished_translation run_translation(translation_request const& request, common_
   check_rows(request, present_features(all, present));
   check_room(request, all, log);
   finished_translation out{
-      .trained = learn(request, common, all, seen, present, log), .variance = seen.variance, .catalogues = {}};
+      .trained = learn(request, common, all, seen, present, log), .variance = seen.variance, .catalogs = {}};
   log.clear();
   if (out.trained.status != train::run_status::finished) {
     log.stage(where_it_stands(request, out.trained));
@@ -175,8 +175,8 @@ finished_translation run_translation(translation_request const& request, common_
   }
   auto const translate = finished_model(request, common);
   for (index_t f = 0; f < all.parts(); ++f) {
-    out.catalogues.push_back(translate_one(translate, request, all.part(f), rows_of_part(all, present, f), log));
-    write_index(request.indices[static_cast<std::size_t>(f)], out.catalogues.back().codes, request.run.kind);
+    out.catalogs.push_back(translate_one(translate, request, all.part(f), rows_of_part(all, present, f), log));
+    write_index(request.indices[static_cast<std::size_t>(f)], out.catalogs.back().codes, request.run.kind);
   }
   return out;
 }
@@ -196,19 +196,19 @@ item_descriptions titles_beside(std::filesystem::path const& index) {
   }
 }
 
-void add_groups(shown_translation& out, translated_catalogue const& one, std::filesystem::path const& index_path,
+void add_groups(shown_translation& out, translated_catalog const& one, std::filesystem::path const& index_path,
                 modality kind) {
   constexpr std::size_t groups_shown = 6, titles_shown = 5;
   auto groups = collision_groups(one.nearest);
   std::ranges::stable_sort(groups, std::ranges::greater{}, [](auto const& group) { return group.size(); });
   auto const titles = titles_beside(index_path);
-  auto const words = vocabulary_for(kind, one.nearest.sizes());
+  auto const vocab = vocabulary_for(kind, one.nearest.sizes());
   for (auto const& group : groups) {
     if (out.groups.size() == groups_shown) return;
     std::string text;
     auto const codes = one.nearest.of(group.front());
     for (std::size_t l = 0; l < codes.size(); ++l)
-      text += words.text(words.token(kind, static_cast<index_t>(l), codes[l]));
+      text += vocab.text(vocab.token(kind, static_cast<index_t>(l), codes[l]));
     shown_translation::group shown{.codes = text, .items = std::ssize(group), .titles = {}};
     for (auto const item : group) {
       if (shown.titles.size() == titles_shown) break;
@@ -230,8 +230,8 @@ shown_translation shown_of(translation_request const& request, finished_translat
       .code_counts = {},
       .files = {},
       .groups = {}};
-  for (std::size_t f = 0; f < done.catalogues.size(); ++f) {
-    auto const& one = done.catalogues[f];
+  for (std::size_t f = 0; f < done.catalogs.size(); ++f) {
+    auto const& one = done.catalogs[f];
     out.files.push_back({request.embeddings[f].filename().string(), one.certified.items, one.certified.missing,
                          one.collisions_before, one.collisions, one.outcome.moved});
     auto const counts = code_counts(one.codes);

@@ -15,7 +15,7 @@
 namespace mql4grec::program {
 
 struct translation_request {
-  std::vector<std::filesystem::path> embeddings, indices;  ///< .npy and .json, one each a catalogue
+  std::vector<std::filesystem::path> embeddings, indices;  ///< .npy and .json, one each a catalog
   translator_run run;
   std::optional<residual_kmeans_options> kmeans = {};  ///< residual k-means instead of an RQ-VAE
   std::string collisions = "reallocate";
@@ -24,7 +24,7 @@ struct translation_request {
 struct finished_translation {
   translator_result trained;
   double variance = 0;  ///< of the features, mean over all entries of the squared deviation from the column's mean
-  std::vector<translated_catalogue> catalogues;  ///< empty when the training was stopped
+  std::vector<translated_catalog> catalogs;  ///< empty when the training was stopped
 };
 
 /// Trains, or goes on, with progress; then translates every file and writes its index.

@@ -1,5 +1,5 @@
 #pragma once
-/// Everything for host compilers but the built-in catalogue, catalog/synthetic.hpp. Files are read with nlohmann/json;
+/// Everything for host compilers but the built-in catalog, catalog/synthetic.hpp. Files are read with nlohmann/json;
 /// without it the rest works on values built by hand.
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/backend/reference/reference.hpp"

@@ -21,7 +21,7 @@ struct recommender_options {
   beam_options search = {};
 };
 
-/// A model and a catalogue, ready to answer. B is the backend its parameters live on, Fusion the rule that makes one
+/// A model and a catalog, ready to answer. B is the backend its parameters live on, Fusion the rule that makes one
 /// list of the modalities' lists.
 template <Backend B = cpu::backend, Real T = float, FusionPolicy Fusion = average_plus_one>
 class recommender {
@@ -32,16 +32,16 @@ class recommender {
  public:
   /// The device and the precision that the model was frozen on hold for requests.
   /// tables: a modality each, all with the same number of items. Throws error when something doesn't fit together.
-  recommender(frozen_t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables,
+  recommender(frozen_t5<B, T> model, vocabulary vocab, mixture tasks, std::vector<token_table> tables,
               recommender_options options = {}, Fusion fusion = {});
 
   /// Freezes the model first.
-  recommender(B& backend, t5<B, T> model, vocabulary words, mixture tasks, std::vector<token_table> tables,
+  recommender(B& backend, t5<B, T> model, vocabulary vocab, mixture tasks, std::vector<token_table> tables,
               recommender_options options = {}, Fusion fusion = {});
 
 #if MQL4GREC_HAS_JSON
   /// From a model directory and a dataset directory, on a backend opened with `how`.
-  static recommender load(std::filesystem::path const& model, std::filesystem::path const& catalogue,
+  static recommender load(std::filesystem::path const& model, std::filesystem::path const& catalog,
                           recommender_options options = {}, typename B::options const& how = {});
 #endif
 
@@ -71,7 +71,7 @@ class recommender {
                    std::optional<item_choice> const& wanted, beam_options const& search) const;
 
   frozen_t5<B, T> model_;
-  vocabulary words_;
+  vocabulary vocab_;
   mixture tasks_;
   std::vector<token_table> tables_;
   std::vector<item_trie> tries_;
@@ -84,18 +84,18 @@ class recommender {
 // ---- definitions: outside the class, so that those of a compiled library are taken
 // ------------------------------------
 template <Backend B, Real T, FusionPolicy Fusion>
-recommender<B, T, Fusion>::recommender(frozen_t5<B, T> model, vocabulary words, mixture tasks,
+recommender<B, T, Fusion>::recommender(frozen_t5<B, T> model, vocabulary vocab, mixture tasks,
                                        std::vector<token_table> tables, recommender_options options, Fusion fusion)
     : model_(std::move(model)),
-      words_(std::move(words)),
+      vocab_(std::move(vocab)),
       tasks_(std::move(tasks)),
       tables_(std::move(tables)),
       options_(options),
       fusion_(fusion) {
   validate(options_.search);
   expects(!tables_.empty(), "recommender: no token table");
-  expects(model_.config().vocabulary >= words_.size(), "recommender: the model knows ", model_.config().vocabulary,
-          " tokens, but the vocabulary has ", words_.size());
+  expects(model_.config().vocabulary >= vocab_.size(), "recommender: the model knows ", model_.config().vocabulary,
+          " tokens, but the vocabulary has ", vocab_.size());
   for (std::size_t m = 0; m < tables_.size(); ++m) {
     check(tables_[m], tasks_.query(modality(m)));
     tries_.emplace_back(tables_[m]);
@@ -104,9 +104,9 @@ recommender<B, T, Fusion>::recommender(frozen_t5<B, T> model, vocabulary words, 
 }
 
 template <Backend B, Real T, FusionPolicy Fusion>
-recommender<B, T, Fusion>::recommender(B& backend, t5<B, T> model, vocabulary words, mixture tasks,
+recommender<B, T, Fusion>::recommender(B& backend, t5<B, T> model, vocabulary vocab, mixture tasks,
                                        std::vector<token_table> tables, recommender_options options, Fusion fusion)
-    : recommender(frozen_t5<B, T>(backend, std::move(model)), std::move(words), std::move(tasks), std::move(tables),
+    : recommender(frozen_t5<B, T>(backend, std::move(model)), std::move(vocab), std::move(tasks), std::move(tables),
                   options, std::move(fusion)) {}
 
 template <Backend B, Real T, FusionPolicy Fusion>
@@ -138,8 +138,8 @@ void recommender<B, T, Fusion>::check(token_table const& table, next_item const&
   expects(table.kind() == question.from, "recommender: a table of modality ", index(table.kind()),
           " for a task that reads modality ", index(question.from));
   for (auto const token : table.tokens())
-    expects(index(token) >= 0 && index(token) < words_.size(), "recommender: token ", index(token),
-            " in a table, but the vocabulary has ", words_.size());
+    expects(index(token) >= 0 && index(token) < vocab_.size(), "recommender: token ", index(token),
+            " in a table, but the vocabulary has ", vocab_.size());
 }
 
 template <Backend B, Real T, FusionPolicy Fusion>
@@ -162,7 +162,7 @@ beams recommender<B, T, Fusion>::search_one(beam_searcher<B, frozen_t5<B, T>>& s
     return found;
   }
   batch query;
-  tasks_.query(modality(m)).write_query(history, tables_[m], words_, query);
+  tasks_.query(modality(m)).write_query(history, tables_[m], vocab_, query);
   std::vector<std::uint8_t> nodes;
   view<std::uint8_t const, host_space, 2> allowed;
   if (wanted) {

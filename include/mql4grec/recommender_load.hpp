@@ -9,12 +9,12 @@ namespace mql4grec {
 
 template <Backend B, Real T, FusionPolicy Fusion>
 recommender<B, T, Fusion> recommender<B, T, Fusion>::load(std::filesystem::path const& model,
-                                                          std::filesystem::path const& catalogue,
+                                                          std::filesystem::path const& catalog,
                                                           recommender_options options, typename B::options const& how) {
   B backend(how);
-  auto card = read_model_metadata(model);
-  auto from = read_dataset(catalogue, card.words);
-  return {backend, read_model<T>(backend, model), card.words, mixture_named(card.tasks), std::move(from.data.tables),
+  auto metadata = read_model_metadata(model);
+  auto from = read_dataset(catalog, metadata.vocab);
+  return {backend, read_model<T>(backend, model), metadata.vocab, mixture_named(metadata.tasks), std::move(from.tokens),
           options};
 }
 

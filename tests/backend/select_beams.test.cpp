@@ -24,7 +24,7 @@ struct choice {
 /// One step from rows at `nodes` with `scores`; the logits of five tokens are used as log p.
 template <class B>
 choice step(B& b, matrix<double> const& logits, vector<double> const& scores, vector<node_t> const& nodes,
-            vector<index_t> const& row_offsets, index_t beams, bool over_children = false,
+            vector<index_t> const& row_offsets, index_t beams, bool normalize_over_allowed = false,
             matrix<std::uint8_t> const& allowed = {}) {
   index_t const users = row_offsets.size() - 1;
   auto const firsts = on(b, first_child), at = on(b, nodes);
@@ -43,7 +43,7 @@ choice step(B& b, matrix<double> const& logits, vector<double> const& scores, ve
                         .row_offsets = rows,
                         .trie = {firsts, tokens},
                         .allowed = permitted,
-                        .over_children = over_children},
+                        .normalize_over_allowed = normalize_over_allowed},
                        normalisers, {best, parents, reached, counts});
   return {fetched(best), fetched(parents), fetched(reached), fetched(counts).values};
 }
@@ -116,7 +116,7 @@ struct found {
 };
 
 template <class T, class B>
-found<T> chosen(B& b, crowd const& from, matrix<T> const& logits, index_t beams, bool over_children = false,
+found<T> chosen(B& b, crowd const& from, matrix<T> const& logits, index_t beams, bool normalize_over_allowed = false,
                 matrix<std::uint8_t> const& allowed = {}) {
   std::vector<node_t> first, nodes;
   std::vector<token_t> edges(static_cast<std::size_t>(from.rows()), token_t{0});
@@ -148,7 +148,7 @@ found<T> chosen(B& b, crowd const& from, matrix<T> const& logits, index_t beams,
                    .row_offsets = offsets,
                    .trie = {firsts, reading},
                    .allowed = permitted,
-                   .over_children = over_children},
+                   .normalize_over_allowed = normalize_over_allowed},
                   normalisers, {scores, parents, reached, counts});
   return {fetched(scores), fetched(parents), fetched(reached), fetched(counts).values};
 }
@@ -253,11 +253,11 @@ TEST_CASE_TEMPLATE(
     auto logits = constant({100, 15}, no_number);
     CHECK(chosen(b, from, logits, 20).counts[0] == 20);
     logits.values[977] = -infinite;
-    for (bool const over_children : {false, true}) {
-      auto const all = chosen(b, from, logits, 1500, over_children);
+    for (bool const normalize_over_allowed : {false, true}) {
+      auto const all = chosen(b, from, logits, 1500, normalize_over_allowed);
       CHECK(all.counts[0] == 1500);
-      CHECK((all.nodes(0, 0) == 100 + (over_children ? 0 : 977)));
-      CHECK((all.nodes(0, 1) == (over_children ? 101 : 100) && all.nodes(0, 1499) == 1599));
+      CHECK((all.nodes(0, 0) == 100 + (normalize_over_allowed ? 0 : 977)));
+      CHECK((all.nodes(0, 1) == (normalize_over_allowed ? 101 : 100) && all.nodes(0, 1499) == 1599));
       CHECK(std::isnan(all.scores(0, 1)));
     }
   }

@@ -107,7 +107,7 @@ TEST_CASE("read_items: every field may be missing, null or a list; foreign ones 
         item_description{.title = "cut \xef\xbf\xbd"});
 }
 
-TEST_CASE("catalogue files: memory follows the number of items, not the largest of their numbers") {
+TEST_CASE("catalog files: memory follows the number of items, not the largest of their numbers") {
   scratch const here;
   auto const data = read_interactions(here.file(R"({"0": [0, 1, 2147483646, 2]})"));
   CHECK(data.item_count == 2147483647);

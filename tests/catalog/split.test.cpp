@@ -29,7 +29,7 @@ interactions of_users(std::vector<std::vector<int>> const& users) {
 
 }  // namespace
 
-TEST_CASE("interactions: users are rows, and the catalogue is as large as the largest item says") {
+TEST_CASE("interactions: users are rows, and the catalog is as large as the largest item says") {
   auto const data = of_users({{3, 1}, {}, {7}});
   CHECK(data.users() == 3);
   CHECK(data.item_count == 8);

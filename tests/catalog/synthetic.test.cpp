@@ -32,8 +32,8 @@ class counted_walk {
  public:
   explicit counted_walk(synthetic_domain const& shop) : codes_(shop.codes[0]) {
     for (std::size_t i = 0; i < codes_.shape(0); ++i) item_with_[row(codes_, i)] = item_id(i);
-    for (index_t u = 0; u < shop.histories.users(); ++u) {
-      auto const items = training_items(shop.histories, user_id(u));
+    for (index_t u = 0; u < shop.interactions.users(); ++u) {
+      auto const items = training_items(shop.interactions, user_id(u));
       for (std::size_t p = 1; p < items.size(); ++p) ++steps_[kind(items[p - 1])][kind(items[p])];
     }
   }
@@ -53,34 +53,35 @@ class counted_walk {
 
 }  // namespace
 
-TEST_CASE("synthetic: the same options give the same catalogue, another seed another one") {
+TEST_CASE("synthetic: the same options give the same catalog, another seed another one") {
   auto const one = make_synthetic_domain({.users = 50}, 0);
   auto const again = make_synthetic_domain({.users = 50}, 0);
-  CHECK(one.histories == again.histories);
+  CHECK(one.interactions == again.interactions);
   CHECK(one.items == again.items);
   CHECK(one.features == again.features);
   CHECK(one.codes == again.codes);
-  CHECK(make_synthetic_domain({.users = 50, .seed = 1}, 0).histories != one.histories);
-  CHECK(make_synthetic_domain({.users = 60}, 0).histories.of(user_id{7}).size() == one.histories.of(user_id{7}).size());
+  CHECK(make_synthetic_domain({.users = 50, .seed = 1}, 0).interactions != one.interactions);
+  CHECK(make_synthetic_domain({.users = 60}, 0).interactions.of(user_id{7}).size() ==
+        one.interactions.of(user_id{7}).size());
 }
 
 TEST_CASE("synthetic: nobody takes an item twice, and histories are as long as asked for") {
   auto const shop = make_synthetic_domain({.items = 14, .users = 200, .min_length = 3, .max_length = 14}, 0);
   std::set<std::size_t> lengths;
   for (index_t u = 0; u < 200; ++u) {
-    auto const items = shop.histories.of(user_id(u));
+    auto const items = shop.interactions.of(user_id(u));
     lengths.insert(items.size());
     CHECK(std::set(items.begin(), items.end()).size() == items.size());
   }
   CHECK(*lengths.begin() == 3);
   CHECK(*lengths.rbegin() == 14);
-  CHECK(shop.histories.item_count == 14);
+  CHECK(shop.interactions.item_count == 14);
 }
 
 TEST_CASE("synthetic: a sequence of codes names one item of all domains, series included") {
   for (index_t m = 0; m < 2; ++m) {
     std::set<std::array<code_t, 4>> seen;
-    for (auto const& shop : make_synthetic_catalogue({.domains = 3, .items = 900, .users = 1}))
+    for (auto const& shop : make_synthetic_catalog({.datasets = 3, .items = 900, .users = 1}))
       for (std::size_t i = 0; i < 900; ++i) {
         auto const codes = row(shop.codes[static_cast<std::size_t>(m)], i);
         CHECK(std::ranges::all_of(codes, [](code_t c) { return index(c) >= 0 && index(c) < 256; }));
@@ -117,13 +118,13 @@ TEST_CASE("synthetic: text is close for items of a kind, images for items of a m
 
 TEST_CASE("synthetic: the next item follows from the history and not from popularity") {
   auto const shop = make_synthetic_domain({}, 0);
-  auto const popular = popularity(shop.histories, 10);
+  auto const popular = popularity(shop.interactions, 10);
   counted_walk const walk(shop);
   metric_accumulator by_popularity, by_history;
-  for (auto const user : evaluated_users(shop.histories)) {
-    auto const wanted = target(shop.histories, user, split::test);
+  for (auto const user : evaluated_users(shop.interactions)) {
+    auto const wanted = target(shop.interactions, user, split::test);
     ranking guess;
-    guess.add(walk.next(history(shop.histories, user, split::test).back()), 1);
+    guess.add(walk.next(history(shop.interactions, user, split::test).back()), 1);
     by_popularity.add(place_of(popular, wanted));
     by_history.add(place_of(guess, wanted));
   }
@@ -152,6 +153,6 @@ TEST_CASE("synthetic: what can't be made is refused with the numbers") {
   CHECK_THROWS_AS(make_synthetic_domain({.items = 5}, 0), error);
   CHECK_THROWS_AS(make_synthetic_domain({}, 25), error);
   CHECK_THROWS_AS(make_synthetic_domain({.min_length = 9, .max_length = 8}, 0), error);
-  CHECK(make_synthetic_domain({.items = 1, .users = 3, .min_length = 0, .max_length = 1}, 0).histories.users() == 3);
-  CHECK(make_synthetic_catalogue({.domains = 0}).empty());
+  CHECK(make_synthetic_domain({.items = 1, .users = 3, .min_length = 0, .max_length = 1}, 0).interactions.users() == 3);
+  CHECK(make_synthetic_catalog({.datasets = 0}).empty());
 }

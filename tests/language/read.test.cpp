@@ -13,21 +13,21 @@ using test::scratch;
 
 TEST_CASE("token_table: what is written is read back the same, gaps included") {
   scratch const here;
-  vocabulary const words({.modalities = {{"a", {4, 4}}}, .prompts = 0});
+  vocabulary const vocab({.modalities = {{"a", {4, 4}}}, .prompts = 0});
   auto const path = here.file(R"({"2": ["<a_3>", "<b_0>"], "0": ["<a_1>", "<b_2>"]})");
-  auto const table = read_token_table(path, words, modality::text, 4);
+  auto const table = read_token_table(path, vocab, modality::text, 4);
   CHECK(table.items() == 4);
-  CHECK(words.text(table.of(item_id{0})) == "<a_1><b_2>");
+  CHECK(vocab.text(table.of(item_id{0})) == "<a_1><b_2>");
   CHECK(!table.has(item_id{1}));
-  write_token_table(here / "again.json", table, words);
-  CHECK(read_token_table(here / "again.json", words, modality::text, 4) == table);
+  write_token_table(here / "again.json", table, vocab);
+  CHECK(read_token_table(here / "again.json", vocab, modality::text, 4) == table);
 }
 
 TEST_CASE("read_token_table: a complaint names the file, the item and the place") {
   scratch const here;
-  vocabulary const words;
+  vocabulary const vocab;
   auto const complaint = [&](std::string_view content) {
-    return complaint_of([&] { read_token_table(here.file(content, "bad.json"), words, modality::text, 3); });
+    return complaint_of([&] { read_token_table(here.file(content, "bad.json"), vocab, modality::text, 3); });
   };
   CHECK(has(complaint(""), "bad.json: is empty"));
   CHECK(has(complaint("[]"), "found a array"));
@@ -52,15 +52,15 @@ TEST_CASE("read_token_table: a complaint names the file, the item and the place"
 
 TEST_CASE("read_token_table: without a number of items it is as large as its largest item, and keeps those it names") {
   scratch const here;
-  vocabulary const words({.modalities = {{"a", {4}}}, .prompts = 0});
-  auto const table = read_token_table(here.file(R"({"2147483646": ["<a_3>"], "10": ["<a_0>"], "9": ["<a_1>"]})"), words,
+  vocabulary const vocab({.modalities = {{"a", {4}}}, .prompts = 0});
+  auto const table = read_token_table(here.file(R"({"2147483646": ["<a_3>"], "10": ["<a_0>"], "9": ["<a_1>"]})"), vocab,
                                       modality::text);
   CHECK(table.items() == 2147483647);
   CHECK(std::ranges::equal(table.present(), std::vector{item_id{9}, item_id{10}, item_id{2147483646}}));
-  CHECK(words.text(table.of(item_id{2147483646})) == "<a_3>");
+  CHECK(vocab.text(table.of(item_id{2147483646})) == "<a_3>");
   CHECK(table.tokens().size() == 3);
-  CHECK(read_token_table(here.file("{}"), words, modality::text).items() == 0);
-  CHECK(has(complaint_of([&] { read_token_table(here.file(R"({"2147483647": ["<a_3>"]})"), words, modality::text); }),
+  CHECK(read_token_table(here.file("{}"), vocab, modality::text).items() == 0);
+  CHECK(has(complaint_of([&] { read_token_table(here.file(R"({"2147483647": ["<a_3>"]})"), vocab, modality::text); }),
             "key '2147483647': expected an item number"));
 }
 
@@ -69,14 +69,14 @@ TEST_CASE("read_vocabulary: modalities, prompts and ids come from a tokenizer's 
   here.file(R"({"<extra_id_0>": 99, "<A_1>": 10, "<A_0>": 11, "<B_0>": 12, "<a_0>": 20, "<a_1>": 5, "<a_2>": 22,
                 "<*_0>": 30, "<*_1>": 31})",
             "added_tokens.json");
-  auto const words = read_vocabulary(here.path());
-  CHECK(words.options() == vocabulary_options{.modalities = {{"a", {3}}, {"A", {2, 1}}}, .prompts = 2});
-  CHECK(words.size() == 32);
-  CHECK(words.token(modality::text, 0, code_t{1}) == token_t{5});
-  CHECK(words.token(modality::image, 1, code_t{0}) == token_t{12});
-  CHECK(words.prompt(1) == token_t{31});
-  CHECK(!words.has_text(token_t{7}));
-  CHECK_THROWS_AS(words.text(token_t{7}), error);
+  auto const vocab = read_vocabulary(here.path());
+  CHECK(vocab.options() == vocabulary_options{.modalities = {{"a", {3}}, {"A", {2, 1}}}, .prompts = 2});
+  CHECK(vocab.size() == 32);
+  CHECK(vocab.token(modality::text, 0, code_t{1}) == token_t{5});
+  CHECK(vocab.token(modality::image, 1, code_t{0}) == token_t{12});
+  CHECK(vocab.prompt(1) == token_t{31});
+  CHECK(!vocab.has_text(token_t{7}));
+  CHECK_THROWS_AS(vocab.text(token_t{7}), error);
 }
 
 TEST_CASE("read_vocabulary: tokenizer.json says the same as added_tokens.json") {
@@ -104,17 +104,17 @@ TEST_CASE("read_vocabulary: a written vocabulary is read back equal, whatever it
 TEST_CASE("read_vocabulary: a tokenizer may lack words of every level, and an item that needs one is named") {
   scratch const here, again;
   here.file(R"({"<a_1>": 2, "<a_3>": 3, "<b_0>": 4, "<b_1>": 5, "<A_0>": 6, "<*_2>": 7})", "added_tokens.json");
-  auto const words = read_vocabulary(here.path());
-  CHECK(words.options() == vocabulary_options{.modalities = {{"a", {4, 2}}, {"A", {1}}}, .prompts = 3});
-  CHECK(words.token(modality::text, 0, code_t{3}) == token_t{3});
-  CHECK(has(complaint_of([&] { words.token(modality::text, 0, code_t{2}); }), "the word <a_2> has no id"));
-  CHECK(has(complaint_of([&] { words.prompt(1); }), "the word <*_1> has no id"));
-  CHECK(words.prompt(2) == token_t{7});
-  CHECK(has(complaint_of([&] { read_token_table(here.file(R"({"8": ["<a_0>", "<b_1>"]})"), words, modality::text); }),
+  auto const vocab = read_vocabulary(here.path());
+  CHECK(vocab.options() == vocabulary_options{.modalities = {{"a", {4, 2}}, {"A", {1}}}, .prompts = 3});
+  CHECK(vocab.token(modality::text, 0, code_t{3}) == token_t{3});
+  CHECK(has(complaint_of([&] { vocab.token(modality::text, 0, code_t{2}); }), "the word <a_2> has no id"));
+  CHECK(has(complaint_of([&] { vocab.prompt(1); }), "the word <*_1> has no id"));
+  CHECK(vocab.prompt(2) == token_t{7});
+  CHECK(has(complaint_of([&] { read_token_table(here.file(R"({"8": ["<a_0>", "<b_1>"]})"), vocab, modality::text); }),
             "item 8, place 0: '<a_0>' is not in the vocabulary, expected <a_0> to <a_3>"));
-  CHECK(items_with_sequence(read_token_table(here.file(R"({"8": ["<a_1>", "<b_1>"]})"), words, modality::text)) == 1);
-  write_vocabulary(again.path(), words);
-  CHECK(read_vocabulary(again.path()) == words);
+  CHECK(items_with_sequence(read_token_table(here.file(R"({"8": ["<a_1>", "<b_1>"]})"), vocab, modality::text)) == 1);
+  write_vocabulary(again.path(), vocab);
+  CHECK(read_vocabulary(again.path()) == vocab);
 }
 
 TEST_CASE("read_vocabulary: one of the two modalities is enough, and stays what it is") {
@@ -123,10 +123,10 @@ TEST_CASE("read_vocabulary: one of the two modalities is enough, and stays what 
   images.file(R"({"<A_0>": 2, "<B_0>": 3})", "added_tokens.json");
   CHECK(read_vocabulary(text.path()).has(modality::text));
   CHECK(!read_vocabulary(text.path()).has(modality::image));
-  auto const words = read_vocabulary(images.path());
-  CHECK(!words.has(modality::text));
-  CHECK(words.has(modality::image));
-  CHECK(words.token(modality::image, 1, code_t{0}) == token_t{3});
+  auto const vocab = read_vocabulary(images.path());
+  CHECK(!vocab.has(modality::text));
+  CHECK(vocab.has(modality::image));
+  CHECK(vocab.token(modality::image, 1, code_t{0}) == token_t{3});
 }
 
 TEST_CASE("read_vocabulary: a directory that can't be used says why") {
@@ -149,15 +149,15 @@ TEST_CASE("the published indices are read, and only the translators' own one has
   auto const directory = test::real_dataset("Instruments");
   if (!directory) return;
   dataset_paths const paths(*directory);
-  vocabulary const words;
-  auto const text = read_token_table(paths.text_index(), words, modality::text, 6250);
-  auto const image = read_token_table(paths.image_index(), words, modality::image, 6250);
-  auto const published = read_token_table(paths.index("lemb.published"), words, modality::text, 6250);
+  vocabulary const vocab;
+  auto const text = read_token_table(paths.text_index(), vocab, modality::text, 6250);
+  auto const image = read_token_table(paths.image_index(), vocab, modality::image, 6250);
+  auto const published = read_token_table(paths.index("lemb.published"), vocab, modality::text, 6250);
   CHECK(items_with_sequence(text) == 6250);
   CHECK(duplicate_items(text) == 0);
   CHECK(duplicate_items(image) == 0);
   CHECK(duplicate_items(published) == 262);
-  CHECK(words.text(text.of(item_id{0})) == "<a_170><b_224><c_251><d_151>");
-  CHECK_THROWS_AS(read_token_table(paths.image_index(), words, modality::text, 6250), file_error);
-  CHECK_THROWS_AS(read_token_table(paths.text_index(), words, modality::text, 6249), file_error);
+  CHECK(vocab.text(text.of(item_id{0})) == "<a_170><b_224><c_251><d_151>");
+  CHECK_THROWS_AS(read_token_table(paths.image_index(), vocab, modality::text, 6250), file_error);
+  CHECK_THROWS_AS(read_token_table(paths.text_index(), vocab, modality::text, 6249), file_error);
 }

@@ -14,59 +14,59 @@ using test::complaint_of;
 using test::has;
 
 TEST_CASE("vocabulary: the default is the paper's, 2·L·K + 20 words in the paper's order") {
-  vocabulary const words;
-  CHECK(words.size() == 2 * 4 * 256 + 20);
-  CHECK(words.text(vocabulary::pad) == "<pad>");
-  CHECK(words.text(vocabulary::eos) == "</s>");
-  CHECK(words.parse("<a_0>") == token_t{2});
-  CHECK(words.parse("<d_255>") == token_t{2 + 1023});
-  CHECK(words.parse("<A_0>") == token_t{2 + 1024});
-  CHECK(words.parse("<*_0>") == token_t{2 + 2048});
-  CHECK(words.prompt(17) == token_t{2 + 2048 + 17});
-  CHECK(words.token(modality::image, 2, code_t{7}) == words.parse("<C_7>"));
+  vocabulary const vocab;
+  CHECK(vocab.size() == 2 * 4 * 256 + 20);
+  CHECK(vocab.text(vocabulary::pad) == "<pad>");
+  CHECK(vocab.text(vocabulary::eos) == "</s>");
+  CHECK(vocab.parse("<a_0>") == token_t{2});
+  CHECK(vocab.parse("<d_255>") == token_t{2 + 1023});
+  CHECK(vocab.parse("<A_0>") == token_t{2 + 1024});
+  CHECK(vocab.parse("<*_0>") == token_t{2 + 2048});
+  CHECK(vocab.prompt(17) == token_t{2 + 2048 + 17});
+  CHECK(vocab.token(modality::image, 2, code_t{7}) == vocab.parse("<C_7>"));
 }
 
 TEST_CASE("vocabulary: id and text, id and place are inverse to each other for every word") {
-  vocabulary const words({.modalities = {{"a", {3, 5}}, {"A", {2}}, {"audio_a", {4, 1, 2}}}, .prompts = 2});
-  CHECK(words.size() == 2 + 8 + 2 + 7 + 2);
+  vocabulary const vocab({.modalities = {{"a", {3, 5}}, {"A", {2}}, {"audio_a", {4, 1, 2}}}, .prompts = 2});
+  CHECK(vocab.size() == 2 + 8 + 2 + 7 + 2);
   std::set<std::string> texts;
   index_t places = 0;
-  for (index_t i = 0; i < words.size(); ++i) {
-    auto const& text = words.text(token_t(i));
+  for (index_t i = 0; i < vocab.size(); ++i) {
+    auto const& text = vocab.text(token_t(i));
     texts.insert(text);
-    CHECK(words.parse(text) == token_t(i));
-    auto const place = words.place(token_t(i));
+    CHECK(vocab.parse(text) == token_t(i));
+    auto const place = vocab.place(token_t(i));
     if (!place) continue;
     ++places;
-    CHECK(words.token(place->kind, place->level, place->code) == token_t(i));
+    CHECK(vocab.token(place->kind, place->level, place->code) == token_t(i));
   }
-  CHECK(std::ssize(texts) == words.size());
+  CHECK(std::ssize(texts) == vocab.size());
   CHECK(places == 17);
-  CHECK(words.parse("<audio_c_1>") == words.token(modality{2}, 2, code_t{1}));
-  CHECK(words.levels(modality{2}) == 3);
-  CHECK(words.codes(modality::text, 1) == 5);
+  CHECK(vocab.parse("<audio_c_1>") == vocab.token(modality{2}, 2, code_t{1}));
+  CHECK(vocab.levels(modality{2}) == 3);
+  CHECK(vocab.codes(modality::text, 1) == 5);
 }
 
 TEST_CASE("vocabulary: a sequence is its words without separators") {
-  vocabulary const words;
-  std::vector const sequence = {words.parse("<a_1>"), words.parse("<b_2>"), vocabulary::eos};
-  CHECK(words.text(sequence) == "<a_1><b_2></s>");
-  CHECK(words.text(std::vector<token_t>{}).empty());
+  vocabulary const vocab;
+  std::vector const sequence = {vocab.parse("<a_1>"), vocab.parse("<b_2>"), vocabulary::eos};
+  CHECK(vocab.text(sequence) == "<a_1><b_2></s>");
+  CHECK(vocab.text(std::vector<token_t>{}).empty());
 }
 
 TEST_CASE("vocabulary: what doesn't exist is named in the error") {
-  vocabulary const words;
-  CHECK(has(complaint_of([&] { words.parse("<a_256>"); }), "'<a_256>' is not a word"));
-  CHECK(has(complaint_of([&] { words.token(modality::text, 4, code_t{0}); }), "level 4"));
-  CHECK(has(complaint_of([&] { words.token(modality::text, 0, code_t{256}); }), "code 256"));
-  CHECK(has(complaint_of([&] { words.token(modality{2}, 0, code_t{0}); }), "modality 2"));
-  CHECK(has(complaint_of([&] { words.prompt(18); }), "prompt 18"));
-  CHECK(has(complaint_of([&] { words.text(token_t{-1}); }), "token -1"));
-  CHECK(has(complaint_of([&] { words.text(token_t(words.size())); }), "token 2068"));
-  CHECK(!words.place(vocabulary::pad));
-  CHECK(!words.place(words.prompt(0)));
-  CHECK(!words.place(token_t{-1}));
-  CHECK(!words.place(token_t(words.size())));
+  vocabulary const vocab;
+  CHECK(has(complaint_of([&] { vocab.parse("<a_256>"); }), "'<a_256>' is not a word"));
+  CHECK(has(complaint_of([&] { vocab.token(modality::text, 4, code_t{0}); }), "level 4"));
+  CHECK(has(complaint_of([&] { vocab.token(modality::text, 0, code_t{256}); }), "code 256"));
+  CHECK(has(complaint_of([&] { vocab.token(modality{2}, 0, code_t{0}); }), "modality 2"));
+  CHECK(has(complaint_of([&] { vocab.prompt(18); }), "prompt 18"));
+  CHECK(has(complaint_of([&] { vocab.text(token_t{-1}); }), "token -1"));
+  CHECK(has(complaint_of([&] { vocab.text(token_t(vocab.size())); }), "token 2068"));
+  CHECK(!vocab.place(vocabulary::pad));
+  CHECK(!vocab.place(vocab.prompt(0)));
+  CHECK(!vocab.place(token_t{-1}));
+  CHECK(!vocab.place(token_t(vocab.size())));
 }
 
 TEST_CASE("vocabulary: modalities must not share words or continue each other's levels") {
@@ -83,10 +83,10 @@ TEST_CASE("vocabulary: two are equal when they number the same words the same wa
 }
 
 TEST_CASE("token_table: an item without a sequence has none, and neither has one beyond the table") {
-  vocabulary const words({.modalities = {{"a", {2, 2}}}, .prompts = 0});
+  vocabulary const vocab({.modalities = {{"a", {2, 2}}}, .prompts = 0});
   token_table table(modality::text, 4, 2);
-  std::vector const a0b0 = {words.parse("<a_0>"), words.parse("<b_0>")};
-  std::vector const a0b1 = {words.parse("<a_0>"), words.parse("<b_1>")};
+  std::vector const a0b0 = {vocab.parse("<a_0>"), vocab.parse("<b_0>")};
+  std::vector const a0b1 = {vocab.parse("<a_0>"), vocab.parse("<b_1>")};
   table.set(item_id{0}, a0b0);
   table.set(item_id{2}, a0b1);
   table.set(item_id{3}, a0b0);
@@ -105,8 +105,8 @@ TEST_CASE("token_table: an item without a sequence has none, and neither has one
 }
 
 TEST_CASE("token_table: in whatever order items come, it is the same, and the last sequence of an item counts") {
-  vocabulary const words({.modalities = {{"a", {9}}}, .prompts = 0});
-  auto const token = [&](index_t code) { return std::vector{words.token(modality::text, 0, code_t(code))}; };
+  vocabulary const vocab({.modalities = {{"a", {9}}}, .prompts = 0});
+  auto const token = [&](index_t code) { return std::vector{vocab.token(modality::text, 0, code_t(code))}; };
   token_table forwards(modality::text, 1'000'000'000, 1), backwards = forwards;
   for (index_t const i : {0, 1, 3, 999'999'999}) forwards.set(item_id(i), token(i % 9));
   for (index_t const i : {999'999'999, 3, 1, 0}) backwards.set(item_id(i), token((i + 1) % 9));
@@ -119,12 +119,12 @@ TEST_CASE("token_table: in whatever order items come, it is the same, and the la
 }
 
 TEST_CASE("translate: codes become the words of their level; a row of -1 becomes no sequence") {
-  vocabulary const words;
+  vocabulary const vocab;
   std::vector<code_t> const codes = {code_t{1},  code_t{2},  code_t{3},  code_t{4},
                                      code_t{-1}, code_t{-1}, code_t{-1}, code_t{-1}};
-  auto const table = translate(host_matrix_view<code_t const>(codes.data(), 2, 4), words, modality::image);
+  auto const table = translate(host_matrix_view<code_t const>(codes.data(), 2, 4), vocab, modality::image);
   CHECK(table.kind() == modality::image);
-  CHECK(words.text(table.of(item_id{0})) == "<A_1><B_2><C_3><D_4>");
+  CHECK(vocab.text(table.of(item_id{0})) == "<A_1><B_2><C_3><D_4>");
   CHECK(!table.has(item_id{1}));
-  CHECK_THROWS_AS(translate(host_matrix_view<code_t const>(codes.data(), 4, 2), words, modality::image), error);
+  CHECK_THROWS_AS(translate(host_matrix_view<code_t const>(codes.data(), 4, 2), vocab, modality::image), error);
 }

@@ -25,20 +25,20 @@ TEST_CASE("report: its JSON has the names the program promises") {
 }
 
 TEST_CASE("saved_search: the released code's form, flat lists with the users' results one after the other") {
-  vocabulary const words({.modalities = {{"a", {9, 9}}}, .prompts = 0});
+  vocabulary const vocab({.modalities = {{"a", {9, 9}}}, .prompts = 0});
   auto const sequence = [&](int a, int b) {
-    return std::vector{words.token(modality::text, 0, code_t(a)), words.token(modality::text, 1, code_t(b))};
+    return std::vector{vocab.token(modality::text, 0, code_t(a)), vocab.token(modality::text, 1, code_t(b))};
   };
   auto two = sequence(1, 2);
   for (auto const token : sequence(3, 4)) two.push_back(token);
   saved_search saved;
-  saved.add(user_id{0}, two, std::vector{-0.5, -0.75}, sequence(3, 4), words);
-  saved.add(user_id{5}, two, std::vector{-0.1, -0.2}, sequence(0, 0), words);
+  saved.add(user_id{0}, two, std::vector{-0.5, -0.75}, sequence(3, 4), vocab);
+  saved.add(user_id{5}, two, std::vector{-0.1, -0.2}, sequence(0, 0), vocab);
   test::scratch const here;
   write_saved_search(here / "save_seqrec_2.json", saved);
   CHECK(read_file(here / "save_seqrec_2.json") ==
         R"({"all_outputs":["<a_1><b_2>","<a_3><b_4>","<a_1><b_2>","<a_3><b_4>"],"all_scores":[-0.5,-0.75,-0.1,-0.2],)"
         R"("all_targets":["<a_3><b_4>","<a_0><b_0>"],"all_users":[0,5]})");
   CHECK(read_saved_search(here / "save_seqrec_2.json") == saved);
-  CHECK_THROWS_AS(saved.add(user_id{0}, two, std::vector{-0.5}, sequence(3, 4), words), error);
+  CHECK_THROWS_AS(saved.add(user_id{0}, two, std::vector{-0.5}, sequence(3, 4), vocab), error);
 }

@@ -17,31 +17,31 @@ using namespace mql4grec::test;
 
 namespace {
 
-vocabulary const& words() {
+vocabulary const& vocab() {
   static vocabulary const all({.modalities = {{"a", {16, 16, 16, 16}}, {"A", {16, 16, 16, 16}}}});
   return all;
 }
 
 dataset shop() {
   auto const made = make_synthetic_domain({.items = 60, .users = 40}, 0);
-  dataset data{.name = "shop", .data = {.histories = made.histories, .tables = {}}, .items = made.items};
+  dataset data{.interactions = made.interactions, .items = made.items, .name = "shop"};
   for (auto const kind : {modality::text, modality::image})
-    data.data.tables.push_back(translate(view_of(made.codes[static_cast<std::size_t>(kind)]), words(), kind));
+    data.tokens.push_back(translate(view_of(made.codes[static_cast<std::size_t>(kind)]), vocab(), kind));
   return data;
 }
 
 template <Backend B>
 evaluation judged(B backend) {
   auto config = small_t5();
-  config.vocabulary = words().size();
-  return evaluate(backend, random_frozen_t5<double>(backend, config), model_metadata{words(), "next"}, shop(),
+  config.vocabulary = vocab().size();
+  return evaluate(backend, random_frozen_t5<double>(backend, config), model_metadata{vocab(), "next"}, shop(),
                   {.search = {.beams = 7}}, [](index_t, index_t) {});
 }
 
 /// A translator that was taught for some epochs, its kept codes, and its errors on the way.
 struct translated {
   std::vector<double> losses;
-  translated_catalogue catalogue;
+  translated_catalog catalog;
 };
 
 /// Some items are alike, so that there is something to reallocate.
@@ -74,13 +74,13 @@ translated learnt(B backend) {
   translated out;
   fit(backend, trainer, features, options, progress,
       {.on_step = [&](auto const&, rq_vae_losses const& losses, std::int64_t) { out.losses.push_back(losses.total); }});
-  out.catalogue = translate_catalogue(backend, model, features, all_items(), reallocate{}, [](index_t) {});
+  out.catalog = translate_catalog(backend, model, features, all_items(), reallocate{}, [](index_t) {});
   return out;
 }
 
 /// Learnt into a directory, and read from there.
 template <Backend B>
-translated_catalogue clustered(B backend, index_t rotation_rounds) {
+translated_catalog clustered(B backend, index_t rotation_rounds) {
   temporary_directory const root;
   auto const values = items();
   matrix_features const features(values);
@@ -88,7 +88,7 @@ translated_catalogue clustered(B backend, index_t rotation_rounds) {
                         features);
   auto const model = read_residual_kmeans(backend, root / "run/model.safetensors");
   CHECK((model.rotated() || rotation_rounds == 0));
-  return translate_catalogue(backend, model, features, all_items(), reallocate{}, [](index_t) {});
+  return translate_catalog(backend, model, features, all_items(), reallocate{}, [](index_t) {});
 }
 
 }  // namespace
@@ -105,9 +105,9 @@ TEST_CASE_TEMPLATE("pipeline: a translator learns, and gives every item a sequen
                    MQL4GREC_TEST_BACKENDS) {
   auto const expected = learnt(reference::backend()), actual = learnt(B());
   CHECK_CLOSE(actual.losses, expected.losses, 2e-3);
-  CHECK(actual.catalogue.certified.unique());
-  CHECK(actual.catalogue.outcome.moved >= 11);
-  CHECK_CLOSE(actual.catalogue.reconstruction_error, expected.catalogue.reconstruction_error, 1e-2);
+  CHECK(actual.catalog.certified.unique());
+  CHECK(actual.catalog.outcome.moved >= 11);
+  CHECK_CLOSE(actual.catalog.reconstruction_error, expected.catalog.reconstruction_error, 1e-2);
 }
 
 TEST_CASE_TEMPLATE("pipeline: residual k-means learns, and gives every item a sequence of its own, on every backend", B,

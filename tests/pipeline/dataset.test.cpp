@@ -51,11 +51,11 @@ TEST_CASE("vocabulary_of: another shape gets the least words that speak all data
   CHECK(vocabulary_of({suffix}).options().modalities == families({10, 2, 10, 2, 2}, paper));
   CHECK(vocabulary_of({suffix, other, few}).options().modalities == families({10, 5, 10, 2, 2}, {512, 3, 2, 3}));
   CHECK(vocabulary_of({few}).options().modalities == families(paper, paper));
-  auto const words = vocabulary_of({suffix, other, few});
-  CHECK(words.prompts() == 18);
-  for (auto const& directory : {suffix, other, few}) CHECK_NOTHROW(read_dataset(directory, words));
-  CHECK(read_dataset(suffix, words).data.table(modality::text).levels() == 5);
-  CHECK(read_dataset(suffix, words).data.table(modality::image).levels() == 4);
+  auto const vocab = vocabulary_of({suffix, other, few});
+  CHECK(vocab.prompts() == 18);
+  for (auto const& directory : {suffix, other, few}) CHECK_NOTHROW(read_dataset(directory, vocab));
+  CHECK(read_dataset(suffix, vocab).data.table(modality::text).levels() == 5);
+  CHECK(read_dataset(suffix, vocab).data.table(modality::image).levels() == 4);
 }
 
 TEST_CASE("vocabulary_of: datasets that differ in their levels are refused with file and item") {
@@ -74,21 +74,21 @@ TEST_CASE("vocabulary_of: datasets that differ in their levels are refused with 
                   ": item 0, place 2: '<c_7>' is not in the vocabulary, expected <c_0> to <c_6>");
 }
 
-TEST_CASE("read_dataset: the catalogue is the union of what interactions, indices and descriptions name") {
+TEST_CASE("read_dataset: the catalog is the union of what interactions, indices and descriptions name") {
   temporary_directory const root;
-  vocabulary const words({.modalities = {{"a", {4}}, {"A", {4}}}, .prompts = 0});
+  vocabulary const vocab({.modalities = {{"a", {4}}, {"A", {4}}}, .prompts = 0});
   auto const directory = dataset_of(root / "New", R"({"0": ["<a_0>"], "5": ["<a_1>"]})", R"({"7": ["<A_1>"]})");
   put(dataset_paths(directory).items(), R"({"9": {"title": "described"}})");
-  auto const data = read_dataset(directory, words);
-  CHECK(data.data.histories.item_count == 10);
-  CHECK(catalogue_of(data) == std::vector{item_id{0}, item_id{1}, item_id{5}, item_id{7}, item_id{9}});
+  auto const data = read_dataset(directory, vocab);
+  CHECK(data.interactions.item_count == 10);
+  CHECK(catalog_of(data) == std::vector{item_id{0}, item_id{1}, item_id{5}, item_id{7}, item_id{9}});
   CHECK(items_without_tokens(data) == std::vector{item_id{1}, item_id{9}});
-  for (auto const kind : {modality::text, modality::image}) CHECK(data.data.table(kind).items() == 10);
+  for (auto const kind : {modality::text, modality::image}) CHECK(data.table(kind).items() == 10);
   put(dataset_paths(directory).interactions(), R"({"u": [0, 2147483646]})");
-  auto const huge = read_dataset(directory, words);
-  CHECK(std::ssize(catalogue_of(huge)) == 5);
+  auto const huge = read_dataset(directory, vocab);
+  CHECK(std::ssize(catalog_of(huge)) == 5);
   CHECK(items_without_tokens(huge).back() == item_id{2147483646});
-  CHECK(popularity(huge.data.histories, 3).items == std::vector{item_id{0}, item_id{2147483646}, item_id{1}});
+  CHECK(popularity(huge.interactions, 3).items == std::vector{item_id{0}, item_id{2147483646}, item_id{1}});
 }
 
 TEST_CASE("read_dataset: of a modality that the words lack, no item has a sequence") {
@@ -97,7 +97,7 @@ TEST_CASE("read_dataset: of a modality that the words lack, no item has a sequen
   for (auto const& [families, text, images] :
        {std::tuple(std::vector<modality_tokens>{{"a", {4}}}, 1, 0), {{{"a", {}}, {"A", {4}}}, 0, 1}}) {
     auto const data = read_dataset(directory, vocabulary({.modalities = families, .prompts = 0}));
-    CHECK(items_with_sequence(data.data.table(modality::text)) == text);
-    CHECK(items_with_sequence(data.data.table(modality::image)) == images);
+    CHECK(items_with_sequence(data.table(modality::text)) == text);
+    CHECK(items_with_sequence(data.table(modality::image)) == images);
   }
 }

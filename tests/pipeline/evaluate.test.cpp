@@ -14,53 +14,51 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-constexpr index_t catalogue = 16;
+constexpr index_t catalog = 16;
 constexpr item_id without_text{3}, without_image{6};
 
 /// Nine text sequences for 15 items, so that some are shared; 64 of images.
-vocabulary const& words() {
+vocabulary const& vocab() {
   static vocabulary const small({.modalities = {{"a", {3, 3}}, {"A", {4, 4, 4}}}});
   return small;
 }
 token_table random_table(modality kind, item_id missing) {
-  token_table table(kind, catalogue, words().levels(kind));
+  token_table table(kind, catalog, vocab().levels(kind));
   random_stream random(5, static_cast<std::uint64_t>(kind));
-  for (index_t i = 0; i < catalogue; ++i) {
+  for (index_t i = 0; i < catalog; ++i) {
     std::vector<token_t> sequence;
     for (index_t l = 0; l < table.levels(); ++l)
-      sequence.push_back(words().token(kind, l, code_t(random.below(words().codes(kind, l)))));
+      sequence.push_back(vocab().token(kind, l, code_t(random.below(vocab().codes(kind, l)))));
     if (item_id(i) != missing) table.set(item_id(i), sequence);
   }
   return table;
 }
 dataset small_dataset() {
-  dataset from{
-      .name = "small",
-      .data = {.histories = {},
-               .tables = {random_table(modality::text, without_text), random_table(modality::image, without_image)}}};
+  dataset from{.tokens = {random_table(modality::text, without_text), random_table(modality::image, without_image)},
+               .name = "small"};
   random_stream random(8, 0);
   for (index_t u = 0; u < 20; ++u) {
     std::vector<item_id> items;
     for (index_t i = 0; i < u % 7; ++i)
-      items.push_back(item_id(random.below(catalogue)));  // some have too few to be asked
-    from.data.histories.add_user("u" + std::to_string(u), items);
+      items.push_back(item_id(random.below(catalog)));  // some have too few to be asked
+    from.interactions.add_user("u" + std::to_string(u), items);
   }
   // those whose target can't be said in one of the languages
-  from.data.histories.add_user("no text", std::vector{item_id{1}, item_id{2}, without_text});
-  from.data.histories.add_user("no image", std::vector{item_id{1}, item_id{2}, without_image});
-  from.data.histories.item_count = catalogue;
+  from.interactions.add_user("no text", std::vector{item_id{1}, item_id{2}, without_text});
+  from.interactions.add_user("no image", std::vector{item_id{1}, item_id{2}, without_image});
+  from.interactions.item_count = catalog;
   return from;
 }
 template <class B>
 frozen_t5<B, double> model(B& b) {
   auto config = small_t5();
-  config.vocabulary = words().size();
+  config.vocabulary = vocab().size();
   config.model_width = 8;
   return random_frozen_t5<double>(b, config);
 }
 evaluation evaluated(evaluation_options const& options = {}, dataset const& from = small_dataset()) {
   cpu::backend b;
-  return evaluate(b, model(b), {words(), "all"}, from, options, [](index_t, index_t) {});
+  return evaluate(b, model(b), {vocab(), "all"}, from, options, [](index_t, index_t) {});
 }
 
 // ---- the same by brute force: every item is scored by teacher forcing, lists are sorted, places are counted
@@ -78,12 +76,12 @@ void sort_by_score(scored_items& list) { std::ranges::stable_sort(list, std::ran
 scored_items score_all(dataset const& from, modality kind, user_id user, split part) {
   reference::backend b;
   auto const asked = model(b);
-  auto const& table = from.data.table(kind);
+  auto const& table = from.table(kind);
   batch question;
-  all_tasks().query(kind).write_query(history(from.data.histories, user, part), table, words(), question);
+  all_tasks().query(kind).write_query(history(from.interactions, user, part), table, vocab(), question);
   auto const input = question.input(0).first(question.input(0).size() - 1);
   scored_items list;
-  for (index_t i = 0; i < catalogue; ++i) {
+  for (index_t i = 0; i < catalog; ++i) {
     if (!table.has(item_id(i))) continue;
     batch one;
     one.append(input, table.of(item_id(i)));
@@ -112,7 +110,7 @@ scored_items fused(scored_items const& text, scored_items const& image) {
 index_t sequences_before(scored_items const& list, item_id target, token_table const& table) {
   std::set<std::string> before;
   auto const name = [&](item_id item) {
-    return table.has(item) ? words().text(table.of(item)) : "item " + std::to_string(index(item));
+    return table.has(item) ? vocab().text(table.of(item)) : "item " + std::to_string(index(item));
   };
   for (auto const& entry : list) {
     if (name(entry.item) == name(target)) return std::ssize(before);
@@ -157,8 +155,8 @@ bool same_but_for_time(evaluation a, evaluation const& b) {
 
 TEST_CASE("evaluate: every figure is what counting by hand gives, shared sequences and missing modalities included") {
   auto const from = small_dataset();
-  auto const& histories = from.data.histories;
-  REQUIRE(duplicate_items(from.data.table(modality::text)) > 3);
+  auto const& histories = from.interactions;
+  REQUIRE(duplicate_items(from.table(modality::text)) > 3);
   for (auto part : {split::test, split::valid}) {
     sums text, image, ensemble, item_text, item_image, item_ensemble;
     auto const users = evaluated_users(histories);
@@ -167,11 +165,10 @@ TEST_CASE("evaluate: every figure is what counting by hand gives, shared sequenc
       auto const by_text = score_all(from, modality::text, user, part),
                  by_image = score_all(from, modality::image, user, part);
       auto const both = fused(by_text, by_image);
-      auto const& table = from.data.table(modality::text);
+      auto const& table = from.table(modality::text);
       text.add(table.has(right) ? sequences_before(by_text, right, table) : -1);
-      image.add(from.data.table(modality::image).has(right)
-                    ? sequences_before(by_image, right, from.data.table(modality::image))
-                    : -1);
+      image.add(from.table(modality::image).has(right) ? sequences_before(by_image, right, from.table(modality::image))
+                                                       : -1);
       if (table.has(right))
         ensemble.add(sequences_before(both, right, table));
       else
@@ -200,7 +197,7 @@ TEST_CASE("evaluate: the examples are the first users' lists, as brute force ran
   auto const found = evaluated();
   REQUIRE(found.examples.size() == 12);
   for (auto const& example : found.examples) {
-    CHECK(example.target == target(from.data.histories, example.user, split::test));
+    CHECK(example.target == target(from.interactions, example.user, split::test));
     auto const text = score_all(from, modality::text, example.user, split::test),
                image = score_all(from, modality::image, example.user, split::test);
     auto const both = fused(text, image);
@@ -219,20 +216,20 @@ TEST_CASE(
     "evaluate: what is saved in the released code's form is each user's sequences, best first, and the target's") {
   auto const from = small_dataset();
   auto const found = evaluated({.search = {.beams = 4}});
-  auto const& table = from.data.table(modality::text);
-  auto users = evaluated_users(from.data.histories);
-  std::erase_if(users, [&](user_id u) { return !table.has(target(from.data.histories, u, split::test)); });
+  auto const& table = from.table(modality::text);
+  auto users = evaluated_users(from.interactions);
+  std::erase_if(users, [&](user_id u) { return !table.has(target(from.interactions, u, split::test)); });
   auto const& saved = found.saved_text;
   REQUIRE(std::ssize(saved.all_users) == std::ssize(users));
   REQUIRE(saved.all_outputs.size() == 4 * users.size());
   REQUIRE(saved.all_scores.size() == 4 * users.size());
   for (std::size_t u = 0; u < users.size(); ++u) {
     CHECK(saved.all_users[u] == index(users[u]));
-    CHECK(saved.all_targets[u] == words().text(table.of(target(from.data.histories, users[u], split::test))));
+    CHECK(saved.all_targets[u] == vocab().text(table.of(target(from.interactions, users[u], split::test))));
     for (std::size_t i = 1; i < 4; ++i) CHECK(saved.all_scores[4 * u + i] <= saved.all_scores[4 * u + i - 1]);
   }
   auto const first = found.examples.front();  // whose target has a text
-  CHECK(saved.all_outputs.front() == words().text(table.of(first.text.items.front())));
+  CHECK(saved.all_outputs.front() == vocab().text(table.of(first.text.items.front())));
   CHECK(saved.all_scores.front() == first.text.scores.front());
 }
 
@@ -241,7 +238,7 @@ TEST_CASE("evaluate: twice gives the same, and neither blocks nor workers change
   CHECK(same_but_for_time(evaluated(), expected));
   cpu::backend b(3);
   auto const found =
-      evaluate(b, model(b), {words(), "all"}, small_dataset(), {.search = {.block_rows = 1}}, [](index_t, index_t) {});
+      evaluate(b, model(b), {vocab(), "all"}, small_dataset(), {.search = {.block_rows = 1}}, [](index_t, index_t) {});
   CHECK(values(found.result.ensemble) == values(expected.result.ensemble));
   CHECK(found.saved_text.all_outputs == expected.saved_text.all_outputs);
 }
@@ -267,7 +264,7 @@ TEST_CASE("evaluate: of so many users only the first are asked; of none there ar
 TEST_CASE("evaluate: progress never falls and ends with all users") {
   cpu::backend b;
   std::vector<index_t> told;
-  evaluate(b, model(b), {words(), "all"}, small_dataset(), {.search = {.block_rows = 60}},
+  evaluate(b, model(b), {vocab(), "all"}, small_dataset(), {.search = {.block_rows = 60}},
            [&](index_t done, index_t of) {
              CHECK(of == 13);
              told.push_back(done);
@@ -282,7 +279,7 @@ TEST_CASE("evaluate: another rule of fusion leaves each modality's figures alone
   cpu::backend b;
   auto const expected = evaluated().result;
   auto const found = evaluate(
-                         b, model(b), {words(), "all"}, small_dataset(), {}, [](index_t, index_t) {}, calibrated{})
+                         b, model(b), {vocab(), "all"}, small_dataset(), {}, [](index_t, index_t) {}, calibrated{})
                          .result;
   CHECK(found.text == expected.text);
   CHECK(found.item_image == expected.item_image);
@@ -291,7 +288,7 @@ TEST_CASE("evaluate: another rule of fusion leaves each modality's figures alone
 
 TEST_CASE("evaluate: the card's tasks decide how the model is asked") {
   cpu::backend b;
-  auto const released = evaluate(b, model(b), {words(), "released"}, small_dataset(), {}, [](index_t, index_t) {});
+  auto const released = evaluate(b, model(b), {vocab(), "released"}, small_dataset(), {}, [](index_t, index_t) {});
   CHECK(released.saved_text.all_scores != evaluated().saved_text.all_scores);
-  CHECK_THROWS_AS(evaluate(b, model(b), {words(), "some"}, small_dataset(), {}, [](index_t, index_t) {}), error);
+  CHECK_THROWS_AS(evaluate(b, model(b), {vocab(), "some"}, small_dataset(), {}, [](index_t, index_t) {}), error);
 }

@@ -16,10 +16,10 @@ TEST_CASE("model card: what is written is read back equal, whatever the words an
         vocabulary_options{.modalities = {{"a", {2}}, {"A", {2, 4}}, {"audio_a", {4, 1}}}, .prompts = 21}})
     for (char const* tasks : {"all", "next", "released", "released-next"}) {
       write_model_metadata(directory.path(), {vocabulary(options), tasks});
-      auto const card = read_model_metadata(directory.path());
-      CHECK(card.words == vocabulary(options));
-      CHECK(card.words.options() == options);
-      CHECK(card.tasks == tasks);
+      auto const metadata = read_model_metadata(directory.path());
+      CHECK(metadata.vocab == vocabulary(options));
+      CHECK(metadata.vocab.options() == options);
+      CHECK(metadata.tasks == tasks);
     }
   CHECK(directory.files() == 1);
 }
@@ -29,10 +29,10 @@ TEST_CASE("model card: words keep the ids of the checkpoint that they came from"
   put(directory / "added_tokens.json", R"({"<a_0>": 32101, "<a_1>": 32100, "<b_0>": 40000, "<A_0>": 7, "<*_0>": 9})");
   auto const released = read_model_metadata(directory.path());
   write_model_metadata(onwards.path(), released);
-  auto const card = read_model_metadata(onwards.path());
-  CHECK(card.words == released.words);
-  CHECK(card.words.size() == 40001);
-  CHECK(card.words.token(modality::text, 0, code_t{1}) == token_t{32100});
+  auto const metadata = read_model_metadata(onwards.path());
+  CHECK(metadata.vocab == released.vocab);
+  CHECK(metadata.vocab.size() == 40001);
+  CHECK(metadata.vocab.token(modality::text, 0, code_t{1}) == token_t{32100});
 }
 
 TEST_CASE("model card: words that a tokenizer lacks stay away, and so does a modality") {
@@ -42,9 +42,10 @@ TEST_CASE("model card: words that a tokenizer lacks stay away, and so does a mod
     put(directory / "added_tokens.json", tokenizer);
     auto const released = read_model_metadata(directory.path());
     write_model_metadata(onwards.path(), released);
-    auto const card = read_model_metadata(onwards.path());
-    CHECK(card.words == released.words);
-    for (auto const kind : {modality::text, modality::image}) CHECK(card.words.has(kind) == released.words.has(kind));
+    auto const metadata = read_model_metadata(onwards.path());
+    CHECK(metadata.vocab == released.vocab);
+    for (auto const kind : {modality::text, modality::image})
+      CHECK(metadata.vocab.has(kind) == released.vocab.has(kind));
   }
 }
 
@@ -52,13 +53,13 @@ TEST_CASE(
     "model card: without one, a tokenizer's words mean the released tasks; without that too, it is the paper's model") {
   temporary_directory const directory;
   auto const paper = read_model_metadata(directory.path());
-  CHECK(paper.words == vocabulary());
+  CHECK(paper.vocab == vocabulary());
   CHECK(paper.tasks == "all");
   put(directory / "added_tokens.json", R"({"<a_0>": 32101, "<a_1>": 32100})");
   CHECK(read_model_metadata(directory.path()).tasks == "released");
-  CHECK(read_model_metadata(directory.path()).words.size() == 32102);
+  CHECK(read_model_metadata(directory.path()).vocab.size() == 32102);
   write_model_metadata(directory.path(), {vocabulary(), "next"});
-  CHECK(read_model_metadata(directory.path()).words == vocabulary());  // the card goes before the tokenizer
+  CHECK(read_model_metadata(directory.path()).vocab == vocabulary());  // the card goes before the tokenizer
 }
 
 TEST_CASE("model card: a damaged one is a file_error that begins with its path") {
@@ -66,13 +67,13 @@ TEST_CASE("model card: a damaged one is a file_error that begins with its path")
   auto const path = directory / "mql4grec.json";
   auto const refusal = [&](std::string_view content) {
     put(path, content);
-    auto const words = complaint<file_error>([&] { read_model_metadata(directory.path()); });
-    CHECK((words.empty() || words.starts_with(path.string() + ": ")));
-    return words;
+    auto const vocab = complaint<file_error>([&] { read_model_metadata(directory.path()); });
+    CHECK((vocab.empty() || vocab.starts_with(path.string() + ": ")));
+    return vocab;
   };
-  auto const says = [](std::string const& words, std::string_view part) {
-    CAPTURE(words);
-    CHECK(words.find(part) != words.npos);
+  auto const says = [](std::string const& vocab, std::string_view part) {
+    CAPTURE(vocab);
+    CHECK(vocab.find(part) != vocab.npos);
   };
   CHECK(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": 18})") == "");
   says(refusal(""), "is empty");
@@ -120,29 +121,29 @@ TEST_CASE("mixture_named: its names, and what each says to the model") {
 
 TEST_CASE("read_dataset: a directory's interactions, sequences and descriptions; the last may be missing") {
   temporary_directory const root;
-  vocabulary const words({.modalities = {{"a", {3}}, {"A", {2, 2}}}});
+  vocabulary const vocab({.modalities = {{"a", {3}}, {"A", {2, 2}}}});
   auto const directory = root / "Toys";
   make_directory(directory);
   dataset_paths const paths(directory);
   put(paths.interactions(), R"({"9": [0, 2, 1], "4": [3]})");
   put(paths.text_index(), R"({"0": ["<a_2>"], "3": ["<a_0>"]})");
   put(paths.image_index(), R"({"1": ["<A_1>", "<B_0>"]})");
-  auto const bare = read_dataset(directory, words);
+  auto const bare = read_dataset(directory, vocab);
   CHECK(bare.name == "Toys");
-  CHECK(bare.data.histories.users() == 2);
+  CHECK(bare.interactions.users() == 2);
   CHECK(bare.items.empty());
-  CHECK(bare.data.table(modality::text).items() == 4);
-  CHECK(words.text(bare.data.table(modality::text).of(item_id{0})) == "<a_2>");
-  CHECK(words.text(bare.data.table(modality::image).of(item_id{1})) == "<A_1><B_0>");
+  CHECK(bare.table(modality::text).items() == 4);
+  CHECK(vocab.text(bare.table(modality::text).of(item_id{0})) == "<a_2>");
+  CHECK(vocab.text(bare.table(modality::image).of(item_id{1})) == "<A_1><B_0>");
   put(paths.items(), R"({"2": {"title": "Top", "description": "", "brand": "", "categories": ""}})");
-  CHECK(read_dataset(directory, words).items.at(item_id{2}).title == "Top");
+  CHECK(read_dataset(directory, vocab).items.at(item_id{2}).title == "Top");
   CHECK_THROWS_AS(read_dataset(directory, vocabulary({.modalities = {{"a", {2}}, {"A", {2, 2}}}})),
                   file_error);                   // has no <a_2>
   std::filesystem::remove(paths.image_index());  // one of the two is enough: nothing has a sequence in the other
-  CHECK(items_with_sequence(read_dataset(directory, words).data.table(modality::image)) == 0);
-  CHECK(read_dataset(directory, words).data.table(modality::image).items() == 4);
+  CHECK(items_with_sequence(read_dataset(directory, vocab).data.table(modality::image)) == 0);
+  CHECK(read_dataset(directory, vocab).data.table(modality::image).items() == 4);
   std::filesystem::remove(paths.text_index());
-  CHECK(complaint<file_error>([&] { read_dataset(directory, words); }) ==
+  CHECK(complaint<file_error>([&] { read_dataset(directory, vocab); }) ==
         paths.text_index().string() + ": is missing, and so is Toys.index_vitemb.json, expected at least one of them");
-  CHECK_THROWS_AS(read_dataset(root / "absent", words), file_error);
+  CHECK_THROWS_AS(read_dataset(root / "absent", vocab), file_error);
 }

@@ -16,28 +16,28 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-vocabulary const& words() {
+vocabulary const& vocab() {
   static vocabulary const small({.modalities = {{"a", {3, 3}}, {"A", {3, 3}}}});
   return small;
 }
 
 /// Nine items, and users who go round them in steps of `stride`.
-domain walkers(index_t users, index_t stride) {
-  domain data;
+dataset walkers(index_t users, index_t stride) {
+  dataset data;
   for (index_t u = 0; u < users; ++u) {
     std::vector<item_id> items;
     for (index_t i = 0; i < 5; ++i) items.push_back(item_id((u + i * stride) % 9));
-    data.histories.add_user(std::to_string(u), items);
+    data.interactions.add_user(std::to_string(u), items);
   }
-  data.histories.item_count = 9;
+  data.interactions.item_count = 9;
   for (auto kind : {modality::text, modality::image}) {
-    auto& table = data.tables.emplace_back(kind, 9, 2);
+    auto& table = data.tokens.emplace_back(kind, 9, 2);
     for (index_t i = 0; i < 9; ++i)
-      table.set(item_id(i), std::vector{words().token(kind, 0, code_t(i / 3)), words().token(kind, 1, code_t(i % 3))});
+      table.set(item_id(i), std::vector{vocab().token(kind, 0, code_t(i / 3)), vocab().token(kind, 1, code_t(i % 3))});
   }
   return data;
 }
-std::vector<domain> domains() { return {walkers(6, 1), walkers(3, 2)}; }
+std::vector<dataset> datasets() { return {walkers(6, 1), walkers(3, 2)}; }
 
 run_options run_in(std::filesystem::path const& out) {
   auto model = small_t5();
@@ -48,9 +48,9 @@ run_options run_in(std::filesystem::path const& out) {
           .model = model};
 }
 run_result trained(run_options const& options, run_observer const& observer = {},
-                   std::vector<domain> data = domains()) {
+                   std::vector<dataset> data = datasets()) {
   cpu::backend b;
-  return train_model(b, options, std::move(data), words(), observer);
+  return train_model(b, options, std::move(data), vocab(), observer);
 }
 /// An observer that ends a call after so many updates.
 run_observer stops_after(int updates) {
@@ -65,7 +65,7 @@ double validation_loss(std::filesystem::path const& run) {
   cpu::backend b;
   auto model = read_model<float>(b, run);
   return trainer<cpu::backend, float>(b, model, run_in(run).training)
-      .mean_loss(validation_set(next_only(), domains(), words()));
+      .mean_loss(validation_set(next_only(), datasets(), vocab()));
 }
 }  // namespace
 
@@ -79,9 +79,9 @@ TEST_CASE("train: a run's directory holds the model, its card and the state, and
   std::set<std::string> names;
   for (auto const& entry : std::filesystem::directory_iterator(out)) names.insert(entry.path().filename().string());
   CHECK(names == std::set<std::string>{"config.json", "model.safetensors", "mql4grec.json", "training.safetensors"});
-  CHECK(read_model_metadata(out).words == words());
+  CHECK(read_model_metadata(out).vocab == vocab());
   CHECK(read_model_metadata(out).tasks == "next");
-  CHECK(read_t5_config(out / "config.json").vocabulary == words().size());
+  CHECK(read_t5_config(out / "config.json").vocabulary == vocab().size());
 }
 
 TEST_CASE("train: the model that is kept is the one with the lowest validation loss") {
@@ -141,7 +141,7 @@ TEST_CASE(
   temporary_directory const root;
   auto const rounding = [&](run_options const& options, run_observer const& observer = {}) {
     cpu::backend b(1, precision::bf16);
-    return train_model(b, options, domains(), words(), observer);
+    return train_model(b, options, datasets(), vocab(), observer);
   };
   rounding(run_in(root / "whole"));
   auto options = run_in(root / "pieces");
@@ -158,7 +158,7 @@ TEST_CASE(
   changed.resume = true;
   changed.training.block_tokens = 7;
   cpu::backend exact;
-  CHECK(train_model(exact, changed, domains(), words(), listener).progress.finished);
+  CHECK(train_model(exact, changed, datasets(), vocab(), listener).progress.finished);
   REQUIRE(said.size() == 1);
   CHECK(said.front() == "precision was \"bf16\" and is \"fp32\", block_tokens was 512 and is 7");
 }
@@ -254,7 +254,7 @@ TEST_CASE("train: a run of another shape goes on without being told its shape ag
   temporary_directory const root;
   cpu::backend b;
   t5_config shape = small_t5();
-  shape.vocabulary = words().size();
+  shape.vocabulary = vocab().size();
   write_model(root / "first", random_t5<float>(b, shape));
   auto options = run_in(root / "run");
   options.init = root / "first";
@@ -283,7 +283,7 @@ TEST_CASE("train: a run isn't resumed with more words than its model knows") {
   trained(options, stops_after(1));
   options.resume = true;
   cpu::backend b;
-  CHECK(complaint<file_error>([&] { train_model(b, options, domains(), vocabulary()); }) ==
+  CHECK(complaint<file_error>([&] { train_model(b, options, datasets(), vocabulary()); }) ==
         (root / "run/training.safetensors").string() + ": the model knows 32 tokens, but the vocabulary has 2068");
 }
 
@@ -324,7 +324,7 @@ TEST_CASE("train: all tasks and the released ones train too, and the observer se
             .progress;
     CHECK(progress.step == steps);
     CHECK(epochs == 3);
-    CHECK(progress.examples == 3 * training_set(mixture_named(tasks), domains(), words()).size());
+    CHECK(progress.examples == 3 * training_set(mixture_named(tasks), datasets(), vocab()).size());
     CHECK(read_model_metadata(root / tasks).tasks == tasks);
   }
 }
@@ -338,7 +338,7 @@ TEST_CASE("train, then evaluate: what was learnt by heart is found again") {
   cpu::backend b;
   evaluation_options const asked{.part = split::train, .search = {.beams = 9}};
   auto const found = evaluate(b, frozen_t5(b, read_model<float>(b, root / "run")), read_model_metadata(root / "run"),
-                              {.name = "walkers", .data = walkers(9, 1)}, asked, [](index_t, index_t) {});
+                              walkers(9, 1), asked, [](index_t, index_t) {});
   CHECK(found.result.users == 9);
   CHECK(found.result.split == "train");
   CHECK(found.result.ensemble->hit1 > 0.8);

@@ -25,15 +25,15 @@ static_assert(CollisionPolicy<reallocate, host> && CollisionPolicy<match, host> 
 item_id item(index_t i) { return item_id(static_cast<std::int32_t>(i)); }
 sequence codes_of(code_table const& table, index_t i) { return {table.of(item(i)).begin(), table.of(item(i)).end()}; }
 
-/// A catalogue with latents, codebooks and the nearest codes.
-struct catalogue {
+/// A catalog with latents, codebooks and the nearest codes.
+struct catalog {
   cpu::backend backend;
   codebook_set<cpu::backend, float> books;
   matrix<float> latents;
   code_table table;
   std::vector<codebook_view<cpu::backend, float>> levels;
 
-  catalogue(matrix<float> z, std::vector<index_t> sizes, std::uint64_t seed = 3)
+  catalog(matrix<float> z, std::vector<index_t> sizes, std::uint64_t seed = 3)
       : books(backend, sizes, z.columns()), latents(std::move(z)), table(latents.rows(), sizes) {
     for (index_t l = 0; l < books.levels(); ++l) {
       auto const values =
@@ -65,12 +65,12 @@ struct catalogue {
   }
 };
 
-catalogue random_catalogue(index_t items, std::vector<index_t> sizes, std::uint64_t seed = 1) {
+catalog random_catalog(index_t items, std::vector<index_t> sizes, std::uint64_t seed = 1) {
   return {random_normal<float>({items, 3}, seed), std::move(sizes), seed + 50};
 }
 
 /// The paper's rule in a simple form for few items: sorted lists of all codes, groups in their order, nothing cached.
-code_table by_the_paper(catalogue const& given) {
+code_table by_the_paper(catalog const& given) {
   auto table = given.table;
   auto const levels = table.levels();
   auto const& z = given.latents;
@@ -165,7 +165,7 @@ code_table by_the_paper(catalogue const& given) {
   return table;
 }
 
-void check_resolved(catalogue const& before, catalogue const& after) {
+void check_resolved(catalog const& before, catalog const& after) {
   require_unique(check_uniqueness(after.table));
   std::set<item_id> colliding;
   for (auto const& group : collision_groups(before.table)) colliding.insert(group.begin(), group.end());
@@ -205,8 +205,8 @@ TEST_CASE("reallocate: every item has a sequence of its own afterwards, and thos
       index_t const items = shape.items;
       auto const& sizes = shape.sizes;
       CAPTURE(items);
-      auto const before = random_catalogue(items, sizes, seed);
-      auto after = random_catalogue(items, sizes, seed);
+      auto const before = random_catalog(items, sizes, seed);
+      auto after = random_catalog(items, sizes, seed);
       auto const outcome = after.resolve(reallocate{});
       check_resolved(before, after);
       index_t moved = 0;
@@ -221,7 +221,7 @@ TEST_CASE("reallocate: is the paper's rule, as it reads when nothing is done cle
       index_t const items = shape.items;
       auto const& sizes = shape.sizes;
       CAPTURE(items);
-      auto given = random_catalogue(items, sizes, seed);
+      auto given = random_catalog(items, sizes, seed);
       auto const expected = by_the_paper(given);
       given.resolve(reallocate{});
       CHECK(given.table == expected);
@@ -238,7 +238,7 @@ TEST_CASE_TEMPLATE("collisions: items numbered in another order get the same seq
     matrix<float> shuffled(z.extents(), z.values);
     for (index_t i = 0; i < n; ++i)
       std::copy_n(z.values.begin() + order[static_cast<std::size_t>(i)] * 3, 3, shuffled.values.begin() + i * 3);
-    catalogue one(z, sizes), other(shuffled, sizes);
+    catalog one(z, sizes), other(shuffled, sizes);
     one.resolve(Policy{});
     other.resolve(Policy{});
     for (index_t i = 0; i < n; ++i)
@@ -249,7 +249,7 @@ TEST_CASE_TEMPLATE("collisions: items numbered in another order get the same seq
 TEST_CASE("reallocate: a prefix that is full sends its items one level up, and two when that is full too") {
   // Width 1; the code vectors are 0, 10, 20 · 0, 1, 2 · 0, 0.1. Items with latent 0 fill 0 0 x, then 0 1 x, then 0 2 x,
   // then 10 0 x.
-  catalogue alike(constant({7, 1}, 0.f), {3, 3, 2});
+  catalog alike(constant({7, 1}, 0.f), {3, 3, 2});
   for (index_t l = 0; l < 3; ++l)
     for (index_t k = 0; k < alike.books.size(l); ++k)
       alike.books.vectors(l)(k, 0) = static_cast<float>(k) * std::array{10.f, 1.f, 0.1f}[static_cast<std::size_t>(l)];
@@ -262,7 +262,7 @@ TEST_CASE("reallocate: a prefix that is full sends its items one level up, and t
 }
 
 TEST_CASE("reallocate: a thousand items alike fill level after level") {
-  catalogue alike(constant({10 * 10 * 10, 3}, 0.3f), {10, 10, 10});
+  catalog alike(constant({10 * 10 * 10, 3}, 0.3f), {10, 10, 10});
   alike.resolve(reallocate{});
   CHECK(check_uniqueness(alike.table).distinct == 1000);
 }
@@ -270,7 +270,7 @@ TEST_CASE("reallocate: a thousand items alike fill level after level") {
 TEST_CASE_TEMPLATE(
     "collisions: more items than sequences are an error with both numbers, and the table stays as it was", Policy,
     reallocate, match) {
-  catalogue full(constant({28, 3}, 0.3f), {3, 3, 3});
+  catalog full(constant({28, 3}, 0.3f), {3, 3, 3});
   auto const before = full.table;
   CHECK_THROWS_WITH_AS(
       full.resolve(Policy{}),
@@ -279,8 +279,8 @@ TEST_CASE_TEMPLATE(
 }
 
 TEST_CASE("reallocate: the nearest of a group keeps its sequence when it is the nearest code of the last level") {
-  auto const before = random_catalogue(60, {3, 4, 5}, 2);
-  auto after = random_catalogue(60, {3, 4, 5}, 2);
+  auto const before = random_catalog(60, {3, 4, 5}, 2);
+  auto after = random_catalog(60, {3, 4, 5}, 2);
   after.resolve(reallocate{});
   for (auto const& group : collision_groups(before.table))
     CHECK(std::ranges::count_if(group, [&](item_id i) {
@@ -294,8 +294,8 @@ TEST_CASE("match: costs no more than choosing one after the other, and every ite
       index_t const items = shape.items;
       auto const& sizes = shape.sizes;
       CAPTURE(items);
-      auto const before = random_catalogue(items, sizes, seed);
-      auto greedy = random_catalogue(items, sizes, seed), best = random_catalogue(items, sizes, seed);
+      auto const before = random_catalog(items, sizes, seed);
+      auto greedy = random_catalog(items, sizes, seed), best = random_catalog(items, sizes, seed);
       greedy.resolve(reallocate{});
       best.resolve(match{});
       check_resolved(before, best);
@@ -305,7 +305,7 @@ TEST_CASE("match: costs no more than choosing one after the other, and every ite
         for (auto const i : group) {
           auto prefix = codes_of(before.table, index(i));
           prefix.pop_back();
-          auto const inside = [&](catalogue const& c) {
+          auto const inside = [&](catalog const& c) {
             return std::ranges::equal(prefix, c.table.of(i).first(prefix.size()));
           };
           stayed.try_emplace(prefix, true).first->second &= inside(greedy) && inside(best);
@@ -345,8 +345,8 @@ TEST_CASE(
     "match: items that have to leave a full prefix take no code that the items of another prefix are matched to") {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     CAPTURE(seed);
-    auto const before = random_catalogue(40, {2, 3, 8}, seed);
-    auto after = random_catalogue(40, {2, 3, 8}, seed);
+    auto const before = random_catalog(40, {2, 3, 8}, seed);
+    auto after = random_catalog(40, {2, 3, 8}, seed);
     auto const outcome = after.resolve(match{});
     std::map<sequence, std::vector<index_t>> by_prefix;
     std::map<sequence, std::set<index_t>> kept;  // codes of each prefix whose item doesn't collide
@@ -393,7 +393,7 @@ TEST_CASE(
 }
 
 TEST_CASE("suffix: counts the items of a sequence on a level of its own") {
-  auto given = random_catalogue(60, {2, 2}, 1);
+  auto given = random_catalog(60, {2, 2}, 1);
   auto const before = given.table;
   given.resolve(suffix{.codes = 40});
   CHECK(given.table.sizes() == std::vector<index_t>{2, 2, 40});
@@ -405,14 +405,14 @@ TEST_CASE("suffix: counts the items of a sequence on a level of its own") {
     expected.push_back(code_t(count));
     CHECK(codes_of(given.table, i) == expected);
   }
-  auto full = random_catalogue(60, {2, 2}, 1);
+  auto full = random_catalog(60, {2, 2}, 1);
   CHECK_THROWS_WITH_AS(full.resolve(suffix{.codes = 3}), doctest::Contains("items share a sequence"), error);
   CHECK(full.table == before);
 }
 
 TEST_CASE("collisions: missing items stay missing under every policy") {
   auto const try_policy = [](auto const& policy) {
-    auto given = random_catalogue(60, {3, 4, 5}, 2);
+    auto given = random_catalog(60, {3, 4, 5}, 2);
     for (index_t i = 0; i < 60; i += 3) given.table.remove(item(i));
     given.resolve(policy);
     for (index_t i = 0; i < 60; ++i) CHECK(given.table.has(item(i)) == (i % 3 != 0));
@@ -425,16 +425,16 @@ TEST_CASE("collisions: missing items stay missing under every policy") {
 }
 
 TEST_CASE("collisions: codebooks that aren't the table's are refused") {
-  auto given = random_catalogue(9, {3, 4}, 2);
+  auto given = random_catalog(9, {3, 4}, 2);
   given.levels.pop_back();
   CHECK_THROWS_WITH_AS(given.resolve(reallocate{}), "collisions: 1 codebooks for a table of 2 levels", error);
-  auto other = random_catalogue(9, {3, 5}, 2);
+  auto other = random_catalog(9, {3, 5}, 2);
   std::swap(given.levels, other.levels);
   CHECK_THROWS_WITH_AS(given.resolve(match{}), "collisions: the codebook of level 1 is 5 × 3, expected 4 × 3", error);
 }
 
 TEST_CASE("place: new items get their nearest codes, or the nearest that are free, and nobody else is touched") {
-  auto given = random_catalogue(60, {3, 4, 5}, 2);
+  auto given = random_catalog(60, {3, 4, 5}, 2);
   auto const nearest = given.table;
   for (index_t i = 40; i < 60; ++i) given.table.remove(item(i));
   given.resolve(reallocate{});
@@ -456,7 +456,7 @@ TEST_CASE("place: new items get their nearest codes, or the nearest that are fre
 }
 
 TEST_CASE("place: items that are named twice, aren't there or are too many are refused before anything is changed") {
-  auto given = random_catalogue(60, {3, 4, 5}, 2);
+  auto given = random_catalog(60, {3, 4, 5}, 2);
   given.resolve(reallocate{});
   auto const before = given.table;
   auto const place = [&](std::vector<item_id> const& items) {

@@ -140,7 +140,7 @@ TEST_CASE("groups: nearest codes, sums by code and balanced assignment") {
 }
 
 TEST_CASE("groups: beams are chosen, few and many, of few candidates and many") {
-  for (bool const over_children : {false, true})
+  for (bool const normalize_over_allowed : {false, true})
     for (index_t const beams : {3, 600})
       check_alike(
           [&](auto& b) {
@@ -171,7 +171,7 @@ TEST_CASE("groups: beams are chosen, few and many, of few candidates and many") 
                                   .row_offsets = offsets,
                                   .trie = {firsts, edges},
                                   .allowed = {},
-                                  .over_children = over_children},
+                                  .normalize_over_allowed = normalize_over_allowed},
                                  normalisers, {best, parents, reached, counts});
             return std::vector{numbers_of(best), numbers_of(parents), numbers_of(reached), numbers_of(counts)};
           },

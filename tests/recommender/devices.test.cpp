@@ -11,15 +11,15 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-vocabulary const& words() {
+vocabulary const& vocab() {
   static vocabulary const small({.modalities = {{"a", {5, 4}}}});
   return small;
 }
 token_table table() {
   token_table all(modality::text, 20, 2);
   for (std::int32_t i = 0; i < 20; ++i) {
-    token_t const sequence[] = {words().token(modality::text, 0, code_t{i / 4}),
-                                words().token(modality::text, 1, code_t{i % 4})};
+    token_t const sequence[] = {vocab().token(modality::text, 0, code_t{i / 4}),
+                                vocab().token(modality::text, 1, code_t{i % 4})};
     all.set(item_id{i}, sequence);
   }
   return all;
@@ -27,8 +27,8 @@ token_table table() {
 template <Backend B>
 recommender<B> service_on(B& b) {
   auto config = small_t5();
-  config.vocabulary = words().size();
-  return {b, random_t5<float>(b, config), words(), next_only(), {table()}};
+  config.vocabulary = vocab().size();
+  return {b, random_t5<float>(b, config), vocab(), next_only(), {table()}};
 }
 }  // namespace
 

@@ -18,22 +18,22 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-constexpr index_t catalogue = 30;
+constexpr index_t catalog = 30;
 constexpr item_id without_text{4}, without_image{5}, without_any{9};
 
 /// Text has 20 sequences of two words, so that items share some; images have 64 of three.
-vocabulary const& words() {
+vocabulary const& vocab() {
   static vocabulary const small({.modalities = {{"a", {5, 4}}, {"A", {4, 4, 4}}}});
   return small;
 }
 
 token_table random_table(modality kind, std::set<item_id> const& missing) {
-  token_table table(kind, catalogue, words().levels(kind));
+  token_table table(kind, catalog, vocab().levels(kind));
   random_stream random(5, static_cast<std::uint64_t>(kind));
-  for (index_t i = 0; i < catalogue; ++i) {
+  for (index_t i = 0; i < catalog; ++i) {
     std::vector<token_t> sequence;
     for (index_t l = 0; l < table.levels(); ++l)
-      sequence.push_back(words().token(kind, l, code_t(random.below(words().codes(kind, l)))));
+      sequence.push_back(vocab().token(kind, l, code_t(random.below(vocab().codes(kind, l)))));
     if (!missing.contains(item_id(i))) table.set(item_id(i), sequence);
   }
   return table;
@@ -47,20 +47,20 @@ template <class B = cpu::backend, class T = float>
 t5<B, T> model(std::uint64_t seed = 7) {
   B b;
   auto config = small_t5();
-  config.vocabulary = words().size();
+  config.vocabulary = vocab().size();
   config.model_width = 8;
   return random_t5<T>(b, config, seed);
 }
 template <class B = cpu::backend, class T = float>
 recommender<B, T> service(std::uint64_t seed = 7, recommender_options const& options = {}) {
   B b;
-  return {b, model<B, T>(seed), words(), all_tasks(), tables(), options};
+  return {b, model<B, T>(seed), vocab(), all_tasks(), tables(), options};
 }
 
 item_list random_history(index_t length, std::uint64_t seed) {
   random_stream random(seed, 2);
   item_list items;
-  for (index_t i = 0; i < length; ++i) items.push_back(item_id(random.below(catalogue)));
+  for (index_t i = 0; i < length; ++i) items.push_back(item_id(random.below(catalog)));
   return items;
 }
 item_list items_from(index_t first, index_t last) {
@@ -78,16 +78,16 @@ ranking first_of(ranking list, index_t k) {
 
 TEST_CASE_TEMPLATE("recommend: its list is the ensemble that evaluation judges", B, MQL4GREC_TEST_BACKENDS) {
   B b;
-  dataset from{.name = "small", .data = {.histories = {}, .tables = tables()}};
+  dataset from{.tokens = tables(), .name = "small"};
   for (std::uint64_t u = 0; u < 10; ++u)
-    from.data.histories.add_user(std::to_string(u), random_history(3 + 3 * static_cast<index_t>(u), u));
-  from.data.histories.item_count = catalogue;
-  auto const judged = evaluate(b, frozen_t5(b, model<B, double>()), {words(), "all"}, from, {.search = {.beams = 10}},
+    from.interactions.add_user(std::to_string(u), random_history(3 + 3 * static_cast<index_t>(u), u));
+  from.interactions.item_count = catalog;
+  auto const judged = evaluate(b, frozen_t5(b, model<B, double>()), {vocab(), "all"}, from, {.search = {.beams = 10}},
                                [](index_t, index_t) {});
   auto const asked = service<B, double>(7, {.search = {.beams = 10}});
   REQUIRE(judged.examples.size() == 10);
   for (auto const& example : judged.examples) {
-    auto const mine = asked.recommend(history(from.data.histories, example.user, split::test), 10);
+    auto const mine = asked.recommend(history(from.interactions, example.user, split::test), 10);
     CHECK(mine.items == first_of(example.ensemble, 10).items);
     CHECK_CLOSE(mine.scores, first_of(example.ensemble, 10).scores, 1e-6);
   }
@@ -107,7 +107,7 @@ TEST_CASE_TEMPLATE("recommend: a shorter list is the beginning of a longer one, 
 TEST_CASE_TEMPLATE("recommend: who asks for more than there is gets every item that can be said in some modality", B,
                    MQL4GREC_TEST_BACKENDS) {
   auto const asked = service<B>();
-  auto everything = items_from(0, catalogue);
+  auto everything = items_from(0, catalog);
   std::erase(everything, without_any);
   for (index_t k : {index_t{29}, index_t{30}, index_t{5000}, std::numeric_limits<index_t>::max()}) {
     auto const list = asked.recommend(random_history(3, 1), k);
@@ -128,12 +128,12 @@ TEST_CASE_TEMPLATE("recommend: a filter acts inside the search, so that k items 
       {.deny = top},
       {.allow = top, .deny = items_from(0, 25)},
       {.allow = item_list{item_id{-1}, item_id{7}, item_id{1000}}, .deny = {item_id{1000}, item_id{-5}}},
-      {.deny = items_from(0, catalogue)},
+      {.deny = items_from(0, catalog)},
       {.allow = item_list{}}};
   for (auto const& filter : filters) {
     std::set<item_id> left;
-    for (auto const item : filter.allow.value_or(items_from(0, catalogue)))
-      if (index(item) >= 0 && index(item) < catalogue && item != without_any &&
+    for (auto const item : filter.allow.value_or(items_from(0, catalog)))
+      if (index(item) >= 0 && index(item) < catalog && item != without_any &&
           std::ranges::count(filter.deny, item) == 0)
         left.insert(item);
     for (index_t k : {1, 3, 10, 100}) {
@@ -149,7 +149,7 @@ TEST_CASE("recommend: a filter that takes nothing away changes nothing") {
   auto const past = random_history(6, 1);
   auto const plain = asked.recommend(past, 10);
   for (item_filter const& idle :
-       {item_filter{.allow = items_from(0, catalogue)}, item_filter{.deny = {without_any, item_id{500}}}}) {
+       {item_filter{.allow = items_from(0, catalog)}, item_filter{.deny = {without_any, item_id{500}}}}) {
     auto const list = asked.recommend(past, 10, idle);
     CHECK(list.items == plain.items);
     CHECK_CLOSE(list.scores, plain.scores, 1e-5);
@@ -180,7 +180,7 @@ TEST_CASE(
     "alone") {
   cpu::backend backend;
   auto const text = tables()[0];
-  recommender<> const asked(backend, model(), words(), all_tasks(), {text});
+  recommender<> const asked(backend, model(), vocab(), all_tasks(), {text});
   REQUIRE(duplicate_items(text) > 3);
   auto const list = asked.recommend(random_history(4, 1), 100);
   CHECK(list.size() == 28);
@@ -209,19 +209,19 @@ TEST_CASE("recommend: where no item has a picture, the ranking is the text's") {
   cpu::backend backend;
   std::vector<token_table> const text = {tables()[0]};
   auto both = text;
-  both.emplace_back(modality::image, catalogue, 3);
-  recommender<> const one(backend, model(), words(), all_tasks(), text),
-      two(backend, model(), words(), all_tasks(), both);
+  both.emplace_back(modality::image, catalog, 3);
+  recommender<> const one(backend, model(), vocab(), all_tasks(), text),
+      two(backend, model(), vocab(), all_tasks(), both);
   CHECK(two.recommend(random_history(4, 1), 10) == one.recommend(random_history(4, 1), 10));
-  recommender<> const nothing(backend, model(), words(), all_tasks(), {token_table(modality::text, catalogue, 2)});
+  recommender<> const nothing(backend, model(), vocab(), all_tasks(), {token_table(modality::text, catalog, 2)});
   CHECK(nothing.recommend(random_history(4, 1), 10) == ranking{});
-  CHECK(recommender<>(backend, model(), words(), all_tasks(), {token_table(modality::text, 0, 2)}).recommend({}, 10) ==
+  CHECK(recommender<>(backend, model(), vocab(), all_tasks(), {token_table(modality::text, 0, 2)}).recommend({}, 10) ==
         ranking{});
 }
 
 TEST_CASE("recommend: another rule of fusion ranks the same items by its own scores") {
   cpu::backend backend;
-  recommender<cpu::backend, float, calibrated> const asked(backend, model(), words(), all_tasks(), tables(),
+  recommender<cpu::backend, float, calibrated> const asked(backend, model(), vocab(), all_tasks(), tables(),
                                                            {.search = {.beams = 30}});
   auto const list = asked.recommend(random_history(4, 1), 30);
   CHECK(list.size() == 29);
@@ -299,7 +299,7 @@ TEST_CASE("recommender_slot: a replaced recommender lives until its last request
 }
 
 TEST_CASE("recommender: what doesn't fit together is refused when it is made, not when it is asked") {
-  auto const made_of = [](std::vector<token_table> from, vocabulary const& said = words(),
+  auto const made_of = [](std::vector<token_table> from, vocabulary const& said = vocab(),
                           recommender_options const& options = {}) {
     cpu::backend backend;
     recommender<>(backend, model(), said, all_tasks(), std::move(from), options);
@@ -307,11 +307,11 @@ TEST_CASE("recommender: what doesn't fit together is refused when it is made, no
   auto const [text, image] = std::pair(tables()[0], tables()[1]);
   CHECK_NOTHROW(made_of({text, image}));
   CHECK_THROWS_AS(made_of({}), error);
-  CHECK_THROWS_AS(made_of({text, token_table(modality::image, catalogue + 1, 3)}), error);
+  CHECK_THROWS_AS(made_of({text, token_table(modality::image, catalog + 1, 3)}), error);
   CHECK_THROWS_AS(made_of({image, text}), error);
-  CHECK_THROWS_AS(made_of({text, image, token_table(modality{2}, catalogue, 1)}), error);
+  CHECK_THROWS_AS(made_of({text, image, token_table(modality{2}, catalog, 1)}), error);
   CHECK_THROWS_AS(made_of({text, image}, vocabulary()), error);  // 2068 words, of which the model knows 41
-  CHECK_THROWS_AS(made_of({text, image}, words(), {.search = {.beams = 0}}), error);
+  CHECK_THROWS_AS(made_of({text, image}, vocab(), {.search = {.beams = 0}}), error);
   auto foreign = text;
   foreign.set(item_id{0}, std::vector{token_t{2}, token_t{41}});
   CHECK_THROWS_AS(made_of({foreign, image}), error);
@@ -320,23 +320,23 @@ TEST_CASE("recommender: what doesn't fit together is refused when it is made, no
 TEST_CASE("recommender: loaded from directories it answers as the one they were written from") {
   cpu::backend backend;
   temporary_directory const root;
-  auto const catalogue_directory = root / "Small", model_directory = root / "model";
-  make_directory(catalogue_directory);
-  dataset_paths const paths(catalogue_directory);
+  auto const catalog_directory = root / "Small", model_directory = root / "model";
+  make_directory(catalog_directory);
+  dataset_paths const paths(catalog_directory);
   interactions taken;
   taken.add_user("0", random_history(5, 1));
-  taken.add_user("1", item_list{item_id(catalogue - 1)});
+  taken.add_user("1", item_list{item_id(catalog - 1)});
   write_interactions(paths.interactions(), taken);
-  write_token_table(paths.text_index(), tables()[0], words());
-  write_token_table(paths.image_index(), tables()[1], words());
+  write_token_table(paths.text_index(), tables()[0], vocab());
+  write_token_table(paths.image_index(), tables()[1], vocab());
   write_model(model_directory, model());
-  write_model_metadata(model_directory, {words(), "released"});
-  auto const loaded = recommender<>::load(model_directory, catalogue_directory);
-  recommender<> const original(backend, model(), words(), released_mixture(), tables());
-  CHECK(loaded.items() == catalogue);
+  write_model_metadata(model_directory, {vocab(), "released"});
+  auto const loaded = recommender<>::load(model_directory, catalog_directory);
+  recommender<> const original(backend, model(), vocab(), released_mixture(), tables());
+  CHECK(loaded.items() == catalog);
   CHECK(loaded.recommend(random_history(5, 2), 12) == original.recommend(random_history(5, 2), 12));
   CHECK_THROWS_AS(recommender<>::load(model_directory, root / "absent"), file_error);
-  CHECK_THROWS_AS(recommender<>::load(root / "absent", catalogue_directory), file_error);
+  CHECK_THROWS_AS(recommender<>::load(root / "absent", catalog_directory), file_error);
 }
 
 TEST_CASE("ranking_of: leaves become their items, best first, without those that aren't wanted") {

@@ -24,8 +24,8 @@ t5_config tiny() {
   return config;
 }
 
-/// A catalogue of the first `items` sequences of a fixed shuffle of all sequences.
-token_table catalogue(index_t items) {
+/// A catalog of the first `items` sequences of a fixed shuffle of all sequences.
+token_table catalog(index_t items) {
   std::vector<index_t> order(64);
   std::iota(order.begin(), order.end(), index_t{0});
   shuffle(std::span(order), random_stream(3, 0));
@@ -78,7 +78,7 @@ class by_teacher_forcing {
         for (auto const& step : extensions(path)) longer.push_back(step);
       paths = best(longer);
     }
-    bool const counted = options_.end == closing::scored;
+    bool const counted = options_.score_eos;
     for (auto& path : paths) {
       if (counted && options_.normalize == normalization::vocabulary) path.score += log_p_of_end(path.node);
       path.score /= std::pow(static_cast<double>(levels + (counted ? 1 : 0)), options_.length_penalty);
@@ -95,16 +95,16 @@ class by_teacher_forcing {
   std::vector<scored_path> extensions(scored_path const& path) {
     auto const logits = last_logits(path.node);
     std::vector<scored_path> steps;
-    double over_children = 0, over_vocabulary = 0;
+    double normalize_over_allowed = 0, over_vocabulary = 0;
     for (auto const token : trie_.allowed(path.node)) {
       node_t const child = trie_.next(path.node, token);
       if (!open_.empty() && !open_[static_cast<std::size_t>(child)]) continue;
       steps.push_back({child, path.score + logits[static_cast<std::size_t>(token)]});
-      over_children += std::exp(logits[static_cast<std::size_t>(token)]);
+      normalize_over_allowed += std::exp(logits[static_cast<std::size_t>(token)]);
     }
     for (double const logit : logits) over_vocabulary += std::exp(logit);
     for (auto& step : steps)
-      step.score -= std::log(options_.normalize == normalization::children ? over_children : over_vocabulary);
+      step.score -= std::log(options_.normalize == normalization::children ? normalize_over_allowed : over_vocabulary);
     return steps;
   }
   double log_p_of_end(node_t leaf) {
@@ -147,9 +147,9 @@ void check_same(beams const& found, index_t query, std::vector<scored_path> cons
 std::vector<beam_options> all_rules(index_t beams) {
   std::vector<beam_options> rules;
   for (auto normalize : {normalization::vocabulary, normalization::children})
-    for (auto end : {closing::scored, closing::free})
+    for (bool const score_eos : {true, false})
       for (double penalty : {0., 1., 1.5})
-        rules.push_back({.beams = beams, .length_penalty = penalty, .normalize = normalize, .end = end});
+        rules.push_back({.beams = beams, .length_penalty = penalty, .normalize = normalize, .score_eos = score_eos});
   return rules;
 }
 
@@ -177,11 +177,11 @@ std::vector<item_id> items_from(index_t first, index_t last) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("beam search: a beam as wide as the catalogue scores every item as teacher forcing does", B,
+TEST_CASE_TEMPLATE("beam search: a beam as wide as the catalog scores every item as teacher forcing does", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, tiny());
-  item_trie const trie(catalogue(24));
+  item_trie const trie(catalog(24));
   auto const queries = questions({4, 0});
   for (auto const& options : all_rules(24)) {
     auto const found = search(b, model, trie, queries, options);
@@ -196,7 +196,7 @@ TEST_CASE_TEMPLATE("beam search: a narrow beam extends, sorts and cuts, inside a
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, tiny());
-  item_trie const trie(catalogue(50));
+  item_trie const trie(catalog(50));
   auto const queries = questions({5});
   for (index_t beams : {1, 3, 8})
     for (auto normalize : {normalization::vocabulary, normalization::children}) {
@@ -213,12 +213,13 @@ TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, tiny());
-  item_trie const trie(catalogue(40));
+  item_trie const trie(catalog(40));
   auto const queries = questions({6});
   for (auto const& filter :
        {item_filter{}, item_filter{.deny = items_from(3, 30)}, item_filter{.allow = items_from(7, 8)}})
-    for (auto end : {closing::scored, closing::free}) {
-      beam_options const options{.beams = 40, .length_penalty = 0, .normalize = normalization::children, .end = end};
+    for (bool const score_eos : {true, false}) {
+      beam_options const options{
+          .beams = 40, .length_penalty = 0, .normalize = normalization::children, .score_eos = score_eos};
       auto const found = filtered(b, model, trie, queries, options, open_nodes(trie, filter));
       double total = 0;
       for (float const score : found.scores) total += std::exp(static_cast<double>(score));
@@ -236,7 +237,7 @@ TEST_CASE_TEMPLATE(
     for (index_t beams : {1, 2, 20, 63, 512}) {
       CAPTURE(items);
       CAPTURE(beams);
-      item_trie const trie(catalogue(items));
+      item_trie const trie(catalog(items));
       auto const found = search(b, model, trie, queries, {.beams = beams});
       REQUIRE(found.queries() == 2);
       for (index_t q = 0; q < 2; ++q) {
@@ -251,7 +252,7 @@ TEST_CASE_TEMPLATE("beam search: a forbidden item never comes back, and as many 
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  item_trie const trie(catalogue(64));
+  item_trie const trie(catalog(64));
   auto const queries = questions({4});
   auto const favourites = items_of(trie, search(b, model, trie, queries, {.beams = 50}));
   std::vector<item_filter> const filters = {
@@ -278,7 +279,7 @@ TEST_CASE_TEMPLATE("beam search: a forbidden item never comes back, and as many 
 TEST_CASE_TEMPLATE("beam search: a micro_batch's questions each have their own filter", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  item_trie const trie(catalogue(30));
+  item_trie const trie(catalog(30));
   auto const queries = questions({4, 2, 4});
   std::vector<std::uint8_t> open;
   for (auto const& filter : {item_filter{.allow = items_from(0, 3)}, item_filter{.deny = items_from(0, 30)},
@@ -293,7 +294,7 @@ TEST_CASE_TEMPLATE("beam search: a micro_batch's questions each have their own f
 
 TEST_CASE("beam search: results depend neither on the blocks nor on the number of workers") {
   auto const queries = questions({3, 0, 9, -1, 1, 17, 2, 5});
-  item_trie const trie(catalogue(60));
+  item_trie const trie(catalog(60));
   cpu::backend one;
   auto const model = random_frozen_t5<float>(one, tiny());
   auto const expected = search(one, model, trie, queries, {.beams = 10});
@@ -312,7 +313,7 @@ TEST_CASE_TEMPLATE("beam search: a question has the same answer alone as in comp
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  item_trie const trie(catalogue(60));
+  item_trie const trie(catalog(60));
   auto const queries = questions({3, 30, -1, 0});
   beam_options const options{.beams = 7};
   auto const together = search(b, model, trie, queries, options);
@@ -328,7 +329,7 @@ TEST_CASE_TEMPLATE("beam_searcher: searches that follow each other answer as eac
                    B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  item_trie const trie(catalogue(60));
+  item_trie const trie(catalog(60));
   beam_searcher<B, frozen_t5<B, float>> searcher(b, model, trie);
   auto const queries =
       questions({3, 30, -1, 0, 7, 300, 5, 12});  // 300 exceeds the number of rows that the others are rounded up to
@@ -353,25 +354,25 @@ TEST_CASE_TEMPLATE("beam search: to a model without preferences all are equal, a
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   frozen_t5 const indifferent(b, t5<B, float>(b, tiny()));  // all parameters are zero
-  item_trie const trie(catalogue(20));
+  item_trie const trie(catalog(20));
   auto const found = search(b, indifferent, trie, questions({3}), {.beams = 20, .length_penalty = 0});
   for (node_t i = 0; i < 20; ++i) CHECK(found.leaves[static_cast<std::size_t>(i)] == trie.first_leaf() + i);
   CHECK_CLOSE(found.scores, constant(20, static_cast<float>(-4 * std::log(17.))), 1e-5);
 }
 
-TEST_CASE_TEMPLATE("beam search: no questions have no answers; of an empty catalogue every answer is empty", B,
+TEST_CASE_TEMPLATE("beam search: no questions have no answers; of an empty catalog every answer is empty", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  CHECK(search(b, model, item_trie(catalogue(5)), batch{}) == beams{});
-  for (auto const& trie : {item_trie(), item_trie(catalogue(0)), item_trie(token_table(modality::text, 4, 2))})
+  CHECK(search(b, model, item_trie(catalog(5)), batch{}) == beams{});
+  for (auto const& trie : {item_trie(), item_trie(catalog(0)), item_trie(token_table(modality::text, 4, 2))})
     CHECK(search(b, model, trie, questions({1, 2})) == beams{.offsets = {0, 0, 0}, .leaves = {}, .scores = {}});
 }
 
 TEST_CASE_TEMPLATE("beam search: nothing is allocated from the third search of a size on", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  item_trie const trie(catalogue(64));
+  item_trie const trie(catalog(64));
   auto const queries = questions(std::vector<index_t>(40, 60));
   beam_options const wide{.beams = 512, .block_rows = 40 * 512};
   for (int round = 0; round < 2; ++round)
@@ -386,7 +387,7 @@ TEST_CASE("beam search: progress rises to the number of questions") {
   cpu::backend b;
   auto const model = random_frozen_t5<float>(b, tiny());
   std::vector<index_t> told;
-  search(b, model, item_trie(catalogue(9)), questions({1, 2, 3, 4, 5}), {.beams = 2, .block_rows = 4},
+  search(b, model, item_trie(catalog(9)), questions({1, 2, 3, 4, 5}), {.beams = 2, .block_rows = 4},
          [&](index_t done) { told.push_back(done); });
   CHECK(told == std::vector<index_t>{2, 4, 5});
 }

@@ -22,7 +22,7 @@ json const& golden() {
   static json const content = read_json(directory / "search.json");
   return content;
 }
-vocabulary const& words() {
+vocabulary const& vocab() {
   static vocabulary const small({.modalities = {{"a", {8, 8, 8, 8}}, {"A", {8, 8, 8, 8}}}});
   return small;
 }
@@ -64,7 +64,7 @@ struct searched {
   beams found;
 
   searched(json const& c, beam_options const& options)
-      : table(table_of(modality_of(c["target"]), c["catalogue"].get<index_t>())),
+      : table(table_of(modality_of(c["target"]), c["catalog"].get<index_t>())),
         found(search(backend, model, trie, questions_of(c), options)) {}
 
   std::vector<token_t> sequence(node_t leaf) const {
@@ -133,8 +133,8 @@ double sum(json const& log_p, std::size_t count) {
 }  // namespace
 
 TEST_CASE("golden search: words, tasks and trie are those of the golden file") {
-  for (index_t token = 0; token < words().size(); ++token)
-    CHECK(words().text(token_t(token)) == golden()["vocabulary"][static_cast<std::size_t>(token)].get<std::string>());
+  for (index_t token = 0; token < vocab().size(); ++token)
+    CHECK(vocab().text(token_t(token)) == golden()["vocabulary"][static_cast<std::size_t>(token)].get<std::string>());
   for_each_case([](json const& c) {
     auto const kind = modality_of(c["source"]);
     next_item const task{.from = kind, .to = modality_of(c["target"]), .prompt = {c["prompt"].get<index_t>(), 3}};
@@ -142,11 +142,10 @@ TEST_CASE("golden search: words, tasks and trie are those of the golden file") {
     for (auto const& history : golden()["histories"]) {
       std::vector<item_id> items;
       for (int const item : history) items.push_back(item_id(item));
-      task.write_query(items, table_of(kind, 150), words(), asked);
+      task.write_query(items, table_of(kind, 150), vocab(), asked);
     }
     CHECK(asked == questions_of(c));
-    CHECK(item_trie(table_of(task.to, c["catalogue"].get<index_t>())).leaves() ==
-          c["distinct_sequences"].get<index_t>());
+    CHECK(item_trie(table_of(task.to, c["catalog"].get<index_t>())).leaves() == c["distinct_sequences"].get<index_t>());
   });
 }
 
@@ -160,7 +159,7 @@ TEST_CASE_TEMPLATE("golden search: with a free </s> the scores are those of the 
                    MQL4GREC_TEST_BACKENDS) {
   for_each_exhaustive_case([](json const& c) {
     auto options = options_of(c);
-    options.end = closing::free;
+    options.score_eos = false;
     check_same(searched<B>(c, options), c, [](json const& h) { return sum(h["log_p"], 4) / 4; });
   });
 }
@@ -170,7 +169,7 @@ TEST_CASE_TEMPLATE("golden search: over the children the scores are the renormal
     auto options = options_of(c);
     options.normalize = normalization::children;
     check_same(searched<B>(c, options), c, [](json const& h) { return sum(h["log_p_renormalised"], 5) / 5; });
-    options.end = closing::free;
+    options.score_eos = false;
     check_same(searched<B>(c, options), c, [](json const& h) { return sum(h["log_p_renormalised"], 4) / 4; });
   });
 }

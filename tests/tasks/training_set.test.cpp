@@ -20,32 +20,32 @@ using namespace mql4grec;
 namespace {
 
 /// One code per level identifies the item: item i is <a_i><b_i> in text and <A_i> in images.
-vocabulary const& words() {
+vocabulary const& vocab() {
   static vocabulary const small({.modalities = {{"a", {9, 9}}, {"A", {9}}}});
   return small;
 }
 
-domain small_domain(std::vector<std::vector<int>> const& users, std::set<int> no_text = {},
-                    std::set<int> no_image = {}) {
-  domain data;
+dataset small_domain(std::vector<std::vector<int>> const& users, std::set<int> no_text = {},
+                     std::set<int> no_image = {}) {
+  dataset data;
   for (auto const& user : users) {
     std::vector<item_id> items;
     for (auto const i : user) items.push_back(item_id(i));
-    data.histories.add_user(std::to_string(data.histories.users()), items);
+    data.interactions.add_user(std::to_string(data.interactions.users()), items);
   }
-  auto const n = data.histories.item_count;
-  data.tables = {{modality::text, n, 2}, {modality::image, n, 1}};
+  auto const n = data.interactions.item_count;
+  data.tokens = {{modality::text, n, 2}, {modality::image, n, 1}};
   for (index_t i = 0; i < n; ++i) {
     auto const code = code_t(i);
-    auto const word = [&](modality m, index_t level) { return words().token(m, level, code); };
+    auto const word = [&](modality m, index_t level) { return vocab().token(m, level, code); };
     if (!no_text.contains(static_cast<int>(i)))
-      data.tables[0].set(item_id(i), std::vector{word(modality::text, 0), word(modality::text, 1)});
-    if (!no_image.contains(static_cast<int>(i))) data.tables[1].set(item_id(i), std::vector{word(modality::image, 0)});
+      data.tokens[0].set(item_id(i), std::vector{word(modality::text, 0), word(modality::text, 1)});
+    if (!no_image.contains(static_cast<int>(i))) data.tokens[1].set(item_id(i), std::vector{word(modality::image, 0)});
   }
   return data;
 }
 
-std::string said(batch const& b, index_t i = 0) { return words().text(b.input(i)) + " → " + words().text(b.target(i)); }
+std::string said(batch const& b, index_t i = 0) { return vocab().text(b.input(i)) + " → " + vocab().text(b.target(i)); }
 
 /// The texts of all examples of a set, in order.
 std::vector<std::string> all_said(example_set const& set, std::uint64_t seed = 1, std::uint64_t epoch = 0) {
@@ -61,7 +61,7 @@ std::vector<std::string> all_said(example_set const& set, std::uint64_t seed = 1
 }  // namespace
 
 TEST_CASE("training_set: every prefix of the training part predicts its next item, in each of the six tasks") {
-  training_set const set(all_tasks(), {small_domain({{0, 1, 2, 3, 4}})}, words());  // the training items are 0, 1, 2
+  training_set const set(all_tasks(), {small_domain({{0, 1, 2, 3, 4}})}, vocab());  // the training items are 0, 1, 2
   auto const lines = all_said(set);
   std::vector<std::string> const expected = {
       "<*_0><*_1><*_2><a_0><b_0></s> → <a_1><b_1></s>", "<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>",
@@ -75,32 +75,32 @@ TEST_CASE("training_set: every prefix of the training part predicts its next ite
 }
 
 TEST_CASE("training_set: validation and test items are never told, neither as history nor as target") {
-  training_set const set(next_only(), {small_domain({{0, 1, 2, 3, 4}, {0, 1, 3, 4}, {2, 3, 4}})}, words());
+  training_set const set(next_only(), {small_domain({{0, 1, 2, 3, 4}, {0, 1, 3, 4}, {2, 3, 4}})}, vocab());
   CHECK(set.size() == 2 * (2 + 1 + 0));
   for (auto const& line : all_said(set))
     for (auto const* held_out : {"_3><b", "<a_4", "<A_3", "<A_4"}) CHECK(!test::has(line, held_out));
 }
 
 TEST_CASE("training_set: the history is cut to its last items") {
-  training_set const set(next_only({.max_history = 2}), {small_domain({{0, 1, 2, 3, 4, 5}})}, words());
+  training_set const set(next_only({.max_history = 2}), {small_domain({{0, 1, 2, 3, 4, 5}})}, vocab());
   CHECK(all_said(set)[2] == "<*_0><*_1><*_2><a_1><b_1><a_2><b_2></s> → <a_3><b_3></s>");
 }
 
 TEST_CASE("training_set: users with two items train, users with fewer have nothing to say") {
-  CHECK(training_set(next_only(), {small_domain({{0, 1}})}, words()).size() == 2);
-  CHECK(training_set(next_only(), {small_domain({{0}, {}})}, words()).size() == 0);
-  CHECK(training_set(next_only(), {}, words()).size() == 0);
+  CHECK(training_set(next_only(), {small_domain({{0, 1}})}, vocab()).size() == 2);
+  CHECK(training_set(next_only(), {small_domain({{0}, {}})}, vocab()).size() == 0);
+  CHECK(training_set(next_only(), {}, vocab()).size() == 0);
 }
 
 TEST_CASE("training_set: domains come one after the other, each with its own items") {
-  training_set const set(next_only(), {small_domain({{0, 1, 2, 3}}), small_domain({{5, 6, 7, 8}})}, words());
+  training_set const set(next_only(), {small_domain({{0, 1, 2, 3}}), small_domain({{5, 6, 7, 8}})}, vocab());
   REQUIRE(set.size() == 4);
   CHECK(all_said(set)[2] == "<*_0><*_1><*_2><a_5><b_5></s> → <a_6><b_6></s>");
-  CHECK(set.examples()[2].domain == 1);
+  CHECK(set.examples()[2].dataset == 1);
 }
 
 TEST_CASE("training_set: what lacks a modality is left out of its histories, targets and alignments") {
-  training_set const set(all_tasks(), {small_domain({{0, 1, 2, 3, 4}}, {1}, {0})}, words());
+  training_set const set(all_tasks(), {small_domain({{0, 1, 2, 3, 4}}, {1}, {0})}, vocab());
   std::vector<std::string> const expected = {
       "<*_0><*_1><*_2><a_0><b_0></s> → <a_2><b_2></s>",  // item 1 is neither a target nor in a history
       "<*_3><*_4><*_5><A_1></s> → <A_2></s>",            // the first pair has no history
@@ -115,7 +115,7 @@ TEST_CASE("training_set: what lacks a modality is left out of its histories, tar
 }
 
 TEST_CASE("released_mixture: no prompt before a next item, and one asymmetric task with a coin for its direction") {
-  training_set const set(released_mixture(), {small_domain({{0, 1, 2, 3}})}, words());
+  training_set const set(released_mixture(), {small_domain({{0, 1, 2, 3}})}, vocab());
   REQUIRE(set.size() == 3 + 2 * 4);
   auto const lines = all_said(set);
   CHECK(lines[0] == "<a_0><b_0></s> → <a_1><b_1></s>");
@@ -132,7 +132,7 @@ TEST_CASE("released_mixture: no prompt before a next item, and one asymmetric ta
 }
 
 TEST_CASE("released_mixture: where only one direction exists, it is that one") {
-  training_set const set(released_mixture(), {small_domain({{0, 1, 2, 3}}, {}, {0})}, words());
+  training_set const set(released_mixture(), {small_domain({{0, 1, 2, 3}}, {}, {0})}, vocab());
   for (std::uint64_t epoch = 0; epoch < 20; ++epoch) {
     batch b;
     set.write(1, 7, epoch, b);  // example 0 is the next-text example; there is no next-image example
@@ -142,7 +142,7 @@ TEST_CASE("released_mixture: where only one direction exists, it is that one") {
 
 TEST_CASE("training_set: history dropout leaves items out, never all of them, and never from a question") {
   auto const mix = next_only({.history_dropout = 0.9});
-  training_set const set(mix, {small_domain({{0, 1, 2, 3, 4, 5, 6}})}, words());
+  training_set const set(mix, {small_domain({{0, 1, 2, 3, 4, 5, 6}})}, vocab());
   std::set<std::string> seen;
   for (std::uint64_t epoch = 0; epoch < 200; ++epoch) {
     batch b;
@@ -152,18 +152,18 @@ TEST_CASE("training_set: history dropout leaves items out, never all of them, an
   }
   CHECK(seen.size() > 4);
   CHECK(seen.contains("<*_0><*_1><*_2><a_3><b_3></s> → <a_4><b_4></s>"));
-  validation_set const asked(mix, {small_domain({{0, 1, 2, 3}})}, words());
+  validation_set const asked(mix, {small_domain({{0, 1, 2, 3}})}, vocab());
   CHECK(all_said(asked)[0] == "<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>");
 }
 
 TEST_CASE("validation_set: each evaluated user is asked for the next text and the next image") {
-  std::vector<domain> const data = {small_domain({{0, 1, 2, 3}, {4, 5}, {6, 7, 8}})};
-  validation_set const valid(all_tasks(), data, words());
+  std::vector<dataset> const data = {small_domain({{0, 1, 2, 3}, {4, 5}, {6, 7, 8}})};
+  validation_set const valid(all_tasks(), data, vocab());
   CHECK(all_said(valid) == std::vector<std::string>{"<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>",
                                                     "<*_0><*_1><*_2><a_6><b_6></s> → <a_7><b_7></s>",
                                                     "<*_3><*_4><*_5><A_0><A_1></s> → <A_2></s>",
                                                     "<*_3><*_4><*_5><A_6></s> → <A_7></s>"});
-  validation_set const last(released_mixture(), data, words(), split::test);
+  validation_set const last(released_mixture(), data, vocab(), split::test);
   CHECK(all_said(last)[0] == "<a_0><b_0><a_1><b_1><a_2><b_2></s> → <a_3><b_3></s>");
 }
 
@@ -171,10 +171,11 @@ TEST_CASE("write_query: a question is a validation example's input without its t
   auto const data = small_domain({{0, 1, 2, 3}}, {1});
   auto const mix = all_tasks();
   batch b;
-  mix.query(modality::text).write_query(history(data.histories, user_id{0}, split::test), data.tables[0], words(), b);
-  CHECK(words().text(b.input(0)) == "<*_0><*_1><*_2><a_0><b_0><a_2><b_2></s>");
+  mix.query(modality::text)
+      .write_query(history(data.interactions, user_id{0}, split::test), data.tokens[0], vocab(), b);
+  CHECK(vocab().text(b.input(0)) == "<*_0><*_1><*_2><a_0><b_0><a_2><b_2></s>");
   CHECK(b.targets.empty());
-  CHECK_THROWS_AS(mix.query(modality::image).write_query({}, data.tables[0], words(), b), error);
+  CHECK_THROWS_AS(mix.query(modality::image).write_query({}, data.tokens[0], vocab(), b), error);
   CHECK_THROWS_AS(mix.query(modality{2}), error);
 }
 
@@ -182,38 +183,38 @@ TEST_CASE("write_query: an empty history and unknown items leave the prompt; lon
   auto const data = small_domain({{0, 1, 2, 3, 4}});
   auto const query = next_only({.max_history = 3}).query(modality::image);
   batch b;
-  query.write_query({}, data.tables[1], words(), b);
-  query.write_query(std::vector{item_id{99}, item_id{-1}}, data.tables[1], words(), b);
-  query.write_query(std::vector{item_id{0}, item_id{1}, item_id{2}, item_id{3}}, data.tables[1], words(), b);
-  CHECK(words().text(b.input(0)) == "<*_3><*_4><*_5></s>");
-  CHECK(words().text(b.input(1)) == "<*_3><*_4><*_5></s>");
-  CHECK(words().text(b.input(2)) == "<*_3><*_4><*_5><A_1><A_2><A_3></s>");
+  query.write_query({}, data.tokens[1], vocab(), b);
+  query.write_query(std::vector{item_id{99}, item_id{-1}}, data.tokens[1], vocab(), b);
+  query.write_query(std::vector{item_id{0}, item_id{1}, item_id{2}, item_id{3}}, data.tokens[1], vocab(), b);
+  CHECK(vocab().text(b.input(0)) == "<*_3><*_4><*_5></s>");
+  CHECK(vocab().text(b.input(1)) == "<*_3><*_4><*_5></s>");
+  CHECK(vocab().text(b.input(2)) == "<*_3><*_4><*_5><A_1><A_2><A_3></s>");
 }
 
 TEST_CASE("mixture: a task of one's own joins without the library knowing it") {
   struct echo {
-    void each_example(domain const&, split, example_sink const& sink) const { sink({5, 0}); }
-    void write(domain const&, vocabulary const& v, example_place place, random_stream&, batch& out) const {
+    void each_example(dataset const&, split, example_sink const& sink) const { sink({5, 0}); }
+    void write(dataset const&, vocabulary const& v, example_place place, random_stream&, batch& out) const {
       auto const word = v.token(modality::text, 0, code_t(place.row));
       out.append(std::span(&word, 1), std::span(&word, 1));
     }
   };
   auto mix = next_only();
   mix.tasks = {echo{}};
-  CHECK(all_said(training_set(mix, {small_domain({})}, words())) == std::vector<std::string>{"<a_5></s> → <a_5></s>"});
+  CHECK(all_said(training_set(mix, {small_domain({})}, vocab())) == std::vector<std::string>{"<a_5></s> → <a_5></s>"});
   static_assert(Task<echo> && !Task<int>);
 }
 
 TEST_CASE("training_set: tables that don't belong to the interactions are refused") {
   auto data = small_domain({{0, 1, 2, 3}});
-  data.tables[1] = token_table(modality::image, 2, 1);
-  CHECK_THROWS_AS(training_set(next_only(), {data}, words()), error);
-  data.tables.pop_back();
-  CHECK_THROWS_AS(training_set(next_only(), {data}, words()), error);
-  std::swap(data.tables[0], data.tables.emplace_back(modality::image, 4, 1));
-  CHECK_THROWS_AS(training_set(next_only(), {data}, words()), error);
+  data.tokens[1] = token_table(modality::image, 2, 1);
+  CHECK_THROWS_AS(training_set(next_only(), {data}, vocab()), error);
+  data.tokens.pop_back();
+  CHECK_THROWS_AS(training_set(next_only(), {data}, vocab()), error);
+  std::swap(data.tokens[0], data.tokens.emplace_back(modality::image, 4, 1));
+  CHECK_THROWS_AS(training_set(next_only(), {data}, vocab()), error);
   batch out;
-  CHECK_THROWS_AS(training_set(next_only(), {}, words()).write(0, 1, 1, out), error);
+  CHECK_THROWS_AS(training_set(next_only(), {}, vocab()).write(0, 1, 1, out), error);
 }
 
 TEST_CASE("Instruments gives 352,060 examples of all tasks and 267,170 of the released mixture") {
@@ -221,10 +222,10 @@ TEST_CASE("Instruments gives 352,060 examples of all tasks and 267,170 of the re
   if (!directory) return;
   dataset_paths const paths(*directory);
   vocabulary const paper;
-  domain data{read_interactions(paths.interactions()), {}};
-  auto const n = data.histories.item_count;
-  data.tables.push_back(read_token_table(paths.text_index(), paper, modality::text, n));
-  data.tables.push_back(read_token_table(paths.image_index(), paper, modality::image, n));
+  dataset data{read_interactions(paths.interactions()), {}};
+  auto const n = data.interactions.item_count;
+  data.tokens.push_back(read_token_table(paths.text_index(), paper, modality::text, n));
+  data.tokens.push_back(read_token_table(paths.image_index(), paper, modality::image, n));
   CHECK(training_set(next_only(), {data}, paper).size() == 2 * 84890);
   CHECK(training_set(all_tasks(), {data}, paper).size() == 352060);
   CHECK(training_set(released_mixture(), {data}, paper).size() == 267170);

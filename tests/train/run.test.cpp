@@ -26,18 +26,18 @@ struct t5_kind {
   static constexpr std::int64_t steps = 9;
 
   static auto run(std::filesystem::path const& out, bool resume, observer const& watch, train::run_limits limits = {}) {
-    static vocabulary const words({.modalities = {{"a", {3, 3}}, {"A", {3, 3}}}});
-    domain data;
+    static vocabulary const vocab({.modalities = {{"a", {3, 3}}, {"A", {3, 3}}}});
+    dataset data;
     for (index_t u = 0; u < 10; ++u) {
       std::vector<item_id> items;
       for (index_t i = 0; i < 5; ++i) items.push_back(item_id((u + i) % 9));
-      data.histories.add_user(std::to_string(u), items);
+      data.interactions.add_user(std::to_string(u), items);
     }
-    data.histories.item_count = 9;
+    data.interactions.item_count = 9;
     for (auto kind : {modality::text, modality::image}) {
-      auto& table = data.tables.emplace_back(kind, 9, 2);
+      auto& table = data.tokens.emplace_back(kind, 9, 2);
       for (index_t i = 0; i < 9; ++i)
-        table.set(item_id(i), std::vector{words.token(kind, 0, code_t(i / 3)), words.token(kind, 1, code_t(i % 3))});
+        table.set(item_id(i), std::vector{vocab.token(kind, 0, code_t(i / 3)), vocab.token(kind, 1, code_t(i % 3))});
     }
     auto model = small_t5();
     model.model_width = 8;
@@ -50,7 +50,7 @@ struct t5_kind {
          .model = model,
          .resume = resume,
          .limits = limits},
-        {data}, words, watch);
+        {data}, vocab, watch);
   }
 };
 

@@ -1,5 +1,5 @@
 #pragma once
-// The built-in catalogue: synthetic shops that a CPU can train on in a minute or two. Every stage runs on them without
+// The built-in catalog: synthetic shops that a CPU can train on in a minute or two. Every stage runs on them without
 // a download. Item titles contain the latent factors that items are generated from, so results can be judged by eye.
 //
 // An item is a kind, a material and a finish (and a series once all combinations are used up). Text features depend
@@ -20,9 +20,9 @@
 
 namespace mql4grec {
 
-/// The size and the difficulty of the built-in catalogue.
+/// The size and the difficulty of the built-in catalog.
 struct synthetic_options {
-  index_t domains = 1;       ///< at most 25, because the kinds of all domains share the 256 codes of one level
+  index_t datasets = 1;      ///< at most 25, because the kinds of all domains share the 256 codes of one level
   index_t items = 400;       ///< per domain; 400 is every combination of factors, further items are series of these
   index_t users = 1500;      ///< per domain
   index_t min_length = 6;    ///< shortest history of a user, in items
@@ -41,7 +41,7 @@ struct synthetic_options {
 /// either.
 struct synthetic_domain {
   std::string name;  ///< the shop's name, with a number from the second round of shops on
-  interactions histories;
+  mql4grec::interactions interactions;
   item_descriptions items;
   std::vector<host_array<float, 2>> features;  ///< (items, width) of text, then of images
   std::vector<host_array<code_t, 2>> codes;    ///< (items, 4) of text, then of images
@@ -94,17 +94,17 @@ inline synthetic_domain make_synthetic_domain(synthetic_options const& options, 
   for (index_t u = 0; u < options.users; ++u) {
     auto random = detail::synthetic_random(options.seed, detail::synthetic_stream::users, domain, u);
     auto const length = options.min_length + random.below(options.max_length - options.min_length + 1);
-    out.histories.add_user(std::to_string(u), walk.history(random, length));
+    out.interactions.add_user(std::to_string(u), walk.history(random, length));
   }
-  out.histories.item_count = options.items;  // the last items may have no interactions
+  out.interactions.item_count = options.items;  // the last items may have no interactions
   return out;
 }
 
 /// Generates domains 0 … options.domains − 1; see make_synthetic_domain().
-inline std::vector<synthetic_domain> make_synthetic_catalogue(synthetic_options const& options = {}) {
-  std::vector<synthetic_domain> domains;
-  for (index_t d = 0; d < options.domains; ++d) domains.push_back(make_synthetic_domain(options, d));
-  return domains;
+inline std::vector<synthetic_domain> make_synthetic_catalog(synthetic_options const& options = {}) {
+  std::vector<synthetic_domain> datasets;
+  for (index_t d = 0; d < options.datasets; ++d) datasets.push_back(make_synthetic_domain(options, d));
+  return datasets;
 }
 
 }  // namespace mql4grec

@@ -1,6 +1,6 @@
 #pragma once
 // Features of items, one row per item, in memory (matrix_features) or in files (npy_features). Consumers read them in
-// blocks of rows, so a catalogue larger than the memory can be quantized.
+// blocks of rows, so a catalog larger than the memory can be quantized.
 #include <concepts>
 #include <cstring>
 #include <span>

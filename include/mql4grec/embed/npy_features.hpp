@@ -1,6 +1,6 @@
 #pragma once
-// Features in .npy files: one file per catalogue, or several files joined when one quantizer is trained on several
-// catalogues.
+// Features in .npy files: one file per catalog, or several files joined when one quantizer is trained on several
+// catalogs.
 #include <algorithm>
 #include <filesystem>
 #include <string>

@@ -111,7 +111,7 @@ template <FeatureSource F>
 feature_statistics check_finite(F const& features, std::string_view name) {
   index_t const rows = features.rows(), width = features.width();
   expects(rows >= 1 && width >= 1, name, ": ", rows, " rows of ", width, " entries, expected at least one of each");
-  // 1 MiB, regardless of the size of the catalogue.
+  // 1 MiB, regardless of the size of the catalog.
   index_t const block = std::clamp<index_t>((index_t{1} << 18) / width, 1, rows);
   std::vector<float> memory(static_cast<std::size_t>(block * width));
   features.read(0, {memory.data(), 1, width});

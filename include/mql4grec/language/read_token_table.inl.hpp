@@ -17,14 +17,14 @@ namespace mql4grec {
 namespace detail {
 
 /// The first and the last token of a level, for error messages: "<a_0> to <a_255>".
-MQL4GREC_DEFINITION std::string words_of_level(vocabulary const& words, modality kind, index_t level) {
-  return words.word(kind, level, code_t{0}) + " to " + words.word(kind, level, code_t(words.codes(kind, level) - 1));
+MQL4GREC_DEFINITION std::string words_of_level(vocabulary const& vocab, modality kind, index_t level) {
+  return vocab.word(kind, level, code_t{0}) + " to " + vocab.word(kind, level, code_t(vocab.codes(kind, level) - 1));
 }
 
 /// Reads the tokens of one item from its JSON list.
 MQL4GREC_DEFINITION void read_sequence(std::filesystem::path const& path, std::string const& item, json const& list,
-                                       vocabulary const& words, modality kind, std::vector<token_t>& sequence) {
-  auto const levels = words.levels(kind);
+                                       vocabulary const& vocab, modality kind, std::vector<token_t>& sequence) {
+  auto const levels = vocab.levels(kind);
   expects_file(list.is_array(), path, "item ", item, ": expected a list of ", levels, " tokens, found a ",
                list.type_name());
   expects_file(std::ssize(list) == levels, path, "item ", item, " has ", list.size(), " tokens, expected ", levels);
@@ -34,19 +34,19 @@ MQL4GREC_DEFINITION void read_sequence(std::filesystem::path const& path, std::s
     expects_file(entry.is_string(), path, "item ", item, ", place ", level,
                  ": expected a token like \"<a_12>\", found a ", entry.type_name());
     auto const& text = entry.get_ref<std::string const&>();
-    auto const token = words.find(text);
-    auto const place = token ? words.place(*token) : std::nullopt;
+    auto const token = vocab.find(text);
+    auto const place = token ? vocab.place(*token) : std::nullopt;
     if (!place || place->kind != kind || place->level != level)
       raise<file_error>(path.string(), ": item ", item, ", place ", level, ": '", text, "' ",
                         token ? "does not belong there" : "is not in the vocabulary", ", expected ",
-                        words_of_level(words, kind, level));
+                        words_of_level(vocab, kind, level));
     sequence.push_back(*token);
   }
 }
 
 }  // namespace detail
 
-MQL4GREC_DEFINITION token_table read_token_table(std::filesystem::path const& path, vocabulary const& words,
+MQL4GREC_DEFINITION token_table read_token_table(std::filesystem::path const& path, vocabulary const& vocab,
                                                  modality kind, std::optional<index_t> item_count) {
   auto const content = detail::parse_object(path, "an object {\"item\": [token, …], …}");
   std::vector<std::pair<index_t, std::string const*>> items;  // (item number, key in the file)
@@ -59,24 +59,24 @@ MQL4GREC_DEFINITION token_table read_token_table(std::filesystem::path const& pa
   std::ranges::sort(items);
   index_t const least = items.empty() ? 0 : items.back().first + 1;
   expects_file(least <= item_count.value_or(least), path, "item ", least - 1, " is beyond the ", item_count.value_or(0),
-               " items of the catalogue");
-  token_table table(kind, item_count.value_or(least), words.levels(kind));
+               " items of the catalog");
+  token_table table(kind, item_count.value_or(least), vocab.levels(kind));
   std::vector<token_t> sequence;
   for (auto const& [item, key] : items) {
     expects_file(!table.has(item_id(item)), path, "item ", item, " appears twice");
-    detail::read_sequence(path, *key, content.at(*key), words, kind, sequence);
+    detail::read_sequence(path, *key, content.at(*key), vocab, kind, sequence);
     table.set(item_id(item), sequence);
   }
   return table;
 }
 
 MQL4GREC_DEFINITION void write_token_table(std::filesystem::path const& path, token_table const& table,
-                                           vocabulary const& words) {
+                                           vocabulary const& vocab) {
   std::string text = "{";
   char const* separator = "\n";
   for (auto const item : table.present()) {
     json list = json::array();
-    for (auto const token : table.of(item)) list.push_back(words.text(token));
+    for (auto const token : table.of(item)) list.push_back(vocab.text(token));
     text += separator + ("\"" + std::to_string(index(item)) + "\": ") + list.dump();
     separator = ",\n";
   }

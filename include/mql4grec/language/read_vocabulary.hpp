@@ -40,7 +40,7 @@ vocabulary_options options_from(word_ids const& ids);
 vocabulary read_vocabulary(std::filesystem::path const& directory);
 
 /// Writes `added_tokens.json`, from which read_vocabulary() returns an equal vocabulary. Throws file_error.
-void write_vocabulary(std::filesystem::path const& directory, vocabulary const& words);
+void write_vocabulary(std::filesystem::path const& directory, vocabulary const& vocab);
 
 }  // namespace mql4grec
 

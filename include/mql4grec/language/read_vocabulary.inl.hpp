@@ -116,12 +116,12 @@ MQL4GREC_DEFINITION vocabulary read_vocabulary(std::filesystem::path const& dire
   }
 }
 
-MQL4GREC_DEFINITION void write_vocabulary(std::filesystem::path const& directory, vocabulary const& words) {
+MQL4GREC_DEFINITION void write_vocabulary(std::filesystem::path const& directory, vocabulary const& vocab) {
   std::string text = "{";
   char const* separator = "\n";
-  for (index_t i = 0; i < words.size(); ++i) {
-    if (!words.has_text(token_t(i))) continue;
-    text += separator + json(words.text(token_t(i))).dump() + ": " + std::to_string(i);
+  for (index_t i = 0; i < vocab.size(); ++i) {
+    if (!vocab.has_text(token_t(i))) continue;
+    text += separator + json(vocab.text(token_t(i))).dump() + ": " + std::to_string(i);
     separator = ",\n";
   }
   write_file(directory / "added_tokens.json", text + "\n}\n");

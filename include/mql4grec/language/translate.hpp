@@ -12,15 +12,15 @@ namespace mql4grec {
 
 /// The token table of one modality for codes (items, levels). An item whose first code is −1 lacks the modality and
 /// gets no sequence. Throws error when a code or the number of levels doesn't fit the vocabulary.
-inline token_table translate(host_matrix_view<code_t const> codes, vocabulary const& words, modality kind) {
-  expects(codes.columns() == words.levels(kind), "codes of ", codes.columns(), " levels for a modality with ",
-          words.levels(kind));
+inline token_table translate(host_matrix_view<code_t const> codes, vocabulary const& vocab, modality kind) {
+  expects(codes.columns() == vocab.levels(kind), "codes of ", codes.columns(), " levels for a modality with ",
+          vocab.levels(kind));
   token_table table(kind, codes.rows(), codes.columns());
   std::vector<token_t> sequence(static_cast<std::size_t>(codes.columns()));
   for (index_t i = 0; i < codes.rows(); ++i) {
     if (codes(i, 0) == code_t{-1}) continue;
     for (index_t level = 0; level < codes.columns(); ++level)
-      sequence[static_cast<std::size_t>(level)] = words.token(kind, level, codes(i, level));
+      sequence[static_cast<std::size_t>(level)] = vocab.token(kind, level, codes(i, level));
     table.set(item_id(i), sequence);
   }
   return table;

@@ -102,7 +102,7 @@ class vocabulary {
     auto const k = codes(kind, level);
     expects(index(code) >= 0 && index(code) < k, "code ", index(code), " of a level with ", k, " codes");
     auto const found =
-        words_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(level)][static_cast<std::size_t>(code)];
+        token_ids_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(level)][static_cast<std::size_t>(code)];
     expects(found != missing, "the word ", word(kind, level, code), " has no id");
     return found;
   }
@@ -193,12 +193,12 @@ class vocabulary {
   template <class IdOf>
   void add_family(modality kind, IdOf& id_of) {
     auto const& described = family(kind);
-    auto& levels = words_.emplace_back();
+    auto& levels = token_ids_.emplace_back();
     for (index_t level = 0; level < std::ssize(described.codes); ++level) {
-      auto& words = levels.emplace_back();
+      auto& ids = levels.emplace_back();
       for (index_t code = 0; code < codes(kind, level); ++code) {
         auto const text = word(kind, level, code_t(code));
-        words.push_back(add_if_known(text, id_of(text), token_place{kind, level, code_t(code)}));
+        ids.push_back(add_if_known(text, id_of(text), token_place{kind, level, code_t(code)}));
       }
     }
   }
@@ -221,10 +221,10 @@ class vocabulary {
   }
 
   vocabulary_options options_;
-  std::vector<std::vector<std::vector<token_t>>> words_;  // by modality, level and code; −1 when missing
-  std::vector<token_t> prompts_;                          // by prompt; −1 when missing
-  std::vector<std::string> texts_;                        // (V): empty for ids without a token
-  std::vector<std::optional<token_place>> places_;        // (V)
+  std::vector<std::vector<std::vector<token_t>>> token_ids_;  // by modality, level and code; −1 when missing
+  std::vector<token_t> prompts_;                              // by prompt; −1 when missing
+  std::vector<std::string> texts_;                            // (V): empty for ids without a token
+  std::vector<std::optional<token_place>> places_;            // (V)
   std::unordered_map<std::string, token_t> ids_;
 };
 

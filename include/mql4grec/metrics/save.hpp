@@ -22,7 +22,7 @@ struct saved_search {
   /// Appends one user's result: sequences (beams, L) back to back, best first; scores (beams); target (L). Throws error
   /// when the shapes don't match.
   void add(user_id user, std::span<token_t const> sequences, std::span<double const> scores,
-           std::span<token_t const> target, vocabulary const& words);
+           std::span<token_t const> target, vocabulary const& vocab);
   bool operator==(saved_search const&) const = default;
 };
 

@@ -9,14 +9,14 @@ namespace mql4grec {
 
 MQL4GREC_DEFINITION void saved_search::add(user_id user, std::span<token_t const> sequences,
                                            std::span<double const> scores, std::span<token_t const> target,
-                                           vocabulary const& words) {
+                                           vocabulary const& vocab) {
   auto const levels = target.size();
   expects(levels > 0 && sequences.size() == scores.size() * levels, "user ", index(user), ": ", sequences.size(),
           " tokens for ", scores.size(), " scores and sequences of ", levels);
   for (std::size_t i = 0; i < scores.size(); ++i)
-    all_outputs.push_back(words.text(sequences.subspan(i * levels, levels)));
+    all_outputs.push_back(vocab.text(sequences.subspan(i * levels, levels)));
   all_scores.insert(all_scores.end(), scores.begin(), scores.end());
-  all_targets.push_back(words.text(target));
+  all_targets.push_back(vocab.text(target));
   all_users.push_back(index(user));
 }
 

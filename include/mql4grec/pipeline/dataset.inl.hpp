@@ -9,9 +9,9 @@
 
 namespace mql4grec {
 
-MQL4GREC_DEFINITION std::vector<item_id> catalogue_of(dataset const& from) {
-  auto all = from.data.histories.items;
-  for (auto const& table : from.data.tables) all.insert(all.end(), table.present().begin(), table.present().end());
+MQL4GREC_DEFINITION std::vector<item_id> catalog_of(dataset const& from) {
+  auto all = from.interactions.items;
+  for (auto const& table : from.tokens) all.insert(all.end(), table.present().begin(), table.present().end());
   for (auto const& [item, description] : from.items) all.push_back(item);
   std::ranges::sort(all);
   all.erase(std::unique(all.begin(), all.end()), all.end());
@@ -19,9 +19,9 @@ MQL4GREC_DEFINITION std::vector<item_id> catalogue_of(dataset const& from) {
 }
 
 MQL4GREC_DEFINITION std::vector<item_id> items_without_tokens(dataset const& from) {
-  auto items = catalogue_of(from);
+  auto items = catalog_of(from);
   std::erase_if(items, [&](item_id item) {
-    return std::ranges::any_of(from.data.tables, [&](token_table const& table) { return table.has(item); });
+    return std::ranges::any_of(from.tokens, [&](token_table const& table) { return table.has(item); });
   });
   return items;
 }
@@ -72,27 +72,27 @@ MQL4GREC_DEFINITION vocabulary vocabulary_of(std::vector<std::filesystem::path> 
 namespace detail {
 
 /// The sequences in an index, or of no item at all where there is none or the vocabulary hasn't got the modality.
-MQL4GREC_DEFINITION token_table read_index(std::filesystem::path const& path, vocabulary const& words, modality kind) {
-  if (!words.has(kind)) return token_table(kind, 0, 1);
-  if (!std::filesystem::exists(path)) return token_table(kind, 0, words.levels(kind));
-  return read_token_table(path, words, kind);
+MQL4GREC_DEFINITION token_table read_index(std::filesystem::path const& path, vocabulary const& vocab, modality kind) {
+  if (!vocab.has(kind)) return token_table(kind, 0, 1);
+  if (!std::filesystem::exists(path)) return token_table(kind, 0, vocab.levels(kind));
+  return read_token_table(path, vocab, kind);
 }
 
 }  // namespace detail
 
-MQL4GREC_DEFINITION dataset read_dataset(std::filesystem::path const& directory, vocabulary const& words) {
+MQL4GREC_DEFINITION dataset read_dataset(std::filesystem::path const& directory, vocabulary const& vocab) {
   dataset_paths const paths(directory);
-  dataset read{.name = paths.name(), .data = {.histories = read_interactions(paths.interactions()), .tables = {}}};
+  dataset read{.interactions = read_interactions(paths.interactions()), .name = paths.name()};
   expects_file(std::filesystem::exists(paths.text_index()) || std::filesystem::exists(paths.image_index()),
                paths.text_index(), "is missing, and so is ", paths.image_index().filename().string(),
                ", expected at least one of them");
   for (auto const kind : {modality::text, modality::image})
-    read.data.tables.push_back(detail::read_index(index_path(paths, kind), words, kind));
+    read.tokens.push_back(detail::read_index(index_path(paths, kind), vocab, kind));
   if (std::filesystem::exists(paths.items())) read.items = read_items(paths.items());
-  auto& items = read.data.histories.item_count;
-  for (auto const& table : read.data.tables) items = std::max(items, table.items());
+  auto& items = read.interactions.item_count;
+  for (auto const& table : read.tokens) items = std::max(items, table.items());
   if (!read.items.empty()) items = std::max(items, index(read.items.rbegin()->first) + 1);
-  for (auto& table : read.data.tables) table.widen(items);
+  for (auto& table : read.tokens) table.widen(items);
   return read;
 }
 

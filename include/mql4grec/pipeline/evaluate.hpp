@@ -1,5 +1,5 @@
 #pragma once
-// Leave-one-out over the whole catalogue: each user's text and image history is asked for, the two lists become one,
+// Leave-one-out over the whole catalog: each user's text and image history is asked for, the two lists become one,
 // and the place of the held-out item is judged.
 #include <algorithm>
 #include <chrono>
@@ -46,7 +46,7 @@ placement sequence_place(ranking const& list, item_id target, token_table const&
 
 /// Searches one modality for the users' histories; finds nothing in one that the dataset or the model lacks.
 template <class B, class T, class Progress>
-beams search_modality(B& backend, frozen_t5<B, T> const& model, model_metadata const& card, domain const& data,
+beams search_modality(B& backend, frozen_t5<B, T> const& model, model_metadata const& metadata, dataset const& data,
                       item_trie const& trie, modality kind, std::span<user_id const> users,
                       evaluation_options const& options, Progress&& progress) {
   if (trie.leaves() == 0) {
@@ -55,39 +55,39 @@ beams search_modality(B& backend, frozen_t5<B, T> const& model, model_metadata c
     return nothing;
   }
   batch queries;
-  auto const mix = mixture_named(card.tasks);
+  auto const mix = mixture_named(metadata.tasks);
   for (auto const user : users)
-    mix.query(kind).write_query(history(data.histories, user, options.part), data.table(kind), card.words, queries);
+    mix.query(kind).write_query(history(data.interactions, user, options.part), data.table(kind), metadata.vocab,
+                                queries);
   return search(backend, model, trie, queries, options.search, progress);
 }
 
 void save_user(saved_search& out, beams const& found, index_t query, item_trie const& trie, token_table const& table,
-               user_id user, item_id target, vocabulary const& words);
+               user_id user, item_id target, vocabulary const& vocab);
 
 }  // namespace detail
 
 /// Searches and judges. `progress(users done, users in all)` counts a user once, both modalities together; the first
 /// call is with 0.
 template <class B, class T, FusionPolicy Fusion = average_plus_one, class Progress>
-evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_metadata const& card, dataset const& from,
+evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_metadata const& metadata, dataset const& data,
                     evaluation_options const& options, Progress&& progress, Fusion const& fusion = {}) {
   constexpr std::size_t shown = 12;
-  auto const& data = from.data;
-  auto users = evaluated_users(data.histories);
+  auto users = evaluated_users(data.interactions);
   users.resize(std::min(users.size(), static_cast<std::size_t>(std::max<index_t>(0, options.users))));
   auto const n = std::ssize(users);
   auto const started = std::chrono::steady_clock::now();
   progress(0, n);
   item_trie const tries[] = {item_trie(data.table(modality::text)), item_trie(data.table(modality::image))};
-  auto const found_text = detail::search_modality(backend, model, card, data, tries[0], modality::text, users, options,
-                                                  [&](index_t done) { progress(done / 2, n); });
-  auto const found_image = detail::search_modality(backend, model, card, data, tries[1], modality::image, users,
+  auto const found_text = detail::search_modality(backend, model, metadata, data, tries[0], modality::text, users,
+                                                  options, [&](index_t done) { progress(done / 2, n); });
+  auto const found_image = detail::search_modality(backend, model, metadata, data, tries[1], modality::image, users,
                                                    options, [&](index_t done) { progress((n + done) / 2, n); });
   metric_accumulator text, image, ensemble, item_text, item_image, item_ensemble;
   evaluation out;
   for (index_t q = 0; q < n; ++q) {
     auto const user = users[static_cast<std::size_t>(q)];
-    auto const right = target(data.histories, user, options.part);
+    auto const right = target(data.interactions, user, options.part);
     ranking const lists[] = {ranking_of(found_text, q, tries[0]), ranking_of(found_image, q, tries[1])};
     ranking const fused = fusion.fuse(lists);
     text.add(detail::sequence_place(lists[0], right, data.table(modality::text)));
@@ -96,8 +96,9 @@ evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_metadata con
     item_text.add(expected_place_of(lists[0], right));
     item_image.add(expected_place_of(lists[1], right));
     item_ensemble.add(expected_place_of(fused, right));
-    detail::save_user(out.saved_text, found_text, q, tries[0], data.table(modality::text), user, right, card.words);
-    detail::save_user(out.saved_image, found_image, q, tries[1], data.table(modality::image), user, right, card.words);
+    detail::save_user(out.saved_text, found_text, q, tries[0], data.table(modality::text), user, right, metadata.vocab);
+    detail::save_user(out.saved_image, found_image, q, tries[1], data.table(modality::image), user, right,
+                      metadata.vocab);
     if (out.examples.size() < shown) out.examples.push_back({user, right, lists[0], lists[1], fused});
   }
   double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
@@ -105,7 +106,7 @@ evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_metadata con
   auto const mean_of = [&](metric_accumulator const& values, bool present) {
     return present && n > 0 ? std::optional(values.mean()) : std::nullopt;
   };
-  out.result = {.dataset = from.name,
+  out.result = {.dataset = data.name,
                 .split = name_of(options.part),
                 .users = n,
                 .beams = options.search.beams,

@@ -23,7 +23,7 @@ MQL4GREC_DEFINITION placement sequence_place(ranking const& list, item_id target
 }
 
 MQL4GREC_DEFINITION void save_user(saved_search& out, beams const& found, index_t query, item_trie const& trie,
-                                   token_table const& table, user_id user, item_id target, vocabulary const& words) {
+                                   token_table const& table, user_id user, item_id target, vocabulary const& vocab) {
   if (!table.has(target)) return;
   std::vector<token_t> sequences;
   for (auto const leaf : found.leaves_of(query)) {
@@ -31,7 +31,7 @@ MQL4GREC_DEFINITION void save_user(saved_search& out, beams const& found, index_
     sequences.insert(sequences.end(), tokens.begin(), tokens.end());
   }
   auto const scores = found.scores_of(query);
-  out.add(user, sequences, std::vector<double>(scores.begin(), scores.end()), table.of(target), words);
+  out.add(user, sequences, std::vector<double>(scores.begin(), scores.end()), table.of(target), vocab);
 }
 
 }  // namespace mql4grec::detail

@@ -18,12 +18,12 @@ mixture mixture_named(std::string const& name, mixture_options const& options = 
 std::string query_prompts(std::string const& tasks);
 
 struct model_metadata {
-  vocabulary words = vocabulary();
+  vocabulary vocab = vocabulary();
   std::string tasks = "all";  ///< see mixture_named: decides the prompts that the model is asked with
 };
 
 /// Words that aren't numbered in order (a released checkpoint's) are written with their ids.
-void write_model_metadata(std::filesystem::path const& directory, model_metadata const& card);
+void write_model_metadata(std::filesystem::path const& directory, model_metadata const& metadata);
 
 /// The card of a model directory. Without one, as in checkpoints of the released code: the words of its tokenizer and
 /// the released tasks; without that too, the paper's vocabulary and all tasks.

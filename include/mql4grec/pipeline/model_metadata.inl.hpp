@@ -30,15 +30,15 @@ MQL4GREC_DEFINITION std::string query_prompts(std::string const& tasks) {
   return any ? text : "no prompts";
 }
 
-MQL4GREC_DEFINITION void write_model_metadata(std::filesystem::path const& directory, model_metadata const& card) {
+MQL4GREC_DEFINITION void write_model_metadata(std::filesystem::path const& directory, model_metadata const& metadata) {
   json families = json::array();
-  for (auto const& family : card.words.options().modalities)
+  for (auto const& family : metadata.vocab.options().modalities)
     families.push_back({{"prefix", family.prefix}, {"codes", family.codes}});
-  json content = {{"tasks", card.tasks}, {"modalities", families}, {"prompts", card.words.options().prompts}};
-  if (!(card.words == vocabulary(card.words.options()))) {
+  json content = {{"tasks", metadata.tasks}, {"modalities", families}, {"prompts", metadata.vocab.options().prompts}};
+  if (!(metadata.vocab == vocabulary(metadata.vocab.options()))) {
     json ids = json::object();
-    for (index_t i = 0; i < card.words.size(); ++i)
-      if (card.words.has_text(token_t(i))) ids[card.words.text(token_t(i))] = i;
+    for (index_t i = 0; i < metadata.vocab.size(); ++i)
+      if (metadata.vocab.has_text(token_t(i))) ids[metadata.vocab.text(token_t(i))] = i;
     content["ids"] = std::move(ids);
   }
   write_json(directory / "mql4grec.json", content);

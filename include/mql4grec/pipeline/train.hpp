@@ -47,10 +47,10 @@ train::run_description describe(run_options const& options, t5_config const& mod
                                 train::backend_settings const& backend);
 
 template <class B>
-t5<B, float> starting_model(B& backend, run_options const& options, vocabulary const& words) {
+t5<B, float> starting_model(B& backend, run_options const& options, vocabulary const& vocab) {
   if (options.init) return read_model<float>(backend, *options.init);
   t5_config config = options.model;
-  config.vocabulary = words.size();
+  config.vocabulary = vocab.size();
   config.dropout = options.training.dropout;
   t5<B, float> model(backend, config);
   initialize(model, options.training.seed);
@@ -87,26 +87,26 @@ class t5_files : public train::state_files<Trainer, training_progress> {
 /// Throws error when `out` holds another run or a model, file_error when it can't be written, training_error when the
 /// loss isn't finite; the files of the last good state stay in every case.
 template <class B>
-run_result train_model(B& backend, run_options const& options, std::vector<domain> domains, vocabulary const& words,
+run_result train_model(B& backend, run_options const& options, std::vector<dataset> datasets, vocabulary const& vocab,
                        run_observer const& observer = {}) {
   train::run_directory const directory(options.out, options.resume);
   auto const mix = mixture_named(options.tasks);
-  training_set const train_set(mix, domains, words);
-  validation_set const valid_set(mix, std::move(domains), words);
+  training_set const train_set(mix, datasets, vocab);
+  validation_set const valid_set(mix, std::move(datasets), vocab);
   expects(train_set.size() > 0, options.out.string(), ": there are no examples to train on");
   detail::check_words(train_set, options.init.value_or(options.out), options.tasks);
 
   auto const state = directory.state_path();
   auto model = directory.resumed() ? t5<B, float>(backend, read_state_config(state))
-                                   : detail::starting_model(backend, options, words);
-  expects_file(model.config().vocabulary >= words.size(),
+                                   : detail::starting_model(backend, options, vocab);
+  expects_file(model.config().vocabulary >= vocab.size(),
                directory.resumed() ? state : options.init.value_or(options.out), "the model knows ",
-               model.config().vocabulary, " tokens, but the vocabulary has ", words.size());
+               model.config().vocabulary, " tokens, but the vocabulary has ", vocab.size());
   trainer<B, float> trainer(backend, model, options.training);
   t5_learner learner(trainer, train_set, valid_set);
   detail::t5_files files(trainer,
                          detail::describe(options, model.config(), train_set.size(), train::settings_of(backend)),
-                         {words, options.tasks});
+                         {vocab, options.tasks});
   return train::run(learner, files, directory, options.limits, observer);
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// A catalogue's features in a translator's codes: nearest ones first, then one sequence an item.
+// A catalog's features in a translator's codes: nearest ones first, then one sequence an item.
 #include <string>
 #include <variant>
 
@@ -23,8 +23,8 @@ using any_collision_policy = std::variant<reallocate, match, suffix, keep_collis
 
 any_collision_policy collision_policy_named(std::string const& name);
 
-/// One catalogue, translated.
-struct translated_catalogue {
+/// One catalog, translated.
+struct translated_catalog {
   code_table nearest;                            ///< before collisions are handled
   code_table codes;                              ///< after
   double reconstruction_error = 0;               ///< mean squared error an entry, of the nearest codes
@@ -61,17 +61,17 @@ void with_host_codebooks(B& backend, M const& model, Task&& task) {
 /// `rows` are the items with features, as rows_with_features finds them; the others get no sequence. Throws error when
 /// there are more items than sequences.
 template <Backend B, Translator<B> M, FeatureSource F, class Progress>
-translated_catalogue translate_catalogue(B& backend, M const& model, F const& features, std::vector<index_t> rows,
-                                         any_collision_policy const& policy, Progress&& progress) {
+translated_catalog translate_catalog(B& backend, M const& model, F const& features, std::vector<index_t> rows,
+                                     any_collision_policy const& policy, Progress&& progress) {
   selected_features const present(features, std::move(rows));
   auto const found = translate_items(backend, model, present, reconstruction::wanted, progress);
-  translated_catalogue out{.nearest = detail::spread(found.codes, present.selection(), features.rows()),
-                           .codes = {},
-                           .reconstruction_error = found.reconstruction_error,
-                           .usage = {},
-                           .outcome = {},
-                           .certified = {},
-                           .room = {}};
+  translated_catalog out{.nearest = detail::spread(found.codes, present.selection(), features.rows()),
+                         .codes = {},
+                         .reconstruction_error = found.reconstruction_error,
+                         .usage = {},
+                         .outcome = {},
+                         .certified = {},
+                         .room = {}};
   out.collisions_before = collision_rate(out.nearest);
   out.usage = code_usage(out.nearest);
   out.codes = out.nearest;

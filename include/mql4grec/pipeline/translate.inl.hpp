@@ -32,8 +32,8 @@ MQL4GREC_DEFINITION vocabulary vocabulary_for(modality kind, std::vector<index_t
 }
 
 MQL4GREC_DEFINITION void write_index(std::filesystem::path const& path, code_table const& codes, modality kind) {
-  auto const words = vocabulary_for(kind, codes.sizes());
-  write_token_table(path, translate(codes.all(), words, kind), words);
+  auto const vocab = vocabulary_for(kind, codes.sizes());
+  write_token_table(path, translate(codes.all(), vocab, kind), vocab);
 }
 
 }  // namespace mql4grec

@@ -49,7 +49,7 @@ feature_scaling scaling_for(translator_run const& run, feature_statistics const&
 train::run_description describe(translator_run const& run, rq_vae_config const& model, index_t items,
                                 feature_scaling const& scaling, train::backend_settings const& backend);
 
-/// translator.json of an RQ-VAE, as the last look at the catalogue found it.
+/// translator.json of an RQ-VAE, as the last look at the catalog found it.
 void write_description(translator_run const& run, rq_vae_config const& model, feature_scaling const& scaling,
                        translator_progress const& p);
 

@@ -1,5 +1,5 @@
 #pragma once
-// From features to codes. Features are processed in blocks of rows: memory doesn't grow with the catalogue, except for
+// From features to codes. Features are processed in blocks of rows: memory doesn't grow with the catalog, except for
 // the codes themselves. The codes may contain collisions; see quantize/collisions/.
 #include <atomic>
 #include <numeric>
@@ -25,7 +25,7 @@ concept Translator = Backend<B> && requires(M const& model, B& worker, in_matrix
   { reconstruction_error(worker, model, x, x) } -> std::convertible_to<double>;  // (quantized latents, x) → Σ (x̂ − x)²
 };
 
-/// The codes of a catalogue before collisions are resolved.
+/// The codes of a catalog before collisions are resolved.
 struct translation {
   code_table codes;                 ///< (items, levels): the nearest code at every level
   double reconstruction_error = 0;  ///< mean of (x̂ − x)² over all entries, decoded from quantized latents
@@ -103,7 +103,7 @@ translation translate_items(B& backend, M const& model, F const& features, recon
   return out;
 }
 
-/// A LatentSource that encodes the requested items at each call. It lets collisions of a large catalogue be resolved
+/// A LatentSource that encodes the requested items at each call. It lets collisions of a large catalog be resolved
 /// without storing all latents. Worker, model and features must outlive this object.
 template <Backend B, Translator<B> M, FeatureSource F>
 class encoded_latents {

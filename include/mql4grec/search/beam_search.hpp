@@ -24,16 +24,15 @@ enum class normalization {
   children     ///< the allowed children of the beam's node: the scores form a distribution over items
 };
 
-/// Whether the log-probability of the forced </s> after the last code is part of the score.
-enum class closing { scored, free };
-
 /// Options of a beam search. The defaults give the scores of transformers' generate().
 struct beam_options {
   index_t beams = 20;         ///< beams per query, 1 … 4096; also the maximum number of results per query
   double length_penalty = 1;  ///< scores are divided by length^penalty; the length includes </s> when it is scored
   normalization normalize = normalization::vocabulary;  ///< see normalization
-  closing end = closing::scored;  ///< with normalization::children, </s> has probability 1 and adds 0
-  index_t block_rows = 480;       ///< queries · beams that a worker computes at once
+  /// Whether the score includes the log-probability of the forced </s> after the last code. With
+  /// normalization::children, </s> has probability 1 and adds 0.
+  bool score_eos = true;
+  index_t block_rows = 480;  ///< queries · beams that a worker computes at once
 
   bool operator==(beam_options const&) const = default;
 };
@@ -85,8 +84,8 @@ class block_search {
   using mark = decltype(std::declval<B&>().scratch().here());
   /// The key under which captured steps are cached: the values that the steps depend on besides the model and the trie.
   /// The scratch's position before the search determines the addresses of all memory that the steps use.
-  using key = std::tuple<mark, index_t, decltype(std::declval<Decoding const&>().shape()), index_t, normalization,
-                         closing, bool>;
+  using key =
+      std::tuple<mark, index_t, decltype(std::declval<Decoding const&>().shape()), index_t, normalization, bool, bool>;
   using recorded_steps = graph_cache<B, key, index_t>;
 
   block_search(B& worker, mark begin, Model const& model, item_trie const& trie, trie_view<space> const& arrays,
@@ -119,7 +118,7 @@ class block_search {
   /// Runs the search and appends the results to `out`. `allowed` is (users, nodes) or empty.
   void run(marks allowed, recorded_steps& known, beams& out) {
     key const what{
-        begin_, users_, decoding_.shape(), options_.beams, options_.normalize, options_.end, allowed.rows() > 0};
+        begin_, users_, decoding_.shape(), options_.beams, options_.normalize, options_.score_eos, allowed.rows() > 0};
     collect(known.run(worker_, what, [&] { return all_steps(allowed); }), out);
   }
 
@@ -142,11 +141,11 @@ class block_search {
                        .row_offsets = now.offsets,
                        .trie = arrays_,
                        .allowed = allowed,
-                       .over_children = options_.normalize == normalization::children},
+                       .normalize_over_allowed = options_.normalize == normalization::children},
                       normalisers_, choice_);
       count = branch_beams<T>(worker_, choice_, arrays_, now, level + 1, first_place, rows_at(level + 1));
     }
-    if (options_.end == closing::scored && options_.normalize == normalization::vocabulary) {
+    if (options_.score_eos && options_.normalize == normalization::vocabulary) {
       auto const logits = step(trie_.levels(), count, first_place);
       add_log_probability<T>(worker_, logits, normalisers_.part(0, count), model_.config().end,
                              rows_at(trie_.levels()).scores.part(0, count));
@@ -172,7 +171,7 @@ class block_search {
   /// scored, so they are sorted again here.
   void collect(index_t count, beams& out) const {
     auto const& last = rows_at(trie_.levels());
-    bool const counted = options_.end == closing::scored;
+    bool const counted = options_.score_eos;
     double const length = std::pow(static_cast<double>(trie_.levels() + (counted ? 1 : 0)), options_.length_penalty);
     host_copy<T, space> const all_scores(worker_, last.scores.part(0, count));
     host_copy<node_t, space> const all_nodes(worker_, last.nodes.part(0, count));

@@ -25,7 +25,7 @@ static_assert(TokenConstraint<item_trie>);
 /// A list of items in any order.
 using item_list = std::vector<item_id>;
 
-/// The items that a request may return. The lists may contain items that aren't in the catalogue.
+/// The items that a request may return. The lists may contain items that aren't in the catalog.
 struct item_filter {
   std::optional<item_list> allow = std::nullopt;  ///< only these items; no list allows all, an empty list allows none
   item_list deny = {};                            ///< never these items, even when they are in `allow`
@@ -35,7 +35,7 @@ struct item_filter {
 };
 
 /// A filter prepared for many queries: a predicate that returns whether an item is allowed. Its memory is proportional
-/// to the lists, not to the catalogue.
+/// to the lists, not to the catalog.
 class item_choice {
  public:
   /// Copies the lists of the filter into hash sets.

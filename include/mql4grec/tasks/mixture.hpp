@@ -20,35 +20,35 @@ class any_task {
     requires(!std::same_as<std::remove_cvref_t<T>, any_task>)
   any_task(T task) : task_(std::make_shared<model<T>>(std::move(task))) {  // NOLINT
     static_assert(Task<T>,
-                  "a task has each_example(domain, split, sink) and write(domain, vocabulary, place, random, batch); "
+                  "a task has each_example(dataset, split, sink) and write(dataset, vocabulary, place, random, batch); "
                   "see tasks/task.hpp");
   }
 
   /// See Task.
-  void each_example(domain const& data, split part, example_sink const& sink) const {
+  void each_example(dataset const& data, split part, example_sink const& sink) const {
     task_->each_example(data, part, sink);
   }
   /// See Task.
-  void write(domain const& data, vocabulary const& words, example_place place, random_stream& random,
+  void write(dataset const& data, vocabulary const& vocab, example_place place, random_stream& random,
              batch& out) const {
-    task_->write(data, words, place, random, out);
+    task_->write(data, vocab, place, random, out);
   }
 
  private:
   struct interface {
     virtual ~interface() = default;
-    virtual void each_example(domain const&, split, example_sink const&) const = 0;
-    virtual void write(domain const&, vocabulary const&, example_place, random_stream&, batch&) const = 0;
+    virtual void each_example(dataset const&, split, example_sink const&) const = 0;
+    virtual void write(dataset const&, vocabulary const&, example_place, random_stream&, batch&) const = 0;
   };
   template <class T>
   struct model final : interface {
     explicit model(T t) : task(std::move(t)) {}
-    void each_example(domain const& data, split part, example_sink const& sink) const override {
+    void each_example(dataset const& data, split part, example_sink const& sink) const override {
       task.each_example(data, part, sink);
     }
-    void write(domain const& data, vocabulary const& words, example_place place, random_stream& random,
+    void write(dataset const& data, vocabulary const& vocab, example_place place, random_stream& random,
                batch& out) const override {
-      task.write(data, words, place, random, out);
+      task.write(data, vocab, place, random, out);
     }
     T task;
   };

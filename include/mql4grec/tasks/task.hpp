@@ -19,21 +19,9 @@
 #include "mql4grec/language/token_table.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 #include "mql4grec/tasks/batch.hpp"
+#include "mql4grec/tasks/dataset.hpp"
 
 namespace mql4grec {
-
-/// One dataset as the tasks read it: the interactions, and the sequence of each item in every modality.
-struct domain {
-  interactions histories;           ///< the history of each user
-  std::vector<token_table> tables;  ///< by modality; all with items() = histories.item_count
-
-  /// The token table of a modality. Throws error when there is none.
-  token_table const& table(modality kind) const {
-    expects(index(kind) >= 0 && index(kind) < std::ssize(tables), "modality ", index(kind), " of a domain with ",
-            tables.size(), " modalities");
-    return tables[static_cast<std::size_t>(kind)];
-  }
-};
 
 /// The source of an example: a user and the position of an item in the user's history, or an item alone (position 0).
 struct example_place {
@@ -48,10 +36,10 @@ using example_sink = std::function<void(example_place)>;
 /// one sequence pair to a batch; its random_stream argument is its only source of randomness.
 template <class T>
 concept Task = std::copy_constructible<T> &&
-    requires(T const& task, domain const& data, vocabulary const& words, split part, example_sink const& sink,
+    requires(T const& task, dataset const& data, vocabulary const& vocab, split part, example_sink const& sink,
              example_place place, random_stream& random, batch& out) {
   { task.each_example(data, part, sink) } -> std::same_as<void>;
-  { task.write(data, words, place, random, out) } -> std::same_as<void>;
+  { task.write(data, vocab, place, random, out) } -> std::same_as<void>;
 };
 
 /// The prompt tokens that mark a task: prompts first … first + count − 1 of the vocabulary. None when count is 0.
@@ -60,8 +48,8 @@ struct prompt_range {
   index_t count = 0;  ///< number of prompt tokens
 
   /// Appends the prompt tokens to the open input.
-  void write(vocabulary const& words, batch& out) const {
-    for (index_t i = 0; i < count; ++i) out.add_input(words.prompt(first + i));
+  void write(vocabulary const& vocab, batch& out) const {
+    for (index_t i = 0; i < count; ++i) out.add_input(vocab.prompt(first + i));
   }
   bool operator==(prompt_range const&) const = default;
 };
@@ -79,25 +67,25 @@ struct next_item {
 
   /// In the training part: one example per training item of each user, except the first. In other parts: the target of
   /// each evaluated user. Examples that don't exist (see the top of this file) are skipped.
-  void each_example(domain const& data, split part, example_sink const& sink) const {
-    for (index_t u = 0; u < data.histories.users(); ++u) {
+  void each_example(dataset const& data, split part, example_sink const& sink) const {
+    for (index_t u = 0; u < data.interactions.users(); ++u) {
       auto const user = user_id(u);
       bool const training = part == split::train;
-      if (!training && !is_evaluated(data.histories, user)) continue;
-      auto const first = training ? 1 : target_position(data.histories, user, part);
-      auto const last = training ? std::ssize(training_items(data.histories, user)) : first + 1;
+      if (!training && !is_evaluated(data.interactions, user)) continue;
+      auto const first = training ? 1 : target_position(data.interactions, user, part);
+      auto const last = training ? std::ssize(training_items(data.interactions, user)) : first + 1;
       for (index_t p = first; p < last; ++p)
         if (exists(data, user, p)) sink({static_cast<std::int32_t>(u), static_cast<std::int32_t>(p)});
     }
   }
 
   /// Appends the example to the batch.
-  void write(domain const& data, vocabulary const& words, example_place place, random_stream& random,
+  void write(dataset const& data, vocabulary const& vocab, example_place place, random_stream& random,
              batch& out) const {
-    auto const items = data.histories.of(user_id(place.row));
+    auto const items = data.interactions.of(user_id(place.row));
     auto const window = window_before(items, place.position, max_history);
     auto const& told = data.table(from);
-    prompt.write(words, out);
+    prompt.write(vocab, out);
     auto const begin = out.inputs.size();
     for (auto const item : window)
       if (history_dropout == 0 || random.uniform() >= history_dropout) out.add_input(told.of(item));
@@ -112,18 +100,18 @@ struct next_item {
   /// Appends the input alone, for a search: the last `max_history` items of any history. Items that are unknown or have
   /// no sequence are omitted; for an empty history, the input is the prompt and </s>. Throws error when `table` has
   /// another modality than `from`.
-  void write_query(std::span<item_id const> history, token_table const& table, vocabulary const& words,
+  void write_query(std::span<item_id const> history, token_table const& table, vocabulary const& vocab,
                    batch& out) const {
     expects(table.kind() == from, "a history of modality ", index(table.kind()), " for a task that reads modality ",
             index(from));
-    prompt.write(words, out);
+    prompt.write(vocab, out);
     for (auto const item : window_before(history, std::ssize(history), max_history)) out.add_input(table.of(item));
     out.close_input();
   }
 
   /// Whether the target and at least one item of the history before it have sequences.
-  bool exists(domain const& data, user_id user, index_t position) const {
-    auto const items = data.histories.of(user);
+  bool exists(dataset const& data, user_id user, index_t position) const {
+    auto const items = data.interactions.of(user);
     auto const window = window_before(items, position, max_history);
     auto const& told = data.table(from);
     return data.table(to).has(items[static_cast<std::size_t>(position)]) &&
@@ -142,15 +130,15 @@ struct alignment {
   prompt_range prompt = {};
 
   /// One example per item that has a sequence in both modalities.
-  void each_example(domain const& data, split part, example_sink const& sink) const {
+  void each_example(dataset const& data, split part, example_sink const& sink) const {
     if (part != split::train) return;
     for (auto const item : data.table(from).present())
       if (data.table(to).has(item)) sink({static_cast<std::int32_t>(item), 0});
   }
 
   /// Appends the example to the batch.
-  void write(domain const& data, vocabulary const& words, example_place place, random_stream&, batch& out) const {
-    prompt.write(words, out);
+  void write(dataset const& data, vocabulary const& vocab, example_place place, random_stream&, batch& out) const {
+    prompt.write(vocab, out);
     out.add_input(data.table(from).of(item_id(place.row)));
     out.close_input();
     out.add_target(data.table(to).of(item_id(place.row)));
@@ -168,10 +156,10 @@ struct coin_toss {
 
   /// One example per training item of each user, except the first, for which at least one of the tasks exists. Training
   /// part only.
-  void each_example(domain const& data, split part, example_sink const& sink) const {
+  void each_example(dataset const& data, split part, example_sink const& sink) const {
     if (part != split::train) return;
-    for (index_t u = 0; u < data.histories.users(); ++u) {
-      auto const last = std::ssize(training_items(data.histories, user_id(u)));
+    for (index_t u = 0; u < data.interactions.users(); ++u) {
+      auto const last = std::ssize(training_items(data.interactions, user_id(u)));
       for (index_t p = 1; p < last; ++p)
         if (heads.exists(data, user_id(u), p) || tails.exists(data, user_id(u), p))
           sink({static_cast<std::int32_t>(u), static_cast<std::int32_t>(p)});
@@ -179,12 +167,12 @@ struct coin_toss {
   }
 
   /// Appends the example to the batch.
-  void write(domain const& data, vocabulary const& words, example_place place, random_stream& random,
+  void write(dataset const& data, vocabulary const& vocab, example_place place, random_stream& random,
              batch& out) const {
     bool const up = random.uniform() >= 0.5;
     auto const& chosen = up ? heads : tails;
     auto const& other = up ? tails : heads;
-    (chosen.exists(data, user_id(place.row), place.position) ? chosen : other).write(data, words, place, random, out);
+    (chosen.exists(data, user_id(place.row), place.position) ? chosen : other).write(data, vocab, place, random, out);
   }
 
   bool operator==(coin_toss const&) const = default;

@@ -20,8 +20,8 @@ namespace mql4grec {
 /// A task of the mixture, a dataset, and the source of the example in it. An example occupies 12 bytes; its sequences
 /// are not stored.
 struct example {
-  std::uint16_t domain;  ///< index of the dataset
-  std::uint16_t task;    ///< index of the task in the mixture
+  std::uint16_t dataset;  ///< index of the dataset
+  std::uint16_t task;     ///< index of the task in the mixture
   example_place place;
   bool operator==(example const&) const = default;
 };
@@ -48,43 +48,43 @@ class example_set {
     expects(i >= 0 && i < size(), "example ", i, " of ", size());
     auto const& e = examples_[static_cast<std::size_t>(i)];
     auto random = detail::example_stream(seed, epoch, static_cast<std::uint64_t>(i));
-    tasks_[e.task].write(domains_[e.domain], words_, e.place, random, out);
+    tasks_[e.task].write(datasets_[e.dataset], vocab_, e.place, random, out);
   }
 
   /// All examples, ordered by dataset, then by task.
   std::span<example const> examples() const { return examples_; }
   /// The datasets.
-  std::vector<domain> const& domains() const { return domains_; }
+  std::vector<dataset> const& datasets() const { return datasets_; }
   /// The vocabulary that the examples are written with.
-  vocabulary const& words() const { return words_; }
+  vocabulary const& vocab() const { return vocab_; }
 
  protected:
-  example_set(std::vector<any_task> tasks, std::vector<domain> domains, vocabulary words, split part)
-      : tasks_(std::move(tasks)), domains_(std::move(domains)), words_(std::move(words)) {
+  example_set(std::vector<any_task> tasks, std::vector<dataset> datasets, vocabulary vocab, split part)
+      : tasks_(std::move(tasks)), datasets_(std::move(datasets)), vocab_(std::move(vocab)) {
     constexpr auto limit = std::numeric_limits<std::uint16_t>::max();
-    expects(tasks_.size() <= limit && domains_.size() <= limit, "a mixture of ", tasks_.size(), " tasks over ",
-            domains_.size(), " domains, expected at most ", limit, " of each");
-    for (auto const& data : domains_) check(data);
-    for (std::size_t d = 0; d < domains_.size(); ++d)
+    expects(tasks_.size() <= limit && datasets_.size() <= limit, "a mixture of ", tasks_.size(), " tasks over ",
+            datasets_.size(), " domains, expected at most ", limit, " of each");
+    for (auto const& data : datasets_) check(data);
+    for (std::size_t d = 0; d < datasets_.size(); ++d)
       for (std::size_t t = 0; t < tasks_.size(); ++t)
-        tasks_[t].each_example(domains_[d], part, [&](example_place place) {
+        tasks_[t].each_example(datasets_[d], part, [&](example_place place) {
           examples_.push_back({static_cast<std::uint16_t>(d), static_cast<std::uint16_t>(t), place});
         });
   }
 
  private:
-  void check(domain const& data) const {
-    for (std::size_t m = 0; m < data.tables.size(); ++m) {
-      auto const& table = data.tables[m];
+  void check(dataset const& data) const {
+    for (std::size_t m = 0; m < data.tokens.size(); ++m) {
+      auto const& table = data.tokens[m];
       expects(table.kind() == modality(m), "table ", m, " of a domain holds modality ", index(table.kind()));
-      expects(table.items() == data.histories.item_count, "the table of modality ", m, " has ", table.items(),
-              " items, but the interactions have ", data.histories.item_count);
+      expects(table.items() == data.interactions.item_count, "the table of modality ", m, " has ", table.items(),
+              " items, but the interactions have ", data.interactions.item_count);
     }
   }
 
   std::vector<any_task> tasks_;
-  std::vector<domain> domains_;
-  vocabulary words_;
+  std::vector<dataset> datasets_;
+  vocabulary vocab_;
   std::vector<example> examples_;
 };
 
@@ -92,16 +92,16 @@ class example_set {
 /// dataset's number of items or isn't at the index of its modality.
 class training_set : public example_set {
  public:
-  training_set(mixture const& mix, std::vector<domain> domains, vocabulary words)
-      : example_set(mix.tasks, std::move(domains), std::move(words), split::train) {}
+  training_set(mixture const& mix, std::vector<dataset> datasets, vocabulary vocab)
+      : example_set(mix.tasks, std::move(datasets), std::move(vocab), split::train) {}
 };
 
 /// The target of every evaluated user, once per query of the mixture. history_dropout doesn't apply. The constructor
 /// throws error under the same conditions as training_set.
 class validation_set : public example_set {
  public:
-  validation_set(mixture const& mix, std::vector<domain> domains, vocabulary words, split part = split::valid)
-      : example_set(tasks_of(mix), std::move(domains), std::move(words), part) {}
+  validation_set(mixture const& mix, std::vector<dataset> datasets, vocabulary vocab, split part = split::valid)
+      : example_set(tasks_of(mix), std::move(datasets), std::move(vocab), part) {}
 
  private:
   static std::vector<any_task> tasks_of(mixture const& mix) {

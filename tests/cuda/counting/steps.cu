@@ -29,7 +29,7 @@ struct histories {
   }
 };
 
-token_table catalogue(index_t items) {
+token_table catalog(index_t items) {
   token_table table(modality::text, items, 4);
   random_stream random(5, 0);
   for (index_t i = 0; i < items; ++i) {
@@ -98,7 +98,7 @@ TEST_CASE(
     "result alone") {
   device b({.products = precision::bf16});
   frozen_t5<device, float> model(b, t5<device, float>(b, {.vocabulary = 2100}));
-  item_trie const trie(catalogue(6000));
+  item_trie const trie(catalog(6000));
   batch queries;
   for (index_t i = 0; i < 256; ++i) histories{256}.write(i, 1, 0, queries);
   beam_searcher<device, frozen_t5<device, float>> searcher(b, model, trie);
@@ -129,7 +129,7 @@ buffer<float, host_space> random_features(index_t rows, index_t width) {
 
 TEST_CASE(
     "counting: a translator's training step is one graph, and the host waits behind it for what came of it; a "
-    "catalogue is translated without anything CUDA refuses") {
+    "catalog is translated without anything CUDA refuses") {
   device b({.products = precision::bf16});
   rq_vae<device, float> model(b, {.input_width = 384});
   auto const memory = random_features(5000, 384);

@@ -38,7 +38,8 @@ struct beam_candidates {
   view<index_t const, S, 1> row_offsets;  ///< (users + 1): user u has the rows row_offsets(u) … row_offsets(u+1)−1
   trie_view<S> trie;
   view<std::uint8_t const, S, 2> allowed = {};  ///< (users, nodes): 0 forbids a node; empty: all nodes are allowed
-  bool over_children = false;  ///< log p is normalized over the allowed children instead of the whole vocabulary
+  bool normalize_over_allowed =
+      false;  ///< log p is normalized over the allowed children instead of the whole vocabulary
 };
 
 /// The best candidates of each user, best first. Equal scores are ordered by row, then by child.

@@ -176,11 +176,11 @@ struct select_for_user {
       if (t < block.rows) block.starts[t] = starts[t];
       if (t == 0) block.starts[block.rows] = block.total;
     });
-    if (in.over_children) normalise(group, user, block, partial, highest);
+    if (in.normalize_over_allowed) normalise(group, user, block, partial, highest);
     group.each([&](int t) {
       if (t >= block.rows) return;
       index_t const row = block.first + t;
-      block.bases[t] = in.scores(row) - (in.over_children ? block.bases[t] : normalisers[row]);
+      block.bases[t] = in.scores(row) - (in.normalize_over_allowed ? block.bases[t] : normalisers[row]);
     });
   }
 

@@ -35,7 +35,7 @@ void for_each_child(beam_candidates<host_space, T> const& in, index_t user, inde
 template <Real T>
 T row_normaliser(beam_candidates<host_space, T> const& in, index_t user, index_t row,
                  in_vector<backend, T> over_vocabulary) {
-  if (!in.over_children) return over_vocabulary(row);
+  if (!in.normalize_over_allowed) return over_vocabulary(row);
   T highest = -std::numeric_limits<T>::infinity(), sum{};
   for_each_child(in, user, row,
                  [&](node_t child) { highest = std::max(highest, in.logits(row, index(in.trie.token(child)))); });

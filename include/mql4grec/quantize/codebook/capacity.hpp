@@ -1,6 +1,6 @@
 #pragma once
 // The capacity of codebooks: expected before training from the sizes alone, and measured afterwards from the codes of a
-// catalogue.
+// catalog.
 #include <algorithm>
 #include <cmath>
 
@@ -20,14 +20,14 @@ struct level_fill {
   bool operator==(level_fill const&) const = default;
 };
 
-/// The capacity of codebooks and, if a catalogue exists, its use.
+/// The capacity of codebooks and, if a catalog exists, its use.
 struct capacity_report {
   double log2_sequences = 0;  ///< log2 of the number of sequences M
   /// The expected number of items beyond the distinct sequences when n items choose uniformly: n − M (1 − (1 − 1/M)ⁿ).
   double expected_collisions = 0;
-  std::vector<level_fill> levels;  ///< of a catalogue; empty when there is none
-  /// The catalogue size at which the fullest prefix of the last level is full, if it grows in proportion; M without a
-  /// catalogue.
+  std::vector<level_fill> levels;  ///< of a catalog; empty when there is none
+  /// The catalog size at which the fullest prefix of the last level is full, if it grows in proportion; M without a
+  /// catalog.
   double items_until_full = 0;
 
   bool operator==(capacity_report const&) const = default;
@@ -49,7 +49,7 @@ inline capacity_report expected_capacity(std::vector<index_t> const& sizes, inde
   return out;
 }
 
-/// The capacity and its use for the codes of a catalogue.
+/// The capacity and its use for the codes of a catalog.
 inline capacity_report capacity_of(code_table const& table) {
   auto const order = detail::items_by_key(table);
   auto out = expected_capacity(table.sizes(), std::ssize(order));

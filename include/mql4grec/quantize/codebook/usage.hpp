@@ -1,5 +1,5 @@
 #pragma once
-// Statistics of how often a catalogue uses each code.
+// Statistics of how often a catalog uses each code.
 #include <cmath>
 #include <span>
 #include <vector>

@@ -10,7 +10,7 @@
 namespace mql4grec {
 
 /// The latents (rows, width) of items. Only the latents of items that collide or are new are requested, so those of a
-/// large catalogue don't have to be kept in memory; see encoded_latents.
+/// large catalog don't have to be kept in memory; see encoded_latents.
 template <class L>
 concept LatentSource = requires(L const& latents, std::span<index_t const> items, host_matrix_view<float> out) {
   { latents.rows() } -> std::convertible_to<index_t>;

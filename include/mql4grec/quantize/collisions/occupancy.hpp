@@ -1,5 +1,5 @@
 #pragma once
-// The set of sequences in use. The keys of the catalogue are kept in one sorted array. A prefix that is queried gets a
+// The set of sequences in use. The keys of the catalog are kept in one sorted array. A prefix that is queried gets a
 // bit per code of the last level, so memory grows with the number of queried prefixes, not with the number of possible
 // ones.
 #include <unordered_map>

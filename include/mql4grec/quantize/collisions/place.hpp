@@ -1,5 +1,5 @@
 #pragma once
-// Placement of new items in a catalogue whose items already have codes.
+// Placement of new items in a catalog whose items already have codes.
 #include "mql4grec/quantize/codebook/residual_quantizer.hpp"
 #include "mql4grec/quantize/collisions/sequence_placer.hpp"
 

@@ -1,5 +1,5 @@
 #pragma once
-// Epochs of a translator: batches in an order of the seed, a look at the whole catalogue now and then, the best state
+// Epochs of a translator: batches in an order of the seed, a look at the whole catalog now and then, the best state
 // kept by whoever watches.
 #include <cmath>
 #include <iomanip>
@@ -40,7 +40,7 @@ void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features
   }
 }
 
-/// Looks at the whole catalogue.
+/// Looks at the whole catalog.
 template <Backend B, Translator<B> M, FeatureSource F>
 translator_evaluation evaluate_translator(B& backend, M const& model, F const& features) {
   auto const found = translate_items(backend, model, features, reconstruction::wanted, [](index_t) {});
@@ -55,7 +55,7 @@ using translator_observer = train::loop_observer<translator_progress, rq_vae_los
 
 namespace detail {
 
-/// Whether a look at a catalogue has seen a level collapse. Judged by the perplexity: a code that one odd item has
+/// Whether a look at a catalog has seen a level collapse. Judged by the perplexity: a code that one odd item has
 /// makes no difference. Fewer items than codes can't use them all.
 inline bool has_collapsed(translator_evaluation const& seen, translator_options const& options, index_t rows) {
   return std::ranges::any_of(seen.usage, [&](level_usage const& level) {

@@ -14,8 +14,8 @@ struct translator_options {
   rq_vae_training training = {};
   index_t epochs = 500;
   index_t autoencoder_epochs =
-      10;                       ///< of them, the first ones leave the quantizer out; the codebooks start behind them
-  index_t evaluate_every = 10;  ///< epochs from one look at the whole catalogue to the next; the last epoch has one too
+      10;                        ///< of them, the first ones leave the quantizer out; the codebooks start behind them
+  index_t evaluate_every = 10;   ///< epochs from one look at the whole catalog to the next; the last epoch has one too
   index_t kmeans_rows = 65'536;  ///< of the sample that the codebooks start from; 0: they start random
   index_t kmeans_iterations = 20;
   double least_entropy =
@@ -45,7 +45,7 @@ inline void validate(translator_options const& o) {
 /// How many epochs leave the quantizer out: the last one never does, since somebody has to learn codes.
 inline index_t autoencoder_epochs(translator_options const& o) { return std::min(o.autoencoder_epochs, o.epochs - 1); }
 
-/// A look at the whole catalogue with the nearest codes.
+/// A look at the whole catalog with the nearest codes.
 struct translator_evaluation {
   double reconstruction_error = 0;  ///< mean (x̂ − x)² an entry, of features as they are trained on
   double quantization_error = 0;    ///< mean (ẑ − z)² an entry

@@ -1,0 +1,28 @@
+#pragma once
+// One dataset in memory, as tasks, training and evaluation read it.
+#include <string>
+#include <vector>
+
+#include "mql4grec/catalog/interactions.hpp"
+#include "mql4grec/catalog/items.hpp"
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/language/token_table.hpp"
+
+namespace mql4grec {
+
+/// Who interacted with what, and each item's token sequence in every modality.
+struct dataset {
+  mql4grec::interactions interactions = {};
+  std::vector<token_table> tokens = {};  ///< by modality, each with items() = interactions.item_count
+  item_descriptions items = {};          ///< titles and the like; may be empty
+  std::string name = {};                 ///< for messages
+
+  /// The tokens of a modality. Throws error when the dataset has no such modality.
+  token_table const& table(modality kind) const {
+    expects(index(kind) >= 0 && index(kind) < std::ssize(tokens), "modality ", index(kind), " of a dataset with ",
+            tokens.size(), " modalities");
+    return tokens[static_cast<std::size_t>(kind)];
+  }
+};
+
+}  // namespace mql4grec
