@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""api_reference.py SOURCE DIR BINARY DIR: every public name has a docstring, and every docstring is readable by doxygen.
+
+Runs doxygen as the target `docs` does and prints its warnings. Exits with 77 when doxygen isn't installed.
+"""
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+# Warnings that ask for nothing a reader lacks, each with its reason.
+IGNORED = [
+    # What a class documents as a whole: conversions between its own const and non-const forms, and moves.
+    r"Member (~\w+|operator=)\(",
+    # The library's own forward declarations of another library's functions.
+    r"Member omp_\w+\(int\)|Member omp_\w+\(\)",
+]
+
+
+def main() -> int:
+    source, out = (Path(argument).resolve() for argument in sys.argv[1:3])
+    doxygen = shutil.which("doxygen")
+    if doxygen is None:
+        print("doxygen is not installed: the API reference isn't checked")
+        return 77
+    out.mkdir(parents=True, exist_ok=True)
+    settings = (source / "docs/Doxyfile.in").read_text(encoding="utf8")
+    for name, value in {"PROJECT_VERSION": "", "PROJECT_SOURCE_DIR": source, "MQL4GREC_REFERENCE_DIR": out,
+                        "Python3_EXECUTABLE": sys.executable}.items():
+        settings = settings.replace(f"@{name}@", str(value))
+    # The docstrings are parsed when pages are written: XML is the fastest to write.
+    settings += "\nGENERATE_HTML = NO\nGENERATE_XML = YES\nXML_PROGRAMLISTING = NO\nSEARCHENGINE = NO\n"
+    (out / "Doxyfile").write_text(settings, encoding="utf8")
+    subprocess.run([doxygen, str(out / "Doxyfile")], check=True)
+
+    warnings = (out / "warnings.txt").read_text(encoding="utf8").splitlines()
+    left = sorted({line.replace(f"{source}/", "") for line in warnings
+                   if not any(re.search(pattern, line) for pattern in IGNORED)})
+    print("\n".join(left))
+    if left:
+        print(f"\n{len(left)} names without a docstring, or docstrings that doxygen can't read. A docstring is a comment "
+              "that begins with ///; CONTRIBUTING.md describes what it contains.")
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
