@@ -5,6 +5,7 @@
 #include "mql4grec/rank/fusion.inl.hpp"
 #include "mql4grec/recommender.hpp"
 #include "mql4grec/search/trie.inl.hpp"
+#include "mql4grec/tasks/mixture.inl.hpp"
 
 // Files: nlohmann/json is compiled here, and in no source that links this.
 #if MQL4GREC_HAS_JSON

@@ -48,7 +48,9 @@ class recommender {
   /// One more than the largest number of an item.
   index_t items() const { return tables_.front().items(); }
 
-  /// The k items most likely to come next, best first; fewer only when fewer are allowed and have a sequence.
+  /// The k items most likely to come next, best first; fewer only when fewer are allowed and have a sequence. When k
+  /// exceeds the number of beams, the search uses k beams, which takes more time and may rank the first items otherwise
+  /// than fewer beams do. Throws error unless 0 ≤ k ≤ max_beams.
   /// Only the history's last items count (20 by default); unknown items are passed over; an empty history gets what the
   /// model expects of anyone. The filter acts inside the search. Const, without locks: every thread has scratch of its
   /// own.
@@ -112,7 +114,7 @@ recommender<B, T, Fusion>::recommender(B& backend, t5<B, T> model, vocabulary vo
 template <Backend B, Real T, FusionPolicy Fusion>
 ranking recommender<B, T, Fusion>::recommend(std::span<item_id const> history, index_t k,
                                              item_filter const& filter) const {
-  expects(k >= 0, "recommend: k is ", k, ", expected at least 0");
+  expects(k >= 0 && k <= max_beams, "recommend: k is ", k, ", expected 0 to ", max_beams);
   thread_local searchers_of_thread mine;
   mine.serve(*this);
   beam_options search = options_.search;

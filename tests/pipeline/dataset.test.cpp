@@ -54,8 +54,8 @@ TEST_CASE("vocabulary_of: another shape gets the least words that speak all data
   auto const vocab = vocabulary_of({suffix, other, few});
   CHECK(vocab.prompts() == 18);
   for (auto const& directory : {suffix, other, few}) CHECK_NOTHROW(read_dataset(directory, vocab));
-  CHECK(read_dataset(suffix, vocab).data.table(modality::text).levels() == 5);
-  CHECK(read_dataset(suffix, vocab).data.table(modality::image).levels() == 4);
+  CHECK(read_dataset(suffix, vocab).table(modality::text).levels() == 5);
+  CHECK(read_dataset(suffix, vocab).table(modality::image).levels() == 4);
 }
 
 TEST_CASE("vocabulary_of: datasets that differ in their levels are refused with file and item") {

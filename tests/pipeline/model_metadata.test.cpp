@@ -110,6 +110,22 @@ TEST_CASE("query_prompts: tasks that ask alike have the same, with and without p
   CHECK(query_prompts("released-next") == query_prompts("released"));
 }
 
+TEST_CASE("mixture_named: a list has the tasks that it names, in its order, with the prompts of all tasks") {
+  auto const one = mixture_named("text-to-image");
+  CHECK(one.tasks.size() == 1);
+  CHECK(one.validated.empty());  // validated by the queries
+  CHECK(one.queries.size() == 2);
+  auto const three = mixture_named("next-image,align-text-image,next-image");
+  CHECK(three.tasks.size() == 3);
+  CHECK(three.validated == std::vector{all_tasks().queries[1], all_tasks().queries[1]});
+  CHECK(query_prompts("next-text") == query_prompts("all"));
+  CHECK(complaint<error>([] { mixture_named("next-text,next-words"); }) ==
+        "tasks: 'next-words' is unknown, expected next-text, next-image, text-to-image, image-to-text, "
+        "align-text-image or align-image-text");
+  CHECK_THROWS_AS(mixture_named("next-text,"), error);
+  CHECK_THROWS_AS(mixture_named("some"), error);
+}
+
 TEST_CASE("mixture_named: its names, and what each says to the model") {
   CHECK(mixture_named("all").tasks.size() == 6);
   CHECK(mixture_named("next").tasks.size() == 2);
@@ -140,8 +156,8 @@ TEST_CASE("read_dataset: a directory's interactions, sequences and descriptions;
   CHECK_THROWS_AS(read_dataset(directory, vocabulary({.modalities = {{"a", {2}}, {"A", {2, 2}}}})),
                   file_error);                   // has no <a_2>
   std::filesystem::remove(paths.image_index());  // one of the two is enough: nothing has a sequence in the other
-  CHECK(items_with_sequence(read_dataset(directory, vocab).data.table(modality::image)) == 0);
-  CHECK(read_dataset(directory, vocab).data.table(modality::image).items() == 4);
+  CHECK(items_with_sequence(read_dataset(directory, vocab).table(modality::image)) == 0);
+  CHECK(read_dataset(directory, vocab).table(modality::image).items() == 4);
   std::filesystem::remove(paths.text_index());
   CHECK(complaint<file_error>([&] { read_dataset(directory, vocab); }) ==
         paths.text_index().string() + ": is missing, and so is Toys.index_vitemb.json, expected at least one of them");

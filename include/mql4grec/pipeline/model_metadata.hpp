@@ -10,7 +10,8 @@
 
 namespace mql4grec {
 
-/// The mixtures by the names that the program knows.
+/// The mixture of a name: all (all_tasks), next (next_only), released (released_mixture), released-next
+/// (released_next_only), or a comma-separated list for listed_tasks. Throws error for any other name.
 mixture mixture_named(std::string const& name, mixture_options const& options = {});
 
 /// The prompts that a model of these tasks is asked for the next item with, a modality after the other:

@@ -1,6 +1,8 @@
 #pragma once
 // What pipeline/model_metadata.hpp declares.
+#include <algorithm>
 #include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -16,7 +18,17 @@ MQL4GREC_DEFINITION mixture mixture_named(std::string const& name, mixture_optio
   if (name == "next") return next_only(options);
   if (name == "released") return released_mixture(options);
   if (name == "released-next") return released_next_only(options);
-  detail::raise("tasks '", name, "': expected all, next, released or released-next");
+  if (name.find('-') == name.npos)
+    detail::raise("tasks '", name,
+                  "': expected all, next, released, released-next or a list of next-text, next-image, text-to-image, "
+                  "image-to-text, align-text-image, align-image-text");
+  std::vector<std::string> names;
+  for (std::size_t begin = 0; begin <= name.size();) {
+    auto const end = std::min(name.find(',', begin), name.size());
+    names.push_back(name.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return listed_tasks(names, options);
 }
 
 MQL4GREC_DEFINITION std::string query_prompts(std::string const& tasks) {

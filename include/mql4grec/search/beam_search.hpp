@@ -24,6 +24,9 @@ enum class normalization {
   children     ///< the allowed children of the beam's node: the scores form a distribution over items
 };
 
+/// The largest number of beams per query.
+inline constexpr index_t max_beams = 4096;
+
 /// Options of a beam search. The defaults give the scores of transformers' generate().
 struct beam_options {
   index_t beams = 20;         ///< beams per query, 1 … 4096; also the maximum number of results per query
@@ -39,7 +42,7 @@ struct beam_options {
 
 /// Throws error for options out of range.
 inline void validate(beam_options const& o) {
-  expects(o.beams >= 1 && o.beams <= 4096, "beam search: ", o.beams, " beams, expected 1 to 4096");
+  expects(o.beams >= 1 && o.beams <= max_beams, "beam search: ", o.beams, " beams, expected 1 to ", max_beams);
   expects(std::isfinite(o.length_penalty), "beam search: the length penalty isn't finite");
   expects(o.block_rows >= 1, "beam search: blocks of ", o.block_rows, " rows, expected at least 1");
 }
@@ -239,6 +242,7 @@ class beam_searcher {
   /// here; see validate().
   void search(batch const& queries, micro_batch part, beam_options const& options,
               host_matrix_view<std::uint8_t const> allowed, beams& found) {
+    validate(options);
     if (trie_->leaves() == 0) {
       found.offsets.resize(found.offsets.size() + static_cast<std::size_t>(part.last - part.first),
                            found.offsets.back());

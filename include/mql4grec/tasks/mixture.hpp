@@ -2,11 +2,13 @@
 // Mixtures: the tasks that a model is trained on, and the queries it is evaluated with.
 #include <concepts>
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "mql4grec/core/error.hpp"
+#include "mql4grec/core/macros.hpp"
 #include "mql4grec/tasks/task.hpp"
 
 namespace mql4grec {
@@ -59,6 +61,7 @@ class any_task {
 struct mixture {
   std::vector<any_task> tasks;     ///< every epoch contains the examples of all of them
   std::vector<next_item> queries;  ///< by modality: the symmetric next-item task that recommends in this modality
+  std::vector<next_item> validated = {};  ///< the tasks of the validation loss; empty: the queries
 
   /// The query of a modality. Throws error when the mixture has none.
   next_item const& query(modality kind) const {
@@ -101,6 +104,12 @@ inline mixture all_tasks(mixture_options options = {}) {
   return mix;
 }
 
+/// Some of the six tasks of all_tasks, with the same prompts. `names` contains any of next-text, next-image,
+/// text-to-image, image-to-text, align-text-image and align-image-text; a name that occurs twice counts twice. The
+/// validation loss is that of the listed next-text and next-image, or of both when the list has neither. Throws error
+/// for an unknown name and for an empty list.
+mixture listed_tasks(std::vector<std::string> const& names, mixture_options options = {});
+
 /// The mixture of the authors' released code: next-item tasks without a prompt, and one asymmetric task that chooses
 /// its direction at random, with one prompt for both directions.
 inline mixture released_mixture(mixture_options options = {}) {
@@ -121,3 +130,7 @@ inline mixture released_next_only(mixture_options options = {}) {
 }
 
 }  // namespace mql4grec
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/tasks/mixture.inl.hpp"
+#endif

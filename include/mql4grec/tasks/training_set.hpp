@@ -96,8 +96,8 @@ class training_set : public example_set {
       : example_set(mix.tasks, std::move(datasets), std::move(vocab), split::train) {}
 };
 
-/// The target of every evaluated user, once per query of the mixture. history_dropout doesn't apply. The constructor
-/// throws error under the same conditions as training_set.
+/// The target of every evaluated user, once per validated task of the mixture. history_dropout doesn't apply. The
+/// constructor throws error under the same conditions as training_set.
 class validation_set : public example_set {
  public:
   validation_set(mixture const& mix, std::vector<dataset> datasets, vocabulary vocab, split part = split::valid)
@@ -106,7 +106,7 @@ class validation_set : public example_set {
  private:
   static std::vector<any_task> tasks_of(mixture const& mix) {
     std::vector<any_task> tasks;
-    for (auto query : mix.queries) {
+    for (auto query : mix.validated.empty() ? mix.queries : mix.validated) {
       query.history_dropout = 0;  // only training is randomised
       tasks.emplace_back(query);
     }

@@ -46,7 +46,7 @@ void check_nothing_wrong(cuda_counts const& counts) {
 }
 
 /// For the results page: "a training step: a graph of 190 kernels and 126 products …".
-void upload(std::string const& what, cuda_counts const& c) {
+void print_counts(std::string const& what, cuda_counts const& c) {
   if (c.captured_kernels + c.captured_products > 0)
     MESSAGE(what, ": a graph of ", c.captured_kernels, " kernels and ", c.captured_products, " products; beside it ",
             c.kernels, " and ", c.products, ", ", c.uploads, " uploads, ", c.waits, " waits");
@@ -68,7 +68,7 @@ TEST_CASE("counting: a training step whose shape has come up twice is one graph,
     teacher.step(set, which, 1e-4);
     auto const counts = take_counts();
     check_nothing_wrong(counts);
-    tell("a training step", counts);
+    print_counts("a training step", counts);
     if (step < 3) continue;  // as it comes, as it comes in a scratch of the final size, captured
     CHECK(counts.kernels + counts.products == 0);
     CHECK(counts.graphs == 1);
@@ -108,7 +108,7 @@ TEST_CASE(
       searcher.search(queries, {0, users}, {}, {}, found);
       auto const counts = take_counts();
       check_nothing_wrong(counts);
-      tell("a search", counts);
+      print_counts("a search", counts);
       if (round < 3) continue;
       CHECK(counts.graphs == 1);
       CHECK(counts.captured_kernels + counts.captured_products == 0);
@@ -143,7 +143,7 @@ TEST_CASE(
       trainer.step(batches.take(b, which, which));
       auto const counts = take_counts();
       check_nothing_wrong(counts);
-      tell("a translator's step", counts);
+      print_counts("a translator's step", counts);
       if (step < 3) continue;
       CHECK(counts.graphs == 1);
       CHECK(counts.kernels + counts.products == (resident > 0 ? 1 : 0));  // the batch is gathered

@@ -21,12 +21,13 @@ class code_table {
 
   /// A table without items and levels.
   code_table() = default;
-  /// A table in which no item has a sequence; `sizes` is K of each level. Throws error when there are no levels or a
-  /// level has no codes.
-  code_table(index_t items, std::vector<index_t> sizes)
-      : sizes_(std::move(sizes)), items_(items), codes_(static_cast<std::size_t>(items * levels()), missing) {
+  /// A table in which no item has a sequence; `sizes` is K of each level. Throws error when there are no levels, a
+  /// level has no codes or `items` is negative.
+  code_table(index_t items, std::vector<index_t> sizes) : sizes_(std::move(sizes)), items_(items) {
+    expects(items >= 0, "a code table of ", items, " items, expected at least 0");
     expects(!sizes_.empty(), "a code table needs at least one level");
     for (auto const k : sizes_) expects(k >= 1, "a code table has a level of ", k, " codes, expected at least 1");
+    codes_.assign(static_cast<std::size_t>(items * levels()), missing);
   }
 
   /// The number of items, with or without a sequence.

@@ -1,10 +1,12 @@
 #pragma once
 // The rows of a training batch in the memory that a backend's kernels read. On a device, all features are copied to the
 // device if they fit. Otherwise a thread of the host reads the next batch while the device computes.
+#include <algorithm>
 #include <array>
 #include <future>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "mql4grec/backend/contract/buffer.hpp"
 #include "mql4grec/quantize/rq_vae/feature_stream.hpp"
@@ -75,6 +77,7 @@ class training_rows<B, F> {
       upload<index_t>(b, view_of(wanted), which);
       gather_rows<float>(b, {std::as_const(all_).view_all().data, features_.rows(), features_.width()}, which, x);
     } else {
+      if (reading_.valid() && !std::ranges::equal(reading_rows_, wanted)) reading_.get();  // other rows than foreseen
       if (!reading_.valid()) read(wanted);
       reading_.get();
       ahead_[at_].upload(b, x.flat());
@@ -89,6 +92,7 @@ class training_rows<B, F> {
 
   void read(std::span<index_t const> rows) {
     host_matrix_view<float> const place(ahead_[at_].values().data, std::ssize(rows), features_.width());
+    reading_rows_.assign(rows.begin(), rows.end());
     reading_ =
         std::async(std::launch::async, [&features = features_, rows = std::vector<index_t>(rows.begin(), rows.end()),
                                         place] { features.gather(rows, place); });
@@ -101,6 +105,7 @@ class training_rows<B, F> {
   buffer<index_t, typename B::memory_space> which_;  // (batch)
   std::array<upload_memory, 2> ahead_;               // when features aren't on the device: one batch each
   std::size_t at_ = 0;                               // the next buffer to be read into
+  std::vector<index_t> reading_rows_;                // the rows that reading_ reads
   std::future<void> reading_;  // last member: destroyed first, and its destructor waits for the reader
 };
 

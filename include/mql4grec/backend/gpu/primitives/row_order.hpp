@@ -191,13 +191,13 @@ void order_by_digit(backend<System>& b, digit_count what, Rows const& from, std:
 /// Sorts rows by key; the result is in the backend's scratch. Every key must be in [0, different).
 template <class Key, class System>
 sorted_rows sort_rows(backend<System>& b, in_vector<backend<System>, Key> keys, index_t different) {
-  constexpr index_t max_micro_batches = 256, least_rows = 512, threads = digit_count::threads;
+  constexpr index_t max_ranges = 256, least_rows = 512, threads = digit_count::threads;
   constexpr int bits = digit_count::most_bits;
   index_t const n = keys.size();
   auto const room = [&] { return b.scratch().template take<std::int32_t>(n).data; };
   ordered_rows now{room(), room()}, next{room(), room()};
   if (n == 0) return {now.keys, now.rows, 0};
-  index_t const wanted = (n + max_micro_batches - 1) / max_micro_batches;
+  index_t const wanted = (n + max_ranges - 1) / max_ranges;
   digit_count what{};
   what.n = n;
   what.each = (std::max(wanted, least_rows) + threads - 1) / threads * threads;

@@ -114,7 +114,7 @@ struct cuda {
     }
 
     context(context&&) = default;
-    context& operator=(context&&) = default;
+    context& operator=(context&&) = delete;  // the target's stream may still read its pinned memory
     ~context() {
       if (stream_) cudaStreamSynchronize(stream_.get());  // it may still read the pinned memory
     }
