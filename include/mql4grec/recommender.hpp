@@ -1,6 +1,7 @@
 #pragma once
-// The façade that a service embeds. A recommender is immutable: load it once, call recommend() from as many threads as
-// there are. To swap in a new one without stopping, publish it through a recommender_slot.
+// The façade that a service embeds. A recommender is immutable: load it once and call recommend() from any number of
+// threads. To replace it while requests run, use a recommender_slot. The first request of a thread opens a backend and
+// allocates scratch; later ones reuse both.
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -17,12 +18,13 @@
 
 namespace mql4grec {
 
+/// Options of a recommender.
 struct recommender_options {
-  beam_options search = {};
+  beam_options search = {};  ///< of every request; requests for more items than beams use more beams
 };
 
-/// A model and a catalog, ready to answer. B is the backend its parameters live on, Fusion the rule that makes one
-/// list of the modalities' lists.
+/// A model and a catalog that answer requests. B: the backend of the parameters; T: their scalar; Fusion: the rule that
+/// combines the lists of the modalities. Const members are thread-safe.
 template <Backend B = cpu::backend, Real T = float, FusionPolicy Fusion = average_plus_one>
 class recommender {
   static_assert(ReopenableBackend<B>,
@@ -30,36 +32,36 @@ class recommender {
                 "takes them; see backend/contract/concepts.hpp");
 
  public:
-  /// The device and the precision that the model was frozen on hold for requests.
-  /// tables: a modality each, all with the same number of items. Throws error when something doesn't fit together.
+  /// Requests use the device and the precision that the model was frozen with. `tables`: one per modality, all with the
+  /// same number of items. Throws error if model, vocabulary, tasks and tables don't fit together.
   recommender(frozen_t5<B, T> model, vocabulary vocab, mixture tasks, std::vector<token_table> tables,
               recommender_options options = {}, Fusion fusion = {});
 
-  /// Freezes the model first.
+  /// Freezes the model on `backend`, then as above.
   recommender(B& backend, t5<B, T> model, vocabulary vocab, mixture tasks, std::vector<token_table> tables,
               recommender_options options = {}, Fusion fusion = {});
 
 #if MQL4GREC_HAS_JSON
-  /// From a model directory and a dataset directory, on a backend opened with `how`.
+  /// Loads a model directory and a dataset directory, on a backend opened with the options `how`. Throws file_error if
+  /// a file is missing or damaged, and error if the two don't fit together.
   static recommender load(std::filesystem::path const& model, std::filesystem::path const& catalog,
                           recommender_options options = {}, typename B::options const& how = {});
 #endif
 
-  /// One more than the largest number of an item.
+  /// The number of items; items are numbered from 0.
   index_t items() const { return tables_.front().items(); }
 
-  /// The k items most likely to come next, best first; fewer only when fewer are allowed and have a sequence. When k
-  /// exceeds the number of beams, the search uses k beams, which takes more time and may rank the first items otherwise
-  /// than fewer beams do. Throws error unless 0 ≤ k ≤ max_beams.
-  /// Only the history's last items count (20 by default); unknown items are passed over; an empty history gets what the
-  /// model expects of anyone. The filter acts inside the search. Const, without locks: every thread has scratch of its
-  /// own.
+  /// The k items that are most likely next, best first. Returns fewer only if fewer are allowed and have a token
+  /// sequence. If k exceeds the number of beams, the search uses k beams; that takes more time and may rank the first
+  /// items differently than fewer beams do. Only the last items of the history count (20 by default); unknown items are
+  /// skipped; an empty history gives the model's prior. The filter acts inside the search. Uses no locks: every thread
+  /// has its own backend and scratch. Throws error unless 0 ≤ k ≤ max_beams.
   ranking recommend(std::span<item_id const> history, index_t k, item_filter const& filter = {}) const;
 
  private:
   void check(token_table const& table, next_item const& question) const;
 
-  /// What a thread keeps from one request to the next; of the recommender that it served last, until it serves another.
+  /// What a thread keeps between requests: a backend and the searchers of the recommender that it served last.
   struct searchers_of_thread {
     std::optional<B> worker;
     recommender const* place = nullptr;
@@ -77,14 +79,13 @@ class recommender {
   mixture tasks_;
   std::vector<token_table> tables_;
   std::vector<item_trie> tries_;
-  index_t most_sequences_ = 0;  // of a modality
+  index_t most_sequences_ = 0;  // the largest number of sequences of a modality
   recommender_options options_;
   Fusion fusion_;
-  std::uint64_t number_ = unique_number();  // a later one at the same place is another
+  std::uint64_t number_ = unique_number();  // differs from that of a later recommender at the same address
 };
 
-// ---- definitions: outside the class, so that those of a compiled library are taken
-// ------------------------------------
+// ---- definitions: outside the class, so that the compiled library's are used
 template <Backend B, Real T, FusionPolicy Fusion>
 recommender<B, T, Fusion>::recommender(frozen_t5<B, T> model, vocabulary vocab, mixture tasks,
                                        std::vector<token_table> tables, recommender_options options, Fusion fusion)
@@ -120,7 +121,7 @@ ranking recommender<B, T, Fusion>::recommend(std::span<item_id const> history, i
   beam_options search = options_.search;
   search.beams = std::max(search.beams, std::min(k, most_sequences_));
   validate(search);
-  std::optional<item_choice> wanted;  // nothing: every item
+  std::optional<item_choice> wanted;  // empty: every item
   if (!filter.keeps_all()) wanted.emplace(filter);
   std::vector<ranking> lists;
   for (std::size_t m = 0; m < tables_.size(); ++m)
@@ -147,7 +148,7 @@ void recommender<B, T, Fusion>::check(token_table const& table, next_item const&
 template <Backend B, Real T, FusionPolicy Fusion>
 void recommender<B, T, Fusion>::searchers_of_thread::serve(recommender const& r) {
   if (place == &r && number == r.number_) return;
-  place = nullptr;  // until all are there
+  place = nullptr;  // until all searchers exist
   searchers.clear();
   if (auto const& how = r.model_.worker_options(); !worker || worker->worker_options() != how) worker.emplace(how);
   for (auto const& trie : r.tries_) searchers.emplace_back(*worker, r.model_, trie);
@@ -159,7 +160,7 @@ beams recommender<B, T, Fusion>::search_one(beam_searcher<B, frozen_t5<B, T>>& s
                                             std::span<item_id const> history, std::optional<item_choice> const& wanted,
                                             beam_options const& search) const {
   beams found;
-  if (tries_[m].leaves() == 0) {  // a modality that the model or the dataset hasn't got
+  if (tries_[m].leaves() == 0) {  // the model or the dataset lacks the modality
     found.offsets.push_back(0);
     return found;
   }
@@ -176,32 +177,36 @@ beams recommender<B, T, Fusion>::search_one(beam_searcher<B, frozen_t5<B, T>>& s
   return found;
 }
 
-/// Where a service keeps its recommender. get() is what a request works with until it ends; set() replaces it for the
-/// requests that come after, and the old one goes when its last request does.
+/// Holds the current recommender of a service. A request calls get() and uses the result until it ends; set() replaces
+/// the recommender for later requests. The old one is destroyed when its last request ends. All members are
+/// thread-safe.
 template <class R = recommender<>>
 class recommender_slot {
  public:
+  /// Starts with `first`.
   explicit recommender_slot(std::shared_ptr<R const> first) : current_(std::move(first)) {}
+  /// The current recommender.
   std::shared_ptr<R const> get() const {
     std::lock_guard const lock(mutex_);
     return current_;
   }
+  /// Replaces the current recommender.
   void set(std::shared_ptr<R const> next) {
     std::lock_guard const lock(mutex_);
-    current_.swap(next);  // the old one is let go behind the lock
+    current_.swap(next);  // the old one is destroyed after the lock is released
   }
 
  private:
-  // Held while a pointer is copied. Not std::atomic<std::shared_ptr>: libc++ has none, and in libstdc++ 12 a load's
-  // unlock is relaxed, a data race with the next store.
+  // Locked while a pointer is copied. Not std::atomic<std::shared_ptr>: libc++ has none, and in libstdc++ 12 the unlock
+  // of a load is relaxed, a data race with the next store.
   mutable std::mutex mutex_;
   std::shared_ptr<R const> current_;
 };
 
 }  // namespace mql4grec
 
-// load() reads files, and with them come the heaviest headers. Who links mql4grec::compiled has it there, for the usual
-// recommender; for another one include mql4grec.hpp.
+// load() reads files and thus needs the heaviest headers. A program that links mql4grec::compiled finds it there for
+// recommender<>; for other template arguments include mql4grec.hpp.
 #if MQL4GREC_COMPILED
 extern template class mql4grec::recommender<>;
 #elif MQL4GREC_HAS_JSON

@@ -1,5 +1,6 @@
 #pragma once
-// The body of recommender::load, which reads a model's files and a dataset's; recommender.hpp says who includes it.
+// The definition of recommender::load, which reads a model directory and a dataset directory. recommender.hpp includes
+// this header unless mql4grec::compiled is used.
 #include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/pipeline/model_metadata.hpp"
 #include "mql4grec/recommender.hpp"

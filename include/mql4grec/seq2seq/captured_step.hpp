@@ -1,7 +1,16 @@
 #pragma once
-// Updates by examples that lie in the backend's memory. Of an update the host says which examples, the learning rate
-// and the number; the batch is put together, the gradient clipped and the parameters moved without it. All of that is
-// one piece of work, captured for each shape of a batch.
+// Training steps on a device_dataset: the host uploads which examples to use, the learning rate and the number of the
+// update; the backend builds the batch, computes and clips the gradient, and updates the parameters. The whole step is
+// captured once for each shape of a batch and launched afterwards.
+//
+//     host      upload numbers, inputs ───────────────────────────────────────► download report
+//     backend                          └► gather ─► gradient, loss ─► update ─┘   (captured once, launched every step)
+//
+// How the preconditions of graph_cache are met:
+// 1. The key contains the batch's shape, the number of the dataset's memory and the addresses of the distance buckets;
+//    options, model and moments are those of one trainer, and a trainer doesn't change them.
+// 2. Numbers of examples and step_inputs are uploaded before the launch, to the same addresses each time.
+// 3. The graphs are dropped when the memory of the examples' numbers grows.
 #include "mql4grec/backend/contract/graph_cache.hpp"
 #include "mql4grec/optim/gradient.hpp"
 #include "mql4grec/seq2seq/device_dataset.hpp"
@@ -12,14 +21,14 @@
 
 namespace mql4grec {
 
-/// What training on examples in its own memory asks of a backend.
+/// The operations that training on a device_dataset requires of a backend.
 template <class B, class T>
 concept CapturedStepOps =
     PackingOps<B> && train::CapturedUpdateOps<B, T> && TransferOps<B, index_t> && TransferOps<B, step_inputs>;
 
 namespace detail {
 
-/// What belongs to the trainer.
+/// The trainer's members that a captured step uses.
 template <class B, class T, class Comm>
 struct captured_step_parts {
   B& backend;
@@ -32,7 +41,7 @@ struct captured_step_parts {
   out_vector<B, T> gradient;
 };
 
-/// The examples `which` as a block in the scratch.
+/// The examples `which` as a micro-batch in the scratch. Rows beyond the examples belong to filler sequences.
 template <class B>
 token_block<B> gather_block(B& b, device_dataset<B> const& from, in_vector<B, index_t> which,
                             captured_shape const& shape, t5_config const& c, index_t first_row) {
@@ -42,7 +51,7 @@ token_block<B> gather_block(B& b, device_dataset<B> const& from, in_vector<B, in
     gather_sequences(b, all, which, filler, place);
     return place;
   };
-  // how many pairs there are stands in the backend's memory; this is what they can't exceed
+  // the number of pairs is in the backend's memory; this is an upper bound
   auto const rows_of = [&](auto const& place, index_t longest) {
     return packed_rows<B>{.offsets = place.offsets,
                           .rows = place.tokens.size(),
@@ -62,12 +71,14 @@ token_block<B> gather_block(B& b, device_dataset<B> const& from, in_vector<B, in
   return block;
 }
 
+/// The captured work of a trainer: training steps, validation steps and, with several processes, updates.
 template <Backend B, class T, class Comm>
 class captured_step {
  public:
   explicit captured_step(B& b) : step_(b), total_(b.template allocate<double>(1)) {}
 
-  /// One update by this process' examples and those of the other processes; moments.step is the trainer's matter.
+  /// One update by this process' examples and those of the other processes. Doesn't change moments.step; the trainer
+  /// does.
   step_report update(captured_step_parts<B, T, Comm> const& t, device_dataset<B> const& from,
                      std::span<index_t const> which, step_inputs const& inputs) {
     B& b = t.backend;
@@ -89,7 +100,7 @@ class captured_step {
         find_gradient();
         move();
       });
-    } else {  // each process has shapes of its own, and what they do together must be the same call for all
+    } else {  // shapes differ between processes, but what they do together must be the same call in all
       expects(t.communicator.world_size() <= index_t{1} << (32 - rank_bits), "training: ", t.communicator.world_size(),
               " processes, expected at most ", index_t{1} << (32 - rank_bits));
       updates_.run(b, key_of(t, shape), find_gradient);
@@ -100,10 +111,10 @@ class captured_step {
     return step_.download_report(b);
   }
 
-  /// Σ of the losses without dropout, of all processes' examples.
+  /// Returns the sum of the losses without dropout over the examples of all processes.
   double sum_of_losses(captured_step_parts<B, T, Comm> const& t, device_dataset<B> const& from,
                        std::span<index_t const> which) {
-    constexpr std::size_t together = 1024;  // as a batch of training: no more scratch than that
+    constexpr std::size_t together = 1024;  // as a batch of training, so that no more scratch is needed
     B& b = t.backend;
     fill<double>(b, total_.view_all(), 0);
     for (; !which.empty(); which = which.subspan(std::min(which.size(), together))) {
@@ -123,9 +134,9 @@ class captured_step {
 
  private:
   using space = typename B::memory_space;
-  static constexpr int rank_bits = 26;  // of the numbers that dropout knows rows by
+  static constexpr int rank_bits = 26;  // of the row numbers that dropout uses: the rank is above them
 
-  /// Numbers of examples where the work reads them.
+  /// Uploads the numbers of examples to the place where the captured work reads them.
   in_vector<B, index_t> upload_numbers(B& b, std::span<index_t const> which) {
     make_room(b, std::ssize(which));
     auto const place = which_.view_all().part(0, std::ssize(which));
@@ -151,6 +162,7 @@ class captured_step {
   graph_cache<B, int> moves_{"an update"};  // of several processes
 };
 
+/// For backends without CapturedStepOps.
 struct no_captured_steps {
   template <class B>
   explicit no_captured_steps(B&) {}

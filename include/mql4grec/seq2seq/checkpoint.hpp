@@ -1,7 +1,7 @@
 #pragma once
-// A model on disk is a directory as transformers' save_pretrained writes it: config.json and model.safetensors (read in
-// several files too, with model.safetensors.index.json), tensors under their names there. What is trained here loads
-// there and the other way round.
+// Reads and writes a model directory as transformers' save_pretrained does: config.json and model.safetensors, with
+// transformers' tensor names. A model that is trained here loads in transformers, and the reverse. The reader also
+// accepts several files with model.safetensors.index.json; the writer always writes one.
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -19,12 +19,14 @@ namespace mql4grec {
 
 namespace detail {
 
-/// Names under which a file may hold a parameter: the embedding has one for each of its users. They must agree.
+/// The names under which a file may contain a parameter. The embedding has several; their values must agree.
 std::vector<std::string> names_of(t5_config const& c, nn::parameter const& p);
 
-/// Before anything is allocated: the sizes in config.json are believed only where there are such tensors.
+/// Compares all shapes with config.json before any memory is allocated, so that a damaged config.json can't request an
+/// arbitrary amount.
 void check_shapes(sharded_safetensors const& files, t5_config const& c);
 
+/// Reads one parameter. Throws file_error for a value that isn't finite and for copies that differ.
 template <class T>
 void read_parameter(sharded_safetensors const& files, t5_config const& c, nn::parameter const& parameter,
                     host_vector_view<T> out) {
@@ -44,17 +46,18 @@ void read_parameter(sharded_safetensors const& files, t5_config const& c, nn::pa
   }
 }
 
-/// Only when it differs from what is there.
+/// Writes config.json if it differs from the existing file.
 void write_config(std::filesystem::path const& path, t5_config const& c);
 
-/// Other forms of a checkpoint, named so that the reader knows what to do.
+/// Throws file_error for a checkpoint in another format, such as pytorch_model.bin; the message states how to convert
+/// it.
 void refuse_other_forms(std::filesystem::path const& directory);
 
 }  // namespace detail
 
-/// Writes config.json and model.safetensors (a tied embedding once, as shared.weight). Each file is replaced as a
-/// whole, and config.json only when it differs: while a run keeps its configuration, a crash leaves the old model or
-/// the new one.
+/// Writes config.json and model.safetensors. A tied embedding is written once, as shared.weight. Each file is replaced
+/// atomically, and config.json only if it differs: as long as a run keeps its configuration, a crash leaves either the
+/// old model or the new one. Throws file_error.
 template <Backend B>
 void write_model(std::filesystem::path const& directory, t5<B, float> const& model) {
   host_copy const values(model.parameters());
@@ -66,9 +69,8 @@ void write_model(std::filesystem::path const& directory, t5<B, float> const& mod
   detail::write_config(directory / "config.json", model.config());
 }
 
-/// The model in a directory, on a backend; parameters in half or double precision are rounded to T. Throws file_error
-/// when a file is missing or damaged, when a tensor is missing, unknown, not finite or of another shape than
-/// config.json says.
+/// Reads a model directory. Parameters in half or double precision are rounded to T. Throws file_error if a file is
+/// missing or damaged, or if a tensor is missing, unknown, not finite or of another shape than config.json requires.
 template <Real T, Backend B>
 t5<B, T> read_model(B& backend, std::filesystem::path const& directory) {
   detail::refuse_other_forms(directory);

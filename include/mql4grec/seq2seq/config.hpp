@@ -1,4 +1,6 @@
 #pragma once
+// The shape of a T5. The members of t5_config are named in plain words; error messages and config.json use
+// transformers' names.
 #include <cmath>
 
 #include "mql4grec/core/error.hpp"
@@ -7,33 +9,35 @@
 
 namespace mql4grec {
 
-/// The shape of a T5 (Raffel et al., JMLR 2020) as transformers' T5Config names it. Defaults: those of MQL4GRec (ICLR
-/// 2025), section 4.1.
+/// The shape of a T5 (Raffel et al., JMLR 2020). The defaults are those of MQL4GRec (ICLR 2025), section 4.1. After
+/// each member: its name in transformers' T5Config.
 struct t5_config {
-  index_t vocabulary = 2068;
-  index_t model_width = 128;   ///< d_model
-  index_t head_width = 64;     ///< d_kv
-  index_t heads = 6;           ///< num_heads
-  index_t inner_width = 1024;  ///< d_ff
-  index_t encoder_layers = 4, decoder_layers = 4;
-  index_t buckets = 32;        ///< relative_attention_num_buckets
-  index_t max_distance = 128;  ///< relative_attention_max_distance
-  nn::activation activation = nn::activation::relu;
-  bool tied = true;  ///< the output matrix is the embedding, and its input is scaled by d^−½
-  double dropout = 0.1;
-  double epsilon = 1e-6;
-  double initializer_factor = 1.0;
-  token_t pad{0};  ///< also the decoder's first input
-  token_t end{1};  ///< closes every sequence
+  index_t vocabulary = 2068;                         ///< vocab_size: tokens, including <pad> and </s>
+  index_t model_width = 128;                         ///< d_model
+  index_t head_width = 64;                           ///< d_kv
+  index_t heads = 6;                                 ///< num_heads
+  index_t inner_width = 1024;                        ///< d_ff
+  index_t encoder_layers = 4, decoder_layers = 4;    ///< num_layers, num_decoder_layers
+  index_t buckets = 32;                              ///< relative_attention_num_buckets
+  index_t max_distance = 128;                        ///< relative_attention_max_distance
+  nn::activation activation = nn::activation::relu;  ///< feed_forward_proj: relu or gated-gelu
+  bool tied = true;  ///< tie_word_embeddings: the output matrix is the embedding, and its input is scaled by d^−½
+  double dropout = 0.1;             ///< dropout_rate, in [0, 1); training uses training_options::dropout
+  double epsilon = 1e-6;            ///< layer_norm_epsilon: added to the mean square before the root
+  double initializer_factor = 1.0;  ///< initializer_factor: scales the standard deviations of initialize()
+  token_t pad{0};                   ///< pad_token_id; also the decoder's first input
+  token_t end{1};                   ///< eos_token_id; the last token of every sequence
 
+  /// Width of q, k and v: heads · head_width.
   index_t attention_width() const { return heads * head_width; }
-  /// What the last hidden state is multiplied by in front of the output matrix.
+  /// The factor that the last hidden state is multiplied by before the output matrix: d^−½ for a tied model, otherwise
+  /// 1.
   double output_scale() const { return tied ? 1.0 / std::sqrt(static_cast<double>(model_width)) : 1.0; }
 
   bool operator==(t5_config const&) const = default;
 };
 
-/// Throws when a size is out of range; the message names the field as config.json does.
+/// Throws error if a member is out of range; the message contains the name in config.json.
 inline void validate(t5_config const& c) {
   auto const at_least = [](index_t value, index_t least, char const* name) {
     expects(value >= least && value <= (index_t{1} << 24), "t5: ", name, " is ", value, ", expected at least ", least,

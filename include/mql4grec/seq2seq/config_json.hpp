@@ -1,7 +1,7 @@
 #pragma once
-// t5_config as the config.json of transformers' T5ForConditionalGeneration, read and written. A checkpoint that loads
-// means the same here and there: every key must be known, as one that is read or one that changes nothing of what is
-// computed here; any other is refused rather than ignored.
+// Reads and writes t5_config as the config.json of transformers' T5ForConditionalGeneration. The reader accepts only
+// known keys: those that it reads, and those that change nothing of what is computed here. Any other key is an error,
+// so a model never computes something else here than in transformers.
 #include <filesystem>
 
 #include "mql4grec/core/json_fwd.hpp"
@@ -10,14 +10,17 @@
 
 namespace mql4grec {
 
-/// config.json with every field that transformers 4.45 reads, in the order in which it writes them.
+/// The content of config.json, with every key that transformers 4.45 reads, in the order in which transformers writes
+/// them.
 json to_config_json(t5_config const& c);
 
-/// The configuration in a parsed config.json; members that aren't there have transformers' defaults. Throws file_error,
-/// naming `path` and the key, for a size out of range, a variant of T5 that isn't supported, and a key that isn't
-/// known. Transformers 5 writes untied models as tied ones whose outputs aren't scaled, with a head of their own.
+/// The configuration in a parsed config.json. Missing keys have transformers' defaults. Throws file_error with `path`
+/// and the key for a size out of range, for a variant of T5 that isn't supported, and for an unknown key. Transformers
+/// 5 writes an untied model with tie_word_embeddings = true and scale_decoder_outputs = false; such a file is read as
+/// untied.
 t5_config from_config_json(json const& object, std::filesystem::path const& path);
 
+/// Reads a config.json. Throws file_error if it is missing or damaged, and in the cases of from_config_json.
 t5_config read_t5_config(std::filesystem::path const& path);
 
 }  // namespace mql4grec

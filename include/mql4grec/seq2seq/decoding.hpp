@@ -1,6 +1,7 @@
 #pragma once
-// Inference: the encoder once a query, then the decoder a token at a time for many rows, each attending to its own
-// ancestors in a cache and to the encoder's result of its query, which its rows share.
+// Inference: the encoder runs once per query; the decoder then runs one token at a time for many rows (beams). Each row
+// attends to its own ancestors in a cache and to the encoder output of its query, which all rows of the query share. A
+// t5_decoding lives in the worker's scratch: it must not outlive the scratch scope in which it was created.
 #include "mql4grec/backend/contract/beam.hpp"
 #include "mql4grec/backend/contract/graph_cache.hpp"
 #include "mql4grec/seq2seq/decoder_rows.hpp"
@@ -9,19 +10,19 @@
 
 namespace mql4grec {
 
-/// What a decoder step asks of a backend beyond the layers.
+/// The operations that a decoder step requires of a backend in addition to the layers.
 template <class B, class T>
 concept DecodingOps = nn::KeyTurningOps<B, T> &&
     requires(B& b, cached_attention_inputs<typename B::memory_space, T> in, out_matrix<B, T> y) {
   cached_attention<T>(b, in, y);
 };
 
-/// One worker's decoding of a block of queries. Its memory is the worker's scratch: it must not outlive the scope it
-/// was made in.
+/// One worker's decoding of a micro-batch of queries. All its memory is the worker's scratch.
 template <Backend B, class T>
 class t5_decoding {
  public:
-  /// Encodes the queries and makes room for `places` cached rows in all, over at most `steps` steps.
+  /// Encodes the queries `part` of the batch, and reserves a cache of `places` rows for at most `steps` steps. Model
+  /// and worker must outlive the object.
   t5_decoding(B& worker, frozen_t5<B, T> const& model, batch const& queries, micro_batch part, index_t places,
               index_t steps)
       : model_(model),
@@ -32,7 +33,7 @@ class t5_decoding {
     auto const& c = model.config();
     bias_ = detail::relative_bias<T>(worker, c, model.weights().decoder_bias,
                                      detail::take_buckets(worker, c, steps, direction::backwards_only));
-    // a matrix a layer, not the columns of one: rows so far apart would meet in the same lines of the cache
+    // one matrix per layer, not columns of one matrix: rows at such a distance would share cache lines of the same set
     std::vector<out_matrix<B, T>> key_values;
     for (index_t l = 0; l < c.decoder_layers; ++l) {
       cache_.push_back(worker.scratch().template take<T>(places, 2 * c.attention_width()));
@@ -45,16 +46,20 @@ class t5_decoding {
     }
   }
 
+  /// The number of queries.
   index_t queries() const { return inputs_.sequences(); }
 
-  /// What the steps' scratch follows from, beside the number of queries and of places.
+  /// The sizes that determine a step's scratch, in addition to the number of queries and of cache rows. They are part
+  /// of the key of captured steps.
   struct step_room {
-    index_t rows, longest;
+    index_t rows, longest;  ///< encoder rows, and the longest query's; rounded up where steps are captured
     auto operator<=>(step_room const&) const = default;
   };
+  /// The sizes of this decoding.
   step_room shape() const { return shape_; }
 
-  /// One step. The rows' own keys and values go to the places first_place … of the cache; logits is (rows, V).
+  /// One step: writes the keys and values of the rows to the cache rows first_place …, and their logits to `logits`
+  /// (rows, V).
   void step(B& worker, decoder_rows<B> const& rows, index_t first_place, out_matrix<B, T> logits) const {
     auto const& c = model_.config();
     auto const& w = model_.weights();
@@ -104,8 +109,8 @@ class t5_decoding {
     detail::add_and_norm(pass, from, to);
   }
 
-  /// The encoder, with two points of the stream that take turns and one layer's room for all layers; then all layers'
-  /// keys and values.
+  /// Runs the encoder, then computes the cross-attention's keys and values of all decoder layers. Two stream points
+  /// alternate, and all layers share one layer's scratch, since no backward pass follows.
   void encode(B& worker, batch const& queries, std::span<out_matrix<B, T> const> key_values) {
     auto const& c = model_.config();
     auto const& w = model_.weights();
@@ -132,7 +137,7 @@ class t5_decoding {
       nn::linear<T>(worker, first.normed, model_.decoder()[l].cross_key_value, key_values[l].row_block(0, packed.rows));
   }
 
-  /// Rounded where steps are captured, so that few shapes come up.
+  /// Rounds up where steps are captured, so that few shapes occur.
   static index_t up(index_t n, index_t step) { return CaptureOps<B> ? round_up(n, step) : n; }
 
   frozen_t5<B, T> const& model_;
@@ -143,7 +148,8 @@ class t5_decoding {
   std::vector<out_matrix<B, T>> cache_;                           // a layer: (places, 2·inner) k, v
 };
 
-/// How a search begins: it finds this by ADL on the model and knows nothing else of it.
+/// Starts the decoding of a micro-batch of queries. The search finds this function by argument-dependent lookup on the
+/// model; it is the only thing that the search requires of a model.
 template <Backend B, class T>
 t5_decoding<B, T> begin_decoding(B& worker, frozen_t5<B, T> const& model, batch const& queries, micro_batch part,
                                  index_t places, index_t steps) {

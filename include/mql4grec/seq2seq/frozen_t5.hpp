@@ -1,6 +1,6 @@
 #pragma once
-// A model as a search uses it: no parameter will change any more, so that a backend may keep its matrices in the form
-// that it multiplies by fastest.
+// A T5 for search: its parameters no longer change, so a backend may store its matrices in the layout that it
+// multiplies by fastest. The copy costs memory: the flat parameters stay beside the frozen matrices.
 #include <vector>
 
 #include "mql4grec/nn/linear.hpp"
@@ -9,7 +9,7 @@
 namespace mql4grec {
 
 namespace detail {
-/// How a backend is opened again for another thread; nothing where it can't be.
+/// The options with which a backend is opened for another thread; empty for a backend that can't be reopened.
 template <Backend B>
 struct reopening {
   struct options {};
@@ -22,25 +22,35 @@ struct reopening<B> {
 };
 }  // namespace detail
 
-/// Owns its model. Const use is free of locks and of state: any number of threads may search with it.
+/// A model whose matrices are frozen. It owns the model. Const members use no locks and no state: any number of threads
+/// may search with it, each with its own backend.
 template <Backend B, class T>
 class frozen_t5 {
  public:
+  /// The scalar of the parameters.
   using scalar = T;
+  /// The memory space of the parameters.
   using space = typename B::memory_space;
+  /// A matrix in the backend's fastest layout.
   using matrix = nn::frozen_weight<B, T>;
+  /// A vector of parameters.
   using vector = view<T const, space, 1>;
 
-  // Named as in t5_weights, which see.
+  /// Parameters of an encoder layer, named as in t5_weights::layer.
   struct encoder_layer {
-    matrix qkv, output, expand, contract;
-    vector attention_norm, feed_forward_norm;
+    matrix qkv, output, expand, contract;      ///< frozen matrices; shapes as in t5_weights::layer
+    vector attention_norm, feed_forward_norm;  ///< (d) gains of the norms
   };
+  /// Parameters of a decoder layer, named as in t5_weights::layer. Query, key and value are separate matrices, since a
+  /// step writes keys and values directly to the cache.
   struct decoder_layer {
-    matrix query, key_value, output, cross_query, cross_key_value, cross_output, expand, contract;
-    vector attention_norm, cross_norm, feed_forward_norm;
+    matrix query, key_value, output, cross_query, cross_key_value, cross_output, expand,
+        contract;  ///< frozen matrices: (inner, d), (2·inner, d), (d, inner), (inner, d), (2·inner, d), (d, inner),
+                   ///< (branches·ff, d), (d, ff)
+    vector attention_norm, cross_norm, feed_forward_norm;  ///< (d) gains of the norms
   };
 
+  /// Freezes the matrices of `model` on `backend`, with its device and precision.
   frozen_t5(B& backend, t5<B, T> model)
       : worker_(detail::reopening<B>::of(backend)),
         model_(std::move(model)),
@@ -60,15 +70,20 @@ class frozen_t5 {
     }
   }
 
-  /// Opens a backend for another thread that searches with this model: the device and the precision that it was frozen
-  /// on.
+  /// The options of the backend that the model was frozen on: its device and precision. A thread that searches with
+  /// this model opens its backend with them.
   typename detail::reopening<B>::options const& worker_options() const { return worker_; }
+  /// The configuration.
   t5_config const& config() const { return model_.config(); }
+  /// The model with its flat parameters.
   t5<B, T> const& model() const { return model_; }
-  /// What is looked up and never multiplied: embeddings, biases, norms.
+  /// The parameters that aren't multiplied by: embedding, position biases, norms.
   t5_weights<T const, space> const& weights() const { return model_.weights(); }
-  matrix const& output() const { return output_; }  ///< scaled by config().output_scale()
+  /// (V, d) the output matrix, scaled by config().output_scale().
+  matrix const& output() const { return output_; }
+  /// The encoder's layers, first to last.
   std::vector<encoder_layer> const& encoder() const { return encoder_; }
+  /// The decoder's layers, first to last.
   std::vector<decoder_layer> const& decoder() const { return decoder_; }
 
  private:

@@ -1,4 +1,6 @@
 #pragma once
+// Random parameters for a new T5, with the distributions of transformers. The numbers are drawn on the host, so every
+// backend starts from the same bits.
 #include <cmath>
 #include <string_view>
 
@@ -8,7 +10,8 @@
 
 namespace mql4grec {
 
-/// Standard deviation that transformers' T5 draws a parameter with; a norm gain starts at 1 and has none.
+/// The standard deviation of a parameter's initial values in transformers' T5 (T5PreTrainedModel._init_weights). `name`
+/// is the tensor's name. Norm gains are not drawn; they start at 1.
 inline double initial_deviation(t5_config const& c, std::string_view name) {
   double const d = static_cast<double>(c.model_width), inner = static_cast<double>(c.attention_width());
   auto const ends = [&](std::string_view suffix) { return name.ends_with(suffix); };
@@ -19,8 +22,8 @@ inline double initial_deviation(t5_config const& c, std::string_view name) {
   return c.initializer_factor / std::sqrt(d);  // k, v, wi, wi_0, wi_1, relative_attention_bias
 }
 
-/// Fills a model with random parameters (T5PreTrainedModel._init_weights), drawn on the host: each parameter has its
-/// own stream of the seed, and every backend gets the same ones.
+/// Fills a model with random parameters. Each parameter has its own stream of the seed, so its values don't depend on
+/// other parameters.
 template <class B, class T>
 void initialize(t5<B, T>& model, std::uint64_t seed) {
   auto const& entries = model.layout().entries();

@@ -1,5 +1,6 @@
 #pragma once
-// Training from the first epoch to the last: which examples come when, the schedule, validation, early stopping.
+// The T5 learner for train::run_epochs: the order of the examples, the learning rate schedule, validation and early
+// stopping. All of it is a function of (seed, epoch, step), so a resumed run continues with the same bits.
 #include <cmath>
 #include <future>
 #include <limits>
@@ -11,12 +12,12 @@
 
 namespace mql4grec {
 
-/// Follows a training; see train::loop_observer. The loss is the batch's mean per token.
+/// Observes a training; see train::loop_observer. The loss is the batch's mean per token.
 using training_observer = train::loop_observer<training_progress, double>;
 
 namespace detail {
 
-/// Batches that the host writes, one when it is needed.
+/// Writes each batch on the host when it is needed.
 template <class Trainer, ExampleSource Train, ExampleSource Valid>
 class written_batches {
  public:
@@ -27,7 +28,8 @@ class written_batches {
     epoch_ = static_cast<std::uint64_t>(epoch);
     order_ = epoch_order(train_.size(), trainer_.options().seed, epoch_);
   }
-  /// By the examples first … last − 1 of the epoch's order -> the mean loss a token, and the tokens
+  /// One update by the examples first … last − 1 of the epoch's order. Returns the mean loss per token and the number
+  /// of target tokens.
   std::pair<double, index_t> step(index_t first, index_t last, double learning_rate) {
     all_.clear();
     for (index_t i = first; i < last; ++i)
@@ -45,8 +47,8 @@ class written_batches {
   batch all_;
 };
 
-/// Examples that lie in the backend's memory in the order in which they are asked for, a part of an epoch at a time:
-/// while it works on one part, another thread writes the next.
+/// Keeps a part of an epoch in the backend's memory, in the epoch's order. While the backend trains on one part,
+/// another thread writes the next.
 template <class Trainer, ExampleSource Train, ExampleSource Valid>
 class device_epochs {
  public:
@@ -103,35 +105,42 @@ class device_epochs {
   part here_;
   std::vector<index_t> which_;
   device_dataset<typename Trainer::backend_type> set_, valid_set_;
-  std::future<batch> next_;  // the last member, which goes first and waits for the writer
+  std::future<batch> next_;  // the last member: it is destroyed first, and that waits for the writing thread
 };
 
 }  // namespace detail
 
-/// A T5 trainer with its examples, for train::run_epochs. Where the backend puts batches together in its own memory
-/// (CapturedStepOps), another thread than the calling one calls train.write.
+/// A T5 trainer with its examples: a train::Learner. With a backend that builds batches in its own memory
+/// (CapturedStepOps), train.write is called from another thread than the caller's.
 template <class Trainer, ExampleSource Train, ExampleSource Valid>
 class t5_learner {
  public:
+  /// The progress of a run.
   using progress_type = training_progress;
+  /// The result of a step: the batch's mean loss per token.
   using losses_type = double;
 
-  /// All arguments must outlive the learner. Throws error when there are no examples to train on.
+  /// All arguments must outlive the learner. `valid` may be empty; then every epoch's model is kept. Throws error if
+  /// there are no examples to train on.
   t5_learner(Trainer& trainer, Train const& train, Valid const& valid)
       : trainer_(trainer), train_(train), valid_(valid), schedule_(schedule_of(trainer.options(), steps_per_epoch())) {
     expects(train.size() > 0, "training: there are no examples");
   }
 
+  /// Updates per epoch; the last batch may be smaller.
   std::int64_t steps_per_epoch() const {
     return (train_.size() + trainer_.options().batch_size - 1) / trainer_.options().batch_size;
   }
+  /// Whether the last epoch is done, or `patience` epochs have passed without a better validation loss.
   bool is_finished(training_progress const& p) const { return mql4grec::is_finished(p, trainer_.options()); }
 
+  /// Shuffles the examples of epoch p.epoch. Also called when a run is resumed within the epoch.
   void begin_epoch(training_progress const& p) {
     if (!data_) data_.emplace(trainer_, train_, valid_);
     data_->begin(p.epoch);
   }
 
+  /// Update number p.epoch_step of the epoch. Returns the batch's mean loss per token in nats.
   double step(training_progress& p) {
     auto const first = p.epoch_step * trainer_.options().batch_size;
     auto const last = std::min<std::int64_t>(train_.size(), first + trainer_.options().batch_size);
@@ -142,7 +151,8 @@ class t5_learner {
     return loss;
   }
 
-  /// Validates. Throws training_error when the validation loss isn't finite.
+  /// Computes the validation loss and returns whether it is the lowest so far; without validation examples, always
+  /// true. Throws training_error if the validation loss isn't finite.
   bool end_epoch(training_progress& p) {
     bool const validated = valid_.size() > 0;
     valid_loss_ = validated ? data_->validate() : std::numeric_limits<double>::quiet_NaN();
@@ -154,6 +164,7 @@ class t5_learner {
     if (better) p.best_epoch = p.epoch;
     return better;
   }
+  /// Appends the epoch that ended to p.history.
   void record_epoch(training_progress& p) {
     p.history.push_back({.train_loss = p.mean_epoch_loss(),
                          .valid_loss = valid_loss_,
@@ -162,6 +173,7 @@ class t5_learner {
     p.epoch_loss = 0;
     p.epoch_tokens = 0;
   }
+  /// Does nothing: step and end_epoch throw.
   void check(training_progress const&) const {}
 
  private:
@@ -169,7 +181,7 @@ class t5_learner {
       std::conditional_t<CapturedStepOps<typename Trainer::backend_type, typename Trainer::scalar_type>,
                          detail::device_epochs<Trainer, Train, Valid>, detail::written_batches<Trainer, Train, Valid>>;
 
-  // transformers' schedulers multiply from 0: the very first update of a warm-up has rate 0 and changes nothing
+  // as in transformers' schedulers, the first update of a warm-up has rate 0 and changes nothing
   double learning_rate_at(std::int64_t step) const {
     return trainer_.options().learning_rate * optim::multiplier(schedule_, step);
   }
@@ -178,12 +190,12 @@ class t5_learner {
   Train const& train_;
   Valid const& valid_;
   optim::schedule schedule_;
-  std::optional<source> data_;  // made when the first epoch begins: a finished run needs none
+  std::optional<source> data_;  // created when the first epoch begins: a finished run needs none
   double valid_loss_ = 0;       // of the epoch that ended
 };
 
-/// Trains from where `progress` stands until the last epoch, early stopping or should_stop; `progress.finished` is
-/// false in the last case. Throws training_error when a loss, of training or of validation, isn't finite.
+/// Trains from the state in `progress` until the last epoch, early stopping, or should_stop; progress.finished is false
+/// in the last case. Throws training_error if a training or validation loss isn't finite.
 template <class B, class T, class Comm, ExampleSource Train, ExampleSource Valid>
 void fit(trainer<B, T, Comm>& trainer, Train const& train, Valid const& valid, training_progress& progress,
          training_observer const& observer = {}) {

@@ -1,6 +1,7 @@
 #pragma once
-// A block is a micro_batch of a batch that one worker computes at once. Blocks of a few hundred tokens keep activations
-// in the cache; offsets start at 0 in every block, and first_row remembers where it stood in the batch.
+// Cuts a batch into micro-batches: consecutive sequences that one worker computes at once. A few hundred tokens keep
+// the activations in the cache. Offsets start at 0 in every micro-batch; first_row is the place of its first row in the
+// batch, by which dropout numbers rows.
 #include <algorithm>
 #include <vector>
 
@@ -11,13 +12,14 @@
 
 namespace mql4grec {
 
-/// Rough cost of a sequence in token rows of the whole model; balances the workers.
+/// The approximate cost of a sequence: its input and target tokens. It balances the workers.
 inline index_t cost(batch const& all, index_t sequence) {
   index_t const targets = std::ssize(all.target_offsets) > sequence + 1 ? std::ssize(all.target(sequence)) : 0;
   return std::ssize(all.input(sequence)) + targets;
 }
 
-/// Cuts a batch into consecutive micro_batches of about `tokens` tokens each, at least one a sequence long.
+/// Cuts a batch into consecutive micro-batches of about `tokens` tokens each. Each contains at least one sequence,
+/// however long.
 inline void cut_into_micro_batches(batch const& all, index_t tokens, std::vector<micro_batch>& out) {
   out.clear();
   index_t first = 0, sum = 0;
@@ -32,16 +34,18 @@ inline void cut_into_micro_batches(batch const& all, index_t tokens, std::vector
 
 namespace detail {
 
-/// A micro_batch where the worker's kernels read it; what isn't the batch's own memory is the worker's scratch.
+/// A micro-batch in the memory that the worker's kernels read. What isn't the batch's own memory is the worker's
+/// scratch.
 template <class B>
 struct token_block {
   in_vector<B, token_t> inputs;
   in_vector<B, token_t> targets;
-  in_vector<B, token_t> decoder_inputs;  ///< targets moved one place to the right, <pad> in front (T5's _shift_right)
+  in_vector<B, token_t> decoder_inputs;  ///< targets shifted right by one, <pad> first (T5's _shift_right)
   packed_rows<B> input_rows, target_rows;
   index_t cross_pairs = 0;  ///< Σ over sequences of target · input tokens
 };
 
+/// The rows of a micro-batch's sequences; offsets are written to the scratch.
 template <class B>
 packed_rows<B> take_rows(B& b, std::vector<index_t> const& offsets, micro_batch part) {
   staged<index_t, B> moved(b, part.last - part.first + 1);
@@ -59,13 +63,14 @@ packed_rows<B> take_rows(B& b, std::vector<index_t> const& offsets, micro_batch 
   return rows;
 }
 
-/// Of a batch's tokens those of some rows.
+/// The tokens of some rows of a batch.
 template <class B>
 in_vector<B, token_t> take_tokens(B& b, std::vector<token_t> const& tokens, packed_rows<B> const& rows) {
   return on_backend(
       b, std::span(tokens).subspan(static_cast<std::size_t>(rows.first_row), static_cast<std::size_t>(rows.rows)));
 }
 
+/// The decoder's inputs for these targets, in the scratch.
 template <class B>
 in_vector<B, token_t> take_shifted(B& b, in_vector<B, token_t> targets, packed_rows<B> const& rows,
                                    t5_config const& c) {
@@ -76,6 +81,7 @@ in_vector<B, token_t> take_shifted(B& b, in_vector<B, token_t> targets, packed_r
   return shifted;
 }
 
+/// A micro-batch of a batch; without targets if the batch has none.
 template <class B>
 token_block<B> take_block(B& b, batch const& all, micro_batch part, t5_config const& c) {
   token_block<B> block;

@@ -1,31 +1,34 @@
 #pragma once
+// The forward and backward passes of one worker through a T5. Views that a pass returns lie in the worker's scratch and
+// are valid until its scope ends.
 #include "mql4grec/seq2seq/stack.hpp"
 
 namespace mql4grec {
 
-/// One worker's forward and backward passes through a T5, a micro_batch of a batch at a time. Holds the tapes'
-/// bookkeeping, so that nothing is allocated from the second pass of a size on.
+/// One worker's forward and backward passes, one micro-batch at a time. The object keeps the bookkeeping of the
+/// activations, so nothing is allocated from the second pass of a size on. Not thread-safe: one object per worker.
 template <Backend B, class T>
 class t5_pass {
  public:
+  /// The memory space of the parameters.
   using space = typename B::memory_space;
 
-  /// logits (the micro_batch's target tokens, V): teacher forcing, without dropout.
+  /// Writes `out` (target tokens of the micro-batch, V): the logits with teacher forcing, without dropout.
   void logits(B& worker, t5<B, T> const& model, batch const& all, micro_batch part, out_matrix<B, T> out) {
     scratch_scope<B> const scope(worker.scratch());
     auto const block = detail::take_block(worker, all, part, model.config());
     forward(worker, model, {}, block, out);
   }
 
-  /// Σ −log p(target token) over the micro_batch, without dropout unless a plan is given.
+  /// Returns Σ −log p(target token) over the micro-batch in nats; without dropout unless `plan` has a rate.
   T loss(B& worker, t5<B, T> const& model, batch const& all, micro_batch part, nn::dropout_plan const& plan = {}) {
     scratch_scope<B> const scope(worker.scratch());
     return static_cast<T>(
         sum<T>(worker, take_losses(worker, model, detail::take_block(worker, all, part, model.config()), plan)));
   }
 
-  /// The same sum, with dropout; gradients += scale · its gradient. With scale = 1 / (target tokens of the whole batch)
-  /// the micro_batches' gradients add up to the mean loss' one.
+  /// Returns the same sum, and adds scale · its gradient to `gradients`. With scale = 1 / (target tokens of the whole
+  /// batch), the gradients of all micro-batches add up to the gradient of the mean loss.
   T loss_and_gradient(B& worker, t5<B, T> const& model, batch const& all, micro_batch part,
                       nn::dropout_plan const& plan, double scale, t5_weights<T, space> const& gradients) {
     scratch_scope<B> const scope(worker.scratch());
@@ -34,7 +37,7 @@ class t5_pass {
                                                 plan, scale, gradients)));
   }
 
-  /// Of a block in the worker's memory: losses (rows), in its scratch.
+  /// Returns the loss of each target row (rows), in the scratch.
   out_vector<B, T> take_losses(B& worker, t5<B, T> const& model, detail::token_block<B> const& block,
                                nn::dropout_plan const& plan) {
     auto const scores = worker.scratch().template take<T>(block.target_rows.rows, model.config().vocabulary);
@@ -43,6 +46,8 @@ class t5_pass {
     nn::cross_entropy<T>(worker, scores, block.targets, losses);
     return losses;
   }
+  /// Returns the loss of each target row (rows), in the scratch, and adds scale · the gradient of their sum to
+  /// `gradients`.
   out_vector<B, T> take_losses_and_gradient(B& worker, t5<B, T> const& model, detail::token_block<B> const& block,
                                             nn::dropout_plan const& plan, double scale,
                                             t5_weights<T, space> const& gradients) {
@@ -53,7 +58,8 @@ class t5_pass {
     backward(worker, model, plan, block, scores, gradients);
     return losses;
   }
-  /// Where the buckets of such distances lie: captured work goes on reading them there.
+  /// The addresses of the distance buckets of encoder and decoder for these lengths. Captured work reads them there, so
+  /// a graph is valid only as long as the addresses stay the same.
   std::pair<index_t const*, index_t const*> buckets_of(B& worker, t5_config const& c, index_t longest_input,
                                                        index_t longest_target) {
     return {encoder_.buckets.of(worker, c, longest_input).data, decoder_.buckets.of(worker, c, longest_target).data};

@@ -1,5 +1,6 @@
 #pragma once
-// T5's relative position bias depends on the distance alone: one column a distance, looked up by attention.
+// T5's relative position bias depends only on the distance between query and key. Attention therefore looks it up in a
+// table with one column per distance. A distance is key − query, so keys before the query have negative distances.
 #include <algorithm>
 #include <cmath>
 
@@ -8,10 +9,12 @@
 
 namespace mql4grec {
 
+/// Which keys an attention sees: all of a sequence (encoder), or those up to the query's position (decoder).
 enum class direction { both_ways, backwards_only };
 
-/// The bucket of `key − query` (T5's _relative_position_bucket): exact for small distances, then logarithmic, the last
-/// bucket for everything from max_distance on. Both ways: half of the buckets for keys after the query.
+/// The bucket of a distance, as T5's _relative_position_bucket: exact for small distances, then logarithmic; the last
+/// bucket contains all distances from max_distance on. With both_ways, the second half of the buckets is for keys after
+/// the query.
 inline index_t relative_position_bucket(index_t key_minus_query, direction way, index_t buckets, index_t max_distance) {
   index_t bucket = 0, distance = -key_minus_query;
   if (way == direction::both_ways) {
@@ -23,14 +26,15 @@ inline index_t relative_position_bucket(index_t key_minus_query, direction way, 
   }
   index_t const exact = buckets / 2;
   if (distance < exact) return bucket + distance;
-  // in float, as the original: a distance on a border must fall to the same side
+  // in float, as in transformers: a distance on a border must fall to the same side
   float const steps = std::log(static_cast<float>(distance) / static_cast<float>(exact)) /
                       static_cast<float>(std::log(static_cast<double>(max_distance) / static_cast<double>(exact))) *
                       static_cast<float>(buckets - exact);
   return bucket + std::min(exact + static_cast<index_t>(steps), buckets - 1);
 }
 
-/// buckets (2·longest − 1) of the distances −(longest−1) … longest−1; that of distance 0 stands at longest−1.
+/// Writes buckets (2·longest − 1): the buckets of the distances −(longest−1) … longest−1. Distance 0 is at index
+/// longest−1.
 inline void distance_buckets(direction way, t5_config const& c, host_vector_view<index_t> buckets) {
   index_t const zero = buckets.size() / 2;
   for (index_t i = 0; i < buckets.size(); ++i)

@@ -1,7 +1,8 @@
 #pragma once
-// The model's parameters: their order in the flat buffer, their names in transformers, and the windows that the layers
-// use. Order is what makes merged products possible: q, k, v of a layer lie side by side, and so do the
-// cross-attention's k and v of all decoder layers.
+// The parameters of a T5: their order in the flat buffer, their names in transformers, and the views that the layers
+// use. The order is part of the algorithm: q, k and v of a layer are adjacent, and so are the cross-attention's k and v
+// of all decoder layers, so each group is one matrix product. Reordering would change training states, which store the
+// flat buffer.
 #include <string>
 #include <vector>
 
@@ -11,31 +12,35 @@
 
 namespace mql4grec {
 
-/// Windows into a flat buffer laid out by t5_layout: of parameters (T const) or of their gradients (T).
+/// Views into a flat buffer with the layout of t5_layout: of parameters (T const) or of their gradients (T). Shapes: d
+/// model width, inner = heads · head width, ff inner width, V vocabulary.
 template <class T, MemorySpace S>
 struct t5_weights {
+  /// A view of a matrix.
   using matrix = view<T, S, 2>;
+  /// A view of a vector.
   using vector = view<T, S, 1>;
 
+  /// The parameters of one layer.
   struct layer {
-    matrix qkv;                                            ///< (3·inner, d) self-attention, merged
-    matrix output;                                         ///< (d, inner)
-    matrix cross_query;                                    ///< (inner, d), decoder only
-    matrix cross_output;                                   ///< (d, inner), decoder only
-    matrix expand;                                         ///< (branches·ff, d)
-    matrix contract;                                       ///< (d, ff)
-    vector attention_norm, cross_norm, feed_forward_norm;  ///< (d)
+    matrix qkv;           ///< (3·inner, d) q, k and v of self-attention
+    matrix output;        ///< (d, inner)
+    matrix cross_query;   ///< (inner, d), decoder only
+    matrix cross_output;  ///< (d, inner), decoder only
+    matrix expand;        ///< (branches·ff, d) wi; with a gated activation wi_0 and wi_1
+    matrix contract;      ///< (d, ff) wo
+    vector attention_norm, cross_norm, feed_forward_norm;  ///< (d) gains; cross_norm in the decoder only
   };
 
-  matrix embedding;                   ///< (V, d)
-  matrix output;                      ///< (V, d): the embedding itself when tied
-  matrix cross_key_value;             ///< (decoder layers·2·inner, d): k and v of layer 0, of layer 1, …
-  matrix encoder_bias, decoder_bias;  ///< (buckets, heads)
-  std::vector<layer> encoder, decoder;
-  vector encoder_norm, decoder_norm;  ///< (d)
+  matrix embedding;                     ///< (V, d)
+  matrix output;                        ///< (V, d) the embedding itself if the model is tied
+  matrix cross_key_value;               ///< (decoder layers·2·inner, d): k and v of layer 0, of layer 1, …
+  matrix encoder_bias, decoder_bias;    ///< (buckets, heads)
+  std::vector<layer> encoder, decoder;  ///< layers, first to last
+  vector encoder_norm, decoder_norm;    ///< (d) gains of the final norms
 };
 
-/// Names and places of all parameters, those that decay first.
+/// The names and offsets of all parameters. Those with weight decay come first.
 inline nn::parameter_layout t5_layout(t5_config const& c) {
   nn::parameter_layout layout;
   index_t const d = c.model_width, inner = c.attention_width();
@@ -88,7 +93,7 @@ inline nn::parameter_layout t5_layout(t5_config const& c) {
   return layout;
 }
 
-/// The windows of a buffer laid out by t5_layout(c).
+/// The views of a buffer with the layout of t5_layout(c).
 template <class T, MemorySpace S>
 t5_weights<T, S> t5_windows(t5_config const& c, nn::parameter_layout const& layout, view<T, S, 1> flat) {
   index_t const d = c.model_width, inner = c.attention_width();
@@ -135,24 +140,31 @@ t5_weights<T, S> t5_windows(t5_config const& c, nn::parameter_layout const& layo
   return w;
 }
 
-/// A T5 on a backend: configuration and parameters, nothing of training or search. Const use is free of locks and of
+/// A T5 on a backend: configuration and parameters, nothing of training or search. Const members use no locks and no
 /// state.
 template <Backend B, class T>
 class t5 {
  public:
+  /// The memory space of the parameters.
   using space = typename B::memory_space;
 
-  /// All parameters zero; see initialize() and read_model().
+  /// Allocates the parameters and sets them to zero; initialize() and read_model() fill them. Throws error if the
+  /// configuration is invalid.
   t5(B& backend, t5_config const& config)
       : config_(config),
         layout_(t5_layout((validate(config), config))),
         values_(backend.template allocate<T>(layout_.size())),
         weights_(t5_windows(config_, layout_, view<T const, space, 1>(values_.view_all()))) {}
 
+  /// The configuration.
   t5_config const& config() const { return config_; }
+  /// The names, shapes and offsets of the parameters.
   nn::parameter_layout const& layout() const { return layout_; }
+  /// All parameters as one vector.
   view<T, space, 1> parameters() { return values_.view_all(); }
+  /// All parameters as one vector.
   view<T const, space, 1> parameters() const { return values_.view_all(); }
+  /// The parameters as views, by layer.
   t5_weights<T const, space> const& weights() const { return weights_; }
 
  private:

@@ -1,10 +1,10 @@
 #pragma once
-// A step: the batch is cut into micro_batches, the micro_batches are dealt to the workers in turn, each worker adds up
-// the gradient of its own, and the workers' gradients are added in their order. Which worker computes what depends on
-// nothing but the batch and the number of workers: the same seed and number of workers give the same bits. Another
-// number of workers adds in another order. Several processes deal the micro_batches to the workers of all of them, and
-// a communicator adds the gradients up. A backend with its own memory can be given examples that lie there instead of a
-// batch; see captured_step.hpp.
+// A training step. The batch is cut into micro-batches, which are assigned to the workers in turn; each worker sums the
+// gradients of its own, and the workers' gradients are added in their order. The assignment depends only on the batch
+// and the number of workers: the same seed and number of workers give the same bits, another number of workers adds in
+// another order. With several processes, the micro-batches are assigned to the workers of all processes, and a
+// communicator sums the gradients. A backend with its own memory can use a device_dataset instead of a batch; see
+// captured_step.hpp.
 #include <cmath>
 #include <memory>
 #include <numeric>
@@ -17,22 +17,28 @@
 
 namespace mql4grec {
 
-/// Numbered examples that can be written down again and again: what example i says in an epoch depends on (seed, epoch,
-/// i).
+/// Numbered examples that can be written repeatedly. The tokens of example i in an epoch are a function of (seed,
+/// epoch, i). write must be const and safe to call from another thread.
 template <class S>
 concept ExampleSource = requires(S const& source, index_t i, std::uint64_t seed, batch& out) {
   { source.size() } -> std::convertible_to<index_t>;
   source.write(i, seed, seed, out);  // (example, seed, epoch, where to)
 };
 
+/// Trains a T5 with AdamW. One object per process; the communicator connects several. Not thread-safe: it uses the
+/// backend's workers itself.
 template <Backend B, class T, train::Communicator<B, T> Comm = train::single_process>
 class trainer {
   using space = typename B::memory_space;
 
  public:
+  /// The backend.
   using backend_type = B;
+  /// The scalar of parameters and gradients.
   using scalar_type = T;
 
+  /// Backend and model must outlive the trainer. Allocates a gradient per worker and the moments. Throws error for
+  /// invalid options.
   trainer(B& backend, t5<B, T>& model, training_options const& options, Comm communicator = {})
       : backend_(backend),
         model_(model),
@@ -46,15 +52,21 @@ class trainer {
     }
   }
 
+  /// The backend.
   B& backend() { return backend_; }
+  /// The options.
   training_options const& options() const { return options_; }
+  /// The model.
   t5<B, T>& model() { return model_; }
+  /// The model.
   t5<B, T> const& model() const { return model_; }
+  /// AdamW's moments and the number of updates.
   optim::adamw_state<B, T>& moments() { return moments_; }
+  /// AdamW's moments and the number of updates.
   optim::adamw_state<B, T> const& moments() const { return moments_; }
 
-  /// One update; returns the batch's mean loss a token. Throws training_error, before anything is changed, when that or
-  /// the gradient isn't finite.
+  /// One update by a batch. Returns the batch's mean loss per token in nats. Throws training_error if the loss or the
+  /// gradient isn't finite; parameters and moments are then unchanged.
   double step(batch const& all, double learning_rate) {
     std::int64_t const number = moments_.step + 1;
     double const tokens = static_cast<double>(all.targets.size());
@@ -80,9 +92,9 @@ class trainer {
     return loss;
   }
 
-  /// The same by some of the examples that lie in the backend's memory: the host says which, and hears the loss and the
-  /// norm at the end. Several processes take a share of the examples each and draw dropout of their own. gradient() is
-  /// Σ over the tokens then, not the mean's.
+  /// One update by the examples `which` of a device_dataset; the host downloads only the loss and the norm. With
+  /// several processes, each uses its share of `which`, with dropout of its own. Afterwards gradient() is the sum over
+  /// the tokens, not the mean.
   double step(device_dataset<B> const& from, std::span<index_t const> which,
               double learning_rate) requires CapturedStepOps<B, T> {
     auto const tokens = from.target_tokens(which);
@@ -93,6 +105,7 @@ class trainer {
     return report.loss;
   }
 
+  /// The mean loss per token without dropout over a device_dataset; 0 if it is empty.
   double mean_loss(device_dataset<B> const& from) requires CapturedStepOps<B, T> {
     std::vector<index_t> all(static_cast<std::size_t>(from.size()));
     std::iota(all.begin(), all.end(), index_t{0});
@@ -100,7 +113,7 @@ class trainer {
     return tokens > 0 ? captured_step_.sum_of_losses(parts(), from, share_of(all)) / tokens : 0;
   }
 
-  /// Mean loss a token without dropout, over everything the source holds.
+  /// The mean loss per token without dropout over all examples of the source, as written in epoch 0; 0 if it is empty.
   template <ExampleSource Source>
   double mean_loss(Source const& source) {
     double sum = 0, tokens = 0;
@@ -136,7 +149,7 @@ class trainer {
           windows(t5_windows(model.config(), model.layout(), gradient.view_all())) {}
   };
 
-  /// What a resident step works with.
+  /// The members that a captured step uses.
   detail::captured_step_parts<B, T, Comm> parts() {
     auto& worker = *workers_.front();
     return {backend_, model_,      options_,       communicator_,
@@ -149,7 +162,7 @@ class trainer {
     return which.subspan(place(communicator_.rank()), place(communicator_.rank() + 1) - place(communicator_.rank()));
   }
 
-  /// Workers of all processes together.
+  /// The number of workers of all processes.
   std::size_t world_workers() const { return workers_.size() * static_cast<std::size_t>(communicator_.world_size()); }
   std::size_t first_micro_batch(index_t worker) const {
     return static_cast<std::size_t>(communicator_.rank()) * workers_.size() + static_cast<std::size_t>(worker);

@@ -1,6 +1,6 @@
 #pragma once
-// Value types of a training run: what was asked, and how far it has come. Together with the parameters and moments the
-// progress is everything a resumed run needs; order, dropout and coin tosses are functions of (seed, epoch, step).
+// Value types of a T5 training: its options and its progress. The progress, the parameters and the moments are all that
+// a resumed run needs; order, dropout and random choices of tasks are functions of (seed, epoch, step).
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -12,29 +12,31 @@
 
 namespace mql4grec {
 
+/// The learning rate over the course of a training.
 enum class learning_curve {
-  cosine,   ///< warm-up over a share of all steps, then half a cosine to zero: fine-tuning
-  constant  ///< warm-up over a number of epochs, then level: pre-training
+  cosine,   ///< linear warm-up over a share of all steps, then half a cosine to zero: fine-tuning
+  constant  ///< linear warm-up over a number of epochs, then constant: pre-training
 };
 
-/// Defaults: fine-tuning as in MQL4GRec.
+/// Options of a T5 training. The defaults are those of fine-tuning in MQL4GRec.
 struct training_options {
-  index_t epochs = 200;
-  index_t batch_size = 1024;    ///< examples in an update
-  double learning_rate = 5e-4;  ///< at the height of the schedule
-  learning_curve curve = learning_curve::cosine;
-  double warmup = 0.01;  ///< cosine: share of all steps; constant: epochs
-  optim::adamw optimizer = {};
-  double dropout = 0.1;
-  index_t patience = 10;  ///< epochs without a better validation loss before stopping; 0: never stop
-  std::uint64_t seed = 42;
-  index_t block_tokens = 512;         ///< tokens a worker computes at once; a matter of caches, not of results
-  index_t device_examples = 1 << 22;  ///< examples that a backend with memory of its own holds at a time, about 30
-                                      ///< tokens of 4 bytes each, in whole batches; the next are written ahead
+  index_t epochs = 200;                           ///< upper bound; early stopping may end sooner
+  index_t batch_size = 1024;                      ///< examples per update
+  double learning_rate = 5e-4;                    ///< peak of the schedule
+  learning_curve curve = learning_curve::cosine;  ///< shape of the schedule
+  double warmup = 0.01;                           ///< cosine: share of all steps; constant: number of epochs
+  optim::adamw optimizer = {};                    ///< AdamW's coefficients and clipping
+  double dropout = 0.1;                           ///< rate, in [0, 1)
+  index_t patience = 10;       ///< epochs without a better validation loss before the run ends; 0: no early stopping
+  std::uint64_t seed = 42;     ///< of initialization, order, dropout and random choices of tasks
+  index_t block_tokens = 512;  ///< tokens per micro-batch; affects cache use and rounding only
+  index_t device_examples = 1 << 22;  ///< examples that a backend with its own memory holds at a time, about 120 bytes
+                                      ///< each; the next part of the epoch is written meanwhile
 
   bool operator==(training_options const&) const = default;
 };
 
+/// Throws error if an option is out of range.
 inline void validate(training_options const& o) {
   expects(o.epochs >= 1, "training: ", o.epochs, " epochs, expected at least 1");
   expects(o.batch_size >= 1, "training: a batch size of ", o.batch_size, ", expected at least 1");
@@ -48,6 +50,7 @@ inline void validate(training_options const& o) {
   expects(o.block_tokens >= 1, "training: blocks of ", o.block_tokens, " tokens, expected at least 1");
 }
 
+/// The schedule of these options for a training set of `steps_per_epoch` updates per epoch.
 inline optim::schedule schedule_of(training_options const& o, std::int64_t steps_per_epoch) {
   if (o.curve == learning_curve::constant)
     return optim::constant_schedule{
@@ -56,35 +59,38 @@ inline optim::schedule schedule_of(training_options const& o, std::int64_t steps
   return optim::cosine_schedule{static_cast<std::int64_t>(std::ceil(o.warmup * static_cast<double>(total))), total};
 }
 
-/// One finished epoch.
+/// One finished epoch. Losses are mean cross-entropies per target token in nats.
 struct epoch_record {
   double train_loss = 0,
          valid_loss =
              0;  ///< mean cross-entropy a token, in nats; validation's isn't a number where there is nobody to validate
-  double learning_rate = 0;  ///< at its last step
+  double learning_rate = 0;  ///< of the last update
   double seconds = 0;        ///< since the start of training, over all resumptions
 
   bool operator==(epoch_record const&) const = default;
 };
 
+/// The progress of a T5 training. Meets train::Progress.
 struct training_progress {
-  std::int64_t epoch = 0;       ///< epochs finished
-  std::int64_t epoch_step = 0;  ///< updates made in the one under way
-  std::int64_t step = 0;        ///< updates made in all
-  std::int64_t examples = 0;    ///< examples seen in all
-  double epoch_loss = 0;        ///< Σ over this epoch's updates of loss · tokens
-  std::int64_t epoch_tokens = 0;
-  double best_loss = std::numeric_limits<double>::infinity();  ///< of validation; infinite while there is none
-  std::int64_t best_epoch = 0;  ///< counted from 1; 0: none yet; the last one where there is nobody to validate
-  double seconds = 0;           ///< of training, over all resumptions
-  bool finished = false;
-  std::vector<epoch_record> history;
+  std::int64_t epoch = 0;         ///< epochs finished
+  std::int64_t epoch_step = 0;    ///< updates made in the current epoch
+  std::int64_t step = 0;          ///< updates made in total
+  std::int64_t examples = 0;      ///< examples seen in total
+  double epoch_loss = 0;          ///< Σ over the current epoch's updates of loss · tokens
+  std::int64_t epoch_tokens = 0;  ///< target tokens of the current epoch's updates
+  double best_loss = std::numeric_limits<double>::infinity();  ///< lowest validation loss; infinite before the first
+  std::int64_t best_epoch =
+      0;  ///< the epoch of the best model, counted from 1; 0: none yet; without validation examples, the last one
+  double seconds = 0;                 ///< of training, over all resumptions
+  bool finished = false;              ///< no epoch is left, or early stopping ended the training
+  std::vector<epoch_record> history;  ///< one record per finished epoch
 
+  /// The mean training loss per token of the current epoch; 0 before its first update.
   double mean_epoch_loss() const { return epoch_tokens > 0 ? epoch_loss / static_cast<double>(epoch_tokens) : 0; }
   bool operator==(training_progress const&) const = default;
 };
 
-/// Whether no epoch is left, or too many were in vain.
+/// Whether the last epoch is done, or `patience` epochs have passed without a better validation loss.
 inline bool is_finished(training_progress const& p, training_options const& o) {
   return p.epoch >= o.epochs || (o.patience > 0 && p.epoch - p.best_epoch >= o.patience);
 }

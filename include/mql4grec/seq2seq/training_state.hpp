@@ -1,5 +1,6 @@
 #pragma once
-// What a T5 training writes to its state file; see train/state_file.hpp.
+// The JSON and the state file of a T5 training; see train/state_file.hpp. A resumed run compares run_conditions() with
+// the file and refuses to continue if they differ.
 #include <filesystem>
 #include <map>
 #include <string>
@@ -12,34 +13,40 @@
 
 namespace mql4grec {
 
+/// For nlohmann/json. A validation loss that isn't a number becomes null.
 void to_json(json& out, epoch_record const& r);
+/// For nlohmann/json. Throws nlohmann's exceptions for missing members.
 void from_json(json const& in, epoch_record& r);
 
+/// For nlohmann/json. An infinite best loss becomes null.
 void to_json(json& out, training_progress const& p);
+/// For nlohmann/json. Throws nlohmann's exceptions for missing members.
 void from_json(json const& in, training_progress& p);
+/// The progress as JSON text.
 std::string text_of(training_progress const& p);
+/// The configuration as the text of config.json.
 std::string text_of(t5_config const& c);
 
-/// What must be the same for a run to go on as if it had never stopped; the file keeps it, resuming compares.
-/// The number of workers isn't in it: another one continues the run, with sums rounded in another order. Nor is the
-/// number of epochs, unless the learning rates follow from it.
+/// The settings that must be equal for a resumed run to give the bits of an uninterrupted one. The number of workers
+/// isn't among them: another number continues the run with sums in another order. The number of epochs is among them
+/// only if the learning rates depend on it.
 json run_conditions(training_options const& o, t5_config const& c, index_t examples);
 
-/// What a run may go on with another value of: its bits are no longer those of a run that never stopped, and that is
-/// all.
+/// The settings that may differ in a resumed run; its results are then equal up to rounding.
 json run_settings(train::backend_settings const& backend, training_options const& o);
 
-/// The shape of the model in a training state. Throws file_error.
+/// The model's configuration in a training state. Throws file_error.
 t5_config read_state_config(std::filesystem::path const& path);
 
-/// For messages: why a condition must not change.
+/// The reasons why conditions must be equal, by the condition's name, for error messages.
 std::map<std::string, std::string> resume_reasons();
 
-/// The model's configuration, so that a resumed run needs no other file; see train::Trainer.
+/// Adds the model's configuration to the state, so that a resumed run needs no other file; see train::Trainer.
 template <class B, class Comm>
 train::extra_state extra_state_of(trainer<B, float, Comm> const& trainer) {
   return {.metadata = {{"config", text_of(trainer.model().config())}}};
 }
+/// Does nothing: the configuration is read by read_state_config() before the trainer exists.
 template <class B, class Comm>
 void restore_extra_state(trainer<B, float, Comm>&, train::state_file const&) {}
 

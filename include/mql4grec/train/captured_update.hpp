@@ -1,6 +1,6 @@
 #pragma once
-// An optimizer update that a backend can capture: its inputs and its report stay in the backend's memory, so the host
-// uploads the inputs before the captured work is launched and downloads the report afterwards, and nothing in between.
+// An optimizer update that a backend can capture. Its inputs and its report are in the backend's memory: the host
+// uploads the inputs before the captured work is launched, and downloads the report afterwards.
 #include <concepts>
 #include <utility>
 
@@ -12,7 +12,7 @@
 
 namespace mql4grec::train {
 
-/// What a captured update needs of a backend.
+/// The operations that a captured update requires of a backend.
 template <class B, class T>
 concept CapturedUpdateOps = Backend<B> &&
     requires(B& b, adamw_update rule, in_vector<B, T> x, out_vector<B, T> y, in_vector<B, step_inputs> inputs,
@@ -23,27 +23,35 @@ concept CapturedUpdateOps = Backend<B> &&
   captured_adamw_step<T>(b, rule, 1.0, index_t{}, inputs, losses, x, y, y, y, report);
 };
 
-/// The memory of captured updates: what changes from step to step, the loss, and the report.
+/// The memory of captured updates: the inputs that change from step to step, the loss, and the report.
 ///
 ///     host      upload_inputs ─────────────────────────────► download_report
 ///     backend               └► gradient, loss() ─► update ─┘     (captured once, launched every step)
+///
+/// Preconditions; breaking them gives wrong results without an error:
+/// 1. upload_inputs is called before each launch.
+/// 2. The captured work writes loss() before update().
+/// 3. The object outlives all graphs that were captured with it, and isn't moved.
 template <Backend B>
 class captured_update {
  public:
+  /// Allocates the inputs, the loss and the report.
   explicit captured_update(B& b)
       : inputs_(b.template allocate<step_inputs>(1)),
         report_(b.template allocate<step_report>(1)),
         loss_(b.template allocate<double>(1)) {}
 
-  /// Before the captured work is launched: learning rate, number of the update and tokens of the batch.
+  /// Uploads the learning rate, the number of target tokens and the number of the update. Call it before the captured
+  /// work is launched.
   void upload_inputs(B& b, step_inputs const& inputs) {
     upload<step_inputs>(b, host_vector_view<step_inputs const>(&inputs, 1), inputs_.view_all());
   }
-  /// Where captured work reads the number of the update.
+  /// The address from which captured work reads the number of the update, e.g. for dropout.
   std::int64_t const* step_place() const { return &inputs_.view_all().data->step; }
-  /// (1) where captured work writes the sum of the losses.
+  /// (1) the place to which captured work writes the sum of the losses.
   out_vector<B, double> loss() { return loss_.view_all(); }
-  /// One AdamW update of all parameters; `gradient` is the sum over inputs.tokens tokens. See captured_adamw_step.
+  /// One AdamW update of all parameters. `gradient` is the sum over inputs.tokens tokens; it is clipped as a mean. See
+  /// captured_adamw_step.
   template <class T>
   void update(B& b, optim::adamw const& how, nn::parameter_layout const& layout, in_vector<B, T> gradient,
               out_vector<B, T> parameters, optim::adamw_state<B, T>& state) {
@@ -52,7 +60,7 @@ class captured_update {
         how.clip_norm, layout.decayed(), std::as_const(inputs_).view_all(), std::as_const(loss_).view_all(), gradient,
         parameters, state.first.view_all(), state.second.view_all(), report_.view_all());
   }
-  /// Waits for the captured work and returns its report.
+  /// Waits for the captured work and returns the mean loss per token and the gradient's norm.
   step_report download_report(B& b) const {
     return host_copy<step_report, typename B::memory_space>(b, report_.view_all()).view_all()(0);
   }

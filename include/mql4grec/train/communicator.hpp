@@ -1,5 +1,6 @@
 #pragma once
-// Several processes, one training: each computes some ranges of every batch, and one call adds the flat gradients up.
+// Data parallelism: several processes train one model. Each computes some micro-batches of every batch; all_reduce sums
+// the flat gradients. Every process must make the same calls in the same order, otherwise the processes wait forever.
 #include <concepts>
 #include <span>
 
@@ -7,21 +8,26 @@
 
 namespace mql4grec::train {
 
-/// Who else trains the same model. Every process calls the same members in the same order.
+/// The connection between the processes that train one model, with the terms of MPI. all_reduce replaces the values by
+/// their sum over all processes: for vectors in the backend's memory in the order of the backend's work, and for a few
+/// numbers on the host.
 template <class C, class B, class T>
 concept Communicator = Backend<B> &&
     requires(C& communicator, B& b, out_vector<B, T> values, out_vector<B, double> sums, std::span<double> numbers) {
-  { communicator.rank() } -> std::same_as<index_t>;        // of this process, from 0
-  { communicator.world_size() } -> std::same_as<index_t>;  // processes
-  communicator.all_reduce(b, values);  // every process gets the sum, in the order of the backend's work
+  { communicator.rank() } -> std::same_as<index_t>;        // this process' number, from 0
+  { communicator.world_size() } -> std::same_as<index_t>;  // number of processes
+  communicator.all_reduce(b, values);
   communicator.all_reduce(b, sums);
-  communicator.all_reduce(b, numbers);  // the same of a few numbers on the host
+  communicator.all_reduce(b, numbers);
 };
 
-/// One process.
+/// A single process: every sum is its own value.
 struct single_process {
+  /// 0.
   index_t rank() const { return 0; }
+  /// 1.
   index_t world_size() const { return 1; }
+  /// Does nothing.
   template <class B, class Values>
   void all_reduce(B&, Values) const {}
 };

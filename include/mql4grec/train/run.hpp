@@ -1,8 +1,9 @@
 #pragma once
-// A training that lives in a directory: the best model so far, and the state that a killed or stopped run goes on from.
+// A training in a directory: the best model so far, and the state from which a killed or stopped run continues. The
+// model files contain the best model, not the latest one; the latest is in the state.
 //
-//   training.safetensors   the state; replaced as a whole, so it is never half written
-//   model.safetensors …    the best model, in the files that the learner writes
+//     training.safetensors   the state; replaced atomically, so it is never partly written
+//     model.safetensors …    the best model, in the files that the learner writes
 #include <filesystem>
 #include <functional>
 #include <limits>
@@ -19,64 +20,72 @@ namespace mql4grec::train {
 
 /// How a run ended.
 enum class run_status {
-  finished,     ///< the last epoch is done, or further ones were in vain
-  out_of_time,  ///< max_seconds have passed; resume to go on
-  interrupted   ///< the observer asked for it; resume to go on
+  finished,     ///< the last epoch is done, or further ones would not help
+  out_of_time,  ///< max_seconds have passed; the run can be resumed
+  interrupted   ///< the observer requested it; the run can be resumed
 };
 
-/// How long a run may take in this call, and how often its state is written.
+/// Limits of a run in one call.
 struct run_limits {
-  double max_seconds = std::numeric_limits<double>::infinity();  ///< of training in this call
-  double checkpoint_seconds = 120;                               ///< seconds from one write of the state to the next
+  double max_seconds =
+      std::numeric_limits<double>::infinity();  ///< seconds of training in this call; default: no limit
+  double checkpoint_seconds = 120;              ///< seconds between two writes of the state
 };
 
-/// Follows a run. P and Losses as in loop_observer.
+/// Observes a run. P and Losses as in loop_observer.
 template <Progress P, class Losses>
 struct run_observer {
+  /// Called after every update.
   std::function<void(P const&, Losses const&, std::int64_t steps_per_epoch)> on_step = [](auto const&, auto const&,
                                                                                           std::int64_t) {};
+  /// Called after every epoch and its validation. `better`: the model is the best so far and has been written.
   std::function<void(P const&, bool better)> on_epoch = [](auto const&, bool) {};
-  /// Called between updates; true ends the run after its state is written.
+  /// Called before every update; true ends the run after its state is written.
   std::function<bool()> interrupted = [] { return false; };
-  /// Called when a resumed run has other settings than before: one line, `precision was …`. Its results are then equal
-  /// up to rounding.
+  /// Called if a resumed run has other settings than before, with one line such as `precision was "bf16" and is
+  /// "fp32"`. Its results are then equal to those of an uninterrupted run up to rounding.
   std::function<void(std::string const& changes)> on_changed_settings = [](auto const&) {};
 };
 
+/// The result of a run.
 template <Progress P>
 struct run_result {
-  P progress;
-  run_status status = run_status::finished;
+  P progress;                                ///< the learner's progress at the end
+  run_status status = run_status::finished;  ///< how the run ended
 };
 
-/// The files of a run, besides its state; F is a policy that each kind of model provides.
+/// The files of a run; F is a policy that each kind of model provides.
 template <class F, class P>
 concept RunFiles = Progress<P> && requires(F& files, P const& p, std::filesystem::path const& path) {
-  { files.read_state(path) } -> std::same_as<P>;  // throws file_error for another run's file
+  { files.read_state(path) } -> std::same_as<P>;  // throws file_error for the file of another run
   files.write_state(path, p);
   {
     files.changed_settings(path)
-    } -> std::same_as<std::string>;  // what differs from the file without forbidding to resume
-  files.begin(path);                 // a new run begins: writes what stands beside every model of the directory
-  files.write_model(path, p);        // the best model so far
+    } -> std::same_as<std::string>;  // settings that differ from the file's but permit resuming
+  files.begin(path);                 // a new run begins: writes the files that accompany every model of the directory
+  files.write_model(path, p);        // writes the best model so far
   files.end(path, p);                // the run ended or stopped
   { files.saves_after_epoch(p) } -> std::same_as<bool>;  // whether the state is written after the epoch that ended
 };
 
-/// The state file of a trainer, for RunFiles.
+/// The state file of a trainer, for RunFiles. Derive from it and add the model's files.
 template <Trainer T, Progress P>
 class state_files {
  public:
-  /// The trainer must outlive this. reasons: why a condition must not change, for messages.
+  /// The trainer must outlive this object. `reasons`: why a condition must be equal, by its name, for error messages.
   state_files(T& trainer, run_description about, std::map<std::string, std::string> reasons = {})
       : trainer_(trainer), about_(std::move(about)), reasons_(std::move(reasons)) {}
 
+  /// Reads the trainer's state and returns the progress. Throws file_error if the file is damaged or belongs to another
+  /// run.
   P read_state(std::filesystem::path const& path) {
     return train::read_state<P>(path, trainer_, *about_.conditions, reasons_);
   }
+  /// Writes the trainer's state and the progress. Throws file_error.
   void write_state(std::filesystem::path const& path, P const& p) const {
     train::write_state(path, trainer_, p, *about_.conditions, *about_.settings);
   }
+  /// The settings that differ from those in the file, as text; empty if none does. Throws file_error.
   std::string changed_settings(std::filesystem::path const& path) const {
     return state_file(path).changes(*about_.settings);
   }
@@ -87,17 +96,17 @@ class state_files {
   std::map<std::string, std::string> reasons_;
 };
 
-/// A directory that a run may write to.
+/// The directory of a run. Constructing it guarantees that the run overwrites no other run and no other model.
 class run_directory {
  public:
-  /// Makes the directory. Throws error when it holds a run that isn't to be resumed, or a model of another origin.
+  /// Creates the directory. Throws error if it contains a run and `resume` is false, or a model that belongs to no run.
   run_directory(std::filesystem::path directory, bool resume)
       : directory_(std::move(directory)), resumed_(resume && std::filesystem::exists(state_path())) {
     if (!resumed_) expect_empty(directory_);
     make_directory(directory_);
   }
 
-  /// Throws error when the directory holds a run or a model.
+  /// Throws error if the directory contains a run or a model.
   static void expect_empty(std::filesystem::path const& directory) {
     expects(!std::filesystem::exists(directory / "training.safetensors"), directory.string(),
             ": holds a training run; resume it, or write to another directory");
@@ -105,9 +114,11 @@ class run_directory {
             ": holds a model that isn't this run's; write to another directory");
   }
 
+  /// The directory.
   std::filesystem::path const& path() const { return directory_; }
+  /// The state file, training.safetensors.
   std::filesystem::path state_path() const { return directory_ / "training.safetensors"; }
-  /// Whether there is a state to go on from.
+  /// Whether there is a state from which the run continues.
   bool resumed() const { return resumed_; }
 
  private:
@@ -115,8 +126,8 @@ class run_directory {
   bool resumed_;
 };
 
-/// Trains in a directory until the learner is finished, the time is over or the caller interrupts. Throws what the loop
-/// and the files throw; the files of the last good state stay in every case.
+/// Trains in a directory until the learner is finished, the time limit is reached, or the observer interrupts. Throws
+/// the exceptions of the learner and of the files; in every case the files of the last good state remain.
 template <Learner L, RunFiles<typename L::progress_type> F>
 run_result<typename L::progress_type> run(
     L& learner, F& files, run_directory const& directory, run_limits const& limits,

@@ -1,6 +1,6 @@
 #pragma once
 // The state of a training in one safetensors file: parameters, AdamW's moments, progress, and what the trainer adds.
-// The file is replaced as a whole, so its parts can't drift apart, at whatever moment the process is killed.
+// The file is replaced atomically, so its parts always belong together, whenever the process is killed.
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -21,49 +21,55 @@
 
 namespace mql4grec::train {
 
-/// Describes a run, so that only the same run is resumed. Pointers, since value types don't include the JSON library.
+/// Describes a run, so that only the same run is resumed. The members are pointers, so that this header doesn't include
+/// the JSON library.
 struct run_description {
   std::shared_ptr<json const> conditions;  ///< must be equal for a resumed run to give the bits of an uninterrupted one
-  std::shared_ptr<json const> settings;    ///< may differ: results are then equal up to rounding
+  std::shared_ptr<json const> settings;    ///< may differ; results are then equal up to rounding
 };
 
-/// Of a backend, what changes no more than how sums are rounded.
+/// The properties of a backend that affect rounding only.
 struct backend_settings {
-  std::string precision;
-  std::string backend;  ///< the backend's name; empty if it has none
+  std::string precision;  ///< of matrix products: "fp32" or "bf16"
+  std::string backend;    ///< the backend's name; empty if it has none
 };
+/// The settings of a backend.
 template <Backend B>
 backend_settings settings_of(B const& backend) {
   backend_settings settings{.precision = std::string(name_of(products_of(backend))), .backend = {}};
   if constexpr (requires { B::name; }) settings.backend = B::name;
   return settings;
 }
+/// For nlohmann/json. An empty name of a backend is left out.
 void to_json(json& out, backend_settings const& s);
 
-/// What a trainer adds to its parameters and moments.
+/// What a trainer adds to its parameters and moments in the state file.
 struct extra_state {
-  std::map<std::string, std::string> metadata = {};
-  std::vector<named_tensor> tensors = {};
-  std::shared_ptr<void const> owner = {};  ///< keeps the tensors' memory
+  std::map<std::string, std::string> metadata = {};  ///< entries of the file's metadata
+  std::vector<named_tensor> tensors = {};            ///< further tensors
+  std::shared_ptr<void const> owner = {};            ///< keeps the tensors' memory alive
 };
 
-/// A state file that was opened. Every member throws file_error when the file isn't a training state.
+/// An open state file. Every member throws file_error if the file isn't a training state.
 class state_file {
  public:
+  /// Opens the file. Throws file_error if it is missing or damaged.
   explicit state_file(std::filesystem::path const& path) : file_(path) {}
 
+  /// The tensors of the file.
   safetensors const& tensors() const { return file_; }
-  /// The metadata `key`.
+  /// The metadata entry `key`.
   std::string text(char const* key) const;
-  /// The metadata `key`, parsed.
+  /// The metadata entry `key`, parsed as JSON.
   json parsed(char const* key) const;
 
-  /// Throws file_error when the file belongs to another run. The message names the first condition that differs and,
-  /// where `reasons` has one, why it must not.
+  /// Throws file_error if the file belongs to another run. The message contains the first condition that differs and,
+  /// if `reasons` has an entry for it, the reason why it must not.
   void check_conditions(json const& wanted, std::map<std::string, std::string> const& reasons = {}) const;
-  /// `precision was "bf16" and is "fp32"` for each setting that has changed; empty if none has.
+  /// Text such as `precision was "bf16" and is "fp32"` for each setting that differs from the file's; empty if none
+  /// does.
   std::string changes(json const& settings) const;
-  /// The progress; P needs from_json(json, P&).
+  /// The progress; P requires from_json(json, P&).
   template <Progress P>
   P progress() const {
     P found{};
@@ -74,7 +80,8 @@ class state_file {
         found.step, " and ", found.history.size(), " records, expected at least 0 and a record an epoch");
     return found;
   }
-  /// Reads the parameters and the moments.
+  /// Reads the parameters and the moments. Throws file_error if a tensor is missing or has another size; that tensor is
+  /// then unchanged.
   template <Backend B>
   void read(out_vector<B, float> parameters, optim::adamw_state<B, float>& moments) const {
     try {
@@ -98,7 +105,7 @@ class state_file {
   safetensors file_;
 };
 
-/// What a state file needs of a trainer. The two functions are found by argument-dependent lookup.
+/// The requirements of a state file on a trainer. The two functions are found by argument-dependent lookup.
 template <class T>
 concept Trainer = requires(T& trainer, T const& unchanged, state_file const& file) {
   typename T::backend_type;
@@ -108,11 +115,12 @@ concept Trainer = requires(T& trainer, T const& unchanged, state_file const& fil
   restore_extra_state(trainer, file);  // throws file_error
 };
 
-/// The text forms of the metadata. Null for no settings.
+/// The JSON text of a value, as stored in the metadata.
 std::string text_of(json const& value);
+/// A JSON null: no settings.
 json const& no_settings();
 
-/// Writes the state of a trainer and its progress; P needs text_of(P), its JSON text. Throws file_error.
+/// Writes the state of a trainer and its progress; P requires text_of(P), its JSON text. Throws file_error.
 template <Trainer T, Progress P>
 void write_state(std::filesystem::path const& path, T const& trainer, P const& progress, json const& conditions,
                  json const& settings = no_settings()) {
@@ -135,8 +143,8 @@ void write_state(std::filesystem::path const& path, T const& trainer, P const& p
   write_safetensors(path, extra.tensors, extra.metadata);
 }
 
-/// Reads parameters, moments and whatever else belongs to the trainer, and returns the progress. Throws file_error when
-/// the file isn't a training state, or another run's: the message names the first condition that differs.
+/// Reads parameters, moments and the trainer's additions, and returns the progress. Throws file_error if the file isn't
+/// a training state or belongs to another run; the message contains the first condition that differs.
 template <Progress P, Trainer T>
 P read_state(std::filesystem::path const& path, T& trainer, json const& conditions,
              std::map<std::string, std::string> const& reasons = {}) {
