@@ -1,6 +1,5 @@
 #pragma once
-/// Whole stages on files, as the program's commands run them: learn a translator and translate
-/// features, read a dataset, train a run in a directory, evaluate it.
+// Includes pipeline/: whole stages on files, as the program's commands run them. Requires nlohmann/json.
 #include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "mql4grec/pipeline/model_metadata.hpp"

@@ -40,9 +40,9 @@ struct synthetic_options {
 /// An item that lacks a modality has zero features and codes of −1 there. An item without text has no description
 /// either.
 struct synthetic_domain {
-  std::string name;  ///< the shop's name, with a number from the second round of shops on
-  mql4grec::interactions interactions;
-  item_descriptions items;
+  std::string name;                            ///< the shop's name, with a number from the second round of shops on
+  mql4grec::interactions interactions;         ///< of every user
+  item_descriptions items;                     ///< titles and other descriptions
   std::vector<host_array<float, 2>> features;  ///< (items, width) of text, then of images
   std::vector<host_array<code_t, 2>> codes;    ///< (items, 4) of text, then of images
 };

@@ -12,8 +12,10 @@ namespace mql4grec {
 enum class user_id : std::int32_t {};
 /// An item of the catalog.
 enum class item_id : std::int32_t {};
-enum class code_t : std::int32_t {};   ///< a code within its level, 0 … K−1
-enum class token_t : std::int32_t {};  ///< a token of the vocabulary, 0 … V−1
+/// A code within its level, 0 … K−1.
+enum class code_t : std::int32_t {};
+/// A token of the vocabulary, 0 … V−1.
+enum class token_t : std::int32_t {};
 
 /// Item numbers in files must be below this: they fit an item_id, and so does the largest plus one. Memory use depends
 /// on the number of items, not on the largest number.

@@ -1,18 +1,19 @@
 #pragma once
 // The only macros of the library.
 
+/// Marks functions that also run on a GPU; empty for host compilers.
 #if defined(__CUDACC__)
 #define MQL4GREC_HD __host__ __device__
 #else
 #define MQL4GREC_HD
 #endif
 
-// Kernels that are compiled once for each instruction set must be inlined into their wrapper; see
-// backend/cpu/runtime/dispatch.hpp.
+/// Kernels that are compiled once for each instruction set must be inlined into their wrapper; see
+/// backend/cpu/runtime/dispatch.hpp.
 #define MQL4GREC_INLINE [[gnu::always_inline]] inline
 
-// Whether files can be read, which requires nlohmann/json. CMake sets it with MQL4GREC_JSON; without CMake, it is set
-// when the header exists.
+/// Whether files can be read, which requires nlohmann/json. CMake sets it with MQL4GREC_JSON; without CMake, it is set
+/// when the header exists.
 #if !defined(MQL4GREC_HAS_JSON)
 #if __has_include(<nlohmann/json.hpp>)
 #define MQL4GREC_HAS_JSON 1
@@ -21,8 +22,8 @@
 #endif
 #endif
 
-// Precedes each definition that isn't a template: `inline`, except in the sources of mql4grec::compiled, where it is
-// empty.
+/// Precedes each definition that isn't a template: `inline`, except in the sources of mql4grec::compiled, where it is
+/// empty.
 #if !defined(MQL4GREC_DEFINITION)
 #define MQL4GREC_DEFINITION inline
 #endif

@@ -101,9 +101,9 @@ using tensor_values =
 
 /// A tensor to be written. It refers to the entries, which must stay valid until the file has been written.
 struct named_tensor {
-  std::string name;  ///< unique within a file
-  std::vector<index_t> shape;
-  tensor_values values;  ///< row-major
+  std::string name;            ///< unique within a file
+  std::vector<index_t> shape;  ///< of the tensor; its product is the number of entries
+  tensor_values values;        ///< row-major
 };
 
 /// Writes a file atomically. The bytes depend only on the tensors and the metadata, not on the tensors' order, and are

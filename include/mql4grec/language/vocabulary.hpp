@@ -45,9 +45,9 @@ struct vocabulary_options {
 
 /// The code that a token represents.
 struct token_place {
-  modality kind;
-  index_t level;
-  code_t code;
+  modality kind;  ///< the modality of the item's sequence
+  index_t level;  ///< position in the item's sequence, from 0
+  code_t code;    ///< the code at that level
   bool operator==(token_place const&) const = default;
 };
 
@@ -155,6 +155,7 @@ class vocabulary {
     return *found;
   }
 
+  /// Whether both have the same tokens with the same ids.
   bool operator==(vocabulary const& other) const { return options_ == other.options_ && texts_ == other.texts_; }
 
  private:

@@ -9,8 +9,8 @@ namespace mql4grec {
 
 /// Means over users, each in [0, 1]. NDCG@1 equals hit@1, because each user has one target.
 struct metric_values {
-  double hit1 = 0, hit5 = 0, hit10 = 0;
-  double ndcg5 = 0, ndcg10 = 0;
+  double hit1 = 0, hit5 = 0, hit10 = 0;  ///< HR@1, HR@5, HR@10: share of users whose target is among the first k
+  double ndcg5 = 0, ndcg10 = 0;          ///< NDCG@5, NDCG@10
   bool operator==(metric_values const&) const = default;
 };
 
@@ -26,8 +26,8 @@ struct report {
   std::optional<metric_values> text = {}, image = {}, ensemble = {};
   /// On items.
   std::optional<metric_values> item_text = {}, item_image = {}, item_ensemble = {};
-  double seconds = 0;  ///< duration of the evaluation
-  double users_per_second = 0;
+  double seconds = 0;           ///< duration of the evaluation
+  double users_per_second = 0;  ///< users / seconds; 0 if the duration is 0
   bool operator==(report const&) const = default;
 };
 

@@ -32,6 +32,7 @@ struct adamw {
 /// The moments of all parameters and the number of updates so far.
 template <Backend B, class T>
 struct adamw_state {
+  /// The running means of the gradients and of their squares, laid out like the parameters.
   buffer<T, typename B::memory_space> first, second;
   std::int64_t step = 0;  ///< number of updates so far
 

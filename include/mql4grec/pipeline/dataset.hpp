@@ -1,4 +1,6 @@
 #pragma once
+// Reads a dataset directory: interactions, token indices and item descriptions. The number of items is that of the
+// union of all files; an item may occur in some of them only.
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -12,23 +14,24 @@
 
 namespace mql4grec {
 
-/// Every item of the catalog, by number.
+/// All items of the catalog, in ascending order.
 std::vector<item_id> catalog_of(dataset const& from);
 
-/// Those that have a sequence in no modality: a history may hold them, but nobody is recommended them.
+/// The items without a token sequence in any modality. A history may contain them, but they are never recommended.
 std::vector<item_id> items_without_tokens(dataset const& from);
 
-/// The two modalities that a dataset directory holds, and where.
+/// The token index of a modality in a dataset directory; modality::text or modality::image.
 std::filesystem::path index_path(dataset_paths const& paths, modality kind);
 
-/// The words of a new model that is to learn these datasets. A modality whose sequences fit the paper's 4 levels of 256
-/// codes, or that has none, gets those words, so that a growing catalog keeps its words; any other gets as many
-/// levels, and at each as many codes, as its largest code asks for. The modalities may differ. Throws file_error when
-/// items of a modality have different numbers of tokens.
+/// The vocabulary of a new model for these datasets. A modality whose sequences fit the paper's 4 levels of 256 codes,
+/// or that has none, gets exactly these, so that a growing catalog keeps its vocabulary. Any other modality gets the
+/// number of levels of its sequences and, at each level, as many codes as its largest code requires. The modalities may
+/// differ. Throws file_error if items of a modality have different numbers of tokens.
 vocabulary vocabulary_of(std::vector<std::filesystem::path> const& directories);
 
-/// One of the two indices may be absent, or its modality from `words`: no item has a sequence there then. Throws
-/// file_error when another file is missing or one is damaged or speaks other words than `words`.
+/// Reads a dataset directory with the tokens of `vocab`. One of the two token indices may be absent, and so may its
+/// modality in `vocab`; no item then has a sequence in that modality. Throws file_error if another file is missing, or
+/// if a file is damaged or contains tokens that aren't in `vocab`.
 dataset read_dataset(std::filesystem::path const& directory, vocabulary const& vocab);
 
 }  // namespace mql4grec

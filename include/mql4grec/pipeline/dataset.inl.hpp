@@ -1,5 +1,5 @@
 #pragma once
-// What pipeline/dataset.hpp declares.
+// Definitions of what pipeline/dataset.hpp declares and isn't a template.
 #include <algorithm>
 #include <functional>
 
@@ -32,7 +32,7 @@ MQL4GREC_DEFINITION std::filesystem::path index_path(dataset_paths const& paths,
 
 namespace detail {
 
-/// What the indices of one modality need together; none where there is no index.
+/// The levels and codes that the indices of one modality require together; empty if there is no index.
 MQL4GREC_DEFINITION std::vector<index_t> joint_shape(std::vector<std::filesystem::path> const& directories,
                                                      modality kind, modality_tokens const& family) {
   std::vector<index_t> codes;
@@ -71,7 +71,7 @@ MQL4GREC_DEFINITION vocabulary vocabulary_of(std::vector<std::filesystem::path> 
 
 namespace detail {
 
-/// The sequences in an index, or of no item at all where there is none or the vocabulary hasn't got the modality.
+/// The sequences in an index; of no item if the file is missing or the vocabulary lacks the modality.
 MQL4GREC_DEFINITION token_table read_index(std::filesystem::path const& path, vocabulary const& vocab, modality kind) {
   if (!vocab.has(kind)) return token_table(kind, 0, 1);
   if (!std::filesystem::exists(path)) return token_table(kind, 0, vocab.levels(kind));

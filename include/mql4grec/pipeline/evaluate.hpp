@@ -1,6 +1,7 @@
 #pragma once
-// Leave-one-out over the whole catalog: each user's text and image history is asked for, the two lists become one,
-// and the place of the held-out item is judged.
+// Leave-one-out evaluation over the whole catalog. For each user, the model is queried with the text history and with
+// the image history; the two lists are fused, and the place of the held-out item is measured. Metrics on sequences and
+// on items differ where several items share a sequence.
 #include <algorithm>
 #include <chrono>
 #include <limits>
@@ -20,31 +21,33 @@
 
 namespace mql4grec {
 
+/// Options of an evaluation.
 struct evaluation_options {
-  split part = split::test;
-  beam_options search = {};
-  index_t users = std::numeric_limits<index_t>::max();  ///< the first so many
+  split part = split::test;                             ///< valid or test
+  beam_options search = {};                             ///< options of the beam search
+  index_t users = std::numeric_limits<index_t>::max();  ///< only the first so many users are evaluated
 };
 
-/// One user's lists, for showing and saving.
+/// The lists of one user.
 struct user_result {
-  user_id user;
-  item_id target;
-  ranking text, image, ensemble;
+  user_id user;                   ///< the user
+  item_id target;                 ///< the held-out item
+  ranking text, image, ensemble;  ///< the lists of both modalities, and the fused one
 };
 
+/// The result of an evaluation.
 struct evaluation {
-  report result;
-  saved_search saved_text, saved_image;  ///< in the released code's form
-  std::vector<user_result> examples;     ///< of the first users, for a look
+  report result;                         ///< the metrics
+  saved_search saved_text, saved_image;  ///< the search results in the released code's format
+  std::vector<user_result> examples;     ///< the lists of the first users
 };
 
 namespace detail {
 
-/// The place of the target's sequence when every sequence counts once; lists of items, read in one modality.
+/// The place of the target's sequence in a list of items, where every sequence counts once.
 placement sequence_place(ranking const& list, item_id target, token_table const& table);
 
-/// Searches one modality for the users' histories; finds nothing in one that the dataset or the model lacks.
+/// Searches one modality for the users' histories. Finds nothing if the dataset or the model lacks the modality.
 template <class B, class T, class Progress>
 beams search_modality(B& backend, frozen_t5<B, T> const& model, model_metadata const& metadata, dataset const& data,
                       item_trie const& trie, modality kind, std::span<user_id const> users,
@@ -62,13 +65,14 @@ beams search_modality(B& backend, frozen_t5<B, T> const& model, model_metadata c
   return search(backend, model, trie, queries, options.search, progress);
 }
 
+/// Appends a user's search results.
 void save_user(saved_search& out, beams const& found, index_t query, item_trie const& trie, token_table const& table,
                user_id user, item_id target, vocabulary const& vocab);
 
 }  // namespace detail
 
-/// Searches and judges. `progress(users done, users in all)` counts a user once, both modalities together; the first
-/// call is with 0.
+/// Evaluates a model on a dataset. `progress(users done, users in total)` is called first with 0; a user is done when
+/// both modalities are. `fusion` combines the two lists. Throws error if the dataset doesn't fit the model.
 template <class B, class T, FusionPolicy Fusion = average_plus_one, class Progress>
 evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_metadata const& metadata, dataset const& data,
                     evaluation_options const& options, Progress&& progress, Fusion const& fusion = {}) {

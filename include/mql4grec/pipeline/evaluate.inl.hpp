@@ -1,5 +1,5 @@
 #pragma once
-// What pipeline/evaluate.hpp declares, but for its templates.
+// Definitions of what pipeline/evaluate.hpp declares and isn't a template.
 #include <algorithm>
 #include <set>
 
@@ -15,7 +15,7 @@ MQL4GREC_DEFINITION placement sequence_place(ranking const& list, item_id target
     auto const sequence = table.of(item);
     if (std::ranges::equal(sequence, wanted) && !sequence.empty()) return {std::ssize(seen), 1};
     if (sequence.empty())
-      seen.insert({token_t{-1}, static_cast<token_t>(item)});  // without words in this language: it stands for itself
+      seen.insert({token_t{-1}, static_cast<token_t>(item)});  // no sequence in this modality: it counts alone
     else
       seen.emplace(sequence.begin(), sequence.end());
   }

@@ -1,6 +1,7 @@
 #pragma once
-// What a model directory says beside transformers' files: the words it speaks and the tasks it was taught, in
-// mql4grec.json.
+// mql4grec.json, the file that a model directory contains in addition to transformers' files: the vocabulary, and the
+// tasks that the model was trained on. The tasks decide the prompts: a model that is queried with other prompts than it
+// was trained with gives worse results, without an error.
 #include <filesystem>
 #include <string>
 
@@ -14,20 +15,23 @@ namespace mql4grec {
 /// (released_next_only), or a comma-separated list for listed_tasks. Throws error for any other name.
 mixture mixture_named(std::string const& name, mixture_options const& options = {});
 
-/// The prompts that a model of these tasks is asked for the next item with, a modality after the other:
-/// "<*_0><*_1><*_2>, <*_3><*_4><*_5>". A model that is asked with others than it has learnt with answers worse.
+/// The prompts with which a model of these tasks is queried for the next item, one per modality, e.g. "<*_0><*_1><*_2>,
+/// <*_3><*_4><*_5>". Throws error for an unknown name.
 std::string query_prompts(std::string const& tasks);
 
+/// The content of mql4grec.json.
 struct model_metadata {
-  vocabulary vocab = vocabulary();
-  std::string tasks = "all";  ///< see mixture_named: decides the prompts that the model is asked with
+  vocabulary vocab = vocabulary();  ///< the model's tokens; default: those of the paper
+  std::string tasks = "all";        ///< name of the mixture, see mixture_named; decides the prompts of queries
 };
 
-/// Words that aren't numbered in order (a released checkpoint's) are written with their ids.
+/// Writes mql4grec.json to a model directory. Tokens that aren't numbered consecutively, as in a released checkpoint,
+/// are written with their ids. Throws file_error.
 void write_model_metadata(std::filesystem::path const& directory, model_metadata const& metadata);
 
-/// The card of a model directory. Without one, as in checkpoints of the released code: the words of its tokenizer and
-/// the released tasks; without that too, the paper's vocabulary and all tasks.
+/// Reads the metadata of a model directory. Without mql4grec.json, as in checkpoints of the released code: the
+/// vocabulary of its tokenizer and the released tasks. Without a tokenizer too: the paper's vocabulary and all tasks.
+/// Throws file_error if a file is damaged.
 model_metadata read_model_metadata(std::filesystem::path const& directory);
 
 }  // namespace mql4grec

@@ -1,5 +1,5 @@
 #pragma once
-// What pipeline/model_metadata.hpp declares.
+// Definitions of what pipeline/model_metadata.hpp declares and isn't a template.
 #include <algorithm>
 #include <map>
 #include <string>
@@ -58,7 +58,8 @@ MQL4GREC_DEFINITION void write_model_metadata(std::filesystem::path const& direc
 
 namespace detail {
 
-/// A number of words, or an id: what a model can have, so that a damaged file doesn't ask for all memory.
+/// Checks a number of tokens or an id against an upper bound, so that a damaged file can't request an arbitrary amount
+/// of memory.
 MQL4GREC_DEFINITION index_t checked_word_count(index_t n, char const* key, std::filesystem::path const& path) {
   expects_file(n >= 0 && n < (index_t{1} << 24), path, "key '", key, "': found ", n,
                ", expected 0 or more and less than 2^24");

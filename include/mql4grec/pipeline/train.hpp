@@ -1,6 +1,7 @@
 #pragma once
-// A training run that lives in a directory: the best model so far (config.json, model.safetensors, mql4grec.json) and
-// the state to go on from (training.safetensors).
+// Trains a T5 in a directory. It contains the best model so far (config.json, model.safetensors, mql4grec.json) and the
+// state from which the run continues (training.safetensors). The model is the one with the lowest validation loss, not
+// the latest.
 #include <filesystem>
 #include <functional>
 #include <limits>
@@ -23,24 +24,27 @@
 
 namespace mql4grec {
 
+/// Options of a training run.
 struct run_options {
-  std::filesystem::path out;  ///< the run's directory
-  std::string tasks = "all";  ///< see mixture_named
-  training_options training = {};
-  t5_config model = {};                            ///< the shape of a new model; its vocabulary size is set here
-  std::optional<std::filesystem::path> init = {};  ///< a model directory to start from instead of random parameters;
-                                                   ///< not needed again when the run is resumed
-  bool resume = false;                             ///< go on with the run in `out`, if there is one
-  train::run_limits limits = {};
+  std::filesystem::path out;       ///< directory of the run
+  std::string tasks = "all";       ///< name of the mixture of tasks; see mixture_named
+  training_options training = {};  ///< options of the training
+  t5_config model = {};            ///< shape of a new model; vocabulary and dropout are set by train_model
+  /// Model directory whose parameters the run starts from; default: random parameters. Not needed to resume the run.
+  std::optional<std::filesystem::path> init = {};
+  bool resume = false;            ///< continue the run in `out`, if there is one
+  train::run_limits limits = {};  ///< time limit and interval of checkpoints
 };
 
+/// The result of train_model: progress and status.
 using run_result = train::run_result<training_progress>;
+/// Observes train_model; the loss of a step is the batch's mean per token.
 using run_observer = train::run_observer<training_progress, double>;
 
 namespace detail {
 
-/// Writes one example of each task, so that a word that the vocabulary lacks is named now and not in the middle of an
-/// epoch.
+/// Writes one example of each task, so that a token that the vocabulary lacks is an error before the training and not
+/// during an epoch.
 void check_words(example_set const& examples, std::filesystem::path const& model, std::string const& tasks);
 
 train::run_description describe(run_options const& options, t5_config const& model, index_t examples,
@@ -57,7 +61,7 @@ t5<B, float> starting_model(B& backend, run_options const& options, vocabulary c
   return model;
 }
 
-/// The files of a T5 run: the vocabulary and tasks, and the best model.
+/// The files of a T5 run: vocabulary and tasks, and the best model.
 template <class Trainer>
 class t5_files : public train::state_files<Trainer, training_progress> {
  public:
@@ -70,7 +74,7 @@ class t5_files : public train::state_files<Trainer, training_progress> {
   void write_model(std::filesystem::path const& directory, training_progress const&) const {
     mql4grec::write_model(directory, trainer_.model());
   }
-  /// A run that stopped inside its first epoch has no validated model yet: the latest one is better than none.
+  /// Writes the latest model if the run stopped within its first epoch, when no model has been validated.
   void end(std::filesystem::path const& directory, training_progress const& p) const {
     if (p.best_epoch == 0) write_model(directory, p);
   }
@@ -83,9 +87,9 @@ class t5_files : public train::state_files<Trainer, training_progress> {
 
 }  // namespace detail
 
-/// Trains on the mixture of the domains' examples and keeps the model with the lowest validation loss in options.out.
-/// Throws error when `out` holds another run or a model, file_error when it can't be written, training_error when the
-/// loss isn't finite; the files of the last good state stay in every case.
+/// Trains on the examples of all datasets and keeps the model with the lowest validation loss in options.out. Throws
+/// error if `out` contains another run or a model, file_error if a file can't be read or written, and training_error if
+/// the loss isn't finite; in every case the files of the last good state remain.
 template <class B>
 run_result train_model(B& backend, run_options const& options, std::vector<dataset> datasets, vocabulary const& vocab,
                        run_observer const& observer = {}) {

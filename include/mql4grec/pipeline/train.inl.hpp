@@ -1,5 +1,5 @@
 #pragma once
-// What pipeline/train.hpp declares, but for its templates.
+// Definitions of what pipeline/train.hpp declares and isn't a template.
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/train.hpp"
 

@@ -1,5 +1,6 @@
 #pragma once
-// A catalog's features in a translator's codes: nearest ones first, then one sequence an item.
+// Translates a catalog: encodes the features of every item as codes with a trained quantizer. The nearest codes come
+// first; a collision policy then gives items with equal codes different ones.
 #include <string>
 #include <variant>
 
@@ -18,29 +19,30 @@
 
 namespace mql4grec {
 
-/// The policies by the names that the program knows.
+/// One of the collision policies.
 using any_collision_policy = std::variant<reallocate, match, suffix, keep_collisions>;
 
+/// The policy of a name: reallocate, match, suffix or none (keep_collisions). Throws error for any other name.
 any_collision_policy collision_policy_named(std::string const& name);
 
-/// One catalog, translated.
+/// The codes of a catalog, and statistics about them.
 struct translated_catalog {
-  code_table nearest;                            ///< before collisions are handled
-  code_table codes;                              ///< after
-  double reconstruction_error = 0;               ///< mean squared error an entry, of the nearest codes
+  code_table nearest;                            ///< the nearest codes, before collisions are resolved
+  code_table codes;                              ///< the final codes
+  double reconstruction_error = 0;               ///< mean squared error per entry, of the nearest codes
   double collisions_before = 0, collisions = 0;  ///< collision_rate of `nearest` and of `codes`
-  std::vector<level_usage> usage;                ///< of `nearest`, a level each
-  collision_outcome outcome;
-  uniqueness_report certified;  ///< of `codes`
-  capacity_report room;         ///< of `codes`
+  std::vector<level_usage> usage;                ///< of `nearest`, by level
+  collision_outcome outcome;                     ///< what the collision policy changed
+  uniqueness_report certified;                   ///< which items of `codes` still share a sequence
+  capacity_report room;                          ///< how much of the code space `codes` occupies
 };
 
 namespace detail {
-/// Codes of some items as a table of all.
+/// The codes of some items as a table of all items.
 code_table spread(code_table const& some, std::vector<index_t> const& rows, index_t items);
 
-/// task(backend, codebooks) where handling collisions can run, which is the host's work: there they are, or there they
-/// are copied.
+/// Calls task(backend, codebooks) on the host, where collisions are resolved; copies the codebooks if they are in a
+/// device's memory.
 template <Backend B, Translator<B> M, class Task>
 void with_host_codebooks(B& backend, M const& model, Task&& task) {
   auto const levels = model.codebooks();
@@ -58,8 +60,8 @@ void with_host_codebooks(B& backend, M const& model, Task&& task) {
 
 }  // namespace detail
 
-/// `rows` are the items with features, as rows_with_features finds them; the others get no sequence. Throws error when
-/// there are more items than sequences.
+/// Encodes the items `rows` (those with features, see rows_with_features); the others get no sequence. `progress` is
+/// called with the number of finished items. Throws error if there are more items than sequences.
 template <Backend B, Translator<B> M, FeatureSource F, class Progress>
 translated_catalog translate_catalog(B& backend, M const& model, F const& features, std::vector<index_t> rows,
                                      any_collision_policy const& policy, Progress&& progress) {
@@ -85,10 +87,10 @@ translated_catalog translate_catalog(B& backend, M const& model, F const& featur
   return out;
 }
 
-/// The paper's words, with one modality's codes as a table has them.
+/// The paper's vocabulary, with the levels and codes of a table in one modality.
 vocabulary vocabulary_for(modality kind, std::vector<index_t> const& sizes);
 
-/// Writes `D.index_*.json`. Throws file_error.
+/// Writes a token index, `D.index_*.json`. Throws file_error.
 void write_index(std::filesystem::path const& path, code_table const& codes, modality kind);
 
 }  // namespace mql4grec

@@ -1,5 +1,5 @@
 #pragma once
-// What pipeline/translate.hpp declares, but for its templates.
+// Definitions of what pipeline/translate.hpp declares and isn't a template.
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/language/translate.hpp"
 #include "mql4grec/pipeline/translate.hpp"

@@ -1,6 +1,7 @@
 #pragma once
-// A translator that lives in a directory: the best model so far (model.safetensors, wants features as they are), what
-// it is for (translator.json) and the state to go on from (training.safetensors).
+// Trains a quantizer (translator) in a directory. It contains the best model so far (model.safetensors, which reads
+// unscaled features), its description (translator.json), and the state from which the run continues
+// (training.safetensors).
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -26,20 +27,23 @@
 
 namespace mql4grec {
 
-/// Whether features are moved to mean 0 and stretched to variance 1, all columns alike, before they are learnt.
+/// Whether features are scaled to mean 0 and variance 1, over all columns alike, before training.
 enum class normalization_of_features { none, standard };
 
+/// Options of a quantizer's run.
 struct translator_run {
-  std::filesystem::path out;       ///< the run's directory
-  modality kind = modality::text;  ///< whose language it is
-  rq_vae_config model = {};        ///< its input width is set here
-  translator_options options = {};
-  normalization_of_features normalize = normalization_of_features::standard;
-  bool resume = false;  ///< go on with the run in `out`, if there is one
-  train::run_limits limits = {};
+  std::filesystem::path out;        ///< directory of the run
+  modality kind = modality::text;   ///< modality of the features; decides the token prefixes
+  rq_vae_config model = {};         ///< shape of the model; the input width is set by train_translator
+  translator_options options = {};  ///< options of the training
+  normalization_of_features normalize = normalization_of_features::standard;  ///< scaling of the features
+  bool resume = false;            ///< continue the run in `out`, if there is one
+  train::run_limits limits = {};  ///< time limit and interval of checkpoints
 };
 
+/// The result of train_translator: progress and status.
 using translator_result = train::run_result<translator_progress>;
+/// Observes train_translator.
 using translator_run_observer = train::run_observer<translator_progress, rq_vae_losses>;
 
 namespace detail {
@@ -49,7 +53,7 @@ feature_scaling scaling_for(translator_run const& run, feature_statistics const&
 train::run_description describe(translator_run const& run, rq_vae_config const& model, index_t items,
                                 feature_scaling const& scaling, train::backend_settings const& backend);
 
-/// translator.json of an RQ-VAE, as the last look at the catalog found it.
+/// Writes translator.json of an RQ-VAE, with the last evaluation.
 void write_description(translator_run const& run, rq_vae_config const& model, feature_scaling const& scaling,
                        translator_progress const& p);
 
@@ -58,11 +62,11 @@ struct residual_kmeans_shape {
   std::vector<index_t> codes;
   bool rotated;
 };
-/// translator.json of residual k-means.
+/// Writes translator.json of residual k-means.
 void write_description(translator_run const& run, residual_kmeans_shape const& model,
                        translator_evaluation const& seen);
 
-/// The files of a translator's run: the best model, which reads unscaled features, and its description.
+/// The files of a quantizer's run: the best model, which reads unscaled features, and its description.
 template <Backend B>
 class translator_files : public train::state_files<rq_vae_trainer<B, float>, translator_progress> {
  public:
@@ -75,7 +79,7 @@ class translator_files : public train::state_files<rq_vae_trainer<B, float>, tra
 
   void begin(std::filesystem::path const&) const {}
   void write_model(std::filesystem::path const& directory, translator_progress const& p) const {
-    reference::backend host;  // where the scaling is folded into the model, whatever backend trains it
+    reference::backend host;  // the scaling is folded into the model on the host, whatever backend trains it
     rq_vae<reference::backend, float> plain(host, trainer_.model().config());
     copy(trainer_.model().parameters(), plain.parameters());
     fold_scaling(plain, scaling_);
@@ -93,9 +97,10 @@ class translator_files : public train::state_files<rq_vae_trainer<B, float>, tra
 
 }  // namespace detail
 
-/// Trains a translator on all rows of the features and keeps the model with the lowest collision rate in run.out.
-/// Throws error when `out` holds another run, file_error when it can't be written, training_error when a loss isn't
-/// finite or a codebook has collapsed; the files of the last good state stay in every case.
+/// Trains an RQ-VAE on all rows of the features and keeps the model with the lowest collision rate in run.out. `seen`:
+/// statistics of the features, for the scaling. Throws error if `out` contains another run, file_error if a file can't
+/// be written, and training_error if a loss isn't finite or a codebook has collapsed; in every case the files of the
+/// last good state remain.
 template <Backend B, FeatureSource F>
 translator_result train_translator(B& backend, translator_run const& run, F const& features,
                                    feature_statistics const& seen, translator_run_observer const& observer = {}) {
@@ -113,17 +118,16 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
   return train::run(learner, files, directory, run.limits, observer);
 }
 
-/// The same without a neural network: residual k-means on the rows in one go, so that there is nothing to resume. Of
-/// `run`, only `out` and `kind` count. `interrupted` is asked before learning and before anything is written. Throws
-/// error when `out` holds a run or there are fewer rows than codes of a level, file_error when the model can't be
-/// written.
+/// Fits residual k-means on the rows instead of an RQ-VAE, in one call that can't be resumed. Of `run`, only `out` and
+/// `kind` are used. `interrupted` is called before fitting and before writing. Throws error if `out` contains a run or
+/// if there are fewer rows than codes of a level, and file_error if the model can't be written.
 template <Backend B, FeatureSource F>
 translator_result learn_residual_kmeans(
     B& backend, translator_run const& run, residual_kmeans_options const& options, F const& features,
     std::function<bool()> const& interrupted = [] { return false; }) {
   auto const started = std::chrono::steady_clock::now();
   train::run_directory::expect_empty(run.out);
-  for (auto const k : options.codes)  // now, and not when the caller has said that work has begun
+  for (auto const k : options.codes)  // before any file is written
     expects(std::min(features.rows(), options.sample_rows) >= k,
             "k-means: ", std::min(features.rows(), options.sample_rows), " rows for ", k,
             " codes of a level, expected at least as many rows");

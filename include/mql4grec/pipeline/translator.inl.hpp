@@ -1,5 +1,5 @@
 #pragma once
-// What pipeline/translator.hpp declares, but for its templates.
+// Definitions of what pipeline/translator.hpp declares and isn't a template.
 #include <cmath>
 
 #include "mql4grec/core/json.hpp"

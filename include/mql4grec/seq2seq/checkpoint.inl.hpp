@@ -1,5 +1,5 @@
 #pragma once
-// What seq2seq/checkpoint.hpp declares.
+// Definitions of what seq2seq/checkpoint.hpp declares and isn't a template.
 #include <algorithm>
 
 #include "mql4grec/core/detail/words.hpp"
@@ -17,8 +17,8 @@ MQL4GREC_DEFINITION std::vector<std::string> names_of(t5_config const& c, nn::pa
   return names;
 }
 
-/// The embedding's copies, if there are several, and a tensor that old T5 checkpoints carry and transformers never
-/// reads.
+/// Throws file_error for a tensor that config.json's T5 doesn't have. Permitted are copies of the embedding, and a
+/// tensor that old T5 checkpoints contain and transformers never reads.
 MQL4GREC_DEFINITION void refuse_unknown_tensors(sharded_safetensors const& files, t5_config const& c,
                                                 nn::parameter_layout const& layout) {
   std::vector<std::string> known = {"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"};
@@ -55,7 +55,7 @@ MQL4GREC_DEFINITION void write_config(std::filesystem::path const& path, t5_conf
 }
 
 MQL4GREC_DEFINITION void refuse_other_forms(std::filesystem::path const& directory) {
-  std::error_code code;  // whatever the system objects to, the file isn't there for us
+  std::error_code code;  // on any error the file counts as absent
   auto const exists = [&](char const* name) { return std::filesystem::exists(directory / name, code); };
   expects_file(std::filesystem::is_directory(directory, code), directory,
                "isn't a directory, expected one with config.json and model.safetensors");

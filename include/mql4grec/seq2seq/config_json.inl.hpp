@@ -1,5 +1,5 @@
 #pragma once
-// What seq2seq/config_json.hpp declares.
+// Definitions of what seq2seq/config_json.hpp declares and isn't a template.
 #include <algorithm>
 #include <iterator>
 #include <string>
@@ -15,7 +15,7 @@ namespace mql4grec {
 
 namespace detail {
 
-/// config.json's members; stricter than member(): 3.5 is no integer and true is no number.
+/// Reads the members of config.json. Stricter than member(): 3.5 is no integer, and true is no number.
 class config_reader {
  public:
   config_reader(json const& object, std::filesystem::path const& path) : object_(object), path_(path) {
@@ -50,13 +50,14 @@ class config_reader {
     expects_file(std::in_range<std::int32_t>(id), path_, "key '", key, "': found ", id, ", expected a token");
     return token_t{static_cast<std::int32_t>(id)};
   }
-  /// Where a member that transformers derives from others is given, it must be what follows from those.
+  /// Throws file_error if a member has another value than the one that follows from other members, or the only one that
+  /// is supported.
   void must_be(char const* key, json const& value) const {
     expects_file(!has(key) || object_.at(key) == value, path_, "key '", key, "': found ",
                  has(key) ? shown(object_.at(key)) : "", ", expected ", value.dump(),
                  "; anything else isn't supported");
   }
-  /// Refuses the first key that isn't known. One that is null asks for nothing.
+  /// Throws file_error for the first unknown key. A key whose value is null is ignored.
   void refuse_unknown_keys() const {
     for (auto const& [key, value] : object_.items())
       expects_file(value.is_null() || is_known(key), path_, "key '", printable(key),
@@ -74,7 +75,7 @@ class config_reader {
 
  private:
   static bool is_known(std::string_view key) {
-    // what from_config_json reads
+    // keys that from_config_json reads
     constexpr std::string_view read[] = {"model_type",
                                          "vocab_size",
                                          "d_model",
@@ -101,7 +102,7 @@ class config_reader {
                                          "add_cross_attention",
                                          "tie_encoder_decoder",
                                          "pruned_heads"};
-    // where the file comes from, how it is kept and run, what heads of other kinds and tokenizers need
+    // keys about the file's origin, storage and execution, and about other heads and tokenizers
     constexpr std::string_view harmless[] = {"architectures",
                                              "transformers_version",
                                              "_name_or_path",
@@ -136,7 +137,7 @@ class config_reader {
                                              "prefix",
                                              "bos_token_id",
                                              "sep_token_id"};
-    // how transformers' generate searches: here the search has options of its own
+    // options of transformers' generate(); the search here has its own options
     constexpr std::string_view of_generation[] = {"max_length",
                                                   "min_length",
                                                   "do_sample",

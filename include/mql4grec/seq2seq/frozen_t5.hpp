@@ -44,9 +44,9 @@ class frozen_t5 {
   /// Parameters of a decoder layer, named as in t5_weights::layer. Query, key and value are separate matrices, since a
   /// step writes keys and values directly to the cache.
   struct decoder_layer {
-    matrix query, key_value, output, cross_query, cross_key_value, cross_output, expand,
-        contract;  ///< frozen matrices: (inner, d), (2·inner, d), (d, inner), (inner, d), (2·inner, d), (d, inner),
-                   ///< (branches·ff, d), (d, ff)
+    /// Frozen matrices: (inner, d), (2·inner, d), (d, inner), (inner, d), (2·inner, d), (d, inner), (branches·ff, d),
+    /// (d, ff).
+    matrix query, key_value, output, cross_query, cross_key_value, cross_output, expand, contract;
     vector attention_norm, cross_norm, feed_forward_norm;  ///< (d) gains of the norms
   };
 

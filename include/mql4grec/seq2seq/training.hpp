@@ -61,9 +61,9 @@ inline optim::schedule schedule_of(training_options const& o, std::int64_t steps
 
 /// One finished epoch. Losses are mean cross-entropies per target token in nats.
 struct epoch_record {
-  double train_loss = 0,
-         valid_loss =
-             0;  ///< mean cross-entropy a token, in nats; validation's isn't a number where there is nobody to validate
+  /// Mean losses of the epoch's training batches and of the validation examples; the latter isn't a number if there are
+  /// none.
+  double train_loss = 0, valid_loss = 0;
   double learning_rate = 0;  ///< of the last update
   double seconds = 0;        ///< since the start of training, over all resumptions
 

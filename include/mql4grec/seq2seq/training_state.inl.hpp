@@ -1,5 +1,5 @@
 #pragma once
-// What seq2seq/training_state.hpp declares.
+// Definitions of what seq2seq/training_state.hpp declares and isn't a template.
 #include <cmath>
 #include <limits>
 

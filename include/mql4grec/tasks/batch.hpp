@@ -70,7 +70,7 @@ struct batch {
 
 /// The sequences first … last − 1 of a batch.
 struct micro_batch {
-  index_t first = 0, last = 0;
+  index_t first = 0, last = 0;  ///< number of the first sequence, and one more than that of the last
   bool operator==(micro_batch const&) const = default;
 };
 

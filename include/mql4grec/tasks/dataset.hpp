@@ -12,10 +12,10 @@ namespace mql4grec {
 
 /// Who interacted with what, and each item's token sequence in every modality.
 struct dataset {
-  mql4grec::interactions interactions = {};
-  std::vector<token_table> tokens = {};  ///< by modality, each with items() = interactions.item_count
-  item_descriptions items = {};          ///< titles and the like; may be empty
-  std::string name = {};                 ///< for messages
+  mql4grec::interactions interactions = {};  ///< of every user, oldest first
+  std::vector<token_table> tokens = {};      ///< by modality, each with items() = interactions.item_count
+  item_descriptions items = {};              ///< titles and the like; may be empty
+  std::string name = {};                     ///< for messages
 
   /// The tokens of a modality. Throws error when the dataset has no such modality.
   token_table const& table(modality kind) const {

@@ -61,7 +61,7 @@ struct next_item {
   modality from = modality::text;
   /// The modality of the next item.
   modality to = modality::text;
-  prompt_range prompt = {};
+  prompt_range prompt = {};                   ///< the prompt tokens before the input
   index_t max_history = default_max_history;  ///< the input contains at most so many items, the most recent ones
   double history_dropout = 0;  ///< probability that write() omits an item of the history; at least one item is kept
 
@@ -127,7 +127,7 @@ struct alignment {
   modality from = modality::text;
   /// The modality of the target.
   modality to = modality::image;
-  prompt_range prompt = {};
+  prompt_range prompt = {};  ///< the prompt tokens before the input
 
   /// One example per item that has a sequence in both modalities.
   void each_example(dataset const& data, split part, example_sink const& sink) const {
@@ -151,8 +151,8 @@ struct alignment {
 /// One of two next-item tasks with equal probability, chosen anew for each example and epoch, as FusionSeqRecDataset of
 /// the released code. When only one of the two exists because of a missing modality, it is that one.
 struct coin_toss {
-  next_item heads;
-  next_item tails;
+  next_item heads;  ///< the task in one half of the cases
+  next_item tails;  ///< the task in the other half
 
   /// One example per training item of each user, except the first, for which at least one of the tasks exists. Training
   /// part only.

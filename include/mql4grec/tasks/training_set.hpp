@@ -22,7 +22,7 @@ namespace mql4grec {
 struct example {
   std::uint16_t dataset;  ///< index of the dataset
   std::uint16_t task;     ///< index of the task in the mixture
-  example_place place;
+  example_place place;    ///< the example's source in the dataset
   bool operator==(example const&) const = default;
 };
 static_assert(sizeof(example) <= 16);
@@ -59,6 +59,7 @@ class example_set {
   vocabulary const& vocab() const { return vocab_; }
 
  protected:
+  /// Finds the examples of the tasks. Throws error for a table that doesn't fit its dataset.
   example_set(std::vector<any_task> tasks, std::vector<dataset> datasets, vocabulary vocab, split part)
       : tasks_(std::move(tasks)), datasets_(std::move(datasets)), vocab_(std::move(vocab)) {
     constexpr auto limit = std::numeric_limits<std::uint16_t>::max();
@@ -92,6 +93,7 @@ class example_set {
 /// dataset's number of items or isn't at the index of its modality.
 class training_set : public example_set {
  public:
+  /// Finds the examples of all tasks of `mix` in all datasets.
   training_set(mixture const& mix, std::vector<dataset> datasets, vocabulary vocab)
       : example_set(mix.tasks, std::move(datasets), std::move(vocab), split::train) {}
 };
@@ -100,6 +102,7 @@ class training_set : public example_set {
 /// constructor throws error under the same conditions as training_set.
 class validation_set : public example_set {
  public:
+  /// Finds the examples of `part` in all datasets.
   validation_set(mixture const& mix, std::vector<dataset> datasets, vocabulary vocab, split part = split::valid)
       : example_set(tasks_of(mix), std::move(datasets), std::move(vocab), part) {}
 

@@ -1,5 +1,5 @@
 #pragma once
-// What train/state_file.hpp declares, but for its templates.
+// Definitions of what train/state_file.hpp declares and isn't a template.
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/train/state_file.hpp"

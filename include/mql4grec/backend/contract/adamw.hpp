@@ -12,8 +12,8 @@ namespace mql4grec {
 /// The hyper-parameters of one AdamW update (Loshchilov & Hutter, ICLR 2019). The order of operations is that of
 /// torch.optim.AdamW.
 struct adamw_update {
-  double learning_rate = 1e-3;
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  double learning_rate = 1e-3;                        ///< of this update
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  ///< decay rates of the moments; term added to the root
   double weight_decay = 0;    ///< decoupled: weights are multiplied by 1 − learning_rate · weight_decay
   std::int64_t step = 1;      ///< of this update, counted from 1; the bias corrections depend on it
   double gradient_scale = 1;  ///< the gradient is multiplied by this before it is used; clipping sets it
@@ -23,6 +23,8 @@ struct adamw_update {
 /// once.
 template <Real T>
 struct adamw_factors {
+  /// learning rate / (1 − β₁ᵗ); 1 − learning rate · weight decay; β₁; β₂; 1 − β₁; 1 − β₂; the gradient's scale; 1 / √(1
+  /// − β₂ᵗ); ε.
   T rate, keep, b1, b2, one_minus_beta1, one_minus_beta2, scale, inv_sqrt_correction2, eps;
 
   /// The factors of one update.

@@ -11,6 +11,7 @@ namespace mql4grec {
 /// nn::make_attention_plan. Empty where the backend needs no plan.
 template <MemorySpace S>
 struct attention_plan {
+  /// What the forward and the backward pass read; `backward` is empty unless it was requested.
   view<std::byte const, S, 1> forward = {}, backward = {};
 };
 
@@ -43,8 +44,8 @@ struct attention_inputs {
 /// when there is none).
 template <MemorySpace S, class T>
 struct attention_gradients {
-  view<T, S, 2> dq, dk, dv;
-  view<T, S, 2> dbias = {};
+  view<T, S, 2> dq, dk, dv;  ///< shapes of q, k and v
+  view<T, S, 2> dbias = {};  ///< (heads, distances)
 };
 
 }  // namespace mql4grec

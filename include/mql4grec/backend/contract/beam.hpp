@@ -36,7 +36,7 @@ struct beam_candidates {
   view<T const, S, 1> scores;             ///< (rows): Σ log p so far
   view<node_t const, S, 1> nodes;         ///< (rows): the node of the trie that the row has reached
   view<index_t const, S, 1> row_offsets;  ///< (users + 1): user u has the rows row_offsets(u) … row_offsets(u+1)−1
-  trie_view<S> trie;
+  trie_view<S> trie;                      ///< the allowed sequences
   view<std::uint8_t const, S, 2> allowed = {};  ///< (users, nodes): 0 forbids a node; empty: all nodes are allowed
   bool normalize_over_allowed =
       false;  ///< log p is normalized over the allowed children instead of the whole vocabulary

@@ -51,6 +51,7 @@ inline constexpr bool is_host_memory = std::is_same_v<Space, host_space>;
 template <class T, MemorySpace Space>
 class buffer;
 
+/// Host memory that a tensor owns, aligned to 64 bytes.
 template <class T>
 class buffer<T, host_space> {
   static_assert(std::is_trivially_copyable_v<T>, "a buffer holds plain numbers");
@@ -117,6 +118,7 @@ class arena {
   /// Releases, when it is destroyed, every piece that was taken since it was constructed.
   class scope {
    public:
+    /// Begins a scope of the arena, which must outlive it.
     explicit scope(arena& from) : arena_(from), chunk_(from.chunk_), used_(from.used_), in_use_(from.in_use_) {}
     scope(scope const&) = delete;
     scope& operator=(scope const&) = delete;
@@ -134,7 +136,7 @@ class arena {
   /// The position of the next piece. When two marks are equal, the same sequence of `take` calls returns the same
   /// addresses.
   struct mark {
-    std::size_t moves, chunk, used;
+    std::size_t moves, chunk, used;  ///< number of times the chunks moved; chunk and byte of the next piece
     auto operator<=>(mark const&) const = default;
   };
   /// The current position.

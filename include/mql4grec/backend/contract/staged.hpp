@@ -61,6 +61,7 @@ in_vector<B, T> on_backend(B& b, std::span<T const> values) {
 template <class T, Backend B>
 class kept_on {
  public:
+  /// Copies the tensor if the backend's memory isn't the host's.
   kept_on(B& b, view<T const, host_space, 1> values) : values_(values) {
     if constexpr (!on_host) {
       copy_ = b.template allocate<T>(values.size());

@@ -9,6 +9,7 @@ namespace mql4grec::reference {
 /// A backend with a single worker, the calling thread. Not thread-safe.
 class backend {
  public:
+  /// The memory space: the host's.
   using memory_space = host_space;
   static constexpr char const* name = "reference";  ///< for error messages and reports
   /// There are none; present for a uniform interface.

@@ -37,8 +37,10 @@ concept AssignmentPolicy = Backend<B> && std::regular<P> &&
 
 /// Chooses argmin ‖x − v‖². Of equally near vectors, the first one is chosen.
 struct nearest_assignment {
+  /// Each row is assigned independently of the others.
   static constexpr bool row_by_row = true;
 
+  /// Writes codes (rows): the nearest of vectors (K, width) for each row of x (rows, width).
   template <class T, class B>
   void assign(B& b, in_matrix<B, T> x, in_matrix<B, T> vectors, out_vector<B, code_t> codes) const {
     static_assert(NearestCodeOps<B, T>,
@@ -52,11 +54,13 @@ struct nearest_assignment {
 /// Distributes a batch evenly over the codes before choosing: Sinkhorn–Knopp iterations on distances centred to [−1,
 /// 1], as in the released code. At the last level, this reduces the number of items that get the same sequence.
 struct sinkhorn_assignment {
+  /// The assignment of a row depends on the whole batch.
   static constexpr bool row_by_row = false;
 
   double epsilon = 0.003;  ///< entropic regularisation, > 0; smaller values are closer to nearest assignment
   int iterations = 50;     ///< of Sinkhorn–Knopp
 
+  /// Writes codes (rows): a code of vectors (K, width) for each row of x (rows, width).
   template <class T, class B>
   void assign(B& b, in_matrix<B, T> x, in_matrix<B, T> vectors, out_vector<B, code_t> codes) const {
     static_assert(SinkhornOps<B, T>,

@@ -71,6 +71,7 @@ class code_table {
 
   /// All codes (items, levels), for kernels. Writers must keep the codes in range.
   host_matrix_view<code_t> all() { return {codes_.data(), items_, levels()}; }
+  /// All codes (items, levels), const.
   host_matrix_view<code_t const> all() const { return {codes_.data(), items_, levels()}; }
 
   bool operator==(code_table const&) const = default;

@@ -59,6 +59,7 @@ class codebook_set {
 
   /// The vectors (K, width) of one level.
   out_matrix<B, T> vectors(index_t level) { return {vectors_.view_all().data + offset(level), size(level), width_}; }
+  /// The vectors (K, width) of one level, const.
   in_matrix<B, T> vectors(index_t level) const {
     return {vectors_.view_all().data + offset(level), size(level), width_};
   }

@@ -35,9 +35,9 @@ inline double collision_rate(code_table const& table) {
 /// The outcome of resolving collisions. Costs are Σ ‖latent − sum of the item's code vectors‖² over the items that
 /// collided.
 struct collision_outcome {
-  index_t colliding = 0;  ///< items that shared their sequence
-  index_t moved = 0;      ///< those of them that have another sequence now
-  double cost_before = 0, cost_after = 0;
+  index_t colliding = 0;                   ///< items that shared their sequence
+  index_t moved = 0;                       ///< those of them that have another sequence now
+  double cost_before = 0, cost_after = 0;  ///< costs before and after
 
   bool operator==(collision_outcome const&) const = default;
 };
@@ -54,6 +54,7 @@ concept CollisionPolicy = Backend<B> && std::regular<P> &&
 
 /// Changes nothing: several items may share a sequence.
 struct keep_collisions {
+  /// Counts the colliding items.
   template <Backend B, LatentSource L>
   collision_outcome resolve(B&, code_table& table, std::span<codebook_view<B, float> const>, L const&) const {
     collision_outcome out;

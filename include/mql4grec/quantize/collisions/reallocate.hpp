@@ -13,6 +13,7 @@ namespace mql4grec {
 /// Groups are processed in the order of their sequences. When all distances differ, the result doesn't depend on the
 /// numbering of items.
 struct reallocate {
+  /// Applies the policy to the table; see CollisionPolicy. Throws error if there are more items than sequences.
   template <Backend B, LatentSource L>
   collision_outcome resolve(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels,
                             L const& latents) const {

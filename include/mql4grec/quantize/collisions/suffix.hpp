@@ -10,6 +10,7 @@ namespace mql4grec {
 struct suffix {
   index_t codes = 256;  ///< K of the additional level
 
+  /// Applies the policy to the table; see CollisionPolicy. Adds a level to the table.
   template <Backend B, LatentSource L>
   collision_outcome resolve(B&, code_table& table, std::span<codebook_view<B, float> const>, L const&) const {
     auto sizes = table.sizes();

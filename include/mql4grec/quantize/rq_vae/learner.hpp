@@ -102,7 +102,9 @@ inline bool is_better(translator_progress& p, translator_evaluation const& seen)
 template <Backend B, FeatureSource F>
 class rq_vae_learner {
  public:
+  /// The progress of a run.
   using progress_type = translator_progress;
+  /// The result of a step.
   using losses_type = rq_vae_losses;
 
   /// All arguments must outlive the learner. Throws error when the features don't fit the model, or there are fewer
@@ -120,9 +122,13 @@ class rq_vae_learner {
               " codes of a level, expected at least as many rows");
   }
 
+  /// Updates per epoch; the last batch may be smaller.
   std::int64_t steps_per_epoch() const { return (rows_ + batch_size() - 1) / batch_size(); }
+  /// Whether the last epoch is done.
   bool is_finished(translator_progress const& p) const { return p.epoch >= options_.epochs; }
 
+  /// Shuffles the rows of epoch p.epoch, and initializes the codebooks before the first epoch with the quantizer. Also
+  /// called when a run is resumed within the epoch.
   void begin_epoch(translator_progress const& p) {
     if (!batches_) batches_.emplace(backend_, features_, std::min(batch_size(), rows_), options_.device_bytes);
     auto const first_with_codes = autoencoder_epochs(options_);
@@ -132,6 +138,7 @@ class rq_vae_learner {
     order_ = epoch_order(rows_, options_.seed, static_cast<std::uint64_t>(p.epoch) + 1);
   }
 
+  /// Update number p.epoch_step of the epoch.
   rq_vae_losses step(translator_progress& p) {
     auto const wanted = rows_of(p.epoch_step);
     auto const losses = trainer_.step(batches_->take(backend_, wanted, rows_of(p.epoch_step + 1)), mode_);
@@ -149,6 +156,7 @@ class rq_vae_learner {
     p.history.back().evaluation = found;
     return detail::is_better(p, found);
   }
+  /// Completes the record of the epoch that ended.
   void record_epoch(translator_progress& p) { p.history.back().seconds = p.seconds; }
   /// Throws training_error when a codebook has collapsed.
   void check(translator_progress& p) const {

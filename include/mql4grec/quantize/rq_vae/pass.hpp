@@ -65,7 +65,7 @@ double reconstruction_error(B& worker, rq_vae<B, T> const& model, in_matrix<B, T
 
 /// The rows first … first + count − 1 of a batch.
 struct row_range {
-  index_t first, count;
+  index_t first, count;  ///< the first row; the number of rows
 };
 
 namespace detail {

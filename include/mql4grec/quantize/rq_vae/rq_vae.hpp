@@ -77,6 +77,7 @@ rq_vae_weights<T, S> rq_vae_windows(rq_vae_config const& c, nn::parameter_layout
 template <Backend B, class T>
 class rq_vae {
  public:
+  /// The memory space of the parameters.
   using space = typename B::memory_space;
 
   /// All parameters are zero; see initialize() and read_rq_vae(). Throws error for an invalid configuration.
@@ -96,6 +97,7 @@ class rq_vae {
   nn::parameter_layout const& layout() const { return layout_; }
   /// All parameters in one flat buffer with the layout layout().
   view<T, space, 1> parameters() { return values_.view_all(); }
+  /// All parameters in one flat buffer, const.
   view<T const, space, 1> parameters() const { return values_.view_all(); }
   /// The parameters by layer and level.
   rq_vae_weights<T const, space> const& weights() const { return weights_; }

@@ -1,5 +1,6 @@
 #pragma once
-// What an RQ-VAE training writes to its state file; see train/state_file.hpp.
+// The JSON and the state file of an RQ-VAE training; see train/state_file.hpp. A resumed run compares run_conditions()
+// with the file and refuses to continue if they differ.
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -13,30 +14,40 @@
 
 namespace mql4grec {
 
+/// For nlohmann/json: writes a level's usage.
 void to_json(json& out, level_usage const& u);
+/// For nlohmann/json: reads a level's usage. Throws nlohmann's exceptions for missing members.
 void from_json(json const& in, level_usage& u);
 
+/// For nlohmann/json: writes an evaluation.
 void to_json(json& out, translator_evaluation const& e);
+/// For nlohmann/json: reads an evaluation. Throws nlohmann's exceptions for missing members.
 void from_json(json const& in, translator_evaluation& e);
 
+/// For nlohmann/json: writes an epoch.
 void to_json(json& out, translator_epoch const& e);
+/// For nlohmann/json: reads an epoch. Throws nlohmann's exceptions for missing members.
 void from_json(json const& in, translator_epoch& e);
 
+/// For nlohmann/json: writes the progress.
 void to_json(json& out, translator_progress const& p);
+/// For nlohmann/json: reads the progress. Throws nlohmann's exceptions for missing members.
 void from_json(json const& in, translator_progress& p);
+/// The progress as JSON text.
 std::string text_of(translator_progress const& p);
 
-/// What must be the same for a run to go on as if it had never stopped. Not the number of workers: another one
-/// continues the run, with sums rounded in another order.
+/// The settings that must be equal for a resumed run to give the bits of an uninterrupted one. The number of workers
+/// isn't among them: another number continues the run with sums in another order.
 json run_conditions(translator_options const& o, rq_vae_config const& c, index_t rows);
 
-/// How long each code has been idle; see train::Trainer.
+/// Adds to the state how long each code has been idle; see train::Trainer.
 template <Backend B>
 train::extra_state extra_state_of(rq_vae_trainer<B, float> const& trainer) {
   auto const idle = std::make_shared<std::vector<std::int32_t>>();
   for (auto const& level : trainer.idle()) idle->insert(idle->end(), level.begin(), level.end());
   return {.tensors = {{"idle", {std::ssize(*idle)}, view_of(std::span<std::int32_t const>(*idle))}}, .owner = idle};
 }
+/// Reads how long each code has been idle. Throws file_error.
 template <Backend B>
 void restore_extra_state(rq_vae_trainer<B, float>& trainer, train::state_file const& file) {
   index_t codes = 0;

@@ -65,6 +65,7 @@ class rq_vae_trainer {
   using space = typename B::memory_space;
 
  public:
+  /// The backend.
   using backend_type = B;
 
   /// Throws error for options out of range.
@@ -96,13 +97,16 @@ class rq_vae_trainer {
   rq_vae_training const& options() const { return options_; }
   /// The model that is trained.
   rq_vae<B, T>& model() { return model_; }
+  /// The model, const.
   rq_vae<B, T> const& model() const { return model_; }
   /// The state of AdamW: moments and number of steps.
   optim::adamw_state<B, T>& moments() { return moments_; }
+  /// The state of AdamW, const.
   optim::adamw_state<B, T> const& moments() const { return moments_; }
   /// (levels)(K): batches since a code was last the nearest of any row. With parameters and moments, this is the whole
   /// state of a run.
   std::vector<std::vector<std::int32_t>>& idle() { return idle_; }
+  /// The same, const.
   std::vector<std::vector<std::int32_t>> const& idle() const { return idle_; }
 
   /// The losses of x (n ≤ batch_size, d_in) and their gradient, without an update. Throws error when n is out of range.

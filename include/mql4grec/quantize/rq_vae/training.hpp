@@ -1,5 +1,5 @@
 #pragma once
-// Value types of a translator's training: what was asked, and how far it has come.
+// Value types of an RQ-VAE training: its options and its progress.
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -10,25 +10,29 @@
 
 namespace mql4grec {
 
+/// Options of an RQ-VAE training.
 struct translator_options {
-  rq_vae_training training = {};
-  index_t epochs = 500;
-  index_t autoencoder_epochs =
-      10;                        ///< of them, the first ones leave the quantizer out; the codebooks start behind them
-  index_t evaluate_every = 10;   ///< epochs from one look at the whole catalog to the next; the last epoch has one too
-  index_t kmeans_rows = 65'536;  ///< of the sample that the codebooks start from; 0: they start random
-  index_t kmeans_iterations = 20;
-  double least_entropy =
-      0.25;  ///< a level has collapsed whose log(perplexity) is a smaller share of log(codes), the most it could be …
-  index_t collapse_patience =
-      3;  ///< … when so many looks in a row have seen it, or it is to be kept at the end; 0: never given up
-  index_t device_bytes = index_t{4} << 30;  ///< features of at most so many bytes are kept in a device's memory; larger
-                                            ///< ones are read as they are needed
-  std::uint64_t seed = 42;
+  rq_vae_training training = {};  ///< options of an update
+  index_t epochs = 500;           ///< including autoencoder_epochs
+  /// The number of first epochs without the quantizer; the codebooks are initialized after them.
+  index_t autoencoder_epochs = 10;
+  index_t evaluate_every =
+      10;  ///< epochs between two evaluations on the whole catalog; the last epoch is always evaluated
+  index_t kmeans_rows = 65'536;    ///< rows of the sample from which the codebooks are initialized; 0: random codebooks
+  index_t kmeans_iterations = 20;  ///< of that k-means
+  /// A level has collapsed if its log(perplexity) is a smaller share of log(codes), the maximum.
+  double least_entropy = 0.25;
+  /// The training ends with training_error after so many consecutive evaluations with a collapsed level, or if the
+  /// model to be kept at the end has one; 0: never.
+  index_t collapse_patience = 3;
+  /// Features of at most so many bytes are kept in a device's memory; larger ones are read as they are needed.
+  index_t device_bytes = index_t{4} << 30;
+  std::uint64_t seed = 42;  ///< of initialization and order
 
   bool operator==(translator_options const&) const = default;
 };
 
+/// Throws error if an option is out of range.
 inline void validate(translator_options const& o) {
   expects(o.epochs >= 1, "translator: ", o.epochs, " epochs, expected at least 1");
   expects(o.autoencoder_epochs >= 0, "translator: ", o.autoencoder_epochs,
@@ -42,15 +46,15 @@ inline void validate(translator_options const& o) {
           " bytes of features in a device's memory, expected at least 0");
 }
 
-/// How many epochs leave the quantizer out: the last one never does, since somebody has to learn codes.
+/// The number of epochs without the quantizer. The last epoch always has it, so that codes are learned.
 inline index_t autoencoder_epochs(translator_options const& o) { return std::min(o.autoencoder_epochs, o.epochs - 1); }
 
-/// A look at the whole catalog with the nearest codes.
+/// An evaluation on the whole catalog with the nearest codes.
 struct translator_evaluation {
-  double reconstruction_error = 0;  ///< mean (x̂ − x)² an entry, of features as they are trained on
-  double quantization_error = 0;    ///< mean (ẑ − z)² an entry
-  double collision_rate = 0;        ///< items beyond the distinct sequences, over all items
-  std::vector<level_usage> usage;   ///< a level each
+  double reconstruction_error = 0;  ///< mean (x̂ − x)² per entry, of features as they are trained on
+  double quantization_error = 0;    ///< mean (ẑ − z)² per entry
+  double collision_rate = 0;        ///< (items − distinct sequences) / items
+  std::vector<level_usage> usage;   ///< by level
 
   bool operator==(translator_evaluation const&) const = default;
 };
@@ -58,10 +62,11 @@ struct translator_evaluation {
 /// One finished epoch.
 struct translator_epoch {
   double reconstruction = 0, quantization = 0, total = 0;  ///< mean losses of its batches
-  index_t revived = 0;                                     ///< codes given a new place in it
+  index_t revived = 0;                                     ///< codes that were moved because they were idle
   double seconds = 0;                                      ///< since the start, over all resumptions
-  std::optional<translator_evaluation> evaluation;
+  std::optional<translator_evaluation> evaluation;         ///< empty if the epoch wasn't evaluated
 
+  /// Adds a batch's losses, weighted by its share of the rows.
   void add(rq_vae_losses const& batch, double share) {
     reconstruction += share * batch.reconstruction;
     quantization += share * batch.quantization;
@@ -71,20 +76,22 @@ struct translator_epoch {
   bool operator==(translator_epoch const&) const = default;
 };
 
+/// The progress of an RQ-VAE training. Meets train::Progress.
 struct translator_progress {
   std::int64_t epoch = 0;       ///< epochs finished
-  std::int64_t epoch_step = 0;  ///< updates made in the one under way
-  std::int64_t step = 0;        ///< updates made in all
-  std::int64_t items = 0;       ///< rows seen
-  double seconds = 0;
-  std::int64_t best_epoch =
-      0;  ///< counted from 1: lowest collision rate, of equals the lowest reconstruction error; 0: none yet
-  double best_collision_rate = std::numeric_limits<double>::infinity();
-  double best_error = std::numeric_limits<double>::infinity();
-  index_t collapsed_looks = 0;  ///< in a row
-  bool finished = false;
-  translator_epoch current;  ///< sums of the epoch under way, a batch weighed by its share of the rows
-  std::vector<translator_epoch> history;
+  std::int64_t epoch_step = 0;  ///< updates made in the current epoch
+  std::int64_t step = 0;        ///< updates made in total
+  std::int64_t items = 0;       ///< rows seen in total
+  double seconds = 0;           ///< of training, over all resumptions
+  /// The epoch of the best model, counted from 1: lowest collision rate, then lowest reconstruction error; 0: none yet.
+  std::int64_t best_epoch = 0;
+  double best_collision_rate =
+      std::numeric_limits<double>::infinity();                  ///< of the best model; infinite before the first
+  double best_error = std::numeric_limits<double>::infinity();  ///< its reconstruction error
+  index_t collapsed_looks = 0;                                  ///< consecutive evaluations with a collapsed level
+  bool finished = false;                                        ///< the last epoch is done
+  translator_epoch current;               ///< sums of the current epoch, each batch weighted by its share of the rows
+  std::vector<translator_epoch> history;  ///< one record per finished epoch
 
   bool operator==(translator_progress const&) const = default;
 };

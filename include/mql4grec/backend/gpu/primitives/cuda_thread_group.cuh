@@ -21,12 +21,16 @@ class device_thread_group {
   static constexpr int warps = Threads / 32;
 
  public:
+  /// See host_thread_group.
   static constexpr int threads = Threads;
 
+  /// A variable that each member has a copy of; a register.
   template <class T>
   class local {
    public:
+    /// The member's copy; the index is ignored.
     MQL4GREC_HD T& operator[](int) { return value_; }
+    /// The member's copy; the index is ignored.
     MQL4GREC_HD T const& operator[](int) const { return value_; }
 
    private:
@@ -37,11 +41,13 @@ class device_thread_group {
   MQL4GREC_HD device_thread_group(std::byte* shared, std::byte* reductions, int thread)
       : shared_(shared), reductions_(reductions), thread_(thread) {}
 
+  /// A phase; ends with a barrier. See host_thread_group.
   template <class Phase>
   MQL4GREC_HD void each(Phase&& phase) {
     phase(thread_);
     wait();
   }
+  /// A phase that may call fetch(); waits for the copies. See host_thread_group.
   template <class Phase>
   MQL4GREC_HD void load(Phase&& phase) {
     phase(thread_);
@@ -51,6 +57,7 @@ class device_thread_group {
 #endif
     wait();
   }
+  /// Copies asynchronously to shared memory. See host_thread_group.
   template <int Bytes>
   MQL4GREC_HD static void fetch(void const* from, void* to) {
 #if defined(__CUDA_ARCH__)
@@ -59,20 +66,24 @@ class device_thread_group {
     memcpy(to, from, Bytes);
 #endif
   }
+  /// Entries of shared memory. See host_thread_group.
   template <class T>
   MQL4GREC_HD T* share(index_t n) {
     T* const room = reinterpret_cast<T*>(shared_);
     shared_ += (static_cast<std::size_t>(n) * sizeof(T) + 15) / 16 * 16;
     return room;
   }
+  /// The sum of the members' values. See host_thread_group.
   template <class T>
   MQL4GREC_HD T sum(local<T> const& values) {
     return reduce(values, [](T x, T y) { return x + y; });
   }
+  /// The maximum of the members' values. See host_thread_group.
   template <class T>
   MQL4GREC_HD T max(local<T> const& values) {
     return reduce(values, [](T x, T y) { return y > x ? y : x; });
   }
+  /// Combines the members' values. See host_thread_group.
   template <class T, class Op>
   MQL4GREC_HD T reduce(local<T> const& values, Op op) {
     T value = values[thread_];
@@ -91,6 +102,7 @@ class device_thread_group {
 #endif
     return value;
   }
+  /// Combines the values of adjacent members. See host_thread_group.
   template <int Members, class T, class Op>
   MQL4GREC_HD local<T> reduce_among(local<T> const& values, Op op) {
     local<T> all = values;
@@ -102,6 +114,7 @@ class device_thread_group {
 #endif
     return all;
   }
+  /// Exclusive prefix sum; returns the total. See host_thread_group.
   template <std::integral T>
   MQL4GREC_HD T before(local<T>& values) {
     T total{};
@@ -132,12 +145,14 @@ class device_thread_group {
 #endif
     return total;
   }
+  /// Reads a value that the next phase may overwrite. See host_thread_group.
   template <class T>
   MQL4GREC_HD T read(T const* place) {
     T const value = *place;
     wait();
     return value;
   }
+  /// Atomically increments a counter and returns the old value. See host_thread_group.
   MQL4GREC_HD static int take(int* next) {
 #if defined(__CUDA_ARCH__)
     return atomicAdd(next, 1);

@@ -27,13 +27,16 @@ class host_thread_group {
   template <class T>
   class local {
    public:
+    /// The member's copy.
     T& operator[](int thread) { return values_[thread]; }
+    /// The member's copy.
     T const& operator[](int thread) const { return values_[thread]; }
 
    private:
     T values_[Threads];
   };
 
+  /// Group `number` of a kernel, with the shared memory of its groups.
   host_thread_group(std::byte* shared, index_t number) : shared_(shared), backwards_(number % 2 == 1) {}
 
   /// A phase: calls phase(thread) for every member. The order is unspecified; it alternates from phase to phase and

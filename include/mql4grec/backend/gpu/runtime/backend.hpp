@@ -16,8 +16,11 @@ namespace mql4grec::gpu {
 template <class System>
 class backend {
  public:
+  /// The Thrust system.
   using system = System;
+  /// The memory space of the system.
   using memory_space = device_space<System>;
+  /// The options of the system.
   using options = typename System::options;
   static constexpr char const* name = "gpu";  ///< for error messages and reports
 
@@ -50,6 +53,7 @@ class backend {
 
   /// The resources of the system that kernels need: a stream, library handles.
   typename System::context& context() { return context_; }
+  /// The same, const.
   typename System::context const& context() const { return context_; }
   /// The Thrust execution policy of this backend's work.
   auto policy() { return System::policy(context_); }

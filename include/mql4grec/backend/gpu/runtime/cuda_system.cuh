@@ -96,11 +96,13 @@ inline std::shared_lock<std::shared_mutex> use_legacy_stream() {
 
 /// The Thrust system of NVIDIA's GPUs.
 struct cuda {
+  /// The options of a backend.
   using options = cuda_options;
 
   /// A backend's resources on a device: its stream, the cuBLASLt handle and workspace, and pinned memory for uploads.
   class context {
    public:
+    /// Opens the device. Throws error if there is no such device or its driver isn't usable.
     explicit context(options const& how) : options_(how) {
       options_.device = detail::usable_device(how.device);
       make_current();
@@ -119,17 +121,24 @@ struct cuda {
       if (stream_) cudaStreamSynchronize(stream_.get());  // it may still read the pinned memory
     }
 
+    /// The options that the context was opened with.
     options const& how() const { return options_; }
     /// The stream. Also makes its device current for the calling thread.
     cudaStream_t stream() const {
       make_current();
       return stream_.get();
     }
+    /// The cuBLASLt handle.
     cublasLtHandle_t handle() const { return handle_.get(); }
+    /// The cuBLASLt workspace, of how().workspace bytes.
     void* workspace() const { return workspace_.get(); }
+    /// The cuBLASLt algorithms chosen so far, by shape.
     detail::product_plans& plans() { return plans_; }
+    /// Pinned host memory through which uploads are copied.
     detail::pinned_ring& staging() { return staging_; }
+    /// Makes the device current for the calling thread.
     void make_current() const { detail::check(cudaSetDevice(options_.device), "cudaSetDevice"); }
+    /// Waits for the stream. Throws error if some of its work failed; the message contains the name of the last graph.
     void synchronize() const {
       auto const status = cudaStreamSynchronize(stream());
       if (status != cudaSuccess)
@@ -141,6 +150,7 @@ struct cuda {
     void started(char const* name) { started_ = name; }
     /// Whether work is being captured. Uploads and downloads throw meanwhile.
     bool is_capturing() const { return is_capturing_; }
+    /// Marks the beginning and the end of a capture by this thread.
     void set_capturing(bool is) { is_capturing_ = detail::is_capturing() = is; }
 
    private:
@@ -182,13 +192,15 @@ struct cuda {
     detail::on_device_of const here(memory);
     detail::check(cudaMemsetAsync(memory, 0, bytes, cudaStreamLegacy), "cudaMemsetAsync");
   }
-  /// Copies that wait until they are complete.
+  /// Copies from host memory to a device, and waits until the copy is complete.
   static void copy_from_host(void const* from, void* to, std::size_t bytes) {
     copy_at_once(from, to, bytes, cudaMemcpyHostToDevice, to);
   }
+  /// Copies from a device to host memory, and waits.
   static void copy_to_host(void const* from, void* to, std::size_t bytes) {
     copy_at_once(from, to, bytes, cudaMemcpyDeviceToHost, from);
   }
+  /// Copies between two places of a device's memory, and waits.
   static void copy_within(void const* from, void* to, std::size_t bytes) {
     copy_at_once(from, to, bytes, cudaMemcpyDeviceToDevice, from);
   }
@@ -214,6 +226,7 @@ struct cuda {
     c.synchronize();
   }
 
+  /// Pinned host memory that the host writes and the device reads; see make_upload_buffer.
   using upload_memory = detail::upload_memory;
 
   /// The Thrust policy of the context's stream, which doesn't wait after each algorithm.
