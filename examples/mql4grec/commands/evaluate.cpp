@@ -1,0 +1,75 @@
+// The command evaluate: metrics of a model on the held-out items of a dataset.
+#include "commands.hpp"
+#include "evaluation.hpp"
+#include "mql4grec/core/files.hpp"
+#include "mql4grec/core/json.hpp"
+#include "mql4grec/metrics/json.hpp"
+#include "options.hpp"
+#include "report/text.hpp"
+#include "warnings.hpp"
+
+namespace mql4grec::program {
+
+namespace {
+struct evaluate_options {
+  std::filesystem::path dataset, model, save, report;
+  std::string part = "test", normalize = "full";
+  evaluation_options search;
+  common_options common;
+};
+
+/// With the released code's file names: seqrec is text, seqimage is images.
+void save_searches(std::filesystem::path const& directory, evaluation const& found) {
+  auto const beams = std::to_string(found.result.beams);
+  write_saved_search(directory / ("save_seqrec_" + beams + ".json"), found.saved_text);
+  write_saved_search(directory / ("save_seqimage_" + beams + ".json"), found.saved_image);
+}
+
+int evaluate_command(evaluate_options& options) {
+  auto const compute = open_compute(options.common);
+  check_json(options.common);
+  if (!options.report.empty()) check_writable(options.report);
+  options.search.part = options.part == "valid" ? split::valid : split::test;
+  options.search.search.normalize = options.normalize == "trie" ? normalization::children : normalization::vocabulary;
+  progress_log log({.quiet = options.common.quiet});
+  warn_of_precision(*compute, log);
+  auto const metadata = read_model_metadata(options.model);
+  auto const data = read_dataset(options.dataset, metadata.vocab);
+  warn_of(data, log);
+  log.stage(summary(data));
+  if (!options.save.empty()) make_directory(options.save);
+  evaluation_inputs const inputs{.model = options.model, .metadata = metadata, .data = data, .options = options.search};
+  auto const found = evaluate_with_progress(*compute, inputs, log);
+  log.clear();
+  put_result(options.common, json(found.result), headline(found.result) + metric_table(rows_of(found.result)));
+  if (!options.save.empty()) save_searches(options.save, found);
+  if (!options.report.empty()) write_report(options.report, evaluation_report_of(inputs, found, rows_of(found.result)));
+  return done;
+}
+}  // namespace
+
+void add_evaluate(CLI::App& program, int& status) {
+  auto const options = std::make_shared<evaluate_options>();
+  auto& command =
+      *program.add_subcommand("evaluate", "rank the whole catalog for each user and compare with the held-out item");
+  command.add_option("--dataset", options->dataset, "dataset directory .../Name")->required();
+  command.add_option("--model", options->model, "model directory")->required();
+  command.add_option("--split", options->part, "test: the last item of each user; valid: the one before")
+      ->check(CLI::IsMember({"test", "valid"}))
+      ->capture_default_str();
+  command.add_option("--beams", options->search.search.beams, "sequences found for each user")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  command.add_option("--users", options->search.users, "only the first so many users")->check(CLI::Range(1, 1 << 30));
+  command
+      .add_option("--normalize", options->normalize,
+                  "probabilities over the full vocabulary, or over the trie's children")
+      ->check(CLI::IsMember({"full", "trie"}))
+      ->capture_default_str();
+  command.add_option("--save", options->save, "directory for save_seqrec_<beams>.json and save_seqimage_<beams>.json");
+  command.add_option("--report", options->report, "write a report as one HTML file");
+  add_common_options(command, options->common);
+  command.callback([options, &status] { status = evaluate_command(*options); });
+}
+
+}  // namespace mql4grec::program

@@ -1,0 +1,59 @@
+// An evaluation with progress, the popularity baseline, the report.
+#include "evaluation.hpp"
+
+#include <chrono>
+
+#include "mql4grec/rank/popularity.hpp"
+#include "mql4grec/seq2seq/checkpoint.hpp"
+#include "report/text.hpp"
+#include "signals.hpp"
+#include "training.hpp"
+
+namespace mql4grec::program {
+
+evaluation evaluate_with_progress(compute const& compute, evaluation_inputs const& inputs, progress_log& log) {
+  auto const file = inputs.model / "config.json";
+  auto const config = read_t5_config(file);
+  auto const words = inputs.metadata.vocab.size();
+  expects_file(config.vocabulary >= words, file, "vocab_size is ", config.vocabulary, ", expected at least the ", words,
+               " words of the vocabulary");
+  auto started = std::chrono::steady_clock::now();
+  auto const show = [&](index_t users, index_t all) {
+    if (users == 0) {  // everything has been read
+      started = std::chrono::steady_clock::now();
+      return log.begin();
+    }
+    leave_if_interrupted();
+    double const seconds =
+        std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+    double const rate = static_cast<double>(users) / seconds,
+                 left = static_cast<double>(all - users) / std::max(rate, 1e-9);
+    log.bar("evaluating " + inputs.data.name,
+            static_cast<double>(users) / static_cast<double>(std::max<index_t>(1, all)),
+            fixed(rate, rate < 10 ? 1 : 0) + " users/s  " + clock_time(left) + " left");
+  };
+  return compute.evaluate(inputs, show);
+}
+
+std::optional<metric_values> evaluate_popularity(dataset const& data, evaluation_options const& options) {
+  auto const list = popularity(data.interactions, options.search.beams);
+  metric_accumulator metrics;
+  for (auto const user : evaluated_users(data.interactions)) {
+    if (metrics.users() >= options.users) break;
+    metrics.add(place_of(list, target(data.interactions, user, options.part)));
+  }
+  return metrics.users() > 0 ? std::optional(metrics.mean()) : std::nullopt;
+}
+
+report_page evaluation_report_of(evaluation_inputs const& inputs, evaluation const& found,
+                                 std::vector<metric_row> rows) {
+  evaluation_report_inputs shown{
+      .data = inputs.data, .model = inputs.model, .found = found, .options = inputs.options, .rows = std::move(rows)};
+  try {
+    shown.training = saved_progress(inputs.model);
+  } catch (file_error const&) {  // a damaged state is no reason to lose the evaluation: the page has no curves then
+  }
+  return evaluation_report(std::move(shown));
+}
+
+}  // namespace mql4grec::program

@@ -1,0 +1,72 @@
+// The program: one sub-command per stage, each a thin caller of the library.
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <new>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+#include "commands.hpp"
+#include "options.hpp"
+#include "report/report.hpp"
+#include "report/text.hpp"
+#include "signals.hpp"
+
+namespace {
+
+using namespace mql4grec::program;
+
+/// Prints an error in one line.
+int print_error(std::string const& what, exit_code code) {
+  std::cerr << "mql4grec: " << one_line(what) << '\n';
+  return code;
+}
+
+/// Prints an error of the command line, or what --help and --version request; returns the exit code.
+int print_usage_error(CLI::App const& program, CLI::ParseError const& e, char const* first) {
+  if (e.get_exit_code() == 0) return program.exit(e);  // --help and --version
+  std::string what = e.what();
+  if (program.get_subcommands().empty())
+    what = first == nullptr ? "no command given" : "there is no command '" + std::string(first) + "'";
+  return print_error(what + "; see mql4grec --help", wrong_usage);
+}
+
+int run(int argc, char** argv) {
+  CLI::App program("Generative recommendation in a quantitative language.", "mql4grec");
+  program.set_version_flag("--version", std::string("mql4grec ") + MQL4GREC_VERSION, "print the version");
+  program.require_subcommand(1);
+  int status = done;
+  for (auto const add : {add_translate, add_pretrain, add_finetune, add_evaluate, add_recommend, add_demo})
+    add(program, status);
+  try {
+    program.parse(argc, argv);
+    return status;
+  } catch (CLI::ParseError const& e) {
+    return print_usage_error(program, e, argc > 1 ? argv[1] : nullptr);
+  } catch (std::bad_alloc const&) {
+    return print_error("not enough memory", failed);
+  } catch (std::exception const& e) {
+    return print_error(e.what(), failed);
+  }
+}
+
+/// Matrix libraries allocate and free buffers at every call. glibc returns large ones to the system each time, and the
+/// page faults cost a sixth of the search's speed; kept in the heap they cost nothing.
+void keep_freed_memory() {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 64 << 20);
+#endif
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  keep_freed_memory();
+  remember_command_line(argc, argv);
+  catch_interruptions();
+  return run(argc, argv);
+}

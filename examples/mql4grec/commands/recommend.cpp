@@ -1,0 +1,165 @@
+// The command recommend: items for one history.
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+
+#include "commands.hpp"
+#include "compute/compute.hpp"
+#include "mql4grec/core/files.hpp"
+#include "mql4grec/core/json.hpp"
+#include "options.hpp"
+#include "progress.hpp"
+#include "report/report.hpp"
+#include "report/text.hpp"
+#include "warnings.hpp"
+
+namespace mql4grec::program {
+
+namespace {
+struct recommend_options {
+  std::filesystem::path dataset, model, allow, deny;
+  std::string history;
+  index_t k = 10;
+  common_options common;
+};
+
+/// The items that the command line names.
+struct named_items {
+  std::vector<item_id> history;
+  item_filter filter;
+};
+
+/// The item number that is the whole text, spaces aside; −1 when the text is anything else.
+item_id item_from(std::string_view text) {
+  while (text.starts_with(' ') || text.starts_with('\t')) text.remove_prefix(1);
+  while (text.ends_with(' ') || text.ends_with('\t') || text.ends_with('\r')) text.remove_suffix(1);
+  std::int32_t id = -1;
+  auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), id);
+  bool const whole = failure == std::errc{} && end == text.data() + text.size();
+  return item_id(whole ? std::max(id, -1) : -1);
+}
+
+std::vector<item_id> parse_history(std::string const& text) {
+  std::vector<item_id> items;
+  for (auto const& word : split_at_commas(text)) {
+    auto const item = item_from(word);
+    if (index(item) < 0)
+      throw CLI::ValidationError("--history", "'" + word + "' is not an item number, expected numbers like 12,7,99");
+    items.push_back(item);
+  }
+  return items;
+}
+
+std::vector<item_id> items_of_json(std::string const& content, std::filesystem::path const& path) {
+  auto const list = parse_json(content, path);
+  std::vector<item_id> items;
+  for (auto const& entry : list) {
+    auto const item = item_from(entry.is_number_unsigned() ? entry.dump() : "");
+    expects_file(index(item) >= 0, path, "place ", items.size(), ": expected an item number, found ", entry.dump());
+    items.push_back(item);
+  }
+  return items;
+}
+
+/// One item number a line, or a JSON list of them.
+std::vector<item_id> read_item_list(std::filesystem::path const& path) {
+  auto const content = read_text(path);
+  auto const first = content.find_first_not_of(" \t\r\n");
+  if (first != content.npos && content[first] == '[') return items_of_json(content, path);
+  std::vector<item_id> items;
+  std::istringstream lines(content);
+  std::string line;
+  for (index_t number = 1; std::getline(lines, line); ++number) {
+    if (line.find_first_not_of(" \t\r") == line.npos) continue;
+    auto const item = item_from(line);
+    expects_file(index(item) >= 0, path, "line ", number, ": expected an item number, found '", line.substr(0, 40),
+                 "'");
+    items.push_back(item);
+  }
+  return items;
+}
+
+item_filter read_filter(recommend_options const& options) {
+  item_filter filter;
+  if (!options.deny.empty()) filter.deny = read_item_list(options.deny);
+  if (options.allow.empty()) return filter;
+  filter.allow = read_item_list(options.allow);
+  expects_file(!filter.allow->empty(), options.allow, "holds no items, expected at least one that is allowed");
+  return filter;
+}
+
+json as_json(dataset const& data, std::vector<item_id> const& history, ranking const& best) {
+  json items = json::array(), before = json::array();
+  for (auto const item : history) before.push_back(index(item));
+  for (std::size_t i = 0; i < best.items.size(); ++i)
+    items.push_back({{"rank", i + 1},
+                     {"item", index(best.items[i])},
+                     {"score", best.scores[i]},
+                     {"title", title_of(data, best.items[i])}});
+  return {{"dataset", data.name}, {"history", before}, {"items", items}};
+}
+
+std::string as_text(dataset const& data, ranking const& best) {
+  auto const right = [](std::string const& text, std::size_t width) {
+    return std::string(width - std::min(width, text.size()), ' ') + text;
+  };
+  std::string text = "rank      item     score  title\n";
+  for (std::size_t i = 0; i < best.items.size(); ++i)
+    text += right(std::to_string(i + 1), 4) + right(std::to_string(index(best.items[i])), 10) +
+            right(fixed(best.scores[i], 4), 10) + "  " + one_line(title_of(data, best.items[i])) + "\n";
+  return text;
+}
+
+/// Warns of named items without tokens.
+void warn_of_unknown(recommend_options const& options, dataset const& data, named_items const& named,
+                     progress_log& log) {
+  auto const without_tokens = [&](item_id item) {
+    return std::ranges::none_of(data.tokens, [&](auto const& table) { return table.has(item); });
+  };
+  if (auto const unknown = std::ranges::count_if(named.history, without_tokens); unknown > 0)
+    log.warn("--history: " + std::to_string(unknown) + " of its items have no tokens in " + data.name +
+             " and are passed over");
+  auto const& allow = named.filter.allow;
+  if (allow && std::ranges::all_of(*allow, without_tokens))
+    log.warn(options.allow.string() + ": none of the " + counted(std::ssize(*allow), "item") +
+             " that are allowed has tokens in " + data.name + ", so that nothing can be recommended");
+}
+
+int recommend_command(recommend_options& options) {
+  named_items named{.history = parse_history(options.history), .filter = {}};
+  auto const compute = open_compute(options.common);
+  check_json(options.common);
+  named.filter = read_filter(options);
+  auto const metadata = read_model_metadata(options.model);
+  auto const data = read_dataset(options.dataset, metadata.vocab);
+  progress_log log({.quiet = options.common.quiet});
+  warn_of_precision(*compute, log);
+  warn_of_items_without_tokens(data, log);
+  warn_of_unknown(options, data, named, log);
+  auto const best = compute->recommend({.model = options.model,
+                                        .metadata = metadata,
+                                        .tokens = data.tokens,
+                                        .history = named.history,
+                                        .filter = named.filter,
+                                        .k = options.k});
+  log.begin();
+  put_result(options.common, as_json(data, named.history, best), as_text(data, best));
+  return done;
+}
+}  // namespace
+
+void add_recommend(CLI::App& program, int& status) {
+  auto const options = std::make_shared<recommend_options>();
+  auto& command = *program.add_subcommand("recommend", "the items most likely to come next after a history");
+  command.add_option("--dataset", options->dataset, "dataset directory .../Name")->required();
+  command.add_option("--model", options->model, "model directory")->required();
+  command.add_option("--history", options->history, "item numbers, oldest first: 12,7,99; '' for somebody unknown")
+      ->required();
+  command.add_option("--k", options->k, "how many items")->check(CLI::Range(1, 4096))->capture_default_str();
+  command.add_option("--allow", options->allow, "only items of this file: a number a line, or a JSON list");
+  command.add_option("--deny", options->deny, "no items of this file");
+  add_common_options(command, options->common);
+  command.callback([options, &status] { status = recommend_command(*options); });
+}
+
+}  // namespace mql4grec::program

@@ -1,0 +1,14 @@
+#pragma once
+// SIGINT and SIGTERM: the first is a request to stop, which the work polls.
+
+namespace mql4grec::program {
+
+/// Installs the handlers: the first SIGINT or SIGTERM sets a flag, the second ends the program immediately.
+void catch_interruptions();
+/// Whether a signal has arrived.
+bool interrupted();
+
+/// For commands that have nothing to save: ends the program with 130 when a signal has arrived.
+void leave_if_interrupted();
+
+}  // namespace mql4grec::program

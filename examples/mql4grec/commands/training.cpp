@@ -1,0 +1,221 @@
+// A training command: datasets in, a run in a directory, progress, the result.
+#include "training.hpp"
+
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "mql4grec/core/json.hpp"
+#include "mql4grec/core/safetensors.hpp"
+#include "report/report.hpp"
+#include "report/text.hpp"
+#include "signals.hpp"
+#include "warnings.hpp"
+
+namespace mql4grec::program {
+
+namespace {
+
+/// A validation loss, or a dash when there were no users to validate.
+std::string loss_text(double loss) { return std::isfinite(loss) ? fixed(loss, 4) : "-"; }
+
+/// The rates and times of this process; a run that is resumed has earlier ones.
+class training_watch {
+ public:
+  training_watch(run_options const& run, progress_log& log)
+      : options_(run.training), max_seconds_(run.limits.max_seconds), log_(log) {}
+
+  void on_step(training_progress const& p, double loss, std::int64_t steps_per_epoch) {
+    if (first_step_ < 0) {  // the clock starts after the first update, which includes the cost of first use
+      started_ = clock::now();
+      first_step_ = p.step;
+      first_examples_ = p.examples;
+      return;
+    }
+    double const elapsed = std::max(1e-9, std::chrono::duration<double>(clock::now() - started_).count());
+    auto const all = options_.epochs * steps_per_epoch;
+    double const left =
+        std::min(elapsed / static_cast<double>(p.step - first_step_) * static_cast<double>(all - p.step),
+                 max_seconds_ - elapsed);
+    auto const rate = static_cast<index_t>(static_cast<double>(p.examples - first_examples_) / elapsed);
+    log_.bar("epoch " + std::to_string(p.epoch + 1) + "/" + std::to_string(options_.epochs),
+             static_cast<double>(p.step) / static_cast<double>(all),
+             grouped(rate) + " examples/s  loss " + fixed(loss, 4) + "  " + clock_time(left) + " left");
+  }
+
+  void on_epoch(training_progress const& p) {
+    auto const& last = p.history.back();
+    double const before = p.history.size() > 1 ? p.history[p.history.size() - 2].seconds : 0;
+    log_.milestone("epoch " + std::to_string(p.epoch) + "/" + std::to_string(options_.epochs) + ": train loss " +
+                   fixed(last.train_loss, 4) + ", valid loss " + loss_text(last.valid_loss) +
+                   (p.best_epoch == p.epoch && std::isfinite(last.valid_loss) ? " (best)" : "") + ", " +
+                   fixed(last.seconds - before, 1) + " s, " + clock_time(last.seconds) + " in all");
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+
+  training_options const& options_;
+  double max_seconds_;
+  progress_log& log_;
+  clock::time_point started_ = {};
+  std::int64_t first_step_ = -1, first_examples_ = 0;
+};
+
+/// The model that was kept: of the best epoch, or the latest one before the first epoch has ended.
+epoch_record kept(training_progress const& p) {
+  if (p.best_epoch > 0) return p.history.at(static_cast<std::size_t>(p.best_epoch - 1));
+  return {.train_loss = p.mean_epoch_loss(), .valid_loss = std::nan(""), .seconds = p.seconds};  // JSON: null
+}
+
+json as_json(training_progress const& p, training_progress const& before) {
+  auto const model = kept(p);
+  double const seconds = p.seconds - before.seconds;
+  return {{"epochs", p.epoch},
+          {"steps", p.step},
+          {"examples", p.examples},
+          {"seconds", p.seconds},
+          {"examples_per_second", seconds > 0 ? static_cast<double>(p.examples - before.examples) / seconds : 0.0},
+          {"train_loss", model.train_loss},
+          {"valid_loss", model.valid_loss},
+          {"best_epoch", p.best_epoch}};
+}
+
+std::string as_text(training_progress const& p, json const& result, std::filesystem::path const& out) {
+  auto const row = [](std::string name, std::string const& value) {
+    name.resize(20, ' ');
+    return name + value + "\n";
+  };
+  auto const model = kept(p);
+  return row("model", out.string()) + row("epochs", std::to_string(p.epoch)) + row("steps", grouped(p.step)) +
+         row("examples", grouped(p.examples)) + row("time", clock_time(p.seconds)) +
+         row("examples/s", grouped(static_cast<index_t>(result.at("examples_per_second").get<double>()))) +
+         row("best epoch", p.best_epoch > 0 ? std::to_string(p.best_epoch) : "none yet") +
+         row("  train loss", fixed(model.train_loss, 4)) + row("  valid loss", loss_text(model.valid_loss));
+}
+
+/// The vocabulary of the run to resume, else of the model to start from, else the one that the datasets need.
+vocabulary vocabulary_for_run(training_request const& request) {
+  auto const& run = request.run;
+  if (run.resume && std::filesystem::exists(run.out / "mql4grec.json")) return read_model_metadata(run.out).vocab;
+  if (run.init) return read_model_metadata(*run.init).vocab;
+  return vocabulary_of(request.datasets);
+}
+
+/// "words: <a…> 3 levels of 6, 6, 6 codes, <A…> 4 levels of 256, 256, 256, 256 codes"
+std::string shape_of(vocabulary const& vocab) {
+  std::string text = "words:";
+  for (index_t m = 0; m < vocab.modalities(); ++m) {
+    auto const kind = modality(m);
+    text += std::string(m > 0 ? ", " : " ") + "<" + vocab.options().modalities[static_cast<std::size_t>(m)].prefix +
+            "…> " + counted(vocab.levels(kind), "level") + " of";
+    for (index_t l = 0; l < vocab.levels(kind); ++l)
+      text += (l > 0 ? ", " : " ") + std::to_string(vocab.codes(kind, l));
+    text += " codes";
+  }
+  return text;
+}
+
+/// Warns when a new run uses other prompts than the model that it starts from was trained with.
+void warn_of_prompts(run_options const& run, progress_log& log) {
+  if (!run.init || (run.resume && std::filesystem::exists(run.out / "mql4grec.json"))) return;
+  auto const before = read_model_metadata(*run.init).tasks;
+  if (query_prompts(before) != query_prompts(run.tasks))
+    log.warn(run.init->string() + ": has learnt the next item with " + query_prompts(before) + " (tasks " + before +
+             "), but --tasks " + run.tasks + " asks with " + query_prompts(run.tasks));
+}
+
+/// The progress of the run that is resumed; zeros for a new one.
+training_progress before_resuming(run_options const& run) {
+  return run.resume ? saved_progress(run.out).value_or(training_progress{}) : training_progress{};
+}
+
+}  // namespace
+
+void add_training_options(CLI::App& command, training_request& request) {
+  auto& training = request.run.training;
+  command.add_option("--out", request.run.out, "directory of the model and of the run")->required();
+  command.add_option("--epochs", training.epochs, "epochs at most")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  command.add_option("--batch-size", training.batch_size, "examples in an update")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  command.add_option("--lr", training.learning_rate, "learning rate at its height")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command
+      .add_option("--patience", training.patience,
+                  "epochs without a better validation loss before stopping, 0: never stop")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
+  command.add_option("--seed", training.seed, "of parameters, order and dropout")->capture_default_str();
+  command.add_option("--max-seconds", request.run.limits.max_seconds, "stop training after so long; --resume goes on")
+      ->check(CLI::PositiveNumber);
+  command.add_flag("--resume", request.run.resume,
+                   "go on with the run in --out, to the same bits; start it if there is none");
+  command.add_option("--report", request.report, "write a report as one HTML file");
+}
+
+std::optional<training_progress> saved_progress(std::filesystem::path const& run) {
+  auto const path = run / "training.safetensors";
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  safetensors const file(path);
+  auto const found = file.metadata().find("progress");
+  expects_file(found != file.metadata().end(), path, "metadata 'progress' is missing, expected a training state");
+  try {
+    return parse_json(found->second, path).get<training_progress>();
+  } catch (json::exception const& e) {
+    detail::raise<file_error>(path.string(), ": metadata 'progress': ", e.what());
+  }
+}
+
+run_result train_with_progress(compute const& compute, run_options const& run, training_data data, progress_log& log) {
+  training_watch watch(run, log);
+  run_observer const observer{
+      .on_step = [&](auto const& p, double loss, std::int64_t steps) { watch.on_step(p, loss, steps); },
+      .on_epoch = [&](auto const& p, bool) { watch.on_epoch(p); },
+      .interrupted =
+          [&] {
+            log.begin();  // at the first call everything has been read, and the run's directory exists
+            return interrupted();
+          },
+      .on_changed_settings = [&](auto const& changes) { warn_of_changes(changes, log); }};
+  return compute.train_model(run, std::move(data.datasets), data.vocab, observer);
+}
+
+int run_training(training_request const& request, common_options const& common) {
+  auto const compute = open_compute(common);
+  check_json(common);
+  if (!request.report.empty()) check_writable(request.report);
+  progress_log log({.quiet = common.quiet});
+  warn_of_precision(*compute, log);
+  training_data data{.datasets = {}, .vocab = vocabulary_for_run(request)};
+  warn_of_prompts(request.run, log);
+  if (data.vocab.options() != vocabulary_options{}) log.stage(shape_of(data.vocab));
+  std::vector<std::string> names;
+  for (auto const& path : request.datasets) {
+    auto read = read_dataset(path, data.vocab);
+    warn_of(read, log);
+    log.stage(summary(read));
+    names.push_back(read.name);
+    data.datasets.push_back(std::move(read));
+  }
+  auto const before = before_resuming(request.run);
+  auto const result = train_with_progress(*compute, request.run, std::move(data), log);
+  log.clear();
+  auto const& p = result.progress;
+  if (result.status == train::run_status::interrupted) {
+    log.stage("mql4grec: interrupted at step " + grouped(p.step) + "; the state is in " + request.run.out.string() +
+              ", --resume goes on");
+    return interrupted_by_signal;
+  }
+  if (result.status == train::run_status::out_of_time)
+    log.stage("out of time at step " + grouped(p.step) + "; --resume goes on");
+  auto const summary_json = as_json(p, before);
+  put_result(common, summary_json, as_text(p, summary_json, request.run.out));
+  if (!request.report.empty()) write_report(request.report, training_report(names, request.run.out, p));
+  return done;
+}
+
+}  // namespace mql4grec::program

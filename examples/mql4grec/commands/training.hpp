@@ -1,0 +1,36 @@
+#pragma once
+// What the commands pretrain, finetune and demo share: options, a run in a directory, progress on standard error.
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "compute/compute.hpp"
+#include "options.hpp"
+#include "progress.hpp"
+
+namespace mql4grec::program {
+
+struct training_request {
+  std::vector<std::filesystem::path> datasets;
+  run_options run;
+  std::filesystem::path report;  ///< an HTML file, or empty
+};
+
+/// Adds the options of both training commands; the values in `request` are the defaults.
+void add_training_options(CLI::App& command, training_request& request);
+
+/// The progress of the run in a directory; no value when there is no run. Throws file_error when its state is damaged.
+std::optional<training_progress> saved_progress(std::filesystem::path const& run);
+
+struct training_data {
+  std::vector<dataset> datasets;
+  vocabulary vocab;
+};
+
+/// Trains on the datasets, with progress.
+run_result train_with_progress(compute const& compute, run_options const& run, training_data data, progress_log& log);
+
+/// A whole training command; returns its exit code.
+int run_training(training_request const& request, common_options const& common);
+
+}  // namespace mql4grec::program

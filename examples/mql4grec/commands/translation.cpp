@@ -1,0 +1,186 @@
+// A translation: features in, a trained translator, an index per file out.
+#include "translation.hpp"
+
+#include <chrono>
+#include <cmath>
+
+#include "report/text.hpp"
+#include "signals.hpp"
+#include "warnings.hpp"
+
+namespace mql4grec::program {
+
+namespace {
+
+/// The features of all files, and what has been measured of them.
+struct translation_inputs {
+  joined_features<npy_features> const& all;
+  std::vector<index_t> present;  ///< the rows that are not zeros, rising
+  feature_statistics seen;       ///< of those rows
+};
+
+/// The mean squared error that is reported as 1: features of the run are (x − mean) · scale, whose errors are scale² as
+/// large.
+double error_unit(translator_run const& run, feature_statistics const& seen) {
+  return run.normalize == normalization_of_features::standard ? 1 / seen.variance : 1;
+}
+
+/// The rates and times of this process.
+class translator_watch {
+ public:
+  translator_watch(translator_run const& run, feature_statistics const& seen, progress_log& log)
+      : run_(run), error_unit_(error_unit(run, seen)), log_(log) {}
+
+  void on_step(translator_progress const& p, rq_vae_losses const& losses, std::int64_t steps) {
+    if (first_items_ < 0) {
+      started_ = clock::now();
+      first_items_ = p.items;
+      first_step_ = p.step;
+      return;
+    }
+    double const elapsed = std::max(1e-9, std::chrono::duration<double>(clock::now() - started_).count());
+    auto const all = run_.options.epochs * steps;
+    double const left =
+        std::min(elapsed / static_cast<double>(p.step - first_step_) * static_cast<double>(all - p.step),
+                 run_.limits.max_seconds - elapsed);
+    log_.bar("epoch " + std::to_string(p.epoch + 1) + "/" + std::to_string(run_.options.epochs),
+             static_cast<double>(p.step) / static_cast<double>(all),
+             grouped(static_cast<index_t>(static_cast<double>(p.items - first_items_) / elapsed)) + " items/s  loss " +
+                 fixed(losses.total, 5) + "  " + clock_time(left) + " left");
+  }
+  void on_epoch(translator_progress const& p) {
+    auto const& last = p.history.back();
+    if (!last.evaluation) return;
+    std::string used;
+    for (auto const& level : last.evaluation->usage) used += (used.empty() ? "" : ", ") + std::to_string(level.used);
+    log_.milestone("epoch " + std::to_string(p.epoch) + "/" + std::to_string(run_.options.epochs) + ": error " +
+                   fixed(last.evaluation->reconstruction_error / error_unit_, 5) + ", collisions " +
+                   fixed(100 * last.evaluation->collision_rate, 2) + " %, codes used " + used +
+                   (p.best_epoch == p.epoch ? " (best)" : "") + ", " + clock_time(last.seconds) + " in all");
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+  translator_run const& run_;
+  double error_unit_;
+  progress_log& log_;
+  clock::time_point started_ = {};
+  std::int64_t first_items_ = -1, first_step_ = 0;
+};
+
+/// Trains the requested quantizer and writes its model to the run's directory.
+translator_result learn(compute const& compute, translation_request const& request, translation_inputs const& inputs,
+                        progress_log& log) {
+  present_features const features(inputs.all, inputs.present);
+  auto const stop_requested = [&] {
+    log.begin();
+    return interrupted();
+  };
+  auto const& run = request.run;
+  if (request.kmeans) return compute.learn_residual_kmeans(run, *request.kmeans, features, stop_requested);
+  translator_watch watch(run, inputs.seen, log);
+  translator_run_observer const observer{
+      .on_step = [&](auto const& p, auto const& losses, std::int64_t steps) { watch.on_step(p, losses, steps); },
+      .on_epoch = [&](auto const& p, bool) { watch.on_epoch(p); },
+      .interrupted = stop_requested,
+      .on_changed_settings = [&](auto const& changes) { warn_of_changes(changes, log); }};
+  return compute.train_translator(run, features, inputs.seen, observer);
+}
+
+/// The line for a training that did not finish.
+std::string unfinished_text(translation_request const& request, translator_result const& trained) {
+  if (request.kmeans) return "mql4grec: interrupted; nothing was written";
+  return (trained.status == train::run_status::interrupted ? "mql4grec: interrupted at step "
+                                                           : "out of time at step ") +
+         grouped(trained.progress.step) + "; the state is in " + request.run.out.string() + ", --resume goes on";
+}
+
+/// Before the training: throws error when there are fewer distinct rows than codes of a level.
+void check_rows(translation_request const& request, present_features const& features) {
+  auto const& codes = request.run.model.codes;
+  index_t const most = *std::ranges::max_element(codes), rows = distinct_rows(features, most);
+  std::string names;
+  for (auto const& path : request.embeddings) names += (names.empty() ? "" : ", ") + path.string();
+  expects(rows >= most, names, ": ", counted(rows, "row"),
+          " with features that differ, expected at least as many as the ", most, " codes of a level; try --codes ",
+          rows);
+}
+
+/// Before the training: throws error when the largest file has more items than there are sequences.
+void check_room(translation_request const& request, joined_features<npy_features> const& all, progress_log& log) {
+  index_t largest = 0;
+  for (index_t f = 0; f < all.parts(); ++f) largest = std::max(largest, all.part(f).rows());
+  auto const room = expected_capacity(request.run.model.codes, largest);
+  expects(std::log2(static_cast<double>(std::max<index_t>(1, largest))) <= room.log2_sequences ||
+              request.collisions == "none" || request.collisions == "suffix",
+          "--levels and --codes make 2^", fixed(room.log2_sequences, 1), " sequences, too few for the ",
+          grouped(largest), " items of a file");
+  log.stage("2^" + fixed(room.log2_sequences, 1) + " sequences for " + counted(largest, "item") +
+            " a file at most; chosen evenly, " + fixed(room.expected_collisions, 1) + " of them would collide");
+}
+
+/// The rows of one part, counted from its first; rows of all parts rise.
+std::vector<index_t> rows_of_part(joined_features<npy_features> const& all, std::vector<index_t> const& rows,
+                                  index_t part) {
+  index_t const first = all.first_row(part);
+  std::vector<index_t> mine(std::ranges::lower_bound(rows, first),
+                            std::ranges::lower_bound(rows, first + all.part(part).rows()));
+  for (auto& row : mine) row -= first;
+  return mine;
+}
+
+/// One of the files, and its rows that have features.
+struct file_rows {
+  npy_features const& features;
+  std::vector<index_t> rows;
+};
+
+translated_catalog translate_file(file_translator const& translate, translation_request const& request, file_rows file,
+                                  progress_log& log) {
+  auto const started = std::chrono::steady_clock::now();
+  auto const& features = file.features;
+  return translate(features, std::move(file.rows), collision_policy_named(request.collisions), [&](index_t done) {
+    leave_if_interrupted();
+    double const seconds =
+        std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+    log.bar("translating " + features.path().filename().string(),
+            static_cast<double>(done) / static_cast<double>(std::max<index_t>(1, features.rows())),
+            grouped(static_cast<index_t>(static_cast<double>(done) / seconds)) + " items/s");
+  });
+}
+
+}  // namespace
+
+finished_translation run_translation(compute const& compute, translation_request const& request, progress_log& log) {
+  std::vector<npy_features> files;
+  for (auto const& path : request.embeddings) files.emplace_back(path);
+  joined_features<npy_features> const all(std::move(files));
+  auto const present = rows_with_features(all);
+  expects(!present.empty(), request.embeddings.front().string(),
+          ": every row is zeros, there are no features to learn from");
+  auto const seen = check_finite(selected_features(all, present),
+                                 request.embeddings.size() == 1 ? request.embeddings.front().string() : "--embeddings");
+  log.stage(
+      grouped(all.rows()) + " items of width " + std::to_string(all.width()) + " in " + counted(all.parts(), "file") +
+      (std::ssize(present) < all.rows() ? ", " + grouped(all.rows() - std::ssize(present)) + " of them without features"
+                                        : ""));
+  check_rows(request, present_features(all, present));
+  check_room(request, all, log);
+  finished_translation out{
+      .trained = learn(compute, request, {all, present, seen}, log), .variance = seen.variance, .catalogs = {}};
+  log.clear();
+  if (out.trained.status != train::run_status::finished) {
+    log.stage(unfinished_text(request, out.trained));
+    return out;
+  }
+  auto const translate =
+      compute.load_translator(request.kmeans ? translator_kind::residual_kmeans : translator_kind::rq_vae,
+                              request.run.out / "model.safetensors");
+  for (index_t f = 0; f < all.parts(); ++f) {
+    out.catalogs.push_back(translate_file(translate, request, {all.part(f), rows_of_part(all, present, f)}, log));
+    write_index(request.indices[static_cast<std::size_t>(f)], out.catalogs.back().codes, request.run.kind);
+  }
+  return out;
+}
+
+}  // namespace mql4grec::program

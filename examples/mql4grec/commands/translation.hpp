@@ -1,0 +1,35 @@
+#pragma once
+// What the commands translate and demo share: features in files, a translator in a directory, an index per file.
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "compute/compute.hpp"
+#include "progress.hpp"
+#include "report/report.hpp"
+
+namespace mql4grec::program {
+
+struct translation_request {
+  std::vector<std::filesystem::path> embeddings, indices;  ///< .npy and .json files, one of each per catalog
+  translator_run run;
+  std::optional<residual_kmeans_options> kmeans = {};  ///< residual k-means instead of an RQ-VAE
+  std::string collisions = "reallocate";
+};
+
+struct finished_translation {
+  translator_result trained;
+  double variance = 0;  ///< of the features, mean over all entries of the squared deviation from the column's mean
+  std::vector<translated_catalog> catalogs;  ///< empty when the training was stopped
+};
+
+/// Trains a translator or resumes its run, with progress; then translates every file and writes its index.
+finished_translation run_translation(compute const& compute, translation_request const& request, progress_log& log);
+
+/// The section of a report on one modality. Titles come from the `…/Name/Name.item.json` beside an index, where there
+/// is one.
+shown_translation shown_of(translation_request const& request, finished_translation const& done);
+report_page translation_report(translation_request const& request, finished_translation const& done);
+
+}  // namespace mql4grec::program

@@ -1,0 +1,105 @@
+#pragma once
+// The stages of the program that run on a backend, as one interface for every backend. Commands call it and never ask
+// which backend computes.
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mql4grec/embed/npy_features.hpp"
+#include "mql4grec/pipeline/evaluate.hpp"
+#include "mql4grec/pipeline/model_metadata.hpp"
+#include "mql4grec/pipeline/train.hpp"
+#include "mql4grec/pipeline/translate.hpp"
+#include "mql4grec/pipeline/translator.hpp"
+#include "mql4grec/rank/ranking.hpp"
+#include "mql4grec/search/constraint.hpp"
+
+namespace mql4grec::program {
+
+struct common_options;
+
+/// What an evaluation reads.
+struct evaluation_inputs {
+  std::filesystem::path const& model;  ///< a model directory
+  model_metadata const& metadata;      ///< of that model
+  dataset const& data;
+  evaluation_options const& options;
+};
+
+/// What a recommendation for one history reads.
+struct recommendation_inputs {
+  std::filesystem::path const& model;      ///< a model directory
+  model_metadata const& metadata;          ///< of that model
+  std::vector<token_table> const& tokens;  ///< one table per modality
+  std::vector<item_id> const& history;     ///< oldest first
+  item_filter const& filter;
+  index_t k = 10;  ///< items at most
+};
+
+/// The features of all files, without the rows that are zeros.
+using present_features = selected_features<joined_features<npy_features>>;
+
+enum class translator_kind { rq_vae, residual_kmeans };
+
+/// Computes the codes of one file. Arguments: the features of the file, its rows that have features, the policy for
+/// items that share a sequence, and a function that is called with the number of rows done.
+using file_translator =
+    std::function<translated_catalog(npy_features const&, std::vector<index_t> rows, any_collision_policy const&,
+                                     std::function<void(index_t)> const& progress)>;
+
+/// Every function opens a backend and closes it when it returns, so that no stage keeps memory of an earlier one. Each
+/// throws what the library's function of the same name throws, and error when the backend cannot be opened.
+class compute {
+ public:
+  compute() = default;
+  compute(compute const&) = delete;
+  compute& operator=(compute const&) = delete;
+  virtual ~compute() = default;
+
+  /// One line on why the requested precision brings no speed on this machine; empty when it does.
+  virtual std::string precision_warning() const = 0;
+
+  /// Trains T5 in the directory run.out.
+  virtual run_result train_model(run_options const& run, std::vector<dataset> datasets, vocabulary const& vocab,
+                                 run_observer const& observer) const = 0;
+
+  /// Evaluates a model. `progress` is called with the number of users done and of all users; first with 0 done.
+  virtual evaluation evaluate(evaluation_inputs const& inputs,
+                              std::function<void(index_t done, index_t all)> const& progress) const = 0;
+
+  /// Trains an RQ-VAE in the directory run.out.
+  virtual translator_result train_translator(translator_run const& run, present_features const& features,
+                                             feature_statistics const& seen,
+                                             translator_run_observer const& observer) const = 0;
+
+  /// Fits residual k-means and writes it to the directory run.out. Always in fp32.
+  virtual translator_result learn_residual_kmeans(translator_run const& run, residual_kmeans_options const& options,
+                                                  present_features const& features,
+                                                  std::function<bool()> const& interrupted) const = 0;
+
+  /// Reads a trained translator from a file. What is returned owns its backend and may outlive this object. It computes
+  /// in fp32 whatever the requested precision is: the codes of an item must not depend on it.
+  virtual file_translator load_translator(translator_kind kind, std::filesystem::path const& model) const = 0;
+
+  /// The items most likely to come next, best first.
+  virtual ranking recommend(recommendation_inputs const& inputs) const = 0;
+};
+
+/// The interface for options.backend, with its precision and threads. Throws error when this build or this machine does
+/// not have that backend, or the backend does not have that precision.
+std::unique_ptr<compute> open_compute(common_options const& options);
+
+/// How a backend is opened, as resolved from the command line.
+struct compute_options {
+  precision products = precision::fp32;
+  index_t threads = 0;  ///< of a CPU; 0: as many as the machine has hardware threads
+};
+
+// One for each backend; open_compute chooses between them.
+std::unique_ptr<compute> open_cpu_compute(compute_options const& options);
+std::unique_ptr<compute> open_gpu_compute(compute_options const& options);
+
+}  // namespace mql4grec::program

@@ -1,0 +1,98 @@
+#pragma once
+// The interface `compute` for any backend of the library. Everything in which two backends differ is a value in
+// backend_setup.
+#include <algorithm>
+#include <utility>
+
+#include "compute/compute.hpp"
+#include "mql4grec/recommender.hpp"
+#include "mql4grec/seq2seq/checkpoint.hpp"
+
+namespace mql4grec::program {
+
+/// How a backend is opened for each stage, and how much it computes at once.
+template <Backend B>
+struct backend_setup {
+  typename B::options learning;      ///< for training and evaluation
+  typename B::options translating;   ///< for residual k-means and finished translators: fp32
+  typename B::options recommending;  ///< for a single history
+  // Without a value, the defaults of the library apply.
+  std::optional<index_t> block_tokens = {};   ///< tokens of a training step that a worker computes at once
+  std::optional<index_t> block_queries = {};  ///< histories of a beam search that a worker computes at once …
+  std::optional<index_t> block_rows = {};     ///< … and the limit on histories · beams
+  std::string precision_warning = {};
+};
+
+template <Backend B>
+class on_backend final : public compute {
+ public:
+  explicit on_backend(backend_setup<B> setup) : setup_(std::move(setup)) {}
+
+  std::string precision_warning() const override { return setup_.precision_warning; }
+
+  run_result train_model(run_options const& run, std::vector<dataset> datasets, vocabulary const& vocab,
+                         run_observer const& observer) const override {
+    B backend(setup_.learning);
+    auto adapted = run;
+    adapted.training.block_tokens = setup_.block_tokens.value_or(run.training.block_tokens);
+    return mql4grec::train_model(backend, adapted, std::move(datasets), vocab, observer);
+  }
+
+  evaluation evaluate(evaluation_inputs const& inputs,
+                      std::function<void(index_t, index_t)> const& progress) const override {
+    B backend(setup_.learning);
+    frozen_t5 const model(backend, read_model<float>(backend, inputs.model));
+    auto options = inputs.options;
+    if (setup_.block_queries) options.search.block_rows = *setup_.block_queries * options.search.beams;
+    if (setup_.block_rows) options.search.block_rows = std::min(options.search.block_rows, *setup_.block_rows);
+    return mql4grec::evaluate(backend, model, inputs.metadata, inputs.data, options, progress);
+  }
+
+  translator_result train_translator(translator_run const& run, present_features const& features,
+                                     feature_statistics const& seen,
+                                     translator_run_observer const& observer) const override {
+    B backend(setup_.learning);
+    return mql4grec::train_translator(backend, run, features, seen, observer);
+  }
+
+  translator_result learn_residual_kmeans(translator_run const& run, residual_kmeans_options const& options,
+                                          present_features const& features,
+                                          std::function<bool()> const& interrupted) const override {
+    B backend(setup_.translating);
+    return mql4grec::learn_residual_kmeans(backend, run, options, features, interrupted);
+  }
+
+  file_translator load_translator(translator_kind kind, std::filesystem::path const& model) const override {
+    if (kind == translator_kind::residual_kmeans)
+      return translator_of([&](B& backend) { return read_residual_kmeans(backend, model); });
+    return translator_of([&](B& backend) { return read_rq_vae<float>(backend, model); });
+  }
+
+  ranking recommend(recommendation_inputs const& inputs) const override {
+    B backend(setup_.recommending);
+    recommender<B> const service(frozen_t5(backend, read_model<float>(backend, inputs.model)), inputs.metadata.vocab,
+                                 mixture_named(inputs.metadata.tasks), inputs.tokens);
+    return service.recommend(inputs.history, inputs.k, inputs.filter);
+  }
+
+ private:
+  /// `read(backend)` returns the model. The result owns the backend and the model.
+  template <class Read>
+  file_translator translator_of(Read const& read) const {
+    struct pair {
+      B backend;
+      std::invoke_result_t<Read const&, B&> model;
+    };
+    B backend(setup_.translating);
+    auto model = read(backend);
+    auto const owned = std::make_shared<pair>(pair{std::move(backend), std::move(model)});
+    return [owned](npy_features const& features, std::vector<index_t> rows, any_collision_policy const& policy,
+                   std::function<void(index_t)> const& progress) {
+      return translate_catalog(owned->backend, owned->model, features, std::move(rows), policy, progress);
+    };
+  }
+
+  backend_setup<B> setup_;
+};
+
+}  // namespace mql4grec::program
