@@ -1,5 +1,7 @@
 #pragma once
-// The encoder and the decoder as a whole, for training: forward passes that keep tapes and their backward passes.
+// The encoder and the decoder as a whole, for training: forward passes that fill tapes, and their backward passes. A
+// backward pass must follow the forward pass with the same tape within one scratch scope. Dropout sites are numbered
+// over both stacks, so changing their order changes results.
 #include "mql4grec/nn/cross_entropy.hpp"
 #include "mql4grec/nn/embedding.hpp"
 #include "mql4grec/seq2seq/micro_batch.hpp"
@@ -15,14 +17,14 @@ in_vector<B, index_t> take_buckets(B& b, t5_config const& c, index_t longest, di
   return buckets.publish(b);
 }
 
-/// The buckets of all distances up to a length, in a backend's memory; made anew only for longer sequences than any
-/// before.
+/// The buckets of all distances up to a length, in a backend's memory. Computed again only for sequences that are
+/// longer than any before; the addresses change then.
 template <class B>
 class bucket_table {
  public:
   explicit bucket_table(direction way) : way_(way) {}
 
-  /// Of the distances 1 − longest … longest − 1.
+  /// The buckets of the distances 1 − longest … longest − 1.
   in_vector<B, index_t> of(B& b, t5_config const& c, index_t longest) {
     index_t const wanted = std::max<index_t>(1, longest);
     if (wanted > longest_) {
@@ -40,15 +42,16 @@ class bucket_table {
   buffer<index_t, typename B::memory_space> buckets_;
 };
 
-/// Distances of a block's longest sequence: their buckets, their bias and, in training, the bias' gradient.
+/// The position bias of a micro-batch: the distances' buckets, the bias and, in training, its gradient.
 template <class B, class T>
 struct bias_tape {
   in_vector<B, index_t> bucket_of;  // (distances)
   out_matrix<B, T> bias, gradient;  // (heads, distances)
   index_t zero_distance = 0;
-  attention_plan<typename B::memory_space> attention = {};  // of the block's rows among themselves
+  attention_plan<typename B::memory_space> attention = {};  // of self-attention
 };
 
+/// Computes the bias of all distances from the parameters `table` (buckets, heads), and sets its gradient to zero.
 template <class T, class B>
 bias_tape<B, T> relative_bias(B& b, t5_config const& c, in_matrix<B, T> table, in_vector<B, index_t> buckets) {
   static_assert(nn::RelativeBiasOps<B, T>,
@@ -61,6 +64,7 @@ bias_tape<B, T> relative_bias(B& b, t5_config const& c, in_matrix<B, T> table, i
   return tape;
 }
 
+/// The shared values of a pass.
 template <class B, class T>
 stack_pass<B, T> make_pass(B& b, t5_config const& c, nn::dropout_plan const& plan, packed_rows<B> const& rows,
                            bias_tape<B, T> const& bias, bool causal) {
@@ -83,20 +87,22 @@ enum : index_t {
   first_sublayer_site = 4
 };
 
+/// The first dropout site of an encoder sublayer; sublayer 0 is self-attention, 1 feed-forward.
 inline index_t encoder_site(index_t layer, index_t sublayer) {
   return first_sublayer_site + sites_per_sublayer * (2 * layer + sublayer);
 }
+/// The first dropout site of a decoder sublayer; sublayer 0 is self-attention, 1 cross-attention, 2 feed-forward.
 inline index_t decoder_site(t5_config const& c, index_t layer, index_t sublayer) {
   return encoder_site(c.encoder_layers, 0) + sites_per_sublayer * (3 * layer + sublayer);
 }
 
-/// The norm in front of a layer; behind the last one, the stack's own.
+/// The gain of the norm before a layer; after the last layer, that of the stack's final norm.
 template <class Layers, class Gain>
 Gain norm_before(Layers const& layers, index_t layer, Gain end) {
   return layer < std::ssize(layers) ? Gain(layers[static_cast<std::size_t>(layer)].attention_norm) : end;
 }
 
-/// Where a stack begins: embedded tokens, and their norm.
+/// The input of a stack: embeds the tokens and computes their norm.
 template <class B, class T>
 void enter_stack(stack_pass<B, T> const& pass, in_matrix<B, T> embedding, in_vector<B, token_t> tokens,
                  stream_point<B, T> const& at) {
@@ -106,8 +112,8 @@ void enter_stack(stack_pass<B, T> const& pass, in_matrix<B, T> embedding, in_vec
   nn::rms_norm<T>(b, at.stream, at.gain, pass.config.epsilon, at.normed, at.inv_rms);
 }
 
-/// Where its backward pass begins: dout, the gradient of its result, becomes that of what its last sublayer made;
-/// dstream is overwritten.
+/// The start of a stack's backward pass. Turns dout, the gradient of the stack's result, into the gradient of the last
+/// sublayer's output; overwrites dstream.
 template <class B, class T>
 void enter_stack_backward(stack_pass<B, T> const& pass, index_t site, stream_point<B, T> const& end,
                           out_matrix<B, T> dout, out_matrix<B, T> dstream, out_vector<B, T> dgain) {
@@ -119,19 +125,21 @@ void enter_stack_backward(stack_pass<B, T> const& pass, index_t site, stream_poi
 
 // ---- encoder -------------------------------------------------------------------------------------------------------
 
+/// Activations of the encoder.
 template <class B, class T>
 struct encoder_tape {
   struct layer {
-    stream_point<B, T> first, second;  // in front of attention and of the feed-forward sublayer
+    stream_point<B, T> first, second;  // before attention and before the feed-forward sublayer
     attention_tape<B, T> attention;
     feed_forward_tape<B, T> feed_forward;
   };
   std::vector<layer> layers;
   bucket_table<B> buckets{direction::both_ways};
   bias_tape<B, T> bias;
-  stream_point<B, T> end;  // end.normed is the encoder's result, dropout included
+  stream_point<B, T> end;  // end.normed is the encoder's result, with dropout
 };
 
+/// Runs the encoder on packed tokens; the result is tape.end.normed (rows, d).
 template <class B, class T>
 void encoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w,
                      nn::dropout_plan const& plan, in_vector<B, token_t> tokens, packed_rows<B> const& rows,
@@ -157,7 +165,8 @@ void encoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::m
   dropout_apply<T>(b, pass.drop(site_encoder_end), tape.end.normed);
 }
 
-/// dout (rows, d), the gradient of the encoder's result, is used up.
+/// Accumulates the gradients of the encoder's parameters in g. dout (rows, d), the gradient of the encoder's result, is
+/// overwritten.
 template <class B, class T>
 void encoder_backward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w,
                       t5_weights<T, typename B::memory_space> const& g, nn::dropout_plan const& plan,
@@ -180,10 +189,11 @@ void encoder_backward(B& b, t5_config const& c, t5_weights<T const, typename B::
 
 // ---- decoder -------------------------------------------------------------------------------------------------------
 
+/// Activations of the decoder.
 template <class B, class T>
 struct decoder_tape {
   struct layer {
-    stream_point<B, T> first, second, third;  // in front of self-attention, cross-attention, feed-forward
+    stream_point<B, T> first, second, third;  // before self-attention, cross-attention and feed-forward
     attention_tape<B, T> self, cross;
     feed_forward_tape<B, T> feed_forward;
   };
@@ -194,7 +204,7 @@ struct decoder_tape {
   stream_point<B, T> end;
 };
 
-/// Keys and values of one layer inside the product for all layers (rows, layers·2·inner).
+/// The keys and values of one layer, as views of the product of all layers (rows, layers·2·inner).
 template <class B, class M>
 cross_memory<M, B> cross_memory_of(t5_config const& c, M all, packed_rows<B> const& rows, index_t layer,
                                    attention_plan<typename B::memory_space> const& attention = {}) {
@@ -206,6 +216,8 @@ cross_memory<M, B> cross_memory_of(t5_config const& c, M all, packed_rows<B> con
           attention};
 }
 
+/// Runs the decoder with teacher forcing; the result is tape.end.normed (rows, d). key_value: (encoder rows,
+/// layers·2·inner).
 template <class B, class T>
 void decoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w,
                      nn::dropout_plan const& plan, token_block<B> const& block, in_matrix<B, T> key_value,
@@ -240,7 +252,8 @@ void decoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::m
   dropout_apply<T>(b, pass.drop(site_decoder_end), tape.end.normed);
 }
 
-/// dout (rows, d) is used up; dkey_value (encoder rows, layers·2·inner) is overwritten.
+/// Accumulates the gradients of the decoder's parameters in g. dout (rows, d) is overwritten, and so is dkey_value
+/// (encoder rows, layers·2·inner).
 template <class B, class T>
 void decoder_backward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w,
                       t5_weights<T, typename B::memory_space> const& g, nn::dropout_plan const& plan,

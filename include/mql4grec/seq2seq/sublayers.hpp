@@ -1,8 +1,13 @@
 #pragma once
-// The three sublayers of a T5 layer as forward/backward pairs. Each reads the norm of the residual stream x and writes
-// the stream's next point: x + dropout(f(norm(x))), and the norm of that. The backward pass takes the gradient of what
-// the sublayer made, dout, and turns it, in place, into that of what the sublayer before made; on its way it adds to
-// the stream's, dstream. Tapes hold what the backward pass needs; their memory is the worker's scratch.
+// The three sublayers of a T5 layer (self-attention, cross-attention, feed-forward) as pairs of forward and backward
+// functions.
+//
+// - Forward: reads norm(x) of the residual stream x and writes the next point of the stream, x + dropout(f(norm(x))),
+//   and its norm.
+// - Backward: `dout` enters as the gradient of this sublayer's output f and leaves, in place, as the gradient of the
+//   previous sublayer's output. `dstream`, the gradient of the residual stream, is accumulated.
+// - Tapes contain the activations that the backward pass reads. Their memory is the worker's scratch, so a tape is
+//   valid until the scope ends in which it was allocated.
 #include "mql4grec/nn/attention.hpp"
 #include "mql4grec/nn/dropout.hpp"
 #include "mql4grec/nn/feed_forward.hpp"
@@ -12,26 +17,26 @@
 
 namespace mql4grec::detail {
 
-/// Sequences back to back: sequence s has the rows offsets(s) … offsets(s+1)−1.
+/// Packed sequences: sequence s has the rows offsets(s) … offsets(s+1)−1.
 template <class B>
 struct packed_rows {
   in_vector<B, index_t> offsets = {};  ///< (sequences + 1)
-  index_t rows = 0;
-  index_t longest = 0;
-  index_t pairs = 0;      ///< Σ over sequences of their length squared
-  index_t first_row = 0;  ///< the place of row 0 in the whole batch, for dropout
+  index_t rows = 0;                    ///< rows of all sequences
+  index_t longest = 0;                 ///< rows of the longest sequence
+  index_t pairs = 0;                   ///< Σ over sequences of their length squared
+  index_t first_row = 0;               ///< number of row 0 within the whole batch, by which dropout numbers rows
 
   index_t sequences() const { return offsets.size() - 1; }
 };
 
-/// T5's bias of one stack for this block: a column a distance, see attention_inputs::bias.
+/// The relative position bias of one stack, one column per distance; see attention_inputs::bias.
 template <class M>
 struct position_bias {
   M by_distance;  ///< (heads, distances)
   index_t zero_distance = 0;
 };
 
-/// What all sublayers of a stack share during one pass.
+/// The values that all sublayers of a stack share during one pass.
 template <class B, class T>
 struct stack_pass {
   B& backend;
@@ -41,29 +46,30 @@ struct stack_pass {
   bool causal = false;
   position_bias<in_matrix<B, T>> bias;
   out_matrix<B, T> bias_gradient = {};                      ///< like bias.by_distance; empty in a forward pass
-  attention_plan<typename B::memory_space> attention = {};  ///< of rows among themselves
+  attention_plan<typename B::memory_space> attention = {};  ///< of self-attention
 
   dropout drop(index_t site) const { return plan.at(site, rows.first_row); }
 };
 
-// Every sublayer owns four dropout sites: three inside, one at its end.
+// Every sublayer has four dropout sites: three inside, one at its end.
 inline constexpr index_t sites_per_sublayer = 4;
 enum : index_t { site_weights = 0, site_hidden = 1, site_residual = 2 };
 
-/// The residual stream between two sublayers, and its norm, which the next one reads.
+/// A point of the residual stream between two sublayers, and its norm, which the next sublayer reads.
 template <class B, class T>
 struct stream_point {
   out_matrix<B, T> stream, normed;  // (rows, d)
   out_vector<B, T> inv_rms;         // (rows)
-  in_vector<B, T> gain = {};        // (d) the norm's
-  index_t site = 0;                 // the dropout of what was added to the stream last
+  in_vector<B, T> gain = {};        // (d) gain of the norm
+  index_t site = 0;                 // dropout site of what was added to the stream last
 
-  /// The same memory in front of another norm.
+  /// The same memory, before another norm.
   stream_point before(in_vector<B, T> other_gain, index_t other_site = 0) const {
     return {stream, normed, inv_rms, other_gain, other_site};
   }
 };
 
+/// A point of the stream in the scratch.
 template <class B, class T>
 stream_point<B, T> take_point(stack_pass<B, T> const& pass) {
   auto& scratch = pass.backend.scratch();
@@ -71,14 +77,15 @@ stream_point<B, T> take_point(stack_pass<B, T> const& pass) {
   return {scratch.template take<T>(rows, d), scratch.template take<T>(rows, d), scratch.template take<T>(rows)};
 }
 
-/// to.stream, what a sublayer made, becomes the stream behind it.
+/// Adds the previous point of the stream to to.stream, which contains the output of a sublayer, and writes the norm of
+/// the sum.
 template <class B, class T>
 void add_and_norm(stack_pass<B, T> const& pass, stream_point<B, T> const& from, stream_point<B, T> const& to) {
   nn::residual_norm<T>(pass.backend, pass.drop(to.site), from.stream, to.gain, pass.config.epsilon, to.stream,
                        to.normed, to.inv_rms);
 }
 
-/// dout, the gradient of at.normed, becomes that of what was added to the stream last.
+/// Turns dout, the gradient of at.normed, into the gradient of what was added to the stream last.
 template <class B, class T>
 void add_and_norm_gradient(stack_pass<B, T> const& pass, stream_point<B, T> const& at, out_matrix<B, T> dout,
                            out_matrix<B, T> dstream, out_vector<B, T> dgain) {
@@ -87,13 +94,15 @@ void add_and_norm_gradient(stack_pass<B, T> const& pass, stream_point<B, T> cons
 
 // ---- self-attention ------------------------------------------------------------------------------------------------
 
+/// Activations of an attention sublayer.
 template <class B, class T>
 struct attention_tape {
-  out_matrix<B, T> projected;  // (rows, 3·inner) q, k, v — or (rows, inner) q alone in cross-attention
+  out_matrix<B, T> projected;  // (rows, 3·inner): q, k, v; in cross-attention (rows, inner): q
   out_vector<B, T> weights;    // (Σ heads·queries·keys)
   out_matrix<B, T> context;    // (rows, inner)
 };
 
+/// Allocates a tape in the scratch. `scores`: Σ heads·queries·keys.
 template <class T, class B>
 attention_tape<B, T> take_attention_tape(B& b, t5_config const& c, index_t rows, index_t projections, index_t scores) {
   auto& scratch = b.scratch();
@@ -101,6 +110,7 @@ attention_tape<B, T> take_attention_tape(B& b, t5_config const& c, index_t rows,
           scratch.template take<T>(rows, c.attention_width())};
 }
 
+/// The inputs of self-attention: views into the merged projection.
 template <class B, class T>
 attention_inputs<typename B::memory_space, T> self_attention_inputs(stack_pass<B, T> const& pass,
                                                                     attention_tape<B, T> const& tape, index_t site) {
@@ -118,6 +128,7 @@ attention_inputs<typename B::memory_space, T> self_attention_inputs(stack_pass<B
           .plan = pass.attention};
 }
 
+/// Self-attention, from point `from` of the stream to point `to`.
 template <class B, class T, class Layer>
 void self_attention_forward(stack_pass<B, T> const& pass, Layer const& w, index_t site, stream_point<B, T> const& from,
                             attention_tape<B, T> const& tape, stream_point<B, T> const& to) {
@@ -128,6 +139,7 @@ void self_attention_forward(stack_pass<B, T> const& pass, Layer const& w, index_
   add_and_norm(pass, from, to);
 }
 
+/// The gradients of self-attention; see the top of this file.
 template <class B, class T, class Layer, class Gradients>
 void self_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g, index_t site,
                              stream_point<B, T> const& from, attention_tape<B, T> const& tape, out_matrix<B, T> dout,
@@ -151,15 +163,16 @@ void self_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Gradi
 
 // ---- cross-attention -----------------------------------------------------------------------------------------------
 
-/// The keys and values of one decoder layer, and their rows.
+/// The keys and values of one decoder layer's cross-attention, and their rows.
 template <class M, class B>
 struct cross_memory {
   M k, v;  ///< (encoder rows, inner)
   packed_rows<B> rows;
   in_vector<B, typename M::value_type> packed_keys = {};    ///< see attention_inputs
-  attention_plan<typename B::memory_space> attention = {};  ///< of the decoder's rows over these
+  attention_plan<typename B::memory_space> attention = {};  ///< of the decoder's rows and these
 };
 
+/// The inputs of cross-attention.
 template <class B, class T, class M>
 attention_inputs<typename B::memory_space, T> cross_attention_inputs(stack_pass<B, T> const& pass,
                                                                      cross_memory<M, B> const& memory,
@@ -175,6 +188,7 @@ attention_inputs<typename B::memory_space, T> cross_attention_inputs(stack_pass<
           .plan = memory.attention};
 }
 
+/// Cross-attention, from point `from` of the stream to point `to`.
 template <class B, class T, class Layer, class M>
 void cross_attention_forward(stack_pass<B, T> const& pass, Layer const& w, cross_memory<M, B> const& memory,
                              index_t site, stream_point<B, T> const& from, attention_tape<B, T> const& tape,
@@ -186,7 +200,7 @@ void cross_attention_forward(stack_pass<B, T> const& pass, Layer const& w, cross
   add_and_norm(pass, from, to);
 }
 
-/// dmemory's k and v are overwritten.
+/// The gradients of cross-attention; see the top of this file. dmemory.k and dmemory.v are overwritten.
 template <class B, class T, class Layer, class Gradients, class M>
 void cross_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g,
                               cross_memory<M, B> const& memory, cross_memory<out_matrix<B, T>, B> const& dmemory,
@@ -208,12 +222,14 @@ void cross_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Grad
 
 // ---- feed-forward --------------------------------------------------------------------------------------------------
 
+/// Activations of a feed-forward sublayer.
 template <class B, class T>
 struct feed_forward_tape {
-  out_matrix<B, T> gates;   // (rows, 2·ff), gated activations only
+  out_matrix<B, T> gates;   // (rows, 2·ff), with gated activations only
   out_matrix<B, T> hidden;  // (rows, ff) after activation and dropout
 };
 
+/// Allocates a tape in the scratch.
 template <class T, class B>
 feed_forward_tape<B, T> take_feed_forward_tape(B& b, t5_config const& c, index_t rows) {
   auto const gated = c.activation == nn::activation::gated_gelu;
@@ -221,6 +237,7 @@ feed_forward_tape<B, T> take_feed_forward_tape(B& b, t5_config const& c, index_t
           b.scratch().template take<T>(rows, c.inner_width)};
 }
 
+/// The feed-forward sublayer, from point `from` of the stream to point `to`.
 template <class B, class T, class Layer>
 void feed_forward_forward(stack_pass<B, T> const& pass, Layer const& w, index_t site, stream_point<B, T> const& from,
                           feed_forward_tape<B, T> const& tape, stream_point<B, T> const& to) {
@@ -237,6 +254,7 @@ void feed_forward_forward(stack_pass<B, T> const& pass, Layer const& w, index_t 
   add_and_norm(pass, from, to);
 }
 
+/// The gradients of the feed-forward sublayer; see the top of this file.
 template <class B, class T, class Layer, class Gradients>
 void feed_forward_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g, index_t site,
                            stream_point<B, T> const& from, feed_forward_tape<B, T> const& tape, out_matrix<B, T> dout,
