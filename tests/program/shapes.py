@@ -95,7 +95,7 @@ def residual_kmeans_translates_like_the_network():
     check("3" not in index and len({tuple(tokens) for tokens in index.values()}) == len(index) == ITEMS - 1, index)
     check_done(run(*kmeans(out="again", index="again.json", rotation=3)))
     check(Path("again/model.safetensors").read_bytes() == Path("translator/model.safetensors").read_bytes() and Path("again.json").read_text() == Path(TEXT).read_text(), "another run differs")
-    check_one_line(run(*kmeans()), 1, "translator", "holds a model.safetensors")
+    check_one_line(run(*kmeans()), 1, "translator", "holds a model that isn")
     check_done(run(*kmeans(out="longer", index=IMAGES, modality="image", levels=2, collisions="suffix")))
     check_done(run(*learn()))
     ask()
