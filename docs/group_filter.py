@@ -33,8 +33,13 @@ def group_of(path: str) -> str:
     return inside[0]
 
 
-def escaped(comment: str) -> str:
-    """A docstring in which <, @, # and \\ are text; code between backticks stays as it is."""
+def escaped(comment: str, block: list[str]) -> str:
+    """A line of a docstring in which <, @, # and \\ are text; code between backticks and code blocks stay as they are.
+
+    block: the lines before it. A paragraph that is indented by two or more spaces is a code block.
+    """
+    if comment.startswith("  ") and (not block or not block[-1] or block[-1].startswith("    ")):
+        return "    " + comment
     pieces = comment.split("`")
     pieces[::2] = [re.sub(r"([<>@#\\])", r"\\\1", piece) for piece in pieces[::2]]
     return "`".join(pieces)
@@ -44,16 +49,19 @@ def header(path: str, text: str) -> str:
     lines = text.split("\n")
     opens = f" /** \\addtogroup {group_of(path)} */ /** @{{ */"
 
+    first = 0
     if lines[0] == "#pragma once":  # its line holds the command
-        lines[0] = "/// \\file"
-        for i in range(1, len(lines)):
-            if not lines[i].startswith("//"):
-                break
-            lines[i] = "///" + escaped(lines[i].lstrip("/"))
+        lines[0], first = "/// \\file", 1
+        block: list[str] = []
+        while lines[first].startswith("//"):
+            block.append(escaped(lines[first].lstrip("/").removeprefix(" "), block))
+            lines[first] = f"/// {block[-1]}"
+            first += 1
 
     in_detail, in_definition = False, False
     docstring: list[str] = []
-    for i, line in enumerate(lines):
+    for i in range(first, len(lines)):
+        line = lines[i]
         documented, docstring = docstring, []
         if in_detail:
             in_detail = not re.match(r"\}\s*// namespace (\w+::)*detail", line)
@@ -70,19 +78,18 @@ def header(path: str, text: str) -> str:
                 lines[i - 1] = ""
             in_definition = not line.startswith("}") and not line.endswith("{}")
             lines[i] = ""
-        elif i > 0 and (comment := re.match(r"(\s*)/// ?(?!<)(.*)$", line)):
-            if not lines[i].startswith("/// \\file") and not lines[i - 1].startswith("#pragma"):
-                lines[i] = f"{comment[1]}/// {escaped(comment[2])}"
-            docstring = documented + [escaped(comment[2])]
+        elif comment := re.match(r"(\s*)///(?!<) ?(.*)$", line):
+            docstring = documented + [escaped(comment[2], documented)]
+            lines[i] = f"{comment[1]}/// {docstring[-1]}"
         elif re.search(r" = (default|delete);", line) and not documented and "///<" not in line:
             lines[i] = ""
         elif fields := FIELDS.match(line):
             names = re.split(r", (?=\w+(?: =|,|$))", fields["names"])
-            after = f" /**< {escaped(fields['comment'].strip()[4:].strip())} */" if fields["comment"] else ""
+            after = f" /**< {escaped(fields['comment'].strip()[4:].strip(), [])} */" if fields["comment"] else ""
             before = f" /** {' '.join(documented)} */ " if documented else " "
             lines[i] = fields["indent"] + before.join(f"{fields['type']} {name};{after}" for name in names)
         elif trailing := re.match(r"(.*?///<)(.*)$", line):
-            lines[i] = trailing[1] + escaped(trailing[2])
+            lines[i] = f"{trailing[1]} {escaped(trailing[2].strip(), [])}"
     return "\n".join(lines)
 
 
@@ -102,6 +109,7 @@ def guide(path: str, text: str) -> str:
         page = PurePosixPath(file).stem if file else name
         if file and not (file.endswith(".md") and ("/" not in file or page in PAGES or file.startswith("docs/"))):
             return shown
+        shown = shown.replace("`", "")  # doxygen doesn't read code in the text of a reference
         return f"[{shown}](@ref {'page-' + page if not anchor else page + '-' + anchor})"
 
     lines = text.split("\n")
