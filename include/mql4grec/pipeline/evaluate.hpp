@@ -72,7 +72,7 @@ void save_user(saved_search& out, beams const& found, index_t query, item_trie c
 }  // namespace detail
 
 /// Evaluates a model on a dataset. `progress(users done, users in total)` is called first with 0; a user is done when
-/// both modalities are. `fusion` combines the two lists. Throws error if the dataset doesn't fit the model.
+/// both modalities are. `fusion` combines the two lists.
 template <class B, class T, FusionPolicy Fusion = average_plus_one, class Progress>
 evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_metadata const& metadata, dataset const& data,
                     evaluation_options const& options, Progress&& progress, Fusion const& fusion = {}) {

@@ -60,8 +60,8 @@ void with_host_codebooks(B& backend, M const& model, Task&& task) {
 
 }  // namespace detail
 
-/// Encodes the items `rows` (those with features, see rows_with_features); the others get no sequence. `progress` is
-/// called with the number of finished items. Throws error if there are more items than sequences.
+/// Encodes the items `rows` (those with features, see rows_with_features); the others get no sequence. `progress(rows
+/// done)` is called while rows are encoded. Throws error if there are more items than sequences.
 template <Backend B, Translator<B> M, FeatureSource F, class Progress>
 translated_catalog translate_catalog(B& backend, M const& model, F const& features, std::vector<index_t> rows,
                                      any_collision_policy const& policy, Progress&& progress) {

@@ -49,8 +49,8 @@ void read_parameter(sharded_safetensors const& files, t5_config const& c, nn::pa
 /// Writes config.json if it differs from the existing file.
 void write_config(std::filesystem::path const& path, t5_config const& c);
 
-/// Throws file_error for a checkpoint in another format, such as pytorch_model.bin; the message states how to convert
-/// it.
+/// Throws file_error if there is no such directory, or if it contains a pickled checkpoint (pytorch_model.bin); the
+/// message states how to convert it.
 void refuse_other_forms(std::filesystem::path const& directory);
 
 }  // namespace detail

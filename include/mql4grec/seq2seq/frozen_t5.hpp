@@ -1,6 +1,6 @@
 #pragma once
 // A T5 for search: its parameters no longer change, so a backend may store its matrices in the layout that it
-// multiplies by fastest. The copy costs memory: the flat parameters stay beside the frozen matrices.
+// multiplies by fastest. A backend that copies the matrices needs memory for both: the flat parameters remain.
 #include <vector>
 
 #include "mql4grec/nn/linear.hpp"

@@ -31,7 +31,7 @@ concept CapturedUpdateOps = Backend<B> &&
 /// Preconditions; breaking them gives wrong results without an error:
 /// 1. upload_inputs is called before each launch.
 /// 2. The captured work writes loss() before update().
-/// 3. The object outlives all graphs that were captured with it, and isn't moved.
+/// 3. The object outlives all graphs that were captured with it.
 template <Backend B>
 class captured_update {
  public:

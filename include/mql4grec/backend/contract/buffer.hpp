@@ -136,7 +136,7 @@ class arena {
   /// The position of the next piece. When two marks are equal, the same sequence of `take` calls returns the same
   /// addresses.
   struct mark {
-    std::size_t moves, chunk, used;  ///< number of times the chunks moved; chunk and byte of the next piece
+    std::size_t moves, chunk, used;  ///< how often chunks were freed; the current chunk; bytes of it in use
     auto operator<=>(mark const&) const = default;
   };
   /// The current position.

@@ -102,7 +102,7 @@ class device_thread_group {
 #endif
     return value;
   }
-  /// Combines the values of adjacent members. See host_thread_group.
+  /// Combines the values of each group of neighbours. See host_thread_group.
   template <int Members, class T, class Op>
   MQL4GREC_HD local<T> reduce_among(local<T> const& values, Op op) {
     local<T> all = values;
@@ -145,7 +145,7 @@ class device_thread_group {
 #endif
     return total;
   }
-  /// Reads a value that the next phase may overwrite. See host_thread_group.
+  /// Reads shared memory that the next phase may overwrite. See host_thread_group.
   template <class T>
   MQL4GREC_HD T read(T const* place) {
     T const value = *place;

@@ -226,7 +226,7 @@ struct cuda {
     c.synchronize();
   }
 
-  /// Pinned host memory that the host writes and the device reads; see make_upload_buffer.
+  /// Pinned host memory that the host fills and the device reads; see upload_buffer.hpp.
   using upload_memory = detail::upload_memory;
 
   /// The Thrust policy of the context's stream, which doesn't wait after each algorithm.
