@@ -132,8 +132,8 @@ def guide(path: str, text: str) -> str:
     return "\n".join(lines)
 
 
-path = sys.argv[1]
-with open(path, encoding="utf8") as file:
-    text = file.read()
-sys.stdout.reconfigure(encoding="utf8")
-sys.stdout.write(guide(path, text) if path.endswith(".md") else header(path, text))
+if __name__ == "__main__":
+    with open(sys.argv[1], encoding="utf8") as source:
+        content = source.read()
+    sys.stdout.reconfigure(encoding="utf8")
+    sys.stdout.write((guide if sys.argv[1].endswith(".md") else header)(sys.argv[1], content))
