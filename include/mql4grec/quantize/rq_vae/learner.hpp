@@ -1,6 +1,6 @@
 #pragma once
-// Epochs of a translator: batches in an order of the seed, a look at the whole catalog now and then, the best state
-// kept by whoever watches.
+// The RQ-VAE learner for train::run_epochs: the order of the rows, initialization of the codebooks, and evaluation on
+// the whole catalog. Not every epoch is evaluated; the best model is that of an evaluated epoch.
 #include <cmath>
 #include <iomanip>
 #include <optional>
@@ -18,8 +18,9 @@
 
 namespace mql4grec {
 
-/// Codebooks from k-means on the latents of a sample, level by level on what the level before left (the released code
-/// takes its first batch only). Throws error when there are fewer rows than codes.
+/// Initializes the codebooks by k-means on the latents of a sample of rows, level by level on the residuals of the
+/// previous level. The released code uses its first batch instead of a sample. Throws error if there are fewer rows
+/// than codes.
 template <Backend B, FeatureSource F>
 void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features, translator_options const& options) {
   auto sample = epoch_order(features.rows(), options.seed, 0);
@@ -40,7 +41,7 @@ void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features
   }
 }
 
-/// Looks at the whole catalog.
+/// Evaluates a quantizer on the whole catalog with the nearest codes.
 template <Backend B, Translator<B> M, FeatureSource F>
 translator_evaluation evaluate_translator(B& backend, M const& model, F const& features) {
   auto const found = translate_items(backend, model, features, reconstruction::wanted, [](index_t) {});
@@ -50,13 +51,13 @@ translator_evaluation evaluate_translator(B& backend, M const& model, F const& f
           .usage = code_usage(found.codes)};
 }
 
-/// Follows a translator's training; see train::loop_observer.
+/// Observes a training; see train::loop_observer.
 using translator_observer = train::loop_observer<translator_progress, rq_vae_losses>;
 
 namespace detail {
 
-/// Whether a look at a catalog has seen a level collapse. Judged by the perplexity: a code that one odd item has
-/// makes no difference. Fewer items than codes can't use them all.
+/// Whether a level has collapsed: log(perplexity) < least_entropy · log(min(codes, rows)). Perplexity is used because a
+/// code with a single outlying item hardly changes it.
 inline bool has_collapsed(translator_evaluation const& seen, translator_options const& options, index_t rows) {
   return std::ranges::any_of(seen.usage, [&](level_usage const& level) {
     auto const most = static_cast<double>(std::min(level.codes, rows));
@@ -64,6 +65,7 @@ inline bool has_collapsed(translator_evaluation const& seen, translator_options 
   });
 }
 
+/// Throws training_error with the number of used codes of each level.
 [[noreturn]] inline void raise_collapse(std::int64_t epoch, translator_evaluation const& seen) {
   std::string used;
   for (auto const& level : seen.usage)
@@ -74,7 +76,8 @@ inline bool has_collapsed(translator_evaluation const& seen, translator_options 
                         "features, or revival of unused codes sooner");
 }
 
-/// After a look: when collapse has been seen for too long, or the model that is kept at the end has collapsed.
+/// Called after an evaluation. Throws training_error if a level has been collapsed for `collapse_patience` evaluations,
+/// or if the model to be kept at the end has a collapsed level.
 inline void give_up_when_collapsed(translator_progress& p, translator_options const& options, index_t rows) {
   auto const& seen = *p.history.back().evaluation;
   p.collapsed_looks = has_collapsed(seen, options, rows) ? p.collapsed_looks + 1 : 0;
@@ -85,7 +88,7 @@ inline void give_up_when_collapsed(translator_progress& p, translator_options co
   if (has_collapsed(kept, options, rows)) raise_collapse(p.best_epoch, kept);
 }
 
-/// Keeps the epoch with the lowest collision rate; of equals, the lower error.
+/// Whether the epoch is the best so far: lowest collision rate, then lowest reconstruction error. Updates p.
 inline bool is_better(translator_progress& p, translator_evaluation const& seen) {
   if (std::pair(seen.collision_rate, seen.reconstruction_error) >= std::pair(p.best_collision_rate, p.best_error))
     return false;
@@ -97,8 +100,8 @@ inline bool is_better(translator_progress& p, translator_evaluation const& seen)
 
 }  // namespace detail
 
-/// An RQ-VAE trainer with the features it learns from, for train::run_epochs. The first epochs may bypass the
-/// quantizer; the codebooks are initialised before the first epoch that doesn't.
+/// An RQ-VAE trainer with the features: a train::Learner. The first epochs may bypass the quantizer; the codebooks are
+/// initialized before the first epoch that doesn't.
 template <Backend B, FeatureSource F>
 class rq_vae_learner {
  public:
@@ -107,8 +110,8 @@ class rq_vae_learner {
   /// The result of a step.
   using losses_type = rq_vae_losses;
 
-  /// All arguments must outlive the learner. Throws error when the features don't fit the model, or there are fewer
-  /// rows than k-means needs: now, rather than after hours of training the autoencoder.
+  /// All arguments must outlive the learner. Throws error if the features don't fit the model, or if there are fewer
+  /// rows than k-means requires; this is checked here, since k-means runs after hours of training the autoencoder.
   rq_vae_learner(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, translator_options const& options)
       : backend_(backend), trainer_(trainer), features_(features), options_(options), rows_(features.rows()) {
     validate(options);
@@ -176,13 +179,13 @@ class rq_vae_learner {
   F const& features_;
   translator_options const& options_;
   index_t rows_;
-  std::optional<training_rows<B, F>> batches_;  // made when the first epoch begins: a finished run needs none
+  std::optional<training_rows<B, F>> batches_;  // created when the first epoch begins: a finished run needs none
   std::vector<index_t> order_;
   quantize_mode mode_ = quantize_mode::quantize;
 };
 
-/// Trains from where `progress` stands until the last epoch or should_stop; `progress.finished` is false in the latter
-/// case. Throws training_error when a loss isn't finite or a codebook has collapsed.
+/// Trains from the state in `progress` until the last epoch or should_stop; progress.finished is false in the second
+/// case. Throws training_error if a loss isn't finite or a codebook has collapsed.
 template <Backend B, FeatureSource F>
 void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, translator_options const& options,
          translator_progress& progress, translator_observer const& observer = {}) {

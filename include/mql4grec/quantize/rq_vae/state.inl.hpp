@@ -1,5 +1,5 @@
 #pragma once
-// What quantize/rq_vae/state.hpp declares.
+// Definitions of what quantize/rq_vae/state.hpp declares and isn't a template.
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/quantize/rq_vae/state.hpp"
 

@@ -20,10 +20,10 @@ struct translator_options {
       10;  ///< epochs between two evaluations on the whole catalog; the last epoch is always evaluated
   index_t kmeans_rows = 65'536;    ///< rows of the sample from which the codebooks are initialized; 0: random codebooks
   index_t kmeans_iterations = 20;  ///< of that k-means
-  /// A level has collapsed if its log(perplexity) is a smaller share of log(codes), the maximum.
+  /// A level has collapsed if its log(perplexity) is less than this share of log(min(codes, rows)), the maximum.
   double least_entropy = 0.25;
-  /// The training ends with training_error after so many consecutive evaluations with a collapsed level, or if the
-  /// model to be kept at the end has one; 0: never.
+  /// The number of consecutive evaluations with a collapsed level after which the training throws training_error; it
+  /// also throws if the model to be kept at the end has a collapsed level. 0: never.
   index_t collapse_patience = 3;
   /// Features of at most so many bytes are kept in a device's memory; larger ones are read as they are needed.
   index_t device_bytes = index_t{4} << 30;
