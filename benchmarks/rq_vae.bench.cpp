@@ -46,7 +46,7 @@ void encoding(benchmark::State& state) {
   auto const x = bench::random_matrix(b, rows, state.range(1));
   matrix_features const features(x);
   for (auto _ : state)
-    benchmark::DoNotOptimize(translate_items(b, model, features, reconstruction::spared, [](index_t) {}));
+    benchmark::DoNotOptimize(assign_codes(b, model, features, reconstruction::spared, [](index_t) {}));
   auto const items = static_cast<double>(rows);
   state.counters["items/s"] = benchmark::Counter(items, benchmark::Counter::kIsIterationInvariantRate);
   bench::count_flops(state, items * (encoder_flops(model.config()) + distance_flops(model.config())),

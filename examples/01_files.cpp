@@ -25,8 +25,8 @@ void write_dataset(std::filesystem::path const& directory, synthetic_domain cons
   make_directory(directory);
   write_interactions(paths.interactions(), shop.interactions);
   write_items(paths.items(), shop.items);
-  write_token_table(paths.text_index(), translate(view_of(shop.codes[0]), vocab, modality::text), vocab);
-  write_token_table(paths.image_index(), translate(view_of(shop.codes[1]), vocab, modality::image), vocab);
+  write_token_table(paths.text_index(), to_tokens(view_of(shop.codes[0]), vocab, modality::text), vocab);
+  write_token_table(paths.image_index(), to_tokens(view_of(shop.codes[1]), vocab, modality::image), vocab);
 }
 
 /// A model small enough to be trained within a second. The defaults are the paper's.

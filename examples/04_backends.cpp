@@ -57,7 +57,7 @@ int main() try {
   auto const shop = make_synthetic_domain({.items = 200, .users = 300}, 0);
   dataset data{.interactions = shop.interactions, .tokens = {}};
   for (auto const kind : {modality::text, modality::image})
-    data.tokens.push_back(translate(view_of(shop.codes[static_cast<std::size_t>(kind)]), vocab, kind));
+    data.tokens.push_back(to_tokens(view_of(shop.codes[static_cast<std::size_t>(kind)]), vocab, kind));
   mixture const tasks = next_only();
   training_set const examples(tasks, {data}, vocab);
   batch lessons, question;

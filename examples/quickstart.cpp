@@ -11,7 +11,7 @@ dataset make_dataset(vocabulary const& vocab) {
   auto const shop = make_synthetic_domain({.items = 200, .users = 800}, 0);
   dataset data{.interactions = shop.interactions, .items = shop.items, .name = shop.name};
   for (auto const kind : {modality::text, modality::image})
-    data.tokens.push_back(translate(view_of(shop.codes[static_cast<std::size_t>(kind)]), vocab, kind));
+    data.tokens.push_back(to_tokens(view_of(shop.codes[static_cast<std::size_t>(kind)]), vocab, kind));
   return data;
 }
 

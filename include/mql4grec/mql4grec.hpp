@@ -7,7 +7,7 @@
 #include "mql4grec/embed/npy_features.hpp"
 #include "mql4grec/embed/statistics.hpp"
 #include "mql4grec/embed/views.hpp"
-#include "mql4grec/language/translate.hpp"
+#include "mql4grec/language/to_tokens.hpp"
 #include "mql4grec/metrics/ranking_metrics.hpp"
 #include "mql4grec/quantize/residual_kmeans/residual_kmeans.hpp"
 #include "mql4grec/quantize/rq_vae/fold_scaling.hpp"

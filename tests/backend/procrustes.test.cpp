@@ -30,7 +30,7 @@ matrix<T> rotation_of(B& b, matrix<T> const& product, index_t gap = 0) {
   return all;
 }
 /// Σ x ∘ y, which the rotation maximises.
-double along(matrix<double> const& x, matrix<double> const& y) {
+double inner_product(matrix<double> const& x, matrix<double> const& y) {
   double sum = 0;
   for (std::size_t i = 0; i < x.values.size(); ++i) sum += x.values[i] * y.values[i];
   return sum;
@@ -50,9 +50,9 @@ TEST_CASE_TEMPLATE("procrustes_rotation: finds the rotation that rows have been 
 TEST_CASE_TEMPLATE("procrustes_rotation: no other rotation is as good", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const product = random_normal<double>({6, 6}, 3);
-  double const best = along(rotation_of<double>(b, product), product);
+  double const best = inner_product(rotation_of<double>(b, product), product);
   for (std::uint64_t seed = 10; seed < 60; ++seed)
-    CHECK(along(rotation_of<double>(b, random_normal<double>({6, 6}, seed)), product) < best);
+    CHECK(inner_product(rotation_of<double>(b, random_normal<double>({6, 6}, seed)), product) < best);
 }
 
 TEST_CASE_TEMPLATE("procrustes_rotation: is a rotation even where the product says nothing about some directions", B,
@@ -63,8 +63,8 @@ TEST_CASE_TEMPLATE("procrustes_rotation: is a rotation even where the product sa
   auto const narrow = random_normal<double>({3, 9}, 1), other = random_normal<double>({3, 9}, 2);
   auto const product = multiplied(narrow, other, {.transpose_a = true});  // of rank 3
   reference::backend exact;
-  CHECK_CLOSE(along(rotation_of<double>(b, product), product), along(rotation_of<double>(exact, product), product),
-              1e-12);
+  CHECK_CLOSE(inner_product(rotation_of<double>(b, product), product),
+              inner_product(rotation_of<double>(exact, product), product), 1e-12);
 }
 
 TEST_CASE_TEMPLATE("procrustes_rotation: equals the reference", S, MQL4GREC_TEST_FAST_SETTINGS) {

@@ -6,8 +6,8 @@
 #include <set>
 
 #include "catalog/scratch.hpp"
+#include "mql4grec/language/to_tokens.hpp"
 #include "mql4grec/language/token_table.hpp"
-#include "mql4grec/language/translate.hpp"
 
 using namespace mql4grec;
 using test::complaint_of;
@@ -122,9 +122,9 @@ TEST_CASE("translate: codes become the words of their level; a row of -1 becomes
   vocabulary const vocab;
   std::vector<code_t> const codes = {code_t{1},  code_t{2},  code_t{3},  code_t{4},
                                      code_t{-1}, code_t{-1}, code_t{-1}, code_t{-1}};
-  auto const table = translate(host_matrix_view<code_t const>(codes.data(), 2, 4), vocab, modality::image);
+  auto const table = to_tokens(host_matrix_view<code_t const>(codes.data(), 2, 4), vocab, modality::image);
   CHECK(table.kind() == modality::image);
   CHECK(vocab.text(table.of(item_id{0})) == "<A_1><B_2><C_3><D_4>");
   CHECK(!table.has(item_id{1}));
-  CHECK_THROWS_AS(translate(host_matrix_view<code_t const>(codes.data(), 4, 2), vocab, modality::image), error);
+  CHECK_THROWS_AS(to_tokens(host_matrix_view<code_t const>(codes.data(), 4, 2), vocab, modality::image), error);
 }

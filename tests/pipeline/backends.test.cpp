@@ -3,7 +3,7 @@
 #include "support/backends.hpp"
 #include "core/temporary_directory.hpp"
 #include "mql4grec/catalog/synthetic.hpp"
-#include "mql4grec/language/translate.hpp"
+#include "mql4grec/language/to_tokens.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "mql4grec/pipeline/translate.hpp"
 #include "mql4grec/pipeline/translator.hpp"
@@ -26,7 +26,7 @@ dataset shop() {
   auto const made = make_synthetic_domain({.items = 60, .users = 40}, 0);
   dataset data{.interactions = made.interactions, .items = made.items, .name = "shop"};
   for (auto const kind : {modality::text, modality::image})
-    data.tokens.push_back(translate(view_of(made.codes[static_cast<std::size_t>(kind)]), vocab(), kind));
+    data.tokens.push_back(to_tokens(view_of(made.codes[static_cast<std::size_t>(kind)]), vocab(), kind));
   return data;
 }
 

@@ -9,7 +9,7 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE("model card: what is written is read back equal, whatever the words and the tasks") {
+TEST_CASE("model metadata: what is written is read back equal, whatever the words and the tasks") {
   temporary_directory const directory;
   for (auto const& options :
        {vocabulary_options{}, vocabulary_options{.modalities = {{"a", {3, 5}}}, .prompts = 0},
@@ -24,7 +24,7 @@ TEST_CASE("model card: what is written is read back equal, whatever the words an
   CHECK(directory.files() == 1);
 }
 
-TEST_CASE("model card: words keep the ids of the checkpoint that they came from") {
+TEST_CASE("model metadata: words keep the ids of the checkpoint that they came from") {
   temporary_directory const directory, onwards;
   put(directory / "added_tokens.json", R"({"<a_0>": 32101, "<a_1>": 32100, "<b_0>": 40000, "<A_0>": 7, "<*_0>": 9})");
   auto const released = read_model_metadata(directory.path());
@@ -35,7 +35,7 @@ TEST_CASE("model card: words keep the ids of the checkpoint that they came from"
   CHECK(metadata.vocab.token(modality::text, 0, code_t{1}) == token_t{32100});
 }
 
-TEST_CASE("model card: words that a tokenizer lacks stay away, and so does a modality") {
+TEST_CASE("model metadata: words that a tokenizer lacks stay away, and so does a modality") {
   for (auto const* tokenizer : {R"({"<a_1>": 2, "<a_3>": 3, "<A_1>": 4, "<*_5>": 5})", R"({"<A_0>": 2, "<A_1>": 3})",
                                 R"({"<a_0>": 2, "<b_3>": 4})"}) {
     temporary_directory const directory, onwards;
@@ -59,21 +59,21 @@ TEST_CASE(
   CHECK(read_model_metadata(directory.path()).tasks == "released");
   CHECK(read_model_metadata(directory.path()).vocab.size() == 32102);
   write_model_metadata(directory.path(), {vocabulary(), "next"});
-  CHECK(read_model_metadata(directory.path()).vocab == vocabulary());  // the card goes before the tokenizer
+  CHECK(read_model_metadata(directory.path()).vocab == vocabulary());  // mql4grec.json goes before the tokenizer
 }
 
-TEST_CASE("model card: a damaged one is a file_error that begins with its path") {
+TEST_CASE("model metadata: a damaged one is a file_error that begins with its path") {
   temporary_directory const directory;
   auto const path = directory / "mql4grec.json";
   auto const refusal = [&](std::string_view content) {
     put(path, content);
-    auto const vocab = complaint<file_error>([&] { read_model_metadata(directory.path()); });
-    CHECK((vocab.empty() || vocab.starts_with(path.string() + ": ")));
-    return vocab;
+    auto const message = complaint<file_error>([&] { read_model_metadata(directory.path()); });
+    CHECK((message.empty() || message.starts_with(path.string() + ": ")));
+    return message;
   };
-  auto const says = [](std::string const& vocab, std::string_view part) {
-    CAPTURE(vocab);
-    CHECK(vocab.find(part) != vocab.npos);
+  auto const says = [](std::string const& message, std::string_view part) {
+    CAPTURE(message);
+    CHECK(message.find(part) != message.npos);
   };
   CHECK(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": 18})") == "");
   says(refusal(""), "is empty");
@@ -81,7 +81,7 @@ TEST_CASE("model card: a damaged one is a file_error that begins with its path")
   says(refusal("[]"), "key 'tasks' is missing");
   says(refusal(R"({"tasks": 3, "modalities": [], "prompts": 18})"), "key 'tasks'");
   says(refusal(R"({"tasks": "some", "modalities": [], "prompts": 18})"),
-       "tasks 'some': expected all, next, released or released-next");
+       "tasks 'some': expected all, next, released, released-next or a list of next-text");
   says(refusal(R"({"tasks": "all", "prompts": 18})"), "key 'modalities' is missing");
   says(refusal(R"({"tasks": "all", "modalities": [7], "prompts": 18})"), "key 'prefix' is missing");
   says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": "many"}], "prompts": 18})"), "key 'codes'");

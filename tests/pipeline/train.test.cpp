@@ -291,7 +291,9 @@ TEST_CASE("train: what can't be trained is refused before the directory becomes 
   temporary_directory const root;
   auto options = run_in(root / "run");
   options.tasks = "some";
-  CHECK(complaint<error>([&] { trained(options); }) == "tasks 'some': expected all, next, released or released-next");
+  CHECK(complaint<error>([&] {
+          trained(options);
+        }).starts_with("tasks 'some': expected all, next, released, released-next or a list of next-text"));
   options.tasks = "next";
   CHECK(complaint<error>([&] { trained(options, {}, {}); }).ends_with("there are no examples to train on"));
   options.training.epochs = 0;

@@ -57,7 +57,7 @@ double error_of(residual_kmeans<B> const& model, code_table const& table, matrix
 
 template <class B, class F>
 code_table codes_of(B& b, residual_kmeans<B> const& model, F const& features) {
-  return translate_items(b, model, features, reconstruction::spared, [](index_t) {}).codes;
+  return assign_codes(b, model, features, reconstruction::spared, [](index_t) {}).codes;
 }
 
 template <class B>
@@ -81,7 +81,7 @@ TEST_CASE_TEMPLATE("residual_kmeans: its error is that of the rows put together 
     auto const table = codes_of(b, model, features);
     CHECK(table.sizes() == std::vector<index_t>{8, 4, 5});
     CHECK_CLOSE(error_of(model, table, rows), model.error, 1e-5);
-    auto const whole = translate_items(b, model, features, reconstruction::wanted, [](index_t) {});
+    auto const whole = assign_codes(b, model, features, reconstruction::wanted, [](index_t) {});
     CHECK(whole.codes == table);
     CHECK_CLOSE(whole.quantization_error, model.error, 1e-5);
     CHECK_CLOSE(whole.reconstruction_error, model.error, 1e-5);  // a rotation preserves lengths

@@ -102,6 +102,7 @@ TEST_CASE_TEMPLATE("recommend: a shorter list is the beginning of a longer one, 
   CHECK(set_of(all).size() == 20);
   for (index_t k : {0, 1, 5, 19}) CHECK(asked.recommend(random_history(6, 1), k) == first_of(all, k));
   CHECK_THROWS_AS(asked.recommend({}, -1), error);
+  CHECK(complaint<error>([&] { asked.recommend({}, 4097); }) == "recommend: k is 4097, expected 0 to 4096");
 }
 
 TEST_CASE_TEMPLATE("recommend: who asks for more than there is gets every item that can be said in some modality", B,
@@ -109,7 +110,7 @@ TEST_CASE_TEMPLATE("recommend: who asks for more than there is gets every item t
   auto const asked = service<B>();
   auto everything = items_from(0, catalog);
   std::erase(everything, without_any);
-  for (index_t k : {index_t{29}, index_t{30}, index_t{5000}, std::numeric_limits<index_t>::max()}) {
+  for (index_t k : {index_t{29}, index_t{30}, max_beams}) {
     auto const list = asked.recommend(random_history(3, 1), k);
     CHECK(set_of(list) == std::set(everything.begin(), everything.end()));
     CHECK(list.size() == 29);

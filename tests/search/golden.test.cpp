@@ -64,7 +64,7 @@ struct searched {
   beams found;
 
   searched(json const& c, beam_options const& options)
-      : table(table_of(modality_of(c["target"]), c["catalog"].get<index_t>())),
+      : table(table_of(modality_of(c["target"]), c["catalogue"].get<index_t>())),
         found(search(backend, model, trie, questions_of(c), options)) {}
 
   std::vector<token_t> sequence(node_t leaf) const {
@@ -145,7 +145,8 @@ TEST_CASE("golden search: words, tasks and trie are those of the golden file") {
       task.write_query(items, table_of(kind, 150), vocab(), asked);
     }
     CHECK(asked == questions_of(c));
-    CHECK(item_trie(table_of(task.to, c["catalog"].get<index_t>())).leaves() == c["distinct_sequences"].get<index_t>());
+    CHECK(item_trie(table_of(task.to, c["catalogue"].get<index_t>())).leaves() ==
+          c["distinct_sequences"].get<index_t>());
   });
 }
 

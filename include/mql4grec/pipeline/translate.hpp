@@ -8,7 +8,7 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/embed/views.hpp"
 #include "mql4grec/language/read.hpp"
-#include "mql4grec/language/translate.hpp"
+#include "mql4grec/language/to_tokens.hpp"
 #include "mql4grec/quantize/assign_codes.hpp"
 #include "mql4grec/quantize/codebook/capacity.hpp"
 #include "mql4grec/quantize/codebook/usage.hpp"
@@ -66,7 +66,7 @@ template <Backend B, Translator<B> M, FeatureSource F, class Progress>
 translated_catalog translate_catalog(B& backend, M const& model, F const& features, std::vector<index_t> rows,
                                      any_collision_policy const& policy, Progress&& progress) {
   selected_features const present(features, std::move(rows));
-  auto const found = translate_items(backend, model, present, reconstruction::wanted, progress);
+  auto const found = assign_codes(backend, model, present, reconstruction::wanted, progress);
   translated_catalog out{.nearest = detail::spread(found.codes, present.selection(), features.rows()),
                          .codes = {},
                          .reconstruction_error = found.reconstruction_error,

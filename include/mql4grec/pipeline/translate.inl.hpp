@@ -1,7 +1,7 @@
 #pragma once
 // Definitions of what pipeline/translate.hpp declares and isn't a template.
 #include "mql4grec/language/read.hpp"
-#include "mql4grec/language/translate.hpp"
+#include "mql4grec/language/to_tokens.hpp"
 #include "mql4grec/pipeline/translate.hpp"
 
 namespace mql4grec {
@@ -33,7 +33,7 @@ MQL4GREC_DEFINITION vocabulary vocabulary_for(modality kind, std::vector<index_t
 
 MQL4GREC_DEFINITION void write_index(std::filesystem::path const& path, code_table const& codes, modality kind) {
   auto const vocab = vocabulary_for(kind, codes.sizes());
-  write_token_table(path, translate(codes.all(), vocab, kind), vocab);
+  write_token_table(path, to_tokens(codes.all(), vocab, kind), vocab);
 }
 
 }  // namespace mql4grec

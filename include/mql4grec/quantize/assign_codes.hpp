@@ -32,7 +32,7 @@ struct translation {
   double quantization_error = 0;    ///< mean of (ẑ − z)² over all entries of the latents
 };
 
-/// Whether translate_items() decodes the quantized latents to compute the reconstruction error.
+/// Whether assign_codes() decodes the quantized latents to compute the reconstruction error.
 enum class reconstruction { wanted, spared };
 
 namespace detail {
@@ -79,7 +79,7 @@ std::vector<index_t> code_sizes(M const& model) {
 /// Worker 0's thread calls `progress(rows done)` after each of its blocks. Throws error when the features don't have
 /// the model's input width.
 template <Backend B, Translator<B> M, FeatureSource F, class Progress>
-translation translate_items(B& backend, M const& model, F const& features, reconstruction decode, Progress&& progress) {
+translation assign_codes(B& backend, M const& model, F const& features, reconstruction decode, Progress&& progress) {
   expects(features.width() == model.input_width(), "translate: features of width ", features.width(),
           " for a translator of ", model.input_width());
   index_t const rows = features.rows(), block = detail::feature_rows_at_once<B>(features.width());

@@ -32,7 +32,7 @@ class t5_decoding {
                   "this backend has no cached_attention or pack_keys for this scalar; add them in backend/<name>/");
     auto const& c = model.config();
     bias_ = detail::relative_bias<T>(worker, c, model.weights().decoder_bias,
-                                     detail::take_buckets(worker, c, steps, direction::backwards_only));
+                                     detail::take_buckets(worker, c, steps, attention_direction::causal));
     // one matrix per layer, not columns of one matrix: rows at such a distance would share cache lines of the same set
     std::vector<out_matrix<B, T>> key_values;
     for (index_t l = 0; l < c.decoder_layers; ++l) {
@@ -117,8 +117,8 @@ class t5_decoding {
     auto const& packed = inputs_;
     scratch_scope<B> const scope(worker.scratch());
     auto const tokens = detail::take_tokens(worker, queries.inputs, packed);
-    auto bias = detail::relative_bias<T>(worker, c, w.encoder_bias,
-                                         detail::take_buckets(worker, c, packed.longest, direction::both_ways));
+    auto bias = detail::relative_bias<T>(
+        worker, c, w.encoder_bias, detail::take_buckets(worker, c, packed.longest, attention_direction::bidirectional));
     bias.attention = nn::make_attention_plan(worker, packed.offsets, packed.offsets, c.heads, packed.rows, false);
     auto const pass = detail::make_pass(worker, c, nn::dropout_plan{}, packed, bias, false);
     auto const norm_before = [&](index_t layer) {

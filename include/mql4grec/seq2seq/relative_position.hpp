@@ -10,14 +10,15 @@
 namespace mql4grec {
 
 /// Which keys an attention sees: all of a sequence (encoder), or those up to the query's position (decoder).
-enum class direction { both_ways, backwards_only };
+enum class attention_direction { bidirectional, causal };
 
 /// The bucket of a distance, as T5's _relative_position_bucket: exact for small distances, then logarithmic; the last
 /// bucket contains all distances from max_distance on. With both_ways, the second half of the buckets is for keys after
 /// the query.
-inline index_t relative_position_bucket(index_t key_minus_query, direction way, index_t buckets, index_t max_distance) {
+inline index_t relative_position_bucket(index_t key_minus_query, attention_direction way, index_t buckets,
+                                        index_t max_distance) {
   index_t bucket = 0, distance = -key_minus_query;
-  if (way == direction::both_ways) {
+  if (way == attention_direction::bidirectional) {
     buckets /= 2;
     if (key_minus_query > 0) bucket += buckets;
     distance = std::abs(distance);
@@ -35,7 +36,7 @@ inline index_t relative_position_bucket(index_t key_minus_query, direction way, 
 
 /// Writes buckets (2·longest − 1): the buckets of the distances −(longest−1) … longest−1. Distance 0 is at index
 /// longest−1.
-inline void distance_buckets(direction way, t5_config const& c, host_vector_view<index_t> buckets) {
+inline void distance_buckets(attention_direction way, t5_config const& c, host_vector_view<index_t> buckets) {
   index_t const zero = buckets.size() / 2;
   for (index_t i = 0; i < buckets.size(); ++i)
     buckets(i) = relative_position_bucket(i - zero, way, c.buckets, c.max_distance);

@@ -11,7 +11,7 @@ namespace mql4grec::detail {
 
 /// The buckets of the distances 1 − longest … longest − 1, in the scratch.
 template <class B>
-in_vector<B, index_t> take_buckets(B& b, t5_config const& c, index_t longest, direction way) {
+in_vector<B, index_t> take_buckets(B& b, t5_config const& c, index_t longest, attention_direction way) {
   staged<index_t, B> buckets(b, std::max<index_t>(1, 2 * longest - 1));
   distance_buckets(way, c, buckets.values());
   return buckets.publish(b);
@@ -22,7 +22,7 @@ in_vector<B, index_t> take_buckets(B& b, t5_config const& c, index_t longest, di
 template <class B>
 class bucket_table {
  public:
-  explicit bucket_table(direction way) : way_(way) {}
+  explicit bucket_table(attention_direction way) : way_(way) {}
 
   /// The buckets of the distances 1 − longest … longest − 1.
   in_vector<B, index_t> of(B& b, t5_config const& c, index_t longest) {
@@ -37,7 +37,7 @@ class bucket_table {
   }
 
  private:
-  direction way_;
+  attention_direction way_;
   index_t longest_ = 0;
   buffer<index_t, typename B::memory_space> buckets_;
 };
@@ -134,7 +134,7 @@ struct encoder_tape {
     feed_forward_tape<B, T> feed_forward;
   };
   std::vector<layer> layers;
-  bucket_table<B> buckets{direction::both_ways};
+  bucket_table<B> buckets{attention_direction::bidirectional};
   bias_tape<B, T> bias;
   stream_point<B, T> end;  // end.normed is the encoder's result, with dropout
 };
@@ -198,7 +198,7 @@ struct decoder_tape {
     feed_forward_tape<B, T> feed_forward;
   };
   std::vector<layer> layers;
-  bucket_table<B> buckets{direction::backwards_only};
+  bucket_table<B> buckets{attention_direction::causal};
   bias_tape<B, T> bias;
   attention_plan<typename B::memory_space> cross_attention = {};
   stream_point<B, T> end;

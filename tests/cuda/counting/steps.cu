@@ -152,7 +152,7 @@ TEST_CASE(
       CHECK(counts.allocations == 0);
     }
   }
-  translate_items(b, model, features, reconstruction::wanted, [](index_t) {});
+  assign_codes(b, model, features, reconstruction::wanted, [](index_t) {});
   check_nothing_wrong(take_counts());
 }
 

@@ -32,11 +32,11 @@ struct rms_norm_backward_kernel {
       for (; j + lanes <= d; j += lanes)
         for (index_t l = 0; l < lanes; ++l) part[l] += dy[j + l] * gain[j + l] * x[j + l];
       for (index_t l = 0; j + l < d; ++l) part[l] += dy[j + l] * gain[j + l] * x[j + l];
-      float const along = sum_of_lanes(part);
-      float const pull = along * r * r * r / static_cast<float>(d);
+      float const inner_product = sum_of_lanes(part);
+      float const x_factor = inner_product * r * r * r / static_cast<float>(d);
       for (j = 0; j < d; ++j) {
         dgain[j] += dy[j] * x[j] * r;
-        dx[j] = dy[j] * gain[j] * r - x[j] * pull;
+        dx[j] = dy[j] * gain[j] * r - x[j] * x_factor;
       }
     }
   }

@@ -170,7 +170,7 @@ inline bool scale_codes(sinkhorn_state s, index_t k, range_kernel<double>::resul
 /// The code with the largest mass in a row; of equal masses the nearest code; −1 for a row without mass. Overwrites row
 /// (stride) with the plan's entries.
 template <class T>
-struct heaviest_code_kernel {
+struct largest_share_code_kernel {
   MQL4GREC_INLINE static index_t run(double* row, double u, double const* v, index_t stride, T const* distances,
                                      index_t n) {
     for (index_t k = 0; k < stride; ++k) row[k] *= u * v[k];
@@ -229,7 +229,7 @@ void sinkhorn_assign(backend& b, in_matrix<backend, T> distances, double epsilon
   if (!std::isfinite(total)) return argmin_rows<T>(b, distances, codes);
   detail::sinkhorn_rounds(s, k, total, iterations, order);
   for (index_t i = 0; i < n; ++i) {
-    index_t const code = dispatch<detail::heaviest_code_kernel<T>>(
+    index_t const code = dispatch<detail::largest_share_code_kernel<T>>(
         s.kernel + i * stride, s.u[i], static_cast<double const*>(s.v), stride, distances.row(i).data, k);
     codes(i) = static_cast<code_t>(code);
     if (code < 0) argmin_rows<T>(b, distances.row_block(i, 1), codes.part(i, 1));

@@ -85,21 +85,21 @@ struct residual_norm_gradient_rows {
     T *const dy_row = dy.row(i).data, *const dstream_row = dstream.row(i).data;
     T const r = inv_rms[i];
     typename ThreadGroup::template local<factors> begin;
-    typename ThreadGroup::template local<T> along;
+    typename ThreadGroup::template local<T> inner_product;
     group.each([&](int t) {
-      along[t] = T{};
+      inner_product[t] = T{};
       for_each_strip<T>(t, d, [&](int j) {
         auto const f = read(i, j);
-        unrolled<strip<T>::parts>([&](auto q) { along[t] += f.dx.of[q] * f.x.of[q]; });
+        unrolled<strip<T>::parts>([&](auto q) { inner_product[t] += f.dx.of[q] * f.x.of[q]; });
         if (j == t) begin[t] = f;
       });
     });
-    T const pull = group.sum(along) * r * r * r / static_cast<T>(d);
+    T const x_factor = group.sum(inner_product) * r * r * r / static_cast<T>(d);
     group.each([&](int t) {
       for_each_strip<T>(t, d, [&](int j) {
         auto sum = strip<T>::read(dstream_row + j, d - j);
         auto const f = j == t ? begin[t] : read(i, j);
-        unrolled<strip<T>::parts>([&](auto q) { sum.of[q] += f.dx.of[q] * r - f.x.of[q] * pull; });
+        unrolled<strip<T>::parts>([&](auto q) { sum.of[q] += f.dx.of[q] * r - f.x.of[q] * x_factor; });
         sum.write(dstream_row + j, d - j);
         drop.apply(i, j, sum);
         sum.write(dy_row + j, d - j);

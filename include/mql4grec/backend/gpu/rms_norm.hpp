@@ -48,14 +48,14 @@ struct rms_norm_gradient_rows {
   template <class ThreadGroup>
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t i) const {
     T const r = inv_rms[i];
-    typename ThreadGroup::template local<T> along;
+    typename ThreadGroup::template local<T> inner_product;
     group.each([&](int t) {
-      along[t] = T{};
-      for (index_t j = t; j < x.columns(); j += threads) along[t] += dy(i, j) * gain[j] * x(i, j);
+      inner_product[t] = T{};
+      for (index_t j = t; j < x.columns(); j += threads) inner_product[t] += dy(i, j) * gain[j] * x(i, j);
     });
-    T const pull = group.sum(along) * r * r * r / static_cast<T>(x.columns());
+    T const x_factor = group.sum(inner_product) * r * r * r / static_cast<T>(x.columns());
     group.each([&](int t) {
-      for (index_t j = t; j < x.columns(); j += threads) dx(i, j) = dy(i, j) * gain[j] * r - x(i, j) * pull;
+      for (index_t j = t; j < x.columns(); j += threads) dx(i, j) = dy(i, j) * gain[j] * r - x(i, j) * x_factor;
     });
   }
 };

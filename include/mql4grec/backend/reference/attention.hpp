@@ -91,17 +91,17 @@ void attention_backward(backend& b, attention_inputs<host_space, T> const& in, o
     auto const dp = b.scratch().template take<T>(keys);
     for (index_t i = 0; i < queries; ++i) {
       index_t const row = a.first_query + i, column = a.head * width, visible = in.causal ? i + 1 : keys;
-      T along{};
+      T inner_product{};
       for (index_t j = 0; j < visible; ++j) {
         T dot{};
         for (index_t c = 0; c < width; ++c) dot += dcontext(row, column + c) * a.v(j, c);
         dp(j) = detail::dropped<T>(in.drop, row, a.first_column + j, dot);
-        along += dp(j) * a.weights(i, j);
+        inner_product += dp(j) * a.weights(i, j);
         T const kept = detail::dropped<T>(in.drop, row, a.first_column + j, a.weights(i, j));
         for (index_t c = 0; c < width; ++c) out.dv(a.first_key + j, column + c) += kept * dcontext(row, column + c);
       }
       for (index_t j = 0; j < visible; ++j) {
-        T const ds = a.weights(i, j) * (dp(j) - along);
+        T const ds = a.weights(i, j) * (dp(j) - inner_product);
         for (index_t c = 0; c < width; ++c) {
           out.dq(row, column + c) += ds * a.k(j, c);
           out.dk(a.first_key + j, column + c) += ds * a.q(i, c);

@@ -61,8 +61,8 @@ inline void complete_row(out_matrix<backend, double> u, index_t at) {
   row(best) = 1;
   for (int twice = 0; twice < 2; ++twice) {  // the second pass removes rounding errors of the first
     for (index_t j = 0; j < at; ++j) {
-      double const along = inner(row, u.row(j));
-      for (index_t i = 0; i < d; ++i) row(i) -= along * u(j, i);
+      double const inner_product = inner(row, u.row(j));
+      for (index_t i = 0; i < d; ++i) row(i) -= inner_product * u(j, i);
     }
     double const length = std::sqrt(inner(row, row));
     for (index_t i = 0; i < d; ++i) row(i) /= length;

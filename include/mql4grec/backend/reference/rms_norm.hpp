@@ -27,12 +27,12 @@ void rms_norm_backward(backend&, in_matrix<backend, T> x, in_vector<backend, T> 
   auto const [rows, d] = x.extents;
   for (index_t i = 0; i < rows; ++i) {
     T const r = inv_rms(i);
-    T along{};
-    for (index_t j = 0; j < d; ++j) along += dy(i, j) * gain(j) * x(i, j);
-    T const pull = along * r * r * r / constant<T>(static_cast<double>(d));
+    T inner_product{};
+    for (index_t j = 0; j < d; ++j) inner_product += dy(i, j) * gain(j) * x(i, j);
+    T const x_factor = inner_product * r * r * r / constant<T>(static_cast<double>(d));
     for (index_t j = 0; j < d; ++j) {
       dgain(j) += dy(i, j) * x(i, j) * r;
-      dx(i, j) = dy(i, j) * gain(j) * r - x(i, j) * pull;
+      dx(i, j) = dy(i, j) * gain(j) * r - x(i, j) * x_factor;
     }
   }
 }

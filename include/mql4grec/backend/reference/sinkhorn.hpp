@@ -58,7 +58,7 @@ inline void scale_codes(out_matrix<backend, double> plan) {
 
 /// The code with the largest mass in a row; of equal masses the nearest code; −1 for a row without mass.
 template <Real T>
-index_t heaviest_code(in_vector<backend, double> row, in_vector<backend, T> distances) {
+index_t largest_share_code(in_vector<backend, double> row, in_vector<backend, T> distances) {
   double sum = 0, highest = 0;
   for (index_t k = 0; k < row.size(); ++k) {
     sum += row(k);
@@ -102,7 +102,7 @@ void sinkhorn_assign(backend& b, in_matrix<backend, T> distances, double epsilon
   auto const plan = b.scratch().template take<double>(distances.rows(), distances.columns());
   sinkhorn_plan<T>(b, distances, epsilon, iterations, plan, order);
   for (index_t i = 0; i < plan.rows(); ++i) {
-    index_t const code = detail::heaviest_code<T>(plan.row(i), distances.row(i));
+    index_t const code = detail::largest_share_code<T>(plan.row(i), distances.row(i));
     codes(i) = static_cast<code_t>(code);
     if (code < 0) argmin_rows<T>(b, distances.row_block(i, 1), codes.part(i, 1));
   }

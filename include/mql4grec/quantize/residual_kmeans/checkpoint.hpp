@@ -30,8 +30,8 @@ void check_orthogonal(B& b, std::filesystem::path const& path, in_matrix<B, floa
   constexpr float allowed = 1e-2f;  // for the products of columns; exceeds the rounding error of bf16 over a row
   index_t const n = rotation.rows();
   auto memory = b.template allocate<float>(n * n);
-  out_matrix<B, float> const along(memory.view_all().data, n, n);
-  matmul<float>(b, rotation, rotation, along, {.transpose_a = true});
+  out_matrix<B, float> const cross(memory.view_all().data, n, n);
+  matmul<float>(b, rotation, rotation, cross, {.transpose_a = true});
   host_copy const products(std::as_const(memory).view_all());
   for (index_t i = 0; i < n; ++i)
     for (index_t j = 0; j < n; ++j) {

@@ -179,10 +179,10 @@ class residual_kmeans_run {
   /// The rotation (width, width) of x towards the quantized z.
   memory turned() {
     auto product = backend_.template allocate<float>(w_ * w_), rotation = backend_.template allocate<float>(w_ * w_);
-    out_matrix<B, float> const along(product.view_all().data, w_, w_);
+    out_matrix<B, float> const cross(product.view_all().data, w_, w_);
     add_scaled<float>(backend_, -1, in(rest_), matrix(z_));
-    matmul<float>(backend_, in(x_), in(z_), along, {.transpose_a = true});
-    procrustes_rotation<float>(backend_, in_matrix<B, float>(along),
+    matmul<float>(backend_, in(x_), in(z_), cross, {.transpose_a = true});
+    procrustes_rotation<float>(backend_, in_matrix<B, float>(cross),
                                out_matrix<B, float>(rotation.view_all().data, w_, w_));
     return rotation;
   }

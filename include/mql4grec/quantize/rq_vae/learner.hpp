@@ -44,7 +44,7 @@ void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features
 /// Evaluates a quantizer on the whole catalog with the nearest codes.
 template <Backend B, Translator<B> M, FeatureSource F>
 translator_evaluation evaluate_translator(B& backend, M const& model, F const& features) {
-  auto const found = translate_items(backend, model, features, reconstruction::wanted, [](index_t) {});
+  auto const found = assign_codes(backend, model, features, reconstruction::wanted, [](index_t) {});
   return {.reconstruction_error = found.reconstruction_error,
           .quantization_error = found.quantization_error,
           .collision_rate = collision_rate(found.codes),

@@ -20,8 +20,8 @@ struct softmax_rows_gradient_kernel {
                                   float* dbias, bool causal) {
     for (index_t i = 0; i < queries; ++i, p += keys, dp += stride) {
       index_t const visible = causal ? i + 1 : keys;
-      float const along = dot(p, dp, visible);
-      for (index_t j = 0; j < visible; ++j) dp[j] = p[j] * (dp[j] - along);
+      float const inner_product = dot(p, dp, visible);
+      for (index_t j = 0; j < visible; ++j) dp[j] = p[j] * (dp[j] - inner_product);
       for (index_t j = visible; j < keys; ++j) dp[j] = 0.f;
       if (dbias)
         for (index_t j = 0; j < visible; ++j) dbias[j - i] += dp[j];

@@ -27,8 +27,8 @@ struct attention_gradient {
   T const* weights;
   view<T const, device_space<System>, 2> dcontext;
   view<T, device_space<System>, 2> dq, dk, dv;
-  T* along;      ///< (query rows, heads): Σ p·dp, for sequences with more keys than a tile
-  T* diagonals;  ///< see add_bias_gradient; or null
+  T* inner_product;  ///< (query rows, heads): Σ p·dp, for sequences with more keys than a tile
+  T* diagonals;      ///< see add_bias_gradient; or null
 
   struct room {
     query_rows q, d;
@@ -47,7 +47,7 @@ struct attention_gradient {
   template <class ThreadGroup>
   struct members {
     typename ThreadGroup::template local<scores_of_member> p, dp;
-    typename ThreadGroup::template local<of_queries<T>> along;
+    typename ThreadGroup::template local<of_queries<T>> inner_product;
   };
 
   template <class ThreadGroup>
@@ -97,9 +97,9 @@ struct attention_gradient {
         fetch<ThreadGroup>(r, head, at, column, columns, t, last && is_one_load(head));
       });
       group.each([&](int t) {
-        if (column == 0) m.dp[t] = {}, m.along[t] = {};
+        if (column == 0) m.dp[t] = {}, m.inner_product[t] = {};
         add_dots(r.d, r.v, at.queries, at.keys, columns, t, m.dp[t]);
-        if (column + columns == head.width()) drop(r, head, at, t, m.p[t], m.dp[t], m.along[t]);
+        if (column + columns == head.width()) drop(r, head, at, t, m.p[t], m.dp[t], m.inner_product[t]);
       });
     }
   }
@@ -166,11 +166,11 @@ struct attention_gradient {
       });
   }
   MQL4GREC_HD T& along_of(head_of const& head, pair const& at, int query) const {
-    return along[(head.first_row() + at.first_query + query) * in.heads + head.number()];
+    return inner_product[(head.first_row() + at.first_query + query) * in.heads + head.number()];
   }
   template <class ThreadGroup>
   MQL4GREC_HD void add_along(ThreadGroup& group, head_of const& head, pair const& at, members<ThreadGroup>& m) const {
-    auto const all = group.template reduce_among<scores_of_member::sharers>(m.along, add_of_queries{});
+    auto const all = group.template reduce_among<scores_of_member::sharers>(m.inner_product, add_of_queries{});
     group.each([&](int t) {
       unrolled<scores_of_member::queries>([&](auto a) {
         int const i = scores_of_member::query(t, a);
@@ -183,7 +183,7 @@ struct attention_gradient {
   template <class ThreadGroup>
   MQL4GREC_HD void find_score_gradients(ThreadGroup& group, room const& r, head_of const& head, pair const& at,
                                         members<ThreadGroup>& m) const {
-    auto const all = group.template reduce_among<scores_of_member::sharers>(m.along, add_of_queries{});
+    auto const all = group.template reduce_among<scores_of_member::sharers>(m.inner_product, add_of_queries{});
     group.each([&](int t) {
       unrolled<scores_of_member::queries>([&](auto a) {
         int const i = scores_of_member::query(t, a);

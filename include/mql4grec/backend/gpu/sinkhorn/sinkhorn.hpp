@@ -11,7 +11,7 @@ namespace detail {
 /// The code with the largest mass in a row; of equal masses the nearest code. For a row without mass: its nearest code.
 /// One warp per row.
 template <Real T, class System, class In>
-struct heaviest_code_of_row {
+struct largest_share_code_of_row {
   static constexpr int threads = 32;
   static constexpr std::size_t shared_bytes() { return 0; }
   sinkhorn_tables<System> tables;
@@ -103,7 +103,7 @@ void sinkhorn_assign(backend<System>& b, in_matrix<backend<System>, T> distances
   if (rows_last) round(false, false);  // the last round needs no scaling of rows: it changes no row's largest code
   for (int done = 0; done < iterations - rows_last; ++done) round(true, done == 0);
   detail::for_each_group(b, distances.rows(),
-                         detail::heaviest_code_of_row<T, System, in>{tables, distances, codes.data});
+                         detail::largest_share_code_of_row<T, System, in>{tables, distances, codes.data});
 }
 
 }  // namespace mql4grec::gpu

@@ -40,7 +40,7 @@ translation translated(F const& features, reconstruction decode = reconstruction
   B b;
   auto const model = whole_model(b);
   index_t last = 0;
-  auto out = translate_items(b, model, features, decode, [&](index_t done) {
+  auto out = assign_codes(b, model, features, decode, [&](index_t done) {
     CHECK(done > last);
     last = done;
   });
@@ -49,7 +49,7 @@ translation translated(F const& features, reconstruction decode = reconstruction
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("translate_items: many blocks get the codes that the reference gives", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("assign_codes: many blocks get the codes that the reference gives", B, MQL4GREC_TEST_BACKENDS) {
   for (index_t const rows : {1, 1025, 70'001}) {  // blocks of a device have 32,768 rows
     auto const all = whole_numbers(rows, 3, 1);
     matrix_features const features(all);
@@ -62,15 +62,14 @@ TEST_CASE_TEMPLATE("translate_items: many blocks get the codes that the referenc
   }
 }
 
-TEST_CASE_TEMPLATE("translate_items: of no items makes no codes", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("assign_codes: of no items makes no codes", B, MQL4GREC_TEST_BACKENDS) {
   auto const found = translated<B>(matrix_features(matrix<float>({0, 3}, {})));
   CHECK(found.codes.items() == 0);
   CHECK(found.codes.sizes() == std::vector<index_t>{8, 4});
   CHECK(found.quantization_error == 0);
 }
 
-TEST_CASE_TEMPLATE("translate_items: a file that has become shorter is an error of that file", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("assign_codes: a file that has become shorter is an error of that file", B, MQL4GREC_TEST_BACKENDS) {
   temporary_directory const directory;
   auto const path = directory / "f.npy";
   write_npy(path, whole_numbers(40'000, 3, 1));
@@ -78,6 +77,6 @@ TEST_CASE_TEMPLATE("translate_items: a file that has become shorter is an error 
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
   B b;
   auto const model = whole_model(b);
-  auto const translate = [&] { translate_items(b, model, features, reconstruction::wanted, [](index_t) {}); };
+  auto const translate = [&] { assign_codes(b, model, features, reconstruction::wanted, [](index_t) {}); };
   CHECK(complaint<file_error>(translate).starts_with(path.string() + ": "));
 }
