@@ -60,6 +60,10 @@ def trainings_as_json():
     both, one = training(max_seconds=0.001, out="x"), training(max_seconds=0.001, out="y", tasks="next")
     check(both[0] == one[0] == "finetune" and check_done(run(*one)).returncode == 0, "tasks next")
     check(json.loads(Path("y/mql4grec.json").read_text())["tasks"] == "next", "the card names the tasks")
+    some = training(max_seconds=0.001, out="z", tasks="next-text,align-text-image")
+    check_done(run(*some))
+    check(json.loads(Path("z/mql4grec.json").read_text())["tasks"] == "next-text,align-text-image", "a list of tasks")
+    check(run(*training(max_seconds=0.001, out="none", tasks="next-text,other")).returncode == 2, "an unknown task")
 
 
 def recommendations():

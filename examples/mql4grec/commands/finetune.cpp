@@ -25,8 +25,9 @@ void add_finetune(CLI::App& program, int& status) {
   command.add_option("--init", options->init, "model directory to start from, for example pretrain's");
   command
       .add_option("--tasks", options->request.run.tasks,
-                  "all six tasks, next items only, or the released code's mixture")
-      ->check(CLI::IsMember({"all", "next", "released"}))
+                  "all six tasks, next items only, the released code's mixture, or a list of next-text, next-image, "
+                  "text-to-image, image-to-text, align-text-image, align-image-text")
+      ->check(known_tasks())
       ->capture_default_str();
   add_training_options(command, options->request);
   add_common_options(command, options->common);

@@ -42,8 +42,8 @@ void add_pretrain(CLI::App& program, int& status) {
   command
       .add_option("--tasks", options->request.run.tasks,
                   "next items only, all six tasks, or the released code's: its whole mixture, or its next items, which "
-                  "have no prompts")
-      ->check(CLI::IsMember({"next", "all", "released", "released-next"}))
+                  "have no prompts; or a list as for finetune")
+      ->check(known_tasks())
       ->capture_default_str();
   add_training_options(command, options->request);
   add_common_options(command, options->common);

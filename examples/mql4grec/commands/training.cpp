@@ -132,6 +132,18 @@ training_progress before_resuming(run_options const& run) {
 
 }  // namespace
 
+CLI::Validator known_tasks() {
+  auto const complaint = [](std::string const& name) {
+    try {
+      mixture_named(name);
+      return std::string();
+    } catch (error const& e) {
+      return std::string(e.what());
+    }
+  };
+  return {complaint, "all|next|released|released-next|LIST"};
+}
+
 void add_training_options(CLI::App& command, training_request& request) {
   auto& training = request.run.training;
   command.add_option("--out", request.run.out, "directory of the model and of the run")->required();

@@ -16,6 +16,9 @@ struct training_request {
   std::filesystem::path report;  ///< an HTML file, or empty
 };
 
+/// Accepts the names and lists of mixture_named.
+CLI::Validator known_tasks();
+
 /// Adds the options of both training commands; the values in `request` are the defaults.
 void add_training_options(CLI::App& command, training_request& request);
 
