@@ -116,7 +116,14 @@ struct cuda {
     }
 
     context(context&&) = default;
-    context& operator=(context&&) = delete;  // the target's stream may still read its pinned memory
+    /// Waits for the target's stream before its pinned memory is freed.
+    context& operator=(context&& from) noexcept {
+      if (this != &from) {
+        std::destroy_at(this);
+        std::construct_at(this, std::move(from));
+      }
+      return *this;
+    }
     ~context() {
       if (stream_) cudaStreamSynchronize(stream_.get());  // it may still read the pinned memory
     }
