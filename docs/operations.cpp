@@ -87,7 +87,7 @@ std::string table() {
           []<class B, class T>() { return TransferOps<B, T>; }),
       row("train::CapturedUpdateOps", "`captured_adamw_step`, `sum_into`, `sum_of_squares_into`",
           []<class B, class T>() { return train::CapturedUpdateOps<B, T>; }),
-      row("CaptureOps", "`record`; elsewhere work is done as it comes",
+      row("CaptureOps", "`capture`; elsewhere work is done as it comes",
           []<class B, class T>() { return Real<T> && CaptureOps<B>; }),
       row("DecodingOps", "`cached_attention`, `pack_keys`", []<class B, class T>() { return DecodingOps<B, T>; }),
       row("BeamOps", "`select_beams`, `start_beams`, `branch_beams`, `add_log_probability`",
