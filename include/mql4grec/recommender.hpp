@@ -205,7 +205,7 @@ class recommender_slot {
 
 }  // namespace mql4grec
 
-// load() reads files and thus needs the heaviest headers. A program that links mql4grec::compiled finds it there for
+// load() reads files and thus needs the largest headers. A program that links mql4grec::compiled finds it there for
 // recommender<>; for other template arguments include mql4grec.hpp.
 #if MQL4GREC_COMPILED
 extern template class mql4grec::recommender<>;

@@ -4,7 +4,7 @@
 
 #include <cstdio>
 
-// 77: skipped, as ctest is told; nothing was tested without a GPU.
+// 77 is ctest's SKIP_RETURN_CODE: without a GPU nothing was tested.
 int main(int count, char** arguments) {
   int devices = 0;
   auto const status = cudaGetDeviceCount(&devices);

@@ -2,7 +2,7 @@
 #include "mql4grec/backend/reference/backend.hpp"
 #include "mql4grec/nn/rms_norm.hpp"
 
-// A backend that has everything but the operation is told so in a sentence.
+// For a backend that lacks one operation, the error message is a sentence that names it.
 namespace bare {
 struct backend {
   using memory_space = mql4grec::host_space;

@@ -3,7 +3,7 @@
 
 using namespace mql4grec;
 
-// A number becomes a token where somebody says so.
+// A number becomes a token only by an explicit conversion.
 #ifdef MQL4GREC_VALID
 token_t closing = token_t{1};
 #else

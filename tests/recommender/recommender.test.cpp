@@ -311,7 +311,7 @@ TEST_CASE("recommender: what doesn't fit together is refused when it is made, no
   CHECK_THROWS_AS(made_of({text, token_table(modality::image, catalog + 1, 3)}), error);
   CHECK_THROWS_AS(made_of({image, text}), error);
   CHECK_THROWS_AS(made_of({text, image, token_table(modality{2}, catalog, 1)}), error);
-  CHECK_THROWS_AS(made_of({text, image}, vocabulary()), error);  // 2068 words, of which the model knows 41
+  CHECK_THROWS_AS(made_of({text, image}, vocabulary()), error);  // 2068 tokens; the model has 41
   CHECK_THROWS_AS(made_of({text, image}, vocab(), {.search = {.beams = 0}}), error);
   auto foreign = text;
   foreign.set(item_id{0}, std::vector{token_t{2}, token_t{41}});

@@ -157,7 +157,7 @@ TEST_CASE_TEMPLATE("fit: a run that was stopped inside an epoch goes on to the s
   trainer<B, float> whole_run(b, whole_model, quick()), parts_run(b, parts_model, quick());
   training_progress whole_progress, parts_progress;
   fit(whole_run, examples{23}, examples{7}, whole_progress);
-  for (std::int64_t const stop : {3, 8, 100}) {  // each time by a trainer that knows nothing of what came before
+  for (std::int64_t const stop : {3, 8, 100}) {  // each time with a new trainer
     trainer<B, float> fresh(b, parts_model, quick());
     if (stop > 3) restore(fresh, parts_run);
     fit(fresh, examples{23}, examples{7}, parts_progress,

@@ -1,4 +1,4 @@
-// Step by step with a cache, the decoder says what it says when it reads the whole sequence at once.
+// Step by step with a cache, the decoder returns the same logits as for the whole sequence at once.
 #include "mql4grec/seq2seq/decoding.hpp"
 
 #include <doctest/doctest.h>
@@ -13,8 +13,8 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-/// One row a query that reads the batch's targets behind <pad>: the logits of all steps, as teacher forcing lays them
-/// out.
+/// Logits of all steps with one row per query, whose inputs are <pad> and the batch's targets; in the layout of teacher
+/// forcing.
 template <class T, class B>
 tensor_on<T, B, 2> stepwise_logits(B& b, frozen_t5<B, T> const& model, batch const& all, index_t steps) {
   index_t const n = all.size(), v = model.config().vocabulary;

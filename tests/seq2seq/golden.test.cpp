@@ -1,4 +1,4 @@
-// What transformers computes, we compute. tests/golden/README.md says how the numbers were made: in float64, kept as
+// Comparison with transformers. tests/golden/README.md documents how the numbers were made: in float64, stored as
 // float32.
 #include <doctest/doctest.h>
 

@@ -16,8 +16,8 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-/// Example i says i in two digits, and so does its answer, its digits swapped or, if `contrary`, not; read at length i
-/// mod 4.
+/// Example i contains i in two digits, and so does its target, with the digits swapped or, if `contrary`, not. Its
+/// length varies with i mod 4.
 struct digits {
   index_t count;
   bool contrary = false;

@@ -62,7 +62,7 @@ struct runtime {
   }
 };
 runtime& state() {
-  static auto* const one = new runtime;  // kernels register before main, and are there behind it
+  static auto* const one = new runtime;  // kernels register before main and exist after it
   return *one;
 }
 
