@@ -1,5 +1,5 @@
 // Prints docs/operations.md: which backend has which operation, read from the concepts that ask for them.
-//   operations FILE           exits with 1 when the file says something else
+//   operations FILE           exits with 1 when the file has another content
 //   operations --write FILE   writes it
 #include <complex>
 #include <cstdio>

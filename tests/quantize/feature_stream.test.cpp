@@ -1,4 +1,4 @@
-#include "mql4grec/quantize/rq_vae/feature_stream.hpp"
+#include "mql4grec/quantize/feature_stream.hpp"
 
 #include <atomic>
 #include <chrono>

@@ -71,7 +71,7 @@ translation_request demo_translation(std::filesystem::path const& out, std::file
 void remove_earlier_demo(std::filesystem::path const& out) {
   if (!std::filesystem::exists(out / "Kitchen" / "Kitchen.inter.json")) return;
   for (auto const* run : {"text-translator", "image-translator", "model"})
-    for (auto const* name : {"training.safetensors", "model.safetensors"}) std::filesystem::remove(out / run / name);
+    for (auto const* name : {train::state_file_name, "model.safetensors"}) std::filesystem::remove(out / run / name);
 }
 
 std::string example_text(shown_example const& example) {

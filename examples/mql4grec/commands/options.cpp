@@ -40,15 +40,4 @@ void put_result(common_options const& options, json const& result, std::string c
   put_text(text);
 }
 
-std::vector<std::string> split_at_commas(std::string const& text) {
-  std::vector<std::string> words;
-  for (std::size_t begin = 0; begin < text.size();) {
-    auto const end = std::min(text.find(',', begin), text.size());
-    words.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-    if (end + 1 == text.size()) words.emplace_back();  // "a," has an empty second word
-  }
-  return words;
-}
-
 }  // namespace mql4grec::program

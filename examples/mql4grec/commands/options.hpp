@@ -37,7 +37,4 @@ void put_result(common_options const& options, json const& result, std::string c
 /// Writes text to standard output. Throws error when that fails, for example on a full disk.
 void put_text(std::string const& text);
 
-/// The words between the commas; none for an empty text.
-std::vector<std::string> split_at_commas(std::string const& text);
-
 }  // namespace mql4grec::program

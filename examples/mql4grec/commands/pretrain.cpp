@@ -1,5 +1,6 @@
 // The command pretrain: trains a model on several datasets.
 #include "commands.hpp"
+#include "mql4grec/core/detail/words.hpp"
 #include "training.hpp"
 
 namespace mql4grec::program {
@@ -23,7 +24,7 @@ training_options as_in_the_paper() {
 }
 
 int pretrain(pretrain_options& options) {
-  for (auto const& name : split_at_commas(options.datasets)) {
+  for (auto const& name : detail::split_at_commas(options.datasets)) {
     if (name.empty())
       throw CLI::ValidationError("--datasets", "'" + options.datasets + "' has an empty name, expected D1,D2,...");
     options.request.datasets.emplace_back(name);

@@ -5,6 +5,7 @@
 
 #include "commands.hpp"
 #include "compute/compute.hpp"
+#include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "options.hpp"
@@ -41,7 +42,7 @@ item_id item_from(std::string_view text) {
 
 std::vector<item_id> parse_history(std::string const& text) {
   std::vector<item_id> items;
-  for (auto const& word : split_at_commas(text)) {
+  for (auto const& word : detail::split_at_commas(text)) {
     auto const item = item_from(word);
     if (index(item) < 0)
       throw CLI::ValidationError("--history", "'" + word + "' is not an item number, expected numbers like 12,7,99");

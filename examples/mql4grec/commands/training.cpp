@@ -1,15 +1,15 @@
 // A training command: datasets in, a run in a directory, progress, the result.
 #include "training.hpp"
 
-#include <chrono>
 #include <cmath>
 #include <utility>
 
 #include "mql4grec/core/json.hpp"
-#include "mql4grec/core/safetensors.hpp"
+#include "mql4grec/seq2seq/training_state.hpp"
 #include "report/report.hpp"
 #include "report/text.hpp"
 #include "signals.hpp"
+#include "training_bar.hpp"
 #include "warnings.hpp"
 
 namespace mql4grec::program {
@@ -19,48 +19,14 @@ namespace {
 /// A validation loss, or a dash when there were no users to validate.
 std::string loss_text(double loss) { return std::isfinite(loss) ? fixed(loss, 4) : "-"; }
 
-/// The rates and times of this process; a run that is resumed has earlier ones.
-class training_watch {
- public:
-  training_watch(run_options const& run, progress_log& log)
-      : options_(run.training), max_seconds_(run.limits.max_seconds), log_(log) {}
-
-  void on_step(training_progress const& p, double loss, std::int64_t steps_per_epoch) {
-    if (first_step_ < 0) {  // the clock starts after the first update, which includes the cost of first use
-      started_ = clock::now();
-      first_step_ = p.step;
-      first_examples_ = p.examples;
-      return;
-    }
-    double const elapsed = std::max(1e-9, std::chrono::duration<double>(clock::now() - started_).count());
-    auto const all = options_.epochs * steps_per_epoch;
-    double const left =
-        std::min(elapsed / static_cast<double>(p.step - first_step_) * static_cast<double>(all - p.step),
-                 max_seconds_ - elapsed);
-    auto const rate = static_cast<index_t>(static_cast<double>(p.examples - first_examples_) / elapsed);
-    log_.bar("epoch " + std::to_string(p.epoch + 1) + "/" + std::to_string(options_.epochs),
-             static_cast<double>(p.step) / static_cast<double>(all),
-             grouped(rate) + " examples/s  loss " + fixed(loss, 4) + "  " + clock_time(left) + " left");
-  }
-
-  void on_epoch(training_progress const& p) {
-    auto const& last = p.history.back();
-    double const before = p.history.size() > 1 ? p.history[p.history.size() - 2].seconds : 0;
-    log_.milestone("epoch " + std::to_string(p.epoch) + "/" + std::to_string(options_.epochs) + ": train loss " +
-                   fixed(last.train_loss, 4) + ", valid loss " + loss_text(last.valid_loss) +
-                   (p.best_epoch == p.epoch && std::isfinite(last.valid_loss) ? " (best)" : "") + ", " +
-                   fixed(last.seconds - before, 1) + " s, " + clock_time(last.seconds) + " in all");
-  }
-
- private:
-  using clock = std::chrono::steady_clock;
-
-  training_options const& options_;
-  double max_seconds_;
-  progress_log& log_;
-  clock::time_point started_ = {};
-  std::int64_t first_step_ = -1, first_examples_ = 0;
-};
+/// The line after an epoch.
+std::string epoch_line(training_progress const& p, std::string const& epoch) {
+  auto const& last = p.history.back();
+  double const before = p.history.size() > 1 ? p.history[p.history.size() - 2].seconds : 0;
+  return epoch + ": train loss " + fixed(last.train_loss, 4) + ", valid loss " + loss_text(last.valid_loss) +
+         (p.best_epoch == p.epoch && std::isfinite(last.valid_loss) ? " (best)" : "") + ", " +
+         fixed(last.seconds - before, 1) + " s, " + clock_time(last.seconds) + " in all";
+}
 
 /// The model that was kept: of the best epoch, or the latest one before the first epoch has ended.
 epoch_record kept(training_progress const& p) {
@@ -170,23 +136,19 @@ void add_training_options(CLI::App& command, training_request& request) {
 }
 
 std::optional<training_progress> saved_progress(std::filesystem::path const& run) {
-  auto const path = run / "training.safetensors";
+  auto const path = run / train::state_file_name;
   if (!std::filesystem::exists(path)) return std::nullopt;
-  safetensors const file(path);
-  auto const found = file.metadata().find("progress");
-  expects_file(found != file.metadata().end(), path, "metadata 'progress' is missing, expected a training state");
-  try {
-    return parse_json(found->second, path).get<training_progress>();
-  } catch (json::exception const& e) {
-    detail::raise<file_error>(path.string(), ": metadata 'progress': ", e.what());
-  }
+  return train::state_file(path).progress<training_progress>();
 }
 
 run_result train_with_progress(compute const& compute, run_options const& run, training_data data, progress_log& log) {
-  training_watch watch(run, log);
+  training_bar bar(log, "examples", run.training.epochs, run.limits.max_seconds);
   run_observer const observer{
-      .on_step = [&](auto const& p, double loss, std::int64_t steps) { watch.on_step(p, loss, steps); },
-      .on_epoch = [&](auto const& p, bool) { watch.on_epoch(p); },
+      .on_step =
+          [&](auto const& p, double loss, std::int64_t steps) {
+            bar.draw(p, {.seen = p.examples, .steps_per_epoch = steps, .loss = fixed(loss, 4)});
+          },
+      .on_epoch = [&](auto const& p, bool) { log.milestone(epoch_line(p, bar.epoch_text(p.epoch))); },
       .interrupted =
           [&] {
             log.begin();  // at the first call everything has been read, and the run's directory exists

@@ -1,5 +1,6 @@
 // The command translate: trains a translator on the features of all files and writes an index of tokens per file.
 #include "commands.hpp"
+#include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/json.hpp"
 #include "options.hpp"
 #include "report/text.hpp"
@@ -22,7 +23,7 @@ struct translate_options {
 
 std::vector<std::filesystem::path> paths_of(std::string const& text, char const* option) {
   std::vector<std::filesystem::path> paths;
-  for (auto const& word : split_at_commas(text)) {
+  for (auto const& word : detail::split_at_commas(text)) {
     expects(!word.empty(), option, " '", text, "': a name between commas is empty");
     paths.emplace_back(word);
   }

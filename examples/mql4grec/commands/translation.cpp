@@ -6,6 +6,7 @@
 
 #include "report/text.hpp"
 #include "signals.hpp"
+#include "training_bar.hpp"
 #include "warnings.hpp"
 
 namespace mql4grec::program {
@@ -25,48 +26,15 @@ double error_unit(translator_run const& run, feature_statistics const& seen) {
   return run.normalize == normalization_of_features::standard ? 1 / seen.variance : 1;
 }
 
-/// The rates and times of this process.
-class translator_watch {
- public:
-  translator_watch(translator_run const& run, feature_statistics const& seen, progress_log& log)
-      : run_(run), error_unit_(error_unit(run, seen)), log_(log) {}
-
-  void on_step(translator_progress const& p, rq_vae_losses const& losses, std::int64_t steps) {
-    if (first_items_ < 0) {
-      started_ = clock::now();
-      first_items_ = p.items;
-      first_step_ = p.step;
-      return;
-    }
-    double const elapsed = std::max(1e-9, std::chrono::duration<double>(clock::now() - started_).count());
-    auto const all = run_.options.epochs * steps;
-    double const left =
-        std::min(elapsed / static_cast<double>(p.step - first_step_) * static_cast<double>(all - p.step),
-                 run_.limits.max_seconds - elapsed);
-    log_.bar("epoch " + std::to_string(p.epoch + 1) + "/" + std::to_string(run_.options.epochs),
-             static_cast<double>(p.step) / static_cast<double>(all),
-             grouped(static_cast<index_t>(static_cast<double>(p.items - first_items_) / elapsed)) + " items/s  loss " +
-                 fixed(losses.total, 5) + "  " + clock_time(left) + " left");
-  }
-  void on_epoch(translator_progress const& p) {
-    auto const& last = p.history.back();
-    if (!last.evaluation) return;
-    std::string used;
-    for (auto const& level : last.evaluation->usage) used += (used.empty() ? "" : ", ") + std::to_string(level.used);
-    log_.milestone("epoch " + std::to_string(p.epoch) + "/" + std::to_string(run_.options.epochs) + ": error " +
-                   fixed(last.evaluation->reconstruction_error / error_unit_, 5) + ", collisions " +
-                   fixed(100 * last.evaluation->collision_rate, 2) + " %, codes used " + used +
-                   (p.best_epoch == p.epoch ? " (best)" : "") + ", " + clock_time(last.seconds) + " in all");
-  }
-
- private:
-  using clock = std::chrono::steady_clock;
-  translator_run const& run_;
-  double error_unit_;
-  progress_log& log_;
-  clock::time_point started_ = {};
-  std::int64_t first_items_ = -1, first_step_ = 0;
-};
+/// The line after an evaluation of the catalog.
+std::string evaluation_line(translator_progress const& p, std::string const& epoch, double unit) {
+  auto const& last = p.history.back();
+  std::string used;
+  for (auto const& level : last.evaluation->usage) used += (used.empty() ? "" : ", ") + std::to_string(level.used);
+  return epoch + ": error " + fixed(last.evaluation->reconstruction_error / unit, 5) + ", collisions " +
+         fixed(100 * last.evaluation->collision_rate, 2) + " %, codes used " + used +
+         (p.best_epoch == p.epoch ? " (best)" : "") + ", " + clock_time(last.seconds) + " in all";
+}
 
 /// Trains the requested quantizer and writes its model to the run's directory.
 translator_result learn(compute const& compute, translation_request const& request, translation_inputs const& inputs,
@@ -78,10 +46,17 @@ translator_result learn(compute const& compute, translation_request const& reque
   };
   auto const& run = request.run;
   if (request.kmeans) return compute.learn_residual_kmeans(run, *request.kmeans, features, stop_requested);
-  translator_watch watch(run, inputs.seen, log);
+  training_bar bar(log, "items", run.options.epochs, run.limits.max_seconds);
   translator_run_observer const observer{
-      .on_step = [&](auto const& p, auto const& losses, std::int64_t steps) { watch.on_step(p, losses, steps); },
-      .on_epoch = [&](auto const& p, bool) { watch.on_epoch(p); },
+      .on_step =
+          [&](auto const& p, auto const& losses, std::int64_t steps) {
+            bar.draw(p, {.seen = p.items, .steps_per_epoch = steps, .loss = fixed(losses.total, 5)});
+          },
+      .on_epoch =
+          [&](auto const& p, bool) {
+            if (p.history.back().evaluation)
+              log.milestone(evaluation_line(p, bar.epoch_text(p.epoch), error_unit(run, inputs.seen)));
+          },
       .interrupted = stop_requested,
       .on_changed_settings = [&](auto const& changes) { warn_of_changes(changes, log); }};
   return compute.train_translator(run, features, inputs.seen, observer);

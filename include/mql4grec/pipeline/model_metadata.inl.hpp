@@ -1,11 +1,11 @@
 #pragma once
 // Definitions of what pipeline/model_metadata.hpp declares and isn't a template.
-#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/language/read.hpp"
@@ -22,13 +22,7 @@ MQL4GREC_DEFINITION mixture mixture_named(std::string const& name, mixture_optio
     detail::raise("tasks '", name,
                   "': expected all, next, released, released-next or a list of next-text, next-image, text-to-image, "
                   "image-to-text, align-text-image, align-image-text");
-  std::vector<std::string> names;
-  for (std::size_t begin = 0; begin <= name.size();) {
-    auto const end = std::min(name.find(',', begin), name.size());
-    names.push_back(name.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return listed_tasks(names, options);
+  return listed_tasks(detail::split_at_commas(name), options);
 }
 
 MQL4GREC_DEFINITION std::string query_prompts(std::string const& tasks) {

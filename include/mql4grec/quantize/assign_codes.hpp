@@ -9,7 +9,7 @@
 #include "mql4grec/embed/features.hpp"
 #include "mql4grec/quantize/codebook/code_table.hpp"
 #include "mql4grec/quantize/codebook/residual_quantizer.hpp"
-#include "mql4grec/quantize/rq_vae/feature_stream.hpp"
+#include "mql4grec/quantize/feature_stream.hpp"
 
 namespace mql4grec {
 

@@ -108,7 +108,7 @@ class run_directory {
 
   /// Throws error if the directory contains a run or a model.
   static void expect_empty(std::filesystem::path const& directory) {
-    expects(!std::filesystem::exists(directory / "training.safetensors"), directory.string(),
+    expects(!std::filesystem::exists(directory / state_file_name), directory.string(),
             ": holds a training run; resume it, or write to another directory");
     expects(!std::filesystem::exists(directory / "model.safetensors"), directory.string(),
             ": holds a model that isn't this run's; write to another directory");
@@ -117,7 +117,7 @@ class run_directory {
   /// The directory.
   std::filesystem::path const& path() const { return directory_; }
   /// The state file, training.safetensors.
-  std::filesystem::path state_path() const { return directory_ / "training.safetensors"; }
+  std::filesystem::path state_path() const { return directory_ / state_file_name; }
   /// Whether there is a state from which the run continues.
   bool resumed() const { return resumed_; }
 

@@ -21,6 +21,9 @@
 
 namespace mql4grec::train {
 
+/// The name of the state file in a run's directory.
+inline constexpr char const* state_file_name = "training.safetensors";
+
 /// Describes a run, so that only the same run is resumed. The members are pointers, so that this header doesn't include
 /// the JSON library.
 struct run_description {

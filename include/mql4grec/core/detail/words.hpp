@@ -25,4 +25,16 @@ inline std::string shape_text(std::vector<index_t> const& shape) {
   return text + (shape.size() > 16 ? ", …]" : "]");
 }
 
+/// The parts of a text between its commas. "a," has an empty second part; an empty text has no part.
+inline std::vector<std::string> split_at_commas(std::string const& text) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin < text.size();) {
+    auto const end = std::min(text.find(',', begin), text.size());
+    parts.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+    if (end + 1 == text.size()) parts.emplace_back();
+  }
+  return parts;
+}
+
 }  // namespace mql4grec::detail

@@ -1,7 +1,7 @@
 #pragma once
 // The definitions of quantize/residual_kmeans/checkpoint.hpp.
+#include "mql4grec/quantize/model_tensors.hpp"
 #include "mql4grec/quantize/residual_kmeans/checkpoint.hpp"
-#include "mql4grec/quantize/rq_vae/model_tensors.hpp"
 
 namespace mql4grec::detail {
 

@@ -5,7 +5,7 @@
 #include "mql4grec/backend/contract/copy.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/safetensors.hpp"
-#include "mql4grec/quantize/rq_vae/model_tensors.hpp"
+#include "mql4grec/quantize/model_tensors.hpp"
 #include "mql4grec/quantize/rq_vae/rq_vae.hpp"
 
 namespace mql4grec {

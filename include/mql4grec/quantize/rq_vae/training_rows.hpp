@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "mql4grec/backend/contract/buffer.hpp"
-#include "mql4grec/quantize/rq_vae/feature_stream.hpp"
+#include "mql4grec/quantize/feature_stream.hpp"
 
 namespace mql4grec {
 

@@ -1,8 +1,8 @@
 #pragma once
-// The definitions of quantize/rq_vae/model_tensors.hpp.
+// The definitions of quantize/model_tensors.hpp.
 #include <algorithm>
 
-#include "mql4grec/quantize/rq_vae/model_tensors.hpp"
+#include "mql4grec/quantize/model_tensors.hpp"
 
 namespace mql4grec::detail {
 

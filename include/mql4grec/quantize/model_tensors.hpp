@@ -33,5 +33,5 @@ void read_finite(safetensors const& file, std::string const& name, std::vector<i
 }  // namespace mql4grec::detail
 
 #if !MQL4GREC_COMPILED
-#include "mql4grec/quantize/rq_vae/model_tensors.inl.hpp"
+#include "mql4grec/quantize/model_tensors.inl.hpp"
 #endif
