@@ -74,9 +74,9 @@ struct join_ranges {
     if (last + 1 >= order.size || order.begins(last + 1)) return;
     std::int32_t const key = order.keys[last];
     if (order.keys[first] == key && !order.begins(first)) return;  // the run began in an earlier range
-    index_t const behind = (order.end_of_run(last) + each - 1) / each;
+    index_t const end = (order.end_of_run(last) + each - 1) / each;
     T sum = tails(range, j);
-    for (index_t s = range + 1; s < behind; ++s) sum += heads(s, j);
+    for (index_t s = range + 1; s < end; ++s) sum += heads(s, j);
     to(key, j) += sum;
   }
 };

@@ -64,15 +64,15 @@ struct digit_ranks {
   };
   MQL4GREC_HD rank of(int t) const {
     int const own = digits[t];
-    int before = 0, behind = 0;
+    int before = 0, after = 0;
     for (int u = 0; u < digit_count::threads; u += 4) {
       auto const four = load<4>(digits + u);
       for (int i = 0; i < 4; ++i) {
         before += four.at[i] == own && u + i < t;
-        behind += four.at[i] == own && u + i > t;
+        after += four.at[i] == own && u + i > t;
       }
     }
-    return {before, behind == 0};
+    return {before, after == 0};
   }
 };
 
