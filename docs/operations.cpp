@@ -57,6 +57,7 @@ std::string table() {
           "`dense_forward`, `dense_relu_forward`, which `cuda` alone has, for float; elsewhere those of the two rows "
           "above",
           []<class B, class T>() { return nn::DenseLayerOps<B, T>; }),
+      row("nn::MlpOps", "`relu_backward`, `bias_backward`", []<class B, class T>() { return nn::MlpOps<B, T>; }),
       row("nn::EmbeddingOps", "`embedding_forward`, `embedding_backward`",
           []<class B, class T>() { return nn::EmbeddingOps<B, T>; }),
       row("nn::RmsNormOps", "`rms_norm_forward`, `rms_norm_backward`",
@@ -97,7 +98,7 @@ std::string table() {
       row("NearestCodesOps", "`nearest_codes`", []<class B, class T>() { return NearestCodesOps<B, T>; }),
       row("SinkhornOps", "`squared_distances`, `sinkhorn_assign`",
           []<class B, class T>() { return SinkhornOps<B, T>; }),
-      row("SquaredErrorOps", "`squared_error_forward`, `squared_error_backward`, `add_scaled`, `bias_backward`",
+      row("SquaredErrorOps", "`squared_error_forward`, `squared_error_backward`, `add_scaled`",
           []<class B, class T>() { return SquaredErrorOps<B, T>; }),
       row("RqVaeTrainingOps", "`add_to_codes`, `squared_distances`, `sum_of_squares_into`",
           []<class B, class T>() { return RqVaeTrainingOps<B, T>; }),

@@ -41,7 +41,7 @@ T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> 
   auto encoded = poisoned<T>(b, {n, width}), through = poisoned<T>(b, {n, width}),
        decoded = poisoned<T>(b, x.extents());
   scratch_scope<reference::backend> const scope(b.scratch());
-  detail::perceptron<reference::backend, T>(b, w.encoder, wide, encoded);
+  nn::mlp_forward<T, reference::backend>(b, w.encoder, wide, encoded);
   auto const z = *encoded;
   T quantization{};
   for (index_t i = 0; i < n; ++i)
@@ -63,7 +63,7 @@ T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> 
       double const z_held = fixed_residuals(i, j);
       (*through)(i, j) = sum + mql4grec::constant<T>(taken - z_held);  // straight-through estimate
     }
-  detail::perceptron<reference::backend, T>(b, w.decoder, through, decoded);
+  nn::mlp_forward<T, reference::backend>(b, w.decoder, through, decoded);
   T const error = squared_error_forward<T>(b, decoded, wide);
   double const rows = static_cast<double>(n);
   return error * mql4grec::constant<T>(1 / (rows * static_cast<double>(c.input_width))) +

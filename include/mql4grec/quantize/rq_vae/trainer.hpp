@@ -149,10 +149,8 @@ class rq_vae_trainer {
       return std::reduce(model.config().codes.begin(), model.config().codes.end());
     }
   };
-  row_range share_of(index_t worker) const {
-    index_t const workers = backend_.workers(), first = rows_ * worker / workers;
-    return {first, rows_ * (worker + 1) / workers - first};
-  }
+  /// The rows of the batch that a worker processes.
+  row_range rows_of(index_t worker) const { return worker_share{worker, backend_.workers()}.of(rows_); }
   worker_state& state(index_t worker) { return *workers_[static_cast<std::size_t>(worker)]; }
   out_matrix<B, T> residual_rows(index_t level, row_range rows) {
     index_t const width = model_.config().latent_width;
@@ -194,7 +192,7 @@ class rq_vae_trainer {
             options_.batch_size);
     rows_ = x.rows();
     for_each_worker(backend_, [&](B& worker, index_t which) {
-      auto const mine = share_of(which);
+      auto const mine = rows_of(which);
       pass_.encode(worker, mine, x.row_block(mine.first, mine.count), residual_rows(0, mine));
     });
     if (how == quantize_mode::quantize)
@@ -203,7 +201,7 @@ class rq_vae_trainer {
       for (index_t l = 1; l <= model_.config().levels(); ++l)
         // No residual: ẑ = z.
         fill<T>(backend_, residual_rows(l, {0, rows_}).flat(), T{});
-    go_back(x, how);
+    backpropagate(x, how);
   }
 
   void choose_codes() {
@@ -219,7 +217,7 @@ class rq_vae_trainer {
             assignments_[static_cast<std::size_t>(l)]);
       };
       if (is_row_by_row(assignments_[static_cast<std::size_t>(l)]))
-        for_each_worker(backend_, [&](B& worker, index_t which) { one(worker, share_of(which)); });
+        for_each_worker(backend_, [&](B& worker, index_t which) { one(worker, rows_of(which)); });
       else
         one(backend_, {0, rows_});
     }
@@ -242,18 +240,19 @@ class rq_vae_trainer {
     return nearest_memory_.view_all().part(level * options_.batch_size, rows_);
   }
 
-  void go_back(in_matrix<B, T> x, quantize_mode how) {
+  void backpropagate(in_matrix<B, T> x, quantize_mode how) {
     auto const& c = model_.config();
     for_each_worker(backend_, [&](B& worker, index_t which) {
-      auto const mine = share_of(which);
+      auto const mine = rows_of(which);
       std::vector<in_matrix<B, T>> residuals;
       for (index_t l = 0; l <= c.levels(); ++l) residuals.push_back(residual_rows(l, mine));
-      pass_.decode_and_go_back(worker, mine, rows_, x.row_block(mine.first, mine.count), residuals,
-                               state(which).error.view_all());
+      pass_.decode_and_backpropagate(
+          worker, {.rows = mine, .batch_rows = rows_, .x = x.row_block(mine.first, mine.count), .residuals = residuals},
+          state(which).error.view_all());
       if (how == quantize_mode::quantize) add_up_codes(worker, which);
     });
     for_each_worker(backend_, [&](B& worker, index_t which) {
-      pass_.weight_gradients(worker, which, backend_.workers(), x, windows_);
+      pass_.weight_gradients(worker, {which, backend_.workers()}, x, windows_);
     });
     finish_codebook_gradient(how);
     for (index_t l = 1; l <= c.levels(); ++l)
@@ -285,7 +284,7 @@ class rq_vae_trainer {
     index_t row = 0;
     for (index_t l = 0; l < c.levels(); ++l) {
       index_t const k = c.codes[static_cast<std::size_t>(l)];
-      add_to_codes<T>(worker, residual_rows(l + 1, share_of(which)), code_rows(l, share_of(which)),
+      add_to_codes<T>(worker, residual_rows(l + 1, rows_of(which)), code_rows(l, rows_of(which)),
                       nn::matrix_at(mine.code_sums.view_all(), row * c.latent_width, k, c.latent_width),
                       mine.code_counts.view_all().part(row, k));
       row += k;
