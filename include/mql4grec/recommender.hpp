@@ -129,8 +129,8 @@ ranking recommender<B, T, Fusion>::recommend(std::span<item_id const> history, i
                                [&](item_id item) { return !wanted || (*wanted)(item); }));
   ranking best = fusion_.fuse(lists);
   if (best.size() > k) {
-    best.items.resize(static_cast<std::size_t>(k));
-    best.scores.resize(static_cast<std::size_t>(k));
+    best.items.resize(to_size(k));
+    best.scores.resize(to_size(k));
   }
   return best;
 }
@@ -169,7 +169,7 @@ beams recommender<B, T, Fusion>::search_one(beam_searcher<B, frozen_t5<B, T>>& s
   std::vector<std::uint8_t> nodes;
   view<std::uint8_t const, host_space, 2> allowed;
   if (wanted) {
-    nodes.resize(static_cast<std::size_t>(tries_[m].nodes()));
+    nodes.resize(to_size(tries_[m].nodes()));
     mark_allowed(tries_[m], *wanted, nodes);
     allowed = {nodes.data(), 1, tries_[m].nodes()};
   }

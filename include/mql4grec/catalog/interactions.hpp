@@ -26,8 +26,8 @@ struct interactions {
   /// such user.
   std::span<item_id const> of(user_id user) const {
     expects(index(user) >= 0 && index(user) < users(), "user ", index(user), " is not among the ", users(), " users");
-    auto const u = static_cast<std::size_t>(user);
-    return {items.data() + offsets[u], static_cast<std::size_t>(offsets[u + 1] - offsets[u])};
+    auto const u = to_size(user);
+    return {items.data() + offsets[u], to_size(offsets[u + 1] - offsets[u])};
   }
 
   /// Appends a user and returns its id. item_count grows to cover the items of the history. Throws error for a negative
@@ -80,7 +80,7 @@ inline index_t target_position(interactions const& data, user_id user, split par
 inline std::span<item_id const> window_before(std::span<item_id const> items, index_t end, index_t max_history) {
   expects(max_history >= 0, "a history of at most ", max_history, " items");
   auto const first = std::max<index_t>(0, end - max_history);
-  return items.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(end - first));
+  return items.subspan(to_size(first), to_size(end - first));
 }
 
 }  // namespace mql4grec

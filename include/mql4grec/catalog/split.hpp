@@ -14,7 +14,7 @@ inline char const* name_of(split part) {
 
 /// The item to be predicted. Throws error for a user without a target in this part.
 inline item_id target(interactions const& data, user_id user, split part) {
-  return data.of(user)[static_cast<std::size_t>(target_position(data, user, part))];
+  return data.of(user)[to_size(target_position(data, user, part))];
 }
 
 /// The last `max_history` items before the target, oldest first. In the test part, the history includes the validation

@@ -78,7 +78,7 @@ inline void remove_modalities(synthetic_options const& options, index_t domain, 
 inline synthetic_domain make_synthetic_domain(synthetic_options const& options, index_t domain) {
   detail::check_synthetic(options, domain);
   auto const shops = std::ssize(detail::synthetic_shops);
-  auto const& shop = detail::synthetic_shops[static_cast<std::size_t>(domain % shops)];
+  auto const& shop = detail::synthetic_shops[to_size(domain % shops)];
   synthetic_domain out;
   out.name = std::string(shop.name) + (domain < shops ? "" : std::to_string(domain / shops + 1));
   auto const items = detail::make_latent_items(options.seed, domain, options.items);

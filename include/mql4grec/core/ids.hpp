@@ -34,4 +34,10 @@ constexpr index_t index(T id) {
   return static_cast<index_t>(id);
 }
 
+/// The same, as the index of a container. It must not be negative (assert).
+template <StrongId T>
+constexpr std::size_t to_size(T id) {
+  return to_size(index(id));
+}
+
 }  // namespace mql4grec

@@ -130,7 +130,7 @@ class npy_writer {
     return columns;
   }
   void write(host_vector_view<float const> entries) {
-    file_.write(entries.data, static_cast<std::size_t>(entries.size()) * sizeof(float));
+    file_.write(entries.data, to_size(entries.size()) * sizeof(float));
   }
 
   std::filesystem::path path_;

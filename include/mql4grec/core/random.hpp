@@ -78,12 +78,12 @@ class random_stream {
 template <class T>
 void shuffle(std::span<T> entries, random_stream random) {
   for (std::size_t n = entries.size(); n > 1; --n)
-    std::swap(entries[n - 1], entries[static_cast<std::size_t>(random.below(static_cast<index_t>(n)))]);
+    std::swap(entries[n - 1], entries[to_size(random.below(static_cast<index_t>(n)))]);
 }
 
 /// The numbers 0 … n − 1 in the order of one epoch, a function of (seed, epoch) only.
 inline std::vector<index_t> epoch_order(index_t n, std::uint64_t seed, std::uint64_t epoch) {
-  std::vector<index_t> order(static_cast<std::size_t>(n));
+  std::vector<index_t> order(to_size(n));
   std::iota(order.begin(), order.end(), index_t{0});
   shuffle(std::span(order), random_stream(seed, 0x6f72646572u ^ (epoch << 40)));
   return order;

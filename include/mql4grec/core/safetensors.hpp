@@ -56,7 +56,7 @@ class safetensors {
   /// Reads all entries of a tensor of any shape; else as read().
   template <detail::Entry T>
   std::vector<T> values(std::string_view name) const {
-    std::vector<T> out(static_cast<std::size_t>(info(name).size()));
+    std::vector<T> out(to_size(info(name).size()));
     read(name, info(name).shape, view_of(std::span<T>(out)));
     return out;
   }
@@ -77,12 +77,12 @@ class safetensors {
       detail::raise<file_error>(path().string(), ": ", place(name), "is ", detail::name_of(tensor.type),
                                 ", expected integers");
     } else {
-      std::vector<From> piece(static_cast<std::size_t>(std::min<index_t>(out.size(), 1 << 15)));
+      std::vector<From> piece(to_size(std::min<index_t>(out.size(), 1 << 15)));
       for (index_t first = 0; first < out.size(); first += std::ssize(piece)) {
         index_t const count = std::min<index_t>(std::ssize(piece), out.size() - first), width = sizeof(From);
         file_.read(tensor.begin + first * width, piece.data(), count * width);
         for (index_t i = 0; i < count; ++i)
-          if (!detail::convert(piece[static_cast<std::size_t>(i)], out(first + i))) [[unlikely]]
+          if (!detail::convert(piece[to_size(i)], out(first + i))) [[unlikely]]
             detail::raise<file_error>(path().string(), ": ", place(name), "entry ", first + i,
                                       " doesn't fit its new type");
       }

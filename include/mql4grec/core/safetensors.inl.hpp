@@ -15,7 +15,7 @@ namespace mql4grec {
 
 MQL4GREC_DEFINITION safetensors::safetensors(std::filesystem::path const& path) : file_(path) {
   index_t const header_bytes = read_header_length();
-  std::string text(static_cast<std::size_t>(header_bytes), '\0');
+  std::string text(to_size(header_bytes), '\0');
   file_.read(8, text.data(), header_bytes);
   expects_file(text.starts_with('{'), path, "header: expected a JSON object that starts at byte 8");
   detail::safetensors_header header(path);
@@ -140,8 +140,7 @@ MQL4GREC_DEFINITION void write_safetensors(std::filesystem::path const& path, st
   atomic_file file(path);
   file.write(detail::safetensors_prefix(path, order, metadata));
   for (auto const* tensor : order)
-    std::visit([&](auto const& v) { file.write(v.data, static_cast<std::size_t>(v.size()) * sizeof(*v.data)); },
-               tensor->values);
+    std::visit([&](auto const& v) { file.write(v.data, to_size(v.size()) * sizeof(*v.data)); }, tensor->values);
   file.commit();
 }
 

@@ -1,13 +1,24 @@
 #pragma once
-// The scalar types: `Real` for everything that is trained, `Field` for the reference backend only.
+// The types of numbers: index_t for sizes and positions; `Real` for everything that is trained, `Field` for the
+// reference backend only.
+#include <cassert>
 #include <complex>
 #include <concepts>
 #include <cstddef>
+
+#include "mql4grec/core/macros.hpp"
 
 namespace mql4grec {
 
 /// The type of all sizes and positions. Signed, so that differences can be negative.
 using index_t = std::ptrdiff_t;
+
+/// A size or position as the unsigned type of the standard library's containers. It must not be negative (assert).
+template <std::signed_integral T>
+MQL4GREC_HD constexpr std::size_t to_size(T n) {
+  assert(n >= 0);
+  return to_size(n);
+}
 
 /// Scalars that models are trained with: float and double.
 template <class T>

@@ -114,7 +114,7 @@ constexpr host_vector_view<T> view_of(std::span<T> entries) {
 /// A span of a view's entries.
 template <class T>
 constexpr std::span<T> as_span(host_vector_view<T> v) {
-  return {v.data, static_cast<std::size_t>(v.size())};
+  return {v.data, to_size(v.size())};
 }
 
 }  // namespace mql4grec

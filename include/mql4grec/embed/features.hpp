@@ -43,7 +43,7 @@ class matrix_features {
   void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
     expects(std::ssize(wanted) == out.rows(), "features: ", wanted.size(), " rows into a place for ", out.rows());
     for (index_t i = 0; i < out.rows(); ++i) {
-      auto const row = wanted[static_cast<std::size_t>(i)];
+      auto const row = wanted[to_size(i)];
       expects(row >= 0 && row < rows(), "features: row ", row, " of ", rows());
       copy_row(row, out.row(i));
     }
@@ -52,7 +52,7 @@ class matrix_features {
  private:
   void copy_row(index_t row, host_vector_view<float> out) const {
     expects(out.size() == width(), "features: rows of ", width(), " entries into rows of ", out.size());
-    std::memcpy(out.data, all_.row(row).data, static_cast<std::size_t>(out.size()) * sizeof(float));
+    std::memcpy(out.data, all_.row(row).data, to_size(out.size()) * sizeof(float));
   }
 
   host_matrix_view<float const> all_;

@@ -91,7 +91,7 @@ class joined_features {
     // Consecutive rows of one part are gathered by one call, so that the part can read them at once.
     std::vector<index_t> there;
     for (index_t i = 0; i < out.rows(); i += std::ssize(there)) {
-      auto const rest = wanted.subspan(static_cast<std::size_t>(i));
+      auto const rest = wanted.subspan(to_size(i));
       index_t const p = part_of(rest.front()), begin = first_row(p), end = begin + part(p).rows();
       there.clear();
       for (index_t const row : rest) {
@@ -105,7 +105,7 @@ class joined_features {
  private:
   std::size_t checked(index_t p) const {
     expects(p >= 0 && p < parts(), "features: part ", p, " of ", parts());
-    return static_cast<std::size_t>(p);
+    return to_size(p);
   }
   std::string name_of(index_t p) const {
     if constexpr (requires(F const& source) { source.path().string(); })

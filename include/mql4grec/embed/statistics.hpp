@@ -89,7 +89,7 @@ index_t distinct_rows(F const& features, index_t enough) {
   index_t const rows = features.rows(), width = features.width();
   index_t const block =
       std::clamp<index_t>((index_t{1} << 16) / std::max<index_t>(1, width), 1, std::max<index_t>(1, rows));
-  std::vector<float> memory(static_cast<std::size_t>(block * width));
+  std::vector<float> memory(to_size(block * width));
   std::unordered_set<std::size_t> seen;
   for (index_t first = 0; first < rows; first += block) {
     host_matrix_view<float> const x(memory.data(), std::min(block, rows - first), width);
@@ -113,7 +113,7 @@ feature_statistics check_finite(F const& features, std::string_view name) {
   expects(rows >= 1 && width >= 1, name, ": ", rows, " rows of ", width, " entries, expected at least one of each");
   // 1 MiB, regardless of the size of the catalog.
   index_t const block = std::clamp<index_t>((index_t{1} << 18) / width, 1, rows);
-  std::vector<float> memory(static_cast<std::size_t>(block * width));
+  std::vector<float> memory(to_size(block * width));
   features.read(0, {memory.data(), 1, width});
   detail::column_sums sums({memory.data(), width});
   for (index_t first = 0; first < rows; first += block) {

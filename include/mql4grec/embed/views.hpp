@@ -14,7 +14,7 @@ namespace mql4grec {
 template <FeatureSource F>
 std::vector<index_t> rows_with_features(F const& features) {
   constexpr index_t block = 1024;
-  std::vector<float> memory(static_cast<std::size_t>(block * features.width()));
+  std::vector<float> memory(to_size(block * features.width()));
   std::vector<index_t> rows;
   for (index_t first = 0; first < features.rows(); first += block) {
     host_matrix_view<float> const x(memory.data(), std::min(block, features.rows() - first), features.width());
@@ -41,7 +41,7 @@ class selected_features {
   /// The number of columns of the source.
   index_t width() const { return all_.width(); }
   /// The row of the source that is row i of the view.
-  index_t row(index_t i) const { return selection_[static_cast<std::size_t>(i)]; }
+  index_t row(index_t i) const { return selection_[to_size(i)]; }
   /// The selected rows of the source, in the order of the view.
   std::vector<index_t> const& selection() const { return selection_; }
   /// The location of a row in the source, for error messages.
@@ -55,8 +55,7 @@ class selected_features {
   void read(index_t first, host_matrix_view<float> out) const {
     expects(first >= 0 && first + out.rows() <= rows(), "features: rows ", first, " to ", first + out.rows(), " of ",
             rows());
-    all_.gather(std::span(selection_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(out.rows())),
-                out);
+    all_.gather(std::span(selection_).subspan(to_size(first), to_size(out.rows())), out);
   }
   /// Copies the given rows of the view to `out`, in the given order. Throws error for rows out of range.
   void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
@@ -104,8 +103,7 @@ class scaled_features {
  private:
   void apply(host_matrix_view<float> out) const {
     for (index_t i = 0; i < out.rows(); ++i)
-      for (index_t j = 0; j < out.columns(); ++j)
-        out(i, j) = (out(i, j) - how_.mean[static_cast<std::size_t>(j)]) * how_.scale;
+      for (index_t j = 0; j < out.columns(); ++j) out(i, j) = (out(i, j) - how_.mean[to_size(j)]) * how_.scale;
   }
 
   F const& all_;

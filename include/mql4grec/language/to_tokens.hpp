@@ -16,11 +16,11 @@ inline token_table to_tokens(host_matrix_view<code_t const> codes, vocabulary co
   expects(codes.columns() == vocab.levels(kind), "codes of ", codes.columns(), " levels for a modality with ",
           vocab.levels(kind));
   token_table table(kind, codes.rows(), codes.columns());
-  std::vector<token_t> sequence(static_cast<std::size_t>(codes.columns()));
+  std::vector<token_t> sequence(to_size(codes.columns()));
   for (index_t i = 0; i < codes.rows(); ++i) {
     if (codes(i, 0) == code_t{-1}) continue;
     for (index_t level = 0; level < codes.columns(); ++level)
-      sequence[static_cast<std::size_t>(level)] = vocab.token(kind, level, codes(i, level));
+      sequence[to_size(level)] = vocab.token(kind, level, codes(i, level));
     table.set(item_id(i), sequence);
   }
   return table;

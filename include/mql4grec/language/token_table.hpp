@@ -37,9 +37,8 @@ class token_table {
   /// The item's sequence (levels), or an empty span. Valid until the next set().
   std::span<token_t const> of(item_id item) const {
     auto const row = row_of(item);
-    return row < present_.size()
-               ? std::span(tokens_).subspan(row * static_cast<std::size_t>(levels_), static_cast<std::size_t>(levels_))
-               : std::span<token_t const>();
+    return row < present_.size() ? std::span(tokens_).subspan(row * to_size(levels_), to_size(levels_))
+                                 : std::span<token_t const>();
   }
 
   /// Sets the item's sequence. Fast when items are set in ascending order; setting an item before existing ones moves
@@ -74,7 +73,7 @@ class token_table {
     auto const guess = static_cast<std::size_t>(item);
     if (guess < present_.size() && present_[guess] == item) return guess;  // all items before it have a sequence
     auto const at = std::ranges::lower_bound(present_, item);
-    return at != present_.end() && *at == item ? static_cast<std::size_t>(at - present_.begin()) : present_.size();
+    return at != present_.end() && *at == item ? to_size(at - present_.begin()) : present_.size();
   }
 
   modality kind_ = modality::text;

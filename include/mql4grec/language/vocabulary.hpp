@@ -90,7 +90,7 @@ class vocabulary {
   index_t codes(modality kind, index_t level) const {
     auto const& per_level = family(kind).codes;
     expects(level >= 0 && level < levels(kind), "level ", level, " of a modality with ", levels(kind), " levels");
-    return per_level[static_cast<std::size_t>(level)];
+    return per_level[to_size(level)];
   }
   /// The number of prompt tokens.
   index_t prompts() const { return options_.prompts; }
@@ -101,8 +101,7 @@ class vocabulary {
   token_t token(modality kind, index_t level, code_t code) const {
     auto const k = codes(kind, level);
     expects(index(code) >= 0 && index(code) < k, "code ", index(code), " of a level with ", k, " codes");
-    auto const found =
-        token_ids_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(level)][static_cast<std::size_t>(code)];
+    auto const found = token_ids_[to_size(kind)][to_size(level)][to_size(code)];
     expects(found != missing, "the word ", word(kind, level, code), " has no id");
     return found;
   }
@@ -113,7 +112,7 @@ class vocabulary {
   /// The prompt token <*_i>. Throws error when there is no such prompt, or no id for it.
   token_t prompt(index_t i) const {
     expects(i >= 0 && i < prompts(), "prompt ", i, ", <*_", i, ">, of a vocabulary with ", prompts(), " prompts");
-    auto const found = prompts_[static_cast<std::size_t>(i)];
+    auto const found = prompts_[to_size(i)];
     expects(found != missing, "the word <*_", i, "> has no id");
     return found;
   }
@@ -121,19 +120,19 @@ class vocabulary {
   /// The code that a token represents; nothing for <pad>, </s>, prompts and ids without a token.
   std::optional<token_place> place(token_t token) const {
     if (index(token) < 0 || index(token) >= size()) return std::nullopt;
-    return places_[static_cast<std::size_t>(token)];
+    return places_[to_size(token)];
   }
 
   /// Whether the vocabulary has a text for an id. False for ids out of range and for the ids of a base tokenizer's own
   /// tokens.
   bool has_text(token_t token) const {
-    return index(token) >= 0 && index(token) < size() && !texts_[static_cast<std::size_t>(token)].empty();
+    return index(token) >= 0 && index(token) < size() && !texts_[to_size(token)].empty();
   }
   /// The text of a token. Throws error when has_text() is false.
   std::string const& text(token_t token) const {
     expects(index(token) >= 0 && index(token) < size(), "token ", index(token), " of a vocabulary of ", size());
     expects(has_text(token), "token ", index(token), " has no word in this vocabulary");
-    return texts_[static_cast<std::size_t>(token)];
+    return texts_[to_size(token)];
   }
   /// The text of a sequence without separators: "<a_1><b_2><c_3><d_4>". Throws error when has_text() is false for a
   /// token.
@@ -164,7 +163,7 @@ class vocabulary {
   modality_tokens const& family(modality kind) const {
     expects(index(kind) >= 0 && index(kind) < modalities(), "modality ", index(kind), " of a vocabulary with ",
             modalities(), " modalities");
-    return options_.modalities[static_cast<std::size_t>(kind)];
+    return options_.modalities[to_size(kind)];
   }
 
   void check_families() const {
@@ -209,7 +208,7 @@ class vocabulary {
   }
   token_t add(std::string const& word, token_t id, std::optional<token_place> place) {
     expects(index(id) >= 0, "the word ", word, " has the negative id ", index(id));
-    auto const at = static_cast<std::size_t>(id);
+    auto const at = to_size(id);
     if (at >= texts_.size()) {
       texts_.resize(at + 1);
       places_.resize(at + 1);

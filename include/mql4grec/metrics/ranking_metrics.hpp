@@ -64,7 +64,7 @@ inline placement place_of(ranking const& list, item_id target) {
 inline placement expected_place_of(ranking const& list, item_id target) {
   auto const found = std::ranges::find(list.items, target);
   if (found == list.items.end()) return {};
-  auto const score = list.scores[static_cast<std::size_t>(found - list.items.begin())];
+  auto const score = list.scores[to_size(found - list.items.begin())];
   return {std::ranges::count_if(list.scores, [&](double s) { return s > score; }),
           std::ranges::count(list.scores, score)};
 }

@@ -51,7 +51,7 @@ class parameter_layout {
   /// All parameters, in the order of the add_* calls.
   std::vector<parameter> const& entries() const { return entries_; }
   /// Parameter number i.
-  parameter const& operator[](index_t i) const { return entries_[static_cast<std::size_t>(i)]; }
+  parameter const& operator[](index_t i) const { return entries_[to_size(i)]; }
 
   /// The parameter with this name. Throws error when there is none.
   parameter const& find(std::string_view name) const {

@@ -78,7 +78,7 @@ evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_metadata con
                     evaluation_options const& options, Progress&& progress, Fusion const& fusion = {}) {
   constexpr std::size_t shown = 12;
   auto users = evaluated_users(data.interactions);
-  users.resize(std::min(users.size(), static_cast<std::size_t>(std::max<index_t>(0, options.users))));
+  users.resize(std::min(users.size(), to_size(std::max<index_t>(0, options.users))));
   auto const n = std::ssize(users);
   auto const started = std::chrono::steady_clock::now();
   progress(0, n);
@@ -90,7 +90,7 @@ evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_metadata con
   metric_accumulator text, image, ensemble, item_text, item_image, item_ensemble;
   evaluation out;
   for (index_t q = 0; q < n; ++q) {
-    auto const user = users[static_cast<std::size_t>(q)];
+    auto const user = users[to_size(q)];
     auto const right = target(data.interactions, user, options.part);
     ranking const lists[] = {ranking_of(found_text, q, tries[0]), ranking_of(found_image, q, tries[1])};
     ranking const fused = fusion.fuse(lists);

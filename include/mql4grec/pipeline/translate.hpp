@@ -51,8 +51,7 @@ void with_host_codebooks(B& backend, M const& model, Task&& task) {
   } else {
     cpu::backend host;
     codebook_set<cpu::backend, float> copied(host, code_sizes<B>(model), model.latent_width());
-    for (index_t l = 0; l < copied.levels(); ++l)
-      copy(levels[static_cast<std::size_t>(l)].vectors().flat(), copied.vectors(l).flat());
+    for (index_t l = 0; l < copied.levels(); ++l) copy(levels[to_size(l)].vectors().flat(), copied.vectors(l).flat());
     auto const views = copied.views();
     task(host, std::span<codebook_view<cpu::backend, float> const>(views));
   }

@@ -84,11 +84,11 @@ translation assign_codes(B& backend, M const& model, F const& features, reconstr
           " for a translator of ", model.input_width());
   index_t const rows = features.rows(), block = detail::feature_rows_at_once<B>(features.width());
   translation out{.codes = code_table(rows, code_sizes<B>(model))};
-  std::vector<detail::block_errors> errors(static_cast<std::size_t>((rows + block - 1) / block));
+  std::vector<detail::block_errors> errors(to_size((rows + block - 1) / block));
   std::atomic<index_t> done{0};
   detail::for_each_feature_block(
       backend, features, block, [&](B& worker, index_t i, index_t first, in_matrix<B, float> x) {
-        errors[static_cast<std::size_t>(i)] =
+        errors[to_size(i)] =
             detail::translate_block(worker, model, x, decode, out.codes.all().row_block(first, x.rows()));
         done += x.rows();
         if (&worker == &backend.worker(0)) progress(done.load());
@@ -122,8 +122,7 @@ class encoded_latents {
       scratch_scope<B> const scope(worker_.scratch());
       index_t const count = std::min(out.rows(), first + block) - first;
       staged<float, B> rows(worker_, count * features_.width());
-      features_.gather(items.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
-                       {rows.values().data, count, features_.width()});
+      features_.gather(items.subspan(to_size(first), to_size(count)), {rows.values().data, count, features_.width()});
       in_matrix<B, float> const x(rows.publish(worker_).data, count, features_.width());
       auto const z = worker_.scratch().template take<float>(count, width());
       encode(worker_, model_, x, z);

@@ -127,7 +127,7 @@ class block_search {
 
  private:
   /// The rows that the step at `level` reads. The step writes the rows of level + 1.
-  beam_rows<space, T> const& rows_at(index_t level) const { return rows_[static_cast<std::size_t>(level % 2)]; }
+  beam_rows<space, T> const& rows_at(index_t level) const { return rows_[to_size(level % 2)]; }
 
   /// Runs all steps; returns the number of rows after the last one, which are those of level trie.levels().
   index_t all_steps(marks allowed) const {
@@ -244,8 +244,7 @@ class beam_searcher {
               host_matrix_view<std::uint8_t const> allowed, beams& found) {
     validate(options);
     if (trie_->leaves() == 0) {
-      found.offsets.resize(found.offsets.size() + static_cast<std::size_t>(part.last - part.first),
-                           found.offsets.back());
+      found.offsets.resize(found.offsets.size() + to_size(part.last - part.first), found.offsets.back());
       return;
     }
     scratch_scope<B> const scope(worker_->scratch());
@@ -287,13 +286,13 @@ beams search(B& backend, Model const& model, item_trie const& trie, batch const&
   validate(options);
   index_t const block = std::max<index_t>(1, options.block_rows / options.beams),
                 blocks = (queries.size() + block - 1) / block;
-  std::vector<beams> results(static_cast<std::size_t>(blocks));
+  std::vector<beams> results(to_size(blocks));
   std::atomic<index_t> next{0}, done{0};
   for_each_worker(backend, [&](B& worker, index_t number) {
     beam_searcher<B, Model> searcher(worker, model, trie);
     for (index_t i = next++; i < blocks; i = next++) {
       micro_batch const part{i * block, std::min(queries.size(), (i + 1) * block)};
-      searcher.search(queries, part, options, {}, results[static_cast<std::size_t>(i)]);
+      searcher.search(queries, part, options, {}, results[to_size(i)]);
       done += part.last - part.first;
       if (number == 0) progress(done.load());
     }

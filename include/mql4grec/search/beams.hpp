@@ -33,8 +33,8 @@ struct beams {
  private:
   template <class T>
   std::span<T const> part(std::vector<T> const& all, index_t query) const {
-    auto const at = static_cast<std::size_t>(query);
-    return {all.data() + offsets[at], static_cast<std::size_t>(offsets[at + 1] - offsets[at])};
+    auto const at = to_size(query);
+    return {all.data() + offsets[at], to_size(offsets[at + 1] - offsets[at])};
   }
 };
 

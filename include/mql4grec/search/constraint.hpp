@@ -56,10 +56,10 @@ template <std::predicate<item_id> Wanted>
 void mark_allowed(item_trie const& trie, Wanted&& wanted, std::span<std::uint8_t> nodes) {
   std::ranges::fill(nodes, std::uint8_t{0});
   for (node_t leaf = trie.first_leaf(); leaf < trie.nodes(); ++leaf)
-    if (std::ranges::any_of(trie.items(leaf), wanted)) nodes[static_cast<std::size_t>(leaf)] = 1;
+    if (std::ranges::any_of(trie.items(leaf), wanted)) nodes[to_size(leaf)] = 1;
   // Children have larger numbers than their parents.
   for (auto node = static_cast<node_t>(trie.nodes() - 1); node > 0; --node)
-    if (nodes[static_cast<std::size_t>(node)]) nodes[static_cast<std::size_t>(trie.parent(node))] = 1;
+    if (nodes[to_size(node)]) nodes[to_size(trie.parent(node))] = 1;
 }
 
 }  // namespace mql4grec

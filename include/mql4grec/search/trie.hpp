@@ -38,19 +38,19 @@ class item_trie {
   /// node isn't a leaf.
   std::span<item_id const> items(node_t leaf) const {
     expects(is_leaf(leaf) && leaf < nodes(), "trie: node ", leaf, " isn't a leaf");
-    auto const at = static_cast<std::size_t>(leaf - first_leaf());
-    return {items_.data() + item_offsets_[at], static_cast<std::size_t>(item_offsets_[at + 1] - item_offsets_[at])};
+    auto const at = to_size(leaf - first_leaf());
+    return {items_.data() + item_offsets_[at], to_size(item_offsets_[at + 1] - item_offsets_[at])};
   }
   /// The parent of a node; −1 for the root.
-  node_t parent(node_t node) const { return parent_[static_cast<std::size_t>(node)]; }
+  node_t parent(node_t node) const { return parent_[to_size(node)]; }
   /// The token on the edge to a node; −1 for the root.
-  token_t token(node_t node) const { return token_[static_cast<std::size_t>(node)]; }
+  token_t token(node_t node) const { return token_[to_size(node)]; }
 
   /// The initial state of TokenConstraint: the root.
   node_t start() const { return 0; }
   /// The tokens on the edges to a node's children, in ascending order.
   std::span<token_t const> allowed(node_t node) const {
-    return {token_.data() + first_child(node), static_cast<std::size_t>(first_child(node + 1) - first_child(node))};
+    return {token_.data() + first_child(node), to_size(first_child(node + 1) - first_child(node))};
   }
   /// The child that a token leads to; −1 when the token isn't allowed.
   node_t next(node_t node, token_t token) const {
@@ -64,7 +64,7 @@ class item_trie {
   trie_view<host_space> arrays() const { return {view_of(std::span(first_child_)), view_of(std::span(token_))}; }
 
  private:
-  node_t first_child(node_t node) const { return first_child_[static_cast<std::size_t>(node)]; }
+  node_t first_child(node_t node) const { return first_child_[to_size(node)]; }
 
   index_t levels_ = 0;
   std::vector<node_t> first_child_ = {1, 1};    // (nodes + 1); an empty trie is a root without children

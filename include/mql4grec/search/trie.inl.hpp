@@ -22,7 +22,7 @@ MQL4GREC_DEFINITION item_trie::item_trie(token_table const& table)
     for (node_t node = begin; node < end; ++node) {
       first_child_.push_back(static_cast<node_t>(token_.size()));
       while (i < items_.size() && path[i] == node) {
-        token_t const next = table.of(items_[i])[static_cast<std::size_t>(level)];
+        token_t const next = table.of(items_[i])[to_size(level)];
         if (first_child_.back() == static_cast<node_t>(token_.size()) || token_.back() != next) {
           token_.push_back(next);
           parent_.push_back(node);

@@ -76,8 +76,8 @@ class t5_decoding {
     auto const attention = nn::make_attention_plan(worker, rows.query_offsets, inputs_.offsets, c.heads, n, false);
     detail::enter_stack<B, T>(pass, w.embedding, rows.tokens, from);
     for (index_t l = 0; l < c.decoder_layers; ++l) {
-      auto const& layer = model_.decoder()[static_cast<std::size_t>(l)];
-      auto memory = memory_[static_cast<std::size_t>(l)];
+      auto const& layer = model_.decoder()[to_size(l)];
+      auto memory = memory_[to_size(l)];
       memory.attention = attention;
       attend_to_ancestors(pass, layer, l, rows, first_place, from, cross, to.before(layer.cross_norm));
       detail::cross_attention_forward<B, T>(pass, layer, memory, 0, to, cross, from.before(layer.feed_forward_norm));
@@ -95,7 +95,7 @@ class t5_decoding {
                            decoder_rows<B> const& rows, index_t first_place, stream_point const& from,
                            detail::attention_tape<B, T> const& room, stream_point const& to) const {
     B& worker = pass.backend;
-    auto const cache = cache_[static_cast<std::size_t>(number)];
+    auto const cache = cache_[to_size(number)];
     nn::linear<T>(worker, from.normed, layer.query, room.projected);
     nn::linear<T>(worker, from.normed, layer.key_value, cache.row_block(first_place, from.stream.rows()));
     cached_attention<T>(worker,
@@ -129,7 +129,7 @@ class t5_decoding {
     auto const feed_forward = detail::take_feed_forward_tape<T>(worker, c, packed.rows);
     detail::enter_stack<B, T>(pass, w.embedding, tokens, first.before(norm_before(0)));
     for (index_t l = 0; l < c.encoder_layers; ++l) {
-      auto const& layer = model_.encoder()[static_cast<std::size_t>(l)];
+      auto const& layer = model_.encoder()[to_size(l)];
       detail::self_attention_forward<B, T>(pass, layer, 0, first, attention, second.before(layer.feed_forward_norm));
       detail::feed_forward_forward<B, T>(pass, layer, 0, second, feed_forward, first.before(norm_before(l + 1)));
     }

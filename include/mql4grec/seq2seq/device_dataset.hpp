@@ -112,7 +112,7 @@ class device_dataset {
       index_t sum = 0;
       for (index_t const s : which) {
         expects(s >= 0 && s < std::ssize(lengths), "resident examples: example ", s, " of ", lengths.size());
-        sum += lengths[static_cast<std::size_t>(s)];
+        sum += lengths[to_size(s)];
       }
       return sum;
     }

@@ -60,7 +60,7 @@ class frozen_t5 {
                           freeze(backend, w.contract), w.attention_norm, w.feed_forward_norm});
     index_t const inner = config().attention_width();
     for (index_t l = 0; l < config().decoder_layers; ++l) {
-      auto const& w = weights().decoder[static_cast<std::size_t>(l)];
+      auto const& w = weights().decoder[to_size(l)];
       decoder_.push_back({freeze(backend, w.qkv.row_block(0, inner)),
                           freeze(backend, w.qkv.row_block(inner, 2 * inner)), freeze(backend, w.output),
                           freeze(backend, w.cross_query),

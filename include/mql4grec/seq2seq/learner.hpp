@@ -32,8 +32,7 @@ class written_batches {
   /// of target tokens.
   std::pair<double, index_t> step(index_t first, index_t last, double learning_rate) {
     all_.clear();
-    for (index_t i = first; i < last; ++i)
-      train_.write(order_[static_cast<std::size_t>(i)], trainer_.options().seed, epoch_, all_);
+    for (index_t i = first; i < last; ++i) train_.write(order_[to_size(i)], trainer_.options().seed, epoch_, all_);
     return {trainer_.step(all_, learning_rate), std::ssize(all_.targets)};
   }
   double validate() { return trainer_.mean_loss(valid_); }
@@ -66,7 +65,7 @@ class device_epochs {
   std::pair<double, index_t> step(index_t first, index_t last, double learning_rate) {
     part const wanted{epoch_, first / part_size_};
     if (wanted != here_) go_to(wanted);
-    which_.resize(static_cast<std::size_t>(last - first));
+    which_.resize(to_size(last - first));
     std::iota(which_.begin(), which_.end(), first - wanted.number * part_size_);
     return {trainer_.step(set_, which_, learning_rate), set_.target_tokens(which_)};
   }
@@ -93,7 +92,7 @@ class device_epochs {
       auto const order = epoch_order(train.size(), seed, epoch);
       batch all;
       for (index_t i = which.number * size; i < std::min<index_t>(train.size(), (which.number + 1) * size); ++i)
-        train.write(order[static_cast<std::size_t>(i)], seed, epoch, all);
+        train.write(order[to_size(i)], seed, epoch, all);
       return all;
     });
   }

@@ -50,9 +50,9 @@ template <class B>
 packed_rows<B> take_rows(B& b, std::vector<index_t> const& offsets, micro_batch part) {
   staged<index_t, B> moved(b, part.last - part.first + 1);
   auto const place = moved.values();
-  packed_rows<B> rows{.first_row = offsets[static_cast<std::size_t>(part.first)]};
+  packed_rows<B> rows{.first_row = offsets[to_size(part.first)]};
   for (index_t s = 0; s < place.size(); ++s) {
-    place(s) = offsets[static_cast<std::size_t>(part.first + s)] - rows.first_row;
+    place(s) = offsets[to_size(part.first + s)] - rows.first_row;
     if (s == 0) continue;
     index_t const length = place(s) - place(s - 1);
     rows.longest = std::max(rows.longest, length);
@@ -66,8 +66,7 @@ packed_rows<B> take_rows(B& b, std::vector<index_t> const& offsets, micro_batch 
 /// The tokens of some rows of a batch.
 template <class B>
 in_vector<B, token_t> take_tokens(B& b, std::vector<token_t> const& tokens, packed_rows<B> const& rows) {
-  return on_backend(
-      b, std::span(tokens).subspan(static_cast<std::size_t>(rows.first_row), static_cast<std::size_t>(rows.rows)));
+  return on_backend(b, std::span(tokens).subspan(to_size(rows.first_row), to_size(rows.rows)));
 }
 
 /// The decoder's inputs for these targets, in the scratch.

@@ -99,7 +99,7 @@ inline index_t decoder_site(t5_config const& c, index_t layer, index_t sublayer)
 /// The gain of the norm before a layer; after the last layer, that of the stack's final norm.
 template <class Layers, class Gain>
 Gain norm_before(Layers const& layers, index_t layer, Gain end) {
-  return layer < std::ssize(layers) ? Gain(layers[static_cast<std::size_t>(layer)].attention_norm) : end;
+  return layer < std::ssize(layers) ? Gain(layers[to_size(layer)].attention_norm) : end;
 }
 
 /// The input of a stack: embeds the tokens and computes their norm.
@@ -151,10 +151,10 @@ void encoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::m
 
   tape.end = take_point(pass).before(norm_before(w.encoder, 0, w.encoder_norm), site_encoder_embedding);
   enter_stack<B, T>(pass, w.embedding, tokens, tape.end);
-  tape.layers.resize(static_cast<std::size_t>(c.encoder_layers));
+  tape.layers.resize(to_size(c.encoder_layers));
   for (index_t l = 0; l < c.encoder_layers; ++l) {
-    auto& layer = tape.layers[static_cast<std::size_t>(l)];
-    auto const& weights = w.encoder[static_cast<std::size_t>(l)];
+    auto& layer = tape.layers[to_size(l)];
+    auto const& weights = w.encoder[to_size(l)];
     index_t const attention = encoder_site(l, 0), feed_forward = encoder_site(l, 1);
     layer = {tape.end, take_point(pass).before(weights.feed_forward_norm, attention + site_residual),
              take_attention_tape<T>(b, c, rows.rows, 3, scores), take_feed_forward_tape<T>(b, c, rows.rows)};
@@ -176,7 +176,7 @@ void encoder_backward(B& b, t5_config const& c, t5_weights<T const, typename B::
   auto const dstream = b.scratch().template take<T>(rows.rows, c.model_width);
   enter_stack_backward<B, T>(pass, site_encoder_end, tape.end, dout, dstream, g.encoder_norm);
   for (index_t l = c.encoder_layers; l-- > 0;) {
-    auto const at = static_cast<std::size_t>(l);
+    auto const at = to_size(l);
     auto const& layer = tape.layers[at];
     feed_forward_backward<B, T>(pass, w.encoder[at], g.encoder[at], encoder_site(l, 1), layer.second,
                                 layer.feed_forward, dout, dstream);
@@ -231,10 +231,10 @@ void decoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::m
 
   tape.end = take_point(pass).before(norm_before(w.decoder, 0, w.decoder_norm), site_decoder_embedding);
   enter_stack<B, T>(pass, w.embedding, block.decoder_inputs, tape.end);
-  tape.layers.resize(static_cast<std::size_t>(c.decoder_layers));
+  tape.layers.resize(to_size(c.decoder_layers));
   for (index_t l = 0; l < c.decoder_layers; ++l) {
-    auto& layer = tape.layers[static_cast<std::size_t>(l)];
-    auto const& weights = w.decoder[static_cast<std::size_t>(l)];
+    auto& layer = tape.layers[to_size(l)];
+    auto const& weights = w.decoder[to_size(l)];
     index_t const self = decoder_site(c, l, 0), cross = decoder_site(c, l, 1), feed_forward = decoder_site(c, l, 2);
     layer = {tape.end,
              take_point(pass).before(weights.cross_norm, self + site_residual),
@@ -263,7 +263,7 @@ void decoder_backward(B& b, t5_config const& c, t5_weights<T const, typename B::
   auto const dstream = b.scratch().template take<T>(block.target_rows.rows, c.model_width);
   enter_stack_backward<B, T>(pass, site_decoder_end, tape.end, dout, dstream, g.decoder_norm);
   for (index_t l = c.decoder_layers; l-- > 0;) {
-    auto const at = static_cast<std::size_t>(l);
+    auto const at = to_size(l);
     auto const& layer = tape.layers[at];
     feed_forward_backward<B, T>(pass, w.decoder[at], g.decoder[at], decoder_site(c, l, 2), layer.third,
                                 layer.feed_forward, dout, dstream);

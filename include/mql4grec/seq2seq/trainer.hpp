@@ -74,7 +74,7 @@ class trainer {
     nn::dropout_plan const plan{
         .rate = options_.dropout, .seed = options_.seed, .step = static_cast<std::uint32_t>(number)};
     for_each_worker(backend_, [&](B& worker, index_t which) {
-      auto& mine = *workers_[static_cast<std::size_t>(which)];
+      auto& mine = *workers_[to_size(which)];
       fill<T>(worker, mine.gradient.view_all(), T{});
       for (std::size_t s = first_micro_batch(which); s < micro_batches_.size(); s += world_workers())
         losses_[s] = static_cast<double>(
@@ -107,7 +107,7 @@ class trainer {
 
   /// The mean loss per token without dropout over a device_dataset; 0 if it is empty.
   double mean_loss(device_dataset<B> const& from) requires CapturedStepOps<B, T> {
-    std::vector<index_t> all(static_cast<std::size_t>(from.size()));
+    std::vector<index_t> all(to_size(from.size()));
     std::iota(all.begin(), all.end(), index_t{0});
     double const tokens = static_cast<double>(from.target_tokens(all));
     return tokens > 0 ? captured_step_.sum_of_losses(parts(), from, share_of(all)) / tokens : 0;
@@ -124,8 +124,8 @@ class trainer {
       cut(batch_);
       for_each_worker(backend_, [&](B& worker, index_t which) {
         for (std::size_t s = first_micro_batch(which); s < micro_batches_.size(); s += world_workers())
-          losses_[s] = static_cast<double>(
-              workers_[static_cast<std::size_t>(which)]->pass.loss(worker, model_, batch_, micro_batches_[s]));
+          losses_[s] =
+              static_cast<double>(workers_[to_size(which)]->pass.loss(worker, model_, batch_, micro_batches_[s]));
       });
       sum += sum_of_losses();
       tokens += static_cast<double>(batch_.targets.size());
@@ -156,16 +156,14 @@ class trainer {
             moments_, worker.pass, worker.windows, worker.gradient.view_all()};
   }
   std::span<index_t const> share_of(std::span<index_t const> which) const {
-    auto const place = [&](index_t rank) {
-      return static_cast<std::size_t>(std::ssize(which) * rank / communicator_.world_size());
-    };
+    auto const place = [&](index_t rank) { return to_size(std::ssize(which) * rank / communicator_.world_size()); };
     return which.subspan(place(communicator_.rank()), place(communicator_.rank() + 1) - place(communicator_.rank()));
   }
 
   /// The number of workers of all processes.
-  std::size_t world_workers() const { return workers_.size() * static_cast<std::size_t>(communicator_.world_size()); }
+  std::size_t world_workers() const { return workers_.size() * to_size(communicator_.world_size()); }
   std::size_t first_micro_batch(index_t worker) const {
-    return static_cast<std::size_t>(communicator_.rank()) * workers_.size() + static_cast<std::size_t>(worker);
+    return to_size(communicator_.rank()) * workers_.size() + to_size(worker);
   }
   void cut(batch const& all) {
     cut_into_micro_batches(all, options_.block_tokens, micro_batches_);

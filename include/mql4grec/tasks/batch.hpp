@@ -59,8 +59,8 @@ struct batch {
   static std::span<token_t const> part(std::vector<token_t> const& tokens, std::vector<index_t> const& offsets,
                                        index_t i) {
     expects(i >= 0 && i + 1 < std::ssize(offsets), "sequence ", i, " of a batch with ", offsets.size() - 1);
-    auto const at = static_cast<std::size_t>(i);
-    return {tokens.data() + offsets[at], static_cast<std::size_t>(offsets[at + 1] - offsets[at])};
+    auto const at = to_size(i);
+    return {tokens.data() + offsets[at], to_size(offsets[at + 1] - offsets[at])};
   }
   static void close(std::vector<token_t>& tokens, std::vector<index_t>& offsets) {
     tokens.push_back(vocabulary::eos);

@@ -21,7 +21,7 @@ struct dataset {
   token_table const& table(modality kind) const {
     expects(index(kind) >= 0 && index(kind) < std::ssize(tokens), "modality ", index(kind), " of a dataset with ",
             tokens.size(), " modalities");
-    return tokens[static_cast<std::size_t>(kind)];
+    return tokens[to_size(kind)];
   }
 };
 

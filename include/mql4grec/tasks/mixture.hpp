@@ -67,7 +67,7 @@ struct mixture {
   next_item const& query(modality kind) const {
     expects(index(kind) >= 0 && index(kind) < std::ssize(queries), "modality ", index(kind),
             " of a mixture that asks for ", queries.size());
-    return queries[static_cast<std::size_t>(kind)];
+    return queries[to_size(kind)];
   }
 };
 

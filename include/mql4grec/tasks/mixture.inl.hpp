@@ -16,7 +16,7 @@ MQL4GREC_DEFINITION mixture listed_tasks(std::vector<std::string> const& names, 
   auto const all = all_tasks(options);  // in the order of `known`
   mixture mix{.tasks = {}, .queries = all.queries};
   for (auto const& name : names) {
-    auto const found = static_cast<std::size_t>(std::ranges::find(known, name) - known.begin());
+    auto const found = to_size(std::ranges::find(known, name) - known.begin());
     expects(found < known.size(), "tasks: '", name,
             "' is unknown, expected next-text, next-image, text-to-image, image-to-text, align-text-image or "
             "align-image-text");

@@ -93,7 +93,7 @@ struct next_item {
     // All items were dropped: keep the most recent one that has a sequence.
     if (out.inputs.size() == begin) out.add_input(told.of(*std::find_if(window.rbegin(), window.rend(), can_be_told)));
     out.close_input();
-    out.add_target(data.table(to).of(items[static_cast<std::size_t>(place.position)]));
+    out.add_target(data.table(to).of(items[to_size(place.position)]));
     out.close_target();
   }
 
@@ -114,7 +114,7 @@ struct next_item {
     auto const items = data.interactions.of(user);
     auto const window = window_before(items, position, max_history);
     auto const& told = data.table(from);
-    return data.table(to).has(items[static_cast<std::size_t>(position)]) &&
+    return data.table(to).has(items[to_size(position)]) &&
            std::ranges::any_of(window, [&](item_id item) { return told.has(item); });
   }
 

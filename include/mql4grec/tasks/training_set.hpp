@@ -46,7 +46,7 @@ class example_set {
   /// Appends the tokens of example i to a batch. Throws error when i is out of range.
   void write(index_t i, std::uint64_t seed, std::uint64_t epoch, batch& out) const {
     expects(i >= 0 && i < size(), "example ", i, " of ", size());
-    auto const& e = examples_[static_cast<std::size_t>(i)];
+    auto const& e = examples_[to_size(i)];
     auto random = detail::example_stream(seed, epoch, static_cast<std::uint64_t>(i));
     tasks_[e.task].write(datasets_[e.dataset], vocab_, e.place, random, out);
   }

@@ -63,8 +63,7 @@ class buffer<T, host_space> {
  public:
   buffer() = default;
   /// Allocates n entries, all zero. Throws std::bad_alloc.
-  explicit buffer(index_t n)
-      : memory_(static_cast<T*>(::operator new(static_cast<std::size_t>(n) * sizeof(T), alignment))), size_(n) {
+  explicit buffer(index_t n) : memory_(static_cast<T*>(::operator new(to_size(n) * sizeof(T), alignment))), size_(n) {
     std::fill_n(memory_.get(), n, T{});
   }
 
@@ -107,7 +106,7 @@ class arena {
   /// n uninitialized entries, 64-byte aligned, valid until the innermost scope ends.
   template <class T>
   view<T, Space, 1> take(index_t n) {
-    return {static_cast<T*>(take_bytes(static_cast<std::size_t>(n) * sizeof(T))), n};
+    return {static_cast<T*>(take_bytes(to_size(n) * sizeof(T))), n};
   }
   /// A (rows, columns) matrix, row by row; else as above.
   template <class T>
@@ -158,7 +157,7 @@ class arena {
   /// Bytes allocated, for memory reports.
   std::size_t capacity() const {
     std::size_t sum = 0;
-    for (auto const& chunk : chunks_) sum += static_cast<std::size_t>(chunk.size());
+    for (auto const& chunk : chunks_) sum += to_size(chunk.size());
     return sum;
   }
 
@@ -198,7 +197,7 @@ class arena {
   void forbid_from([[maybe_unused]] std::size_t chunk, [[maybe_unused]] std::size_t used) {
     if constexpr (is_watched) detail::forbid(chunks_[chunk].view_all().data + used, size_of(chunk) - used);
   }
-  std::size_t size_of(std::size_t chunk) const { return static_cast<std::size_t>(chunks_[chunk].size()); }
+  std::size_t size_of(std::size_t chunk) const { return to_size(chunks_[chunk].size()); }
   void free_pieces() {
     if (chunks_.size() <= 1) return;
     chunks_.clear();

@@ -274,8 +274,7 @@ void select_beams(backend<System>& b, beam_candidates<device_space<System>, T> c
   using gathered = detail::gathered_beam<T>;
   constexpr index_t least_room = 1024, most_shared = (160 << 10) / sizeof(gathered);
   index_t const users = in.row_offsets.size() - 1;
-  auto const room =
-      static_cast<index_t>(std::bit_ceil(static_cast<std::size_t>(std::max(2 * out.scores.columns(), least_room))));
+  auto const room = static_cast<index_t>(std::bit_ceil(to_size(std::max(2 * out.scores.columns(), least_room))));
   if (room <= most_shared)
     return detail::for_each_group(
         b, users, detail::select_for_user<System, T, true>{in, normalisers.data, out, static_cast<int>(room), nullptr});

@@ -70,7 +70,7 @@ void nearest_codes(B& b, std::span<in_matrix<B, T> const> codebooks, out_matrix<
   scratch_scope<B> const scope(b.scratch());
   auto const distances = b.scratch().template take<T>(residual.rows());
   for (index_t l = 0; l < codes.rows(); ++l) {
-    auto const vectors = codebooks[static_cast<std::size_t>(l)];
+    auto const vectors = codebooks[to_size(l)];
     nearest_code<T>(b, residual, vectors, codes.row(l), distances);
     subtract_codes<T>(b, vectors, codes.row(l), residual);
   }

@@ -64,14 +64,14 @@ struct latent_item {
 
 /// `count` different items of a domain, in an order that depends on the seed and the domain.
 inline std::vector<latent_item> make_latent_items(std::uint64_t seed, index_t domain, index_t count) {
-  std::vector<index_t> order(static_cast<std::size_t>(factor_combinations));
-  for (index_t i = 0; i < factor_combinations; ++i) order[static_cast<std::size_t>(i)] = i;
+  std::vector<index_t> order(to_size(factor_combinations));
+  for (index_t i = 0; i < factor_combinations; ++i) order[to_size(i)] = i;
   shuffle(std::span(order), synthetic_random(seed, synthetic_stream::combinations, domain));
   auto const finishes = std::ssize(synthetic_finishes);
   auto const materials = std::ssize(synthetic_materials);
   std::vector<latent_item> items;
   for (index_t i = 0; i < count; ++i) {
-    auto const c = order[static_cast<std::size_t>(i % factor_combinations)];
+    auto const c = order[to_size(i % factor_combinations)];
     latent_factors const factors{c / (materials * finishes), c / finishes % materials, c % finishes};
     items.push_back({factors, i / factor_combinations});
   }
@@ -80,9 +80,9 @@ inline std::vector<latent_item> make_latent_items(std::uint64_t seed, index_t do
 
 /// The description of an item, with a title such as "Vintage walnut acoustic guitar".
 inline item_description describe(synthetic_shop const& shop, std::string const& shop_name, latent_item const& item) {
-  std::string const kind(shop.kinds[static_cast<std::size_t>(item.factors.kind)]);
-  std::string const material(synthetic_materials[static_cast<std::size_t>(item.factors.material)]);
-  std::string const finish(synthetic_finishes[static_cast<std::size_t>(item.factors.finish)]);
+  std::string const kind(shop.kinds[to_size(item.factors.kind)]);
+  std::string const material(synthetic_materials[to_size(item.factors.material)]);
+  std::string const finish(synthetic_finishes[to_size(item.factors.finish)]);
   auto const series = item.series == 0 ? std::string() : ", series " + std::to_string(item.series + 1);
   auto const capital = [](std::string text) {
     text.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(text.front())));
@@ -110,11 +110,11 @@ struct feature_options {
 /// direction in every domain.
 inline host_array<float, 2> make_features(std::vector<latent_item> const& items, index_t domain, index_t modality,
                                           feature_options const& options) {
-  auto const strength = strengths_by_modality[static_cast<std::size_t>(modality)];
+  auto const strength = strengths_by_modality[to_size(modality)];
   auto const direction = [&](index_t factor, index_t value) {
     return synthetic_random(options.seed, synthetic_stream::meaning, modality * 8 + factor, value);
   };
-  host_array<float, 2> features({items.size(), static_cast<std::size_t>(options.width)});
+  host_array<float, 2> features({items.size(), to_size(options.width)});
   for (std::size_t i = 0; i < items.size(); ++i) {
     auto const& [factors, number] = items[i];
     auto kind = direction(0, domain * kinds_per_shop + factors.kind);

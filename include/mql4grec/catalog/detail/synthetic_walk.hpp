@@ -26,7 +26,7 @@ class synthetic_walk {
   /// `length` different items, at most as many as exist.
   std::vector<item_id> history(random_stream& random, index_t length) const {
     std::vector<item_id> taken;
-    auto wish = items_[static_cast<std::size_t>(random.below(std::ssize(items_)))].factors;
+    auto wish = items_[to_size(random.below(std::ssize(items_)))].factors;
     while (std::ssize(taken) < length) {
       taken.push_back(choose(wish, taken, random));
       step(wish, random);
@@ -62,7 +62,7 @@ class synthetic_walk {
     return items;
   }
   static item_id any_of(std::vector<item_id> const& items, random_stream& random) {
-    return items[static_cast<std::size_t>(random.below(std::ssize(items)))];
+    return items[to_size(random.below(std::ssize(items)))];
   }
 
   std::vector<latent_item> const& items_;

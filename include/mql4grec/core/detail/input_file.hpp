@@ -40,7 +40,7 @@ class input_file {
   void read(index_t begin, void* data, index_t bytes) const {
     auto* next = static_cast<char*>(data);
     while (bytes > 0) {
-      ::ssize_t const got = ::pread(descriptor_, next, static_cast<std::size_t>(bytes), begin);
+      ::ssize_t const got = ::pread(descriptor_, next, to_size(bytes), begin);
       if (got < 0 && errno == EINTR) continue;
       expects_file(got >= 0, path_, "can't be read: ", std::strerror(errno));
       expects_file(got > 0, path_, "ends at byte ", begin, ", has become shorter while it was read");

@@ -117,7 +117,7 @@ class npy_dict {
     index_t value = 0;
     auto const [stop, code] = std::from_chars(begin, end, value);
     if (!digit || code != std::errc{} || (*begin == '0' && stop - begin > 1)) refuse("an integer from 0 to 2^63 − 1");
-    at_ += static_cast<std::size_t>(stop - begin);
+    at_ += to_size(stop - begin);
     return value;
   }
 
@@ -188,7 +188,7 @@ inline npy_preamble read_npy_preamble(input_file const& file) {
                most_npy_header_bytes);
   expects_file(length <= file.size() - begin, path, "byte 8: a header of ", length, " bytes, but only ",
                file.size() - begin, " follow");
-  npy_preamble preamble{std::string(static_cast<std::size_t>(length), '\0'), begin, begin + length};
+  npy_preamble preamble{std::string(to_size(length), '\0'), begin, begin + length};
   file.read(begin, preamble.text.data(), length);
   return preamble;
 }

@@ -58,7 +58,7 @@ inline capacity_report capacity_of(code_table const& table) {
     for (index_t l = level; l < table.levels(); ++l) room *= static_cast<double>(table.size(l));
     level_fill fill;
     index_t full = 0;
-    auto const prefix = [&](std::size_t i) { return table.of(order[i].item).first(static_cast<std::size_t>(level)); };
+    auto const prefix = [&](std::size_t i) { return table.of(order[i].item).first(to_size(level)); };
     for (std::size_t begin = 0, end = 0; begin < order.size(); begin = end) {
       while (end < order.size() && std::ranges::equal(prefix(end), prefix(begin))) ++end;
       auto const items = static_cast<index_t>(end - begin);

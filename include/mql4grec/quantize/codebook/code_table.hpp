@@ -27,7 +27,7 @@ class code_table {
     expects(items >= 0, "a code table of ", items, " items, expected at least 0");
     expects(!sizes_.empty(), "a code table needs at least one level");
     for (auto const k : sizes_) expects(k >= 1, "a code table has a level of ", k, " codes, expected at least 1");
-    codes_.assign(static_cast<std::size_t>(items * levels()), missing);
+    codes_.assign(to_size(items * levels()), missing);
   }
 
   /// The number of items, with or without a sequence.
@@ -35,7 +35,7 @@ class code_table {
   /// The number of codes per sequence.
   index_t levels() const { return std::ssize(sizes_); }
   /// K of a level.
-  index_t size(index_t level) const { return sizes_[static_cast<std::size_t>(level)]; }
+  index_t size(index_t level) const { return sizes_[to_size(level)]; }
   /// K of all levels.
   std::vector<index_t> const& sizes() const { return sizes_; }
 
@@ -52,7 +52,7 @@ class code_table {
     expects(index(item) >= 0 && index(item) < items_, "item ", index(item), " of a code table of ", items_, " items");
     expects(std::ssize(codes) == levels(), "item ", index(item), " has ", codes.size(), " codes, expected ", levels());
     for (index_t l = 0; l < levels(); ++l) {
-      auto const code = index(codes[static_cast<std::size_t>(l)]);
+      auto const code = index(codes[to_size(l)]);
       expects(code >= 0 && code < size(l), "item ", index(item), ", level ", l, ": code ", code, ", expected 0 to ",
               size(l) - 1);
     }
@@ -65,7 +65,7 @@ class code_table {
   /// Adds items without a sequence, up to `items` in total. Throws error when the table has more already.
   void grow(index_t items) {
     expects(items >= items_, "a code table of ", items_, " items can't grow to ", items);
-    codes_.resize(static_cast<std::size_t>(items * levels()), missing);
+    codes_.resize(to_size(items * levels()), missing);
     items_ = items;
   }
 
@@ -77,7 +77,7 @@ class code_table {
   bool operator==(code_table const&) const = default;
 
  private:
-  std::size_t place(item_id item) const { return static_cast<std::size_t>(index(item) * levels()); }
+  std::size_t place(item_id item) const { return to_size(index(item) * levels()); }
 
   std::vector<index_t> sizes_;  // (levels): K
   index_t items_ = 0;

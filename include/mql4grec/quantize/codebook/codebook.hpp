@@ -53,7 +53,7 @@ class codebook_set {
   /// The width of the vectors of all levels.
   index_t width() const { return width_; }
   /// K of a level.
-  index_t size(index_t level) const { return sizes_[static_cast<std::size_t>(level)]; }
+  index_t size(index_t level) const { return sizes_[to_size(level)]; }
   /// K of all levels.
   std::vector<index_t> const& sizes() const { return sizes_; }
 
@@ -71,7 +71,7 @@ class codebook_set {
   }
 
  private:
-  index_t offset(index_t level) const { return first_[static_cast<std::size_t>(level)] * width_; }
+  index_t offset(index_t level) const { return first_[to_size(level)] * width_; }
 
   std::vector<index_t> sizes_;  // (levels): K
   std::vector<index_t> first_;  // (levels): first row of each level in vectors_

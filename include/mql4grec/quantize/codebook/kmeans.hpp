@@ -64,9 +64,9 @@ class kmeans_run {
 
   /// Throws error for the first row that isn't finite.
   void check_rows() {
-    std::vector<std::uint8_t> odd(static_cast<std::size_t>(blocks_), 0);
+    std::vector<std::uint8_t> odd(to_size(blocks_), 0);
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
-      odd[static_cast<std::size_t>(block)] = !are_finite(worker, rows_.row_block(first, count));
+      odd[to_size(block)] = !are_finite(worker, rows_.row_block(first, count));
     });
     auto const block = std::ranges::find(odd, 1) - odd.begin();
     for (index_t i = block * block_; block < blocks_ && i < std::min(rows_.rows(), (block + 1) * block_); ++i)
@@ -88,12 +88,12 @@ class kmeans_run {
 
   /// Assigns every row to its nearest vector; returns the mean squared distance.
   double assign() {
-    std::vector<double> sums(static_cast<std::size_t>(blocks_));
+    std::vector<double> sums(to_size(blocks_));
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
       auto const distances = distances_.view_all().part(first, count);
       nearest_code<float>(worker, rows_.row_block(first, count), vectors_, codes_.view_all().part(first, count),
                           distances);
-      sums[static_cast<std::size_t>(block)] = sum<float>(worker, distances);
+      sums[to_size(block)] = sum<float>(worker, distances);
     });
     return std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(rows_.rows());
   }
@@ -111,7 +111,7 @@ class kmeans_run {
     });
     host_copy<float, space> const all_sums(sums_of.view_all()), all_counts(counts_of.view_all());
     auto const sums = all_sums.view_all(), counts = all_counts.view_all();
-    std::vector<float> mean(static_cast<std::size_t>(w));
+    std::vector<float> mean(to_size(w));
     std::vector<index_t> empty;
     for (index_t c = 0; c < k; ++c) {
       double rows = 0;
@@ -123,7 +123,7 @@ class kmeans_run {
       for (index_t j = 0; j < w; ++j) {
         double sum = 0;
         for (index_t block = 0; block < blocks_; ++block) sum += static_cast<double>(sums((block * k + c) * w + j));
-        mean[static_cast<std::size_t>(j)] = static_cast<float>(sum / rows);
+        mean[to_size(j)] = static_cast<float>(sum / rows);
       }
       copy(view_of(std::span<float const>(mean)), vectors_.row(c));
     }
@@ -140,14 +140,13 @@ class kmeans_run {
 
   /// Updates distances_ to the distance to the nearest of the first k + 1 vectors; returns their sum.
   double come_closer(index_t k) {
-    std::vector<double> sums(static_cast<std::size_t>(blocks_));
+    std::vector<double> sums(to_size(blocks_));
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
       scratch_scope<B> const scope(worker.scratch());
       auto const distances = worker.scratch().template take<float>(count, 1);
       squared_distances<float>(worker, rows_.row_block(first, count), in_matrix<B, float>(vectors_.row_block(k, 1)),
                                distances);
-      sums[static_cast<std::size_t>(block)] =
-          keep_smaller<float>(worker, distances.flat(), distances_.view_all().part(first, count));
+      sums[to_size(block)] = keep_smaller<float>(worker, distances.flat(), distances_.view_all().part(first, count));
     });
     return std::accumulate(sums.begin(), sums.end(), 0.0);
   }
@@ -181,16 +180,15 @@ class kmeans_run {
     if (empty.empty()) return 0;
     host_copy<float, space> const all(distances_.view_all());
     auto const distances = all.view_all();
-    std::vector<index_t> order(static_cast<std::size_t>(rows_.rows()));
+    std::vector<index_t> order(to_size(rows_.rows()));
     std::iota(order.begin(), order.end(), index_t{0});
     auto const count = static_cast<index_t>(std::min(empty.size(), order.size()));
     std::ranges::partial_sort(order, order.begin() + count, [&](index_t a, index_t b) {
       return std::pair(-distances(a), a) < std::pair(-distances(b), b);
     });
     index_t gone = 0;
-    for (; gone < count && distances(order[static_cast<std::size_t>(gone)]) > 0; ++gone)
-      copy<float>(backend_, rows_.row(order[static_cast<std::size_t>(gone)]),
-                  vectors_.row(empty[static_cast<std::size_t>(gone)]));
+    for (; gone < count && distances(order[to_size(gone)]) > 0; ++gone)
+      copy<float>(backend_, rows_.row(order[to_size(gone)]), vectors_.row(empty[to_size(gone)]));
     return gone;
   }
 
@@ -217,7 +215,7 @@ void seed_vectors(B& backend, in_matrix<B, float> rows, std::uint64_t seed, out_
   auto memory = backend.template allocate<float>(n * rows.columns());
   out_matrix<B, float> const sample(memory.view_all().data, n, rows.columns());
   auto const order = epoch_order(rows.rows(), seed, 0);
-  for (index_t i = 0; i < n; ++i) copy<float>(backend, rows.row(order[static_cast<std::size_t>(i)]), sample.row(i));
+  for (index_t i = 0; i < n; ++i) copy<float>(backend, rows.row(order[to_size(i)]), sample.row(i));
   kmeans_run<B>(backend, in_matrix<B, float>(sample), vectors).seed(random);
 }
 

@@ -36,10 +36,10 @@ inline level_usage usage_of(std::span<index_t const> counts) {
 /// The number of items of each code: (levels)(K).
 inline std::vector<std::vector<index_t>> code_counts(code_table const& table) {
   std::vector<std::vector<index_t>> counts;
-  for (auto const k : table.sizes()) counts.emplace_back(static_cast<std::size_t>(k), 0);
+  for (auto const k : table.sizes()) counts.emplace_back(to_size(k), 0);
   for (index_t i = 0; i < table.items(); ++i) {
     auto const codes = table.of(item_id(i));
-    for (std::size_t l = 0; l < codes.size(); ++l) ++counts[l][static_cast<std::size_t>(codes[l])];
+    for (std::size_t l = 0; l < codes.size(); ++l) ++counts[l][to_size(codes[l])];
   }
   return counts;
 }

@@ -74,7 +74,7 @@ void check_levels(code_table const& table, std::span<codebook_view<B, float> con
   expects(latent_rows >= table.items(), "collisions: latents of ", latent_rows, " items for a table of ",
           table.items());
   for (index_t l = 0; l < table.levels(); ++l) {
-    auto const vectors = levels[static_cast<std::size_t>(l)].vectors();
+    auto const vectors = levels[to_size(l)].vectors();
     expects(vectors.rows() == table.size(l) && vectors.columns() == latent_width, "collisions: the codebook of level ",
             l, " is ", vectors.rows(), " × ", vectors.columns(), ", expected ", table.size(l), " × ", latent_width);
   }

@@ -33,9 +33,9 @@ class matrix_latents {
     expects(std::ssize(items) == out.rows() && out.columns() == width(), "latents: ", items.size(), " rows of width ",
             width(), " into a place for ", out.rows(), " of width ", out.columns());
     for (index_t i = 0; i < out.rows(); ++i) {
-      auto const item = items[static_cast<std::size_t>(i)];
+      auto const item = items[to_size(i)];
       expects(item >= 0 && item < rows(), "latents: item ", item, " of ", rows());
-      std::memcpy(out.row(i).data, all_.row(item).data, static_cast<std::size_t>(width()) * sizeof(float));
+      std::memcpy(out.row(i).data, all_.row(item).data, to_size(width()) * sizeof(float));
     }
   }
 

@@ -34,7 +34,7 @@ struct match {
         detail::for_each_collision<B>(colliding, table, levels, latents, 2, [&](auto const items, auto const rows) {
           auto const prefix = taken.packing().prefix_of(table.of(items.front()));
           for (index_t const i : seat_cheapest<B>(table, levels, taken, items, rows))
-            unplaced.push_back({prefix, items[static_cast<std::size_t>(i)]});
+            unplaced.push_back({prefix, items[to_size(i)]});
         });
     detail::sequence_placer<B> seats(backend, table, levels, taken);
     auto const moved =
@@ -67,10 +67,10 @@ struct match {
     bool const all_fit = n <= m;
     auto const costs = last_level_costs<B>(levels, rows, codes, free, all_fit);
     auto const chosen = detail::minimum_cost_matching(costs, std::min(n, m), std::max(n, m));
-    std::vector<bool> seated(static_cast<std::size_t>(n), false);
+    std::vector<bool> seated(to_size(n), false);
     for (index_t a = 0; a < std::ssize(chosen); ++a) {
-      auto const i = static_cast<std::size_t>(all_fit ? a : chosen[static_cast<std::size_t>(a)]);
-      index_t const code = free[static_cast<std::size_t>(all_fit ? chosen[static_cast<std::size_t>(a)] : a)];
+      auto const i = to_size(all_fit ? a : chosen[to_size(a)]);
+      index_t const code = free[to_size(all_fit ? chosen[to_size(a)] : a)];
       codes.back() = code_t(static_cast<std::int32_t>(code));
       table.set(items[i], codes);
       taken.take(prefix, code);
@@ -78,7 +78,7 @@ struct match {
     }
     std::vector<index_t> left;
     for (index_t i = 0; i < n; ++i)
-      if (!seated[static_cast<std::size_t>(i)]) left.push_back(i);
+      if (!seated[to_size(i)]) left.push_back(i);
     return left;
   }
 
@@ -89,21 +89,21 @@ struct match {
                                               std::span<index_t const> free, bool items_first) {
     index_t const n = rows.rows(), m = std::ssize(free), width = rows.columns();
     in_matrix<B, float> const vectors = levels.back().vectors();
-    std::vector<double> costs(static_cast<std::size_t>(n * m)), rest(static_cast<std::size_t>(width));
+    std::vector<double> costs(to_size(n * m)), rest(to_size(width));
     for (index_t i = 0; i < n; ++i) {
       for (index_t j = 0; j < width; ++j) {
-        auto& r = rest[static_cast<std::size_t>(j)] = static_cast<double>(rows(i, j));
+        auto& r = rest[to_size(j)] = static_cast<double>(rows(i, j));
         for (std::size_t l = 0; l + 1 < levels.size(); ++l)
           r -= static_cast<double>(levels[l].vectors()(index(codes[l]), j));
       }
       for (index_t f = 0; f < m; ++f) {
-        float const* const v = vectors.row(free[static_cast<std::size_t>(f)]).data;
+        float const* const v = vectors.row(free[to_size(f)]).data;
         double sum = 0;
         for (index_t j = 0; j < width; ++j) {
-          double const d = rest[static_cast<std::size_t>(j)] - static_cast<double>(v[j]);
+          double const d = rest[to_size(j)] - static_cast<double>(v[j]);
           sum += d * d;
         }
-        costs[static_cast<std::size_t>(items_first ? i * m + f : f * n + i)] = sum;
+        costs[to_size(items_first ? i * m + f : f * n + i)] = sum;
       }
     }
     return costs;

@@ -13,7 +13,7 @@ namespace mql4grec::detail {
 /// O(rows² · columns). Deterministic.
 inline std::vector<index_t> minimum_cost_matching(std::vector<double> const& costs, index_t rows, index_t columns) {
   expects(rows <= columns, "matching: ", rows, " rows for ", columns, " columns, expected at most as many");
-  auto const at = [](index_t i) { return static_cast<std::size_t>(i); };
+  auto const at = [](index_t i) { return to_size(i); };
   constexpr double far = std::numeric_limits<double>::infinity();
   std::vector<double> row_potential(at(rows), 0), column_potential(at(columns + 1), 0), shortest(at(columns + 1));
   // The additional column `columns` represents the row that is being added.

@@ -23,7 +23,7 @@ class occupancy {
   index_t free_codes(sequence_key prefix) { return codes_behind(prefix).free; }
   /// Whether a code of the last level is free for a prefix.
   bool is_free(sequence_key prefix, index_t code) {
-    return !(codes_behind(prefix).taken[static_cast<std::size_t>(code / 64)] >> (code % 64) & 1);
+    return !(codes_behind(prefix).taken[to_size(code / 64)] >> (code % 64) & 1);
   }
   /// Marks a free code as used.
   void take(sequence_key prefix, index_t code) { flip(prefix, code, -1); }
@@ -40,11 +40,11 @@ class occupancy {
     auto const [place, fresh] = prefixes_.try_emplace(prefix);
     if (fresh) {
       index_t const k = packing_.size(packing_.levels() - 1);
-      place->second = {std::vector<std::uint64_t>(static_cast<std::size_t>((k + 63) / 64)), k};
+      place->second = {std::vector<std::uint64_t>(to_size((k + 63) / 64)), k};
       auto next = std::ranges::lower_bound(keys_, packing_.append(prefix, packing_.levels() - 1, code_t{0}));
       for (; next != keys_.end() && packing_.prefix(*next) == prefix; ++next) {
         auto const code = index(packing_.last(*next));
-        place->second.taken[static_cast<std::size_t>(code / 64)] |= std::uint64_t{1} << (code % 64);
+        place->second.taken[to_size(code / 64)] |= std::uint64_t{1} << (code % 64);
         --place->second.free;
       }
     }
@@ -52,7 +52,7 @@ class occupancy {
   }
   void flip(sequence_key prefix, index_t code, index_t more) {
     auto& behind = codes_behind(prefix);
-    behind.taken[static_cast<std::size_t>(code / 64)] ^= std::uint64_t{1} << (code % 64);
+    behind.taken[to_size(code / 64)] ^= std::uint64_t{1} << (code % 64);
     behind.free += more;
   }
 

@@ -38,19 +38,19 @@ index_t place_items(B& backend, code_table& table, std::span<codebook_view<B, fl
   std::vector<index_t> rows;
   for (auto const item : items) rows.push_back(index(item));
   index_t const n = std::ssize(rows), width = latents.width();
-  std::vector<float> memory(static_cast<std::size_t>(n * width));
+  std::vector<float> memory(to_size(n * width));
   host_matrix_view<float> const all(memory.data(), n, width);
   latents.gather(rows, all);
   std::vector<float> left(memory);
-  std::vector<code_t> codes(static_cast<std::size_t>(n * table.levels()));
+  std::vector<code_t> codes(to_size(n * table.levels()));
   host_matrix_view<code_t> const by_level(codes.data(), table.levels(), n);
   quantize<float>(backend, levels, host_matrix_view<float>(left.data(), n, width), by_level);
   index_t moved = 0;
   for (index_t i = 0; i < n; ++i) {
     std::vector<code_t> nearest;
     for (index_t l = 0; l < table.levels(); ++l) nearest.push_back(by_level(l, i));
-    seats.place(items.subspan(static_cast<std::size_t>(i), 1), all.row_block(i, 1), nearest);
-    moved += std::ranges::equal(table.of(items[static_cast<std::size_t>(i)]), nearest) ? 0 : 1;
+    seats.place(items.subspan(to_size(i), 1), all.row_block(i, 1), nearest);
+    moved += std::ranges::equal(table.of(items[to_size(i)]), nearest) ? 0 : 1;
   }
   return moved;
 }

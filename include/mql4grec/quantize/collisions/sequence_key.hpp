@@ -25,7 +25,7 @@ class key_packing {
   }
 
   index_t levels() const { return std::ssize(sizes_); }
-  index_t size(index_t level) const { return sizes_[static_cast<std::size_t>(level)]; }
+  index_t size(index_t level) const { return sizes_[to_size(level)]; }
   /// Packs codes of the first levels; the codes of all levels give an item's key.
   sequence_key pack(std::span<code_t const> codes) const {
     sequence_key key = 0;
@@ -36,7 +36,7 @@ class key_packing {
   sequence_key prefix_of(std::span<code_t const> sequence) const { return pack(sequence.first(sequence.size() - 1)); }
   /// The key of a prefix with one more code.
   sequence_key append(sequence_key prefix, index_t level, code_t code) const {
-    return prefix << bits_[static_cast<std::size_t>(level)] | static_cast<sequence_key>(index(code));
+    return prefix << bits_[to_size(level)] | static_cast<sequence_key>(index(code));
   }
   /// The code of the last level in an item's key.
   code_t last(sequence_key key) const {

@@ -10,7 +10,7 @@ namespace mql4grec::detail {
 MQL4GREC_DEFINITION std::vector<keyed_item> items_by_key(code_table const& table) {
   key_packing const packing(table.sizes());
   std::vector<keyed_item> order;
-  order.reserve(static_cast<std::size_t>(table.items()));
+  order.reserve(to_size(table.items()));
   for (index_t i = 0; i < table.items(); ++i)
     if (auto const codes = table.of(item_id(static_cast<std::int32_t>(i))); !codes.empty())
       order.push_back({packing.pack(codes), item_id(static_cast<std::int32_t>(i))});

@@ -58,7 +58,7 @@ class sequence_placer {
   };
 
   index_t levels() const { return std::ssize(levels_); }
-  in_matrix<B, float> vectors(index_t level) const { return levels_[static_cast<std::size_t>(level)].vectors(); }
+  in_matrix<B, float> vectors(index_t level) const { return levels_[to_size(level)].vectors(); }
 
   /// All items try the prefix they are at. Returns the items without a free code, moved to their next prefix.
   std::vector<pending> one_round(std::vector<pending> waiting) {
@@ -86,7 +86,7 @@ class sequence_placer {
     auto const rest = backend_.scratch().template take<float>(n, width_);
     std::vector<float> distances(here.size());
     std::vector<code_t> codes(here.size());
-    for (index_t i = 0; i < n; ++i) residual(here[static_cast<std::size_t>(i)], levels() - 1, rest.row(i));
+    for (index_t i = 0; i < n; ++i) residual(here[to_size(i)], levels() - 1, rest.row(i));
     nearest_code<float>(backend_, in_matrix<B, float>(rest), vectors(levels() - 1), view_of(std::span(codes)),
                         view_of(std::span(distances)));
     std::vector<std::size_t> order(here.size());
@@ -94,7 +94,7 @@ class sequence_placer {
     std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
       return std::pair(distances[a], here[a].item) < std::pair(distances[b], here[b].item);
     });
-    std::size_t const seats = std::min(here.size(), static_cast<std::size_t>(free));
+    std::size_t const seats = std::min(here.size(), to_size(free));
     for (std::size_t i = 0; i < seats; ++i) take_nearest_free(here[order[i]], rest.row(static_cast<index_t>(order[i])));
     std::vector<pending> sorted;
     for (std::size_t const i : order) sorted.push_back(std::move(here[i]));
@@ -106,9 +106,7 @@ class sequence_placer {
     auto const distances = distances_to(levels() - 1, rest);
     index_t best = -1;
     for (index_t k = 0; k < std::ssize(distances); ++k)
-      if (taken_.is_free(one.prefix, k) &&
-          (best < 0 || distances[static_cast<std::size_t>(k)] < distances[static_cast<std::size_t>(best)]))
-        best = k;
+      if (taken_.is_free(one.prefix, k) && (best < 0 || distances[to_size(k)] < distances[to_size(best)])) best = k;
     taken_.take(one.prefix, best);
     auto codes = one.codes;
     codes.push_back(code_t(static_cast<std::int32_t>(best)));
@@ -120,11 +118,11 @@ class sequence_placer {
   void move_on(pending& one) {
     do {
       index_t level = levels() - 2;
-      while (level >= 0 && one.ranks[static_cast<std::size_t>(level)] + 1 == table_.size(level)) --level;
+      while (level >= 0 && one.ranks[to_size(level)] + 1 == table_.size(level)) --level;
       assert(level >= 0);
-      choose(one, level, one.ranks[static_cast<std::size_t>(level)] + 1);
+      choose(one, level, one.ranks[to_size(level)] + 1);
       for (index_t deeper = level + 1; deeper < levels() - 1; ++deeper) {
-        one.orders[static_cast<std::size_t>(deeper)].clear();
+        one.orders[to_size(deeper)].clear();
         choose(one, deeper, 0);
       }
       one.prefix = taken_.packing().pack(one.codes);
@@ -132,10 +130,10 @@ class sequence_placer {
   }
 
   void choose(pending& one, index_t level, index_t rank) {
-    auto const l = static_cast<std::size_t>(level);
+    auto const l = to_size(level);
     if (one.orders[l].empty()) one.orders[l] = order_at(one, level, rank > 0);
     one.ranks[l] = rank;
-    one.codes[l] = code_t(one.orders[l][static_cast<std::size_t>(rank)]);
+    one.codes[l] = code_t(one.orders[l][to_size(rank)]);
   }
 
   /// The codes of a level by distance; of equal distances, the smaller code first. When the item already has a code at
@@ -148,11 +146,10 @@ class sequence_placer {
     std::vector<std::int32_t> order(distances.size());
     std::iota(order.begin(), order.end(), std::int32_t{0});
     std::ranges::sort(order, [&](std::int32_t a, std::int32_t b) {
-      return std::pair(distances[static_cast<std::size_t>(a)], a) <
-             std::pair(distances[static_cast<std::size_t>(b)], b);
+      return std::pair(distances[to_size(a)], a) < std::pair(distances[to_size(b)], b);
     });
     if (stands) {
-      auto const own = std::ranges::find(order, static_cast<std::int32_t>(one.codes[static_cast<std::size_t>(level)]));
+      auto const own = std::ranges::find(order, static_cast<std::int32_t>(one.codes[to_size(level)]));
       std::rotate(order.begin(), own, own + 1);
     }
     return order;
@@ -162,13 +159,13 @@ class sequence_placer {
   void residual(pending const& one, index_t level, out_vector<B, float> out) const {
     std::copy_n(one.latent, width_, out.data);
     for (index_t l = 0; l < level; ++l) {
-      auto const v = vectors(l).row(index(one.codes[static_cast<std::size_t>(l)]));
+      auto const v = vectors(l).row(index(one.codes[to_size(l)]));
       for (index_t j = 0; j < width_; ++j) out(j) -= v(j);
     }
   }
 
   std::vector<float> distances_to(index_t level, out_vector<B, float> rest) {
-    std::vector<float> distances(static_cast<std::size_t>(table_.size(level)));
+    std::vector<float> distances(to_size(table_.size(level)));
     squared_distances<float>(backend_, in_matrix<B, float>(rest.data, 1, width_), vectors(level),
                              out_matrix<B, float>(distances.data(), 1, table_.size(level)));
     return distances;
@@ -207,7 +204,7 @@ collision_outcome for_each_collision(std::span<keyed_item const> order, code_tab
   std::vector<float> memory;
   collision_outcome out;
   auto const flush = [&] {
-    memory.resize(items.size() * static_cast<std::size_t>(latents.width()));
+    memory.resize(items.size() * to_size(latents.width()));
     host_matrix_view<float> const all(memory.data(), std::ssize(items), latents.width());
     latents.gather(rows, all);
     std::vector<code_t> before;

@@ -142,19 +142,18 @@ class residual_kmeans_run {
   template <FeatureSource F>
   void read_sample(F const& features, host_matrix_view<float> x) {
     auto sample = epoch_order(features.rows(), options_.clustering.seed, 0);
-    sample.resize(static_cast<std::size_t>(n_));
+    sample.resize(to_size(n_));
     std::ranges::sort(sample);  // the order of the rows in a file
     features.gather(sample, x);
-    std::vector<double> sums(static_cast<std::size_t>(w_));
+    std::vector<double> sums(to_size(w_));
     for (index_t i = 0; i < n_; ++i) {
       for (float const entry : as_span(x.row(i)))
-        expects(std::isfinite(entry), "residual k-means: row ", sample[static_cast<std::size_t>(i)],
+        expects(std::isfinite(entry), "residual k-means: row ", sample[to_size(i)],
                 " holds a number that isn't finite");
-      for (index_t j = 0; j < w_; ++j) sums[static_cast<std::size_t>(j)] += static_cast<double>(x(i, j));
+      for (index_t j = 0; j < w_; ++j) sums[to_size(j)] += static_cast<double>(x(i, j));
     }
     write_from_host(mean_.view_all(), [&](host_vector_view<float> mean) {
-      for (index_t j = 0; j < w_; ++j)
-        mean(j) = static_cast<float>(sums[static_cast<std::size_t>(j)] / static_cast<double>(n_));
+      for (index_t j = 0; j < w_; ++j) mean(j) = static_cast<float>(sums[to_size(j)] / static_cast<double>(n_));
     });
   }
 

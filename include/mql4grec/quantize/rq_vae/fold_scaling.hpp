@@ -17,7 +17,7 @@ void fold_scaling(rq_vae<B, T>& model, feature_scaling const& how) {
   expects(std::ssize(how.mean) == first.weight.columns(), "scaling: a mean of ", how.mean.size(),
           " entries for features of ", first.weight.columns());
   double const scale = static_cast<double>(how.scale);
-  auto const mean = [&](index_t j) { return static_cast<double>(how.mean[static_cast<std::size_t>(j)]); };
+  auto const mean = [&](index_t j) { return static_cast<double>(how.mean[to_size(j)]); };
   for (index_t i = 0; i < first.weight.rows(); ++i) {  // W (s·x − s·m) + b = (s·W) x + (b − s·W·m)
     double shift = 0;
     for (index_t j = 0; j < first.weight.columns(); ++j) {

@@ -24,7 +24,7 @@ namespace mql4grec {
 template <Backend B, FeatureSource F>
 void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features, translator_options const& options) {
   auto sample = epoch_order(features.rows(), options.seed, 0);
-  sample.resize(std::min(sample.size(), static_cast<std::size_t>(options.kmeans_rows)));
+  sample.resize(std::min(sample.size(), to_size(options.kmeans_rows)));
   index_t const n = std::ssize(sample), width = model.config().latent_width;
   auto latents = backend.template allocate<float>(n * width);
   auto codes = backend.template allocate<code_t>(n);
@@ -36,8 +36,7 @@ void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features
     kmeans(backend, in_matrix<B, float>(rest),
            {.iterations = options.kmeans_iterations, .seed = options.seed + static_cast<std::uint64_t>(l)},
            model.codebook(l));
-    quantize_level<float>(backend, model.codebooks()[static_cast<std::size_t>(l)], nearest_assignment{}, rest,
-                          codes.view_all());
+    quantize_level<float>(backend, model.codebooks()[to_size(l)], nearest_assignment{}, rest, codes.view_all());
   }
 }
 
@@ -84,7 +83,7 @@ inline void give_up_when_collapsed(translator_progress& p, translator_options co
   if (options.collapse_patience == 0) return;
   if (p.collapsed_looks >= options.collapse_patience) raise_collapse(p.epoch, seen);
   if (!p.finished) return;
-  auto const& kept = *p.history[static_cast<std::size_t>(p.best_epoch - 1)].evaluation;
+  auto const& kept = *p.history[to_size(p.best_epoch - 1)].evaluation;
   if (has_collapsed(kept, options, rows)) raise_collapse(p.best_epoch, kept);
 }
 
@@ -170,8 +169,7 @@ class rq_vae_learner {
   index_t batch_size() const { return trainer_.options().batch_size; }
   std::span<index_t const> rows_of(std::int64_t step) const {
     index_t const first = std::min(rows_, step * batch_size());
-    return std::span<index_t const>(order_).subspan(static_cast<std::size_t>(first),
-                                                    static_cast<std::size_t>(std::min(batch_size(), rows_ - first)));
+    return std::span<index_t const>(order_).subspan(to_size(first), to_size(std::min(batch_size(), rows_ - first)));
   }
 
   B& backend_;

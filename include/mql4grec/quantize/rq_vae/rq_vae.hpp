@@ -104,9 +104,8 @@ class rq_vae {
 
   /// The vectors (K, latent width) of one level, writable.
   out_matrix<B, T> codebook(index_t level) {
-    return nn::matrix_at(values_.view_all(),
-                         layout_.find(detail::codebook_name(static_cast<std::size_t>(level))).offset,
-                         config_.codes[static_cast<std::size_t>(level)], config_.latent_width);
+    return nn::matrix_at(values_.view_all(), layout_.find(detail::codebook_name(to_size(level))).offset,
+                         config_.codes[to_size(level)], config_.latent_width);
   }
   /// One view per level, the form in which quantizers accept codebooks. Valid as long as the model.
   std::vector<codebook_view<B, T>> codebooks() const {

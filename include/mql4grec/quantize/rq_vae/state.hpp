@@ -52,7 +52,7 @@ template <Backend B>
 void restore_extra_state(rq_vae_trainer<B, float>& trainer, train::state_file const& file) {
   index_t codes = 0;
   for (auto const& level : trainer.idle()) codes += std::ssize(level);
-  std::vector<std::int32_t> idle(static_cast<std::size_t>(codes));
+  std::vector<std::int32_t> idle(to_size(codes));
   file.tensors().read("idle", {codes}, view_of(std::span(idle)));
   auto next = idle.begin();
   for (auto& level : trainer.idle())

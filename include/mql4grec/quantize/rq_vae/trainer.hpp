@@ -80,9 +80,9 @@ class rq_vae_trainer {
         step_(backend) {
     auto const& c = model.config();
     for (index_t l = 0; l < c.levels(); ++l) {
-      double const epsilon = l < std::ssize(options.epsilons) ? options.epsilons[static_cast<std::size_t>(l)] : 0;
+      double const epsilon = l < std::ssize(options.epsilons) ? options.epsilons[to_size(l)] : 0;
       assignments_.push_back(assignment_with(epsilon, options.sinkhorn_iterations));
-      idle_.emplace_back(static_cast<std::size_t>(c.codes[static_cast<std::size_t>(l)]), 0);
+      idle_.emplace_back(to_size(c.codes[to_size(l)]), 0);
     }
     for (index_t l = 0; l <= c.levels(); ++l)
       residual_memory_.push_back(backend.template allocate<T>(options.batch_size * c.latent_width));
@@ -133,7 +133,7 @@ class rq_vae_trainer {
   }
   /// The residuals (n, width) of the last batch before a level; for `level` = levels, after the last one.
   in_matrix<B, T> residual(index_t level) const {
-    return {residual_memory_[static_cast<std::size_t>(level)].view_all().data, rows_, model_.config().latent_width};
+    return {residual_memory_[to_size(level)].view_all().data, rows_, model_.config().latent_width};
   }
 
  private:
@@ -151,10 +151,10 @@ class rq_vae_trainer {
   };
   /// The rows of the batch that a worker processes.
   row_range rows_of(index_t worker) const { return worker_share{worker, backend_.workers()}.of(rows_); }
-  worker_state& state(index_t worker) { return *workers_[static_cast<std::size_t>(worker)]; }
+  worker_state& state(index_t worker) { return *workers_[to_size(worker)]; }
   out_matrix<B, T> residual_rows(index_t level, row_range rows) {
     index_t const width = model_.config().latent_width;
-    return {residual_memory_[static_cast<std::size_t>(level)].view_all().data + rows.first * width, rows.count, width};
+    return {residual_memory_[to_size(level)].view_all().data + rows.first * width, rows.count, width};
   }
   out_vector<B, code_t> code_rows(index_t level, row_range rows) {
     return code_memory_.view_all().part(level * options_.batch_size + rows.first, rows.count);
@@ -212,11 +212,11 @@ class rq_vae_trainer {
         copy<T>(worker, residual_rows(l, rows).flat(), rest.flat());
         std::visit(
             [&](auto const& policy) {
-              quantize_level<T>(worker, codebooks[static_cast<std::size_t>(l)], policy, rest, code_rows(l, rows));
+              quantize_level<T>(worker, codebooks[to_size(l)], policy, rest, code_rows(l, rows));
             },
-            assignments_[static_cast<std::size_t>(l)]);
+            assignments_[to_size(l)]);
       };
-      if (is_row_by_row(assignments_[static_cast<std::size_t>(l)]))
+      if (is_row_by_row(assignments_[to_size(l)]))
         for_each_worker(backend_, [&](B& worker, index_t which) { one(worker, rows_of(which)); });
       else
         one(backend_, {0, rows_});
@@ -229,11 +229,10 @@ class rq_vae_trainer {
   void find_nearest() {
     for (index_t l = 0; l < model_.config().levels(); ++l) {
       auto const found = nearest_rows(l);
-      if (is_row_by_row(assignments_[static_cast<std::size_t>(l)]))
+      if (is_row_by_row(assignments_[to_size(l)]))
         copy<code_t>(backend_, code_rows(l, {0, rows_}), found);
       else
-        nearest_assignment{}.template assign<T>(backend_, residual(l),
-                                                model_.weights().codebooks[static_cast<std::size_t>(l)], found);
+        nearest_assignment{}.template assign<T>(backend_, residual(l), model_.weights().codebooks[to_size(l)], found);
     }
   }
   out_vector<B, code_t> nearest_rows(index_t level) {
@@ -283,7 +282,7 @@ class rq_vae_trainer {
     fill<T>(worker, mine.code_counts.view_all(), T{});
     index_t row = 0;
     for (index_t l = 0; l < c.levels(); ++l) {
-      index_t const k = c.codes[static_cast<std::size_t>(l)];
+      index_t const k = c.codes[to_size(l)];
       add_to_codes<T>(worker, residual_rows(l + 1, rows_of(which)), code_rows(l, rows_of(which)),
                       nn::matrix_at(mine.code_sums.view_all(), row * c.latent_width, k, c.latent_width),
                       mine.code_counts.view_all().part(row, k));
@@ -338,10 +337,10 @@ index_t rq_vae_trainer<B, T>::revive() {
   index_t revived = 0;
   host_copy<code_t, space> const nearest(backend_, std::as_const(nearest_memory_).view_all());
   for (index_t l = 0; l < model_.config().levels(); ++l) {
-    auto& idle = idle_[static_cast<std::size_t>(l)];
+    auto& idle = idle_[to_size(l)];
     std::vector<bool> used(idle.size(), false);
     for (code_t const code : as_span(nearest.view_all().part(l * options_.batch_size, rows_)))
-      used[static_cast<std::size_t>(code)] = true;
+      used[to_size(code)] = true;
     std::vector<index_t> dead;
     for (std::size_t i = 0; i < used.size(); ++i) {
       idle[i] = used[i] ? 0 : idle[i] + 1;
@@ -360,21 +359,21 @@ index_t rq_vae_trainer<B, T>::revive_level(index_t level, std::vector<index_t> c
   auto const errors = backend_.scratch().template take<T>(rows_, 1);
   fill<T>(backend_, zero.flat(), T{});
   squared_distances<T>(backend_, residual(level + 1), zero, errors);
-  std::vector<T> error(static_cast<std::size_t>(rows_));
+  std::vector<T> error(to_size(rows_));
   copy(in_vector<B, T>(errors.flat()), view_of(std::span(error)));
   std::vector<index_t> worst(error.size());
   std::iota(worst.begin(), worst.end(), index_t{0});
   auto const count = std::min(dead.size(), worst.size());
   std::ranges::partial_sort(worst, worst.begin() + static_cast<index_t>(count), [&](index_t a, index_t b) {
-    return std::pair(-error[static_cast<std::size_t>(a)], a) < std::pair(-error[static_cast<std::size_t>(b)], b);
+    return std::pair(-error[to_size(a)], a) < std::pair(-error[to_size(b)], b);
   });
   auto const codebook = model_.codebook(level);
-  index_t const offset = model_.layout().find(detail::codebook_name(static_cast<std::size_t>(level))).offset;
+  index_t const offset = model_.layout().find(detail::codebook_name(to_size(level))).offset;
   for (std::size_t i = 0; i < count; ++i) {
     copy<T>(backend_, residual(level).row(worst[i]), codebook.row(dead[i]));
     for (auto* moment : {&moments_.first, &moments_.second})
       fill<T>(backend_, moment->view_all().part(offset + dead[i] * width, width), T{});
-    idle_[static_cast<std::size_t>(level)][static_cast<std::size_t>(dead[i])] = 0;
+    idle_[to_size(level)][to_size(dead[i])] = 0;
   }
   return static_cast<index_t>(count);
 }

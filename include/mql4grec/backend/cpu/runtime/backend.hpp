@@ -38,7 +38,7 @@ class backend : public reference::backend {
   /// The number of workers.
   index_t workers() const { return static_cast<index_t>(others_.size()) + 1; }
   /// Worker `number`, in [0, workers()); 0 is this backend.
-  backend& worker(index_t number) { return number == 0 ? *this : *others_[static_cast<std::size_t>(number - 1)]; }
+  backend& worker(index_t number) { return number == 0 ? *this : *others_[to_size(number - 1)]; }
 
  private:
   template <class Task>

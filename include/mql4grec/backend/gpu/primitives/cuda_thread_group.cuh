@@ -70,7 +70,7 @@ class device_thread_group {
   template <class T>
   MQL4GREC_HD T* share(index_t n) {
     T* const room = reinterpret_cast<T*>(shared_);
-    shared_ += (static_cast<std::size_t>(n) * sizeof(T) + 15) / 16 * 16;
+    shared_ += (to_size(n) * sizeof(T) + 15) / 16 * 16;
     return room;
   }
   /// The sum of the members' values. See host_thread_group.
@@ -223,9 +223,8 @@ __global__ void __launch_bounds__(Kernel::threads* groups_per_block<Kernel::thre
   int const group_in_block = static_cast<int>(threadIdx.x) / threads;
   index_t const number = static_cast<index_t>(blockIdx.x) * together + group_in_block;
   if (number >= groups) return;  // a whole warp, or a whole block
-  device_thread_group<threads> group(
-      reinterpret_cast<std::byte*>(memory) + static_cast<std::size_t>(group_in_block) * shared_bytes,
-      reinterpret_cast<std::byte*>(reductions), static_cast<int>(threadIdx.x) % threads);
+  device_thread_group<threads> group(reinterpret_cast<std::byte*>(memory) + to_size(group_in_block) * shared_bytes,
+                                     reinterpret_cast<std::byte*>(reductions), static_cast<int>(threadIdx.x) % threads);
   kernel(group, number);
 }
 

@@ -61,7 +61,7 @@ class host_thread_group {
   template <class T>
   T* share(index_t n) {
     T* const room = reinterpret_cast<T*>(shared_);
-    shared_ += (static_cast<std::size_t>(n) * sizeof(T) + 15) / 16 * 16;
+    shared_ += (to_size(n) * sizeof(T) + 15) / 16 * 16;
     return room;
   }
   /// The sum of the members' values; every member gets it.
@@ -141,7 +141,7 @@ struct run_host_group {
 /// share().
 template <class T>
 constexpr std::size_t shared_bytes_of(index_t n) {
-  return (static_cast<std::size_t>(n) * sizeof(T) + 15) / 16 * 16;
+  return (to_size(n) * sizeof(T) + 15) / 16 * 16;
 }
 
 /// Runs kernel(group, number) for each group number in [0, groups), in any order.

@@ -31,7 +31,7 @@ class buffer<T, device_space<System>> {
   view<T const, device_space<System>, 1> view_all() const { return {memory_.get(), size_}; }
 
  private:
-  static std::size_t bytes_of(index_t n) { return static_cast<std::size_t>(n) * sizeof(T); }
+  static std::size_t bytes_of(index_t n) { return to_size(n) * sizeof(T); }
 
   std::unique_ptr<T, release> memory_;
   index_t size_ = 0;
@@ -41,7 +41,7 @@ namespace detail {
 template <class T, class Space>
 std::size_t bytes_to_copy(view<T, Space, 1> from, index_t room) {
   expects(from.size() == room, "copy: ", from.size(), " entries into a place for ", room);
-  return static_cast<std::size_t>(room) * sizeof(T);
+  return to_size(room) * sizeof(T);
 }
 }  // namespace detail
 

@@ -34,7 +34,7 @@ void copy(backend<System>& b, in_vector<backend<System>, T> from, out_vector<bac
 template <class T, class System>
 void upload(backend<System>& b, host_vector_view<T const> from, out_vector<backend<System>, T> to) {
   expects(from.size() == to.size(), "upload: ", from.size(), " entries into a place for ", to.size());
-  if (to.size() > 0) System::upload(b.context(), from.data, to.data, static_cast<std::size_t>(to.size()) * sizeof(T));
+  if (to.size() > 0) System::upload(b.context(), from.data, to.data, to_size(to.size()) * sizeof(T));
 }
 
 /// to (n) of the host = from (n). Waits for the backend's work. Throws error when sizes differ, or while work is
@@ -42,7 +42,7 @@ void upload(backend<System>& b, host_vector_view<T const> from, out_vector<backe
 template <class T, class System>
 void download(backend<System>& b, in_vector<backend<System>, T> from, host_vector_view<T> to) {
   expects(from.size() == to.size(), "download: ", from.size(), " entries into a place for ", to.size());
-  if (to.size() > 0) System::download(b.context(), from.data, to.data, static_cast<std::size_t>(to.size()) * sizeof(T));
+  if (to.size() > 0) System::download(b.context(), from.data, to.data, to_size(to.size()) * sizeof(T));
 }
 
 /// to (n) = value

@@ -35,10 +35,10 @@ class nccl_communicator {
   template <class T>
     requires(std::same_as<T, float> || std::same_as<T, double>)
   void all_reduce(backend<cuda>& b, view<T, device_space<cuda>, 1> values) const {
-    check(ncclAllReduce(values.data, values.data, static_cast<std::size_t>(values.size()),
-                        std::same_as<T, float> ? ncclFloat : ncclDouble, ncclSum, communicator_.get(),
-                        b.context().stream()),
-          "ncclAllReduce");
+    check(
+        ncclAllReduce(values.data, values.data, to_size(values.size()), std::same_as<T, float> ? ncclFloat : ncclDouble,
+                      ncclSum, communicator_.get(), b.context().stream()),
+        "ncclAllReduce");
   }
   /// The same for numbers in host memory; waits for the result.
   void all_reduce(backend<cuda>& b, std::span<double> numbers) const {

@@ -33,7 +33,7 @@ class upload_buffer {
   }
 
  private:
-  static std::size_t bytes_of(index_t n) { return static_cast<std::size_t>(n) * sizeof(T); }
+  static std::size_t bytes_of(index_t n) { return to_size(n) * sizeof(T); }
 
   typename System::upload_memory memory_;
   index_t size_;
