@@ -17,7 +17,7 @@ device make(std::int64_t bits) {
 }
 
 out_matrix<device, float> random_matrix(device& b, index_t rows, index_t columns, std::uint64_t seed) {
-  auto const m = b.scratch().take<float>(rows, columns);
+  auto const m = take<float>(b, rows, columns);
   write_from_host(m.flat(), [&](host_vector_view<float> values) {
     constexpr index_t drawn = 1 << 20;  // and then repeated: the host is slow at it
     random_stream random(seed, 0);
@@ -36,7 +36,7 @@ void product_of(benchmark::State& state) {
   auto b = make(state.range(3));
   auto const m = state.range(0), n = state.range(1), k = state.range(2);
   scratch_scope<device> const scope(b.scratch());
-  auto const x = random_matrix(b, m, k, 1), w = random_matrix(b, n, k, 2), y = b.scratch().take<float>(m, n);
+  auto const x = random_matrix(b, m, k, 1), w = random_matrix(b, n, k, 2), y = take<float>(b, m, n);
   for (auto _ : state) {
     matmul<float>(b, x, w, y, {.transpose_b = true});
     b.synchronize();
@@ -143,10 +143,10 @@ void nearest_codes_of(benchmark::State& state) {
   auto b = make(32);
   index_t const rows = state.range(0);
   scratch_scope<device> const scope(b.scratch());
-  auto const x = random_matrix(b, rows, 32, 1), rest = b.scratch().take<float>(rows, 32);
+  auto const x = random_matrix(b, rows, 32, 1), rest = take<float>(b, rows, 32);
   std::vector<in_matrix<device, float>> levels;
   for (std::uint64_t level = 0; level < 4; ++level) levels.push_back(random_matrix(b, 256, 32, 2 + level));
-  auto const codes = b.scratch().take<code_t>(4, rows);
+  auto const codes = take<code_t>(b, 4, rows);
   for (auto _ : state) {
     state.PauseTiming();
     copy<float>(b, in_vector<device, float>(x.flat()), rest.flat());

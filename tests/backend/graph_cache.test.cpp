@@ -30,7 +30,7 @@ TEST_CASE_TEMPLATE(
     known.run(b, 7, [&] {
       ++asked;
       scratch_scope<B> const scope(b.scratch());
-      auto const room = b.scratch().template take<float>(2);
+      auto const room = take<float>(b, 2);
       copy<float>(b, x, room);
       accumulate<float>(b, room, y);
     });
@@ -51,7 +51,7 @@ TEST_CASE_TEMPLATE("graph_cache: when the scratch stands or lies elsewhere, the 
   auto const work = [&] {
     ++asked;
     scratch_scope<B> const scope(b.scratch());
-    auto const room = b.scratch().template take<float>(1);
+    auto const room = take<float>(b, 1);
     fill<float>(b, room, 1);
     accumulate<float>(b, room, y);
   };
@@ -59,13 +59,13 @@ TEST_CASE_TEMPLATE("graph_cache: when the scratch stands or lies elsewhere, the 
   CHECK(asked == 2);
   {
     scratch_scope<B> const scope(b.scratch());
-    b.scratch().template take<float>(5);
+    take<float>(b, 5);
     for (int i = 0; i < 3; ++i) known.run(b, 7, work);
     CHECK(asked == 4);
   }
   {
     scratch_scope<B> const scope(b.scratch());
-    b.scratch().template take<double>(1 << 20);  // grows beyond its first chunk, and is merged when the scope ends
+    take<double>(b, 1 << 20);  // grows beyond its first chunk, and is merged when the scope ends
   }
   for (int i = 0; i < 3; ++i) known.run(b, 7, work);
   CHECK(asked == 6);
@@ -100,7 +100,7 @@ TEST_CASE_TEMPLATE(
     known.run(b, 7, [&] {
       if (++asked == failing) detail::raise("no memory");
       scratch_scope<B> const scope(b.scratch());
-      auto const one = b.scratch().template take<float>(1);
+      auto const one = take<float>(b, 1);
       fill<float>(b, one, 1);
       accumulate<float>(b, one, y);
     });

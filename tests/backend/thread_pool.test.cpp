@@ -56,7 +56,7 @@ TEST_CASE("for_each_worker: hands each worker itself, with scratch of its own") 
   for_each_worker(backend, [&](cpu::backend& worker, index_t number) {
     scratch_scope<cpu::backend> const scope(worker.scratch());
     seen[static_cast<std::size_t>(number)] = &worker;
-    scratch[static_cast<std::size_t>(number)] = worker.scratch().take<float>(10).data;
+    scratch[static_cast<std::size_t>(number)] = take<float>(worker, 10).data;
   });
   CHECK(seen[0] == &backend);
   for (index_t number = 0; number < 3; ++number)

@@ -51,7 +51,7 @@ TEST_CASE_TEMPLATE("feature blocks: every row comes once, in order and as it is,
       detail::for_each_feature_block(
           b, matrix_features(all), block, [&](B& worker, index_t number, index_t first, in_matrix<B, float> x) {
             scratch_scope<B> const scope(worker.scratch());
-            fill<float>(worker, worker.scratch().template take<float>(1000), NAN);  // visitors use scratch as well
+            fill<float>(worker, take<float>(worker, 1000), NAN);  // visitors use scratch as well
             CHECK(number == blocks++);
             CHECK(first == std::ssize(seen) / 3);
             CHECK(x.rows() == std::min(block, rows - first));

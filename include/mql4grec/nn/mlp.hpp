@@ -73,8 +73,7 @@ template <class T, class B>
 void mlp_forward(B& worker, mlp_layers<B, T const> layers, in_matrix<B, T> x, out_matrix<B, T> y) {
   in_matrix<B, T> in = x;
   for (std::size_t l = 0; l < layers.size(); ++l) {
-    out_matrix<B, T> const out =
-        l + 1 == layers.size() ? y : worker.scratch().template take<T>(x.rows(), layers[l].bias.size());
+    out_matrix<B, T> const out = l + 1 == layers.size() ? y : take<T>(worker, x.rows(), layers[l].bias.size());
     dense<T>(worker, in, layers[l], detail::mlp_rectifier(l, layers.size()), out);
     in = out;
   }

@@ -67,7 +67,7 @@ void residual_norm_gradient(B& b, dropout const& site, in_matrix<B, T> stream, i
     residual_norm_backward<T>(b, site, stream, gain, inv_rms, dy, dstream, dgain);
   } else {
     scratch_scope<B> const scope(b.scratch());
-    out_matrix<B, T> const dx = b.scratch().template take<T>(stream.rows(), stream.columns());
+    out_matrix<B, T> const dx = take<T>(b, stream.rows(), stream.columns());
     rms_norm_backward<T>(b, stream, gain, inv_rms, dy, dx, dgain);
     accumulate<T>(b, dx.flat(), dstream.flat());
     dropout_copy<T>(b, site, dstream, dy);

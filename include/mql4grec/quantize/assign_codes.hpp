@@ -47,10 +47,9 @@ template <Backend B, Translator<B> M>
 block_errors translate_block(B& worker, M const& model, in_matrix<B, float> x, reconstruction decode,
                              host_matrix_view<code_t> out) {
   scratch_scope<B> const scope(worker.scratch());
-  index_t const count = x.rows();
-  auto const take = [&](index_t columns) { return worker.scratch().template take<float>(count, columns); };
-  auto const z = take(model.latent_width()), rest = take(model.latent_width());
-  auto const codes = worker.scratch().template take<code_t>(out.columns(), count);
+  index_t const count = x.rows(), width = model.latent_width();
+  auto const z = take<float>(worker, count, width), rest = take<float>(worker, count, width);
+  auto const codes = take<code_t>(worker, out.columns(), count);
   encode(worker, model, x, z);
   copy<float>(worker, z.flat(), rest.flat());
   auto const codebooks = model.codebooks();
@@ -124,7 +123,7 @@ class encoded_latents {
       staged<float, B> rows(worker_, count * features_.width());
       features_.gather(items.subspan(to_size(first), to_size(count)), {rows.values().data, count, features_.width()});
       in_matrix<B, float> const x(rows.publish(worker_).data, count, features_.width());
-      auto const z = worker_.scratch().template take<float>(count, width());
+      auto const z = take<float>(worker_, count, width());
       encode(worker_, model_, x, z);
       host_copy<float, typename B::memory_space> const latents(worker_, z.flat());
       for (index_t i = 0; i < count; ++i)

@@ -95,7 +95,7 @@ void for_each_feature_block(B& backend, F const& features, index_t block, Visit&
   if constexpr (std::same_as<typename B::memory_space, host_space>) {
     for_each_row_block(backend, features.rows(), block, [&](B& worker, index_t number, index_t first, index_t count) {
       scratch_scope<B> const scope(worker.scratch());
-      auto const x = worker.scratch().template take<float>(count, features.width());
+      auto const x = take<float>(worker, count, features.width());
       features.read(first, x);
       visit(worker, number, first, in_matrix<B, float>(x));
     });

@@ -106,16 +106,14 @@ class block_search {
     static_assert(BeamOps<B, T>,
                   "this backend can't choose beams of this scalar; add what is missing in "
                   "backend/<name>/select_beams.hpp and beam_rows.hpp");
-    auto& scratch = worker.scratch();
-    logits_ = scratch.template take<T>(most_rows_, model.config().vocabulary);
-    normalisers_ = scratch.template take<T>(most_rows_);
+    logits_ = take<T>(worker, most_rows_, model.config().vocabulary);
+    normalisers_ = take<T>(worker, most_rows_);
     for (auto& rows : rows_)
-      rows = {scratch.template take<T>(most_rows_), scratch.template take<node_t>(most_rows_),
-              scratch.template take<std::int32_t>(most_rows_, trie.levels() + 1),
-              scratch.template take<token_t>(most_rows_), scratch.template take<index_t>(users_ + 1)};
-    choice_ = {scratch.template take<T>(users_, options.beams),
-               scratch.template take<std::int32_t>(users_, options.beams),
-               scratch.template take<node_t>(users_, options.beams), scratch.template take<index_t>(users_)};
+      rows = {take<T>(worker, most_rows_), take<node_t>(worker, most_rows_),
+              take<std::int32_t>(worker, most_rows_, trie.levels() + 1), take<token_t>(worker, most_rows_),
+              take<index_t>(worker, users_ + 1)};
+    choice_ = {take<T>(worker, users_, options.beams), take<std::int32_t>(worker, users_, options.beams),
+               take<node_t>(worker, users_, options.beams), take<index_t>(worker, users_)};
   }
 
   /// Runs the search and appends the results to `out`. `allowed` is (users, nodes) or empty.

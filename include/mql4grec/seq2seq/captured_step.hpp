@@ -46,8 +46,8 @@ template <class B>
 token_block<B> gather_block(B& b, device_dataset<B> const& from, in_vector<B, index_t> which,
                             captured_shape const& shape, t5_config const& c, index_t first_row) {
   auto const gather = [&](auto const& all, index_t rows, token_t filler) {
-    packed_tokens<typename B::memory_space> const place{b.scratch().template take<token_t>(rows),
-                                                        b.scratch().template take<index_t>(shape.sequences() + 1)};
+    packed_tokens<typename B::memory_space> const place{take<token_t>(b, rows),
+                                                        take<index_t>(b, shape.sequences() + 1)};
     gather_sequences(b, all, which, filler, place);
     return place;
   };

@@ -36,8 +36,8 @@ class t5_decoding {
     // one matrix per layer, not columns of one matrix: rows at such a distance would share cache lines of the same set
     std::vector<out_matrix<B, T>> key_values;
     for (index_t l = 0; l < c.decoder_layers; ++l) {
-      cache_.push_back(worker.scratch().template take<T>(places, 2 * c.attention_width()));
-      key_values.push_back(worker.scratch().template take<T>(shape_.rows, 2 * c.attention_width()));
+      cache_.push_back(take<T>(worker, places, 2 * c.attention_width()));
+      key_values.push_back(take<T>(worker, shape_.rows, 2 * c.attention_width()));
     }
     encode(worker, queries, key_values);
     for (auto const& key_value : key_values) {

@@ -75,7 +75,7 @@ in_vector<B, token_t> take_shifted(B& b, in_vector<B, token_t> targets, packed_r
                                    t5_config const& c) {
   static_assert(PackingOps<B>,
                 "this backend has no gather_sequences or shift_right; add them in backend/<name>/packed_tokens.hpp");
-  auto const shifted = b.scratch().template take<token_t>(rows.rows);
+  auto const shifted = take<token_t>(b, rows.rows);
   shift_right(b, targets, rows.offsets, c.pad, shifted);
   return shifted;
 }

@@ -40,8 +40,8 @@ class t5_pass {
   /// Returns the loss of each target row (rows), in the scratch.
   out_vector<B, T> take_losses(B& worker, t5<B, T> const& model, detail::token_block<B> const& block,
                                nn::dropout_plan const& plan) {
-    auto const scores = worker.scratch().template take<T>(block.target_rows.rows, model.config().vocabulary);
-    auto const losses = worker.scratch().template take<T>(block.target_rows.rows);
+    auto const scores = take<T>(worker, block.target_rows.rows, model.config().vocabulary);
+    auto const losses = take<T>(worker, block.target_rows.rows);
     forward(worker, model, plan, block, scores);
     nn::cross_entropy<T>(worker, scores, block.targets, losses);
     return losses;
@@ -51,8 +51,8 @@ class t5_pass {
   out_vector<B, T> take_losses_and_gradient(B& worker, t5<B, T> const& model, detail::token_block<B> const& block,
                                             nn::dropout_plan const& plan, double scale,
                                             t5_weights<T, space> const& gradients) {
-    auto const scores = worker.scratch().template take<T>(block.target_rows.rows, model.config().vocabulary);
-    auto const losses = worker.scratch().template take<T>(block.target_rows.rows);
+    auto const scores = take<T>(worker, block.target_rows.rows, model.config().vocabulary);
+    auto const losses = take<T>(worker, block.target_rows.rows);
     forward(worker, model, plan, block, scores);
     nn::cross_entropy_gradient<T>(worker, block.targets, scale, scores, losses);
     backward(worker, model, plan, block, scores, gradients);
@@ -71,7 +71,7 @@ class t5_pass {
     auto const& c = model.config();
     auto const& w = model.weights();
     detail::encoder_forward<B, T>(worker, c, w, plan, block.inputs, block.input_rows, encoder_);
-    key_value_ = worker.scratch().template take<T>(block.input_rows.rows, w.cross_key_value.rows());
+    key_value_ = take<T>(worker, block.input_rows.rows, w.cross_key_value.rows());
     nn::linear<T>(worker, encoder_.end.normed, w.cross_key_value, key_value_);
     detail::decoder_forward<B, T>(worker, c, w, plan, block, key_value_, decoder_);
     nn::linear<T>(worker, decoder_.end.normed, w.output, scores, c.output_scale());
@@ -81,10 +81,9 @@ class t5_pass {
                 in_matrix<B, T> dscores, t5_weights<T, space> const& g) {
     auto const& c = model.config();
     auto const& w = model.weights();
-    auto const take = [&](index_t rows, index_t columns) { return worker.scratch().template take<T>(rows, columns); };
-    auto const dhidden = take(block.target_rows.rows, c.model_width);
-    auto const dkey_value = take(block.input_rows.rows, w.cross_key_value.rows());
-    auto const dencoded = take(block.input_rows.rows, c.model_width);
+    auto const dhidden = take<T>(worker, block.target_rows.rows, c.model_width);
+    auto const dkey_value = take<T>(worker, block.input_rows.rows, w.cross_key_value.rows());
+    auto const dencoded = take<T>(worker, block.input_rows.rows, c.model_width);
     nn::linear_weight_gradient<T>(worker, decoder_.end.normed, dscores, g.output, c.output_scale());
     nn::linear_input_gradient<T>(worker, dscores, w.output, dhidden, c.output_scale());
     detail::decoder_backward<B, T>(worker, c, w, g, plan, block, key_value_, decoder_, dhidden, dkey_value);

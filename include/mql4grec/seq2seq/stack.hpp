@@ -57,8 +57,7 @@ bias_tape<B, T> relative_bias(B& b, t5_config const& c, in_matrix<B, T> table, i
   static_assert(nn::RelativeBiasOps<B, T>,
                 "this backend has no relative_bias for this scalar; add it in backend/<name>/relative_bias.hpp");
   index_t const distances = buckets.size();
-  bias_tape<B, T> tape{buckets, b.scratch().template take<T>(c.heads, distances),
-                       b.scratch().template take<T>(c.heads, distances), distances / 2};
+  bias_tape<B, T> tape{buckets, take<T>(b, c.heads, distances), take<T>(b, c.heads, distances), distances / 2};
   relative_bias_forward<T>(b, table, buckets, tape.bias);
   fill<T>(b, tape.gradient.flat(), T{});
   return tape;
@@ -173,7 +172,7 @@ void encoder_backward(B& b, t5_config const& c, t5_weights<T const, typename B::
                       in_vector<B, token_t> tokens, packed_rows<B> const& rows, encoder_tape<B, T> const& tape,
                       out_matrix<B, T> dout) {
   auto const pass = make_pass(b, c, plan, rows, tape.bias, false);
-  auto const dstream = b.scratch().template take<T>(rows.rows, c.model_width);
+  auto const dstream = take<T>(b, rows.rows, c.model_width);
   enter_stack_backward<B, T>(pass, site_encoder_end, tape.end, dout, dstream, g.encoder_norm);
   for (index_t l = c.encoder_layers; l-- > 0;) {
     auto const at = to_size(l);
@@ -260,7 +259,7 @@ void decoder_backward(B& b, t5_config const& c, t5_weights<T const, typename B::
                       token_block<B> const& block, in_matrix<B, T> key_value, decoder_tape<B, T> const& tape,
                       out_matrix<B, T> dout, out_matrix<B, T> dkey_value) {
   auto const pass = make_pass(b, c, plan, block.target_rows, tape.bias, true);
-  auto const dstream = b.scratch().template take<T>(block.target_rows.rows, c.model_width);
+  auto const dstream = take<T>(b, block.target_rows.rows, c.model_width);
   enter_stack_backward<B, T>(pass, site_decoder_end, tape.end, dout, dstream, g.decoder_norm);
   for (index_t l = c.decoder_layers; l-- > 0;) {
     auto const at = to_size(l);

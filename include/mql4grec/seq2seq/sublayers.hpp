@@ -72,9 +72,9 @@ struct stream_point {
 /// A point of the stream in the scratch.
 template <class B, class T>
 stream_point<B, T> take_point(stack_pass<B, T> const& pass) {
-  auto& scratch = pass.backend.scratch();
+  auto& b = pass.backend;
   index_t const rows = pass.rows.rows, d = pass.config.model_width;
-  return {scratch.template take<T>(rows, d), scratch.template take<T>(rows, d), scratch.template take<T>(rows)};
+  return {take<T>(b, rows, d), take<T>(b, rows, d), take<T>(b, rows)};
 }
 
 /// Adds the previous point of the stream to to.stream, which contains the output of a sublayer, and writes the norm of
@@ -105,9 +105,8 @@ struct attention_tape {
 /// Allocates a tape in the scratch. `scores`: Σ heads·queries·keys.
 template <class T, class B>
 attention_tape<B, T> take_attention_tape(B& b, t5_config const& c, index_t rows, index_t projections, index_t scores) {
-  auto& scratch = b.scratch();
-  return {scratch.template take<T>(rows, projections * c.attention_width()), scratch.template take<T>(scores),
-          scratch.template take<T>(rows, c.attention_width())};
+  return {take<T>(b, rows, projections * c.attention_width()), take<T>(b, scores),
+          take<T>(b, rows, c.attention_width())};
 }
 
 /// The inputs of self-attention: views into the merged projection.
@@ -147,8 +146,8 @@ void self_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Gradi
   B& b = pass.backend;
   index_t const rows = dout.rows(), inner = pass.config.attention_width();
   scratch_scope<B> const scope(b.scratch());
-  auto const dcontext = b.scratch().template take<T>(rows, inner);
-  auto const dprojected = b.scratch().template take<T>(rows, 3 * inner);
+  auto const dcontext = take<T>(b, rows, inner);
+  auto const dprojected = take<T>(b, rows, 3 * inner);
   nn::linear_weight_gradient<T>(b, tape.context, dout, g.output);
   nn::linear_input_gradient<T>(b, dout, w.output, dcontext);
   nn::attention_gradient<T>(b, self_attention_inputs(pass, tape, site), tape.weights, dcontext,
@@ -209,8 +208,8 @@ void cross_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Grad
   B& b = pass.backend;
   index_t const rows = dout.rows(), inner = pass.config.attention_width();
   scratch_scope<B> const scope(b.scratch());
-  auto const dcontext = b.scratch().template take<T>(rows, inner);
-  auto const dq = b.scratch().template take<T>(rows, inner);
+  auto const dcontext = take<T>(b, rows, inner);
+  auto const dq = take<T>(b, rows, inner);
   nn::linear_weight_gradient<T>(b, tape.context, dout, g.cross_output);
   nn::linear_input_gradient<T>(b, dout, w.cross_output, dcontext);
   nn::attention_gradient<T>(b, cross_attention_inputs(pass, memory, tape, site), tape.weights, dcontext,
@@ -233,8 +232,7 @@ struct feed_forward_tape {
 template <class T, class B>
 feed_forward_tape<B, T> take_feed_forward_tape(B& b, t5_config const& c, index_t rows) {
   auto const gated = c.activation == nn::activation::gated_gelu;
-  return {b.scratch().template take<T>(gated ? rows : 0, 2 * c.inner_width),
-          b.scratch().template take<T>(rows, c.inner_width)};
+  return {take<T>(b, gated ? rows : 0, 2 * c.inner_width), take<T>(b, rows, c.inner_width)};
 }
 
 /// The feed-forward sublayer, from point `from` of the stream to point `to`.
@@ -261,14 +259,14 @@ void feed_forward_backward(stack_pass<B, T> const& pass, Layer const& w, Gradien
                            out_matrix<B, T> dstream) {
   B& b = pass.backend;
   scratch_scope<B> const scope(b.scratch());
-  auto const dhidden = b.scratch().template take<T>(dout.rows(), pass.config.inner_width);
+  auto const dhidden = take<T>(b, dout.rows(), pass.config.inner_width);
   nn::linear_weight_gradient<T>(b, tape.hidden, dout, g.contract);
   nn::linear_input_gradient<T>(b, dout, w.contract, dhidden);
   auto dexpanded = dhidden;
   if (pass.config.activation == nn::activation::relu) {
     relu_backward<T>(b, pass.drop(site + site_hidden), tape.hidden, dhidden);
   } else {
-    dexpanded = b.scratch().template take<T>(dout.rows(), 2 * pass.config.inner_width);
+    dexpanded = take<T>(b, dout.rows(), 2 * pass.config.inner_width);
     gated_gelu_backward<T>(b, pass.drop(site + site_hidden), tape.gates, dhidden, dexpanded);
   }
   nn::linear_weight_gradient<T>(b, from.normed, dexpanded, g.expand);

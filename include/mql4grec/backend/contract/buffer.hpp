@@ -24,23 +24,23 @@
 namespace mql4grec {
 
 namespace detail {
-/// Marks these bytes as inaccessible (`forbid`) or accessible (`permit`) for the address sanitizer. Does nothing in
+/// Marks these bytes as inaccessible (`poison`) or accessible (`unpoison`) for the address sanitizer. Does nothing in
 /// other builds.
-inline void forbid([[maybe_unused]] void const* memory, [[maybe_unused]] std::size_t bytes) {
+inline void poison([[maybe_unused]] void const* memory, [[maybe_unused]] std::size_t bytes) {
 #if MQL4GREC_ASAN
   __asan_poison_memory_region(memory, bytes);
 #endif
 }
-inline void permit([[maybe_unused]] void const* memory, [[maybe_unused]] std::size_t bytes) {
+inline void unpoison([[maybe_unused]] void const* memory, [[maybe_unused]] std::size_t bytes) {
 #if MQL4GREC_ASAN
   __asan_unpoison_memory_region(memory, bytes);
 #endif
 }
 #if MQL4GREC_ASAN
-inline constexpr std::size_t fence = 64;  ///< inaccessible bytes after every piece of an arena
+inline constexpr std::size_t redzone = 64;  ///< inaccessible bytes after every piece of an arena
 #undef MQL4GREC_ASAN
 #else
-inline constexpr std::size_t fence = 0;
+inline constexpr std::size_t redzone = 0;
 #endif
 /// Whether the host can read and write this memory. A Thrust system whose memory is the host's specializes this.
 template <class Space>
@@ -122,9 +122,9 @@ class arena {
     scope(scope const&) = delete;
     scope& operator=(scope const&) = delete;
     ~scope() {
-      arena_.give_back(arena_.chunk_, chunk_, used_);
+      arena_.release(arena_.chunk_, chunk_, used_);
       arena_.in_use_ = in_use_;
-      if (in_use_ == 0) arena_.free_pieces();
+      if (in_use_ == 0) arena_.free_chunks();
     }
 
    private:
@@ -135,23 +135,23 @@ class arena {
   /// The position of the next piece. When two marks are equal, the same sequence of `take` calls returns the same
   /// addresses.
   struct mark {
-    std::size_t moves, chunk, used;  ///< how often chunks were freed; the current chunk; bytes of it in use
+    std::size_t generation, chunk, used;  ///< how often chunks were freed; the current chunk; bytes of it in use
     auto operator<=>(mark const&) const = default;
   };
   /// The current position.
-  mark here() const { return {moves_, chunk_, used_}; }
+  mark here() const { return {generation_, chunk_, used_}; }
 
   /// Runs captured work, which uses addresses after the current position without calling `take` for them again. Only
   /// the address sanitizer needs this: the memory is accessible while `work` runs.
   template <class Work>
-  void lend_rest(Work&& work) {
-    if constexpr (is_watched)
+  void with_rest_accessible(Work&& work) {
+    if constexpr (is_poisonable)
       for (std::size_t chunk = chunk_; chunk < chunks_.size(); ++chunk) {
         std::size_t const from = chunk == chunk_ ? used_ : 0;
-        detail::permit(chunks_[chunk].view_all().data + from, size_of(chunk) - from);
+        detail::unpoison(chunks_[chunk].view_all().data + from, size_of(chunk) - from);
       }
     work();
-    give_back(chunks_.empty() ? 0 : chunks_.size() - 1, chunk_, used_);
+    release(chunks_.empty() ? 0 : chunks_.size() - 1, chunk_, used_);
   }
 
   /// Bytes allocated, for memory reports.
@@ -162,52 +162,53 @@ class arena {
   }
 
  private:
-  static constexpr std::size_t line = 64, least_chunk = std::size_t{1} << 20, most_ahead = std::size_t{256} << 20;
-  static constexpr bool is_watched = detail::is_host_memory<Space>;
-  static constexpr std::size_t fence = is_watched ? detail::fence : 0;
+  static constexpr std::size_t alignment = 64, smallest_chunk = std::size_t{1} << 20,
+                               largest_growth = std::size_t{256} << 20;
+  static constexpr bool is_poisonable = detail::is_host_memory<Space>;
+  static constexpr std::size_t redzone = is_poisonable ? detail::redzone : 0;
 
   void* take_bytes(std::size_t wanted) {
-    std::size_t const bytes = (wanted + line - 1) / line * line + fence;
+    std::size_t const bytes = (wanted + alignment - 1) / alignment * alignment + redzone;
     while (chunk_ < chunks_.size() && used_ + bytes > size_of(chunk_)) {
       ++chunk_;
       used_ = 0;
     }
     if (chunk_ == chunks_.size()) {
       // the first chunk has room for the largest need so far; further chunks double the capacity, within limits
-      std::size_t const ahead =
-          chunks_.empty() ? std::max(largest_, least_chunk) : std::clamp(capacity(), least_chunk, most_ahead);
-      chunks_.emplace_back(static_cast<index_t>(std::max(bytes, ahead)));
+      std::size_t const growth =
+          chunks_.empty() ? std::max(largest_, smallest_chunk) : std::clamp(capacity(), smallest_chunk, largest_growth);
+      chunks_.emplace_back(static_cast<index_t>(std::max(bytes, growth)));
       used_ = 0;
-      forbid_from(chunk_, 0);
+      poison_from(chunk_, 0);
     }
     void* const place = chunks_[chunk_].view_all().data + used_;
-    if constexpr (is_watched) detail::permit(place, wanted);
+    if constexpr (is_poisonable) detail::unpoison(place, wanted);
     used_ += bytes;
     in_use_ += bytes;
     largest_ = std::max(largest_, in_use_);
     return place;
   }
   /// Releases everything from the position (chunk, used) to the last chunk in use, `reached`.
-  void give_back(std::size_t reached, std::size_t chunk, std::size_t used) {
-    for (std::size_t later = chunk + 1; later <= reached && later < chunks_.size(); ++later) forbid_from(later, 0);
-    if (chunk < chunks_.size()) forbid_from(chunk, used);
+  void release(std::size_t reached, std::size_t chunk, std::size_t used) {
+    for (std::size_t later = chunk + 1; later <= reached && later < chunks_.size(); ++later) poison_from(later, 0);
+    if (chunk < chunks_.size()) poison_from(chunk, used);
     chunk_ = chunk;
     used_ = used;
   }
-  void forbid_from([[maybe_unused]] std::size_t chunk, [[maybe_unused]] std::size_t used) {
-    if constexpr (is_watched) detail::forbid(chunks_[chunk].view_all().data + used, size_of(chunk) - used);
+  void poison_from([[maybe_unused]] std::size_t chunk, [[maybe_unused]] std::size_t used) {
+    if constexpr (is_poisonable) detail::poison(chunks_[chunk].view_all().data + used, size_of(chunk) - used);
   }
   std::size_t size_of(std::size_t chunk) const { return to_size(chunks_[chunk].size()); }
-  void free_pieces() {
+  void free_chunks() {
     if (chunks_.size() <= 1) return;
     chunks_.clear();
-    ++moves_;
+    ++generation_;
   }
 
   std::vector<buffer<std::byte, Space>> chunks_;
   std::size_t chunk_ = 0, used_ = 0;
   std::size_t in_use_ = 0, largest_ = 0;  // bytes in use in all chunks, and their maximum so far
-  std::size_t moves_ = 0;                 // how often chunks were freed, which changes later addresses
+  std::size_t generation_ = 0;            // how often chunks were freed, which changes later addresses
 };
 /// Scratch memory of the host.
 using host_arena = arena<host_space>;

@@ -70,4 +70,15 @@ concept TransferOps = Backend<B> &&
 template <Backend B>
 using scratch_scope = typename std::remove_reference_t<decltype(std::declval<B&>().scratch())>::scope;
 
+/// n uninitialized entries of the backend's scratch, valid until the innermost scratch_scope ends; see arena.
+template <class T, Backend B>
+out_vector<B, T> take(B& b, index_t n) {
+  return b.scratch().template take<T>(n);
+}
+/// The same as a (rows, columns) matrix.
+template <class T, Backend B>
+out_matrix<B, T> take(B& b, index_t rows, index_t columns) {
+  return b.scratch().template take<T>(rows, columns);
+}
+
 }  // namespace mql4grec

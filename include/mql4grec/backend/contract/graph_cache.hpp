@@ -80,7 +80,7 @@ class graph_cache {
   Result run(B& b, Key const& key, Work&& work) {
     if constexpr (CaptureOps<B>) {
       std::pair const place{b.scratch().here(), key};
-      if (!kept_.empty() && kept_.begin()->first.first.moves != place.first.moves) forget();
+      if (!kept_.empty() && kept_.begin()->first.first.generation != place.first.generation) forget();
       auto found = kept_.find(place);
       if (found == kept_.end()) {
         Result result = result_of(work);

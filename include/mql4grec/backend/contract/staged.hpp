@@ -19,7 +19,7 @@ template <class T, Backend B>
 class staged {
  public:
   /// Takes n uninitialized entries from the scratch of `b`.
-  staged(B& b, index_t n) : published_(b.scratch().template take<T>(n)) {
+  staged(B& b, index_t n) : published_(take<T>(b, n)) {
     if constexpr (!on_host) memory_ = buffer<T, host_space>(n);
   }
 
@@ -50,7 +50,7 @@ in_vector<B, T> on_backend(B& b, std::span<T const> values) {
   if constexpr (std::same_as<typename B::memory_space, host_space>) {
     return view_of(values);
   } else {
-    auto const place = b.scratch().template take<T>(std::ssize(values));
+    auto const place = take<T>(b, std::ssize(values));
     upload<T>(b, view_of(values), place);
     return place;
   }

@@ -29,7 +29,7 @@ struct transposed_codebook {
 /// `chunk` must be a multiple of `lanes`.
 inline transposed_codebook transpose_codebook(backend& b, in_matrix<backend, float> vectors, index_t chunk) {
   index_t const width = vectors.columns(), in_fours = width / 4 * 4, chunks = (vectors.rows() + chunk - 1) / chunk;
-  auto const turned = b.scratch().take<float>(chunks * width * chunk);
+  auto const turned = take<float>(b, chunks * width * chunk);
   for (index_t c = 0; c < chunks; ++c) {
     float* const place = turned.data + c * width * chunk;
     auto const part = vectors.row_block(c * chunk, std::min(chunk, vectors.rows() - c * chunk));

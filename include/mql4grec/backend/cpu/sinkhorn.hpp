@@ -222,7 +222,7 @@ void sinkhorn_assign(backend& b, in_matrix<backend, T> distances, double epsilon
   assert(epsilon > 0 && iterations >= 0 && (distances.rows() == 0 || distances.columns() > 0));
   if (distances.rows() == 0) return;
   scratch_scope<backend> const scope(b.scratch());
-  auto const room = [&](index_t count) { return b.scratch().template take<double>(count).data; };
+  auto const room = [&](index_t count) { return take<double>(b, count).data; };
   index_t const n = distances.rows(), k = distances.columns(), stride = detail::padded(k);
   detail::sinkhorn_state const s{room(n * stride), room(n), room(stride), room(stride), n, stride};
   double const total = detail::fill_kernel<T>(distances, epsilon, s);

@@ -69,8 +69,8 @@ void captured_adamw_step(backend<System>& b, adamw_update const& rule, double cl
                          out_vector<backend<System>, T> first, out_vector<backend<System>, T> second,
                          out_vector<backend<System>, step_report> report) {
   scratch_scope<backend<System>> const scope(b.scratch());
-  auto const squares = b.scratch().template take<double>(1);
-  auto const plan = b.scratch().template take<detail::planned_adamw<T>>(1);
+  auto const squares = take<double>(b, 1);
+  auto const plan = take<detail::planned_adamw<T>>(b, 1);
   sum_of_squares_into<T>(b, gradient, squares);
   detail::for_each_index(
       b, 1, detail::plan_adamw<T>{rule, clip_norm, order.data, losses.data, squares.data, report.data, plan.data});

@@ -279,7 +279,7 @@ void select_beams(backend<System>& b, beam_candidates<device_space<System>, T> c
     return detail::for_each_group(
         b, users, detail::select_for_user<System, T, true>{in, normalisers.data, out, static_cast<int>(room), nullptr});
   scratch_scope<backend<System>> const scope(b.scratch());
-  auto const elsewhere = b.scratch().template take<gathered>(users * room);
+  auto const elsewhere = take<gathered>(b, users * room);
   detail::for_each_group(
       b, users,
       detail::select_for_user<System, T, false>{in, normalisers.data, out, static_cast<int>(room), elsewhere.data});

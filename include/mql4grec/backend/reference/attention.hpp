@@ -88,7 +88,7 @@ void attention_backward(backend& b, attention_inputs<host_space, T> const& in, o
   detail::for_each_head<T>(in, weights, [&](detail::attention_head<T> const& a) {
     auto const [queries, keys] = a.weights.extents;
     scratch_scope<backend> const scope(b.scratch());
-    auto const dp = b.scratch().template take<T>(keys);
+    auto const dp = take<T>(b, keys);
     for (index_t i = 0; i < queries; ++i) {
       index_t const row = a.first_query + i, column = a.head * width, visible = in.causal ? i + 1 : keys;
       T inner_product{};

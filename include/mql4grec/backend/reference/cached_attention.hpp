@@ -12,7 +12,7 @@ template <Real T>
 void cached_attention(backend& b, cached_attention_inputs<host_space, T> const& in, out_matrix<backend, T> context) {
   index_t const inner = context.columns(), heads = in.bias.rows(), width = inner / heads, steps = in.places.columns();
   scratch_scope<backend> const scope(b.scratch());
-  auto const weights = b.scratch().template take<T>(steps);
+  auto const weights = take<T>(b, steps);
   for (index_t i = 0; i < context.rows(); ++i)
     for (index_t h = 0; h < heads; ++h) {
       auto const at = [&](index_t step, index_t part, index_t c) {

@@ -68,7 +68,7 @@ template <Real T, std::derived_from<backend> B>
 void nearest_codes(B& b, std::span<in_matrix<B, T> const> codebooks, out_matrix<B, T> residual,
                    out_matrix<B, code_t> codes) {
   scratch_scope<B> const scope(b.scratch());
-  auto const distances = b.scratch().template take<T>(residual.rows());
+  auto const distances = take<T>(b, residual.rows());
   for (index_t l = 0; l < codes.rows(); ++l) {
     auto const vectors = codebooks[to_size(l)];
     nearest_code<T>(b, residual, vectors, codes.row(l), distances);

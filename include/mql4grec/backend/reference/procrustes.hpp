@@ -99,7 +99,7 @@ void procrustes_rotation(backend& b, in_matrix<backend, T> product, out_matrix<b
   index_t const d = product.rows();
   assert(product.columns() == d && rotation.rows() == d && rotation.columns() == d);
   scratch_scope<backend> const scope(b.scratch());
-  auto const u = b.scratch().template take<double>(d, d), v = b.scratch().template take<double>(d, d);  // transposed
+  auto const u = take<double>(b, d, d), v = take<double>(b, d, d);  // transposed
   for (index_t i = 0; i < d; ++i)
     for (index_t j = 0; j < d; ++j) {
       u(i, j) = static_cast<double>(product(j, i));

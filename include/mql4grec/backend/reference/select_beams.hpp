@@ -56,7 +56,7 @@ void select_beams(backend& b, beam_candidates<host_space, T> const& in, in_vecto
     for (index_t row = in.row_offsets(user); row < in.row_offsets(user + 1); ++row)
       count += in.trie.first_child(in.nodes(row) + 1) - in.trie.first_child(in.nodes(row));
     scratch_scope<backend> const scope(b.scratch());
-    auto const found = b.scratch().template take<detail::beam_candidate<T>>(count);
+    auto const found = take<detail::beam_candidate<T>>(b, count);
     for (index_t row = in.row_offsets(user); row < in.row_offsets(user + 1); ++row) {
       T const base = in.scores(row) - detail::row_normaliser(in, user, row, normalisers);
       detail::for_each_child(in, user, row, [&](node_t child) {

@@ -99,7 +99,7 @@ void sinkhorn_assign(backend& b, in_matrix<backend, T> distances, double epsilon
                      out_vector<backend, code_t> codes, sinkhorn_order order = sinkhorn_order::codes_last) {
   assert(distances.rows() == 0 || distances.columns() > 0);
   scratch_scope<backend> const scope(b.scratch());
-  auto const plan = b.scratch().template take<double>(distances.rows(), distances.columns());
+  auto const plan = take<double>(b, distances.rows(), distances.columns());
   sinkhorn_plan<T>(b, distances, epsilon, iterations, plan, order);
   for (index_t i = 0; i < plan.rows(); ++i) {
     index_t const code = detail::largest_share_code<T>(plan.row(i), distances.row(i));

@@ -46,7 +46,7 @@ struct nearest_assignment {
     static_assert(NearestCodeOps<B, T>,
                   "this backend has no nearest_code for this scalar; add it in backend/<name>/nearest_code.hpp");
     scratch_scope<B> const scope(b.scratch());
-    nearest_code<T>(b, x, vectors, codes, b.scratch().template take<T>(x.rows()));
+    nearest_code<T>(b, x, vectors, codes, take<T>(b, x.rows()));
   }
   bool operator==(nearest_assignment const&) const = default;
 };
@@ -66,7 +66,7 @@ struct sinkhorn_assignment {
     static_assert(SinkhornOps<B, T>,
                   "this backend has no sinkhorn_assign for this scalar; add it in backend/<name>/sinkhorn.hpp");
     scratch_scope<B> const scope(b.scratch());
-    auto const distances = b.scratch().template take<T>(x.rows(), vectors.rows());
+    auto const distances = take<T>(b, x.rows(), vectors.rows());
     squared_distances<T>(b, x, vectors, distances);
     sinkhorn_assign<T>(b, distances, epsilon, iterations, codes);
   }

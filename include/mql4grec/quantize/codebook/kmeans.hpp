@@ -143,7 +143,7 @@ class kmeans_run {
     std::vector<double> sums(to_size(blocks_));
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
       scratch_scope<B> const scope(worker.scratch());
-      auto const distances = worker.scratch().template take<float>(count, 1);
+      auto const distances = take<float>(worker, count, 1);
       squared_distances<float>(worker, rows_.row_block(first, count), in_matrix<B, float>(vectors_.row_block(k, 1)),
                                distances);
       sums[to_size(block)] = keep_smaller<float>(worker, distances.flat(), distances_.view_all().part(first, count));

@@ -83,7 +83,7 @@ class sequence_placer {
     index_t const n = std::ssize(here), free = taken_.free_codes(here.front().prefix);
     if (free == 0) return 0;
     scratch_scope<B> const scope(backend_.scratch());
-    auto const rest = backend_.scratch().template take<float>(n, width_);
+    auto const rest = take<float>(backend_, n, width_);
     std::vector<float> distances(here.size());
     std::vector<code_t> codes(here.size());
     for (index_t i = 0; i < n; ++i) residual(here[to_size(i)], levels() - 1, rest.row(i));
@@ -140,7 +140,7 @@ class sequence_placer {
   /// this level (`stands`), that code is first.
   std::vector<std::int32_t> order_at(pending const& one, index_t level, bool stands) {
     scratch_scope<B> const scope(backend_.scratch());
-    auto const rest = backend_.scratch().template take<float>(width_);
+    auto const rest = take<float>(backend_, width_);
     residual(one, level, rest);
     auto const distances = distances_to(level, rest);
     std::vector<std::int32_t> order(distances.size());

@@ -68,7 +68,7 @@ void encode(B& worker, residual_kmeans<B> const& model, in_matrix<B, float> x, o
   expects(x.columns() == model.input_width(), "residual k-means: rows of width ", x.columns(),
           " for codebooks of width ", model.input_width());
   scratch_scope<B> const scope(worker.scratch());
-  auto const centred = model.rotated() ? worker.scratch().template take<float>(x.rows(), x.columns()) : z;
+  auto const centred = model.rotated() ? take<float>(worker, x.rows(), x.columns()) : z;
   add_to_rows<float>(worker, -1, model.mean.view_all(), x, centred);
   if (model.rotated()) matmul<float>(worker, in_matrix<B, float>(centred), model.rotation_matrix(), z, product{});
 }
@@ -78,7 +78,7 @@ void encode(B& worker, residual_kmeans<B> const& model, in_matrix<B, float> x, o
 template <Backend B>
 double reconstruction_error(B& worker, residual_kmeans<B> const& model, in_matrix<B, float> z, in_matrix<B, float> x) {
   scratch_scope<B> const scope(worker.scratch());
-  auto const decoded = worker.scratch().template take<float>(x.rows(), x.columns());
+  auto const decoded = take<float>(worker, x.rows(), x.columns());
   if (model.rotated()) matmul<float>(worker, z, model.rotation_matrix(), decoded, {.transpose_b = true});
   add_to_rows<float>(worker, 1, model.mean.view_all(), model.rotated() ? in_matrix<B, float>(decoded) : z, decoded);
   return static_cast<double>(squared_error_forward<float>(worker, in_matrix<B, float>(decoded), x));

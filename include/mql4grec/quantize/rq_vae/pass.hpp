@@ -30,7 +30,7 @@ void encode(B& worker, rq_vae<B, T> const& model, in_matrix<B, T> x, out_matrix<
 template <class T, Backend B>
 double reconstruction_error(B& worker, rq_vae<B, T> const& model, in_matrix<B, T> z, in_matrix<B, T> x) {
   scratch_scope<B> const scope(worker.scratch());
-  auto const decoded = worker.scratch().template take<T>(x.rows(), x.columns());
+  auto const decoded = take<T>(worker, x.rows(), x.columns());
   nn::mlp_forward<T, B>(worker, model.weights().decoder, z, decoded);
   return static_cast<double>(real_part(squared_error_forward<T>(worker, decoded, x)));
 }

@@ -355,8 +355,8 @@ template <Backend B, class T>
 index_t rq_vae_trainer<B, T>::revive_level(index_t level, std::vector<index_t> const& dead) {
   scratch_scope<B> const scope(backend_.scratch());
   index_t const width = model_.config().latent_width;
-  auto const zero = backend_.scratch().template take<T>(1, width);
-  auto const errors = backend_.scratch().template take<T>(rows_, 1);
+  auto const zero = take<T>(backend_, 1, width);
+  auto const errors = take<T>(backend_, rows_, 1);
   fill<T>(backend_, zero.flat(), T{});
   squared_distances<T>(backend_, residual(level + 1), zero, errors);
   std::vector<T> error(to_size(rows_));

@@ -73,11 +73,11 @@ struct attention_room {
       most_scores = std::max(most_scores, (in.query_offsets(s + 1) - in.query_offsets(s)) * keys);
       most_keys = std::max(most_keys, keys);
     }
-    scores = b.scratch().take<float>(most_scores);
-    transposed = b.scratch().take<float>(in.width() * most_keys);
+    scores = take<float>(b, most_scores);
+    transposed = take<float>(b, in.width() * most_keys);
     if (!in.drop.active()) return;
-    kept = b.scratch().take<float>(most_scores);
-    mask = b.scratch().take<float>(most_scores * in.heads);
+    kept = take<float>(b, most_scores);
+    mask = take<float>(b, most_scores * in.heads);
   }
 };
 
@@ -149,7 +149,7 @@ in_vector<backend, T> pack_keys(backend& b, in_matrix<backend, T> k, in_vector<b
                                 index_t heads) {
   index_t const sequences = key_offsets.size() - 1, inner = k.columns(), width = inner / heads;
   if (width % lanes != 0) return {};
-  auto const turned = b.scratch().take<T>((k.rows() + sequences * lanes) * inner);
+  auto const turned = take<T>(b, (k.rows() + sequences * lanes) * inner);
   for (index_t s = 0; s < sequences; ++s)
     for (index_t h = 0; h < heads; ++h) {
       index_t const first = key_offsets(s), keys = key_offsets(s + 1) - first;

@@ -11,7 +11,7 @@ namespace mql4grec::cpu::detail {
 
 /// A copy of x in the scratch, rounded to bfloat16.
 inline in_matrix<backend, float> rounded_to_bf16(backend& b, in_matrix<backend, float> x) {
-  auto const y = b.scratch().take<float>(x.rows(), x.columns());
+  auto const y = take<float>(b, x.rows(), x.columns());
   for (index_t i = 0; i < x.rows(); ++i) dispatch<round_to_bf16_kernel>(x.row(i).data, x.columns(), y.row(i).data);
   return y;
 }
@@ -92,8 +92,8 @@ inline void bf16_product(backend& where, in_matrix<backend, float> a, in_matrix<
   index_t const m = c.rows(), n = c.columns(), k = how.transpose_a ? a.rows() : a.columns();
   index_t const inner = std::min(k, most_inner),
                 columns = (std::min(n, most_columns) + bf16_panel - 1) / bf16_panel * bf16_panel;
-  auto const right = where.scratch().take<bf16_pair>(pairs_of(inner) * columns);
-  auto const left = where.scratch().take<bf16_pair>(left_size(std::min(m, most_rows), inner));
+  auto const right = take<bf16_pair>(where, pairs_of(inner) * columns);
+  auto const left = take<bf16_pair>(where, left_size(std::min(m, most_rows), inner));
   for (index_t j = 0; j < n; j += most_columns)
     for (index_t p = 0; p < k; p += most_inner) {
       index_t const some_columns = std::min(most_columns, n - j), some_inner = std::min(most_inner, k - p);

@@ -51,7 +51,7 @@ MQL4GREC_DEFINITION void frozen_weight::rounded_product(backend& b, in_matrix<ba
   constexpr index_t most_rows = 96;  // packed, they stay in the second-level cache
   scratch_scope<backend> const scope(b.scratch());
   index_t const inner = columns();
-  auto const left = b.scratch().take<detail::bf16_pair>(detail::left_size(std::min(x.rows(), most_rows), inner));
+  auto const left = take<detail::bf16_pair>(b, detail::left_size(std::min(x.rows(), most_rows), inner));
   for (index_t i = 0; i < x.rows(); i += most_rows) {
     auto const some = x.row_block(i, std::min(most_rows, x.rows() - i));
     auto const factor = detail::pack_left(some, false, some.rows(), inner, left.data);
@@ -72,7 +72,7 @@ MQL4GREC_DEFINITION void frozen_weight::panel_product(backend& b, in_matrix<back
                                                     std::min(width, whole - j), inner);
   if (rest == 0) return;
   scratch_scope<backend> const scope(b.scratch());  // the last columns: a whole register would write beyond y's rows
-  auto const last = b.scratch().take<float>(m, lanes);
+  auto const last = take<float>(b, m, lanes);
   detail::small_product_with<detail::avx512_tile>(left, panel(whole), width, last.data, last.stride, m, lanes, inner);
   for (index_t i = 0; i < m; ++i) std::copy_n(last.row(i).data, rest, y.row(i).data + whole);
 }

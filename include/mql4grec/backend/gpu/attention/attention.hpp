@@ -240,9 +240,9 @@ void attention_backward(backend<System>& b, attention_inputs<device_space<System
                         attention_gradients<device_space<System>, T> const& out) {
   scratch_scope<backend<System>> const scope(b.scratch());
   auto const list = detail::take_query_tiles<System, T>(b, in, true);
-  auto const inner_product = b.scratch().template take<T>(in.q.rows(), in.heads);
+  auto const inner_product = take<T>(b, in.q.rows(), in.heads);
   bool const with_bias = out.dbias.size() > 0;
-  auto const diagonals = b.scratch().template take<T>(with_bias ? in.heads * (in.q.rows() + in.k.rows()) : 0);
+  auto const diagonals = take<T>(b, with_bias ? in.heads * (in.q.rows() + in.k.rows()) : 0);
   detail::with_tiles_for(in.sequences(), in.q.rows(), [&]<class Tile>(Tile) {
     detail::for_each_group(b, list.most * in.heads,
                            detail::attention_gradient<System, T, Tile>{

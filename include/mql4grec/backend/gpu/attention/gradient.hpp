@@ -268,8 +268,7 @@ template <class System, Real T>
 void add_bias_gradient(backend<System>& b, attention_inputs<device_space<System>, T> const& in, T const* diagonals,
                        view<T, device_space<System>, 2> dbias) {
   using sums = sum_diagonals<System, T>;
-  auto const partial =
-      b.scratch().template take<T>((in.sequences() + sums::sequences_each - 1) / sums::sequences_each, dbias.size());
+  auto const partial = take<T>(b, (in.sequences() + sums::sequences_each - 1) / sums::sequences_each, dbias.size());
   for_each_entry(b, partial.rows(), partial.columns(), sums{in, diagonals, dbias.columns(), partial});
   add_partial_sums<T>(b, partial, entries_of<view<T, device_space<System>, 2>>{dbias});
 }

@@ -89,7 +89,7 @@ view<std::byte const, device_space<System>, 1> take_tile_list(backend<System>& b
   index_t const sequences = query_offsets.size() - 1;
   int const each = whole ? 0 : is_narrow(sequences, queries) ? narrow_tile::queries : wide_tile::queries;
   index_t const most = whole ? sequences : sequences + queries / each;
-  auto const list = b.scratch().template take<std::byte>(tiles_begin + most * static_cast<index_t>(sizeof(query_tile)));
+  auto const list = take<std::byte>(b, tiles_begin + most * static_cast<index_t>(sizeof(query_tile)));
   for_each_group(
       b, 1,
       list_query_tiles{query_offsets.data, key_offsets.data, sequences, heads, each,

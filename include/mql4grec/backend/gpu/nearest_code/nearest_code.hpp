@@ -109,7 +109,7 @@ struct nearest_codes_of_rows {
   static constexpr std::size_t shared_bytes() {
     return tile::shared_bytes() + shared_bytes_of<lowest>(tile::rows * (members + 1));
   }
-  static constexpr bool leaves_rest = !std::is_const_v<std::remove_pointer_t<decltype(X::data)>>;
+  static constexpr bool writes_residual = !std::is_const_v<std::remove_pointer_t<decltype(X::data)>>;
   X x;
   codebook_list<V> levels;
   code_t* codes;
@@ -130,7 +130,7 @@ struct nearest_codes_of_rows {
       V const vectors = levels.vectors[level];
       find(group, by_tile, first, vectors, table);
       agree(group, first, table, codes + level * codes_stride);
-      if constexpr (leaves_rest) subtract(group, first, vectors, table);
+      if constexpr (writes_residual) subtract(group, first, vectors, table);
     }
   }
 

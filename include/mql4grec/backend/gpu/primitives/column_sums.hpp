@@ -77,8 +77,7 @@ void add_column_sums(backend<System>& b, index_t rows, index_t columns, Value co
   scratch_scope<backend<System>> const scope(b.scratch());
   using partial_sums = out_matrix<backend<System>, T>;
   using ranges = sum_range<T, Value, partial_sums>;
-  partial_sums const partial =
-      b.scratch().template take<T>((rows + ranges::rows_each - 1) / ranges::rows_each, columns);
+  partial_sums const partial = take<T>(b, (rows + ranges::rows_each - 1) / ranges::rows_each, columns);
   for_each_group(b, partial.rows(), ranges{rows, value, partial});
   add_partial_sums<T>(b, partial, sums);
 }

@@ -92,8 +92,7 @@ void add_rows(backend<System>& b, sorted_rows const& order, In const& from, out_
   scratch_scope<backend<System>> const scope(b.scratch());
   index_t const count = (order.size + joins::each - 1) / joins::each,
                 blocks = (to.columns() + ranges::threads - 1) / ranges::threads;
-  sums const heads = b.scratch().template take<T>(count, to.columns()),
-             tails = b.scratch().template take<T>(count, to.columns());
+  sums const heads = take<T>(b, count, to.columns()), tails = take<T>(b, count, to.columns());
   for_each_group(b, count * blocks, ranges{order, from, to, heads, tails, blocks});
   if (count > 1) for_each_entry(b, count - 1, to.columns(), joins{order, to, heads, tails});
 }

@@ -181,8 +181,8 @@ struct place_rows {
 template <class System, class Rows>
 void order_by_digit(backend<System>& b, digit_count what, Rows const& from, std::int32_t* keys, std::int32_t* rows) {
   scratch_scope<backend<System>> const scope(b.scratch());
-  what.counts = b.scratch().template take<std::int32_t>(what.ranges() * what.digits).data;
-  what.first = b.scratch().template take<std::int32_t>(what.digits).data;
+  what.counts = take<std::int32_t>(b, what.ranges() * what.digits).data;
+  what.first = take<std::int32_t>(b, what.digits).data;
   for_each_group(b, what.ranges(), count_digits<Rows>{what, from});
   for_each_group(b, 1, place_digits{what});
   for_each_group(b, what.ranges(), place_rows<Rows>{what, from, keys, rows});
@@ -194,7 +194,7 @@ sorted_rows sort_rows(backend<System>& b, in_vector<backend<System>, Key> keys, 
   constexpr index_t max_ranges = 256, least_rows = 512, threads = digit_count::threads;
   constexpr int bits = digit_count::most_bits;
   index_t const n = keys.size();
-  auto const room = [&] { return b.scratch().template take<std::int32_t>(n).data; };
+  auto const room = [&] { return take<std::int32_t>(b, n).data; };
   ordered_rows now{room(), room()}, next{room(), room()};
   if (n == 0) return {now.keys, now.rows, 0};
   index_t const wanted = (n + max_ranges - 1) / max_ranges;

@@ -43,7 +43,7 @@ void sum_into(backend<System>& b, index_t n, Value const& value, T* total) {
   index_t const wanted = (n + least_entries - 1) / least_entries;
   index_t const groups = wanted < 1 ? 1 : wanted < max_groups ? wanted : max_groups;
   scratch_scope<backend<System>> const scope(b.scratch());
-  auto const partial = b.scratch().template take<T>(groups);
+  auto const partial = take<T>(b, groups);
   for_each_group(b, groups, sum_entries<T, Value>{n, (n + groups - 1) / groups, value, partial.data});
   for_each_group(b, 1, sum_entries<T, entry_of<T>>{groups, groups, entry_of<T>{partial.data}, total});
 }
@@ -52,7 +52,7 @@ void sum_into(backend<System>& b, index_t n, Value const& value, T* total) {
 template <class T, class System, class Value>
 T sum_over(backend<System>& b, index_t n, Value const& value) {
   scratch_scope<backend<System>> const scope(b.scratch());
-  auto const total = b.scratch().template take<T>(1);
+  auto const total = take<T>(b, 1);
   sum_into<T>(b, n, value, total.data);
   T result{};
   System::download(b.context(), total.data, &result, sizeof result);

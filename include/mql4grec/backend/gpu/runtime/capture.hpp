@@ -18,7 +18,7 @@ class graph {
   explicit graph(std::vector<std::function<void()>> work) : work_(std::move(work)) {}
   /// Executes the captured work in order, with the recorded arguments.
   void launch(backend<System>& b) const {
-    b.scratch().lend_rest([&] {
+    b.scratch().with_rest_accessible([&] {
       for (auto const& task : work_) task();
     });
   }

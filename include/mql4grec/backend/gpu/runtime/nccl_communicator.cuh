@@ -43,7 +43,7 @@ class nccl_communicator {
   /// The same for numbers in host memory; waits for the result.
   void all_reduce(backend<cuda>& b, std::span<double> numbers) const {
     scratch_scope<backend<cuda>> const scope(b.scratch());
-    auto const place = b.scratch().template take<double>(std::ssize(numbers));
+    auto const place = take<double>(b, std::ssize(numbers));
     upload<double>(b, view_of(std::span<double const>(numbers)), place);
     all_reduce(b, place);
     cuda::download(b.context(), place.data, numbers.data(), numbers.size_bytes());

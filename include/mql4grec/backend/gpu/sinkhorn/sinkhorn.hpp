@@ -68,17 +68,16 @@ struct largest_share_code_of_row {
 template <class System>
 sinkhorn_tables<System> sinkhorn_room(backend<System>& b, index_t n, index_t k) {
   using tables = sinkhorn_tables<System>;
-  auto& scratch = b.scratch();
   index_t const chunks = (n + tables::rows_each - 1) / tables::rows_each,
                 blocks = (k + tables::codes_each - 1) / tables::codes_each;
-  return {.plan = scratch.template take<double>(n, k),
-          .masses = scratch.template take<double>(chunks, k),
-          .u = scratch.template take<double>(n).data,
-          .v = scratch.template take<double>(k).data,
-          .totals = scratch.template take<double>(chunks).data,
-          .ranges = scratch.template take<distance_range>(chunks).data,
-          .of_rows = scratch.template take<int>(chunks).data,
-          .of_codes = scratch.template take<int>(blocks).data};
+  return {.plan = take<double>(b, n, k),
+          .masses = take<double>(b, chunks, k),
+          .u = take<double>(b, n).data,
+          .v = take<double>(b, k).data,
+          .totals = take<double>(b, chunks).data,
+          .ranges = take<distance_range>(b, chunks).data,
+          .of_rows = take<int>(b, chunks).data,
+          .of_codes = take<int>(b, blocks).data};
 }
 
 }  // namespace detail
