@@ -77,7 +77,7 @@ void resolve(benchmark::State& state, code_table const& table, bool alike) {
     auto work = table;
     outcome = Policy{}.resolve(b, work, std::span<codebook_view<cpu::backend, float> const>(levels),
                                made_latents{table.items(), alike});
-    require_unique(check_uniqueness(work));
+    if (!check_uniqueness(work).unique()) state.SkipWithError("items share a sequence");
   }
   state.counters["items/s"] =
       benchmark::Counter(static_cast<double>(table.items()), benchmark::Counter::kIsIterationInvariantRate);

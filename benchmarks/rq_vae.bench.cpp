@@ -45,8 +45,7 @@ void encoding(benchmark::State& state) {
   index_t const rows = state.range(2);
   auto const x = bench::random_matrix(b, rows, state.range(1));
   matrix_features const features(x);
-  for (auto _ : state)
-    benchmark::DoNotOptimize(assign_codes(b, model, features, reconstruction::spared, [](index_t) {}));
+  for (auto _ : state) benchmark::DoNotOptimize(assign_codes(b, model, features, {.reconstruction_error = false}));
   auto const items = static_cast<double>(rows);
   state.counters["items/s"] = benchmark::Counter(items, benchmark::Counter::kIsIterationInvariantRate);
   bench::count_flops(state, items * (encoder_flops(model.config()) + distance_flops(model.config())),

@@ -36,7 +36,7 @@ void compare(F const& features, rq_vae_config config, translator_options const& 
     initialize(model, options.seed);
     rq_vae_trainer trainer(backend, model, mine.training);
     translator_progress progress;
-    fit(backend, trainer, scaled_features(seen, scaling), mine, progress);
+    fit(trainer, scaled_features(seen, scaling), mine, progress);
     auto const a = evaluate_translator(backend, model, scaled_features(seen, scaling));
     auto const b = evaluate_translator(backend, model, scaled_features(unseen, scaling));
     std::cout << levels << std::setw(20) << a.reconstruction_error << std::setw(11) << b.reconstruction_error

@@ -72,7 +72,7 @@ translated learnt(B backend) {
   rq_vae_trainer<B, float> trainer(backend, model, options.training);
   translator_progress progress;
   translated out;
-  fit(backend, trainer, features, options, progress,
+  fit(trainer, features, options, progress,
       {.on_step = [&](auto const&, rq_vae_losses const& losses, std::int64_t) { out.losses.push_back(losses.total); }});
   out.catalog = translate_catalog(backend, model, features, all_items(), reallocate{}, [](index_t) {});
   return out;

@@ -29,41 +29,42 @@ residual_kmeans<B> whole_model(B& b) {
     copy(view_of(
              std::span<float const>(whole_numbers(model.books.size(l), 3, 5 + static_cast<std::uint64_t>(l)).values)),
          model.books.vectors(l).flat());
-  std::vector<float> const mean{1, -2, 0}, turn{0, 1, 0, 0, 0, 1, 1, 0, 0};
+  std::vector<float> const mean{1, -2, 0}, rotation{0, 1, 0, 0, 0, 1, 1, 0, 0};
   copy(view_of(std::span(mean)), model.mean.view_all());
-  copy(view_of(std::span(turn)), model.rotation.view_all());
+  copy(view_of(std::span(rotation)), model.rotation.view_all());
   return model;
 }
 
 template <Backend B, class F>
-translation translated(F const& features, reconstruction decode = reconstruction::wanted) {
+assign_result assigned(F const& features, bool reconstruction_error = true) {
   B b;
   auto const model = whole_model(b);
   index_t last = 0;
-  auto out = assign_codes(b, model, features, decode, [&](index_t done) {
-    CHECK(done > last);
-    last = done;
-  });
+  auto out =
+      assign_codes(b, model, features, {.reconstruction_error = reconstruction_error, .progress = [&](index_t done) {
+                                          CHECK(done > last);
+                                          last = done;
+                                        }});
   CHECK(last == features.rows());
   return out;
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("assign_codes: many blocks get the codes that the reference gives", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("assign_codes: blocks have the codes of the reference", B, MQL4GREC_TEST_BACKENDS) {
   for (index_t const rows : {1, 1025, 70'001}) {  // blocks of a device have 32,768 rows
     auto const all = whole_numbers(rows, 3, 1);
     matrix_features const features(all);
-    auto const expected = translated<reference::backend>(features), actual = translated<B>(features);
+    auto const expected = assigned<reference::backend>(features), actual = assigned<B>(features);
     CHECK(actual.codes == expected.codes);
     CHECK_CLOSE(actual.quantization_error, expected.quantization_error, 1e-6);
     CHECK_CLOSE(actual.reconstruction_error, expected.reconstruction_error, 1e-6);
     CHECK(actual.quantization_error > 0);
-    CHECK(translated<B>(features, reconstruction::spared).reconstruction_error == 0);
+    CHECK(assigned<B>(features, false).reconstruction_error == 0);
   }
 }
 
-TEST_CASE_TEMPLATE("assign_codes: of no items makes no codes", B, MQL4GREC_TEST_BACKENDS) {
-  auto const found = translated<B>(matrix_features(matrix<float>({0, 3}, {})));
+TEST_CASE_TEMPLATE("assign_codes: no items have no codes", B, MQL4GREC_TEST_BACKENDS) {
+  auto const found = assigned<B>(matrix_features(matrix<float>({0, 3}, {})));
   CHECK(found.codes.items() == 0);
   CHECK(found.codes.sizes() == std::vector<index_t>{8, 4});
   CHECK(found.quantization_error == 0);
@@ -77,6 +78,6 @@ TEST_CASE_TEMPLATE("assign_codes: a file that has become shorter is an error of 
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
   B b;
   auto const model = whole_model(b);
-  auto const translate = [&] { assign_codes(b, model, features, reconstruction::wanted, [](index_t) {}); };
+  auto const translate = [&] { assign_codes(b, model, features); };
   CHECK(complaint<file_error>(translate).starts_with(path.string() + ": "));
 }

@@ -35,16 +35,6 @@ TEST_CASE("code_table: a code outside its level is refused with the item, the le
   CHECK_FALSE(table.has(item_id{2}));
 }
 
-TEST_CASE("code_table: more items come in as missing, and none goes") {
-  code_table table(1, {4, 5});
-  table.set(item_id{0}, codes_of(1, 2));
-  table.grow(3);
-  CHECK(table.items() == 3);
-  CHECK(table.has(item_id{0}));
-  CHECK_FALSE(table.has(item_id{2}));
-  CHECK_THROWS_AS(table.grow(2), error);
-}
-
 TEST_CASE("usage: codes that are used evenly have a perplexity of their number, and a single one of 1") {
   code_table table(5, {4, 5});
   for (std::int32_t i = 0; i < 4; ++i) table.set(item_id{i}, codes_of(i, 2));

@@ -50,7 +50,7 @@ struct run {
   run(run const&) = delete;
 
   void until(std::int64_t step) {
-    fit(backend, trainer, matrix_features(features()), options, progress,
+    fit(trainer, matrix_features(features()), options, progress,
         {.should_stop = [&](translator_progress const& p) { return p.step >= step; }});
   }
   std::vector<float> parameters() const {
@@ -153,11 +153,9 @@ TEST_CASE("translator: a model that has collapsed isn't the end of a training, h
 TEST_CASE("translator: what can't be learnt from is refused") {
   run learner(1);
   matrix<float> const narrow({3, 5}, std::vector<float>(15, 1.f));
-  CHECK_THROWS_WITH_AS(
-      fit(learner.backend, learner.trainer, matrix_features(narrow), learner.options, learner.progress),
-      "translator: features of width 5, expected 12", error);
-  CHECK_THROWS_WITH_AS(
-      fit(learner.backend, learner.trainer, matrix_features(host_matrix_view<float const>(nullptr, 0, width)),
-          learner.options, learner.progress),
-      "translator: there are no items to learn from", error);
+  CHECK_THROWS_WITH_AS(fit(learner.trainer, matrix_features(narrow), learner.options, learner.progress),
+                       "translator: features of width 5, expected 12", error);
+  CHECK_THROWS_WITH_AS(fit(learner.trainer, matrix_features(host_matrix_view<float const>(nullptr, 0, width)),
+                           learner.options, learner.progress),
+                       "translator: there are no items to learn from", error);
 }

@@ -16,9 +16,9 @@ TEST_CASE("fold_scaling: the model does to features what it did to scaled ones, 
   auto const x = random_normal<float>({50, 6}, 1);
   matrix_features const plain(x);
   feature_scaling const how{{1.f, -2.f, 0.5f, 0.f, 3.f, -1.f}, 4.f};
-  auto const before = assign_codes(b, model, scaled_features(plain, how), reconstruction::wanted, [](index_t) {});
+  auto const before = assign_codes(b, model, scaled_features(plain, how));
   fold_scaling(model, how);
-  auto const after = assign_codes(b, model, plain, reconstruction::wanted, [](index_t) {});
+  auto const after = assign_codes(b, model, plain);
   CHECK(after.codes == before.codes);
   CHECK_CLOSE(after.quantization_error, before.quantization_error, 1e-5);
   CHECK_CLOSE(after.reconstruction_error, before.reconstruction_error / 16, 1e-5);
@@ -30,18 +30,18 @@ TEST_CASE("assign_codes: every row's codes are those it gets alone, whatever the
   initialize(model, 4);
   auto const x = random_normal<float>({2500, 6}, 1);
   matrix_features const features(x);
-  auto const all = assign_codes(one, model, features, reconstruction::wanted, [](index_t) {});
-  auto const shared = assign_codes(three, model, features, reconstruction::wanted, [](index_t) {});
+  auto const all = assign_codes(one, model, features);
+  auto const shared = assign_codes(three, model, features);
   CHECK(shared.codes == all.codes);
   CHECK(shared.reconstruction_error == all.reconstruction_error);
   for (index_t i : {0, 1023, 1024, 2499}) {
     host_matrix_view<float const> const row(x.values.data() + i * 6, 1, 6);
-    auto const alone = assign_codes(one, model, matrix_features(row), reconstruction::spared, [](index_t) {});
+    auto const alone = assign_codes(one, model, matrix_features(row), {.reconstruction_error = false});
     CHECK(std::ranges::equal(alone.codes.of(item_id{0}), all.codes.of(item_id(i))));
   }
-  CHECK_THROWS_WITH_AS(assign_codes(one, model, matrix_features(random_normal<float>({3, 5}, 1)),
-                                    reconstruction::spared, [](index_t) {}),
-                       "translate: features of width 5 for a translator of 6", error);
+  CHECK_THROWS_WITH_AS(
+      assign_codes(one, model, matrix_features(random_normal<float>({3, 5}, 1)), {.reconstruction_error = false}),
+      "quantize: features of width 5 for a quantizer of width 6", error);
 }
 
 TEST_CASE("encoded_latents: items are encoded as they are asked for") {

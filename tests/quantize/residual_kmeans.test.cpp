@@ -57,7 +57,7 @@ double error_of(residual_kmeans<B> const& model, code_table const& table, matrix
 
 template <class B, class F>
 code_table codes_of(B& b, residual_kmeans<B> const& model, F const& features) {
-  return assign_codes(b, model, features, reconstruction::spared, [](index_t) {}).codes;
+  return assign_codes(b, model, features, {.reconstruction_error = false}).codes;
 }
 
 template <class B>
@@ -81,7 +81,7 @@ TEST_CASE_TEMPLATE("residual_kmeans: its error is that of the rows put together 
     auto const table = codes_of(b, model, features);
     CHECK(table.sizes() == std::vector<index_t>{8, 4, 5});
     CHECK_CLOSE(error_of(model, table, rows), model.error, 1e-5);
-    auto const whole = assign_codes(b, model, features, reconstruction::wanted, [](index_t) {});
+    auto const whole = assign_codes(b, model, features);
     CHECK(whole.codes == table);
     CHECK_CLOSE(whole.quantization_error, model.error, 1e-5);
     CHECK_CLOSE(whole.reconstruction_error, model.error, 1e-5);  // a rotation preserves lengths
@@ -212,7 +212,7 @@ TEST_CASE("residual_kmeans: what can't be learnt or translated is an error with 
                        "residual k-means: -1 rounds of rotation, expected at least 0", error);
   auto const model = fit({.codes = {4}});
   CHECK_THROWS_WITH_AS(codes_of(b, model, matrix_features(uneven_rows(5, 4))),
-                       "translate: features of width 4 for a translator of 3", error);
+                       "quantize: features of width 4 for a quantizer of width 3", error);
   rows.values[3 * 7 + 1] = NAN;
   CHECK_THROWS_WITH_AS(fit({.codes = {4}}), "residual k-means: row 7 holds a number that isn't finite", error);
 }

@@ -71,7 +71,7 @@ TEST_CASE_TEMPLATE("residual k-means file: what was written is read again, bit b
       for (index_t l = 0; l < read.books.levels(); ++l)
         CHECK_CLOSE(fetched(read.books.vectors(l)), fetched(written.books.vectors(l)), 0);
       auto const codes_of = [&](auto const& model) {
-        return assign_codes(b, model, matrix_features(rows), reconstruction::spared, [](index_t) {}).codes;
+        return assign_codes(b, model, matrix_features(rows), {.reconstruction_error = false}).codes;
       };
       CHECK(codes_of(read) == codes_of(written));
     }

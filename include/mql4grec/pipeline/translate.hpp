@@ -65,7 +65,7 @@ template <Backend B, Translator<B> M, FeatureSource F, class Progress>
 translated_catalog translate_catalog(B& backend, M const& model, F const& features, std::vector<index_t> rows,
                                      any_collision_policy const& policy, Progress&& progress) {
   selected_features const present(features, std::move(rows));
-  auto const found = assign_codes(backend, model, present, reconstruction::wanted, progress);
+  auto const found = assign_codes(backend, model, present, {.progress = progress});
   translated_catalog out{.nearest = detail::spread(found.codes, present.selection(), features.rows()),
                          .codes = {},
                          .reconstruction_error = found.reconstruction_error,

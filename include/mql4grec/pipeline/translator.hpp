@@ -112,7 +112,7 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
   auto const scaling = detail::scaling_for(run, seen);
   scaled_features const scaled(features, scaling);
   rq_vae_trainer<B, float> trainer(backend, model, run.options.training);
-  rq_vae_learner learner(backend, trainer, scaled, run.options);
+  rq_vae_learner learner(trainer, scaled, run.options);
   detail::translator_files files(
       trainer, detail::describe(run, config, features.rows(), scaling, train::settings_of(backend)), run, scaling);
   return train::run(learner, files, directory, run.limits, observer);

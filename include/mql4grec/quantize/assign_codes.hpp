@@ -2,6 +2,7 @@
 // From features to codes. Features are processed in blocks of rows: memory doesn't grow with the catalog, except for
 // the codes themselves. The codes may contain collisions; see quantize/collisions/.
 #include <atomic>
+#include <functional>
 #include <numeric>
 
 #include "mql4grec/backend/contract/copy.hpp"
@@ -26,14 +27,17 @@ concept Translator = Backend<B> && requires(M const& model, B& worker, in_matrix
 };
 
 /// The codes of a catalog before collisions are resolved.
-struct translation {
+struct assign_result {
   code_table codes;                 ///< (items, levels): the nearest code at every level
   double reconstruction_error = 0;  ///< mean of (x̂ − x)² over all entries, decoded from quantized latents
   double quantization_error = 0;    ///< mean of (ẑ − z)² over all entries of the latents
 };
 
-/// Whether assign_codes() decodes the quantized latents to compute the reconstruction error.
-enum class reconstruction { wanted, spared };
+/// Options of assign_codes().
+struct assign_options {
+  bool reconstruction_error = true;  ///< decode the quantized latents to compute their error; otherwise 0
+  std::function<void(index_t)> progress = nullptr;  ///< receives the number of rows done, on worker 0's thread
+};
 
 namespace detail {
 
@@ -44,8 +48,8 @@ struct block_errors {
 
 /// Assigns codes to rows x (n, input width) on one worker and copies them to out (n, levels) on the host.
 template <Backend B, Translator<B> M>
-block_errors translate_block(B& worker, M const& model, in_matrix<B, float> x, reconstruction decode,
-                             host_matrix_view<code_t> out) {
+block_errors assign_block(B& worker, M const& model, in_matrix<B, float> x, assign_options const& options,
+                          host_matrix_view<code_t> out) {
   scratch_scope<B> const scope(worker.scratch());
   index_t const count = x.rows(), width = model.latent_width();
   auto const z = take<float>(worker, count, width), rest = take<float>(worker, count, width);
@@ -59,7 +63,7 @@ block_errors translate_block(B& worker, M const& model, in_matrix<B, float> x, r
     for (index_t l = 0; l < codes.rows(); ++l) out(i, l) = found.view_all()(l * count + i);
   block_errors errors{.quantization = sum_of_squares<float>(worker, in_vector<B, float>(rest.flat()))};
   add_scaled<float>(worker, -1, in_matrix<B, float>(rest), z);  // z is now the sum of the chosen vectors
-  if (decode == reconstruction::wanted)
+  if (options.reconstruction_error)
     errors.reconstruction = reconstruction_error(worker, model, in_matrix<B, float>(z), x);
   return errors;
 }
@@ -75,22 +79,21 @@ std::vector<index_t> code_sizes(M const& model) {
 }
 
 /// The nearest codes of all rows. Blocks are processed by whichever worker is free; the result doesn't depend on which.
-/// Worker 0's thread calls `progress(rows done)` after each of its blocks. Throws error when the features don't have
-/// the model's input width.
-template <Backend B, Translator<B> M, FeatureSource F, class Progress>
-translation assign_codes(B& backend, M const& model, F const& features, reconstruction decode, Progress&& progress) {
-  expects(features.width() == model.input_width(), "translate: features of width ", features.width(),
-          " for a translator of ", model.input_width());
+/// Throws error when the features don't have the model's input width.
+template <Backend B, Translator<B> M, FeatureSource F>
+assign_result assign_codes(B& backend, M const& model, F const& features, assign_options const& options = {}) {
+  expects(features.width() == model.input_width(), "quantize: features of width ", features.width(),
+          " for a quantizer of width ", model.input_width());
   index_t const rows = features.rows(), block = detail::feature_rows_at_once<B>(features.width());
-  translation out{.codes = code_table(rows, code_sizes<B>(model))};
+  assign_result out{.codes = code_table(rows, code_sizes<B>(model))};
   std::vector<detail::block_errors> errors(to_size((rows + block - 1) / block));
   std::atomic<index_t> done{0};
   detail::for_each_feature_block(
       backend, features, block, [&](B& worker, index_t i, index_t first, in_matrix<B, float> x) {
         errors[to_size(i)] =
-            detail::translate_block(worker, model, x, decode, out.codes.all().row_block(first, x.rows()));
+            detail::assign_block(worker, model, x, options, out.codes.all().row_block(first, x.rows()));
         done += x.rows();
-        if (&worker == &backend.worker(0)) progress(done.load());
+        if (options.progress && &worker == &backend.worker(0)) options.progress(done.load());
       });
   for (auto const& e : errors) {
     out.reconstruction_error += e.reconstruction;

@@ -152,7 +152,7 @@ TEST_CASE(
       CHECK(counts.allocations == 0);
     }
   }
-  assign_codes(b, model, features, reconstruction::wanted, [](index_t) {});
+  assign_codes(b, model, features);
   check_nothing_wrong(take_counts());
 }
 

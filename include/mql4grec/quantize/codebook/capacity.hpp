@@ -54,8 +54,8 @@ inline capacity_report capacity_of(code_table const& table) {
   auto const order = detail::items_by_key(table);
   auto out = expected_capacity(table.sizes(), std::ssize(order));
   for (index_t level = 0; level < table.levels(); ++level) {
-    double room = 1;
-    for (index_t l = level; l < table.levels(); ++l) room *= static_cast<double>(table.size(l));
+    double capacity = 1;
+    for (index_t l = level; l < table.levels(); ++l) capacity *= static_cast<double>(table.size(l));
     level_fill fill;
     index_t full = 0;
     auto const prefix = [&](std::size_t i) { return table.of(order[i].item).first(to_size(level)); };
@@ -64,11 +64,11 @@ inline capacity_report capacity_of(code_table const& table) {
       auto const items = static_cast<index_t>(end - begin);
       ++fill.prefixes;
       fill.fullest = std::max(fill.fullest, items);
-      full += static_cast<double>(items) >= room ? 1 : 0;
+      full += static_cast<double>(items) >= capacity ? 1 : 0;
     }
     if (fill.prefixes > 0) {
       fill.mean = static_cast<double>(order.size()) / static_cast<double>(fill.prefixes);
-      fill.fullest_share = static_cast<double>(fill.fullest) / room;
+      fill.fullest_share = static_cast<double>(fill.fullest) / capacity;
       fill.full_share = static_cast<double>(full) / static_cast<double>(fill.prefixes);
     }
     out.levels.push_back(fill);

@@ -62,12 +62,6 @@ class code_table {
   void remove(item_id item) {
     if (has(item)) std::fill_n(codes_.begin() + static_cast<index_t>(place(item)), levels(), missing);
   }
-  /// Adds items without a sequence, up to `items` in total. Throws error when the table has more already.
-  void grow(index_t items) {
-    expects(items >= items_, "a code table of ", items_, " items can't grow to ", items);
-    codes_.resize(to_size(items * levels()), missing);
-    items_ = items;
-  }
 
   /// All codes (items, levels), for kernels. Writers must keep the codes in range.
   host_matrix_view<code_t> all() { return {codes_.data(), items_, levels()}; }

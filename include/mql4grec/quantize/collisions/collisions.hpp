@@ -80,17 +80,14 @@ void check_levels(code_table const& table, std::span<codebook_view<B, float> con
   }
 }
 
-/// Throws error when there are more items than sequences. Otherwise every search for a free sequence succeeds. The
-/// check precedes all changes, so a table is never left half changed. `one` is an item for the message.
-inline void check_room(code_table const& table, index_t items, item_id one) {
+/// Throws error when the table has more items, given in the order of their keys, than sequences. Otherwise every search
+/// for a free sequence succeeds. The check precedes all changes, so a table is never left half changed.
+inline void check_capacity(code_table const& table, std::span<keyed_item const> order) {
   double sequences = 1;
   for (auto const k : table.sizes()) sequences *= static_cast<double>(k);
-  expects(static_cast<double>(items) <= sequences, "collisions: ", items, " items, item ", index(one),
-          " among them, but ", table.levels(), " levels hold ", sequences, " sequences; use more levels or more codes");
-}
-/// The same for the items of a table, ordered by key.
-inline void check_room(code_table const& table, std::span<keyed_item const> order) {
-  if (!order.empty()) check_room(table, std::ssize(order), order.back().item);
+  expects(static_cast<double>(order.size()) <= sequences, "collisions: ", order.size(), " items, item ",
+          order.empty() ? 0 : index(order.back().item), " among them, but ", table.levels(), " levels hold ", sequences,
+          " sequences; use more levels or more codes");
 }
 }  // namespace detail
 

@@ -11,8 +11,7 @@ namespace mql4grec::detail {
 /// The sequences in use, queried by prefix. Not thread safe: queries cache the codes of their prefix.
 class occupancy {
  public:
-  /// All sequences of the table are in use.
-  explicit occupancy(code_table const& table) : occupancy(table, items_by_key(table)) {}
+  /// All sequences of the table are in use; `order` contains its items in the order of their keys.
   occupancy(code_table const& table, std::span<keyed_item const> order) : packing_(table.sizes()) {
     for_each_sequence(order, [&](std::span<keyed_item const> same) { keys_.push_back(same.front().key); });
   }
@@ -20,10 +19,10 @@ class occupancy {
   key_packing const& packing() const { return packing_; }
 
   /// The number of free codes of the last level for a prefix.
-  index_t free_codes(sequence_key prefix) { return codes_behind(prefix).free; }
+  index_t free_codes(sequence_key prefix) { return last_codes(prefix).free; }
   /// Whether a code of the last level is free for a prefix.
   bool is_free(sequence_key prefix, index_t code) {
-    return !(codes_behind(prefix).taken[to_size(code / 64)] >> (code % 64) & 1);
+    return !(last_codes(prefix).taken[to_size(code / 64)] >> (code % 64) & 1);
   }
   /// Marks a free code as used.
   void take(sequence_key prefix, index_t code) { flip(prefix, code, -1); }
@@ -31,34 +30,35 @@ class occupancy {
   void release(sequence_key prefix, index_t code) { flip(prefix, code, +1); }
 
  private:
-  struct codes {
+  /// The codes of the last level for one prefix.
+  struct prefix_codes {
     std::vector<std::uint64_t> taken;  // one bit per code
     index_t free;
   };
 
-  codes& codes_behind(sequence_key prefix) {
-    auto const [place, fresh] = prefixes_.try_emplace(prefix);
-    if (fresh) {
+  prefix_codes& last_codes(sequence_key prefix) {
+    auto const [found, is_new] = prefixes_.try_emplace(prefix);
+    if (is_new) {
       index_t const k = packing_.size(packing_.levels() - 1);
-      place->second = {std::vector<std::uint64_t>(to_size((k + 63) / 64)), k};
+      found->second = {std::vector<std::uint64_t>(to_size((k + 63) / 64)), k};
       auto next = std::ranges::lower_bound(keys_, packing_.append(prefix, packing_.levels() - 1, code_t{0}));
       for (; next != keys_.end() && packing_.prefix(*next) == prefix; ++next) {
         auto const code = index(packing_.last(*next));
-        place->second.taken[to_size(code / 64)] |= std::uint64_t{1} << (code % 64);
-        --place->second.free;
+        found->second.taken[to_size(code / 64)] |= std::uint64_t{1} << (code % 64);
+        --found->second.free;
       }
     }
-    return place->second;
+    return found->second;
   }
   void flip(sequence_key prefix, index_t code, index_t more) {
-    auto& behind = codes_behind(prefix);
-    behind.taken[to_size(code / 64)] ^= std::uint64_t{1} << (code % 64);
-    behind.free += more;
+    auto& codes = last_codes(prefix);
+    codes.taken[to_size(code / 64)] ^= std::uint64_t{1} << (code % 64);
+    codes.free += more;
   }
 
   key_packing packing_;
   std::vector<sequence_key> keys_;  // sorted, each once
-  std::unordered_map<sequence_key, codes, key_hash> prefixes_;
+  std::unordered_map<sequence_key, prefix_codes, key_hash> prefixes_;
 };
 
 }  // namespace mql4grec::detail

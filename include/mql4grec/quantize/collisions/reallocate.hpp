@@ -19,14 +19,14 @@ struct reallocate {
                             L const& latents) const {
     detail::check_levels<B>(table, levels, latents.rows(), latents.width());
     auto const order = detail::items_by_key(table);
-    detail::check_room(table, order);
+    detail::check_capacity(table, order);
     detail::occupancy taken(table, order);
-    detail::sequence_placer<B> seats(backend, table, levels, taken);
-    return detail::for_each_collision<B>(order, table, levels, latents, 2, [&](auto const items, auto const rows) {
+    detail::sequence_placer<B> placer(backend, table, levels, taken);
+    return detail::for_each_collision<B, L>({table, levels, latents}, order, 2, [&](auto const items, auto const rows) {
       auto const shared = table.of(items.front());
       std::vector<code_t> const codes(shared.begin(), shared.end());
       taken.release(taken.packing().prefix_of(shared), index(shared.back()));
-      seats.place(items, rows, codes);
+      placer.place(items, rows, codes);
     });
   }
   bool operator==(reallocate const&) const = default;

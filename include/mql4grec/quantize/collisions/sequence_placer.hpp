@@ -20,7 +20,7 @@ concept SequencePlacerOps = NearestCodeOps<B, float> && requires(B& b, in_matrix
   squared_distances<float>(b, x, x, y);
 };
 
-/// Places items at free sequences. Changes the table and the occupancy; check_room() must have succeeded before.
+/// Places items at free sequences. Changes the table and the occupancy; check_capacity() must have succeeded before.
 template <Backend B>
   requires std::same_as<typename B::memory_space, host_space>
 class sequence_placer {
@@ -28,6 +28,7 @@ class sequence_placer {
                 "this backend has no nearest_code for float; add it in backend/<name>/nearest_code.hpp");
 
  public:
+  /// Places items of `table` with codebooks `levels`; `taken` contains the sequences in use.
   sequence_placer(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels, occupancy& taken)
       : backend_(backend), table_(table), levels_(levels), taken_(taken), width_(levels.front().vectors().columns()) {}
 
@@ -51,7 +52,7 @@ class sequence_placer {
     item_id item;
     float const* latent;
     std::vector<code_t> codes;   // (levels − 1): the prefix it is at
-    std::vector<index_t> ranks;  // (levels − 1): the position of each code in its order
+    std::vector<index_t> ranks;  // (levels − 1): the position of each code in orders
     // (levels − 1)(K): the codes of each level, nearest first; empty until the item moves at this level
     std::vector<std::vector<std::int32_t>> orders;
     sequence_key prefix = 0;
@@ -68,8 +69,8 @@ class sequence_placer {
     for (std::size_t begin = 0, end = 0; begin < waiting.size(); begin = end) {
       while (end < waiting.size() && waiting[end].prefix == waiting[begin].prefix) ++end;
       auto const here = std::span(waiting).subspan(begin, end - begin);
-      std::size_t const seated = seat(here);
-      for (auto& one : here.subspan(seated)) {
+      std::size_t const placed = place_at_prefix(here);
+      for (auto& one : here.subspan(placed)) {
         move_on(one);
         left.push_back(std::move(one));
       }
@@ -79,7 +80,7 @@ class sequence_placer {
 
   /// Gives the free codes of one prefix to items. Returns the number of items with a code; these are now first in
   /// `here`.
-  std::size_t seat(std::span<pending> here) {
+  std::size_t place_at_prefix(std::span<pending> here) {
     index_t const n = std::ssize(here), free = taken_.free_codes(here.front().prefix);
     if (free == 0) return 0;
     scratch_scope<B> const scope(backend_.scratch());
@@ -94,12 +95,13 @@ class sequence_placer {
     std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
       return std::pair(distances[a], here[a].item) < std::pair(distances[b], here[b].item);
     });
-    std::size_t const seats = std::min(here.size(), to_size(free));
-    for (std::size_t i = 0; i < seats; ++i) take_nearest_free(here[order[i]], rest.row(static_cast<index_t>(order[i])));
+    std::size_t const placed = std::min(here.size(), to_size(free));
+    for (std::size_t i = 0; i < placed; ++i)
+      take_nearest_free(here[order[i]], rest.row(static_cast<index_t>(order[i])));
     std::vector<pending> sorted;
     for (std::size_t const i : order) sorted.push_back(std::move(here[i]));
     std::ranges::move(sorted, here.begin());
-    return seats;
+    return placed;
   }
 
   void take_nearest_free(pending const& one, out_vector<B, float> rest) {
@@ -113,7 +115,7 @@ class sequence_placer {
     table_.set(one.item, codes);
   }
 
-  /// Moves an item to the next prefix in its own order that has a free code. check_room() has ensured that there is
+  /// Moves an item to its next-nearest prefix that has a free code. check_capacity() has ensured that there is
   /// one.
   void move_on(pending& one) {
     do {
@@ -131,14 +133,19 @@ class sequence_placer {
 
   void choose(pending& one, index_t level, index_t rank) {
     auto const l = to_size(level);
-    if (one.orders[l].empty()) one.orders[l] = order_at(one, level, rank > 0);
+    if (one.orders[l].empty()) {
+      one.orders[l] = codes_by_distance(one, level);
+      if (rank > 0) {  // the item already has a code at this level: this code remains its first
+        auto const own = std::ranges::find(one.orders[l], static_cast<std::int32_t>(one.codes[l]));
+        std::rotate(one.orders[l].begin(), own, own + 1);
+      }
+    }
     one.ranks[l] = rank;
     one.codes[l] = code_t(one.orders[l][to_size(rank)]);
   }
 
-  /// The codes of a level by distance; of equal distances, the smaller code first. When the item already has a code at
-  /// this level (`stands`), that code is first.
-  std::vector<std::int32_t> order_at(pending const& one, index_t level, bool stands) {
+  /// The codes of a level by distance; of equal distances, the smaller code first.
+  std::vector<std::int32_t> codes_by_distance(pending const& one, index_t level) {
     scratch_scope<B> const scope(backend_.scratch());
     auto const rest = take<float>(backend_, width_);
     residual(one, level, rest);
@@ -148,10 +155,6 @@ class sequence_placer {
     std::ranges::sort(order, [&](std::int32_t a, std::int32_t b) {
       return std::pair(distances[to_size(a)], a) < std::pair(distances[to_size(b)], b);
     });
-    if (stands) {
-      auto const own = std::ranges::find(order, static_cast<std::int32_t>(one.codes[to_size(level)]));
-      std::rotate(order.begin(), own, own + 1);
-    }
     return order;
   }
 
@@ -191,12 +194,20 @@ double sequence_cost(std::span<codebook_view<B, float> const> levels, host_vecto
   return cost;
 }
 
+/// A catalog whose collisions are resolved: its codes, codebooks and latents.
+template <Backend B, LatentSource L>
+struct quantized_catalog {
+  code_table const& table;
+  std::span<codebook_view<B, float> const> levels;
+  L const& latents;
+};
+
 /// Calls handle(items, latents) for every group of equal keys in `order` with at least `smallest` items, and sums up
 /// the outcome. The latents of many groups are gathered by one call, because computing them in large blocks is faster.
 template <Backend B, LatentSource L, class Handle>
-collision_outcome for_each_collision(std::span<keyed_item const> order, code_table const& table,
-                                     std::span<codebook_view<B, float> const> levels, L const& latents,
+collision_outcome for_each_collision(quantized_catalog<B, L> const& catalog, std::span<keyed_item const> order,
                                      std::size_t smallest, Handle&& handle) {
+  auto const& [table, levels, latents] = catalog;
   constexpr std::size_t at_once = 1 << 15;
   std::vector<index_t> rows;
   std::vector<item_id> items;

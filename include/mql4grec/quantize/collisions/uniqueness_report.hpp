@@ -42,12 +42,4 @@ inline uniqueness_report check_uniqueness(code_table const& table) {
   return out;
 }
 
-/// Throws error, with the numbers of two items, when items share a sequence.
-inline void require_unique(uniqueness_report const& found) {
-  if (found.unique()) return;
-  auto const& group = found.first_groups.front();
-  detail::raise("codes: ", found.groups, " sequences are shared by several items; items ", index(group[0]), " and ",
-                index(group[1]), " have the same");
-}
-
 }  // namespace mql4grec

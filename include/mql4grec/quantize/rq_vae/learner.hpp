@@ -43,7 +43,7 @@ void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features
 /// Evaluates a quantizer on the whole catalog with the nearest codes.
 template <Backend B, Translator<B> M, FeatureSource F>
 translator_evaluation evaluate_translator(B& backend, M const& model, F const& features) {
-  auto const found = assign_codes(backend, model, features, reconstruction::wanted, [](index_t) {});
+  auto const found = assign_codes(backend, model, features);
   return {.reconstruction_error = found.reconstruction_error,
           .quantization_error = found.quantization_error,
           .collision_rate = collision_rate(found.codes),
@@ -111,8 +111,8 @@ class rq_vae_learner {
 
   /// All arguments must outlive the learner. Throws error if the features don't fit the model, or if there are fewer
   /// rows than k-means requires; this is checked here, since k-means runs after hours of training the autoencoder.
-  rq_vae_learner(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, translator_options const& options)
-      : backend_(backend), trainer_(trainer), features_(features), options_(options), rows_(features.rows()) {
+  rq_vae_learner(rq_vae_trainer<B, float>& trainer, F const& features, translator_options const& options)
+      : backend_(trainer.backend()), trainer_(trainer), features_(features), options_(options), rows_(features.rows()) {
     validate(options);
     auto const& config = trainer.model().config();
     expects(rows_ >= 1, "translator: there are no items to learn from");
@@ -185,9 +185,9 @@ class rq_vae_learner {
 /// Trains from the state in `progress` until the last epoch or should_stop; progress.finished is false in the second
 /// case. Throws training_error if a loss isn't finite or a codebook has collapsed.
 template <Backend B, FeatureSource F>
-void fit(B& backend, rq_vae_trainer<B, float>& trainer, F const& features, translator_options const& options,
+void fit(rq_vae_trainer<B, float>& trainer, F const& features, translator_options const& options,
          translator_progress& progress, translator_observer const& observer = {}) {
-  rq_vae_learner learner(backend, trainer, features, options);
+  rq_vae_learner learner(trainer, features, options);
   train::run_epochs(learner, progress, observer);
 }
 

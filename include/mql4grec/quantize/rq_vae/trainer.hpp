@@ -93,6 +93,8 @@ class rq_vae_trainer {
       workers_.push_back(std::make_unique<worker_state>(backend.worker(i), model));
   }
 
+  /// The backend that the trainer uses.
+  B& backend() const { return backend_; }
   /// The options that the trainer was constructed with.
   rq_vae_training const& options() const { return options_; }
   /// The model that is trained.
