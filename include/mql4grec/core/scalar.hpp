@@ -17,7 +17,7 @@ using index_t = std::ptrdiff_t;
 template <std::signed_integral T>
 MQL4GREC_HD constexpr std::size_t to_size(T n) {
   assert(n >= 0);
-  return to_size(n);
+  return static_cast<std::size_t>(n);
 }
 
 /// Scalars that models are trained with: float and double.
