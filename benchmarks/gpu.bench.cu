@@ -18,7 +18,7 @@ device make(std::int64_t bits) {
 
 out_matrix<device, float> random_matrix(device& b, index_t rows, index_t columns, std::uint64_t seed) {
   auto const m = take<float>(b, rows, columns);
-  write_from_host(m.flat(), [&](host_vector_view<float> values) {
+  fill(m.flat(), [&](host_vector_view<float> values) {
     constexpr index_t drawn = 1 << 20;  // and then repeated: the host is slow at it
     random_stream random(seed, 0);
     for (index_t i = 0; i < std::min(drawn, values.size()); ++i) values(i) = static_cast<float>(random.normal());
@@ -124,7 +124,7 @@ void translator_step(benchmark::State& state) {
       b, model,
       {.batch_size = 2048, .revive_after = 1 << 30});  // random features leave codes idle; reviving is another cost
   auto memory = b.allocate<float>(2048 * 384);
-  write_from_host(memory.view_all(), [](host_vector_view<float> values) {
+  fill(memory.view_all(), [](host_vector_view<float> values) {
     random_stream random(1, 0);
     for (index_t i = 0; i < values.size(); ++i) values(i) = static_cast<float>(random.normal());
   });

@@ -108,7 +108,7 @@ std::string table() {
           []<class B, class T>() { return std::same_as<T, float> && ResidualKmeansOps<B>; }),
       row("GatherRowsOps", "`gather_rows`; of features in a device's memory",
           []<class B, class T>() { return std::same_as<T, float> && GatherRowsOps<B>; }),
-      row("UploadBufferOps", "`make_upload_buffer`; what the host reads needs none",
+      row("UploadBufferOps", "`upload_buffer`; what the host reads needs none",
           []<class B, class T>() { return std::same_as<T, float> && UploadBufferOps<B>; }));
 }
 
@@ -137,7 +137,7 @@ std::string own_files(std::filesystem::path const& folder, std::vector<std::stri
     text << std::ifstream(entry.path()).rdbuf();
     std::string found;
     for (auto const& name : operations) {
-      std::regex const definition("\\b" + name + "\\((B|backend(<(System|cuda)>)?)(&| const&) ?\\w*[,)]");
+      std::regex const definition("\\b" + name + "\\((B|(gpu::)?backend(<(System|cuda)>)?)(&| const&) ?\\w*[,)]");
       if (std::regex_search(text.str(), definition) && found.find("`" + name + "`") == found.npos)
         found += (found.empty() ? "`" : ", `") + name + "`";
     }

@@ -1,7 +1,7 @@
 #include "support/check_close.hpp"
 
 #include "mql4grec/backend/contract/buffer.hpp"
-#include "mql4grec/backend/contract/copy.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "support/several_devices.hpp"
 
 using namespace mql4grec;

@@ -139,7 +139,7 @@ TEST_CASE_TEMPLATE("dropout: a step that stands in memory is read there each tim
     auto told = site, read = site;
     told.step = static_cast<std::uint32_t>(now);
     read.step = 99;
-    write_from_host(out_vector<B, std::int64_t>(step), [&](host_vector_view<std::int64_t> place) { place(0) = now; });
+    fill(out_vector<B, std::int64_t>(step), [&](host_vector_view<std::int64_t> place) { place(0) = now; });
     read.step_place = out_vector<B, std::int64_t>(step).data;
     auto x = on(backend, constant({5, 200}, 1.f));
     dropout_apply<float>(backend, read, x);

@@ -1,6 +1,6 @@
 #include "mql4grec/backend/contract/graph_cache.hpp"
 
-#include "mql4grec/backend/contract/staged.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/tensors.hpp"
@@ -123,6 +123,38 @@ TEST_CASE_TEMPLATE("record: the host neither tells nor hears anything inside", B
                        "download: the host can't wait for work that is only captured", error);
   CHECK_THROWS_AS(capture(b, "a test", [&] { b.template allocate<float>(3); }), error);
   CHECK_THROWS_AS(capture(b, "a test", [&] { fetched(y); }), error);
+  auto const nothing = capture(b, "a test", [] {});
+  CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { nothing.launch(b); }),
+                       "launch: work that is captured can't launch a graph", error);
+  CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { capture(b, "another", [] {}); }),
+                       "capture: work that is captured can't capture other work", error);
   CHECK_CLOSE(y, vector{0.f}, 0);
 }
+
+#if !defined(NDEBUG)
+TEST_CASE_TEMPLATE("graph_cache: builds with assertions reject a second backend", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b, other;
+  graph_cache<B, int> known("a test");
+  known.run(b, 7, [] {});
+  CHECK_THROWS_WITH_AS(known.run(other, 7, [] {}), "a test: a graph cache is used with two backends", error);
+  known.run(b, 7, [] {});
+}
+
+TEST_CASE_TEMPLATE("graph_cache: builds with assertions reject work that keeps scratch memory beyond its end", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
+  B b;
+  graph_cache<B, int> known("a test");
+  char const* const refused = "a test: the work keeps scratch memory beyond its end";
+  auto const keeps = [&] { take<float>(b, 2); };
+  scratch_scope<B> const all(b.scratch());
+  take<float>(b, 1);
+  for (int i = 0; i < 2; ++i) {
+    scratch_scope<B> const scope(b.scratch());
+    CHECK_THROWS_WITH_AS(known.run(b, 7, keeps), refused, error);  // as the first run
+  }
+  scratch_scope<B> const scope(b.scratch());
+  known.run(b, 8, [] {});
+  CHECK_THROWS_WITH_AS(known.run(b, 8, keeps), refused, error);  // while it is captured
+}
+#endif
 #endif

@@ -10,7 +10,7 @@ TEST_CASE_TEMPLATE("upload_buffer: every upload brings what was written before i
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   constexpr index_t n = 100'000;  // so that an upload takes longer than its enqueueing
   B b;
-  auto from = make_upload_buffer<float>(b, n);
+  auto from = upload_buffer<B, float>(b, n);
   auto first = poisoned<float>(b, n), second = poisoned<float>(b, n), part = poisoned<float>(b, 3);
   auto const write = [&](float value) {
     auto const values = from.values();
@@ -39,12 +39,12 @@ TEST_CASE_TEMPLATE("upload_buffer: goes away while the device still reads it, an
   B b;
   auto to = poisoned<double>(b, 50'000), nothing = poisoned<double>(b, 0);
   {
-    auto from = make_upload_buffer<double>(b, 50'000);
+    auto from = upload_buffer<B, double>(b, 50'000);
     fill(from.values(), 0.5);
     from.upload(b, to);
     from.upload(b, nothing);
-    make_upload_buffer<double>(b, 0).upload(b, nothing);
-    CHECK(make_upload_buffer<double>(b, 0).values().size() == 0);
+    upload_buffer<B, double>(b, 0).upload(b, nothing);
+    CHECK(upload_buffer<B, double>(b, 0).values().size() == 0);
   }
   CHECK_CLOSE(to, constant(50'000, 0.5), 0);
 }
@@ -52,7 +52,7 @@ TEST_CASE_TEMPLATE("upload_buffer: goes away while the device still reads it, an
 TEST_CASE_TEMPLATE("upload_buffer: more than it holds is an error with both numbers", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
-  auto from = make_upload_buffer<float>(b, 3);
+  auto from = upload_buffer<B, float>(b, 3);
   auto to = poisoned<float>(b, 4);
   CHECK_THROWS_WITH_AS(from.upload(b, to), "upload: 3 entries into a place for 4", error);
 }

@@ -16,7 +16,7 @@ template <class T, class B>
 rq_vae<B, T> random_model(B& b, rq_vae_config const& c, std::uint64_t seed = 3) {
   rq_vae<B, T> model(b, c);
   random_stream random(seed, 0);
-  write_from_host(model.parameters(), [&](host_vector_view<T> values) {
+  fill(model.parameters(), [&](host_vector_view<T> values) {
     for (index_t i = 0; i < values.size(); ++i) values(i) = mql4grec::constant<T>(0.6 * random.normal());
   });
   return model;
@@ -145,7 +145,7 @@ TEST_CASE_TEMPLATE("RQ-VAE training: a code that nobody chooses is put where the
   B b;
   rq_vae_config const c{.input_width = 2, .hidden = {}, .latent_width = 2, .codes = {3}};
   rq_vae<B, double> model(b, c);
-  write_from_host(model.parameters(), [&](host_vector_view<double> values) {
+  fill(model.parameters(), [&](host_vector_view<double> values) {
     auto const w = rq_vae_windows(c, model.layout(), values);
     for (index_t i = 0; i < 2; ++i)
       w.encoder[0].weight(i, i) = w.decoder[0].weight(i, i) = 1;  // encoder and decoder are the identity

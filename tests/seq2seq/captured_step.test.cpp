@@ -178,7 +178,7 @@ TEST_CASE_TEMPLATE("a resident step: a loss that isn't finite names its step and
   std::vector<index_t> const which{0, 4, 8, 2};
   for (int i = 0; i < 3; ++i) teacher.step(set, which, 1e-3);
   auto const set_first = [&](float value) {
-    write_from_host(model.parameters().part(0, 1), [&](host_vector_view<float> x) { x(0) = value; });
+    fill(model.parameters().part(0, 1), [&](host_vector_view<float> x) { x(0) = value; });
   };
   set_first(NAN);
   auto const before = fetched(model.parameters()).values;

@@ -199,7 +199,7 @@ TEST_CASE_TEMPLATE("trainer: a loss that isn't finite names its step and changes
     auto const all = batch_from({7});
     mine.teacher.step(all, 1e-3);
     auto const set_first = [&](float value) {  // of the embedding, which every logit sees
-      write_from_host(mine.model.parameters().part(0, 1), [&](host_vector_view<float> to) { to(0) = value; });
+      fill(mine.model.parameters().part(0, 1), [&](host_vector_view<float> to) { to(0) = value; });
     };
     set_first(poison);
     auto const before = mine.parameters();

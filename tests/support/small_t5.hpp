@@ -51,7 +51,7 @@ t5<B, T> random_t5(B& b, t5_config const& config, std::uint64_t seed = 7) {
   initialize(drawn, seed);
   t5<B, T> model(b, config);
   random_stream random(seed, 0);
-  write_from_host(model.parameters(), [&](host_vector_view<T> values) {
+  fill(model.parameters(), [&](host_vector_view<T> values) {
     for (auto const& p : model.layout().entries())
       for (index_t i = p.offset; i < p.offset + p.size(); ++i)
         values(i) = mql4grec::constant<T>(drawn.parameters()(i) + (p.is_vector ? 0.2 * random.normal() : 0));

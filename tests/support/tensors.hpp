@@ -10,7 +10,7 @@
 
 #include "mql4grec/backend/contract/buffer.hpp"
 #include "mql4grec/backend/contract/concepts.hpp"
-#include "mql4grec/backend/contract/copy.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/core/ids.hpp"
 #include "mql4grec/core/random.hpp"
 

@@ -5,8 +5,7 @@
 #include <functional>
 #include <numeric>
 
-#include "mql4grec/backend/contract/copy.hpp"
-#include "mql4grec/backend/contract/staged.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/embed/features.hpp"
 #include "mql4grec/quantize/codebook/code_table.hpp"
 #include "mql4grec/quantize/codebook/residual_quantizer.hpp"
@@ -123,9 +122,10 @@ class encoded_latents {
     for (index_t first = 0; first < out.rows(); first += block) {
       scratch_scope<B> const scope(worker_.scratch());
       index_t const count = std::min(out.rows(), first + block) - first;
-      staged<float, B> rows(worker_, count * features_.width());
-      features_.gather(items.subspan(to_size(first), to_size(count)), {rows.values().data, count, features_.width()});
-      in_matrix<B, float> const x(rows.publish(worker_).data, count, features_.width());
+      device_copy<float, B> const rows(worker_, count * features_.width(), [&](host_vector_view<float> values) {
+        features_.gather(items.subspan(to_size(first), to_size(count)), {values.data, count, features_.width()});
+      });
+      in_matrix<B, float> const x(rows.view_all().data, count, features_.width());
       auto const z = take<float>(worker_, count, width());
       encode(worker_, model_, x, z);
       host_copy<float, typename B::memory_space> const latents(worker_, z.flat());

@@ -6,25 +6,25 @@
 #include <future>
 
 #include "mql4grec/backend/contract/row_blocks.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/embed/features.hpp"
 
 namespace mql4grec {
 
 /// The operations that a feature stream requires from a backend with device memory.
 template <class B>
-concept UploadBufferOps = Backend<B> && requires(B& b, index_t n, out_vector<B, float> to) {
-  {
-    make_upload_buffer<float>(b, n).values()
-    } -> std::same_as<host_vector_view<float>>;   // written by the host, not during an upload
-  make_upload_buffer<float>(b, n).upload(b, to);  // in the order of the backend's work
+concept UploadBufferOps = Backend<B> &&
+    requires(B& b, index_t n, out_vector<B, float> to, upload_buffer<B, float>& memory) {
+  upload_buffer<B, float>(b, n);
+  { memory.values() } -> std::same_as<host_vector_view<float>>;  // written by the host, not during an upload
+  memory.upload(b, to);                                          // in the order of the backend's work
 };
 
 /// Blocks of features in device memory. Worker and features must outlive the stream. The destructor waits for a block
 /// that is being read.
 template <Backend B, FeatureSource F>
 class feature_stream {
-  static_assert(UploadBufferOps<B>,
-                "this backend has no make_upload_buffer; add it in backend/<name>/upload_buffer.hpp");
+  static_assert(UploadBufferOps<B>, "this backend has no upload_buffer; add it in backend/<name>/upload_buffer.hpp");
 
  public:
   /// Starts to read the first block.
@@ -32,8 +32,8 @@ class feature_stream {
       : worker_(worker),
         features_(features),
         block_(std::min(block, features.rows())),
-        memory_{make_upload_buffer<float>(worker, block_ * features.width()),
-                make_upload_buffer<float>(worker, block_ < features.rows() ? block_ * features.width() : 0)},
+        memory_{upload_memory(worker, block_ * features.width()),
+                upload_memory(worker, block_ < features.rows() ? block_ * features.width() : 0)},
         given_(worker.template allocate<float>(block_ * features.width())) {
     read_ahead();
   }
@@ -53,7 +53,7 @@ class feature_stream {
   }
 
  private:
-  using upload_memory = decltype(make_upload_buffer<float>(std::declval<B&>(), index_t{}));
+  using upload_memory = upload_buffer<B, float>;
 
   void read_ahead() {
     index_t const first = begun_, count = std::min(block_, features_.rows() - first);

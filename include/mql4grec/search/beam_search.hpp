@@ -10,7 +10,7 @@
 #include <tuple>
 
 #include "mql4grec/backend/contract/graph_cache.hpp"
-#include "mql4grec/backend/contract/staged.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/search/beams.hpp"
 #include "mql4grec/search/constraint.hpp"
 #include "mql4grec/seq2seq/decoder_rows.hpp"
@@ -212,7 +212,8 @@ template <Backend B>
 view<std::uint8_t const, typename B::memory_space, 2> marks_on(B& worker,
                                                                host_matrix_view<std::uint8_t const> allowed) {
   if (allowed.rows() == 0) return {};
-  return {on_backend(worker, as_span(allowed.flat())).data, allowed.rows(), allowed.columns()};
+  host_vector_view<std::uint8_t const> const allowed_bytes = allowed.flat();
+  return {device_copy(worker, allowed_bytes).view_all().data, allowed.rows(), allowed.columns()};
 }
 
 }  // namespace detail
@@ -229,8 +230,8 @@ class beam_searcher {
       : worker_(&worker),
         model_(&model),
         trie_(&trie),
-        first_child_(worker, trie.arrays().first_child),
-        token_(worker, trie.arrays().token) {
+        first_child_(worker, trie.arrays().first_child, copy_storage::owned),
+        token_(worker, trie.arrays().token, copy_storage::owned) {
     static_assert(Decodable<Model, B>,
                   "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
   }
@@ -260,8 +261,8 @@ class beam_searcher {
   B* worker_;
   Model const* model_;
   item_trie const* trie_;
-  kept_on<node_t, B> first_child_;
-  kept_on<token_t, B> token_;
+  device_copy<node_t, B> first_child_;
+  device_copy<token_t, B> token_;
   typename block_search::recorded_steps known_{"the steps of a search"};
 };
 

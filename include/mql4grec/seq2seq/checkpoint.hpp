@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "mql4grec/backend/contract/copy.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/sharded_safetensors.hpp"
@@ -78,7 +78,7 @@ t5<B, T> read_model(B& backend, std::filesystem::path const& directory) {
   sharded_safetensors const files(directory);
   detail::check_shapes(files, config);
   t5<B, T> model(backend, config);
-  write_from_host(model.parameters(), [&](host_vector_view<T> values) {
+  fill(model.parameters(), [&](host_vector_view<T> values) {
     for (auto const& p : model.layout().entries())
       detail::read_parameter(files, config, p, values.part(p.offset, p.size()));
   });

@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "mql4grec/backend/contract/copy.hpp"
 #include "mql4grec/backend/contract/graph_cache.hpp"
 #include "mql4grec/backend/contract/packed_tokens.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/core/unique_number.hpp"
 #include "mql4grec/tasks/batch.hpp"
 

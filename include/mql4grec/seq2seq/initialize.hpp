@@ -4,7 +4,7 @@
 #include <cmath>
 #include <string_view>
 
-#include "mql4grec/backend/contract/copy.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/seq2seq/t5.hpp"
 
@@ -27,7 +27,7 @@ inline double initial_deviation(t5_config const& c, std::string_view name) {
 template <class B, class T>
 void initialize(t5<B, T>& model, std::uint64_t seed) {
   auto const& entries = model.layout().entries();
-  write_from_host(model.parameters(), [&](host_vector_view<T> flat) {
+  fill(model.parameters(), [&](host_vector_view<T> flat) {
     for (std::size_t p = 0; p < entries.size(); ++p) {
       auto const values = flat.part(entries[p].offset, entries[p].size());
       random_stream random(seed, 1 + p);

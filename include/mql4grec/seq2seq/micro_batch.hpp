@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "mql4grec/backend/contract/packed_tokens.hpp"
-#include "mql4grec/backend/contract/staged.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/seq2seq/sublayers.hpp"
 #include "mql4grec/tasks/batch.hpp"
 
@@ -48,25 +48,25 @@ struct token_block {
 /// The rows of a micro-batch's sequences; offsets are written to the scratch.
 template <class B>
 packed_rows<B> take_rows(B& b, std::vector<index_t> const& offsets, micro_batch part) {
-  staged<index_t, B> moved(b, part.last - part.first + 1);
-  auto const place = moved.values();
   packed_rows<B> rows{.first_row = offsets[to_size(part.first)]};
-  for (index_t s = 0; s < place.size(); ++s) {
-    place(s) = offsets[to_size(part.first + s)] - rows.first_row;
-    if (s == 0) continue;
-    index_t const length = place(s) - place(s - 1);
-    rows.longest = std::max(rows.longest, length);
-    rows.pairs += length * length;
-  }
-  rows.rows = place(place.size() - 1);
-  rows.offsets = moved.publish(b);
+  auto const write = [&](host_vector_view<index_t> moved) {
+    for (index_t s = 0; s < moved.size(); ++s) {
+      moved(s) = offsets[to_size(part.first + s)] - rows.first_row;
+      if (s == 0) continue;
+      index_t const length = moved(s) - moved(s - 1);
+      rows.longest = std::max(rows.longest, length);
+      rows.pairs += length * length;
+    }
+    rows.rows = moved(moved.size() - 1);
+  };
+  rows.offsets = device_copy<index_t, B>(b, part.last - part.first + 1, write).view_all();
   return rows;
 }
 
 /// The tokens of some rows of a batch.
 template <class B>
 in_vector<B, token_t> take_tokens(B& b, std::vector<token_t> const& tokens, packed_rows<B> const& rows) {
-  return on_backend(b, std::span(tokens).subspan(to_size(rows.first_row), to_size(rows.rows)));
+  return device_copy(b, view_of(std::span(tokens)).part(rows.first_row, rows.rows)).view_all();
 }
 
 /// The decoder's inputs for these targets, in the scratch.

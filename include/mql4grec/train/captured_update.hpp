@@ -6,7 +6,7 @@
 
 #include "mql4grec/backend/contract/adamw.hpp"
 #include "mql4grec/backend/contract/concepts.hpp"
-#include "mql4grec/backend/contract/copy.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/nn/parameters.hpp"
 #include "mql4grec/optim/adamw.hpp"
 

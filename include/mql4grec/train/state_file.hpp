@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "mql4grec/backend/contract/copy.hpp"
 #include "mql4grec/backend/contract/precision.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/core/macros.hpp"

@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "mql4grec/backend/contract/concepts.hpp"
+#include "mql4grec/core/error.hpp"
 
 namespace mql4grec {
 
@@ -53,18 +54,21 @@ struct graph_of<B> {
 ///   3rd run(key)   launches the graph; work() is not called
 ///   forget()       the next run of any key is a first one
 ///
-/// Preconditions; breaking 1 to 5 gives wrong results without an error:
+/// Preconditions; breaking one that isn't marked [checked] gives wrong results without an error. Those marked [checked]
+/// throw error in every build, those marked [debug] only in builds with assertions (without NDEBUG):
 /// 1. Everything that `work` reads outside the backend's memory must be determined by the key: sizes, addresses,
 ///    options and every host value that a branch depends on.
 /// 2. What changes between runs of one key is read by kernels from the backend's memory, at the same address each time.
 ///    Write it there before run(), e.g. with upload().
 /// 3. The pieces that `work` takes from the scratch must be determined by the key. The scratch's position at the call
-///    need not be: it is part of the lookup.
+///    need not be: it is part of the lookup. `work` releases everything that it takes: at its end the scratch's
+///    position is that of its beginning [debug].
 /// 4. The returned value must be determined by the key: launches return the value of the captured call.
 /// 5. When memory that a graph refers to has been freed or moved, call forget() before the next run(). Only scratch
 ///    memory is tracked automatically.
-/// 6. `work` doesn't allocate memory, copy from or to the host, or wait for the device; capture throws error.
-/// 7. A cache is used with a single backend object and by one thread at a time.
+/// 6. `work` doesn't allocate memory, copy from or to the host, wait for the device, or capture or launch other work
+///    [checked].
+/// 7. A cache is used with a single backend object [debug], which isn't moved, and by one thread at a time.
 ///
 /// At most 256 keys are kept; when there are more, all graphs are dropped. A run that throws is not counted as a first
 /// run.
@@ -79,11 +83,13 @@ class graph_cache {
   template <class Work>
   Result run(B& b, Key const& key, Work&& work) {
     if constexpr (CaptureOps<B>) {
+      check_backend(b);
       std::pair const place{b.scratch().here(), key};
       if (!kept_.empty() && kept_.begin()->first.first.generation != place.first.generation) forget();
       auto found = kept_.find(place);
       if (found == kept_.end()) {
         Result result = result_of(work);
+        check_scratch(b, place.first);
         if (kept_.size() >= most) forget();
         kept_.try_emplace(place);  // not earlier: work that threw has not allocated all of its memory
         return result;
@@ -91,7 +97,10 @@ class graph_cache {
       entry& known = found->second;
       if (!known.work) {
         try {
-          known.work.emplace(capture(b, name_, [&] { known.result = result_of(work); }));
+          known.work.emplace(capture(b, name_, [&] {
+            known.result = result_of(work);
+            check_scratch(b, place.first);
+          }));
         } catch (...) {
           kept_.erase(found);
           throw;
@@ -126,7 +135,21 @@ class graph_cache {
     }
   }
 
+  void check_backend([[maybe_unused]] B const& b) {
+    if (!user_) user_ = &b;
+#if !defined(NDEBUG)
+    expects(user_ == &b, name_, ": a graph cache is used with two backends");
+#endif
+  }
+  void check_scratch([[maybe_unused]] B& b, [[maybe_unused]] mark const& begin) const {
+#if !defined(NDEBUG)
+    if (begin.generation != b.scratch().here().generation) return;  // merged chunks: nothing is in use
+    expects(b.scratch().here() == begin, name_, ": the work keeps scratch memory beyond its end");
+#endif
+  }
+
   char const* name_;
+  B const* user_ = nullptr;  // the backend of the first run
   std::map<std::pair<mark, Key>, entry> kept_;
 };
 

@@ -2,7 +2,7 @@
 // The reference backend: plain loops over any Field. It is the executable specification and stays for ever; every other
 // backend must compute the same.
 #include "mql4grec/backend/contract/concepts.hpp"
-#include "mql4grec/backend/contract/copy.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 
 namespace mql4grec::reference {
 

@@ -1,6 +1,6 @@
 #pragma once
 // Copies and fills inside the backend's memory, in the order of its work. For copies between host and device see
-// backend/contract/copy.hpp.
+// backend/contract/transfer.hpp.
 #include "mql4grec/backend/reference/backend.hpp"
 
 namespace mql4grec::reference {

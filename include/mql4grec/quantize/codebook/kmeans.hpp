@@ -7,8 +7,8 @@
 #include <numeric>
 #include <vector>
 
-#include "mql4grec/backend/contract/copy.hpp"
 #include "mql4grec/backend/contract/row_blocks.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/quantize/codebook/assignment.hpp"
 

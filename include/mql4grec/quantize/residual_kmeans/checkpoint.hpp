@@ -4,7 +4,7 @@
 // tensors, so no other file is needed to encode items.
 #include <cmath>
 
-#include "mql4grec/backend/contract/copy.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/safetensors.hpp"
 #include "mql4grec/quantize/model_tensors.hpp"
@@ -69,7 +69,7 @@ residual_kmeans<B> read_residual_kmeans(B& backend, std::filesystem::path const&
   detail::check_kmeans_names(file, sizes.size());
   index_t const width = file.info("mean").shape[0];
   auto const read_to = [&](out_vector<B, float> place, std::string const& name, std::vector<index_t> const& shape) {
-    write_from_host(place, [&](host_vector_view<float> values) { detail::read_finite(file, name, shape, values); });
+    fill(place, [&](host_vector_view<float> values) { detail::read_finite(file, name, shape, values); });
   };
   residual_kmeans<B> model{.books = codebook_set<B, float>(backend, sizes, width),
                            .mean = backend.template allocate<float>(width),

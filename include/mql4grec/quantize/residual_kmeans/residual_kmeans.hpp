@@ -4,9 +4,9 @@
 #include <cmath>
 #include <vector>
 
-#include "mql4grec/backend/contract/copy.hpp"
 #include "mql4grec/backend/contract/matmul.hpp"
 #include "mql4grec/backend/contract/row_blocks.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/embed/features.hpp"
 #include "mql4grec/quantize/codebook/kmeans.hpp"
 #include "mql4grec/quantize/codebook/residual_quantizer.hpp"
@@ -105,7 +105,7 @@ class residual_kmeans_run {
         rest_(backend.template allocate<float>(n_ * w_)),
         mean_(backend.template allocate<float>(w_)),
         codes_(backend.template allocate<code_t>(n_)) {
-    write_from_host(x_.view_all(), [&](host_vector_view<float> rows) { read_sample(features, {rows.data, n_, w_}); });
+    fill(x_.view_all(), [&](host_vector_view<float> rows) { read_sample(features, {rows.data, n_, w_}); });
     add_to_rows<float>(backend_, -1, std::as_const(mean_).view_all(), in(x_), matrix(x_));
     if (options.rotation_rounds > 0) {
       z_ = backend.template allocate<float>(n_ * w_);
@@ -152,7 +152,7 @@ class residual_kmeans_run {
                 " holds a number that isn't finite");
       for (index_t j = 0; j < w_; ++j) sums[to_size(j)] += static_cast<double>(x(i, j));
     }
-    write_from_host(mean_.view_all(), [&](host_vector_view<float> mean) {
+    fill(mean_.view_all(), [&](host_vector_view<float> mean) {
       for (index_t j = 0; j < w_; ++j) mean(j) = static_cast<float>(sums[to_size(j)] / static_cast<double>(n_));
     });
   }

@@ -2,7 +2,7 @@
 // An RQ-VAE as one safetensors file with the tensor names of the released code's state dict, so models can be exchanged
 // with PyTorch in both directions. The configuration follows from the shapes of the tensors, so no other file is needed
 // to encode items.
-#include "mql4grec/backend/contract/copy.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/safetensors.hpp"
 #include "mql4grec/quantize/model_tensors.hpp"
@@ -45,7 +45,7 @@ rq_vae<B, T> read_rq_vae(B& backend, std::filesystem::path const& path) {
   }
   detail::check_tensors(file, rq_vae_layout(config));
   rq_vae<B, T> model(backend, config);
-  write_from_host(model.parameters(), [&](host_vector_view<T> values) {
+  fill(model.parameters(), [&](host_vector_view<T> values) {
     for (auto const& p : model.layout().entries())
       detail::read_finite<T>(file, p.name, p.shape(), values.part(p.offset, p.size()));
   });

@@ -29,7 +29,7 @@ void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features
   auto latents = backend.template allocate<float>(n * width);
   auto codes = backend.template allocate<code_t>(n);
   out_matrix<B, float> const rest(latents.view_all().data, n, width);
-  write_from_host(latents.view_all(), [&](host_vector_view<float> values) {
+  fill(latents.view_all(), [&](host_vector_view<float> values) {
     encoded_latents(backend, model, features).gather(sample, {values.data, n, width});
   });
   for (index_t l = 0; l < model.config().levels(); ++l) {

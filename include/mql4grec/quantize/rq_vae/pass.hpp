@@ -3,7 +3,7 @@
 // quantizer between encoder and decoder may require the whole batch. Weight gradients are divided as in nn/mlp.hpp.
 #include <span>
 
-#include "mql4grec/backend/contract/copy.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/nn/mlp.hpp"
 #include "mql4grec/quantize/rq_vae/rq_vae.hpp"
 

@@ -127,7 +127,7 @@ class rq_vae {
 template <class B, class T>
 void initialize(rq_vae<B, T>& model, std::uint64_t seed) {
   auto const& entries = model.layout().entries();
-  write_from_host(model.parameters(), [&](host_vector_view<T> flat) {
+  fill(model.parameters(), [&](host_vector_view<T> flat) {
     for (std::size_t p = 0; p < entries.size(); ++p) {
       auto const values = flat.part(entries[p].offset, entries[p].size());
       random_stream random(seed, 1 + p);

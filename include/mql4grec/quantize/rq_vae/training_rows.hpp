@@ -54,8 +54,8 @@ class training_rows<B, F> {
       : features_(features),
         fits_(features.rows() * features.width() * static_cast<index_t>(sizeof(float)) <= device_bytes),
         batch_(b.template allocate<float>(batch * features.width())),
-        ahead_{make_upload_buffer<float>(b, fits_ ? 0 : batch * features.width()),
-               make_upload_buffer<float>(b, fits_ ? 0 : batch * features.width())} {
+        ahead_{upload_memory(b, fits_ ? 0 : batch * features.width()),
+               upload_memory(b, fits_ ? 0 : batch * features.width())} {
     if (!fits_) return;
     index_t const width = features.width();
     all_ = b.template allocate<float>(features.rows() * width);
@@ -88,7 +88,7 @@ class training_rows<B, F> {
   }
 
  private:
-  using upload_memory = decltype(make_upload_buffer<float>(std::declval<B&>(), index_t{}));
+  using upload_memory = upload_buffer<B, float>;
 
   void read(std::span<index_t const> rows) {
     host_matrix_view<float> const place(ahead_[at_].values().data, std::ssize(rows), features_.width());

@@ -16,8 +16,9 @@ class graph {
  public:
   /// Constructed by capture().
   explicit graph(std::vector<std::function<void()>> work) : work_(std::move(work)) {}
-  /// Executes the captured work in order, with the recorded arguments.
+  /// Executes the captured work in order, with the recorded arguments. Throws error while work is captured.
   void launch(backend<System>& b) const {
+    expects(!b.context().graph, "launch: work that is captured can't launch a graph");
     b.scratch().with_rest_accessible([&] {
       for (auto const& task : work_) task();
     });
@@ -27,10 +28,12 @@ class graph {
   std::vector<std::function<void()>> work_;
 };
 
-/// Records the operations that work() submits to the backend, without executing them. The name is used by other systems
+/// Records the operations that work() submits to the backend, without executing them. Throws error while other work is
+/// captured. The name is used by other systems
 /// only.
 template <HostSystem System, class Work>
 graph<System> capture(backend<System>& b, char const*, Work&& work) {
+  expects(!b.context().graph, "capture: work that is captured can't capture other work");
   std::vector<std::function<void()>> list;
   struct capturer {
     backend<System>& b;

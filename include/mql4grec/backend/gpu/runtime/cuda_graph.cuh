@@ -21,6 +21,7 @@ class cuda_graph {
 
   /// Starts the graph on the backend's stream and returns without waiting.
   void launch(backend<cuda>& b) const {
+    expects(!b.context().is_capturing(), "launch: work that is captured can't launch a graph");
     check(cudaGraphLaunch(graph_.get(), b.context().stream()), "cudaGraphLaunch");
     b.context().started(name_);
   }
@@ -46,6 +47,7 @@ cuda_graph capture(backend<cuda>& b, char const* name, Work&& work) {
     void operator()(cudaGraph_t graph) const noexcept { cudaGraphDestroy(graph); }
   };
   auto& context = b.context();
+  expects(!context.is_capturing(), "capture: work that is captured can't capture other work");
   auto const stream = context.stream();
   std::unique_lock const alone(detail::legacy_stream());
   // relaxed mode: calls of other threads on their own streams must not invalidate the capture

@@ -1,5 +1,5 @@
 #pragma once
-// Copies and fills in the order of the backend's work. The two-argument forms in backend/contract/copy.hpp and
+// Copies and fills in the order of the backend's work. The two-argument forms in backend/contract/transfer.hpp and
 // gpu/runtime/buffer.hpp wait instead.
 #include "mql4grec/backend/gpu/runtime/backend.hpp"
 
