@@ -87,7 +87,7 @@ void one_request(benchmark::State& state) {
   auto const queries = bench::random_batch(1, 16, false);
   auto const ask = [&] {
     beams found;
-    searcher.search(queries, {0, 1}, {}, {}, found);
+    searcher.search({.batch = queries, .part = {0, 1}}, {}, found);
     return found;
   };
   for (int i = 0; i < 3; ++i) ask();
@@ -107,7 +107,7 @@ void beam_search(benchmark::State& state) {
   beam_searcher<device, frozen_t5<device, float>> searcher(b, frozen, trie);
   auto const ask = [&] {
     beams found;
-    searcher.search(queries, {0, users}, options, {}, found);
+    searcher.search({.batch = queries, .part = {0, users}}, options, found);
     return found;
   };
   for (int i = 0; i < 3; ++i) ask();

@@ -45,7 +45,7 @@ void beam_search(benchmark::State& state) {
   frozen_t5 const frozen(b, std::move(model));
   beam_options const options{.beams = state.range(2)};
   auto const queries = bench::random_batch(256, 16, false);
-  for (auto _ : state) benchmark::DoNotOptimize(search(b, frozen, trie, queries, options));
+  for (auto _ : state) benchmark::DoNotOptimize(beam_search(b, frozen, trie, queries, options));
   double const users = static_cast<double>(queries.size()), rows = users * static_cast<double>(1 + 4 * options.beams);
   state.counters["users/s"] = benchmark::Counter(users, benchmark::Counter::kIsIterationInvariantRate);
   bench::count_flops(state, forward_flops(frozen.config(), static_cast<double>(queries.inputs.size()), rows, rows),

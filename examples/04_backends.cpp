@@ -30,7 +30,7 @@ outcome train_and_search(B backend, batch const& lessons, batch const& question,
   trainer<B, float> teacher(backend, model, {.learning_rate = 3e-3, .dropout = 0.1});
   for (int step = 0; step < 20; ++step) out.losses.push_back(teacher.step(lessons, 3e-3));
   frozen_t5 const frozen(backend, std::move(model));
-  out.found = search(backend, frozen, items, question, {.beams = 5});
+  out.found = beam_search(backend, frozen, items, question, {.beams = 5});
   return out;
 }
 // example-end backends

@@ -173,7 +173,7 @@ beams recommender<B, T, Fusion>::search_one(beam_searcher<B, frozen_t5<B, T>>& s
     mark_allowed(tries_[m], *wanted, nodes);
     allowed = {nodes.data(), 1, tries_[m].nodes()};
   }
-  searcher.search(query, {0, 1}, search, allowed, found);
+  searcher.search({.batch = query, .part = {0, 1}, .allowed = allowed}, search, found);
   return found;
 }
 

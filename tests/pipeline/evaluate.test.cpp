@@ -85,8 +85,7 @@ scored_items score_all(dataset const& from, modality kind, user_id user, split p
     if (!table.has(item_id(i))) continue;
     batch one;
     one.append(input, table.of(item_id(i)));
-    double const score = -t5_pass<reference::backend, double>().loss(b, asked.model(), one, {0, 1}) /
-                         static_cast<double>(table.levels() + 1);
+    double const score = -t5_pass(b, asked.model()).loss(one, {0, 1}) / static_cast<double>(table.levels() + 1);
     list.push_back({item_id(i), static_cast<double>(static_cast<float>(score))});  // kept as float: twins stay equal
   }
   sort_by_score(list);

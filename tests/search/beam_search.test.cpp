@@ -40,7 +40,7 @@ token_table catalog(index_t items) {
 }
 
 /// Queries of three prompts, the given number of history tokens, and </s>. The length −1 means </s> alone.
-batch questions(std::vector<index_t> const& history_lengths) {
+batch queries_of(std::vector<index_t> const& history_lengths) {
   batch queries;
   for (std::size_t q = 0; q < history_lengths.size(); ++q) {
     if (history_lengths[q] >= 0)
@@ -121,7 +121,7 @@ class by_teacher_forcing {
     one.append(question_, path);
     auto const v = static_cast<std::size_t>(model_.config().vocabulary);
     auto logits = poisoned<double>(b_, {std::ssize(one.targets), model_.config().vocabulary});
-    t5_pass<B, double>().logits(b_, model_, one, {0, 1}, logits);
+    t5_pass(b_, model_).logits(one, {0, 1}, logits);
     auto const all = fetched(logits).values;
     return {all.end() - static_cast<index_t>(v), all.end()};
   }
@@ -144,13 +144,13 @@ void check_same(beams const& found, index_t query, std::vector<scored_path> cons
   }
 }
 
-std::vector<beam_options> all_rules(index_t beams) {
-  std::vector<beam_options> rules;
+std::vector<beam_options> all_options(index_t beams) {
+  std::vector<beam_options> variants;
   for (auto normalize : {normalization::vocabulary, normalization::children})
     for (bool const score_eos : {true, false})
       for (double penalty : {0., 1., 1.5})
-        rules.push_back({.beams = beams, .length_penalty = penalty, .normalize = normalize, .score_eos = score_eos});
-  return rules;
+        variants.push_back({.beams = beams, .length_penalty = penalty, .normalize = normalize, .score_eos = score_eos});
+  return variants;
 }
 
 /// The nodes that a filter allows.
@@ -163,7 +163,8 @@ std::vector<std::uint8_t> open_nodes(item_trie const& trie, item_filter const& f
 template <class B, class T>
 beams filtered(B& b, frozen_t5<B, T> const& model, item_trie const& trie, batch const& queries,
                beam_options const& options, std::vector<std::uint8_t> const& open) {
-  return search_micro_batch(b, model, trie, queries, {0, 1}, options, {open.data(), 1, trie.nodes()});
+  return search_micro_batch(b, model, trie,
+                            {.batch = queries, .part = {0, 1}, .allowed = {open.data(), 1, trie.nodes()}}, options);
 }
 std::set<item_id> items_of(item_trie const& trie, beams const& found, index_t query = 0) {
   std::set<item_id> items;
@@ -182,9 +183,9 @@ TEST_CASE_TEMPLATE("beam search: a beam as wide as the catalog scores every item
   B b;
   auto const model = random_frozen_t5<double>(b, tiny());
   item_trie const trie(catalog(24));
-  auto const queries = questions({4, 0});
-  for (auto const& options : all_rules(24)) {
-    auto const found = search(b, model, trie, queries, options);
+  auto const queries = queries_of({4, 0});
+  for (auto const& options : all_options(24)) {
+    auto const found = beam_search(b, model, trie, queries, options);
     for (index_t q = 0; q < queries.size(); ++q) {
       CHECK(items_of(trie, found, q).size() == 24);
       check_same(found, q, by_teacher_forcing(b, model, trie, queries.input(q), options).search());
@@ -197,11 +198,11 @@ TEST_CASE_TEMPLATE("beam search: a narrow beam extends, sorts and cuts, inside a
   B b;
   auto const model = random_frozen_t5<double>(b, tiny());
   item_trie const trie(catalog(50));
-  auto const queries = questions({5});
+  auto const queries = queries_of({5});
   for (index_t beams : {1, 3, 8})
     for (auto normalize : {normalization::vocabulary, normalization::children}) {
       beam_options const options{.beams = beams, .normalize = normalize};
-      check_same(search(b, model, trie, queries, options), 0,
+      check_same(beam_search(b, model, trie, queries, options), 0,
                  by_teacher_forcing(b, model, trie, queries.input(0), options).search());
       auto const open = open_nodes(trie, {.allow = items_from(0, 30), .deny = items_from(5, 15)});
       check_same(filtered(b, model, trie, queries, options, open), 0,
@@ -214,7 +215,7 @@ TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution
   B b;
   auto const model = random_frozen_t5<double>(b, tiny());
   item_trie const trie(catalog(40));
-  auto const queries = questions({6});
+  auto const queries = queries_of({6});
   for (auto const& filter :
        {item_filter{}, item_filter{.deny = items_from(3, 30)}, item_filter{.allow = items_from(7, 8)}})
     for (bool const score_eos : {true, false}) {
@@ -228,17 +229,17 @@ TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution
 }
 
 TEST_CASE_TEMPLATE(
-    "beam search: as many items come back as the beam is wide, or all there are, best first and none twice", B,
+    "beam search: as many items are returned as the beam is wide, or all that exist, best first and none twice", B,
     MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  auto const queries = questions({3, -1});
+  auto const queries = queries_of({3, -1});
   for (index_t items : {0, 1, 2, 19, 64})
     for (index_t beams : {1, 2, 20, 63, 512}) {
       CAPTURE(items);
       CAPTURE(beams);
       item_trie const trie(catalog(items));
-      auto const found = search(b, model, trie, queries, {.beams = beams});
+      auto const found = beam_search(b, model, trie, queries, {.beams = beams});
       REQUIRE(found.queries() == 2);
       for (index_t q = 0; q < 2; ++q) {
         CHECK(std::ssize(found.leaves_of(q)) == std::min(beams, items));
@@ -248,18 +249,18 @@ TEST_CASE_TEMPLATE(
     }
 }
 
-TEST_CASE_TEMPLATE("beam search: a forbidden item never comes back, and as many allowed ones do as exist", B,
+TEST_CASE_TEMPLATE("beam search: a denied item is never returned, and as many allowed ones are as exist", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
   item_trie const trie(catalog(64));
-  auto const queries = questions({4});
-  auto const favourites = items_of(trie, search(b, model, trie, queries, {.beams = 50}));
+  auto const queries = queries_of({4});
+  auto const best_items = items_of(trie, beam_search(b, model, trie, queries, {.beams = 50}));
   std::vector<item_filter> const filters = {
       {.allow = items_from(11, 12)},                                                          // a single item
       {.allow = item_list{item_id{3}, item_id{17}, item_id{60}}},                             //
-      {.deny = {favourites.begin(), favourites.end()}},                                       // without the best items
-      {.allow = item_list(favourites.begin(), favourites.end()), .deny = items_from(0, 60)},  //
+      {.deny = {best_items.begin(), best_items.end()}},                                       // without the best items
+      {.allow = item_list(best_items.begin(), best_items.end()), .deny = items_from(0, 60)},  //
       {.deny = items_from(0, 64)},                                                            // no items remain
       {.allow = item_list{}}};                                                                // no items are allowed
   for (auto const& filter : filters)
@@ -276,16 +277,17 @@ TEST_CASE_TEMPLATE("beam search: a forbidden item never comes back, and as many 
       }
 }
 
-TEST_CASE_TEMPLATE("beam search: a micro_batch's questions each have their own filter", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("beam search: each query of a micro-batch has its own filter", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
   item_trie const trie(catalog(30));
-  auto const queries = questions({4, 2, 4});
+  auto const queries = queries_of({4, 2, 4});
   std::vector<std::uint8_t> open;
   for (auto const& filter : {item_filter{.allow = items_from(0, 3)}, item_filter{.deny = items_from(0, 30)},
                              item_filter{.allow = items_from(20, 30)}})
     std::ranges::copy(open_nodes(trie, filter), std::back_inserter(open));
-  auto const found = search_micro_batch(b, model, trie, queries, {0, 3}, {.beams = 5}, {open.data(), 3, trie.nodes()});
+  auto const found = search_micro_batch(
+      b, model, trie, {.batch = queries, .part = {0, 3}, .allowed = {open.data(), 3, trie.nodes()}}, {.beams = 5});
   CHECK(items_of(trie, found, 0) == std::set{item_id{0}, item_id{1}, item_id{2}});
   CHECK(found.leaves_of(1).empty());
   CHECK(items_of(trie, found, 2).size() == 5);
@@ -293,15 +295,15 @@ TEST_CASE_TEMPLATE("beam search: a micro_batch's questions each have their own f
 }
 
 TEST_CASE("beam search: results depend neither on the blocks nor on the number of workers") {
-  auto const queries = questions({3, 0, 9, -1, 1, 17, 2, 5});
+  auto const queries = queries_of({3, 0, 9, -1, 1, 17, 2, 5});
   item_trie const trie(catalog(60));
   cpu::backend one;
   auto const model = random_frozen_t5<float>(one, tiny());
-  auto const expected = search(one, model, trie, queries, {.beams = 10});
+  auto const expected = beam_search(one, model, trie, queries, {.beams = 10});
   for (index_t threads : {1, 3}) {
     cpu::backend b(threads);
     for (index_t block_rows : {1, 30, 100, 10000}) {
-      auto const found = search(b, model, trie, queries, {.beams = 10, .block_rows = block_rows});
+      auto const found = beam_search(b, model, trie, queries, {.beams = 10, .block_rows = block_rows});
       CHECK(found.leaves == expected.leaves);
       CHECK(found.offsets == expected.offsets);
       CHECK_CLOSE(found.scores, expected.scores, 1e-5);
@@ -309,30 +311,30 @@ TEST_CASE("beam search: results depend neither on the blocks nor on the number o
   }
 }
 
-TEST_CASE_TEMPLATE("beam search: a question has the same answer alone as in company, and the same each time", B,
+TEST_CASE_TEMPLATE("beam search: a query's result doesn't depend on other queries, and is the same each time", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
   item_trie const trie(catalog(60));
-  auto const queries = questions({3, 30, -1, 0});
+  auto const queries = queries_of({3, 30, -1, 0});
   beam_options const options{.beams = 7};
-  auto const together = search(b, model, trie, queries, options);
-  CHECK(search(b, model, trie, queries, options) == together);
+  auto const together = beam_search(b, model, trie, queries, options);
+  CHECK(beam_search(b, model, trie, queries, options) == together);
   for (index_t q = 0; q < queries.size(); ++q) {
-    auto const alone = search_micro_batch(b, model, trie, queries, {q, q + 1}, options);
+    auto const alone = search_micro_batch(b, model, trie, {.batch = queries, .part = {q, q + 1}}, options);
     CHECK(std::ranges::equal(alone.leaves, together.leaves_of(q)));
     CHECK_CLOSE(alone.scores, together.scores_of(q), 1e-5);
   }
 }
 
-TEST_CASE_TEMPLATE("beam_searcher: searches that follow each other answer as each would alone, in any order of shapes",
+TEST_CASE_TEMPLATE("beam_searcher: consecutive searches give the same results as separate ones, in any order of shapes",
                    B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
   item_trie const trie(catalog(60));
   beam_searcher<B, frozen_t5<B, float>> searcher(b, model, trie);
   auto const queries =
-      questions({3, 30, -1, 0, 7, 300, 5, 12});  // 300 exceeds the number of rows that the others are rounded up to
+      queries_of({3, 30, -1, 0, 7, 300, 5, 12});  // 300 exceeds the number of rows that the others are rounded up to
   std::vector<std::uint8_t> open(static_cast<std::size_t>(2 * trie.nodes()), 1);
   for (index_t node = 0; node < trie.nodes(); ++node)
     open[static_cast<std::size_t>(node)] = trie.is_leaf(static_cast<node_t>(node)) ? node % 3 != 0 : 1;
@@ -345,54 +347,56 @@ TEST_CASE_TEMPLATE("beam_searcher: searches that follow each other answer as eac
         auto const allowed =
             part.last - part.first == 2 && round % 2 == 1 ? masks : host_matrix_view<std::uint8_t const>();
         beams found;
-        searcher.search(queries, part, options, allowed, found);
-        CHECK(found == search_micro_batch(b, model, trie, queries, part, options, allowed));
+        search_queries const some{.batch = queries, .part = part, .allowed = allowed};
+        searcher.search(some, options, found);
+        CHECK(found == search_micro_batch(b, model, trie, some, options));
       }
 }
 
-TEST_CASE_TEMPLATE("beam search: to a model without preferences all are equal, and stand in the order of the tree", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("beam search: for a constant model all scores are equal, and results are in the order of the trie",
+                   B, MQL4GREC_TEST_BACKENDS) {
   B b;
-  frozen_t5 const indifferent(b, t5<B, float>(b, tiny()));  // all parameters are zero
+  frozen_t5 const constant_model(b, t5<B, float>(b, tiny()));  // all parameters are zero
   item_trie const trie(catalog(20));
-  auto const found = search(b, indifferent, trie, questions({3}), {.beams = 20, .length_penalty = 0});
+  auto const found = beam_search(b, constant_model, trie, queries_of({3}), {.beams = 20, .length_penalty = 0});
   for (node_t i = 0; i < 20; ++i) CHECK(found.leaves[static_cast<std::size_t>(i)] == trie.first_leaf() + i);
   CHECK_CLOSE(found.scores, constant(20, static_cast<float>(-4 * std::log(17.))), 1e-5);
 }
 
-TEST_CASE_TEMPLATE("beam search: no questions have no answers; of an empty catalog every answer is empty", B,
+TEST_CASE_TEMPLATE("beam search: no queries give no results; an empty catalog gives empty results", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  CHECK(search(b, model, item_trie(catalog(5)), batch{}) == beams{});
+  CHECK(beam_search(b, model, item_trie(catalog(5)), batch{}) == beams{});
   for (auto const& trie : {item_trie(), item_trie(catalog(0)), item_trie(token_table(modality::text, 4, 2))})
-    CHECK(search(b, model, trie, questions({1, 2})) == beams{.offsets = {0, 0, 0}, .leaves = {}, .scores = {}});
+    CHECK(beam_search(b, model, trie, queries_of({1, 2})) == beams{.offsets = {0, 0, 0}, .leaves = {}, .scores = {}});
 }
 
 TEST_CASE_TEMPLATE("beam search: nothing is allocated from the third search of a size on", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
   item_trie const trie(catalog(64));
-  auto const queries = questions(std::vector<index_t>(40, 60));
+  auto const queries = queries_of(std::vector<index_t>(40, 60));
   beam_options const wide{.beams = 512, .block_rows = 40 * 512};
   for (int round = 0; round < 2; ++round)
-    search(b, model, trie, queries, wide);  // the scratch grows in chunks, then they are merged
+    (void)beam_search(b, model, trie, queries, wide);  // the scratch grows in chunks, then they are merged
   auto const capacity = b.scratch().capacity();
   CHECK(capacity > (std::size_t{1} << 20));
-  search(b, model, trie, queries, wide);
+  (void)beam_search(b, model, trie, queries, wide);
   CHECK(b.scratch().capacity() == capacity);
 }
 
-TEST_CASE("beam search: progress rises to the number of questions") {
+TEST_CASE("beam search: progress rises to the number of queries") {
   cpu::backend b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  std::vector<index_t> told;
-  search(b, model, item_trie(catalog(9)), questions({1, 2, 3, 4, 5}), {.beams = 2, .block_rows = 4},
-         [&](index_t done) { told.push_back(done); });
-  CHECK(told == std::vector<index_t>{2, 4, 5});
+  std::vector<index_t> reported;
+  (void)beam_search(
+      b, model, item_trie(catalog(9)), queries_of({1, 2, 3, 4, 5}),
+      {.options = {.beams = 2, .block_rows = 4}, .progress = [&](index_t done) { reported.push_back(done); }});
+  CHECK(reported == std::vector<index_t>{2, 4, 5});
 }
 
-TEST_CASE("beam search: options that can't be meant are refused") {
+TEST_CASE("beam search: options out of range are refused") {
   CHECK_NOTHROW(validate(beam_options{}));
   for (beam_options const& wrong :
        {beam_options{.beams = 0}, beam_options{.beams = 4097}, beam_options{.length_penalty = NAN},
@@ -400,7 +404,7 @@ TEST_CASE("beam search: options that can't be meant are refused") {
     CHECK_THROWS_AS(validate(wrong), error);
 }
 
-TEST_CASE("beams: what is appended stands behind what was there") {
+TEST_CASE("beams: append() adds the results after the existing ones") {
   beams all;
   all.append({.offsets = {0, 2, 2}, .leaves = {7, 8}, .scores = {-1.f, -2.f}});
   all.append({.offsets = {0}, .leaves = {}, .scores = {}});

@@ -65,7 +65,7 @@ struct searched {
 
   searched(json const& c, beam_options const& options)
       : table(table_of(modality_of(c["target"]), c["catalogue"].get<index_t>())),
-        found(search(backend, model, trie, questions_of(c), options)) {}
+        found(beam_search(backend, model, trie, questions_of(c), options)) {}
 
   std::vector<token_t> sequence(node_t leaf) const {
     auto const tokens = table.of(trie.items(leaf).front());
@@ -132,7 +132,7 @@ double sum(json const& log_p, std::size_t count) {
 }
 }  // namespace
 
-TEST_CASE("golden search: words, tasks and trie are those of the golden file") {
+TEST_CASE("golden search: vocabulary, tasks and trie are those of the golden file") {
   for (index_t token = 0; token < vocab().size(); ++token)
     CHECK(vocab().text(token_t(token)) == golden()["vocabulary"][static_cast<std::size_t>(token)].get<std::string>());
   for_each_case([](json const& c) {
@@ -156,7 +156,7 @@ TEST_CASE_TEMPLATE("golden search: sequences and scores are transformers'", B, M
   });
 }
 
-TEST_CASE_TEMPLATE("golden search: with a free </s> the scores are those of the codes alone", B,
+TEST_CASE_TEMPLATE("golden search: without scoring </s> the scores are those of the codes alone", B,
                    MQL4GREC_TEST_BACKENDS) {
   for_each_exhaustive_case([](json const& c) {
     auto options = options_of(c);

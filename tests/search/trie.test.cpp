@@ -86,7 +86,7 @@ index_t depth(item_trie const& trie, node_t node) {
 }
 }  // namespace
 
-TEST_CASE("trie: an item's sequence leads to the leaf that holds it") {
+TEST_CASE("trie: an item's sequence leads to the leaf that contains it") {
   for_each_trie([](item_trie const& trie, token_table const& table) {
     for (index_t i = 0; i < table.items(); ++i) {
       if (!table.has(item_id(i))) continue;
@@ -114,7 +114,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("trie: the children of a node are sorted, lie side by side and name it as their parent") {
+TEST_CASE("trie: the children of a node are sorted, consecutive, and have it as their parent") {
   for_each_trie([](item_trie const& trie, token_table const&) {
     auto const arrays = trie.arrays();
     CHECK(arrays.first_child.size() == trie.nodes() + 1);
@@ -145,7 +145,7 @@ TEST_CASE("trie: all leaves are as deep as sequences are long, and nothing else 
   });
 }
 
-TEST_CASE("trie: a token that no item has there leads nowhere") {
+TEST_CASE("trie: next() returns −1 for a token that no item has there") {
   for_each_trie([](item_trie const& trie, token_table const&) {
     for (node_t node = 0; node < trie.nodes(); ++node)
       for (int token = -1; token < 101; ++token)
@@ -154,7 +154,7 @@ TEST_CASE("trie: a token that no item has there leads nowhere") {
   });
 }
 
-TEST_CASE("trie: of nothing it is a root without children") {
+TEST_CASE("trie: without items it is a root without children") {
   for (auto const& trie : {item_trie(), item_trie(table_of(3, {})), item_trie(table_of(3, {{}, {}}))}) {
     CHECK(trie.nodes() == 1);
     CHECK(trie.leaves() == 0);
@@ -164,29 +164,12 @@ TEST_CASE("trie: of nothing it is a root without children") {
   }
 }
 
-TEST_CASE("trie: only leaves hold items") {
+TEST_CASE("trie: only leaves contain items") {
   item_trie const trie(table_of(2, {{1, 2}, {1, 3}}));
   CHECK(to_vector(trie.items(trie.first_leaf())) == std::vector{item_id{0}});
   CHECK_THROWS_AS(trie.items(0), error);
   CHECK_THROWS_AS(trie.items(1), error);
   CHECK_THROWS_AS(trie.items(4), error);
-}
-
-TEST_CASE("TokenConstraint: the trie is one; what can't say where a token leads isn't") {
-  struct anything {
-    using state = int;
-    std::vector<token_t> tokens;
-    int start() const { return 0; }
-    std::span<token_t const> allowed(int) const { return tokens; }
-    int next(int, token_t) const { return 0; }
-  };
-  struct without_next {
-    using state = int;
-    int start() const { return 0; }
-    std::span<token_t const> allowed(int) const { return {}; }
-  };
-  static_assert(TokenConstraint<item_trie> && TokenConstraint<anything> && !TokenConstraint<without_next> &&
-                !TokenConstraint<int>);
 }
 
 namespace {
@@ -209,7 +192,7 @@ item_filter random_filter(index_t items, index_t allow, index_t deny, std::uint6
 }
 }  // namespace
 
-TEST_CASE("mark_allowed: a node is open exactly when it leads to an item that the filter keeps") {
+TEST_CASE("mark_allowed: a node is allowed exactly when the filter allows an item below it") {
   for_each_trie([](item_trie const& trie, token_table const& table) {
     index_t const n = std::max<index_t>(1, table.items());
     for (auto const& filter : {random_filter(n, 0, n / 2, 1), random_filter(n, 3, 0, 2),
@@ -225,7 +208,7 @@ TEST_CASE("mark_allowed: a node is open exactly when it leads to an item that th
   });
 }
 
-TEST_CASE("mark_allowed: a filter of nothing opens everything; whoever is denied stays out even if allowed") {
+TEST_CASE("mark_allowed: an empty filter allows everything; a denied item is excluded even if it is allowed") {
   item_trie const trie(table_of(1, {{3}, {4}, {4}}));
   CHECK(item_filter{}.keeps_all());
   CHECK(marks(trie, {}) == std::vector<std::uint8_t>{1, 1, 1});
@@ -236,7 +219,7 @@ TEST_CASE("mark_allowed: a filter of nothing opens everything; whoever is denied
   CHECK(marks(trie, {.deny = {item_id{2}, item_id{0}, item_id{1}}}) == std::vector<std::uint8_t>{0, 0, 0});
 }
 
-TEST_CASE("mark_allowed: items that don't exist are passed over") {
+TEST_CASE("mark_allowed: items that don't exist are ignored") {
   item_trie const trie(table_of(1, {{3}, {}}));
   CHECK(marks(trie, {.deny = {item_id{-1}, item_id{2}, item_id{1000000}}}) == std::vector<std::uint8_t>{1, 1});
   CHECK(marks(trie, {.allow = item_list{item_id{-1}, item_id{1}, item_id{2}}}) == std::vector<std::uint8_t>{0, 0});

@@ -13,7 +13,7 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE("resident examples: only backends with memory of their own train on them") {
+TEST_CASE("device dataset: only backends with memory of their own train on it") {
   CHECK_FALSE((CapturedStepOps<cpu::backend, float> || CapturedStepOps<reference::backend, double>));
 }
 
@@ -48,7 +48,8 @@ training_options quick() {
 }  // namespace
 
 TEST_CASE_TEMPLATE(
-    "resident examples: rows are rounded up, and every filler has one at least and not more than the longest example",
+    "device dataset: rows are rounded up, and each filler has at least one row and at most as many as the longest "
+    "example",
     B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   device_dataset<B> set;
@@ -68,17 +69,17 @@ TEST_CASE_TEMPLATE(
     }
     which.push_back(i * 7 % 40);
   }
-  CHECK_THROWS_WITH_AS(set.shape_of(std::vector<index_t>{40}), "resident examples: example 40 of 40", error);
+  CHECK_THROWS_WITH_AS(set.shape_of(std::vector<index_t>{40}), "device dataset: example 40 of 40", error);
 }
 
-TEST_CASE_TEMPLATE("a resident step: the update that the same batch makes when the host writes it", B,
+TEST_CASE_TEMPLATE("captured step: equals the update by the same batch written on the host", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto const all = batch_from({23});
   device_dataset<B> set;
   set.assign(b, all);
   auto mine = random_t5<double>(b, tiny_t5()), expected = random_t5<double>(b, tiny_t5());
-  trainer<B, double> teacher(b, mine, quick()), by_hand(b, expected, quick());
+  trainer<B, double> model_trainer(b, mine, quick()), by_hand(b, expected, quick());
   for (index_t step = 0; step < 12; ++step) {  // two shapes, each as it comes, captured, and launched with other values
     std::vector<index_t> which;
     batch written;
@@ -87,21 +88,21 @@ TEST_CASE_TEMPLATE("a resident step: the update that the same batch makes when t
       written.append(all.input(which.back()).first(all.input(which.back()).size() - 1),
                      all.target(which.back()).first(all.target(which.back()).size() - 1));
     }
-    CHECK_CLOSE(teacher.step(set, which, 1e-2 / static_cast<double>(step + 1)),
+    CHECK_CLOSE(model_trainer.step(set, which, 1e-2 / static_cast<double>(step + 1)),
                 by_hand.step(written, 1e-2 / static_cast<double>(step + 1)), 1e-11);
     CHECK_CLOSE(mine.parameters(), fetched(expected.parameters()), 1e-9);
   }
-  CHECK(teacher.moments().step == 12);
+  CHECK(model_trainer.moments().step == 12);
 }
 
-TEST_CASE_TEMPLATE("a resident step: what was captured on a few examples is launched on more in the same memory", B,
+TEST_CASE_TEMPLATE("captured step: a graph captured on a few examples is launched on more in the same memory", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto const many = batch_from({90}, 5), few = batch_from({10}, 5);
   device_dataset<B> set;
   set.assign(b, many);  // the memory
   auto mine = random_t5<double>(b, tiny_t5()), expected = random_t5<double>(b, tiny_t5());
-  trainer<B, double> teacher(b, mine, quick()), by_hand(b, expected, quick());
+  trainer<B, double> model_trainer(b, mine, quick()), by_hand(b, expected, quick());
   for (int step = 0; step < 6; ++step) {
     set.assign(b, step < 4 ? few : many);
     std::vector<index_t> which;
@@ -112,13 +113,13 @@ TEST_CASE_TEMPLATE("a resident step: what was captured on a few examples is laun
       written.append(all.input(which.back()).first(all.input(which.back()).size() - 1),
                      all.target(which.back()).first(all.target(which.back()).size() - 1));
     }
-    CHECK_CLOSE(teacher.step(set, which, 1e-2), by_hand.step(written, 1e-2), 1e-11);
+    CHECK_CLOSE(model_trainer.step(set, which, 1e-2), by_hand.step(written, 1e-2), 1e-11);
   }
   CHECK_CLOSE(mine.parameters(), fetched(expected.parameters()), 1e-9);
 }
 
-TEST_CASE_TEMPLATE("fit: examples in the backend's memory, all or a few at a time, teach what written batches teach", B,
-                   MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("fit: a device dataset, whole or in parts, gives the same training as batches written on the host",
+                   B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   cpu::backend host;
   auto expected = random_t5<double>(host, tiny_t5());
   trainer<cpu::backend, double> by_host(host, expected, quick());
@@ -129,9 +130,9 @@ TEST_CASE_TEMPLATE("fit: examples in the backend's memory, all or a few at a tim
     auto mine = random_t5<double>(b, tiny_t5());
     auto options = quick();
     options.device_examples = at_a_time;
-    trainer<B, double> teacher(b, mine, options);
+    trainer<B, double> model_trainer(b, mine, options);
     training_progress progress;
-    fit(teacher, examples{23}, examples{7}, progress);
+    fit(model_trainer, examples{23}, examples{7}, progress);
     CHECK_CLOSE(mine.parameters(), expected.parameters(), 1e-8);
     REQUIRE(progress.history.size() == 4);
     for (std::size_t e = 0; e < 4; ++e) {
@@ -150,7 +151,7 @@ void restore(Trainer& to, Trainer& from) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("fit: a run that was stopped inside an epoch goes on to the same bits", B,
+TEST_CASE_TEMPLATE("fit: a run stopped within an epoch and resumed gives the same bits", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto whole_model = random_t5<float>(b, tiny_t5()), parts_model = random_t5<float>(b, tiny_t5());
@@ -168,41 +169,41 @@ TEST_CASE_TEMPLATE("fit: a run that was stopped inside an epoch goes on to the s
   CHECK(fetched(whole_model.parameters()).values == fetched(parts_model.parameters()).values);
 }
 
-TEST_CASE_TEMPLATE("a resident step: a loss that isn't finite names its step and changes nothing", B,
+TEST_CASE_TEMPLATE("captured step: a loss that isn't finite is reported with its step and changes nothing", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   device_dataset<B> set;
   set.assign(b, batch_from({9}));
   auto model = random_t5<float>(b, tiny_t5());
-  trainer<B, float> teacher(b, model, quick());
+  trainer<B, float> model_trainer(b, model, quick());
   std::vector<index_t> const which{0, 4, 8, 2};
-  for (int i = 0; i < 3; ++i) teacher.step(set, which, 1e-3);
+  for (int i = 0; i < 3; ++i) model_trainer.step(set, which, 1e-3);
   auto const set_first = [&](float value) {
     fill(model.parameters().part(0, 1), [&](host_vector_view<float> x) { x(0) = value; });
   };
   set_first(NAN);
   auto const before = fetched(model.parameters()).values;
-  CHECK_THROWS_WITH_AS(teacher.step(set, which, 1e-3), doctest::Contains("step 4: the loss is "), training_error);
+  CHECK_THROWS_WITH_AS(model_trainer.step(set, which, 1e-3), doctest::Contains("step 4: the loss is "), training_error);
   auto const after = fetched(model.parameters()).values;
   for (std::size_t i = 1; i < before.size(); ++i) REQUIRE(before[i] == after[i]);
-  CHECK(teacher.moments().step == 3);
+  CHECK(model_trainer.moments().step == 3);
   set_first(0);
-  CHECK(std::isfinite(teacher.step(set, which, 1e-3)));
+  CHECK(std::isfinite(model_trainer.step(set, which, 1e-3)));
 }
 
-TEST_CASE_TEMPLATE("resident examples: the mean loss is every token's, however many examples there are", B,
+TEST_CASE_TEMPLATE("device dataset: the mean loss is over all tokens, for any number of examples", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   cpu::backend host;
   auto model = random_t5<double>(b, tiny_t5()), same = random_t5<double>(b, tiny_t5());
   auto expected = random_t5<double>(host, tiny_t5());
-  trainer<B, double> teacher(b, model, quick());
+  trainer<B, double> model_trainer(b, model, quick());
   trainer<cpu::backend, double> by_host(host, expected, quick());
   device_dataset<B> set, none;
   set.assign(b, batch_from({4100}, 9));
   none.assign(b, {});
-  CHECK(teacher.mean_loss(none) == 0);
-  for (int i = 0; i < 3; ++i) CHECK_CLOSE(teacher.mean_loss(set), by_host.mean_loss(examples{4100}), 1e-10);
+  CHECK(model_trainer.mean_loss(none) == 0);
+  for (int i = 0; i < 3; ++i) CHECK_CLOSE(model_trainer.mean_loss(set), by_host.mean_loss(examples{4100}), 1e-10);
 }
 
 #endif
@@ -238,26 +239,26 @@ struct one_of_two {
 };
 }  // namespace
 
-TEST_CASE("resident steps: two processes that add their gradients up are one process, whichever has more of a batch") {
+TEST_CASE("captured step: two processes that sum their gradients equal one process, for any shares of a batch") {
   auto options = quick();
   options.dropout = 0;  // the processes' own masks
   device b;
   auto expected = random_t5<double>(b, tiny_t5());
-  trainer<device, double> teacher(b, expected, options);
+  trainer<device, double> model_trainer(b, expected, options);
   training_progress expected_progress;
-  fit(teacher, examples{21}, examples{7},
+  fit(model_trainer, examples{21}, examples{7},
       expected_progress);  // the last batch is a single example: the first process has none of it, and begins there
   one_of_two::meeting_point where;
   auto const process = [&](index_t rank) {
     device mine;
     auto model = random_t5<double>(mine, tiny_t5());
-    trainer<device, double, one_of_two> pupil(mine, model, options, {&where, rank});
+    trainer<device, double, one_of_two> process_trainer(mine, model, options, {&where, rank});
     training_progress progress;
-    fit(pupil, examples{21}, examples{7}, progress,
+    fit(process_trainer, examples{21}, examples{7}, progress,
         {.should_stop = [](training_progress const& p) { return p.step == 4; }});
     trainer<device, double, one_of_two> later(mine, model, options, {&where, rank});
-    copy(std::as_const(pupil.moments().first).view_all(), later.moments().first.view_all());
-    copy(std::as_const(pupil.moments().second).view_all(), later.moments().second.view_all());
+    copy(std::as_const(process_trainer.moments().first).view_all(), later.moments().first.view_all());
+    copy(std::as_const(process_trainer.moments().second).view_all(), later.moments().second.view_all());
     later.moments().step = 4;
     fit(later, examples{21}, examples{7}, progress);
     CHECK_CLOSE(model.parameters(), fetched(expected.parameters()), 1e-9);

@@ -212,7 +212,7 @@ TEST_CASE("checkpoint: a model that is written and read back has the same bits")
     }
 }
 
-TEST_CASE("checkpoint: the same model gives the same files, in which a tied embedding stands once") {
+TEST_CASE("checkpoint: the same model gives the same files, which contain a tied embedding once") {
   temporary_directory const directory;
   write_model(directory / "a", random_model(small()));
   write_model(directory / "b", random_model(small()));
@@ -234,7 +234,7 @@ TEST_CASE("checkpoint: transformers' model.safetensors is written again with the
   }
 }
 
-TEST_CASE("checkpoint: a new model takes the place of the old one, and nothing else is left") {
+TEST_CASE("checkpoint: a new model replaces the old one, and no other file is left") {
   temporary_directory const directory;
   write_model(directory.path(), random_model(small(), 1));
   auto const untouched = std::filesystem::last_write_time(directory / "config.json");

@@ -20,7 +20,7 @@ tensor_on<T, B, 2> stepwise_logits(B& b, frozen_t5<B, T> const& model, batch con
   index_t const n = all.size(), v = model.config().vocabulary;
   auto out = poisoned<T>(b, {n * steps, v}), logits = poisoned<T>(b, {n, v});
   scratch_scope<B> const scope(b.scratch());
-  auto const decoding = begin_decoding(b, model, all, {0, n}, n * steps, steps);
+  auto const decoding = begin_decoding(b, model, all, {0, n}, {.rows = n * steps, .steps = steps});
   std::vector<index_t> row_offsets(static_cast<std::size_t>(n) + 1);
   std::iota(row_offsets.begin(), row_offsets.end(), index_t{0});
   for (index_t step = 0; step < steps; ++step) {
@@ -42,12 +42,12 @@ tensor_on<T, B, 2> stepwise_logits(B& b, frozen_t5<B, T> const& model, batch con
 template <class T, class B>
 tensor_on<T, B, 2> teacher_forced_logits(B& b, frozen_t5<B, T> const& model, batch const& all) {
   auto logits = poisoned<T>(b, {std::ssize(all.targets), model.config().vocabulary});
-  t5_pass<B, T>().logits(b, model.model(), all, whole(all), logits);
+  t5_pass(b, model.model()).logits(all, whole(all), logits);
   return logits;
 }
 
 /// Ragged inputs, `steps` target tokens each.
-batch questions(index_t steps) {
+batch ragged_queries(index_t steps) {
   index_t const inputs[] = {3, 1, 17, 40, 2}, targets[] = {steps, steps, steps, steps, steps};
   return batch_of(inputs, targets, 9);
 }
@@ -59,7 +59,7 @@ TEST_CASE_TEMPLATE("decoding: step by step the logits are those of teacher forci
     for (bool tied : {true, false})
       for (index_t steps : {1, 2, 5}) {
         auto const config = small_t5(activation, tied);
-        auto const all = questions(steps);
+        auto const all = ragged_queries(steps);
         auto const exact = random_frozen_t5<double>(b, config);
         CHECK_CLOSE(stepwise_logits(b, exact, all, steps), teacher_forced_logits(b, exact, all), 1e-12);
         auto const rounded = random_frozen_t5<float>(b, config);
@@ -67,25 +67,24 @@ TEST_CASE_TEMPLATE("decoding: step by step the logits are those of teacher forci
       }
 }
 
-TEST_CASE_TEMPLATE("decoding: sequences may be longer than any kernel's room and than the relative positions reach", B,
+TEST_CASE_TEMPLATE("decoding: sequences may be longer than a kernel's buffer and than the relative positions reach", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   index_t const steps = 70;
-  auto const all = questions(steps);
+  auto const all = ragged_queries(steps);
   auto const model = random_frozen_t5<float>(b, small_t5());
   CHECK_CLOSE(stepwise_logits(b, model, all, steps), teacher_forced_logits(b, model, all), 5e-5);
 }
 
-TEST_CASE_TEMPLATE(
-    "decoding: rows that branch share their ancestors and their question, and a question may have no rows", B,
-    MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("decoding: rows that branch share their ancestors and their query, and a query may have no rows", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, small_t5());
-  batch const all = questions(1);
+  batch const all = ragged_queries(1);
   index_t const n = all.size(), v = 9;
   token_t const pad = model.config().pad, x{4}, y{6};
   scratch_scope<B> const scope(b.scratch());
-  auto const decoding = begin_decoding(b, model, all, whole(all), n + 3, 2);
+  auto const decoding = begin_decoding(b, model, all, whole(all), {.rows = n + 3, .steps = 2});
   auto const step = [&](vector<token_t> const& tokens, std::vector<std::int32_t> const& places,
                         vector<index_t> const& offsets, index_t first_place) {
     auto logits = poisoned<double>(b, {tokens.size(), v});
@@ -97,10 +96,10 @@ TEST_CASE_TEMPLATE(
   };
   step({pad, pad, pad, pad, pad}, {0, 1, 2, 3, 4}, {0, 1, 2, 3, 4, 5}, 0);
   auto const branched =
-      step({x, y, x}, {2, 5, 2, 6, 4, 7}, {0, 0, 0, 2, 2, 3}, n);  // two rows of question 2, one of question 4
-  auto const expected = [&](index_t question, token_t read) {
+      step({x, y, x}, {2, 5, 2, 6, 4, 7}, {0, 0, 0, 2, 2, 3}, n);  // two rows of query 2, one of query 4
+  auto const expected = [&](index_t query, token_t read) {
     batch one;
-    auto const input = all.input(question);
+    auto const input = all.input(query);
     one.append(input.first(input.size() - 1), std::span(&read, 1));
     return teacher_forced_logits(b, model, one);
   };
@@ -109,14 +108,15 @@ TEST_CASE_TEMPLATE(
   CHECK_CLOSE((*branched).row(2), (*expected(4, x)).row(1), 1e-12);
 }
 
-TEST_CASE_TEMPLATE("decoding: a micro_batch of a batch is decoded as if it were alone", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("decoding: a micro-batch is decoded independently of the rest of the batch", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, small_t5());
-  batch const all = questions(1);
+  batch const all = ragged_queries(1);
   auto const expected = teacher_forced_logits(b, model, all);
   for (index_t q = 0; q < all.size(); ++q) {
     scratch_scope<B> const scope(b.scratch());
-    auto const decoding = begin_decoding(b, model, all, {q, q + 1}, 1, 1);
+    auto const decoding = begin_decoding(b, model, all, {q, q + 1}, {.rows = 1, .steps = 1});
     CHECK(decoding.queries() == 1);
     auto const place = on(b, matrix<std::int32_t>{{0}});
     auto const tokens = on(b, vector{model.config().pad});

@@ -33,7 +33,7 @@ TEST_CASE_TEMPLATE("dropout: a model with a rate in its configuration still infe
   CHECK(loss_of(b, dry, all, whole(all)) == loss_of(b, wet, all, whole(all)));
 }
 
-TEST_CASE("dropout: every place of the model has a site of its own") {
+TEST_CASE("dropout: every use of dropout in the model has its own site") {
   for (index_t layers : {1, 4}) {
     t5_config config;
     config.encoder_layers = layers, config.decoder_layers = 5 - layers;
@@ -60,9 +60,10 @@ TEST_CASE("dropout: the embedding loses the entries that the plan names, in enco
   nn::dropout_plan const plan{.rate = 0.5, .seed = 3, .step = 4};
   auto const block = detail::take_block(b, all, micro_batch{1, 3}, model.config());
   detail::encoder_tape<reference::backend, double> tape;
-  detail::encoder_forward<reference::backend, double>(b, model.config(), model.weights(), plan, block.inputs,
-                                                      block.input_rows, tape);
-  auto const first = tape.layers[0].first.stream;
+  detail::model_pass<reference::backend, double> const pass{
+      .backend = b, .config = model.config(), .weights = model.weights(), .dropout = plan};
+  detail::encoder_forward(pass, block.inputs, block.input_rows, tape);
+  auto const first = tape.layers[0].attention.input.stream;
   for (index_t i = 0; i < first.rows(); ++i)
     for (index_t j = 0; j < first.columns(); ++j) {
       double const embedded = model.weights().embedding(index(block.inputs(i)), j);

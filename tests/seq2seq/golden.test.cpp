@@ -42,22 +42,24 @@ class golden_case {
   explicit golden_case(std::filesystem::path const& directory)
       : model(read_model<T>(backend, directory)),
         file(directory / "golden.safetensors"),
-        gradients(model.layout().size()) {
+        gradients(model.layout().size()),
+        pass(backend, model) {
     take_sequences("encoder", questions.inputs, questions.input_offsets);
     take_sequences("target", questions.targets, questions.target_offsets);
   }
 
   std::vector<T> logits() {
     std::vector<T> out(questions.targets.size() * static_cast<std::size_t>(model.config().vocabulary));
-    pass.logits(backend, model, questions, everything(),
+    pass.logits(questions, everything(),
                 host_matrix_view<T>(out.data(), std::ssize(questions.targets), model.config().vocabulary));
     return out;
   }
-  double mean_loss() { return static_cast<double>(pass.loss(backend, model, questions, everything())) * weight(); }
+  double mean_loss() { return static_cast<double>(pass.loss(questions, everything())) * weight(); }
   double mean_loss_and_gradient() {
     fill(gradients.view_all(), T(0));
     auto const windows = t5_windows(model.config(), model.layout(), gradients.view_all());
-    return static_cast<double>(pass.loss_and_gradient(backend, model, questions, everything(), {}, weight(), windows)) *
+    return static_cast<double>(
+               pass.loss_and_gradient(questions, everything(), {}, {.sum = windows, .scale = weight()})) *
            weight();
   }
   host_vector_view<T const> gradient(nn::parameter const& p) const {

@@ -73,12 +73,12 @@ TEST_CASE_TEMPLATE("t5: loss, gradient and logits equal the reference's in doubl
       loss_and_gradient<double, reference::backend> const expected(exact, expected_model, all, whole(all), plan);
       auto logits = poisoned<T>(fast, {24, 50});
       auto expected_logits = poisoned<double>(exact, {24, 50});
-      t5_pass<reference::backend, double>().logits(exact, expected_model, all, whole(all), expected_logits);
+      t5_pass(exact, expected_model).logits(all, whole(all), expected_logits);
       for_each_instruction_set([&] {
         loss_and_gradient<T, B> const actual(fast, model, all, whole(all), plan);
         CHECK_CLOSE(actual.loss, expected.loss, allowed);
         CHECK_CLOSE(actual.gradient, expected.gradient, allowed);
-        t5_pass<B, T>().logits(fast, model, all, whole(all), logits);
+        t5_pass(fast, model).logits(all, whole(all), logits);
         CHECK_CLOSE(logits, expected_logits, allowed);
       });
     }

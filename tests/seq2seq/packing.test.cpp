@@ -22,7 +22,7 @@ batch alone(batch const& all, index_t s) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("packing: the loss of a batch is the sum of its sequences' losses alone", B,
+TEST_CASE_TEMPLATE("packing: the loss of a batch is the sum of the losses of its sequences", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   batch const all = ragged_batch();
@@ -32,23 +32,24 @@ TEST_CASE_TEMPLATE("packing: the loss of a batch is the sum of its sequences' lo
   CHECK_CLOSE(loss_of(b, model, all, whole(all)), sum, 1e-13);
 }
 
-TEST_CASE_TEMPLATE("packing: a sequence's logits are the same alone as in company", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("packing: a sequence's logits don't depend on the other sequences of the batch", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   batch const all = ragged_batch();
   auto const model = random_t5<double>(b, small_t5(nn::activation::gated_gelu));
   auto together = poisoned<double>(b, {std::ssize(all.targets), 9});
-  t5_pass<B, double> pass;
-  pass.logits(b, model, all, whole(all), together);
+  t5_pass pass(b, model);
+  pass.logits(all, whole(all), together);
   for (index_t s = 0; s < all.size(); ++s) {
     auto by_itself = poisoned<double>(b, {std::ssize(all.target(s)), 9});
-    pass.logits(b, model, alone(all, s), {0, 1}, by_itself);
+    pass.logits(alone(all, s), {0, 1}, by_itself);
     CHECK_CLOSE(by_itself,
                 (*together).row_block(all.target_offsets[static_cast<std::size_t>(s)], std::ssize(all.target(s))),
                 1e-13);
   }
 }
 
-TEST_CASE_TEMPLATE("packing: micro_batches' losses and gradients add up to the batch's, dropout included", B,
+TEST_CASE_TEMPLATE("packing: micro-batches' losses and gradients add up to the batch's, dropout included", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   batch const all = ragged_batch();
@@ -59,17 +60,17 @@ TEST_CASE_TEMPLATE("packing: micro_batches' losses and gradients add up to the b
     cut_into_micro_batches(all, tokens, micro_batches);
     double loss = 0;
     auto gradient = on(b, constant(model.layout().size(), 0.));
-    t5_pass<B, double> pass;  // one for all, as a worker has it
+    t5_pass pass(b, model);  // one for all, as a worker has it
+    auto const views = t5_windows(model.config(), model.layout(), *gradient);
     for (micro_batch part : micro_batches)
-      loss += pass.loss_and_gradient(b, model, all, part, with_dropout, 0.1,
-                                     t5_windows(model.config(), model.layout(), *gradient));
+      loss += pass.loss_and_gradient(all, part, with_dropout, {.sum = views, .scale = 0.1});
     CAPTURE(tokens);
     CHECK_CLOSE(loss, at_once.loss, 1e-13);
     CHECK_CLOSE(gradient, at_once.gradient, 1e-13);
   }
 }
 
-TEST_CASE("packing: micro_batches cover the batch in order, each about as large as asked and none empty") {
+TEST_CASE("packing: micro-batches cover the batch in order, each of about the given size and none empty") {
   batch const all = ragged_batch();
   for (index_t tokens : {1, 7, 10, 22, 1000}) {
     std::vector<micro_batch> parts{{5, 7}};  // is emptied
@@ -103,15 +104,15 @@ TEST_CASE_TEMPLATE("packing: the same pass twice gives the same bits", S, MQL4GR
   CHECK_CLOSE(elsewhere.gradient, first.gradient, 0);
 }
 
-TEST_CASE_TEMPLATE("packing: a pass of another size in between leaves no trace", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("packing: a pass of another size in between has no effect", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   batch const all = ragged_batch();
   auto const model = random_t5<double>(b, small_t5());
-  t5_pass<B, double> pass;
-  double const before = pass.loss(b, model, all, {0, 2});
-  pass.loss(b, model, all, whole(all));
-  pass.loss(b, model, all, {3, 4});
-  CHECK(pass.loss(b, model, all, {0, 2}) == before);
+  t5_pass pass(b, model);
+  double const before = pass.loss(all, {0, 2});
+  pass.loss(all, whole(all));
+  pass.loss(all, {3, 4});
+  CHECK(pass.loss(all, {0, 2}) == before);
 }
 
 TEST_CASE_TEMPLATE("packing: nothing is allocated from the third pass of a size on", B, MQL4GREC_TEST_BACKENDS) {

@@ -24,12 +24,12 @@ TEST_CASE(
   CHECK(backwards(-1000000) == 31);
 }
 
-TEST_CASE("relative_position_bucket: backwards only, every key behind the query counts as distance 0") {
+TEST_CASE("relative_position_bucket: with causal attention, every key after the query counts as distance 0") {
   for (index_t distance : {1, 2, 100})
     CHECK(relative_position_bucket(distance, attention_direction::causal, 32, 128) == 0);
 }
 
-TEST_CASE("relative_position_bucket: never falls as the distance grows, and both ways mirror each other") {
+TEST_CASE("relative_position_bucket: never falls as the distance grows, and both directions mirror each other") {
   for (index_t buckets : {4, 8, 16, 32, 64})
     for (index_t max_distance : {buckets / 2 + 1, index_t{40}, index_t{128}, index_t{1000}}) {
       if (max_distance <= buckets / 2) continue;
@@ -62,7 +62,7 @@ TEST_CASE("relative_position_bucket: equals transformers' at every distance of t
   }
 }
 
-TEST_CASE("distance_buckets: distance 0 stands in the middle, at longest − 1") {
+TEST_CASE("distance_buckets: distance 0 is in the middle, at longest − 1") {
   t5_config const config;
   std::vector<index_t> buckets(5, -1), one(1, -1);
   distance_buckets(attention_direction::bidirectional, config, view_of(std::span(buckets)));

@@ -36,7 +36,7 @@ struct run {
   B backend;
   t5<B, T> model;
   training_options options;
-  trainer<B, T> teacher{backend, model, options};
+  trainer<B, T> model_trainer{backend, model, options};
   training_progress progress = {};
 
   explicit run(training_options o, index_t threads = 1)
@@ -71,8 +71,8 @@ batch batch_from(digits const& source, std::uint64_t seed = 0) {
 TEST_CASE("trainer: the same seed and the same number of workers give the same bits") {
   for (index_t threads : {1, 3}) {
     fast_run first(quick(), threads), second(quick(), threads);
-    fit(first.teacher, digits{13}, digits{4}, first.progress);
-    fit(second.teacher, digits{13}, digits{4}, second.progress);
+    fit(first.model_trainer, digits{13}, digits{4}, first.progress);
+    fit(second.model_trainer, digits{13}, digits{4}, second.progress);
     CHECK(first.parameters() == second.parameters());
     CHECK(first.progress.best_loss == second.progress.best_loss);
     for (std::size_t e = 0; e < 3; ++e) {
@@ -87,20 +87,20 @@ TEST_CASE("trainer: another seed gives another run") {
   auto other = quick();
   other.seed = 10;
   fast_run second(other);
-  fit(first.teacher, digits{13}, digits{4}, first.progress);
-  fit(second.teacher, digits{13}, digits{4}, second.progress);
+  fit(first.model_trainer, digits{13}, digits{4}, first.progress);
+  fit(second.model_trainer, digits{13}, digits{4}, second.progress);
   CHECK(first.parameters() != second.parameters());
 }
 
 TEST_CASE("trainer: neither the workers nor the size of blocks change more than the order of sums") {
   run<cpu::backend, double> expected(quick());
-  fit(expected.teacher, digits{13}, digits{4}, expected.progress);
+  fit(expected.model_trainer, digits{13}, digits{4}, expected.progress);
   for (index_t threads : {1, 2, 3})
     for (index_t block_tokens : {1, 20, 1000}) {
       auto options = quick();
       options.block_tokens = block_tokens;
       run<cpu::backend, double> mine(options, threads);
-      fit(mine.teacher, digits{13}, digits{4}, mine.progress);
+      fit(mine.model_trainer, digits{13}, digits{4}, mine.progress);
       CHECK_CLOSE(mine.parameters(), expected.parameters(), 1e-8);
       CHECK_CLOSE(mine.progress.best_loss, expected.progress.best_loss, 1e-9);
     }
@@ -139,16 +139,16 @@ struct one_of_two {
 };
 }  // namespace
 
-TEST_CASE("trainer: two processes that add their gradients up are one process with as many workers") {
+TEST_CASE("trainer: two processes that sum their gradients equal one process with as many workers") {
   run<cpu::backend, double> expected(quick(), 2);
-  fit(expected.teacher, digits{13}, digits{4}, expected.progress);
+  fit(expected.model_trainer, digits{13}, digits{4}, expected.progress);
   meeting_point where;
   auto const process = [&](index_t rank) {
     cpu::backend backend;
     auto model = random_t5<double>(backend, tiny_t5());
-    trainer<cpu::backend, double, one_of_two> teacher(backend, model, quick(), {&where, rank});
+    trainer<cpu::backend, double, one_of_two> model_trainer(backend, model, quick(), {&where, rank});
     training_progress progress;
-    fit(teacher, digits{13}, digits{4}, progress);
+    fit(model_trainer, digits{13}, digits{4}, progress);
     CHECK_CLOSE(model.parameters(), expected.parameters(), 1e-12);
     CHECK_CLOSE(progress.best_loss, expected.progress.best_loss, 1e-12);
   };
@@ -174,30 +174,30 @@ TEST_CASE_TEMPLATE(
     CHECK(norm > 1.1);  // so that clipping has something to do
     optim::update<double>(mine.backend, quick().optimizer, 1e-2, norm, expected.layout(), by_hand.gradient,
                           expected.parameters(), moments);
-    CHECK_CLOSE(mine.teacher.step(all, 1e-2), by_hand.loss * scale, 1e-12);
-    CHECK_CLOSE(mine.teacher.gradient(), by_hand.gradient, 1e-12);
+    CHECK_CLOSE(mine.model_trainer.step(all, 1e-2), by_hand.loss * scale, 1e-12);
+    CHECK_CLOSE(mine.model_trainer.gradient(), by_hand.gradient, 1e-12);
     CHECK_CLOSE(mine.parameters(), expected.parameters(), 1e-9);
   }
-  CHECK(mine.teacher.moments().step == 3);
+  CHECK(mine.model_trainer.moments().step == 3);
 }
 
-TEST_CASE("trainer: the mean loss is every token's, without dropout, however many examples there are") {
+TEST_CASE("trainer: the mean loss is over all tokens, without dropout, for any number of examples") {
   digits const many{4100};
   fast_run mine(quick(), 2);
   auto const all = batch_from(many, 9);
   cpu::backend b;
-  double const expected =
-      static_cast<double>(t5_pass<cpu::backend, double>().loss(b, random_t5<double>(b, tiny_t5()), all, whole(all))) /
-      static_cast<double>(all.targets.size());
-  CHECK_CLOSE(mine.teacher.mean_loss(many), expected, 1e-5);
-  CHECK(mine.teacher.mean_loss(digits{0}) == 0);
+  double const expected = static_cast<double>(loss_of(b, random_t5<double>(b, tiny_t5()), all, whole(all))) /
+                          static_cast<double>(all.targets.size());
+  CHECK_CLOSE(mine.model_trainer.mean_loss(many), expected, 1e-5);
+  CHECK(mine.model_trainer.mean_loss(digits{0}) == 0);
 }
 
-TEST_CASE_TEMPLATE("trainer: a loss that isn't finite names its step and changes nothing", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("trainer: a loss that isn't finite is reported with its step and changes nothing", B,
+                   MQL4GREC_TEST_BACKENDS) {
   for (float poison : {NAN, INFINITY, -INFINITY}) {
     run<B, float> mine(quick());
     auto const all = batch_from({7});
-    mine.teacher.step(all, 1e-3);
+    mine.model_trainer.step(all, 1e-3);
     auto const set_first = [&](float value) {  // of the embedding, which every logit sees
       fill(mine.model.parameters().part(0, 1), [&](host_vector_view<float> to) { to(0) = value; });
     };
@@ -205,15 +205,15 @@ TEST_CASE_TEMPLATE("trainer: a loss that isn't finite names its step and changes
     auto const before = mine.parameters();
     std::string complaint;
     try {
-      mine.teacher.step(all, 1e-3);
+      mine.model_trainer.step(all, 1e-3);
     } catch (training_error const& e) {
       complaint = e.what();
     }
     CHECK(complaint.starts_with("step 2: the loss is "));
     for (std::size_t i = 1; i < before.size(); ++i) REQUIRE(mine.parameters()[i] == before[i]);
-    CHECK(mine.teacher.moments().step == 1);
+    CHECK(mine.model_trainer.moments().step == 1);
     set_first(0);  // once it is well again, training goes on
-    CHECK(std::isfinite(mine.teacher.step(all, 1e-3)));
+    CHECK(std::isfinite(mine.model_trainer.step(all, 1e-3)));
   }
 }
 
@@ -223,34 +223,35 @@ TEST_CASE("trainer: a learning rate far too large ends the run at the last finit
   options.warmup = 0;
   fast_run mine(options);
   std::vector<float> last = mine.parameters();
-  CHECK_THROWS_AS(fit(mine.teacher, digits{13}, digits{4}, mine.progress,
+  CHECK_THROWS_AS(fit(mine.model_trainer, digits{13}, digits{4}, mine.progress,
                       {.on_step = [&](auto const&, double, std::int64_t) { last = mine.parameters(); }}),
                   training_error);
   CHECK(std::ranges::equal(mine.parameters(), last, [](float a, float b) { return a == b || (a != a && b != b); }));
-  CHECK(mine.progress.step == mine.teacher.moments().step);
+  CHECK(mine.progress.step == mine.model_trainer.moments().step);
   CHECK(mine.progress.step < 10);
 }
 
-TEST_CASE("fit: a validation loss that isn't finite ends the run and names its epoch; it is nobody's best") {
+TEST_CASE(
+    "fit: a validation loss that isn't finite ends the run and is reported with its epoch; no model becomes the best") {
   fast_run mine(quick());
-  bool told = false;
+  bool reported = false;
   auto const spoil = [&](training_progress const& p, double, std::int64_t steps) {
     if (p.step == 2 * steps) mine.model.parameters()(0) = NAN;
   };
   CHECK_THROWS_WITH_AS(
-      fit(mine.teacher, digits{13}, digits{4}, mine.progress,
-          {.on_step = spoil, .on_epoch = [&](training_progress const& p, bool) { told = p.epoch > 1; }}),
+      fit(mine.model_trainer, digits{13}, digits{4}, mine.progress,
+          {.on_step = spoil, .on_epoch = [&](training_progress const& p, bool) { reported = p.epoch > 1; }}),
       doctest::Contains("epoch 2: the validation loss is nan"), training_error);
-  CHECK_FALSE(told);
+  CHECK_FALSE(reported);
   CHECK(mine.progress.history.size() == 1);
 }
 
-TEST_CASE("trainer: what can be learnt by heart is learnt") {
+TEST_CASE("trainer: a small training set is memorised") {
   auto options = quick(150);
   options.dropout = 0;
   fast_run mine(options);
   double first = 0;
-  fit(mine.teacher, digits{12}, digits{12}, mine.progress,
+  fit(mine.model_trainer, digits{12}, digits{12}, mine.progress,
       {.on_step = [&](training_progress const& p, double loss, std::int64_t) {
         if (p.step == 1) first = loss;
       }});
@@ -259,7 +260,7 @@ TEST_CASE("trainer: what can be learnt by heart is learnt") {
   CHECK(mine.progress.best_loss < 0.1 * first);
 }
 
-TEST_CASE("fit: every example is read once an epoch, in an order of its own, the last batch being what is left") {
+TEST_CASE("fit: every example is read once per epoch, shuffled anew, and the last batch may be smaller") {
   struct capturer {
     std::vector<std::vector<index_t>>& seen;
     index_t size() const { return 13; }
@@ -273,7 +274,7 @@ TEST_CASE("fit: every example is read once an epoch, in an order of its own, the
   std::vector<std::vector<index_t>> seen;
   std::vector<std::int64_t> examples;
   fast_run mine(quick());
-  fit(mine.teacher, capturer{seen}, digits{4}, mine.progress,
+  fit(mine.model_trainer, capturer{seen}, digits{4}, mine.progress,
       {.on_step = [&](training_progress const& p, double, std::int64_t steps) {
         CHECK(steps == 3);
         examples.push_back(p.examples);
@@ -292,7 +293,7 @@ TEST_CASE(
     "fit: an epoch's training loss is the mean over its tokens, its validation loss that of the model at its end") {
   fast_run mine(quick(2));
   double sum = 0, tokens = 0;
-  fit(mine.teacher, digits{13}, digits{4}, mine.progress,
+  fit(mine.model_trainer, digits{13}, digits{4}, mine.progress,
       {.on_step =
            [&](training_progress const& p, double loss, std::int64_t) {
              double const n = 3. * (p.epoch_step == 2 ? 3 : 5);  // two digits and </s> an example
@@ -302,7 +303,7 @@ TEST_CASE(
        .on_epoch =
            [&](training_progress const& p, bool) {
              CHECK(p.history.back().train_loss == doctest::Approx(sum / tokens));
-             CHECK(p.history.back().valid_loss == mine.teacher.mean_loss(digits{4}));
+             CHECK(p.history.back().valid_loss == mine.model_trainer.mean_loss(digits{4}));
              sum = tokens = 0;
            }});
   CHECK(mine.progress.history.size() == 2);
@@ -314,14 +315,14 @@ TEST_CASE("fit: the learning rate follows the schedule, step by step") {
     options.curve = curve;
     options.warmup = curve == learning_curve::cosine ? 0.3 : 2;
     fast_run mine(options), by_hand(options);  // one example an epoch: its order is no secret
-    fit(mine.teacher, digits{1}, digits{1}, mine.progress);
+    fit(mine.model_trainer, digits{1}, digits{1}, mine.progress);
     optim::schedule const schedule =
         curve == learning_curve::cosine ? optim::schedule(optim::cosine_schedule{2, 6}) : optim::constant_schedule{2};
     CHECK(schedule_of(options, 1) == schedule);
     for (std::int64_t step = 0; step < 6; ++step) {
       batch all;
       digits{1}.write(0, 9, static_cast<std::uint64_t>(step), all);
-      by_hand.teacher.step(all, 1e-2 * optim::multiplier(schedule, step));
+      by_hand.model_trainer.step(all, 1e-2 * optim::multiplier(schedule, step));
       CHECK(mine.progress.history[static_cast<std::size_t>(step)].learning_rate ==
             1e-2 * optim::multiplier(schedule, step));
     }
@@ -336,7 +337,7 @@ TEST_CASE("fit: training stops when `patience` epochs in a row were no better; w
   fast_run mine(options);
   std::map<std::int64_t, bool> better;
   // what is learnt is the contrary of what is asked
-  fit(mine.teacher, digits{12}, digits{12, true}, mine.progress,
+  fit(mine.model_trainer, digits{12}, digits{12, true}, mine.progress,
       {.on_epoch = [&](training_progress const& p, bool is) { better[p.epoch] = is; }});
   CHECK(mine.progress.finished);
   CHECK(mine.progress.epoch < 30);
@@ -351,16 +352,16 @@ TEST_CASE("fit: training stops when `patience` epochs in a row were no better; w
 
   options.patience = 0;
   fast_run patient(options);
-  fit(patient.teacher, digits{12}, digits{12, true}, patient.progress);
+  fit(patient.model_trainer, digits{12}, digits{12, true}, patient.progress);
   CHECK(patient.progress.epoch == 30);
 }
 
-TEST_CASE("fit: without anything to validate on, the latest model is the best") {
+TEST_CASE("fit: without validation examples, the latest model is the best") {
   auto options = quick();
   options.patience = 1;
   fast_run mine(options);
   int better = 0;
-  fit(mine.teacher, digits{5}, digits{0}, mine.progress,
+  fit(mine.model_trainer, digits{5}, digits{0}, mine.progress,
       {.on_epoch = [&](training_progress const&, bool is) { better += is; }});
   CHECK(mine.progress.epoch == 3);
   CHECK(better == 3);
@@ -369,9 +370,9 @@ TEST_CASE("fit: without anything to validate on, the latest model is the best") 
     CHECK(std::isnan(epoch.valid_loss));  // and never 0, which would be perfect
 }
 
-TEST_CASE("fit: it can be stopped in front of any update, and is not finished then") {
+TEST_CASE("fit: it can be stopped before any update, and is not finished then") {
   fast_run mine(quick());
-  fit(mine.teacher, digits{13}, digits{4}, mine.progress,
+  fit(mine.model_trainer, digits{13}, digits{4}, mine.progress,
       {.should_stop = [](training_progress const& p) { return p.step == 4; }});
   CHECK(mine.progress.step == 4);
   CHECK(mine.progress.epoch == 1);
@@ -381,17 +382,17 @@ TEST_CASE("fit: it can be stopped in front of any update, and is not finished th
 
 TEST_CASE("fit: a finished run stays as it is; one without examples is refused") {
   fast_run mine(quick(1));
-  fit(mine.teacher, digits{13}, digits{4}, mine.progress);
+  fit(mine.model_trainer, digits{13}, digits{4}, mine.progress);
   auto const before = mine.progress;
   auto const parameters = mine.parameters();
-  fit(mine.teacher, digits{13}, digits{4}, mine.progress);
+  fit(mine.model_trainer, digits{13}, digits{4}, mine.progress);
   CHECK(mine.progress == before);
   CHECK(mine.parameters() == parameters);
   training_progress fresh;
-  CHECK_THROWS_AS(fit(mine.teacher, digits{0}, digits{4}, fresh), error);
+  CHECK_THROWS_AS(fit(mine.model_trainer, digits{0}, digits{4}, fresh), error);
 }
 
-TEST_CASE("training_options: what can't be meant is refused, in words") {
+TEST_CASE("training_options: values out of range throw an error that names the option") {
   CHECK_NOTHROW(validate(training_options{}));
   for (training_options const& wrong :
        {training_options{.epochs = 0}, training_options{.batch_size = 0}, training_options{.learning_rate = 0},

@@ -41,7 +41,7 @@ struct run {
   cpu::backend backend;
   t5<cpu::backend, float> model;
   training_options options;
-  trainer<cpu::backend, float> teacher{backend, model, options};
+  trainer<cpu::backend, float> model_trainer{backend, model, options};
   training_progress progress = {};
   json conditions = run_conditions(options, tiny_t5(), 13);
 
@@ -50,21 +50,21 @@ struct run {
   run(run const&) = delete;
 
   void train_until(std::int64_t step) {
-    fit(teacher, examples{}, examples{4}, progress,
+    fit(model_trainer, examples{}, examples{4}, progress,
         {.should_stop = [&](training_progress const& p) { return p.step >= step; }});
   }
   void train_to_the_end() { train_until(1000); }
-  void save(std::filesystem::path const& path) const { train::write_state(path, teacher, progress, conditions); }
+  void save(std::filesystem::path const& path) const { train::write_state(path, model_trainer, progress, conditions); }
   void restore(std::filesystem::path const& path) {
-    progress = train::read_state<training_progress>(path, teacher, conditions);
+    progress = train::read_state<training_progress>(path, model_trainer, conditions);
   }
 
   std::vector<float> parameters() const {
     return {model.parameters().data, model.parameters().data + model.parameters().size()};
   }
   std::vector<float> moments() const {
-    auto const first = as_span(teacher.moments().first.view_all()),
-               second = as_span(teacher.moments().second.view_all());
+    auto const first = as_span(model_trainer.moments().first.view_all()),
+               second = as_span(model_trainer.moments().second.view_all());
     std::vector<float> all(first.begin(), first.end());
     all.insert(all.end(), second.begin(), second.end());
     return all;
@@ -106,7 +106,7 @@ void write_changed(std::filesystem::path const& path, Change&& change) {
 }
 }  // namespace
 
-TEST_CASE("training state: a run that was saved and restored goes on to the same bits as one that never stopped") {
+TEST_CASE("training state: a run that was saved and restored gives the same bits as an uninterrupted one") {
   temporary_directory const directory;
   auto const path = directory / "training.safetensors";
   run uninterrupted;
@@ -125,7 +125,7 @@ TEST_CASE("training state: a run that was saved and restored goes on to the same
     second.train_to_the_end();
     CHECK(second.parameters() == uninterrupted.parameters());
     CHECK(second.moments() == uninterrupted.moments());
-    CHECK(second.teacher.moments().step == 12);
+    CHECK(second.model_trainer.moments().step == 12);
     CHECK(timeless(second.progress) == timeless(uninterrupted.progress));
   }
 }
@@ -143,7 +143,7 @@ TEST_CASE("training state: time adds up over resumptions") {
   CHECK(second.progress.history.back().seconds > 1000);
 }
 
-TEST_CASE("training state: another number of workers may go on with it, with sums in another order") {
+TEST_CASE("training state: another number of workers may resume it, with sums in another order") {
   temporary_directory const directory;
   run first, second(quick(), 3);
   first.train_until(4);
@@ -171,7 +171,7 @@ TEST_CASE("training state: progress survives as JSON, infinity and history inclu
   CHECK(parse_json(json(p).dump(), "text").get<training_progress>() == p);
 }
 
-TEST_CASE("training state: another run's is refused, and the message names the condition and both values") {
+TEST_CASE("training state: the state of another run is refused; the message contains the condition and both values") {
   temporary_directory const directory;
   auto const path = directory / "state";
   run().save(path);
@@ -230,35 +230,38 @@ TEST_CASE("training state: a damaged file is a file_error that begins with its p
   CHECK(complaint_of_reading(path).starts_with(path.string()));
 }
 
-TEST_CASE("training state: a safetensors file that is something else is refused in words") {
+TEST_CASE("training state: another safetensors file is refused with an explanation") {
   temporary_directory const directory;
   auto const path = directory / "state";
-  auto const complaint_after = [&](auto change) {
+  auto const message_after = [&](auto change) {
     write_changed(path, change);
     auto const words = complaint_of_reading(path);
     CHECK((words.empty() || words.starts_with(path.string())));
     return words;
   };
-  auto const says = [](std::string const& words, std::string_view part) {
+  auto const check_message = [](std::string const& words, std::string_view part) {
     CAPTURE(words);
     CHECK(words.find(part) != words.npos);
   };
-  CHECK(complaint_after([](metadata&, auto&, auto&) {}) == "");
-  says(complaint_after([](metadata& meta, auto&, auto&) { meta.clear(); }), "expected a training state");
+  CHECK(message_after([](metadata&, auto&, auto&) {}) == "");
+  check_message(message_after([](metadata& meta, auto&, auto&) { meta.clear(); }), "expected a training state");
   for (std::string const key : {"progress", "conditions", "optimizer_step"}) {
-    says(complaint_after([&](metadata& meta, auto&, auto&) { meta.erase(key); }), "metadata '" + key + "' is missing");
-    says(complaint_after([&](metadata& meta, auto&, auto&) { meta[key] = "?"; }),
-         key == "optimizer_step" ? "expected a number" : "not valid JSON");
+    check_message(message_after([&](metadata& meta, auto&, auto&) { meta.erase(key); }),
+                  "metadata '" + key + "' is missing");
+    check_message(message_after([&](metadata& meta, auto&, auto&) { meta[key] = "?"; }),
+                  key == "optimizer_step" ? "expected a number" : "not valid JSON");
   }
   for (char const* other : {"[]", "7", "null"})
-    says(complaint_after([&](metadata& meta, auto&, auto&) { meta["conditions"] = other; }), "examples = nothing");
+    check_message(message_after([&](metadata& meta, auto&, auto&) { meta["conditions"] = other; }),
+                  "examples = nothing");
   for (char const* other : {"{}", "[]", "7"})
-    says(complaint_after([&](metadata& meta, auto&, auto&) { meta["progress"] = other; }), "metadata 'progress'");
+    check_message(message_after([&](metadata& meta, auto&, auto&) { meta["progress"] = other; }),
+                  "metadata 'progress'");
   training_progress backwards;
   backwards.epoch_step = -1;
-  says(complaint_after([&](metadata& meta, auto&, auto&) { meta["progress"] = json(backwards).dump(); }),
-       "expected at least 0");
-  says(complaint_after([](metadata&, auto& shape, auto&) { shape[0] -= 1; }), "shape");
-  says(complaint_after([](metadata&, auto& shape, auto&) { shape = {1, shape[0]}; }), "shape");
-  says(complaint_after([](metadata&, auto&, auto& names) { names.pop_back(); }), "second_moment");
+  check_message(message_after([&](metadata& meta, auto&, auto&) { meta["progress"] = json(backwards).dump(); }),
+                "expected at least 0");
+  check_message(message_after([](metadata&, auto& shape, auto&) { shape[0] -= 1; }), "shape");
+  check_message(message_after([](metadata&, auto& shape, auto&) { shape = {1, shape[0]}; }), "shape");
+  check_message(message_after([](metadata&, auto&, auto& names) { names.pop_back(); }), "second_moment");
 }

@@ -73,9 +73,8 @@ struct loss_and_gradient {
   loss_and_gradient(B& b, t5<B, T> const& model, batch const& all, micro_batch part, nn::dropout_plan const& plan = {},
                     double scale = 1)
       : gradient(b, {model.layout().size(), 1}, 0, T{}) {
-    t5_pass<B, T> pass;
-    loss =
-        pass.loss_and_gradient(b, model, all, part, plan, scale, t5_windows(model.config(), model.layout(), *gradient));
+    auto const views = t5_windows(model.config(), model.layout(), *gradient);
+    loss = t5_pass(b, model).loss_and_gradient(all, part, plan, {.sum = views, .scale = scale});
   }
 };
 
@@ -83,7 +82,7 @@ inline micro_batch whole(batch const& all) { return {0, all.size()}; }
 
 template <class T, Backend B>
 T loss_of(B& b, t5<B, T> const& model, batch const& all, micro_batch part, nn::dropout_plan const& plan = {}) {
-  return t5_pass<B, T>().loss(b, model, all, part, plan);
+  return t5_pass(b, model).loss(all, part, plan);
 }
 
 }  // namespace mql4grec::test

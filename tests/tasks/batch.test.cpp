@@ -30,7 +30,7 @@ TEST_CASE("batch: sequences are packed back to back and each ends with </s>") {
   CHECK_THROWS_AS(b.input(2), error);
 }
 
-TEST_CASE("batch: a question has an input and no target") {
+TEST_CASE("batch: a query has an input and no target") {
   batch b;
   b.add_input(token_t{5});
   b.close_input();

@@ -74,7 +74,7 @@ TEST_CASE("training_set: every prefix of the training part predicts its next ite
   CHECK(lines[17] == "<*_15><*_16><*_17><A_4></s> → <a_4><b_4></s>");
 }
 
-TEST_CASE("training_set: validation and test items are never told, neither as history nor as target") {
+TEST_CASE("training_set: validation and test items are never read, neither as history nor as target") {
   training_set const set(next_only(), {small_domain({{0, 1, 2, 3, 4}, {0, 1, 3, 4}, {2, 3, 4}})}, vocab());
   CHECK(set.size() == 2 * (2 + 1 + 0));
   for (auto const& line : all_said(set))
@@ -86,20 +86,20 @@ TEST_CASE("training_set: the history is cut to its last items") {
   CHECK(all_said(set)[2] == "<*_0><*_1><*_2><a_1><b_1><a_2><b_2></s> → <a_3><b_3></s>");
 }
 
-TEST_CASE("training_set: users with two items train, users with fewer have nothing to say") {
+TEST_CASE("training_set: users with two items have an example, users with fewer have none") {
   CHECK(training_set(next_only(), {small_domain({{0, 1}})}, vocab()).size() == 2);
   CHECK(training_set(next_only(), {small_domain({{0}, {}})}, vocab()).size() == 0);
   CHECK(training_set(next_only(), {}, vocab()).size() == 0);
 }
 
-TEST_CASE("training_set: domains come one after the other, each with its own items") {
+TEST_CASE("training_set: datasets come one after the other, each with its own items") {
   training_set const set(next_only(), {small_domain({{0, 1, 2, 3}}), small_domain({{5, 6, 7, 8}})}, vocab());
   REQUIRE(set.size() == 4);
   CHECK(all_said(set)[2] == "<*_0><*_1><*_2><a_5><b_5></s> → <a_6><b_6></s>");
   CHECK(set.examples()[2].dataset == 1);
 }
 
-TEST_CASE("training_set: what lacks a modality is left out of its histories, targets and alignments") {
+TEST_CASE("training_set: items without a modality are omitted from its histories, targets and alignments") {
   training_set const set(all_tasks(), {small_domain({{0, 1, 2, 3, 4}}, {1}, {0})}, vocab());
   std::vector<std::string> const expected = {
       "<*_0><*_1><*_2><a_0><b_0></s> → <a_2><b_2></s>",  // item 1 is neither a target nor in a history
@@ -140,7 +140,7 @@ TEST_CASE("released_mixture: where only one direction exists, it is that one") {
   }
 }
 
-TEST_CASE("training_set: history dropout leaves items out, never all of them, and never from a question") {
+TEST_CASE("training_set: history dropout leaves items out, never all of them, and never from a query") {
   auto const mix = next_only({.history_dropout = 0.9});
   training_set const set(mix, {small_domain({{0, 1, 2, 3, 4, 5, 6}})}, vocab());
   std::set<std::string> seen;
@@ -156,7 +156,7 @@ TEST_CASE("training_set: history dropout leaves items out, never all of them, an
   CHECK(all_said(asked)[0] == "<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>");
 }
 
-TEST_CASE("validation_set: each evaluated user is asked for the next text and the next image") {
+TEST_CASE("validation_set: each evaluated user has an example of the next text and one of the next image") {
   std::vector<dataset> const data = {small_domain({{0, 1, 2, 3}, {4, 5}, {6, 7, 8}})};
   validation_set const valid(all_tasks(), data, vocab());
   CHECK(all_said(valid) == std::vector<std::string>{"<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>",
@@ -167,7 +167,7 @@ TEST_CASE("validation_set: each evaluated user is asked for the next text and th
   CHECK(all_said(last)[0] == "<a_0><b_0><a_1><b_1><a_2><b_2></s> → <a_3><b_3></s>");
 }
 
-TEST_CASE("write_query: a question is a validation example's input without its target") {
+TEST_CASE("write_query: a query is a validation example's input without its target") {
   auto const data = small_domain({{0, 1, 2, 3}}, {1});
   auto const mix = all_tasks();
   batch b;
@@ -179,7 +179,8 @@ TEST_CASE("write_query: a question is a validation example's input without its t
   CHECK_THROWS_AS(mix.query(modality{2}), error);
 }
 
-TEST_CASE("write_query: an empty history and unknown items leave the prompt; long histories their end") {
+TEST_CASE(
+    "write_query: an empty history and unknown items give the prompt alone; long histories are cut to their end") {
   auto const data = small_domain({{0, 1, 2, 3, 4}});
   auto const query = next_only({.max_history = 3}).query(modality::image);
   batch b;
@@ -191,10 +192,11 @@ TEST_CASE("write_query: an empty history and unknown items leave the prompt; lon
   CHECK(vocab().text(b.input(2)) == "<*_3><*_4><*_5><A_1><A_2><A_3></s>");
 }
 
-TEST_CASE("mixture: a task of one's own joins without the library knowing it") {
+TEST_CASE("mixture: a task defined outside the library can be used") {
   struct echo {
     void each_example(dataset const&, split, example_sink const& sink) const { sink({5, 0}); }
-    void write(dataset const&, vocabulary const& v, example_place place, random_stream&, batch& out) const {
+    void write(task_context const& context, example_place place, random_stream&, batch& out) const {
+      auto const& v = context.vocab;
       auto const word = v.token(modality::text, 0, code_t(place.row));
       out.append(std::span(&word, 1), std::span(&word, 1));
     }

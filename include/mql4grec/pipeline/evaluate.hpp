@@ -62,7 +62,7 @@ beams search_modality(B& backend, frozen_t5<B, T> const& model, model_metadata c
   for (auto const user : users)
     mix.query(kind).write_query(history(data.interactions, user, options.part), data.table(kind), metadata.vocab,
                                 queries);
-  return search(backend, model, trie, queries, options.search, progress);
+  return beam_search(backend, model, trie, queries, {.options = options.search, .progress = progress});
 }
 
 /// Appends a user's search results.

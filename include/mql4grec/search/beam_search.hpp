@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cmath>
 #include <compare>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <tuple>
@@ -65,73 +66,124 @@ concept BeamOps = Backend<B> &&
 template <class M, class B>
 concept Decodable = requires(M const& model, B& worker, batch const& queries, micro_batch part, index_t n,
                              decoder_rows<B> rows, out_matrix<B, typename M::scalar> logits) {
-  begin_decoding(worker, model, queries, part, n, n).step(worker, rows, n, logits);
+  begin_decoding(worker, model, queries, part, decoder_capacity{n, n}).step(worker, rows, n, logits);
   {
-    begin_decoding(worker, model, queries, part, n, n).shape()
+    begin_decoding(worker, model, queries, part, decoder_capacity{n, n}).shape()
     } -> std::three_way_comparable;  // determines the scratch memory of the steps
   { model.config().vocabulary } -> std::convertible_to<index_t>;
 };
 
+/// The queries of one search: a micro-batch, and the nodes of the trie that each query may reach.
+struct search_queries {
+  mql4grec::batch const& batch;  ///< must outlive the search
+  micro_batch part;              ///< the queries of the batch
+  /// (queries of the micro-batch, nodes): a byte of 0 excludes a node; an empty view allows all. See mark_allowed().
+  host_matrix_view<std::uint8_t const> allowed = {};
+
+  /// The number of queries.
+  index_t size() const { return part.last - part.first; }
+};
+
 namespace detail {
 
-/// The search for one micro-batch on one worker. Its memory is the worker's scratch, so its lifetime must be inside a
-/// scratch_scope of the worker.
-template <Backend B, class Model, class Decoding>
-class block_search {
+/// The type of a model's decoding.
+template <Backend B, class Model>
+using decoding_of = decltype(begin_decoding(std::declval<B&>(), std::declval<Model const&>(),
+                                            std::declval<batch const&>(), micro_batch(), decoder_capacity()));
+
+/// The operands that all searches of a beam_searcher share.
+template <Backend B, class Model>
+struct search_context {
+  B& worker;
+  Model const& model;
+  item_trie const& trie;
+  trie_view<typename B::memory_space> arrays;  // the trie, in the memory that the worker's kernels read
+};
+
+/// The memory of a search besides the decoding's, in the worker's scratch.
+template <Backend B, class T>
+struct search_memory {
+  out_matrix<B, T> logits;       // (queries · beams, V)
+  out_vector<B, T> normalisers;  // (queries · beams)
+  beam_rows<typename B::memory_space, T> rows[2];
+  beam_choice<typename B::memory_space, T> choice;
+};
+
+/// Allocates the memory of a search for `queries` queries.
+template <Backend B, class Model>
+search_memory<B, typename Model::scalar> take_search_memory(search_context<B, Model> const& context, index_t queries,
+                                                            index_t beams) {
+  using T = typename Model::scalar;
+  auto& scratch = context.worker.scratch();
+  index_t const rows = queries * beams, places = context.trie.levels() + 1;
+  search_memory<B, T> memory;
+  memory.logits = scratch.template take<T>(rows, context.model.config().vocabulary);
+  memory.normalisers = scratch.template take<T>(rows);
+  for (auto& level : memory.rows)
+    level = {scratch.template take<T>(rows), scratch.template take<node_t>(rows),
+             scratch.template take<std::int32_t>(rows, places), scratch.template take<token_t>(rows),
+             scratch.template take<index_t>(queries + 1)};
+  memory.choice = {scratch.template take<T>(queries, beams), scratch.template take<std::int32_t>(queries, beams),
+                   scratch.template take<node_t>(queries, beams), scratch.template take<index_t>(queries)};
+  return memory;
+}
+
+/// Copies one byte per query and node to the memory that the worker's kernels read. An empty view stays empty.
+template <Backend B>
+view<std::uint8_t const, typename B::memory_space, 2> copy_allowed(B& worker,
+                                                                   host_matrix_view<std::uint8_t const> allowed) {
+  if (allowed.rows() == 0) return {};
+  return {on_backend(worker, as_span(allowed.flat())).data, allowed.rows(), allowed.columns()};
+}
+
+/// The search for one micro-batch on one worker, after its queries have been encoded; see begin_search(). Its memory is
+/// the worker's scratch, so its lifetime must be inside a scratch_scope of the worker.
+template <Backend B, class Model>
+class micro_batch_search {
   using T = typename Model::scalar;
   using space = typename B::memory_space;
-  using marks = view<std::uint8_t const, space, 2>;
 
  public:
   /// A position in the worker's scratch.
   using mark = decltype(std::declval<B&>().scratch().here());
+  /// The values that a search consists of.
+  struct state {
+    mark begin;  ///< the scratch's position before the search: it determines the addresses of all memory below
+    index_t queries;
+    view<std::uint8_t const, space, 2> allowed;  ///< (queries, nodes) or empty
+    decoding_of<B, Model> decoding;
+    search_memory<B, T> memory;
+  };
   /// The key under which captured steps are cached: the values that the steps depend on besides the model and the trie.
-  /// The scratch's position before the search determines the addresses of all memory that the steps use.
-  using key =
-      std::tuple<mark, index_t, decltype(std::declval<Decoding const&>().shape()), index_t, normalization, bool, bool>;
-  using recorded_steps = graph_cache<B, key, index_t>;
+  using key = std::tuple<mark, index_t, decltype(std::declval<decoding_of<B, Model> const&>().shape()), index_t,
+                         normalization, bool, bool>;
+  /// The captured steps.
+  using step_graphs = graph_cache<B, key, index_t>;
 
-  block_search(B& worker, mark begin, Model const& model, item_trie const& trie, trie_view<space> const& arrays,
-               batch const& queries, micro_batch part, beam_options const& options)
-      : worker_(worker),
-        begin_(begin),
-        model_(model),
-        trie_(trie),
-        arrays_(arrays),
-        options_(options),
-        users_(part.last - part.first),
-        most_rows_(users_ * options.beams),
-        decoding_(
-            begin_decoding(worker, model, queries, part, users_ + trie.levels() * most_rows_, trie.levels() + 1)) {
-    static_assert(BeamOps<B, T>,
-                  "this backend can't choose beams of this scalar; add what is missing in "
-                  "backend/<name>/select_beams.hpp and beam_rows.hpp");
-    logits_ = take<T>(worker, most_rows_, model.config().vocabulary);
-    normalisers_ = take<T>(worker, most_rows_);
-    for (auto& rows : rows_)
-      rows = {take<T>(worker, most_rows_), take<node_t>(worker, most_rows_),
-              take<std::int32_t>(worker, most_rows_, trie.levels() + 1), take<token_t>(worker, most_rows_),
-              take<index_t>(worker, users_ + 1)};
-    choice_ = {take<T>(worker, users_, options.beams), take<std::int32_t>(worker, users_, options.beams),
-               take<node_t>(worker, users_, options.beams), take<index_t>(worker, users_)};
-  }
+  /// Stores the arguments, which must outlive the object.
+  micro_batch_search(search_context<B, Model> const& context, beam_options const& options, state s)
+      : worker_(context.worker), context_(context), options_(options), state_(std::move(s)) {}
 
-  /// Runs the search and appends the results to `out`. `allowed` is (users, nodes) or empty.
-  void run(marks allowed, recorded_steps& known, beams& out) {
-    key const what{
-        begin_, users_, decoding_.shape(), options_.beams, options_.normalize, options_.score_eos, allowed.rows() > 0};
-    collect(known.run(worker_, what, [&] { return all_steps(allowed); }), out);
+  /// Runs the search and appends the results to `out`.
+  void run(step_graphs& graphs, beams& out) const {
+    key const what{state_.begin,       state_.queries,     state_.decoding.shape(),  options_.beams,
+                   options_.normalize, options_.score_eos, state_.allowed.rows() > 0};
+    collect(graphs.run(worker_, what, [&] { return run_steps(); }), out);
   }
 
  private:
   /// The rows that the step at `level` reads. The step writes the rows of level + 1.
-  beam_rows<space, T> const& rows_at(index_t level) const { return rows_[to_size(level % 2)]; }
+  beam_rows<space, T> const& rows_at(index_t level) const {
+    return state_.memory.rows[static_cast<std::size_t>(level % 2)];
+  }
 
   /// Runs all steps; returns the number of rows after the last one, which are those of level trie.levels().
-  index_t all_steps(marks allowed) const {
-    start_beams<T>(worker_, model_.config().pad, rows_at(0));
-    index_t count = users_, first_place = 0;
-    for (index_t level = 0; level < trie_.levels(); ++level) {
+  index_t run_steps() const {
+    auto const& trie = context_.arrays;
+    auto const& choice = state_.memory.choice;
+    start_beams<T>(worker_, context_.model.config().pad, rows_at(0));
+    index_t count = state_.queries, first_place = 0;
+    for (index_t level = 0; level < context_.trie.levels(); ++level) {
       auto const& now = rows_at(level);
       auto const logits = step(level, count, first_place);
       first_place += count;
@@ -140,16 +192,17 @@ class block_search {
                        .scores = now.scores.part(0, count),
                        .nodes = now.nodes.part(0, count),
                        .row_offsets = now.offsets,
-                       .trie = arrays_,
-                       .allowed = allowed,
+                       .trie = trie,
+                       .allowed = state_.allowed,
                        .normalize_over_allowed = options_.normalize == normalization::children},
-                      normalisers_, choice_);
-      count = branch_beams<T>(worker_, choice_, arrays_, now, level + 1, first_place, rows_at(level + 1));
+                      state_.memory.normalisers, choice);
+      count = branch_beams<T>(worker_, choice, trie, now, level + 1, first_place, rows_at(level + 1));
     }
     if (options_.score_eos && options_.normalize == normalization::vocabulary) {
-      auto const logits = step(trie_.levels(), count, first_place);
-      add_log_probability<T>(worker_, logits, normalisers_.part(0, count), model_.config().end,
-                             rows_at(trie_.levels()).scores.part(0, count));
+      index_t const level = context_.trie.levels();
+      auto const logits = step(level, count, first_place);
+      add_log_probability<T>(worker_, logits, state_.memory.normalisers.part(0, count), context_.model.config().end,
+                             rows_at(level).scores.part(0, count));
     }
     return count;
   }
@@ -157,35 +210,35 @@ class block_search {
   /// The decoder's step after `level` codes: returns the logits and computes the normaliser of every row.
   in_matrix<B, T> step(index_t level, index_t count, index_t first_place) const {
     auto const& now = rows_at(level);
-    auto const logits = logits_.row_block(0, count);
-    decoding_.step(worker_,
-                   {.tokens = now.tokens.part(0, count),
-                    .places = now.places.row_block(0, count).column_block(0, level + 1),
-                    .query_offsets = now.offsets},
-                   first_place, logits);
+    auto const logits = state_.memory.logits.row_block(0, count);
+    state_.decoding.step(worker_,
+                         {.tokens = now.tokens.part(0, count),
+                          .places = now.places.row_block(0, count).column_block(0, level + 1),
+                          .query_offsets = now.offsets},
+                         first_place, logits);
     if (options_.normalize == normalization::vocabulary)
-      log_sum_exp<T>(worker_, in_matrix<B, T>(logits), normalisers_.part(0, count));
+      log_sum_exp<T>(worker_, in_matrix<B, T>(logits), state_.memory.normalisers.part(0, count));
     return logits;
   }
 
   /// Sorts the rows of each query by score, best first, and appends them to `out`. The beams are sorted before </s> is
   /// scored, so they are sorted again here.
   void collect(index_t count, beams& out) const {
-    auto const& last = rows_at(trie_.levels());
-    bool const counted = options_.score_eos;
-    double const length = std::pow(static_cast<double>(trie_.levels() + (counted ? 1 : 0)), options_.length_penalty);
+    index_t const levels = context_.trie.levels();
+    auto const& last = rows_at(levels);
+    double const length = std::pow(static_cast<double>(levels + (options_.score_eos ? 1 : 0)), options_.length_penalty);
     host_copy<T, space> const all_scores(worker_, last.scores.part(0, count));
     host_copy<node_t, space> const all_nodes(worker_, last.nodes.part(0, count));
     host_copy<index_t, space> const all_offsets(worker_, last.offsets);
     auto const scores = all_scores.view_all();
     auto const offsets = all_offsets.view_all();
-    std::vector<index_t> order;
-    for (index_t u = 0; u < users_; ++u) {
-      order.clear();
-      for (index_t row = offsets(u); row < offsets(u + 1); ++row)
-        if (scores(row) != -std::numeric_limits<T>::infinity()) order.push_back(row);  // drops −∞
-      std::ranges::stable_sort(order, [&](index_t a, index_t b) { return scores(a) > scores(b); });
-      for (index_t const row : order) {
+    std::vector<index_t> sorted;
+    for (index_t q = 0; q < state_.queries; ++q) {
+      sorted.clear();
+      for (index_t row = offsets(q); row < offsets(q + 1); ++row)
+        if (scores(row) != -std::numeric_limits<T>::infinity()) sorted.push_back(row);  // drops −∞
+      std::ranges::stable_sort(sorted, [&](index_t a, index_t b) { return scores(a) > scores(b); });
+      for (index_t const row : sorted) {
         out.leaves.push_back(all_nodes.view_all()(row));
         out.scores.push_back(static_cast<float>(static_cast<double>(scores(row)) / length));
       }
@@ -194,26 +247,26 @@ class block_search {
   }
 
   B& worker_;
-  mark begin_;
-  Model const& model_;
-  item_trie const& trie_;
-  trie_view<space> arrays_;
+  search_context<B, Model> const& context_;
   beam_options const& options_;
-  index_t users_, most_rows_;
-  Decoding decoding_;
-  beam_rows<space, T> rows_[2];
-  out_matrix<B, T> logits_;
-  out_vector<B, T> normalisers_;
-  beam_choice<space, T> choice_;
+  state state_;
 };
 
-/// Copies one byte per query and node to the memory that the worker's kernels read. An empty view stays empty.
-template <Backend B>
-view<std::uint8_t const, typename B::memory_space, 2> marks_on(B& worker,
-                                                               host_matrix_view<std::uint8_t const> allowed) {
-  if (allowed.rows() == 0) return {};
-  host_vector_view<std::uint8_t const> const allowed_bytes = allowed.flat();
-  return {device_copy(worker, allowed_bytes).view_all().data, allowed.rows(), allowed.columns()};
+/// Encodes the queries and allocates the memory of their search.
+template <Backend B, class Model>
+[[nodiscard]] micro_batch_search<B, Model> begin_search(search_context<B, Model> const& context,
+                                                        search_queries const& queries, beam_options const& options) {
+  static_assert(BeamOps<B, typename Model::scalar>,
+                "this backend can't choose beams of this scalar; add what is missing in "
+                "backend/<name>/select_beams.hpp and beam_rows.hpp");
+  auto const begin = context.worker.scratch().here();
+  auto const allowed = copy_allowed(context.worker, queries.allowed);
+  index_t const levels = context.trie.levels(), count = queries.size();
+  decoder_capacity const capacity{.rows = count * (1 + levels * options.beams), .steps = levels + 1};
+  auto decoding = begin_decoding(context.worker, context.model, queries.batch, queries.part, capacity);
+  return {context,
+          options,
+          {begin, count, allowed, std::move(decoding), take_search_memory(context, count, options.beams)}};
 }
 
 }  // namespace detail
@@ -236,52 +289,51 @@ class beam_searcher {
                   "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
   }
 
-  /// Appends the best items of each query of a micro-batch to `found`. `allowed` (queries of the micro-batch, nodes)
-  /// excludes the nodes whose byte is 0; an empty view allows all. See mark_allowed(). The options are not validated
-  /// here; see validate().
-  void search(batch const& queries, micro_batch part, beam_options const& options,
-              host_matrix_view<std::uint8_t const> allowed, beams& found) {
+  /// Appends the best items of each query to `found`. Throws error for invalid options.
+  void search(search_queries const& queries, beam_options const& options, beams& found) {
     validate(options);
     if (trie_->leaves() == 0) {
-      found.offsets.resize(found.offsets.size() + to_size(part.last - part.first), found.offsets.back());
+      found.offsets.resize(found.offsets.size() + static_cast<std::size_t>(queries.size()), found.offsets.back());
       return;
     }
     scratch_scope<B> const scope(worker_->scratch());
-    auto const begin = worker_->scratch().here();
-    auto const marks = detail::marks_on(*worker_, allowed);
-    trie_view<typename B::memory_space> const arrays{first_child_.view_all(), token_.view_all()};
-    block_search(*worker_, begin, *model_, *trie_, arrays, queries, part, options).run(marks, known_, found);
+    detail::search_context<B, Model> const context{
+        *worker_, *model_, *trie_, {first_child_.view_all(), token_.view_all()}};
+    detail::begin_search(context, queries, options).run(graphs_, found);
   }
 
  private:
-  using decoding = decltype(begin_decoding(std::declval<B&>(), std::declval<Model const&>(), batch(), micro_batch(),
-                                           index_t{}, index_t{}));
-  using block_search = detail::block_search<B, Model, decoding>;
-
   B* worker_;
   Model const* model_;
   item_trie const* trie_;
-  device_copy<node_t, B> first_child_;
-  device_copy<token_t, B> token_;
-  typename block_search::recorded_steps known_{"the steps of a search"};
+  kept_on<node_t, B> first_child_;
+  kept_on<token_t, B> token_;
+  typename detail::micro_batch_search<B, Model>::step_graphs graphs_{"the steps of a search"};
 };
 
 /// The best items of each query of a micro-batch, computed on one worker. See beam_searcher::search().
 template <class B, class Model>
-beams search_micro_batch(B& worker, Model const& model, item_trie const& trie, batch const& queries, micro_batch part,
-                         beam_options const& options, host_matrix_view<std::uint8_t const> allowed = {}) {
+[[nodiscard]] beams search_micro_batch(B& worker, Model const& model, item_trie const& trie,
+                                       search_queries const& queries, beam_options const& options) {
   beams found;
-  beam_searcher<B, Model>(worker, model, trie).search(queries, part, options, allowed, found);
+  beam_searcher<B, Model>(worker, model, trie).search(queries, options, found);
   return found;
 }
+
+/// A beam search whose progress is reported.
+struct observed_beam_search {
+  beam_options options = {};                   ///< see beam_options
+  std::function<void(index_t)> progress = {};  ///< progress(queries done); called on the thread of worker 0
+};
 
 /// The best items of every query: at most options.beams leaves of the trie per query, fewer only where fewer exist. The
 /// workers process micro-batches of queries as they become free. A query's result doesn't depend on other queries,
 /// except for the rounding of matrix products. Worker 0's thread calls `progress(queries done)` after each of its
 /// micro-batches. Throws error for invalid options.
-template <class B, class Model, class Progress>
-beams search(B& backend, Model const& model, item_trie const& trie, batch const& queries, beam_options const& options,
-             Progress&& progress) {
+template <class B, class Model>
+[[nodiscard]] beams beam_search(B& backend, Model const& model, item_trie const& trie, batch const& queries,
+                                observed_beam_search const& observed) {
+  auto const& options = observed.options;
   validate(options);
   index_t const block = std::max<index_t>(1, options.block_rows / options.beams),
                 blocks = (queries.size() + block - 1) / block;
@@ -291,9 +343,9 @@ beams search(B& backend, Model const& model, item_trie const& trie, batch const&
     beam_searcher<B, Model> searcher(worker, model, trie);
     for (index_t i = next++; i < blocks; i = next++) {
       micro_batch const part{i * block, std::min(queries.size(), (i + 1) * block)};
-      searcher.search(queries, part, options, {}, results[to_size(i)]);
+      searcher.search({.batch = queries, .part = part}, options, results[static_cast<std::size_t>(i)]);
       done += part.last - part.first;
-      if (number == 0) progress(done.load());
+      if (number == 0 && observed.progress) observed.progress(done.load());
     }
   });
   beams all;
@@ -301,11 +353,11 @@ beams search(B& backend, Model const& model, item_trie const& trie, batch const&
   return all;
 }
 
-/// The same without a progress callback.
+/// The same without reports of the progress.
 template <class B, class Model>
-beams search(B& backend, Model const& model, item_trie const& trie, batch const& queries,
-             beam_options const& options = {}) {
-  return search(backend, model, trie, queries, options, [](index_t) {});
+[[nodiscard]] beams beam_search(B& backend, Model const& model, item_trie const& trie, batch const& queries,
+                                beam_options const& options = {}) {
+  return beam_search(backend, model, trie, queries, observed_beam_search{.options = options});
 }
 
 }  // namespace mql4grec

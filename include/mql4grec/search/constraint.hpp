@@ -13,15 +13,6 @@
 
 namespace mql4grec {
 
-/// A deterministic automaton over tokens. item_trie is one.
-template <class C>
-concept TokenConstraint = std::semiregular<typename C::state> && requires(C const& c, typename C::state s, token_t t) {
-  { c.start() } -> std::same_as<typename C::state>;
-  { c.allowed(s) } -> std::convertible_to<std::span<token_t const>>;
-  { c.next(s, t) } -> std::same_as<typename C::state>;
-};
-static_assert(TokenConstraint<item_trie>);
-
 /// A list of items in any order.
 using item_list = std::vector<item_id>;
 

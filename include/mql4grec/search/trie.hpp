@@ -14,9 +14,6 @@ namespace mql4grec {
 /// functions may be called from several threads at once.
 class item_trie {
  public:
-  /// The state of TokenConstraint: a node.
-  using state = node_t;
-
   /// A trie without items: a root without children.
   item_trie() = default;
   /// Contains every item of the table that has a sequence. Items with the same sequence share a leaf. Throws error when
@@ -46,7 +43,7 @@ class item_trie {
   /// The token on the edge to a node; −1 for the root.
   token_t token(node_t node) const { return token_[to_size(node)]; }
 
-  /// The initial state of TokenConstraint: the root.
+  /// The root.
   node_t start() const { return 0; }
   /// The tokens on the edges to a node's children, in ascending order.
   std::span<token_t const> allowed(node_t node) const {

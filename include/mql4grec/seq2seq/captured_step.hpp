@@ -41,14 +41,23 @@ struct captured_step_parts {
   out_vector<B, T> gradient;
 };
 
-/// The examples `which` as a micro-batch in the scratch. Rows beyond the examples belong to filler sequences.
+/// Some examples of a device_dataset.
 template <class B>
-token_block<B> gather_block(B& b, device_dataset<B> const& from, in_vector<B, index_t> which,
-                            captured_shape const& shape, t5_config const& c, index_t first_row) {
+struct device_selection {
+  device_dataset<B> const& dataset;
+  in_vector<B, index_t> which;  // (examples) their numbers
+  captured_shape shape;         // dataset.shape_of(which)
+};
+
+/// The selected examples as a micro-batch in the scratch. Rows beyond the examples belong to filler sequences.
+template <class B>
+token_block<B> gather_block(B& b, device_selection<B> const& selected, t5_config const& c, index_t first_row) {
+  auto const& dataset = selected.dataset;
+  auto const& shape = selected.shape;
   auto const gather = [&](auto const& all, index_t rows, token_t filler) {
-    packed_tokens<typename B::memory_space> const place{take<token_t>(b, rows),
-                                                        take<index_t>(b, shape.sequences() + 1)};
-    gather_sequences(b, all, which, filler, place);
+    packed_tokens<typename B::memory_space> const place{b.scratch().template take<token_t>(rows),
+                                                        b.scratch().template take<index_t>(shape.sequences() + 1)};
+    gather_sequences(b, all, selected.which, filler, place);
     return place;
   };
   // the number of pairs is in the backend's memory; this is an upper bound
@@ -59,8 +68,8 @@ token_block<B> gather_block(B& b, device_dataset<B> const& from, in_vector<B, in
                           .pairs = place.tokens.size() * longest,
                           .first_row = first_row};
   };
-  auto const inputs = gather(from.inputs(), shape.input_rows, c.pad),
-             targets = gather(from.targets(), shape.target_rows, no_target);
+  auto const inputs = gather(dataset.inputs(), shape.input_rows, c.pad),
+             targets = gather(dataset.targets(), shape.target_rows, no_target);
   token_block<B> block{.inputs = inputs.tokens,
                        .targets = targets.tokens,
                        .decoder_inputs = {},
@@ -85,28 +94,29 @@ class captured_step {
     auto const mine = upload_numbers(b, which);
     auto const shape = from.shape_of(which);
     step_.upload_inputs(b, inputs);
-    auto const find_gradient = [&] {
+    auto const compute_gradient = [&] {
       scratch_scope<B> const scope(b.scratch());
       nn::dropout_plan const plan{.rate = t.options.dropout, .seed = t.options.seed, .step_place = step_.step_place()};
       fill<T>(b, t.gradient, T{});
-      auto const block = gather_block(b, from, mine, shape, t.model.config(), t.communicator.rank() << rank_bits);
-      sum_into<T>(b, t.pass.take_losses_and_gradient(b, t.model, block, plan, 1, t.windows), step_.loss());
+      auto const block = gather_block<B>(b, {.dataset = from, .which = mine, .shape = shape}, t.model.config(),
+                                         t.communicator.rank() << rank_bits);
+      sum_into<T>(b, t.pass.take_losses_and_gradient(block, plan, {.sum = t.windows}), step_.loss());
     };
-    auto const move = [&] {
+    auto const apply_update = [&] {
       step_.template update<T>(b, t.options.optimizer, t.model.layout(), t.gradient, t.model.parameters(), t.moments);
     };
     if (t.communicator.world_size() == 1) {
       updates_.run(b, key_of(t, shape), [&] {
-        find_gradient();
-        move();
+        compute_gradient();
+        apply_update();
       });
     } else {  // shapes differ between processes, but what they do together must be the same call in all
       expects(t.communicator.world_size() <= index_t{1} << (32 - rank_bits), "training: ", t.communicator.world_size(),
               " processes, expected at most ", index_t{1} << (32 - rank_bits));
-      updates_.run(b, key_of(t, shape), find_gradient);
+      updates_.run(b, key_of(t, shape), compute_gradient);
       t.communicator.all_reduce(b, t.gradient);
       t.communicator.all_reduce(b, step_.loss());
-      moves_.run(b, 0, move);
+      update_alone_.run(b, 0, apply_update);
     }
     return step_.download_report(b);
   }
@@ -123,8 +133,8 @@ class captured_step {
       auto const shape = from.shape_of(some);
       losses_.run(b, key_of(t, shape), [&] {
         scratch_scope<B> const scope(b.scratch());
-        sum_into<T>(b, t.pass.take_losses(b, t.model, gather_block(b, from, mine, shape, t.model.config(), 0), {}),
-                    step_.loss());
+        auto const block = gather_block<B>(b, {.dataset = from, .which = mine, .shape = shape}, t.model.config(), 0);
+        sum_into<T>(b, t.pass.take_losses(block, {}), step_.loss());
         accumulate<double>(b, step_.loss(), total_.view_all());
       });
     }
@@ -138,12 +148,12 @@ class captured_step {
 
   /// Uploads the numbers of examples to the place where the captured work reads them.
   in_vector<B, index_t> upload_numbers(B& b, std::span<index_t const> which) {
-    make_room(b, std::ssize(which));
+    reserve(b, std::ssize(which));
     auto const place = which_.view_all().part(0, std::ssize(which));
     upload<index_t>(b, view_of(which), place);
     return place;
   }
-  void make_room(B& b, index_t examples) {
+  void reserve(B& b, index_t examples) {
     if (which_.size() >= examples) return;
     which_ = b.template allocate<index_t>(std::max<index_t>(examples, 1024));
     updates_.forget();
@@ -152,14 +162,14 @@ class captured_step {
 
   using key = std::pair<captured_shape, std::pair<index_t const*, index_t const*>>;
   static key key_of(captured_step_parts<B, T, Comm> const& t, captured_shape const& shape) {
-    return {shape, t.pass.buckets_of(t.backend, t.model.config(), shape.longest_input, shape.longest_target)};
+    return {shape, t.pass.buckets_of(shape.longest_input, shape.longest_target)};
   }
 
   buffer<index_t, space> which_;  // (examples) their numbers
   train::captured_update<B> step_;
   buffer<double, space> total_;  // (1) Σ of a set's losses
   graph_cache<B, key> updates_{"a training step"}, losses_{"a validation step"};
-  graph_cache<B, int> moves_{"an update"};  // of several processes
+  graph_cache<B, int> update_alone_{"an update"};  // with several processes, after their gradients are added
 };
 
 /// For backends without CapturedStepOps.

@@ -1,11 +1,18 @@
 #pragma once
-// The input of one decoder step in a beam search. `places` are rows of the cache, not positions in a sequence.
+// The operands of a decoding that the search passes to the model. `places` are rows of the key/value cache, not
+// positions in a sequence.
 #include <cstdint>
 
 #include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/core/ids.hpp"
 
 namespace mql4grec {
+
+/// The size of a decoding's key/value cache.
+struct decoder_capacity {
+  index_t rows;   ///< rows of all steps
+  index_t steps;  ///< the largest number of steps
+};
 
 /// The rows of one decoder step; one row per beam.
 template <class B>

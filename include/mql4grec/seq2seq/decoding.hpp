@@ -1,7 +1,7 @@
 #pragma once
 // Inference: the encoder runs once per query; the decoder then runs one token at a time for many rows (beams). Each row
 // attends to its own ancestors in a cache and to the encoder output of its query, which all rows of the query share. A
-// t5_decoding lives in the worker's scratch: it must not outlive the scratch scope in which it was created.
+// t5_decoding uses the worker's scratch: it must not outlive the scratch scope in which begin_decoding() was called.
 #include "mql4grec/backend/contract/beam.hpp"
 #include "mql4grec/backend/contract/graph_cache.hpp"
 #include "mql4grec/seq2seq/decoder_rows.hpp"
@@ -17,46 +17,100 @@ concept DecodingOps = nn::KeyTurningOps<B, T> &&
   cached_attention<T>(b, in, y);
 };
 
-/// One worker's decoding of a micro-batch of queries. All its memory is the worker's scratch.
+/// The sizes that determine a step's scratch, in addition to the number of queries and of cache rows. They are part of
+/// the key of captured steps.
+struct decoder_shape {
+  index_t rows;     ///< encoder rows; rounded up where steps are captured, so that few shapes occur
+  index_t longest;  ///< rows of the longest query; rounded up likewise
+  auto operator<=>(decoder_shape const&) const = default;
+};
+
+namespace detail {
+
+/// The memory of a decoding, in the worker's scratch.
+template <class B, class T>
+struct decoding_memory {
+  packed_rows<B> inputs;
+  decoder_shape shape;
+  position_bias<B, T> bias;                // of the decoder
+  std::vector<out_matrix<B, T>> cache;     // by layer: (capacity.rows, 2·inner) k, v
+  std::vector<cross_memory<B, T>> memory;  // by layer
+};
+
+/// The key/value cache of one layer's self-attention during one step.
+template <class B, class T>
+struct self_attention_cache {
+  out_matrix<B, T> key_value;         // (capacity.rows, 2·inner)
+  in_matrix<B, std::int32_t> places;  // (rows, steps so far) the cache rows that each row attends to
+  index_t first_place = 0;            // the cache row of the step's first row; the others follow
+};
+
+/// Self-attention of one step over the ancestors of each row, whose keys and values are cached.
+template <class B, class T, class Layer>
+void cached_self_attention_forward(stack_pass<B, T> const& pass, Layer const& weights,
+                                   self_attention_cache<B, T> const& cache, attention_tape<B, T> const& tape,
+                                   stream_point<B, T> const& output) {
+  B& b = pass.backend;
+  auto const& a = tape.activations;
+  nn::linear<T>(b, tape.input.normed, weights.query, a.projected);
+  nn::linear<T>(b, tape.input.normed, weights.key_value, cache.key_value.row_block(cache.first_place, pass.rows.rows));
+  cached_attention<T>(b,
+                      {.q = a.projected,
+                       .cache = cache.key_value,
+                       .places = cache.places,
+                       .bias = pass.bias.values,
+                       .zero_distance = pass.bias.zero_distance},
+                      a.context);
+  nn::linear<T>(b, a.context, weights.output, output.stream);
+  add_and_norm(pass, tape.input, output);
+}
+
+/// Runs the encoder, then writes the cross-attention's keys and values of all decoder layers, key_values (rows,
+/// 2·inner) by layer. Two stream points alternate, and all layers share one layer's scratch, since no backward pass
+/// follows.
+template <class B, class T>
+void encode(B& worker, frozen_t5<B, T> const& model, in_vector<B, token_t> tokens, packed_rows<B> const& rows,
+            std::span<out_matrix<B, T> const> key_values) {
+  auto const& c = model.config();
+  auto const& w = model.weights();
+  auto const bias = relative_bias<T>(worker, c, w.encoder_bias,
+                                     take_buckets(worker, c, rows.longest, attention_direction::bidirectional));
+  stack_pass<B, T> const pass{
+      .backend = worker,
+      .config = c,
+      .rows = rows,
+      .direction = attention_direction::bidirectional,
+      .bias = bias,
+      .self_attention = nn::make_attention_plan(worker, rows.offsets, rows.offsets, c.heads, rows.rows, false)};
+  auto const norm_before_layer = [&](index_t layer) { return norm_before(model.encoder(), layer, w.encoder_norm); };
+  auto const first = take_point(pass), second = take_point(pass);
+  auto const attention = take_attention_activations(pass, 3, c.heads * rows.pairs);
+  auto const feed_forward = take_feed_forward_activations(pass);
+  enter_stack<B, T>(pass, w.embedding, tokens, first.before(norm_before_layer(0)));
+  for (index_t l = 0; l < c.encoder_layers; ++l) {
+    auto const& layer = model.encoder()[static_cast<std::size_t>(l)];
+    self_attention_forward<B, T>(pass, layer, {first, attention}, second.before(layer.feed_forward_norm));
+    feed_forward_forward<B, T>(pass, layer, {second, feed_forward}, first.before(norm_before_layer(l + 1)));
+  }
+  for (std::size_t l = 0; l < key_values.size(); ++l)
+    nn::linear<T>(worker, first.normed, model.decoder()[l].cross_key_value, key_values[l].row_block(0, rows.rows));
+}
+
+}  // namespace detail
+
+/// One worker's decoding of a micro-batch of queries that are already encoded; see begin_decoding(). All its memory is
+/// the worker's scratch.
 template <Backend B, class T>
 class t5_decoding {
  public:
-  /// Encodes the queries `part` of the batch, and reserves a cache of `places` rows for at most `steps` steps. Model
-  /// and worker must outlive the object.
-  t5_decoding(B& worker, frozen_t5<B, T> const& model, batch const& queries, micro_batch part, index_t places,
-              index_t steps)
-      : model_(model),
-        inputs_(detail::take_rows(worker, queries.input_offsets, part)),
-        shape_{up(inputs_.rows, shape_step(inputs_.rows, 256)), up(inputs_.longest, 16)} {
-    static_assert(DecodingOps<B, T>,
-                  "this backend has no cached_attention or pack_keys for this scalar; add them in backend/<name>/");
-    auto const& c = model.config();
-    bias_ = detail::relative_bias<T>(worker, c, model.weights().decoder_bias,
-                                     detail::take_buckets(worker, c, steps, attention_direction::causal));
-    // one matrix per layer, not columns of one matrix: rows at such a distance would share cache lines of the same set
-    std::vector<out_matrix<B, T>> key_values;
-    for (index_t l = 0; l < c.decoder_layers; ++l) {
-      cache_.push_back(take<T>(worker, places, 2 * c.attention_width()));
-      key_values.push_back(take<T>(worker, shape_.rows, 2 * c.attention_width()));
-    }
-    encode(worker, queries, key_values);
-    for (auto const& key_value : key_values) {
-      memory_.push_back(detail::cross_memory_of<B, in_matrix<B, T>>(c, key_value, inputs_, 0));
-      memory_.back().packed_keys = pack_keys<T>(worker, memory_.back().k, inputs_.offsets, c.heads);
-    }
-  }
+  /// Stores the arguments. The model must outlive the object.
+  t5_decoding(frozen_t5<B, T> const& model, detail::decoding_memory<B, T> memory)
+      : model_(model), memory_(std::move(memory)) {}
 
   /// The number of queries.
-  index_t queries() const { return inputs_.sequences(); }
-
-  /// The sizes that determine a step's scratch, in addition to the number of queries and of cache rows. They are part
-  /// of the key of captured steps.
-  struct step_room {
-    index_t rows, longest;  ///< encoder rows, and the longest query's; rounded up where steps are captured
-    auto operator<=>(step_room const&) const = default;
-  };
+  index_t queries() const { return memory_.inputs.sequences(); }
   /// The sizes of this decoding.
-  step_room shape() const { return shape_; }
+  decoder_shape shape() const { return memory_.shape; }
 
   /// One step: writes the keys and values of the rows to the cache rows first_place …, and their logits to `logits`
   /// (rows, V).
@@ -65,95 +119,72 @@ class t5_decoding {
     auto const& w = model_.weights();
     scratch_scope<B> const scope(worker.scratch());
     index_t const n = rows.tokens.size();
-    detail::packed_rows<B> const packed{.offsets = rows.query_offsets, .rows = n};
-    auto const pass = detail::make_pass(worker, c, nn::dropout_plan{}, packed, bias_, true);
+    detail::stack_pass<B, T> const pass{.backend = worker,
+                                        .config = c,
+                                        .rows = {.offsets = rows.query_offsets, .rows = n},
+                                        .direction = attention_direction::causal,
+                                        .bias = memory_.bias};
     auto const norm_before = [&](index_t layer) {
       return detail::norm_before(model_.decoder(), layer, w.decoder_norm);
     };
     auto from = detail::take_point(pass).before(norm_before(0)), to = detail::take_point(pass);
-    auto const cross = detail::take_attention_tape<T>(worker, c, n, 1, c.heads * n * shape_.longest);
-    auto const feed_forward = detail::take_feed_forward_tape<T>(worker, c, n);
-    auto const attention = nn::make_attention_plan(worker, rows.query_offsets, inputs_.offsets, c.heads, n, false);
+    auto const attention = detail::take_attention_activations(pass, 1, c.heads * n * memory_.shape.longest);
+    auto const feed_forward = detail::take_feed_forward_activations(pass);
+    auto const plan = nn::make_attention_plan(worker, rows.query_offsets, memory_.inputs.offsets, c.heads, n, false);
     detail::enter_stack<B, T>(pass, w.embedding, rows.tokens, from);
-    for (index_t l = 0; l < c.decoder_layers; ++l) {
-      auto const& layer = model_.decoder()[to_size(l)];
-      auto memory = memory_[to_size(l)];
-      memory.attention = attention;
-      attend_to_ancestors(pass, layer, l, rows, first_place, from, cross, to.before(layer.cross_norm));
-      detail::cross_attention_forward<B, T>(pass, layer, memory, 0, to, cross, from.before(layer.feed_forward_norm));
-      detail::feed_forward_forward<B, T>(pass, layer, 0, from, feed_forward, to.before(norm_before(l + 1)));
+    for (std::size_t l = 0; l < model_.decoder().size(); ++l) {
+      auto const& layer = model_.decoder()[l];
+      detail::self_attention_cache<B, T> const cache{
+          .key_value = memory_.cache[l], .places = rows.places, .first_place = first_place};
+      auto memory = memory_.memory[l];
+      memory.cross_attention = plan;
+      detail::cached_self_attention_forward<B, T>(pass, layer, cache, {from, attention}, to.before(layer.cross_norm));
+      detail::cross_attention_forward<B, T>(pass, layer, memory, {to, attention}, from.before(layer.feed_forward_norm));
+      detail::feed_forward_forward<B, T>(pass, layer, {from, feed_forward},
+                                         to.before(norm_before(static_cast<index_t>(l) + 1)));
       std::swap(from, to);
     }
     nn::linear<T>(worker, from.normed, model_.output(), logits);
   }
 
  private:
-  using stack_pass = detail::stack_pass<B, T>;
-  using stream_point = detail::stream_point<B, T>;
-
-  void attend_to_ancestors(stack_pass const& pass, typename frozen_t5<B, T>::decoder_layer const& layer, index_t number,
-                           decoder_rows<B> const& rows, index_t first_place, stream_point const& from,
-                           detail::attention_tape<B, T> const& room, stream_point const& to) const {
-    B& worker = pass.backend;
-    auto const cache = cache_[to_size(number)];
-    nn::linear<T>(worker, from.normed, layer.query, room.projected);
-    nn::linear<T>(worker, from.normed, layer.key_value, cache.row_block(first_place, from.stream.rows()));
-    cached_attention<T>(worker,
-                        {.q = room.projected,
-                         .cache = cache,
-                         .places = rows.places,
-                         .bias = bias_.bias,
-                         .zero_distance = bias_.zero_distance},
-                        room.context);
-    nn::linear<T>(worker, room.context, layer.output, to.stream);
-    detail::add_and_norm(pass, from, to);
-  }
-
-  /// Runs the encoder, then computes the cross-attention's keys and values of all decoder layers. Two stream points
-  /// alternate, and all layers share one layer's scratch, since no backward pass follows.
-  void encode(B& worker, batch const& queries, std::span<out_matrix<B, T> const> key_values) {
-    auto const& c = model_.config();
-    auto const& w = model_.weights();
-    auto const& packed = inputs_;
-    scratch_scope<B> const scope(worker.scratch());
-    auto const tokens = detail::take_tokens(worker, queries.inputs, packed);
-    auto bias = detail::relative_bias<T>(
-        worker, c, w.encoder_bias, detail::take_buckets(worker, c, packed.longest, attention_direction::bidirectional));
-    bias.attention = nn::make_attention_plan(worker, packed.offsets, packed.offsets, c.heads, packed.rows, false);
-    auto const pass = detail::make_pass(worker, c, nn::dropout_plan{}, packed, bias, false);
-    auto const norm_before = [&](index_t layer) {
-      return detail::norm_before(model_.encoder(), layer, w.encoder_norm);
-    };
-    auto const first = detail::take_point(pass), second = detail::take_point(pass);
-    auto const attention = detail::take_attention_tape<T>(worker, c, packed.rows, 3, c.heads * packed.pairs);
-    auto const feed_forward = detail::take_feed_forward_tape<T>(worker, c, packed.rows);
-    detail::enter_stack<B, T>(pass, w.embedding, tokens, first.before(norm_before(0)));
-    for (index_t l = 0; l < c.encoder_layers; ++l) {
-      auto const& layer = model_.encoder()[to_size(l)];
-      detail::self_attention_forward<B, T>(pass, layer, 0, first, attention, second.before(layer.feed_forward_norm));
-      detail::feed_forward_forward<B, T>(pass, layer, 0, second, feed_forward, first.before(norm_before(l + 1)));
-    }
-    for (std::size_t l = 0; l < key_values.size(); ++l)
-      nn::linear<T>(worker, first.normed, model_.decoder()[l].cross_key_value, key_values[l].row_block(0, packed.rows));
-  }
-
-  /// Rounds up where steps are captured, so that few shapes occur.
-  static index_t up(index_t n, index_t step) { return CaptureOps<B> ? round_up(n, step) : n; }
-
   frozen_t5<B, T> const& model_;
-  detail::packed_rows<B> inputs_;
-  step_room shape_;
-  detail::bias_tape<B, T> bias_;
-  std::vector<detail::cross_memory<in_matrix<B, T>, B>> memory_;  // a layer
-  std::vector<out_matrix<B, T>> cache_;                           // a layer: (places, 2·inner) k, v
+  detail::decoding_memory<B, T> memory_;
 };
 
-/// Starts the decoding of a micro-batch of queries. The search finds this function by argument-dependent lookup on the
-/// model; it is the only thing that the search requires of a model.
+/// Encodes the queries `part` of the batch, computes their cross-attention's keys and values, and reserves the cache.
+/// Model and worker must outlive the result, which must not outlive the current scratch scope. The search finds this
+/// function by argument-dependent lookup on the model; it is the only thing that the search requires of a model.
 template <Backend B, class T>
-t5_decoding<B, T> begin_decoding(B& worker, frozen_t5<B, T> const& model, batch const& queries, micro_batch part,
-                                 index_t places, index_t steps) {
-  return {worker, model, queries, part, places, steps};
+[[nodiscard]] t5_decoding<B, T> begin_decoding(B& worker, frozen_t5<B, T> const& model, batch const& queries,
+                                               micro_batch part, decoder_capacity capacity) {
+  static_assert(DecodingOps<B, T>,
+                "this backend has no cached_attention or pack_keys for this scalar; add them in backend/<name>/");
+  auto const& c = model.config();
+  index_t const inner = c.attention_width();
+  auto const rounded = [](index_t n, index_t step) { return CaptureOps<B> ? round_up(n, step) : n; };
+  detail::decoding_memory<B, T> memory;
+  auto const& inputs = memory.inputs = detail::take_rows(worker, queries.input_offsets, part);
+  memory.shape = {.rows = rounded(inputs.rows, shape_step(inputs.rows, 256)), .longest = rounded(inputs.longest, 16)};
+  memory.bias = detail::relative_bias<T>(worker, c, model.weights().decoder_bias,
+                                         detail::take_buckets(worker, c, capacity.steps, attention_direction::causal));
+  // one matrix per layer, not columns of one matrix: rows at such a distance would share cache lines of the same set
+  std::vector<out_matrix<B, T>> key_values;
+  for (index_t l = 0; l < c.decoder_layers; ++l) {
+    memory.cache.push_back(worker.scratch().template take<T>(capacity.rows, 2 * inner));
+    key_values.push_back(worker.scratch().template take<T>(memory.shape.rows, 2 * inner));
+  }
+  {
+    scratch_scope<B> const scope(worker.scratch());
+    auto const tokens = detail::take_tokens(worker, queries.inputs, inputs);
+    detail::encode<B, T>(worker, model, tokens, inputs, key_values);
+  }
+  for (auto const& key_value : key_values) {
+    memory.memory.push_back(
+        {.k = key_value.column_block(0, inner), .v = key_value.column_block(inner, inner), .rows = inputs});
+    memory.memory.back().packed_keys = pack_keys<T>(worker, memory.memory.back().k, inputs.offsets, c.heads);
+  }
+  return {model, std::move(memory)};
 }
 
 }  // namespace mql4grec

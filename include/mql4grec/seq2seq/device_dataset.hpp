@@ -41,12 +41,12 @@ class device_dataset {
   /// otherwise it is allocated anew, and graphs captured with the old memory are no longer used. Throws error if inputs
   /// and targets differ in number.
   void assign(B& b, batch const& all) {
-    expects(all.target_offsets.size() == all.input_offsets.size(), "resident examples: ", all.size(), " inputs, but ",
+    expects(all.target_offsets.size() == all.input_offsets.size(), "device dataset: ", all.size(), " inputs, but ",
             all.target_offsets.size() - 1, " targets");
     size_ = all.size();
     if (!inputs_.holds(all.inputs, all.input_offsets) || !targets_.holds(all.targets, all.target_offsets)) {
-      inputs_.make_room(b, all.inputs, all.input_offsets);
-      targets_.make_room(b, all.targets, all.target_offsets);
+      inputs_.reserve(b, all.inputs, all.input_offsets);
+      targets_.reserve(b, all.targets, all.target_offsets);
       memory_ = unique_number();
     }
     inputs_.assign(all.inputs, all.input_offsets);
@@ -94,7 +94,7 @@ class device_dataset {
     bool holds(std::vector<token_t> const& t, std::vector<index_t> const& o) const {
       return std::ssize(t) <= tokens.size() && std::ssize(o) <= offsets.size();
     }
-    void make_room(B& b, std::vector<token_t> const& t, std::vector<index_t> const& o) {
+    void reserve(B& b, std::vector<token_t> const& t, std::vector<index_t> const& o) {
       auto const ample = [](auto n) { return static_cast<index_t>(n + n / 16); };  // another epoch may have more tokens
       tokens = {}, offsets = {};                                                   // freed before more is allocated
       tokens = b.template allocate<token_t>(ample(std::ssize(t)));
@@ -111,8 +111,8 @@ class device_dataset {
     index_t rows(std::span<index_t const> which) const {
       index_t sum = 0;
       for (index_t const s : which) {
-        expects(s >= 0 && s < std::ssize(lengths), "resident examples: example ", s, " of ", lengths.size());
-        sum += lengths[to_size(s)];
+        expects(s >= 0 && s < std::ssize(lengths), "device dataset: example ", s, " of ", lengths.size());
+        sum += lengths[static_cast<std::size_t>(s)];
       }
       return sum;
     }

@@ -13,12 +13,12 @@ namespace mql4grec {
 enum class attention_direction { bidirectional, causal };
 
 /// The bucket of a distance, as T5's _relative_position_bucket: exact for small distances, then logarithmic; the last
-/// bucket contains all distances from max_distance on. With both_ways, the second half of the buckets is for keys after
-/// the query.
-inline index_t relative_position_bucket(index_t key_minus_query, attention_direction way, index_t buckets,
+/// bucket contains all distances from max_distance on. With attention_direction::bidirectional, the second half of the
+/// buckets is for keys after the query.
+inline index_t relative_position_bucket(index_t key_minus_query, attention_direction direction, index_t buckets,
                                         index_t max_distance) {
   index_t bucket = 0, distance = -key_minus_query;
-  if (way == attention_direction::bidirectional) {
+  if (direction == attention_direction::bidirectional) {
     buckets /= 2;
     if (key_minus_query > 0) bucket += buckets;
     distance = std::abs(distance);
@@ -36,10 +36,10 @@ inline index_t relative_position_bucket(index_t key_minus_query, attention_direc
 
 /// Writes buckets (2·longest − 1): the buckets of the distances −(longest−1) … longest−1. Distance 0 is at index
 /// longest−1.
-inline void distance_buckets(attention_direction way, t5_config const& c, host_vector_view<index_t> buckets) {
+inline void distance_buckets(attention_direction direction, t5_config const& c, host_vector_view<index_t> buckets) {
   index_t const zero = buckets.size() / 2;
   for (index_t i = 0; i < buckets.size(); ++i)
-    buckets(i) = relative_position_bucket(i - zero, way, c.buckets, c.max_distance);
+    buckets(i) = relative_position_bucket(i - zero, direction, c.buckets, c.max_distance);
 }
 
 }  // namespace mql4grec

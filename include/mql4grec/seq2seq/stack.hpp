@@ -11,9 +11,10 @@ namespace mql4grec::detail {
 
 /// The buckets of the distances 1 − longest … longest − 1, in the scratch.
 template <class B>
-in_vector<B, index_t> take_buckets(B& b, t5_config const& c, index_t longest, attention_direction way) {
-  auto const write = [&](host_vector_view<index_t> buckets) { distance_buckets(way, c, buckets); };
-  return device_copy<index_t, B>(b, std::max<index_t>(1, 2 * longest - 1), write).view_all();
+in_vector<B, index_t> take_buckets(B& b, t5_config const& c, index_t longest, attention_direction direction) {
+  staged<index_t, B> buckets(b, std::max<index_t>(1, 2 * longest - 1));
+  distance_buckets(direction, c, buckets.values());
+  return buckets.publish(b);
 }
 
 /// The buckets of all distances up to a length, in a backend's memory. Computed again only for sequences that are
@@ -21,7 +22,7 @@ in_vector<B, index_t> take_buckets(B& b, t5_config const& c, index_t longest, at
 template <class B>
 class bucket_table {
  public:
-  explicit bucket_table(attention_direction way) : way_(way) {}
+  explicit bucket_table(attention_direction direction) : direction_(direction) {}
 
   /// The buckets of the distances 1 − longest … longest − 1.
   in_vector<B, index_t> of(B& b, t5_config const& c, index_t longest) {
@@ -29,50 +30,52 @@ class bucket_table {
     if (wanted > longest_) {
       longest_ = std::max(wanted, 2 * longest_);
       buckets_ = b.template allocate<index_t>(2 * longest_ - 1);
-      fill(buckets_.view_all(), [&](host_vector_view<index_t> buckets) { distance_buckets(way_, c, buckets); });
+      write_from_host(buckets_.view_all(),
+                      [&](host_vector_view<index_t> buckets) { distance_buckets(direction_, c, buckets); });
     }
     return std::as_const(buckets_).view_all().part(longest_ - wanted, 2 * wanted - 1);
   }
 
  private:
-  attention_direction way_;
+  attention_direction direction_;
   index_t longest_ = 0;
   buffer<index_t, typename B::memory_space> buckets_;
 };
 
-/// The position bias of a micro-batch: the distances' buckets, the bias and, in training, its gradient.
-template <class B, class T>
-struct bias_tape {
-  in_vector<B, index_t> bucket_of;  // (distances)
-  out_matrix<B, T> bias, gradient;  // (heads, distances)
-  index_t zero_distance = 0;
-  attention_plan<typename B::memory_space> attention = {};  // of self-attention
-};
-
 /// Computes the bias of all distances from the parameters `table` (buckets, heads), and sets its gradient to zero.
 template <class T, class B>
-bias_tape<B, T> relative_bias(B& b, t5_config const& c, in_matrix<B, T> table, in_vector<B, index_t> buckets) {
+position_bias<B, T> relative_bias(B& b, t5_config const& c, in_matrix<B, T> table, in_vector<B, index_t> buckets) {
   static_assert(nn::RelativeBiasOps<B, T>,
                 "this backend has no relative_bias for this scalar; add it in backend/<name>/relative_bias.hpp");
   index_t const distances = buckets.size();
-  bias_tape<B, T> tape{buckets, take<T>(b, c.heads, distances), take<T>(b, c.heads, distances), distances / 2};
-  relative_bias_forward<T>(b, table, buckets, tape.bias);
-  fill<T>(b, tape.gradient.flat(), T{});
-  return tape;
+  position_bias<B, T> const bias{.buckets = buckets,
+                                 .values = b.scratch().template take<T>(c.heads, distances),
+                                 .gradient = b.scratch().template take<T>(c.heads, distances),
+                                 .zero_distance = distances / 2};
+  relative_bias_forward<T>(b, table, buckets, bias.values);
+  fill<T>(b, bias.gradient.flat(), T{});
+  return bias;
 }
 
-/// The shared values of a pass.
+/// The context of one training pass through the model, forward or backward.
 template <class B, class T>
-stack_pass<B, T> make_pass(B& b, t5_config const& c, nn::dropout_plan const& plan, packed_rows<B> const& rows,
-                           bias_tape<B, T> const& bias, bool causal) {
-  return {.backend = b,
-          .config = c,
-          .plan = plan,
-          .rows = rows,
-          .causal = causal,
-          .bias = {bias.bias, bias.zero_distance},
-          .bias_gradient = bias.gradient,
-          .attention = bias.attention};
+struct model_pass {
+  B& backend;
+  t5_config const& config;
+  t5_weights<T const, typename B::memory_space> const& weights;
+  nn::dropout_plan dropout = {};
+};
+
+/// The context of one stack's sublayers. `tape` is the stack's, with rows, bias and attention plan.
+template <class B, class T, class Tape>
+stack_pass<B, T> stack_pass_of(model_pass<B, T> const& model, Tape const& tape) {
+  return {.backend = model.backend,
+          .config = model.config,
+          .dropout = model.dropout,
+          .rows = tape.rows,
+          .direction = tape.direction,
+          .bias = tape.bias,
+          .self_attention = tape.self_attention};
 }
 
 // Dropout sites: the encoder's and the decoder's embedding and final norm, then four for each sublayer.
@@ -109,42 +112,47 @@ void enter_stack(stack_pass<B, T> const& pass, in_matrix<B, T> embedding, in_vec
   nn::rms_norm<T>(b, at.stream, at.gain, pass.config.epsilon, at.normed, at.inv_rms);
 }
 
-/// The start of a stack's backward pass. Turns dout, the gradient of the stack's result, into the gradient of the last
-/// sublayer's output; overwrites dstream.
+/// The start of a stack's backward pass. Replaces gradient.output, the gradient of the stack's result, by the gradient
+/// of the last sublayer's output; overwrites gradient.stream. `site` is the dropout site of the result.
 template <class B, class T>
 void enter_stack_backward(stack_pass<B, T> const& pass, index_t site, stream_point<B, T> const& end,
-                          out_matrix<B, T> dout, out_matrix<B, T> dstream, out_vector<B, T> dgain) {
+                          stream_gradient<B, T> const& gradient, out_vector<B, T> dgain) {
   B& b = pass.backend;
-  dropout_apply<T>(b, pass.drop(site), dout);
-  nn::rms_norm_gradient<T>(b, end.stream, end.gain, end.inv_rms, dout, dstream, dgain);
-  dropout_copy<T>(b, pass.drop(end.site), dstream, dout);
+  dropout_apply<T>(b, pass.drop(site), gradient.output);
+  nn::rms_norm_gradient<T>(b, end.stream, end.gain, end.inv_rms, gradient.output, gradient.stream, dgain);
+  dropout_copy<T>(b, pass.drop(end.site), gradient.stream, gradient.output);
 }
 
 // ---- encoder -------------------------------------------------------------------------------------------------------
 
-/// Activations of the encoder.
+/// Inputs and activations of the encoder.
 template <class B, class T>
 struct encoder_tape {
   struct layer {
-    stream_point<B, T> first, second;  // before attention and before the feed-forward sublayer
     attention_tape<B, T> attention;
     feed_forward_tape<B, T> feed_forward;
   };
+  static constexpr auto direction = attention_direction::bidirectional;
+
+  in_vector<B, token_t> tokens;
+  packed_rows<B> rows;
+  bucket_table<B> buckets{direction};
+  position_bias<B, T> bias;
+  attention_plan<typename B::memory_space> self_attention = {};
   std::vector<layer> layers;
-  bucket_table<B> buckets{attention_direction::bidirectional};
-  bias_tape<B, T> bias;
   stream_point<B, T> end;  // end.normed is the encoder's result, with dropout
 };
 
 /// Runs the encoder on packed tokens; the result is tape.end.normed (rows, d).
 template <class B, class T>
-void encoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w,
-                     nn::dropout_plan const& plan, in_vector<B, token_t> tokens, packed_rows<B> const& rows,
+void encoder_forward(model_pass<B, T> const& model, in_vector<B, token_t> tokens, packed_rows<B> const& rows,
                      encoder_tape<B, T>& tape) {
-  index_t const scores = c.heads * rows.pairs;
+  auto const& [b, c, w, plan] = model;
+  tape.tokens = tokens;
+  tape.rows = rows;
   tape.bias = relative_bias<T>(b, c, w.encoder_bias, tape.buckets.of(b, c, rows.longest));
-  tape.bias.attention = nn::make_attention_plan(b, rows.offsets, rows.offsets, c.heads, rows.rows, true);
-  auto const pass = make_pass(b, c, plan, rows, tape.bias, false);
+  tape.self_attention = nn::make_attention_plan(b, rows.offsets, rows.offsets, c.heads, rows.rows, true);
+  auto const pass = stack_pass_of(model, tape);
 
   tape.end = take_point(pass).before(norm_before(w.encoder, 0, w.encoder_norm), site_encoder_embedding);
   enter_stack<B, T>(pass, w.embedding, tokens, tape.end);
@@ -153,126 +161,129 @@ void encoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::m
     auto& layer = tape.layers[to_size(l)];
     auto const& weights = w.encoder[to_size(l)];
     index_t const attention = encoder_site(l, 0), feed_forward = encoder_site(l, 1);
-    layer = {tape.end, take_point(pass).before(weights.feed_forward_norm, attention + site_residual),
-             take_attention_tape<T>(b, c, rows.rows, 3, scores), take_feed_forward_tape<T>(b, c, rows.rows)};
+    auto const middle = take_point(pass).before(weights.feed_forward_norm, attention + site_residual);
+    layer.attention = {tape.end, take_attention_activations(pass, 3, c.heads * rows.pairs), attention};
+    layer.feed_forward = {middle, take_feed_forward_activations(pass), feed_forward};
     tape.end = take_point(pass).before(norm_before(w.encoder, l + 1, w.encoder_norm), feed_forward + site_residual);
-    self_attention_forward<B, T>(pass, weights, attention, layer.first, layer.attention, layer.second);
-    feed_forward_forward<B, T>(pass, weights, feed_forward, layer.second, layer.feed_forward, tape.end);
+    self_attention_forward(pass, weights, layer.attention, middle);
+    feed_forward_forward(pass, weights, layer.feed_forward, tape.end);
   }
   dropout_apply<T>(b, pass.drop(site_encoder_end), tape.end.normed);
 }
 
-/// Accumulates the gradients of the encoder's parameters in g. dout (rows, d), the gradient of the encoder's result, is
+/// Adds the gradients of the encoder's parameters to g. dout (rows, d), the gradient of the encoder's result, is
 /// overwritten.
 template <class B, class T>
-void encoder_backward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w,
-                      t5_weights<T, typename B::memory_space> const& g, nn::dropout_plan const& plan,
-                      in_vector<B, token_t> tokens, packed_rows<B> const& rows, encoder_tape<B, T> const& tape,
-                      out_matrix<B, T> dout) {
-  auto const pass = make_pass(b, c, plan, rows, tape.bias, false);
-  auto const dstream = take<T>(b, rows.rows, c.model_width);
-  enter_stack_backward<B, T>(pass, site_encoder_end, tape.end, dout, dstream, g.encoder_norm);
-  for (index_t l = c.encoder_layers; l-- > 0;) {
-    auto const at = to_size(l);
-    auto const& layer = tape.layers[at];
-    feed_forward_backward<B, T>(pass, w.encoder[at], g.encoder[at], encoder_site(l, 1), layer.second,
-                                layer.feed_forward, dout, dstream);
-    self_attention_backward<B, T>(pass, w.encoder[at], g.encoder[at], encoder_site(l, 0), layer.first, layer.attention,
-                                  dout, dstream);
+void encoder_backward(model_pass<B, T> const& model, encoder_tape<B, T> const& tape, out_matrix<B, T> dout,
+                      t5_weights<T, typename B::memory_space> const& g) {
+  auto const& [b, c, w, plan] = model;
+  auto const pass = stack_pass_of(model, tape);
+  stream_gradient<B, T> const gradient{.output = dout,
+                                       .stream = b.scratch().template take<T>(tape.rows.rows, c.model_width)};
+  enter_stack_backward(pass, site_encoder_end, tape.end, gradient, g.encoder_norm);
+  for (auto l = static_cast<std::size_t>(c.encoder_layers); l-- > 0;) {
+    layer_with_gradient<B, T> const parameters{.weights = w.encoder[l], .gradient = g.encoder[l]};
+    feed_forward_backward(pass, parameters, tape.layers[l].feed_forward, gradient);
+    self_attention_backward(pass, parameters, tape.layers[l].attention, gradient);
   }
-  nn::embedding_gradient<T>(b, tokens, dout, g.embedding);
-  relative_bias_backward<T>(b, tape.bias.bucket_of, tape.bias.gradient, g.encoder_bias);
+  nn::embedding_gradient<T>(b, tape.tokens, dout, g.embedding);
+  relative_bias_backward<T>(b, tape.bias.buckets, tape.bias.gradient, g.encoder_bias);
 }
 
 // ---- decoder -------------------------------------------------------------------------------------------------------
 
-/// Activations of the decoder.
+/// Inputs and activations of the decoder.
 template <class B, class T>
 struct decoder_tape {
   struct layer {
-    stream_point<B, T> first, second, third;  // before self-attention, cross-attention and feed-forward
     attention_tape<B, T> self, cross;
     feed_forward_tape<B, T> feed_forward;
   };
+  static constexpr auto direction = attention_direction::causal;
+
+  in_vector<B, token_t> tokens;
+  packed_rows<B> rows, memory_rows;  // of the targets and of the encoder's result
+  in_matrix<B, T> key_value;         // (encoder rows, layers·2·inner) of the cross-attention of all layers
+  bucket_table<B> buckets{direction};
+  position_bias<B, T> bias;
+  attention_plan<typename B::memory_space> self_attention = {}, cross_attention = {};
   std::vector<layer> layers;
-  bucket_table<B> buckets{attention_direction::causal};
-  bias_tape<B, T> bias;
-  attention_plan<typename B::memory_space> cross_attention = {};
-  stream_point<B, T> end;
+  stream_point<B, T> end;  // end.normed is the decoder's result, with dropout
 };
 
-/// The keys and values of one layer, as views of the product of all layers (rows, layers·2·inner).
-template <class B, class M>
-cross_memory<M, B> cross_memory_of(t5_config const& c, M all, packed_rows<B> const& rows, index_t layer,
-                                   attention_plan<typename B::memory_space> const& attention = {}) {
-  index_t const inner = c.attention_width();
-  return {all.column_block(layer * 2 * inner, inner),
-          all.column_block((layer * 2 + 1) * inner, inner),
-          rows,
-          {},
-          attention};
+/// The keys and values of one layer, as views of those of all layers; in a backward pass also their gradients,
+/// dkey_value (encoder rows, layers·2·inner).
+template <class B, class T>
+cross_memory<B, T> cross_memory_of(t5_config const& c, decoder_tape<B, T> const& tape, index_t layer,
+                                   out_matrix<B, T> dkey_value = {}) {
+  index_t const inner = c.attention_width(), k = 2 * layer * inner, v = k + inner;
+  cross_memory<B, T> memory{.k = tape.key_value.column_block(k, inner),
+                            .v = tape.key_value.column_block(v, inner),
+                            .rows = tape.memory_rows,
+                            .cross_attention = tape.cross_attention};
+  if (dkey_value.rows() > 0) {
+    memory.dk = dkey_value.column_block(k, inner);
+    memory.dv = dkey_value.column_block(v, inner);
+  }
+  return memory;
 }
 
 /// Runs the decoder with teacher forcing; the result is tape.end.normed (rows, d). key_value: (encoder rows,
 /// layers·2·inner).
 template <class B, class T>
-void decoder_forward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w,
-                     nn::dropout_plan const& plan, token_block<B> const& block, in_matrix<B, T> key_value,
+void decoder_forward(model_pass<B, T> const& model, token_block<B> const& block, in_matrix<B, T> key_value,
                      decoder_tape<B, T>& tape) {
+  auto const& [b, c, w, plan] = model;
   auto const& rows = block.target_rows;
-  index_t const self_scores = c.heads * rows.pairs, cross_scores = c.heads * block.cross_pairs;
+  tape.tokens = block.decoder_inputs;
+  tape.rows = rows;
+  tape.memory_rows = block.input_rows;
+  tape.key_value = key_value;
   tape.bias = relative_bias<T>(b, c, w.decoder_bias, tape.buckets.of(b, c, rows.longest));
-  tape.bias.attention = nn::make_attention_plan(b, rows.offsets, rows.offsets, c.heads, rows.rows, true);
+  tape.self_attention = nn::make_attention_plan(b, rows.offsets, rows.offsets, c.heads, rows.rows, true);
   tape.cross_attention = nn::make_attention_plan(b, rows.offsets, block.input_rows.offsets, c.heads, rows.rows, true);
-  auto const pass = make_pass(b, c, plan, rows, tape.bias, true);
+  auto const pass = stack_pass_of(model, tape);
 
   tape.end = take_point(pass).before(norm_before(w.decoder, 0, w.decoder_norm), site_decoder_embedding);
-  enter_stack<B, T>(pass, w.embedding, block.decoder_inputs, tape.end);
-  tape.layers.resize(to_size(c.decoder_layers));
+  enter_stack<B, T>(pass, w.embedding, tape.tokens, tape.end);
+  tape.layers.resize(static_cast<std::size_t>(c.decoder_layers));
   for (index_t l = 0; l < c.decoder_layers; ++l) {
     auto& layer = tape.layers[to_size(l)];
     auto const& weights = w.decoder[to_size(l)];
     index_t const self = decoder_site(c, l, 0), cross = decoder_site(c, l, 1), feed_forward = decoder_site(c, l, 2);
-    layer = {tape.end,
-             take_point(pass).before(weights.cross_norm, self + site_residual),
-             take_point(pass).before(weights.feed_forward_norm, cross + site_residual),
-             take_attention_tape<T>(b, c, rows.rows, 3, self_scores),
-             take_attention_tape<T>(b, c, rows.rows, 1, cross_scores),
-             take_feed_forward_tape<T>(b, c, rows.rows)};
+    auto const second = take_point(pass).before(weights.cross_norm, self + site_residual);
+    auto const third = take_point(pass).before(weights.feed_forward_norm, cross + site_residual);
+    layer.self = {tape.end, take_attention_activations(pass, 3, c.heads * rows.pairs), self};
+    layer.cross = {second, take_attention_activations(pass, 1, c.heads * block.cross_pairs), cross};
+    layer.feed_forward = {third, take_feed_forward_activations(pass), feed_forward};
     tape.end = take_point(pass).before(norm_before(w.decoder, l + 1, w.decoder_norm), feed_forward + site_residual);
-    self_attention_forward<B, T>(pass, weights, self, layer.first, layer.self, layer.second);
-    cross_attention_forward<B, T>(pass, weights,
-                                  cross_memory_of<B>(c, key_value, block.input_rows, l, tape.cross_attention), cross,
-                                  layer.second, layer.cross, layer.third);
-    feed_forward_forward<B, T>(pass, weights, feed_forward, layer.third, layer.feed_forward, tape.end);
+    self_attention_forward(pass, weights, layer.self, second);
+    cross_attention_forward(pass, weights, cross_memory_of(c, tape, l), layer.cross, third);
+    feed_forward_forward(pass, weights, layer.feed_forward, tape.end);
   }
   dropout_apply<T>(b, pass.drop(site_decoder_end), tape.end.normed);
 }
 
-/// Accumulates the gradients of the decoder's parameters in g. dout (rows, d) is overwritten, and so is dkey_value
-/// (encoder rows, layers·2·inner).
+/// Adds the gradients of the decoder's parameters to g. dout (rows, d), the gradient of the decoder's result, is
+/// overwritten; dkey_value (encoder rows, layers·2·inner), the gradient of tape.key_value, is written.
 template <class B, class T>
-void decoder_backward(B& b, t5_config const& c, t5_weights<T const, typename B::memory_space> const& w,
-                      t5_weights<T, typename B::memory_space> const& g, nn::dropout_plan const& plan,
-                      token_block<B> const& block, in_matrix<B, T> key_value, decoder_tape<B, T> const& tape,
-                      out_matrix<B, T> dout, out_matrix<B, T> dkey_value) {
-  auto const pass = make_pass(b, c, plan, block.target_rows, tape.bias, true);
-  auto const dstream = take<T>(b, block.target_rows.rows, c.model_width);
-  enter_stack_backward<B, T>(pass, site_decoder_end, tape.end, dout, dstream, g.decoder_norm);
+void decoder_backward(model_pass<B, T> const& model, decoder_tape<B, T> const& tape, out_matrix<B, T> dout,
+                      out_matrix<B, T> dkey_value, t5_weights<T, typename B::memory_space> const& g) {
+  auto const& [b, c, w, plan] = model;
+  auto const pass = stack_pass_of(model, tape);
+  stream_gradient<B, T> const gradient{.output = dout,
+                                       .stream = b.scratch().template take<T>(tape.rows.rows, c.model_width)};
+  enter_stack_backward(pass, site_decoder_end, tape.end, gradient, g.decoder_norm);
   for (index_t l = c.decoder_layers; l-- > 0;) {
     auto const at = to_size(l);
     auto const& layer = tape.layers[at];
-    feed_forward_backward<B, T>(pass, w.decoder[at], g.decoder[at], decoder_site(c, l, 2), layer.third,
-                                layer.feed_forward, dout, dstream);
-    cross_attention_backward<B, T>(pass, w.decoder[at], g.decoder[at],
-                                   cross_memory_of<B>(c, key_value, block.input_rows, l, tape.cross_attention),
-                                   cross_memory_of<B>(c, dkey_value, block.input_rows, l), decoder_site(c, l, 1),
-                                   layer.second, layer.cross, dout, dstream);
-    self_attention_backward<B, T>(pass, w.decoder[at], g.decoder[at], decoder_site(c, l, 0), layer.first, layer.self,
-                                  dout, dstream);
+    layer_with_gradient<B, T> const parameters{.weights = w.decoder[at], .gradient = g.decoder[at]};
+    feed_forward_backward(pass, parameters, layer.feed_forward, gradient);
+    cross_attention_backward(pass, parameters, cross_memory_of(c, tape, l, dkey_value), layer.cross, gradient);
+    self_attention_backward(pass, parameters, layer.self, gradient);
   }
-  nn::embedding_gradient<T>(b, block.decoder_inputs, dout, g.embedding);
-  relative_bias_backward<T>(b, tape.bias.bucket_of, tape.bias.gradient, g.decoder_bias);
+  nn::embedding_gradient<T>(b, tape.tokens, dout, g.embedding);
+  relative_bias_backward<T>(b, tape.bias.buckets, tape.bias.gradient, g.decoder_bias);
 }
 
 }  // namespace mql4grec::detail

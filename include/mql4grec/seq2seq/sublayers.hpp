@@ -4,15 +4,16 @@
 //
 // - Forward: reads norm(x) of the residual stream x and writes the next point of the stream, x + dropout(f(norm(x))),
 //   and its norm.
-// - Backward: `dout` enters as the gradient of this sublayer's output f and leaves, in place, as the gradient of the
-//   previous sublayer's output. `dstream`, the gradient of the residual stream, is accumulated.
-// - Tapes contain the activations that the backward pass reads. Their memory is the worker's scratch, so a tape is
-//   valid until the scope ends in which it was allocated.
+// - Backward: replaces `gradient.output`, the gradient of this sublayer's output f, by the gradient of the previous
+//   sublayer's output, and accumulates `gradient.stream`, the gradient of the residual stream.
+// - Both take the same tape: the sublayer's input, its activations and its dropout sites. Their memory is the worker's
+//   scratch, so a tape is valid until the scope ends in which it was allocated.
 #include "mql4grec/nn/attention.hpp"
 #include "mql4grec/nn/dropout.hpp"
 #include "mql4grec/nn/feed_forward.hpp"
 #include "mql4grec/nn/linear.hpp"
 #include "mql4grec/nn/residual_norm.hpp"
+#include "mql4grec/seq2seq/relative_position.hpp"
 #include "mql4grec/seq2seq/t5.hpp"
 
 namespace mql4grec::detail {
@@ -30,25 +31,40 @@ struct packed_rows {
 };
 
 /// The relative position bias of one stack, one column per distance; see attention_inputs::bias.
-template <class M>
+template <class B, class T>
 struct position_bias {
-  M by_distance;  ///< (heads, distances)
-  index_t zero_distance = 0;
+  in_vector<B, index_t> buckets = {};  ///< (distances) the bucket of each distance
+  out_matrix<B, T> values = {};        ///< (heads, distances)
+  out_matrix<B, T> gradient = {};      ///< (heads, distances) accumulated by a backward pass
+  index_t zero_distance = 0;           ///< the column of distance 0
 };
 
-/// The values that all sublayers of a stack share during one pass.
+/// The values that all sublayers of a stack share during one pass, forward or backward.
 template <class B, class T>
 struct stack_pass {
   B& backend;
   t5_config const& config;
-  nn::dropout_plan plan;
+  nn::dropout_plan dropout = {};
   packed_rows<B> rows;
-  bool causal = false;
-  position_bias<in_matrix<B, T>> bias;
-  out_matrix<B, T> bias_gradient = {};                      ///< like bias.by_distance; empty in a forward pass
-  attention_plan<typename B::memory_space> attention = {};  ///< of self-attention
+  attention_direction direction = attention_direction::bidirectional;
+  position_bias<B, T> bias;
+  attention_plan<typename B::memory_space> self_attention = {};
 
-  dropout drop(index_t site) const { return plan.at(site, rows.first_row); }
+  mql4grec::dropout drop(index_t site) const { return dropout.at(site, rows.first_row); }
+};
+
+/// The weights of a layer and the views that their gradients are added to.
+template <class B, class T>
+struct layer_with_gradient {
+  typename t5_weights<T const, typename B::memory_space>::layer const& weights;
+  typename t5_weights<T, typename B::memory_space>::layer const& gradient;
+};
+
+/// The two gradients that a backward pass carries from sublayer to sublayer; both are updated in place.
+template <class B, class T>
+struct stream_gradient {
+  out_matrix<B, T> output;  ///< (rows, d) of the current sublayer's output
+  out_matrix<B, T> stream;  ///< (rows, d) of the residual stream
 };
 
 // Every sublayer has four dropout sites: three inside, one at its end.
@@ -85,193 +101,225 @@ void add_and_norm(stack_pass<B, T> const& pass, stream_point<B, T> const& from, 
                        to.normed, to.inv_rms);
 }
 
-/// Turns dout, the gradient of at.normed, into the gradient of what was added to the stream last.
+/// Replaces gradient.output, the gradient of at.normed, by the gradient of what was added to the stream last.
 template <class B, class T>
-void add_and_norm_gradient(stack_pass<B, T> const& pass, stream_point<B, T> const& at, out_matrix<B, T> dout,
-                           out_matrix<B, T> dstream, out_vector<B, T> dgain) {
-  nn::residual_norm_gradient<T>(pass.backend, pass.drop(at.site), at.stream, at.gain, at.inv_rms, dout, dstream, dgain);
+void add_and_norm_gradient(stack_pass<B, T> const& pass, stream_point<B, T> const& at,
+                           stream_gradient<B, T> const& gradient, out_vector<B, T> dgain) {
+  nn::residual_norm_gradient<T>(pass.backend, pass.drop(at.site), at.stream, at.gain, at.inv_rms, gradient.output,
+                                gradient.stream, dgain);
 }
+
+/// The operands of a sublayer that its forward and its backward pass share. The forward pass reads `input` and fills
+/// `activations`; the backward pass reads both.
+template <class B, class T, class Activations>
+struct sublayer_tape {
+  stream_point<B, T> input;
+  Activations activations;
+  index_t site = 0;  ///< the sublayer's first dropout site
+};
 
 // ---- self-attention ------------------------------------------------------------------------------------------------
 
 /// Activations of an attention sublayer.
 template <class B, class T>
-struct attention_tape {
+struct attention_activations {
   out_matrix<B, T> projected;  // (rows, 3·inner): q, k, v; in cross-attention (rows, inner): q
   out_vector<B, T> weights;    // (Σ heads·queries·keys)
   out_matrix<B, T> context;    // (rows, inner)
 };
+/// The tape of an attention sublayer.
+template <class B, class T>
+using attention_tape = sublayer_tape<B, T, attention_activations<B, T>>;
 
-/// Allocates a tape in the scratch. `scores`: Σ heads·queries·keys.
-template <class T, class B>
-attention_tape<B, T> take_attention_tape(B& b, t5_config const& c, index_t rows, index_t projections, index_t scores) {
-  return {take<T>(b, rows, projections * c.attention_width()), take<T>(b, scores),
-          take<T>(b, rows, c.attention_width())};
+/// Allocates the activations in the scratch. `projections`: 3 in self-attention, 1 in cross-attention. `scores`: Σ
+/// heads·queries·keys.
+template <class B, class T>
+attention_activations<B, T> take_attention_activations(stack_pass<B, T> const& pass, index_t projections,
+                                                       index_t scores) {
+  auto& scratch = pass.backend.scratch();
+  index_t const rows = pass.rows.rows, inner = pass.config.attention_width();
+  return {scratch.template take<T>(rows, projections * inner), scratch.template take<T>(scores),
+          scratch.template take<T>(rows, inner)};
 }
 
 /// The inputs of self-attention: views into the merged projection.
 template <class B, class T>
 attention_inputs<typename B::memory_space, T> self_attention_inputs(stack_pass<B, T> const& pass,
-                                                                    attention_tape<B, T> const& tape, index_t site) {
+                                                                    attention_tape<B, T> const& tape) {
   index_t const inner = pass.config.attention_width();
-  return {.q = tape.projected.column_block(0, inner),
-          .k = tape.projected.column_block(inner, inner),
-          .v = tape.projected.column_block(2 * inner, inner),
+  auto const projected = tape.activations.projected;
+  return {.q = projected.column_block(0, inner),
+          .k = projected.column_block(inner, inner),
+          .v = projected.column_block(2 * inner, inner),
           .query_offsets = pass.rows.offsets,
           .key_offsets = pass.rows.offsets,
           .heads = pass.config.heads,
-          .bias = pass.bias.by_distance,
+          .bias = pass.bias.values,
           .zero_distance = pass.bias.zero_distance,
-          .causal = pass.causal,
-          .drop = pass.drop(site + site_weights),
-          .plan = pass.attention};
+          .causal = pass.direction == attention_direction::causal,
+          .drop = pass.drop(tape.site + site_weights),
+          .plan = pass.self_attention};
 }
 
-/// Self-attention, from point `from` of the stream to point `to`.
+/// Self-attention, from tape.input to `output`.
 template <class B, class T, class Layer>
-void self_attention_forward(stack_pass<B, T> const& pass, Layer const& w, index_t site, stream_point<B, T> const& from,
-                            attention_tape<B, T> const& tape, stream_point<B, T> const& to) {
+void self_attention_forward(stack_pass<B, T> const& pass, Layer const& weights, attention_tape<B, T> const& tape,
+                            stream_point<B, T> const& output) {
   B& b = pass.backend;
-  nn::linear<T>(b, from.normed, w.qkv, tape.projected);
-  nn::attention<T>(b, self_attention_inputs(pass, tape, site), tape.weights, tape.context);
-  nn::linear<T>(b, tape.context, w.output, to.stream);
-  add_and_norm(pass, from, to);
+  auto const& a = tape.activations;
+  nn::linear<T>(b, tape.input.normed, weights.qkv, a.projected);
+  nn::attention<T>(b, self_attention_inputs(pass, tape), a.weights, a.context);
+  nn::linear<T>(b, a.context, weights.output, output.stream);
+  add_and_norm(pass, tape.input, output);
 }
 
 /// The gradients of self-attention; see the top of this file.
-template <class B, class T, class Layer, class Gradients>
-void self_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g, index_t site,
-                             stream_point<B, T> const& from, attention_tape<B, T> const& tape, out_matrix<B, T> dout,
-                             out_matrix<B, T> dstream) {
+template <class B, class T>
+void self_attention_backward(stack_pass<B, T> const& pass, layer_with_gradient<B, T> const& layer,
+                             attention_tape<B, T> const& tape, stream_gradient<B, T> const& gradient) {
   B& b = pass.backend;
+  auto const& a = tape.activations;
+  auto const& [w, g] = layer;
+  auto const dout = gradient.output;
   index_t const rows = dout.rows(), inner = pass.config.attention_width();
   scratch_scope<B> const scope(b.scratch());
-  auto const dcontext = take<T>(b, rows, inner);
-  auto const dprojected = take<T>(b, rows, 3 * inner);
-  nn::linear_weight_gradient<T>(b, tape.context, dout, g.output);
+  auto const dcontext = b.scratch().template take<T>(rows, inner);
+  auto const dprojected = b.scratch().template take<T>(rows, 3 * inner);
+  nn::linear_weight_gradient<T>(b, a.context, dout, g.output);
   nn::linear_input_gradient<T>(b, dout, w.output, dcontext);
-  nn::attention_gradient<T>(b, self_attention_inputs(pass, tape, site), tape.weights, dcontext,
+  nn::attention_gradient<T>(b, self_attention_inputs(pass, tape), a.weights, dcontext,
                             {.dq = dprojected.column_block(0, inner),
                              .dk = dprojected.column_block(inner, inner),
                              .dv = dprojected.column_block(2 * inner, inner),
-                             .dbias = pass.bias_gradient});
-  nn::linear_weight_gradient<T>(b, from.normed, dprojected, g.qkv);
+                             .dbias = pass.bias.gradient});
+  nn::linear_weight_gradient<T>(b, tape.input.normed, dprojected, g.qkv);
   nn::linear_input_gradient<T>(b, dprojected, w.qkv, dout);
-  add_and_norm_gradient(pass, from, dout, dstream, g.attention_norm);
+  add_and_norm_gradient(pass, tape.input, gradient, g.attention_norm);
 }
 
 // ---- cross-attention -----------------------------------------------------------------------------------------------
 
 /// The keys and values of one decoder layer's cross-attention, and their rows.
-template <class M, class B>
+template <class B, class T>
 struct cross_memory {
-  M k, v;  ///< (encoder rows, inner)
-  packed_rows<B> rows;
-  in_vector<B, typename M::value_type> packed_keys = {};    ///< see attention_inputs
-  attention_plan<typename B::memory_space> attention = {};  ///< of the decoder's rows and these
+  in_matrix<B, T> k, v;               ///< (encoder rows, inner)
+  out_matrix<B, T> dk = {}, dv = {};  ///< like k and v; overwritten by the backward pass, otherwise empty
+  packed_rows<B> rows = {};
+  in_vector<B, T> packed_keys = {};                               ///< see attention_inputs
+  attention_plan<typename B::memory_space> cross_attention = {};  ///< of the decoder's rows and these
 };
 
 /// The inputs of cross-attention.
-template <class B, class T, class M>
+template <class B, class T>
 attention_inputs<typename B::memory_space, T> cross_attention_inputs(stack_pass<B, T> const& pass,
-                                                                     cross_memory<M, B> const& memory,
-                                                                     attention_tape<B, T> const& tape, index_t site) {
-  return {.q = tape.projected,
+                                                                     cross_memory<B, T> const& memory,
+                                                                     attention_tape<B, T> const& tape) {
+  return {.q = tape.activations.projected,
           .k = memory.k,
           .v = memory.v,
           .query_offsets = pass.rows.offsets,
           .key_offsets = memory.rows.offsets,
           .heads = pass.config.heads,
-          .drop = pass.drop(site + site_weights),
+          .drop = pass.drop(tape.site + site_weights),
           .packed_keys = memory.packed_keys,
-          .plan = memory.attention};
+          .plan = memory.cross_attention};
 }
 
-/// Cross-attention, from point `from` of the stream to point `to`.
-template <class B, class T, class Layer, class M>
-void cross_attention_forward(stack_pass<B, T> const& pass, Layer const& w, cross_memory<M, B> const& memory,
-                             index_t site, stream_point<B, T> const& from, attention_tape<B, T> const& tape,
-                             stream_point<B, T> const& to) {
+/// Cross-attention, from tape.input to `output`.
+template <class B, class T, class Layer>
+void cross_attention_forward(stack_pass<B, T> const& pass, Layer const& weights, cross_memory<B, T> const& memory,
+                             attention_tape<B, T> const& tape, stream_point<B, T> const& output) {
   B& b = pass.backend;
-  nn::linear<T>(b, from.normed, w.cross_query, tape.projected);
-  nn::attention<T>(b, cross_attention_inputs(pass, memory, tape, site), tape.weights, tape.context);
-  nn::linear<T>(b, tape.context, w.cross_output, to.stream);
-  add_and_norm(pass, from, to);
+  auto const& a = tape.activations;
+  nn::linear<T>(b, tape.input.normed, weights.cross_query, a.projected);
+  nn::attention<T>(b, cross_attention_inputs(pass, memory, tape), a.weights, a.context);
+  nn::linear<T>(b, a.context, weights.cross_output, output.stream);
+  add_and_norm(pass, tape.input, output);
 }
 
-/// The gradients of cross-attention; see the top of this file. dmemory.k and dmemory.v are overwritten.
-template <class B, class T, class Layer, class Gradients, class M>
-void cross_attention_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g,
-                              cross_memory<M, B> const& memory, cross_memory<out_matrix<B, T>, B> const& dmemory,
-                              index_t site, stream_point<B, T> const& from, attention_tape<B, T> const& tape,
-                              out_matrix<B, T> dout, out_matrix<B, T> dstream) {
+/// The gradients of cross-attention; see the top of this file.
+template <class B, class T>
+void cross_attention_backward(stack_pass<B, T> const& pass, layer_with_gradient<B, T> const& layer,
+                              cross_memory<B, T> const& memory, attention_tape<B, T> const& tape,
+                              stream_gradient<B, T> const& gradient) {
   B& b = pass.backend;
+  auto const& a = tape.activations;
+  auto const& [w, g] = layer;
+  auto const dout = gradient.output;
   index_t const rows = dout.rows(), inner = pass.config.attention_width();
   scratch_scope<B> const scope(b.scratch());
-  auto const dcontext = take<T>(b, rows, inner);
-  auto const dq = take<T>(b, rows, inner);
-  nn::linear_weight_gradient<T>(b, tape.context, dout, g.cross_output);
+  auto const dcontext = b.scratch().template take<T>(rows, inner);
+  auto const dq = b.scratch().template take<T>(rows, inner);
+  nn::linear_weight_gradient<T>(b, a.context, dout, g.cross_output);
   nn::linear_input_gradient<T>(b, dout, w.cross_output, dcontext);
-  nn::attention_gradient<T>(b, cross_attention_inputs(pass, memory, tape, site), tape.weights, dcontext,
-                            {.dq = dq, .dk = dmemory.k, .dv = dmemory.v});
-  nn::linear_weight_gradient<T>(b, from.normed, dq, g.cross_query);
+  nn::attention_gradient<T>(b, cross_attention_inputs(pass, memory, tape), a.weights, dcontext,
+                            {.dq = dq, .dk = memory.dk, .dv = memory.dv});
+  nn::linear_weight_gradient<T>(b, tape.input.normed, dq, g.cross_query);
   nn::linear_input_gradient<T>(b, dq, w.cross_query, dout);
-  add_and_norm_gradient(pass, from, dout, dstream, g.cross_norm);
+  add_and_norm_gradient(pass, tape.input, gradient, g.cross_norm);
 }
 
 // ---- feed-forward --------------------------------------------------------------------------------------------------
 
 /// Activations of a feed-forward sublayer.
 template <class B, class T>
-struct feed_forward_tape {
+struct feed_forward_activations {
   out_matrix<B, T> gates;   // (rows, 2·ff), with gated activations only
   out_matrix<B, T> hidden;  // (rows, ff) after activation and dropout
 };
+/// The tape of a feed-forward sublayer.
+template <class B, class T>
+using feed_forward_tape = sublayer_tape<B, T, feed_forward_activations<B, T>>;
 
-/// Allocates a tape in the scratch.
-template <class T, class B>
-feed_forward_tape<B, T> take_feed_forward_tape(B& b, t5_config const& c, index_t rows) {
-  auto const gated = c.activation == nn::activation::gated_gelu;
-  return {take<T>(b, gated ? rows : 0, 2 * c.inner_width), take<T>(b, rows, c.inner_width)};
+/// Allocates the activations in the scratch.
+template <class B, class T>
+feed_forward_activations<B, T> take_feed_forward_activations(stack_pass<B, T> const& pass) {
+  auto& scratch = pass.backend.scratch();
+  index_t const rows = pass.rows.rows, width = pass.config.inner_width;
+  bool const gated = pass.config.activation == nn::activation::gated_gelu;
+  return {scratch.template take<T>(gated ? rows : 0, 2 * width), scratch.template take<T>(rows, width)};
 }
 
-/// The feed-forward sublayer, from point `from` of the stream to point `to`.
+/// The feed-forward sublayer, from tape.input to `output`.
 template <class B, class T, class Layer>
-void feed_forward_forward(stack_pass<B, T> const& pass, Layer const& w, index_t site, stream_point<B, T> const& from,
-                          feed_forward_tape<B, T> const& tape, stream_point<B, T> const& to) {
+void feed_forward_forward(stack_pass<B, T> const& pass, Layer const& weights, feed_forward_tape<B, T> const& tape,
+                          stream_point<B, T> const& output) {
   static_assert(nn::ActivationOps<B, T>,
                 "this backend has no activations for this scalar; add them in backend/<name>/activation.hpp");
   B& b = pass.backend;
+  auto const& a = tape.activations;
   if (pass.config.activation == nn::activation::relu) {
-    nn::linear_relu<T>(b, pass.drop(site + site_hidden), from.normed, w.expand, tape.hidden);
+    nn::linear_relu<T>(b, pass.drop(tape.site + site_hidden), tape.input.normed, weights.expand, a.hidden);
   } else {
-    nn::linear<T>(b, from.normed, w.expand, tape.gates);
-    gated_gelu_forward<T>(b, pass.drop(site + site_hidden), tape.gates, tape.hidden);
+    nn::linear<T>(b, tape.input.normed, weights.expand, a.gates);
+    gated_gelu_forward<T>(b, pass.drop(tape.site + site_hidden), a.gates, a.hidden);
   }
-  nn::linear<T>(b, tape.hidden, w.contract, to.stream);
-  add_and_norm(pass, from, to);
+  nn::linear<T>(b, a.hidden, weights.contract, output.stream);
+  add_and_norm(pass, tape.input, output);
 }
 
 /// The gradients of the feed-forward sublayer; see the top of this file.
-template <class B, class T, class Layer, class Gradients>
-void feed_forward_backward(stack_pass<B, T> const& pass, Layer const& w, Gradients const& g, index_t site,
-                           stream_point<B, T> const& from, feed_forward_tape<B, T> const& tape, out_matrix<B, T> dout,
-                           out_matrix<B, T> dstream) {
+template <class B, class T>
+void feed_forward_backward(stack_pass<B, T> const& pass, layer_with_gradient<B, T> const& layer,
+                           feed_forward_tape<B, T> const& tape, stream_gradient<B, T> const& gradient) {
   B& b = pass.backend;
+  auto const& a = tape.activations;
+  auto const& [w, g] = layer;
+  auto const dout = gradient.output;
   scratch_scope<B> const scope(b.scratch());
-  auto const dhidden = take<T>(b, dout.rows(), pass.config.inner_width);
-  nn::linear_weight_gradient<T>(b, tape.hidden, dout, g.contract);
+  auto const dhidden = b.scratch().template take<T>(dout.rows(), pass.config.inner_width);
+  nn::linear_weight_gradient<T>(b, a.hidden, dout, g.contract);
   nn::linear_input_gradient<T>(b, dout, w.contract, dhidden);
   auto dexpanded = dhidden;
   if (pass.config.activation == nn::activation::relu) {
-    relu_backward<T>(b, pass.drop(site + site_hidden), tape.hidden, dhidden);
+    relu_backward<T>(b, pass.drop(tape.site + site_hidden), a.hidden, dhidden);
   } else {
-    dexpanded = take<T>(b, dout.rows(), 2 * pass.config.inner_width);
-    gated_gelu_backward<T>(b, pass.drop(site + site_hidden), tape.gates, dhidden, dexpanded);
+    dexpanded = b.scratch().template take<T>(dout.rows(), 2 * pass.config.inner_width);
+    gated_gelu_backward<T>(b, pass.drop(tape.site + site_hidden), a.gates, dhidden, dexpanded);
   }
-  nn::linear_weight_gradient<T>(b, from.normed, dexpanded, g.expand);
+  nn::linear_weight_gradient<T>(b, tape.input.normed, dexpanded, g.expand);
   nn::linear_input_gradient<T>(b, dexpanded, w.expand, dout);
-  add_and_norm_gradient(pass, from, dout, dstream, g.feed_forward_norm);
+  add_and_norm_gradient(pass, tape.input, gradient, g.feed_forward_norm);
 }
 
 }  // namespace mql4grec::detail

@@ -78,7 +78,7 @@ class trainer {
       fill<T>(worker, mine.gradient.view_all(), T{});
       for (std::size_t s = first_micro_batch(which); s < micro_batches_.size(); s += world_workers())
         losses_[s] = static_cast<double>(
-            mine.pass.loss_and_gradient(worker, model_, all, micro_batches_[s], plan, 1 / tokens, mine.windows));
+            mine.pass.loss_and_gradient(all, micro_batches_[s], plan, {.sum = mine.windows, .scale = 1 / tokens}));
     });
     double const loss = sum_of_losses() / tokens;
     double norm = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients_));
@@ -122,10 +122,10 @@ class trainer {
       for (index_t i = first; i < std::min<index_t>(source.size(), first + evaluation_batch); ++i)
         source.write(i, options_.seed, 0, batch_);
       cut(batch_);
-      for_each_worker(backend_, [&](B& worker, index_t which) {
+      for_each_worker(backend_, [&](B&, index_t which) {
         for (std::size_t s = first_micro_batch(which); s < micro_batches_.size(); s += world_workers())
           losses_[s] =
-              static_cast<double>(workers_[to_size(which)]->pass.loss(worker, model_, batch_, micro_batches_[s]));
+              static_cast<double>(workers_[static_cast<std::size_t>(which)]->pass.loss(batch_, micro_batches_[s]));
       });
       sum += sum_of_losses();
       tokens += static_cast<double>(batch_.targets.size());
@@ -146,7 +146,8 @@ class trainer {
 
     worker_state(B& worker, t5<B, T> const& model)
         : gradient(worker.template allocate<T>(model.layout().size())),
-          windows(t5_windows(model.config(), model.layout(), gradient.view_all())) {}
+          windows(t5_windows(model.config(), model.layout(), gradient.view_all())),
+          pass(worker, model) {}
   };
 
   /// The members that a captured step uses.

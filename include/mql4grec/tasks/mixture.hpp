@@ -22,8 +22,8 @@ class any_task {
     requires(!std::same_as<std::remove_cvref_t<T>, any_task>)
   any_task(T task) : task_(std::make_shared<model<T>>(std::move(task))) {  // NOLINT
     static_assert(Task<T>,
-                  "a task has each_example(dataset, split, sink) and write(dataset, vocabulary, place, random, batch); "
-                  "see tasks/task.hpp");
+                  "a task has each_example(dataset, split, sink) and write(task_context, place, random, batch); see "
+                  "tasks/task.hpp");
   }
 
   /// See Task.
@@ -31,16 +31,15 @@ class any_task {
     task_->each_example(data, part, sink);
   }
   /// See Task.
-  void write(dataset const& data, vocabulary const& vocab, example_place place, random_stream& random,
-             batch& out) const {
-    task_->write(data, vocab, place, random, out);
+  void write(task_context const& context, example_place place, random_stream& random, batch& out) const {
+    task_->write(context, place, random, out);
   }
 
  private:
   struct interface {
     virtual ~interface() = default;
     virtual void each_example(dataset const&, split, example_sink const&) const = 0;
-    virtual void write(dataset const&, vocabulary const&, example_place, random_stream&, batch&) const = 0;
+    virtual void write(task_context const&, example_place, random_stream&, batch&) const = 0;
   };
   template <class T>
   struct model final : interface {
@@ -48,9 +47,8 @@ class any_task {
     void each_example(dataset const& data, split part, example_sink const& sink) const override {
       task.each_example(data, part, sink);
     }
-    void write(dataset const& data, vocabulary const& vocab, example_place place, random_stream& random,
-               batch& out) const override {
-      task.write(data, vocab, place, random, out);
+    void write(task_context const& context, example_place place, random_stream& random, batch& out) const override {
+      task.write(context, place, random, out);
     }
     T task;
   };
@@ -66,8 +64,8 @@ struct mixture {
   /// The query of a modality. Throws error when the mixture has none.
   next_item const& query(modality kind) const {
     expects(index(kind) >= 0 && index(kind) < std::ssize(queries), "modality ", index(kind),
-            " of a mixture that asks for ", queries.size());
-    return queries[to_size(kind)];
+            " of a mixture with queries of ", queries.size());
+    return queries[static_cast<std::size_t>(kind)];
   }
 };
 
@@ -88,14 +86,14 @@ inline next_item next_with(modality from, modality to, prompt_range prompt, mixt
 }  // namespace detail
 
 /// The two symmetric next-item tasks, as in the paper's pre-training.
-inline mixture next_only(mixture_options options = {}) {
+[[nodiscard]] inline mixture next_only(mixture_options options = {}) {
   auto const text = detail::next_with(modality::text, modality::text, {0, 3}, options);
   auto const image = detail::next_with(modality::image, modality::image, {3, 3}, options);
   return {.tasks = {text, image}, .queries = {text, image}};
 }
 
 /// All six tasks, as in the paper's fine-tuning, each with three prompt tokens of its own.
-inline mixture all_tasks(mixture_options options = {}) {
+[[nodiscard]] inline mixture all_tasks(mixture_options options = {}) {
   auto mix = next_only(options);
   mix.tasks.push_back(detail::next_with(modality::text, modality::image, {6, 3}, options));
   mix.tasks.push_back(detail::next_with(modality::image, modality::text, {9, 3}, options));
@@ -108,11 +106,11 @@ inline mixture all_tasks(mixture_options options = {}) {
 /// text-to-image, image-to-text, align-text-image and align-image-text; a name that occurs twice counts twice. The
 /// validation loss is that of the listed next-text and next-image, or of both when the list has neither. Throws error
 /// for an unknown name and for an empty list.
-mixture listed_tasks(std::vector<std::string> const& names, mixture_options options = {});
+[[nodiscard]] mixture listed_tasks(std::vector<std::string> const& names, mixture_options options = {});
 
 /// The mixture of the authors' released code: next-item tasks without a prompt, and one asymmetric task that chooses
 /// its direction at random, with one prompt for both directions.
-inline mixture released_mixture(mixture_options options = {}) {
+[[nodiscard]] inline mixture released_mixture(mixture_options options = {}) {
   auto const text = detail::next_with(modality::text, modality::text, {}, options);
   auto const image = detail::next_with(modality::image, modality::image, {}, options);
   auto const to_image = detail::next_with(modality::text, modality::image, {6, 3}, options);
@@ -123,7 +121,7 @@ inline mixture released_mixture(mixture_options options = {}) {
 }
 
 /// The pre-training of the released code: the two symmetric next-item tasks without a prompt.
-inline mixture released_next_only(mixture_options options = {}) {
+[[nodiscard]] inline mixture released_next_only(mixture_options options = {}) {
   auto mix = released_mixture(options);
   mix.tasks.assign(mix.queries.begin(), mix.queries.end());
   return mix;

@@ -29,6 +29,11 @@ struct example_place {
   std::int32_t position;  ///< of the target in the user's history; 0 for an item alone
   bool operator==(example_place const&) const = default;
 };
+/// The tokens that a task writes with: those of a dataset's items, and the vocabulary that they belong to.
+struct task_context {
+  dataset const& data;      ///< interactions and token tables
+  vocabulary const& vocab;  ///< prompts
+};
 /// The callback that receives examples.
 using example_sink = std::function<void(example_place)>;
 
@@ -36,10 +41,10 @@ using example_sink = std::function<void(example_place)>;
 /// one sequence pair to a batch; its random_stream argument is its only source of randomness.
 template <class T>
 concept Task = std::copy_constructible<T> &&
-    requires(T const& task, dataset const& data, vocabulary const& vocab, split part, example_sink const& sink,
+    requires(T const& task, dataset const& data, task_context const& context, split part, example_sink const& sink,
              example_place place, random_stream& random, batch& out) {
   { task.each_example(data, part, sink) } -> std::same_as<void>;
-  { task.write(data, vocab, place, random, out) } -> std::same_as<void>;
+  { task.write(context, place, random, out) } -> std::same_as<void>;
 };
 
 /// The prompt tokens that mark a task: prompts first … first + count − 1 of the vocabulary. None when count is 0.
@@ -80,18 +85,18 @@ struct next_item {
   }
 
   /// Appends the example to the batch.
-  void write(dataset const& data, vocabulary const& vocab, example_place place, random_stream& random,
-             batch& out) const {
+  void write(task_context const& context, example_place place, random_stream& random, batch& out) const {
+    auto const& [data, vocab] = context;
     auto const items = data.interactions.of(user_id(place.row));
     auto const window = window_before(items, place.position, max_history);
-    auto const& told = data.table(from);
+    auto const& table = data.table(from);
     prompt.write(vocab, out);
     auto const begin = out.inputs.size();
     for (auto const item : window)
-      if (history_dropout == 0 || random.uniform() >= history_dropout) out.add_input(told.of(item));
-    auto const can_be_told = [&](item_id item) { return told.has(item); };
+      if (history_dropout == 0 || random.uniform() >= history_dropout) out.add_input(table.of(item));
+    auto const has_tokens = [&](item_id item) { return table.has(item); };
     // All items were dropped: keep the most recent one that has a sequence.
-    if (out.inputs.size() == begin) out.add_input(told.of(*std::find_if(window.rbegin(), window.rend(), can_be_told)));
+    if (out.inputs.size() == begin) out.add_input(table.of(*std::find_if(window.rbegin(), window.rend(), has_tokens)));
     out.close_input();
     out.add_target(data.table(to).of(items[to_size(place.position)]));
     out.close_target();
@@ -110,12 +115,12 @@ struct next_item {
   }
 
   /// Whether the target and at least one item of the history before it have sequences.
-  bool exists(dataset const& data, user_id user, index_t position) const {
+  [[nodiscard]] bool exists(dataset const& data, user_id user, index_t position) const {
     auto const items = data.interactions.of(user);
     auto const window = window_before(items, position, max_history);
-    auto const& told = data.table(from);
-    return data.table(to).has(items[to_size(position)]) &&
-           std::ranges::any_of(window, [&](item_id item) { return told.has(item); });
+    auto const& table = data.table(from);
+    return data.table(to).has(items[static_cast<std::size_t>(position)]) &&
+           std::ranges::any_of(window, [&](item_id item) { return table.has(item); });
   }
 
   bool operator==(next_item const&) const = default;
@@ -137,7 +142,8 @@ struct alignment {
   }
 
   /// Appends the example to the batch.
-  void write(dataset const& data, vocabulary const& vocab, example_place place, random_stream&, batch& out) const {
+  void write(task_context const& context, example_place place, random_stream&, batch& out) const {
+    auto const& [data, vocab] = context;
     prompt.write(vocab, out);
     out.add_input(data.table(from).of(item_id(place.row)));
     out.close_input();
@@ -167,12 +173,12 @@ struct coin_toss {
   }
 
   /// Appends the example to the batch.
-  void write(dataset const& data, vocabulary const& vocab, example_place place, random_stream& random,
-             batch& out) const {
+  void write(task_context const& context, example_place place, random_stream& random, batch& out) const {
     bool const up = random.uniform() >= 0.5;
     auto const& chosen = up ? heads : tails;
     auto const& other = up ? tails : heads;
-    (chosen.exists(data, user_id(place.row), place.position) ? chosen : other).write(data, vocab, place, random, out);
+    bool const exists = chosen.exists(context.data, user_id(place.row), place.position);
+    (exists ? chosen : other).write(context, place, random, out);
   }
 
   bool operator==(coin_toss const&) const = default;

@@ -48,7 +48,7 @@ class example_set {
     expects(i >= 0 && i < size(), "example ", i, " of ", size());
     auto const& e = examples_[to_size(i)];
     auto random = detail::example_stream(seed, epoch, static_cast<std::uint64_t>(i));
-    tasks_[e.task].write(datasets_[e.dataset], vocab_, e.place, random, out);
+    tasks_[e.task].write({.data = datasets_[e.dataset], .vocab = vocab_}, e.place, random, out);
   }
 
   /// All examples, ordered by dataset, then by task.
@@ -64,7 +64,7 @@ class example_set {
       : tasks_(std::move(tasks)), datasets_(std::move(datasets)), vocab_(std::move(vocab)) {
     constexpr auto limit = std::numeric_limits<std::uint16_t>::max();
     expects(tasks_.size() <= limit && datasets_.size() <= limit, "a mixture of ", tasks_.size(), " tasks over ",
-            datasets_.size(), " domains, expected at most ", limit, " of each");
+            datasets_.size(), " datasets, expected at most ", limit, " of each");
     for (auto const& data : datasets_) check(data);
     for (std::size_t d = 0; d < datasets_.size(); ++d)
       for (std::size_t t = 0; t < tasks_.size(); ++t)
@@ -77,7 +77,7 @@ class example_set {
   void check(dataset const& data) const {
     for (std::size_t m = 0; m < data.tokens.size(); ++m) {
       auto const& table = data.tokens[m];
-      expects(table.kind() == modality(m), "table ", m, " of a domain holds modality ", index(table.kind()));
+      expects(table.kind() == modality(m), "table ", m, " of a dataset contains modality ", index(table.kind()));
       expects(table.items() == data.interactions.item_count, "the table of modality ", m, " has ", table.items(),
               " items, but the interactions have ", data.interactions.item_count);
     }

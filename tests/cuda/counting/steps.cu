@@ -105,7 +105,7 @@ TEST_CASE(
   for (index_t const users : {1, 256})
     for (int round = 0; round < 5; ++round) {
       beams found;
-      searcher.search(queries, {0, users}, {}, {}, found);
+      searcher.search({.batch = queries, .part = {0, users}}, {}, found);
       auto const counts = take_counts();
       check_nothing_wrong(counts);
       print_counts("a search", counts);
