@@ -114,17 +114,16 @@ template <Backend B, class Model>
 search_memory<B, typename Model::scalar> take_search_memory(search_context<B, Model> const& context, index_t queries,
                                                             index_t beams) {
   using T = typename Model::scalar;
-  auto& scratch = context.worker.scratch();
   index_t const rows = queries * beams, places = context.trie.levels() + 1;
   search_memory<B, T> memory;
-  memory.logits = scratch.template take<T>(rows, context.model.config().vocabulary);
-  memory.normalisers = scratch.template take<T>(rows);
+  memory.logits = take<T>(context.worker, rows, context.model.config().vocabulary);
+  memory.normalisers = take<T>(context.worker, rows);
   for (auto& level : memory.rows)
-    level = {scratch.template take<T>(rows), scratch.template take<node_t>(rows),
-             scratch.template take<std::int32_t>(rows, places), scratch.template take<token_t>(rows),
-             scratch.template take<index_t>(queries + 1)};
-  memory.choice = {scratch.template take<T>(queries, beams), scratch.template take<std::int32_t>(queries, beams),
-                   scratch.template take<node_t>(queries, beams), scratch.template take<index_t>(queries)};
+    level = {take<T>(context.worker, rows), take<node_t>(context.worker, rows),
+             take<std::int32_t>(context.worker, rows, places), take<token_t>(context.worker, rows),
+             take<index_t>(context.worker, queries + 1)};
+  memory.choice = {take<T>(context.worker, queries, beams), take<std::int32_t>(context.worker, queries, beams),
+                   take<node_t>(context.worker, queries, beams), take<index_t>(context.worker, queries)};
   return memory;
 }
 
@@ -173,9 +172,7 @@ class micro_batch_search {
 
  private:
   /// The rows that the step at `level` reads. The step writes the rows of level + 1.
-  beam_rows<space, T> const& rows_at(index_t level) const {
-    return state_.memory.rows[static_cast<std::size_t>(level % 2)];
-  }
+  beam_rows<space, T> const& rows_at(index_t level) const { return state_.memory.rows[to_size(level % 2)]; }
 
   /// Runs all steps; returns the number of rows after the last one, which are those of level trie.levels().
   index_t run_steps() const {
@@ -293,7 +290,7 @@ class beam_searcher {
   void search(search_queries const& queries, beam_options const& options, beams& found) {
     validate(options);
     if (trie_->leaves() == 0) {
-      found.offsets.resize(found.offsets.size() + static_cast<std::size_t>(queries.size()), found.offsets.back());
+      found.offsets.resize(found.offsets.size() + to_size(queries.size()), found.offsets.back());
       return;
     }
     scratch_scope<B> const scope(worker_->scratch());
@@ -343,7 +340,7 @@ template <class B, class Model>
     beam_searcher<B, Model> searcher(worker, model, trie);
     for (index_t i = next++; i < blocks; i = next++) {
       micro_batch const part{i * block, std::min(queries.size(), (i + 1) * block)};
-      searcher.search({.batch = queries, .part = part}, options, results[static_cast<std::size_t>(i)]);
+      searcher.search({.batch = queries, .part = part}, options, results[to_size(i)]);
       done += part.last - part.first;
       if (number == 0 && observed.progress) observed.progress(done.load());
     }

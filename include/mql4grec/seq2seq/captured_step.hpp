@@ -55,8 +55,8 @@ token_block<B> gather_block(B& b, device_selection<B> const& selected, t5_config
   auto const& dataset = selected.dataset;
   auto const& shape = selected.shape;
   auto const gather = [&](auto const& all, index_t rows, token_t filler) {
-    packed_tokens<typename B::memory_space> const place{b.scratch().template take<token_t>(rows),
-                                                        b.scratch().template take<index_t>(shape.sequences() + 1)};
+    packed_tokens<typename B::memory_space> const place{take<token_t>(b, rows),
+                                                        take<index_t>(b, shape.sequences() + 1)};
     gather_sequences(b, all, selected.which, filler, place);
     return place;
   };

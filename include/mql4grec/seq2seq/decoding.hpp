@@ -88,7 +88,7 @@ void encode(B& worker, frozen_t5<B, T> const& model, in_vector<B, token_t> token
   auto const feed_forward = take_feed_forward_activations(pass);
   enter_stack<B, T>(pass, w.embedding, tokens, first.before(norm_before_layer(0)));
   for (index_t l = 0; l < c.encoder_layers; ++l) {
-    auto const& layer = model.encoder()[static_cast<std::size_t>(l)];
+    auto const& layer = model.encoder()[to_size(l)];
     self_attention_forward<B, T>(pass, layer, {first, attention}, second.before(layer.feed_forward_norm));
     feed_forward_forward<B, T>(pass, layer, {second, feed_forward}, first.before(norm_before_layer(l + 1)));
   }
@@ -171,8 +171,8 @@ template <Backend B, class T>
   // one matrix per layer, not columns of one matrix: rows at such a distance would share cache lines of the same set
   std::vector<out_matrix<B, T>> key_values;
   for (index_t l = 0; l < c.decoder_layers; ++l) {
-    memory.cache.push_back(worker.scratch().template take<T>(capacity.rows, 2 * inner));
-    key_values.push_back(worker.scratch().template take<T>(memory.shape.rows, 2 * inner));
+    memory.cache.push_back(take<T>(worker, capacity.rows, 2 * inner));
+    key_values.push_back(take<T>(worker, memory.shape.rows, 2 * inner));
   }
   {
     scratch_scope<B> const scope(worker.scratch());

@@ -46,8 +46,8 @@ class t5_pass {
 
   /// Returns the loss of each target row (rows), in the scratch.
   [[nodiscard]] out_vector<B, T> take_losses(detail::token_block<B> const& block, nn::dropout_plan const& plan) {
-    auto const scores = worker_.scratch().template take<T>(block.target_rows.rows, model_.config().vocabulary);
-    auto const losses = worker_.scratch().template take<T>(block.target_rows.rows);
+    auto const scores = take<T>(worker_, block.target_rows.rows, model_.config().vocabulary);
+    auto const losses = take<T>(worker_, block.target_rows.rows);
     forward(block, plan, scores);
     nn::cross_entropy<T>(worker_, scores, block.targets, losses);
     return losses;
@@ -55,8 +55,8 @@ class t5_pass {
   /// Returns the loss of each target row (rows), in the scratch, and adds the gradient of their sum to `gradient`.
   out_vector<B, T> take_losses_and_gradient(detail::token_block<B> const& block, nn::dropout_plan const& plan,
                                             gradient_target<T, space> const& gradient) {
-    auto const scores = worker_.scratch().template take<T>(block.target_rows.rows, model_.config().vocabulary);
-    auto const losses = worker_.scratch().template take<T>(block.target_rows.rows);
+    auto const scores = take<T>(worker_, block.target_rows.rows, model_.config().vocabulary);
+    auto const losses = take<T>(worker_, block.target_rows.rows);
     forward(block, plan, scores);
     nn::cross_entropy_gradient<T>(worker_, block.targets, gradient.scale, scores, losses);
     backward(plan, scores, gradient.sum);
@@ -79,7 +79,7 @@ class t5_pass {
     auto const pass = pass_with(plan);
     auto const& [worker, c, w, dropout] = pass;
     detail::encoder_forward(pass, block.inputs, block.input_rows, encoder_);
-    auto const key_value = worker.scratch().template take<T>(block.input_rows.rows, w.cross_key_value.rows());
+    auto const key_value = take<T>(worker, block.input_rows.rows, w.cross_key_value.rows());
     nn::linear<T>(worker, encoder_.end.normed, w.cross_key_value, key_value);
     detail::decoder_forward<B, T>(pass, block, key_value, decoder_);
     nn::linear<T>(worker, decoder_.end.normed, w.output, scores, c.output_scale());
@@ -89,10 +89,9 @@ class t5_pass {
   void backward(nn::dropout_plan const& plan, in_matrix<B, T> dscores, t5_weights<T, space> const& g) {
     auto const pass = pass_with(plan);
     auto const& [worker, c, w, dropout] = pass;
-    auto& scratch = worker.scratch();
-    auto const dhidden = scratch.template take<T>(decoder_.rows.rows, c.model_width);
-    auto const dkey_value = scratch.template take<T>(encoder_.rows.rows, w.cross_key_value.rows());
-    auto const dencoded = scratch.template take<T>(encoder_.rows.rows, c.model_width);
+    auto const dhidden = take<T>(worker, decoder_.rows.rows, c.model_width);
+    auto const dkey_value = take<T>(worker, encoder_.rows.rows, w.cross_key_value.rows());
+    auto const dencoded = take<T>(worker, encoder_.rows.rows, c.model_width);
     nn::linear_weight_gradient<T>(worker, decoder_.end.normed, dscores, g.output, c.output_scale());
     nn::linear_input_gradient<T>(worker, dscores, w.output, dhidden, c.output_scale());
     detail::decoder_backward<B, T>(pass, decoder_, dhidden, dkey_value, g);

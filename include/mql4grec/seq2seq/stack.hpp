@@ -49,8 +49,8 @@ position_bias<B, T> relative_bias(B& b, t5_config const& c, in_matrix<B, T> tabl
                 "this backend has no relative_bias for this scalar; add it in backend/<name>/relative_bias.hpp");
   index_t const distances = buckets.size();
   position_bias<B, T> const bias{.buckets = buckets,
-                                 .values = b.scratch().template take<T>(c.heads, distances),
-                                 .gradient = b.scratch().template take<T>(c.heads, distances),
+                                 .values = take<T>(b, c.heads, distances),
+                                 .gradient = take<T>(b, c.heads, distances),
                                  .zero_distance = distances / 2};
   relative_bias_forward<T>(b, table, buckets, bias.values);
   fill<T>(b, bias.gradient.flat(), T{});
@@ -178,10 +178,9 @@ void encoder_backward(model_pass<B, T> const& model, encoder_tape<B, T> const& t
                       t5_weights<T, typename B::memory_space> const& g) {
   auto const& [b, c, w, plan] = model;
   auto const pass = stack_pass_of(model, tape);
-  stream_gradient<B, T> const gradient{.output = dout,
-                                       .stream = b.scratch().template take<T>(tape.rows.rows, c.model_width)};
+  stream_gradient<B, T> const gradient{.output = dout, .stream = take<T>(b, tape.rows.rows, c.model_width)};
   enter_stack_backward(pass, site_encoder_end, tape.end, gradient, g.encoder_norm);
-  for (auto l = static_cast<std::size_t>(c.encoder_layers); l-- > 0;) {
+  for (auto l = to_size(c.encoder_layers); l-- > 0;) {
     layer_with_gradient<B, T> const parameters{.weights = w.encoder[l], .gradient = g.encoder[l]};
     feed_forward_backward(pass, parameters, tape.layers[l].feed_forward, gradient);
     self_attention_backward(pass, parameters, tape.layers[l].attention, gradient);
@@ -246,7 +245,7 @@ void decoder_forward(model_pass<B, T> const& model, token_block<B> const& block,
 
   tape.end = take_point(pass).before(norm_before(w.decoder, 0, w.decoder_norm), site_decoder_embedding);
   enter_stack<B, T>(pass, w.embedding, tape.tokens, tape.end);
-  tape.layers.resize(static_cast<std::size_t>(c.decoder_layers));
+  tape.layers.resize(to_size(c.decoder_layers));
   for (index_t l = 0; l < c.decoder_layers; ++l) {
     auto& layer = tape.layers[to_size(l)];
     auto const& weights = w.decoder[to_size(l)];
@@ -271,8 +270,7 @@ void decoder_backward(model_pass<B, T> const& model, decoder_tape<B, T> const& t
                       out_matrix<B, T> dkey_value, t5_weights<T, typename B::memory_space> const& g) {
   auto const& [b, c, w, plan] = model;
   auto const pass = stack_pass_of(model, tape);
-  stream_gradient<B, T> const gradient{.output = dout,
-                                       .stream = b.scratch().template take<T>(tape.rows.rows, c.model_width)};
+  stream_gradient<B, T> const gradient{.output = dout, .stream = take<T>(b, tape.rows.rows, c.model_width)};
   enter_stack_backward(pass, site_decoder_end, tape.end, gradient, g.decoder_norm);
   for (index_t l = c.decoder_layers; l-- > 0;) {
     auto const at = to_size(l);

@@ -136,10 +136,9 @@ using attention_tape = sublayer_tape<B, T, attention_activations<B, T>>;
 template <class B, class T>
 attention_activations<B, T> take_attention_activations(stack_pass<B, T> const& pass, index_t projections,
                                                        index_t scores) {
-  auto& scratch = pass.backend.scratch();
   index_t const rows = pass.rows.rows, inner = pass.config.attention_width();
-  return {scratch.template take<T>(rows, projections * inner), scratch.template take<T>(scores),
-          scratch.template take<T>(rows, inner)};
+  return {take<T>(pass.backend, rows, projections * inner), take<T>(pass.backend, scores),
+          take<T>(pass.backend, rows, inner)};
 }
 
 /// The inputs of self-attention: views into the merged projection.
@@ -183,8 +182,8 @@ void self_attention_backward(stack_pass<B, T> const& pass, layer_with_gradient<B
   auto const dout = gradient.output;
   index_t const rows = dout.rows(), inner = pass.config.attention_width();
   scratch_scope<B> const scope(b.scratch());
-  auto const dcontext = b.scratch().template take<T>(rows, inner);
-  auto const dprojected = b.scratch().template take<T>(rows, 3 * inner);
+  auto const dcontext = take<T>(b, rows, inner);
+  auto const dprojected = take<T>(b, rows, 3 * inner);
   nn::linear_weight_gradient<T>(b, a.context, dout, g.output);
   nn::linear_input_gradient<T>(b, dout, w.output, dcontext);
   nn::attention_gradient<T>(b, self_attention_inputs(pass, tape), a.weights, dcontext,
@@ -248,8 +247,8 @@ void cross_attention_backward(stack_pass<B, T> const& pass, layer_with_gradient<
   auto const dout = gradient.output;
   index_t const rows = dout.rows(), inner = pass.config.attention_width();
   scratch_scope<B> const scope(b.scratch());
-  auto const dcontext = b.scratch().template take<T>(rows, inner);
-  auto const dq = b.scratch().template take<T>(rows, inner);
+  auto const dcontext = take<T>(b, rows, inner);
+  auto const dq = take<T>(b, rows, inner);
   nn::linear_weight_gradient<T>(b, a.context, dout, g.cross_output);
   nn::linear_input_gradient<T>(b, dout, w.cross_output, dcontext);
   nn::attention_gradient<T>(b, cross_attention_inputs(pass, memory, tape), a.weights, dcontext,
@@ -274,10 +273,9 @@ using feed_forward_tape = sublayer_tape<B, T, feed_forward_activations<B, T>>;
 /// Allocates the activations in the scratch.
 template <class B, class T>
 feed_forward_activations<B, T> take_feed_forward_activations(stack_pass<B, T> const& pass) {
-  auto& scratch = pass.backend.scratch();
   index_t const rows = pass.rows.rows, width = pass.config.inner_width;
   bool const gated = pass.config.activation == nn::activation::gated_gelu;
-  return {scratch.template take<T>(gated ? rows : 0, 2 * width), scratch.template take<T>(rows, width)};
+  return {take<T>(pass.backend, gated ? rows : 0, 2 * width), take<T>(pass.backend, rows, width)};
 }
 
 /// The feed-forward sublayer, from tape.input to `output`.
@@ -307,14 +305,14 @@ void feed_forward_backward(stack_pass<B, T> const& pass, layer_with_gradient<B, 
   auto const& [w, g] = layer;
   auto const dout = gradient.output;
   scratch_scope<B> const scope(b.scratch());
-  auto const dhidden = b.scratch().template take<T>(dout.rows(), pass.config.inner_width);
+  auto const dhidden = take<T>(b, dout.rows(), pass.config.inner_width);
   nn::linear_weight_gradient<T>(b, a.hidden, dout, g.contract);
   nn::linear_input_gradient<T>(b, dout, w.contract, dhidden);
   auto dexpanded = dhidden;
   if (pass.config.activation == nn::activation::relu) {
     relu_backward<T>(b, pass.drop(tape.site + site_hidden), a.hidden, dhidden);
   } else {
-    dexpanded = b.scratch().template take<T>(dout.rows(), 2 * pass.config.inner_width);
+    dexpanded = take<T>(b, dout.rows(), 2 * pass.config.inner_width);
     gated_gelu_backward<T>(b, pass.drop(tape.site + site_hidden), a.gates, dhidden, dexpanded);
   }
   nn::linear_weight_gradient<T>(b, tape.input.normed, dexpanded, g.expand);

@@ -124,8 +124,7 @@ class trainer {
       cut(batch_);
       for_each_worker(backend_, [&](B&, index_t which) {
         for (std::size_t s = first_micro_batch(which); s < micro_batches_.size(); s += world_workers())
-          losses_[s] =
-              static_cast<double>(workers_[static_cast<std::size_t>(which)]->pass.loss(batch_, micro_batches_[s]));
+          losses_[s] = static_cast<double>(workers_[to_size(which)]->pass.loss(batch_, micro_batches_[s]));
       });
       sum += sum_of_losses();
       tokens += static_cast<double>(batch_.targets.size());

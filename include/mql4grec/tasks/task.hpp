@@ -119,7 +119,7 @@ struct next_item {
     auto const items = data.interactions.of(user);
     auto const window = window_before(items, position, max_history);
     auto const& table = data.table(from);
-    return data.table(to).has(items[static_cast<std::size_t>(position)]) &&
+    return data.table(to).has(items[to_size(position)]) &&
            std::ranges::any_of(window, [&](item_id item) { return table.has(item); });
   }
 
