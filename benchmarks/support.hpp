@@ -117,7 +117,7 @@ inline void count_bytes(benchmark::State& state, double bytes_an_iteration) {
 
 /// Random normal entries, taken from the backend's scratch.
 inline matrix random_matrix(backend& b, index_t rows, index_t columns, std::uint64_t seed = 1) {
-  auto const m = take<float>(b, rows, columns);
+  auto const m = mql4grec::take<float>(b, rows, columns);
   mql4grec::random_stream random(seed, 0);
   for (index_t i = 0; i < m.size(); ++i) m.data[i] = static_cast<float>(random.normal());
   return m;
@@ -126,7 +126,7 @@ inline matrix random_matrix(backend& b, index_t rows, index_t columns, std::uint
 /// Offsets of `sequences` sequences of the same length.
 inline mql4grec::view<index_t const, mql4grec::host_space, 1> even_offsets(backend& b, index_t sequences,
                                                                            index_t length) {
-  auto const offsets = take<index_t>(b, sequences + 1);
+  auto const offsets = mql4grec::take<index_t>(b, sequences + 1);
   for (index_t s = 0; s <= sequences; ++s) offsets(s) = s * length;
   return offsets;
 }
