@@ -132,7 +132,8 @@ template <Backend B>
 view<std::uint8_t const, typename B::memory_space, 2> copy_allowed(B& worker,
                                                                    host_matrix_view<std::uint8_t const> allowed) {
   if (allowed.rows() == 0) return {};
-  return {on_backend(worker, as_span(allowed.flat())).data, allowed.rows(), allowed.columns()};
+  host_vector_view<std::uint8_t const> const bytes = allowed.flat();
+  return {device_copy(worker, bytes).view_all().data, allowed.rows(), allowed.columns()};
 }
 
 /// The search for one micro-batch on one worker, after its queries have been encoded; see begin_search(). Its memory is
@@ -303,8 +304,8 @@ class beam_searcher {
   B* worker_;
   Model const* model_;
   item_trie const* trie_;
-  kept_on<node_t, B> first_child_;
-  kept_on<token_t, B> token_;
+  device_copy<node_t, B> first_child_;
+  device_copy<token_t, B> token_;
   typename detail::micro_batch_search<B, Model>::step_graphs graphs_{"the steps of a search"};
 };
 

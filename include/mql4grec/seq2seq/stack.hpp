@@ -12,9 +12,8 @@ namespace mql4grec::detail {
 /// The buckets of the distances 1 − longest … longest − 1, in the scratch.
 template <class B>
 in_vector<B, index_t> take_buckets(B& b, t5_config const& c, index_t longest, attention_direction direction) {
-  staged<index_t, B> buckets(b, std::max<index_t>(1, 2 * longest - 1));
-  distance_buckets(direction, c, buckets.values());
-  return buckets.publish(b);
+  auto const write = [&](host_vector_view<index_t> buckets) { distance_buckets(direction, c, buckets); };
+  return device_copy<index_t, B>(b, std::max<index_t>(1, 2 * longest - 1), write).view_all();
 }
 
 /// The buckets of all distances up to a length, in a backend's memory. Computed again only for sequences that are
@@ -30,8 +29,7 @@ class bucket_table {
     if (wanted > longest_) {
       longest_ = std::max(wanted, 2 * longest_);
       buckets_ = b.template allocate<index_t>(2 * longest_ - 1);
-      write_from_host(buckets_.view_all(),
-                      [&](host_vector_view<index_t> buckets) { distance_buckets(direction_, c, buckets); });
+      fill(buckets_.view_all(), [&](host_vector_view<index_t> buckets) { distance_buckets(direction_, c, buckets); });
     }
     return std::as_const(buckets_).view_all().part(longest_ - wanted, 2 * wanted - 1);
   }
