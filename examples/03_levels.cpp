@@ -15,7 +15,7 @@ namespace {
 
 /// Trains on nine of ten items and evaluates both parts.
 template <FeatureSource F>
-void compare(F const& features, rq_vae_config config, translator_options const& options) {
+void compare(F const& features, rq_vae_config config, rq_vae_training_options const& options) {
   cpu::backend backend(0);
   auto order = epoch_order(features.rows(), options.seed, 1000);
   auto const held = order.begin() + static_cast<index_t>(order.size() / 10);
@@ -35,10 +35,10 @@ void compare(F const& features, rq_vae_config config, translator_options const& 
     rq_vae<cpu::backend, float> model(backend, config);
     initialize(model, options.seed);
     rq_vae_trainer trainer(backend, model, mine.training);
-    translator_progress progress;
+    rq_vae_progress progress;
     fit(trainer, scaled_features(seen, scaling), mine, progress);
-    auto const a = evaluate_translator(backend, model, scaled_features(seen, scaling));
-    auto const b = evaluate_translator(backend, model, scaled_features(unseen, scaling));
+    auto const a = evaluate_quantizer(backend, model, scaled_features(seen, scaling));
+    auto const b = evaluate_quantizer(backend, model, scaled_features(unseen, scaling));
     std::cout << levels << std::setw(20) << a.reconstruction_error << std::setw(11) << b.reconstruction_error
               << std::setw(19) << a.collision_rate << std::setw(11) << b.collision_rate << std::endl;
   }
@@ -48,7 +48,7 @@ void compare(F const& features, rq_vae_config config, translator_options const& 
 
 int main(int count, char** arguments) {
   try {
-    translator_options options{.epochs = 30, .evaluate_every = 1000, .kmeans_iterations = 10};
+    rq_vae_training_options options{.epochs = 30, .evaluate_every = 1000, .kmeans_iterations = 10};
     if (count > 1) {
       options.epochs = count > 2 ? std::atoi(arguments[2]) : 300;
       compare(npy_features(arguments[1]), {}, options);

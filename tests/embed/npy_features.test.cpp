@@ -50,7 +50,7 @@ joined_features<matrix_features> joined(std::initializer_list<matrix<float> cons
 
 }  // namespace
 
-TEST_CASE("npy_features: a file's rows are read and gathered as they are, rows that are no numbers too") {
+TEST_CASE("npy_features: the rows of a file are read and gathered unchanged, including NaN and infinity") {
   temporary_directory const directory;
   matrix<float> const with_hole{{1.f, 2.f}, {NAN, NAN}, {5.f, INFINITY}};
   write_npy(directory / "f.npy", with_hole);
@@ -66,7 +66,7 @@ TEST_CASE("npy_features: a file's rows are read and gathered as they are, rows t
   CHECK_CLOSE(read(selected_features(features, {2, 0}), 0, 2), matrix{{5.f, INFINITY}, {1.f, 2.f}}, 0);
 }
 
-TEST_CASE("joined_features: any block of rows is that of the parts behind one another, empty parts or not") {
+TEST_CASE("joined_features: blocks of rows are those of the concatenated parts, also with empty parts") {
   for (auto const& features :
        {joined({&two, &three, &one}), joined({&none, &two, &none, &none, &three, &one, &none}), joined({&all})}) {
     CHECK(features.rows() == 6);
@@ -80,7 +80,7 @@ TEST_CASE("joined_features: any block of rows is that of the parts behind one an
   }
 }
 
-TEST_CASE("joined_features: rows are gathered across parts in any order, into rows with gaps too") {
+TEST_CASE("joined_features: rows are gathered across parts in any order, also into rows with gaps") {
   auto const features = joined({&two, &none, &three, &one});
   CHECK_CLOSE(gather(features, {5, 0, 1, 4, 2, 2, 3, 0}),
               matrix{{10.f, 11.f}, {0.f, 1.f}, {2.f, 3.f}, {8.f, 9.f}, {4.f, 5.f}, {4.f, 5.f}, {6.f, 7.f}, {0.f, 1.f}},
@@ -93,7 +93,7 @@ TEST_CASE("joined_features: rows are gathered across parts in any order, into ro
   CHECK(apart == std::vector<float>{2, 3, -7, 4, 5, -7, 6, 7, -7});
 }
 
-TEST_CASE("joined_features: neighbours of one part are asked for together") {
+TEST_CASE("joined_features: consecutive rows of one part are gathered by one call") {
   std::vector<index_t> asked;
   joined_features const features(
       std::vector{counted_features{matrix_features(two), &asked}, counted_features{matrix_features(three), &asked}});
@@ -102,7 +102,7 @@ TEST_CASE("joined_features: neighbours of one part are asked for together") {
   CHECK(asked == std::vector<index_t>{2, 4, 1});
 }
 
-TEST_CASE("joined_features: every row knows its part, and every part its first row") {
+TEST_CASE("joined_features: the part of a row and the first row of a part") {
   auto const features = joined({&none, &two, &none, &three, &one, &none});
   CHECK(features.parts() == 6);
   std::vector<index_t> parts, firsts;
@@ -114,7 +114,7 @@ TEST_CASE("joined_features: every row knows its part, and every part its first r
   CHECK(features.place_of(3) == "row 1 of part 3");
 }
 
-TEST_CASE("joined_features: what isn't there is refused with both numbers") {
+TEST_CASE("joined_features: rows and parts out of range are refused with both numbers") {
   auto const features = joined({&two, &three});
   CHECK_THROWS_WITH_AS(features.part_of(5), "features: row 5 of 5", error);
   CHECK_THROWS_WITH_AS(features.part_of(-1), "features: row -1 of 5", error);
@@ -129,7 +129,7 @@ TEST_CASE("joined_features: what isn't there is refused with both numbers") {
                        "features: 1 rows into a place for 2", error);
 }
 
-TEST_CASE("joined_features: parts of different widths are refused by name, and so is no part at all") {
+TEST_CASE("joined_features: parts of different widths are refused by name, and so is an empty list") {
   matrix<float> const wide{{1.f, 2.f, 3.f}};
   CHECK_THROWS_WITH_AS(joined({&two, &three, &wide}), "part 2: features of width 3, but part 0 has width 2", error);
   CHECK_THROWS_WITH_AS(joined({}), "features: no parts to join", error);
@@ -145,7 +145,7 @@ TEST_CASE("joined_features: parts of different widths are refused by name, and s
             " has width 2");
 }
 
-TEST_CASE("joined_features: files are one source, and the place of a row names its file") {
+TEST_CASE("joined_features: files form one source, and the location of a row contains the name of its file") {
   temporary_directory const directory;
   write_npy(directory / "arts.npy", two);
   write_npy(directory / "games.npy", three);

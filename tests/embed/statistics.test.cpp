@@ -51,14 +51,14 @@ TEST_CASE("check_finite: the mean is each column's, the variance that of all ent
   CHECK(found.variance == doctest::Approx((4 + 0 + 4 + 100 + 100 + 400) / 6.0).epsilon(1e-15));
 }
 
-TEST_CASE("check_finite: agrees with two passes in higher precision, whatever the number of blocks") {
+TEST_CASE("check_finite: agrees with two passes in higher precision, for any number of blocks") {
   for (index_t rows : {2, 3, 100, 3001})
     for (index_t columns : {1, 3, 129}) check_statistics(as<float>(random_normal({rows, columns}, 5)));
   check_statistics(as<float>(random_normal({3, 200'000}, 6)));  // a row is most of a block
   check_statistics(as<float>(random_normal({2, 300'000}, 6)));  // a row is more than a block
 }
 
-TEST_CASE("check_finite: a mean far from zero and a first row far from all others cost no digits") {
+TEST_CASE("check_finite: a mean far from zero and a first row far from all others don't reduce the precision") {
   auto far = as<float>(random_normal({4000, 3}, 7));
   for (float& x : far.values) x = 4096.f + x / 64;
   check_statistics(far);
@@ -67,7 +67,7 @@ TEST_CASE("check_finite: a mean far from zero and a first row far from all other
   check_statistics(outlier);
 }
 
-TEST_CASE("check_finite: features scaled by what it found have mean 0 and variance 1") {
+TEST_CASE("check_finite: features scaled by these statistics have mean 0 and variance 1") {
   auto x = as<float>(random_normal({500, 7}, 8));
   for (std::size_t i = 0; i < x.values.size(); ++i) x.values[i] = 3.f * x.values[i] + static_cast<float>(i % 7);
   matrix_features const features(x);
@@ -100,7 +100,7 @@ TEST_CASE("check_finite: the largest floats and the smallest are finite") {
   CHECK(statistics_of({{least}, {-least}}).variance == static_cast<double>(least) * static_cast<double>(least));
 }
 
-TEST_CASE("check_finite: equal rows and no rows teach nothing, and that is said") {
+TEST_CASE("check_finite: equal rows and missing rows are refused") {
   CHECK(refusal(constant({1000, 3}, 0.1f)) ==
         "items: all 1000 rows are equal, their variance is 0; nothing can be learnt from them");
   CHECK(refusal({{1.f, 2.f}}) == "items: all 1 rows are equal, their variance is 0; nothing can be learnt from them");
@@ -109,7 +109,7 @@ TEST_CASE("check_finite: equal rows and no rows teach nothing, and that is said"
   CHECK(refusal({{1.f, 2.f}, {1.f, 2.f}, {1.f, 2.0000002f}}).empty());
 }
 
-TEST_CASE("check_finite: of several files the one that is to blame is named, with its own row") {
+TEST_CASE("check_finite: the message contains the file and the row in it") {
   temporary_directory const directory;
   write_npy(directory / "arts.npy", matrix<float>{{1.f, 2.f}, {3.f, 4.f}});
   write_npy(directory / "games.npy", matrix<float>{{1.f, 2.f}, {3.f, INFINITY}});
@@ -121,7 +121,7 @@ TEST_CASE("check_finite: of several files the one that is to blame is named, wit
         "text: row 1 of " + (directory / "games.npy").string() + ", column 1: inf, expected a finite number");
 }
 
-TEST_CASE("distinct_rows: equal rows count once, and counting stops where there are enough") {
+TEST_CASE("distinct_rows: equal rows count once, and counting stops at the limit") {
   index_t const width = 3, rows = 30'000;
   matrix<float> x({rows, width}, std::vector<float>(static_cast<std::size_t>(rows * width)));
   for (index_t i = 0; i < rows; ++i) x.values[static_cast<std::size_t>(i * width + 1)] = static_cast<float>(i % 7);

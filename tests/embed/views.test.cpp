@@ -43,7 +43,7 @@ TEST_CASE("features: a selection has its rows in its own order and knows where t
   CHECK_THROWS_WITH_AS(selected_features(features, {4}), "features: row 4 is selected of 4", error);
 }
 
-TEST_CASE("features: scaling moves every column and ranges all alike") {
+TEST_CASE("features: scaling shifts every column and scales all by one factor") {
   matrix_features const features(all);
   scaled_features const moved(features, {{4.f, 5.f}, 2.f});
   CHECK_CLOSE(read(moved, 0, 2), matrix{{-6.f, -6.f}, {-2.f, -2.f}}, 0);
@@ -53,7 +53,7 @@ TEST_CASE("features: scaling moves every column and ranges all alike") {
                        error);
 }
 
-TEST_CASE("rows_with_features: a row of zeros is an item without the modality; one entry is enough to be there") {
+TEST_CASE("rows_with_features: a row of zeros is an item without the modality; one entry that isn't 0 suffices") {
   matrix<float> const some{{0.f, 0.f}, {0.f, -1.f}, {0.f, 0.f}, {2.f, 0.f}};
   CHECK(rows_with_features(matrix_features(some)) == std::vector<index_t>{1, 3});
   CHECK(rows_with_features(matrix_features(host_matrix_view<float const>(nullptr, 0, 2))).empty());

@@ -62,7 +62,7 @@ translated learnt(B backend) {
   matrix_features const features(values);
   rq_vae<B, float> model(backend, {.input_width = 6, .hidden = {8}, .latent_width = 4, .codes = {8, 8, 16}});
   initialize(model, 5);
-  translator_options const options{
+  rq_vae_training_options const options{
       .training = {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 64, .revive_after = 4},
       .epochs = 6,
       .autoencoder_epochs = 1,
@@ -70,7 +70,7 @@ translated learnt(B backend) {
       .kmeans_iterations = 4,
       .seed = 7};
   rq_vae_trainer<B, float> trainer(backend, model, options.training);
-  translator_progress progress;
+  rq_vae_progress progress;
   translated out;
   fit(trainer, features, options, progress,
       {.on_step = [&](auto const&, rq_vae_losses const& losses, std::int64_t) { out.losses.push_back(losses.total); }});

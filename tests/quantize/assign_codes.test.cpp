@@ -70,7 +70,7 @@ TEST_CASE_TEMPLATE("assign_codes: no items have no codes", B, MQL4GREC_TEST_BACK
   CHECK(found.quantization_error == 0);
 }
 
-TEST_CASE_TEMPLATE("assign_codes: a file that has become shorter is an error of that file", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("assign_codes: a file truncated after opening is a file_error", B, MQL4GREC_TEST_BACKENDS) {
   temporary_directory const directory;
   auto const path = directory / "f.npy";
   write_npy(path, whole_numbers(40'000, 3, 1));

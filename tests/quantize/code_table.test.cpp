@@ -13,7 +13,7 @@ using row = std::array<code_t, 2>;
 constexpr row codes_of(std::int32_t a, std::int32_t b) { return {code_t(a), code_t(b)}; }
 }  // namespace
 
-TEST_CASE("code_table: items are missing until they are set, and again when they are removed") {
+TEST_CASE("code_table: items are missing until they are set, and after they are removed") {
   code_table table(3, {4, 5});
   CHECK_FALSE(table.has(item_id{1}));
   table.set(item_id{1}, codes_of(3, 4));
@@ -35,7 +35,7 @@ TEST_CASE("code_table: a code outside its level is refused with the item, the le
   CHECK_FALSE(table.has(item_id{2}));
 }
 
-TEST_CASE("usage: codes that are used evenly have a perplexity of their number, and a single one of 1") {
+TEST_CASE("usage: evenly used codes have a perplexity equal to their number, and a single code has 1") {
   code_table table(5, {4, 5});
   for (std::int32_t i = 0; i < 4; ++i) table.set(item_id{i}, codes_of(i, 2));
   auto const usage = code_usage(table);  // the fifth item is missing and isn't counted

@@ -70,7 +70,7 @@ catalog random_catalog(index_t items, std::vector<index_t> sizes, std::uint64_t 
 }
 
 /// The paper's rule in a simple form for few items: sorted lists of all codes, groups in their order, nothing cached.
-code_table by_the_paper(catalog const& given) {
+code_table reallocate_plainly(catalog const& given) {
   auto table = given.table;
   auto const levels = table.levels();
   auto const& z = given.latents;
@@ -184,7 +184,7 @@ std::vector<shape_of_codes> const shapes = {{60, {3, 4, 5}}, {60, {4, 4, 4}}, {3
                                             {60, {60, 1}},   {1, {1, 1}},     {24, {2, 3, 4}}};
 }  // namespace
 
-TEST_CASE("collisions: groups are the items of a sequence that several have, and the rate counts all but one of each") {
+TEST_CASE("collisions: groups are the items that share a sequence, and the rate counts all but one of each") {
   code_table table(7, {4, 4});
   for (auto const& [i, a, b] : {std::array{0, 1, 2}, {1, 0, 3}, {2, 1, 2}, {4, 0, 3}, {5, 1, 2}, {6, 3, 3}})
     table.set(item(i), sequence{code_t(a), code_t(b)});
@@ -193,13 +193,13 @@ TEST_CASE("collisions: groups are the items of a sequence that several have, and
   CHECK(collision_rate(code_table(3, {2})) == 0);
 }
 
-TEST_CASE("collisions: codes that take more bits than a key has are refused with both numbers") {
+TEST_CASE("collisions: codes that need more bits than a key has are refused with both numbers") {
   CHECK_THROWS_WITH_AS(collision_rate(code_table(1, std::vector<index_t>(17, 256))),
                        "codes of all levels take 136 bits together, expected at most 128", error);
   CHECK(collision_rate(code_table(1, std::vector<index_t>(16, 256))) == 0);
 }
 
-TEST_CASE("reallocate: every item has a sequence of its own afterwards, and those that didn't collide keep theirs") {
+TEST_CASE("reallocate: afterwards every item has its own sequence, and items that didn't collide keep theirs") {
   for (auto const& shape : shapes)
     for (std::uint64_t const seed : {1u, 2u, 3u}) {
       index_t const items = shape.items;
@@ -215,14 +215,14 @@ TEST_CASE("reallocate: every item has a sequence of its own afterwards, and thos
     }
 }
 
-TEST_CASE("reallocate: is the paper's rule, as it reads when nothing is done cleverly") {
+TEST_CASE("reallocate: equals a plain implementation of the paper's rule") {
   for (auto const& shape : shapes)
     for (std::uint64_t const seed : {4u, 5u}) {
       index_t const items = shape.items;
       auto const& sizes = shape.sizes;
       CAPTURE(items);
       auto given = random_catalog(items, sizes, seed);
-      auto const expected = by_the_paper(given);
+      auto const expected = reallocate_plainly(given);
       given.resolve(reallocate{});
       CHECK(given.table == expected);
     }
@@ -246,30 +246,30 @@ TEST_CASE_TEMPLATE("collisions: items numbered in another order get the same seq
   }
 }
 
-TEST_CASE("reallocate: a prefix that is full sends its items one level up, and two when that is full too") {
+TEST_CASE("reallocate: the items of a full prefix move one level up, and two levels when that prefix is full as well") {
   // Width 1; the code vectors are 0, 10, 20 · 0, 1, 2 · 0, 0.1. Items with latent 0 fill 0 0 x, then 0 1 x, then 0 2 x,
   // then 10 0 x.
-  catalog alike(constant({7, 1}, 0.f), {3, 3, 2});
+  catalog equal_items(constant({7, 1}, 0.f), {3, 3, 2});
   for (index_t l = 0; l < 3; ++l)
-    for (index_t k = 0; k < alike.books.size(l); ++k)
-      alike.books.vectors(l)(k, 0) = static_cast<float>(k) * std::array{10.f, 1.f, 0.1f}[static_cast<std::size_t>(l)];
-  for (index_t i = 0; i < 7; ++i) alike.table.set(item(i), sequence(3, code_t{0}));
-  alike.resolve(reallocate{});
+    for (index_t k = 0; k < equal_items.books.size(l); ++k)
+      equal_items.books.vectors(l)(k, 0) =
+          static_cast<float>(k) * std::array{10.f, 1.f, 0.1f}[static_cast<std::size_t>(l)];
+  for (index_t i = 0; i < 7; ++i) equal_items.table.set(item(i), sequence(3, code_t{0}));
+  equal_items.resolve(reallocate{});
   auto const all = [](int a, int b, int c) { return sequence{code_t(a), code_t(b), code_t(c)}; };
   std::vector<sequence> const expected = {all(0, 0, 0), all(0, 0, 1), all(0, 1, 0), all(0, 1, 1),
                                           all(0, 2, 0), all(0, 2, 1), all(1, 0, 0)};
-  for (index_t i = 0; i < 7; ++i) CHECK(codes_of(alike.table, i) == expected[static_cast<std::size_t>(i)]);
+  for (index_t i = 0; i < 7; ++i) CHECK(codes_of(equal_items.table, i) == expected[static_cast<std::size_t>(i)]);
 }
 
-TEST_CASE("reallocate: a thousand items alike fill level after level") {
-  catalog alike(constant({10 * 10 * 10, 3}, 0.3f), {10, 10, 10});
-  alike.resolve(reallocate{});
-  CHECK(check_uniqueness(alike.table).distinct == 1000);
+TEST_CASE("reallocate: a thousand equal items fill level after level") {
+  catalog equal_items(constant({10 * 10 * 10, 3}, 0.3f), {10, 10, 10});
+  equal_items.resolve(reallocate{});
+  CHECK(check_uniqueness(equal_items.table).distinct == 1000);
 }
 
-TEST_CASE_TEMPLATE(
-    "collisions: more items than sequences are an error with both numbers, and the table stays as it was", Policy,
-    reallocate, match) {
+TEST_CASE_TEMPLATE("collisions: more items than sequences are an error with both numbers, and the table is unchanged",
+                   Policy, reallocate, match) {
   catalog full(constant({28, 3}, 0.3f), {3, 3, 3});
   auto const before = full.table;
   CHECK_THROWS_WITH_AS(
@@ -288,7 +288,7 @@ TEST_CASE("reallocate: the nearest of a group keeps its sequence when it is the 
           }) == 1);
 }
 
-TEST_CASE("match: costs no more than choosing one after the other, and every item has its own sequence") {
+TEST_CASE("match: costs no more than the greedy choice, and every item has its own sequence") {
   for (auto const& shape : shapes)
     for (std::uint64_t const seed : {1u, 2u, 3u}) {
       index_t const items = shape.items;
@@ -317,7 +317,7 @@ TEST_CASE("match: costs no more than choosing one after the other, and every ite
     }
 }
 
-TEST_CASE("minimum_cost_matching: equals trying every way") {
+TEST_CASE("minimum_cost_matching: equals the minimum over all permutations") {
   for (std::uint64_t seed = 0; seed < 20; ++seed)
     for (auto const& size : {std::pair<index_t, index_t>(1, 1), {2, 3}, {3, 3}, {4, 6}, {5, 5}, {0, 2}}) {
       index_t const rows = size.first, columns = size.second;
@@ -341,8 +341,7 @@ TEST_CASE("minimum_cost_matching: equals trying every way") {
                        "matching: 2 rows for 1 columns, expected at most as many", error);
 }
 
-TEST_CASE(
-    "match: items that have to leave a full prefix take no code that the items of another prefix are matched to") {
+TEST_CASE("match: items moved from a full prefix get no code that items of another prefix are matched with") {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     CAPTURE(seed);
     auto const before = random_catalog(40, {2, 3, 8}, seed);
@@ -392,7 +391,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("suffix: counts the items of a sequence on a level of its own") {
+TEST_CASE("suffix: numbers the items of a sequence on an additional level") {
   auto given = random_catalog(60, {2, 2}, 1);
   auto const before = given.table;
   given.resolve(suffix{.codes = 40});
@@ -424,7 +423,7 @@ TEST_CASE("collisions: missing items stay missing under every policy") {
   try_policy(keep_collisions{});
 }
 
-TEST_CASE("collisions: codebooks that aren't the table's are refused") {
+TEST_CASE("collisions: codebooks that don't match the table are refused") {
   auto given = random_catalog(9, {3, 4}, 2);
   given.levels.pop_back();
   CHECK_THROWS_WITH_AS(given.resolve(reallocate{}), "collisions: 1 codebooks for a table of 2 levels", error);
@@ -433,7 +432,7 @@ TEST_CASE("collisions: codebooks that aren't the table's are refused") {
   CHECK_THROWS_WITH_AS(given.resolve(match{}), "collisions: the codebook of level 1 is 5 × 3, expected 4 × 3", error);
 }
 
-TEST_CASE("uniqueness_report: counts, and names those who share") {
+TEST_CASE("uniqueness_report: counts the sequences and lists items that share one") {
   code_table table(5, {4});
   for (auto const& [i, a] : {std::array{0, 1}, {2, 1}, {3, 2}, {4, 1}}) table.set(item(i), sequence{code_t(a)});
   auto const found = check_uniqueness(table);
@@ -448,7 +447,7 @@ TEST_CASE("uniqueness_report: counts, and names those who share") {
         "2 items with 2 different sequences, 3 items without one: each has its own");
 }
 
-TEST_CASE("capacity: before training it is what even choice would give, by the formula and by counting") {
+TEST_CASE("capacity: the expectation before training equals the formula for uniform choice") {
   auto const small = expected_capacity({2, 3}, 4);
   CHECK(small.log2_sequences == doctest::Approx(std::log2(6.)));
   CHECK(small.expected_collisions == doctest::Approx(4 - 6 * (1 - std::pow(5. / 6, 4))));
@@ -465,7 +464,7 @@ TEST_CASE("capacity: before training it is what even choice would give, by the f
   CHECK(expected_capacity({256, 256, 256, 256}, 0).expected_collisions == 0);
 }
 
-TEST_CASE("capacity: afterwards every level says how full its prefixes are") {
+TEST_CASE("capacity: the fill of every level after training") {
   code_table table(6, {2, 3});
   for (auto const& [i, a, b] : {std::array{0, 0, 0}, {1, 0, 1}, {2, 0, 2}, {3, 1, 0}})
     table.set(item(i), sequence{code_t(a), code_t(b)});

@@ -40,8 +40,9 @@ struct watched_features {
 static_assert(FeatureSource<watched_features>);
 }  // namespace
 
-TEST_CASE_TEMPLATE("feature blocks: every row comes once, in order and as it is, and the last block is what is left", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "feature blocks: every row is visited once, in order and unchanged, and the last block is the remainder", B,
+    MQL4GREC_TEST_BACKENDS) {
   B b;
   for (index_t const rows : {0, 1, 5, 16, 17, 33})
     for (index_t const block : {1, 4, 16, 100}) {
@@ -63,9 +64,8 @@ TEST_CASE_TEMPLATE("feature blocks: every row comes once, in order and as it is,
     }
 }
 
-TEST_CASE_TEMPLATE(
-    "feature blocks: what the file says when it is read arrives as it was thrown, behind the blocks before it", B,
-    MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("feature blocks: the exception of a failed read is rethrown after the blocks before it", B,
+                   MQL4GREC_TEST_BACKENDS) {
   temporary_directory const directory;
   auto const path = directory / "f.npy";
   write_npy(path, counted_rows(10, 3));
@@ -81,8 +81,7 @@ TEST_CASE_TEMPLATE(
   CHECK(seen == std::vector<index_t>{0, 2});
 }
 
-TEST_CASE_TEMPLATE("feature blocks: a walk that is given up half way leaves nobody reading", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("feature blocks: an exception from a visitor leaves no read running", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   std::atomic<index_t> begun{0}, ended{0};
   watched_features const features{&begun, &ended, 100, std::chrono::milliseconds(20)};
@@ -98,7 +97,7 @@ TEST_CASE_TEMPLATE("feature blocks: a walk that is given up half way leaves nobo
 }
 
 #if defined(MQL4GREC_TEST_DEVICE_BACKENDS)
-TEST_CASE_TEMPLATE("feature stream: the next block is read while one is at work, and none behind it", B,
+TEST_CASE_TEMPLATE("feature stream: the next block is read during the work on one, and no further block", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   constexpr index_t blocks = 6;
   B b;

@@ -9,7 +9,7 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE("fold_scaling: the model does to features what it did to scaled ones, and its error is in their own units") {
+TEST_CASE("fold_scaling: the folded model assigns the same codes to unscaled features, with the error in their units") {
   cpu::backend b;
   rq_vae<cpu::backend, float> model(b, {.input_width = 6, .hidden = {8}, .latent_width = 3, .codes = {5, 5}});
   initialize(model, 4);
@@ -24,7 +24,7 @@ TEST_CASE("fold_scaling: the model does to features what it did to scaled ones, 
   CHECK_CLOSE(after.reconstruction_error, before.reconstruction_error / 16, 1e-5);
 }
 
-TEST_CASE("assign_codes: every row's codes are those it gets alone, whatever the number of workers and the blocks") {
+TEST_CASE("assign_codes: the codes of a row depend on neither other rows, workers nor blocks") {
   cpu::backend one, three(3);
   rq_vae<cpu::backend, float> model(one, {.input_width = 6, .hidden = {8}, .latent_width = 3, .codes = {5, 7}});
   initialize(model, 4);
@@ -44,7 +44,7 @@ TEST_CASE("assign_codes: every row's codes are those it gets alone, whatever the
       "quantize: features of width 5 for a quantizer of width 6", error);
 }
 
-TEST_CASE("encoded_latents: items are encoded as they are asked for") {
+TEST_CASE("encoded_latents: the requested items are encoded") {
   cpu::backend b;
   rq_vae<cpu::backend, float> model(b, {.input_width = 6, .hidden = {8}, .latent_width = 3, .codes = {5}});
   initialize(model, 4);

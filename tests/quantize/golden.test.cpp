@@ -47,7 +47,7 @@ class golden_case {
   }
 
   in_matrix<B, T> batch() const { return {x.data(), file.info("x").shape[0], file.info("x").shape[1]}; }
-  rq_vae_training options() const {
+  rq_vae_trainer_options options() const {
     return {.learning_rate = 1e-2,
             .optimizer = {.weight_decay = 1e-4, .clip_norm = 0},
             .epsilons = {},
@@ -109,7 +109,7 @@ TEST_CASE_TEMPLATE("RQ-VAE golden: every parameter's gradient is PyTorch's, by e
     }
 }
 
-TEST_CASE_TEMPLATE("RQ-VAE golden: ten AdamW steps lose what PyTorch's lose", S, precise, fast) {
+TEST_CASE_TEMPLATE("RQ-VAE golden: the losses of ten AdamW steps are PyTorch's", S, precise, fast) {
   for (std::string const name : names) {
     golden_case<S> given(name);
     rq_vae_trainer trainer(given.backend, given.model, given.options());
@@ -119,7 +119,7 @@ TEST_CASE_TEMPLATE("RQ-VAE golden: ten AdamW steps lose what PyTorch's lose", S,
   }
 }
 
-TEST_CASE("RQ-VAE golden: workers share a batch out without changing what is computed") {
+TEST_CASE("RQ-VAE golden: the division of a batch among workers doesn't change the results") {
   golden_case<fast> given("equal_levels");
   rq_vae_trainer alone(given.backend, given.model, given.options());
   auto const expected = alone.losses_and_gradient(given.batch());

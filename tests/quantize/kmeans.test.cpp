@@ -27,7 +27,7 @@ kmeans_result refine(B& b, matrix<float> const& rows, index_t k, kmeans_options 
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("kmeans: clusters that lie apart are found, whatever the seed", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("kmeans: well separated clusters are found for every seed", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto rows = random_normal<float>({300, 4}, 1);
   auto const centres = random_normal<float>({6, 4}, 2);
@@ -87,7 +87,7 @@ TEST_CASE("kmeans: any number of workers gives the same bits") {
   }
 }
 
-TEST_CASE("kmeans: rows that repeat are fewer points than codes, and that is no error") {
+TEST_CASE("kmeans: fewer distinct rows than codes are no error") {
   cpu::backend b;
   matrix<float> rows({40, 2}, std::vector<float>(80));
   for (index_t i = 0; i < 40; ++i) rows.values[static_cast<std::size_t>(2 * i)] = static_cast<float>(i % 3);
@@ -98,7 +98,7 @@ TEST_CASE("kmeans: rows that repeat are fewer points than codes, and that is no 
 }
 
 TEST_CASE_TEMPLATE(
-    "refine_kmeans: vectors without rows go to the rows that are furthest from theirs, the furthest first", B,
+    "refine_kmeans: vectors without rows move to the rows with the largest distances, in descending order", B,
     MQL4GREC_TEST_BACKENDS) {
   B b;
   matrix<float> const rows{{0, 0}, {1, 0}, {0, 1}, {30, 30}, {31, 30}, {12, 0}};
@@ -108,8 +108,9 @@ TEST_CASE_TEMPLATE(
   CHECK_CLOSE(matrix<float>({3, 2}, vectors), matrix{{3.25f, 0.25f}, {31.f, 30.f}, {30.f, 30.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("refine_kmeans: never makes a codebook worse, and leaves the means of clusters as they are", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "refine_kmeans: never makes a codebook worse, and doesn't change vectors that are the means of their rows", B,
+    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const rows = random_normal<float>({500, 3}, 1);
   std::vector<float> vectors;
@@ -130,8 +131,7 @@ TEST_CASE("kmeans: fewer rows than codes is an error with both numbers") {
                        "k-means: 0 iterations, expected at least 1", error);
 }
 
-TEST_CASE_TEMPLATE("kmeans: a row that isn't finite is an error with its number, the first one's", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("kmeans: the first row that isn't finite is an error with its number", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto rows = random_normal<float>({3000, 2}, 1);
   rows.values[2 * 2500] = NAN;

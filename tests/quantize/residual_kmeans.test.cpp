@@ -71,7 +71,7 @@ bool same(residual_kmeans<B> const& x, residual_kmeans<B> const& y) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("residual_kmeans: its error is that of the rows put together again from their codes", B,
+TEST_CASE_TEMPLATE("residual_kmeans: its error is that of the rows reconstructed from their codes", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const rows = uneven_rows(400, 6);
@@ -89,7 +89,7 @@ TEST_CASE_TEMPLATE("residual_kmeans: its error is that of the rows put together 
   }
 }
 
-TEST_CASE_TEMPLATE("residual_kmeans: every further level leaves less, and the levels before it stay as they were", B,
+TEST_CASE_TEMPLATE("residual_kmeans: each additional level reduces the error and leaves earlier levels unchanged", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const rows = uneven_rows(300, 5);
@@ -106,7 +106,7 @@ TEST_CASE_TEMPLATE("residual_kmeans: every further level leaves less, and the le
   }
 }
 
-TEST_CASE_TEMPLATE("residual_kmeans: as many codes as rows leave nothing", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("residual_kmeans: as many codes as rows leave no error", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const rows = uneven_rows(30, 4);
   CHECK_CLOSE(fit_residual_kmeans(b, matrix_features(rows), {.codes = {30, 2}}).error, 0., 1e-10);
@@ -124,7 +124,8 @@ TEST_CASE("residual_kmeans: more iterations never leave more error at the first 
   }
 }
 
-TEST_CASE_TEMPLATE("residual_kmeans: the rotation is one, and never makes the error worse", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("residual_kmeans: the rotation is orthogonal and never increases the error", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   index_t improved = 0;
   for (std::uint64_t seed = 1; seed < 6; ++seed) {
@@ -133,12 +134,12 @@ TEST_CASE_TEMPLATE("residual_kmeans: the rotation is one, and never makes the er
     auto const plain = fit_residual_kmeans(b, matrix_features(rows), how);
     CHECK_FALSE(plain.rotated());
     how.rotation_rounds = 4;
-    auto const turned = fit_residual_kmeans(b, matrix_features(rows), how);
-    CHECK(turned.error <= plain.error);
-    if (!turned.rotated()) continue;
+    auto const rotated_model = fit_residual_kmeans(b, matrix_features(rows), how);
+    CHECK(rotated_model.error <= plain.error);
+    if (!rotated_model.rotated()) continue;
     ++improved;
-    CHECK(turned.error < plain.error);
-    auto const rotation = fetched(turned.rotation_matrix());
+    CHECK(rotated_model.error < plain.error);
+    auto const rotation = fetched(rotated_model.rotation_matrix());
     for (index_t i = 0; i < 7; ++i)
       for (index_t j = 0; j < 7; ++j) {
         double sum = 0;
@@ -149,7 +150,7 @@ TEST_CASE_TEMPLATE("residual_kmeans: the rotation is one, and never makes the er
   CHECK(improved >= 3);
 }
 
-TEST_CASE("residual_kmeans: any number of workers gives the same bits, in learning and in translating") {
+TEST_CASE("residual_kmeans: any number of workers gives the same bits, in training and in assignment") {
   auto const rows = uneven_rows(5000, 9);
   matrix_features const features(rows);
   residual_kmeans_options const how{
@@ -164,7 +165,7 @@ TEST_CASE("residual_kmeans: any number of workers gives the same bits, in learni
   }
 }
 
-TEST_CASE("residual_kmeans: learns from a sample that the seed draws, and translates all rows") {
+TEST_CASE("residual_kmeans: trains on a sample determined by the seed, and assigns codes to all rows") {
   cpu::backend b;
   auto const rows = uneven_rows(900, 5);
   matrix_features const features(rows);
@@ -178,7 +179,7 @@ TEST_CASE("residual_kmeans: learns from a sample that the seed draws, and transl
   CHECK_FALSE(same(fit_residual_kmeans(b, features, how), model));
 }
 
-TEST_CASE("encoded_latents: of residual k-means are what the codes were chosen for, for whichever items") {
+TEST_CASE("encoded_latents: latents of residual k-means have the assigned codes, for any items") {
   cpu::backend b;
   auto const rows = uneven_rows(300, 5);
   matrix_features const features(rows);
@@ -198,7 +199,7 @@ TEST_CASE("encoded_latents: of residual k-means are what the codes were chosen f
     for (std::size_t l = 0; l < 2; ++l) CHECK(codes.values[l * 4 + i] == table.of(item_id(items[i]))[l]);
 }
 
-TEST_CASE("residual_kmeans: what can't be learnt or translated is an error with both numbers") {
+TEST_CASE("residual_kmeans: invalid options and features are an error with both numbers") {
   cpu::backend b;
   auto rows = uneven_rows(20, 3);
   auto const fit = [&](residual_kmeans_options const& how) {

@@ -12,7 +12,7 @@ using namespace mql4grec::test;
 
 namespace {
 template <Backend B>
-residual_kmeans<B> learnt(B& b, index_t rotation_rounds, std::vector<index_t> codes = {5, 2, 4}) {
+residual_kmeans<B> trained(B& b, index_t rotation_rounds, std::vector<index_t> codes = {5, 2, 4}) {
   auto const rows = random_normal<float>({60, 3}, 2);
   return fit_residual_kmeans(
       b, matrix_features(rows),
@@ -26,7 +26,7 @@ std::string complaint_after(Change&& change) {
   temporary_directory const root;
   cpu::backend b;
   auto const path = root / "model.safetensors";
-  write_residual_kmeans(path, learnt(b, 3));
+  write_residual_kmeans(path, trained(b, 3));
   std::vector<named_tensor> tensors;
   std::vector<std::vector<double>> values;
   {
@@ -54,14 +54,14 @@ void read_all(std::filesystem::path const& path) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("residual k-means file: what was written is read again, bit by bit, and translates alike", B,
+TEST_CASE_TEMPLATE("residual k-means file: a written model is read bit by bit and assigns the same codes", B,
                    MQL4GREC_TEST_BACKENDS) {
   temporary_directory const root;
   B b;
   auto const rows = random_normal<float>({80, 3}, 3);
   for (index_t const rounds : {0, 3})
     for (std::vector<index_t> const& codes : {std::vector<index_t>{5, 2, 4}, {1}, std::vector<index_t>(26, 2)}) {
-      auto const written = learnt(b, rounds, codes);
+      auto const written = trained(b, rounds, codes);
       write_residual_kmeans(root / "m.safetensors", written);
       auto const read = read_residual_kmeans(b, root / "m.safetensors");
       CHECK(read.books.sizes() == codes);
@@ -75,22 +75,22 @@ TEST_CASE_TEMPLATE("residual k-means file: what was written is read again, bit b
       };
       CHECK(codes_of(read) == codes_of(written));
     }
-  CHECK(learnt(b, 3).rotated());  // otherwise rotations were not tested
+  CHECK(trained(b, 3).rotated());  // otherwise rotations were not tested
 }
 
-TEST_CASE_TEMPLATE("residual k-means file: a model that has learnt on one backend is the same on another", B,
+TEST_CASE_TEMPLATE("residual k-means file: a model trained on one backend is the same on another", B,
                    MQL4GREC_TEST_BACKENDS) {
   temporary_directory const root;
   B b;
   reference::backend host;
-  write_residual_kmeans(root / "here", learnt(b, 3));
+  write_residual_kmeans(root / "here", trained(b, 3));
   write_residual_kmeans(root / "there", read_residual_kmeans(host, root / "here"));
   write_residual_kmeans(root / "back", read_residual_kmeans(b, root / "there"));
   CHECK(read_file(root / "here") == read_file(root / "there"));
   CHECK(read_file(root / "here") == read_file(root / "back"));
 }
 
-TEST_CASE("residual k-means file: whatever doesn't fit is named") {
+TEST_CASE("residual k-means file: tensors that don't fit are named in the message") {
   CHECK(complaint_after([](auto&) {}).empty());
   CHECK(complaint_after([](auto& t) { t.clear(); }) == "tensor 'mean' is missing, expected residual k-means");
   CHECK(complaint_after([](auto& t) {
@@ -124,7 +124,7 @@ TEST_CASE("residual k-means file: whatever doesn't fit is named") {
         }) == "codebooks of 27 levels, expected at most 26");
 }
 
-TEST_CASE("residual k-means file: numbers that can't be are named") {
+TEST_CASE("residual k-means file: invalid numbers are named in the message") {
   std::vector<double> const bad = {0, NAN, 0, 0, INFINITY, 0}, below = {-1}, beyond = {1e300, 0, 0};
   auto const with = [](std::string const& name, host_vector_view<double const> values) {
     return complaint_after([&](auto& t) { find(t, name).values = values; });
@@ -141,7 +141,7 @@ TEST_CASE(
     "bounds") {
   temporary_directory const root;
   cpu::backend b;
-  write_residual_kmeans(root / "m", learnt(b, 3));
+  write_residual_kmeans(root / "m", trained(b, 3));
   auto const whole = read_file(root / "m");
   check_cut_short(whole, read_all);
   check_damaged(whole, "{}[],:\"0123456789-.eE \\\n\xff", whole.size(), read_all);

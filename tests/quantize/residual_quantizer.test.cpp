@@ -19,7 +19,7 @@ codebook_set<B, double> random_codebooks(B& b, std::vector<index_t> sizes, index
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("quantize: each level takes the nearest vector of what the levels before have left", B,
+TEST_CASE_TEMPLATE("quantize: each level chooses the nearest vector to the residual of the levels before", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const books = random_codebooks(b, {5, 3, 8}, 4);
@@ -47,7 +47,8 @@ TEST_CASE_TEMPLATE("quantize: each level takes the nearest vector of what the le
   }
 }
 
-TEST_CASE_TEMPLATE("quantize: a row that is a vector is its own code, and leaves nothing", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("quantize: a row that equals a vector gets its code and leaves no residual", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const books = random_codebooks(b, {6}, 3);
   auto rest = on(b, fetched(books.vectors(0)));
@@ -58,7 +59,7 @@ TEST_CASE_TEMPLATE("quantize: a row that is a vector is its own code, and leaves
   CHECK_CLOSE(rest, constant({6, 3}, 0.), 0);
 }
 
-TEST_CASE("quantize: widths and places that don't fit are refused with both numbers") {
+TEST_CASE("quantize: shapes that don't fit are refused with both numbers") {
   reference::backend b;
   auto const books = random_codebooks(b, {5}, 4);
   auto const views = books.views();
@@ -76,7 +77,7 @@ TEST_CASE("quantize: widths and places that don't fit are refused with both numb
                        "quantize: 8 rows but a place for 9 codes", error);
 }
 
-TEST_CASE("codebook_set: levels lie side by side, each of its own size") {
+TEST_CASE("codebook_set: levels of different sizes are contiguous") {
   reference::backend b;
   codebook_set<reference::backend, float> books(b, {3, 1, 2}, 4);
   CHECK(books.levels() == 3);

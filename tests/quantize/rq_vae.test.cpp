@@ -23,7 +23,7 @@ rq_vae<B, T> random_model(B& b, rq_vae_config const& c, std::uint64_t seed = 3) 
 }
 
 /// Options for full-batch training without revival of codes.
-rq_vae_training plain(index_t rows) {
+rq_vae_trainer_options plain(index_t rows) {
   return {.learning_rate = 1e-2, .epsilons = {}, .batch_size = rows, .revive_after = 0};
 }
 
@@ -31,11 +31,12 @@ rq_vae_training plain(index_t rows) {
 template <class T>
 T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> const& x,
                   in_matrix<reference::backend, double> fixed_residuals, in_matrix<reference::backend, code_t> codes,
-                  std::vector<double> const& held) {
+                  std::vector<double> const& fixed_parameters) {
   reference::backend b;
   auto const layout = rq_vae_layout(c);
   auto const w = rq_vae_windows(c, layout, view<T const, host_space, 1>(flat));
-  auto const still = rq_vae_windows(c, layout, view<double const, host_space, 1>(held.data(), std::ssize(held)));
+  auto const constants = rq_vae_windows(
+      c, layout, view<double const, host_space, 1>(fixed_parameters.data(), std::ssize(fixed_parameters)));
   auto const wide = as<T>(x);
   index_t const n = x.rows(), width = c.latent_width;
   auto encoded = poisoned<T>(b, {n, width}), through = poisoned<T>(b, {n, width}),
@@ -47,21 +48,21 @@ T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> 
   for (index_t i = 0; i < n; ++i)
     for (index_t j = 0; j < width; ++j) {
       T sum = z(i, j), rest = z(i, j);
-      double taken = 0;
+      double chosen = 0;
       for (index_t l = 0; l < c.levels(); ++l) {
         auto const code = index(codes(l, i));
         auto const level = static_cast<std::size_t>(l);
         T const v = w.codebooks[level](code, j);
-        double const r_held = fixed_residuals(l * n + i, j), v_held = still.codebooks[level](code, j);
-        quantization += (v - mql4grec::constant<T>(r_held)) * (v - mql4grec::constant<T>(r_held));
-        T const pull = c.commit == commitment::all_levels || l == 0 ? rest - mql4grec::constant<T>(v_held)
-                                                                    : mql4grec::constant<T>(r_held - v_held);
-        quantization += mql4grec::constant<T>(c.beta) * pull * pull;
-        rest -= mql4grec::constant<T>(v_held);
-        taken += v_held;
+        double const r_fixed = fixed_residuals(l * n + i, j), v_fixed = constants.codebooks[level](code, j);
+        quantization += (v - mql4grec::constant<T>(r_fixed)) * (v - mql4grec::constant<T>(r_fixed));
+        T const distance = c.commit == commitment::all_levels || l == 0 ? rest - mql4grec::constant<T>(v_fixed)
+                                                                        : mql4grec::constant<T>(r_fixed - v_fixed);
+        quantization += mql4grec::constant<T>(c.beta) * distance * distance;
+        rest -= mql4grec::constant<T>(v_fixed);
+        chosen += v_fixed;
       }
-      double const z_held = fixed_residuals(i, j);
-      (*through)(i, j) = sum + mql4grec::constant<T>(taken - z_held);  // straight-through estimate
+      double const z_fixed = fixed_residuals(i, j);
+      (*through)(i, j) = sum + mql4grec::constant<T>(chosen - z_fixed);  // straight-through estimate
     }
   nn::mlp_forward<T, reference::backend>(b, w.decoder, through, decoded);
   T const error = squared_error_forward<T>(b, decoded, wide);
@@ -71,7 +72,7 @@ T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> 
 }
 }  // namespace
 
-TEST_CASE("RQ-VAE: the gradient is the loss's derivative with everything that is held fast held fast") {
+TEST_CASE("RQ-VAE: the gradient is the derivative of the loss with the stop-gradient terms constant") {
   for (auto const commit : {commitment::first_level, commitment::all_levels}) {
     auto c = small();
     c.commit = commit;
@@ -85,10 +86,14 @@ TEST_CASE("RQ-VAE: the gradient is the loss's derivative with everything that is
     for (index_t l = 0; l < c.levels(); ++l)
       residuals.insert(residuals.end(), trainer.residual(l).data, trainer.residual(l).data + 27);
     matrix<double> const fixed({9 * c.levels(), 3}, residuals);
-    std::vector<double> const held(model.parameters().data, model.parameters().data + model.parameters().size());
-    auto const f = [&](auto const& flat) { return loss_by_formula(c, flat, x, fixed, trainer.codes(), held); };
-    CHECK_CLOSE(f(vector<double>(held)), losses.total, 1e-12);
-    CHECK(gradient_error(f, vector<double>(held), std::span(trainer.gradient().data, held.size())) < 1e-12);
+    std::vector<double> const fixed_parameters(model.parameters().data,
+                                               model.parameters().data + model.parameters().size());
+    auto const f = [&](auto const& flat) {
+      return loss_by_formula(c, flat, x, fixed, trainer.codes(), fixed_parameters);
+    };
+    CHECK_CLOSE(f(vector<double>(fixed_parameters)), losses.total, 1e-12);
+    CHECK(gradient_error(f, vector<double>(fixed_parameters),
+                         std::span(trainer.gradient().data, fixed_parameters.size())) < 1e-12);
   }
 }
 
@@ -102,7 +107,7 @@ TEST_CASE("RQ-VAE: names and shapes are those of the released code's state dict"
   CHECK(layout.decayed() == layout.size());
 }
 
-TEST_CASE("RQ-VAE: weights start Xavier-normal, biases at zero, and a seed says which") {
+TEST_CASE("RQ-VAE: weights start Xavier-normal, biases at zero, determined by the seed") {
   cpu::backend b;
   rq_vae<cpu::backend, float> one(b, {.input_width = 200, .hidden = {100}, .latent_width = 8, .codes = {16}});
   rq_vae<cpu::backend, float> other(b, one.config());
@@ -119,7 +124,7 @@ TEST_CASE("RQ-VAE: weights start Xavier-normal, biases at zero, and a seed says 
   CHECK_FALSE(std::ranges::equal(as_span(one.parameters()), as_span(other.parameters())));
 }
 
-TEST_CASE("RQ-VAE: a shape that can't be is refused with the number that is wrong") {
+TEST_CASE("RQ-VAE: an invalid shape is refused with the number that is out of range") {
   CHECK_THROWS_WITH_AS(validate(rq_vae_config{}), "RQ-VAE: a layer of width 0, expected 1 to 1048576", error);
   CHECK_THROWS_WITH_AS(validate(rq_vae_config{.input_width = 3, .codes = {}}), "RQ-VAE: 0 levels, expected 1 to 26",
                        error);
@@ -140,7 +145,7 @@ TEST_CASE("RQ-VAE training: the same seed and number of workers give the same bi
   CHECK(run() == run());
 }
 
-TEST_CASE_TEMPLATE("RQ-VAE training: a code that nobody chooses is put where the error is highest", B,
+TEST_CASE_TEMPLATE("RQ-VAE training: a code that is no row's nearest moves to the row with the highest error", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   rq_vae_config const c{.input_width = 2, .hidden = {}, .latent_width = 2, .codes = {3}};
@@ -169,18 +174,18 @@ TEST_CASE_TEMPLATE("RQ-VAE training: a code that nobody chooses is put where the
 }
 
 namespace {
-struct lesson {
+struct training_trace {
   std::vector<double> losses;
   numbers parameters, codes;
 };
 
 template <class B>
-lesson learn(B b) {
+training_trace learn(B b) {
   auto model = random_model<double>(b, small());
   rq_vae_trainer trainer(b, model,
                          {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 40, .revive_after = 2});
   auto const x = on(b, random_normal({40, 7}, 5));
-  lesson out;
+  training_trace out;
   for (int i = 0; i < 8; ++i)
     out.losses.push_back(trainer.step(x, i < 2 ? quantize_mode::bypass : quantize_mode::quantize).total);
   out.parameters = numbers_of(model.parameters());
@@ -189,7 +194,8 @@ lesson learn(B b) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("RQ-VAE training: every backend learns what the reference does", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("RQ-VAE training: every backend has the losses, codes and parameters of the reference", B,
+                   MQL4GREC_TEST_BACKENDS) {
   auto const expected = learn(reference::backend()), actual = learn(B());
   CHECK_CLOSE(actual.losses, expected.losses, 1e-10);
   CHECK_CLOSE(actual.codes, expected.codes, 0);

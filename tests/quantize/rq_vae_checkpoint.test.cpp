@@ -38,7 +38,7 @@ std::vector<float> const many(100, 1.f);
 host_vector_view<float const> ones(index_t n) { return {many.data(), n}; }
 }  // namespace
 
-TEST_CASE("RQ-VAE file: what was written is read again, shape and bits, and rounded for another scalar") {
+TEST_CASE("RQ-VAE file: a written model is read with its shape and bits, and converted for another scalar") {
   temporary_directory const root;
   cpu::backend b;
   auto const written = model(b);
@@ -50,7 +50,7 @@ TEST_CASE("RQ-VAE file: what was written is read again, shape and bits, and roun
   CHECK_CLOSE(read_rq_vae<double>(b, root / "m.safetensors").parameters(), written.parameters(), 0);
 }
 
-TEST_CASE("RQ-VAE file: one without hidden layers or with many levels tells its shape too") {
+TEST_CASE("RQ-VAE file: the shape of a model without hidden layers or with many levels follows from the file") {
   temporary_directory const root;
   cpu::backend b;
   rq_vae_config const odd{.input_width = 2, .hidden = {}, .latent_width = 3, .codes = std::vector<index_t>(12, 2)};
@@ -60,7 +60,7 @@ TEST_CASE("RQ-VAE file: one without hidden layers or with many levels tells its 
   CHECK(read.config().codes == odd.codes);
 }
 
-TEST_CASE("RQ-VAE file: whatever doesn't fit is named") {
+TEST_CASE("RQ-VAE file: tensors that don't fit are named in the message") {
   CHECK(complaint_after([](auto& t) { t.clear(); }) ==
         "tensor 'encoder.mlp_layers.1.weight' is missing, expected an RQ-VAE");
   CHECK(complaint_after([](auto& t) {

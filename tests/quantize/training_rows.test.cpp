@@ -25,8 +25,8 @@ struct broken_features {
 }  // namespace
 
 TEST_CASE_TEMPLATE(
-    "training_rows: the rows that are asked for, whether features are kept, read ahead, or read when they are needed",
-    B, MQL4GREC_TEST_BACKENDS) {
+    "training_rows: the requested rows, whether features are on the device, read ahead, or read on demand", B,
+    MQL4GREC_TEST_BACKENDS) {
   auto const values = random_normal<float>({300, 7}, 1);
   matrix_features const features(values);
   for (index_t const resident : {index_t{0}, index_t{300 * 7 * 4 - 1}, index_t{300 * 7 * 4}}) {
@@ -49,7 +49,8 @@ TEST_CASE_TEMPLATE(
   }
 }
 
-TEST_CASE_TEMPLATE("training_rows: what reading threw arrives when the rows are asked for", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("training_rows: the exception of a failed read is rethrown when the rows are requested", B,
+                   MQL4GREC_TEST_BACKENDS) {
   auto const values = random_normal<float>({10, 2}, 1);
   broken_features const features{matrix_features(values), 7};
   B b;

@@ -27,7 +27,7 @@ double error_unit(translator_run const& run, feature_statistics const& seen) {
 }
 
 /// The line after an evaluation of the catalog.
-std::string evaluation_line(translator_progress const& p, std::string const& epoch, double unit) {
+std::string evaluation_line(rq_vae_progress const& p, std::string const& epoch, double unit) {
   auto const& last = p.history.back();
   std::string used;
   for (auto const& level : last.evaluation->usage) used += (used.empty() ? "" : ", ") + std::to_string(level.used);

@@ -74,7 +74,7 @@ report_page translation_report(translation_request const& request, finished_tran
   index_t items = 0;
   for (auto const& one : done.catalogs) items += one.certified.items;
   auto page = page_with("Translation of " + counted(items, "item"),
-                        {{"Translator", request.run.out.string()},
+                        {{"Quantizer", request.run.out.string()},
                          {"Training", (request.kmeans ? "residual k-means, " : std::to_string(p.epoch) + " epochs, ") +
                                           grouped(p.items) + " items, " + clock_time(p.seconds)},
                          {"Collisions", request.collisions}});

@@ -41,7 +41,7 @@ struct shown_translation {
     std::vector<std::string> titles;  ///< of the first items
   };
   std::string modality;
-  std::vector<translator_epoch> epochs;
+  std::vector<rq_vae_epoch> epochs;
   std::int64_t best_epoch = 0;
   double error_unit = 1;  ///< errors of the epochs are divided by this to be in the features' own units
   std::vector<std::vector<index_t>>

@@ -40,10 +40,10 @@ class matrix_features {
     for (index_t i = 0; i < out.rows(); ++i) copy_row(first + i, out.row(i));
   }
   /// Copies the given rows to `out`, in the given order. Throws error for rows out of range.
-  void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
-    expects(std::ssize(wanted) == out.rows(), "features: ", wanted.size(), " rows into a place for ", out.rows());
+  void gather(std::span<index_t const> indices, host_matrix_view<float> out) const {
+    expects(std::ssize(indices) == out.rows(), "features: ", indices.size(), " rows into a place for ", out.rows());
     for (index_t i = 0; i < out.rows(); ++i) {
-      auto const row = wanted[to_size(i)];
+      auto const row = indices[to_size(i)];
       expects(row >= 0 && row < rows(), "features: row ", row, " of ", rows());
       copy_row(row, out.row(i));
     }

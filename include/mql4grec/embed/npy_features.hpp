@@ -30,7 +30,7 @@ class npy_features {
   /// Copies rows first … first + out.rows() − 1 to `out`. Throws file_error.
   void read(index_t first, host_matrix_view<float> out) const { file_.read(first, out); }
   /// Copies the given rows to `out`, in the given order. Throws file_error.
-  void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const { file_.gather(wanted, out); }
+  void gather(std::span<index_t const> indices, host_matrix_view<float> out) const { file_.gather(indices, out); }
 
  private:
   npy_file file_;
@@ -84,21 +84,21 @@ class joined_features {
     }
   }
   /// Copies the given rows to `out`, in the given order. Throws error for rows out of range.
-  void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
-    expects(std::ssize(wanted) == out.rows(), "features: ", wanted.size(), " rows into a place for ", out.rows());
-    auto const bad = std::ranges::find_if(wanted, [&](index_t row) { return row < 0 || row >= rows(); });
-    if (bad != wanted.end()) detail::raise("features: row ", *bad, " of ", rows());
+  void gather(std::span<index_t const> indices, host_matrix_view<float> out) const {
+    expects(std::ssize(indices) == out.rows(), "features: ", indices.size(), " rows into a place for ", out.rows());
+    auto const bad = std::ranges::find_if(indices, [&](index_t row) { return row < 0 || row >= rows(); });
+    if (bad != indices.end()) detail::raise("features: row ", *bad, " of ", rows());
     // Consecutive rows of one part are gathered by one call, so that the part can read them at once.
-    std::vector<index_t> there;
-    for (index_t i = 0; i < out.rows(); i += std::ssize(there)) {
-      auto const rest = wanted.subspan(to_size(i));
+    std::vector<index_t> source_rows;
+    for (index_t i = 0; i < out.rows(); i += std::ssize(source_rows)) {
+      auto const rest = indices.subspan(to_size(i));
       index_t const p = part_of(rest.front()), begin = first_row(p), end = begin + part(p).rows();
-      there.clear();
+      source_rows.clear();
       for (index_t const row : rest) {
         if (row < begin || row >= end) break;
-        there.push_back(row - begin);
+        source_rows.push_back(row - begin);
       }
-      part(p).gather(there, out.row_block(i, std::ssize(there)));
+      part(p).gather(source_rows, out.row_block(i, std::ssize(source_rows)));
     }
   }
 

@@ -58,13 +58,13 @@ class selected_features {
     all_.gather(std::span(selection_).subspan(to_size(first), to_size(out.rows())), out);
   }
   /// Copies the given rows of the view to `out`, in the given order. Throws error for rows out of range.
-  void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
-    std::vector<index_t> there;
-    for (auto const i : wanted) {
+  void gather(std::span<index_t const> indices, host_matrix_view<float> out) const {
+    std::vector<index_t> source_rows;
+    for (auto const i : indices) {
       expects(i >= 0 && i < rows(), "features: row ", i, " of ", rows());
-      there.push_back(row(i));
+      source_rows.push_back(row(i));
     }
-    all_.gather(there, out);
+    all_.gather(source_rows, out);
   }
 
  private:
@@ -77,10 +77,11 @@ template <FeatureSource F>
 class scaled_features {
  public:
   /// Throws error when the mean doesn't have the source's width, and when the scale isn't finite and positive.
-  scaled_features(F const& all, feature_scaling how) : all_(all), how_(std::move(how)) {
-    expects(std::ssize(how_.mean) == all_.width(), "features: a mean of ", how_.mean.size(), " entries for rows of ",
-            all_.width());
-    expects(how_.scale > 0 && std::isfinite(how_.scale), "features: a scale of ", how_.scale, ", expected more than 0");
+  scaled_features(F const& all, feature_scaling scaling) : all_(all), scaling_(std::move(scaling)) {
+    expects(std::ssize(scaling_.mean) == all_.width(), "features: a mean of ", scaling_.mean.size(),
+            " entries for rows of ", all_.width());
+    expects(scaling_.scale > 0 && std::isfinite(scaling_.scale), "features: a scale of ", scaling_.scale,
+            ", expected more than 0");
   }
 
   /// The number of rows of the source.
@@ -88,26 +89,26 @@ class scaled_features {
   /// The number of columns of the source.
   index_t width() const { return all_.width(); }
   /// The scaling that rows are read with.
-  feature_scaling const& scaling() const { return how_; }
+  feature_scaling const& scaling() const { return scaling_; }
   /// Writes the scaled rows first … first + out.rows() − 1 to `out`.
   void read(index_t first, host_matrix_view<float> out) const {
     all_.read(first, out);
     apply(out);
   }
   /// Writes the given rows, scaled, to `out`, in the given order.
-  void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
-    all_.gather(wanted, out);
+  void gather(std::span<index_t const> indices, host_matrix_view<float> out) const {
+    all_.gather(indices, out);
     apply(out);
   }
 
  private:
   void apply(host_matrix_view<float> out) const {
     for (index_t i = 0; i < out.rows(); ++i)
-      for (index_t j = 0; j < out.columns(); ++j) out(i, j) = (out(i, j) - how_.mean[to_size(j)]) * how_.scale;
+      for (index_t j = 0; j < out.columns(); ++j) out(i, j) = (out(i, j) - scaling_.mean[to_size(j)]) * scaling_.scale;
   }
 
   F const& all_;
-  feature_scaling how_;
+  feature_scaling scaling_;
 };
 
 }  // namespace mql4grec

@@ -43,7 +43,7 @@ code_table spread(code_table const& some, std::vector<index_t> const& rows, inde
 
 /// Calls task(backend, codebooks) on the host, where collisions are resolved; copies the codebooks if they are in a
 /// device's memory.
-template <Backend B, Translator<B> M, class Task>
+template <Backend B, Quantizer<B> M, class Task>
 void with_host_codebooks(B& backend, M const& model, Task&& task) {
   auto const levels = model.codebooks();
   if constexpr (std::same_as<typename B::memory_space, host_space>) {
@@ -61,7 +61,7 @@ void with_host_codebooks(B& backend, M const& model, Task&& task) {
 
 /// Encodes the items `rows` (those with features, see rows_with_features); the others get no sequence. `progress(rows
 /// done)` is called while rows are encoded. Throws error if there are more items than sequences.
-template <Backend B, Translator<B> M, FeatureSource F, class Progress>
+template <Backend B, Quantizer<B> M, FeatureSource F, class Progress>
 translated_catalog translate_catalog(B& backend, M const& model, F const& features, std::vector<index_t> rows,
                                      any_collision_policy const& policy, Progress&& progress) {
   selected_features const present(features, std::move(rows));

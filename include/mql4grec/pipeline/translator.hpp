@@ -32,19 +32,19 @@ enum class normalization_of_features { none, standard };
 
 /// Options of a quantizer's run.
 struct translator_run {
-  std::filesystem::path out;        ///< directory of the run
-  modality kind = modality::text;   ///< modality of the features; decides the token prefixes
-  rq_vae_config model = {};         ///< shape of the model; the input width is set by train_translator
-  translator_options options = {};  ///< options of the training
+  std::filesystem::path out;             ///< directory of the run
+  modality kind = modality::text;        ///< modality of the features; decides the token prefixes
+  rq_vae_config model = {};              ///< shape of the model; the input width is set by train_translator
+  rq_vae_training_options options = {};  ///< options of the training
   normalization_of_features normalize = normalization_of_features::standard;  ///< scaling of the features
   bool resume = false;            ///< continue the run in `out`, if there is one
   train::run_limits limits = {};  ///< time limit and interval of checkpoints
 };
 
 /// The result of train_translator: progress and status.
-using translator_result = train::run_result<translator_progress>;
+using translator_result = train::run_result<rq_vae_progress>;
 /// Observes train_translator.
-using translator_run_observer = train::run_observer<translator_progress, rq_vae_losses>;
+using translator_run_observer = train::run_observer<rq_vae_progress, rq_vae_losses>;
 
 namespace detail {
 
@@ -55,7 +55,7 @@ train::run_description describe(translator_run const& run, rq_vae_config const& 
 
 /// Writes translator.json of an RQ-VAE, with the last evaluation.
 void write_description(translator_run const& run, rq_vae_config const& model, feature_scaling const& scaling,
-                       translator_progress const& p);
+                       rq_vae_progress const& p);
 
 struct residual_kmeans_shape {
   index_t input_width;
@@ -63,22 +63,21 @@ struct residual_kmeans_shape {
   bool rotated;
 };
 /// Writes translator.json of residual k-means.
-void write_description(translator_run const& run, residual_kmeans_shape const& model,
-                       translator_evaluation const& seen);
+void write_description(translator_run const& run, residual_kmeans_shape const& model, quantizer_evaluation const& seen);
 
 /// The files of a quantizer's run: the best model, which reads unscaled features, and its description.
 template <Backend B>
-class translator_files : public train::state_files<rq_vae_trainer<B, float>, translator_progress> {
+class translator_files : public train::state_files<rq_vae_trainer<B, float>, rq_vae_progress> {
  public:
   translator_files(rq_vae_trainer<B, float>& trainer, train::run_description about, translator_run const& run,
                    feature_scaling const& scaling)
-      : train::state_files<rq_vae_trainer<B, float>, translator_progress>(trainer, std::move(about)),
+      : train::state_files<rq_vae_trainer<B, float>, rq_vae_progress>(trainer, std::move(about)),
         trainer_(trainer),
         run_(run),
         scaling_(scaling) {}
 
   void begin(std::filesystem::path const&) const {}
-  void write_model(std::filesystem::path const& directory, translator_progress const& p) const {
+  void write_model(std::filesystem::path const& directory, rq_vae_progress const& p) const {
     reference::backend host;  // the scaling is folded into the model on the host, whatever backend trains it
     rq_vae<reference::backend, float> plain(host, trainer_.model().config());
     copy(trainer_.model().parameters(), plain.parameters());
@@ -86,8 +85,8 @@ class translator_files : public train::state_files<rq_vae_trainer<B, float>, tra
     write_rq_vae(directory / "model.safetensors", plain);
     write_description(run_, trainer_.model().config(), scaling_, p);
   }
-  void end(std::filesystem::path const&, translator_progress const&) const {}
-  bool saves_after_epoch(translator_progress const& p) const { return p.history.back().evaluation.has_value(); }
+  void end(std::filesystem::path const&, rq_vae_progress const&) const {}
+  bool saves_after_epoch(rq_vae_progress const& p) const { return p.history.back().evaluation.has_value(); }
 
  private:
   rq_vae_trainer<B, float> const& trainer_;
@@ -134,7 +133,7 @@ translator_result learn_residual_kmeans(
   make_directory(run.out);
   if (interrupted()) return {.progress = {}, .status = train::run_status::interrupted};
   auto const model = fit_residual_kmeans(backend, features, options);
-  auto const seen = evaluate_translator(backend, model, features);
+  auto const seen = evaluate_quantizer(backend, model, features);
   if (interrupted()) return {.progress = {}, .status = train::run_status::interrupted};
   write_residual_kmeans(run.out / "model.safetensors", model);
   detail::write_description(

@@ -23,7 +23,7 @@ MQL4GREC_DEFINITION train::run_description describe(translator_run const& run, r
 }
 
 MQL4GREC_DEFINITION void write_description(translator_run const& run, rq_vae_config const& model,
-                                           feature_scaling const& scaling, translator_progress const& p) {
+                                           feature_scaling const& scaling, rq_vae_progress const& p) {
   auto const& epoch = p.history.back();
   write_json(run.out / "translator.json",
              {{"quantizer", "rq-vae"},
@@ -38,7 +38,7 @@ MQL4GREC_DEFINITION void write_description(translator_run const& run, rq_vae_con
 }
 
 MQL4GREC_DEFINITION void write_description(translator_run const& run, residual_kmeans_shape const& model,
-                                           translator_evaluation const& seen) {
+                                           quantizer_evaluation const& seen) {
   write_json(run.out / "translator.json", {{"quantizer", "residual-kmeans"},
                                            {"modality", run.kind == modality::text ? "text" : "image"},
                                            {"input_width", model.input_width},

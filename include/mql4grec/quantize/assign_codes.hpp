@@ -17,7 +17,7 @@ namespace mql4grec {
 /// latent width), has one codebook per level for them, and computes the reconstruction error of quantized latents.
 /// rq_vae and residual_kmeans are models of this concept.
 template <class M, class B>
-concept Translator = Backend<B> && requires(M const& model, B& worker, in_matrix<B, float> x, out_matrix<B, float> z) {
+concept Quantizer = Backend<B> && requires(M const& model, B& worker, in_matrix<B, float> x, out_matrix<B, float> z) {
   { model.input_width() } -> std::convertible_to<index_t>;
   { model.latent_width() } -> std::convertible_to<index_t>;
   { model.codebooks() } -> std::same_as<std::vector<codebook_view<B, float>>>;
@@ -46,7 +46,7 @@ struct block_errors {
 };
 
 /// Assigns codes to rows x (n, input width) on one worker and copies them to out (n, levels) on the host.
-template <Backend B, Translator<B> M>
+template <Backend B, Quantizer<B> M>
 block_errors assign_block(B& worker, M const& model, in_matrix<B, float> x, assign_options const& options,
                           host_matrix_view<code_t> out) {
   scratch_scope<B> const scope(worker.scratch());
@@ -70,7 +70,7 @@ block_errors assign_block(B& worker, M const& model, in_matrix<B, float> x, assi
 }  // namespace detail
 
 /// K of each level.
-template <Backend B, Translator<B> M>
+template <Backend B, Quantizer<B> M>
 std::vector<index_t> code_sizes(M const& model) {
   std::vector<index_t> sizes;
   for (auto const& level : model.codebooks()) sizes.push_back(level.vectors().rows());
@@ -79,7 +79,7 @@ std::vector<index_t> code_sizes(M const& model) {
 
 /// The nearest codes of all rows. Blocks are processed by whichever worker is free; the result doesn't depend on which.
 /// Throws error when the features don't have the model's input width.
-template <Backend B, Translator<B> M, FeatureSource F>
+template <Backend B, Quantizer<B> M, FeatureSource F>
 assign_result assign_codes(B& backend, M const& model, F const& features, assign_options const& options = {}) {
   expects(features.width() == model.input_width(), "quantize: features of width ", features.width(),
           " for a quantizer of width ", model.input_width());
@@ -106,7 +106,7 @@ assign_result assign_codes(B& backend, M const& model, F const& features, assign
 
 /// A LatentSource that encodes the requested items at each call. It lets collisions of a large catalog be resolved
 /// without storing all latents. Worker, model and features must outlive this object.
-template <Backend B, Translator<B> M, FeatureSource F>
+template <Backend B, Quantizer<B> M, FeatureSource F>
 class encoded_latents {
  public:
   /// The latents of `features` under `model`, computed on `worker`.

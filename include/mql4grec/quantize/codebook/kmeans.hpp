@@ -64,11 +64,11 @@ class kmeans_run {
 
   /// Throws error for the first row that isn't finite.
   void check_rows() {
-    std::vector<std::uint8_t> odd(to_size(blocks_), 0);
+    std::vector<std::uint8_t> invalid(to_size(blocks_), 0);
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
-      odd[to_size(block)] = !are_finite(worker, rows_.row_block(first, count));
+      invalid[to_size(block)] = !are_finite(worker, rows_.row_block(first, count));
     });
-    auto const block = std::ranges::find(odd, 1) - odd.begin();
+    auto const block = std::ranges::find(invalid, 1) - invalid.begin();
     for (index_t i = block * block_; block < blocks_ && i < std::min(rows_.rows(), (block + 1) * block_); ++i)
       expects(are_finite(backend_, rows_.row_block(i, 1)), "k-means: row ", i, " holds a number that isn't finite");
   }
@@ -80,9 +80,9 @@ class kmeans_run {
     for (index_t k = 0; k < vectors_.rows(); ++k) {
       copy<float>(backend_, rows_.row(chosen), vectors_.row(k));
       if (k + 1 == vectors_.rows()) return;
-      double const all = come_closer(k);
+      double const all = update_distances(k);
       // When the sum is 0, all rows are equal to vectors already.
-      chosen = all > 0 ? weighed_row(random.uniform() * all) : random.below(rows_.rows());
+      chosen = all > 0 ? weighted_row(random.uniform() * all) : random.below(rows_.rows());
     }
   }
 
@@ -139,7 +139,7 @@ class kmeans_run {
   }
 
   /// Updates distances_ to the distance to the nearest of the first k + 1 vectors; returns their sum.
-  double come_closer(index_t k) {
+  double update_distances(index_t k) {
     std::vector<double> sums(to_size(blocks_));
     for_each_block([&](B& worker, index_t block, index_t first, index_t count) {
       scratch_scope<B> const scope(worker.scratch());
@@ -152,7 +152,7 @@ class kmeans_run {
   }
 
   /// The row at which the running sum of distances exceeds `place`.
-  index_t weighed_row(double place) const {
+  index_t weighted_row(double place) const {
     host_copy<float, space> const all(distances_.view_all());
     auto const distances = all.view_all();
     index_t last = 0;
@@ -186,10 +186,10 @@ class kmeans_run {
     std::ranges::partial_sort(order, order.begin() + count, [&](index_t a, index_t b) {
       return std::pair(-distances(a), a) < std::pair(-distances(b), b);
     });
-    index_t gone = 0;
-    for (; gone < count && distances(order[to_size(gone)]) > 0; ++gone)
-      copy<float>(backend_, rows_.row(order[to_size(gone)]), vectors_.row(empty[to_size(gone)]));
-    return gone;
+    index_t moved = 0;
+    for (; moved < count && distances(order[to_size(moved)]) > 0; ++moved)
+      copy<float>(backend_, rows_.row(order[to_size(moved)]), vectors_.row(empty[to_size(moved)]));
+    return moved;
   }
 
   B& backend_;

@@ -115,17 +115,17 @@ class residual_kmeans_run {
 
   residual_kmeans<B> learn() {
     residual_kmeans<B> best{.books = codebook_set<B, float>(backend_, options_.codes, w_), .mean = {}, .rotation = {}};
-    best.error = fit(best.books, [&](auto const& rows, kmeans_options const& how, auto const& v) {
-      return kmeans(backend_, rows, how, v);
+    best.error = fit(best.books, [&](auto const& rows, kmeans_options const& clustering, auto const& v) {
+      return kmeans(backend_, rows, clustering, v);
     });
     for (index_t round = 0; round < options_.rotation_rounds; ++round) {
       residual_kmeans<B> next{
-          .books = codebook_set<B, float>(backend_, options_.codes, w_), .mean = {}, .rotation = turned()};
+          .books = codebook_set<B, float>(backend_, options_.codes, w_), .mean = {}, .rotation = best_rotation()};
       for (index_t l = 0; l < next.books.levels(); ++l)
         copy<float>(backend_, std::as_const(best.books).vectors(l).flat(), next.books.vectors(l).flat());
       rotate(next.rotation_matrix());
-      next.error = fit(next.books, [&](auto const& rows, kmeans_options const& how, auto const& v) {
-        return refine_kmeans(backend_, rows, how, v);
+      next.error = fit(next.books, [&](auto const& rows, kmeans_options const& clustering, auto const& v) {
+        return refine_kmeans(backend_, rows, clustering, v);
       });
       if (next.error >= best.error) break;
       best = std::move(next);
@@ -163,9 +163,9 @@ class residual_kmeans_run {
   double fit(codebook_set<B, float>& codebooks, Cluster&& cluster) {
     copy<float>(backend_, std::as_const(z_.size() > 0 ? z_ : x_).view_all(), rest_.view_all());
     for (index_t l = 0; l < codebooks.levels(); ++l) {
-      auto how = options_.clustering;
-      how.seed += static_cast<std::uint64_t>(l);
-      cluster(in(rest_), how, codebooks.vectors(l));
+      auto clustering = options_.clustering;
+      clustering.seed += static_cast<std::uint64_t>(l);
+      cluster(in(rest_), clustering, codebooks.vectors(l));
       for_each_row_block(backend_, n_, rows_at_once<B>, [&](B& worker, index_t, index_t first, index_t count) {
         quantize_level<float>(worker, codebook_view<B, float>(std::as_const(codebooks).vectors(l)),
                               nearest_assignment{}, matrix(rest_).row_block(first, count),
@@ -176,7 +176,7 @@ class residual_kmeans_run {
   }
 
   /// The rotation (width, width) of x towards the quantized z.
-  memory turned() {
+  memory best_rotation() {
     auto product = backend_.template allocate<float>(w_ * w_), rotation = backend_.template allocate<float>(w_ * w_);
     out_matrix<B, float> const cross(product.view_all().data, w_, w_);
     add_scaled<float>(backend_, -1, in(rest_), matrix(z_));

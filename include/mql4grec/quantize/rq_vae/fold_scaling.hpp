@@ -10,14 +10,14 @@ namespace mql4grec {
 /// models only. Throws error when the mean doesn't have the model's input width.
 template <Backend B, class T>
   requires std::same_as<typename B::memory_space, host_space>
-void fold_scaling(rq_vae<B, T>& model, feature_scaling const& how) {
+void fold_scaling(rq_vae<B, T>& model, feature_scaling const& scaling) {
   auto const w = rq_vae_windows(model.config(), model.layout(), model.parameters());
   auto const& first = w.encoder.front();
   auto const& last = w.decoder.back();
-  expects(std::ssize(how.mean) == first.weight.columns(), "scaling: a mean of ", how.mean.size(),
+  expects(std::ssize(scaling.mean) == first.weight.columns(), "scaling: a mean of ", scaling.mean.size(),
           " entries for features of ", first.weight.columns());
-  double const scale = static_cast<double>(how.scale);
-  auto const mean = [&](index_t j) { return static_cast<double>(how.mean[to_size(j)]); };
+  double const scale = static_cast<double>(scaling.scale);
+  auto const mean = [&](index_t j) { return static_cast<double>(scaling.mean[to_size(j)]); };
   for (index_t i = 0; i < first.weight.rows(); ++i) {  // W (s·x − s·m) + b = (s·W) x + (b − s·W·m)
     double shift = 0;
     for (index_t j = 0; j < first.weight.columns(); ++j) {

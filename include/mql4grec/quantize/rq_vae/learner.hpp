@@ -22,7 +22,8 @@ namespace mql4grec {
 /// previous level. The released code uses its first batch instead of a sample. Throws error if there are fewer rows
 /// than codes.
 template <Backend B, FeatureSource F>
-void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features, translator_options const& options) {
+void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features,
+                          rq_vae_training_options const& options) {
   auto sample = epoch_order(features.rows(), options.seed, 0);
   sample.resize(std::min(sample.size(), to_size(options.kmeans_rows)));
   index_t const n = std::ssize(sample), width = model.config().latent_width;
@@ -41,8 +42,8 @@ void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features
 }
 
 /// Evaluates a quantizer on the whole catalog with the nearest codes.
-template <Backend B, Translator<B> M, FeatureSource F>
-translator_evaluation evaluate_translator(B& backend, M const& model, F const& features) {
+template <Backend B, Quantizer<B> M, FeatureSource F>
+quantizer_evaluation evaluate_quantizer(B& backend, M const& model, F const& features) {
   auto const found = assign_codes(backend, model, features);
   return {.reconstruction_error = found.reconstruction_error,
           .quantization_error = found.quantization_error,
@@ -51,13 +52,13 @@ translator_evaluation evaluate_translator(B& backend, M const& model, F const& f
 }
 
 /// Observes a training; see train::loop_observer.
-using translator_observer = train::loop_observer<translator_progress, rq_vae_losses>;
+using rq_vae_observer = train::loop_observer<rq_vae_progress, rq_vae_losses>;
 
 namespace detail {
 
 /// Whether a level has collapsed: log(perplexity) < least_entropy · log(min(codes, rows)). Perplexity is used because a
 /// code with a single outlying item hardly changes it.
-inline bool has_collapsed(translator_evaluation const& seen, translator_options const& options, index_t rows) {
+inline bool has_collapsed(quantizer_evaluation const& seen, rq_vae_training_options const& options, index_t rows) {
   return std::ranges::any_of(seen.usage, [&](level_usage const& level) {
     auto const most = static_cast<double>(std::min(level.codes, rows));
     return most > 1 && std::log(level.perplexity) < options.least_entropy * std::log(most);
@@ -65,7 +66,7 @@ inline bool has_collapsed(translator_evaluation const& seen, translator_options 
 }
 
 /// Throws training_error with the number of used codes of each level.
-[[noreturn]] inline void raise_collapse(std::int64_t epoch, translator_evaluation const& seen) {
+[[noreturn]] inline void raise_collapse(std::int64_t epoch, quantizer_evaluation const& seen) {
   std::string used;
   for (auto const& level : seen.usage)
     used += concatenate(used.empty() ? "" : ", ", level.used, " of ", level.codes, " (perplexity ",
@@ -77,18 +78,18 @@ inline bool has_collapsed(translator_evaluation const& seen, translator_options 
 
 /// Called after an evaluation. Throws training_error if a level has been collapsed for `collapse_patience` evaluations,
 /// or if the model to be kept at the end has a collapsed level.
-inline void give_up_when_collapsed(translator_progress& p, translator_options const& options, index_t rows) {
+inline void throw_if_collapsed(rq_vae_progress& p, rq_vae_training_options const& options, index_t rows) {
   auto const& seen = *p.history.back().evaluation;
-  p.collapsed_looks = has_collapsed(seen, options, rows) ? p.collapsed_looks + 1 : 0;
+  p.collapsed_evaluations = has_collapsed(seen, options, rows) ? p.collapsed_evaluations + 1 : 0;
   if (options.collapse_patience == 0) return;
-  if (p.collapsed_looks >= options.collapse_patience) raise_collapse(p.epoch, seen);
+  if (p.collapsed_evaluations >= options.collapse_patience) raise_collapse(p.epoch, seen);
   if (!p.finished) return;
   auto const& kept = *p.history[to_size(p.best_epoch - 1)].evaluation;
   if (has_collapsed(kept, options, rows)) raise_collapse(p.best_epoch, kept);
 }
 
 /// Whether the epoch is the best so far: lowest collision rate, then lowest reconstruction error. Updates p.
-inline bool is_better(translator_progress& p, translator_evaluation const& seen) {
+inline bool is_better(rq_vae_progress& p, quantizer_evaluation const& seen) {
   if (std::pair(seen.collision_rate, seen.reconstruction_error) >= std::pair(p.best_collision_rate, p.best_error))
     return false;
   p.best_collision_rate = seen.collision_rate;
@@ -105,33 +106,33 @@ template <Backend B, FeatureSource F>
 class rq_vae_learner {
  public:
   /// The progress of a run.
-  using progress_type = translator_progress;
+  using progress_type = rq_vae_progress;
   /// The result of a step.
   using losses_type = rq_vae_losses;
 
   /// All arguments must outlive the learner. Throws error if the features don't fit the model, or if there are fewer
   /// rows than k-means requires; this is checked here, since k-means runs after hours of training the autoencoder.
-  rq_vae_learner(rq_vae_trainer<B, float>& trainer, F const& features, translator_options const& options)
+  rq_vae_learner(rq_vae_trainer<B, float>& trainer, F const& features, rq_vae_training_options const& options)
       : backend_(trainer.backend()), trainer_(trainer), features_(features), options_(options), rows_(features.rows()) {
     validate(options);
     auto const& config = trainer.model().config();
-    expects(rows_ >= 1, "translator: there are no items to learn from");
-    expects(features.width() == config.input_width, "translator: features of width ", features.width(), ", expected ",
+    expects(rows_ >= 1, "RQ-VAE: no items to train on, expected at least 1");
+    expects(features.width() == config.input_width, "RQ-VAE: features of width ", features.width(), ", expected ",
             config.input_width);
     index_t const sample = std::min(rows_, options.kmeans_rows);
     for (auto const k : config.codes)
-      expects(options.kmeans_rows == 0 || sample >= k, "translator: k-means on ", sample, " rows for ", k,
+      expects(options.kmeans_rows == 0 || sample >= k, "RQ-VAE: k-means on ", sample, " rows for ", k,
               " codes of a level, expected at least as many rows");
   }
 
   /// Updates per epoch; the last batch may be smaller.
   std::int64_t steps_per_epoch() const { return (rows_ + batch_size() - 1) / batch_size(); }
   /// Whether the last epoch is done.
-  bool is_finished(translator_progress const& p) const { return p.epoch >= options_.epochs; }
+  bool is_finished(rq_vae_progress const& p) const { return p.epoch >= options_.epochs; }
 
   /// Shuffles the rows of epoch p.epoch, and initializes the codebooks before the first epoch with the quantizer. Also
   /// called when a run is resumed within the epoch.
-  void begin_epoch(translator_progress const& p) {
+  void begin_epoch(rq_vae_progress const& p) {
     if (!batches_) batches_.emplace(backend_, features_, std::min(batch_size(), rows_), options_.device_bytes);
     auto const first_with_codes = autoencoder_epochs(options_);
     mode_ = p.epoch < first_with_codes ? quantize_mode::bypass : quantize_mode::quantize;
@@ -141,7 +142,7 @@ class rq_vae_learner {
   }
 
   /// Update number p.epoch_step of the epoch.
-  rq_vae_losses step(translator_progress& p) {
+  rq_vae_losses step(rq_vae_progress& p) {
     auto const wanted = rows_of(p.epoch_step);
     auto const losses = trainer_.step(batches_->take(backend_, wanted, rows_of(p.epoch_step + 1)), mode_);
     p.current.add(losses, static_cast<double>(wanted.size()) / static_cast<double>(rows_));
@@ -150,19 +151,19 @@ class rq_vae_learner {
   }
 
   /// Evaluates on the whole catalog: after the last epoch, and every evaluate_every epochs once there are codes.
-  bool end_epoch(translator_progress& p) {
+  bool end_epoch(rq_vae_progress& p) {
     p.history.emplace_back(std::exchange(p.current, {}));
     if (!is_finished(p) && (p.epoch <= autoencoder_epochs(options_) || p.epoch % options_.evaluate_every != 0))
       return false;
-    auto const found = evaluate_translator(backend_, trainer_.model(), features_);
+    auto const found = evaluate_quantizer(backend_, trainer_.model(), features_);
     p.history.back().evaluation = found;
     return detail::is_better(p, found);
   }
   /// Completes the record of the epoch that ended.
-  void record_epoch(translator_progress& p) { p.history.back().seconds = p.seconds; }
+  void record_epoch(rq_vae_progress& p) { p.history.back().seconds = p.seconds; }
   /// Throws training_error when a codebook has collapsed.
-  void check(translator_progress& p) const {
-    if (p.history.back().evaluation) detail::give_up_when_collapsed(p, options_, rows_);
+  void check(rq_vae_progress& p) const {
+    if (p.history.back().evaluation) detail::throw_if_collapsed(p, options_, rows_);
   }
 
  private:
@@ -175,7 +176,7 @@ class rq_vae_learner {
   B& backend_;
   rq_vae_trainer<B, float>& trainer_;
   F const& features_;
-  translator_options const& options_;
+  rq_vae_training_options const& options_;
   index_t rows_;
   std::optional<training_rows<B, F>> batches_;  // created when the first epoch begins: a finished run needs none
   std::vector<index_t> order_;
@@ -185,8 +186,8 @@ class rq_vae_learner {
 /// Trains from the state in `progress` until the last epoch or should_stop; progress.finished is false in the second
 /// case. Throws training_error if a loss isn't finite or a codebook has collapsed.
 template <Backend B, FeatureSource F>
-void fit(rq_vae_trainer<B, float>& trainer, F const& features, translator_options const& options,
-         translator_progress& progress, translator_observer const& observer = {}) {
+void fit(rq_vae_trainer<B, float>& trainer, F const& features, rq_vae_training_options const& options,
+         rq_vae_progress& progress, rq_vae_observer const& observer = {}) {
   rq_vae_learner learner(trainer, features, options);
   train::run_epochs(learner, progress, observer);
 }

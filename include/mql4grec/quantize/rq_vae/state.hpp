@@ -20,25 +20,25 @@ void to_json(json& out, level_usage const& u);
 void from_json(json const& in, level_usage& u);
 
 /// For nlohmann/json: writes an evaluation.
-void to_json(json& out, translator_evaluation const& e);
+void to_json(json& out, quantizer_evaluation const& e);
 /// For nlohmann/json: reads an evaluation. Throws nlohmann's exceptions for missing members.
-void from_json(json const& in, translator_evaluation& e);
+void from_json(json const& in, quantizer_evaluation& e);
 
 /// For nlohmann/json: writes an epoch.
-void to_json(json& out, translator_epoch const& e);
+void to_json(json& out, rq_vae_epoch const& e);
 /// For nlohmann/json: reads an epoch. Throws nlohmann's exceptions for missing members.
-void from_json(json const& in, translator_epoch& e);
+void from_json(json const& in, rq_vae_epoch& e);
 
 /// For nlohmann/json: writes the progress.
-void to_json(json& out, translator_progress const& p);
+void to_json(json& out, rq_vae_progress const& p);
 /// For nlohmann/json: reads the progress. Throws nlohmann's exceptions for missing members.
-void from_json(json const& in, translator_progress& p);
+void from_json(json const& in, rq_vae_progress& p);
 /// The progress as JSON text.
-std::string text_of(translator_progress const& p);
+std::string text_of(rq_vae_progress const& p);
 
 /// The settings that must be equal for a resumed run to give the bits of an uninterrupted one. The number of workers
 /// isn't among them: another number continues the run with sums in another order.
-json run_conditions(translator_options const& o, rq_vae_config const& c, index_t rows);
+json run_conditions(rq_vae_training_options const& o, rq_vae_config const& c, index_t rows);
 
 /// Adds to the state how long each code has been idle; see train::Trainer.
 template <Backend B>

@@ -17,7 +17,7 @@
 namespace mql4grec {
 
 /// Options of training. The defaults are the paper's.
-struct rq_vae_training {
+struct rq_vae_trainer_options {
   double learning_rate = 1e-3;                                      ///< constant
   optim::adamw optimizer = {.weight_decay = 1e-4, .clip_norm = 0};  ///< AdamW without gradient clipping
   /// ε of balanced assignment at each level; 0 is nearest assignment. Levels beyond the list use 0.
@@ -27,7 +27,7 @@ struct rq_vae_training {
   /// The number of batches after which a code that was no row's nearest is moved to a row with a high error. 0: never.
   index_t revive_after = 10;
 
-  bool operator==(rq_vae_training const&) const = default;
+  bool operator==(rq_vae_trainer_options const&) const = default;
 };
 
 /// The losses of a batch, each a mean over its entries, and the number of revived codes.
@@ -69,7 +69,7 @@ class rq_vae_trainer {
   using backend_type = B;
 
   /// Throws error for options out of range.
-  rq_vae_trainer(B& backend, rq_vae<B, T>& model, rq_vae_training const& options)
+  rq_vae_trainer(B& backend, rq_vae<B, T>& model, rq_vae_trainer_options const& options)
       : backend_(backend),
         model_(model),
         options_(options),
@@ -88,7 +88,7 @@ class rq_vae_trainer {
       residual_memory_.push_back(backend.template allocate<T>(options.batch_size * c.latent_width));
     for (auto* codes : {&code_memory_, &nearest_memory_})
       *codes = backend.template allocate<code_t>(c.levels() * options.batch_size);
-    left_ = backend.template allocate<double>(c.levels());
+    squared_residuals_ = backend.template allocate<double>(c.levels());
     for (index_t i = 0; i < backend.workers(); ++i)
       workers_.push_back(std::make_unique<worker_state>(backend.worker(i), model));
   }
@@ -96,7 +96,7 @@ class rq_vae_trainer {
   /// The backend that the trainer uses.
   B& backend() const { return backend_; }
   /// The options that the trainer was constructed with.
-  rq_vae_training const& options() const { return options_; }
+  rq_vae_trainer_options const& options() const { return options_; }
   /// The model that is trained.
   rq_vae<B, T>& model() { return model_; }
   /// The model, const.
@@ -112,8 +112,8 @@ class rq_vae_trainer {
   std::vector<std::vector<std::int32_t>> const& idle() const { return idle_; }
 
   /// The losses of x (n ≤ batch_size, d_in) and their gradient, without an update. Throws error when n is out of range.
-  rq_vae_losses losses_and_gradient(in_matrix<B, T> x, quantize_mode how = quantize_mode::quantize) {
-    find_gradient(x, how);
+  rq_vae_losses losses_and_gradient(in_matrix<B, T> x, quantize_mode mode = quantize_mode::quantize) {
+    find_gradient(x, mode);
     out_vector<B, T> const whole[] = {gradient_.view_all()};
     norm_ = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(whole));
     return losses_of_batch();
@@ -121,9 +121,9 @@ class rq_vae_trainer {
 
   /// Makes one update. Throws training_error when the loss or the gradient isn't finite; parameters and moments are
   /// unchanged then.
-  rq_vae_losses step(in_matrix<B, T> x, quantize_mode how = quantize_mode::quantize) {
-    auto losses = update(x, how);
-    if (how == quantize_mode::quantize) losses.revived = revive();
+  rq_vae_losses step(in_matrix<B, T> x, quantize_mode mode = quantize_mode::quantize) {
+    auto losses = update(x, mode);
+    if (mode == quantize_mode::quantize) losses.revived = revive();
     return losses;
   }
 
@@ -162,24 +162,24 @@ class rq_vae_trainer {
     return code_memory_.view_all().part(level * options_.batch_size + rows.first, rows.count);
   }
 
-  rq_vae_losses update(in_matrix<B, T> x, quantize_mode how) {
-    auto const losses = losses_and_gradient(x, how);
+  rq_vae_losses update(in_matrix<B, T> x, quantize_mode mode) {
+    auto const losses = losses_and_gradient(x, mode);
     optim::expect_finite(moments_.step + 1, step_report{losses.total, norm_});
     optim::update<T>(backend_, options_.optimizer, options_.learning_rate, norm_, model_.layout(), gradient(),
                      model_.parameters(), moments_);
-    if (how == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
+    if (mode == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
     return losses;
   }
-  rq_vae_losses update(in_matrix<B, T> x, quantize_mode how) requires CaptureOps<B> && train::CapturedUpdateOps<B, T> &&
-      TransferOps<B, step_inputs> {
+  rq_vae_losses update(in_matrix<B, T> x, quantize_mode mode) requires
+      CaptureOps<B> && train::CapturedUpdateOps<B, T> && TransferOps<B, step_inputs> {
     step_.upload_inputs(backend_, {.learning_rate = options_.learning_rate, .step = moments_.step + 1});
     rows_ = x.rows();
-    updates_.run(backend_, {x.data, x.rows(), x.stride, how}, [&] {
-      find_gradient(x, how);
+    updates_.run(backend_, {x.data, x.rows(), x.stride, mode}, [&] {
+      find_gradient(x, mode);
       sum_into<T>(backend_, std::as_const(workers_.front()->error).view_all(), step_.loss());
       step_.template update<T>(backend_, options_.optimizer, model_.layout(), gradient(), model_.parameters(),
                                moments_);
-      if (how == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
+      if (mode == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
     });
     norm_ = step_.download_report(backend_).norm;
     auto const losses = losses_of_batch();
@@ -189,7 +189,7 @@ class rq_vae_trainer {
   }
 
   /// The device's part of losses_and_gradient().
-  void find_gradient(in_matrix<B, T> x, quantize_mode how) {
+  void find_gradient(in_matrix<B, T> x, quantize_mode mode) {
     expects(x.rows() >= 1 && x.rows() <= options_.batch_size, "RQ-VAE: a batch of ", x.rows(), " rows, expected 1 to ",
             options_.batch_size);
     rows_ = x.rows();
@@ -197,13 +197,13 @@ class rq_vae_trainer {
       auto const mine = rows_of(which);
       pass_.encode(worker, mine, x.row_block(mine.first, mine.count), residual_rows(0, mine));
     });
-    if (how == quantize_mode::quantize)
+    if (mode == quantize_mode::quantize)
       choose_codes();
     else
       for (index_t l = 1; l <= model_.config().levels(); ++l)
         // No residual: ẑ = z.
         fill<T>(backend_, residual_rows(l, {0, rows_}).flat(), T{});
-    backpropagate(x, how);
+    backpropagate(x, mode);
   }
 
   void choose_codes() {
@@ -241,7 +241,7 @@ class rq_vae_trainer {
     return nearest_memory_.view_all().part(level * options_.batch_size, rows_);
   }
 
-  void backpropagate(in_matrix<B, T> x, quantize_mode how) {
+  void backpropagate(in_matrix<B, T> x, quantize_mode mode) {
     auto const& c = model_.config();
     for_each_worker(backend_, [&](B& worker, index_t which) {
       auto const mine = rows_of(which);
@@ -250,14 +250,15 @@ class rq_vae_trainer {
       pass_.decode_and_backpropagate(
           worker, {.rows = mine, .batch_rows = rows_, .x = x.row_block(mine.first, mine.count), .residuals = residuals},
           state(which).error.view_all());
-      if (how == quantize_mode::quantize) add_up_codes(worker, which);
+      if (mode == quantize_mode::quantize) sum_residuals_by_code(worker, which);
     });
     for_each_worker(backend_, [&](B& worker, index_t which) {
       pass_.weight_gradients(worker, {which, backend_.workers()}, x, windows_);
     });
-    finish_codebook_gradient(how);
+    finish_codebook_gradient(mode);
     for (index_t l = 1; l <= c.levels(); ++l)
-      sum_of_squares_into<T>(backend_, in_vector<B, T>(residual(l).flat()), left_.view_all().part(l - 1, 1));
+      sum_of_squares_into<T>(backend_, in_vector<B, T>(residual(l).flat()),
+                             squared_residuals_.view_all().part(l - 1, 1));
   }
 
   rq_vae_losses losses_of_batch() {
@@ -268,8 +269,8 @@ class rq_vae_trainer {
       losses.reconstruction += static_cast<double>(
           real_part(host_copy<T, space>(backend_, std::as_const(worker->error).view_all()).view_all()(0)));
     losses.reconstruction /= rows * static_cast<double>(c.input_width);
-    host_copy<double, space> const left(backend_, left_.view_all());
-    for (double const of_level : as_span(left.view_all())) losses.quantization += of_level;
+    host_copy<double, space> const squared_residuals(backend_, squared_residuals_.view_all());
+    for (double const of_level : as_span(squared_residuals.view_all())) losses.quantization += of_level;
     losses.quantization *= (1 + c.beta) / (rows * static_cast<double>(c.latent_width * c.levels()));
     losses.total = losses.reconstruction + c.quant_weight * losses.quantization;
     return losses;
@@ -277,7 +278,7 @@ class rq_vae_trainer {
 
   /// Sums the residuals of a worker's rows by code, which is the codebooks' gradient except for a factor, and counts
   /// the rows of each code.
-  void add_up_codes(B& worker, index_t which) {
+  void sum_residuals_by_code(B& worker, index_t which) {
     auto& mine = state(which);
     auto const& c = model_.config();
     fill<T>(worker, mine.code_sums.view_all(), T{});
@@ -293,14 +294,14 @@ class rq_vae_trainer {
   }
 
   /// d/dv of quant_weight / L · Σ mean (v − r)². The codebooks are contiguous in the flat buffer.
-  void finish_codebook_gradient(quantize_mode how) {
+  void finish_codebook_gradient(quantize_mode mode) {
     auto const& c = model_.config();
     double const factor =
         -2 * c.quant_weight /
         (static_cast<double>(c.levels()) * static_cast<double>(rows_) * static_cast<double>(c.latent_width));
     auto const& first = model_.layout().find(detail::codebook_name(0));
     fill<T>(backend_, gradient_.view_all().part(first.offset, workers_.front()->code_sums.size()), T{});
-    if (how == quantize_mode::bypass) return;
+    if (mode == quantize_mode::bypass) return;
     for (auto const& worker : workers_) {
       auto const sums = std::as_const(worker->code_sums).view_all();
       add_scaled<T>(backend_, factor, {sums.data, 1, sums.size()},
@@ -313,7 +314,7 @@ class rq_vae_trainer {
 
   B& backend_;
   rq_vae<B, T>& model_;
-  rq_vae_training options_;
+  rq_vae_trainer_options options_;
   optim::adamw_state<B, T> moments_;
   std::vector<any_assignment> assignments_;        // (levels)
   std::vector<std::vector<std::int32_t>> idle_;    // (levels)(K)
@@ -323,10 +324,10 @@ class rq_vae_trainer {
   buffer<T, space> gradient_;
   rq_vae_weights<T, space> windows_;  // of the gradient
   std::vector<std::unique_ptr<worker_state>> workers_;
-  buffer<code_t, space> nearest_memory_;  // (levels, batch)
-  buffer<double, space> left_;            // (levels): sum of the squared residuals after each level
-  train::captured_update<B> step_;        // used when updates are captured
-  graph_cache<B, std::tuple<T const*, index_t, index_t, quantize_mode>> updates_{"a translator's training step"};
+  buffer<code_t, space> nearest_memory_;     // (levels, batch)
+  buffer<double, space> squared_residuals_;  // (levels): sum of the squared residuals after each level
+  train::captured_update<B> step_;           // used when updates are captured
+  graph_cache<B, std::tuple<T const*, index_t, index_t, quantize_mode>> updates_{"an RQ-VAE's training step"};
   index_t rows_ = 0;
   double norm_ = 0;
 };

@@ -21,10 +21,10 @@ class training_rows {
   training_rows(B&, F const& features, index_t batch, index_t /*device_bytes*/)
       : features_(features), memory_(batch * features.width()) {}
 
-  /// The rows `wanted` as x (n, width), valid until the next call. `later` are the rows of the next call, or empty.
-  in_matrix<B, float> take(B&, std::span<index_t const> wanted, std::span<index_t const> /*later*/) {
-    host_matrix_view<float> const x{memory_.view_all().data, std::ssize(wanted), features_.width()};
-    features_.gather(wanted, x);
+  /// The rows `rows` as x (n, width), valid until the next call. `next_rows` are the rows of the next call, or empty.
+  in_matrix<B, float> take(B&, std::span<index_t const> rows, std::span<index_t const> /*next_rows*/) {
+    host_matrix_view<float> const x{memory_.view_all().data, std::ssize(rows), features_.width()};
+    features_.gather(rows, x);
     return x;
   }
 
@@ -37,8 +37,8 @@ class training_rows {
 template <class B>
 concept GatherRowsOps = UploadBufferOps<B> &&
     requires(B& b, in_matrix<B, float> from, in_vector<B, index_t> which, out_matrix<B, float> to,
-             host_vector_view<index_t const> told, out_vector<B, index_t> place) {
-  upload<index_t>(b, told, place);
+             host_vector_view<index_t const> rows, out_vector<B, index_t> to_rows) {
+  upload<index_t>(b, rows, to_rows);
   gather_rows<float>(b, from, which, to);
 };
 
@@ -67,22 +67,22 @@ class training_rows<B, F> {
     b.synchronize();  // before the stream's memory is freed
   }
 
-  /// The rows `wanted` as x (n, width), valid until the next call. `later` must be the rows of the next call, or empty:
-  /// when the features aren't on the device, they are read in the background, and the next call's `wanted` is not
+  /// The rows `rows` as x (n, width), valid until the next call. `next_rows` must be the rows of the next call, or
+  /// empty: when the features aren't on the device, they are read in the background, and the next call's `rows` is not
   /// checked against them.
-  in_matrix<B, float> take(B& b, std::span<index_t const> wanted, std::span<index_t const> later) {
-    out_matrix<B, float> const x(batch_.view_all().data, std::ssize(wanted), features_.width());
+  in_matrix<B, float> take(B& b, std::span<index_t const> rows, std::span<index_t const> next_rows) {
+    out_matrix<B, float> const x(batch_.view_all().data, std::ssize(rows), features_.width());
     if (fits_) {
-      auto const which = which_.view_all().part(0, std::ssize(wanted));
-      upload<index_t>(b, view_of(wanted), which);
+      auto const which = which_.view_all().part(0, std::ssize(rows));
+      upload<index_t>(b, view_of(rows), which);
       gather_rows<float>(b, {std::as_const(all_).view_all().data, features_.rows(), features_.width()}, which, x);
     } else {
-      if (reading_.valid() && !std::ranges::equal(reading_rows_, wanted)) reading_.get();  // other rows than foreseen
-      if (!reading_.valid()) read(wanted);
+      if (reading_.valid() && !std::ranges::equal(reading_rows_, rows)) reading_.get();  // other rows than announced
+      if (!reading_.valid()) read(rows);
       reading_.get();
       ahead_[at_].upload(b, x.flat());
       at_ = 1 - at_;
-      if (!later.empty()) read(later);
+      if (!next_rows.empty()) read(next_rows);
     }
     return x;
   }

@@ -28,7 +28,7 @@ matrix<float> const& features() {
   return all;
 }
 
-translator_options quick(index_t epochs) {
+rq_vae_training_options quick(index_t epochs) {
   return {.training = {.learning_rate = 1e-2, .epsilons = {0, 0.01}, .batch_size = 128, .revive_after = 4},
           .epochs = epochs,
           .autoencoder_epochs = 1,
@@ -41,9 +41,9 @@ struct run {
   cpu::backend backend;
   rq_vae<cpu::backend, float> model{backend,
                                     {.input_width = width, .hidden = {16}, .latent_width = 4, .codes = {8, 8}}};
-  translator_options options;
+  rq_vae_training_options options;
   rq_vae_trainer<cpu::backend, float> trainer{backend, model, options.training};
-  translator_progress progress = {};
+  rq_vae_progress progress = {};
   json conditions = run_conditions(options, model.config(), items);
 
   explicit run(index_t epochs, index_t threads = 1) : backend(threads), options(quick(epochs)) { initialize(model, 7); }
@@ -51,21 +51,21 @@ struct run {
 
   void until(std::int64_t step) {
     fit(trainer, matrix_features(features()), options, progress,
-        {.should_stop = [&](translator_progress const& p) { return p.step >= step; }});
+        {.should_stop = [&](rq_vae_progress const& p) { return p.step >= step; }});
   }
   std::vector<float> parameters() const {
     return {model.parameters().data, model.parameters().data + model.parameters().size()};
   }
 };
 
-translator_progress timeless(translator_progress p) {
+rq_vae_progress timeless(rq_vae_progress p) {
   p.seconds = 0;
   for (auto& epoch : p.history) epoch.seconds = 0;
   return p;
 }
 }  // namespace
 
-TEST_CASE("translator: it learns; error falls far below the variance, and every level uses its codes") {
+TEST_CASE("RQ-VAE learner: the error falls far below the variance, and every level uses its codes") {
   run learner(60);
   learner.until(100000);
   CHECK(learner.progress.finished);
@@ -79,7 +79,7 @@ TEST_CASE("translator: it learns; error falls far below the variance, and every 
   CHECK(learner.progress.best_epoch > 0);
 }
 
-TEST_CASE("translator: a run that was saved anywhere and restored goes on to the same bits as one that never stopped") {
+TEST_CASE("RQ-VAE learner: a run saved after any step and restored ends with the bits of an uninterrupted run") {
   temporary_directory const root;
   run whole(4, 2);
   whole.until(100000);
@@ -88,28 +88,27 @@ TEST_CASE("translator: a run that was saved anywhere and restored goes on to the
     run first(4, 2), second(4, 2);
     first.until(stop);
     train::write_state(root / "state", first.trainer, first.progress, first.conditions);
-    second.progress = train::read_state<translator_progress>(root / "state", second.trainer, second.conditions);
+    second.progress = train::read_state<rq_vae_progress>(root / "state", second.trainer, second.conditions);
     second.until(100000);
     CHECK(second.parameters() == whole.parameters());
     CHECK(timeless(second.progress) == timeless(whole.progress));
   }
 }
 
-TEST_CASE("translator: another run's state is refused with the condition that differs") {
+TEST_CASE("RQ-VAE learner: the state of another run is refused with the condition that differs") {
   temporary_directory const root;
   run one(4), more(5), other(4);
   other.options.evaluate_every = 1;
   other.conditions = run_conditions(other.options, other.model.config(), items);
   train::write_state(root / "state", one.trainer, one.progress, one.conditions);
   CHECK(complaint<file_error>([&] {
-          train::read_state<translator_progress>(root / "state", other.trainer, other.conditions);
+          train::read_state<rq_vae_progress>(root / "state", other.trainer, other.conditions);
         }) == (root / "state").string() + ": belongs to a run with evaluate_every = 2, but this one has 1");
-  CHECK_NOTHROW(
-      train::read_state<translator_progress>(root / "state", more.trainer,
-                                             more.conditions));  // its learning rate doesn't depend on the epochs
+  CHECK_NOTHROW(train::read_state<rq_vae_progress>(root / "state", more.trainer,
+                                                   more.conditions));  // its learning rate doesn't depend on the epochs
 }
 
-TEST_CASE("translator: a codebook that has collapsed ends the training with advice") {
+TEST_CASE("RQ-VAE learner: a collapsed codebook ends the training with training_error") {
   run learner(50);
   learner.options.least_entropy = 1.1;  // no codebook can reach this
   learner.options.collapse_patience = 3;
@@ -118,8 +117,8 @@ TEST_CASE("translator: a codebook that has collapsed ends the training with advi
   CHECK(learner.progress.epoch == 6);
 }
 
-TEST_CASE("translator: collapse is judged by perplexity, whatever the number of codes") {
-  translator_options const options;
+TEST_CASE("RQ-VAE learner: collapse is decided by perplexity, for any number of codes") {
+  rq_vae_training_options const options;
   auto const collapsed = [&](std::vector<index_t> const& counts, index_t rows) {
     return detail::has_collapsed({.usage = {usage_of(std::vector<index_t>{1, 1, 1, 1}), usage_of(counts)}}, options,
                                  rows);
@@ -137,7 +136,7 @@ TEST_CASE("translator: collapse is judged by perplexity, whatever the number of 
   CHECK(!collapsed({1, 1, 0, 0, 0}, 2));  // two items use at most two codes
 }
 
-TEST_CASE("translator: a model that has collapsed isn't the end of a training, however short") {
+TEST_CASE("RQ-VAE learner: a training of any length doesn't keep a collapsed model") {
   run learner(2);
   learner.options.least_entropy = 1.1;
   auto const what = complaint<training_error>([&] { learner.until(100000); });
@@ -150,12 +149,12 @@ TEST_CASE("translator: a model that has collapsed isn't the end of a training, h
   CHECK(ignored.progress.finished);
 }
 
-TEST_CASE("translator: what can't be learnt from is refused") {
+TEST_CASE("RQ-VAE learner: features that don't fit the model are refused") {
   run learner(1);
   matrix<float> const narrow({3, 5}, std::vector<float>(15, 1.f));
   CHECK_THROWS_WITH_AS(fit(learner.trainer, matrix_features(narrow), learner.options, learner.progress),
-                       "translator: features of width 5, expected 12", error);
+                       "RQ-VAE: features of width 5, expected 12", error);
   CHECK_THROWS_WITH_AS(fit(learner.trainer, matrix_features(host_matrix_view<float const>(nullptr, 0, width)),
                            learner.options, learner.progress),
-                       "translator: there are no items to learn from", error);
+                       "RQ-VAE: no items to train on, expected at least 1", error);
 }
