@@ -26,7 +26,7 @@ void attention_forward(benchmark::State& state) {
   bench::backend b;
   auto const n = state.range(0), length = state.range(1);
   auto const in = inputs(b, n, length, 0);
-  auto const weights = take<float>(b, n * heads * length * length);
+  auto const weights = mql4grec::take<float>(b, n * heads * length * length);
   auto const context = bench::random_matrix(b, n * length, heads * width);
   for (auto _ : state) mql4grec::cpu::attention_forward<float>(b, in, weights, context);
   bench::count_flops(state, 4.0 * static_cast<double>(n * heads * length * length * width));
@@ -36,7 +36,7 @@ void attention_backward(benchmark::State& state) {
   bench::backend b;
   auto const n = state.range(0), length = state.range(1);
   auto const in = inputs(b, n, length, 0.1);
-  auto const weights = take<float>(b, n * heads * length * length);
+  auto const weights = mql4grec::take<float>(b, n * heads * length * length);
   auto const context = bench::random_matrix(b, n * length, heads * width),
              gradient = bench::random_matrix(b, n * length, 3 * heads * width);
   auto const dbias = bench::random_matrix(b, heads, 2 * length - 1);

@@ -9,7 +9,7 @@ void rms_norm_forward(benchmark::State& state) {
   bench::backend b;
   auto const x = bench::random_matrix(b, state.range(0), state.range(1)),
              y = bench::random_matrix(b, x.rows(), x.columns());
-  auto const gain = bench::random_matrix(b, 1, x.columns()).row(0), inv = take<float>(b, x.rows());
+  auto const gain = bench::random_matrix(b, 1, x.columns()).row(0), inv = mql4grec::take<float>(b, x.rows());
   for (auto _ : state) mql4grec::cpu::rms_norm_forward<float>(b, x, gain, 1e-6, y, inv);
   bench::count_bytes(state, 8.0 * static_cast<double>(x.size()));
 }
@@ -32,8 +32,8 @@ void relu_with_dropout(benchmark::State& state) {
 void cross_entropy(benchmark::State& state) {
   bench::backend b;
   auto const logits = bench::random_matrix(b, state.range(0), state.range(1));
-  auto const targets = take<token_t>(b, logits.rows());
-  auto const losses = take<float>(b, logits.rows());
+  auto const targets = mql4grec::take<token_t>(b, logits.rows());
+  auto const losses = mql4grec::take<float>(b, logits.rows());
   for (index_t i = 0; i < targets.size(); ++i) targets(i) = token_t(i % logits.columns());
   for (auto _ : state) mql4grec::cpu::cross_entropy_backward<float>(b, targets, 1e-3, logits, losses);
   bench::count_bytes(state, 8.0 * static_cast<double>(logits.size()));

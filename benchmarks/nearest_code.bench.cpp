@@ -19,8 +19,8 @@ void nearest_code(benchmark::State& state) {
   bench::backend b;
   auto const n = state.range(0), k = state.range(1), width = state.range(2);
   auto const x = bench::random_matrix(b, n, width), vectors = bench::random_matrix(b, k, width, 2);
-  auto const codes = take<code_t>(b, n);
-  auto const distances = take<float>(b, n);
+  auto const codes = mql4grec::take<code_t>(b, n);
+  auto const distances = mql4grec::take<float>(b, n);
   for (auto _ : state) mql4grec::cpu::nearest_code<float>(b, x, vectors, codes, distances);
   count(state, n, k, width);
 }
@@ -37,7 +37,7 @@ void squared_distances(benchmark::State& state) {
 void argmin_rows(benchmark::State& state) {
   bench::backend b;
   auto const distances = bench::random_matrix(b, state.range(0), state.range(1));
-  auto const codes = take<code_t>(b, distances.rows());
+  auto const codes = mql4grec::take<code_t>(b, distances.rows());
   for (auto _ : state) mql4grec::cpu::argmin_rows<float>(b, distances, codes);
   bench::count_bytes(state, 4.0 * static_cast<double>(distances.size()));
 }

@@ -65,7 +65,7 @@ template <dtype Type>
 void read_blocks(benchmark::State& state) {
   bench::backend b;
   auto const file = open(Type);
-  auto const block = take<float>(b, state.range(0), state.range(1));
+  auto const block = mql4grec::take<float>(b, state.range(0), state.range(1));
   index_t first = 0;
   for (auto _ : state) {
     file.read(first, block);
@@ -79,7 +79,7 @@ template <dtype Type>
 void gather_rows(benchmark::State& state) {
   bench::backend b;
   auto const file = open(Type);
-  auto const block = take<float>(b, state.range(0), state.range(1));
+  auto const block = mql4grec::take<float>(b, state.range(0), state.range(1));
   std::vector<index_t> order(static_cast<std::size_t>(block.rows()));
   mql4grec::random_stream random(2, 0);
   for (auto _ : state) {
@@ -93,8 +93,8 @@ void gather_rows(benchmark::State& state) {
 void widen(benchmark::State& state) {
   bench::backend b;
   index_t const n = state.range(0) * state.range(1);
-  auto const from = take<mql4grec::detail::half>(b, n);
-  auto const to = take<float>(b, n);
+  auto const from = mql4grec::take<mql4grec::detail::half>(b, n);
+  auto const to = mql4grec::take<float>(b, n);
   for (index_t i = 0; i < n; ++i) from(i).bits = static_cast<std::uint16_t>(i * 7919);
   for (auto _ : state) {
     mql4grec::detail::widen(from, to);
