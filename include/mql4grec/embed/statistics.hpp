@@ -85,7 +85,7 @@ std::string place_of_row(F const& features, index_t row) {
 /// The number of different rows, counted up to `enough`; −0 and 0 are equal. Rows are compared by a 64-bit hash, so
 /// that they don't have to be kept in memory.
 template <FeatureSource F>
-index_t distinct_rows(F const& features, index_t enough) {
+[[nodiscard]] index_t distinct_rows(F const& features, index_t enough) {
   index_t const rows = features.rows(), width = features.width();
   index_t const block =
       std::clamp<index_t>((index_t{1} << 16) / std::max<index_t>(1, width), 1, std::max<index_t>(1, rows));

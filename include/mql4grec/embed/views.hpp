@@ -12,7 +12,7 @@ namespace mql4grec {
 
 /// The rows that aren't all zeros; a row of zeros means that the item lacks this modality. Reads all rows once.
 template <FeatureSource F>
-std::vector<index_t> rows_with_features(F const& features) {
+[[nodiscard]] std::vector<index_t> rows_with_features(F const& features) {
   constexpr index_t block = 1024;
   std::vector<float> memory(to_size(block * features.width()));
   std::vector<index_t> rows;

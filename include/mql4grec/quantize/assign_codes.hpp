@@ -71,7 +71,7 @@ block_errors assign_block(B& worker, M const& model, in_matrix<B, float> x, assi
 
 /// K of each level.
 template <Backend B, Quantizer<B> M>
-std::vector<index_t> code_sizes(M const& model) {
+[[nodiscard]] std::vector<index_t> code_sizes(M const& model) {
   std::vector<index_t> sizes;
   for (auto const& level : model.codebooks()) sizes.push_back(level.vectors().rows());
   return sizes;

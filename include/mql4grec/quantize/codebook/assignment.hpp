@@ -78,14 +78,14 @@ using any_assignment = std::variant<nearest_assignment, sinkhorn_assignment>;
 
 /// The policy in the released code's notation: ε of the level, where 0 is nearest assignment. Throws error when epsilon
 /// is negative or not finite.
-inline any_assignment assignment_with(double epsilon, int iterations = 50) {
+[[nodiscard]] inline any_assignment assignment_with(double epsilon, int iterations = 50) {
   expects(epsilon >= 0 && std::isfinite(epsilon), "assignment: epsilon is ", epsilon, ", expected at least 0");
   if (epsilon == 0) return nearest_assignment{};
   return sinkhorn_assignment{epsilon, iterations};
 }
 
 /// AssignmentPolicy's row_by_row of the policy.
-inline bool is_row_by_row(any_assignment const& policy) {
+[[nodiscard]] inline bool is_row_by_row(any_assignment const& policy) {
   return std::visit([]<class P>(P const&) { return P::row_by_row; }, policy);
 }
 

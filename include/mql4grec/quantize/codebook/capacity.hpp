@@ -34,7 +34,7 @@ struct capacity_report {
 };
 
 /// The expectation for n items that have no codes yet; `sizes` is K of each level.
-inline capacity_report expected_capacity(std::vector<index_t> const& sizes, index_t n) {
+[[nodiscard]] inline capacity_report expected_capacity(std::vector<index_t> const& sizes, index_t n) {
   capacity_report out;
   for (auto const k : sizes) out.log2_sequences += std::log2(static_cast<double>(k));
   double const m = std::exp2(out.log2_sequences), items = static_cast<double>(n);
@@ -50,7 +50,7 @@ inline capacity_report expected_capacity(std::vector<index_t> const& sizes, inde
 }
 
 /// The capacity and its use for the codes of a catalog.
-inline capacity_report capacity_of(code_table const& table) {
+[[nodiscard]] inline capacity_report capacity_of(code_table const& table) {
   auto const order = detail::items_by_key(table);
   auto out = expected_capacity(table.sizes(), std::ssize(order));
   for (index_t level = 0; level < table.levels(); ++level) {

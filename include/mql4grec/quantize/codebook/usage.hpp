@@ -19,7 +19,7 @@ struct level_usage {
 };
 
 /// The usage for counts (K), the number of items of each code.
-inline level_usage usage_of(std::span<index_t const> counts) {
+[[nodiscard]] inline level_usage usage_of(std::span<index_t const> counts) {
   level_usage usage{.codes = std::ssize(counts)};
   double all = 0, entropy = 0;
   for (auto const n : counts) all += static_cast<double>(n);
@@ -34,7 +34,7 @@ inline level_usage usage_of(std::span<index_t const> counts) {
 }
 
 /// The number of items of each code: (levels)(K).
-inline std::vector<std::vector<index_t>> code_counts(code_table const& table) {
+[[nodiscard]] inline std::vector<std::vector<index_t>> code_counts(code_table const& table) {
   std::vector<std::vector<index_t>> counts;
   for (auto const k : table.sizes()) counts.emplace_back(to_size(k), 0);
   for (index_t i = 0; i < table.items(); ++i) {
@@ -45,7 +45,7 @@ inline std::vector<std::vector<index_t>> code_counts(code_table const& table) {
 }
 
 /// The usage of every level.
-inline std::vector<level_usage> code_usage(code_table const& table) {
+[[nodiscard]] inline std::vector<level_usage> code_usage(code_table const& table) {
   std::vector<level_usage> all;
   for (auto const& counts : code_counts(table)) all.push_back(usage_of(counts));
   return all;

@@ -13,7 +13,7 @@ namespace mql4grec {
 
 /// The groups of items that share a sequence. Items of a group are in ascending order; groups are in the order of their
 /// sequences.
-inline std::vector<std::vector<item_id>> collision_groups(code_table const& table) {
+[[nodiscard]] inline std::vector<std::vector<item_id>> collision_groups(code_table const& table) {
   std::vector<std::vector<item_id>> groups;
   auto const order = detail::items_by_key(table);
   detail::for_each_sequence(order, [&](std::span<detail::keyed_item const> same) {
@@ -25,7 +25,7 @@ inline std::vector<std::vector<item_id>> collision_groups(code_table const& tabl
 }
 
 /// The released code's measure: (items − distinct sequences) / items, without items that have no sequence.
-inline double collision_rate(code_table const& table) {
+[[nodiscard]] inline double collision_rate(code_table const& table) {
   auto const order = detail::items_by_key(table);
   index_t distinct = 0;
   detail::for_each_sequence(order, [&](auto const&) { ++distinct; });

@@ -11,7 +11,8 @@ namespace mql4grec::detail {
 /// The column of each row in a matching with minimal total cost. `costs` is (rows, columns), row-major, with rows ≤
 /// columns; throws error otherwise. Shortest augmenting paths with potentials (Jonker & Volgenant, Computing 38, 1987),
 /// O(rows² · columns). Deterministic.
-inline std::vector<index_t> minimum_cost_matching(std::vector<double> const& costs, index_t rows, index_t columns) {
+[[nodiscard]] inline std::vector<index_t> minimum_cost_matching(std::vector<double> const& costs, index_t rows,
+                                                                index_t columns) {
   expects(rows <= columns, "matching: ", rows, " rows for ", columns, " columns, expected at most as many");
   auto const at = [](index_t i) { return to_size(i); };
   constexpr double far = std::numeric_limits<double>::infinity();

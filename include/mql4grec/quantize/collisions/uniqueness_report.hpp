@@ -27,7 +27,7 @@ struct uniqueness_report {
 };
 
 /// Compares all sequences of a table.
-inline uniqueness_report check_uniqueness(code_table const& table) {
+[[nodiscard]] inline uniqueness_report check_uniqueness(code_table const& table) {
   constexpr std::size_t shown = 5;
   auto const order = detail::items_by_key(table);
   uniqueness_report out{.items = table.items(), .missing = table.items() - std::ssize(order), .first_groups = {}};

@@ -38,7 +38,7 @@ void for_each_layer(rq_vae_config const& c, char const* stack, Visit&& visit) {
 }  // namespace detail
 
 /// The names and offsets of all parameters. Weight decay applies to all of them.
-inline nn::parameter_layout rq_vae_layout(rq_vae_config const& c) {
+[[nodiscard]] inline nn::parameter_layout rq_vae_layout(rq_vae_config const& c) {
   nn::parameter_layout layout;
   auto const dense = [&](std::string const& name, index_t in, index_t out) {
     layout.add_matrix(name + ".weight", out, in);
@@ -56,7 +56,8 @@ inline nn::parameter_layout rq_vae_layout(rq_vae_config const& c) {
 
 /// The views of a buffer with the layout rq_vae_layout(c).
 template <class T, MemorySpace S>
-rq_vae_weights<T, S> rq_vae_windows(rq_vae_config const& c, nn::parameter_layout const& layout, view<T, S, 1> flat) {
+[[nodiscard]] rq_vae_weights<T, S> rq_vae_windows(rq_vae_config const& c, nn::parameter_layout const& layout,
+                                                  view<T, S, 1> flat) {
   rq_vae_weights<T, S> w;
   auto const stack = [&](char const* name, auto& layers) {
     detail::for_each_layer(c, name, [&](std::string const& layer, index_t in, index_t out) {
