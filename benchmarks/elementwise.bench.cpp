@@ -10,7 +10,7 @@ void rms_norm_forward(benchmark::State& state) {
   auto const x = bench::random_matrix(b, state.range(0), state.range(1)),
              y = bench::random_matrix(b, x.rows(), x.columns());
   auto const gain = bench::random_matrix(b, 1, x.columns()).row(0), inv = mql4grec::take<float>(b, x.rows());
-  for (auto _ : state) mql4grec::cpu::rms_norm_forward<float>(b, x, gain, 1e-6, y, inv);
+  for (auto _ : state) mql4grec::cpu::rms_norm_forward<float>(b, {x, gain}, 1e-6, y, inv);
   bench::count_bytes(state, 8.0 * static_cast<double>(x.size()));
 }
 
@@ -45,7 +45,7 @@ void adamw(benchmark::State& state) {
   auto const all = bench::random_matrix(b, 4, n);
   for (index_t i = 0; i < n; ++i) all(3, i) = all(3, i) * all(3, i);  // a second moment isn't negative
   for (auto _ : state)
-    mql4grec::cpu::adamw_step<float>(b, {.weight_decay = 0.01}, all.row(0), all.row(1), all.row(2), all.row(3));
+    mql4grec::cpu::adamw_step<float>(b, {.weight_decay = 0.01}, {all.row(0), all.row(1), all.row(2), all.row(3)});
   bench::count_bytes(state, 28.0 * static_cast<double>(n));
 }
 

@@ -17,7 +17,8 @@ void sinkhorn(benchmark::State& state) {
   for (index_t i = 0; i < vectors.size(); ++i) vectors.data[i] *= 0.5f;
   mql4grec::cpu::squared_distances<float>(b, x, vectors, distances);
   auto const codes = mql4grec::take<code_t>(b, n);
-  for (auto _ : state) mql4grec::cpu::sinkhorn_assign<float>(b, distances, 0.003, rounds, codes);
+  for (auto _ : state)
+    mql4grec::cpu::sinkhorn_assign<float>(b, distances, {.epsilon = 0.003, .iterations = rounds}, codes);
   bench::count_bytes(state,
                      8.0 * rounds * static_cast<double>(n * k));  // each round reads the kernel, in double precision
 }

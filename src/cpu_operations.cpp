@@ -20,11 +20,11 @@ template void gated_gelu_forward<float>(backend& b, dropout site, in_matrix<back
                                         out_matrix<backend, float> h);
 template void gated_gelu_backward<float>(backend& b, dropout site, in_matrix<backend, float> gates,
                                          out_matrix<backend, float> dh, out_matrix<backend, float> dgates);
-template void rms_norm_forward<float>(backend&, in_matrix<backend, float> x, in_vector<backend, float> gain, double eps,
+template void rms_norm_forward<float>(backend&, rms_norm_inputs<host_space, float> const& in, double eps,
                                       out_matrix<backend, float> y, out_vector<backend, float> inv_rms);
-template void rms_norm_backward<float>(backend&, in_matrix<backend, float> x, in_vector<backend, float> gain,
+template void rms_norm_backward<float>(backend&, rms_norm_inputs<host_space, float> const& in,
                                        in_vector<backend, float> inv_rms, in_matrix<backend, float> dy,
-                                       out_matrix<backend, float> dx, out_vector<backend, float> dgain);
+                                       rms_norm_gradients<host_space, float> const& out);
 template void dropout_apply<float>(backend&, dropout site, out_matrix<backend, float> x);
 template void dropout_add<float>(backend&, dropout site, in_matrix<backend, float> x, out_matrix<backend, float> y);
 template void dropout_copy<float>(backend& b, dropout site, in_matrix<backend, float> x, out_matrix<backend, float> y);
@@ -44,12 +44,9 @@ template void cross_entropy_backward<float>(backend&, in_vector<backend, token_t
                                             out_matrix<backend, float> logits, out_vector<backend, float> losses);
 template float squared_error_forward<float>(backend&, in_matrix<backend, float> x, in_matrix<backend, float> target);
 template void squared_error_backward<float>(backend&, in_matrix<backend, float> x, in_matrix<backend, float> target,
-                                            double scale, out_matrix<backend, float> dx,
-                                            out_vector<backend, float> error);
+                                            double scale, squared_error_results<host_space, float> const& out);
 template void add_scaled<float>(backend&, double factor, in_matrix<backend, float> x, out_matrix<backend, float> y);
-template void adamw_step<float>(backend&, adamw_update how, in_vector<backend, float> gradient,
-                                out_vector<backend, float> parameter, out_vector<backend, float> first,
-                                out_vector<backend, float> second);
+template void adamw_step<float>(backend&, adamw_update const& how, adamw_tensors<host_space, float> const& on);
 template double sum_of_squares<float>(backend&, in_vector<backend, float> x);
 template void accumulate<float>(backend&, in_vector<backend, float> from, out_vector<backend, float> to);
 template void nearest_code<float>(backend& b, in_matrix<backend, float> x, in_matrix<backend, float> vectors,
@@ -61,10 +58,10 @@ template void subtract_codes<float>(backend&, in_matrix<backend, float> vectors,
                                     out_matrix<backend, float> x);
 template void add_to_codes<float>(backend&, in_matrix<backend, float> x, in_vector<backend, code_t> codes,
                                   out_matrix<backend, float> sums, out_vector<backend, float> counts);
-template void sinkhorn_assign<float>(backend& b, in_matrix<backend, float> distances, double epsilon, int iterations,
-                                     out_vector<backend, code_t> codes, sinkhorn_order order);
-template void sinkhorn_assign<double>(backend& b, in_matrix<backend, double> distances, double epsilon, int iterations,
-                                      out_vector<backend, code_t> codes, sinkhorn_order order);
+template void sinkhorn_assign<float>(backend& b, in_matrix<backend, float> distances, sinkhorn_options const& options,
+                                     out_vector<backend, code_t> codes);
+template void sinkhorn_assign<double>(backend& b, in_matrix<backend, double> distances, sinkhorn_options const& options,
+                                      out_vector<backend, code_t> codes);
 template void procrustes_rotation<float>(backend&, in_matrix<backend, float> product,
                                          out_matrix<backend, float> rotation);
 template void procrustes_rotation<double>(backend&, in_matrix<backend, double> product,

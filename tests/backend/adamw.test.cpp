@@ -11,8 +11,8 @@ TEST_CASE_TEMPLATE("adamw_step: the first step moves every parameter by the lear
   B backend;
   auto parameter = on(backend, vector{1.f, 1.f, 1.f}), first = on(backend, constant(3, 0.f)),
        second = on(backend, constant(3, 0.f));
-  adamw_step<float>(backend, {.learning_rate = 0.25}, on(backend, vector{1e-2f, -3.f, 100.f}), parameter, first,
-                    second);
+  adamw_step<float>(backend, {.learning_rate = 0.25},
+                    {on(backend, vector{1e-2f, -3.f, 100.f}), parameter, first, second});
   CHECK_CLOSE(parameter, vector{0.75f, 1.25f, 0.75f}, 2e-6);
   CHECK_CLOSE(first, vector{1e-3f, -0.3f, 10.f}, 1e-6);
   CHECK_CLOSE(second, vector{1e-7f, 9e-3f, 10.f}, 1e-6);
@@ -22,8 +22,8 @@ TEST_CASE_TEMPLATE("adamw_step: without a gradient it only decays, by learning r
                    MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto parameter = on(backend, vector{2.f}), first = on(backend, vector{0.f}), second = on(backend, vector{0.f});
-  adamw_step<float>(backend, {.learning_rate = 0.5, .weight_decay = 0.1}, on(backend, vector{0.f}), parameter, first,
-                    second);
+  adamw_step<float>(backend, {.learning_rate = 0.5, .weight_decay = 0.1},
+                    {on(backend, vector{0.f}), parameter, first, second});
   CHECK_CLOSE(parameter, vector{1.9f}, 1e-6);
 }
 
@@ -34,7 +34,7 @@ TEST_CASE_TEMPLATE("adamw_step: follows the paper's algorithm, step for step", B
   for (int t = 1; t <= 20; ++t) {
     double const gradient = std::sin(t), rate = 0.1 / t, g = gradient * 0.5;
     adamw_step<double>(backend, {.learning_rate = rate, .weight_decay = 0.01, .step = t, .gradient_scale = 0.5},
-                       on(backend, vector{gradient}), parameter, first, second);
+                       {on(backend, vector{gradient}), parameter, first, second});
     theta -= rate * 0.01 * theta;
     m = 0.9 * m + 0.1 * g;
     v = 0.999 * v + 0.001 * g * g;
@@ -50,7 +50,7 @@ TEST_CASE_TEMPLATE("adamw_step: equals the reference at sizes that hurt, with ev
     auto parameter = on(b, random_normal<T>(n, 1)), first = on(b, constant(n, T{})), second = on(b, constant(n, T{}));
     for (int step = 1; step <= 5; ++step)
       adamw_step<T>(b, {.learning_rate = 0.1, .weight_decay = 0.01, .step = step, .gradient_scale = 0.7},
-                    on(b, random_normal<T>(n, 10 + static_cast<std::uint64_t>(step))), parameter, first, second);
+                    {on(b, random_normal<T>(n, 10 + static_cast<std::uint64_t>(step))), parameter, first, second});
     return std::array{numbers_of(parameter), numbers_of(first), numbers_of(second)};
   };
   typename S::backend fast;
@@ -92,25 +92,25 @@ namespace {
 template <class T, class B>
 std::vector<numbers> captured_updates(B& b, index_t n) {
   auto parameter = on(b, random_normal<T>(n, 1)), first = on(b, constant(n, T{})), second = on(b, constant(n, T{}));
-  std::vector<numbers> seen;
+  std::vector<numbers> results;
   for (int step = 1; step <= 6; ++step) {
-    auto const order = on(b, vector<step_inputs>{{.learning_rate = 0.1 / step, .tokens = 3, .step = step}});
+    auto const inputs = on(b, vector<step_inputs>{{.learning_rate = 0.1 / step, .tokens = 3, .step = step}});
     auto const losses = on(b, vector{step < 6 ? 2.5 * step : std::numeric_limits<double>::infinity()});
     auto report = on(b, vector<step_report>{{}});
-    captured_adamw_step<T>(b, {.weight_decay = 0.05}, 0.7, n / 3, order, losses,
-                           on(b, random_normal<T>(n, 10 + static_cast<std::uint64_t>(step))), parameter, first, second,
-                           report);
-    auto const told = fetched(report)(0);
-    CHECK(told.finite() == (step < 6));
-    if (step < 6) seen.push_back(numbers_of(on(b, vector{told.loss, told.norm})));
+    captured_adamw_step<T>(
+        b, {.constants = {.weight_decay = 0.05}, .clip_norm = 0.7, .decayed = n / 3}, {inputs, losses, report},
+        {on(b, random_normal<T>(n, 10 + static_cast<std::uint64_t>(step))), parameter, first, second});
+    auto const result = fetched(report)(0);
+    CHECK(result.finite() == (step < 6));
+    if (step < 6) results.push_back(numbers_of(on(b, vector{result.loss, result.norm})));
   }
-  for (auto const& values : {numbers_of(parameter), numbers_of(first), numbers_of(second)}) seen.push_back(values);
-  return seen;
+  for (auto const& values : {numbers_of(parameter), numbers_of(first), numbers_of(second)}) results.push_back(values);
+  return results;
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("captured_adamw_step: reads its order from memory, and is the update that the host would have told",
-                   S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("captured_adamw_step: reads its inputs from memory, and equals the reference", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
@@ -122,7 +122,7 @@ TEST_CASE_TEMPLATE("captured_adamw_step: reads its order from memory, and is the
 }
 
 TEST_CASE(
-    "captured_adamw_step: five orders are five clipped updates by the mean, and what isn't finite changes nothing") {
+    "captured_adamw_step: five steps are five clipped updates by the mean; a loss that isn't finite changes nothing") {
   reference::backend b;
   index_t const n = 17;
   auto parameter = on(b, random_normal(n, 1)), first = on(b, constant(n, 0.)), second = on(b, constant(n, 0.));
@@ -131,14 +131,13 @@ TEST_CASE(
     double const norm = std::sqrt(sum_of_squares<double>(b, on(b, gradient))) / 3;
     CHECK(norm > 0.7);
     for (index_t i = 0; i < n; ++i)
-      adamw_step<double>(b,
-                         {.learning_rate = 0.1 / step,
-                          .weight_decay = i < n / 3 ? 0.05 : 0,
-                          .step = step,
-                          .gradient_scale = 0.7 / (norm + 1e-6) / 3},
-                         on(b, vector{gradient(i)}), out_vector<reference::backend, double>(parameter).part(i, 1),
-                         out_vector<reference::backend, double>(first).part(i, 1),
-                         out_vector<reference::backend, double>(second).part(i, 1));
+      adamw_step<double>(
+          b,
+          {.learning_rate = 0.1 / step,
+           .weight_decay = i < n / 3 ? 0.05 : 0,
+           .step = step,
+           .gradient_scale = 0.7 / (norm + 1e-6) / 3},
+          {on(b, vector{gradient(i)}), (*parameter).part(i, 1), (*first).part(i, 1), (*second).part(i, 1)});
   }
   auto const actual = captured_updates<double>(b, n);
   CHECK_CLOSE(actual[5], numbers_of(parameter), 1e-14);

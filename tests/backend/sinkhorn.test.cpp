@@ -24,7 +24,7 @@ struct how_to {
 template <class T, Backend B>
 std::vector<index_t> assigned(B& b, matrix<T> const& distances, how_to how = {}, index_t gap = 0) {
   tensor_on<code_t, B, 1> codes(b, {distances.rows(), 1}, 0, code_t{-7});
-  sinkhorn_assign<T>(b, on(b, distances, gap), how.epsilon, how.rounds, codes, how.order);
+  sinkhorn_assign<T>(b, on(b, distances, gap), {how.epsilon, how.rounds, how.order}, codes);
   std::vector<index_t> all;
   for (auto const code : fetched(codes).values) all.push_back(index(code));
   return all;
@@ -163,7 +163,7 @@ TEST_CASE(
   for (auto const order : both_orders)
     for (int const count : {1, 2000}) {
       auto plan = poisoned<double>(b, {20, 6});
-      sinkhorn_plan<double>(b, distances, 0.05, count, plan, order);
+      sinkhorn_plan<double>(b, distances, {0.05, count, order}, plan);
       std::vector<double> rows(20), codes(6);
       for (index_t i = 0; i < 20; ++i)
         for (index_t k = 0; k < 6; ++k) {
@@ -229,7 +229,7 @@ TEST_CASE("sinkhorn_plan: is that of the released code's iteration, and of SwAV'
   auto const distances = on(b, golden.table("distances"));
   golden.for_each([&](how_to how, matrix<float> const& expected, std::vector<std::int32_t> const&) {
     auto plan = poisoned<double>(b, expected.extents());
-    sinkhorn_plan<float>(b, distances, how.epsilon, how.rounds, plan, how.order);
+    sinkhorn_plan<float>(b, distances, {how.epsilon, how.rounds, how.order}, plan);
     for (double& mass : as_span((*plan).flat())) mass *= static_cast<double>(expected.rows());
     CHECK_CLOSE(plan, expected, 1e-6);
   });

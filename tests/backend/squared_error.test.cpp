@@ -19,7 +19,7 @@ passes all_passes(B& b, index_t rows, index_t d, index_t gap) {
   auto dx = poisoned<T>(b, {rows, d}, gap), sum = on(b, random_normal<T>({rows, d}, 3), gap);
   double const alone = static_cast<double>(squared_error_forward<T>(b, x, target));
   auto error = poisoned<T>(b, 1);
-  squared_error_backward<T>(b, x, target, 0.25, dx, error);
+  squared_error_backward<T>(b, x, target, 0.25, {dx, error});
   double const beside = static_cast<double>(fetched(error)(0));
   add_scaled<T>(b, -1.5, x, sum);
   CHECK((dx.gaps_untouched() && sum.gaps_untouched()));
@@ -34,7 +34,7 @@ TEST_CASE_TEMPLATE("squared_error: sums the squares of all differences, and its 
   auto const target = on(backend, matrix{{1.f, 0.f}, {6.f, 4.f}});
   CHECK_CLOSE(squared_error_forward<float>(backend, x, target), 13., 0);
   auto error = poisoned<float>(backend, 1);
-  squared_error_backward<float>(backend, x, target, 2, x, error);  // in place
+  squared_error_backward<float>(backend, x, target, 2, {x, error});  // in place
   CHECK_CLOSE(error, vector{13.f}, 0);
   CHECK_CLOSE(x, matrix{{0.f, 4.f}, {-6.f, 0.f}}, 0);
 }
@@ -69,7 +69,7 @@ TEST_CASE("squared_error: backward is the derivative of forward") {
   auto const x = random_normal({3, 5}, 1), target = random_normal({3, 5}, 2);
   auto dx = poisoned<double>(b, {3, 5});
   auto error = poisoned<double>(b, 1);
-  squared_error_backward<double>(b, x, target, 2, dx, error);
+  squared_error_backward<double>(b, x, target, 2, {dx, error});
   auto const f = [&](matrix<complex> const& moved) {
     reference::backend c;
     return squared_error_forward<complex>(c, moved, as<complex>(target));

@@ -25,12 +25,13 @@ using const_matrix = mql4grec::view<float const, mql4grec::host_space, 2>;
 
 #ifdef MQL4GREC_VALID
 template <std::same_as<float>>
-void rms_norm_forward(backend&, const_matrix, const_vector, double, matrix, vector) {}
+void rms_norm_forward(backend&, mql4grec::rms_norm_inputs<mql4grec::host_space, float>, double, matrix, vector) {}
 template <std::same_as<float>>
-void rms_norm_backward(backend&, const_matrix, const_vector, const_vector, const_matrix, matrix, vector) {}
+void rms_norm_backward(backend&, mql4grec::rms_norm_inputs<mql4grec::host_space, float>, const_vector, const_matrix,
+                       mql4grec::rms_norm_gradients<mql4grec::host_space, float>) {}
 #endif
 }  // namespace bare
 
 void normalise(bare::backend& b, bare::matrix x, bare::vector gain) {
-  mql4grec::nn::rms_norm<float>(b, x, gain, 1e-6, x, gain);
+  mql4grec::nn::rms_norm<float>(b, {x, gain}, 1e-6, x, gain);
 }

@@ -15,5 +15,5 @@ using scalar = std::complex<double>;
 
 void train(reference::backend& b, nn::parameter_layout const& layout, view<scalar, host_space, 1> x,
            optim::adamw_state<reference::backend, scalar>& state) {
-  optim::update_range<scalar>(b, {}, 0, layout.size(), x, x, state);
+  optim::update<scalar>(b, {}, {}, layout, {x, x, state});
 }

@@ -10,7 +10,6 @@ using space = host_space;
 using space = device_space<struct some_gpu>;
 #endif
 
-void normalise(cpu::backend& b, view<float const, space, 2> x, view<float, host_space, 2> y,
-               view<float, host_space, 1> inv_rms) {
-  rms_norm_forward<float>(b, x, x.row(0), 1e-6, y, inv_rms);
+void add(cpu::backend& b, view<float const, space, 2> x, view<float, host_space, 2> y) {
+  add_scaled<float>(b, 2, x, y);
 }

@@ -50,10 +50,10 @@ passes at_once(B& b, dropout const& site, shape size, index_t gap) {
   return both_passes<T>(
       b, size, gap,
       [&](auto& from, auto& gain, auto& stream, auto& normed, auto& inv_rms) {
-        nn::residual_norm<T>(b, site, from, gain, 1e-6, stream, normed, inv_rms);
+        nn::residual_norm<T>(b, site, 1e-6, {from, gain, stream, normed, inv_rms});
       },
       [&](auto& stream, auto& gain, auto& inv_rms, auto& dy, auto& dstream, auto& dgain) {
-        nn::residual_norm_gradient<T>(b, site, stream, gain, inv_rms, dy, dstream, dgain);
+        nn::residual_norm_gradient<T>(b, site, {stream, gain}, inv_rms, {dy, dstream, dgain});
       });
 }
 
@@ -64,11 +64,11 @@ passes one_by_one(B& b, dropout const& site, shape size, index_t gap) {
       b, size, gap,
       [&](auto& from, auto& gain, auto& stream, auto& normed, auto& inv_rms) {
         dropout_add<T>(b, site, from, stream);
-        rms_norm_forward<T>(b, stream, gain, 1e-6, normed, inv_rms);
+        rms_norm_forward<T>(b, {stream, gain}, 1e-6, normed, inv_rms);
       },
       [&](auto& stream, auto& gain, auto& inv_rms, auto& dy, auto& dstream, auto& dgain) {
         auto dx = poisoned<T>(b, size);
-        rms_norm_backward<T>(b, stream, gain, inv_rms, dy, dx, dgain);
+        rms_norm_backward<T>(b, {stream, gain}, inv_rms, dy, {dx, dgain});
         accumulate<T>(b, (*dx).flat(), (*dstream).flat());
         dropout_copy<T>(b, site, dstream, dy);
       });
@@ -83,7 +83,7 @@ TEST_CASE_TEMPLATE(
   auto const from = on(b, matrix{{1.f, 2.f}, {0.f, -1.f}}), gain = on(b, matrix{{1.f, 2.f}});
   auto stream = on(b, matrix{{2.f, 2.f}, {6.f, 9.f}}), normed = poisoned<float>(b, {2, 2});
   auto inv_rms = poisoned<float>(b, 2);
-  nn::residual_norm<float>(b, {}, from, (*gain).row(0), 0, stream, normed, inv_rms);
+  nn::residual_norm<float>(b, {}, 0, {from, (*gain).row(0), stream, normed, inv_rms});
   float const root = std::sqrt(2.f);
   CHECK_CLOSE(stream, matrix{{3.f, 4.f}, {6.f, 8.f}}, 0);
   CHECK_CLOSE(inv_rms, vector{root / 5, root / 10}, 1e-6);
@@ -122,14 +122,14 @@ TEST_CASE_TEMPLATE("residual_norm: rows of several blocks of columns, in two par
   auto whole = on(fast, random_normal<T>({5, 130}, 2)), parts = on(fast, random_normal<T>({5, 130}, 2)),
        normed = poisoned<T>(fast, {5, 130});
   auto inv_rms = poisoned<T>(fast, 5);
-  nn::residual_norm<T>(fast, rare, from, (*gain).row(0), 1e-6, whole, normed, inv_rms);
+  nn::residual_norm<T>(fast, rare, 1e-6, {from, (*gain).row(0), whole, normed, inv_rms});
   for (index_t first : {0, 2}) {
     index_t const rows = first == 0 ? 2 : 3;
     dropout part = rare;
     part.first_row += first;
-    nn::residual_norm<T>(fast, part, (*from).row_block(first, rows), (*gain).row(0), 1e-6,
-                         (*parts).row_block(first, rows), (*normed).row_block(first, rows),
-                         (*inv_rms).part(first, rows));
+    nn::residual_norm<T>(fast, part, 1e-6,
+                         {(*from).row_block(first, rows), (*gain).row(0), (*parts).row_block(first, rows),
+                          (*normed).row_block(first, rows), (*inv_rms).part(first, rows)});
   }
   CHECK_CLOSE(parts, whole, 0);
 }
@@ -139,18 +139,18 @@ TEST_CASE_TEMPLATE("residual_norm: tensors that don't fit the stream are refused
   B b;
   auto stream = poisoned<float>(b, {2, 3}), normed = poisoned<float>(b, {2, 3}), wide = poisoned<float>(b, {2, 4});
   auto two = poisoned<float>(b, 2), three = poisoned<float>(b, 3);
-  CHECK_THROWS_WITH_AS(nn::residual_norm<float>(b, {}, wide, three, 1e-6, stream, normed, two),
+  CHECK_THROWS_WITH_AS(nn::residual_norm<float>(b, {}, 1e-6, {wide, three, stream, normed, two}),
                        "residual_norm: from is 2 × 4, expected 2 × 3", error);
-  CHECK_THROWS_WITH_AS(nn::residual_norm<float>(b, {}, stream, three, 1e-6, stream, wide, two),
+  CHECK_THROWS_WITH_AS(nn::residual_norm<float>(b, {}, 1e-6, {stream, three, stream, wide, two}),
                        "residual_norm: normed is 2 × 4, expected 2 × 3", error);
-  CHECK_THROWS_WITH_AS(nn::residual_norm<float>(b, {}, stream, two, 1e-6, stream, normed, two),
+  CHECK_THROWS_WITH_AS(nn::residual_norm<float>(b, {}, 1e-6, {stream, two, stream, normed, two}),
                        "residual_norm: the stream has 3 columns but gain has 2 entries", error);
-  CHECK_THROWS_WITH_AS(nn::residual_norm<float>(b, {}, stream, three, 1e-6, stream, normed, three),
+  CHECK_THROWS_WITH_AS(nn::residual_norm<float>(b, {}, 1e-6, {stream, three, stream, normed, three}),
                        "residual_norm: the stream has 2 rows but inv_rms has 3 entries", error);
-  CHECK_THROWS_WITH_AS(nn::residual_norm_gradient<float>(b, {}, stream, three, two, wide, normed, three),
+  CHECK_THROWS_WITH_AS(nn::residual_norm_gradient<float>(b, {}, {stream, three}, two, {wide, normed, three}),
                        "residual_norm: dy is 2 × 4, expected 2 × 3", error);
-  CHECK_THROWS_WITH_AS(nn::residual_norm_gradient<float>(b, {}, stream, three, two, normed, wide, three),
+  CHECK_THROWS_WITH_AS(nn::residual_norm_gradient<float>(b, {}, {stream, three}, two, {normed, wide, three}),
                        "residual_norm: dstream is 2 × 4, expected 2 × 3", error);
-  CHECK_THROWS_WITH_AS(nn::residual_norm_gradient<float>(b, {}, stream, three, two, normed, normed, two),
+  CHECK_THROWS_WITH_AS(nn::residual_norm_gradient<float>(b, {}, {stream, three}, two, {normed, normed, two}),
                        "residual_norm: gain has 3 entries but dgain 2", error);
 }

@@ -21,18 +21,18 @@ TEST_CASE_TEMPLATE("rms_norm: tensors that don't fit x are refused with both num
   auto const three = poisoned<float>(b, 3), two = poisoned<float>(b, 2);
   auto y = poisoned<float>(b, {2, 3}), tall = poisoned<float>(b, {5, 3});
   auto inv_rms = poisoned<float>(b, 2), long_one = poisoned<float>(b, 7), dgain = poisoned<float>(b, 3);
-  CHECK_REFUSED("rms_norm: x has 3 columns but gain has 2 entries", nn::rms_norm<float>(b, x, two, 1e-6, y, inv_rms));
+  CHECK_REFUSED("rms_norm: x has 3 columns but gain has 2 entries", nn::rms_norm<float>(b, {x, two}, 1e-6, y, inv_rms));
   CHECK_REFUSED("rms_norm: x has 2 rows but inv_rms has 7 entries",
-                nn::rms_norm<float>(b, x, three, 1e-6, y, long_one));
-  CHECK_REFUSED("rms_norm: y is 5 × 3, expected 2 × 3", nn::rms_norm<float>(b, x, three, 1e-6, tall, inv_rms));
+                nn::rms_norm<float>(b, {x, three}, 1e-6, y, long_one));
+  CHECK_REFUSED("rms_norm: y is 5 × 3, expected 2 × 3", nn::rms_norm<float>(b, {x, three}, 1e-6, tall, inv_rms));
   CHECK_REFUSED("rms_norm: dy is 2 × 4, expected 2 × 3",
-                nn::rms_norm_gradient<float>(b, x, three, two, wide, y, dgain));
+                nn::rms_norm_gradient<float>(b, {x, three}, two, wide, {y, dgain}));
   CHECK_REFUSED("rms_norm: dx is 5 × 3, expected 2 × 3",
-                nn::rms_norm_gradient<float>(b, x, three, two, x, tall, dgain));
+                nn::rms_norm_gradient<float>(b, {x, three}, two, x, {tall, dgain}));
   CHECK_REFUSED("rms_norm: x has 3 columns but gain has 3 entries and dgain 7",
-                nn::rms_norm_gradient<float>(b, x, three, two, x, y, long_one));
+                nn::rms_norm_gradient<float>(b, {x, three}, two, x, {y, long_one}));
   CHECK_REFUSED("rms_norm: x has 2 rows but inv_rms has 3 entries",
-                nn::rms_norm_gradient<float>(b, x, three, three, x, y, dgain));
+                nn::rms_norm_gradient<float>(b, {x, three}, three, x, {y, dgain}));
 }
 
 TEST_CASE_TEMPLATE("linear: tensors that don't fit are refused with both numbers", B, MQL4GREC_TEST_BACKENDS) {

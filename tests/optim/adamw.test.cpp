@@ -22,8 +22,8 @@ numbers after_three_updates(B& b) {
   auto parameters = on(b, random_normal<float>(layout.size(), 1));
   optim::adamw_state<B, float> state(b, layout.size());
   for (std::uint64_t step = 1; step <= 3; ++step)
-    optim::update<float>(b, {}, 0.1, 2.5, layout, on(b, random_normal<float>(layout.size(), 1 + step)), parameters,
-                         state);
+    optim::update<float>(b, {}, {0.1, 2.5}, layout,
+                         {on(b, random_normal<float>(layout.size(), 1 + step)), parameters, state});
   CHECK(state.step == 3);
   return numbers_of(parameters);
 }
@@ -34,8 +34,8 @@ TEST_CASE_TEMPLATE("adamw: decays everything but what lies behind layout.decayed
   auto const layout = small_layout();
   auto parameters = on(b, constant(layout.size(), 1.f));
   optim::adamw_state<B, float> state(b, layout.size());
-  optim::update<float>(b, {.weight_decay = 0.5}, 0.1, 0, layout, on(b, constant(layout.size(), 0.f)), parameters,
-                       state);
+  optim::update<float>(b, {.weight_decay = 0.5}, {0.1, 0}, layout,
+                       {on(b, constant(layout.size(), 0.f)), parameters, state});
   for (index_t i = 0; i < layout.size(); ++i)
     CHECK_CLOSE(fetched(parameters)(i), i < layout.decayed() ? 0.95f : 1.f, 1e-6);
 }
@@ -58,8 +58,9 @@ TEST_CASE_TEMPLATE("adamw: a gradient longer than clip_norm counts as if it were
   auto const step = [&](float length, double norm) {
     auto parameters = on(b, constant(layout.size(), 0.f));
     optim::adamw_state<B, float> state(b, layout.size());
-    optim::update<float>(b, {.epsilon = 1}, 1, norm, layout, on(b, constant(layout.size(), length)), parameters,
-                         state);  // with this eps, the result depends on the gradient's norm
+    optim::update<float>(b, {.epsilon = 1}, {1, norm}, layout,
+                         {on(b, constant(layout.size(), length)), parameters,
+                          state});  // with this eps, the result depends on the gradient's norm
     return numbers_of(parameters);
   };
   CHECK_CLOSE(step(4, 8), step(0.5, 1), 1e-5);

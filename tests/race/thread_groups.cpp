@@ -45,15 +45,15 @@ TEST_CASE("groups: norms, losses and sums over columns") {
     auto inv_rms = poisoned<float>(b, 5), losses = poisoned<float>(b, 5), normalisers = poisoned<float>(b, 5);
     auto dgain = on(b, constant(70, 0.f)), dbias = on(b, constant(70, 0.f));
     auto const targets = on(b, random_tokens(5, 70, 5));
-    rms_norm_forward<float>(b, x, gain, 1e-6, y, inv_rms);
-    rms_norm_backward<float>(b, x, gain, inv_rms, dy, dx, dgain);
+    rms_norm_forward<float>(b, {x, gain}, 1e-6, y, inv_rms);
+    rms_norm_backward<float>(b, {x, gain}, inv_rms, dy, {dx, dgain});
     bias_backward<float>(b, dy, dbias);
     log_sum_exp<float>(b, logits, normalisers);
     cross_entropy_backward<float>(b, targets, 0.5, logits, losses);
     double const squares = sum_of_squares<float>(b, on(b, random_normal<float>(900, 6)));
     auto moved = on(b, random_normal<float>({5, 70}, 7));
     auto error = poisoned<float>(b, 1);
-    squared_error_backward<float>(b, moved, x, 0.1, moved, error);
+    squared_error_backward<float>(b, moved, x, 0.1, {moved, error});
     return std::vector{numbers_of(y),           numbers_of(dx),     numbers_of(dgain),  numbers_of(dbias),
                        numbers_of(normalisers), numbers_of(losses), numbers_of(logits), numbers_of(moved),
                        numbers_of(squares),     numbers_of(error)};
@@ -68,8 +68,8 @@ TEST_CASE("groups: residual connections with the norms behind them") {
     auto stream = on(b, random_normal<float>(size, 3)), normed = poisoned<float>(b, size);
     auto dy = on(b, random_normal<float>(size, 4)), dstream = on(b, random_normal<float>(size, 5));
     auto inv_rms = poisoned<float>(b, 5), dgain = on(b, constant(170, 0.f));
-    nn::residual_norm<float>(b, site, from, (*gain).row(0), 1e-6, stream, normed, inv_rms);
-    nn::residual_norm_gradient<float>(b, site, stream, (*gain).row(0), inv_rms, dy, dstream, dgain);
+    nn::residual_norm<float>(b, site, 1e-6, {from, (*gain).row(0), stream, normed, inv_rms});
+    nn::residual_norm_gradient<float>(b, site, {stream, (*gain).row(0)}, inv_rms, {dy, dstream, dgain});
     return std::vector{numbers_of(stream), numbers_of(normed),  numbers_of(inv_rms),
                        numbers_of(dy),     numbers_of(dstream), numbers_of(dgain)};
   });
@@ -124,7 +124,7 @@ TEST_CASE("groups: nearest codes, sums by code and balanced assignment") {
     tensor_on<code_t, B, 2> codes(b, {2, 40}, 0, code_t{-7});
     tensor_on<code_t, B, 1> balanced(b, {40, 1}, 0, code_t{-7});
     squared_distances<float>(b, rest, first, distances);
-    sinkhorn_assign<float>(b, distances, 0.01, 5, balanced, sinkhorn_order::codes_last);
+    sinkhorn_assign<float>(b, distances, {.epsilon = 0.01, .iterations = 5}, balanced);
     nearest_codes<float>(b, levels, rest, codes);
     auto const x = on(b, random_normal<float>({300, 9}, 8));
     auto sums = on(b, constant({5, 9}, 0.f)), many = on(b, constant({5000, 9}, 0.f));

@@ -141,8 +141,8 @@ TEST_CASE_TEMPLATE("golden: ten clipped AdamW steps have transformers' losses", 
     std::vector<double> losses;
     for (int step = 0; step < 10; ++step) {
       losses.push_back(mine.mean_loss_and_gradient());
-      optim::update<T>(mine.backend, how, 1e-2, mine.norm(), mine.model.layout(),
-                       std::as_const(mine.gradients).view_all(), mine.model.parameters(), state);
+      optim::update<T>(mine.backend, how, {1e-2, mine.norm()}, mine.model.layout(),
+                       {std::as_const(mine.gradients).view_all(), mine.model.parameters(), state});
     }
     CHECK_CLOSE(losses, mine.file.template values<double>("adamw_losses"), Setting::steps);
   });

@@ -172,8 +172,8 @@ TEST_CASE_TEMPLATE(
     for (double const g : numbers_of(by_hand.gradient).values) norm += g * g;
     norm = std::sqrt(norm);
     CHECK(norm > 1.1);  // so that clipping has something to do
-    optim::update<double>(mine.backend, quick().optimizer, 1e-2, norm, expected.layout(), by_hand.gradient,
-                          expected.parameters(), moments);
+    optim::update<double>(mine.backend, quick().optimizer, {1e-2, norm}, expected.layout(),
+                          {by_hand.gradient, expected.parameters(), moments});
     CHECK_CLOSE(mine.model_trainer.step(all, 1e-2), by_hand.loss * scale, 1e-12);
     CHECK_CLOSE(mine.model_trainer.gradient(), by_hand.gradient, 1e-12);
     CHECK_CLOSE(mine.parameters(), expected.parameters(), 1e-9);

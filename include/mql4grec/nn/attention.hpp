@@ -25,26 +25,25 @@ concept RelativeBiasOps = Backend<B> &&
 /// The operation that repeated attention to the same keys requires of a backend: pack_keys returns them in a faster
 /// layout, or an empty view.
 template <class B, class T>
-concept KeyTurningOps = Backend<B> &&
+concept KeyPackingOps = Backend<B> &&
     requires(B& b, in_matrix<B, T> k, in_vector<B, index_t> key_offsets, index_t heads) {
   { pack_keys<T>(b, k, key_offsets, heads) } -> std::same_as<in_vector<B, T>>;
 };
 
 /// Optional: a plan that all attentions over the same sequences share.
 template <class B>
-concept AttentionPlanOps = Backend<B> && requires(B& b, in_vector<B, index_t> offsets, index_t n) {
-  { plan_attention(b, offsets, offsets, n, n, bool{}) } -> std::same_as<attention_plan<typename B::memory_space>>;
+concept AttentionPlanOps = Backend<B> && requires(B& b, attention_sequences<typename B::memory_space> of) {
+  { plan_attention(b, of, attention_passes::forward) } -> std::same_as<attention_plan<typename B::memory_space>>;
 };
 
-/// A plan in the backend's scratch (valid until its scope ends); empty for a backend without plans. `queries` is the
-/// number of query rows. `backward_too` adds what the backward pass needs. The name differs from plan_attention: for a
-/// class derived from a backend that has that operation, this function would be the better match and call itself.
+/// A plan in the backend's scratch (valid until its scope ends); empty for a backend without plans. The name differs
+/// from plan_attention: for a class derived from a backend that has that operation, this function would be the better
+/// match and call itself.
 template <class B>
-attention_plan<typename B::memory_space> make_attention_plan(B& b, in_vector<B, index_t> query_offsets,
-                                                             in_vector<B, index_t> key_offsets, index_t heads,
-                                                             index_t queries, bool backward_too) {
+[[nodiscard]] attention_plan<typename B::memory_space> make_attention_plan(
+    B& b, attention_sequences<typename B::memory_space> const& of, attention_passes passes) {
   if constexpr (AttentionPlanOps<B>)
-    return plan_attention(b, query_offsets, key_offsets, heads, queries, backward_too);
+    return plan_attention(b, of, passes);
   else
     return {};
 }

@@ -10,9 +10,11 @@ namespace mql4grec::nn {
 /// Optional, besides DropoutOps and RmsNormOps: a residual connection and the norm after it as one operation.
 template <class B, class T>
 concept ResidualNormOps = Backend<B> &&
-    requires(B& b, dropout site, in_matrix<B, T> x, in_vector<B, T> gain, out_matrix<B, T> y, out_vector<B, T> v) {
-  residual_norm_forward<T>(b, site, x, gain, 1e-6, y, y, v);
-  residual_norm_backward<T>(b, site, x, gain, gain, y, y, v);
+    requires(B& b, dropout site, residual_norm_tensors<typename B::memory_space, T> on,
+             rms_norm_inputs<typename B::memory_space, T> in, in_vector<B, T> inv_rms,
+             residual_norm_gradients<typename B::memory_space, T> out) {
+  residual_norm_forward<T>(b, site, 1e-6, on);
+  residual_norm_backward<T>(b, site, in, inv_rms, out);
 };
 
 namespace detail {
@@ -36,41 +38,41 @@ void check_residual_norm(in_matrix<B, T> stream, in_vector<B, T> gain, in_vector
 
 }  // namespace detail
 
-/// stream = from + dropout(stream), then normed = rms_norm(stream). from, stream and normed are (rows, d), gain is (d).
-/// inv_rms (rows) is written for the backward pass. Throws error when shapes disagree.
+/// stream = from + dropout(stream), then normed = rms_norm(stream). inv_rms is written for the backward pass. Throws
+/// error when shapes disagree.
 template <class T, class B>
-void residual_norm(B& b, dropout const& site, in_matrix<B, T> from, in_vector<B, T> gain, double eps,
-                   out_matrix<B, T> stream, out_matrix<B, T> normed, out_vector<B, T> inv_rms) {
-  detail::check_residual_norm<B, T>(stream, gain, inv_rms);
-  detail::expect_like_stream<B, T>(stream, from, "from");
-  detail::expect_like_stream<B, T>(stream, normed, "normed");
+void residual_norm(B& b, dropout const& site, double eps,
+                   residual_norm_tensors<typename B::memory_space, T> const& on) {
+  detail::check_residual_norm<B, T>(on.stream, on.gain, on.inv_rms);
+  detail::expect_like_stream<B, T>(on.stream, on.from, "from");
+  detail::expect_like_stream<B, T>(on.stream, on.normed, "normed");
   if constexpr (ResidualNormOps<B, T>) {
-    residual_norm_forward<T>(b, site, from, gain, eps, stream, normed, inv_rms);
+    residual_norm_forward<T>(b, site, eps, on);
   } else {
-    dropout_add<T>(b, site, from, stream);
-    rms_norm_forward<T>(b, stream, gain, eps, normed, inv_rms);
+    dropout_add<T>(b, site, on.from, on.stream);
+    rms_norm_forward<T>(b, {on.stream, on.gain}, eps, on.normed, on.inv_rms);
   }
 }
 
-/// The backward pass. On entry, dy (rows, d) is the gradient of normed, and dstream (rows, d) the gradient of the
-/// stream from its other consumers. Adds the gradient through the norm to dstream and dgain (d), then sets dy =
-/// dropout(dstream), the gradient of the sublayer's result. Throws error when shapes disagree.
+/// The backward pass; in.x is the stream. On entry, out.dy is the gradient of normed, and out.dstream the gradient of
+/// the stream from its other consumers. Adds the gradient through the norm to out.dstream and out.dgain, then sets
+/// out.dy = dropout(out.dstream), the gradient of the sublayer's result. Throws error when shapes disagree.
 template <class T, class B>
-void residual_norm_gradient(B& b, dropout const& site, in_matrix<B, T> stream, in_vector<B, T> gain,
-                            in_vector<B, T> inv_rms, out_matrix<B, T> dy, out_matrix<B, T> dstream,
-                            out_vector<B, T> dgain) {
-  detail::check_residual_norm<B, T>(stream, gain, inv_rms);
-  detail::expect_like_stream<B, T>(stream, dy, "dy");
-  detail::expect_like_stream<B, T>(stream, dstream, "dstream");
-  expects(dgain.size() == gain.size(), "residual_norm: gain has ", gain.size(), " entries but dgain ", dgain.size());
+void residual_norm_gradient(B& b, dropout const& site, rms_norm_inputs<typename B::memory_space, T> const& in,
+                            in_vector<B, T> inv_rms, residual_norm_gradients<typename B::memory_space, T> const& out) {
+  detail::check_residual_norm<B, T>(in.x, in.gain, inv_rms);
+  detail::expect_like_stream<B, T>(in.x, out.dy, "dy");
+  detail::expect_like_stream<B, T>(in.x, out.dstream, "dstream");
+  expects(out.dgain.size() == in.gain.size(), "residual_norm: gain has ", in.gain.size(), " entries but dgain ",
+          out.dgain.size());
   if constexpr (ResidualNormOps<B, T>) {
-    residual_norm_backward<T>(b, site, stream, gain, inv_rms, dy, dstream, dgain);
+    residual_norm_backward<T>(b, site, in, inv_rms, out);
   } else {
     scratch_scope<B> const scope(b.scratch());
-    out_matrix<B, T> const dx = take<T>(b, stream.rows(), stream.columns());
-    rms_norm_backward<T>(b, stream, gain, inv_rms, dy, dx, dgain);
-    accumulate<T>(b, dx.flat(), dstream.flat());
-    dropout_copy<T>(b, site, dstream, dy);
+    out_matrix<B, T> const dx = take<T>(b, in.x.rows(), in.x.columns());
+    rms_norm_backward<T>(b, in, inv_rms, out.dy, {dx, out.dgain});
+    accumulate<T>(b, dx.flat(), out.dstream.flat());
+    dropout_copy<T>(b, site, out.dstream, out.dy);
   }
 }
 

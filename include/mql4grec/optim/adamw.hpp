@@ -1,8 +1,8 @@
 #pragma once
 // AdamW with clipping by the global norm. Hyper-parameters (`adamw`) are a value; run state (`adamw_state`) is
 // separate.
-#include <cmath>
-#include <utility>
+#include <algorithm>
+#include <type_traits>
 
 #include "mql4grec/backend/contract/adamw.hpp"
 #include "mql4grec/backend/contract/concepts.hpp"
@@ -14,8 +14,9 @@ namespace mql4grec::optim {
 
 /// The operations that the optimizer requires of a backend.
 template <class B, class T>
-concept OptimizerOps = Backend<B> && requires(B& b, adamw_update how, in_vector<B, T> x, out_vector<B, T> y) {
-  adamw_step<T>(b, how, x, y, y, y);
+concept OptimizerOps = Backend<B> && requires(B& b, adamw_update how, adamw_tensors<typename B::memory_space, T> on,
+                                              in_vector<B, T> x, out_vector<B, T> y) {
+  adamw_step<T>(b, how, on);
   { sum_of_squares<T>(b, x) } -> std::convertible_to<double>;
   accumulate<T>(b, x, y);
 };
@@ -49,36 +50,46 @@ inline void expect_finite(std::int64_t step, step_report const& report) {
                                   report.norm, ", expected finite numbers; try a smaller learning rate");
 }
 
-/// One update of the range [first, first + count) of the flat buffers. All of it must have weight decay or none of it:
-/// the range must not cross layout.decayed().
+/// The tensors of an update of all parameters. They have the same size, that of the layout.
+template <Backend B, class T>
+struct update_operands {
+  in_vector<B, T> gradient;     ///< of the mean loss; of the summed loss in a captured update
+  out_vector<B, T> parameters;  ///< updated
+  adamw_state<B, T>& state;     ///< updated
+
+  /// The tensors as the backend's operations read them.
+  [[nodiscard]] adamw_tensors<typename B::memory_space, T> tensors() const {
+    return {gradient, parameters, state.first.view_all(), state.second.view_all()};
+  }
+};
+
+/// The values of an update that differ from step to step.
+struct update_step {
+  double learning_rate = 1e-3;  ///< of this update
+  double norm = 0;              ///< the gradient's norm, for clipping
+};
+
+/// One update of all parameters, with the workers in parallel. Each entry is updated by one worker, so the result
+/// doesn't depend on their number. Increments state.step.
 template <class T, class B>
-void update_range(B& b, adamw_update const& how, index_t first, index_t count, in_vector<B, T> gradient,
-                  out_vector<B, T> parameters, adamw_state<B, T>& state) {
+void update(B& b, adamw const& how, update_step const& step, nn::parameter_layout const& layout,
+            std::type_identity_t<update_operands<B, T>> const& on) {
   static_assert(OptimizerOps<B, T>,
                 "this backend has no adamw_step for this scalar; add it in backend/<name>/adamw.hpp");
-  adamw_step<T>(b, how, gradient.part(first, count), parameters.part(first, count),
-                state.first.view_all().part(first, count), state.second.view_all().part(first, count));
-}
-
-/// One update of all parameters, with the workers in parallel; `norm` is the gradient's norm. Each entry is updated by
-/// one worker, so the result doesn't depend on their number. Increments state.step.
-template <class T, class B>
-void update(B& b, adamw const& how, double learning_rate, double norm, nn::parameter_layout const& layout,
-            in_vector<B, T> gradient, out_vector<B, T> parameters, adamw_state<B, T>& state) {
-  ++state.step;
-  adamw_update step{.learning_rate = learning_rate,
-                    .beta1 = how.beta1,
-                    .beta2 = how.beta2,
-                    .epsilon = how.epsilon,
-                    .step = state.step,
-                    .gradient_scale = clipping_factor(how.clip_norm, norm)};
+  ++on.state.step;
+  adamw_update const all{.learning_rate = step.learning_rate,
+                         .beta1 = how.beta1,
+                         .beta2 = how.beta2,
+                         .epsilon = how.epsilon,
+                         .step = on.state.step,
+                         .gradient_scale = clipping_factor(how.clip_norm, step.norm)};
   for_each_worker(b, [&](B& worker, index_t number) {
     auto const range = [&](index_t first, index_t last, double decay) {
       index_t const share = (last - first + b.workers() - 1) / b.workers();
       index_t const begin = std::min(last, first + number * share), end = std::min(last, begin + share);
-      adamw_update mine = step;
+      adamw_update mine = all;
       mine.weight_decay = decay;
-      update_range<T>(worker, mine, begin, end - begin, gradient, parameters, state);
+      adamw_step<T>(worker, mine, on.tensors().part(begin, end - begin));
     };
     range(0, layout.decayed(), how.weight_decay);
     range(layout.decayed(), layout.size(), 0);

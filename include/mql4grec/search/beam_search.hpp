@@ -52,12 +52,12 @@ inline void validate(beam_options const& o) {
 template <class B, class T>
 concept BeamOps = Backend<B> &&
     requires(B& b, beam_candidates<typename B::memory_space, T> in, in_matrix<B, T> logits, out_vector<B, T> v,
-             beam_choice<typename B::memory_space, T> out, trie_view<typename B::memory_space> trie,
+             beam_choice<typename B::memory_space, T> out, beam_branches<typename B::memory_space, T> branches,
              beam_rows<typename B::memory_space, T> rows) {
   log_sum_exp<T>(b, logits, v);
   select_beams<T>(b, in, v, out);
   start_beams<T>(b, token_t{}, rows);
-  { branch_beams<T>(b, out, trie, rows, index_t{}, index_t{}, rows) } -> std::same_as<index_t>;
+  { branch_beams<T>(b, branches, rows) } -> std::same_as<index_t>;
   add_log_probability<T>(b, logits, v, token_t{}, v);
 };
 
@@ -194,7 +194,9 @@ class micro_batch_search {
                        .allowed = state_.allowed,
                        .normalize_over_allowed = options_.normalize == normalization::children},
                       state_.memory.normalisers, choice);
-      count = branch_beams<T>(worker_, choice, trie, now, level + 1, first_place, rows_at(level + 1));
+      count = branch_beams<T>(
+          worker_, {.choice = choice, .trie = trie, .from = now, .steps = level + 1, .first_place = first_place},
+          rows_at(level + 1));
     }
     if (options_.score_eos && options_.normalize == normalization::vocabulary) {
       index_t const level = context_.trie.levels();

@@ -12,7 +12,7 @@ namespace mql4grec {
 
 /// The operations that a decoder step requires of a backend in addition to the layers.
 template <class B, class T>
-concept DecodingOps = nn::KeyTurningOps<B, T> &&
+concept DecodingOps = nn::KeyPackingOps<B, T> &&
     requires(B& b, cached_attention_inputs<typename B::memory_space, T> in, out_matrix<B, T> y) {
   cached_attention<T>(b, in, y);
 };
@@ -75,13 +75,13 @@ void encode(B& worker, frozen_t5<B, T> const& model, in_vector<B, token_t> token
   auto const& w = model.weights();
   auto const bias = relative_bias<T>(worker, c, w.encoder_bias,
                                      take_buckets(worker, c, rows.longest, attention_direction::bidirectional));
-  stack_pass<B, T> const pass{
-      .backend = worker,
-      .config = c,
-      .rows = rows,
-      .direction = attention_direction::bidirectional,
-      .bias = bias,
-      .self_attention = nn::make_attention_plan(worker, rows.offsets, rows.offsets, c.heads, rows.rows, false)};
+  stack_pass<B, T> const pass{.backend = worker,
+                              .config = c,
+                              .rows = rows,
+                              .direction = attention_direction::bidirectional,
+                              .bias = bias,
+                              .self_attention = nn::make_attention_plan(
+                                  worker, {rows.offsets, rows.offsets, c.heads, rows.rows}, attention_passes::forward)};
   auto const norm_before_layer = [&](index_t layer) { return norm_before(model.encoder(), layer, w.encoder_norm); };
   auto const first = take_point(pass), second = take_point(pass);
   auto const attention = take_attention_activations(pass, 3, c.heads * rows.pairs);
@@ -130,7 +130,8 @@ class t5_decoding {
     auto from = detail::take_point(pass).before(norm_before(0)), to = detail::take_point(pass);
     auto const attention = detail::take_attention_activations(pass, 1, c.heads * n * memory_.shape.longest);
     auto const feed_forward = detail::take_feed_forward_activations(pass);
-    auto const plan = nn::make_attention_plan(worker, rows.query_offsets, memory_.inputs.offsets, c.heads, n, false);
+    auto const plan = nn::make_attention_plan(worker, {rows.query_offsets, memory_.inputs.offsets, c.heads, n},
+                                              attention_passes::forward);
     detail::enter_stack<B, T>(pass, w.embedding, rows.tokens, from);
     for (std::size_t l = 0; l < model_.decoder().size(); ++l) {
       auto const& layer = model_.decoder()[l];

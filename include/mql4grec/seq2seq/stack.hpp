@@ -107,7 +107,7 @@ void enter_stack(stack_pass<B, T> const& pass, in_matrix<B, T> embedding, in_vec
   B& b = pass.backend;
   nn::embedding<T>(b, embedding, tokens, at.stream);
   dropout_apply<T>(b, pass.drop(at.site), at.stream);
-  nn::rms_norm<T>(b, at.stream, at.gain, pass.config.epsilon, at.normed, at.inv_rms);
+  nn::rms_norm<T>(b, {at.stream, at.gain}, pass.config.epsilon, at.normed, at.inv_rms);
 }
 
 /// The start of a stack's backward pass. Replaces gradient.output, the gradient of the stack's result, by the gradient
@@ -117,7 +117,7 @@ void enter_stack_backward(stack_pass<B, T> const& pass, index_t site, stream_poi
                           stream_gradient<B, T> const& gradient, out_vector<B, T> dgain) {
   B& b = pass.backend;
   dropout_apply<T>(b, pass.drop(site), gradient.output);
-  nn::rms_norm_gradient<T>(b, end.stream, end.gain, end.inv_rms, gradient.output, gradient.stream, dgain);
+  nn::rms_norm_gradient<T>(b, {end.stream, end.gain}, end.inv_rms, gradient.output, {gradient.stream, dgain});
   dropout_copy<T>(b, pass.drop(end.site), gradient.stream, gradient.output);
 }
 
@@ -149,7 +149,8 @@ void encoder_forward(model_pass<B, T> const& model, in_vector<B, token_t> tokens
   tape.tokens = tokens;
   tape.rows = rows;
   tape.bias = relative_bias<T>(b, c, w.encoder_bias, tape.buckets.of(b, c, rows.longest));
-  tape.self_attention = nn::make_attention_plan(b, rows.offsets, rows.offsets, c.heads, rows.rows, true);
+  tape.self_attention = nn::make_attention_plan(b, {rows.offsets, rows.offsets, c.heads, rows.rows},
+                                                attention_passes::forward_and_backward);
   auto const pass = stack_pass_of(model, tape);
 
   tape.end = take_point(pass).before(norm_before(w.encoder, 0, w.encoder_norm), site_encoder_embedding);
@@ -237,8 +238,10 @@ void decoder_forward(model_pass<B, T> const& model, token_block<B> const& block,
   tape.memory_rows = block.input_rows;
   tape.key_value = key_value;
   tape.bias = relative_bias<T>(b, c, w.decoder_bias, tape.buckets.of(b, c, rows.longest));
-  tape.self_attention = nn::make_attention_plan(b, rows.offsets, rows.offsets, c.heads, rows.rows, true);
-  tape.cross_attention = nn::make_attention_plan(b, rows.offsets, block.input_rows.offsets, c.heads, rows.rows, true);
+  tape.self_attention = nn::make_attention_plan(b, {rows.offsets, rows.offsets, c.heads, rows.rows},
+                                                attention_passes::forward_and_backward);
+  tape.cross_attention = nn::make_attention_plan(b, {rows.offsets, block.input_rows.offsets, c.heads, rows.rows},
+                                                 attention_passes::forward_and_backward);
   auto const pass = stack_pass_of(model, tape);
 
   tape.end = take_point(pass).before(norm_before(w.decoder, 0, w.decoder_norm), site_decoder_embedding);

@@ -97,16 +97,16 @@ stream_point<B, T> take_point(stack_pass<B, T> const& pass) {
 /// the sum.
 template <class B, class T>
 void add_and_norm(stack_pass<B, T> const& pass, stream_point<B, T> const& from, stream_point<B, T> const& to) {
-  nn::residual_norm<T>(pass.backend, pass.drop(to.site), from.stream, to.gain, pass.config.epsilon, to.stream,
-                       to.normed, to.inv_rms);
+  nn::residual_norm<T>(pass.backend, pass.drop(to.site), pass.config.epsilon,
+                       {from.stream, to.gain, to.stream, to.normed, to.inv_rms});
 }
 
 /// Replaces gradient.output, the gradient of at.normed, by the gradient of what was added to the stream last.
 template <class B, class T>
 void add_and_norm_gradient(stack_pass<B, T> const& pass, stream_point<B, T> const& at,
                            stream_gradient<B, T> const& gradient, out_vector<B, T> dgain) {
-  nn::residual_norm_gradient<T>(pass.backend, pass.drop(at.site), at.stream, at.gain, at.inv_rms, gradient.output,
-                                gradient.stream, dgain);
+  nn::residual_norm_gradient<T>(pass.backend, pass.drop(at.site), {at.stream, at.gain}, at.inv_rms,
+                                {gradient.output, gradient.stream, dgain});
 }
 
 /// The operands of a sublayer that its forward and its backward pass share. The forward pass reads `input` and fills

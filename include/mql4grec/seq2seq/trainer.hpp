@@ -87,8 +87,8 @@ class trainer {
       norm = std::sqrt(sum_of_squares<T>(backend_, gradient()));
     }
     optim::expect_finite(number, step_report{loss, norm});
-    optim::update<T>(backend_, options_.optimizer, learning_rate, norm, model_.layout(), gradient(),
-                     model_.parameters(), moments_);
+    optim::update<T>(backend_, options_.optimizer, {learning_rate, norm}, model_.layout(),
+                     {gradient(), model_.parameters(), moments_});
     return loss;
   }
 

@@ -2,6 +2,7 @@
 // An optimizer update that a backend can capture. Its inputs and its report are in the backend's memory: the host
 // uploads the inputs before the captured work is launched, and downloads the report afterwards.
 #include <concepts>
+#include <type_traits>
 #include <utility>
 
 #include "mql4grec/backend/contract/adamw.hpp"
@@ -15,12 +16,13 @@ namespace mql4grec::train {
 /// The operations that a captured update requires of a backend.
 template <class B, class T>
 concept CapturedUpdateOps = Backend<B> &&
-    requires(B& b, adamw_update rule, in_vector<B, T> x, out_vector<B, T> y, in_vector<B, step_inputs> inputs,
-             in_vector<B, double> losses, out_vector<B, double> sums, out_vector<B, step_report> report) {
+    requires(B& b, captured_adamw_options options, captured_step_memory<typename B::memory_space> memory,
+             adamw_tensors<typename B::memory_space, T> on, in_vector<B, T> x, in_vector<B, double> losses,
+             out_vector<B, double> sums) {
   sum_into<T>(b, x, sums);
   sum_of_squares_into<T>(b, x, sums);
   accumulate<double>(b, losses, sums);
-  captured_adamw_step<T>(b, rule, 1.0, index_t{}, inputs, losses, x, y, y, y, report);
+  captured_adamw_step<T>(b, options, memory, on);
 };
 
 /// The memory of captured updates: the inputs that change from step to step, the loss, and the report.
@@ -50,18 +52,25 @@ class captured_update {
   std::int64_t const* step_place() const { return &inputs_.view_all().data->step; }
   /// (1) the place to which captured work writes the sum of the losses.
   out_vector<B, double> loss() { return loss_.view_all(); }
-  /// One AdamW update of all parameters. `gradient` is the sum over inputs.tokens tokens; it is clipped as a mean. See
+  /// One AdamW update of all parameters. on.gradient is the sum over inputs.tokens tokens; it is clipped as a mean. See
   /// captured_adamw_step.
   template <class T>
-  void update(B& b, optim::adamw const& how, nn::parameter_layout const& layout, in_vector<B, T> gradient,
-              out_vector<B, T> parameters, optim::adamw_state<B, T>& state) {
-    captured_adamw_step<T>(
-        b, {.beta1 = how.beta1, .beta2 = how.beta2, .epsilon = how.epsilon, .weight_decay = how.weight_decay},
-        how.clip_norm, layout.decayed(), std::as_const(inputs_).view_all(), std::as_const(loss_).view_all(), gradient,
-        parameters, state.first.view_all(), state.second.view_all(), report_.view_all());
+  void update(B& b, optim::adamw const& how, nn::parameter_layout const& layout,
+              std::type_identity_t<optim::update_operands<B, T>> const& on) {
+    captured_adamw_step<T>(b,
+                           {.constants = {.beta1 = how.beta1,
+                                          .beta2 = how.beta2,
+                                          .epsilon = how.epsilon,
+                                          .weight_decay = how.weight_decay},
+                            .clip_norm = how.clip_norm,
+                            .decayed = layout.decayed()},
+                           {.inputs = std::as_const(inputs_).view_all(),
+                            .losses = std::as_const(loss_).view_all(),
+                            .report = report_.view_all()},
+                           on.tensors());
   }
   /// Waits for the captured work and returns the mean loss per token and the gradient's norm.
-  step_report download_report(B& b) const {
+  [[nodiscard]] step_report download_report(B& b) const {
     return host_copy<step_report, typename B::memory_space>(b, report_.view_all()).view_all()(0);
   }
 

@@ -1,9 +1,10 @@
 #pragma once
-// The options of an AdamW update and the factors that every backend derives from them. Factors are computed in double
-// precision and rounded once.
+// The options and operands of an AdamW update, and the factors that every backend derives from the options. Factors are
+// computed in double precision and rounded once.
 #include <cmath>
 #include <cstdint>
 
+#include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/scalar.hpp"
 
@@ -17,6 +18,20 @@ struct adamw_update {
   double weight_decay = 0;    ///< decoupled: weights are multiplied by 1 − learning_rate · weight_decay
   std::int64_t step = 1;      ///< of this update, counted from 1; the bias corrections depend on it
   double gradient_scale = 1;  ///< the gradient is multiplied by this before it is used; clipping sets it
+};
+
+/// The arrays of an AdamW update, (n) each. `gradient` is only read; the parameters and both moments are updated.
+template <MemorySpace S, class T>
+struct adamw_tensors {
+  view<T const, S, 1> gradient;  ///< of the loss with respect to the parameters
+  view<T, S, 1> parameters;      ///< the model's parameters
+  view<T, S, 1> first, second;   ///< running means of the gradients and of their squares
+
+  /// The entries first_entry … first_entry + count − 1 of every array.
+  [[nodiscard]] adamw_tensors part(index_t first_entry, index_t count) const {
+    return {gradient.part(first_entry, count), parameters.part(first_entry, count), first.part(first_entry, count),
+            second.part(first_entry, count)};
+  }
 };
 
 /// The factors of an update, the same for every entry and on every backend. Computed in double precision and rounded
@@ -60,6 +75,21 @@ struct step_report {
   MQL4GREC_HD bool finite() const { return loss - loss == 0 && norm - norm == 0; }
 };
 
+/// The options of captured updates. They are constant while the work is captured.
+struct captured_adamw_options {
+  adamw_update constants;  ///< learning_rate, step and gradient_scale are ignored: they are computed from step_inputs
+  double clip_norm = 1;    ///< the maximum norm of the mean gradient; ≤ 0 disables clipping
+  index_t decayed = 0;     ///< weight decay applies to the first `decayed` parameters only
+};
+
+/// What a captured update reads from and writes to the backend's memory besides its tensors; (1) each.
+template <MemorySpace S>
+struct captured_step_memory {
+  view<step_inputs const, S, 1> inputs;  ///< the values of this update
+  view<double const, S, 1> losses;       ///< the sum of the losses over inputs.tokens tokens
+  view<step_report, S, 1> report;        ///< the result
+};
+
 /// The factor that a gradient is multiplied by so that its norm is at most `clip_norm`: clip_norm / norm, at most 1
 /// (torch.nn.utils.clip_grad_norm_). clip_norm ≤ 0 disables clipping and gives 1.
 MQL4GREC_HD constexpr double clipping_factor(double clip_norm, double norm) {
@@ -67,13 +97,15 @@ MQL4GREC_HD constexpr double clipping_factor(double clip_norm, double norm) {
   return clip_norm > 0 && factor < 1 ? factor : 1.0;
 }
 
-/// The hyper-parameters of one update: the constant ones of `rule`, the learning rate and step of `order`, and the
-/// gradient's scale from clipping its `norm` and from the number of tokens.
-MQL4GREC_HD inline adamw_update update_of(adamw_update rule, double clip_norm, step_inputs const& order, double norm) {
-  rule.learning_rate = order.learning_rate;
-  rule.step = order.step;
-  rule.gradient_scale = clipping_factor(clip_norm, norm) / order.tokens;
-  return rule;
+/// The hyper-parameters of one captured update: the constant ones of `options`, the learning rate and step of `inputs`,
+/// and the gradient's scale from clipping its `norm` and from the number of tokens.
+MQL4GREC_HD inline adamw_update update_of(captured_adamw_options const& options, step_inputs const& inputs,
+                                          double norm) {
+  adamw_update how = options.constants;
+  how.learning_rate = inputs.learning_rate;
+  how.step = inputs.step;
+  how.gradient_scale = clipping_factor(options.clip_norm, norm) / inputs.tokens;
+  return how;
 }
 
 }  // namespace mql4grec

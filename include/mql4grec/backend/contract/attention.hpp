@@ -7,6 +7,20 @@
 
 namespace mql4grec {
 
+/// The packed sequences that attentions share, and their number of heads.
+template <MemorySpace S>
+struct attention_sequences {
+  view<index_t const, S, 1> query_offsets, key_offsets;  ///< (sequences + 1), as attention_inputs
+  index_t heads = 1;                                     ///< as attention_inputs::heads
+  index_t queries = 0;                                   ///< the number of query rows of all sequences
+
+  /// The number of sequences.
+  constexpr index_t sequences() const { return query_offsets.size() - 1; }
+};
+
+/// The passes that a plan is for.
+enum class attention_passes { forward, forward_and_backward };
+
 /// What a backend computes once for all attentions over the same offsets, in a format of its own; see
 /// nn::make_attention_plan. Empty where the backend needs no plan.
 template <MemorySpace S>

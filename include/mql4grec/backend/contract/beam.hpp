@@ -62,4 +62,14 @@ struct beam_rows {
   view<index_t, S, 1> offsets;  ///< (users + 1)
 };
 
+/// The inputs of branch_beams: the candidates that were chosen at one step, and the rows that they continue.
+template <MemorySpace S, class T>
+struct beam_branches {
+  beam_choice<S, T> choice;  ///< the chosen children
+  trie_view<S> trie;         ///< the allowed sequences
+  beam_rows<S, T> from;      ///< the rows of this step
+  index_t steps = 0;         ///< the number of steps so far, of which `from` lists the cache rows
+  index_t first_place = 0;   ///< the cache row of the next step's first row
+};
+
 }  // namespace mql4grec

@@ -9,6 +9,13 @@ enum class sinkhorn_order {
   samples_last  ///< codes to 1/K, then rows to 1/n: SwAV (Caron et al. 2020)
 };
 
+/// The options of the balanced assignment.
+struct sinkhorn_options {
+  double epsilon = 0.003;                             ///< entropic regularization, > 0
+  int iterations = 50;                                ///< rounds; each scales the rows and the codes once
+  sinkhorn_order order = sinkhorn_order::codes_last;  ///< which scaling ends a round
+};
+
 namespace detail {
 
 /// A row or a code with less mass than this is treated as empty and not scaled. With ε ≥ 0.003 this does not happen to

@@ -11,8 +11,10 @@ namespace mql4grec::cpu {
 namespace detail {
 
 struct adamw_kernel {
-  MQL4GREC_INLINE static void run(adamw_factors<float> f, float const* gradient, float* parameter, float* first,
-                                  float* second, index_t n) {
+  MQL4GREC_INLINE static void run(adamw_factors<float> f, adamw_tensors<host_space, float> const& on) {
+    float const* const gradient = on.gradient.data;
+    float *const parameter = on.parameters.data, *const first = on.first.data, *const second = on.second.data;
+    index_t const n = on.parameters.size();
     for (index_t i = 0; i < n; ++i) {
       float const g = gradient[i] * f.scale;
       float const m = f.b1 * first[i] + f.one_minus_beta1 * g;
@@ -40,10 +42,8 @@ struct sum_of_squares_kernel {
 }  // namespace detail
 
 template <std::same_as<float> T>
-void adamw_step(backend&, adamw_update how, in_vector<backend, T> gradient, out_vector<backend, T> parameter,
-                out_vector<backend, T> first, out_vector<backend, T> second) {
-  dispatch<detail::adamw_kernel>(adamw_factors<float>(how), gradient.data, parameter.data, first.data, second.data,
-                                 parameter.size());
+void adamw_step(backend&, adamw_update const& how, adamw_tensors<host_space, T> const& on) {
+  dispatch<detail::adamw_kernel>(adamw_factors<float>(how), on);
 }
 
 template <std::same_as<float> T>

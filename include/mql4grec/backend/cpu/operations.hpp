@@ -50,14 +50,14 @@ template <std::same_as<float> T>
 void gated_gelu_backward(backend& b, dropout site, in_matrix<backend, T> gates, out_matrix<backend, T> dh,
                          out_matrix<backend, T> dgates);
 
-/// y (rows,d) = RMSNorm of x (rows,d) with gain (d); inv_rms (rows) is kept for the backward pass
+/// y (rows,d) = RMSNorm of in.x with in.gain; inv_rms (rows) is kept for the backward pass
 template <std::same_as<float> T>
-void rms_norm_forward(backend&, in_matrix<backend, T> x, in_vector<backend, T> gain, double eps,
-                      out_matrix<backend, T> y, out_vector<backend, T> inv_rms);
-/// dx (rows,d) is overwritten, dgain (d) is accumulated
+void rms_norm_forward(backend&, rms_norm_inputs<host_space, T> const& in, double eps, out_matrix<backend, T> y,
+                      out_vector<backend, T> inv_rms);
+/// out.dx is overwritten, out.dgain is accumulated
 template <std::same_as<float> T>
-void rms_norm_backward(backend&, in_matrix<backend, T> x, in_vector<backend, T> gain, in_vector<backend, T> inv_rms,
-                       in_matrix<backend, T> dy, out_matrix<backend, T> dx, out_vector<backend, T> dgain);
+void rms_norm_backward(backend&, rms_norm_inputs<host_space, T> const& in, in_vector<backend, T> inv_rms,
+                       in_matrix<backend, T> dy, rms_norm_gradients<host_space, T> const& out);
 
 /// x (rows,d) = x ∘ mask / (1 − rate), in place
 template <std::same_as<float> T>
@@ -103,18 +103,17 @@ void cross_entropy_backward(backend&, in_vector<backend, token_t> targets, doubl
 /// Returns Σ (x − target)².
 template <std::same_as<float> T>
 T squared_error_forward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target);
-/// error (1) = Σ (x − target)², dx (rows,d) = scale · (x − target); dx may be x
+/// out.error = Σ (x − target)², out.dx = scale · (x − target); dx may be x
 template <std::same_as<float> T>
 void squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target, double scale,
-                            out_matrix<backend, T> dx, out_vector<backend, T> error);
+                            squared_error_results<host_space, T> const& out);
 /// y (rows,d) += factor · x (rows,d)
 template <std::same_as<float> T>
 void add_scaled(backend&, double factor, in_matrix<backend, T> x, out_matrix<backend, T> y);
 
-/// One AdamW update of parameters and moments; all arrays are (n).
+/// One AdamW update of the parameters and both moments.
 template <std::same_as<float> T>
-void adamw_step(backend&, adamw_update how, in_vector<backend, T> gradient, out_vector<backend, T> parameter,
-                out_vector<backend, T> first, out_vector<backend, T> second);
+void adamw_step(backend&, adamw_update const& how, adamw_tensors<host_space, T> const& on);
 /// Σ x², summed in double
 template <std::same_as<float> T>
 double sum_of_squares(backend&, in_vector<backend, T> x);
@@ -147,8 +146,8 @@ void add_to_codes(backend&, in_matrix<backend, T> x, in_vector<backend, code_t> 
 /// codes (n) = an assignment of the rows of distances (n,K), spread evenly over the codes
 template <Real T>
   requires(std::same_as<T, float> || std::same_as<T, double>)
-void sinkhorn_assign(backend& b, in_matrix<backend, T> distances, double epsilon, int iterations,
-                     out_vector<backend, code_t> codes, sinkhorn_order order = sinkhorn_order::codes_last);
+void sinkhorn_assign(backend& b, in_matrix<backend, T> distances, sinkhorn_options const& options,
+                     out_vector<backend, code_t> codes);
 
 /// rotation (d,d) = the orthogonal matrix nearest to product (d,d). Uses Eigen's divide-and-conquer SVD; the
 /// reference's sweeps take seconds at the width of text embeddings.

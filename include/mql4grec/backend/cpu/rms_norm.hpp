@@ -11,9 +11,12 @@ namespace mql4grec::cpu {
 namespace detail {
 
 struct rms_norm_forward_kernel {
-  MQL4GREC_INLINE static void run(float const* x, index_t x_stride, float const* gain, float eps, float* y,
-                                  index_t y_stride, float* inv_rms, index_t rows, index_t d) {
-    for (index_t i = 0; i < rows; ++i, x += x_stride, y += y_stride) {
+  MQL4GREC_INLINE static void run(rms_norm_inputs<host_space, float> const& in, float eps,
+                                  view<float, host_space, 2> out, float* inv_rms) {
+    float const *x = in.x.data, *const gain = in.gain.data;
+    float* y = out.data;
+    index_t const rows = in.x.rows(), d = in.x.columns();
+    for (index_t i = 0; i < rows; ++i, x += in.x.stride, y += out.stride) {
       float const r = 1.f / __builtin_sqrtf(dot(x, x, d) / static_cast<float>(d) + eps);
       inv_rms[i] = r;
       for (index_t j = 0; j < d; ++j) y[j] = x[j] * r * gain[j];
@@ -22,9 +25,13 @@ struct rms_norm_forward_kernel {
 };
 
 struct rms_norm_backward_kernel {
-  MQL4GREC_INLINE static void run(float const* x, index_t x_stride, float const* gain, float const* inv_rms,
-                                  float const* dy, index_t dy_stride, float* dx, index_t dx_stride, float* dgain,
-                                  index_t rows, index_t d) {
+  MQL4GREC_INLINE static void run(rms_norm_inputs<host_space, float> const& in, float const* inv_rms,
+                                  view<float const, host_space, 2> dout,
+                                  rms_norm_gradients<host_space, float> const& out) {
+    float const *x = in.x.data, *const gain = in.gain.data, *dy = dout.data;
+    float *dx = out.dx.data, *const dgain = out.dgain.data;
+    index_t const rows = in.x.rows(), d = in.x.columns();
+    index_t const x_stride = in.x.stride, dy_stride = dout.stride, dx_stride = out.dx.stride;
     for (index_t i = 0; i < rows; ++i, x += x_stride, dy += dy_stride, dx += dx_stride) {
       float const r = inv_rms[i];
       float part[lanes] = {};
@@ -45,17 +52,15 @@ struct rms_norm_backward_kernel {
 }  // namespace detail
 
 template <std::same_as<float> T>
-void rms_norm_forward(backend&, in_matrix<backend, T> x, in_vector<backend, T> gain, double eps,
-                      out_matrix<backend, T> y, out_vector<backend, T> inv_rms) {
-  dispatch<detail::rms_norm_forward_kernel>(x.data, x.stride, gain.data, static_cast<float>(eps), y.data, y.stride,
-                                            inv_rms.data, x.rows(), x.columns());
+void rms_norm_forward(backend&, rms_norm_inputs<host_space, T> const& in, double eps, out_matrix<backend, T> y,
+                      out_vector<backend, T> inv_rms) {
+  dispatch<detail::rms_norm_forward_kernel>(in, static_cast<float>(eps), y, inv_rms.data);
 }
 
 template <std::same_as<float> T>
-void rms_norm_backward(backend&, in_matrix<backend, T> x, in_vector<backend, T> gain, in_vector<backend, T> inv_rms,
-                       in_matrix<backend, T> dy, out_matrix<backend, T> dx, out_vector<backend, T> dgain) {
-  dispatch<detail::rms_norm_backward_kernel>(x.data, x.stride, gain.data, inv_rms.data, dy.data, dy.stride, dx.data,
-                                             dx.stride, dgain.data, x.rows(), x.columns());
+void rms_norm_backward(backend&, rms_norm_inputs<host_space, T> const& in, in_vector<backend, T> inv_rms,
+                       in_matrix<backend, T> dy, rms_norm_gradients<host_space, T> const& out) {
+  dispatch<detail::rms_norm_backward_kernel>(in, static_cast<float const*>(inv_rms.data), dy, out);
 }
 
 }  // namespace mql4grec::cpu

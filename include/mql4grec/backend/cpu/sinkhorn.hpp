@@ -199,10 +199,11 @@ double fill_kernel(in_matrix<backend, T> distances, double epsilon, sinkhorn_sta
 }
 
 /// Runs all rounds. The initial plan is the kernel divided by its sum.
-inline void sinkhorn_rounds(sinkhorn_state s, index_t k, double total, int iterations, sinkhorn_order order) {
+inline void sinkhorn_rounds(sinkhorn_state s, index_t k, double total, sinkhorn_options const& options) {
   std::fill_n(s.u, s.n, 1.0);
   std::fill_n(s.v, s.stride, 1 / total);
-  bool const rows_last = order == sinkhorn_order::samples_last && iterations > 0;
+  int iterations = options.iterations;
+  bool const rows_last = options.order == sinkhorn_order::samples_last && iterations > 0;
   if (rows_last) {
     dispatch<sinkhorn_masses_kernel>(s);
     scale_codes(s, k, {1, 1});
@@ -217,17 +218,17 @@ inline void sinkhorn_rounds(sinkhorn_state s, index_t k, double total, int itera
 
 template <Real T>
   requires(std::same_as<T, float> || std::same_as<T, double>)
-void sinkhorn_assign(backend& b, in_matrix<backend, T> distances, double epsilon, int iterations,
-                     out_vector<backend, code_t> codes, sinkhorn_order order) {
-  assert(epsilon > 0 && iterations >= 0 && (distances.rows() == 0 || distances.columns() > 0));
+void sinkhorn_assign(backend& b, in_matrix<backend, T> distances, sinkhorn_options const& options,
+                     out_vector<backend, code_t> codes) {
+  assert(options.epsilon > 0 && options.iterations >= 0 && (distances.rows() == 0 || distances.columns() > 0));
   if (distances.rows() == 0) return;
   scratch_scope<backend> const scope(b.scratch());
-  auto const room = [&](index_t count) { return take<double>(b, count).data; };
+  auto const doubles = [&](index_t count) { return take<double>(b, count).data; };
   index_t const n = distances.rows(), k = distances.columns(), stride = detail::padded(k);
-  detail::sinkhorn_state const s{room(n * stride), room(n), room(stride), room(stride), n, stride};
-  double const total = detail::fill_kernel<T>(distances, epsilon, s);
+  detail::sinkhorn_state const s{doubles(n * stride), doubles(n), doubles(stride), doubles(stride), n, stride};
+  double const total = detail::fill_kernel<T>(distances, options.epsilon, s);
   if (!std::isfinite(total)) return argmin_rows<T>(b, distances, codes);
-  detail::sinkhorn_rounds(s, k, total, iterations, order);
+  detail::sinkhorn_rounds(s, k, total, options);
   for (index_t i = 0; i < n; ++i) {
     index_t const code = dispatch<detail::largest_share_code_kernel<T>>(
         s.kernel + i * stride, s.u[i], static_cast<double const*>(s.v), stride, distances.row(i).data, k);

@@ -51,10 +51,10 @@ T squared_error_forward(backend&, in_matrix<backend, T> x, in_matrix<backend, T>
 
 template <std::same_as<float> T>
 void squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target, double scale,
-                            out_matrix<backend, T> dx, out_vector<backend, T> error) {
-  error(0) = static_cast<T>(dispatch<detail::squared_error_kernel>(x.data, x.stride, target.data, target.stride,
-                                                                   x.rows(), x.columns(), static_cast<float>(scale),
-                                                                   dx.data, dx.stride));
+                            squared_error_results<host_space, T> const& out) {
+  out.error(0) = static_cast<T>(dispatch<detail::squared_error_kernel>(x.data, x.stride, target.data, target.stride,
+                                                                       x.rows(), x.columns(), static_cast<float>(scale),
+                                                                       out.dx.data, out.dx.stride));
 }
 
 template <std::same_as<float> T>

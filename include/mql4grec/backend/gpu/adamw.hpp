@@ -10,18 +10,28 @@ namespace mql4grec::gpu {
 
 namespace detail {
 
+/// The arrays of an update without their sizes: a kernel's arguments.
+template <Real T>
+struct adamw_pointers {
+  T const* gradient;
+  T *parameters, *first, *second;
+};
+template <class S, Real T>
+adamw_pointers<T> pointers_of(adamw_tensors<S, T> const& on) {
+  return {on.gradient.data, on.parameters.data, on.first.data, on.second.data};
+}
+
 template <Real T>
 struct adamw_entry {
   adamw_factors<T> f;
-  T const* gradient;
-  T *parameter, *first, *second;
+  adamw_pointers<T> on;
 
   MQL4GREC_HD void operator()(index_t i) const {
-    T const g = gradient[i] * f.scale;
-    T const m = f.b1 * first[i] + f.one_minus_beta1 * g, v = f.b2 * second[i] + f.one_minus_beta2 * g * g;
-    first[i] = m;
-    second[i] = v;
-    parameter[i] = parameter[i] * f.keep - f.rate * m / (std::sqrt(v) * f.inv_sqrt_correction2 + f.eps);
+    T const g = on.gradient[i] * f.scale;
+    T const m = f.b1 * on.first[i] + f.one_minus_beta1 * g, v = f.b2 * on.second[i] + f.one_minus_beta2 * g * g;
+    on.first[i] = m;
+    on.second[i] = v;
+    on.parameters[i] = on.parameters[i] * f.keep - f.rate * m / (std::sqrt(v) * f.inv_sqrt_correction2 + f.eps);
   }
 };
 
@@ -56,15 +66,12 @@ struct add_entry {
 
 }  // namespace detail
 
-/// One AdamW update; all arrays are (n). Updates the parameters and both moments. Gradients are multiplied by
-/// how.gradient_scale as they are read, and are not modified.
+/// One AdamW update of the parameters and both moments. Gradients are multiplied by how.gradient_scale as they are
+/// read.
 template <Real T, class System>
-void adamw_step(backend<System>& b, adamw_update how, in_vector<backend<System>, T> gradient,
-                out_vector<backend<System>, T> parameter, out_vector<backend<System>, T> first,
-                out_vector<backend<System>, T> second) {
-  detail::for_each_index(
-      b, parameter.size(),
-      detail::adamw_entry<T>{adamw_factors<T>(how), gradient.data, parameter.data, first.data, second.data});
+void adamw_step(backend<System>& b, adamw_update const& how, adamw_tensors<device_space<System>, T> const& on) {
+  detail::for_each_index(b, on.parameters.size(),
+                         detail::adamw_entry<T>{adamw_factors<T>(how), detail::pointers_of(on)});
 }
 
 /// Σ x², summed in double. Waits.

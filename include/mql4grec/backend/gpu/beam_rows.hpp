@@ -27,12 +27,11 @@ struct start_row {
 
 template <class System, Real T>
 struct branch_row {
-  beam_choice<device_space<System>, T> choice;
-  trie_view<device_space<System>> trie;
-  beam_rows<device_space<System>, T> from, to;
-  index_t steps, first_place;
+  beam_branches<device_space<System>, T> in;
+  beam_rows<device_space<System>, T> to;
 
   MQL4GREC_HD void operator()(index_t row) const {
+    auto const& [choice, trie, from, steps, first_place] = in;
     index_t const beams = choice.scores.columns(), u = row / beams, i = row % beams;
     bool const lost = i >= choice.counts(u);
     constexpr T infinity = std::numeric_limits<T>::infinity();
@@ -71,15 +70,13 @@ void start_beams(backend<System>& b, token_t first, beam_rows<device_space<Syste
   detail::for_each_index(b, rows.offsets.size(), detail::start_row<System, T>{first, rows});
 }
 
-/// Writes the rows of the next step to `to` and returns their number, which is always users · beams. `steps` is the
-/// number of steps so far; the new rows are written to the cache from row `first_place` on.
+/// Writes the rows of the next step to `to` and returns their number, which is always users · beams.
 template <Real T, class System>
-index_t branch_beams(backend<System>& b, beam_choice<device_space<System>, T> const& choice,
-                     trie_view<device_space<System>> const& trie, beam_rows<device_space<System>, T> const& from,
-                     index_t steps, index_t first_place, beam_rows<device_space<System>, T> const& to) {
-  index_t const rows = choice.scores.size();
-  detail::for_each_index(b, rows, detail::branch_row<System, T>{choice, trie, from, to, steps, first_place});
-  detail::for_each_index(b, to.offsets.size(), detail::even_offset{choice.scores.columns(), to.offsets.data});
+[[nodiscard]] index_t branch_beams(backend<System>& b, beam_branches<device_space<System>, T> const& in,
+                                   beam_rows<device_space<System>, T> const& to) {
+  index_t const rows = in.choice.scores.size();
+  detail::for_each_index(b, rows, detail::branch_row<System, T>{in, to});
+  detail::for_each_index(b, to.offsets.size(), detail::even_offset{in.choice.scores.columns(), to.offsets.data});
   return rows;
 }
 

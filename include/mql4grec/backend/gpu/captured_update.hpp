@@ -16,16 +16,15 @@ struct planned_adamw {
 /// Computes the report and the update's factors from the sum of the losses and the sum of the gradient's squares.
 template <Real T>
 struct plan_adamw {
-  adamw_update rule;
-  double clip_norm;
-  step_inputs const* order;
+  captured_adamw_options options;
+  step_inputs const* inputs;
   double const *losses, *squares;  // (1) each
   step_report* report;
   planned_adamw<T>* plan;
 
   MQL4GREC_HD void operator()(index_t) const {
-    *report = {.loss = *losses / order->tokens, .norm = std::sqrt(*squares) / order->tokens};
-    adamw_update how = update_of(rule, clip_norm, *order, report->norm);
+    *report = {.loss = *losses / inputs->tokens, .norm = std::sqrt(*squares) / inputs->tokens};
+    adamw_update how = update_of(options, *inputs, report->norm);
     plan->wanted = report->finite();
     plan->decaying = adamw_factors<T>(how);
     how.weight_decay = 0;
@@ -37,11 +36,10 @@ template <Real T>
 struct planned_adamw_entry {
   planned_adamw<T> const* plan;
   index_t decayed;
-  T const* gradient;
-  T *parameter, *first, *second;
+  adamw_pointers<T> on;
 
   MQL4GREC_HD void operator()(index_t i) const {
-    if (plan->wanted) adamw_entry<T>{i < decayed ? plan->decaying : plan->plain, gradient, parameter, first, second}(i);
+    if (plan->wanted) adamw_entry<T>{i < decayed ? plan->decaying : plan->plain, on}(i);
   }
 };
 
@@ -59,24 +57,21 @@ void sum_of_squares_into(backend<System>& b, in_vector<backend<System>, T> x, ou
   detail::sum_into<double>(b, x.size(), detail::square_of<T>{x.data}, sum.data);
 }
 
-/// One update of parameters, gradients and moments, (n) each. `gradient` and `losses` (1) are sums over order.tokens
-/// tokens. Weight decay applies to the first `decayed` parameters only. When the loss or the gradient's norm isn't
-/// finite, nothing is changed; `report` (1) contains both.
+/// One update of the parameters and both moments, by the gradient and losses that are sums over memory.inputs.tokens
+/// tokens. When the loss or the gradient's norm isn't finite, nothing is changed; memory.report contains both.
 template <Real T, class System>
-void captured_adamw_step(backend<System>& b, adamw_update const& rule, double clip_norm, index_t decayed,
-                         in_vector<backend<System>, step_inputs> order, in_vector<backend<System>, double> losses,
-                         in_vector<backend<System>, T> gradient, out_vector<backend<System>, T> parameter,
-                         out_vector<backend<System>, T> first, out_vector<backend<System>, T> second,
-                         out_vector<backend<System>, step_report> report) {
+void captured_adamw_step(backend<System>& b, captured_adamw_options const& options,
+                         captured_step_memory<device_space<System>> const& memory,
+                         adamw_tensors<device_space<System>, T> const& on) {
   scratch_scope<backend<System>> const scope(b.scratch());
   auto const squares = take<double>(b, 1);
   auto const plan = take<detail::planned_adamw<T>>(b, 1);
-  sum_of_squares_into<T>(b, gradient, squares);
-  detail::for_each_index(
-      b, 1, detail::plan_adamw<T>{rule, clip_norm, order.data, losses.data, squares.data, report.data, plan.data});
-  detail::for_each_index(
-      b, parameter.size(),
-      detail::planned_adamw_entry<T>{plan.data, decayed, gradient.data, parameter.data, first.data, second.data});
+  sum_of_squares_into<T>(b, on.gradient, squares);
+  detail::for_each_index(b, 1,
+                         detail::plan_adamw<T>{options, memory.inputs.data, memory.losses.data, squares.data,
+                                               memory.report.data, plan.data});
+  detail::for_each_index(b, on.parameters.size(),
+                         detail::planned_adamw_entry<T>{plan.data, options.decayed, detail::pointers_of(on)});
 }
 
 }  // namespace mql4grec::gpu

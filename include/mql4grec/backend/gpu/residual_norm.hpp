@@ -110,30 +110,27 @@ struct residual_norm_gradient_rows {
 
 }  // namespace detail
 
-/// stream (rows,d) = from + dropout(stream), then normed (rows,d) = RMSNorm of stream with gain (d). inv_rms (rows) is
-/// kept for the backward pass.
+/// stream = from + dropout(stream), then normed = RMSNorm of stream; inv_rms is kept for the backward pass.
 template <Real T, class System>
-void residual_norm_forward(backend<System>& b, dropout site, in_matrix<backend<System>, T> from,
-                           in_vector<backend<System>, T> gain, double eps, out_matrix<backend<System>, T> stream,
-                           out_matrix<backend<System>, T> normed, out_vector<backend<System>, T> inv_rms) {
-  using rows = detail::residual_norm_rows<T, decltype(from), decltype(stream)>;
-  detail::for_each_group(
-      b, stream.rows(),
-      rows{detail::strip_dropout<T>(site), from, gain.data, static_cast<T>(eps), stream, normed, inv_rms.data});
+void residual_norm_forward(backend<System>& b, dropout site, double eps,
+                           residual_norm_tensors<device_space<System>, T> const& on) {
+  using rows = detail::residual_norm_rows<T, decltype(on.from), decltype(on.stream)>;
+  detail::for_each_group(b, on.stream.rows(),
+                         rows{detail::strip_dropout<T>(site), on.from, on.gain.data, static_cast<T>(eps), on.stream,
+                              on.normed, on.inv_rms.data});
 }
 
-/// Adds the gradients of dy (rows,d) through the norm to dstream (rows,d) and dgain (d), then sets dy =
-/// dropout(dstream).
+/// Adds the gradients of out.dy through the norm to out.dstream and out.dgain, then sets out.dy = dropout(out.dstream).
+/// in.x is the stream.
 template <Real T, class System>
-void residual_norm_backward(backend<System>& b, dropout site, in_matrix<backend<System>, T> stream,
-                            in_vector<backend<System>, T> gain, in_vector<backend<System>, T> inv_rms,
-                            out_matrix<backend<System>, T> dy, out_matrix<backend<System>, T> dstream,
-                            out_vector<backend<System>, T> dgain) {
-  using rows = detail::residual_norm_gradient_rows<T, decltype(stream), decltype(dy)>;
-  detail::add_column_sums<T>(b, stream.rows(), stream.columns(),
-                             detail::gain_gradient<T, decltype(stream)>{stream, dy, inv_rms.data}, dgain);
-  detail::for_each_group(b, stream.rows(),
-                         rows{detail::strip_dropout<T>(site), stream, gain.data, inv_rms.data, dy, dstream});
+void residual_norm_backward(backend<System>& b, dropout site, rms_norm_inputs<device_space<System>, T> const& in,
+                            in_vector<backend<System>, T> inv_rms,
+                            residual_norm_gradients<device_space<System>, T> const& out) {
+  using rows = detail::residual_norm_gradient_rows<T, decltype(in.x), decltype(out.dy)>;
+  detail::add_column_sums<T>(b, in.x.rows(), in.x.columns(),
+                             detail::gain_gradient<T, decltype(in.x)>{in.x, out.dy, inv_rms.data}, out.dgain);
+  detail::for_each_group(b, in.x.rows(),
+                         rows{detail::strip_dropout<T>(site), in.x, in.gain.data, inv_rms.data, out.dy, out.dstream});
 }
 
 }  // namespace mql4grec::gpu

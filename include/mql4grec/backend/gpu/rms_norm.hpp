@@ -3,6 +3,7 @@
 // formulas.
 #include <cmath>
 
+#include "mql4grec/backend/contract/rms_norm.hpp"
 #include "mql4grec/backend/gpu/primitives/column_sums.hpp"
 #include "mql4grec/backend/gpu/primitives/thread_group.hpp"
 #include "mql4grec/core/scalar.hpp"
@@ -69,24 +70,25 @@ struct gain_gradient {
 
 }  // namespace detail
 
-/// y (rows,d) = RMSNorm of x (rows,d) with gain (d). inv_rms (rows) is kept for the backward pass.
+/// y (rows,d) = RMSNorm of in.x with in.gain. inv_rms (rows) is kept for the backward pass.
 template <Real T, class System>
-void rms_norm_forward(backend<System>& b, in_matrix<backend<System>, T> x, in_vector<backend<System>, T> gain,
-                      double eps, out_matrix<backend<System>, T> y, out_vector<backend<System>, T> inv_rms) {
+void rms_norm_forward(backend<System>& b, rms_norm_inputs<device_space<System>, T> const& in, double eps,
+                      out_matrix<backend<System>, T> y, out_vector<backend<System>, T> inv_rms) {
   detail::for_each_group(
-      b, x.rows(),
-      detail::rms_norm_rows<T, decltype(x), decltype(y)>{x, gain.data, static_cast<T>(eps), y, inv_rms.data});
+      b, in.x.rows(),
+      detail::rms_norm_rows<T, decltype(in.x), decltype(y)>{in.x, in.gain.data, static_cast<T>(eps), y, inv_rms.data});
 }
 
-/// Computes dx (rows,d) from dy (rows,d), and adds the gain's gradient to dgain (d).
+/// Computes out.dx from dy (rows,d), and adds the gain's gradient to out.dgain.
 template <Real T, class System>
-void rms_norm_backward(backend<System>& b, in_matrix<backend<System>, T> x, in_vector<backend<System>, T> gain,
+void rms_norm_backward(backend<System>& b, rms_norm_inputs<device_space<System>, T> const& in,
                        in_vector<backend<System>, T> inv_rms, in_matrix<backend<System>, T> dy,
-                       out_matrix<backend<System>, T> dx, out_vector<backend<System>, T> dgain) {
-  detail::add_column_sums<T>(b, x.rows(), x.columns(), detail::gain_gradient<T, decltype(x)>{x, dy, inv_rms.data},
-                             dgain);
+                       rms_norm_gradients<device_space<System>, T> const& out) {
+  detail::add_column_sums<T>(b, in.x.rows(), in.x.columns(),
+                             detail::gain_gradient<T, decltype(dy)>{in.x, dy, inv_rms.data}, out.dgain);
   detail::for_each_group(
-      b, x.rows(), detail::rms_norm_gradient_rows<T, decltype(x), decltype(dx)>{x, dy, gain.data, inv_rms.data, dx});
+      b, in.x.rows(),
+      detail::rms_norm_gradient_rows<T, decltype(dy), decltype(out.dx)>{in.x, dy, in.gain.data, inv_rms.data, out.dx});
 }
 
 }  // namespace mql4grec::gpu

@@ -62,15 +62,16 @@ T squared_error_forward(backend<System>& b, in_matrix<backend<System>, T> x, in_
   return detail::sum_over<T>(b, x.size(), detail::squared_difference<T, decltype(x)>{x, target});
 }
 
-/// error (1) = the same sum, and dx (rows,d) = scale · (x − target), overwritten; dx may be x. Doesn't wait.
+/// out.error = the same sum, out.dx = scale · (x − target); dx may be x. Doesn't wait.
 template <Real T, class System>
 void squared_error_backward(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix<backend<System>, T> target,
-                            double scale, out_matrix<backend<System>, T> dx, out_vector<backend<System>, T> error) {
+                            double scale, squared_error_results<device_space<System>, T> const& out) {
+  auto dx = out.dx;
   detail::join_rows(x, target, dx);
   detail::sum_into<T>(
       b, x.size(),
       detail::squared_difference_and_gradient<T, decltype(x), decltype(dx)>{static_cast<T>(scale), x, target, dx},
-      error.data);
+      out.error.data);
 }
 
 /// y (rows,d) += factor · x (rows,d)

@@ -8,12 +8,12 @@
 
 namespace mql4grec::reference {
 
-/// One AdamW update; all arrays are (n). Updates the parameters and both moments. Gradients are multiplied by
-/// how.gradient_scale as they are read, and are not modified.
+/// One AdamW update of the parameters and both moments. Gradients are multiplied by how.gradient_scale as they are
+/// read.
 template <Real T>
-void adamw_step(backend&, adamw_update how, in_vector<backend, T> gradient, out_vector<backend, T> parameter,
-                out_vector<backend, T> first, out_vector<backend, T> second) {
+void adamw_step(backend&, adamw_update const& how, adamw_tensors<host_space, T> const& on) {
   adamw_factors<T> const f(how);
+  auto const [gradient, parameter, first, second] = on;
   for (index_t i = 0; i < parameter.size(); ++i) {
     T const g = gradient(i) * f.scale;
     first(i) = f.b1 * first(i) + f.one_minus_beta1 * g;
@@ -63,22 +63,20 @@ void sum_into(B& b, in_vector<backend, T> x, out_vector<backend, double> total) 
   total(0) = sum<T>(b, x);
 }
 
-/// One update of parameters, gradients and moments, (n) each. `gradient` and `losses` (1) are sums over order.tokens
-/// tokens. Weight decay applies to the first `decayed` parameters only. When the loss or the gradient's norm isn't
-/// finite, nothing is changed; `report` (1) contains both.
+/// One update of the parameters and both moments, by the gradient and losses that are sums over memory.inputs.tokens
+/// tokens. When the loss or the gradient's norm isn't finite, nothing is changed; memory.report contains both.
 template <Real T>
-void captured_adamw_step(backend& b, adamw_update const& rule, double clip_norm, index_t decayed,
-                         in_vector<backend, step_inputs> order, in_vector<backend, double> losses,
-                         in_vector<backend, T> gradient, out_vector<backend, T> parameter, out_vector<backend, T> first,
-                         out_vector<backend, T> second, out_vector<backend, step_report> report) {
-  report(0) = {.loss = losses(0) / order(0).tokens,
-               .norm = std::sqrt(sum_of_squares<T>(b, gradient)) / order(0).tokens};
-  if (!report(0).finite()) return;
-  adamw_update how = update_of(rule, clip_norm, order(0), report(0).norm);
-  for (index_t const end : {decayed, parameter.size()}) {
-    index_t const begin = end == decayed ? 0 : decayed;
-    adamw_step<T>(b, how, gradient.part(begin, end - begin), parameter.part(begin, end - begin),
-                  first.part(begin, end - begin), second.part(begin, end - begin));
+void captured_adamw_step(backend& b, captured_adamw_options const& options,
+                         captured_step_memory<host_space> const& memory, adamw_tensors<host_space, T> const& on) {
+  step_inputs const inputs = memory.inputs(0);
+  step_report const report{.loss = memory.losses(0) / inputs.tokens,
+                           .norm = std::sqrt(sum_of_squares<T>(b, on.gradient)) / inputs.tokens};
+  memory.report(0) = report;
+  if (!report.finite()) return;
+  adamw_update how = update_of(options, inputs, report.norm);
+  for (index_t const end : {options.decayed, on.parameters.size()}) {
+    index_t const begin = end == options.decayed ? 0 : options.decayed;
+    adamw_step<T>(b, how, on.part(begin, end - begin));
     how.weight_decay = 0;
   }
 }

@@ -20,23 +20,23 @@ void start_beams(backend&, token_t first, beam_rows<host_space, T> const& rows) 
   rows.offsets(users) = users;
 }
 
-/// Makes the chosen children of `from`'s rows the rows of the next step in `to`, whose next input tokens are the
-/// children's. The cache row of new row r is first_place + r; it follows the `steps` cache rows of its ancestors.
+/// Makes the chosen children of in.from's rows the rows of the next step in `to`, whose next input tokens are the
+/// children's. The cache row of new row r is in.first_place + r; it follows the in.steps cache rows of its ancestors.
 /// Returns the number of rows. A backend that cannot know it without waiting may give every user the maximum number of
 /// rows; unused ones have a score of −∞ and a node without children.
 template <Real T>
-index_t branch_beams(backend&, beam_choice<host_space, T> const& choice, trie_view<host_space> const& trie,
-                     beam_rows<host_space, T> const& from, index_t steps, index_t first_place,
-                     beam_rows<host_space, T> const& to) {
+[[nodiscard]] index_t branch_beams(backend&, beam_branches<host_space, T> const& in,
+                                   beam_rows<host_space, T> const& to) {
+  auto const& choice = in.choice;
   index_t row = 0;
   for (index_t u = 0; u < choice.counts.size(); ++u) {
     to.offsets(u) = row;
     for (index_t i = 0; i < choice.counts(u); ++i, ++row) {
       to.scores(row) = choice.scores(u, i);
       to.nodes(row) = choice.nodes(u, i);
-      to.tokens(row) = trie.token(choice.nodes(u, i));
-      for (index_t s = 0; s < steps; ++s) to.places(row, s) = from.places(choice.parents(u, i), s);
-      to.places(row, steps) = static_cast<std::int32_t>(first_place + row);
+      to.tokens(row) = in.trie.token(choice.nodes(u, i));
+      for (index_t s = 0; s < in.steps; ++s) to.places(row, s) = in.from.places(choice.parents(u, i), s);
+      to.places(row, in.steps) = static_cast<std::int32_t>(in.first_place + row);
     }
   }
   to.offsets(choice.counts.size()) = row;

@@ -3,14 +3,16 @@
 #include <cmath>
 #include <complex>
 
+#include "mql4grec/backend/contract/rms_norm.hpp"
 #include "mql4grec/backend/reference/backend.hpp"
 
 namespace mql4grec::reference {
 
-/// y (rows,d) = RMSNorm of x (rows,d) with gain (d). inv_rms (rows) is kept for the backward pass.
+/// y (rows,d) = RMSNorm of in.x with in.gain. inv_rms (rows) is kept for the backward pass.
 template <Field T>
-void rms_norm_forward(backend&, in_matrix<backend, T> x, in_vector<backend, T> gain, double eps,
-                      out_matrix<backend, T> y, out_vector<backend, T> inv_rms) {
+void rms_norm_forward(backend&, rms_norm_inputs<host_space, T> const& in, double eps, out_matrix<backend, T> y,
+                      out_vector<backend, T> inv_rms) {
+  auto const [x, gain] = in;
   auto const [rows, d] = x.extents;
   for (index_t i = 0; i < rows; ++i) {
     T mean_square{};  // never std::norm or conj: the complex-step test needs an analytic kernel
@@ -22,8 +24,10 @@ void rms_norm_forward(backend&, in_matrix<backend, T> x, in_vector<backend, T> g
 
 /// dx = r·g∘dy − x·r³/d · Σ_j dy_j g_j x_j, with r = inv_rms
 template <Field T>
-void rms_norm_backward(backend&, in_matrix<backend, T> x, in_vector<backend, T> gain, in_vector<backend, T> inv_rms,
-                       in_matrix<backend, T> dy, out_matrix<backend, T> dx, out_vector<backend, T> dgain) {
+void rms_norm_backward(backend&, rms_norm_inputs<host_space, T> const& in, in_vector<backend, T> inv_rms,
+                       in_matrix<backend, T> dy, rms_norm_gradients<host_space, T> const& out) {
+  auto const [x, gain] = in;
+  auto const [dx, dgain] = out;
   auto const [rows, d] = x.extents;
   for (index_t i = 0; i < rows; ++i) {
     T const r = inv_rms(i);

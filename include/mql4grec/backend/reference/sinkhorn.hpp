@@ -75,19 +75,20 @@ index_t largest_share_code(in_vector<backend, double> row, in_vector<backend, T>
 
 /// plan (n,K) from distances (n,K), in which each row has a mass of nearly 1/n and each code of nearly 1/K
 /// (Sinkhorn–Knopp; Cuturi 2013). The initial plan is e^(−d/ε) / Σ of the distances centred to [−1, 1]: middle = (max +
-/// min) / 2, amplitude = max − middle + 1e-5. Its rows and its codes are scaled to these masses `iterations` times.
+/// min) / 2, amplitude = max − middle + 1e-5. Its rows and its codes are scaled to these masses options.iterations
+/// times.
 ///
 /// With ε ≥ 0.003 all values are within the range of a double. With a smaller ε, masses can underflow (below 1e-300):
 /// such a row or code then has no mass. If a distance isn't finite, the plan is NaN.
 template <Real T>
-void sinkhorn_plan(backend&, in_matrix<backend, T> distances, double epsilon, int iterations,
-                   out_matrix<backend, double> plan, sinkhorn_order order = sinkhorn_order::codes_last) {
-  assert(epsilon > 0 && iterations >= 0);
-  detail::fill_plan<T>(distances, epsilon, plan);
-  for (int round = 0; round < iterations; ++round) {
-    if (order == sinkhorn_order::samples_last) detail::scale_codes(plan);
+void sinkhorn_plan(backend&, in_matrix<backend, T> distances, sinkhorn_options const& options,
+                   out_matrix<backend, double> plan) {
+  assert(options.epsilon > 0 && options.iterations >= 0);
+  detail::fill_plan<T>(distances, options.epsilon, plan);
+  for (int round = 0; round < options.iterations; ++round) {
+    if (options.order == sinkhorn_order::samples_last) detail::scale_codes(plan);
     detail::scale_rows(plan);
-    if (order == sinkhorn_order::codes_last) detail::scale_codes(plan);
+    if (options.order == sinkhorn_order::codes_last) detail::scale_codes(plan);
   }
 }
 
@@ -95,12 +96,12 @@ void sinkhorn_plan(backend&, in_matrix<backend, T> distances, double epsilon, in
 /// mass in the row's plan; of equal masses the nearest, and of equally near ones the first. A row without mass gets its
 /// nearest code, as does every row when a distance isn't finite. No row gets a code without mass.
 template <Real T>
-void sinkhorn_assign(backend& b, in_matrix<backend, T> distances, double epsilon, int iterations,
-                     out_vector<backend, code_t> codes, sinkhorn_order order = sinkhorn_order::codes_last) {
+void sinkhorn_assign(backend& b, in_matrix<backend, T> distances, sinkhorn_options const& options,
+                     out_vector<backend, code_t> codes) {
   assert(distances.rows() == 0 || distances.columns() > 0);
   scratch_scope<backend> const scope(b.scratch());
   auto const plan = take<double>(b, distances.rows(), distances.columns());
-  sinkhorn_plan<T>(b, distances, epsilon, iterations, plan, order);
+  sinkhorn_plan<T>(b, distances, options, plan);
   for (index_t i = 0; i < plan.rows(); ++i) {
     index_t const code = detail::largest_share_code<T>(plan.row(i), distances.row(i));
     codes(i) = static_cast<code_t>(code);

@@ -1,5 +1,6 @@
 #pragma once
 // Squared error and scaled addition. dx is overwritten.
+#include "mql4grec/backend/contract/squared_error.hpp"
 #include "mql4grec/backend/reference/backend.hpp"
 #include "mql4grec/core/scalar.hpp"
 
@@ -14,18 +15,18 @@ T squared_error_forward(backend&, in_matrix<backend, T> x, in_matrix<backend, T>
   return sum;
 }
 
-/// error (1) = the same sum, and dx (rows,d) = scale · (x − target), overwritten; dx may be x.
+/// out.error = the same sum, out.dx = scale · (x − target); dx may be x.
 template <Field T>
 void squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target, double scale,
-                            out_matrix<backend, T> dx, out_vector<backend, T> error) {
+                            squared_error_results<host_space, T> const& out) {
   T sum{};
   for (index_t i = 0; i < x.rows(); ++i)
     for (index_t j = 0; j < x.columns(); ++j) {
       T const difference = x(i, j) - target(i, j);
       sum += difference * difference;
-      dx(i, j) = constant<T>(scale) * difference;
+      out.dx(i, j) = constant<T>(scale) * difference;
     }
-  error(0) = sum;
+  out.error(0) = sum;
 }
 
 /// y (rows,d) += factor · x (rows,d)

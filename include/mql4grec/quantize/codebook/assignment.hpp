@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "mql4grec/backend/contract/concepts.hpp"
+#include "mql4grec/backend/contract/sinkhorn.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
 
@@ -21,7 +22,7 @@ concept NearestCodeOps = Backend<B> &&
 template <class B, class T>
 concept SinkhornOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y, out_vector<B, code_t> codes) {
   squared_distances<T>(b, x, x, y);
-  sinkhorn_assign<T>(b, x, double{}, int{}, codes);
+  sinkhorn_assign<T>(b, x, sinkhorn_options{}, codes);
 };
 
 /// Chooses one of the vectors (K, width) for each row of x. A policy is a value that holds hyper-parameters only;
@@ -68,7 +69,7 @@ struct sinkhorn_assignment {
     scratch_scope<B> const scope(b.scratch());
     auto const distances = take<T>(b, x.rows(), vectors.rows());
     squared_distances<T>(b, x, vectors, distances);
-    sinkhorn_assign<T>(b, distances, epsilon, iterations, codes);
+    sinkhorn_assign<T>(b, distances, {.epsilon = epsilon, .iterations = iterations}, codes);
   }
   bool operator==(sinkhorn_assignment const&) const = default;
 };

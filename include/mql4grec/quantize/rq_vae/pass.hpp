@@ -3,6 +3,7 @@
 // quantizer between encoder and decoder may require the whole batch. Weight gradients are divided as in nn/mlp.hpp.
 #include <span>
 
+#include "mql4grec/backend/contract/squared_error.hpp"
 #include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/nn/mlp.hpp"
 #include "mql4grec/quantize/rq_vae/rq_vae.hpp"
@@ -13,7 +14,7 @@ namespace mql4grec {
 template <class B, class T>
 concept SquaredErrorOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y, out_vector<B, T> v) {
   squared_error_forward<T>(b, x, x);
-  squared_error_backward<T>(b, x, x, double{}, y, v);
+  squared_error_backward<T>(b, x, x, double{}, squared_error_results<typename B::memory_space, T>{y, v});
   add_scaled<T>(b, double{}, x, y);
 };
 
@@ -80,7 +81,7 @@ class rq_vae_pass {
     nn::mlp_forward<T, B>(worker, model_.weights().decoder, quantized, rows, decoder_);
     squared_error_backward<T>(worker, decoder_.last_output(rows), part.x,
                               2 / (static_cast<double>(part.batch_rows) * static_cast<double>(c.input_width)),
-                              decoder_.last_gradient(rows), error);
+                              {decoder_.last_gradient(rows), error});
     auto const dz = encoder_.last_gradient(rows);
     nn::mlp_backward<T, B>(worker, model_.weights().decoder, rows, decoder_, dz);
     add_commitment_gradient(worker, part, dz);

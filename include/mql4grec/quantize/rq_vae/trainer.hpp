@@ -165,8 +165,8 @@ class rq_vae_trainer {
   rq_vae_losses update(in_matrix<B, T> x, quantize_mode mode) {
     auto const losses = losses_and_gradient(x, mode);
     optim::expect_finite(moments_.step + 1, step_report{losses.total, norm_});
-    optim::update<T>(backend_, options_.optimizer, options_.learning_rate, norm_, model_.layout(), gradient(),
-                     model_.parameters(), moments_);
+    optim::update<T>(backend_, options_.optimizer, {options_.learning_rate, norm_}, model_.layout(),
+                     {gradient(), model_.parameters(), moments_});
     if (mode == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
     return losses;
   }
@@ -177,8 +177,8 @@ class rq_vae_trainer {
     updates_.run(backend_, {x.data, x.rows(), x.stride, mode}, [&] {
       find_gradient(x, mode);
       sum_into<T>(backend_, std::as_const(workers_.front()->error).view_all(), step_.loss());
-      step_.template update<T>(backend_, options_.optimizer, model_.layout(), gradient(), model_.parameters(),
-                               moments_);
+      step_.template update<T>(backend_, options_.optimizer, model_.layout(),
+                               {gradient(), model_.parameters(), moments_});
       if (mode == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
     });
     norm_ = step_.download_report(backend_).norm;

@@ -207,15 +207,14 @@ in_vector<backend<System>, T> pack_keys(backend<System>&, in_matrix<backend<Syst
 }
 
 /// Lists the tiles of queries, which all attentions over these sequences share. The plan is in the backend's scratch,
-/// so it is valid until the scope of the scratch ends. `queries` is the total number of query rows.
+/// so it is valid until the scope of the scratch ends.
 template <class System>
-attention_plan<device_space<System>> plan_attention(backend<System>& b,
-                                                    in_vector<backend<System>, index_t> query_offsets,
-                                                    in_vector<backend<System>, index_t> key_offsets, index_t heads,
-                                                    index_t queries, bool backward_too) {
-  attention_plan<device_space<System>> plan{
-      .forward = detail::take_tile_list(b, query_offsets, key_offsets, heads, queries, false)};
-  if (backward_too) plan.backward = detail::take_tile_list(b, query_offsets, key_offsets, heads, queries, true);
+[[nodiscard]] attention_plan<device_space<System>> plan_attention(backend<System>& b,
+                                                                  attention_sequences<device_space<System>> const& of,
+                                                                  attention_passes passes) {
+  attention_plan<device_space<System>> plan{.forward = detail::take_tile_list(b, of, detail::query_tiling::fixed_size)};
+  if (passes == attention_passes::forward_and_backward)
+    plan.backward = detail::take_tile_list(b, of, detail::query_tiling::whole_sequence);
   return plan;
 }
 
@@ -224,7 +223,7 @@ template <Real T, class System>
 void attention_forward(backend<System>& b, attention_inputs<device_space<System>, T> const& in,
                        out_vector<backend<System>, T> weights, out_matrix<backend<System>, T> context) {
   scratch_scope<backend<System>> const scope(b.scratch());
-  auto const list = detail::take_query_tiles<System, T>(b, in, false);
+  auto const list = detail::take_query_tiles<System, T>(b, in, detail::query_tiling::fixed_size);
   detail::with_tiles_for(in.sequences(), in.q.rows(), [&]<class Tile>(Tile) {
     detail::for_each_group(
         b, list.most * in.heads,
@@ -239,7 +238,7 @@ void attention_backward(backend<System>& b, attention_inputs<device_space<System
                         out_vector<backend<System>, T> weights, in_matrix<backend<System>, T> dcontext,
                         attention_gradients<device_space<System>, T> const& out) {
   scratch_scope<backend<System>> const scope(b.scratch());
-  auto const list = detail::take_query_tiles<System, T>(b, in, true);
+  auto const list = detail::take_query_tiles<System, T>(b, in, detail::query_tiling::whole_sequence);
   auto const inner_product = take<T>(b, in.q.rows(), in.heads);
   bool const with_bias = out.dbias.size() > 0;
   auto const diagonals = take<T>(b, with_bias ? in.heads * (in.q.rows() + in.k.rows()) : 0);

@@ -80,28 +80,32 @@ struct query_tiles {
   int heads, width;
 };
 
+/// How queries are divided into tiles: a fixed number of queries each, or all queries of a sequence.
+enum class query_tiling { fixed_size, whole_sequence };
+
 /// A list in the backend's scratch: its length, followed by the tiles.
 template <class System>
 view<std::byte const, device_space<System>, 1> take_tile_list(backend<System>& b,
-                                                              in_vector<backend<System>, index_t> query_offsets,
-                                                              in_vector<backend<System>, index_t> key_offsets,
-                                                              index_t heads, index_t queries, bool whole) {
-  index_t const sequences = query_offsets.size() - 1;
-  int const each = whole ? 0 : is_narrow(sequences, queries) ? narrow_tile::queries : wide_tile::queries;
-  index_t const most = whole ? sequences : sequences + queries / each;
+                                                              attention_sequences<device_space<System>> const& of,
+                                                              query_tiling tiling) {
+  bool const whole = tiling == query_tiling::whole_sequence;
+  index_t const sequences = of.sequences();
+  int const each = whole ? 0 : is_narrow(sequences, of.queries) ? narrow_tile::queries : wide_tile::queries;
+  index_t const most = whole ? sequences : sequences + of.queries / each;
   auto const list = take<std::byte>(b, tiles_begin + most * static_cast<index_t>(sizeof(query_tile)));
   for_each_group(
       b, 1,
-      list_query_tiles{query_offsets.data, key_offsets.data, sequences, heads, each,
+      list_query_tiles{of.query_offsets.data, of.key_offsets.data, sequences, of.heads, each,
                        reinterpret_cast<query_tile*>(list.data + tiles_begin), reinterpret_cast<index_t*>(list.data)});
   return list;
 }
 
 /// The tiles of the inputs' plan or, when there is none, a new list in the backend's scratch.
 template <class System, Real T>
-query_tiles take_query_tiles(backend<System>& b, attention_inputs<device_space<System>, T> const& in, bool whole) {
-  auto list = whole ? in.plan.backward : in.plan.forward;
-  if (list.size() == 0) list = take_tile_list(b, in.query_offsets, in.key_offsets, in.heads, in.q.rows(), whole);
+query_tiles take_query_tiles(backend<System>& b, attention_inputs<device_space<System>, T> const& in,
+                             query_tiling tiling) {
+  auto list = tiling == query_tiling::whole_sequence ? in.plan.backward : in.plan.forward;
+  if (list.size() == 0) list = take_tile_list(b, {in.query_offsets, in.key_offsets, in.heads, in.q.rows()}, tiling);
   return {reinterpret_cast<query_tile const*>(list.data + tiles_begin), reinterpret_cast<index_t const*>(list.data),
           (list.size() - tiles_begin) / static_cast<index_t>(sizeof(query_tile)), static_cast<int>(in.heads),
           static_cast<int>(in.width())};

@@ -66,7 +66,7 @@ struct largest_share_code_of_row {
 };
 
 template <class System>
-sinkhorn_tables<System> sinkhorn_room(backend<System>& b, index_t n, index_t k) {
+sinkhorn_tables<System> take_sinkhorn_tables(backend<System>& b, index_t n, index_t k) {
   using tables = sinkhorn_tables<System>;
   index_t const chunks = (n + tables::rows_each - 1) / tables::rows_each,
                 blocks = (k + tables::codes_each - 1) / tables::codes_each;
@@ -82,25 +82,24 @@ sinkhorn_tables<System> sinkhorn_room(backend<System>& b, index_t n, index_t k) 
 
 }  // namespace detail
 
-/// codes (n) = an assignment of the rows of distances (n,K) to codes, spread evenly over the codes. `epsilon` is the
-/// entropic regularization, `iterations` the number of rounds, `order` which scaling ends a round.
+/// codes (n) = an assignment of the rows of distances (n,K) to codes, spread evenly over the codes.
 template <Real T, class System>
-void sinkhorn_assign(backend<System>& b, in_matrix<backend<System>, T> distances, double epsilon, int iterations,
-                     out_vector<backend<System>, code_t> codes, sinkhorn_order order = sinkhorn_order::codes_last) {
+void sinkhorn_assign(backend<System>& b, in_matrix<backend<System>, T> distances, sinkhorn_options const& options,
+                     out_vector<backend<System>, code_t> codes) {
   if (distances.rows() == 0) return;
   using in = in_matrix<backend<System>, T>;
   scratch_scope<backend<System>> const scope(b.scratch());
-  auto const tables = detail::sinkhorn_room(b, distances.rows(), distances.columns());
+  auto const tables = detail::take_sinkhorn_tables(b, distances.rows(), distances.columns());
   detail::for_each_group(b, tables.chunks(), detail::range_of<in>{distances, tables.rows_each, tables.ranges});
-  detail::for_each_group(b, tables.chunks(), detail::fill_range<System, in>{tables, distances, epsilon});
+  detail::for_each_group(b, tables.chunks(), detail::fill_range<System, in>{tables, distances, options.epsilon});
   detail::for_each_group(b, 1, detail::start_factors<System>{tables});
   auto const round = [&](bool scale, bool first) {
     detail::for_each_group(b, tables.chunks(), detail::scale_rows<System>{tables, scale, first});
     detail::for_each_group(b, tables.blocks(), detail::scale_codes<System>{tables});
   };
-  bool const rows_last = order == sinkhorn_order::samples_last && iterations > 0;
+  bool const rows_last = options.order == sinkhorn_order::samples_last && options.iterations > 0;
   if (rows_last) round(false, false);  // the last round needs no scaling of rows: it changes no row's largest code
-  for (int done = 0; done < iterations - rows_last; ++done) round(true, done == 0);
+  for (int done = 0; done < options.iterations - rows_last; ++done) round(true, done == 0);
   detail::for_each_group(b, distances.rows(),
                          detail::largest_share_code_of_row<T, System, in>{tables, distances, codes.data});
 }
