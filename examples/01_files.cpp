@@ -25,8 +25,9 @@ void write_dataset(std::filesystem::path const& directory, synthetic_domain cons
   make_directory(directory);
   write_interactions(paths.interactions(), shop.interactions);
   write_items(paths.items(), shop.items);
-  write_token_table(paths.text_index(), to_tokens(view_of(shop.codes[0]), vocab, modality::text), vocab);
-  write_token_table(paths.image_index(), to_tokens(view_of(shop.codes[1]), vocab, modality::image), vocab);
+  write_token_table(index_path(paths, modality::text), to_tokens(view_of(shop.codes[0]), vocab, modality::text), vocab);
+  write_token_table(index_path(paths, modality::image), to_tokens(view_of(shop.codes[1]), vocab, modality::image),
+                    vocab);
 }
 
 /// A model small enough to be trained within a second. The defaults are the paper's.
@@ -61,7 +62,7 @@ int main() {
   dataset const data = read_dataset(shop_path, vocab);
 
   cpu::backend backend(0);  // 0: all threads of the machine
-  train_model(backend, small_run(model_path), {data}, vocab);
+  train_model(backend, small_run(model_path), {{data}, vocab});
 
   // A recommender is immutable: any number of threads may use it, and a new one can be published meanwhile.
   auto const service = recommender<>::load(model_path, shop_path);

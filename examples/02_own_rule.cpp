@@ -41,7 +41,7 @@ int main() {
   print("calibrated", calibrated{}.fuse(lists));
   print("reciprocal rank", reciprocal_rank{}.fuse(lists));
 
-  // To use the rule, name it: recommender<cpu::backend, float, reciprocal_rank>(…), or pass it as the last argument of
+  // To use the rule: recommender<>::load(model, dataset, {.fusion = reciprocal_rank{}}), and likewise in the options of
   // evaluate().
   return reciprocal_rank{}.fuse(lists).items.front() == item_id{8} ? 0 : 1;
 }

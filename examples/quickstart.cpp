@@ -39,8 +39,8 @@ int main() {
   fit(teacher, examples, held_out, progress);
 
   frozen_t5 frozen(backend, std::move(model));  // for inference only
-  auto const judged = evaluate(backend, frozen, {vocab, "next"}, data, {}, [](index_t, index_t) {});
-  recommender<> const service(std::move(frozen), vocab, tasks, data.tokens);
+  auto const judged = evaluate(backend, frozen, {vocab, tasks}, data);
+  recommender<> const service(std::move(frozen), {vocab, tasks}, data.tokens);
   ranking const best =
       service.recommend(data.interactions.of(user_id{7}), 5);  // const: may be called from any number of threads
   // example-end quickstart
@@ -52,14 +52,15 @@ int main() {
   std::printf("%lld users, %lld examples, %lld epochs, validation loss %.3f\n",
               static_cast<long long>(data.interactions.users()), static_cast<long long>(examples.size()),
               static_cast<long long>(progress.epoch), progress.best_loss);
-  std::printf("HR@10: text %.3f, image %.3f, ensemble %.3f; popularity %.3f\n", judged.result.text->hit10,
-              judged.result.image->hit10, judged.result.ensemble->hit10, baseline.mean().hit10);
+  std::printf("HR@10: text %.3f, image %.3f, ensemble %.3f; popularity %.3f\n",
+              judged.result.of(modality::text).sequence->hit(10), judged.result.of(modality::image).sequence->hit(10),
+              judged.result.ensemble.sequence->hit(10), baseline.mean().hit(10));
 
-  std::puts("\nUser 7 took, in the end:");
+  std::puts("\nThe last items of user 7:");
   for (auto const item : data.interactions.of(user_id{7}).last(3))
     std::printf("     %s\n", data.items.at(item).title.c_str());
   std::puts("and may like next:");
   for (std::size_t i = 0; i < best.items.size(); ++i)
     std::printf("  %zu. %-32s %6.3f\n", i + 1, data.items.at(best.items[i]).title.c_str(), best.scores[i]);
-  return judged.result.ensemble->hit10 > 2 * baseline.mean().hit10 ? 0 : 1;
+  return judged.result.ensemble.sequence->hit(10) > 2 * baseline.mean().hit(10) ? 0 : 1;
 }

@@ -26,7 +26,7 @@ std::shared_ptr<recommender<> const> make_recommender(dataset const& data, vocab
                                           .encoder_layers = 2,
                                           .decoder_layers = 2});
   initialize(model, seed);
-  return std::make_shared<recommender<> const>(backend, std::move(model), vocab, all_tasks(), data.tokens);
+  return std::make_shared<recommender<> const>(backend, std::move(model), model_tasks{vocab, all_tasks()}, data.tokens);
 }
 
 dataset make_dataset(vocabulary const& vocab) {

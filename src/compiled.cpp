@@ -37,4 +37,5 @@
 #include "mql4grec/train/state_file.inl.hpp"
 #endif
 
+template class mql4grec::recommender_session<>;
 template class mql4grec::recommender<>;

@@ -1,133 +1,242 @@
 #pragma once
-// The façade that a service embeds. A recommender is immutable: load it once and call recommend() from any number of
-// threads. To replace it while requests run, use a recommender_slot. The first request of a thread opens a backend and
-// allocates scratch; later ones reuse both.
+// The façade that a service embeds. A recommender is immutable: load it once and use it from any number of threads,
+// either through a session per thread or through recommend(), which keeps a session for each thread that calls it. To
+// replace a recommender while requests run, use a recommender_slot.
 #include <filesystem>
 #include <memory>
 #include <mutex>
 #include <optional>
 
 #include "mql4grec/backend/cpu/cpu.hpp"
-#include "mql4grec/core/unique_number.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/rank/fusion.hpp"
 #include "mql4grec/search/beam_search.hpp"
 #include "mql4grec/seq2seq/decoding.hpp"
-#include "mql4grec/tasks/mixture.hpp"
+#include "mql4grec/tasks/model_tasks.hpp"
 
 namespace mql4grec {
 
 /// Options of a recommender.
 struct recommender_options {
   beam_options search = {};  ///< of every request; requests for more items than beams use more beams
+  any_fusion fusion = {};    ///< the rule that combines the lists of the modalities
 };
 
-/// A model and a catalog that answer requests. B: the backend of the parameters; T: their scalar; Fusion: the rule that
-/// combines the lists of the modalities. Const members are thread-safe.
-template <Backend B = cpu::backend, Real T = float, FusionPolicy Fusion = average_plus_one>
+/// Options of recommender::load.
+template <Backend B = cpu::backend>
+struct load_options {
+  typename B::options backend = {};  ///< the backend of the model; requests use its device and its precision
+  beam_options search = {};          ///< see recommender_options
+  any_fusion fusion = {};            ///< see recommender_options
+};
+
+/// Options of one request.
+struct recommend_options {
+  index_t k = 10;           ///< items to return, 0 … max_beams
+  item_filter filter = {};  ///< items that are allowed, or denied
+};
+
+namespace detail {
+
+/// What the requests of a recommender read. T: the scalar of the parameters.
+template <Backend B, Real T>
+struct recommender_state {
+  frozen_t5<B, T> model;
+  model_tasks tasks;
+  std::vector<token_table> tables;  // by modality
+  std::vector<item_trie> tries;     // by modality
+  index_t most_sequences;           // the largest number of sequences of a modality
+  recommender_options options;
+};
+
+/// One request, as the searches of all modalities read it.
+struct request {
+  std::span<item_id const> history;
+  std::optional<item_choice> wanted;  // empty: every item
+  beam_options search;
+};
+
+}  // namespace detail
+
+template <Backend B = cpu::backend, Real T = float>
+class recommender;
+
+/// Answers the requests of one thread at a time. Owns a backend with the options of the model's backend, scratch, and
+/// on a device the trie and the captured searches; the first request allocates them, later ones reuse them. A session
+/// may outlive its recommender, but then recommend() throws error.
+template <Backend B = cpu::backend, Real T = float>
+class recommender_session {
+ public:
+  recommender_session(recommender_session&&) = default;
+  recommender_session& operator=(recommender_session&& other) noexcept {
+    std::swap(state_, other.state_);
+    std::swap(searchers_, other.searchers_);  // swapped, since searchers must be destroyed before their backend
+    std::swap(worker_, other.worker_);
+    return *this;
+  }
+
+  /// See recommender::recommend. Throws error if the recommender has been destroyed.
+  [[nodiscard]] ranking recommend(std::span<item_id const> history, recommend_options const& options = {}) {
+    return recommend(history, options.k, options.filter);
+  }
+
+ private:
+  friend class recommender<B, T>;
+  using state = detail::recommender_state<B, T>;
+
+  recommender_session() = default;
+
+  /// Whether requests are answered by `wanted`.
+  bool serves(std::shared_ptr<state const> const& wanted) const {
+    return !state_.owner_before(wanted) && !wanted.owner_before(state_);
+  }
+  /// Answers requests with `next` from now on. Keeps the backend if its options are the right ones.
+  void serve(std::shared_ptr<state const> const& next);
+  ranking recommend(std::span<item_id const> history, index_t k, item_filter const& filter);
+  beams search(state const& from, std::size_t m, detail::request const& wanted);
+
+  std::weak_ptr<state const> state_;  // keeps its address unique, but not the model alive
+  std::unique_ptr<B> worker_;
+  std::vector<beam_searcher<B, frozen_t5<B, T>>> searchers_;  // by modality; they refer to *worker_ and the state
+};
+
+/// A model and a catalog that answer requests. B: the backend of the parameters; T: their scalar. Copies share the
+/// model. Const members are thread-safe.
+template <Backend B, Real T>
 class recommender {
   static_assert(ReopenableBackend<B>,
-                "every thread that asks opens a backend of its own: B needs worker_options(), and a constructor that "
-                "takes them; see backend/contract/concepts.hpp");
+                "every session opens a backend of its own: B needs worker_options(), and a constructor with them; see "
+                "backend/contract/concepts.hpp");
 
  public:
   /// Requests use the device and the precision that the model was frozen with. `tables`: one per modality, all with the
-  /// same number of items. Throws error if model, vocabulary, tasks and tables don't fit together.
-  recommender(frozen_t5<B, T> model, vocabulary vocab, mixture tasks, std::vector<token_table> tables,
-              recommender_options options = {}, Fusion fusion = {});
+  /// same number of items. Throws error if model, tasks and tables don't fit together.
+  recommender(frozen_t5<B, T> model, model_tasks tasks, std::vector<token_table> tables,
+              recommender_options options = {});
 
   /// Freezes the model on `backend`, then as above.
-  recommender(B& backend, t5<B, T> model, vocabulary vocab, mixture tasks, std::vector<token_table> tables,
-              recommender_options options = {}, Fusion fusion = {});
+  recommender(B& backend, t5<B, T> model, model_tasks tasks, std::vector<token_table> tables,
+              recommender_options options = {});
 
 #if MQL4GREC_HAS_JSON
-  /// Loads a model directory and a dataset directory, on a backend opened with the options `how`. Throws file_error if
-  /// a file is missing or damaged, and error if the two don't fit together.
-  static recommender load(std::filesystem::path const& model, std::filesystem::path const& catalog,
-                          recommender_options options = {}, typename B::options const& how = {});
+  /// Loads a model directory and a dataset directory. Throws file_error if a file is missing or damaged, and error if
+  /// the two don't fit together.
+  [[nodiscard]] static recommender load(std::filesystem::path const& model, std::filesystem::path const& catalog,
+                                        load_options<B> const& options = {});
 #endif
 
   /// The number of items; items are numbered from 0.
-  index_t items() const { return tables_.front().items(); }
+  [[nodiscard]] index_t items() const { return state_->tables.front().items(); }
+
+  /// A session, for the requests of one thread. It opens a backend with the options of the model's backend.
+  [[nodiscard]] recommender_session<B, T> session() const;
 
   /// The k items that are most likely next, best first. Returns fewer only if fewer are allowed and have a token
   /// sequence. If k exceeds the number of beams, the search uses k beams; that takes more time and may rank the first
   /// items differently than fewer beams do. Only the last items of the history count (20 by default); unknown items are
-  /// skipped; an empty history gives the model's prior. The filter acts inside the search. Uses no locks: every thread
-  /// has its own backend and scratch. Throws error unless 0 ≤ k ≤ max_beams.
-  ranking recommend(std::span<item_id const> history, index_t k, item_filter const& filter = {}) const;
+  /// skipped; an empty history gives the model's prior. The filter acts inside the search. Throws error unless
+  /// 0 ≤ k ≤ max_beams.
+  ///
+  /// Uses a session of the calling thread, which serves the recommender that this thread called last: a thread that
+  /// alternates between recommenders should use a session() of each.
+  [[nodiscard]] ranking recommend(std::span<item_id const> history, index_t k, item_filter const& filter = {}) const;
 
  private:
-  void check(token_table const& table, next_item const& question) const;
+  using state = detail::recommender_state<B, T>;
 
-  /// What a thread keeps between requests: a backend and the searchers of the recommender that it served last.
-  struct searchers_of_thread {
-    std::optional<B> worker;
-    recommender const* place = nullptr;
-    std::uint64_t number = 0;
-    std::vector<beam_searcher<B, frozen_t5<B, T>>> searchers;
-
-    void serve(recommender const& r);
-  };
-
-  beams search_one(beam_searcher<B, frozen_t5<B, T>>& searcher, std::size_t m, std::span<item_id const> history,
-                   std::optional<item_choice> const& wanted, beam_options const& search) const;
-
-  frozen_t5<B, T> model_;
-  vocabulary vocab_;
-  mixture tasks_;
-  std::vector<token_table> tables_;
-  std::vector<item_trie> tries_;
-  index_t most_sequences_ = 0;  // the largest number of sequences of a modality
-  recommender_options options_;
-  Fusion fusion_;
-  std::uint64_t number_ = unique_number();  // differs from that of a later recommender at the same address
+  std::shared_ptr<state const> state_;
 };
 
-// ---- definitions: outside the class, so that the compiled library's are used
-template <Backend B, Real T, FusionPolicy Fusion>
-recommender<B, T, Fusion>::recommender(frozen_t5<B, T> model, vocabulary vocab, mixture tasks,
-                                       std::vector<token_table> tables, recommender_options options, Fusion fusion)
-    : model_(std::move(model)),
-      vocab_(std::move(vocab)),
-      tasks_(std::move(tasks)),
-      tables_(std::move(tables)),
-      options_(options),
-      fusion_(fusion) {
-  validate(options_.search);
-  expects(!tables_.empty(), "recommender: no token table");
-  expects(model_.config().vocabulary >= vocab_.size(), "recommender: the model knows ", model_.config().vocabulary,
-          " tokens, but the vocabulary has ", vocab_.size());
-  for (std::size_t m = 0; m < tables_.size(); ++m) {
-    check(tables_[m], tasks_.query(modality(m)));
-    tries_.emplace_back(tables_[m]);
-    most_sequences_ = std::max(most_sequences_, tries_.back().leaves());
-  }
+// ---- definitions: outside the classes, so that the compiled library's are used
+namespace detail {
+
+/// Throws error unless the table of modality `kind` fits the rest.
+template <Backend B, Real T>
+void check_table(recommender_state<B, T> const& with, modality kind) {
+  auto const& table = with.tables[to_size(kind)];
+  auto const& query = with.tasks.tasks.query(kind);
+  auto const items = with.tables.front().items();
+  expects(table.items() == items, "recommender: tables of ", items, " and of ", table.items(), " items");
+  expects(table.kind() == query.to, "recommender: a table of modality ", index(table.kind()),
+          " for a task that predicts modality ", index(query.to));
+  expects(index(query.from) >= 0 && index(query.from) < std::ssize(with.tables), "recommender: a task reads modality ",
+          index(query.from), ", but there are tables of ", with.tables.size(), " modalities");
+  auto const vocabulary_size = with.tasks.vocab.size();
+  for (auto const token : table.tokens())
+    expects(index(token) >= 0 && index(token) < vocabulary_size, "recommender: token ", index(token),
+            " in a table, but the vocabulary has ", vocabulary_size);
 }
 
-template <Backend B, Real T, FusionPolicy Fusion>
-recommender<B, T, Fusion>::recommender(B& backend, t5<B, T> model, vocabulary vocab, mixture tasks,
-                                       std::vector<token_table> tables, recommender_options options, Fusion fusion)
-    : recommender(frozen_t5<B, T>(backend, std::move(model)), std::move(vocab), std::move(tasks), std::move(tables),
-                  options, std::move(fusion)) {}
+}  // namespace detail
 
-template <Backend B, Real T, FusionPolicy Fusion>
-ranking recommender<B, T, Fusion>::recommend(std::span<item_id const> history, index_t k,
-                                             item_filter const& filter) const {
+template <Backend B, Real T>
+recommender<B, T>::recommender(frozen_t5<B, T> model, model_tasks tasks, std::vector<token_table> tables,
+                               recommender_options options) {
+  auto made = std::make_shared<state>(state{.model = std::move(model),
+                                            .tasks = std::move(tasks),
+                                            .tables = std::move(tables),
+                                            .tries = {},
+                                            .most_sequences = 0,
+                                            .options = std::move(options)});
+  validate(made->options.search);
+  expects(!made->tables.empty(), "recommender: no token table");
+  expects(made->model.config().vocabulary >= made->tasks.vocab.size(), "recommender: the model knows ",
+          made->model.config().vocabulary, " tokens, but the vocabulary has ", made->tasks.vocab.size());
+  for (std::size_t m = 0; m < made->tables.size(); ++m) {
+    detail::check_table(*made, modality(m));
+    made->tries.emplace_back(made->tables[m]);
+    made->most_sequences = std::max(made->most_sequences, made->tries.back().leaves());
+  }
+  state_ = std::move(made);
+}
+
+template <Backend B, Real T>
+recommender<B, T>::recommender(B& backend, t5<B, T> model, model_tasks tasks, std::vector<token_table> tables,
+                               recommender_options options)
+    : recommender(frozen_t5<B, T>(backend, std::move(model)), std::move(tasks), std::move(tables), std::move(options)) {
+}
+
+template <Backend B, Real T>
+recommender_session<B, T> recommender<B, T>::session() const {
+  recommender_session<B, T> opened;
+  opened.serve(state_);
+  return opened;
+}
+
+template <Backend B, Real T>
+ranking recommender<B, T>::recommend(std::span<item_id const> history, index_t k, item_filter const& filter) const {
+  thread_local recommender_session<B, T> mine;
+  if (!mine.serves(state_)) mine.serve(state_);
+  return mine.recommend(history, k, filter);
+}
+
+template <Backend B, Real T>
+void recommender_session<B, T>::serve(std::shared_ptr<state const> const& next) {
+  state_.reset();  // until all searchers exist
+  searchers_.clear();
+  if (auto const& how = next->model.worker_options(); !worker_ || worker_->worker_options() != how) {
+    worker_.reset();  // a device's memory holds one at a time
+    worker_ = std::make_unique<B>(how);
+  }
+  for (auto const& trie : next->tries) searchers_.emplace_back(*worker_, next->model, trie);
+  state_ = next;
+}
+
+template <Backend B, Real T>
+ranking recommender_session<B, T>::recommend(std::span<item_id const> history, index_t k, item_filter const& filter) {
+  auto const from = state_.lock();
+  expects(from != nullptr, "recommend: the recommender of this session has been destroyed");
   expects(k >= 0 && k <= max_beams, "recommend: k is ", k, ", expected 0 to ", max_beams);
-  thread_local searchers_of_thread mine;
-  mine.serve(*this);
-  beam_options search = options_.search;
-  search.beams = std::max(search.beams, std::min(k, most_sequences_));
-  validate(search);
-  std::optional<item_choice> wanted;  // empty: every item
-  if (!filter.keeps_all()) wanted.emplace(filter);
+  detail::request wanted{.history = history, .wanted = {}, .search = from->options.search};
+  wanted.search.beams = std::max(wanted.search.beams, std::min(k, from->most_sequences));
+  validate(wanted.search);
+  if (!filter.keeps_all()) wanted.wanted.emplace(filter);
+  auto const is_wanted = [&](item_id item) { return !wanted.wanted || (*wanted.wanted)(item); };
   std::vector<ranking> lists;
-  for (std::size_t m = 0; m < tables_.size(); ++m)
-    lists.push_back(ranking_of(search_one(mine.searchers[m], m, history, wanted, search), 0, tries_[m],
-                               [&](item_id item) { return !wanted || (*wanted)(item); }));
-  ranking best = fusion_.fuse(lists);
+  for (std::size_t m = 0; m < from->tables.size(); ++m)
+    lists.push_back(ranking_of(search(*from, m, wanted), 0, from->tries[m], is_wanted));
+  ranking best = from->options.fusion.fuse(lists);
   if (best.size() > k) {
     best.items.resize(to_size(k));
     best.scores.resize(to_size(k));
@@ -135,45 +244,25 @@ ranking recommender<B, T, Fusion>::recommend(std::span<item_id const> history, i
   return best;
 }
 
-template <Backend B, Real T, FusionPolicy Fusion>
-void recommender<B, T, Fusion>::check(token_table const& table, next_item const& question) const {
-  expects(table.items() == items(), "recommender: tables of ", items(), " and of ", table.items(), " items");
-  expects(table.kind() == question.from, "recommender: a table of modality ", index(table.kind()),
-          " for a task that reads modality ", index(question.from));
-  for (auto const token : table.tokens())
-    expects(index(token) >= 0 && index(token) < vocab_.size(), "recommender: token ", index(token),
-            " in a table, but the vocabulary has ", vocab_.size());
-}
-
-template <Backend B, Real T, FusionPolicy Fusion>
-void recommender<B, T, Fusion>::searchers_of_thread::serve(recommender const& r) {
-  if (place == &r && number == r.number_) return;
-  place = nullptr;  // until all searchers exist
-  searchers.clear();
-  if (auto const& how = r.model_.worker_options(); !worker || worker->worker_options() != how) worker.emplace(how);
-  for (auto const& trie : r.tries_) searchers.emplace_back(*worker, r.model_, trie);
-  place = &r, number = r.number_;
-}
-
-template <Backend B, Real T, FusionPolicy Fusion>
-beams recommender<B, T, Fusion>::search_one(beam_searcher<B, frozen_t5<B, T>>& searcher, std::size_t m,
-                                            std::span<item_id const> history, std::optional<item_choice> const& wanted,
-                                            beam_options const& search) const {
+template <Backend B, Real T>
+beams recommender_session<B, T>::search(state const& from, std::size_t m, detail::request const& wanted) {
   beams found;
-  if (tries_[m].leaves() == 0) {  // the model or the dataset lacks the modality
+  auto const& trie = from.tries[m];
+  if (trie.leaves() == 0) {  // the model or the dataset lacks the modality
     found.offsets.push_back(0);
     return found;
   }
   batch query;
-  tasks_.query(modality(m)).write_query(history, tables_[m], vocab_, query);
+  auto const& task = from.tasks.tasks.query(modality(m));
+  task.write_query(wanted.history, from.tables[to_size(task.from)], from.tasks.vocab, query);
   std::vector<std::uint8_t> nodes;
   view<std::uint8_t const, host_space, 2> allowed;
-  if (wanted) {
-    nodes.resize(to_size(tries_[m].nodes()));
-    mark_allowed(tries_[m], *wanted, nodes);
-    allowed = {nodes.data(), 1, tries_[m].nodes()};
+  if (wanted.wanted) {
+    nodes.resize(to_size(trie.nodes()));
+    mark_allowed(trie, *wanted.wanted, nodes);
+    allowed = {nodes.data(), 1, trie.nodes()};
   }
-  searcher.search({.batch = query, .part = {0, 1}, .allowed = allowed}, search, found);
+  searchers_[m].search({.batch = query, .part = {0, 1}, .allowed = allowed}, wanted.search, found);
   return found;
 }
 
@@ -186,7 +275,7 @@ class recommender_slot {
   /// Starts with `first`.
   explicit recommender_slot(std::shared_ptr<R const> first) : current_(std::move(first)) {}
   /// The current recommender.
-  std::shared_ptr<R const> get() const {
+  [[nodiscard]] std::shared_ptr<R const> get() const {
     std::lock_guard const lock(mutex_);
     return current_;
   }
@@ -208,6 +297,7 @@ class recommender_slot {
 // load() reads files and thus needs the largest headers. A program that links mql4grec::compiled finds it there for
 // recommender<>; for other template arguments include mql4grec.hpp.
 #if MQL4GREC_COMPILED
+extern template class mql4grec::recommender_session<>;
 extern template class mql4grec::recommender<>;
 #elif MQL4GREC_HAS_JSON
 #include "mql4grec/recommender_load.hpp"

@@ -8,15 +8,17 @@
 
 namespace mql4grec {
 
-template <Backend B, Real T, FusionPolicy Fusion>
-recommender<B, T, Fusion> recommender<B, T, Fusion>::load(std::filesystem::path const& model,
-                                                          std::filesystem::path const& catalog,
-                                                          recommender_options options, typename B::options const& how) {
-  B backend(how);
-  auto metadata = read_model_metadata(model);
-  auto from = read_dataset(catalog, metadata.vocab);
-  return {backend, read_model<T>(backend, model), metadata.vocab, mixture_named(metadata.tasks), std::move(from.tokens),
-          options};
+template <Backend B, Real T>
+recommender<B, T> recommender<B, T>::load(std::filesystem::path const& model, std::filesystem::path const& catalog,
+                                          load_options<B> const& options) {
+  B backend(options.backend);
+  auto tasks = tasks_of(read_model_metadata(model));
+  auto data = read_dataset(catalog, tasks.vocab);
+  return {backend,
+          read_model<T>(backend, model),
+          std::move(tasks),
+          std::move(data.tokens),
+          {.search = options.search, .fusion = options.fusion}};
 }
 
 }  // namespace mql4grec

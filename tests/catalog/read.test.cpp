@@ -9,6 +9,7 @@
 #include "mql4grec/catalog/split.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
+#include "mql4grec/pipeline/dataset.hpp"
 #include "support/data.hpp"
 
 using namespace mql4grec;
@@ -36,7 +37,7 @@ TEST_CASE("interactions: what is written is read back the same") {
 TEST_CASE("read_interactions: a complaint names the file, the user, the place and what was expected") {
   scratch const here;
   auto const complaint = [&](std::string_view content) {
-    return complaint_of([&] { read_interactions(here.file(content, "bad.inter.json")); });
+    return complaint_of([&] { return read_interactions(here.file(content, "bad.inter.json")); });
   };
   CHECK(has(complaint(""), "bad.inter.json: is empty"));
   CHECK(has(complaint("   "), "not valid JSON"));
@@ -54,8 +55,8 @@ TEST_CASE("read_interactions: a complaint names the file, the user, the place an
   CHECK(has(complaint(R"({"7": [null]})"), "found null"));
   CHECK(has(complaint(R"({"7": [4294967296]})"), "found 4294967296"));
   CHECK(has(complaint(R"({"7": [1], "7": [2]})"), "key '7' appears twice"));
-  CHECK(has(complaint_of([&] { read_interactions(here / "none.json"); }), "none.json: can't be opened"));
-  CHECK(has(complaint_of([&] { read_interactions(here.path()); }), "is a directory"));
+  CHECK(has(complaint_of([&] { return read_interactions(here / "none.json"); }), "none.json: can't be opened"));
+  CHECK(has(complaint_of([&] { return read_interactions(here.path()); }), "is a directory"));
 }
 
 TEST_CASE("items: descriptions are read in any order and written back the same, gaps included") {
@@ -73,7 +74,7 @@ TEST_CASE("items: descriptions are read in any order and written back the same, 
 TEST_CASE("read_items: a complaint names the item") {
   scratch const here;
   auto const complaint = [&](std::string_view content) {
-    return complaint_of([&] { read_items(here.file(content)); });
+    return complaint_of([&] { return read_items(here.file(content)); });
   };
   auto const whole = std::string(R"({"title": "", "description": "", "brand": "", "categories": ""})");
   CHECK(has(complaint(R"({"x": )" + whole + "}"), "key 'x': expected an item number"));
@@ -113,7 +114,7 @@ TEST_CASE("catalog files: memory follows the number of items, not the largest of
   CHECK(data.item_count == 2147483647);
   CHECK(data.of(user_id{0})[2] == item_id{2147483646});
   CHECK(read_items(here.file(R"({"2147483646": {"title": "far out"}})")).at(item_id{2147483646}).title == "far out");
-  CHECK(has(complaint_of([&] { read_ids(here.file("a\t2000000000\n")); }), "no line has the id 0"));
+  CHECK(has(complaint_of([&] { return read_ids(here.file("a\t2000000000\n")); }), "no line has the id 0"));
 }
 
 TEST_CASE("ids: a tab separated table is read in any order and written in the order of the ids") {
@@ -125,7 +126,9 @@ TEST_CASE("ids: a tab separated table is read in any order and written in the or
   CHECK(read_ids(here.file("")).empty());
   CHECK(read_ids(here.file("\xef\xbb\xbf"
                            "B00A\t0\n")) == outside_ids{"B00A"});
-  auto const complaint = [&](std::string_view content) { return complaint_of([&] { read_ids(here.file(content)); }); };
+  auto const complaint = [&](std::string_view content) {
+    return complaint_of([&] { return read_ids(here.file(content)); });
+  };
   CHECK(has(complaint("a\t0\nb 1\n"), "line 2: expected 'key<TAB>number'"));
   CHECK(has(complaint("a\t0\nb\t-1\n"), "line 2"));
   CHECK(has(complaint("a\t0\nb\t0\n"), "line 2: id 0 was given to 'a' before"));
@@ -139,8 +142,8 @@ TEST_CASE("dataset_paths: the files are named after the directory") {
     CHECK(paths.interactions().filename() == "Arts.inter.json");
   }
   dataset_paths const paths{"/data/Arts"};
-  CHECK(paths.text_index() == "/data/Arts/Arts.index_lemb.json");
-  CHECK(paths.image_index() == "/data/Arts/Arts.index_vitemb.json");
+  CHECK(index_path(paths, modality::text) == "/data/Arts/Arts.index_lemb.json");
+  CHECK(index_path(paths, modality::image) == "/data/Arts/Arts.index_vitemb.json");
   CHECK(paths.embeddings("vit") == "/data/Arts/Arts.emb-vit.npy");
   CHECK(paths.item_ids() == "/data/Arts/Arts.item2id");
   CHECK(dataset_paths{"."}.name() == std::filesystem::current_path().filename());

@@ -74,7 +74,7 @@ TEST_CASE("split: a user with fewer than three items only trains, and is counted
   CHECK(same(training_items(data, user_id{2}), {1, 2}));
   CHECK(same(training_items(data, user_id{3}), {1}));
   CHECK(training_items(data, user_id{0}).empty());
-  auto const complaint = complaint_of([&] { target(data, user_id{2}, split::test); });
+  auto const complaint = complaint_of([&] { return target(data, user_id{2}, split::test); });
   CHECK(has(complaint, "user 2 has only 2 items"));
   CHECK_THROWS_AS(target(data, user_id{0}, split::train), error);
 }

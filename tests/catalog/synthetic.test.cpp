@@ -128,9 +128,10 @@ TEST_CASE("synthetic: the next item follows from the history and not from popula
     by_popularity.add(place_of(popular, wanted));
     by_history.add(place_of(guess, wanted));
   }
-  MESSAGE("hit@1 of counting " << by_history.mean().hit1 << ", hit@10 of popularity " << by_popularity.mean().hit10);
-  CHECK(by_history.mean().hit1 > 0.35);
-  CHECK(by_popularity.mean().hit10 < 0.1);
+  MESSAGE("hit@1 of counting " << by_history.mean().hit(1) << ", hit@10 of popularity "
+                               << by_popularity.mean().hit(10));
+  CHECK(by_history.mean().hit(1) > 0.35);
+  CHECK(by_popularity.mean().hit(10) < 0.1);
 }
 
 TEST_CASE("synthetic: missing modalities leave rows of zeros and of -1") {

@@ -17,17 +17,17 @@ TEST_CASE("error: one family, caught as std::runtime_error too") {
 
 TEST_CASE("expects: a kept promise is silent, a broken one says its parts in one line") {
   CHECK_NOTHROW(expects(true, "never said"));
-  CHECK(complaint<error>([] { expects(false, "x has ", 3, " columns but gain has ", 4.5, " entries"); }) ==
+  CHECK(complaint<error>([] { return expects(false, "x has ", 3, " columns but gain has ", 4.5, " entries"); }) ==
         "x has 3 columns but gain has 4.5 entries");
 }
 
 TEST_CASE("expects_file: the complaint is a file_error that starts with the path") {
   CHECK_NOTHROW(expects_file(true, "a/b.json", "never said"));
-  CHECK(complaint<file_error>([] { expects_file(false, "a/b.json", "key '", "k", "': found ", 2); }) ==
+  CHECK(complaint<file_error>([] { return expects_file(false, "a/b.json", "key '", "k", "': found ", 2); }) ==
         "a/b.json: key 'k': found 2");
 }
 
 TEST_CASE("raise: throws the kind it is asked for") {
   CHECK_THROWS_AS(detail::raise<training_error>("step ", 7), training_error);
-  CHECK(complaint<training_error>([] { detail::raise<training_error>("step ", 7); }) == "step 7");
+  CHECK(complaint<training_error>([] { return detail::raise<training_error>("step ", 7); }) == "step 7");
 }

@@ -56,7 +56,7 @@ TEST_CASE("atomic_file: a full disk is an error and the old file stays" *
   temporary_directory const directory;
   write_file(directory / "x", "old");
   std::filesystem::create_symlink("/dev/full", directory / "x.partial");
-  auto const said = complaint<file_error>([&] { write_file(directory / "x", "new"); });
+  auto const said = complaint<file_error>([&] { return write_file(directory / "x", "new"); });
   CHECK(said == (directory / "x").string() + ": can't be written: No space left on device");
   CHECK(read_file(directory / "x") == "old");
   CHECK(directory.files() == 1);
@@ -65,7 +65,7 @@ TEST_CASE("atomic_file: a full disk is an error and the old file stays" *
 TEST_CASE("atomic_file: a directory that isn't there is an error that names the file") {
   temporary_directory const directory;
   auto const path = directory / "missing/x";
-  CHECK(complaint<file_error>([&] { write_file(path, "new"); }) ==
+  CHECK(complaint<file_error>([&] { return write_file(path, "new"); }) ==
         path.string() + ": can't be opened for writing: No such file or directory");
 }
 
@@ -73,16 +73,16 @@ TEST_CASE("atomic_file: when the name is taken by a directory nothing remains ei
   temporary_directory const directory;
   std::filesystem::create_directory(directory / "x");
   CHECK(complaint<file_error>([&] {
-          write_file(directory / "x", "new");
+          return write_file(directory / "x", "new");
         }).starts_with((directory / "x").string() + ": can't be put in place: "));
   CHECK(directory.files() == 1);
 }
 
 TEST_CASE("read_file: a missing file and a directory are errors that name them") {
   temporary_directory const directory;
-  CHECK(complaint<file_error>([&] { read_file(directory / "x"); }) ==
+  CHECK(complaint<file_error>([&] { return read_file(directory / "x"); }) ==
         (directory / "x").string() + ": can't be opened for reading: No such file or directory");
-  CHECK(complaint<file_error>([&] { read_file(directory.path()); }) ==
+  CHECK(complaint<file_error>([&] { return read_file(directory.path()); }) ==
         directory.path().string() + ": is a directory, expected a file");
 }
 
@@ -94,9 +94,9 @@ TEST_CASE("make_directory: makes the parents, leaves what is there, and says whe
   CHECK(read_file(directory / "a/b/c/x") == "kept");
   auto const path = directory / "a/b/c/x";
   CHECK(complaint<file_error>([&] {
-          make_directory(path);
+          return make_directory(path);
         }).starts_with(path.string() + ": can't be made a directory: "));
   CHECK(complaint<file_error>([&] {
-          make_directory(path / "d");
+          return make_directory(path / "d");
         }).starts_with((path / "d").string() + ": can't be made a directory: "));
 }

@@ -22,16 +22,16 @@ TEST_CASE("json: what is written is read back with its keys in the same order") 
 }
 
 TEST_CASE("json: a damaged or truncated text is one line that names the file and the byte") {
-  CHECK(complaint<file_error>([] { parse_json(R"({"a": 1,, "b": 2})", "x.json"); }) ==
+  CHECK(complaint<file_error>([] { return parse_json(R"({"a": 1,, "b": 2})", "x.json"); }) ==
         "x.json: byte 9: not valid JSON, or truncated");
   CHECK(complaint<file_error>([] { parse_json(R"({"a": [1, 2)", "x.json"); }) ==
         "x.json: byte 12: not valid JSON, or truncated");
-  CHECK(complaint<file_error>([] { parse_json("", "x.json"); }) == "x.json: is empty, expected JSON");
+  CHECK(complaint<file_error>([] { return parse_json("", "x.json"); }) == "x.json: is empty, expected JSON");
   CHECK_THROWS_AS(parse_json("{\"\xff\": 1}", "x.json"), file_error);
 }
 
 TEST_CASE("json: a number that no double holds is refused at its place") {
-  CHECK(complaint<file_error>([] { parse_json("[1, 1e999]", "x.json"); }) ==
+  CHECK(complaint<file_error>([] { return parse_json("[1, 1e999]", "x.json"); }) ==
         "x.json: byte 9: not valid JSON, or truncated");
 }
 
@@ -50,11 +50,11 @@ TEST_CASE("json: nesting of any depth is parsed or refused, without running out 
 }
 
 TEST_CASE("json: a key that an object has twice is refused at any depth, and named with the object that it stands in") {
-  CHECK(complaint<file_error>([] { parse_json(R"({"a": 1, "b": 2, "a": 3})", "x.json"); }) ==
+  CHECK(complaint<file_error>([] { return parse_json(R"({"a": 1, "b": 2, "a": 3})", "x.json"); }) ==
         "x.json: key 'a' appears twice");
   CHECK(complaint<file_error>([] { parse_json(R"({"a": [{"b": {"c": 1, "c": 1}}]})", "x.json"); }) ==
         "x.json: key 'c' of 'b' appears twice");
-  CHECK(complaint<file_error>([] { parse_json("{\"a\\nb\": 1, \"a\\nb\": 1}", "x.json"); }) ==
+  CHECK(complaint<file_error>([] { return parse_json("{\"a\\nb\": 1, \"a\\nb\": 1}", "x.json"); }) ==
         "x.json: key 'a?b' appears twice");
   CHECK(parse_json(R"({"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}]})", "x.json").at("b").at(1).at("a") == 2);
 }
@@ -81,7 +81,7 @@ TEST_CASE(
   CHECK(text(R"(\u00e9)") == "é");
   CHECK_THROWS_AS(text(R"(\u12)"), file_error);
   CHECK_THROWS_AS(text(R"(\u-123)"), file_error);
-  CHECK(complaint<file_error>([] { parse_json(R"({"a": "\ud83d",, "b": 2})", "x.json"); }) ==
+  CHECK(complaint<file_error>([] { return parse_json(R"({"a": "\ud83d",, "b": 2})", "x.json"); }) ==
         "x.json: byte 16: not valid JSON, or truncated");
 }
 
@@ -89,10 +89,11 @@ TEST_CASE("member: a missing key and a value of the wrong kind are named") {
   json const object = {{"n", 3}, {"text", "three"}, {"none", nullptr}};
   CHECK(member<int>(object, "n", "x.json") == 3);
   CHECK(member<std::string>(object, "text", "x.json") == "three");
-  CHECK(complaint<file_error>([&] { member<int>(object, "m", "x.json"); }) == "x.json: key 'm' is missing");
-  CHECK(complaint<file_error>([&] { member<int>(object, "text", "x.json"); }) ==
+  CHECK(complaint<file_error>([&] { return member<int>(object, "m", "x.json"); }) == "x.json: key 'm' is missing");
+  CHECK(complaint<file_error>([&] { return member<int>(object, "text", "x.json"); }) ==
         "x.json: key 'text' is a string of the wrong kind");
-  CHECK(complaint<file_error>([&] { member<int>(json::array(), "n", "x.json"); }) == "x.json: key 'n' is missing");
+  CHECK(complaint<file_error>([&] { return member<int>(json::array(), "n", "x.json"); }) ==
+        "x.json: key 'n' is missing");
 }
 
 TEST_CASE("member_or: absent and null mean the other value, the wrong kind is still an error") {

@@ -43,7 +43,7 @@ std::string dict(std::string const& descr, std::string const& shape) {
 std::string refusal(std::string const& bytes) {
   temporary_directory const directory;
   test::put(directory / "f", bytes);
-  auto const said = complaint<file_error>([&] { npy_file file(directory / "f"); });
+  auto const said = complaint<file_error>([&] { return npy_file file(directory / "f"); });
   auto const prefix = (directory / "f").string() + ": ";
   return said.starts_with(prefix) ? said.substr(prefix.size()) : said;
 }
@@ -210,7 +210,7 @@ TEST_CASE("npy: float64 is rounded to float, and refused where no float is near"
   std::vector<double> many(5000);  // more than one read
   many[4999] = 1e39;
   CHECK(complaint<file_error>([&] {
-          column("<f8", many);
+          return column("<f8", many);
         }).ends_with(": row 4999, column 0: 1e+39 is beyond every float"));
 }
 
@@ -345,7 +345,7 @@ TEST_CASE("write_npy: a full disk is an error that leaves nothing" *
   temporary_directory const directory;
   std::filesystem::create_symlink("/dev/full", directory / "f.partial");
   CHECK(complaint<file_error>([&] {
-          write_npy(directory / "f", {six.data(), 3, 2});
+          return write_npy(directory / "f", {six.data(), 3, 2});
         }).ends_with("can't be written: No space left on device"));
   CHECK(directory.files() == 0);
 }
@@ -370,11 +370,11 @@ TEST_CASE("npy_writer: a block of which a part was written can't be written agai
     {
       size_limit const limit(136);
       CHECK(complaint<file_error>([&] {
-              writer.append({six.data(), 3, 2});
+              return writer.append({six.data(), 3, 2});
             }).ends_with("can't be written: File too large"));
     }
     CHECK(complaint<error>([&] {
-            writer.append({six.data(), 3, 2});
+            return writer.append({six.data(), 3, 2});
           }).ends_with("a write has failed before, nothing can follow it"));
     CHECK_THROWS_AS(writer.commit(), error);
   }

@@ -47,7 +47,7 @@ std::vector<T> read_as(std::string const& type, std::vector<From> const& entries
 std::string refusal(std::string const& bytes) {
   temporary_directory const directory;
   test::put(directory / "f", bytes);
-  auto const said = complaint<file_error>([&] { safetensors file(directory / "f"); });
+  auto const said = complaint<file_error>([&] { return safetensors file(directory / "f"); });
   auto const prefix = (directory / "f").string() + ": ";
   return said.starts_with(prefix) ? said.substr(prefix.size()) : said;
 }
@@ -126,7 +126,7 @@ TEST_CASE("safetensors: a file without tensors is a file") {
 TEST_CASE("write_safetensors: a broken promise is refused and leaves nothing") {
   temporary_directory const directory;
   auto const said = [&](std::vector<named_tensor> const& tensors) {
-    return complaint<error>([&] { write_safetensors(directory / "f", tensors); });
+    return complaint<error>([&] { return write_safetensors(directory / "f", tensors); });
   };
   CHECK(said({{"a", {7}, seen(six)}}).ends_with("tensor 'a' has 6 entries, its shape is [7]"));
   CHECK(said({{"a", {-2, -3}, seen(six)}}).ends_with("tensor 'a' has 6 entries, its shape is [-2, -3]"));
@@ -194,7 +194,7 @@ TEST_CASE("safetensors: tensors longer than a piece of reading are converted who
   CHECK(std::ranges::equal(values, entries));
   entries.back() = -1;
   CHECK(complaint<file_error>([&] {
-          read_as<std::uint64_t>("I32", entries);
+          return read_as<std::uint64_t>("I32", entries);
         }).ends_with("tensor 'x': entry 100000 doesn't fit its new type"));
 }
 
@@ -204,7 +204,7 @@ TEST_CASE("safetensors: a missing tensor and one of another shape are named") {
   safetensors const file(directory / "f");
   std::vector<float> out(6), five(5);
   auto const said = [&](char const* name, std::vector<index_t> const& shape, std::vector<float>& to) {
-    return complaint<error>([&] { file.read(name, shape, view_of(std::span<float>(to))); });
+    return complaint<error>([&] { return file.read(name, shape, view_of(std::span<float>(to))); });
   };
   CHECK(said("b", {2, 3}, out) == (directory / "f").string() + ": tensor 'b' is missing");
   CHECK(said("a", {3, 2}, out) == (directory / "f").string() + ": tensor 'a': shape [2, 3], expected [3, 2]");
@@ -350,6 +350,6 @@ TEST_CASE("safetensors: an open file keeps its content when another takes its na
   safetensors const cut(directory / "f");
   std::filesystem::resize_file(directory / "f", 80);
   CHECK(complaint<file_error>([&] {
-          cut.values<float>("a");
+          return cut.values<float>("a");
         }).ends_with("ends at byte 80, has become shorter while it was read"));
 }

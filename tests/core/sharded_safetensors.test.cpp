@@ -36,7 +36,8 @@ TEST_CASE("sharded_safetensors: one file, or as many as the index lists, hold th
     CHECK(files.names() == std::vector<std::string>{"a", "b", "c"});
     CHECK(number(files, "a") + 10 * number(files, "b") + 100 * number(files, "c") == 321);
     CHECK(!files.contains("d"));
-    CHECK(complaint<file_error>([&] { files.file_of("d"); }) == files.path().string() + ": tensor 'd' is missing");
+    CHECK(complaint<file_error>([&] { return files.file_of("d"); }) ==
+          files.path().string() + ": tensor 'd' is missing");
   }
   write_numbers(many / "model.safetensors", {{"a", 7.f}});
   CHECK(number(sharded_safetensors(many.path()), "a") == 7);  // a single file has precedence over an index
@@ -44,9 +45,9 @@ TEST_CASE("sharded_safetensors: one file, or as many as the index lists, hold th
 
 TEST_CASE("sharded_safetensors: a directory without either, and a key twice in the index, are named") {
   temporary_directory const directory;
-  CHECK(complaint<file_error>([&] { sharded_safetensors(directory.path()); }) ==
+  CHECK(complaint<file_error>([&] { return sharded_safetensors(directory.path()); }) ==
         (directory / "model.safetensors").string() + ": can't be opened for reading: No such file or directory");
   put(directory / "model.safetensors.index.json", R"({"weight_map": {"a": "x.safetensors", "a": "y.safetensors"}})");
-  CHECK(complaint<file_error>([&] { sharded_safetensors(directory.path()); }) ==
+  CHECK(complaint<file_error>([&] { return sharded_safetensors(directory.path()); }) ==
         (directory / "model.safetensors.index.json").string() + ": key 'a' of 'weight_map' appears twice");
 }

@@ -140,7 +140,7 @@ TEST_CASE("joined_features: parts of different widths are refused by name, and s
   std::vector<npy_features> files;
   files.emplace_back(directory / "arts.npy");
   files.emplace_back(directory / "games.npy");
-  CHECK(complaint<error>([&] { joined_features features(std::move(files)); }) ==
+  CHECK(complaint<error>([&] { return joined_features features(std::move(files)); }) ==
         (directory / "games.npy").string() + ": features of width 3, but " + (directory / "arts.npy").string() +
             " has width 2");
 }

@@ -12,7 +12,7 @@ namespace {
 
 feature_statistics statistics_of(matrix<float> const& rows) { return check_finite(matrix_features(rows), "items"); }
 std::string refusal(matrix<float> const& rows) {
-  return complaint<error>([&] { statistics_of(rows); });
+  return complaint<error>([&] { return statistics_of(rows); });
 }
 
 /// The statistics by their definition, in two passes of long double.
@@ -117,7 +117,7 @@ TEST_CASE("check_finite: the message contains the file and the row in it") {
   files.emplace_back(directory / "arts.npy");
   files.emplace_back(directory / "games.npy");
   joined_features const features(std::move(files));
-  CHECK(complaint<error>([&] { check_finite(features, "text"); }) ==
+  CHECK(complaint<error>([&] { return check_finite(features, "text"); }) ==
         "text: row 1 of " + (directory / "games.npy").string() + ", column 1: inf, expected a finite number");
 }
 

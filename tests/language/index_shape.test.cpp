@@ -30,7 +30,7 @@ TEST_CASE("index_shape: as many levels as the sequences have, and one code more 
 TEST_CASE("index_shape: a complaint names the file, the item and what was expected") {
   scratch const here;
   auto const complaint = [&](std::string_view content) {
-    return complaint_of([&] { read_index_shape(here.file(content, "bad.json"), text); });
+    return complaint_of([&] { return read_index_shape(here.file(content, "bad.json"), text); });
   };
   CHECK(has(complaint(""), "bad.json: is empty"));
   CHECK(has(complaint("[]"), "found a array"));

@@ -4,6 +4,7 @@
 
 #include "catalog/scratch.hpp"
 #include "mql4grec/catalog/dataset_paths.hpp"
+#include "mql4grec/pipeline/dataset.hpp"
 #include "support/data.hpp"
 
 using namespace mql4grec;
@@ -27,7 +28,7 @@ TEST_CASE("read_token_table: a complaint names the file, the item and the place"
   scratch const here;
   vocabulary const vocab;
   auto const complaint = [&](std::string_view content) {
-    return complaint_of([&] { read_token_table(here.file(content, "bad.json"), vocab, modality::text, 3); });
+    return complaint_of([&] { return read_token_table(here.file(content, "bad.json"), vocab, modality::text, 3); });
   };
   CHECK(has(complaint(""), "bad.json: is empty"));
   CHECK(has(complaint("[]"), "found a array"));
@@ -60,8 +61,9 @@ TEST_CASE("read_token_table: without a number of items it is as large as its lar
   CHECK(vocab.text(table.of(item_id{2147483646})) == "<a_3>");
   CHECK(table.tokens().size() == 3);
   CHECK(read_token_table(here.file("{}"), vocab, modality::text).items() == 0);
-  CHECK(has(complaint_of([&] { read_token_table(here.file(R"({"2147483647": ["<a_3>"]})"), vocab, modality::text); }),
-            "key '2147483647': expected an item number"));
+  CHECK(has(
+      complaint_of([&] { return read_token_table(here.file(R"({"2147483647": ["<a_3>"]})"), vocab, modality::text); }),
+      "key '2147483647': expected an item number"));
 }
 
 TEST_CASE("read_vocabulary: modalities, prompts and ids come from a tokenizer's files") {
@@ -107,11 +109,12 @@ TEST_CASE("read_vocabulary: a tokenizer may lack words of every level, and an it
   auto const vocab = read_vocabulary(here.path());
   CHECK(vocab.options() == vocabulary_options{.modalities = {{"a", {4, 2}}, {"A", {1}}}, .prompts = 3});
   CHECK(vocab.token(modality::text, 0, code_t{3}) == token_t{3});
-  CHECK(has(complaint_of([&] { vocab.token(modality::text, 0, code_t{2}); }), "the word <a_2> has no id"));
-  CHECK(has(complaint_of([&] { vocab.prompt(1); }), "the word <*_1> has no id"));
+  CHECK(has(complaint_of([&] { return vocab.token(modality::text, 0, code_t{2}); }), "the word <a_2> has no id"));
+  CHECK(has(complaint_of([&] { return vocab.prompt(1); }), "the word <*_1> has no id"));
   CHECK(vocab.prompt(2) == token_t{7});
-  CHECK(has(complaint_of([&] { read_token_table(here.file(R"({"8": ["<a_0>", "<b_1>"]})"), vocab, modality::text); }),
-            "item 8, place 0: '<a_0>' is not in the vocabulary, expected <a_0> to <a_3>"));
+  CHECK(has(
+      complaint_of([&] { return read_token_table(here.file(R"({"8": ["<a_0>", "<b_1>"]})"), vocab, modality::text); }),
+      "item 8, place 0: '<a_0>' is not in the vocabulary, expected <a_0> to <a_3>"));
   CHECK(items_with_sequence(read_token_table(here.file(R"({"8": ["<a_1>", "<b_1>"]})"), vocab, modality::text)) == 1);
   write_vocabulary(again.path(), vocab);
   CHECK(read_vocabulary(again.path()) == vocab);
@@ -133,9 +136,9 @@ TEST_CASE("read_vocabulary: a directory that can't be used says why") {
   auto const complaint = [](std::string_view content) {
     scratch const here;
     here.file(content, "added_tokens.json");
-    return complaint_of([&] { read_vocabulary(here.path()); });
+    return complaint_of([&] { return read_vocabulary(here.path()); });
   };
-  CHECK(has(complaint_of([] { read_vocabulary(scratch().path()); }), "holds neither added_tokens.json nor"));
+  CHECK(has(complaint_of([] { return read_vocabulary(scratch().path()); }), "holds neither added_tokens.json nor"));
   CHECK(has(complaint("{}"), "holds no code words"));
   CHECK(
       has(complaint(R"({"<a_0>": 5, "<a_1048576>": 6})"), "the word <a_1048576>, expected a number less than 1048576"));
@@ -150,14 +153,14 @@ TEST_CASE("the published indices are read, and only the translators' own one has
   if (!directory) return;
   dataset_paths const paths(*directory);
   vocabulary const vocab;
-  auto const text = read_token_table(paths.text_index(), vocab, modality::text, 6250);
-  auto const image = read_token_table(paths.image_index(), vocab, modality::image, 6250);
+  auto const text = read_token_table(index_path(paths, modality::text), vocab, modality::text, 6250);
+  auto const image = read_token_table(index_path(paths, modality::image), vocab, modality::image, 6250);
   auto const published = read_token_table(paths.index("lemb.published"), vocab, modality::text, 6250);
   CHECK(items_with_sequence(text) == 6250);
   CHECK(duplicate_items(text) == 0);
   CHECK(duplicate_items(image) == 0);
   CHECK(duplicate_items(published) == 262);
   CHECK(vocab.text(text.of(item_id{0})) == "<a_170><b_224><c_251><d_151>");
-  CHECK_THROWS_AS(read_token_table(paths.image_index(), vocab, modality::text, 6250), file_error);
-  CHECK_THROWS_AS(read_token_table(paths.text_index(), vocab, modality::text, 6249), file_error);
+  CHECK_THROWS_AS(read_token_table(index_path(paths, modality::image), vocab, modality::text, 6250), file_error);
+  CHECK_THROWS_AS(read_token_table(index_path(paths, modality::text), vocab, modality::text, 6249), file_error);
 }

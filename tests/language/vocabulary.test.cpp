@@ -56,13 +56,13 @@ TEST_CASE("vocabulary: a sequence is its words without separators") {
 
 TEST_CASE("vocabulary: what doesn't exist is named in the error") {
   vocabulary const vocab;
-  CHECK(has(complaint_of([&] { vocab.parse("<a_256>"); }), "'<a_256>' is not a word"));
-  CHECK(has(complaint_of([&] { vocab.token(modality::text, 4, code_t{0}); }), "level 4"));
-  CHECK(has(complaint_of([&] { vocab.token(modality::text, 0, code_t{256}); }), "code 256"));
-  CHECK(has(complaint_of([&] { vocab.token(modality{2}, 0, code_t{0}); }), "modality 2"));
-  CHECK(has(complaint_of([&] { vocab.prompt(18); }), "prompt 18"));
-  CHECK(has(complaint_of([&] { vocab.text(token_t{-1}); }), "token -1"));
-  CHECK(has(complaint_of([&] { vocab.text(token_t(vocab.size())); }), "token 2068"));
+  CHECK(has(complaint_of([&] { return vocab.parse("<a_256>"); }), "'<a_256>' is not a word"));
+  CHECK(has(complaint_of([&] { return vocab.token(modality::text, 4, code_t{0}); }), "level 4"));
+  CHECK(has(complaint_of([&] { return vocab.token(modality::text, 0, code_t{256}); }), "code 256"));
+  CHECK(has(complaint_of([&] { return vocab.token(modality{2}, 0, code_t{0}); }), "modality 2"));
+  CHECK(has(complaint_of([&] { return vocab.prompt(18); }), "prompt 18"));
+  CHECK(has(complaint_of([&] { return vocab.text(token_t{-1}); }), "token -1"));
+  CHECK(has(complaint_of([&] { return vocab.text(token_t(vocab.size())); }), "token 2068"));
   CHECK(!vocab.place(vocabulary::pad));
   CHECK(!vocab.place(vocab.prompt(0)));
   CHECK(!vocab.place(token_t{-1}));

@@ -11,8 +11,11 @@
 using namespace mql4grec;
 
 TEST_CASE("report: its JSON has the names the program promises") {
-  report const r{
-      .dataset = "Arts", .users = 3, .text = metric_values{1, 2, 3, 4, 5}, .seconds = 2, .users_per_second = 1.5};
+  report const r{.dataset = "Arts",
+                 .users = 3,
+                 .by_modality = {{.sequence = metric_values{.at = {{1, 1, 1}, {5, 2, 4}, {10, 3, 5}}}}},
+                 .seconds = 2,
+                 .users_per_second = 1.5};
   json const j = r;
   std::vector<std::string> names;
   for (auto const& [name, value] : j.items()) names.push_back(name);
@@ -32,13 +35,15 @@ TEST_CASE("saved_search: the released code's form, flat lists with the users' re
   auto two = sequence(1, 2);
   for (auto const token : sequence(3, 4)) two.push_back(token);
   saved_search saved;
-  saved.add(user_id{0}, two, std::vector{-0.5, -0.75}, sequence(3, 4), vocab);
-  saved.add(user_id{5}, two, std::vector{-0.1, -0.2}, sequence(0, 0), vocab);
+  auto const add = [&](user_id user, std::vector<double> const& scores, std::vector<token_t> const& target) {
+    saved.add({.user = user, .sequences = two, .scores = scores, .target = target}, vocab);
+  };
+  add(user_id{0}, {-0.5, -0.75}, sequence(3, 4));
+  add(user_id{5}, {-0.1, -0.2}, sequence(0, 0));
   test::scratch const here;
   write_saved_search(here / "save_seqrec_2.json", saved);
   CHECK(read_file(here / "save_seqrec_2.json") ==
         R"({"all_outputs":["<a_1><b_2>","<a_3><b_4>","<a_1><b_2>","<a_3><b_4>"],"all_scores":[-0.5,-0.75,-0.1,-0.2],)"
         R"("all_targets":["<a_3><b_4>","<a_0><b_0>"],"all_users":[0,5]})");
-  CHECK(read_saved_search(here / "save_seqrec_2.json") == saved);
-  CHECK_THROWS_AS(saved.add(user_id{0}, two, std::vector{-0.5}, sequence(3, 4), vocab), error);
+  CHECK_THROWS_AS(add(user_id{0}, {-0.5}, sequence(3, 4)), error);
 }

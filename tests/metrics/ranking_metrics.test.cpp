@@ -8,6 +8,8 @@
 using namespace mql4grec;
 
 namespace {
+metric_values const nothing{.at = {{.k = 1}, {.k = 5}, {.k = 10}}};
+
 metric_values of_one(placement at) {
   metric_accumulator mean;
   mean.add(at);
@@ -21,45 +23,45 @@ std::vector<token_t> tokens(std::vector<int> const& numbers) {
 }  // namespace
 
 TEST_CASE("metrics: the first place counts in full, later ones by 1 / log2(place + 2), beyond k nothing") {
-  CHECK(of_one({0, 1}) == metric_values{1, 1, 1, 1, 1});
+  CHECK(of_one({0, 1}) == metric_values{.at = {{1, 1, 1}, {5, 1, 1}, {10, 1, 1}}});
   auto const third = of_one({2, 1});
-  CHECK(third.hit1 == 0);
-  CHECK(third.hit5 == 1);
-  CHECK(third.ndcg5 == doctest::Approx(0.5));  // 1 / log2 4
+  CHECK(third.hit(1) == 0);
+  CHECK(third.hit(5) == 1);
+  CHECK(third.ndcg(5) == doctest::Approx(0.5));  // 1 / log2 4
   auto const sixth = of_one({5, 1});
-  CHECK(sixth.hit5 == 0);
-  CHECK(sixth.ndcg5 == 0);
-  CHECK(sixth.hit10 == 1);
-  CHECK(sixth.ndcg10 == doctest::Approx(0.3562071871));  // 1 / log2 7
-  CHECK(of_one({10, 1}) == metric_values{});
-  CHECK(of_one({}) == metric_values{});
+  CHECK(sixth.hit(5) == 0);
+  CHECK(sixth.ndcg(5) == 0);
+  CHECK(sixth.hit(10) == 1);
+  CHECK(sixth.ndcg(10) == doctest::Approx(0.3562071871));  // 1 / log2 7
+  CHECK(of_one({10, 1}) == nothing);
+  CHECK(of_one({}) == nothing);
 }
 
 TEST_CASE("metrics: the values are means over users, misses included, and nothing over nobody") {
   metric_accumulator mean;
-  CHECK(mean.mean() == metric_values{});
+  CHECK(mean.mean() == nothing);
   mean.add({0, 1});
   mean.add({2, 1});
   mean.add({});
   mean.add({7, 1});
   CHECK(mean.users() == 4);
-  CHECK(mean.mean().hit1 == 0.25);
-  CHECK(mean.mean().hit5 == 0.5);
-  CHECK(mean.mean().hit10 == 0.75);
-  CHECK(mean.mean().ndcg5 == doctest::Approx((1 + 0.5) / 4));
-  CHECK(mean.mean().ndcg10 == doctest::Approx((1 + 0.5 + 1 / std::log2(9.0)) / 4));
+  CHECK(mean.mean().hit(1) == 0.25);
+  CHECK(mean.mean().hit(5) == 0.5);
+  CHECK(mean.mean().hit(10) == 0.75);
+  CHECK(mean.mean().ndcg(5) == doctest::Approx((1 + 0.5) / 4));
+  CHECK(mean.mean().ndcg(10) == doctest::Approx((1 + 0.5 + 1 / std::log2(9.0)) / 4));
 }
 
 TEST_CASE("metrics: three items that share a sequence stand in each of their places a third of the time") {
   auto const values = of_one({1, 3});  // positions 1, 2, 3
-  CHECK(values.hit1 == 0);
-  CHECK(values.hit5 == 1);
-  CHECK(values.ndcg5 == doctest::Approx((1 / std::log2(3.0) + 1 / std::log2(4.0) + 1 / std::log2(5.0)) / 3));
+  CHECK(values.hit(1) == 0);
+  CHECK(values.hit(5) == 1);
+  CHECK(values.ndcg(5) == doctest::Approx((1 / std::log2(3.0) + 1 / std::log2(4.0) + 1 / std::log2(5.0)) / 3));
   auto const cut = of_one({3, 4});  // positions 3, 4 | 5, 6
-  CHECK(cut.hit5 == 0.5);
-  CHECK(cut.ndcg5 == doctest::Approx((1 / std::log2(5.0) + 1 / std::log2(6.0)) / 4));
-  CHECK(of_one({0, 4}).hit1 == 0.25);
-  CHECK(of_one({0, 1000}).hit10 == doctest::Approx(0.01));
+  CHECK(cut.hit(5) == 0.5);
+  CHECK(cut.ndcg(5) == doctest::Approx((1 / std::log2(5.0) + 1 / std::log2(6.0)) / 4));
+  CHECK(of_one({0, 4}).hit(1) == 0.25);
+  CHECK(of_one({0, 1000}).hit(10) == doctest::Approx(0.01));
 }
 
 TEST_CASE("metrics: the expectation over a group is the mean of the places it can take") {
@@ -68,11 +70,11 @@ TEST_CASE("metrics: the expectation over a group is the mean of the places it ca
       metric_accumulator enumerated;
       for (index_t place = before; place < before + group; ++place) enumerated.add({place, 1});
       auto const mean = enumerated.mean(), expected = of_one({before, group});
-      CHECK(expected.hit1 == doctest::Approx(mean.hit1));
-      CHECK(expected.hit5 == doctest::Approx(mean.hit5));
-      CHECK(expected.hit10 == doctest::Approx(mean.hit10));
-      CHECK(expected.ndcg5 == doctest::Approx(mean.ndcg5));
-      CHECK(expected.ndcg10 == doctest::Approx(mean.ndcg10));
+      CHECK(expected.hit(1) == doctest::Approx(mean.hit(1)));
+      CHECK(expected.hit(5) == doctest::Approx(mean.hit(5)));
+      CHECK(expected.hit(10) == doctest::Approx(mean.hit(10)));
+      CHECK(expected.ndcg(5) == doctest::Approx(mean.ndcg(5)));
+      CHECK(expected.ndcg(10) == doctest::Approx(mean.ndcg(10)));
     }
 }
 

@@ -34,8 +34,8 @@ template <Backend B>
 evaluation judged(B backend) {
   auto config = small_t5();
   config.vocabulary = vocab().size();
-  return evaluate(backend, random_frozen_t5<double>(backend, config), model_metadata{vocab(), "next"}, shop(),
-                  {.search = {.beams = 7}}, [](index_t, index_t) {});
+  return evaluate(backend, random_frozen_t5<double>(backend, config), {vocab(), next_only()}, shop(),
+                  {.search = {.beams = 7}});
 }
 
 /// A translator that was taught for some epochs, its kept codes, and its errors on the way.
@@ -96,9 +96,9 @@ translated_catalog clustered(B backend, index_t rotation_rounds) {
 TEST_CASE_TEMPLATE("pipeline: a model is judged alike on every backend", B, MQL4GREC_TEST_BACKENDS) {
   auto const expected = judged(reference::backend()).result, actual = judged(B()).result;
   CHECK(actual.users == 40);
-  CHECK_CLOSE(actual.text->ndcg10, expected.text->ndcg10, 1e-12);
-  CHECK_CLOSE(actual.image->ndcg10, expected.image->ndcg10, 1e-12);
-  CHECK_CLOSE(actual.item_ensemble->hit5, expected.item_ensemble->hit5, 1e-12);
+  CHECK_CLOSE(actual.of(modality::text).sequence->ndcg(10), expected.of(modality::text).sequence->ndcg(10), 1e-12);
+  CHECK_CLOSE(actual.of(modality::image).sequence->ndcg(10), expected.of(modality::image).sequence->ndcg(10), 1e-12);
+  CHECK_CLOSE(actual.ensemble.item->hit(5), expected.ensemble.item->hit(5), 1e-12);
 }
 
 TEST_CASE_TEMPLATE("pipeline: a translator learns, and gives every item a sequence of its own, on every backend", B,

@@ -18,8 +18,8 @@ std::filesystem::path dataset_of(std::filesystem::path const& directory, std::st
   make_directory(directory);
   dataset_paths const paths(directory);
   put(paths.interactions(), R"({"u": [0, 1]})");
-  if (!text_index.empty()) put(paths.text_index(), text_index);
-  if (!image_index.empty()) put(paths.image_index(), image_index);
+  if (!text_index.empty()) put(index_path(paths, modality::text), text_index);
+  if (!image_index.empty()) put(index_path(paths, modality::image), image_index);
   return directory;
 }
 using levels = std::vector<index_t>;
@@ -63,14 +63,15 @@ TEST_CASE("vocabulary_of: datasets that differ in their levels are refused with 
   auto const three = dataset_of(root / "three", R"({"0": ["<a_1>", "<b_0>", "<c_7>"]})", "");
   auto const four = dataset_of(root / "four", R"({"1": ["<a_1>", "<b_0>", "<c_7>", "<d_1>"]})", "");
   CHECK(complaint<file_error>([&] {
-          vocabulary_of({three, four});
-        }) == dataset_paths(four).text_index().string() + ": item 1 has 4 tokens, expected 3, as many as those of " +
-                  dataset_paths(three).text_index().string() + " have");
-  CHECK(complaint<file_error>([&] { read_dataset(three, vocabulary()); }) ==
-        dataset_paths(three).text_index().string() + ": item 0 has 3 tokens, expected 4");
+          return vocabulary_of({three, four});
+        }) == index_path(dataset_paths(four), modality::text).string() +
+                  ": item 1 has 4 tokens, expected 3, as many as those of " +
+                  index_path(dataset_paths(three), modality::text).string() + " have");
+  CHECK(complaint<file_error>([&] { return read_dataset(three, vocabulary()); }) ==
+        index_path(dataset_paths(three), modality::text).string() + ": item 0 has 3 tokens, expected 4");
   CHECK(complaint<file_error>([&] {
-          read_dataset(three, vocabulary({.modalities = families({2, 1, 7}, paper)}));
-        }) == dataset_paths(three).text_index().string() +
+          return read_dataset(three, vocabulary({.modalities = families({2, 1, 7}, paper)}));
+        }) == index_path(dataset_paths(three), modality::text).string() +
                   ": item 0, place 2: '<c_7>' is not in the vocabulary, expected <c_0> to <c_6>");
 }
 

@@ -58,7 +58,7 @@ frozen_t5<B, double> model(B& b) {
 }
 evaluation evaluated(evaluation_options const& options = {}, dataset const& from = small_dataset()) {
   cpu::backend b;
-  return evaluate(b, model(b), {vocab(), "all"}, from, options, [](index_t, index_t) {});
+  return evaluate(b, model(b), {vocab(), all_tasks()}, from, options);
 }
 
 // ---- the same by brute force: every item is scored by teacher forcing, lists are sorted, places are counted
@@ -142,13 +142,13 @@ struct sums {
 };
 std::vector<double> values(std::optional<metric_values> const& found) {
   auto const& m = found.value();
-  return {m.hit1, m.hit5, m.hit10, m.ndcg5, m.ndcg10};
+  return {m.hit(1), m.hit(5), m.hit(10), m.ndcg(5), m.ndcg(10)};
 }
 
 bool same_but_for_time(evaluation a, evaluation const& b) {
   a.result.seconds = b.result.seconds;
   a.result.users_per_second = b.result.users_per_second;
-  return a.result == b.result && a.saved_text == b.saved_text && a.saved_image == b.saved_image;
+  return a.result == b.result && a.saved == b.saved;
 }
 }  // namespace
 
@@ -182,12 +182,12 @@ TEST_CASE("evaluate: every figure is what counting by hand gives, shared sequenc
     CHECK(found.split == name_of(part));
     CHECK(found.dataset == "small");
     CHECK(found.beams == 20);
-    CHECK_CLOSE(values(found.text), text.over(found.users), 1e-12);
-    CHECK_CLOSE(values(found.image), image.over(found.users), 1e-12);
-    CHECK_CLOSE(values(found.ensemble), ensemble.over(found.users), 1e-12);
-    CHECK_CLOSE(values(found.item_text), item_text.over(found.users), 1e-12);
-    CHECK_CLOSE(values(found.item_image), item_image.over(found.users), 1e-12);
-    CHECK_CLOSE(values(found.item_ensemble), item_ensemble.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.of(modality::text).sequence), text.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.of(modality::image).sequence), image.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.ensemble.sequence), ensemble.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.of(modality::text).item), item_text.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.of(modality::image).item), item_image.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.ensemble.item), item_ensemble.over(found.users), 1e-12);
   }
 }
 
@@ -201,7 +201,7 @@ TEST_CASE("evaluate: the examples are the first users' lists, as brute force ran
                image = score_all(from, modality::image, example.user, split::test);
     auto const both = fused(text, image);
     for (auto const& [mine, expected] :
-         {std::pair(example.text, text), {example.image, image}, {example.ensemble, both}}) {
+         {std::pair(example.by_modality.at(0), text), {example.by_modality.at(1), image}, {example.ensemble, both}}) {
       REQUIRE(mine.size() == std::ssize(expected));
       for (std::size_t i = 0; i < expected.size(); ++i) {
         CHECK(mine.items[i] == expected[i].item);
@@ -218,7 +218,7 @@ TEST_CASE(
   auto const& table = from.table(modality::text);
   auto users = evaluated_users(from.interactions);
   std::erase_if(users, [&](user_id u) { return !table.has(target(from.interactions, u, split::test)); });
-  auto const& saved = found.saved_text;
+  auto const& saved = found.saved.at(0);
   REQUIRE(std::ssize(saved.all_users) == std::ssize(users));
   REQUIRE(saved.all_outputs.size() == 4 * users.size());
   REQUIRE(saved.all_scores.size() == 4 * users.size());
@@ -228,18 +228,17 @@ TEST_CASE(
     for (std::size_t i = 1; i < 4; ++i) CHECK(saved.all_scores[4 * u + i] <= saved.all_scores[4 * u + i - 1]);
   }
   auto const first = found.examples.front();  // whose target has a text
-  CHECK(saved.all_outputs.front() == vocab().text(table.of(first.text.items.front())));
-  CHECK(saved.all_scores.front() == first.text.scores.front());
+  CHECK(saved.all_outputs.front() == vocab().text(table.of(first.by_modality[0].items.front())));
+  CHECK(saved.all_scores.front() == first.by_modality[0].scores.front());
 }
 
 TEST_CASE("evaluate: twice gives the same, and neither blocks nor workers change it") {
   auto const expected = evaluated();
   CHECK(same_but_for_time(evaluated(), expected));
   cpu::backend b(3);
-  auto const found =
-      evaluate(b, model(b), {vocab(), "all"}, small_dataset(), {.search = {.block_rows = 1}}, [](index_t, index_t) {});
-  CHECK(values(found.result.ensemble) == values(expected.result.ensemble));
-  CHECK(found.saved_text.all_outputs == expected.saved_text.all_outputs);
+  auto const found = evaluate(b, model(b), {vocab(), all_tasks()}, small_dataset(), {.search = {.block_rows = 1}});
+  CHECK(values(found.result.ensemble.sequence) == values(expected.result.ensemble.sequence));
+  CHECK(found.saved.at(0).all_outputs == expected.saved.at(0).all_outputs);
 }
 
 TEST_CASE("evaluate: of so many users only the first are asked; of none there are no figures") {
@@ -247,47 +246,105 @@ TEST_CASE("evaluate: of so many users only the first are asked; of none there ar
   auto const few = evaluated({.users = 3});
   CHECK(few.result.users == 3);
   CHECK(few.examples.size() == 3);
-  auto const& users = few.saved_text.all_users;
+  auto const& users = few.saved.at(0).all_users;
   CHECK(users.size() <= 3);  // whose target has no text isn't saved
-  CHECK(std::ranges::equal(users, std::span(all.saved_text.all_users).first(users.size())));
+  CHECK(std::ranges::equal(users, std::span(all.saved.at(0).all_users).first(users.size())));
   for (index_t none : {0, -5}) {
     auto const nobody = evaluated({.users = none}).result;
     CHECK(nobody.users == 0);
-    CHECK(!nobody.text);
-    CHECK(!nobody.ensemble);
-    CHECK(!nobody.item_image);
+    for (auto const& metrics : {nobody.of(modality::text), nobody.of(modality::image), nobody.ensemble})
+      CHECK(metrics == list_metrics{});
   }
   CHECK(evaluated({.users = 1000}).result.users == all.result.users);
 }
 
 TEST_CASE("evaluate: progress never falls and ends with all users") {
   cpu::backend b;
-  std::vector<index_t> told;
-  evaluate(b, model(b), {vocab(), "all"}, small_dataset(), {.search = {.block_rows = 60}},
-           [&](index_t done, index_t of) {
-             CHECK(of == 13);
-             told.push_back(done);
-           });
-  CHECK(std::ranges::is_sorted(told));
-  CHECK(told.back() == 13);
-  CHECK(told.front() == 0);
-  CHECK(told.size() == 11);  // then three users at a time, once a modality
+  std::vector<index_t> reported;
+  auto const progress = [&](index_t done, index_t users) {
+    CHECK(users == 13);
+    reported.push_back(done);
+  };
+  CHECK(evaluate(b, model(b), {vocab(), all_tasks()}, small_dataset(),
+                 {.search = {.block_rows = 60}, .progress = progress})
+            .result.users == 13);
+  CHECK(std::ranges::is_sorted(reported));
+  CHECK(reported.back() == 13);
+  CHECK(reported.front() == 0);
+  CHECK(reported.size() == 11);  // then three users at a time, once a modality
 }
 
 TEST_CASE("evaluate: another rule of fusion leaves each modality's figures alone") {
-  cpu::backend b;
-  auto const expected = evaluated().result;
-  auto const found = evaluate(
-                         b, model(b), {vocab(), "all"}, small_dataset(), {}, [](index_t, index_t) {}, calibrated{})
-                         .result;
-  CHECK(found.text == expected.text);
-  CHECK(found.item_image == expected.item_image);
+  auto const expected = evaluated().result, found = evaluated({.fusion = calibrated{}}).result;
+  CHECK(found.by_modality == expected.by_modality);
   CHECK(found.ensemble != expected.ensemble);
 }
 
-TEST_CASE("evaluate: the card's tasks decide how the model is asked") {
+TEST_CASE("evaluate: metrics at other cut-offs are those of the same lists") {
+  auto const expected = evaluated().result.ensemble.sequence.value(),
+             found = evaluated({.at = {10, 3}}).result.ensemble.sequence.value();
+  REQUIRE(found.at.size() == 2);
+  CHECK(found.hit(10) == expected.hit(10));
+  CHECK(found.ndcg(10) == expected.ndcg(10));
+  CHECK(found.hit(3) >= expected.hit(1));
+  CHECK(found.hit(3) <= expected.hit(5));
+  CHECK_THROWS_AS(static_cast<void>(found.hit(5)), error);
+  CHECK_THROWS_AS(evaluated({.at = {0}}), error);
+}
+
+TEST_CASE("evaluate: the tasks decide how the model is queried") {
   cpu::backend b;
-  auto const released = evaluate(b, model(b), {vocab(), "released"}, small_dataset(), {}, [](index_t, index_t) {});
-  CHECK(released.saved_text.all_scores != evaluated().saved_text.all_scores);
-  CHECK_THROWS_AS(evaluate(b, model(b), {vocab(), "some"}, small_dataset(), {}, [](index_t, index_t) {}), error);
+  auto const released = evaluate(b, model(b), {vocab(), released_mixture()}, small_dataset());
+  CHECK(released.saved.at(0).all_scores != evaluated().saved.at(0).all_scores);
+}
+
+TEST_CASE("evaluate: a single modality is fused with nothing, and a third one is evaluated like the others") {
+  auto one = small_dataset();
+  one.tokens.resize(1);
+  auto const text = evaluated({}, one).result;
+  REQUIRE(text.by_modality.size() == 1);
+  CHECK(text.ensemble == text.by_modality.front());
+  CHECK(text.by_modality.front() == evaluated().result.by_modality.front());
+
+  // A third modality with the sequences and the prompt of the second, but tokens of its own.
+  vocabulary const three({.modalities = {{"a", {3, 3}}, {"A", {4, 4, 4}}, {"q", {4, 4, 4}}}});
+  auto const third = modality{2};
+  auto data = small_dataset();
+  token_table copied(third, catalog, 3);
+  auto const& images = data.table(modality::image);
+  for (auto const item : images.present()) {
+    std::vector<token_t> sequence;
+    for (auto const token : images.of(item)) {
+      auto const place = vocab().place(token).value();
+      sequence.push_back(three.token(third, place.level, place.code));
+    }
+    copied.set(item, sequence);
+  }
+  for (auto& table : data.tokens) {  // the same tokens have other ids in the larger vocabulary
+    token_table renumbered(table.kind(), catalog, table.levels());
+    for (auto const item : table.present()) {
+      std::vector<token_t> sequence;
+      for (auto const token : table.of(item)) sequence.push_back(three.parse(vocab().text(token)));
+      renumbered.set(item, sequence);
+    }
+    table = renumbered;
+  }
+  data.tokens.push_back(copied);
+  auto tasks = all_tasks();
+  tasks.queries.push_back({.from = third, .to = third, .prompt = {3, 3}});
+  cpu::backend b;
+  auto config = small_t5();
+  config.vocabulary = three.size();
+  config.model_width = 8;
+  auto const found = evaluate(b, random_frozen_t5<double>(b, config), {three, tasks}, data);
+  REQUIRE(found.result.by_modality.size() == 3);
+  CHECK(found.saved.size() == 3);
+  CHECK(found.result.of(third).item.has_value());
+  CHECK(found.examples.front().by_modality[2].size() == 15);
+  CHECK(found.saved[2].all_outputs.front().starts_with("<q_"));
+  // From the history in text to images: the third modality isn't needed to recommend in it.
+  tasks.queries[1] = {.from = modality::text, .to = modality::image, .prompt = {6, 3}};
+  auto const crossed = evaluate(b, random_frozen_t5<double>(b, config), {three, tasks}, data);
+  CHECK(crossed.result.by_modality[0] == found.result.by_modality[0]);
+  CHECK(crossed.saved[1].all_scores != found.saved[1].all_scores);
 }

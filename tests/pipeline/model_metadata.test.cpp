@@ -67,7 +67,7 @@ TEST_CASE("model metadata: a damaged one is a file_error that begins with its pa
   auto const path = directory / "mql4grec.json";
   auto const refusal = [&](std::string_view content) {
     put(path, content);
-    auto const message = complaint<file_error>([&] { read_model_metadata(directory.path()); });
+    auto const message = complaint<file_error>([&] { return read_model_metadata(directory.path()); });
     CHECK((message.empty() || message.starts_with(path.string() + ": ")));
     return message;
   };
@@ -119,7 +119,7 @@ TEST_CASE("mixture_named: a list has the tasks that it names, in its order, with
   CHECK(three.tasks.size() == 3);
   CHECK(three.validated == std::vector{all_tasks().queries[1], all_tasks().queries[1]});
   CHECK(query_prompts("next-text") == query_prompts("all"));
-  CHECK(complaint<error>([] { mixture_named("next-text,next-words"); }) ==
+  CHECK(complaint<error>([] { return mixture_named("next-text,next-words"); }) ==
         "tasks: 'next-words' is unknown, expected next-text, next-image, text-to-image, image-to-text, "
         "align-text-image or align-image-text");
   CHECK_THROWS_AS(mixture_named("next-text,"), error);
@@ -142,8 +142,8 @@ TEST_CASE("read_dataset: a directory's interactions, sequences and descriptions;
   make_directory(directory);
   dataset_paths const paths(directory);
   put(paths.interactions(), R"({"9": [0, 2, 1], "4": [3]})");
-  put(paths.text_index(), R"({"0": ["<a_2>"], "3": ["<a_0>"]})");
-  put(paths.image_index(), R"({"1": ["<A_1>", "<B_0>"]})");
+  put(index_path(paths, modality::text), R"({"0": ["<a_2>"], "3": ["<a_0>"]})");
+  put(index_path(paths, modality::image), R"({"1": ["<A_1>", "<B_0>"]})");
   auto const bare = read_dataset(directory, vocab);
   CHECK(bare.name == "Toys");
   CHECK(bare.interactions.users() == 2);
@@ -154,12 +154,14 @@ TEST_CASE("read_dataset: a directory's interactions, sequences and descriptions;
   put(paths.items(), R"({"2": {"title": "Top", "description": "", "brand": "", "categories": ""}})");
   CHECK(read_dataset(directory, vocab).items.at(item_id{2}).title == "Top");
   CHECK_THROWS_AS(read_dataset(directory, vocabulary({.modalities = {{"a", {2}}, {"A", {2, 2}}}})),
-                  file_error);                   // has no <a_2>
-  std::filesystem::remove(paths.image_index());  // one of the two is enough: nothing has a sequence in the other
+                  file_error);  // has no <a_2>
+  std::filesystem::remove(
+      index_path(paths, modality::image));  // one of the two is enough: nothing has a sequence in the other
   CHECK(items_with_sequence(read_dataset(directory, vocab).table(modality::image)) == 0);
   CHECK(read_dataset(directory, vocab).table(modality::image).items() == 4);
-  std::filesystem::remove(paths.text_index());
-  CHECK(complaint<file_error>([&] { read_dataset(directory, vocab); }) ==
-        paths.text_index().string() + ": is missing, and so is Toys.index_vitemb.json, expected at least one of them");
+  std::filesystem::remove(index_path(paths, modality::text));
+  CHECK(complaint<file_error>([&] { return read_dataset(directory, vocab); }) ==
+        index_path(paths, modality::text).string() +
+            ": is missing, and so is Toys.index_vitemb.json, expected at least one of them");
   CHECK_THROWS_AS(read_dataset(root / "absent", vocab), file_error);
 }

@@ -50,7 +50,7 @@ run_options run_in(std::filesystem::path const& out) {
 run_result trained(run_options const& options, run_observer const& observer = {},
                    std::vector<dataset> data = datasets()) {
   cpu::backend b;
-  return train_model(b, options, std::move(data), vocab(), observer);
+  return train_model(b, options, {std::move(data), vocab()}, observer);
 }
 /// An observer that ends a call after so many updates.
 run_observer stops_after(int updates) {
@@ -123,12 +123,14 @@ TEST_CASE("train: a directory that holds a run is refused, and left as it is, un
   auto const state = read_file(out / "training.safetensors");
   auto again = run_in(out);
   again.training.seed = 5;
-  CHECK(complaint<error>([&] { trained(again); }) ==
+  CHECK(complaint<error>([&] { return trained(again); }) ==
         out.string() + ": holds a training run; resume it, or write to another directory");
   CHECK(timeless_files(out) == before);
   CHECK(read_file(out / "training.safetensors") == state);
   again.resume = true;
-  CHECK(complaint<file_error>([&] { trained(again); }).ends_with("belongs to a run with seed = 4, but this one has 5"));
+  CHECK(complaint<file_error>([&] {
+          return trained(again);
+        }).ends_with("belongs to a run with seed = 4, but this one has 5"));
   auto same = run_in(out);
   same.resume = true;
   CHECK(trained(same).status == train::run_status::finished);  // there is nothing left to do
@@ -141,7 +143,7 @@ TEST_CASE(
   temporary_directory const root;
   auto const rounding = [&](run_options const& options, run_observer const& observer = {}) {
     cpu::backend b(1, precision::bf16);
-    return train_model(b, options, datasets(), vocab(), observer);
+    return train_model(b, options, {datasets(), vocab()}, observer);
   };
   rounding(run_in(root / "whole"));
   auto options = run_in(root / "pieces");
@@ -158,7 +160,7 @@ TEST_CASE(
   changed.resume = true;
   changed.training.block_tokens = 7;
   cpu::backend exact;
-  CHECK(train_model(exact, changed, datasets(), vocab(), listener).progress.finished);
+  CHECK(train_model(exact, changed, {datasets(), vocab()}, listener).progress.finished);
   REQUIRE(said.size() == 1);
   CHECK(said.front() == "precision was \"bf16\" and is \"fp32\", block_tokens was 512 and is 7");
 }
@@ -180,7 +182,7 @@ TEST_CASE(
   trained(with_epochs(3, learning_curve::constant, root / "whole"));
   CHECK(timeless_files(root / "grown") == timeless_files(root / "whole"));
   trained(with_epochs(2, learning_curve::cosine, root / "cosine"));
-  CHECK(complaint<file_error>([&] { trained(with_epochs(3, learning_curve::cosine, root / "cosine")); })
+  CHECK(complaint<file_error>([&] { return trained(with_epochs(3, learning_curve::cosine, root / "cosine")); })
             .ends_with("belongs to a run with epochs = 2, but this one has 3: the cosine of its learning rates ends "
                        "with the last one"));
 }
@@ -273,7 +275,7 @@ TEST_CASE("train: a model to begin with that is absent or knows too few words is
   cpu::backend b;
   write_model(root / "small", random_t5<float>(b, small_t5()));
   options.init = root / "small";
-  CHECK(complaint<file_error>([&] { trained(options); }) ==
+  CHECK(complaint<file_error>([&] { return trained(options); }) ==
         (root / "small").string() + ": the model knows 9 tokens, but the vocabulary has 32");
 }
 
@@ -283,7 +285,9 @@ TEST_CASE("train: a run isn't resumed with more words than its model knows") {
   trained(options, stops_after(1));
   options.resume = true;
   cpu::backend b;
-  CHECK(complaint<file_error>([&] { train_model(b, options, datasets(), vocabulary()); }) ==
+  CHECK(complaint<file_error>([&] {
+          return train_model(b, options, {datasets(), vocabulary()});
+        }) ==
         (root / "run/training.safetensors").string() + ": the model knows 32 tokens, but the vocabulary has 2068");
 }
 
@@ -292,10 +296,10 @@ TEST_CASE("train: what can't be trained is refused before the directory becomes 
   auto options = run_in(root / "run");
   options.tasks = "some";
   CHECK(complaint<error>([&] {
-          trained(options);
+          return trained(options);
         }).starts_with("tasks 'some': expected all, next, released, released-next or a list of next-text"));
   options.tasks = "next";
-  CHECK(complaint<error>([&] { trained(options, {}, {}); }).ends_with("there are no examples to train on"));
+  CHECK(complaint<error>([&] { return trained(options, {}, {}); }).ends_with("there are no examples to train on"));
   options.training.epochs = 0;
   CHECK_THROWS_AS(trained(options), error);
   CHECK(trained(run_in(root / "run")).status == train::run_status::finished);
@@ -339,9 +343,9 @@ TEST_CASE("train, then evaluate: what was learnt by heart is found again") {
   trained(options, {}, {walkers(9, 1)});
   cpu::backend b;
   evaluation_options const asked{.part = split::train, .search = {.beams = 9}};
-  auto const found = evaluate(b, frozen_t5(b, read_model<float>(b, root / "run")), read_model_metadata(root / "run"),
-                              walkers(9, 1), asked, [](index_t, index_t) {});
+  auto const found = evaluate(b, frozen_t5(b, read_model<float>(b, root / "run")),
+                              tasks_of(read_model_metadata(root / "run")), walkers(9, 1), asked);
   CHECK(found.result.users == 9);
   CHECK(found.result.split == "train");
-  CHECK(found.result.ensemble->hit1 > 0.8);
+  CHECK(found.result.ensemble.sequence->hit(1) > 0.8);
 }

@@ -39,7 +39,7 @@ std::string complaint_after(Change&& change) {
   }
   change(tensors);
   write_safetensors(path, tensors);
-  auto const what = complaint<file_error>([&] { read_residual_kmeans(b, path); });
+  auto const what = complaint<file_error>([&] { return read_residual_kmeans(b, path); });
   return what.starts_with(path.string() + ": ") ? what.substr(path.string().size() + 2) : what;
 }
 named_tensor& find(std::vector<named_tensor>& tensors, std::string const& name) {

@@ -28,7 +28,7 @@ std::string complaint_after(Change&& change) {
   change(tensors);
   auto const path = root / "model.safetensors";
   write_safetensors(path, tensors);
-  auto const what = complaint<file_error>([&] { read_rq_vae<float>(b, path); });
+  auto const what = complaint<file_error>([&] { return read_rq_vae<float>(b, path); });
   return what.starts_with(path.string() + ": ") ? what.substr(path.string().size() + 2) : what;
 }
 named_tensor& find(std::vector<named_tensor>& tensors, std::string const& name) {

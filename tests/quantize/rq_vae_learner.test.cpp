@@ -102,7 +102,7 @@ TEST_CASE("RQ-VAE learner: the state of another run is refused with the conditio
   other.conditions = run_conditions(other.options, other.model.config(), items);
   train::write_state(root / "state", one.trainer, one.progress, one.conditions);
   CHECK(complaint<file_error>([&] {
-          train::read_state<rq_vae_progress>(root / "state", other.trainer, other.conditions);
+          return train::read_state<rq_vae_progress>(root / "state", other.trainer, other.conditions);
         }) == (root / "state").string() + ": belongs to a run with evaluate_every = 2, but this one has 1");
   CHECK_NOTHROW(train::read_state<rq_vae_progress>(root / "state", more.trainer,
                                                    more.conditions));  // its learning rate doesn't depend on the epochs
@@ -112,7 +112,7 @@ TEST_CASE("RQ-VAE learner: a collapsed codebook ends the training with training_
   run learner(50);
   learner.options.least_entropy = 1.1;  // no codebook can reach this
   learner.options.collapse_patience = 3;
-  auto const what = complaint<training_error>([&] { learner.until(100000); });
+  auto const what = complaint<training_error>([&] { return learner.until(100000); });
   CHECK(what.starts_with("epoch 6: a codebook has collapsed, codes used by level: "));
   CHECK(learner.progress.epoch == 6);
 }
@@ -139,7 +139,7 @@ TEST_CASE("RQ-VAE learner: collapse is decided by perplexity, for any number of 
 TEST_CASE("RQ-VAE learner: a training of any length doesn't keep a collapsed model") {
   run learner(2);
   learner.options.least_entropy = 1.1;
-  auto const what = complaint<training_error>([&] { learner.until(100000); });
+  auto const what = complaint<training_error>([&] { return learner.until(100000); });
   CHECK(what.starts_with("epoch 2: a codebook has collapsed, codes used by level: "));
   CHECK(what.find("(perplexity ") != what.npos);
   run ignored(2);

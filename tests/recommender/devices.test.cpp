@@ -28,7 +28,7 @@ template <Backend B>
 recommender<B> service_on(B& b) {
   auto config = small_t5();
   config.vocabulary = vocab().size();
-  return {b, random_t5<float>(b, config), vocab(), next_only(), {table()}};
+  return {b, random_t5<float>(b, config), {vocab(), next_only()}, {table()}};
 }
 }  // namespace
 

@@ -8,6 +8,7 @@
 
 #include "core/temporary_directory.hpp"
 #include "mql4grec/core/files.hpp"
+#include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 #include "support/backends.hpp"
@@ -54,7 +55,7 @@ t5<B, T> model(std::uint64_t seed = 7) {
 template <class B = cpu::backend, class T = float>
 recommender<B, T> service(std::uint64_t seed = 7, recommender_options const& options = {}) {
   B b;
-  return {b, model<B, T>(seed), vocab(), all_tasks(), tables(), options};
+  return {b, model<B, T>(seed), {vocab(), all_tasks()}, tables(), options};
 }
 
 item_list random_history(index_t length, std::uint64_t seed) {
@@ -82,8 +83,8 @@ TEST_CASE_TEMPLATE("recommend: its list is the ensemble that evaluation judges",
   for (std::uint64_t u = 0; u < 10; ++u)
     from.interactions.add_user(std::to_string(u), random_history(3 + 3 * static_cast<index_t>(u), u));
   from.interactions.item_count = catalog;
-  auto const judged = evaluate(b, frozen_t5(b, model<B, double>()), {vocab(), "all"}, from, {.search = {.beams = 10}},
-                               [](index_t, index_t) {});
+  auto const judged =
+      evaluate(b, frozen_t5(b, model<B, double>()), {vocab(), all_tasks()}, from, {.search = {.beams = 10}});
   auto const asked = service<B, double>(7, {.search = {.beams = 10}});
   REQUIRE(judged.examples.size() == 10);
   for (auto const& example : judged.examples) {
@@ -102,7 +103,7 @@ TEST_CASE_TEMPLATE("recommend: a shorter list is the beginning of a longer one, 
   CHECK(set_of(all).size() == 20);
   for (index_t k : {0, 1, 5, 19}) CHECK(asked.recommend(random_history(6, 1), k) == first_of(all, k));
   CHECK_THROWS_AS(asked.recommend({}, -1), error);
-  CHECK(complaint<error>([&] { asked.recommend({}, 4097); }) == "recommend: k is 4097, expected 0 to 4096");
+  CHECK(complaint<error>([&] { return asked.recommend({}, 4097); }) == "recommend: k is 4097, expected 0 to 4096");
 }
 
 TEST_CASE_TEMPLATE("recommend: who asks for more than there is gets every item that can be said in some modality", B,
@@ -181,7 +182,7 @@ TEST_CASE(
     "alone") {
   cpu::backend backend;
   auto const text = tables()[0];
-  recommender<> const asked(backend, model(), vocab(), all_tasks(), {text});
+  recommender<> const asked(backend, model(), {vocab(), all_tasks()}, {text});
   REQUIRE(duplicate_items(text) > 3);
   auto const list = asked.recommend(random_history(4, 1), 100);
   CHECK(list.size() == 28);
@@ -211,19 +212,20 @@ TEST_CASE("recommend: where no item has a picture, the ranking is the text's") {
   std::vector<token_table> const text = {tables()[0]};
   auto both = text;
   both.emplace_back(modality::image, catalog, 3);
-  recommender<> const one(backend, model(), vocab(), all_tasks(), text),
-      two(backend, model(), vocab(), all_tasks(), both);
+  recommender<> const one(backend, model(), {vocab(), all_tasks()}, text),
+      two(backend, model(), {vocab(), all_tasks()}, both);
   CHECK(two.recommend(random_history(4, 1), 10) == one.recommend(random_history(4, 1), 10));
-  recommender<> const nothing(backend, model(), vocab(), all_tasks(), {token_table(modality::text, catalog, 2)});
+  recommender<> const nothing(backend, model(), {vocab(), all_tasks()}, {token_table(modality::text, catalog, 2)});
   CHECK(nothing.recommend(random_history(4, 1), 10) == ranking{});
-  CHECK(recommender<>(backend, model(), vocab(), all_tasks(), {token_table(modality::text, 0, 2)}).recommend({}, 10) ==
-        ranking{});
+  CHECK(
+      recommender<>(backend, model(), {vocab(), all_tasks()}, {token_table(modality::text, 0, 2)}).recommend({}, 10) ==
+      ranking{});
 }
 
 TEST_CASE("recommend: another rule of fusion ranks the same items by its own scores") {
   cpu::backend backend;
-  recommender<cpu::backend, float, calibrated> const asked(backend, model(), vocab(), all_tasks(), tables(),
-                                                           {.search = {.beams = 30}});
+  recommender<> const asked(backend, model(), {vocab(), all_tasks()}, tables(),
+                            {.search = {.beams = 30}, .fusion = calibrated{}});
   auto const list = asked.recommend(random_history(4, 1), 30);
   CHECK(list.size() == 29);
   double total = 0;
@@ -251,6 +253,33 @@ TEST_CASE("recommend: four threads at once get what one thread gets, to the bit"
     });
   for (auto& thread : threads) thread.join();
   for (auto const& mine : answers) CHECK(mine == expected);
+}
+
+TEST_CASE("session: it answers as its recommender does, through moves of either, and refuses once that is gone") {
+  auto const past = random_history(6, 1);
+  auto first = std::make_unique<recommender<>>(service(7));
+  auto const second = service(8);
+  auto const expected = first->recommend(past, 10), others = second.recommend(past, 10);
+  REQUIRE(expected != others);
+  auto session = first->session();
+  CHECK(session.recommend(past) == expected);
+  CHECK(session.recommend(past, {.k = 3}) == first_of(expected, 3));
+  item_filter const filter{.deny = expected.items};
+  CHECK(session.recommend(past, {.k = 5, .filter = filter}) == first->recommend(past, 5, filter));
+  auto other = second.session();  // both in one thread: each keeps its own backend and searches
+  CHECK(other.recommend(past) == others);
+  CHECK(session.recommend(past) == expected);
+  auto moved = std::move(session);
+  recommender<> const elsewhere = std::move(*first);
+  first.reset();
+  CHECK(moved.recommend(past) == expected);
+  other = std::move(moved);
+  CHECK(other.recommend(past) == expected);
+  auto last = [&] { return service(7).session(); }();
+  CHECK(complaint<error>([&] { return last.recommend(past); }) ==
+        "recommend: the recommender of this session has been destroyed");
+  last = elsewhere.session();
+  CHECK(last.recommend(past) == expected);
 }
 
 TEST_CASE("recommender_slot: while models are swapped every answer is wholly the old one's or the new one's") {
@@ -303,7 +332,7 @@ TEST_CASE("recommender: what doesn't fit together is refused when it is made, no
   auto const made_of = [](std::vector<token_table> from, vocabulary const& said = vocab(),
                           recommender_options const& options = {}) {
     cpu::backend backend;
-    recommender<>(backend, model(), said, all_tasks(), std::move(from), options);
+    recommender<>(backend, model(), {said, all_tasks()}, std::move(from), options);
   };
   auto const [text, image] = std::pair(tables()[0], tables()[1]);
   CHECK_NOTHROW(made_of({text, image}));
@@ -328,12 +357,12 @@ TEST_CASE("recommender: loaded from directories it answers as the one they were 
   taken.add_user("0", random_history(5, 1));
   taken.add_user("1", item_list{item_id(catalog - 1)});
   write_interactions(paths.interactions(), taken);
-  write_token_table(paths.text_index(), tables()[0], vocab());
-  write_token_table(paths.image_index(), tables()[1], vocab());
+  write_token_table(index_path(paths, modality::text), tables()[0], vocab());
+  write_token_table(index_path(paths, modality::image), tables()[1], vocab());
   write_model(model_directory, model());
   write_model_metadata(model_directory, {vocab(), "released"});
   auto const loaded = recommender<>::load(model_directory, catalog_directory);
-  recommender<> const original(backend, model(), vocab(), released_mixture(), tables());
+  recommender<> const original(backend, model(), {vocab(), released_mixture()}, tables());
   CHECK(loaded.items() == catalog);
   CHECK(loaded.recommend(random_history(5, 2), 12) == original.recommend(random_history(5, 2), 12));
   CHECK_THROWS_AS(recommender<>::load(model_directory, root / "absent"), file_error);

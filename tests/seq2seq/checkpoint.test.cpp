@@ -94,7 +94,7 @@ std::string refusal(std::function<void(loose_checkpoint&)> const& change, t5_con
   loose_checkpoint loose(directory.path());
   change(loose);
   loose.save();
-  auto const said = complaint<file_error>([&] { read_back(directory.path()); });
+  auto const said = complaint<file_error>([&] { return read_back(directory.path()); });
   return said.substr(std::min(said.size(), directory.path().string().size() + 1));
 }
 /// The same after members of config.json were replaced.
@@ -104,7 +104,7 @@ std::string config_refusal(json const& members) {
   json config = read_json(directory / "config.json");
   config.update(members);
   write_json(directory / "config.json", config);
-  auto const said = complaint<file_error>([&] { read_back(directory.path()); });
+  auto const said = complaint<file_error>([&] { return read_back(directory.path()); });
   return said.substr(std::min(said.size(), directory.path().string().size() + 1));
 }
 
@@ -193,7 +193,7 @@ TEST_CASE("config.json: what we don't compute is refused, and a wrong value is n
   CHECK(config_refusal({{"d_kv", nullptr}}) == "config.json: key 'd_kv' is missing");
   CHECK(config_refusal({{"num_heads", 0}}) == "config.json: t5: num_heads is 0, expected at least 1 and at most 2^24");
   CHECK(config_refusal({{"dropout_rate", 1.0}}) == "config.json: t5: dropout_rate is 1, expected 0 ≤ rate < 1");
-  CHECK(complaint<file_error>([] { from_config_json(json::array(), "c"); }) ==
+  CHECK(complaint<file_error>([] { return from_config_json(json::array(), "c"); }) ==
         "c: is a JSON array, expected an object");
 }
 
@@ -333,7 +333,7 @@ TEST_CASE("checkpoint: an untied model as transformers 5 writes it is read as un
   loose_checkpoint loose(directory.path());
   loose.tensors.erase("lm_head.weight");
   loose.save();
-  CHECK(complaint<file_error>([&] { read_back(directory.path()); }) ==
+  CHECK(complaint<file_error>([&] { return read_back(directory.path()); }) ==
         (directory / "model.safetensors").string() + ": tensor 'lm_head.weight' is missing");
 }
 
@@ -356,7 +356,7 @@ TEST_CASE("checkpoint: a model in several files is the same, and files that disa
   auto const index = directory / "model.safetensors.index.json";
   auto const said = [&](json const& weight_map) {
     write_json(index, {{"metadata", {{"total_size", 1}}}, {"weight_map", weight_map}});
-    auto const what = complaint<file_error>([&] { read_back(directory.path()); });
+    auto const what = complaint<file_error>([&] { return read_back(directory.path()); });
     return what.substr(std::min(what.size(), directory.path().string().size() + 1));
   };
   CHECK(said(map).empty());
@@ -386,9 +386,9 @@ TEST_CASE("checkpoint: a model in several files is the same, and files that disa
 TEST_CASE("checkpoint: other forms of a checkpoint are refused by name") {
   temporary_directory const directory;
   auto const said = [&] {
-    return complaint<file_error>([&] { read_back(directory.path()); }).substr(directory.path().string().size());
+    return complaint<file_error>([&] { return read_back(directory.path()); }).substr(directory.path().string().size());
   };
-  CHECK(complaint<file_error>([&] { read_back(directory / "none"); }) ==
+  CHECK(complaint<file_error>([&] { return read_back(directory / "none"); }) ==
         (directory / "none").string() + ": isn't a directory, expected one with config.json and model.safetensors");
   CHECK(said() == "/config.json: can't be opened for reading: No such file or directory");
   test::put(directory / "config.json", to_config_json(small()).dump());

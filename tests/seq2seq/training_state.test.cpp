@@ -80,7 +80,7 @@ training_progress timeless(training_progress p) {
 
 std::string complaint_of_reading(std::filesystem::path const& path) {
   run reader;
-  return complaint<file_error>([&] { reader.restore(path); });
+  return complaint<file_error>([&] { return reader.restore(path); });
 }
 
 using metadata = std::map<std::string, std::string>;
@@ -179,7 +179,7 @@ TEST_CASE("training state: the state of another run is refused; the message cont
     auto options = quick();
     change(options);
     run other(options);
-    return complaint<file_error>([&] { other.restore(path); });
+    return complaint<file_error>([&] { return other.restore(path); });
   };
   CHECK(refusal([](auto&) {}) == "");
   CHECK(refusal([](auto& o) { o.block_tokens = 5; }) == "");  // a matter of caches
@@ -201,12 +201,12 @@ TEST_CASE("training state: the state of another run is refused; the message cont
   }
   run reader;
   reader.conditions = run_conditions(quick(), tiny_t5(), 14);
-  CHECK(complaint<file_error>([&] { reader.restore(path); }).find("examples = 13, but this one has 14") !=
+  CHECK(complaint<file_error>([&] { return reader.restore(path); }).find("examples = 13, but this one has 14") !=
         std::string::npos);
   auto larger = tiny_t5();
   larger.inner_width += 1;
   reader.conditions = run_conditions(quick(), larger, 13);
-  CHECK(complaint<file_error>([&] { reader.restore(path); }).find("with parameters = ") != std::string::npos);
+  CHECK(complaint<file_error>([&] { return reader.restore(path); }).find("with parameters = ") != std::string::npos);
 }
 
 TEST_CASE("training state: a damaged file is a file_error that begins with its path") {

@@ -13,6 +13,7 @@
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/catalog/split.hpp"
 #include "mql4grec/language/read.hpp"
+#include "mql4grec/pipeline/dataset.hpp"
 #include "support/data.hpp"
 
 using namespace mql4grec;
@@ -226,8 +227,8 @@ TEST_CASE("Instruments gives 352,060 examples of all tasks and 267,170 of the re
   vocabulary const paper;
   dataset data{read_interactions(paths.interactions()), {}};
   auto const n = data.interactions.item_count;
-  data.tokens.push_back(read_token_table(paths.text_index(), paper, modality::text, n));
-  data.tokens.push_back(read_token_table(paths.image_index(), paper, modality::image, n));
+  data.tokens.push_back(read_token_table(index_path(paths, modality::text), paper, modality::text, n));
+  data.tokens.push_back(read_token_table(index_path(paths, modality::image), paper, modality::image, n));
   CHECK(training_set(next_only(), {data}, paper).size() == 2 * 84890);
   CHECK(training_set(all_tasks(), {data}, paper).size() == 352060);
   CHECK(training_set(released_mixture(), {data}, paper).size() == 267170);

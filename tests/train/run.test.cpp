@@ -50,7 +50,7 @@ struct t5_kind {
          .model = model,
          .resume = resume,
          .limits = limits},
-        {data}, vocab, watch);
+        {{data}, vocab}, watch);
   }
 };
 
@@ -143,12 +143,12 @@ TEST_CASE_TEMPLATE("run: a directory with another run or model is refused, and s
   temporary_directory const root;
   Kind::run(root / "run", false, {});
   auto const before = read_file(root / "run" / "training.safetensors");
-  CHECK(complaint<error>([&] { Kind::run(root / "run", false, {}); }) ==
+  CHECK(complaint<error>([&] { return Kind::run(root / "run", false, {}); }) ==
         (root / "run").string() + ": holds a training run; resume it, or write to another directory");
   CHECK(read_file(root / "run" / "training.safetensors") == before);
   std::filesystem::remove(root / "run" / "training.safetensors");
   for (bool const resume : {false, true})
-    CHECK(complaint<error>([&] { Kind::run(root / "run", resume, {}); }) ==
+    CHECK(complaint<error>([&] { return Kind::run(root / "run", resume, {}); }) ==
           (root / "run").string() + ": holds a model that isn't this run's; write to another directory");
 }
 

@@ -55,11 +55,10 @@ std::filesystem::path write_catalog(std::filesystem::path const& out) {
 /// The translation of one modality: a translator that trains in seconds, with codebooks for 400 items.
 translation_request demo_translation(std::filesystem::path const& out, std::filesystem::path const& directory,
                                      modality kind) {
-  bool const text = kind == modality::text;
   dataset_paths const paths(directory);
-  return {.embeddings = {paths.embeddings(text ? "text" : "image")},
-          .indices = {text ? paths.text_index() : paths.image_index()},
-          .run = {.out = out / (text ? "text-translator" : "image-translator"),
+  return {.embeddings = {paths.embeddings(name_of(kind))},
+          .indices = {index_path(paths, kind)},
+          .run = {.out = out / (name_of(kind) + "-translator"),
                   .kind = kind,
                   .model = {.hidden = {256, 128},
                             .latent_width = 16,
@@ -91,9 +90,10 @@ std::string example_text(shown_example const& example) {
 }
 
 std::string verdict(metric_values const& ours, metric_values const& popular) {
-  return "The next item is among the first ten for " + fixed(100 * ours.hit10, 1) +
-         "% of the users, with popularity for " + fixed(100 * popular.hit10, 1) + "%" +
-         (popular.hit10 > 0 ? ": " + fixed(ours.hit10 / popular.hit10, 0) + " times as often" : "") + ".\n";
+  double const hit = ours.hit(10), popular_hit = popular.hit(10);
+  return "The next item is among the first ten for " + fixed(100 * hit, 1) + "% of the users, with popularity for " +
+         fixed(100 * popular_hit, 1) + "%" +
+         (popular_hit > 0 ? ": " + fixed(hit / popular_hit, 0) + " times as often" : "") + ".\n";
 }
 
 json as_json(evaluation const& found, metric_values const& popular, training_progress const& p,
@@ -143,7 +143,7 @@ int demo(demo_options& options) {
   page.translations = std::move(translations);
   write_report(report_path, page);
 
-  auto text = headline(found.result) + metric_table(rows) + verdict(found.result.ensemble.value(), popular);
+  auto text = headline(found.result) + metric_table(rows) + verdict(found.result.ensemble.sequence.value(), popular);
   for (auto const& example : examples_of(data, found, defaults, 3)) text += example_text(example);
   put_result(options.common, as_json(found, popular, trained.progress, report_path), text);
   return done;

@@ -20,9 +20,11 @@ struct evaluate_options {
 
 /// With the released code's file names: seqrec is text, seqimage is images.
 void save_searches(std::filesystem::path const& directory, evaluation const& found) {
-  auto const beams = std::to_string(found.result.beams);
-  write_saved_search(directory / ("save_seqrec_" + beams + ".json"), found.saved_text);
-  write_saved_search(directory / ("save_seqimage_" + beams + ".json"), found.saved_image);
+  for (std::size_t m = 0; m < found.saved.size(); ++m) {
+    auto const task = modality(m) == modality::text ? "rec" : name_of(modality(m));
+    write_saved_search(directory / ("save_seq" + task + "_" + std::to_string(found.result.beams) + ".json"),
+                       found.saved[m]);
+  }
 }
 
 int evaluate_command(evaluate_options& options) {

@@ -18,7 +18,8 @@ evaluation evaluate_with_progress(compute const& compute, evaluation_inputs cons
   expects_file(config.vocabulary >= words, file, "vocab_size is ", config.vocabulary, ", expected at least the ", words,
                " words of the vocabulary");
   auto started = std::chrono::steady_clock::now();
-  auto const show = [&](index_t users, index_t all) {
+  auto options = inputs.options;
+  options.progress = [&](index_t users, index_t all) {
     if (users == 0) {  // everything has been read
       started = std::chrono::steady_clock::now();
       return log.begin();
@@ -32,12 +33,13 @@ evaluation evaluate_with_progress(compute const& compute, evaluation_inputs cons
             static_cast<double>(users) / static_cast<double>(std::max<index_t>(1, all)),
             fixed(rate, rate < 10 ? 1 : 0) + " users/s  " + clock_time(left) + " left");
   };
-  return compute.evaluate(inputs, show);
+  return compute.evaluate(
+      {.model = inputs.model, .metadata = inputs.metadata, .data = inputs.data, .options = options});
 }
 
 std::optional<metric_values> evaluate_popularity(dataset const& data, evaluation_options const& options) {
   auto const list = popularity(data.interactions, options.search.beams);
-  metric_accumulator metrics;
+  metric_accumulator metrics(options.at);
   for (auto const user : evaluated_users(data.interactions)) {
     if (metrics.users() >= options.users) break;
     metrics.add(place_of(list, target(data.interactions, user, options.part)));

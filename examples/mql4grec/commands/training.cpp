@@ -101,7 +101,7 @@ training_progress before_resuming(run_options const& run) {
 CLI::Validator known_tasks() {
   auto const complaint = [](std::string const& name) {
     try {
-      mixture_named(name);
+      static_cast<void>(mixture_named(name));
       return std::string();
     } catch (error const& e) {
       return std::string(e.what());
@@ -155,7 +155,7 @@ run_result train_with_progress(compute const& compute, run_options const& run, t
             return interrupted();
           },
       .on_changed_settings = [&](auto const& changes) { warn_of_changes(changes, log); }};
-  return compute.train_model(run, std::move(data.datasets), data.vocab, observer);
+  return compute.train_model(run, std::move(data), observer);
 }
 
 int run_training(training_request const& request, common_options const& common) {

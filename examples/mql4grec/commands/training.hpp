@@ -25,11 +25,6 @@ void add_training_options(CLI::App& command, training_request& request);
 /// The progress of the run in a directory; no value when there is no run. Throws file_error when its state is damaged.
 std::optional<training_progress> saved_progress(std::filesystem::path const& run);
 
-struct training_data {
-  std::vector<dataset> datasets;
-  vocabulary vocab;
-};
-
 /// Trains on the datasets, with progress.
 run_result train_with_progress(compute const& compute, run_options const& run, training_data data, progress_log& log);
 

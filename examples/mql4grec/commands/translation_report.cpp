@@ -47,7 +47,7 @@ void add_groups(shown_translation& out, translated_catalog const& one, std::file
 shown_translation shown_of(translation_request const& request, finished_translation const& done) {
   auto const& p = done.trained.progress;
   shown_translation out{
-      .modality = request.run.kind == modality::text ? "text" : "image",
+      .modality = name_of(request.run.kind),
       .epochs = p.history,
       .best_epoch = p.best_epoch,
       .error_unit = request.run.normalize == normalization_of_features::standard ? 1 / done.variance : 1,

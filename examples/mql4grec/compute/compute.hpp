@@ -21,7 +21,7 @@ namespace mql4grec::program {
 
 struct common_options;
 
-/// What an evaluation reads.
+/// What an evaluation reads. Its progress is reported to options.progress.
 struct evaluation_inputs {
   std::filesystem::path const& model;  ///< a model directory
   model_metadata const& metadata;      ///< of that model
@@ -63,12 +63,10 @@ class compute {
   virtual std::string precision_warning() const = 0;
 
   /// Trains T5 in the directory run.out.
-  virtual run_result train_model(run_options const& run, std::vector<dataset> datasets, vocabulary const& vocab,
-                                 run_observer const& observer) const = 0;
+  virtual run_result train_model(run_options const& run, training_data data, run_observer const& observer) const = 0;
 
   /// Evaluates a model. `progress` is called with the number of users done and of all users; first with 0 done.
-  virtual evaluation evaluate(evaluation_inputs const& inputs,
-                              std::function<void(index_t done, index_t all)> const& progress) const = 0;
+  virtual evaluation evaluate(evaluation_inputs const& inputs) const = 0;
 
   /// Trains an RQ-VAE in the directory run.out.
   virtual translator_result train_translator(translator_run const& run, present_features const& features,

@@ -30,22 +30,20 @@ class on_backend final : public compute {
 
   std::string precision_warning() const override { return setup_.precision_warning; }
 
-  run_result train_model(run_options const& run, std::vector<dataset> datasets, vocabulary const& vocab,
-                         run_observer const& observer) const override {
+  run_result train_model(run_options const& run, training_data data, run_observer const& observer) const override {
     B backend(setup_.learning);
     auto adapted = run;
     adapted.training.block_tokens = setup_.block_tokens.value_or(run.training.block_tokens);
-    return mql4grec::train_model(backend, adapted, std::move(datasets), vocab, observer);
+    return mql4grec::train_model(backend, adapted, std::move(data), observer);
   }
 
-  evaluation evaluate(evaluation_inputs const& inputs,
-                      std::function<void(index_t, index_t)> const& progress) const override {
+  evaluation evaluate(evaluation_inputs const& inputs) const override {
     B backend(setup_.learning);
     frozen_t5 const model(backend, read_model<float>(backend, inputs.model));
     auto options = inputs.options;
     if (setup_.block_queries) options.search.block_rows = *setup_.block_queries * options.search.beams;
     if (setup_.block_rows) options.search.block_rows = std::min(options.search.block_rows, *setup_.block_rows);
-    return mql4grec::evaluate(backend, model, inputs.metadata, inputs.data, options, progress);
+    return mql4grec::evaluate(backend, model, tasks_of(inputs.metadata), inputs.data, options);
   }
 
   translator_result train_translator(translator_run const& run, present_features const& features,
@@ -70,8 +68,8 @@ class on_backend final : public compute {
 
   ranking recommend(recommendation_inputs const& inputs) const override {
     B backend(setup_.recommending);
-    recommender<B> const service(frozen_t5(backend, read_model<float>(backend, inputs.model)), inputs.metadata.vocab,
-                                 mixture_named(inputs.metadata.tasks), inputs.tokens);
+    recommender<B> const service(frozen_t5(backend, read_model<float>(backend, inputs.model)),
+                                 tasks_of(inputs.metadata), inputs.tokens);
     return service.recommend(inputs.history, inputs.k, inputs.filter);
   }
 

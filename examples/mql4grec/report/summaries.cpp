@@ -14,12 +14,16 @@ std::string summary(dataset const& data) {
 }
 
 std::vector<metric_row> rows_of(report const& r) {
-  std::vector<metric_row> rows = {{"text", r.text}, {"image", r.image}, {"ensemble", r.ensemble}};
-  bool const same = r.text == r.item_text && r.image == r.item_image && r.ensemble == r.item_ensemble;
-  if (!same)  // some items share a sequence, or have none
-    for (auto const& row :
-         {metric_row{"item text", r.item_text}, {"item image", r.item_image}, {"item ensemble", r.item_ensemble}})
-      rows.push_back(row);
+  std::vector<metric_row> rows, item_rows;
+  bool same = true;  // false: some items share a sequence, or have none
+  auto const add = [&](std::string const& name, list_metrics const& metrics) {
+    rows.push_back({name, metrics.sequence});
+    item_rows.push_back({"item " + name, metrics.item});
+    same = same && metrics.sequence == metrics.item;
+  };
+  for (std::size_t m = 0; m < r.by_modality.size(); ++m) add(name_of(modality(m)), r.by_modality[m]);
+  add("ensemble", r.ensemble);
+  if (!same) rows.insert(rows.end(), item_rows.begin(), item_rows.end());
   return rows;
 }
 
@@ -31,9 +35,8 @@ std::string metric_table(std::vector<metric_row> const& rows) {
   for (auto const* name : {"HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10"}) table += right(name);
   for (auto const& [name, m] : rows) {
     table += "\n" + name + std::string(14 - std::min<std::size_t>(14, name.size()), ' ');
-    for (auto const value : {&metric_values::hit1, &metric_values::hit5, &metric_values::hit10, &metric_values::ndcg5,
-                             &metric_values::ndcg10})
-      table += right(m ? fixed((*m).*value, 4) : "-");
+    for (index_t const k : {1, 5, 10}) table += right(m ? fixed(m->hit(k), 4) : "-");
+    for (index_t const k : {5, 10}) table += right(m ? fixed(m->ndcg(k), 4) : "-");
   }
   return table + "\n";
 }

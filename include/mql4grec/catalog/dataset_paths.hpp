@@ -28,11 +28,7 @@ class dataset_paths {
   std::filesystem::path interactions() const { return file(".inter.json"); }
   /// `Name.item.json`; see read_items().
   std::filesystem::path items() const { return file(".item.json"); }
-  /// The token index of the text modality, `Name.index_lemb.json`; see read_token_table().
-  std::filesystem::path text_index() const { return index("lemb"); }
-  /// The token index of the image modality, `Name.index_vitemb.json`.
-  std::filesystem::path image_index() const { return index("vitemb"); }
-  /// The token index of any modality, `Name.index_<which>.json`.
+  /// A token index, `Name.index_<which>.json`; index_path() has the names of the modalities.
   std::filesystem::path index(std::string_view which) const { return file(".index_" + std::string(which) + ".json"); }
   /// The features of the items, `Name.emb-<encoder>.npy`.
   std::filesystem::path embeddings(std::string_view encoder) const {

@@ -20,6 +20,15 @@ namespace mql4grec {
 /// `modality{2}`, and so on. Code that handles modalities indexes a list; it never assumes that there are two.
 enum class modality : std::int32_t { text = 0, image = 1 };
 
+/// The number of modalities of the paper.
+inline constexpr index_t paper_modalities = 2;
+
+/// The name of a modality in reports and files: "text", "image", and "modality2" for `modality{2}`.
+[[nodiscard]] inline std::string name_of(modality kind) {
+  if (kind == modality::text) return "text";
+  return kind == modality::image ? "image" : "modality" + std::to_string(index(kind));
+}
+
 /// The tokens of one modality. Level l has the prefix `prefix` with its last character advanced by l: a, b, c, d.
 struct modality_tokens {
   std::string prefix;          ///< prefix of level 0

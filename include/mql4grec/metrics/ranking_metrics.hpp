@@ -1,5 +1,5 @@
 #pragma once
-// Hit rate and NDCG at 1, 5 and 10 for one target per user. The position of the target may be uncertain: after `before`
+// Hit rate and NDCG at k for one target per user. The position of the target may be uncertain: after `before`
 // entries follows a group of `group` entries in random order, and the target is one of them. When the group is 1, the
 // values are the usual ones: hit@k = [position < k] and NDCG@k = [position < k] / log2(position + 2). For larger
 // groups, the values are expectations over the order; every position of the group has the probability 1 / group:
@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <vector>
 
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
@@ -27,14 +28,14 @@ struct placement {
 };
 
 /// E hit@k; 0 when the list doesn't contain the target.
-inline double expected_hit(placement at, index_t k) {
+[[nodiscard]] inline double expected_hit(placement at, index_t k) {
   if (at.group == 0) return 0;
   auto const inside = std::clamp<index_t>(k - at.before, 0, at.group);
   return static_cast<double>(inside) / static_cast<double>(at.group);
 }
 
 /// E NDCG@k; 0 when the list doesn't contain the target.
-inline double expected_ndcg(placement at, index_t k) {
+[[nodiscard]] inline double expected_ndcg(placement at, index_t k) {
   double gain = 0;
   for (index_t place = at.before; place < std::min(at.before + at.group, k); ++place)
     gain += 1 / std::log2(static_cast<double>(place + 2));
@@ -44,7 +45,7 @@ inline double expected_ndcg(placement at, index_t k) {
 /// The paper's criterion: the position of the first sequence that equals the target's. `sequences` (n, L) are back to
 /// back, best first; `target` is (L). Each sequence counts as one entry, however many items have it. Throws error when
 /// the shapes don't match.
-inline placement place_of(std::span<token_t const> sequences, std::span<token_t const> target) {
+[[nodiscard]] inline placement place_of(std::span<token_t const> sequences, std::span<token_t const> target) {
   auto const levels = target.size();
   expects(levels > 0 && sequences.size() % levels == 0, sequences.size(), " tokens are not sequences of ", levels);
   for (std::size_t i = 0; i < sequences.size() / levels; ++i)
@@ -53,7 +54,7 @@ inline placement place_of(std::span<token_t const> sequences, std::span<token_t 
 }
 
 /// The position of the first occurrence of the item in the ranking. Ties are not considered.
-inline placement place_of(ranking const& list, item_id target) {
+[[nodiscard]] inline placement place_of(ranking const& list, item_id target) {
   auto const found = std::ranges::find(list.items, target);
   if (found == list.items.end()) return {};
   return {found - list.items.begin(), 1};
@@ -61,7 +62,7 @@ inline placement place_of(ranking const& list, item_id target) {
 
 /// The position of the item when entries of equal score are in random order, as items that share a sequence are. The
 /// list must contain every such group completely; a list cut off inside a group would give too small a group.
-inline placement expected_place_of(ranking const& list, item_id target) {
+[[nodiscard]] inline placement expected_place_of(ranking const& list, item_id target) {
   auto const found = std::ranges::find(list.items, target);
   if (found == list.items.end()) return {};
   auto const score = list.scores[to_size(found - list.items.begin())];
@@ -72,27 +73,36 @@ inline placement expected_place_of(ranking const& list, item_id target) {
 /// Means of the metrics over users.
 class metric_accumulator {
  public:
+  /// Metrics at the given cut-offs. Throws error if one of them is less than 1.
+  explicit metric_accumulator(std::vector<index_t> const& at = {1, 5, 10}) {
+    for (auto const k : at) {
+      expects(k >= 1, "metrics at ", k, ", expected at least 1");
+      sums_.push_back({.k = k});
+    }
+  }
+
   /// Adds one user.
   void add(placement at) {
     ++users_;
-    sum_.hit1 += expected_hit(at, 1);
-    sum_.hit5 += expected_hit(at, 5);
-    sum_.hit10 += expected_hit(at, 10);
-    sum_.ndcg5 += expected_ndcg(at, 5);
-    sum_.ndcg10 += expected_ndcg(at, 10);
+    for (auto& sum : sums_) {
+      sum.hit += expected_hit(at, sum.k);
+      sum.ndcg += expected_ndcg(at, sum.k);
+    }
   }
   /// The number of users added.
-  index_t users() const { return users_; }
+  [[nodiscard]] index_t users() const { return users_; }
 
   /// The means over all users added; all zero when there are none.
-  metric_values mean() const {
+  [[nodiscard]] metric_values mean() const {
     auto const n = static_cast<double>(std::max<index_t>(users_, 1));
-    return {sum_.hit1 / n, sum_.hit5 / n, sum_.hit10 / n, sum_.ndcg5 / n, sum_.ndcg10 / n};
+    metric_values out;
+    for (auto const& sum : sums_) out.at.push_back({.k = sum.k, .hit = sum.hit / n, .ndcg = sum.ndcg / n});
+    return out;
   }
 
  private:
   index_t users_ = 0;
-  metric_values sum_;
+  std::vector<cutoff_metrics> sums_;
 };
 
 }  // namespace mql4grec

@@ -12,6 +12,14 @@
 
 namespace mql4grec {
 
+/// The search result of one user.
+struct found_sequences {
+  user_id user;                        ///< the user
+  std::span<token_t const> sequences;  ///< (beams, L), back to back, best first
+  std::span<double const> scores;      ///< (beams)
+  std::span<token_t const> target;     ///< (L)
+};
+
 /// The contents of such a file. Member names are the keys of the file.
 struct saved_search {
   std::vector<std::string> all_outputs;  ///< (users · beams): "<a_1><b_2><c_3><d_4>", best first
@@ -19,18 +27,13 @@ struct saved_search {
   std::vector<std::string> all_targets;  ///< (users)
   std::vector<index_t> all_users;        ///< (users): user numbers
 
-  /// Appends one user's result: sequences (beams, L) back to back, best first; scores (beams); target (L). Throws error
-  /// when the shapes don't match.
-  void add(user_id user, std::span<token_t const> sequences, std::span<double const> scores,
-           std::span<token_t const> target, vocabulary const& vocab);
+  /// Appends one user's result. Throws error when the shapes don't match.
+  void add(found_sequences const& found, vocabulary const& vocab);
   bool operator==(saved_search const&) const = default;
 };
 
 /// Writes the file. Throws file_error.
 void write_saved_search(std::filesystem::path const& path, saved_search const& saved);
-
-/// Reads the file. Throws file_error when a member is missing or has another type.
-saved_search read_saved_search(std::filesystem::path const& path);
 
 }  // namespace mql4grec
 

@@ -15,24 +15,27 @@
 namespace mql4grec {
 
 /// All items of the catalog, in ascending order.
-std::vector<item_id> catalog_of(dataset const& from);
+[[nodiscard]] std::vector<item_id> catalog_of(dataset const& from);
 
 /// The items without a token sequence in any modality. A history may contain them, but they are never recommended.
-std::vector<item_id> items_without_tokens(dataset const& from);
+[[nodiscard]] std::vector<item_id> items_without_tokens(dataset const& from);
 
-/// The token index of a modality in a dataset directory; modality::text or modality::image.
-std::filesystem::path index_path(dataset_paths const& paths, modality kind);
+/// The token index of a modality in a dataset directory: `Name.index_lemb.json` of text, `Name.index_vitemb.json` of
+/// images (names of the released code), `Name.index_modality2.json` of `modality{2}`, and so on.
+[[nodiscard]] std::filesystem::path index_path(dataset_paths const& paths, modality kind);
 
-/// The vocabulary of a new model for these datasets. A modality whose sequences fit the paper's 4 levels of 256 codes,
-/// or that has none, gets exactly these, so that a growing catalog keeps its vocabulary. Any other modality gets the
-/// number of levels of its sequences and, at each level, as many codes as its largest code requires. The modalities may
-/// differ. Throws file_error if items of a modality have different numbers of tokens.
-vocabulary vocabulary_of(std::vector<std::filesystem::path> const& directories);
+/// The vocabulary of a new model for these datasets, with the modalities and prompts of `base`. A modality whose
+/// sequences fit the levels and codes of `base`, or that has none, gets exactly these, so that a growing catalog keeps
+/// its vocabulary. Any other modality gets the number of levels of its sequences and, at each level, as many codes as
+/// its largest code requires. Throws file_error if items of a modality have different numbers of tokens.
+[[nodiscard]] vocabulary vocabulary_of(std::vector<std::filesystem::path> const& directories,
+                                       vocabulary_options base = {});
 
-/// Reads a dataset directory with the tokens of `vocab`. One of the two token indices may be absent, and so may its
-/// modality in `vocab`; no item then has a sequence in that modality. Throws file_error if another file is missing, or
-/// if a file is damaged or contains tokens that aren't in `vocab`.
-dataset read_dataset(std::filesystem::path const& directory, vocabulary const& vocab);
+/// Reads a dataset directory with the tokens of `vocab`. The result has a table for text, for images and for every
+/// further modality of `vocab`. No item has a sequence in a modality whose token index is missing, or that `vocab`
+/// lacks. Throws file_error if all token indices or another file are missing, or if a file is damaged or contains
+/// tokens that aren't in `vocab`.
+[[nodiscard]] dataset read_dataset(std::filesystem::path const& directory, vocabulary const& vocab);
 
 }  // namespace mql4grec
 

@@ -27,7 +27,8 @@ MQL4GREC_DEFINITION std::vector<item_id> items_without_tokens(dataset const& fro
 }
 
 MQL4GREC_DEFINITION std::filesystem::path index_path(dataset_paths const& paths, modality kind) {
-  return kind == modality::text ? paths.text_index() : paths.image_index();
+  if (kind == modality::text) return paths.index("lemb");
+  return paths.index(kind == modality::image ? "vitemb" : name_of(kind));
 }
 
 namespace detail {
@@ -59,14 +60,14 @@ MQL4GREC_DEFINITION bool fits(std::vector<index_t> const& codes, std::vector<ind
 
 }  // namespace detail
 
-MQL4GREC_DEFINITION vocabulary vocabulary_of(std::vector<std::filesystem::path> const& directories) {
-  vocabulary_options options;
-  for (auto const kind : {modality::text, modality::image}) {
-    auto& family = options.modalities.at(static_cast<std::size_t>(kind));
-    if (auto codes = detail::joint_shape(directories, kind, family); !detail::fits(codes, family.codes))
+MQL4GREC_DEFINITION vocabulary vocabulary_of(std::vector<std::filesystem::path> const& directories,
+                                             vocabulary_options base) {
+  for (std::size_t m = 0; m < base.modalities.size(); ++m) {
+    auto& family = base.modalities[m];
+    if (auto codes = detail::joint_shape(directories, modality(m), family); !detail::fits(codes, family.codes))
       family.codes = std::move(codes);
   }
-  return vocabulary(std::move(options));
+  return vocabulary(std::move(base));
 }
 
 namespace detail {
@@ -78,16 +79,25 @@ MQL4GREC_DEFINITION token_table read_index(std::filesystem::path const& path, vo
   return read_token_table(path, vocab, kind);
 }
 
+/// Throws file_error if none of the token indices exists.
+MQL4GREC_DEFINITION void expect_one_of(std::vector<std::filesystem::path> const& indices) {
+  if (std::ranges::any_of(indices, [](auto const& path) { return std::filesystem::exists(path); })) return;
+  std::string others;
+  for (std::size_t m = 1; m < indices.size(); ++m) others += ", and so is " + indices[m].filename().string();
+  expects_file(false, indices.front(), "is missing", others, ", expected at least one of them");
+}
+
 }  // namespace detail
 
 MQL4GREC_DEFINITION dataset read_dataset(std::filesystem::path const& directory, vocabulary const& vocab) {
   dataset_paths const paths(directory);
   dataset read{.interactions = read_interactions(paths.interactions()), .name = paths.name()};
-  expects_file(std::filesystem::exists(paths.text_index()) || std::filesystem::exists(paths.image_index()),
-               paths.text_index(), "is missing, and so is ", paths.image_index().filename().string(),
-               ", expected at least one of them");
-  for (auto const kind : {modality::text, modality::image})
-    read.tokens.push_back(detail::read_index(index_path(paths, kind), vocab, kind));
+  std::vector<std::filesystem::path> indices;
+  for (index_t m = 0; m < std::max(paper_modalities, vocab.modalities()); ++m)
+    indices.push_back(index_path(paths, modality(m)));
+  detail::expect_one_of(indices);
+  for (std::size_t m = 0; m < indices.size(); ++m)
+    read.tokens.push_back(detail::read_index(indices[m], vocab, modality(m)));
   if (std::filesystem::exists(paths.items())) read.items = read_items(paths.items());
   auto& items = read.interactions.item_count;
   for (auto const& table : read.tokens) items = std::max(items, table.items());

@@ -22,16 +22,62 @@ MQL4GREC_DEFINITION placement sequence_place(ranking const& list, item_id target
   return {};
 }
 
-MQL4GREC_DEFINITION void save_user(saved_search& out, beams const& found, index_t query, item_trie const& trie,
-                                   token_table const& table, user_id user, item_id target, vocabulary const& vocab) {
-  if (!table.has(target)) return;
+MQL4GREC_DEFINITION void list_evaluator::add(ranking const& list, item_id target) {
+  sequence_.add(sequence_place(list, target, *table_));
+  item_.add(expected_place_of(list, target));
+}
+
+MQL4GREC_DEFINITION list_metrics list_evaluator::mean() const {
+  if (sequence_.users() == 0) return {};
+  return {.sequence = sequence_.mean(), .item = item_.mean()};
+}
+
+/// The result of query `q` in the released code's format; the target must have a sequence.
+MQL4GREC_DEFINITION void save_user(saved_search& out, modality_search const& search, index_t q,
+                                   evaluated_data const& from) {
+  auto const user = from.users[to_size(q)];
+  auto const right = target(from.data.interactions, user, from.options.part);
+  if (!search.table.has(right)) return;
   std::vector<token_t> sequences;
-  for (auto const leaf : found.leaves_of(query)) {
-    auto const tokens = table.of(trie.items(leaf).front());
+  for (auto const leaf : search.found.leaves_of(q)) {
+    auto const tokens = search.table.of(search.trie.items(leaf).front());
     sequences.insert(sequences.end(), tokens.begin(), tokens.end());
   }
-  auto const scores = found.scores_of(query);
-  out.add(user, sequences, std::vector<double>(scores.begin(), scores.end()), table.of(target), vocab);
+  auto const scores = search.found.scores_of(q);
+  std::vector<double> const wide(scores.begin(), scores.end());
+  out.add({.user = user, .sequences = sequences, .scores = wide, .target = search.table.of(right)}, from.model.vocab);
+}
+
+MQL4GREC_DEFINITION evaluation evaluate_lists(evaluated_data const& from,
+                                              std::vector<modality_search> const& searches) {
+  constexpr std::size_t shown = 12;
+  expects(!searches.empty(), "evaluate: the dataset has no modality");
+  std::vector<list_evaluator> evaluators;
+  for (auto const& search : searches) evaluators.emplace_back(search.table, from.options.at);
+  list_evaluator ensemble(searches.front().table, from.options.at);
+  evaluation out;
+  out.saved.resize(searches.size());
+  for (index_t q = 0; q < std::ssize(from.users); ++q) {
+    auto const user = from.users[to_size(q)];
+    auto const right = target(from.data.interactions, user, from.options.part);
+    std::vector<ranking> lists;
+    for (std::size_t m = 0; m < searches.size(); ++m) {
+      lists.push_back(ranking_of(searches[m].found, q, searches[m].trie));
+      evaluators[m].add(lists[m], right);
+      save_user(out.saved[m], searches[m], q, from);
+    }
+    auto fused = from.options.fusion.fuse(lists);
+    ensemble.add(fused, right);
+    if (out.examples.size() < shown) out.examples.push_back({user, right, std::move(lists), std::move(fused)});
+  }
+  out.result = {.dataset = from.data.name,
+                .split = name_of(from.options.part),
+                .users = std::ssize(from.users),
+                .beams = from.options.search.beams,
+                .ensemble = ensemble.mean()};
+  for (std::size_t m = 0; m < searches.size(); ++m)
+    out.result.by_modality.push_back(searches[m].trie.leaves() > 0 ? evaluators[m].mean() : list_metrics());
+  return out;
 }
 
 }  // namespace mql4grec::detail

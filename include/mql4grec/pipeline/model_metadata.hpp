@@ -8,22 +8,26 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 #include "mql4grec/tasks/mixture.hpp"
+#include "mql4grec/tasks/model_tasks.hpp"
 
 namespace mql4grec {
 
 /// The mixture of a name: all (all_tasks), next (next_only), released (released_mixture), released-next
 /// (released_next_only), or a comma-separated list for listed_tasks. Throws error for any other name.
-mixture mixture_named(std::string const& name, mixture_options const& options = {});
+[[nodiscard]] mixture mixture_named(std::string const& name, mixture_options const& options = {});
 
 /// The prompts with which a model of these tasks is queried for the next item, one per modality, e.g. "<*_0><*_1><*_2>,
 /// <*_3><*_4><*_5>". Throws error for an unknown name.
-std::string query_prompts(std::string const& tasks);
+[[nodiscard]] std::string query_prompts(std::string const& tasks);
 
 /// The content of mql4grec.json.
 struct model_metadata {
   vocabulary vocab = vocabulary();  ///< the model's tokens; default: those of the paper
   std::string tasks = "all";        ///< name of the mixture, see mixture_named; decides the prompts of queries
 };
+
+/// The tokens and the tasks of a model with this metadata. Throws error for an unknown name of a mixture.
+[[nodiscard]] model_tasks tasks_of(model_metadata const& metadata);
 
 /// Writes mql4grec.json to a model directory. Tokens that aren't numbered consecutively, as in a released checkpoint,
 /// are written with their ids. Throws file_error.
@@ -32,7 +36,7 @@ void write_model_metadata(std::filesystem::path const& directory, model_metadata
 /// Reads the metadata of a model directory. Without mql4grec.json, as in checkpoints of the released code: the
 /// vocabulary of its tokenizer and the released tasks. Without a tokenizer too: the paper's vocabulary and all tasks.
 /// Throws file_error if a file is damaged.
-model_metadata read_model_metadata(std::filesystem::path const& directory);
+[[nodiscard]] model_metadata read_model_metadata(std::filesystem::path const& directory);
 
 }  // namespace mql4grec
 

@@ -36,6 +36,10 @@ MQL4GREC_DEFINITION std::string query_prompts(std::string const& tasks) {
   return any ? text : "no prompts";
 }
 
+MQL4GREC_DEFINITION model_tasks tasks_of(model_metadata const& metadata) {
+  return {.vocab = metadata.vocab, .tasks = mixture_named(metadata.tasks)};
+}
+
 MQL4GREC_DEFINITION void write_model_metadata(std::filesystem::path const& directory, model_metadata const& metadata) {
   json families = json::array();
   for (auto const& family : metadata.vocab.options().modalities)
@@ -79,7 +83,7 @@ MQL4GREC_DEFINITION model_metadata parse_model_metadata(std::filesystem::path co
   json const content = read_json(path);
   auto const tasks = member<std::string>(content, "tasks", path);
   try {
-    mixture_named(tasks);
+    static_cast<void>(mixture_named(tasks));  // throws for an unknown name
     return {vocabulary_of_metadata(content, path), tasks};
   } catch (file_error const&) {
     throw;

@@ -36,6 +36,12 @@ struct run_options {
   train::run_limits limits = {};  ///< time limit and interval of checkpoints
 };
 
+/// What a model is trained on.
+struct training_data {
+  std::vector<dataset> datasets;  ///< read with the tokens of `vocab`
+  vocabulary vocab;               ///< the model's tokens
+};
+
 /// The result of train_model: progress and status.
 using run_result = train::run_result<training_progress>;
 /// Observes train_model; the loss of a step is the batch's mean per token.
@@ -91,12 +97,12 @@ class t5_files : public train::state_files<Trainer, training_progress> {
 /// error if `out` contains another run or a model, file_error if a file can't be read or written, and training_error if
 /// the loss isn't finite; in every case the files of the last good state remain.
 template <class B>
-run_result train_model(B& backend, run_options const& options, std::vector<dataset> datasets, vocabulary const& vocab,
-                       run_observer const& observer = {}) {
+run_result train_model(B& backend, run_options const& options, training_data data, run_observer const& observer = {}) {
   train::run_directory const directory(options.out, options.resume);
   auto const mix = mixture_named(options.tasks);
-  training_set const train_set(mix, datasets, vocab);
-  validation_set const valid_set(mix, std::move(datasets), vocab);
+  auto const& vocab = data.vocab;
+  training_set const train_set(mix, data.datasets, vocab);
+  validation_set const valid_set(mix, std::move(data.datasets), vocab);
   expects(train_set.size() > 0, options.out.string(), ": there are no examples to train on");
   detail::check_words(train_set, options.init.value_or(options.out), options.tasks);
 

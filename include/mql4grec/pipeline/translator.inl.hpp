@@ -27,7 +27,7 @@ MQL4GREC_DEFINITION void write_description(translator_run const& run, rq_vae_con
   auto const& epoch = p.history.back();
   write_json(run.out / "translator.json",
              {{"quantizer", "rq-vae"},
-              {"modality", run.kind == modality::text ? "text" : "image"},
+              {"modality", name_of(run.kind)},
               {"input_width", model.input_width},
               {"codes", model.codes},
               {"epoch", p.epoch},
@@ -40,7 +40,7 @@ MQL4GREC_DEFINITION void write_description(translator_run const& run, rq_vae_con
 MQL4GREC_DEFINITION void write_description(translator_run const& run, residual_kmeans_shape const& model,
                                            quantizer_evaluation const& seen) {
   write_json(run.out / "translator.json", {{"quantizer", "residual-kmeans"},
-                                           {"modality", run.kind == modality::text ? "text" : "image"},
+                                           {"modality", name_of(run.kind)},
                                            {"input_width", model.input_width},
                                            {"codes", model.codes},
                                            {"rotated", model.rotated},

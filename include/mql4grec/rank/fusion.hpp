@@ -3,7 +3,10 @@
 // list, or out of order, doesn't change any score. (In ensemble.py of the released code, it does.) The order of the
 // lists matters only between equal scores.
 #include <concepts>
+#include <functional>
 #include <span>
+#include <type_traits>
+#include <utility>
 
 #include "mql4grec/rank/ranking.hpp"
 
@@ -22,7 +25,7 @@ concept FusionPolicy = std::regular<P> && requires(P const& policy, std::span<ra
 /// over the lists that contain the item, plus 1 for each of these beyond the first.
 struct average_plus_one {
   /// The fused ranking of all items in `lists`, best first.
-  ranking fuse(std::span<ranking const> lists) const;
+  [[nodiscard]] ranking fuse(std::span<ranking const> lists) const;
   bool operator==(average_plus_one const&) const = default;
 };
 
@@ -35,8 +38,26 @@ struct calibrated {
   double sharpness = 1;
 
   /// The fused ranking of all items in `lists`, best first.
-  ranking fuse(std::span<ranking const> lists) const;
+  [[nodiscard]] ranking fuse(std::span<ranking const> lists) const;
   bool operator==(calibrated const&) const = default;
+};
+
+/// A FusionPolicy of any type, chosen at run time. The default is the paper's rule. Copies are independent.
+class any_fusion {
+ public:
+  /// The paper's rule.
+  any_fusion() : any_fusion(average_plus_one()) {}
+  /// Implicit, so that a policy can be used wherever an any_fusion is expected.
+  template <class P>
+    requires(!std::same_as<std::remove_cvref_t<P>, any_fusion> && FusionPolicy<P>)
+  any_fusion(P policy)  // NOLINT
+      : fuse_([policy = std::move(policy)](std::span<ranking const> lists) { return policy.fuse(lists); }) {}
+
+  /// The fused ranking of all items in `lists`, best first.
+  [[nodiscard]] ranking fuse(std::span<ranking const> lists) const { return fuse_(lists); }
+
+ private:
+  std::function<ranking(std::span<ranking const>)> fuse_;
 };
 
 static_assert(FusionPolicy<average_plus_one> && FusionPolicy<calibrated>);

@@ -20,7 +20,7 @@ int main() {
                                           .decoder_layers = 1});
   initialize(model, 1);
   auto const tasks = next_only();
-  recommender<> const shop(backend, std::move(model), vocab, tasks, {table});
+  recommender<> const shop(backend, std::move(model), {vocab, tasks}, {table});
   item_id const history[] = {item_id{0}};
   return shop.recommend(history, 2, {.allow = {}, .deny = {item_id{1}}}).size() == 2 ? 0 : 1;
 }
