@@ -55,7 +55,7 @@ struct t5_kind {
 };
 
 struct rq_vae_kind {
-  using observer = translator_run_observer;
+  using observer = quantizer_run_observer;
   static constexpr std::int64_t steps = 12;
 
   static auto run(std::filesystem::path const& out, bool resume, observer const& watch, train::run_limits limits = {}) {
@@ -63,7 +63,7 @@ struct rq_vae_kind {
     host_matrix_view<float const> const rows(values.values.data(), 70, 6);
     cpu::backend b;
     matrix_features const features(rows);
-    return train_translator(
+    return train_quantizer(
         b,
         {.out = out,
          .model = {.hidden = {8}, .latent_width = 4, .codes = {4, 4}},

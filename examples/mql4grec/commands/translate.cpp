@@ -16,7 +16,7 @@ struct translate_options {
                                    normalize = "standard";
   std::filesystem::path report;
   index_t levels = 4, codes = 256;
-  translator_run run;
+  quantizer_run run;
   index_t rotation_rounds = 0;
   common_options common;
 };
@@ -42,7 +42,7 @@ json as_json(capacity_report const& room) {
 }
 
 json as_json(translation_request const& request, std::vector<translated_catalog> const& found,
-             translator_result const& trained, double variance) {
+             quantizer_run_result const& trained, double variance) {
   json files = json::array();
   index_t items = 0;
   double error = 0;

@@ -22,7 +22,7 @@ struct translation_inputs {
 
 /// The mean squared error that is reported as 1: features of the run are (x − mean) · scale, whose errors are scale² as
 /// large.
-double error_unit(translator_run const& run, feature_statistics const& seen) {
+double error_unit(quantizer_run const& run, feature_statistics const& seen) {
   return run.normalize == normalization_of_features::standard ? 1 / seen.variance : 1;
 }
 
@@ -37,8 +37,8 @@ std::string evaluation_line(rq_vae_progress const& p, std::string const& epoch, 
 }
 
 /// Trains the requested quantizer and writes its model to the run's directory.
-translator_result learn(compute const& compute, translation_request const& request, translation_inputs const& inputs,
-                        progress_log& log) {
+quantizer_run_result learn(compute const& compute, translation_request const& request, translation_inputs const& inputs,
+                           progress_log& log) {
   present_features const features(inputs.all, inputs.present);
   auto const stop_requested = [&] {
     log.begin();
@@ -47,7 +47,7 @@ translator_result learn(compute const& compute, translation_request const& reque
   auto const& run = request.run;
   if (request.kmeans) return compute.learn_residual_kmeans(run, *request.kmeans, features, stop_requested);
   training_bar bar(log, "items", run.options.epochs, run.limits.max_seconds);
-  translator_run_observer const observer{
+  quantizer_run_observer const observer{
       .on_step =
           [&](auto const& p, auto const& losses, std::int64_t steps) {
             bar.draw(p, {.seen = p.items, .steps_per_epoch = steps, .loss = fixed(losses.total, 5)});
@@ -59,11 +59,11 @@ translator_result learn(compute const& compute, translation_request const& reque
           },
       .interrupted = stop_requested,
       .on_changed_settings = [&](auto const& changes) { warn_of_changes(changes, log); }};
-  return compute.train_translator(run, features, inputs.seen, observer);
+  return compute.train_quantizer(run, features, inputs.seen, observer);
 }
 
 /// The line for a training that did not finish.
-std::string unfinished_text(translation_request const& request, translator_result const& trained) {
+std::string unfinished_text(translation_request const& request, quantizer_run_result const& trained) {
   if (request.kmeans) return "mql4grec: interrupted; nothing was written";
   return (trained.status == train::run_status::interrupted ? "mql4grec: interrupted at step "
                                                            : "out of time at step ") +
@@ -110,7 +110,7 @@ struct file_rows {
   std::vector<index_t> rows;
 };
 
-translated_catalog translate_file(file_translator const& translate, translation_request const& request, file_rows file,
+translated_catalog translate_file(file_quantizer const& translate, translation_request const& request, file_rows file,
                                   progress_log& log) {
   auto const started = std::chrono::steady_clock::now();
   auto const& features = file.features;
@@ -148,9 +148,8 @@ finished_translation run_translation(compute const& compute, translation_request
     log.stage(unfinished_text(request, out.trained));
     return out;
   }
-  auto const translate =
-      compute.load_translator(request.kmeans ? translator_kind::residual_kmeans : translator_kind::rq_vae,
-                              request.run.out / "model.safetensors");
+  auto const translate = compute.load_quantizer(
+      request.kmeans ? quantizer_kind::residual_kmeans : quantizer_kind::rq_vae, request.run.out / "model.safetensors");
   for (index_t f = 0; f < all.parts(); ++f) {
     out.catalogs.push_back(translate_file(translate, request, {all.part(f), rows_of_part(all, present, f)}, log));
     write_index(request.indices[static_cast<std::size_t>(f)], out.catalogs.back().codes, request.run.kind);

@@ -13,13 +13,13 @@ namespace mql4grec::program {
 
 struct translation_request {
   std::vector<std::filesystem::path> embeddings, indices;  ///< .npy and .json files, one of each per catalog
-  translator_run run;
+  quantizer_run run;
   std::optional<residual_kmeans_options> kmeans = {};  ///< residual k-means instead of an RQ-VAE
   std::string collisions = "reallocate";
 };
 
 struct finished_translation {
-  translator_result trained;
+  quantizer_run_result trained;
   double variance = 0;  ///< of the features, mean over all entries of the squared deviation from the column's mean
   std::vector<translated_catalog> catalogs;  ///< empty when the training was stopped
 };

@@ -42,11 +42,11 @@ struct recommendation_inputs {
 /// The features of all files, without the rows that are zeros.
 using present_features = selected_features<joined_features<npy_features>>;
 
-enum class translator_kind { rq_vae, residual_kmeans };
+enum class quantizer_kind { rq_vae, residual_kmeans };
 
 /// Computes the codes of one file. Arguments: the features of the file, its rows that have features, the policy for
 /// items that share a sequence, and a function that is called with the number of rows done.
-using file_translator =
+using file_quantizer =
     std::function<translated_catalog(npy_features const&, std::vector<index_t> rows, any_collision_policy const&,
                                      std::function<void(index_t)> const& progress)>;
 
@@ -69,18 +69,18 @@ class compute {
   virtual evaluation evaluate(evaluation_inputs const& inputs) const = 0;
 
   /// Trains an RQ-VAE in the directory run.out.
-  virtual translator_result train_translator(translator_run const& run, present_features const& features,
-                                             feature_statistics const& seen,
-                                             translator_run_observer const& observer) const = 0;
+  virtual quantizer_run_result train_quantizer(quantizer_run const& run, present_features const& features,
+                                               feature_statistics const& seen,
+                                               quantizer_run_observer const& observer) const = 0;
 
   /// Fits residual k-means and writes it to the directory run.out. Always in fp32.
-  virtual translator_result learn_residual_kmeans(translator_run const& run, residual_kmeans_options const& options,
-                                                  present_features const& features,
-                                                  std::function<bool()> const& interrupted) const = 0;
+  virtual quantizer_run_result learn_residual_kmeans(quantizer_run const& run, residual_kmeans_options const& options,
+                                                     present_features const& features,
+                                                     std::function<bool()> const& interrupted) const = 0;
 
   /// Reads a trained translator from a file. What is returned owns its backend and may outlive this object. It computes
   /// in fp32 whatever the requested precision is: the codes of an item must not depend on it.
-  virtual file_translator load_translator(translator_kind kind, std::filesystem::path const& model) const = 0;
+  virtual file_quantizer load_quantizer(quantizer_kind kind, std::filesystem::path const& model) const = 0;
 
   /// The items most likely to come next, best first.
   virtual ranking recommend(recommendation_inputs const& inputs) const = 0;

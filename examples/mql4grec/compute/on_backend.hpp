@@ -46,24 +46,24 @@ class on_backend final : public compute {
     return mql4grec::evaluate(backend, model, tasks_of(inputs.metadata), inputs.data, options);
   }
 
-  translator_result train_translator(translator_run const& run, present_features const& features,
-                                     feature_statistics const& seen,
-                                     translator_run_observer const& observer) const override {
+  quantizer_run_result train_quantizer(quantizer_run const& run, present_features const& features,
+                                       feature_statistics const& seen,
+                                       quantizer_run_observer const& observer) const override {
     B backend(setup_.learning);
-    return mql4grec::train_translator(backend, run, features, seen, observer);
+    return mql4grec::train_quantizer(backend, run, features, seen, observer);
   }
 
-  translator_result learn_residual_kmeans(translator_run const& run, residual_kmeans_options const& options,
-                                          present_features const& features,
-                                          std::function<bool()> const& interrupted) const override {
+  quantizer_run_result learn_residual_kmeans(quantizer_run const& run, residual_kmeans_options const& options,
+                                             present_features const& features,
+                                             std::function<bool()> const& interrupted) const override {
     B backend(setup_.translating);
     return mql4grec::learn_residual_kmeans(backend, run, options, features, interrupted);
   }
 
-  file_translator load_translator(translator_kind kind, std::filesystem::path const& model) const override {
-    if (kind == translator_kind::residual_kmeans)
-      return translator_of([&](B& backend) { return read_residual_kmeans(backend, model); });
-    return translator_of([&](B& backend) { return read_rq_vae<float>(backend, model); });
+  file_quantizer load_quantizer(quantizer_kind kind, std::filesystem::path const& model) const override {
+    if (kind == quantizer_kind::residual_kmeans)
+      return quantizer_of([&](B& backend) { return read_residual_kmeans(backend, model); });
+    return quantizer_of([&](B& backend) { return read_rq_vae<float>(backend, model); });
   }
 
   ranking recommend(recommendation_inputs const& inputs) const override {
@@ -76,7 +76,7 @@ class on_backend final : public compute {
  private:
   /// `read(backend)` returns the model. The result owns the backend and the model.
   template <class Read>
-  file_translator translator_of(Read const& read) const {
+  file_quantizer quantizer_of(Read const& read) const {
     struct pair {
       B backend;
       std::invoke_result_t<Read const&, B&> model;

@@ -31,30 +31,30 @@ namespace mql4grec {
 enum class normalization_of_features { none, standard };
 
 /// Options of a quantizer's run.
-struct translator_run {
+struct quantizer_run {
   std::filesystem::path out;             ///< directory of the run
   modality kind = modality::text;        ///< modality of the features; decides the token prefixes
-  rq_vae_config model = {};              ///< shape of the model; the input width is set by train_translator
+  rq_vae_config model = {};              ///< shape of the model; the input width is set by train_quantizer
   rq_vae_training_options options = {};  ///< options of the training
   normalization_of_features normalize = normalization_of_features::standard;  ///< scaling of the features
   bool resume = false;            ///< continue the run in `out`, if there is one
   train::run_limits limits = {};  ///< time limit and interval of checkpoints
 };
 
-/// The result of train_translator: progress and status.
-using translator_result = train::run_result<rq_vae_progress>;
-/// Observes train_translator.
-using translator_run_observer = train::run_observer<rq_vae_progress, rq_vae_losses>;
+/// The result of train_quantizer: progress and status.
+using quantizer_run_result = train::run_result<rq_vae_progress>;
+/// Observes train_quantizer.
+using quantizer_run_observer = train::run_observer<rq_vae_progress, rq_vae_losses>;
 
 namespace detail {
 
-feature_scaling scaling_for(translator_run const& run, feature_statistics const& seen);
+feature_scaling scaling_for(quantizer_run const& run, feature_statistics const& seen);
 
-train::run_description describe(translator_run const& run, rq_vae_config const& model, index_t items,
+train::run_description describe(quantizer_run const& run, rq_vae_config const& model, index_t items,
                                 feature_scaling const& scaling, train::backend_settings const& backend);
 
 /// Writes translator.json of an RQ-VAE, with the last evaluation.
-void write_description(translator_run const& run, rq_vae_config const& model, feature_scaling const& scaling,
+void write_description(quantizer_run const& run, rq_vae_config const& model, feature_scaling const& scaling,
                        rq_vae_progress const& p);
 
 struct residual_kmeans_shape {
@@ -63,14 +63,14 @@ struct residual_kmeans_shape {
   bool rotated;
 };
 /// Writes translator.json of residual k-means.
-void write_description(translator_run const& run, residual_kmeans_shape const& model, quantizer_evaluation const& seen);
+void write_description(quantizer_run const& run, residual_kmeans_shape const& model, quantizer_evaluation const& seen);
 
 /// The files of a quantizer's run: the best model, which reads unscaled features, and its description.
 template <Backend B>
-class translator_files : public train::state_files<rq_vae_trainer<B, float>, rq_vae_progress> {
+class quantizer_files : public train::state_files<rq_vae_trainer<B, float>, rq_vae_progress> {
  public:
-  translator_files(rq_vae_trainer<B, float>& trainer, train::run_description about, translator_run const& run,
-                   feature_scaling const& scaling)
+  quantizer_files(rq_vae_trainer<B, float>& trainer, train::run_description about, quantizer_run const& run,
+                  feature_scaling const& scaling)
       : train::state_files<rq_vae_trainer<B, float>, rq_vae_progress>(trainer, std::move(about)),
         trainer_(trainer),
         run_(run),
@@ -90,7 +90,7 @@ class translator_files : public train::state_files<rq_vae_trainer<B, float>, rq_
 
  private:
   rq_vae_trainer<B, float> const& trainer_;
-  translator_run const& run_;
+  quantizer_run const& run_;
   feature_scaling const& scaling_;
 };
 
@@ -101,8 +101,8 @@ class translator_files : public train::state_files<rq_vae_trainer<B, float>, rq_
 /// be written, and training_error if a loss isn't finite or a codebook has collapsed; in every case the files of the
 /// last good state remain.
 template <Backend B, FeatureSource F>
-translator_result train_translator(B& backend, translator_run const& run, F const& features,
-                                   feature_statistics const& seen, translator_run_observer const& observer = {}) {
+quantizer_run_result train_quantizer(B& backend, quantizer_run const& run, F const& features,
+                                     feature_statistics const& seen, quantizer_run_observer const& observer = {}) {
   train::run_directory const directory(run.out, run.resume);
   auto config = run.model;
   config.input_width = features.width();
@@ -112,7 +112,7 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
   scaled_features const scaled(features, scaling);
   rq_vae_trainer<B, float> trainer(backend, model, run.options.training);
   rq_vae_learner learner(trainer, scaled, run.options);
-  detail::translator_files files(
+  detail::quantizer_files files(
       trainer, detail::describe(run, config, features.rows(), scaling, train::settings_of(backend)), run, scaling);
   return train::run(learner, files, directory, run.limits, observer);
 }
@@ -121,8 +121,8 @@ translator_result train_translator(B& backend, translator_run const& run, F cons
 /// `kind` are used. `interrupted` is called before fitting and before writing. Throws error if `out` contains a run or
 /// if there are fewer rows than codes of a level, and file_error if the model can't be written.
 template <Backend B, FeatureSource F>
-translator_result learn_residual_kmeans(
-    B& backend, translator_run const& run, residual_kmeans_options const& options, F const& features,
+quantizer_run_result learn_residual_kmeans(
+    B& backend, quantizer_run const& run, residual_kmeans_options const& options, F const& features,
     std::function<bool()> const& interrupted = [] { return false; }) {
   auto const started = std::chrono::steady_clock::now();
   train::run_directory::expect_empty(run.out);

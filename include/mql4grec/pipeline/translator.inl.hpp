@@ -7,22 +7,22 @@
 
 namespace mql4grec::detail {
 
-MQL4GREC_DEFINITION feature_scaling scaling_for(translator_run const& run, feature_statistics const& seen) {
+MQL4GREC_DEFINITION feature_scaling scaling_for(quantizer_run const& run, feature_statistics const& seen) {
   if (run.normalize == normalization_of_features::none) return {std::vector<float>(seen.mean.size(), 0.f), 1.f};
   feature_scaling how{{}, static_cast<float>(1 / std::sqrt(seen.variance))};
   for (double const m : seen.mean) how.mean.push_back(static_cast<float>(m));
   return how;
 }
 
-MQL4GREC_DEFINITION train::run_description describe(translator_run const& run, rq_vae_config const& model,
-                                                    index_t items, feature_scaling const& scaling,
+MQL4GREC_DEFINITION train::run_description describe(quantizer_run const& run, rq_vae_config const& model, index_t items,
+                                                    feature_scaling const& scaling,
                                                     train::backend_settings const& backend) {
   json conditions = run_conditions(run.options, model, items);
   conditions["scale"] = scaling.scale;
   return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(backend)};
 }
 
-MQL4GREC_DEFINITION void write_description(translator_run const& run, rq_vae_config const& model,
+MQL4GREC_DEFINITION void write_description(quantizer_run const& run, rq_vae_config const& model,
                                            feature_scaling const& scaling, rq_vae_progress const& p) {
   auto const& epoch = p.history.back();
   write_json(run.out / "translator.json",
@@ -37,7 +37,7 @@ MQL4GREC_DEFINITION void write_description(translator_run const& run, rq_vae_con
               {"usage", epoch.evaluation->usage}});
 }
 
-MQL4GREC_DEFINITION void write_description(translator_run const& run, residual_kmeans_shape const& model,
+MQL4GREC_DEFINITION void write_description(quantizer_run const& run, residual_kmeans_shape const& model,
                                            quantizer_evaluation const& seen) {
   write_json(run.out / "translator.json", {{"quantizer", "residual-kmeans"},
                                            {"modality", name_of(run.kind)},
