@@ -29,8 +29,8 @@ struct made_latents {
   }
 };
 
-codebook_set<cpu::backend, float> random_codebooks(cpu::backend& b) {
-  codebook_set<cpu::backend, float> books(b, sizes, width);
+quantize::codebook_set<cpu::backend, float> random_codebooks(cpu::backend& b) {
+  quantize::codebook_set<cpu::backend, float> books(b, sizes, width);
   random_stream random(3, 0);
   for (index_t l = 0; l < books.levels(); ++l)
     for (index_t i = 0; i < books.vectors(l).size(); ++i)
@@ -39,8 +39,8 @@ codebook_set<cpu::backend, float> random_codebooks(cpu::backend& b) {
 }
 
 /// Every twentieth item has the codes of an earlier one, the others are spread.
-code_table crowded(index_t items) {
-  code_table table(items, sizes);
+quantize::code_table crowded(index_t items) {
+  quantize::code_table table(items, sizes);
   for (index_t i = 0; i < items; ++i) {
     index_t const source =
         i % 20 == 19 ? i - 1 -
@@ -54,8 +54,8 @@ code_table crowded(index_t items) {
   }
   return table;
 }
-code_table all_alike(index_t items) {
-  code_table table(items, sizes);
+quantize::code_table all_alike(index_t items) {
+  quantize::code_table table(items, sizes);
   for (index_t i = 0; i < items; ++i)
     table.set(item_id(static_cast<std::int32_t>(i)), std::vector<code_t>(4, code_t{17}));
   return table;
@@ -68,16 +68,16 @@ double peak_gib() {
 }
 
 template <class Policy>
-void resolve(benchmark::State& state, code_table const& table, bool alike) {
+void resolve(benchmark::State& state, quantize::code_table const& table, bool alike) {
   cpu::backend b;
   auto const books = random_codebooks(b);
   auto const levels = books.views();
-  collision_outcome outcome;
+  quantize::collision_outcome outcome;
   for (auto _ : state) {
     auto work = table;
-    outcome = Policy{}.resolve(b, work, std::span<codebook_view<cpu::backend, float> const>(levels),
+    outcome = Policy{}.resolve(b, work, std::span<quantize::codebook_view<cpu::backend, float> const>(levels),
                                made_latents{table.items(), alike});
-    if (!check_uniqueness(work).unique()) state.SkipWithError("items share a sequence");
+    if (!quantize::check_uniqueness(work).unique()) state.SkipWithError("items share a sequence");
   }
   state.counters["items/s"] =
       benchmark::Counter(static_cast<double>(table.items()), benchmark::Counter::kIsIterationInvariantRate);
@@ -85,10 +85,14 @@ void resolve(benchmark::State& state, code_table const& table, bool alike) {
   state.counters["peak_GiB"] = peak_gib();
 }
 
-void reallocate_twentieth(benchmark::State& state) { resolve<reallocate>(state, crowded(state.range(0)), false); }
-void match_twentieth(benchmark::State& state) { resolve<match>(state, crowded(state.range(0)), false); }
-void match_all_alike(benchmark::State& state) { resolve<match>(state, all_alike(state.range(0)), true); }
-void reallocate_all_alike(benchmark::State& state) { resolve<reallocate>(state, all_alike(state.range(0)), true); }
+void reallocate_twentieth(benchmark::State& state) {
+  resolve<quantize::reallocate>(state, crowded(state.range(0)), false);
+}
+void match_twentieth(benchmark::State& state) { resolve<quantize::match>(state, crowded(state.range(0)), false); }
+void match_all_alike(benchmark::State& state) { resolve<quantize::match>(state, all_alike(state.range(0)), true); }
+void reallocate_all_alike(benchmark::State& state) {
+  resolve<quantize::reallocate>(state, all_alike(state.range(0)), true);
+}
 
 }  // namespace
 

@@ -58,11 +58,11 @@ void copy_of(benchmark::State& state) {
 /// kernel. Batch 1024, the whole batch at once.
 void training_step(benchmark::State& state) {
   auto b = make(state.range(0));
-  t5<device, float> model(b, {});
+  seq2seq::t5<device, float> model(b, {});
   initialize(model, 1);
-  trainer<device, float> teacher(b, model, {.block_tokens = 1 << 30});
+  seq2seq::trainer<device, float> teacher(b, model, {.block_tokens = 1 << 30});
   auto const all = bench::random_batch(1024, 8, true);
-  device_dataset<device> set;
+  seq2seq::device_dataset<device> set;
   set.assign(b, all);
   std::vector<index_t> which(1024);
   std::iota(which.begin(), which.end(), index_t{0});
@@ -79,14 +79,14 @@ void training_step(benchmark::State& state) {
 /// Arguments: bits. One user, 20 beams, one search after the other: what a request costs.
 void one_request(benchmark::State& state) {
   auto b = make(state.range(0));
-  t5<device, float> model(b, {});
+  seq2seq::t5<device, float> model(b, {});
   initialize(model, 1);
-  item_trie const trie(bench::random_catalog());
-  frozen_t5 const frozen(b, std::move(model));
-  beam_searcher<device, frozen_t5<device, float>> searcher(b, frozen, trie);
+  search::item_trie const trie(bench::random_catalog());
+  seq2seq::frozen_t5 const frozen(b, std::move(model));
+  search::beam_searcher<device, seq2seq::frozen_t5<device, float>> searcher(b, frozen, trie);
   auto const queries = bench::random_batch(1, 16, false);
   auto const ask = [&] {
-    beams found;
+    search::beams found;
     searcher.search({.batch = queries, .part = {0, 1}}, {}, found);
     return found;
   };
@@ -97,16 +97,16 @@ void one_request(benchmark::State& state) {
 /// Arguments: bits, beams. 1024 users at once.
 void beam_search(benchmark::State& state) {
   auto b = make(state.range(0));
-  t5<device, float> model(b, {});
+  seq2seq::t5<device, float> model(b, {});
   initialize(model, 1);
-  item_trie const trie(bench::random_catalog());
-  frozen_t5 const frozen(b, std::move(model));
+  search::item_trie const trie(bench::random_catalog());
+  seq2seq::frozen_t5 const frozen(b, std::move(model));
   index_t const users = state.range(1) <= 100 ? 1024 : 256;
-  beam_options const options{.beams = state.range(1), .block_rows = users * state.range(1)};
+  search::beam_options const options{.beams = state.range(1), .block_rows = users * state.range(1)};
   auto const queries = bench::random_batch(users, 16, false);
-  beam_searcher<device, frozen_t5<device, float>> searcher(b, frozen, trie);
+  search::beam_searcher<device, seq2seq::frozen_t5<device, float>> searcher(b, frozen, trie);
   auto const ask = [&] {
-    beams found;
+    search::beams found;
     searcher.search({.batch = queries, .part = {0, users}}, options, found);
     return found;
   };
@@ -118,9 +118,9 @@ void beam_search(benchmark::State& state) {
 /// Arguments: bits. A translator at the paper's size on features of width 384, batch 2048.
 void translator_step(benchmark::State& state) {
   auto b = make(state.range(0));
-  rq_vae<device, float> model(b, {.input_width = 384});
+  quantize::rq_vae<device, float> model(b, {.input_width = 384});
   initialize(model, 1);
-  rq_vae_trainer trainer(
+  quantize::rq_vae_trainer trainer(
       b, model,
       {.batch_size = 2048, .revive_after = 1 << 30});  // random features leave codes idle; reviving is another cost
   auto memory = b.allocate<float>(2048 * 384);

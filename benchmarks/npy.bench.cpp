@@ -23,7 +23,7 @@ class temporary_file {
       : path_(std::filesystem::temp_directory_path() / ("mql4grec_bench_" + std::to_string(::getpid()) + "_" +
                                                         std::to_string(static_cast<int>(type)) + ".npy")) {
     bool const halves = type == dtype::f16;
-    std::string prefix = mql4grec::detail::npy_prefix(halves ? 2 * rows : rows, columns);
+    std::string prefix = mql4grec::core::detail::npy_prefix(halves ? 2 * rows : rows, columns);
     if (halves) prefix.replace(prefix.find("<f4"), 3, "<f2");
     std::vector<std::uint16_t> piece(1 << 20);
     mql4grec::random_stream random(1, 0);
@@ -93,11 +93,11 @@ void gather_rows(benchmark::State& state) {
 void widen(benchmark::State& state) {
   bench::backend b;
   index_t const n = state.range(0) * state.range(1);
-  auto const from = mql4grec::take<mql4grec::detail::half>(b, n);
+  auto const from = mql4grec::take<mql4grec::core::detail::half>(b, n);
   auto const to = mql4grec::take<float>(b, n);
   for (index_t i = 0; i < n; ++i) from(i).bits = static_cast<std::uint16_t>(i * 7919);
   for (auto _ : state) {
-    mql4grec::detail::widen(from, to);
+    mql4grec::core::detail::widen(from, to);
     benchmark::ClobberMemory();
   }
   bench::count_bytes(state, 6.0 * static_cast<double>(n));

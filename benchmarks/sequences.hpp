@@ -11,11 +11,12 @@
 namespace bench {
 
 /// Queries of 4 tokens an item for 1 … most items, each with its prompt and </s>.
-inline mql4grec::batch random_batch(mql4grec::index_t examples, mql4grec::index_t most_items, bool with_targets) {
+inline mql4grec::tasks::batch random_batch(mql4grec::index_t examples, mql4grec::index_t most_items,
+                                           bool with_targets) {
   using namespace mql4grec;
   mql4grec::random_stream random(7, 0);
   auto const token = [&] { return token_t(static_cast<std::int32_t>(2 + random.below(2048))); };
-  batch all;
+  mql4grec::tasks::batch all;
   for (index_t i = 0; i < examples; ++i) {
     for (index_t n = 3 + 4 * (1 + random.below(most_items)); n > 0; --n) all.add_input(token());
     all.close_input();
@@ -26,15 +27,16 @@ inline mql4grec::batch random_batch(mql4grec::index_t examples, mql4grec::index_
 }
 
 /// Items with a random sequence of four codes each.
-inline mql4grec::token_table random_catalog() {
+inline mql4grec::language::token_table random_catalog() {
   using namespace mql4grec;
-  token_table table(modality::text, 6250, 4);
+  mql4grec::language::token_table table(mql4grec::language::modality::text, 6250, 4);
   mql4grec::random_stream random(3, 0);
-  vocabulary const vocab;
+  mql4grec::language::vocabulary const vocab;
   for (index_t i = 0; i < table.items(); ++i) {
     token_t sequence[4];
     for (index_t level = 0; level < 4; ++level)
-      sequence[level] = vocab.token(modality::text, level, code_t(static_cast<std::int32_t>(random.below(256))));
+      sequence[level] =
+          vocab.token(mql4grec::language::modality::text, level, code_t(static_cast<std::int32_t>(random.below(256))));
     table.set(item_id(static_cast<std::int32_t>(i)), sequence);
   }
   return table;

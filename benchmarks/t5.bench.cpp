@@ -11,10 +11,10 @@
 namespace {
 
 using namespace mql4grec;
-using model_type = t5<cpu::backend, float>;
+using model_type = seq2seq::t5<cpu::backend, float>;
 
 /// Multiply-adds of one pass over the model's matrices: parameters touched once a row they apply to.
-double forward_flops(t5_config const& c, double input_rows, double target_rows, double logit_rows) {
+double forward_flops(seq2seq::t5_config const& c, double input_rows, double target_rows, double logit_rows) {
   double const d = static_cast<double>(c.model_width), inner = static_cast<double>(c.attention_width()),
                ff = static_cast<double>(c.inner_width);
   double const encoder = input_rows * static_cast<double>(c.encoder_layers) * (4 * d * inner + 2 * d * ff);
@@ -26,8 +26,8 @@ double forward_flops(t5_config const& c, double input_rows, double target_rows, 
 void training_step(benchmark::State& state) {
   cpu::backend b(state.range(0), bench::precision_of(state.range(1)));
   model_type model(b, {});
-  initialize(model, 1);
-  trainer<cpu::backend, float> teacher(b, model, {});
+  seq2seq::initialize(model, 1);
+  seq2seq::trainer<cpu::backend, float> teacher(b, model, {});
   auto const all = bench::random_batch(256, 8, true);
   for (auto _ : state) teacher.step(all, 1e-4);
   state.counters["examples/s"] =
@@ -40,12 +40,12 @@ void training_step(benchmark::State& state) {
 void beam_search(benchmark::State& state) {
   cpu::backend b(state.range(0), bench::precision_of(state.range(1)));
   model_type model(b, {});
-  initialize(model, 1);
-  item_trie const trie(bench::random_catalog());
-  frozen_t5 const frozen(b, std::move(model));
-  beam_options const options{.beams = state.range(2)};
+  seq2seq::initialize(model, 1);
+  search::item_trie const trie(bench::random_catalog());
+  seq2seq::frozen_t5 const frozen(b, std::move(model));
+  search::beam_options const options{.beams = state.range(2)};
   auto const queries = bench::random_batch(256, 16, false);
-  for (auto _ : state) benchmark::DoNotOptimize(beam_search(b, frozen, trie, queries, options));
+  for (auto _ : state) benchmark::DoNotOptimize(search::beam_search(b, frozen, trie, queries, options));
   double const users = static_cast<double>(queries.size()), rows = users * static_cast<double>(1 + 4 * options.beams);
   state.counters["users/s"] = benchmark::Counter(users, benchmark::Counter::kIsIterationInvariantRate);
   bench::count_flops(state, forward_flops(frozen.config(), static_cast<double>(queries.inputs.size()), rows, rows),

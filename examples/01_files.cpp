@@ -20,18 +20,20 @@ struct scratch_directory {
   ~scratch_directory() { std::filesystem::remove_all(path); }
 };
 
-void write_dataset(std::filesystem::path const& directory, synthetic_domain const& shop, vocabulary const& vocab) {
-  dataset_paths const paths(directory);
+void write_dataset(std::filesystem::path const& directory, catalog::synthetic_domain const& shop,
+                   vocabulary const& vocab) {
+  catalog::dataset_paths const paths(directory);
   make_directory(directory);
-  write_interactions(paths.interactions(), shop.interactions);
-  write_items(paths.items(), shop.items);
-  write_token_table(index_path(paths, modality::text), to_tokens(view_of(shop.codes[0]), vocab, modality::text), vocab);
-  write_token_table(index_path(paths, modality::image), to_tokens(view_of(shop.codes[1]), vocab, modality::image),
-                    vocab);
+  catalog::write_interactions(paths.interactions(), shop.interactions);
+  catalog::write_items(paths.items(), shop.items);
+  language::write_token_table(pipeline::index_path(paths, modality::text),
+                              to_tokens(view_of(shop.codes[0]), vocab, modality::text), vocab);
+  language::write_token_table(pipeline::index_path(paths, modality::image),
+                              to_tokens(view_of(shop.codes[1]), vocab, modality::image), vocab);
 }
 
 /// A model small enough to be trained within a second. The defaults are the paper's.
-run_options small_run(std::filesystem::path const& out) {
+pipeline::run_options small_run(std::filesystem::path const& out) {
   return {.out = out,
           .tasks = "next",
           .training = {.epochs = 2, .batch_size = 128, .learning_rate = 3e-3},
@@ -43,7 +45,7 @@ run_options small_run(std::filesystem::path const& out) {
                     .decoder_layers = 1}};
 }
 
-void print(char const* what, ranking const& best, item_descriptions const& items) {
+void print(char const* what, ranking const& best, catalog::item_descriptions const& items) {
   std::printf("%s\n", what);
   for (auto const item : best.items) std::printf("  %4d  %s\n", static_cast<int>(item), items.at(item).title.c_str());
 }
@@ -54,7 +56,7 @@ int main() {
   scratch_directory const scratch;
   auto const shop_path = scratch.path / "Instruments", model_path = scratch.path / "model";
   vocabulary const vocab;
-  auto const shop = make_synthetic_domain({.items = 100, .users = 200}, 0);
+  auto const shop = catalog::make_synthetic_domain({.items = 100, .users = 200}, 0);
   write_dataset(shop_path, shop, vocab);
 
   // example-begin files

@@ -14,14 +14,14 @@ using namespace mql4grec;
 namespace {
 
 /// Trains on nine of ten items and evaluates both parts.
-template <FeatureSource F>
+template <embed::FeatureSource F>
 void compare(F const& features, rq_vae_config config, rq_vae_training_options const& options) {
   cpu::backend backend(0);
   auto order = epoch_order(features.rows(), options.seed, 1000);
   auto const held = order.begin() + static_cast<index_t>(order.size() / 10);
-  selected_features const seen(features, {held, order.end()}), unseen(features, {order.begin(), held});
-  auto const statistics = check_finite(seen, "features");
-  feature_scaling const scaling{statistics.mean, static_cast<float>(1 / std::sqrt(statistics.variance))};
+  embed::selected_features const seen(features, {held, order.end()}), unseen(features, {order.begin(), held});
+  auto const statistics = embed::check_finite(seen, "features");
+  embed::feature_scaling const scaling{statistics.mean, static_cast<float>(1 / std::sqrt(statistics.variance))};
   config.input_width = features.width();
   std::cout << features.rows() << " items of width " << features.width()
             << ", a tenth of them held out; errors are shares of the variance\n"
@@ -34,11 +34,11 @@ void compare(F const& features, rq_vae_config config, rq_vae_training_options co
     mine.training.epsilons.back() = 0.003;  // the last level is balanced, as in the paper
     rq_vae<cpu::backend, float> model(backend, config);
     initialize(model, options.seed);
-    rq_vae_trainer trainer(backend, model, mine.training);
-    rq_vae_progress progress;
-    fit(trainer, scaled_features(seen, scaling), mine, progress);
-    auto const a = evaluate_quantizer(backend, model, scaled_features(seen, scaling));
-    auto const b = evaluate_quantizer(backend, model, scaled_features(unseen, scaling));
+    quantize::rq_vae_trainer trainer(backend, model, mine.training);
+    quantize::rq_vae_progress progress;
+    fit(trainer, embed::scaled_features(seen, scaling), mine, progress);
+    auto const a = quantize::evaluate_quantizer(backend, model, embed::scaled_features(seen, scaling));
+    auto const b = quantize::evaluate_quantizer(backend, model, embed::scaled_features(unseen, scaling));
     std::cout << levels << std::setw(20) << a.reconstruction_error << std::setw(11) << b.reconstruction_error
               << std::setw(19) << a.collision_rate << std::setw(11) << b.collision_rate << std::endl;
   }
@@ -51,12 +51,12 @@ int main(int count, char** arguments) {
     rq_vae_training_options options{.epochs = 30, .evaluate_every = 1000, .kmeans_iterations = 10};
     if (count > 1) {
       options.epochs = count > 2 ? std::atoi(arguments[2]) : 300;
-      compare(npy_features(arguments[1]), {}, options);
+      compare(embed::npy_features(arguments[1]), {}, options);
     } else {
-      auto const shop = make_synthetic_domain({}, 3);
+      auto const shop = catalog::make_synthetic_domain({}, 3);
       options.training.batch_size = 128;
-      compare(matrix_features(view_of(shop.features.front())), {.hidden = {64}, .latent_width = 16, .codes = {16}},
-              options);
+      compare(embed::matrix_features(view_of(shop.features.front())),
+              {.hidden = {64}, .latent_width = 16, .codes = {16}}, options);
     }
   } catch (error const& e) {
     std::cerr << "03_levels: " << e.what() << "\n";

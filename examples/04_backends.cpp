@@ -18,19 +18,19 @@ using namespace mql4grec;
 /// The results of a few training steps and a search: the losses, and the best items for one history.
 struct outcome {
   std::vector<double> losses;
-  beams found;
+  search::beams found;
 };
 
 template <Backend B>
-outcome train_and_search(B backend, batch const& lessons, batch const& question, item_trie const& items,
-                         t5_config const& shape) {
+outcome train_and_search(B backend, tasks::batch const& lessons, tasks::batch const& question,
+                         search::item_trie const& items, t5_config const& shape) {
   outcome out;
   t5<B, float> model(backend, shape);
   initialize(model, 42);  // generated on the host: every backend starts from the same parameters
   trainer<B, float> teacher(backend, model, {.learning_rate = 3e-3, .dropout = 0.1});
   for (int step = 0; step < 20; ++step) out.losses.push_back(teacher.step(lessons, 3e-3));
   frozen_t5 const frozen(backend, std::move(model));
-  out.found = beam_search(backend, frozen, items, question, {.beams = 5});
+  out.found = search::beam_search(backend, frozen, items, question, {.beams = 5});
   return out;
 }
 // example-end backends
@@ -54,17 +54,17 @@ bool agree(char const* name, outcome const& expected, outcome const& actual) {
 
 int main() try {
   vocabulary const vocab({.modalities = {{"a", {16, 16, 16, 16}}, {"A", {16, 16, 16, 16}}}});
-  auto const shop = make_synthetic_domain({.items = 200, .users = 300}, 0);
+  auto const shop = catalog::make_synthetic_domain({.items = 200, .users = 300}, 0);
   dataset data{.interactions = shop.interactions, .tokens = {}};
   for (auto const kind : {modality::text, modality::image})
     data.tokens.push_back(to_tokens(view_of(shop.codes[static_cast<std::size_t>(kind)]), vocab, kind));
   mixture const tasks = next_only();
   training_set const examples(tasks, {data}, vocab);
-  batch lessons, question;
+  tasks::batch lessons, question;
   for (index_t i = 0; i < 64; ++i) examples.write(i, 1, 0, lessons);
   tasks.query(modality::text)
       .write_query(data.interactions.of(user_id{7}), data.table(modality::text), vocab, question);
-  item_trie const items(data.table(modality::text));
+  search::item_trie const items(data.table(modality::text));
   t5_config const shape{.vocabulary = vocab.size(),
                         .model_width = 32,
                         .head_width = 16,

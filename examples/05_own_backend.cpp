@@ -34,7 +34,7 @@ using namespace mql4grec;
 
 int main() {
   vocabulary const vocab({.modalities = {{"a", {8, 8, 8, 8}}}});
-  batch lessons;
+  tasks::batch lessons;
   lessons.append(std::vector<token_t>{token_t{3}, token_t{12}, token_t{20}, token_t{30}},
                  std::vector<token_t>{token_t{4}, token_t{13}, token_t{21}, token_t{31}});
   counting::backend backend;

@@ -8,7 +8,7 @@ using namespace mql4grec;
 
 /// A synthetic shop as a dataset: the interactions, and each item's four codes per modality as tokens.
 dataset make_dataset(vocabulary const& vocab) {
-  auto const shop = make_synthetic_domain({.items = 200, .users = 800}, 0);
+  auto const shop = catalog::make_synthetic_domain({.items = 200, .users = 800}, 0);
   dataset data{.interactions = shop.interactions, .items = shop.items, .name = shop.name};
   for (auto const kind : {modality::text, modality::image})
     data.tokens.push_back(to_tokens(view_of(shop.codes[static_cast<std::size_t>(kind)]), vocab, kind));
@@ -46,9 +46,9 @@ int main() {
   // example-end quickstart
 
   auto const popular = popularity(data.interactions, 10);
-  metric_accumulator baseline;
-  for (auto const user : evaluated_users(data.interactions))
-    baseline.add(place_of(popular, target(data.interactions, user, split::test)));
+  metrics::metric_accumulator baseline;
+  for (auto const user : catalog::evaluated_users(data.interactions))
+    baseline.add(metrics::place_of(popular, catalog::target(data.interactions, user, split::test)));
   std::printf("%lld users, %lld examples, %lld epochs, validation loss %.3f\n",
               static_cast<long long>(data.interactions.users()), static_cast<long long>(examples.size()),
               static_cast<long long>(progress.epoch), progress.best_loss);

@@ -26,11 +26,12 @@ std::shared_ptr<recommender<> const> make_recommender(dataset const& data, vocab
                                           .encoder_layers = 2,
                                           .decoder_layers = 2});
   initialize(model, seed);
-  return std::make_shared<recommender<> const>(backend, std::move(model), model_tasks{vocab, all_tasks()}, data.tokens);
+  return std::make_shared<recommender<> const>(backend, std::move(model), tasks::model_tasks{vocab, all_tasks()},
+                                               data.tokens);
 }
 
 dataset make_dataset(vocabulary const& vocab) {
-  auto const shop = make_synthetic_domain({.users = 100}, 0);
+  auto const shop = catalog::make_synthetic_domain({.users = 100}, 0);
   dataset data{.interactions = shop.interactions, .items = shop.items, .name = shop.name};
   for (auto const kind : {modality::text, modality::image})
     data.tokens.push_back(to_tokens(view_of(shop.codes[static_cast<std::size_t>(kind)]), vocab, kind));

@@ -19,45 +19,45 @@ namespace mql4grec {
 
 /// Options of a recommender.
 struct recommender_options {
-  beam_options search = {};  ///< of every request; requests for more items than beams use more beams
-  any_fusion fusion = {};    ///< the rule that combines the lists of the modalities
+  search::beam_options search = {};  ///< of every request; requests for more items than beams use more beams
+  rank::any_fusion fusion = {};      ///< the rule that combines the lists of the modalities
 };
 
 /// Options of recommender::load.
 template <Backend B = cpu::backend>
 struct load_options {
   typename B::options backend = {};  ///< the backend of the model; requests use its device and its precision
-  beam_options search = {};          ///< see recommender_options
-  any_fusion fusion = {};            ///< see recommender_options
+  search::beam_options search = {};  ///< see recommender_options
+  rank::any_fusion fusion = {};      ///< see recommender_options
 };
 
 /// Options of one request.
 struct recommend_options {
-  index_t k = 10;           ///< items to return, 0 … max_beams
-  item_filter filter = {};  ///< items that are allowed, or denied
+  index_t k = 10;                   ///< items to return, 0 … max_beams
+  search::item_filter filter = {};  ///< items that are allowed, or denied
 };
 
-namespace detail {
+namespace recommender_detail {
 
 /// What the requests of a recommender read. T: the scalar of the parameters.
 template <Backend B, Real T>
 struct recommender_state {
-  frozen_t5<B, T> model;
-  model_tasks tasks;
-  std::vector<token_table> tables;  // by modality
-  std::vector<item_trie> tries;     // by modality
-  index_t most_sequences;           // the largest number of sequences of a modality
+  seq2seq::frozen_t5<B, T> model;
+  tasks::model_tasks tasks;
+  std::vector<language::token_table> tables;  // by modality
+  std::vector<search::item_trie> tries;       // by modality
+  index_t most_sequences;                     // the largest number of sequences of a modality
   recommender_options options;
 };
 
 /// One request, as the searches of all modalities read it.
 struct request {
   std::span<item_id const> history;
-  std::optional<item_choice> wanted;  // empty: every item
-  beam_options search;
+  std::optional<search::item_choice> wanted;  // empty: every item
+  search::beam_options search;
 };
 
-}  // namespace detail
+}  // namespace recommender_detail
 
 template <Backend B = cpu::backend, Real T = float>
 class recommender;
@@ -77,13 +77,13 @@ class recommender_session {
   }
 
   /// See recommender::recommend. Throws error if the recommender has been destroyed.
-  [[nodiscard]] ranking recommend(std::span<item_id const> history, recommend_options const& options = {}) {
+  [[nodiscard]] rank::ranking recommend(std::span<item_id const> history, recommend_options const& options = {}) {
     return recommend(history, options.k, options.filter);
   }
 
  private:
   friend class recommender<B, T>;
-  using state = detail::recommender_state<B, T>;
+  using state = recommender_detail::recommender_state<B, T>;
 
   recommender_session() = default;
 
@@ -93,12 +93,13 @@ class recommender_session {
   }
   /// Answers requests with `next` from now on. Keeps the backend if its options are the right ones.
   void serve(std::shared_ptr<state const> const& next);
-  ranking recommend(std::span<item_id const> history, index_t k, item_filter const& filter);
-  beams search(state const& from, std::size_t m, detail::request const& wanted);
+  rank::ranking recommend(std::span<item_id const> history, index_t k, search::item_filter const& filter);
+  search::beams search(state const& from, std::size_t m, recommender_detail::request const& wanted);
 
   std::weak_ptr<state const> state_;  // keeps its address unique, but not the model alive
   std::unique_ptr<B> worker_;
-  std::vector<beam_searcher<B, frozen_t5<B, T>>> searchers_;  // by modality; they refer to *worker_ and the state
+  std::vector<search::beam_searcher<B, seq2seq::frozen_t5<B, T>>>
+      searchers_;  // by modality; they refer to *worker_ and the state
 };
 
 /// A model and a catalog that answer requests. B: the backend of the parameters; T: their scalar. Copies share the
@@ -112,11 +113,11 @@ class recommender {
  public:
   /// Requests use the device and the precision that the model was frozen with. `tables`: one per modality, all with the
   /// same number of items. Throws error if model, tasks and tables don't fit together.
-  recommender(frozen_t5<B, T> model, model_tasks tasks, std::vector<token_table> tables,
+  recommender(seq2seq::frozen_t5<B, T> model, tasks::model_tasks tasks, std::vector<language::token_table> tables,
               recommender_options options = {});
 
   /// Freezes the model on `backend`, then as above.
-  recommender(B& backend, t5<B, T> model, model_tasks tasks, std::vector<token_table> tables,
+  recommender(B& backend, seq2seq::t5<B, T> model, tasks::model_tasks tasks, std::vector<language::token_table> tables,
               recommender_options options = {});
 
 #if MQL4GREC_HAS_JSON
@@ -140,20 +141,21 @@ class recommender {
   ///
   /// Uses a session of the calling thread, which serves the recommender that this thread called last: a thread that
   /// alternates between recommenders should use a session() of each.
-  [[nodiscard]] ranking recommend(std::span<item_id const> history, index_t k, item_filter const& filter = {}) const;
+  [[nodiscard]] rank::ranking recommend(std::span<item_id const> history, index_t k,
+                                        search::item_filter const& filter = {}) const;
 
  private:
-  using state = detail::recommender_state<B, T>;
+  using state = recommender_detail::recommender_state<B, T>;
 
   std::shared_ptr<state const> state_;
 };
 
 // ---- definitions: outside the classes, so that the compiled library's are used
-namespace detail {
+namespace recommender_detail {
 
 /// Throws error unless the table of modality `kind` fits the rest.
 template <Backend B, Real T>
-void check_table(recommender_state<B, T> const& with, modality kind) {
+void check_table(recommender_state<B, T> const& with, language::modality kind) {
   auto const& table = with.tables[to_size(kind)];
   auto const& query = with.tasks.tasks.query(kind);
   auto const items = with.tables.front().items();
@@ -168,23 +170,23 @@ void check_table(recommender_state<B, T> const& with, modality kind) {
             " in a table, but the vocabulary has ", vocabulary_size);
 }
 
-}  // namespace detail
+}  // namespace recommender_detail
 
 template <Backend B, Real T>
-recommender<B, T>::recommender(frozen_t5<B, T> model, model_tasks tasks, std::vector<token_table> tables,
-                               recommender_options options) {
+recommender<B, T>::recommender(seq2seq::frozen_t5<B, T> model, tasks::model_tasks tasks,
+                               std::vector<language::token_table> tables, recommender_options options) {
   auto made = std::make_shared<state>(state{.model = std::move(model),
                                             .tasks = std::move(tasks),
                                             .tables = std::move(tables),
                                             .tries = {},
                                             .most_sequences = 0,
                                             .options = std::move(options)});
-  validate(made->options.search);
+  search::validate(made->options.search);
   expects(!made->tables.empty(), "recommender: no token table");
   expects(made->model.config().vocabulary >= made->tasks.vocab.size(), "recommender: the model knows ",
           made->model.config().vocabulary, " tokens, but the vocabulary has ", made->tasks.vocab.size());
   for (std::size_t m = 0; m < made->tables.size(); ++m) {
-    detail::check_table(*made, modality(m));
+    recommender_detail::check_table(*made, language::modality(m));
     made->tries.emplace_back(made->tables[m]);
     made->most_sequences = std::max(made->most_sequences, made->tries.back().leaves());
   }
@@ -192,10 +194,10 @@ recommender<B, T>::recommender(frozen_t5<B, T> model, model_tasks tasks, std::ve
 }
 
 template <Backend B, Real T>
-recommender<B, T>::recommender(B& backend, t5<B, T> model, model_tasks tasks, std::vector<token_table> tables,
-                               recommender_options options)
-    : recommender(frozen_t5<B, T>(backend, std::move(model)), std::move(tasks), std::move(tables), std::move(options)) {
-}
+recommender<B, T>::recommender(B& backend, seq2seq::t5<B, T> model, tasks::model_tasks tasks,
+                               std::vector<language::token_table> tables, recommender_options options)
+    : recommender(seq2seq::frozen_t5<B, T>(backend, std::move(model)), std::move(tasks), std::move(tables),
+                  std::move(options)) {}
 
 template <Backend B, Real T>
 recommender_session<B, T> recommender<B, T>::session() const {
@@ -205,7 +207,8 @@ recommender_session<B, T> recommender<B, T>::session() const {
 }
 
 template <Backend B, Real T>
-ranking recommender<B, T>::recommend(std::span<item_id const> history, index_t k, item_filter const& filter) const {
+rank::ranking recommender<B, T>::recommend(std::span<item_id const> history, index_t k,
+                                           search::item_filter const& filter) const {
   thread_local recommender_session<B, T> mine;
   if (!mine.serves(state_)) mine.serve(state_);
   return mine.recommend(history, k, filter);
@@ -224,19 +227,20 @@ void recommender_session<B, T>::serve(std::shared_ptr<state const> const& next) 
 }
 
 template <Backend B, Real T>
-ranking recommender_session<B, T>::recommend(std::span<item_id const> history, index_t k, item_filter const& filter) {
+rank::ranking recommender_session<B, T>::recommend(std::span<item_id const> history, index_t k,
+                                                   search::item_filter const& filter) {
   auto const from = state_.lock();
   expects(from != nullptr, "recommend: the recommender of this session has been destroyed");
-  expects(k >= 0 && k <= max_beams, "recommend: k is ", k, ", expected 0 to ", max_beams);
-  detail::request wanted{.history = history, .wanted = {}, .search = from->options.search};
+  expects(k >= 0 && k <= search::max_beams, "recommend: k is ", k, ", expected 0 to ", search::max_beams);
+  recommender_detail::request wanted{.history = history, .wanted = {}, .search = from->options.search};
   wanted.search.beams = std::max(wanted.search.beams, std::min(k, from->most_sequences));
-  validate(wanted.search);
+  search::validate(wanted.search);
   if (!filter.keeps_all()) wanted.wanted.emplace(filter);
   auto const is_wanted = [&](item_id item) { return !wanted.wanted || (*wanted.wanted)(item); };
-  std::vector<ranking> lists;
+  std::vector<rank::ranking> lists;
   for (std::size_t m = 0; m < from->tables.size(); ++m)
-    lists.push_back(ranking_of(search(*from, m, wanted), 0, from->tries[m], is_wanted));
-  ranking best = from->options.fusion.fuse(lists);
+    lists.push_back(rank::ranking_of(search(*from, m, wanted), 0, from->tries[m], is_wanted));
+  rank::ranking best = from->options.fusion.fuse(lists);
   if (best.size() > k) {
     best.items.resize(to_size(k));
     best.scores.resize(to_size(k));
@@ -245,21 +249,22 @@ ranking recommender_session<B, T>::recommend(std::span<item_id const> history, i
 }
 
 template <Backend B, Real T>
-beams recommender_session<B, T>::search(state const& from, std::size_t m, detail::request const& wanted) {
-  beams found;
+search::beams recommender_session<B, T>::search(state const& from, std::size_t m,
+                                                recommender_detail::request const& wanted) {
+  search::beams found;
   auto const& trie = from.tries[m];
   if (trie.leaves() == 0) {  // the model or the dataset lacks the modality
     found.offsets.push_back(0);
     return found;
   }
-  batch query;
-  auto const& task = from.tasks.tasks.query(modality(m));
+  tasks::batch query;
+  auto const& task = from.tasks.tasks.query(language::modality(m));
   task.write_query(wanted.history, from.tables[to_size(task.from)], from.tasks.vocab, query);
   std::vector<std::uint8_t> nodes;
   view<std::uint8_t const, host_space, 2> allowed;
   if (wanted.wanted) {
     nodes.resize(to_size(trie.nodes()));
-    mark_allowed(trie, *wanted.wanted, nodes);
+    search::mark_allowed(trie, *wanted.wanted, nodes);
     allowed = {nodes.data(), 1, trie.nodes()};
   }
   searchers_[m].search({.batch = query, .part = {0, 1}, .allowed = allowed}, wanted.search, found);

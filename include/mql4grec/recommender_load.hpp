@@ -12,10 +12,10 @@ template <Backend B, Real T>
 recommender<B, T> recommender<B, T>::load(std::filesystem::path const& model, std::filesystem::path const& catalog,
                                           load_options<B> const& options) {
   B backend(options.backend);
-  auto tasks = tasks_of(read_model_metadata(model));
-  auto data = read_dataset(catalog, tasks.vocab);
+  auto tasks = pipeline::tasks_of(pipeline::read_model_metadata(model));
+  auto data = pipeline::read_dataset(catalog, tasks.vocab);
   return {backend,
-          read_model<T>(backend, model),
+          seq2seq::read_model<T>(backend, model),
           std::move(tasks),
           std::move(data.tokens),
           {.search = options.search, .fusion = options.fusion}};

@@ -229,7 +229,7 @@ TEST_CASE("bf16: every lane rounds, doubles never are, and a backend made withou
 }
 
 namespace {
-t5_config medium_t5() {
+seq2seq::t5_config medium_t5() {
   auto config = small_t5();
   config.vocabulary = 60;
   config.model_width = 40;
@@ -237,7 +237,7 @@ t5_config medium_t5() {
   config.inner_width = 70;
   return config;
 }
-batch medium_batch() {
+tasks::batch medium_batch() {
   index_t const inputs[] = {9, 17, 3, 12, 25, 8, 11, 14}, targets[] = {5, 5, 5, 5, 5, 5, 5, 5};
   return batch_of(inputs, targets, 60);
 }
@@ -266,7 +266,7 @@ TEST_CASE("bf16: training goes down as it does in fp32") {
   auto const all = medium_batch();
   auto const after_steps = [&](cpu::backend& b) {
     auto model = random_t5<float>(b, medium_t5());
-    trainer<cpu::backend, float> teacher(b, model, {.dropout = 0});
+    seq2seq::trainer<cpu::backend, float> teacher(b, model, {.dropout = 0});
     double const first = teacher.step(all, 3e-3);
     double last = first;
     for (int i = 0; i < 30; ++i) last = teacher.step(all, 3e-3);

@@ -123,7 +123,7 @@ TEST_CASE(
   };
   CHECK_NOTHROW(round());
   CHECK_THROWS_AS(round(), error);  // the next round allocates a single chunk
-  std::size_t const two_pieces = (std::size_t{4} << 20) + 2 * mql4grec::detail::redzone;
+  std::size_t const two_pieces = (std::size_t{4} << 20) + 2 * contract::detail::redzone;
   log.left = two_pieces;
   CHECK_NOTHROW(round());
   CHECK(scratch.capacity() == two_pieces);

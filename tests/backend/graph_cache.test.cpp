@@ -84,7 +84,7 @@ TEST_CASE_TEMPLATE("record: an exception of the work arrives as it is, and the b
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto y = on(b, vector{0.f});
-  CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { detail::raise("no more"); }), "no more", error);
+  CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { raise("no more"); }), "no more", error);
   fill<float>(b, y, 3);
   CHECK_CLOSE(y, vector{3.f}, 0);
 }
@@ -98,7 +98,7 @@ TEST_CASE_TEMPLATE(
   int asked = 0;
   auto const work = [&](int failing) {
     known.run(b, 7, [&] {
-      if (++asked == failing) detail::raise("no memory");
+      if (++asked == failing) raise("no memory");
       scratch_scope<B> const scope(b.scratch());
       auto const one = take<float>(b, 1);
       fill<float>(b, one, 1);

@@ -19,7 +19,7 @@ using test::scratch;
 
 TEST_CASE("read_interactions: users are numbered in the order of the file, whatever they are called") {
   scratch const here;
-  auto const data = read_interactions(here.file(R"({"zoe": [4, 0], "10": [], "2": [1]})"));
+  auto const data = catalog::read_interactions(here.file(R"({"zoe": [4, 0], "10": [], "2": [1]})"));
   CHECK(data.users() == 3);
   CHECK(data.item_count == 5);
   CHECK(data.user_keys == std::vector<std::string>{"zoe", "10", "2"});
@@ -29,15 +29,16 @@ TEST_CASE("read_interactions: users are numbered in the order of the file, whate
 
 TEST_CASE("interactions: what is written is read back the same") {
   scratch const here;
-  auto const data = read_interactions(here.file("{\"a \\\"quoted\\\" naïve\\n name\": [4, 0], \"\": [], \"2\": [1]}"));
-  write_interactions(here / "again.json", data);
-  CHECK(read_interactions(here / "again.json") == data);
+  auto const data =
+      catalog::read_interactions(here.file("{\"a \\\"quoted\\\" naïve\\n name\": [4, 0], \"\": [], \"2\": [1]}"));
+  catalog::write_interactions(here / "again.json", data);
+  CHECK(catalog::read_interactions(here / "again.json") == data);
 }
 
 TEST_CASE("read_interactions: a complaint names the file, the user, the place and what was expected") {
   scratch const here;
   auto const complaint = [&](std::string_view content) {
-    return complaint_of([&] { return read_interactions(here.file(content, "bad.inter.json")); });
+    return complaint_of([&] { return catalog::read_interactions(here.file(content, "bad.inter.json")); });
   };
   CHECK(has(complaint(""), "bad.inter.json: is empty"));
   CHECK(has(complaint("   "), "not valid JSON"));
@@ -55,26 +56,27 @@ TEST_CASE("read_interactions: a complaint names the file, the user, the place an
   CHECK(has(complaint(R"({"7": [null]})"), "found null"));
   CHECK(has(complaint(R"({"7": [4294967296]})"), "found 4294967296"));
   CHECK(has(complaint(R"({"7": [1], "7": [2]})"), "key '7' appears twice"));
-  CHECK(has(complaint_of([&] { return read_interactions(here / "none.json"); }), "none.json: can't be opened"));
-  CHECK(has(complaint_of([&] { return read_interactions(here.path()); }), "is a directory"));
+  CHECK(
+      has(complaint_of([&] { return catalog::read_interactions(here / "none.json"); }), "none.json: can't be opened"));
+  CHECK(has(complaint_of([&] { return catalog::read_interactions(here.path()); }), "is a directory"));
 }
 
 TEST_CASE("items: descriptions are read in any order and written back the same, gaps included") {
   scratch const here;
   auto const path = here.file(R"({"2": {"title": "Tüba", "description": "", "brand": "b", "categories": "c,d"},
                                   "0": {"title": "t", "description": "\"d\"", "brand": "", "categories": ""}})");
-  auto const items = read_items(path);
+  auto const items = catalog::read_items(path);
   REQUIRE(items.size() == 2);
   CHECK(!items.contains(item_id{1}));
   CHECK(items.at(item_id{2}).title == "Tüba");
-  write_items(here / "again.json", items);
-  CHECK(read_items(here / "again.json") == items);
+  catalog::write_items(here / "again.json", items);
+  CHECK(catalog::read_items(here / "again.json") == items);
 }
 
 TEST_CASE("read_items: a complaint names the item") {
   scratch const here;
   auto const complaint = [&](std::string_view content) {
-    return complaint_of([&] { return read_items(here.file(content)); });
+    return complaint_of([&] { return catalog::read_items(here.file(content)); });
   };
   auto const whole = std::string(R"({"title": "", "description": "", "brand": "", "categories": ""})");
   CHECK(has(complaint(R"({"x": )" + whole + "}"), "key 'x': expected an item number"));
@@ -95,39 +97,41 @@ TEST_CASE("read_items: a complaint names the item") {
 TEST_CASE("read_items: every field may be missing, null or a list; foreign ones and half surrogates don't matter") {
   scratch const here;
   auto const one = [&](std::string_view content) {
-    return read_items(here.file("{\"0\": " + std::string(content) + "}")).at(item_id{0});
+    return catalog::read_items(here.file("{\"0\": " + std::string(content) + "}")).at(item_id{0});
   };
-  CHECK(one("{}") == item_description{});
-  CHECK(one("null") == item_description{});
-  CHECK(one(R"({"title": "t", "description": "d"})") == item_description{.title = "t", .description = "d"});
-  CHECK(one(R"({"title": "t", "description": "", "brand": null, "categories": ""})") == item_description{.title = "t"});
+  CHECK(one("{}") == catalog::item_description{});
+  CHECK(one("null") == catalog::item_description{});
+  CHECK(one(R"({"title": "t", "description": "d"})") == catalog::item_description{.title = "t", .description = "d"});
+  CHECK(one(R"({"title": "t", "description": "", "brand": null, "categories": ""})") ==
+        catalog::item_description{.title = "t"});
   CHECK(one(R"({"title": ["t"], "description": ["one", "", "two"], "brand": [], "categories": ["a", null, "b"]})") ==
-        item_description{.title = "t", .description = "one two", .brand = "", .categories = "a,b"});
-  CHECK(one(R"({"categories": [["a", "b"], ["c"]]})") == item_description{.categories = "a,b,c"});
+        catalog::item_description{.title = "t", .description = "one two", .brand = "", .categories = "a,b"});
+  CHECK(one(R"({"categories": [["a", "b"], ["c"]]})") == catalog::item_description{.categories = "a,b,c"});
   CHECK(one(R"({"price": 3.5, "also_buy": [1, {"x": null}], "title": "cut \ud83d"})") ==
-        item_description{.title = "cut \xef\xbf\xbd"});
+        catalog::item_description{.title = "cut \xef\xbf\xbd"});
 }
 
 TEST_CASE("catalog files: memory follows the number of items, not the largest of their numbers") {
   scratch const here;
-  auto const data = read_interactions(here.file(R"({"0": [0, 1, 2147483646, 2]})"));
+  auto const data = catalog::read_interactions(here.file(R"({"0": [0, 1, 2147483646, 2]})"));
   CHECK(data.item_count == 2147483647);
   CHECK(data.of(user_id{0})[2] == item_id{2147483646});
-  CHECK(read_items(here.file(R"({"2147483646": {"title": "far out"}})")).at(item_id{2147483646}).title == "far out");
-  CHECK(has(complaint_of([&] { return read_ids(here.file("a\t2000000000\n")); }), "no line has the id 0"));
+  CHECK(catalog::read_items(here.file(R"({"2147483646": {"title": "far out"}})")).at(item_id{2147483646}).title ==
+        "far out");
+  CHECK(has(complaint_of([&] { return catalog::read_ids(here.file("a\t2000000000\n")); }), "no line has the id 0"));
 }
 
 TEST_CASE("ids: a tab separated table is read in any order and written in the order of the ids") {
   scratch const here;
-  auto const ids = read_ids(here.file("B00B\t1\r\nB00A\t0\nwith space\t2"));
-  CHECK(ids == outside_ids{"B00A", "B00B", "with space"});
-  write_ids(here / "again", ids);
+  auto const ids = catalog::read_ids(here.file("B00B\t1\r\nB00A\t0\nwith space\t2"));
+  CHECK(ids == catalog::outside_ids{"B00A", "B00B", "with space"});
+  catalog::write_ids(here / "again", ids);
   CHECK(read_file(here / "again") == "B00A\t0\nB00B\t1\nwith space\t2\n");
-  CHECK(read_ids(here.file("")).empty());
-  CHECK(read_ids(here.file("\xef\xbb\xbf"
-                           "B00A\t0\n")) == outside_ids{"B00A"});
+  CHECK(catalog::read_ids(here.file("")).empty());
+  CHECK(catalog::read_ids(here.file("\xef\xbb\xbf"
+                                    "B00A\t0\n")) == catalog::outside_ids{"B00A"});
   auto const complaint = [&](std::string_view content) {
-    return complaint_of([&] { return read_ids(here.file(content)); });
+    return complaint_of([&] { return catalog::read_ids(here.file(content)); });
   };
   CHECK(has(complaint("a\t0\nb 1\n"), "line 2: expected 'key<TAB>number'"));
   CHECK(has(complaint("a\t0\nb\t-1\n"), "line 2"));
@@ -137,25 +141,25 @@ TEST_CASE("ids: a tab separated table is read in any order and written in the or
 
 TEST_CASE("dataset_paths: the files are named after the directory") {
   for (auto const* spelling : {"/data/Arts", "/data/Arts/", "/data/x/../Arts/."}) {
-    dataset_paths const paths{spelling};
+    catalog::dataset_paths const paths{spelling};
     CHECK(paths.name() == "Arts");
     CHECK(paths.interactions().filename() == "Arts.inter.json");
   }
-  dataset_paths const paths{"/data/Arts"};
-  CHECK(index_path(paths, modality::text) == "/data/Arts/Arts.index_lemb.json");
-  CHECK(index_path(paths, modality::image) == "/data/Arts/Arts.index_vitemb.json");
+  catalog::dataset_paths const paths{"/data/Arts"};
+  CHECK(pipeline::index_path(paths, language::modality::text) == "/data/Arts/Arts.index_lemb.json");
+  CHECK(pipeline::index_path(paths, language::modality::image) == "/data/Arts/Arts.index_vitemb.json");
   CHECK(paths.embeddings("vit") == "/data/Arts/Arts.emb-vit.npy");
   CHECK(paths.item_ids() == "/data/Arts/Arts.item2id");
-  CHECK(dataset_paths{"."}.name() == std::filesystem::current_path().filename());
+  CHECK(catalog::dataset_paths{"."}.name() == std::filesystem::current_path().filename());
 }
 
 TEST_CASE("read_interactions: the time grows with the file, not with its square") {
   scratch const here;
-  interactions data;
+  catalog::interactions data;
   for (int u = 0; u < 100'000; ++u) data.add_user("user-" + std::to_string(u), std::vector{item_id(u % 50)});
-  write_interactions(here / "large.json", data);
+  catalog::write_interactions(here / "large.json", data);
   auto const begin = std::chrono::steady_clock::now();
-  CHECK(read_interactions(here / "large.json") == data);
+  CHECK(catalog::read_interactions(here / "large.json") == data);
   CHECK(std::chrono::steady_clock::now() - begin <
         std::chrono::seconds(20));  // a quadratic algorithm would take minutes
 }
@@ -170,19 +174,19 @@ TEST_CASE("the published data sets are read and written back the same") {
         expected{"Scientific", 8317, 4344, 58492}}) {
     auto const directory = test::real_dataset(name);
     if (!directory) continue;
-    dataset_paths const paths(*directory);
-    auto const data = read_interactions(paths.interactions());
+    catalog::dataset_paths const paths(*directory);
+    auto const data = catalog::read_interactions(paths.interactions());
     CHECK(data.users() == users);
     CHECK(data.item_count == items);
     CHECK(std::ssize(data.items) == count);
-    CHECK(short_users(data) == 0);
+    CHECK(catalog::short_users(data) == 0);
     scratch const here;
-    write_interactions(here / "again.json", data);
-    CHECK(read_interactions(here / "again.json") == data);
+    catalog::write_interactions(here / "again.json", data);
+    CHECK(catalog::read_interactions(here / "again.json") == data);
     if (!std::filesystem::exists(paths.items())) continue;
-    auto const described = read_items(paths.items());
+    auto const described = catalog::read_items(paths.items());
     CHECK(std::ssize(described) == items);
-    write_items(here / "items.json", described);
+    catalog::write_items(here / "items.json", described);
     CHECK(read_json(here / "items.json") == read_json(paths.items()));
   }
 }

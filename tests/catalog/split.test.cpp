@@ -21,8 +21,8 @@ std::vector<item_id> items(std::vector<int> const& numbers) {
 bool same(std::span<item_id const> found, std::vector<int> const& expected) {
   return std::ranges::equal(found, items(expected));
 }
-interactions of_users(std::vector<std::vector<int>> const& users) {
-  interactions data;
+catalog::interactions of_users(std::vector<std::vector<int>> const& users) {
+  catalog::interactions data;
   for (auto const& user : users) data.add_user("u" + std::to_string(data.users()), items(user));
   return data;
 }
@@ -36,7 +36,7 @@ TEST_CASE("interactions: users are rows, and the catalog is as large as the larg
   CHECK(same(data.of(user_id{0}), {3, 1}));
   CHECK(data.of(user_id{1}).empty());
   CHECK(same(data.of(user_id{2}), {7}));
-  CHECK(interactions{}.users() == 0);
+  CHECK(catalog::interactions{}.users() == 0);
   CHECK_THROWS_AS(data.of(user_id{3}), error);
   CHECK_THROWS_AS(data.of(user_id{-1}), error);
   CHECK_THROWS_AS(of_users({{-1}}), error);
@@ -45,36 +45,36 @@ TEST_CASE("interactions: users are rows, and the catalog is as large as the larg
 TEST_CASE("split: the last item is the test's, the one before it the validation's, the rest is training") {
   auto const data = of_users({{5, 6, 7, 8, 9}});
   user_id const u{0};
-  CHECK(same(training_items(data, u), {5, 6, 7}));
-  CHECK(target(data, u, split::valid) == item_id{8});
-  CHECK(target(data, u, split::test) == item_id{9});
-  CHECK(same(history(data, u, split::valid), {5, 6, 7}));
-  CHECK(same(history(data, u, split::test), {5, 6, 7, 8}));
-  CHECK(target(data, u, split::train) == item_id{7});
-  CHECK(same(history(data, u, split::train), {5, 6}));
+  CHECK(same(catalog::training_items(data, u), {5, 6, 7}));
+  CHECK(catalog::target(data, u, catalog::split::valid) == item_id{8});
+  CHECK(catalog::target(data, u, catalog::split::test) == item_id{9});
+  CHECK(same(catalog::history(data, u, catalog::split::valid), {5, 6, 7}));
+  CHECK(same(catalog::history(data, u, catalog::split::test), {5, 6, 7, 8}));
+  CHECK(catalog::target(data, u, catalog::split::train) == item_id{7});
+  CHECK(same(catalog::history(data, u, catalog::split::train), {5, 6}));
 }
 
 TEST_CASE("split: a history is the last max_history items before the target") {
   std::vector<int> long_one(30);
   for (int i = 0; i < 30; ++i) long_one[static_cast<std::size_t>(i)] = i;
   auto const data = of_users({long_one});
-  auto const before_test = history(data, user_id{0}, split::test);
+  auto const before_test = catalog::history(data, user_id{0}, catalog::split::test);
   CHECK(before_test.size() == 20);
   CHECK(before_test.front() == item_id{9});
   CHECK(before_test.back() == item_id{28});
-  CHECK(same(history(data, user_id{0}, split::test, 2), {27, 28}));
-  CHECK(history(data, user_id{0}, split::test, 0).empty());
-  CHECK_THROWS_AS(history(data, user_id{0}, split::test, -1), error);
+  CHECK(same(catalog::history(data, user_id{0}, catalog::split::test, 2), {27, 28}));
+  CHECK(catalog::history(data, user_id{0}, catalog::split::test, 0).empty());
+  CHECK_THROWS_AS(catalog::history(data, user_id{0}, catalog::split::test, -1), error);
 }
 
 TEST_CASE("split: a user with fewer than three items only trains, and is counted") {
   auto const data = of_users({{}, {1}, {1, 2}, {1, 2, 3}});
-  CHECK(short_users(data) == 3);
-  CHECK(evaluated_users(data) == std::vector{user_id{3}});
-  CHECK(same(training_items(data, user_id{2}), {1, 2}));
-  CHECK(same(training_items(data, user_id{3}), {1}));
-  CHECK(training_items(data, user_id{0}).empty());
-  auto const complaint = complaint_of([&] { return target(data, user_id{2}, split::test); });
+  CHECK(catalog::short_users(data) == 3);
+  CHECK(catalog::evaluated_users(data) == std::vector{user_id{3}});
+  CHECK(same(catalog::training_items(data, user_id{2}), {1, 2}));
+  CHECK(same(catalog::training_items(data, user_id{3}), {1}));
+  CHECK(catalog::training_items(data, user_id{0}).empty());
+  auto const complaint = complaint_of([&] { return catalog::target(data, user_id{2}, catalog::split::test); });
   CHECK(has(complaint, "user 2 has only 2 items"));
-  CHECK_THROWS_AS(target(data, user_id{0}, split::train), error);
+  CHECK_THROWS_AS(catalog::target(data, user_id{0}, catalog::split::train), error);
 }

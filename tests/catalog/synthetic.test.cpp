@@ -30,10 +30,10 @@ double distance(host_array<float, 2> const& features, std::size_t a, std::size_t
 /// frequent next kind.
 class counted_walk {
  public:
-  explicit counted_walk(synthetic_domain const& shop) : codes_(shop.codes[0]) {
+  explicit counted_walk(catalog::synthetic_domain const& shop) : codes_(shop.codes[0]) {
     for (std::size_t i = 0; i < codes_.shape(0); ++i) item_with_[row(codes_, i)] = item_id(i);
     for (index_t u = 0; u < shop.interactions.users(); ++u) {
-      auto const items = training_items(shop.interactions, user_id(u));
+      auto const items = catalog::training_items(shop.interactions, user_id(u));
       for (std::size_t p = 1; p < items.size(); ++p) ++steps_[kind(items[p - 1])][kind(items[p])];
     }
   }
@@ -54,19 +54,19 @@ class counted_walk {
 }  // namespace
 
 TEST_CASE("synthetic: the same options give the same catalog, another seed another one") {
-  auto const one = make_synthetic_domain({.users = 50}, 0);
-  auto const again = make_synthetic_domain({.users = 50}, 0);
+  auto const one = catalog::make_synthetic_domain({.users = 50}, 0);
+  auto const again = catalog::make_synthetic_domain({.users = 50}, 0);
   CHECK(one.interactions == again.interactions);
   CHECK(one.items == again.items);
   CHECK(one.features == again.features);
   CHECK(one.codes == again.codes);
-  CHECK(make_synthetic_domain({.users = 50, .seed = 1}, 0).interactions != one.interactions);
-  CHECK(make_synthetic_domain({.users = 60}, 0).interactions.of(user_id{7}).size() ==
+  CHECK(catalog::make_synthetic_domain({.users = 50, .seed = 1}, 0).interactions != one.interactions);
+  CHECK(catalog::make_synthetic_domain({.users = 60}, 0).interactions.of(user_id{7}).size() ==
         one.interactions.of(user_id{7}).size());
 }
 
 TEST_CASE("synthetic: nobody takes an item twice, and histories are as long as asked for") {
-  auto const shop = make_synthetic_domain({.items = 14, .users = 200, .min_length = 3, .max_length = 14}, 0);
+  auto const shop = catalog::make_synthetic_domain({.items = 14, .users = 200, .min_length = 3, .max_length = 14}, 0);
   std::set<std::size_t> lengths;
   for (index_t u = 0; u < 200; ++u) {
     auto const items = shop.interactions.of(user_id(u));
@@ -81,7 +81,7 @@ TEST_CASE("synthetic: nobody takes an item twice, and histories are as long as a
 TEST_CASE("synthetic: a sequence of codes names one item of all domains, series included") {
   for (index_t m = 0; m < 2; ++m) {
     std::set<std::array<code_t, 4>> seen;
-    for (auto const& shop : make_synthetic_catalog({.datasets = 3, .items = 900, .users = 1}))
+    for (auto const& shop : catalog::make_synthetic_catalog({.datasets = 3, .items = 900, .users = 1}))
       for (std::size_t i = 0; i < 900; ++i) {
         auto const codes = row(shop.codes[static_cast<std::size_t>(m)], i);
         CHECK(std::ranges::all_of(codes, [](code_t c) { return index(c) >= 0 && index(c) < 256; }));
@@ -92,17 +92,17 @@ TEST_CASE("synthetic: a sequence of codes names one item of all domains, series 
 }
 
 TEST_CASE("synthetic: titles say what an item is") {
-  auto const shop = make_synthetic_domain({.users = 0}, 0);
+  auto const shop = catalog::make_synthetic_domain({.users = 0}, 0);
   std::set<std::string> titles;
   for (auto const& [id, item] : shop.items) titles.insert(item.title);
   CHECK(shop.name == "Instruments");
   CHECK(titles.size() == 400);
   CHECK(titles.contains("Vintage walnut acoustic guitar"));
-  CHECK(make_synthetic_domain({.users = 0}, 4).name == "Instruments2");
+  CHECK(catalog::make_synthetic_domain({.users = 0}, 4).name == "Instruments2");
 }
 
 TEST_CASE("synthetic: text is close for items of a kind, images for items of a material") {
-  auto const shop = make_synthetic_domain({.users = 0}, 0);
+  auto const shop = catalog::make_synthetic_domain({.users = 0}, 0);
   for (std::size_t m = 0; m < 2; ++m) {
     double same = 0, other = 0;
     index_t sames = 0, others = 0;
@@ -117,16 +117,16 @@ TEST_CASE("synthetic: text is close for items of a kind, images for items of a m
 }
 
 TEST_CASE("synthetic: the next item follows from the history and not from popularity") {
-  auto const shop = make_synthetic_domain({}, 0);
-  auto const popular = popularity(shop.interactions, 10);
+  auto const shop = catalog::make_synthetic_domain({}, 0);
+  auto const popular = rank::popularity(shop.interactions, 10);
   counted_walk const walk(shop);
-  metric_accumulator by_popularity, by_history;
-  for (auto const user : evaluated_users(shop.interactions)) {
-    auto const wanted = target(shop.interactions, user, split::test);
-    ranking guess;
-    guess.add(walk.next(history(shop.interactions, user, split::test).back()), 1);
-    by_popularity.add(place_of(popular, wanted));
-    by_history.add(place_of(guess, wanted));
+  metrics::metric_accumulator by_popularity, by_history;
+  for (auto const user : catalog::evaluated_users(shop.interactions)) {
+    auto const wanted = catalog::target(shop.interactions, user, catalog::split::test);
+    rank::ranking guess;
+    guess.add(walk.next(catalog::history(shop.interactions, user, catalog::split::test).back()), 1);
+    by_popularity.add(metrics::place_of(popular, wanted));
+    by_history.add(metrics::place_of(guess, wanted));
   }
   MESSAGE("hit@1 of counting " << by_history.mean().hit(1) << ", hit@10 of popularity "
                                << by_popularity.mean().hit(10));
@@ -135,7 +135,7 @@ TEST_CASE("synthetic: the next item follows from the history and not from popula
 }
 
 TEST_CASE("synthetic: missing modalities leave rows of zeros and of -1") {
-  auto const shop = make_synthetic_domain({.users = 1, .missing_text = 0.2, .missing_image = 0.5}, 0);
+  auto const shop = catalog::make_synthetic_domain({.users = 1, .missing_text = 0.2, .missing_image = 0.5}, 0);
   std::array<int, 2> missing = {0, 0};
   for (std::size_t i = 0; i < 400; ++i)
     for (std::size_t m = 0; m < 2; ++m) {
@@ -150,10 +150,11 @@ TEST_CASE("synthetic: missing modalities leave rows of zeros and of -1") {
 }
 
 TEST_CASE("synthetic: what can't be made is refused with the numbers") {
-  CHECK_THROWS_AS(make_synthetic_domain({.items = 0}, 0), error);
-  CHECK_THROWS_AS(make_synthetic_domain({.items = 5}, 0), error);
-  CHECK_THROWS_AS(make_synthetic_domain({}, 25), error);
-  CHECK_THROWS_AS(make_synthetic_domain({.min_length = 9, .max_length = 8}, 0), error);
-  CHECK(make_synthetic_domain({.items = 1, .users = 3, .min_length = 0, .max_length = 1}, 0).interactions.users() == 3);
-  CHECK(make_synthetic_catalog({.datasets = 0}).empty());
+  CHECK_THROWS_AS(catalog::make_synthetic_domain({.items = 0}, 0), error);
+  CHECK_THROWS_AS(catalog::make_synthetic_domain({.items = 5}, 0), error);
+  CHECK_THROWS_AS(catalog::make_synthetic_domain({}, 25), error);
+  CHECK_THROWS_AS(catalog::make_synthetic_domain({.min_length = 9, .max_length = 8}, 0), error);
+  CHECK(catalog::make_synthetic_domain({.items = 1, .users = 3, .min_length = 0, .max_length = 1}, 0)
+            .interactions.users() == 3);
+  CHECK(catalog::make_synthetic_catalog({.datasets = 0}).empty());
 }

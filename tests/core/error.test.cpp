@@ -28,6 +28,6 @@ TEST_CASE("expects_file: the complaint is a file_error that starts with the path
 }
 
 TEST_CASE("raise: throws the kind it is asked for") {
-  CHECK_THROWS_AS(detail::raise<training_error>("step ", 7), training_error);
-  CHECK(complaint<training_error>([] { return detail::raise<training_error>("step ", 7); }) == "step 7");
+  CHECK_THROWS_AS(raise<training_error>("step ", 7), training_error);
+  CHECK(complaint<training_error>([] { return raise<training_error>("step ", 7); }) == "step 7");
 }

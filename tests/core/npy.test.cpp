@@ -43,7 +43,7 @@ std::string dict(std::string const& descr, std::string const& shape) {
 std::string refusal(std::string const& bytes) {
   temporary_directory const directory;
   test::put(directory / "f", bytes);
-  auto const said = complaint<file_error>([&] { return npy_file file(directory / "f"); });
+  auto const said = complaint<file_error>([&] { npy_file file(directory / "f"); });
   auto const prefix = (directory / "f").string() + ": ";
   return said.starts_with(prefix) ? said.substr(prefix.size()) : said;
 }
@@ -179,21 +179,22 @@ TEST_CASE("npy: every float16 has the value that IEEE 754 gives it") {
 }
 
 TEST_CASE("widen: the loop for any machine and the instruction give the same numbers at every length") {
-  std::vector<detail::half> from(65536);
+  std::vector<core::detail::half> from(65536);
   for (std::size_t i = 0; i < from.size(); ++i) from[i].bits = static_cast<std::uint16_t>(i);
   auto const check = [&](auto&& widen) {
     std::vector<float> to(from.size(), NAN);
-    widen(view_of(std::span<detail::half const>(from)), view_of(std::span(to)));
+    widen(view_of(std::span<core::detail::half const>(from)), view_of(std::span(to)));
     for (unsigned i = 0; i < 65536; ++i) REQUIRE(is_half(to[i], i));
     for (index_t n : {0, 1, 7, 8, 9, 15, 17}) {
       std::vector<float> some(20, -7.f);
-      widen(host_vector_view<detail::half const>(from.data() + 15361, n), host_vector_view<float>(some.data(), n));
+      widen(host_vector_view<core::detail::half const>(from.data() + 15361, n),
+            host_vector_view<float>(some.data(), n));
       for (index_t i = 0; i < 20; ++i)
         REQUIRE(some[static_cast<std::size_t>(i)] == (i < n ? 1.f + static_cast<float>(i + 1) / 1024 : -7.f));
     }
   };
-  check(detail::widen_portably);
-  if (detail::has_f16c()) check(detail::widen_by_f16c);
+  check(core::detail::widen_portably);
+  if (core::detail::has_f16c()) check(core::detail::widen_by_f16c);
 }
 
 TEST_CASE("npy: float64 is rounded to float, and refused where no float is near") {

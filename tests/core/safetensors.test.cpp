@@ -47,7 +47,7 @@ std::vector<T> read_as(std::string const& type, std::vector<From> const& entries
 std::string refusal(std::string const& bytes) {
   temporary_directory const directory;
   test::put(directory / "f", bytes);
-  auto const said = complaint<file_error>([&] { return safetensors file(directory / "f"); });
+  auto const said = complaint<file_error>([&] { safetensors file(directory / "f"); });
   auto const prefix = (directory / "f").string() + ": ";
   return said.starts_with(prefix) ? said.substr(prefix.size()) : said;
 }

@@ -36,7 +36,7 @@ TEST_CASE("sharded_safetensors: one file, or as many as the index lists, hold th
     CHECK(files.names() == std::vector<std::string>{"a", "b", "c"});
     CHECK(number(files, "a") + 10 * number(files, "b") + 100 * number(files, "c") == 321);
     CHECK(!files.contains("d"));
-    CHECK(complaint<file_error>([&] { return files.file_of("d"); }) ==
+    CHECK(complaint<file_error>([&] { static_cast<void>(files.file_of("d")); }) ==
           files.path().string() + ": tensor 'd' is missing");
   }
   write_numbers(many / "model.safetensors", {{"a", 7.f}});

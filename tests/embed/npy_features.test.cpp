@@ -11,13 +11,13 @@ using namespace mql4grec::test;
 
 namespace {
 
-template <FeatureSource F>
+template <embed::FeatureSource F>
 matrix<float> read(F const& from, index_t first, index_t count) {
   auto out = constant({count, from.width()}, poison<float>());
   from.read(first, {out.values.data(), count, from.width()});
   return out;
 }
-template <FeatureSource F>
+template <embed::FeatureSource F>
 matrix<float> gather(F const& from, std::vector<index_t> const& rows) {
   auto out = constant({std::ssize(rows), from.width()}, poison<float>());
   from.gather(rows, {out.values.data(), std::ssize(rows), from.width()});
@@ -26,7 +26,7 @@ matrix<float> gather(F const& from, std::vector<index_t> const& rows) {
 
 /// A feature source that counts its gathers and their rows.
 struct counted_features {
-  matrix_features inner;
+  embed::matrix_features inner;
   std::vector<index_t>* asked;
 
   index_t rows() const { return inner.rows(); }
@@ -42,10 +42,10 @@ matrix<float> const none({0, 2}, {});
 matrix<float> const two{{0.f, 1.f}, {2.f, 3.f}}, three{{4.f, 5.f}, {6.f, 7.f}, {8.f, 9.f}}, one{{10.f, 11.f}};
 matrix<float> const all({6, 2}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
 
-joined_features<matrix_features> joined(std::initializer_list<matrix<float> const*> parts) {
-  std::vector<matrix_features> sources;
+embed::joined_features<embed::matrix_features> joined(std::initializer_list<matrix<float> const*> parts) {
+  std::vector<embed::matrix_features> sources;
   for (auto const* part : parts) sources.emplace_back(*part);
-  return joined_features(std::move(sources));
+  return embed::joined_features(std::move(sources));
 }
 
 }  // namespace
@@ -54,7 +54,7 @@ TEST_CASE("npy_features: the rows of a file are read and gathered unchanged, inc
   temporary_directory const directory;
   matrix<float> const with_hole{{1.f, 2.f}, {NAN, NAN}, {5.f, INFINITY}};
   write_npy(directory / "f.npy", with_hole);
-  npy_features const features(directory / "f.npy");
+  embed::npy_features const features(directory / "f.npy");
   CHECK(features.path() == directory / "f.npy");
   CHECK(features.type() == dtype::f32);
   CHECK(features.rows() == 3);
@@ -63,7 +63,7 @@ TEST_CASE("npy_features: the rows of a file are read and gathered unchanged, inc
   CHECK(std::isnan(whole.values[2]));
   CHECK(std::isnan(whole.values[3]));
   CHECK_CLOSE(gather(features, {2, 0}), matrix{{5.f, INFINITY}, {1.f, 2.f}}, 0);
-  CHECK_CLOSE(read(selected_features(features, {2, 0}), 0, 2), matrix{{5.f, INFINITY}, {1.f, 2.f}}, 0);
+  CHECK_CLOSE(read(embed::selected_features(features, {2, 0}), 0, 2), matrix{{5.f, INFINITY}, {1.f, 2.f}}, 0);
 }
 
 TEST_CASE("joined_features: blocks of rows are those of the concatenated parts, also with empty parts") {
@@ -95,8 +95,8 @@ TEST_CASE("joined_features: rows are gathered across parts in any order, also in
 
 TEST_CASE("joined_features: consecutive rows of one part are gathered by one call") {
   std::vector<index_t> asked;
-  joined_features const features(
-      std::vector{counted_features{matrix_features(two), &asked}, counted_features{matrix_features(three), &asked}});
+  embed::joined_features const features(std::vector{counted_features{embed::matrix_features(two), &asked},
+                                                    counted_features{embed::matrix_features(three), &asked}});
   CHECK_CLOSE(gather(features, {0, 1, 2, 3, 4, 2, 0}),
               matrix{{0.f, 1.f}, {2.f, 3.f}, {4.f, 5.f}, {6.f, 7.f}, {8.f, 9.f}, {4.f, 5.f}, {0.f, 1.f}}, 0);
   CHECK(asked == std::vector<index_t>{2, 4, 1});
@@ -137,10 +137,10 @@ TEST_CASE("joined_features: parts of different widths are refused by name, and s
   temporary_directory const directory;
   write_npy(directory / "arts.npy", two);
   write_npy(directory / "games.npy", wide);
-  std::vector<npy_features> files;
+  std::vector<embed::npy_features> files;
   files.emplace_back(directory / "arts.npy");
   files.emplace_back(directory / "games.npy");
-  CHECK(complaint<error>([&] { return joined_features features(std::move(files)); }) ==
+  CHECK(complaint<error>([&] { embed::joined_features features(std::move(files)); }) ==
         (directory / "games.npy").string() + ": features of width 3, but " + (directory / "arts.npy").string() +
             " has width 2");
 }
@@ -149,10 +149,10 @@ TEST_CASE("joined_features: files form one source, and the location of a row con
   temporary_directory const directory;
   write_npy(directory / "arts.npy", two);
   write_npy(directory / "games.npy", three);
-  std::vector<npy_features> files;
+  std::vector<embed::npy_features> files;
   files.emplace_back(directory / "arts.npy");
   files.emplace_back(directory / "games.npy");
-  joined_features const features(std::move(files));
+  embed::joined_features const features(std::move(files));
   CHECK_CLOSE(read(features, 1, 3), matrix{{2.f, 3.f}, {4.f, 5.f}, {6.f, 7.f}}, 0);
   CHECK_CLOSE(gather(features, {4, 0}), matrix{{8.f, 9.f}, {0.f, 1.f}}, 0);
   CHECK(features.place_of(4) == "row 2 of " + (directory / "games.npy").string());

@@ -10,7 +10,9 @@ using namespace mql4grec::test;
 
 namespace {
 
-feature_statistics statistics_of(matrix<float> const& rows) { return check_finite(matrix_features(rows), "items"); }
+embed::feature_statistics statistics_of(matrix<float> const& rows) {
+  return embed::check_finite(embed::matrix_features(rows), "items");
+}
 std::string refusal(matrix<float> const& rows) {
   return complaint<error>([&] { return statistics_of(rows); });
 }
@@ -70,10 +72,10 @@ TEST_CASE("check_finite: a mean far from zero and a first row far from all other
 TEST_CASE("check_finite: features scaled by these statistics have mean 0 and variance 1") {
   auto x = as<float>(random_normal({500, 7}, 8));
   for (std::size_t i = 0; i < x.values.size(); ++i) x.values[i] = 3.f * x.values[i] + static_cast<float>(i % 7);
-  matrix_features const features(x);
-  auto const found = check_finite(features, "items");
-  scaled_features const scaled(features, {found.mean, static_cast<float>(1 / std::sqrt(found.variance))});
-  auto const again = check_finite(scaled, "items");
+  embed::matrix_features const features(x);
+  auto const found = embed::check_finite(features, "items");
+  embed::scaled_features const scaled(features, {found.mean, static_cast<float>(1 / std::sqrt(found.variance))});
+  auto const again = embed::check_finite(scaled, "items");
   CHECK_CLOSE(vector(again.mean), constant(7, 0.f), 1e-6);
   CHECK(again.variance == doctest::Approx(1).epsilon(1e-6));
 }
@@ -113,11 +115,11 @@ TEST_CASE("check_finite: the message contains the file and the row in it") {
   temporary_directory const directory;
   write_npy(directory / "arts.npy", matrix<float>{{1.f, 2.f}, {3.f, 4.f}});
   write_npy(directory / "games.npy", matrix<float>{{1.f, 2.f}, {3.f, INFINITY}});
-  std::vector<npy_features> files;
+  std::vector<embed::npy_features> files;
   files.emplace_back(directory / "arts.npy");
   files.emplace_back(directory / "games.npy");
-  joined_features const features(std::move(files));
-  CHECK(complaint<error>([&] { return check_finite(features, "text"); }) ==
+  embed::joined_features const features(std::move(files));
+  CHECK(complaint<error>([&] { return embed::check_finite(features, "text"); }) ==
         "text: row 1 of " + (directory / "games.npy").string() + ", column 1: inf, expected a finite number");
 }
 
@@ -125,12 +127,12 @@ TEST_CASE("distinct_rows: equal rows count once, and counting stops at the limit
   index_t const width = 3, rows = 30'000;
   matrix<float> x({rows, width}, std::vector<float>(static_cast<std::size_t>(rows * width)));
   for (index_t i = 0; i < rows; ++i) x.values[static_cast<std::size_t>(i * width + 1)] = static_cast<float>(i % 7);
-  CHECK(distinct_rows(matrix_features(x), 100) == 7);
-  CHECK(distinct_rows(matrix_features(x), 7) == 7);
-  CHECK(distinct_rows(matrix_features(x), 3) == 3);
+  CHECK(embed::distinct_rows(embed::matrix_features(x), 100) == 7);
+  CHECK(embed::distinct_rows(embed::matrix_features(x), 7) == 7);
+  CHECK(embed::distinct_rows(embed::matrix_features(x), 3) == 3);
   x.values.back() = -0.f;
-  CHECK(distinct_rows(matrix_features(x), 100) == 7);
+  CHECK(embed::distinct_rows(embed::matrix_features(x), 100) == 7);
   x.values.back() = 1e-30f;
-  CHECK(distinct_rows(matrix_features(x), 100) == 8);
-  CHECK(distinct_rows(matrix_features(host_matrix_view<float const>(nullptr, 0, width)), 5) == 0);
+  CHECK(embed::distinct_rows(embed::matrix_features(x), 100) == 8);
+  CHECK(embed::distinct_rows(embed::matrix_features(host_matrix_view<float const>(nullptr, 0, width)), 5) == 0);
 }

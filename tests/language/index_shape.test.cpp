@@ -10,17 +10,17 @@ using test::has;
 using test::scratch;
 
 namespace {
-modality_tokens const text{"a", {}}, images{"A", {}};
+language::modality_tokens const text{"a", {}}, images{"A", {}};
 }  // namespace
 
 TEST_CASE("index_shape: as many levels as the sequences have, and one code more than the largest of each") {
   scratch const here;
-  auto const of = [&](std::string_view content, modality_tokens const& family = text) {
-    return read_index_shape(here.file(content), family);
+  auto const of = [&](std::string_view content, language::modality_tokens const& family = text) {
+    return language::read_index_shape(here.file(content), family);
   };
-  CHECK(of(R"({"2": ["<a_3>", "<b_0>"], "7": ["<a_1>", "<b_511>"]})") == index_shape{{4, 512}, "2"});
-  CHECK(of(R"({"0": ["<A_0>"]})", images) == index_shape{{1}, "0"});
-  CHECK(of("{}") == index_shape{});
+  CHECK(of(R"({"2": ["<a_3>", "<b_0>"], "7": ["<a_1>", "<b_511>"]})") == language::index_shape{{4, 512}, "2"});
+  CHECK(of(R"({"0": ["<A_0>"]})", images) == language::index_shape{{1}, "0"});
+  CHECK(of("{}") == language::index_shape{});
   std::string longest = R"({"0": [)";
   for (char letter = 'a'; letter <= 'z' + 1; ++letter)
     longest += (longest.back() == '[' ? "\"<" : ", \"<") + std::string(1, letter) + "_1>\"";
@@ -30,7 +30,7 @@ TEST_CASE("index_shape: as many levels as the sequences have, and one code more 
 TEST_CASE("index_shape: a complaint names the file, the item and what was expected") {
   scratch const here;
   auto const complaint = [&](std::string_view content) {
-    return complaint_of([&] { return read_index_shape(here.file(content, "bad.json"), text); });
+    return complaint_of([&] { return language::read_index_shape(here.file(content, "bad.json"), text); });
   };
   CHECK(has(complaint(""), "bad.json: is empty"));
   CHECK(has(complaint("[]"), "found a array"));

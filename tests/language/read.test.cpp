@@ -14,21 +14,22 @@ using test::scratch;
 
 TEST_CASE("token_table: what is written is read back the same, gaps included") {
   scratch const here;
-  vocabulary const vocab({.modalities = {{"a", {4, 4}}}, .prompts = 0});
+  language::vocabulary const vocab({.modalities = {{"a", {4, 4}}}, .prompts = 0});
   auto const path = here.file(R"({"2": ["<a_3>", "<b_0>"], "0": ["<a_1>", "<b_2>"]})");
-  auto const table = read_token_table(path, vocab, modality::text, 4);
+  auto const table = language::read_token_table(path, vocab, language::modality::text, 4);
   CHECK(table.items() == 4);
   CHECK(vocab.text(table.of(item_id{0})) == "<a_1><b_2>");
   CHECK(!table.has(item_id{1}));
-  write_token_table(here / "again.json", table, vocab);
-  CHECK(read_token_table(here / "again.json", vocab, modality::text, 4) == table);
+  language::write_token_table(here / "again.json", table, vocab);
+  CHECK(language::read_token_table(here / "again.json", vocab, language::modality::text, 4) == table);
 }
 
 TEST_CASE("read_token_table: a complaint names the file, the item and the place") {
   scratch const here;
-  vocabulary const vocab;
+  language::vocabulary const vocab;
   auto const complaint = [&](std::string_view content) {
-    return complaint_of([&] { return read_token_table(here.file(content, "bad.json"), vocab, modality::text, 3); });
+    return complaint_of(
+        [&] { return language::read_token_table(here.file(content, "bad.json"), vocab, language::modality::text, 3); });
   };
   CHECK(has(complaint(""), "bad.json: is empty"));
   CHECK(has(complaint("[]"), "found a array"));
@@ -53,17 +54,19 @@ TEST_CASE("read_token_table: a complaint names the file, the item and the place"
 
 TEST_CASE("read_token_table: without a number of items it is as large as its largest item, and keeps those it names") {
   scratch const here;
-  vocabulary const vocab({.modalities = {{"a", {4}}}, .prompts = 0});
-  auto const table = read_token_table(here.file(R"({"2147483646": ["<a_3>"], "10": ["<a_0>"], "9": ["<a_1>"]})"), vocab,
-                                      modality::text);
+  language::vocabulary const vocab({.modalities = {{"a", {4}}}, .prompts = 0});
+  auto const table = language::read_token_table(
+      here.file(R"({"2147483646": ["<a_3>"], "10": ["<a_0>"], "9": ["<a_1>"]})"), vocab, language::modality::text);
   CHECK(table.items() == 2147483647);
   CHECK(std::ranges::equal(table.present(), std::vector{item_id{9}, item_id{10}, item_id{2147483646}}));
   CHECK(vocab.text(table.of(item_id{2147483646})) == "<a_3>");
   CHECK(table.tokens().size() == 3);
-  CHECK(read_token_table(here.file("{}"), vocab, modality::text).items() == 0);
-  CHECK(has(
-      complaint_of([&] { return read_token_table(here.file(R"({"2147483647": ["<a_3>"]})"), vocab, modality::text); }),
-      "key '2147483647': expected an item number"));
+  CHECK(language::read_token_table(here.file("{}"), vocab, language::modality::text).items() == 0);
+  CHECK(has(complaint_of([&] {
+              return language::read_token_table(here.file(R"({"2147483647": ["<a_3>"]})"), vocab,
+                                                language::modality::text);
+            }),
+            "key '2147483647': expected an item number"));
 }
 
 TEST_CASE("read_vocabulary: modalities, prompts and ids come from a tokenizer's files") {
@@ -71,11 +74,11 @@ TEST_CASE("read_vocabulary: modalities, prompts and ids come from a tokenizer's 
   here.file(R"({"<extra_id_0>": 99, "<A_1>": 10, "<A_0>": 11, "<B_0>": 12, "<a_0>": 20, "<a_1>": 5, "<a_2>": 22,
                 "<*_0>": 30, "<*_1>": 31})",
             "added_tokens.json");
-  auto const vocab = read_vocabulary(here.path());
-  CHECK(vocab.options() == vocabulary_options{.modalities = {{"a", {3}}, {"A", {2, 1}}}, .prompts = 2});
+  auto const vocab = language::read_vocabulary(here.path());
+  CHECK(vocab.options() == language::vocabulary_options{.modalities = {{"a", {3}}, {"A", {2, 1}}}, .prompts = 2});
   CHECK(vocab.size() == 32);
-  CHECK(vocab.token(modality::text, 0, code_t{1}) == token_t{5});
-  CHECK(vocab.token(modality::image, 1, code_t{0}) == token_t{12});
+  CHECK(vocab.token(language::modality::text, 0, code_t{1}) == token_t{5});
+  CHECK(vocab.token(language::modality::image, 1, code_t{0}) == token_t{12});
   CHECK(vocab.prompt(1) == token_t{31});
   CHECK(!vocab.has_text(token_t{7}));
   CHECK_THROWS_AS(vocab.text(token_t{7}), error);
@@ -87,58 +90,64 @@ TEST_CASE("read_vocabulary: tokenizer.json says the same as added_tokens.json") 
   two.file(R"({"version": "1.0", "added_tokens": [{"id": 0, "content": "<pad>"}, {"id": 1, "content": "</s>"},
                {"id": 32101, "content": "<a_1>", "special": false}, {"id": 32100, "content": "<a_0>"}]})",
            "tokenizer.json");
-  CHECK(read_vocabulary(one.path()) == read_vocabulary(two.path()));
+  CHECK(language::read_vocabulary(one.path()) == language::read_vocabulary(two.path()));
 }
 
 TEST_CASE("read_vocabulary: a written vocabulary is read back equal, whatever its ids and modalities") {
-  for (auto const& options : {vocabulary_options{}, vocabulary_options{.modalities = {{"a", {3, 5}}}, .prompts = 0},
-                              vocabulary_options{.modalities = {{"a", {2}}, {"A", {2, 2}}, {"audio_a", {4, 1}}}}}) {
+  for (auto const& options :
+       {language::vocabulary_options{}, language::vocabulary_options{.modalities = {{"a", {3, 5}}}, .prompts = 0},
+        language::vocabulary_options{.modalities = {{"a", {2}}, {"A", {2, 2}}, {"audio_a", {4, 1}}}}}) {
     scratch const here;
-    write_vocabulary(here.path(), vocabulary(options));
-    CHECK(read_vocabulary(here.path()) == vocabulary(options));
+    language::write_vocabulary(here.path(), language::vocabulary(options));
+    CHECK(language::read_vocabulary(here.path()) == language::vocabulary(options));
   }
   scratch const here, again;
   here.file(R"({"<a_0>": 7, "<a_1>": 3})", "added_tokens.json");
-  write_vocabulary(again.path(), read_vocabulary(here.path()));
-  CHECK(read_vocabulary(again.path()) == read_vocabulary(here.path()));
+  language::write_vocabulary(again.path(), language::read_vocabulary(here.path()));
+  CHECK(language::read_vocabulary(again.path()) == language::read_vocabulary(here.path()));
 }
 
 TEST_CASE("read_vocabulary: a tokenizer may lack words of every level, and an item that needs one is named") {
   scratch const here, again;
   here.file(R"({"<a_1>": 2, "<a_3>": 3, "<b_0>": 4, "<b_1>": 5, "<A_0>": 6, "<*_2>": 7})", "added_tokens.json");
-  auto const vocab = read_vocabulary(here.path());
-  CHECK(vocab.options() == vocabulary_options{.modalities = {{"a", {4, 2}}, {"A", {1}}}, .prompts = 3});
-  CHECK(vocab.token(modality::text, 0, code_t{3}) == token_t{3});
-  CHECK(has(complaint_of([&] { return vocab.token(modality::text, 0, code_t{2}); }), "the word <a_2> has no id"));
+  auto const vocab = language::read_vocabulary(here.path());
+  CHECK(vocab.options() == language::vocabulary_options{.modalities = {{"a", {4, 2}}, {"A", {1}}}, .prompts = 3});
+  CHECK(vocab.token(language::modality::text, 0, code_t{3}) == token_t{3});
+  CHECK(has(complaint_of([&] { return vocab.token(language::modality::text, 0, code_t{2}); }),
+            "the word <a_2> has no id"));
   CHECK(has(complaint_of([&] { return vocab.prompt(1); }), "the word <*_1> has no id"));
   CHECK(vocab.prompt(2) == token_t{7});
-  CHECK(has(
-      complaint_of([&] { return read_token_table(here.file(R"({"8": ["<a_0>", "<b_1>"]})"), vocab, modality::text); }),
-      "item 8, place 0: '<a_0>' is not in the vocabulary, expected <a_0> to <a_3>"));
-  CHECK(items_with_sequence(read_token_table(here.file(R"({"8": ["<a_1>", "<b_1>"]})"), vocab, modality::text)) == 1);
-  write_vocabulary(again.path(), vocab);
-  CHECK(read_vocabulary(again.path()) == vocab);
+  CHECK(has(complaint_of([&] {
+              return language::read_token_table(here.file(R"({"8": ["<a_0>", "<b_1>"]})"), vocab,
+                                                language::modality::text);
+            }),
+            "item 8, place 0: '<a_0>' is not in the vocabulary, expected <a_0> to <a_3>"));
+  CHECK(language::items_with_sequence(language::read_token_table(here.file(R"({"8": ["<a_1>", "<b_1>"]})"), vocab,
+                                                                 language::modality::text)) == 1);
+  language::write_vocabulary(again.path(), vocab);
+  CHECK(language::read_vocabulary(again.path()) == vocab);
 }
 
 TEST_CASE("read_vocabulary: one of the two modalities is enough, and stays what it is") {
   scratch const text, images;
   text.file(R"({"<a_0>": 2, "<b_0>": 3})", "added_tokens.json");
   images.file(R"({"<A_0>": 2, "<B_0>": 3})", "added_tokens.json");
-  CHECK(read_vocabulary(text.path()).has(modality::text));
-  CHECK(!read_vocabulary(text.path()).has(modality::image));
-  auto const vocab = read_vocabulary(images.path());
-  CHECK(!vocab.has(modality::text));
-  CHECK(vocab.has(modality::image));
-  CHECK(vocab.token(modality::image, 1, code_t{0}) == token_t{3});
+  CHECK(language::read_vocabulary(text.path()).has(language::modality::text));
+  CHECK(!language::read_vocabulary(text.path()).has(language::modality::image));
+  auto const vocab = language::read_vocabulary(images.path());
+  CHECK(!vocab.has(language::modality::text));
+  CHECK(vocab.has(language::modality::image));
+  CHECK(vocab.token(language::modality::image, 1, code_t{0}) == token_t{3});
 }
 
 TEST_CASE("read_vocabulary: a directory that can't be used says why") {
   auto const complaint = [](std::string_view content) {
     scratch const here;
     here.file(content, "added_tokens.json");
-    return complaint_of([&] { return read_vocabulary(here.path()); });
+    return complaint_of([&] { return language::read_vocabulary(here.path()); });
   };
-  CHECK(has(complaint_of([] { return read_vocabulary(scratch().path()); }), "holds neither added_tokens.json nor"));
+  CHECK(has(complaint_of([] { return language::read_vocabulary(scratch().path()); }),
+            "holds neither added_tokens.json nor"));
   CHECK(has(complaint("{}"), "holds no code words"));
   CHECK(
       has(complaint(R"({"<a_0>": 5, "<a_1048576>": 6})"), "the word <a_1048576>, expected a number less than 1048576"));
@@ -151,16 +160,23 @@ TEST_CASE("read_vocabulary: a directory that can't be used says why") {
 TEST_CASE("the published indices are read, and only the translators' own one has collisions") {
   auto const directory = test::real_dataset("Instruments");
   if (!directory) return;
-  dataset_paths const paths(*directory);
-  vocabulary const vocab;
-  auto const text = read_token_table(index_path(paths, modality::text), vocab, modality::text, 6250);
-  auto const image = read_token_table(index_path(paths, modality::image), vocab, modality::image, 6250);
-  auto const published = read_token_table(paths.index("lemb.published"), vocab, modality::text, 6250);
-  CHECK(items_with_sequence(text) == 6250);
-  CHECK(duplicate_items(text) == 0);
-  CHECK(duplicate_items(image) == 0);
-  CHECK(duplicate_items(published) == 262);
+  catalog::dataset_paths const paths(*directory);
+  language::vocabulary const vocab;
+  auto const text = language::read_token_table(pipeline::index_path(paths, language::modality::text), vocab,
+                                               language::modality::text, 6250);
+  auto const image = language::read_token_table(pipeline::index_path(paths, language::modality::image), vocab,
+                                                language::modality::image, 6250);
+  auto const published =
+      language::read_token_table(paths.index("lemb.published"), vocab, language::modality::text, 6250);
+  CHECK(language::items_with_sequence(text) == 6250);
+  CHECK(language::duplicate_items(text) == 0);
+  CHECK(language::duplicate_items(image) == 0);
+  CHECK(language::duplicate_items(published) == 262);
   CHECK(vocab.text(text.of(item_id{0})) == "<a_170><b_224><c_251><d_151>");
-  CHECK_THROWS_AS(read_token_table(index_path(paths, modality::image), vocab, modality::text, 6250), file_error);
-  CHECK_THROWS_AS(read_token_table(index_path(paths, modality::text), vocab, modality::text, 6249), file_error);
+  CHECK_THROWS_AS(language::read_token_table(pipeline::index_path(paths, language::modality::image), vocab,
+                                             language::modality::text, 6250),
+                  file_error);
+  CHECK_THROWS_AS(language::read_token_table(pipeline::index_path(paths, language::modality::text), vocab,
+                                             language::modality::text, 6249),
+                  file_error);
 }

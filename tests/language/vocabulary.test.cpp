@@ -14,20 +14,20 @@ using test::complaint_of;
 using test::has;
 
 TEST_CASE("vocabulary: the default is the paper's, 2·L·K + 20 words in the paper's order") {
-  vocabulary const vocab;
+  language::vocabulary const vocab;
   CHECK(vocab.size() == 2 * 4 * 256 + 20);
-  CHECK(vocab.text(vocabulary::pad) == "<pad>");
-  CHECK(vocab.text(vocabulary::eos) == "</s>");
+  CHECK(vocab.text(language::vocabulary::pad) == "<pad>");
+  CHECK(vocab.text(language::vocabulary::eos) == "</s>");
   CHECK(vocab.parse("<a_0>") == token_t{2});
   CHECK(vocab.parse("<d_255>") == token_t{2 + 1023});
   CHECK(vocab.parse("<A_0>") == token_t{2 + 1024});
   CHECK(vocab.parse("<*_0>") == token_t{2 + 2048});
   CHECK(vocab.prompt(17) == token_t{2 + 2048 + 17});
-  CHECK(vocab.token(modality::image, 2, code_t{7}) == vocab.parse("<C_7>"));
+  CHECK(vocab.token(language::modality::image, 2, code_t{7}) == vocab.parse("<C_7>"));
 }
 
 TEST_CASE("vocabulary: id and text, id and place are inverse to each other for every word") {
-  vocabulary const vocab({.modalities = {{"a", {3, 5}}, {"A", {2}}, {"audio_a", {4, 1, 2}}}, .prompts = 2});
+  language::vocabulary const vocab({.modalities = {{"a", {3, 5}}, {"A", {2}}, {"audio_a", {4, 1, 2}}}, .prompts = 2});
   CHECK(vocab.size() == 2 + 8 + 2 + 7 + 2);
   std::set<std::string> texts;
   index_t places = 0;
@@ -42,49 +42,49 @@ TEST_CASE("vocabulary: id and text, id and place are inverse to each other for e
   }
   CHECK(std::ssize(texts) == vocab.size());
   CHECK(places == 17);
-  CHECK(vocab.parse("<audio_c_1>") == vocab.token(modality{2}, 2, code_t{1}));
-  CHECK(vocab.levels(modality{2}) == 3);
-  CHECK(vocab.codes(modality::text, 1) == 5);
+  CHECK(vocab.parse("<audio_c_1>") == vocab.token(language::modality{2}, 2, code_t{1}));
+  CHECK(vocab.levels(language::modality{2}) == 3);
+  CHECK(vocab.codes(language::modality::text, 1) == 5);
 }
 
 TEST_CASE("vocabulary: a sequence is its words without separators") {
-  vocabulary const vocab;
-  std::vector const sequence = {vocab.parse("<a_1>"), vocab.parse("<b_2>"), vocabulary::eos};
+  language::vocabulary const vocab;
+  std::vector const sequence = {vocab.parse("<a_1>"), vocab.parse("<b_2>"), language::vocabulary::eos};
   CHECK(vocab.text(sequence) == "<a_1><b_2></s>");
   CHECK(vocab.text(std::vector<token_t>{}).empty());
 }
 
 TEST_CASE("vocabulary: what doesn't exist is named in the error") {
-  vocabulary const vocab;
+  language::vocabulary const vocab;
   CHECK(has(complaint_of([&] { return vocab.parse("<a_256>"); }), "'<a_256>' is not a word"));
-  CHECK(has(complaint_of([&] { return vocab.token(modality::text, 4, code_t{0}); }), "level 4"));
-  CHECK(has(complaint_of([&] { return vocab.token(modality::text, 0, code_t{256}); }), "code 256"));
-  CHECK(has(complaint_of([&] { return vocab.token(modality{2}, 0, code_t{0}); }), "modality 2"));
+  CHECK(has(complaint_of([&] { return vocab.token(language::modality::text, 4, code_t{0}); }), "level 4"));
+  CHECK(has(complaint_of([&] { return vocab.token(language::modality::text, 0, code_t{256}); }), "code 256"));
+  CHECK(has(complaint_of([&] { return vocab.token(language::modality{2}, 0, code_t{0}); }), "modality 2"));
   CHECK(has(complaint_of([&] { return vocab.prompt(18); }), "prompt 18"));
   CHECK(has(complaint_of([&] { return vocab.text(token_t{-1}); }), "token -1"));
   CHECK(has(complaint_of([&] { return vocab.text(token_t(vocab.size())); }), "token 2068"));
-  CHECK(!vocab.place(vocabulary::pad));
+  CHECK(!vocab.place(language::vocabulary::pad));
   CHECK(!vocab.place(vocab.prompt(0)));
   CHECK(!vocab.place(token_t{-1}));
   CHECK(!vocab.place(token_t(vocab.size())));
 }
 
 TEST_CASE("vocabulary: modalities must not share words or continue each other's levels") {
-  CHECK_THROWS_AS(vocabulary({.modalities = {{"a", {4, 4}}, {"b", {4}}}}), error);
-  CHECK_THROWS_AS(vocabulary({.modalities = {{"a", {4, 4}}, {"c", {4}}}}), error);
-  CHECK_THROWS_AS(vocabulary({.modalities = {{"", {4}}}}), error);
-  CHECK_THROWS_AS(vocabulary({.modalities = {{"a", {}}}}), error);
-  CHECK_NOTHROW(vocabulary({.modalities = {{"a", {4, 4}}, {"d", {4}}}}));
+  CHECK_THROWS_AS(language::vocabulary({.modalities = {{"a", {4, 4}}, {"b", {4}}}}), error);
+  CHECK_THROWS_AS(language::vocabulary({.modalities = {{"a", {4, 4}}, {"c", {4}}}}), error);
+  CHECK_THROWS_AS(language::vocabulary({.modalities = {{"", {4}}}}), error);
+  CHECK_THROWS_AS(language::vocabulary({.modalities = {{"a", {}}}}), error);
+  CHECK_NOTHROW(language::vocabulary({.modalities = {{"a", {4, 4}}, {"d", {4}}}}));
 }
 
 TEST_CASE("vocabulary: two are equal when they number the same words the same way") {
-  CHECK(vocabulary() == vocabulary());
-  CHECK(vocabulary({.prompts = 17}) != vocabulary());
+  CHECK(language::vocabulary() == language::vocabulary());
+  CHECK(language::vocabulary({.prompts = 17}) != language::vocabulary());
 }
 
 TEST_CASE("token_table: an item without a sequence has none, and neither has one beyond the table") {
-  vocabulary const vocab({.modalities = {{"a", {2, 2}}}, .prompts = 0});
-  token_table table(modality::text, 4, 2);
+  language::vocabulary const vocab({.modalities = {{"a", {2, 2}}}, .prompts = 0});
+  language::token_table table(language::modality::text, 4, 2);
   std::vector const a0b0 = {vocab.parse("<a_0>"), vocab.parse("<b_0>")};
   std::vector const a0b1 = {vocab.parse("<a_0>"), vocab.parse("<b_1>")};
   table.set(item_id{0}, a0b0);
@@ -97,17 +97,17 @@ TEST_CASE("token_table: an item without a sequence has none, and neither has one
   CHECK(!table.has(item_id{-1}));
   CHECK(table.of(item_id{99}).empty());
   CHECK(std::ranges::equal(table.of(item_id{2}), a0b1));
-  CHECK(items_with_sequence(table) == 3);
-  CHECK(duplicate_items(table) == 1);
+  CHECK(language::items_with_sequence(table) == 3);
+  CHECK(language::duplicate_items(table) == 1);
   CHECK_THROWS_AS(table.set(item_id{4}, a0b0), error);
   CHECK_THROWS_AS(table.set(item_id{0}, std::vector{token_t{2}}), error);
-  CHECK(duplicate_items(token_table{}) == 0);
+  CHECK(language::duplicate_items(language::token_table{}) == 0);
 }
 
 TEST_CASE("token_table: in whatever order items come, it is the same, and the last sequence of an item counts") {
-  vocabulary const vocab({.modalities = {{"a", {9}}}, .prompts = 0});
-  auto const token = [&](index_t code) { return std::vector{vocab.token(modality::text, 0, code_t(code))}; };
-  token_table forwards(modality::text, 1'000'000'000, 1), backwards = forwards;
+  language::vocabulary const vocab({.modalities = {{"a", {9}}}, .prompts = 0});
+  auto const token = [&](index_t code) { return std::vector{vocab.token(language::modality::text, 0, code_t(code))}; };
+  language::token_table forwards(language::modality::text, 1'000'000'000, 1), backwards = forwards;
   for (index_t const i : {0, 1, 3, 999'999'999}) forwards.set(item_id(i), token(i % 9));
   for (index_t const i : {999'999'999, 3, 1, 0}) backwards.set(item_id(i), token((i + 1) % 9));
   CHECK(forwards != backwards);
@@ -119,12 +119,14 @@ TEST_CASE("token_table: in whatever order items come, it is the same, and the la
 }
 
 TEST_CASE("translate: codes become the words of their level; a row of -1 becomes no sequence") {
-  vocabulary const vocab;
+  language::vocabulary const vocab;
   std::vector<code_t> const codes = {code_t{1},  code_t{2},  code_t{3},  code_t{4},
                                      code_t{-1}, code_t{-1}, code_t{-1}, code_t{-1}};
-  auto const table = to_tokens(host_matrix_view<code_t const>(codes.data(), 2, 4), vocab, modality::image);
-  CHECK(table.kind() == modality::image);
+  auto const table =
+      language::to_tokens(host_matrix_view<code_t const>(codes.data(), 2, 4), vocab, language::modality::image);
+  CHECK(table.kind() == language::modality::image);
   CHECK(vocab.text(table.of(item_id{0})) == "<A_1><B_2><C_3><D_4>");
   CHECK(!table.has(item_id{1}));
-  CHECK_THROWS_AS(to_tokens(host_matrix_view<code_t const>(codes.data(), 4, 2), vocab, modality::image), error);
+  CHECK_THROWS_AS(
+      language::to_tokens(host_matrix_view<code_t const>(codes.data(), 4, 2), vocab, language::modality::image), error);
 }

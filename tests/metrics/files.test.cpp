@@ -11,11 +11,12 @@
 using namespace mql4grec;
 
 TEST_CASE("report: its JSON has the names the program promises") {
-  report const r{.dataset = "Arts",
-                 .users = 3,
-                 .by_modality = {{.sequence = metric_values{.at = {{1, 1, 1}, {5, 2, 4}, {10, 3, 5}}}}},
-                 .seconds = 2,
-                 .users_per_second = 1.5};
+  metrics::report const r{
+      .dataset = "Arts",
+      .users = 3,
+      .by_modality = {{.sequence = metrics::metric_values{.at = {{1, 1, 1}, {5, 2, 4}, {10, 3, 5}}}}},
+      .seconds = 2,
+      .users_per_second = 1.5};
   json const j = r;
   std::vector<std::string> names;
   for (auto const& [name, value] : j.items()) names.push_back(name);
@@ -28,20 +29,21 @@ TEST_CASE("report: its JSON has the names the program promises") {
 }
 
 TEST_CASE("saved_search: the released code's form, flat lists with the users' results one after the other") {
-  vocabulary const vocab({.modalities = {{"a", {9, 9}}}, .prompts = 0});
+  language::vocabulary const vocab({.modalities = {{"a", {9, 9}}}, .prompts = 0});
   auto const sequence = [&](int a, int b) {
-    return std::vector{vocab.token(modality::text, 0, code_t(a)), vocab.token(modality::text, 1, code_t(b))};
+    return std::vector{vocab.token(language::modality::text, 0, code_t(a)),
+                       vocab.token(language::modality::text, 1, code_t(b))};
   };
   auto two = sequence(1, 2);
   for (auto const token : sequence(3, 4)) two.push_back(token);
-  saved_search saved;
+  metrics::saved_search saved;
   auto const add = [&](user_id user, std::vector<double> const& scores, std::vector<token_t> const& target) {
     saved.add({.user = user, .sequences = two, .scores = scores, .target = target}, vocab);
   };
   add(user_id{0}, {-0.5, -0.75}, sequence(3, 4));
   add(user_id{5}, {-0.1, -0.2}, sequence(0, 0));
   test::scratch const here;
-  write_saved_search(here / "save_seqrec_2.json", saved);
+  metrics::write_saved_search(here / "save_seqrec_2.json", saved);
   CHECK(read_file(here / "save_seqrec_2.json") ==
         R"({"all_outputs":["<a_1><b_2>","<a_3><b_4>","<a_1><b_2>","<a_3><b_4>"],"all_scores":[-0.5,-0.75,-0.1,-0.2],)"
         R"("all_targets":["<a_3><b_4>","<a_0><b_0>"],"all_users":[0,5]})");

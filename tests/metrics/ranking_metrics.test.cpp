@@ -8,10 +8,10 @@
 using namespace mql4grec;
 
 namespace {
-metric_values const nothing{.at = {{.k = 1}, {.k = 5}, {.k = 10}}};
+metrics::metric_values const nothing{.at = {{.k = 1}, {.k = 5}, {.k = 10}}};
 
-metric_values of_one(placement at) {
-  metric_accumulator mean;
+metrics::metric_values of_one(metrics::placement at) {
+  metrics::metric_accumulator mean;
   mean.add(at);
   return mean.mean();
 }
@@ -23,7 +23,7 @@ std::vector<token_t> tokens(std::vector<int> const& numbers) {
 }  // namespace
 
 TEST_CASE("metrics: the first place counts in full, later ones by 1 / log2(place + 2), beyond k nothing") {
-  CHECK(of_one({0, 1}) == metric_values{.at = {{1, 1, 1}, {5, 1, 1}, {10, 1, 1}}});
+  CHECK(of_one({0, 1}) == metrics::metric_values{.at = {{1, 1, 1}, {5, 1, 1}, {10, 1, 1}}});
   auto const third = of_one({2, 1});
   CHECK(third.hit(1) == 0);
   CHECK(third.hit(5) == 1);
@@ -38,7 +38,7 @@ TEST_CASE("metrics: the first place counts in full, later ones by 1 / log2(place
 }
 
 TEST_CASE("metrics: the values are means over users, misses included, and nothing over nobody") {
-  metric_accumulator mean;
+  metrics::metric_accumulator mean;
   CHECK(mean.mean() == nothing);
   mean.add({0, 1});
   mean.add({2, 1});
@@ -67,7 +67,7 @@ TEST_CASE("metrics: three items that share a sequence stand in each of their pla
 TEST_CASE("metrics: the expectation over a group is the mean of the places it can take") {
   for (index_t before = 0; before < 13; ++before)
     for (index_t group = 1; group < 13; ++group) {
-      metric_accumulator enumerated;
+      metrics::metric_accumulator enumerated;
       for (index_t place = before; place < before + group; ++place) enumerated.add({place, 1});
       auto const mean = enumerated.mean(), expected = of_one({before, group});
       CHECK(expected.hit(1) == doctest::Approx(mean.hit(1)));
@@ -80,23 +80,23 @@ TEST_CASE("metrics: the expectation over a group is the mean of the places it ca
 
 TEST_CASE("place_of: a sequence is right only as a whole") {
   auto const found = tokens({1, 2, 1, 3, 2, 3});
-  CHECK(place_of(found, tokens({1, 3})) == placement{1, 1});
-  CHECK(place_of(found, tokens({2, 1})) == placement{});
-  CHECK(place_of(std::vector<token_t>{}, tokens({1, 2})) == placement{});
-  CHECK_THROWS_AS(place_of(found, tokens({1, 2, 3, 4})), error);
-  CHECK_THROWS_AS(place_of(found, std::vector<token_t>{}), error);
+  CHECK(metrics::place_of(found, tokens({1, 3})) == metrics::placement{1, 1});
+  CHECK(metrics::place_of(found, tokens({2, 1})) == metrics::placement{});
+  CHECK(metrics::place_of(std::vector<token_t>{}, tokens({1, 2})) == metrics::placement{});
+  CHECK_THROWS_AS(metrics::place_of(found, tokens({1, 2, 3, 4})), error);
+  CHECK_THROWS_AS(metrics::place_of(found, std::vector<token_t>{}), error);
 }
 
 TEST_CASE("expected_place_of: entries of equal score are one group, wherever in it the item happens to be listed") {
-  ranking list;
+  rank::ranking list;
   list.add(item_id{4}, 0.9);
   list.add(item_id{1}, 0.5);
   list.add(item_id{2}, 0.5);
   list.add(item_id{3}, 0.1);
-  CHECK(expected_place_of(list, item_id{1}) == placement{1, 2});
-  CHECK(expected_place_of(list, item_id{2}) == placement{1, 2});
-  CHECK(expected_place_of(list, item_id{3}) == placement{3, 1});
-  CHECK(expected_place_of(list, item_id{9}) == placement{});
-  CHECK(place_of(list, item_id{2}) == placement{2, 1});
-  CHECK(place_of(list, item_id{9}) == placement{});
+  CHECK(metrics::expected_place_of(list, item_id{1}) == metrics::placement{1, 2});
+  CHECK(metrics::expected_place_of(list, item_id{2}) == metrics::placement{1, 2});
+  CHECK(metrics::expected_place_of(list, item_id{3}) == metrics::placement{3, 1});
+  CHECK(metrics::expected_place_of(list, item_id{9}) == metrics::placement{});
+  CHECK(metrics::place_of(list, item_id{2}) == metrics::placement{2, 1});
+  CHECK(metrics::place_of(list, item_id{9}) == metrics::placement{});
 }

@@ -8,8 +8,8 @@ struct only_a_space {
 };
 
 #ifdef MQL4GREC_VALID
-using model = mql4grec::t5<mql4grec::reference::backend, float>;
+using model = mql4grec::seq2seq::t5<mql4grec::reference::backend, float>;
 #else
-using model = mql4grec::t5<only_a_space, float>;
+using model = mql4grec::seq2seq::t5<only_a_space, float>;
 #endif
 model const* nowhere = nullptr;

@@ -10,10 +10,12 @@ struct first_list {
 #ifndef MQL4GREC_VALID
   std::unique_ptr<int> calls = {};  // run state doesn't belong here
 #endif
-  ranking fuse(std::span<ranking const> lists) const { return lists.front(); }
+  rank::ranking fuse(std::span<rank::ranking const> lists) const { return lists.front(); }
   bool operator==(first_list const&) const = default;
 };
 
-ranking fused(FusionPolicy auto const& policy, std::span<ranking const> lists) { return policy.fuse(lists); }
+rank::ranking fused(rank::FusionPolicy auto const& policy, std::span<rank::ranking const> lists) {
+  return policy.fuse(lists);
+}
 
-ranking of_one(std::span<ranking const> lists) { return fused(first_list{}, lists); }
+rank::ranking of_one(std::span<rank::ranking const> lists) { return fused(first_list{}, lists); }

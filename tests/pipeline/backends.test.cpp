@@ -17,31 +17,31 @@ using namespace mql4grec::test;
 
 namespace {
 
-vocabulary const& vocab() {
-  static vocabulary const all({.modalities = {{"a", {16, 16, 16, 16}}, {"A", {16, 16, 16, 16}}}});
+language::vocabulary const& vocab() {
+  static language::vocabulary const all({.modalities = {{"a", {16, 16, 16, 16}}, {"A", {16, 16, 16, 16}}}});
   return all;
 }
 
-dataset shop() {
-  auto const made = make_synthetic_domain({.items = 60, .users = 40}, 0);
-  dataset data{.interactions = made.interactions, .items = made.items, .name = "shop"};
-  for (auto const kind : {modality::text, modality::image})
-    data.tokens.push_back(to_tokens(view_of(made.codes[static_cast<std::size_t>(kind)]), vocab(), kind));
+tasks::dataset shop() {
+  auto const made = catalog::make_synthetic_domain({.items = 60, .users = 40}, 0);
+  tasks::dataset data{.interactions = made.interactions, .items = made.items, .name = "shop"};
+  for (auto const kind : {language::modality::text, language::modality::image})
+    data.tokens.push_back(language::to_tokens(view_of(made.codes[static_cast<std::size_t>(kind)]), vocab(), kind));
   return data;
 }
 
 template <Backend B>
-evaluation judged(B backend) {
+pipeline::evaluation judged(B backend) {
   auto config = small_t5();
   config.vocabulary = vocab().size();
-  return evaluate(backend, random_frozen_t5<double>(backend, config), {vocab(), next_only()}, shop(),
-                  {.search = {.beams = 7}});
+  return pipeline::evaluate(backend, random_frozen_t5<double>(backend, config), {vocab(), tasks::next_only()}, shop(),
+                            {.search = {.beams = 7}});
 }
 
 /// A translator that was taught for some epochs, its kept codes, and its errors on the way.
 struct translated {
   std::vector<double> losses;
-  translated_catalog catalog;
+  pipeline::translated_catalog catalog;
 };
 
 /// Some items are alike, so that there is something to reallocate.
@@ -59,36 +59,39 @@ std::vector<index_t> all_items() {
 template <Backend B>
 translated learnt(B backend) {
   auto const values = items();
-  matrix_features const features(values);
-  rq_vae<B, float> model(backend, {.input_width = 6, .hidden = {8}, .latent_width = 4, .codes = {8, 8, 16}});
-  initialize(model, 5);
-  rq_vae_training_options const options{
+  embed::matrix_features const features(values);
+  quantize::rq_vae<B, float> model(backend, {.input_width = 6, .hidden = {8}, .latent_width = 4, .codes = {8, 8, 16}});
+  quantize::initialize(model, 5);
+  quantize::rq_vae_training_options const options{
       .training = {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 64, .revive_after = 4},
       .epochs = 6,
       .autoencoder_epochs = 1,
       .evaluate_every = 2,
       .kmeans_iterations = 4,
       .seed = 7};
-  rq_vae_trainer<B, float> trainer(backend, model, options.training);
-  rq_vae_progress progress;
+  quantize::rq_vae_trainer<B, float> trainer(backend, model, options.training);
+  quantize::rq_vae_progress progress;
   translated out;
-  fit(trainer, features, options, progress,
-      {.on_step = [&](auto const&, rq_vae_losses const& losses, std::int64_t) { out.losses.push_back(losses.total); }});
-  out.catalog = translate_catalog(backend, model, features, all_items(), reallocate{}, [](index_t) {});
+  quantize::fit(trainer, features, options, progress,
+                {.on_step = [&](auto const&, quantize::rq_vae_losses const& losses, std::int64_t) {
+                  out.losses.push_back(losses.total);
+                }});
+  out.catalog =
+      pipeline::translate_catalog(backend, model, features, all_items(), quantize::reallocate{}, [](index_t) {});
   return out;
 }
 
 /// Learnt into a directory, and read from there.
 template <Backend B>
-translated_catalog clustered(B backend, index_t rotation_rounds) {
+pipeline::translated_catalog clustered(B backend, index_t rotation_rounds) {
   temporary_directory const root;
   auto const values = items();
-  matrix_features const features(values);
-  learn_residual_kmeans(backend, {.out = root / "run"}, {.codes = {8, 8, 16}, .rotation_rounds = rotation_rounds},
-                        features);
-  auto const model = read_residual_kmeans(backend, root / "run/model.safetensors");
+  embed::matrix_features const features(values);
+  pipeline::learn_residual_kmeans(backend, {.out = root / "run"},
+                                  {.codes = {8, 8, 16}, .rotation_rounds = rotation_rounds}, features);
+  auto const model = quantize::read_residual_kmeans(backend, root / "run/model.safetensors");
   CHECK((model.rotated() || rotation_rounds == 0));
-  return translate_catalog(backend, model, features, all_items(), reallocate{}, [](index_t) {});
+  return pipeline::translate_catalog(backend, model, features, all_items(), quantize::reallocate{}, [](index_t) {});
 }
 
 }  // namespace
@@ -96,8 +99,10 @@ translated_catalog clustered(B backend, index_t rotation_rounds) {
 TEST_CASE_TEMPLATE("pipeline: a model is judged alike on every backend", B, MQL4GREC_TEST_BACKENDS) {
   auto const expected = judged(reference::backend()).result, actual = judged(B()).result;
   CHECK(actual.users == 40);
-  CHECK_CLOSE(actual.of(modality::text).sequence->ndcg(10), expected.of(modality::text).sequence->ndcg(10), 1e-12);
-  CHECK_CLOSE(actual.of(modality::image).sequence->ndcg(10), expected.of(modality::image).sequence->ndcg(10), 1e-12);
+  CHECK_CLOSE(actual.of(language::modality::text).sequence->ndcg(10),
+              expected.of(language::modality::text).sequence->ndcg(10), 1e-12);
+  CHECK_CLOSE(actual.of(language::modality::image).sequence->ndcg(10),
+              expected.of(language::modality::image).sequence->ndcg(10), 1e-12);
   CHECK_CLOSE(actual.ensemble.item->hit(5), expected.ensemble.item->hit(5), 1e-12);
 }
 

@@ -16,15 +16,17 @@ namespace {
 std::filesystem::path dataset_of(std::filesystem::path const& directory, std::string const& text_index,
                                  std::string const& image_index) {
   make_directory(directory);
-  dataset_paths const paths(directory);
+  catalog::dataset_paths const paths(directory);
   put(paths.interactions(), R"({"u": [0, 1]})");
-  if (!text_index.empty()) put(index_path(paths, modality::text), text_index);
-  if (!image_index.empty()) put(index_path(paths, modality::image), image_index);
+  if (!text_index.empty()) put(pipeline::index_path(paths, language::modality::text), text_index);
+  if (!image_index.empty()) put(pipeline::index_path(paths, language::modality::image), image_index);
   return directory;
 }
 using levels = std::vector<index_t>;
 levels const paper = {256, 256, 256, 256};
-std::vector<modality_tokens> families(levels const& text, levels const& images) { return {{"a", text}, {"A", images}}; }
+std::vector<language::modality_tokens> families(levels const& text, levels const& images) {
+  return {{"a", text}, {"A", images}};
+}
 
 char const *const small_text = R"({"0": ["<a_1>", "<b_0>", "<c_7>", "<d_2>"]})",
                   *const small_images = R"({"1": ["<A_0>", "<B_0>", "<C_0>", "<D_255>"]})";
@@ -32,11 +34,11 @@ char const *const small_text = R"({"0": ["<a_1>", "<b_0>", "<c_7>", "<d_2>"]})",
 
 TEST_CASE("vocabulary_of: what fits the paper's words gets them, an absent index too") {
   temporary_directory const root;
-  CHECK(vocabulary_of({}) == vocabulary());
-  CHECK(vocabulary_of({root / "absent"}) == vocabulary());
-  CHECK(vocabulary_of({dataset_of(root / "both", small_text, small_images)}) == vocabulary());
-  CHECK(vocabulary_of({dataset_of(root / "one", small_text, "")}) == vocabulary());
-  CHECK(vocabulary_of({dataset_of(root / "none", "{}", "{}")}) == vocabulary());
+  CHECK(pipeline::vocabulary_of({}) == language::vocabulary());
+  CHECK(pipeline::vocabulary_of({root / "absent"}) == language::vocabulary());
+  CHECK(pipeline::vocabulary_of({dataset_of(root / "both", small_text, small_images)}) == language::vocabulary());
+  CHECK(pipeline::vocabulary_of({dataset_of(root / "one", small_text, "")}) == language::vocabulary());
+  CHECK(pipeline::vocabulary_of({dataset_of(root / "none", "{}", "{}")}) == language::vocabulary());
 }
 
 TEST_CASE("vocabulary_of: another shape gets the least words that speak all datasets, each modality for itself") {
@@ -48,14 +50,15 @@ TEST_CASE("vocabulary_of: another shape gets the least words that speak all data
   auto const other = dataset_of(root / "other", R"({"0": ["<a_2>", "<b_4>", "<c_1>", "<d_1>", "<e_0>"]})",
                                 R"({"0": ["<A_511>", "<B_2>", "<C_1>", "<D_1>"]})");
   auto const few = dataset_of(root / "few", "", R"({"0": ["<A_5>", "<B_0>", "<C_1>", "<D_2>"]})");
-  CHECK(vocabulary_of({suffix}).options().modalities == families({10, 2, 10, 2, 2}, paper));
-  CHECK(vocabulary_of({suffix, other, few}).options().modalities == families({10, 5, 10, 2, 2}, {512, 3, 2, 3}));
-  CHECK(vocabulary_of({few}).options().modalities == families(paper, paper));
-  auto const vocab = vocabulary_of({suffix, other, few});
+  CHECK(pipeline::vocabulary_of({suffix}).options().modalities == families({10, 2, 10, 2, 2}, paper));
+  CHECK(pipeline::vocabulary_of({suffix, other, few}).options().modalities ==
+        families({10, 5, 10, 2, 2}, {512, 3, 2, 3}));
+  CHECK(pipeline::vocabulary_of({few}).options().modalities == families(paper, paper));
+  auto const vocab = pipeline::vocabulary_of({suffix, other, few});
   CHECK(vocab.prompts() == 18);
-  for (auto const& directory : {suffix, other, few}) CHECK_NOTHROW(read_dataset(directory, vocab));
-  CHECK(read_dataset(suffix, vocab).table(modality::text).levels() == 5);
-  CHECK(read_dataset(suffix, vocab).table(modality::image).levels() == 4);
+  for (auto const& directory : {suffix, other, few}) CHECK_NOTHROW(pipeline::read_dataset(directory, vocab));
+  CHECK(pipeline::read_dataset(suffix, vocab).table(language::modality::text).levels() == 5);
+  CHECK(pipeline::read_dataset(suffix, vocab).table(language::modality::image).levels() == 4);
 }
 
 TEST_CASE("vocabulary_of: datasets that differ in their levels are refused with file and item") {
@@ -63,42 +66,43 @@ TEST_CASE("vocabulary_of: datasets that differ in their levels are refused with 
   auto const three = dataset_of(root / "three", R"({"0": ["<a_1>", "<b_0>", "<c_7>"]})", "");
   auto const four = dataset_of(root / "four", R"({"1": ["<a_1>", "<b_0>", "<c_7>", "<d_1>"]})", "");
   CHECK(complaint<file_error>([&] {
-          return vocabulary_of({three, four});
-        }) == index_path(dataset_paths(four), modality::text).string() +
+          return pipeline::vocabulary_of({three, four});
+        }) == pipeline::index_path(catalog::dataset_paths(four), language::modality::text).string() +
                   ": item 1 has 4 tokens, expected 3, as many as those of " +
-                  index_path(dataset_paths(three), modality::text).string() + " have");
-  CHECK(complaint<file_error>([&] { return read_dataset(three, vocabulary()); }) ==
-        index_path(dataset_paths(three), modality::text).string() + ": item 0 has 3 tokens, expected 4");
+                  pipeline::index_path(catalog::dataset_paths(three), language::modality::text).string() + " have");
+  CHECK(complaint<file_error>([&] { return pipeline::read_dataset(three, language::vocabulary()); }) ==
+        pipeline::index_path(catalog::dataset_paths(three), language::modality::text).string() +
+            ": item 0 has 3 tokens, expected 4");
   CHECK(complaint<file_error>([&] {
-          return read_dataset(three, vocabulary({.modalities = families({2, 1, 7}, paper)}));
-        }) == index_path(dataset_paths(three), modality::text).string() +
+          return pipeline::read_dataset(three, language::vocabulary({.modalities = families({2, 1, 7}, paper)}));
+        }) == pipeline::index_path(catalog::dataset_paths(three), language::modality::text).string() +
                   ": item 0, place 2: '<c_7>' is not in the vocabulary, expected <c_0> to <c_6>");
 }
 
 TEST_CASE("read_dataset: the catalog is the union of what interactions, indices and descriptions name") {
   temporary_directory const root;
-  vocabulary const vocab({.modalities = {{"a", {4}}, {"A", {4}}}, .prompts = 0});
+  language::vocabulary const vocab({.modalities = {{"a", {4}}, {"A", {4}}}, .prompts = 0});
   auto const directory = dataset_of(root / "New", R"({"0": ["<a_0>"], "5": ["<a_1>"]})", R"({"7": ["<A_1>"]})");
-  put(dataset_paths(directory).items(), R"({"9": {"title": "described"}})");
-  auto const data = read_dataset(directory, vocab);
+  put(catalog::dataset_paths(directory).items(), R"({"9": {"title": "described"}})");
+  auto const data = pipeline::read_dataset(directory, vocab);
   CHECK(data.interactions.item_count == 10);
-  CHECK(catalog_of(data) == std::vector{item_id{0}, item_id{1}, item_id{5}, item_id{7}, item_id{9}});
-  CHECK(items_without_tokens(data) == std::vector{item_id{1}, item_id{9}});
-  for (auto const kind : {modality::text, modality::image}) CHECK(data.table(kind).items() == 10);
-  put(dataset_paths(directory).interactions(), R"({"u": [0, 2147483646]})");
-  auto const huge = read_dataset(directory, vocab);
-  CHECK(std::ssize(catalog_of(huge)) == 5);
-  CHECK(items_without_tokens(huge).back() == item_id{2147483646});
-  CHECK(popularity(huge.interactions, 3).items == std::vector{item_id{0}, item_id{2147483646}, item_id{1}});
+  CHECK(pipeline::catalog_of(data) == std::vector{item_id{0}, item_id{1}, item_id{5}, item_id{7}, item_id{9}});
+  CHECK(pipeline::items_without_tokens(data) == std::vector{item_id{1}, item_id{9}});
+  for (auto const kind : {language::modality::text, language::modality::image}) CHECK(data.table(kind).items() == 10);
+  put(catalog::dataset_paths(directory).interactions(), R"({"u": [0, 2147483646]})");
+  auto const huge = pipeline::read_dataset(directory, vocab);
+  CHECK(std::ssize(pipeline::catalog_of(huge)) == 5);
+  CHECK(pipeline::items_without_tokens(huge).back() == item_id{2147483646});
+  CHECK(rank::popularity(huge.interactions, 3).items == std::vector{item_id{0}, item_id{2147483646}, item_id{1}});
 }
 
 TEST_CASE("read_dataset: of a modality that the words lack, no item has a sequence") {
   temporary_directory const root;
   auto const directory = dataset_of(root / "one", R"({"0": ["<a_0>"]})", R"({"1": ["<A_1>"]})");
   for (auto const& [families, text, images] :
-       {std::tuple(std::vector<modality_tokens>{{"a", {4}}}, 1, 0), {{{"a", {}}, {"A", {4}}}, 0, 1}}) {
-    auto const data = read_dataset(directory, vocabulary({.modalities = families, .prompts = 0}));
-    CHECK(items_with_sequence(data.table(modality::text)) == text);
-    CHECK(items_with_sequence(data.table(modality::image)) == images);
+       {std::tuple(std::vector<language::modality_tokens>{{"a", {4}}}, 1, 0), {{{"a", {}}, {"A", {4}}}, 0, 1}}) {
+    auto const data = pipeline::read_dataset(directory, language::vocabulary({.modalities = families, .prompts = 0}));
+    CHECK(language::items_with_sequence(data.table(language::modality::text)) == text);
+    CHECK(language::items_with_sequence(data.table(language::modality::image)) == images);
   }
 }

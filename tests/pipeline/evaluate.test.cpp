@@ -14,18 +14,18 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-constexpr index_t catalog = 16;
+constexpr index_t catalog_items = 16;
 constexpr item_id without_text{3}, without_image{6};
 
 /// Nine text sequences for 15 items, so that some are shared; 64 of images.
-vocabulary const& vocab() {
-  static vocabulary const small({.modalities = {{"a", {3, 3}}, {"A", {4, 4, 4}}}});
+language::vocabulary const& vocab() {
+  static language::vocabulary const small({.modalities = {{"a", {3, 3}}, {"A", {4, 4, 4}}}});
   return small;
 }
-token_table random_table(modality kind, item_id missing) {
-  token_table table(kind, catalog, vocab().levels(kind));
+language::token_table random_table(language::modality kind, item_id missing) {
+  language::token_table table(kind, catalog_items, vocab().levels(kind));
   random_stream random(5, static_cast<std::uint64_t>(kind));
-  for (index_t i = 0; i < catalog; ++i) {
+  for (index_t i = 0; i < catalog_items; ++i) {
     std::vector<token_t> sequence;
     for (index_t l = 0; l < table.levels(); ++l)
       sequence.push_back(vocab().token(kind, l, code_t(random.below(vocab().codes(kind, l)))));
@@ -33,32 +33,34 @@ token_table random_table(modality kind, item_id missing) {
   }
   return table;
 }
-dataset small_dataset() {
-  dataset from{.tokens = {random_table(modality::text, without_text), random_table(modality::image, without_image)},
-               .name = "small"};
+tasks::dataset small_dataset() {
+  tasks::dataset from{.tokens = {random_table(language::modality::text, without_text),
+                                 random_table(language::modality::image, without_image)},
+                      .name = "small"};
   random_stream random(8, 0);
   for (index_t u = 0; u < 20; ++u) {
     std::vector<item_id> items;
     for (index_t i = 0; i < u % 7; ++i)
-      items.push_back(item_id(random.below(catalog)));  // some have too few to be asked
+      items.push_back(item_id(random.below(catalog_items)));  // some have too few to be asked
     from.interactions.add_user("u" + std::to_string(u), items);
   }
   // those whose target can't be said in one of the languages
   from.interactions.add_user("no text", std::vector{item_id{1}, item_id{2}, without_text});
   from.interactions.add_user("no image", std::vector{item_id{1}, item_id{2}, without_image});
-  from.interactions.item_count = catalog;
+  from.interactions.item_count = catalog_items;
   return from;
 }
 template <class B>
-frozen_t5<B, double> model(B& b) {
+seq2seq::frozen_t5<B, double> model(B& b) {
   auto config = small_t5();
   config.vocabulary = vocab().size();
   config.model_width = 8;
   return random_frozen_t5<double>(b, config);
 }
-evaluation evaluated(evaluation_options const& options = {}, dataset const& from = small_dataset()) {
+pipeline::evaluation evaluated(pipeline::evaluation_options const& options = {},
+                               tasks::dataset const& from = small_dataset()) {
   cpu::backend b;
-  return evaluate(b, model(b), {vocab(), all_tasks()}, from, options);
+  return pipeline::evaluate(b, model(b), {vocab(), tasks::all_tasks()}, from, options);
 }
 
 // ---- the same by brute force: every item is scored by teacher forcing, lists are sorted, places are counted
@@ -73,19 +75,20 @@ using scored_items = std::vector<scored_item>;
 void sort_by_score(scored_items& list) { std::ranges::stable_sort(list, std::ranges::greater{}, &scored_item::score); }
 
 /// Every item with a sequence, by the mean log p of its tokens and </s>.
-scored_items score_all(dataset const& from, modality kind, user_id user, split part) {
+scored_items score_all(tasks::dataset const& from, language::modality kind, user_id user, catalog::split part) {
   reference::backend b;
   auto const asked = model(b);
   auto const& table = from.table(kind);
-  batch question;
-  all_tasks().query(kind).write_query(history(from.interactions, user, part), table, vocab(), question);
+  tasks::batch question;
+  tasks::all_tasks().query(kind).write_query(catalog::history(from.interactions, user, part), table, vocab(), question);
   auto const input = question.input(0).first(question.input(0).size() - 1);
   scored_items list;
-  for (index_t i = 0; i < catalog; ++i) {
+  for (index_t i = 0; i < catalog_items; ++i) {
     if (!table.has(item_id(i))) continue;
-    batch one;
+    tasks::batch one;
     one.append(input, table.of(item_id(i)));
-    double const score = -t5_pass(b, asked.model()).loss(one, {0, 1}) / static_cast<double>(table.levels() + 1);
+    double const score =
+        -seq2seq::t5_pass(b, asked.model()).loss(one, {0, 1}) / static_cast<double>(table.levels() + 1);
     list.push_back({item_id(i), static_cast<double>(static_cast<float>(score))});  // kept as float: twins stay equal
   }
   sort_by_score(list);
@@ -106,7 +109,7 @@ scored_items fused(scored_items const& text, scored_items const& image) {
 }
 
 /// How many different sequences stand before the target's; −1 when it doesn't occur.
-index_t sequences_before(scored_items const& list, item_id target, token_table const& table) {
+index_t sequences_before(scored_items const& list, item_id target, language::token_table const& table) {
   std::set<std::string> before;
   auto const name = [&](item_id item) {
     return table.has(item) ? vocab().text(table.of(item)) : "item " + std::to_string(index(item));
@@ -140,12 +143,12 @@ struct sums {
     return {hit1 / n, hit5 / n, hit10 / n, ndcg5 / n, ndcg10 / n};
   }
 };
-std::vector<double> values(std::optional<metric_values> const& found) {
+std::vector<double> values(std::optional<metrics::metric_values> const& found) {
   auto const& m = found.value();
   return {m.hit(1), m.hit(5), m.hit(10), m.ndcg(5), m.ndcg(10)};
 }
 
-bool same_but_for_time(evaluation a, evaluation const& b) {
+bool same_but_for_time(pipeline::evaluation a, pipeline::evaluation const& b) {
   a.result.seconds = b.result.seconds;
   a.result.users_per_second = b.result.users_per_second;
   return a.result == b.result && a.saved == b.saved;
@@ -155,19 +158,20 @@ bool same_but_for_time(evaluation a, evaluation const& b) {
 TEST_CASE("evaluate: every figure is what counting by hand gives, shared sequences and missing modalities included") {
   auto const from = small_dataset();
   auto const& histories = from.interactions;
-  REQUIRE(duplicate_items(from.table(modality::text)) > 3);
-  for (auto part : {split::test, split::valid}) {
+  REQUIRE(language::duplicate_items(from.table(language::modality::text)) > 3);
+  for (auto part : {catalog::split::test, catalog::split::valid}) {
     sums text, image, ensemble, item_text, item_image, item_ensemble;
-    auto const users = evaluated_users(histories);
+    auto const users = catalog::evaluated_users(histories);
     for (auto const user : users) {
-      auto const right = target(histories, user, part);
-      auto const by_text = score_all(from, modality::text, user, part),
-                 by_image = score_all(from, modality::image, user, part);
+      auto const right = catalog::target(histories, user, part);
+      auto const by_text = score_all(from, language::modality::text, user, part),
+                 by_image = score_all(from, language::modality::image, user, part);
       auto const both = fused(by_text, by_image);
-      auto const& table = from.table(modality::text);
+      auto const& table = from.table(language::modality::text);
       text.add(table.has(right) ? sequences_before(by_text, right, table) : -1);
-      image.add(from.table(modality::image).has(right) ? sequences_before(by_image, right, from.table(modality::image))
-                                                       : -1);
+      image.add(from.table(language::modality::image).has(right)
+                    ? sequences_before(by_image, right, from.table(language::modality::image))
+                    : -1);
       if (table.has(right))
         ensemble.add(sequences_before(both, right, table));
       else
@@ -179,14 +183,14 @@ TEST_CASE("evaluate: every figure is what counting by hand gives, shared sequenc
     auto const found = evaluated({.part = part}).result;
     CHECK(found.users == std::ssize(users));
     CHECK(found.users == 13);
-    CHECK(found.split == name_of(part));
+    CHECK(found.split == catalog::name_of(part));
     CHECK(found.dataset == "small");
     CHECK(found.beams == 20);
-    CHECK_CLOSE(values(found.of(modality::text).sequence), text.over(found.users), 1e-12);
-    CHECK_CLOSE(values(found.of(modality::image).sequence), image.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.of(language::modality::text).sequence), text.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.of(language::modality::image).sequence), image.over(found.users), 1e-12);
     CHECK_CLOSE(values(found.ensemble.sequence), ensemble.over(found.users), 1e-12);
-    CHECK_CLOSE(values(found.of(modality::text).item), item_text.over(found.users), 1e-12);
-    CHECK_CLOSE(values(found.of(modality::image).item), item_image.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.of(language::modality::text).item), item_text.over(found.users), 1e-12);
+    CHECK_CLOSE(values(found.of(language::modality::image).item), item_image.over(found.users), 1e-12);
     CHECK_CLOSE(values(found.ensemble.item), item_ensemble.over(found.users), 1e-12);
   }
 }
@@ -196,9 +200,9 @@ TEST_CASE("evaluate: the examples are the first users' lists, as brute force ran
   auto const found = evaluated();
   REQUIRE(found.examples.size() == 12);
   for (auto const& example : found.examples) {
-    CHECK(example.target == target(from.interactions, example.user, split::test));
-    auto const text = score_all(from, modality::text, example.user, split::test),
-               image = score_all(from, modality::image, example.user, split::test);
+    CHECK(example.target == catalog::target(from.interactions, example.user, catalog::split::test));
+    auto const text = score_all(from, language::modality::text, example.user, catalog::split::test),
+               image = score_all(from, language::modality::image, example.user, catalog::split::test);
     auto const both = fused(text, image);
     for (auto const& [mine, expected] :
          {std::pair(example.by_modality.at(0), text), {example.by_modality.at(1), image}, {example.ensemble, both}}) {
@@ -215,16 +219,18 @@ TEST_CASE(
     "evaluate: what is saved in the released code's form is each user's sequences, best first, and the target's") {
   auto const from = small_dataset();
   auto const found = evaluated({.search = {.beams = 4}});
-  auto const& table = from.table(modality::text);
-  auto users = evaluated_users(from.interactions);
-  std::erase_if(users, [&](user_id u) { return !table.has(target(from.interactions, u, split::test)); });
+  auto const& table = from.table(language::modality::text);
+  auto users = catalog::evaluated_users(from.interactions);
+  std::erase_if(users,
+                [&](user_id u) { return !table.has(catalog::target(from.interactions, u, catalog::split::test)); });
   auto const& saved = found.saved.at(0);
   REQUIRE(std::ssize(saved.all_users) == std::ssize(users));
   REQUIRE(saved.all_outputs.size() == 4 * users.size());
   REQUIRE(saved.all_scores.size() == 4 * users.size());
   for (std::size_t u = 0; u < users.size(); ++u) {
     CHECK(saved.all_users[u] == index(users[u]));
-    CHECK(saved.all_targets[u] == vocab().text(table.of(target(from.interactions, users[u], split::test))));
+    CHECK(saved.all_targets[u] ==
+          vocab().text(table.of(catalog::target(from.interactions, users[u], catalog::split::test))));
     for (std::size_t i = 1; i < 4; ++i) CHECK(saved.all_scores[4 * u + i] <= saved.all_scores[4 * u + i - 1]);
   }
   auto const first = found.examples.front();  // whose target has a text
@@ -236,7 +242,8 @@ TEST_CASE("evaluate: twice gives the same, and neither blocks nor workers change
   auto const expected = evaluated();
   CHECK(same_but_for_time(evaluated(), expected));
   cpu::backend b(3);
-  auto const found = evaluate(b, model(b), {vocab(), all_tasks()}, small_dataset(), {.search = {.block_rows = 1}});
+  auto const found =
+      pipeline::evaluate(b, model(b), {vocab(), tasks::all_tasks()}, small_dataset(), {.search = {.block_rows = 1}});
   CHECK(values(found.result.ensemble.sequence) == values(expected.result.ensemble.sequence));
   CHECK(found.saved.at(0).all_outputs == expected.saved.at(0).all_outputs);
 }
@@ -252,8 +259,9 @@ TEST_CASE("evaluate: of so many users only the first are asked; of none there ar
   for (index_t none : {0, -5}) {
     auto const nobody = evaluated({.users = none}).result;
     CHECK(nobody.users == 0);
-    for (auto const& metrics : {nobody.of(modality::text), nobody.of(modality::image), nobody.ensemble})
-      CHECK(metrics == list_metrics{});
+    for (auto const& metrics :
+         {nobody.of(language::modality::text), nobody.of(language::modality::image), nobody.ensemble})
+      CHECK(metrics == metrics::list_metrics{});
   }
   CHECK(evaluated({.users = 1000}).result.users == all.result.users);
 }
@@ -265,8 +273,8 @@ TEST_CASE("evaluate: progress never falls and ends with all users") {
     CHECK(users == 13);
     reported.push_back(done);
   };
-  CHECK(evaluate(b, model(b), {vocab(), all_tasks()}, small_dataset(),
-                 {.search = {.block_rows = 60}, .progress = progress})
+  CHECK(pipeline::evaluate(b, model(b), {vocab(), tasks::all_tasks()}, small_dataset(),
+                           {.search = {.block_rows = 60}, .progress = progress})
             .result.users == 13);
   CHECK(std::ranges::is_sorted(reported));
   CHECK(reported.back() == 13);
@@ -275,7 +283,7 @@ TEST_CASE("evaluate: progress never falls and ends with all users") {
 }
 
 TEST_CASE("evaluate: another rule of fusion leaves each modality's figures alone") {
-  auto const expected = evaluated().result, found = evaluated({.fusion = calibrated{}}).result;
+  auto const expected = evaluated().result, found = evaluated({.fusion = rank::calibrated{}}).result;
   CHECK(found.by_modality == expected.by_modality);
   CHECK(found.ensemble != expected.ensemble);
 }
@@ -294,7 +302,7 @@ TEST_CASE("evaluate: metrics at other cut-offs are those of the same lists") {
 
 TEST_CASE("evaluate: the tasks decide how the model is queried") {
   cpu::backend b;
-  auto const released = evaluate(b, model(b), {vocab(), released_mixture()}, small_dataset());
+  auto const released = pipeline::evaluate(b, model(b), {vocab(), tasks::released_mixture()}, small_dataset());
   CHECK(released.saved.at(0).all_scores != evaluated().saved.at(0).all_scores);
 }
 
@@ -307,11 +315,11 @@ TEST_CASE("evaluate: a single modality is fused with nothing, and a third one is
   CHECK(text.by_modality.front() == evaluated().result.by_modality.front());
 
   // A third modality with the sequences and the prompt of the second, but tokens of its own.
-  vocabulary const three({.modalities = {{"a", {3, 3}}, {"A", {4, 4, 4}}, {"q", {4, 4, 4}}}});
-  auto const third = modality{2};
+  language::vocabulary const three({.modalities = {{"a", {3, 3}}, {"A", {4, 4, 4}}, {"q", {4, 4, 4}}}});
+  auto const third = language::modality{2};
   auto data = small_dataset();
-  token_table copied(third, catalog, 3);
-  auto const& images = data.table(modality::image);
+  language::token_table copied(third, catalog_items, 3);
+  auto const& images = data.table(language::modality::image);
   for (auto const item : images.present()) {
     std::vector<token_t> sequence;
     for (auto const token : images.of(item)) {
@@ -321,7 +329,7 @@ TEST_CASE("evaluate: a single modality is fused with nothing, and a third one is
     copied.set(item, sequence);
   }
   for (auto& table : data.tokens) {  // the same tokens have other ids in the larger vocabulary
-    token_table renumbered(table.kind(), catalog, table.levels());
+    language::token_table renumbered(table.kind(), catalog_items, table.levels());
     for (auto const item : table.present()) {
       std::vector<token_t> sequence;
       for (auto const token : table.of(item)) sequence.push_back(three.parse(vocab().text(token)));
@@ -330,21 +338,21 @@ TEST_CASE("evaluate: a single modality is fused with nothing, and a third one is
     table = renumbered;
   }
   data.tokens.push_back(copied);
-  auto tasks = all_tasks();
+  auto tasks = tasks::all_tasks();
   tasks.queries.push_back({.from = third, .to = third, .prompt = {3, 3}});
   cpu::backend b;
   auto config = small_t5();
   config.vocabulary = three.size();
   config.model_width = 8;
-  auto const found = evaluate(b, random_frozen_t5<double>(b, config), {three, tasks}, data);
+  auto const found = pipeline::evaluate(b, random_frozen_t5<double>(b, config), {three, tasks}, data);
   REQUIRE(found.result.by_modality.size() == 3);
   CHECK(found.saved.size() == 3);
   CHECK(found.result.of(third).item.has_value());
   CHECK(found.examples.front().by_modality[2].size() == 15);
   CHECK(found.saved[2].all_outputs.front().starts_with("<q_"));
   // From the history in text to images: the third modality isn't needed to recommend in it.
-  tasks.queries[1] = {.from = modality::text, .to = modality::image, .prompt = {6, 3}};
-  auto const crossed = evaluate(b, random_frozen_t5<double>(b, config), {three, tasks}, data);
+  tasks.queries[1] = {.from = language::modality::text, .to = language::modality::image, .prompt = {6, 3}};
+  auto const crossed = pipeline::evaluate(b, random_frozen_t5<double>(b, config), {three, tasks}, data);
   CHECK(crossed.result.by_modality[0] == found.result.by_modality[0]);
   CHECK(crossed.saved[1].all_scores != found.saved[1].all_scores);
 }

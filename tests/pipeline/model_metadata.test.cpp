@@ -12,12 +12,12 @@ using namespace mql4grec::test;
 TEST_CASE("model metadata: what is written is read back equal, whatever the words and the tasks") {
   temporary_directory const directory;
   for (auto const& options :
-       {vocabulary_options{}, vocabulary_options{.modalities = {{"a", {3, 5}}}, .prompts = 0},
-        vocabulary_options{.modalities = {{"a", {2}}, {"A", {2, 4}}, {"audio_a", {4, 1}}}, .prompts = 21}})
+       {language::vocabulary_options{}, language::vocabulary_options{.modalities = {{"a", {3, 5}}}, .prompts = 0},
+        language::vocabulary_options{.modalities = {{"a", {2}}, {"A", {2, 4}}, {"audio_a", {4, 1}}}, .prompts = 21}})
     for (char const* tasks : {"all", "next", "released", "released-next"}) {
-      write_model_metadata(directory.path(), {vocabulary(options), tasks});
-      auto const metadata = read_model_metadata(directory.path());
-      CHECK(metadata.vocab == vocabulary(options));
+      pipeline::write_model_metadata(directory.path(), {language::vocabulary(options), tasks});
+      auto const metadata = pipeline::read_model_metadata(directory.path());
+      CHECK(metadata.vocab == language::vocabulary(options));
       CHECK(metadata.vocab.options() == options);
       CHECK(metadata.tasks == tasks);
     }
@@ -27,12 +27,12 @@ TEST_CASE("model metadata: what is written is read back equal, whatever the word
 TEST_CASE("model metadata: words keep the ids of the checkpoint that they came from") {
   temporary_directory const directory, onwards;
   put(directory / "added_tokens.json", R"({"<a_0>": 32101, "<a_1>": 32100, "<b_0>": 40000, "<A_0>": 7, "<*_0>": 9})");
-  auto const released = read_model_metadata(directory.path());
-  write_model_metadata(onwards.path(), released);
-  auto const metadata = read_model_metadata(onwards.path());
+  auto const released = pipeline::read_model_metadata(directory.path());
+  pipeline::write_model_metadata(onwards.path(), released);
+  auto const metadata = pipeline::read_model_metadata(onwards.path());
   CHECK(metadata.vocab == released.vocab);
   CHECK(metadata.vocab.size() == 40001);
-  CHECK(metadata.vocab.token(modality::text, 0, code_t{1}) == token_t{32100});
+  CHECK(metadata.vocab.token(language::modality::text, 0, code_t{1}) == token_t{32100});
 }
 
 TEST_CASE("model metadata: words that a tokenizer lacks stay away, and so does a modality") {
@@ -40,11 +40,11 @@ TEST_CASE("model metadata: words that a tokenizer lacks stay away, and so does a
                                 R"({"<a_0>": 2, "<b_3>": 4})"}) {
     temporary_directory const directory, onwards;
     put(directory / "added_tokens.json", tokenizer);
-    auto const released = read_model_metadata(directory.path());
-    write_model_metadata(onwards.path(), released);
-    auto const metadata = read_model_metadata(onwards.path());
+    auto const released = pipeline::read_model_metadata(directory.path());
+    pipeline::write_model_metadata(onwards.path(), released);
+    auto const metadata = pipeline::read_model_metadata(onwards.path());
     CHECK(metadata.vocab == released.vocab);
-    for (auto const kind : {modality::text, modality::image})
+    for (auto const kind : {language::modality::text, language::modality::image})
       CHECK(metadata.vocab.has(kind) == released.vocab.has(kind));
   }
 }
@@ -52,14 +52,15 @@ TEST_CASE("model metadata: words that a tokenizer lacks stay away, and so does a
 TEST_CASE(
     "model card: without one, a tokenizer's words mean the released tasks; without that too, it is the paper's model") {
   temporary_directory const directory;
-  auto const paper = read_model_metadata(directory.path());
-  CHECK(paper.vocab == vocabulary());
+  auto const paper = pipeline::read_model_metadata(directory.path());
+  CHECK(paper.vocab == language::vocabulary());
   CHECK(paper.tasks == "all");
   put(directory / "added_tokens.json", R"({"<a_0>": 32101, "<a_1>": 32100})");
-  CHECK(read_model_metadata(directory.path()).tasks == "released");
-  CHECK(read_model_metadata(directory.path()).vocab.size() == 32102);
-  write_model_metadata(directory.path(), {vocabulary(), "next"});
-  CHECK(read_model_metadata(directory.path()).vocab == vocabulary());  // mql4grec.json goes before the tokenizer
+  CHECK(pipeline::read_model_metadata(directory.path()).tasks == "released");
+  CHECK(pipeline::read_model_metadata(directory.path()).vocab.size() == 32102);
+  pipeline::write_model_metadata(directory.path(), {language::vocabulary(), "next"});
+  CHECK(pipeline::read_model_metadata(directory.path()).vocab ==
+        language::vocabulary());  // mql4grec.json goes before the tokenizer
 }
 
 TEST_CASE("model metadata: a damaged one is a file_error that begins with its path") {
@@ -67,7 +68,7 @@ TEST_CASE("model metadata: a damaged one is a file_error that begins with its pa
   auto const path = directory / "mql4grec.json";
   auto const refusal = [&](std::string_view content) {
     put(path, content);
-    auto const message = complaint<file_error>([&] { return read_model_metadata(directory.path()); });
+    auto const message = complaint<file_error>([&] { return pipeline::read_model_metadata(directory.path()); });
     CHECK((message.empty() || message.starts_with(path.string() + ": ")));
     return message;
   };
@@ -104,64 +105,64 @@ TEST_CASE("model metadata: a damaged one is a file_error that begins with its pa
 }
 
 TEST_CASE("query_prompts: tasks that ask alike have the same, with and without prompts") {
-  CHECK(query_prompts("all") == "<*_0><*_1><*_2>, <*_3><*_4><*_5>");
-  CHECK(query_prompts("next") == query_prompts("all"));
-  CHECK(query_prompts("released") == "no prompts");
-  CHECK(query_prompts("released-next") == query_prompts("released"));
+  CHECK(pipeline::query_prompts("all") == "<*_0><*_1><*_2>, <*_3><*_4><*_5>");
+  CHECK(pipeline::query_prompts("next") == pipeline::query_prompts("all"));
+  CHECK(pipeline::query_prompts("released") == "no prompts");
+  CHECK(pipeline::query_prompts("released-next") == pipeline::query_prompts("released"));
 }
 
 TEST_CASE("mixture_named: a list has the tasks that it names, in its order, with the prompts of all tasks") {
-  auto const one = mixture_named("text-to-image");
+  auto const one = pipeline::mixture_named("text-to-image");
   CHECK(one.tasks.size() == 1);
   CHECK(one.validated.empty());  // validated by the queries
   CHECK(one.queries.size() == 2);
-  auto const three = mixture_named("next-image,align-text-image,next-image");
+  auto const three = pipeline::mixture_named("next-image,align-text-image,next-image");
   CHECK(three.tasks.size() == 3);
-  CHECK(three.validated == std::vector{all_tasks().queries[1], all_tasks().queries[1]});
-  CHECK(query_prompts("next-text") == query_prompts("all"));
-  CHECK(complaint<error>([] { return mixture_named("next-text,next-words"); }) ==
+  CHECK(three.validated == std::vector{tasks::all_tasks().queries[1], tasks::all_tasks().queries[1]});
+  CHECK(pipeline::query_prompts("next-text") == pipeline::query_prompts("all"));
+  CHECK(complaint<error>([] { return pipeline::mixture_named("next-text,next-words"); }) ==
         "tasks: 'next-words' is unknown, expected next-text, next-image, text-to-image, image-to-text, "
         "align-text-image or align-image-text");
-  CHECK_THROWS_AS(mixture_named("next-text,"), error);
-  CHECK_THROWS_AS(mixture_named("some"), error);
+  CHECK_THROWS_AS(pipeline::mixture_named("next-text,"), error);
+  CHECK_THROWS_AS(pipeline::mixture_named("some"), error);
 }
 
 TEST_CASE("mixture_named: its names, and what each says to the model") {
-  CHECK(mixture_named("all").tasks.size() == 6);
-  CHECK(mixture_named("next").tasks.size() == 2);
-  CHECK(mixture_named("released-next").tasks.size() == 2);
-  CHECK(mixture_named("released").query(modality::text).prompt.count == 0);
-  CHECK(mixture_named("all", {.max_history = 3}).query(modality::image).max_history == 3);
-  CHECK_THROWS_AS(mixture_named(""), error);
+  CHECK(pipeline::mixture_named("all").tasks.size() == 6);
+  CHECK(pipeline::mixture_named("next").tasks.size() == 2);
+  CHECK(pipeline::mixture_named("released-next").tasks.size() == 2);
+  CHECK(pipeline::mixture_named("released").query(language::modality::text).prompt.count == 0);
+  CHECK(pipeline::mixture_named("all", {.max_history = 3}).query(language::modality::image).max_history == 3);
+  CHECK_THROWS_AS(pipeline::mixture_named(""), error);
 }
 
 TEST_CASE("read_dataset: a directory's interactions, sequences and descriptions; the last may be missing") {
   temporary_directory const root;
-  vocabulary const vocab({.modalities = {{"a", {3}}, {"A", {2, 2}}}});
+  language::vocabulary const vocab({.modalities = {{"a", {3}}, {"A", {2, 2}}}});
   auto const directory = root / "Toys";
   make_directory(directory);
-  dataset_paths const paths(directory);
+  catalog::dataset_paths const paths(directory);
   put(paths.interactions(), R"({"9": [0, 2, 1], "4": [3]})");
-  put(index_path(paths, modality::text), R"({"0": ["<a_2>"], "3": ["<a_0>"]})");
-  put(index_path(paths, modality::image), R"({"1": ["<A_1>", "<B_0>"]})");
-  auto const bare = read_dataset(directory, vocab);
+  put(pipeline::index_path(paths, language::modality::text), R"({"0": ["<a_2>"], "3": ["<a_0>"]})");
+  put(pipeline::index_path(paths, language::modality::image), R"({"1": ["<A_1>", "<B_0>"]})");
+  auto const bare = pipeline::read_dataset(directory, vocab);
   CHECK(bare.name == "Toys");
   CHECK(bare.interactions.users() == 2);
   CHECK(bare.items.empty());
-  CHECK(bare.table(modality::text).items() == 4);
-  CHECK(vocab.text(bare.table(modality::text).of(item_id{0})) == "<a_2>");
-  CHECK(vocab.text(bare.table(modality::image).of(item_id{1})) == "<A_1><B_0>");
+  CHECK(bare.table(language::modality::text).items() == 4);
+  CHECK(vocab.text(bare.table(language::modality::text).of(item_id{0})) == "<a_2>");
+  CHECK(vocab.text(bare.table(language::modality::image).of(item_id{1})) == "<A_1><B_0>");
   put(paths.items(), R"({"2": {"title": "Top", "description": "", "brand": "", "categories": ""}})");
-  CHECK(read_dataset(directory, vocab).items.at(item_id{2}).title == "Top");
-  CHECK_THROWS_AS(read_dataset(directory, vocabulary({.modalities = {{"a", {2}}, {"A", {2, 2}}}})),
+  CHECK(pipeline::read_dataset(directory, vocab).items.at(item_id{2}).title == "Top");
+  CHECK_THROWS_AS(pipeline::read_dataset(directory, language::vocabulary({.modalities = {{"a", {2}}, {"A", {2, 2}}}})),
                   file_error);  // has no <a_2>
-  std::filesystem::remove(
-      index_path(paths, modality::image));  // one of the two is enough: nothing has a sequence in the other
-  CHECK(items_with_sequence(read_dataset(directory, vocab).table(modality::image)) == 0);
-  CHECK(read_dataset(directory, vocab).table(modality::image).items() == 4);
-  std::filesystem::remove(index_path(paths, modality::text));
-  CHECK(complaint<file_error>([&] { return read_dataset(directory, vocab); }) ==
-        index_path(paths, modality::text).string() +
+  std::filesystem::remove(pipeline::index_path(
+      paths, language::modality::image));  // one of the two is enough: nothing has a sequence in the other
+  CHECK(language::items_with_sequence(pipeline::read_dataset(directory, vocab).table(language::modality::image)) == 0);
+  CHECK(pipeline::read_dataset(directory, vocab).table(language::modality::image).items() == 4);
+  std::filesystem::remove(pipeline::index_path(paths, language::modality::text));
+  CHECK(complaint<file_error>([&] { return pipeline::read_dataset(directory, vocab); }) ==
+        pipeline::index_path(paths, language::modality::text).string() +
             ": is missing, and so is Toys.index_vitemb.json, expected at least one of them");
-  CHECK_THROWS_AS(read_dataset(root / "absent", vocab), file_error);
+  CHECK_THROWS_AS(pipeline::read_dataset(root / "absent", vocab), file_error);
 }

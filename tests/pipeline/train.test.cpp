@@ -16,30 +16,30 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-vocabulary const& vocab() {
-  static vocabulary const small({.modalities = {{"a", {3, 3}}, {"A", {3, 3}}}});
+language::vocabulary const& vocab() {
+  static language::vocabulary const small({.modalities = {{"a", {3, 3}}, {"A", {3, 3}}}});
   return small;
 }
 
 /// Nine items, and users who go round them in steps of `stride`.
-dataset walkers(index_t users, index_t stride) {
-  dataset data;
+tasks::dataset walkers(index_t users, index_t stride) {
+  tasks::dataset data;
   for (index_t u = 0; u < users; ++u) {
     std::vector<item_id> items;
     for (index_t i = 0; i < 5; ++i) items.push_back(item_id((u + i * stride) % 9));
     data.interactions.add_user(std::to_string(u), items);
   }
   data.interactions.item_count = 9;
-  for (auto kind : {modality::text, modality::image}) {
+  for (auto kind : {language::modality::text, language::modality::image}) {
     auto& table = data.tokens.emplace_back(kind, 9, 2);
     for (index_t i = 0; i < 9; ++i)
       table.set(item_id(i), std::vector{vocab().token(kind, 0, code_t(i / 3)), vocab().token(kind, 1, code_t(i % 3))});
   }
   return data;
 }
-std::vector<dataset> datasets() { return {walkers(6, 1), walkers(3, 2)}; }
+std::vector<tasks::dataset> datasets() { return {walkers(6, 1), walkers(3, 2)}; }
 
-run_options run_in(std::filesystem::path const& out) {
+pipeline::run_options run_in(std::filesystem::path const& out) {
   auto model = small_t5();
   model.model_width = 8;
   return {.out = out,
@@ -47,13 +47,13 @@ run_options run_in(std::filesystem::path const& out) {
           .training = {.epochs = 3, .batch_size = 10, .learning_rate = 1e-2, .dropout = 0.1, .patience = 0, .seed = 4},
           .model = model};
 }
-run_result trained(run_options const& options, run_observer const& observer = {},
-                   std::vector<dataset> data = datasets()) {
+pipeline::run_result trained(pipeline::run_options const& options, pipeline::run_observer const& observer = {},
+                             std::vector<tasks::dataset> data = datasets()) {
   cpu::backend b;
-  return train_model(b, options, {std::move(data), vocab()}, observer);
+  return pipeline::train_model(b, options, {std::move(data), vocab()}, observer);
 }
 /// An observer that ends a call after so many updates.
-run_observer stops_after(int updates) {
+pipeline::run_observer stops_after(int updates) {
   return {.interrupted = [updates, asked = 0]() mutable { return asked++ == updates; }};
 }
 
@@ -63,9 +63,9 @@ std::vector<std::string> timeless_files(std::filesystem::path const& run) {
 }
 double validation_loss(std::filesystem::path const& run) {
   cpu::backend b;
-  auto model = read_model<float>(b, run);
-  return trainer<cpu::backend, float>(b, model, run_in(run).training)
-      .mean_loss(validation_set(next_only(), datasets(), vocab()));
+  auto model = seq2seq::read_model<float>(b, run);
+  return seq2seq::trainer<cpu::backend, float>(b, model, run_in(run).training)
+      .mean_loss(tasks::validation_set(tasks::next_only(), datasets(), vocab()));
 }
 }  // namespace
 
@@ -79,21 +79,21 @@ TEST_CASE("train: a run's directory holds the model, its card and the state, and
   std::set<std::string> names;
   for (auto const& entry : std::filesystem::directory_iterator(out)) names.insert(entry.path().filename().string());
   CHECK(names == std::set<std::string>{"config.json", "model.safetensors", "mql4grec.json", "training.safetensors"});
-  CHECK(read_model_metadata(out).vocab == vocab());
-  CHECK(read_model_metadata(out).tasks == "next");
-  CHECK(read_t5_config(out / "config.json").vocabulary == vocab().size());
+  CHECK(pipeline::read_model_metadata(out).vocab == vocab());
+  CHECK(pipeline::read_model_metadata(out).tasks == "next");
+  CHECK(seq2seq::read_t5_config(out / "config.json").vocabulary == vocab().size());
 }
 
 TEST_CASE("train: the model that is kept is the one with the lowest validation loss") {
   temporary_directory const root;
-  training_progress progress;
+  seq2seq::training_progress progress;
   std::filesystem::path run;
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {  // with so high a rate the last epoch is the best only by chance
     run = root / std::to_string(seed);
     auto options = run_in(run);
     options.training.epochs = 12;
     options.training.learning_rate = 0.3;
-    options.training.curve = learning_curve::constant;
+    options.training.curve = seq2seq::learning_curve::constant;
     options.training.seed = seed;
     progress = trained(options).progress;
     if (progress.best_epoch < 12) break;
@@ -141,9 +141,9 @@ TEST_CASE(
     "train: a run in bf16 goes on in bf16 to the same bits; in fp32 it goes on too, and says that it is another "
     "precision") {
   temporary_directory const root;
-  auto const rounding = [&](run_options const& options, run_observer const& observer = {}) {
+  auto const rounding = [&](pipeline::run_options const& options, pipeline::run_observer const& observer = {}) {
     cpu::backend b(1, precision::bf16);
-    return train_model(b, options, {datasets(), vocab()}, observer);
+    return pipeline::train_model(b, options, {datasets(), vocab()}, observer);
   };
   rounding(run_in(root / "whole"));
   auto options = run_in(root / "pieces");
@@ -151,7 +151,7 @@ TEST_CASE(
   CHECK(rounding(options, stops_after(3)).status == train::run_status::interrupted);
   std::filesystem::copy(root / "pieces", root / "changed");
   std::vector<std::string> said;
-  run_observer listener;
+  pipeline::run_observer listener;
   listener.on_changed_settings = [&](std::string const& changes) { said.push_back(changes); };
   CHECK(rounding(options, listener).progress.finished);
   CHECK(said.empty());
@@ -160,7 +160,7 @@ TEST_CASE(
   changed.resume = true;
   changed.training.block_tokens = 7;
   cpu::backend exact;
-  CHECK(train_model(exact, changed, {datasets(), vocab()}, listener).progress.finished);
+  CHECK(pipeline::train_model(exact, changed, {datasets(), vocab()}, listener).progress.finished);
   REQUIRE(said.size() == 1);
   CHECK(said.front() == "precision was \"bf16\" and is \"fp32\", block_tokens was 512 and is 7");
 }
@@ -168,21 +168,21 @@ TEST_CASE(
 TEST_CASE(
     "train: a run whose learning rate is constant may be given more epochs, one whose cosine ends with them may not") {
   temporary_directory const root;
-  auto const with_epochs = [&](index_t epochs, learning_curve curve, std::filesystem::path const& out) {
+  auto const with_epochs = [&](index_t epochs, seq2seq::learning_curve curve, std::filesystem::path const& out) {
     auto options = run_in(out);
     options.resume = true;
     options.training.curve = curve;
     options.training.epochs = epochs;
     return options;
   };
-  CHECK(trained(with_epochs(2, learning_curve::constant, root / "grown")).progress.finished);
-  auto const grown = trained(with_epochs(3, learning_curve::constant, root / "grown"));
+  CHECK(trained(with_epochs(2, seq2seq::learning_curve::constant, root / "grown")).progress.finished);
+  auto const grown = trained(with_epochs(3, seq2seq::learning_curve::constant, root / "grown"));
   CHECK(grown.progress.finished);
   CHECK(grown.progress.epoch == 3);
-  trained(with_epochs(3, learning_curve::constant, root / "whole"));
+  trained(with_epochs(3, seq2seq::learning_curve::constant, root / "whole"));
   CHECK(timeless_files(root / "grown") == timeless_files(root / "whole"));
-  trained(with_epochs(2, learning_curve::cosine, root / "cosine"));
-  CHECK(complaint<file_error>([&] { return trained(with_epochs(3, learning_curve::cosine, root / "cosine")); })
+  trained(with_epochs(2, seq2seq::learning_curve::cosine, root / "cosine"));
+  CHECK(complaint<file_error>([&] { return trained(with_epochs(3, seq2seq::learning_curve::cosine, root / "cosine")); })
             .ends_with("belongs to a run with epochs = 2, but this one has 3: the cosine of its learning rates ends "
                        "with the last one"));
 }
@@ -193,7 +193,7 @@ TEST_CASE("train: a run that is stopped again and again ends with the files of o
   auto options = run_in(root / "pieces");
   options.resume = true;  // also where there is nothing to resume yet
   int calls = 0;
-  run_result last;
+  pipeline::run_result last;
   do {
     last = trained(options, stops_after(2));
     CHECK(last.progress.step == std::min<std::int64_t>(2 * ++calls, expected.step));
@@ -231,11 +231,11 @@ TEST_CASE("train: the state is written as often as was asked") {
   };
   std::int64_t asked = 0;
   trained(options, {.on_step =
-                        [&](training_progress const& p, double, std::int64_t) {
+                        [&](seq2seq::training_progress const& p, double, std::int64_t) {
                           CHECK(saved_step() == p.step - 1);
                           ++asked;
                         },
-                    .on_epoch = [&](training_progress const& p, bool) { CHECK(saved_step() == p.step); }});
+                    .on_epoch = [&](seq2seq::training_progress const& p, bool) { CHECK(saved_step() == p.step); }});
   CHECK(asked == saved_step());
 }
 
@@ -255,16 +255,16 @@ TEST_CASE("train: a run begins with the model of another directory when it is gi
 TEST_CASE("train: a run of another shape goes on without being told its shape again") {
   temporary_directory const root;
   cpu::backend b;
-  t5_config shape = small_t5();
+  seq2seq::t5_config shape = small_t5();
   shape.vocabulary = vocab().size();
-  write_model(root / "first", random_t5<float>(b, shape));
+  seq2seq::write_model(root / "first", random_t5<float>(b, shape));
   auto options = run_in(root / "run");
   options.init = root / "first";
   trained(options, stops_after(1));
   options.init.reset();
   options.resume = true;
   CHECK(trained(options).status == train::run_status::finished);
-  CHECK(read_t5_config(root / "run/config.json").model_width == shape.model_width);
+  CHECK(seq2seq::read_t5_config(root / "run/config.json").model_width == shape.model_width);
 }
 
 TEST_CASE("train: a model to begin with that is absent or knows too few words is a file_error") {
@@ -273,7 +273,7 @@ TEST_CASE("train: a model to begin with that is absent or knows too few words is
   options.init = root / "absent";
   CHECK_THROWS_AS(trained(options), file_error);
   cpu::backend b;
-  write_model(root / "small", random_t5<float>(b, small_t5()));
+  seq2seq::write_model(root / "small", random_t5<float>(b, small_t5()));
   options.init = root / "small";
   CHECK(complaint<file_error>([&] { return trained(options); }) ==
         (root / "small").string() + ": the model knows 9 tokens, but the vocabulary has 32");
@@ -286,7 +286,7 @@ TEST_CASE("train: a run isn't resumed with more words than its model knows") {
   options.resume = true;
   cpu::backend b;
   CHECK(complaint<file_error>([&] {
-          return train_model(b, options, {datasets(), vocabulary()});
+          return pipeline::train_model(b, options, {datasets(), language::vocabulary()});
         }) ==
         (root / "run/training.safetensors").string() + ": the model knows 32 tokens, but the vocabulary has 2068");
 }
@@ -324,14 +324,14 @@ TEST_CASE("train: all tasks and the released ones train too, and the observer se
     options.tasks = tasks;
     std::int64_t steps = 0, epochs = 0;
     auto const progress =
-        trained(options, {.on_step = [&](training_progress const& p, double loss,
+        trained(options, {.on_step = [&](seq2seq::training_progress const& p, double loss,
                                          std::int64_t) { CHECK((p.step == ++steps && loss > 0)); },
-                          .on_epoch = [&](training_progress const& p, bool) { CHECK(p.epoch == ++epochs); }})
+                          .on_epoch = [&](seq2seq::training_progress const& p, bool) { CHECK(p.epoch == ++epochs); }})
             .progress;
     CHECK(progress.step == steps);
     CHECK(epochs == 3);
-    CHECK(progress.examples == 3 * training_set(mixture_named(tasks), datasets(), vocab()).size());
-    CHECK(read_model_metadata(root / tasks).tasks == tasks);
+    CHECK(progress.examples == 3 * tasks::training_set(pipeline::mixture_named(tasks), datasets(), vocab()).size());
+    CHECK(pipeline::read_model_metadata(root / tasks).tasks == tasks);
   }
 }
 
@@ -342,9 +342,10 @@ TEST_CASE("train, then evaluate: what was learnt by heart is found again") {
   options.training.dropout = 0;
   trained(options, {}, {walkers(9, 1)});
   cpu::backend b;
-  evaluation_options const asked{.part = split::train, .search = {.beams = 9}};
-  auto const found = evaluate(b, frozen_t5(b, read_model<float>(b, root / "run")),
-                              tasks_of(read_model_metadata(root / "run")), walkers(9, 1), asked);
+  pipeline::evaluation_options const asked{.part = catalog::split::train, .search = {.beams = 9}};
+  auto const found =
+      pipeline::evaluate(b, seq2seq::frozen_t5(b, seq2seq::read_model<float>(b, root / "run")),
+                         pipeline::tasks_of(pipeline::read_model_metadata(root / "run")), walkers(9, 1), asked);
   CHECK(found.result.users == 9);
   CHECK(found.result.split == "train");
   CHECK(found.result.ensemble.sequence->hit(1) > 0.8);

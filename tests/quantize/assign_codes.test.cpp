@@ -21,10 +21,10 @@ matrix<float> whole_numbers(index_t rows, index_t columns, std::uint64_t seed) {
 
 /// The rotation permutes the columns; vectors and mean are integers.
 template <Backend B>
-residual_kmeans<B> whole_model(B& b) {
-  residual_kmeans<B> model{.books = codebook_set<B, float>(b, {8, 4}, 3),
-                           .mean = b.template allocate<float>(3),
-                           .rotation = b.template allocate<float>(9)};
+quantize::residual_kmeans<B> whole_model(B& b) {
+  quantize::residual_kmeans<B> model{.books = quantize::codebook_set<B, float>(b, {8, 4}, 3),
+                                     .mean = b.template allocate<float>(3),
+                                     .rotation = b.template allocate<float>(9)};
   for (index_t l = 0; l < 2; ++l)
     copy(view_of(
              std::span<float const>(whole_numbers(model.books.size(l), 3, 5 + static_cast<std::uint64_t>(l)).values)),
@@ -36,15 +36,15 @@ residual_kmeans<B> whole_model(B& b) {
 }
 
 template <Backend B, class F>
-assign_result assigned(F const& features, bool reconstruction_error = true) {
+quantize::assign_result assigned(F const& features, bool reconstruction_error = true) {
   B b;
   auto const model = whole_model(b);
   index_t last = 0;
-  auto out =
-      assign_codes(b, model, features, {.reconstruction_error = reconstruction_error, .progress = [&](index_t done) {
-                                          CHECK(done > last);
-                                          last = done;
-                                        }});
+  auto out = quantize::assign_codes(b, model, features,
+                                    {.reconstruction_error = reconstruction_error, .progress = [&](index_t done) {
+                                       CHECK(done > last);
+                                       last = done;
+                                     }});
   CHECK(last == features.rows());
   return out;
 }
@@ -53,7 +53,7 @@ assign_result assigned(F const& features, bool reconstruction_error = true) {
 TEST_CASE_TEMPLATE("assign_codes: blocks have the codes of the reference", B, MQL4GREC_TEST_BACKENDS) {
   for (index_t const rows : {1, 1025, 70'001}) {  // blocks of a device have 32,768 rows
     auto const all = whole_numbers(rows, 3, 1);
-    matrix_features const features(all);
+    embed::matrix_features const features(all);
     auto const expected = assigned<reference::backend>(features), actual = assigned<B>(features);
     CHECK(actual.codes == expected.codes);
     CHECK_CLOSE(actual.quantization_error, expected.quantization_error, 1e-6);
@@ -64,7 +64,7 @@ TEST_CASE_TEMPLATE("assign_codes: blocks have the codes of the reference", B, MQ
 }
 
 TEST_CASE_TEMPLATE("assign_codes: no items have no codes", B, MQL4GREC_TEST_BACKENDS) {
-  auto const found = assigned<B>(matrix_features(matrix<float>({0, 3}, {})));
+  auto const found = assigned<B>(embed::matrix_features(matrix<float>({0, 3}, {})));
   CHECK(found.codes.items() == 0);
   CHECK(found.codes.sizes() == std::vector<index_t>{8, 4});
   CHECK(found.quantization_error == 0);
@@ -74,10 +74,10 @@ TEST_CASE_TEMPLATE("assign_codes: a file truncated after opening is a file_error
   temporary_directory const directory;
   auto const path = directory / "f.npy";
   write_npy(path, whole_numbers(40'000, 3, 1));
-  npy_features const features(path);
+  embed::npy_features const features(path);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
   B b;
   auto const model = whole_model(b);
-  auto const translate = [&] { assign_codes(b, model, features); };
+  auto const translate = [&] { quantize::assign_codes(b, model, features); };
   CHECK(complaint<file_error>(translate).starts_with(path.string() + ": "));
 }

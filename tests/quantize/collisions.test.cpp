@@ -20,21 +20,24 @@ namespace {
 using host = reference::backend;
 using sequence = std::vector<code_t>;
 
-static_assert(CollisionPolicy<reallocate, host> && CollisionPolicy<match, host> && CollisionPolicy<suffix, host> &&
-              CollisionPolicy<keep_collisions, host>);
+static_assert(quantize::CollisionPolicy<quantize::reallocate, host> &&
+              quantize::CollisionPolicy<quantize::match, host> && quantize::CollisionPolicy<quantize::suffix, host> &&
+              quantize::CollisionPolicy<quantize::keep_collisions, host>);
 
 item_id item(index_t i) { return item_id(static_cast<std::int32_t>(i)); }
-sequence codes_of(code_table const& table, index_t i) { return {table.of(item(i)).begin(), table.of(item(i)).end()}; }
+sequence codes_of(quantize::code_table const& table, index_t i) {
+  return {table.of(item(i)).begin(), table.of(item(i)).end()};
+}
 
 /// A catalog with latents, codebooks and the nearest codes.
-struct catalog {
+struct quantized_items {
   cpu::backend backend;
-  codebook_set<cpu::backend, float> books;
+  quantize::codebook_set<cpu::backend, float> books;
   matrix<float> latents;
-  code_table table;
-  std::vector<codebook_view<cpu::backend, float>> levels;
+  quantize::code_table table;
+  std::vector<quantize::codebook_view<cpu::backend, float>> levels;
 
-  catalog(matrix<float> z, std::vector<index_t> sizes, std::uint64_t seed = 3)
+  quantized_items(matrix<float> z, std::vector<index_t> sizes, std::uint64_t seed = 3)
       : books(backend, sizes, z.columns()), latents(std::move(z)), table(latents.rows(), sizes) {
     for (index_t l = 0; l < books.levels(); ++l) {
       auto const values =
@@ -46,8 +49,8 @@ struct catalog {
     auto rest = latents.values;
     std::vector<code_t> codes(static_cast<std::size_t>(latents.rows() * table.levels()));
     host_matrix_view<code_t> const by_level(codes.data(), table.levels(), latents.rows());
-    quantize<float>(backend, std::span<codebook_view<cpu::backend, float> const>(levels),
-                    host_matrix_view<float>(rest.data(), latents.rows(), latents.columns()), by_level);
+    quantize::quantize<float>(backend, std::span<quantize::codebook_view<cpu::backend, float> const>(levels),
+                              host_matrix_view<float>(rest.data(), latents.rows(), latents.columns()), by_level);
     for (index_t i = 0; i < latents.rows(); ++i) {
       sequence mine;
       for (index_t l = 0; l < table.levels(); ++l) mine.push_back(by_level(l, i));
@@ -56,22 +59,22 @@ struct catalog {
   }
 
   template <class Policy>
-  collision_outcome resolve(Policy const& policy) {
-    return policy.resolve(backend, table, std::span<codebook_view<cpu::backend, float> const>(levels),
-                          matrix_latents(latents));
+  quantize::collision_outcome resolve(Policy const& policy) {
+    return policy.resolve(backend, table, std::span<quantize::codebook_view<cpu::backend, float> const>(levels),
+                          quantize::matrix_latents(latents));
   }
   double cost(index_t i) const {
-    return detail::sequence_cost<cpu::backend>(
+    return quantize::detail::sequence_cost<cpu::backend>(
         levels, {latents.values.data() + i * latents.columns(), latents.columns()}, table.of(item(i)));
   }
 };
 
-catalog random_catalog(index_t items, std::vector<index_t> sizes, std::uint64_t seed = 1) {
+quantized_items random_catalog(index_t items, std::vector<index_t> sizes, std::uint64_t seed = 1) {
   return {random_normal<float>({items, 3}, seed), std::move(sizes), seed + 50};
 }
 
 /// The paper's rule in a simple form for few items: sorted lists of all codes, groups in their order, nothing cached.
-code_table reallocate_plainly(catalog const& given) {
+quantize::code_table reallocate_plainly(quantized_items const& given) {
   auto table = given.table;
   auto const levels = table.levels();
   auto const& z = given.latents;
@@ -96,7 +99,7 @@ code_table reallocate_plainly(catalog const& given) {
   std::set<sequence> taken;
   for (index_t i = 0; i < table.items(); ++i)
     if (table.has(item(i))) taken.insert(codes_of(table, i));
-  for (auto const& group : collision_groups(table)) {
+  for (auto const& group : quantize::collision_groups(table)) {
     taken.erase(codes_of(table, index(group.front())));
     // All prefixes of an item in its order: its own codes first, then by distance; deeper levels vary fastest.
     std::map<index_t, std::vector<sequence>> prefixes;
@@ -166,10 +169,10 @@ code_table reallocate_plainly(catalog const& given) {
   return table;
 }
 
-void check_resolved(catalog const& before, catalog const& after) {
-  CHECK(check_uniqueness(after.table).unique());
+void check_resolved(quantized_items const& before, quantized_items const& after) {
+  CHECK(quantize::check_uniqueness(after.table).unique());
   std::set<item_id> colliding;
-  for (auto const& group : collision_groups(before.table)) colliding.insert(group.begin(), group.end());
+  for (auto const& group : quantize::collision_groups(before.table)) colliding.insert(group.begin(), group.end());
   for (index_t i = 0; i < before.table.items(); ++i) {
     CHECK(before.table.has(item(i)) == after.table.has(item(i)));
     if (!colliding.contains(item(i))) CHECK(codes_of(before.table, i) == codes_of(after.table, i));
@@ -186,18 +189,19 @@ std::vector<shape_of_codes> const shapes = {{60, {3, 4, 5}}, {60, {4, 4, 4}}, {3
 }  // namespace
 
 TEST_CASE("collisions: groups are the items that share a sequence, and the rate counts all but one of each") {
-  code_table table(7, {4, 4});
+  quantize::code_table table(7, {4, 4});
   for (auto const& [i, a, b] : {std::array{0, 1, 2}, {1, 0, 3}, {2, 1, 2}, {4, 0, 3}, {5, 1, 2}, {6, 3, 3}})
     table.set(item(i), sequence{code_t(a), code_t(b)});
-  CHECK(collision_groups(table) == std::vector<std::vector<item_id>>{{item(1), item(4)}, {item(0), item(2), item(5)}});
-  CHECK(collision_rate(table) == doctest::Approx(3. / 6));
-  CHECK(collision_rate(code_table(3, {2})) == 0);
+  CHECK(quantize::collision_groups(table) ==
+        std::vector<std::vector<item_id>>{{item(1), item(4)}, {item(0), item(2), item(5)}});
+  CHECK(quantize::collision_rate(table) == doctest::Approx(3. / 6));
+  CHECK(quantize::collision_rate(quantize::code_table(3, {2})) == 0);
 }
 
 TEST_CASE("collisions: codes that need more bits than a key has are refused with both numbers") {
-  CHECK_THROWS_WITH_AS(std::ignore = collision_rate(code_table(1, std::vector<index_t>(17, 256))),
+  CHECK_THROWS_WITH_AS(std::ignore = quantize::collision_rate(quantize::code_table(1, std::vector<index_t>(17, 256))),
                        "codes of all levels take 136 bits together, expected at most 128", error);
-  CHECK(collision_rate(code_table(1, std::vector<index_t>(16, 256))) == 0);
+  CHECK(quantize::collision_rate(quantize::code_table(1, std::vector<index_t>(16, 256))) == 0);
 }
 
 TEST_CASE("reallocate: afterwards every item has its own sequence, and items that didn't collide keep theirs") {
@@ -208,7 +212,7 @@ TEST_CASE("reallocate: afterwards every item has its own sequence, and items tha
       CAPTURE(items);
       auto const before = random_catalog(items, sizes, seed);
       auto after = random_catalog(items, sizes, seed);
-      auto const outcome = after.resolve(reallocate{});
+      auto const outcome = after.resolve(quantize::reallocate{});
       check_resolved(before, after);
       index_t moved = 0;
       for (index_t i = 0; i < items; ++i) moved += codes_of(before.table, i) == codes_of(after.table, i) ? 0 : 1;
@@ -224,12 +228,13 @@ TEST_CASE("reallocate: equals a plain implementation of the paper's rule") {
       CAPTURE(items);
       auto given = random_catalog(items, sizes, seed);
       auto const expected = reallocate_plainly(given);
-      given.resolve(reallocate{});
+      given.resolve(quantize::reallocate{});
       CHECK(given.table == expected);
     }
 }
 
-TEST_CASE_TEMPLATE("collisions: items numbered in another order get the same sequences", Policy, reallocate, match) {
+TEST_CASE_TEMPLATE("collisions: items numbered in another order get the same sequences", Policy, quantize::reallocate,
+                   quantize::match) {
   for (auto const& shape : shapes) {
     index_t const n = shape.items;
     auto const& sizes = shape.sizes;
@@ -239,7 +244,7 @@ TEST_CASE_TEMPLATE("collisions: items numbered in another order get the same seq
     matrix<float> shuffled(z.extents(), z.values);
     for (index_t i = 0; i < n; ++i)
       std::copy_n(z.values.begin() + order[static_cast<std::size_t>(i)] * 3, 3, shuffled.values.begin() + i * 3);
-    catalog one(z, sizes), other(shuffled, sizes);
+    quantized_items one(z, sizes), other(shuffled, sizes);
     one.resolve(Policy{});
     other.resolve(Policy{});
     for (index_t i = 0; i < n; ++i)
@@ -250,13 +255,13 @@ TEST_CASE_TEMPLATE("collisions: items numbered in another order get the same seq
 TEST_CASE("reallocate: the items of a full prefix move one level up, and two levels when that prefix is full as well") {
   // Width 1; the code vectors are 0, 10, 20 · 0, 1, 2 · 0, 0.1. Items with latent 0 fill 0 0 x, then 0 1 x, then 0 2 x,
   // then 10 0 x.
-  catalog equal_items(constant({7, 1}, 0.f), {3, 3, 2});
+  quantized_items equal_items(constant({7, 1}, 0.f), {3, 3, 2});
   for (index_t l = 0; l < 3; ++l)
     for (index_t k = 0; k < equal_items.books.size(l); ++k)
       equal_items.books.vectors(l)(k, 0) =
           static_cast<float>(k) * std::array{10.f, 1.f, 0.1f}[static_cast<std::size_t>(l)];
   for (index_t i = 0; i < 7; ++i) equal_items.table.set(item(i), sequence(3, code_t{0}));
-  equal_items.resolve(reallocate{});
+  equal_items.resolve(quantize::reallocate{});
   auto const all = [](int a, int b, int c) { return sequence{code_t(a), code_t(b), code_t(c)}; };
   std::vector<sequence> const expected = {all(0, 0, 0), all(0, 0, 1), all(0, 1, 0), all(0, 1, 1),
                                           all(0, 2, 0), all(0, 2, 1), all(1, 0, 0)};
@@ -264,14 +269,14 @@ TEST_CASE("reallocate: the items of a full prefix move one level up, and two lev
 }
 
 TEST_CASE("reallocate: a thousand equal items fill level after level") {
-  catalog equal_items(constant({10 * 10 * 10, 3}, 0.3f), {10, 10, 10});
-  equal_items.resolve(reallocate{});
-  CHECK(check_uniqueness(equal_items.table).distinct == 1000);
+  quantized_items equal_items(constant({10 * 10 * 10, 3}, 0.3f), {10, 10, 10});
+  equal_items.resolve(quantize::reallocate{});
+  CHECK(quantize::check_uniqueness(equal_items.table).distinct == 1000);
 }
 
 TEST_CASE_TEMPLATE("collisions: more items than sequences are an error with both numbers, and the table is unchanged",
-                   Policy, reallocate, match) {
-  catalog full(constant({28, 3}, 0.3f), {3, 3, 3});
+                   Policy, quantize::reallocate, quantize::match) {
+  quantized_items full(constant({28, 3}, 0.3f), {3, 3, 3});
   auto const before = full.table;
   CHECK_THROWS_WITH_AS(
       full.resolve(Policy{}),
@@ -282,8 +287,8 @@ TEST_CASE_TEMPLATE("collisions: more items than sequences are an error with both
 TEST_CASE("reallocate: the nearest of a group keeps its sequence when it is the nearest code of the last level") {
   auto const before = random_catalog(60, {3, 4, 5}, 2);
   auto after = random_catalog(60, {3, 4, 5}, 2);
-  after.resolve(reallocate{});
-  for (auto const& group : collision_groups(before.table))
+  after.resolve(quantize::reallocate{});
+  for (auto const& group : quantize::collision_groups(before.table))
     CHECK(std::ranges::count_if(group, [&](item_id i) {
             return codes_of(before.table, index(i)) == codes_of(after.table, index(i));
           }) == 1);
@@ -297,16 +302,16 @@ TEST_CASE("match: costs no more than the greedy choice, and every item has its o
       CAPTURE(items);
       auto const before = random_catalog(items, sizes, seed);
       auto greedy = random_catalog(items, sizes, seed), best = random_catalog(items, sizes, seed);
-      greedy.resolve(reallocate{});
-      best.resolve(match{});
+      greedy.resolve(quantize::reallocate{});
+      best.resolve(quantize::match{});
       check_resolved(before, best);
       std::map<sequence, std::array<double, 2>> by_prefix;  // costs are comparable when no item left the prefix
       std::map<sequence, bool> stayed;
-      for (auto const& group : collision_groups(before.table))
+      for (auto const& group : quantize::collision_groups(before.table))
         for (auto const i : group) {
           auto prefix = codes_of(before.table, index(i));
           prefix.pop_back();
-          auto const inside = [&](catalog const& c) {
+          auto const inside = [&](quantized_items const& c) {
             return std::ranges::equal(prefix, c.table.of(i).first(prefix.size()));
           };
           stayed.try_emplace(prefix, true).first->second &= inside(greedy) && inside(best);
@@ -334,11 +339,11 @@ TEST_CASE("minimum_cost_matching: equals the minimum over all permutations") {
       double best = INFINITY;
       do best = std::min(best, sum(order));
       while (std::ranges::next_permutation(order).found);
-      auto const found = detail::minimum_cost_matching(costs, rows, columns);
+      auto const found = quantize::detail::minimum_cost_matching(costs, rows, columns);
       CHECK(std::set(found.begin(), found.end()).size() == static_cast<std::size_t>(rows));
       CHECK_CLOSE(sum(found), best, 1e-12);
     }
-  CHECK_THROWS_WITH_AS(std::ignore = detail::minimum_cost_matching({1, 2}, 2, 1),
+  CHECK_THROWS_WITH_AS(std::ignore = quantize::detail::minimum_cost_matching({1, 2}, 2, 1),
                        "matching: 2 rows for 1 columns, expected at most as many", error);
 }
 
@@ -347,12 +352,12 @@ TEST_CASE("match: items moved from a full prefix get no code that items of anoth
     CAPTURE(seed);
     auto const before = random_catalog(40, {2, 3, 8}, seed);
     auto after = random_catalog(40, {2, 3, 8}, seed);
-    auto const outcome = after.resolve(match{});
+    auto const outcome = after.resolve(quantize::match{});
     std::map<sequence, std::vector<index_t>> by_prefix;
     std::map<sequence, std::set<index_t>> kept;  // codes of each prefix whose item doesn't collide
     double cost_after = 0;
     std::set<index_t> colliding;
-    for (auto const& group : collision_groups(before.table))
+    for (auto const& group : quantize::collision_groups(before.table))
       for (auto const i : group) {
         auto prefix = codes_of(before.table, index(i));
         prefix.pop_back();
@@ -376,14 +381,14 @@ TEST_CASE("match: items moved from a full prefix get no code that items of anoth
         for (index_t k = 0; k < 8; ++k) {
           whole.back() = code_t(static_cast<std::int32_t>(k));
           if (!kept[prefix].contains(k))
-            costs.push_back(detail::sequence_cost<cpu::backend>(
+            costs.push_back(quantize::detail::sequence_cost<cpu::backend>(
                 before.levels, host_matrix_view<float const>(before.latents).row(i), whole));
         }
         found += after.cost(i);
       }
       auto const n = std::ssize(members), free = 8 - std::ssize(kept[prefix]);
       if (n > free) continue;
-      auto const chosen = detail::minimum_cost_matching(costs, n, free);
+      auto const chosen = quantize::detail::minimum_cost_matching(costs, n, free);
       double best = 0;
       for (index_t i = 0; i < n; ++i)
         best += costs[static_cast<std::size_t>(i * free + chosen[static_cast<std::size_t>(i)])];
@@ -395,9 +400,9 @@ TEST_CASE("match: items moved from a full prefix get no code that items of anoth
 TEST_CASE("suffix: numbers the items of a sequence on an additional level") {
   auto given = random_catalog(60, {2, 2}, 1);
   auto const before = given.table;
-  given.resolve(suffix{.codes = 40});
+  given.resolve(quantize::suffix{.codes = 40});
   CHECK(given.table.sizes() == std::vector<index_t>{2, 2, 40});
-  CHECK(check_uniqueness(given.table).unique());
+  CHECK(quantize::check_uniqueness(given.table).unique());
   std::map<sequence, int> next;
   for (index_t i = 0; i < 60; ++i) {
     auto expected = codes_of(before, i);
@@ -406,7 +411,7 @@ TEST_CASE("suffix: numbers the items of a sequence on an additional level") {
     CHECK(codes_of(given.table, i) == expected);
   }
   auto full = random_catalog(60, {2, 2}, 1);
-  CHECK_THROWS_WITH_AS(full.resolve(suffix{.codes = 3}), doctest::Contains("items share a sequence"), error);
+  CHECK_THROWS_WITH_AS(full.resolve(quantize::suffix{.codes = 3}), doctest::Contains("items share a sequence"), error);
   CHECK(full.table == before);
 }
 
@@ -416,27 +421,28 @@ TEST_CASE("collisions: missing items stay missing under every policy") {
     for (index_t i = 0; i < 60; i += 3) given.table.remove(item(i));
     given.resolve(policy);
     for (index_t i = 0; i < 60; ++i) CHECK(given.table.has(item(i)) == (i % 3 != 0));
-    CHECK(check_uniqueness(given.table).missing == 20);
+    CHECK(quantize::check_uniqueness(given.table).missing == 20);
   };
-  try_policy(reallocate{});
-  try_policy(match{});
-  try_policy(suffix{});
-  try_policy(keep_collisions{});
+  try_policy(quantize::reallocate{});
+  try_policy(quantize::match{});
+  try_policy(quantize::suffix{});
+  try_policy(quantize::keep_collisions{});
 }
 
 TEST_CASE("collisions: codebooks that don't match the table are refused") {
   auto given = random_catalog(9, {3, 4}, 2);
   given.levels.pop_back();
-  CHECK_THROWS_WITH_AS(given.resolve(reallocate{}), "collisions: 1 codebooks for a table of 2 levels", error);
+  CHECK_THROWS_WITH_AS(given.resolve(quantize::reallocate{}), "collisions: 1 codebooks for a table of 2 levels", error);
   auto other = random_catalog(9, {3, 5}, 2);
   std::swap(given.levels, other.levels);
-  CHECK_THROWS_WITH_AS(given.resolve(match{}), "collisions: the codebook of level 1 is 5 × 3, expected 4 × 3", error);
+  CHECK_THROWS_WITH_AS(given.resolve(quantize::match{}), "collisions: the codebook of level 1 is 5 × 3, expected 4 × 3",
+                       error);
 }
 
 TEST_CASE("uniqueness_report: counts the sequences and lists items that share one") {
-  code_table table(5, {4});
+  quantize::code_table table(5, {4});
   for (auto const& [i, a] : {std::array{0, 1}, {2, 1}, {3, 2}, {4, 1}}) table.set(item(i), sequence{code_t(a)});
-  auto const found = check_uniqueness(table);
+  auto const found = quantize::check_uniqueness(table);
   CHECK(found.distinct == 2);
   CHECK(found.missing == 1);
   CHECK(found.first_groups == std::vector<std::vector<item_id>>{{item(0), item(2), item(4)}});
@@ -444,12 +450,12 @@ TEST_CASE("uniqueness_report: counts the sequences and lists items that share on
   CHECK_FALSE(found.unique());
   table.remove(item(0));
   table.remove(item(4));
-  CHECK(check_uniqueness(table).summary() ==
+  CHECK(quantize::check_uniqueness(table).summary() ==
         "2 items with 2 different sequences, 3 items without one: each has its own");
 }
 
 TEST_CASE("capacity: the expectation before training equals the formula for uniform choice") {
-  auto const small = expected_capacity({2, 3}, 4);
+  auto const small = quantize::expected_capacity({2, 3}, 4);
   CHECK(small.log2_sequences == doctest::Approx(std::log2(6.)));
   CHECK(small.expected_collisions == doctest::Approx(4 - 6 * (1 - std::pow(5. / 6, 4))));
   auto const exact = [](long double m, long double n) {
@@ -457,21 +463,22 @@ TEST_CASE("capacity: the expectation before training equals the formula for unif
   };
   for (index_t n : {1'000, 1'000'000, 10'000'000, 1'000'000'000}) {
     CAPTURE(n);
-    CHECK(expected_capacity({256, 256, 256, 256}, n).expected_collisions ==
+    CHECK(quantize::expected_capacity({256, 256, 256, 256}, n).expected_collisions ==
           doctest::Approx(exact(0x1p32L, static_cast<long double>(n))).epsilon(1e-8));
-    CHECK(expected_capacity({512, 512, 512}, n).expected_collisions ==
+    CHECK(quantize::expected_capacity({512, 512, 512}, n).expected_collisions ==
           doctest::Approx(exact(0x1p27L, static_cast<long double>(n))).epsilon(1e-8));
   }
-  CHECK(expected_capacity({256, 256, 256, 256}, 0).expected_collisions == 0);
+  CHECK(quantize::expected_capacity({256, 256, 256, 256}, 0).expected_collisions == 0);
 }
 
 TEST_CASE("capacity: the fill of every level after training") {
-  code_table table(6, {2, 3});
+  quantize::code_table table(6, {2, 3});
   for (auto const& [i, a, b] : {std::array{0, 0, 0}, {1, 0, 1}, {2, 0, 2}, {3, 1, 0}})
     table.set(item(i), sequence{code_t(a), code_t(b)});
-  auto const report = capacity_of(table);
+  auto const report = quantize::capacity_of(table);
   CHECK(report.levels[0] ==
-        level_fill{.prefixes = 1, .fullest = 4, .mean = 4, .fullest_share = 4. / 6, .full_share = 0});
-  CHECK(report.levels[1] == level_fill{.prefixes = 2, .fullest = 3, .mean = 2, .fullest_share = 1, .full_share = 0.5});
+        quantize::level_fill{.prefixes = 1, .fullest = 4, .mean = 4, .fullest_share = 4. / 6, .full_share = 0});
+  CHECK(report.levels[1] ==
+        quantize::level_fill{.prefixes = 2, .fullest = 3, .mean = 2, .fullest_share = 1, .full_share = 0.5});
   CHECK(report.items_until_full == doctest::Approx(4));
 }

@@ -37,7 +37,7 @@ struct watched_features {
     ++*ended;
   }
 };
-static_assert(FeatureSource<watched_features>);
+static_assert(embed::FeatureSource<watched_features>);
 }  // namespace
 
 TEST_CASE_TEMPLATE(
@@ -49,8 +49,8 @@ TEST_CASE_TEMPLATE(
       auto const all = counted_rows(rows, 3);
       std::vector<float> seen;
       index_t blocks = 0;
-      detail::for_each_feature_block(
-          b, matrix_features(all), block, [&](B& worker, index_t number, index_t first, in_matrix<B, float> x) {
+      quantize::detail::for_each_feature_block(
+          b, embed::matrix_features(all), block, [&](B& worker, index_t number, index_t first, in_matrix<B, float> x) {
             scratch_scope<B> const scope(worker.scratch());
             fill<float>(worker, take<float>(worker, 1000), NAN);  // visitors use scratch as well
             CHECK(number == blocks++);
@@ -69,13 +69,13 @@ TEST_CASE_TEMPLATE("feature blocks: the exception of a failed read is rethrown a
   temporary_directory const directory;
   auto const path = directory / "f.npy";
   write_npy(path, counted_rows(10, 3));
-  npy_features const features(path);
+  embed::npy_features const features(path);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 4 * 3 * sizeof(float) - 1);  // inside row 5
   B b;
   std::vector<index_t> seen;
   auto const walk = [&] {
-    detail::for_each_feature_block(b, features, 2,
-                                   [&](B&, index_t, index_t first, in_matrix<B, float>) { seen.push_back(first); });
+    quantize::detail::for_each_feature_block(
+        b, features, 2, [&](B&, index_t, index_t first, in_matrix<B, float>) { seen.push_back(first); });
   };
   CHECK(complaint<file_error>(walk).starts_with(path.string() + ": "));
   CHECK(seen == std::vector<index_t>{0, 2});
@@ -86,7 +86,7 @@ TEST_CASE_TEMPLATE("feature blocks: an exception from a visitor leaves no read r
   std::atomic<index_t> begun{0}, ended{0};
   watched_features const features{&begun, &ended, 100, std::chrono::milliseconds(20)};
   auto const walk = [&] {
-    detail::for_each_feature_block(b, features, 4, [&](B&, index_t number, index_t, in_matrix<B, float>) {
+    quantize::detail::for_each_feature_block(b, features, 4, [&](B&, index_t number, index_t, in_matrix<B, float>) {
       if (number == 1) throw training_error("enough");
     });
   };
@@ -103,7 +103,7 @@ TEST_CASE_TEMPLATE("feature stream: the next block is read during the work on on
   B b;
   std::atomic<index_t> begun{0}, ended{0};
   watched_features const features{&begun, &ended, 4 * blocks - 1};
-  feature_stream<B, watched_features> stream(b, features, 4);
+  quantize::feature_stream<B, watched_features> stream(b, features, 4);
   for (index_t i = 0; i < blocks; ++i) {
     auto const x = stream.next();
     CHECK(x.rows() == (i + 1 < blocks ? 4 : 3));

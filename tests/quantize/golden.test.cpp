@@ -38,16 +38,16 @@ class golden_case {
   using B = typename Setting::backend;
   using T = typename Setting::scalar;
 
-  explicit golden_case(std::string const& name, commitment commit = commitment::first_level)
+  explicit golden_case(std::string const& name, quantize::commitment commit = quantize::commitment::first_level)
       : file(golden(name) / "golden.safetensors"),
-        from_file(read_rq_vae<T>(backend, golden(name) / "model.safetensors")),
+        from_file(quantize::read_rq_vae<T>(backend, golden(name) / "model.safetensors")),
         model(backend, configured(from_file.config(), commit)) {
     copy(std::as_const(from_file).parameters(), model.parameters());
     x = file.template values<T>("x");
   }
 
   in_matrix<B, T> batch() const { return {x.data(), file.info("x").shape[0], file.info("x").shape[1]}; }
-  rq_vae_trainer_options options() const {
+  quantize::rq_vae_trainer_options options() const {
     return {.learning_rate = 1e-2,
             .optimizer = {.weight_decay = 1e-4, .clip_norm = 0},
             .epsilons = {},
@@ -58,11 +58,11 @@ class golden_case {
 
   B backend;
   safetensors file;
-  rq_vae<B, T> from_file, model;
+  quantize::rq_vae<B, T> from_file, model;
   std::vector<T> x;
 
  private:
-  rq_vae_config configured(rq_vae_config c, commitment commit) const {
+  quantize::rq_vae_config configured(quantize::rq_vae_config c, quantize::commitment commit) const {
     c.quant_weight = number("quant_weight");
     c.beta = number("beta");
     c.commit = commit;
@@ -78,7 +78,7 @@ TEST_CASE_TEMPLATE("RQ-VAE golden: codes, residuals and losses are PyTorch's", S
   for (std::string const name : names) {
     CAPTURE(name);
     golden_case<S> given(name);
-    rq_vae_trainer trainer(given.backend, given.model, given.options());
+    quantize::rq_vae_trainer trainer(given.backend, given.model, given.options());
     auto const losses = trainer.losses_and_gradient(given.batch());
     CHECK_CLOSE(losses.reconstruction, given.number("reconstruction_loss"), S::tolerance);
     CHECK_CLOSE(losses.quantization, given.number("quantization_loss"), S::tolerance);
@@ -96,10 +96,10 @@ TEST_CASE_TEMPLATE("RQ-VAE golden: codes, residuals and losses are PyTorch's", S
 TEST_CASE_TEMPLATE("RQ-VAE golden: every parameter's gradient is PyTorch's, by either rule of commitment", S, precise,
                    fast) {
   for (std::string const name : names)
-    for (auto const& [commit, prefix] :
-         {std::pair(commitment::first_level, "grad."), std::pair(commitment::all_levels, "grad_all_levels.")}) {
+    for (auto const& [commit, prefix] : {std::pair(quantize::commitment::first_level, "grad."),
+                                         std::pair(quantize::commitment::all_levels, "grad_all_levels.")}) {
       golden_case<S> given(name, commit);
-      rq_vae_trainer trainer(given.backend, given.model, given.options());
+      quantize::rq_vae_trainer trainer(given.backend, given.model, given.options());
       trainer.losses_and_gradient(given.batch());
       for (auto const& p : given.model.layout().entries()) {
         CAPTURE(p.name);
@@ -112,7 +112,7 @@ TEST_CASE_TEMPLATE("RQ-VAE golden: every parameter's gradient is PyTorch's, by e
 TEST_CASE_TEMPLATE("RQ-VAE golden: the losses of ten AdamW steps are PyTorch's", S, precise, fast) {
   for (std::string const name : names) {
     golden_case<S> given(name);
-    rq_vae_trainer trainer(given.backend, given.model, given.options());
+    quantize::rq_vae_trainer trainer(given.backend, given.model, given.options());
     std::vector<double> losses;
     for (int i = 0; i < 10; ++i) losses.push_back(trainer.step(given.batch()).total);
     CHECK_CLOSE(losses, given.file.template values<double>("adamw_losses"), S::steps);
@@ -121,10 +121,10 @@ TEST_CASE_TEMPLATE("RQ-VAE golden: the losses of ten AdamW steps are PyTorch's",
 
 TEST_CASE("RQ-VAE golden: the division of a batch among workers doesn't change the results") {
   golden_case<fast> given("equal_levels");
-  rq_vae_trainer alone(given.backend, given.model, given.options());
+  quantize::rq_vae_trainer alone(given.backend, given.model, given.options());
   auto const expected = alone.losses_and_gradient(given.batch());
   cpu::backend three(3);
-  rq_vae_trainer shared(three, given.model, given.options());
+  quantize::rq_vae_trainer shared(three, given.model, given.options());
   CHECK_CLOSE(shared.losses_and_gradient(given.batch()).total, expected.total, 1e-6);
   CHECK_CLOSE(shared.gradient(), alone.gradient(), 1e-5);
 }

@@ -10,18 +10,18 @@ using namespace mql4grec::test;
 
 namespace {
 template <class B>
-kmeans_result run(B& b, matrix<float> const& rows, index_t k, kmeans_options const& options,
-                  std::vector<float>& vectors) {
+quantize::kmeans_result run(B& b, matrix<float> const& rows, index_t k, quantize::kmeans_options const& options,
+                            std::vector<float>& vectors) {
   auto found = poisoned<float>(b, {k, rows.columns()});
-  auto const result = kmeans(b, in_matrix<B, float>(on(b, rows)), options, *found);
+  auto const result = quantize::kmeans(b, in_matrix<B, float>(on(b, rows)), options, *found);
   vectors = fetched(found).values;
   return result;
 }
 template <class B>
-kmeans_result refine(B& b, matrix<float> const& rows, index_t k, kmeans_options const& options,
-                     std::vector<float>& vectors) {
+quantize::kmeans_result refine(B& b, matrix<float> const& rows, index_t k, quantize::kmeans_options const& options,
+                               std::vector<float>& vectors) {
   auto moved = on(b, matrix<float>({k, rows.columns()}, vectors));
-  auto const result = refine_kmeans(b, in_matrix<B, float>(on(b, rows)), options, *moved);
+  auto const result = quantize::refine_kmeans(b, in_matrix<B, float>(on(b, rows)), options, *moved);
   vectors = fetched(moved).values;
   return result;
 }

@@ -24,7 +24,7 @@ matrix<float> uneven_rows(index_t n, index_t width, std::uint64_t seed = 1) {
 
 /// x̂ decoded from the codes of all rows: the sum of their vectors, rotated back, plus the mean.
 template <class B>
-matrix<double> decoded(residual_kmeans<B> const& model, code_table const& table) {
+matrix<double> decoded(quantize::residual_kmeans<B> const& model, quantize::code_table const& table) {
   index_t const n = table.items(), w = model.latent_width();
   auto const mean = fetched(model.mean.view_all());
   auto const rotation = fetched(model.rotation_matrix());
@@ -47,7 +47,8 @@ matrix<double> decoded(residual_kmeans<B> const& model, code_table const& table)
   return x;
 }
 template <class B>
-double error_of(residual_kmeans<B> const& model, code_table const& table, matrix<float> const& rows) {
+double error_of(quantize::residual_kmeans<B> const& model, quantize::code_table const& table,
+                matrix<float> const& rows) {
   auto const x = decoded(model, table);
   double sum = 0;
   for (std::size_t i = 0; i < rows.values.size(); ++i)
@@ -56,12 +57,12 @@ double error_of(residual_kmeans<B> const& model, code_table const& table, matrix
 }
 
 template <class B, class F>
-code_table codes_of(B& b, residual_kmeans<B> const& model, F const& features) {
-  return assign_codes(b, model, features, {.reconstruction_error = false}).codes;
+quantize::code_table codes_of(B& b, quantize::residual_kmeans<B> const& model, F const& features) {
+  return quantize::assign_codes(b, model, features, {.reconstruction_error = false}).codes;
 }
 
 template <class B>
-bool same(residual_kmeans<B> const& x, residual_kmeans<B> const& y) {
+bool same(quantize::residual_kmeans<B> const& x, quantize::residual_kmeans<B> const& y) {
   bool all = x.error == y.error && x.books.sizes() == y.books.sizes();
   all = all && fetched(x.mean.view_all()).values == fetched(y.mean.view_all()).values;
   all = all && fetched(x.rotation_matrix()).values == fetched(y.rotation_matrix()).values;
@@ -75,13 +76,13 @@ TEST_CASE_TEMPLATE("residual_kmeans: its error is that of the rows reconstructed
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const rows = uneven_rows(400, 6);
-  matrix_features const features(rows);
+  embed::matrix_features const features(rows);
   for (index_t const rounds : {0, 3}) {
-    auto const model = fit_residual_kmeans(b, features, {.codes = {8, 4, 5}, .rotation_rounds = rounds});
+    auto const model = quantize::fit_residual_kmeans(b, features, {.codes = {8, 4, 5}, .rotation_rounds = rounds});
     auto const table = codes_of(b, model, features);
     CHECK(table.sizes() == std::vector<index_t>{8, 4, 5});
     CHECK_CLOSE(error_of(model, table, rows), model.error, 1e-5);
-    auto const whole = assign_codes(b, model, features);
+    auto const whole = quantize::assign_codes(b, model, features);
     CHECK(whole.codes == table);
     CHECK_CLOSE(whole.quantization_error, model.error, 1e-5);
     CHECK_CLOSE(whole.reconstruction_error, model.error, 1e-5);  // a rotation preserves lengths
@@ -94,10 +95,10 @@ TEST_CASE_TEMPLATE("residual_kmeans: each additional level reduces the error and
   B b;
   auto const rows = uneven_rows(300, 5);
   std::vector<index_t> codes{7};
-  auto before = fit_residual_kmeans(b, matrix_features(rows), {.codes = codes});
+  auto before = quantize::fit_residual_kmeans(b, embed::matrix_features(rows), {.codes = codes});
   for (index_t const k : {6, 1, 5}) {
     codes.push_back(k);
-    auto after = fit_residual_kmeans(b, matrix_features(rows), {.codes = codes});
+    auto after = quantize::fit_residual_kmeans(b, embed::matrix_features(rows), {.codes = codes});
     CHECK((k == 1 || after.error < 0.8 * before.error));
     CHECK(after.error <= before.error * (1 + 1e-6));
     for (index_t l = 0; l < before.books.levels(); ++l)
@@ -109,7 +110,7 @@ TEST_CASE_TEMPLATE("residual_kmeans: each additional level reduces the error and
 TEST_CASE_TEMPLATE("residual_kmeans: as many codes as rows leave no error", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const rows = uneven_rows(30, 4);
-  CHECK_CLOSE(fit_residual_kmeans(b, matrix_features(rows), {.codes = {30, 2}}).error, 0., 1e-10);
+  CHECK_CLOSE(quantize::fit_residual_kmeans(b, embed::matrix_features(rows), {.codes = {30, 2}}).error, 0., 1e-10);
 }
 
 TEST_CASE("residual_kmeans: more iterations never leave more error at the first level") {
@@ -117,8 +118,8 @@ TEST_CASE("residual_kmeans: more iterations never leave more error at the first 
   auto const rows = uneven_rows(2000, 8);
   double before = INFINITY;
   for (index_t n = 1; n < 10; ++n) {
-    auto const model =
-        fit_residual_kmeans(b, matrix_features(rows), {.codes = {30}, .clustering = {.iterations = n, .tolerance = 0}});
+    auto const model = quantize::fit_residual_kmeans(b, embed::matrix_features(rows),
+                                                     {.codes = {30}, .clustering = {.iterations = n, .tolerance = 0}});
     CHECK(model.error <= before * (1 + 1e-6));
     before = model.error;
   }
@@ -130,11 +131,11 @@ TEST_CASE_TEMPLATE("residual_kmeans: the rotation is orthogonal and never increa
   index_t improved = 0;
   for (std::uint64_t seed = 1; seed < 6; ++seed) {
     auto const rows = uneven_rows(250, 7, seed);
-    residual_kmeans_options how{.codes = {6, 6, 6}, .clustering = {.iterations = 4, .seed = seed}};
-    auto const plain = fit_residual_kmeans(b, matrix_features(rows), how);
+    quantize::residual_kmeans_options how{.codes = {6, 6, 6}, .clustering = {.iterations = 4, .seed = seed}};
+    auto const plain = quantize::fit_residual_kmeans(b, embed::matrix_features(rows), how);
     CHECK_FALSE(plain.rotated());
     how.rotation_rounds = 4;
-    auto const rotated_model = fit_residual_kmeans(b, matrix_features(rows), how);
+    auto const rotated_model = quantize::fit_residual_kmeans(b, embed::matrix_features(rows), how);
     CHECK(rotated_model.error <= plain.error);
     if (!rotated_model.rotated()) continue;
     ++improved;
@@ -152,15 +153,15 @@ TEST_CASE_TEMPLATE("residual_kmeans: the rotation is orthogonal and never increa
 
 TEST_CASE("residual_kmeans: any number of workers gives the same bits, in training and in assignment") {
   auto const rows = uneven_rows(5000, 9);
-  matrix_features const features(rows);
-  residual_kmeans_options const how{
+  embed::matrix_features const features(rows);
+  quantize::residual_kmeans_options const how{
       .codes = {20, 10}, .clustering = {.iterations = 4}, .sample_rows = 3500, .rotation_rounds = 1};
   cpu::backend one;
-  auto const expected = fit_residual_kmeans(one, features, how);
+  auto const expected = quantize::fit_residual_kmeans(one, features, how);
   auto const table = codes_of(one, expected, features);
   for (index_t workers : {2, 3, 5}) {
     cpu::backend b(workers);
-    CHECK(same(fit_residual_kmeans(b, features, how), expected));
+    CHECK(same(quantize::fit_residual_kmeans(b, features, how), expected));
     CHECK(codes_of(b, expected, features) == table);
   }
 }
@@ -168,33 +169,33 @@ TEST_CASE("residual_kmeans: any number of workers gives the same bits, in traini
 TEST_CASE("residual_kmeans: trains on a sample determined by the seed, and assigns codes to all rows") {
   cpu::backend b;
   auto const rows = uneven_rows(900, 5);
-  matrix_features const features(rows);
-  residual_kmeans_options how{.codes = {10, 10}, .sample_rows = 100};
-  auto const model = fit_residual_kmeans(b, features, how);
-  CHECK(same(fit_residual_kmeans(b, features, how), model));
+  embed::matrix_features const features(rows);
+  quantize::residual_kmeans_options how{.codes = {10, 10}, .sample_rows = 100};
+  auto const model = quantize::fit_residual_kmeans(b, features, how);
+  CHECK(same(quantize::fit_residual_kmeans(b, features, how), model));
   auto const table = codes_of(b, model, features);
   for (index_t i = 0; i < 900; ++i) CHECK(table.has(item_id(i)));
   CHECK(error_of(model, table, rows) > model.error);  // includes rows outside the sample
   how.clustering.seed = 7;
-  CHECK_FALSE(same(fit_residual_kmeans(b, features, how), model));
+  CHECK_FALSE(same(quantize::fit_residual_kmeans(b, features, how), model));
 }
 
 TEST_CASE("encoded_latents: latents of residual k-means have the assigned codes, for any items") {
   cpu::backend b;
   auto const rows = uneven_rows(300, 5);
-  matrix_features const features(rows);
-  auto const model =
-      fit_residual_kmeans(b, features, {.codes = {9, 9}, .clustering = {.iterations = 3}, .rotation_rounds = 3});
+  embed::matrix_features const features(rows);
+  auto const model = quantize::fit_residual_kmeans(
+      b, features, {.codes = {9, 9}, .clustering = {.iterations = 3}, .rotation_rounds = 3});
   auto const table = codes_of(b, model, features);
   std::vector<index_t> const items{250, 3, 3, 77};
   std::vector<float> memory(20, NAN);
   host_matrix_view<float> const z(memory.data(), 4, 5);
-  encoded_latents const latents(b, model, features);
-  static_assert(LatentSource<std::remove_const_t<decltype(latents)>>);
+  quantize::encoded_latents const latents(b, model, features);
+  static_assert(quantize::LatentSource<std::remove_const_t<decltype(latents)>>);
   latents.gather(items, z);
   matrix<code_t> codes({2, 4}, std::vector<code_t>(8));
   auto const levels = model.codebooks();
-  quantize<float>(b, std::span(levels), z, {codes.values.data(), 2, 4});
+  quantize::quantize<float>(b, std::span(levels), z, {codes.values.data(), 2, 4});
   for (std::size_t i = 0; i < 4; ++i)
     for (std::size_t l = 0; l < 2; ++l) CHECK(codes.values[l * 4 + i] == table.of(item_id(items[i]))[l]);
 }
@@ -202,8 +203,8 @@ TEST_CASE("encoded_latents: latents of residual k-means have the assigned codes,
 TEST_CASE("residual_kmeans: invalid options and features are an error with both numbers") {
   cpu::backend b;
   auto rows = uneven_rows(20, 3);
-  auto const fit = [&](residual_kmeans_options const& how) {
-    return fit_residual_kmeans(b, matrix_features(rows), how);
+  auto const fit = [&](quantize::residual_kmeans_options const& how) {
+    return quantize::fit_residual_kmeans(b, embed::matrix_features(rows), how);
   };
   CHECK_THROWS_WITH_AS(fit({}), "k-means: 20 rows for 256 codes, expected at least as many rows", error);
   CHECK_THROWS_WITH_AS(fit({.codes = {}}), "codebooks: 0 levels of width 3, expected at least 1 of each", error);
@@ -212,7 +213,7 @@ TEST_CASE("residual_kmeans: invalid options and features are an error with both 
   CHECK_THROWS_WITH_AS(fit({.codes = {4}, .rotation_rounds = -1}),
                        "residual k-means: -1 rounds of rotation, expected at least 0", error);
   auto const model = fit({.codes = {4}});
-  CHECK_THROWS_WITH_AS(codes_of(b, model, matrix_features(uneven_rows(5, 4))),
+  CHECK_THROWS_WITH_AS(codes_of(b, model, embed::matrix_features(uneven_rows(5, 4))),
                        "quantize: features of width 4 for a quantizer of width 3", error);
   rows.values[3 * 7 + 1] = NAN;
   CHECK_THROWS_WITH_AS(fit({.codes = {4}}), "residual k-means: row 7 holds a number that isn't finite", error);

@@ -12,10 +12,10 @@ using namespace mql4grec::test;
 
 namespace {
 template <Backend B>
-residual_kmeans<B> trained(B& b, index_t rotation_rounds, std::vector<index_t> codes = {5, 2, 4}) {
+quantize::residual_kmeans<B> trained(B& b, index_t rotation_rounds, std::vector<index_t> codes = {5, 2, 4}) {
   auto const rows = random_normal<float>({60, 3}, 2);
-  return fit_residual_kmeans(
-      b, matrix_features(rows),
+  return quantize::fit_residual_kmeans(
+      b, embed::matrix_features(rows),
       {.codes = std::move(codes), .clustering = {.iterations = 2}, .rotation_rounds = rotation_rounds});
 }
 
@@ -26,7 +26,7 @@ std::string complaint_after(Change&& change) {
   temporary_directory const root;
   cpu::backend b;
   auto const path = root / "model.safetensors";
-  write_residual_kmeans(path, trained(b, 3));
+  quantize::write_residual_kmeans(path, trained(b, 3));
   std::vector<named_tensor> tensors;
   std::vector<std::vector<double>> values;
   {
@@ -39,7 +39,7 @@ std::string complaint_after(Change&& change) {
   }
   change(tensors);
   write_safetensors(path, tensors);
-  auto const what = complaint<file_error>([&] { return read_residual_kmeans(b, path); });
+  auto const what = complaint<file_error>([&] { return quantize::read_residual_kmeans(b, path); });
   return what.starts_with(path.string() + ": ") ? what.substr(path.string().size() + 2) : what;
 }
 named_tensor& find(std::vector<named_tensor>& tensors, std::string const& name) {
@@ -50,7 +50,7 @@ host_vector_view<double const> ones(index_t n) { return {many.data(), n}; }
 
 void read_all(std::filesystem::path const& path) {
   cpu::backend b;
-  read_residual_kmeans(b, path);
+  quantize::read_residual_kmeans(b, path);
 }
 }  // namespace
 
@@ -62,8 +62,8 @@ TEST_CASE_TEMPLATE("residual k-means file: a written model is read bit by bit an
   for (index_t const rounds : {0, 3})
     for (std::vector<index_t> const& codes : {std::vector<index_t>{5, 2, 4}, {1}, std::vector<index_t>(26, 2)}) {
       auto const written = trained(b, rounds, codes);
-      write_residual_kmeans(root / "m.safetensors", written);
-      auto const read = read_residual_kmeans(b, root / "m.safetensors");
+      quantize::write_residual_kmeans(root / "m.safetensors", written);
+      auto const read = quantize::read_residual_kmeans(b, root / "m.safetensors");
       CHECK(read.books.sizes() == codes);
       CHECK((read.rotated() == written.rotated() && read.error == written.error));
       CHECK_CLOSE(fetched(read.mean.view_all()), fetched(written.mean.view_all()), 0);
@@ -71,7 +71,7 @@ TEST_CASE_TEMPLATE("residual k-means file: a written model is read bit by bit an
       for (index_t l = 0; l < read.books.levels(); ++l)
         CHECK_CLOSE(fetched(read.books.vectors(l)), fetched(written.books.vectors(l)), 0);
       auto const codes_of = [&](auto const& model) {
-        return assign_codes(b, model, matrix_features(rows), {.reconstruction_error = false}).codes;
+        return quantize::assign_codes(b, model, embed::matrix_features(rows), {.reconstruction_error = false}).codes;
       };
       CHECK(codes_of(read) == codes_of(written));
     }
@@ -83,9 +83,9 @@ TEST_CASE_TEMPLATE("residual k-means file: a model trained on one backend is the
   temporary_directory const root;
   B b;
   reference::backend host;
-  write_residual_kmeans(root / "here", trained(b, 3));
-  write_residual_kmeans(root / "there", read_residual_kmeans(host, root / "here"));
-  write_residual_kmeans(root / "back", read_residual_kmeans(b, root / "there"));
+  quantize::write_residual_kmeans(root / "here", trained(b, 3));
+  quantize::write_residual_kmeans(root / "there", quantize::read_residual_kmeans(host, root / "here"));
+  quantize::write_residual_kmeans(root / "back", quantize::read_residual_kmeans(b, root / "there"));
   CHECK(read_file(root / "here") == read_file(root / "there"));
   CHECK(read_file(root / "here") == read_file(root / "back"));
 }
@@ -104,7 +104,7 @@ TEST_CASE("residual k-means file: tensors that don't fit are named in the messag
           t.push_back({"other", {1}, ones(1)});
         }) == "tensor 'other': no parameter of residual k-means");
   auto const reshaped = [](std::string const& name, std::vector<index_t> const& shape) {
-    return complaint_after([&](auto& t) { find(t, name) = {name, shape, ones(detail::entries_of(shape))}; });
+    return complaint_after([&](auto& t) { find(t, name) = {name, shape, ones(core::detail::entries_of(shape))}; });
   };
   CHECK(reshaped("mean", {3, 1}) == "tensor 'mean': shape [3, 1], expected 1 to 1048576 numbers");
   CHECK(reshaped("mean", {0}) == "tensor 'mean': shape [0], expected 1 to 1048576 numbers");
@@ -141,7 +141,7 @@ TEST_CASE(
     "bounds") {
   temporary_directory const root;
   cpu::backend b;
-  write_residual_kmeans(root / "m", trained(b, 3));
+  quantize::write_residual_kmeans(root / "m", trained(b, 3));
   auto const whole = read_file(root / "m");
   check_cut_short(whole, read_all);
   check_damaged(whole, "{}[],:\"0123456789-.eE \\\n\xff", whole.size(), read_all);

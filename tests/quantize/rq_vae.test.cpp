@@ -10,11 +10,11 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-rq_vae_config small() { return {.input_width = 7, .hidden = {6, 5}, .latent_width = 3, .codes = {4, 2, 5}}; }
+quantize::rq_vae_config small() { return {.input_width = 7, .hidden = {6, 5}, .latent_width = 3, .codes = {4, 2, 5}}; }
 
 template <class T, class B>
-rq_vae<B, T> random_model(B& b, rq_vae_config const& c, std::uint64_t seed = 3) {
-  rq_vae<B, T> model(b, c);
+quantize::rq_vae<B, T> random_model(B& b, quantize::rq_vae_config const& c, std::uint64_t seed = 3) {
+  quantize::rq_vae<B, T> model(b, c);
   random_stream random(seed, 0);
   fill(model.parameters(), [&](host_vector_view<T> values) {
     for (index_t i = 0; i < values.size(); ++i) values(i) = mql4grec::constant<T>(0.6 * random.normal());
@@ -23,19 +23,19 @@ rq_vae<B, T> random_model(B& b, rq_vae_config const& c, std::uint64_t seed = 3) 
 }
 
 /// Options for full-batch training without revival of codes.
-rq_vae_trainer_options plain(index_t rows) {
+quantize::rq_vae_trainer_options plain(index_t rows) {
   return {.learning_rate = 1e-2, .epsilons = {}, .batch_size = rows, .revive_after = 0};
 }
 
 /// The loss by its formulas, for any Field, with given codes and constants (sg).
 template <class T>
-T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> const& x,
+T loss_by_formula(quantize::rq_vae_config const& c, vector<T> const& flat, matrix<double> const& x,
                   in_matrix<reference::backend, double> fixed_residuals, in_matrix<reference::backend, code_t> codes,
                   std::vector<double> const& fixed_parameters) {
   reference::backend b;
-  auto const layout = rq_vae_layout(c);
-  auto const w = rq_vae_windows(c, layout, view<T const, host_space, 1>(flat));
-  auto const constants = rq_vae_windows(
+  auto const layout = quantize::rq_vae_layout(c);
+  auto const w = quantize::rq_vae_windows(c, layout, view<T const, host_space, 1>(flat));
+  auto const constants = quantize::rq_vae_windows(
       c, layout, view<double const, host_space, 1>(fixed_parameters.data(), std::ssize(fixed_parameters)));
   auto const wide = as<T>(x);
   index_t const n = x.rows(), width = c.latent_width;
@@ -55,8 +55,9 @@ T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> 
         T const v = w.codebooks[level](code, j);
         double const r_fixed = fixed_residuals(l * n + i, j), v_fixed = constants.codebooks[level](code, j);
         quantization += (v - mql4grec::constant<T>(r_fixed)) * (v - mql4grec::constant<T>(r_fixed));
-        T const distance = c.commit == commitment::all_levels || l == 0 ? rest - mql4grec::constant<T>(v_fixed)
-                                                                        : mql4grec::constant<T>(r_fixed - v_fixed);
+        T const distance = c.commit == quantize::commitment::all_levels || l == 0
+                               ? rest - mql4grec::constant<T>(v_fixed)
+                               : mql4grec::constant<T>(r_fixed - v_fixed);
         quantization += mql4grec::constant<T>(c.beta) * distance * distance;
         rest -= mql4grec::constant<T>(v_fixed);
         chosen += v_fixed;
@@ -73,14 +74,14 @@ T loss_by_formula(rq_vae_config const& c, vector<T> const& flat, matrix<double> 
 }  // namespace
 
 TEST_CASE("RQ-VAE: the gradient is the derivative of the loss with the stop-gradient terms constant") {
-  for (auto const commit : {commitment::first_level, commitment::all_levels}) {
+  for (auto const commit : {quantize::commitment::first_level, quantize::commitment::all_levels}) {
     auto c = small();
     c.commit = commit;
     c.quant_weight = 0.7;
     reference::backend b;
     auto model = random_model<double>(b, c);
     auto const x = random_normal({9, 7}, 5);
-    rq_vae_trainer trainer(b, model, plain(9));
+    quantize::rq_vae_trainer trainer(b, model, plain(9));
     auto const losses = trainer.losses_and_gradient(x);
     std::vector<double> residuals;
     for (index_t l = 0; l < c.levels(); ++l)
@@ -98,7 +99,7 @@ TEST_CASE("RQ-VAE: the gradient is the derivative of the loss with the stop-grad
 }
 
 TEST_CASE("RQ-VAE: names and shapes are those of the released code's state dict") {
-  auto const layout = rq_vae_layout(small());
+  auto const layout = quantize::rq_vae_layout(small());
   CHECK(layout.find("encoder.mlp_layers.1.weight").shape() == std::vector<index_t>{6, 7});
   CHECK(layout.find("encoder.mlp_layers.7.weight").shape() == std::vector<index_t>{3, 5});
   CHECK(layout.find("decoder.mlp_layers.1.bias").shape() == std::vector<index_t>{5});
@@ -109,10 +110,10 @@ TEST_CASE("RQ-VAE: names and shapes are those of the released code's state dict"
 
 TEST_CASE("RQ-VAE: weights start Xavier-normal, biases at zero, determined by the seed") {
   cpu::backend b;
-  rq_vae<cpu::backend, float> one(b, {.input_width = 200, .hidden = {100}, .latent_width = 8, .codes = {16}});
-  rq_vae<cpu::backend, float> other(b, one.config());
-  initialize(one, 1);
-  initialize(other, 1);
+  quantize::rq_vae<cpu::backend, float> one(b, {.input_width = 200, .hidden = {100}, .latent_width = 8, .codes = {16}});
+  quantize::rq_vae<cpu::backend, float> other(b, one.config());
+  quantize::initialize(one, 1);
+  quantize::initialize(other, 1);
   CHECK(std::ranges::equal(as_span(one.parameters()), as_span(other.parameters())));
   auto const& w = one.weights().encoder.front();
   double squares = 0;
@@ -120,15 +121,16 @@ TEST_CASE("RQ-VAE: weights start Xavier-normal, biases at zero, determined by th
     squares += static_cast<double>(w.weight.data[i]) * static_cast<double>(w.weight.data[i]);
   CHECK_CLOSE(squares / static_cast<double>(w.weight.size()), 2. / 300, 2e-4);
   CHECK_CLOSE(w.bias, constant(100, 0.f), 0);
-  initialize(other, 2);
+  quantize::initialize(other, 2);
   CHECK_FALSE(std::ranges::equal(as_span(one.parameters()), as_span(other.parameters())));
 }
 
 TEST_CASE("RQ-VAE: an invalid shape is refused with the number that is out of range") {
-  CHECK_THROWS_WITH_AS(validate(rq_vae_config{}), "RQ-VAE: a layer of width 0, expected 1 to 1048576", error);
-  CHECK_THROWS_WITH_AS(validate(rq_vae_config{.input_width = 3, .codes = {}}), "RQ-VAE: 0 levels, expected 1 to 26",
-                       error);
-  CHECK_THROWS_WITH_AS(validate(rq_vae_config{.input_width = 3, .codes = {4, 0}}),
+  CHECK_THROWS_WITH_AS(quantize::validate(quantize::rq_vae_config{}),
+                       "RQ-VAE: a layer of width 0, expected 1 to 1048576", error);
+  CHECK_THROWS_WITH_AS(quantize::validate(quantize::rq_vae_config{.input_width = 3, .codes = {}}),
+                       "RQ-VAE: 0 levels, expected 1 to 26", error);
+  CHECK_THROWS_WITH_AS(quantize::validate(quantize::rq_vae_config{.input_width = 3, .codes = {4, 0}}),
                        "RQ-VAE: a level of 0 codes, expected 1 to 1048576", error);
 }
 
@@ -136,8 +138,8 @@ TEST_CASE("RQ-VAE training: the same seed and number of workers give the same bi
   auto const run = [] {
     cpu::backend b(2);
     auto model = random_model<float>(b, small());
-    rq_vae_trainer trainer(b, model,
-                           {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 40, .revive_after = 2});
+    quantize::rq_vae_trainer trainer(
+        b, model, {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 40, .revive_after = 2});
     auto const x = random_normal<float>({40, 7}, 5);
     for (int i = 0; i < 12; ++i) trainer.step(x);
     return std::vector<float>(model.parameters().data, model.parameters().data + model.parameters().size());
@@ -148,22 +150,22 @@ TEST_CASE("RQ-VAE training: the same seed and number of workers give the same bi
 TEST_CASE_TEMPLATE("RQ-VAE training: a code that is no row's nearest moves to the row with the highest error", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  rq_vae_config const c{.input_width = 2, .hidden = {}, .latent_width = 2, .codes = {3}};
-  rq_vae<B, double> model(b, c);
+  quantize::rq_vae_config const c{.input_width = 2, .hidden = {}, .latent_width = 2, .codes = {3}};
+  quantize::rq_vae<B, double> model(b, c);
   fill(model.parameters(), [&](host_vector_view<double> values) {
-    auto const w = rq_vae_windows(c, model.layout(), values);
+    auto const w = quantize::rq_vae_windows(c, model.layout(), values);
     for (index_t i = 0; i < 2; ++i)
       w.encoder[0].weight(i, i) = w.decoder[0].weight(i, i) = 1;  // encoder and decoder are the identity
     w.codebooks[0](1, 0) = w.codebooks[0](1, 1) = w.codebooks[0](2, 0) = w.codebooks[0](2, 1) =
         1000;  // far from all rows
   });
   auto const codebook = model.codebook(0);
-  rq_vae_trainer trainer(b, model,
-                         {.learning_rate = 1e-9,
-                          .optimizer = {.weight_decay = 0, .clip_norm = 0},
-                          .epsilons = {},
-                          .batch_size = 4,
-                          .revive_after = 3});
+  quantize::rq_vae_trainer trainer(b, model,
+                                   {.learning_rate = 1e-9,
+                                    .optimizer = {.weight_decay = 0, .clip_norm = 0},
+                                    .epsilons = {},
+                                    .batch_size = 4,
+                                    .revive_after = 3});
   auto const x = on(b, matrix<double>{{0, 0}, {5, 0}, {0, 7}, {1, 1}});
   CHECK(trainer.step(x).revived == 0);
   CHECK(trainer.step(x).revived == 0);
@@ -182,12 +184,13 @@ struct training_trace {
 template <class B>
 training_trace learn(B b) {
   auto model = random_model<double>(b, small());
-  rq_vae_trainer trainer(b, model,
-                         {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 40, .revive_after = 2});
+  quantize::rq_vae_trainer trainer(
+      b, model, {.learning_rate = 1e-2, .epsilons = {0, 0, 0.05}, .batch_size = 40, .revive_after = 2});
   auto const x = on(b, random_normal({40, 7}, 5));
   training_trace out;
   for (int i = 0; i < 8; ++i)
-    out.losses.push_back(trainer.step(x, i < 2 ? quantize_mode::bypass : quantize_mode::quantize).total);
+    out.losses.push_back(
+        trainer.step(x, i < 2 ? quantize::quantize_mode::bypass : quantize::quantize_mode::quantize).total);
   out.parameters = numbers_of(model.parameters());
   out.codes = numbers_of(trainer.codes());
   return out;
@@ -205,7 +208,7 @@ TEST_CASE_TEMPLATE("RQ-VAE training: every backend has the losses, codes and par
 TEST_CASE("RQ-VAE training: a loss that isn't finite is a training_error and changes nothing") {
   cpu::backend b;
   auto model = random_model<float>(b, small());
-  rq_vae_trainer trainer(b, model, plain(3));
+  quantize::rq_vae_trainer trainer(b, model, plain(3));
   auto x = random_normal<float>({3, 7}, 1);
   x.values[4] = NAN;
   std::vector<float> const before(model.parameters().data, model.parameters().data + model.parameters().size());

@@ -8,11 +8,11 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-rq_vae_config small() { return {.input_width = 7, .hidden = {6, 5}, .latent_width = 3, .codes = {4, 2, 5}}; }
+quantize::rq_vae_config small() { return {.input_width = 7, .hidden = {6, 5}, .latent_width = 3, .codes = {4, 2, 5}}; }
 
-rq_vae<cpu::backend, float> model(cpu::backend& b) {
-  rq_vae<cpu::backend, float> one(b, small());
-  initialize(one, 3);
+quantize::rq_vae<cpu::backend, float> model(cpu::backend& b) {
+  quantize::rq_vae<cpu::backend, float> one(b, small());
+  quantize::initialize(one, 3);
   return one;
 }
 
@@ -28,7 +28,7 @@ std::string complaint_after(Change&& change) {
   change(tensors);
   auto const path = root / "model.safetensors";
   write_safetensors(path, tensors);
-  auto const what = complaint<file_error>([&] { return read_rq_vae<float>(b, path); });
+  auto const what = complaint<file_error>([&] { return quantize::read_rq_vae<float>(b, path); });
   return what.starts_with(path.string() + ": ") ? what.substr(path.string().size() + 2) : what;
 }
 named_tensor& find(std::vector<named_tensor>& tensors, std::string const& name) {
@@ -42,20 +42,21 @@ TEST_CASE("RQ-VAE file: a written model is read with its shape and bits, and con
   temporary_directory const root;
   cpu::backend b;
   auto const written = model(b);
-  write_rq_vae(root / "m.safetensors", written);
-  auto const read = read_rq_vae<float>(b, root / "m.safetensors");
+  quantize::write_rq_vae(root / "m.safetensors", written);
+  auto const read = quantize::read_rq_vae<float>(b, root / "m.safetensors");
   CHECK(read.config().widths() == small().widths());
   CHECK(read.config().codes == small().codes);
   CHECK(std::ranges::equal(as_span(read.parameters()), as_span(written.parameters())));
-  CHECK_CLOSE(read_rq_vae<double>(b, root / "m.safetensors").parameters(), written.parameters(), 0);
+  CHECK_CLOSE(quantize::read_rq_vae<double>(b, root / "m.safetensors").parameters(), written.parameters(), 0);
 }
 
 TEST_CASE("RQ-VAE file: the shape of a model without hidden layers or with many levels follows from the file") {
   temporary_directory const root;
   cpu::backend b;
-  rq_vae_config const odd{.input_width = 2, .hidden = {}, .latent_width = 3, .codes = std::vector<index_t>(12, 2)};
-  write_rq_vae(root / "m.safetensors", rq_vae<cpu::backend, float>(b, odd));
-  auto const read = read_rq_vae<float>(b, root / "m.safetensors");
+  quantize::rq_vae_config const odd{
+      .input_width = 2, .hidden = {}, .latent_width = 3, .codes = std::vector<index_t>(12, 2)};
+  quantize::write_rq_vae(root / "m.safetensors", quantize::rq_vae<cpu::backend, float>(b, odd));
+  auto const read = quantize::read_rq_vae<float>(b, root / "m.safetensors");
   CHECK(read.config().hidden.empty());
   CHECK(read.config().codes == odd.codes);
 }

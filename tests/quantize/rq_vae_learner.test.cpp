@@ -28,7 +28,7 @@ matrix<float> const& features() {
   return all;
 }
 
-rq_vae_training_options quick(index_t epochs) {
+quantize::rq_vae_training_options quick(index_t epochs) {
   return {.training = {.learning_rate = 1e-2, .epsilons = {0, 0.01}, .batch_size = 128, .revive_after = 4},
           .epochs = epochs,
           .autoencoder_epochs = 1,
@@ -39,26 +39,28 @@ rq_vae_training_options quick(index_t epochs) {
 
 struct run {
   cpu::backend backend;
-  rq_vae<cpu::backend, float> model{backend,
-                                    {.input_width = width, .hidden = {16}, .latent_width = 4, .codes = {8, 8}}};
-  rq_vae_training_options options;
-  rq_vae_trainer<cpu::backend, float> trainer{backend, model, options.training};
-  rq_vae_progress progress = {};
-  json conditions = run_conditions(options, model.config(), items);
+  quantize::rq_vae<cpu::backend, float> model{
+      backend, {.input_width = width, .hidden = {16}, .latent_width = 4, .codes = {8, 8}}};
+  quantize::rq_vae_training_options options;
+  quantize::rq_vae_trainer<cpu::backend, float> trainer{backend, model, options.training};
+  quantize::rq_vae_progress progress = {};
+  json conditions = quantize::run_conditions(options, model.config(), items);
 
-  explicit run(index_t epochs, index_t threads = 1) : backend(threads), options(quick(epochs)) { initialize(model, 7); }
+  explicit run(index_t epochs, index_t threads = 1) : backend(threads), options(quick(epochs)) {
+    quantize::initialize(model, 7);
+  }
   run(run const&) = delete;
 
   void until(std::int64_t step) {
-    fit(trainer, matrix_features(features()), options, progress,
-        {.should_stop = [&](rq_vae_progress const& p) { return p.step >= step; }});
+    quantize::fit(trainer, embed::matrix_features(features()), options, progress,
+                  {.should_stop = [&](quantize::rq_vae_progress const& p) { return p.step >= step; }});
   }
   std::vector<float> parameters() const {
     return {model.parameters().data, model.parameters().data + model.parameters().size()};
   }
 };
 
-rq_vae_progress timeless(rq_vae_progress p) {
+quantize::rq_vae_progress timeless(quantize::rq_vae_progress p) {
   p.seconds = 0;
   for (auto& epoch : p.history) epoch.seconds = 0;
   return p;
@@ -71,7 +73,7 @@ TEST_CASE("RQ-VAE learner: the error falls far below the variance, and every lev
   CHECK(learner.progress.finished);
   CHECK(learner.progress.step == 60 * 3);
   CHECK(learner.progress.items == 60 * items);
-  auto const variance = check_finite(matrix_features(features()), "features").variance;
+  auto const variance = embed::check_finite(embed::matrix_features(features()), "features").variance;
   auto const& last = *learner.progress.history.back().evaluation;
   CHECK(last.reconstruction_error < 0.3 * variance);
   for (auto const& level : last.usage) CHECK(level.used == 8);
@@ -88,7 +90,7 @@ TEST_CASE("RQ-VAE learner: a run saved after any step and restored ends with the
     run first(4, 2), second(4, 2);
     first.until(stop);
     train::write_state(root / "state", first.trainer, first.progress, first.conditions);
-    second.progress = train::read_state<rq_vae_progress>(root / "state", second.trainer, second.conditions);
+    second.progress = train::read_state<quantize::rq_vae_progress>(root / "state", second.trainer, second.conditions);
     second.until(100000);
     CHECK(second.parameters() == whole.parameters());
     CHECK(timeless(second.progress) == timeless(whole.progress));
@@ -99,12 +101,13 @@ TEST_CASE("RQ-VAE learner: the state of another run is refused with the conditio
   temporary_directory const root;
   run one(4), more(5), other(4);
   other.options.evaluate_every = 1;
-  other.conditions = run_conditions(other.options, other.model.config(), items);
+  other.conditions = quantize::run_conditions(other.options, other.model.config(), items);
   train::write_state(root / "state", one.trainer, one.progress, one.conditions);
   CHECK(complaint<file_error>([&] {
-          return train::read_state<rq_vae_progress>(root / "state", other.trainer, other.conditions);
+          return train::read_state<quantize::rq_vae_progress>(root / "state", other.trainer, other.conditions);
         }) == (root / "state").string() + ": belongs to a run with evaluate_every = 2, but this one has 1");
-  CHECK_NOTHROW(train::read_state<rq_vae_progress>(root / "state", more.trainer,
+  CHECK_NOTHROW(
+      train::read_state<quantize::rq_vae_progress>(root / "state", more.trainer,
                                                    more.conditions));  // its learning rate doesn't depend on the epochs
 }
 
@@ -118,10 +121,10 @@ TEST_CASE("RQ-VAE learner: a collapsed codebook ends the training with training_
 }
 
 TEST_CASE("RQ-VAE learner: collapse is decided by perplexity, for any number of codes") {
-  rq_vae_training_options const options;
+  quantize::rq_vae_training_options const options;
   auto const collapsed = [&](std::vector<index_t> const& counts, index_t rows) {
-    return detail::has_collapsed({.usage = {usage_of(std::vector<index_t>{1, 1, 1, 1}), usage_of(counts)}}, options,
-                                 rows);
+    return quantize::detail::has_collapsed(
+        {.usage = {quantize::usage_of(std::vector<index_t>{1, 1, 1, 1}), quantize::usage_of(counts)}}, options, rows);
   };
   for (std::size_t const codes : {2, 3, 8, 32, 50, 256, 1000}) {
     CAPTURE(codes);
@@ -152,9 +155,11 @@ TEST_CASE("RQ-VAE learner: a training of any length doesn't keep a collapsed mod
 TEST_CASE("RQ-VAE learner: features that don't fit the model are refused") {
   run learner(1);
   matrix<float> const narrow({3, 5}, std::vector<float>(15, 1.f));
-  CHECK_THROWS_WITH_AS(fit(learner.trainer, matrix_features(narrow), learner.options, learner.progress),
-                       "RQ-VAE: features of width 5, expected 12", error);
-  CHECK_THROWS_WITH_AS(fit(learner.trainer, matrix_features(host_matrix_view<float const>(nullptr, 0, width)),
-                           learner.options, learner.progress),
-                       "RQ-VAE: no items to train on, expected at least 1", error);
+  CHECK_THROWS_WITH_AS(
+      quantize::fit(learner.trainer, embed::matrix_features(narrow), learner.options, learner.progress),
+      "RQ-VAE: features of width 5, expected 12", error);
+  CHECK_THROWS_WITH_AS(
+      quantize::fit(learner.trainer, embed::matrix_features(host_matrix_view<float const>(nullptr, 0, width)),
+                    learner.options, learner.progress),
+      "RQ-VAE: no items to train on, expected at least 1", error);
 }

@@ -11,14 +11,14 @@ using namespace mql4grec::test;
 namespace {
 /// Features that throw when row `broken` is read.
 struct broken_features {
-  matrix_features all;
+  embed::matrix_features all;
   index_t broken;
 
   index_t rows() const { return all.rows(); }
   index_t width() const { return all.width(); }
   void read(index_t first, host_matrix_view<float> out) const { all.read(first, out); }
   void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
-    if (std::ranges::find(wanted, broken) != wanted.end()) detail::raise("row ", broken, " can't be read");
+    if (std::ranges::find(wanted, broken) != wanted.end()) raise("row ", broken, " can't be read");
     all.gather(wanted, out);
   }
 };
@@ -28,10 +28,10 @@ TEST_CASE_TEMPLATE(
     "training_rows: the requested rows, whether features are on the device, read ahead, or read on demand", B,
     MQL4GREC_TEST_BACKENDS) {
   auto const values = random_normal<float>({300, 7}, 1);
-  matrix_features const features(values);
+  embed::matrix_features const features(values);
   for (index_t const resident : {index_t{0}, index_t{300 * 7 * 4 - 1}, index_t{300 * 7 * 4}}) {
     B b;
-    training_rows<B, matrix_features> rows(b, features, 64, resident);
+    quantize::training_rows<B, embed::matrix_features> rows(b, features, 64, resident);
     for (std::int64_t epoch = 0; epoch < 2; ++epoch) {
       auto const order = epoch_order(300, 3, static_cast<std::uint64_t>(epoch));
       for (std::size_t first = 0; first < order.size(); first += 64) {
@@ -52,9 +52,9 @@ TEST_CASE_TEMPLATE(
 TEST_CASE_TEMPLATE("training_rows: the exception of a failed read is rethrown when the rows are requested", B,
                    MQL4GREC_TEST_BACKENDS) {
   auto const values = random_normal<float>({10, 2}, 1);
-  broken_features const features{matrix_features(values), 7};
+  broken_features const features{embed::matrix_features(values), 7};
   B b;
-  training_rows<B, broken_features> rows(b, features, 4, 0);
+  quantize::training_rows<B, broken_features> rows(b, features, 4, 0);
   std::vector<index_t> const good{1, 2}, bad{3, 7};
   rows.take(b, good, bad);
   CHECK_THROWS_WITH_AS(rows.take(b, bad, good), "row 7 can't be read", error);

@@ -16,8 +16,8 @@ struct entry {
   int item;
   double score;
 };
-ranking list(std::vector<entry> const& entries) {
-  ranking out;
+rank::ranking list(std::vector<entry> const& entries) {
+  rank::ranking out;
   for (auto const& [item, score] : entries) out.add(item_id(item), score);
   return out;
 }
@@ -26,15 +26,15 @@ std::vector<item_id> items(std::vector<int> const& numbers) {
   for (auto const n : numbers) out.push_back(item_id(n));
   return out;
 }
-template <FusionPolicy P>
-ranking fuse(P const& policy, std::vector<ranking> const& lists) {
+template <rank::FusionPolicy P>
+rank::ranking fuse(P const& policy, std::vector<rank::ranking> const& lists) {
   return policy.fuse(lists);
 }
 
 }  // namespace
 
 TEST_CASE("average_plus_one: an item in both lists beats all others with (s₁ + s₂) / 2 + 1") {
-  auto const fused = fuse(average_plus_one{}, {list({{1, -0.1}, {2, -0.5}}), list({{3, -0.05}, {2, -0.2}})});
+  auto const fused = fuse(rank::average_plus_one{}, {list({{1, -0.1}, {2, -0.5}}), list({{3, -0.05}, {2, -0.2}})});
   CHECK(fused.items == items({2, 3, 1}));
   CHECK(fused.scores[0] == doctest::Approx(0.65));
   CHECK(fused.scores[1] == doctest::Approx(-0.05));
@@ -42,30 +42,30 @@ TEST_CASE("average_plus_one: an item in both lists beats all others with (s₁ +
 }
 
 TEST_CASE("average_plus_one: an item that occurs twice in a list counts with its best score, wherever it stands") {
-  auto const once = fuse(average_plus_one{}, {list({{1, -0.1}, {2, -0.3}}), list({{2, -0.5}})});
+  auto const once = fuse(rank::average_plus_one{}, {list({{1, -0.1}, {2, -0.3}}), list({{2, -0.5}})});
   auto const best_first =
-      fuse(average_plus_one{}, {list({{1, -0.1}, {2, -0.3}, {2, -0.9}}), list({{2, -0.5}, {2, -0.6}})});
+      fuse(rank::average_plus_one{}, {list({{1, -0.1}, {2, -0.3}, {2, -0.9}}), list({{2, -0.5}, {2, -0.6}})});
   auto const best_last =
-      fuse(average_plus_one{}, {list({{2, -0.9}, {1, -0.1}, {2, -0.3}}), list({{2, -0.6}, {2, -0.5}})});
+      fuse(rank::average_plus_one{}, {list({{2, -0.9}, {1, -0.1}, {2, -0.3}}), list({{2, -0.6}, {2, -0.5}})});
   CHECK(once == best_first);
   CHECK(once == best_last);
 }
 
 TEST_CASE("average_plus_one: equal scores stand text before image, then in the order of the list") {
-  auto const fused = fuse(average_plus_one{}, {list({{7, -1}, {3, -1}}), list({{9, -1}, {1, -1}})});
+  auto const fused = fuse(rank::average_plus_one{}, {list({{7, -1}, {3, -1}}), list({{9, -1}, {1, -1}})});
   CHECK(fused.items == items({7, 3, 9, 1}));
 }
 
 TEST_CASE("average_plus_one: a third list adds one more to what all three agree on") {
   auto const fused =
-      fuse(average_plus_one{}, {list({{1, -0.3}}), list({{1, -0.6}, {2, -0.1}}), list({{1, -0.9}, {2, -0.1}})});
+      fuse(rank::average_plus_one{}, {list({{1, -0.3}}), list({{1, -0.6}, {2, -0.1}}), list({{1, -0.9}, {2, -0.1}})});
   CHECK(fused.items == items({1, 2}));
   CHECK(fused.scores[0] == doctest::Approx(-0.6 + 2));
   CHECK(fused.scores[1] == doctest::Approx(-0.1 + 1));
 }
 
 TEST_CASE("calibrated: scores become each list's probabilities, and the mean of those ranks") {
-  auto const fused = fuse(calibrated{}, {list({{1, std::log(3.0)}, {2, 0.0}}), list({{2, -50.0}})});
+  auto const fused = fuse(rank::calibrated{}, {list({{1, std::log(3.0)}, {2, 0.0}}), list({{2, -50.0}})});
   CHECK(fused.items == items({2, 1}));
   CHECK(std::exp(fused.scores[0]) == doctest::Approx((0.25 + 1) / 2));
   CHECK(std::exp(fused.scores[1]) == doctest::Approx(0.75 / 2));
@@ -74,7 +74,7 @@ TEST_CASE("calibrated: scores become each list's probabilities, and the mean of 
 TEST_CASE("calibrated: probabilities over all items sum to one, whatever is added to a list's scores") {
   auto const text = list({{1, -1.0}, {2, -2.0}, {3, -700.0}});
   for (double const shift : {0.0, -1000.0, 1000.0}) {
-    auto const fused = fuse(calibrated{.sharpness = 5}, {text, list({{4, shift - 1}, {2, shift - 1.5}})});
+    auto const fused = fuse(rank::calibrated{.sharpness = 5}, {text, list({{4, shift - 1}, {2, shift - 1.5}})});
     double sum = 0;
     for (auto const score : fused.scores) sum += std::exp(score);
     CHECK(sum == doctest::Approx(1));
@@ -84,20 +84,20 @@ TEST_CASE("calibrated: probabilities over all items sum to one, whatever is adde
 
 TEST_CASE("fusion: nothing from nothing, and one list keeps its order") {
   auto const one = list({{5, -0.2}, {4, -0.2}, {6, -0.4}});
-  CHECK(fuse(average_plus_one{}, {}).items.empty());
-  CHECK(fuse(calibrated{}, {ranking{}, ranking{}}).items.empty());
-  CHECK(fuse(average_plus_one{}, {one, ranking{}}) == one);
-  CHECK(fuse(calibrated{}, {one, ranking{}}).items == one.items);
+  CHECK(fuse(rank::average_plus_one{}, {}).items.empty());
+  CHECK(fuse(rank::calibrated{}, {rank::ranking{}, rank::ranking{}}).items.empty());
+  CHECK(fuse(rank::average_plus_one{}, {one, rank::ranking{}}) == one);
+  CHECK(fuse(rank::calibrated{}, {one, rank::ranking{}}).items == one.items);
 }
 
 TEST_CASE("popularity: items by how often they are learnt from, equals by id; held-out items don't count") {
-  interactions data;
+  catalog::interactions data;
   data.add_user("0", items({2, 1, 4, 4}));
   data.add_user("1", items({2, 3, 4, 4}));
   data.add_user("2", items({0}));
-  auto const best = popularity(data, 4);
+  auto const best = rank::popularity(data, 4);
   CHECK(best.items == items({2, 0, 1, 3}));
   CHECK(best.scores == std::vector<double>{2, 1, 1, 1});
-  CHECK(popularity(data, 99).size() == 5);
-  CHECK(popularity(data, 0).size() == 0);
+  CHECK(rank::popularity(data, 99).size() == 5);
+  CHECK(rank::popularity(data, 0).size() == 0);
 }

@@ -11,15 +11,15 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-vocabulary const& vocab() {
-  static vocabulary const small({.modalities = {{"a", {5, 4}}}});
+language::vocabulary const& vocab() {
+  static language::vocabulary const small({.modalities = {{"a", {5, 4}}}});
   return small;
 }
-token_table table() {
-  token_table all(modality::text, 20, 2);
+language::token_table table() {
+  language::token_table all(language::modality::text, 20, 2);
   for (std::int32_t i = 0; i < 20; ++i) {
-    token_t const sequence[] = {vocab().token(modality::text, 0, code_t{i / 4}),
-                                vocab().token(modality::text, 1, code_t{i % 4})};
+    token_t const sequence[] = {vocab().token(language::modality::text, 0, code_t{i / 4}),
+                                vocab().token(language::modality::text, 1, code_t{i % 4})};
     all.set(item_id{i}, sequence);
   }
   return all;
@@ -28,7 +28,7 @@ template <Backend B>
 recommender<B> service_on(B& b) {
   auto config = small_t5();
   config.vocabulary = vocab().size();
-  return {b, random_t5<float>(b, config), {vocab(), next_only()}, {table()}};
+  return {b, random_t5<float>(b, config), {vocab(), tasks::next_only()}, {table()}};
 }
 }  // namespace
 
@@ -40,7 +40,7 @@ TEST_CASE(
   item_id const history[] = {item_id{3}, item_id{7}};
   auto const in_bf16 = service_on(rounding), in_fp32 = service_on(exact);
   cpu::backend one(1, precision::bf16);
-  ranking asked, expected = in_bf16.recommend(history, 20);
+  rank::ranking asked, expected = in_bf16.recommend(history, 20);
   std::thread([&] { asked = in_bf16.recommend(history, 20); }).join();
   CHECK(asked == expected);
   CHECK(asked.scores != in_fp32.recommend(history, 20).scores);  // factors were rounded
@@ -56,7 +56,7 @@ TEST_CASE(
   several_devices::options const second{.device = 1, .products = precision::bf16};
   device b(second);
   auto const service = service_on(b);
-  ranking first, later;
+  rank::ranking first, later;
   std::thread([&] {
     first = service.recommend({}, 5);
     later = service.recommend({}, 5);

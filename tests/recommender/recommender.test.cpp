@@ -19,19 +19,19 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-constexpr index_t catalog = 30;
+constexpr index_t catalog_items = 30;
 constexpr item_id without_text{4}, without_image{5}, without_any{9};
 
 /// Text has 20 sequences of two words, so that items share some; images have 64 of three.
-vocabulary const& vocab() {
-  static vocabulary const small({.modalities = {{"a", {5, 4}}, {"A", {4, 4, 4}}}});
+language::vocabulary const& vocab() {
+  static language::vocabulary const small({.modalities = {{"a", {5, 4}}, {"A", {4, 4, 4}}}});
   return small;
 }
 
-token_table random_table(modality kind, std::set<item_id> const& missing) {
-  token_table table(kind, catalog, vocab().levels(kind));
+language::token_table random_table(language::modality kind, std::set<item_id> const& missing) {
+  language::token_table table(kind, catalog_items, vocab().levels(kind));
   random_stream random(5, static_cast<std::uint64_t>(kind));
-  for (index_t i = 0; i < catalog; ++i) {
+  for (index_t i = 0; i < catalog_items; ++i) {
     std::vector<token_t> sequence;
     for (index_t l = 0; l < table.levels(); ++l)
       sequence.push_back(vocab().token(kind, l, code_t(random.below(vocab().codes(kind, l)))));
@@ -39,13 +39,13 @@ token_table random_table(modality kind, std::set<item_id> const& missing) {
   }
   return table;
 }
-std::vector<token_table> tables() {
-  return {random_table(modality::text, {without_text, without_any}),
-          random_table(modality::image, {without_image, without_any})};
+std::vector<language::token_table> tables() {
+  return {random_table(language::modality::text, {without_text, without_any}),
+          random_table(language::modality::image, {without_image, without_any})};
 }
 
 template <class B = cpu::backend, class T = float>
-t5<B, T> model(std::uint64_t seed = 7) {
+seq2seq::t5<B, T> model(std::uint64_t seed = 7) {
   B b;
   auto config = small_t5();
   config.vocabulary = vocab().size();
@@ -55,22 +55,22 @@ t5<B, T> model(std::uint64_t seed = 7) {
 template <class B = cpu::backend, class T = float>
 recommender<B, T> service(std::uint64_t seed = 7, recommender_options const& options = {}) {
   B b;
-  return {b, model<B, T>(seed), {vocab(), all_tasks()}, tables(), options};
+  return {b, model<B, T>(seed), {vocab(), tasks::all_tasks()}, tables(), options};
 }
 
-item_list random_history(index_t length, std::uint64_t seed) {
+search::item_list random_history(index_t length, std::uint64_t seed) {
   random_stream random(seed, 2);
-  item_list items;
-  for (index_t i = 0; i < length; ++i) items.push_back(item_id(random.below(catalog)));
+  search::item_list items;
+  for (index_t i = 0; i < length; ++i) items.push_back(item_id(random.below(catalog_items)));
   return items;
 }
-item_list items_from(index_t first, index_t last) {
-  item_list items;
+search::item_list items_from(index_t first, index_t last) {
+  search::item_list items;
   for (index_t i = first; i < last; ++i) items.push_back(item_id(i));
   return items;
 }
-std::set<item_id> set_of(ranking const& list) { return {list.items.begin(), list.items.end()}; }
-ranking first_of(ranking list, index_t k) {
+std::set<item_id> set_of(rank::ranking const& list) { return {list.items.begin(), list.items.end()}; }
+rank::ranking first_of(rank::ranking list, index_t k) {
   list.items.resize(static_cast<std::size_t>(k));
   list.scores.resize(static_cast<std::size_t>(k));
   return list;
@@ -79,16 +79,16 @@ ranking first_of(ranking list, index_t k) {
 
 TEST_CASE_TEMPLATE("recommend: its list is the ensemble that evaluation judges", B, MQL4GREC_TEST_BACKENDS) {
   B b;
-  dataset from{.tokens = tables(), .name = "small"};
+  tasks::dataset from{.tokens = tables(), .name = "small"};
   for (std::uint64_t u = 0; u < 10; ++u)
     from.interactions.add_user(std::to_string(u), random_history(3 + 3 * static_cast<index_t>(u), u));
-  from.interactions.item_count = catalog;
-  auto const judged =
-      evaluate(b, frozen_t5(b, model<B, double>()), {vocab(), all_tasks()}, from, {.search = {.beams = 10}});
+  from.interactions.item_count = catalog_items;
+  auto const judged = pipeline::evaluate(b, seq2seq::frozen_t5(b, model<B, double>()), {vocab(), tasks::all_tasks()},
+                                         from, {.search = {.beams = 10}});
   auto const asked = service<B, double>(7, {.search = {.beams = 10}});
   REQUIRE(judged.examples.size() == 10);
   for (auto const& example : judged.examples) {
-    auto const mine = asked.recommend(history(from.interactions, example.user, split::test), 10);
+    auto const mine = asked.recommend(catalog::history(from.interactions, example.user, catalog::split::test), 10);
     CHECK(mine.items == first_of(example.ensemble, 10).items);
     CHECK_CLOSE(mine.scores, first_of(example.ensemble, 10).scores, 1e-6);
   }
@@ -109,9 +109,9 @@ TEST_CASE_TEMPLATE("recommend: a shorter list is the beginning of a longer one, 
 TEST_CASE_TEMPLATE("recommend: who asks for more than there is gets every item that can be said in some modality", B,
                    MQL4GREC_TEST_BACKENDS) {
   auto const asked = service<B>();
-  auto everything = items_from(0, catalog);
+  auto everything = items_from(0, catalog_items);
   std::erase(everything, without_any);
-  for (index_t k : {index_t{29}, index_t{30}, max_beams}) {
+  for (index_t k : {index_t{29}, index_t{30}, search::max_beams}) {
     auto const list = asked.recommend(random_history(3, 1), k);
     CHECK(set_of(list) == std::set(everything.begin(), everything.end()));
     CHECK(list.size() == 29);
@@ -123,19 +123,19 @@ TEST_CASE_TEMPLATE("recommend: a filter acts inside the search, so that k items 
   auto const asked = service<B>(7, {.search = {.beams = 2}});
   auto const past = random_history(6, 1);
   auto const top = asked.recommend(past, 20).items;
-  std::vector<item_filter> const filters = {
-      {.allow = item_list{item_id{17}}},
-      {.allow = item_list{item_id{3}, without_text, without_image, item_id{28}}},
-      {.allow = item_list{without_any}},
+  std::vector<search::item_filter> const filters = {
+      {.allow = search::item_list{item_id{17}}},
+      {.allow = search::item_list{item_id{3}, without_text, without_image, item_id{28}}},
+      {.allow = search::item_list{without_any}},
       {.deny = top},
       {.allow = top, .deny = items_from(0, 25)},
-      {.allow = item_list{item_id{-1}, item_id{7}, item_id{1000}}, .deny = {item_id{1000}, item_id{-5}}},
-      {.deny = items_from(0, catalog)},
-      {.allow = item_list{}}};
+      {.allow = search::item_list{item_id{-1}, item_id{7}, item_id{1000}}, .deny = {item_id{1000}, item_id{-5}}},
+      {.deny = items_from(0, catalog_items)},
+      {.allow = search::item_list{}}};
   for (auto const& filter : filters) {
     std::set<item_id> left;
-    for (auto const item : filter.allow.value_or(items_from(0, catalog)))
-      if (index(item) >= 0 && index(item) < catalog && item != without_any &&
+    for (auto const item : filter.allow.value_or(items_from(0, catalog_items)))
+      if (index(item) >= 0 && index(item) < catalog_items && item != without_any &&
           std::ranges::count(filter.deny, item) == 0)
         left.insert(item);
     for (index_t k : {1, 3, 10, 100}) {
@@ -150,8 +150,8 @@ TEST_CASE("recommend: a filter that takes nothing away changes nothing") {
   auto const asked = service();
   auto const past = random_history(6, 1);
   auto const plain = asked.recommend(past, 10);
-  for (item_filter const& idle :
-       {item_filter{.allow = items_from(0, catalog)}, item_filter{.deny = {without_any, item_id{500}}}}) {
+  for (search::item_filter const& idle : {search::item_filter{.allow = items_from(0, catalog_items)},
+                                          search::item_filter{.deny = {without_any, item_id{500}}}}) {
     auto const list = asked.recommend(past, 10, idle);
     CHECK(list.items == plain.items);
     CHECK_CLOSE(list.scores, plain.scores, 1e-5);
@@ -162,10 +162,10 @@ TEST_CASE("recommend: unknown items of a history are passed over, and an empty o
   auto const asked = service();
   auto const anyone = asked.recommend({}, 10);
   CHECK(anyone.size() == 10);
-  CHECK(asked.recommend(item_list{item_id{-1}, item_id{30}, item_id{1 << 30}, without_any}, 10) == anyone);
-  CHECK(asked.recommend(item_list{item_id{30}, item_id{7}, item_id{-9}, item_id{8}}, 10) ==
-        asked.recommend(item_list{item_id{7}, item_id{8}}, 10));
-  CHECK(asked.recommend(item_list{item_id{7}, item_id{8}}, 10) != anyone);
+  CHECK(asked.recommend(search::item_list{item_id{-1}, item_id{30}, item_id{1 << 30}, without_any}, 10) == anyone);
+  CHECK(asked.recommend(search::item_list{item_id{30}, item_id{7}, item_id{-9}, item_id{8}}, 10) ==
+        asked.recommend(search::item_list{item_id{7}, item_id{8}}, 10));
+  CHECK(asked.recommend(search::item_list{item_id{7}, item_id{8}}, 10) != anyone);
 }
 
 TEST_CASE("recommend: of a long history the last twenty items count") {
@@ -182,8 +182,8 @@ TEST_CASE(
     "alone") {
   cpu::backend backend;
   auto const text = tables()[0];
-  recommender<> const asked(backend, model(), {vocab(), all_tasks()}, {text});
-  REQUIRE(duplicate_items(text) > 3);
+  recommender<> const asked(backend, model(), {vocab(), tasks::all_tasks()}, {text});
+  REQUIRE(language::duplicate_items(text) > 3);
   auto const list = asked.recommend(random_history(4, 1), 100);
   CHECK(list.size() == 28);
   auto const same = [&](item_id a, item_id b) { return std::ranges::equal(text.of(a), text.of(b)); };
@@ -209,23 +209,24 @@ TEST_CASE("recommend: an item with one modality is found through that one, an it
 
 TEST_CASE("recommend: where no item has a picture, the ranking is the text's") {
   cpu::backend backend;
-  std::vector<token_table> const text = {tables()[0]};
+  std::vector<language::token_table> const text = {tables()[0]};
   auto both = text;
-  both.emplace_back(modality::image, catalog, 3);
-  recommender<> const one(backend, model(), {vocab(), all_tasks()}, text),
-      two(backend, model(), {vocab(), all_tasks()}, both);
+  both.emplace_back(language::modality::image, catalog_items, 3);
+  recommender<> const one(backend, model(), {vocab(), tasks::all_tasks()}, text),
+      two(backend, model(), {vocab(), tasks::all_tasks()}, both);
   CHECK(two.recommend(random_history(4, 1), 10) == one.recommend(random_history(4, 1), 10));
-  recommender<> const nothing(backend, model(), {vocab(), all_tasks()}, {token_table(modality::text, catalog, 2)});
-  CHECK(nothing.recommend(random_history(4, 1), 10) == ranking{});
-  CHECK(
-      recommender<>(backend, model(), {vocab(), all_tasks()}, {token_table(modality::text, 0, 2)}).recommend({}, 10) ==
-      ranking{});
+  recommender<> const nothing(backend, model(), {vocab(), tasks::all_tasks()},
+                              {language::token_table(language::modality::text, catalog_items, 2)});
+  CHECK(nothing.recommend(random_history(4, 1), 10) == rank::ranking{});
+  CHECK(recommender<>(backend, model(), {vocab(), tasks::all_tasks()},
+                      {language::token_table(language::modality::text, 0, 2)})
+            .recommend({}, 10) == rank::ranking{});
 }
 
 TEST_CASE("recommend: another rule of fusion ranks the same items by its own scores") {
   cpu::backend backend;
-  recommender<> const asked(backend, model(), {vocab(), all_tasks()}, tables(),
-                            {.search = {.beams = 30}, .fusion = calibrated{}});
+  recommender<> const asked(backend, model(), {vocab(), tasks::all_tasks()}, tables(),
+                            {.search = {.beams = 30}, .fusion = rank::calibrated{}});
   auto const list = asked.recommend(random_history(4, 1), 30);
   CHECK(list.size() == 29);
   double total = 0;
@@ -237,12 +238,12 @@ TEST_CASE("recommend: four threads at once get what one thread gets, to the bit"
   auto const asked = service();
   constexpr std::uint64_t requests = 24;
   auto const answer = [&](std::uint64_t i) {
-    item_filter const filter{.deny = i % 3 == 0 ? random_history(5, i) : item_list{}};
+    search::item_filter const filter{.deny = i % 3 == 0 ? random_history(5, i) : search::item_list{}};
     return asked.recommend(random_history(static_cast<index_t>(i), i), 1 + static_cast<index_t>(i % 12), filter);
   };
-  std::vector<ranking> expected;
+  std::vector<rank::ranking> expected;
   for (std::uint64_t i = 0; i < requests; ++i) expected.push_back(answer(i));
-  std::vector<std::vector<ranking>> answers(4, std::vector<ranking>(requests));
+  std::vector<std::vector<rank::ranking>> answers(4, std::vector<rank::ranking>(requests));
   std::vector<std::thread> threads;
   for (std::size_t t = 0; t < 4; ++t)
     threads.emplace_back([&, t] {
@@ -264,7 +265,7 @@ TEST_CASE("session: it answers as its recommender does, through moves of either,
   auto session = first->session();
   CHECK(session.recommend(past) == expected);
   CHECK(session.recommend(past, {.k = 3}) == first_of(expected, 3));
-  item_filter const filter{.deny = expected.items};
+  search::item_filter const filter{.deny = expected.items};
   CHECK(session.recommend(past, {.k = 5, .filter = filter}) == first->recommend(past, 5, filter));
   auto other = second.session();  // both in one thread: each keeps its own backend and searches
   CHECK(other.recommend(past) == others);
@@ -329,18 +330,18 @@ TEST_CASE("recommender_slot: a replaced recommender lives until its last request
 }
 
 TEST_CASE("recommender: what doesn't fit together is refused when it is made, not when it is asked") {
-  auto const made_of = [](std::vector<token_table> from, vocabulary const& said = vocab(),
+  auto const made_of = [](std::vector<language::token_table> from, language::vocabulary const& said = vocab(),
                           recommender_options const& options = {}) {
     cpu::backend backend;
-    recommender<>(backend, model(), {said, all_tasks()}, std::move(from), options);
+    recommender<>(backend, model(), {said, tasks::all_tasks()}, std::move(from), options);
   };
   auto const [text, image] = std::pair(tables()[0], tables()[1]);
   CHECK_NOTHROW(made_of({text, image}));
   CHECK_THROWS_AS(made_of({}), error);
-  CHECK_THROWS_AS(made_of({text, token_table(modality::image, catalog + 1, 3)}), error);
+  CHECK_THROWS_AS(made_of({text, language::token_table(language::modality::image, catalog_items + 1, 3)}), error);
   CHECK_THROWS_AS(made_of({image, text}), error);
-  CHECK_THROWS_AS(made_of({text, image, token_table(modality{2}, catalog, 1)}), error);
-  CHECK_THROWS_AS(made_of({text, image}, vocabulary()), error);  // 2068 tokens; the model has 41
+  CHECK_THROWS_AS(made_of({text, image, language::token_table(language::modality{2}, catalog_items, 1)}), error);
+  CHECK_THROWS_AS(made_of({text, image}, language::vocabulary()), error);  // 2068 tokens; the model has 41
   CHECK_THROWS_AS(made_of({text, image}, vocab(), {.search = {.beams = 0}}), error);
   auto foreign = text;
   foreign.set(item_id{0}, std::vector{token_t{2}, token_t{41}});
@@ -352,31 +353,32 @@ TEST_CASE("recommender: loaded from directories it answers as the one they were 
   temporary_directory const root;
   auto const catalog_directory = root / "Small", model_directory = root / "model";
   make_directory(catalog_directory);
-  dataset_paths const paths(catalog_directory);
-  interactions taken;
+  catalog::dataset_paths const paths(catalog_directory);
+  catalog::interactions taken;
   taken.add_user("0", random_history(5, 1));
-  taken.add_user("1", item_list{item_id(catalog - 1)});
-  write_interactions(paths.interactions(), taken);
-  write_token_table(index_path(paths, modality::text), tables()[0], vocab());
-  write_token_table(index_path(paths, modality::image), tables()[1], vocab());
-  write_model(model_directory, model());
-  write_model_metadata(model_directory, {vocab(), "released"});
+  taken.add_user("1", search::item_list{item_id(catalog_items - 1)});
+  catalog::write_interactions(paths.interactions(), taken);
+  language::write_token_table(pipeline::index_path(paths, language::modality::text), tables()[0], vocab());
+  language::write_token_table(pipeline::index_path(paths, language::modality::image), tables()[1], vocab());
+  seq2seq::write_model(model_directory, model());
+  pipeline::write_model_metadata(model_directory, {vocab(), "released"});
   auto const loaded = recommender<>::load(model_directory, catalog_directory);
-  recommender<> const original(backend, model(), {vocab(), released_mixture()}, tables());
-  CHECK(loaded.items() == catalog);
+  recommender<> const original(backend, model(), {vocab(), tasks::released_mixture()}, tables());
+  CHECK(loaded.items() == catalog_items);
   CHECK(loaded.recommend(random_history(5, 2), 12) == original.recommend(random_history(5, 2), 12));
   CHECK_THROWS_AS(recommender<>::load(model_directory, root / "absent"), file_error);
   CHECK_THROWS_AS(recommender<>::load(root / "absent", catalog_directory), file_error);
 }
 
 TEST_CASE("ranking_of: leaves become their items, best first, without those that aren't wanted") {
-  token_table table(modality::text, 4, 1);
+  language::token_table table(language::modality::text, 4, 1);
   for (auto const& [item, word] : {std::pair{3, 5}, {1, 5}, {0, 2}, {2, 9}})
     table.set(item_id(item), std::vector{token_t(word)});
-  item_trie const trie(table);  // leaves 1: {0}, 2: {1, 3}, 3: {2}
-  beams const found{.offsets = {0, 0, 2}, .leaves = {2, 1}, .scores = {-1.f, -2.f}};
-  CHECK(ranking_of(found, 0, trie) == ranking{});
-  CHECK(ranking_of(found, 1, trie) == ranking{.items = {item_id{1}, item_id{3}, item_id{0}}, .scores = {-1, -1, -2}});
-  CHECK(ranking_of(found, 1, trie, [](item_id i) { return i != item_id{1}; }).items ==
-        item_list{item_id{3}, item_id{0}});
+  search::item_trie const trie(table);  // leaves 1: {0}, 2: {1, 3}, 3: {2}
+  search::beams const found{.offsets = {0, 0, 2}, .leaves = {2, 1}, .scores = {-1.f, -2.f}};
+  CHECK(rank::ranking_of(found, 0, trie) == rank::ranking{});
+  CHECK(rank::ranking_of(found, 1, trie) ==
+        rank::ranking{.items = {item_id{1}, item_id{3}, item_id{0}}, .scores = {-1, -1, -2}});
+  CHECK(rank::ranking_of(found, 1, trie, [](item_id i) { return i != item_id{1}; }).items ==
+        search::item_list{item_id{3}, item_id{0}});
 }

@@ -17,7 +17,7 @@ using namespace mql4grec::test;
 namespace {
 constexpr index_t levels = 3, codes = 4;  // 64 possible sequences; token 2 + 4·level + code
 
-t5_config tiny() {
+seq2seq::t5_config tiny() {
   auto config = small_t5();
   config.vocabulary = 2 + levels * codes + 3;  // and three prompts
   config.model_width = 8;
@@ -25,11 +25,11 @@ t5_config tiny() {
 }
 
 /// A catalog of the first `items` sequences of a fixed shuffle of all sequences.
-token_table catalog(index_t items) {
+language::token_table first_items(index_t items) {
   std::vector<index_t> order(64);
   std::iota(order.begin(), order.end(), index_t{0});
   shuffle(std::span(order), random_stream(3, 0));
-  token_table table(modality::text, items, levels);
+  language::token_table table(language::modality::text, items, levels);
   for (index_t i = 0; i < items; ++i) {
     std::vector<token_t> tokens;
     for (index_t l = 0, rest = order[static_cast<std::size_t>(i)]; l < levels; ++l, rest /= codes)
@@ -40,8 +40,8 @@ token_table catalog(index_t items) {
 }
 
 /// Queries of three prompts, the given number of history tokens, and </s>. The length −1 means </s> alone.
-batch queries_of(std::vector<index_t> const& history_lengths) {
-  batch queries;
+tasks::batch queries_of(std::vector<index_t> const& history_lengths) {
+  tasks::batch queries;
   for (std::size_t q = 0; q < history_lengths.size(); ++q) {
     if (history_lengths[q] >= 0)
       for (int prompt : {14, 15, 16}) queries.add_input(token_t(prompt));
@@ -60,8 +60,9 @@ struct scored_path {
 template <class B>
 class by_teacher_forcing {
  public:
-  by_teacher_forcing(B& b, frozen_t5<B, double> const& model, item_trie const& trie, std::span<token_t const> question,
-                     beam_options const& options, std::vector<std::uint8_t> open = {})
+  by_teacher_forcing(B& b, seq2seq::frozen_t5<B, double> const& model, search::item_trie const& trie,
+                     std::span<token_t const> question, search::beam_options const& options,
+                     std::vector<std::uint8_t> open = {})
       : b_(b),
         model_(model.model()),
         trie_(trie),
@@ -80,7 +81,7 @@ class by_teacher_forcing {
     }
     bool const counted = options_.score_eos;
     for (auto& path : paths) {
-      if (counted && options_.normalize == normalization::vocabulary) path.score += log_p_of_end(path.node);
+      if (counted && options_.normalize == search::normalization::vocabulary) path.score += log_p_of_end(path.node);
       path.score /= std::pow(static_cast<double>(levels + (counted ? 1 : 0)), options_.length_penalty);
     }
     return best(paths);
@@ -104,7 +105,8 @@ class by_teacher_forcing {
     }
     for (double const logit : logits) over_vocabulary += std::exp(logit);
     for (auto& step : steps)
-      step.score -= std::log(options_.normalize == normalization::children ? normalize_over_allowed : over_vocabulary);
+      step.score -=
+          std::log(options_.normalize == search::normalization::children ? normalize_over_allowed : over_vocabulary);
     return steps;
   }
   double log_p_of_end(node_t leaf) {
@@ -117,24 +119,24 @@ class by_teacher_forcing {
   std::vector<double> last_logits(node_t node) {
     std::vector<token_t> path;
     for (; node != trie_.start(); node = trie_.parent(node)) path.insert(path.begin(), trie_.token(node));
-    batch one;
+    tasks::batch one;
     one.append(question_, path);
     auto const v = static_cast<std::size_t>(model_.config().vocabulary);
     auto logits = poisoned<double>(b_, {std::ssize(one.targets), model_.config().vocabulary});
-    t5_pass(b_, model_).logits(one, {0, 1}, logits);
+    seq2seq::t5_pass(b_, model_).logits(one, {0, 1}, logits);
     auto const all = fetched(logits).values;
     return {all.end() - static_cast<index_t>(v), all.end()};
   }
 
   B& b_;
-  t5<B, double> const& model_;
-  item_trie const& trie_;
+  seq2seq::t5<B, double> const& model_;
+  search::item_trie const& trie_;
   std::vector<token_t> question_;
-  beam_options options_;
+  search::beam_options options_;
   std::vector<std::uint8_t> open_;
 };
 
-void check_same(beams const& found, index_t query, std::vector<scored_path> const& expected) {
+void check_same(search::beams const& found, index_t query, std::vector<scored_path> const& expected) {
   auto const leaves = found.leaves_of(query);
   auto const scores = found.scores_of(query);
   REQUIRE(leaves.size() == expected.size());
@@ -144,9 +146,9 @@ void check_same(beams const& found, index_t query, std::vector<scored_path> cons
   }
 }
 
-std::vector<beam_options> all_options(index_t beams) {
-  std::vector<beam_options> variants;
-  for (auto normalize : {normalization::vocabulary, normalization::children})
+std::vector<search::beam_options> all_options(index_t beams) {
+  std::vector<search::beam_options> variants;
+  for (auto normalize : {search::normalization::vocabulary, search::normalization::children})
     for (bool const score_eos : {true, false})
       for (double penalty : {0., 1., 1.5})
         variants.push_back({.beams = beams, .length_penalty = penalty, .normalize = normalize, .score_eos = score_eos});
@@ -154,19 +156,20 @@ std::vector<beam_options> all_options(index_t beams) {
 }
 
 /// The nodes that a filter allows.
-std::vector<std::uint8_t> open_nodes(item_trie const& trie, item_filter const& filter) {
+std::vector<std::uint8_t> open_nodes(search::item_trie const& trie, search::item_filter const& filter) {
   std::vector<std::uint8_t> nodes(static_cast<std::size_t>(trie.nodes()));
-  mark_allowed(trie, item_choice(filter), nodes);
+  search::mark_allowed(trie, search::item_choice(filter), nodes);
   return nodes;
 }
 /// A search for one query among the given nodes.
 template <class B, class T>
-beams filtered(B& b, frozen_t5<B, T> const& model, item_trie const& trie, batch const& queries,
-               beam_options const& options, std::vector<std::uint8_t> const& open) {
-  return search_micro_batch(b, model, trie,
-                            {.batch = queries, .part = {0, 1}, .allowed = {open.data(), 1, trie.nodes()}}, options);
+search::beams filtered(B& b, seq2seq::frozen_t5<B, T> const& model, search::item_trie const& trie,
+                       tasks::batch const& queries, search::beam_options const& options,
+                       std::vector<std::uint8_t> const& open) {
+  return search::search_micro_batch(
+      b, model, trie, {.batch = queries, .part = {0, 1}, .allowed = {open.data(), 1, trie.nodes()}}, options);
 }
-std::set<item_id> items_of(item_trie const& trie, beams const& found, index_t query = 0) {
+std::set<item_id> items_of(search::item_trie const& trie, search::beams const& found, index_t query = 0) {
   std::set<item_id> items;
   for (auto const leaf : found.leaves_of(query)) items.insert(trie.items(leaf).begin(), trie.items(leaf).end());
   return items;
@@ -182,10 +185,10 @@ TEST_CASE_TEMPLATE("beam search: a beam as wide as the catalog scores every item
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, tiny());
-  item_trie const trie(catalog(24));
+  search::item_trie const trie(first_items(24));
   auto const queries = queries_of({4, 0});
   for (auto const& options : all_options(24)) {
-    auto const found = beam_search(b, model, trie, queries, options);
+    auto const found = search::beam_search(b, model, trie, queries, options);
     for (index_t q = 0; q < queries.size(); ++q) {
       CHECK(items_of(trie, found, q).size() == 24);
       check_same(found, q, by_teacher_forcing(b, model, trie, queries.input(q), options).search());
@@ -197,12 +200,12 @@ TEST_CASE_TEMPLATE("beam search: a narrow beam extends, sorts and cuts, inside a
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, tiny());
-  item_trie const trie(catalog(50));
+  search::item_trie const trie(first_items(50));
   auto const queries = queries_of({5});
   for (index_t beams : {1, 3, 8})
-    for (auto normalize : {normalization::vocabulary, normalization::children}) {
-      beam_options const options{.beams = beams, .normalize = normalize};
-      check_same(beam_search(b, model, trie, queries, options), 0,
+    for (auto normalize : {search::normalization::vocabulary, search::normalization::children}) {
+      search::beam_options const options{.beams = beams, .normalize = normalize};
+      check_same(search::beam_search(b, model, trie, queries, options), 0,
                  by_teacher_forcing(b, model, trie, queries.input(0), options).search());
       auto const open = open_nodes(trie, {.allow = items_from(0, 30), .deny = items_from(5, 15)});
       check_same(filtered(b, model, trie, queries, options, open), 0,
@@ -214,13 +217,13 @@ TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, tiny());
-  item_trie const trie(catalog(40));
+  search::item_trie const trie(first_items(40));
   auto const queries = queries_of({6});
-  for (auto const& filter :
-       {item_filter{}, item_filter{.deny = items_from(3, 30)}, item_filter{.allow = items_from(7, 8)}})
+  for (auto const& filter : {search::item_filter{}, search::item_filter{.deny = items_from(3, 30)},
+                             search::item_filter{.allow = items_from(7, 8)}})
     for (bool const score_eos : {true, false}) {
-      beam_options const options{
-          .beams = 40, .length_penalty = 0, .normalize = normalization::children, .score_eos = score_eos};
+      search::beam_options const options{
+          .beams = 40, .length_penalty = 0, .normalize = search::normalization::children, .score_eos = score_eos};
       auto const found = filtered(b, model, trie, queries, options, open_nodes(trie, filter));
       double total = 0;
       for (float const score : found.scores) total += std::exp(static_cast<double>(score));
@@ -238,8 +241,8 @@ TEST_CASE_TEMPLATE(
     for (index_t beams : {1, 2, 20, 63, 512}) {
       CAPTURE(items);
       CAPTURE(beams);
-      item_trie const trie(catalog(items));
-      auto const found = beam_search(b, model, trie, queries, {.beams = beams});
+      search::item_trie const trie(first_items(items));
+      auto const found = search::beam_search(b, model, trie, queries, {.beams = beams});
       REQUIRE(found.queries() == 2);
       for (index_t q = 0; q < 2; ++q) {
         CHECK(std::ssize(found.leaves_of(q)) == std::min(beams, items));
@@ -253,19 +256,19 @@ TEST_CASE_TEMPLATE("beam search: a denied item is never returned, and as many al
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  item_trie const trie(catalog(64));
+  search::item_trie const trie(first_items(64));
   auto const queries = queries_of({4});
-  auto const best_items = items_of(trie, beam_search(b, model, trie, queries, {.beams = 50}));
-  std::vector<item_filter> const filters = {
-      {.allow = items_from(11, 12)},                                                          // a single item
-      {.allow = item_list{item_id{3}, item_id{17}, item_id{60}}},                             //
-      {.deny = {best_items.begin(), best_items.end()}},                                       // without the best items
-      {.allow = item_list(best_items.begin(), best_items.end()), .deny = items_from(0, 60)},  //
-      {.deny = items_from(0, 64)},                                                            // no items remain
-      {.allow = item_list{}}};                                                                // no items are allowed
+  auto const best_items = items_of(trie, search::beam_search(b, model, trie, queries, {.beams = 50}));
+  std::vector<search::item_filter> const filters = {
+      {.allow = items_from(11, 12)},                                       // a single item
+      {.allow = search::item_list{item_id{3}, item_id{17}, item_id{60}}},  //
+      {.deny = {best_items.begin(), best_items.end()}},                    // without the best items
+      {.allow = search::item_list(best_items.begin(), best_items.end()), .deny = items_from(0, 60)},  //
+      {.deny = items_from(0, 64)},                                                                    // no items remain
+      {.allow = search::item_list{}}};  // no items are allowed
   for (auto const& filter : filters)
     for (index_t beams : {1, 2, 5, 14, 512})
-      for (auto normalize : {normalization::vocabulary, normalization::children}) {
+      for (auto normalize : {search::normalization::vocabulary, search::normalization::children}) {
         std::set<item_id> allowed;
         for (auto const item : filter.allow.value_or(items_from(0, 64))) allowed.insert(item);
         for (auto const item : filter.deny) allowed.erase(item);
@@ -280,13 +283,14 @@ TEST_CASE_TEMPLATE("beam search: a denied item is never returned, and as many al
 TEST_CASE_TEMPLATE("beam search: each query of a micro-batch has its own filter", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  item_trie const trie(catalog(30));
+  search::item_trie const trie(first_items(30));
   auto const queries = queries_of({4, 2, 4});
   std::vector<std::uint8_t> open;
-  for (auto const& filter : {item_filter{.allow = items_from(0, 3)}, item_filter{.deny = items_from(0, 30)},
-                             item_filter{.allow = items_from(20, 30)}})
+  for (auto const& filter :
+       {search::item_filter{.allow = items_from(0, 3)}, search::item_filter{.deny = items_from(0, 30)},
+        search::item_filter{.allow = items_from(20, 30)}})
     std::ranges::copy(open_nodes(trie, filter), std::back_inserter(open));
-  auto const found = search_micro_batch(
+  auto const found = search::search_micro_batch(
       b, model, trie, {.batch = queries, .part = {0, 3}, .allowed = {open.data(), 3, trie.nodes()}}, {.beams = 5});
   CHECK(items_of(trie, found, 0) == std::set{item_id{0}, item_id{1}, item_id{2}});
   CHECK(found.leaves_of(1).empty());
@@ -296,14 +300,14 @@ TEST_CASE_TEMPLATE("beam search: each query of a micro-batch has its own filter"
 
 TEST_CASE("beam search: results depend neither on the blocks nor on the number of workers") {
   auto const queries = queries_of({3, 0, 9, -1, 1, 17, 2, 5});
-  item_trie const trie(catalog(60));
+  search::item_trie const trie(first_items(60));
   cpu::backend one;
   auto const model = random_frozen_t5<float>(one, tiny());
-  auto const expected = beam_search(one, model, trie, queries, {.beams = 10});
+  auto const expected = search::beam_search(one, model, trie, queries, {.beams = 10});
   for (index_t threads : {1, 3}) {
     cpu::backend b(threads);
     for (index_t block_rows : {1, 30, 100, 10000}) {
-      auto const found = beam_search(b, model, trie, queries, {.beams = 10, .block_rows = block_rows});
+      auto const found = search::beam_search(b, model, trie, queries, {.beams = 10, .block_rows = block_rows});
       CHECK(found.leaves == expected.leaves);
       CHECK(found.offsets == expected.offsets);
       CHECK_CLOSE(found.scores, expected.scores, 1e-5);
@@ -315,13 +319,13 @@ TEST_CASE_TEMPLATE("beam search: a query's result doesn't depend on other querie
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  item_trie const trie(catalog(60));
+  search::item_trie const trie(first_items(60));
   auto const queries = queries_of({3, 30, -1, 0});
-  beam_options const options{.beams = 7};
-  auto const together = beam_search(b, model, trie, queries, options);
-  CHECK(beam_search(b, model, trie, queries, options) == together);
+  search::beam_options const options{.beams = 7};
+  auto const together = search::beam_search(b, model, trie, queries, options);
+  CHECK(search::beam_search(b, model, trie, queries, options) == together);
   for (index_t q = 0; q < queries.size(); ++q) {
-    auto const alone = search_micro_batch(b, model, trie, {.batch = queries, .part = {q, q + 1}}, options);
+    auto const alone = search::search_micro_batch(b, model, trie, {.batch = queries, .part = {q, q + 1}}, options);
     CHECK(std::ranges::equal(alone.leaves, together.leaves_of(q)));
     CHECK_CLOSE(alone.scores, together.scores_of(q), 1e-5);
   }
@@ -331,8 +335,8 @@ TEST_CASE_TEMPLATE("beam_searcher: consecutive searches give the same results as
                    B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  item_trie const trie(catalog(60));
-  beam_searcher<B, frozen_t5<B, float>> searcher(b, model, trie);
+  search::item_trie const trie(first_items(60));
+  search::beam_searcher<B, seq2seq::frozen_t5<B, float>> searcher(b, model, trie);
   auto const queries =
       queries_of({3, 30, -1, 0, 7, 300, 5, 12});  // 300 exceeds the number of rows that the others are rounded up to
   std::vector<std::uint8_t> open(static_cast<std::size_t>(2 * trie.nodes()), 1);
@@ -340,25 +344,25 @@ TEST_CASE_TEMPLATE("beam_searcher: consecutive searches give the same results as
     open[static_cast<std::size_t>(node)] = trie.is_leaf(static_cast<node_t>(node)) ? node % 3 != 0 : 1;
   host_matrix_view<std::uint8_t const> const masks(open.data(), 2, trie.nodes());
   for (int round = 0; round < 4; ++round)
-    for (micro_batch const part : {micro_batch{0, 2}, {2, 4}, {4, 6}, {6, 8}, {0, 1}, {5, 6}})
-      for (beam_options const& options : {beam_options{.beams = 7},
-                                          {.beams = 3, .length_penalty = 0},
-                                          {.beams = 7, .normalize = normalization::children}}) {
+    for (tasks::micro_batch const part : {tasks::micro_batch{0, 2}, {2, 4}, {4, 6}, {6, 8}, {0, 1}, {5, 6}})
+      for (search::beam_options const& options : {search::beam_options{.beams = 7},
+                                                  {.beams = 3, .length_penalty = 0},
+                                                  {.beams = 7, .normalize = search::normalization::children}}) {
         auto const allowed =
             part.last - part.first == 2 && round % 2 == 1 ? masks : host_matrix_view<std::uint8_t const>();
-        beams found;
-        search_queries const some{.batch = queries, .part = part, .allowed = allowed};
+        search::beams found;
+        search::search_queries const some{.batch = queries, .part = part, .allowed = allowed};
         searcher.search(some, options, found);
-        CHECK(found == search_micro_batch(b, model, trie, some, options));
+        CHECK(found == search::search_micro_batch(b, model, trie, some, options));
       }
 }
 
 TEST_CASE_TEMPLATE("beam search: for a constant model all scores are equal, and results are in the order of the trie",
                    B, MQL4GREC_TEST_BACKENDS) {
   B b;
-  frozen_t5 const constant_model(b, t5<B, float>(b, tiny()));  // all parameters are zero
-  item_trie const trie(catalog(20));
-  auto const found = beam_search(b, constant_model, trie, queries_of({3}), {.beams = 20, .length_penalty = 0});
+  seq2seq::frozen_t5 const constant_model(b, seq2seq::t5<B, float>(b, tiny()));  // all parameters are zero
+  search::item_trie const trie(first_items(20));
+  auto const found = search::beam_search(b, constant_model, trie, queries_of({3}), {.beams = 20, .length_penalty = 0});
   for (node_t i = 0; i < 20; ++i) CHECK(found.leaves[static_cast<std::size_t>(i)] == trie.first_leaf() + i);
   CHECK_CLOSE(found.scores, constant(20, static_cast<float>(-4 * std::log(17.))), 1e-5);
 }
@@ -367,22 +371,24 @@ TEST_CASE_TEMPLATE("beam search: no queries give no results; an empty catalog gi
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  CHECK(beam_search(b, model, item_trie(catalog(5)), batch{}) == beams{});
-  for (auto const& trie : {item_trie(), item_trie(catalog(0)), item_trie(token_table(modality::text, 4, 2))})
-    CHECK(beam_search(b, model, trie, queries_of({1, 2})) == beams{.offsets = {0, 0, 0}, .leaves = {}, .scores = {}});
+  CHECK(search::beam_search(b, model, search::item_trie(first_items(5)), tasks::batch{}) == search::beams{});
+  for (auto const& trie : {search::item_trie(), search::item_trie(first_items(0)),
+                           search::item_trie(language::token_table(language::modality::text, 4, 2))})
+    CHECK(search::beam_search(b, model, trie, queries_of({1, 2})) ==
+          search::beams{.offsets = {0, 0, 0}, .leaves = {}, .scores = {}});
 }
 
 TEST_CASE_TEMPLATE("beam search: nothing is allocated from the third search of a size on", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
-  item_trie const trie(catalog(64));
+  search::item_trie const trie(first_items(64));
   auto const queries = queries_of(std::vector<index_t>(40, 60));
-  beam_options const wide{.beams = 512, .block_rows = 40 * 512};
+  search::beam_options const wide{.beams = 512, .block_rows = 40 * 512};
   for (int round = 0; round < 2; ++round)
-    (void)beam_search(b, model, trie, queries, wide);  // the scratch grows in chunks, then they are merged
+    (void)search::beam_search(b, model, trie, queries, wide);  // the scratch grows in chunks, then they are merged
   auto const capacity = b.scratch().capacity();
   CHECK(capacity > (std::size_t{1} << 20));
-  (void)beam_search(b, model, trie, queries, wide);
+  (void)search::beam_search(b, model, trie, queries, wide);
   CHECK(b.scratch().capacity() == capacity);
 }
 
@@ -390,22 +396,23 @@ TEST_CASE("beam search: progress rises to the number of queries") {
   cpu::backend b;
   auto const model = random_frozen_t5<float>(b, tiny());
   std::vector<index_t> reported;
-  (void)beam_search(
-      b, model, item_trie(catalog(9)), queries_of({1, 2, 3, 4, 5}),
+  (void)search::beam_search(
+      b, model, search::item_trie(first_items(9)), queries_of({1, 2, 3, 4, 5}),
       {.options = {.beams = 2, .block_rows = 4}, .progress = [&](index_t done) { reported.push_back(done); }});
   CHECK(reported == std::vector<index_t>{2, 4, 5});
 }
 
 TEST_CASE("beam search: options out of range are refused") {
-  CHECK_NOTHROW(validate(beam_options{}));
-  for (beam_options const& wrong :
-       {beam_options{.beams = 0}, beam_options{.beams = 4097}, beam_options{.length_penalty = NAN},
-        beam_options{.length_penalty = INFINITY}, beam_options{.block_rows = 0}})
-    CHECK_THROWS_AS(validate(wrong), error);
+  CHECK_NOTHROW(search::validate(search::beam_options{}));
+  for (search::beam_options const& wrong :
+       {search::beam_options{.beams = 0}, search::beam_options{.beams = 4097},
+        search::beam_options{.length_penalty = NAN}, search::beam_options{.length_penalty = INFINITY},
+        search::beam_options{.block_rows = 0}})
+    CHECK_THROWS_AS(search::validate(wrong), error);
 }
 
 TEST_CASE("beams: append() adds the results after the existing ones") {
-  beams all;
+  search::beams all;
   all.append({.offsets = {0, 2, 2}, .leaves = {7, 8}, .scores = {-1.f, -2.f}});
   all.append({.offsets = {0}, .leaves = {}, .scores = {}});
   all.append({.offsets = {0, 1}, .leaves = {9}, .scores = {-3.f}});

@@ -22,8 +22,8 @@ json const& golden() {
   static json const content = read_json(directory / "search.json");
   return content;
 }
-vocabulary const& vocab() {
-  static vocabulary const small({.modalities = {{"a", {8, 8, 8, 8}}, {"A", {8, 8, 8, 8}}}});
+language::vocabulary const& vocab() {
+  static language::vocabulary const small({.modalities = {{"a", {8, 8, 8, 8}}, {"A", {8, 8, 8, 8}}}});
   return small;
 }
 std::vector<token_t> tokens_of(json const& list) {
@@ -31,19 +31,22 @@ std::vector<token_t> tokens_of(json const& list) {
   for (int const token : list) tokens.push_back(token_t(token));
   return tokens;
 }
-modality modality_of(json const& name) { return name == "text" ? modality::text : modality::image; }
+language::modality modality_of(json const& name) {
+  return name == "text" ? language::modality::text : language::modality::image;
+}
 
-token_table table_of(modality kind, index_t items) {
-  token_table table(kind, items, 4);
+language::token_table table_of(language::modality kind, index_t items) {
+  language::token_table table(kind, items, 4);
   for (index_t i = 0; i < items; ++i)
-    table.set(item_id(i),
-              tokens_of(golden()["items"][static_cast<std::size_t>(i)][kind == modality::text ? "text" : "image"]));
+    table.set(
+        item_id(i),
+        tokens_of(golden()["items"][static_cast<std::size_t>(i)][kind == language::modality::text ? "text" : "image"]));
   return table;
 }
 
 /// The queries of a case, with the same tokens as in transformers.
-batch questions_of(json const& c) {
-  batch queries;
+tasks::batch questions_of(json const& c) {
+  tasks::batch queries;
   for (auto const& result : c["results"]) {
     auto const input = tokens_of(result["input"]);
     queries.add_input(std::span(input).first(input.size() - 1));
@@ -51,21 +54,21 @@ batch questions_of(json const& c) {
   }
   return queries;
 }
-beam_options options_of(json const& c) {
+search::beam_options options_of(json const& c) {
   return {.beams = c["beams"].get<index_t>(), .length_penalty = c["length_penalty"].get<double>()};
 }
 
 template <class B>
 struct searched {
   B backend;
-  frozen_t5<B, float> model{backend, read_model<float>(backend, directory)};
-  token_table table;
-  item_trie trie{table};
-  beams found;
+  seq2seq::frozen_t5<B, float> model{backend, seq2seq::read_model<float>(backend, directory)};
+  language::token_table table;
+  search::item_trie trie{table};
+  search::beams found;
 
-  searched(json const& c, beam_options const& options)
+  searched(json const& c, search::beam_options const& options)
       : table(table_of(modality_of(c["target"]), c["catalogue"].get<index_t>())),
-        found(beam_search(backend, model, trie, questions_of(c), options)) {}
+        found(search::beam_search(backend, model, trie, questions_of(c), options)) {}
 
   std::vector<token_t> sequence(node_t leaf) const {
     auto const tokens = table.of(trie.items(leaf).front());
@@ -137,15 +140,16 @@ TEST_CASE("golden search: vocabulary, tasks and trie are those of the golden fil
     CHECK(vocab().text(token_t(token)) == golden()["vocabulary"][static_cast<std::size_t>(token)].get<std::string>());
   for_each_case([](json const& c) {
     auto const kind = modality_of(c["source"]);
-    next_item const task{.from = kind, .to = modality_of(c["target"]), .prompt = {c["prompt"].get<index_t>(), 3}};
-    batch asked;
+    tasks::next_item const task{
+        .from = kind, .to = modality_of(c["target"]), .prompt = {c["prompt"].get<index_t>(), 3}};
+    tasks::batch asked;
     for (auto const& history : golden()["histories"]) {
       std::vector<item_id> items;
       for (int const item : history) items.push_back(item_id(item));
       task.write_query(items, table_of(kind, 150), vocab(), asked);
     }
     CHECK(asked == questions_of(c));
-    CHECK(item_trie(table_of(task.to, c["catalogue"].get<index_t>())).leaves() ==
+    CHECK(search::item_trie(table_of(task.to, c["catalogue"].get<index_t>())).leaves() ==
           c["distinct_sequences"].get<index_t>());
   });
 }
@@ -168,7 +172,7 @@ TEST_CASE_TEMPLATE("golden search: without scoring </s> the scores are those of 
 TEST_CASE_TEMPLATE("golden search: over the children the scores are the renormalised ones", B, MQL4GREC_TEST_BACKENDS) {
   for_each_exhaustive_case([](json const& c) {
     auto options = options_of(c);
-    options.normalize = normalization::children;
+    options.normalize = search::normalization::children;
     check_same(searched<B>(c, options), c, [](json const& h) { return sum(h["log_p_renormalised"], 5) / 5; });
     options.score_eos = false;
     check_same(searched<B>(c, options), c, [](json const& h) { return sum(h["log_p_renormalised"], 4) / 4; });

@@ -15,8 +15,8 @@ namespace {
 using sequence = std::vector<token_t>;
 
 /// Item i has the i-th sequence; an empty one means that it has none.
-token_table table_of(index_t levels, std::vector<std::vector<int>> const& sequences) {
-  token_table table(modality::text, std::ssize(sequences), levels);
+language::token_table table_of(index_t levels, std::vector<std::vector<int>> const& sequences) {
+  language::token_table table(language::modality::text, std::ssize(sequences), levels);
   for (std::size_t i = 0; i < sequences.size(); ++i) {
     sequence tokens;
     for (int const token : sequences[i]) tokens.push_back(token_t(token));
@@ -27,9 +27,9 @@ token_table table_of(index_t levels, std::vector<std::vector<int>> const& sequen
 
 /// `items` sequences of tokens less than `codes`; every seventh is missing. Sequences repeat when there are few
 /// possible ones.
-token_table random_table(index_t items, index_t levels, index_t codes, std::uint64_t seed) {
+language::token_table random_table(index_t items, index_t levels, index_t codes, std::uint64_t seed) {
   random_stream random(seed, 0);
-  token_table table(modality::text, items, levels);
+  language::token_table table(language::modality::text, items, levels);
   sequence tokens(static_cast<std::size_t>(levels));
   for (index_t i = 0; i < items; ++i) {
     for (auto& token : tokens) token = token_t(static_cast<int>(random.below(codes)));
@@ -40,7 +40,7 @@ token_table random_table(index_t items, index_t levels, index_t codes, std::uint
 
 struct named_table {
   std::string name;
-  token_table table;
+  language::token_table table;
 };
 std::vector<named_table> tables() {
   return {{"nothing", table_of(3, {})},
@@ -58,11 +58,11 @@ template <class Test>
 void for_each_trie(Test&& test) {
   for (auto const& named : tables()) {
     CAPTURE(named.name);
-    test(item_trie(named.table), named.table);
+    test(search::item_trie(named.table), named.table);
   }
 }
 
-std::map<sequence, std::vector<item_id>> items_by_sequence(token_table const& table) {
+std::map<sequence, std::vector<item_id>> items_by_sequence(language::token_table const& table) {
   std::map<sequence, std::vector<item_id>> groups;
   for (index_t i = 0; i < table.items(); ++i)
     if (auto const tokens = table.of(item_id(i)); !tokens.empty())
@@ -72,14 +72,14 @@ std::map<sequence, std::vector<item_id>> items_by_sequence(token_table const& ta
 std::vector<item_id> to_vector(std::span<item_id const> items) { return {items.begin(), items.end()}; }
 
 /// The node that a whole sequence leads to, −1 when it isn't in the trie.
-node_t walk(item_trie const& trie, std::span<token_t const> tokens) {
+node_t walk(search::item_trie const& trie, std::span<token_t const> tokens) {
   node_t node = trie.start();
   for (auto const token : tokens)
     if (node >= 0) node = trie.next(node, token);
   return node;
 }
 
-index_t depth(item_trie const& trie, node_t node) {
+index_t depth(search::item_trie const& trie, node_t node) {
   index_t steps = 0;
   for (; node != trie.start(); node = trie.parent(node)) ++steps;
   return steps;
@@ -87,7 +87,7 @@ index_t depth(item_trie const& trie, node_t node) {
 }  // namespace
 
 TEST_CASE("trie: an item's sequence leads to the leaf that contains it") {
-  for_each_trie([](item_trie const& trie, token_table const& table) {
+  for_each_trie([](search::item_trie const& trie, language::token_table const& table) {
     for (index_t i = 0; i < table.items(); ++i) {
       if (!table.has(item_id(i))) continue;
       node_t const leaf = walk(trie, table.of(item_id(i)));
@@ -101,7 +101,7 @@ TEST_CASE("trie: an item's sequence leads to the leaf that contains it") {
 TEST_CASE(
     "trie: leaves are the distinct sequences in their order, and hold the items that share them in the order of their "
     "ids") {
-  for_each_trie([](item_trie const& trie, token_table const& table) {
+  for_each_trie([](search::item_trie const& trie, language::token_table const& table) {
     auto const groups = items_by_sequence(table);
     CHECK(trie.leaves() == std::ssize(groups));
     CHECK(trie.nodes() - trie.first_leaf() == trie.leaves());
@@ -115,7 +115,7 @@ TEST_CASE(
 }
 
 TEST_CASE("trie: the children of a node are sorted, consecutive, and have it as their parent") {
-  for_each_trie([](item_trie const& trie, token_table const&) {
+  for_each_trie([](search::item_trie const& trie, language::token_table const&) {
     auto const arrays = trie.arrays();
     CHECK(arrays.first_child.size() == trie.nodes() + 1);
     CHECK(arrays.token.size() == trie.nodes());
@@ -136,7 +136,7 @@ TEST_CASE("trie: the children of a node are sorted, consecutive, and have it as 
 }
 
 TEST_CASE("trie: all leaves are as deep as sequences are long, and nothing else is; no node is a dead end") {
-  for_each_trie([](item_trie const& trie, token_table const& table) {
+  for_each_trie([](search::item_trie const& trie, language::token_table const& table) {
     CHECK(trie.levels() == table.levels());
     for (node_t node = 0; node < trie.nodes(); ++node) {
       CHECK((depth(trie, node) == table.levels()) == trie.is_leaf(node));
@@ -146,7 +146,7 @@ TEST_CASE("trie: all leaves are as deep as sequences are long, and nothing else 
 }
 
 TEST_CASE("trie: next() returns −1 for a token that no item has there") {
-  for_each_trie([](item_trie const& trie, token_table const&) {
+  for_each_trie([](search::item_trie const& trie, language::token_table const&) {
     for (node_t node = 0; node < trie.nodes(); ++node)
       for (int token = -1; token < 101; ++token)
         if (auto const choices = trie.allowed(node); std::ranges::find(choices, token_t(token)) == choices.end())
@@ -155,7 +155,8 @@ TEST_CASE("trie: next() returns −1 for a token that no item has there") {
 }
 
 TEST_CASE("trie: without items it is a root without children") {
-  for (auto const& trie : {item_trie(), item_trie(table_of(3, {})), item_trie(table_of(3, {{}, {}}))}) {
+  for (auto const& trie :
+       {search::item_trie(), search::item_trie(table_of(3, {})), search::item_trie(table_of(3, {{}, {}}))}) {
     CHECK(trie.nodes() == 1);
     CHECK(trie.leaves() == 0);
     CHECK(trie.allowed(trie.start()).empty());
@@ -165,7 +166,7 @@ TEST_CASE("trie: without items it is a root without children") {
 }
 
 TEST_CASE("trie: only leaves contain items") {
-  item_trie const trie(table_of(2, {{1, 2}, {1, 3}}));
+  search::item_trie const trie(table_of(2, {{1, 2}, {1, 3}}));
   CHECK(to_vector(trie.items(trie.first_leaf())) == std::vector{item_id{0}});
   CHECK_THROWS_AS(trie.items(0), error);
   CHECK_THROWS_AS(trie.items(1), error);
@@ -173,18 +174,18 @@ TEST_CASE("trie: only leaves contain items") {
 }
 
 namespace {
-std::vector<std::uint8_t> marks(item_trie const& trie, item_filter const& filter) {
+std::vector<std::uint8_t> marks(search::item_trie const& trie, search::item_filter const& filter) {
   std::vector<std::uint8_t> nodes(static_cast<std::size_t>(trie.nodes()),
                                   77);  // previous contents are overwritten
-  mark_allowed(trie, item_choice(filter), nodes);
+  search::mark_allowed(trie, search::item_choice(filter), nodes);
   return nodes;
 }
-bool keeps(item_filter const& filter, item_id item) {
+bool keeps(search::item_filter const& filter, item_id item) {
   return (!filter.allow || std::ranges::count(*filter.allow, item) > 0) && std::ranges::count(filter.deny, item) == 0;
 }
-item_filter random_filter(index_t items, index_t allow, index_t deny, std::uint64_t seed) {
+search::item_filter random_filter(index_t items, index_t allow, index_t deny, std::uint64_t seed) {
   random_stream random(seed, 9);
-  item_filter filter;
+  search::item_filter filter;
   if (allow > 0) filter.allow.emplace();
   for (index_t i = 0; i < allow; ++i) filter.allow->push_back(item_id(random.below(items)));
   for (index_t i = 0; i < deny; ++i) filter.deny.push_back(item_id(random.below(items)));
@@ -193,7 +194,7 @@ item_filter random_filter(index_t items, index_t allow, index_t deny, std::uint6
 }  // namespace
 
 TEST_CASE("mark_allowed: a node is allowed exactly when the filter allows an item below it") {
-  for_each_trie([](item_trie const& trie, token_table const& table) {
+  for_each_trie([](search::item_trie const& trie, language::token_table const& table) {
     index_t const n = std::max<index_t>(1, table.items());
     for (auto const& filter : {random_filter(n, 0, n / 2, 1), random_filter(n, 3, 0, 2),
                                random_filter(n, n / 2, n / 2, 3), random_filter(n, 0, 5 * n, 4)}) {
@@ -209,10 +210,10 @@ TEST_CASE("mark_allowed: a node is allowed exactly when the filter allows an ite
 }
 
 TEST_CASE("mark_allowed: an empty filter allows everything; a denied item is excluded even if it is allowed") {
-  item_trie const trie(table_of(1, {{3}, {4}, {4}}));
-  CHECK(item_filter{}.keeps_all());
+  search::item_trie const trie(table_of(1, {{3}, {4}, {4}}));
+  CHECK(search::item_filter{}.keeps_all());
   CHECK(marks(trie, {}) == std::vector<std::uint8_t>{1, 1, 1});
-  CHECK(marks(trie, {.allow = item_list{item_id{0}, item_id{1}}, .deny = {item_id{0}}}) ==
+  CHECK(marks(trie, {.allow = search::item_list{item_id{0}, item_id{1}}, .deny = {item_id{0}}}) ==
         std::vector<std::uint8_t>{1, 0, 1});
   CHECK(marks(trie, {.deny = {item_id{1}}}) ==
         std::vector<std::uint8_t>{1, 1, 1});  // another item of the leaf is still allowed
@@ -220,7 +221,8 @@ TEST_CASE("mark_allowed: an empty filter allows everything; a denied item is exc
 }
 
 TEST_CASE("mark_allowed: items that don't exist are ignored") {
-  item_trie const trie(table_of(1, {{3}, {}}));
+  search::item_trie const trie(table_of(1, {{3}, {}}));
   CHECK(marks(trie, {.deny = {item_id{-1}, item_id{2}, item_id{1000000}}}) == std::vector<std::uint8_t>{1, 1});
-  CHECK(marks(trie, {.allow = item_list{item_id{-1}, item_id{1}, item_id{2}}}) == std::vector<std::uint8_t>{0, 0});
+  CHECK(marks(trie, {.allow = search::item_list{item_id{-1}, item_id{1}, item_id{2}}}) ==
+        std::vector<std::uint8_t>{0, 0});
 }

@@ -14,7 +14,7 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 TEST_CASE("device dataset: only backends with memory of their own train on it") {
-  CHECK_FALSE((CapturedStepOps<cpu::backend, float> || CapturedStepOps<reference::backend, double>));
+  CHECK_FALSE((seq2seq::CapturedStepOps<cpu::backend, float> || seq2seq::CapturedStepOps<reference::backend, double>));
 }
 
 #if defined(MQL4GREC_TEST_DEVICE_BACKENDS)
@@ -24,19 +24,19 @@ namespace {
 struct examples {
   index_t count;
   index_t size() const { return count; }
-  void write(index_t i, std::uint64_t seed, std::uint64_t epoch, batch& out) const {
+  void write(index_t i, std::uint64_t seed, std::uint64_t epoch, tasks::batch& out) const {
     auto const n = static_cast<std::uint64_t>(i);
     out.append(
         random_tokens((i + static_cast<index_t>(epoch)) % 9 + (i == 0 && epoch % 2 == 0 ? 9 : 0), 9, seed + n).values,
         random_tokens(1 + i % 3, 9, 1000 + n).values);
   }
 };
-batch batch_from(examples const& source, std::uint64_t seed = 0) {
-  batch all;
+tasks::batch batch_from(examples const& source, std::uint64_t seed = 0) {
+  tasks::batch all;
   for (index_t i = 0; i < source.size(); ++i) source.write(i, seed, 0, all);
   return all;
 }
-training_options quick() {
+seq2seq::training_options quick() {
   return {.epochs = 4,
           .batch_size = 5,
           .learning_rate = 1e-2,
@@ -52,7 +52,7 @@ TEST_CASE_TEMPLATE(
     "example",
     B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
-  device_dataset<B> set;
+  seq2seq::device_dataset<B> set;
   set.assign(b, batch_from({40}));
   std::vector<index_t> which;
   for (index_t i = 0; i < 40; ++i) {
@@ -76,13 +76,13 @@ TEST_CASE_TEMPLATE("captured step: equals the update by the same batch written o
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto const all = batch_from({23});
-  device_dataset<B> set;
+  seq2seq::device_dataset<B> set;
   set.assign(b, all);
   auto mine = random_t5<double>(b, tiny_t5()), expected = random_t5<double>(b, tiny_t5());
-  trainer<B, double> model_trainer(b, mine, quick()), by_hand(b, expected, quick());
+  seq2seq::trainer<B, double> model_trainer(b, mine, quick()), by_hand(b, expected, quick());
   for (index_t step = 0; step < 12; ++step) {  // two shapes, each as it comes, captured, and launched with other values
     std::vector<index_t> which;
-    batch written;
+    tasks::batch written;
     for (index_t i = 0; i < 5 + step % 2; ++i) {
       which.push_back((i * 5 + step) % 23);
       written.append(all.input(which.back()).first(all.input(which.back()).size() - 1),
@@ -99,14 +99,14 @@ TEST_CASE_TEMPLATE("captured step: a graph captured on a few examples is launche
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto const many = batch_from({90}, 5), few = batch_from({10}, 5);
-  device_dataset<B> set;
+  seq2seq::device_dataset<B> set;
   set.assign(b, many);  // the memory
   auto mine = random_t5<double>(b, tiny_t5()), expected = random_t5<double>(b, tiny_t5());
-  trainer<B, double> model_trainer(b, mine, quick()), by_hand(b, expected, quick());
+  seq2seq::trainer<B, double> model_trainer(b, mine, quick()), by_hand(b, expected, quick());
   for (int step = 0; step < 6; ++step) {
     set.assign(b, step < 4 ? few : many);
     std::vector<index_t> which;
-    batch written;
+    tasks::batch written;
     for (index_t i = 0; i < 5; ++i) {
       which.push_back(step < 4 ? i : 81 + i);  // as long, and far beyond what was there when it was captured
       auto const& all = step < 4 ? few : many;
@@ -122,16 +122,16 @@ TEST_CASE_TEMPLATE("fit: a device dataset, whole or in parts, gives the same tra
                    B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   cpu::backend host;
   auto expected = random_t5<double>(host, tiny_t5());
-  trainer<cpu::backend, double> by_host(host, expected, quick());
-  training_progress expected_progress;
+  seq2seq::trainer<cpu::backend, double> by_host(host, expected, quick());
+  seq2seq::training_progress expected_progress;
   fit(by_host, examples{23}, examples{7}, expected_progress);
   for (index_t const at_a_time : {1, 10, 14, 1000}) {
     B b;
     auto mine = random_t5<double>(b, tiny_t5());
     auto options = quick();
     options.device_examples = at_a_time;
-    trainer<B, double> model_trainer(b, mine, options);
-    training_progress progress;
+    seq2seq::trainer<B, double> model_trainer(b, mine, options);
+    seq2seq::training_progress progress;
     fit(model_trainer, examples{23}, examples{7}, progress);
     CHECK_CLOSE(mine.parameters(), expected.parameters(), 1e-8);
     REQUIRE(progress.history.size() == 4);
@@ -155,14 +155,14 @@ TEST_CASE_TEMPLATE("fit: a run stopped within an epoch and resumed gives the sam
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto whole_model = random_t5<float>(b, tiny_t5()), parts_model = random_t5<float>(b, tiny_t5());
-  trainer<B, float> whole_run(b, whole_model, quick()), parts_run(b, parts_model, quick());
-  training_progress whole_progress, parts_progress;
+  seq2seq::trainer<B, float> whole_run(b, whole_model, quick()), parts_run(b, parts_model, quick());
+  seq2seq::training_progress whole_progress, parts_progress;
   fit(whole_run, examples{23}, examples{7}, whole_progress);
   for (std::int64_t const stop : {3, 8, 100}) {  // each time with a new trainer
-    trainer<B, float> fresh(b, parts_model, quick());
+    seq2seq::trainer<B, float> fresh(b, parts_model, quick());
     if (stop > 3) restore(fresh, parts_run);
     fit(fresh, examples{23}, examples{7}, parts_progress,
-        {.should_stop = [=](training_progress const& p) { return p.step == stop; }});
+        {.should_stop = [=](seq2seq::training_progress const& p) { return p.step == stop; }});
     restore(parts_run, fresh);
   }
   CHECK(parts_progress.finished);
@@ -172,10 +172,10 @@ TEST_CASE_TEMPLATE("fit: a run stopped within an epoch and resumed gives the sam
 TEST_CASE_TEMPLATE("captured step: a loss that isn't finite is reported with its step and changes nothing", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
-  device_dataset<B> set;
+  seq2seq::device_dataset<B> set;
   set.assign(b, batch_from({9}));
   auto model = random_t5<float>(b, tiny_t5());
-  trainer<B, float> model_trainer(b, model, quick());
+  seq2seq::trainer<B, float> model_trainer(b, model, quick());
   std::vector<index_t> const which{0, 4, 8, 2};
   for (int i = 0; i < 3; ++i) model_trainer.step(set, which, 1e-3);
   auto const set_first = [&](float value) {
@@ -197,9 +197,9 @@ TEST_CASE_TEMPLATE("device dataset: the mean loss is over all tokens, for any nu
   cpu::backend host;
   auto model = random_t5<double>(b, tiny_t5()), same = random_t5<double>(b, tiny_t5());
   auto expected = random_t5<double>(host, tiny_t5());
-  trainer<B, double> model_trainer(b, model, quick());
-  trainer<cpu::backend, double> by_host(host, expected, quick());
-  device_dataset<B> set, none;
+  seq2seq::trainer<B, double> model_trainer(b, model, quick());
+  seq2seq::trainer<cpu::backend, double> by_host(host, expected, quick());
+  seq2seq::device_dataset<B> set, none;
   set.assign(b, batch_from({4100}, 9));
   none.assign(b, {});
   CHECK(model_trainer.mean_loss(none) == 0);
@@ -244,19 +244,19 @@ TEST_CASE("captured step: two processes that sum their gradients equal one proce
   options.dropout = 0;  // the processes' own masks
   device b;
   auto expected = random_t5<double>(b, tiny_t5());
-  trainer<device, double> model_trainer(b, expected, options);
-  training_progress expected_progress;
+  seq2seq::trainer<device, double> model_trainer(b, expected, options);
+  seq2seq::training_progress expected_progress;
   fit(model_trainer, examples{21}, examples{7},
       expected_progress);  // the last batch is a single example: the first process has none of it, and begins there
   one_of_two::meeting_point where;
   auto const process = [&](index_t rank) {
     device mine;
     auto model = random_t5<double>(mine, tiny_t5());
-    trainer<device, double, one_of_two> process_trainer(mine, model, options, {&where, rank});
-    training_progress progress;
+    seq2seq::trainer<device, double, one_of_two> process_trainer(mine, model, options, {&where, rank});
+    seq2seq::training_progress progress;
     fit(process_trainer, examples{21}, examples{7}, progress,
-        {.should_stop = [](training_progress const& p) { return p.step == 4; }});
-    trainer<device, double, one_of_two> later(mine, model, options, {&where, rank});
+        {.should_stop = [](seq2seq::training_progress const& p) { return p.step == 4; }});
+    seq2seq::trainer<device, double, one_of_two> later(mine, model, options, {&where, rank});
     copy(std::as_const(process_trainer.moments().first).view_all(), later.moments().first.view_all());
     copy(std::as_const(process_trainer.moments().second).view_all(), later.moments().second.view_all());
     later.moments().step = 4;

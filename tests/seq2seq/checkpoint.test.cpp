@@ -25,9 +25,9 @@ using test::temporary_directory;
 
 namespace {
 
-using cpu_model = t5<cpu::backend, float>;
+using cpu_model = seq2seq::t5<cpu::backend, float>;
 
-t5_config small(bool tied = true, nn::activation activation = nn::activation::relu) {
+seq2seq::t5_config small(bool tied = true, nn::activation activation = nn::activation::relu) {
   return {.vocabulary = 19,
           .model_width = 6,
           .head_width = 3,
@@ -45,15 +45,15 @@ t5_config small(bool tied = true, nn::activation activation = nn::activation::re
           .pad = token_t{2},
           .end = token_t{3}};
 }
-cpu_model random_model(t5_config const& config, std::uint64_t seed = 1) {
+cpu_model random_model(seq2seq::t5_config const& config, std::uint64_t seed = 1) {
   cpu::backend backend;
   cpu_model model(backend, config);
-  initialize(model, seed);
+  seq2seq::initialize(model, seed);
   return model;
 }
 cpu_model read_back(std::filesystem::path const& directory) {
   cpu::backend backend;
-  return read_model<float>(backend, directory);
+  return seq2seq::read_model<float>(backend, directory);
 }
 template <class Model>
 bool same_bits(Model const& a, Model const& b) {
@@ -88,9 +88,9 @@ class loose_checkpoint {
 };
 
 /// What a checkpoint is refused with after a change, without the directory.
-std::string refusal(std::function<void(loose_checkpoint&)> const& change, t5_config const& config = small()) {
+std::string refusal(std::function<void(loose_checkpoint&)> const& change, seq2seq::t5_config const& config = small()) {
   temporary_directory const directory;
-  write_model(directory.path(), random_model(config));
+  seq2seq::write_model(directory.path(), random_model(config));
   loose_checkpoint loose(directory.path());
   change(loose);
   loose.save();
@@ -100,7 +100,7 @@ std::string refusal(std::function<void(loose_checkpoint&)> const& change, t5_con
 /// The same after members of config.json were replaced.
 std::string config_refusal(json const& members) {
   temporary_directory const directory;
-  write_model(directory.path(), random_model(small()));
+  seq2seq::write_model(directory.path(), random_model(small()));
   json config = read_json(directory / "config.json");
   config.update(members);
   write_json(directory / "config.json", config);
@@ -117,9 +117,10 @@ TEST_CASE("config.json: every field comes back") {
   for (bool const tied : {true, false})
     for (auto const activation : {nn::activation::relu, nn::activation::gated_gelu}) {
       auto const config = small(tied, activation);
-      CHECK(from_config_json(to_config_json(config), "config.json") == config);
+      CHECK(seq2seq::from_config_json(seq2seq::to_config_json(config), "config.json") == config);
     }
-  CHECK(from_config_json(to_config_json(t5_config()), "config.json") == t5_config());
+  CHECK(seq2seq::from_config_json(seq2seq::to_config_json(seq2seq::t5_config()), "config.json") ==
+        seq2seq::t5_config());
 }
 
 TEST_CASE("config.json: what transformers wrote is what we would write, but for its version") {
@@ -127,7 +128,7 @@ TEST_CASE("config.json: what transformers wrote is what we would write, but for 
     auto const path = entry.path() / "config.json";
     if (!std::filesystem::exists(path)) continue;
     json theirs = read_json(path);
-    json ours = to_config_json(read_t5_config(path));
+    json ours = seq2seq::to_config_json(seq2seq::read_t5_config(path));
     theirs.erase("transformers_version");
     if (!theirs.contains("tie_word_embeddings"))
       ours.erase("tie_word_embeddings");  // transformers leaves it out when true
@@ -148,14 +149,14 @@ TEST_CASE("config.json: absent fields have transformers' defaults, those that ch
                       {"num_beams", 4},
                       {"a_later_transformers", nullptr},
                       {"num_decoder_layers", nullptr}};
-  auto const config = from_config_json(least, "config.json");
-  CHECK(config == t5_config{.vocabulary = 100,
-                            .model_width = 8,
-                            .head_width = 4,
-                            .heads = 2,
-                            .inner_width = 16,
-                            .encoder_layers = 3,
-                            .decoder_layers = 3});
+  auto const config = seq2seq::from_config_json(least, "config.json");
+  CHECK(config == seq2seq::t5_config{.vocabulary = 100,
+                                     .model_width = 8,
+                                     .head_width = 4,
+                                     .heads = 2,
+                                     .inner_width = 16,
+                                     .encoder_layers = 3,
+                                     .decoder_layers = 3});
 }
 
 TEST_CASE("config.json: what we don't compute is refused, and a wrong value is named") {
@@ -193,7 +194,7 @@ TEST_CASE("config.json: what we don't compute is refused, and a wrong value is n
   CHECK(config_refusal({{"d_kv", nullptr}}) == "config.json: key 'd_kv' is missing");
   CHECK(config_refusal({{"num_heads", 0}}) == "config.json: t5: num_heads is 0, expected at least 1 and at most 2^24");
   CHECK(config_refusal({{"dropout_rate", 1.0}}) == "config.json: t5: dropout_rate is 1, expected 0 ≤ rate < 1");
-  CHECK(complaint<file_error>([] { return from_config_json(json::array(), "c"); }) ==
+  CHECK(complaint<file_error>([] { return seq2seq::from_config_json(json::array(), "c"); }) ==
         "c: is a JSON array, expected an object");
 }
 
@@ -205,7 +206,7 @@ TEST_CASE("checkpoint: a model that is written and read back has the same bits")
     for (auto const activation : {nn::activation::relu, nn::activation::gated_gelu}) {
       temporary_directory const directory;
       auto const model = random_model(small(tied, activation));
-      write_model(directory / "a/b", model);
+      seq2seq::write_model(directory / "a/b", model);
       auto const back = read_back(directory / "a/b");
       CHECK(back.config() == model.config());
       CHECK(same_bits(back, model));
@@ -214,8 +215,8 @@ TEST_CASE("checkpoint: a model that is written and read back has the same bits")
 
 TEST_CASE("checkpoint: the same model gives the same files, which contain a tied embedding once") {
   temporary_directory const directory;
-  write_model(directory / "a", random_model(small()));
-  write_model(directory / "b", random_model(small()));
+  seq2seq::write_model(directory / "a", random_model(small()));
+  seq2seq::write_model(directory / "b", random_model(small()));
   CHECK(read_file(directory / "a/model.safetensors") == read_file(directory / "b/model.safetensors"));
   CHECK(read_file(directory / "a/config.json") == read_file(directory / "b/config.json"));
   safetensors const file(directory / "a/model.safetensors");
@@ -229,28 +230,28 @@ TEST_CASE("checkpoint: transformers' model.safetensors is written again with the
   for (auto const& entry : std::filesystem::directory_iterator(MQL4GREC_TEST_GOLDEN_DIR)) {
     if (!std::filesystem::exists(entry.path() / "config.json")) continue;  // the translators have none
     temporary_directory const directory;
-    write_model(directory.path(), read_back(entry.path()));
+    seq2seq::write_model(directory.path(), read_back(entry.path()));
     CHECK(read_file(directory / "model.safetensors") == read_file(entry.path() / "model.safetensors"));
   }
 }
 
 TEST_CASE("checkpoint: a new model replaces the old one, and no other file is left") {
   temporary_directory const directory;
-  write_model(directory.path(), random_model(small(), 1));
+  seq2seq::write_model(directory.path(), random_model(small(), 1));
   auto const untouched = std::filesystem::last_write_time(directory / "config.json");
-  write_model(directory.path(), random_model(small(), 2));
+  seq2seq::write_model(directory.path(), random_model(small(), 2));
   CHECK(same_bits(read_back(directory.path()), random_model(small(), 2)));
   CHECK(std::filesystem::last_write_time(directory / "config.json") == untouched);
-  write_model(directory.path(), random_model(small(false), 3));
+  seq2seq::write_model(directory.path(), random_model(small(false), 3));
   CHECK(same_bits(read_back(directory.path()), random_model(small(false), 3)));
   CHECK(directory.files() == 2);
 }
 
 TEST_CASE("checkpoint: when writing fails the old model stays" * doctest::skip(!std::filesystem::exists("/dev/full"))) {
   temporary_directory const directory;
-  write_model(directory.path(), random_model(small(), 1));
+  seq2seq::write_model(directory.path(), random_model(small(), 1));
   std::filesystem::create_symlink("/dev/full", directory / "model.safetensors.partial");
-  CHECK_THROWS_AS(write_model(directory.path(), random_model(small(), 2)), file_error);
+  CHECK_THROWS_AS(seq2seq::write_model(directory.path(), random_model(small(), 2)), file_error);
   CHECK(same_bits(read_back(directory.path()), random_model(small(), 1)));
   CHECK(directory.files() == 2);
 }
@@ -258,9 +259,9 @@ TEST_CASE("checkpoint: when writing fails the old model stays" * doctest::skip(!
 TEST_CASE("checkpoint: any backend and scalar reads it") {
   temporary_directory const directory;
   auto const model = random_model(small());
-  write_model(directory.path(), model);
+  seq2seq::write_model(directory.path(), model);
   reference::backend backend;
-  auto const precise = read_model<double>(backend, directory.path());
+  auto const precise = seq2seq::read_model<double>(backend, directory.path());
   for (auto const& p : model.layout().entries())
     for (index_t i = p.offset; i < p.offset + p.size(); ++i)
       REQUIRE(precise.parameters()(i) == double{model.parameters()(i)});
@@ -269,7 +270,7 @@ TEST_CASE("checkpoint: any backend and scalar reads it") {
 TEST_CASE("checkpoint: copies of the embedding under its other names are accepted, and one of them is enough") {
   temporary_directory const directory;
   auto const model = random_model(small());
-  write_model(directory.path(), model);
+  seq2seq::write_model(directory.path(), model);
   loose_checkpoint loose(directory.path());
   for (auto const* name : {"lm_head.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"})
     loose.tensors[name] = loose.tensors["shared.weight"];
@@ -322,7 +323,7 @@ TEST_CASE("checkpoint: sizes that the file doesn't bear out are refused before t
 TEST_CASE("checkpoint: an untied model as transformers 5 writes it is read as untied, and needs a head of its own") {
   temporary_directory const directory;
   auto const model = random_model(small(false));
-  write_model(directory.path(), model);
+  seq2seq::write_model(directory.path(), model);
   json config = read_json(directory / "config.json");
   config["tie_word_embeddings"] = true;
   config["scale_decoder_outputs"] = false;
@@ -340,7 +341,7 @@ TEST_CASE("checkpoint: an untied model as transformers 5 writes it is read as un
 TEST_CASE("checkpoint: a model in several files is the same, and files that disagree with their index are refused") {
   temporary_directory const directory;
   auto const model = random_model(small());
-  write_model(directory.path(), model);
+  seq2seq::write_model(directory.path(), model);
   loose_checkpoint const whole(directory.path());
   std::filesystem::remove(directory / "model.safetensors");
   std::vector<std::vector<named_tensor>> parts(3);
@@ -391,7 +392,7 @@ TEST_CASE("checkpoint: other forms of a checkpoint are refused by name") {
   CHECK(complaint<file_error>([&] { return read_back(directory / "none"); }) ==
         (directory / "none").string() + ": isn't a directory, expected one with config.json and model.safetensors");
   CHECK(said() == "/config.json: can't be opened for reading: No such file or directory");
-  test::put(directory / "config.json", to_config_json(small()).dump());
+  test::put(directory / "config.json", seq2seq::to_config_json(small()).dump());
   CHECK(said() == "/model.safetensors: can't be opened for reading: No such file or directory");
   test::put(directory / "pytorch_model.bin", "");
   CHECK(said() ==

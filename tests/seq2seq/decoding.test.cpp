@@ -16,11 +16,12 @@ namespace {
 /// Logits of all steps with one row per query, whose inputs are <pad> and the batch's targets; in the layout of teacher
 /// forcing.
 template <class T, class B>
-tensor_on<T, B, 2> stepwise_logits(B& b, frozen_t5<B, T> const& model, batch const& all, index_t steps) {
+tensor_on<T, B, 2> stepwise_logits(B& b, seq2seq::frozen_t5<B, T> const& model, tasks::batch const& all,
+                                   index_t steps) {
   index_t const n = all.size(), v = model.config().vocabulary;
   auto out = poisoned<T>(b, {n * steps, v}), logits = poisoned<T>(b, {n, v});
   scratch_scope<B> const scope(b.scratch());
-  auto const decoding = begin_decoding(b, model, all, {0, n}, {.rows = n * steps, .steps = steps});
+  auto const decoding = seq2seq::begin_decoding(b, model, all, {0, n}, {.rows = n * steps, .steps = steps});
   std::vector<index_t> row_offsets(static_cast<std::size_t>(n) + 1);
   std::iota(row_offsets.begin(), row_offsets.end(), index_t{0});
   for (index_t step = 0; step < steps; ++step) {
@@ -40,14 +41,14 @@ tensor_on<T, B, 2> stepwise_logits(B& b, frozen_t5<B, T> const& model, batch con
 }
 
 template <class T, class B>
-tensor_on<T, B, 2> teacher_forced_logits(B& b, frozen_t5<B, T> const& model, batch const& all) {
+tensor_on<T, B, 2> teacher_forced_logits(B& b, seq2seq::frozen_t5<B, T> const& model, tasks::batch const& all) {
   auto logits = poisoned<T>(b, {std::ssize(all.targets), model.config().vocabulary});
-  t5_pass(b, model.model()).logits(all, whole(all), logits);
+  seq2seq::t5_pass(b, model.model()).logits(all, whole(all), logits);
   return logits;
 }
 
 /// Ragged inputs, `steps` target tokens each.
-batch ragged_queries(index_t steps) {
+tasks::batch ragged_queries(index_t steps) {
   index_t const inputs[] = {3, 1, 17, 40, 2}, targets[] = {steps, steps, steps, steps, steps};
   return batch_of(inputs, targets, 9);
 }
@@ -80,11 +81,11 @@ TEST_CASE_TEMPLATE("decoding: rows that branch share their ancestors and their q
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, small_t5());
-  batch const all = ragged_queries(1);
+  tasks::batch const all = ragged_queries(1);
   index_t const n = all.size(), v = 9;
   token_t const pad = model.config().pad, x{4}, y{6};
   scratch_scope<B> const scope(b.scratch());
-  auto const decoding = begin_decoding(b, model, all, whole(all), {.rows = n + 3, .steps = 2});
+  auto const decoding = seq2seq::begin_decoding(b, model, all, whole(all), {.rows = n + 3, .steps = 2});
   auto const step = [&](vector<token_t> const& tokens, std::vector<std::int32_t> const& places,
                         vector<index_t> const& offsets, index_t first_place) {
     auto logits = poisoned<double>(b, {tokens.size(), v});
@@ -98,7 +99,7 @@ TEST_CASE_TEMPLATE("decoding: rows that branch share their ancestors and their q
   auto const branched =
       step({x, y, x}, {2, 5, 2, 6, 4, 7}, {0, 0, 0, 2, 2, 3}, n);  // two rows of query 2, one of query 4
   auto const expected = [&](index_t query, token_t read) {
-    batch one;
+    tasks::batch one;
     auto const input = all.input(query);
     one.append(input.first(input.size() - 1), std::span(&read, 1));
     return teacher_forced_logits(b, model, one);
@@ -112,11 +113,11 @@ TEST_CASE_TEMPLATE("decoding: a micro-batch is decoded independently of the rest
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, small_t5());
-  batch const all = ragged_queries(1);
+  tasks::batch const all = ragged_queries(1);
   auto const expected = teacher_forced_logits(b, model, all);
   for (index_t q = 0; q < all.size(); ++q) {
     scratch_scope<B> const scope(b.scratch());
-    auto const decoding = begin_decoding(b, model, all, {q, q + 1}, {.rows = 1, .steps = 1});
+    auto const decoding = seq2seq::begin_decoding(b, model, all, {q, q + 1}, {.rows = 1, .steps = 1});
     CHECK(decoding.queries() == 1);
     auto const place = on(b, matrix<std::int32_t>{{0}});
     auto const tokens = on(b, vector{model.config().pad});

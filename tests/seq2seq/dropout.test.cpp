@@ -10,7 +10,7 @@ using namespace mql4grec::test;
 
 TEST_CASE_TEMPLATE("dropout: the loss is a function of rate, seed and step", B, MQL4GREC_TEST_BACKENDS) {
   B b;
-  batch const all = small_batch();
+  tasks::batch const all = small_batch();
   auto const model = random_t5<float>(b, small_t5());
   auto const loss = [&](nn::dropout_plan const& plan) { return loss_of(b, model, all, whole(all), plan); };
   nn::dropout_plan const plan{.rate = 0.3, .seed = 1, .step = 1};
@@ -24,7 +24,7 @@ TEST_CASE_TEMPLATE("dropout: the loss is a function of rate, seed and step", B, 
 TEST_CASE_TEMPLATE("dropout: a model with a rate in its configuration still infers without", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  batch const all = small_batch();
+  tasks::batch const all = small_batch();
   auto config = small_t5();
   config.dropout = 0;
   auto const dry = random_t5<float>(b, config);
@@ -35,19 +35,20 @@ TEST_CASE_TEMPLATE("dropout: a model with a rate in its configuration still infe
 
 TEST_CASE("dropout: every use of dropout in the model has its own site") {
   for (index_t layers : {1, 4}) {
-    t5_config config;
+    seq2seq::t5_config config;
     config.encoder_layers = layers, config.decoder_layers = 5 - layers;
-    std::set<index_t> sites{detail::site_encoder_embedding, detail::site_encoder_end, detail::site_decoder_embedding,
-                            detail::site_decoder_end};
+    std::set<index_t> sites{seq2seq::detail::site_encoder_embedding, seq2seq::detail::site_encoder_end,
+                            seq2seq::detail::site_decoder_embedding, seq2seq::detail::site_decoder_end};
     std::size_t places = 4;
     auto const add = [&](index_t first) {
-      for (index_t inside : {detail::site_weights, detail::site_hidden, detail::site_residual})
+      for (index_t inside :
+           {seq2seq::detail::site_weights, seq2seq::detail::site_hidden, seq2seq::detail::site_residual})
         sites.insert(first + inside), ++places;
     };
     for (index_t l = 0; l < config.encoder_layers; ++l)
-      for (index_t sublayer : {0, 1}) add(detail::encoder_site(l, sublayer));
+      for (index_t sublayer : {0, 1}) add(seq2seq::detail::encoder_site(l, sublayer));
     for (index_t l = 0; l < config.decoder_layers; ++l)
-      for (index_t sublayer : {0, 1, 2}) add(detail::decoder_site(config, l, sublayer));
+      for (index_t sublayer : {0, 1, 2}) add(seq2seq::detail::decoder_site(config, l, sublayer));
     CHECK(sites.size() == places);
   }
 }
@@ -55,19 +56,19 @@ TEST_CASE("dropout: every use of dropout in the model has its own site") {
 TEST_CASE("dropout: the embedding loses the entries that the plan names, in encoder and decoder alike") {
   reference::backend b;
   scratch_scope<reference::backend> const scope(b.scratch());
-  batch const all = small_batch();
+  tasks::batch const all = small_batch();
   auto const model = random_t5<double>(b, small_t5());
   nn::dropout_plan const plan{.rate = 0.5, .seed = 3, .step = 4};
-  auto const block = detail::take_block(b, all, micro_batch{1, 3}, model.config());
-  detail::encoder_tape<reference::backend, double> tape;
-  detail::model_pass<reference::backend, double> const pass{
+  auto const block = seq2seq::detail::take_block(b, all, tasks::micro_batch{1, 3}, model.config());
+  seq2seq::detail::encoder_tape<reference::backend, double> tape;
+  seq2seq::detail::model_pass<reference::backend, double> const pass{
       .backend = b, .config = model.config(), .weights = model.weights(), .dropout = plan};
-  detail::encoder_forward(pass, block.inputs, block.input_rows, tape);
+  seq2seq::detail::encoder_forward(pass, block.inputs, block.input_rows, tape);
   auto const first = tape.layers[0].attention.input.stream;
   for (index_t i = 0; i < first.rows(); ++i)
     for (index_t j = 0; j < first.columns(); ++j) {
       double const embedded = model.weights().embedding(index(block.inputs(i)), j);
-      CHECK(first(i, j) == (keeps(plan.at(detail::site_encoder_embedding, 3), i, j)
+      CHECK(first(i, j) == (keeps(plan.at(seq2seq::detail::site_encoder_embedding, 3), i, j)
                                 ? 2 * embedded
                                 : 0));  // row 3 of the batch comes first
     }

@@ -40,7 +40,7 @@ class golden_case {
   using T = typename Setting::scalar;
 
   explicit golden_case(std::filesystem::path const& directory)
-      : model(read_model<T>(backend, directory)),
+      : model(seq2seq::read_model<T>(backend, directory)),
         file(directory / "golden.safetensors"),
         gradients(model.layout().size()),
         pass(backend, model) {
@@ -57,7 +57,7 @@ class golden_case {
   double mean_loss() { return static_cast<double>(pass.loss(questions, everything())) * weight(); }
   double mean_loss_and_gradient() {
     fill(gradients.view_all(), T(0));
-    auto const windows = t5_windows(model.config(), model.layout(), gradients.view_all());
+    auto const windows = seq2seq::t5_windows(model.config(), model.layout(), gradients.view_all());
     return static_cast<double>(
                pass.loss_and_gradient(questions, everything(), {}, {.sum = windows, .scale = weight()})) *
            weight();
@@ -70,14 +70,14 @@ class golden_case {
   }
 
   B backend;
-  t5<B, T> model;
+  seq2seq::t5<B, T> model;
   safetensors file;
-  batch questions;
+  tasks::batch questions;
   buffer<T, host_space> gradients;
-  t5_pass<B, T> pass;
+  seq2seq::t5_pass<B, T> pass;
 
  private:
-  micro_batch everything() const { return {0, questions.size()}; }
+  tasks::micro_batch everything() const { return {0, questions.size()}; }
   double weight() const { return 1.0 / static_cast<double>(questions.targets.size()); }
   void take_sequences(std::string const& name, std::vector<token_t>& tokens, std::vector<index_t>& offsets) const {
     for (auto const id : file.values<std::int32_t>(name + "_tokens")) tokens.push_back(token_t{id});

@@ -12,9 +12,9 @@ namespace {
 constexpr nn::dropout_plan no_dropout{}, with_dropout{.rate = 0.2, .seed = 5, .step = 3};
 
 /// Of the gradient with respect to every parameter, by the complex step.
-double worst_error(t5_config const& config, nn::dropout_plan const& plan) {
+double worst_error(seq2seq::t5_config const& config, nn::dropout_plan const& plan) {
   reference::backend b;
-  batch const all = small_batch();
+  tasks::batch const all = small_batch();
   double const scale = 0.25;
   auto const model = random_t5<double>(b, config);
   loss_and_gradient<double, reference::backend> const claimed(b, model, all, whole(all), plan, scale);
@@ -40,7 +40,7 @@ TEST_CASE("t5: the gradient is the loss' derivative for either activation, tied 
 
 TEST_CASE("t5: the loss with a gradient is the loss without one, times no scale") {
   reference::backend b;
-  batch const all = small_batch();
+  tasks::batch const all = small_batch();
   auto const model = random_t5<double>(b, small_t5());
   for (auto const& plan : {no_dropout, with_dropout}) {
     loss_and_gradient<double, reference::backend> const both(b, model, all, whole(all), plan, 0.25);
@@ -56,29 +56,29 @@ TEST_CASE_TEMPLATE("t5: loss, gradient and logits equal the reference's in doubl
   B fast;
   reference::backend exact;
   index_t const inputs[] = {1, 17, 33, 5}, targets[] = {5, 1, 2, 16};
-  batch const all = batch_of(inputs, targets, 50);
+  tasks::batch const all = batch_of(inputs, targets, 50);
   for (auto activation : {nn::activation::relu, nn::activation::gated_gelu})
     for (auto const& plan : {no_dropout, with_dropout}) {
-      t5_config const config{.vocabulary = 50,
-                             .model_width = 24,
-                             .head_width = 16,
-                             .heads = 3,
-                             .inner_width = 130,
-                             .encoder_layers = 2,
-                             .decoder_layers = 2,
-                             .activation = activation,
-                             .tied = activation == nn::activation::relu};
+      seq2seq::t5_config const config{.vocabulary = 50,
+                                      .model_width = 24,
+                                      .head_width = 16,
+                                      .heads = 3,
+                                      .inner_width = 130,
+                                      .encoder_layers = 2,
+                                      .decoder_layers = 2,
+                                      .activation = activation,
+                                      .tied = activation == nn::activation::relu};
       auto const model = random_t5<T>(fast, config);
       auto const expected_model = random_t5<double>(exact, config);
       loss_and_gradient<double, reference::backend> const expected(exact, expected_model, all, whole(all), plan);
       auto logits = poisoned<T>(fast, {24, 50});
       auto expected_logits = poisoned<double>(exact, {24, 50});
-      t5_pass(exact, expected_model).logits(all, whole(all), expected_logits);
+      seq2seq::t5_pass(exact, expected_model).logits(all, whole(all), expected_logits);
       for_each_instruction_set([&] {
         loss_and_gradient<T, B> const actual(fast, model, all, whole(all), plan);
         CHECK_CLOSE(actual.loss, expected.loss, allowed);
         CHECK_CLOSE(actual.gradient, expected.gradient, allowed);
-        t5_pass(fast, model).logits(all, whole(all), logits);
+        seq2seq::t5_pass(fast, model).logits(all, whole(all), logits);
         CHECK_CLOSE(logits, expected_logits, allowed);
       });
     }

@@ -9,10 +9,10 @@ using namespace mql4grec::test;
 
 namespace {
 template <class T>
-t5<reference::backend, T> initialized(t5_config const& config, std::uint64_t seed) {
+seq2seq::t5<reference::backend, T> initialized(seq2seq::t5_config const& config, std::uint64_t seed) {
   reference::backend b;
-  t5<reference::backend, T> model(b, config);
-  initialize(model, seed);
+  seq2seq::t5<reference::backend, T> model(b, config);
+  seq2seq::initialize(model, seed);
   return model;
 }
 }  // namespace
@@ -33,7 +33,7 @@ TEST_CASE("initialize: a double model is the float model before rounding") {
 
 TEST_CASE("initialize: parameters have mean 0 and transformers' deviations; norm gains are 1") {
   for (auto activation : {nn::activation::relu, nn::activation::gated_gelu}) {
-    t5_config const config{.vocabulary = 500, .activation = activation, .tied = false};
+    seq2seq::t5_config const config{.vocabulary = 500, .activation = activation, .tied = false};
     auto const model = initialized<double>(config, 3);
     for (auto const& p : model.layout().entries()) {
       auto const values = as_span(model.parameters().part(p.offset, p.size()));
@@ -45,7 +45,7 @@ TEST_CASE("initialize: parameters have mean 0 and transformers' deviations; norm
         CHECK((mean == 1 && square == 1));
         continue;
       }
-      double const deviation = initial_deviation(config, p.name);
+      double const deviation = seq2seq::initial_deviation(config, p.name);
       CHECK_CLOSE(mean / deviation, 0., 5 / std::sqrt(n));  // five standard errors
       CHECK_CLOSE(std::sqrt(square) / deviation, 1., 5 / std::sqrt(2 * n));
     }
@@ -53,18 +53,18 @@ TEST_CASE("initialize: parameters have mean 0 and transformers' deviations; norm
 }
 
 TEST_CASE("initial_deviation: is what T5PreTrainedModel._init_weights draws with") {
-  t5_config config{.model_width = 100, .head_width = 16, .heads = 4, .inner_width = 400};
-  auto const deviation = [&](char const* name) { return initial_deviation(config, name); };
+  seq2seq::t5_config config{.model_width = 100, .head_width = 16, .heads = 4, .inner_width = 400};
+  auto const deviation = [&](char const* name) { return seq2seq::initial_deviation(config, name); };
   std::string const block = "encoder.block.0.layer.";
   CHECK(deviation("shared.weight") == 1);
   CHECK(deviation("lm_head.weight") == 1);
-  CHECK(initial_deviation(config, block + "0.SelfAttention.q.weight") == 1. / 40);
-  CHECK(initial_deviation(config, block + "0.SelfAttention.k.weight") == 1. / 10);
-  CHECK(initial_deviation(config, block + "0.SelfAttention.v.weight") == 1. / 10);
-  CHECK(initial_deviation(config, block + "0.SelfAttention.o.weight") == 1. / 8);
-  CHECK(initial_deviation(config, block + "0.SelfAttention.relative_attention_bias.weight") == 1. / 10);
-  CHECK(initial_deviation(config, block + "1.DenseReluDense.wi_1.weight") == 1. / 10);
-  CHECK(initial_deviation(config, block + "1.DenseReluDense.wo.weight") == 1. / 20);
+  CHECK(seq2seq::initial_deviation(config, block + "0.SelfAttention.q.weight") == 1. / 40);
+  CHECK(seq2seq::initial_deviation(config, block + "0.SelfAttention.k.weight") == 1. / 10);
+  CHECK(seq2seq::initial_deviation(config, block + "0.SelfAttention.v.weight") == 1. / 10);
+  CHECK(seq2seq::initial_deviation(config, block + "0.SelfAttention.o.weight") == 1. / 8);
+  CHECK(seq2seq::initial_deviation(config, block + "0.SelfAttention.relative_attention_bias.weight") == 1. / 10);
+  CHECK(seq2seq::initial_deviation(config, block + "1.DenseReluDense.wi_1.weight") == 1. / 10);
+  CHECK(seq2seq::initial_deviation(config, block + "1.DenseReluDense.wo.weight") == 1. / 20);
   CHECK(deviation("decoder.block.0.layer.1.EncDecAttention.q.weight") == 1. / 40);
   config.initializer_factor = 0.5;
   CHECK(deviation("shared.weight") == 0.5);

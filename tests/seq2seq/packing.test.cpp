@@ -10,12 +10,12 @@ using namespace mql4grec::test;
 namespace {
 constexpr nn::dropout_plan with_dropout{.rate = 0.2, .seed = 5, .step = 3};
 
-batch ragged_batch() {
+tasks::batch ragged_batch() {
   index_t const inputs[] = {3, 1, 6, 17, 2}, targets[] = {2, 4, 1, 5, 5};
   return batch_of(inputs, targets, 9);
 }
-batch alone(batch const& all, index_t s) {
-  batch one;
+tasks::batch alone(tasks::batch const& all, index_t s) {
+  tasks::batch one;
   auto const input = all.input(s), target = all.target(s);
   one.append(input.first(input.size() - 1), target.first(target.size() - 1));  // append closes them again
   return one;
@@ -25,7 +25,7 @@ batch alone(batch const& all, index_t s) {
 TEST_CASE_TEMPLATE("packing: the loss of a batch is the sum of the losses of its sequences", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  batch const all = ragged_batch();
+  tasks::batch const all = ragged_batch();
   auto const model = random_t5<double>(b, small_t5());
   double sum = 0;
   for (index_t s = 0; s < all.size(); ++s) sum += loss_of(b, model, alone(all, s), {0, 1});
@@ -35,10 +35,10 @@ TEST_CASE_TEMPLATE("packing: the loss of a batch is the sum of the losses of its
 TEST_CASE_TEMPLATE("packing: a sequence's logits don't depend on the other sequences of the batch", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  batch const all = ragged_batch();
+  tasks::batch const all = ragged_batch();
   auto const model = random_t5<double>(b, small_t5(nn::activation::gated_gelu));
   auto together = poisoned<double>(b, {std::ssize(all.targets), 9});
-  t5_pass pass(b, model);
+  seq2seq::t5_pass pass(b, model);
   pass.logits(all, whole(all), together);
   for (index_t s = 0; s < all.size(); ++s) {
     auto by_itself = poisoned<double>(b, {std::ssize(all.target(s)), 9});
@@ -52,17 +52,17 @@ TEST_CASE_TEMPLATE("packing: a sequence's logits don't depend on the other seque
 TEST_CASE_TEMPLATE("packing: micro-batches' losses and gradients add up to the batch's, dropout included", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
-  batch const all = ragged_batch();
+  tasks::batch const all = ragged_batch();
   auto const model = random_t5<double>(b, small_t5());
   loss_and_gradient<double, B> const at_once(b, model, all, whole(all), with_dropout, 0.1);
   for (index_t tokens : {1, 10, 22}) {
-    std::vector<micro_batch> micro_batches;
-    cut_into_micro_batches(all, tokens, micro_batches);
+    std::vector<tasks::micro_batch> micro_batches;
+    seq2seq::cut_into_micro_batches(all, tokens, micro_batches);
     double loss = 0;
     auto gradient = on(b, constant(model.layout().size(), 0.));
-    t5_pass pass(b, model);  // one for all, as a worker has it
-    auto const views = t5_windows(model.config(), model.layout(), *gradient);
-    for (micro_batch part : micro_batches)
+    seq2seq::t5_pass pass(b, model);  // one for all, as a worker has it
+    auto const views = seq2seq::t5_windows(model.config(), model.layout(), *gradient);
+    for (tasks::micro_batch part : micro_batches)
       loss += pass.loss_and_gradient(all, part, with_dropout, {.sum = views, .scale = 0.1});
     CAPTURE(tokens);
     CHECK_CLOSE(loss, at_once.loss, 1e-13);
@@ -71,22 +71,22 @@ TEST_CASE_TEMPLATE("packing: micro-batches' losses and gradients add up to the b
 }
 
 TEST_CASE("packing: micro-batches cover the batch in order, each of about the given size and none empty") {
-  batch const all = ragged_batch();
+  tasks::batch const all = ragged_batch();
   for (index_t tokens : {1, 7, 10, 22, 1000}) {
-    std::vector<micro_batch> parts{{5, 7}};  // is emptied
-    cut_into_micro_batches(all, tokens, parts);
+    std::vector<tasks::micro_batch> parts{{5, 7}};  // is emptied
+    seq2seq::cut_into_micro_batches(all, tokens, parts);
     index_t next = 0;
-    for (micro_batch part : parts) {
+    for (tasks::micro_batch part : parts) {
       CHECK((part.first == next && part.last > part.first));
       next = part.last;
       index_t sum = 0;
-      for (index_t s = part.first; s + 1 < part.last; ++s) sum += cost(all, s);
+      for (index_t s = part.first; s + 1 < part.last; ++s) sum += seq2seq::cost(all, s);
       CHECK(sum < tokens);  // it would have ended before
     }
     CHECK(next == all.size());
   }
-  std::vector<micro_batch> none;
-  cut_into_micro_batches(batch{}, 10, none);
+  std::vector<tasks::micro_batch> none;
+  seq2seq::cut_into_micro_batches(tasks::batch{}, 10, none);
   CHECK(none.empty());
 }
 
@@ -94,7 +94,7 @@ TEST_CASE_TEMPLATE("packing: the same pass twice gives the same bits", S, MQL4GR
   using B = typename S::backend;
   using T = typename S::scalar;
   B b, another;
-  batch const all = ragged_batch();
+  tasks::batch const all = ragged_batch();
   auto const model = random_t5<T>(b, small_t5());
   loss_and_gradient<T, B> const first(b, model, all, whole(all), with_dropout),
       second(b, model, all, whole(all), with_dropout), elsewhere(another, model, all, whole(all), with_dropout);
@@ -106,9 +106,9 @@ TEST_CASE_TEMPLATE("packing: the same pass twice gives the same bits", S, MQL4GR
 
 TEST_CASE_TEMPLATE("packing: a pass of another size in between has no effect", B, MQL4GREC_TEST_BACKENDS) {
   B b;
-  batch const all = ragged_batch();
+  tasks::batch const all = ragged_batch();
   auto const model = random_t5<double>(b, small_t5());
-  t5_pass pass(b, model);
+  seq2seq::t5_pass pass(b, model);
   double const before = pass.loss(all, {0, 2});
   pass.loss(all, whole(all));
   pass.loss(all, {3, 4});
@@ -118,7 +118,7 @@ TEST_CASE_TEMPLATE("packing: a pass of another size in between has no effect", B
 TEST_CASE_TEMPLATE("packing: nothing is allocated from the third pass of a size on", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   index_t const lengths[] = {200, 300};
-  batch const all = batch_of(lengths, lengths, 9);
+  tasks::batch const all = batch_of(lengths, lengths, 9);
   auto const model = random_t5<float>(b, small_t5());
   for (int i = 0; i < 2; ++i) loss_and_gradient<float, B>(b, model, all, whole(all));  // in pieces, then in one
   auto const capacity = b.scratch().capacity();

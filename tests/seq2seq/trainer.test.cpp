@@ -23,7 +23,7 @@ struct digits {
   bool contrary = false;
 
   index_t size() const { return count; }
-  void write(index_t i, std::uint64_t seed, std::uint64_t epoch, batch& out) const {
+  void write(index_t i, std::uint64_t seed, std::uint64_t epoch, tasks::batch& out) const {
     auto const high = token_t(2 + i / 7 % 7), low = token_t(2 + i % 7);
     std::vector<token_t> input = {high, low};
     input.insert(input.end(), static_cast<std::size_t>((i + static_cast<index_t>(seed + epoch)) % 4), token_t{2});
@@ -34,12 +34,12 @@ struct digits {
 template <class B, class T>
 struct run {
   B backend;
-  t5<B, T> model;
-  training_options options;
-  trainer<B, T> model_trainer{backend, model, options};
-  training_progress progress = {};
+  seq2seq::t5<B, T> model;
+  seq2seq::training_options options;
+  seq2seq::trainer<B, T> model_trainer{backend, model, options};
+  seq2seq::training_progress progress = {};
 
-  explicit run(training_options o, index_t threads = 1)
+  explicit run(seq2seq::training_options o, index_t threads = 1)
       : backend(make(threads)), model(random_t5<T>(backend, tiny_t5())), options(o) {}
   run(run const&) = delete;
   static B make(index_t threads) {
@@ -52,7 +52,7 @@ struct run {
 };
 using fast_run = run<cpu::backend, float>;
 
-training_options quick(index_t epochs = 3) {
+seq2seq::training_options quick(index_t epochs = 3) {
   return {.epochs = epochs,
           .batch_size = 5,
           .learning_rate = 1e-2,
@@ -61,8 +61,8 @@ training_options quick(index_t epochs = 3) {
           .seed = 9,
           .block_tokens = 20};
 }
-batch batch_from(digits const& source, std::uint64_t seed = 0) {
-  batch all;
+tasks::batch batch_from(digits const& source, std::uint64_t seed = 0) {
+  tasks::batch all;
   for (index_t i = 0; i < source.size(); ++i) source.write(i, seed, 0, all);
   return all;
 }
@@ -71,8 +71,8 @@ batch batch_from(digits const& source, std::uint64_t seed = 0) {
 TEST_CASE("trainer: the same seed and the same number of workers give the same bits") {
   for (index_t threads : {1, 3}) {
     fast_run first(quick(), threads), second(quick(), threads);
-    fit(first.model_trainer, digits{13}, digits{4}, first.progress);
-    fit(second.model_trainer, digits{13}, digits{4}, second.progress);
+    seq2seq::fit(first.model_trainer, digits{13}, digits{4}, first.progress);
+    seq2seq::fit(second.model_trainer, digits{13}, digits{4}, second.progress);
     CHECK(first.parameters() == second.parameters());
     CHECK(first.progress.best_loss == second.progress.best_loss);
     for (std::size_t e = 0; e < 3; ++e) {
@@ -87,20 +87,20 @@ TEST_CASE("trainer: another seed gives another run") {
   auto other = quick();
   other.seed = 10;
   fast_run second(other);
-  fit(first.model_trainer, digits{13}, digits{4}, first.progress);
-  fit(second.model_trainer, digits{13}, digits{4}, second.progress);
+  seq2seq::fit(first.model_trainer, digits{13}, digits{4}, first.progress);
+  seq2seq::fit(second.model_trainer, digits{13}, digits{4}, second.progress);
   CHECK(first.parameters() != second.parameters());
 }
 
 TEST_CASE("trainer: neither the workers nor the size of blocks change more than the order of sums") {
   run<cpu::backend, double> expected(quick());
-  fit(expected.model_trainer, digits{13}, digits{4}, expected.progress);
+  seq2seq::fit(expected.model_trainer, digits{13}, digits{4}, expected.progress);
   for (index_t threads : {1, 2, 3})
     for (index_t block_tokens : {1, 20, 1000}) {
       auto options = quick();
       options.block_tokens = block_tokens;
       run<cpu::backend, double> mine(options, threads);
-      fit(mine.model_trainer, digits{13}, digits{4}, mine.progress);
+      seq2seq::fit(mine.model_trainer, digits{13}, digits{4}, mine.progress);
       CHECK_CLOSE(mine.parameters(), expected.parameters(), 1e-8);
       CHECK_CLOSE(mine.progress.best_loss, expected.progress.best_loss, 1e-9);
     }
@@ -141,14 +141,14 @@ struct one_of_two {
 
 TEST_CASE("trainer: two processes that sum their gradients equal one process with as many workers") {
   run<cpu::backend, double> expected(quick(), 2);
-  fit(expected.model_trainer, digits{13}, digits{4}, expected.progress);
+  seq2seq::fit(expected.model_trainer, digits{13}, digits{4}, expected.progress);
   meeting_point where;
   auto const process = [&](index_t rank) {
     cpu::backend backend;
     auto model = random_t5<double>(backend, tiny_t5());
-    trainer<cpu::backend, double, one_of_two> model_trainer(backend, model, quick(), {&where, rank});
-    training_progress progress;
-    fit(model_trainer, digits{13}, digits{4}, progress);
+    seq2seq::trainer<cpu::backend, double, one_of_two> model_trainer(backend, model, quick(), {&where, rank});
+    seq2seq::training_progress progress;
+    seq2seq::fit(model_trainer, digits{13}, digits{4}, progress);
     CHECK_CLOSE(model.parameters(), expected.parameters(), 1e-12);
     CHECK_CLOSE(progress.best_loss, expected.progress.best_loss, 1e-12);
   };
@@ -223,8 +223,8 @@ TEST_CASE("trainer: a learning rate far too large ends the run at the last finit
   options.warmup = 0;
   fast_run mine(options);
   std::vector<float> last = mine.parameters();
-  CHECK_THROWS_AS(fit(mine.model_trainer, digits{13}, digits{4}, mine.progress,
-                      {.on_step = [&](auto const&, double, std::int64_t) { last = mine.parameters(); }}),
+  CHECK_THROWS_AS(seq2seq::fit(mine.model_trainer, digits{13}, digits{4}, mine.progress,
+                               {.on_step = [&](auto const&, double, std::int64_t) { last = mine.parameters(); }}),
                   training_error);
   CHECK(std::ranges::equal(mine.parameters(), last, [](float a, float b) { return a == b || (a != a && b != b); }));
   CHECK(mine.progress.step == mine.model_trainer.moments().step);
@@ -235,12 +235,13 @@ TEST_CASE(
     "fit: a validation loss that isn't finite ends the run and is reported with its epoch; no model becomes the best") {
   fast_run mine(quick());
   bool reported = false;
-  auto const spoil = [&](training_progress const& p, double, std::int64_t steps) {
+  auto const spoil = [&](seq2seq::training_progress const& p, double, std::int64_t steps) {
     if (p.step == 2 * steps) mine.model.parameters()(0) = NAN;
   };
   CHECK_THROWS_WITH_AS(
-      fit(mine.model_trainer, digits{13}, digits{4}, mine.progress,
-          {.on_step = spoil, .on_epoch = [&](training_progress const& p, bool) { reported = p.epoch > 1; }}),
+      seq2seq::fit(
+          mine.model_trainer, digits{13}, digits{4}, mine.progress,
+          {.on_step = spoil, .on_epoch = [&](seq2seq::training_progress const& p, bool) { reported = p.epoch > 1; }}),
       doctest::Contains("epoch 2: the validation loss is nan"), training_error);
   CHECK_FALSE(reported);
   CHECK(mine.progress.history.size() == 1);
@@ -251,10 +252,10 @@ TEST_CASE("trainer: a small training set is memorised") {
   options.dropout = 0;
   fast_run mine(options);
   double first = 0;
-  fit(mine.model_trainer, digits{12}, digits{12}, mine.progress,
-      {.on_step = [&](training_progress const& p, double loss, std::int64_t) {
-        if (p.step == 1) first = loss;
-      }});
+  seq2seq::fit(mine.model_trainer, digits{12}, digits{12}, mine.progress,
+               {.on_step = [&](seq2seq::training_progress const& p, double loss, std::int64_t) {
+                 if (p.step == 1) first = loss;
+               }});
   CHECK(first > 1);
   CHECK(mine.progress.history.back().train_loss < 0.1 * first);
   CHECK(mine.progress.best_loss < 0.1 * first);
@@ -264,7 +265,7 @@ TEST_CASE("fit: every example is read once per epoch, shuffled anew, and the las
   struct capturer {
     std::vector<std::vector<index_t>>& seen;
     index_t size() const { return 13; }
-    void write(index_t i, std::uint64_t seed, std::uint64_t epoch, batch& out) const {
+    void write(index_t i, std::uint64_t seed, std::uint64_t epoch, tasks::batch& out) const {
       CHECK(seed == 9);
       seen.resize(static_cast<std::size_t>(epoch) + 1);
       seen.back().push_back(i);
@@ -274,11 +275,11 @@ TEST_CASE("fit: every example is read once per epoch, shuffled anew, and the las
   std::vector<std::vector<index_t>> seen;
   std::vector<std::int64_t> examples;
   fast_run mine(quick());
-  fit(mine.model_trainer, capturer{seen}, digits{4}, mine.progress,
-      {.on_step = [&](training_progress const& p, double, std::int64_t steps) {
-        CHECK(steps == 3);
-        examples.push_back(p.examples);
-      }});
+  seq2seq::fit(mine.model_trainer, capturer{seen}, digits{4}, mine.progress,
+               {.on_step = [&](seq2seq::training_progress const& p, double, std::int64_t steps) {
+                 CHECK(steps == 3);
+                 examples.push_back(p.examples);
+               }});
   CHECK(examples == std::vector<std::int64_t>{5, 10, 13, 18, 23, 26, 31, 36, 39});
   REQUIRE(seen.size() == 3);
   CHECK(seen[0] != seen[1]);
@@ -293,34 +294,35 @@ TEST_CASE(
     "fit: an epoch's training loss is the mean over its tokens, its validation loss that of the model at its end") {
   fast_run mine(quick(2));
   double sum = 0, tokens = 0;
-  fit(mine.model_trainer, digits{13}, digits{4}, mine.progress,
-      {.on_step =
-           [&](training_progress const& p, double loss, std::int64_t) {
-             double const n = 3. * (p.epoch_step == 2 ? 3 : 5);  // two digits and </s> an example
-             sum += loss * n;
-             tokens += n;
-           },
-       .on_epoch =
-           [&](training_progress const& p, bool) {
-             CHECK(p.history.back().train_loss == doctest::Approx(sum / tokens));
-             CHECK(p.history.back().valid_loss == mine.model_trainer.mean_loss(digits{4}));
-             sum = tokens = 0;
-           }});
+  seq2seq::fit(mine.model_trainer, digits{13}, digits{4}, mine.progress,
+               {.on_step =
+                    [&](seq2seq::training_progress const& p, double loss, std::int64_t) {
+                      double const n = 3. * (p.epoch_step == 2 ? 3 : 5);  // two digits and </s> an example
+                      sum += loss * n;
+                      tokens += n;
+                    },
+                .on_epoch =
+                    [&](seq2seq::training_progress const& p, bool) {
+                      CHECK(p.history.back().train_loss == doctest::Approx(sum / tokens));
+                      CHECK(p.history.back().valid_loss == mine.model_trainer.mean_loss(digits{4}));
+                      sum = tokens = 0;
+                    }});
   CHECK(mine.progress.history.size() == 2);
 }
 
 TEST_CASE("fit: the learning rate follows the schedule, step by step") {
-  for (auto curve : {learning_curve::cosine, learning_curve::constant}) {
+  for (auto curve : {seq2seq::learning_curve::cosine, seq2seq::learning_curve::constant}) {
     auto options = quick(6);
     options.curve = curve;
-    options.warmup = curve == learning_curve::cosine ? 0.3 : 2;
+    options.warmup = curve == seq2seq::learning_curve::cosine ? 0.3 : 2;
     fast_run mine(options), by_hand(options);  // one example an epoch: its order is no secret
-    fit(mine.model_trainer, digits{1}, digits{1}, mine.progress);
-    optim::schedule const schedule =
-        curve == learning_curve::cosine ? optim::schedule(optim::cosine_schedule{2, 6}) : optim::constant_schedule{2};
-    CHECK(schedule_of(options, 1) == schedule);
+    seq2seq::fit(mine.model_trainer, digits{1}, digits{1}, mine.progress);
+    optim::schedule const schedule = curve == seq2seq::learning_curve::cosine
+                                         ? optim::schedule(optim::cosine_schedule{2, 6})
+                                         : optim::constant_schedule{2};
+    CHECK(seq2seq::schedule_of(options, 1) == schedule);
     for (std::int64_t step = 0; step < 6; ++step) {
-      batch all;
+      tasks::batch all;
       digits{1}.write(0, 9, static_cast<std::uint64_t>(step), all);
       by_hand.model_trainer.step(all, 1e-2 * optim::multiplier(schedule, step));
       CHECK(mine.progress.history[static_cast<std::size_t>(step)].learning_rate ==
@@ -337,8 +339,8 @@ TEST_CASE("fit: training stops when `patience` epochs in a row were no better; w
   fast_run mine(options);
   std::map<std::int64_t, bool> better;
   // what is learnt is the contrary of what is asked
-  fit(mine.model_trainer, digits{12}, digits{12, true}, mine.progress,
-      {.on_epoch = [&](training_progress const& p, bool is) { better[p.epoch] = is; }});
+  seq2seq::fit(mine.model_trainer, digits{12}, digits{12, true}, mine.progress,
+               {.on_epoch = [&](seq2seq::training_progress const& p, bool is) { better[p.epoch] = is; }});
   CHECK(mine.progress.finished);
   CHECK(mine.progress.epoch < 30);
   CHECK(mine.progress.epoch == mine.progress.best_epoch + 3);
@@ -352,7 +354,7 @@ TEST_CASE("fit: training stops when `patience` epochs in a row were no better; w
 
   options.patience = 0;
   fast_run patient(options);
-  fit(patient.model_trainer, digits{12}, digits{12, true}, patient.progress);
+  seq2seq::fit(patient.model_trainer, digits{12}, digits{12, true}, patient.progress);
   CHECK(patient.progress.epoch == 30);
 }
 
@@ -361,8 +363,8 @@ TEST_CASE("fit: without validation examples, the latest model is the best") {
   options.patience = 1;
   fast_run mine(options);
   int better = 0;
-  fit(mine.model_trainer, digits{5}, digits{0}, mine.progress,
-      {.on_epoch = [&](training_progress const&, bool is) { better += is; }});
+  seq2seq::fit(mine.model_trainer, digits{5}, digits{0}, mine.progress,
+               {.on_epoch = [&](seq2seq::training_progress const&, bool is) { better += is; }});
   CHECK(mine.progress.epoch == 3);
   CHECK(better == 3);
   CHECK(mine.progress.best_epoch == 3);
@@ -372,8 +374,8 @@ TEST_CASE("fit: without validation examples, the latest model is the best") {
 
 TEST_CASE("fit: it can be stopped before any update, and is not finished then") {
   fast_run mine(quick());
-  fit(mine.model_trainer, digits{13}, digits{4}, mine.progress,
-      {.should_stop = [](training_progress const& p) { return p.step == 4; }});
+  seq2seq::fit(mine.model_trainer, digits{13}, digits{4}, mine.progress,
+               {.should_stop = [](seq2seq::training_progress const& p) { return p.step == 4; }});
   CHECK(mine.progress.step == 4);
   CHECK(mine.progress.epoch == 1);
   CHECK(mine.progress.epoch_step == 1);
@@ -382,23 +384,25 @@ TEST_CASE("fit: it can be stopped before any update, and is not finished then") 
 
 TEST_CASE("fit: a finished run stays as it is; one without examples is refused") {
   fast_run mine(quick(1));
-  fit(mine.model_trainer, digits{13}, digits{4}, mine.progress);
+  seq2seq::fit(mine.model_trainer, digits{13}, digits{4}, mine.progress);
   auto const before = mine.progress;
   auto const parameters = mine.parameters();
-  fit(mine.model_trainer, digits{13}, digits{4}, mine.progress);
+  seq2seq::fit(mine.model_trainer, digits{13}, digits{4}, mine.progress);
   CHECK(mine.progress == before);
   CHECK(mine.parameters() == parameters);
-  training_progress fresh;
-  CHECK_THROWS_AS(fit(mine.model_trainer, digits{0}, digits{4}, fresh), error);
+  seq2seq::training_progress fresh;
+  CHECK_THROWS_AS(seq2seq::fit(mine.model_trainer, digits{0}, digits{4}, fresh), error);
 }
 
 TEST_CASE("training_options: values out of range throw an error that names the option") {
-  CHECK_NOTHROW(validate(training_options{}));
-  for (training_options const& wrong :
-       {training_options{.epochs = 0}, training_options{.batch_size = 0}, training_options{.learning_rate = 0},
-        training_options{.learning_rate = NAN}, training_options{.warmup = -1}, training_options{.dropout = 1},
-        training_options{.dropout = -0.1}, training_options{.patience = -1}, training_options{.block_tokens = 0}}) {
-    CHECK_THROWS_WITH_AS(validate(wrong), doctest::Contains("expected"), error);
+  CHECK_NOTHROW(seq2seq::validate(seq2seq::training_options{}));
+  for (seq2seq::training_options const& wrong :
+       {seq2seq::training_options{.epochs = 0}, seq2seq::training_options{.batch_size = 0},
+        seq2seq::training_options{.learning_rate = 0}, seq2seq::training_options{.learning_rate = NAN},
+        seq2seq::training_options{.warmup = -1}, seq2seq::training_options{.dropout = 1},
+        seq2seq::training_options{.dropout = -0.1}, seq2seq::training_options{.patience = -1},
+        seq2seq::training_options{.block_tokens = 0}}) {
+    CHECK_THROWS_WITH_AS(seq2seq::validate(wrong), doctest::Contains("expected"), error);
     CHECK_THROWS_AS(fast_run{wrong}, error);
   }
 }

@@ -21,13 +21,13 @@ namespace {
 struct examples {
   index_t count = 13;
   index_t size() const { return count; }
-  void write(index_t i, std::uint64_t, std::uint64_t epoch, batch& out) const {
+  void write(index_t i, std::uint64_t, std::uint64_t epoch, tasks::batch& out) const {
     auto const word = token_t(2 + i % 7);
     out.append(std::vector(1 + (static_cast<std::size_t>(i) + epoch) % 3, word), std::vector{word, word});
   }
 };
 
-training_options quick() {
+seq2seq::training_options quick() {
   return {.epochs = 4,
           .batch_size = 5,
           .learning_rate = 1e-2,
@@ -39,24 +39,24 @@ training_options quick() {
 
 struct run {
   cpu::backend backend;
-  t5<cpu::backend, float> model;
-  training_options options;
-  trainer<cpu::backend, float> model_trainer{backend, model, options};
-  training_progress progress = {};
-  json conditions = run_conditions(options, tiny_t5(), 13);
+  seq2seq::t5<cpu::backend, float> model;
+  seq2seq::training_options options;
+  seq2seq::trainer<cpu::backend, float> model_trainer{backend, model, options};
+  seq2seq::training_progress progress = {};
+  json conditions = seq2seq::run_conditions(options, tiny_t5(), 13);
 
-  explicit run(training_options o = quick(), index_t threads = 1, std::uint64_t seed = 7)
+  explicit run(seq2seq::training_options o = quick(), index_t threads = 1, std::uint64_t seed = 7)
       : backend(threads), model(random_t5<float>(backend, tiny_t5(), seed)), options(o) {}
   run(run const&) = delete;
 
   void train_until(std::int64_t step) {
-    fit(model_trainer, examples{}, examples{4}, progress,
-        {.should_stop = [&](training_progress const& p) { return p.step >= step; }});
+    seq2seq::fit(model_trainer, examples{}, examples{4}, progress,
+                 {.should_stop = [&](seq2seq::training_progress const& p) { return p.step >= step; }});
   }
   void train_to_the_end() { train_until(1000); }
   void save(std::filesystem::path const& path) const { train::write_state(path, model_trainer, progress, conditions); }
   void restore(std::filesystem::path const& path) {
-    progress = train::read_state<training_progress>(path, model_trainer, conditions);
+    progress = train::read_state<seq2seq::training_progress>(path, model_trainer, conditions);
   }
 
   std::vector<float> parameters() const {
@@ -72,7 +72,7 @@ struct run {
 };
 
 /// All of the progress but the clock.
-training_progress timeless(training_progress p) {
+seq2seq::training_progress timeless(seq2seq::training_progress p) {
   p.seconds = 0;
   for (auto& epoch : p.history) epoch.seconds = 0;
   return p;
@@ -155,8 +155,8 @@ TEST_CASE("training state: another number of workers may resume it, with sums in
 }
 
 TEST_CASE("training state: progress survives as JSON, infinity and history included") {
-  training_progress p;
-  CHECK(json(p).get<training_progress>() == p);
+  seq2seq::training_progress p;
+  CHECK(json(p).get<seq2seq::training_progress>() == p);
   p = {.epoch = 3,
        .epoch_step = 1,
        .step = 10,
@@ -168,7 +168,7 @@ TEST_CASE("training state: progress survives as JSON, infinity and history inclu
        .seconds = 0.7,
        .finished = true,
        .history = {{1. / 7, 2. / 7, 5e-4, 0.1}, {1e-300, 3, 0, 0.2}}};
-  CHECK(parse_json(json(p).dump(), "text").get<training_progress>() == p);
+  CHECK(parse_json(json(p).dump(), "text").get<seq2seq::training_progress>() == p);
 }
 
 TEST_CASE("training state: the state of another run is refused; the message contains the condition and both values") {
@@ -189,7 +189,7 @@ TEST_CASE("training state: the state of another run is refused; the message cont
       {"epochs", refusal([](auto& o) { o.epochs = 5; })},
       {"batch_size", refusal([](auto& o) { o.batch_size = 6; })},
       {"learning_rate", refusal([](auto& o) { o.learning_rate = 0.02; })},
-      {"curve", refusal([](auto& o) { o.curve = learning_curve::constant; })},
+      {"curve", refusal([](auto& o) { o.curve = seq2seq::learning_curve::constant; })},
       {"warmup", refusal([](auto& o) { o.warmup = 0.5; })},
       {"weight_decay", refusal([](auto& o) { o.optimizer.weight_decay = 0.5; })},
       {"clip_norm", refusal([](auto& o) { o.optimizer.clip_norm = 0.5; })},
@@ -200,12 +200,12 @@ TEST_CASE("training state: the state of another run is refused; the message cont
     CHECK(refused.second.find("belongs to a run with " + refused.first + " = ") != std::string::npos);
   }
   run reader;
-  reader.conditions = run_conditions(quick(), tiny_t5(), 14);
+  reader.conditions = seq2seq::run_conditions(quick(), tiny_t5(), 14);
   CHECK(complaint<file_error>([&] { return reader.restore(path); }).find("examples = 13, but this one has 14") !=
         std::string::npos);
   auto larger = tiny_t5();
   larger.inner_width += 1;
-  reader.conditions = run_conditions(quick(), larger, 13);
+  reader.conditions = seq2seq::run_conditions(quick(), larger, 13);
   CHECK(complaint<file_error>([&] { return reader.restore(path); }).find("with parameters = ") != std::string::npos);
 }
 
@@ -257,7 +257,7 @@ TEST_CASE("training state: another safetensors file is refused with an explanati
   for (char const* other : {"{}", "[]", "7"})
     check_message(message_after([&](metadata& meta, auto&, auto&) { meta["progress"] = other; }),
                   "metadata 'progress'");
-  training_progress backwards;
+  seq2seq::training_progress backwards;
   backwards.epoch_step = -1;
   check_message(message_after([&](metadata& meta, auto&, auto&) { meta["progress"] = json(backwards).dump(); }),
                 "expected at least 0");

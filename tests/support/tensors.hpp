@@ -154,7 +154,7 @@ template <class T>
 T poison() {
   if constexpr (std::numeric_limits<T>::has_quiet_NaN)
     return std::numeric_limits<T>::quiet_NaN();
-  else if constexpr (detail::is_complex<T>)
+  else if constexpr (core::detail::is_complex<T>)
     return T(poison<typename T::value_type>());
   else
     return T{};

@@ -16,7 +16,7 @@ std::vector<token_t> tokens(std::vector<int> const& numbers) {
 }  // namespace
 
 TEST_CASE("batch: sequences are packed back to back and each ends with </s>") {
-  batch b;
+  tasks::batch b;
   CHECK(b.size() == 0);
   b.append(tokens({5, 6, 7}), tokens({8}));
   b.append(tokens({}), tokens({9, 10}));
@@ -31,7 +31,7 @@ TEST_CASE("batch: sequences are packed back to back and each ends with </s>") {
 }
 
 TEST_CASE("batch: a query has an input and no target") {
-  batch b;
+  tasks::batch b;
   b.add_input(token_t{5});
   b.close_input();
   CHECK(b.size() == 1);
@@ -40,7 +40,7 @@ TEST_CASE("batch: a query has an input and no target") {
 }
 
 TEST_CASE("batch: refilling to the same size allocates nothing") {
-  batch b;
+  tasks::batch b;
   auto const fill = [&] {
     for (int i = 0; i < 100; ++i) b.append(tokens({2, 3, 4, 5}), tokens({6, 7}));
   };
@@ -49,7 +49,7 @@ TEST_CASE("batch: refilling to the same size allocates nothing") {
   token_t const* places[] = {b.inputs.data(), b.targets.data()};
   index_t const* offsets[] = {b.input_offsets.data(), b.target_offsets.data()};
   b.clear();
-  CHECK(b == batch{});
+  CHECK(b == tasks::batch{});
   fill();
   CHECK(b == first);
   CHECK(places[0] == b.inputs.data());

@@ -21,38 +21,41 @@ using namespace mql4grec;
 namespace {
 
 /// One code per level identifies the item: item i is <a_i><b_i> in text and <A_i> in images.
-vocabulary const& vocab() {
-  static vocabulary const small({.modalities = {{"a", {9, 9}}, {"A", {9}}}});
+language::vocabulary const& vocab() {
+  static language::vocabulary const small({.modalities = {{"a", {9, 9}}, {"A", {9}}}});
   return small;
 }
 
-dataset small_domain(std::vector<std::vector<int>> const& users, std::set<int> no_text = {},
-                     std::set<int> no_image = {}) {
-  dataset data;
+tasks::dataset small_domain(std::vector<std::vector<int>> const& users, std::set<int> no_text = {},
+                            std::set<int> no_image = {}) {
+  tasks::dataset data;
   for (auto const& user : users) {
     std::vector<item_id> items;
     for (auto const i : user) items.push_back(item_id(i));
     data.interactions.add_user(std::to_string(data.interactions.users()), items);
   }
   auto const n = data.interactions.item_count;
-  data.tokens = {{modality::text, n, 2}, {modality::image, n, 1}};
+  data.tokens = {{language::modality::text, n, 2}, {language::modality::image, n, 1}};
   for (index_t i = 0; i < n; ++i) {
     auto const code = code_t(i);
-    auto const word = [&](modality m, index_t level) { return vocab().token(m, level, code); };
+    auto const word = [&](language::modality m, index_t level) { return vocab().token(m, level, code); };
     if (!no_text.contains(static_cast<int>(i)))
-      data.tokens[0].set(item_id(i), std::vector{word(modality::text, 0), word(modality::text, 1)});
-    if (!no_image.contains(static_cast<int>(i))) data.tokens[1].set(item_id(i), std::vector{word(modality::image, 0)});
+      data.tokens[0].set(item_id(i), std::vector{word(language::modality::text, 0), word(language::modality::text, 1)});
+    if (!no_image.contains(static_cast<int>(i)))
+      data.tokens[1].set(item_id(i), std::vector{word(language::modality::image, 0)});
   }
   return data;
 }
 
-std::string said(batch const& b, index_t i = 0) { return vocab().text(b.input(i)) + " → " + vocab().text(b.target(i)); }
+std::string said(tasks::batch const& b, index_t i = 0) {
+  return vocab().text(b.input(i)) + " → " + vocab().text(b.target(i));
+}
 
 /// The texts of all examples of a set, in order.
-std::vector<std::string> all_said(example_set const& set, std::uint64_t seed = 1, std::uint64_t epoch = 0) {
+std::vector<std::string> all_said(tasks::example_set const& set, std::uint64_t seed = 1, std::uint64_t epoch = 0) {
   std::vector<std::string> lines;
   for (index_t i = 0; i < set.size(); ++i) {
-    batch b;
+    tasks::batch b;
     set.write(i, seed, epoch, b);
     lines.push_back(said(b));
   }
@@ -62,7 +65,8 @@ std::vector<std::string> all_said(example_set const& set, std::uint64_t seed = 1
 }  // namespace
 
 TEST_CASE("training_set: every prefix of the training part predicts its next item, in each of the six tasks") {
-  training_set const set(all_tasks(), {small_domain({{0, 1, 2, 3, 4}})}, vocab());  // the training items are 0, 1, 2
+  tasks::training_set const set(tasks::all_tasks(), {small_domain({{0, 1, 2, 3, 4}})},
+                                vocab());  // the training items are 0, 1, 2
   auto const lines = all_said(set);
   std::vector<std::string> const expected = {
       "<*_0><*_1><*_2><a_0><b_0></s> → <a_1><b_1></s>", "<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>",
@@ -76,32 +80,34 @@ TEST_CASE("training_set: every prefix of the training part predicts its next ite
 }
 
 TEST_CASE("training_set: validation and test items are never read, neither as history nor as target") {
-  training_set const set(next_only(), {small_domain({{0, 1, 2, 3, 4}, {0, 1, 3, 4}, {2, 3, 4}})}, vocab());
+  tasks::training_set const set(tasks::next_only(), {small_domain({{0, 1, 2, 3, 4}, {0, 1, 3, 4}, {2, 3, 4}})},
+                                vocab());
   CHECK(set.size() == 2 * (2 + 1 + 0));
   for (auto const& line : all_said(set))
     for (auto const* held_out : {"_3><b", "<a_4", "<A_3", "<A_4"}) CHECK(!test::has(line, held_out));
 }
 
 TEST_CASE("training_set: the history is cut to its last items") {
-  training_set const set(next_only({.max_history = 2}), {small_domain({{0, 1, 2, 3, 4, 5}})}, vocab());
+  tasks::training_set const set(tasks::next_only({.max_history = 2}), {small_domain({{0, 1, 2, 3, 4, 5}})}, vocab());
   CHECK(all_said(set)[2] == "<*_0><*_1><*_2><a_1><b_1><a_2><b_2></s> → <a_3><b_3></s>");
 }
 
 TEST_CASE("training_set: users with two items have an example, users with fewer have none") {
-  CHECK(training_set(next_only(), {small_domain({{0, 1}})}, vocab()).size() == 2);
-  CHECK(training_set(next_only(), {small_domain({{0}, {}})}, vocab()).size() == 0);
-  CHECK(training_set(next_only(), {}, vocab()).size() == 0);
+  CHECK(tasks::training_set(tasks::next_only(), {small_domain({{0, 1}})}, vocab()).size() == 2);
+  CHECK(tasks::training_set(tasks::next_only(), {small_domain({{0}, {}})}, vocab()).size() == 0);
+  CHECK(tasks::training_set(tasks::next_only(), {}, vocab()).size() == 0);
 }
 
 TEST_CASE("training_set: datasets come one after the other, each with its own items") {
-  training_set const set(next_only(), {small_domain({{0, 1, 2, 3}}), small_domain({{5, 6, 7, 8}})}, vocab());
+  tasks::training_set const set(tasks::next_only(), {small_domain({{0, 1, 2, 3}}), small_domain({{5, 6, 7, 8}})},
+                                vocab());
   REQUIRE(set.size() == 4);
   CHECK(all_said(set)[2] == "<*_0><*_1><*_2><a_5><b_5></s> → <a_6><b_6></s>");
   CHECK(set.examples()[2].dataset == 1);
 }
 
 TEST_CASE("training_set: items without a modality are omitted from its histories, targets and alignments") {
-  training_set const set(all_tasks(), {small_domain({{0, 1, 2, 3, 4}}, {1}, {0})}, vocab());
+  tasks::training_set const set(tasks::all_tasks(), {small_domain({{0, 1, 2, 3, 4}}, {1}, {0})}, vocab());
   std::vector<std::string> const expected = {
       "<*_0><*_1><*_2><a_0><b_0></s> → <a_2><b_2></s>",  // item 1 is neither a target nor in a history
       "<*_3><*_4><*_5><A_1></s> → <A_2></s>",            // the first pair has no history
@@ -116,14 +122,14 @@ TEST_CASE("training_set: items without a modality are omitted from its histories
 }
 
 TEST_CASE("released_mixture: no prompt before a next item, and one asymmetric task with a coin for its direction") {
-  training_set const set(released_mixture(), {small_domain({{0, 1, 2, 3}})}, vocab());
+  tasks::training_set const set(tasks::released_mixture(), {small_domain({{0, 1, 2, 3}})}, vocab());
   REQUIRE(set.size() == 3 + 2 * 4);
   auto const lines = all_said(set);
   CHECK(lines[0] == "<a_0><b_0></s> → <a_1><b_1></s>");
   CHECK(lines[1] == "<A_0></s> → <A_1></s>");
   std::map<std::string, int> directions;
   for (std::uint64_t epoch = 0; epoch < 1000; ++epoch) {
-    batch b;
+    tasks::batch b;
     set.write(2, 7, epoch, b);
     ++directions[said(b)];
   }
@@ -133,58 +139,58 @@ TEST_CASE("released_mixture: no prompt before a next item, and one asymmetric ta
 }
 
 TEST_CASE("released_mixture: where only one direction exists, it is that one") {
-  training_set const set(released_mixture(), {small_domain({{0, 1, 2, 3}}, {}, {0})}, vocab());
+  tasks::training_set const set(tasks::released_mixture(), {small_domain({{0, 1, 2, 3}}, {}, {0})}, vocab());
   for (std::uint64_t epoch = 0; epoch < 20; ++epoch) {
-    batch b;
+    tasks::batch b;
     set.write(1, 7, epoch, b);  // example 0 is the next-text example; there is no next-image example
     CHECK(said(b) == "<*_6><*_7><*_8><a_0><b_0></s> → <A_1></s>");
   }
 }
 
 TEST_CASE("training_set: history dropout leaves items out, never all of them, and never from a query") {
-  auto const mix = next_only({.history_dropout = 0.9});
-  training_set const set(mix, {small_domain({{0, 1, 2, 3, 4, 5, 6}})}, vocab());
+  auto const mix = tasks::next_only({.history_dropout = 0.9});
+  tasks::training_set const set(mix, {small_domain({{0, 1, 2, 3, 4, 5, 6}})}, vocab());
   std::set<std::string> seen;
   for (std::uint64_t epoch = 0; epoch < 200; ++epoch) {
-    batch b;
+    tasks::batch b;
     set.write(3, 1, epoch, b);
     CHECK(b.input(0).size() > 3 + 1);
     seen.insert(said(b));
   }
   CHECK(seen.size() > 4);
   CHECK(seen.contains("<*_0><*_1><*_2><a_3><b_3></s> → <a_4><b_4></s>"));
-  validation_set const asked(mix, {small_domain({{0, 1, 2, 3}})}, vocab());
+  tasks::validation_set const asked(mix, {small_domain({{0, 1, 2, 3}})}, vocab());
   CHECK(all_said(asked)[0] == "<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>");
 }
 
 TEST_CASE("validation_set: each evaluated user has an example of the next text and one of the next image") {
-  std::vector<dataset> const data = {small_domain({{0, 1, 2, 3}, {4, 5}, {6, 7, 8}})};
-  validation_set const valid(all_tasks(), data, vocab());
+  std::vector<tasks::dataset> const data = {small_domain({{0, 1, 2, 3}, {4, 5}, {6, 7, 8}})};
+  tasks::validation_set const valid(tasks::all_tasks(), data, vocab());
   CHECK(all_said(valid) == std::vector<std::string>{"<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>",
                                                     "<*_0><*_1><*_2><a_6><b_6></s> → <a_7><b_7></s>",
                                                     "<*_3><*_4><*_5><A_0><A_1></s> → <A_2></s>",
                                                     "<*_3><*_4><*_5><A_6></s> → <A_7></s>"});
-  validation_set const last(released_mixture(), data, vocab(), split::test);
+  tasks::validation_set const last(tasks::released_mixture(), data, vocab(), catalog::split::test);
   CHECK(all_said(last)[0] == "<a_0><b_0><a_1><b_1><a_2><b_2></s> → <a_3><b_3></s>");
 }
 
 TEST_CASE("write_query: a query is a validation example's input without its target") {
   auto const data = small_domain({{0, 1, 2, 3}}, {1});
-  auto const mix = all_tasks();
-  batch b;
-  mix.query(modality::text)
-      .write_query(history(data.interactions, user_id{0}, split::test), data.tokens[0], vocab(), b);
+  auto const mix = tasks::all_tasks();
+  tasks::batch b;
+  mix.query(language::modality::text)
+      .write_query(catalog::history(data.interactions, user_id{0}, catalog::split::test), data.tokens[0], vocab(), b);
   CHECK(vocab().text(b.input(0)) == "<*_0><*_1><*_2><a_0><b_0><a_2><b_2></s>");
   CHECK(b.targets.empty());
-  CHECK_THROWS_AS(mix.query(modality::image).write_query({}, data.tokens[0], vocab(), b), error);
-  CHECK_THROWS_AS(mix.query(modality{2}), error);
+  CHECK_THROWS_AS(mix.query(language::modality::image).write_query({}, data.tokens[0], vocab(), b), error);
+  CHECK_THROWS_AS(mix.query(language::modality{2}), error);
 }
 
 TEST_CASE(
     "write_query: an empty history and unknown items give the prompt alone; long histories are cut to their end") {
   auto const data = small_domain({{0, 1, 2, 3, 4}});
-  auto const query = next_only({.max_history = 3}).query(modality::image);
-  batch b;
+  auto const query = tasks::next_only({.max_history = 3}).query(language::modality::image);
+  tasks::batch b;
   query.write_query({}, data.tokens[1], vocab(), b);
   query.write_query(std::vector{item_id{99}, item_id{-1}}, data.tokens[1], vocab(), b);
   query.write_query(std::vector{item_id{0}, item_id{1}, item_id{2}, item_id{3}}, data.tokens[1], vocab(), b);
@@ -195,42 +201,46 @@ TEST_CASE(
 
 TEST_CASE("mixture: a task defined outside the library can be used") {
   struct echo {
-    void each_example(dataset const&, split, example_sink const& sink) const { sink({5, 0}); }
-    void write(task_context const& context, example_place place, random_stream&, batch& out) const {
+    void each_example(tasks::dataset const&, catalog::split, tasks::example_sink const& sink) const { sink({5, 0}); }
+    void write(tasks::task_context const& context, tasks::example_place place, random_stream&,
+               tasks::batch& out) const {
       auto const& v = context.vocab;
-      auto const word = v.token(modality::text, 0, code_t(place.row));
+      auto const word = v.token(language::modality::text, 0, code_t(place.row));
       out.append(std::span(&word, 1), std::span(&word, 1));
     }
   };
-  auto mix = next_only();
+  auto mix = tasks::next_only();
   mix.tasks = {echo{}};
-  CHECK(all_said(training_set(mix, {small_domain({})}, vocab())) == std::vector<std::string>{"<a_5></s> → <a_5></s>"});
-  static_assert(Task<echo> && !Task<int>);
+  CHECK(all_said(tasks::training_set(mix, {small_domain({})}, vocab())) ==
+        std::vector<std::string>{"<a_5></s> → <a_5></s>"});
+  static_assert(tasks::Task<echo> && !tasks::Task<int>);
 }
 
 TEST_CASE("training_set: tables that don't belong to the interactions are refused") {
   auto data = small_domain({{0, 1, 2, 3}});
-  data.tokens[1] = token_table(modality::image, 2, 1);
-  CHECK_THROWS_AS(training_set(next_only(), {data}, vocab()), error);
+  data.tokens[1] = language::token_table(language::modality::image, 2, 1);
+  CHECK_THROWS_AS(tasks::training_set(tasks::next_only(), {data}, vocab()), error);
   data.tokens.pop_back();
-  CHECK_THROWS_AS(training_set(next_only(), {data}, vocab()), error);
-  std::swap(data.tokens[0], data.tokens.emplace_back(modality::image, 4, 1));
-  CHECK_THROWS_AS(training_set(next_only(), {data}, vocab()), error);
-  batch out;
-  CHECK_THROWS_AS(training_set(next_only(), {}, vocab()).write(0, 1, 1, out), error);
+  CHECK_THROWS_AS(tasks::training_set(tasks::next_only(), {data}, vocab()), error);
+  std::swap(data.tokens[0], data.tokens.emplace_back(language::modality::image, 4, 1));
+  CHECK_THROWS_AS(tasks::training_set(tasks::next_only(), {data}, vocab()), error);
+  tasks::batch out;
+  CHECK_THROWS_AS(tasks::training_set(tasks::next_only(), {}, vocab()).write(0, 1, 1, out), error);
 }
 
 TEST_CASE("Instruments gives 352,060 examples of all tasks and 267,170 of the released mixture") {
   auto const directory = test::real_dataset("Instruments");
   if (!directory) return;
-  dataset_paths const paths(*directory);
-  vocabulary const paper;
-  dataset data{read_interactions(paths.interactions()), {}};
+  catalog::dataset_paths const paths(*directory);
+  language::vocabulary const paper;
+  tasks::dataset data{catalog::read_interactions(paths.interactions()), {}};
   auto const n = data.interactions.item_count;
-  data.tokens.push_back(read_token_table(index_path(paths, modality::text), paper, modality::text, n));
-  data.tokens.push_back(read_token_table(index_path(paths, modality::image), paper, modality::image, n));
-  CHECK(training_set(next_only(), {data}, paper).size() == 2 * 84890);
-  CHECK(training_set(all_tasks(), {data}, paper).size() == 352060);
-  CHECK(training_set(released_mixture(), {data}, paper).size() == 267170);
-  CHECK(validation_set(all_tasks(), {data}, paper).size() == 2 * 17112);
+  data.tokens.push_back(language::read_token_table(pipeline::index_path(paths, language::modality::text), paper,
+                                                   language::modality::text, n));
+  data.tokens.push_back(language::read_token_table(pipeline::index_path(paths, language::modality::image), paper,
+                                                   language::modality::image, n));
+  CHECK(tasks::training_set(tasks::next_only(), {data}, paper).size() == 2 * 84890);
+  CHECK(tasks::training_set(tasks::all_tasks(), {data}, paper).size() == 352060);
+  CHECK(tasks::training_set(tasks::released_mixture(), {data}, paper).size() == 267170);
+  CHECK(tasks::validation_set(tasks::all_tasks(), {data}, paper).size() == 2 * 17112);
 }

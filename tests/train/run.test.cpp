@@ -22,19 +22,19 @@ using namespace mql4grec::test;
 namespace {
 
 struct t5_kind {
-  using observer = run_observer;
+  using observer = pipeline::run_observer;
   static constexpr std::int64_t steps = 9;
 
   static auto run(std::filesystem::path const& out, bool resume, observer const& watch, train::run_limits limits = {}) {
-    static vocabulary const vocab({.modalities = {{"a", {3, 3}}, {"A", {3, 3}}}});
-    dataset data;
+    static language::vocabulary const vocab({.modalities = {{"a", {3, 3}}, {"A", {3, 3}}}});
+    tasks::dataset data;
     for (index_t u = 0; u < 10; ++u) {
       std::vector<item_id> items;
       for (index_t i = 0; i < 5; ++i) items.push_back(item_id((u + i) % 9));
       data.interactions.add_user(std::to_string(u), items);
     }
     data.interactions.item_count = 9;
-    for (auto kind : {modality::text, modality::image}) {
+    for (auto kind : {language::modality::text, language::modality::image}) {
       auto& table = data.tokens.emplace_back(kind, 9, 2);
       for (index_t i = 0; i < 9; ++i)
         table.set(item_id(i), std::vector{vocab.token(kind, 0, code_t(i / 3)), vocab.token(kind, 1, code_t(i % 3))});
@@ -42,7 +42,7 @@ struct t5_kind {
     auto model = small_t5();
     model.model_width = 8;
     cpu::backend b;
-    return train_model(
+    return pipeline::train_model(
         b,
         {.out = out,
          .tasks = "next",
@@ -55,15 +55,15 @@ struct t5_kind {
 };
 
 struct rq_vae_kind {
-  using observer = quantizer_run_observer;
+  using observer = pipeline::quantizer_run_observer;
   static constexpr std::int64_t steps = 12;
 
   static auto run(std::filesystem::path const& out, bool resume, observer const& watch, train::run_limits limits = {}) {
     static auto const values = random_normal<float>({70, 6}, 3);
     host_matrix_view<float const> const rows(values.values.data(), 70, 6);
     cpu::backend b;
-    matrix_features const features(rows);
-    return train_quantizer(
+    embed::matrix_features const features(rows);
+    return pipeline::train_quantizer(
         b,
         {.out = out,
          .model = {.hidden = {8}, .latent_width = 4, .codes = {4, 4}},
@@ -76,7 +76,7 @@ struct rq_vae_kind {
                      .seed = 7},
          .resume = resume,
          .limits = limits},
-        features, check_finite(features, "features"), watch);
+        features, embed::check_finite(features, "features"), watch);
   }
 };
 

@@ -28,7 +28,7 @@ constexpr index_t codes_of_level = 24;
 
 /// A model that two cores train in seconds. Only its size, the number of epochs and the batch size differ from the
 /// paper.
-run_options demo_run(std::filesystem::path const& out) {
+pipeline::run_options demo_run(std::filesystem::path const& out) {
   return {.out = out,
           .training = {.epochs = 3, .batch_size = 64, .learning_rate = 4e-3, .warmup = 0.05, .dropout = 0},
           .model = {.model_width = 64,
@@ -41,24 +41,24 @@ run_options demo_run(std::filesystem::path const& out) {
 
 /// The files of a dataset directory that exist before the translation: interactions, titles, features.
 std::filesystem::path write_catalog(std::filesystem::path const& out) {
-  auto const shop = make_synthetic_domain({.users = 1000}, 3);  // the kitchen shop: no name of a real dataset
+  auto const shop = catalog::make_synthetic_domain({.users = 1000}, 3);  // the kitchen shop: no name of a real dataset
   auto const directory = out / shop.name;
-  dataset_paths const paths(directory);
+  catalog::dataset_paths const paths(directory);
   make_directory(directory);
   write_npy(paths.embeddings("text"), view_of(shop.features.at(0)));
   write_npy(paths.embeddings("image"), view_of(shop.features.at(1)));
-  write_items(paths.items(), shop.items);
-  write_interactions(paths.interactions(), shop.interactions);
+  catalog::write_items(paths.items(), shop.items);
+  catalog::write_interactions(paths.interactions(), shop.interactions);
   return directory;
 }
 
 /// The translation of one modality: a translator that trains in seconds, with codebooks for 400 items.
 translation_request demo_translation(std::filesystem::path const& out, std::filesystem::path const& directory,
-                                     modality kind) {
-  dataset_paths const paths(directory);
-  return {.embeddings = {paths.embeddings(name_of(kind))},
-          .indices = {index_path(paths, kind)},
-          .run = {.out = out / (name_of(kind) + "-translator"),
+                                     language::modality kind) {
+  catalog::dataset_paths const paths(directory);
+  return {.embeddings = {paths.embeddings(language::name_of(kind))},
+          .indices = {pipeline::index_path(paths, kind)},
+          .run = {.out = out / (language::name_of(kind) + "-translator"),
                   .kind = kind,
                   .model = {.hidden = {256, 128},
                             .latent_width = 16,
@@ -89,15 +89,15 @@ std::string example_text(shown_example const& example) {
   return text;
 }
 
-std::string verdict(metric_values const& ours, metric_values const& popular) {
+std::string verdict(metrics::metric_values const& ours, metrics::metric_values const& popular) {
   double const hit = ours.hit(10), popular_hit = popular.hit(10);
   return "The next item is among the first ten for " + fixed(100 * hit, 1) + "% of the users, with popularity for " +
          fixed(100 * popular_hit, 1) + "%" +
          (popular_hit > 0 ? ": " + fixed(hit / popular_hit, 0) + " times as often" : "") + ".\n";
 }
 
-json as_json(evaluation const& found, metric_values const& popular, training_progress const& p,
-             std::filesystem::path const& report_path) {
+json as_json(pipeline::evaluation const& found, metrics::metric_values const& popular,
+             seq2seq::training_progress const& p, std::filesystem::path const& report_path) {
   json result = found.result;
   result["popularity"] = popular;
   result["epochs"] = p.epoch;
@@ -113,25 +113,25 @@ int demo(demo_options& options) {
   progress_log log({.quiet = options.common.quiet});
   warn_of_precision(*compute, log);
   std::vector<index_t> const codes(4, codes_of_level);
-  vocabulary const vocab(
+  language::vocabulary const vocab(
       {.modalities = {{"a", codes}, {"A", codes}}});  // a shop of 400 items needs no 256 codes a level
   remove_earlier_demo(options.out);
   auto const directory = write_catalog(options.out);
   std::vector<shown_translation> translations;
-  for (auto const kind : {modality::text, modality::image}) {
+  for (auto const kind : {language::modality::text, language::modality::image}) {
     auto const request = demo_translation(options.out, directory, kind);
     auto const translated = run_translation(*compute, request, log);
     if (translated.trained.status == train::run_status::interrupted) leave_if_interrupted();
     translations.push_back(shown_of(request, translated));
   }
-  auto const data = read_dataset(directory, vocab);
+  auto const data = pipeline::read_dataset(directory, vocab);
   auto const run = demo_run(options.out / "model");
   log.stage(summary(data));
   auto const trained = train_with_progress(*compute, run, {.datasets = {data}, .vocab = vocab}, log);
   if (trained.status == train::run_status::interrupted) leave_if_interrupted();
 
-  evaluation_options const defaults;
-  auto const metadata = read_model_metadata(run.out);
+  pipeline::evaluation_options const defaults;
+  auto const metadata = pipeline::read_model_metadata(run.out);
   evaluation_inputs const inputs{.model = run.out, .metadata = metadata, .data = data, .options = defaults};
   auto const found = evaluate_with_progress(*compute, inputs, log);
   log.clear();

@@ -14,16 +14,17 @@ namespace {
 struct evaluate_options {
   std::filesystem::path dataset, model, save, report;
   std::string part = "test", normalize = "full";
-  evaluation_options search;
+  pipeline::evaluation_options search;
   common_options common;
 };
 
 /// With the released code's file names: seqrec is text, seqimage is images.
-void save_searches(std::filesystem::path const& directory, evaluation const& found) {
+void save_searches(std::filesystem::path const& directory, pipeline::evaluation const& found) {
   for (std::size_t m = 0; m < found.saved.size(); ++m) {
-    auto const task = modality(m) == modality::text ? "rec" : name_of(modality(m));
-    write_saved_search(directory / ("save_seq" + task + "_" + std::to_string(found.result.beams) + ".json"),
-                       found.saved[m]);
+    auto const task =
+        language::modality(m) == language::modality::text ? "rec" : language::name_of(language::modality(m));
+    metrics::write_saved_search(directory / ("save_seq" + task + "_" + std::to_string(found.result.beams) + ".json"),
+                                found.saved[m]);
   }
 }
 
@@ -31,12 +32,13 @@ int evaluate_command(evaluate_options& options) {
   auto const compute = open_compute(options.common);
   check_json(options.common);
   if (!options.report.empty()) check_writable(options.report);
-  options.search.part = options.part == "valid" ? split::valid : split::test;
-  options.search.search.normalize = options.normalize == "trie" ? normalization::children : normalization::vocabulary;
+  options.search.part = options.part == "valid" ? catalog::split::valid : catalog::split::test;
+  options.search.search.normalize =
+      options.normalize == "trie" ? search::normalization::children : search::normalization::vocabulary;
   progress_log log({.quiet = options.common.quiet});
   warn_of_precision(*compute, log);
-  auto const metadata = read_model_metadata(options.model);
-  auto const data = read_dataset(options.dataset, metadata.vocab);
+  auto const metadata = pipeline::read_model_metadata(options.model);
+  auto const data = pipeline::read_dataset(options.dataset, metadata.vocab);
   warn_of(data, log);
   log.stage(summary(data));
   if (!options.save.empty()) make_directory(options.save);

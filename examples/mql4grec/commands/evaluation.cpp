@@ -11,9 +11,10 @@
 
 namespace mql4grec::program {
 
-evaluation evaluate_with_progress(compute const& compute, evaluation_inputs const& inputs, progress_log& log) {
+pipeline::evaluation evaluate_with_progress(compute const& compute, evaluation_inputs const& inputs,
+                                            progress_log& log) {
   auto const file = inputs.model / "config.json";
-  auto const config = read_t5_config(file);
+  auto const config = seq2seq::read_t5_config(file);
   auto const words = inputs.metadata.vocab.size();
   expects_file(config.vocabulary >= words, file, "vocab_size is ", config.vocabulary, ", expected at least the ", words,
                " words of the vocabulary");
@@ -37,17 +38,18 @@ evaluation evaluate_with_progress(compute const& compute, evaluation_inputs cons
       {.model = inputs.model, .metadata = inputs.metadata, .data = inputs.data, .options = options});
 }
 
-std::optional<metric_values> evaluate_popularity(dataset const& data, evaluation_options const& options) {
-  auto const list = popularity(data.interactions, options.search.beams);
-  metric_accumulator metrics(options.at);
-  for (auto const user : evaluated_users(data.interactions)) {
+std::optional<metrics::metric_values> evaluate_popularity(tasks::dataset const& data,
+                                                          pipeline::evaluation_options const& options) {
+  auto const list = rank::popularity(data.interactions, options.search.beams);
+  metrics::metric_accumulator metrics(options.at);
+  for (auto const user : catalog::evaluated_users(data.interactions)) {
     if (metrics.users() >= options.users) break;
-    metrics.add(place_of(list, target(data.interactions, user, options.part)));
+    metrics.add(metrics::place_of(list, catalog::target(data.interactions, user, options.part)));
   }
   return metrics.users() > 0 ? std::optional(metrics.mean()) : std::nullopt;
 }
 
-report_page evaluation_report_of(evaluation_inputs const& inputs, evaluation const& found,
+report_page evaluation_report_of(evaluation_inputs const& inputs, pipeline::evaluation const& found,
                                  std::vector<metric_row> rows) {
   evaluation_report_inputs shown{
       .data = inputs.data, .model = inputs.model, .found = found, .options = inputs.options, .rows = std::move(rows)};

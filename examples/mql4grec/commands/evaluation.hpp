@@ -10,14 +10,15 @@
 namespace mql4grec::program {
 
 /// Evaluates a model, with progress. Throws file_error when its vocabulary is smaller than its metadata requires.
-evaluation evaluate_with_progress(compute const& compute, evaluation_inputs const& inputs, progress_log& log);
+pipeline::evaluation evaluate_with_progress(compute const& compute, evaluation_inputs const& inputs, progress_log& log);
 
 /// Popularity, measured as a modality's list is: by token sequences and over the same users. No value when there are no
 /// users.
-std::optional<metric_values> evaluate_popularity(dataset const& data, evaluation_options const& options);
+std::optional<metrics::metric_values> evaluate_popularity(tasks::dataset const& data,
+                                                          pipeline::evaluation_options const& options);
 
 /// The report, with the loss curves when the model's directory contains the run that trained it.
-report_page evaluation_report_of(evaluation_inputs const& inputs, evaluation const& found,
+report_page evaluation_report_of(evaluation_inputs const& inputs, pipeline::evaluation const& found,
                                  std::vector<metric_row> rows);
 
 }  // namespace mql4grec::program

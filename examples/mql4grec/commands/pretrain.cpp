@@ -14,17 +14,17 @@ struct pretrain_options {
 
 /// Pre-training as in Section 4.1 of the paper: next items of all datasets, a constant learning rate after one epoch of
 /// warm-up, no early stopping.
-training_options as_in_the_paper() {
+seq2seq::training_options as_in_the_paper() {
   return {.epochs = 30,
           .batch_size = 4096,
           .learning_rate = 1e-3,
-          .curve = learning_curve::constant,
+          .curve = seq2seq::learning_curve::constant,
           .warmup = 1,
           .patience = 0};
 }
 
 int pretrain(pretrain_options& options) {
-  for (auto const& name : detail::split_at_commas(options.datasets)) {
+  for (auto const& name : core::detail::split_at_commas(options.datasets)) {
     if (name.empty())
       throw CLI::ValidationError("--datasets", "'" + options.datasets + "' has an empty name, expected D1,D2,...");
     options.request.datasets.emplace_back(name);

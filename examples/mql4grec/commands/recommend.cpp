@@ -27,7 +27,7 @@ struct recommend_options {
 /// The items that the command line names.
 struct named_items {
   std::vector<item_id> history;
-  item_filter filter;
+  search::item_filter filter;
 };
 
 /// The item number that is the whole text, spaces aside; −1 when the text is anything else.
@@ -42,7 +42,7 @@ item_id item_from(std::string_view text) {
 
 std::vector<item_id> parse_history(std::string const& text) {
   std::vector<item_id> items;
-  for (auto const& word : detail::split_at_commas(text)) {
+  for (auto const& word : core::detail::split_at_commas(text)) {
     auto const item = item_from(word);
     if (index(item) < 0)
       throw CLI::ValidationError("--history", "'" + word + "' is not an item number, expected numbers like 12,7,99");
@@ -80,8 +80,8 @@ std::vector<item_id> read_item_list(std::filesystem::path const& path) {
   return items;
 }
 
-item_filter read_filter(recommend_options const& options) {
-  item_filter filter;
+search::item_filter read_filter(recommend_options const& options) {
+  search::item_filter filter;
   if (!options.deny.empty()) filter.deny = read_item_list(options.deny);
   if (options.allow.empty()) return filter;
   filter.allow = read_item_list(options.allow);
@@ -89,7 +89,7 @@ item_filter read_filter(recommend_options const& options) {
   return filter;
 }
 
-json as_json(dataset const& data, std::vector<item_id> const& history, ranking const& best) {
+json as_json(tasks::dataset const& data, std::vector<item_id> const& history, rank::ranking const& best) {
   json items = json::array(), before = json::array();
   for (auto const item : history) before.push_back(index(item));
   for (std::size_t i = 0; i < best.items.size(); ++i)
@@ -100,7 +100,7 @@ json as_json(dataset const& data, std::vector<item_id> const& history, ranking c
   return {{"dataset", data.name}, {"history", before}, {"items", items}};
 }
 
-std::string as_text(dataset const& data, ranking const& best) {
+std::string as_text(tasks::dataset const& data, rank::ranking const& best) {
   auto const right = [](std::string const& text, std::size_t width) {
     return std::string(width - std::min(width, text.size()), ' ') + text;
   };
@@ -112,7 +112,7 @@ std::string as_text(dataset const& data, ranking const& best) {
 }
 
 /// Warns of named items without tokens.
-void warn_of_unknown(recommend_options const& options, dataset const& data, named_items const& named,
+void warn_of_unknown(recommend_options const& options, tasks::dataset const& data, named_items const& named,
                      progress_log& log) {
   auto const without_tokens = [&](item_id item) {
     return std::ranges::none_of(data.tokens, [&](auto const& table) { return table.has(item); });
@@ -131,8 +131,8 @@ int recommend_command(recommend_options& options) {
   auto const compute = open_compute(options.common);
   check_json(options.common);
   named.filter = read_filter(options);
-  auto const metadata = read_model_metadata(options.model);
-  auto const data = read_dataset(options.dataset, metadata.vocab);
+  auto const metadata = pipeline::read_model_metadata(options.model);
+  auto const data = pipeline::read_dataset(options.dataset, metadata.vocab);
   progress_log log({.quiet = options.common.quiet});
   warn_of_precision(*compute, log);
   warn_of_items_without_tokens(data, log);

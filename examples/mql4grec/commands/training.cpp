@@ -20,7 +20,7 @@ namespace {
 std::string loss_text(double loss) { return std::isfinite(loss) ? fixed(loss, 4) : "-"; }
 
 /// The line after an epoch.
-std::string epoch_line(training_progress const& p, std::string const& epoch) {
+std::string epoch_line(seq2seq::training_progress const& p, std::string const& epoch) {
   auto const& last = p.history.back();
   double const before = p.history.size() > 1 ? p.history[p.history.size() - 2].seconds : 0;
   return epoch + ": train loss " + fixed(last.train_loss, 4) + ", valid loss " + loss_text(last.valid_loss) +
@@ -29,12 +29,12 @@ std::string epoch_line(training_progress const& p, std::string const& epoch) {
 }
 
 /// The model that was kept: of the best epoch, or the latest one before the first epoch has ended.
-epoch_record kept(training_progress const& p) {
+seq2seq::epoch_record kept(seq2seq::training_progress const& p) {
   if (p.best_epoch > 0) return p.history.at(static_cast<std::size_t>(p.best_epoch - 1));
   return {.train_loss = p.mean_epoch_loss(), .valid_loss = std::nan(""), .seconds = p.seconds};  // JSON: null
 }
 
-json as_json(training_progress const& p, training_progress const& before) {
+json as_json(seq2seq::training_progress const& p, seq2seq::training_progress const& before) {
   auto const model = kept(p);
   double const seconds = p.seconds - before.seconds;
   return {{"epochs", p.epoch},
@@ -47,7 +47,7 @@ json as_json(training_progress const& p, training_progress const& before) {
           {"best_epoch", p.best_epoch}};
 }
 
-std::string as_text(training_progress const& p, json const& result, std::filesystem::path const& out) {
+std::string as_text(seq2seq::training_progress const& p, json const& result, std::filesystem::path const& out) {
   auto const row = [](std::string name, std::string const& value) {
     name.resize(20, ' ');
     return name + value + "\n";
@@ -61,18 +61,19 @@ std::string as_text(training_progress const& p, json const& result, std::filesys
 }
 
 /// The vocabulary of the run to resume, else of the model to start from, else the one that the datasets need.
-vocabulary vocabulary_for_run(training_request const& request) {
+language::vocabulary vocabulary_for_run(training_request const& request) {
   auto const& run = request.run;
-  if (run.resume && std::filesystem::exists(run.out / "mql4grec.json")) return read_model_metadata(run.out).vocab;
-  if (run.init) return read_model_metadata(*run.init).vocab;
-  return vocabulary_of(request.datasets);
+  if (run.resume && std::filesystem::exists(run.out / "mql4grec.json"))
+    return pipeline::read_model_metadata(run.out).vocab;
+  if (run.init) return pipeline::read_model_metadata(*run.init).vocab;
+  return pipeline::vocabulary_of(request.datasets);
 }
 
 /// "words: <a…> 3 levels of 6, 6, 6 codes, <A…> 4 levels of 256, 256, 256, 256 codes"
-std::string shape_of(vocabulary const& vocab) {
+std::string shape_of(language::vocabulary const& vocab) {
   std::string text = "words:";
   for (index_t m = 0; m < vocab.modalities(); ++m) {
-    auto const kind = modality(m);
+    auto const kind = language::modality(m);
     text += std::string(m > 0 ? ", " : " ") + "<" + vocab.options().modalities[static_cast<std::size_t>(m)].prefix +
             "…> " + counted(vocab.levels(kind), "level") + " of";
     for (index_t l = 0; l < vocab.levels(kind); ++l)
@@ -83,17 +84,17 @@ std::string shape_of(vocabulary const& vocab) {
 }
 
 /// Warns when a new run uses other prompts than the model that it starts from was trained with.
-void warn_of_prompts(run_options const& run, progress_log& log) {
+void warn_of_prompts(pipeline::run_options const& run, progress_log& log) {
   if (!run.init || (run.resume && std::filesystem::exists(run.out / "mql4grec.json"))) return;
-  auto const before = read_model_metadata(*run.init).tasks;
-  if (query_prompts(before) != query_prompts(run.tasks))
-    log.warn(run.init->string() + ": has learnt the next item with " + query_prompts(before) + " (tasks " + before +
-             "), but --tasks " + run.tasks + " asks with " + query_prompts(run.tasks));
+  auto const before = pipeline::read_model_metadata(*run.init).tasks;
+  if (pipeline::query_prompts(before) != pipeline::query_prompts(run.tasks))
+    log.warn(run.init->string() + ": has learnt the next item with " + pipeline::query_prompts(before) + " (tasks " +
+             before + "), but --tasks " + run.tasks + " asks with " + pipeline::query_prompts(run.tasks));
 }
 
 /// The progress of the run that is resumed; zeros for a new one.
-training_progress before_resuming(run_options const& run) {
-  return run.resume ? saved_progress(run.out).value_or(training_progress{}) : training_progress{};
+seq2seq::training_progress before_resuming(pipeline::run_options const& run) {
+  return run.resume ? saved_progress(run.out).value_or(seq2seq::training_progress{}) : seq2seq::training_progress{};
 }
 
 }  // namespace
@@ -101,7 +102,7 @@ training_progress before_resuming(run_options const& run) {
 CLI::Validator known_tasks() {
   auto const complaint = [](std::string const& name) {
     try {
-      static_cast<void>(mixture_named(name));
+      static_cast<void>(pipeline::mixture_named(name));
       return std::string();
     } catch (error const& e) {
       return std::string(e.what());
@@ -135,15 +136,16 @@ void add_training_options(CLI::App& command, training_request& request) {
   command.add_option("--report", request.report, "write a report as one HTML file");
 }
 
-std::optional<training_progress> saved_progress(std::filesystem::path const& run) {
+std::optional<seq2seq::training_progress> saved_progress(std::filesystem::path const& run) {
   auto const path = run / train::state_file_name;
   if (!std::filesystem::exists(path)) return std::nullopt;
-  return train::state_file(path).progress<training_progress>();
+  return train::state_file(path).progress<seq2seq::training_progress>();
 }
 
-run_result train_with_progress(compute const& compute, run_options const& run, training_data data, progress_log& log) {
+pipeline::run_result train_with_progress(compute const& compute, pipeline::run_options const& run,
+                                         pipeline::training_data data, progress_log& log) {
   training_bar bar(log, "examples", run.training.epochs, run.limits.max_seconds);
-  run_observer const observer{
+  pipeline::run_observer const observer{
       .on_step =
           [&](auto const& p, double loss, std::int64_t steps) {
             bar.draw(p, {.seen = p.examples, .steps_per_epoch = steps, .loss = fixed(loss, 4)});
@@ -164,12 +166,12 @@ int run_training(training_request const& request, common_options const& common) 
   if (!request.report.empty()) check_writable(request.report);
   progress_log log({.quiet = common.quiet});
   warn_of_precision(*compute, log);
-  training_data data{.datasets = {}, .vocab = vocabulary_for_run(request)};
+  pipeline::training_data data{.datasets = {}, .vocab = vocabulary_for_run(request)};
   warn_of_prompts(request.run, log);
-  if (data.vocab.options() != vocabulary_options{}) log.stage(shape_of(data.vocab));
+  if (data.vocab.options() != language::vocabulary_options{}) log.stage(shape_of(data.vocab));
   std::vector<std::string> names;
   for (auto const& path : request.datasets) {
-    auto read = read_dataset(path, data.vocab);
+    auto read = pipeline::read_dataset(path, data.vocab);
     warn_of(read, log);
     log.stage(summary(read));
     names.push_back(read.name);

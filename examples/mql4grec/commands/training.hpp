@@ -12,7 +12,7 @@ namespace mql4grec::program {
 
 struct training_request {
   std::vector<std::filesystem::path> datasets;
-  run_options run;
+  pipeline::run_options run;
   std::filesystem::path report;  ///< an HTML file, or empty
 };
 
@@ -23,10 +23,11 @@ CLI::Validator known_tasks();
 void add_training_options(CLI::App& command, training_request& request);
 
 /// The progress of the run in a directory; no value when there is no run. Throws file_error when its state is damaged.
-std::optional<training_progress> saved_progress(std::filesystem::path const& run);
+std::optional<seq2seq::training_progress> saved_progress(std::filesystem::path const& run);
 
 /// Trains on the datasets, with progress.
-run_result train_with_progress(compute const& compute, run_options const& run, training_data data, progress_log& log);
+pipeline::run_result train_with_progress(compute const& compute, pipeline::run_options const& run,
+                                         pipeline::training_data data, progress_log& log);
 
 /// A whole training command; returns its exit code.
 int run_training(training_request const& request, common_options const& common);

@@ -16,21 +16,21 @@ struct translate_options {
                                    normalize = "standard";
   std::filesystem::path report;
   index_t levels = 4, codes = 256;
-  quantizer_run run;
+  pipeline::quantizer_run run;
   index_t rotation_rounds = 0;
   common_options common;
 };
 
 std::vector<std::filesystem::path> paths_of(std::string const& text, char const* option) {
   std::vector<std::filesystem::path> paths;
-  for (auto const& word : detail::split_at_commas(text)) {
+  for (auto const& word : core::detail::split_at_commas(text)) {
     expects(!word.empty(), option, " '", text, "': a name between commas is empty");
     paths.emplace_back(word);
   }
   return paths;
 }
 
-json as_json(capacity_report const& room) {
+json as_json(quantize::capacity_report const& room) {
   json levels = json::array();
   for (auto const& fill : room.levels)
     levels.push_back({{"prefixes", fill.prefixes},
@@ -41,8 +41,8 @@ json as_json(capacity_report const& room) {
   return {{"log2_sequences", room.log2_sequences}, {"levels", levels}, {"items_until_full", room.items_until_full}};
 }
 
-json as_json(translation_request const& request, std::vector<translated_catalog> const& found,
-             quantizer_run_result const& trained, double variance) {
+json as_json(translation_request const& request, std::vector<pipeline::translated_catalog> const& found,
+             pipeline::quantizer_run_result const& trained, double variance) {
   json files = json::array();
   index_t items = 0;
   double error = 0;
@@ -77,7 +77,8 @@ json as_json(translation_request const& request, std::vector<translated_catalog>
   return result;
 }
 
-std::string as_text(translation_request const& request, std::vector<translated_catalog> const& found, double variance) {
+std::string as_text(translation_request const& request, std::vector<pipeline::translated_catalog> const& found,
+                    double variance) {
   std::string text;
   for (std::size_t f = 0; f < found.size(); ++f) {
     auto const& one = found[f];
@@ -108,10 +109,10 @@ int translate_command(CLI::App const& command, translate_options& options) {
   check_options(command, options.quantizer);
   auto const compute = open_compute(options.common);
   check_json(options.common);
-  options.run.kind = options.kind == "image" ? modality::image : modality::text;
+  options.run.kind = options.kind == "image" ? language::modality::image : language::modality::text;
   options.run.model.codes.assign(static_cast<std::size_t>(options.levels), options.codes);
-  options.run.normalize =
-      options.normalize == "none" ? normalization_of_features::none : normalization_of_features::standard;
+  options.run.normalize = options.normalize == "none" ? pipeline::normalization_of_features::none
+                                                      : pipeline::normalization_of_features::standard;
   translation_request request{.embeddings = paths_of(options.embeddings, "--embeddings"),
                               .indices = paths_of(options.indices, "--out-index"),
                               .run = options.run,

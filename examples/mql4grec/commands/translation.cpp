@@ -15,19 +15,19 @@ namespace {
 
 /// The features of all files, and what has been measured of them.
 struct translation_inputs {
-  joined_features<npy_features> const& all;
-  std::vector<index_t> present;  ///< the rows that are not zeros, rising
-  feature_statistics seen;       ///< of those rows
+  embed::joined_features<embed::npy_features> const& all;
+  std::vector<index_t> present;    ///< the rows that are not zeros, rising
+  embed::feature_statistics seen;  ///< of those rows
 };
 
 /// The mean squared error that is reported as 1: features of the run are (x − mean) · scale, whose errors are scale² as
 /// large.
-double error_unit(quantizer_run const& run, feature_statistics const& seen) {
-  return run.normalize == normalization_of_features::standard ? 1 / seen.variance : 1;
+double error_unit(pipeline::quantizer_run const& run, embed::feature_statistics const& seen) {
+  return run.normalize == pipeline::normalization_of_features::standard ? 1 / seen.variance : 1;
 }
 
 /// The line after an evaluation of the catalog.
-std::string evaluation_line(rq_vae_progress const& p, std::string const& epoch, double unit) {
+std::string evaluation_line(quantize::rq_vae_progress const& p, std::string const& epoch, double unit) {
   auto const& last = p.history.back();
   std::string used;
   for (auto const& level : last.evaluation->usage) used += (used.empty() ? "" : ", ") + std::to_string(level.used);
@@ -37,8 +37,8 @@ std::string evaluation_line(rq_vae_progress const& p, std::string const& epoch, 
 }
 
 /// Trains the requested quantizer and writes its model to the run's directory.
-quantizer_run_result learn(compute const& compute, translation_request const& request, translation_inputs const& inputs,
-                           progress_log& log) {
+pipeline::quantizer_run_result learn(compute const& compute, translation_request const& request,
+                                     translation_inputs const& inputs, progress_log& log) {
   present_features const features(inputs.all, inputs.present);
   auto const stop_requested = [&] {
     log.begin();
@@ -47,7 +47,7 @@ quantizer_run_result learn(compute const& compute, translation_request const& re
   auto const& run = request.run;
   if (request.kmeans) return compute.learn_residual_kmeans(run, *request.kmeans, features, stop_requested);
   training_bar bar(log, "items", run.options.epochs, run.limits.max_seconds);
-  quantizer_run_observer const observer{
+  pipeline::quantizer_run_observer const observer{
       .on_step =
           [&](auto const& p, auto const& losses, std::int64_t steps) {
             bar.draw(p, {.seen = p.items, .steps_per_epoch = steps, .loss = fixed(losses.total, 5)});
@@ -63,7 +63,7 @@ quantizer_run_result learn(compute const& compute, translation_request const& re
 }
 
 /// The line for a training that did not finish.
-std::string unfinished_text(translation_request const& request, quantizer_run_result const& trained) {
+std::string unfinished_text(translation_request const& request, pipeline::quantizer_run_result const& trained) {
   if (request.kmeans) return "mql4grec: interrupted; nothing was written";
   return (trained.status == train::run_status::interrupted ? "mql4grec: interrupted at step "
                                                            : "out of time at step ") +
@@ -73,7 +73,7 @@ std::string unfinished_text(translation_request const& request, quantizer_run_re
 /// Before the training: throws error when there are fewer distinct rows than codes of a level.
 void check_rows(translation_request const& request, present_features const& features) {
   auto const& codes = request.run.model.codes;
-  index_t const most = *std::ranges::max_element(codes), rows = distinct_rows(features, most);
+  index_t const most = *std::ranges::max_element(codes), rows = embed::distinct_rows(features, most);
   std::string names;
   for (auto const& path : request.embeddings) names += (names.empty() ? "" : ", ") + path.string();
   expects(rows >= most, names, ": ", counted(rows, "row"),
@@ -82,10 +82,11 @@ void check_rows(translation_request const& request, present_features const& feat
 }
 
 /// Before the training: throws error when the largest file has more items than there are sequences.
-void check_room(translation_request const& request, joined_features<npy_features> const& all, progress_log& log) {
+void check_room(translation_request const& request, embed::joined_features<embed::npy_features> const& all,
+                progress_log& log) {
   index_t largest = 0;
   for (index_t f = 0; f < all.parts(); ++f) largest = std::max(largest, all.part(f).rows());
-  auto const room = expected_capacity(request.run.model.codes, largest);
+  auto const room = quantize::expected_capacity(request.run.model.codes, largest);
   expects(std::log2(static_cast<double>(std::max<index_t>(1, largest))) <= room.log2_sequences ||
               request.collisions == "none" || request.collisions == "suffix",
           "--levels and --codes make 2^", fixed(room.log2_sequences, 1), " sequences, too few for the ",
@@ -95,8 +96,8 @@ void check_room(translation_request const& request, joined_features<npy_features
 }
 
 /// The rows of one part, counted from its first; rows of all parts rise.
-std::vector<index_t> rows_of_part(joined_features<npy_features> const& all, std::vector<index_t> const& rows,
-                                  index_t part) {
+std::vector<index_t> rows_of_part(embed::joined_features<embed::npy_features> const& all,
+                                  std::vector<index_t> const& rows, index_t part) {
   index_t const first = all.first_row(part);
   std::vector<index_t> mine(std::ranges::lower_bound(rows, first),
                             std::ranges::lower_bound(rows, first + all.part(part).rows()));
@@ -106,35 +107,37 @@ std::vector<index_t> rows_of_part(joined_features<npy_features> const& all, std:
 
 /// One of the files, and its rows that have features.
 struct file_rows {
-  npy_features const& features;
+  embed::npy_features const& features;
   std::vector<index_t> rows;
 };
 
-translated_catalog translate_file(file_quantizer const& translate, translation_request const& request, file_rows file,
-                                  progress_log& log) {
+pipeline::translated_catalog translate_file(file_quantizer const& translate, translation_request const& request,
+                                            file_rows file, progress_log& log) {
   auto const started = std::chrono::steady_clock::now();
   auto const& features = file.features;
-  return translate(features, std::move(file.rows), collision_policy_named(request.collisions), [&](index_t done) {
-    leave_if_interrupted();
-    double const seconds =
-        std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
-    log.bar("translating " + features.path().filename().string(),
-            static_cast<double>(done) / static_cast<double>(std::max<index_t>(1, features.rows())),
-            grouped(static_cast<index_t>(static_cast<double>(done) / seconds)) + " items/s");
-  });
+  return translate(
+      features, std::move(file.rows), pipeline::collision_policy_named(request.collisions), [&](index_t done) {
+        leave_if_interrupted();
+        double const seconds =
+            std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+        log.bar("translating " + features.path().filename().string(),
+                static_cast<double>(done) / static_cast<double>(std::max<index_t>(1, features.rows())),
+                grouped(static_cast<index_t>(static_cast<double>(done) / seconds)) + " items/s");
+      });
 }
 
 }  // namespace
 
 finished_translation run_translation(compute const& compute, translation_request const& request, progress_log& log) {
-  std::vector<npy_features> files;
+  std::vector<embed::npy_features> files;
   for (auto const& path : request.embeddings) files.emplace_back(path);
-  joined_features<npy_features> const all(std::move(files));
-  auto const present = rows_with_features(all);
+  embed::joined_features<embed::npy_features> const all(std::move(files));
+  auto const present = embed::rows_with_features(all);
   expects(!present.empty(), request.embeddings.front().string(),
           ": every row is zeros, there are no features to learn from");
-  auto const seen = check_finite(selected_features(all, present),
-                                 request.embeddings.size() == 1 ? request.embeddings.front().string() : "--embeddings");
+  auto const seen =
+      embed::check_finite(embed::selected_features(all, present),
+                          request.embeddings.size() == 1 ? request.embeddings.front().string() : "--embeddings");
   log.stage(
       grouped(all.rows()) + " items of width " + std::to_string(all.width()) + " in " + counted(all.parts(), "file") +
       (std::ssize(present) < all.rows() ? ", " + grouped(all.rows() - std::ssize(present)) + " of them without features"
@@ -152,7 +155,7 @@ finished_translation run_translation(compute const& compute, translation_request
       request.kmeans ? quantizer_kind::residual_kmeans : quantizer_kind::rq_vae, request.run.out / "model.safetensors");
   for (index_t f = 0; f < all.parts(); ++f) {
     out.catalogs.push_back(translate_file(translate, request, {all.part(f), rows_of_part(all, present, f)}, log));
-    write_index(request.indices[static_cast<std::size_t>(f)], out.catalogs.back().codes, request.run.kind);
+    pipeline::write_index(request.indices[static_cast<std::size_t>(f)], out.catalogs.back().codes, request.run.kind);
   }
   return out;
 }

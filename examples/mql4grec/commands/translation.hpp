@@ -13,15 +13,15 @@ namespace mql4grec::program {
 
 struct translation_request {
   std::vector<std::filesystem::path> embeddings, indices;  ///< .npy and .json files, one of each per catalog
-  quantizer_run run;
-  std::optional<residual_kmeans_options> kmeans = {};  ///< residual k-means instead of an RQ-VAE
+  pipeline::quantizer_run run;
+  std::optional<quantize::residual_kmeans_options> kmeans = {};  ///< residual k-means instead of an RQ-VAE
   std::string collisions = "reallocate";
 };
 
 struct finished_translation {
-  quantizer_run_result trained;
+  pipeline::quantizer_run_result trained;
   double variance = 0;  ///< of the features, mean over all entries of the squared deviation from the column's mean
-  std::vector<translated_catalog> catalogs;  ///< empty when the training was stopped
+  std::vector<pipeline::translated_catalog> catalogs;  ///< empty when the training was stopped
 };
 
 /// Trains a translator or resumes its run, with progress; then translates every file and writes its index.

@@ -10,23 +10,23 @@ namespace mql4grec::program {
 namespace {
 
 /// Titles for the items of an index `…/Name/Name.index_….json`; none when there is no such file, or it is damaged.
-item_descriptions titles_beside(std::filesystem::path const& index) {
+catalog::item_descriptions titles_beside(std::filesystem::path const& index) {
   auto const name = index.filename().string();
   auto const path = index.parent_path() / (name.substr(0, name.find('.')) + ".item.json");
   try {
-    return std::filesystem::exists(path) ? read_items(path) : item_descriptions();
+    return std::filesystem::exists(path) ? catalog::read_items(path) : catalog::item_descriptions();
   } catch (file_error const&) {  // a page without titles is better than none
     return {};
   }
 }
 
-void add_groups(shown_translation& out, translated_catalog const& one, std::filesystem::path const& index_path,
-                modality kind) {
+void add_groups(shown_translation& out, pipeline::translated_catalog const& one,
+                std::filesystem::path const& index_path, language::modality kind) {
   constexpr std::size_t groups_shown = 6, titles_shown = 5;
-  auto groups = collision_groups(one.nearest);
+  auto groups = quantize::collision_groups(one.nearest);
   std::ranges::stable_sort(groups, std::ranges::greater{}, [](auto const& group) { return group.size(); });
   auto const titles = titles_beside(index_path);
-  auto const vocab = vocabulary_for(kind, one.nearest.sizes());
+  auto const vocab = pipeline::vocabulary_for(kind, one.nearest.sizes());
   for (auto const& group : groups) {
     if (out.groups.size() == groups_shown) return;
     std::string text;
@@ -47,10 +47,10 @@ void add_groups(shown_translation& out, translated_catalog const& one, std::file
 shown_translation shown_of(translation_request const& request, finished_translation const& done) {
   auto const& p = done.trained.progress;
   shown_translation out{
-      .modality = name_of(request.run.kind),
+      .modality = language::name_of(request.run.kind),
       .epochs = p.history,
       .best_epoch = p.best_epoch,
-      .error_unit = request.run.normalize == normalization_of_features::standard ? 1 / done.variance : 1,
+      .error_unit = request.run.normalize == pipeline::normalization_of_features::standard ? 1 / done.variance : 1,
       .code_counts = {},
       .files = {},
       .groups = {}};
@@ -58,7 +58,7 @@ shown_translation shown_of(translation_request const& request, finished_translat
     auto const& one = done.catalogs[f];
     out.files.push_back({request.embeddings[f].filename().string(), one.certified.items, one.certified.missing,
                          one.collisions_before, one.collisions, one.outcome.moved});
-    auto const counts = code_counts(one.codes);
+    auto const counts = quantize::code_counts(one.codes);
     if (out.code_counts.empty()) out.code_counts.resize(counts.size());
     for (std::size_t l = 0; l < counts.size(); ++l) {
       out.code_counts[l].resize(counts[l].size());

@@ -15,9 +15,9 @@ void warn_of_changes(std::string const& changes, progress_log& log) {
   log.warn("--resume: " + changes + "; from here on bits may differ from those of a run that never stopped");
 }
 
-void warn_of_items_without_tokens(dataset const& data, progress_log& log) {
+void warn_of_items_without_tokens(tasks::dataset const& data, progress_log& log) {
   constexpr std::size_t named = 5;
-  auto const items = items_without_tokens(data);
+  auto const items = pipeline::items_without_tokens(data);
   if (items.empty()) return;
   std::string names;
   for (std::size_t i = 0; i < std::min(named, items.size()); ++i)
@@ -27,16 +27,17 @@ void warn_of_items_without_tokens(dataset const& data, progress_log& log) {
            (items.size() > named ? ", ..." : ""));
 }
 
-void warn_of(dataset const& data, progress_log& log) {
+void warn_of(tasks::dataset const& data, progress_log& log) {
   auto const all = data.interactions.users();
-  if (auto const users = short_users(data.interactions); users == all)
+  if (auto const users = catalog::short_users(data.interactions); users == all)
     log.warn(
         data.name + ": none of " + counted(all, "user") +
         " has 3 items, the last two for validation and test: there is no validation loss and there are no metrics");
   else if (users > 0)
     log.warn(data.name + ": " + grouped(users) + " of " + counted(all, "user") +
              " with fewer than 3 items: trained on, but neither validated nor tested");
-  auto const text = duplicate_items(data.table(modality::text)), image = duplicate_items(data.table(modality::image));
+  auto const text = language::duplicate_items(data.table(language::modality::text)),
+             image = language::duplicate_items(data.table(language::modality::image));
   if (text + image > 0)
     log.warn(data.name + ": " + counted(text, "item") + " in text and " + counted(image, "item") +
              " in images have the tokens of an item before them and can't be told from it there");

@@ -15,9 +15,9 @@ void warn_of_precision(compute const& compute, progress_log& log);
 void warn_of_changes(std::string const& changes, progress_log& log);
 
 /// Warns of users and items of a dataset that are used only in part.
-void warn_of(dataset const& data, progress_log& log);
+void warn_of(tasks::dataset const& data, progress_log& log);
 
 /// Counts and names the items that no index gives tokens.
-void warn_of_items_without_tokens(dataset const& data, progress_log& log);
+void warn_of_items_without_tokens(tasks::dataset const& data, progress_log& log);
 
 }  // namespace mql4grec::program

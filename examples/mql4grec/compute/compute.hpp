@@ -23,32 +23,32 @@ struct common_options;
 
 /// What an evaluation reads. Its progress is reported to options.progress.
 struct evaluation_inputs {
-  std::filesystem::path const& model;  ///< a model directory
-  model_metadata const& metadata;      ///< of that model
-  dataset const& data;
-  evaluation_options const& options;
+  std::filesystem::path const& model;        ///< a model directory
+  pipeline::model_metadata const& metadata;  ///< of that model
+  tasks::dataset const& data;
+  pipeline::evaluation_options const& options;
 };
 
 /// What a recommendation for one history reads.
 struct recommendation_inputs {
-  std::filesystem::path const& model;      ///< a model directory
-  model_metadata const& metadata;          ///< of that model
-  std::vector<token_table> const& tokens;  ///< one table per modality
-  std::vector<item_id> const& history;     ///< oldest first
-  item_filter const& filter;
+  std::filesystem::path const& model;                ///< a model directory
+  pipeline::model_metadata const& metadata;          ///< of that model
+  std::vector<language::token_table> const& tokens;  ///< one table per modality
+  std::vector<item_id> const& history;               ///< oldest first
+  search::item_filter const& filter;
   index_t k = 10;  ///< items at most
 };
 
 /// The features of all files, without the rows that are zeros.
-using present_features = selected_features<joined_features<npy_features>>;
+using present_features = embed::selected_features<embed::joined_features<embed::npy_features>>;
 
 enum class quantizer_kind { rq_vae, residual_kmeans };
 
 /// Computes the codes of one file. Arguments: the features of the file, its rows that have features, the policy for
 /// items that share a sequence, and a function that is called with the number of rows done.
-using file_quantizer =
-    std::function<translated_catalog(npy_features const&, std::vector<index_t> rows, any_collision_policy const&,
-                                     std::function<void(index_t)> const& progress)>;
+using file_quantizer = std::function<pipeline::translated_catalog(embed::npy_features const&, std::vector<index_t> rows,
+                                                                  pipeline::any_collision_policy const&,
+                                                                  std::function<void(index_t)> const& progress)>;
 
 /// Every function opens a backend and closes it when it returns, so that no stage keeps memory of an earlier one. Each
 /// throws what the library's function of the same name throws, and error when the backend cannot be opened.
@@ -63,27 +63,30 @@ class compute {
   virtual std::string precision_warning() const = 0;
 
   /// Trains T5 in the directory run.out.
-  virtual run_result train_model(run_options const& run, training_data data, run_observer const& observer) const = 0;
+  virtual pipeline::run_result train_model(pipeline::run_options const& run, pipeline::training_data data,
+                                           pipeline::run_observer const& observer) const = 0;
 
   /// Evaluates a model. `progress` is called with the number of users done and of all users; first with 0 done.
-  virtual evaluation evaluate(evaluation_inputs const& inputs) const = 0;
+  virtual pipeline::evaluation evaluate(evaluation_inputs const& inputs) const = 0;
 
   /// Trains an RQ-VAE in the directory run.out.
-  virtual quantizer_run_result train_quantizer(quantizer_run const& run, present_features const& features,
-                                               feature_statistics const& seen,
-                                               quantizer_run_observer const& observer) const = 0;
+  virtual pipeline::quantizer_run_result train_quantizer(pipeline::quantizer_run const& run,
+                                                         present_features const& features,
+                                                         embed::feature_statistics const& seen,
+                                                         pipeline::quantizer_run_observer const& observer) const = 0;
 
   /// Fits residual k-means and writes it to the directory run.out. Always in fp32.
-  virtual quantizer_run_result learn_residual_kmeans(quantizer_run const& run, residual_kmeans_options const& options,
-                                                     present_features const& features,
-                                                     std::function<bool()> const& interrupted) const = 0;
+  virtual pipeline::quantizer_run_result learn_residual_kmeans(pipeline::quantizer_run const& run,
+                                                               quantize::residual_kmeans_options const& options,
+                                                               present_features const& features,
+                                                               std::function<bool()> const& interrupted) const = 0;
 
   /// Reads a trained translator from a file. What is returned owns its backend and may outlive this object. It computes
   /// in fp32 whatever the requested precision is: the codes of an item must not depend on it.
   virtual file_quantizer load_quantizer(quantizer_kind kind, std::filesystem::path const& model) const = 0;
 
   /// The items most likely to come next, best first.
-  virtual ranking recommend(recommendation_inputs const& inputs) const = 0;
+  virtual rank::ranking recommend(recommendation_inputs const& inputs) const = 0;
 };
 
 /// The interface for options.backend, with its precision and threads. Throws error when this build or this machine does

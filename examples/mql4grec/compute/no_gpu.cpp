@@ -4,8 +4,7 @@
 namespace mql4grec::program {
 
 std::unique_ptr<compute> open_gpu_compute(compute_options const&) {
-  detail::raise(
-      "--backend gpu: this build has no GPU backend, expected cpu; `cmake --preset gpu` configures one that has");
+  raise("--backend gpu: this build has no GPU backend, expected cpu; `cmake --preset gpu` configures one that has");
 }
 
 }  // namespace mql4grec::program

@@ -30,46 +30,48 @@ class on_backend final : public compute {
 
   std::string precision_warning() const override { return setup_.precision_warning; }
 
-  run_result train_model(run_options const& run, training_data data, run_observer const& observer) const override {
+  pipeline::run_result train_model(pipeline::run_options const& run, pipeline::training_data data,
+                                   pipeline::run_observer const& observer) const override {
     B backend(setup_.learning);
     auto adapted = run;
     adapted.training.block_tokens = setup_.block_tokens.value_or(run.training.block_tokens);
-    return mql4grec::train_model(backend, adapted, std::move(data), observer);
+    return mql4grec::pipeline::train_model(backend, adapted, std::move(data), observer);
   }
 
-  evaluation evaluate(evaluation_inputs const& inputs) const override {
+  pipeline::evaluation evaluate(evaluation_inputs const& inputs) const override {
     B backend(setup_.learning);
-    frozen_t5 const model(backend, read_model<float>(backend, inputs.model));
+    seq2seq::frozen_t5 const model(backend, seq2seq::read_model<float>(backend, inputs.model));
     auto options = inputs.options;
     if (setup_.block_queries) options.search.block_rows = *setup_.block_queries * options.search.beams;
     if (setup_.block_rows) options.search.block_rows = std::min(options.search.block_rows, *setup_.block_rows);
-    return mql4grec::evaluate(backend, model, tasks_of(inputs.metadata), inputs.data, options);
+    return mql4grec::pipeline::evaluate(backend, model, pipeline::tasks_of(inputs.metadata), inputs.data, options);
   }
 
-  quantizer_run_result train_quantizer(quantizer_run const& run, present_features const& features,
-                                       feature_statistics const& seen,
-                                       quantizer_run_observer const& observer) const override {
+  pipeline::quantizer_run_result train_quantizer(pipeline::quantizer_run const& run, present_features const& features,
+                                                 embed::feature_statistics const& seen,
+                                                 pipeline::quantizer_run_observer const& observer) const override {
     B backend(setup_.learning);
-    return mql4grec::train_quantizer(backend, run, features, seen, observer);
+    return mql4grec::pipeline::train_quantizer(backend, run, features, seen, observer);
   }
 
-  quantizer_run_result learn_residual_kmeans(quantizer_run const& run, residual_kmeans_options const& options,
-                                             present_features const& features,
-                                             std::function<bool()> const& interrupted) const override {
+  pipeline::quantizer_run_result learn_residual_kmeans(pipeline::quantizer_run const& run,
+                                                       quantize::residual_kmeans_options const& options,
+                                                       present_features const& features,
+                                                       std::function<bool()> const& interrupted) const override {
     B backend(setup_.translating);
-    return mql4grec::learn_residual_kmeans(backend, run, options, features, interrupted);
+    return mql4grec::pipeline::learn_residual_kmeans(backend, run, options, features, interrupted);
   }
 
   file_quantizer load_quantizer(quantizer_kind kind, std::filesystem::path const& model) const override {
     if (kind == quantizer_kind::residual_kmeans)
-      return quantizer_of([&](B& backend) { return read_residual_kmeans(backend, model); });
-    return quantizer_of([&](B& backend) { return read_rq_vae<float>(backend, model); });
+      return quantizer_of([&](B& backend) { return quantize::read_residual_kmeans(backend, model); });
+    return quantizer_of([&](B& backend) { return quantize::read_rq_vae<float>(backend, model); });
   }
 
-  ranking recommend(recommendation_inputs const& inputs) const override {
+  rank::ranking recommend(recommendation_inputs const& inputs) const override {
     B backend(setup_.recommending);
-    recommender<B> const service(frozen_t5(backend, read_model<float>(backend, inputs.model)),
-                                 tasks_of(inputs.metadata), inputs.tokens);
+    recommender<B> const service(seq2seq::frozen_t5(backend, seq2seq::read_model<float>(backend, inputs.model)),
+                                 pipeline::tasks_of(inputs.metadata), inputs.tokens);
     return service.recommend(inputs.history, inputs.k, inputs.filter);
   }
 
@@ -84,9 +86,9 @@ class on_backend final : public compute {
     B backend(setup_.translating);
     auto model = read(backend);
     auto const owned = std::make_shared<pair>(pair{std::move(backend), std::move(model)});
-    return [owned](npy_features const& features, std::vector<index_t> rows, any_collision_policy const& policy,
-                   std::function<void(index_t)> const& progress) {
-      return translate_catalog(owned->backend, owned->model, features, std::move(rows), policy, progress);
+    return [owned](embed::npy_features const& features, std::vector<index_t> rows,
+                   pipeline::any_collision_policy const& policy, std::function<void(index_t)> const& progress) {
+      return pipeline::translate_catalog(owned->backend, owned->model, features, std::move(rows), policy, progress);
     };
   }
 

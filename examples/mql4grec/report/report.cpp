@@ -35,11 +35,12 @@ std::string date() {
   return {text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M UTC", &utc)};
 }
 
-shown_example example_of(dataset const& data, user_result const& result, split part) {
+shown_example example_of(tasks::dataset const& data, pipeline::user_result const& result, catalog::split part) {
   auto const user = static_cast<std::size_t>(result.user);
   shown_example out{
       .user = data.interactions.user_keys.at(user), .history = {}, .target = title_of(data, result.target), .best = {}};
-  for (auto const item : history(data.interactions, result.user, part)) out.history.push_back(title_of(data, item));
+  for (auto const item : catalog::history(data.interactions, result.user, part))
+    out.history.push_back(title_of(data, item));
   auto const& list = result.ensemble;
   for (std::size_t i = 0; i < std::min<std::size_t>(5, list.items.size()); ++i)
     out.best.push_back({title_of(data, list.items[i]), list.scores[i], list.items[i] == result.target});
@@ -66,16 +67,16 @@ report_page page_with(std::string title, report_facts facts) {
   return {.title = std::move(title), .facts = std::move(facts), .epochs = {}, .metrics = {}, .examples = {}};
 }
 
-std::string title_of(item_descriptions const& items, item_id item) {
+std::string title_of(catalog::item_descriptions const& items, item_id item) {
   auto const found = items.find(item);
   return found != items.end() && !found->second.title.empty() ? found->second.title
                                                               : "item " + std::to_string(index(item));
 }
 
-std::string title_of(dataset const& data, item_id item) { return title_of(data.items, item); }
+std::string title_of(tasks::dataset const& data, item_id item) { return title_of(data.items, item); }
 
-std::vector<shown_example> examples_of(dataset const& data, evaluation const& found, evaluation_options const& options,
-                                       std::size_t count) {
+std::vector<shown_example> examples_of(tasks::dataset const& data, pipeline::evaluation const& found,
+                                       pipeline::evaluation_options const& options, std::size_t count) {
   std::vector<shown_example> shown;
   for (auto const& result : found.examples)
     if (shown.size() < count) shown.push_back(example_of(data, result, options.part));
@@ -83,7 +84,7 @@ std::vector<shown_example> examples_of(dataset const& data, evaluation const& fo
 }
 
 report_page training_report(std::vector<std::string> const& datasets, std::filesystem::path const& model,
-                            training_progress const& p) {
+                            seq2seq::training_progress const& p) {
   std::string names;
   for (auto const& name : datasets) names += (names.empty() ? "" : ", ") + name;
   auto page =

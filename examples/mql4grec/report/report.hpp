@@ -41,7 +41,7 @@ struct shown_translation {
     std::vector<std::string> titles;  ///< of the first items
   };
   std::string modality;
-  std::vector<rq_vae_epoch> epochs;
+  std::vector<quantize::rq_vae_epoch> epochs;
   std::int64_t best_epoch = 0;
   double error_unit = 1;  ///< errors of the epochs are divided by this to be in the features' own units
   std::vector<std::vector<index_t>>
@@ -55,7 +55,7 @@ using report_facts = std::vector<std::pair<std::string, std::string>>;
 struct report_page {
   std::string title;
   report_facts facts;  ///< name and value, for the head of the page
-  std::vector<epoch_record> epochs;
+  std::vector<seq2seq::epoch_record> epochs;
   std::int64_t best_epoch = 0;
   std::vector<metric_row> metrics;
   std::vector<shown_example> examples;
@@ -69,25 +69,25 @@ void remember_command_line(int count, char const* const* arguments);
 report_page page_with(std::string title, report_facts facts);
 
 report_page training_report(std::vector<std::string> const& datasets, std::filesystem::path const& model,
-                            training_progress const& progress);
+                            seq2seq::training_progress const& progress);
 
 struct evaluation_report_inputs {
-  dataset const& data;
+  tasks::dataset const& data;
   std::filesystem::path const& model;
-  evaluation const& found;
-  evaluation_options const& options;
+  pipeline::evaluation const& found;
+  pipeline::evaluation_options const& options;
   std::vector<metric_row> rows;
-  std::optional<training_progress> training = {};  ///< of the model, for the loss curves
+  std::optional<seq2seq::training_progress> training = {};  ///< of the model, for the loss curves
 };
 report_page evaluation_report(evaluation_report_inputs inputs);
 
 /// The first `count` users that were evaluated.
-std::vector<shown_example> examples_of(dataset const& data, evaluation const& found, evaluation_options const& options,
-                                       std::size_t count);
+std::vector<shown_example> examples_of(tasks::dataset const& data, pipeline::evaluation const& found,
+                                       pipeline::evaluation_options const& options, std::size_t count);
 
 /// The item's title, or "item 17".
-std::string title_of(item_descriptions const& items, item_id item);
-std::string title_of(dataset const& data, item_id item);
+std::string title_of(catalog::item_descriptions const& items, item_id item);
+std::string title_of(tasks::dataset const& data, item_id item);
 
 /// Throws file_error.
 void write_report(std::filesystem::path const& path, report_page const& page);

@@ -55,7 +55,7 @@ footer { margin-top: 1.5rem; color: var(--soft); font-size: .85rem; }
 )";
 
 constexpr std::array<char const*, 5> metric_names = {"HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10"};
-std::array<double, 5> values_of(metric_values const& m) {
+std::array<double, 5> values_of(metrics::metric_values const& m) {
   return {m.hit(1), m.hit(5), m.hit(10), m.ndcg(5), m.ndcg(10)};
 }
 

@@ -7,21 +7,22 @@
 
 namespace mql4grec::program {
 
-std::string summary(dataset const& data) {
+std::string summary(tasks::dataset const& data) {
   auto const& histories = data.interactions;
-  return data.name + ": " + grouped(histories.users()) + " users, " + grouped(std::ssize(catalog_of(data))) +
+  return data.name + ": " + grouped(histories.users()) + " users, " + grouped(std::ssize(pipeline::catalog_of(data))) +
          " items, " + grouped(std::ssize(histories.items)) + " interactions";
 }
 
-std::vector<metric_row> rows_of(report const& r) {
+std::vector<metric_row> rows_of(metrics::report const& r) {
   std::vector<metric_row> rows, item_rows;
   bool same = true;  // false: some items share a sequence, or have none
-  auto const add = [&](std::string const& name, list_metrics const& metrics) {
+  auto const add = [&](std::string const& name, metrics::list_metrics const& metrics) {
     rows.push_back({name, metrics.sequence});
     item_rows.push_back({"item " + name, metrics.item});
     same = same && metrics.sequence == metrics.item;
   };
-  for (std::size_t m = 0; m < r.by_modality.size(); ++m) add(name_of(modality(m)), r.by_modality[m]);
+  for (std::size_t m = 0; m < r.by_modality.size(); ++m)
+    add(language::name_of(language::modality(m)), r.by_modality[m]);
   add("ensemble", r.ensemble);
   if (!same) rows.insert(rows.end(), item_rows.begin(), item_rows.end());
   return rows;
@@ -41,7 +42,7 @@ std::string metric_table(std::vector<metric_row> const& rows) {
   return table + "\n";
 }
 
-std::string headline(report const& r) {
+std::string headline(metrics::report const& r) {
   return r.dataset + " " + r.split + ": " + grouped(r.users) + " users, " + std::to_string(r.beams) + " beams, " +
          fixed(r.seconds, 1) + " s, " + fixed(r.users_per_second, 1) + " users/s\n";
 }

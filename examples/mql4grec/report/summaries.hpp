@@ -10,18 +10,18 @@
 namespace mql4grec::program {
 
 /// "Games: 42,259 users, 13,839 items, 373,514 interactions"
-std::string summary(dataset const& data);
+std::string summary(tasks::dataset const& data);
 
 /// "Games test: 42,259 users, 20 beams, 75.1 s, 563 users/s"
-std::string headline(report const& result);
+std::string headline(metrics::report const& result);
 
 /// The metrics of one ranking; no value: the dataset or the model lacks it.
 struct metric_row {
   std::string name;
-  std::optional<metric_values> values;
+  std::optional<metrics::metric_values> values;
 };
 /// The rows of an evaluation. The metrics of items are left out when they equal those of sequences.
-std::vector<metric_row> rows_of(report const& result);
+std::vector<metric_row> rows_of(metrics::report const& result);
 /// HR@1, HR@5, HR@10, NDCG@5, NDCG@10 per row; a dash where there is no value.
 std::string metric_table(std::vector<metric_row> const& rows);
 

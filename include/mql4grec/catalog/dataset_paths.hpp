@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-namespace mql4grec {
+namespace mql4grec::catalog {
 
 /// The paths of the files in a dataset directory `…/Name`. The name of every file starts with `Name.`, the name of the
 /// directory.
@@ -46,4 +46,4 @@ class dataset_paths {
   std::string name_;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::catalog

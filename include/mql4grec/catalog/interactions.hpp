@@ -10,7 +10,7 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
 
-namespace mql4grec {
+namespace mql4grec::catalog {
 
 /// The histories of all users of a dataset. Users are numbered 0 … users() − 1.
 struct interactions {
@@ -83,4 +83,4 @@ inline std::span<item_id const> window_before(std::span<item_id const> items, in
   return items.subspan(to_size(first), to_size(end - first));
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::catalog

@@ -6,7 +6,7 @@
 
 #include "mql4grec/core/ids.hpp"
 
-namespace mql4grec {
+namespace mql4grec::catalog {
 
 /// The description of an item in `D.item.json`. A field that the file lacks is empty.
 struct item_description {
@@ -21,4 +21,4 @@ using item_descriptions = std::map<item_id, item_description>;
 /// The external key of each dense id: `keys[id]` is the shop's key of the item or user. See read_ids().
 using outside_ids = std::vector<std::string>;
 
-}  // namespace mql4grec
+}  // namespace mql4grec::catalog

@@ -7,7 +7,7 @@
 #include "mql4grec/catalog/items.hpp"
 #include "mql4grec/core/macros.hpp"
 
-namespace mql4grec {
+namespace mql4grec::catalog {
 
 /// Reads `D.inter.json`, `{"user": [item, item, …]}` with each user's items oldest first. Users are numbered in the
 /// order of the file, whatever their keys are; item_count is one more than the largest item. Throws file_error when the
@@ -32,7 +32,7 @@ outside_ids read_ids(std::filesystem::path const& path);
 /// Writes the format that read_ids() reads, in the order of the ids. Throws file_error.
 void write_ids(std::filesystem::path const& path, outside_ids const& keys);
 
-}  // namespace mql4grec
+}  // namespace mql4grec::catalog
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/catalog/read.inl.hpp"

@@ -15,7 +15,7 @@
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 
-namespace mql4grec {
+namespace mql4grec::catalog {
 
 namespace detail {
 
@@ -77,7 +77,7 @@ MQL4GREC_DEFINITION interactions read_interactions(std::filesystem::path const& 
     for (auto const& item : value) items.push_back(detail::item_of(item, path, user, items.size()));
     data.add_user(user, items);
   };
-  detail::for_each_member(read_file(path), path, "an object {\"user\": [item, …], …}", add);
+  core::detail::for_each_member(read_file(path), path, "an object {\"user\": [item, …], …}", add);
   expects_file(data.users() > 0, path, "holds no users, expected at least one");
   expects_file(data.item_count > 0, path, "holds no items, expected at least one");
   return data;
@@ -102,11 +102,11 @@ MQL4GREC_DEFINITION item_descriptions read_items(std::filesystem::path const& pa
   item_descriptions items;
   auto const add = [&](std::string const& key, json const& value) {
     auto const id = detail::parse_id(key);
-    expects_file(id.has_value(), path, "key '", detail::printable(key), "': expected an item number");
+    expects_file(id.has_value(), path, "key '", core::detail::printable(key), "': expected an item number");
     bool const fresh = items.emplace(item_id(*id), detail::description_of(value, path, key)).second;
     expects_file(fresh, path, "item ", *id, " appears twice");
   };
-  detail::for_each_member(read_file(path), path, "an object {\"item\": {\"title\", …}, …}", add);
+  core::detail::for_each_member(read_file(path), path, "an object {\"item\": {\"title\", …}, …}", add);
   return items;
 }
 
@@ -155,4 +155,4 @@ MQL4GREC_DEFINITION void write_ids(std::filesystem::path const& path, outside_id
   write_file(path, text);
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::catalog

@@ -5,7 +5,7 @@
 
 #include "mql4grec/catalog/interactions.hpp"
 
-namespace mql4grec {
+namespace mql4grec::catalog {
 
 /// The name of a part: "train", "valid" or "test".
 inline char const* name_of(split part) {
@@ -35,4 +35,4 @@ inline std::vector<user_id> evaluated_users(interactions const& data) {
 /// The number of users with fewer than three items, who are excluded from validation and test.
 inline index_t short_users(interactions const& data) { return data.users() - std::ssize(evaluated_users(data)); }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::catalog

@@ -18,7 +18,7 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
 
-namespace mql4grec {
+namespace mql4grec::catalog {
 
 /// The size and the difficulty of the built-in catalog.
 struct synthetic_options {
@@ -40,11 +40,11 @@ struct synthetic_options {
 /// An item that lacks a modality has zero features and codes of −1 there. An item without text has no description
 /// either.
 struct synthetic_domain {
-  std::string name;                            ///< the shop's name, with a number from the second round of shops on
-  mql4grec::interactions interactions;         ///< of every user
-  item_descriptions items;                     ///< titles and other descriptions
-  std::vector<host_array<float, 2>> features;  ///< (items, width) of text, then of images
-  std::vector<host_array<code_t, 2>> codes;    ///< (items, 4) of text, then of images
+  std::string name;                              ///< the shop's name, with a number from the second round of shops on
+  mql4grec::catalog::interactions interactions;  ///< of every user
+  item_descriptions items;                       ///< titles and other descriptions
+  std::vector<host_array<float, 2>> features;    ///< (items, width) of text, then of images
+  std::vector<host_array<code_t, 2>> codes;      ///< (items, 4) of text, then of images
 };
 
 namespace detail {
@@ -107,4 +107,4 @@ inline std::vector<synthetic_domain> make_synthetic_catalog(synthetic_options co
   return datasets;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::catalog

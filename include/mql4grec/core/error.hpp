@@ -1,11 +1,11 @@
 #pragma once
-// The exceptions of the library. All are thrown by detail::raise; messages are one line.
+// The exceptions of the library. All are thrown by raise; messages are one line.
 #include <filesystem>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 
-namespace mql4grec {
+namespace mql4grec::inline core {
 
 /// The base of all exceptions of the library. what() is one line with the value, its place and what was expected.
 class error : public std::runtime_error {
@@ -33,24 +33,26 @@ std::string concatenate(Parts const&... parts) {
   return std::move(line).str();
 }
 
-template <class Error = error, class... Parts>
-[[noreturn]] void raise(Parts const&... parts) {  // the only function that throws
-  throw Error(concatenate(parts...));
-}
 }  // namespace detail
+
+/// Throws `Error` with the concatenated parts as its message. Every exception of the library is thrown here.
+template <class Error = error, class... Parts>
+[[noreturn]] void raise(Parts const&... parts) {
+  throw Error(detail::concatenate(parts...));
+}
 
 /// Throws error when a precondition doesn't hold. The parts are concatenated to the message only then.
 template <class... Parts>
 void expects(bool holds, Parts const&... parts) {
   if (!holds) [[unlikely]]
-    detail::raise(parts...);
+    raise(parts...);
 }
 
 /// The same for the content of a file, with file_error: `expects_file(ok, path, "key 'a': expected a number")`.
 template <class... Parts>
 void expects_file(bool holds, std::filesystem::path const& path, Parts const&... parts) {
   if (!holds) [[unlikely]]
-    detail::raise<file_error>(path.string(), ": ", parts...);
+    raise<file_error>(path.string(), ": ", parts...);
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline core

@@ -16,7 +16,7 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec {
+namespace mql4grec::inline core {
 
 /// The whole content of a file. Throws file_error with the system's reason.
 inline std::string read_file(std::filesystem::path const& path) {
@@ -82,7 +82,7 @@ class atomic_file {
     if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
       int const reason = errno;
       ::unlink(temporary_.c_str());
-      detail::raise<file_error>(path_.string(), ": can't be put in place: ", std::strerror(reason));
+      raise<file_error>(path_.string(), ": can't be put in place: ", std::strerror(reason));
     }
     sync_directory();
   }
@@ -108,4 +108,4 @@ inline void write_file(std::filesystem::path const& path, std::string_view conte
   file.commit();
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline core

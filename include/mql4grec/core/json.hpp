@@ -12,7 +12,7 @@
 #include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/core/macros.hpp"
 
-namespace mql4grec {
+namespace mql4grec::inline core {
 
 namespace detail {
 
@@ -42,8 +42,7 @@ T member(json const& object, std::string const& key, std::filesystem::path const
   try {
     return object.at(key).get<T>();
   } catch (json::exception const&) {
-    detail::raise<file_error>(path.string(), ": key '", key, "' is a ", object.at(key).type_name(),
-                              " of the wrong kind");
+    raise<file_error>(path.string(), ": key '", key, "' is a ", object.at(key).type_name(), " of the wrong kind");
   }
 }
 
@@ -54,7 +53,7 @@ T member_or(json const& object, std::string const& key, T otherwise, std::filesy
   return otherwise;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline core
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/core/json.inl.hpp"

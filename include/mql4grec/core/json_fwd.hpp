@@ -7,9 +7,9 @@
 #endif
 #include <nlohmann/json_fwd.hpp>
 
-namespace mql4grec {
+namespace mql4grec::inline core {
 
 /// A JSON value that keeps the order of keys, so that files are written with their keys in the original order.
 using json = nlohmann::ordered_json;
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline core

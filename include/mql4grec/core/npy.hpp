@@ -10,7 +10,7 @@
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/view.hpp"
 
-namespace mql4grec {
+namespace mql4grec::inline core {
 
 /// A .npy file (format 1.0, 2.0 or 3.0) that contains a (rows, columns) array of float32, float16 or float64. The
 /// constructor checks the header and the file's size, and throws file_error for any other content. Entries are read on
@@ -43,7 +43,7 @@ class npy_file {
     expects(std::ssize(wanted) == out.rows(), path().string(), ": ", wanted.size(), " rows into a place for ",
             out.rows());
     auto const bad = std::ranges::find_if(wanted, [&](index_t row) { return row < 0 || row >= rows(); });
-    if (bad != wanted.end()) detail::raise(path().string(), ": row ", *bad, " of ", rows());
+    if (bad != wanted.end()) raise(path().string(), ": row ", *bad, " of ", rows());
     for (index_t i = 0, run = 0; i < out.rows(); i += run) {
       auto const* const begin = wanted.data() + i;
       for (run = 1; i + run < out.rows() && begin[run] == begin[0] + run;) ++run;
@@ -82,8 +82,8 @@ class npy_file {
   void convert(index_t first, host_vector_view<double const> from, host_vector_view<float> out) const {
     for (index_t i = 0; i < from.size(); ++i)
       if (!detail::convert(from(i), out(i))) [[unlikely]]
-        detail::raise<file_error>(path().string(), ": row ", (first + i) / columns(), ", column ",
-                                  (first + i) % columns(), ": ", from(i), " is beyond every float");
+        raise<file_error>(path().string(), ": row ", (first + i) / columns(), ", column ", (first + i) % columns(),
+                          ": ", from(i), " is beyond every float");
   }
 
   detail::input_file file_;
@@ -146,4 +146,4 @@ inline void write_npy(std::filesystem::path const& path, host_matrix_view<float 
   file.commit();
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline core

@@ -19,7 +19,7 @@
 #include "mql4grec/core/tensor_info.hpp"
 #include "mql4grec/core/view.hpp"
 
-namespace mql4grec {
+namespace mql4grec::inline core {
 
 /// A safetensors file, fully checked when opened: throws file_error when the header isn't JSON of the right form, when
 /// a type is unknown, or when the tensors don't fill the data part exactly and without overlap. Entries are read on
@@ -74,8 +74,7 @@ class safetensors {
     if constexpr (std::same_as<From, T>) {
       file_.read(tensor.begin, out.data, tensor.bytes);
     } else if constexpr (detail::FloatingEntry<From> && std::integral<T>) {
-      detail::raise<file_error>(path().string(), ": ", place(name), "is ", detail::name_of(tensor.type),
-                                ", expected integers");
+      raise<file_error>(path().string(), ": ", place(name), "is ", detail::name_of(tensor.type), ", expected integers");
     } else {
       std::vector<From> piece(to_size(std::min<index_t>(out.size(), 1 << 15)));
       for (index_t first = 0; first < out.size(); first += std::ssize(piece)) {
@@ -83,8 +82,7 @@ class safetensors {
         file_.read(tensor.begin + first * width, piece.data(), count * width);
         for (index_t i = 0; i < count; ++i)
           if (!detail::convert(piece[to_size(i)], out(first + i))) [[unlikely]]
-            detail::raise<file_error>(path().string(), ": ", place(name), "entry ", first + i,
-                                      " doesn't fit its new type");
+            raise<file_error>(path().string(), ": ", place(name), "entry ", first + i, " doesn't fit its new type");
       }
     }
   }
@@ -112,7 +110,7 @@ struct named_tensor {
 void write_safetensors(std::filesystem::path const& path, std::span<named_tensor const> tensors,
                        std::map<std::string, std::string> const& metadata = {});
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline core
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/core/safetensors.inl.hpp"

@@ -8,7 +8,7 @@
 
 #include "mql4grec/core/macros.hpp"
 
-namespace mql4grec {
+namespace mql4grec::inline core {
 
 /// The type of all sizes and positions. Signed, so that differences can be negative.
 using index_t = std::ptrdiff_t;
@@ -54,4 +54,4 @@ constexpr T constant(double x) {
     return static_cast<T>(x);
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline core

@@ -4,7 +4,7 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/core/sharded_safetensors.hpp"
 
-namespace mql4grec {
+namespace mql4grec::inline core {
 
 MQL4GREC_DEFINITION sharded_safetensors::sharded_safetensors(std::filesystem::path const& directory)
     : path_(directory / "model.safetensors") {
@@ -51,4 +51,4 @@ MQL4GREC_DEFINITION void sharded_safetensors::read_index(std::filesystem::path c
                    "': ", path_.filename().string(), " doesn't say that it is here");
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline core

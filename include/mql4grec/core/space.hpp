@@ -1,7 +1,7 @@
 #pragma once
 // Memory spaces. A view's type contains its space, so that host and device memory can't be confused.
 
-namespace mql4grec {
+namespace mql4grec::inline core {
 
 /// Host memory.
 struct host_space {};
@@ -23,4 +23,4 @@ inline constexpr bool is_memory_space<device_space<System>> = true;
 template <class S>
 concept MemorySpace = detail::is_memory_space<S>;
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline core

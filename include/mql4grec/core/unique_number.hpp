@@ -3,7 +3,7 @@
 #include <atomic>
 #include <cstdint>
 
-namespace mql4grec {
+namespace mql4grec::inline core {
 
 /// Returns a different number at each call, never 0. It distinguishes an object from an earlier one at the same
 /// address. Thread-safe.
@@ -12,4 +12,4 @@ inline std::uint64_t unique_number() {
   return ++last;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline core

@@ -10,7 +10,7 @@
 #include "mql4grec/core/ids.hpp"
 #include "mql4grec/core/view.hpp"
 
-namespace mql4grec {
+namespace mql4grec::embed {
 
 /// A matrix of floats (rows, width) with one row per item. Const member functions may be called from several threads at
 /// once.
@@ -67,4 +67,4 @@ struct feature_scaling {
   bool operator==(feature_scaling const&) const = default;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::embed

@@ -10,7 +10,7 @@
 #include "mql4grec/core/npy.hpp"
 #include "mql4grec/embed/features.hpp"
 
-namespace mql4grec {
+namespace mql4grec::embed {
 
 /// The features in a .npy file, one row per item. Values are read as they are, including NaN and infinity; see
 /// check_finite().
@@ -87,7 +87,7 @@ class joined_features {
   void gather(std::span<index_t const> indices, host_matrix_view<float> out) const {
     expects(std::ssize(indices) == out.rows(), "features: ", indices.size(), " rows into a place for ", out.rows());
     auto const bad = std::ranges::find_if(indices, [&](index_t row) { return row < 0 || row >= rows(); });
-    if (bad != indices.end()) detail::raise("features: row ", *bad, " of ", rows());
+    if (bad != indices.end()) raise("features: row ", *bad, " of ", rows());
     // Consecutive rows of one part are gathered by one call, so that the part can read them at once.
     std::vector<index_t> source_rows;
     for (index_t i = 0; i < out.rows(); i += std::ssize(source_rows)) {
@@ -119,4 +119,4 @@ class joined_features {
 };
 static_assert(FeatureSource<joined_features<npy_features>>);
 
-}  // namespace mql4grec
+}  // namespace mql4grec::embed

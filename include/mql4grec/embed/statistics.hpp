@@ -11,7 +11,7 @@
 
 #include "mql4grec/embed/features.hpp"
 
-namespace mql4grec {
+namespace mql4grec::embed {
 
 /// The input of feature_scaling: (x − mean) / √variance has mean 0 in every column and variance 1 over all entries.
 struct feature_statistics {
@@ -122,8 +122,8 @@ feature_statistics check_finite(F const& features, std::string_view name) {
     for (index_t i = 0; i < x.rows(); ++i) {
       index_t const bad = detail::first_not_finite(x.row(i));
       if (bad >= 0) [[unlikely]]
-        detail::raise(name, ": ", detail::place_of_row(features, first + i), ", column ", bad, ": ", x(i, bad),
-                      ", expected a finite number");
+        raise(name, ": ", detail::place_of_row(features, first + i), ", column ", bad, ": ", x(i, bad),
+              ", expected a finite number");
       sums.add(x.row(i));
     }
   }
@@ -133,4 +133,4 @@ feature_statistics check_finite(F const& features, std::string_view name) {
   return found;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::embed

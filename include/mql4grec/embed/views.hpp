@@ -8,7 +8,7 @@
 
 #include "mql4grec/embed/features.hpp"
 
-namespace mql4grec {
+namespace mql4grec::embed {
 
 /// The rows that aren't all zeros; a row of zeros means that the item lacks this modality. Reads all rows once.
 template <FeatureSource F>
@@ -111,4 +111,4 @@ class scaled_features {
   feature_scaling scaling_;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::embed

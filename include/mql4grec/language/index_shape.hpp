@@ -8,7 +8,7 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 
-namespace mql4grec {
+namespace mql4grec::language {
 
 /// The shape of the sequences in a token index.
 struct index_shape {
@@ -23,7 +23,7 @@ struct index_shape {
 /// level, and when two items have different numbers of tokens.
 index_shape read_index_shape(std::filesystem::path const& path, modality_tokens const& family);
 
-}  // namespace mql4grec
+}  // namespace mql4grec::language
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/language/index_shape.inl.hpp"

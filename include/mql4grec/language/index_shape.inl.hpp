@@ -8,7 +8,7 @@
 #include "mql4grec/language/index_shape.hpp"
 #include "mql4grec/language/read_vocabulary.hpp"
 
-namespace mql4grec {
+namespace mql4grec::language {
 
 namespace detail {
 
@@ -51,4 +51,4 @@ MQL4GREC_DEFINITION index_shape read_index_shape(std::filesystem::path const& pa
   return shape;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::language

@@ -8,7 +8,7 @@
 #include "mql4grec/language/token_table.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 
-namespace mql4grec {
+namespace mql4grec::language {
 
 /// Reads `D.index_*.json`, `{"item": ["<a_12>", "<b_7>", …]}`. Items that the file doesn't contain have no sequence.
 /// Two items may share a sequence; duplicate_items() counts these. The number of items of the table is item_count, or
@@ -21,7 +21,7 @@ token_table read_token_table(std::filesystem::path const& path, vocabulary const
 /// file_error.
 void write_token_table(std::filesystem::path const& path, token_table const& table, vocabulary const& vocab);
 
-}  // namespace mql4grec
+}  // namespace mql4grec::language
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/language/read_token_table.inl.hpp"

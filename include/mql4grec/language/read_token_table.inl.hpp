@@ -12,7 +12,7 @@
 #include "mql4grec/language/detail/parse.hpp"
 #include "mql4grec/language/read_token_table.hpp"
 
-namespace mql4grec {
+namespace mql4grec::language {
 
 namespace detail {
 
@@ -52,7 +52,7 @@ MQL4GREC_DEFINITION token_table read_token_table(std::filesystem::path const& pa
   std::vector<std::pair<index_t, std::string const*>> items;  // (item number, key in the file)
   for (auto const& [key, list] : content) {
     auto const item = detail::parse_number(key);
-    expects_file(item && *item < item_number_limit, path, "key '", detail::printable(key),
+    expects_file(item && *item < item_number_limit, path, "key '", core::detail::printable(key),
                  "': expected an item number from 0 to ", item_number_limit - 1);
     items.emplace_back(*item, &key);
   }
@@ -83,4 +83,4 @@ MQL4GREC_DEFINITION void write_token_table(std::filesystem::path const& path, to
   write_file(path, text + "\n}\n");
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::language

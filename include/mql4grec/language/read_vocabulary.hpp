@@ -11,7 +11,7 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 
-namespace mql4grec {
+namespace mql4grec::language {
 
 namespace detail {
 
@@ -42,7 +42,7 @@ vocabulary read_vocabulary(std::filesystem::path const& directory);
 /// Writes `added_tokens.json`, from which read_vocabulary() returns an equal vocabulary. Throws file_error.
 void write_vocabulary(std::filesystem::path const& directory, vocabulary const& vocab);
 
-}  // namespace mql4grec
+}  // namespace mql4grec::language
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/language/read_vocabulary.inl.hpp"

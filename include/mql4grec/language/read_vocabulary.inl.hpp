@@ -12,7 +12,7 @@
 #include "mql4grec/language/detail/parse.hpp"
 #include "mql4grec/language/read_vocabulary.hpp"
 
-namespace mql4grec {
+namespace mql4grec::language {
 
 namespace detail {
 
@@ -63,7 +63,7 @@ MQL4GREC_DEFINITION vocabulary_options options_from(word_ids const& ids) {
     auto const parts = split_word(word);
     if (!parts || parts->prefix == "extra_id") continue;
     constexpr index_t most = index_t{1} << 20;  // limits the memory that a damaged file can request
-    expects(parts->number < most, "the word ", printable(word), ", expected a number less than ", most);
+    expects(parts->number < most, "the word ", core::detail::printable(word), ", expected a number less than ", most);
     auto& count = parts->prefix == "*" ? found.prompts : codes[parts->prefix];
     count = std::max(count, parts->number + 1);
     auto& first = first_id.emplace(parts->prefix, id).first->second;
@@ -112,7 +112,7 @@ MQL4GREC_DEFINITION vocabulary read_vocabulary(std::filesystem::path const& dire
     expects(!options.modalities.empty(), "holds no code words like <a_0>");
     return vocabulary(options, ids);
   } catch (error const& e) {
-    detail::raise<file_error>(path.string(), ": ", e.what());
+    raise<file_error>(path.string(), ": ", e.what());
   }
 }
 
@@ -127,4 +127,4 @@ MQL4GREC_DEFINITION void write_vocabulary(std::filesystem::path const& directory
   write_file(directory / "added_tokens.json", text + "\n}\n");
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::language

@@ -8,7 +8,7 @@
 #include "mql4grec/language/token_table.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 
-namespace mql4grec {
+namespace mql4grec::language {
 
 /// The token table of one modality for codes (items, levels). An item whose first code is −1 lacks the modality and
 /// gets no sequence. Throws error when a code or the number of levels doesn't fit the vocabulary.
@@ -26,4 +26,4 @@ inline token_table to_tokens(host_matrix_view<code_t const> codes, vocabulary co
   return table;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::language

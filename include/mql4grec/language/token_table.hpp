@@ -10,7 +10,7 @@
 #include "mql4grec/core/ids.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 
-namespace mql4grec {
+namespace mql4grec::language {
 
 /// A map from items to token sequences of equal length. Const member functions may be called from several threads at
 /// once.
@@ -98,4 +98,4 @@ inline index_t duplicate_items(token_table const& table) {
   return duplicates;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::language

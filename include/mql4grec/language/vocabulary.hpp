@@ -14,7 +14,7 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
 
-namespace mql4grec {
+namespace mql4grec::language {
 
 /// A kind of item data that is quantized into tokens of its own. The paper uses text and images; a third modality is
 /// `modality{2}`, and so on. Code that handles modalities indexes a list; it never assumes that there are two.
@@ -237,4 +237,4 @@ class vocabulary {
   std::unordered_map<std::string, token_t> ids_;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::language

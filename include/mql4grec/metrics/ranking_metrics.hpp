@@ -18,7 +18,7 @@
 #include "mql4grec/metrics/report.hpp"
 #include "mql4grec/rank/ranking.hpp"
 
-namespace mql4grec {
+namespace mql4grec::metrics {
 
 /// The position of the target in a list.
 struct placement {
@@ -54,7 +54,7 @@ struct placement {
 }
 
 /// The position of the first occurrence of the item in the ranking. Ties are not considered.
-[[nodiscard]] inline placement place_of(ranking const& list, item_id target) {
+[[nodiscard]] inline placement place_of(rank::ranking const& list, item_id target) {
   auto const found = std::ranges::find(list.items, target);
   if (found == list.items.end()) return {};
   return {found - list.items.begin(), 1};
@@ -62,7 +62,7 @@ struct placement {
 
 /// The position of the item when entries of equal score are in random order, as items that share a sequence are. The
 /// list must contain every such group completely; a list cut off inside a group would give too small a group.
-[[nodiscard]] inline placement expected_place_of(ranking const& list, item_id target) {
+[[nodiscard]] inline placement expected_place_of(rank::ranking const& list, item_id target) {
   auto const found = std::ranges::find(list.items, target);
   if (found == list.items.end()) return {};
   auto const score = list.scores[to_size(found - list.items.begin())];
@@ -105,4 +105,4 @@ class metric_accumulator {
   std::vector<cutoff_metrics> sums_;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::metrics

@@ -9,7 +9,7 @@
 #include "mql4grec/core/scalar.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 
-namespace mql4grec {
+namespace mql4grec::metrics {
 
 /// The metrics at one cut-off, means over users, each in [0, 1].
 struct cutoff_metrics {
@@ -59,7 +59,7 @@ struct report {
   double users_per_second = 0;                 ///< users / seconds; 0 if the duration is 0
 
   /// The metrics of a modality; without values if the evaluation has no such modality.
-  [[nodiscard]] list_metrics of(modality kind) const {
+  [[nodiscard]] list_metrics of(language::modality kind) const {
     auto const m = index(kind);
     return m >= 0 && m < std::ssize(by_modality) ? by_modality[to_size(m)] : list_metrics();
   }
@@ -67,4 +67,4 @@ struct report {
   bool operator==(report const&) const = default;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::metrics

@@ -10,7 +10,7 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 
-namespace mql4grec {
+namespace mql4grec::metrics {
 
 /// The search result of one user.
 struct found_sequences {
@@ -28,14 +28,14 @@ struct saved_search {
   std::vector<index_t> all_users;        ///< (users): user numbers
 
   /// Appends one user's result. Throws error when the shapes don't match.
-  void add(found_sequences const& found, vocabulary const& vocab);
+  void add(found_sequences const& found, language::vocabulary const& vocab);
   bool operator==(saved_search const&) const = default;
 };
 
 /// Writes the file. Throws file_error.
 void write_saved_search(std::filesystem::path const& path, saved_search const& saved);
 
-}  // namespace mql4grec
+}  // namespace mql4grec::metrics
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/metrics/save.inl.hpp"

@@ -5,9 +5,9 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/metrics/save.hpp"
 
-namespace mql4grec {
+namespace mql4grec::metrics {
 
-MQL4GREC_DEFINITION void saved_search::add(found_sequences const& found, vocabulary const& vocab) {
+MQL4GREC_DEFINITION void saved_search::add(found_sequences const& found, language::vocabulary const& vocab) {
   auto const levels = found.target.size();
   expects(levels > 0 && found.sequences.size() == found.scores.size() * levels, "user ", index(found.user), ": ",
           found.sequences.size(), " tokens for ", found.scores.size(), " scores and sequences of ", levels);
@@ -26,4 +26,4 @@ MQL4GREC_DEFINITION void write_saved_search(std::filesystem::path const& path, s
   write_file(path, content.dump());
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::metrics

@@ -57,7 +57,7 @@ class parameter_layout {
   parameter const& find(std::string_view name) const {
     for (auto const& entry : entries_)
       if (entry.name == name) return entry;
-    mql4grec::detail::raise("the model has no parameter '", name, "'");
+    raise("the model has no parameter '", name, "'");
   }
 
  private:

@@ -46,8 +46,8 @@ struct adamw_state {
 /// Throws training_error when the loss or the norm isn't finite.
 inline void expect_finite(std::int64_t step, step_report const& report) {
   if (!report.finite())
-    detail::raise<training_error>("step ", step, ": the loss is ", report.loss, " and the gradient's norm ",
-                                  report.norm, ", expected finite numbers; try a smaller learning rate");
+    raise<training_error>("step ", step, ": the loss is ", report.loss, " and the gradient's norm ", report.norm,
+                          ", expected finite numbers; try a smaller learning rate");
 }
 
 /// The tensors of an update of all parameters. They have the same size, that of the layout.

@@ -12,32 +12,32 @@
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/tasks/dataset.hpp"
 
-namespace mql4grec {
+namespace mql4grec::pipeline {
 
 /// All items of the catalog, in ascending order.
-[[nodiscard]] std::vector<item_id> catalog_of(dataset const& from);
+[[nodiscard]] std::vector<item_id> catalog_of(tasks::dataset const& from);
 
 /// The items without a token sequence in any modality. A history may contain them, but they are never recommended.
-[[nodiscard]] std::vector<item_id> items_without_tokens(dataset const& from);
+[[nodiscard]] std::vector<item_id> items_without_tokens(tasks::dataset const& from);
 
 /// The token index of a modality in a dataset directory: `Name.index_lemb.json` of text, `Name.index_vitemb.json` of
 /// images (names of the released code), `Name.index_modality2.json` of `modality{2}`, and so on.
-[[nodiscard]] std::filesystem::path index_path(dataset_paths const& paths, modality kind);
+[[nodiscard]] std::filesystem::path index_path(catalog::dataset_paths const& paths, language::modality kind);
 
 /// The vocabulary of a new model for these datasets, with the modalities and prompts of `base`. A modality whose
 /// sequences fit the levels and codes of `base`, or that has none, gets exactly these, so that a growing catalog keeps
 /// its vocabulary. Any other modality gets the number of levels of its sequences and, at each level, as many codes as
 /// its largest code requires. Throws file_error if items of a modality have different numbers of tokens.
-[[nodiscard]] vocabulary vocabulary_of(std::vector<std::filesystem::path> const& directories,
-                                       vocabulary_options base = {});
+[[nodiscard]] language::vocabulary vocabulary_of(std::vector<std::filesystem::path> const& directories,
+                                                 language::vocabulary_options base = {});
 
 /// Reads a dataset directory with the tokens of `vocab`. The result has a table for text, for images and for every
 /// further modality of `vocab`. No item has a sequence in a modality whose token index is missing, or that `vocab`
 /// lacks. Throws file_error if all token indices or another file are missing, or if a file is damaged or contains
 /// tokens that aren't in `vocab`.
-[[nodiscard]] dataset read_dataset(std::filesystem::path const& directory, vocabulary const& vocab);
+[[nodiscard]] tasks::dataset read_dataset(std::filesystem::path const& directory, language::vocabulary const& vocab);
 
-}  // namespace mql4grec
+}  // namespace mql4grec::pipeline
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/pipeline/dataset.inl.hpp"

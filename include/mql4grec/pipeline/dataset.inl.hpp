@@ -7,9 +7,9 @@
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
 
-namespace mql4grec {
+namespace mql4grec::pipeline {
 
-MQL4GREC_DEFINITION std::vector<item_id> catalog_of(dataset const& from) {
+MQL4GREC_DEFINITION std::vector<item_id> catalog_of(tasks::dataset const& from) {
   auto all = from.interactions.items;
   for (auto const& table : from.tokens) all.insert(all.end(), table.present().begin(), table.present().end());
   for (auto const& [item, description] : from.items) all.push_back(item);
@@ -18,30 +18,30 @@ MQL4GREC_DEFINITION std::vector<item_id> catalog_of(dataset const& from) {
   return all;
 }
 
-MQL4GREC_DEFINITION std::vector<item_id> items_without_tokens(dataset const& from) {
+MQL4GREC_DEFINITION std::vector<item_id> items_without_tokens(tasks::dataset const& from) {
   auto items = catalog_of(from);
   std::erase_if(items, [&](item_id item) {
-    return std::ranges::any_of(from.tokens, [&](token_table const& table) { return table.has(item); });
+    return std::ranges::any_of(from.tokens, [&](language::token_table const& table) { return table.has(item); });
   });
   return items;
 }
 
-MQL4GREC_DEFINITION std::filesystem::path index_path(dataset_paths const& paths, modality kind) {
-  if (kind == modality::text) return paths.index("lemb");
-  return paths.index(kind == modality::image ? "vitemb" : name_of(kind));
+MQL4GREC_DEFINITION std::filesystem::path index_path(catalog::dataset_paths const& paths, language::modality kind) {
+  if (kind == language::modality::text) return paths.index("lemb");
+  return paths.index(kind == language::modality::image ? "vitemb" : language::name_of(kind));
 }
 
 namespace detail {
 
 /// The levels and codes that the indices of one modality require together; empty if there is no index.
 MQL4GREC_DEFINITION std::vector<index_t> joint_shape(std::vector<std::filesystem::path> const& directories,
-                                                     modality kind, modality_tokens const& family) {
+                                                     language::modality kind, language::modality_tokens const& family) {
   std::vector<index_t> codes;
   std::filesystem::path first;
   for (auto const& directory : directories) {
-    auto const path = index_path(dataset_paths(directory), kind);
+    auto const path = index_path(catalog::dataset_paths(directory), kind);
     if (!std::filesystem::exists(path)) continue;
-    auto const shape = read_index_shape(path, family);
+    auto const shape = language::read_index_shape(path, family);
     if (shape.codes.empty()) continue;
     if (codes.empty()) {
       codes = shape.codes;
@@ -60,23 +60,25 @@ MQL4GREC_DEFINITION bool fits(std::vector<index_t> const& codes, std::vector<ind
 
 }  // namespace detail
 
-MQL4GREC_DEFINITION vocabulary vocabulary_of(std::vector<std::filesystem::path> const& directories,
-                                             vocabulary_options base) {
+MQL4GREC_DEFINITION language::vocabulary vocabulary_of(std::vector<std::filesystem::path> const& directories,
+                                                       language::vocabulary_options base) {
   for (std::size_t m = 0; m < base.modalities.size(); ++m) {
     auto& family = base.modalities[m];
-    if (auto codes = detail::joint_shape(directories, modality(m), family); !detail::fits(codes, family.codes))
+    if (auto codes = detail::joint_shape(directories, language::modality(m), family);
+        !detail::fits(codes, family.codes))
       family.codes = std::move(codes);
   }
-  return vocabulary(std::move(base));
+  return language::vocabulary(std::move(base));
 }
 
 namespace detail {
 
 /// The sequences in an index; of no item if the file is missing or the vocabulary lacks the modality.
-MQL4GREC_DEFINITION token_table read_index(std::filesystem::path const& path, vocabulary const& vocab, modality kind) {
-  if (!vocab.has(kind)) return token_table(kind, 0, 1);
-  if (!std::filesystem::exists(path)) return token_table(kind, 0, vocab.levels(kind));
-  return read_token_table(path, vocab, kind);
+MQL4GREC_DEFINITION language::token_table read_index(std::filesystem::path const& path,
+                                                     language::vocabulary const& vocab, language::modality kind) {
+  if (!vocab.has(kind)) return language::token_table(kind, 0, 1);
+  if (!std::filesystem::exists(path)) return language::token_table(kind, 0, vocab.levels(kind));
+  return language::read_token_table(path, vocab, kind);
 }
 
 /// Throws file_error if none of the token indices exists.
@@ -89,16 +91,17 @@ MQL4GREC_DEFINITION void expect_one_of(std::vector<std::filesystem::path> const&
 
 }  // namespace detail
 
-MQL4GREC_DEFINITION dataset read_dataset(std::filesystem::path const& directory, vocabulary const& vocab) {
-  dataset_paths const paths(directory);
-  dataset read{.interactions = read_interactions(paths.interactions()), .name = paths.name()};
+MQL4GREC_DEFINITION tasks::dataset read_dataset(std::filesystem::path const& directory,
+                                                language::vocabulary const& vocab) {
+  catalog::dataset_paths const paths(directory);
+  tasks::dataset read{.interactions = catalog::read_interactions(paths.interactions()), .name = paths.name()};
   std::vector<std::filesystem::path> indices;
-  for (index_t m = 0; m < std::max(paper_modalities, vocab.modalities()); ++m)
-    indices.push_back(index_path(paths, modality(m)));
+  for (index_t m = 0; m < std::max(language::paper_modalities, vocab.modalities()); ++m)
+    indices.push_back(index_path(paths, language::modality(m)));
   detail::expect_one_of(indices);
   for (std::size_t m = 0; m < indices.size(); ++m)
-    read.tokens.push_back(detail::read_index(indices[m], vocab, modality(m)));
-  if (std::filesystem::exists(paths.items())) read.items = read_items(paths.items());
+    read.tokens.push_back(detail::read_index(indices[m], vocab, language::modality(m)));
+  if (std::filesystem::exists(paths.items())) read.items = catalog::read_items(paths.items());
   auto& items = read.interactions.item_count;
   for (auto const& table : read.tokens) items = std::max(items, table.items());
   if (!read.items.empty()) items = std::max(items, index(read.items.rbegin()->first) + 1);
@@ -106,4 +109,4 @@ MQL4GREC_DEFINITION dataset read_dataset(std::filesystem::path const& directory,
   return read;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::pipeline

@@ -20,88 +20,90 @@
 #include "mql4grec/tasks/dataset.hpp"
 #include "mql4grec/tasks/model_tasks.hpp"
 
-namespace mql4grec {
+namespace mql4grec::pipeline {
 
 /// Options of an evaluation.
 struct evaluation_options {
-  split part = split::test;                             ///< valid or test
+  catalog::split part = catalog::split::test;           ///< valid or test
   std::vector<index_t> at = {1, 5, 10};                 ///< the cut-offs k of HR@k and NDCG@k
-  beam_options search = {};                             ///< options of the beam search
+  search::beam_options search = {};                     ///< options of the beam search
   index_t users = std::numeric_limits<index_t>::max();  ///< only the first so many users are evaluated
-  any_fusion fusion = {};                               ///< the rule that combines the lists of the modalities
+  rank::any_fusion fusion = {};                         ///< the rule that combines the lists of the modalities
   /// Called first with 0, then while users are searched. A user is done when all modalities are.
   std::function<void(index_t done, index_t users)> progress = [](index_t, index_t) {};
 };
 
 /// The lists of one user.
 struct user_result {
-  user_id user;                      ///< the user
-  item_id target;                    ///< the held-out item
-  std::vector<ranking> by_modality;  ///< the list of each modality
-  ranking ensemble;                  ///< the fused list
+  user_id user;                            ///< the user
+  item_id target;                          ///< the held-out item
+  std::vector<rank::ranking> by_modality;  ///< the list of each modality
+  rank::ranking ensemble;                  ///< the fused list
 };
 
 /// The result of an evaluation.
 struct evaluation {
-  report result;                      ///< the metrics
-  std::vector<saved_search> saved;    ///< the search results of each modality in the released code's format
-  std::vector<user_result> examples;  ///< the lists of the first 12 users
+  metrics::report result;                    ///< the metrics
+  std::vector<metrics::saved_search> saved;  ///< the search results of each modality in the released code's format
+  std::vector<user_result> examples;         ///< the lists of the first 12 users
 };
 
 namespace detail {
 
 /// The users of an evaluation and what they are queried with.
 struct evaluated_data {
-  model_tasks const& model;
-  dataset const& data;
+  tasks::model_tasks const& model;
+  tasks::dataset const& data;
   evaluation_options const& options;
   std::vector<user_id> users;
 };
 
 /// The results of all users in one modality.
 struct modality_search {
-  token_table const& table;
-  item_trie trie;
-  beams found;
+  language::token_table const& table;
+  search::item_trie trie;
+  search::beams found;
 };
 
 /// Searches a modality for the histories of all users. Finds nothing if the dataset or the model lacks the modality.
 template <class B, class T, class Progress>
-modality_search search_modality(B& backend, frozen_t5<B, T> const& model, evaluated_data const& from, modality kind,
-                                Progress&& progress) {
+modality_search search_modality(B& backend, seq2seq::frozen_t5<B, T> const& model, evaluated_data const& from,
+                                language::modality kind, Progress&& progress) {
   auto const& table = from.data.table(kind);
-  modality_search out{.table = table, .trie = item_trie(table), .found = {}};
+  modality_search out{.table = table, .trie = search::item_trie(table), .found = {}};
   if (out.trie.leaves() == 0) {
     out.found.offsets.resize(from.users.size() + 1, 0);
     return out;
   }
   auto const& task = from.model.tasks.query(kind);
-  expects(task.to == kind, "the query of ", name_of(kind), " predicts ", name_of(task.to));
-  batch queries;
+  expects(task.to == kind, "the query of ", language::name_of(kind), " predicts ", language::name_of(task.to));
+  tasks::batch queries;
   for (auto const user : from.users)
-    task.write_query(history(from.data.interactions, user, from.options.part), from.data.table(task.from),
+    task.write_query(catalog::history(from.data.interactions, user, from.options.part), from.data.table(task.from),
                      from.model.vocab, queries);
-  out.found = beam_search(backend, model, out.trie, queries, {.options = from.options.search, .progress = progress});
+  out.found =
+      search::beam_search(backend, model, out.trie, queries, {.options = from.options.search, .progress = progress});
   return out;
 }
 
 /// The metrics of one list per user by both criteria.
 class list_evaluator {
  public:
-  list_evaluator(token_table const& table, std::vector<index_t> const& at) : table_(&table), sequence_(at), item_(at) {}
+  list_evaluator(language::token_table const& table, std::vector<index_t> const& at)
+      : table_(&table), sequence_(at), item_(at) {}
 
   /// Adds one user's list.
-  void add(ranking const& list, item_id target);
+  void add(rank::ranking const& list, item_id target);
   /// The means; empty without users.
-  list_metrics mean() const;
+  metrics::list_metrics mean() const;
 
  private:
-  token_table const* table_;
-  metric_accumulator sequence_, item_;
+  language::token_table const* table_;
+  metrics::metric_accumulator sequence_, item_;
 };
 
 /// The place of the target's sequence in a list of items, where every sequence counts once.
-placement sequence_place(ranking const& list, item_id target, token_table const& table);
+metrics::placement sequence_place(rank::ranking const& list, item_id target, language::token_table const& table);
 
 /// Ranks and fuses what was found for each user, and measures the lists.
 evaluation evaluate_lists(evaluated_data const& from, std::vector<modality_search> const& searches);
@@ -111,25 +113,26 @@ evaluation evaluate_lists(evaluated_data const& from, std::vector<modality_searc
 /// Evaluates a model on a dataset: one search per user and modality of the dataset. Throws error if `tasks` has no
 /// query for a modality in which items have sequences, and for options out of range.
 template <class B, class T>
-[[nodiscard]] evaluation evaluate(B& backend, frozen_t5<B, T> const& model, model_tasks const& tasks,
-                                  dataset const& data, evaluation_options const& options = {}) {
+[[nodiscard]] evaluation evaluate(B& backend, seq2seq::frozen_t5<B, T> const& model, tasks::model_tasks const& tasks,
+                                  tasks::dataset const& data, evaluation_options const& options = {}) {
   detail::evaluated_data from{
-      .model = tasks, .data = data, .options = options, .users = evaluated_users(data.interactions)};
+      .model = tasks, .data = data, .options = options, .users = catalog::evaluated_users(data.interactions)};
   from.users.resize(std::min(from.users.size(), to_size(std::max<index_t>(0, options.users))));
   auto const n = std::ssize(from.users), modalities = std::ssize(data.tokens);
   auto const started = std::chrono::steady_clock::now();
   options.progress(0, n);
   std::vector<detail::modality_search> searches;
   for (index_t m = 0; m < modalities; ++m)
-    searches.push_back(detail::search_modality(
-        backend, model, from, modality(m), [&](index_t done) { options.progress((m * n + done) / modalities, n); }));
+    searches.push_back(detail::search_modality(backend, model, from, language::modality(m), [&](index_t done) {
+      options.progress((m * n + done) / modalities, n);
+    }));
   auto out = detail::evaluate_lists(from, searches);
   out.result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   if (out.result.seconds > 0) out.result.users_per_second = static_cast<double>(n) / out.result.seconds;
   return out;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::pipeline
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/pipeline/evaluate.inl.hpp"

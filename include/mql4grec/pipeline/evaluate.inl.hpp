@@ -5,10 +5,11 @@
 
 #include "mql4grec/pipeline/evaluate.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::pipeline::detail {
 
-MQL4GREC_DEFINITION placement sequence_place(ranking const& list, item_id target, token_table const& table) {
-  if (!table.has(target)) return place_of(list, target);
+MQL4GREC_DEFINITION metrics::placement sequence_place(rank::ranking const& list, item_id target,
+                                                      language::token_table const& table) {
+  if (!table.has(target)) return metrics::place_of(list, target);
   auto const wanted = table.of(target);
   std::set<std::vector<token_t>> seen;
   for (auto const item : list.items) {
@@ -22,21 +23,21 @@ MQL4GREC_DEFINITION placement sequence_place(ranking const& list, item_id target
   return {};
 }
 
-MQL4GREC_DEFINITION void list_evaluator::add(ranking const& list, item_id target) {
+MQL4GREC_DEFINITION void list_evaluator::add(rank::ranking const& list, item_id target) {
   sequence_.add(sequence_place(list, target, *table_));
-  item_.add(expected_place_of(list, target));
+  item_.add(metrics::expected_place_of(list, target));
 }
 
-MQL4GREC_DEFINITION list_metrics list_evaluator::mean() const {
+MQL4GREC_DEFINITION metrics::list_metrics list_evaluator::mean() const {
   if (sequence_.users() == 0) return {};
   return {.sequence = sequence_.mean(), .item = item_.mean()};
 }
 
 /// The result of query `q` in the released code's format; the target must have a sequence.
-MQL4GREC_DEFINITION void save_user(saved_search& out, modality_search const& search, index_t q,
+MQL4GREC_DEFINITION void save_user(metrics::saved_search& out, modality_search const& search, index_t q,
                                    evaluated_data const& from) {
   auto const user = from.users[to_size(q)];
-  auto const right = target(from.data.interactions, user, from.options.part);
+  auto const right = catalog::target(from.data.interactions, user, from.options.part);
   if (!search.table.has(right)) return;
   std::vector<token_t> sequences;
   for (auto const leaf : search.found.leaves_of(q)) {
@@ -59,10 +60,10 @@ MQL4GREC_DEFINITION evaluation evaluate_lists(evaluated_data const& from,
   out.saved.resize(searches.size());
   for (index_t q = 0; q < std::ssize(from.users); ++q) {
     auto const user = from.users[to_size(q)];
-    auto const right = target(from.data.interactions, user, from.options.part);
-    std::vector<ranking> lists;
+    auto const right = catalog::target(from.data.interactions, user, from.options.part);
+    std::vector<rank::ranking> lists;
     for (std::size_t m = 0; m < searches.size(); ++m) {
-      lists.push_back(ranking_of(searches[m].found, q, searches[m].trie));
+      lists.push_back(rank::ranking_of(searches[m].found, q, searches[m].trie));
       evaluators[m].add(lists[m], right);
       save_user(out.saved[m], searches[m], q, from);
     }
@@ -71,13 +72,13 @@ MQL4GREC_DEFINITION evaluation evaluate_lists(evaluated_data const& from,
     if (out.examples.size() < shown) out.examples.push_back({user, right, std::move(lists), std::move(fused)});
   }
   out.result = {.dataset = from.data.name,
-                .split = name_of(from.options.part),
+                .split = catalog::name_of(from.options.part),
                 .users = std::ssize(from.users),
                 .beams = from.options.search.beams,
                 .ensemble = ensemble.mean()};
   for (std::size_t m = 0; m < searches.size(); ++m)
-    out.result.by_modality.push_back(searches[m].trie.leaves() > 0 ? evaluators[m].mean() : list_metrics());
+    out.result.by_modality.push_back(searches[m].trie.leaves() > 0 ? evaluators[m].mean() : metrics::list_metrics());
   return out;
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::pipeline::detail

@@ -10,11 +10,11 @@
 #include "mql4grec/tasks/mixture.hpp"
 #include "mql4grec/tasks/model_tasks.hpp"
 
-namespace mql4grec {
+namespace mql4grec::pipeline {
 
 /// The mixture of a name: all (all_tasks), next (next_only), released (released_mixture), released-next
 /// (released_next_only), or a comma-separated list for listed_tasks. Throws error for any other name.
-[[nodiscard]] mixture mixture_named(std::string const& name, mixture_options const& options = {});
+[[nodiscard]] tasks::mixture mixture_named(std::string const& name, tasks::mixture_options const& options = {});
 
 /// The prompts with which a model of these tasks is queried for the next item, one per modality, e.g. "<*_0><*_1><*_2>,
 /// <*_3><*_4><*_5>". Throws error for an unknown name.
@@ -22,12 +22,12 @@ namespace mql4grec {
 
 /// The content of mql4grec.json.
 struct model_metadata {
-  vocabulary vocab = vocabulary();  ///< the model's tokens; default: those of the paper
-  std::string tasks = "all";        ///< name of the mixture, see mixture_named; decides the prompts of queries
+  language::vocabulary vocab = language::vocabulary();  ///< the model's tokens; default: those of the paper
+  std::string tasks = "all";  ///< name of the mixture, see mixture_named; decides the prompts of queries
 };
 
 /// The tokens and the tasks of a model with this metadata. Throws error for an unknown name of a mixture.
-[[nodiscard]] model_tasks tasks_of(model_metadata const& metadata);
+[[nodiscard]] tasks::model_tasks tasks_of(model_metadata const& metadata);
 
 /// Writes mql4grec.json to a model directory. Tokens that aren't numbered consecutively, as in a released checkpoint,
 /// are written with their ids. Throws file_error.
@@ -38,7 +38,7 @@ void write_model_metadata(std::filesystem::path const& directory, model_metadata
 /// Throws file_error if a file is damaged.
 [[nodiscard]] model_metadata read_model_metadata(std::filesystem::path const& directory);
 
-}  // namespace mql4grec
+}  // namespace mql4grec::pipeline
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/pipeline/model_metadata.inl.hpp"

@@ -11,18 +11,18 @@
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/pipeline/model_metadata.hpp"
 
-namespace mql4grec {
+namespace mql4grec::pipeline {
 
-MQL4GREC_DEFINITION mixture mixture_named(std::string const& name, mixture_options const& options) {
-  if (name == "all") return all_tasks(options);
-  if (name == "next") return next_only(options);
-  if (name == "released") return released_mixture(options);
-  if (name == "released-next") return released_next_only(options);
+MQL4GREC_DEFINITION tasks::mixture mixture_named(std::string const& name, tasks::mixture_options const& options) {
+  if (name == "all") return tasks::all_tasks(options);
+  if (name == "next") return tasks::next_only(options);
+  if (name == "released") return tasks::released_mixture(options);
+  if (name == "released-next") return tasks::released_next_only(options);
   if (name.find('-') == name.npos)
-    detail::raise("tasks '", name,
-                  "': expected all, next, released, released-next or a list of next-text, next-image, text-to-image, "
-                  "image-to-text, align-text-image, align-image-text");
-  return listed_tasks(detail::split_at_commas(name), options);
+    raise("tasks '", name,
+          "': expected all, next, released, released-next or a list of next-text, next-image, text-to-image, "
+          "image-to-text, align-text-image, align-image-text");
+  return tasks::listed_tasks(core::detail::split_at_commas(name), options);
 }
 
 MQL4GREC_DEFINITION std::string query_prompts(std::string const& tasks) {
@@ -36,7 +36,7 @@ MQL4GREC_DEFINITION std::string query_prompts(std::string const& tasks) {
   return any ? text : "no prompts";
 }
 
-MQL4GREC_DEFINITION model_tasks tasks_of(model_metadata const& metadata) {
+MQL4GREC_DEFINITION tasks::model_tasks tasks_of(model_metadata const& metadata) {
   return {.vocab = metadata.vocab, .tasks = mixture_named(metadata.tasks)};
 }
 
@@ -45,7 +45,7 @@ MQL4GREC_DEFINITION void write_model_metadata(std::filesystem::path const& direc
   for (auto const& family : metadata.vocab.options().modalities)
     families.push_back({{"prefix", family.prefix}, {"codes", family.codes}});
   json content = {{"tasks", metadata.tasks}, {"modalities", families}, {"prompts", metadata.vocab.options().prompts}};
-  if (!(metadata.vocab == vocabulary(metadata.vocab.options()))) {
+  if (!(metadata.vocab == language::vocabulary(metadata.vocab.options()))) {
     json ids = json::object();
     for (index_t i = 0; i < metadata.vocab.size(); ++i)
       if (metadata.vocab.has_text(token_t(i))) ids[metadata.vocab.text(token_t(i))] = i;
@@ -64,19 +64,20 @@ MQL4GREC_DEFINITION index_t checked_word_count(index_t n, char const* key, std::
   return n;
 }
 
-MQL4GREC_DEFINITION vocabulary vocabulary_of_metadata(json const& content, std::filesystem::path const& path) {
-  vocabulary_options options{.modalities = {},
-                             .prompts = checked_word_count(member<index_t>(content, "prompts", path), "prompts", path)};
+MQL4GREC_DEFINITION language::vocabulary vocabulary_of_metadata(json const& content,
+                                                                std::filesystem::path const& path) {
+  language::vocabulary_options options{
+      .modalities = {}, .prompts = checked_word_count(member<index_t>(content, "prompts", path), "prompts", path)};
   for (auto const& family : member<json>(content, "modalities", path)) {
     options.modalities.push_back(
         {member<std::string>(family, "prefix", path), member<std::vector<index_t>>(family, "codes", path)});
     for (auto const codes : options.modalities.back().codes) checked_word_count(codes, "codes", path);
   }
-  if (!content.contains("ids")) return vocabulary(options);
-  word_ids ids;
+  if (!content.contains("ids")) return language::vocabulary(options);
+  language::detail::word_ids ids;
   for (auto const& [word, id] : member<std::map<std::string, index_t>>(content, "ids", path))
     ids.emplace(word, token_t(checked_word_count(id, "ids", path)));
-  return vocabulary(options, ids);
+  return language::vocabulary(options, ids);
 }
 
 MQL4GREC_DEFINITION model_metadata parse_model_metadata(std::filesystem::path const& path) {
@@ -98,8 +99,8 @@ MQL4GREC_DEFINITION model_metadata read_model_metadata(std::filesystem::path con
   if (std::filesystem::exists(directory / "mql4grec.json"))
     return detail::parse_model_metadata(directory / "mql4grec.json");
   if (std::filesystem::exists(directory / "added_tokens.json") || std::filesystem::exists(directory / "tokenizer.json"))
-    return {read_vocabulary(directory), "released"};
+    return {language::read_vocabulary(directory), "released"};
   return {};
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::pipeline

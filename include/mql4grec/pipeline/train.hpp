@@ -22,14 +22,14 @@
 #include "mql4grec/tasks/training_set.hpp"
 #include "mql4grec/train/run.hpp"
 
-namespace mql4grec {
+namespace mql4grec::pipeline {
 
 /// Options of a training run.
 struct run_options {
-  std::filesystem::path out;       ///< directory of the run
-  std::string tasks = "all";       ///< name of the mixture of tasks; see mixture_named
-  training_options training = {};  ///< options of the training
-  t5_config model = {};            ///< shape of a new model; vocabulary and dropout are set by train_model
+  std::filesystem::path out;                ///< directory of the run
+  std::string tasks = "all";                ///< name of the mixture of tasks; see mixture_named
+  seq2seq::training_options training = {};  ///< options of the training
+  seq2seq::t5_config model = {};            ///< shape of a new model; vocabulary and dropout are set by train_model
   /// Model directory whose parameters the run starts from; default: random parameters. Not needed to resume the run.
   std::optional<std::filesystem::path> init = {};
   bool resume = false;            ///< continue the run in `out`, if there is one
@@ -38,53 +38,53 @@ struct run_options {
 
 /// What a model is trained on.
 struct training_data {
-  std::vector<dataset> datasets;  ///< read with the tokens of `vocab`
-  vocabulary vocab;               ///< the model's tokens
+  std::vector<tasks::dataset> datasets;  ///< read with the tokens of `vocab`
+  language::vocabulary vocab;            ///< the model's tokens
 };
 
 /// The result of train_model: progress and status.
-using run_result = train::run_result<training_progress>;
+using run_result = train::run_result<seq2seq::training_progress>;
 /// Observes train_model; the loss of a step is the batch's mean per token.
-using run_observer = train::run_observer<training_progress, double>;
+using run_observer = train::run_observer<seq2seq::training_progress, double>;
 
 namespace detail {
 
 /// Writes one example of each task, so that a token that the vocabulary lacks is an error before the training and not
 /// during an epoch.
-void check_words(example_set const& examples, std::filesystem::path const& model, std::string const& tasks);
+void check_words(tasks::example_set const& examples, std::filesystem::path const& model, std::string const& tasks);
 
-train::run_description describe(run_options const& options, t5_config const& model, index_t examples,
+train::run_description describe(run_options const& options, seq2seq::t5_config const& model, index_t examples,
                                 train::backend_settings const& backend);
 
 template <class B>
-t5<B, float> starting_model(B& backend, run_options const& options, vocabulary const& vocab) {
-  if (options.init) return read_model<float>(backend, *options.init);
-  t5_config config = options.model;
+seq2seq::t5<B, float> starting_model(B& backend, run_options const& options, language::vocabulary const& vocab) {
+  if (options.init) return seq2seq::read_model<float>(backend, *options.init);
+  seq2seq::t5_config config = options.model;
   config.vocabulary = vocab.size();
   config.dropout = options.training.dropout;
-  t5<B, float> model(backend, config);
-  initialize(model, options.training.seed);
+  seq2seq::t5<B, float> model(backend, config);
+  seq2seq::initialize(model, options.training.seed);
   return model;
 }
 
 /// The files of a T5 run: vocabulary and tasks, and the best model.
 template <class Trainer>
-class t5_files : public train::state_files<Trainer, training_progress> {
+class t5_files : public train::state_files<Trainer, seq2seq::training_progress> {
  public:
   t5_files(Trainer& trainer, train::run_description about, model_metadata metadata)
-      : train::state_files<Trainer, training_progress>(trainer, std::move(about), resume_reasons()),
+      : train::state_files<Trainer, seq2seq::training_progress>(trainer, std::move(about), seq2seq::resume_reasons()),
         trainer_(trainer),
         metadata_(std::move(metadata)) {}
 
   void begin(std::filesystem::path const& directory) const { write_model_metadata(directory, metadata_); }
-  void write_model(std::filesystem::path const& directory, training_progress const&) const {
-    mql4grec::write_model(directory, trainer_.model());
+  void write_model(std::filesystem::path const& directory, seq2seq::training_progress const&) const {
+    mql4grec::seq2seq::write_model(directory, trainer_.model());
   }
   /// Writes the latest model if the run stopped within its first epoch, when no model has been validated.
-  void end(std::filesystem::path const& directory, training_progress const& p) const {
+  void end(std::filesystem::path const& directory, seq2seq::training_progress const& p) const {
     if (p.best_epoch == 0) write_model(directory, p);
   }
-  bool saves_after_epoch(training_progress const&) const { return true; }
+  bool saves_after_epoch(seq2seq::training_progress const&) const { return true; }
 
  private:
   Trainer const& trainer_;
@@ -101,26 +101,26 @@ run_result train_model(B& backend, run_options const& options, training_data dat
   train::run_directory const directory(options.out, options.resume);
   auto const mix = mixture_named(options.tasks);
   auto const& vocab = data.vocab;
-  training_set const train_set(mix, data.datasets, vocab);
-  validation_set const valid_set(mix, std::move(data.datasets), vocab);
+  tasks::training_set const train_set(mix, data.datasets, vocab);
+  tasks::validation_set const valid_set(mix, std::move(data.datasets), vocab);
   expects(train_set.size() > 0, options.out.string(), ": there are no examples to train on");
   detail::check_words(train_set, options.init.value_or(options.out), options.tasks);
 
   auto const state = directory.state_path();
-  auto model = directory.resumed() ? t5<B, float>(backend, read_state_config(state))
+  auto model = directory.resumed() ? seq2seq::t5<B, float>(backend, seq2seq::read_state_config(state))
                                    : detail::starting_model(backend, options, vocab);
   expects_file(model.config().vocabulary >= vocab.size(),
                directory.resumed() ? state : options.init.value_or(options.out), "the model knows ",
                model.config().vocabulary, " tokens, but the vocabulary has ", vocab.size());
-  trainer<B, float> trainer(backend, model, options.training);
-  t5_learner learner(trainer, train_set, valid_set);
+  seq2seq::trainer<B, float> trainer(backend, model, options.training);
+  seq2seq::t5_learner learner(trainer, train_set, valid_set);
   detail::t5_files files(trainer,
                          detail::describe(options, model.config(), train_set.size(), train::settings_of(backend)),
                          {vocab, options.tasks});
   return train::run(learner, files, directory, options.limits, observer);
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::pipeline
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/pipeline/train.inl.hpp"

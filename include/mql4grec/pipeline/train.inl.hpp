@@ -3,11 +3,11 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/train.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::pipeline::detail {
 
-MQL4GREC_DEFINITION void check_words(example_set const& examples, std::filesystem::path const& model,
+MQL4GREC_DEFINITION void check_words(tasks::example_set const& examples, std::filesystem::path const& model,
                                      std::string const& tasks) {
-  batch scratch;
+  tasks::batch scratch;
   auto const all = examples.examples();
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (i > 0 && all[i].task == all[i - 1].task) continue;
@@ -19,12 +19,12 @@ MQL4GREC_DEFINITION void check_words(example_set const& examples, std::filesyste
   }
 }
 
-MQL4GREC_DEFINITION train::run_description describe(run_options const& options, t5_config const& model,
+MQL4GREC_DEFINITION train::run_description describe(run_options const& options, seq2seq::t5_config const& model,
                                                     index_t examples, train::backend_settings const& backend) {
-  json conditions = run_conditions(options.training, model, examples);
+  json conditions = seq2seq::run_conditions(options.training, model, examples);
   conditions["tasks"] = options.tasks;
   return {std::make_shared<json const>(std::move(conditions)),
-          std::make_shared<json const>(run_settings(backend, options.training))};
+          std::make_shared<json const>(seq2seq::run_settings(backend, options.training))};
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::pipeline::detail

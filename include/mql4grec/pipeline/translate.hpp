@@ -17,43 +17,44 @@
 #include "mql4grec/quantize/collisions/suffix.hpp"
 #include "mql4grec/quantize/collisions/uniqueness_report.hpp"
 
-namespace mql4grec {
+namespace mql4grec::pipeline {
 
 /// One of the collision policies.
-using any_collision_policy = std::variant<reallocate, match, suffix, keep_collisions>;
+using any_collision_policy =
+    std::variant<quantize::reallocate, quantize::match, quantize::suffix, quantize::keep_collisions>;
 
 /// The policy of a name: reallocate, match, suffix or none (keep_collisions). Throws error for any other name.
 any_collision_policy collision_policy_named(std::string const& name);
 
 /// The codes of a catalog, and statistics about them.
 struct translated_catalog {
-  code_table nearest;                            ///< the nearest codes, before collisions are resolved
-  code_table codes;                              ///< the final codes
+  quantize::code_table nearest;                  ///< the nearest codes, before collisions are resolved
+  quantize::code_table codes;                    ///< the final codes
   double reconstruction_error = 0;               ///< mean squared error per entry, of the nearest codes
   double collisions_before = 0, collisions = 0;  ///< collision_rate of `nearest` and of `codes`
-  std::vector<level_usage> usage;                ///< of `nearest`, by level
-  collision_outcome outcome;                     ///< what the collision policy changed
-  uniqueness_report certified;                   ///< which items of `codes` still share a sequence
-  capacity_report room;                          ///< how much of the code space `codes` occupies
+  std::vector<quantize::level_usage> usage;      ///< of `nearest`, by level
+  quantize::collision_outcome outcome;           ///< what the collision policy changed
+  quantize::uniqueness_report certified;         ///< which items of `codes` still share a sequence
+  quantize::capacity_report room;                ///< how much of the code space `codes` occupies
 };
 
 namespace detail {
 /// The codes of some items as a table of all items.
-code_table spread(code_table const& some, std::vector<index_t> const& rows, index_t items);
+quantize::code_table spread(quantize::code_table const& some, std::vector<index_t> const& rows, index_t items);
 
 /// Calls task(backend, codebooks) on the host, where collisions are resolved; copies the codebooks if they are in a
 /// device's memory.
-template <Backend B, Quantizer<B> M, class Task>
+template <Backend B, quantize::Quantizer<B> M, class Task>
 void with_host_codebooks(B& backend, M const& model, Task&& task) {
   auto const levels = model.codebooks();
   if constexpr (std::same_as<typename B::memory_space, host_space>) {
-    task(backend, std::span<codebook_view<B, float> const>(levels));
+    task(backend, std::span<quantize::codebook_view<B, float> const>(levels));
   } else {
     cpu::backend host;
-    codebook_set<cpu::backend, float> copied(host, code_sizes<B>(model), model.latent_width());
+    quantize::codebook_set<cpu::backend, float> copied(host, quantize::code_sizes<B>(model), model.latent_width());
     for (index_t l = 0; l < copied.levels(); ++l) copy(levels[to_size(l)].vectors().flat(), copied.vectors(l).flat());
     auto const views = copied.views();
-    task(host, std::span<codebook_view<cpu::backend, float> const>(views));
+    task(host, std::span<quantize::codebook_view<cpu::backend, float> const>(views));
   }
 }
 
@@ -61,11 +62,11 @@ void with_host_codebooks(B& backend, M const& model, Task&& task) {
 
 /// Encodes the items `rows` (those with features, see rows_with_features); the others get no sequence. `progress(rows
 /// done)` is called while rows are encoded. Throws error if there are more items than sequences.
-template <Backend B, Quantizer<B> M, FeatureSource F, class Progress>
+template <Backend B, quantize::Quantizer<B> M, embed::FeatureSource F, class Progress>
 translated_catalog translate_catalog(B& backend, M const& model, F const& features, std::vector<index_t> rows,
                                      any_collision_policy const& policy, Progress&& progress) {
-  selected_features const present(features, std::move(rows));
-  auto const found = assign_codes(backend, model, present, {.progress = progress});
+  embed::selected_features const present(features, std::move(rows));
+  auto const found = quantize::assign_codes(backend, model, present, {.progress = progress});
   translated_catalog out{.nearest = detail::spread(found.codes, present.selection(), features.rows()),
                          .codes = {},
                          .reconstruction_error = found.reconstruction_error,
@@ -73,26 +74,28 @@ translated_catalog translate_catalog(B& backend, M const& model, F const& featur
                          .outcome = {},
                          .certified = {},
                          .room = {}};
-  out.collisions_before = collision_rate(out.nearest);
-  out.usage = code_usage(out.nearest);
+  out.collisions_before = quantize::collision_rate(out.nearest);
+  out.usage = quantize::code_usage(out.nearest);
   out.codes = out.nearest;
-  encoded_latents const latents(backend, model, features);
-  detail::with_host_codebooks(backend, model, [&]<Backend H>(H& host, std::span<codebook_view<H, float> const> levels) {
-    out.outcome = std::visit([&](auto const& rule) { return rule.resolve(host, out.codes, levels, latents); }, policy);
-  });
-  out.collisions = collision_rate(out.codes);
-  out.certified = check_uniqueness(out.codes);
-  out.room = capacity_of(out.codes);
+  quantize::encoded_latents const latents(backend, model, features);
+  detail::with_host_codebooks(
+      backend, model, [&]<Backend H>(H& host, std::span<quantize::codebook_view<H, float> const> levels) {
+        out.outcome =
+            std::visit([&](auto const& rule) { return rule.resolve(host, out.codes, levels, latents); }, policy);
+      });
+  out.collisions = quantize::collision_rate(out.codes);
+  out.certified = quantize::check_uniqueness(out.codes);
+  out.room = quantize::capacity_of(out.codes);
   return out;
 }
 
 /// The paper's vocabulary, with the levels and codes of a table in one modality.
-vocabulary vocabulary_for(modality kind, std::vector<index_t> const& sizes);
+language::vocabulary vocabulary_for(language::modality kind, std::vector<index_t> const& sizes);
 
 /// Writes a token index, `D.index_*.json`. Throws file_error.
-void write_index(std::filesystem::path const& path, code_table const& codes, modality kind);
+void write_index(std::filesystem::path const& path, quantize::code_table const& codes, language::modality kind);
 
-}  // namespace mql4grec
+}  // namespace mql4grec::pipeline
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/pipeline/translate.inl.hpp"

@@ -25,37 +25,37 @@
 #include "mql4grec/quantize/rq_vae/state.hpp"
 #include "mql4grec/train/run.hpp"
 
-namespace mql4grec {
+namespace mql4grec::pipeline {
 
 /// Whether features are scaled to mean 0 and variance 1, over all columns alike, before training.
 enum class normalization_of_features { none, standard };
 
 /// Options of a quantizer's run.
 struct quantizer_run {
-  std::filesystem::path out;             ///< directory of the run
-  modality kind = modality::text;        ///< modality of the features; decides the token prefixes
-  rq_vae_config model = {};              ///< shape of the model; the input width is set by train_quantizer
-  rq_vae_training_options options = {};  ///< options of the training
+  std::filesystem::path out;                           ///< directory of the run
+  language::modality kind = language::modality::text;  ///< modality of the features; decides the token prefixes
+  quantize::rq_vae_config model = {};              ///< shape of the model; the input width is set by train_quantizer
+  quantize::rq_vae_training_options options = {};  ///< options of the training
   normalization_of_features normalize = normalization_of_features::standard;  ///< scaling of the features
   bool resume = false;            ///< continue the run in `out`, if there is one
   train::run_limits limits = {};  ///< time limit and interval of checkpoints
 };
 
 /// The result of train_quantizer: progress and status.
-using quantizer_run_result = train::run_result<rq_vae_progress>;
+using quantizer_run_result = train::run_result<quantize::rq_vae_progress>;
 /// Observes train_quantizer.
-using quantizer_run_observer = train::run_observer<rq_vae_progress, rq_vae_losses>;
+using quantizer_run_observer = train::run_observer<quantize::rq_vae_progress, quantize::rq_vae_losses>;
 
 namespace detail {
 
-feature_scaling scaling_for(quantizer_run const& run, feature_statistics const& seen);
+embed::feature_scaling scaling_for(quantizer_run const& run, embed::feature_statistics const& seen);
 
-train::run_description describe(quantizer_run const& run, rq_vae_config const& model, index_t items,
-                                feature_scaling const& scaling, train::backend_settings const& backend);
+train::run_description describe(quantizer_run const& run, quantize::rq_vae_config const& model, index_t items,
+                                embed::feature_scaling const& scaling, train::backend_settings const& backend);
 
 /// Writes translator.json of an RQ-VAE, with the last evaluation.
-void write_description(quantizer_run const& run, rq_vae_config const& model, feature_scaling const& scaling,
-                       rq_vae_progress const& p);
+void write_description(quantizer_run const& run, quantize::rq_vae_config const& model,
+                       embed::feature_scaling const& scaling, quantize::rq_vae_progress const& p);
 
 struct residual_kmeans_shape {
   index_t input_width;
@@ -63,35 +63,36 @@ struct residual_kmeans_shape {
   bool rotated;
 };
 /// Writes translator.json of residual k-means.
-void write_description(quantizer_run const& run, residual_kmeans_shape const& model, quantizer_evaluation const& seen);
+void write_description(quantizer_run const& run, residual_kmeans_shape const& model,
+                       quantize::quantizer_evaluation const& seen);
 
 /// The files of a quantizer's run: the best model, which reads unscaled features, and its description.
 template <Backend B>
-class quantizer_files : public train::state_files<rq_vae_trainer<B, float>, rq_vae_progress> {
+class quantizer_files : public train::state_files<quantize::rq_vae_trainer<B, float>, quantize::rq_vae_progress> {
  public:
-  quantizer_files(rq_vae_trainer<B, float>& trainer, train::run_description about, quantizer_run const& run,
-                  feature_scaling const& scaling)
-      : train::state_files<rq_vae_trainer<B, float>, rq_vae_progress>(trainer, std::move(about)),
+  quantizer_files(quantize::rq_vae_trainer<B, float>& trainer, train::run_description about, quantizer_run const& run,
+                  embed::feature_scaling const& scaling)
+      : train::state_files<quantize::rq_vae_trainer<B, float>, quantize::rq_vae_progress>(trainer, std::move(about)),
         trainer_(trainer),
         run_(run),
         scaling_(scaling) {}
 
   void begin(std::filesystem::path const&) const {}
-  void write_model(std::filesystem::path const& directory, rq_vae_progress const& p) const {
+  void write_model(std::filesystem::path const& directory, quantize::rq_vae_progress const& p) const {
     reference::backend host;  // the scaling is folded into the model on the host, whatever backend trains it
-    rq_vae<reference::backend, float> plain(host, trainer_.model().config());
+    quantize::rq_vae<reference::backend, float> plain(host, trainer_.model().config());
     copy(trainer_.model().parameters(), plain.parameters());
-    fold_scaling(plain, scaling_);
-    write_rq_vae(directory / "model.safetensors", plain);
+    quantize::fold_scaling(plain, scaling_);
+    quantize::write_rq_vae(directory / "model.safetensors", plain);
     write_description(run_, trainer_.model().config(), scaling_, p);
   }
-  void end(std::filesystem::path const&, rq_vae_progress const&) const {}
-  bool saves_after_epoch(rq_vae_progress const& p) const { return p.history.back().evaluation.has_value(); }
+  void end(std::filesystem::path const&, quantize::rq_vae_progress const&) const {}
+  bool saves_after_epoch(quantize::rq_vae_progress const& p) const { return p.history.back().evaluation.has_value(); }
 
  private:
-  rq_vae_trainer<B, float> const& trainer_;
+  quantize::rq_vae_trainer<B, float> const& trainer_;
   quantizer_run const& run_;
-  feature_scaling const& scaling_;
+  embed::feature_scaling const& scaling_;
 };
 
 }  // namespace detail
@@ -100,18 +101,19 @@ class quantizer_files : public train::state_files<rq_vae_trainer<B, float>, rq_v
 /// statistics of the features, for the scaling. Throws error if `out` contains another run, file_error if a file can't
 /// be written, and training_error if a loss isn't finite or a codebook has collapsed; in every case the files of the
 /// last good state remain.
-template <Backend B, FeatureSource F>
+template <Backend B, embed::FeatureSource F>
 quantizer_run_result train_quantizer(B& backend, quantizer_run const& run, F const& features,
-                                     feature_statistics const& seen, quantizer_run_observer const& observer = {}) {
+                                     embed::feature_statistics const& seen,
+                                     quantizer_run_observer const& observer = {}) {
   train::run_directory const directory(run.out, run.resume);
   auto config = run.model;
   config.input_width = features.width();
-  rq_vae<B, float> model(backend, config);
-  initialize(model, run.options.seed);
+  quantize::rq_vae<B, float> model(backend, config);
+  quantize::initialize(model, run.options.seed);
   auto const scaling = detail::scaling_for(run, seen);
-  scaled_features const scaled(features, scaling);
-  rq_vae_trainer<B, float> trainer(backend, model, run.options.training);
-  rq_vae_learner learner(trainer, scaled, run.options);
+  embed::scaled_features const scaled(features, scaling);
+  quantize::rq_vae_trainer<B, float> trainer(backend, model, run.options.training);
+  quantize::rq_vae_learner learner(trainer, scaled, run.options);
   detail::quantizer_files files(
       trainer, detail::describe(run, config, features.rows(), scaling, train::settings_of(backend)), run, scaling);
   return train::run(learner, files, directory, run.limits, observer);
@@ -120,9 +122,9 @@ quantizer_run_result train_quantizer(B& backend, quantizer_run const& run, F con
 /// Fits residual k-means on the rows instead of an RQ-VAE, in one call that can't be resumed. Of `run`, only `out` and
 /// `kind` are used. `interrupted` is called before fitting and before writing. Throws error if `out` contains a run or
 /// if there are fewer rows than codes of a level, and file_error if the model can't be written.
-template <Backend B, FeatureSource F>
+template <Backend B, embed::FeatureSource F>
 quantizer_run_result learn_residual_kmeans(
-    B& backend, quantizer_run const& run, residual_kmeans_options const& options, F const& features,
+    B& backend, quantizer_run const& run, quantize::residual_kmeans_options const& options, F const& features,
     std::function<bool()> const& interrupted = [] { return false; }) {
   auto const started = std::chrono::steady_clock::now();
   train::run_directory::expect_empty(run.out);
@@ -132,10 +134,10 @@ quantizer_run_result learn_residual_kmeans(
             " codes of a level, expected at least as many rows");
   make_directory(run.out);
   if (interrupted()) return {.progress = {}, .status = train::run_status::interrupted};
-  auto const model = fit_residual_kmeans(backend, features, options);
-  auto const seen = evaluate_quantizer(backend, model, features);
+  auto const model = quantize::fit_residual_kmeans(backend, features, options);
+  auto const seen = quantize::evaluate_quantizer(backend, model, features);
   if (interrupted()) return {.progress = {}, .status = train::run_status::interrupted};
-  write_residual_kmeans(run.out / "model.safetensors", model);
+  quantize::write_residual_kmeans(run.out / "model.safetensors", model);
   detail::write_description(
       run, {.input_width = model.input_width(), .codes = model.books.sizes(), .rotated = model.rotated()}, seen);
   return {.progress = {.items = features.rows(),
@@ -145,7 +147,7 @@ quantizer_run_result learn_residual_kmeans(
                        .history = {}}};
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::pipeline
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/pipeline/translator.inl.hpp"

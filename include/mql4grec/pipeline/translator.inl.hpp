@@ -5,29 +5,30 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/translator.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::pipeline::detail {
 
-MQL4GREC_DEFINITION feature_scaling scaling_for(quantizer_run const& run, feature_statistics const& seen) {
+MQL4GREC_DEFINITION embed::feature_scaling scaling_for(quantizer_run const& run,
+                                                       embed::feature_statistics const& seen) {
   if (run.normalize == normalization_of_features::none) return {std::vector<float>(seen.mean.size(), 0.f), 1.f};
-  feature_scaling how{{}, static_cast<float>(1 / std::sqrt(seen.variance))};
+  embed::feature_scaling how{{}, static_cast<float>(1 / std::sqrt(seen.variance))};
   for (double const m : seen.mean) how.mean.push_back(static_cast<float>(m));
   return how;
 }
 
-MQL4GREC_DEFINITION train::run_description describe(quantizer_run const& run, rq_vae_config const& model, index_t items,
-                                                    feature_scaling const& scaling,
+MQL4GREC_DEFINITION train::run_description describe(quantizer_run const& run, quantize::rq_vae_config const& model,
+                                                    index_t items, embed::feature_scaling const& scaling,
                                                     train::backend_settings const& backend) {
-  json conditions = run_conditions(run.options, model, items);
+  json conditions = quantize::run_conditions(run.options, model, items);
   conditions["scale"] = scaling.scale;
   return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(backend)};
 }
 
-MQL4GREC_DEFINITION void write_description(quantizer_run const& run, rq_vae_config const& model,
-                                           feature_scaling const& scaling, rq_vae_progress const& p) {
+MQL4GREC_DEFINITION void write_description(quantizer_run const& run, quantize::rq_vae_config const& model,
+                                           embed::feature_scaling const& scaling, quantize::rq_vae_progress const& p) {
   auto const& epoch = p.history.back();
   write_json(run.out / "translator.json",
              {{"quantizer", "rq-vae"},
-              {"modality", name_of(run.kind)},
+              {"modality", language::name_of(run.kind)},
               {"input_width", model.input_width},
               {"codes", model.codes},
               {"epoch", p.epoch},
@@ -38,9 +39,9 @@ MQL4GREC_DEFINITION void write_description(quantizer_run const& run, rq_vae_conf
 }
 
 MQL4GREC_DEFINITION void write_description(quantizer_run const& run, residual_kmeans_shape const& model,
-                                           quantizer_evaluation const& seen) {
+                                           quantize::quantizer_evaluation const& seen) {
   write_json(run.out / "translator.json", {{"quantizer", "residual-kmeans"},
-                                           {"modality", name_of(run.kind)},
+                                           {"modality", language::name_of(run.kind)},
                                            {"input_width", model.input_width},
                                            {"codes", model.codes},
                                            {"rotated", model.rotated},
@@ -49,4 +50,4 @@ MQL4GREC_DEFINITION void write_description(quantizer_run const& run, residual_km
                                            {"usage", seen.usage}});
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::pipeline::detail

@@ -11,7 +11,7 @@
 #include "mql4grec/quantize/codebook/residual_quantizer.hpp"
 #include "mql4grec/quantize/feature_stream.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// The requirements on a quantizer that assigns codes to items. It encodes features x (n, input width) as latents z (n,
 /// latent width), has one codebook per level for them, and computes the reconstruction error of quantized latents.
@@ -79,7 +79,7 @@ template <Backend B, Quantizer<B> M>
 
 /// The nearest codes of all rows. Blocks are processed by whichever worker is free; the result doesn't depend on which.
 /// Throws error when the features don't have the model's input width.
-template <Backend B, Quantizer<B> M, FeatureSource F>
+template <Backend B, Quantizer<B> M, embed::FeatureSource F>
 assign_result assign_codes(B& backend, M const& model, F const& features, assign_options const& options = {}) {
   expects(features.width() == model.input_width(), "quantize: features of width ", features.width(),
           " for a quantizer of width ", model.input_width());
@@ -106,7 +106,7 @@ assign_result assign_codes(B& backend, M const& model, F const& features, assign
 
 /// A LatentSource that encodes the requested items at each call. It lets collisions of a large catalog be resolved
 /// without storing all latents. Worker, model and features must outlive this object.
-template <Backend B, Quantizer<B> M, FeatureSource F>
+template <Backend B, Quantizer<B> M, embed::FeatureSource F>
 class encoded_latents {
  public:
   /// The latents of `features` under `model`, computed on `worker`.
@@ -140,4 +140,4 @@ class encoded_latents {
   F const& features_;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

@@ -9,7 +9,7 @@
 #include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/embed/features.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// The operations that a feature stream requires from a backend with device memory.
 template <class B>
@@ -22,7 +22,7 @@ concept UploadBufferOps = Backend<B> &&
 
 /// Blocks of features in device memory. Worker and features must outlive the stream. The destructor waits for a block
 /// that is being read.
-template <Backend B, FeatureSource F>
+template <Backend B, embed::FeatureSource F>
 class feature_stream {
   static_assert(UploadBufferOps<B>, "this backend has no upload_buffer; add it in backend/<name>/upload_buffer.hpp");
 
@@ -83,22 +83,24 @@ template <Backend B>
 index_t feature_rows_at_once(index_t width) {
   constexpr index_t most_bytes = index_t{32} << 20, bytes = sizeof(float);
   if constexpr (std::same_as<typename B::memory_space, host_space>)
-    return rows_at_once<B>;
+    return contract::detail::rows_at_once<B>;
   else
-    return std::clamp<index_t>(most_bytes / (bytes * std::max<index_t>(1, width)), 1024, rows_at_once<B>);
+    return std::clamp<index_t>(most_bytes / (bytes * std::max<index_t>(1, width)), 1024,
+                               contract::detail::rows_at_once<B>);
 }
 
 /// Calls visit(worker, number of the block, its first row, its rows x (count, width)) for all features. On a host, each
 /// worker reads and visits the next block as it becomes free. On a device, blocks are visited one after the other.
-template <Backend B, FeatureSource F, class Visit>
+template <Backend B, embed::FeatureSource F, class Visit>
 void for_each_feature_block(B& backend, F const& features, index_t block, Visit&& visit) {
   if constexpr (std::same_as<typename B::memory_space, host_space>) {
-    for_each_row_block(backend, features.rows(), block, [&](B& worker, index_t number, index_t first, index_t count) {
-      scratch_scope<B> const scope(worker.scratch());
-      auto const x = take<float>(worker, count, features.width());
-      features.read(first, x);
-      visit(worker, number, first, in_matrix<B, float>(x));
-    });
+    contract::detail::for_each_row_block(backend, features.rows(), block,
+                                         [&](B& worker, index_t number, index_t first, index_t count) {
+                                           scratch_scope<B> const scope(worker.scratch());
+                                           auto const x = take<float>(worker, count, features.width());
+                                           features.read(first, x);
+                                           visit(worker, number, first, in_matrix<B, float>(x));
+                                         });
   } else {
     feature_stream<B, F> stream(backend.worker(0), features, block);
     index_t number = 0;
@@ -109,4 +111,4 @@ void for_each_feature_block(B& backend, F const& features, index_t block, Visit&
 
 }  // namespace detail
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

@@ -10,7 +10,7 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/safetensors.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::quantize::detail {
 
 /// The shape (rows, columns) of a tensor. Throws file_error when it isn't a matrix.
 std::pair<index_t, index_t> matrix_shape(safetensors const& file, std::string const& name);
@@ -30,7 +30,7 @@ void read_finite(safetensors const& file, std::string const& name, std::vector<i
                " isn't a finite number");
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::quantize::detail
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/quantize/model_tensors.inl.hpp"

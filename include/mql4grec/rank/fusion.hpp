@@ -10,7 +10,7 @@
 
 #include "mql4grec/rank/ranking.hpp"
 
-namespace mql4grec {
+namespace mql4grec::rank {
 
 /// A rule that gives each item in any of the lists one score and returns the items by descending score. Items with
 /// equal scores are ordered by first appearance: all of the first list, then the remaining items of the second, and so
@@ -62,7 +62,7 @@ class any_fusion {
 
 static_assert(FusionPolicy<average_plus_one> && FusionPolicy<calibrated>);
 
-}  // namespace mql4grec
+}  // namespace mql4grec::rank
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/rank/fusion.inl.hpp"

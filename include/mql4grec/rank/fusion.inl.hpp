@@ -11,7 +11,7 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/rank/fusion.hpp"
 
-namespace mql4grec {
+namespace mql4grec::rank {
 
 namespace detail {
 
@@ -86,4 +86,4 @@ MQL4GREC_DEFINITION ranking calibrated::fuse(std::span<ranking const> lists) con
   });
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::rank

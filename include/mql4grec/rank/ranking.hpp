@@ -5,7 +5,7 @@
 
 #include "mql4grec/core/ids.hpp"
 
-namespace mql4grec {
+namespace mql4grec::rank {
 
 /// Items for one user, best first. Scores never increase from one position to the next.
 struct ranking {
@@ -22,4 +22,4 @@ struct ranking {
   bool operator==(ranking const&) const = default;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::rank

@@ -17,7 +17,7 @@
 #include "mql4grec/seq2seq/decoder_rows.hpp"
 #include "mql4grec/tasks/batch.hpp"
 
-namespace mql4grec {
+namespace mql4grec::search {
 
 /// The set of tokens over which the probabilities of a step are normalised.
 enum class normalization {
@@ -64,19 +64,19 @@ concept BeamOps = Backend<B> &&
 /// The requirements of a beam search on a model: encode the queries, then decode step by step. See
 /// seq2seq/decoding.hpp.
 template <class M, class B>
-concept Decodable = requires(M const& model, B& worker, batch const& queries, micro_batch part, index_t n,
-                             decoder_rows<B> rows, out_matrix<B, typename M::scalar> logits) {
-  begin_decoding(worker, model, queries, part, decoder_capacity{n, n}).step(worker, rows, n, logits);
+concept Decodable = requires(M const& model, B& worker, tasks::batch const& queries, tasks::micro_batch part, index_t n,
+                             seq2seq::decoder_rows<B> rows, out_matrix<B, typename M::scalar> logits) {
+  begin_decoding(worker, model, queries, part, seq2seq::decoder_capacity{n, n}).step(worker, rows, n, logits);
   {
-    begin_decoding(worker, model, queries, part, decoder_capacity{n, n}).shape()
+    begin_decoding(worker, model, queries, part, seq2seq::decoder_capacity{n, n}).shape()
     } -> std::three_way_comparable;  // determines the scratch memory of the steps
   { model.config().vocabulary } -> std::convertible_to<index_t>;
 };
 
 /// The queries of one search: a micro-batch, and the nodes of the trie that each query may reach.
 struct search_queries {
-  mql4grec::batch const& batch;  ///< must outlive the search
-  micro_batch part;              ///< the queries of the batch
+  mql4grec::tasks::batch const& batch;  ///< must outlive the search
+  tasks::micro_batch part;              ///< the queries of the batch
   /// (queries of the micro-batch, nodes): a byte of 0 excludes a node; an empty view allows all. See mark_allowed().
   host_matrix_view<std::uint8_t const> allowed = {};
 
@@ -88,8 +88,9 @@ namespace detail {
 
 /// The type of a model's decoding.
 template <Backend B, class Model>
-using decoding_of = decltype(begin_decoding(std::declval<B&>(), std::declval<Model const&>(),
-                                            std::declval<batch const&>(), micro_batch(), decoder_capacity()));
+using decoding_of =
+    decltype(begin_decoding(std::declval<B&>(), std::declval<Model const&>(), std::declval<tasks::batch const&>(),
+                            tasks::micro_batch(), seq2seq::decoder_capacity()));
 
 /// The operands that all searches of a beam_searcher share.
 template <Backend B, class Model>
@@ -262,7 +263,7 @@ template <Backend B, class Model>
   auto const begin = context.worker.scratch().here();
   auto const allowed = copy_allowed(context.worker, queries.allowed);
   index_t const levels = context.trie.levels(), count = queries.size();
-  decoder_capacity const capacity{.rows = count * (1 + levels * options.beams), .steps = levels + 1};
+  seq2seq::decoder_capacity const capacity{.rows = count * (1 + levels * options.beams), .steps = levels + 1};
   auto decoding = begin_decoding(context.worker, context.model, queries.batch, queries.part, capacity);
   return {context,
           options,
@@ -331,7 +332,7 @@ struct observed_beam_search {
 /// except for the rounding of matrix products. Worker 0's thread calls `progress(queries done)` after each of its
 /// micro-batches. Throws error for invalid options.
 template <class B, class Model>
-[[nodiscard]] beams beam_search(B& backend, Model const& model, item_trie const& trie, batch const& queries,
+[[nodiscard]] beams beam_search(B& backend, Model const& model, item_trie const& trie, tasks::batch const& queries,
                                 observed_beam_search const& observed) {
   auto const& options = observed.options;
   validate(options);
@@ -342,7 +343,7 @@ template <class B, class Model>
   for_each_worker(backend, [&](B& worker, index_t number) {
     beam_searcher<B, Model> searcher(worker, model, trie);
     for (index_t i = next++; i < blocks; i = next++) {
-      micro_batch const part{i * block, std::min(queries.size(), (i + 1) * block)};
+      tasks::micro_batch const part{i * block, std::min(queries.size(), (i + 1) * block)};
       searcher.search({.batch = queries, .part = part}, options, results[to_size(i)]);
       done += part.last - part.first;
       if (number == 0 && observed.progress) observed.progress(done.load());
@@ -355,9 +356,9 @@ template <class B, class Model>
 
 /// The same without reports of the progress.
 template <class B, class Model>
-[[nodiscard]] beams beam_search(B& backend, Model const& model, item_trie const& trie, batch const& queries,
+[[nodiscard]] beams beam_search(B& backend, Model const& model, item_trie const& trie, tasks::batch const& queries,
                                 beam_options const& options = {}) {
   return beam_search(backend, model, trie, queries, observed_beam_search{.options = options});
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::search

@@ -6,7 +6,7 @@
 
 #include "mql4grec/backend/contract/beam.hpp"
 
-namespace mql4grec {
+namespace mql4grec::search {
 
 /// Leaves of the trie with their scores for each query, best first.
 struct beams {
@@ -38,4 +38,4 @@ struct beams {
   }
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::search

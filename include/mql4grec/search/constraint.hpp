@@ -11,7 +11,7 @@
 
 #include "mql4grec/search/trie.hpp"
 
-namespace mql4grec {
+namespace mql4grec::search {
 
 /// A list of items in any order.
 using item_list = std::vector<item_id>;
@@ -53,4 +53,4 @@ void mark_allowed(item_trie const& trie, Wanted&& wanted, std::span<std::uint8_t
     if (nodes[to_size(node)]) nodes[to_size(trie.parent(node))] = 1;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::search

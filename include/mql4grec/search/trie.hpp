@@ -8,7 +8,7 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/language/token_table.hpp"
 
-namespace mql4grec {
+namespace mql4grec::search {
 
 /// A trie over the token sequences of a token_table, immutable after construction. Node 0 is the root. Const member
 /// functions may be called from several threads at once.
@@ -18,7 +18,7 @@ class item_trie {
   item_trie() = default;
   /// Contains every item of the table that has a sequence. Items with the same sequence share a leaf. Throws error when
   /// the nodes don't fit 32-bit numbers.
-  explicit item_trie(token_table const& table);
+  explicit item_trie(language::token_table const& table);
 
   /// The number of tokens of each sequence, which is the depth of the leaves.
   index_t levels() const { return levels_; }
@@ -71,7 +71,7 @@ class item_trie {
   std::vector<item_id> items_;                  // sorted by sequence, then by id
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::search
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/search/trie.inl.hpp"

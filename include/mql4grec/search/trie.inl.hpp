@@ -5,9 +5,9 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/search/trie.hpp"
 
-namespace mql4grec {
+namespace mql4grec::search {
 
-MQL4GREC_DEFINITION item_trie::item_trie(token_table const& table)
+MQL4GREC_DEFINITION item_trie::item_trie(language::token_table const& table)
     : levels_(table.levels()), items_(table.present().begin(), table.present().end()) {
   std::ranges::stable_sort(
       items_, [&](item_id a, item_id b) { return std::ranges::lexicographical_compare(table.of(a), table.of(b)); });
@@ -36,4 +36,4 @@ MQL4GREC_DEFINITION item_trie::item_trie(token_table const& table)
     if (i == items_.size() || path[i] != path[i - 1]) item_offsets_.push_back(static_cast<index_t>(i));
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::search

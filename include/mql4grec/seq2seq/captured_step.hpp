@@ -19,7 +19,7 @@
 #include "mql4grec/train/captured_update.hpp"
 #include "mql4grec/train/communicator.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// The operations that training on a device_dataset requires of a backend.
 template <class B, class T>
@@ -179,4 +179,4 @@ struct no_captured_steps {
 };
 
 }  // namespace detail
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

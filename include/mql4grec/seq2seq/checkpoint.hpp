@@ -15,7 +15,7 @@
 #include "mql4grec/seq2seq/config_json.hpp"
 #include "mql4grec/seq2seq/t5.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 namespace detail {
 
@@ -85,7 +85,7 @@ t5<B, T> read_model(B& backend, std::filesystem::path const& directory) {
   return model;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/seq2seq/checkpoint.inl.hpp"

@@ -8,7 +8,7 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::seq2seq::detail {
 
 MQL4GREC_DEFINITION std::vector<std::string> names_of(t5_config const& c, nn::parameter const& p) {
   if (p.name != "shared.weight") return {p.name};
@@ -26,8 +26,8 @@ MQL4GREC_DEFINITION void refuse_unknown_tensors(sharded_safetensors const& files
     for (auto& name : names_of(c, parameter)) known.push_back(std::move(name));
   std::ranges::sort(known);
   for (auto const& name : files.names())
-    expects_file(std::ranges::binary_search(known, name), files.file_of(name).path(), "tensor '", printable(name),
-                 "': config.json's T5 has no such parameter");
+    expects_file(std::ranges::binary_search(known, name), files.file_of(name).path(), "tensor '",
+                 core::detail::printable(name), "': config.json's T5 has no such parameter");
 }
 
 MQL4GREC_DEFINITION void check_shapes(sharded_safetensors const& files, t5_config const& c) {
@@ -42,7 +42,8 @@ MQL4GREC_DEFINITION void check_shapes(sharded_safetensors const& files, t5_confi
       found = true;
       auto const& file = files.file_of(name);
       expects_file(file.info(name).shape == parameter.shape(), file.path(), "tensor '", name, "': shape ",
-                   shape_text(file.info(name).shape), ", expected ", shape_text(parameter.shape()), " by config.json");
+                   core::detail::shape_text(file.info(name).shape), ", expected ",
+                   core::detail::shape_text(parameter.shape()), " by config.json");
     }
     expects_file(found, files.path(), "tensor '", parameter.name, "' is missing");
   }
@@ -64,4 +65,4 @@ MQL4GREC_DEFINITION void refuse_other_forms(std::filesystem::path const& directo
                "a pickled checkpoint isn't supported; save it again with safe_serialization=True");
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::seq2seq::detail

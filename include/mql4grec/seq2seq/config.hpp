@@ -7,7 +7,7 @@
 #include "mql4grec/core/ids.hpp"
 #include "mql4grec/nn/feed_forward.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// The shape of a T5 (Raffel et al., JMLR 2020). The defaults are those of MQL4GRec (ICLR 2025), section 4.1. After
 /// each member: its name in transformers' T5Config.
@@ -63,4 +63,4 @@ inline void validate(t5_config const& c) {
   in_vocabulary(c.end, "eos_token_id");
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

@@ -8,7 +8,7 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/seq2seq/config.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// The content of config.json, with every key that transformers 4.45 reads, in the order in which transformers writes
 /// them.
@@ -23,7 +23,7 @@ t5_config from_config_json(json const& object, std::filesystem::path const& path
 /// Reads a config.json. Throws file_error if it is missing or damaged, and in the cases of from_config_json.
 t5_config read_t5_config(std::filesystem::path const& path);
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/seq2seq/config_json.inl.hpp"

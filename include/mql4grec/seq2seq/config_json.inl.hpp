@@ -11,7 +11,7 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/seq2seq/config_json.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 namespace detail {
 
@@ -60,7 +60,7 @@ class config_reader {
   /// Throws file_error for the first unknown key. A key whose value is null is ignored.
   void refuse_unknown_keys() const {
     for (auto const& [key, value] : object_.items())
-      expects_file(value.is_null() || is_known(key), path_, "key '", printable(key),
+      expects_file(value.is_null() || is_known(key), path_, "key '", core::detail::printable(key),
                    "' isn't known and may change what is computed; remove it if it doesn't");
   }
   nn::activation activation() const {
@@ -238,7 +238,7 @@ MQL4GREC_DEFINITION t5_config from_config_json(json const& object, std::filesyst
   try {
     validate(c);
   } catch (error const& e) {
-    detail::raise<file_error>(path.string(), ": ", e.what());
+    raise<file_error>(path.string(), ": ", e.what());
   }
   return c;
 }
@@ -247,4 +247,4 @@ MQL4GREC_DEFINITION t5_config read_t5_config(std::filesystem::path const& path) 
   return from_config_json(read_json(path), path);
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

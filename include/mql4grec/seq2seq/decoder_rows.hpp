@@ -6,7 +6,7 @@
 #include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/core/ids.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// The size of a decoding's key/value cache.
 struct decoder_capacity {
@@ -22,4 +22,4 @@ struct decoder_rows {
   in_vector<B, index_t> query_offsets;  ///< (queries + 1) query q has the rows query_offsets(q) … query_offsets(q+1)−1
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

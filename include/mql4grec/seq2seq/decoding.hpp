@@ -8,7 +8,7 @@
 #include "mql4grec/seq2seq/frozen_t5.hpp"
 #include "mql4grec/seq2seq/stack.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// The operations that a decoder step requires of a backend in addition to the layers.
 template <class B, class T>
@@ -157,8 +157,8 @@ class t5_decoding {
 /// Model and worker must outlive the result, which must not outlive the current scratch scope. The search finds this
 /// function by argument-dependent lookup on the model; it is the only thing that the search requires of a model.
 template <Backend B, class T>
-[[nodiscard]] t5_decoding<B, T> begin_decoding(B& worker, frozen_t5<B, T> const& model, batch const& queries,
-                                               micro_batch part, decoder_capacity capacity) {
+[[nodiscard]] t5_decoding<B, T> begin_decoding(B& worker, frozen_t5<B, T> const& model, tasks::batch const& queries,
+                                               tasks::micro_batch part, decoder_capacity capacity) {
   static_assert(DecodingOps<B, T>,
                 "this backend has no cached_attention or pack_keys for this scalar; add them in backend/<name>/");
   auto const& c = model.config();
@@ -188,4 +188,4 @@ template <Backend B, class T>
   return {model, std::move(memory)};
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

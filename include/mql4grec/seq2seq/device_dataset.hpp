@@ -13,7 +13,7 @@
 #include "mql4grec/core/unique_number.hpp"
 #include "mql4grec/tasks/batch.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// The shape of a batch built from a device_dataset. Rows are rounded up, so that few shapes occur. The surplus rows
 /// belong to `fillers` sequences after the examples; they contain pad tokens and have no targets.
@@ -40,7 +40,7 @@ class device_dataset {
   /// Replaces the examples by those of `all`, each of which needs targets. The memory is reused if it is large enough;
   /// otherwise it is allocated anew, and graphs captured with the old memory are no longer used. Throws error if inputs
   /// and targets differ in number.
-  void assign(B& b, batch const& all) {
+  void assign(B& b, tasks::batch const& all) {
     expects(all.target_offsets.size() == all.input_offsets.size(), "device dataset: ", all.size(), " inputs, but ",
             all.target_offsets.size() - 1, " targets");
     size_ = all.size();
@@ -123,4 +123,4 @@ class device_dataset {
   std::uint64_t memory_ = 0;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

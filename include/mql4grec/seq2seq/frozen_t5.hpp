@@ -6,7 +6,7 @@
 #include "mql4grec/nn/linear.hpp"
 #include "mql4grec/seq2seq/t5.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 namespace detail {
 /// The options with which a backend is opened for another thread; empty for a backend that can't be reopened.
@@ -98,4 +98,4 @@ class frozen_t5 {
   std::vector<decoder_layer> decoder_;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

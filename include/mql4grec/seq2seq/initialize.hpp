@@ -8,7 +8,7 @@
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/seq2seq/t5.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// The standard deviation of a parameter's initial values in transformers' T5 (T5PreTrainedModel._init_weights). `name`
 /// is the tensor's name. Norm gains are not drawn; they start at 1.
@@ -38,4 +38,4 @@ void initialize(t5<B, T>& model, std::uint64_t seed) {
   });
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

@@ -10,7 +10,7 @@
 #include "mql4grec/seq2seq/trainer.hpp"
 #include "mql4grec/train/loop.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// Observes a training; see train::loop_observer. The loss is the batch's mean per token.
 using training_observer = train::loop_observer<training_progress, double>;
@@ -43,7 +43,7 @@ class written_batches {
   Valid const& valid_;
   std::uint64_t epoch_ = 0;
   std::vector<index_t> order_;
-  batch all_;
+  tasks::batch all_;
 };
 
 /// Keeps a part of an epoch in the backend's memory, in the epoch's order. While the backend trains on one part,
@@ -56,7 +56,7 @@ class device_epochs {
         train_(train),
         part_size_(trainer.options().batch_size *
                    std::max<index_t>(1, trainer.options().device_examples / trainer.options().batch_size)) {
-    batch all;
+    tasks::batch all;
     for (index_t i = 0; i < valid.size(); ++i) valid.write(i, trainer.options().seed, 0, all);
     valid_set_.assign(trainer.backend(), all);
   }
@@ -86,11 +86,11 @@ class device_epochs {
                                                                         : part{wanted.epoch + 1, 0};
     if (later.epoch < trainer_.options().epochs) next_ = written(later);
   }
-  std::future<batch> written(part const& which) const {
+  std::future<tasks::batch> written(part const& which) const {
     return std::async(std::launch::async, [&train = train_, seed = trainer_.options().seed, which, size = part_size_] {
       auto const epoch = static_cast<std::uint64_t>(which.epoch);
       auto const order = epoch_order(train.size(), seed, epoch);
-      batch all;
+      tasks::batch all;
       for (index_t i = which.number * size; i < std::min<index_t>(train.size(), (which.number + 1) * size); ++i)
         train.write(order[to_size(i)], seed, epoch, all);
       return all;
@@ -104,7 +104,7 @@ class device_epochs {
   part here_;
   std::vector<index_t> which_;
   device_dataset<typename Trainer::backend_type> set_, valid_set_;
-  std::future<batch> next_;  // the last member: it is destroyed first, and that waits for the writing thread
+  std::future<tasks::batch> next_;  // the last member: it is destroyed first, and that waits for the writing thread
 };
 
 }  // namespace detail
@@ -131,7 +131,7 @@ class t5_learner {
     return (train_.size() + trainer_.options().batch_size - 1) / trainer_.options().batch_size;
   }
   /// Whether the last epoch is done, or `patience` epochs have passed without a better validation loss.
-  bool is_finished(training_progress const& p) const { return mql4grec::is_finished(p, trainer_.options()); }
+  bool is_finished(training_progress const& p) const { return mql4grec::seq2seq::is_finished(p, trainer_.options()); }
 
   /// Shuffles the examples of epoch p.epoch. Also called when a run is resumed within the epoch.
   void begin_epoch(training_progress const& p) {
@@ -156,8 +156,8 @@ class t5_learner {
     bool const validated = valid_.size() > 0;
     valid_loss_ = validated ? data_->validate() : std::numeric_limits<double>::quiet_NaN();
     if (validated && !std::isfinite(valid_loss_))
-      detail::raise<training_error>("epoch ", p.epoch, ": the validation loss is ", valid_loss_,
-                                    ", expected a finite number; try a smaller learning rate");
+      raise<training_error>("epoch ", p.epoch, ": the validation loss is ", valid_loss_,
+                            ", expected a finite number; try a smaller learning rate");
     bool const better = !validated || valid_loss_ < p.best_loss;
     if (better && validated) p.best_loss = valid_loss_;
     if (better) p.best_epoch = p.epoch;
@@ -202,4 +202,4 @@ void fit(trainer<B, T, Comm>& trainer, Train const& train, Valid const& valid, t
   train::run_epochs(learner, progress, observer);
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

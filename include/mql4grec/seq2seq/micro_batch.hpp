@@ -10,17 +10,17 @@
 #include "mql4grec/seq2seq/sublayers.hpp"
 #include "mql4grec/tasks/batch.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// The approximate cost of a sequence: its input and target tokens. It balances the workers.
-inline index_t cost(batch const& all, index_t sequence) {
+inline index_t cost(tasks::batch const& all, index_t sequence) {
   index_t const targets = std::ssize(all.target_offsets) > sequence + 1 ? std::ssize(all.target(sequence)) : 0;
   return std::ssize(all.input(sequence)) + targets;
 }
 
 /// Cuts a batch into consecutive micro-batches of about `tokens` tokens each. Each contains at least one sequence,
 /// however long.
-inline void cut_into_micro_batches(batch const& all, index_t tokens, std::vector<micro_batch>& out) {
+inline void cut_into_micro_batches(tasks::batch const& all, index_t tokens, std::vector<tasks::micro_batch>& out) {
   out.clear();
   index_t first = 0, sum = 0;
   for (index_t s = 0; s < all.size(); ++s) {
@@ -47,7 +47,7 @@ struct token_block {
 
 /// The rows of a micro-batch's sequences; offsets are written to the scratch.
 template <class B>
-packed_rows<B> take_rows(B& b, std::vector<index_t> const& offsets, micro_batch part) {
+packed_rows<B> take_rows(B& b, std::vector<index_t> const& offsets, tasks::micro_batch part) {
   packed_rows<B> rows{.first_row = offsets[to_size(part.first)]};
   auto const write = [&](host_vector_view<index_t> moved) {
     for (index_t s = 0; s < moved.size(); ++s) {
@@ -82,7 +82,7 @@ in_vector<B, token_t> take_shifted(B& b, in_vector<B, token_t> targets, packed_r
 
 /// A micro-batch of a batch; without targets if the batch has none.
 template <class B>
-token_block<B> take_block(B& b, batch const& all, micro_batch part, t5_config const& c) {
+token_block<B> take_block(B& b, tasks::batch const& all, tasks::micro_batch part, t5_config const& c) {
   token_block<B> block;
   block.input_rows = take_rows(b, all.input_offsets, part);
   block.inputs = take_tokens(b, all.inputs, block.input_rows);
@@ -96,4 +96,4 @@ token_block<B> take_block(B& b, batch const& all, micro_batch part, t5_config co
 }
 
 }  // namespace detail
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

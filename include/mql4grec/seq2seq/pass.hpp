@@ -3,7 +3,7 @@
 // are valid until its scope ends.
 #include "mql4grec/seq2seq/stack.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// Where a backward pass adds the gradient of the parameters, and the factor that it multiplies it by.
 template <class T, MemorySpace S>
@@ -25,19 +25,19 @@ class t5_pass {
   t5_pass(B& worker, t5<B, T> const& model) : worker_(worker), model_(model) {}
 
   /// Writes `out` (target tokens of the micro-batch, V): the logits with teacher forcing, without dropout.
-  void logits(batch const& all, micro_batch part, out_matrix<B, T> out) {
+  void logits(tasks::batch const& all, tasks::micro_batch part, out_matrix<B, T> out) {
     scratch_scope<B> const scope(worker_.scratch());
     forward(detail::take_block(worker_, all, part, model_.config()), {}, out);
   }
 
   /// Returns the loss of the micro-batch; without dropout unless `plan` has a rate.
-  T loss(batch const& all, micro_batch part, nn::dropout_plan const& plan = {}) {
+  T loss(tasks::batch const& all, tasks::micro_batch part, nn::dropout_plan const& plan = {}) {
     scratch_scope<B> const scope(worker_.scratch());
     return static_cast<T>(sum<T>(worker_, take_losses(detail::take_block(worker_, all, part, model_.config()), plan)));
   }
 
   /// Returns the loss of the micro-batch, and adds its gradient to `gradient`.
-  T loss_and_gradient(batch const& all, micro_batch part, nn::dropout_plan const& plan,
+  T loss_and_gradient(tasks::batch const& all, tasks::micro_batch part, nn::dropout_plan const& plan,
                       gradient_target<T, space> const& gradient) {
     scratch_scope<B> const scope(worker_.scratch());
     auto const block = detail::take_block(worker_, all, part, model_.config());
@@ -106,4 +106,4 @@ class t5_pass {
   detail::decoder_tape<B, T> decoder_;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

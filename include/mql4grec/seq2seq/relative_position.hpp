@@ -7,7 +7,7 @@
 #include "mql4grec/core/view.hpp"
 #include "mql4grec/seq2seq/config.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// Which keys an attention sees: all of a sequence (encoder), or those up to the query's position (decoder).
 enum class attention_direction { bidirectional, causal };
@@ -42,4 +42,4 @@ inline void distance_buckets(attention_direction direction, t5_config const& c, 
     buckets(i) = relative_position_bucket(i - zero, direction, c.buckets, c.max_distance);
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

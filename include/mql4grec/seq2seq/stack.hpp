@@ -7,7 +7,7 @@
 #include "mql4grec/seq2seq/micro_batch.hpp"
 #include "mql4grec/seq2seq/relative_position.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::seq2seq::detail {
 
 /// The buckets of the distances 1 − longest … longest − 1, in the scratch.
 template <class B>
@@ -285,4 +285,4 @@ void decoder_backward(model_pass<B, T> const& model, decoder_tape<B, T> const& t
   relative_bias_backward<T>(b, tape.bias.buckets, tape.bias.gradient, g.decoder_bias);
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::seq2seq::detail

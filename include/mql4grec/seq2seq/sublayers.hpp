@@ -16,7 +16,7 @@
 #include "mql4grec/seq2seq/relative_position.hpp"
 #include "mql4grec/seq2seq/t5.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::seq2seq::detail {
 
 /// Packed sequences: sequence s has the rows offsets(s) … offsets(s+1)−1.
 template <class B>
@@ -320,4 +320,4 @@ void feed_forward_backward(stack_pass<B, T> const& pass, layer_with_gradient<B, 
   add_and_norm_gradient(pass, tape.input, gradient, g.feed_forward_norm);
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::seq2seq::detail

@@ -10,7 +10,7 @@
 #include "mql4grec/nn/parameters.hpp"
 #include "mql4grec/seq2seq/config.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// Views into a flat buffer with the layout of t5_layout: of parameters (T const) or of their gradients (T). Shapes: d
 /// model width, inner = heads · head width, ff inner width, V vocabulary.
@@ -174,4 +174,4 @@ class t5 {
   t5_weights<T const, space> weights_;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

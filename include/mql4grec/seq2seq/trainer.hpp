@@ -15,12 +15,12 @@
 #include "mql4grec/seq2seq/training.hpp"
 #include "mql4grec/train/communicator.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// Numbered examples that can be written repeatedly. The tokens of example i in an epoch are a function of (seed,
 /// epoch, i). write must be const and safe to call from another thread.
 template <class S>
-concept ExampleSource = requires(S const& source, index_t i, std::uint64_t seed, batch& out) {
+concept ExampleSource = requires(S const& source, index_t i, std::uint64_t seed, tasks::batch& out) {
   { source.size() } -> std::convertible_to<index_t>;
   source.write(i, seed, seed, out);  // (example, seed, epoch, where to)
 };
@@ -67,7 +67,7 @@ class trainer {
 
   /// One update by a batch. Returns the batch's mean loss per token in nats. Throws training_error if the loss or the
   /// gradient isn't finite; parameters and moments are then unchanged.
-  double step(batch const& all, double learning_rate) {
+  double step(tasks::batch const& all, double learning_rate) {
     std::int64_t const number = moments_.step + 1;
     double const tokens = static_cast<double>(all.targets.size());
     cut(all);
@@ -165,7 +165,7 @@ class trainer {
   std::size_t first_micro_batch(index_t worker) const {
     return to_size(communicator_.rank()) * workers_.size() + to_size(worker);
   }
-  void cut(batch const& all) {
+  void cut(tasks::batch const& all) {
     cut_into_micro_batches(all, options_.block_tokens, micro_batches_);
     losses_.assign(micro_batches_.size(), 0);
   }
@@ -182,12 +182,12 @@ class trainer {
   optim::adamw_state<B, T> moments_;
   std::vector<std::unique_ptr<worker_state>> workers_;
   std::vector<out_vector<B, T>> gradients_;  // the workers'
-  std::vector<micro_batch> micro_batches_;
+  std::vector<tasks::micro_batch> micro_batches_;
   std::vector<double> losses_;
-  batch batch_;
+  tasks::batch batch_;
   [[no_unique_address]] std::conditional_t<CapturedStepOps<B, T>, detail::captured_step<B, T, Comm>,
                                            detail::no_captured_steps>
       captured_step_;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

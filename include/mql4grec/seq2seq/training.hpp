@@ -10,7 +10,7 @@
 #include "mql4grec/optim/adamw.hpp"
 #include "mql4grec/optim/schedule.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// The learning rate over the course of a training.
 enum class learning_curve {
@@ -95,4 +95,4 @@ inline bool is_finished(training_progress const& p, training_options const& o) {
   return p.epoch >= o.epochs || (o.patience > 0 && p.epoch - p.best_epoch >= o.patience);
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

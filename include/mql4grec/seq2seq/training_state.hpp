@@ -11,7 +11,7 @@
 #include "mql4grec/seq2seq/trainer.hpp"
 #include "mql4grec/train/state_file.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 /// For nlohmann/json. A validation loss that isn't a number becomes null.
 void to_json(json& out, epoch_record const& r);
@@ -50,7 +50,7 @@ train::extra_state extra_state_of(trainer<B, float, Comm> const& trainer) {
 template <class B, class Comm>
 void restore_extra_state(trainer<B, float, Comm>&, train::state_file const&) {}
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/seq2seq/training_state.inl.hpp"

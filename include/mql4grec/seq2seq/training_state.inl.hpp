@@ -6,7 +6,7 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/seq2seq/training_state.hpp"
 
-namespace mql4grec {
+namespace mql4grec::seq2seq {
 
 MQL4GREC_DEFINITION void to_json(json& out, epoch_record const& r) {
   out = json{{"train_loss", r.train_loss},
@@ -88,4 +88,4 @@ MQL4GREC_DEFINITION t5_config read_state_config(std::filesystem::path const& pat
   return from_config_json(train::state_file(path).parsed("config"), path);
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::seq2seq

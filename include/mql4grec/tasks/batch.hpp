@@ -9,7 +9,7 @@
 #include "mql4grec/core/ids.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 
-namespace mql4grec {
+namespace mql4grec::tasks {
 
 /// The inputs of the encoder and the targets of the decoder. A batch of queries for a search has inputs and no targets.
 struct batch {
@@ -63,7 +63,7 @@ struct batch {
     return {tokens.data() + offsets[at], to_size(offsets[at + 1] - offsets[at])};
   }
   static void close(std::vector<token_t>& tokens, std::vector<index_t>& offsets) {
-    tokens.push_back(vocabulary::eos);
+    tokens.push_back(language::vocabulary::eos);
     offsets.push_back(static_cast<index_t>(tokens.size()));
   }
 };
@@ -74,4 +74,4 @@ struct micro_batch {
   bool operator==(micro_batch const&) const = default;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::tasks

@@ -11,7 +11,7 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/tasks/task.hpp"
 
-namespace mql4grec {
+namespace mql4grec::tasks {
 
 /// A Task of any type. With it, a mixture can be chosen at run time and contain tasks that the library doesn't define.
 /// Copies share the task.
@@ -27,7 +27,7 @@ class any_task {
   }
 
   /// See Task.
-  void each_example(dataset const& data, split part, example_sink const& sink) const {
+  void each_example(dataset const& data, catalog::split part, example_sink const& sink) const {
     task_->each_example(data, part, sink);
   }
   /// See Task.
@@ -38,13 +38,13 @@ class any_task {
  private:
   struct interface {
     virtual ~interface() = default;
-    virtual void each_example(dataset const&, split, example_sink const&) const = 0;
+    virtual void each_example(dataset const&, catalog::split, example_sink const&) const = 0;
     virtual void write(task_context const&, example_place, random_stream&, batch&) const = 0;
   };
   template <class T>
   struct model final : interface {
     explicit model(T t) : task(std::move(t)) {}
-    void each_example(dataset const& data, split part, example_sink const& sink) const override {
+    void each_example(dataset const& data, catalog::split part, example_sink const& sink) const override {
       task.each_example(data, part, sink);
     }
     void write(task_context const& context, example_place place, random_stream& random, batch& out) const override {
@@ -62,7 +62,7 @@ struct mixture {
   std::vector<next_item> validated = {};  ///< the tasks of the validation loss; empty: the queries
 
   /// The query of a modality. Throws error when the mixture has none.
-  next_item const& query(modality kind) const {
+  next_item const& query(language::modality kind) const {
     expects(index(kind) >= 0 && index(kind) < std::ssize(queries), "modality ", index(kind),
             " of a mixture with queries of ", queries.size());
     return queries[static_cast<std::size_t>(kind)];
@@ -71,12 +71,13 @@ struct mixture {
 
 /// Options of the next-item tasks of a mixture.
 struct mixture_options {
-  index_t max_history = default_max_history;  ///< see next_item
-  double history_dropout = 0;                 ///< see next_item
+  index_t max_history = catalog::default_max_history;  ///< see next_item
+  double history_dropout = 0;                          ///< see next_item
 };
 
 namespace detail {
-inline next_item next_with(modality from, modality to, prompt_range prompt, mixture_options options) {
+inline next_item next_with(language::modality from, language::modality to, prompt_range prompt,
+                           mixture_options options) {
   return {.from = from,
           .to = to,
           .prompt = prompt,
@@ -87,18 +88,18 @@ inline next_item next_with(modality from, modality to, prompt_range prompt, mixt
 
 /// The two symmetric next-item tasks, as in the paper's pre-training.
 [[nodiscard]] inline mixture next_only(mixture_options options = {}) {
-  auto const text = detail::next_with(modality::text, modality::text, {0, 3}, options);
-  auto const image = detail::next_with(modality::image, modality::image, {3, 3}, options);
+  auto const text = detail::next_with(language::modality::text, language::modality::text, {0, 3}, options);
+  auto const image = detail::next_with(language::modality::image, language::modality::image, {3, 3}, options);
   return {.tasks = {text, image}, .queries = {text, image}};
 }
 
 /// All six tasks, as in the paper's fine-tuning, each with three prompt tokens of its own.
 [[nodiscard]] inline mixture all_tasks(mixture_options options = {}) {
   auto mix = next_only(options);
-  mix.tasks.push_back(detail::next_with(modality::text, modality::image, {6, 3}, options));
-  mix.tasks.push_back(detail::next_with(modality::image, modality::text, {9, 3}, options));
-  mix.tasks.push_back(alignment{modality::text, modality::image, {12, 3}});
-  mix.tasks.push_back(alignment{modality::image, modality::text, {15, 3}});
+  mix.tasks.push_back(detail::next_with(language::modality::text, language::modality::image, {6, 3}, options));
+  mix.tasks.push_back(detail::next_with(language::modality::image, language::modality::text, {9, 3}, options));
+  mix.tasks.push_back(alignment{language::modality::text, language::modality::image, {12, 3}});
+  mix.tasks.push_back(alignment{language::modality::image, language::modality::text, {15, 3}});
   return mix;
 }
 
@@ -111,12 +112,13 @@ inline next_item next_with(modality from, modality to, prompt_range prompt, mixt
 /// The mixture of the authors' released code: next-item tasks without a prompt, and one asymmetric task that chooses
 /// its direction at random, with one prompt for both directions.
 [[nodiscard]] inline mixture released_mixture(mixture_options options = {}) {
-  auto const text = detail::next_with(modality::text, modality::text, {}, options);
-  auto const image = detail::next_with(modality::image, modality::image, {}, options);
-  auto const to_image = detail::next_with(modality::text, modality::image, {6, 3}, options);
-  auto const to_text = detail::next_with(modality::image, modality::text, {6, 3}, options);
-  return {.tasks = {text, image, coin_toss{to_image, to_text}, alignment{modality::text, modality::image, {12, 3}},
-                    alignment{modality::image, modality::text, {15, 3}}},
+  auto const text = detail::next_with(language::modality::text, language::modality::text, {}, options);
+  auto const image = detail::next_with(language::modality::image, language::modality::image, {}, options);
+  auto const to_image = detail::next_with(language::modality::text, language::modality::image, {6, 3}, options);
+  auto const to_text = detail::next_with(language::modality::image, language::modality::text, {6, 3}, options);
+  return {.tasks = {text, image, coin_toss{to_image, to_text},
+                    alignment{language::modality::text, language::modality::image, {12, 3}},
+                    alignment{language::modality::image, language::modality::text, {15, 3}}},
           .queries = {text, image}};
 }
 
@@ -127,7 +129,7 @@ inline next_item next_with(modality from, modality to, prompt_range prompt, mixt
   return mix;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::tasks
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/tasks/mixture.inl.hpp"

@@ -7,7 +7,7 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/tasks/mixture.hpp"
 
-namespace mql4grec {
+namespace mql4grec::tasks {
 
 MQL4GREC_DEFINITION mixture listed_tasks(std::vector<std::string> const& names, mixture_options options) {
   static constexpr std::array<std::string_view, 6> known = {"next-text",     "next-image",       "text-to-image",
@@ -26,4 +26,4 @@ MQL4GREC_DEFINITION mixture listed_tasks(std::vector<std::string> const& names, 
   return mix;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::tasks

@@ -4,12 +4,12 @@
 #include "mql4grec/language/vocabulary.hpp"
 #include "mql4grec/tasks/mixture.hpp"
 
-namespace mql4grec {
+namespace mql4grec::tasks {
 
 /// The tokens and the tasks of a model.
 struct model_tasks {
-  vocabulary vocab;  ///< the model's tokens
-  mixture tasks;     ///< of these, the queries: one task per modality
+  language::vocabulary vocab;  ///< the model's tokens
+  mixture tasks;               ///< of these, the queries: one task per modality
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::tasks

@@ -21,7 +21,7 @@
 #include "mql4grec/tasks/batch.hpp"
 #include "mql4grec/tasks/dataset.hpp"
 
-namespace mql4grec {
+namespace mql4grec::tasks {
 
 /// The source of an example: a user and the position of an item in the user's history, or an item alone (position 0).
 struct example_place {
@@ -31,8 +31,8 @@ struct example_place {
 };
 /// The tokens that a task writes with: those of a dataset's items, and the vocabulary that they belong to.
 struct task_context {
-  dataset const& data;      ///< interactions and token tables
-  vocabulary const& vocab;  ///< prompts
+  dataset const& data;                ///< interactions and token tables
+  language::vocabulary const& vocab;  ///< prompts
 };
 /// The callback that receives examples.
 using example_sink = std::function<void(example_place)>;
@@ -41,8 +41,8 @@ using example_sink = std::function<void(example_place)>;
 /// one sequence pair to a batch; its random_stream argument is its only source of randomness.
 template <class T>
 concept Task = std::copy_constructible<T> &&
-    requires(T const& task, dataset const& data, task_context const& context, split part, example_sink const& sink,
-             example_place place, random_stream& random, batch& out) {
+    requires(T const& task, dataset const& data, task_context const& context, catalog::split part,
+             example_sink const& sink, example_place place, random_stream& random, batch& out) {
   { task.each_example(data, part, sink) } -> std::same_as<void>;
   { task.write(context, place, random, out) } -> std::same_as<void>;
 };
@@ -53,7 +53,7 @@ struct prompt_range {
   index_t count = 0;  ///< number of prompt tokens
 
   /// Appends the prompt tokens to the open input.
-  void write(vocabulary const& vocab, batch& out) const {
+  void write(language::vocabulary const& vocab, batch& out) const {
     for (index_t i = 0; i < count; ++i) out.add_input(vocab.prompt(first + i));
   }
   bool operator==(prompt_range const&) const = default;
@@ -63,22 +63,23 @@ struct prompt_range {
 /// same modality (symmetric) or in another (asymmetric).
 struct next_item {
   /// The modality of the history.
-  modality from = modality::text;
+  language::modality from = language::modality::text;
   /// The modality of the next item.
-  modality to = modality::text;
-  prompt_range prompt = {};                   ///< the prompt tokens before the input
-  index_t max_history = default_max_history;  ///< the input contains at most so many items, the most recent ones
+  language::modality to = language::modality::text;
+  prompt_range prompt = {};  ///< the prompt tokens before the input
+  index_t max_history =
+      catalog::default_max_history;  ///< the input contains at most so many items, the most recent ones
   double history_dropout = 0;  ///< probability that write() omits an item of the history; at least one item is kept
 
   /// In the training part: one example per training item of each user, except the first. In other parts: the target of
   /// each evaluated user. Examples that don't exist (see the top of this file) are skipped.
-  void each_example(dataset const& data, split part, example_sink const& sink) const {
+  void each_example(dataset const& data, catalog::split part, example_sink const& sink) const {
     for (index_t u = 0; u < data.interactions.users(); ++u) {
       auto const user = user_id(u);
-      bool const training = part == split::train;
-      if (!training && !is_evaluated(data.interactions, user)) continue;
-      auto const first = training ? 1 : target_position(data.interactions, user, part);
-      auto const last = training ? std::ssize(training_items(data.interactions, user)) : first + 1;
+      bool const training = part == catalog::split::train;
+      if (!training && !catalog::is_evaluated(data.interactions, user)) continue;
+      auto const first = training ? 1 : catalog::target_position(data.interactions, user, part);
+      auto const last = training ? std::ssize(catalog::training_items(data.interactions, user)) : first + 1;
       for (index_t p = first; p < last; ++p)
         if (exists(data, user, p)) sink({static_cast<std::int32_t>(u), static_cast<std::int32_t>(p)});
     }
@@ -88,7 +89,7 @@ struct next_item {
   void write(task_context const& context, example_place place, random_stream& random, batch& out) const {
     auto const& [data, vocab] = context;
     auto const items = data.interactions.of(user_id(place.row));
-    auto const window = window_before(items, place.position, max_history);
+    auto const window = catalog::window_before(items, place.position, max_history);
     auto const& table = data.table(from);
     prompt.write(vocab, out);
     auto const begin = out.inputs.size();
@@ -105,19 +106,20 @@ struct next_item {
   /// Appends the input alone, for a search: the last `max_history` items of any history. Items that are unknown or have
   /// no sequence are omitted; for an empty history, the input is the prompt and </s>. Throws error when `table` has
   /// another modality than `from`.
-  void write_query(std::span<item_id const> history, token_table const& table, vocabulary const& vocab,
-                   batch& out) const {
+  void write_query(std::span<item_id const> history, language::token_table const& table,
+                   language::vocabulary const& vocab, batch& out) const {
     expects(table.kind() == from, "a history of modality ", index(table.kind()), " for a task that reads modality ",
             index(from));
     prompt.write(vocab, out);
-    for (auto const item : window_before(history, std::ssize(history), max_history)) out.add_input(table.of(item));
+    for (auto const item : catalog::window_before(history, std::ssize(history), max_history))
+      out.add_input(table.of(item));
     out.close_input();
   }
 
   /// Whether the target and at least one item of the history before it have sequences.
   [[nodiscard]] bool exists(dataset const& data, user_id user, index_t position) const {
     auto const items = data.interactions.of(user);
-    auto const window = window_before(items, position, max_history);
+    auto const window = catalog::window_before(items, position, max_history);
     auto const& table = data.table(from);
     return data.table(to).has(items[to_size(position)]) &&
            std::ranges::any_of(window, [&](item_id item) { return table.has(item); });
@@ -129,14 +131,14 @@ struct next_item {
 /// The tokens of an item in one modality, predicted from its tokens in another. Exists in the training part only.
 struct alignment {
   /// The modality of the input.
-  modality from = modality::text;
+  language::modality from = language::modality::text;
   /// The modality of the target.
-  modality to = modality::image;
+  language::modality to = language::modality::image;
   prompt_range prompt = {};  ///< the prompt tokens before the input
 
   /// One example per item that has a sequence in both modalities.
-  void each_example(dataset const& data, split part, example_sink const& sink) const {
-    if (part != split::train) return;
+  void each_example(dataset const& data, catalog::split part, example_sink const& sink) const {
+    if (part != catalog::split::train) return;
     for (auto const item : data.table(from).present())
       if (data.table(to).has(item)) sink({static_cast<std::int32_t>(item), 0});
   }
@@ -162,10 +164,10 @@ struct coin_toss {
 
   /// One example per training item of each user, except the first, for which at least one of the tasks exists. Training
   /// part only.
-  void each_example(dataset const& data, split part, example_sink const& sink) const {
-    if (part != split::train) return;
+  void each_example(dataset const& data, catalog::split part, example_sink const& sink) const {
+    if (part != catalog::split::train) return;
     for (index_t u = 0; u < data.interactions.users(); ++u) {
-      auto const last = std::ssize(training_items(data.interactions, user_id(u)));
+      auto const last = std::ssize(catalog::training_items(data.interactions, user_id(u)));
       for (index_t p = 1; p < last; ++p)
         if (heads.exists(data, user_id(u), p) || tails.exists(data, user_id(u), p))
           sink({static_cast<std::int32_t>(u), static_cast<std::int32_t>(p)});
@@ -184,4 +186,4 @@ struct coin_toss {
   bool operator==(coin_toss const&) const = default;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::tasks

@@ -15,7 +15,7 @@
 #include "mql4grec/tasks/mixture.hpp"
 #include "mql4grec/tasks/task.hpp"
 
-namespace mql4grec {
+namespace mql4grec::tasks {
 
 /// A task of the mixture, a dataset, and the source of the example in it. An example occupies 12 bytes; its sequences
 /// are not stored.
@@ -56,11 +56,12 @@ class example_set {
   /// The datasets.
   std::vector<dataset> const& datasets() const { return datasets_; }
   /// The vocabulary that the examples are written with.
-  vocabulary const& vocab() const { return vocab_; }
+  language::vocabulary const& vocab() const { return vocab_; }
 
  protected:
   /// Finds the examples of the tasks. Throws error for a table that doesn't fit its dataset.
-  example_set(std::vector<any_task> tasks, std::vector<dataset> datasets, vocabulary vocab, split part)
+  example_set(std::vector<any_task> tasks, std::vector<dataset> datasets, language::vocabulary vocab,
+              catalog::split part)
       : tasks_(std::move(tasks)), datasets_(std::move(datasets)), vocab_(std::move(vocab)) {
     constexpr auto limit = std::numeric_limits<std::uint16_t>::max();
     expects(tasks_.size() <= limit && datasets_.size() <= limit, "a mixture of ", tasks_.size(), " tasks over ",
@@ -77,7 +78,8 @@ class example_set {
   void check(dataset const& data) const {
     for (std::size_t m = 0; m < data.tokens.size(); ++m) {
       auto const& table = data.tokens[m];
-      expects(table.kind() == modality(m), "table ", m, " of a dataset contains modality ", index(table.kind()));
+      expects(table.kind() == language::modality(m), "table ", m, " of a dataset contains modality ",
+              index(table.kind()));
       expects(table.items() == data.interactions.item_count, "the table of modality ", m, " has ", table.items(),
               " items, but the interactions have ", data.interactions.item_count);
     }
@@ -85,7 +87,7 @@ class example_set {
 
   std::vector<any_task> tasks_;
   std::vector<dataset> datasets_;
-  vocabulary vocab_;
+  language::vocabulary vocab_;
   std::vector<example> examples_;
 };
 
@@ -94,8 +96,8 @@ class example_set {
 class training_set : public example_set {
  public:
   /// Finds the examples of all tasks of `mix` in all datasets.
-  training_set(mixture const& mix, std::vector<dataset> datasets, vocabulary vocab)
-      : example_set(mix.tasks, std::move(datasets), std::move(vocab), split::train) {}
+  training_set(mixture const& mix, std::vector<dataset> datasets, language::vocabulary vocab)
+      : example_set(mix.tasks, std::move(datasets), std::move(vocab), catalog::split::train) {}
 };
 
 /// The target of every evaluated user, once per validated task of the mixture. history_dropout doesn't apply. The
@@ -103,7 +105,8 @@ class training_set : public example_set {
 class validation_set : public example_set {
  public:
   /// Finds the examples of `part` in all datasets.
-  validation_set(mixture const& mix, std::vector<dataset> datasets, vocabulary vocab, split part = split::valid)
+  validation_set(mixture const& mix, std::vector<dataset> datasets, language::vocabulary vocab,
+                 catalog::split part = catalog::split::valid)
       : example_set(tasks_of(mix), std::move(datasets), std::move(vocab), part) {}
 
  private:
@@ -117,4 +120,4 @@ class validation_set : public example_set {
   }
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::tasks

@@ -90,7 +90,7 @@ class state_file {
     try {
       moments.step = std::stoll(text("optimizer_step"));
     } catch (std::logic_error const&) {
-      mql4grec::detail::raise<file_error>(file_.path().string(), ": metadata 'optimizer_step': expected a number");
+      raise<file_error>(file_.path().string(), ": metadata 'optimizer_step': expected a number");
     }
     auto const one = [&](char const* name, out_vector<B, float> to) {
       buffer<float, host_space> values(to.size());  // whole, before anything is changed

@@ -52,7 +52,7 @@ MQL4GREC_DEFINITION void state_file::read_progress(std::function<void(json const
   try {
     read(parsed("progress"));
   } catch (json::exception const& e) {
-    mql4grec::detail::raise<file_error>(file_.path().string(), ": metadata 'progress': ", e.what());
+    raise<file_error>(file_.path().string(), ": metadata 'progress': ", e.what());
   }
 }
 

@@ -18,7 +18,7 @@ using device = gpu::backend<gpu::cuda>;
 struct histories {
   index_t count;
   index_t size() const { return count; }
-  void write(index_t i, std::uint64_t seed, std::uint64_t, batch& out) const {
+  void write(index_t i, std::uint64_t seed, std::uint64_t, tasks::batch& out) const {
     random_stream random(seed, static_cast<std::uint64_t>(i));
     auto const tokens = [&](index_t items) {
       std::vector<token_t> all(static_cast<std::size_t>(4 * items));
@@ -29,8 +29,8 @@ struct histories {
   }
 };
 
-token_table catalog(index_t items) {
-  token_table table(modality::text, items, 4);
+language::token_table random_catalog(index_t items) {
+  language::token_table table(language::modality::text, items, 4);
   random_stream random(5, 0);
   for (index_t i = 0; i < items; ++i) {
     std::vector<token_t> tokens;
@@ -56,11 +56,11 @@ void print_counts(std::string const& what, cuda_counts const& c) {
 
 TEST_CASE("counting: a training step whose shape has come up twice is one graph, two uploads and one wait") {
   device b({.products = precision::bf16});
-  t5<device, float> model(b, {.vocabulary = 2100});
-  trainer<device, float> teacher(b, model, {});
-  batch all;
+  seq2seq::t5<device, float> model(b, {.vocabulary = 2100});
+  seq2seq::trainer<device, float> teacher(b, model, {});
+  tasks::batch all;
   for (index_t i = 0; i < 3000; ++i) histories{3000}.write(i, 1, 0, all);
-  device_dataset<device> set;
+  seq2seq::device_dataset<device> set;
   set.assign(b, all);
   std::vector<index_t> which(1024);
   for (int step = 0; step < 5; ++step) {
@@ -82,8 +82,8 @@ TEST_CASE(
     "counting: a whole training with validation asks for nothing that CUDA refuses, and allocates nothing once all "
     "shapes have come up") {
   device b({.products = precision::bf16});
-  t5<device, float> model(b, {.vocabulary = 2100});
-  trainer<device, float> teacher(b, model, {.epochs = 5, .batch_size = 512, .patience = 0});
+  seq2seq::t5<device, float> model(b, {.vocabulary = 2100});
+  seq2seq::trainer<device, float> teacher(b, model, {.epochs = 5, .batch_size = 512, .patience = 0});
   training_progress progress;
   fit(teacher, histories{3000}, histories{1500}, progress, {.on_epoch = [&](training_progress const& p, bool) {
         auto const counts = take_counts();
@@ -97,14 +97,14 @@ TEST_CASE(
     "counting: of a block of a search the encoder is launched, the steps are one graph, and the host waits for the "
     "result alone") {
   device b({.products = precision::bf16});
-  frozen_t5<device, float> model(b, t5<device, float>(b, {.vocabulary = 2100}));
-  item_trie const trie(catalog(6000));
-  batch queries;
+  seq2seq::frozen_t5<device, float> model(b, seq2seq::t5<device, float>(b, {.vocabulary = 2100}));
+  search::item_trie const trie(random_catalog(6000));
+  tasks::batch queries;
   for (index_t i = 0; i < 256; ++i) histories{256}.write(i, 1, 0, queries);
-  beam_searcher<device, frozen_t5<device, float>> searcher(b, model, trie);
+  search::beam_searcher<device, seq2seq::frozen_t5<device, float>> searcher(b, model, trie);
   for (index_t const users : {1, 256})
     for (int round = 0; round < 5; ++round) {
-      beams found;
+      search::beams found;
       searcher.search({.batch = queries, .part = {0, users}}, {}, found);
       auto const counts = take_counts();
       check_nothing_wrong(counts);
@@ -131,11 +131,11 @@ TEST_CASE(
     "counting: a translator's training step is one graph, and the host waits behind it for what came of it; a "
     "catalog is translated without anything CUDA refuses") {
   device b({.products = precision::bf16});
-  rq_vae<device, float> model(b, {.input_width = 384});
+  quantize::rq_vae<device, float> model(b, {.input_width = 384});
   auto const memory = random_features(5000, 384);
   matrix_features const features({memory.view_all().data, 5000, 384});
   for (index_t const resident : {index_t{1} << 30, index_t{0}}) {
-    rq_vae_trainer<device, float> trainer(b, model, {.revive_after = 1'000});
+    quantize::rq_vae_trainer<device, float> trainer(b, model, {.revive_after = 1'000});
     training_rows<device, matrix_features> batches(b, features, 2048, resident);
     std::vector<index_t> which(2048);
     std::iota(which.begin(), which.end(), index_t{7});

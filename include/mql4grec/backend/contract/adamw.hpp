@@ -8,7 +8,7 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec {
+namespace mql4grec::inline contract {
 
 /// The hyper-parameters of one AdamW update (Loshchilov & Hutter, ICLR 2019). The order of operations is that of
 /// torch.optim.AdamW.
@@ -108,4 +108,4 @@ MQL4GREC_HD inline adamw_update update_of(captured_adamw_options const& options,
   return how;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline contract

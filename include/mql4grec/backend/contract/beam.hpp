@@ -6,7 +6,7 @@
 #include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/core/ids.hpp"
 
-namespace mql4grec {
+namespace mql4grec::inline contract {
 
 using node_t = std::int32_t;  ///< the number of a node of the trie; 0 is the root
 
@@ -72,4 +72,4 @@ struct beam_branches {
   index_t first_place = 0;   ///< the cache row of the next step's first row
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline contract

@@ -21,7 +21,7 @@
 
 #include "mql4grec/core/view.hpp"
 
-namespace mql4grec {
+namespace mql4grec::inline contract {
 
 namespace detail {
 /// Marks these bytes as inaccessible (`poison`) or accessible (`unpoison`) for the address sanitizer. Does nothing in
@@ -213,4 +213,4 @@ class arena {
 /// Scratch memory of the host.
 using host_arena = arena<host_space>;
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline contract

@@ -6,7 +6,7 @@
 
 #include "mql4grec/core/random.hpp"
 
-namespace mql4grec {
+namespace mql4grec::inline contract {
 
 /// One dropout site (a place in the network where dropout is applied) at one training step.
 struct dropout {
@@ -44,4 +44,4 @@ MQL4GREC_HD MQL4GREC_INLINE constexpr bool keeps(dropout const& site, index_t ro
   return bits >= site.threshold();
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline contract

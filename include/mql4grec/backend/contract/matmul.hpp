@@ -1,6 +1,6 @@
 #pragma once
 // The options of a matrix product.
-namespace mql4grec {
+namespace mql4grec::inline contract {
 
 /// The options of a matrix product C = [C +] alpha · op(A) · op(B).
 struct product {
@@ -10,4 +10,4 @@ struct product {
   double alpha = 1;          ///< scales the product, not C's previous value
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline contract

@@ -1,6 +1,6 @@
 #pragma once
 // Conventions of the balanced assignment (Sinkhorn's algorithm) that all backends share.
-namespace mql4grec {
+namespace mql4grec::inline contract {
 
 /// Which of the two scalings comes last in a round of Sinkhorn's iteration. The order matters, because 50 rounds at ε =
 /// 0.003 don't converge.
@@ -29,4 +29,4 @@ inline constexpr double sinkhorn_equal = 1 - 1e-9;
 
 }  // namespace detail
 
-}  // namespace mql4grec
+}  // namespace mql4grec::inline contract

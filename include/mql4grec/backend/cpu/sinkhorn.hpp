@@ -98,7 +98,8 @@ struct sinkhorn_kernel_row {
                                     index_t stride) {
     for (index_t k = 0; k < n; ++k) {
       double const exponent = slope * (lowest - static_cast<double>(distances[k]));
-      bool const none = exponent < mql4grec::detail::sinkhorn_least_exponent;  // false for NaN, which is preserved
+      bool const none =
+          exponent < mql4grec::contract::detail::sinkhorn_least_exponent;  // false for NaN, which is preserved
       double const power = exp_of_double(none ? 0.0 : exponent);
       row[k] = none ? 0.0 : power;
     }
@@ -136,7 +137,7 @@ struct sinkhorn_rows_kernel {
       if constexpr (IntoPlan)
         for (index_t k = 0; k < s.stride; ++k) row[k] *= s.v[k];
       double const sum = IntoPlan ? sum_of_doubles(row, s.stride) : dot_of_doubles(row, s.v, s.stride);
-      bool const none = sum * s.u[i] < mql4grec::detail::sinkhorn_least_mass;
+      bool const none = sum * s.u[i] < mql4grec::contract::detail::sinkhorn_least_mass;
       double const scaled = none ? 0 : 1 / (static_cast<double>(s.n) * sum);
       if constexpr (IntoPlan)
         for (index_t k = 0; k < s.stride; ++k) row[k] *= scaled;
@@ -157,7 +158,7 @@ struct sinkhorn_rows_kernel {
 /// should multiply the factors into the kernel.
 inline bool scale_codes(sinkhorn_state s, index_t k, range_kernel<double>::result range) {
   for (index_t c = 0; c < k; ++c) {
-    bool const none = s.masses[c] * s.v[c] < mql4grec::detail::sinkhorn_least_mass;
+    bool const none = s.masses[c] * s.v[c] < mql4grec::contract::detail::sinkhorn_least_mass;
     s.v[c] = none ? 0 : 1 / (static_cast<double>(k) * s.masses[c]);
     if (none) continue;
     range.lowest = std::min(range.lowest, s.v[c]);
@@ -174,8 +175,9 @@ struct largest_share_code_kernel {
   MQL4GREC_INLINE static index_t run(double* row, double u, double const* v, index_t stride, T const* distances,
                                      index_t n) {
     for (index_t k = 0; k < stride; ++k) row[k] *= u * v[k];
-    if (sum_of_doubles(row, stride) < mql4grec::detail::sinkhorn_least_mass) return -1;
-    double const least = range_kernel<double>::run(row, stride, {0, 0}).highest * mql4grec::detail::sinkhorn_equal;
+    if (sum_of_doubles(row, stride) < mql4grec::contract::detail::sinkhorn_least_mass) return -1;
+    double const least =
+        range_kernel<double>::run(row, stride, {0, 0}).highest * mql4grec::contract::detail::sinkhorn_equal;
     index_t best = -1;
     for (index_t k = 0; k < n; ++k)
       if (row[k] >= least && (best < 0 || distances[k] < distances[best])) best = k;

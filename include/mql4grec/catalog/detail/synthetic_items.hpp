@@ -12,7 +12,7 @@
 #include "mql4grec/core/ids.hpp"
 #include "mql4grec/core/random.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::catalog::detail {
 
 /// One synthetic shop. Materials and finishes are the same in all shops, so a model can transfer them between domains.
 struct synthetic_shop {
@@ -145,4 +145,4 @@ inline host_array<code_t, 2> make_codes(std::vector<latent_item> const& items, i
   return codes;
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::catalog::detail

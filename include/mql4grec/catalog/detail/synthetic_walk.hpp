@@ -8,7 +8,7 @@
 #include "mql4grec/core/ids.hpp"
 #include "mql4grec/core/random.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::catalog::detail {
 
 /// A random walk from item to item. Most steps move three kinds on and keep the preference, so the last item determines
 /// most of the next one. The remaining steps keep the best possible hit rate below 1.
@@ -71,4 +71,4 @@ class synthetic_walk {
   std::vector<item_id> all_;
 };
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::catalog::detail

@@ -13,7 +13,7 @@
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::inline core::detail {
 
 /// A parser's listener that builds a value, or visits the members of one object.
 class json_builder final : public json_listener {
@@ -99,4 +99,4 @@ class json_builder final : public json_listener {
   std::vector<object> objects_;  // those of them that are objects
 };
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::inline core::detail

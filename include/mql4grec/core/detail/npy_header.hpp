@@ -15,7 +15,7 @@
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/dtype.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::inline core::detail {
 
 struct npy_header {
   dtype type{};
@@ -231,4 +231,4 @@ inline std::string npy_prefix(index_t rows, index_t columns) {
   return prefix + text;
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::inline core::detail

@@ -7,7 +7,7 @@
 
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::inline core::detail {
 
 /// A name from a file, shortened to 120 bytes and without control characters.
 inline std::string printable(std::string_view name) {
@@ -37,4 +37,4 @@ inline std::vector<std::string> split_at_commas(std::string const& text) {
   return parts;
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::inline core::detail

@@ -10,7 +10,7 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::language::detail {
 
 /// The members of the object in a JSON file. A sorted map, so that finding a member takes logarithmic time. Throws
 /// file_error.
@@ -19,7 +19,7 @@ std::map<std::string, json> parse_object(std::filesystem::path const& path, std:
 /// A decimal number ≥ 0 without any other characters, or nothing.
 std::optional<index_t> parse_number(std::string_view text);
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::language::detail
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/language/detail/parse.inl.hpp"

@@ -8,11 +8,11 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/language/detail/parse.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::language::detail {
 
 MQL4GREC_DEFINITION std::map<std::string, json> parse_object(std::filesystem::path const& path,
                                                              std::string const& expected) {
-  json value = parse_expected(read_file(path), path, expected);
+  json value = core::detail::parse_expected(read_file(path), path, expected);
   expects_file(value.is_object(), path, "expected ", expected, ", found a ", value.type_name());
   std::map<std::string, json> members;
   for (auto& [key, member] : value.get_ref<json::object_t&>()) members.emplace(key, std::move(member));
@@ -26,4 +26,4 @@ MQL4GREC_DEFINITION std::optional<index_t> parse_number(std::string_view text) {
   return whole ? std::optional(number) : std::nullopt;
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::language::detail

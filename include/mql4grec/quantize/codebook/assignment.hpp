@@ -9,7 +9,7 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// The operations that nearest assignment requires from a backend.
 template <class B, class T>
@@ -90,4 +90,4 @@ using any_assignment = std::variant<nearest_assignment, sinkhorn_assignment>;
   return std::visit([]<class P>(P const&) { return P::row_by_row; }, policy);
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

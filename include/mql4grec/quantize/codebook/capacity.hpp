@@ -6,7 +6,7 @@
 
 #include "mql4grec/quantize/collisions/collisions.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// How full the prefixes of one level are. A prefix is the codes of all earlier levels. Its capacity is the product of
 /// the sizes of this level and all later ones.
@@ -78,4 +78,4 @@ struct capacity_report {
   return out;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

@@ -10,7 +10,7 @@
 #include "mql4grec/core/ids.hpp"
 #include "mql4grec/core/view.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// Codes (items, levels). An item without features in the modality has no sequence; its row contains −1. Const member
 /// functions may be called from several threads at once.
@@ -78,4 +78,4 @@ class code_table {
   std::vector<code_t> codes_;  // (items, levels)
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

@@ -7,7 +7,7 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// The requirements of a residual quantizer on a codebook: its vectors (K, width).
 template <class C, class B, class T>
@@ -79,4 +79,4 @@ class codebook_set {
   buffer<T, typename B::memory_space> vectors_;  // (Σ K, width)
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

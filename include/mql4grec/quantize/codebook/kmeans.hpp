@@ -12,7 +12,7 @@
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/quantize/codebook/assignment.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// Options of k-means.
 struct kmeans_options {
@@ -135,7 +135,7 @@ class kmeans_run {
 
   template <class Visit>
   void for_each_block(Visit&& visit) {
-    for_each_row_block(backend_, rows_.rows(), block_, visit);
+    contract::detail::for_each_row_block(backend_, rows_.rows(), block_, visit);
   }
 
   /// Updates distances_ to the distance to the nearest of the first k + 1 vectors; returns their sum.
@@ -259,4 +259,4 @@ kmeans_result kmeans(B& backend, in_matrix<B, float> rows, kmeans_options const&
   return refine_kmeans(backend, rows, options, vectors);
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

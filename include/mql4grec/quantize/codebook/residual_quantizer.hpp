@@ -7,7 +7,7 @@
 #include "mql4grec/quantize/codebook/assignment.hpp"
 #include "mql4grec/quantize/codebook/codebook.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// The operations that quantizing one level requires from a backend.
 template <class B, class T>
@@ -64,4 +64,4 @@ void quantize(B& b, std::span<C const> levels, out_matrix<B, T> residual, out_ma
   nearest_codes<T>(b, codebooks, residual, codes);
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

@@ -6,7 +6,7 @@
 
 #include "mql4grec/quantize/codebook/code_table.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// The use of one level's codes.
 struct level_usage {
@@ -51,4 +51,4 @@ struct level_usage {
   return all;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

@@ -9,7 +9,7 @@
 #include "mql4grec/quantize/collisions/latents.hpp"
 #include "mql4grec/quantize/collisions/sequence_key.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// The groups of items that share a sequence. Items of a group are in ascending order; groups are in the order of their
 /// sequences.
@@ -91,4 +91,4 @@ inline void check_capacity(code_table const& table, std::span<keyed_item const> 
 }
 }  // namespace detail
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

@@ -7,7 +7,7 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/view.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// The latents (rows, width) of items. Only the latents of items that collide or are new are requested, so those of a
 /// large catalog don't have to be kept in memory; see encoded_latents.
@@ -44,4 +44,4 @@ class matrix_latents {
 };
 static_assert(LatentSource<matrix_latents>);
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

@@ -3,7 +3,7 @@
 #include "mql4grec/quantize/collisions/matching.hpp"
 #include "mql4grec/quantize/collisions/sequence_placer.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 namespace detail {
 
@@ -122,4 +122,4 @@ struct match {
   bool operator==(match const&) const = default;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

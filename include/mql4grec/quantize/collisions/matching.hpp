@@ -6,7 +6,7 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::quantize::detail {
 
 /// The column of each row in a matching with minimal total cost. `costs` is (rows, columns), row-major, with rows ≤
 /// columns; throws error otherwise. Shortest augmenting paths with potentials (Jonker & Volgenant, Computing 38, 1987),
@@ -57,4 +57,4 @@ namespace mql4grec::detail {
   return column_of;
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::quantize::detail

@@ -6,7 +6,7 @@
 
 #include "mql4grec/quantize/collisions/sequence_key.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::quantize::detail {
 
 /// The sequences in use, queried by prefix. Not thread safe: queries cache the codes of their prefix.
 class occupancy {
@@ -61,4 +61,4 @@ class occupancy {
   std::unordered_map<sequence_key, prefix_codes, key_hash> prefixes_;
 };
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::quantize::detail

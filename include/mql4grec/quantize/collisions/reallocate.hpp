@@ -2,7 +2,7 @@
 // The collision handling of the paper.
 #include "mql4grec/quantize/collisions/sequence_placer.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// The paper's reallocation (Section 3.1). Items that share a sequence choose in the order of their distance to the
 /// nearest code of the last level. Each gets the nearest code of the last level that makes its sequence unique. When
@@ -32,4 +32,4 @@ struct reallocate {
   bool operator==(reallocate const&) const = default;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

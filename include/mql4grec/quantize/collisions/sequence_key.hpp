@@ -6,7 +6,7 @@
 
 #include "mql4grec/quantize/codebook/code_table.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::quantize::detail {
 
 /// A packed sequence, or a packed prefix of one.
 __extension__ typedef unsigned __int128 sequence_key;
@@ -76,7 +76,7 @@ void for_each_sequence(std::span<keyed_item const> order, Visit&& visit) {
   }
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::quantize::detail
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/quantize/collisions/sequence_key.inl.hpp"

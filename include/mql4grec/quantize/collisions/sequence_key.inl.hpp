@@ -5,7 +5,7 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/quantize/collisions/sequence_key.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::quantize::detail {
 
 MQL4GREC_DEFINITION std::vector<keyed_item> items_by_key(code_table const& table) {
   key_packing const packing(table.sizes());
@@ -19,4 +19,4 @@ MQL4GREC_DEFINITION std::vector<keyed_item> items_by_key(code_table const& table
   return order;
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::quantize::detail

@@ -12,7 +12,7 @@
 #include "mql4grec/quantize/collisions/collisions.hpp"
 #include "mql4grec/quantize/collisions/occupancy.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::quantize::detail {
 
 /// The operations that placing items requires from a backend.
 template <class B>
@@ -207,7 +207,9 @@ struct quantized_catalog {
 template <Backend B, LatentSource L, class Handle>
 collision_outcome for_each_collision(quantized_catalog<B, L> const& catalog, std::span<keyed_item const> order,
                                      std::size_t smallest, Handle&& handle) {
-  auto const& [table, levels, latents] = catalog;
+  auto const& table = catalog.table;
+  auto const levels = catalog.levels;
+  auto const& latents = catalog.latents;
   constexpr std::size_t at_once = 1 << 15;
   std::vector<index_t> rows;
   std::vector<item_id> items;
@@ -251,4 +253,4 @@ collision_outcome for_each_collision(quantized_catalog<B, L> const& catalog, std
   return out;
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::quantize::detail

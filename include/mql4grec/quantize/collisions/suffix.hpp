@@ -2,7 +2,7 @@
 // The baseline of collision handling: an additional level.
 #include "mql4grec/quantize/collisions/collisions.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// Adds a level whose code numbers the items of a sequence: 0, 1, 2, … in the order of their ids (TIGER, NeurIPS 2023).
 /// The added code carries no information about the item, but no item changes its other codes. Throws error when more
@@ -35,4 +35,4 @@ struct suffix {
   bool operator==(suffix const&) const = default;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

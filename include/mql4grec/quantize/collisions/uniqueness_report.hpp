@@ -4,7 +4,7 @@
 
 #include "mql4grec/quantize/collisions/collisions.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// The result of comparing all sequences of a table: evidence that no two items share one, or examples of items that
 /// do.
@@ -42,4 +42,4 @@ struct uniqueness_report {
   return out;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

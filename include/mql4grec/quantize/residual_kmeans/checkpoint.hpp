@@ -10,7 +10,7 @@
 #include "mql4grec/quantize/model_tensors.hpp"
 #include "mql4grec/quantize/residual_kmeans/residual_kmeans.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 namespace detail {
 
@@ -81,8 +81,8 @@ residual_kmeans<B> read_residual_kmeans(B& backend, std::filesystem::path const&
   expects_file(model.error >= 0, path, "tensor 'error': found ", model.error, ", expected at least 0");
   if (file.contains("rotation")) {
     expects_file(file.info("rotation").shape == std::vector<index_t>{width, width}, path, "tensor 'rotation': shape ",
-                 detail::shape_text(file.info("rotation").shape), ", expected ", detail::shape_text({width, width}),
-                 " beside 'mean'");
+                 core::detail::shape_text(file.info("rotation").shape), ", expected ",
+                 core::detail::shape_text({width, width}), " beside 'mean'");
     model.rotation = backend.template allocate<float>(width * width);
     read_to(model.rotation.view_all(), "rotation", {width, width});
     detail::check_orthogonal(backend, path, model.rotation_matrix());
@@ -90,7 +90,7 @@ residual_kmeans<B> read_residual_kmeans(B& backend, std::filesystem::path const&
   return model;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/quantize/residual_kmeans/checkpoint.inl.hpp"

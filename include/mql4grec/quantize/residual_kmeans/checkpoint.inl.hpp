@@ -3,7 +3,7 @@
 #include "mql4grec/quantize/model_tensors.hpp"
 #include "mql4grec/quantize/residual_kmeans/checkpoint.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::quantize::detail {
 
 MQL4GREC_DEFINITION std::string kmeans_codebook_name(std::size_t level) { return "codebooks." + std::to_string(level); }
 
@@ -12,13 +12,13 @@ MQL4GREC_DEFINITION std::vector<index_t> kmeans_sizes(safetensors const& file) {
   expects_file(file.contains("mean"), file.path(), "tensor 'mean' is missing, expected residual k-means");
   auto const& mean = file.info("mean").shape;
   expects_file(mean.size() == 1 && mean[0] >= 1 && mean[0] <= most, file.path(), "tensor 'mean': shape ",
-               shape_text(mean), ", expected 1 to ", most, " numbers");
+               core::detail::shape_text(mean), ", expected 1 to ", most, " numbers");
   std::vector<index_t> sizes;
   for (std::string name; file.contains(name = kmeans_codebook_name(sizes.size()));) {
     auto const [codes, width] = matrix_shape(file, name);
     expects_file(codes >= 1 && codes <= most && width == mean[0], file.path(), "tensor '", name, "': shape ",
-                 shape_text(file.info(name).shape), ", expected 1 to ", most, " vectors of width ", mean[0],
-                 ", that of 'mean'");
+                 core::detail::shape_text(file.info(name).shape), ", expected 1 to ", most, " vectors of width ",
+                 mean[0], ", that of 'mean'");
     sizes.push_back(codes);
   }
   expects_file(!sizes.empty(), file.path(), "tensor '", kmeans_codebook_name(0),
@@ -34,4 +34,4 @@ MQL4GREC_DEFINITION void check_kmeans_names(safetensors const& file, std::size_t
   check_names(file, std::move(known), "residual k-means");
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::quantize::detail

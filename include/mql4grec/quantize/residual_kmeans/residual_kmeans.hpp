@@ -11,7 +11,7 @@
 #include "mql4grec/quantize/codebook/kmeans.hpp"
 #include "mql4grec/quantize/codebook/residual_quantizer.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// Options of residual k-means.
 struct residual_kmeans_options {
@@ -95,7 +95,7 @@ class residual_kmeans_run {
   using memory = buffer<float, typename B::memory_space>;
 
  public:
-  template <FeatureSource F>
+  template <embed::FeatureSource F>
   residual_kmeans_run(B& backend, F const& features, residual_kmeans_options const& options)
       : backend_(backend),
         options_(options),
@@ -139,7 +139,7 @@ class residual_kmeans_run {
   in_matrix<B, float> in(memory const& b) const { return {b.view_all().data, n_, w_}; }
 
   /// Reads the training rows and computes their mean, on the host. Sums are in double.
-  template <FeatureSource F>
+  template <embed::FeatureSource F>
   void read_sample(F const& features, host_matrix_view<float> x) {
     auto sample = epoch_order(features.rows(), options_.clustering.seed, 0);
     sample.resize(to_size(n_));
@@ -166,11 +166,12 @@ class residual_kmeans_run {
       auto clustering = options_.clustering;
       clustering.seed += static_cast<std::uint64_t>(l);
       cluster(in(rest_), clustering, codebooks.vectors(l));
-      for_each_row_block(backend_, n_, rows_at_once<B>, [&](B& worker, index_t, index_t first, index_t count) {
-        quantize_level<float>(worker, codebook_view<B, float>(std::as_const(codebooks).vectors(l)),
-                              nearest_assignment{}, matrix(rest_).row_block(first, count),
-                              codes_.view_all().part(first, count));
-      });
+      contract::detail::for_each_row_block(
+          backend_, n_, contract::detail::rows_at_once<B>, [&](B& worker, index_t, index_t first, index_t count) {
+            quantize_level<float>(worker, codebook_view<B, float>(std::as_const(codebooks).vectors(l)),
+                                  nearest_assignment{}, matrix(rest_).row_block(first, count),
+                                  codes_.view_all().part(first, count));
+          });
     }
     return sum_of_squares<float>(backend_, std::as_const(rest_).view_all()) / static_cast<double>(n_ * w_);
   }
@@ -187,9 +188,11 @@ class residual_kmeans_run {
   }
 
   void rotate(in_matrix<B, float> rotation) {
-    for_each_row_block(backend_, n_, rows_at_once<B>, [&](B& worker, index_t, index_t first, index_t count) {
-      matmul<float>(worker, in(x_).row_block(first, count), rotation, matrix(z_).row_block(first, count), product{});
-    });
+    contract::detail::for_each_row_block(backend_, n_, contract::detail::rows_at_once<B>,
+                                         [&](B& worker, index_t, index_t first, index_t count) {
+                                           matmul<float>(worker, in(x_).row_block(first, count), rotation,
+                                                         matrix(z_).row_block(first, count), product{});
+                                         });
   }
 
   B& backend_;
@@ -205,7 +208,7 @@ class residual_kmeans_run {
 /// Trains on a sample of the rows that depends only on the seed. Any number of workers gives the same bits. Throws
 /// error when there are fewer rows than codes of a level, when a row of the sample isn't finite, and for options out of
 /// range.
-template <Backend B, FeatureSource F>
+template <Backend B, embed::FeatureSource F>
 residual_kmeans<B> fit_residual_kmeans(B& backend, F const& features, residual_kmeans_options const& options = {}) {
   expects(options.sample_rows >= 1, "residual k-means: a sample of ", options.sample_rows,
           " rows, expected at least 1");
@@ -216,4 +219,4 @@ residual_kmeans<B> fit_residual_kmeans(B& backend, F const& features, residual_k
   return detail::residual_kmeans_run<B>(backend, features, options).learn();
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

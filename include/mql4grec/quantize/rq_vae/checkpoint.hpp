@@ -8,7 +8,7 @@
 #include "mql4grec/quantize/model_tensors.hpp"
 #include "mql4grec/quantize/rq_vae/rq_vae.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 namespace detail {
 
@@ -41,7 +41,7 @@ rq_vae<B, T> read_rq_vae(B& backend, std::filesystem::path const& path) {
   try {
     validate(config);
   } catch (error const& e) {
-    detail::raise<file_error>(path.string(), ": ", e.what());
+    raise<file_error>(path.string(), ": ", e.what());
   }
   detail::check_tensors(file, rq_vae_layout(config));
   rq_vae<B, T> model(backend, config);
@@ -52,7 +52,7 @@ rq_vae<B, T> read_rq_vae(B& backend, std::filesystem::path const& path) {
   return model;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/quantize/rq_vae/checkpoint.inl.hpp"

@@ -3,7 +3,7 @@
 #include "mql4grec/quantize/model_tensors.hpp"
 #include "mql4grec/quantize/rq_vae/checkpoint.hpp"
 
-namespace mql4grec::detail {
+namespace mql4grec::quantize::detail {
 
 MQL4GREC_DEFINITION rq_vae_config config_of(safetensors const& file) {
   rq_vae_config c{.input_width = 0, .hidden = {}, .latent_width = 0, .codes = {}};
@@ -26,10 +26,11 @@ MQL4GREC_DEFINITION void check_tensors(safetensors const& file, nn::parameter_la
   std::vector<std::string> known;
   for (auto const& p : layout.entries()) {
     expects_file(file.info(p.name).shape == p.shape(), file.path(), "tensor '", p.name, "': shape ",
-                 shape_text(file.info(p.name).shape), ", expected ", shape_text(p.shape()), " beside the others");
+                 core::detail::shape_text(file.info(p.name).shape), ", expected ", core::detail::shape_text(p.shape()),
+                 " beside the others");
     known.push_back(p.name);
   }
   check_names(file, std::move(known), "an RQ-VAE");
 }
 
-}  // namespace mql4grec::detail
+}  // namespace mql4grec::quantize::detail

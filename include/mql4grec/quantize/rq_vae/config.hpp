@@ -5,7 +5,7 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// The levels whose commitment loss β · ‖sg[v] − r‖² has a gradient with respect to the encoder.
 enum class commitment {
@@ -49,4 +49,4 @@ inline void validate(rq_vae_config const& c) {
           ", expected at least 0");
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

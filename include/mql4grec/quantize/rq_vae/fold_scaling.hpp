@@ -3,14 +3,14 @@
 #include "mql4grec/embed/features.hpp"
 #include "mql4grec/quantize/rq_vae/rq_vae.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// Changes a model that was trained on (x − mean) · scale into one that has the same codes for x itself and decodes to
 /// the scale of x. The map is merged into the encoder's first layer, its inverse into the decoder's last layer. Host
 /// models only. Throws error when the mean doesn't have the model's input width.
 template <Backend B, class T>
   requires std::same_as<typename B::memory_space, host_space>
-void fold_scaling(rq_vae<B, T>& model, feature_scaling const& scaling) {
+void fold_scaling(rq_vae<B, T>& model, embed::feature_scaling const& scaling) {
   auto const w = rq_vae_windows(model.config(), model.layout(), model.parameters());
   auto const& first = w.encoder.front();
   auto const& last = w.decoder.back();
@@ -34,4 +34,4 @@ void fold_scaling(rq_vae<B, T>& model, feature_scaling const& scaling) {
   }
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

@@ -16,12 +16,12 @@
 #include "mql4grec/quantize/rq_vae/training_rows.hpp"
 #include "mql4grec/train/loop.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// Initializes the codebooks by k-means on the latents of a sample of rows, level by level on the residuals of the
 /// previous level. The released code uses its first batch instead of a sample. Throws error if there are fewer rows
 /// than codes.
-template <Backend B, FeatureSource F>
+template <Backend B, embed::FeatureSource F>
 void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features,
                           rq_vae_training_options const& options) {
   auto sample = epoch_order(features.rows(), options.seed, 0);
@@ -42,7 +42,7 @@ void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features
 }
 
 /// Evaluates a quantizer on the whole catalog with the nearest codes.
-template <Backend B, Quantizer<B> M, FeatureSource F>
+template <Backend B, Quantizer<B> M, embed::FeatureSource F>
 quantizer_evaluation evaluate_quantizer(B& backend, M const& model, F const& features) {
   auto const found = assign_codes(backend, model, features);
   return {.reconstruction_error = found.reconstruction_error,
@@ -69,8 +69,8 @@ inline bool has_collapsed(quantizer_evaluation const& seen, rq_vae_training_opti
 [[noreturn]] inline void raise_collapse(std::int64_t epoch, quantizer_evaluation const& seen) {
   std::string used;
   for (auto const& level : seen.usage)
-    used += concatenate(used.empty() ? "" : ", ", level.used, " of ", level.codes, " (perplexity ",
-                        std::setprecision(4), level.perplexity, ")");
+    used += core::detail::concatenate(used.empty() ? "" : ", ", level.used, " of ", level.codes, " (perplexity ",
+                                      std::setprecision(4), level.perplexity, ")");
   raise<training_error>("epoch ", epoch, ": a codebook has collapsed, codes used by level: ", used,
                         "; look for rows that are far from all others, or try a smaller learning rate, standardized "
                         "features, or revival of unused codes sooner");
@@ -102,7 +102,7 @@ inline bool is_better(rq_vae_progress& p, quantizer_evaluation const& seen) {
 
 /// An RQ-VAE trainer with the features: a train::Learner. The first epochs may bypass the quantizer; the codebooks are
 /// initialized before the first epoch that doesn't.
-template <Backend B, FeatureSource F>
+template <Backend B, embed::FeatureSource F>
 class rq_vae_learner {
  public:
   /// The progress of a run.
@@ -185,11 +185,11 @@ class rq_vae_learner {
 
 /// Trains from the state in `progress` until the last epoch or should_stop; progress.finished is false in the second
 /// case. Throws training_error if a loss isn't finite or a codebook has collapsed.
-template <Backend B, FeatureSource F>
+template <Backend B, embed::FeatureSource F>
 void fit(rq_vae_trainer<B, float>& trainer, F const& features, rq_vae_training_options const& options,
          rq_vae_progress& progress, rq_vae_observer const& observer = {}) {
   rq_vae_learner learner(trainer, features, options);
   train::run_epochs(learner, progress, observer);
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

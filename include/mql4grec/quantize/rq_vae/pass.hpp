@@ -8,7 +8,7 @@
 #include "mql4grec/nn/mlp.hpp"
 #include "mql4grec/quantize/rq_vae/rq_vae.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// The operations that the reconstruction loss and the sum of gradients require from a backend.
 template <class B, class T>
@@ -113,4 +113,4 @@ class rq_vae_pass {
   buffer<T, typename B::memory_space> quantized_;  // (rows, latent width): the decoder's input
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

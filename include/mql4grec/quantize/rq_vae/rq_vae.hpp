@@ -11,7 +11,7 @@
 #include "mql4grec/quantize/codebook/codebook.hpp"
 #include "mql4grec/quantize/rq_vae/config.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// Views of a flat buffer with the layout of rq_vae_layout(): of parameters (T const) or of their gradients (T).
 template <class T, MemorySpace S>
@@ -145,4 +145,4 @@ void initialize(rq_vae<B, T>& model, std::uint64_t seed) {
   });
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

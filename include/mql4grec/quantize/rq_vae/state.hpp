@@ -12,7 +12,7 @@
 #include "mql4grec/quantize/rq_vae/training.hpp"
 #include "mql4grec/train/state_file.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// For nlohmann/json: writes a level's usage.
 void to_json(json& out, level_usage const& u);
@@ -59,7 +59,7 @@ void restore_extra_state(rq_vae_trainer<B, float>& trainer, train::state_file co
     for (auto& batches : level) batches = *next++;
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/quantize/rq_vae/state.inl.hpp"

@@ -3,7 +3,7 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/quantize/rq_vae/state.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 MQL4GREC_DEFINITION void to_json(json& out, level_usage const& u) {
   out = json{{"codes", u.codes}, {"used", u.used}, {"perplexity", u.perplexity}};
@@ -105,4 +105,4 @@ MQL4GREC_DEFINITION json run_conditions(rq_vae_training_options const& o, rq_vae
           {"seed", o.seed}};
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

@@ -14,7 +14,7 @@
 #include "mql4grec/quantize/rq_vae/pass.hpp"
 #include "mql4grec/train/captured_update.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// Options of training. The defaults are the paper's.
 struct rq_vae_trainer_options {
@@ -381,4 +381,4 @@ index_t rq_vae_trainer<B, T>::revive_level(index_t level, std::vector<index_t> c
   return static_cast<index_t>(count);
 }
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

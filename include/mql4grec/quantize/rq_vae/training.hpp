@@ -8,7 +8,7 @@
 #include "mql4grec/quantize/codebook/usage.hpp"
 #include "mql4grec/quantize/rq_vae/trainer.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// Options of an RQ-VAE training.
 struct rq_vae_training_options {
@@ -98,4 +98,4 @@ struct rq_vae_progress {
   bool operator==(rq_vae_progress const&) const = default;
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

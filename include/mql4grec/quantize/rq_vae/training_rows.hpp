@@ -11,10 +11,10 @@
 #include "mql4grec/backend/contract/buffer.hpp"
 #include "mql4grec/quantize/feature_stream.hpp"
 
-namespace mql4grec {
+namespace mql4grec::quantize {
 
 /// Host backends: batches are read on demand into one buffer. Backend and features must outlive this object.
-template <Backend B, FeatureSource F>
+template <Backend B, embed::FeatureSource F>
 class training_rows {
  public:
   /// For batches of at most `batch` rows. device_bytes is ignored.
@@ -43,7 +43,7 @@ concept GatherRowsOps = UploadBufferOps<B> &&
 };
 
 /// Device backends. Backend and features must outlive this object.
-template <Backend B, FeatureSource F>
+template <Backend B, embed::FeatureSource F>
   requires(!std::same_as<typename B::memory_space, host_space>)
 class training_rows<B, F> {
   static_assert(GatherRowsOps<B>, "this backend has no gather_rows; add it in backend/<name>/gather_rows.hpp");
@@ -109,4 +109,4 @@ class training_rows<B, F> {
   std::future<void> reading_;  // last member: destroyed first, and its destructor waits for the reader
 };
 
-}  // namespace mql4grec
+}  // namespace mql4grec::quantize

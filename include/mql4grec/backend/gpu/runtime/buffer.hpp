@@ -37,31 +37,31 @@ class buffer<T, device_space<System>> {
   index_t size_ = 0;
 };
 
-namespace detail {
+namespace gpu::detail {
 template <class T, class Space>
 std::size_t bytes_to_copy(view<T, Space, 1> from, index_t room) {
   expects(from.size() == room, "copy: ", from.size(), " entries into a place for ", room);
   return to_size(room) * sizeof(T);
 }
-}  // namespace detail
+}  // namespace gpu::detail
 
 /// Host to device; waits. Throws error when sizes differ. The copies are in this namespace and not in gpu because ADL
 /// must find them for any system, and views belong to this namespace.
 template <class T, class System>
 void copy(view<T const, host_space, 1> from, view<T, device_space<System>, 1> to) {
-  auto const bytes = detail::bytes_to_copy(from, to.size());
+  auto const bytes = gpu::detail::bytes_to_copy(from, to.size());
   if (bytes > 0) System::copy_from_host(from.data, to.data, bytes);
 }
 /// Device to host; waits.
 template <class T, class System>
 void copy(view<T const, device_space<System>, 1> from, view<std::type_identity_t<T>, host_space, 1> to) {
-  auto const bytes = detail::bytes_to_copy(from, to.size());
+  auto const bytes = gpu::detail::bytes_to_copy(from, to.size());
   if (bytes > 0) System::copy_to_host(from.data, to.data, bytes);
 }
 /// Within a device; waits.
 template <class T, class System>
 void copy(view<T const, device_space<System>, 1> from, view<std::type_identity_t<T>, device_space<System>, 1> to) {
-  auto const bytes = detail::bytes_to_copy(from, to.size());
+  auto const bytes = gpu::detail::bytes_to_copy(from, to.size());
   if (bytes > 0) System::copy_within(from.data, to.data, bytes);
 }
 

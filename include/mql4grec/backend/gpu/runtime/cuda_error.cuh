@@ -10,7 +10,7 @@ namespace mql4grec::gpu::detail {
 inline void check(cudaError_t status, char const* call) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // clears errors that aren't sticky
-  mql4grec::detail::raise("CUDA: ", call, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
+  raise("CUDA: ", call, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
 }
 
 /// "1.5 GiB"

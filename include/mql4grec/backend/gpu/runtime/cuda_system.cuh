@@ -34,8 +34,8 @@ inline int usable_device(int device) {
   auto const status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess) {
     cudaGetLastError();
-    mql4grec::detail::raise("GPU: no usable NVIDIA driver (", cudaGetErrorString(status),
-                            "), expected one that runs CUDA ", CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10);
+    raise("GPU: no usable NVIDIA driver (", cudaGetErrorString(status), "), expected one that runs CUDA ",
+          CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10);
   }
   expects(count > 0, "GPU: this machine has no NVIDIA GPU");
   expects(device >= 0 && device < count, "GPU: device ", device, ", but there are ", count, ", counted from 0");
@@ -185,8 +185,8 @@ struct cuda {
       cudaGetLastError();
       std::size_t free = 0, all = 0;
       cudaMemGetInfo(&free, &all);
-      mql4grec::detail::raise("GPU memory: ", detail::in_gib(bytes), " requested, ", detail::in_gib(free), " of ",
-                              detail::in_gib(all), " free; try a smaller batch");
+      raise("GPU memory: ", detail::in_gib(bytes), " requested, ", detail::in_gib(free), " of ", detail::in_gib(all),
+            " free; try a smaller batch");
     }
     detail::check(status, "cudaMalloc");
     return memory;

@@ -50,7 +50,7 @@ struct sinkhorn_tables {
   /// The factor that scales a sum to `target`; `mass` is the sum including all factors. 0 for an empty row or code,
   /// which stays empty.
   MQL4GREC_HD static double factor(double sum, double mass, double target) {
-    return mass < mql4grec::detail::sinkhorn_least_mass ? 0 : target / sum;
+    return mass < mql4grec::contract::detail::sinkhorn_least_mass ? 0 : target / sum;
   }
 };
 
@@ -107,7 +107,8 @@ struct fill_range : sinkhorn_tables<System> {
       for (index_t i = first; i < first + this->rows_from(first); ++i)
         for (index_t k = t; k < this->plan.columns(); k += this->threads) {
           double const exponent = (lowest - (static_cast<double>(distances(i, k)) - middle) / amplitude) / epsilon;
-          sum += this->plan(i, k) = exponent < mql4grec::detail::sinkhorn_least_exponent ? 0 : std::exp(exponent);
+          sum += this->plan(i, k) =
+              exponent < mql4grec::contract::detail::sinkhorn_least_exponent ? 0 : std::exp(exponent);
         }
       sums[t] = sum;
     });

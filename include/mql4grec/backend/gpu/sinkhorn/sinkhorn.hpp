@@ -33,9 +33,9 @@ struct largest_share_code_of_row {
         highest[t] = mass > highest[t] ? mass : highest[t];
       }
     });
-    double const sum = group.sum(sums), least = group.max(highest) * mql4grec::detail::sinkhorn_equal;
-    int best = sum >= mql4grec::detail::sinkhorn_least_mass ? nearest_with(group, mass_of, least, i)
-                                                            : -1;  // false for NaN too
+    double const sum = group.sum(sums), least = group.max(highest) * mql4grec::contract::detail::sinkhorn_equal;
+    int best = sum >= mql4grec::contract::detail::sinkhorn_least_mass ? nearest_with(group, mass_of, least, i)
+                                                                      : -1;  // false for NaN too
     if (best < 0) best = smallest_by<T>(group, distances.row(i).data, columns);
     group.each([&](int t) {
       if (t == 0) codes[i] = static_cast<code_t>(best);
