@@ -10,6 +10,7 @@
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
+#include "mql4grec/pipeline/model_metadata.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
