@@ -2,7 +2,7 @@
 """group_filter.py FILE: doxygen's input filter. Prints a header or a guide as doxygen needs it; lines keep their numbers.
 
 A header: every name becomes a member of its folder's group (docs/groups.dox); the comment that opens the file becomes
-the file's documentation; namespaces `detail`, defaulted or deleted members without a docstring, and definitions of members outside
+the file's documentation; an inline namespace is left out, as callers leave it out; namespaces `detail`, defaulted or deleted members without a docstring, and definitions of members outside
 their class become empty; fields declared together share their docstring.
 A guide: headings get identifiers that links with `#` find; links to files outside the reference become plain text.
 """
@@ -64,13 +64,13 @@ def header(path: str, text: str) -> str:
         line = lines[i]
         documented, docstring = docstring, []
         if in_detail:
-            in_detail = not re.match(r"\}\s*// namespace (\w+::)*detail", line)
+            in_detail = not re.match(r"\}\s*// namespace (\w+::(inline )?)*detail", line)
             lines[i] = ""
-        elif re.match(r"namespace (\w+::)*detail(::\w+)* \{", line):
+        elif re.match(r"namespace (\w+::(inline )?)*detail(::\w+)* \{", line):
             in_detail = not line.endswith("}")
             lines[i] = ""
-        elif re.match(r"namespace mql4grec[\w:]* \{$", line):
-            lines[i] += opens
+        elif re.match(r"namespace mql4grec[\w:]*(inline \w+)? \{$", line):
+            lines[i] = re.sub(r"::inline \w+", "", line) + opens
         elif re.match(r"\}\s*// namespace mql4grec", line):
             lines[i] = "/** @} */" + line
         elif in_definition or OUTSIDE_ITS_CLASS.match(line):

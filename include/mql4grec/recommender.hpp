@@ -69,6 +69,7 @@ template <Backend B = cpu::backend, Real T = float>
 class recommender_session {
  public:
   recommender_session(recommender_session&&) = default;
+  /// Exchanges the two sessions.
   recommender_session& operator=(recommender_session&& other) noexcept {
     std::swap(state_, other.state_);
     std::swap(searchers_, other.searchers_);  // swapped, since searchers must be destroyed before their backend

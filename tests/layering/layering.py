@@ -3,6 +3,9 @@
     core <- backend <- nn, optim <- train <- catalog, embed, quantize, language, tasks, seq2seq, search, rank, metrics
 
 A stage may include the ground floor, itself, and the value-type headers of stages to its left.
+
+Namespaces follow folders: the outermost namespace of a header in quantize/ is mql4grec::quantize. Those of core/ and
+backend/contract/ are inline; backend/{reference,cpu,gpu}/ are mql4grec::{reference,cpu,gpu}.
 """
 import re
 import sys
@@ -18,6 +21,13 @@ VALUE_TYPES = {
     "rank/ranking.hpp", "metrics/report.hpp",
 }
 WHOLE_SYSTEM = {"recommender.hpp", "recommender_load.hpp", "pipeline.hpp", "mql4grec.hpp", "gpu.cuh"}
+
+# Headers that also open the namespace of another folder, and why.
+OTHER_NAMESPACES = {
+    "backend/gpu/runtime/buffer.hpp": {"mql4grec"},  # specializes contract's buffer for device memory
+    "backend/gpu/runtime/upload_buffer.hpp": {"mql4grec"},  # specializes contract's upload_buffer
+    "backend/gpu/runtime/system.hpp": {"mql4grec::contract::detail"},  # specializes contract's is_host_memory
+}
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)
@@ -48,6 +58,25 @@ def forbidden(source, target):
     return None
 
 
+def namespace_of(source):
+    """The namespace of a header, a path below mql4grec/."""
+    folders = source.split("/")[:-1]
+    if not folders:
+        return "mql4grec"
+    if folders[0] == "backend" and len(folders) > 1:
+        return "mql4grec::inline contract" if folders[1] == "contract" else f"mql4grec::{folders[1]}"
+    return "mql4grec::inline core" if folders[0] == "core" else f"mql4grec::{folders[0]}"
+
+
+def outermost_namespaces(bare):
+    """The namespaces that aren't inside another one, each with its line, of a text without comments and strings."""
+    depth, number = 0, 0
+    for number, text in enumerate(bare.split("\n"), 1):
+        if depth == 0 and (opened := re.match(r"\s*(?:inline )?namespace\b([^{;=]*)\{", text)):
+            yield number, opened[1].strip()
+        depth += text.count("{") - text.count("}")
+
+
 def violations(root):
     for path in sorted([*root.rglob("*.hpp"), *root.rglob("*.cuh")]):
         source = path.relative_to(root).as_posix()
@@ -74,8 +103,13 @@ def violations(root):
             elif reason := forbidden(source, target):
                 yield f"{source}:{line(match)}: must not include {target}: {reason}"
 
+        bare = COMMENT_OR_STRING.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
+        wanted = namespace_of(source)
+        for number, name in outermost_namespaces(bare):
+            if name != wanted and not name.startswith(f"{wanted}::") and name not in OTHER_NAMESPACES.get(source, ()):
+                yield f"{source}:{number}: namespace {name or '{'}, expected {wanted}, that of its folder"
+
         if folder != "backend":
-            bare = COMMENT_OR_STRING.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
             for match in FOREIGN_NAME.finditer(bare):
                 yield f"{source}:{line(match)}: {match[0]} may be named in backend/ alone"
 
@@ -94,7 +128,11 @@ def self_test():
         "rank/ranking.hpp": "",
         "rank/fusion.hpp": '#include <mql4grec/catalog/interactions.hpp>\n#include "ranking.hpp"\n',
         "pipeline.hpp": '#include <mql4grec/rank/fusion.hpp>\n#include <mql4grec/catalog/split.hpp>\n',
-        "mql4grec.hpp": '#include <mql4grec/pipeline.hpp>\n',
+        "mql4grec.hpp": '#include <mql4grec/pipeline.hpp>\nnamespace mql4grec {\nusing rank::ranking;\n}\n',
+        "core/ids.hpp": "namespace mql4grec::inline core {\nnamespace detail {\n}\n}\n// namespace other {\n",
+        "backend/contract/buffer.hpp": "namespace mql4grec::inline contract {\n}\n",
+        "backend/gpu/sort.hpp": "namespace mql4grec::gpu::detail {\n}\nnamespace mql4grec::gpu {\n}\n",
+        "rank/popularity.hpp": "namespace mql4grec::rank {\n}\n",
     }
     bad = {
         "core/up.hpp": '#include <mql4grec/backend/cpu/matmul/matmul.hpp>\n',
@@ -110,6 +148,11 @@ def self_test():
         "rank/blas.hpp": 'void f() { cblas_sgemm(); }\n',
         "extra.hpp": '#include <mql4grec/rank/ranking.hpp>\n',
         "attic/old.hpp": "",
+        "rank/root.hpp": "namespace mql4grec {\n}\n",
+        "rank/neighbour.hpp": "namespace mql4grec::rank {\n}\nnamespace mql4grec::search {\n}\n",
+        "core/named.hpp": "namespace mql4grec::core {\n}\n",
+        "backend/cpu/folder.hpp": "namespace mql4grec::backend {\n}\n",
+        "rank/nameless.hpp": "namespace {\n}\n",
     }
     with tempfile.TemporaryDirectory() as folder:
         for name, text in {**good, **bad}.items():
