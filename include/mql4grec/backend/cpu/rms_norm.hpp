@@ -11,12 +11,9 @@ namespace mql4grec::cpu {
 namespace detail {
 
 struct rms_norm_forward_kernel {
-  MQL4GREC_INLINE static void run(rms_norm_inputs<host_space, float> const& in, float eps,
-                                  view<float, host_space, 2> out, float* inv_rms) {
-    float const *x = in.x.data, *const gain = in.gain.data;
-    float* y = out.data;
-    index_t const rows = in.x.rows(), d = in.x.columns();
-    for (index_t i = 0; i < rows; ++i, x += in.x.stride, y += out.stride) {
+  MQL4GREC_INLINE static void run(float const* x, index_t x_stride, float const* gain, float eps, float* y,
+                                  index_t y_stride, float* inv_rms, index_t rows, index_t d) {
+    for (index_t i = 0; i < rows; ++i, x += x_stride, y += y_stride) {
       float const r = 1.f / __builtin_sqrtf(dot(x, x, d) / static_cast<float>(d) + eps);
       inv_rms[i] = r;
       for (index_t j = 0; j < d; ++j) y[j] = x[j] * r * gain[j];
@@ -54,7 +51,8 @@ struct rms_norm_backward_kernel {
 template <std::same_as<float> T>
 void rms_norm_forward(backend&, rms_norm_inputs<host_space, T> const& in, double eps, out_matrix<backend, T> y,
                       out_vector<backend, T> inv_rms) {
-  dispatch<detail::rms_norm_forward_kernel>(in, static_cast<float>(eps), y, inv_rms.data);
+  dispatch<detail::rms_norm_forward_kernel>(in.x.data, in.x.stride, in.gain.data, static_cast<float>(eps), y.data,
+                                            y.stride, inv_rms.data, in.x.rows(), in.x.columns());
 }
 
 template <std::same_as<float> T>
