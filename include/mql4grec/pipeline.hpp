@@ -3,6 +3,6 @@
 #include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "mql4grec/pipeline/model_metadata.hpp"
+#include "mql4grec/pipeline/quantizer.hpp"
 #include "mql4grec/pipeline/train.hpp"
 #include "mql4grec/pipeline/translate.hpp"
-#include "mql4grec/pipeline/translator.hpp"

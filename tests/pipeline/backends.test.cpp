@@ -5,8 +5,8 @@
 #include "mql4grec/catalog/synthetic.hpp"
 #include "mql4grec/language/to_tokens.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
+#include "mql4grec/pipeline/quantizer.hpp"
 #include "mql4grec/pipeline/translate.hpp"
-#include "mql4grec/pipeline/translator.hpp"
 #include "mql4grec/quantize/rq_vae/learner.hpp"
 #include "mql4grec/quantize/rq_vae/pass.hpp"
 #include "support/check_close.hpp"
@@ -110,7 +110,7 @@ TEST_CASE_TEMPLATE("pipeline: a translator learns, and gives every item a sequen
                    MQL4GREC_TEST_BACKENDS) {
   auto const expected = learnt(reference::backend()), actual = learnt(B());
   CHECK_CLOSE(actual.losses, expected.losses, 2e-3);
-  CHECK(actual.catalog.certified.unique());
+  CHECK(actual.catalog.uniqueness.unique());
   CHECK(actual.catalog.outcome.moved >= 11);
   CHECK_CLOSE(actual.catalog.reconstruction_error, expected.catalog.reconstruction_error, 1e-2);
 }
@@ -119,7 +119,7 @@ TEST_CASE_TEMPLATE("pipeline: residual k-means learns, and gives every item a se
                    MQL4GREC_TEST_BACKENDS) {
   for (index_t const rounds : {0, 2}) {
     auto const expected = clustered(reference::backend(), rounds), actual = clustered(B(), rounds);
-    CHECK(actual.certified.unique());
+    CHECK(actual.uniqueness.unique());
     CHECK(actual.outcome.moved >= 11);
     CHECK_CLOSE(actual.reconstruction_error, expected.reconstruction_error, 1e-2);
   }

@@ -48,7 +48,7 @@ json as_json(translation_request const& request, std::vector<pipeline::translate
   double error = 0;
   for (std::size_t f = 0; f < found.size(); ++f) {
     auto const& one = found[f];
-    auto const& c = one.certified;
+    auto const& c = one.uniqueness;
     files.push_back({{"embeddings", request.embeddings[f].string()},
                      {"index", request.indices[f].string()},
                      {"items", c.items},
@@ -59,7 +59,7 @@ json as_json(translation_request const& request, std::vector<pipeline::translate
                      {"unique", c.unique()},
                      {"reconstruction_error", one.reconstruction_error},
                      {"usage", one.usage},
-                     {"capacity", as_json(one.room)}});
+                     {"capacity", as_json(one.capacity)}});
     items += c.items - c.missing;
     error += one.reconstruction_error * static_cast<double>(c.items - c.missing);
   }
@@ -82,14 +82,14 @@ std::string as_text(translation_request const& request, std::vector<pipeline::tr
   std::string text;
   for (std::size_t f = 0; f < found.size(); ++f) {
     auto const& one = found[f];
-    text += request.indices[f].string() + ": " + one.certified.summary() +
+    text += request.indices[f].string() + ": " + one.uniqueness.summary() +
             "\n  collisions before: " + fixed(100 * one.collisions_before, 2) + " %, " +
             counted(one.outcome.moved, "item") + " moved; reconstruction error " + fixed(one.reconstruction_error, 5) +
             " of variance " + fixed(variance, 5) + "\n  codes used:";
     for (auto const& level : one.usage)
       text += " " + std::to_string(level.used) + "/" + std::to_string(level.codes) + " (perplexity " +
               fixed(level.perplexity, 0) + ")";
-    text += "\n  the fullest prefix holds " + std::to_string(one.room.levels.back().fullest) + " of " +
+    text += "\n  the fullest prefix holds " + std::to_string(one.capacity.levels.back().fullest) + " of " +
             std::to_string(one.codes.sizes().back()) + " items\n";
   }
   return text;

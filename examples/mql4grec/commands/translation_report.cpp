@@ -56,7 +56,7 @@ shown_translation shown_of(translation_request const& request, finished_translat
       .groups = {}};
   for (std::size_t f = 0; f < done.catalogs.size(); ++f) {
     auto const& one = done.catalogs[f];
-    out.files.push_back({request.embeddings[f].filename().string(), one.certified.items, one.certified.missing,
+    out.files.push_back({request.embeddings[f].filename().string(), one.uniqueness.items, one.uniqueness.missing,
                          one.collisions_before, one.collisions, one.outcome.moved});
     auto const counts = quantize::code_counts(one.codes);
     if (out.code_counts.empty()) out.code_counts.resize(counts.size());
@@ -72,7 +72,7 @@ shown_translation shown_of(translation_request const& request, finished_translat
 report_page translation_report(translation_request const& request, finished_translation const& done) {
   auto const& p = done.trained.progress;
   index_t items = 0;
-  for (auto const& one : done.catalogs) items += one.certified.items;
+  for (auto const& one : done.catalogs) items += one.uniqueness.items;
   auto page = page_with("Translation of " + counted(items, "item"),
                         {{"Quantizer", request.run.out.string()},
                          {"Training", (request.kmeans ? "residual k-means, " : std::to_string(p.epoch) + " epochs, ") +

@@ -11,9 +11,9 @@
 #include "mql4grec/embed/npy_features.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "mql4grec/pipeline/model_metadata.hpp"
+#include "mql4grec/pipeline/quantizer.hpp"
 #include "mql4grec/pipeline/train.hpp"
 #include "mql4grec/pipeline/translate.hpp"
-#include "mql4grec/pipeline/translator.hpp"
 #include "mql4grec/rank/ranking.hpp"
 #include "mql4grec/search/constraint.hpp"
 

@@ -34,8 +34,8 @@ struct translated_catalog {
   double collisions_before = 0, collisions = 0;  ///< collision_rate of `nearest` and of `codes`
   std::vector<quantize::level_usage> usage;      ///< of `nearest`, by level
   quantize::collision_outcome outcome;           ///< what the collision policy changed
-  quantize::uniqueness_report certified;         ///< which items of `codes` still share a sequence
-  quantize::capacity_report room;                ///< how much of the code space `codes` occupies
+  quantize::uniqueness_report uniqueness;        ///< which items of `codes` still share a sequence
+  quantize::capacity_report capacity;            ///< how much of the code space `codes` occupies
 };
 
 namespace detail {
@@ -72,8 +72,8 @@ translated_catalog translate_catalog(B& backend, M const& model, F const& featur
                          .reconstruction_error = found.reconstruction_error,
                          .usage = {},
                          .outcome = {},
-                         .certified = {},
-                         .room = {}};
+                         .uniqueness = {},
+                         .capacity = {}};
   out.collisions_before = quantize::collision_rate(out.nearest);
   out.usage = quantize::code_usage(out.nearest);
   out.codes = out.nearest;
@@ -84,8 +84,8 @@ translated_catalog translate_catalog(B& backend, M const& model, F const& featur
             std::visit([&](auto const& rule) { return rule.resolve(host, out.codes, levels, latents); }, policy);
       });
   out.collisions = quantize::collision_rate(out.codes);
-  out.certified = quantize::check_uniqueness(out.codes);
-  out.room = quantize::capacity_of(out.codes);
+  out.uniqueness = quantize::check_uniqueness(out.codes);
+  out.capacity = quantize::capacity_of(out.codes);
   return out;
 }
 

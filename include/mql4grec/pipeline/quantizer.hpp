@@ -1,7 +1,6 @@
 #pragma once
-// Trains a quantizer (translator) in a directory. It contains the best model so far (model.safetensors, which reads
-// unscaled features), its description (translator.json), and the state from which the run continues
-// (training.safetensors).
+// Trains a quantizer in a directory. It contains the best model so far (model.safetensors, which reads unscaled
+// features), its description (translator.json), and the state from which the run continues (training.safetensors).
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -150,5 +149,5 @@ quantizer_run_result learn_residual_kmeans(
 }  // namespace mql4grec::pipeline
 
 #if !MQL4GREC_COMPILED
-#include "mql4grec/pipeline/translator.inl.hpp"
+#include "mql4grec/pipeline/quantizer.inl.hpp"
 #endif

@@ -1,9 +1,9 @@
 #pragma once
-// Definitions of what pipeline/translator.hpp declares and isn't a template.
+// Definitions of what pipeline/quantizer.hpp declares and isn't a template.
 #include <cmath>
 
 #include "mql4grec/core/json.hpp"
-#include "mql4grec/pipeline/translator.hpp"
+#include "mql4grec/pipeline/quantizer.hpp"
 
 namespace mql4grec::pipeline::detail {
 
