@@ -60,13 +60,13 @@ void training_step(benchmark::State& state) {
   auto b = make(state.range(0));
   seq2seq::t5<device, float> model(b, {});
   initialize(model, 1);
-  seq2seq::trainer<device, float> teacher(b, model, {.block_tokens = 1 << 30});
+  seq2seq::trainer<device, float> trainer(b, model, {.block_tokens = 1 << 30});
   auto const all = bench::random_batch(1024, 8, true);
   seq2seq::device_dataset<device> set;
   set.assign(b, all);
   std::vector<index_t> which(1024);
   std::iota(which.begin(), which.end(), index_t{0});
-  auto const step = [&] { return state.range(1) ? teacher.step(set, which, 1e-4) : teacher.step(all, 1e-4); };
+  auto const step = [&] { return state.range(1) ? trainer.step(set, which, 1e-4) : trainer.step(all, 1e-4); };
   for (int i = 0; i < 3; ++i) step();  // scratch of the final size, then captured
   for (auto _ : state) {
     step();
@@ -85,13 +85,13 @@ void one_request(benchmark::State& state) {
   seq2seq::frozen_t5 const frozen(b, std::move(model));
   search::beam_searcher<device, seq2seq::frozen_t5<device, float>> searcher(b, frozen, trie);
   auto const queries = bench::random_batch(1, 16, false);
-  auto const ask = [&] {
+  auto const run_queries = [&] {
     search::beams found;
     searcher.search({.batch = queries, .part = {0, 1}}, {}, found);
     return found;
   };
-  for (int i = 0; i < 3; ++i) ask();
-  for (auto _ : state) benchmark::DoNotOptimize(ask());
+  for (int i = 0; i < 3; ++i) run_queries();
+  for (auto _ : state) benchmark::DoNotOptimize(run_queries());
 }
 
 /// Arguments: bits, beams. 1024 users at once.
@@ -105,13 +105,13 @@ void beam_search(benchmark::State& state) {
   search::beam_options const options{.beams = state.range(1), .block_rows = users * state.range(1)};
   auto const queries = bench::random_batch(users, 16, false);
   search::beam_searcher<device, seq2seq::frozen_t5<device, float>> searcher(b, frozen, trie);
-  auto const ask = [&] {
+  auto const run_queries = [&] {
     search::beams found;
     searcher.search({.batch = queries, .part = {0, users}}, options, found);
     return found;
   };
-  for (int i = 0; i < 3; ++i) ask();
-  for (auto _ : state) benchmark::DoNotOptimize(ask());
+  for (int i = 0; i < 3; ++i) run_queries();
+  for (auto _ : state) benchmark::DoNotOptimize(run_queries());
   rate(state, "users/s", static_cast<double>(users));
 }
 

@@ -27,9 +27,9 @@ void training_step(benchmark::State& state) {
   cpu::backend b(state.range(0), bench::precision_of(state.range(1)));
   model_type model(b, {});
   seq2seq::initialize(model, 1);
-  seq2seq::trainer<cpu::backend, float> teacher(b, model, {});
+  seq2seq::trainer<cpu::backend, float> trainer(b, model, {});
   auto const all = bench::random_batch(256, 8, true);
-  for (auto _ : state) teacher.step(all, 1e-4);
+  for (auto _ : state) trainer.step(all, 1e-4);
   state.counters["examples/s"] =
       benchmark::Counter(static_cast<double>(all.size()), benchmark::Counter::kIsIterationInvariantRate);
   double const rows = static_cast<double>(all.targets.size());

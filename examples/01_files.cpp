@@ -20,7 +20,7 @@ struct scratch_directory {
   ~scratch_directory() { std::filesystem::remove_all(path); }
 };
 
-void write_dataset(std::filesystem::path const& directory, catalog::synthetic_domain const& shop,
+void write_dataset(std::filesystem::path const& directory, catalog::synthetic_dataset const& shop,
                    vocabulary const& vocab) {
   catalog::dataset_paths const paths(directory);
   make_directory(directory);
@@ -56,7 +56,7 @@ int main() {
   scratch_directory const scratch;
   auto const shop_path = scratch.path / "Instruments", model_path = scratch.path / "model";
   vocabulary const vocab;
-  auto const shop = catalog::make_synthetic_domain({.items = 100, .users = 200}, 0);
+  auto const shop = catalog::make_synthetic_dataset({.items = 100, .users = 200}, 0);
   write_dataset(shop_path, shop, vocab);
 
   // example-begin files

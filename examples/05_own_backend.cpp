@@ -34,14 +34,14 @@ using namespace mql4grec;
 
 int main() {
   vocabulary const vocab({.modalities = {{"a", {8, 8, 8, 8}}}});
-  tasks::batch lessons;
-  lessons.append(std::vector<token_t>{token_t{3}, token_t{12}, token_t{20}, token_t{30}},
-                 std::vector<token_t>{token_t{4}, token_t{13}, token_t{21}, token_t{31}});
+  tasks::batch training_batch;
+  training_batch.append(std::vector<token_t>{token_t{3}, token_t{12}, token_t{20}, token_t{30}},
+                        std::vector<token_t>{token_t{4}, token_t{13}, token_t{21}, token_t{31}});
   counting::backend backend;
   t5<counting::backend, float> model(backend, {.vocabulary = vocab.size()});
   initialize(model, 1);
-  trainer<counting::backend, float> teacher(backend, model, {});
-  double const loss = teacher.step(lessons, 1e-3);
+  trainer<counting::backend, float> t5_trainer(backend, model, {});
+  double const loss = t5_trainer.step(training_batch, 1e-3);
   std::printf("loss %.3f; the step's products took %.1f million floating-point operations\n", loss,
               backend.floating_point_operations / 1e6);
   return std::isfinite(loss) && backend.floating_point_operations > 0 ? 0 : 1;

@@ -30,7 +30,7 @@ double distance(host_array<float, 2> const& features, std::size_t a, std::size_t
 /// frequent next kind.
 class counted_walk {
  public:
-  explicit counted_walk(catalog::synthetic_domain const& shop) : codes_(shop.codes[0]) {
+  explicit counted_walk(catalog::synthetic_dataset const& shop) : codes_(shop.codes[0]) {
     for (std::size_t i = 0; i < codes_.shape(0); ++i) item_with_[row(codes_, i)] = item_id(i);
     for (index_t u = 0; u < shop.interactions.users(); ++u) {
       auto const items = catalog::training_items(shop.interactions, user_id(u));
@@ -54,19 +54,19 @@ class counted_walk {
 }  // namespace
 
 TEST_CASE("synthetic: the same options give the same catalog, another seed another one") {
-  auto const one = catalog::make_synthetic_domain({.users = 50}, 0);
-  auto const again = catalog::make_synthetic_domain({.users = 50}, 0);
+  auto const one = catalog::make_synthetic_dataset({.users = 50}, 0);
+  auto const again = catalog::make_synthetic_dataset({.users = 50}, 0);
   CHECK(one.interactions == again.interactions);
   CHECK(one.items == again.items);
   CHECK(one.features == again.features);
   CHECK(one.codes == again.codes);
-  CHECK(catalog::make_synthetic_domain({.users = 50, .seed = 1}, 0).interactions != one.interactions);
-  CHECK(catalog::make_synthetic_domain({.users = 60}, 0).interactions.of(user_id{7}).size() ==
+  CHECK(catalog::make_synthetic_dataset({.users = 50, .seed = 1}, 0).interactions != one.interactions);
+  CHECK(catalog::make_synthetic_dataset({.users = 60}, 0).interactions.of(user_id{7}).size() ==
         one.interactions.of(user_id{7}).size());
 }
 
 TEST_CASE("synthetic: nobody takes an item twice, and histories are as long as asked for") {
-  auto const shop = catalog::make_synthetic_domain({.items = 14, .users = 200, .min_length = 3, .max_length = 14}, 0);
+  auto const shop = catalog::make_synthetic_dataset({.items = 14, .users = 200, .min_length = 3, .max_length = 14}, 0);
   std::set<std::size_t> lengths;
   for (index_t u = 0; u < 200; ++u) {
     auto const items = shop.interactions.of(user_id(u));
@@ -92,17 +92,17 @@ TEST_CASE("synthetic: a sequence of codes names one item of all domains, series 
 }
 
 TEST_CASE("synthetic: titles say what an item is") {
-  auto const shop = catalog::make_synthetic_domain({.users = 0}, 0);
+  auto const shop = catalog::make_synthetic_dataset({.users = 0}, 0);
   std::set<std::string> titles;
   for (auto const& [id, item] : shop.items) titles.insert(item.title);
   CHECK(shop.name == "Instruments");
   CHECK(titles.size() == 400);
   CHECK(titles.contains("Vintage walnut acoustic guitar"));
-  CHECK(catalog::make_synthetic_domain({.users = 0}, 4).name == "Instruments2");
+  CHECK(catalog::make_synthetic_dataset({.users = 0}, 4).name == "Instruments2");
 }
 
 TEST_CASE("synthetic: text is close for items of a kind, images for items of a material") {
-  auto const shop = catalog::make_synthetic_domain({.users = 0}, 0);
+  auto const shop = catalog::make_synthetic_dataset({.users = 0}, 0);
   for (std::size_t m = 0; m < 2; ++m) {
     double same = 0, other = 0;
     index_t sames = 0, others = 0;
@@ -117,7 +117,7 @@ TEST_CASE("synthetic: text is close for items of a kind, images for items of a m
 }
 
 TEST_CASE("synthetic: the next item follows from the history and not from popularity") {
-  auto const shop = catalog::make_synthetic_domain({}, 0);
+  auto const shop = catalog::make_synthetic_dataset({}, 0);
   auto const popular = rank::popularity(shop.interactions, 10);
   counted_walk const walk(shop);
   metrics::metric_accumulator by_popularity, by_history;
@@ -135,7 +135,7 @@ TEST_CASE("synthetic: the next item follows from the history and not from popula
 }
 
 TEST_CASE("synthetic: missing modalities leave rows of zeros and of -1") {
-  auto const shop = catalog::make_synthetic_domain({.users = 1, .missing_text = 0.2, .missing_image = 0.5}, 0);
+  auto const shop = catalog::make_synthetic_dataset({.users = 1, .missing_text = 0.2, .missing_image = 0.5}, 0);
   std::array<int, 2> missing = {0, 0};
   for (std::size_t i = 0; i < 400; ++i)
     for (std::size_t m = 0; m < 2; ++m) {
@@ -150,11 +150,11 @@ TEST_CASE("synthetic: missing modalities leave rows of zeros and of -1") {
 }
 
 TEST_CASE("synthetic: what can't be made is refused with the numbers") {
-  CHECK_THROWS_AS(catalog::make_synthetic_domain({.items = 0}, 0), error);
-  CHECK_THROWS_AS(catalog::make_synthetic_domain({.items = 5}, 0), error);
-  CHECK_THROWS_AS(catalog::make_synthetic_domain({}, 25), error);
-  CHECK_THROWS_AS(catalog::make_synthetic_domain({.min_length = 9, .max_length = 8}, 0), error);
-  CHECK(catalog::make_synthetic_domain({.items = 1, .users = 3, .min_length = 0, .max_length = 1}, 0)
+  CHECK_THROWS_AS(catalog::make_synthetic_dataset({.items = 0}, 0), error);
+  CHECK_THROWS_AS(catalog::make_synthetic_dataset({.items = 5}, 0), error);
+  CHECK_THROWS_AS(catalog::make_synthetic_dataset({}, 25), error);
+  CHECK_THROWS_AS(catalog::make_synthetic_dataset({.min_length = 9, .max_length = 8}, 0), error);
+  CHECK(catalog::make_synthetic_dataset({.items = 1, .users = 3, .min_length = 0, .max_length = 1}, 0)
             .interactions.users() == 3);
   CHECK(catalog::make_synthetic_catalog({.datasets = 0}).empty());
 }

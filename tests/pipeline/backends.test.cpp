@@ -23,7 +23,7 @@ language::vocabulary const& vocab() {
 }
 
 tasks::dataset shop() {
-  auto const made = catalog::make_synthetic_domain({.items = 60, .users = 40}, 0);
+  auto const made = catalog::make_synthetic_dataset({.items = 60, .users = 40}, 0);
   tasks::dataset data{.interactions = made.interactions, .items = made.items, .name = "shop"};
   for (auto const kind : {language::modality::text, language::modality::image})
     data.tokens.push_back(language::to_tokens(view_of(made.codes[static_cast<std::size_t>(kind)]), vocab(), kind));

@@ -41,7 +41,7 @@ pipeline::run_options demo_run(std::filesystem::path const& out) {
 
 /// The files of a dataset directory that exist before the translation: interactions, titles, features.
 std::filesystem::path write_catalog(std::filesystem::path const& out) {
-  auto const shop = catalog::make_synthetic_domain({.users = 1000}, 3);  // the kitchen shop: no name of a real dataset
+  auto const shop = catalog::make_synthetic_dataset({.users = 1000}, 3);  // the kitchen shop: no name of a real dataset
   auto const directory = out / shop.name;
   catalog::dataset_paths const paths(directory);
   make_directory(directory);

@@ -4,7 +4,7 @@
 //
 // An item is a kind, a material and a finish (and a series once all combinations are used up). Text features depend
 // mostly on the kind, image features mostly on material and finish. A user has a preference that drifts, and moves from
-// kind to kind by a rule that all users of all domains share. So the next item follows from the history, and hardly
+// kind to kind by a rule that all users of all datasets share. So the next item follows from the history, and hardly
 // from the popularity of items.
 #include <cstdint>
 #include <string>
@@ -22,9 +22,9 @@ namespace mql4grec::catalog {
 
 /// The size and the difficulty of the built-in catalog.
 struct synthetic_options {
-  index_t datasets = 1;      ///< at most 25, because the kinds of all domains share the 256 codes of one level
-  index_t items = 400;       ///< per domain; 400 is every combination of factors, further items are series of these
-  index_t users = 1500;      ///< per domain
+  index_t datasets = 1;      ///< at most 25, because the kinds of all datasets share the 256 codes of one level
+  index_t items = 400;       ///< per dataset; 400 is every combination of factors, further items are series of these
+  index_t users = 1500;      ///< per dataset
   index_t min_length = 6;    ///< shortest history of a user, in items
   index_t max_length = 14;   ///< longest history of a user, in items; at most `items`
   index_t text_width = 48;   ///< columns of the text features
@@ -35,11 +35,11 @@ struct synthetic_options {
   std::uint64_t seed = 42;   ///< of all random choices
 };
 
-/// One synthetic domain. `features` and `codes` contain text at index 0 and images at index 1. The codes are a readable
-/// substitute for those of a trained quantizer: four codes identify one item and have the same meaning in every domain.
-/// An item that lacks a modality has zero features and codes of −1 there. An item without text has no description
-/// either.
-struct synthetic_domain {
+/// One synthetic dataset. `features` and `codes` contain text at index 0 and images at index 1. The codes are a
+/// readable substitute for those of a trained quantizer: four codes identify one item and have the same meaning in
+/// every dataset. An item that lacks a modality has zero features and codes of −1 there. An item without text has no
+/// description either.
+struct synthetic_dataset {
   std::string name;                              ///< the shop's name, with a number from the second round of shops on
   mql4grec::catalog::interactions interactions;  ///< of every user
   item_descriptions items;                       ///< titles and other descriptions
@@ -49,8 +49,8 @@ struct synthetic_domain {
 
 namespace detail {
 
-inline void check_synthetic(synthetic_options const& options, index_t domain) {
-  expects(domain >= 0 && domain < 25, "synthetic domain ", domain, ", expected 0 to 24");
+inline void check_synthetic(synthetic_options const& options, index_t dataset_number) {
+  expects(dataset_number >= 0 && dataset_number < 25, "synthetic dataset ", dataset_number, ", expected 0 to 24");
   auto const most = 256 * factor_combinations;
   expects(options.items >= 1 && options.items <= most, options.items, " synthetic items, expected 1 to ", most);
   auto const [shortest, longest] = std::pair(options.min_length, options.max_length);
@@ -58,8 +58,8 @@ inline void check_synthetic(synthetic_options const& options, index_t domain) {
           " out of ", options.items, " items");
 }
 
-inline void remove_modalities(synthetic_options const& options, index_t domain, synthetic_domain& out) {
-  auto random = synthetic_random(options.seed, synthetic_stream::missing, domain);
+inline void remove_modalities(synthetic_options const& options, index_t dataset_number, synthetic_dataset& out) {
+  auto random = synthetic_random(options.seed, synthetic_stream::missing, dataset_number);
   for (std::size_t i = 0; i < out.codes.front().shape(0); ++i) {
     bool const missing[] = {random.uniform() < options.missing_text, random.uniform() < options.missing_image};
     if (missing[0]) out.items.erase(item_id(i));
@@ -73,26 +73,27 @@ inline void remove_modalities(synthetic_options const& options, index_t domain, 
 
 }  // namespace detail
 
-/// Generates domain number `domain`, 0 … 24. Equal options give equal domains. Throws error when the domain, the number
-/// of items or the lengths of histories are out of range.
-inline synthetic_domain make_synthetic_domain(synthetic_options const& options, index_t domain) {
-  detail::check_synthetic(options, domain);
+/// Generates dataset number `dataset_number`, 0 … 24. Equal options give equal datasets. Throws error when that number,
+/// the number of items or the lengths of histories are out of range.
+inline synthetic_dataset make_synthetic_dataset(synthetic_options const& options, index_t dataset_number) {
+  detail::check_synthetic(options, dataset_number);
   auto const shops = std::ssize(detail::synthetic_shops);
-  auto const& shop = detail::synthetic_shops[to_size(domain % shops)];
-  synthetic_domain out;
-  out.name = std::string(shop.name) + (domain < shops ? "" : std::to_string(domain / shops + 1));
-  auto const items = detail::make_latent_items(options.seed, domain, options.items);
+  auto const& shop = detail::synthetic_shops[to_size(dataset_number % shops)];
+  synthetic_dataset out;
+  out.name = std::string(shop.name) + (dataset_number < shops ? "" : std::to_string(dataset_number / shops + 1));
+  auto const items = detail::make_latent_items(options.seed, dataset_number, options.items);
   for (std::size_t i = 0; i < items.size(); ++i)
     out.items.emplace(item_id(i), detail::describe(shop, out.name, items[i]));
   for (index_t modality = 0; modality < 2; ++modality) {
     auto const width = modality == 0 ? options.text_width : options.image_width;
-    out.features.push_back(detail::make_features(items, domain, modality, {options.seed, width, options.noise}));
-    out.codes.push_back(detail::make_codes(items, domain, modality));
+    out.features.push_back(
+        detail::make_features(items, dataset_number, modality, {options.seed, width, options.noise}));
+    out.codes.push_back(detail::make_codes(items, dataset_number, modality));
   }
-  detail::remove_modalities(options, domain, out);
+  detail::remove_modalities(options, dataset_number, out);
   detail::synthetic_walk const walk(items);
   for (index_t u = 0; u < options.users; ++u) {
-    auto random = detail::synthetic_random(options.seed, detail::synthetic_stream::users, domain, u);
+    auto random = detail::synthetic_random(options.seed, detail::synthetic_stream::users, dataset_number, u);
     auto const length = options.min_length + random.below(options.max_length - options.min_length + 1);
     out.interactions.add_user(std::to_string(u), walk.history(random, length));
   }
@@ -100,10 +101,10 @@ inline synthetic_domain make_synthetic_domain(synthetic_options const& options, 
   return out;
 }
 
-/// Generates domains 0 … options.domains − 1; see make_synthetic_domain().
-inline std::vector<synthetic_domain> make_synthetic_catalog(synthetic_options const& options = {}) {
-  std::vector<synthetic_domain> datasets;
-  for (index_t d = 0; d < options.datasets; ++d) datasets.push_back(make_synthetic_domain(options, d));
+/// Generates datasets 0 … options.datasets − 1; see make_synthetic_dataset().
+inline std::vector<synthetic_dataset> make_synthetic_catalog(synthetic_options const& options = {}) {
+  std::vector<synthetic_dataset> datasets;
+  for (index_t d = 0; d < options.datasets; ++d) datasets.push_back(make_synthetic_dataset(options, d));
   return datasets;
 }
 

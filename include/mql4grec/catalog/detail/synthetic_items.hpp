@@ -14,7 +14,7 @@
 
 namespace mql4grec::catalog::detail {
 
-/// One synthetic shop. Materials and finishes are the same in all shops, so a model can transfer them between domains.
+/// One synthetic shop. Materials and finishes are the same in all shops, so a model can transfer them between datasets.
 struct synthetic_shop {
   std::string_view name;
   std::array<std::string_view, 10> kinds;
@@ -62,11 +62,11 @@ struct latent_item {
   index_t series;  ///< 0 as long as there are unused combinations
 };
 
-/// `count` different items of a domain, in an order that depends on the seed and the domain.
-inline std::vector<latent_item> make_latent_items(std::uint64_t seed, index_t domain, index_t count) {
+/// `count` different items of a dataset, in an order that depends on the seed and the dataset.
+inline std::vector<latent_item> make_latent_items(std::uint64_t seed, index_t dataset_number, index_t count) {
   std::vector<index_t> order(to_size(factor_combinations));
   for (index_t i = 0; i < factor_combinations; ++i) order[to_size(i)] = i;
-  shuffle(std::span(order), synthetic_random(seed, synthetic_stream::combinations, domain));
+  shuffle(std::span(order), synthetic_random(seed, synthetic_stream::combinations, dataset_number));
   auto const finishes = std::ssize(synthetic_finishes);
   auto const materials = std::ssize(synthetic_materials);
   std::vector<latent_item> items;
@@ -107,9 +107,9 @@ struct feature_options {
 };
 
 /// Features (items, width): Σ strength · direction of the factor's value + noise. A factor's value has the same random
-/// direction in every domain.
-inline host_array<float, 2> make_features(std::vector<latent_item> const& items, index_t domain, index_t modality,
-                                          feature_options const& options) {
+/// direction in every dataset.
+inline host_array<float, 2> make_features(std::vector<latent_item> const& items, index_t dataset_number,
+                                          index_t modality, feature_options const& options) {
   auto const strength = strengths_by_modality[to_size(modality)];
   auto const direction = [&](index_t factor, index_t value) {
     return synthetic_random(options.seed, synthetic_stream::meaning, modality * 8 + factor, value);
@@ -117,12 +117,12 @@ inline host_array<float, 2> make_features(std::vector<latent_item> const& items,
   host_array<float, 2> features({items.size(), to_size(options.width)});
   for (std::size_t i = 0; i < items.size(); ++i) {
     auto const& [factors, number] = items[i];
-    auto kind = direction(0, domain * kinds_per_shop + factors.kind);
+    auto kind = direction(0, dataset_number * kinds_per_shop + factors.kind);
     auto material = direction(1, factors.material);
     auto finish = direction(2, factors.finish);
     auto series = direction(3, number);
     auto noise =
-        synthetic_random(options.seed, synthetic_stream::noise, domain * 8 + modality, static_cast<index_t>(i));
+        synthetic_random(options.seed, synthetic_stream::noise, dataset_number * 8 + modality, static_cast<index_t>(i));
     for (std::size_t j = 0; j < features.shape(1); ++j)
       features(i, j) = static_cast<float>(strength.kind * kind.normal() + strength.material * material.normal() +
                                           strength.finish * finish.normal() + strength.series * series.normal() +
@@ -133,11 +133,12 @@ inline host_array<float, 2> make_features(std::vector<latent_item> const& items,
 
 /// Codes (items, 4), with the modality's strongest factor at the first level, as a residual quantizer would assign
 /// them.
-inline host_array<code_t, 2> make_codes(std::vector<latent_item> const& items, index_t domain, index_t modality) {
+inline host_array<code_t, 2> make_codes(std::vector<latent_item> const& items, index_t dataset_number,
+                                        index_t modality) {
   host_array<code_t, 2> codes({items.size(), std::size_t{4}});
   for (std::size_t i = 0; i < items.size(); ++i) {
     auto const& [factors, series] = items[i];
-    auto const kind = domain * kinds_per_shop + factors.kind;
+    auto const kind = dataset_number * kinds_per_shop + factors.kind;
     std::array<index_t, 4> const text = {kind, factors.material, factors.finish, series};
     std::array<index_t, 4> const image = {factors.material, factors.finish, kind, series};
     for (std::size_t level = 0; level < 4; ++level) codes(i, level) = code_t((modality == 0 ? text : image)[level]);
