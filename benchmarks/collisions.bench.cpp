@@ -14,7 +14,7 @@ namespace {
 constexpr index_t width = 32;
 std::vector<index_t> const sizes = {256, 256, 256, 256};
 
-/// Latents that are made when they are asked for: a function of the item's number, or the same for all.
+/// Latents that are generated on request: a function of the item's number, or the same for all.
 struct made_latents {
   index_t items;
   bool alike = false;

@@ -1,4 +1,4 @@
-// Prints docs/operations.md: which backend has which operation, read from the concepts that ask for them.
+// Prints docs/operations.md: which backend has which operation, read from the concepts that require them.
 //   operations FILE           exits with 1 when the file has another content
 //   operations --write FILE   writes it
 #include <complex>
@@ -49,7 +49,7 @@ std::string row(char const* concept_name, char const* operations, Has has) {
 
 std::string table() {
   return joined(
-      "| asked for by | operations | reference | cpu | gpu, every system |\n|---|---|---|---|---|\n",
+      "| required by | operations | reference | cpu | gpu, every system |\n|---|---|---|---|---|\n",
       row("MemoryOps", "`copy`, `fill`", []<class B, class T>() { return MemoryOps<B, T>; }),
       row("nn::LinearOps", "`matmul`", []<class B, class T>() { return nn::LinearOps<B, T>; }),
       row("nn::DenseOps", "`bias_forward`, `bias_relu_forward`", []<class B, class T>() { return nn::DenseOps<B, T>; }),
@@ -154,11 +154,11 @@ std::string document() {
   return joined(
       "# Operations and backends\n\nWritten by `docs/operations.cpp` from the concepts themselves; a test compares. A "
       "cell names the scalars for which the\n"
-      "backend has everything that the concept asks for. `cpu::backend` falls back to the reference's loops for what "
+      "backend has everything that the concept requires. `cpu::backend` falls back to the reference's loops for what "
       "it has no file of\n"
       "its own; `gpu::backend<System>` has every operation written once for the systems `cpp`, `omp` and `cuda`, and "
       "`cuda` its own kernels\n"
-      "where a file says so.\n\n",
+      "where a file documents it.\n\n",
       table(), "\nWhere they are defined:\n\n- `backend/reference/`\n", own_files(backends / "reference", operations),
       "- `backend/cpu/`\n", own_files(backends / "cpu", operations), "- `backend/gpu/`\n",
       own_files(backends / "gpu", operations));
@@ -177,6 +177,6 @@ int main(int count, char** arguments) {
   std::ostringstream there;
   there << std::ifstream(path).rdbuf();
   if (there.str() == now) return 0;
-  std::fprintf(stderr, "%s isn't what the concepts say; write it again with --write\n", path.c_str());
+  std::fprintf(stderr, "%s doesn't match the concepts; write it again with --write\n", path.c_str());
   return 1;
 }

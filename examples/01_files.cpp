@@ -80,6 +80,6 @@ int main() {
     if (description.title.ends_with("guitar")) guitars.allow->push_back(item);
   print("anything new", best, data.items);
   print("a new guitar", service.recommend(bought, 5, guitars), data.items);
-  print("for somebody unknown", service.recommend({}, 5), data.items);
+  print("for a user without a history", service.recommend({}, 5), data.items);
   return 0;
 }

@@ -1,7 +1,7 @@
 """What the peer scripts share: the data set as token ids, the six tasks, T5's configuration, one JSON line of figures.
 
 Call `set_threads` before importing torch: it takes away CPU-type settings meant for other programs, so that a peer picks its
-own kernels, sets the number of threads asked for, and starts the script again with an allocator that keeps its memory
+own kernels, sets the requested number of threads, and starts the script again with an allocator that keeps its memory
 (glibc hands every large block back to the kernel after each operation: 15 % of a training step's processor time here;
 `MALLOC_MMAP_THRESHOLD_` in the environment leaves that as it is).
 """
@@ -24,7 +24,7 @@ def add_device_option(parser):
 
 
 def synchronize(device):
-    """Kernels of a GPU run behind the host; a clock has to wait for them."""
+    """GPU kernels run asynchronously; a clock has to wait for them."""
     if device.startswith("cuda"):
         import torch
         torch.cuda.synchronize(device)
@@ -115,7 +115,7 @@ def load_model(directory, seed=0):
 
 
 def padded(sequences, fill):
-    """(B, longest) ids with `fill` behind the shorter ones."""
+    """(B, longest) ids with `fill` after the shorter ones."""
     import torch
     longest = max(map(len, sequences))
     return torch.tensor([s + [fill] * (longest - len(s)) for s in sequences])

@@ -20,7 +20,7 @@ import common
 
 
 class VocabularyAsTokenizer:
-    """The few things CTranslate2's loader asks of a tokenizer."""
+    """The interface that CTranslate2's loader requires of a tokenizer."""
     pad_token, eos_token, unk_token = "<pad>", "</s>", "<pad>"
 
     def get_vocab(self):

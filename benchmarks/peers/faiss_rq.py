@@ -7,7 +7,7 @@ greedy: a residual quantizer, plain k-means on the residuals of each level and t
 beam: faiss's own way, `ResidualQuantizer` as it comes: k-means in growing dimensions, and training and encoding keep the best 5
       prefixes. Its codes are not the nearest ones level by level.
 opq_pq: a learned rotation and a product quantizer, without lists (no IVF). As many bits, but its codes are no refinement of each
-        other: level l + 1 says nothing more about what level l describes.
+        other: level l + 1 adds no information to level l.
 All on the embeddings as they are, all rows for training. The encoding's speed is the best of --repeat passes over all rows.
 """
 import argparse

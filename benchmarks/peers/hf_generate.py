@@ -13,7 +13,7 @@ import common
 
 
 def allowed_tokens(sequences):
-    """prefix (with <pad> in front) → its children, sorted."""
+    """prefix (with a leading <pad>) → its children, sorted."""
     children = {}
     for sequence in sequences:
         path = (common.PAD, *sequence, common.EOS)

@@ -43,7 +43,7 @@ T weighed_gated_gelu(dropout site, matrix<T> const& gates, matrix<T> const& weig
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("relu: lets positive entries and their gradients pass, and no others", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("relu: passes positive entries and their gradients only", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto h = on(backend, matrix{{-1.f, 0.f, 2.f}}), dh = on(backend, matrix{{5.f, 6.f, 7.f}});
   relu_forward<float>(backend, none, h);
@@ -52,8 +52,7 @@ TEST_CASE_TEMPLATE("relu: lets positive entries and their gradients pass, and no
   CHECK_CLOSE(dh, matrix{{0.f, 0.f, 7.f}}, 0);
 }
 
-TEST_CASE_TEMPLATE("relu: where it let an entry pass, dropout decides alike in both directions", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("relu: dropout is the same in forward and backward", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto h = on(backend, constant({20, 130}, 1.f)), dh = on(backend, constant({20, 130}, 1.f));
   relu_forward<float>(backend, some, h);
@@ -62,14 +61,14 @@ TEST_CASE_TEMPLATE("relu: where it let an entry pass, dropout decides alike in b
   CHECK(fetched(h)(3, 129) == (keeps(some, 3, 129) ? static_cast<float>(some.scale()) : 0.f));
 }
 
-TEST_CASE_TEMPLATE("gated_gelu: is gelu of the gate times the linear branch", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("gated_gelu: equals gelu of the gate times the linear branch", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto h = poisoned<float>(backend, {1, 3});
   gated_gelu_forward<float>(backend, none, on(backend, matrix{{1.f, -1.f, 0.f, 1.f, 10.f, 5.f}}), h);
   CHECK_CLOSE(h, matrix{{0.841192f, -1.58808f, 0.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("gated_gelu: far from zero it is the linear branch times the gate, or nothing", B,
+TEST_CASE_TEMPLATE("gated_gelu: far from zero it is the linear branch times the gate, or zero", B,
                    MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto const gates = on(backend, matrix{{50.f, -50.f, 3.f, 3.f}});
@@ -81,7 +80,7 @@ TEST_CASE_TEMPLATE("gated_gelu: far from zero it is the linear branch times the 
   CHECK_CLOSE(dgates, matrix{{3.f, 0.f, 50.f, 0.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("activations: equal the reference at sizes that hurt, with every instruction set", S,
+TEST_CASE_TEMPLATE("activations: equal the reference at edge-case sizes, with every instruction set", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   constexpr double allowed = tolerance<typename S::backend, T>;

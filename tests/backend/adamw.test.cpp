@@ -6,7 +6,7 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE_TEMPLATE("adamw_step: the first step moves every parameter by the learning rate, against its gradient", B,
+TEST_CASE_TEMPLATE("adamw_step: the first step changes every parameter by the learning rate, against its gradient", B,
                    MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto parameter = on(backend, vector{1.f, 1.f, 1.f}), first = on(backend, constant(3, 0.f)),
@@ -18,8 +18,7 @@ TEST_CASE_TEMPLATE("adamw_step: the first step moves every parameter by the lear
   CHECK_CLOSE(second, vector{1e-7f, 9e-3f, 10.f}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("adamw_step: without a gradient it only decays, by learning rate times decay", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("adamw_step: a zero gradient only applies weight decay", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto parameter = on(backend, vector{2.f}), first = on(backend, vector{0.f}), second = on(backend, vector{0.f});
   adamw_step<float>(backend, {.learning_rate = 0.5, .weight_decay = 0.1},
@@ -27,7 +26,7 @@ TEST_CASE_TEMPLATE("adamw_step: without a gradient it only decays, by learning r
   CHECK_CLOSE(parameter, vector{1.9f}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("adamw_step: follows the paper's algorithm, step for step", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("adamw_step: equals the paper's algorithm over several steps", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   double theta = 0.5, m = 0, v = 0;
   auto parameter = on(backend, vector{theta}), first = on(backend, vector{m}), second = on(backend, vector{v});
@@ -43,7 +42,7 @@ TEST_CASE_TEMPLATE("adamw_step: follows the paper's algorithm, step for step", B
   }
 }
 
-TEST_CASE_TEMPLATE("adamw_step: equals the reference at sizes that hurt, with every instruction set", S,
+TEST_CASE_TEMPLATE("adamw_step: equals the reference at edge-case sizes, with every instruction set", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   auto const five_steps = [](auto& b, index_t n) {
@@ -64,12 +63,12 @@ TEST_CASE_TEMPLATE("adamw_step: equals the reference at sizes that hurt, with ev
   }
 }
 
-TEST_CASE_TEMPLATE("sum_of_squares: is exact where a float sum would stop growing", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("sum_of_squares: is exact where a float accumulator would saturate", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   CHECK_CLOSE(sum_of_squares<float>(backend, on(backend, constant(1000003, 16.5f))), 1000003 * 16.5 * 16.5, 1e-12);
 }
 
-TEST_CASE_TEMPLATE("sum_of_squares, accumulate: equal the reference at sizes that hurt, with every instruction set", S,
+TEST_CASE_TEMPLATE("sum_of_squares, accumulate: equal the reference at edge-case sizes, with every instruction set", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
@@ -121,8 +120,7 @@ TEST_CASE_TEMPLATE("captured_adamw_step: reads its inputs from memory, and equal
   }
 }
 
-TEST_CASE(
-    "captured_adamw_step: five steps are five clipped updates by the mean; a loss that isn't finite changes nothing") {
+TEST_CASE("captured_adamw_step: five steps equal five clipped updates; a loss that isn't finite changes nothing") {
   reference::backend b;
   index_t const n = 17;
   auto parameter = on(b, random_normal(n, 1)), first = on(b, constant(n, 0.)), second = on(b, constant(n, 0.));
@@ -144,7 +142,7 @@ TEST_CASE(
   CHECK_CLOSE(actual[7], numbers_of(second), 1e-14);
 }
 
-TEST_CASE("sum_into, sum_of_squares_into: the backend's own sums, to the same bits") {
+TEST_CASE("sum_into, sum_of_squares_into: equal the backend's sums bit for bit") {
   cpu::backend b;
   auto const x = on(b, random_normal<float>(10'007, 3));
   auto total = on(b, vector{0.});

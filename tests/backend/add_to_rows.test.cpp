@@ -6,7 +6,7 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE_TEMPLATE("add_to_rows: every row gains the multiple of the vector, in another place or in its own", B,
+TEST_CASE_TEMPLATE("add_to_rows: adds the multiple of the vector to every row, in place or not", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const v = on(b, vector{1.f, -2.f});
@@ -20,8 +20,7 @@ TEST_CASE_TEMPLATE("add_to_rows: every row gains the multiple of the vector, in 
   CHECK_CLOSE(own, matrix{{-1.f, 5.f}, {-5.f, 9.f}}, 0);
 }
 
-TEST_CASE_TEMPLATE("add_to_rows: what was taken away and is added again is as before where nothing rounds", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("add_to_rows: adding reverses subtracting where nothing rounds", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const v = on(b, vector{4.f, 0.5f, 1024.f});
   auto const rows = matrix{{1.f, 2.f, 3.f}, {-8.f, 0.25f, 0.f}};
@@ -32,7 +31,7 @@ TEST_CASE_TEMPLATE("add_to_rows: what was taken away and is added again is as be
   CHECK_CLOSE(x, rows, 0);
 }
 
-TEST_CASE_TEMPLATE("add_to_rows: equals the reference at sizes that hurt", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("add_to_rows: equals the reference at edge-case sizes", S, MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;

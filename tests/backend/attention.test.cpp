@@ -94,7 +94,7 @@ void check_close(passes const& actual, passes const& expected, double allowed) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("attention: equal scores give the mean of the values", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("attention: equal scores result in the mean of the values", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   problem const p{.queries = {2}, .keys = {3}, .heads = 1, .width = 2};
   operands<float> x(p);
@@ -103,7 +103,7 @@ TEST_CASE_TEMPLATE("attention: equal scores give the mean of the values", B, MQL
   CHECK_CLOSE(both_passes(backend, p, x).context, matrix{{3.f, 30.f}, {3.f, 30.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("attention: weighs as by hand, scores unscaled", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("attention: equals a hand-computed example with unscaled scores", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   problem const p{.queries = {1}, .keys = {2}, .heads = 1, .width = 1};
   operands<float> x(p);
@@ -113,7 +113,7 @@ TEST_CASE_TEMPLATE("attention: weighs as by hand, scores unscaled", B, MQL4GREC_
   CHECK_CLOSE(result.context, matrix{{7.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("attention: a head's weights add up to one for every query", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("attention: a head's weights sum to one for every query", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   problem const p{.queries = {3, 1, 17}, .keys = {5, 1, 17}, .heads = 2, .width = 16, .with_bias = true};
   auto const weights = both_passes<float>(backend, p).weights.values;
@@ -123,7 +123,7 @@ TEST_CASE_TEMPLATE("attention: a head's weights add up to one for every query", 
       CHECK_CLOSE(std::accumulate(row, row + p.keys[s], 0.), 1., 1e-5);
 }
 
-TEST_CASE_TEMPLATE("attention: a causal query sees nothing behind its place", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("attention: a causal query doesn't attend to later positions", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   problem const p{.queries = {4}, .keys = {4}, .heads = 1, .width = 16, .with_bias = true, .causal = true};
   operands<float> x(p);
@@ -135,7 +135,7 @@ TEST_CASE_TEMPLATE("attention: a causal query sees nothing behind its place", B,
   for (std::size_t i = 0; i < 32; ++i) CHECK_CLOSE(after.context.values[i], before.context.values[i], 1e-6);
 }
 
-TEST_CASE_TEMPLATE("attention: sequences don't see one another", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("attention: sequences don't attend to each other", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   problem const together{.queries = {2, 3}, .keys = {4, 1}, .heads = 2, .width = 16},
       alone{.queries = {2}, .keys = {4}, .heads = 2, .width = 16};
@@ -146,7 +146,7 @@ TEST_CASE_TEMPLATE("attention: sequences don't see one another", B, MQL4GREC_TES
   for (std::size_t i = 0; i < first.dk.values.size(); ++i) CHECK_CLOSE(all.dk.values[i], first.dk.values[i], 1e-6);
 }
 
-TEST_CASE_TEMPLATE("attention: a strong bias at a distance picks the key that stands there", B,
+TEST_CASE_TEMPLATE("attention: a large bias at a distance selects the key at that distance", B,
                    MQL4GREC_TEST_BACKENDS) {
   B backend;
   problem const p{.queries = {3}, .keys = {3}, .heads = 1, .width = 1, .with_bias = true};
@@ -157,8 +157,7 @@ TEST_CASE_TEMPLATE("attention: a strong bias at a distance picks the key that st
   CHECK_CLOSE(both_passes(backend, p, x).context, matrix{{2.f}, {1.f}, {2.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("attention: drops weights by the stated rule, row the query and column head · keys + key", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("attention: dropout uses row `query` and column `head · keys + key`", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   problem const p{.queries = {2, 3}, .keys = {4, 5}, .heads = 2, .width = 16, .drop = some};
   operands<float> x(p);
@@ -175,7 +174,7 @@ TEST_CASE_TEMPLATE("attention: drops weights by the stated rule, row the query a
   CHECK_CLOSE(both_passes(backend, p, x).context, expected, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("attention: a sequence without queries gets no context, and gradients of zero", B,
+TEST_CASE_TEMPLATE("attention: a sequence without queries has no context and zero gradients", B,
                    MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto const result = both_passes<float>(backend, {.queries = {0, 2}, .keys = {3, 2}, .heads = 1, .width = 16});
@@ -207,7 +206,7 @@ TEST_CASE_TEMPLATE("attention: equals the reference on ragged sequences, with ev
     }
 }
 
-TEST_CASE_TEMPLATE("attention: equals the reference about the edges of tiles", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("attention: equals the reference around tile boundaries", S, MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
@@ -231,7 +230,7 @@ TEST_CASE_TEMPLATE("attention: equals the reference about the edges of tiles", S
     }
 }
 
-TEST_CASE_TEMPLATE("attention: equals the reference on a sequence of hundreds beside one of a few", S,
+TEST_CASE_TEMPLATE("attention: equals the reference for a batch of a long and a short sequence", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
@@ -241,7 +240,7 @@ TEST_CASE_TEMPLATE("attention: equals the reference on a sequence of hundreds be
   check_close(both_passes<T>(fast, p), both_passes<T>(exact, p), 10 * tolerance<typename S::backend, T>);
 }
 
-TEST_CASE_TEMPLATE("attention: gives the same bits every time", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("attention: is deterministic", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   problem const p{
       .queries = {40, 3, 65}, .keys = {40, 3, 65}, .heads = 2, .width = 16, .with_bias = true, .drop = some};
@@ -254,7 +253,7 @@ TEST_CASE_TEMPLATE("attention: gives the same bits every time", B, MQL4GREC_TEST
   CHECK(once.dbias.values == again.dbias.values);
 }
 
-TEST_CASE_TEMPLATE("attention: the columns of one matrix give what three matrices give", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("attention: columns of one matrix give the results of three matrices", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   problem const p{
       .queries = {35, 4}, .keys = {35, 4}, .heads = 2, .width = 10};  // 20 columns: heads begin off multiples of 4

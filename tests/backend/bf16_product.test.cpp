@@ -104,10 +104,7 @@ std::vector<float> odd_numbers() {
 }
 }  // namespace
 
-TEST_CASE(
-    "bf16: factors are rounded to the nearest, to the even one of two; infinities and NaN stay, and what fp32 can't "
-    "normalise "
-    "is 0") {
+TEST_CASE("bf16: factors are rounded to nearest even; infinities and NaN are preserved, and subnormals become 0") {
   cpu::backend backend(1, precision::bf16);
   auto const values = odd_numbers();
   auto const n = std::ssize(values);
@@ -131,9 +128,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE(
-    "bf16: a product is that of the rounded factors, summed in fp32, however it is asked and with every instruction "
-    "set") {
+TEST_CASE("bf16: a product is that of the rounded factors, summed in fp32, for all options and instruction sets") {
   cpu::backend backend(1, precision::bf16);
   for (auto const s : sizes_of_products)
     for (int how = 0; how < 8; ++how) {
@@ -148,7 +143,7 @@ TEST_CASE(
     }
 }
 
-TEST_CASE("bf16: an infinity or a NaN spoils its own row and no other, at the odd end of the inner dimension too") {
+TEST_CASE("bf16: an infinity or a NaN affects only its own row, also at the end of an odd inner dimension") {
   cpu::backend backend(1, precision::bf16);
   for (index_t inner : {1, 7, 33})
     for (bool transposed : {false, true})
@@ -169,7 +164,7 @@ TEST_CASE("bf16: an infinity or a NaN spoils its own row and no other, at the od
       });
 }
 
-TEST_CASE("bf16: without the instruction the numbers are the same, but for the order of sums") {
+TEST_CASE("bf16: the portable implementation differs only in the order of sums") {
   struct restore {
     ~restore() { cpu::allowed_instruction_set() = cpu::instruction_set::avx512; }
   } const afterwards;
@@ -181,9 +176,7 @@ TEST_CASE("bf16: without the instruction the numbers are the same, but for the o
   CHECK_CLOSE(given.multiplied(backend), best, given.allowed());
 }
 
-TEST_CASE(
-    "bf16: a frozen weight gives the product of the rounded factors, whatever the instruction set was when it was "
-    "frozen") {
+TEST_CASE("bf16: a frozen weight gives the product of the rounded factors for every instruction set at freezing") {
   cpu::backend backend(1, precision::bf16);
   for (auto const s : sizes_of_products)
     for (double const alpha : {1.0, 0.3}) {
@@ -209,7 +202,7 @@ TEST_CASE(
     }
 }
 
-TEST_CASE("bf16: every lane rounds, doubles never are, and a backend made without saying so computes in fp32") {
+TEST_CASE("bf16: every worker rounds, doubles are never rounded, and the default precision is fp32") {
   cpu::backend rounding(3, precision::bf16), exact(3), plain;
   CHECK((exact.products() == precision::fp32 && plain.products() == precision::fp32));
   CHECK((products_of(rounding) == precision::bf16 && products_of(reference::backend()) == precision::fp32));
@@ -248,7 +241,7 @@ double distance(std::vector<double> const& x, std::vector<double> const& y) {
 }
 }  // namespace
 
-TEST_CASE("bf16: a T5's loss is within 0.2 % of that in fp32, and its gradient within 4 % of its length") {
+TEST_CASE("bf16: a T5's loss is within 0.2 % of that in fp32, and its gradient within 4 % of its norm") {
   cpu::backend rounding(1, precision::bf16), exact;
   auto const all = medium_batch();
   loss_and_gradient<float, cpu::backend> const rough(rounding, random_t5<float>(rounding, medium_t5()), all,
@@ -261,7 +254,7 @@ TEST_CASE("bf16: a T5's loss is within 0.2 % of that in fp32, and its gradient w
   CHECK((apart > 1e-4 && apart < 4e-2));
 }
 
-TEST_CASE("bf16: training goes down as it does in fp32") {
+TEST_CASE("bf16: the training loss decreases as in fp32") {
   cpu::backend rounding(2, precision::bf16), exact(2);
   auto const all = medium_batch();
   auto const after_steps = [&](cpu::backend& b) {

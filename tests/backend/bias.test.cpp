@@ -34,8 +34,7 @@ T weighed_sum(matrix<T> const& x, vector<T> const& bias, matrix<T> const& weight
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("bias: every row gains it, and what isn't positive then is cut off by the ReLU", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("bias: is added to every row, followed by an optional ReLU", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto const bias = on(backend, vector{1.f, -2.f});
   auto plain = on(backend, matrix{{1.f, 1.f}, {-3.f, 5.f}}), cut = on(backend, matrix{{1.f, 1.f}, {-3.f, 5.f}});
@@ -45,7 +44,7 @@ TEST_CASE_TEMPLATE("bias: every row gains it, and what isn't positive then is cu
   CHECK_CLOSE(cut, matrix{{2.f, 0.f}, {0.f, 3.f}}, 0);
 }
 
-TEST_CASE_TEMPLATE("bias: its gradient gains the sum over rows", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("bias: its gradient accumulates the sum over rows", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto const dy = on(backend, matrix{{10.f, 20.f}, {30.f, 40.f}});
   auto dbias = on(backend, vector{1.f, 1.f});
@@ -53,7 +52,7 @@ TEST_CASE_TEMPLATE("bias: its gradient gains the sum over rows", B, MQL4GREC_TES
   CHECK_CLOSE(dbias, vector{41.f, 61.f}, 0);
 }
 
-TEST_CASE_TEMPLATE("bias: equals the reference at sizes that hurt, with every instruction set", S,
+TEST_CASE_TEMPLATE("bias: equals the reference at edge-case sizes, with every instruction set", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   constexpr double allowed = tolerance<typename S::backend, T>;
@@ -70,7 +69,7 @@ TEST_CASE_TEMPLATE("bias: equals the reference at sizes that hurt, with every in
   });
 }
 
-TEST_CASE("bias: backward, behind the ReLU's, is the derivative of forward") {
+TEST_CASE("bias: backward, after the ReLU's, is the derivative of forward") {
   reference::backend b;
   auto const x = random_normal({3, 5}, 1), weights = random_normal({3, 5}, 3);
   auto const bias = random_normal(5, 2);

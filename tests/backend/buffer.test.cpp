@@ -11,14 +11,14 @@ namespace {
 bool on_a_cache_line(void const* place) { return reinterpret_cast<std::uintptr_t>(place) % 64 == 0; }
 }  // namespace
 
-TEST_CASE("buffer: is born as zeros, on a cache line") {
+TEST_CASE("buffer: is zero-initialized and aligned to a cache line") {
   buffer<float, host_space> const numbers(17);
   CHECK(numbers.size() == 17);
   CHECK(on_a_cache_line(numbers.view_all().data));
   CHECK_CLOSE(numbers.view_all(), constant(17, 0.f), 0);
 }
 
-TEST_CASE("buffer: moves without copying, and of nothing holds nothing") {
+TEST_CASE("buffer: moves without copying, and may be empty") {
   buffer<int, host_space> from(3);
   from.view_all()(2) = 5;
   int const* const place = from.view_all().data;
@@ -30,7 +30,7 @@ TEST_CASE("buffer: moves without copying, and of nothing holds nothing") {
   static_assert(!std::is_copy_constructible_v<buffer<int, host_space>>);
 }
 
-TEST_CASE("copy: takes every entry, and names both sizes when they differ") {
+TEST_CASE("copy: copies every entry, and refuses different sizes with both numbers") {
   buffer<int, host_space> from(3), to(3), longer(4);
   from.view_all()(1) = 7;
   copy(std::as_const(from).view_all(), to.view_all());
@@ -39,7 +39,7 @@ TEST_CASE("copy: takes every entry, and names both sizes when they differ") {
                        error);
 }
 
-TEST_CASE("arena: what it hands out doesn't overlap and starts on a cache line") {
+TEST_CASE("arena: allocations don't overlap and are aligned to a cache line") {
   host_arena arena;
   host_arena::scope const scope(arena);
   std::vector<view<float, host_space, 1>> parts;
@@ -51,7 +51,7 @@ TEST_CASE("arena: what it hands out doesn't overlap and starts on a cache line")
   for (auto const& part : parts) CHECK_CLOSE(part, constant(part.size(), static_cast<float>(part.size())), 0);
 }
 
-TEST_CASE("arena: a scope gives back what was taken in it, and no more") {
+TEST_CASE("arena: the end of a scope frees exactly the allocations of the scope") {
   host_arena arena;
   host_arena::scope const outer(arena);
   auto const kept = arena.take<int>(10);
@@ -67,7 +67,7 @@ TEST_CASE("arena: a scope gives back what was taken in it, and no more") {
   CHECK_CLOSE(kept, constant(10, 1), 0);
 }
 
-TEST_CASE("arena: grows to the largest need and then allocates no more") {
+TEST_CASE("arena: grows to the peak usage and then allocates no more") {
   host_arena arena;
   auto const round = [&](index_t n) {
     host_arena::scope const scope(arena);
@@ -87,14 +87,14 @@ TEST_CASE("arena: grows to the largest need and then allocates no more") {
   CHECK(arena.capacity() == capacity);
 }
 
-TEST_CASE("arena: a matrix has the shape asked for, without gaps") {
+TEST_CASE("arena: a matrix has the requested shape and is contiguous") {
   host_arena arena;
   host_arena::scope const scope(arena);
   auto const m = arena.take<float>(3, 5);
   CHECK((m.rows() == 3 && m.columns() == 5 && m.contiguous()));
 }
 
-TEST_CASE("arena: what it holds after a first round in pieces is what was in use at once, not the sum of the pieces") {
+TEST_CASE("arena: after the first round its capacity is the peak usage, not the sum of all allocations") {
   host_arena arena;
   auto const round = [&] {
     host_arena::scope const scope(arena);
@@ -110,8 +110,7 @@ TEST_CASE("arena: what it holds after a first round in pieces is what was in use
 }
 
 #if MQL4GREC_HAS_THRUST
-TEST_CASE(
-    "arena: the end of a scope allocates nothing, so that it can't fail; what fails leaves an arena that can be used") {
+TEST_CASE("arena: the end of a scope doesn't allocate; an arena remains usable after a failed allocation") {
   auto& log = several_devices::all();
   log.clear();
   arena<device_space<several_devices>> scratch;

@@ -36,14 +36,14 @@ tensor_on<T, B, 2> attended(B& b, matrix<T> const& cache, matrix<std::int32_t> c
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("cached_attention: a path of length one returns its own value", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("cached_attention: a path of length one results in its own value", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const context = attended<float>(b, {{9.f, 9.f, 1.f, 9.f, 9.f, 2.f}, {9.f, 9.f, 3.f, 9.f, 9.f, 4.f}},
                                        places_of({2, 1}, {1, 0}), {{5.f}, {-5.f}}, 0);
   CHECK_CLOSE(context, matrix{{9.f, 4.f}, {9.f, 2.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("cached_attention: along one path it is the last row of causal attention", B,
+TEST_CASE_TEMPLATE("cached_attention: for one path it equals the last row of causal attention", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   index_t const steps = 5, heads = 2, inner = 6;
@@ -72,7 +72,7 @@ TEST_CASE_TEMPLATE("cached_attention: along one path it is the last row of causa
   }
 }
 
-TEST_CASE_TEMPLATE("cached_attention: rows that share ancestors don't disturb one another", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("cached_attention: rows that share ancestors are independent", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const cache = random_normal<float>({6, 12}, 1), bias = random_normal<float>({2, 5}, 2);
   auto const together = attended(b, cache, places_of({3, 3}, {0, 1, 3, 0, 1, 4, 0, 2, 5}), bias, 2);

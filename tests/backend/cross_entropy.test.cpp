@@ -7,7 +7,7 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE_TEMPLATE("cross_entropy: equal logits over V tokens cost log V", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("cross_entropy: equal logits over V tokens have a loss of log V", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto const targets = on(backend, vector{token_t{0}, token_t{99}});
   auto losses = poisoned<float>(backend, 2);
@@ -25,7 +25,8 @@ TEST_CASE_TEMPLATE("cross_entropy: adding a number to a row changes nothing, how
   CHECK_CLOSE(losses, constant(3, 0.3132617f), 1e-4);
 }
 
-TEST_CASE_TEMPLATE("cross_entropy: a token that is out of the question has a finite loss", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("cross_entropy: a token with a negligible probability has a finite loss", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto logits = on(backend, matrix{{0.f, 500.f}});
   auto losses = poisoned<float>(backend, 1);
@@ -44,9 +45,9 @@ TEST_CASE_TEMPLATE("cross_entropy: a row's gradient is softmax minus one-hot, ti
   CHECK_CLOSE(logits, matrix{{0.0625f, -0.375f, 0.3125f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("log_sum_exp: of one entry is the entry, of n equal ones is log n more", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("log_sum_exp: one entry gives the entry, n equal entries log n more", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
-  for (index_t n : widths_that_hurt) {
+  for (index_t n : edge_widths) {
     auto out = poisoned<float>(backend, 2);
     log_sum_exp<float>(backend, on(backend, constant({2, n}, -7.f)), out);
     CHECK_CLOSE(out, constant(2, std::log(static_cast<float>(n)) - 7), 1e-6);
@@ -71,7 +72,7 @@ passes all_passes(B& b, index_t rows, index_t vocabulary, index_t gap) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("cross_entropy: equals the reference at sizes that hurt, with every instruction set", S,
+TEST_CASE_TEMPLATE("cross_entropy: equals the reference at edge-case sizes, with every instruction set", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   constexpr double allowed = tolerance<typename S::backend, T>;
@@ -104,8 +105,8 @@ TEST_CASE("cross_entropy: backward is the derivative of forward") {
   CHECK(gradient_error(half_of_the_sum, logits, gradient) < 1e-12);
 }
 
-TEST_CASE_TEMPLATE("cross_entropy: a row without a target costs nothing and pulls at nothing, whatever its logits are",
-                   S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("cross_entropy: a row without a target has no loss and no gradient", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend backend;
   T const nan = std::numeric_limits<T>::quiet_NaN();

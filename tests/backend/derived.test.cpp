@@ -33,7 +33,7 @@ std::vector<double> losses_on() {
 }
 }  // namespace ours
 
-TEST_CASE("a backend derived from another trains as its base does") {
+TEST_CASE("derived backend: trains as its base does") {
   CHECK(ours::losses_on<ours::derived<cpu::backend>>() == ours::losses_on<cpu::backend>());
 #if MQL4GREC_HAS_THRUST
   CHECK(ours::losses_on<ours::derived<gpu::backend<gpu::cpp>>>() == ours::losses_on<gpu::backend<gpu::cpp>>());

@@ -21,7 +21,7 @@ matrix<T> by_the_rule(dropout const& where, matrix<T> x) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("dropout: the mask is what `keeps` says, at sizes that hurt and with every instruction set", B,
+TEST_CASE_TEMPLATE("dropout: the mask equals `keeps` at edge-case sizes, with every instruction set", B,
                    MQL4GREC_TEST_BACKENDS) {
   B backend;
   for_each_shape([&](index_t rows, index_t d, index_t gap) {
@@ -34,8 +34,7 @@ TEST_CASE_TEMPLATE("dropout: the mask is what `keeps` says, at sizes that hurt a
   });
 }
 
-TEST_CASE_TEMPLATE("dropout: out of place and onto a residual stream it drops the same entries", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("dropout: out-of-place and residual variants drop the same entries", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   for_each_shape([&](index_t rows, index_t d, index_t gap) {
     auto const x = random_normal<float>({rows, d}, 1), stream = random_normal<float>({rows, d}, 2);
@@ -67,7 +66,7 @@ TEST_CASE_TEMPLATE("dropout: a rate of zero drops nothing", B, MQL4GREC_TEST_BAC
   });
 }
 
-TEST_CASE_TEMPLATE("dropout: splitting the rows over blocks changes nothing", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("dropout: results don't depend on the division of rows into blocks", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto whole = on(backend, constant({10, 130}, 1.f)), parts = on(backend, constant({10, 130}, 1.f));
   dropout_apply<float>(backend, site, whole);
@@ -80,7 +79,8 @@ TEST_CASE_TEMPLATE("dropout: splitting the rows over blocks changes nothing", B,
   CHECK_CLOSE(parts, whole, 0);
 }
 
-TEST_CASE_TEMPLATE("dropout: keeps the mean, and the promised share of entries", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("dropout: preserves the mean and keeps the expected fraction of entries", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   for (double rate : {0.1, 0.5, 0.9}) {
     auto x = on(backend, constant({1000, 256}, 1.f));
@@ -124,7 +124,7 @@ TEST_CASE("dropout: neighbouring rows and columns are independent of each other"
   }
 }
 
-TEST_CASE_TEMPLATE("dropout: equals the reference in double too", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("dropout: equals the reference in double precision", S, MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   auto x = on(fast, random_normal<T>({17, 129}, 1));
@@ -132,7 +132,7 @@ TEST_CASE_TEMPLATE("dropout: equals the reference in double too", S, MQL4GREC_TE
   CHECK_CLOSE(x, by_the_rule(site, random_normal<T>({17, 129}, 1)), tolerance<typename S::backend, T>);
 }
 
-TEST_CASE_TEMPLATE("dropout: a step that stands in memory is read there each time", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("dropout: a step number in device memory is read at each launch", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto step = on(backend, vector<std::int64_t>{0});
   for (std::int64_t now : {1, 7, 8}) {

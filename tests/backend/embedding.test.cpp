@@ -9,14 +9,14 @@ namespace {
 vector<token_t> const tokens{token_t{2}, token_t{0}, token_t{2}};
 }
 
-TEST_CASE_TEMPLATE("embedding: looks up the tokens' rows", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("embedding: gathers the rows of the tokens", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto y = poisoned<float>(backend, {3, 2});
   embedding_forward<float>(backend, on(backend, matrix{{1.f, 2.f}, {3.f, 4.f}, {5.f, 6.f}}), on(backend, tokens), y);
   CHECK_CLOSE(y, matrix{{5.f, 6.f}, {1.f, 2.f}, {5.f, 6.f}}, 0);
 }
 
-TEST_CASE_TEMPLATE("embedding: a row's gradient is added up over the places of its token", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("embedding: a row's gradient is summed over the positions of its token", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto dtable = on(backend, constant({3, 2}, 1.f));
   embedding_backward<float>(backend, on(backend, tokens), on(backend, matrix{{1.f, 2.f}, {10.f, 20.f}, {100.f, 200.f}}),
@@ -24,7 +24,7 @@ TEST_CASE_TEMPLATE("embedding: a row's gradient is added up over the places of i
   CHECK_CLOSE(dtable, matrix{{11.f, 21.f}, {1.f, 1.f}, {102.f, 203.f}}, 0);
 }
 
-TEST_CASE_TEMPLATE("embedding: equals the reference at sizes that hurt", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("embedding: equals the reference at edge-case sizes", S, MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   auto const both_passes = [](auto& b, index_t n, index_t d, index_t gap) {
     auto const named = on(b, random_tokens(n, 7, 5));

@@ -5,7 +5,7 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE_TEMPLATE("gather_rows: the rows asked for, in that order, as often as they are asked for", B,
+TEST_CASE_TEMPLATE("gather_rows: the requested rows in the requested order, with repetitions", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const from = on(b, matrix{{1.f, 2.f}, {3.f, 4.f}, {5.f, 6.f}});
@@ -14,7 +14,7 @@ TEST_CASE_TEMPLATE("gather_rows: the rows asked for, in that order, as often as 
   CHECK_CLOSE(to, matrix{{5.f, 6.f}, {1.f, 2.f}, {5.f, 6.f}, {3.f, 4.f}}, 0);
 }
 
-TEST_CASE_TEMPLATE("gather_rows: equals the reference at sizes that hurt", S, MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("gather_rows: equals the reference at edge-case sizes", S, MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;

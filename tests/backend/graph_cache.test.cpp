@@ -8,7 +8,7 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE("graph_cache: a backend that can't record does the work as it comes") {
+TEST_CASE("graph_cache: a backend without graph capture executes the work directly") {
   reference::backend b;
   static_assert(!CaptureOps<reference::backend> && !CaptureOps<cpu::backend>);
   graph_cache<reference::backend, int> known("a test");
@@ -19,7 +19,7 @@ TEST_CASE("graph_cache: a backend that can't record does the work as it comes") 
 
 #if defined(MQL4GREC_TEST_DEVICE_BACKENDS)
 TEST_CASE_TEMPLATE(
-    "graph_cache: work of a key is asked for twice, and done every time with what lies in memory by then", B,
+    "graph_cache: the work of a key is called twice, and every launch uses the current contents of memory", B,
     MQL4GREC_TEST_DEVICE_BACKENDS) {
   static_assert(CaptureOps<B>);
   B b;
@@ -42,7 +42,7 @@ TEST_CASE_TEMPLATE(
   CHECK(asked == 3);
 }
 
-TEST_CASE_TEMPLATE("graph_cache: when the scratch stands or lies elsewhere, the work is asked for again", B,
+TEST_CASE_TEMPLATE("graph_cache: the work is captured again after the scratch memory has changed", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   graph_cache<B, int> known("a test");
@@ -72,7 +72,7 @@ TEST_CASE_TEMPLATE("graph_cache: when the scratch stands or lies elsewhere, the 
   CHECK_CLOSE(y, vector{9.f}, 0);
 }
 
-TEST_CASE_TEMPLATE("graph_cache: what the work returned when it was captured is what a launch returns", B,
+TEST_CASE_TEMPLATE("graph_cache: a launch returns the value returned during capture", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   graph_cache<B, int, int> known("a test");
@@ -80,7 +80,7 @@ TEST_CASE_TEMPLATE("graph_cache: what the work returned when it was captured is 
   for (int const expected : {1, 2, 2, 2}) CHECK(known.run(b, 7, [&] { return ++asked; }) == expected);
 }
 
-TEST_CASE_TEMPLATE("record: an exception of the work arrives as it is, and the backend goes on working", B,
+TEST_CASE_TEMPLATE("capture: an exception of the work is rethrown unchanged, and the backend remains usable", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto y = on(b, vector{0.f});
@@ -89,9 +89,8 @@ TEST_CASE_TEMPLATE("record: an exception of the work arrives as it is, and the b
   CHECK_CLOSE(y, vector{3.f}, 0);
 }
 
-TEST_CASE_TEMPLATE(
-    "graph_cache: work that fails the first time, or while it is captured, is done as it comes the next time", B,
-    MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("graph_cache: work that fails at first or during capture is executed directly the next time", B,
+                   MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   graph_cache<B, int> known("a test");
   auto y = on(b, vector{0.f});
@@ -113,12 +112,12 @@ TEST_CASE_TEMPLATE(
   CHECK_CLOSE(y, vector{4.f}, 0);
 }
 
-TEST_CASE_TEMPLATE("record: the host neither tells nor hears anything inside", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("capture: uploads and downloads are refused during capture", B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto y = on(b, vector{0.f});
   sum_of_squares<float>(b, in_vector<B, float>(y));  // allocates scratch
   CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { upload<float>(b, vector{1.f}, y); }),
-                       "upload: what is captured can't be told new values by the host", error);
+                       "upload: captured work can't receive new values from the host", error);
   CHECK_THROWS_WITH_AS(capture(b, "a test", [&] { sum_of_squares<float>(b, in_vector<B, float>(y)); }),
                        "download: the host can't wait for work that is only captured", error);
   CHECK_THROWS_AS(capture(b, "a test", [&] { b.template allocate<float>(3); }), error);
@@ -140,7 +139,7 @@ TEST_CASE_TEMPLATE("graph_cache: builds with assertions reject a second backend"
   known.run(b, 7, [] {});
 }
 
-TEST_CASE_TEMPLATE("graph_cache: builds with assertions reject work that keeps scratch memory beyond its end", B,
+TEST_CASE_TEMPLATE("graph_cache: builds with assertions reject work that keeps scratch memory after it returns", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   graph_cache<B, int> known("a test");

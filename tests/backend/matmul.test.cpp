@@ -5,7 +5,7 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE_TEMPLATE("matmul: multiplies as by hand", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("matmul: equals a hand-computed example", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto const a = on(backend, matrix{{1.f, 2.f, 3.f}, {4.f, 5.f, 6.f}});
   auto const b = on(backend, matrix{{1.f, 0.f}, {0.f, 1.f}, {2.f, -1.f}});
@@ -27,7 +27,8 @@ TEST_CASE_TEMPLATE("matmul: a transposed operand gives the product of the transp
   CHECK_CLOSE(c, matrix{{17.f, 23.f}, {39.f, 53.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("matmul: an empty sum is zero, and adds nothing", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("matmul: an inner dimension of zero gives zero, and accumulates nothing", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto const a = on(backend, constant({0, 3}, 1.f)), b = on(backend, constant({0, 2}, 1.f));
   auto c = poisoned<float>(backend, {3, 2});
@@ -56,8 +57,7 @@ matrix<T> multiplied(B& b, sizes s, product how) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("matmul: equals the reference at sizes that hurt, however it is asked", S,
-                   MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("matmul: equals the reference at edge-case sizes, for all options", S, MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
@@ -78,7 +78,7 @@ TEST_CASE_TEMPLATE("matmul: equals the reference at sizes that hurt, however it 
     }
 }
 
-TEST_CASE("matmul: multiplies complex numbers without conjugating them, whoever multiplies") {
+TEST_CASE("matmul: complex numbers are multiplied without conjugation, on every backend") {
   cpu::backend fast;
   reference::backend exact;
   auto const split = [](matrix<std::complex<double>> const& x) {

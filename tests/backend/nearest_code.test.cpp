@@ -41,8 +41,7 @@ TEST_CASE_TEMPLATE("nearest_code: finds the nearest vector and the squared dista
   CHECK_CLOSE(all.distances, vector{1.f, 1.f, 1.f}, 0);
 }
 
-TEST_CASE_TEMPLATE("nearest_code: of equally near vectors the first is taken, wherever they stand", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("nearest_code: ties are resolved to the first vector", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   for (index_t k : {1, 2, 16, 17, 64, 65, 200})
     for (index_t first : {index_t{0}, k / 3, k - 1})
@@ -53,7 +52,7 @@ TEST_CASE_TEMPLATE("nearest_code: of equally near vectors the first is taken, wh
       });
 }
 
-TEST_CASE_TEMPLATE("nearest_code: a vector of the codebook is at distance zero from itself, however long it is", B,
+TEST_CASE_TEMPLATE("nearest_code: a vector of the codebook has distance zero from itself, for any norm", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto far = random_normal<float>({70, 33}, 1);
@@ -65,7 +64,7 @@ TEST_CASE_TEMPLATE("nearest_code: a vector of the codebook is at distance zero f
   });
 }
 
-TEST_CASE_TEMPLATE("nearest_code: what is no number is near to nothing and gets code 0", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("nearest_code: a row with NaN gets code 0", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   for (index_t k : {1, 3, 16, 65})
     for_each_instruction_set([&] {
@@ -79,8 +78,7 @@ TEST_CASE_TEMPLATE("nearest_code: what is no number is near to nothing and gets 
   CHECK_CLOSE(beside.distances, vector{25.f}, 0);
 }
 
-TEST_CASE_TEMPLATE("nearest_code: is the smallest of squared_distances, and argmin_rows its place", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("nearest_code: equals argmin_rows of squared_distances", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   for (index_t k : {1, 7, 16, 31, 64, 100})
     for_each_instruction_set([&] {
@@ -97,7 +95,7 @@ TEST_CASE_TEMPLATE("nearest_code: is the smallest of squared_distances, and argm
     });
 }
 
-TEST_CASE_TEMPLATE("nearest_code: a row's code doesn't depend on the rows beside it", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("nearest_code: a row's code doesn't depend on other rows", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const x = on(b, random_normal<float>({13, 10}, 1)), vectors = on(b, random_normal<float>({40, 10}, 2));
   auto codes = no_codes(b, 13), alone = no_codes(b, 13);
@@ -109,9 +107,8 @@ TEST_CASE_TEMPLATE("nearest_code: a row's code doesn't depend on the rows beside
   CHECK_CLOSE(distances_alone, distances, 0);
 }
 
-TEST_CASE_TEMPLATE(
-    "nearest_code: equal vectors keep their order across the tiles of many rows, and NaN stays where it is", B,
-    MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("nearest_code: ties across tiles are resolved to the first vector, and NaN affects its own row only",
+                   B, MQL4GREC_TEST_BACKENDS) {
   B b;
   constexpr index_t n = 8192 + 37, k = 150;  // full and partial tiles of rows and vectors
   auto const vectors = random_normal<float>({7, 3}, 2);
@@ -141,13 +138,13 @@ struct level_books {
 };
 }  // namespace
 
-TEST_CASE_TEMPLATE("nearest_codes: is nearest_code and subtract_codes, level by level", S,
+TEST_CASE_TEMPLATE("nearest_codes: equals nearest_code and subtract_codes, level by level", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend b;
   for (auto const& sizes : std::vector<std::vector<index_t>>{{1}, {5, 3, 8}, {70, 200}, {2, 2, 2, 2, 2, 2, 2, 2, 2, 2}})
     for (shape const rows : {shape{0, 4}, shape{1, 1}, shape{19, 33}, shape{65, 32}, shape{8200, 3}})
-      for (index_t gap : gaps_that_hurt) {
+      for (index_t gap : edge_gaps) {
         level_books<T, typename S::backend> const books(b, sizes, rows.columns, gap);
         auto const z = random_normal<T>(rows, 1);
         auto rest = on(b, z, gap), expected_rest = on(b, z, gap);
@@ -167,7 +164,7 @@ TEST_CASE_TEMPLATE("nearest_codes: is nearest_code and subtract_codes, level by 
       }
 }
 
-TEST_CASE_TEMPLATE("nearest_codes: without a level nothing happens", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("nearest_codes: zero levels change nothing", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto rest = on(b, random_normal<float>({5, 2}, 1));
   nearest_codes<float>(b, std::span<in_matrix<B, float> const>(), rest,
@@ -175,9 +172,7 @@ TEST_CASE_TEMPLATE("nearest_codes: without a level nothing happens", B, MQL4GREC
   CHECK_CLOSE(rest, random_normal<float>({5, 2}, 1), 0);
 }
 
-TEST_CASE_TEMPLATE(
-    "argmin_rows: the first of the smallest; a NaN is smaller than nothing, and nothing than a NaN in front", B,
-    MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("argmin_rows: the first minimum; comparisons with NaN are false", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   for_each_instruction_set([&] {
     for (index_t width : {1, 4, 15, 16, 17, 40})
@@ -197,7 +192,7 @@ TEST_CASE_TEMPLATE(
   });
 }
 
-TEST_CASE_TEMPLATE("subtract_codes: leaves what the chosen vectors don't explain", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("subtract_codes: subtracts the chosen vectors", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto x = on(b, matrix{{5.f, 1.f}, {2.f, 2.f}, {0.f, 0.f}});
   auto const codes = on(b, vector{code_t{1}, code_t{0}, code_t{1}});
@@ -205,7 +200,7 @@ TEST_CASE_TEMPLATE("subtract_codes: leaves what the chosen vectors don't explain
   CHECK_CLOSE(x, matrix{{1.f, 2.f}, {1.f, 0.f}, {-4.f, 1.f}}, 0);
 }
 
-TEST_CASE_TEMPLATE("add_to_codes: adds each row where its code stands, and counts it", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("add_to_codes: adds each row to the sum of its code, and counts it", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto sums = on(b, matrix{{1.f, 1.f}, {0.f, 0.f}, {7.f, 7.f}});
   auto counts = on(b, vector{1.f, 0.f, 0.f});
@@ -215,9 +210,8 @@ TEST_CASE_TEMPLATE("add_to_codes: adds each row where its code stands, and count
   CHECK_CLOSE(counts, vector{2.f, 2.f, 0.f}, 0);
 }
 
-TEST_CASE_TEMPLATE(
-    "add_to_codes: equals the reference, however many rows share a code and however many codes there are", S,
-    MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("add_to_codes: equals the reference for any number of codes and of rows per code", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   auto const added = [](auto& b, index_t n, index_t width, index_t k, index_t chosen) {
     std::vector<code_t> codes;
@@ -266,7 +260,7 @@ passes all_passes(B& b, shape rows, index_t k, index_t gap) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("nearest_code: equals the reference at sizes that hurt, with every instruction set", S,
+TEST_CASE_TEMPLATE("nearest_code: equals the reference at edge-case sizes, with every instruction set", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   constexpr double allowed = tolerance<typename S::backend, T>;
@@ -275,7 +269,7 @@ TEST_CASE_TEMPLATE("nearest_code: equals the reference at sizes that hurt, with 
   for (index_t rows : {0, 1, 3, 4, 5, 9})
     for (index_t width : {0, 1, 3, 4, 17, 32, 129})
       for (index_t k : {1, 15, 17, 64, 65, 129})
-        for (index_t gap : gaps_that_hurt) {
+        for (index_t gap : edge_gaps) {
           auto const expected = all_passes<T>(exact, {rows, width}, k, gap);
           for_each_instruction_set([&] {
             auto const actual = all_passes<T>(fast, {rows, width}, k, gap);

@@ -31,7 +31,7 @@ struct gathered {
 };
 }  // namespace
 
-TEST_CASE_TEMPLATE("gather_sequences: the sequences asked for, in that order, as often as they are asked for", B,
+TEST_CASE_TEMPLATE("gather_sequences: the requested sequences in the requested order, with repetitions", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   gathered<B> const some(b, {3, 0, 2, 3, 1}, 9, 5);
@@ -39,7 +39,7 @@ TEST_CASE_TEMPLATE("gather_sequences: the sequences asked for, in that order, as
   CHECK(some.offsets == std::vector<index_t>{0, 3, 4, 4, 7, 9});
 }
 
-TEST_CASE_TEMPLATE("gather_sequences: what is left of the rows is filled, in shares that differ by one at most", B,
+TEST_CASE_TEMPLATE("gather_sequences: the remaining rows are filled, with shares that differ by at most one", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   gathered<B> const some(b, {1}, 9, 4);
@@ -50,7 +50,7 @@ TEST_CASE_TEMPLATE("gather_sequences: what is left of the rows is filled, in sha
   CHECK(none.offsets == std::vector<index_t>{0, 1, 3});
 }
 
-TEST_CASE_TEMPLATE("gather_sequences: more sequences than a group has members", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("gather_sequences: more sequences than threads of a group", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   std::vector<index_t> which;
   std::vector<int> expected;
@@ -66,9 +66,8 @@ TEST_CASE_TEMPLATE("gather_sequences: more sequences than a group has members", 
   CHECK(some.offsets.back() == std::ssize(expected));
 }
 
-TEST_CASE_TEMPLATE(
-    "shift_right: a place to the right in each sequence, the first token in front and for what nobody predicts", B,
-    MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("shift_right: shifts each sequence by one position and inserts the first token, also for padding", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const tokens = on(b, vector{token_t{5}, token_t{6}, token_t{7}, token_t{8}, no_target, no_target, no_target});
   auto const offsets = on(b, vector<index_t>{0, 3, 3, 4, 7});

@@ -37,7 +37,7 @@ double inner_product(matrix<double> const& x, matrix<double> const& y) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("procrustes_rotation: finds the rotation that rows have been through", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("procrustes_rotation: finds the rotation applied to the rows", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   for (index_t d : {1, 2, 3, 8, 17}) {
     auto const x = random_normal<double>({40, d}, 1);
@@ -47,7 +47,7 @@ TEST_CASE_TEMPLATE("procrustes_rotation: finds the rotation that rows have been 
   }
 }
 
-TEST_CASE_TEMPLATE("procrustes_rotation: no other rotation is as good", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("procrustes_rotation: no other rotation has a lower error", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const product = random_normal<double>({6, 6}, 3);
   double const best = inner_product(rotation_of<double>(b, product), product);
@@ -55,8 +55,7 @@ TEST_CASE_TEMPLATE("procrustes_rotation: no other rotation is as good", B, MQL4G
     CHECK(inner_product(rotation_of<double>(b, random_normal<double>({6, 6}, seed)), product) < best);
 }
 
-TEST_CASE_TEMPLATE("procrustes_rotation: is a rotation even where the product says nothing about some directions", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("procrustes_rotation: is orthogonal for a rank-deficient product", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   rotation_of<double>(b, constant({5, 5}, 0.));
   rotation_of<double>(b, constant({5, 5}, 2.));

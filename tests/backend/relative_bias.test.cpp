@@ -9,7 +9,7 @@ namespace {
 vector<index_t> const bucket_of{2, 1, 0, 1, 2, 2, 2};  // seven distances, three buckets
 }
 
-TEST_CASE_TEMPLATE("relative_bias: a head's bias at a distance is its entry of the distance's bucket", B,
+TEST_CASE_TEMPLATE("relative_bias: a head's bias at a distance is the entry of the distance's bucket", B,
                    MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto bias = poisoned<float>(backend, {2, 7});
@@ -18,7 +18,7 @@ TEST_CASE_TEMPLATE("relative_bias: a head's bias at a distance is its entry of t
   CHECK_CLOSE(bias, matrix{{3.f, 2.f, 1.f, 2.f, 3.f, 3.f, 3.f}, {30.f, 20.f, 10.f, 20.f, 30.f, 30.f, 30.f}}, 0);
 }
 
-TEST_CASE_TEMPLATE("relative_bias: a bucket's gradient is added up over its distances", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("relative_bias: a bucket's gradient is summed over its distances", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto dtable = on(backend, constant({3, 2}, 100.f));
   auto const dbias = matrix{{1.f, 1.f, 1.f, 1.f, 1.f, 1.f, 1.f}, {2.f, 2.f, 2.f, 2.f, 2.f, 2.f, 2.f}};

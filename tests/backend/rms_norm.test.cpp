@@ -68,7 +68,7 @@ T weighed_sum(matrix<T> const& x, vector<T> const& gain, matrix<T> const& weight
 }  // namespace
 
 // example-begin equals_the_reference
-TEST_CASE_TEMPLATE("rms_norm: equals the reference at sizes that hurt, with every instruction set", S,
+TEST_CASE_TEMPLATE("rms_norm: equals the reference at edge-case sizes, with every instruction set", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   constexpr double allowed = tolerance<typename S::backend, T>;

@@ -49,7 +49,7 @@ choice step(B& b, matrix<double> const& logits, vector<double> const& scores, ve
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("select_beams: takes the best children of a user's rows, best first", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("select_beams: selects the best children of a user's rows, best first", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const best = step(b, {{9., 9., -1., -2., 9.}, {9., 9., -4., 9., 9.}}, {-1., 0.}, {1, 2}, {0, 2}, 2);
   CHECK(best.counts == std::vector<index_t>{2});
@@ -58,8 +58,8 @@ TEST_CASE_TEMPLATE("select_beams: takes the best children of a user's rows, best
   CHECK_CLOSE(best.parents, matrix{{0, 0}}, 0);
 }
 
-TEST_CASE_TEMPLATE("select_beams: users choose among their own rows; who has fewer children than beams gets them all",
-                   B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("select_beams: users are independent; a user with fewer children than beams gets them all", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const best = step(b, constant({2, 5}, -1.), {0., 0.}, {1, 2}, {0, 1, 2}, 2);
   CHECK(best.counts == std::vector<index_t>{2, 1});
@@ -74,15 +74,16 @@ TEST_CASE_TEMPLATE("select_beams: equal scores keep the order of rows and childr
   CHECK_CLOSE(best.parents, matrix{{0, 1, 1}}, 0);
 }
 
-TEST_CASE_TEMPLATE("select_beams: over the children, their probabilities add up to one, however unlikely they are", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "select_beams: probabilities normalized over the allowed children sum to one, however small they are", B,
+    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const best = step(b, {{0., 0., -1001., -1000., 0.}}, {0.}, {1}, {0, 1}, 2, true);
   CHECK_CLOSE(std::exp(best.scores.values[0]) + std::exp(best.scores.values[1]), 1., 1e-12);
   CHECK_CLOSE(best.nodes, matrix{{4, 3}}, 0);
 }
 
-TEST_CASE_TEMPLATE("select_beams: a forbidden node is neither chosen nor counted in the children's probabilities", B,
+TEST_CASE_TEMPLATE("select_beams: a forbidden node is neither selected nor part of the normalization", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   matrix<std::uint8_t> const without_node_4{{1, 1, 1, 1, 0, 1}};
@@ -180,7 +181,7 @@ TEST_CASE_TEMPLATE("select_beams: equals the reference for few and for thousands
     }
 }
 
-TEST_CASE_TEMPLATE("select_beams: over the children it equals the reference, forbidden ones left out", S,
+TEST_CASE_TEMPLATE("select_beams: with normalization over allowed children, equals the reference", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
@@ -196,7 +197,7 @@ TEST_CASE_TEMPLATE("select_beams: over the children it equals the reference, for
   }
 }
 
-TEST_CASE_TEMPLATE("select_beams: thousands of equal scores, −0 and 0 among them, keep the order of rows and children",
+TEST_CASE_TEMPLATE("select_beams: thousands of equal scores, including −0 and 0, keep the order of rows and children",
                    B, MQL4GREC_TEST_BACKENDS) {
   B b;
   crowd const from{.rows_each = {400}, .children = std::vector<index_t>(400, 13), .vocabulary = 13};
@@ -214,8 +215,7 @@ TEST_CASE_TEMPLATE("select_beams: thousands of equal scores, −0 and 0 among th
   CHECK_CLOSE(zeros.nodes, matrix{{1, 2}}, 0);
 }
 
-TEST_CASE_TEMPLATE("select_beams: scores that rise from candidate to candidate, so that each beats all before it", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("select_beams: scores that increase from candidate to candidate", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   crowd const from{.rows_each = {300}, .children = std::vector<index_t>(300, 17), .vocabulary = 17};
   std::vector<double> logits;
@@ -226,7 +226,7 @@ TEST_CASE_TEMPLATE("select_beams: scores that rise from candidate to candidate, 
   }
 }
 
-TEST_CASE_TEMPLATE("select_beams: −∞ and users without a row or a child", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("select_beams: −∞, and users without rows or children", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   crowd const from{.rows_each = {0, 2, 1, 0, 1}, .children = {0, 2, 0, 3}, .vocabulary = 3};
   matrix<double> const logits{{0, 0, 0}, {-infinite, -1, 0}, {0, 0, 0}, {infinite, -infinite, 1}};
@@ -244,9 +244,8 @@ concept GpuBackend = requires {
 };
 }  // namespace
 
-TEST_CASE_TEMPLATE(
-    "select_beams: on a GPU a score that is no number comes behind all that are, in the order of rows and children", B,
-    MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("select_beams: on a GPU NaN scores come after all others, in the order of rows and children", B,
+                   MQL4GREC_TEST_BACKENDS) {
   if constexpr (GpuBackend<B>) {
     B b;
     crowd const from{.rows_each = {100}, .children = std::vector<index_t>(100, 15), .vocabulary = 15};

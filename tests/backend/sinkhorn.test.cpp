@@ -55,9 +55,8 @@ matrix<T> uneven_distances(index_t n, index_t k, std::uint64_t seed) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE(
-    "sinkhorn_assign: rows that all prefer one code are shared out evenly, those that lose least give way", B,
-    MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("sinkhorn_assign: rows that prefer the same code are distributed evenly at the least cost", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   for (auto const order : both_orders) {
     auto const codes =
@@ -67,7 +66,7 @@ TEST_CASE_TEMPLATE(
   }
 }
 
-TEST_CASE_TEMPLATE("sinkhorn_assign: rows that are spread evenly already keep their nearest codes", B,
+TEST_CASE_TEMPLATE("sinkhorn_assign: rows that are already balanced keep their nearest codes", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   matrix<float> const distances{{0.1f, 0.9f, 0.8f}, {0.7f, 0.2f, 0.6f}, {0.8f, 0.9f, 0.1f},
@@ -84,7 +83,7 @@ TEST_CASE_TEMPLATE("sinkhorn_assign: uses the codes more evenly than the nearest
   CHECK(*std::min_element(even.begin(), even.end()) > 3);
 }
 
-TEST_CASE_TEMPLATE("sinkhorn_assign: without a round it is the nearest code, the first of equals", B,
+TEST_CASE_TEMPLATE("sinkhorn_assign: without iterations it is the nearest code, with ties to the first", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   for_each_instruction_set([&] {
@@ -94,9 +93,8 @@ TEST_CASE_TEMPLATE("sinkhorn_assign: without a round it is the nearest code, the
   });
 }
 
-TEST_CASE_TEMPLATE(
-    "sinkhorn_assign: of codes that a row has to itself it gets the nearest, not the one that rounding favours", B,
-    MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("sinkhorn_assign: a row that alone uses several codes gets the nearest of them, despite rounding", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   for_each_instruction_set([&] {
     for (auto const order : both_orders) {
@@ -107,8 +105,7 @@ TEST_CASE_TEMPLATE(
   });
 }
 
-TEST_CASE_TEMPLATE("sinkhorn_assign: multiplied or moved, distances give the same codes: they are centred", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("sinkhorn_assign: scaled or shifted distances give the same codes", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const distances = uneven_distances<double>(60, 9, 3);
   auto moved = distances;
@@ -117,8 +114,7 @@ TEST_CASE_TEMPLATE("sinkhorn_assign: multiplied or moved, distances give the sam
     CHECK(assigned(b, moved, {.order = order}) == assigned(b, distances, {.order = order}));
 }
 
-TEST_CASE_TEMPLATE("sinkhorn_assign: at 0.003 no mass vanishes, whatever the distances: every row is spread", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("sinkhorn_assign: with ε = 0.003 no mass underflows", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   // Rows 0 and 1 are at the two ends of [−1, 1], a factor of e^−667 apart; their preferences between codes are much
   // smaller.
@@ -130,8 +126,8 @@ TEST_CASE_TEMPLATE("sinkhorn_assign: at 0.003 no mass vanishes, whatever the dis
 }
 
 TEST_CASE_TEMPLATE(
-    "sinkhorn_assign: a row whose mass vanishes gets its nearest code, a code whose mass vanishes nobody", B,
-    MQL4GREC_TEST_BACKENDS) {
+    "sinkhorn_assign: a row whose mass underflows gets its nearest code, and a code whose mass underflows gets no row",
+    B, MQL4GREC_TEST_BACKENDS) {
   B b;
   for_each_instruction_set([&] {
     for (auto const order : both_orders) {
@@ -155,9 +151,7 @@ TEST_CASE_TEMPLATE("sinkhorn_assign: with distances that aren't finite every row
     });
 }
 
-TEST_CASE(
-    "sinkhorn_plan: the scaling that the order names comes last, and the other one holds when the rounds have "
-    "converged") {
+TEST_CASE("sinkhorn_plan: the last scaling of `order` is exact, and the other one after convergence") {
   reference::backend b;
   auto const distances = on(b, uneven_distances<double>(20, 6, 2));
   for (auto const order : both_orders)
@@ -175,7 +169,7 @@ TEST_CASE(
     }
 }
 
-TEST_CASE_TEMPLATE("sinkhorn_assign: equals the reference at sizes that hurt, with every instruction set", S,
+TEST_CASE_TEMPLATE("sinkhorn_assign: equals the reference at edge-case sizes, with every instruction set", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
@@ -214,8 +208,7 @@ struct golden_plans {
 };
 }  // namespace
 
-TEST_CASE_TEMPLATE("sinkhorn_assign: gives the codes of the released code's iteration, and of SwAV's", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("sinkhorn_assign: equals the released code's and SwAV's iterations", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   golden_plans const golden;
   golden.for_each([&](how_to how, matrix<float> const&, std::vector<std::int32_t> const& codes) {
@@ -223,7 +216,7 @@ TEST_CASE_TEMPLATE("sinkhorn_assign: gives the codes of the released code's iter
   });
 }
 
-TEST_CASE("sinkhorn_plan: is that of the released code's iteration, and of SwAV's") {
+TEST_CASE("sinkhorn_plan: equals the released code's and SwAV's iterations") {
   reference::backend b;
   golden_plans const golden;
   auto const distances = on(b, golden.table("distances"));
@@ -235,7 +228,7 @@ TEST_CASE("sinkhorn_plan: is that of the released code's iteration, and of SwAV'
   });
 }
 
-TEST_CASE("exp_of_double: differs from the library's e^x by no more than 1e-15 of it, wherever the plan needs it") {
+TEST_CASE("exp_of_double: the relative error is at most 1e-15 in the range that the plan needs") {
   double worst = 0;
   for (double x = -708; x <= 700; x += 0.0137)
     worst = std::max(worst, std::abs(cpu::detail::exp_of_double(x) / std::exp(x) - 1));

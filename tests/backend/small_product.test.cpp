@@ -29,7 +29,7 @@ TEST_CASE("small_product: equals the reference's matmul for either layout of its
         }
 }
 
-TEST_CASE("transpose: turns columns to rows and fills them up with zeros") {
+TEST_CASE("transpose: columns become rows, padded with zeros") {
   reference::backend b;
   for (index_t rows : {1, 3, 4, 5, 15, 16, 17})
     for (index_t columns : {4, 16, 20}) {
@@ -42,7 +42,7 @@ TEST_CASE("transpose: turns columns to rows and fills them up with zeros") {
     }
 }
 
-TEST_CASE("padded: is the next multiple of a register's floats") {
+TEST_CASE("padded: rounds up to a multiple of the SIMD width") {
   CHECK((cpu::detail::padded(0) == 0 && cpu::detail::padded(1) == 16 && cpu::detail::padded(16) == 16 &&
          cpu::detail::padded(17) == 32));
 }

@@ -27,8 +27,7 @@ passes all_passes(B& b, index_t rows, index_t d, index_t gap) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("squared_error: sums the squares of all differences, and its gradient points away from the target",
-                   B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("squared_error: the sum of squared differences and its gradient", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto x = on(backend, matrix{{1.f, 2.f}, {3.f, 4.f}});
   auto const target = on(backend, matrix{{1.f, 0.f}, {6.f, 4.f}});
@@ -39,14 +38,14 @@ TEST_CASE_TEMPLATE("squared_error: sums the squares of all differences, and its 
   CHECK_CLOSE(x, matrix{{0.f, 4.f}, {-6.f, 0.f}}, 0);
 }
 
-TEST_CASE_TEMPLATE("add_scaled: adds a multiple and leaves the rest alone", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("add_scaled: adds a multiple and leaves other entries unchanged", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto y = on(backend, matrix{{1.f, 2.f}});
   add_scaled<float>(backend, -2, on(backend, matrix{{10.f, 1.f}}), y);
   CHECK_CLOSE(y, matrix{{-19.f, 0.f}}, 0);
 }
 
-TEST_CASE_TEMPLATE("squared_error: equals the reference at sizes that hurt, with every instruction set", S,
+TEST_CASE_TEMPLATE("squared_error: equals the reference at edge-case sizes, with every instruction set", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   constexpr double allowed = tolerance<typename S::backend, T>;

@@ -9,7 +9,7 @@
 
 using namespace mql4grec;
 
-TEST_CASE("thread pool: every thread does the task exactly once, numbered from 0") {
+TEST_CASE("thread pool: every thread executes the task exactly once, numbered from 0") {
   cpu::thread_pool pool(4);
   CHECK(pool.size() == 4);
   std::atomic<int> times[4] = {};
@@ -17,8 +17,7 @@ TEST_CASE("thread pool: every thread does the task exactly once, numbered from 0
   for (auto const& count : times) CHECK(count == 500);
 }
 
-TEST_CASE(
-    "thread pool: an exception of any thread reaches the caller when all have finished, and the pool stays usable") {
+TEST_CASE("thread pool: an exception of any thread is rethrown after all have finished, and the pool remains usable") {
   cpu::thread_pool pool(3);
   for (index_t thrower : {0, 1, 2}) {
     std::atomic<int> finished = 0;
@@ -34,21 +33,21 @@ TEST_CASE(
   CHECK(finished == 3);
 }
 
-TEST_CASE("thread pool: when all threads throw, one exception arrives") {
+TEST_CASE("thread pool: when all threads throw, one exception is rethrown") {
   cpu::thread_pool pool(3);
   CHECK_THROWS_AS(pool.run([](index_t) { throw std::runtime_error("each"); }), std::runtime_error);
 }
 
-TEST_CASE("thread pool: of one is the caller alone") {
+TEST_CASE("thread pool: a pool of one thread uses the calling thread") {
   cpu::thread_pool pool(1);
   std::thread::id who;
   pool.run([&](index_t) { who = std::this_thread::get_id(); });
   CHECK(who == std::this_thread::get_id());
 }
 
-TEST_CASE("thread pool: may end without having worked") { CHECK(cpu::thread_pool(3).size() == 3); }
+TEST_CASE("thread pool: may be destroyed without having executed a task") { CHECK(cpu::thread_pool(3).size() == 3); }
 
-TEST_CASE("for_each_worker: hands each worker itself, with scratch of its own") {
+TEST_CASE("for_each_worker: passes each worker, with its own scratch memory") {
   cpu::backend backend(3);
   CHECK(backend.workers() == 3);
   std::array<cpu::backend*, 3> seen{};
@@ -64,14 +63,14 @@ TEST_CASE("for_each_worker: hands each worker itself, with scratch of its own") 
   CHECK(std::set<float*>(scratch.begin(), scratch.end()).size() == 3);
 }
 
-TEST_CASE("for_each_worker: an exception of a worker reaches the caller") {
+TEST_CASE("for_each_worker: rethrows an exception of a worker") {
   cpu::backend backend(2);
   CHECK_THROWS_AS(
       for_each_worker(backend, [](cpu::backend&, index_t number) { expects(number == 0, "worker ", number); }), error);
 }
 
-TEST_CASE_TEMPLATE("for_each_worker: a backend made without a number of threads has one worker, on the caller's thread",
-                   B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("for_each_worker: a default-constructed backend has one worker, on the calling thread", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B backend;
   CHECK(backend.workers() == 1);
   int visits = 0;
@@ -79,7 +78,7 @@ TEST_CASE_TEMPLATE("for_each_worker: a backend made without a number of threads 
   CHECK(visits == 1);
 }
 
-TEST_CASE("backend: asked for no number of threads it takes the machine's, and it can be moved") {
+TEST_CASE("backend: 0 threads means all hardware threads, and a backend can be moved") {
   cpu::backend one(0);
   CHECK(one.workers() == static_cast<index_t>(std::max(1u, std::thread::hardware_concurrency())));
   index_t const workers = one.workers();

@@ -6,7 +6,7 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 #if defined(MQL4GREC_TEST_DEVICE_BACKENDS)
-TEST_CASE_TEMPLATE("upload_buffer: every upload brings what was written before it, whatever is written behind it", B,
+TEST_CASE_TEMPLATE("upload_buffer: an upload contains what was written before it, and nothing written afterwards", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   constexpr index_t n = 100'000;  // so that an upload takes longer than its enqueueing
   B b;
@@ -34,7 +34,7 @@ TEST_CASE_TEMPLATE("upload_buffer: every upload brings what was written before i
   CHECK_CLOSE(part, expected(3, 5), 0);
 }
 
-TEST_CASE_TEMPLATE("upload_buffer: goes away while the device still reads it, and of nothing uploads nothing", B,
+TEST_CASE_TEMPLATE("upload_buffer: may be destroyed while the device reads it, and may be empty", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto to = poisoned<double>(b, 50'000), nothing = poisoned<double>(b, 0);
@@ -49,7 +49,7 @@ TEST_CASE_TEMPLATE("upload_buffer: goes away while the device still reads it, an
   CHECK_CLOSE(to, constant(50'000, 0.5), 0);
 }
 
-TEST_CASE_TEMPLATE("upload_buffer: more than it holds is an error with both numbers", B,
+TEST_CASE_TEMPLATE("upload_buffer: exceeding its size is an error with both numbers", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto from = upload_buffer<B, float>(b, 3);

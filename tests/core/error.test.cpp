@@ -9,25 +9,25 @@
 using namespace mql4grec;
 using test::complaint;
 
-TEST_CASE("error: one family, caught as std::runtime_error too") {
+TEST_CASE("error: all types derive from error and std::runtime_error") {
   CHECK(std::is_base_of_v<std::runtime_error, error>);
   CHECK(std::is_base_of_v<error, file_error>);
   CHECK(std::is_base_of_v<error, training_error>);
 }
 
-TEST_CASE("expects: a kept promise is silent, a broken one says its parts in one line") {
+TEST_CASE("expects: throws only for a false condition, with the arguments joined in one line") {
   CHECK_NOTHROW(expects(true, "never said"));
   CHECK(complaint<error>([] { return expects(false, "x has ", 3, " columns but gain has ", 4.5, " entries"); }) ==
         "x has 3 columns but gain has 4.5 entries");
 }
 
-TEST_CASE("expects_file: the complaint is a file_error that starts with the path") {
+TEST_CASE("expects_file: throws a file_error whose message begins with the path") {
   CHECK_NOTHROW(expects_file(true, "a/b.json", "never said"));
   CHECK(complaint<file_error>([] { return expects_file(false, "a/b.json", "key '", "k", "': found ", 2); }) ==
         "a/b.json: key 'k': found 2");
 }
 
-TEST_CASE("raise: throws the kind it is asked for") {
+TEST_CASE("raise: throws the requested type") {
   CHECK_THROWS_AS(raise<training_error>("step ", 7), training_error);
   CHECK(complaint<training_error>([] { return raise<training_error>("step ", 7); }) == "step 7");
 }

@@ -11,7 +11,7 @@ using namespace mql4grec;
 using test::complaint;
 using test::temporary_directory;
 
-TEST_CASE("files: what is written is read back, byte by byte") {
+TEST_CASE("files: a round trip preserves every byte") {
   temporary_directory const directory;
   std::string bytes = "line\r\n\n";
   for (int i = 0; i < 100'000; ++i) bytes.push_back(static_cast<char>(i * 7));
@@ -22,7 +22,7 @@ TEST_CASE("files: what is written is read back, byte by byte") {
   CHECK(directory.files() == 1);
 }
 
-TEST_CASE("atomic_file: until commit the old file is whole, afterwards the new one is") {
+TEST_CASE("atomic_file: commit replaces the complete old file by the complete new one") {
   temporary_directory const directory;
   write_file(directory / "x", "old");
   atomic_file file(directory / "x");
@@ -34,7 +34,7 @@ TEST_CASE("atomic_file: until commit the old file is whole, afterwards the new o
   CHECK(directory.files() == 1);
 }
 
-TEST_CASE("atomic_file: without commit nothing remains") {
+TEST_CASE("atomic_file: without commit no file is left") {
   temporary_directory const directory;
   {
     atomic_file file(directory / "x");
@@ -43,7 +43,7 @@ TEST_CASE("atomic_file: without commit nothing remains") {
   CHECK(directory.files() == 0);
 }
 
-TEST_CASE("atomic_file: the remains of a crash are in nobody's way") {
+TEST_CASE("atomic_file: temporary files of a crash don't prevent writing") {
   temporary_directory const directory;
   test::put(directory / "x.partial", "what a killed process left, longer than what comes now");
   write_file(directory / "x", "new");
@@ -51,7 +51,7 @@ TEST_CASE("atomic_file: the remains of a crash are in nobody's way") {
   CHECK(directory.files() == 1);
 }
 
-TEST_CASE("atomic_file: a full disk is an error and the old file stays" *
+TEST_CASE("atomic_file: a full disk is an error and keeps the old file" *
           doctest::skip(!std::filesystem::exists("/dev/full"))) {
   temporary_directory const directory;
   write_file(directory / "x", "old");
@@ -62,14 +62,14 @@ TEST_CASE("atomic_file: a full disk is an error and the old file stays" *
   CHECK(directory.files() == 1);
 }
 
-TEST_CASE("atomic_file: a directory that isn't there is an error that names the file") {
+TEST_CASE("atomic_file: a missing directory is an error with the file's name") {
   temporary_directory const directory;
   auto const path = directory / "missing/x";
   CHECK(complaint<file_error>([&] { return write_file(path, "new"); }) ==
         path.string() + ": can't be opened for writing: No such file or directory");
 }
 
-TEST_CASE("atomic_file: when the name is taken by a directory nothing remains either") {
+TEST_CASE("atomic_file: a directory of the same name is an error and leaves no file") {
   temporary_directory const directory;
   std::filesystem::create_directory(directory / "x");
   CHECK(complaint<file_error>([&] {
@@ -78,7 +78,7 @@ TEST_CASE("atomic_file: when the name is taken by a directory nothing remains ei
   CHECK(directory.files() == 1);
 }
 
-TEST_CASE("read_file: a missing file and a directory are errors that name them") {
+TEST_CASE("read_file: a missing file and a directory are errors with the path") {
   temporary_directory const directory;
   CHECK(complaint<file_error>([&] { return read_file(directory / "x"); }) ==
         (directory / "x").string() + ": can't be opened for reading: No such file or directory");
@@ -86,7 +86,7 @@ TEST_CASE("read_file: a missing file and a directory are errors that name them")
         directory.path().string() + ": is a directory, expected a file");
 }
 
-TEST_CASE("make_directory: makes the parents, leaves what is there, and says when a file stands in the way") {
+TEST_CASE("make_directory: creates parents, keeps existing content, and refuses a path that is a file") {
   temporary_directory const directory;
   make_directory(directory / "a/b/c");
   write_file(directory / "a/b/c/x", "kept");

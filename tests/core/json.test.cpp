@@ -21,7 +21,7 @@ TEST_CASE("json: what is written is read back with its keys in the same order") 
   CHECK(read_file(directory / "x.json").ends_with("}\n"));
 }
 
-TEST_CASE("json: a damaged or truncated text is one line that names the file and the byte") {
+TEST_CASE("json: an invalid or truncated text is an error of one line with the file and the byte") {
   CHECK(complaint<file_error>([] { return parse_json(R"({"a": 1,, "b": 2})", "x.json"); }) ==
         "x.json: byte 9: not valid JSON, or truncated");
   CHECK(complaint<file_error>([] { parse_json(R"({"a": [1, 2)", "x.json"); }) ==
@@ -30,7 +30,7 @@ TEST_CASE("json: a damaged or truncated text is one line that names the file and
   CHECK_THROWS_AS(parse_json("{\"\xff\": 1}", "x.json"), file_error);
 }
 
-TEST_CASE("json: a number that no double holds is refused at its place") {
+TEST_CASE("json: a number out of the range of double is refused with its position") {
   CHECK(complaint<file_error>([] { return parse_json("[1, 1e999]", "x.json"); }) ==
         "x.json: byte 9: not valid JSON, or truncated");
 }
@@ -49,7 +49,7 @@ TEST_CASE("json: nesting of any depth is parsed or refused, without running out 
   CHECK_THROWS_AS(parse_json(std::string(1'000'000, '['), "x.json"), file_error);
 }
 
-TEST_CASE("json: a key that an object has twice is refused at any depth, and named with the object that it stands in") {
+TEST_CASE("json: a duplicate key is refused at any depth, with the path of its object") {
   CHECK(complaint<file_error>([] { return parse_json(R"({"a": 1, "b": 2, "a": 3})", "x.json"); }) ==
         "x.json: key 'a' appears twice");
   CHECK(complaint<file_error>([] { parse_json(R"({"a": [{"b": {"c": 1, "c": 1}}]})", "x.json"); }) ==
@@ -59,15 +59,14 @@ TEST_CASE("json: a key that an object has twice is refused at any depth, and nam
   CHECK(parse_json(R"({"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}]})", "x.json").at("b").at(1).at("a") == 2);
 }
 
-TEST_CASE("json: a byte-order mark in front is no part of the text") {
+TEST_CASE("json: a leading byte-order mark is ignored") {
   temporary_directory const directory;
   put(directory / "x.json", "\xef\xbb\xbf{\"a\": 1}");
   CHECK(read_json(directory / "x.json").at("a") == 1);
   CHECK(read_text(directory / "x.json") == "{\"a\": 1}");
 }
 
-TEST_CASE(
-    "json: half of a surrogate pair becomes the replacement character, whole pairs and escaped backslashes stay") {
+TEST_CASE("json: a lone surrogate becomes the replacement character, pairs and escaped backslashes are preserved") {
   auto const text = [](std::string_view escaped) {
     return parse_json("\"" + std::string(escaped) + "\"", "x.json").get<std::string>();
   };
@@ -85,7 +84,7 @@ TEST_CASE(
         "x.json: byte 16: not valid JSON, or truncated");
 }
 
-TEST_CASE("member: a missing key and a value of the wrong kind are named") {
+TEST_CASE("member: a missing key and a value of the wrong type are refused by name") {
   json const object = {{"n", 3}, {"text", "three"}, {"none", nullptr}};
   CHECK(member<int>(object, "n", "x.json") == 3);
   CHECK(member<std::string>(object, "text", "x.json") == "three");
@@ -96,7 +95,7 @@ TEST_CASE("member: a missing key and a value of the wrong kind are named") {
         "x.json: key 'n' is missing");
 }
 
-TEST_CASE("member_or: absent and null mean the other value, the wrong kind is still an error") {
+TEST_CASE("member_or: absent and null give the default, a wrong type is an error") {
   json const object = {{"n", 3}, {"text", "three"}, {"none", nullptr}};
   CHECK(member_or<int>(object, "n", 7, "x.json") == 3);
   CHECK(member_or<int>(object, "m", 7, "x.json") == 7);

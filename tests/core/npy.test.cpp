@@ -108,7 +108,7 @@ std::string const twenty_four(24, '\0');
 
 }  // namespace
 
-TEST_CASE("npy: what is written is read back bit by bit, −0, subnormals, infinities and NaN too") {
+TEST_CASE("npy: a round trip preserves every bit, including −0, subnormals, infinities and NaN") {
   temporary_directory const directory;
   auto entries = six;
   entries.push_back(std::bit_cast<float>(0xFFC12345u));
@@ -122,7 +122,7 @@ TEST_CASE("npy: what is written is read back bit by bit, −0, subnormals, infin
   CHECK(same_bits(read(file, 0, 2), entries));
 }
 
-TEST_CASE("npy: a file without rows is a file, and reading nothing of it is no error") {
+TEST_CASE("npy: a file without rows is valid, and reading no rows is no error") {
   temporary_directory const directory;
   write_npy(directory / "f", {nullptr, 0, 5});
   npy_file const file(directory / "f");
@@ -132,7 +132,7 @@ TEST_CASE("npy: a file without rows is a file, and reading nothing of it is no e
   CHECK(gather(file, {}).empty());
 }
 
-TEST_CASE("write_npy: the bytes are those of numpy.save") {
+TEST_CASE("write_npy: writes the bytes of numpy.save") {
   temporary_directory const directory;
   auto const prefix_of = [&](index_t rows, index_t columns) {
     std::vector<float> const entries(static_cast<std::size_t>(rows * columns));
@@ -150,7 +150,7 @@ TEST_CASE("write_npy: the bytes are those of numpy.save") {
   for (index_t columns : {1, 10, 100, 1000, 100'000}) CHECK(prefix_of(1, columns).size() % 64 == 0);
 }
 
-TEST_CASE("npy: formats 1.0, 2.0 and 3.0 differ in their header alone") {
+TEST_CASE("npy: formats 1.0, 2.0 and 3.0 differ only in their header") {
   for (int major : {1, 2, 3}) {
     temporary_directory const directory;
     test::put(directory / "f", raw(dict("<f4", "(3, 2)"), bytes_of(six), major));
@@ -158,7 +158,7 @@ TEST_CASE("npy: formats 1.0, 2.0 and 3.0 differ in their header alone") {
   }
 }
 
-TEST_CASE("npy: keys stand in any order, spaces anywhere, quotes of either kind, and commas may close a list or not") {
+TEST_CASE("npy: accepts any key order, spacing and quotes, and optional trailing commas") {
   for (std::string const header : {
            "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }          \n",
            "{'shape': (2, 3), 'descr': '<f4', 'fortran_order': False}",
@@ -178,7 +178,7 @@ TEST_CASE("npy: every float16 has the value that IEEE 754 gives it") {
   for (unsigned i = 0; i < 65536; ++i) REQUIRE(is_half(values[i], i));
 }
 
-TEST_CASE("widen: the loop for any machine and the instruction give the same numbers at every length") {
+TEST_CASE("widen: the portable loop and the instruction give equal results at every length") {
   std::vector<core::detail::half> from(65536);
   for (std::size_t i = 0; i < from.size(); ++i) from[i].bits = static_cast<std::uint16_t>(i);
   auto const check = [&](auto&& widen) {
@@ -197,7 +197,7 @@ TEST_CASE("widen: the loop for any machine and the instruction give the same num
   if (core::detail::has_f16c()) check(core::detail::widen_by_f16c);
 }
 
-TEST_CASE("npy: float64 is rounded to float, and refused where no float is near") {
+TEST_CASE("npy: float64 is rounded to float, and refused when out of range") {
   CHECK(column("<f8", std::vector<double>{0.1, 1e-60, -INFINITY, 0x1p-149}) ==
         std::vector<float>{0.1f, 0.f, -INFINITY, 0x1p-149f});
   CHECK(std::isnan(column("<f8", std::vector<double>{NAN})[0]));
@@ -215,7 +215,7 @@ TEST_CASE("npy: float64 is rounded to float, and refused where no float is near"
         }).ends_with(": row 4999, column 0: 1e+39 is beyond every float"));
 }
 
-TEST_CASE("npy: blocks, gathered rows and rows with gaps between them are the whole, in every kind of entries") {
+TEST_CASE("npy: blocks, gathered rows and strided rows agree, for every entry type") {
   for (auto const type : all_types)
     for (index_t columns : {1, 7, 64, 20'000}) {  // the last: a row is longer than one read
       CAPTURE(columns);
@@ -257,7 +257,7 @@ TEST_CASE("npy: blocks, gathered rows and rows with gaps between them are the wh
     }
 }
 
-TEST_CASE("npy: many threads read one file") {
+TEST_CASE("npy: a file can be read by many threads") {
   auto const made = make_sample(dtype::f16, 512, 33);
   temporary_directory const directory;
   test::put(directory / "f", made.bytes);
@@ -272,7 +272,7 @@ TEST_CASE("npy: many threads read one file") {
   CHECK(out == made.values);
 }
 
-TEST_CASE("npy: a broken promise of the caller is refused with both numbers and writes nothing") {
+TEST_CASE("npy: invalid arguments are refused with both numbers and write nothing") {
   temporary_directory const directory;
   write_npy(directory / "f", {six.data(), 3, 2});
   npy_file const file(directory / "f");
@@ -297,7 +297,7 @@ TEST_CASE("npy: a broken promise of the caller is refused with both numbers and 
 // ---- writing
 // ---------------------------------------------------------------------------------------------------------------
 
-TEST_CASE("npy_writer: rows appended in any blocks, with gaps or without, make the file that is written at once") {
+TEST_CASE("npy_writer: rows appended in blocks give the file written by one call") {
   temporary_directory const directory;
   auto const made = make_sample(dtype::f32, 10, 3);
   write_npy(directory / "whole", {made.values.data(), 10, 3});
@@ -317,7 +317,7 @@ TEST_CASE("npy_writer: rows appended in any blocks, with gaps or without, make t
   CHECK(read_file(directory / "g") == read_file(directory / "whole"));
 }
 
-TEST_CASE("npy_writer: too many rows, too few and rows of another width are refused and leave nothing") {
+TEST_CASE("npy_writer: too many rows, too few rows and rows of another width are refused and leave no file") {
   temporary_directory const directory;
   auto const said = [&](index_t rows, index_t columns, std::vector<index_t> const& blocks) {
     auto const words = complaint<error>([&] {
@@ -330,7 +330,7 @@ TEST_CASE("npy_writer: too many rows, too few and rows of another width are refu
   };
   CHECK(said(3, 2, {2}) == "2 rows, expected 3");
   CHECK(said(3, 2, {}) == "0 rows, expected 3");
-  CHECK(said(3, 2, {2, 2}) == "2 rows behind 2, expected 3 altogether");
+  CHECK(said(3, 2, {2, 2}) == "2 rows after 2, expected 3 altogether");
   CHECK(said(3, 3, {2}) == "rows of 2 entries, expected 3");
   CHECK(said(3, 0, {}) == "shape [3, 0], expected 1 to 16777216 columns, and rows that fit into a file");
   CHECK(said(-1, 2, {}) == "shape [-1, 2], expected 1 to 16777216 columns, and rows that fit into a file");
@@ -341,7 +341,7 @@ TEST_CASE("npy_writer: too many rows, too few and rows of another width are refu
   CHECK(said(3, 2, {1, 2}) == "");
 }
 
-TEST_CASE("write_npy: a full disk is an error that leaves nothing" *
+TEST_CASE("write_npy: a full disk is an error and leaves no file" *
           doctest::skip(!std::filesystem::exists("/dev/full"))) {
   temporary_directory const directory;
   std::filesystem::create_symlink("/dev/full", directory / "f.partial");
@@ -351,7 +351,7 @@ TEST_CASE("write_npy: a full disk is an error that leaves nothing" *
   CHECK(directory.files() == 0);
 }
 
-TEST_CASE("npy_writer: a block of which a part was written can't be written again") {
+TEST_CASE("npy_writer: a partially written block can't be written again") {
   struct size_limit {  // limits the size of files: a write stops at the limit, and the next one fails
     ::rlimit before{};
     void (*handler)(int);
@@ -385,7 +385,7 @@ TEST_CASE("npy_writer: a block of which a part was written can't be written agai
 // ---- hostile files
 // ---------------------------------------------------------------------------------------------------------
 
-TEST_CASE("npy: what doesn't begin like a .npy file is refused before it is read") {
+TEST_CASE("npy: a wrong magic number is refused before reading on") {
   std::string const magic = "doesn't begin with the bytes \\x93NUMPY, expected a .npy file as numpy.save writes it";
   CHECK(refusal("") == magic);
   CHECK(refusal("PK\x03\x04 a zip archive") == magic);
@@ -400,7 +400,7 @@ TEST_CASE("npy: what doesn't begin like a .npy file is refused before it is read
   CHECK(refusal(raw("{}", "", 2, 1)) == "byte 6: version 2.1, expected 1.0, 2.0 or 3.0");
 }
 
-TEST_CASE("npy: a header longer than the file, or than any header, is refused before memory is asked for") {
+TEST_CASE("npy: a header length beyond the file or the limit is refused before memory is allocated") {
   CHECK(refusal(std::string("\x93NUMPY\x01\x00\x03\x00{}", 12)) == "byte 8: a header of 3 bytes, but only 2 follow");
   CHECK(refusal(std::string("\x93NUMPY\x01\x00\xff\xff{}", 12)) ==
         "byte 8: a header of 65535 bytes, expected at most 10000");
@@ -410,7 +410,7 @@ TEST_CASE("npy: a header longer than the file, or than any header, is refused be
   CHECK(refusal(raw(dict("<f4", "(2, 3)") + std::string(9'000, ' '), twenty_four)) == "");
 }
 
-TEST_CASE("npy: what isn't the dict is refused with its place and what was expected") {
+TEST_CASE("npy: an invalid header is refused with the position and what was expected") {
   struct {
     char const *header, *complaint;
   } const cases[] = {
@@ -453,16 +453,16 @@ TEST_CASE("npy: what isn't the dict is refused with its place and what was expec
       {"{'shape': (__import__('os').system('true'), 1)}",
        "header: byte 21: found '__import__('', expected an integer from 0 to 2^63 − 1"},
       {"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 1), } extra",
-       "header: byte 70: found 'extra', expected nothing but spaces behind the dict"},
+       "header: byte 70: found 'extra', expected nothing but spaces after the dict"},
       {"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 1), }{}",
-       "header: byte 69: found '{}', expected nothing but spaces behind the dict"},
+       "header: byte 69: found '{}', expected nothing but spaces after the dict"},
   };
   for (auto const& c : cases) CHECK(refusal(raw(c.header)) == c.complaint);
   CHECK(refusal(raw(std::string("{'descr'\0: '<f4'}", 17))) == "header: byte 18: found '?: '<f4'}', expected ':'");
   CHECK(refusal(raw("[]", "", 2)) == "header: byte 12: found '[]', expected '{'");
 }
 
-TEST_CASE("npy: entries that aren't little-endian floats are refused with what they are") {
+TEST_CASE("npy: entries that aren't little-endian floats are refused with their type") {
   auto const of_type = [](std::string const& descr) { return refusal(raw(dict(descr, "(2, 3)"), twenty_four)); };
   std::string const wanted = ", expected '<f4', '<f2' or '<f8'; numpy's array.astype('<f4') makes the first";
   struct {
@@ -487,9 +487,9 @@ TEST_CASE("npy: entries that aren't little-endian floats are refused with what t
         "header: descr is a structured type" + wanted);
 }
 
-TEST_CASE("npy: columns one behind another are refused with the way to mend it") {
+TEST_CASE("npy: an array in Fortran order is refused with the way to convert it") {
   CHECK(refusal(raw("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }", twenty_four)) ==
-        "header: fortran_order is True, expected rows one behind another; "
+        "header: fortran_order is True, expected rows one after another; "
         "numpy.save(path, numpy.ascontiguousarray(array)) writes them so");
 }
 
@@ -512,18 +512,18 @@ TEST_CASE("npy: shapes that aren't a matrix, or too large for any file, are refu
       of_shape(many + ")").starts_with("header: shape [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, …], expected"));
 }
 
-TEST_CASE("npy: the entries fill the file exactly") {
+TEST_CASE("npy: the entries must fill the file exactly") {
   std::string const header = dict("<f4", "(2, 3)");
   CHECK(refusal(raw(header, twenty_four)) == "");
   CHECK(refusal(raw(header, twenty_four.substr(1))) ==
-        "23 bytes behind the header, expected 24 for '<f4' [2, 3]: the file is cut short");
-  CHECK(refusal(raw(header)) == "0 bytes behind the header, expected 24 for '<f4' [2, 3]: the file is cut short");
+        "23 bytes after the header, expected 24 for '<f4' [2, 3]: the file is cut short");
+  CHECK(refusal(raw(header)) == "0 bytes after the header, expected 24 for '<f4' [2, 3]: the file is cut short");
   CHECK(refusal(raw(header, twenty_four + "!")) ==
-        "25 bytes behind the header, expected 24 for '<f4' [2, 3]: something follows the entries");
+        "25 bytes after the header, expected 24 for '<f4' [2, 3]: something follows the entries");
   CHECK(refusal(raw(dict("<f2", "(2, 3)"), twenty_four)) ==
-        "24 bytes behind the header, expected 12 for '<f2' [2, 3]: something follows the entries");
+        "24 bytes after the header, expected 12 for '<f2' [2, 3]: something follows the entries");
   CHECK(refusal(raw(dict("<f8", "(2, 3)"), twenty_four)) ==
-        "24 bytes behind the header, expected 48 for '<f8' [2, 3]: the file is cut short");
+        "24 bytes after the header, expected 48 for '<f8' [2, 3]: the file is cut short");
   CHECK(refusal(raw(dict("<f4", "(137438953471, 16777215)"))).ends_with("the file is cut short"));
 }
 
@@ -539,17 +539,17 @@ void read_all(std::filesystem::path const& path) {
 }
 }  // namespace
 
-TEST_CASE("npy: a file cut short anywhere is refused") { check_cut_short(two_rows(), read_all); }
+TEST_CASE("npy: a truncated file is refused") { check_cut_short(two_rows(), read_all); }
 
 TEST_CASE("npy: a file with damaged bytes is refused in one line or read inside its bounds") {
   check_damaged(two_rows(), "{}[](),:'\"0123456789<>|fiOTrue \\\n\xff", 70, read_all);  // of the header
 }
 
-TEST_CASE("npy: a directory, a pipe and nothing at all are refused without waiting") {
+TEST_CASE("npy: a directory, a pipe and a missing file are refused without blocking") {
   check_no_regular_file(read_all);
 }
 
-TEST_CASE("npy: an open file keeps its content when another takes its name, and says so when it is cut") {
+TEST_CASE("npy: an open file is unaffected when replaced by rename, and truncation is an error") {
   for (auto const type : all_types) {
     temporary_directory const directory;
     auto const made = make_sample(type, 300, 7);

@@ -34,7 +34,7 @@ TEST_CASE("philox: is a constant expression") {
   static_assert(key_of(0x0123456789abcdefu) == philox_key{0x89abcdef, 0x01234567});
 }
 
-TEST_CASE("random_stream: its words are philox's blocks at counters (0, stream), (1, stream) …") {
+TEST_CASE("random_stream: its numbers are philox's blocks at counters (0, stream), (1, stream) …") {
   std::uint64_t const seed = 0x1122334455667788u, stream = 0x99aabbccddeeff00u;
   random_stream random(seed, stream);
   for (std::uint32_t block = 0; block < 3; ++block)
@@ -42,7 +42,7 @@ TEST_CASE("random_stream: its words are philox's blocks at counters (0, stream),
       CHECK(random.bits() == word);
 }
 
-TEST_CASE("random_stream: another seed or another stream is another sequence, the same pair the same one") {
+TEST_CASE("random_stream: the sequence is determined by seed and stream") {
   auto const head = [](std::uint64_t seed, std::uint64_t stream) {
     random_stream random(seed, stream);
     std::vector<std::uint32_t> words(64);
@@ -70,7 +70,7 @@ TEST_CASE("random_stream: uniform numbers lie in [0, 1) with mean 1/2 and varian
   CHECK(std::abs(squares / n - 1.0 / 3) < 5 * std::sqrt(4.0 / 45 / n));
 }
 
-TEST_CASE("random_stream: below(n) hits every number below n about equally often, and no other") {
+TEST_CASE("random_stream: below(n) is uniform over 0 … n − 1") {
   for (index_t const n : {1, 2, 7, 1000}) {
     random_stream random(4, static_cast<std::uint64_t>(n));
     std::vector<index_t> hits(static_cast<std::size_t>(n));
@@ -97,7 +97,7 @@ TEST_CASE("random_stream: normal numbers are finite, with mean 0, variance 1 and
   CHECK(std::abs(fourth / n - 3) < 5 * std::sqrt(96.0 / n));
 }
 
-TEST_CASE("shuffle: a permutation that the stream alone decides") {
+TEST_CASE("shuffle: a permutation determined by the stream") {
   std::vector<int> first(50), second(50), other(50);
   for (auto* v : {&first, &second, &other}) std::iota(v->begin(), v->end(), 0);
   shuffle(std::span<int>(first), random_stream(6, 0));
@@ -121,14 +121,14 @@ TEST_CASE("shuffle: every order of three is equally likely") {
     if (count > 0) CHECK(std::abs(count - 1000) < 180);
 }
 
-TEST_CASE("shuffle: nothing and one entry stay as they are") {
+TEST_CASE("shuffle: zero and one entries are unchanged") {
   std::vector<int> none, one = {7};
   shuffle(std::span<int>(none), random_stream(1, 1));
   shuffle(std::span<int>(one), random_stream(1, 1));
   CHECK(one == std::vector<int>{7});
 }
 
-TEST_CASE("epoch_order: every epoch is a permutation of its own, the same each time it is asked for") {
+TEST_CASE("epoch_order: every epoch has its own permutation, determined by seed and epoch") {
   auto const first = epoch_order(1000, 42, 0);
   CHECK(std::set(first.begin(), first.end()).size() == 1000);
   CHECK(*std::ranges::max_element(first) == 999);

@@ -84,7 +84,7 @@ TEST_CASE("safetensors: what is written is read back: names, kinds, shapes, entr
   CHECK(file.values<float>("empty").empty());
 }
 
-TEST_CASE("safetensors: the official library's files are written again with the same bytes") {
+TEST_CASE("safetensors: reading and writing a file of the official library reproduces its bytes") {
   for (std::string const name : {"model", "golden"}) {
     std::filesystem::path const path = MQL4GREC_TEST_GOLDEN_DIR "/t5_relu_untied/" + name + ".safetensors";
     safetensors const file(path);
@@ -116,14 +116,14 @@ TEST_CASE("safetensors: the bytes don't depend on the order of the tensors, and 
   for (auto const& name : file.names()) CHECK(file.info(name).begin % 8 == 0);
 }
 
-TEST_CASE("safetensors: a file without tensors is a file") {
+TEST_CASE("safetensors: a file without tensors is valid") {
   temporary_directory const directory;
   write_safetensors(directory / "f", {});
   CHECK(safetensors(directory / "f").names().empty());
   CHECK(refusal(raw("{}")).empty());
 }
 
-TEST_CASE("write_safetensors: a broken promise is refused and leaves nothing") {
+TEST_CASE("write_safetensors: invalid arguments are refused and leave no file") {
   temporary_directory const directory;
   auto const said = [&](std::vector<named_tensor> const& tensors) {
     return complaint<error>([&] { return write_safetensors(directory / "f", tensors); });
@@ -187,7 +187,7 @@ TEST_CASE("safetensors: integers keep their value or are refused") {
   CHECK_THROWS_AS(read_as<std::int32_t>("F32", std::vector<float>{1}), file_error);
 }
 
-TEST_CASE("safetensors: tensors longer than a piece of reading are converted whole") {
+TEST_CASE("safetensors: tensors longer than a read block are converted completely") {
   std::vector<std::int32_t> entries(100'001);
   for (std::size_t i = 0; i < entries.size(); ++i) entries[i] = static_cast<std::int32_t>(i);
   auto const values = read_as<double>("I32", entries);
@@ -217,7 +217,7 @@ TEST_CASE("safetensors: a missing tensor and one of another shape are named") {
 // ---- hostile files
 // ---------------------------------------------------------------------------------------------------------
 
-TEST_CASE("safetensors: a header that can't be is refused before it is read") {
+TEST_CASE("safetensors: an impossible header length is refused before reading") {
   auto const length = [](std::uint64_t n) { return bytes_of(std::vector<std::uint64_t>{n}); };
   CHECK(refusal("") == "is 0 bytes, expected at least the 8 of a safetensors header's length");
   CHECK(refusal("1234567") == "is 7 bytes, expected at least the 8 of a safetensors header's length");
@@ -230,7 +230,7 @@ TEST_CASE("safetensors: a header that can't be is refused before it is read") {
   CHECK(refusal(raw(" {}")) == "header: expected a JSON object that starts at byte 8");
 }
 
-TEST_CASE("safetensors: what isn't a header is refused with its place and what was expected") {
+TEST_CASE("safetensors: an invalid header is refused with the position and what was expected") {
   struct {
     char const *header, *complaint;
   } const cases[] = {
@@ -291,13 +291,13 @@ TEST_CASE("safetensors: tensors must fill the data exactly, each with the bytes 
   CHECK(refusal(one("F32", "[2]", eight)).empty());
   CHECK(refusal(one("F32", "[3]", eight)) == "tensor 'x': data_offsets span 8 bytes, expected 12 for F32 [3]");
   CHECK(refusal(one("F32", "[]", eight)) == "tensor 'x': data_offsets span 8 bytes, expected 4 for F32 []");
-  CHECK(refusal(one("F32", "[2]", eight) + "!") == "1 bytes behind the last tensor, expected none");
+  CHECK(refusal(one("F32", "[2]", eight) + "!") == "1 bytes after the last tensor, expected none");
   CHECK(refusal(one("F32", "[2]", eight).substr(0, raw("").size() + 60)) != "");
   CHECK(refusal(raw(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "1234567")) ==
         "tensor 'x': ends at data byte 0 + 8, but the file has only 7");
 }
 
-TEST_CASE("safetensors: sizes that overflow are too large, not small") {
+TEST_CASE("safetensors: sizes that overflow are refused as too large") {
   auto const of_shape = [](std::string const& shape) { return refusal(one("F32", shape, "")); };
   CHECK(of_shape("[4611686018427387904,4]") == "tensor 'x': shape [4611686018427387904, 4] is too large");
   CHECK(of_shape("[2305843009213693952]") ==
@@ -308,7 +308,7 @@ TEST_CASE("safetensors: sizes that overflow are too large, not small") {
         "tensor 'x': ends at data byte 0 + 9223372036854775807, but the file has only 0");
 }
 
-TEST_CASE("safetensors: a header of brackets costs no memory and no stack") {
+TEST_CASE("safetensors: a deeply nested header uses neither memory nor stack") {
   CHECK(refusal(raw("{\"x\":" + std::string(1'000'000, '['))) == "tensor 'x': found a list, expected an object");
   std::string objects;
   for (int i = 0; i < 100'000; ++i) objects += "{\"x\":";
@@ -329,18 +329,18 @@ void read_all(std::filesystem::path const& path) {
 }
 }  // namespace
 
-TEST_CASE("safetensors: a file cut short anywhere is refused") { check_cut_short(two_tensors(), look_into); }
+TEST_CASE("safetensors: a truncated file is refused") { check_cut_short(two_tensors(), look_into); }
 
 TEST_CASE("safetensors: a file with damaged bytes is refused in one line or read inside its bounds") {
   auto const whole = two_tensors();
   check_damaged(whole, "{}[],:\"0123456789-.eE \\\n\xff", whole.size(), read_all);
 }
 
-TEST_CASE("safetensors: a directory, a pipe and nothing at all are refused without waiting") {
+TEST_CASE("safetensors: a directory, a pipe and a missing file are refused without blocking") {
   check_no_regular_file(look_into);
 }
 
-TEST_CASE("safetensors: an open file keeps its content when another takes its name, and says so when it is cut") {
+TEST_CASE("safetensors: an open file is unaffected when replaced by rename, and truncation is an error") {
   temporary_directory const directory;
   std::vector<float> const other(6, 9.f);
   write_safetensors(directory / "f", std::vector<named_tensor>{{"a", {6}, seen(six)}});

@@ -24,7 +24,7 @@ float number(sharded_safetensors const& files, std::string const& name) {
 }
 }  // namespace
 
-TEST_CASE("sharded_safetensors: one file, or as many as the index lists, hold the same") {
+TEST_CASE("sharded_safetensors: one file and several files with an index have the same tensors") {
   temporary_directory const one, many;
   write_numbers(one / "model.safetensors", {{"a", 1.f}, {"b", 2.f}, {"c", 3.f}});
   write_numbers(many / "x.safetensors", {{"c", 3.f}, {"a", 1.f}});
@@ -43,7 +43,7 @@ TEST_CASE("sharded_safetensors: one file, or as many as the index lists, hold th
   CHECK(number(sharded_safetensors(many.path()), "a") == 7);  // a single file has precedence over an index
 }
 
-TEST_CASE("sharded_safetensors: a directory without either, and a key twice in the index, are named") {
+TEST_CASE("sharded_safetensors: a directory without tensors and a duplicate key of the index are refused") {
   temporary_directory const directory;
   CHECK(complaint<file_error>([&] { return sharded_safetensors(directory.path()); }) ==
         (directory / "model.safetensors").string() + ": can't be opened for reading: No such file or directory");

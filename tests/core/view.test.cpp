@@ -19,7 +19,7 @@ using device_matrix_view = view<T, device_space<some_system>, 2>;
 std::array<int, 12> counting() { return {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}; }
 }  // namespace
 
-TEST_CASE("view: a window may gain const and never loses it") {
+TEST_CASE("view: converts to a view of const, and not back") {
   CHECK(std::is_convertible_v<host_vector_view<int>, host_vector_view<int const>>);
   CHECK(std::is_convertible_v<host_matrix_view<int>, host_matrix_view<int const>>);
   CHECK(!std::is_constructible_v<host_vector_view<int>, host_vector_view<int const>>);
@@ -27,18 +27,18 @@ TEST_CASE("view: a window may gain const and never loses it") {
   CHECK(!std::is_constructible_v<host_vector_view<double const>, host_vector_view<float>>);
 }
 
-TEST_CASE("view: host and device never meet") {
+TEST_CASE("view: host and device views don't convert to each other") {
   CHECK(!std::is_constructible_v<host_vector_view<int const>, device_vector_view<int>>);
   CHECK(!std::is_constructible_v<device_matrix_view<int const>, host_matrix_view<int>>);
   CHECK(!std::is_constructible_v<view<int const, device_space<another_system>, 1>, device_vector_view<int>>);
 }
 
-TEST_CASE("view: a view is plain data, so that kernels take it by value") {
+TEST_CASE("view: is trivially copyable, so kernels accept it by value") {
   CHECK(std::is_trivially_copyable_v<host_vector_view<int>>);
   CHECK(std::is_trivially_copyable_v<device_matrix_view<float const>>);
 }
 
-TEST_CASE("view: entry (i, j) lies i strides and j entries behind the first") {
+TEST_CASE("view: entry (i, j) is at offset i · stride + j") {
   auto numbers = counting();
   host_matrix_view<int> const m(numbers.data(), 3, 2, 4);
   for (index_t i = 0; i < 3; ++i)
@@ -49,7 +49,7 @@ TEST_CASE("view: entry (i, j) lies i strides and j entries behind the first") {
   CHECK(m.size() == 6);
 }
 
-TEST_CASE("view: blocks of rows and of columns see the same entries, and blocks of blocks too") {
+TEST_CASE("view: blocks of rows and columns refer to the same entries, also when nested") {
   auto numbers = counting();
   host_matrix_view<int> const m(numbers.data(), 3, 4);
   auto const rows = m.row_block(1, 2);
@@ -66,7 +66,7 @@ TEST_CASE("view: blocks of rows and of columns see the same entries, and blocks 
   CHECK(m.column_block(4, 0).columns() == 0);
 }
 
-TEST_CASE("view: only a matrix without gaps is one vector") {
+TEST_CASE("view: only a contiguous matrix converts to a vector") {
   auto numbers = counting();
   host_matrix_view<int> const m(numbers.data(), 3, 4);
   CHECK(m.contiguous());
@@ -77,14 +77,14 @@ TEST_CASE("view: only a matrix without gaps is one vector") {
   CHECK(m.row_block(1, 1).column_block(0, 2).contiguous());  // a single row has no gap after it
 }
 
-TEST_CASE("view: a part of a part is a part") {
+TEST_CASE("view: parts can be nested") {
   auto numbers = counting();
   host_vector_view<int> const v(numbers.data(), 12);
   CHECK(&v.part(2, 8).part(3, 1)(0) == &v(5));
   CHECK(v.part(12, 0).size() == 0);
 }
 
-TEST_CASE("view: a span becomes a view and comes back the same") {
+TEST_CASE("view: a span converts to a view and back") {
   std::vector<int> numbers = {3, 1, 4};
   auto const v = view_of(std::span<int>(numbers));
   CHECK(v.size() == 3);

@@ -22,7 +22,7 @@ gpu::nccl_communicator world_of_one(device& b) {
 }
 }  // namespace
 
-TEST_CASE("NCCL: of one process the sum is its own") {
+TEST_CASE("NCCL: with one process the sum is its own value") {
   device b;
   auto const world = world_of_one(b);
   CHECK((world.rank() == 0 && world.world_size() == 1));
@@ -36,7 +36,7 @@ TEST_CASE("NCCL: of one process the sum is its own") {
   CHECK_THROWS_AS(gpu::nccl_communicator(b, {}, 1, 1), error);
 }
 
-TEST_CASE("NCCL: training in a world of one process is training without") {
+TEST_CASE("NCCL: training with a world size of 1 equals training without NCCL") {
   device b;
   auto const all = small_batch();
   auto mine = random_t5<double>(b, tiny_t5()), expected = random_t5<double>(b, tiny_t5());

@@ -31,7 +31,7 @@ TEST_CASE("features: rows in memory are read in blocks and gathered in any order
   CHECK_THROWS_WITH_AS(gather(features, {4}), "features: row 4 of 4", error);
 }
 
-TEST_CASE("features: a selection has its rows in its own order and knows where they come from") {
+TEST_CASE("features: a selection has its own row order and the location of each row") {
   embed::matrix_features const features(all);
   embed::selected_features const some(features, {2, 0});
   CHECK(some.rows() == 2);

@@ -10,7 +10,7 @@
 
 using namespace mql4grec;
 
-TEST_CASE("report: its JSON has the names the program promises") {
+TEST_CASE("report: JSON keys are those of the command line's contract") {
   metrics::report const r{
       .dataset = "Arts",
       .users = 3,
@@ -28,7 +28,7 @@ TEST_CASE("report: its JSON has the names the program promises") {
   CHECK(j["beams"] == 20);
 }
 
-TEST_CASE("saved_search: the released code's form, flat lists with the users' results one after the other") {
+TEST_CASE("saved_search: the released code's format, flat lists with the results of consecutive users") {
   language::vocabulary const vocab({.modalities = {{"a", {9, 9}}}, .prompts = 0});
   auto const sequence = [&](int a, int b) {
     return std::vector{vocab.token(language::modality::text, 0, code_t(a)),

@@ -22,7 +22,7 @@ std::vector<token_t> tokens(std::vector<int> const& numbers) {
 }
 }  // namespace
 
-TEST_CASE("metrics: the first place counts in full, later ones by 1 / log2(place + 2), beyond k nothing") {
+TEST_CASE("metrics: the gain at a rank is 1 / log2(rank + 2), and zero from k on") {
   CHECK(of_one({0, 1}) == metrics::metric_values{.at = {{1, 1, 1}, {5, 1, 1}, {10, 1, 1}}});
   auto const third = of_one({2, 1});
   CHECK(third.hit(1) == 0);
@@ -37,7 +37,7 @@ TEST_CASE("metrics: the first place counts in full, later ones by 1 / log2(place
   CHECK(of_one({}) == nothing);
 }
 
-TEST_CASE("metrics: the values are means over users, misses included, and nothing over nobody") {
+TEST_CASE("metrics: values are means over users including misses, and undefined without users") {
   metrics::metric_accumulator mean;
   CHECK(mean.mean() == nothing);
   mean.add({0, 1});
@@ -52,7 +52,7 @@ TEST_CASE("metrics: the values are means over users, misses included, and nothin
   CHECK(mean.mean().ndcg(10) == doctest::Approx((1 + 0.5 + 1 / std::log2(9.0)) / 4));
 }
 
-TEST_CASE("metrics: three items that share a sequence stand in each of their places a third of the time") {
+TEST_CASE("metrics: three items that share a sequence have each of their ranks with probability 1/3") {
   auto const values = of_one({1, 3});  // positions 1, 2, 3
   CHECK(values.hit(1) == 0);
   CHECK(values.hit(5) == 1);
@@ -64,7 +64,7 @@ TEST_CASE("metrics: three items that share a sequence stand in each of their pla
   CHECK(of_one({0, 1000}).hit(10) == doctest::Approx(0.01));
 }
 
-TEST_CASE("metrics: the expectation over a group is the mean of the places it can take") {
+TEST_CASE("metrics: the expectation over a group is the mean over its possible ranks") {
   for (index_t before = 0; before < 13; ++before)
     for (index_t group = 1; group < 13; ++group) {
       metrics::metric_accumulator enumerated;
@@ -78,7 +78,7 @@ TEST_CASE("metrics: the expectation over a group is the mean of the places it ca
     }
 }
 
-TEST_CASE("place_of: a sequence is right only as a whole") {
+TEST_CASE("place_of: only a complete sequence is a hit") {
   auto const found = tokens({1, 2, 1, 3, 2, 3});
   CHECK(metrics::place_of(found, tokens({1, 3})) == metrics::placement{1, 1});
   CHECK(metrics::place_of(found, tokens({2, 1})) == metrics::placement{});
@@ -87,7 +87,7 @@ TEST_CASE("place_of: a sequence is right only as a whole") {
   CHECK_THROWS_AS(metrics::place_of(found, std::vector<token_t>{}), error);
 }
 
-TEST_CASE("expected_place_of: entries of equal score are one group, wherever in it the item happens to be listed") {
+TEST_CASE("expected_place_of: entries of equal score are one group, regardless of the order within it") {
   rank::ranking list;
   list.add(item_id{4}, 0.9);
   list.add(item_id{1}, 0.5);

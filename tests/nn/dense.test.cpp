@@ -7,7 +7,7 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE_TEMPLATE("dense: is a linear map and a bias, rectified where that is asked for", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("dense: a linear map and a bias, with an optional ReLU", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   auto const x = on(backend, matrix{{1.f, 2.f}}), weight = on(backend, matrix{{1.f, 1.f}, {-3.f, 0.f}, {0.f, 1.f}});
   auto const bias = on(backend, vector{0.5f, 1.f, -9.f});
@@ -18,9 +18,8 @@ TEST_CASE_TEMPLATE("dense: is a linear map and a bias, rectified where that is a
   CHECK_CLOSE(y, matrix{{3.5f, 0.f, 0.f}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE(
-    "dense: equals a product and a bias of the reference, whatever the widths and wherever the bias lies", S,
-    MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("dense: equals a product and a bias of the reference for all widths and alignments of the bias", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
@@ -63,7 +62,7 @@ void dense_relu_forward(backend& b, in_matrix<backend, T>, in_matrix<backend, T>
 
 }  // namespace whole_layers
 
-TEST_CASE("dense: a backend that has whole layers is asked for them, shapes checked as ever") {
+TEST_CASE("dense: uses a backend's fused layer operations, and still checks shapes") {
   whole_layers::backend b;
   auto const x = on(b, matrix{{1.f, 2.f}}), weight = on(b, matrix{{1.f, 1.f}, {-3.f, 0.f}});
   auto const bias = on(b, vector{0.5f, 1.f});
@@ -77,7 +76,7 @@ TEST_CASE("dense: a backend that has whole layers is asked for them, shapes chec
                        "linear: y is 3 × 2, expected 1 × 2", error);
 }
 
-TEST_CASE("dense: a bias of another length is refused with both numbers") {
+TEST_CASE("dense: a bias of another length is refused with both lengths") {
   reference::backend b;
   auto y = poisoned<double>(b, {4, 5});
   CHECK_THROWS_WITH_AS(nn::dense<double>(b, random_normal({4, 3}, 1), {random_normal({5, 3}, 2), random_normal(4, 1)},

@@ -8,7 +8,7 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 TEST_CASE_TEMPLATE(
-    "feed_forward: a rectified linear map equals the reference's, with and without dropout, frozen and not", S,
+    "feed_forward: a linear map with ReLU equals the reference's, with and without dropout, frozen and not", S,
     MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   using B = typename S::backend;

@@ -14,7 +14,7 @@ TEST_CASE_TEMPLATE("linear: multiplies by the transposed weight, as PyTorch stor
   CHECK_CLOSE(y, matrix{{2.f, 4.f, 22.f}}, 1e-6);
 }
 
-TEST_CASE("linear: its gradients are the derivatives; the input's is overwritten, the weight's is added to") {
+TEST_CASE("linear: gradients are the derivatives; the input's is overwritten, the weight's is accumulated") {
   reference::backend b;
   auto const x = random_normal({3, 4}, 1), weight = random_normal({2, 4}, 2), dy = random_normal({3, 2}, 3);
   auto dx = poisoned<double>(b, {3, 4}), dweight = on(b, constant({2, 4}, 0.));

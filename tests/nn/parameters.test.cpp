@@ -4,7 +4,7 @@
 
 using namespace mql4grec;
 
-TEST_CASE("parameter_layout: parameters declared one after another lie side by side, so that they merge") {
+TEST_CASE("parameter_layout: parameters declared consecutively are contiguous, so that they can be merged") {
   nn::parameter_layout layout;
   layout.add_matrix("q", 2, 3);
   layout.add_matrix("k", 2, 3);
@@ -14,8 +14,7 @@ TEST_CASE("parameter_layout: parameters declared one after another lie side by s
   CHECK(merged.row(2).data == flat.data() + layout.find("k").offset);
 }
 
-TEST_CASE(
-    "parameter_layout: aligned parameters start on a cache line of floats, and norm gains lie behind what decays") {
+TEST_CASE("parameter_layout: aligned parameters start on a cache line, and norm gains follow the decayed parameters") {
   nn::parameter_layout layout;
   layout.add_matrix("weight", 1, 17);
   layout.align();
@@ -29,6 +28,6 @@ TEST_CASE(
   CHECK(layout.size() == 53);
 }
 
-TEST_CASE("parameter_layout: a name that isn't there is refused by name") {
+TEST_CASE("parameter_layout: an unknown name is refused and is part of the message") {
   CHECK_THROWS_WITH_AS(nn::parameter_layout().find("wo"), "the model has no parameter 'wo'", error);
 }

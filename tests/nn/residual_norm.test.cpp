@@ -76,9 +76,8 @@ passes one_by_one(B& b, dropout const& site, shape size, index_t gap) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE(
-    "residual_norm: the stream is what was there and what dropout lets through, the norm that of the sum", B,
-    MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("residual_norm: adds the dropped-out input to the stream and normalizes the sum", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const from = on(b, matrix{{1.f, 2.f}, {0.f, -1.f}}), gain = on(b, matrix{{1.f, 2.f}});
   auto stream = on(b, matrix{{2.f, 2.f}, {6.f, 9.f}}), normed = poisoned<float>(b, {2, 2});
@@ -90,8 +89,7 @@ TEST_CASE_TEMPLATE(
   CHECK_CLOSE(normed, matrix{{0.6f * root, 1.6f * root}, {0.6f * root, 1.6f * root}}, 1e-6);
 }
 
-TEST_CASE_TEMPLATE("residual_norm: equals the operations that it stands for, on every backend", S,
-                   MQL4GREC_TEST_FAST_SETTINGS) {
+TEST_CASE_TEMPLATE("residual_norm: equals the separate operations, on every backend", S, MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   constexpr double allowed = tolerance<typename S::backend, T>;
   typename S::backend fast;
@@ -109,7 +107,7 @@ TEST_CASE_TEMPLATE("residual_norm: equals the operations that it stands for, on 
     });
 }
 
-TEST_CASE_TEMPLATE("residual_norm: rows of several blocks of columns, in two parts of a batch", S,
+TEST_CASE_TEMPLATE("residual_norm: rows of several column blocks, in two micro-batches", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;
   typename S::backend fast;
@@ -134,7 +132,7 @@ TEST_CASE_TEMPLATE("residual_norm: rows of several blocks of columns, in two par
   CHECK_CLOSE(parts, whole, 0);
 }
 
-TEST_CASE_TEMPLATE("residual_norm: tensors that don't fit the stream are refused with both numbers", B,
+TEST_CASE_TEMPLATE("residual_norm: tensors whose shape differs from the stream's are refused with both numbers", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto stream = poisoned<float>(b, {2, 3}), normed = poisoned<float>(b, {2, 3}), wide = poisoned<float>(b, {2, 4});

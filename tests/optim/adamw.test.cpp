@@ -29,7 +29,7 @@ numbers after_three_updates(B& b) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("adamw: decays everything but what lies behind layout.decayed()", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("adamw: decays only the parameters before layout.decayed()", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const layout = small_layout();
   auto parameters = on(b, constant(layout.size(), 1.f));
@@ -40,7 +40,7 @@ TEST_CASE_TEMPLATE("adamw: decays everything but what lies behind layout.decayed
     CHECK_CLOSE(fetched(parameters)(i), i < layout.decayed() ? 0.95f : 1.f, 1e-6);
 }
 
-TEST_CASE("adamw: the number of workers changes no bit") {
+TEST_CASE("adamw: results don't depend on the number of workers") {
   cpu::backend one;
   auto const expected = after_three_updates(one);
   for (index_t workers : {2, 3, 7}) {
@@ -51,8 +51,7 @@ TEST_CASE("adamw: the number of workers changes no bit") {
   CHECK_CLOSE(after_three_updates(exact), expected, 1e-5);
 }
 
-TEST_CASE_TEMPLATE("adamw: a gradient longer than clip_norm counts as if it were that long", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("adamw: a gradient whose norm exceeds clip_norm is scaled to that norm", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const layout = small_layout();
   auto const step = [&](float length, double norm) {
@@ -67,7 +66,7 @@ TEST_CASE_TEMPLATE("adamw: a gradient longer than clip_norm counts as if it were
   CHECK_CLOSE(step(0.5, 1), step(0.5, 0), 1e-5);
 }
 
-TEST_CASE("clipping_factor: is torch's, and none when clip_norm isn't positive") {
+TEST_CASE("clipping_factor: equals torch's, and is 1 when clip_norm isn't positive") {
   CHECK(clipping_factor(1, 0.5) == 1);
   CHECK_CLOSE(clipping_factor(3, 12), 3 / (12 + 1e-6), 1e-15);
   CHECK(clipping_factor(0, 12) == 1);

@@ -25,7 +25,7 @@ void check_equal(optim::schedule const& schedule, std::vector<double> const& exp
 }
 }  // namespace
 
-TEST_CASE("schedules: the cosine one is transformers' up to its total") {
+TEST_CASE("schedules: cosine equals transformers' up to the total number of steps") {
   REQUIRE(!golden().at("cosine").empty());
   for (auto const& c : golden().at("cosine")) {
     optim::cosine_schedule const schedule{.warmup = c.at("warmup"), .total = c.at("total")};
@@ -35,7 +35,7 @@ TEST_CASE("schedules: the cosine one is transformers' up to its total") {
   }
 }
 
-TEST_CASE("schedules: the constant one is transformers'") {
+TEST_CASE("schedules: constant equals transformers'") {
   REQUIRE(!golden().at("constant").empty());
   for (auto const& c : golden().at("constant")) {
     auto const expected = c.at("multipliers").get<std::vector<double>>();
@@ -43,7 +43,7 @@ TEST_CASE("schedules: the constant one is transformers'") {
   }
 }
 
-TEST_CASE("schedules: a multiplier lies in [0, 1], whatever the step") {
+TEST_CASE("schedules: a multiplier is in [0, 1] for every step") {
   for (std::int64_t const warmup : {0, 1, 3, 100})
     for (std::int64_t const total : {0, 1, 3, 100})
       for (std::int64_t step = 0; step < 250; ++step) {
@@ -54,7 +54,7 @@ TEST_CASE("schedules: a multiplier lies in [0, 1], whatever the step") {
       }
 }
 
-TEST_CASE("schedules: the peak comes right behind the warm-up, and the cosine's end is zero") {
+TEST_CASE("schedules: the peak follows the warm-up directly, and the cosine ends at zero") {
   CHECK(optim::cosine_schedule{.warmup = 5, .total = 50}(5) == 1);
   CHECK(std::abs(optim::cosine_schedule{.warmup = 5, .total = 50}(50)) < 1e-15);
   CHECK(optim::constant_schedule{.warmup = 5}(5) == 1);

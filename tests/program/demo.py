@@ -12,7 +12,7 @@ def what_is_learnt_is_plain_to_see():
     check(ours["hit@10"] > 5 * popular["hit@10"] and ours["ndcg@10"] > 5 * popular["ndcg@10"], ours, popular)
     for name in ("text", "image"):
         check(result[name]["hit@10"] > 4 * popular["hit@10"], name, result[name], popular)
-    check("times as often" in printed.stdout and "taken next" in printed.stdout, printed.stdout)
+    check("times as often" in printed.stdout and "next interaction" in printed.stdout, printed.stdout)
     check(Path(result["report"]).read_text().startswith("<!"), result["report"])
 
 

@@ -101,7 +101,7 @@ def a_model_that_would_be_asked_otherwise_than_it_has_learnt_is_named():
         done = check_done(run(*training(out=tasks, tasks=tasks, max_seconds=0.001)))
         warnings = [line for line in done.stderr.splitlines() if "warning" in line]
         check(len(warnings) == warned, done.stderr)
-    check("start" in warnings[0] and "<*_0><*_1><*_2>" in warnings[0] and "tasks all" in warnings[0] and "--tasks released asks with no prompts" in warnings[0], warnings)
+    check("start" in warnings[0] and "<*_0><*_1><*_2>" in warnings[0] and "tasks all" in warnings[0] and "--tasks released uses no prompts" in warnings[0], warnings)
     check_done(run("pretrain", "--datasets", "Tiny", "--tasks", "released-next", "--out", "source", "--max-seconds", 0.001))
     done = check_done(run(*training(init="source", out="fine", tasks="released", max_seconds=0.001)))
     check("warning" not in done.stderr, done.stderr)

@@ -36,7 +36,7 @@ tensor_on<code_t, B, 1> codes_on(B& b, index_t n, index_t k) {
 
 }  // namespace
 
-TEST_CASE("groups: norms, losses and sums over columns") {
+TEST_CASE("thread groups: norms, losses and column sums") {
   check_alike([](auto& b) {
     auto const x = on(b, random_normal<float>({5, 70}, 1)), dy = on(b, random_normal<float>({5, 70}, 2));
     auto const gain = on(b, random_normal<float>(70, 3));
@@ -60,7 +60,7 @@ TEST_CASE("groups: norms, losses and sums over columns") {
   });
 }
 
-TEST_CASE("groups: residual connections with the norms behind them") {
+TEST_CASE("thread groups: residual connections followed by norms") {
   check_alike([](auto& b) {
     dropout const site{.rate = 0.3, .seed = 3};
     shape const size{5, 170};  // more than the columns that stay in registers
@@ -75,7 +75,7 @@ TEST_CASE("groups: residual connections with the norms behind them") {
   });
 }
 
-TEST_CASE("groups: attention, its gradients and a decoder's step") {
+TEST_CASE("thread groups: attention, its gradients and a decoding step") {
   for (index_t const more : {0, 4})  // sequences of one token each, so many that tiles are a warp's
     check_alike([&](auto& b) {
       using B = std::remove_reference_t<decltype(b)>;
@@ -114,7 +114,7 @@ TEST_CASE("groups: attention, its gradients and a decoder's step") {
     });
 }
 
-TEST_CASE("groups: nearest codes, sums by code and balanced assignment") {
+TEST_CASE("thread groups: nearest codes, sums per code and balanced assignment") {
   check_alike([](auto& b) {
     using B = std::remove_reference_t<decltype(b)>;
     auto rest = on(b, random_normal<float>({40, 33}, 1));
@@ -139,7 +139,7 @@ TEST_CASE("groups: nearest codes, sums by code and balanced assignment") {
   });
 }
 
-TEST_CASE("groups: beams are chosen, few and many, of few candidates and many") {
+TEST_CASE("thread groups: selection of few and many beams from few and many candidates") {
   for (bool const normalize_over_allowed : {false, true})
     for (index_t const beams : {3, 600})
       check_alike(
@@ -178,7 +178,7 @@ TEST_CASE("groups: beams are chosen, few and many, of few candidates and many") 
           1e-12);
 }
 
-TEST_CASE("groups: batches put together in memory") {
+TEST_CASE("thread groups: batches gathered on the device") {
   check_alike([](auto& b) {
     auto const from = on(b, random_tokens(40, 9, 1));
     auto const from_offsets = on(b, vector<index_t>{0, 3, 3, 17, 40}), which = on(b, vector<index_t>{2, 0, 3, 1, 2});

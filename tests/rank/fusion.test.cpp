@@ -41,7 +41,7 @@ TEST_CASE("average_plus_one: an item in both lists beats all others with (s₁ +
   CHECK(fused.scores[2] == doctest::Approx(-0.1));
 }
 
-TEST_CASE("average_plus_one: an item that occurs twice in a list counts with its best score, wherever it stands") {
+TEST_CASE("average_plus_one: an item that occurs twice in a list counts with its best score") {
   auto const once = fuse(rank::average_plus_one{}, {list({{1, -0.1}, {2, -0.3}}), list({{2, -0.5}})});
   auto const best_first =
       fuse(rank::average_plus_one{}, {list({{1, -0.1}, {2, -0.3}, {2, -0.9}}), list({{2, -0.5}, {2, -0.6}})});
@@ -51,7 +51,7 @@ TEST_CASE("average_plus_one: an item that occurs twice in a list counts with its
   CHECK(once == best_last);
 }
 
-TEST_CASE("average_plus_one: equal scores stand text before image, then in the order of the list") {
+TEST_CASE("average_plus_one: ties are resolved to text before image, then by the order of the list") {
   auto const fused = fuse(rank::average_plus_one{}, {list({{7, -1}, {3, -1}}), list({{9, -1}, {1, -1}})});
   CHECK(fused.items == items({7, 3, 9, 1}));
 }
@@ -82,7 +82,7 @@ TEST_CASE("calibrated: probabilities over all items sum to one, whatever is adde
   }
 }
 
-TEST_CASE("fusion: nothing from nothing, and one list keeps its order") {
+TEST_CASE("fusion: no lists give an empty ranking, and a single list keeps its order") {
   auto const one = list({{5, -0.2}, {4, -0.2}, {6, -0.4}});
   CHECK(fuse(rank::average_plus_one{}, {}).items.empty());
   CHECK(fuse(rank::calibrated{}, {rank::ranking{}, rank::ranking{}}).items.empty());
@@ -90,7 +90,7 @@ TEST_CASE("fusion: nothing from nothing, and one list keeps its order") {
   CHECK(fuse(rank::calibrated{}, {one, rank::ranking{}}).items == one.items);
 }
 
-TEST_CASE("popularity: items by how often they are learnt from, equals by id; held-out items don't count") {
+TEST_CASE("popularity: items by their number of training interactions, ties by id") {
   catalog::interactions data;
   data.add_user("0", items({2, 1, 4, 4}));
   data.add_user("1", items({2, 3, 4, 4}));

@@ -78,7 +78,7 @@ rank::ranking first_of(rank::ranking list, index_t k) {
 }
 }  // namespace
 
-TEST_CASE_TEMPLATE("recommend: its list is the ensemble that evaluation judges", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("recommend: its list is the ensemble of evaluate()", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   tasks::dataset from{.tokens = tables(), .name = "small"};
   for (std::uint64_t u = 0; u < 10; ++u)
@@ -95,7 +95,7 @@ TEST_CASE_TEMPLATE("recommend: its list is the ensemble that evaluation judges",
   }
 }
 
-TEST_CASE_TEMPLATE("recommend: a shorter list is the beginning of a longer one, as long as the beam is as wide", B,
+TEST_CASE_TEMPLATE("recommend: a shorter list is a prefix of a longer one if the beam is equally wide", B,
                    MQL4GREC_TEST_BACKENDS) {
   auto const asked = service<B>();
   auto const all = asked.recommend(random_history(6, 1), 20);
@@ -107,7 +107,7 @@ TEST_CASE_TEMPLATE("recommend: a shorter list is the beginning of a longer one, 
   CHECK(complaint<error>([&] { return asked.recommend({}, 4097); }) == "recommend: k is 4097, expected 0 to 4096");
 }
 
-TEST_CASE_TEMPLATE("recommend: who asks for more than there is gets every item that can be said in some modality", B,
+TEST_CASE_TEMPLATE("recommend: a k above the catalog's size returns every item with tokens in some modality", B,
                    MQL4GREC_TEST_BACKENDS) {
   auto const asked = service<B>();
   auto everything = items_from(0, catalog_items);
@@ -119,8 +119,8 @@ TEST_CASE_TEMPLATE("recommend: who asks for more than there is gets every item t
   }
 }
 
-TEST_CASE_TEMPLATE("recommend: a filter acts inside the search, so that k items come back whenever k are left", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("recommend: a filter is applied inside the search, so k items are returned whenever k are allowed",
+                   B, MQL4GREC_TEST_BACKENDS) {
   auto const asked = service<B>(7, {.search = {.beams = 2}});
   auto const past = random_history(6, 1);
   auto const top = asked.recommend(past, 20).items;
@@ -147,7 +147,7 @@ TEST_CASE_TEMPLATE("recommend: a filter acts inside the search, so that k items 
   }
 }
 
-TEST_CASE("recommend: a filter that takes nothing away changes nothing") {
+TEST_CASE("recommend: a filter that excludes nothing changes nothing") {
   auto const asked = service();
   auto const past = random_history(6, 1);
   auto const plain = asked.recommend(past, 10);
@@ -159,7 +159,7 @@ TEST_CASE("recommend: a filter that takes nothing away changes nothing") {
   }
 }
 
-TEST_CASE("recommend: unknown items of a history are passed over, and an empty one is answered for anyone") {
+TEST_CASE("recommend: unknown items of a history are ignored, and an empty history has a result") {
   auto const asked = service();
   auto const anyone = asked.recommend({}, 10);
   CHECK(anyone.size() == 10);
@@ -169,7 +169,7 @@ TEST_CASE("recommend: unknown items of a history are passed over, and an empty o
   CHECK(asked.recommend(search::item_list{item_id{7}, item_id{8}}, 10) != anyone);
 }
 
-TEST_CASE("recommend: of a long history the last twenty items count") {
+TEST_CASE("recommend: only the last twenty items of a history count") {
   auto const asked = service();
   auto const past = random_history(20, 3);
   auto longer = random_history(500, 4);
@@ -179,8 +179,7 @@ TEST_CASE("recommend: of a long history the last twenty items count") {
 }
 
 TEST_CASE(
-    "recommend: items that share a sequence share its score, stand in the order of their ids, and can be denied "
-    "alone") {
+    "recommend: items that share a sequence share its score, are in the order of ids, and can be denied individually") {
   cpu::backend backend;
   auto const text = tables()[0];
   recommender<> const asked(backend, model(), {vocab(), tasks::all_tasks()}, {text});
@@ -200,7 +199,7 @@ TEST_CASE(
   CHECK(asked.recommend(random_history(4, 1), 100, {.deny = {twin}}).items == without_twin);
 }
 
-TEST_CASE("recommend: an item with one modality is found through that one, an item with none never") {
+TEST_CASE("recommend: an item with one modality is found through it, an item without tokens never") {
   auto const asked = service();
   auto const all = set_of(asked.recommend(random_history(4, 1), 30));
   CHECK(all.contains(without_text));
@@ -208,7 +207,7 @@ TEST_CASE("recommend: an item with one modality is found through that one, an it
   CHECK_FALSE(all.contains(without_any));
 }
 
-TEST_CASE("recommend: where no item has a picture, the ranking is the text's") {
+TEST_CASE("recommend: without image tokens the ranking is that of the text") {
   cpu::backend backend;
   std::vector<language::token_table> const text = {tables()[0]};
   auto both = text;
@@ -224,7 +223,7 @@ TEST_CASE("recommend: where no item has a picture, the ranking is the text's") {
             .recommend({}, 10) == rank::ranking{});
 }
 
-TEST_CASE("recommend: another rule of fusion ranks the same items by its own scores") {
+TEST_CASE("recommend: another fusion rule ranks the same items by its own scores") {
   cpu::backend backend;
   recommender<> const asked(backend, model(), {vocab(), tasks::all_tasks()}, tables(),
                             {.search = {.beams = 30}, .fusion = rank::calibrated{}});
@@ -235,7 +234,7 @@ TEST_CASE("recommend: another rule of fusion ranks the same items by its own sco
   CHECK_CLOSE(total, 1., 1e-9);
 }
 
-TEST_CASE("recommend: four threads at once get what one thread gets, to the bit") {
+TEST_CASE("recommend: four concurrent threads get the results of one thread bit for bit") {
   auto const asked = service();
   constexpr std::uint64_t requests = 24;
   auto const answer = [&](std::uint64_t i) {
@@ -257,7 +256,8 @@ TEST_CASE("recommend: four threads at once get what one thread gets, to the bit"
   for (auto const& mine : answers) CHECK(mine == expected);
 }
 
-TEST_CASE("session: it answers as its recommender does, through moves of either, and refuses once that is gone") {
+TEST_CASE(
+    "session: equals its recommender, also after moves of either, and throws after the recommender's destruction") {
   auto const past = random_history(6, 1);
   auto first = std::make_unique<recommender<>>(service(7));
   auto const second = service(8);
@@ -284,7 +284,7 @@ TEST_CASE("session: it answers as its recommender does, through moves of either,
   CHECK(last.recommend(past) == expected);
 }
 
-TEST_CASE("recommender_slot: while models are swapped every answer is wholly the old one's or the new one's") {
+TEST_CASE("recommender_slot: while models are swapped every result comes from exactly one of them") {
   auto const past = random_history(6, 1);
   auto const old_service = std::make_shared<recommender<> const>(service(7)),
              new_service = std::make_shared<recommender<> const>(service(8));
@@ -330,7 +330,7 @@ TEST_CASE("recommender_slot: a replaced recommender lives until its last request
   CHECK(watched.expired());
 }
 
-TEST_CASE("recommender: what doesn't fit together is refused when it is made, not when it is asked") {
+TEST_CASE("recommender: inconsistent arguments are refused at construction") {
   auto const made_of = [](std::vector<language::token_table> from, language::vocabulary const& said = vocab(),
                           recommender_options const& options = {}) {
     cpu::backend backend;
@@ -349,7 +349,7 @@ TEST_CASE("recommender: what doesn't fit together is refused when it is made, no
   CHECK_THROWS_AS(made_of({foreign, image}), error);
 }
 
-TEST_CASE("recommender: loaded from directories it answers as the one they were written from") {
+TEST_CASE("recommender: loaded from directories, it equals the recommender that was written") {
   cpu::backend backend;
   temporary_directory const root;
   auto const catalog_directory = root / "Small", model_directory = root / "model";
@@ -371,7 +371,7 @@ TEST_CASE("recommender: loaded from directories it answers as the one they were 
   CHECK_THROWS_AS(recommender<>::load(root / "absent", catalog_directory), file_error);
 }
 
-TEST_CASE("ranking_of: leaves become their items, best first, without those that aren't wanted") {
+TEST_CASE("ranking_of: leaves are replaced by their allowed items, best first") {
   language::token_table table(language::modality::text, 4, 1);
   for (auto const& [item, word] : {std::pair{3, 5}, {1, 5}, {0, 2}, {2, 9}})
     table.set(item_id(item), std::vector{token_t(word)});

@@ -196,7 +196,7 @@ TEST_CASE_TEMPLATE("beam search: a beam as wide as the catalog scores every item
   }
 }
 
-TEST_CASE_TEMPLATE("beam search: a narrow beam extends, sorts and cuts, inside a filter too", B,
+TEST_CASE_TEMPLATE("beam search: a narrow beam extends, sorts and prunes, also with a filter", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, tiny());
@@ -213,7 +213,7 @@ TEST_CASE_TEMPLATE("beam search: a narrow beam extends, sorts and cuts, inside a
     }
 }
 
-TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution over the items that are allowed", B,
+TEST_CASE_TEMPLATE("beam search: scores normalized over allowed children are a distribution over the allowed items", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<double>(b, tiny());
@@ -231,9 +231,8 @@ TEST_CASE_TEMPLATE("beam search: over the children the scores are a distribution
     }
 }
 
-TEST_CASE_TEMPLATE(
-    "beam search: as many items are returned as the beam is wide, or all that exist, best first and none twice", B,
-    MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("beam search: returns as many distinct items as the beam is wide, or all, best first", B,
+                   MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
   auto const queries = queries_of({3, -1});
@@ -252,7 +251,7 @@ TEST_CASE_TEMPLATE(
     }
 }
 
-TEST_CASE_TEMPLATE("beam search: a denied item is never returned, and as many allowed ones are as exist", B,
+TEST_CASE_TEMPLATE("beam search: returns no denied item, and as many allowed ones as exist", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
@@ -378,7 +377,7 @@ TEST_CASE_TEMPLATE("beam search: no queries give no results; an empty catalog gi
           search::beams{.offsets = {0, 0, 0}, .leaves = {}, .scores = {}});
 }
 
-TEST_CASE_TEMPLATE("beam search: nothing is allocated from the third search of a size on", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("beam search: no allocation from the third search of a size on", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const model = random_frozen_t5<float>(b, tiny());
   search::item_trie const trie(first_items(64));
@@ -402,7 +401,7 @@ TEST_CASE("beam search: progress rises to the number of queries") {
   CHECK(reported == std::vector<index_t>{2, 4, 5});
 }
 
-TEST_CASE("beam search: options out of range are refused") {
+TEST_CASE("beam search: options out of range are refused by name") {
   CHECK_NOTHROW(search::validate(search::beam_options{}));
   for (search::beam_options const& wrong :
        {search::beam_options{.beams = 0}, search::beam_options{.beams = 4097},

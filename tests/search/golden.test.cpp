@@ -154,7 +154,7 @@ TEST_CASE("golden search: vocabulary, tasks and trie are those of the golden fil
   });
 }
 
-TEST_CASE_TEMPLATE("golden search: sequences and scores are transformers'", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("golden search: sequences and scores equal transformers'", B, MQL4GREC_TEST_BACKENDS) {
   for_each_case([](json const& c) {
     check_same(searched<B>(c, options_of(c)), c, [](json const& h) { return h["score"].template get<double>(); });
   });
@@ -169,7 +169,8 @@ TEST_CASE_TEMPLATE("golden search: without scoring </s> the scores are those of 
   });
 }
 
-TEST_CASE_TEMPLATE("golden search: over the children the scores are the renormalised ones", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("golden search: scores normalized over allowed children equal the renormalised ones", B,
+                   MQL4GREC_TEST_BACKENDS) {
   for_each_exhaustive_case([](json const& c) {
     auto options = options_of(c);
     options.normalize = search::normalization::children;
@@ -179,7 +180,7 @@ TEST_CASE_TEMPLATE("golden search: over the children the scores are the renormal
   });
 }
 
-TEST_CASE_TEMPLATE("golden search: token by token the scores add up to transformers'", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("golden search: the sums of token scores equal transformers'", B, MQL4GREC_TEST_BACKENDS) {
   for_each_exhaustive_case([](json const& c) {
     check_same(searched<B>(c, options_of(c)), c, [](json const& h) { return sum(h["log_p"], 5) / 5; });
   });

@@ -86,7 +86,7 @@ index_t depth(search::item_trie const& trie, node_t node) {
 }
 }  // namespace
 
-TEST_CASE("trie: an item's sequence leads to the leaf that contains it") {
+TEST_CASE("trie: the path of an item's sequence ends at the leaf that contains it") {
   for_each_trie([](search::item_trie const& trie, language::token_table const& table) {
     for (index_t i = 0; i < table.items(); ++i) {
       if (!table.has(item_id(i))) continue;
@@ -98,9 +98,7 @@ TEST_CASE("trie: an item's sequence leads to the leaf that contains it") {
   });
 }
 
-TEST_CASE(
-    "trie: leaves are the distinct sequences in their order, and hold the items that share them in the order of their "
-    "ids") {
+TEST_CASE("trie: leaves are the distinct sequences in order, with the items that share them in the order of ids") {
   for_each_trie([](search::item_trie const& trie, language::token_table const& table) {
     auto const groups = items_by_sequence(table);
     CHECK(trie.leaves() == std::ssize(groups));
@@ -135,7 +133,7 @@ TEST_CASE("trie: the children of a node are sorted, consecutive, and have it as 
   });
 }
 
-TEST_CASE("trie: all leaves are as deep as sequences are long, and nothing else is; no node is a dead end") {
+TEST_CASE("trie: exactly the leaves have the depth of the sequence length; every inner node has children") {
   for_each_trie([](search::item_trie const& trie, language::token_table const& table) {
     CHECK(trie.levels() == table.levels());
     for (node_t node = 0; node < trie.nodes(); ++node) {
@@ -154,7 +152,7 @@ TEST_CASE("trie: next() returns −1 for a token that no item has there") {
   });
 }
 
-TEST_CASE("trie: without items it is a root without children") {
+TEST_CASE("trie: without items there is only the root") {
   for (auto const& trie :
        {search::item_trie(), search::item_trie(table_of(3, {})), search::item_trie(table_of(3, {{}, {}}))}) {
     CHECK(trie.nodes() == 1);

@@ -95,8 +95,8 @@ TEST_CASE_TEMPLATE("captured step: equals the update by the same batch written o
   CHECK(model_trainer.moments().step == 12);
 }
 
-TEST_CASE_TEMPLATE("captured step: a graph captured on a few examples is launched on more in the same memory", B,
-                   MQL4GREC_TEST_DEVICE_BACKENDS) {
+TEST_CASE_TEMPLATE("captured step: a graph captured with a few examples can be launched with more in the same memory",
+                   B, MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   auto const many = batch_from({90}, 5), few = batch_from({10}, 5);
   seq2seq::device_dataset<B> set;
@@ -239,7 +239,7 @@ struct one_of_two {
 };
 }  // namespace
 
-TEST_CASE("captured step: two processes that sum their gradients equal one process, for any shares of a batch") {
+TEST_CASE("captured step: two processes with summed gradients equal one process, for any division of a batch") {
   auto options = quick();
   options.dropout = 0;  // the processes' own masks
   device b;

@@ -113,7 +113,7 @@ std::string config_refusal(json const& members) {
 // ---- config.json
 // -----------------------------------------------------------------------------------------------------------
 
-TEST_CASE("config.json: every field comes back") {
+TEST_CASE("config.json: every field is read back as written") {
   for (bool const tied : {true, false})
     for (auto const activation : {nn::activation::relu, nn::activation::gated_gelu}) {
       auto const config = small(tied, activation);
@@ -123,7 +123,7 @@ TEST_CASE("config.json: every field comes back") {
         seq2seq::t5_config());
 }
 
-TEST_CASE("config.json: what transformers wrote is what we would write, but for its version") {
+TEST_CASE("config.json: equals transformers' file except for the version") {
   for (auto const& entry : std::filesystem::directory_iterator(MQL4GREC_TEST_GOLDEN_DIR)) {
     auto const path = entry.path() / "config.json";
     if (!std::filesystem::exists(path)) continue;
@@ -136,7 +136,7 @@ TEST_CASE("config.json: what transformers wrote is what we would write, but for 
   }
 }
 
-TEST_CASE("config.json: absent fields have transformers' defaults, those that change nothing here are passed over") {
+TEST_CASE("config.json: absent fields have transformers' defaults, and irrelevant fields are ignored") {
   json const least = {{"model_type", "t5"},
                       {"vocab_size", 100},
                       {"d_model", 8},
@@ -159,7 +159,7 @@ TEST_CASE("config.json: absent fields have transformers' defaults, those that ch
                                      .decoder_layers = 3});
 }
 
-TEST_CASE("config.json: what we don't compute is refused, and a wrong value is named") {
+TEST_CASE("config.json: unsupported options and invalid values are refused by name") {
   struct {
     char const *key, *value, *complaint;
   } const cases[] = {
@@ -226,7 +226,7 @@ TEST_CASE("checkpoint: the same model gives the same files, which contain a tied
   CHECK(file.metadata() == std::map<std::string, std::string>{{"format", "pt"}});
 }
 
-TEST_CASE("checkpoint: transformers' model.safetensors is written again with the same bytes") {
+TEST_CASE("checkpoint: reading and writing transformers' model.safetensors reproduces its bytes") {
   for (auto const& entry : std::filesystem::directory_iterator(MQL4GREC_TEST_GOLDEN_DIR)) {
     if (!std::filesystem::exists(entry.path() / "config.json")) continue;  // the translators have none
     temporary_directory const directory;
@@ -235,7 +235,7 @@ TEST_CASE("checkpoint: transformers' model.safetensors is written again with the
   }
 }
 
-TEST_CASE("checkpoint: a new model replaces the old one, and no other file is left") {
+TEST_CASE("checkpoint: a new model replaces the old one and leaves no temporary files") {
   temporary_directory const directory;
   seq2seq::write_model(directory.path(), random_model(small(), 1));
   auto const untouched = std::filesystem::last_write_time(directory / "config.json");
@@ -256,7 +256,7 @@ TEST_CASE("checkpoint: when writing fails the old model stays" * doctest::skip(!
   CHECK(directory.files() == 2);
 }
 
-TEST_CASE("checkpoint: any backend and scalar reads it") {
+TEST_CASE("checkpoint: can be read for any backend and scalar") {
   temporary_directory const directory;
   auto const model = random_model(small());
   seq2seq::write_model(directory.path(), model);
@@ -267,7 +267,7 @@ TEST_CASE("checkpoint: any backend and scalar reads it") {
       REQUIRE(precise.parameters()(i) == double{model.parameters()(i)});
 }
 
-TEST_CASE("checkpoint: copies of the embedding under its other names are accepted, and one of them is enough") {
+TEST_CASE("checkpoint: the embedding is accepted under any of its names, and one is enough") {
   temporary_directory const directory;
   auto const model = random_model(small());
   seq2seq::write_model(directory.path(), model);
@@ -310,17 +310,17 @@ TEST_CASE("checkpoint: a missing, unknown, misshapen or damaged tensor is named 
         "model.safetensors: tensor 'lm_head.weight' is missing");
 }
 
-TEST_CASE("checkpoint: sizes that the file doesn't bear out are refused before they are allocated") {
+TEST_CASE("checkpoint: sizes that contradict the file are refused before memory is allocated") {
   CHECK(config_refusal({{"vocab_size", 1 << 24}}) ==
         "model.safetensors: tensor 'shared.weight': shape [19, 6], expected [16777216, 6] by config.json");
   CHECK(config_refusal({{"num_layers", 1 << 24}}) ==
-        "model.safetensors: has 39 tensors, but config.json asks for 16777216 + 2 layers");
+        "model.safetensors: has 39 tensors, but config.json has 16777216 + 2 layers");
   CHECK(config_refusal({{"num_layers", 2}}) ==
         "model.safetensors: tensor 'encoder.block.1.layer.0.SelfAttention.q.weight' is missing");
   CHECK(config_refusal({{"tie_word_embeddings", false}}) == "model.safetensors: tensor 'lm_head.weight' is missing");
 }
 
-TEST_CASE("checkpoint: an untied model as transformers 5 writes it is read as untied, and needs a head of its own") {
+TEST_CASE("checkpoint: an untied model in the format of transformers 5 is read as untied and requires lm_head") {
   temporary_directory const directory;
   auto const model = random_model(small(false));
   seq2seq::write_model(directory.path(), model);
@@ -338,7 +338,7 @@ TEST_CASE("checkpoint: an untied model as transformers 5 writes it is read as un
         (directory / "model.safetensors").string() + ": tensor 'lm_head.weight' is missing");
 }
 
-TEST_CASE("checkpoint: a model in several files is the same, and files that disagree with their index are refused") {
+TEST_CASE("checkpoint: a sharded model reads the same, and shards that contradict their index are refused") {
   temporary_directory const directory;
   auto const model = random_model(small());
   seq2seq::write_model(directory.path(), model);
@@ -370,7 +370,7 @@ TEST_CASE("checkpoint: a model in several files is the same, and files that disa
   json const home = map["shared.weight"];
   std::string const elsewhere = home == "part-0.safetensors" ? "part-1.safetensors" : "part-0.safetensors";
   CHECK(changed(elsewhere) ==
-        elsewhere + ": tensor 'shared.weight' is missing, but model.safetensors.index.json says it is here");
+        elsewhere + ": tensor 'shared.weight' is missing, but model.safetensors.index.json lists it in this file");
   for (auto const* outside : {"../part-0.safetensors", "/etc/passwd", "config.json"})
     CHECK(changed(outside) == "model.safetensors.index.json: tensor 'shared.weight': '" + std::string(outside) +
                                   "', expected a .safetensors file of this directory");
@@ -378,13 +378,13 @@ TEST_CASE("checkpoint: a model in several files is the same, and files that disa
   CHECK(changed(7) == "model.safetensors.index.json: key 'shared.weight' is a number of the wrong kind");
   json without = map;
   without.erase("shared.weight");
-  CHECK(said(without) ==
-        home.get<std::string>() + ": tensor 'shared.weight': model.safetensors.index.json doesn't say that it is here");
+  CHECK(said(without) == home.get<std::string>() +
+                             ": tensor 'shared.weight': model.safetensors.index.json doesn't list it in this file");
   CHECK(said(json::array()) ==
         "model.safetensors.index.json: key 'weight_map' is a array, expected an object {\"tensor\": \"file\", …}");
 }
 
-TEST_CASE("checkpoint: other forms of a checkpoint are refused by name") {
+TEST_CASE("checkpoint: other checkpoint formats are refused by name") {
   temporary_directory const directory;
   auto const said = [&] {
     return complaint<file_error>([&] { return read_back(directory.path()); }).substr(directory.path().string().size());

@@ -68,7 +68,7 @@ TEST_CASE_TEMPLATE("decoding: step by step the logits are those of teacher forci
       }
 }
 
-TEST_CASE_TEMPLATE("decoding: sequences may be longer than a kernel's buffer and than the relative positions reach", B,
+TEST_CASE_TEMPLATE("decoding: sequences may be longer than a kernel's buffer and the maximum relative distance", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   index_t const steps = 70;

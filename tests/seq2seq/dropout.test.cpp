@@ -21,8 +21,7 @@ TEST_CASE_TEMPLATE("dropout: the loss is a function of rate, seed and step", B, 
   CHECK(loss({.rate = 0, .seed = 1, .step = 1}) == loss({}));
 }
 
-TEST_CASE_TEMPLATE("dropout: a model with a rate in its configuration still infers without", B,
-                   MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("dropout: inference ignores the rate of the configuration", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   tasks::batch const all = small_batch();
   auto config = small_t5();
@@ -53,7 +52,7 @@ TEST_CASE("dropout: every use of dropout in the model has its own site") {
   }
 }
 
-TEST_CASE("dropout: the embedding loses the entries that the plan names, in encoder and decoder alike") {
+TEST_CASE("dropout: the embeddings of encoder and decoder drop the entries of the plan") {
   reference::backend b;
   scratch_scope<reference::backend> const scope(b.scratch());
   tasks::batch const all = small_batch();

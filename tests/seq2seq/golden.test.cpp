@@ -99,14 +99,14 @@ void for_each_golden_case(Visit&& visit) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("golden: logits are transformers'", Setting, precise, fast) {
+TEST_CASE_TEMPLATE("golden: logits equal transformers'", Setting, precise, fast) {
   for_each_golden_case([](auto const& directory) {
     golden_case<Setting> mine(directory);
     CHECK_CLOSE(mine.logits(), mine.file.template values<float>("logits"), Setting::logits);
   });
 }
 
-TEST_CASE_TEMPLATE("golden: the loss is transformers', with and without its gradient", Setting, precise, fast) {
+TEST_CASE_TEMPLATE("golden: the loss equals transformers', with and without a gradient", Setting, precise, fast) {
   for_each_golden_case([](auto const& directory) {
     golden_case<Setting> mine(directory);
     double const expected = mine.file.template values<double>("loss").at(0);
@@ -115,7 +115,8 @@ TEST_CASE_TEMPLATE("golden: the loss is transformers', with and without its grad
   });
 }
 
-TEST_CASE_TEMPLATE("golden: the gradient of every parameter is transformers', and its norm", Setting, precise, fast) {
+TEST_CASE_TEMPLATE("golden: the gradient of every parameter and the total norm equal transformers'", Setting, precise,
+                   fast) {
   for_each_golden_case([](auto const& directory) {
     golden_case<Setting> mine(directory);
     mine.mean_loss_and_gradient();
@@ -132,7 +133,7 @@ TEST_CASE_TEMPLATE("golden: the gradient of every parameter is transformers', an
   });
 }
 
-TEST_CASE_TEMPLATE("golden: ten clipped AdamW steps have transformers' losses", Setting, precise, fast) {
+TEST_CASE_TEMPLATE("golden: the losses of ten clipped AdamW steps equal transformers'", Setting, precise, fast) {
   for_each_golden_case([](auto const& directory) {
     golden_case<Setting> mine(directory);
     using T = typename Setting::scalar;

@@ -28,7 +28,8 @@ double worst_error(seq2seq::t5_config const& config, nn::dropout_plan const& pla
 }
 }  // namespace
 
-TEST_CASE("t5: the gradient is the loss' derivative for either activation, tied and untied, with dropout and without") {
+TEST_CASE(
+    "t5: the gradient is the derivative of the loss, for both activations, tied and untied, with and without dropout") {
   for (auto activation : {nn::activation::relu, nn::activation::gated_gelu})
     for (bool tied : {true, false})
       for (auto const& plan : {no_dropout, with_dropout}) {
@@ -38,7 +39,7 @@ TEST_CASE("t5: the gradient is the loss' derivative for either activation, tied 
       }
 }
 
-TEST_CASE("t5: the loss with a gradient is the loss without one, times no scale") {
+TEST_CASE("t5: the loss is the same with and without a gradient, whatever the scale") {
   reference::backend b;
   tasks::batch const all = small_batch();
   auto const model = random_t5<double>(b, small_t5());

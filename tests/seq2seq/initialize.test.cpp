@@ -17,7 +17,7 @@ seq2seq::t5<reference::backend, T> initialized(seq2seq::t5_config const& config,
 }
 }  // namespace
 
-TEST_CASE("initialize: the same seed gives the same bits, another one others") {
+TEST_CASE("initialize: results depend on the seed only, and differ between seeds") {
   auto const one = initialized<float>(small_t5(), 1), same = initialized<float>(small_t5(), 1),
              other = initialized<float>(small_t5(), 2);
   CHECK_CLOSE(same.parameters(), one.parameters(), 0);
@@ -52,7 +52,7 @@ TEST_CASE("initialize: parameters have mean 0 and transformers' deviations; norm
   }
 }
 
-TEST_CASE("initial_deviation: is what T5PreTrainedModel._init_weights draws with") {
+TEST_CASE("initial_deviation: equals the deviations of T5PreTrainedModel._init_weights") {
   seq2seq::t5_config config{.model_width = 100, .head_width = 16, .heads = 4, .inner_width = 400};
   auto const deviation = [&](char const* name) { return seq2seq::initial_deviation(config, name); };
   std::string const block = "encoder.block.0.layer.";
@@ -70,7 +70,7 @@ TEST_CASE("initial_deviation: is what T5PreTrainedModel._init_weights draws with
   CHECK(deviation("shared.weight") == 0.5);
 }
 
-TEST_CASE("initialize: parameters of one shape and deviation draw other numbers") {
+TEST_CASE("initialize: parameters of equal shape and deviation get different numbers") {
   auto const model = initialized<double>(small_t5(), 1);
   auto const& layers = model.weights().encoder;
   CHECK_FALSE(compare(layers[0].expand, layers[1].expand, 0.1).holds);

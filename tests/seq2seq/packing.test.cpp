@@ -49,7 +49,7 @@ TEST_CASE_TEMPLATE("packing: a sequence's logits don't depend on the other seque
   }
 }
 
-TEST_CASE_TEMPLATE("packing: micro-batches' losses and gradients add up to the batch's, dropout included", B,
+TEST_CASE_TEMPLATE("packing: losses and gradients of micro-batches sum to those of the batch, including dropout", B,
                    MQL4GREC_TEST_BACKENDS) {
   B b;
   tasks::batch const all = ragged_batch();
@@ -104,7 +104,7 @@ TEST_CASE_TEMPLATE("packing: the same pass twice gives the same bits", S, MQL4GR
   CHECK_CLOSE(elsewhere.gradient, first.gradient, 0);
 }
 
-TEST_CASE_TEMPLATE("packing: a pass of another size in between has no effect", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("packing: an intermediate pass of another size has no effect", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   tasks::batch const all = ragged_batch();
   auto const model = random_t5<double>(b, small_t5());
@@ -115,7 +115,7 @@ TEST_CASE_TEMPLATE("packing: a pass of another size in between has no effect", B
   CHECK(pass.loss(all, {0, 2}) == before);
 }
 
-TEST_CASE_TEMPLATE("packing: nothing is allocated from the third pass of a size on", B, MQL4GREC_TEST_BACKENDS) {
+TEST_CASE_TEMPLATE("packing: no allocation from the third pass of a size on", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   index_t const lengths[] = {200, 300};
   tasks::batch const all = batch_of(lengths, lengths, 9);

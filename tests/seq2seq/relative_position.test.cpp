@@ -29,7 +29,7 @@ TEST_CASE("relative_position_bucket: with causal attention, every key after the 
     CHECK(seq2seq::relative_position_bucket(distance, seq2seq::attention_direction::causal, 32, 128) == 0);
 }
 
-TEST_CASE("relative_position_bucket: never falls as the distance grows, and both directions mirror each other") {
+TEST_CASE("relative_position_bucket: is monotonic in the distance, and both directions are symmetric") {
   for (index_t buckets : {4, 8, 16, 32, 64})
     for (index_t max_distance : {buckets / 2 + 1, index_t{40}, index_t{128}, index_t{1000}}) {
       if (max_distance <= buckets / 2) continue;

@@ -82,7 +82,7 @@ TEST_CASE("trainer: the same seed and the same number of workers give the same b
   }
 }
 
-TEST_CASE("trainer: another seed gives another run") {
+TEST_CASE("trainer: results differ between seeds") {
   fast_run first(quick());
   auto other = quick();
   other.seed = 10;
@@ -92,7 +92,7 @@ TEST_CASE("trainer: another seed gives another run") {
   CHECK(first.parameters() != second.parameters());
 }
 
-TEST_CASE("trainer: neither the workers nor the size of blocks change more than the order of sums") {
+TEST_CASE("trainer: workers and micro-batch size change only the order of sums") {
   run<cpu::backend, double> expected(quick());
   seq2seq::fit(expected.model_trainer, digits{13}, digits{4}, expected.progress);
   for (index_t threads : {1, 2, 3})
@@ -139,7 +139,7 @@ struct one_of_two {
 };
 }  // namespace
 
-TEST_CASE("trainer: two processes that sum their gradients equal one process with as many workers") {
+TEST_CASE("trainer: two processes with summed gradients equal one process with as many workers") {
   run<cpu::backend, double> expected(quick(), 2);
   seq2seq::fit(expected.model_trainer, digits{13}, digits{4}, expected.progress);
   meeting_point where;
@@ -158,8 +158,9 @@ TEST_CASE("trainer: two processes that sum their gradients equal one process wit
 }
 
 TEST_CASE_TEMPLATE(
-    "trainer: a step is one clipped AdamW update by the mean loss' gradient, dropout drawn for the step's number", B,
-    MQL4GREC_TEST_BACKENDS) {
+    "trainer: a step is one clipped AdamW update with the gradient of the mean loss, and dropout depends on the step's "
+    "number",
+    B, MQL4GREC_TEST_BACKENDS) {
   run<B, double> mine(quick());
   auto const all = batch_from({7});
   double const scale = 1 / static_cast<double>(all.targets.size());
@@ -217,7 +218,7 @@ TEST_CASE_TEMPLATE("trainer: a loss that isn't finite is reported with its step 
   }
 }
 
-TEST_CASE("trainer: a learning rate far too large ends the run at the last finite state") {
+TEST_CASE("trainer: a diverging run ends at the last finite state") {
   auto options = quick(50);
   options.learning_rate = 1e30;
   options.warmup = 0;
@@ -247,7 +248,7 @@ TEST_CASE(
   CHECK(mine.progress.history.size() == 1);
 }
 
-TEST_CASE("trainer: a small training set is memorised") {
+TEST_CASE("trainer: overfits a small training set") {
   auto options = quick(150);
   options.dropout = 0;
   fast_run mine(options);
@@ -332,7 +333,7 @@ TEST_CASE("fit: the learning rate follows the schedule, step by step") {
   }
 }
 
-TEST_CASE("fit: training stops when `patience` epochs in a row were no better; without patience it runs to the end") {
+TEST_CASE("fit: training stops after `patience` epochs without improvement; with patience 0 it runs to the end") {
   auto options = quick(30);
   options.dropout = 0;
   options.patience = 3;
@@ -372,7 +373,7 @@ TEST_CASE("fit: without validation examples, the latest model is the best") {
     CHECK(std::isnan(epoch.valid_loss));  // and never 0, which would be perfect
 }
 
-TEST_CASE("fit: it can be stopped before any update, and is not finished then") {
+TEST_CASE("fit: a run stopped before its first update isn't finished") {
   fast_run mine(quick());
   seq2seq::fit(mine.model_trainer, digits{13}, digits{4}, mine.progress,
                {.should_stop = [](seq2seq::training_progress const& p) { return p.step == 4; }});
@@ -382,7 +383,7 @@ TEST_CASE("fit: it can be stopped before any update, and is not finished then") 
   CHECK_FALSE(mine.progress.finished);
 }
 
-TEST_CASE("fit: a finished run stays as it is; one without examples is refused") {
+TEST_CASE("fit: a finished run is unchanged; a run without examples is refused") {
   fast_run mine(quick(1));
   seq2seq::fit(mine.model_trainer, digits{13}, digits{4}, mine.progress);
   auto const before = mine.progress;

@@ -130,7 +130,7 @@ TEST_CASE("training state: a run that was saved and restored gives the same bits
   }
 }
 
-TEST_CASE("training state: time adds up over resumptions") {
+TEST_CASE("training state: time is accumulated over resumed runs") {
   temporary_directory const directory;
   run first;
   first.train_until(3);
@@ -143,7 +143,7 @@ TEST_CASE("training state: time adds up over resumptions") {
   CHECK(second.progress.history.back().seconds > 1000);
 }
 
-TEST_CASE("training state: another number of workers may resume it, with sums in another order") {
+TEST_CASE("training state: a run may be resumed with another number of workers, which changes only the order of sums") {
   temporary_directory const directory;
   run first, second(quick(), 3);
   first.train_until(4);
@@ -154,7 +154,7 @@ TEST_CASE("training state: another number of workers may resume it, with sums in
   CHECK_CLOSE(second.parameters(), first.parameters(), 1e-4);
 }
 
-TEST_CASE("training state: progress survives as JSON, infinity and history included") {
+TEST_CASE("training state: progress is preserved as JSON, including infinity and history") {
   seq2seq::training_progress p;
   CHECK(json(p).get<seq2seq::training_progress>() == p);
   p = {.epoch = 3,

@@ -9,7 +9,7 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE("check_close: a failure names the worst entry, both values, the difference and the tolerance") {
+TEST_CASE("check_close: a failure contains the worst entry, both values, the difference and the tolerance") {
   auto const verdict = compare(matrix{{1., 2., 3.}, {4., 5.5, 6.1}}, matrix{{1., 2., 3.}, {4., 5., 6.}}, 1e-3);
   CHECK_FALSE(verdict.holds);
   CHECK(verdict.words ==
@@ -17,7 +17,7 @@ TEST_CASE("check_close: a failure names the worst entry, both values, the differ
         "are apart");
 }
 
-TEST_CASE("check_close: NaN is close to nothing, infinity only to itself") {
+TEST_CASE("check_close: NaN never matches, and infinity matches only itself") {
   double const nan = std::nan(""), infinite = std::numeric_limits<double>::infinity();
   CHECK_FALSE(compare(nan, nan, 1).holds);
   CHECK_FALSE(compare(vector{1., nan}, vector{1., 2.}, 1e9).holds);
@@ -41,7 +41,7 @@ TEST_CASE_TEMPLATE("tensors: a backend's copy keeps the entries and fills the ga
   CHECK_FALSE(x.gaps_untouched());
 }
 
-TEST_CASE("gradient_error: finds a wrong gradient and passes the right one") {
+TEST_CASE("gradient_error: is large for a wrong gradient and small for the right one") {
   auto const cube = [](vector<complex> const& x) { return x.values[0] * x.values[0] * x.values[0] + x.values[1]; };
   std::vector<double> const right{12, 1}, wrong{12, 2};
   CHECK(gradient_error(cube, vector{2., 5.}, right) < 1e-15);

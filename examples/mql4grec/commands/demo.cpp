@@ -75,16 +75,16 @@ void remove_earlier_demo(std::filesystem::path const& out) {
 
 std::string example_text(shown_example const& example) {
   auto const last = example.history.size() - std::min<std::size_t>(3, example.history.size());
-  std::string text = "\nUser " + example.user + " took";
+  std::string text = "\nUser " + example.user + " interacted with";
   for (std::size_t i = last; i < example.history.size(); ++i)
     text += (i == last ? " " : ", then ") + example.history[i];
   text += "\n";
   for (std::size_t i = 0; i < example.best.size(); ++i) {
     auto const& [title, score, hit] = example.best[i];
-    text += "  " + std::to_string(i + 1) + ". " + title + (hit ? "   <- taken next" : "") + "\n";
+    text += "  " + std::to_string(i + 1) + ". " + title + (hit ? "   <- the next interaction" : "") + "\n";
   }
   if (example.place == 0 || static_cast<std::size_t>(example.place) > example.best.size())
-    text += "     taken next: " + example.target +
+    text += "     next interaction: " + example.target +
             (example.place > 0 ? ", place " + std::to_string(example.place) : "") + "\n";
   return text;
 }

@@ -154,7 +154,8 @@ void add_recommend(CLI::App& program, int& status) {
   auto& command = *program.add_subcommand("recommend", "the items most likely to come next after a history");
   command.add_option("--dataset", options->dataset, "dataset directory .../Name")->required();
   command.add_option("--model", options->model, "model directory")->required();
-  command.add_option("--history", options->history, "item numbers, oldest first: 12,7,99; '' for somebody unknown")
+  command
+      .add_option("--history", options->history, "item numbers, oldest first: 12,7,99; '' for a user without a history")
       ->required();
   command.add_option("--k", options->k, "how many items")->check(CLI::Range(1, 4096))->capture_default_str();
   command.add_option("--allow", options->allow, "only items of this file: a number a line, or a JSON list");

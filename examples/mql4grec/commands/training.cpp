@@ -89,7 +89,7 @@ void warn_of_prompts(pipeline::run_options const& run, progress_log& log) {
   auto const before = pipeline::read_model_metadata(*run.init).tasks;
   if (pipeline::query_prompts(before) != pipeline::query_prompts(run.tasks))
     log.warn(run.init->string() + ": has learnt the next item with " + pipeline::query_prompts(before) + " (tasks " +
-             before + "), but --tasks " + run.tasks + " asks with " + pipeline::query_prompts(run.tasks));
+             before + "), but --tasks " + run.tasks + " uses " + pipeline::query_prompts(run.tasks));
 }
 
 /// The progress of the run that is resumed; zeros for a new one.

@@ -23,7 +23,7 @@ void warn_of_items_without_tokens(tasks::dataset const& data, progress_log& log)
   for (std::size_t i = 0; i < std::min(named, items.size()); ++i)
     names += (i > 0 ? ", " : "") + std::to_string(index(items[i]));
   log.warn(data.name + ": " + counted(std::ssize(items), "item") +
-           " without tokens in any index, which nobody is recommended: " + names +
+           " without tokens in any index, which are never recommended: " + names +
            (items.size() > named ? ", ..." : ""));
 }
 
@@ -40,7 +40,7 @@ void warn_of(tasks::dataset const& data, progress_log& log) {
              image = language::duplicate_items(data.table(language::modality::image));
   if (text + image > 0)
     log.warn(data.name + ": " + counted(text, "item") + " in text and " + counted(image, "item") +
-             " in images have the tokens of an item before them and can't be told from it there");
+             " in images have the tokens of an item before them and can't be distinguished from it there");
   warn_of_items_without_tokens(data, log);
 }
 

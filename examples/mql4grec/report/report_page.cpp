@@ -228,11 +228,12 @@ std::string example_card(shown_example const& example) {
   for (auto const& title : example.history) history += (history.empty() ? "" : " &rarr; ") + escaped(title);
   std::string list;
   for (auto const& [title, score, hit] : example.best)
-    list += element(
-        "li",
-        element("span", escaped(title) + (hit ? " <b role=\"img\" aria-label=\"taken next\">&#10003;</b>" : "")) +
-            element("data", fixed(score, 3), "value=\"" + fixed(score, 6) + "\""),
-        hit ? "class=\"hit\"" : "");
+    list +=
+        element("li",
+                element("span", escaped(title) +
+                                    (hit ? " <b role=\"img\" aria-label=\"the next interaction\">&#10003;</b>" : "")) +
+                    element("data", fixed(score, 3), "value=\"" + fixed(score, 6) + "\""),
+                hit ? "class=\"hit\"" : "");
   auto const place = example.place > 0 ? "place " + std::to_string(example.place) : "not found";
   return element("article",
                  element("h3", "User " + escaped(example.user)) +

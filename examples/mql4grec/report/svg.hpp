@@ -1,5 +1,5 @@
 #pragma once
-// Charts as inline SVG: no scripts, colours from the page's style sheet, a title on every mark for the reader who
+// Charts as inline SVG: no scripts, colours from the page's style sheet, a title on every mark for readers who
 // points at it.
 #include <string>
 #include <vector>
@@ -39,7 +39,7 @@ struct chart_labels {
 };
 
 std::string line_chart(chart_labels const& labels, std::vector<chart_line> const& lines);
-/// A cell is darker for a larger log(1 + value). `cell` and `unit` are the words of its title, "code 17: 3 items".
+/// A cell is darker for a larger log(1 + value). `cell` and `unit` are parts of its title, "code 17: 3 items".
 std::string heat_map(chart_labels const& labels, std::vector<heat_row> const& rows, std::string const& cell,
                      std::string const& unit);
 std::string bar_chart(chart_labels const& labels, std::vector<chart_bars> const& series);

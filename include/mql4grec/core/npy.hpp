@@ -104,7 +104,7 @@ class npy_writer {
   void append(host_matrix_view<float const> block) {
     expects(block.columns() == columns_, path_.string(), ": rows of ", block.columns(), " entries, expected ",
             columns_);
-    expects(block.rows() <= rows_ - written_, path_.string(), ": ", block.rows(), " rows behind ", written_,
+    expects(block.rows() <= rows_ - written_, path_.string(), ": ", block.rows(), " rows after ", written_,
             ", expected ", rows_, " altogether");
     expects(!std::exchange(torn_, true), path_.string(), ": a write has failed before, nothing can follow it");
     if (block.contiguous())

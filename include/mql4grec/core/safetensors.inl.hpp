@@ -73,7 +73,7 @@ MQL4GREC_DEFINITION void safetensors::check_data(index_t data_begin) {
     end += tensor->bytes;
     tensor->begin += data_begin;
   }
-  expects_file(end == data_bytes, path(), data_bytes - end, " bytes behind the last tensor, expected none");
+  expects_file(end == data_bytes, path(), data_bytes - end, " bytes after the last tensor, expected none");
 }
 
 MQL4GREC_DEFINITION void safetensors::check_size(std::string_view name, tensor_info const& tensor) const {

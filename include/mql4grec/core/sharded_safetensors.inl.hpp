@@ -42,13 +42,13 @@ MQL4GREC_DEFINITION void sharded_safetensors::read_index(std::filesystem::path c
                  "', expected a .safetensors file of this directory");
     auto const& opened = files_.try_emplace(file, directory / file).first->second;
     expects_file(opened.contains(name), opened.path(), "tensor '", detail::printable(name), "' is missing, but ",
-                 path_.filename().string(), " says it is here");
+                 path_.filename().string(), " lists it in this file");
     file_of_.emplace(name, &opened);
   }
   for (auto const& [file, opened] : files_)
     for (auto const& name : opened.names())
       expects_file(contains(name) && &file_of(name) == &opened, opened.path(), "tensor '", detail::printable(name),
-                   "': ", path_.filename().string(), " doesn't say that it is here");
+                   "': ", path_.filename().string(), " doesn't list it in this file");
 }
 
 }  // namespace mql4grec::inline core

@@ -33,7 +33,7 @@ MQL4GREC_DEFINITION void refuse_unknown_tensors(sharded_safetensors const& files
 MQL4GREC_DEFINITION void check_shapes(sharded_safetensors const& files, t5_config const& c) {
   auto const tensors = std::ssize(files.names());
   expects_file(c.encoder_layers <= tensors && c.decoder_layers <= tensors, files.path(), "has ", tensors,
-               " tensors, but config.json asks for ", c.encoder_layers, " + ", c.decoder_layers, " layers");
+               " tensors, but config.json has ", c.encoder_layers, " + ", c.decoder_layers, " layers");
   auto const layout = t5_layout(c);
   for (auto const& parameter : layout.entries()) {
     bool found = false;

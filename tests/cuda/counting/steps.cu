@@ -54,7 +54,7 @@ void print_counts(std::string const& what, cuda_counts const& c) {
 
 }  // namespace
 
-TEST_CASE("counting: a training step whose shape has come up twice is one graph, two uploads and one wait") {
+TEST_CASE("CUDA calls: a repeated training step is one graph, two uploads and one wait") {
   device b({.products = precision::bf16});
   seq2seq::t5<device, float> model(b, {.vocabulary = 2100});
   seq2seq::trainer<device, float> teacher(b, model, {});
@@ -79,8 +79,7 @@ TEST_CASE("counting: a training step whose shape has come up twice is one graph,
 }
 
 TEST_CASE(
-    "counting: a whole training with validation asks for nothing that CUDA refuses, and allocates nothing once all "
-    "shapes have come up") {
+    "CUDA calls: a training with validation makes no invalid call, and doesn't allocate once all shapes are known") {
   device b({.products = precision::bf16});
   seq2seq::t5<device, float> model(b, {.vocabulary = 2100});
   seq2seq::trainer<device, float> teacher(b, model, {.epochs = 5, .batch_size = 512, .patience = 0});
@@ -93,9 +92,7 @@ TEST_CASE(
   CHECK(progress.finished);
 }
 
-TEST_CASE(
-    "counting: of a block of a search the encoder is launched, the steps are one graph, and the host waits for the "
-    "result alone") {
+TEST_CASE("CUDA calls: a search block launches the encoder and one graph of all steps, and waits only for the result") {
   device b({.products = precision::bf16});
   seq2seq::frozen_t5<device, float> model(b, seq2seq::t5<device, float>(b, {.vocabulary = 2100}));
   search::item_trie const trie(random_catalog(6000));
@@ -128,8 +125,7 @@ buffer<float, host_space> random_features(index_t rows, index_t width) {
 }  // namespace
 
 TEST_CASE(
-    "counting: a translator's training step is one graph, and the host waits behind it for what came of it; a "
-    "catalog is translated without anything CUDA refuses") {
+    "CUDA calls: an RQ-VAE training step is one graph followed by one wait; assigning codes makes no invalid call") {
   device b({.products = precision::bf16});
   quantize::rq_vae<device, float> model(b, {.input_width = 384});
   auto const memory = random_features(5000, 384);
@@ -156,7 +152,7 @@ TEST_CASE(
   check_nothing_wrong(take_counts());
 }
 
-TEST_CASE("counting: what is counted are our kernels, by name") {
+TEST_CASE("CUDA calls: kernels are counted by name") {
   device b;
   auto const x = b.allocate<float>(1000);
   sum_of_squares<float>(b, x.view_all());

@@ -49,7 +49,7 @@ class npy_dict {
     }
     take('}', "',' or '}'");
     skip_spaces();
-    if (at_ < text_.size()) refuse("nothing but spaces behind the dict");
+    if (at_ < text_.size()) refuse("nothing but spaces after the dict");
     expects_file(descr.has_value(), path_, "header: key 'descr' is missing");
     expects_file(fortran_order.has_value(), path_, "header: key 'fortran_order' is missing");
     expects_file(shape.has_value(), path_, "header: key 'shape' is missing");
@@ -200,7 +200,7 @@ inline npy_header read_npy_header(input_file const& file) {
   auto const& shape = *dict.shape;
   dtype const type = npy_type(path, *dict.descr);
   expects_file(!*dict.fortran_order, path,
-               "header: fortran_order is True, expected rows one behind another; "
+               "header: fortran_order is True, expected rows one after another; "
                "numpy.save(path, numpy.ascontiguousarray(array)) writes them so");
   expects_file(shape.size() == 2, path, "header: shape ", shape_text(shape), ", expected [rows, columns]");
   index_t const rows = shape[0], columns = shape[1];
@@ -210,7 +210,7 @@ inline npy_header read_npy_header(input_file const& file) {
   bool const fits = !__builtin_mul_overflow(rows, columns * entry_bytes(type), &bytes);
   expects_file(fits, path, "header: shape ", shape_text(shape), " is too large");
   index_t const found = file.size() - preamble.end;
-  expects_file(found == bytes, path, found, " bytes behind the header, expected ", bytes, " for '", *dict.descr, "' ",
+  expects_file(found == bytes, path, found, " bytes after the header, expected ", bytes, " for '", *dict.descr, "' ",
                shape_text(shape), found < bytes ? ": the file is cut short" : ": something follows the entries");
   return {.type = type, .rows = rows, .columns = columns, .begin = preamble.end};
 }

@@ -20,7 +20,7 @@ struct suffix {
     std::vector<code_t> sequence;
     detail::for_each_sequence(detail::items_by_key(table), [&](std::span<detail::keyed_item const> same) {
       expects(std::ssize(same) <= codes, "collisions: ", same.size(), " items share a sequence, the first is item ",
-              index(same.front().item), "; a suffix of ", codes, " codes can't tell them apart");
+              index(same.front().item), "; a suffix of ", codes, " codes can't distinguish them");
       for (std::size_t i = 0; i < same.size(); ++i) {
         auto const before = table.of(same[i].item);
         sequence.assign(before.begin(), before.end());

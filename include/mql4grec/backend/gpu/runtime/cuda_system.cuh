@@ -215,7 +215,7 @@ struct cuda {
   /// Copies through pinned memory in the order of the stream, and returns without waiting for the copy; `from` may
   /// change as soon as the call returns.
   static void upload(context& c, void const* from, void* to, std::size_t bytes) {
-    expects(!c.is_capturing(), "upload: what is captured can't be told new values by the host");
+    expects(!c.is_capturing(), "upload: captured work can't receive new values from the host");
     auto const stream = c.stream();
     for (std::size_t done = 0; done < bytes;) {
       auto const piece = c.staging().take(stream, bytes - done);

@@ -90,7 +90,7 @@ class upload_memory {
   std::byte* data() { return memory_.get(); }
   template <class Context>
   void upload(Context const& c, void* to, std::size_t bytes) {
-    expects(!c.is_capturing(), "upload: what is captured can't be told new values by the host");
+    expects(!c.is_capturing(), "upload: captured work can't receive new values from the host");
     auto const stream = c.stream();
     check(cudaMemcpyAsync(to, memory_.get(), bytes, cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync to the device");
     check(cudaEventRecord(read_.get(), stream), "cudaEventRecord");

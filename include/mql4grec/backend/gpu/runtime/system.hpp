@@ -65,7 +65,7 @@ struct host_system {
   /// Copies in the order of the backend's work. After upload(), `from` may change; after download(), `to` has the
   /// values.
   static void upload(context const& c, void const* from, void* to, std::size_t bytes) {
-    expects(!c.graph, "upload: what is captured can't be told new values by the host");
+    expects(!c.graph, "upload: captured work can't receive new values from the host");
     std::memcpy(to, from, bytes);
   }
   static void download(context const& c, void const* from, void* to, std::size_t bytes) {
