@@ -62,7 +62,8 @@ int main() try {
   training_set const examples(tasks, {data}, vocab);
   tasks::batch training_batch, queries;
   for (index_t i = 0; i < 64; ++i) examples.write(i, 1, 0, training_batch);
-  tasks.query(modality::text).write_query(data.interactions.of(user_id{7}), data.table(modality::text), vocab, queries);
+  tasks.query(modality::text)
+      .write_query(data.interactions.of(user_id{7}), {.tables = data.tokens, .vocab = vocab}, queries);
   search::item_trie const items(data.table(modality::text));
   t5_config const shape{.vocabulary = vocab.size(),
                         .model_width = 32,

@@ -161,14 +161,15 @@ void check_table(recommender_state<B, T> const& with, language::modality kind) {
   auto const& query = with.tasks.tasks.query(kind);
   auto const items = with.tables.front().items();
   expects(table.items() == items, "recommender: tables of ", items, " and of ", table.items(), " items");
-  expects(table.kind() == query.to, "recommender: a table of modality ", index(table.kind()),
-          " for a task that predicts modality ", index(query.to));
-  expects(index(query.from) >= 0 && index(query.from) < std::ssize(with.tables), "recommender: a task reads modality ",
-          index(query.from), ", but there are tables of ", with.tables.size(), " modalities");
+  expects(table.kind() == query.to(), "recommender: a table of modality ", index(table.kind()),
+          " for a task that predicts modality ", index(query.to()));
   auto const vocabulary_size = with.tasks.vocab.size();
   for (auto const token : table.tokens())
     expects(index(token) >= 0 && index(token) < vocabulary_size, "recommender: token ", index(token),
             " in a table, but the vocabulary has ", vocabulary_size);
+  if (table.tokens().empty()) return;  // the modality is never queried
+  tasks::batch scratch;
+  query.write_query({}, {.tables = with.tables, .vocab = with.tasks.vocab}, scratch);  // reads tables and prompts
 }
 
 }  // namespace recommender_detail
@@ -259,8 +260,8 @@ search::beams recommender_session<B, T>::search(state const& from, std::size_t m
     return found;
   }
   tasks::batch query;
-  auto const& task = from.tasks.tasks.query(language::modality(m));
-  task.write_query(wanted.history, from.tables[to_size(task.from)], from.tasks.vocab, query);
+  from.tasks.tasks.query(language::modality(m))
+      .write_query(wanted.history, {.tables = from.tables, .vocab = from.tasks.vocab}, query);
   std::vector<std::uint8_t> nodes;
   view<std::uint8_t const, host_space, 2> allowed;
   if (wanted.wanted) {

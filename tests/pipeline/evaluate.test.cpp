@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 #include <string>
@@ -80,7 +81,8 @@ scored_items score_all(tasks::dataset const& from, language::modality kind, user
   auto const asked = model(b);
   auto const& table = from.table(kind);
   tasks::batch question;
-  tasks::all_tasks().query(kind).write_query(catalog::history(from.interactions, user, part), table, vocab(), question);
+  tasks::all_tasks().query(kind).write_query(catalog::history(from.interactions, user, part), {from.tokens, vocab()},
+                                             question);
   auto const input = question.input(0).first(question.input(0).size() - 1);
   scored_items list;
   for (index_t i = 0; i < catalog_items; ++i) {
@@ -306,6 +308,35 @@ TEST_CASE("evaluate: the tasks decide how the model is queried") {
   CHECK(released.saved.at(0).all_scores != evaluated().saved.at(0).all_scores);
 }
 
+TEST_CASE("evaluate: a query defined outside the library; one that reverses the history asks as if users had") {
+  struct newest_first {
+    tasks::next_item oldest_first;
+    language::modality to;
+    void each_example(tasks::dataset const& data, catalog::split part, tasks::example_sink const& sink) const {
+      oldest_first.each_example(data, part, sink);
+    }
+    void write_query(std::span<item_id const> history, tasks::query_context const& context, tasks::batch& out) const {
+      oldest_first.write_query(std::vector(history.rbegin(), history.rend()), context, out);
+    }
+  };
+  auto tasks = tasks::all_tasks();
+  tasks.queries.clear();
+  for (auto const& [kind, first] : {std::pair(language::modality::text, 0), {language::modality::image, 3}})
+    tasks.queries.push_back(newest_first{{.from = kind, .to = kind, .prompt = {first, 3}}, kind});
+  auto turned = small_dataset();
+  for (index_t u = 0; u < turned.interactions.users(); ++u) {
+    auto const begin = turned.interactions.items.begin();
+    auto const [first, last] =
+        std::pair(turned.interactions.offsets[to_size(u)], turned.interactions.offsets[to_size(u) + 1]);
+    if (first < last) std::reverse(begin + first, begin + last - 1);  // all but the target
+  }
+  cpu::backend b;
+  auto const found = pipeline::evaluate(b, model(b), {vocab(), tasks}, small_dataset());
+  CHECK(found.saved == evaluated({}, turned).saved);
+  CHECK(found.result.by_modality == evaluated({}, turned).result.by_modality);
+  CHECK(found.saved.at(0).all_scores != evaluated().saved.at(0).all_scores);
+}
+
 TEST_CASE("evaluate: a single modality is fused with nothing, and a third one is evaluated like the others") {
   auto one = small_dataset();
   one.tokens.resize(1);
@@ -339,7 +370,7 @@ TEST_CASE("evaluate: a single modality is fused with nothing, and a third one is
   }
   data.tokens.push_back(copied);
   auto tasks = tasks::all_tasks();
-  tasks.queries.push_back({.from = third, .to = third, .prompt = {3, 3}});
+  tasks.queries.push_back(tasks::next_item{.from = third, .to = third, .prompt = {3, 3}});
   cpu::backend b;
   auto config = small_t5();
   config.vocabulary = three.size();
@@ -351,7 +382,8 @@ TEST_CASE("evaluate: a single modality is fused with nothing, and a third one is
   CHECK(found.examples.front().by_modality[2].size() == 15);
   CHECK(found.saved[2].all_outputs.front().starts_with("<q_"));
   // From the history in text to images: the third modality isn't needed to recommend in it.
-  tasks.queries[1] = {.from = language::modality::text, .to = language::modality::image, .prompt = {6, 3}};
+  tasks.queries[1] =
+      tasks::next_item{.from = language::modality::text, .to = language::modality::image, .prompt = {6, 3}};
   auto const crossed = pipeline::evaluate(b, random_frozen_t5<double>(b, config), {three, tasks}, data);
   CHECK(crossed.result.by_modality[0] == found.result.by_modality[0]);
   CHECK(crossed.saved[1].all_scores != found.saved[1].all_scores);

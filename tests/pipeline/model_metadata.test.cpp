@@ -9,6 +9,23 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
+namespace {
+/// The text of a query after `items` different items, each <a_i>… in text and <A_i>… in images.
+std::string query_text(tasks::any_query_task const& query, index_t items = 0) {
+  language::vocabulary const vocab;
+  std::vector<language::token_table> tables;
+  std::vector<item_id> history;
+  for (auto const kind : {language::modality::text, language::modality::image}) {
+    auto& table = tables.emplace_back(kind, items, 1);
+    for (index_t i = 0; i < items; ++i) table.set(item_id(i), std::vector{vocab.token(kind, 0, code_t(i))});
+  }
+  for (index_t i = 0; i < items; ++i) history.push_back(item_id(i));
+  tasks::batch written;
+  query.write_query(history, {.tables = tables, .vocab = vocab}, written);
+  return vocab.text(written.input(0));
+}
+}  // namespace
+
 TEST_CASE("model metadata: what is written is read back equal, whatever the words and the tasks") {
   temporary_directory const directory;
   for (auto const& options :
@@ -118,7 +135,11 @@ TEST_CASE("mixture_named: a list has the tasks that it names, in its order, with
   CHECK(one.queries.size() == 2);
   auto const three = pipeline::mixture_named("next-image,align-text-image,next-image");
   CHECK(three.tasks.size() == 3);
-  CHECK(three.validated == std::vector{tasks::all_tasks().queries[1], tasks::all_tasks().queries[1]});
+  REQUIRE(three.validated.size() == 2);
+  for (auto const& task : three.validated) {
+    CHECK(task.to() == language::modality::image);
+    CHECK(query_text(task, 30) == query_text(tasks::all_tasks().queries[1], 30));
+  }
   CHECK(pipeline::query_prompts("next-text") == pipeline::query_prompts("all"));
   CHECK(complaint<error>([] { return pipeline::mixture_named("next-text,next-words"); }) ==
         "tasks: 'next-words' is unknown, expected next-text, next-image, text-to-image, image-to-text, "
@@ -131,8 +152,9 @@ TEST_CASE("mixture_named: its names, and what each says to the model") {
   CHECK(pipeline::mixture_named("all").tasks.size() == 6);
   CHECK(pipeline::mixture_named("next").tasks.size() == 2);
   CHECK(pipeline::mixture_named("released-next").tasks.size() == 2);
-  CHECK(pipeline::mixture_named("released").query(language::modality::text).prompt.count == 0);
-  CHECK(pipeline::mixture_named("all", {.max_history = 3}).query(language::modality::image).max_history == 3);
+  CHECK(query_text(pipeline::mixture_named("released").query(language::modality::text)) == "</s>");
+  CHECK(query_text(pipeline::mixture_named("all", {.max_history = 3}).query(language::modality::image), 5) ==
+        "<*_3><*_4><*_5><A_2><A_3><A_4></s>");
   CHECK_THROWS_AS(pipeline::mixture_named(""), error);
 }
 

@@ -223,6 +223,28 @@ TEST_CASE("recommend: without image tokens the ranking is that of the text") {
             .recommend({}, 10) == rank::ranking{});
 }
 
+TEST_CASE("recommend: a query defined outside the library is served") {
+  struct last_item {
+    tasks::next_item query;
+    language::modality to;
+    void each_example(tasks::dataset const& data, catalog::split part, tasks::example_sink const& sink) const {
+      query.each_example(data, part, sink);
+    }
+    void write_query(std::span<item_id const> history, tasks::query_context const& context, tasks::batch& out) const {
+      query.write_query(history.last(std::min<std::size_t>(1, history.size())), context, out);
+    }
+  };
+  auto tasks = tasks::all_tasks();
+  tasks.queries = {last_item{{.prompt = {0, 3}}, language::modality::text},
+                   last_item{{.from = language::modality::image, .to = language::modality::image, .prompt = {3, 3}},
+                             language::modality::image}};
+  cpu::backend backend;
+  recommender<> const own(backend, model(), {vocab(), tasks}, tables());
+  auto const history = random_history(4, 1);
+  CHECK(own.recommend(history, 10) == service().recommend(std::span(history).last(1), 10));
+  CHECK_FALSE(own.recommend(history, 10) == service().recommend(history, 10));
+}
+
 TEST_CASE("recommend: another fusion rule ranks the same items by its own scores") {
   cpu::backend backend;
   recommender<> const asked(backend, model(), {vocab(), tasks::all_tasks()}, tables(),
@@ -336,6 +358,7 @@ TEST_CASE("recommender: inconsistent arguments are refused at construction") {
     cpu::backend backend;
     recommender<>(backend, model(), {said, tasks::all_tasks()}, std::move(from), options);
   };
+  cpu::backend cpu_backend;
   auto const [text, image] = std::pair(tables()[0], tables()[1]);
   CHECK_NOTHROW(made_of({text, image}));
   CHECK_THROWS_AS(made_of({}), error);
@@ -347,6 +370,10 @@ TEST_CASE("recommender: inconsistent arguments are refused at construction") {
   auto foreign = text;
   foreign.set(item_id{0}, std::vector{token_t{2}, token_t{41}});
   CHECK_THROWS_AS(made_of({foreign, image}), error);
+  auto crossed = tasks::all_tasks();
+  crossed.queries[0] = tasks::next_item{.from = language::modality::image};
+  CHECK_NOTHROW(recommender<>(cpu_backend, model(), {vocab(), crossed}, {text, image}));
+  CHECK_THROWS_AS(recommender<>(cpu_backend, model(), {vocab(), crossed}, {text}), error);
 }
 
 TEST_CASE("recommender: loaded from directories, it equals the recommender that was written") {

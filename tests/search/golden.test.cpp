@@ -142,11 +142,12 @@ TEST_CASE("golden search: vocabulary, tasks and trie are those of the golden fil
     auto const kind = modality_of(c["source"]);
     tasks::next_item const task{
         .from = kind, .to = modality_of(c["target"]), .prompt = {c["prompt"].get<index_t>(), 3}};
+    std::vector const tables = {table_of(language::modality::text, 150), table_of(language::modality::image, 150)};
     tasks::batch asked;
     for (auto const& history : golden()["histories"]) {
       std::vector<item_id> items;
       for (int const item : history) items.push_back(item_id(item));
-      task.write_query(items, table_of(kind, 150), vocab(), asked);
+      task.write_query(items, {tables, vocab()}, asked);
     }
     CHECK(asked == questions_of(c));
     CHECK(search::item_trie(table_of(task.to, c["catalogue"].get<index_t>())).leaves() ==

@@ -179,10 +179,11 @@ TEST_CASE("write_query: a query is a validation example's input without its targ
   auto const mix = tasks::all_tasks();
   tasks::batch b;
   mix.query(language::modality::text)
-      .write_query(catalog::history(data.interactions, user_id{0}, catalog::split::test), data.tokens[0], vocab(), b);
+      .write_query(catalog::history(data.interactions, user_id{0}, catalog::split::test), {data.tokens, vocab()}, b);
   CHECK(vocab().text(b.input(0)) == "<*_0><*_1><*_2><a_0><b_0><a_2><b_2></s>");
   CHECK(b.targets.empty());
-  CHECK_THROWS_AS(mix.query(language::modality::image).write_query({}, data.tokens[0], vocab(), b), error);
+  CHECK_THROWS_AS(mix.query(language::modality::image).write_query({}, {std::span(data.tokens).first(1), vocab()}, b),
+                  error);
   CHECK_THROWS_AS(mix.query(language::modality{2}), error);
 }
 
@@ -191,9 +192,9 @@ TEST_CASE(
   auto const data = small_domain({{0, 1, 2, 3, 4}});
   auto const query = tasks::next_only({.max_history = 3}).query(language::modality::image);
   tasks::batch b;
-  query.write_query({}, data.tokens[1], vocab(), b);
-  query.write_query(std::vector{item_id{99}, item_id{-1}}, data.tokens[1], vocab(), b);
-  query.write_query(std::vector{item_id{0}, item_id{1}, item_id{2}, item_id{3}}, data.tokens[1], vocab(), b);
+  query.write_query({}, {data.tokens, vocab()}, b);
+  query.write_query(std::vector{item_id{99}, item_id{-1}}, {data.tokens, vocab()}, b);
+  query.write_query(std::vector{item_id{0}, item_id{1}, item_id{2}, item_id{3}}, {data.tokens, vocab()}, b);
   CHECK(vocab().text(b.input(0)) == "<*_3><*_4><*_5></s>");
   CHECK(vocab().text(b.input(1)) == "<*_3><*_4><*_5></s>");
   CHECK(vocab().text(b.input(2)) == "<*_3><*_4><*_5><A_1><A_2><A_3></s>");
@@ -214,6 +215,28 @@ TEST_CASE("mixture: a task defined outside the library can be used") {
   CHECK(all_said(tasks::training_set(mix, {small_domain({})}, vocab())) ==
         std::vector<std::string>{"<a_5></s> → <a_5></s>"});
   static_assert(tasks::Task<echo> && !tasks::Task<int>);
+}
+
+TEST_CASE("validation_set: a query defined outside the library, which reads two modalities, is validated as it asks") {
+  struct both_modalities {
+    language::modality to = language::modality::image;
+    void each_example(tasks::dataset const& data, catalog::split part, tasks::example_sink const& sink) const {
+      tasks::next_item{}.each_example(data, part, sink);
+    }
+    void write_query(std::span<item_id const> history, tasks::query_context const& context, tasks::batch& out) const {
+      for (auto const kind : {language::modality::text, language::modality::image})
+        for (auto const item : history) out.add_input(context.table(kind).of(item));
+      out.close_input();
+    }
+  };
+  auto mix = tasks::next_only();
+  mix.queries = {both_modalities{}};
+  CHECK(mix.query(language::modality::text).to() == language::modality::image);
+  CHECK(all_said(tasks::validation_set(mix, {small_domain({{0, 1, 2, 3}, {4, 5}})}, vocab())) ==
+        std::vector<std::string>{"<a_0><b_0><a_1><b_1><A_0><A_1></s> → <A_2></s>"});
+  static_assert(tasks::QueryTask<both_modalities> && !tasks::Task<both_modalities>);
+  static_assert(tasks::QueryTask<tasks::next_item> && tasks::Task<tasks::next_item>);
+  static_assert(!tasks::QueryTask<tasks::alignment> && !tasks::QueryTask<tasks::coin_toss>);
 }
 
 TEST_CASE("training_set: tables that don't belong to the interactions are refused") {

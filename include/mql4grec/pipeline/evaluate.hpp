@@ -76,11 +76,11 @@ modality_search search_modality(B& backend, seq2seq::frozen_t5<B, T> const& mode
     return out;
   }
   auto const& task = from.model.tasks.query(kind);
-  expects(task.to == kind, "the query of ", language::name_of(kind), " predicts ", language::name_of(task.to));
+  expects(task.to() == kind, "the query of ", language::name_of(kind), " predicts ", language::name_of(task.to()));
   tasks::batch queries;
   for (auto const user : from.users)
-    task.write_query(catalog::history(from.data.interactions, user, from.options.part), from.data.table(task.from),
-                     from.model.vocab, queries);
+    task.write_query(catalog::history(from.data.interactions, user, from.options.part),
+                     {.tables = from.data.tokens, .vocab = from.model.vocab}, queries);
   out.found =
       search::beam_search(backend, model, out.trie, queries, {.options = from.options.search, .progress = progress});
   return out;

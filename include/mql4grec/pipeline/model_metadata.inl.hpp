@@ -9,7 +9,9 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/language/read.hpp"
+#include "mql4grec/language/token_table.hpp"
 #include "mql4grec/pipeline/model_metadata.hpp"
+#include "mql4grec/tasks/batch.hpp"
 
 namespace mql4grec::pipeline {
 
@@ -26,12 +28,19 @@ MQL4GREC_DEFINITION tasks::mixture mixture_named(std::string const& name, tasks:
 }
 
 MQL4GREC_DEFINITION std::string query_prompts(std::string const& tasks) {
+  language::vocabulary const vocab;
+  std::vector<language::token_table> tables;  // without items
+  for (index_t m = 0; m < vocab.modalities(); ++m) tables.emplace_back(language::modality(m), 0, 1);
+  tasks::batch written;
   std::string text;
   bool any = false;
   for (auto const& query : mixture_named(tasks).queries) {
+    query.write_query({}, {.tables = tables, .vocab = vocab}, written);
+    auto const input = written.input(written.size() - 1);
+    auto const prompt = input.first(input.size() - 1);  // without </s>
     if (!text.empty()) text += ", ";
-    for (index_t i = 0; i < query.prompt.count; ++i) text += "<*_" + std::to_string(query.prompt.first + i) + ">";
-    any = any || query.prompt.count > 0;
+    text += vocab.text(prompt);
+    any = any || !prompt.empty();
   }
   return any ? text : "no prompts";
 }

@@ -1,7 +1,9 @@
 #pragma once
 // Mixtures: the tasks that a model is trained on, and the queries it is evaluated with.
 #include <concepts>
+#include <iterator>
 #include <memory>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -55,14 +57,59 @@ class any_task {
   std::shared_ptr<interface const> task_;  // immutable, so copies may share it
 };
 
+/// A QueryTask of any type. Copies share the task.
+class any_query_task {
+ public:
+  /// Implicit, so that a task can be used wherever an any_query_task is expected.
+  template <class T>
+    requires(!std::same_as<std::remove_cvref_t<T>, any_query_task>)
+  any_query_task(T task) : task_(std::make_shared<model<T>>(std::move(task))) {  // NOLINT
+    static_assert(QueryTask<T>,
+                  "a task of queries has the modality `to`, each_example(dataset, split, sink) and "
+                  "write_query(history, query_context, batch); see tasks/task.hpp");
+  }
+
+  /// The modality of the items that the query recommends.
+  language::modality to() const { return task_->to(); }
+  /// See QueryTask.
+  void each_example(dataset const& data, catalog::split part, example_sink const& sink) const {
+    task_->each_example(data, part, sink);
+  }
+  /// See QueryTask.
+  void write_query(std::span<item_id const> history, query_context const& context, batch& out) const {
+    task_->write_query(history, context, out);
+  }
+
+ private:
+  struct interface {
+    virtual ~interface() = default;
+    virtual language::modality to() const = 0;
+    virtual void each_example(dataset const&, catalog::split, example_sink const&) const = 0;
+    virtual void write_query(std::span<item_id const>, query_context const&, batch&) const = 0;
+  };
+  template <class T>
+  struct model final : interface {
+    explicit model(T t) : task(std::move(t)) {}
+    language::modality to() const override { return task.to; }
+    void each_example(dataset const& data, catalog::split part, example_sink const& sink) const override {
+      task.each_example(data, part, sink);
+    }
+    void write_query(std::span<item_id const> history, query_context const& context, batch& out) const override {
+      task.write_query(history, context, out);
+    }
+    T task;
+  };
+  std::shared_ptr<interface const> task_;  // immutable, so copies may share it
+};
+
 /// The tasks of training and the queries of evaluation.
 struct mixture {
-  std::vector<any_task> tasks;     ///< every epoch contains the examples of all of them
-  std::vector<next_item> queries;  ///< by modality: the symmetric next-item task that recommends in this modality
-  std::vector<next_item> validated = {};  ///< the tasks of the validation loss; empty: the queries
+  std::vector<any_task> tasks;                 ///< every epoch contains the examples of all of them
+  std::vector<any_query_task> queries;         ///< by modality: the task that recommends in this modality
+  std::vector<any_query_task> validated = {};  ///< the tasks of the validation loss; empty: the queries
 
   /// The query of a modality. Throws error when the mixture has none.
-  next_item const& query(language::modality kind) const {
+  any_query_task const& query(language::modality kind) const {
     expects(index(kind) >= 0 && index(kind) < std::ssize(queries), "modality ", index(kind),
             " of a mixture with queries of ", queries.size());
     return queries[static_cast<std::size_t>(kind)];
@@ -125,7 +172,7 @@ inline next_item next_with(language::modality from, language::modality to, promp
 /// The pre-training of the released code: the two symmetric next-item tasks without a prompt.
 [[nodiscard]] inline mixture released_next_only(mixture_options options = {}) {
   auto mix = released_mixture(options);
-  mix.tasks.assign(mix.queries.begin(), mix.queries.end());
+  mix.tasks.erase(mix.tasks.begin() + std::ssize(mix.queries), mix.tasks.end());  // the first tasks are the queries
   return mix;
 }
 

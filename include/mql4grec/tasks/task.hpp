@@ -34,6 +34,18 @@ struct task_context {
   dataset const& data;                ///< interactions and token tables
   language::vocabulary const& vocab;  ///< prompts
 };
+/// What a query is written with: the tokens of the items, and the vocabulary that they belong to.
+struct query_context {
+  std::span<language::token_table const> tables;  ///< by modality
+  language::vocabulary const& vocab;              ///< prompts
+
+  /// The tokens of a modality. Throws error when there is no table of this modality.
+  language::token_table const& table(language::modality kind) const {
+    expects(index(kind) >= 0 && index(kind) < std::ssize(tables) && tables[to_size(kind)].kind() == kind,
+            "a query reads modality ", index(kind), ", which isn't among the ", tables.size(), " token tables");
+    return tables[to_size(kind)];
+  }
+};
 /// The callback that receives examples.
 using example_sink = std::function<void(example_place)>;
 
@@ -45,6 +57,25 @@ concept Task = std::copy_constructible<T> &&
              example_sink const& sink, example_place place, random_stream& random, batch& out) {
   { task.each_example(data, part, sink) } -> std::same_as<void>;
   { task.write(context, place, random, out) } -> std::same_as<void>;
+};
+
+/// The requirements of a mixture on a task that a model is validated, evaluated and served with.
+///
+/// - `to` is the modality of the target, and of the items that a search for the query recommends.
+/// - write_query() appends one input without a target to a batch. The history, oldest item first, may be empty and may
+///   contain items that are unknown or have no sequence.
+/// - each_example() is that of Task; the place of every example is a user and a position in the user's history. The
+///   validation loss is that of the item at this position after the query of all items before it.
+///
+/// A task may read the history in any number of modalities. If a model is trained on the task too, it is also a Task,
+/// and write() writes the same input.
+template <class T>
+concept QueryTask = std::copy_constructible<T> &&
+    requires(T const& task, dataset const& data, catalog::split part, example_sink const& sink,
+             std::span<item_id const> history, query_context const& context, batch& out) {
+  { task.to } -> std::convertible_to<language::modality>;
+  { task.each_example(data, part, sink) } -> std::same_as<void>;
+  { task.write_query(history, context, out) } -> std::same_as<void>;
 };
 
 /// The prompt tokens that mark a task: prompts first … first + count − 1 of the vocabulary. None when count is 0.
@@ -104,13 +135,11 @@ struct next_item {
   }
 
   /// Appends the input alone, for a search: the last `max_history` items of any history. Items that are unknown or have
-  /// no sequence are omitted; for an empty history, the input is the prompt and </s>. Throws error when `table` has
-  /// another modality than `from`.
-  void write_query(std::span<item_id const> history, language::token_table const& table,
-                   language::vocabulary const& vocab, batch& out) const {
-    expects(table.kind() == from, "a history of modality ", index(table.kind()), " for a task that reads modality ",
-            index(from));
-    prompt.write(vocab, out);
+  /// no sequence are omitted; for an empty history, the input is the prompt and </s>. Throws error when there is no
+  /// table of modality `from`.
+  void write_query(std::span<item_id const> history, query_context const& context, batch& out) const {
+    auto const& table = context.table(from);
+    prompt.write(context.vocab, out);
     for (auto const item : catalog::window_before(history, std::ssize(history), max_history))
       out.add_input(table.of(item));
     out.close_input();

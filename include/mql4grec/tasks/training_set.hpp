@@ -36,6 +36,25 @@ inline random_stream example_stream(std::uint64_t seed, std::uint64_t epoch, std
 }
 }  // namespace detail
 
+namespace detail {
+/// The examples of a query for the validation loss: the query after the items before the target, then the target.
+struct validated_query {
+  any_query_task query;
+
+  void each_example(dataset const& data, catalog::split part, example_sink const& sink) const {
+    query.each_example(data, part, sink);
+  }
+  void write(task_context const& context, example_place place, random_stream&, batch& out) const {
+    auto const& data = context.data;
+    auto const items = data.interactions.of(user_id(place.row));
+    auto const target = to_size(place.position);
+    query.write_query(items.first(target), {.tables = data.tokens, .vocab = context.vocab}, out);
+    out.add_target(data.table(query.to()).of(items[target]));
+    out.close_target();
+  }
+};
+}  // namespace detail
+
 /// The common base of training and validation sets. Owns its datasets, the tasks and the vocabulary. Const member
 /// functions may be called from several threads at once.
 class example_set {
@@ -100,7 +119,7 @@ class training_set : public example_set {
       : example_set(mix.tasks, std::move(datasets), std::move(vocab), catalog::split::train) {}
 };
 
-/// The target of every evaluated user, once per validated task of the mixture. history_dropout doesn't apply. The
+/// The target of every evaluated user after the query of the history, once per validated task of the mixture. The
 /// constructor throws error under the same conditions as training_set.
 class validation_set : public example_set {
  public:
@@ -112,10 +131,8 @@ class validation_set : public example_set {
  private:
   static std::vector<any_task> tasks_of(mixture const& mix) {
     std::vector<any_task> tasks;
-    for (auto query : mix.validated.empty() ? mix.queries : mix.validated) {
-      query.history_dropout = 0;  // only training is randomised
-      tasks.emplace_back(query);
-    }
+    for (auto const& query : mix.validated.empty() ? mix.queries : mix.validated)
+      tasks.emplace_back(detail::validated_query{query});
     return tasks;
   }
 };
