@@ -101,8 +101,10 @@ struct beam_block {
   }
 };
 
-/// InShared: whether the best candidates fit into shared memory.
-template <class System, Real T, bool InShared>
+/// Where the best candidates of a user are collected.
+enum class beam_memory { shared, global };
+
+template <class System, Real T, beam_memory Memory>
 struct select_for_user {
   static constexpr int threads = 256;
   using gathered = gathered_beam<T>;
@@ -110,11 +112,11 @@ struct select_for_user {
   T const* normalisers;
   beam_choice<device_space<System>, T> out;
   int room;             // capacity for a user's best candidates
-  gathered* elsewhere;  // (users, room); unused when InShared
+  gathered* elsewhere;  // (users, room); unused with beam_memory::shared
 
   std::size_t shared_bytes() const {
     return shared_bytes_of<int>(threads + 1) + shared_bytes_of<node_t>(threads) + 3 * shared_bytes_of<T>(threads) +
-           shared_bytes_of<int>(1) + (InShared ? shared_bytes_of<gathered>(room) : 0);
+           shared_bytes_of<int>(1) + (Memory == beam_memory::shared ? shared_bytes_of<gathered>(room) : 0);
   }
 
   template <class ThreadGroup>
@@ -151,7 +153,7 @@ struct select_for_user {
 
   template <class ThreadGroup>
   MQL4GREC_HD gathered* beams_of(ThreadGroup& group, index_t user) const {
-    if constexpr (InShared)
+    if constexpr (Memory == beam_memory::shared)
       return group.template share<gathered>(room);
     else
       return elsewhere + user * room;
@@ -276,13 +278,14 @@ void select_beams(backend<System>& b, beam_candidates<device_space<System>, T> c
   index_t const users = in.row_offsets.size() - 1;
   auto const room = static_cast<index_t>(std::bit_ceil(to_size(std::max(2 * out.scores.columns(), least_room))));
   if (room <= most_shared)
-    return detail::for_each_group(
-        b, users, detail::select_for_user<System, T, true>{in, normalisers.data, out, static_cast<int>(room), nullptr});
+    return detail::for_each_group(b, users,
+                                  detail::select_for_user<System, T, detail::beam_memory::shared>{
+                                      in, normalisers.data, out, static_cast<int>(room), nullptr});
   scratch_scope<backend<System>> const scope(b.scratch());
   auto const elsewhere = take<gathered>(b, users * room);
-  detail::for_each_group(
-      b, users,
-      detail::select_for_user<System, T, false>{in, normalisers.data, out, static_cast<int>(room), elsewhere.data});
+  detail::for_each_group(b, users,
+                         detail::select_for_user<System, T, detail::beam_memory::global>{
+                             in, normalisers.data, out, static_cast<int>(room), elsewhere.data});
 }
 
 }  // namespace mql4grec::gpu

@@ -15,11 +15,12 @@ namespace mql4grec::cpu {
 namespace detail {
 
 struct softmax_rows_gradient_kernel {
-  /// Replaces dp (queries, stride) by the scores' gradient p ∘ (dp − Σ p·dp), and adds its sums by distance to dbias.
-  MQL4GREC_INLINE static void run(float const* p, float* dp, index_t stride, index_t queries, index_t keys,
-                                  float* dbias, bool causal) {
+  /// Replaces dp by the scores' gradient p ∘ (dp − Σ p·dp), and adds its sums by distance to dbias.
+  MQL4GREC_INLINE static void run(score_rows of, float const* p, float* dbias) {
+    float* dp = of.data;
+    index_t const stride = of.stride, queries = of.queries, keys = of.keys;
     for (index_t i = 0; i < queries; ++i, p += keys, dp += stride) {
-      index_t const visible = causal ? i + 1 : keys;
+      index_t const visible = of.visible(i);
       float const inner_product = dot(p, dp, visible);
       for (index_t j = 0; j < visible; ++j) dp[j] = p[j] * (dp[j] - inner_product);
       for (index_t j = visible; j < keys; ++j) dp[j] = 0.f;
@@ -93,8 +94,7 @@ class head_pass {
                                       in.heads * keys_);
   }
 
-  float* scores() const { return room_.scores.data; }
-  index_t stride() const { return stride_; }
+  score_rows scores() const { return {room_.scores.data, stride_, queries_, keys_, in_.causal}; }
 
   /// Prefetches values while scores are computed: their rows are too far apart for the hardware prefetcher.
   void fetch(in_matrix<backend, float> y) const {
@@ -120,12 +120,12 @@ class head_pass {
   }
   /// scores ∘= mask
   void mask_scores() const {
-    if (in_.drop.active()) apply_mask(scores(), stride_, scores());
+    if (in_.drop.active()) apply_mask(scores().data, stride_, scores().data);
   }
 
  private:
   void score_packed(in_matrix<backend, float> x, float const* y) const {
-    small_product({x.data, x.stride, 1}, y, stride_, scores(), stride_, queries_, stride_, in_.width());
+    small_product({x.data, x.stride, 1}, y, stride_, scores().data, stride_, queries_, stride_, in_.width());
   }
   void apply_mask(float const* x, index_t x_stride, float* y) const {
     dispatch<masked_kernel>(x, x_stride, static_cast<float const*>(room_.mask.data + a_.first_column),
@@ -172,7 +172,7 @@ void attention_forward(backend& b, attention_inputs<host_space, T> const& in, ou
     head.fetch(a.v);
     head.score_keys();
     float const* const bias = in.bias.size() > 0 ? in.bias.row(a.head).data + in.zero_distance : nullptr;
-    detail::softmax_rows(head.scores(), head.stride(), a.weights.data, queries, keys, bias, in.causal);
+    detail::softmax_rows(head.scores(), a.weights.data, bias);
     float* const place = context.row_block(a.first_query, queries).data + a.head * in.width();
     detail::small_product(head.kept(), a.v.data, a.v.stride, place, context.stride, queries, in.width(), keys);
   });
@@ -201,9 +201,8 @@ void attention_backward(backend& b, attention_inputs<host_space, T> const& in, o
     head.score(dc, a.v);
     head.mask_scores();
     float* const dbias = out.dbias.size() > 0 ? out.dbias.row(a.head).data + in.zero_distance : nullptr;
-    dispatch<detail::softmax_rows_gradient_kernel>(static_cast<float const*>(a.weights.data), head.scores(),
-                                                   head.stride(), queries, keys, dbias, in.causal);
-    detail::small_factor const ds{head.scores(), head.stride(), 1};
+    dispatch<detail::softmax_rows_gradient_kernel>(head.scores(), static_cast<float const*>(a.weights.data), dbias);
+    detail::small_factor const ds{head.scores().data, head.scores().stride, 1};
     product(ds, a.k, out.dq, a.first_query, queries);
     product(transposed(ds), a.q, out.dk, a.first_key, keys);
   });

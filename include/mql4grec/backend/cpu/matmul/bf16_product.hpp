@@ -28,7 +28,7 @@ void bf16_columns(bf16_factor a, bf16_pair const* b, index_t pairs, bf16_result 
   index_t i = 0;
   auto const rows = [&]<int Rows>() {
     bf16_tile<Rows, Packs>({a.data + i * a.row_stride, a.row_stride, a.pair_stride}, b, pairs,
-                           {c.data + i * c.stride, c.stride, c.alpha, c.add}, last);
+                           {c.data + i * c.stride, c.stride, c.alpha, c.accumulate}, last);
     i += Rows;
   };
   while (i + most_rows <= m) rows.template operator()<most_rows>();
@@ -55,9 +55,22 @@ inline void bf16_panels(bf16_factor a, bf16_pair const* panels, index_t pairs, b
 /// The maximum number of pairs that `pack_left` writes.
 constexpr index_t left_size(index_t rows, index_t inner) { return (rows + lanes) * (pairs_of(inner) + 2 * lanes); }
 
+/// A factor op(x) of a product.
+struct product_factor {
+  in_matrix<backend, float> x;
+  bool transposed;
+
+  /// op(x) from a row and a column on.
+  product_factor from(index_t row, index_t column) const {
+    if (transposed) std::swap(row, column);
+    return {{x.data + row * x.stride + column, x.rows() - row, x.columns() - column, x.stride}, transposed};
+  }
+};
+
 /// op(x) (rows, inner) in pairs, as a tile's left factor.
-inline bf16_factor pack_left(in_matrix<backend, float> x, bool transposed, index_t rows, index_t inner, bf16_pair* y) {
-  if (transposed) {  // rows of x can be paired without transposition
+inline bf16_factor pack_left(product_factor const& of, index_t rows, index_t inner, bf16_pair* y) {
+  auto const& x = of.x;
+  if (of.transposed) {  // rows of x can be paired without transposition
     index_t const row_size = (rows + lanes - 1) / lanes * lanes;
     pack_rows_bf16(x.data, x.stride, inner, rows, y, row_size, bf16_panel);
     return {y, 1, row_size};
@@ -69,18 +82,13 @@ inline bf16_factor pack_left(in_matrix<backend, float> x, bool transposed, index
 }
 
 /// op(x) (inner, n) in panels.
-inline void pack_right(in_matrix<backend, float> x, bool transposed, index_t inner, index_t n, bf16_pair* y) {
+inline void pack_right(product_factor const& of, index_t inner, index_t n, bf16_pair* y) {
   index_t const panel_size = pairs_of(inner) * bf16_panel;
-  if (!transposed) return pack_rows_bf16(x.data, x.stride, inner, n, y, bf16_panel, panel_size);
+  auto const& x = of.x;
+  if (!of.transposed) return pack_rows_bf16(x.data, x.stride, inner, n, y, bf16_panel, panel_size);
   for (index_t j = 0; j < n; j += lanes)
     pack_transposed_bf16(x.data + j * x.stride, x.stride, inner, std::min(lanes, n - j),
                          y + j / bf16_panel * panel_size + j % bf16_panel, bf16_panel);
-}
-
-/// The submatrix of op(x) from a row and a column on, as a view of x.
-inline in_matrix<backend, float> corner(in_matrix<backend, float> x, bool transposed, index_t row, index_t column) {
-  if (transposed) std::swap(row, column);
-  return {x.data + row * x.stride + column, x.rows() - row, x.columns() - column, x.stride};
 }
 
 /// c = [c +] alpha · op(a) · op(b) with factors rounded to bfloat16. Requires has_fast_bf16() and an inner dimension
@@ -92,16 +100,16 @@ inline void bf16_product(backend& where, in_matrix<backend, float> a, in_matrix<
   index_t const m = c.rows(), n = c.columns(), k = how.transpose_a ? a.rows() : a.columns();
   index_t const inner = std::min(k, most_inner),
                 columns = (std::min(n, most_columns) + bf16_panel - 1) / bf16_panel * bf16_panel;
+  product_factor const left_factor{a, how.transpose_a}, right_factor{b, how.transpose_b};
   auto const right = take<bf16_pair>(where, pairs_of(inner) * columns);
   auto const left = take<bf16_pair>(where, left_size(std::min(m, most_rows), inner));
   for (index_t j = 0; j < n; j += most_columns)
     for (index_t p = 0; p < k; p += most_inner) {
       index_t const some_columns = std::min(most_columns, n - j), some_inner = std::min(most_inner, k - p);
-      pack_right(corner(b, how.transpose_b, p, j), how.transpose_b, some_inner, some_columns, right.data);
+      pack_right(right_factor.from(p, j), some_inner, some_columns, right.data);
       for (index_t i = 0; i < m; i += most_rows) {
         index_t const some_rows = std::min(most_rows, m - i);
-        auto const factor =
-            pack_left(corner(a, how.transpose_a, i, p), how.transpose_a, some_rows, some_inner, left.data);
+        auto const factor = pack_left(left_factor.from(i, p), some_rows, some_inner, left.data);
         bf16_panels(factor, right.data, pairs_of(some_inner),
                     {c.row(i).data + j, c.stride, static_cast<float>(how.alpha), how.accumulate || p > 0}, some_rows,
                     some_columns);

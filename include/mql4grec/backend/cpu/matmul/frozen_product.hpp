@@ -41,7 +41,7 @@ MQL4GREC_DEFINITION void frozen_weight::pack_rounded() {
 #if defined(__x86_64__) && defined(__GNUC__)
   if (!has_fast_bf16()) return;
   pairs_ = buffer<detail::bf16_pair, host_space>(padded_rows() * detail::pairs_of(columns()));
-  detail::pack_right(plain_.values, true, columns(), rows(), pairs_.view_all().data);
+  detail::pack_right({.x = plain_.values, .transposed = true}, columns(), rows(), pairs_.view_all().data);
 #endif
 }
 
@@ -54,7 +54,7 @@ MQL4GREC_DEFINITION void frozen_weight::rounded_product(backend& b, in_matrix<ba
   auto const left = take<detail::bf16_pair>(b, detail::left_size(std::min(x.rows(), most_rows), inner));
   for (index_t i = 0; i < x.rows(); i += most_rows) {
     auto const some = x.row_block(i, std::min(most_rows, x.rows() - i));
-    auto const factor = detail::pack_left(some, false, some.rows(), inner, left.data);
+    auto const factor = detail::pack_left({.x = some, .transposed = false}, some.rows(), inner, left.data);
     detail::bf16_panels(factor, pairs_.view_all().data, detail::pairs_of(inner),
                         {y.row(i).data, y.stride, static_cast<float>(plain_.alpha), false}, some.rows(), rows());
   }

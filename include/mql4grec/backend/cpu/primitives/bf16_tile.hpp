@@ -49,7 +49,7 @@ struct bf16_result {
   float* data;
   index_t stride;
   float alpha;
-  bool add;
+  bool accumulate;
 };
 
 /// A mask of the lowest `count` of 16 lanes; empty for count ≤ 0.
@@ -144,7 +144,7 @@ template <int Rows, int Packs>
     for (int j = 0; j < Packs; ++j) {
       float* const place = c.data + r * c.stride + j * lanes;
       __mmask16 const whole = j + 1 < Packs ? static_cast<__mmask16>(0xffff) : static_cast<__mmask16>(last);
-      __m512 const before = c.add ? _mm512_maskz_loadu_ps(whole, place) : _mm512_setzero_ps();
+      __m512 const before = c.accumulate ? _mm512_maskz_loadu_ps(whole, place) : _mm512_setzero_ps();
       _mm512_mask_storeu_ps(place, whole, _mm512_fmadd_ps(sum[r][j], alpha, before));
     }
 }

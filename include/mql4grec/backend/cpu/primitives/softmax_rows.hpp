@@ -9,11 +9,23 @@
 
 namespace mql4grec::cpu::detail {
 
+/// The scores of one head of a sequence: (queries, stride), of which the first `keys` columns are used.
+struct score_rows {
+  float* data;
+  index_t stride;  ///< a multiple of `lanes`
+  index_t queries, keys;
+  bool causal;
+
+  /// The number of keys that query i attends to.
+  MQL4GREC_INLINE index_t visible(index_t i) const { return causal ? i + 1 : keys; }
+};
+
 struct softmax_rows_kernel {
-  MQL4GREC_INLINE static void run(float* scores, index_t stride, float* weights, index_t queries, index_t keys,
-                                  float const* bias, bool causal) {
+  MQL4GREC_INLINE static void run(score_rows of, float* weights, float const* bias) {
+    float* scores = of.data;
+    index_t const stride = of.stride, queries = of.queries, keys = of.keys;
     for (index_t i = 0; i < queries; ++i, scores += stride, weights += keys) {
-      index_t const visible = causal ? i + 1 : keys;
+      index_t const visible = of.visible(i);
       if (bias)
         for (index_t j = 0; j < visible; ++j) scores[j] += bias[j - i];
       for (index_t j = visible; j < stride; ++j)
@@ -51,10 +63,11 @@ MQL4GREC_AVX512_FUNCTION inline __m512 exp_avx512(__m512 x) {
 
 /// The same with a row in `Registers` registers.
 template <int Registers>
-MQL4GREC_AVX512_FUNCTION inline void softmax_rows_avx512(float* scores, index_t stride, float* weights, index_t queries,
-                                                         index_t keys, float const* bias, bool causal) {
+MQL4GREC_AVX512_FUNCTION inline void softmax_rows_avx512(score_rows of, float* weights, float const* bias) {
+  float* scores = of.data;
+  index_t const stride = of.stride, queries = of.queries, keys = of.keys;
   for (index_t i = 0; i < queries; ++i, scores += stride, weights += keys) {
-    index_t const visible = causal ? i + 1 : keys;
+    index_t const visible = of.visible(i);
     __mmask16 seen[Registers];
     __m512 x[Registers];
     __m512 top = _mm512_set1_ps(-3e38f);
@@ -85,25 +98,23 @@ MQL4GREC_AVX512_FUNCTION inline void softmax_rows_avx512(float* scores, index_t 
 #endif
 #endif
 
-/// weights (queries, keys) = the softmax of scores (queries, stride), which are overwritten. `bias`, if not null,
-/// points to the bias of key 0 and query 0; for each further query it begins one entry earlier. `stride` must be a
-/// multiple of `lanes`.
-inline void softmax_rows(float* scores, index_t stride, float* weights, index_t queries, index_t keys,
-                         float const* bias, bool causal) {
+/// weights (queries, keys) = the softmax of scores, which are overwritten. `bias`, if not null,
+/// points to the bias of key 0 and query 0; for each further query it begins one entry earlier.
+inline void softmax_rows(score_rows scores, float* weights, float const* bias) {
 #if defined(__x86_64__) && defined(__GNUC__)
   if (chosen_instruction_set() == instruction_set::avx512) {
-    switch (stride / lanes) {
-      case 1: return softmax_rows_avx512<1>(scores, stride, weights, queries, keys, bias, causal);
-      case 2: return softmax_rows_avx512<2>(scores, stride, weights, queries, keys, bias, causal);
-      case 3: return softmax_rows_avx512<3>(scores, stride, weights, queries, keys, bias, causal);
-      case 4: return softmax_rows_avx512<4>(scores, stride, weights, queries, keys, bias, causal);
-      case 5: return softmax_rows_avx512<5>(scores, stride, weights, queries, keys, bias, causal);
-      case 6: return softmax_rows_avx512<6>(scores, stride, weights, queries, keys, bias, causal);
+    switch (scores.stride / lanes) {
+      case 1: return softmax_rows_avx512<1>(scores, weights, bias);
+      case 2: return softmax_rows_avx512<2>(scores, weights, bias);
+      case 3: return softmax_rows_avx512<3>(scores, weights, bias);
+      case 4: return softmax_rows_avx512<4>(scores, weights, bias);
+      case 5: return softmax_rows_avx512<5>(scores, weights, bias);
+      case 6: return softmax_rows_avx512<6>(scores, weights, bias);
       default: break;
     }
   }
 #endif
-  dispatch<softmax_rows_kernel>(scores, stride, weights, queries, keys, bias, causal);
+  dispatch<softmax_rows_kernel>(scores, weights, bias);
 }
 
 }  // namespace mql4grec::cpu::detail

@@ -56,12 +56,12 @@ struct attend {
     head_of const head(group, in, list, number);
     room const r(group);
     members<ThreadGroup> m;
-    int const seen = head.tile().seen(in.causal), steps = (seen + Tile::keys - 1) / Tile::keys;
+    int const seen = head.visible_keys(), steps = (seen + Tile::keys - 1) / Tile::keys;
     group.each([&](int t) {
       m.highest[t] = {-infinity, -infinity}, m.sum[t] = {};
       for (int i = 0; i < head.tile().rows; ++i)
         for (int j = seen + t; j < head.tile().keys; j += threads) weights[head.weights_of(i) + j] = T{};
-      if (steps == 0) place(head, 0, head.width(), false).clear(t);
+      if (steps == 0) output(head, 0, head.width(), output_mode::overwrite).clear(t);
     });
     for (int step = 0; step < steps; ++step) find_scores(group, r, head, step, m);
     add_up(group, m);
@@ -69,8 +69,8 @@ struct attend {
   }
 
  private:
-  MQL4GREC_HD product_place<T, Tile> place(head_of const& head, int column, int columns, bool adds) const {
-    return {{context, head.first_row(), head.first_column()}, head.tile().rows, column, columns, adds};
+  MQL4GREC_HD product_output<T, Tile> output(head_of const& head, int column, int columns, output_mode mode) const {
+    return {{context, head.first_row(), head.first_column()}, head.tile().rows, column, columns, mode};
   }
   MQL4GREC_HD static bool is_one_load(head_of const& head, int seen) {
     return head.width() <= Tile::columns && seen <= Tile::keys;
@@ -82,7 +82,7 @@ struct attend {
   MQL4GREC_HD void find_scores(ThreadGroup& group, room const& r, head_of const& head, int step,
                                members<ThreadGroup>& m) const {
     query_tile const& s = head.tile();
-    int const seen = s.seen(in.causal), first = step * Tile::keys, keys = Tile::part(seen, first, Tile::keys);
+    int const seen = head.visible_keys(), first = step * Tile::keys, keys = Tile::part(seen, first, Tile::keys);
     for (int column = 0; column < head.width(); column += Tile::columns) {
       int const columns = Tile::part(head.width(), column, Tile::columns);
       group.load([&](int t) {
@@ -164,7 +164,7 @@ struct attend {
   template <class ThreadGroup>
   MQL4GREC_HD void add_values(ThreadGroup& group, room const& r, head_of const& head, int step,
                               members<ThreadGroup>& m) const {
-    int const seen = head.tile().seen(in.causal), first = step * Tile::keys;
+    int const seen = head.visible_keys(), first = step * Tile::keys;
     int const keys = Tile::part(seen, first, Tile::keys);
     for (int column = 0; column < head.width(); column += Tile::columns) {
       int const columns = Tile::part(head.width(), column, Tile::columns);
@@ -175,7 +175,8 @@ struct attend {
           put_weights(r, head, first, keys, t, m.scores[t], m.highest[t], m.sum[t]);
         }
       });
-      group.each([&](int t) { put_rows_product(r.p, r.v, keys, t, place(head, column, columns, step > 0)); });
+      auto const mode = step > 0 ? output_mode::accumulate : output_mode::overwrite;
+      group.each([&](int t) { put_rows_product(r.p, r.v, keys, t, output(head, column, columns, mode)); });
     }
   }
   /// Writes the weights to global memory, and the weights after dropout to the tile.

@@ -40,8 +40,11 @@ struct greater_number {
   }
 };
 
-/// `Whole`: the columns of every head can be moved as quads.
-template <class System, Real T, bool Whole>
+/// How a thread moves the four columns that it handles.
+enum class column_access { as_quads, one_by_one };
+
+/// `Access`: as quads if all rows are aligned and the width of a head is a multiple of 4.
+template <class System, Real T, column_access Access>
 struct attend_to_cache {
   static constexpr int threads = 32, sharers = 16, together = threads / sharers;
   static constexpr T infinity = std::numeric_limits<T>::infinity();
@@ -87,7 +90,7 @@ struct attend_to_cache {
 
  private:
   MQL4GREC_HD quad<T> load(T const* from, int left) const {
-    if constexpr (Whole) return *reinterpret_cast<quad<T> const*>(from);
+    if constexpr (Access == column_access::as_quads) return *reinterpret_cast<quad<T> const*>(from);
     quad<T> result = {};
     unrolled<4>([&](auto e) {
       if (e < left) result.of[e] = from[e];
@@ -152,7 +155,7 @@ struct attend_to_cache {
     }
   }
   MQL4GREC_HD void put(T* to, int left, quad<T> const& sum) const {
-    if constexpr (Whole)
+    if constexpr (Access == column_access::as_quads)
       *reinterpret_cast<quad<T>*>(to) = sum;
     else
       unrolled<4>([&](auto e) {
@@ -174,13 +177,15 @@ bool has_whole_quads(M const& x) {
 template <Real T, class System>
 void cached_attention(backend<System>& b, cached_attention_inputs<device_space<System>, T> const& in,
                       out_matrix<backend<System>, T> context) {
-  index_t const heads = in.bias.rows(), together = detail::attend_to_cache<System, T, true>::together;
+  using detail::column_access;
+  index_t const heads = in.bias.rows(),
+                together = detail::attend_to_cache<System, T, column_access::as_quads>::together;
   index_t const groups = (context.rows() * heads + together - 1) / together;
   if (context.columns() / heads % 4 == 0 && detail::has_whole_quads(in.q) && detail::has_whole_quads(in.cache) &&
       detail::has_whole_quads(context))
-    detail::for_each_group(b, groups, detail::attend_to_cache<System, T, true>(in, context));
+    detail::for_each_group(b, groups, detail::attend_to_cache<System, T, column_access::as_quads>(in, context));
   else
-    detail::for_each_group(b, groups, detail::attend_to_cache<System, T, false>(in, context));
+    detail::for_each_group(b, groups, detail::attend_to_cache<System, T, column_access::one_by_one>(in, context));
 }
 
 }  // namespace mql4grec::gpu

@@ -30,6 +30,11 @@ struct attention_gradient {
   T* inner_product;  ///< (query rows, heads): Σ p·dp, for sequences with more keys than a tile
   T* diagonals;      ///< see add_bias_gradient; or null
 
+  /// What a pass over the tiles of keys computes. With a single tile of keys, one pass computes everything.
+  enum class pass {
+    inner_products,  ///< only Σ p·dp of each query
+    gradients
+  };
   struct room {
     query_rows q, d;
     key_rows k, v;
@@ -57,20 +62,21 @@ struct attention_gradient {
     room const r(group);
     members<ThreadGroup> m;
     group.each([&](int t) {
-      if (s.keys == 0) place(dq, head, s.first_query, s.queries, 0, head.width()).clear(t);
+      if (s.keys == 0) output(dq, head, s.first_query, s.queries, 0, head.width()).clear(t);
       if (diagonals != nullptr && has_many_pairs(s))
         for (int n = t; n < s.queries + s.keys; n += threads) diagonals_of(head)[n] = T{};
     });
-    for (bool last = s.keys <= Tile::keys;; last = true) {
-      for (int j = 0; j < s.keys; j += Tile::keys) walk_over_queries(group, r, head, j, last, m);
-      if (last) return;
+    for (pass now = s.keys <= Tile::keys ? pass::gradients : pass::inner_products;; now = pass::gradients) {
+      for (int j = 0; j < s.keys; j += Tile::keys) walk_over_queries(group, r, head, j, now, m);
+      if (now == pass::gradients) return;
     }
   }
 
  private:
-  MQL4GREC_HD static product_place<T, Tile> place(view<T, device_space<System>, 2> const& to, head_of const& head,
-                                                  index_t row, int rows, int column, int columns, bool adds = false) {
-    return {{to, row, head.first_column()}, rows, column, columns, adds};
+  MQL4GREC_HD static product_output<T, Tile> output(view<T, device_space<System>, 2> const& to, head_of const& head,
+                                                    index_t row, int rows, int column, int columns,
+                                                    output_mode mode = output_mode::overwrite) {
+    return {{to, row, head.first_column()}, rows, column, columns, mode};
   }
   MQL4GREC_HD static bool has_many_pairs(query_tile const& s) {
     return s.queries > Tile::queries || s.keys > Tile::keys;
@@ -89,12 +95,13 @@ struct attention_gradient {
   /// Computes p, dp and the member's share of Σ p·dp for a pair of tiles, and writes p after dropout to shared memory.
   template <class ThreadGroup>
   MQL4GREC_HD void find_weight_gradients(ThreadGroup& group, room const& r, head_of const& head, pair const& at,
-                                         bool last, members<ThreadGroup>& m) const {
+                                         pass now, members<ThreadGroup>& m) const {
     for (int column = 0; column < head.width(); column += Tile::columns) {
       int const columns = Tile::part(head.width(), column, Tile::columns);
       group.load([&](int t) {
         if (column == 0) take_weights(head, at, t, m.p[t]);
-        fetch<ThreadGroup>(r, head, at, column, columns, t, last && is_one_load(head));
+        fetch<ThreadGroup>(r, head, at, column, columns, t,
+                           now == pass::gradients && is_one_load(head) ? operands::all : operands::of_dp);
       });
       group.each([&](int t) {
         if (column == 0) m.dp[t] = {}, m.inner_product[t] = {};
@@ -108,17 +115,20 @@ struct attention_gradient {
     head.for_each_pair(at.first_query, at.queries, at.first_key, at.keys, t,
                        [&](auto a, auto b, index_t place) { p.of[a][b] = weights[place]; });
   }
-  /// Fetches the rows that dp needs; with `all`, those of the other products too.
+  /// The operands to load: those of dp = dcontext · vᵀ, or q and k too.
+  enum class operands { of_dp, all };
+  /// Loads the rows of the operands.
   template <class ThreadGroup>
   MQL4GREC_HD void fetch(room const& r, head_of const& head, pair const& at, int column, int columns, int t,
-                         bool all) const {
+                         operands which) const {
     if (!at.has_queries) {
       r.d.template fetch<ThreadGroup>(t, head.of_queries(dcontext), at.first_query, at.queries, column, columns);
-      if (all) r.q.template fetch<ThreadGroup>(t, head.q(), at.first_query, at.queries, column, columns);
+      if (which == operands::all)
+        r.q.template fetch<ThreadGroup>(t, head.q(), at.first_query, at.queries, column, columns);
     }
     if (!at.has_keys) {
       r.v.template fetch<ThreadGroup>(t, head.v(), at.first_key, at.keys, column, columns);
-      if (all) r.k.template fetch<ThreadGroup>(t, head.k(), at.first_key, at.keys, column, columns);
+      if (which == operands::all) r.k.template fetch<ThreadGroup>(t, head.k(), at.first_key, at.keys, column, columns);
     }
   }
   MQL4GREC_HD void drop(room const& r, head_of const& head, pair const& at, int t, scores_of_member const& p,
@@ -137,10 +147,10 @@ struct attention_gradient {
     });
   }
 
-  /// Computes all contributions of a tile of keys. When there are several such tiles, a first pass (`last` = false)
-  /// computes only the queries' Σ p·dp.
+  /// Computes all contributions of a tile of keys. When there are several such tiles, a first pass computes only
+  /// the queries' Σ p·dp.
   template <class ThreadGroup>
-  MQL4GREC_HD void walk_over_queries(ThreadGroup& group, room const& r, head_of const& head, int j, bool last,
+  MQL4GREC_HD void walk_over_queries(ThreadGroup& group, room const& r, head_of const& head, int j, pass now,
                                      members<ThreadGroup>& m) const {
     query_tile const& s = head.tile();
     bool is_first = true;
@@ -151,18 +161,18 @@ struct attention_gradient {
       at.has_keys = is_one_load(head) && !is_first;
       at.is_first_of_keys = is_first;
       is_first = false;
-      find_weight_gradients(group, r, head, at, last, m);
-      if (!last) {
+      find_weight_gradients(group, r, head, at, now, m);
+      if (now == pass::inner_products) {
         add_along(group, head, at, m);
       } else {
         find_score_gradients(group, r, head, at, m);
         put_products(group, r, head, at);
       }
     }
-    if (is_first && last)  // no query attends to these keys
+    if (is_first && now == pass::gradients)  // no query attends to these keys
       group.each([&](int t) {
         for (auto const* to : {&dk, &dv})
-          place(*to, head, s.first_key + j, Tile::part(s.keys, j, Tile::keys), 0, head.width()).clear(t);
+          output(*to, head, s.first_key + j, Tile::part(s.keys, j, Tile::keys), 0, head.width()).clear(t);
       });
   }
   MQL4GREC_HD T& along_of(head_of const& head, pair const& at, int query) const {
@@ -196,23 +206,24 @@ struct attention_gradient {
   }
   template <class ThreadGroup>
   MQL4GREC_HD void put_products(ThreadGroup& group, room const& r, head_of const& head, pair const& at) const {
-    bool const adds = !at.is_first_of_keys;
+    auto const of_keys = at.is_first_of_keys ? output_mode::overwrite : output_mode::accumulate;
+    auto const of_queries = at.first_key == 0 ? output_mode::overwrite : output_mode::accumulate;
     for (int column = 0; column < head.width(); column += Tile::columns) {
       int const columns = Tile::part(head.width(), column, Tile::columns);
-      if (!is_one_load(head)) group.load([&](int t) { fetch<ThreadGroup>(r, head, at, column, columns, t, true); });
+      if (!is_one_load(head))
+        group.load([&](int t) { fetch<ThreadGroup>(r, head, at, column, columns, t, operands::all); });
       // a phase for each: several products in one phase would exceed the registers
       group.each([&](int t) {
         index_t const first_key = head.tile().first_key + at.first_key;
-        put_columns_product(r.p, r.d, at.queries, t, place(dv, head, first_key, at.keys, column, columns, adds));
+        put_columns_product(r.p, r.d, at.queries, t, output(dv, head, first_key, at.keys, column, columns, of_keys));
       });
       group.each([&](int t) {
         index_t const first_key = head.tile().first_key + at.first_key;
-        put_columns_product(r.ds, r.q, at.queries, t, place(dk, head, first_key, at.keys, column, columns, adds));
+        put_columns_product(r.ds, r.q, at.queries, t, output(dk, head, first_key, at.keys, column, columns, of_keys));
       });
       group.each([&](int t) {
         index_t const first_query = head.tile().first_query + at.first_query;
-        put_rows_product(r.ds, r.k, at.keys, t,
-                         place(dq, head, first_query, at.queries, column, columns, at.first_key > 0));
+        put_rows_product(r.ds, r.k, at.keys, t, output(dq, head, first_query, at.queries, column, columns, of_queries));
         if (column == 0 && diagonals != nullptr) add_diagonals(r, head, at, t);
       });
     }

@@ -15,8 +15,6 @@ struct query_tile {
   int queries, keys;               ///< of the whole sequence
   int first, rows;                 ///< the queries of the tile, relative to the sequence
 
-  /// The number of keys that at least one query of the tile attends to.
-  MQL4GREC_HD int seen(bool causal) const { return causal && first + rows < keys ? first + rows : keys; }
   /// The position of a head's weights for a query; the query is relative to the tile.
   MQL4GREC_HD index_t weights_of(int head, int query) const {
     return first_weight + (static_cast<index_t>(head) * queries + first + query) * keys;
@@ -196,6 +194,11 @@ class attention_head {
 
   MQL4GREC_HD query_tile const& tile() const { return place_->tile; }
   MQL4GREC_HD int number() const { return place_->number; }
+  /// The number of keys that at least one query of the tile attends to.
+  MQL4GREC_HD int visible_keys() const {
+    query_tile const& s = tile();
+    return in_.causal && s.first + s.rows < s.keys ? s.first + s.rows : s.keys;
+  }
   MQL4GREC_HD int width() const { return width_; }
   MQL4GREC_HD index_t first_row() const { return tile().first_query + tile().first; }
   MQL4GREC_HD index_t first_column() const { return static_cast<index_t>(number()) * width(); }

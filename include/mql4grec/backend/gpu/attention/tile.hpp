@@ -201,12 +201,15 @@ MQL4GREC_HD void add_dots(row_tile<T, Tile, Tile::queries> const& x, row_tile<T,
     add_dots_of_keys<1>(x, y, keys, quad_count, t, scores);
 }
 
-/// The destination of a product: a tile's rows of a head, which are overwritten or added to.
+/// What a product does to its destination.
+enum class output_mode { overwrite, accumulate };
+
+/// The destination of a product: a tile's rows of a head.
 template <Real T, class Tile>
-struct product_place {
+struct product_output {
   head_rows<T> to;
   int rows, column, columns;
-  bool adds;
+  output_mode mode;
 
   /// Writes a member's sums: four rows, `apart` rows from each other, of four columns.
   MQL4GREC_HD void put(int row, int apart, int quad_index, quad<T> (&sums)[4]) const {
@@ -234,7 +237,7 @@ struct product_place {
     unrolled<4>([&](auto a) {
       if (row + a * apart >= rows) return;
       auto& place = *reinterpret_cast<quad<T>*>(first + a * step);
-      if (adds) {
+      if (mode == output_mode::accumulate) {
         quad<T> const before = place;
         unrolled<4>([&](auto e) { sums[a].of[e] += before.of[e]; });
       }
@@ -247,7 +250,7 @@ struct product_place {
       unrolled<4>([&](auto a) {
         if (row + a * apart >= rows) return;
         T& place = *to.at(row + a * apart, column + 4 * quad_index + e);
-        place = adds ? place + sums[a].of[e] : sums[a].of[e];
+        place = mode == output_mode::accumulate ? place + sums[a].of[e] : sums[a].of[e];
       });
     });
   }
@@ -272,7 +275,7 @@ MQL4GREC_HD void add_some_rows(pair_tile<T, Tile> const& p, row_tile<T, Tile, Ti
 /// (every second row in a narrow tile). p must be 0 beyond the last key.
 template <Real T, class Tile>
 MQL4GREC_HD void put_rows_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int t,
-                                  product_place<T, Tile> const& out) {
+                                  product_output<T, Tile> const& out) {
   constexpr int apart = Tile::rows_at_once;
   static_assert(4 * apart == Tile::queries);
   int const quad_index = t % 16, i = t / 16;
@@ -292,7 +295,7 @@ MQL4GREC_HD void put_rows_product(pair_tile<T, Tile> const& p, row_tile<T, Tile,
 /// time.
 template <Real T, class Tile>
 MQL4GREC_HD void put_columns_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::queries> const& x,
-                                     int queries, int t, product_place<T, Tile> const& out) {
+                                     int queries, int t, product_output<T, Tile> const& out) {
   int const quad_index = t % 16;
   if (4 * quad_index >= out.columns) return;
 #if defined(__CUDA_ARCH__)

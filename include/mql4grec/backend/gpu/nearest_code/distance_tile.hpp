@@ -9,6 +9,9 @@
 
 namespace mql4grec::gpu::detail {
 
+/// Whether a tile of rows is in shared memory already, from the previous call.
+enum class row_tile_state { new_rows, same_rows };
+
 /// `Rows`: rows per member.
 template <Real T, int Rows>
 class distance_tile {
@@ -34,18 +37,18 @@ class distance_tile {
       : x_(group.template share<T>(columns * (rows + gap))), v_(group.template share<T>(columns * (codes + gap))) {}
 
   /// distances[t] = the distances of member t's rows of x (the tile begins at row `first`) to its vectors (the tile
-  /// begins at `code`). Entries beyond the last row or vector are unspecified. `same_rows`: x and `first` are those of
-  /// the previous call.
+  /// begins at `code`). Entries beyond the last row or vector are unspecified. With row_tile_state::same_rows, x
+  /// and `first` must be those of the previous call.
   template <class ThreadGroup, class X, class V>
   MQL4GREC_HD void compute(ThreadGroup& group, X const& x, index_t first, V const& vectors, index_t code,
-                           bool same_rows, typename ThreadGroup::template local<sums>& distances) const {
+                           row_tile_state state, typename ThreadGroup::template local<sums>& distances) const {
     int const width = static_cast<int>(x.columns());
     int const rows_here = at_most(x.rows() - first, rows), codes_here = at_most(vectors.rows() - code, codes);
     group.each([&](int t) { distances[t] = {}; });
     for (int column = 0; column < width; column += columns) {
       int const count = width - column < columns ? width - column : columns;
       group.each([&](int t) {
-        if (!same_rows || width > columns)
+        if (state == row_tile_state::new_rows || width > columns)
           turn(x.row(first).data + column, x.stride, rows_here, count, t, x_, rows + gap);
         turn(vectors.row(code).data + column, vectors.stride, codes_here, count, t, v_, codes + gap);
       });

@@ -48,7 +48,8 @@ struct distances_of_rows {
     tile const by_tile(group);
     typename ThreadGroup::template local<typename tile::sums> found;
     for (index_t code = 0; code < vectors.rows(); code += tile::codes) {
-      by_tile.compute(group, x, first, vectors, code, code > 0, found);
+      by_tile.compute(group, x, first, vectors, code, code > 0 ? row_tile_state::same_rows : row_tile_state::new_rows,
+                      found);
       group.each([&](int t) {
         index_t const row = first + tile::first_row(t), k = code + tile::first_code(t);
         for (int i = 0; i < Rows; ++i)
@@ -148,7 +149,8 @@ struct nearest_codes_of_rows {
       for (auto& low : nearest[t].of) low = lowest::none();
     });
     for (int code = 0; code < k; code += tile::codes) {
-      by_tile.compute(group, x, first, vectors, code, code > 0, found);
+      by_tile.compute(group, x, first, vectors, code, code > 0 ? row_tile_state::same_rows : row_tile_state::new_rows,
+                      found);
       group.each([&](int t) {
         for (int i = 0; i < Rows; ++i)
           for (int c = 0, at = code + tile::first_code(t); c < tile::codes_each; ++c, ++at)

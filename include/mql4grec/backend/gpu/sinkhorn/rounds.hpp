@@ -140,7 +140,14 @@ struct start_factors : sinkhorn_tables<System> {
   }
 };
 
-/// Scales each row of a chunk to 1/n and sums the rows' contributions to the codes; with scale = false it only sums.
+/// What a round does with the rows: scale them (the first round writes the plan too), or only sum them.
+enum class row_scaling { first_round, later_round, none };
+
+/// Whether u and v are multiplied into the plan.
+enum class plan_update { keep, write };
+
+/// Scales each row of a chunk to 1/n and sums the rows' contributions to the codes; with row_scaling::none it only
+/// sums.
 template <class System>
 struct scale_rows : sinkhorn_tables<System> {
   using tables = sinkhorn_tables<System>;
@@ -148,7 +155,7 @@ struct scale_rows : sinkhorn_tables<System> {
   static constexpr std::size_t shared_bytes() {
     return shared_bytes_of<double>(rows_each * (members + 1)) + shared_bytes_of<double>(rows_each);
   }
-  bool scale, first_round;
+  row_scaling scaling;
 
   template <class ThreadGroup>
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t chunk) const {
@@ -157,11 +164,14 @@ struct scale_rows : sinkhorn_tables<System> {
     double* const factors = group.template share<double>(rows_each);
     index_t const first = chunk * rows_each;
     int const rows = this->rows_from(first), columns = static_cast<int>(this->plan.columns());
-    bool const write = scale && (first_round || far_before(group));
+    bool const scale = scaling != row_scaling::none;
+    bool const write = scale && (scaling == row_scaling::first_round || far_before(group));
+    auto const update = write ? plan_update::write : plan_update::keep;
     typename ThreadGroup::template local<int> far;
     group.each([&](int t) {
       if (t / members < rows)
-        sums[t / members * (members + 1) + t % members] = part_of_row(first + t / members, t % members, columns, write);
+        sums[t / members * (members + 1) + t % members] =
+            part_of_row(first + t / members, t % members, columns, update);
     });
     group.each([&](int t) {
       far[t] = 0;
@@ -177,7 +187,7 @@ struct scale_rows : sinkhorn_tables<System> {
     bool const any_far = group.max(far) > 0;
     group.each([&](int t) {
       if (t == 0) this->of_rows[chunk] = (any_far ? far_factor : 0) | (write ? plan_written : 0);
-      for (int k = t; k < columns; k += threads) this->masses(chunk, k) = mass_of_code(first, rows, k, factors, write);
+      for (int k = t; k < columns; k += threads) this->masses(chunk, k) = mass_of_code(first, rows, k, factors, update);
     });
   }
 
@@ -191,22 +201,22 @@ struct scale_rows : sinkhorn_tables<System> {
     });
     return group.max(far) > 0;
   }
-  MQL4GREC_HD double part_of_row(index_t i, int member, int columns, bool write) const {
+  MQL4GREC_HD double part_of_row(index_t i, int member, int columns, plan_update update) const {
     double* const row = this->plan.row(i).data;
     double sum = 0;
     for (int k = member; k < columns; k += members) {
       double const mass = row[k] * this->v[k];
-      if (write) row[k] = mass;
+      if (update == plan_update::write) row[k] = mass;
       sum += mass;
     }
     return sum;
   }
-  MQL4GREC_HD double mass_of_code(index_t first, int rows, int k, double const* factors, bool write) const {
+  MQL4GREC_HD double mass_of_code(index_t first, int rows, int k, double const* factors, plan_update update) const {
     double sum = 0;
     for (int i = 0; i < rows; ++i) {
       double& entry = this->plan(first + i, k);
       double const mass = entry * factors[i];
-      if (write) entry = mass;
+      if (update == plan_update::write) entry = mass;
       sum += mass;
     }
     return sum;
