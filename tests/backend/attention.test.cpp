@@ -138,9 +138,9 @@ TEST_CASE_TEMPLATE("attention: a causal query doesn't attend to later positions"
 TEST_CASE_TEMPLATE("attention: sequences don't attend to each other", B, MQL4GREC_TEST_BACKENDS) {
   B backend;
   problem const together{.queries = {2, 3}, .keys = {4, 1}, .heads = 2, .width = 16},
-      alone{.queries = {2}, .keys = {4}, .heads = 2, .width = 16};
+      first_only{.queries = {2}, .keys = {4}, .heads = 2, .width = 16};
   auto const all = both_passes<float>(backend, together),
-             first = both_passes<float>(backend, alone);  // the tensors have equal prefixes
+             first = both_passes<float>(backend, first_only);  // the tensors have equal prefixes
   for (std::size_t i = 0; i < first.context.values.size(); ++i)
     CHECK_CLOSE(all.context.values[i], first.context.values[i], 1e-6);
   for (std::size_t i = 0; i < first.dk.values.size(); ++i) CHECK_CLOSE(all.dk.values[i], first.dk.values[i], 1e-6);

@@ -41,11 +41,11 @@ struct factors {
   product how;
   matrix<float> a, b, c;
 
-  factors(sizes given, product asked)
+  factors(sizes given, product options)
       : s(given),
-        how(asked),
-        a(random_normal<float>(asked.transpose_a ? shape{s.k, s.m} : shape{s.m, s.k}, 1)),
-        b(random_normal<float>(asked.transpose_b ? shape{s.n, s.k} : shape{s.k, s.n}, 2)),
+        how(options),
+        a(random_normal<float>(options.transpose_a ? shape{s.k, s.m} : shape{s.m, s.k}, 1)),
+        b(random_normal<float>(options.transpose_b ? shape{s.n, s.k} : shape{s.k, s.n}, 2)),
         c(random_normal<float>({s.m, s.n}, 3)) {}
 
   float left(index_t i, index_t p) const {
@@ -259,10 +259,10 @@ TEST_CASE("bf16: the training loss decreases as in fp32") {
   auto const all = medium_batch();
   auto const after_steps = [&](cpu::backend& b) {
     auto model = random_t5<float>(b, medium_t5());
-    seq2seq::trainer<cpu::backend, float> teacher(b, model, {.dropout = 0});
-    double const first = teacher.step(all, 3e-3);
+    seq2seq::trainer<cpu::backend, float> trainer(b, model, {.dropout = 0});
+    double const first = trainer.step(all, 3e-3);
     double last = first;
-    for (int i = 0; i < 30; ++i) last = teacher.step(all, 3e-3);
+    for (int i = 0; i < 30; ++i) last = trainer.step(all, 3e-3);
     CHECK(last < first / 2);
     return last;
   };

@@ -26,9 +26,9 @@ template <class B>
 std::vector<double> losses_on() {
   B b;
   auto model = random_t5<double>(b, tiny_t5());
-  mql4grec::seq2seq::trainer<B, double> teacher(b, model, {.dropout = 0.1});
+  mql4grec::seq2seq::trainer<B, double> trainer(b, model, {.dropout = 0.1});
   std::vector<double> losses;
-  for (int step = 0; step < 3; ++step) losses.push_back(teacher.step(small_batch(), 1e-2));
+  for (int step = 0; step < 3; ++step) losses.push_back(trainer.step(small_batch(), 1e-2));
   return losses;
 }
 }  // namespace ours

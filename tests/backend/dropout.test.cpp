@@ -136,13 +136,13 @@ TEST_CASE_TEMPLATE("dropout: a step number in device memory is read at each laun
   B backend;
   auto step = on(backend, vector<std::int64_t>{0});
   for (std::int64_t now : {1, 7, 8}) {
-    auto told = site, read = site;
-    told.step = static_cast<std::uint32_t>(now);
-    read.step = 99;
+    auto by_value = site, by_pointer = site;
+    by_value.step = static_cast<std::uint32_t>(now);
+    by_pointer.step = 99;
     fill(out_vector<B, std::int64_t>(step), [&](host_vector_view<std::int64_t> place) { place(0) = now; });
-    read.step_place = out_vector<B, std::int64_t>(step).data;
+    by_pointer.step_place = out_vector<B, std::int64_t>(step).data;
     auto x = on(backend, constant({5, 200}, 1.f));
-    dropout_apply<float>(backend, read, x);
-    CHECK_CLOSE(x, by_the_rule(told, constant({5, 200}, 1.f)), 0);
+    dropout_apply<float>(backend, by_pointer, x);
+    CHECK_CLOSE(x, by_the_rule(by_value, constant({5, 200}, 1.f)), 0);
   }
 }

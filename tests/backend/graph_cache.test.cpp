@@ -25,10 +25,10 @@ TEST_CASE_TEMPLATE(
   B b;
   graph_cache<B, int> known("a test");
   auto x = on(b, vector{1.f, 2.f}), y = on(b, vector{0.f, 0.f});
-  int asked = 0;
+  int calls = 0;
   for (int i = 1; i <= 4; ++i) {
     known.run(b, 7, [&] {
-      ++asked;
+      ++calls;
       scratch_scope<B> const scope(b.scratch());
       auto const room = take<float>(b, 2);
       copy<float>(b, x, room);
@@ -37,9 +37,9 @@ TEST_CASE_TEMPLATE(
     CHECK_CLOSE(y, vector{static_cast<float>(i * (i + 1) / 2), static_cast<float>(i * (i + 1))}, 0);
     upload<float>(b, vector{static_cast<float>(i + 1), static_cast<float>(2 * (i + 1))}, x);
   }
-  CHECK(asked == 2);
-  known.run(b, 8, [&] { ++asked; });
-  CHECK(asked == 3);
+  CHECK(calls == 2);
+  known.run(b, 8, [&] { ++calls; });
+  CHECK(calls == 3);
 }
 
 TEST_CASE_TEMPLATE("graph_cache: the work is captured again after the scratch memory has changed", B,
@@ -47,28 +47,28 @@ TEST_CASE_TEMPLATE("graph_cache: the work is captured again after the scratch me
   B b;
   graph_cache<B, int> known("a test");
   auto y = on(b, vector{0.f});
-  int asked = 0;
+  int calls = 0;
   auto const work = [&] {
-    ++asked;
+    ++calls;
     scratch_scope<B> const scope(b.scratch());
     auto const room = take<float>(b, 1);
     fill<float>(b, room, 1);
     accumulate<float>(b, room, y);
   };
   for (int i = 0; i < 3; ++i) known.run(b, 7, work);
-  CHECK(asked == 2);
+  CHECK(calls == 2);
   {
     scratch_scope<B> const scope(b.scratch());
     take<float>(b, 5);
     for (int i = 0; i < 3; ++i) known.run(b, 7, work);
-    CHECK(asked == 4);
+    CHECK(calls == 4);
   }
   {
     scratch_scope<B> const scope(b.scratch());
     take<double>(b, 1 << 20);  // grows beyond its first chunk, and is merged when the scope ends
   }
   for (int i = 0; i < 3; ++i) known.run(b, 7, work);
-  CHECK(asked == 6);
+  CHECK(calls == 6);
   CHECK_CLOSE(y, vector{9.f}, 0);
 }
 
@@ -76,8 +76,8 @@ TEST_CASE_TEMPLATE("graph_cache: a launch returns the value returned during capt
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
   graph_cache<B, int, int> known("a test");
-  int asked = 0;
-  for (int const expected : {1, 2, 2, 2}) CHECK(known.run(b, 7, [&] { return ++asked; }) == expected);
+  int calls = 0;
+  for (int const expected : {1, 2, 2, 2}) CHECK(known.run(b, 7, [&] { return ++calls; }) == expected);
 }
 
 TEST_CASE_TEMPLATE("capture: an exception of the work is rethrown unchanged, and the backend remains usable", B,
@@ -94,10 +94,10 @@ TEST_CASE_TEMPLATE("graph_cache: work that fails at first or during capture is e
   B b;
   graph_cache<B, int> known("a test");
   auto y = on(b, vector{0.f});
-  int asked = 0;
+  int calls = 0;
   auto const work = [&](int failing) {
     known.run(b, 7, [&] {
-      if (++asked == failing) raise("no memory");
+      if (++calls == failing) raise("no memory");
       scratch_scope<B> const scope(b.scratch());
       auto const one = take<float>(b, 1);
       fill<float>(b, one, 1);
@@ -108,7 +108,7 @@ TEST_CASE_TEMPLATE("graph_cache: work that fails at first or during capture is e
   work(0);
   CHECK_THROWS_WITH_AS(work(3), "no memory", error);
   for (int i = 0; i < 3; ++i) work(0);
-  CHECK(asked == 5);
+  CHECK(calls == 5);
   CHECK_CLOSE(y, vector{4.f}, 0);
 }
 

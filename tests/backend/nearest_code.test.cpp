@@ -98,13 +98,13 @@ TEST_CASE_TEMPLATE("nearest_code: equals argmin_rows of squared_distances", B, M
 TEST_CASE_TEMPLATE("nearest_code: a row's code doesn't depend on other rows", B, MQL4GREC_TEST_BACKENDS) {
   B b;
   auto const x = on(b, random_normal<float>({13, 10}, 1)), vectors = on(b, random_normal<float>({40, 10}, 2));
-  auto codes = no_codes(b, 13), alone = no_codes(b, 13);
-  auto distances = poisoned<float>(b, 13), distances_alone = poisoned<float>(b, 13);
+  auto codes = no_codes(b, 13), single = no_codes(b, 13);
+  auto distances = poisoned<float>(b, 13), single_distances = poisoned<float>(b, 13);
   nearest_code<float>(b, x, vectors, codes, distances);
   for (index_t i = 0; i < 13; ++i)
-    nearest_code<float>(b, (*x).row_block(i, 1), vectors, (*alone).part(i, 1), (*distances_alone).part(i, 1));
-  CHECK(as_numbers(alone) == as_numbers(codes));
-  CHECK_CLOSE(distances_alone, distances, 0);
+    nearest_code<float>(b, (*x).row_block(i, 1), vectors, (*single).part(i, 1), (*single_distances).part(i, 1));
+  CHECK(as_numbers(single) == as_numbers(codes));
+  CHECK_CLOSE(single_distances, distances, 0);
 }
 
 TEST_CASE_TEMPLATE("nearest_code: ties across tiles are resolved to the first vector, and NaN affects its own row only",

@@ -9,7 +9,7 @@ using namespace mql4grec::test;
 
 namespace {
 struct passes {
-  double alone, beside_gradient;
+  double forward_only, with_gradient;
   numbers dx, sum;
 };
 
@@ -17,13 +17,13 @@ template <class T, class B>
 passes all_passes(B& b, index_t rows, index_t d, index_t gap) {
   auto const x = on(b, random_normal<T>({rows, d}, 1), gap), target = on(b, random_normal<T>({rows, d}, 2), gap);
   auto dx = poisoned<T>(b, {rows, d}, gap), sum = on(b, random_normal<T>({rows, d}, 3), gap);
-  double const alone = static_cast<double>(squared_error_forward<T>(b, x, target));
+  double const forward_only = static_cast<double>(squared_error_forward<T>(b, x, target));
   auto error = poisoned<T>(b, 1);
   squared_error_backward<T>(b, x, target, 0.25, {dx, error});
-  double const beside = static_cast<double>(fetched(error)(0));
+  double const with_gradient = static_cast<double>(fetched(error)(0));
   add_scaled<T>(b, -1.5, x, sum);
   CHECK((dx.gaps_untouched() && sum.gaps_untouched()));
-  return {alone, beside, numbers_of(dx), numbers_of(sum)};
+  return {forward_only, with_gradient, numbers_of(dx), numbers_of(sum)};
 }
 }  // namespace
 
@@ -55,8 +55,8 @@ TEST_CASE_TEMPLATE("squared_error: equals the reference at edge-case sizes, with
     auto const expected = all_passes<T>(exact, rows, d, gap);
     for_each_instruction_set([&] {
       auto const actual = all_passes<T>(fast, rows, d, gap);
-      CHECK_CLOSE(actual.alone, expected.alone, allowed);
-      CHECK_CLOSE(actual.beside_gradient, expected.beside_gradient, allowed);
+      CHECK_CLOSE(actual.forward_only, expected.forward_only, allowed);
+      CHECK_CLOSE(actual.with_gradient, expected.with_gradient, allowed);
       CHECK_CLOSE(actual.dx, expected.dx, allowed);
       CHECK_CLOSE(actual.sum, expected.sum, allowed);
     });

@@ -56,8 +56,8 @@ TEST_CASE("atomic_file: a full disk is an error and keeps the old file" *
   temporary_directory const directory;
   write_file(directory / "x", "old");
   std::filesystem::create_symlink("/dev/full", directory / "x.partial");
-  auto const said = complaint<file_error>([&] { return write_file(directory / "x", "new"); });
-  CHECK(said == (directory / "x").string() + ": can't be written: No space left on device");
+  auto const message = complaint<file_error>([&] { return write_file(directory / "x", "new"); });
+  CHECK(message == (directory / "x").string() + ": can't be written: No space left on device");
   CHECK(read_file(directory / "x") == "old");
   CHECK(directory.files() == 1);
 }

@@ -43,9 +43,9 @@ std::string dict(std::string const& descr, std::string const& shape) {
 std::string refusal(std::string const& bytes) {
   temporary_directory const directory;
   test::put(directory / "f", bytes);
-  auto const said = complaint<file_error>([&] { npy_file file(directory / "f"); });
+  auto const message = complaint<file_error>([&] { npy_file file(directory / "f"); });
   auto const prefix = (directory / "f").string() + ": ";
-  return said.starts_with(prefix) ? said.substr(prefix.size()) : said;
+  return message.starts_with(prefix) ? message.substr(prefix.size()) : message;
 }
 std::vector<float> read(npy_file const& file, index_t first, index_t count) {
   std::vector<float> out(static_cast<std::size_t>(count * file.columns()), NAN);
@@ -277,20 +277,22 @@ TEST_CASE("npy: invalid arguments are refused with both numbers and write nothin
   write_npy(directory / "f", {six.data(), 3, 2});
   npy_file const file(directory / "f");
   std::vector<float> out(8, -7.f);
-  auto const said = [&](auto&& call) {
-    auto const words = complaint<error>(call), prefix = (directory / "f").string() + ": ";
-    return words.starts_with(prefix) ? words.substr(prefix.size()) : words;
+  auto const error_of = [&](auto&& call) {
+    auto const message = complaint<error>(call), prefix = (directory / "f").string() + ": ";
+    return message.starts_with(prefix) ? message.substr(prefix.size()) : message;
   };
   auto const most = std::numeric_limits<index_t>::max();
-  CHECK(said([&] { file.read(0, {out.data(), 2, 3}); }) == "rows of 2 entries into rows of 3");
-  CHECK(said([&] { file.read(2, {out.data(), 2, 2}); }) == "2 rows from row 2 of 3");
-  CHECK(said([&] { file.read(-1, {out.data(), 2, 2}); }) == "2 rows from row -1 of 3");
-  CHECK(said([&] { file.read(most, {out.data(), 2, 2}); }) == "2 rows from row " + std::to_string(most) + " of 3");
-  CHECK(said([&] { file.read(0, {out.data(), 4, 2}); }) == "4 rows from row 0 of 3");
-  CHECK(said([&] { file.gather(std::vector<index_t>{0, 1}, {out.data(), 3, 2}); }) == "2 rows into a place for 3");
-  CHECK(said([&] { file.gather(std::vector<index_t>{0, 3}, {out.data(), 2, 2}); }) == "row 3 of 3");
-  CHECK(said([&] { file.gather(std::vector<index_t>{-1}, {out.data(), 1, 2}); }) == "row -1 of 3");
-  CHECK(said([&] { file.gather(std::vector<index_t>{0}, {out.data(), 1, 1}); }) == "rows of 2 entries into rows of 1");
+  CHECK(error_of([&] { file.read(0, {out.data(), 2, 3}); }) == "rows of 2 entries into rows of 3");
+  CHECK(error_of([&] { file.read(2, {out.data(), 2, 2}); }) == "2 rows from row 2 of 3");
+  CHECK(error_of([&] { file.read(-1, {out.data(), 2, 2}); }) == "2 rows from row -1 of 3");
+  CHECK(error_of([&] { file.read(most, {out.data(), 2, 2}); }) == "2 rows from row " + std::to_string(most) + " of 3");
+  CHECK(error_of([&] { file.read(0, {out.data(), 4, 2}); }) == "4 rows from row 0 of 3");
+  CHECK(error_of([&] { file.gather(std::vector<index_t>{0, 1}, {out.data(), 3, 2}); }) == "2 rows into a place for 3");
+  CHECK(error_of([&] { file.gather(std::vector<index_t>{0, 3}, {out.data(), 2, 2}); }) == "row 3 of 3");
+  CHECK(error_of([&] { file.gather(std::vector<index_t>{-1}, {out.data(), 1, 2}); }) == "row -1 of 3");
+  CHECK(error_of([&] {
+          file.gather(std::vector<index_t>{0}, {out.data(), 1, 1});
+        }) == "rows of 2 entries into rows of 1");
   CHECK(out == std::vector<float>(8, -7.f));
 }
 
@@ -319,26 +321,27 @@ TEST_CASE("npy_writer: rows appended in blocks give the file written by one call
 
 TEST_CASE("npy_writer: too many rows, too few rows and rows of another width are refused and leave no file") {
   temporary_directory const directory;
-  auto const said = [&](index_t rows, index_t columns, std::vector<index_t> const& blocks) {
-    auto const words = complaint<error>([&] {
+  auto const error_of = [&](index_t rows, index_t columns, std::vector<index_t> const& blocks) {
+    auto const message = complaint<error>([&] {
       npy_writer writer(directory / "f", rows, columns);
       for (index_t const count : blocks) writer.append({six.data(), count, 2});
       writer.commit();
     });
     auto const prefix = (directory / "f").string() + ": ";
-    return words.starts_with(prefix) ? words.substr(prefix.size()) : words;
+    return message.starts_with(prefix) ? message.substr(prefix.size()) : message;
   };
-  CHECK(said(3, 2, {2}) == "2 rows, expected 3");
-  CHECK(said(3, 2, {}) == "0 rows, expected 3");
-  CHECK(said(3, 2, {2, 2}) == "2 rows after 2, expected 3 altogether");
-  CHECK(said(3, 3, {2}) == "rows of 2 entries, expected 3");
-  CHECK(said(3, 0, {}) == "shape [3, 0], expected 1 to 16777216 columns, and rows that fit into a file");
-  CHECK(said(-1, 2, {}) == "shape [-1, 2], expected 1 to 16777216 columns, and rows that fit into a file");
-  CHECK(said(1, 16777217, {}) == "shape [1, 16777217], expected 1 to 16777216 columns, and rows that fit into a file");
-  CHECK(said(index_t{1} << 61, 1, {}) ==
+  CHECK(error_of(3, 2, {2}) == "2 rows, expected 3");
+  CHECK(error_of(3, 2, {}) == "0 rows, expected 3");
+  CHECK(error_of(3, 2, {2, 2}) == "2 rows after 2, expected 3 altogether");
+  CHECK(error_of(3, 3, {2}) == "rows of 2 entries, expected 3");
+  CHECK(error_of(3, 0, {}) == "shape [3, 0], expected 1 to 16777216 columns, and rows that fit into a file");
+  CHECK(error_of(-1, 2, {}) == "shape [-1, 2], expected 1 to 16777216 columns, and rows that fit into a file");
+  CHECK(error_of(1, 16777217, {}) ==
+        "shape [1, 16777217], expected 1 to 16777216 columns, and rows that fit into a file");
+  CHECK(error_of(index_t{1} << 61, 1, {}) ==
         "shape [2305843009213693952, 1], expected 1 to 16777216 columns, and rows that fit into a file");
   CHECK(directory.files() == 0);
-  CHECK(said(3, 2, {1, 2}) == "");
+  CHECK(error_of(3, 2, {1, 2}) == "");
 }
 
 TEST_CASE("write_npy: a full disk is an error and leaves no file" *
@@ -561,8 +564,8 @@ TEST_CASE("npy: an open file is unaffected when replaced by rename, and truncati
     test::put(directory / "g", made.bytes);
     npy_file const cut(directory / "g");
     std::filesystem::resize_file(directory / "g", 1000);
-    auto const told = (directory / "g").string() + ": ends at byte 1000, has become shorter while it was read";
-    CHECK_THROWS_WITH_AS(read(cut, 0, 300), told.c_str(), file_error);
+    auto const expected = (directory / "g").string() + ": ends at byte 1000, has become shorter while it was read";
+    CHECK_THROWS_WITH_AS(read(cut, 0, 300), expected.c_str(), file_error);
     CHECK_THROWS_AS(gather(cut, {0, 299}), file_error);
     CHECK(read(cut, 0, 2) == std::vector<float>(made.values.begin(), made.values.begin() + 14));
   }

@@ -47,9 +47,9 @@ std::vector<T> read_as(std::string const& type, std::vector<From> const& entries
 std::string refusal(std::string const& bytes) {
   temporary_directory const directory;
   test::put(directory / "f", bytes);
-  auto const said = complaint<file_error>([&] { safetensors file(directory / "f"); });
+  auto const message = complaint<file_error>([&] { safetensors file(directory / "f"); });
   auto const prefix = (directory / "f").string() + ": ";
-  return said.starts_with(prefix) ? said.substr(prefix.size()) : said;
+  return message.starts_with(prefix) ? message.substr(prefix.size()) : message;
 }
 template <class T>
 host_vector_view<T const> seen(std::vector<T> const& entries) {
@@ -125,15 +125,15 @@ TEST_CASE("safetensors: a file without tensors is valid") {
 
 TEST_CASE("write_safetensors: invalid arguments are refused and leave no file") {
   temporary_directory const directory;
-  auto const said = [&](std::vector<named_tensor> const& tensors) {
+  auto const error_of = [&](std::vector<named_tensor> const& tensors) {
     return complaint<error>([&] { return write_safetensors(directory / "f", tensors); });
   };
-  CHECK(said({{"a", {7}, seen(six)}}).ends_with("tensor 'a' has 6 entries, its shape is [7]"));
-  CHECK(said({{"a", {-2, -3}, seen(six)}}).ends_with("tensor 'a' has 6 entries, its shape is [-2, -3]"));
-  CHECK(said({{"a", {6}, seen(six)}, {"b", {6}, seen(six)}, {"a", {3}, seen(three)}})
+  CHECK(error_of({{"a", {7}, seen(six)}}).ends_with("tensor 'a' has 6 entries, its shape is [7]"));
+  CHECK(error_of({{"a", {-2, -3}, seen(six)}}).ends_with("tensor 'a' has 6 entries, its shape is [-2, -3]"));
+  CHECK(error_of({{"a", {6}, seen(six)}, {"b", {6}, seen(six)}, {"a", {3}, seen(three)}})
             .ends_with("two tensors with the name 'a'"));
-  CHECK(said({{"__metadata__", {6}, seen(six)}}).ends_with("no tensor can have the name __metadata__"));
-  CHECK(said({{"\xff", {6}, seen(six)}}).ends_with("a name isn't valid UTF-8"));
+  CHECK(error_of({{"__metadata__", {6}, seen(six)}}).ends_with("no tensor can have the name __metadata__"));
+  CHECK(error_of({{"\xff", {6}, seen(six)}}).ends_with("a name isn't valid UTF-8"));
   CHECK(directory.files() == 0);
 }
 
@@ -203,13 +203,13 @@ TEST_CASE("safetensors: a missing tensor and one of another shape are named") {
   write_safetensors(directory / "f", std::vector<named_tensor>{{"a", {2, 3}, seen(six)}});
   safetensors const file(directory / "f");
   std::vector<float> out(6), five(5);
-  auto const said = [&](char const* name, std::vector<index_t> const& shape, std::vector<float>& to) {
+  auto const error_of = [&](char const* name, std::vector<index_t> const& shape, std::vector<float>& to) {
     return complaint<error>([&] { return file.read(name, shape, view_of(std::span<float>(to))); });
   };
-  CHECK(said("b", {2, 3}, out) == (directory / "f").string() + ": tensor 'b' is missing");
-  CHECK(said("a", {3, 2}, out) == (directory / "f").string() + ": tensor 'a': shape [2, 3], expected [3, 2]");
-  CHECK(said("a", {2, 3}, five) == (directory / "f").string() + ": tensor 'a': 6 entries into a place for 5");
-  CHECK(said("a", {2, 3}, out).empty());
+  CHECK(error_of("b", {2, 3}, out) == (directory / "f").string() + ": tensor 'b' is missing");
+  CHECK(error_of("a", {3, 2}, out) == (directory / "f").string() + ": tensor 'a': shape [2, 3], expected [3, 2]");
+  CHECK(error_of("a", {2, 3}, five) == (directory / "f").string() + ": tensor 'a': 6 entries into a place for 5");
+  CHECK(error_of("a", {2, 3}, out).empty());
   CHECK(file.contains("a"));
   CHECK(!file.contains("b"));
 }

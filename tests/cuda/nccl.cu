@@ -41,7 +41,7 @@ TEST_CASE("NCCL: training with a world size of 1 equals training without NCCL") 
   auto const all = small_batch();
   auto mine = random_t5<double>(b, tiny_t5()), expected = random_t5<double>(b, tiny_t5());
   trainer<device, double, gpu::nccl_communicator> together(b, mine, {}, world_of_one(b));
-  trainer<device, double> alone(b, expected, {});
-  for (int step = 0; step < 3; ++step) CHECK(together.step(all, 1e-2) == alone.step(all, 1e-2));
+  trainer<device, double> single(b, expected, {});
+  for (int step = 0; step < 3; ++step) CHECK(together.step(all, 1e-2) == single.step(all, 1e-2));
   CHECK_CLOSE(mine.parameters(), fetched(expected.parameters()), 0);
 }

@@ -27,13 +27,13 @@ matrix<float> gather(F const& from, std::vector<index_t> const& rows) {
 /// A feature source that counts its gathers and their rows.
 struct counted_features {
   embed::matrix_features inner;
-  std::vector<index_t>* asked;
+  std::vector<index_t>* gathered_rows;
 
   index_t rows() const { return inner.rows(); }
   index_t width() const { return inner.width(); }
   void read(index_t first, host_matrix_view<float> out) const { inner.read(first, out); }
   void gather(std::span<index_t const> wanted, host_matrix_view<float> out) const {
-    asked->push_back(std::ssize(wanted));
+    gathered_rows->push_back(std::ssize(wanted));
     inner.gather(wanted, out);
   }
 };
@@ -94,12 +94,12 @@ TEST_CASE("joined_features: rows are gathered across parts in any order, also in
 }
 
 TEST_CASE("joined_features: consecutive rows of one part are gathered by one call") {
-  std::vector<index_t> asked;
-  embed::joined_features const features(std::vector{counted_features{embed::matrix_features(two), &asked},
-                                                    counted_features{embed::matrix_features(three), &asked}});
+  std::vector<index_t> gathered_rows;
+  embed::joined_features const features(std::vector{counted_features{embed::matrix_features(two), &gathered_rows},
+                                                    counted_features{embed::matrix_features(three), &gathered_rows}});
   CHECK_CLOSE(gather(features, {0, 1, 2, 3, 4, 2, 0}),
               matrix{{0.f, 1.f}, {2.f, 3.f}, {4.f, 5.f}, {6.f, 7.f}, {8.f, 9.f}, {4.f, 5.f}, {0.f, 1.f}}, 0);
-  CHECK(asked == std::vector<index_t>{2, 4, 1});
+  CHECK(gathered_rows == std::vector<index_t>{2, 4, 1});
 }
 
 TEST_CASE("joined_features: the part of a row and the first row of a part") {

@@ -1,6 +1,6 @@
 """Documents quote code, they don't retype it. check_docs.py [--fix] REPOSITORY
 
-A ```cpp block in README.md or docs/*.md stands under a line
+A ```cpp block in README.md or docs/*.md follows a line
 
     <!-- from path/to/file.cpp:tag -->
 
@@ -15,7 +15,7 @@ BLOCK = re.compile(r"(?:^<!-- from (?P<path>\S+):(?P<tag>\S+) -->\n\n?)?^```cpp\
 
 
 def quoted(file, tag):
-    """The example's text, or a ValueError that says what is missing."""
+    """The example's text, or a ValueError with what is missing."""
     if not file.is_file():
         raise ValueError(f"there is no file {file}")
     lines = file.read_text().splitlines()

@@ -18,7 +18,7 @@ DIRECTIVE = re.compile(r'^[ \t]*#[ \t]*(include|if|endif)[a-z]*[ \t]*(?:[<"]([^>
 
 
 def includes(text):
-    """(name, whether it stands under a condition) of each include."""
+    """(name, whether it is conditional) of each include."""
     depth = 0
     for directive, name in DIRECTIVE.findall(text):
         depth += {"if": 1, "endif": -1}.get(directive, 0)
@@ -82,7 +82,7 @@ def compiles(compiler, flags, work, chain):
 
 
 def self_test():
-    """A header that needs more than it includes stands in no chain after what it lacks."""
+    """A header that needs more than it includes isn't placed in a chain after what it lacks."""
     sets = {"a": {"a"}, "b": {"b", "<vector>"}, "c": {"c", "a"}, "d": {"d", "c", "a", "b", "<vector>"}, "e": {"e", "<map>"}}
     found = list(chains({name: frozenset(s) for name, s in sets.items()}))
     assert sorted(name for chain in found for name in chain) == sorted(sets), found

@@ -36,7 +36,7 @@ FOREIGN_NAME = re.compile(r"\b(Eigen|thrust|cub|dnnl)::|\b(cblas_|openblas_|dnnl
 
 
 def floor(folder):
-    """How high a folder stands; the pipeline, above all stages, is their caller."""
+    """The level of a folder; the pipeline, above all stages, calls them."""
     return GROUND.get(folder, 4 + [*STAGES, "pipeline"].index(folder) if folder in [*STAGES, "pipeline"] else None)
 
 
@@ -96,7 +96,7 @@ def violations(root):
                 target = name.removeprefix("mql4grec/")
             else:
                 if folder != "backend" and FOREIGN_HEADER.search(name):
-                    yield f"{source}:{line(match)}: {name} is for backend/ alone"
+                    yield f"{source}:{line(match)}: {name} may be used in backend/ only"
                 continue
             if not (root / target).is_file():
                 yield f"{source}:{line(match)}: there is no {target}"
@@ -111,7 +111,7 @@ def violations(root):
 
         if folder != "backend":
             for match in FOREIGN_NAME.finditer(bare):
-                yield f"{source}:{line(match)}: {match[0]} may be named in backend/ alone"
+                yield f"{source}:{line(match)}: {match[0]} may be named in backend/ only"
 
 
 def self_test():

@@ -110,7 +110,7 @@ def runs_that_do_not_fit():
 
 
 def a_full_disk_in_place_of_each_file():
-    """A file is written beside its final name; where that name is a link to /dev/full, the disk is full for this file alone."""
+    """A file is written beside its final name; where that name is a link to /dev/full, the disk is full only for this file."""
     for name in ("training.safetensors", "model.safetensors", "config.json", "mql4grec.json"):
         Path("out").mkdir()
         os.symlink("/dev/full", f"out/{name}.partial")

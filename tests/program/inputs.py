@@ -1,4 +1,4 @@
-"""Inputs that people have: items that nobody has interacted with, descriptions with gaps, users too short to be judged. inputs.py PROGRAM"""
+"""Realistic inputs: items without interactions, descriptions with gaps, users whose history is too short for evaluation. inputs.py PROGRAM"""
 import json
 import math
 import resource
@@ -30,8 +30,8 @@ def items_nobody_has_interacted_with_are_as_good_as_any():
     new = ITEMS + 7
     change(TEXT, **{f"_{new}": ["<a_7>", "<b_7>", "<c_7>", "<d_7>"]})
     change(DESCRIPTIONS, **{f"_{new}": {"title": "Brand new"}})
-    _, said = evaluate()
-    check(f"{ITEMS + 1} items" in said and "warning" not in said, said)
+    _, printed = evaluate()
+    check(f"{ITEMS + 1} items" in printed and "warning" not in printed, printed)
     check(new in recommended("--history", "1,2", "--k", 100)[0], "the new item isn't recommended")
     Path("list").write_text(f"{new}\n")
     check(recommended("--history", "1,2", "--allow", "list")[0] == [new], "the new item alone")
@@ -44,8 +44,8 @@ def an_index_that_translate_has_written_is_accepted_whatever_it_names():
     write_features("F.npy", rows=ITEMS + 25)
     check_done(run(*translation()))
     check(len(json.loads(Path(TEXT).read_text())) == ITEMS + 25, "translate")
-    _, said = evaluate()
-    check(f"{ITEMS + 25} items" in said, said)
+    _, printed = evaluate()
+    check(f"{ITEMS + 25} items" in printed, printed)
     check_done(run(*training()))
 
 
@@ -104,16 +104,16 @@ def nobody_to_judge_is_said_and_never_zero():
     why = "none of 3 users has 3 items"
     check(done.stderr.count(why) == 1, done.stderr)
     check(json.loads(check_done(run(*training(epochs=2, resume=True), "--json", "-")).stdout)["valid_loss"] is None, "resumed")
-    result, said = evaluate("--report", "page.html")
-    check(result["users"] == 0 and all(result[name] is None for name in METRICS) and said.count(why) == 1, result, said)
+    result, printed = evaluate("--report", "page.html")
+    check(result["users"] == 0 and all(result[name] is None for name in METRICS) and printed.count(why) == 1, result, printed)
     table = check_done(run("evaluate", "--dataset", "Tiny", "--model", "out", "--report", "page.html")).stdout.splitlines()
     check(all(line.split()[1:] == ["-"] * 5 for line in table[2:]), table)
 
 
 def an_allow_list_of_unknown_items_is_named():
     Path("list").write_text("4000\n4001\n")
-    items, said = recommended("--history", "1", "--allow", "list")
-    check(items == [] and said.count("\n") == 1 and "list" in said and "none of the 2 items" in said, said)
+    items, printed = recommended("--history", "1", "--allow", "list")
+    check(items == [] and printed.count("\n") == 1 and "list" in printed and "none of the 2 items" in printed, printed)
 
 
 def released_checkpoint(words):
@@ -129,7 +129,7 @@ def a_tokenizer_may_lack_what_no_item_uses():
     change(TEXT, *(str(i) for i in range(1, CODES)))  # the others that begin with <a_0>
     released_checkpoint(sorted(used))
     check(evaluate()[0]["text"] is not None, "text")
-    check_one_line(run(*training(out="asked")), 1, "start", "tasks 'all'", "<*_0>", "0 prompts")
+    check_one_line(run(*training(out="other")), 1, "start", "tasks 'all'", "<*_0>", "0 prompts")
     check_done(run(*training(tasks="next", init=None, out="new")))
     change(TEXT, _3=["<a_0>", "<b_0>", "<c_0>", "<d_0>"])
     check_one_line(run("evaluate", "--dataset", "Tiny", "--model", "start"), 1, TEXT, "item 3", "<a_0>")

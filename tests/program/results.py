@@ -24,9 +24,9 @@ def evaluation_as_json():
     check_evaluation(result)
     check((result["dataset"], result["split"], result["users"], result["beams"]) == ("Tiny", "test", 61, 20), result)
     check("HR@10" in to_file.stdout and "ensemble" in to_file.stdout, to_file.stdout)
-    alone = json.loads(check_done(run(*EVALUATE, "--json", "-", "--users", 7, "--split", "valid", "--beams", 5, "--normalize", "trie", "--quiet")).stdout)
-    check_evaluation(alone)
-    check((alone["split"], alone["users"], alone["beams"]) == ("valid", 7, 5), alone)
+    evaluated = json.loads(check_done(run(*EVALUATE, "--json", "-", "--users", 7, "--split", "valid", "--beams", 5, "--normalize", "trie", "--quiet")).stdout)
+    check_evaluation(evaluated)
+    check((evaluated["split"], evaluated["users"], evaluated["beams"]) == ("valid", 7, 5), evaluated)
 
 
 def searches_as_the_released_code_saves_them():
@@ -67,17 +67,17 @@ def trainings_as_json():
 
 
 def recommendations():
-    ask = lambda *more: json.loads(check_done(run("recommend", "--dataset", "Tiny", "--model", "start", "--json", "-", *more)).stdout)
-    answer = ask("--history", "12,7,9", "--k", 5)
+    recommend = lambda *more: json.loads(check_done(run("recommend", "--dataset", "Tiny", "--model", "start", "--json", "-", *more)).stdout)
+    answer = recommend("--history", "12,7,9", "--k", 5)
     check(answer["history"] == [12, 7, 9] and [item["rank"] for item in answer["items"]] == [1, 2, 3, 4, 5], answer)
     best = [item["item"] for item in answer["items"]]
     check(all(entry["title"] == f"Thing <{entry['item']}> & more" for entry in answer["items"]), answer)
     Path("deny").write_text("\n".join(map(str, best)) + "\n")
     Path("allow").write_text(json.dumps([0, 1, 2, 12345]))
-    denied = [item["item"] for item in ask("--history", "12,7,9", "--k", ITEMS, "--deny", "deny")["items"]]
+    denied = [item["item"] for item in recommend("--history", "12,7,9", "--k", ITEMS, "--deny", "deny")["items"]]
     check(sorted(denied) == sorted(set(range(ITEMS)) - set(best)), "all but the denied", denied)
-    check(sorted(item["item"] for item in ask("--history", "12,7,9", "--allow", "allow")["items"]) == [0, 1, 2], "only the allowed")
-    check(len(ask("--history", "")["items"]) == 10, "an empty history has an answer")
+    check(sorted(item["item"] for item in recommend("--history", "12,7,9", "--allow", "allow")["items"]) == [0, 1, 2], "only the allowed")
+    check(len(recommend("--history", "")["items"]) == 10, "an empty history has an answer")
     unknown = run("recommend", "--dataset", "Tiny", "--model", "start", "--history", "12,7,9,4000", "--k", 5)
     check(unknown.returncode == 0 and unknown.stderr.count("\n") == 1 and "warning" in unknown.stderr, unknown.stderr)
     check([int(line.split()[1]) for line in unknown.stdout.splitlines()[1:]] == best, unknown.stdout, best)

@@ -13,12 +13,12 @@ def words_of(directory):
 
 
 def learn(out="out", dataset="Tiny", **more):
-    """A new model of the paper's size, stopped behind its first update."""
+    """A new model of the paper's size, stopped after its first update."""
     options = {"dataset": dataset, "out": out, "epochs": 1, "batch_size": 512, "max_seconds": 0.001, "threads": 1} | more
     return ["finetune"] + [word for name, value in options.items() for word in ([f"--{name.replace('_', '-')}"] + ([] if value is True else [value]))]
 
 
-def ask(model="out", dataset="Tiny"):
+def recommend_once(model="out", dataset="Tiny"):
     done = check_done(run("evaluate", "--dataset", dataset, "--model", model, "--beams", 5, "--users", 4, "--threads", 1, "--json", "-"))
     check(json.loads(done.stdout)["users"] == 4, done.stdout)
     best = json.loads(check_done(run("recommend", "--dataset", dataset, "--model", model, "--history", "1,2", "--json", "-")).stdout)
@@ -33,7 +33,7 @@ def levels_of_any_number_and_a_suffix():
     text, images = words_of("out")
     check(len(text) == 3 and max(text) <= 6 and len(images) == 3 and images[2] >= 3, text, images)  # three twins: a suffix up to 2
     check("words:" in done.stderr and "3 levels" in done.stderr, done.stderr)
-    ask()
+    recommend_once()
     check_done(run(*learn(resume=True)))
     check_done(run(*learn(out="again", init="out")))
     check(words_of("again") == [text, images], words_of("again"))
@@ -44,7 +44,7 @@ def more_codes_than_the_paper_has():
     Path(TEXT).write_text(json.dumps(index | {"7": ["<a_511>", "<b_0>", "<c_1>", "<d_2>"]}))
     check_done(run(*learn()))
     check(words_of("out") == [[512, 8, 3, 5], [256] * 4], words_of("out"))
-    ask()
+    recommend_once()
 
 
 def the_paper_s_shape_keeps_the_paper_s_words():
@@ -59,7 +59,7 @@ def domains_of_a_run_share_their_words():
         Path(f"{name}.index_lemb.json").write_text(json.dumps({item: tokens + [f"<e_{len(name) % 7}>"] for item, tokens in index.items()}))
     check_done(run("pretrain", "--datasets", "Tiny,Other/Small", "--out", "both", "--max-seconds", 0.001, "--threads", 1))
     check(words_of("both")[0] == [5, 8, 3, 5, max(len("Tiny/Tiny") % 7, len("Other/Small/Small") % 7) + 1], words_of("both"))
-    ask("both", "Other/Small")
+    recommend_once("both", "Other/Small")
     Path("Other/Small/Small.index_lemb.json").write_text('{"5": ["<a_1>", "<b_1>"]}')
     check_one_line(run("pretrain", "--datasets", "Tiny,Other/Small", "--out", "x"), 1, "Small.index_lemb.json", "item 5 has 2 tokens", "expected 5", "Tiny.index_lemb.json")
 
@@ -89,8 +89,8 @@ def residual_kmeans_translates_like_the_network():
     check("each has its own" in done.stdout and "codes used" in done.stdout, done.stdout)
     page = Path("page.html").read_text()
     check("Heat map" in page and "over the epochs" not in page and "residual k-means" in page, "the report")
-    told = json.loads(Path("translator/translator.json").read_text())
-    check(told["quantizer"] == "residual-kmeans" and told["codes"] == [6] * 4 and told["input_width"] == 10, told)
+    metadata = json.loads(Path("translator/translator.json").read_text())
+    check(metadata["quantizer"] == "residual-kmeans" and metadata["codes"] == [6] * 4 and metadata["input_width"] == 10, metadata)
     index = json.loads(Path(TEXT).read_text())
     check("3" not in index and len({tuple(tokens) for tokens in index.values()}) == len(index) == ITEMS - 1, index)
     check_done(run(*kmeans(out="again", index="again.json", rotation=3)))
@@ -98,7 +98,7 @@ def residual_kmeans_translates_like_the_network():
     check_one_line(run(*kmeans()), 1, "translator", "holds a model that isn")
     check_done(run(*kmeans(out="longer", index=IMAGES, modality="image", levels=2, collisions="suffix")))
     check_done(run(*learn()))
-    ask()
+    recommend_once()
 
 
 def options_of_the_other_quantizer_are_wrong_usage():

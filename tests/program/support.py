@@ -1,4 +1,4 @@
-"""What the tests of the built program share: a small dataset, a small model, and what the program promises of every error."""
+"""What the tests of the built program share: a small dataset, a small model, and what every error message must contain."""
 import json
 import os
 import random
@@ -93,7 +93,7 @@ def check_done(done):
 
 
 def check_one_line(done, code, *names):
-    """The program's promise about errors: one line on standard error, nothing on standard output, what is to blame in it."""
+    """Checks an error: one line on standard error that contains the cause, nothing on standard output."""
     check(done.returncode == code, "exit code", done.returncode, "expected", code, "\n", done.stderr)
     check(done.stderr.count("\n") == 1 and done.stderr.startswith("mql4grec: "), "expected one line, found:\n", done.stderr)
     check(done.stdout == "", "unexpected standard output:\n", done.stdout)

@@ -99,7 +99,7 @@ def bad_features_are_one_line_and_leave_nothing():
 
 
 def a_codebook_that_collapses_is_an_error_at_any_size():
-    """One damaged row among many takes a code for itself at every level, and all others share another."""
+    """One damaged row among many has a code of its own at every level, and all others share another."""
     write_features("F.npy", rows=200, change=lambda values: values.__setitem__(7, [1e6 * x for x in values[7]]))
     for codes, epochs in ((6, 40), (32, 40), (6, 12)):  # noticed in time, and at the end of a run too short for that
         done = run(*translation(codes=codes, epochs=epochs, out=f"bad-{codes}-{epochs}"), "--quiet")

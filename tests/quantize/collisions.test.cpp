@@ -96,11 +96,11 @@ quantize::code_table reallocate_plainly(quantized_items const& given) {
     }
     return all;
   };
-  std::set<sequence> taken;
+  std::set<sequence> used;
   for (index_t i = 0; i < table.items(); ++i)
-    if (table.has(item(i))) taken.insert(codes_of(table, i));
+    if (table.has(item(i))) used.insert(codes_of(table, i));
   for (auto const& group : quantize::collision_groups(table)) {
-    taken.erase(codes_of(table, index(group.front())));
+    used.erase(codes_of(table, index(group.front())));
     // All prefixes of an item in its order: its own codes first, then by distance; deeper levels vary fastest.
     std::map<index_t, std::vector<sequence>> prefixes;
     for (auto const member : group) {
@@ -128,7 +128,7 @@ quantize::code_table reallocate_plainly(quantized_items const& given) {
     auto const free = [&](sequence const& prefix, index_t k) {
       auto whole = prefix;
       whole.push_back(code_t(static_cast<std::int32_t>(k)));
-      return !taken.contains(whole);
+      return !used.contains(whole);
     };
     auto const any_free = [&](sequence const& prefix) {
       for (index_t k = 0; k < table.size(levels - 1); ++k)
@@ -160,7 +160,7 @@ quantize::code_table reallocate_plainly(quantized_items const& given) {
           }
           auto whole = prefix;
           whole.push_back(code_t(static_cast<std::int32_t>(found->second)));
-          taken.insert(whole);
+          used.insert(whole);
           table.set(item(i), whole);
         }
       }

@@ -37,8 +37,9 @@ TEST_CASE("assign_codes: the codes of a row depend on neither other rows, worker
   CHECK(shared.reconstruction_error == all.reconstruction_error);
   for (index_t i : {0, 1023, 1024, 2499}) {
     host_matrix_view<float const> const row(x.values.data() + i * 6, 1, 6);
-    auto const alone = quantize::assign_codes(one, model, embed::matrix_features(row), {.reconstruction_error = false});
-    CHECK(std::ranges::equal(alone.codes.of(item_id{0}), all.codes.of(item_id(i))));
+    auto const single =
+        quantize::assign_codes(one, model, embed::matrix_features(row), {.reconstruction_error = false});
+    CHECK(std::ranges::equal(single.codes.of(item_id{0}), all.codes.of(item_id(i))));
   }
   CHECK_THROWS_WITH_AS(quantize::assign_codes(one, model, embed::matrix_features(random_normal<float>({3, 5}, 1)),
                                               {.reconstruction_error = false}),

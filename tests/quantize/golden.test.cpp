@@ -121,10 +121,10 @@ TEST_CASE_TEMPLATE("RQ-VAE golden: the losses of ten AdamW steps are PyTorch's",
 
 TEST_CASE("RQ-VAE golden: the division of a batch among workers doesn't change the results") {
   golden_case<fast> given("equal_levels");
-  quantize::rq_vae_trainer alone(given.backend, given.model, given.options());
-  auto const expected = alone.losses_and_gradient(given.batch());
+  quantize::rq_vae_trainer single(given.backend, given.model, given.options());
+  auto const expected = single.losses_and_gradient(given.batch());
   cpu::backend three(3);
   quantize::rq_vae_trainer shared(three, given.model, given.options());
   CHECK_CLOSE(shared.losses_and_gradient(given.batch()).total, expected.total, 1e-6);
-  CHECK_CLOSE(shared.gradient(), alone.gradient(), 1e-5);
+  CHECK_CLOSE(shared.gradient(), single.gradient(), 1e-5);
 }

@@ -79,10 +79,10 @@ TEST_CASE("kmeans: any number of workers gives the same bits") {
   auto const rows = random_normal<float>({5000, 7}, 1);
   std::vector<float> expected, vectors;
   cpu::backend one;
-  auto const alone = run(one, rows, 19, {.iterations = 5}, expected);
+  auto const single_worker = run(one, rows, 19, {.iterations = 5}, expected);
   for (index_t workers : {2, 3, 5}) {
     cpu::backend b(workers);
-    CHECK(run(b, rows, 19, {.iterations = 5}, vectors) == alone);
+    CHECK(run(b, rows, 19, {.iterations = 5}, vectors) == single_worker);
     CHECK(vectors == expected);
   }
 }

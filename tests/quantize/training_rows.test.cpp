@@ -29,9 +29,9 @@ TEST_CASE_TEMPLATE(
     MQL4GREC_TEST_BACKENDS) {
   auto const values = random_normal<float>({300, 7}, 1);
   embed::matrix_features const features(values);
-  for (index_t const resident : {index_t{0}, index_t{300 * 7 * 4 - 1}, index_t{300 * 7 * 4}}) {
+  for (index_t const device_bytes : {index_t{0}, index_t{300 * 7 * 4 - 1}, index_t{300 * 7 * 4}}) {
     B b;
-    quantize::training_rows<B, embed::matrix_features> rows(b, features, 64, resident);
+    quantize::training_rows<B, embed::matrix_features> rows(b, features, 64, device_bytes);
     for (std::int64_t epoch = 0; epoch < 2; ++epoch) {
       auto const order = epoch_order(300, 3, static_cast<std::uint64_t>(epoch));
       for (std::size_t first = 0; first < order.size(); first += 64) {

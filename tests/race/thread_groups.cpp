@@ -1,5 +1,5 @@
 // Every kernel that works in groups, on real threads under the thread sanitizer, against the reference. Small sizes: a
-// group of 256 is 256 threads, whatever it has to do.
+// group of 256 is 256 threads, regardless of the work.
 #include <doctest/doctest.h>
 
 #include "mql4grec/backend/reference/reference.hpp"

@@ -40,10 +40,10 @@ TEST_CASE(
   item_id const history[] = {item_id{3}, item_id{7}};
   auto const in_bf16 = service_on(rounding), in_fp32 = service_on(exact);
   cpu::backend one(1, precision::bf16);
-  rank::ranking asked, expected = in_bf16.recommend(history, 20);
-  std::thread([&] { asked = in_bf16.recommend(history, 20); }).join();
-  CHECK(asked == expected);
-  CHECK(asked.scores != in_fp32.recommend(history, 20).scores);  // factors were rounded
+  rank::ranking actual, expected = in_bf16.recommend(history, 20);
+  std::thread([&] { actual = in_bf16.recommend(history, 20); }).join();
+  CHECK(actual == expected);
+  CHECK(actual.scores != in_fp32.recommend(history, 20).scores);  // factors were rounded
   CHECK(service_on(one).recommend(history, 20) == expected);
 }
 
@@ -68,7 +68,7 @@ TEST_CASE(
   CHECK(log.bytes.size() == 1);
   CHECK(log.bytes.contains(1));
 
-  log.clear();  // a thread that asks services on two devices in turn
+  log.clear();  // a thread that calls recommenders on two devices alternately
   device a({.device = 0});
   auto const other = service_on(a);
   CHECK(other.recommend({}, 5) == first);

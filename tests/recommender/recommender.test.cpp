@@ -23,7 +23,7 @@ namespace {
 constexpr index_t catalog_items = 30;
 constexpr item_id without_text{4}, without_image{5}, without_any{9};
 
-/// Text has 20 sequences of two words, so that items share some; images have 64 of three.
+/// Text has 20 sequences of two tokens, so that items share some; images have 64 of three.
 language::vocabulary const& vocab() {
   static language::vocabulary const small({.modalities = {{"a", {5, 4}}, {"A", {4, 4, 4}}}});
   return small;
@@ -84,12 +84,12 @@ TEST_CASE_TEMPLATE("recommend: its list is the ensemble of evaluate()", B, MQL4G
   for (std::uint64_t u = 0; u < 10; ++u)
     from.interactions.add_user(std::to_string(u), random_history(3 + 3 * static_cast<index_t>(u), u));
   from.interactions.item_count = catalog_items;
-  auto const judged = pipeline::evaluate(b, seq2seq::frozen_t5(b, model<B, double>()), {vocab(), tasks::all_tasks()},
-                                         from, {.search = {.beams = 10}});
-  auto const asked = service<B, double>(7, {.search = {.beams = 10}});
-  REQUIRE(judged.examples.size() == 10);
-  for (auto const& example : judged.examples) {
-    auto const mine = asked.recommend(catalog::history(from.interactions, example.user, catalog::split::test), 10);
+  auto const evaluated = pipeline::evaluate(b, seq2seq::frozen_t5(b, model<B, double>()), {vocab(), tasks::all_tasks()},
+                                            from, {.search = {.beams = 10}});
+  auto const tested = service<B, double>(7, {.search = {.beams = 10}});
+  REQUIRE(evaluated.examples.size() == 10);
+  for (auto const& example : evaluated.examples) {
+    auto const mine = tested.recommend(catalog::history(from.interactions, example.user, catalog::split::test), 10);
     CHECK(mine.items == first_of(example.ensemble, 10).items);
     CHECK_CLOSE(mine.scores, first_of(example.ensemble, 10).scores, 1e-6);
   }
@@ -97,23 +97,23 @@ TEST_CASE_TEMPLATE("recommend: its list is the ensemble of evaluate()", B, MQL4G
 
 TEST_CASE_TEMPLATE("recommend: a shorter list is a prefix of a longer one if the beam is equally wide", B,
                    MQL4GREC_TEST_BACKENDS) {
-  auto const asked = service<B>();
-  auto const all = asked.recommend(random_history(6, 1), 20);
+  auto const tested = service<B>();
+  auto const all = tested.recommend(random_history(6, 1), 20);
   CHECK(all.size() == 20);
   CHECK(std::ranges::is_sorted(all.scores, std::ranges::greater{}));
   CHECK(set_of(all).size() == 20);
-  for (index_t k : {0, 1, 5, 19}) CHECK(asked.recommend(random_history(6, 1), k) == first_of(all, k));
-  CHECK_THROWS_AS(asked.recommend({}, -1), error);
-  CHECK(complaint<error>([&] { return asked.recommend({}, 4097); }) == "recommend: k is 4097, expected 0 to 4096");
+  for (index_t k : {0, 1, 5, 19}) CHECK(tested.recommend(random_history(6, 1), k) == first_of(all, k));
+  CHECK_THROWS_AS(tested.recommend({}, -1), error);
+  CHECK(complaint<error>([&] { return tested.recommend({}, 4097); }) == "recommend: k is 4097, expected 0 to 4096");
 }
 
 TEST_CASE_TEMPLATE("recommend: a k above the catalog's size returns every item with tokens in some modality", B,
                    MQL4GREC_TEST_BACKENDS) {
-  auto const asked = service<B>();
+  auto const tested = service<B>();
   auto everything = items_from(0, catalog_items);
   std::erase(everything, without_any);
   for (index_t k : {index_t{29}, index_t{30}, search::max_beams}) {
-    auto const list = asked.recommend(random_history(3, 1), k);
+    auto const list = tested.recommend(random_history(3, 1), k);
     CHECK(set_of(list) == std::set(everything.begin(), everything.end()));
     CHECK(list.size() == 29);
   }
@@ -121,9 +121,9 @@ TEST_CASE_TEMPLATE("recommend: a k above the catalog's size returns every item w
 
 TEST_CASE_TEMPLATE("recommend: a filter is applied inside the search, so k items are returned whenever k are allowed",
                    B, MQL4GREC_TEST_BACKENDS) {
-  auto const asked = service<B>(7, {.search = {.beams = 2}});
+  auto const tested = service<B>(7, {.search = {.beams = 2}});
   auto const past = random_history(6, 1);
-  auto const top = asked.recommend(past, 20).items;
+  auto const top = tested.recommend(past, 20).items;
   std::vector<search::item_filter> const filters = {
       {.allow = search::item_list{item_id{17}}},
       {.allow = search::item_list{item_id{3}, without_text, without_image, item_id{28}}},
@@ -140,7 +140,7 @@ TEST_CASE_TEMPLATE("recommend: a filter is applied inside the search, so k items
           std::ranges::count(filter.deny, item) == 0)
         left.insert(item);
     for (index_t k : {1, 3, 10, 100}) {
-      auto const list = asked.recommend(past, k, filter);
+      auto const list = tested.recommend(past, k, filter);
       CHECK(list.size() == std::min(k, std::ssize(left)));
       CHECK(std::ranges::includes(left, set_of(list)));
     }
@@ -148,43 +148,43 @@ TEST_CASE_TEMPLATE("recommend: a filter is applied inside the search, so k items
 }
 
 TEST_CASE("recommend: a filter that excludes nothing changes nothing") {
-  auto const asked = service();
+  auto const tested = service();
   auto const past = random_history(6, 1);
-  auto const plain = asked.recommend(past, 10);
+  auto const plain = tested.recommend(past, 10);
   for (search::item_filter const& idle : {search::item_filter{.allow = items_from(0, catalog_items)},
                                           search::item_filter{.deny = {without_any, item_id{500}}}}) {
-    auto const list = asked.recommend(past, 10, idle);
+    auto const list = tested.recommend(past, 10, idle);
     CHECK(list.items == plain.items);
     CHECK_CLOSE(list.scores, plain.scores, 1e-5);
   }
 }
 
 TEST_CASE("recommend: unknown items of a history are ignored, and an empty history has a result") {
-  auto const asked = service();
-  auto const anyone = asked.recommend({}, 10);
+  auto const tested = service();
+  auto const anyone = tested.recommend({}, 10);
   CHECK(anyone.size() == 10);
-  CHECK(asked.recommend(search::item_list{item_id{-1}, item_id{30}, item_id{1 << 30}, without_any}, 10) == anyone);
-  CHECK(asked.recommend(search::item_list{item_id{30}, item_id{7}, item_id{-9}, item_id{8}}, 10) ==
-        asked.recommend(search::item_list{item_id{7}, item_id{8}}, 10));
-  CHECK(asked.recommend(search::item_list{item_id{7}, item_id{8}}, 10) != anyone);
+  CHECK(tested.recommend(search::item_list{item_id{-1}, item_id{30}, item_id{1 << 30}, without_any}, 10) == anyone);
+  CHECK(tested.recommend(search::item_list{item_id{30}, item_id{7}, item_id{-9}, item_id{8}}, 10) ==
+        tested.recommend(search::item_list{item_id{7}, item_id{8}}, 10));
+  CHECK(tested.recommend(search::item_list{item_id{7}, item_id{8}}, 10) != anyone);
 }
 
 TEST_CASE("recommend: only the last twenty items of a history count") {
-  auto const asked = service();
+  auto const tested = service();
   auto const past = random_history(20, 3);
   auto longer = random_history(500, 4);
   longer.insert(longer.end(), past.begin(), past.end());
-  CHECK(asked.recommend(longer, 10) == asked.recommend(past, 10));
-  CHECK(asked.recommend(std::span(past).last(19), 10) != asked.recommend(past, 10));
+  CHECK(tested.recommend(longer, 10) == tested.recommend(past, 10));
+  CHECK(tested.recommend(std::span(past).last(19), 10) != tested.recommend(past, 10));
 }
 
 TEST_CASE(
     "recommend: items that share a sequence share its score, are in the order of ids, and can be denied individually") {
   cpu::backend backend;
   auto const text = tables()[0];
-  recommender<> const asked(backend, model(), {vocab(), tasks::all_tasks()}, {text});
+  recommender<> const tested(backend, model(), {vocab(), tasks::all_tasks()}, {text});
   REQUIRE(language::duplicate_items(text) > 3);
-  auto const list = asked.recommend(random_history(4, 1), 100);
+  auto const list = tested.recommend(random_history(4, 1), 100);
   CHECK(list.size() == 28);
   auto const same = [&](item_id a, item_id b) { return std::ranges::equal(text.of(a), text.of(b)); };
   item_id twin{-1};
@@ -196,12 +196,12 @@ TEST_CASE(
   }
   auto without_twin = list.items;
   std::erase(without_twin, twin);
-  CHECK(asked.recommend(random_history(4, 1), 100, {.deny = {twin}}).items == without_twin);
+  CHECK(tested.recommend(random_history(4, 1), 100, {.deny = {twin}}).items == without_twin);
 }
 
 TEST_CASE("recommend: an item with one modality is found through it, an item without tokens never") {
-  auto const asked = service();
-  auto const all = set_of(asked.recommend(random_history(4, 1), 30));
+  auto const tested = service();
+  auto const all = set_of(tested.recommend(random_history(4, 1), 30));
   CHECK(all.contains(without_text));
   CHECK(all.contains(without_image));
   CHECK_FALSE(all.contains(without_any));
@@ -247,9 +247,9 @@ TEST_CASE("recommend: a query defined outside the library is served") {
 
 TEST_CASE("recommend: another fusion rule ranks the same items by its own scores") {
   cpu::backend backend;
-  recommender<> const asked(backend, model(), {vocab(), tasks::all_tasks()}, tables(),
-                            {.search = {.beams = 30}, .fusion = rank::calibrated{}});
-  auto const list = asked.recommend(random_history(4, 1), 30);
+  recommender<> const tested(backend, model(), {vocab(), tasks::all_tasks()}, tables(),
+                             {.search = {.beams = 30}, .fusion = rank::calibrated{}});
+  auto const list = tested.recommend(random_history(4, 1), 30);
   CHECK(list.size() == 29);
   double total = 0;
   for (double const score : list.scores) total += std::exp(score);
@@ -257,11 +257,11 @@ TEST_CASE("recommend: another fusion rule ranks the same items by its own scores
 }
 
 TEST_CASE("recommend: four concurrent threads get the results of one thread bit for bit") {
-  auto const asked = service();
+  auto const tested = service();
   constexpr std::uint64_t requests = 24;
   auto const answer = [&](std::uint64_t i) {
     search::item_filter const filter{.deny = i % 3 == 0 ? random_history(5, i) : search::item_list{}};
-    return asked.recommend(random_history(static_cast<index_t>(i), i), 1 + static_cast<index_t>(i % 12), filter);
+    return tested.recommend(random_history(static_cast<index_t>(i), i), 1 + static_cast<index_t>(i % 12), filter);
   };
   std::vector<rank::ranking> expected;
   for (std::uint64_t i = 0; i < requests; ++i) expected.push_back(answer(i));
@@ -283,15 +283,15 @@ TEST_CASE(
   auto const past = random_history(6, 1);
   auto first = std::make_unique<recommender<>>(service(7));
   auto const second = service(8);
-  auto const expected = first->recommend(past, 10), others = second.recommend(past, 10);
-  REQUIRE(expected != others);
+  auto const expected = first->recommend(past, 10), expected_of_second = second.recommend(past, 10);
+  REQUIRE(expected != expected_of_second);
   auto session = first->session();
   CHECK(session.recommend(past) == expected);
   CHECK(session.recommend(past, {.k = 3}) == first_of(expected, 3));
   search::item_filter const filter{.deny = expected.items};
   CHECK(session.recommend(past, {.k = 5, .filter = filter}) == first->recommend(past, 5, filter));
   auto other = second.session();  // both in one thread: each keeps its own backend and searches
-  CHECK(other.recommend(past) == others);
+  CHECK(other.recommend(past) == expected_of_second);
   CHECK(session.recommend(past) == expected);
   auto moved = std::move(session);
   recommender<> const elsewhere = std::move(*first);
@@ -313,11 +313,11 @@ TEST_CASE("recommender_slot: while models are swapped every result comes from ex
   auto const old_answer = old_service->recommend(past, 10), new_answer = new_service->recommend(past, 10);
   REQUIRE(old_answer != new_answer);
   recommender_slot<> slot(old_service);
-  std::atomic<int> asked = 0, from_old = 0, from_new = 0, neither = 0, back_in_time = 0;
+  std::atomic<int> request_count = 0, from_old = 0, from_new = 0, neither = 0, back_in_time = 0;
   std::atomic<bool> swapped = false;
   auto const ask = [&] {
     bool seen_new = false;
-    for (int after_swap = 0; after_swap < 5; ++asked) {
+    for (int after_swap = 0; after_swap < 5; ++request_count) {
       after_swap += swapped.load() ? 1 : 0;
       auto const answer = slot.get()->recommend(past, 10);
       bool const is_old = answer == old_answer, is_new = answer == new_answer;
@@ -330,7 +330,7 @@ TEST_CASE("recommender_slot: while models are swapped every result comes from ex
   };
   std::vector<std::thread> threads;
   for (int t = 0; t < 3; ++t) threads.emplace_back(ask);
-  while (asked < 10) std::this_thread::yield();
+  while (request_count < 10) std::this_thread::yield();
   slot.set(new_service);
   swapped = true;
   for (auto& thread : threads) thread.join();
@@ -353,10 +353,10 @@ TEST_CASE("recommender_slot: a replaced recommender lives until its last request
 }
 
 TEST_CASE("recommender: inconsistent arguments are refused at construction") {
-  auto const made_of = [](std::vector<language::token_table> from, language::vocabulary const& said = vocab(),
+  auto const made_of = [](std::vector<language::token_table> from, language::vocabulary const& used_vocab = vocab(),
                           recommender_options const& options = {}) {
     cpu::backend backend;
-    recommender<>(backend, model(), {said, tasks::all_tasks()}, std::move(from), options);
+    recommender<>(backend, model(), {used_vocab, tasks::all_tasks()}, std::move(from), options);
   };
   cpu::backend cpu_backend;
   auto const [text, image] = std::pair(tables()[0], tables()[1]);
@@ -382,10 +382,10 @@ TEST_CASE("recommender: loaded from directories, it equals the recommender that 
   auto const catalog_directory = root / "Small", model_directory = root / "model";
   make_directory(catalog_directory);
   catalog::dataset_paths const paths(catalog_directory);
-  catalog::interactions taken;
-  taken.add_user("0", random_history(5, 1));
-  taken.add_user("1", search::item_list{item_id(catalog_items - 1)});
-  catalog::write_interactions(paths.interactions(), taken);
+  catalog::interactions interacted;
+  interacted.add_user("0", random_history(5, 1));
+  interacted.add_user("1", search::item_list{item_id(catalog_items - 1)});
+  catalog::write_interactions(paths.interactions(), interacted);
   language::write_token_table(pipeline::index_path(paths, language::modality::text), tables()[0], vocab());
   language::write_token_table(pipeline::index_path(paths, language::modality::image), tables()[1], vocab());
   seq2seq::write_model(model_directory, model());

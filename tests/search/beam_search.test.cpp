@@ -39,7 +39,7 @@ language::token_table first_items(index_t items) {
   return table;
 }
 
-/// Queries of three prompts, the given number of history tokens, and </s>. The length −1 means </s> alone.
+/// Queries of three prompts, the given number of history tokens, and </s>. The length −1 means only </s>.
 tasks::batch queries_of(std::vector<index_t> const& history_lengths) {
   tasks::batch queries;
   for (std::size_t q = 0; q < history_lengths.size(); ++q) {
@@ -61,12 +61,12 @@ template <class B>
 class by_teacher_forcing {
  public:
   by_teacher_forcing(B& b, seq2seq::frozen_t5<B, double> const& model, search::item_trie const& trie,
-                     std::span<token_t const> question, search::beam_options const& options,
+                     std::span<token_t const> query, search::beam_options const& options,
                      std::vector<std::uint8_t> open = {})
       : b_(b),
         model_(model.model()),
         trie_(trie),
-        question_(question.begin(), question.end() - 1),
+        query_(query.begin(), query.end() - 1),
         options_(options),
         open_(std::move(open)) {}
 
@@ -120,7 +120,7 @@ class by_teacher_forcing {
     std::vector<token_t> path;
     for (; node != trie_.start(); node = trie_.parent(node)) path.insert(path.begin(), trie_.token(node));
     tasks::batch one;
-    one.append(question_, path);
+    one.append(query_, path);
     auto const v = static_cast<std::size_t>(model_.config().vocabulary);
     auto logits = poisoned<double>(b_, {std::ssize(one.targets), model_.config().vocabulary});
     seq2seq::t5_pass(b_, model_).logits(one, {0, 1}, logits);
@@ -131,7 +131,7 @@ class by_teacher_forcing {
   B& b_;
   seq2seq::t5<B, double> const& model_;
   search::item_trie const& trie_;
-  std::vector<token_t> question_;
+  std::vector<token_t> query_;
   search::beam_options options_;
   std::vector<std::uint8_t> open_;
 };
@@ -324,9 +324,9 @@ TEST_CASE_TEMPLATE("beam search: a query's result doesn't depend on other querie
   auto const together = search::beam_search(b, model, trie, queries, options);
   CHECK(search::beam_search(b, model, trie, queries, options) == together);
   for (index_t q = 0; q < queries.size(); ++q) {
-    auto const alone = search::search_micro_batch(b, model, trie, {.batch = queries, .part = {q, q + 1}}, options);
-    CHECK(std::ranges::equal(alone.leaves, together.leaves_of(q)));
-    CHECK_CLOSE(alone.scores, together.scores_of(q), 1e-5);
+    auto const single = search::search_micro_batch(b, model, trie, {.batch = queries, .part = {q, q + 1}}, options);
+    CHECK(std::ranges::equal(single.leaves, together.leaves_of(q)));
+    CHECK_CLOSE(single.scores, together.scores_of(q), 1e-5);
   }
 }
 

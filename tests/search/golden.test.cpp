@@ -45,7 +45,7 @@ language::token_table table_of(language::modality kind, index_t items) {
 }
 
 /// The queries of a case, with the same tokens as in transformers.
-tasks::batch questions_of(json const& c) {
+tasks::batch golden_queries_of(json const& c) {
   tasks::batch queries;
   for (auto const& result : c["results"]) {
     auto const input = tokens_of(result["input"]);
@@ -68,7 +68,7 @@ struct searched {
 
   searched(json const& c, search::beam_options const& options)
       : table(table_of(modality_of(c["target"]), c["catalogue"].get<index_t>())),
-        found(search::beam_search(backend, model, trie, questions_of(c), options)) {}
+        found(search::beam_search(backend, model, trie, golden_queries_of(c), options)) {}
 
   std::vector<token_t> sequence(node_t leaf) const {
     auto const tokens = table.of(trie.items(leaf).front());
@@ -143,13 +143,13 @@ TEST_CASE("golden search: vocabulary, tasks and trie are those of the golden fil
     tasks::next_item const task{
         .from = kind, .to = modality_of(c["target"]), .prompt = {c["prompt"].get<index_t>(), 3}};
     std::vector const tables = {table_of(language::modality::text, 150), table_of(language::modality::image, 150)};
-    tasks::batch asked;
+    tasks::batch queries;
     for (auto const& history : golden()["histories"]) {
       std::vector<item_id> items;
       for (int const item : history) items.push_back(item_id(item));
-      task.write_query(items, {tables, vocab()}, asked);
+      task.write_query(items, {tables, vocab()}, queries);
     }
-    CHECK(asked == questions_of(c));
+    CHECK(queries == golden_queries_of(c));
     CHECK(search::item_trie(table_of(task.to, c["catalogue"].get<index_t>())).leaves() ==
           c["distinct_sequences"].get<index_t>());
   });

@@ -212,7 +212,7 @@ TEST_CASE_TEMPLATE("device dataset: the mean loss is over all tokens, for any nu
 namespace {
 using device = gpu::backend<gpu::cpp>;
 
-/// Two processes in one: whoever comes first waits for the other, and both get the sum in the order of their ranks.
+/// Two processes simulated by threads: the first waits for the second, and both get the sum in the order of ranks.
 struct one_of_two {
   struct meeting_point {
     std::barrier<> both{2};

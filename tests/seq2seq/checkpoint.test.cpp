@@ -94,8 +94,8 @@ std::string refusal(std::function<void(loose_checkpoint&)> const& change, seq2se
   loose_checkpoint loose(directory.path());
   change(loose);
   loose.save();
-  auto const said = complaint<file_error>([&] { return read_back(directory.path()); });
-  return said.substr(std::min(said.size(), directory.path().string().size() + 1));
+  auto const message = complaint<file_error>([&] { return read_back(directory.path()); });
+  return message.substr(std::min(message.size(), directory.path().string().size() + 1));
 }
 /// The same after members of config.json were replaced.
 std::string config_refusal(json const& members) {
@@ -104,8 +104,8 @@ std::string config_refusal(json const& members) {
   json config = read_json(directory / "config.json");
   config.update(members);
   write_json(directory / "config.json", config);
-  auto const said = complaint<file_error>([&] { return read_back(directory.path()); });
-  return said.substr(std::min(said.size(), directory.path().string().size() + 1));
+  auto const message = complaint<file_error>([&] { return read_back(directory.path()); });
+  return message.substr(std::min(message.size(), directory.path().string().size() + 1));
 }
 
 }  // namespace
@@ -355,17 +355,17 @@ TEST_CASE("checkpoint: a sharded model reads the same, and shards that contradic
   for (std::size_t i = 0; i < parts.size(); ++i)
     write_safetensors(directory / ("part-" + std::to_string(i) + ".safetensors"), parts[i]);
   auto const index = directory / "model.safetensors.index.json";
-  auto const said = [&](json const& weight_map) {
+  auto const error_of = [&](json const& weight_map) {
     write_json(index, {{"metadata", {{"total_size", 1}}}, {"weight_map", weight_map}});
     auto const what = complaint<file_error>([&] { return read_back(directory.path()); });
     return what.substr(std::min(what.size(), directory.path().string().size() + 1));
   };
-  CHECK(said(map).empty());
+  CHECK(error_of(map).empty());
   CHECK(same_bits(read_back(directory.path()), model));
   auto const changed = [&](json const& other) {
     json with = map;
     with["shared.weight"] = other;
-    return said(with);
+    return error_of(with);
   };
   json const home = map["shared.weight"];
   std::string const elsewhere = home == "part-0.safetensors" ? "part-1.safetensors" : "part-0.safetensors";
@@ -378,25 +378,25 @@ TEST_CASE("checkpoint: a sharded model reads the same, and shards that contradic
   CHECK(changed(7) == "model.safetensors.index.json: key 'shared.weight' is a number of the wrong kind");
   json without = map;
   without.erase("shared.weight");
-  CHECK(said(without) == home.get<std::string>() +
-                             ": tensor 'shared.weight': model.safetensors.index.json doesn't list it in this file");
-  CHECK(said(json::array()) ==
+  CHECK(error_of(without) == home.get<std::string>() +
+                                 ": tensor 'shared.weight': model.safetensors.index.json doesn't list it in this file");
+  CHECK(error_of(json::array()) ==
         "model.safetensors.index.json: key 'weight_map' is a array, expected an object {\"tensor\": \"file\", …}");
 }
 
 TEST_CASE("checkpoint: other checkpoint formats are refused by name") {
   temporary_directory const directory;
-  auto const said = [&] {
+  auto const error_of = [&] {
     return complaint<file_error>([&] { return read_back(directory.path()); }).substr(directory.path().string().size());
   };
   CHECK(complaint<file_error>([&] { return read_back(directory / "none"); }) ==
         (directory / "none").string() + ": isn't a directory, expected one with config.json and model.safetensors");
-  CHECK(said() == "/config.json: can't be opened for reading: No such file or directory");
+  CHECK(error_of() == "/config.json: can't be opened for reading: No such file or directory");
   test::put(directory / "config.json", seq2seq::to_config_json(small()).dump());
-  CHECK(said() == "/model.safetensors: can't be opened for reading: No such file or directory");
+  CHECK(error_of() == "/model.safetensors: can't be opened for reading: No such file or directory");
   test::put(directory / "pytorch_model.bin", "");
-  CHECK(said() ==
+  CHECK(error_of() ==
         "/pytorch_model.bin: a pickled checkpoint isn't supported; save it again with safe_serialization=True");
   test::put(directory / "model.safetensors.index.json", "{}");
-  CHECK(said() == "/model.safetensors.index.json: key 'weight_map' is missing");
+  CHECK(error_of() == "/model.safetensors.index.json: key 'weight_map' is missing");
 }

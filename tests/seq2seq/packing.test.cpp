@@ -14,7 +14,7 @@ tasks::batch ragged_batch() {
   index_t const inputs[] = {3, 1, 6, 17, 2}, targets[] = {2, 4, 1, 5, 5};
   return batch_of(inputs, targets, 9);
 }
-tasks::batch alone(tasks::batch const& all, index_t s) {
+tasks::batch single_sequence(tasks::batch const& all, index_t s) {
   tasks::batch one;
   auto const input = all.input(s), target = all.target(s);
   one.append(input.first(input.size() - 1), target.first(target.size() - 1));  // append closes them again
@@ -28,7 +28,7 @@ TEST_CASE_TEMPLATE("packing: the loss of a batch is the sum of the losses of its
   tasks::batch const all = ragged_batch();
   auto const model = random_t5<double>(b, small_t5());
   double sum = 0;
-  for (index_t s = 0; s < all.size(); ++s) sum += loss_of(b, model, alone(all, s), {0, 1});
+  for (index_t s = 0; s < all.size(); ++s) sum += loss_of(b, model, single_sequence(all, s), {0, 1});
   CHECK_CLOSE(loss_of(b, model, all, whole(all)), sum, 1e-13);
 }
 
@@ -42,7 +42,7 @@ TEST_CASE_TEMPLATE("packing: a sequence's logits don't depend on the other seque
   pass.logits(all, whole(all), together);
   for (index_t s = 0; s < all.size(); ++s) {
     auto by_itself = poisoned<double>(b, {std::ssize(all.target(s)), 9});
-    pass.logits(alone(all, s), {0, 1}, by_itself);
+    pass.logits(single_sequence(all, s), {0, 1}, by_itself);
     CHECK_CLOSE(by_itself,
                 (*together).row_block(all.target_offsets[static_cast<std::size_t>(s)], std::ssize(all.target(s))),
                 1e-13);

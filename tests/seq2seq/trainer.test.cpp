@@ -107,7 +107,7 @@ TEST_CASE("trainer: workers and micro-batch size change only the order of sums")
 }
 
 namespace {
-/// Two processes in one: whoever comes first waits for the other, and both get the sum in the order of their ranks.
+/// Two processes simulated by threads: the first waits for the second, and both get the sum in the order of ranks.
 struct meeting_point {
   std::barrier<> both{2};
   std::span<double> numbers[2];
@@ -204,13 +204,13 @@ TEST_CASE_TEMPLATE("trainer: a loss that isn't finite is reported with its step 
     };
     set_first(poison);
     auto const before = mine.parameters();
-    std::string complaint;
+    std::string message;
     try {
       mine.model_trainer.step(all, 1e-3);
     } catch (training_error const& e) {
-      complaint = e.what();
+      message = e.what();
     }
-    CHECK(complaint.starts_with("step 2: the loss is "));
+    CHECK(message.starts_with("step 2: the loss is "));
     for (std::size_t i = 1; i < before.size(); ++i) REQUIRE(mine.parameters()[i] == before[i]);
     CHECK(mine.model_trainer.moments().step == 1);
     set_first(0);  // once it is well again, training goes on
@@ -339,7 +339,7 @@ TEST_CASE("fit: training stops after `patience` epochs without improvement; with
   options.patience = 3;
   fast_run mine(options);
   std::map<std::int64_t, bool> better;
-  // what is learnt is the contrary of what is asked
+  // the training targets contradict the validation targets
   seq2seq::fit(mine.model_trainer, digits{12}, digits{12, true}, mine.progress,
                {.on_epoch = [&](seq2seq::training_progress const& p, bool is) { better[p.epoch] = is; }});
   CHECK(mine.progress.finished);

@@ -78,7 +78,7 @@ seq2seq::training_progress timeless(seq2seq::training_progress p) {
   return p;
 }
 
-std::string complaint_of_reading(std::filesystem::path const& path) {
+std::string error_message_of_reading(std::filesystem::path const& path) {
   run reader;
   return complaint<file_error>([&] { return reader.restore(path); });
 }
@@ -212,22 +212,22 @@ TEST_CASE("training state: the state of another run is refused; the message cont
 TEST_CASE("training state: a damaged file is a file_error that begins with its path") {
   temporary_directory const directory;
   auto const path = directory / "state";
-  CHECK(complaint_of_reading(path).starts_with(path.string()));  // there is none
+  CHECK(error_message_of_reading(path).starts_with(path.string()));  // there is none
   run trained;
   trained.train_until(4);
   trained.save(path);
-  CHECK(complaint_of_reading(path) == "");
+  CHECK(error_message_of_reading(path) == "");
   auto const whole = read_file(path);
   for (std::size_t length :
        {std::size_t{0}, std::size_t{1}, std::size_t{8}, std::size_t{100}, whole.size() / 2, whole.size() - 1}) {
     CAPTURE(length);
     put(path, std::string_view(whole).substr(0, length));
-    CHECK(complaint_of_reading(path).starts_with(path.string()));
+    CHECK(error_message_of_reading(path).starts_with(path.string()));
   }
   put(path, whole + "x");
-  CHECK(complaint_of_reading(path).starts_with(path.string()));
+  CHECK(error_message_of_reading(path).starts_with(path.string()));
   put(path, "{\"progress\": 1}");
-  CHECK(complaint_of_reading(path).starts_with(path.string()));
+  CHECK(error_message_of_reading(path).starts_with(path.string()));
 }
 
 TEST_CASE("training state: another safetensors file is refused with an explanation") {
@@ -235,13 +235,13 @@ TEST_CASE("training state: another safetensors file is refused with an explanati
   auto const path = directory / "state";
   auto const message_after = [&](auto change) {
     write_changed(path, change);
-    auto const words = complaint_of_reading(path);
-    CHECK((words.empty() || words.starts_with(path.string())));
-    return words;
+    auto const message = error_message_of_reading(path);
+    CHECK((message.empty() || message.starts_with(path.string())));
+    return message;
   };
-  auto const check_message = [](std::string const& words, std::string_view part) {
-    CAPTURE(words);
-    CHECK(words.find(part) != words.npos);
+  auto const check_message = [](std::string const& message, std::string_view part) {
+    CAPTURE(message);
+    CHECK(message.find(part) != message.npos);
   };
   CHECK(message_after([](metadata&, auto&, auto&) {}) == "");
   check_message(message_after([](metadata& meta, auto&, auto&) { meta.clear(); }), "expected a training state");

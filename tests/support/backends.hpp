@@ -2,7 +2,7 @@
 // Laws are tested on every backend: TEST_CASE_TEMPLATE("…", B, MQL4GREC_TEST_BACKENDS). That a fast backend equals the
 // reference is tested for each scalar: TEST_CASE_TEMPLATE("…", S, MQL4GREC_TEST_FAST_SETTINGS), with S::backend and
 // S::scalar. The list is chosen here, once: the same files are compiled for the host, with the portable GPU systems
-// where CCCL was found, and by nvcc for CUDA alone.
+// where CCCL was found, and by nvcc only for CUDA.
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/backend/reference/reference.hpp"
 #if defined(__CUDACC__)
@@ -43,7 +43,7 @@ struct setting {
   using scalar = T;
 };
 
-/// How far a backend may be from the exact result, as CHECK_CLOSE takes it: sums in another order, exp by a polynomial.
+/// A backend's tolerance relative to the exact result, for CHECK_CLOSE: sums in another order, exp by a polynomial.
 template <class B, class T>
 inline constexpr double tolerance = std::is_same_v<T, float> ? 2e-5 : 1e-12;
 

@@ -14,10 +14,10 @@
 #include "mql4grec/core/error.hpp"
 #include "support/tensors.hpp"
 
-#define CHECK_CLOSE(...)                                                \
-  do {                                                                  \
-    auto const closeness = ::mql4grec::test::compare(__VA_ARGS__);      \
-    CHECK_MESSAGE(closeness.holds, #__VA_ARGS__ ": ", closeness.words); \
+#define CHECK_CLOSE(...)                                                  \
+  do {                                                                    \
+    auto const closeness = ::mql4grec::test::compare(__VA_ARGS__);        \
+    CHECK_MESSAGE(closeness.holds, #__VA_ARGS__ ": ", closeness.message); \
   } while (false)
 
 namespace mql4grec::test {
@@ -78,29 +78,28 @@ numbers numbers_of(R const& range) {
 
 struct verdict {
   bool holds;
-  std::string words;
+  std::string message;
 };
 
-inline std::string shape_in_words(std::vector<index_t> const& extents) {
+inline std::string shape_text(std::vector<index_t> const& extents) {
   if (extents.empty()) return "a number";
-  std::string words = std::to_string(extents[0]);
-  for (std::size_t i = 1; i < extents.size(); ++i) words += " × " + std::to_string(extents[i]);
-  return words;
+  std::string message = std::to_string(extents[0]);
+  for (std::size_t i = 1; i < extents.size(); ++i) message += " × " + std::to_string(extents[i]);
+  return message;
 }
 
-inline std::string place_in_words(std::vector<index_t> const& extents, std::size_t at) {
+inline std::string place_text(std::vector<index_t> const& extents, std::size_t at) {
   if (extents.empty()) return "it";
   auto rest = static_cast<index_t>(at);
-  std::string words;
+  std::string message;
   for (std::size_t i = extents.size(); i-- > 0; rest /= extents[i])
-    words = std::to_string(rest % extents[i]) + (words.empty() ? "" : ", " + words);
-  return "(" + words + ") of " + shape_in_words(extents);
+    message = std::to_string(rest % extents[i]) + (message.empty() ? "" : ", " + message);
+  return "(" + message + ") of " + shape_text(extents);
 }
 
 inline verdict compare_numbers(numbers const& actual, numbers const& expected, double tolerance) {
   if (actual.extents != expected.extents)
-    return {false,
-            "the shape is " + shape_in_words(actual.extents) + " instead of " + shape_in_words(expected.extents)};
+    return {false, "the shape is " + shape_text(actual.extents) + " instead of " + shape_text(expected.extents)};
   double worst = 0;  // by how many times its allowance an entry differs
   std::size_t at = 0, apart = 0;
   for (std::size_t i = 0; i < actual.values.size(); ++i) {
@@ -113,12 +112,12 @@ inline verdict compare_numbers(numbers const& actual, numbers const& expected, d
     if (apart == 1 || excess > worst) worst = excess, at = i;
   }
   if (apart == 0) return {true, {}};
-  std::ostringstream words;
+  std::ostringstream message;
   double const x = actual.values[at], y = expected.values[at];
-  words << std::setprecision(10) << place_in_words(actual.extents, at) << " is " << x << " instead of " << y
-        << ": the difference is " << x - y << ", allowed " << tolerance * std::max(1.0, std::abs(y)) << " (tolerance "
-        << tolerance << "); " << apart << " of " << actual.values.size() << " entries are apart";
-  return {false, words.str()};
+  message << std::setprecision(10) << place_text(actual.extents, at) << " is " << x << " instead of " << y
+          << ": the difference is " << x - y << ", allowed " << tolerance * std::max(1.0, std::abs(y)) << " (tolerance "
+          << tolerance << "); " << apart << " of " << actual.values.size() << " entries are apart";
+  return {false, message.str()};
 }
 
 template <class Actual, class Expected>

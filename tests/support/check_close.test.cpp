@@ -12,7 +12,7 @@ using namespace mql4grec::test;
 TEST_CASE("check_close: a failure contains the worst entry, both values, the difference and the tolerance") {
   auto const verdict = compare(matrix{{1., 2., 3.}, {4., 5.5, 6.1}}, matrix{{1., 2., 3.}, {4., 5., 6.}}, 1e-3);
   CHECK_FALSE(verdict.holds);
-  CHECK(verdict.words ==
+  CHECK(verdict.message ==
         "(1, 1) of 2 × 3 is 5.5 instead of 5: the difference is 0.5, allowed 0.005 (tolerance 0.001); 2 of 6 entries "
         "are apart");
 }
@@ -26,7 +26,7 @@ TEST_CASE("check_close: NaN never matches, and infinity matches only itself") {
 }
 
 TEST_CASE("check_close: other shapes are never close") {
-  CHECK(compare(vector{1.f}, matrix{{1.f}}, 1).words == "the shape is 1 instead of 1 × 1");
+  CHECK(compare(vector{1.f}, matrix{{1.f}}, 1).message == "the shape is 1 instead of 1 × 1");
   CHECK_FALSE(compare(std::vector{1, 2}, std::vector{1, 2, 3}, 1).holds);
 }
 

@@ -15,11 +15,11 @@
 namespace mql4grec::test {
 
 inline std::filesystem::path data_directory() {
-  char const* const asked = std::getenv("MQL4GREC_DATA");
-  return asked && *asked ? asked : MQL4GREC_TEST_DATA_DIR;
+  char const* const directory = std::getenv("MQL4GREC_DATA");
+  return directory && *directory ? directory : MQL4GREC_TEST_DATA_DIR;
 }
 
-/// The folder of a dataset ("Instruments"); nothing, said aloud, where it is absent:
+/// The folder of a dataset ("Instruments"); an empty path, with a message, if it is absent:
 /// `auto const folder = real_dataset("Games"); if (!folder) return;`
 inline std::optional<std::filesystem::path> real_dataset(std::string const& name) {
   auto const root = data_directory();

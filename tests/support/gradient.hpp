@@ -1,6 +1,6 @@
 #pragma once
 // The complex step (Squire & Trapp 1998): f'(x) = Im f(x + ih) / h. Nothing cancels, so h may be tiny and the result is
-// exact to rounding. f has to be analytic, that is to say: written without abs, conj, or comparisons of anything but
+// exact to rounding. f has to be analytic, that is, written without abs, conj, or comparisons of anything but
 // real parts.
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 #pragma once
-// What every reader of files from strangers must stand. `read(path)` reads all of a file, or throws file_error.
+// Checks for every reader of untrusted files. `read(path)` reads all of a file, or throws file_error.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
@@ -37,9 +37,9 @@ void check_damaged(std::string const& whole, std::string_view likely, std::size_
       bytes[static_cast<std::size_t>(random.below(static_cast<index_t>(within)))] =
           likely[static_cast<std::size_t>(random.below(std::ssize(likely)))];
     put(directory / "f", bytes);
-    auto const said = complaint<file_error>([&] { read(directory / "f"); });
+    auto const message = complaint<file_error>([&] { read(directory / "f"); });
     std::filesystem::remove(directory / "f");
-    REQUIRE(said.find('\n') == std::string::npos);
+    REQUIRE(message.find('\n') == std::string::npos);
   }
 }
 
@@ -48,10 +48,10 @@ template <class Read>
 void check_no_regular_file(Read&& read) {
   temporary_directory const directory;
   REQUIRE(::mkfifo((directory / "pipe").c_str(), 0600) == 0);
-  auto const said = [&](std::filesystem::path const& path) { return complaint<file_error>([&] { read(path); }); };
-  CHECK(said(directory / "pipe") == (directory / "pipe").string() + ": isn't a regular file");
-  CHECK(said(directory.path()) == directory.path().string() + ": isn't a regular file");
-  CHECK(said(directory / "f") ==
+  auto const error_of = [&](std::filesystem::path const& path) { return complaint<file_error>([&] { read(path); }); };
+  CHECK(error_of(directory / "pipe") == (directory / "pipe").string() + ": isn't a regular file");
+  CHECK(error_of(directory.path()) == directory.path().string() + ": isn't a regular file");
+  CHECK(error_of(directory / "f") ==
         (directory / "f").string() + ": can't be opened for reading: No such file or directory");
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Runs a test on every instruction set that the machine and the library share, whatever would be chosen by itself.
+// Runs a test on every instruction set that machine and library support, regardless of the default choice.
 #include <doctest/doctest.h>
 
 #include <string>
@@ -17,7 +17,8 @@ inline std::string name_of(cpu::instruction_set set) {
   return "unknown";
 }
 
-/// task() with each instruction set in turn, the best one last and again in force afterwards, whatever is thrown.
+/// Calls task() with each instruction set, the best one last. The best one is restored afterwards, also after an
+/// exception.
 template <class Task>
 void for_each_instruction_set(Task&& task) {
   using enum cpu::instruction_set;

@@ -1,5 +1,5 @@
 #pragma once
-// T5s small enough to differentiate by hand, and batches for them.
+// T5s small enough for numerical differentiation, and batches for them.
 #include "mql4grec/seq2seq/frozen_t5.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
 #include "mql4grec/seq2seq/pass.hpp"

@@ -1,5 +1,5 @@
 #pragma once
-// Small tensors for tests: `vector{1.f, 2.f}` and `matrix{{1.f, 2.f}, {3.f, 4.f}}` are written by hand, `on(backend,
+// Small tensors for tests: `vector{1.f, 2.f}` and `matrix{{1.f, 2.f}, {3.f, 4.f}}` are literals, `on(backend,
 // tensor)` gives a backend its own copy, which converts to the views that operations take.
 #include <algorithm>
 #include <complex>
@@ -39,7 +39,7 @@ struct matrix {
   shape extent;
   std::vector<T> values;  // row-major
 
-  matrix() = default;  // else nvcc takes {} for a list of one empty row
+  matrix() = default;  // otherwise nvcc interprets {} as a list of one empty row
   matrix(std::initializer_list<std::initializer_list<T>> rows)
       : extent{std::ssize(rows), rows.size() ? std::ssize(*rows.begin()) : 0} {
     for (auto const& row : rows) values.insert(values.end(), row);
@@ -160,7 +160,7 @@ T poison() {
     return T{};
 }
 
-/// An output that nobody has written yet: every entry is NaN, so that one left out is found.
+/// An output that hasn't been written yet: every entry is NaN, so that a missing one is found.
 template <class T, Backend B>
 tensor_on<T, B, 2> poisoned(B& b, shape s, index_t gap = 0) {
   return {b, s, gap, poison<T>()};

@@ -1,7 +1,7 @@
 // In place of the CUDA runtime and cuBLASLt, where there is no GPU: memory is the host's, kernels and products are
 // counted and not run, and what CUDA would refuse is written down: waiting, allocating or copying while a stream is
-// captured, launches that no GPU takes, copies beyond an allocation. So it is known without a device how often the host
-// steps in, and that what is captured can be.
+// captured, launches that every GPU rejects, copies beyond an allocation. So it is known without a device how often the
+// host steps in, and that what is captured can be.
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
@@ -23,7 +23,7 @@ struct runtime {
   cuda_counts counts;
   bool capturing = false;
   std::map<void const*, std::string> kernel_names;
-  std::map<void const*, std::size_t> shared_allowed;  // of kernels that asked for more than is there without asking
+  std::map<void const*, std::size_t> shared_allowed;  // of kernels that opted in to more than the default
   std::map<char const*, std::size_t> device_memory;
   std::set<std::string> seen;
   std::vector<cudaLaunchConfig_t> configurations;
@@ -39,7 +39,7 @@ struct runtime {
   }
   void launch(void const* kernel, dim3 grid, dim3 block, std::size_t shared) {
     auto const known = kernel_names.find(kernel);
-    auto const name = known == kernel_names.end() ? "a kernel that nobody registered" : known->second;
+    auto const name = known == kernel_names.end() ? "an unregistered kernel" : known->second;
     auto const allowed = shared_allowed.contains(kernel) ? shared_allowed[kernel] : shared_without_asking;
     if (known == kernel_names.end() || grid.x == 0 || grid.x > 0x7fffffffu || block.x == 0 || block.x > 1024 ||
         shared > allowed)
@@ -50,9 +50,9 @@ struct runtime {
   }
   void expect_inside(void const* place, std::size_t bytes, char const* call) {
     auto const at = static_cast<char const*>(place);
-    auto const behind = device_memory.upper_bound(at);
-    if (behind == device_memory.begin()) return complain(std::string(call) + " of memory that isn't the device's");
-    auto const& [begin, size] = *std::prev(behind);
+    auto const after = device_memory.upper_bound(at);
+    if (after == device_memory.begin()) return complain(std::string(call) + " of memory that isn't the device's");
+    auto const& [begin, size] = *std::prev(after);
     if (at + bytes > begin + size) complain(std::string(call) + " beyond the end of an allocation");
   }
   void copy(void* to, void const* from, std::size_t bytes, cudaMemcpyKind kind, char const* call) {
@@ -145,7 +145,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* what, void const*) {
 }
 cudaError_t cudaFuncSetAttribute(void const* kernel, cudaFuncAttribute, int bytes) {
   if (static_cast<std::size_t>(bytes) > shared_at_most)
-    state().complain("a kernel asks for " + std::to_string(bytes) + " bytes of shared memory");
+    state().complain("a kernel requests " + std::to_string(bytes) + " bytes of shared memory");
   state().shared_allowed[kernel] = static_cast<std::size_t>(bytes);
   return cudaSuccess;
 }

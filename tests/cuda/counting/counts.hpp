@@ -1,5 +1,5 @@
 #pragma once
-// What the library asked of CUDA while counting_runtime.cpp stood in its place.
+// The calls to CUDA that the library made while counting_runtime.cpp replaced the runtime.
 #include <set>
 #include <string>
 #include <vector>
@@ -10,7 +10,7 @@ struct cuda_counts {
   long kernels = 0, products = 0;                    ///< started by the host, one by one
   long captured_kernels = 0, captured_products = 0;  ///< that became part of a graph
   long graphs = 0;                                   ///< started, each with one call
-  long uploads = 0;                                  ///< copies to the device that nobody waits for
+  long uploads = 0;                                  ///< asynchronous copies to the device
   long waits = 0;                                    ///< for the device
   long allocations = 0;                              ///< of device memory, and its return
   std::vector<std::string> wrong;                    ///< what CUDA would have refused

@@ -57,7 +57,7 @@ void print_counts(std::string const& what, cuda_counts const& c) {
 TEST_CASE("CUDA calls: a repeated training step is one graph, two uploads and one wait") {
   device b({.products = precision::bf16});
   seq2seq::t5<device, float> model(b, {.vocabulary = 2100});
-  seq2seq::trainer<device, float> teacher(b, model, {});
+  seq2seq::trainer<device, float> trainer(b, model, {});
   tasks::batch all;
   for (index_t i = 0; i < 3000; ++i) histories{3000}.write(i, 1, 0, all);
   seq2seq::device_dataset<device> set;
@@ -65,7 +65,7 @@ TEST_CASE("CUDA calls: a repeated training step is one graph, two uploads and on
   std::vector<index_t> which(1024);
   for (int step = 0; step < 5; ++step) {
     for (index_t i = 0; i < 1024; ++i) which[static_cast<std::size_t>(i)] = 2 * i;  // one shape
-    teacher.step(set, which, 1e-4);
+    trainer.step(set, which, 1e-4);
     auto const counts = take_counts();
     check_nothing_wrong(counts);
     print_counts("a training step", counts);
@@ -82,9 +82,9 @@ TEST_CASE(
     "CUDA calls: a training with validation makes no invalid call, and doesn't allocate once all shapes are known") {
   device b({.products = precision::bf16});
   seq2seq::t5<device, float> model(b, {.vocabulary = 2100});
-  seq2seq::trainer<device, float> teacher(b, model, {.epochs = 5, .batch_size = 512, .patience = 0});
+  seq2seq::trainer<device, float> trainer(b, model, {.epochs = 5, .batch_size = 512, .patience = 0});
   training_progress progress;
-  fit(teacher, histories{3000}, histories{1500}, progress, {.on_epoch = [&](training_progress const& p, bool) {
+  fit(trainer, histories{3000}, histories{1500}, progress, {.on_epoch = [&](training_progress const& p, bool) {
         auto const counts = take_counts();
         check_nothing_wrong(counts);
         if (p.epoch > 1) CHECK(counts.allocations == 0);
@@ -130,9 +130,9 @@ TEST_CASE(
   quantize::rq_vae<device, float> model(b, {.input_width = 384});
   auto const memory = random_features(5000, 384);
   matrix_features const features({memory.view_all().data, 5000, 384});
-  for (index_t const resident : {index_t{1} << 30, index_t{0}}) {
+  for (index_t const device_bytes : {index_t{1} << 30, index_t{0}}) {
     quantize::rq_vae_trainer<device, float> trainer(b, model, {.revive_after = 1'000});
-    training_rows<device, matrix_features> batches(b, features, 2048, resident);
+    training_rows<device, matrix_features> batches(b, features, 2048, device_bytes);
     std::vector<index_t> which(2048);
     std::iota(which.begin(), which.end(), index_t{7});
     for (int step = 0; step < 5; ++step) {
@@ -142,7 +142,7 @@ TEST_CASE(
       print_counts("a translator's step", counts);
       if (step < 3) continue;
       CHECK(counts.graphs == 1);
-      CHECK(counts.kernels + counts.products == (resident > 0 ? 1 : 0));  // the batch is gathered
+      CHECK(counts.kernels + counts.products == (device_bytes > 0 ? 1 : 0));  // the batch is gathered
       CHECK(counts.uploads == 2);  // which rows, or the rows; learning rate and number
       CHECK(counts.waits <= 5);    // norm, reconstruction, quantization, nearest codes; a buffer that is written again
       CHECK(counts.allocations == 0);

@@ -1,6 +1,6 @@
 #include <mql4grec/mql4grec.hpp>
 
-// A consumer embeds the whole system, not one header: a tiny model that answers for a catalog built by hand.
+// A consumer embeds the whole system, not one header: a tiny model that recommends items of a catalog constructed here.
 int main() {
   using namespace mql4grec;
   vocabulary const vocab;
