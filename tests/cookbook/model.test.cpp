@@ -41,6 +41,23 @@ struct previous_item {
 static_assert(tasks::Task<previous_item>);
 // example-end own_task
 
+// example-begin own_query
+/// The next item after the last one, which is read in both modalities.
+struct after_last_item {
+  modality to = modality::text;
+
+  void each_example(dataset const& data, split part, tasks::example_sink const& sink) const {
+    tasks::next_item{.from = to, .to = to, .max_history = 1}.each_example(data, part, sink);
+  }
+  void write_query(std::span<item_id const> history, tasks::query_context const& context, tasks::batch& out) const {
+    if (!history.empty())
+      for (auto const kind : {modality::text, modality::image}) out.add_input(context.table(kind).of(history.back()));
+    out.close_input();
+  }
+};
+static_assert(tasks::QueryTask<after_last_item>);
+// example-end own_query
+
 // example-begin own_fusion
 /// The lists one after another: images only complete the list of texts.
 struct text_first {
@@ -149,6 +166,13 @@ TEST_CASE("cookbook: own tasks") {
   tasks::batch out;
   examples.write(examples.size() - 1, 42, 0, out);
   CHECK(out.targets.size() == 5);  // four codes and </s>
+
+  cpu::backend backend;
+  // example-begin use_own_query
+  tasks.queries = {after_last_item{modality::text}, after_last_item{modality::image}};
+  recommender<> const service(backend, untrained_model(backend), {vocab, tasks}, data.tokens);
+  // example-end use_own_query
+  CHECK(service.recommend(data.interactions.of(user_id{0}), 5).size() == 5);
 }
 
 TEST_CASE("cookbook: a run in a directory, interrupted and resumed; a recommender of its model") {
@@ -275,7 +299,8 @@ TEST_CASE("cookbook: a beam search") {
   search::item_trie const trie(data.table(modality::text));
   tasks::batch queries;  // any number of users at once
   for (auto const user : {user_id{0}, user_id{1}})
-    tasks.query(modality::text).write_query(data.interactions.of(user), {.tables = data.tokens, .vocab = vocab}, queries);
+    tasks.query(modality::text)
+        .write_query(data.interactions.of(user), {.tables = data.tokens, .vocab = vocab}, queries);
   beam_options const options{.beams = 10};
   search::beams const found = search::beam_search(backend, model, trie, queries, options);
   ranking const best = rank::ranking_of(found, 0, trie);  // of the first query
