@@ -5,6 +5,8 @@ A ```cpp block in README.md or docs/*.md follows a line
     <!-- from path/to/file.cpp:tag -->
 
 and equals what that file holds between `// example-begin tag` and `// example-end tag`. --fix quotes again.
+
+Every name that mql4grec.hpp re-exports occurs in the code of docs/cookbook.md.
 """
 import re
 import sys
@@ -51,8 +53,18 @@ def check(repository, fix):
             print(f"quoted again: {document.relative_to(repository)}")
 
 
+def without_example(repository):
+    """The names that mql4grec.hpp re-exports and the cookbook doesn't use."""
+    names = re.findall(r"^using \w+::(\w+);$", (repository / "include/mql4grec/mql4grec.hpp").read_text(), re.M)
+    cookbook = (repository / "docs/cookbook.md").read_text()
+    used = {word for block in BLOCK.finditer(cookbook) for word in re.findall(r"\w+", block["code"])}
+    for name in sorted(set(names) - used):
+        yield f"docs/cookbook.md: no example of {name}, which mql4grec.hpp re-exports"
+
+
 if __name__ == "__main__":
     arguments = [argument for argument in sys.argv[1:] if argument != "--fix"]
-    problems = list(check(Path(arguments[0] if arguments else "."), "--fix" in sys.argv))
-    print("\n".join(problems) or "every code block is a quotation")
+    root = Path(arguments[0] if arguments else ".")
+    problems = [*check(root, "--fix" in sys.argv), *without_example(root)]
+    print("\n".join(problems) or "every code block is a quotation, and the cookbook is complete")
     sys.exit(bool(problems))
