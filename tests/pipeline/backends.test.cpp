@@ -76,8 +76,7 @@ translated learnt(B backend) {
                 {.on_step = [&](auto const&, quantize::rq_vae_losses const& losses, std::int64_t) {
                   out.losses.push_back(losses.total);
                 }});
-  out.catalog =
-      pipeline::translate_catalog(backend, model, features, all_items(), quantize::reallocate{}, [](index_t) {});
+  out.catalog = pipeline::translate_catalog(backend, model, features, {.rows = all_items()});
   return out;
 }
 
@@ -91,7 +90,7 @@ pipeline::translated_catalog clustered(B backend, index_t rotation_rounds) {
                                   {.codes = {8, 8, 16}, .rotation_rounds = rotation_rounds}, features);
   auto const model = quantize::read_residual_kmeans(backend, root / "run/model.safetensors");
   CHECK((model.rotated() || rotation_rounds == 0));
-  return pipeline::translate_catalog(backend, model, features, all_items(), quantize::reallocate{}, [](index_t) {});
+  return pipeline::translate_catalog(backend, model, features, {.rows = all_items()});
 }
 
 }  // namespace

@@ -89,7 +89,7 @@ TEST_CASE("RQ-VAE learner: a run saved after any step and restored ends with the
     CAPTURE(stop);
     run first(4, 2), second(4, 2);
     first.until(stop);
-    train::write_state(root / "state", first.trainer, first.progress, first.conditions);
+    train::write_state(root / "state", first.trainer, first.progress, {std::make_shared<json const>(first.conditions)});
     second.progress = train::read_state<quantize::rq_vae_progress>(root / "state", second.trainer, second.conditions);
     second.until(100000);
     CHECK(second.parameters() == whole.parameters());
@@ -102,7 +102,7 @@ TEST_CASE("RQ-VAE learner: the state of another run is refused with the conditio
   run one(4), more(5), other(4);
   other.options.evaluate_every = 1;
   other.conditions = quantize::run_conditions(other.options, other.model.config(), items);
-  train::write_state(root / "state", one.trainer, one.progress, one.conditions);
+  train::write_state(root / "state", one.trainer, one.progress, {std::make_shared<json const>(one.conditions)});
   CHECK(complaint<file_error>([&] {
           return train::read_state<quantize::rq_vae_progress>(root / "state", other.trainer, other.conditions);
         }) == (root / "state").string() + ": belongs to a run with evaluate_every = 2, but this one has 1");

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <map>
+#include <memory>
 #include <string>
 
 #include "core/temporary_directory.hpp"
@@ -54,7 +55,9 @@ struct run {
                  {.should_stop = [&](seq2seq::training_progress const& p) { return p.step >= step; }});
   }
   void train_to_the_end() { train_until(1000); }
-  void save(std::filesystem::path const& path) const { train::write_state(path, model_trainer, progress, conditions); }
+  void save(std::filesystem::path const& path) const {
+    train::write_state(path, model_trainer, progress, {std::make_shared<json const>(conditions)});
+  }
   void restore(std::filesystem::path const& path) {
     progress = train::read_state<seq2seq::training_progress>(path, model_trainer, conditions);
   }

@@ -88,7 +88,8 @@ class on_backend final : public compute {
     auto const owned = std::make_shared<pair>(pair{std::move(backend), std::move(model)});
     return [owned](embed::npy_features const& features, std::vector<index_t> rows,
                    pipeline::any_collision_policy const& policy, std::function<void(index_t)> const& progress) {
-      return pipeline::translate_catalog(owned->backend, owned->model, features, std::move(rows), policy, progress);
+      return pipeline::translate_catalog(owned->backend, owned->model, features,
+                                         {.rows = std::move(rows), .policy = policy, .progress = progress});
     };
   }
 

@@ -12,13 +12,14 @@ namespace mql4grec::language {
 
 namespace detail {
 
-/// The code of a token, which must belong to the given level of the modality.
-MQL4GREC_DEFINITION index_t code_in(std::filesystem::path const& path, std::string const& item, index_t level,
-                                    json const& entry, modality_tokens const& family) {
+/// The code of the token at a level, which must belong to that level of the modality.
+MQL4GREC_DEFINITION index_t code_of(index_entry const& entry, index_t level, modality_tokens const& family) {
+  auto const& [path, item, tokens] = entry;
+  json const& token = tokens[to_size(level)];
   constexpr index_t most = index_t{1} << 20;  // limits the memory that a damaged file can request
-  expects_file(entry.is_string(), path, "item ", item, ", place ", level, ": expected a token like \"<",
-               family.prefix_of(level), "_12>\", found a ", entry.type_name());
-  auto const& text = entry.get_ref<std::string const&>();
+  expects_file(token.is_string(), path, "item ", item, ", place ", level, ": expected a token like \"<",
+               family.prefix_of(level), "_12>\", found a ", token.type_name());
+  auto const& text = token.get_ref<std::string const&>();
   auto const word = split_word(text);
   expects_file(word && word->prefix == family.prefix_of(level), path, "item ", item, ", place ", level, ": '", text,
                "' does not belong there, expected one like <", family.prefix_of(level), "_0>");
@@ -28,8 +29,8 @@ MQL4GREC_DEFINITION index_t code_in(std::filesystem::path const& path, std::stri
 }
 
 /// Extends the shape to the sequence of one more item.
-MQL4GREC_DEFINITION void widen(index_shape& shape, std::filesystem::path const& path, std::string const& item,
-                               json const& list, modality_tokens const& family) {
+MQL4GREC_DEFINITION void widen(index_shape& shape, index_entry const& entry, modality_tokens const& family) {
+  auto const& [path, item, list] = entry;
   constexpr index_t most_levels = 27;  // one letter per level, and a disambiguating suffix
   expects_file(list.is_array(), path, "item ", item, ": expected a list of tokens, found a ", list.type_name());
   auto const levels = std::ssize(list);
@@ -39,7 +40,7 @@ MQL4GREC_DEFINITION void widen(index_shape& shape, std::filesystem::path const& 
   expects_file(levels == std::ssize(shape.codes), path, "item ", item, " has ", levels, " tokens, expected ",
                shape.codes.size(), ", as many as item ", shape.item, " has");
   for (std::size_t l = 0; l < list.size(); ++l)
-    shape.codes[l] = std::max(shape.codes[l], code_in(path, item, static_cast<index_t>(l), list[l], family) + 1);
+    shape.codes[l] = std::max(shape.codes[l], code_of(entry, static_cast<index_t>(l), family) + 1);
 }
 
 }  // namespace detail
@@ -47,7 +48,7 @@ MQL4GREC_DEFINITION void widen(index_shape& shape, std::filesystem::path const& 
 MQL4GREC_DEFINITION index_shape read_index_shape(std::filesystem::path const& path, modality_tokens const& family) {
   auto const content = detail::parse_object(path, "an object {\"item\": [token, …], …}");
   index_shape shape;
-  for (auto const& [item, list] : content) detail::widen(shape, path, item, list, family);
+  for (auto const& [item, list] : content) detail::widen(shape, {path, item, list}, family);
   return shape;
 }
 

@@ -21,9 +21,10 @@ MQL4GREC_DEFINITION std::string words_of_level(vocabulary const& vocab, modality
   return vocab.word(kind, level, code_t{0}) + " to " + vocab.word(kind, level, code_t(vocab.codes(kind, level) - 1));
 }
 
-/// Reads the tokens of one item from its JSON list.
-MQL4GREC_DEFINITION void read_sequence(std::filesystem::path const& path, std::string const& item, json const& list,
-                                       vocabulary const& vocab, modality kind, std::vector<token_t>& sequence) {
+/// Reads the tokens of one item.
+MQL4GREC_DEFINITION void read_sequence(index_entry const& from, vocabulary const& vocab, modality kind,
+                                       std::vector<token_t>& sequence) {
+  auto const& [path, item, list] = from;
   auto const levels = vocab.levels(kind);
   expects_file(list.is_array(), path, "item ", item, ": expected a list of ", levels, " tokens, found a ",
                list.type_name());
@@ -64,7 +65,7 @@ MQL4GREC_DEFINITION token_table read_token_table(std::filesystem::path const& pa
   std::vector<token_t> sequence;
   for (auto const& [item, key] : items) {
     expects_file(!table.has(item_id(item)), path, "item ", item, " appears twice");
-    detail::read_sequence(path, *key, content.at(*key), vocab, kind, sequence);
+    detail::read_sequence({path, *key, content.at(*key)}, vocab, kind, sequence);
     table.set(item_id(item), sequence);
   }
   return table;

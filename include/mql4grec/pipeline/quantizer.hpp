@@ -49,12 +49,13 @@ namespace detail {
 
 embed::feature_scaling scaling_for(quantizer_run const& run, embed::feature_statistics const& seen);
 
-train::run_description describe(quantizer_run const& run, quantize::rq_vae_config const& model, index_t items,
-                                embed::feature_scaling const& scaling, train::backend_settings const& backend);
+/// `run`: with the input width of the model.
+train::run_description describe(quantizer_run const& run, index_t items, embed::feature_scaling const& scaling,
+                                train::backend_settings const& backend);
 
-/// Writes translator.json of an RQ-VAE, with the last evaluation.
-void write_description(quantizer_run const& run, quantize::rq_vae_config const& model,
-                       embed::feature_scaling const& scaling, quantize::rq_vae_progress const& p);
+/// Writes translator.json of an RQ-VAE, with the last evaluation. `run`: with the input width of the model.
+void write_description(quantizer_run const& run, embed::feature_scaling const& scaling,
+                       quantize::rq_vae_progress const& p);
 
 struct residual_kmeans_shape {
   index_t input_width;
@@ -83,7 +84,7 @@ class quantizer_files : public train::state_files<quantize::rq_vae_trainer<B, fl
     copy(trainer_.model().parameters(), plain.parameters());
     quantize::fold_scaling(plain, scaling_);
     quantize::write_rq_vae(directory / "model.safetensors", plain);
-    write_description(run_, trainer_.model().config(), scaling_, p);
+    write_description(run_, scaling_, p);
   }
   void end(std::filesystem::path const&, quantize::rq_vae_progress const&) const {}
   bool saves_after_epoch(quantize::rq_vae_progress const& p) const { return p.history.back().evaluation.has_value(); }
@@ -101,21 +102,20 @@ class quantizer_files : public train::state_files<quantize::rq_vae_trainer<B, fl
 /// be written, and training_error if a loss isn't finite or a codebook has collapsed; in every case the files of the
 /// last good state remain.
 template <Backend B, embed::FeatureSource F>
-quantizer_run_result train_quantizer(B& backend, quantizer_run const& run, F const& features,
+quantizer_run_result train_quantizer(B& backend, quantizer_run run, F const& features,
                                      embed::feature_statistics const& seen,
                                      quantizer_run_observer const& observer = {}) {
-  train::run_directory const directory(run.out, run.resume);
-  auto config = run.model;
-  config.input_width = features.width();
-  quantize::rq_vae<B, float> model(backend, config);
+  train::run_directory const directory(run.out, {.resume = run.resume});
+  run.model.input_width = features.width();
+  quantize::rq_vae<B, float> model(backend, run.model);
   quantize::initialize(model, run.options.seed);
   auto const scaling = detail::scaling_for(run, seen);
   embed::scaled_features const scaled(features, scaling);
   quantize::rq_vae_trainer<B, float> trainer(backend, model, run.options.training);
   quantize::rq_vae_learner learner(trainer, scaled, run.options);
-  detail::quantizer_files files(
-      trainer, detail::describe(run, config, features.rows(), scaling, train::settings_of(backend)), run, scaling);
-  return train::run(learner, files, directory, run.limits, observer);
+  detail::quantizer_files files(trainer, detail::describe(run, features.rows(), scaling, train::settings_of(backend)),
+                                run, scaling);
+  return train::run(learner, files, directory, {.limits = run.limits, .observer = observer});
 }
 
 /// Fits residual k-means on the rows instead of an RQ-VAE, in one call that can't be resumed. Of `run`, only `out` and

@@ -15,22 +15,22 @@ MQL4GREC_DEFINITION embed::feature_scaling scaling_for(quantizer_run const& run,
   return how;
 }
 
-MQL4GREC_DEFINITION train::run_description describe(quantizer_run const& run, quantize::rq_vae_config const& model,
-                                                    index_t items, embed::feature_scaling const& scaling,
+MQL4GREC_DEFINITION train::run_description describe(quantizer_run const& run, index_t items,
+                                                    embed::feature_scaling const& scaling,
                                                     train::backend_settings const& backend) {
-  json conditions = quantize::run_conditions(run.options, model, items);
+  json conditions = quantize::run_conditions(run.options, run.model, items);
   conditions["scale"] = scaling.scale;
   return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(backend)};
 }
 
-MQL4GREC_DEFINITION void write_description(quantizer_run const& run, quantize::rq_vae_config const& model,
-                                           embed::feature_scaling const& scaling, quantize::rq_vae_progress const& p) {
+MQL4GREC_DEFINITION void write_description(quantizer_run const& run, embed::feature_scaling const& scaling,
+                                           quantize::rq_vae_progress const& p) {
   auto const& epoch = p.history.back();
   write_json(run.out / "translator.json",
              {{"quantizer", "rq-vae"},
               {"modality", language::name_of(run.kind)},
-              {"input_width", model.input_width},
-              {"codes", model.codes},
+              {"input_width", run.model.input_width},
+              {"codes", run.model.codes},
               {"epoch", p.epoch},
               {"reconstruction_error",
                epoch.evaluation->reconstruction_error / std::pow(static_cast<double>(scaling.scale), 2)},

@@ -98,7 +98,7 @@ class t5_files : public train::state_files<Trainer, seq2seq::training_progress> 
 /// the loss isn't finite; in every case the files of the last good state remain.
 template <class B>
 run_result train_model(B& backend, run_options const& options, training_data data, run_observer const& observer = {}) {
-  train::run_directory const directory(options.out, options.resume);
+  train::run_directory const directory(options.out, {.resume = options.resume});
   auto const mix = mixture_named(options.tasks);
   auto const& vocab = data.vocab;
   tasks::training_set const train_set(mix, data.datasets, vocab);
@@ -117,7 +117,7 @@ run_result train_model(B& backend, run_options const& options, training_data dat
   detail::t5_files files(trainer,
                          detail::describe(options, model.config(), train_set.size(), train::settings_of(backend)),
                          {vocab, options.tasks});
-  return train::run(learner, files, directory, options.limits, observer);
+  return train::run(learner, files, directory, {.limits = options.limits, .observer = observer});
 }
 
 }  // namespace mql4grec::pipeline

@@ -1,8 +1,10 @@
 #pragma once
 // Translates a catalog: encodes the features of every item as codes with a trained quantizer. The nearest codes come
 // first; a collision policy then gives items with equal codes different ones.
+#include <functional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/core/macros.hpp"
@@ -25,6 +27,13 @@ using any_collision_policy =
 
 /// The policy of a name: reallocate, match, suffix or none (keep_collisions). Throws error for any other name.
 any_collision_policy collision_policy_named(std::string const& name);
+
+/// Options of translate_catalog().
+struct translation_options {
+  std::vector<index_t> rows = {};  ///< items that get a sequence, those with features; see rows_with_features
+  any_collision_policy policy = quantize::reallocate{};  ///< gives items with equal codes different ones
+  std::function<void(index_t)> progress = nullptr;       ///< receives the number of rows that are encoded
+};
 
 /// The codes of a catalog, and statistics about them.
 struct translated_catalog {
@@ -60,13 +69,11 @@ void with_host_codebooks(B& backend, M const& model, Task&& task) {
 
 }  // namespace detail
 
-/// Encodes the items `rows` (those with features, see rows_with_features); the others get no sequence. `progress(rows
-/// done)` is called while rows are encoded. Throws error if there are more items than sequences.
-template <Backend B, quantize::Quantizer<B> M, embed::FeatureSource F, class Progress>
-translated_catalog translate_catalog(B& backend, M const& model, F const& features, std::vector<index_t> rows,
-                                     any_collision_policy const& policy, Progress&& progress) {
-  embed::selected_features const present(features, std::move(rows));
-  auto const found = quantize::assign_codes(backend, model, present, {.progress = progress});
+/// Encodes the items `options.rows`; the others get no sequence. Throws error if there are more items than sequences.
+template <Backend B, quantize::Quantizer<B> M, embed::FeatureSource F>
+translated_catalog translate_catalog(B& backend, M const& model, F const& features, translation_options options) {
+  embed::selected_features const present(features, std::move(options.rows));
+  auto const found = quantize::assign_codes(backend, model, present, {.progress = std::move(options.progress)});
   translated_catalog out{.nearest = detail::spread(found.codes, present.selection(), features.rows()),
                          .codes = {},
                          .reconstruction_error = found.reconstruction_error,
@@ -80,8 +87,8 @@ translated_catalog translate_catalog(B& backend, M const& model, F const& featur
   quantize::encoded_latents const latents(backend, model, features);
   detail::with_host_codebooks(
       backend, model, [&]<Backend H>(H& host, std::span<quantize::codebook_view<H, float> const> levels) {
-        out.outcome =
-            std::visit([&](auto const& rule) { return rule.resolve(host, out.codes, levels, latents); }, policy);
+        out.outcome = std::visit([&](auto const& rule) { return rule.resolve(host, out.codes, levels, latents); },
+                                 options.policy);
       });
   out.collisions = quantize::collision_rate(out.codes);
   out.uniqueness = quantize::check_uniqueness(out.codes);

@@ -2,6 +2,7 @@
 // Definitions of what seq2seq/config_json.hpp declares and isn't a template.
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,13 +36,13 @@ class config_reader {
     return value.get<index_t>();
   }
   index_t integer(char const* key, index_t otherwise) const { return has(key) ? integer(key) : otherwise; }
-  double number(char const* key, double otherwise) const {
-    if (!has(key)) return otherwise;
+  std::optional<double> number(char const* key) const {
+    if (!has(key)) return std::nullopt;
     expects_file(at(key).is_number(), path_, "key '", key, "': found ", shown(at(key)), ", expected a number");
     return at(key).get<double>();
   }
-  bool boolean(char const* key, bool otherwise) const {
-    if (!has(key)) return otherwise;
+  std::optional<bool> boolean(char const* key) const {
+    if (!has(key)) return std::nullopt;
     expects_file(at(key).is_boolean(), path_, "key '", key, "': found ", shown(at(key)), ", expected true or false");
     return at(key).get<bool>();
   }
@@ -225,11 +226,11 @@ MQL4GREC_DEFINITION t5_config from_config_json(json const& object, std::filesyst
   c.buckets = file.integer("relative_attention_num_buckets", 32);
   c.max_distance = file.integer("relative_attention_max_distance", 128);
   c.activation = file.activation();
-  bool const shared = file.boolean("tie_word_embeddings", true);
-  c.tied = shared && file.boolean("scale_decoder_outputs", true);
-  c.dropout = file.number("dropout_rate", 0.1);
-  c.epsilon = file.number("layer_norm_epsilon", 1e-6);
-  c.initializer_factor = file.number("initializer_factor", 1.0);
+  bool const shared = file.boolean("tie_word_embeddings").value_or(true);
+  c.tied = shared && file.boolean("scale_decoder_outputs").value_or(true);
+  c.dropout = file.number("dropout_rate").value_or(0.1);
+  c.epsilon = file.number("layer_norm_epsilon").value_or(1e-6);
+  c.initializer_factor = file.number("initializer_factor").value_or(1.0);
   c.pad = file.token("pad_token_id", token_t{0});
   c.end = file.token("eos_token_id", token_t{1});
   file.must_be("decoder_start_token_id", index(c.pad));

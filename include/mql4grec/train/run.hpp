@@ -47,6 +47,13 @@ struct run_observer {
   std::function<void(std::string const& changes)> on_changed_settings = [](auto const&) {};
 };
 
+/// The limits of a run, and its observer.
+template <Progress P, class Losses>
+struct run_control {
+  run_limits limits = {};
+  run_observer<P, Losses> observer = {};
+};
+
 /// The result of a run.
 template <Progress P>
 struct run_result {
@@ -83,11 +90,11 @@ class state_files {
   }
   /// Writes the trainer's state and the progress. Throws file_error.
   void write_state(std::filesystem::path const& path, P const& p) const {
-    train::write_state(path, trainer_, p, *about_.conditions, *about_.settings);
+    train::write_state(path, trainer_, p, about_);
   }
   /// The settings that differ from those in the file, as text; empty if none does. Throws file_error.
   std::string changed_settings(std::filesystem::path const& path) const {
-    return state_file(path).changes(*about_.settings);
+    return about_.settings ? state_file(path).changes(*about_.settings) : std::string();
   }
 
  private:
@@ -96,12 +103,17 @@ class state_files {
   std::map<std::string, std::string> reasons_;
 };
 
+/// How a run_directory treats a run that the directory contains.
+struct run_directory_options {
+  bool resume = false;  ///< continue the run, if there is one; otherwise its presence is an error
+};
+
 /// The directory of a run. Constructing it guarantees that the run overwrites no other run and no other model.
 class run_directory {
  public:
-  /// Creates the directory. Throws error if it contains a run and `resume` is false, or a model that belongs to no run.
-  run_directory(std::filesystem::path directory, bool resume)
-      : directory_(std::move(directory)), resumed_(resume && std::filesystem::exists(state_path())) {
+  /// Creates the directory. Throws error if it contains a run that isn't resumed, or a model that belongs to no run.
+  explicit run_directory(std::filesystem::path directory, run_directory_options options = {})
+      : directory_(std::move(directory)), resumed_(options.resume && std::filesystem::exists(state_path())) {
     if (!resumed_) expect_empty(directory_);
     make_directory(directory_);
   }
@@ -130,9 +142,10 @@ class run_directory {
 /// the exceptions of the learner and of the files; in every case the files of the last good state remain.
 template <Learner L, RunFiles<typename L::progress_type> F>
 run_result<typename L::progress_type> run(
-    L& learner, F& files, run_directory const& directory, run_limits const& limits,
-    run_observer<typename L::progress_type, typename L::losses_type> const& observer = {}) {
+    L& learner, F& files, run_directory const& directory,
+    run_control<typename L::progress_type, typename L::losses_type> const& control = {}) {
   using progress_type = typename L::progress_type;
+  auto const& [limits, observer] = control;
   run_result<progress_type> result;
   auto& p = result.progress;
   if (directory.resumed()) {

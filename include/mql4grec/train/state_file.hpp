@@ -28,7 +28,7 @@ inline constexpr char const* state_file_name = "training.safetensors";
 /// the JSON library.
 struct run_description {
   std::shared_ptr<json const> conditions;  ///< must be equal for a resumed run to give the bits of an uninterrupted one
-  std::shared_ptr<json const> settings;    ///< may differ; results are then equal up to rounding
+  std::shared_ptr<json const> settings = {};  ///< may differ; results are then equal up to rounding; null: none
 };
 
 /// The properties of a backend that affect rounding only.
@@ -120,13 +120,10 @@ concept Trainer = requires(T& trainer, T const& unchanged, state_file const& fil
 
 /// The JSON text of a value, as stored in the metadata.
 std::string text_of(json const& value);
-/// A JSON null: no settings.
-json const& no_settings();
 
 /// Writes the state of a trainer and its progress; P requires text_of(P), its JSON text. Throws file_error.
 template <Trainer T, Progress P>
-void write_state(std::filesystem::path const& path, T const& trainer, P const& progress, json const& conditions,
-                 json const& settings = no_settings()) {
+void write_state(std::filesystem::path const& path, T const& trainer, P const& progress, run_description const& about) {
   using space = typename T::backend_type::memory_space;
   auto const& moments = trainer.moments();
   host_copy<float, space> const values(trainer.model().parameters()), first(moments.first.view_all()),
@@ -140,8 +137,8 @@ void write_state(std::filesystem::path const& path, T const& trainer, P const& p
   add("second_moment", second.view_all());
   extra.metadata.insert({{"format", "mql4grec training state"},
                          {"progress", text_of(progress)},
-                         {"conditions", text_of(conditions)},
-                         {"settings", text_of(settings)},
+                         {"conditions", text_of(*about.conditions)},
+                         {"settings", about.settings ? text_of(*about.settings) : "null"},
                          {"optimizer_step", std::to_string(moments.step)}});
   write_safetensors(path, extra.tensors, extra.metadata);
 }

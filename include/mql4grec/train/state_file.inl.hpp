@@ -13,11 +13,6 @@ MQL4GREC_DEFINITION void to_json(json& out, backend_settings const& s) {
 
 MQL4GREC_DEFINITION std::string text_of(json const& value) { return value.dump(); }
 
-MQL4GREC_DEFINITION json const& no_settings() {
-  static json const nothing;
-  return nothing;
-}
-
 MQL4GREC_DEFINITION std::string state_file::text(char const* key) const {
   auto const found = file_.metadata().find(key);
   expects_file(found != file_.metadata().end(), file_.path(), "metadata '", key,

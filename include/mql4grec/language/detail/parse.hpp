@@ -12,6 +12,13 @@
 
 namespace mql4grec::language::detail {
 
+/// One item of a token index, and the file for error messages.
+struct index_entry {
+  std::filesystem::path const& path;
+  std::string const& item;  ///< the item's key
+  json const& tokens;       ///< the item's value, a list of tokens in a valid file
+};
+
 /// The members of the object in a JSON file. A sorted map, so that finding a member takes logarithmic time. Throws
 /// file_error.
 std::map<std::string, json> parse_object(std::filesystem::path const& path, std::string const& expected);
