@@ -83,8 +83,8 @@ TEST_CASE(
   device b({.products = precision::bf16});
   seq2seq::t5<device, float> model(b, {.vocabulary = 2100});
   seq2seq::trainer<device, float> trainer(b, model, {.epochs = 5, .batch_size = 512, .patience = 0});
-  training_progress progress;
-  fit(trainer, histories{3000}, histories{1500}, progress, {.on_epoch = [&](training_progress const& p, bool) {
+  seq2seq::training_progress progress;
+  fit(trainer, histories{3000}, histories{1500}, progress, {.on_epoch = [&](seq2seq::training_progress const& p, bool) {
         auto const counts = take_counts();
         check_nothing_wrong(counts);
         if (p.epoch > 1) CHECK(counts.allocations == 0);
@@ -129,10 +129,10 @@ TEST_CASE(
   device b({.products = precision::bf16});
   quantize::rq_vae<device, float> model(b, {.input_width = 384});
   auto const memory = random_features(5000, 384);
-  matrix_features const features({memory.view_all().data, 5000, 384});
+  embed::matrix_features const features({memory.view_all().data, 5000, 384});
   for (index_t const device_bytes : {index_t{1} << 30, index_t{0}}) {
     quantize::rq_vae_trainer<device, float> trainer(b, model, {.revive_after = 1'000});
-    training_rows<device, matrix_features> batches(b, features, 2048, device_bytes);
+    quantize::training_rows<device, embed::matrix_features> batches(b, features, 2048, device_bytes);
     std::vector<index_t> which(2048);
     std::iota(which.begin(), which.end(), index_t{7});
     for (int step = 0; step < 5; ++step) {
@@ -148,7 +148,7 @@ TEST_CASE(
       CHECK(counts.allocations == 0);
     }
   }
-  assign_codes(b, model, features);
+  std::ignore = quantize::assign_codes(b, model, features);
   check_nothing_wrong(take_counts());
 }
 
