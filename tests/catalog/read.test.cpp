@@ -17,7 +17,7 @@ using test::complaint_of;
 using test::has;
 using test::scratch;
 
-TEST_CASE("read_interactions: users are numbered in the order of the file, whatever they are called") {
+TEST_CASE("read_interactions: users are numbered in the order of the file") {
   scratch const here;
   auto const data = catalog::read_interactions(here.file(R"({"zoe": [4, 0], "10": [], "2": [1]})"));
   CHECK(data.users() == 3);
@@ -27,7 +27,7 @@ TEST_CASE("read_interactions: users are numbered in the order of the file, whate
   CHECK(data.of(user_id{1}).empty());
 }
 
-TEST_CASE("interactions: what is written is read back the same") {
+TEST_CASE("interactions: a round trip preserves everything") {
   scratch const here;
   auto const data =
       catalog::read_interactions(here.file("{\"a \\\"quoted\\\" naïve\\n name\": [4, 0], \"\": [], \"2\": [1]}"));
@@ -35,33 +35,33 @@ TEST_CASE("interactions: what is written is read back the same") {
   CHECK(catalog::read_interactions(here / "again.json") == data);
 }
 
-TEST_CASE("read_interactions: a complaint names the file, the user, the place and what was expected") {
+TEST_CASE("read_interactions: an error message contains the file, the user, the position and what was expected") {
   scratch const here;
-  auto const complaint = [&](std::string_view content) {
+  auto const error_message = [&](std::string_view content) {
     return complaint_of([&] { return catalog::read_interactions(here.file(content, "bad.inter.json")); });
   };
-  CHECK(has(complaint(""), "bad.inter.json: is empty"));
-  CHECK(has(complaint("   "), "not valid JSON"));
-  CHECK(has(complaint("{}"), "holds no users"));
-  CHECK(has(complaint(R"({"7": []})"), "holds no items"));
-  CHECK(has(complaint("[1, 2]"), "expected an object"));
-  CHECK(has(complaint("5"), "expected an object"));
-  CHECK(has(complaint(R"({"7": [1, 2)"), "not valid JSON, or truncated"));
-  CHECK(has(complaint(R"({"7": 3})"), "user '7': expected a list of items, found a number"));
-  CHECK(has(complaint(R"({"7": {"1": [2]}})"), "user '7': expected a list of items, found a object"));
-  CHECK(has(complaint(R"({"7": [1, "2"]})"), "user '7', place 1: expected an item number from 0"));
-  CHECK(has(complaint(R"({"7": [1, [2]]})"), "place 1"));
-  CHECK(has(complaint(R"({"7": [1.5]})"), "found 1.5"));
-  CHECK(has(complaint(R"({"7": [-1]})"), "found -1"));
-  CHECK(has(complaint(R"({"7": [null]})"), "found null"));
-  CHECK(has(complaint(R"({"7": [4294967296]})"), "found 4294967296"));
-  CHECK(has(complaint(R"({"7": [1], "7": [2]})"), "key '7' appears twice"));
+  CHECK(has(error_message(""), "bad.inter.json: is empty"));
+  CHECK(has(error_message("   "), "not valid JSON"));
+  CHECK(has(error_message("{}"), "holds no users"));
+  CHECK(has(error_message(R"({"7": []})"), "holds no items"));
+  CHECK(has(error_message("[1, 2]"), "expected an object"));
+  CHECK(has(error_message("5"), "expected an object"));
+  CHECK(has(error_message(R"({"7": [1, 2)"), "not valid JSON, or truncated"));
+  CHECK(has(error_message(R"({"7": 3})"), "user '7': expected a list of items, found a number"));
+  CHECK(has(error_message(R"({"7": {"1": [2]}})"), "user '7': expected a list of items, found a object"));
+  CHECK(has(error_message(R"({"7": [1, "2"]})"), "user '7', place 1: expected an item number from 0"));
+  CHECK(has(error_message(R"({"7": [1, [2]]})"), "place 1"));
+  CHECK(has(error_message(R"({"7": [1.5]})"), "found 1.5"));
+  CHECK(has(error_message(R"({"7": [-1]})"), "found -1"));
+  CHECK(has(error_message(R"({"7": [null]})"), "found null"));
+  CHECK(has(error_message(R"({"7": [4294967296]})"), "found 4294967296"));
+  CHECK(has(error_message(R"({"7": [1], "7": [2]})"), "key '7' appears twice"));
   CHECK(
       has(complaint_of([&] { return catalog::read_interactions(here / "none.json"); }), "none.json: can't be opened"));
   CHECK(has(complaint_of([&] { return catalog::read_interactions(here.path()); }), "is a directory"));
 }
 
-TEST_CASE("items: descriptions are read in any order and written back the same, gaps included") {
+TEST_CASE("items: descriptions are read in any order, and a round trip preserves gaps") {
   scratch const here;
   auto const path = here.file(R"({"2": {"title": "Tüba", "description": "", "brand": "b", "categories": "c,d"},
                                   "0": {"title": "t", "description": "\"d\"", "brand": "", "categories": ""}})");
@@ -73,28 +73,28 @@ TEST_CASE("items: descriptions are read in any order and written back the same, 
   CHECK(catalog::read_items(here / "again.json") == items);
 }
 
-TEST_CASE("read_items: a complaint names the item") {
+TEST_CASE("read_items: an error message contains the item") {
   scratch const here;
-  auto const complaint = [&](std::string_view content) {
+  auto const error_message = [&](std::string_view content) {
     return complaint_of([&] { return catalog::read_items(here.file(content)); });
   };
   auto const whole = std::string(R"({"title": "", "description": "", "brand": "", "categories": ""})");
-  CHECK(has(complaint(R"({"x": )" + whole + "}"), "key 'x': expected an item number"));
-  CHECK(has(complaint(R"({"-1": )" + whole + "}"), "key '-1': expected an item number"));
-  CHECK(has(complaint(R"({"7": )" + whole + R"(, "07": )" + whole + "}"), "item 7 appears twice"));
-  CHECK(has(complaint(R"({"3": "guitar"})"), "item 3: expected an object"));
-  CHECK(has(complaint(R"({"3": {"title": 5}})"), "item 3: expected a text 'title'"));
-  CHECK(has(complaint(R"({"3": {"title": "a", "brand": true}})"),
+  CHECK(has(error_message(R"({"x": )" + whole + "}"), "key 'x': expected an item number"));
+  CHECK(has(error_message(R"({"-1": )" + whole + "}"), "key '-1': expected an item number"));
+  CHECK(has(error_message(R"({"7": )" + whole + R"(, "07": )" + whole + "}"), "item 7 appears twice"));
+  CHECK(has(error_message(R"({"3": "guitar"})"), "item 3: expected an object"));
+  CHECK(has(error_message(R"({"3": {"title": 5}})"), "item 3: expected a text 'title'"));
+  CHECK(has(error_message(R"({"3": {"title": "a", "brand": true}})"),
             "item 3: expected a text 'brand', a list of texts or null"));
-  CHECK(has(complaint(R"({"3": {"categories": ["a", 5]}})"), "item 3: expected a text 'categories'"));
-  CHECK(has(complaint(R"({"3": {"categories": [[[["a"]]]]}})"), "item 3: expected a text 'categories'"));
-  CHECK(has(complaint(R"({"3": {"title": )" + std::string(100'000, '[') + std::string(100'000, ']') + "}}"),
+  CHECK(has(error_message(R"({"3": {"categories": ["a", 5]}})"), "item 3: expected a text 'categories'"));
+  CHECK(has(error_message(R"({"3": {"categories": [[[["a"]]]]}})"), "item 3: expected a text 'categories'"));
+  CHECK(has(error_message(R"({"3": {"title": )" + std::string(100'000, '[') + std::string(100'000, ']') + "}}"),
             "item 3: expected a text 'title'"));
-  CHECK(has(complaint(R"({"3": {"title": "a", "title": "b"}})"), "key 'title' of '3' appears twice"));
-  CHECK(has(complaint(R"({"2147483647": {}})"), "key '2147483647': expected an item number"));
+  CHECK(has(error_message(R"({"3": {"title": "a", "title": "b"}})"), "key 'title' of '3' appears twice"));
+  CHECK(has(error_message(R"({"2147483647": {}})"), "key '2147483647': expected an item number"));
 }
 
-TEST_CASE("read_items: every field may be missing, null or a list; foreign ones and half surrogates don't matter") {
+TEST_CASE("read_items: every field may be missing, null or a list; unknown fields and lone surrogates are accepted") {
   scratch const here;
   auto const one = [&](std::string_view content) {
     return catalog::read_items(here.file("{\"0\": " + std::string(content) + "}")).at(item_id{0});
@@ -111,7 +111,7 @@ TEST_CASE("read_items: every field may be missing, null or a list; foreign ones 
         catalog::item_description{.title = "cut \xef\xbf\xbd"});
 }
 
-TEST_CASE("catalog files: memory follows the number of items, not the largest of their numbers") {
+TEST_CASE("catalog files: memory depends on the number of items, not on the largest id") {
   scratch const here;
   auto const data = catalog::read_interactions(here.file(R"({"0": [0, 1, 2147483646, 2]})"));
   CHECK(data.item_count == 2147483647);
@@ -121,7 +121,7 @@ TEST_CASE("catalog files: memory follows the number of items, not the largest of
   CHECK(has(complaint_of([&] { return catalog::read_ids(here.file("a\t2000000000\n")); }), "no line has the id 0"));
 }
 
-TEST_CASE("ids: a tab separated table is read in any order and written in the order of the ids") {
+TEST_CASE("ids: a tab-separated table is read in any order and written in the order of ids") {
   scratch const here;
   auto const ids = catalog::read_ids(here.file("B00B\t1\r\nB00A\t0\nwith space\t2"));
   CHECK(ids == catalog::outside_ids{"B00A", "B00B", "with space"});
@@ -130,13 +130,13 @@ TEST_CASE("ids: a tab separated table is read in any order and written in the or
   CHECK(catalog::read_ids(here.file("")).empty());
   CHECK(catalog::read_ids(here.file("\xef\xbb\xbf"
                                     "B00A\t0\n")) == catalog::outside_ids{"B00A"});
-  auto const complaint = [&](std::string_view content) {
+  auto const error_message = [&](std::string_view content) {
     return complaint_of([&] { return catalog::read_ids(here.file(content)); });
   };
-  CHECK(has(complaint("a\t0\nb 1\n"), "line 2: expected 'key<TAB>number'"));
-  CHECK(has(complaint("a\t0\nb\t-1\n"), "line 2"));
-  CHECK(has(complaint("a\t0\nb\t0\n"), "line 2: id 0 was given to 'a' before"));
-  CHECK(has(complaint("a\t0\nb\t2\n"), "no line has the id 1"));
+  CHECK(has(error_message("a\t0\nb 1\n"), "line 2: expected 'key<TAB>number'"));
+  CHECK(has(error_message("a\t0\nb\t-1\n"), "line 2"));
+  CHECK(has(error_message("a\t0\nb\t0\n"), "line 2: id 0 was given to 'a' before"));
+  CHECK(has(error_message("a\t0\nb\t2\n"), "no line has the id 1"));
 }
 
 TEST_CASE("dataset_paths: the files are named after the directory") {
@@ -153,7 +153,7 @@ TEST_CASE("dataset_paths: the files are named after the directory") {
   CHECK(catalog::dataset_paths{"."}.name() == std::filesystem::current_path().filename());
 }
 
-TEST_CASE("read_interactions: the time grows with the file, not with its square") {
+TEST_CASE("read_interactions: time is linear in the size of the file") {
   scratch const here;
   catalog::interactions data;
   for (int u = 0; u < 100'000; ++u) data.add_user("user-" + std::to_string(u), std::vector{item_id(u % 50)});
@@ -164,7 +164,7 @@ TEST_CASE("read_interactions: the time grows with the file, not with its square"
         std::chrono::seconds(20));  // a quadratic algorithm would take minutes
 }
 
-TEST_CASE("the published data sets are read and written back the same") {
+TEST_CASE("published datasets: a round trip preserves everything") {
   struct expected {
     char const* name;
     index_t users, items, interactions;

@@ -29,7 +29,7 @@ catalog::interactions of_users(std::vector<std::vector<int>> const& users) {
 
 }  // namespace
 
-TEST_CASE("interactions: users are rows, and the catalog is as large as the largest item says") {
+TEST_CASE("interactions: users are rows, and the largest item determines the catalog's size") {
   auto const data = of_users({{3, 1}, {}, {7}});
   CHECK(data.users() == 3);
   CHECK(data.item_count == 8);
@@ -42,7 +42,7 @@ TEST_CASE("interactions: users are rows, and the catalog is as large as the larg
   CHECK_THROWS_AS(of_users({{-1}}), error);
 }
 
-TEST_CASE("split: the last item is the test's, the one before it the validation's, the rest is training") {
+TEST_CASE("split: the last item is the test target, the one before it the validation target, the rest is training") {
   auto const data = of_users({{5, 6, 7, 8, 9}});
   user_id const u{0};
   CHECK(same(catalog::training_items(data, u), {5, 6, 7}));
@@ -67,7 +67,7 @@ TEST_CASE("split: a history is the last max_history items before the target") {
   CHECK_THROWS_AS(catalog::history(data, user_id{0}, catalog::split::test, -1), error);
 }
 
-TEST_CASE("split: a user with fewer than three items only trains, and is counted") {
+TEST_CASE("split: a user with fewer than three items is used for training only, and is counted") {
   auto const data = of_users({{}, {1}, {1, 2}, {1, 2, 3}});
   CHECK(catalog::short_users(data) == 3);
   CHECK(catalog::evaluated_users(data) == std::vector{user_id{3}});

@@ -53,7 +53,7 @@ class counted_walk {
 
 }  // namespace
 
-TEST_CASE("synthetic: the same options give the same catalog, another seed another one") {
+TEST_CASE("synthetic: the catalog is determined by options and seed") {
   auto const one = catalog::make_synthetic_dataset({.users = 50}, 0);
   auto const again = catalog::make_synthetic_dataset({.users = 50}, 0);
   CHECK(one.interactions == again.interactions);
@@ -65,7 +65,7 @@ TEST_CASE("synthetic: the same options give the same catalog, another seed anoth
         one.interactions.of(user_id{7}).size());
 }
 
-TEST_CASE("synthetic: nobody takes an item twice, and histories are as long as asked for") {
+TEST_CASE("synthetic: no user interacts with an item twice, and histories have the requested lengths") {
   auto const shop = catalog::make_synthetic_dataset({.items = 14, .users = 200, .min_length = 3, .max_length = 14}, 0);
   std::set<std::size_t> lengths;
   for (index_t u = 0; u < 200; ++u) {
@@ -78,7 +78,7 @@ TEST_CASE("synthetic: nobody takes an item twice, and histories are as long as a
   CHECK(shop.interactions.item_count == 14);
 }
 
-TEST_CASE("synthetic: a sequence of codes names one item of all domains, series included") {
+TEST_CASE("synthetic: a code sequence identifies one item of all datasets, including series") {
   for (index_t m = 0; m < 2; ++m) {
     std::set<std::array<code_t, 4>> seen;
     for (auto const& shop : catalog::make_synthetic_catalog({.datasets = 3, .items = 900, .users = 1}))
@@ -91,7 +91,7 @@ TEST_CASE("synthetic: a sequence of codes names one item of all domains, series 
   }
 }
 
-TEST_CASE("synthetic: titles say what an item is") {
+TEST_CASE("synthetic: titles contain an item's factors") {
   auto const shop = catalog::make_synthetic_dataset({.users = 0}, 0);
   std::set<std::string> titles;
   for (auto const& [id, item] : shop.items) titles.insert(item.title);
@@ -101,7 +101,7 @@ TEST_CASE("synthetic: titles say what an item is") {
   CHECK(catalog::make_synthetic_dataset({.users = 0}, 4).name == "Instruments2");
 }
 
-TEST_CASE("synthetic: text is close for items of a kind, images for items of a material") {
+TEST_CASE("synthetic: text features are similar within a kind, image features within a material") {
   auto const shop = catalog::make_synthetic_dataset({.users = 0}, 0);
   for (std::size_t m = 0; m < 2; ++m) {
     double same = 0, other = 0;
@@ -149,7 +149,7 @@ TEST_CASE("synthetic: missing modalities leave rows of zeros and of -1") {
   CHECK(std::abs(missing[1] - 200) < 40);
 }
 
-TEST_CASE("synthetic: what can't be made is refused with the numbers") {
+TEST_CASE("synthetic: options out of range are refused with the numbers") {
   CHECK_THROWS_AS(catalog::make_synthetic_dataset({.items = 0}, 0), error);
   CHECK_THROWS_AS(catalog::make_synthetic_dataset({.items = 5}, 0), error);
   CHECK_THROWS_AS(catalog::make_synthetic_dataset({}, 25), error);

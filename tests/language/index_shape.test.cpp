@@ -13,7 +13,7 @@ namespace {
 language::modality_tokens const text{"a", {}}, images{"A", {}};
 }  // namespace
 
-TEST_CASE("index_shape: as many levels as the sequences have, and one code more than the largest of each") {
+TEST_CASE("index_shape: the number of levels, and the largest code plus one of each") {
   scratch const here;
   auto const of = [&](std::string_view content, language::modality_tokens const& family = text) {
     return language::read_index_shape(here.file(content), family);
@@ -27,33 +27,34 @@ TEST_CASE("index_shape: as many levels as the sequences have, and one code more 
   CHECK(of(longest + "]}").codes == std::vector<index_t>(27, 2));
 }
 
-TEST_CASE("index_shape: a complaint names the file, the item and what was expected") {
+TEST_CASE("index_shape: an error message contains the file, the item and what was expected") {
   scratch const here;
-  auto const complaint = [&](std::string_view content) {
+  auto const error_message = [&](std::string_view content) {
     return complaint_of([&] { return language::read_index_shape(here.file(content, "bad.json"), text); });
   };
-  CHECK(has(complaint(""), "bad.json: is empty"));
-  CHECK(has(complaint("[]"), "found a array"));
-  CHECK(has(complaint("{"), "not valid JSON"));
-  CHECK(has(complaint(R"({"1": "<a_1>"})"), "item 1: expected a list of tokens, found a string"));
-  CHECK(has(complaint(R"({"1": []})"), "item 1 has 0 tokens, expected 1 to 27"));
-  CHECK(has(complaint(R"({"1": [)" + std::string(27 * 3, ' ') + R"("<a_0>")" +
-                      [] {
-                        std::string more;
-                        for (int i = 0; i < 27; ++i) more += ", 0";
-                        return more;
-                      }() +
-                      "]}"),
+  CHECK(has(error_message(""), "bad.json: is empty"));
+  CHECK(has(error_message("[]"), "found a array"));
+  CHECK(has(error_message("{"), "not valid JSON"));
+  CHECK(has(error_message(R"({"1": "<a_1>"})"), "item 1: expected a list of tokens, found a string"));
+  CHECK(has(error_message(R"({"1": []})"), "item 1 has 0 tokens, expected 1 to 27"));
+  CHECK(has(error_message(R"({"1": [)" + std::string(27 * 3, ' ') + R"("<a_0>")" +
+                          [] {
+                            std::string more;
+                            for (int i = 0; i < 27; ++i) more += ", 0";
+                            return more;
+                          }() +
+                          "]}"),
             "item 1 has 28 tokens, expected 1 to 27"));
-  CHECK(has(complaint(R"({"1": ["<a_1>", 5]})"), "item 1, place 1: expected a token like \"<b_12>\", found a number"));
-  CHECK(has(complaint(R"({"1": ["<a_1>", "<c_1>"]})"),
+  CHECK(has(error_message(R"({"1": ["<a_1>", 5]})"),
+            "item 1, place 1: expected a token like \"<b_12>\", found a number"));
+  CHECK(has(error_message(R"({"1": ["<a_1>", "<c_1>"]})"),
             "item 1, place 1: '<c_1>' does not belong there, expected one like <b_0>"));
   for (std::string const word :
        {"<A_1>", "</s>", "", "a_1", "<a_-1>", "<a_>", "<a_99999999999999999999>", "<_1>", "<a 1>"})
-    CHECK(has(complaint(R"({"1": [")" + word + "\"]}"),
+    CHECK(has(error_message(R"({"1": [")" + word + "\"]}"),
               "item 1, place 0: '" + word + "' does not belong there, expected one like <a_0>"));
-  CHECK(
-      has(complaint(R"({"1": ["<a_1048576>"]})"), "item 1, place 0: '<a_1048576>', expected a code less than 1048576"));
-  CHECK(has(complaint(R"({"3": ["<a_1>"], "4": ["<a_1>", "<b_1>"]})"),
+  CHECK(has(error_message(R"({"1": ["<a_1048576>"]})"),
+            "item 1, place 0: '<a_1048576>', expected a code less than 1048576"));
+  CHECK(has(error_message(R"({"3": ["<a_1>"], "4": ["<a_1>", "<b_1>"]})"),
             "bad.json: item 4 has 2 tokens, expected 1, as many as item 3 has"));
 }

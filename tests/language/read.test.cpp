@@ -12,7 +12,7 @@ using test::complaint_of;
 using test::has;
 using test::scratch;
 
-TEST_CASE("token_table: what is written is read back the same, gaps included") {
+TEST_CASE("token_table: a round trip preserves everything, including gaps") {
   scratch const here;
   language::vocabulary const vocab({.modalities = {{"a", {4, 4}}}, .prompts = 0});
   auto const path = here.file(R"({"2": ["<a_3>", "<b_0>"], "0": ["<a_1>", "<b_2>"]})");
@@ -24,35 +24,35 @@ TEST_CASE("token_table: what is written is read back the same, gaps included") {
   CHECK(language::read_token_table(here / "again.json", vocab, language::modality::text, 4) == table);
 }
 
-TEST_CASE("read_token_table: a complaint names the file, the item and the place") {
+TEST_CASE("read_token_table: an error message contains the file, the item and the position") {
   scratch const here;
   language::vocabulary const vocab;
-  auto const complaint = [&](std::string_view content) {
+  auto const error_message = [&](std::string_view content) {
     return complaint_of(
         [&] { return language::read_token_table(here.file(content, "bad.json"), vocab, language::modality::text, 3); });
   };
-  CHECK(has(complaint(""), "bad.json: is empty"));
-  CHECK(has(complaint("[]"), "found a array"));
-  CHECK(has(complaint("{"), "not valid JSON"));
-  CHECK(has(complaint(R"({"x": []})"), "key 'x': expected an item number"));
-  CHECK(has(complaint(R"({"3": []})"), "item 3 is beyond the 3 items"));
-  CHECK(has(complaint(R"({"99999999999999999999": []})"), "expected an item number"));
-  CHECK(has(complaint(R"({"1": "<a_1>"})"), "item 1: expected a list of 4 tokens, found a string"));
-  CHECK(has(complaint(R"({"1": ["<a_1>", "<b_1>", "<c_1>"]})"), "item 1 has 3 tokens, expected 4"));
-  CHECK(has(complaint(R"({"1": ["<a_1>", 5, "<c_1>", "<d_1>"]})"), "item 1, place 1: expected a token"));
-  CHECK(has(complaint(R"({"1": ["<a_1>", "<b_256>", "<c_1>", "<d_1>"]})"),
+  CHECK(has(error_message(""), "bad.json: is empty"));
+  CHECK(has(error_message("[]"), "found a array"));
+  CHECK(has(error_message("{"), "not valid JSON"));
+  CHECK(has(error_message(R"({"x": []})"), "key 'x': expected an item number"));
+  CHECK(has(error_message(R"({"3": []})"), "item 3 is beyond the 3 items"));
+  CHECK(has(error_message(R"({"99999999999999999999": []})"), "expected an item number"));
+  CHECK(has(error_message(R"({"1": "<a_1>"})"), "item 1: expected a list of 4 tokens, found a string"));
+  CHECK(has(error_message(R"({"1": ["<a_1>", "<b_1>", "<c_1>"]})"), "item 1 has 3 tokens, expected 4"));
+  CHECK(has(error_message(R"({"1": ["<a_1>", 5, "<c_1>", "<d_1>"]})"), "item 1, place 1: expected a token"));
+  CHECK(has(error_message(R"({"1": ["<a_1>", "<b_256>", "<c_1>", "<d_1>"]})"),
             "place 1: '<b_256>' is not in the vocabulary, expected <b_0> to <b_255>"));
-  CHECK(has(complaint(R"({"1": ["<a_1>", "<c_1>", "<b_1>", "<d_1>"]})"), "place 1: '<c_1>' does not belong there"));
-  CHECK(has(complaint(R"({"1": ["<A_1>", "<B_1>", "<C_1>", "<D_1>"]})"),
+  CHECK(has(error_message(R"({"1": ["<a_1>", "<c_1>", "<b_1>", "<d_1>"]})"), "place 1: '<c_1>' does not belong there"));
+  CHECK(has(error_message(R"({"1": ["<A_1>", "<B_1>", "<C_1>", "<D_1>"]})"),
             "place 0: '<A_1>' does not belong there, expected <a_0> to <a_255>"));
-  CHECK(has(complaint(R"({"1": ["</s>", "<b_1>", "<c_1>", "<d_1>"]})"), "place 0: '</s>' does not belong there"));
-  CHECK(has(complaint(R"({"1": ["<a_1>", "<b_1>", "<c_1>", "<d_1>"], "01": ["<a_1>", "<b_1>", "<c_1>", "<d_1>"]})"),
+  CHECK(has(error_message(R"({"1": ["</s>", "<b_1>", "<c_1>", "<d_1>"]})"), "place 0: '</s>' does not belong there"));
+  CHECK(has(error_message(R"({"1": ["<a_1>", "<b_1>", "<c_1>", "<d_1>"], "01": ["<a_1>", "<b_1>", "<c_1>", "<d_1>"]})"),
             "item 1 appears twice"));
-  CHECK(has(complaint(R"({"1": ["<a_0>", "<b_0>", "<c_0>", "<d_0>"], "1": ["<a_9>", "<b_9>", "<c_9>", "<d_9>"]})"),
+  CHECK(has(error_message(R"({"1": ["<a_0>", "<b_0>", "<c_0>", "<d_0>"], "1": ["<a_9>", "<b_9>", "<c_9>", "<d_9>"]})"),
             "bad.json: key '1' appears twice"));
 }
 
-TEST_CASE("read_token_table: without a number of items it is as large as its largest item, and keeps those it names") {
+TEST_CASE("read_token_table: without a number of items the largest item determines the size") {
   scratch const here;
   language::vocabulary const vocab({.modalities = {{"a", {4}}}, .prompts = 0});
   auto const table = language::read_token_table(
@@ -84,7 +84,7 @@ TEST_CASE("read_vocabulary: modalities, prompts and ids come from a tokenizer's 
   CHECK_THROWS_AS(vocab.text(token_t{7}), error);
 }
 
-TEST_CASE("read_vocabulary: tokenizer.json says the same as added_tokens.json") {
+TEST_CASE("read_vocabulary: tokenizer.json and added_tokens.json give the same result") {
   scratch const one, two;
   one.file(R"({"<a_0>": 32100, "<a_1>": 32101})", "added_tokens.json");
   two.file(R"({"version": "1.0", "added_tokens": [{"id": 0, "content": "<pad>"}, {"id": 1, "content": "</s>"},
@@ -107,7 +107,8 @@ TEST_CASE("read_vocabulary: a written vocabulary is read back equal, whatever it
   CHECK(language::read_vocabulary(again.path()) == language::read_vocabulary(here.path()));
 }
 
-TEST_CASE("read_vocabulary: a tokenizer may lack words of every level, and an item that needs one is named") {
+TEST_CASE(
+    "read_vocabulary: a tokenizer may lack tokens of every level, and an item that needs one is refused by name") {
   scratch const here, again;
   here.file(R"({"<a_1>": 2, "<a_3>": 3, "<b_0>": 4, "<b_1>": 5, "<A_0>": 6, "<*_2>": 7})", "added_tokens.json");
   auto const vocab = language::read_vocabulary(here.path());
@@ -128,7 +129,7 @@ TEST_CASE("read_vocabulary: a tokenizer may lack words of every level, and an it
   CHECK(language::read_vocabulary(again.path()) == vocab);
 }
 
-TEST_CASE("read_vocabulary: one of the two modalities is enough, and stays what it is") {
+TEST_CASE("read_vocabulary: one of the two modalities is enough") {
   scratch const text, images;
   text.file(R"({"<a_0>": 2, "<b_0>": 3})", "added_tokens.json");
   images.file(R"({"<A_0>": 2, "<B_0>": 3})", "added_tokens.json");
@@ -140,24 +141,24 @@ TEST_CASE("read_vocabulary: one of the two modalities is enough, and stays what 
   CHECK(vocab.token(language::modality::image, 1, code_t{0}) == token_t{3});
 }
 
-TEST_CASE("read_vocabulary: a directory that can't be used says why") {
-  auto const complaint = [](std::string_view content) {
+TEST_CASE("read_vocabulary: an unusable directory is refused with the reason") {
+  auto const error_message = [](std::string_view content) {
     scratch const here;
     here.file(content, "added_tokens.json");
     return complaint_of([&] { return language::read_vocabulary(here.path()); });
   };
   CHECK(has(complaint_of([] { return language::read_vocabulary(scratch().path()); }),
             "holds neither added_tokens.json nor"));
-  CHECK(has(complaint("{}"), "holds no code words"));
-  CHECK(
-      has(complaint(R"({"<a_0>": 5, "<a_1048576>": 6})"), "the word <a_1048576>, expected a number less than 1048576"));
-  CHECK(has(complaint(R"({"<a_0>": 5, "<a_1>": 5})"), "have the same id 5"));
-  CHECK(has(complaint(R"({"<a_0>": 1})"), "have the same id 1"));
-  CHECK(has(complaint(R"({"<a_0>": "5"})"), "token '<a_0>': expected an id"));
-  CHECK(has(complaint(R"({"<pad>": 3, "<a_0>": 5})"), "token <pad> must have the id 0"));
+  CHECK(has(error_message("{}"), "holds no code words"));
+  CHECK(has(error_message(R"({"<a_0>": 5, "<a_1048576>": 6})"),
+            "the word <a_1048576>, expected a number less than 1048576"));
+  CHECK(has(error_message(R"({"<a_0>": 5, "<a_1>": 5})"), "have the same id 5"));
+  CHECK(has(error_message(R"({"<a_0>": 1})"), "have the same id 1"));
+  CHECK(has(error_message(R"({"<a_0>": "5"})"), "token '<a_0>': expected an id"));
+  CHECK(has(error_message(R"({"<pad>": 3, "<a_0>": 5})"), "token <pad> must have the id 0"));
 }
 
-TEST_CASE("the published indices are read, and only the translators' own one has collisions") {
+TEST_CASE("published indices: are read, and only the original text index has duplicate items") {
   auto const directory = test::real_dataset("Instruments");
   if (!directory) return;
   catalog::dataset_paths const paths(*directory);

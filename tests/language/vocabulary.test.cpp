@@ -13,7 +13,7 @@ using namespace mql4grec;
 using test::complaint_of;
 using test::has;
 
-TEST_CASE("vocabulary: the default is the paper's, 2·L·K + 20 words in the paper's order") {
+TEST_CASE("vocabulary: the default is the paper's, 2·L·K + 20 tokens in the paper's order") {
   language::vocabulary const vocab;
   CHECK(vocab.size() == 2 * 4 * 256 + 20);
   CHECK(vocab.text(language::vocabulary::pad) == "<pad>");
@@ -26,7 +26,7 @@ TEST_CASE("vocabulary: the default is the paper's, 2·L·K + 20 words in the pap
   CHECK(vocab.token(language::modality::image, 2, code_t{7}) == vocab.parse("<C_7>"));
 }
 
-TEST_CASE("vocabulary: id and text, id and place are inverse to each other for every word") {
+TEST_CASE("vocabulary: id and text, and id and position, are inverse for every token") {
   language::vocabulary const vocab({.modalities = {{"a", {3, 5}}, {"A", {2}}, {"audio_a", {4, 1, 2}}}, .prompts = 2});
   CHECK(vocab.size() == 2 + 8 + 2 + 7 + 2);
   std::set<std::string> texts;
@@ -47,14 +47,14 @@ TEST_CASE("vocabulary: id and text, id and place are inverse to each other for e
   CHECK(vocab.codes(language::modality::text, 1) == 5);
 }
 
-TEST_CASE("vocabulary: a sequence is its words without separators") {
+TEST_CASE("vocabulary: the text of a sequence is its tokens without separators") {
   language::vocabulary const vocab;
   std::vector const sequence = {vocab.parse("<a_1>"), vocab.parse("<b_2>"), language::vocabulary::eos};
   CHECK(vocab.text(sequence) == "<a_1><b_2></s>");
   CHECK(vocab.text(std::vector<token_t>{}).empty());
 }
 
-TEST_CASE("vocabulary: what doesn't exist is named in the error") {
+TEST_CASE("vocabulary: an unknown token is named in the error") {
   language::vocabulary const vocab;
   CHECK(has(complaint_of([&] { return vocab.parse("<a_256>"); }), "'<a_256>' is not a word"));
   CHECK(has(complaint_of([&] { return vocab.token(language::modality::text, 4, code_t{0}); }), "level 4"));
@@ -69,7 +69,7 @@ TEST_CASE("vocabulary: what doesn't exist is named in the error") {
   CHECK(!vocab.place(token_t(vocab.size())));
 }
 
-TEST_CASE("vocabulary: modalities must not share words or continue each other's levels") {
+TEST_CASE("vocabulary: modalities must not share tokens or overlap in levels") {
   CHECK_THROWS_AS(language::vocabulary({.modalities = {{"a", {4, 4}}, {"b", {4}}}}), error);
   CHECK_THROWS_AS(language::vocabulary({.modalities = {{"a", {4, 4}}, {"c", {4}}}}), error);
   CHECK_THROWS_AS(language::vocabulary({.modalities = {{"", {4}}}}), error);
@@ -77,12 +77,12 @@ TEST_CASE("vocabulary: modalities must not share words or continue each other's 
   CHECK_NOTHROW(language::vocabulary({.modalities = {{"a", {4, 4}}, {"d", {4}}}}));
 }
 
-TEST_CASE("vocabulary: two are equal when they number the same words the same way") {
+TEST_CASE("vocabulary: two are equal when the same tokens have the same ids") {
   CHECK(language::vocabulary() == language::vocabulary());
   CHECK(language::vocabulary({.prompts = 17}) != language::vocabulary());
 }
 
-TEST_CASE("token_table: an item without a sequence has none, and neither has one beyond the table") {
+TEST_CASE("token_table: items without a sequence and items beyond the table have none") {
   language::vocabulary const vocab({.modalities = {{"a", {2, 2}}}, .prompts = 0});
   language::token_table table(language::modality::text, 4, 2);
   std::vector const a0b0 = {vocab.parse("<a_0>"), vocab.parse("<b_0>")};
@@ -104,7 +104,7 @@ TEST_CASE("token_table: an item without a sequence has none, and neither has one
   CHECK(language::duplicate_items(language::token_table{}) == 0);
 }
 
-TEST_CASE("token_table: in whatever order items come, it is the same, and the last sequence of an item counts") {
+TEST_CASE("token_table: is independent of the order of items, and the last sequence of an item counts") {
   language::vocabulary const vocab({.modalities = {{"a", {9}}}, .prompts = 0});
   auto const token = [&](index_t code) { return std::vector{vocab.token(language::modality::text, 0, code_t(code))}; };
   language::token_table forwards(language::modality::text, 1'000'000'000, 1), backwards = forwards;
@@ -118,7 +118,7 @@ TEST_CASE("token_table: in whatever order items come, it is the same, and the la
   for (index_t const i : {-1, 2, 4, 999'999'998}) CHECK(!forwards.has(item_id(i)));
 }
 
-TEST_CASE("translate: codes become the words of their level; a row of -1 becomes no sequence") {
+TEST_CASE("to_tokens: codes become the tokens of their level; a row of -1 has no sequence") {
   language::vocabulary const vocab;
   std::vector<code_t> const codes = {code_t{1},  code_t{2},  code_t{3},  code_t{4},
                                      code_t{-1}, code_t{-1}, code_t{-1}, code_t{-1}};

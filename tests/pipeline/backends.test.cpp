@@ -31,7 +31,7 @@ tasks::dataset shop() {
 }
 
 template <Backend B>
-pipeline::evaluation judged(B backend) {
+pipeline::evaluation evaluate_on(B backend) {
   auto config = small_t5();
   config.vocabulary = vocab().size();
   return pipeline::evaluate(backend, random_frozen_t5<double>(backend, config), {vocab(), tasks::next_only()}, shop(),
@@ -57,7 +57,7 @@ std::vector<index_t> all_items() {
 }
 
 template <Backend B>
-translated learnt(B backend) {
+translated train_quantizer_on(B backend) {
   auto const values = items();
   embed::matrix_features const features(values);
   quantize::rq_vae<B, float> model(backend, {.input_width = 6, .hidden = {8}, .latent_width = 4, .codes = {8, 8, 16}});
@@ -95,8 +95,8 @@ pipeline::translated_catalog clustered(B backend, index_t rotation_rounds) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("pipeline: a model is judged alike on every backend", B, MQL4GREC_TEST_BACKENDS) {
-  auto const expected = judged(reference::backend()).result, actual = judged(B()).result;
+TEST_CASE_TEMPLATE("pipeline: evaluation is the same on every backend", B, MQL4GREC_TEST_BACKENDS) {
+  auto const expected = evaluate_on(reference::backend()).result, actual = evaluate_on(B()).result;
   CHECK(actual.users == 40);
   CHECK_CLOSE(actual.of(language::modality::text).sequence->ndcg(10),
               expected.of(language::modality::text).sequence->ndcg(10), 1e-12);
@@ -105,16 +105,16 @@ TEST_CASE_TEMPLATE("pipeline: a model is judged alike on every backend", B, MQL4
   CHECK_CLOSE(actual.ensemble.item->hit(5), expected.ensemble.item->hit(5), 1e-12);
 }
 
-TEST_CASE_TEMPLATE("pipeline: a translator learns, and gives every item a sequence of its own, on every backend", B,
+TEST_CASE_TEMPLATE("pipeline: RQ-VAE training converges, and every item gets a unique sequence, on every backend", B,
                    MQL4GREC_TEST_BACKENDS) {
-  auto const expected = learnt(reference::backend()), actual = learnt(B());
+  auto const expected = train_quantizer_on(reference::backend()), actual = train_quantizer_on(B());
   CHECK_CLOSE(actual.losses, expected.losses, 2e-3);
   CHECK(actual.catalog.uniqueness.unique());
   CHECK(actual.catalog.outcome.moved >= 11);
   CHECK_CLOSE(actual.catalog.reconstruction_error, expected.catalog.reconstruction_error, 1e-2);
 }
 
-TEST_CASE_TEMPLATE("pipeline: residual k-means learns, and gives every item a sequence of its own, on every backend", B,
+TEST_CASE_TEMPLATE("pipeline: residual k-means converges, and every item gets a unique sequence, on every backend", B,
                    MQL4GREC_TEST_BACKENDS) {
   for (index_t const rounds : {0, 2}) {
     auto const expected = clustered(reference::backend(), rounds), actual = clustered(B(), rounds);

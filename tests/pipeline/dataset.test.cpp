@@ -32,7 +32,7 @@ char const *const small_text = R"({"0": ["<a_1>", "<b_0>", "<c_7>", "<d_2>"]})",
                   *const small_images = R"({"1": ["<A_0>", "<B_0>", "<C_0>", "<D_255>"]})";
 }  // namespace
 
-TEST_CASE("vocabulary_of: what fits the paper's words gets them, an absent index too") {
+TEST_CASE("vocabulary_of: a dataset that fits the paper's vocabulary gets it, also without an index") {
   temporary_directory const root;
   CHECK(pipeline::vocabulary_of({}) == language::vocabulary());
   CHECK(pipeline::vocabulary_of({root / "absent"}) == language::vocabulary());
@@ -41,7 +41,7 @@ TEST_CASE("vocabulary_of: what fits the paper's words gets them, an absent index
   CHECK(pipeline::vocabulary_of({dataset_of(root / "none", "{}", "{}")}) == language::vocabulary());
 }
 
-TEST_CASE("vocabulary_of: another shape gets the least words that speak all datasets, each modality for itself") {
+TEST_CASE("vocabulary_of: another shape gets the smallest vocabulary for all datasets, per modality") {
   temporary_directory const root;
   auto const suffix = dataset_of(
       root / "suffix",
@@ -79,7 +79,7 @@ TEST_CASE("vocabulary_of: datasets that differ in their levels are refused with 
                   ": item 0, place 2: '<c_7>' is not in the vocabulary, expected <c_0> to <c_6>");
 }
 
-TEST_CASE("read_dataset: the catalog is the union of what interactions, indices and descriptions name") {
+TEST_CASE("read_dataset: the catalog is the union of the items of interactions, indices and descriptions") {
   temporary_directory const root;
   language::vocabulary const vocab({.modalities = {{"a", {4}}, {"A", {4}}}, .prompts = 0});
   auto const directory = dataset_of(root / "New", R"({"0": ["<a_0>"], "5": ["<a_1>"]})", R"({"7": ["<A_1>"]})");
@@ -96,7 +96,7 @@ TEST_CASE("read_dataset: the catalog is the union of what interactions, indices 
   CHECK(rank::popularity(huge.interactions, 3).items == std::vector{item_id{0}, item_id{2147483646}, item_id{1}});
 }
 
-TEST_CASE("read_dataset: of a modality that the words lack, no item has a sequence") {
+TEST_CASE("read_dataset: no item has a sequence in a modality that the vocabulary lacks") {
   temporary_directory const root;
   auto const directory = dataset_of(root / "one", R"({"0": ["<a_0>"]})", R"({"1": ["<A_1>"]})");
   for (auto const& [families, text, images] :

@@ -42,10 +42,10 @@ tasks::dataset small_dataset() {
   for (index_t u = 0; u < 20; ++u) {
     std::vector<item_id> items;
     for (index_t i = 0; i < u % 7; ++i)
-      items.push_back(item_id(random.below(catalog_items)));  // some have too few to be asked
+      items.push_back(item_id(random.below(catalog_items)));  // some have too few for evaluation
     from.interactions.add_user("u" + std::to_string(u), items);
   }
-  // those whose target can't be said in one of the languages
+  // those whose target has no tokens in one of the modalities
   from.interactions.add_user("no text", std::vector{item_id{1}, item_id{2}, without_text});
   from.interactions.add_user("no image", std::vector{item_id{1}, item_id{2}, without_image});
   from.interactions.item_count = catalog_items;
@@ -64,7 +64,7 @@ pipeline::evaluation evaluated(pipeline::evaluation_options const& options = {},
   return pipeline::evaluate(b, model(b), {vocab(), tasks::all_tasks()}, from, options);
 }
 
-// ---- the same by brute force: every item is scored by teacher forcing, lists are sorted, places are counted
+// ---- the same by brute force: every item is scored by teacher forcing, lists are sorted, ranks are counted
 // ---------------
 
 struct scored_item {
@@ -78,7 +78,7 @@ void sort_by_score(scored_items& list) { std::ranges::stable_sort(list, std::ran
 /// Every item with a sequence, by the mean log p of its tokens and </s>.
 scored_items score_all(tasks::dataset const& from, language::modality kind, user_id user, catalog::split part) {
   reference::backend b;
-  auto const asked = model(b);
+  auto const frozen = model(b);
   auto const& table = from.table(kind);
   tasks::batch question;
   tasks::all_tasks().query(kind).write_query(catalog::history(from.interactions, user, part), {from.tokens, vocab()},
@@ -90,7 +90,7 @@ scored_items score_all(tasks::dataset const& from, language::modality kind, user
     tasks::batch one;
     one.append(input, table.of(item_id(i)));
     double const score =
-        -seq2seq::t5_pass(b, asked.model()).loss(one, {0, 1}) / static_cast<double>(table.levels() + 1);
+        -seq2seq::t5_pass(b, frozen.model()).loss(one, {0, 1}) / static_cast<double>(table.levels() + 1);
     list.push_back({item_id(i), static_cast<double>(static_cast<float>(score))});  // kept as float: twins stay equal
   }
   sort_by_score(list);
@@ -110,7 +110,7 @@ scored_items fused(scored_items const& text, scored_items const& image) {
   return list;
 }
 
-/// How many different sequences stand before the target's; −1 when it doesn't occur.
+/// The number of different sequences before the target's; −1 when it doesn't occur.
 index_t sequences_before(scored_items const& list, item_id target, language::token_table const& table) {
   std::set<std::string> before;
   auto const name = [&](item_id item) {
@@ -157,7 +157,7 @@ bool same_but_for_time(pipeline::evaluation a, pipeline::evaluation const& b) {
 }
 }  // namespace
 
-TEST_CASE("evaluate: every figure is what counting by hand gives, shared sequences and missing modalities included") {
+TEST_CASE("evaluate: metrics equal hand-computed ones, including shared sequences and missing modalities") {
   auto const from = small_dataset();
   auto const& histories = from.interactions;
   REQUIRE(language::duplicate_items(from.table(language::modality::text)) > 3);
@@ -197,7 +197,7 @@ TEST_CASE("evaluate: every figure is what counting by hand gives, shared sequenc
   }
 }
 
-TEST_CASE("evaluate: the examples are the first users' lists, as brute force ranks them") {
+TEST_CASE("evaluate: the examples are the first users' lists, as ranked by brute force") {
   auto const from = small_dataset();
   auto const found = evaluated();
   REQUIRE(found.examples.size() == 12);
@@ -217,8 +217,7 @@ TEST_CASE("evaluate: the examples are the first users' lists, as brute force ran
   }
 }
 
-TEST_CASE(
-    "evaluate: what is saved in the released code's form is each user's sequences, best first, and the target's") {
+TEST_CASE("evaluate: saved results contain each user's sequences, best first, and the target's") {
   auto const from = small_dataset();
   auto const found = evaluated({.search = {.beams = 4}});
   auto const& table = from.table(language::modality::text);
@@ -240,7 +239,7 @@ TEST_CASE(
   CHECK(saved.all_scores.front() == first.by_modality[0].scores.front());
 }
 
-TEST_CASE("evaluate: twice gives the same, and neither blocks nor workers change it") {
+TEST_CASE("evaluate: is deterministic and independent of blocks and workers") {
   auto const expected = evaluated();
   CHECK(same_but_for_time(evaluated(), expected));
   cpu::backend b(3);
@@ -250,7 +249,7 @@ TEST_CASE("evaluate: twice gives the same, and neither blocks nor workers change
   CHECK(found.saved.at(0).all_outputs == expected.saved.at(0).all_outputs);
 }
 
-TEST_CASE("evaluate: of so many users only the first are asked; of none there are no figures") {
+TEST_CASE("evaluate: a limit uses the first users; without users there are no metrics") {
   auto const all = evaluated();
   auto const few = evaluated({.users = 3});
   CHECK(few.result.users == 3);
@@ -259,16 +258,16 @@ TEST_CASE("evaluate: of so many users only the first are asked; of none there ar
   CHECK(users.size() <= 3);  // whose target has no text isn't saved
   CHECK(std::ranges::equal(users, std::span(all.saved.at(0).all_users).first(users.size())));
   for (index_t none : {0, -5}) {
-    auto const nobody = evaluated({.users = none}).result;
-    CHECK(nobody.users == 0);
-    for (auto const& metrics :
-         {nobody.of(language::modality::text), nobody.of(language::modality::image), nobody.ensemble})
+    auto const without_users = evaluated({.users = none}).result;
+    CHECK(without_users.users == 0);
+    for (auto const& metrics : {without_users.of(language::modality::text), without_users.of(language::modality::image),
+                                without_users.ensemble})
       CHECK(metrics == metrics::list_metrics{});
   }
   CHECK(evaluated({.users = 1000}).result.users == all.result.users);
 }
 
-TEST_CASE("evaluate: progress never falls and ends with all users") {
+TEST_CASE("evaluate: progress is monotonic and ends with all users") {
   cpu::backend b;
   std::vector<index_t> reported;
   auto const progress = [&](index_t done, index_t users) {
@@ -284,7 +283,7 @@ TEST_CASE("evaluate: progress never falls and ends with all users") {
   CHECK(reported.size() == 11);  // then three users at a time, once a modality
 }
 
-TEST_CASE("evaluate: another rule of fusion leaves each modality's figures alone") {
+TEST_CASE("evaluate: another fusion rule doesn't change the metrics of a modality") {
   auto const expected = evaluated().result, found = evaluated({.fusion = rank::calibrated{}}).result;
   CHECK(found.by_modality == expected.by_modality);
   CHECK(found.ensemble != expected.ensemble);

@@ -26,7 +26,7 @@ std::string query_text(tasks::any_query_task const& query, index_t items = 0) {
 }
 }  // namespace
 
-TEST_CASE("model metadata: what is written is read back equal, whatever the words and the tasks") {
+TEST_CASE("model metadata: a round trip preserves vocabulary and tasks") {
   temporary_directory const directory;
   for (auto const& options :
        {language::vocabulary_options{}, language::vocabulary_options{.modalities = {{"a", {3, 5}}}, .prompts = 0},
@@ -41,7 +41,7 @@ TEST_CASE("model metadata: what is written is read back equal, whatever the word
   CHECK(directory.files() == 1);
 }
 
-TEST_CASE("model metadata: words keep the ids of the checkpoint that they came from") {
+TEST_CASE("model metadata: tokens keep the ids of their checkpoint") {
   temporary_directory const directory, onwards;
   put(directory / "added_tokens.json", R"({"<a_0>": 32101, "<a_1>": 32100, "<b_0>": 40000, "<A_0>": 7, "<*_0>": 9})");
   auto const released = pipeline::read_model_metadata(directory.path());
@@ -52,7 +52,7 @@ TEST_CASE("model metadata: words keep the ids of the checkpoint that they came f
   CHECK(metadata.vocab.token(language::modality::text, 0, code_t{1}) == token_t{32100});
 }
 
-TEST_CASE("model metadata: words that a tokenizer lacks stay away, and so does a modality") {
+TEST_CASE("model metadata: tokens and modalities that a tokenizer lacks stay absent") {
   for (auto const* tokenizer : {R"({"<a_1>": 2, "<a_3>": 3, "<A_1>": 4, "<*_5>": 5})", R"({"<A_0>": 2, "<A_1>": 3})",
                                 R"({"<a_0>": 2, "<b_3>": 4})"}) {
     temporary_directory const directory, onwards;
@@ -67,7 +67,7 @@ TEST_CASE("model metadata: words that a tokenizer lacks stay away, and so does a
 }
 
 TEST_CASE(
-    "model card: without one, a tokenizer's words mean the released tasks; without that too, it is the paper's model") {
+    "model metadata: without the file, a tokenizer means the released tasks; without both, it is the paper's model") {
   temporary_directory const directory;
   auto const paper = pipeline::read_model_metadata(directory.path());
   CHECK(paper.vocab == language::vocabulary());
@@ -80,7 +80,7 @@ TEST_CASE(
         language::vocabulary());  // mql4grec.json goes before the tokenizer
 }
 
-TEST_CASE("model metadata: a damaged one is a file_error that begins with its path") {
+TEST_CASE("model metadata: a damaged file is a file_error that begins with its path") {
   temporary_directory const directory;
   auto const path = directory / "mql4grec.json";
   auto const refusal = [&](std::string_view content) {
@@ -89,46 +89,47 @@ TEST_CASE("model metadata: a damaged one is a file_error that begins with its pa
     CHECK((message.empty() || message.starts_with(path.string() + ": ")));
     return message;
   };
-  auto const says = [](std::string const& message, std::string_view part) {
+  auto const check_message = [](std::string const& message, std::string_view part) {
     CAPTURE(message);
     CHECK(message.find(part) != message.npos);
   };
   CHECK(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": 18})") == "");
-  says(refusal(""), "is empty");
-  says(refusal("{\"tasks\": "), "not valid JSON");
-  says(refusal("[]"), "key 'tasks' is missing");
-  says(refusal(R"({"tasks": 3, "modalities": [], "prompts": 18})"), "key 'tasks'");
-  says(refusal(R"({"tasks": "some", "modalities": [], "prompts": 18})"),
-       "tasks 'some': expected all, next, released, released-next or a list of next-text");
-  says(refusal(R"({"tasks": "all", "prompts": 18})"), "key 'modalities' is missing");
-  says(refusal(R"({"tasks": "all", "modalities": [7], "prompts": 18})"), "key 'prefix' is missing");
-  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": "many"}], "prompts": 18})"), "key 'codes'");
-  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": []}], "prompts": 18})"),
-       "at least one level");
-  says(
+  check_message(refusal(""), "is empty");
+  check_message(refusal("{\"tasks\": "), "not valid JSON");
+  check_message(refusal("[]"), "key 'tasks' is missing");
+  check_message(refusal(R"({"tasks": 3, "modalities": [], "prompts": 18})"), "key 'tasks'");
+  check_message(refusal(R"({"tasks": "some", "modalities": [], "prompts": 18})"),
+                "tasks 'some': expected all, next, released, released-next or a list of next-text");
+  check_message(refusal(R"({"tasks": "all", "prompts": 18})"), "key 'modalities' is missing");
+  check_message(refusal(R"({"tasks": "all", "modalities": [7], "prompts": 18})"), "key 'prefix' is missing");
+  check_message(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": "many"}], "prompts": 18})"),
+                "key 'codes'");
+  check_message(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": []}], "prompts": 18})"),
+                "at least one level");
+  check_message(
       refusal(
           R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}, {"prefix": "a", "codes": [1]}], "prompts": 0})"),
       "share the word <a_0>");
-  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [99999999999]}], "prompts": 18})"),
-       "key 'codes': found 99999999999");
-  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": -1})"),
-       "key 'prompts': found -1");
-  says(
+  check_message(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [99999999999]}], "prompts": 18})"),
+                "key 'codes': found 99999999999");
+  check_message(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [2]}], "prompts": -1})"),
+                "key 'prompts': found -1");
+  check_message(
       refusal(
           R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}], "prompts": 0, "ids": {"<a_0>": 2147483647}})"),
       "key 'ids'");
-  says(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}], "prompts": 0, "ids": [5]})"),
-       "key 'ids'");
+  check_message(refusal(R"({"tasks": "all", "modalities": [{"prefix": "a", "codes": [1]}], "prompts": 0, "ids": [5]})"),
+                "key 'ids'");
 }
 
-TEST_CASE("query_prompts: tasks that ask alike have the same, with and without prompts") {
+TEST_CASE("query_prompts: tasks with equal prompts have equal results") {
   CHECK(pipeline::query_prompts("all") == "<*_0><*_1><*_2>, <*_3><*_4><*_5>");
   CHECK(pipeline::query_prompts("next") == pipeline::query_prompts("all"));
   CHECK(pipeline::query_prompts("released") == "no prompts");
   CHECK(pipeline::query_prompts("released-next") == pipeline::query_prompts("released"));
 }
 
-TEST_CASE("mixture_named: a list has the tasks that it names, in its order, with the prompts of all tasks") {
+TEST_CASE("mixture_named: a list has the named tasks in its order, with the prompts of all tasks") {
   auto const one = pipeline::mixture_named("text-to-image");
   CHECK(one.tasks.size() == 1);
   CHECK(one.validated.empty());  // validated by the queries
@@ -148,7 +149,7 @@ TEST_CASE("mixture_named: a list has the tasks that it names, in its order, with
   CHECK_THROWS_AS(pipeline::mixture_named("some"), error);
 }
 
-TEST_CASE("mixture_named: its names, and what each says to the model") {
+TEST_CASE("mixture_named: the names and the prompts of each") {
   CHECK(pipeline::mixture_named("all").tasks.size() == 6);
   CHECK(pipeline::mixture_named("next").tasks.size() == 2);
   CHECK(pipeline::mixture_named("released-next").tasks.size() == 2);
@@ -158,7 +159,7 @@ TEST_CASE("mixture_named: its names, and what each says to the model") {
   CHECK_THROWS_AS(pipeline::mixture_named(""), error);
 }
 
-TEST_CASE("read_dataset: a directory's interactions, sequences and descriptions; the last may be missing") {
+TEST_CASE("read_dataset: interactions, token sequences and optional descriptions of a directory") {
   temporary_directory const root;
   language::vocabulary const vocab({.modalities = {{"a", {3}}, {"A", {2, 2}}}});
   auto const directory = root / "Toys";

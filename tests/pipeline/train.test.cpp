@@ -21,7 +21,7 @@ language::vocabulary const& vocab() {
   return small;
 }
 
-/// Nine items, and users who go round them in steps of `stride`.
+/// Nine items, and users whose histories cycle through them in steps of `stride`.
 tasks::dataset walkers(index_t users, index_t stride) {
   tasks::dataset data;
   for (index_t u = 0; u < users; ++u) {
@@ -54,7 +54,7 @@ pipeline::run_result trained(pipeline::run_options const& options, pipeline::run
 }
 /// An observer that ends a call after so many updates.
 pipeline::run_observer stops_after(int updates) {
-  return {.interrupted = [updates, asked = 0]() mutable { return asked++ == updates; }};
+  return {.interrupted = [updates, calls = 0]() mutable { return calls++ == updates; }};
 }
 
 /// The files of a finished run that don't know what time it was.
@@ -69,7 +69,7 @@ double validation_loss(std::filesystem::path const& run) {
 }
 }  // namespace
 
-TEST_CASE("train: a run's directory holds the model, its card and the state, and nothing half-written") {
+TEST_CASE("train: a run's directory contains the model, its metadata and the state, and no temporary files") {
   temporary_directory const root;
   auto const out = root / "some/where";
   auto const result = trained(run_in(out));
@@ -84,7 +84,7 @@ TEST_CASE("train: a run's directory holds the model, its card and the state, and
   CHECK(seq2seq::read_t5_config(out / "config.json").vocabulary == vocab().size());
 }
 
-TEST_CASE("train: the model that is kept is the one with the lowest validation loss") {
+TEST_CASE("train: the model with the lowest validation loss is kept") {
   temporary_directory const root;
   seq2seq::training_progress progress;
   std::filesystem::path run;
@@ -104,7 +104,7 @@ TEST_CASE("train: the model that is kept is the one with the lowest validation l
   for (auto const& epoch : progress.history) CHECK(epoch.valid_loss >= progress.best_loss);
 }
 
-TEST_CASE("train: the same options and the same data give the same files; another seed doesn't") {
+TEST_CASE("train: files are determined by options, data and seed") {
   temporary_directory const root;
   trained(run_in(root / "one"));
   trained(run_in(root / "two"));
@@ -115,7 +115,7 @@ TEST_CASE("train: the same options and the same data give the same files; anothe
   CHECK(read_file(root / "one/model.safetensors") != read_file(root / "three/model.safetensors"));
 }
 
-TEST_CASE("train: a directory that holds a run is refused, and left as it is, unless the run is resumed") {
+TEST_CASE("train: a directory with a run is refused and unchanged unless the run is resumed") {
   temporary_directory const root;
   auto const out = root / "run";
   trained(run_in(out));
@@ -138,7 +138,7 @@ TEST_CASE("train: a directory that holds a run is refused, and left as it is, un
 }
 
 TEST_CASE(
-    "train: a run in bf16 goes on in bf16 to the same bits; in fp32 it goes on too, and says that it is another "
+    "train: a run in bf16 resumes in bf16 to the same bits; resuming in fp32 works and reports the change of "
     "precision") {
   temporary_directory const root;
   auto const rounding = [&](pipeline::run_options const& options, pipeline::run_observer const& observer = {}) {
@@ -150,19 +150,19 @@ TEST_CASE(
   options.resume = true;
   CHECK(rounding(options, stops_after(3)).status == train::run_status::interrupted);
   std::filesystem::copy(root / "pieces", root / "changed");
-  std::vector<std::string> said;
+  std::vector<std::string> reported_changes;
   pipeline::run_observer listener;
-  listener.on_changed_settings = [&](std::string const& changes) { said.push_back(changes); };
+  listener.on_changed_settings = [&](std::string const& changes) { reported_changes.push_back(changes); };
   CHECK(rounding(options, listener).progress.finished);
-  CHECK(said.empty());
+  CHECK(reported_changes.empty());
   CHECK(timeless_files(root / "pieces") == timeless_files(root / "whole"));
   auto changed = run_in(root / "changed");
   changed.resume = true;
   changed.training.block_tokens = 7;
   cpu::backend exact;
   CHECK(pipeline::train_model(exact, changed, {datasets(), vocab()}, listener).progress.finished);
-  REQUIRE(said.size() == 1);
-  CHECK(said.front() == "precision was \"bf16\" and is \"fp32\", block_tokens was 512 and is 7");
+  REQUIRE(reported_changes.size() == 1);
+  CHECK(reported_changes.front() == "precision was \"bf16\" and is \"fp32\", block_tokens was 512 and is 7");
 }
 
 TEST_CASE(
@@ -187,7 +187,7 @@ TEST_CASE(
                        "with the last one"));
 }
 
-TEST_CASE("train: a run that is stopped again and again ends with the files of one that never was") {
+TEST_CASE("train: a run interrupted repeatedly ends with the files of an uninterrupted one") {
   temporary_directory const root;
   auto const expected = trained(run_in(root / "whole")).progress;
   auto options = run_in(root / "pieces");
@@ -205,7 +205,7 @@ TEST_CASE("train: a run that is stopped again and again ends with the files of o
   CHECK(last.progress.best_loss == expected.best_loss);
 }
 
-TEST_CASE("train: without time nothing is learnt, but there is a model, and the run can go on") {
+TEST_CASE("train: a time limit of zero writes a model, and the run can be resumed") {
   temporary_directory const root;
   auto options = run_in(root / "run");
   options.limits.max_seconds = 0;
@@ -220,7 +220,7 @@ TEST_CASE("train: without time nothing is learnt, but there is a model, and the 
   CHECK(timeless_files(root / "run") == timeless_files(root / "whole"));
 }
 
-TEST_CASE("train: the state is written as often as was asked") {
+TEST_CASE("train: the state is written at the requested interval") {
   temporary_directory const root;
   auto options = run_in(root / "run");
   options.limits.checkpoint_seconds = 0;
@@ -229,17 +229,17 @@ TEST_CASE("train: the state is written as often as was asked") {
         .at("step")
         .get<std::int64_t>();
   };
-  std::int64_t asked = 0;
+  std::int64_t calls = 0;
   trained(options, {.on_step =
                         [&](seq2seq::training_progress const& p, double, std::int64_t) {
                           CHECK(saved_step() == p.step - 1);
-                          ++asked;
+                          ++calls;
                         },
                     .on_epoch = [&](seq2seq::training_progress const& p, bool) { CHECK(saved_step() == p.step); }});
-  CHECK(asked == saved_step());
+  CHECK(calls == saved_step());
 }
 
-TEST_CASE("train: a run begins with the model of another directory when it is given one") {
+TEST_CASE("train: a run can start from the model of another directory") {
   temporary_directory const root;
   trained(run_in(root / "first"));
   auto options = run_in(root / "second");
@@ -252,7 +252,7 @@ TEST_CASE("train: a run begins with the model of another directory when it is gi
   CHECK(read_file(root / "second/model.safetensors") != read_file(root / "first/model.safetensors"));
 }
 
-TEST_CASE("train: a run of another shape goes on without being told its shape again") {
+TEST_CASE("train: a resumed run reads its model shape from the directory") {
   temporary_directory const root;
   cpu::backend b;
   seq2seq::t5_config shape = small_t5();
@@ -267,7 +267,7 @@ TEST_CASE("train: a run of another shape goes on without being told its shape ag
   CHECK(seq2seq::read_t5_config(root / "run/config.json").model_width == shape.model_width);
 }
 
-TEST_CASE("train: a model to begin with that is absent or knows too few words is a file_error") {
+TEST_CASE("train: an initial model that is missing or whose vocabulary is too small is a file_error") {
   temporary_directory const root;
   auto options = run_in(root / "run");
   options.init = root / "absent";
@@ -279,7 +279,7 @@ TEST_CASE("train: a model to begin with that is absent or knows too few words is
         (root / "small").string() + ": the model knows 9 tokens, but the vocabulary has 32");
 }
 
-TEST_CASE("train: a run isn't resumed with more words than its model knows") {
+TEST_CASE("train: a run isn't resumed with a larger vocabulary than its model's") {
   temporary_directory const root;
   auto options = run_in(root / "run");
   trained(options, stops_after(1));
@@ -291,7 +291,7 @@ TEST_CASE("train: a run isn't resumed with more words than its model knows") {
         (root / "run/training.safetensors").string() + ": the model knows 32 tokens, but the vocabulary has 2068");
 }
 
-TEST_CASE("train: what can't be trained is refused before the directory becomes a run's") {
+TEST_CASE("train: invalid input is refused before the directory is written") {
   temporary_directory const root;
   auto options = run_in(root / "run");
   options.tasks = "some";
@@ -307,7 +307,7 @@ TEST_CASE("train: what can't be trained is refused before the directory becomes 
   CHECK_THROWS_AS(trained(run_in(root / "file")), file_error);
 }
 
-TEST_CASE("train: a run whose loss stops being finite keeps the files of its last good state") {
+TEST_CASE("train: a run whose loss becomes infinite or NaN keeps the files of its last finite state") {
   temporary_directory const root;
   auto options = run_in(root / "run");
   options.training.learning_rate = 1e30;
@@ -317,7 +317,7 @@ TEST_CASE("train: a run whose loss stops being finite keeps the files of its las
   CHECK_THROWS_AS(trained(options), training_error);  // it was no accident
 }
 
-TEST_CASE("train: all tasks and the released ones train too, and the observer sees every update and epoch") {
+TEST_CASE("train: all task mixtures can be trained, and the observer is called for every update and epoch") {
   temporary_directory const root;
   for (std::string const tasks : {"all", "released"}) {
     auto options = run_in(root / tasks);
@@ -335,17 +335,17 @@ TEST_CASE("train: all tasks and the released ones train too, and the observer se
   }
 }
 
-TEST_CASE("train, then evaluate: what was learnt by heart is found again") {
+TEST_CASE("train, then evaluate: an overfitted model retrieves its training data") {
   temporary_directory const root;
   auto options = run_in(root / "run");
   options.training.epochs = 60;
   options.training.dropout = 0;
   trained(options, {}, {walkers(9, 1)});
   cpu::backend b;
-  pipeline::evaluation_options const asked{.part = catalog::split::train, .search = {.beams = 9}};
-  auto const found =
-      pipeline::evaluate(b, seq2seq::frozen_t5(b, seq2seq::read_model<float>(b, root / "run")),
-                         pipeline::tasks_of(pipeline::read_model_metadata(root / "run")), walkers(9, 1), asked);
+  pipeline::evaluation_options const on_training_part{.part = catalog::split::train, .search = {.beams = 9}};
+  auto const found = pipeline::evaluate(b, seq2seq::frozen_t5(b, seq2seq::read_model<float>(b, root / "run")),
+                                        pipeline::tasks_of(pipeline::read_model_metadata(root / "run")), walkers(9, 1),
+                                        on_training_part);
   CHECK(found.result.users == 9);
   CHECK(found.result.split == "train");
   CHECK(found.result.ensemble.sequence->hit(1) > 0.8);

@@ -15,7 +15,7 @@ std::vector<token_t> tokens(std::vector<int> const& numbers) {
 }
 }  // namespace
 
-TEST_CASE("batch: sequences are packed back to back and each ends with </s>") {
+TEST_CASE("batch: sequences are packed contiguously and each ends with </s>") {
   tasks::batch b;
   CHECK(b.size() == 0);
   b.append(tokens({5, 6, 7}), tokens({8}));

@@ -26,8 +26,8 @@ language::vocabulary const& vocab() {
   return small;
 }
 
-tasks::dataset small_domain(std::vector<std::vector<int>> const& users, std::set<int> no_text = {},
-                            std::set<int> no_image = {}) {
+tasks::dataset small_dataset(std::vector<std::vector<int>> const& users, std::set<int> no_text = {},
+                             std::set<int> no_image = {}) {
   tasks::dataset data;
   for (auto const& user : users) {
     std::vector<item_id> items;
@@ -47,17 +47,17 @@ tasks::dataset small_domain(std::vector<std::vector<int>> const& users, std::set
   return data;
 }
 
-std::string said(tasks::batch const& b, index_t i = 0) {
+std::string text_of(tasks::batch const& b, index_t i = 0) {
   return vocab().text(b.input(i)) + " → " + vocab().text(b.target(i));
 }
 
 /// The texts of all examples of a set, in order.
-std::vector<std::string> all_said(tasks::example_set const& set, std::uint64_t seed = 1, std::uint64_t epoch = 0) {
+std::vector<std::string> all_texts(tasks::example_set const& set, std::uint64_t seed = 1, std::uint64_t epoch = 0) {
   std::vector<std::string> lines;
   for (index_t i = 0; i < set.size(); ++i) {
     tasks::batch b;
     set.write(i, seed, epoch, b);
-    lines.push_back(said(b));
+    lines.push_back(text_of(b));
   }
   return lines;
 }
@@ -65,9 +65,9 @@ std::vector<std::string> all_said(tasks::example_set const& set, std::uint64_t s
 }  // namespace
 
 TEST_CASE("training_set: every prefix of the training part predicts its next item, in each of the six tasks") {
-  tasks::training_set const set(tasks::all_tasks(), {small_domain({{0, 1, 2, 3, 4}})},
+  tasks::training_set const set(tasks::all_tasks(), {small_dataset({{0, 1, 2, 3, 4}})},
                                 vocab());  // the training items are 0, 1, 2
-  auto const lines = all_said(set);
+  auto const lines = all_texts(set);
   std::vector<std::string> const expected = {
       "<*_0><*_1><*_2><a_0><b_0></s> → <a_1><b_1></s>", "<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>",
       "<*_3><*_4><*_5><A_0></s> → <A_1></s>",           "<*_3><*_4><*_5><A_0><A_1></s> → <A_2></s>",
@@ -80,34 +80,34 @@ TEST_CASE("training_set: every prefix of the training part predicts its next ite
 }
 
 TEST_CASE("training_set: validation and test items are never read, neither as history nor as target") {
-  tasks::training_set const set(tasks::next_only(), {small_domain({{0, 1, 2, 3, 4}, {0, 1, 3, 4}, {2, 3, 4}})},
+  tasks::training_set const set(tasks::next_only(), {small_dataset({{0, 1, 2, 3, 4}, {0, 1, 3, 4}, {2, 3, 4}})},
                                 vocab());
   CHECK(set.size() == 2 * (2 + 1 + 0));
-  for (auto const& line : all_said(set))
+  for (auto const& line : all_texts(set))
     for (auto const* held_out : {"_3><b", "<a_4", "<A_3", "<A_4"}) CHECK(!test::has(line, held_out));
 }
 
-TEST_CASE("training_set: the history is cut to its last items") {
-  tasks::training_set const set(tasks::next_only({.max_history = 2}), {small_domain({{0, 1, 2, 3, 4, 5}})}, vocab());
-  CHECK(all_said(set)[2] == "<*_0><*_1><*_2><a_1><b_1><a_2><b_2></s> → <a_3><b_3></s>");
+TEST_CASE("training_set: the history is truncated to its last items") {
+  tasks::training_set const set(tasks::next_only({.max_history = 2}), {small_dataset({{0, 1, 2, 3, 4, 5}})}, vocab());
+  CHECK(all_texts(set)[2] == "<*_0><*_1><*_2><a_1><b_1><a_2><b_2></s> → <a_3><b_3></s>");
 }
 
 TEST_CASE("training_set: users with two items have an example, users with fewer have none") {
-  CHECK(tasks::training_set(tasks::next_only(), {small_domain({{0, 1}})}, vocab()).size() == 2);
-  CHECK(tasks::training_set(tasks::next_only(), {small_domain({{0}, {}})}, vocab()).size() == 0);
+  CHECK(tasks::training_set(tasks::next_only(), {small_dataset({{0, 1}})}, vocab()).size() == 2);
+  CHECK(tasks::training_set(tasks::next_only(), {small_dataset({{0}, {}})}, vocab()).size() == 0);
   CHECK(tasks::training_set(tasks::next_only(), {}, vocab()).size() == 0);
 }
 
-TEST_CASE("training_set: datasets come one after the other, each with its own items") {
-  tasks::training_set const set(tasks::next_only(), {small_domain({{0, 1, 2, 3}}), small_domain({{5, 6, 7, 8}})},
+TEST_CASE("training_set: datasets are concatenated, each with its own items") {
+  tasks::training_set const set(tasks::next_only(), {small_dataset({{0, 1, 2, 3}}), small_dataset({{5, 6, 7, 8}})},
                                 vocab());
   REQUIRE(set.size() == 4);
-  CHECK(all_said(set)[2] == "<*_0><*_1><*_2><a_5><b_5></s> → <a_6><b_6></s>");
+  CHECK(all_texts(set)[2] == "<*_0><*_1><*_2><a_5><b_5></s> → <a_6><b_6></s>");
   CHECK(set.examples()[2].dataset == 1);
 }
 
 TEST_CASE("training_set: items without a modality are omitted from its histories, targets and alignments") {
-  tasks::training_set const set(tasks::all_tasks(), {small_domain({{0, 1, 2, 3, 4}}, {1}, {0})}, vocab());
+  tasks::training_set const set(tasks::all_tasks(), {small_dataset({{0, 1, 2, 3, 4}}, {1}, {0})}, vocab());
   std::vector<std::string> const expected = {
       "<*_0><*_1><*_2><a_0><b_0></s> → <a_2><b_2></s>",  // item 1 is neither a target nor in a history
       "<*_3><*_4><*_5><A_1></s> → <A_2></s>",            // the first pair has no history
@@ -116,66 +116,66 @@ TEST_CASE("training_set: items without a modality are omitted from its histories
       "<*_9><*_10><*_11><A_1></s> → <a_2><b_2></s>",     //
       "<*_12><*_13><*_14><a_2><b_2></s> → <A_2></s>",    // items 0 and 1 lack a modality
   };
-  auto const lines = all_said(set);
+  auto const lines = all_texts(set);
   REQUIRE(lines.size() == 5 + 2 * 3);
   for (std::size_t i = 0; i < expected.size(); ++i) CHECK(lines[i] == expected[i]);
 }
 
-TEST_CASE("released_mixture: no prompt before a next item, and one asymmetric task with a coin for its direction") {
-  tasks::training_set const set(tasks::released_mixture(), {small_domain({{0, 1, 2, 3}})}, vocab());
+TEST_CASE("released_mixture: next-item tasks have no prompt, and the asymmetric task draws its direction at random") {
+  tasks::training_set const set(tasks::released_mixture(), {small_dataset({{0, 1, 2, 3}})}, vocab());
   REQUIRE(set.size() == 3 + 2 * 4);
-  auto const lines = all_said(set);
+  auto const lines = all_texts(set);
   CHECK(lines[0] == "<a_0><b_0></s> → <a_1><b_1></s>");
   CHECK(lines[1] == "<A_0></s> → <A_1></s>");
   std::map<std::string, int> directions;
   for (std::uint64_t epoch = 0; epoch < 1000; ++epoch) {
     tasks::batch b;
     set.write(2, 7, epoch, b);
-    ++directions[said(b)];
+    ++directions[text_of(b)];
   }
   CHECK(directions.size() == 2);
   CHECK(std::abs(directions["<*_6><*_7><*_8><a_0><b_0></s> → <A_1></s>"] - 500) < 80);
-  CHECK(all_said(set, 3, 4) == all_said(set, 3, 4));
+  CHECK(all_texts(set, 3, 4) == all_texts(set, 3, 4));
 }
 
-TEST_CASE("released_mixture: where only one direction exists, it is that one") {
-  tasks::training_set const set(tasks::released_mixture(), {small_domain({{0, 1, 2, 3}}, {}, {0})}, vocab());
+TEST_CASE("released_mixture: if only one direction exists, it is used") {
+  tasks::training_set const set(tasks::released_mixture(), {small_dataset({{0, 1, 2, 3}}, {}, {0})}, vocab());
   for (std::uint64_t epoch = 0; epoch < 20; ++epoch) {
     tasks::batch b;
     set.write(1, 7, epoch, b);  // example 0 is the next-text example; there is no next-image example
-    CHECK(said(b) == "<*_6><*_7><*_8><a_0><b_0></s> → <A_1></s>");
+    CHECK(text_of(b) == "<*_6><*_7><*_8><a_0><b_0></s> → <A_1></s>");
   }
 }
 
-TEST_CASE("training_set: history dropout leaves items out, never all of them, and never from a query") {
+TEST_CASE("training_set: history dropout removes items, never all of them, and never from a query") {
   auto const mix = tasks::next_only({.history_dropout = 0.9});
-  tasks::training_set const set(mix, {small_domain({{0, 1, 2, 3, 4, 5, 6}})}, vocab());
+  tasks::training_set const set(mix, {small_dataset({{0, 1, 2, 3, 4, 5, 6}})}, vocab());
   std::set<std::string> seen;
   for (std::uint64_t epoch = 0; epoch < 200; ++epoch) {
     tasks::batch b;
     set.write(3, 1, epoch, b);
     CHECK(b.input(0).size() > 3 + 1);
-    seen.insert(said(b));
+    seen.insert(text_of(b));
   }
   CHECK(seen.size() > 4);
   CHECK(seen.contains("<*_0><*_1><*_2><a_3><b_3></s> → <a_4><b_4></s>"));
-  tasks::validation_set const asked(mix, {small_domain({{0, 1, 2, 3}})}, vocab());
-  CHECK(all_said(asked)[0] == "<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>");
+  tasks::validation_set const queries(mix, {small_dataset({{0, 1, 2, 3}})}, vocab());
+  CHECK(all_texts(queries)[0] == "<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>");
 }
 
 TEST_CASE("validation_set: each evaluated user has an example of the next text and one of the next image") {
-  std::vector<tasks::dataset> const data = {small_domain({{0, 1, 2, 3}, {4, 5}, {6, 7, 8}})};
+  std::vector<tasks::dataset> const data = {small_dataset({{0, 1, 2, 3}, {4, 5}, {6, 7, 8}})};
   tasks::validation_set const valid(tasks::all_tasks(), data, vocab());
-  CHECK(all_said(valid) == std::vector<std::string>{"<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>",
-                                                    "<*_0><*_1><*_2><a_6><b_6></s> → <a_7><b_7></s>",
-                                                    "<*_3><*_4><*_5><A_0><A_1></s> → <A_2></s>",
-                                                    "<*_3><*_4><*_5><A_6></s> → <A_7></s>"});
+  CHECK(all_texts(valid) == std::vector<std::string>{"<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>",
+                                                     "<*_0><*_1><*_2><a_6><b_6></s> → <a_7><b_7></s>",
+                                                     "<*_3><*_4><*_5><A_0><A_1></s> → <A_2></s>",
+                                                     "<*_3><*_4><*_5><A_6></s> → <A_7></s>"});
   tasks::validation_set const last(tasks::released_mixture(), data, vocab(), catalog::split::test);
-  CHECK(all_said(last)[0] == "<a_0><b_0><a_1><b_1><a_2><b_2></s> → <a_3><b_3></s>");
+  CHECK(all_texts(last)[0] == "<a_0><b_0><a_1><b_1><a_2><b_2></s> → <a_3><b_3></s>");
 }
 
-TEST_CASE("write_query: a query is a validation example's input without its target") {
-  auto const data = small_domain({{0, 1, 2, 3}}, {1});
+TEST_CASE("write_query: a query is the input of a validation example without its target") {
+  auto const data = small_dataset({{0, 1, 2, 3}}, {1});
   auto const mix = tasks::all_tasks();
   tasks::batch b;
   mix.query(language::modality::text)
@@ -188,8 +188,8 @@ TEST_CASE("write_query: a query is a validation example's input without its targ
 }
 
 TEST_CASE(
-    "write_query: an empty history and unknown items give the prompt alone; long histories are cut to their end") {
-  auto const data = small_domain({{0, 1, 2, 3, 4}});
+    "write_query: an empty history and unknown items give only the prompt; long histories are truncated to their end") {
+  auto const data = small_dataset({{0, 1, 2, 3, 4}});
   auto const query = tasks::next_only({.max_history = 3}).query(language::modality::image);
   tasks::batch b;
   query.write_query({}, {data.tokens, vocab()}, b);
@@ -212,7 +212,7 @@ TEST_CASE("mixture: a task defined outside the library can be used") {
   };
   auto mix = tasks::next_only();
   mix.tasks = {echo{}};
-  CHECK(all_said(tasks::training_set(mix, {small_domain({})}, vocab())) ==
+  CHECK(all_texts(tasks::training_set(mix, {small_dataset({})}, vocab())) ==
         std::vector<std::string>{"<a_5></s> → <a_5></s>"});
   static_assert(tasks::Task<echo> && !tasks::Task<int>);
 }
@@ -232,7 +232,7 @@ TEST_CASE("validation_set: a query defined outside the library, which reads two 
   auto mix = tasks::next_only();
   mix.queries = {both_modalities{}};
   CHECK(mix.query(language::modality::text).to() == language::modality::image);
-  CHECK(all_said(tasks::validation_set(mix, {small_domain({{0, 1, 2, 3}, {4, 5}})}, vocab())) ==
+  CHECK(all_texts(tasks::validation_set(mix, {small_dataset({{0, 1, 2, 3}, {4, 5}})}, vocab())) ==
         std::vector<std::string>{"<a_0><b_0><a_1><b_1><A_0><A_1></s> → <A_2></s>"});
   static_assert(tasks::QueryTask<both_modalities> && !tasks::Task<both_modalities>);
   static_assert(tasks::QueryTask<tasks::next_item> && tasks::Task<tasks::next_item>);
@@ -240,7 +240,7 @@ TEST_CASE("validation_set: a query defined outside the library, which reads two 
 }
 
 TEST_CASE("training_set: tables that don't belong to the interactions are refused") {
-  auto data = small_domain({{0, 1, 2, 3}});
+  auto data = small_dataset({{0, 1, 2, 3}});
   data.tokens[1] = language::token_table(language::modality::image, 2, 1);
   CHECK_THROWS_AS(tasks::training_set(tasks::next_only(), {data}, vocab()), error);
   data.tokens.pop_back();

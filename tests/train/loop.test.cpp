@@ -48,7 +48,7 @@ static_assert(train::Learner<toy_learner>);
 using toy_observer = train::observer_of<toy_learner>;
 }  // namespace
 
-TEST_CASE("training loop: epochs of steps, each epoch begun, ended and recorded, the observer called after each") {
+TEST_CASE("training loop: each epoch is begun, ended and added to the history, and the observer is called after each") {
   toy_learner learner;
   toy_progress p;
   std::string seen;
@@ -68,7 +68,7 @@ TEST_CASE("training loop: epochs of steps, each epoch begun, ended and recorded,
   CHECK((p.history[0] <= p.history[1] && p.history[1] <= p.history[2] && p.seconds >= p.history[2]));
 }
 
-TEST_CASE("training loop: stopped before any step, it goes on there, and an epoch is begun again") {
+TEST_CASE("training loop: a loop stopped before any step resumes there, and the epoch is begun again") {
   for (std::int64_t stop = 0; stop <= 6; ++stop) {
     CAPTURE(stop);
     toy_learner learner;
@@ -89,7 +89,7 @@ TEST_CASE("training loop: stopped before any step, it goes on there, and an epoc
   }
 }
 
-TEST_CASE("training loop: a finished run goes on when the learner has more epochs") {
+TEST_CASE("training loop: a finished run continues when the learner has more epochs") {
   toy_learner learner;
   toy_progress p;
   train::run_epochs(learner, p);
@@ -98,8 +98,7 @@ TEST_CASE("training loop: a finished run goes on when the learner has more epoch
   CHECK((p.finished && p.epoch == 4 && p.step == 8));
 }
 
-TEST_CASE(
-    "training loop: what a learner throws after an epoch reaches the caller, once the observer has seen the epoch") {
+TEST_CASE("training loop: an exception of the learner after an epoch is rethrown after the observer was called") {
   toy_learner learner{.fails_after_epoch = 2};
   toy_progress p;
   std::int64_t seen = 0;

@@ -84,12 +84,12 @@ struct rq_vae_kind {
 template <class Observer>
 Observer stops_after(std::int64_t updates) {
   Observer watch;
-  watch.interrupted = [updates, asked = std::int64_t{0}]() mutable { return asked++ == updates; };
+  watch.interrupted = [updates, calls = std::int64_t{0}]() mutable { return calls++ == updates; };
   return watch;
 }
 
-/// The tensors of a state, bit for bit: all that a run has learnt, whatever the clock said.
-std::string learnt(std::filesystem::path const& out) {
+/// The tensors of a state, bit for bit: all results of training, without the measured times.
+std::string trained_tensors(std::filesystem::path const& out) {
   safetensors const file(out / "training.safetensors");
   std::string all = file.metadata().at("optimizer_step");
   for (auto const* name : {"parameters", "first_moment", "second_moment"}) {
@@ -101,7 +101,7 @@ std::string learnt(std::filesystem::path const& out) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("run: interrupted after any number of updates and resumed, it learns the same bits", Kind, t5_kind,
+TEST_CASE_TEMPLATE("run: interrupted after any number of updates and resumed, it gives the same bits", Kind, t5_kind,
                    rq_vae_kind) {
   temporary_directory const root;
   auto const whole = Kind::run(root / "whole", false, {});
@@ -115,13 +115,13 @@ TEST_CASE_TEMPLATE("run: interrupted after any number of updates and resumed, it
     CHECK(first.status == (stop < Kind::steps ? train::run_status::interrupted : train::run_status::finished));
     auto const second = Kind::run(out, true, {});
     CHECK((second.progress.finished && second.progress.step == Kind::steps));
-    CHECK(learnt(out) == learnt(root / "whole"));
+    CHECK(trained_tensors(out) == trained_tensors(root / "whole"));
     CHECK(read_file(out / "model.safetensors") == read_file(root / "whole" / "model.safetensors"));
   }
 }
 
-TEST_CASE_TEMPLATE("run: what a killed process leaves is the state of some update, and resuming ends as if nothing was",
-                   Kind, t5_kind, rq_vae_kind) {
+TEST_CASE_TEMPLATE("run: a killed process leaves the state of some update, and resuming gives the same result", Kind,
+                   t5_kind, rq_vae_kind) {
   temporary_directory const root;
   Kind::run(root / "whole", false, {});
   struct killed {};
@@ -134,12 +134,11 @@ TEST_CASE_TEMPLATE("run: what a killed process leaves is the state of some updat
     };
     CHECK_THROWS_AS(Kind::run(out, false, watch, {.checkpoint_seconds = 0}), killed);
     CHECK(Kind::run(out, true, {}).progress.finished);
-    CHECK(learnt(out) == learnt(root / "whole"));
+    CHECK(trained_tensors(out) == trained_tensors(root / "whole"));
   }
 }
 
-TEST_CASE_TEMPLATE("run: a directory with another run or model is refused, and stays as it was", Kind, t5_kind,
-                   rq_vae_kind) {
+TEST_CASE_TEMPLATE("run: a directory with another run or model is refused and unchanged", Kind, t5_kind, rq_vae_kind) {
   temporary_directory const root;
   Kind::run(root / "run", false, {});
   auto const before = read_file(root / "run" / "training.safetensors");
@@ -152,7 +151,7 @@ TEST_CASE_TEMPLATE("run: a directory with another run or model is refused, and s
           (root / "run").string() + ": holds a model that isn't this run's; write to another directory");
 }
 
-TEST_CASE_TEMPLATE("run: without time it says so, and goes on later", Kind, t5_kind, rq_vae_kind) {
+TEST_CASE_TEMPLATE("run: a run out of time reports that, and can be resumed", Kind, t5_kind, rq_vae_kind) {
   temporary_directory const root;
   auto const none = Kind::run(root / "run", false, {}, {.max_seconds = 0});
   CHECK((none.status == train::run_status::out_of_time && none.progress.step == 0));
