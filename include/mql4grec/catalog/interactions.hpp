@@ -56,18 +56,18 @@ inline constexpr index_t default_max_history = 20;
 
 /// Whether the user has a validation target and a test target, that is, at least three items. Throws error when there
 /// is no such user.
-inline bool is_evaluated(interactions const& data, user_id user) { return data.of(user).size() >= 3; }
+[[nodiscard]] inline bool is_evaluated(interactions const& data, user_id user) { return data.of(user).size() >= 3; }
 
 /// The items of a user that a model may be trained on, oldest first: all but the last two of an evaluated user,
 /// otherwise all.
-inline std::span<item_id const> training_items(interactions const& data, user_id user) {
+[[nodiscard]] inline std::span<item_id const> training_items(interactions const& data, user_id user) {
   auto const all = data.of(user);
   return is_evaluated(data, user) ? all.first(all.size() - 2) : all;
 }
 
 /// The position of the target among the user's items. For split::train, this is the position of the last training item.
 /// Throws error when the user has no target in this part.
-inline index_t target_position(interactions const& data, user_id user, split part) {
+[[nodiscard]] inline index_t target_position(interactions const& data, user_id user, split part) {
   auto const n = std::ssize(data.of(user));
   expects(n > 0 && (part == split::train || is_evaluated(data, user)), "user ", index(user), " has only ", n,
           " items and so no target there");
@@ -77,7 +77,8 @@ inline index_t target_position(interactions const& data, user_id user, split par
 
 /// The last `max_history` items before position `end`, or fewer when fewer exist. Throws error when max_history is
 /// negative.
-inline std::span<item_id const> window_before(std::span<item_id const> items, index_t end, index_t max_history) {
+[[nodiscard]] inline std::span<item_id const> window_before(std::span<item_id const> items, index_t end,
+                                                            index_t max_history) {
   expects(max_history >= 0, "a history of at most ", max_history, " items");
   auto const first = std::max<index_t>(0, end - max_history);
   return items.subspan(to_size(first), to_size(end - first));

@@ -12,7 +12,7 @@ namespace mql4grec::catalog {
 /// Reads `D.inter.json`, `{"user": [item, item, …]}` with each user's items oldest first. Users are numbered in the
 /// order of the file, whatever their keys are; item_count is one more than the largest item. Throws file_error when the
 /// file can't be read, has another form, or contains no users or no items.
-interactions read_interactions(std::filesystem::path const& path);
+[[nodiscard]] interactions read_interactions(std::filesystem::path const& path);
 
 /// Writes the format that read_interactions() reads, one user per line. Throws file_error.
 void write_interactions(std::filesystem::path const& path, interactions const& data);
@@ -20,14 +20,14 @@ void write_interactions(std::filesystem::path const& path, interactions const& d
 /// Reads `D.item.json`, `{"item": {"title", "description", "brand", "categories"}}`, in any order. Each field may be
 /// missing, null, a string, or a list of strings, which are joined into one. Other fields are ignored. Throws
 /// file_error when the file can't be read, has another form, or contains an item twice.
-item_descriptions read_items(std::filesystem::path const& path);
+[[nodiscard]] item_descriptions read_items(std::filesystem::path const& path);
 
 /// Writes the format that read_items() reads, with all four fields of each item as strings. Throws file_error.
 void write_items(std::filesystem::path const& path, item_descriptions const& items);
 
 /// Reads `D.item2id` or `D.user2id`: lines `key<TAB>id` in any order, whose ids are 0 … n − 1, each exactly once.
 /// Throws file_error otherwise.
-outside_ids read_ids(std::filesystem::path const& path);
+[[nodiscard]] outside_ids read_ids(std::filesystem::path const& path);
 
 /// Writes the format that read_ids() reads, in the order of the ids. Throws file_error.
 void write_ids(std::filesystem::path const& path, outside_ids const& keys);

@@ -19,13 +19,13 @@ inline item_id target(interactions const& data, user_id user, split part) {
 
 /// The last `max_history` items before the target, oldest first. In the test part, the history includes the validation
 /// item. Throws error for a user without a target in this part.
-inline std::span<item_id const> history(interactions const& data, user_id user, split part,
-                                        index_t max_history = default_max_history) {
+[[nodiscard]] inline std::span<item_id const> history(interactions const& data, user_id user, split part,
+                                                      index_t max_history = default_max_history) {
   return window_before(data.of(user), target_position(data, user, part), max_history);
 }
 
 /// The users with a validation and a test target, in ascending order.
-inline std::vector<user_id> evaluated_users(interactions const& data) {
+[[nodiscard]] inline std::vector<user_id> evaluated_users(interactions const& data) {
   std::vector<user_id> users;
   for (index_t u = 0; u < data.users(); ++u)
     if (is_evaluated(data, user_id(u))) users.push_back(user_id(u));

@@ -75,7 +75,8 @@ inline void remove_modalities(synthetic_options const& options, index_t dataset_
 
 /// Generates dataset number `dataset_number`, 0 … 24. Equal options give equal datasets. Throws error when that number,
 /// the number of items or the lengths of histories are out of range.
-inline synthetic_dataset make_synthetic_dataset(synthetic_options const& options, index_t dataset_number) {
+[[nodiscard]] inline synthetic_dataset make_synthetic_dataset(synthetic_options const& options,
+                                                              index_t dataset_number) {
   detail::check_synthetic(options, dataset_number);
   auto const shops = std::ssize(detail::synthetic_shops);
   auto const& shop = detail::synthetic_shops[to_size(dataset_number % shops)];

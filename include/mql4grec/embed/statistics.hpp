@@ -108,7 +108,7 @@ template <FeatureSource F>
 /// (the message contains its row and column), when there are no rows or no columns, and when all rows are equal.
 /// Messages start with `name`.
 template <FeatureSource F>
-feature_statistics check_finite(F const& features, std::string_view name) {
+[[nodiscard]] feature_statistics check_finite(F const& features, std::string_view name) {
   index_t const rows = features.rows(), width = features.width();
   expects(rows >= 1 && width >= 1, name, ": ", rows, " rows of ", width, " entries, expected at least one of each");
   // 1 MiB, regardless of the size of the catalog.

@@ -21,7 +21,7 @@ struct index_shape {
 /// Reads the shape of `D.index_*.json` for the modality with the prefix of `family`; the levels and codes of `family`
 /// are ignored. Throws file_error when an item's tokens don't belong to the modality, when a token is at the wrong
 /// level, and when two items have different numbers of tokens.
-index_shape read_index_shape(std::filesystem::path const& path, modality_tokens const& family);
+[[nodiscard]] index_shape read_index_shape(std::filesystem::path const& path, modality_tokens const& family);
 
 }  // namespace mql4grec::language
 

@@ -14,8 +14,8 @@ namespace mql4grec::language {
 /// Two items may share a sequence; duplicate_items() counts these. The number of items of the table is item_count, or
 /// one more than the largest item of the file by default. Throws file_error for tokens that aren't accepted, sequences
 /// of another length, items ≥ item_count, and an item that occurs twice.
-token_table read_token_table(std::filesystem::path const& path, vocabulary const& vocab, modality kind,
-                             std::optional<index_t> item_count = std::nullopt);
+[[nodiscard]] token_table read_token_table(std::filesystem::path const& path, vocabulary const& vocab, modality kind,
+                                           std::optional<index_t> item_count = std::nullopt);
 
 /// Writes the format that read_token_table() reads, one item per line. Items without a sequence are omitted. Throws
 /// file_error.

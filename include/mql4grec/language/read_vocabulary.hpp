@@ -25,19 +25,19 @@ struct numbered_word {
 };
 
 /// Splits "<a_12>" into {"a", 12}; returns nothing for texts of another form.
-std::optional<numbered_word> split_word(std::string_view word);
+[[nodiscard]] std::optional<numbered_word> split_word(std::string_view word);
 
 /// The modalities and prompts of a set of tokens. Text (<a_…>) comes first, then images (<A_…>), then other modalities
 /// by their smallest id. K of a level is one more than its largest code. If there are images but no text, the text
 /// modality has no levels. T5's own <extra_id_…> are not codes.
-vocabulary_options options_from(word_ids const& ids);
+[[nodiscard]] vocabulary_options options_from(word_ids const& ids);
 
 }  // namespace detail
 
 /// Reads the vocabulary of a checkpoint directory from `added_tokens.json`, or from `tokenizer.json` when that file is
 /// missing. Levels may have gaps: tokenizers of the released code contain only the tokens that a token index uses.
 /// Throws file_error when there are no code tokens, or when the id of <pad> isn't 0 or that of </s> isn't 1.
-vocabulary read_vocabulary(std::filesystem::path const& directory);
+[[nodiscard]] vocabulary read_vocabulary(std::filesystem::path const& directory);
 
 /// Writes `added_tokens.json`, from which read_vocabulary() returns an equal vocabulary. Throws file_error.
 void write_vocabulary(std::filesystem::path const& directory, vocabulary const& vocab);

@@ -12,7 +12,8 @@ namespace mql4grec::language {
 
 /// The token table of one modality for codes (items, levels). An item whose first code is −1 lacks the modality and
 /// gets no sequence. Throws error when a code or the number of levels doesn't fit the vocabulary.
-inline token_table to_tokens(host_matrix_view<code_t const> codes, vocabulary const& vocab, modality kind) {
+[[nodiscard]] inline token_table to_tokens(host_matrix_view<code_t const> codes, vocabulary const& vocab,
+                                           modality kind) {
   expects(codes.columns() == vocab.levels(kind), "codes of ", codes.columns(), " levels for a modality with ",
           vocab.levels(kind));
   token_table table(kind, codes.rows(), codes.columns());

@@ -84,10 +84,10 @@ class token_table {
 };
 
 /// The number of items with a sequence.
-inline index_t items_with_sequence(token_table const& table) { return std::ssize(table.present()); }
+[[nodiscard]] inline index_t items_with_sequence(token_table const& table) { return std::ssize(table.present()); }
 
 /// The number of items whose sequence a smaller item number also has; 0 when all sequences are distinct.
-inline index_t duplicate_items(token_table const& table) {
+[[nodiscard]] inline index_t duplicate_items(token_table const& table) {
   std::vector<item_id> order(table.present().begin(), table.present().end());
   auto const before = [&](item_id a, item_id b) {
     return std::ranges::lexicographical_compare(table.of(a), table.of(b));

@@ -26,7 +26,7 @@ using any_collision_policy =
     std::variant<quantize::reallocate, quantize::match, quantize::suffix, quantize::keep_collisions>;
 
 /// The policy of a name: reallocate, match, suffix or none (keep_collisions). Throws error for any other name.
-any_collision_policy collision_policy_named(std::string const& name);
+[[nodiscard]] any_collision_policy collision_policy_named(std::string const& name);
 
 /// Options of translate_catalog().
 struct translation_options {
@@ -71,7 +71,8 @@ void with_host_codebooks(B& backend, M const& model, Task&& task) {
 
 /// Encodes the items `options.rows`; the others get no sequence. Throws error if there are more items than sequences.
 template <Backend B, quantize::Quantizer<B> M, embed::FeatureSource F>
-translated_catalog translate_catalog(B& backend, M const& model, F const& features, translation_options options) {
+[[nodiscard]] translated_catalog translate_catalog(B& backend, M const& model, F const& features,
+                                                   translation_options options) {
   embed::selected_features const present(features, std::move(options.rows));
   auto const found = quantize::assign_codes(backend, model, present, {.progress = std::move(options.progress)});
   translated_catalog out{.nearest = detail::spread(found.codes, present.selection(), features.rows()),
@@ -97,7 +98,7 @@ translated_catalog translate_catalog(B& backend, M const& model, F const& featur
 }
 
 /// The paper's vocabulary, with the levels and codes of a table in one modality.
-language::vocabulary vocabulary_for(language::modality kind, std::vector<index_t> const& sizes);
+[[nodiscard]] language::vocabulary vocabulary_for(language::modality kind, std::vector<index_t> const& sizes);
 
 /// Writes a token index, `D.index_*.json`. Throws file_error.
 void write_index(std::filesystem::path const& path, quantize::code_table const& codes, language::modality kind);

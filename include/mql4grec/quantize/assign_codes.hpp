@@ -80,7 +80,8 @@ template <Backend B, Quantizer<B> M>
 /// The nearest codes of all rows. Blocks are processed by whichever worker is free; the result doesn't depend on which.
 /// Throws error when the features don't have the model's input width.
 template <Backend B, Quantizer<B> M, embed::FeatureSource F>
-assign_result assign_codes(B& backend, M const& model, F const& features, assign_options const& options = {}) {
+[[nodiscard]] assign_result assign_codes(B& backend, M const& model, F const& features,
+                                         assign_options const& options = {}) {
   expects(features.width() == model.input_width(), "quantize: features of width ", features.width(),
           " for a quantizer of width ", model.input_width());
   index_t const rows = features.rows(), block = detail::feature_rows_at_once<B>(features.width());

@@ -72,7 +72,7 @@ void write_model(std::filesystem::path const& directory, t5<B, float> const& mod
 /// Reads a model directory. Parameters in half or double precision are rounded to T. Throws file_error if a file is
 /// missing or damaged, or if a tensor is missing, unknown, not finite or of another shape than config.json requires.
 template <Real T, Backend B>
-t5<B, T> read_model(B& backend, std::filesystem::path const& directory) {
+[[nodiscard]] t5<B, T> read_model(B& backend, std::filesystem::path const& directory) {
   detail::refuse_other_forms(directory);
   t5_config const config = read_t5_config(directory / "config.json");
   sharded_safetensors const files(directory);

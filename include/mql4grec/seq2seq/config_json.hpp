@@ -18,10 +18,10 @@ json to_config_json(t5_config const& c);
 /// and the key for a size out of range, for a variant of T5 that isn't supported, and for an unknown key. Transformers
 /// 5 writes an untied model with tie_word_embeddings = true and scale_decoder_outputs = false; such a file is read as
 /// untied.
-t5_config from_config_json(json const& object, std::filesystem::path const& path);
+[[nodiscard]] t5_config from_config_json(json const& object, std::filesystem::path const& path);
 
 /// Reads a config.json. Throws file_error if it is missing or damaged, and in the cases of from_config_json.
-t5_config read_t5_config(std::filesystem::path const& path);
+[[nodiscard]] t5_config read_t5_config(std::filesystem::path const& path);
 
 }  // namespace mql4grec::seq2seq
 

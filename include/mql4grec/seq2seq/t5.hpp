@@ -41,7 +41,7 @@ struct t5_weights {
 };
 
 /// The names and offsets of all parameters. Those with weight decay come first.
-inline nn::parameter_layout t5_layout(t5_config const& c) {
+[[nodiscard]] inline nn::parameter_layout t5_layout(t5_config const& c) {
   nn::parameter_layout layout;
   index_t const d = c.model_width, inner = c.attention_width();
   auto const matrix = [&](std::string name, index_t rows, index_t columns) {
@@ -95,7 +95,7 @@ inline nn::parameter_layout t5_layout(t5_config const& c) {
 
 /// The views of a buffer with the layout of t5_layout(c).
 template <class T, MemorySpace S>
-t5_weights<T, S> t5_windows(t5_config const& c, nn::parameter_layout const& layout, view<T, S, 1> flat) {
+[[nodiscard]] t5_weights<T, S> t5_windows(t5_config const& c, nn::parameter_layout const& layout, view<T, S, 1> flat) {
   index_t const d = c.model_width, inner = c.attention_width();
   auto const offset = [&](std::string const& name) { return layout.find(name + ".weight").offset; };
   auto const matrix = [&](std::string const& name, index_t rows, index_t columns) {

@@ -23,9 +23,9 @@ void to_json(json& out, training_progress const& p);
 /// For nlohmann/json. Throws nlohmann's exceptions for missing members.
 void from_json(json const& in, training_progress& p);
 /// The progress as JSON text.
-std::string text_of(training_progress const& p);
+[[nodiscard]] std::string text_of(training_progress const& p);
 /// The configuration as the text of config.json.
-std::string text_of(t5_config const& c);
+[[nodiscard]] std::string text_of(t5_config const& c);
 
 /// The settings that must be equal for a resumed run to give the bits of an uninterrupted one. The number of workers
 /// isn't among them: another number continues the run with sums in another order. The number of epochs is among them
@@ -36,7 +36,7 @@ json run_conditions(training_options const& o, t5_config const& c, index_t examp
 json run_settings(train::backend_settings const& backend, training_options const& o);
 
 /// The model's configuration in a training state. Throws file_error.
-t5_config read_state_config(std::filesystem::path const& path);
+[[nodiscard]] t5_config read_state_config(std::filesystem::path const& path);
 
 /// The reasons why conditions must be equal, by the condition's name, for error messages.
 std::map<std::string, std::string> resume_reasons();

@@ -38,7 +38,7 @@ struct backend_settings {
 };
 /// The settings of a backend.
 template <Backend B>
-backend_settings settings_of(B const& backend) {
+[[nodiscard]] backend_settings settings_of(B const& backend) {
   backend_settings settings{.precision = std::string(name_of(products_of(backend))), .backend = {}};
   if constexpr (requires { B::name; }) settings.backend = B::name;
   return settings;
@@ -119,7 +119,7 @@ concept Trainer = requires(T& trainer, T const& unchanged, state_file const& fil
 };
 
 /// The JSON text of a value, as stored in the metadata.
-std::string text_of(json const& value);
+[[nodiscard]] std::string text_of(json const& value);
 
 /// Writes the state of a trainer and its progress; P requires text_of(P), its JSON text. Throws file_error.
 template <Trainer T, Progress P>

@@ -65,7 +65,7 @@ struct keyed_item {
   item_id item;
 };
 /// All items that have a sequence, ordered by key, then by item.
-std::vector<keyed_item> items_by_key(code_table const& table);
+[[nodiscard]] std::vector<keyed_item> items_by_key(code_table const& table);
 
 /// Calls visit(span of the items of one key) for every key, in order.
 template <class Visit>

@@ -63,7 +63,7 @@ void write_residual_kmeans(std::filesystem::path const& path, residual_kmeans<B>
 /// when a tensor is missing, unknown, not finite or of a shape that doesn't fit the others, and when `rotation` isn't
 /// orthogonal.
 template <Backend B>
-residual_kmeans<B> read_residual_kmeans(B& backend, std::filesystem::path const& path) {
+[[nodiscard]] residual_kmeans<B> read_residual_kmeans(B& backend, std::filesystem::path const& path) {
   safetensors const file(path);
   auto const sizes = detail::kmeans_sizes(file);
   detail::check_kmeans_names(file, sizes.size());

@@ -76,7 +76,8 @@ void encode(B& worker, residual_kmeans<B> const& model, in_matrix<B, float> x, o
 /// Returns Σ (x̂ − x)², where x̂ = z · rotationᵀ + mean is decoded from z (n, width), which are usually quantized
 /// latents.
 template <Backend B>
-double reconstruction_error(B& worker, residual_kmeans<B> const& model, in_matrix<B, float> z, in_matrix<B, float> x) {
+[[nodiscard]] double reconstruction_error(B& worker, residual_kmeans<B> const& model, in_matrix<B, float> z,
+                                          in_matrix<B, float> x) {
   scratch_scope<B> const scope(worker.scratch());
   auto const decoded = take<float>(worker, x.rows(), x.columns());
   if (model.rotated()) matmul<float>(worker, z, model.rotation_matrix(), decoded, {.transpose_b = true});
@@ -209,7 +210,8 @@ class residual_kmeans_run {
 /// error when there are fewer rows than codes of a level, when a row of the sample isn't finite, and for options out of
 /// range.
 template <Backend B, embed::FeatureSource F>
-residual_kmeans<B> fit_residual_kmeans(B& backend, F const& features, residual_kmeans_options const& options = {}) {
+[[nodiscard]] residual_kmeans<B> fit_residual_kmeans(B& backend, F const& features,
+                                                     residual_kmeans_options const& options = {}) {
   expects(options.sample_rows >= 1, "residual k-means: a sample of ", options.sample_rows,
           " rows, expected at least 1");
   expects(options.rotation_rounds >= 0, "residual k-means: ", options.rotation_rounds,

@@ -35,7 +35,7 @@ void write_rq_vae(std::filesystem::path const& path, rq_vae<B, float> const& mod
 /// and double precision are converted to T. Throws file_error when a tensor is missing, unknown, not finite or of a
 /// shape that doesn't fit the others.
 template <Real T, Backend B>
-rq_vae<B, T> read_rq_vae(B& backend, std::filesystem::path const& path) {
+[[nodiscard]] rq_vae<B, T> read_rq_vae(B& backend, std::filesystem::path const& path) {
   safetensors const file(path);
   auto const config = detail::config_of(file);
   try {

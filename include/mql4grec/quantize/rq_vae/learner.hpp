@@ -43,7 +43,7 @@ void initialize_codebooks(B& backend, rq_vae<B, float>& model, F const& features
 
 /// Evaluates a quantizer on the whole catalog with the nearest codes.
 template <Backend B, Quantizer<B> M, embed::FeatureSource F>
-quantizer_evaluation evaluate_quantizer(B& backend, M const& model, F const& features) {
+[[nodiscard]] quantizer_evaluation evaluate_quantizer(B& backend, M const& model, F const& features) {
   auto const found = assign_codes(backend, model, features);
   return {.reconstruction_error = found.reconstruction_error,
           .quantization_error = found.quantization_error,

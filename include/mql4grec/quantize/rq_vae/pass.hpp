@@ -29,7 +29,7 @@ void encode(B& worker, rq_vae<B, T> const& model, in_matrix<B, T> x, out_matrix<
 
 /// Returns Σ (x̂ − x)², where x̂ is decoded from z (n, latent width), which are usually quantized latents.
 template <class T, Backend B>
-double reconstruction_error(B& worker, rq_vae<B, T> const& model, in_matrix<B, T> z, in_matrix<B, T> x) {
+[[nodiscard]] double reconstruction_error(B& worker, rq_vae<B, T> const& model, in_matrix<B, T> z, in_matrix<B, T> x) {
   scratch_scope<B> const scope(worker.scratch());
   auto const decoded = take<T>(worker, x.rows(), x.columns());
   nn::mlp_forward<T, B>(worker, model.weights().decoder, z, decoded);

@@ -34,7 +34,7 @@ void to_json(json& out, rq_vae_progress const& p);
 /// For nlohmann/json: reads the progress. Throws nlohmann's exceptions for missing members.
 void from_json(json const& in, rq_vae_progress& p);
 /// The progress as JSON text.
-std::string text_of(rq_vae_progress const& p);
+[[nodiscard]] std::string text_of(rq_vae_progress const& p);
 
 /// The settings that must be equal for a resumed run to give the bits of an uninterrupted one. The number of workers
 /// isn't among them: another number continues the run with sums in another order.
