@@ -10,7 +10,7 @@
 using namespace mql4grec;
 using namespace mql4grec::test;
 
-TEST_CASE("cookbook: interactions by hand, and their split") {
+TEST_CASE("cookbook: interactions in memory, and their split") {
   // example-begin interactions
   interactions data;
   auto const alice = data.add_user("alice", std::vector{item_id{3}, item_id{0}, item_id{4}, item_id{1}});
@@ -19,12 +19,12 @@ TEST_CASE("cookbook: interactions by hand, and their split") {
   item_id const target = catalog::target(data, alice, split::test);  // the last item
   auto const history = catalog::history(data, alice, split::test);   // the items before it, at most 20
   auto const training = catalog::training_items(data, alice);        // all but the last two
-  bool const judged = catalog::is_evaluated(data, alice);            // at least three items
+  bool const evaluated = catalog::is_evaluated(data, alice);         // at least three items
   // example-end interactions
   CHECK(target == item_id{1});
   CHECK(history.size() == 3);
   CHECK(training.size() == 2);
-  CHECK(judged);
+  CHECK(evaluated);
 }
 
 TEST_CASE("cookbook: tokens of codes") {

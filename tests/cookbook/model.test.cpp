@@ -105,9 +105,9 @@ TEST_CASE("cookbook: a T5 trained in memory") {
   t5<cpu::backend, float> model(backend, shape);
   initialize(model, 42);
   training_options const options{.epochs = 3, .batch_size = 64, .learning_rate = 3e-3};
-  trainer<cpu::backend, float> teacher(backend, model, options);
+  trainer<cpu::backend, float> t5_trainer(backend, model, options);
   training_progress progress;
-  fit(teacher, examples, held_out, progress);
+  fit(t5_trainer, examples, held_out, progress);
   double const loss = progress.best_loss;  // validation loss in nats per token
 
   write_model(directory, model);  // config.json and model.safetensors, as save_pretrained() of transformers
@@ -118,8 +118,8 @@ TEST_CASE("cookbook: a T5 trained in memory") {
   // example-begin evaluate
   frozen_t5 const frozen(backend, std::move(model));  // for inference only
   evaluation_options const how{.part = split::valid, .at = {1, 20}, .users = 50, .fusion = calibrated{.sharpness = 5}};
-  evaluation const judged = evaluate(backend, frozen, {vocab, tasks}, data, how);
-  report const& result = judged.result;
+  evaluation const evaluated = evaluate(backend, frozen, {vocab, tasks}, data, how);
+  report const& result = evaluated.result;
   double const hit = result.ensemble.sequence->hit(20);          // of the fused lists, as in the paper
   double const ndcg = result.of(modality::text).item->ndcg(20);  // of the lists from text, by item
   write_json(directory / "report.json", json(result));
@@ -137,16 +137,16 @@ TEST_CASE("cookbook: progress of a training, and stopping it") {
   validation_set const held_out(next_only(), {data}, vocab);
   cpu::backend backend;
   auto model = untrained_model(backend);
-  trainer<cpu::backend, float> teacher(backend, model, {.epochs = 3, .batch_size = 256});
+  trainer<cpu::backend, float> t5_trainer(backend, model, {.epochs = 3, .batch_size = 256});
   // example-begin observe
   std::vector<double> losses;
   training_progress progress;
   seq2seq::training_observer const observer{
       .on_epoch = [&](training_progress const& p, bool) { losses.push_back(p.history.back().valid_loss); },
       .should_stop = [](training_progress const& p) { return p.epoch == 2; }};
-  fit(teacher, examples, held_out, progress, observer);  // stops after two of three epochs
+  fit(t5_trainer, examples, held_out, progress, observer);  // stops after two of three epochs
   bool const stopped = !progress.finished;
-  fit(teacher, examples, held_out, progress);  // continues with the third
+  fit(t5_trainer, examples, held_out, progress);  // continues with the third
   // example-end observe
   CHECK(stopped);
   CHECK(losses.size() == 2);

@@ -29,9 +29,9 @@ struct transposed_codebook {
 /// `chunk` must be a multiple of `lanes`.
 inline transposed_codebook transpose_codebook(backend& b, in_matrix<backend, float> vectors, index_t chunk) {
   index_t const width = vectors.columns(), in_fours = width / 4 * 4, chunks = (vectors.rows() + chunk - 1) / chunk;
-  auto const turned = take<float>(b, chunks * width * chunk);
+  auto const packed = take<float>(b, chunks * width * chunk);
   for (index_t c = 0; c < chunks; ++c) {
-    float* const place = turned.data + c * width * chunk;
+    float* const place = packed.data + c * width * chunk;
     auto const part = vectors.row_block(c * chunk, std::min(chunk, vectors.rows() - c * chunk));
     transpose(part.data, part.stride, part.rows(), in_fours, place, chunk);
     for (index_t j = in_fours; j < width; ++j)
@@ -39,7 +39,7 @@ inline transposed_codebook transpose_codebook(backend& b, in_matrix<backend, flo
     for (index_t j = 0; j < width; ++j)
       std::fill(place + j * chunk + part.rows(), place + (j + 1) * chunk, std::numeric_limits<float>::infinity());
   }
-  return {turned.data, width, chunks};
+  return {packed.data, width, chunks};
 }
 
 /// The lowest entry of a register's lanes and its position, the first one among equals.

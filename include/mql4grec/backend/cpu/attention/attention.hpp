@@ -149,14 +149,14 @@ in_vector<backend, T> pack_keys(backend& b, in_matrix<backend, T> k, in_vector<b
                                 index_t heads) {
   index_t const sequences = key_offsets.size() - 1, inner = k.columns(), width = inner / heads;
   if (width % lanes != 0) return {};
-  auto const turned = take<T>(b, (k.rows() + sequences * lanes) * inner);
+  auto const packed = take<T>(b, (k.rows() + sequences * lanes) * inner);
   for (index_t s = 0; s < sequences; ++s)
     for (index_t h = 0; h < heads; ++h) {
       index_t const first = key_offsets(s), keys = key_offsets(s + 1) - first;
       detail::transpose(k.row(first).data + h * width, k.stride, keys, width,
-                        turned.data + detail::packed_place(s, first, keys, inner, h * width), detail::padded(keys));
+                        packed.data + detail::packed_place(s, first, keys, inner, h * width), detail::padded(keys));
     }
-  return turned;
+  return packed;
 }
 
 template <std::same_as<float> T>
