@@ -149,8 +149,8 @@ TEST_CASE("cookbook: residual k-means, and items that share codes") {
 
   // example-begin translate_catalog
   // the same in one call: nearest codes, collisions, statistics; then tokens of the vocabulary
-  auto const translated = pipeline::translate_catalog(backend, model, features, embed::rows_with_features(features),
-                                                      quantize::reallocate{}, [](index_t) {});
+  auto const translated =
+      pipeline::translate_catalog(backend, model, features, {.rows = embed::rows_with_features(features)});
   vocabulary const vocab = pipeline::vocabulary_for(modality::text, translated.codes.sizes());
   token_table const tokens = to_tokens(translated.codes.all(), vocab, modality::text);
   // example-end translate_catalog

@@ -50,8 +50,8 @@ struct run_observer {
 /// The limits of a run, and its observer.
 template <Progress P, class Losses>
 struct run_control {
-  run_limits limits = {};
-  run_observer<P, Losses> observer = {};
+  run_limits limits = {};                 ///< time limit and interval of checkpoints
+  run_observer<P, Losses> observer = {};  ///< called during the run
 };
 
 /// The result of a run.
