@@ -118,25 +118,6 @@ TEST_CASE("catalog files: memory depends on the number of items, not on the larg
   CHECK(data.of(user_id{0})[2] == item_id{2147483646});
   CHECK(catalog::read_items(here.file(R"({"2147483646": {"title": "far out"}})")).at(item_id{2147483646}).title ==
         "far out");
-  CHECK(has(complaint_of([&] { return catalog::read_ids(here.file("a\t2000000000\n")); }), "no line has the id 0"));
-}
-
-TEST_CASE("ids: a tab-separated table is read in any order and written in the order of ids") {
-  scratch const here;
-  auto const ids = catalog::read_ids(here.file("B00B\t1\r\nB00A\t0\nwith space\t2"));
-  CHECK(ids == catalog::outside_ids{"B00A", "B00B", "with space"});
-  catalog::write_ids(here / "again", ids);
-  CHECK(read_file(here / "again") == "B00A\t0\nB00B\t1\nwith space\t2\n");
-  CHECK(catalog::read_ids(here.file("")).empty());
-  CHECK(catalog::read_ids(here.file("\xef\xbb\xbf"
-                                    "B00A\t0\n")) == catalog::outside_ids{"B00A"});
-  auto const error_message = [&](std::string_view content) {
-    return complaint_of([&] { return catalog::read_ids(here.file(content)); });
-  };
-  CHECK(has(error_message("a\t0\nb 1\n"), "line 2: expected 'key<TAB>number'"));
-  CHECK(has(error_message("a\t0\nb\t-1\n"), "line 2"));
-  CHECK(has(error_message("a\t0\nb\t0\n"), "line 2: id 0 was given to 'a' before"));
-  CHECK(has(error_message("a\t0\nb\t2\n"), "no line has the id 1"));
 }
 
 TEST_CASE("dataset_paths: the files are named after the directory") {
@@ -149,7 +130,6 @@ TEST_CASE("dataset_paths: the files are named after the directory") {
   CHECK(pipeline::index_path(paths, language::modality::text) == "/data/Arts/Arts.index_lemb.json");
   CHECK(pipeline::index_path(paths, language::modality::image) == "/data/Arts/Arts.index_vitemb.json");
   CHECK(paths.embeddings("vit") == "/data/Arts/Arts.emb-vit.npy");
-  CHECK(paths.item_ids() == "/data/Arts/Arts.item2id");
   CHECK(catalog::dataset_paths{"."}.name() == std::filesystem::current_path().filename());
 }
 

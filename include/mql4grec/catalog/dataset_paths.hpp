@@ -34,10 +34,6 @@ class dataset_paths {
   std::filesystem::path embeddings(std::string_view encoder) const {
     return file(".emb-" + std::string(encoder) + ".npy");
   }
-  /// `Name.item2id`; see read_ids().
-  std::filesystem::path item_ids() const { return file(".item2id"); }
-  /// `Name.user2id`; see read_ids().
-  std::filesystem::path user_ids() const { return file(".user2id"); }
 
  private:
   std::filesystem::path file(std::string const& ending) const { return directory_ / (name_ + ending); }

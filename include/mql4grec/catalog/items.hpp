@@ -1,8 +1,7 @@
 #pragma once
-// The descriptive texts of items, and the keys that items and users have outside the library.
+// The descriptive texts of items.
 #include <map>
 #include <string>
-#include <vector>
 
 #include "mql4grec/core/ids.hpp"
 
@@ -17,8 +16,5 @@ struct item_description {
 
 /// Descriptions by item. An item that the file does not contain has no entry.
 using item_descriptions = std::map<item_id, item_description>;
-
-/// The external key of each dense id: `keys[id]` is the shop's key of the item or user. See read_ids().
-using outside_ids = std::vector<std::string>;
 
 }  // namespace mql4grec::catalog

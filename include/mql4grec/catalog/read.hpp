@@ -25,13 +25,6 @@ void write_interactions(std::filesystem::path const& path, interactions const& d
 /// Writes the format that read_items() reads, with all four fields of each item as strings. Throws file_error.
 void write_items(std::filesystem::path const& path, item_descriptions const& items);
 
-/// Reads `D.item2id` or `D.user2id`: lines `key<TAB>id` in any order, whose ids are 0 … n − 1, each exactly once.
-/// Throws file_error otherwise.
-[[nodiscard]] outside_ids read_ids(std::filesystem::path const& path);
-
-/// Writes the format that read_ids() reads, in the order of the ids. Throws file_error.
-void write_ids(std::filesystem::path const& path, outside_ids const& keys);
-
 }  // namespace mql4grec::catalog
 
 #if !MQL4GREC_COMPILED

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -122,37 +121,6 @@ MQL4GREC_DEFINITION void write_items(std::filesystem::path const& path, item_des
     separator = ",\n";
   }
   write_file(path, text + "\n}\n");
-}
-
-MQL4GREC_DEFINITION outside_ids read_ids(std::filesystem::path const& path) {
-  std::string const text = read_text(path);
-  std::map<index_t, std::string> keys;
-  index_t line_number = 0;
-  for (std::size_t begin = 0; begin < text.size();) {
-    auto const end = std::min(text.find('\n', begin), text.size());
-    std::string_view line(text.data() + begin, end - begin);
-    begin = end + 1;
-    ++line_number;
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    auto const tab = line.rfind('\t');
-    auto const id = tab == line.npos ? std::nullopt : detail::parse_id(line.substr(tab + 1));
-    expects_file(id.has_value(), path, "line ", line_number, ": expected 'key<TAB>number', found '", line, "'");
-    auto const [at, fresh] = keys.emplace(*id, line.substr(0, tab));
-    expects_file(fresh, path, "line ", line_number, ": id ", *id, " was given to '", at->second, "' before");
-  }
-  outside_ids ids;
-  for (auto& [id, key] : keys) {
-    expects_file(id == std::ssize(ids), path, "no line has the id ", ids.size(), ", expected every id up to ",
-                 keys.rbegin()->first);
-    ids.push_back(std::move(key));
-  }
-  return ids;
-}
-
-MQL4GREC_DEFINITION void write_ids(std::filesystem::path const& path, outside_ids const& keys) {
-  std::string text;
-  for (std::size_t i = 0; i < keys.size(); ++i) text += keys[i] + "\t" + std::to_string(i) + "\n";
-  write_file(path, text);
 }
 
 }  // namespace mql4grec::catalog
