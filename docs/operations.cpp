@@ -105,7 +105,7 @@ std::string table() {
           []<class B, class T>() { return quantize::SquaredErrorOps<B, T>; }),
       row("quantize::RqVaeTrainingOps", "`add_to_codes`, `squared_distances`, `sum_of_squares_into`",
           []<class B, class T>() { return quantize::RqVaeTrainingOps<B, T>; }),
-      row("quantize::KmeansOps", "`add_to_codes`, `keep_smaller`",
+      row("quantize::KmeansOps", "`add_to_codes`, `minimum_in_place`",
           []<class B, class T>() { return std::same_as<T, float> && quantize::KmeansOps<B>; }),
       row("quantize::ResidualKmeansOps", "`add_to_rows`, `procrustes_rotation`",
           []<class B, class T>() { return std::same_as<T, float> && quantize::ResidualKmeansOps<B>; }),

@@ -24,10 +24,10 @@ concept CaptureOps = Backend<B> && requires(B& b, void (*work)()) {
 };
 
 /// The multiple to which a number of rows is rounded up, so that few different shapes occur and graphs are reused:
-/// `least`, or 1/32 of the largest power of two below `rows` where that is more. Rounding adds at most 3 % to the rows
-/// from 32 · `least` on.
-constexpr index_t shape_step(index_t rows, index_t least) {
-  return std::max(least, static_cast<index_t>(std::bit_floor(static_cast<std::uint64_t>(rows)) / 32));
+/// `min_step`, or 1/32 of the largest power of two below `rows` where that is more. Rounding adds at most 3 % to the
+/// rows from 32 · `min_step` on.
+constexpr index_t shape_step(index_t rows, index_t min_step) {
+  return std::max(min_step, static_cast<index_t>(std::bit_floor(static_cast<std::uint64_t>(rows)) / 32));
 }
 /// n rounded up to a multiple of `step`.
 constexpr index_t round_up(index_t n, index_t step) { return (n + step - 1) / step * step; }
@@ -90,7 +90,7 @@ class graph_cache {
       if (found == kept_.end()) {
         Result result = result_of(work);
         check_scratch(b, place.first);
-        if (kept_.size() >= most) forget();
+        if (kept_.size() >= max_keys) forget();
         kept_.try_emplace(place);  // not earlier: work that threw has not allocated all of its memory
         return result;
       }
@@ -117,7 +117,7 @@ class graph_cache {
   void forget() { kept_.clear(); }
 
  private:
-  static constexpr std::size_t most = 256;
+  static constexpr std::size_t max_keys = 256;
   using mark = typename std::remove_reference_t<decltype(std::declval<B&>().scratch())>::mark;
 
   struct entry {

@@ -20,9 +20,9 @@ namespace detail {
 
 /// A row or a code with less mass than this is treated as empty and not scaled. With ε ≥ 0.003 this does not happen to
 /// the initial plan: in double precision its entries differ by factors of e^−667 at most.
-inline constexpr double sinkhorn_least_mass = 1e-300;
+inline constexpr double sinkhorn_min_mass = 1e-300;
 /// Exponents below this give 0.
-inline constexpr double sinkhorn_least_exponent = -690;
+inline constexpr double sinkhorn_min_exponent = -690;
 /// Masses above this fraction of a row's largest count as equal to it. A row that has several codes to itself has the
 /// same mass in each of them up to rounding, and rounding must not choose among them.
 inline constexpr double sinkhorn_equal = 1 - 1e-9;

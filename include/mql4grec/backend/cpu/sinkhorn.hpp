@@ -99,7 +99,7 @@ struct sinkhorn_kernel_row {
     for (index_t k = 0; k < n; ++k) {
       double const exponent = slope * (lowest - static_cast<double>(distances[k]));
       bool const none =
-          exponent < mql4grec::contract::detail::sinkhorn_least_exponent;  // false for NaN, which is preserved
+          exponent < mql4grec::contract::detail::sinkhorn_min_exponent;  // false for NaN, which is preserved
       double const power = exp_of_double(none ? 0.0 : exponent);
       row[k] = none ? 0.0 : power;
     }
@@ -137,7 +137,7 @@ struct sinkhorn_rows_kernel {
       if constexpr (IntoPlan)
         for (index_t k = 0; k < s.stride; ++k) row[k] *= s.v[k];
       double const sum = IntoPlan ? sum_of_doubles(row, s.stride) : dot_of_doubles(row, s.v, s.stride);
-      bool const none = sum * s.u[i] < mql4grec::contract::detail::sinkhorn_least_mass;
+      bool const none = sum * s.u[i] < mql4grec::contract::detail::sinkhorn_min_mass;
       double const scaled = none ? 0 : 1 / (static_cast<double>(s.n) * sum);
       if constexpr (IntoPlan)
         for (index_t k = 0; k < s.stride; ++k) row[k] *= scaled;
@@ -158,7 +158,7 @@ struct sinkhorn_rows_kernel {
 /// should multiply the factors into the kernel.
 inline bool scale_codes(sinkhorn_state s, index_t k, range_kernel<double>::result range) {
   for (index_t c = 0; c < k; ++c) {
-    bool const none = s.masses[c] * s.v[c] < mql4grec::contract::detail::sinkhorn_least_mass;
+    bool const none = s.masses[c] * s.v[c] < mql4grec::contract::detail::sinkhorn_min_mass;
     s.v[c] = none ? 0 : 1 / (static_cast<double>(k) * s.masses[c]);
     if (none) continue;
     range.lowest = std::min(range.lowest, s.v[c]);
@@ -175,12 +175,12 @@ struct largest_share_code_kernel {
   MQL4GREC_INLINE static index_t run(double* row, double u, double const* v, index_t stride, T const* distances,
                                      index_t n) {
     for (index_t k = 0; k < stride; ++k) row[k] *= u * v[k];
-    if (sum_of_doubles(row, stride) < mql4grec::contract::detail::sinkhorn_least_mass) return -1;
-    double const least =
+    if (sum_of_doubles(row, stride) < mql4grec::contract::detail::sinkhorn_min_mass) return -1;
+    double const min_mass =
         range_kernel<double>::run(row, stride, {0, 0}).highest * mql4grec::contract::detail::sinkhorn_equal;
     index_t best = -1;
     for (index_t k = 0; k < n; ++k)
-      if (row[k] >= least && (best < 0 || distances[k] < distances[best])) best = k;
+      if (row[k] >= min_mass && (best < 0 || distances[k] < distances[best])) best = k;
     return best;
   }
 };

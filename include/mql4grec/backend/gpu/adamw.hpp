@@ -48,7 +48,7 @@ struct wide_entry {
 };
 
 template <Real T>
-struct keep_smaller_entry {
+struct minimum_in_place_entry {
   T const* from;
   T* to;
   MQL4GREC_HD double operator()(index_t i) const {
@@ -88,8 +88,8 @@ double sum(backend<System>& b, in_vector<backend<System>, T> x) {
 
 /// to (n) = min(to, from) entry by entry; returns Σ to. Waits.
 template <Real T, class System>
-double keep_smaller(backend<System>& b, in_vector<backend<System>, T> from, out_vector<backend<System>, T> to) {
-  return detail::sum_over<double>(b, to.size(), detail::keep_smaller_entry<T>{from.data, to.data});
+double minimum_in_place(backend<System>& b, in_vector<backend<System>, T> from, out_vector<backend<System>, T> to) {
+  return detail::sum_over<double>(b, to.size(), detail::minimum_in_place_entry<T>{from.data, to.data});
 }
 
 /// to (n) += from (n)

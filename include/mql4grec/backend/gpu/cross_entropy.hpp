@@ -27,21 +27,21 @@ MQL4GREC_HD T log_sum_exp_by(ThreadGroup& group, T const* x, index_t n) {
   constexpr T infinity = std::numeric_limits<T>::infinity();
   typename ThreadGroup::template local<T> highest, sum;
   group.each([&](int t) {
-    T most = -infinity, total{};
+    T maximum = -infinity, total{};
     for (index_t j = t; j < n; j += ThreadGroup::threads) {
       if (x[j] == -infinity) continue;  // adds nothing, and −∞ − (−∞) is NaN
-      if (x[j] > most) {
-        total *= std::exp(most - x[j]);
-        most = x[j];
+      if (x[j] > maximum) {
+        total *= std::exp(maximum - x[j]);
+        maximum = x[j];
       }
-      total += std::exp(x[j] - most);
+      total += std::exp(x[j] - maximum);
     }
-    highest[t] = most;
+    highest[t] = maximum;
     sum[t] = total;
   });
-  T const most = group.max(highest);
-  group.each([&](int t) { sum[t] = highest[t] == -infinity ? sum[t] : sum[t] * std::exp(highest[t] - most); });
-  return std::log(group.sum(sum)) + most;
+  T const maximum = group.max(highest);
+  group.each([&](int t) { sum[t] = highest[t] == -infinity ? sum[t] : sum[t] * std::exp(highest[t] - maximum); });
+  return std::log(group.sum(sum)) + maximum;
 }
 
 template <Real T, class M>

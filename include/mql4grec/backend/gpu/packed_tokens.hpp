@@ -27,7 +27,7 @@ struct place_sequences {
       place[t] = 0;
       for (index_t s = t * each; s < n && s < (t + 1) * each; ++s) place[t] += length(s);
     });
-    index_t const used = group.before(place);
+    index_t const used = group.exclusive_scan(place);
     group.each([&](int t) {
       for (index_t s = t * each; s < n && s < (t + 1) * each; ++s) {
         offsets(s) = place[t];

@@ -50,7 +50,7 @@ template <Real T>
 struct gathered_beams {
   gathered_beam<T>* beams;
   int* count;
-  int room, wanted;
+  int capacity, wanted;
 
   /// Sorts beams[0 … n) (bitonic sort).
   template <class ThreadGroup>
@@ -69,7 +69,7 @@ struct gathered_beams {
   }
   /// Whether n candidates, including the `wanted` that may be sorted already, should be sorted before more are
   /// collected.
-  MQL4GREC_HD bool nearly_full(int n) const { return n > room / 4 * 3; }
+  MQL4GREC_HD bool nearly_full(int n) const { return n > capacity / 4 * 3; }
 
  private:
   MQL4GREC_HD void order(int i, int apart, int run) const {
@@ -111,12 +111,12 @@ struct select_for_user {
   beam_candidates<device_space<System>, T> in;
   T const* normalisers;
   beam_choice<device_space<System>, T> out;
-  int room;             // capacity for a user's best candidates
-  gathered* elsewhere;  // (users, room); unused with beam_memory::shared
+  int capacity;            // capacity for a user's best candidates
+  gathered* global_beams;  // (users, capacity); unused with beam_memory::shared
 
   std::size_t shared_bytes() const {
     return shared_bytes_of<int>(threads + 1) + shared_bytes_of<node_t>(threads) + 3 * shared_bytes_of<T>(threads) +
-           shared_bytes_of<int>(1) + (Memory == beam_memory::shared ? shared_bytes_of<gathered>(room) : 0);
+           shared_bytes_of<int>(1) + (Memory == beam_memory::shared ? shared_bytes_of<gathered>(capacity) : 0);
   }
 
   template <class ThreadGroup>
@@ -130,15 +130,15 @@ struct select_for_user {
     T* const partial = group.template share<T>(threads);
     T* const highest = group.template share<T>(threads);
     int* const count = group.template share<int>(1);
-    gathered_beams<T> const best{beams_of(group, user), count, room, static_cast<int>(out.scores.columns())};
-    bar worst{};
+    gathered_beams<T> const best{beams_of(group, user), count, capacity, static_cast<int>(out.scores.columns())};
+    threshold worst{};
     group.each([&](int t) {
       if (t == 0) *count = 0;
     });
     index_t const last = in.row_offsets(user + 1);
     for (block.first = in.row_offsets(user); block.first < last; block.first += threads) {
       block.rows = last - block.first < threads ? static_cast<int>(last - block.first) : threads;
-      look_at_rows(group, user, block, partial, highest);
+      load_rows(group, user, block, partial, highest);
       for (int done = 0; done < block.total;) done = gather(group, user, block, done, best, worst);
     }
     write(group, user, best);
@@ -146,17 +146,17 @@ struct select_for_user {
 
  private:
   /// The score that a candidate must exceed once `wanted` candidates have been found.
-  struct bar {
-    bool up = false;
+  struct threshold {
+    bool active = false;
     typename score_rank<T>::bits rank{};
   };
 
   template <class ThreadGroup>
   MQL4GREC_HD gathered* beams_of(ThreadGroup& group, index_t user) const {
     if constexpr (Memory == beam_memory::shared)
-      return group.template share<gathered>(room);
+      return group.template share<gathered>(capacity);
     else
-      return elsewhere + user * room;
+      return global_beams + user * capacity;
   }
   MQL4GREC_HD bool allowed(index_t user, node_t child) const {
     return in.allowed.rows() == 0 || in.allowed(user, child);
@@ -164,7 +164,7 @@ struct select_for_user {
   MQL4GREC_HD T logit(index_t row, node_t child) const { return in.logits(row, index(in.trie.token(child))); }
 
   template <class ThreadGroup>
-  MQL4GREC_HD void look_at_rows(ThreadGroup& group, index_t user, beam_block<T>& block, T* partial, T* highest) const {
+  MQL4GREC_HD void load_rows(ThreadGroup& group, index_t user, beam_block<T>& block, T* partial, T* highest) const {
     typename ThreadGroup::template local<int> starts;
     group.each([&](int t) {
       starts[t] = 0;
@@ -173,12 +173,12 @@ struct select_for_user {
       block.children[t] = in.trie.first_child(node);
       starts[t] = in.trie.first_child(node + 1) - block.children[t];
     });
-    block.total = group.before(starts);
+    block.total = group.exclusive_scan(starts);
     group.each([&](int t) {
       if (t < block.rows) block.starts[t] = starts[t];
       if (t == 0) block.starts[block.rows] = block.total;
     });
-    if (in.normalize_over_allowed) normalise(group, user, block, partial, highest);
+    if (in.normalize_over_allowed) normalize_rows(group, user, block, partial, highest);
     group.each([&](int t) {
       if (t >= block.rows) return;
       index_t const row = block.first + t;
@@ -188,8 +188,8 @@ struct select_for_user {
 
   /// bases = log Σ exp over the children that the user's filter allows. The members are divided evenly among the rows.
   template <class ThreadGroup>
-  MQL4GREC_HD void normalise(ThreadGroup& group, index_t user, beam_block<T> const& block, T* partial,
-                             T* highest) const {
+  MQL4GREC_HD void normalize_rows(ThreadGroup& group, index_t user, beam_block<T> const& block, T* partial,
+                                  T* highest) const {
     constexpr T infinity = std::numeric_limits<T>::infinity();
     int each = threads;
     while (each * block.rows > threads) each /= 2;
@@ -201,19 +201,19 @@ struct select_for_user {
         if (allowed(user, child)) take(logit(block.first + r, child), highest[r]);
     };
     group.each([&](int t) {
-      T most = -infinity;
-      visit(t, [&](T x, T) { most = x > most ? x : most; });
-      partial[t] = most;
+      T maximum = -infinity;
+      visit(t, [&](T x, T) { maximum = x > maximum ? x : maximum; });
+      partial[t] = maximum;
     });
     group.each([&](int t) {
       if (t >= block.rows) return;
-      T most = -infinity;
-      for (int i = t * each; i < (t + 1) * each; ++i) most = partial[i] > most ? partial[i] : most;
-      highest[t] = most;
+      T maximum = -infinity;
+      for (int i = t * each; i < (t + 1) * each; ++i) maximum = partial[i] > maximum ? partial[i] : maximum;
+      highest[t] = maximum;
     });
     group.each([&](int t) {
       T sum{};
-      visit(t, [&](T x, T most) { sum += std::exp(x - most); });
+      visit(t, [&](T x, T maximum) { sum += std::exp(x - maximum); });
       partial[t] = sum;
     });
     group.each([&](int t) {
@@ -227,7 +227,7 @@ struct select_for_user {
   /// Collects the block's candidates from `done` on, as many as fit; returns the number processed so far.
   template <class ThreadGroup>
   MQL4GREC_HD int gather(ThreadGroup& group, index_t user, beam_block<T> const& block, int done,
-                         gathered_beams<T> const& best, bar& worst) const {
+                         gathered_beams<T> const& best, threshold& worst) const {
     int held = group.read(best.count);
     if (best.nearly_full(held)) {
       best.sort(group, held);
@@ -237,15 +237,16 @@ struct select_for_user {
         if (t == 0) *best.count = held;
       });
     }
-    int const end = block.total - done < best.room - held ? block.total : done + best.room - held;
+    int const end = block.total - done < best.capacity - held ? block.total : done + best.capacity - held;
     group.each([&](int t) {
       for (int c = done + t; c < end; c += threads) {
         int const r = block.row_of(c);
         node_t const child = block.children[r] + c - block.starts[r];
         if (!allowed(user, child)) continue;
         auto const rank = score_rank<T>::of(block.bases[r] + logit(block.first + r, child));
-        if (worst.up && rank <= worst.rank) continue;  // of equal scores, the earlier ones are kept
-        best.beams[ThreadGroup::take(best.count)] = {rank, static_cast<std::int32_t>(block.first + r), child};
+        if (worst.active && rank <= worst.rank) continue;  // of equal scores, the earlier ones are kept
+        best.beams[ThreadGroup::atomic_increment(best.count)] = {rank, static_cast<std::int32_t>(block.first + r),
+                                                                 child};
       }
     });
     return end;
@@ -269,23 +270,23 @@ struct select_for_user {
 }  // namespace detail
 
 /// Selects each user's best candidates. normalisers (rows): log Σ exp over the vocabulary; not read when
-/// in.over_children.
+/// in.normalize_over_allowed.
 template <Real T, class System>
 void select_beams(backend<System>& b, beam_candidates<device_space<System>, T> const& in,
                   in_vector<backend<System>, T> normalisers, beam_choice<device_space<System>, T> const& out) {
   using gathered = detail::gathered_beam<T>;
-  constexpr index_t least_room = 1024, most_shared = (160 << 10) / sizeof(gathered);
+  constexpr index_t min_capacity = 1024, max_shared = (160 << 10) / sizeof(gathered);
   index_t const users = in.row_offsets.size() - 1;
-  auto const room = static_cast<index_t>(std::bit_ceil(to_size(std::max(2 * out.scores.columns(), least_room))));
-  if (room <= most_shared)
+  auto const capacity = static_cast<index_t>(std::bit_ceil(to_size(std::max(2 * out.scores.columns(), min_capacity))));
+  if (capacity <= max_shared)
     return detail::for_each_group(b, users,
                                   detail::select_for_user<System, T, detail::beam_memory::shared>{
-                                      in, normalisers.data, out, static_cast<int>(room), nullptr});
+                                      in, normalisers.data, out, static_cast<int>(capacity), nullptr});
   scratch_scope<backend<System>> const scope(b.scratch());
-  auto const elsewhere = take<gathered>(b, users * room);
+  auto const global_beams = take<gathered>(b, users * capacity);
   detail::for_each_group(b, users,
                          detail::select_for_user<System, T, detail::beam_memory::global>{
-                             in, normalisers.data, out, static_cast<int>(room), elsewhere.data});
+                             in, normalisers.data, out, static_cast<int>(capacity), global_beams.data});
 }
 
 }  // namespace mql4grec::gpu

@@ -41,7 +41,7 @@ auto sum(backend&, in_vector<backend, T> x) {
 
 /// to (n) = min(to, from) entry by entry; returns Σ to.
 template <Real T>
-double keep_smaller(backend&, in_vector<backend, T> from, out_vector<backend, T> to) {
+double minimum_in_place(backend&, in_vector<backend, T> from, out_vector<backend, T> to) {
   double sum = 0;
   for (index_t i = 0; i < to.size(); ++i) {
     if (from(i) < to(i)) to(i) = from(i);

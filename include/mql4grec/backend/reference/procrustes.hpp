@@ -17,7 +17,7 @@ inline double inner(in_vector<backend, double> x, in_vector<backend, double> y) 
 }
 
 /// Rotates the pair (x, y) by the angle with cosine c and sine s.
-inline void turn(out_vector<backend, double> x, out_vector<backend, double> y, double c, double s) {
+inline void rotate(out_vector<backend, double> x, out_vector<backend, double> y, double c, double s) {
   for (index_t i = 0; i < x.size(); ++i) {
     double const kept = x(i);
     x(i) = c * kept - s * y(i);
@@ -27,10 +27,10 @@ inline void turn(out_vector<backend, double> x, out_vector<backend, double> y, d
 
 /// Rotates pairs of rows of w until all are orthogonal, and the same pairs of v (one-sided Jacobi; Hestenes 1958).
 inline void make_rows_orthogonal(out_matrix<backend, double> w, out_matrix<backend, double> v) {
-  constexpr int most_sweeps = 60;  // about ten suffice
-  bool turned = true;
-  for (int sweep = 0; turned && sweep < most_sweeps; ++sweep) {
-    turned = false;
+  constexpr int max_sweeps = 60;  // about ten suffice
+  bool rotated = true;
+  for (int sweep = 0; rotated && sweep < max_sweeps; ++sweep) {
+    rotated = false;
     for (index_t p = 0; p < w.rows(); ++p)
       for (index_t q = p + 1; q < w.rows(); ++q) {
         double const a = inner(w.row(p), w.row(p)), b = inner(w.row(q), w.row(q)), both = inner(w.row(p), w.row(q));
@@ -38,9 +38,9 @@ inline void make_rows_orthogonal(out_matrix<backend, double> w, out_matrix<backe
         double const zeta = (b - a) / (2 * both),
                      t = std::copysign(1 / (std::abs(zeta) + std::sqrt(1 + zeta * zeta)), zeta);
         double const c = 1 / std::sqrt(1 + t * t);
-        turn(w.row(p), w.row(q), c, c * t);
-        turn(v.row(p), v.row(q), c, c * t);
-        turned = true;
+        rotate(w.row(p), w.row(q), c, c * t);
+        rotate(v.row(p), v.row(q), c, c * t);
+        rotated = true;
       }
   }
 }
@@ -50,11 +50,11 @@ inline void make_rows_orthogonal(out_matrix<backend, double> w, out_matrix<backe
 inline void complete_row(out_matrix<backend, double> u, index_t at) {
   index_t const d = u.columns();
   index_t best = 0;
-  double most = -1;
+  double largest = -1;
   for (index_t axis = 0; axis < d; ++axis) {
     double left = 1;
     for (index_t j = 0; j < at; ++j) left -= u(j, axis) * u(j, axis);
-    if (left > most) most = left, best = axis;
+    if (left > largest) largest = left, best = axis;
   }
   auto const row = u.row(at);
   fill(row, 0);

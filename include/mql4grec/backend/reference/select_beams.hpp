@@ -47,7 +47,7 @@ T row_normaliser(beam_candidates<host_space, T> const& in, index_t user, index_t
 }  // namespace detail
 
 /// Selects each user's best candidates. normalisers (rows): log Σ exp over the vocabulary; not read when
-/// in.over_children.
+/// in.normalize_over_allowed.
 template <Real T>
 void select_beams(backend& b, beam_candidates<host_space, T> const& in, in_vector<backend, T> normalisers,
                   beam_choice<host_space, T> const& out) {

@@ -27,7 +27,7 @@ void fill_plan(in_matrix<backend, T> distances, double epsilon, out_matrix<backe
   for (index_t i = 0; i < plan.rows(); ++i)
     for (index_t k = 0; k < plan.columns(); ++k) {
       double const exponent = (first - (static_cast<double>(distances(i, k)) - middle) / amplitude) / epsilon;
-      plan(i, k) = exponent < mql4grec::contract::detail::sinkhorn_least_exponent ? 0 : std::exp(exponent);
+      plan(i, k) = exponent < mql4grec::contract::detail::sinkhorn_min_exponent ? 0 : std::exp(exponent);
       total += plan(i, k);
     }
   for (index_t i = 0; i < plan.rows(); ++i)
@@ -36,7 +36,7 @@ void fill_plan(in_matrix<backend, T> distances, double epsilon, out_matrix<backe
 
 /// The factor that scales a sum to `target`; 0 for an empty row or code, which stays empty.
 inline double sinkhorn_factor(double sum, double target) {
-  return sum >= mql4grec::contract::detail::sinkhorn_least_mass ? target / sum : 0;
+  return sum >= mql4grec::contract::detail::sinkhorn_min_mass ? target / sum : 0;
 }
 
 inline void scale_rows(out_matrix<backend, double> plan) {
@@ -64,7 +64,7 @@ index_t largest_share_code(in_vector<backend, double> row, in_vector<backend, T>
     sum += row(k);
     highest = std::max(highest, row(k));
   }
-  if (!(sum >= mql4grec::contract::detail::sinkhorn_least_mass)) return -1;  // true for NaN too
+  if (!(sum >= mql4grec::contract::detail::sinkhorn_min_mass)) return -1;  // true for NaN too
   index_t best = -1;
   for (index_t k = 0; k < row.size(); ++k)
     if (row(k) >= highest * mql4grec::contract::detail::sinkhorn_equal && (best < 0 || distances(k) < distances(best)))

@@ -38,7 +38,7 @@ concept KmeansOps = NearestCodeOps<B, float> &&
     requires(B& b, in_matrix<B, float> x, out_matrix<B, float> y, in_vector<B, code_t> codes, out_vector<B, float> v) {
   squared_distances<float>(b, x, x, y);
   add_to_codes<float>(b, x, codes, y, v);
-  { keep_smaller<float>(b, v, v) } -> std::same_as<double>;
+  { minimum_in_place<float>(b, v, v) } -> std::same_as<double>;
   { sum<float>(b, v) } -> std::same_as<double>;
   { sum_of_squares<float>(b, v) } -> std::same_as<double>;
 };
@@ -49,7 +49,7 @@ namespace detail {
 template <Backend B>
 class kmeans_run {
   static_assert(KmeansOps<B>,
-                "this backend has no add_to_codes, keep_smaller or sum for float; add them in backend/<name>/");
+                "this backend has no add_to_codes, minimum_in_place or sum for float; add them in backend/<name>/");
   using space = typename B::memory_space;
 
  public:
@@ -146,7 +146,8 @@ class kmeans_run {
       auto const distances = take<float>(worker, count, 1);
       squared_distances<float>(worker, rows_.row_block(first, count), in_matrix<B, float>(vectors_.row_block(k, 1)),
                                distances);
-      sums[to_size(block)] = keep_smaller<float>(worker, distances.flat(), distances_.view_all().part(first, count));
+      sums[to_size(block)] =
+          minimum_in_place<float>(worker, distances.flat(), distances_.view_all().part(first, count));
     });
     return std::accumulate(sums.begin(), sums.end(), 0.0);
   }

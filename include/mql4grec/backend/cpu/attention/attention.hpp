@@ -61,24 +61,24 @@ inline index_t packed_place(index_t sequence, index_t first_key, index_t keys, i
 }
 
 /// Scratch memory for one head, with room for the largest sequence.
-struct attention_room {
+struct attention_scratch {
   out_vector<backend, float> scores;      // (queries, padded keys)
   out_vector<backend, float> kept;        // (queries, padded keys): the weights after dropout
   out_vector<backend, float> transposed;  // (width, padded keys)
   out_vector<backend, float> mask;        // (queries, heads·keys)
 
-  attention_room(backend& b, attention_inputs<host_space, float> const& in) {
-    index_t most_scores = 0, most_keys = 0;
+  attention_scratch(backend& b, attention_inputs<host_space, float> const& in) {
+    index_t max_scores = 0, max_keys = 0;
     for (index_t s = 0; s < in.sequences(); ++s) {
       index_t const keys = padded(in.key_offsets(s + 1) - in.key_offsets(s));
-      most_scores = std::max(most_scores, (in.query_offsets(s + 1) - in.query_offsets(s)) * keys);
-      most_keys = std::max(most_keys, keys);
+      max_scores = std::max(max_scores, (in.query_offsets(s + 1) - in.query_offsets(s)) * keys);
+      max_keys = std::max(max_keys, keys);
     }
-    scores = take<float>(b, most_scores);
-    transposed = take<float>(b, in.width() * most_keys);
+    scores = take<float>(b, max_scores);
+    transposed = take<float>(b, in.width() * max_keys);
     if (!in.drop.active()) return;
-    kept = take<float>(b, most_scores);
-    mask = take<float>(b, most_scores * in.heads);
+    kept = take<float>(b, max_scores);
+    mask = take<float>(b, max_scores * in.heads);
   }
 };
 
@@ -87,17 +87,22 @@ class head_pass {
   using head = reference::detail::attention_head<float>;
 
  public:
-  head_pass(attention_inputs<host_space, float> const& in, attention_room const& room, head const& a)
-      : in_(in), room_(room), a_(a), queries_(a.weights.rows()), keys_(a.weights.columns()), stride_(padded(keys_)) {
+  head_pass(attention_inputs<host_space, float> const& in, attention_scratch const& scratch, head const& a)
+      : in_(in),
+        scratch_(scratch),
+        a_(a),
+        queries_(a.weights.rows()),
+        keys_(a.weights.columns()),
+        stride_(padded(keys_)) {
     if (in.drop.active() && a.head == 0)  // one mask serves all heads of a sequence; head 0 is processed first
-      dispatch<attention_mask_kernel>(in.drop, a.first_query, room.mask.data, in.heads * keys_, queries_,
+      dispatch<attention_mask_kernel>(in.drop, a.first_query, scratch.mask.data, in.heads * keys_, queries_,
                                       in.heads * keys_);
   }
 
-  score_rows scores() const { return {room_.scores.data, stride_, queries_, keys_, in_.causal}; }
+  score_rows scores() const { return {scratch_.scores.data, stride_, queries_, keys_, in_.causal}; }
 
   /// Prefetches values while scores are computed: their rows are too far apart for the hardware prefetcher.
-  void fetch(in_matrix<backend, float> y) const {
+  void prefetch(in_matrix<backend, float> y) const {
     for (index_t i = 0; i < y.rows(); ++i)
       for (index_t c = 0; c < y.columns(); c += lanes) __builtin_prefetch(y.row(i).data + c);
   }
@@ -109,14 +114,14 @@ class head_pass {
   }
   /// scores = x (queries, width) · yᵀ, y (keys, width)
   void score(in_matrix<backend, float> x, in_matrix<backend, float> y) const {
-    transpose(y.data, y.stride, keys_, in_.width(), room_.transposed.data, stride_);
-    score_packed(x, room_.transposed.data);
+    transpose(y.data, y.stride, keys_, in_.width(), scratch_.transposed.data, stride_);
+    score_packed(x, scratch_.transposed.data);
   }
   /// The weights after dropout, as a factor (queries, keys).
   small_factor kept() const {
     if (!in_.drop.active()) return {a_.weights.data, keys_, 1};
-    apply_mask(a_.weights.data, keys_, room_.kept.data);
-    return {room_.kept.data, stride_, 1};
+    apply_mask(a_.weights.data, keys_, scratch_.kept.data);
+    return {scratch_.kept.data, stride_, 1};
   }
   /// scores ∘= mask
   void mask_scores() const {
@@ -128,12 +133,12 @@ class head_pass {
     small_product({x.data, x.stride, 1}, y, stride_, scores().data, stride_, queries_, stride_, in_.width());
   }
   void apply_mask(float const* x, index_t x_stride, float* y) const {
-    dispatch<masked_kernel>(x, x_stride, static_cast<float const*>(room_.mask.data + a_.first_column),
+    dispatch<masked_kernel>(x, x_stride, static_cast<float const*>(scratch_.mask.data + a_.first_column),
                             in_.heads * keys_, y, stride_, queries_, keys_);
   }
 
   attention_inputs<host_space, float> const& in_;
-  attention_room const& room_;
+  attention_scratch const& scratch_;
   head const& a_;
   index_t queries_, keys_, stride_;
 };
@@ -164,12 +169,12 @@ void attention_forward(backend& b, attention_inputs<host_space, T> const& in, ou
                        out_matrix<backend, T> context) {
   if (!detail::fits_registers(in)) return reference::attention_forward<T>(b, in, weights, context);
   scratch_scope<backend> const scope(b.scratch());
-  detail::attention_room const room(b, in);
+  detail::attention_scratch const scratch(b, in);
   reference::detail::for_each_head<T>(in, weights, [&](reference::detail::attention_head<T> const& a) {
     auto const [queries, keys] = a.weights.extents;
     if (queries == 0) return;
-    detail::head_pass const head(in, room, a);
-    head.fetch(a.v);
+    detail::head_pass const head(in, scratch, a);
+    head.prefetch(a.v);
     head.score_keys();
     float const* const bias = in.bias.size() > 0 ? in.bias.row(a.head).data + in.zero_distance : nullptr;
     detail::softmax_rows(head.scores(), a.weights.data, bias);
@@ -183,11 +188,11 @@ void attention_backward(backend& b, attention_inputs<host_space, T> const& in, o
                         in_matrix<backend, T> dcontext, attention_gradients<host_space, T> const& out) {
   if (!detail::fits_registers(in)) return reference::attention_backward<T>(b, in, weights, dcontext, out);
   scratch_scope<backend> const scope(b.scratch());
-  detail::attention_room const room(b, in);
+  detail::attention_scratch const scratch(b, in);
   reference::detail::for_each_head<T>(in, weights, [&](reference::detail::attention_head<T> const& a) {
     auto const [queries, keys] = a.weights.extents;
     index_t const width = in.width();
-    detail::head_pass const head(in, room, a);
+    detail::head_pass const head(in, scratch, a);
     auto const dc = dcontext.row_block(a.first_query, queries).column_block(a.head * width, width);
     auto const product = [&](detail::small_factor x, in_matrix<backend, T> y, out_matrix<backend, T> all, index_t first,
                              index_t rows) {

@@ -24,14 +24,14 @@ constexpr index_t pairs_of(index_t inner) { return (inner + 1) / 2; }
 /// Computes all rows of Packs·16 columns of c.
 template <int Packs>
 void bf16_columns(bf16_factor a, bf16_pair const* b, index_t pairs, bf16_result c, std::uint16_t last, index_t m) {
-  constexpr int most_rows = 6;
+  constexpr int max_rows = 6;
   index_t i = 0;
   auto const rows = [&]<int Rows>() {
     bf16_tile<Rows, Packs>({a.data + i * a.row_stride, a.row_stride, a.pair_stride}, b, pairs,
                            {c.data + i * c.stride, c.stride, c.alpha, c.accumulate}, last);
     i += Rows;
   };
-  while (i + most_rows <= m) rows.template operator()<most_rows>();
+  while (i + max_rows <= m) rows.template operator()<max_rows>();
   if (i + 4 <= m) rows.template operator()<4>();
   if (i + 2 <= m) rows.template operator()<2>();
   if (i < m) rows.template operator()<1>();
@@ -95,20 +95,20 @@ inline void pack_right(product_factor const& of, index_t inner, index_t n, bf16_
 /// above 0.
 inline void bf16_product(backend& where, in_matrix<backend, float> a, in_matrix<backend, float> b,
                          out_matrix<backend, float> c, product how) {
-  constexpr index_t most_rows = 96, most_inner = 512, most_columns = 1024;
+  constexpr index_t max_rows = 96, max_inner = 512, max_columns = 1024;
   scratch_scope<backend> const scope(where.scratch());
   index_t const m = c.rows(), n = c.columns(), k = how.transpose_a ? a.rows() : a.columns();
-  index_t const inner = std::min(k, most_inner),
-                columns = (std::min(n, most_columns) + bf16_panel - 1) / bf16_panel * bf16_panel;
+  index_t const inner = std::min(k, max_inner),
+                columns = (std::min(n, max_columns) + bf16_panel - 1) / bf16_panel * bf16_panel;
   product_factor const left_factor{a, how.transpose_a}, right_factor{b, how.transpose_b};
   auto const right = take<bf16_pair>(where, pairs_of(inner) * columns);
-  auto const left = take<bf16_pair>(where, left_size(std::min(m, most_rows), inner));
-  for (index_t j = 0; j < n; j += most_columns)
-    for (index_t p = 0; p < k; p += most_inner) {
-      index_t const some_columns = std::min(most_columns, n - j), some_inner = std::min(most_inner, k - p);
+  auto const left = take<bf16_pair>(where, left_size(std::min(m, max_rows), inner));
+  for (index_t j = 0; j < n; j += max_columns)
+    for (index_t p = 0; p < k; p += max_inner) {
+      index_t const some_columns = std::min(max_columns, n - j), some_inner = std::min(max_inner, k - p);
       pack_right(right_factor.from(p, j), some_inner, some_columns, right.data);
-      for (index_t i = 0; i < m; i += most_rows) {
-        index_t const some_rows = std::min(most_rows, m - i);
+      for (index_t i = 0; i < m; i += max_rows) {
+        index_t const some_rows = std::min(max_rows, m - i);
         auto const factor = pack_left(left_factor.from(i, p), some_rows, some_inner, left.data);
         bf16_panels(factor, right.data, pairs_of(some_inner),
                     {c.row(i).data + j, c.stride, static_cast<float>(how.alpha), how.accumulate || p > 0}, some_rows,

@@ -48,12 +48,12 @@ MQL4GREC_DEFINITION void frozen_weight::pack_rounded() {
 #if defined(__x86_64__) && defined(__GNUC__)
 MQL4GREC_DEFINITION void frozen_weight::rounded_product(backend& b, in_matrix<backend, float> x,
                                                         out_matrix<backend, float> y) const {
-  constexpr index_t most_rows = 96;  // packed, they stay in the second-level cache
+  constexpr index_t max_rows = 96;  // packed, they stay in the second-level cache
   scratch_scope<backend> const scope(b.scratch());
   index_t const inner = columns();
-  auto const left = take<detail::bf16_pair>(b, detail::left_size(std::min(x.rows(), most_rows), inner));
-  for (index_t i = 0; i < x.rows(); i += most_rows) {
-    auto const some = x.row_block(i, std::min(most_rows, x.rows() - i));
+  auto const left = take<detail::bf16_pair>(b, detail::left_size(std::min(x.rows(), max_rows), inner));
+  for (index_t i = 0; i < x.rows(); i += max_rows) {
+    auto const some = x.row_block(i, std::min(max_rows, x.rows() - i));
     auto const factor = detail::pack_left({.x = some, .transposed = false}, some.rows(), inner, left.data);
     detail::bf16_panels(factor, pairs_.view_all().data, detail::pairs_of(inner),
                         {y.row(i).data, y.stride, static_cast<float>(plain_.alpha), false}, some.rows(), rows());

@@ -78,17 +78,17 @@ struct avx512_tile {
 template <class Tile, int Packs>
 void small_product_columns(small_factor a, float const* b, index_t b_stride, float* c, index_t c_stride, index_t m,
                            index_t k) {
-  constexpr int most_rows = std::min(8, Tile::sums / Packs);
+  constexpr int max_rows = std::min(8, Tile::sums / Packs);
   index_t i = 0;
   auto const rows = [&]<int Rows>() {
     Tile::template run<Rows, Packs>(a.data + i * a.row_stride, a.row_stride, a.column_stride, b, b_stride, k,
                                     c + i * c_stride, c_stride);
     i += Rows;
   };
-  while (i + most_rows <= m) rows.template operator()<most_rows>();
-  if constexpr (most_rows > 4)
+  while (i + max_rows <= m) rows.template operator()<max_rows>();
+  if constexpr (max_rows > 4)
     if (i + 4 <= m) rows.template operator()<4>();
-  if constexpr (most_rows > 2)
+  if constexpr (max_rows > 2)
     while (i + 2 <= m) rows.template operator()<2>();
   while (i < m) rows.template operator()<1>();
 }

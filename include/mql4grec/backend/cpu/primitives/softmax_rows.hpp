@@ -68,20 +68,22 @@ MQL4GREC_AVX512_FUNCTION inline void softmax_rows_avx512(score_rows of, float* w
   index_t const stride = of.stride, queries = of.queries, keys = of.keys;
   for (index_t i = 0; i < queries; ++i, scores += stride, weights += keys) {
     index_t const visible = of.visible(i);
-    __mmask16 seen[Registers];
+    __mmask16 visible_lanes[Registers];
     __m512 x[Registers];
     __m512 top = _mm512_set1_ps(-3e38f);
     for (int r = 0; r < Registers; ++r) {
       index_t const left = visible - r * lanes;
-      seen[r] = static_cast<__mmask16>(left >= lanes ? 0xffff : left <= 0 ? 0 : (1 << left) - 1);
-      x[r] = _mm512_mask_loadu_ps(_mm512_set1_ps(-3e38f), seen[r], scores + r * lanes);
-      if (bias) x[r] = _mm512_mask_add_ps(x[r], seen[r], x[r], _mm512_maskz_loadu_ps(seen[r], bias - i + r * lanes));
+      visible_lanes[r] = static_cast<__mmask16>(left >= lanes ? 0xffff : left <= 0 ? 0 : (1 << left) - 1);
+      x[r] = _mm512_mask_loadu_ps(_mm512_set1_ps(-3e38f), visible_lanes[r], scores + r * lanes);
+      if (bias)
+        x[r] = _mm512_mask_add_ps(x[r], visible_lanes[r], x[r],
+                                  _mm512_maskz_loadu_ps(visible_lanes[r], bias - i + r * lanes));
       top = _mm512_max_ps(top, x[r]);
     }
     __m512 const shift = _mm512_set1_ps(_mm512_reduce_max_ps(top));
     __m512 sum = _mm512_setzero_ps();
     for (int r = 0; r < Registers; ++r) {
-      x[r] = _mm512_maskz_mov_ps(seen[r], exp_avx512(_mm512_sub_ps(x[r], shift)));
+      x[r] = _mm512_maskz_mov_ps(visible_lanes[r], exp_avx512(_mm512_sub_ps(x[r], shift)));
       sum = _mm512_add_ps(sum, x[r]);
     }
     __m512 const scale = _mm512_set1_ps(1.f / _mm512_reduce_add_ps(sum));

@@ -49,14 +49,14 @@ class thread_pool::threads {
 
  private:
   void serve(index_t number) {
-    std::uint64_t seen = 0;
+    std::uint64_t last_round = 0;
     while (true) {
       std::function<void(index_t)> const* task = nullptr;
       {
         std::unique_lock lock(mutex_);
-        start_.wait(lock, [&] { return stopping_ || round_ != seen; });
+        start_.wait(lock, [&] { return stopping_ || round_ != last_round; });
         if (stopping_) return;
-        seen = round_;
+        last_round = round_;
         task = task_;
       }
       attempt(*task, number);

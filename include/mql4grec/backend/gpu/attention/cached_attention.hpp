@@ -78,14 +78,14 @@ struct attend_to_cache {
     for (int first = 0; first < steps; first += of_steps<T>::count) {
       group.each([&](int t) { dots[t] = dots_of(at(number, t, weights), first, t % sharers); });
       auto const scores = group.template reduce_among<sharers>(dots, add_of_steps{});
-      group.each([&](int t) { put_scores(at(number, t, weights), first, t % sharers, scores[t]); });
+      group.each([&](int t) { store_scores(at(number, t, weights), first, t % sharers, scores[t]); });
     }
     typename ThreadGroup::template local<T> highest, sum;
     group.each([&](int t) { highest[t] = highest_of(at(number, t, weights), t % sharers); });
-    auto const most = group.template reduce_among<sharers>(highest, greater_number{});
-    group.each([&](int t) { sum[t] = weigh(at(number, t, weights), most[t], t % sharers); });
+    auto const maximum = group.template reduce_among<sharers>(highest, greater_number{});
+    group.each([&](int t) { sum[t] = weigh(at(number, t, weights), maximum[t], t % sharers); });
     auto const total = group.template reduce_among<sharers>(sum, add_numbers{});
-    group.each([&](int t) { put_context(at(number, t, weights), 1 / total[t], t % sharers); });
+    group.each([&](int t) { store_context(at(number, t, weights), 1 / total[t], t % sharers); });
   }
 
  private:
@@ -117,7 +117,7 @@ struct attend_to_cache {
     }
     return dots;
   }
-  MQL4GREC_HD void put_scores(head_of_row const& h, int first, int thread, of_steps<T> const& scores) const {
+  MQL4GREC_HD void store_scores(head_of_row const& h, int first, int thread, of_steps<T> const& scores) const {
     if (!h.is_there) return;
     unrolled<of_steps<T>::count>([&](auto s) {
       int const step = first + s;
@@ -126,19 +126,21 @@ struct attend_to_cache {
     });
   }
   MQL4GREC_HD T highest_of(head_of_row const& h, int thread) const {
-    T most = -infinity;
+    T maximum = -infinity;
     if (h.is_there)
-      for (int step = thread; step < steps; step += sharers) most = h.weights[step] > most ? h.weights[step] : most;
-    return most;
+      for (int step = thread; step < steps; step += sharers)
+        maximum = h.weights[step] > maximum ? h.weights[step] : maximum;
+    return maximum;
   }
-  /// Replaces the thread's scores by exp(score − most) and returns their sum.
-  MQL4GREC_HD T weigh(head_of_row const& h, T most, int thread) const {
+  /// Replaces the thread's scores by exp(score − maximum) and returns their sum.
+  MQL4GREC_HD T weigh(head_of_row const& h, T maximum, int thread) const {
     T sum{};
     if (h.is_there)
-      for (int step = thread; step < steps; step += sharers) sum += h.weights[step] = std::exp(h.weights[step] - most);
+      for (int step = thread; step < steps; step += sharers)
+        sum += h.weights[step] = std::exp(h.weights[step] - maximum);
     return sum;
   }
-  MQL4GREC_HD void put_context(head_of_row const& h, T scale, int thread) const {
+  MQL4GREC_HD void store_context(head_of_row const& h, T scale, int thread) const {
     if (!h.is_there) return;
     for (int c = 4 * thread; c < width; c += 4 * sharers) {
       index_t const column = static_cast<index_t>(h.head) * width + c;
@@ -151,10 +153,10 @@ struct attend_to_cache {
         });
       }
       unrolled<4>([&](auto e) { sum.of[e] *= scale; });
-      put(context.row(h.row).data + column, width - c, sum);
+      store(context.row(h.row).data + column, width - c, sum);
     }
   }
-  MQL4GREC_HD void put(T* to, int left, quad<T> const& sum) const {
+  MQL4GREC_HD void store(T* to, int left, quad<T> const& sum) const {
     if constexpr (Access == column_access::as_quads)
       *reinterpret_cast<quad<T>*>(to) = sum;
     else

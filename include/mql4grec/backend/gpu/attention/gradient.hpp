@@ -35,12 +35,13 @@ struct attention_gradient {
     inner_products,  ///< only Σ p·dp of each query
     gradients
   };
-  struct room {
+  struct shared_tiles {
     query_rows q, d;
     key_rows k, v;
     pairs p, ds;
     template <class ThreadGroup>
-    MQL4GREC_HD explicit room(ThreadGroup& group) : q(group), d(group), k(group), v(group), p(group), ds(group) {}
+    MQL4GREC_HD explicit shared_tiles(ThreadGroup& group)
+        : q(group), d(group), k(group), v(group), p(group), ds(group) {}
   };
   /// A tile of queries and a tile of keys, and which of their rows are in shared memory already.
   struct pair {
@@ -59,7 +60,7 @@ struct attention_gradient {
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t number) const {
     head_of const head(group, in, list, number);
     query_tile const& s = head.tile();
-    room const r(group);
+    shared_tiles const r(group);
     members<ThreadGroup> m;
     group.each([&](int t) {
       if (s.keys == 0) output(dq, head, s.first_query, s.queries, 0, head.width()).clear(t);
@@ -67,7 +68,7 @@ struct attention_gradient {
         for (int n = t; n < s.queries + s.keys; n += threads) diagonals_of(head)[n] = T{};
     });
     for (pass now = s.keys <= Tile::keys ? pass::gradients : pass::inner_products;; now = pass::gradients) {
-      for (int j = 0; j < s.keys; j += Tile::keys) walk_over_queries(group, r, head, j, now, m);
+      for (int j = 0; j < s.keys; j += Tile::keys) process_keys(group, r, head, j, now, m);
       if (now == pass::gradients) return;
     }
   }
@@ -90,27 +91,27 @@ struct attention_gradient {
   MQL4GREC_HD static pair pair_at(query_tile const& s, int i, int j) {
     return {i, Tile::part(s.queries, i, Tile::queries), j, Tile::part(s.keys, j, Tile::keys)};
   }
-  MQL4GREC_HD bool is_seen(pair const& at) const { return !in.causal || at.first_key < at.first_query + at.queries; }
+  MQL4GREC_HD bool is_visible(pair const& at) const { return !in.causal || at.first_key < at.first_query + at.queries; }
 
   /// Computes p, dp and the member's share of Σ p·dp for a pair of tiles, and writes p after dropout to shared memory.
   template <class ThreadGroup>
-  MQL4GREC_HD void find_weight_gradients(ThreadGroup& group, room const& r, head_of const& head, pair const& at,
-                                         pass now, members<ThreadGroup>& m) const {
+  MQL4GREC_HD void compute_weight_gradients(ThreadGroup& group, shared_tiles const& r, head_of const& head,
+                                            pair const& at, pass now, members<ThreadGroup>& m) const {
     for (int column = 0; column < head.width(); column += Tile::columns) {
       int const columns = Tile::part(head.width(), column, Tile::columns);
       group.load([&](int t) {
-        if (column == 0) take_weights(head, at, t, m.p[t]);
-        fetch<ThreadGroup>(r, head, at, column, columns, t,
-                           now == pass::gradients && is_one_load(head) ? operands::all : operands::of_dp);
+        if (column == 0) load_weights(head, at, t, m.p[t]);
+        load_rows<ThreadGroup>(r, head, at, column, columns, t,
+                               now == pass::gradients && is_one_load(head) ? operands::all : operands::of_dp);
       });
       group.each([&](int t) {
         if (column == 0) m.dp[t] = {}, m.inner_product[t] = {};
         add_dots(r.d, r.v, at.queries, at.keys, columns, t, m.dp[t]);
-        if (column + columns == head.width()) drop(r, head, at, t, m.p[t], m.dp[t], m.inner_product[t]);
+        if (column + columns == head.width()) apply_dropout(r, head, at, t, m.p[t], m.dp[t], m.inner_product[t]);
       });
     }
   }
-  MQL4GREC_HD void take_weights(head_of const& head, pair const& at, int t, scores_of_member& p) const {
+  MQL4GREC_HD void load_weights(head_of const& head, pair const& at, int t, scores_of_member& p) const {
     p = {};
     head.for_each_pair(at.first_query, at.queries, at.first_key, at.keys, t,
                        [&](auto a, auto b, index_t place) { p.of[a][b] = weights[place]; });
@@ -119,20 +120,20 @@ struct attention_gradient {
   enum class operands { of_dp, all };
   /// Loads the rows of the operands.
   template <class ThreadGroup>
-  MQL4GREC_HD void fetch(room const& r, head_of const& head, pair const& at, int column, int columns, int t,
-                         operands which) const {
+  MQL4GREC_HD void load_rows(shared_tiles const& r, head_of const& head, pair const& at, int column, int columns, int t,
+                             operands which) const {
     if (!at.has_queries) {
-      r.d.template fetch<ThreadGroup>(t, head.of_queries(dcontext), at.first_query, at.queries, column, columns);
+      r.d.template load<ThreadGroup>(t, head.of_queries(dcontext), at.first_query, at.queries, column, columns);
       if (which == operands::all)
-        r.q.template fetch<ThreadGroup>(t, head.q(), at.first_query, at.queries, column, columns);
+        r.q.template load<ThreadGroup>(t, head.q(), at.first_query, at.queries, column, columns);
     }
     if (!at.has_keys) {
-      r.v.template fetch<ThreadGroup>(t, head.v(), at.first_key, at.keys, column, columns);
-      if (which == operands::all) r.k.template fetch<ThreadGroup>(t, head.k(), at.first_key, at.keys, column, columns);
+      r.v.template load<ThreadGroup>(t, head.v(), at.first_key, at.keys, column, columns);
+      if (which == operands::all) r.k.template load<ThreadGroup>(t, head.k(), at.first_key, at.keys, column, columns);
     }
   }
-  MQL4GREC_HD void drop(room const& r, head_of const& head, pair const& at, int t, scores_of_member const& p,
-                        scores_of_member& dp, of_queries<T>& part) const {
+  MQL4GREC_HD void apply_dropout(shared_tiles const& r, head_of const& head, pair const& at, int t,
+                                 scores_of_member const& p, scores_of_member& dp, of_queries<T>& part) const {
     unrolled<scores_of_member::queries>([&](auto a) {
       int const i = p.query(t, a);
       quad<T> const kept =
@@ -150,23 +151,23 @@ struct attention_gradient {
   /// Computes all contributions of a tile of keys. When there are several such tiles, a first pass computes only
   /// the queries' Σ p·dp.
   template <class ThreadGroup>
-  MQL4GREC_HD void walk_over_queries(ThreadGroup& group, room const& r, head_of const& head, int j, pass now,
-                                     members<ThreadGroup>& m) const {
+  MQL4GREC_HD void process_keys(ThreadGroup& group, shared_tiles const& r, head_of const& head, int j, pass now,
+                                members<ThreadGroup>& m) const {
     query_tile const& s = head.tile();
     bool is_first = true;
     for (int i = 0; i < s.queries; i += Tile::queries) {
       pair at = pair_at(s, i, j);
-      if (!is_seen(at)) continue;
+      if (!is_visible(at)) continue;
       at.has_queries = is_one_load(head) && s.queries <= Tile::queries && j > 0;
       at.has_keys = is_one_load(head) && !is_first;
       at.is_first_of_keys = is_first;
       is_first = false;
-      find_weight_gradients(group, r, head, at, now, m);
+      compute_weight_gradients(group, r, head, at, now, m);
       if (now == pass::inner_products) {
-        add_along(group, head, at, m);
+        add_inner_products(group, head, at, m);
       } else {
-        find_score_gradients(group, r, head, at, m);
-        put_products(group, r, head, at);
+        compute_score_gradients(group, r, head, at, m);
+        store_products(group, r, head, at);
       }
     }
     if (is_first && now == pass::gradients)  // no query attends to these keys
@@ -175,61 +176,65 @@ struct attention_gradient {
           output(*to, head, s.first_key + j, Tile::part(s.keys, j, Tile::keys), 0, head.width()).clear(t);
       });
   }
-  MQL4GREC_HD T& along_of(head_of const& head, pair const& at, int query) const {
+  MQL4GREC_HD T& inner_product_of(head_of const& head, pair const& at, int query) const {
     return inner_product[(head.first_row() + at.first_query + query) * in.heads + head.number()];
   }
   template <class ThreadGroup>
-  MQL4GREC_HD void add_along(ThreadGroup& group, head_of const& head, pair const& at, members<ThreadGroup>& m) const {
+  MQL4GREC_HD void add_inner_products(ThreadGroup& group, head_of const& head, pair const& at,
+                                      members<ThreadGroup>& m) const {
     auto const all = group.template reduce_among<scores_of_member::sharers>(m.inner_product, add_of_queries{});
     group.each([&](int t) {
       unrolled<scores_of_member::queries>([&](auto a) {
         int const i = scores_of_member::query(t, a);
         if (i >= at.queries || t % scores_of_member::sharers > 0) return;
-        T& to = along_of(head, at, i);
+        T& to = inner_product_of(head, at, i);
         to = at.first_key > 0 ? to + all[t].of[a] : all[t].of[a];
       });
     });
   }
   template <class ThreadGroup>
-  MQL4GREC_HD void find_score_gradients(ThreadGroup& group, room const& r, head_of const& head, pair const& at,
-                                        members<ThreadGroup>& m) const {
+  MQL4GREC_HD void compute_score_gradients(ThreadGroup& group, shared_tiles const& r, head_of const& head,
+                                           pair const& at, members<ThreadGroup>& m) const {
     auto const all = group.template reduce_among<scores_of_member::sharers>(m.inner_product, add_of_queries{});
     group.each([&](int t) {
       unrolled<scores_of_member::queries>([&](auto a) {
         int const i = scores_of_member::query(t, a);
         T of_row = all[t].of[a];
-        if (head.tile().keys > Tile::keys && i < at.queries) of_row = along_of(head, at, i);
+        if (head.tile().keys > Tile::keys && i < at.queries) of_row = inner_product_of(head, at, i);
         unrolled<scores_of_member::keys>(
             [&](auto b) { r.ds(i, scores_of_member::key(t, b)) = m.p[t].of[a][b] * (m.dp[t].of[a][b] - of_row); });
       });
     });
   }
   template <class ThreadGroup>
-  MQL4GREC_HD void put_products(ThreadGroup& group, room const& r, head_of const& head, pair const& at) const {
+  MQL4GREC_HD void store_products(ThreadGroup& group, shared_tiles const& r, head_of const& head,
+                                  pair const& at) const {
     auto const of_keys = at.is_first_of_keys ? output_mode::overwrite : output_mode::accumulate;
     auto const of_queries = at.first_key == 0 ? output_mode::overwrite : output_mode::accumulate;
     for (int column = 0; column < head.width(); column += Tile::columns) {
       int const columns = Tile::part(head.width(), column, Tile::columns);
       if (!is_one_load(head))
-        group.load([&](int t) { fetch<ThreadGroup>(r, head, at, column, columns, t, operands::all); });
+        group.load([&](int t) { load_rows<ThreadGroup>(r, head, at, column, columns, t, operands::all); });
       // a phase for each: several products in one phase would exceed the registers
       group.each([&](int t) {
         index_t const first_key = head.tile().first_key + at.first_key;
-        put_columns_product(r.p, r.d, at.queries, t, output(dv, head, first_key, at.keys, column, columns, of_keys));
+        store_transposed_product(r.p, r.d, at.queries, t,
+                                 output(dv, head, first_key, at.keys, column, columns, of_keys));
       });
       group.each([&](int t) {
         index_t const first_key = head.tile().first_key + at.first_key;
-        put_columns_product(r.ds, r.q, at.queries, t, output(dk, head, first_key, at.keys, column, columns, of_keys));
+        store_transposed_product(r.ds, r.q, at.queries, t,
+                                 output(dk, head, first_key, at.keys, column, columns, of_keys));
       });
       group.each([&](int t) {
         index_t const first_query = head.tile().first_query + at.first_query;
-        put_rows_product(r.ds, r.k, at.keys, t, output(dq, head, first_query, at.queries, column, columns, of_queries));
+        store_product(r.ds, r.k, at.keys, t, output(dq, head, first_query, at.queries, column, columns, of_queries));
         if (column == 0 && diagonals != nullptr) add_diagonals(r, head, at, t);
       });
     }
   }
   /// Adds up ds for each distance j − i of the tile.
-  MQL4GREC_HD void add_diagonals(room const& r, head_of const& head, pair const& at, int t) const {
+  MQL4GREC_HD void add_diagonals(shared_tiles const& r, head_of const& head, pair const& at, int t) const {
 #if defined(__CUDA_ARCH__)
 #pragma unroll 1
 #endif

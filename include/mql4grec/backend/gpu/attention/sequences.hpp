@@ -51,8 +51,8 @@ struct list_query_tiles {
       for (index_t s = t * each; s < sequences && s < (t + 1) * each; ++s)
         weight[t] += weights_of(s), place[t] += tiles_of(s);
     });
-    group.before(weight);
-    index_t const total = group.before(place);
+    group.exclusive_scan(weight);
+    index_t const total = group.exclusive_scan(place);
     group.each([&](int t) {
       if (t == 0) *count = total;
       for (index_t s = t * each; s < sequences && s < (t + 1) * each; weight[t] += weights_of(s++))
@@ -70,11 +70,12 @@ struct list_query_tiles {
   }
 };
 
-/// A list of tiles on the device; `most` is an upper bound of its length. Sizes are ints, which a GPU divides faster.
+/// A list of tiles on the device; `max_tiles` is an upper bound of its length. Sizes are ints, which a GPU divides
+/// faster.
 struct query_tiles {
   query_tile const* tiles;
   index_t const* count;
-  index_t most;
+  index_t max_tiles;
   int heads, width;
 };
 
@@ -83,14 +84,14 @@ enum class query_tiling { fixed_size, whole_sequence };
 
 /// A list in the backend's scratch: its length, followed by the tiles.
 template <class System>
-view<std::byte const, device_space<System>, 1> take_tile_list(backend<System>& b,
+view<std::byte const, device_space<System>, 1> make_tile_list(backend<System>& b,
                                                               attention_sequences<device_space<System>> const& of,
                                                               query_tiling tiling) {
   bool const whole = tiling == query_tiling::whole_sequence;
   index_t const sequences = of.sequences();
   int const each = whole ? 0 : is_narrow(sequences, of.queries) ? narrow_tile::queries : wide_tile::queries;
-  index_t const most = whole ? sequences : sequences + of.queries / each;
-  auto const list = take<std::byte>(b, tiles_begin + most * static_cast<index_t>(sizeof(query_tile)));
+  index_t const max_tiles = whole ? sequences : sequences + of.queries / each;
+  auto const list = take<std::byte>(b, tiles_begin + max_tiles * static_cast<index_t>(sizeof(query_tile)));
   for_each_group(
       b, 1,
       list_query_tiles{of.query_offsets.data, of.key_offsets.data, sequences, of.heads, each,
@@ -100,10 +101,10 @@ view<std::byte const, device_space<System>, 1> take_tile_list(backend<System>& b
 
 /// The tiles of the inputs' plan or, when there is none, a new list in the backend's scratch.
 template <class System, Real T>
-query_tiles take_query_tiles(backend<System>& b, attention_inputs<device_space<System>, T> const& in,
-                             query_tiling tiling) {
+query_tiles query_tiles_of(backend<System>& b, attention_inputs<device_space<System>, T> const& in,
+                           query_tiling tiling) {
   auto list = tiling == query_tiling::whole_sequence ? in.plan.backward : in.plan.forward;
-  if (list.size() == 0) list = take_tile_list(b, {in.query_offsets, in.key_offsets, in.heads, in.q.rows()}, tiling);
+  if (list.size() == 0) list = make_tile_list(b, {in.query_offsets, in.key_offsets, in.heads, in.q.rows()}, tiling);
   return {reinterpret_cast<query_tile const*>(list.data + tiles_begin), reinterpret_cast<index_t const*>(list.data),
           (list.size() - tiles_begin) / static_cast<index_t>(sizeof(query_tile)), static_cast<int>(in.heads),
           static_cast<int>(in.width())};

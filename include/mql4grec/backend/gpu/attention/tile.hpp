@@ -27,8 +27,8 @@ struct attention_tile {
   /// Rows that a product processes at a time, four columns per thread.
   static constexpr int rows_at_once = Threads / 16;
 
-  /// The number of entries from `first` to the end of n, at most `most`.
-  MQL4GREC_HD static int part(int n, int first, int most) { return n - first < most ? n - first : most; }
+  /// The number of entries from `first` to the end of n, at most `limit`.
+  MQL4GREC_HD static int part(int n, int first, int limit) { return n - first < limit ? n - first : limit; }
 };
 using wide_tile = attention_tile<128>;
 using narrow_tile = attention_tile<32>;
@@ -73,18 +73,18 @@ class row_tile {
   /// Member t's share of copying (rows, columns) entries, from row `first` and column `column` on. Fills with zeros up
   /// to a multiple of 8 rows and of 4 columns.
   template <class ThreadGroup>
-  MQL4GREC_HD void fetch(int t, head_rows<T const> const& from, int first, int rows, int column, int columns) const {
+  MQL4GREC_HD void load(int t, head_rows<T const> const& from, int first, int rows, int column, int columns) const {
     int const filled = (rows + 7) / 8 * 8;
     if (from.is_aligned() && columns % 4 == 0)
-      fetch_quads<ThreadGroup>(t, from, first, rows, column, columns, filled);
+      load_quads<ThreadGroup>(t, from, first, rows, column, columns, filled);
     else
-      fetch_entries<ThreadGroup>(t, from, first, rows, column, columns, filled);
+      load_entries<ThreadGroup>(t, from, first, rows, column, columns, filled);
   }
 
  private:
   template <class ThreadGroup>
-  MQL4GREC_HD void fetch_quads(int t, head_rows<T const> const& from, int first, int rows, int column, int columns,
-                               int filled) const {
+  MQL4GREC_HD void load_quads(int t, head_rows<T const> const& from, int first, int rows, int column, int columns,
+                              int filled) const {
     constexpr int at_once = 16 / static_cast<int>(sizeof(T));
     int const quad_index = t % quads;
     if (4 * quad_index >= columns) return;
@@ -95,14 +95,14 @@ class row_tile {
       int const row = t / quads + n * rows_at_once;
       quad<T>& to = entries_[row * stride + quad_index];
       if (row < rows)
-        for (int e = 0; e < 4; e += at_once) ThreadGroup::template fetch<16>(from_row + n * step + e, to.of + e);
+        for (int e = 0; e < 4; e += at_once) ThreadGroup::template copy_async<16>(from_row + n * step + e, to.of + e);
       else if (row < filled)
         to = {};
     });
   }
   template <class ThreadGroup>
-  MQL4GREC_HD void fetch_entries(int t, head_rows<T const> const& from, int first, int rows, int column, int columns,
-                                 int filled) const {
+  MQL4GREC_HD void load_entries(int t, head_rows<T const> const& from, int first, int rows, int column, int columns,
+                                int filled) const {
     int const width = (columns + 3) / 4 * 4;
 #if defined(__CUDA_ARCH__)
 #pragma unroll 1
@@ -112,7 +112,7 @@ class row_tile {
       if (j >= width) continue;
       T* const to = entries_[row * stride + j / 4].of + j % 4;
       if (row < rows && j < columns)
-        ThreadGroup::template fetch<sizeof(T)>(from.at(first + row, column + j), to);
+        ThreadGroup::template copy_async<sizeof(T)>(from.at(first + row, column + j), to);
       else
         *to = T{};
     }
@@ -212,11 +212,11 @@ struct product_output {
   output_mode mode;
 
   /// Writes a member's sums: four rows, `apart` rows from each other, of four columns.
-  MQL4GREC_HD void put(int row, int apart, int quad_index, quad<T> (&sums)[4]) const {
+  MQL4GREC_HD void store(int row, int apart, int quad_index, quad<T> (&sums)[4]) const {
     if (to.is_aligned() && columns % 4 == 0)
-      put_quads(row, apart, quad_index, sums);
+      store_quads(row, apart, quad_index, sums);
     else
-      put_entries(row, apart, quad_index, sums);
+      store_entries(row, apart, quad_index, sums);
   }
   /// Member t's share of writing zeros.
   MQL4GREC_HD void clear(int t) const {
@@ -231,7 +231,7 @@ struct product_output {
   }
 
  private:
-  MQL4GREC_HD void put_quads(int row, int apart, int quad_index, quad<T> (&sums)[4]) const {
+  MQL4GREC_HD void store_quads(int row, int apart, int quad_index, quad<T> (&sums)[4]) const {
     T* const first = to.at(row, column + 4 * quad_index);
     int const step = apart * to.stride;
     unrolled<4>([&](auto a) {
@@ -244,7 +244,7 @@ struct product_output {
       place = sums[a];
     });
   }
-  MQL4GREC_HD void put_entries(int row, int apart, int quad_index, quad<T> const (&sums)[4]) const {
+  MQL4GREC_HD void store_entries(int row, int apart, int quad_index, quad<T> const (&sums)[4]) const {
     unrolled<4>([&](auto e) {
       if (4 * quad_index + e >= columns) return;
       unrolled<4>([&](auto a) {
@@ -274,8 +274,8 @@ MQL4GREC_HD void add_some_rows(pair_tile<T, Tile> const& p, row_tile<T, Tile, Ti
 /// out (queries, columns) = p (queries, keys) · x (keys, columns): member t's entries, four columns of every eighth row
 /// (every second row in a narrow tile). p must be 0 beyond the last key.
 template <Real T, class Tile>
-MQL4GREC_HD void put_rows_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int t,
-                                  product_output<T, Tile> const& out) {
+MQL4GREC_HD void store_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::keys> const& x, int keys, int t,
+                               product_output<T, Tile> const& out) {
   constexpr int apart = Tile::rows_at_once;
   static_assert(4 * apart == Tile::queries);
   int const quad_index = t % 16, i = t / 16;
@@ -289,13 +289,13 @@ MQL4GREC_HD void put_rows_product(pair_tile<T, Tile> const& p, row_tile<T, Tile,
     add_some_rows<3>(p, x, keys, i, quad_index, sums);
   else
     add_some_rows<4>(p, x, keys, i, quad_index, sums);
-  out.put(i, apart, quad_index, sums);
+  out.store(i, apart, quad_index, sums);
 }
 /// out (keys, columns) = pᵀ (queries, keys) · x (queries, columns): member t's entries, four rows of four columns at a
 /// time.
 template <Real T, class Tile>
-MQL4GREC_HD void put_columns_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::queries> const& x,
-                                     int queries, int t, product_output<T, Tile> const& out) {
+MQL4GREC_HD void store_transposed_product(pair_tile<T, Tile> const& p, row_tile<T, Tile, Tile::queries> const& x,
+                                          int queries, int t, product_output<T, Tile> const& out) {
   int const quad_index = t % 16;
   if (4 * quad_index >= out.columns) return;
 #if defined(__CUDA_ARCH__)
@@ -310,7 +310,7 @@ MQL4GREC_HD void put_columns_product(pair_tile<T, Tile> const& p, row_tile<T, Ti
       quad<T> const of_query = p.keys_of(i, j), row = x(i, quad_index);
       unrolled<4>([&](auto a) { unrolled<4>([&](auto e) { sums[a].of[e] += of_query.of[a] * row.of[e]; }); });
     }
-    out.put(4 * j, 1, quad_index, sums);
+    out.store(4 * j, 1, quad_index, sums);
   }
 }
 

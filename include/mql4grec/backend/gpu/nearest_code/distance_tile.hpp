@@ -49,8 +49,8 @@ class distance_tile {
       int const count = width - column < columns ? width - column : columns;
       group.each([&](int t) {
         if (state == row_tile_state::new_rows || width > columns)
-          turn(x.row(first).data + column, x.stride, rows_here, count, t, x_, rows + gap);
-        turn(vectors.row(code).data + column, vectors.stride, codes_here, count, t, v_, codes + gap);
+          load_transposed(x.row(first).data + column, x.stride, rows_here, count, t, x_, rows + gap);
+        load_transposed(vectors.row(code).data + column, vectors.stride, codes_here, count, t, v_, codes + gap);
       });
       group.each([&](int t) {
         if (first_row(t) < rows_here && first_code(t) < codes_here) add_squares(count, t, distances[t]);
@@ -59,10 +59,11 @@ class distance_tile {
   }
 
  private:
-  MQL4GREC_HD static int at_most(index_t n, int most) { return n < most ? static_cast<int>(n) : most; }
+  MQL4GREC_HD static int at_most(index_t n, int limit) { return n < limit ? static_cast<int>(n) : limit; }
 
   /// A member's share of copying (n, count) entries in transposed order.
-  MQL4GREC_HD static void turn(T const* from, index_t stride, int n, int count, int t, T* to, int to_stride) {
+  MQL4GREC_HD static void load_transposed(T const* from, index_t stride, int n, int count, int t, T* to,
+                                          int to_stride) {
     int const j = t % columns;
     if (j >= count) return;
     for (int i = t / columns; i < n; i += threads / columns) to[j * to_stride + i] = from[i * stride + j];

@@ -23,7 +23,7 @@ struct lowest_entry {
   int at;
 
   MQL4GREC_HD static lowest_entry none() { return {std::numeric_limits<T>::infinity(), 0}; }
-  MQL4GREC_HD void meet(T other, int where) {  // of entries that come in their order
+  MQL4GREC_HD void update(T other, int where) {  // of entries that come in their order
     if (other < value) value = other, at = where;
   }
 };
@@ -67,7 +67,7 @@ MQL4GREC_HD int smallest_by(ThreadGroup& group, T const* x, int n) {
   typename ThreadGroup::template local<lowest_entry<T>> mine;
   group.each([&](int t) {
     auto low = lowest_entry<T>::none();
-    for (int k = t; k < n; k += ThreadGroup::threads) low.meet(x[k], k);
+    for (int k = t; k < n; k += ThreadGroup::threads) low.update(x[k], k);
     mine[t] = low;
   });
   auto const low = group.reduce(mine, lower_entry{});
@@ -91,11 +91,11 @@ struct argmin_of_row {
   }
 };
 
-inline constexpr int most_levels = 8;  ///< levels per kernel launch
+inline constexpr int max_levels = 8;  ///< levels per kernel launch
 
 template <class V>
 struct codebook_list {
-  V vectors[most_levels];
+  V vectors[max_levels];
   int count;
 };
 
@@ -129,8 +129,8 @@ struct nearest_codes_of_rows {
         tile::rows * (members + 1));  // a row's members are consecutive; the extra column avoids bank conflicts
     for (int level = 0; level < levels.count; ++level) {
       V const vectors = levels.vectors[level];
-      find(group, by_tile, first, vectors, table);
-      agree(group, first, table, codes + level * codes_stride);
+      compute_nearest(group, by_tile, first, vectors, table);
+      reduce_members(group, first, table, codes + level * codes_stride);
       if constexpr (writes_residual) subtract(group, first, vectors, table);
     }
   }
@@ -141,7 +141,8 @@ struct nearest_codes_of_rows {
   }
 
   template <class ThreadGroup>
-  MQL4GREC_HD void find(ThreadGroup& group, tile const& by_tile, index_t first, V const& vectors, lowest* table) const {
+  MQL4GREC_HD void compute_nearest(ThreadGroup& group, tile const& by_tile, index_t first, V const& vectors,
+                                   lowest* table) const {
     int const k = static_cast<int>(vectors.rows());
     typename ThreadGroup::template local<typename tile::sums> found;
     typename ThreadGroup::template local<lowest_of_rows> nearest;
@@ -154,7 +155,7 @@ struct nearest_codes_of_rows {
       group.each([&](int t) {
         for (int i = 0; i < Rows; ++i)
           for (int c = 0, at = code + tile::first_code(t); c < tile::codes_each; ++c, ++at)
-            if (at < k) nearest[t].of[i].meet(found[t].of[i][c], at);
+            if (at < k) nearest[t].of[i].update(found[t].of[i][c], at);
       });
     }
     group.each([&](int t) {
@@ -164,7 +165,7 @@ struct nearest_codes_of_rows {
   }
   /// Writes each row's nearest entry to table[row · (members + 1)] and its code to `to`.
   template <class ThreadGroup>
-  MQL4GREC_HD void agree(ThreadGroup& group, index_t first, lowest* table, code_t* to) const {
+  MQL4GREC_HD void reduce_members(ThreadGroup& group, index_t first, lowest* table, code_t* to) const {
     group.each([&](int t) {
       if (t >= rows_from(first)) return;
       lowest* const of_row = table + t * (members + 1);
@@ -197,11 +198,11 @@ void with_rows_a_member(index_t rows, Task&& task) {
 }
 
 template <Real T, class System, class X>
-void walk_levels(backend<System>& b, std::span<in_matrix<backend<System>, T> const> levels, X const& x,
-                 out_matrix<backend<System>, code_t> codes, T* distances) {
+void find_codes(backend<System>& b, std::span<in_matrix<backend<System>, T> const> levels, X const& x,
+                out_matrix<backend<System>, code_t> codes, T* distances) {
   using vectors = in_matrix<backend<System>, T>;
-  for (std::size_t done = 0; done < levels.size(); done += most_levels) {
-    auto const part = levels.subspan(done, std::min<std::size_t>(most_levels, levels.size() - done));
+  for (std::size_t done = 0; done < levels.size(); done += max_levels) {
+    auto const part = levels.subspan(done, std::min<std::size_t>(max_levels, levels.size() - done));
     codebook_list<vectors> list{{}, static_cast<int>(part.size())};
     std::ranges::copy(part, list.vectors);
     code_t* const to = codes.row(static_cast<index_t>(done)).data;
@@ -255,7 +256,7 @@ void argmin_rows(backend<System>& b, in_matrix<backend<System>, T> distances,
 template <Real T, class System>
 void nearest_code(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix<backend<System>, T> vectors,
                   out_vector<backend<System>, code_t> codes, out_vector<backend<System>, T> distances) {
-  detail::walk_levels<T>(b, {&vectors, 1}, x, {codes.data, 1, codes.size()}, distances.data);
+  detail::find_codes<T>(b, {&vectors, 1}, x, {codes.data, 1, codes.size()}, distances.data);
 }
 
 /// codes (levels,n): for each level, the codebook vector (K,w) nearest to the residual of the levels before. `residual`
@@ -263,7 +264,7 @@ void nearest_code(backend<System>& b, in_matrix<backend<System>, T> x, in_matrix
 template <Real T, class System>
 void nearest_codes(backend<System>& b, std::span<in_matrix<backend<System>, T> const> codebooks,
                    out_matrix<backend<System>, T> residual, out_matrix<backend<System>, code_t> codes) {
-  detail::walk_levels<T>(b, codebooks, residual, codes, nullptr);
+  detail::find_codes<T>(b, codebooks, residual, codes, nullptr);
 }
 
 /// x (n,w) −= the rows of vectors (K,w) given by codes (n).

@@ -47,7 +47,7 @@ class device_thread_group {
     phase(thread_);
     wait();
   }
-  /// A phase that may call fetch(); waits for the copies. See host_thread_group.
+  /// A phase that may call copy_async(); waits for the copies. See host_thread_group.
   template <class Phase>
   MQL4GREC_HD void load(Phase&& phase) {
     phase(thread_);
@@ -59,7 +59,7 @@ class device_thread_group {
   }
   /// Copies asynchronously to shared memory. See host_thread_group.
   template <int Bytes>
-  MQL4GREC_HD static void fetch(void const* from, void* to) {
+  MQL4GREC_HD static void copy_async(void const* from, void* to) {
 #if defined(__CUDA_ARCH__)
     __pipeline_memcpy_async(to, from, Bytes);
 #else
@@ -69,9 +69,9 @@ class device_thread_group {
   /// Entries of shared memory. See host_thread_group.
   template <class T>
   MQL4GREC_HD T* share(index_t n) {
-    T* const room = reinterpret_cast<T*>(shared_);
+    T* const first = reinterpret_cast<T*>(shared_);
     shared_ += (to_size(n) * sizeof(T) + 15) / 16 * 16;
-    return room;
+    return first;
   }
   /// The sum of the members' values. See host_thread_group.
   template <class T>
@@ -116,7 +116,7 @@ class device_thread_group {
   }
   /// Exclusive prefix sum; returns the total. See host_thread_group.
   template <std::integral T>
-  MQL4GREC_HD T before(local<T>& values) {
+  MQL4GREC_HD T exclusive_scan(local<T>& values) {
     T total{};
 #if defined(__CUDA_ARCH__)
     int const lane = thread_ % 32;
@@ -153,7 +153,7 @@ class device_thread_group {
     return value;
   }
   /// Atomically increments a counter and returns the old value. See host_thread_group.
-  MQL4GREC_HD static int take(int* next) {
+  MQL4GREC_HD static int atomic_increment(int* next) {
 #if defined(__CUDA_ARCH__)
     return atomicAdd(next, 1);
 #else

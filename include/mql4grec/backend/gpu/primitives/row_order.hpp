@@ -45,13 +45,13 @@ struct ordered_rows {
 
 /// The digit to sort by, and the ranges in which n rows are counted.
 struct digit_count {
-  static constexpr int most_bits = 12, threads = 256;
+  static constexpr int max_bits = 12, threads = 256;
   index_t n, each;       // each: number of rows in a range, a multiple of `threads`
   int shift, digits;     // digits: number of different digits
   std::int32_t* counts;  // (ranges, digits)
   std::int32_t* first;   // (digits)
 
-  MQL4GREC_HD int digit_of(std::int32_t key) const { return key >> shift & ((1 << most_bits) - 1); }
+  MQL4GREC_HD int digit_of(std::int32_t key) const { return key >> shift & ((1 << max_bits) - 1); }
   MQL4GREC_HD index_t ranges() const { return (n + each - 1) / each; }
 };
 
@@ -122,7 +122,7 @@ struct place_digits {
       smaller[t] = 0;
       for (int d = t * each; d < (t + 1) * each && d < what.digits; ++d) smaller[t] += totals[d];
     });
-    group.before(smaller);
+    group.exclusive_scan(smaller);
     group.each([&](int t) {
       int place = smaller[t];
       for (int d = t * each; d < (t + 1) * each && d < what.digits; place += totals[d++]) what.first[d] = place;
@@ -191,16 +191,16 @@ void order_by_digit(backend<System>& b, digit_count what, Rows const& from, std:
 /// Sorts rows by key; the result is in the backend's scratch. Every key must be in [0, different).
 template <class Key, class System>
 sorted_rows sort_rows(backend<System>& b, in_vector<backend<System>, Key> keys, index_t different) {
-  constexpr index_t max_ranges = 256, least_rows = 512, threads = digit_count::threads;
-  constexpr int bits = digit_count::most_bits;
+  constexpr index_t max_ranges = 256, min_rows = 512, threads = digit_count::threads;
+  constexpr int bits = digit_count::max_bits;
   index_t const n = keys.size();
-  auto const room = [&] { return take<std::int32_t>(b, n).data; };
-  ordered_rows now{room(), room()}, next{room(), room()};
+  auto const take_column = [&] { return take<std::int32_t>(b, n).data; };
+  ordered_rows now{take_column(), take_column()}, next{take_column(), take_column()};
   if (n == 0) return {now.keys, now.rows, 0};
   index_t const wanted = (n + max_ranges - 1) / max_ranges;
   digit_count what{};
   what.n = n;
-  what.each = (std::max(wanted, least_rows) + threads - 1) / threads * threads;
+  what.each = (std::max(wanted, min_rows) + threads - 1) / threads * threads;
   for (; what.shift == 0 || (different - 1) >> what.shift > 0; what.shift += bits) {
     what.digits = static_cast<int>(std::min<index_t>(((different - 1) >> what.shift) + 1, 1 << bits));
     auto *const to_keys = const_cast<std::int32_t*>(next.keys), *const to_rows = const_cast<std::int32_t*>(next.rows);

@@ -39,8 +39,8 @@ struct entry_of {
 /// total = Σ value(i) for i in [0, n), in the backend's memory; doesn't wait.
 template <class T, class System, class Value>
 void sum_into(backend<System>& b, index_t n, Value const& value, T* total) {
-  constexpr index_t max_groups = 512, least_entries = 4096;
-  index_t const wanted = (n + least_entries - 1) / least_entries;
+  constexpr index_t max_groups = 512, min_entries = 4096;
+  index_t const wanted = (n + min_entries - 1) / min_entries;
   index_t const groups = wanted < 1 ? 1 : wanted < max_groups ? wanted : max_groups;
   scratch_scope<backend<System>> const scope(b.scratch());
   auto const partial = take<T>(b, groups);

@@ -46,7 +46,7 @@ class host_thread_group {
     backwards_ = !backwards_;
     for (int i = 0; i < Threads; ++i) phase(backwards_ ? Threads - 1 - i : i);
   }
-  /// A phase that may call fetch(); the fetched data is available when the phase ends.
+  /// A phase that may call copy_async(); the data is available when the phase ends.
   template <class Phase>
   void load(Phase&& phase) {
     each(phase);
@@ -54,15 +54,15 @@ class host_thread_group {
   /// Inside load(): copies Bytes (4, 8 or 16; both addresses must be multiples of it) from the backend's memory to
   /// shared memory, asynchronously on a GPU.
   template <int Bytes>
-  static void fetch(void const* from, void* to) {
+  static void copy_async(void const* from, void* to) {
     std::memcpy(to, from, Bytes);
   }
   /// n entries of shared memory, valid until the kernel ends. All members must make the same calls in the same order.
   template <class T>
   T* share(index_t n) {
-    T* const room = reinterpret_cast<T*>(shared_);
+    T* const first = reinterpret_cast<T*>(shared_);
     shared_ += (to_size(n) * sizeof(T) + 15) / 16 * 16;
-    return room;
+    return first;
   }
   /// The sum of the members' values; every member gets it.
   template <class T>
@@ -96,7 +96,7 @@ class host_thread_group {
   }
   /// Exclusive prefix sum: each member's value becomes the sum of those of lower-numbered members. Returns the total.
   template <std::integral T>
-  T before(local<T>& values) {
+  T exclusive_scan(local<T>& values) {
     T total{};
     for (int thread = 0; thread < Threads; ++thread) {
       T const own = values[thread];
@@ -112,7 +112,7 @@ class host_thread_group {
   }
   /// Inside a phase: returns the counter in shared memory and increments it, atomically on a GPU. Results must not
   /// depend on which member gets which number.
-  static int take(int* next) { return (*next)++; }
+  static int atomic_increment(int* next) { return (*next)++; }
 
  private:
   std::byte* shared_;
@@ -127,10 +127,10 @@ struct run_host_group {
   std::size_t shared_bytes;
   void operator()(index_t number) const {
     thread_local std::unique_ptr<std::max_align_t[]> memory;
-    thread_local std::size_t room = 0;
-    if (room < shared_bytes) {
-      room = shared_bytes;
-      memory = std::make_unique<std::max_align_t[]>(room / sizeof(std::max_align_t) + 1);
+    thread_local std::size_t capacity = 0;
+    if (capacity < shared_bytes) {
+      capacity = shared_bytes;
+      memory = std::make_unique<std::max_align_t[]>(capacity / sizeof(std::max_align_t) + 1);
     }
     host_thread_group<Kernel::threads> group(reinterpret_cast<std::byte*>(memory.get()), number);
     kernel(group, number);

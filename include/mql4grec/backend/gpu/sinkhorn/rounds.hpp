@@ -50,7 +50,7 @@ struct sinkhorn_tables {
   /// The factor that scales a sum to `target`; `mass` is the sum including all factors. 0 for an empty row or code,
   /// which stays empty.
   MQL4GREC_HD static double factor(double sum, double mass, double target) {
-    return mass < mql4grec::contract::detail::sinkhorn_least_mass ? 0 : target / sum;
+    return mass < mql4grec::contract::detail::sinkhorn_min_mass ? 0 : target / sum;
   }
 };
 
@@ -92,12 +92,12 @@ struct fill_range : sinkhorn_tables<System> {
 
   template <class ThreadGroup>
   MQL4GREC_HD void operator()(ThreadGroup& group, index_t chunk) const {
-    typename ThreadGroup::template local<distance_range> seen;
+    typename ThreadGroup::template local<distance_range> mine;
     group.each([&](int t) {
-      seen[t] = distance_range::none();
-      for (index_t s = t; s < this->chunks(); s += this->threads) seen[t] = widest{}(seen[t], this->ranges[s]);
+      mine[t] = distance_range::none();
+      for (index_t s = t; s < this->chunks(); s += this->threads) mine[t] = widest{}(mine[t], this->ranges[s]);
     });
-    auto const range = group.reduce(seen, widest{});
+    auto const range = group.reduce(mine, widest{});
     double const middle = (range.highest + range.lowest) / 2, amplitude = range.highest - middle + 1e-5,
                  lowest = (range.lowest - middle) / amplitude;
     index_t const first = chunk * this->rows_each;
@@ -108,7 +108,7 @@ struct fill_range : sinkhorn_tables<System> {
         for (index_t k = t; k < this->plan.columns(); k += this->threads) {
           double const exponent = (lowest - (static_cast<double>(distances(i, k)) - middle) / amplitude) / epsilon;
           sum += this->plan(i, k) =
-              exponent < mql4grec::contract::detail::sinkhorn_least_exponent ? 0 : std::exp(exponent);
+              exponent < mql4grec::contract::detail::sinkhorn_min_exponent ? 0 : std::exp(exponent);
         }
       sums[t] = sum;
     });
@@ -244,18 +244,18 @@ struct scale_codes : sinkhorn_tables<System> {
         for (index_t s = begin; s < begin + each && s < this->chunks(); ++s) sum += this->masses(s, k);
       sums[t] = sum;
     });
-    int const seen = group.reduce(events, [](int a, int b) { return a | b; });
+    int const row_events = group.reduce(events, [](int a, int b) { return a | b; });
     group.each([&](int t) {
       events[t] = 0;
       index_t const k = first + t;
       if (t >= codes_each || k >= this->plan.columns()) return;
       double sum = 0;
       for (int g = 0; g < groups; ++g) sum += sums[g * codes_each + t];
-      double const before = seen & plan_written ? 1 : this->v[k];
+      double const before = row_events & plan_written ? 1 : this->v[k];
       this->v[k] = tables::factor(sum, sum * before, 1 / static_cast<double>(this->plan.columns()));
       events[t] = this->v[k] != 0 && tables::is_far(this->v[k]);
     });
-    bool const far = group.max(events) > 0 || (seen & far_factor);
+    bool const far = group.max(events) > 0 || (row_events & far_factor);
     group.each([&](int t) {
       if (t == 0) this->of_codes[block] = far ? far_factor : nothing_special;
     });

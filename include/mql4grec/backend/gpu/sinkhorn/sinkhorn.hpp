@@ -33,9 +33,9 @@ struct largest_share_code_of_row {
         highest[t] = mass > highest[t] ? mass : highest[t];
       }
     });
-    double const sum = group.sum(sums), least = group.max(highest) * mql4grec::contract::detail::sinkhorn_equal;
-    int best = sum >= mql4grec::contract::detail::sinkhorn_least_mass ? nearest_with(group, mass_of, least, i)
-                                                                      : -1;  // false for NaN too
+    double const sum = group.sum(sums), min_mass = group.max(highest) * mql4grec::contract::detail::sinkhorn_equal;
+    int best = sum >= mql4grec::contract::detail::sinkhorn_min_mass ? nearest_with(group, mass_of, min_mass, i)
+                                                                    : -1;  // false for NaN too
     if (best < 0) best = smallest_by<T>(group, distances.row(i).data, columns);
     group.each([&](int t) {
       if (t == 0) codes[i] = static_cast<code_t>(best);
@@ -54,12 +54,12 @@ struct largest_share_code_of_row {
     }
   };
   template <class ThreadGroup, class Mass>
-  MQL4GREC_HD int nearest_with(ThreadGroup& group, Mass const& mass_of, double least, index_t i) const {
+  MQL4GREC_HD int nearest_with(ThreadGroup& group, Mass const& mass_of, double min_mass, index_t i) const {
     typename ThreadGroup::template local<candidate> mine;
     group.each([&](int t) {
       mine[t] = {T{}, -1};
       for (int k = t; k < static_cast<int>(distances.columns()); k += threads)
-        if (mass_of(k) >= least) mine[t] = nearer{}(mine[t], {distances(i, k), k});
+        if (mass_of(k) >= min_mass) mine[t] = nearer{}(mine[t], {distances(i, k), k});
     });
     return group.reduce(mine, nearer{}).code;
   }
