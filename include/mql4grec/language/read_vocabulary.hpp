@@ -39,9 +39,6 @@ struct numbered_word {
 /// Throws file_error when there are no code tokens, or when the id of <pad> isn't 0 or that of </s> isn't 1.
 [[nodiscard]] vocabulary read_vocabulary(std::filesystem::path const& directory);
 
-/// Writes `added_tokens.json`, from which read_vocabulary() returns an equal vocabulary. Throws file_error.
-void write_vocabulary(std::filesystem::path const& directory, vocabulary const& vocab);
-
 }  // namespace mql4grec::language
 
 #if !MQL4GREC_COMPILED

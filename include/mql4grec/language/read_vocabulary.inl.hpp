@@ -7,7 +7,6 @@
 
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
-#include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/language/detail/parse.hpp"
 #include "mql4grec/language/read_vocabulary.hpp"
@@ -114,17 +113,6 @@ MQL4GREC_DEFINITION vocabulary read_vocabulary(std::filesystem::path const& dire
   } catch (error const& e) {
     raise<file_error>(path.string(), ": ", e.what());
   }
-}
-
-MQL4GREC_DEFINITION void write_vocabulary(std::filesystem::path const& directory, vocabulary const& vocab) {
-  std::string text = "{";
-  char const* separator = "\n";
-  for (index_t i = 0; i < vocab.size(); ++i) {
-    if (!vocab.has_text(token_t(i))) continue;
-    text += separator + json(vocab.text(token_t(i))).dump() + ": " + std::to_string(i);
-    separator = ",\n";
-  }
-  write_file(directory / "added_tokens.json", text + "\n}\n");
 }
 
 }  // namespace mql4grec::language
