@@ -84,7 +84,7 @@ def violations(root):
         folder = source.split("/")[0] if "/" in source else ""
         line = lambda match: text.count("\n", 0, match.start()) + 1
         if folder and floor(folder) is None:
-            yield f"{source}: the law doesn't know the folder {folder}/"
+            yield f"{source}: no rule for the folder {folder}/"
             continue
 
         code = COMMENT_OR_STRING.sub(lambda m: m[0] if m[0][0] == '"' else re.sub(r"[^\n]", " ", m[0]), text)
@@ -115,7 +115,7 @@ def violations(root):
 
 
 def self_test():
-    """Each file, and whether the law should complain about it."""
+    """Each file, and whether the check should refuse it."""
     good = {
         "core/view.hpp": "#pragma once // Eigen::Matrix and /* cblas_sgemm */\n",
         "backend/cpu/matmul/matmul.hpp": '#include <Eigen/Core>\n#include "mql4grec/core/view.hpp"\nEigen::Index n = cblas_sgemm();\n',

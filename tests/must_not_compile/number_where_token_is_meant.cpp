@@ -5,7 +5,7 @@ using namespace mql4grec;
 
 // A number becomes a token only by an explicit conversion.
 #ifdef MQL4GREC_VALID
-token_t closing = token_t{1};
+token_t end_token = token_t{1};
 #else
-token_t closing = 1;
+token_t end_token = 1;
 #endif

@@ -322,17 +322,17 @@ TEST_CASE("evaluate: a query defined outside the library; one that reverses the 
   tasks.queries.clear();
   for (auto const& [kind, first] : {std::pair(language::modality::text, 0), {language::modality::image, 3}})
     tasks.queries.push_back(newest_first{{.from = kind, .to = kind, .prompt = {first, 3}}, kind});
-  auto turned = small_dataset();
-  for (index_t u = 0; u < turned.interactions.users(); ++u) {
-    auto const begin = turned.interactions.items.begin();
+  auto rotated = small_dataset();
+  for (index_t u = 0; u < rotated.interactions.users(); ++u) {
+    auto const begin = rotated.interactions.items.begin();
     auto const [first, last] =
-        std::pair(turned.interactions.offsets[to_size(u)], turned.interactions.offsets[to_size(u) + 1]);
+        std::pair(rotated.interactions.offsets[to_size(u)], rotated.interactions.offsets[to_size(u) + 1]);
     if (first < last) std::reverse(begin + first, begin + last - 1);  // all but the target
   }
   cpu::backend b;
   auto const found = pipeline::evaluate(b, model(b), {vocab(), tasks}, small_dataset());
-  CHECK(found.saved == evaluated({}, turned).saved);
-  CHECK(found.result.by_modality == evaluated({}, turned).result.by_modality);
+  CHECK(found.saved == evaluated({}, rotated).saved);
+  CHECK(found.result.by_modality == evaluated({}, rotated).result.by_modality);
   CHECK(found.saved.at(0).all_scores != evaluated().saved.at(0).all_scores);
 }
 

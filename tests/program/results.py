@@ -32,9 +32,9 @@ def evaluation_as_json():
 def searches_as_the_released_code_saves_them():
     check_done(run(*EVALUATE, "--save", "saved/here", "--beams", 10))
     histories = json.loads(Path("Tiny/Tiny.inter.json").read_text())
-    for name, ending in (("seqrec", "lemb"), ("seqimage", "vitemb")):
+    for name, suffix in (("seqrec", "lemb"), ("seqimage", "vitemb")):
         saved = json.loads(Path(f"saved/here/save_{name}_10.json").read_text())
-        index = json.loads(Path(f"Tiny/Tiny.index_{ending}.json").read_text())
+        index = json.loads(Path(f"Tiny/Tiny.index_{suffix}.json").read_text())
         users = len(histories)
         check(list(saved) == ["all_outputs", "all_scores", "all_targets", "all_users"], list(saved))
         check([len(saved[key]) for key in saved] == [10 * users, 10 * users, users, users], [len(saved[key]) for key in saved])

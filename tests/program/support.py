@@ -28,9 +28,9 @@ def write_dataset(directory, users=60, seed=1):
             item = (item * 3 + 1 + chance.randrange(2)) % ITEMS
     histories[str(users)] = [ITEMS - 3, ITEMS - 2, ITEMS - 1]  # so that every item number exists
     (directory / f"{directory.name}.inter.json").write_text(json.dumps(histories))
-    for ending, letters in (("lemb", "abcd"), ("vitemb", "ABCD")):
+    for suffix, letters in (("lemb", "abcd"), ("vitemb", "ABCD")):
         index = {str(i): [f"<{letter}_{code}>" for letter, code in zip(letters, (i // CODES, i % CODES, i % 3, i % 5))] for i in range(ITEMS)}
-        (directory / f"{directory.name}.index_{ending}.json").write_text(json.dumps(index))
+        (directory / f"{directory.name}.index_{suffix}.json").write_text(json.dumps(index))
     titles = {str(i): {"title": f"Thing <{i}> & more", "description": "", "brand": "", "categories": ""} for i in range(ITEMS)}
     (directory / f"{directory.name}.item.json").write_text(json.dumps(titles))
     return directory

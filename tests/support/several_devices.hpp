@@ -55,7 +55,7 @@ struct several_devices : gpu::detail::host_system {
   static void enter(context const& c) { current_device() = c.how().device; }
   static void* allocate(std::size_t bytes) {
     std::lock_guard const lock(all().mutex);
-    expects(bytes <= all().left, "memory of device ", current_device(), ": ", bytes, " bytes asked for, ", all().left,
+    expects(bytes <= all().left, "memory of device ", current_device(), ": ", bytes, " bytes requested, ", all().left,
             " left");
     all().left -= bytes;
     all().bytes[current_device()] += bytes;

@@ -141,7 +141,7 @@ std::string loss_section(report_page const& page) {
 
 /// One value of every look at the catalog.
 template <class Value>
-chart_line line_of_looks(shown_translation const& t, std::string const& name, char const* line_style, Value&& value) {
+chart_line evaluation_line(shown_translation const& t, std::string const& name, char const* line_style, Value&& value) {
   chart_line line{name, line_style, {}};
   for (std::size_t i = 0; i < t.epochs.size(); ++i) {
     if (!t.epochs[i].evaluation) continue;
@@ -153,10 +153,10 @@ chart_line line_of_looks(shown_translation const& t, std::string const& name, ch
 
 std::string learning_of(shown_translation const& t) {
   if (t.epochs.empty()) return "";  // k-means has none
-  auto const error = line_of_looks(t, "reconstruction error, whole catalog", "s0",
-                                   [&](auto const& e) { return e.reconstruction_error / t.error_unit; });
-  auto const collisions = line_of_looks(t, "items that share another's codes, before they are reallocated", "s1",
-                                        [](auto const& e) { return 100 * e.collision_rate; });
+  auto const error = evaluation_line(t, "reconstruction error, whole catalog", "s0",
+                                     [&](auto const& e) { return e.reconstruction_error / t.error_unit; });
+  auto const collisions = evaluation_line(t, "items that share another's codes, before they are reallocated", "s1",
+                                          [](auto const& e) { return 100 * e.collision_rate; });
   auto const mark = "kept: epoch " + std::to_string(t.best_epoch);
   auto const marked = static_cast<double>(t.best_epoch);
   return element("div",

@@ -36,7 +36,7 @@ class dataset_paths {
   }
 
  private:
-  std::filesystem::path file(std::string const& ending) const { return directory_ / (name_ + ending); }
+  std::filesystem::path file(std::string const& suffix) const { return directory_ / (name_ + suffix); }
 
   std::filesystem::path directory_;
   std::string name_;

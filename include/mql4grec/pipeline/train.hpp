@@ -51,7 +51,8 @@ namespace detail {
 
 /// Writes one example of each task, so that a token that the vocabulary lacks is an error before the training and not
 /// during an epoch.
-void check_words(tasks::example_set const& examples, std::filesystem::path const& model, std::string const& tasks);
+void check_example_tokens(tasks::example_set const& examples, std::filesystem::path const& model,
+                          std::string const& tasks);
 
 train::run_description describe(run_options const& options, seq2seq::t5_config const& model, index_t examples,
                                 train::backend_settings const& backend);
@@ -104,7 +105,7 @@ run_result train_model(B& backend, run_options const& options, training_data dat
   tasks::training_set const train_set(mix, data.datasets, vocab);
   tasks::validation_set const valid_set(mix, std::move(data.datasets), vocab);
   expects(train_set.size() > 0, options.out.string(), ": there are no examples to train on");
-  detail::check_words(train_set, options.init.value_or(options.out), options.tasks);
+  detail::check_example_tokens(train_set, options.init.value_or(options.out), options.tasks);
 
   auto const state = directory.state_path();
   auto model = directory.resumed() ? seq2seq::t5<B, float>(backend, seq2seq::read_state_config(state))

@@ -5,8 +5,8 @@
 
 namespace mql4grec::pipeline::detail {
 
-MQL4GREC_DEFINITION void check_words(tasks::example_set const& examples, std::filesystem::path const& model,
-                                     std::string const& tasks) {
+MQL4GREC_DEFINITION void check_example_tokens(tasks::example_set const& examples, std::filesystem::path const& model,
+                                              std::string const& tasks) {
   tasks::batch scratch;
   auto const all = examples.examples();
   for (std::size_t i = 0; i < all.size(); ++i) {
