@@ -27,8 +27,10 @@ struct relu_forward_kernel {
 };
 
 struct relu_backward_kernel {
-  MQL4GREC_INLINE static void run(float scale, float const* h, index_t h_stride, float* dh, index_t dh_stride,
-                                  index_t rows, index_t d) {
+  MQL4GREC_INLINE static void run(float scale, in_matrix<backend, float> in, out_matrix<backend, float> gradient) {
+    float const* h = in.data;
+    float* dh = gradient.data;
+    index_t const rows = in.rows(), d = in.columns(), h_stride = in.stride, dh_stride = gradient.stride;
     for (index_t i = 0; i < rows; ++i, h += h_stride, dh += dh_stride)
       for (index_t j = 0; j < d; ++j) dh[j] = h[j] > 0.f ? dh[j] * scale : 0.f;
   }
@@ -38,8 +40,10 @@ struct relu_backward_kernel {
 MQL4GREC_INLINE float tanh_approximate(float x) { return 1.f - 2.f / (exp_approximate(2.f * x) + 1.f); }
 
 struct gated_gelu_forward_kernel {
-  MQL4GREC_INLINE static void run(float const* gates, index_t gates_stride, float* h, index_t h_stride, index_t rows,
-                                  index_t f) {
+  MQL4GREC_INLINE static void run(in_matrix<backend, float> in, out_matrix<backend, float> out) {
+    float const* gates = in.data;
+    float* h = out.data;
+    index_t const rows = out.rows(), f = out.columns(), gates_stride = in.stride, h_stride = out.stride;
     constexpr auto slope = static_cast<float>(reference::detail::gelu_slope),
                    root = static_cast<float>(reference::detail::gelu_root);
     for (index_t i = 0; i < rows; ++i, gates += gates_stride, h += h_stride)
@@ -51,8 +55,12 @@ struct gated_gelu_forward_kernel {
 };
 
 struct gated_gelu_backward_kernel {
-  MQL4GREC_INLINE static void run(float const* gates, index_t gates_stride, float const* dh, index_t dh_stride,
-                                  float* dgates, index_t dgates_stride, index_t rows, index_t f) {
+  MQL4GREC_INLINE static void run(in_matrix<backend, float> in, in_matrix<backend, float> dout,
+                                  out_matrix<backend, float> din) {
+    float const *gates = in.data, *dh = dout.data;
+    float* dgates = din.data;
+    index_t const rows = dout.rows(), f = dout.columns();
+    index_t const gates_stride = in.stride, dh_stride = dout.stride, dgates_stride = din.stride;
     constexpr auto slope = static_cast<float>(reference::detail::gelu_slope),
                    root = static_cast<float>(reference::detail::gelu_root);
     for (index_t i = 0; i < rows; ++i, gates += gates_stride, dh += dh_stride, dgates += dgates_stride)
@@ -74,13 +82,12 @@ void relu_forward(backend&, dropout site, out_matrix<backend, T> h) {
 
 template <std::same_as<float> T>
 void relu_backward(backend&, dropout site, in_matrix<backend, T> h, out_matrix<backend, T> dh) {
-  dispatch<detail::relu_backward_kernel>(site.active() ? static_cast<float>(site.scale()) : 1.f, h.data, h.stride,
-                                         dh.data, dh.stride, h.rows(), h.columns());
+  dispatch<detail::relu_backward_kernel>(site.active() ? static_cast<float>(site.scale()) : 1.f, h, dh);
 }
 
 template <std::same_as<float> T>
 void gated_gelu_forward(backend& b, dropout site, in_matrix<backend, T> gates, out_matrix<backend, T> h) {
-  dispatch<detail::gated_gelu_forward_kernel>(gates.data, gates.stride, h.data, h.stride, h.rows(), h.columns());
+  dispatch<detail::gated_gelu_forward_kernel>(gates, h);
   dropout_apply<T>(b, site, h);
 }
 
@@ -88,8 +95,7 @@ template <std::same_as<float> T>
 void gated_gelu_backward(backend& b, dropout site, in_matrix<backend, T> gates, out_matrix<backend, T> dh,
                          out_matrix<backend, T> dgates) {
   dropout_apply<T>(b, site, dh);
-  dispatch<detail::gated_gelu_backward_kernel>(gates.data, gates.stride, static_cast<float const*>(dh.data), dh.stride,
-                                               dgates.data, dgates.stride, dh.rows(), dh.columns());
+  dispatch<detail::gated_gelu_backward_kernel>(gates, dh, dgates);
 }
 
 }  // namespace mql4grec::cpu

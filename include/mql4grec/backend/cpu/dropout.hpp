@@ -49,7 +49,8 @@ MQL4GREC_INLINE void draw_mask(dropout const& site, index_t row, index_t block, 
   }
 }
 
-/// y = base + mask ∘ x; `base` may be null, y may be x.
+/// y = base + mask ∘ x; `base` may be null, y may be x. Takes pointers instead of views, with which g++ 12 needs twice
+/// the time.
 struct dropout_kernel {
   MQL4GREC_INLINE static void run(dropout site, float const* base, index_t base_stride, float const* x,
                                   index_t x_stride, float* y, index_t y_stride, index_t rows, index_t d) {

@@ -8,9 +8,13 @@ namespace mql4grec::cpu {
 namespace detail {
 
 struct squared_error_kernel {
-  /// dx: null when only the sum is needed. Rows are summed in float, the rows' sums in double.
-  MQL4GREC_INLINE static double run(float const* x, index_t x_stride, float const* target, index_t target_stride,
-                                    index_t rows, index_t d, float scale, float* dx, index_t dx_stride) {
+  /// dx is empty when only the sum is needed. Rows are summed in float, the rows' sums in double.
+  MQL4GREC_INLINE static double run(in_matrix<backend, float> in, in_matrix<backend, float> to, float scale,
+                                    out_matrix<backend, float> gradient) {
+    float const *x = in.data, *target = to.data;
+    float* dx = gradient.data;
+    index_t const rows = in.rows(), d = in.columns();
+    index_t const x_stride = in.stride, target_stride = to.stride, dx_stride = gradient.stride;
     double all = 0;
     for (index_t i = 0; i < rows; ++i, x += x_stride, target += target_stride) {
       float part[lanes] = {};
@@ -34,8 +38,10 @@ struct squared_error_kernel {
 };
 
 struct add_scaled_kernel {
-  MQL4GREC_INLINE static void run(float factor, float const* x, index_t x_stride, float* y, index_t y_stride,
-                                  index_t rows, index_t d) {
+  MQL4GREC_INLINE static void run(float factor, in_matrix<backend, float> in, out_matrix<backend, float> out) {
+    float const* x = in.data;
+    float* y = out.data;
+    index_t const rows = out.rows(), d = out.columns(), x_stride = in.stride, y_stride = out.stride;
     for (index_t i = 0; i < rows; ++i, x += x_stride, y += y_stride) add_scaled(factor, x, y, d);
   }
 };
@@ -44,23 +50,18 @@ struct add_scaled_kernel {
 
 template <std::same_as<float> T>
 T squared_error_forward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target) {
-  return static_cast<T>(dispatch<detail::squared_error_kernel>(x.data, x.stride, target.data, target.stride, x.rows(),
-                                                               x.columns(), 0.f, static_cast<float*>(nullptr),
-                                                               index_t{0}));
+  return static_cast<T>(dispatch<detail::squared_error_kernel>(x, target, 0.f, out_matrix<backend, T>()));
 }
 
 template <std::same_as<float> T>
 void squared_error_backward(backend&, in_matrix<backend, T> x, in_matrix<backend, T> target, double scale,
                             squared_error_results<host_space, T> const& out) {
-  out.error(0) = static_cast<T>(dispatch<detail::squared_error_kernel>(x.data, x.stride, target.data, target.stride,
-                                                                       x.rows(), x.columns(), static_cast<float>(scale),
-                                                                       out.dx.data, out.dx.stride));
+  out.error(0) = static_cast<T>(dispatch<detail::squared_error_kernel>(x, target, static_cast<float>(scale), out.dx));
 }
 
 template <std::same_as<float> T>
 void add_scaled(backend&, double factor, in_matrix<backend, T> x, out_matrix<backend, T> y) {
-  dispatch<detail::add_scaled_kernel>(static_cast<float>(factor), x.data, x.stride, y.data, y.stride, x.rows(),
-                                      x.columns());
+  dispatch<detail::add_scaled_kernel>(static_cast<float>(factor), x, y);
 }
 
 }  // namespace mql4grec::cpu

@@ -21,10 +21,13 @@ struct cached_attention_kernel {
       }
   }
 
-  MQL4GREC_INLINE static void run(float const* q, index_t q_stride, float const* cache, index_t cache_stride,
-                                  std::int32_t const* places, index_t places_stride, index_t steps, float const* bias,
-                                  index_t bias_stride, float* context, index_t context_stride, index_t rows,
-                                  index_t heads, index_t width) {
+  MQL4GREC_INLINE static void run(cached_attention_inputs<host_space, float> const& in, out_matrix<backend, float> to) {
+    float const *q = in.q.data, *const cache = in.cache.data, *const bias = in.bias.data + in.zero_distance;
+    std::int32_t const* places = in.places.data;
+    float* context = to.data;
+    index_t const q_stride = in.q.stride, cache_stride = in.cache.stride, places_stride = in.places.stride,
+                  bias_stride = in.bias.stride, context_stride = to.stride;
+    index_t const steps = in.places.columns(), rows = to.rows(), heads = in.bias.rows(), width = to.columns() / heads;
     float weights[max_steps];
     index_t const inner = heads * width;
     for (index_t i = 0; i < rows; ++i, q += q_stride, places += places_stride, context += context_stride)
@@ -49,12 +52,9 @@ struct cached_attention_kernel {
 
 template <std::same_as<float> T>
 void cached_attention(backend& b, cached_attention_inputs<host_space, T> const& in, out_matrix<backend, T> context) {
-  index_t const heads = in.bias.rows(), steps = in.places.columns();
-  if (steps > detail::cached_attention_kernel::max_steps) return reference::cached_attention<T>(b, in, context);
-  dispatch<detail::cached_attention_kernel>(in.q.data, in.q.stride, in.cache.data, in.cache.stride, in.places.data,
-                                            in.places.stride, steps, in.bias.data + in.zero_distance, in.bias.stride,
-                                            context.data, context.stride, context.rows(), heads,
-                                            context.columns() / heads);
+  if (in.places.columns() > detail::cached_attention_kernel::max_steps)
+    return reference::cached_attention<T>(b, in, context);
+  dispatch<detail::cached_attention_kernel>(in, context);
 }
 
 }  // namespace mql4grec::cpu

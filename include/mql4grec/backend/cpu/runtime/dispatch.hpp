@@ -79,7 +79,7 @@ template <class Kernel, class... Args>
 #endif
 }  // namespace detail
 
-/// Runs a kernel with the chosen instruction set. Arguments are pointers and numbers, passed by value.
+/// Runs a kernel with the chosen instruction set. Arguments are pointers, numbers and views, passed by value.
 template <class Kernel, class... Args>
 auto dispatch(Args... args) {
 #if defined(__x86_64__) && defined(__GNUC__)
