@@ -145,7 +145,8 @@ run_result<typename L::progress_type> run(
     L& learner, F& files, run_directory const& directory,
     run_control<typename L::progress_type, typename L::losses_type> const& control = {}) {
   using progress_type = typename L::progress_type;
-  auto const& [limits, observer] = control;
+  auto const& limits = control.limits;  // names, because clang 14 does not capture structured bindings
+  auto const& observer = control.observer;
   run_result<progress_type> result;
   auto& p = result.progress;
   if (directory.resumed()) {
