@@ -43,7 +43,7 @@ class thread_group {
     each(phase);
   }
   template <int Bytes>
-  static void fetch(void const* from, void* to) {
+  static void copy_async(void const* from, void* to) {
     std::memcpy(to, from, Bytes);
   }
   template <class T>
@@ -71,7 +71,7 @@ class thread_group {
     return all;
   }
   template <std::integral T>
-  T before(local<T>& values) {
+  T exclusive_scan(local<T>& values) {
     T const* const all = publish(values);
     T total{}, mine{};
     for (int i = 0; i < Threads; ++i) {
@@ -88,7 +88,7 @@ class thread_group {
     all_.arrive_and_wait();
     return value;
   }
-  static int take(int* next) { return std::atomic_ref<int>(*next).fetch_add(1, std::memory_order_relaxed); }
+  static int atomic_increment(int* next) { return std::atomic_ref<int>(*next).fetch_add(1, std::memory_order_relaxed); }
 
  private:
   template <class T>
