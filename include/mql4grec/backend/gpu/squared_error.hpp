@@ -1,5 +1,6 @@
 #pragma once
 // Squared error and scaled addition. dx is overwritten.
+#include "mql4grec/backend/contract/squared_error.hpp"
 #include "mql4grec/backend/gpu/primitives/sum.hpp"
 #include "mql4grec/core/scalar.hpp"
 
