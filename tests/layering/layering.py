@@ -26,7 +26,7 @@ WHOLE_SYSTEM = {"recommender.hpp", "recommender_load.hpp", "pipeline.hpp", "mql4
 OTHER_NAMESPACES = {
     "backend/gpu/runtime/buffer.hpp": {"mql4grec"},  # specializes contract's buffer for device memory
     "backend/gpu/runtime/upload_buffer.hpp": {"mql4grec"},  # specializes contract's upload_buffer
-    "backend/gpu/runtime/system.hpp": {"mql4grec::contract::detail"},  # specializes contract's is_host_memory
+    "backend/gpu/runtime/system.hpp": {"mql4grec::inline contract::detail"},  # specializes contract's is_host_memory
 }
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)

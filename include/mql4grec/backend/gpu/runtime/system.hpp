@@ -107,8 +107,8 @@ concept HostSystem = std::derived_from<System, detail::host_system>;
 
 }  // namespace mql4grec::gpu
 
-namespace mql4grec::contract::detail {
+namespace mql4grec::inline contract::detail {
 template <class System>
   requires gpu::HostSystem<System>
 inline constexpr bool is_host_memory<device_space<System>> = true;
-}  // namespace mql4grec::contract::detail
+}  // namespace mql4grec::inline contract::detail
