@@ -64,13 +64,15 @@ def header(path: str, text: str) -> str:
         line = lines[i]
         documented, docstring = docstring, []
         if in_detail:
-            in_detail = not re.match(r"\}\s*// namespace (\w+::(inline )?)*detail", line)
+            in_detail = not re.match(r"\}\s*// namespace (\w+::)*detail", line)
             lines[i] = ""
-        elif re.match(r"namespace (\w+::(inline )?)*detail(::\w+)* \{", line):
+        elif re.match(r"namespace (\w+::)*detail(::\w+)* \{", line):
             in_detail = not line.endswith("}")
             lines[i] = ""
-        elif re.match(r"namespace mql4grec[\w:]*(inline \w+)? \{$", line):
-            lines[i] = re.sub(r"::inline \w+", "", line) + opens
+        elif re.match(r"(inline namespace|\}  // namespace) (core|contract)( \{)?$", line):
+            lines[i] = ""
+        elif re.match(r"namespace mql4grec[\w:]* \{$", line):
+            lines[i] += opens
         elif re.match(r"\}\s*// namespace mql4grec", line):
             lines[i] = "/** @} */" + line
         elif in_definition or OUTSIDE_ITS_CLASS.match(line):

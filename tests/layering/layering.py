@@ -26,7 +26,7 @@ WHOLE_SYSTEM = {"recommender.hpp", "recommender_load.hpp", "pipeline.hpp", "mql4
 OTHER_NAMESPACES = {
     "backend/gpu/runtime/buffer.hpp": {"mql4grec"},  # specializes contract's buffer for device memory
     "backend/gpu/runtime/upload_buffer.hpp": {"mql4grec"},  # specializes contract's upload_buffer
-    "backend/gpu/runtime/system.hpp": {"mql4grec::inline contract::detail"},  # specializes contract's is_host_memory
+    "backend/gpu/runtime/system.hpp": {"mql4grec::inline contract"},  # specializes contract's is_host_memory
 }
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
@@ -69,11 +69,13 @@ def namespace_of(source):
 
 
 def outermost_namespaces(bare):
-    """The namespaces that aren't inside another one, each with its line, of a text without comments and strings."""
-    depth, number = 0, 0
-    for number, text in enumerate(bare.split("\n"), 1):
+    """The namespaces that aren't inside another one, each with its line, of a text without comments and strings. An inline
+    namespace that is opened on the next line belongs to the name."""
+    depth, lines = 0, bare.split("\n")
+    for number, text in enumerate(lines, 1):
         if depth == 0 and (opened := re.match(r"\s*(?:inline )?namespace\b([^{;=]*)\{", text)):
-            yield number, opened[1].strip()
+            inside = re.match(r"inline namespace (\w+) \{", lines[number] if number < len(lines) else "")
+            yield number, opened[1].strip() + (f"::inline {inside[1]}" if inside else "")
         depth += text.count("{") - text.count("}")
 
 
@@ -129,8 +131,8 @@ def self_test():
         "rank/fusion.hpp": '#include <mql4grec/catalog/interactions.hpp>\n#include "ranking.hpp"\n',
         "pipeline.hpp": '#include <mql4grec/rank/fusion.hpp>\n#include <mql4grec/catalog/split.hpp>\n',
         "mql4grec.hpp": '#include <mql4grec/pipeline.hpp>\nnamespace mql4grec {\nusing rank::ranking;\n}\n',
-        "core/ids.hpp": "namespace mql4grec::inline core {\nnamespace detail {\n}\n}\n// namespace other {\n",
-        "backend/contract/buffer.hpp": "namespace mql4grec::inline contract {\n}\n",
+        "core/ids.hpp": "namespace mql4grec {\ninline namespace core {\nnamespace detail {\n}\n}\n}\n// namespace other {\n",
+        "backend/contract/buffer.hpp": "namespace mql4grec {\ninline namespace contract {\n}\n}\n",
         "backend/gpu/sort.hpp": "namespace mql4grec::gpu::detail {\n}\nnamespace mql4grec::gpu {\n}\n",
         "rank/popularity.hpp": "namespace mql4grec::rank {\n}\n",
     }

@@ -9,7 +9,8 @@
 
 #include "mql4grec/core/view.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// A dense row-major array in host memory.
 template <class T, std::size_t Rank>
@@ -36,4 +37,5 @@ host_matrix_view<T const> view_of(host_array<T, 2> const& a) {
   return {a.data(), static_cast<index_t>(a.shape(0)), static_cast<index_t>(a.shape(1))};
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

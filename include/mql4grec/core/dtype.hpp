@@ -14,7 +14,8 @@
 #include "mql4grec/core/detail/half.hpp"
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 static_assert(std::endian::native == std::endian::little,
               "tensors in files are little-endian, and read and written as they are");
@@ -85,4 +86,5 @@ inline index_t entries_of(std::vector<index_t> const& shape) {
 }
 
 }  // namespace detail
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

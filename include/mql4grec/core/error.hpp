@@ -5,7 +5,8 @@
 #include <stdexcept>
 #include <string>
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// The base of all exceptions of the library. what() is one line with the value, its place and what was expected.
 class error : public std::runtime_error {
@@ -55,4 +56,5 @@ void expects_file(bool holds, std::filesystem::path const& path, Parts const&...
     raise<file_error>(path.string(), ": ", parts...);
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

@@ -16,7 +16,8 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// The whole content of a file. Throws file_error with the system's reason.
 inline std::string read_file(std::filesystem::path const& path) {
@@ -108,4 +109,5 @@ inline void write_file(std::filesystem::path const& path, std::string_view conte
   file.commit();
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

@@ -5,7 +5,8 @@
 
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// A user. Like the types below, a strong integer type: an item can't be passed as a token. Numbers are dense and start
 /// at 0.
@@ -40,4 +41,5 @@ constexpr std::size_t to_size(T id) {
   return to_size(index(id));
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

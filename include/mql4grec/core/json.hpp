@@ -12,7 +12,8 @@
 #include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/core/macros.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 namespace detail {
 
@@ -53,7 +54,8 @@ T member_or(json const& object, std::string const& key, T otherwise, std::filesy
   return otherwise;
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/core/json.inl.hpp"

@@ -5,7 +5,8 @@
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 namespace detail {
 
@@ -43,4 +44,5 @@ MQL4GREC_DEFINITION void write_json(std::filesystem::path const& path, json cons
   write_file(path, value.dump(2) + "\n");
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

@@ -7,9 +7,11 @@
 #endif
 #include <nlohmann/json_fwd.hpp>
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// A JSON value that keeps the order of keys, so that files are written with their keys in the original order.
 using json = nlohmann::ordered_json;
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

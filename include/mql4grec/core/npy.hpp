@@ -10,7 +10,8 @@
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/view.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// A .npy file (format 1.0, 2.0 or 3.0) that contains a (rows, columns) array of float32, float16 or float64. The
 /// constructor checks the header and the file's size, and throws file_error for any other content. Entries are read on
@@ -146,4 +147,5 @@ inline void write_npy(std::filesystem::path const& path, host_matrix_view<float 
   file.commit();
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

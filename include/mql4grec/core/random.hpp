@@ -14,7 +14,8 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// The counter of Philox4x32, and its result.
 using philox_counter = std::array<std::uint32_t, 4>;
@@ -89,4 +90,5 @@ inline std::vector<index_t> epoch_order(index_t n, std::uint64_t seed, std::uint
   return order;
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

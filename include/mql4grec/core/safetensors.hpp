@@ -19,7 +19,8 @@
 #include "mql4grec/core/tensor_info.hpp"
 #include "mql4grec/core/view.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// A safetensors file, fully checked when opened: throws file_error when the header isn't JSON of the right form, when
 /// a type is unknown, or when the tensors don't fill the data part exactly and without overlap. Entries are read on
@@ -110,7 +111,8 @@ struct named_tensor {
 void write_safetensors(std::filesystem::path const& path, std::span<named_tensor const> tensors,
                        std::map<std::string, std::string> const& metadata = {});
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/core/safetensors.inl.hpp"

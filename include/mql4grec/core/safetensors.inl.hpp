@@ -11,7 +11,8 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/core/safetensors.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 MQL4GREC_DEFINITION safetensors::safetensors(std::filesystem::path const& path) : file_(path) {
   index_t const header_bytes = read_header_length();
@@ -144,4 +145,5 @@ MQL4GREC_DEFINITION void write_safetensors(std::filesystem::path const& path, st
   file.commit();
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

@@ -8,7 +8,8 @@
 
 #include "mql4grec/core/macros.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// The type of all sizes and positions. Signed, so that differences can be negative.
 using index_t = std::ptrdiff_t;
@@ -54,4 +55,5 @@ constexpr T constant(double x) {
     return static_cast<T>(x);
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

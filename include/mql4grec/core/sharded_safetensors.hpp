@@ -10,7 +10,8 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/safetensors.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// All tensor files of a model; each is fully checked when opened. Throws file_error when a file is missing or damaged,
 /// when the index names a file outside the directory, or when files and index disagree about which tensor is where.
@@ -40,7 +41,8 @@ class sharded_safetensors {
   std::map<std::string, safetensors const*, std::less<>> file_of_;  // by tensor name
 };
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/core/sharded_safetensors.inl.hpp"

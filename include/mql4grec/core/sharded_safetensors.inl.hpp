@@ -4,7 +4,8 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/core/sharded_safetensors.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 MQL4GREC_DEFINITION sharded_safetensors::sharded_safetensors(std::filesystem::path const& directory)
     : path_(directory / "model.safetensors") {
@@ -51,4 +52,5 @@ MQL4GREC_DEFINITION void sharded_safetensors::read_index(std::filesystem::path c
                    "': ", path_.filename().string(), " doesn't list it in this file");
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

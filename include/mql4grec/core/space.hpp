@@ -1,7 +1,8 @@
 #pragma once
 // Memory spaces. A view's type contains its space, so that host and device memory can't be confused.
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// Host memory.
 struct host_space {};
@@ -23,4 +24,5 @@ inline constexpr bool is_memory_space<device_space<System>> = true;
 template <class S>
 concept MemorySpace = detail::is_memory_space<S>;
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

@@ -5,7 +5,8 @@
 #include "mql4grec/core/dtype.hpp"
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// A tensor's type, shape and position in a file.
 struct tensor_info {
@@ -16,4 +17,5 @@ struct tensor_info {
   index_t size() const { return bytes / detail::entry_bytes(type); }  ///< number of entries
 };
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

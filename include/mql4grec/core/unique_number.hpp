@@ -3,7 +3,8 @@
 #include <atomic>
 #include <cstdint>
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// Returns a different number at each call, never 0. It distinguishes an object from an earlier one at the same
 /// address. Thread-safe.
@@ -12,4 +13,5 @@ inline std::uint64_t unique_number() {
   return ++last;
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

@@ -10,7 +10,8 @@
 #include "mql4grec/core/scalar.hpp"
 #include "mql4grec/core/space.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// A view of rank 1 or 2; T may be const. Converts implicitly to a view of const entries. Indices are checked by assert
 /// only.
@@ -117,4 +118,5 @@ constexpr std::span<T> as_span(host_vector_view<T> v) {
   return {v.data, to_size(v.size())};
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

@@ -8,7 +8,8 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// The hyper-parameters of one AdamW update (Loshchilov & Hutter, ICLR 2019). The order of operations is that of
 /// torch.optim.AdamW.
@@ -108,4 +109,5 @@ MQL4GREC_HD inline adamw_update update_of(captured_adamw_options const& options,
   return how;
 }
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

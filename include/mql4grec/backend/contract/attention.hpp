@@ -5,7 +5,8 @@
 #include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/backend/contract/dropout.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// The packed sequences that attentions share, and their number of heads.
 template <MemorySpace S>
@@ -62,4 +63,5 @@ struct attention_gradients {
   view<T, S, 2> dbias = {};  ///< (heads, distances)
 };
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

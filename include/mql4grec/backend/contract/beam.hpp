@@ -6,7 +6,8 @@
 #include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/core/ids.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 using node_t = std::int32_t;  ///< the number of a node of the trie; 0 is the root
 
@@ -72,4 +73,5 @@ struct beam_branches {
   index_t first_place = 0;   ///< the cache row of the next step's first row
 };
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

@@ -21,7 +21,8 @@
 
 #include "mql4grec/core/view.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 namespace detail {
 /// Marks these bytes as inaccessible (`poison`) or accessible (`unpoison`) for the address sanitizer. Does nothing in
@@ -213,4 +214,5 @@ class arena {
 /// Scratch memory of the host.
 using host_arena = arena<host_space>;
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

@@ -15,7 +15,8 @@
 #include "mql4grec/backend/contract/buffer.hpp"
 #include "mql4grec/core/view.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// A place where tensors are stored and operations run. All code outside `backend/` is written against this concept.
 template <class B>
@@ -81,4 +82,5 @@ out_matrix<B, T> take(B& b, index_t rows, index_t columns) {
   return b.scratch().template take<T>(rows, columns);
 }
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

@@ -6,7 +6,8 @@
 
 #include "mql4grec/core/random.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// One dropout site (a place in the network where dropout is applied) at one training step.
 struct dropout {
@@ -44,4 +45,5 @@ MQL4GREC_HD MQL4GREC_INLINE constexpr bool keeps(dropout const& site, index_t ro
   return bits >= site.threshold();
 }
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

@@ -13,7 +13,8 @@
 #include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/core/error.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// A backend that can capture work and launch it again. capture(b, name, work) calls work(), whose operations are
 /// recorded in a graph and not executed. launch(b) executes them with the recorded arguments on the current contents of
@@ -153,4 +154,5 @@ class graph_cache {
   std::map<std::pair<mark, Key>, entry> kept_;
 };
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

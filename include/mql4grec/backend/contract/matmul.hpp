@@ -1,6 +1,7 @@
 #pragma once
 // The options of a matrix product.
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// The options of a matrix product C = [C +] alpha · op(A) · op(B).
 struct product {
@@ -10,4 +11,5 @@ struct product {
   double alpha = 1;          ///< scales the product, not C's previous value
 };
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

@@ -4,7 +4,8 @@
 #include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/core/ids.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// Sequence s consists of the tokens offsets(s) … offsets(s+1)−1. T is token_t or token_t const.
 template <MemorySpace S, class T = token_t>
@@ -29,4 +30,5 @@ concept PackingOps = Backend<B> &&
   shift_right(b, tokens, which, token_t{}, shifted);
 };
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

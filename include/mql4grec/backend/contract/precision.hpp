@@ -2,7 +2,8 @@
 // The precision of matrix products. Only products are affected; everything else is fp32.
 #include <string_view>
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// The format to which matrix products of floats round their factors: fp32 (no rounding), TF32 (tensor cores of
 /// NVIDIA's GPUs; 10 bits of fraction, the range of fp32) or bf16 (7 bits of fraction). Sums, and all operations other
@@ -23,4 +24,5 @@ constexpr precision products_of([[maybe_unused]] B const& backend) {
     return precision::fp32;
 }
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

@@ -2,7 +2,8 @@
 // Operands of RMSNorm and of the residual connection before it.
 #include "mql4grec/backend/contract/concepts.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// The inputs of RMSNorm.
 template <MemorySpace S, class T>
@@ -37,4 +38,5 @@ struct residual_norm_gradients {
   view<T, S, 1> dgain;    ///< (d): accumulated
 };
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

@@ -5,7 +5,8 @@
 
 #include "mql4grec/backend/contract/concepts.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// The rows first … first + count − 1 of a batch.
 struct row_range {
@@ -47,4 +48,5 @@ void for_each_row_block(B& backend, index_t rows, index_t block, Visit&& visit) 
 
 }  // namespace detail
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

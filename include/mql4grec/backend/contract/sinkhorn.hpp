@@ -1,6 +1,7 @@
 #pragma once
 // Conventions of the balanced assignment (Sinkhorn's algorithm) that all backends share.
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// Which of the two scalings comes last in a round of Sinkhorn's iteration. The order matters, because 50 rounds at ε =
 /// 0.003 don't converge.
@@ -29,4 +30,5 @@ inline constexpr double sinkhorn_equal = 1 - 1e-9;
 
 }  // namespace detail
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

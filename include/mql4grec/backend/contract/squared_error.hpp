@@ -2,7 +2,8 @@
 // The results of the squared error's backward pass.
 #include "mql4grec/backend/contract/concepts.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// The results of squared_error_backward, overwritten.
 template <MemorySpace S, class T>
@@ -11,4 +12,5 @@ struct squared_error_results {
   view<T, S, 1> error;  ///< (1): Σ (x − target)²
 };
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

@@ -29,7 +29,8 @@
 #include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/core/error.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// Copies every entry. Throws error when the sizes differ. Copies between host and device are overloads in the device's
 /// backend, and wait until they are complete.
@@ -148,4 +149,5 @@ class host_copy {
 template <Backend B, class T>
 class upload_buffer;
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

@@ -2,7 +2,8 @@
 // A weight that is only read from now on, in the form that multiplies fastest.
 #include "mql4grec/backend/contract/concepts.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// A frozen weight in the model's own layout. `freeze_weight<T>(backend, weight, alpha)` returns this type or, where a
 /// backend multiplies faster with another layout, a type of its own; see backend/cpu/matmul/frozen_weight.hpp. The
@@ -18,4 +19,5 @@ struct plain_weight {
   index_t columns() const { return values.columns(); }
 };
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

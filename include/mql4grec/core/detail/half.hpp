@@ -6,7 +6,9 @@
 
 #include "mql4grec/core/view.hpp"
 
-namespace mql4grec::inline core::detail {
+namespace mql4grec {
+inline namespace core {
+namespace detail {
 
 struct half {  // IEEE 754 binary16
   std::uint16_t bits;
@@ -30,7 +32,9 @@ void widen_portably(host_vector_view<half const> from, host_vector_view<float> t
 bool has_f16c();
 void widen_by_f16c(host_vector_view<half const> from, host_vector_view<float> to);
 
-}  // namespace mql4grec::inline core::detail
+}  // namespace detail
+}  // namespace core
+}  // namespace mql4grec
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/core/detail/half.inl.hpp"

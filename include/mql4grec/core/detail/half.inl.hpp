@@ -9,7 +9,9 @@
 #include "mql4grec/core/detail/half.hpp"
 #include "mql4grec/core/macros.hpp"
 
-namespace mql4grec::inline core::detail {
+namespace mql4grec {
+inline namespace core {
+namespace detail {
 
 MQL4GREC_DEFINITION void widen_portably(host_vector_view<half const> from, host_vector_view<float> to) {
   for (index_t i = 0; i < from.size(); ++i) to(i) = static_cast<float>(from(i));
@@ -48,4 +50,6 @@ MQL4GREC_DEFINITION void widen(host_vector_view<half const> from, host_vector_vi
   return has_f16c() ? widen_by_f16c(from, to) : widen_portably(from, to);
 }
 
-}  // namespace mql4grec::inline core::detail
+}  // namespace detail
+}  // namespace core
+}  // namespace mql4grec

@@ -5,7 +5,9 @@
 #include <string>
 #include <string_view>
 
-namespace mql4grec::inline core::detail {
+namespace mql4grec {
+inline namespace core {
+namespace detail {
 
 /// The UTF-16 unit of the JSON escape \uXXXX at a position of a text, or −1 when there is none.
 inline int escaped_unit(std::string_view text, std::size_t at) {
@@ -29,4 +31,6 @@ inline void mend_half_surrogates(std::string& text) {
   }
 }
 
-}  // namespace mql4grec::inline core::detail
+}  // namespace detail
+}  // namespace core
+}  // namespace mql4grec

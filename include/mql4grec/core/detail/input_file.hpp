@@ -12,7 +12,9 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec::inline core::detail {
+namespace mql4grec {
+inline namespace core {
+namespace detail {
 
 /// A regular file that is read in pieces. It isn't memory-mapped: a file that becomes shorter while it is read is an
 /// error, and not a signal. const members may be called from many threads.
@@ -56,4 +58,6 @@ class input_file {
   int descriptor_ = -1;
 };
 
-}  // namespace mql4grec::inline core::detail
+}  // namespace detail
+}  // namespace core
+}  // namespace mql4grec

@@ -13,7 +13,9 @@
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
 
-namespace mql4grec::inline core::detail {
+namespace mql4grec {
+inline namespace core {
+namespace detail {
 
 /// A parser's listener that builds a value, or visits the members of one object.
 class json_builder final : public json_listener {
@@ -99,4 +101,6 @@ class json_builder final : public json_listener {
   std::vector<object> objects_;  // those of them that are objects
 };
 
-}  // namespace mql4grec::inline core::detail
+}  // namespace detail
+}  // namespace core
+}  // namespace mql4grec

@@ -3,10 +3,14 @@
 #include "mql4grec/core/detail/json_events.hpp"
 #include "mql4grec/core/macros.hpp"
 
-namespace mql4grec::inline core::detail {
+namespace mql4grec {
+inline namespace core {
+namespace detail {
 
 MQL4GREC_DEFINITION void parse_json_events(std::string const& text, json_listener& listener) {
   json::sax_parse(text, &listener);
 }
 
-}  // namespace mql4grec::inline core::detail
+}  // namespace detail
+}  // namespace core
+}  // namespace mql4grec

@@ -15,7 +15,9 @@
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/dtype.hpp"
 
-namespace mql4grec::inline core::detail {
+namespace mql4grec {
+inline namespace core {
+namespace detail {
 
 struct npy_header {
   dtype type{};
@@ -231,4 +233,6 @@ inline std::string npy_prefix(index_t rows, index_t columns) {
   return prefix + text;
 }
 
-}  // namespace mql4grec::inline core::detail
+}  // namespace detail
+}  // namespace core
+}  // namespace mql4grec

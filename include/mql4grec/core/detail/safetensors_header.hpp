@@ -13,7 +13,9 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/tensor_info.hpp"
 
-namespace mql4grec::inline core::detail {
+namespace mql4grec {
+inline namespace core {
+namespace detail {
 
 /// Receives the header's events and throws file_error at the first invalid one. Whatever the header's length or
 /// nesting, memory holds only the tensors that it lists. Offsets are relative to the data part.
@@ -133,4 +135,6 @@ class safetensors_header final : public json_listener {
 
 inline constexpr index_t most_header_bytes = 100'000'000;  // the official library's limit
 
-}  // namespace mql4grec::inline core::detail
+}  // namespace detail
+}  // namespace core
+}  // namespace mql4grec

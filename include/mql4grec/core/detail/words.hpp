@@ -7,7 +7,9 @@
 
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec::inline core::detail {
+namespace mql4grec {
+inline namespace core {
+namespace detail {
 
 /// A name from a file, shortened to 120 bytes and without control characters.
 inline std::string printable(std::string_view name) {
@@ -37,4 +39,6 @@ inline std::vector<std::string> split_at_commas(std::string const& text) {
   return parts;
 }
 
-}  // namespace mql4grec::inline core::detail
+}  // namespace detail
+}  // namespace core
+}  // namespace mql4grec

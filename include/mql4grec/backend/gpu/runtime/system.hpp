@@ -107,8 +107,12 @@ concept HostSystem = std::derived_from<System, detail::host_system>;
 
 }  // namespace mql4grec::gpu
 
-namespace mql4grec::inline contract::detail {
+namespace mql4grec {
+inline namespace contract {
+namespace detail {
 template <class System>
   requires gpu::HostSystem<System>
 inline constexpr bool is_host_memory<device_space<System>> = true;
-}  // namespace mql4grec::inline contract::detail
+}  // namespace detail
+}  // namespace contract
+}  // namespace mql4grec
