@@ -181,6 +181,93 @@ TEST_CASE_TEMPLATE("attention: a sequence without queries has no context and zer
   for (std::size_t i = 0; i < 48; ++i) CHECK((result.dk.values[i] == 0 && result.dv.values[i] == 0));
 }
 
+namespace {
+/// The forward pass of a problem whose heads share keys in groups, with scaled scores. The keys and values are the
+/// leading columns of the problem's.
+template <class T, class B>
+passes grouped_pass(B& b, problem const& p, index_t group, double scale) {
+  operands<T> const x(p);
+  auto const query_offsets = on(b, offsets_of(p.queries)), key_offsets = on(b, offsets_of(p.keys));
+  auto const q = on(b, x.q, p.gap), k = on(b, x.k, p.gap), v = on(b, x.v, p.gap), bias = on(b, x.bias);
+  auto weights = poisoned<T>(b, p.scores());
+  auto context = poisoned<T>(b, x.q.extents(), p.gap);
+  index_t const columns = p.inner() / group;
+  auto in = inputs<B, T>(p, q, (*k).column_block(0, columns), (*v).column_block(0, columns), bias, query_offsets,
+                         key_offsets);
+  in.group = group, in.scale = scale;
+  attention_forward<T>(b, in, weights, context);
+  CHECK(context.gaps_untouched());
+  return {numbers_of(weights), numbers_of(context), {}, {}, {}, {}};
+}
+
+/// The same with a copy of a group's keys and values for each of its heads, and with scaled queries.
+passes copied_pass(problem const& p, index_t group, double scale) {
+  reference::backend b;
+  operands<double> x(p);
+  auto const kept_k = x.k, kept_v = x.v;
+  for (index_t i = 0; i < p.key_rows(); ++i)
+    for (index_t j = 0; j < p.inner(); ++j) {
+      index_t const from = j / p.width / group * p.width + j % p.width;
+      x.k.values[static_cast<std::size_t>(i * p.inner() + j)] = kept_k(i, from);
+      x.v.values[static_cast<std::size_t>(i * p.inner() + j)] = kept_v(i, from);
+    }
+  for (double& entry : x.q.values) entry *= scale;
+  return both_passes<double>(b, p, x);
+}
+}  // namespace
+
+TEST_CASE("attention: grouped heads equal copies of their keys and values, a scale equals scaled queries") {
+  reference::backend b;
+  problem const p{.queries = {3, 0, 5}, .keys = {3, 2, 5}, .heads = 6, .width = 4, .with_bias = true, .causal = false};
+  for (index_t group : {1, 2, 3, 6}) {
+    auto const expected = copied_pass(p, group, 0.5), actual = grouped_pass<double>(b, p, group, 0.5);
+    CHECK_CLOSE(actual.weights, expected.weights, 1e-12);
+    CHECK_CLOSE(actual.context, expected.context, 1e-12);
+  }
+}
+
+TEST_CASE_TEMPLATE("attention: equals the reference for grouped heads and scaled scores, with every instruction set", S,
+                   MQL4GREC_TEST_FAST_SETTINGS) {
+  using T = typename S::scalar;
+  constexpr double allowed = 10 * tolerance<typename S::backend, T>;
+  typename S::backend fast;
+  reference::backend exact;
+  problem const shapes[] = {{.queries = {1, 17, 5}, .keys = {1, 17, 5}, .heads = 4, .width = 16},
+                            {.queries = {50, 3, 0, 131}, .keys = {50, 3, 0, 131}, .heads = 4, .width = 64},
+                            {.queries = {6, 1}, .keys = {33, 4}, .heads = 4, .width = 10}};  // not whole registers
+  for (problem p : shapes)
+    for (index_t group : {1, 2, 4})
+      for (int options = 0; options < 4; ++options) {
+        p.with_bias = options & 1, p.causal = (options & 1) && p.queries == p.keys, p.gap = options & 2 ? 4 : 0;
+        CAPTURE(group);
+        CAPTURE(options);
+        auto const expected = grouped_pass<T>(exact, p, group, 0.25);
+        for_each_instruction_set([&] {
+          auto const actual = grouped_pass<T>(fast, p, group, 0.25);
+          CHECK_CLOSE(actual.weights, expected.weights, allowed);
+          CHECK_CLOSE(actual.context, expected.context, allowed);
+        });
+      }
+}
+
+TEST_CASE("attention: packed keys of grouped heads give the results of keys as they are") {
+  cpu::backend b;
+  problem const p{.queries = {5, 20}, .keys = {7, 20}, .heads = 4, .width = 16};
+  operands<float> const x(p);
+  auto const query_offsets = on(b, offsets_of(p.queries)), key_offsets = on(b, offsets_of(p.keys));
+  auto const q = on(b, x.q), k = on(b, x.k), v = on(b, x.v), bias = on(b, x.bias);
+  auto in = inputs<cpu::backend, float>(p, q, (*k).column_block(0, 32), (*v).column_block(0, 32), bias, query_offsets,
+                                        key_offsets);
+  in.group = 2, in.scale = 0.25;
+  auto weights = poisoned<float>(b, p.scores());
+  auto context = poisoned<float>(b, x.q.extents()), expected = poisoned<float>(b, x.q.extents());
+  attention_forward<float>(b, in, weights, expected);
+  scratch_scope<cpu::backend> const scope(b.scratch());
+  in.packed_keys = pack_keys<float>(b, in.k, key_offsets, 2);
+  attention_forward<float>(b, in, weights, context);
+  CHECK_CLOSE(context, expected, 0);
+}
+
 TEST_CASE_TEMPLATE("attention: equals the reference on ragged sequences, with every instruction set", S,
                    MQL4GREC_TEST_FAST_SETTINGS) {
   using T = typename S::scalar;

@@ -1,5 +1,5 @@
 #pragma once
-// Attention over packed sequences, with checked shapes. Scores are not scaled, as in T5.
+// Attention over packed sequences, with checked shapes.
 #include "mql4grec/backend/contract/attention.hpp"
 #include "mql4grec/core/error.hpp"
 
@@ -55,9 +55,11 @@ void check_attention(attention_inputs<typename B::memory_space, T> const& in, ou
                 "this backend has no attention for this scalar; add it in backend/<name>/attention.hpp");
   expects(in.query_offsets.size() == in.key_offsets.size(), "attention: ", in.query_offsets.size() - 1,
           " sequences of queries but ", in.key_offsets.size() - 1, " of keys");
-  expects(in.q.columns() == in.k.columns() && in.k.columns() == in.v.columns() && in.q.columns() % in.heads == 0,
-          "attention: q, k, v are ", in.q.columns(), ", ", in.k.columns(), ", ", in.v.columns(), " wide for ", in.heads,
-          " heads");
+  expects(in.group > 0 && in.heads % in.group == 0, "attention: ", in.heads, " heads in groups of ", in.group);
+  expects(
+      in.q.columns() == in.group * in.k.columns() && in.k.columns() == in.v.columns() && in.q.columns() % in.heads == 0,
+      "attention: q, k, v are ", in.q.columns(), ", ", in.k.columns(), ", ", in.v.columns(), " wide for ", in.heads,
+      " heads", in.group == 1 ? "" : " that share keys");
   expects(in.k.rows() == in.v.rows(), "attention: ", in.k.rows(), " keys but ", in.v.rows(), " values");
   expects(in.bias.size() == 0 || in.bias.rows() == in.heads, "attention: the bias has ", in.bias.rows(), " rows for ",
           in.heads, " heads");
@@ -73,8 +75,8 @@ void check_like(V m, V like, char const* name) {
 }
 }  // namespace detail
 
-/// context (query tokens, heads·width) = softmax(q kᵀ + bias) v for every head of every packed sequence, unscaled as in
-/// T5. weights (Σ heads·queries·keys) is written for the backward pass. Throws error when shapes disagree.
+/// context (query tokens, heads·width) = softmax(scale · q kᵀ + bias) v for every head of every packed sequence.
+/// weights (Σ heads·queries·keys) is written for the backward pass. Throws error when shapes disagree.
 template <class T, class B>
 void attention(B& b, attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights,
                out_matrix<B, T> context) {
@@ -84,11 +86,13 @@ void attention(B& b, attention_inputs<typename B::memory_space, T> const& in, ou
 }
 
 /// Computes the gradients of the inputs from dcontext (query tokens, heads·width) and the forward pass' weights, which
-/// a backend may overwrite. Throws error when shapes disagree.
+/// a backend may overwrite. Throws error when shapes disagree, and for scaled scores or shared keys.
 template <class T, class B>
 void attention_gradient(B& b, attention_inputs<typename B::memory_space, T> const& in, out_vector<B, T> weights,
                         in_matrix<B, T> dcontext, attention_gradients<typename B::memory_space, T> const& out) {
   detail::check_attention<B, T>(in, weights);
+  expects(in.group == 1 && in.scale == 1, "attention: there is no gradient for heads in groups of ", in.group,
+          " and scores scaled by ", in.scale);
   detail::check_like<in_matrix<B, T>>(dcontext, in.q, "dcontext");
   detail::check_like<in_matrix<B, T>>(out.dq, in.q, "dq");
   detail::check_like<in_matrix<B, T>>(out.dk, in.k, "dk");

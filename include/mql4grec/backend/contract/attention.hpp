@@ -1,5 +1,6 @@
 #pragma once
-// Inputs and gradients of attention over packed sequences. T5's scores are not divided by √width.
+// Inputs and gradients of attention over packed sequences. The defaults are T5's: scores are not divided by √width, and
+// every head has keys and values of its own.
 #include <cstddef>
 
 #include "mql4grec/backend/contract/concepts.hpp"
@@ -31,21 +32,25 @@ struct attention_plan {
 };
 
 /// The inputs of attention. Sequences are packed: sequence s has the queries query_offsets(s) … query_offsets(s+1)−1
-/// and the keys key_offsets(s) … key_offsets(s+1)−1. A query attends to keys of its own sequence only. Scores are not
-/// scaled, as in T5.
+/// and the keys key_offsets(s) … key_offsets(s+1)−1. A query attends to keys of its own sequence only.
 template <MemorySpace S, class T>
 struct attention_inputs {
   view<T const, S, 2> q;                                 ///< (query tokens, heads·width)
-  view<T const, S, 2> k, v;                              ///< (key tokens, heads·width)
+  view<T const, S, 2> k, v;                              ///< (key tokens, heads/group·width)
   view<index_t const, S, 1> query_offsets, key_offsets;  ///< (sequences + 1)
-  index_t heads = 1;  ///< the columns of q, k and v are divided evenly among the heads
+  index_t heads = 1;                                     ///< the columns of q are divided evenly among the heads
+  /// The number of consecutive heads that share a head of k and v (grouped-query attention, Ainslie et al. 2023); a
+  /// divisor of `heads`. Forward pass only, unless it is 1.
+  index_t group = 1;
+  double scale = 1;  ///< factor of q·k, such as 1/√width; T5 has none. Forward pass only, unless it is 1.
   /// (heads, distances). Column j − i + zero_distance is added to the score of query i and key j. The bias is looked up
   /// by distance; no queries × keys tensor is stored. Empty: no bias.
   view<T const, S, 2> bias = {};
   index_t zero_distance = 0;  ///< the column of `bias` for a query and a key at the same position
   bool causal = false;        ///< a query attends only to keys up to its own position
   dropout drop = {};          ///< dropout of the attention weights: row = query token, column = head · keys + key
-  /// The result of `pack_keys` for k, useful when many calls attend to the same keys. Empty: k is read as it is.
+  /// The result of `pack_keys` for k and its heads/group heads, useful when many calls attend to the same keys. Empty:
+  /// k is read as it is.
   view<T const, S, 1> packed_keys = {};
   attention_plan<S> plan = {};  ///< the plan of these offsets and heads; or empty
 

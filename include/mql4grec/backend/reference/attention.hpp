@@ -16,7 +16,7 @@ template <Field T>
 struct attention_head {
   in_matrix<backend, T> q, k, v;
   out_matrix<backend, T> weights;  // (queries, keys)
-  index_t sequence, head, first_query, first_key, first_column;
+  index_t sequence, head, key_head, first_query, first_key, first_column;
 };
 
 /// Calls visit(attention_head) for every head of every sequence.
@@ -27,12 +27,13 @@ void for_each_head(attention_inputs<host_space, T> const& in, out_vector<backend
     index_t const q0 = in.query_offsets(s), nq = in.query_offsets(s + 1) - q0;
     index_t const k0 = in.key_offsets(s), nk = in.key_offsets(s + 1) - k0;
     for (index_t h = 0; h < in.heads; ++h, used += nq * nk) {
-      auto const window = [&](in_matrix<backend, T> x, index_t first, index_t rows) {
-        return x.row_block(first, rows).column_block(h * const_width, const_width);
+      index_t const kh = h / in.group;
+      auto const window = [&](in_matrix<backend, T> x, index_t head, index_t first, index_t rows) {
+        return x.row_block(first, rows).column_block(head * const_width, const_width);
       };
       out_matrix<backend, T> const place{weights.data + used, nq, nk};
-      visit(attention_head<T>{window(in.q, q0, nq), window(in.k, k0, nk), window(in.v, k0, nk), place, s, h, q0, k0,
-                              h * nk});
+      visit(attention_head<T>{window(in.q, h, q0, nq), window(in.k, kh, k0, nk), window(in.v, kh, k0, nk), place, s, h,
+                              kh, q0, k0, h * nk});
     }
   }
 }
@@ -62,6 +63,7 @@ void attention_forward(backend&, attention_inputs<host_space, T> const& in, out_
       for (index_t j = 0; j < keys; ++j) {
         T score{};
         for (index_t c = 0; c < in.width(); ++c) score += a.q(i, c) * a.k(j, c);
+        score *= constant<T>(in.scale);
         if (j < visible && in.bias.size() > 0) score += in.bias(a.head, j - i + in.zero_distance);
         a.weights(i, j) = score;
       }

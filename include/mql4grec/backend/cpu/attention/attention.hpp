@@ -99,7 +99,9 @@ class head_pass {
                                       in.heads * keys_);
   }
 
-  score_rows scores() const { return {scratch_.scores.data, stride_, queries_, keys_, in_.causal}; }
+  score_rows scores() const {
+    return {scratch_.scores.data, stride_, queries_, keys_, in_.causal, static_cast<float>(in_.scale)};
+  }
 
   /// Prefetches values while scores are computed: their rows are too far apart for the hardware prefetcher.
   void prefetch(in_matrix<backend, float> y) const {
@@ -108,13 +110,16 @@ class head_pass {
   }
   /// scores = q · kᵀ
   void score_keys() const {
-    if (in_.packed_keys.size() == 0) return score(a_.q, a_.k);
-    index_t const place = packed_place(a_.sequence, a_.first_key, keys_, in_.k.columns(), a_.head * in_.width());
+    if (in_.packed_keys.size() == 0) {
+      if (a_.head % in_.group == 0) pack(a_.k);  // the heads of a group are processed one after another
+      return score_packed(a_.q, scratch_.transposed.data);
+    }
+    index_t const place = packed_place(a_.sequence, a_.first_key, keys_, in_.k.columns(), a_.key_head * in_.width());
     score_packed(a_.q, in_.packed_keys.data + place);
   }
   /// scores = x (queries, width) · yᵀ, y (keys, width)
   void score(in_matrix<backend, float> x, in_matrix<backend, float> y) const {
-    transpose(y.data, y.stride, keys_, in_.width(), scratch_.transposed.data, stride_);
+    pack(y);
     score_packed(x, scratch_.transposed.data);
   }
   /// The weights after dropout, as a factor (queries, keys).
@@ -129,6 +134,9 @@ class head_pass {
   }
 
  private:
+  void pack(in_matrix<backend, float> y) const {
+    transpose(y.data, y.stride, keys_, in_.width(), scratch_.transposed.data, stride_);
+  }
   void score_packed(in_matrix<backend, float> x, float const* y) const {
     small_product({x.data, x.stride, 1}, y, stride_, scores().data, stride_, queries_, stride_, in_.width());
   }

@@ -15,6 +15,7 @@ struct score_rows {
   index_t stride;  ///< a multiple of `lanes`
   index_t queries, keys;
   bool causal;
+  float scale = 1.f;  ///< factor of the scores, before the bias is added
 
   /// The number of keys that query i attends to.
   MQL4GREC_INLINE index_t visible(index_t i) const { return causal ? i + 1 : keys; }
@@ -26,6 +27,8 @@ struct softmax_rows_kernel {
     index_t const stride = of.stride, queries = of.queries, keys = of.keys;
     for (index_t i = 0; i < queries; ++i, scores += stride, weights += keys) {
       index_t const visible = of.visible(i);
+      if (of.scale != 1.f)
+        for (index_t j = 0; j < visible; ++j) scores[j] *= of.scale;
       if (bias)
         for (index_t j = 0; j < visible; ++j) scores[j] += bias[j - i];
       for (index_t j = visible; j < stride; ++j)
@@ -66,6 +69,7 @@ template <int Registers>
 MQL4GREC_AVX512_FUNCTION inline void softmax_rows_avx512(score_rows of, float* weights, float const* bias) {
   float* scores = of.data;
   index_t const stride = of.stride, queries = of.queries, keys = of.keys;
+  __m512 const factor = _mm512_set1_ps(of.scale);
   for (index_t i = 0; i < queries; ++i, scores += stride, weights += keys) {
     index_t const visible = of.visible(i);
     __mmask16 visible_lanes[Registers];
@@ -75,6 +79,7 @@ MQL4GREC_AVX512_FUNCTION inline void softmax_rows_avx512(score_rows of, float* w
       index_t const left = visible - r * lanes;
       visible_lanes[r] = static_cast<__mmask16>(left >= lanes ? 0xffff : left <= 0 ? 0 : (1 << left) - 1);
       x[r] = _mm512_mask_loadu_ps(_mm512_set1_ps(-3e38f), visible_lanes[r], scores + r * lanes);
+      x[r] = _mm512_mask_mul_ps(x[r], visible_lanes[r], x[r], factor);
       if (bias)
         x[r] = _mm512_mask_add_ps(x[r], visible_lanes[r], x[r],
                                   _mm512_maskz_loadu_ps(visible_lanes[r], bias - i + r * lanes));

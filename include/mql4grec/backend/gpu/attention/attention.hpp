@@ -30,6 +30,7 @@ struct attend {
   attention_inputs<device_space<System>, T> in;
   query_tiles list;
   weight_mask<T> mask;
+  T scale;
   T* weights;
   view<T, device_space<System>, 2> context;
 
@@ -118,6 +119,7 @@ struct attend {
     unrolled<scores_of_member::queries>([&](auto a) {
       unrolled<scores_of_member::keys>([&](auto b) {
         int const i = scores.query(t, a), j = scores.key(t, b);
+        scores.of[a][b] *= scale;
         if (in.bias.size() > 0) scores.of[a][b] += r.bias[j - i + Tile::queries - 1];
         if (i >= head.tile().rows || j >= keys || (in.causal && first + j > head.tile().first + i))
           scores.of[a][b] = -infinity;
@@ -227,9 +229,9 @@ void attention_forward(backend<System>& b, attention_inputs<device_space<System>
   scratch_scope<backend<System>> const scope(b.scratch());
   auto const list = detail::query_tiles_of<System, T>(b, in, detail::query_tiling::fixed_size);
   detail::with_tiles_for(in.sequences(), in.q.rows(), [&]<class Tile>(Tile) {
-    detail::for_each_group(
-        b, list.max_tiles * in.heads,
-        detail::attend<System, T, Tile>{in, list, detail::weight_mask<T>(in.drop), weights.data, context});
+    detail::for_each_group(b, list.max_tiles * in.heads,
+                           detail::attend<System, T, Tile>{in, list, detail::weight_mask<T>(in.drop),
+                                                           static_cast<T>(in.scale), weights.data, context});
   });
 }
 

@@ -176,7 +176,7 @@ template <class System, Real T, class Tile>
 class attention_head {
   struct place {
     query_tile tile;
-    int number;
+    int number, key_number;
   };
 
  public:
@@ -189,7 +189,7 @@ class attention_head {
       : in_(in), width_(list.width), place_(group.template share<place>(1)) {
     group.each([&](int t) {
       int const n = static_cast<int>(at);  // a grid has fewer blocks than 2³¹
-      if (t == 0) *place_ = {list.tiles[n / list.heads], n % list.heads};
+      if (t == 0) *place_ = {list.tiles[n / list.heads], n % list.heads, n % list.heads / static_cast<int>(in_.group)};
     });
   }
 
@@ -203,13 +203,14 @@ class attention_head {
   MQL4GREC_HD int width() const { return width_; }
   MQL4GREC_HD index_t first_row() const { return tile().first_query + tile().first; }
   MQL4GREC_HD index_t first_column() const { return static_cast<index_t>(number()) * width(); }
+  MQL4GREC_HD index_t first_key_column() const { return static_cast<index_t>(place_->key_number) * width(); }
   /// The head's part of a matrix with the same rows as q.
   MQL4GREC_HD head_rows<T const> of_queries(view<T const, device_space<System>, 2> const& x) const {
     return {x, first_row(), first_column()};
   }
   MQL4GREC_HD head_rows<T const> q() const { return of_queries(in_.q); }
-  MQL4GREC_HD head_rows<T const> k() const { return {in_.k, tile().first_key, first_column()}; }
-  MQL4GREC_HD head_rows<T const> v() const { return {in_.v, tile().first_key, first_column()}; }
+  MQL4GREC_HD head_rows<T const> k() const { return {in_.k, tile().first_key, first_key_column()}; }
+  MQL4GREC_HD head_rows<T const> v() const { return {in_.v, tile().first_key, first_key_column()}; }
   /// The position of the weights of a query of the tile.
   MQL4GREC_HD index_t weights_of(int query) const { return tile().weights_of(number(), query); }
   /// The column of the first key's weight, as dropout numbers columns.
