@@ -20,6 +20,17 @@ template void gated_gelu_forward<float>(backend& b, dropout site, in_matrix<back
                                         out_matrix<backend, float> h);
 template void gated_gelu_backward<float>(backend& b, dropout site, in_matrix<backend, float> gates,
                                          out_matrix<backend, float> dh, out_matrix<backend, float> dgates);
+template void gelu_forward<float>(backend&, out_matrix<backend, float> h);
+template void quick_gelu_forward<float>(backend&, out_matrix<backend, float> h);
+template void swiglu_forward<float>(backend&, in_matrix<backend, float> gates, out_matrix<backend, float> h);
+template void layer_norm_forward<float>(backend&, layer_norm_inputs<host_space, float> const& in, double eps,
+                                        out_matrix<backend, float> y);
+template void rotary_forward<float>(backend&, rotary_table<host_space, float> const& table,
+                                    in_vector<backend, index_t> positions, out_matrix<backend, float> x);
+template void extract_patches<float>(backend&, patch_grid grid, in_matrix<backend, float> images,
+                                     out_matrix<backend, float> patches);
+template void mean_pool<float>(backend&, in_matrix<backend, float> x, in_vector<backend, index_t> offsets,
+                               out_matrix<backend, float> y);
 template void rms_norm_forward<float>(backend&, rms_norm_inputs<host_space, float> const& in, double eps,
                                       out_matrix<backend, float> y, out_vector<backend, float> inv_rms);
 template void rms_norm_backward<float>(backend&, rms_norm_inputs<host_space, float> const& in,

@@ -2,11 +2,16 @@
 #include "support/backends.hpp"
 #include "support/tensors.hpp"
 
+#include "mql4grec/nn/activation.hpp"
 #include "mql4grec/nn/attention.hpp"
 #include "mql4grec/nn/cross_entropy.hpp"
 #include "mql4grec/nn/embedding.hpp"
+#include "mql4grec/nn/layer_norm.hpp"
 #include "mql4grec/nn/linear.hpp"
+#include "mql4grec/nn/mean_pool.hpp"
+#include "mql4grec/nn/patches.hpp"
 #include "mql4grec/nn/rms_norm.hpp"
+#include "mql4grec/nn/rotary.hpp"
 
 #include <doctest/doctest.h>
 
@@ -91,6 +96,49 @@ TEST_CASE_TEMPLATE("attention: tensors that don't fit are refused with both numb
   CHECK_REFUSED("attention: q, k, v are 4, 4, 4 wide for 3 heads", attend(changed, weights, q));
   changed = right, changed.bias = bias;
   CHECK_REFUSED("attention: the bias has 3 rows for 2 heads", attend(changed, weights, q));
+  changed = right, changed.group = 2;
+  CHECK_REFUSED("attention: q, k, v are 4, 4, 4 wide for 2 heads that share keys", attend(changed, weights, q));
+  changed = right, changed.group = 3;
+  CHECK_REFUSED("attention: 2 heads in groups of 3", attend(changed, weights, q));
+  changed = right, changed.scale = 0.5;
+  CHECK_REFUSED("attention: there is no gradient for heads in groups of 1 and scores scaled by 0.5",
+                nn::attention_gradient<float>(b, changed, weights, q, {.dq = q, .dk = k, .dv = k}));
   CHECK_REFUSED("attention: dk is 2 × 4, expected 3 × 4",
                 nn::attention_gradient<float>(b, right, weights, q, {.dq = q, .dk = q, .dv = k}));
+}
+
+TEST_CASE_TEMPLATE("layer_norm: tensors that don't fit x are refused with both numbers", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const x = on(b, constant({2, 3}, 1.f));
+  auto const three = on(b, constant(3, 1.f)), two = on(b, constant(2, 1.f));
+  auto y = poisoned<float>(b, {2, 3}), tall = poisoned<float>(b, {5, 3});
+  CHECK_REFUSED("layer_norm: x has 3 columns but gain has 2 entries and bias 3",
+                nn::layer_norm<float>(b, {x, two, three}, 1e-5, y));
+  CHECK_REFUSED("layer_norm: x has 3 columns but gain has 3 entries and bias 2",
+                nn::layer_norm<float>(b, {x, three, two}, 1e-5, y));
+  CHECK_REFUSED("layer_norm: y is 5 × 3, expected 2 × 3", nn::layer_norm<float>(b, {x, three, three}, 1e-5, tall));
+  nn::layer_norm<float>(b, {x, three, three}, 1e-5, y);
+}
+
+TEST_CASE_TEMPLATE("operations of encoders: tensors that don't fit are refused with both numbers", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const gates = poisoned<float>(b, {2, 6}), angles = poisoned<float>(b, {4, 2}), more = poisoned<float>(b, {5, 2});
+  auto h = poisoned<float>(b, {2, 4});
+  auto const positions = on(b, vector<index_t>{0, 1, 2}), none = on(b, vector<index_t>{});
+  CHECK_REFUSED("swiglu: gates are 2 × 6, expected 2 × 8", nn::swiglu<float>(b, gates, h));
+  CHECK_REFUSED("rotary: the cosines are 4 × 2 but the sines 5 × 2",
+                nn::rotary<float>(b, {angles, more}, positions, h));
+  CHECK_REFUSED("rotary: x has 2 rows but there are 3 positions", nn::rotary<float>(b, {angles, angles}, positions, h));
+  auto wide = poisoned<float>(b, {3, 6});
+  CHECK_REFUSED("rotary: x has 6 columns for heads of 4", nn::rotary<float>(b, {angles, angles}, positions, wide));
+  CHECK_REFUSED("mean_pool: y is 2 × 4, expected 2 × 6", nn::mean_of_sequences<float>(b, wide, positions, h));
+  CHECK_REFUSED("mean_pool: y is 2 × 4, expected -1 × 6", nn::mean_of_sequences<float>(b, wide, none, h));
+  patch_grid const grid{.channels = 1, .height = 2, .width = 3, .patch = 2, .leading_rows = 1};
+  auto rows = poisoned<float>(b, {4, 4});
+  CHECK_REFUSED("patches: no patch of 4 × 4 in an image of 1 × 2 × 3",
+                nn::patches<float>(b, {.channels = 1, .height = 2, .width = 3, .patch = 4}, gates, rows));
+  CHECK_REFUSED("patches: an image has 4 entries, expected 1 × 2 × 3", nn::patches<float>(b, grid, h, rows));
+  CHECK_REFUSED("patches: the result is 2 × 4, expected 4 × 4", nn::patches<float>(b, grid, gates, h));
+  nn::patches<float>(b, grid, on(b, constant({2, 6}, 1.f)), rows);
 }

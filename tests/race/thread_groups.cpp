@@ -75,6 +75,22 @@ TEST_CASE("thread groups: residual connections followed by norms") {
   });
 }
 
+TEST_CASE("thread groups: layer norm, activations and mean pooling of encoders") {
+  check_alike([](auto& b) {
+    auto const x = on(b, random_normal<float>({5, 70}, 1));
+    auto const gain = on(b, random_normal<float>(70, 2)), bias = on(b, random_normal<float>(70, 3));
+    auto y = on(b, random_normal<float>({5, 70}, 4)), quick = on(b, random_normal<float>({5, 170}, 5)),
+         gelu = on(b, random_normal<float>({5, 170}, 6)), h = poisoned<float>(b, {5, 35}),
+         means = poisoned<float>(b, {3, 70});
+    layer_norm_forward<float>(b, {y, gain, bias}, 1e-5, y);  // in place
+    gelu_forward<float>(b, gelu);
+    quick_gelu_forward<float>(b, quick);
+    swiglu_forward<float>(b, x, h);
+    mean_pool<float>(b, x, on(b, vector<index_t>{0, 2, 2, 5}), means);
+    return std::vector{numbers_of(y), numbers_of(gelu), numbers_of(quick), numbers_of(h), numbers_of(means)};
+  });
+}
+
 TEST_CASE("thread groups: attention, its gradients and a decoding step") {
   for (index_t const more : {0, 4})  // sequences of one token each, so many that tiles are a warp's
     check_alike([&](auto& b) {

@@ -1,6 +1,6 @@
 #pragma once
-// The feed-forward activations for float, vectorized; see backend/reference/activation.hpp for the formulas. tanh is an
-// approximation.
+// The feed-forward activations for float, vectorized; see backend/reference/activation.hpp for the formulas. tanh, erf
+// and exp are approximations.
 #include "mql4grec/backend/cpu/dropout.hpp"
 #include "mql4grec/backend/cpu/operations.hpp"
 
@@ -73,7 +73,70 @@ struct gated_gelu_backward_kernel {
   }
 };
 
+/// erf with an absolute error below 5e-7: a quotient of polynomials for |x| < 4 (the coefficients of Eigen and XLA),
+/// ±1 outside.
+MQL4GREC_INLINE float erf_approximate(float x) {
+  float const near = x < -4.f ? -4.f : x > 4.f ? 4.f : x, q = near * near;
+  float p = -2.72614225801306e-10f;
+  p = p * q + 2.77068142495902e-8f;
+  p = p * q + -2.10102402082508e-6f;
+  p = p * q + -5.69250639462346e-5f;
+  p = p * q + -7.34990630326855e-4f;
+  p = p * q + -2.95459980854025e-3f;
+  p = p * q + -1.60960333262415e-2f;
+  float divisor = -1.45660718464996e-5f;
+  divisor = divisor * q + -2.13374055278905e-4f;
+  divisor = divisor * q + -1.68282697438203e-3f;
+  divisor = divisor * q + -7.37332916720468e-3f;
+  divisor = divisor * q + -1.42647390514189e-2f;
+  float const quotient = near * p / divisor;
+  return x < -4.f ? -1.f : x > 4.f ? 1.f : quotient;
+}
+
+struct gelu_forward_kernel {
+  MQL4GREC_INLINE static void run(float* h, index_t stride, index_t rows, index_t f) {
+    for (index_t i = 0; i < rows; ++i, h += stride)
+      for (index_t j = 0; j < f; ++j) h[j] = 0.5f * h[j] * (1.f + erf_approximate(h[j] * 0.707106781f));
+  }
+};
+
+/// x · sigmoid(slope · x)
+MQL4GREC_INLINE float sigmoid_gated(float x, float slope) { return x / (1.f + exp_approximate(-slope * x)); }
+
+struct quick_gelu_forward_kernel {
+  MQL4GREC_INLINE static void run(float* h, index_t stride, index_t rows, index_t f) {
+    constexpr auto slope = static_cast<float>(reference::detail::quick_gelu_slope);
+    for (index_t i = 0; i < rows; ++i, h += stride)
+      for (index_t j = 0; j < f; ++j) h[j] = sigmoid_gated(h[j], slope);
+  }
+};
+
+struct swiglu_forward_kernel {
+  MQL4GREC_INLINE static void run(in_matrix<backend, float> in, out_matrix<backend, float> out) {
+    float const* gates = in.data;
+    float* h = out.data;
+    index_t const rows = out.rows(), f = out.columns(), gates_stride = in.stride, h_stride = out.stride;
+    for (index_t i = 0; i < rows; ++i, gates += gates_stride, h += h_stride)
+      for (index_t j = 0; j < f; ++j) h[j] = sigmoid_gated(gates[j], 1.f) * gates[f + j];
+  }
+};
+
 }  // namespace detail
+
+template <std::same_as<float> T>
+void gelu_forward(backend&, out_matrix<backend, T> h) {
+  dispatch<detail::gelu_forward_kernel>(h.data, h.stride, h.rows(), h.columns());
+}
+
+template <std::same_as<float> T>
+void quick_gelu_forward(backend&, out_matrix<backend, T> h) {
+  dispatch<detail::quick_gelu_forward_kernel>(h.data, h.stride, h.rows(), h.columns());
+}
+
+template <std::same_as<float> T>
+void swiglu_forward(backend&, in_matrix<backend, T> gates, out_matrix<backend, T> h) {
+  dispatch<detail::swiglu_forward_kernel>(gates, h);
+}
 
 template <std::same_as<float> T>
 void relu_forward(backend&, dropout site, out_matrix<backend, T> h) {

@@ -49,6 +49,29 @@ void gated_gelu_forward(backend& b, dropout site, in_matrix<backend, T> gates, o
 template <std::same_as<float> T>
 void gated_gelu_backward(backend& b, dropout site, in_matrix<backend, T> gates, out_matrix<backend, T> dh,
                          out_matrix<backend, T> dgates);
+/// h (rows,f) = gelu(h) by the error function, in place
+template <std::same_as<float> T>
+void gelu_forward(backend&, out_matrix<backend, T> h);
+/// h (rows,f) = h · sigmoid(1.702 h), in place
+template <std::same_as<float> T>
+void quick_gelu_forward(backend&, out_matrix<backend, T> h);
+/// h (rows,f) = silu(gate) ∘ linear, where gates (rows,2f) contains gate values, then linear ones
+template <std::same_as<float> T>
+void swiglu_forward(backend&, in_matrix<backend, T> gates, out_matrix<backend, T> h);
+
+/// y (rows,d) = LayerNorm of in.x with in.gain and in.bias; y may be in.x
+template <std::same_as<float> T>
+void layer_norm_forward(backend&, layer_norm_inputs<host_space, T> const& in, double eps, out_matrix<backend, T> y);
+/// Rotates the pairs of columns of every head of x (rows,heads·width) by the angles of positions (rows), in place.
+template <std::same_as<float> T>
+void rotary_forward(backend&, rotary_table<host_space, T> const& table, in_vector<backend, index_t> positions,
+                    out_matrix<backend, T> x);
+/// patches (images·grid.rows(),channels·patch·patch) = the patches of images (images,channels·height·width)
+template <std::same_as<float> T>
+void extract_patches(backend&, patch_grid grid, in_matrix<backend, T> images, out_matrix<backend, T> patches);
+/// y (sequences,d) = the mean of each packed sequence's rows of x (rows,d)
+template <std::same_as<float> T>
+void mean_pool(backend&, in_matrix<backend, T> x, in_vector<backend, index_t> offsets, out_matrix<backend, T> y);
 
 /// y (rows,d) = RMSNorm of in.x with in.gain; inv_rms (rows) is kept for the backward pass
 template <std::same_as<float> T>
@@ -70,8 +93,8 @@ template <std::same_as<float> T>
 void dropout_copy(backend& b, dropout site, in_matrix<backend, T> x, out_matrix<backend, T> y);
 
 // ---- attention ----
-/// The keys of every head, transposed, in the backend's scratch (valid until its scope ends), for searches that attend
-/// to the same keys at each step. Empty when a head's width is not a multiple of `lanes`.
+/// The keys of every head of k, transposed, in the backend's scratch (valid until its scope ends), for searches that
+/// attend to the same keys at each step. Empty when a head's width is not a multiple of `lanes`.
 template <std::same_as<float> T>
 in_vector<backend, T> pack_keys(backend& b, in_matrix<backend, T> k, in_vector<backend, index_t> key_offsets,
                                 index_t heads);

@@ -1,5 +1,5 @@
 #pragma once
-// The feed-forward activations, each with the dropout that follows it in T5; see backend/reference/activation.hpp.
+// The feed-forward activations, T5's with the dropout that follows them; see backend/reference/activation.hpp.
 #include "mql4grec/backend/gpu/dropout.hpp"
 #include "mql4grec/backend/reference/activation.hpp"
 
@@ -71,7 +71,66 @@ struct gated_gelu_gradient_strip {
   }
 };
 
+/// Applies `f` to every entry of h, in place.
+template <Real T, class Function, class M>
+struct mapped_strip {
+  Function f;
+  M h;
+  MQL4GREC_HD void operator()(index_t i, int j, int left) const {
+    auto s = strip<T>::read(h.row(i).data + j, left);
+    unrolled<strip<T>::parts>([&](auto q) { s.of[q] = f(s.of[q]); });
+    s.write(h.row(i).data + j, left);
+  }
+};
+
+template <Real T>
+struct gelu_of_entry {
+  MQL4GREC_HD T operator()(T x) const { return T(0.5) * x * (1 + std::erf(x * static_cast<T>(0.7071067811865476))); }
+};
+/// x · sigmoid(slope · x)
+template <Real T>
+struct sigmoid_gated_entry {
+  T slope;
+  MQL4GREC_HD T operator()(T x) const { return x / (1 + std::exp(-slope * x)); }
+};
+
+template <Real T, class In, class Out>
+struct swiglu_strip {
+  In gates;
+  Out h;
+  MQL4GREC_HD void operator()(index_t i, int j, int left) const {
+    auto const gate = strip<T>::read(gates.row(i).data + j, left),
+               linear = strip<T>::read(gates.row(i).data + h.columns() + j, left);
+    sigmoid_gated_entry<T> const silu{1};
+    strip<T> s;
+    unrolled<strip<T>::parts>([&](auto q) { s.of[q] = silu(gate.of[q]) * linear.of[q]; });
+    s.write(h.row(i).data + j, left);
+  }
+};
+
 }  // namespace detail
+
+/// h (rows,f) = gelu(h) by the error function, in place.
+template <Real T, class System>
+void gelu_forward(backend<System>& b, out_matrix<backend<System>, T> h) {
+  detail::for_each_row_strip<T>(b, h.rows(), h.columns(),
+                                detail::mapped_strip<T, detail::gelu_of_entry<T>, decltype(h)>{{}, h});
+}
+
+/// h (rows,f) = h · sigmoid(1.702 h), in place.
+template <Real T, class System>
+void quick_gelu_forward(backend<System>& b, out_matrix<backend<System>, T> h) {
+  constexpr auto slope = static_cast<T>(reference::detail::quick_gelu_slope);
+  detail::for_each_row_strip<T>(b, h.rows(), h.columns(),
+                                detail::mapped_strip<T, detail::sigmoid_gated_entry<T>, decltype(h)>{{slope}, h});
+}
+
+/// h (rows,f) = silu(gate) ∘ linear, where gates (rows,2f) contains a row's gate values, then its linear ones.
+template <Real T, class System>
+void swiglu_forward(backend<System>& b, in_matrix<backend<System>, T> gates, out_matrix<backend<System>, T> h) {
+  detail::for_each_row_strip<T>(b, h.rows(), h.columns(),
+                                detail::swiglu_strip<T, decltype(gates), decltype(h)>{gates, h});
+}
 
 /// h (rows,f) = dropout(max(h, 0)), in place.
 template <Real T, class System>

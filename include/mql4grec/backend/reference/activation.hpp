@@ -1,6 +1,6 @@
 #pragma once
 // The feed-forward activations, each followed by dropout as in T5. The forward functions work in place or on merged
-// branches; see each.
+// branches; see each. Those of the encoders that are not trained have a forward pass only, and no dropout.
 #include <cmath>
 #include <complex>
 #include <numbers>
@@ -71,6 +71,41 @@ void gated_gelu_backward(backend& b, dropout site, in_matrix<backend, T> gates, 
       dgates(i, j) = dh(i, j) * gates(i, f + j) * detail::gelu_derivative_of<T>(gate, t);
       dgates(i, f + j) = dh(i, j) * detail::gelu_of<T>(gate, t);
     }
+}
+
+/// h (rows,f) = h · Φ(h), in place: GELU with the normal distribution's Φ by the error function ("gelu" in
+/// transformers).
+template <Real T>
+void gelu_forward(backend&, out_matrix<backend, T> h) {
+  for (index_t i = 0; i < h.rows(); ++i)
+    for (index_t j = 0; j < h.columns(); ++j)
+      h(i, j) *= T(0.5) * (1 + std::erf(h(i, j) * static_cast<T>(1 / std::numbers::sqrt2)));
+}
+
+namespace detail {
+inline constexpr double quick_gelu_slope = 1.702;
+
+/// x · sigmoid(slope · x), the common form of quick GELU and, with slope 1, of SiLU.
+template <Field T>
+T sigmoid_gated(T x, double slope) {
+  return x / (constant<T>(1) + std::exp(constant<T>(-slope) * x));
+}
+}  // namespace detail
+
+/// h (rows,f) = h · sigmoid(1.702 h), in place ("quick_gelu" in transformers, which CLIP uses).
+template <Field T>
+void quick_gelu_forward(backend&, out_matrix<backend, T> h) {
+  for (index_t i = 0; i < h.rows(); ++i)
+    for (index_t j = 0; j < h.columns(); ++j) h(i, j) = detail::sigmoid_gated<T>(h(i, j), detail::quick_gelu_slope);
+}
+
+/// h (rows,f) = silu(gate) ∘ linear, where gates (rows,2f) contains a row's gate values, then its linear ones, and
+/// silu(x) = x · sigmoid(x).
+template <Field T>
+void swiglu_forward(backend&, in_matrix<backend, T> gates, out_matrix<backend, T> h) {
+  index_t const f = h.columns();
+  for (index_t i = 0; i < h.rows(); ++i)
+    for (index_t j = 0; j < f; ++j) h(i, j) = detail::sigmoid_gated<T>(gates(i, j), 1) * gates(i, f + j);
 }
 
 }  // namespace mql4grec::reference

@@ -1,0 +1,14 @@
+#pragma once
+// Operands of LayerNorm.
+#include "mql4grec/backend/contract/concepts.hpp"
+
+namespace mql4grec::inline contract {
+
+/// The inputs of LayerNorm.
+template <MemorySpace S, class T>
+struct layer_norm_inputs {
+  view<T const, S, 2> x;           ///< (rows, d)
+  view<T const, S, 1> gain, bias;  ///< (d)
+};
+
+}  // namespace mql4grec::inline contract
