@@ -11,6 +11,11 @@
 
 #include "mql4grec/backend/gpu/gpu.hpp"
 #include "mql4grec/mql4grec.hpp"
+#include "mql4grec/nn/activation.hpp"
+#include "mql4grec/nn/layer_norm.hpp"
+#include "mql4grec/nn/mean_pool.hpp"
+#include "mql4grec/nn/patches.hpp"
+#include "mql4grec/nn/rotary.hpp"
 #include "mql4grec/quantize/residual_kmeans/residual_kmeans.hpp"
 #include "mql4grec/quantize/rq_vae/training_rows.hpp"
 
@@ -62,6 +67,7 @@ std::string table() {
           []<class B, class T>() { return nn::EmbeddingOps<B, T>; }),
       row("nn::RmsNormOps", "`rms_norm_forward`, `rms_norm_backward`",
           []<class B, class T>() { return nn::RmsNormOps<B, T>; }),
+      row("nn::LayerNormOps", "`layer_norm_forward`", []<class B, class T>() { return nn::LayerNormOps<B, T>; }),
       row("nn::DropoutOps", "`dropout_apply`, `dropout_add`, `dropout_copy`",
           []<class B, class T>() { return nn::DropoutOps<B, T>; }),
       row("nn::ResidualNormOps",
@@ -69,6 +75,11 @@ std::string table() {
           []<class B, class T>() { return nn::ResidualNormOps<B, T>; }),
       row("nn::ActivationOps", "`relu_forward`, `relu_backward`, `gated_gelu_forward`, `gated_gelu_backward`",
           []<class B, class T>() { return nn::ActivationOps<B, T>; }),
+      row("nn::GeluOps", "`gelu_forward`, `quick_gelu_forward`", []<class B, class T>() { return nn::GeluOps<B, T>; }),
+      row("nn::SwigluOps", "`swiglu_forward`", []<class B, class T>() { return nn::SwigluOps<B, T>; }),
+      row("nn::RotaryOps", "`rotary_forward`", []<class B, class T>() { return nn::RotaryOps<B, T>; }),
+      row("nn::PatchOps", "`extract_patches`", []<class B, class T>() { return nn::PatchOps<B, T>; }),
+      row("nn::MeanPoolOps", "`mean_pool`", []<class B, class T>() { return nn::MeanPoolOps<B, T>; }),
       row("nn::LinearReluOps",
           "`linear_relu_forward`, which `cuda` alone has, for float; elsewhere `matmul` and `relu_forward`",
           []<class B, class T>() { return nn::LinearReluOps<B, T>; }),
