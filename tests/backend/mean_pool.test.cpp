@@ -32,7 +32,8 @@ TEST_CASE_TEMPLATE("mean_pool: equals the reference at edge-case sizes, with eve
   using T = typename S::scalar;
   typename S::backend fast;
   reference::backend exact;
-  for (std::vector<index_t> const& lengths : {std::vector<index_t>{}, {0}, {1, 0, 17, 300}})
+  std::vector<std::vector<index_t>> const batches{{}, {0}, {1, 0, 17, 300}};
+  for (auto const& lengths : batches)
     for (index_t d : edge_widths)
       for (index_t gap : edge_gaps) {
         auto const expected = pooled<T>(exact, lengths, d, gap);

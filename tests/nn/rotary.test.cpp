@@ -10,16 +10,16 @@ using namespace mql4grec::test;
 
 TEST_CASE("rotary: frequencies without scaling, and with a linear and a llama3 scaling, equal those of transformers") {
   CHECK_CLOSE(nn::rotary_frequencies({.width = 16}),
-              std::vector{1., 0.316227764, 0.1, 0.0316227786, 0.01, 0.00316227786, 0.001, 0.000316227786}, 1e-8);
+              std::vector{1., 0.316227764, 0.1, 0.0316227786, 0.01, 0.00316227786, 0.001, 0.000316227786}, 5e-8);
   CHECK_CLOSE(nn::rotary_frequencies({.width = 16, .scaling = nn::linear_rotary_scaling{4}}),
               std::vector{0.25, 0.079056941, 0.025, 0.00790569466, 0.0025, 0.000790569466, 0.00025, 7.90569466e-05},
-              1e-8);
+              5e-8);
   CHECK_CLOSE(
       nn::rotary_frequencies(
           {.width = 16, .base = 500000, .scaling = nn::llama3_rotary_scaling{.factor = 8, .original_positions = 64}}),
       std::vector{1., 0.079403013, 0.00470075384, 0.000911583134, 0.000176776681, 3.42810235e-05, 6.64786967e-06,
                   1.28917316e-06},
-      1e-8);
+      5e-8);
 }
 
 TEST_CASE("rotary: options without meaning are refused") {

@@ -133,7 +133,8 @@ TEST_CASE_TEMPLATE("operations of encoders: tensors that don't fit are refused w
   auto wide = poisoned<float>(b, {3, 6});
   CHECK_REFUSED("rotary: x has 6 columns for heads of 4", nn::rotary<float>(b, {angles, angles}, positions, wide));
   CHECK_REFUSED("mean_pool: y is 2 × 4, expected 2 × 6", nn::mean_of_sequences<float>(b, wide, positions, h));
-  CHECK_REFUSED("mean_pool: y is 2 × 4, expected -1 × 6", nn::mean_of_sequences<float>(b, wide, none, h));
+  CHECK_REFUSED("mean_pool: there are no offsets, expected at least one",
+                nn::mean_of_sequences<float>(b, wide, none, h));
   patch_grid const grid{.channels = 1, .height = 2, .width = 3, .patch = 2, .leading_rows = 1};
   auto rows = poisoned<float>(b, {4, 4});
   CHECK_REFUSED("patches: no patch of 4 × 4 in an image of 1 × 2 × 3",

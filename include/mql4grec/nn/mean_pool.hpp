@@ -19,8 +19,9 @@ template <class T, class B>
 void mean_of_sequences(B& b, in_matrix<B, T> x, in_vector<B, index_t> offsets, out_matrix<B, T> y) {
   static_assert(MeanPoolOps<B, T>,
                 "this backend has no mean_pool for this scalar; add it in backend/<name>/mean_pool.hpp");
-  expects(offsets.size() > 0 && y.rows() == offsets.size() - 1 && y.columns() == x.columns(), "mean_pool: y is ",
-          y.rows(), " × ", y.columns(), ", expected ", offsets.size() - 1, " × ", x.columns());
+  expects(offsets.size() > 0, "mean_pool: there are no offsets, expected at least one");
+  expects(y.rows() == offsets.size() - 1 && y.columns() == x.columns(), "mean_pool: y is ", y.rows(), " × ",
+          y.columns(), ", expected ", offsets.size() - 1, " × ", x.columns());
   mean_pool<T>(b, x, offsets, y);
 }
 
