@@ -1,0 +1,121 @@
+#pragma once
+// BERT (Devlin et al. 2019), for inference: learned positions, token type 0, GELU by the error function, LayerNorm
+// after each sum. Parameters have the names of transformers' BertModel.
+#include "mql4grec/embed/encoder/config.hpp"
+#include "mql4grec/embed/encoder/transformer.hpp"
+
+namespace mql4grec::embed {
+
+/// Views into a flat buffer with the layout of layout_of(bert_config).
+template <class T, MemorySpace S>
+struct bert_weights {
+  view<T, S, 2> tokens;                     ///< (V, d)
+  view<T, S, 2> positions;                  ///< (most tokens, d)
+  view<T, S, 2> types;                      ///< (types, d); row 0 is added to every token
+  norm_weights<T, S> embedding_norm;        ///< after the sum of the three
+  std::vector<layer_weights<T, S>> layers;  ///< first to last
+};
+
+namespace detail {
+inline layer_names bert_layer(bert_config const& c, index_t l) {
+  std::string const layer = "encoder.layer." + std::to_string(l) + ".", attention = layer + "attention.";
+  return {.qkv = {{attention + "self.query", c.width},
+                  {attention + "self.key", c.width},
+                  {attention + "self.value", c.width}},
+          .expand = {{layer + "intermediate.dense", c.inner_width}},
+          .output = attention + "output.dense",
+          .contract = layer + "output.dense",
+          .attention_norm = attention + "output.LayerNorm",
+          .feed_forward_norm = layer + "output.LayerNorm",
+          .width = c.width,
+          .context_width = c.width,
+          .inner_width = c.inner_width,
+          .attention = bias::present,
+          .feed_forward = bias::present,
+          .norm = bias::present};
+}
+}  // namespace detail
+
+/// The names and offsets of a BERT's parameters.
+[[nodiscard]] inline nn::parameter_layout layout_of(bert_config const& c) {
+  nn::parameter_layout layout;
+  layout.add_matrix("embeddings.word_embeddings.weight", c.vocabulary, c.width);
+  layout.add_matrix("embeddings.position_embeddings.weight", c.positions, c.width);
+  layout.add_matrix("embeddings.token_type_embeddings.weight", c.types, c.width);
+  detail::add_norm(layout, "embeddings.LayerNorm", c.width, bias::present);
+  for (index_t l = 0; l < c.layers; ++l) detail::add_layer(layout, detail::bert_layer(c, l));
+  return layout;
+}
+
+/// The views of a buffer with the layout of layout_of(c).
+template <class T, MemorySpace S>
+[[nodiscard]] bert_weights<T, S> views_of(bert_config const& c, detail::named_views<T, S> const& at) {
+  bert_weights<T, S> w{.tokens = at.matrix("embeddings.word_embeddings.weight"),
+                       .positions = at.matrix("embeddings.position_embeddings.weight"),
+                       .types = at.matrix("embeddings.token_type_embeddings.weight"),
+                       .embedding_norm = at.norm("embeddings.LayerNorm", bias::present),
+                       .layers = {}};
+  for (index_t l = 0; l < c.layers; ++l) w.layers.push_back(at.layer(detail::bert_layer(c, l)));
+  return w;
+}
+
+/// A BERT on a backend. Features of a text: the mean over its tokens of the last hidden state.
+template <Backend B, class T>
+class bert : public encoder_model<B, T, bert_config, bert_weights> {
+ public:
+  /// What encode() reads.
+  using input = token_batch;
+  using encoder_model<B, T, bert_config, bert_weights>::encoder_model;
+
+  /// The columns of the features.
+  index_t features() const { return this->config().width; }
+
+  /// Writes the last hidden state (tokens, d), contiguous. Throws error for tokens outside the vocabulary and for texts
+  /// with more tokens than positions.
+  void hidden_states(B& worker, token_batch const& batch, out_matrix<B, T> hidden) const {
+    scratch_scope<B> const scope(worker.scratch());
+    run(worker, batch, take_batch(worker, batch), hidden);
+  }
+
+  /// Writes the features (texts, d); zeros for a text without tokens. Throws error as hidden_states().
+  void encode(B& worker, token_batch const& batch, out_matrix<B, T> out) const {
+    static_assert(MeanPoolOps<B, T>,
+                  "this backend has no mean_pool for this scalar; add it in backend/<name>/mean_pool");
+    scratch_scope<B> const scope(worker.scratch());
+    auto const sequences = take_batch(worker, batch);
+    auto const hidden = take<T>(worker, sequences.rows, features());
+    run(worker, batch, sequences, hidden);
+    mean_pool<T>(worker, hidden, sequences.offsets, out);
+  }
+
+ private:
+  detail::packed_sequences<B> take_batch(B& worker, token_batch const& batch) const {
+    return detail::take_texts(worker, batch, this->config().vocabulary, this->config().positions);
+  }
+
+  void run(B& worker, token_batch const& batch, detail::packed_sequences<B> const& sequences,
+           out_matrix<B, T> x) const {
+    auto const& c = this->config();
+    auto const& w = this->weights();
+    transformer<layer_norm, gelu, no_rotation> const p{.norm = {.epsilon = c.epsilon},
+                                                       .activation = {},
+                                                       .position = {},
+                                                       .mask = attention_mask::none,
+                                                       .order = norm_order::after,
+                                                       .heads = c.heads,
+                                                       .key_heads = c.heads,
+                                                       .head_width = c.width / c.heads};
+    if (sequences.rows == 0) return;
+    scratch_scope<B> const scope(worker.scratch());
+    auto const sum = take<T>(worker, sequences.rows, c.width), positions = take<T>(worker, sequences.rows, c.width);
+    auto const tokens = device_copy(worker, view_of(std::span(batch.tokens))).view_all();
+    nn::embedding<T>(worker, w.tokens, tokens, sum);
+    bias_forward<T>(worker, w.types.row(0), sum);
+    nn::embedding<T>(worker, w.positions, detail::take_positions<token_t>(worker, batch.offsets), positions);
+    accumulate<T>(worker, positions.flat(), sum.flat());
+    p.norm.template apply<T>(worker, sum, w.embedding_norm, x);
+    transform<T>(worker, p, sequences, w.layers, x);
+  }
+};
+
+}  // namespace mql4grec::embed
