@@ -79,13 +79,11 @@ class bert : public encoder_model<B, T, bert_config, bert_weights> {
 
   /// Writes the features (texts, d); zeros for a text without tokens. Throws error as hidden_states().
   void encode(B& worker, token_batch const& batch, out_matrix<B, T> out) const {
-    static_assert(MeanPoolOps<B, T>,
-                  "this backend has no mean_pool for this scalar; add it in backend/<name>/mean_pool");
     scratch_scope<B> const scope(worker.scratch());
     auto const sequences = take_batch(worker, batch);
     auto const hidden = take<T>(worker, sequences.rows, features());
     run(worker, batch, sequences, hidden);
-    mean_pool<T>(worker, hidden, sequences.offsets, out);
+    nn::mean_of_sequences<T>(worker, hidden, sequences.offsets, out);
   }
 
  private:

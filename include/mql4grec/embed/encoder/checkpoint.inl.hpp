@@ -40,7 +40,7 @@ class safetensors_source final : public weight_source {
 /// row 2i + s of a head is row i + s · width / 2 here.
 class gguf_llama_source final : public weight_source {
  public:
-  gguf_llama_source(gguf const& file, llama_config const& config) : file_(file), head_width_(config.head_width) {}
+  gguf_llama_source(gguf const& file, llama_config const& config) : file_(file), head_width_(config.head_width()) {}
 
   index_t tensors() const override { return std::ssize(file_.names()); }
   std::filesystem::path const& path() const override { return file_.path(); }

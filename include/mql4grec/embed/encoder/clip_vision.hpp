@@ -2,17 +2,11 @@
 // The vision part of CLIP (Radford et al. 2021), for inference: patches, a class token, learned positions, LayerNorm
 // before each sublayer, quick GELU; the class token's last state, normed and projected. Parameters have the names of
 // transformers' CLIPVisionModelWithProjection, without "vision_model.".
-#include "mql4grec/backend/contract/patches.hpp"
 #include "mql4grec/embed/encoder/config.hpp"
 #include "mql4grec/embed/encoder/transformer.hpp"
+#include "mql4grec/nn/patches.hpp"
 
 namespace mql4grec::embed {
-
-/// The operation that pictures require of a backend.
-template <class B, class T>
-concept PatchOps = Backend<B> && requires(B& b, in_matrix<B, T> images, out_matrix<B, T> patches) {
-  extract_patches<T>(b, patch_grid{}, images, patches);
-};
 
 /// Views into a flat buffer with the layout of layout_of(clip_vision_config).
 template <class T, MemorySpace S>
@@ -73,9 +67,6 @@ template <class T, MemorySpace S>
 /// The vision part of a CLIP on a backend. Features of a picture: transformers' image_embeds, not normalized.
 template <Backend B, class T>
 class clip_vision : public encoder_model<B, T, clip_vision_config, clip_vision_weights> {
-  static_assert(PatchOps<B, T>,
-                "this backend has no extract_patches for this scalar; add it in backend/<name>/patches");
-
  public:
   /// What encode() reads.
   using input = image_batch;
@@ -145,7 +136,7 @@ class clip_vision : public encoder_model<B, T, clip_vision_config, clip_vision_w
     };
     auto const pixels = device_copy<T, B>(worker, batch.pixels.size(), write).view_all();
     auto const patches = take<T>(worker, x.rows(), grid.columns());
-    extract_patches<T>(worker, grid, {pixels.data, batch.size(), grid.pixels()}, patches);
+    nn::patches<T>(worker, grid, {pixels.data, batch.size(), grid.pixels()}, patches);
     nn::linear<T>(worker, patches, this->weights().patches, x);
   }
 

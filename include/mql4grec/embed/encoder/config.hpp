@@ -5,6 +5,7 @@
 
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/scalar.hpp"
+#include "mql4grec/nn/rotary.hpp"
 
 namespace mql4grec::embed {
 
@@ -22,38 +23,23 @@ struct bert_config {
   bool operator==(bert_config const&) const = default;
 };
 
-/// How rotary frequencies are changed for texts longer than those of the training.
-struct rotary_scaling {
-  /// The variant: none; all frequencies divided by the factor; or low frequencies only, as Llama 3.1.
-  enum class variant { none, linear, llama3 };
-
-  variant kind = variant::none;      ///< rope_type
-  double factor = 1;                 ///< factor
-  double low_frequency_factor = 1;   ///< low_freq_factor, of llama3
-  double high_frequency_factor = 4;  ///< high_freq_factor, of llama3
-  double original_positions = 8192;  ///< original_max_position_embeddings, of llama3
-
-  bool operator==(rotary_scaling const&) const = default;
-};
-
 /// The sizes of a LLaMA (Touvron et al. 2023), with grouped queries (Ainslie et al. 2023).
 struct llama_config {
-  index_t vocabulary = 32000;           ///< vocab_size
-  index_t width = 4096;                 ///< hidden_size
-  index_t layers = 32;                  ///< num_hidden_layers
-  index_t heads = 32;                   ///< num_attention_heads
-  index_t key_heads = 32;               ///< num_key_value_heads
-  index_t head_width = 128;             ///< head_dim
-  index_t inner_width = 11008;          ///< intermediate_size
-  index_t positions = 2048;             ///< max_position_embeddings: the most tokens of a text
-  double epsilon = 1e-6;                ///< rms_norm_eps
-  double rotary_base = 10000;           ///< rope_theta
-  rotary_scaling scaling = {};          ///< rope_scaling
-  std::vector<double> rotary_divisors;  ///< (head_width / 2) of the frequencies; empty: 1. GGUF's rope_freqs
-  bool attention_bias = false;          ///< attention_bias: q, k, v and o have one
-  bool feed_forward_bias = false;       ///< mlp_bias
+  index_t vocabulary = 32000;                  ///< vocab_size
+  index_t width = 4096;                        ///< hidden_size
+  index_t layers = 32;                         ///< num_hidden_layers
+  index_t heads = 32;                          ///< num_attention_heads
+  index_t key_heads = 32;                      ///< num_key_value_heads
+  index_t inner_width = 11008;                 ///< intermediate_size
+  index_t positions = 2048;                    ///< max_position_embeddings: the most tokens of a text
+  double epsilon = 1e-6;                       ///< rms_norm_eps
+  nn::rotary_options rotary = {.width = 128};  ///< head_dim, rope_theta and rope_scaling
+  std::vector<float> rotary_divisors;          ///< (head width / 2) of the frequencies; empty: 1. GGUF's rope_freqs
+  bool attention_bias = false;                 ///< attention_bias: q, k, v and o have one
+  bool feed_forward_bias = false;              ///< mlp_bias
 
-  bool operator==(llama_config const&) const = default;
+  /// The columns of a head.
+  index_t head_width() const { return rotary.width; }
 };
 
 /// The activation of a CLIP.
@@ -112,24 +98,17 @@ inline void validate(llama_config const& c) {
   detail::expect_size(c.key_heads, "num_key_value_heads");
   expects(c.heads % c.key_heads == 0, "num_attention_heads is ", c.heads,
           ", expected a multiple of num_key_value_heads ", c.key_heads);
-  detail::expect_size(c.head_width, "head_dim");
-  expects(c.head_width % 2 == 0, "head_dim is ", c.head_width, ", expected an even number");
-  expects(c.heads * c.head_width <= (index_t{1} << 24), "num_attention_heads · head_dim is ", c.heads, " · ",
-          c.head_width, ", expected at most 2^24");
+  detail::expect_size(c.head_width(), "head_dim");
+  expects(c.head_width() % 2 == 0, "head_dim is ", c.head_width(), ", expected an even number");
+  expects(c.heads * c.head_width() <= (index_t{1} << 24), "num_attention_heads · head_dim is ", c.heads, " · ",
+          c.head_width(), ", expected at most 2^24");
   detail::expect_size(c.inner_width, "intermediate_size");
   detail::expect_size(c.positions, "max_position_embeddings");
   detail::expect_epsilon(c.epsilon);
-  expects(c.rotary_base > 0 && std::isfinite(c.rotary_base), "rope_theta is ", c.rotary_base, ", expected more than 0");
-  auto const& s = c.scaling;
-  expects(s.factor >= 1 && std::isfinite(s.factor), "rope_scaling: factor is ", s.factor, ", expected at least 1");
-  if (s.kind == rotary_scaling::variant::llama3)
-    expects(s.low_frequency_factor > 0 && s.high_frequency_factor > s.low_frequency_factor && s.original_positions >= 1,
-            "rope_scaling: low_freq_factor, high_freq_factor and original_max_position_embeddings are ",
-            s.low_frequency_factor, ", ", s.high_frequency_factor, " and ", s.original_positions,
-            ", expected 0 < low < high and at least 1 position");
-  expects(c.rotary_divisors.empty() || std::ssize(c.rotary_divisors) == c.head_width / 2,
-          "rotary divisors: ", c.rotary_divisors.size(), ", expected ", c.head_width / 2);
-  for (double const divisor : c.rotary_divisors)
+  (void)nn::rotary_frequencies(c.rotary);  // throws for options without meaning
+  expects(c.rotary_divisors.empty() || std::ssize(c.rotary_divisors) == c.head_width() / 2,
+          "rotary divisors: ", c.rotary_divisors.size(), ", expected ", c.head_width() / 2);
+  for (float const divisor : c.rotary_divisors)
     expects(divisor > 0 && std::isfinite(divisor), "a rotary divisor is ", divisor, ", expected more than 0");
 }
 

@@ -89,20 +89,18 @@ Config validated(Config const& c, std::filesystem::path const& path) {
   return c;
 }
 
-MQL4GREC_DEFINITION rotary_scaling read_rotary_scaling(json const& object, std::filesystem::path const& path) {
+MQL4GREC_DEFINITION decltype(nn::rotary_options::scaling) read_rotary_scaling(json const& object,
+                                                                              std::filesystem::path const& path) {
   encoder_json const file(object, path);
-  rotary_scaling s;
   auto const kind = file.one_of(file.has("rope_type") ? "rope_type" : "type", {"default", "linear", "llama3"});
-  if (kind == "default") return s;
-  s.kind = kind == "linear" ? rotary_scaling::variant::linear : rotary_scaling::variant::llama3;
+  if (kind == "default") return {};
   file.at("factor");
-  s.factor = file.number("factor", 1);
-  if (s.kind == rotary_scaling::variant::linear) return s;
+  if (kind == "linear") return nn::linear_rotary_scaling{.factor = file.number("factor", 1)};
   for (char const* key : {"low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}) file.at(key);
-  s.low_frequency_factor = file.number("low_freq_factor", 1);
-  s.high_frequency_factor = file.number("high_freq_factor", 4);
-  s.original_positions = file.number("original_max_position_embeddings", 8192);
-  return s;
+  return nn::llama3_rotary_scaling{.factor = file.number("factor", 8),
+                                   .low_freq_factor = file.number("low_freq_factor", 1),
+                                   .high_freq_factor = file.number("high_freq_factor", 4),
+                                   .original_positions = file.integer("original_max_position_embeddings", 8192)};
 }
 
 }  // namespace detail
@@ -141,12 +139,12 @@ MQL4GREC_DEFINITION llama_config llama_from_config_json(json const& object, std:
   c.key_heads = file.integer("num_key_value_heads", c.heads);
   expects_file(file.has("head_dim") || c.width % c.heads == 0, path, "hidden_size is ", c.width,
                ", expected a multiple of num_attention_heads ", c.heads);
-  c.head_width = file.integer("head_dim", c.width / c.heads);
+  c.rotary.width = file.integer("head_dim", c.width / c.heads);
   c.inner_width = file.integer("intermediate_size", c.inner_width);
   c.positions = file.integer("max_position_embeddings", c.positions);
   c.epsilon = file.number("rms_norm_eps", c.epsilon);
-  c.rotary_base = file.number("rope_theta", c.rotary_base);
-  if (file.has("rope_scaling")) c.scaling = detail::read_rotary_scaling(file.at("rope_scaling"), path);
+  c.rotary.base = file.number("rope_theta", c.rotary.base);
+  if (file.has("rope_scaling")) c.rotary.scaling = detail::read_rotary_scaling(file.at("rope_scaling"), path);
   c.attention_bias = file.flag("attention_bias", false);
   c.feed_forward_bias = file.flag("mlp_bias", false);
   return detail::validated(c, path);
@@ -190,15 +188,15 @@ MQL4GREC_DEFINITION llama_config llama_from_gguf(gguf const& file) {
   c.key_heads = file.value_or<index_t>("llama.attention.head_count_kv", c.heads);
   expects_file(c.heads >= 1 && c.width % c.heads == 0, path, "key 'llama.embedding_length': found ", c.width,
                ", expected a multiple of llama.attention.head_count ", c.heads);
-  c.head_width = file.value_or<index_t>("llama.attention.key_length", c.width / c.heads);
+  c.rotary.width = file.value_or<index_t>("llama.attention.key_length", c.width / c.heads);
   c.inner_width = integer("feed_forward_length");
   c.positions = integer("context_length");
   c.epsilon = file.value<double>("llama.attention.layer_norm_rms_epsilon");
-  c.rotary_base = file.value_or<double>("llama.rope.freq_base", 10000);
+  c.rotary.base = file.value_or<double>("llama.rope.freq_base", 10000);
   auto const must_be_head_width = [&](char const* key) {
-    auto const found = file.value_or<index_t>(key, c.head_width);
-    expects_file(found == c.head_width, path, "key '", key, "': found ", found, ", expected the heads' width ",
-                 c.head_width);
+    auto const found = file.value_or<index_t>(key, c.head_width());
+    expects_file(found == c.head_width(), path, "key '", key, "': found ", found, ", expected the heads' width ",
+                 c.head_width());
   };
   must_be_head_width("llama.rope.dimension_count");
   must_be_head_width("llama.attention.value_length");
@@ -208,14 +206,13 @@ MQL4GREC_DEFINITION llama_config llama_from_gguf(gguf const& file) {
   expects_file(scaling == "none" || scaling == "linear", path, "key 'llama.rope.scaling.type': found \"",
                core::detail::printable(scaling), "\", expected \"none\" or \"linear\"; anything else isn't supported");
   if (scaling == "linear")
-    c.scaling = {.kind = rotary_scaling::variant::linear, .factor = file.value<double>("llama.rope.scaling.factor")};
+    c.rotary.scaling = nn::linear_rotary_scaling{.factor = file.value<double>("llama.rope.scaling.factor")};
   c.attention_bias = file.contains("blk.0.attn_q.bias");
   c.feed_forward_bias = file.contains("blk.0.ffn_up.bias");
   detail::validated(c, path);
   if (file.contains("rope_freqs.weight")) {
-    std::vector<float> divisors(to_size(c.head_width / 2));
-    file.read("rope_freqs.weight", {c.head_width / 2}, view_of(std::span(divisors)));
-    c.rotary_divisors.assign(divisors.begin(), divisors.end());
+    c.rotary_divisors.resize(to_size(c.head_width() / 2));
+    file.read("rope_freqs.weight", {c.head_width() / 2}, view_of(std::span(c.rotary_divisors)));
   }
   return detail::validated(c, path);
 }

@@ -2,7 +2,7 @@
 // LLaMA (Touvron et al. 2023), for inference: rotary positions, grouped queries, SwiGLU, RMSNorm before each sublayer,
 // causal. Parameters have the names of transformers' LlamaModel, and q and k its half-rotation layout.
 #include "mql4grec/embed/encoder/config.hpp"
-#include "mql4grec/embed/encoder/rotary_frequencies.hpp"
+#include "mql4grec/embed/encoder/rotary_table.hpp"
 #include "mql4grec/embed/encoder/transformer.hpp"
 
 namespace mql4grec::embed {
@@ -19,7 +19,7 @@ namespace detail {
 inline layer_names llama_layer(llama_config const& c, index_t l) {
   std::string const layer = "layers." + std::to_string(l) + ".", attention = layer + "self_attn.",
                     feed_forward = layer + "mlp.";
-  index_t const shared = c.key_heads * c.head_width, inner = c.heads * c.head_width;
+  index_t const shared = c.key_heads * c.head_width(), inner = c.heads * c.head_width();
   auto const has = [](bool present) { return present ? bias::present : bias::absent; };
   return {.qkv = {{attention + "q_proj", inner}, {attention + "k_proj", shared}, {attention + "v_proj", shared}},
           .expand = {{feed_forward + "gate_proj", c.inner_width}, {feed_forward + "up_proj", c.inner_width}},
@@ -74,13 +74,11 @@ class llama : public encoder_model<B, T, llama_config, llama_weights> {
 
   /// Writes the features (texts, d); zeros for a text without tokens. Throws error as hidden_states().
   void encode(B& worker, token_batch const& batch, out_matrix<B, T> out) const {
-    static_assert(MeanPoolOps<B, T>,
-                  "this backend has no mean_pool for this scalar; add it in backend/<name>/mean_pool");
     scratch_scope<B> const scope(worker.scratch());
     auto const sequences = take_batch(worker, batch);
     auto const hidden = take<T>(worker, sequences.rows, features());
     run(worker, batch, sequences, hidden);
-    mean_pool<T>(worker, hidden, sequences.offsets, out);
+    nn::mean_of_sequences<T>(worker, hidden, sequences.offsets, out);
   }
 
  private:
@@ -103,7 +101,7 @@ class llama : public encoder_model<B, T, llama_config, llama_weights> {
         .order = norm_order::before,
         .heads = c.heads,
         .key_heads = c.key_heads,
-        .head_width = c.head_width};
+        .head_width = c.head_width()};
     auto const x = take<T>(worker, sequences.rows, c.width);
     auto const tokens = device_copy(worker, view_of(std::span(batch.tokens))).view_all();
     nn::embedding<T>(worker, w.tokens, tokens, x);

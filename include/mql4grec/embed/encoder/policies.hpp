@@ -1,34 +1,14 @@
 #pragma once
 // The policies of a transformer encoder: norm, activation, positions, mask, and where the norms stand. Each is a value
 // with the numbers that it needs; the memory of a pass is the worker's scratch.
-#include <cmath>
-
-#include "mql4grec/backend/contract/layer_norm.hpp"
-#include "mql4grec/backend/contract/rotary.hpp"
-#include "mql4grec/backend/contract/transfer.hpp"
+#include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/embed/encoder/layers.hpp"
+#include "mql4grec/nn/activation.hpp"
+#include "mql4grec/nn/layer_norm.hpp"
 #include "mql4grec/nn/rms_norm.hpp"
+#include "mql4grec/nn/rotary.hpp"
 
 namespace mql4grec::embed {
-
-/// The operations that LayerNorm requires of a backend.
-template <class B, class T>
-concept LayerNormOps = Backend<B> && requires(B& b, in_matrix<B, T> x, in_vector<B, T> v, out_matrix<B, T> y) {
-  layer_norm_forward<T>(b, {x, v, v}, 1e-5, y);
-};
-/// The operations that the encoders' activations require of a backend.
-template <class B, class T>
-concept EncoderActivationOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y) {
-  gelu_forward<T>(b, y);
-  quick_gelu_forward<T>(b, y);
-  swiglu_forward<T>(b, x, y);
-};
-/// The operation that rotary positions require of a backend.
-template <class B, class T>
-concept RotaryOps = Backend<B> &&
-    requires(B& b, in_matrix<B, T> x, in_vector<B, index_t> positions, out_matrix<B, T> y) {
-  rotary_forward<T>(b, {x, x}, positions, y);
-};
 
 /// y (rows, d) = (x − mean) / √(variance + ε) ∘ gain + bias.
 struct layer_norm {
@@ -38,9 +18,7 @@ struct layer_norm {
   template <class T, class B>
   void apply(B& b, in_matrix<B, T> x, norm_weights<T const, typename B::memory_space> const& w,
              out_matrix<B, T> y) const {
-    static_assert(LayerNormOps<B, T>,
-                  "this backend has no layer_norm_forward for this scalar; add it in backend/<name>/layer_norm");
-    layer_norm_forward<T>(b, {x, w.gain, w.bias}, epsilon, y);
+    nn::layer_norm<T>(b, {x, w.gain, w.bias}, epsilon, y);
   }
 };
 
@@ -59,45 +37,34 @@ struct rms_norm {
 
 /// x · Φ(x), by the error function.
 struct gelu {
-  static constexpr index_t branches = 1;  ///< matrices before the activation
-
   /// Returns the activated (rows, ff), in place.
   template <class T, class B>
   in_matrix<B, T> apply(B& b, out_matrix<B, T> expanded) const {
-    static_assert(EncoderActivationOps<B, T>,
-                  "this backend has no gelu_forward for this scalar; add it in backend/<name>/activation");
-    gelu_forward<T>(b, expanded);
+    nn::gelu<T>(b, expanded);
     return expanded;
   }
 };
 
 /// x · σ(1.702 x), or GELU for CLIPs that were trained with it.
 struct quick_gelu {
-  static constexpr index_t branches = 1;  ///< matrices before the activation
-  bool exact = false;                     ///< GELU instead
+  bool exact = false;  ///< GELU instead
 
   /// Returns the activated (rows, ff), in place.
   template <class T, class B>
   in_matrix<B, T> apply(B& b, out_matrix<B, T> expanded) const {
     if (exact) return gelu{}.apply<T>(b, expanded);
-    static_assert(EncoderActivationOps<B, T>,
-                  "this backend has no quick_gelu_forward for this scalar; add it in backend/<name>/activation");
-    quick_gelu_forward<T>(b, expanded);
+    nn::quick_gelu<T>(b, expanded);
     return expanded;
   }
 };
 
 /// silu(gate) ∘ linear.
 struct swiglu {
-  static constexpr index_t branches = 2;  ///< matrices before the activation
-
   /// Returns (rows, ff) of the gates and linear values (rows, 2·ff), in the scratch.
   template <class T, class B>
   in_matrix<B, T> apply(B& b, out_matrix<B, T> expanded) const {
-    static_assert(EncoderActivationOps<B, T>,
-                  "this backend has no swiglu_forward for this scalar; add it in backend/<name>/activation");
     auto const hidden = take<T>(b, expanded.rows(), expanded.columns() / 2);
-    swiglu_forward<T>(b, expanded, hidden);
+    nn::swiglu<T>(b, expanded, hidden);
     return hidden;
   }
 };
@@ -119,9 +86,7 @@ struct rotary {
   /// Rotates the heads of x (rows, heads·head width), in place.
   template <class U>
   void apply(B& b, out_matrix<B, U> x) const {
-    static_assert(RotaryOps<B, T>,
-                  "this backend has no rotary_forward for this scalar; add it in backend/<name>/rotary");
-    rotary_forward<T>(b, table, positions, x);
+    nn::rotary<T>(b, table, positions, x);
   }
 };
 

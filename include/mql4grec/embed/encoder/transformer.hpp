@@ -6,19 +6,14 @@
 #include <span>
 #include <vector>
 
+#include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/embed/encoder/item_encoder.hpp"
 #include "mql4grec/embed/encoder/policies.hpp"
 #include "mql4grec/nn/attention.hpp"
 #include "mql4grec/nn/embedding.hpp"
+#include "mql4grec/nn/mean_pool.hpp"
 
 namespace mql4grec::embed {
-
-/// The operation that text features require of a backend.
-template <class B, class T>
-concept MeanPoolOps = Backend<B> &&
-    requires(B& b, in_matrix<B, T> x, in_vector<B, index_t> offsets, out_matrix<B, T> y) {
-  mean_pool<T>(b, x, offsets, y);
-};
 
 namespace detail {
 
