@@ -1,6 +1,7 @@
 // The library mql4grec::compiled: what services ask for, and what isn't a template, compiled once.
 #define MQL4GREC_DEFINITION
 #include "mql4grec/core/detail/half.inl.hpp"
+#include "mql4grec/core/gguf.inl.hpp"
 #include "mql4grec/quantize/collisions/sequence_key.inl.hpp"
 #include "mql4grec/rank/fusion.inl.hpp"
 #include "mql4grec/recommender.hpp"
@@ -14,6 +15,8 @@
 #include "mql4grec/core/json.inl.hpp"
 #include "mql4grec/core/safetensors.inl.hpp"
 #include "mql4grec/core/sharded_safetensors.inl.hpp"
+#include "mql4grec/embed/encoder/checkpoint.inl.hpp"
+#include "mql4grec/embed/encoder/config_json.inl.hpp"
 #include "mql4grec/language/detail/parse.inl.hpp"
 #include "mql4grec/language/index_shape.inl.hpp"
 #include "mql4grec/language/read_token_table.inl.hpp"

@@ -53,10 +53,10 @@ TEST_CASE("encoder checkpoint: an unchanged copy is read") {
 }
 
 TEST_CASE("encoder checkpoint: another architecture or variant is refused in one line") {
-  CHECK(refusal("bert", {}, read_llama) ==
+  CHECK(refusal("bert", json::object(), read_llama) ==
         "config.json: key 'model_type': found \"bert\", expected \"llama\"; anything else isn't supported");
   CHECK(
-      refusal("llama", {}, read_clip) ==
+      refusal("llama", json::object(), read_clip) ==
       "config.json: key 'model_type': found \"llama\", expected \"clip\" or \"clip_vision_model\"; anything else isn't "
       "supported");
   CHECK(
