@@ -95,7 +95,9 @@ MQL4GREC_DEFINITION std::size_t match_llama3(scanner const& text, std::size_t i,
   auto const folded = [](char32_t c) { return c == 0x17F ? U's' : c >= 'A' && c <= 'Z' ? c + 32 : c; };
   if (auto const end = text.contraction(i, folded); end > i) return end;
   if (auto const end = match_led_word(text, i); end > i) return end;
-  if (text.is(i, char_class::number)) return std::min(text.run(i, char_class::number), i + digits);
+  std::size_t number = i;
+  while (number < i + digits && text.is(number, char_class::number)) ++number;
+  if (number > i) return number;
   if (auto const end = text.spaced_run(i, char_class::other); end > i) return text.run(end, char_class::newline);
   if (auto const end = match_line_breaks(text, i); end > i) return end;
   return text.white(i);
