@@ -21,6 +21,8 @@ install(FILES
   cmake/FindCBLAS.cmake
   cmake/FindCCCL.cmake
   cmake/FindoneDNN.cmake
+  cmake/Findsentencepiece.cmake
+  cmake/Findutf8proc.cmake
   cmake/gpu.cmake
   DESTINATION "${_destination}")
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
