@@ -17,6 +17,18 @@
 #include "mql4grec/core/sharded_safetensors.inl.hpp"
 #include "mql4grec/embed/encoder/checkpoint.inl.hpp"
 #include "mql4grec/embed/encoder/config_json.inl.hpp"
+#if MQL4GREC_HAS_UTF8PROC
+#include "mql4grec/embed/tokenizer/byte_level_bpe.inl.hpp"
+#include "mql4grec/embed/tokenizer/detail/unicode.inl.hpp"
+#include "mql4grec/embed/tokenizer/pre_tokenizer.inl.hpp"
+#include "mql4grec/embed/tokenizer/read_tokenizer.inl.hpp"
+#include "mql4grec/embed/tokenizer/tokenizer_json.inl.hpp"
+#include "mql4grec/embed/tokenizer/wordpiece.inl.hpp"
+#if MQL4GREC_HAS_SENTENCEPIECE
+#include "mql4grec/embed/tokenizer/detail/sentencepiece_model.inl.hpp"
+#include "mql4grec/embed/tokenizer/sentencepiece.inl.hpp"
+#endif
+#endif
 #include "mql4grec/language/detail/parse.inl.hpp"
 #include "mql4grec/language/index_shape.inl.hpp"
 #include "mql4grec/language/read_token_table.inl.hpp"
