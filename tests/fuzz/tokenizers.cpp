@@ -1,9 +1,13 @@
 // libFuzzer target: tokenizer files and texts from outside. The first byte chooses; the rest is a file or a text.
 //   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/tokenizers.cpp -lutf8proc
 //   -lsentencepiece MQL4GREC_TEST_GOLDEN_DIR=tests/golden ./a.out -runs=1000000 -max_len=4096
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>

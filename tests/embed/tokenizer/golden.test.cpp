@@ -1,7 +1,9 @@
 // Ids equal those of Hugging Face's tokenizers and of SentencePiece; tests/golden/make_golden_tokenizers.py made them.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <string_view>

@@ -71,11 +71,11 @@ static_assert(Tokenizer<byte_level_bpe>);
 
 /// The vocabulary of a GGUF file whose `tokenizer.ggml.model` is `gpt2`.
 struct gguf_bpe_vocabulary {
-  std::vector<std::string> tokens;  ///< `tokenizer.ggml.tokens`
-  std::vector<std::string> merges;  ///< `tokenizer.ggml.merges`, two tokens with a space between
-  std::string pre;                  ///< `tokenizer.ggml.pre`
-  std::optional<std::int32_t> bos;  ///< `tokenizer.ggml.bos_token_id`, set when `add_bos_token` is true
-  std::optional<std::int32_t> eos;  ///< `tokenizer.ggml.eos_token_id`, set when `add_eos_token` is true
+  std::vector<std::string> tokens = {};  ///< `tokenizer.ggml.tokens`
+  std::vector<std::string> merges = {};  ///< `tokenizer.ggml.merges`, two tokens with a space between
+  std::string pre = {};                  ///< `tokenizer.ggml.pre`
+  std::optional<std::int32_t> bos = {};  ///< `tokenizer.ggml.bos_token_id`, set when `add_bos_token` is true
+  std::optional<std::int32_t> eos = {};  ///< `tokenizer.ggml.eos_token_id`, set when `add_eos_token` is true
 };
 
 /// A tokenizer from the vocabulary of a GGUF file. Throws error naming the token or merge that is wrong.

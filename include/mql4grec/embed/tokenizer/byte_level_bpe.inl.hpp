@@ -39,7 +39,7 @@ MQL4GREC_DEFINITION std::pair<std::string, std::string> split_merge(std::string_
   auto const space = merge.find(' ');
   bool const two = space != std::string_view::npos && space > 0 && space + 1 < merge.size() &&
                    merge.find(' ', space + 1) == std::string_view::npos;
-  expects(two, "merge '", printable(std::string(merge)), "': expected two tokens with a space between");
+  expects(two, "merge '", core::detail::printable(std::string(merge)), "': expected two tokens with a space between");
   return {std::string(merge.substr(0, space)), std::string(merge.substr(space + 1))};
 }
 
@@ -69,13 +69,13 @@ struct byte_level_bpe::scratch {
 MQL4GREC_DEFINITION byte_level_bpe::byte_level_bpe(bpe_model model) {
   auto const id_of = [&](std::string const& token, std::string_view what) {
     auto const found = model.vocab.find(token);
-    expects(found != model.vocab.end(), what, " '", printable(token), "' has no token in the vocabulary");
+    expects(found != model.vocab.end(), what, " '", core::detail::printable(token), "' has no token in the vocabulary");
     return found->second;
   };
   expects(model.merges.size() < std::numeric_limits<std::uint32_t>::max(), "there are ", model.merges.size(),
           " merges");
   for (auto const& [token, id] : model.vocab) {
-    expects(id >= 0, "token '", printable(token), "' has the id ", id);
+    expects(id >= 0, "token '", core::detail::printable(token), "' has the id ", id);
     vocab_size_ = std::max<index_t>(vocab_size_, index_t{id} + 1);
   }
   for (auto const* ids : {&model.frame.prefix, &model.frame.suffix})
@@ -181,7 +181,7 @@ MQL4GREC_DEFINITION byte_level_bpe make_byte_level_bpe(gguf_bpe_vocabulary const
   }
   for (auto const& merge : vocabulary.merges) model.merges.push_back(detail::split_merge(merge));
   auto const rule = pre_tokenizer_of_gguf(vocabulary.pre);
-  expects(rule.has_value(), "tokenizer.ggml.pre is '", printable(vocabulary.pre),
+  expects(rule.has_value(), "tokenizer.ggml.pre is '", core::detail::printable(vocabulary.pre),
           "', expected gpt-2, smollm, llama-bpe or qwen2");
   model.rule = *rule;
   model.normalizer = *rule == pre_tokenizer::qwen2 ? bpe_normalizer::nfc : bpe_normalizer::none;

@@ -21,13 +21,13 @@ struct sentencepiece_options {
 
 /// The vocabulary of a GGUF file whose `tokenizer.ggml.model` is `llama`.
 struct gguf_sentencepiece_vocabulary {
-  std::vector<std::string> tokens;  ///< `tokenizer.ggml.tokens`
-  std::vector<float> scores;        ///< `tokenizer.ggml.scores`
-  std::vector<std::int32_t> types;  ///< `tokenizer.ggml.token_type`
-  std::int32_t bos = 1;             ///< `tokenizer.ggml.bos_token_id`
-  std::int32_t eos = 2;             ///< `tokenizer.ggml.eos_token_id`
-  bool space_prefix = true;         ///< `tokenizer.ggml.add_space_prefix`
-  sentencepiece_options options;    ///< `tokenizer.ggml.add_bos_token`, `add_eos_token`
+  std::vector<std::string> tokens = {};  ///< `tokenizer.ggml.tokens`
+  std::vector<float> scores = {};        ///< `tokenizer.ggml.scores`
+  std::vector<std::int32_t> types = {};  ///< `tokenizer.ggml.token_type`
+  std::int32_t bos = 1;                  ///< `tokenizer.ggml.bos_token_id`
+  std::int32_t eos = 2;                  ///< `tokenizer.ggml.eos_token_id`
+  bool space_prefix = true;              ///< `tokenizer.ggml.add_space_prefix`
+  sentencepiece_options options = {};    ///< `tokenizer.ggml.add_bos_token`, `add_eos_token`
 };
 
 /// The SentencePiece tokenizer. Copies share the model.

@@ -27,7 +27,7 @@ MQL4GREC_DEFINITION sentencepiece::sentencepiece(std::string_view model, std::fi
   detail::check_sentencepiece_model(model, path);
   auto loaded = std::make_shared<library>();
   auto const status = loaded->processor.LoadFromSerializedProto(model);
-  expects_file(status.ok(), path, "not a usable SentencePiece model: ", detail::printable(status.ToString()));
+  expects_file(status.ok(), path, "not a usable SentencePiece model: ", core::detail::printable(status.ToString()));
   auto const add = [](bool wanted, int id, std::vector<std::int32_t>& to) {
     if (wanted && id >= 0) to.push_back(id);
   };
@@ -42,7 +42,7 @@ MQL4GREC_DEFINITION std::vector<std::int32_t> sentencepiece::encode(std::string_
   if (!detail::is_utf8(text)) text = mended = detail::encode_utf8(detail::decode_utf8(text));
   std::vector<int> ids;
   auto const status = library_->processor.Encode(text, &ids);
-  expects(status.ok(), "SentencePiece: ", detail::printable(status.ToString()));
+  expects(status.ok(), "SentencePiece: ", core::detail::printable(status.ToString()));
   return detail::framed({ids.begin(), ids.end()}, frame_, options);
 }
 

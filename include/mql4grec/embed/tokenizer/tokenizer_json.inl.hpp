@@ -24,7 +24,7 @@ class tokenizer_json_reader {
     auto const& model = part(file_, "model");
     auto const kind = type_of(model, "model");
     if (kind == "WordPiece") return read_wordpiece(model);
-    expects_file(kind == "BPE", path_, "model: type '", printable(kind), "', expected WordPiece or BPE");
+    expects_file(kind == "BPE", path_, "model: type '", core::detail::printable(kind), "', expected WordPiece or BPE");
     return read_bpe(model);
   }
 
@@ -62,8 +62,8 @@ class tokenizer_json_reader {
     expects_file(file_.at("added_tokens").is_array(), path_, "key 'added_tokens': expected a list");
     for (auto const& token : file_.at("added_tokens")) {
       auto const text = member<std::string>(token, "content", path_);
-      id_of(token.contains("id") ? token.at("id") : json(), "added token '" + printable(text) + "'");
-      expects_file(member_or(token, "special", false, path_), path_, "added token '", printable(text),
+      id_of(token.contains("id") ? token.at("id") : json(), "added token '" + core::detail::printable(text) + "'");
+      expects_file(member_or(token, "special", false, path_), path_, "added token '", core::detail::printable(text),
                    "' isn't special: such tokens aren't supported");
     }
   }
@@ -72,8 +72,8 @@ class tokenizer_json_reader {
     token_map vocab;
     std::unordered_set<std::int32_t> ids;
     for (auto const& [token, value] : part(model, "vocab").items()) {
-      auto const id = id_of(value, "token '" + printable(token) + "'");
-      expects_file(ids.insert(id).second, path_, "token '", printable(token), "': id ", id,
+      auto const id = id_of(value, "token '" + core::detail::printable(token) + "'");
+      expects_file(ids.insert(id).second, path_, "token '", core::detail::printable(token), "': id ", id,
                    " is that of another token");
       vocab.emplace(token, id);
     }
@@ -98,7 +98,8 @@ class tokenizer_json_reader {
       frame.prefix.push_back(paired_id(processor, "cls"));
       frame.suffix.push_back(paired_id(processor, "sep"));
     } else {
-      expects_file(kind == "ByteLevel", path_, "post_processor: type '", printable(kind), "' isn't supported");
+      expects_file(kind == "ByteLevel", path_, "post_processor: type '", core::detail::printable(kind),
+                   "' isn't supported");
     }
   }
   /// The id of `["[SEP]", 102]`.
@@ -121,9 +122,10 @@ class tokenizer_json_reader {
       auto const& known = part(processor, "special_tokens");
       expects_file(known.contains(name) && known.at(name).is_object() && known.at(name).contains("ids") &&
                        known.at(name).at("ids").is_array(),
-                   path_, "special token '", printable(name), "': expected a list of ids");
+                   path_, "special token '", core::detail::printable(name), "': expected a list of ids");
       for (auto const& id : known.at(name).at("ids"))
-        (after ? frame.suffix : frame.prefix).push_back(id_of(id, "special token '" + printable(name) + "'"));
+        (after ? frame.suffix : frame.prefix)
+            .push_back(id_of(id, "special token '" + core::detail::printable(name) + "'"));
     }
     expects_file(after, path_, "key 'single': the text is missing");
   }
@@ -135,7 +137,7 @@ class tokenizer_json_reader {
       options.clean = options.space_cjk = options.lower_case = false;
     } else {
       auto const kind = type_of(normalizer, "normalizer");
-      expects_file(kind == "BertNormalizer", path_, "normalizer: type '", printable(kind),
+      expects_file(kind == "BertNormalizer", path_, "normalizer: type '", core::detail::printable(kind),
                    "', expected BertNormalizer");
       options.clean = member_or(normalizer, "clean_text", true, path_);
       options.space_cjk = member_or(normalizer, "handle_chinese_chars", true, path_);
@@ -144,14 +146,14 @@ class tokenizer_json_reader {
         options.strip_accents = member<bool>(normalizer, "strip_accents", path_);
     }
     auto const pre = type_of(optional_part("pre_tokenizer"), "pre_tokenizer");
-    expects_file(pre == "BertPreTokenizer", path_, "pre_tokenizer: type '", printable(pre),
+    expects_file(pre == "BertPreTokenizer", path_, "pre_tokenizer: type '", core::detail::printable(pre),
                  "', expected BertPreTokenizer");
     options.continuation = member_or<std::string>(model, "continuing_subword_prefix", "##", path_);
     options.unknown = member_or<std::string>(model, "unk_token", "[UNK]", path_);
     if (model.contains("max_input_chars_per_word"))
       options.max_word = id_of(model.at("max_input_chars_per_word"), "key 'max_input_chars_per_word'");
     auto vocab = read_vocab(model);
-    expects_file(vocab.contains(options.unknown), path_, "token '", printable(options.unknown),
+    expects_file(vocab.contains(options.unknown), path_, "token '", core::detail::printable(options.unknown),
                  "', the unknown token, isn't in the vocabulary");
     token_frame frame;
     read_frame(optional_part("post_processor"), frame);
@@ -190,7 +192,8 @@ class tokenizer_json_reader {
         "pretokenizers: expected a Split that isolates");
     auto const regex = member<std::string>(part(first, "pattern"), "Regex", path_);
     auto const rule = pre_tokenizer_of_regex(regex);
-    expects_file(rule.has_value(), path_, "pretokenizers: no scanner for the pattern '", printable(regex), "'");
+    expects_file(rule.has_value(), path_, "pretokenizers: no scanner for the pattern '", core::detail::printable(regex),
+                 "'");
     bpe.rule = *rule;
   }
 
@@ -214,7 +217,8 @@ class tokenizer_json_reader {
     auto const normalizer = optional_part("normalizer");
     if (!normalizer.is_null()) {
       auto const kind = type_of(normalizer, "normalizer");
-      expects_file(kind == "NFC", path_, "normalizer: type '", printable(kind), "', expected NFC or none");
+      expects_file(kind == "NFC", path_, "normalizer: type '", core::detail::printable(kind),
+                   "', expected NFC or none");
       bpe.normalizer = bpe_normalizer::nfc;
     }
     read_pre_tokenizer(bpe);
@@ -223,7 +227,7 @@ class tokenizer_json_reader {
     bpe.fuse_unknown = member_or(model, "fuse_unk", false, path_);
     if (auto const unknown = member_or<std::string>(model, "unk_token", "", path_); !unknown.empty()) {
       auto const found = bpe.vocab.find(unknown);
-      expects_file(found != bpe.vocab.end(), path_, "token '", printable(unknown),
+      expects_file(found != bpe.vocab.end(), path_, "token '", core::detail::printable(unknown),
                    "', the unknown token, isn't in the vocabulary");
       bpe.unknown = found->second;
     }

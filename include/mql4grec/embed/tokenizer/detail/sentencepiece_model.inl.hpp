@@ -18,7 +18,7 @@ class message_reader {
     std::uint64_t number = 0;
     int wire = 0;
     std::uint64_t value = 0;
-    std::string_view bytes;
+    std::string_view bytes{};
   };
 
   message_reader(std::string_view bytes, std::filesystem::path const& path) : rest_(bytes), path_(path) {}
