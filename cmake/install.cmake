@@ -20,6 +20,7 @@ install(FILES
   "${PROJECT_BINARY_DIR}/mql4grecConfigVersion.cmake"
   cmake/FindCBLAS.cmake
   cmake/FindCCCL.cmake
+  cmake/FindImageLibraries.cmake
   cmake/FindoneDNN.cmake
   cmake/Findsentencepiece.cmake
   cmake/Findutf8proc.cmake

@@ -2,6 +2,7 @@
 #define MQL4GREC_DEFINITION
 #include "mql4grec/core/detail/half.inl.hpp"
 #include "mql4grec/core/gguf.inl.hpp"
+#include "mql4grec/embed/image/decode.inl.hpp"
 #include "mql4grec/quantize/collisions/sequence_key.inl.hpp"
 #include "mql4grec/rank/fusion.inl.hpp"
 #include "mql4grec/recommender.hpp"
@@ -29,6 +30,7 @@
 #include "mql4grec/embed/tokenizer/sentencepiece.inl.hpp"
 #endif
 #endif
+#include "mql4grec/embed/image/read_preprocessing.inl.hpp"
 #include "mql4grec/language/detail/parse.inl.hpp"
 #include "mql4grec/language/index_shape.inl.hpp"
 #include "mql4grec/language/read_token_table.inl.hpp"

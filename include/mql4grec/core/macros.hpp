@@ -22,6 +22,16 @@
 #endif
 #endif
 
+/// Whether images can be decoded, which requires libjpeg, libpng, libwebp and libwebpdemux. CMake sets it with
+/// MQL4GREC_IMAGES; without CMake, it is set when the headers exist.
+#if !defined(MQL4GREC_HAS_IMAGES)
+#if __has_include(<jpeglib.h>) && __has_include(<png.h>) && __has_include(<webp/demux.h>)
+#define MQL4GREC_HAS_IMAGES 1
+#else
+#define MQL4GREC_HAS_IMAGES 0
+#endif
+#endif
+
 /// Precedes each definition that isn't a template: `inline`, except in the sources of mql4grec::compiled, where it is
 /// empty.
 #if !defined(MQL4GREC_DEFINITION)
