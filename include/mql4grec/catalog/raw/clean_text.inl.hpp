@@ -78,8 +78,9 @@ MQL4GREC_DEFINITION std::string tag_name(std::string_view from) {
 
 MQL4GREC_DEFINITION bool breaks_line(std::string_view name) {
   constexpr std::array<std::string_view, 29> names = {
-      "article", "blockquote", "br", "center", "dd", "div",     "dl", "dt", "footer", "h1", "h2",    "h3", "h4", "h5", "h6",
-      "header",  "hr",         "li", "ol",     "p",  "section", "script", "style", "table", "td", "th", "tr", "ul", "pre"};
+      "article", "blockquote", "br",    "center", "dd", "div",    "dl", "dt", "footer", "h1",
+      "h2",      "h3",         "h4",    "h5",     "h6", "header", "hr", "li", "ol",     "p",
+      "section", "script",     "style", "table",  "td", "th",     "tr", "ul", "pre"};
   if (name.starts_with('/')) name.remove_prefix(1);
   return std::find(names.begin(), names.end(), name) != names.end();
 }

@@ -66,14 +66,22 @@ class byte_stream {
   void refuse_other_formats() const {
     using namespace std::string_view_literals;
     constexpr std::pair<std::string_view, char const*> others[] = {
-        {"PK\x03\x04"sv, "a zip archive"},     {"\x28\xb5\x2f\xfd"sv, "compressed by zstd"},
-        {"BZh"sv, "compressed by bzip2"},      {"\xfd\x37zXZ\x00"sv, "compressed by xz"},
-        {"\xff\xfe"sv, "encoded in UTF-16"},   {"\xfe\xff"sv, "encoded in UTF-16"},
-        {"PAR1"sv, "a Parquet file"},          {"\x89HDF"sv, "an HDF5 file"},
-        {"\x7f" "ELF"sv, "an executable"},     {"\x89PNG"sv, "a picture"},
+        {"PK\x03\x04"sv, "a zip archive"},
+        {"\x28\xb5\x2f\xfd"sv, "compressed by zstd"},
+        {"BZh"sv, "compressed by bzip2"},
+        {"\xfd\x37zXZ\x00"sv, "compressed by xz"},
+        {"\xff\xfe"sv, "encoded in UTF-16"},
+        {"\xfe\xff"sv, "encoded in UTF-16"},
+        {"PAR1"sv, "a Parquet file"},
+        {"\x89HDF"sv, "an HDF5 file"},
+        {"\x7f"
+         "ELF"sv,
+         "an executable"},
+        {"\x89PNG"sv, "a picture"},
     };
     for (auto const& [magic, what] : others)
-      expects_file(!starts_with(magic), file_.path(), "is ", what, ", expected text in UTF-8, plain or compressed by gzip");
+      expects_file(!starts_with(magic), file_.path(), "is ", what,
+                   ", expected text in UTF-8, plain or compressed by gzip");
   }
 
   std::size_t copy(char* to, std::size_t bytes) {
@@ -180,8 +188,8 @@ MQL4GREC_DEFINITION bool line_reader::next(std::string_view& line) {
   char const* found = nullptr;
   while (true) {
     if (s.end > s.begin + searched)
-      found = static_cast<char const*>(
-          std::memchr(s.buffer.data() + s.begin + searched, '\n', s.end - s.begin - searched));
+      found =
+          static_cast<char const*>(std::memchr(s.buffer.data() + s.begin + searched, '\n', s.end - s.begin - searched));
     searched = s.end - s.begin;
     if (found != nullptr) searched = static_cast<std::size_t>(found - s.buffer.data()) - s.begin;
     if (static_cast<index_t>(searched) > s.options.max_line) {

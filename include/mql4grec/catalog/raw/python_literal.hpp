@@ -7,10 +7,10 @@
 
 namespace mql4grec::catalog {
 
-/// Rewrites one Python literal as JSON: dictionaries, lists, tuples, strings (with the prefixes u, b and r, and adjacent
-/// ones joined), numbers, True, False and None. Names that JSON lacks and Python programs write (NaN, Infinity) become
-/// null; null, true and false are accepted. Throws error, "byte 12: expected …", for anything else, and for more than
-/// 64 levels of nesting.
+/// Rewrites one Python literal as JSON: dictionaries, lists, tuples, strings (with the prefixes u, b and r, and
+/// adjacent ones joined), numbers, True, False and None. Names that JSON lacks and Python programs write (NaN,
+/// Infinity) become null; null, true and false are accepted. Throws error, "byte 12: expected …", for anything else,
+/// and for more than 64 levels of nesting.
 [[nodiscard]] std::string python_literal_to_json(std::string_view text);
 
 }  // namespace mql4grec::catalog

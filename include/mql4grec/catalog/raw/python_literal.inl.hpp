@@ -181,8 +181,8 @@ class python_literal_parser {
     while (at_ < text_.size() && is_letter(text_[at_])) ++at_;
     auto const word = text_.substr(begin, at_ - begin);
     constexpr std::pair<std::string_view, char const*> known[] = {
-        {"None", "null"}, {"True", "true"}, {"False", "false"},   {"null", "null"}, {"true", "true"}, {"false", "false"},
-        {"nan", "null"},  {"NaN", "null"},  {"Infinity", "null"}, {"inf", "null"}};
+        {"None", "null"},   {"True", "true"}, {"False", "false"}, {"null", "null"},     {"true", "true"},
+        {"false", "false"}, {"nan", "null"},  {"NaN", "null"},    {"Infinity", "null"}, {"inf", "null"}};
     for (auto const& [python, json] : known)
       if (word == python) return void(json_ += json);
     at_ = begin;

@@ -1,6 +1,6 @@
 #pragma once
-// All different (user, item) pairs of raw ratings. Strings are kept once a user and item, so a rating takes 16 bytes and
-// a slot of a hash table, however long its line is.
+// All different (user, item) pairs of raw ratings. Strings are kept once a user and item, so a rating takes 16 bytes
+// and a slot of a hash table, however long its line is.
 #include <cstdint>
 #include <string_view>
 #include <vector>

@@ -128,8 +128,9 @@ MQL4GREC_DEFINITION ratings_layout named_layout(std::string_view line, std::file
   };
   layout.user = find("users", columns.user,
                      {"user_id", "user", "userId", "userid", "UserID", "reviewerID", "customer_id", "customer"});
-  layout.item = find("items", columns.item, {"parent_asin", "item_id", "item", "itemId", "itemid", "ItemID", "movieId",
-                                             "asin", "product_id", "product"});
+  layout.item = find(
+      "items", columns.item,
+      {"parent_asin", "item_id", "item", "itemId", "itemid", "ItemID", "movieId", "asin", "product_id", "product"});
   layout.time = std::nullopt;
   if (!columns.without_time)
     layout.time = find("times", columns.time, {"timestamp", "time", "unixReviewTime", "Timestamp", "date", "datetime"});
@@ -145,10 +146,10 @@ MQL4GREC_DEFINITION ratings_layout ratings_layout_of(std::filesystem::path const
   auto const line = first_line(path, options.reading);
   if (is_json_line(line)) {
     bool const of_2023 = line.find("parent_asin") != line.npos;
-    return {.format = of_2023 ? raw_format::amazon2023 : raw_format::amazon2018,
-            .json = true,
-            .columns = of_2023 ? "JSON lines user_id,parent_asin,timestamp"
-                               : "JSON lines reviewerID,asin,unixReviewTime"};
+    return {
+        .format = of_2023 ? raw_format::amazon2023 : raw_format::amazon2018,
+        .json = true,
+        .columns = of_2023 ? "JSON lines user_id,parent_asin,timestamp" : "JSON lines reviewerID,asin,unixReviewTime"};
   }
   if (line.find("::") != line.npos && options.format != raw_format::csv)
     return {.format = raw_format::movielens,
@@ -264,8 +265,7 @@ MQL4GREC_DEFINITION raw_source read_raw_ratings(std::filesystem::path const& pat
   expects_file(any || layout.format == options.format, path, "has the format ", name_of(layout.format), " (",
                layout.columns, "), expected ", name_of(options.format));
   line_reader lines(path, options.reading);
-  auto const count =
-      layout.json ? detail::visit_json_lines(lines, visit) : detail::visit_records(lines, layout, visit);
+  auto const count = layout.json ? detail::visit_json_lines(lines, visit) : detail::visit_records(lines, layout, visit);
   expects_file(count > 0, path, "contains no ratings");
   return {.path = path,
           .layout = name_of(layout.format) + ", " + layout.columns,

@@ -41,9 +41,7 @@ MQL4GREC_DEFINITION void record_reader::split_plain(std::string_view line) {
 MQL4GREC_DEFINITION void record_reader::split_quoted(std::string_view line) {
   record_.assign(line);
   auto const first = lines_.line();
-  auto const fail = [&](char const* what) {
-    raise<file_error>(lines_.path().string(), ", line ", first, ": ", what);
-  };
+  auto const fail = [&](char const* what) { raise<file_error>(lines_.path().string(), ", line ", first, ": ", what); };
   unquoted_.clear();
   std::vector<std::pair<std::size_t, std::size_t>> ranges;  // of unquoted_, which moves while it grows
   for (std::size_t at = 0;;) {

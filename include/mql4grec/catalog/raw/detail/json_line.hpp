@@ -8,7 +8,8 @@
 #include "mql4grec/core/detail/half_surrogates.hpp"
 #include "mql4grec/core/error.hpp"
 #if !__has_include(<simdjson.h>)
-#error "mql4grec reads JSON lines with simdjson: install it (Debian: libsimdjson-dev), or include no header of catalog/raw"
+#error \
+    "mql4grec reads JSON lines with simdjson: install it (Debian: libsimdjson-dev), or include no header of catalog/raw"
 #endif
 #include <simdjson.h>
 
@@ -39,8 +40,7 @@ class json_line_parser {
  private:
   simdjson::simdjson_result<simdjson::dom::element> parse_json(std::string_view text) {
     text_.assign(text);
-    if (text_.find("\\ud") != text_.npos || text_.find("\\uD") != text_.npos)
-      core::detail::mend_half_surrogates(text_);
+    if (text_.find("\\ud") != text_.npos || text_.find("\\uD") != text_.npos) core::detail::mend_half_surrogates(text_);
     text_.reserve(text_.size() + simdjson::SIMDJSON_PADDING);
     return parser_.parse(text_.data(), text_.size(), false);
   }

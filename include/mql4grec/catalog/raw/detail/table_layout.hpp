@@ -38,7 +38,8 @@ inline record_format csv_format(std::string_view header) {
   return {.separator = std::string(1, best), .quotes = quoting::rfc_4180};
 }
 
-/// The names in a header, without RecBole's types. With quoting, they are without quotation marks if they span one line.
+/// The names in a header, without RecBole's types. With quoting, they are without quotation marks if they span one
+/// line.
 inline std::vector<std::string> header_names(std::string_view header, record_format const& format) {
   std::vector<std::string> names;
   while (true) {
