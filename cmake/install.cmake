@@ -21,6 +21,7 @@ install(FILES
   cmake/FindCBLAS.cmake
   cmake/FindCCCL.cmake
   cmake/FindImageLibraries.cmake
+  cmake/FindGumbo.cmake
   cmake/FindoneDNN.cmake
   cmake/Findsentencepiece.cmake
   cmake/Findutf8proc.cmake

@@ -54,5 +54,18 @@
 #include "mql4grec/train/state_file.inl.hpp"
 #endif
 
+// Raw files: the only source that includes zlib, simdjson and gumbo.
+#if MQL4GREC_HAS_RAW
+#include "mql4grec/catalog/raw/clean_text.inl.hpp"
+#include "mql4grec/catalog/raw/detail/sha256.inl.hpp"
+#include "mql4grec/catalog/raw/line_reader.inl.hpp"
+#include "mql4grec/catalog/raw/prepare.inl.hpp"
+#include "mql4grec/catalog/raw/python_literal.inl.hpp"
+#include "mql4grec/catalog/raw/rating_table.inl.hpp"
+#include "mql4grec/catalog/raw/raw_items.inl.hpp"
+#include "mql4grec/catalog/raw/raw_ratings.inl.hpp"
+#include "mql4grec/catalog/raw/record_reader.inl.hpp"
+#endif
+
 template class mql4grec::recommender_session<>;
 template class mql4grec::recommender<>;

@@ -1,9 +1,9 @@
-"""Every header compiles alone, with our warnings as errors. headers_alone.py COMPILER INCLUDE_DIR FLAGS_FILE WORK_DIR [EXCLUDED]
+"""Every header compiles alone, with our warnings as errors. headers_alone.py COMPILER INCLUDE_DIR FLAGS_FILE WORK_DIR [EXCLUDED…]
 
 A header compiles alone when it needs nothing but what it includes itself, directly or through others. One source may prove that
 of several: it includes one header after the other, each twice, and whatever an earlier header brings the next one includes anyway.
 So the next header finds nothing that it wouldn't find alone. 240 headers are about 90 such chains, no two of which can be joined;
-the sources compile side by side, through ccache where there is one. EXCLUDED: a pattern of paths.
+the sources compile side by side, through ccache where there is one. EXCLUDED: patterns of paths.
 """
 import concurrent.futures
 import fnmatch
@@ -90,11 +90,11 @@ def self_test():
     assert len(found) == 3, found
 
 
-def main(compiler, include, flags, work, excluded=""):
+def main(compiler, include, flags, work, *excluded):
     self_test()
     work = Path(work)
     work.mkdir(parents=True, exist_ok=True)
-    sets = {h: s for h, s in brought(Path(include)).items() if not fnmatch.fnmatch(h, excluded)}
+    sets = {h: s for h, s in brought(Path(include)).items() if not any(fnmatch.fnmatch(h, pattern) for pattern in excluded)}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         passed = list(pool.map(lambda chain: compiles(compiler, flags, work, chain), chains(sets)))
     print(f"{len(sets)} headers in {len(passed)} sources, {passed.count(False)} of them don't compile")

@@ -1,0 +1,170 @@
+// The command prepare: raw files of ratings and items become a dataset directory.
+#include "commands.hpp"
+#include "mql4grec/core/macros.hpp"
+#include "options.hpp"
+#include "progress.hpp"
+#include "report/text.hpp"
+#include "signals.hpp"
+
+#if MQL4GREC_HAS_RAW
+#include <algorithm>
+#include <chrono>
+
+#include "mql4grec/catalog/dataset_paths.hpp"
+#include "mql4grec/catalog/raw/prepare.hpp"
+#include "mql4grec/core/detail/words.hpp"
+#include "mql4grec/core/json.hpp"
+#endif
+
+namespace mql4grec::program {
+
+namespace {
+
+struct prepare_command_options {
+  std::string ratings, metadata, columns, format = "auto";
+  std::filesystem::path images, out;
+  index_t user_core = 5, item_core = 5;
+  bool export_recbole = false;
+  common_options common;
+};
+
+#if MQL4GREC_HAS_RAW
+
+std::vector<std::filesystem::path> paths_of(std::string const& text, char const* option) {
+  std::vector<std::filesystem::path> paths;
+  for (auto const& word : core::detail::split_at_commas(text)) {
+    expects(!word.empty(), option, " '", text, "': a name between commas is empty");
+    paths.emplace_back(word);
+  }
+  return paths;
+}
+
+catalog::column_names columns_of(std::string const& text) {
+  if (text.empty()) return {};
+  auto const names = core::detail::split_at_commas(text);
+  expects((names.size() == 2 || names.size() == 3) && std::ranges::none_of(names, &std::string::empty), "--columns '",
+          text, "': expected the names of two or three columns, user,item[,time]");
+  return {.user = names[0],
+          .item = names[1],
+          .time = names.size() == 3 ? names[2] : "",
+          .without_time = names.size() == 2};
+}
+
+/// Draws the progress of the file that is being read: its share, rate, bytes and time left.
+class reading_progress {
+ public:
+  explicit reading_progress(progress_log& log) : log_(log) {}
+
+  void begin(std::string const& stage) {
+    log_.clear();
+    log_.begin();
+    log_.stage(stage);
+    label_ = stage;
+    start_ = std::chrono::steady_clock::now();
+  }
+  void operator()(catalog::read_progress const& p) {
+    leave_if_interrupted();
+    double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    double const share = p.size > 0 ? static_cast<double>(p.bytes) / static_cast<double>(p.size) : 1;
+    if (seconds <= 0 || share <= 0) return;
+    auto const mebibytes = [](double bytes) { return fixed(bytes / (1 << 20), 0); };
+    log_.bar(label_, share,
+             mebibytes(static_cast<double>(p.bytes)) + "/" + mebibytes(static_cast<double>(p.size)) + " MiB, " +
+                 mebibytes(static_cast<double>(p.bytes) / seconds) + " MiB/s, " + grouped(p.lines) + " lines, " +
+                 clock_time(seconds * (1 - share) / share) + " left");
+  }
+
+ private:
+  progress_log& log_;
+  std::string label_;
+  std::chrono::steady_clock::time_point start_ = {};
+};
+
+/// Table 1 of the paper, and what was removed.
+std::string as_text(std::string const& name, catalog::dataset_statistics const& s) {
+  std::string text = "dataset        users        items  interactions  sparsity  mean length\n";
+  auto const column = [&](std::string const& value, std::size_t width) {
+    text += std::string(value.size() < width ? width - value.size() : 1, ' ') + value;
+  };
+  text += name;
+  column(grouped(s.users), name.size() < 20 ? 20 - name.size() : 1);
+  column(grouped(s.items), 13);
+  column(grouped(s.interactions), 14);
+  column(fixed(100 * s.sparsity(), 3) + "%", 10);
+  column(fixed(s.mean_length(), 2), 13);
+  text += "\nof " + counted(s.raw_ratings, "rating") + " by " + counted(s.raw_users, "user") + " of " +
+          counted(s.raw_items, "item") + "; " + counted(s.duplicates, "duplicate") + " removed; " +
+          counted(s.tied_test_targets, "test target") + " depend on the order of the file\n";
+  if (!s.metadata.empty())
+    text += counted(s.items_with_title, "item") + " with a title, " +
+            grouped(s.items_with_description) + " with a description\n";
+  return text;
+}
+
+void warn_of(catalog::dataset_statistics const& s, progress_log& log) {
+  if (!s.metadata.empty() && s.items_with_title < s.items)
+    log.warn(counted(s.items - s.items_with_title, "item") + " of " + grouped(s.items) + " have no title");
+  if (s.unmatched_images > 0)
+    log.warn("--images: " + counted(s.unmatched_images, "picture") + " belong to no item of the dataset");
+}
+
+int prepare_command(prepare_command_options& options) {
+  check_json(options.common);
+  progress_log log({.quiet = options.common.quiet});
+  reading_progress progress(log);
+  catalog::prepare_options how{.ratings = paths_of(options.ratings, "--ratings"),
+                               .metadata = paths_of(options.metadata, "--meta"),
+                               .images = options.images,
+                               .format = catalog::raw_format_of(options.format),
+                               .columns = columns_of(options.columns),
+                               .core = {.user = options.user_core, .item = options.item_core},
+                               .reading = {.progress = [&](auto const& p) { progress(p); }},
+                               .stage = [&](std::string const& stage) { progress.begin(stage); }};
+  auto const made = catalog::prepare_dataset(how);
+  progress.begin("writing " + options.out.string());
+  catalog::write_dataset(options.out, made,
+                         options.export_recbole ? catalog::export_format::recbole : catalog::export_format::none);
+  log.clear();
+  warn_of(made.statistics, log);
+  auto const name = catalog::dataset_paths(options.out).name();
+  json result = {{"dataset", name}};
+  result.update(catalog::statistics_json(made.statistics));
+  put_result(options.common, result, as_text(name, made.statistics));
+  return done;
+}
+
+#else
+
+int prepare_command(prepare_command_options&) {
+  raise("prepare needs zlib, simdjson and gumbo, which this program was built without (MQL4GREC_RAW)");
+}
+
+#endif
+
+}  // namespace
+
+void add_prepare(CLI::App& program, int& status) {
+  auto const options = std::make_shared<prepare_command_options>();
+  auto& o = *options;
+  auto& command = *program.add_subcommand("prepare", "turn raw files of ratings and items into a dataset directory");
+  command.add_option("--ratings", o.ratings, "files of ratings, plain or .gz, separated by commas")->required();
+  command.add_option("--meta", o.metadata, "files with the texts of items, plain or .gz, separated by commas");
+  command.add_option("--images", o.images, "directory of pictures, <raw id>.<jpg|png|webp> or <number>.<...>");
+  command.add_option("--out", o.out, "dataset directory .../Name to write")->required();
+  command.add_option("--format", o.format, "of the ratings; auto: recognized by the first line")
+      ->check(CLI::IsMember({"auto", "amazon2018", "amazon2023", "movielens", "recbole", "csv"}))
+      ->capture_default_str();
+  command.add_option("--columns", o.columns,
+                     "names of columns: user,item,time; or user,item for files in chronological order");
+  command.add_option("--user-core", o.user_core, "ratings that a user must have")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
+  command.add_option("--item-core", o.item_core, "ratings that an item must have")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
+  command.add_flag("--export-recbole", o.export_recbole, "also write RecBole's atomic files Name.inter and Name.item");
+  add_common_options(command, o.common);
+  command.callback([options, &status] { status = prepare_command(*options); });
+}
+
+}  // namespace mql4grec::program
