@@ -44,10 +44,8 @@ catalog::column_names columns_of(std::string const& text) {
   auto const names = core::detail::split_at_commas(text);
   expects((names.size() == 2 || names.size() == 3) && std::ranges::none_of(names, &std::string::empty), "--columns '",
           text, "': expected the names of two or three columns, user,item[,time]");
-  return {.user = names[0],
-          .item = names[1],
-          .time = names.size() == 3 ? names[2] : "",
-          .without_time = names.size() == 2};
+  return {
+      .user = names[0], .item = names[1], .time = names.size() == 3 ? names[2] : "", .without_time = names.size() == 2};
 }
 
 /// Draws the progress of the file that is being read: its share, rate, bytes and time left.
@@ -96,8 +94,8 @@ std::string as_text(std::string const& name, catalog::dataset_statistics const& 
           counted(s.raw_items, "item") + "; " + counted(s.duplicates, "duplicate") + " removed; " +
           counted(s.tied_test_targets, "test target") + " depend on the order of the file\n";
   if (!s.metadata.empty())
-    text += counted(s.items_with_title, "item") + " with a title, " +
-            grouped(s.items_with_description) + " with a description\n";
+    text += counted(s.items_with_title, "item") + " with a title, " + grouped(s.items_with_description) +
+            " with a description\n";
   return text;
 }
 
