@@ -1,0 +1,81 @@
+// A libFuzzer target for what reads raw files: CSV and other ratings, metadata lines, Python literals, texts. The first
+// byte chooses the reader. An input may be refused by mql4grec::error with one line; everything else is a finding.
+//   clang++ -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/raw.cpp -lz -lsimdjson -lgumbo
+#include <simdjson.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+#include "mql4grec/catalog/raw/clean_text.hpp"
+#include "mql4grec/catalog/raw/python_literal.hpp"
+#include "mql4grec/catalog/raw/raw_items.hpp"
+#include "mql4grec/catalog/raw/raw_ratings.hpp"
+#include "mql4grec/core/detail/half_surrogates.hpp"
+
+namespace {
+
+using namespace mql4grec;
+
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+/// A file with this content, in memory where the system has /dev/shm.
+std::filesystem::path file_of(std::string_view content) {
+  static auto const path = (std::filesystem::exists("/dev/shm") ? std::filesystem::path("/dev/shm")
+                                                                : std::filesystem::temp_directory_path()) /
+                           ("mql4grec_fuzz_" + std::to_string(::getpid()));
+  static bool const registered = std::atexit([] { std::filesystem::remove(path); }) == 0;
+  (void)registered;
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
+  return path;
+}
+
+void read_ratings(std::string_view content) {
+  catalog::read_raw_ratings(file_of(content), {.reading = {.max_line = 4096}},
+                            [](catalog::raw_rating const& r) { require(!r.user.empty() && !r.item.empty()); });
+}
+
+void read_items(std::string_view content) {
+  catalog::read_raw_items(file_of(content), {.reading = {.max_line = 4096}},
+                          [](std::string_view id, catalog::item_description&& text) {
+                            require(!id.empty());
+                            require(simdjson::validate_utf8(text.title));
+                            require(simdjson::validate_utf8(text.description));
+                          });
+}
+
+/// Whatever is accepted becomes JSON, apart from bytes that aren't UTF-8.
+void read_literal(std::string_view text) {
+  auto json = catalog::python_literal_to_json(text);
+  core::detail::mend_half_surrogates(json);
+  simdjson::dom::parser parser;
+  auto const error = parser.parse(json).error();
+  require(error == simdjson::SUCCESS || !simdjson::validate_utf8(json));
+}
+
+void clean(std::string_view text) {
+  auto const cleaned = catalog::clean_text(text);
+  require(simdjson::validate_utf8(cleaned));
+  require(cleaned.empty() || (cleaned.front() != ' ' && cleaned.back() != ' '));
+  require(cleaned.find("  ") == cleaned.npos && cleaned.find('\n') == cleaned.npos);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
+  if (size == 0) return 0;
+  std::string_view const text(reinterpret_cast<char const*>(data) + 1, size - 1);
+  constexpr void (*readers[])(std::string_view) = {read_ratings, read_items, read_literal, clean};
+  try {
+    readers[data[0] % 4](text);
+  } catch (error const& e) {
+    require(std::string_view(e.what()).find('\n') == std::string_view::npos);
+  }
+  return 0;
+}
