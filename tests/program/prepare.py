@@ -93,7 +93,7 @@ def bad_input_is_one_line_and_changes_nothing():
             (["--ratings", "good.csv", "--meta", "meta.json"], "meta.json, line 2"),
             (["--ratings", "good.csv", "--images", "nowhere"], "nowhere", "directory"),
             (["--ratings", "good.csv", "--user-core", "9"], "good.csv", "no rating")):
-        check_one_line(run("prepare", *arguments, "--out", "Shop", *([] if "--user-core" in arguments else ALL), "--quiet"), 1, *names)
+        check_one_line(run("prepare", *arguments, "--out", "Shop", *([] if "--user-core" in arguments else ALL)), 1, *names)
     check(files_of("Shop") == before, "a run that failed changed the dataset")
 
 

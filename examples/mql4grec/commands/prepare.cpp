@@ -55,7 +55,6 @@ class reading_progress {
 
   void begin(std::string const& stage) {
     log_.clear();
-    log_.begin();
     log_.stage(stage);
     label_ = stage;
     start_ = std::chrono::steady_clock::now();
@@ -65,6 +64,7 @@ class reading_progress {
     double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
     double const share = p.size > 0 ? static_cast<double>(p.bytes) / static_cast<double>(p.size) : 1;
     if (seconds <= 0 || share <= 0) return;
+    if (seconds > 0.5) log_.begin();  // not before: what is wrong with a file is mostly wrong at its beginning
     auto const mebibytes = [](double bytes) { return fixed(bytes / (1 << 20), 0); };
     log_.bar(label_, share,
              mebibytes(static_cast<double>(p.bytes)) + "/" + mebibytes(static_cast<double>(p.size)) + " MiB, " +
@@ -123,6 +123,7 @@ int prepare_command(prepare_command_options& options) {
   catalog::write_dataset(options.out, made,
                          options.export_recbole ? catalog::export_format::recbole : catalog::export_format::none);
   log.clear();
+  log.begin();
   warn_of(made.statistics, log);
   auto const name = catalog::dataset_paths(options.out).name();
   json result = {{"dataset", name}};
