@@ -42,8 +42,9 @@ std::vector<std::filesystem::path> paths_of(std::string const& text, char const*
 catalog::column_names columns_of(std::string const& text) {
   if (text.empty()) return {};
   auto const names = core::detail::split_at_commas(text);
-  expects((names.size() == 2 || names.size() == 3) && std::ranges::none_of(names, &std::string::empty), "--columns '",
-          text, "': expected the names of two or three columns, user,item[,time]");
+  expects((names.size() == 2 || names.size() == 3) &&
+              std::ranges::none_of(names, [](auto const& name) { return name.empty(); }),
+          "--columns '", text, "': expected the names of two or three columns, user,item[,time]");
   return {
       .user = names[0], .item = names[1], .time = names.size() == 3 ? names[2] : "", .without_time = names.size() == 2};
 }
@@ -91,8 +92,8 @@ std::string as_text(std::string const& name, catalog::dataset_statistics const& 
   column(fixed(100 * s.sparsity(), 3) + "%", 10);
   column(fixed(s.mean_length(), 2), 13);
   text += "\nof " + counted(s.raw_ratings, "rating") + " by " + counted(s.raw_users, "user") + " of " +
-          counted(s.raw_items, "item") + "; " + counted(s.duplicates, "duplicate") + " removed; " +
-          counted(s.tied_test_targets, "test target") + " depend on the order of the file\n";
+          counted(s.raw_items, "item") + "; " + counted(s.duplicates, "duplicate") +
+          " removed; test targets that depend on the order of the file: " + grouped(s.tied_test_targets) + "\n";
   if (!s.metadata.empty())
     text += counted(s.items_with_title, "item") + " with a title, " + grouped(s.items_with_description) +
             " with a description\n";

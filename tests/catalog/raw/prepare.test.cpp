@@ -2,8 +2,8 @@
 
 #include "mql4grec/core/macros.hpp"
 #if MQL4GREC_HAS_RAW
+#include <algorithm>
 #include <map>
-#include <set>
 
 #include "catalog/scratch.hpp"
 #include "mql4grec/catalog/dataset_paths.hpp"
@@ -148,7 +148,6 @@ TEST_CASE("write_dataset: when it fails, an older dataset stays") {
   auto const out = here / "Shop";
   catalog::write_dataset(out, made);
   auto const before = read_file(out / "Shop.inter.json");
-  std::filesystem::create_directories(out / "Shop.statistics.json.blocked");
   made.user_ids = {"v"};
   (void)here.file("", "file");
   CHECK(has(complaint_of([&] { catalog::write_dataset(here / "file", made); }), "can't be made a directory"));

@@ -104,7 +104,12 @@ TEST_CASE("line_reader: hostile files are refused in one line") {
                     "a"),
             "is encoded in UTF-16"));
   auto const bomb = gzipped(std::string(128 << 20, '\n'));
-  CHECK(has(refusal(bomb), "expands to more than 200 times its size"));
+  CHECK(has(complaint_of([&] {
+              catalog::line_reader reader(here.file(bomb, "bomb"));
+              for (std::string_view line; reader.next(line);) {
+              }
+            }),
+            "bomb: expands to more than 200 times its size"));
   CHECK(has(refusal(gzipped(std::string(40 << 20, 'x'))), "line 1: is longer than 16777216 bytes"));
   test::check_no_regular_file([](auto const& path) { return lines_of(path); });
 }
@@ -126,7 +131,6 @@ TEST_CASE("record_reader: fields of RFC 4180, and of files without quoting") {
         std::vector<strings>{{"a", "b", "\"c"}});
   CHECK(has(complaint_of([&] { return records("a\n\"b\nc\n"); }), "f, line 2: a quotation mark is never closed"));
   CHECK(has(complaint_of([&] { return records("\"b\"c,d\n"); }), "line 1: text between a closing quotation mark"));
-  CHECK(has(complaint_of([&] { return records(std::string(900, ',') + "\n"); }), ""));
   std::string endless = "\"";
   for (int i = 0; i < 100; ++i) endless += "twenty bytes a line…\n";
   CHECK(has(complaint_of([&] { return records(endless); }), "line 1: a record is longer than the limit"));
@@ -136,7 +140,7 @@ TEST_CASE("python_literal_to_json: what Python's repr writes") {
   auto const json = catalog::python_literal_to_json;
   CHECK(json("{'a': \"It's\", \"b\": u'x', 'c': [1, -2.5, 1e400, .5, 3L], 'd': (True, False, None,), 'e': {}}") ==
         R"({"a":"It's","b":"x","c":[1,-2.5,null,0.5,3],"d":[true,false,null],"e":{}})");
-  CHECK(json(R"('\'\"\\\n\x41\u00e9\101\q')") == R"("'\"\\\u000aA\u00e9A\\q")");
+  CHECK(json(R"('\'\"\\\n\x41\u00e9\101\q')") == R"("'\"\\\u000a\u0041\u00e9\u0041\\q")");
   CHECK(json(R"('\U0001f600')") == R"("\ud83d\ude00")");
   CHECK(json(R"(r'\n' "b")") == R"("\\nb")");
   CHECK(json("[nan, NaN, -inf, Infinity, null]") == "[null,null,null,null,null]");

@@ -43,9 +43,22 @@ MQL4GREC_DEFINITION std::string parse_reference(std::string const& reference) {
   return decoded;
 }
 
+/// Whether a reference is a number beyond every character; gumbo computes it in an int, which could overflow.
+MQL4GREC_DEFINITION bool is_beyond_unicode(std::string_view reference) {
+  if (!reference.starts_with("&#")) return false;
+  reference.remove_prefix(2);
+  bool const hex = reference.starts_with('x') || reference.starts_with('X');
+  if (hex) reference.remove_prefix(1);
+  reference.remove_prefix(std::min(reference.find_first_not_of('0'), reference.size()));
+  auto const end = reference.find_first_not_of(hex ? "0123456789abcdefABCDEF" : "0123456789");
+  return std::min(end, reference.size()) > 7;
+}
+
 /// The same, remembered: a catalog uses few different references.
 MQL4GREC_DEFINITION std::string const& decode_reference(std::string const& reference) {
   static thread_local std::unordered_map<std::string, std::string> known;
+  static std::string const replacement = "\xef\xbf\xbd";
+  if (is_beyond_unicode(reference)) return replacement;
   if (known.size() > 4096) known.clear();
   auto const found = known.find(reference);
   return found != known.end() ? found->second : known.emplace(reference, parse_reference(reference)).first->second;

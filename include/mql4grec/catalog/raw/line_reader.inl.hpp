@@ -68,11 +68,11 @@ class byte_stream {
     constexpr std::pair<std::string_view, char const*> others[] = {
         {"PK\x03\x04"sv, "a zip archive"},
         {"\x28\xb5\x2f\xfd"sv, "compressed by zstd"},
-        {"BZh"sv, "compressed by bzip2"},
+        {"BZh91AY&SY"sv, "compressed by bzip2"},
         {"\xfd\x37zXZ\x00"sv, "compressed by xz"},
         {"\xff\xfe"sv, "encoded in UTF-16"},
         {"\xfe\xff"sv, "encoded in UTF-16"},
-        {"PAR1"sv, "a Parquet file"},
+        {"PAR1\x15"sv, "a Parquet file"},
         {"\x89HDF"sv, "an HDF5 file"},
         {"\x7f"
          "ELF"sv,

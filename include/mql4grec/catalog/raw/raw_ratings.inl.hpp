@@ -97,9 +97,8 @@ MQL4GREC_DEFINITION std::optional<double> parse_iso_time(std::string_view text) 
   if (!hour || !minute) return std::nullopt;
   double seconds = 0;
   if (!text.empty()) {
-    auto const found = text[0] == ':' && text.size() > 2 && text[1] >= '0' && text[1] <= '6'
-                           ? parse_number(text.substr(1))
-                           : std::nullopt;
+    bool const decimal = text[0] == ':' && text.size() > 2 && text.find_first_not_of("0123456789.", 1) == text.npos;
+    auto const found = decimal ? parse_number(text.substr(1)) : std::nullopt;
     if (!found || *found >= 61) return std::nullopt;
     seconds = *found;
   }
