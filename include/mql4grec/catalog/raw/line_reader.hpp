@@ -35,8 +35,10 @@ class line_reader {
   /// Opens a regular file. Throws file_error for anything else, and for zip, zstd, bzip2, xz and UTF-16 files, which
   /// are recognized.
   explicit line_reader(std::filesystem::path path, read_options options = {});
-  line_reader(line_reader&&) noexcept;
+  /// Moves the open file; `other` can only be destroyed.
+  line_reader(line_reader&& other) noexcept;
   line_reader& operator=(line_reader&&) = delete;
+  /// Closes the file.
   ~line_reader();
 
   /// Moves to the next line. Returns false at the end of the file. `line` has neither "\n" nor "\r\n" at its end; it is

@@ -20,28 +20,29 @@ struct prepare_options {
   std::vector<std::filesystem::path> ratings = {};   ///< at least one; several are read as one, in this order
   std::vector<std::filesystem::path> metadata = {};  ///< texts of items; may be empty
   std::filesystem::path images = {};                 ///< a directory whose pictures are counted; may be empty
-  raw_format format = raw_format::automatic;
-  column_names columns = {};
-  core_sizes core = {};
-  read_options reading = {};
+  raw_format format = raw_format::automatic;         ///< of the ratings
+  column_names columns = {};                         ///< of CSV files
+  core_sizes core = {};                              ///< what users and items must have
+  read_options reading = {};                         ///< limits and progress of each file
   /// Called before each file is read, and before each further stage: "reading ratings.csv", "5-core", ….
   std::function<void(std::string const& stage)> stage = {};
 };
 
 /// The size of a dataset as Table 1 of the paper gives it, and how it came about.
 struct dataset_statistics {
-  index_t users = 0, items = 0, interactions = 0;
+  index_t users = 0, items = 0, interactions = 0;         ///< that remain
   index_t raw_users = 0, raw_items = 0, raw_ratings = 0;  ///< in the files
   index_t duplicates = 0;                                 ///< ratings of a user and an item that were rated before
-  core_sizes core = {};
+  core_sizes core = {};                                   ///< what users and items had to have
   /// Interactions at the same time as another one of the same user, whose order is that of the file.
   index_t tied_interactions = 0;
   /// Users whose test target depends on the order of the file: their last two interactions are at the same time.
   index_t tied_test_targets = 0;
+  /// Items whose text or picture exists.
   index_t items_with_title = 0, items_with_description = 0, items_with_image = 0;
   index_t unmatched_images = 0;  ///< pictures that belong to no item that remains
   index_t repeated_texts = 0;    ///< descriptions of an item that had one before; the first is kept
-  std::vector<raw_source> ratings = {}, metadata = {};
+  std::vector<raw_source> ratings = {}, metadata = {};  ///< the files that were read
 
   /// The share of the users × items matrix that is empty, 1 for an empty one.
   [[nodiscard]] double sparsity() const {
@@ -60,7 +61,7 @@ struct prepared_dataset {
   std::vector<double> times;                    ///< of data.items, in the unit of the file
   std::vector<std::string> user_ids, item_ids;  ///< raw ids by number
   item_descriptions texts;                      ///< of items that the metadata contains
-  dataset_statistics statistics;
+  dataset_statistics statistics;                ///< sizes and sources
 };
 
 /// Reads raw files. In this order: of several ratings of an item by a user the first in the file is kept; users and
@@ -72,7 +73,7 @@ struct prepared_dataset {
 
 /// Which files write_dataset() writes besides those of mql4grec.
 enum class export_format {
-  none,
+  none,    ///< no others
   recbole  ///< the atomic files `Name.inter` and `Name.item`, with raw ids
 };
 

@@ -19,8 +19,8 @@ struct raw_rating {
 
 /// The same with numbers for the ids, in the order of their first appearance.
 struct numbered_rating {
-  std::uint32_t user = 0, item = 0;
-  double time = 0;
+  std::uint32_t user = 0, item = 0;  ///< positions in the tables of raw ids
+  double time = 0;                   ///< as in raw_rating
   bool operator==(numbered_rating const&) const = default;
 };
 
@@ -55,7 +55,7 @@ class rating_table {
 
 /// The fewest ratings that a user and an item must have.
 struct core_sizes {
-  index_t user = 5, item = 5;
+  index_t user = 5, item = 5;  ///< ratings; 0 or 1 keeps all
 };
 
 /// The ratings of the k-core: the largest set in which every user and item has at least so many ratings as `sizes`

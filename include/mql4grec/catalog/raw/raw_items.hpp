@@ -18,6 +18,7 @@ struct raw_items_options {
   std::string item_column = {};
   /// Whether an item is needed: the texts of others are neither cleaned nor visited. Everything is needed by default.
   std::function<bool(std::string_view id)> is_needed = {};
+  /// Limits and progress.
   read_options reading = {};
 };
 

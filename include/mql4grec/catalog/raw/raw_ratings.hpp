@@ -30,26 +30,26 @@ enum class raw_format {
 
 /// The columns of a CSV file by their names in the header. An empty name means the usual ones, such as `user_id`.
 struct column_names {
-  std::string user = {}, item = {}, time = {};
+  std::string user = {}, item = {}, time = {};  ///< the three names
   /// Whether the file has no column of times: its lines are in chronological order then.
   bool without_time = false;
 };
 
 /// How ratings are read.
 struct ratings_options {
-  raw_format format = raw_format::automatic;
-  column_names columns = {};
-  read_options reading = {};
+  raw_format format = raw_format::automatic;  ///< any other than this and csv is checked
+  column_names columns = {};                  ///< of CSV files
+  read_options reading = {};                  ///< limits and progress
 };
 
 /// What was read from a file, kept beside the data so that it can be checked where the data came from.
 struct raw_source {
-  std::filesystem::path path = {};
-  std::string layout = {};  ///< in words: "amazon2018, CSV item,user,rating,time"
-  index_t bytes = 0;        ///< as stored
-  index_t lines = 0;
-  index_t records = 0;      ///< ratings or items in the file, duplicates included
-  std::string sha256 = {};  ///< of the file as stored
+  std::filesystem::path path = {};  ///< as it was given
+  std::string layout = {};          ///< in words: "amazon2018, CSV item,user,rating,time"
+  index_t bytes = 0;                ///< as stored
+  index_t lines = 0;                ///< in the file
+  index_t records = 0;              ///< ratings or items in the file, duplicates included
+  std::string sha256 = {};          ///< of the file as stored
 };
 
 /// Calls `visit` for each rating, in the order of the file. Throws file_error with the line for a record that lacks a

@@ -16,8 +16,8 @@ enum class quoting {
 
 /// How the fields of a record are separated.
 struct record_format {
-  std::string separator = ",";  ///< one character, or several as the "::" of MovieLens; not empty
-  quoting quotes = quoting::rfc_4180;
+  std::string separator = ",";         ///< one character, or several as the "::" of MovieLens; not empty
+  quoting quotes = quoting::rfc_4180;  ///< whether quotation marks enclose fields
   bool operator==(record_format const&) const = default;
 };
 
