@@ -19,7 +19,8 @@
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/view.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 /// The formats of blocks of entries; the numbers are those of the file. Only those that can be read have a name here.
 enum class ggml_type : std::uint32_t { f32 = 0, f16 = 1, q4_0 = 2, q4_1 = 3, q8_0 = 8, bf16 = 30 };
@@ -162,7 +163,8 @@ T gguf::value(std::string_view key) const {
   return out;
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec
 
 #if !MQL4GREC_COMPILED
 #include "mql4grec/core/gguf.inl.hpp"

@@ -12,7 +12,8 @@
 #include "mql4grec/core/dtype.hpp"
 #include "mql4grec/core/gguf.hpp"
 
-namespace mql4grec::inline core {
+namespace mql4grec {
+inline namespace core {
 
 namespace detail {
 
@@ -358,4 +359,5 @@ MQL4GREC_DEFINITION std::string gguf::place(std::string_view name) {
   return "tensor '" + detail::printable(name) + "': ";
 }
 
-}  // namespace mql4grec::inline core
+}  // namespace core
+}  // namespace mql4grec

@@ -29,6 +29,9 @@
 #define MQL4GREC_HAS_IMAGES 1
 #else
 #define MQL4GREC_HAS_IMAGES 0
+#endif
+#endif
+
 /// Whether raw files of ratings and items can be read (catalog/raw), which requires zlib, simdjson, gumbo and
 /// nlohmann/json. CMake sets it with MQL4GREC_RAW; without CMake, it is set when the headers exist.
 #if !defined(MQL4GREC_HAS_RAW)

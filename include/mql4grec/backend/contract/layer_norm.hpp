@@ -2,7 +2,8 @@
 // Operands of LayerNorm.
 #include "mql4grec/backend/contract/concepts.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// The inputs of LayerNorm.
 template <MemorySpace S, class T>
@@ -11,4 +12,5 @@ struct layer_norm_inputs {
   view<T const, S, 1> gain, bias;  ///< (d)
 };
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

@@ -2,7 +2,8 @@
 // The geometry of an image that is divided into patches.
 #include "mql4grec/backend/contract/concepts.hpp"
 
-namespace mql4grec::inline contract {
+namespace mql4grec {
+inline namespace contract {
 
 /// Images of equal size and their division into square patches that don't overlap. Pixels to the right of or below the
 /// last whole patch are not used.
@@ -23,4 +24,5 @@ struct patch_grid {
   MQL4GREC_HD constexpr index_t columns() const { return channels * patch * patch; }
 };
 
-}  // namespace mql4grec::inline contract
+}  // namespace contract
+}  // namespace mql4grec

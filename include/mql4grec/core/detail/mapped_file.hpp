@@ -15,7 +15,9 @@
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/scalar.hpp"
 
-namespace mql4grec::inline core::detail {
+namespace mql4grec {
+inline namespace core {
+namespace detail {
 
 /// A file's bytes, read-only. Reading a mapped page beyond the end of a file that became shorter is a signal (SIGBUS),
 /// so readers call expect_unchanged() before they read a large part. const members may be called from many threads.
@@ -69,4 +71,6 @@ class mapped_file {
   std::span<std::byte const> bytes_;
 };
 
-}  // namespace mql4grec::inline core::detail
+}  // namespace detail
+}  // namespace core
+}  // namespace mql4grec
