@@ -25,7 +25,7 @@ class byte_stream {
   static constexpr std::size_t block = std::size_t{1} << 20;
 
   byte_stream(std::filesystem::path path, index_t max_expansion)
-      : file_(std::move(path)), max_expansion_(max_expansion), stored_(block) {
+      : file_(std::move(path)), max_expansion_(max_expansion), stored_(std::min(block, to_size(file_.size()))) {
     fill();
     refuse_other_formats();
     compressed_ = starts_with("\x1f\x8b");
@@ -50,7 +50,7 @@ class byte_stream {
   /// Reads the next block of the file when everything before it is used. Returns false at the end of the file.
   bool fill() {
     if (available() > 0) return true;
-    auto const bytes = std::min(file_.size() - position_, static_cast<index_t>(block));
+    auto const bytes = std::min(file_.size() - position_, std::ssize(stored_));
     file_.read(position_, stored_.data(), bytes);
     hash_.update(stored_.data(), to_size(bytes));
     position_ += bytes;
@@ -150,9 +150,9 @@ class byte_stream {
 struct line_reader::state {
   detail::byte_stream bytes;
   read_options options;
-  std::vector<char> buffer = std::vector<char>(detail::byte_stream::block);
+  std::vector<char> buffer = std::vector<char>(std::size_t{1} << 16);
   std::size_t begin = 0, end = 0;
-  index_t line = 0;
+  index_t line = 0, reported = 0;
   bool at_end = false;
 
   /// Appends more text to the window. Returns false when the file has no more.
@@ -164,8 +164,15 @@ struct line_reader::state {
     auto const got = bytes.read(buffer.data() + end, buffer.size() - end);
     end += got;
     at_end = got == 0;
-    if (options.progress) options.progress({.bytes = bytes.position(), .size = bytes.file().size(), .lines = line});
+    report_progress();
     return !at_end;
+  }
+
+  /// Calls the observer when a further block of the file was read, and at the end.
+  void report_progress() {
+    if (!options.progress || (bytes.position() == reported && !at_end)) return;
+    reported = bytes.position();
+    options.progress({.bytes = reported, .size = bytes.file().size(), .lines = line});
   }
 };
 
