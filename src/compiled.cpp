@@ -18,6 +18,8 @@
 #include "mql4grec/core/sharded_safetensors.inl.hpp"
 #include "mql4grec/embed/encoder/checkpoint.inl.hpp"
 #include "mql4grec/embed/encoder/config_json.inl.hpp"
+#include "mql4grec/embed/feature_writer.inl.hpp"
+#include "mql4grec/embed/image/read_preprocessing.inl.hpp"
 #if MQL4GREC_HAS_UTF8PROC
 #include "mql4grec/embed/tokenizer/byte_level_bpe.inl.hpp"
 #include "mql4grec/embed/tokenizer/detail/unicode.inl.hpp"
@@ -30,7 +32,6 @@
 #include "mql4grec/embed/tokenizer/sentencepiece.inl.hpp"
 #endif
 #endif
-#include "mql4grec/embed/image/read_preprocessing.inl.hpp"
 #include "mql4grec/language/detail/parse.inl.hpp"
 #include "mql4grec/language/index_shape.inl.hpp"
 #include "mql4grec/language/read_token_table.inl.hpp"
@@ -38,6 +39,7 @@
 #include "mql4grec/metrics/json.inl.hpp"
 #include "mql4grec/metrics/save.inl.hpp"
 #include "mql4grec/pipeline/dataset.inl.hpp"
+#include "mql4grec/pipeline/embed.inl.hpp"
 #include "mql4grec/pipeline/evaluate.inl.hpp"
 #include "mql4grec/pipeline/model_metadata.inl.hpp"
 #include "mql4grec/pipeline/quantizer.inl.hpp"

@@ -170,3 +170,22 @@ TEST_CASE("published datasets: a round trip preserves everything") {
     CHECK(read_json(here / "items.json") == read_json(paths.items()));
   }
 }
+
+TEST_CASE("read_ids: a tab-separated table in any order; write_ids writes it in the order of the numbers") {
+  scratch const here;
+  using ids = std::vector<std::string>;
+  auto const read = catalog::read_ids(here.file("B00B\t1\r\nB00A\t0\nwith space\t2"));
+  CHECK(read == ids{"B00A", "B00B", "with space"});
+  catalog::write_ids(here / "again", read);
+  CHECK(read_file(here / "again") == "B00A\t0\nB00B\t1\nwith space\t2\n");
+  CHECK(catalog::read_ids(here.file("")).empty());
+  CHECK(catalog::read_ids(here.file("\xef\xbb\xbf"
+                                    "B00A\t0\n")) == ids{"B00A"});
+  auto const message = [&](std::string_view content) {
+    return complaint_of([&] { (void)catalog::read_ids(here.file(content)); });
+  };
+  CHECK(has(message("a\t0\nb 1\n"), "line 2: expected 'raw id<TAB>number', found 'b 1'"));
+  CHECK(has(message("a\t0\nb\t-1\n"), "line 2"));
+  CHECK(has(message("a\t0\nb\t0\n"), "line 2: number 0 was given to 'a' before"));
+  CHECK(has(message("a\t0\nb\t2\n"), "no line has the number 1, expected all up to 2"));
+}

@@ -7,6 +7,7 @@ namespace mql4grec::program {
 // Each adds its sub-command to the parser. Parsing a command line that names it runs it and sets `status` to its exit
 // code.
 void add_prepare(CLI::App& program, int& status);
+void add_embed(CLI::App& program, int& status);
 void add_pretrain(CLI::App& program, int& status);
 void add_finetune(CLI::App& program, int& status);
 void add_evaluate(CLI::App& program, int& status);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mql4grec/embed/npy_features.hpp"
+#include "mql4grec/pipeline/embed.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "mql4grec/pipeline/model_metadata.hpp"
 #include "mql4grec/pipeline/quantizer.hpp"
@@ -39,6 +40,22 @@ struct recommendation_inputs {
   index_t k = 10;  ///< items at most
 };
 
+/// What a text encoder reads.
+struct text_embedding_inputs {
+  std::filesystem::path const& encoder;  ///< a directory with config.json, weights and tokenizer, or a GGUF file
+  pipeline::item_texts const& texts;
+  pipeline::text_embedding_options const& options;
+  pipeline::embedding_run const& run;
+};
+
+/// What an image encoder reads.
+struct image_embedding_inputs {
+  std::filesystem::path const& encoder;  ///< a directory with config.json, weights and preprocessor_config.json
+  std::vector<std::filesystem::path> const& images;
+  pipeline::image_embedding_options const& options;
+  pipeline::embedding_run const& run;
+};
+
 /// The features of all files, without the rows that are zeros.
 using present_features = embed::selected_features<embed::joined_features<embed::npy_features>>;
 
@@ -61,6 +78,12 @@ class compute {
 
   /// One line on why the requested precision brings no speed on this machine; empty when it does.
   virtual std::string precision_warning() const = 0;
+
+  /// Computes the features of texts with a frozen encoder.
+  virtual pipeline::embedding_result embed_texts(text_embedding_inputs const& inputs) const = 0;
+
+  /// Computes the features of images with a frozen encoder.
+  virtual pipeline::embedding_result embed_images(image_embedding_inputs const& inputs) const = 0;
 
   /// Trains T5 in the directory run.out.
   virtual pipeline::run_result train_model(pipeline::run_options const& run, pipeline::training_data data,

@@ -5,6 +5,11 @@
 #include <utility>
 
 #include "compute/compute.hpp"
+#include "mql4grec/embed/encoder/any_text_encoder.hpp"
+#include "mql4grec/embed/image/read_preprocessing.hpp"
+#if MQL4GREC_HAS_UTF8PROC
+#include "mql4grec/embed/tokenizer/read_tokenizer.hpp"
+#endif
 #include "mql4grec/recommender.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 
@@ -29,6 +34,33 @@ class on_backend final : public compute {
   explicit on_backend(backend_setup<B> setup) : setup_(std::move(setup)) {}
 
   std::string precision_warning() const override { return setup_.precision_warning; }
+
+  pipeline::embedding_result embed_texts(text_embedding_inputs const& inputs) const override {
+#if MQL4GREC_HAS_UTF8PROC
+    auto const tokenizer = embed::read_tokenizer(inputs.encoder);
+    B backend(setup_.learning);
+    auto const encoder = embed::read_text_encoder<float>(backend, inputs.encoder);
+    embed::check_vocabulary(tokenizer, encoder.vocabulary(), inputs.encoder);
+    auto options = inputs.options;
+    options.batch_tokens = setup_.block_tokens.value_or(options.batch_tokens);
+    return pipeline::embed_texts(backend, encoder, tokenizer, inputs.texts, options, inputs.run);
+#else
+    raise(inputs.encoder.string(), ": tokenizers need utf8proc, which this program was built without");
+#endif
+  }
+
+  pipeline::embedding_result embed_images(image_embedding_inputs const& inputs) const override {
+    B backend(setup_.learning);
+    auto const encoder = embed::read_clip_vision<float>(backend, inputs.encoder);
+    auto options = inputs.options;
+    auto& how = options.reading.preprocessing;
+    how = embed::read_image_preprocessing(inputs.encoder / "preprocessor_config.json");
+    index_t const size = encoder.config().image_size;
+    expects_file(how.crop == embed::image_size{size, size}, inputs.encoder / "preprocessor_config.json",
+                 "crops images to ", how.crop.width, " x ", how.crop.height, ", but the encoder reads ", size, " x ",
+                 size);
+    return pipeline::embed_images(backend, encoder, inputs.images, options, inputs.run);
+  }
 
   pipeline::run_result train_model(pipeline::run_options const& run, pipeline::training_data data,
                                    pipeline::run_observer const& observer) const override {

@@ -28,6 +28,10 @@ class dataset_paths {
   std::filesystem::path interactions() const { return file(".inter.json"); }
   /// `Name.item.json`; see read_items().
   std::filesystem::path items() const { return file(".item.json"); }
+  /// `Name.item2id`; see read_ids().
+  std::filesystem::path item_ids() const { return file(".item2id"); }
+  /// `Name.user2id`; see read_ids().
+  std::filesystem::path user_ids() const { return file(".user2id"); }
   /// A token index, `Name.index_<which>.json`; index_path() has the names of the modalities.
   std::filesystem::path index(std::string_view which) const { return file(".index_" + std::string(which) + ".json"); }
   /// The features of the items, `Name.emb-<encoder>.npy`.

@@ -2,6 +2,8 @@
 // Readers and writers for the files of a dataset directory that describe users and items. All input is validated: every
 // error message contains the file, the user or item, and what was expected.
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "mql4grec/catalog/interactions.hpp"
 #include "mql4grec/catalog/items.hpp"
@@ -24,6 +26,13 @@ void write_interactions(std::filesystem::path const& path, interactions const& d
 
 /// Writes the format that read_items() reads, with all four fields of each item as strings. Throws file_error.
 void write_items(std::filesystem::path const& path, item_descriptions const& items);
+
+/// Reads `D.item2id` or `D.user2id`, the raw ids by number: lines `raw id<TAB>number` in any order, whose numbers are
+/// 0 … n − 1, each exactly once. Throws file_error otherwise.
+[[nodiscard]] std::vector<std::string> read_ids(std::filesystem::path const& path);
+
+/// Writes the format that read_ids() reads, in the order of the numbers. Throws file_error.
+void write_ids(std::filesystem::path const& path, std::vector<std::string> const& raw_ids);
 
 }  // namespace mql4grec::catalog
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -121,6 +122,39 @@ MQL4GREC_DEFINITION void write_items(std::filesystem::path const& path, item_des
     separator = ",\n";
   }
   write_file(path, text + "\n}\n");
+}
+
+MQL4GREC_DEFINITION std::vector<std::string> read_ids(std::filesystem::path const& path) {
+  std::string const text = read_text(path);
+  std::map<index_t, std::string> ids;
+  index_t line_number = 0;
+  for (std::size_t begin = 0; begin < text.size();) {
+    auto const end = std::min(text.find('\n', begin), text.size());
+    std::string_view line(text.data() + begin, end - begin);
+    begin = end + 1;
+    ++line_number;
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    auto const tab = line.rfind('\t');
+    auto const number = tab == line.npos ? std::nullopt : detail::parse_id(line.substr(tab + 1));
+    expects_file(number.has_value(), path, "line ", line_number, ": expected 'raw id<TAB>number', found '",
+                 core::detail::printable(line), "'");
+    auto const [at, fresh] = ids.emplace(*number, line.substr(0, tab));
+    expects_file(fresh, path, "line ", line_number, ": number ", *number, " was given to '",
+                 core::detail::printable(at->second), "' before");
+  }
+  std::vector<std::string> out;
+  for (auto& [number, id] : ids) {
+    expects_file(number == std::ssize(out), path, "no line has the number ", out.size(), ", expected all up to ",
+                 ids.rbegin()->first);
+    out.push_back(std::move(id));
+  }
+  return out;
+}
+
+MQL4GREC_DEFINITION void write_ids(std::filesystem::path const& path, std::vector<std::string> const& raw_ids) {
+  std::string text;
+  for (std::size_t i = 0; i < raw_ids.size(); ++i) text += raw_ids[i] + "\t" + std::to_string(i) + "\n";
+  write_file(path, text);
 }
 
 }  // namespace mql4grec::catalog

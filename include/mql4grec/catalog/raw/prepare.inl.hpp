@@ -154,12 +154,6 @@ class text_writer {
   std::string buffer_;
 };
 
-MQL4GREC_DEFINITION void write_ids(std::filesystem::path const& path, std::vector<std::string> const& raw_ids) {
-  text_writer out(path);
-  for (std::size_t i = 0; i < raw_ids.size(); ++i) out << raw_ids[i] << "\t" << std::to_string(i) << "\n";
-  out.commit();
-}
-
 /// The shortest decimal number that reads as the same time, without an exponent for whole numbers.
 MQL4GREC_DEFINITION std::string time_text(double time) {
   char text[400];
@@ -252,8 +246,8 @@ MQL4GREC_DEFINITION void write_dataset(std::filesystem::path const& directory, p
   make_directory(staging);
   dataset_paths const paths(staging);
   auto const file = [&](char const* suffix) { return staging / (paths.name() + suffix); };
-  detail::write_ids(file(".user2id"), data.user_ids);
-  detail::write_ids(file(".item2id"), data.item_ids);
+  write_ids(paths.user_ids(), data.user_ids);
+  write_ids(paths.item_ids(), data.item_ids);
   if (!data.texts.empty()) write_items(paths.items(), data.texts);
   if (extra == export_format::recbole) detail::write_recbole(paths, data);
   write_json(file(".statistics.json"), statistics_json(data.statistics));

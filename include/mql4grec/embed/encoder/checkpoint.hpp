@@ -49,6 +49,9 @@ std::unique_ptr<weight_source> open_gguf_llama(gguf const& file, llama_config co
 /// Throws file_error for a directory without config.json and safetensors, or with a pickled checkpoint alone.
 void expect_checkpoint(std::filesystem::path const& directory);
 
+/// Whether a path is a GGUF file or a directory with a LLaMA. Throws file_error if it is neither that nor a BERT.
+bool is_llama(std::filesystem::path const& path);
+
 /// config.json of a directory, as `from_json` reads it.
 bert_config read_bert_config(std::filesystem::path const& directory);
 llama_config read_llama_config(std::filesystem::path const& directory);

@@ -102,6 +102,16 @@ MQL4GREC_DEFINITION void expect_checkpoint(std::filesystem::path const& director
                "a pickled checkpoint isn't supported; save it again with safe_serialization=True");
 }
 
+MQL4GREC_DEFINITION bool is_llama(std::filesystem::path const& path) {
+  if (path.extension() == ".gguf") return true;
+  expect_checkpoint(path);
+  auto const file = path / "config.json";
+  auto const type = member<std::string>(read_json(file), "model_type", file);
+  expects_file(type == "llama" || type == "bert", file, "key 'model_type' is '", core::detail::printable(type),
+               "', expected 'bert' or 'llama'");
+  return type == "llama";
+}
+
 MQL4GREC_DEFINITION bert_config read_bert_config(std::filesystem::path const& directory) {
   expect_checkpoint(directory);
   return bert_from_config_json(read_json(directory / "config.json"), directory / "config.json");

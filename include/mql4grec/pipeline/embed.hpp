@@ -1,0 +1,389 @@
+#pragma once
+// Computes the features of all items of a catalog with a frozen encoder, in a .npy file whose row i belongs to item i.
+// Items are processed in sections of consecutive items. After each section its rows are on the disk, so an interrupted
+// run continues there, with the same bits: batches depend on the items of their section only.
+//
+// Texts are sorted by length within a section and packed, so no work is spent on padding. Memory: a section's tokens
+// and features, the encoder, and a batch of activations per worker.
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "mql4grec/backend/contract/row_blocks.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
+#include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/catalog/dataset_paths.hpp"
+#include "mql4grec/catalog/read.hpp"
+#include "mql4grec/core/json.hpp"
+#include "mql4grec/core/macros.hpp"
+#include "mql4grec/embed/encoder/item_encoder.hpp"
+#include "mql4grec/embed/feature_writer.hpp"
+#include "mql4grec/embed/image/item_images.hpp"
+#include "mql4grec/embed/tokenizer/tokenizer.hpp"
+#include "mql4grec/train/run.hpp"
+
+namespace mql4grec::pipeline {
+
+/// A field of an item's description.
+enum class text_field { title, description, brand, categories };
+
+/// The field of a name: title, description, brand or categories. Throws error for any other name.
+[[nodiscard]] text_field text_field_named(std::string const& name);
+
+/// The texts of each item, in the order of the fields; empty fields are left out.
+using item_texts = std::vector<std::vector<std::string>>;
+
+/// The texts of items 0 … items − 1. An item without a description has none.
+[[nodiscard]] item_texts texts_of(catalog::item_descriptions const& descriptions, index_t items,
+                                  std::vector<text_field> const& fields = {text_field::title, text_field::description});
+
+/// What a dataset directory says about its items.
+struct item_content {
+  index_t items = 0;                        ///< one more than the largest item of any file
+  catalog::item_descriptions descriptions;  ///< of `Name.item.json`; empty without it
+  std::vector<std::string> raw_ids;         ///< of `Name.item2id`, by number; empty without it
+};
+
+/// Reads a dataset directory: interactions, descriptions and raw ids, each of which may be missing. Throws file_error
+/// if all are, and for a damaged file.
+[[nodiscard]] item_content read_item_content(std::filesystem::path const& directory);
+
+/// The image of each item in a directory: `<number>.<jpg|jpeg|png|webp>` or `<raw id>.<…>`; an empty path for an item
+/// without one. If raw ids are numbers themselves and some image has one as its name, all names are raw ids. Throws
+/// file_error if the directory doesn't exist.
+[[nodiscard]] std::vector<std::filesystem::path> images_of(std::filesystem::path const& directory,
+                                                           item_content const& content);
+
+/// The progress of embed_texts() and embed_images().
+struct embedding_progress {
+  index_t done = 0, items = 0;  ///< items, those of earlier runs included; all items
+  index_t here = 0;             ///< items that this call has computed
+  double seconds = 0;           ///< since the call
+};
+
+/// Where features are written, and how a run is observed.
+struct embedding_run {
+  std::filesystem::path out;                           ///< the .npy file
+  embed::feature_run how = embed::feature_run::begin;  ///< whether an interrupted run is continued
+  index_t section = 1024;                              ///< items between two writes
+  std::function<void(embedding_progress const&)> on_progress = [](auto const&) {};  ///< called on worker 0's thread
+  std::function<bool()> interrupted = [] {
+    return false;
+  };  ///< asked on worker 0's thread; true ends the run, and what
+      ///< the current section has computed is computed again
+};
+
+/// How texts are encoded.
+struct text_embedding_options {
+  index_t max_tokens = 512;     ///< of a field, special tokens included; further ones are cut off
+  index_t batch_tokens = 4096;  ///< tokens that a worker encodes at once; a longer text is a batch of its own
+};
+
+/// How images are encoded.
+struct image_embedding_options {
+  embed::image_reading reading = {};  ///< from files to pixels
+  index_t batch = 16;                 ///< images that a worker encodes at once
+};
+
+/// The result of embed_texts() and embed_images().
+struct embedding_result {
+  train::run_status status = train::run_status::finished;  ///< finished or interrupted
+  embedding_progress progress = {};                        ///< at the end
+  index_t width = 0;                                       ///< columns of the features
+  index_t empty = 0;        ///< items without text or image among those of this call; their rows are zeros
+  std::int64_t units = 0;   ///< texts or images that this call encoded
+  std::int64_t tokens = 0;  ///< of those texts
+  std::vector<embed::bad_image> bad = {};  ///< images that can't be read, by item; their rows are zeros
+};
+
+namespace detail {
+
+/// FNV-1a over 32-bit words, to recognize inputs that have changed. Not for untrusted collisions.
+class content_hash {
+ public:
+  void add(std::uint32_t word) { state_ = (state_ ^ word) * 0x100000001b3; }
+  void add(std::string_view text) {
+    for (char const c : text) add(static_cast<unsigned char>(c));
+    add(static_cast<std::uint32_t>(text.size()));
+  }
+  [[nodiscard]] std::string text() const;
+
+ private:
+  std::uint64_t state_ = 0xcbf29ce484222325;
+};
+
+/// A hash of an encoder's parameters.
+template <Backend B, class Encoder>
+std::string hash_of_parameters(B& backend, Encoder const& encoder) {
+  auto const all = encoder.parameters();
+  content_hash hash;
+  constexpr index_t most = index_t{1} << 22;
+  for (index_t first = 0; first < all.size(); first += most) {
+    host_copy<float, typename B::memory_space> const part(backend, all.part(first, std::min(most, all.size() - first)));
+    for (index_t i = 0; i < part.view_all().size(); ++i) hash.add(std::bit_cast<std::uint32_t>(part.view_all()(i)));
+  }
+  return hash.text();
+}
+
+/// Threads of the host that prepare inputs: the backend's own workers where they are the host's.
+template <Backend B>
+class host_threads {
+ public:
+  explicit host_threads(B& backend) {
+    if constexpr (!std::same_as<typename B::memory_space, host_space>)
+      own_ = std::make_unique<cpu::backend>(cpu::backend::options{.threads = 0});
+    else
+      given_ = &backend;
+  }
+  /// Calls task(i) for each i in [0, n), on whichever thread is free.
+  template <class Task>
+  void for_each(index_t n, Task&& task) {
+    std::atomic<index_t> next{0};
+    auto const work = [&](auto&, index_t) {
+      for (index_t i = next++; i < n; i = next++) task(i);
+    };
+    if constexpr (std::same_as<typename B::memory_space, host_space>)
+      for_each_worker(*given_, work);
+    else
+      for_each_worker(*own_, work);
+  }
+
+ private:
+  B* given_ = nullptr;
+  std::unique_ptr<cpu::backend> own_;
+};
+
+/// What the two modalities share: the file, its sections, progress.
+class embedding_loop {
+ public:
+  embedding_loop(embedding_run const& run, embed::feature_shape shape, json const& inputs)
+      : run_(run), file_(run.out, shape, inputs, run.how), items_(shape.rows) {
+    expects(run.section >= 1, "embedding: sections of ", run.section, " items, expected at least 1");
+    result_.width = shape.width;
+    before_ = file_.done();
+  }
+
+  /// Calls encode(first item, rows (count, width) of zeros, result) for each section that isn't done.
+  template <class Encode>
+  embedding_result run(Encode&& encode) {
+    std::vector<float> memory;
+    while (file_.done() < items_) {
+      index_t const first = file_.done(), count = std::min(run_.section, items_ - first);
+      memory.assign(to_size(count * result_.width), 0.f);
+      host_matrix_view<float> const rows(memory.data(), count, result_.width);
+      report(0);
+      encode(first, rows, result_);
+      if (stopped()) break;
+      file_.append(rows);
+    }
+    if (stopped())
+      result_.status = train::run_status::interrupted;
+    else
+      file_.commit();
+    report(0);
+    return std::move(result_);
+  }
+  /// Whether the run has been interrupted: the workers should return.
+  bool stopped() const { return stopped_.load(std::memory_order_relaxed); }
+  /// Reports that so many items of the current section are done, and asks whether the run is interrupted.
+  void report(index_t of_section) {
+    auto& p = result_.progress;
+    p.items = items_;
+    p.done = file_.done() + of_section;
+    p.here = p.done - before_;
+    p.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    run_.on_progress(p);
+    if (p.done < items_ && run_.interrupted()) stopped_.store(true, std::memory_order_relaxed);
+  }
+
+ private:
+  embedding_run const& run_;
+  embed::feature_writer file_;
+  index_t items_, before_ = 0;
+  std::atomic<bool> stopped_{false};
+  embedding_result result_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+/// Copies features (n, width) of a worker's batch to the host.
+template <Backend B>
+void copy_rows(B& worker, in_matrix<B, float> from, std::vector<index_t> const& rows, host_matrix_view<float> to) {
+  host_copy<float, typename B::memory_space> const values(worker, from.flat());
+  for (index_t i = 0; i < from.rows(); ++i)
+    std::memcpy(to.row(rows[to_size(i)]).data, values.view_all().data + i * from.columns(),
+                to_size(from.columns()) * sizeof(float));
+}
+
+/// The texts of a section: field `f` of item `item` is one of them.
+struct section_texts {
+  std::vector<index_t> item;                 ///< of the section, of each text
+  std::vector<std::vector<token_t>> tokens;  ///< of each text
+
+  /// The texts, longest first, in batches of at most `batch_tokens` tokens.
+  [[nodiscard]] std::vector<std::vector<index_t>> batches(index_t batch_tokens) const;
+};
+
+}  // namespace detail
+
+/// Computes the features of items 0 … texts.size() − 1: the mean over an item's texts of the encoder's features, zeros
+/// for an item without texts. Throws error for options out of range, file_error if the file can't be written or
+/// continued. `encoder` has positions() and vocabulary(), as any_text_encoder.
+template <Backend B, class Encoder, embed::Tokenizer Tokenizer>
+  requires embed::ItemEncoder<Encoder, B, float> embedding_result embed_texts(B& backend, Encoder const& encoder,
+                                                                              Tokenizer const& tokenizer,
+                                                                              item_texts const& texts,
+                                                                              text_embedding_options const& options,
+                                                                              embedding_run const& run) {
+    index_t const max_tokens = std::min(options.max_tokens, encoder.positions()), width = encoder.features();
+    expects(options.max_tokens >= 1 && options.batch_tokens >= 1, "embedding: texts of ", options.max_tokens,
+            " tokens in batches of ", options.batch_tokens, ", expected at least 1");
+    detail::content_hash content;
+    for (auto const& item : texts) {
+      for (auto const& text : item) content.add(text);
+      content.add(0xffffffff);
+    }
+    json const inputs = {{"encoder", detail::hash_of_parameters(backend, encoder)},
+                         {"texts", content.text()},
+                         {"max_tokens", max_tokens},
+                         {"batch_tokens", options.batch_tokens},
+                         {"section", run.section}};
+    detail::embedding_loop loop(run, {std::ssize(texts), width}, inputs);
+    detail::host_threads<B> threads(backend);
+    return loop.run([&](index_t first, host_matrix_view<float> rows, embedding_result& result) {
+      detail::section_texts section;
+      std::vector<std::string const*> from;
+      for (index_t i = 0; i < rows.rows(); ++i) {
+        auto const& item = texts[to_size(first + i)];
+        result.empty += item.empty();
+        for (auto const& text : item) {
+          from.push_back(&text);
+          section.item.push_back(i);
+        }
+      }
+      section.tokens.resize(from.size());
+      constexpr index_t at_once = 64;
+      threads.for_each((std::ssize(from) + at_once - 1) / at_once, [&](index_t block) {
+        for (index_t i = block * at_once; i < std::min(std::ssize(from), (block + 1) * at_once); ++i)
+          for (auto const id : tokenizer.encode(*from[to_size(i)], {.max_tokens = max_tokens}))
+            section.tokens[to_size(i)].push_back(token_t{id});
+      });
+      auto const batches = section.batches(options.batch_tokens);
+      std::vector<float> memory(from.size() * to_size(width));
+      host_matrix_view<float> const features(memory.data(), std::ssize(from), width);
+      std::int64_t all_tokens = 0;
+      for (auto const& text : section.tokens) all_tokens += std::ssize(text);
+      std::atomic<std::int64_t> done{0};
+      contract::detail::for_each_row_block(
+          backend, std::ssize(batches), 1, [&](B& worker, index_t b, index_t, index_t) {
+            if (loop.stopped()) return;
+            auto const& members = batches[to_size(b)];
+            embed::token_batch batch;
+            for (index_t const text : members) batch.add(section.tokens[to_size(text)]);
+            scratch_scope<B> const scope(worker.scratch());
+            auto const out = take<float>(worker, batch.size(), width);
+            encoder.encode(worker, batch, out);
+            detail::copy_rows<B>(worker, out, members, features);
+            done += std::ssize(batch.tokens);
+            if (&worker == &backend.worker(0))
+              loop.report(static_cast<index_t>(static_cast<double>(rows.rows()) * static_cast<double>(done.load()) /
+                                               static_cast<double>(all_tokens)));
+          });
+      result.units += std::ssize(from);
+      result.tokens += all_tokens;
+      for (index_t text = 0; text < std::ssize(from);) {
+        index_t const item = section.item[to_size(text)], begin = text;
+        auto const row = rows.row(item);
+        for (; text < std::ssize(from) && section.item[to_size(text)] == item; ++text)
+          for (index_t j = 0; j < width; ++j) row(j) += features(text, j);
+        for (index_t j = 0; j < width; ++j) row(j) /= static_cast<float>(text - begin);
+      }
+    });
+  }
+
+/// Computes the features of items 0 … images.size() − 1; an empty path means that an item has no image. Its row is
+/// zeros, and so is that of an image that can't be read, unless options.reading.strict. Throws as embed_texts().
+template <Backend B, class Encoder>
+  requires embed::ItemEncoder<Encoder, B, float> embedding_result
+  embed_images(B& backend, Encoder const& encoder, std::vector<std::filesystem::path> const& images,
+               image_embedding_options const& options, embedding_run const& run) {
+    index_t const width = encoder.features(), values = options.reading.preprocessing.values();
+    expects(options.batch >= 1, "embedding: batches of ", options.batch, " images, expected at least 1");
+    detail::content_hash content;
+    for (auto const& path : images) {
+      content.add(path.filename().string());
+      std::error_code ignored;
+      if (!path.empty()) content.add(std::to_string(std::filesystem::file_size(path, ignored)));
+    }
+    json const inputs = {{"encoder", detail::hash_of_parameters(backend, encoder)},
+                         {"images", content.text()},
+                         {"batch", options.batch},
+                         {"section", run.section}};
+    detail::embedding_loop loop(run, {std::ssize(images), width}, inputs);
+    detail::host_threads<B> threads(backend);
+    return loop.run([&](index_t first, host_matrix_view<float> rows, embedding_result& result) {
+      std::vector<index_t> present;
+      for (index_t i = 0; i < rows.rows(); ++i)
+        if (!images[to_size(first + i)].empty()) present.push_back(i);
+      result.empty += rows.rows() - std::ssize(present);
+      // Host workers decode what they encode; a device is fed by all threads of the host, one batch of each at a time.
+      constexpr bool on_host = std::same_as<typename B::memory_space, host_space>;
+      index_t const group = on_host ? std::ssize(present) : 8 * options.batch;
+      std::atomic<index_t> done{0};
+      std::vector<std::vector<embed::bad_image>> bad(present.size());
+      auto const read = [&](index_t at, host_vector_view<float> out) {
+        auto const& path = images[to_size(first + present[to_size(at)])];
+        auto report = embed::read_images({&path, 1}, options.reading, {out.data, 1, values});
+        for (auto& one : report.bad) bad[to_size(at)].push_back({first + present[to_size(at)], std::move(one.message)});
+        return report.rows.front() == embed::image_status::read;
+      };
+      auto const encode = [&](B& worker, std::vector<index_t> const& of, host_matrix_view<float const> pixels) {
+        if (of.empty()) return;
+        scratch_scope<B> const scope(worker.scratch());
+        auto const out = take<float>(worker, std::ssize(of), width);
+        encoder.encode(worker, embed::image_batch{pixels}, out);
+        detail::copy_rows<B>(worker, out, of, rows);
+      };
+      for (index_t begin = 0; begin < std::ssize(present); begin += group) {
+        index_t const end = std::min(std::ssize(present), begin + group);
+        std::vector<float> pixels(on_host ? 0 : to_size((end - begin) * values));
+        std::vector<char> good(to_size(end - begin));
+        if constexpr (!on_host)
+          threads.for_each(end - begin, [&](index_t i) {
+            good[to_size(i)] = read(begin + i, {pixels.data() + i * values, values});
+          });
+        contract::detail::for_each_row_block(
+            backend, end - begin, options.batch, [&](B& worker, index_t, index_t from, index_t count) {
+              if (loop.stopped()) return;
+              std::vector<float> batch(to_size(count * values));
+              std::vector<index_t> of;
+              for (index_t i = from; i < from + count; ++i) {
+                host_vector_view<float> const to(batch.data() + std::ssize(of) * values, values);
+                if constexpr (on_host)
+                  good[to_size(i)] = read(begin + i, to);
+                else
+                  std::copy_n(pixels.data() + i * values, values, to.data);
+                if (good[to_size(i)]) of.push_back(present[to_size(begin + i)]);
+              }
+              encode(worker, of, {batch.data(), std::ssize(of), values});
+              done += count;
+              if (&worker == &backend.worker(0)) loop.report(done.load() * rows.rows() / std::ssize(present));
+            });
+        result.units += std::ranges::count(good, 1);
+      }
+      for (auto& of_image : bad)
+        for (auto& one : of_image) result.bad.push_back(std::move(one));
+    });
+  }
+
+}  // namespace mql4grec::pipeline
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/pipeline/embed.inl.hpp"
+#endif

@@ -1,0 +1,108 @@
+#pragma once
+// The definitions of pipeline/embed.hpp that are not templates.
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/pipeline/embed.hpp"
+
+namespace mql4grec::pipeline {
+
+MQL4GREC_DEFINITION text_field text_field_named(std::string const& name) {
+  if (name == "title") return text_field::title;
+  if (name == "description") return text_field::description;
+  if (name == "brand") return text_field::brand;
+  if (name == "categories") return text_field::categories;
+  raise("field '", name, "', expected title, description, brand or categories");
+}
+
+MQL4GREC_DEFINITION item_texts texts_of(catalog::item_descriptions const& descriptions, index_t items,
+                                        std::vector<text_field> const& fields) {
+  item_texts out(to_size(items));
+  for (auto const& [item, d] : descriptions) {
+    expects(index(item) >= 0 && index(item) < items, "item ", index(item), " has a description, expected below ",
+            items);
+    for (auto const field : fields) {
+      auto const& text = field == text_field::title         ? d.title
+                         : field == text_field::description ? d.description
+                         : field == text_field::brand       ? d.brand
+                                                            : d.categories;
+      if (!text.empty()) out[to_size(index(item))].push_back(text);
+    }
+  }
+  return out;
+}
+
+MQL4GREC_DEFINITION item_content read_item_content(std::filesystem::path const& directory) {
+  catalog::dataset_paths const paths(directory);
+  expects_file(std::filesystem::is_directory(directory), directory, "isn't a directory, expected a dataset directory");
+  bool const interactions = std::filesystem::exists(paths.interactions()),
+             descriptions = std::filesystem::exists(paths.items()), ids = std::filesystem::exists(paths.item_ids());
+  expects_file(interactions || descriptions || ids, paths.items(), "is missing, and so are ",
+               paths.interactions().filename().string(), " and ", paths.item_ids().filename().string(),
+               ", expected at least one of them");
+  item_content out;
+  if (interactions) out.items = catalog::read_interactions(paths.interactions()).item_count;
+  if (descriptions) out.descriptions = catalog::read_items(paths.items());
+  if (!out.descriptions.empty()) out.items = std::max(out.items, index(out.descriptions.rbegin()->first) + 1);
+  if (ids) out.raw_ids = catalog::read_ids(paths.item_ids());
+  out.items = std::max(out.items, index_t{std::ssize(out.raw_ids)});
+  return out;
+}
+
+MQL4GREC_DEFINITION std::vector<std::filesystem::path> images_of(std::filesystem::path const& directory,
+                                                                 item_content const& content) {
+  expects_file(std::filesystem::is_directory(directory), directory, "isn't a directory, expected one with images");
+  auto const named = [&](embed::image_names names) {
+    std::vector<std::filesystem::path> found(to_size(content.items));
+    for (index_t i = 0; i < content.items; ++i) {
+      auto const raw_id = i < std::ssize(content.raw_ids) ? std::string_view(content.raw_ids[to_size(i)]) : "";
+      found[to_size(i)] = embed::find_image(directory, {i, raw_id}, names).value_or(std::filesystem::path());
+    }
+    return found;
+  };
+  auto const count = [](auto const& paths) {
+    return std::ranges::count_if(paths, [](auto const& path) { return !path.empty(); });
+  };
+  auto by_raw_id = named(embed::image_names::raw_id), by_number = named(embed::image_names::number);
+  if (count(by_raw_id) == 0) return by_number;
+  // Files that only a raw id explains decide: then a number that is a name is a raw id too.
+  bool const numeric = std::ranges::any_of(content.raw_ids, [](auto const& id) {
+    return std::ranges::all_of(id, [](char c) { return c >= '0' && c <= '9'; });
+  });
+  if (numeric) return by_raw_id;
+  for (std::size_t i = 0; i < by_raw_id.size(); ++i)
+    if (by_raw_id[i].empty()) by_raw_id[i] = std::move(by_number[i]);
+  return by_raw_id;
+}
+
+namespace detail {
+
+MQL4GREC_DEFINITION std::string content_hash::text() const {
+  std::array<char, 17> digits{};
+  auto const end = std::to_chars(digits.data(), digits.data() + digits.size(), state_, 16).ptr;
+  return {digits.data(), end};
+}
+
+MQL4GREC_DEFINITION std::vector<std::vector<index_t>> section_texts::batches(index_t batch_tokens) const {
+  std::vector<index_t> order(tokens.size());
+  std::iota(order.begin(), order.end(), index_t{0});
+  std::ranges::stable_sort(order, std::greater{}, [&](index_t text) { return tokens[to_size(text)].size(); });
+  std::vector<std::vector<index_t>> out;
+  index_t used = 0;
+  for (index_t const text : order) {
+    index_t const length = std::ssize(tokens[to_size(text)]);
+    if (out.empty() || used + length > batch_tokens) {
+      out.emplace_back();
+      used = 0;
+    }
+    out.back().push_back(text);
+    used += length;
+  }
+  return out;
+}
+
+}  // namespace detail
+
+}  // namespace mql4grec::pipeline
