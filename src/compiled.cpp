@@ -18,6 +18,7 @@
 #include "mql4grec/core/sharded_safetensors.inl.hpp"
 #include "mql4grec/embed/encoder/checkpoint.inl.hpp"
 #include "mql4grec/embed/encoder/config_json.inl.hpp"
+#include "mql4grec/embed/encoder/random_checkpoint.inl.hpp"
 #include "mql4grec/embed/feature_writer.inl.hpp"
 #include "mql4grec/embed/image/read_preprocessing.inl.hpp"
 #if MQL4GREC_HAS_UTF8PROC

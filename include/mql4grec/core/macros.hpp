@@ -22,6 +22,16 @@
 #endif
 #endif
 
+/// Whether texts can become tokens (embed/tokenizer), which requires utf8proc. CMake sets it with MQL4GREC_UTF8PROC;
+/// without CMake, it is set when the header exists.
+#if !defined(MQL4GREC_HAS_UTF8PROC)
+#if __has_include(<utf8proc.h>)
+#define MQL4GREC_HAS_UTF8PROC 1
+#else
+#define MQL4GREC_HAS_UTF8PROC 0
+#endif
+#endif
+
 /// Whether images can be decoded, which requires libjpeg, libpng, libwebp and libwebpdemux. CMake sets it with
 /// MQL4GREC_IMAGES; without CMake, it is set when the headers exist.
 #if !defined(MQL4GREC_HAS_IMAGES)
