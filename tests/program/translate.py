@@ -57,6 +57,33 @@ def collisions_are_handled_as_asked():
         check(len(set(sequences)) == ITEMS if how != "none" else len(set(sequences)) <= most, how, sequences)
 
 
+def items_that_come_later_get_tokens_and_others_keep_theirs():
+    add = ["translate", "--embeddings", "F.npy", "--modality", "text", "--model", "translator", "--out-index", "index.json", "--threads", 1]
+    write_features("F.npy")
+    check_done(run(*translation(index="index.json")))
+    before = json.loads(Path("index.json").read_text())
+    write_features("F.npy", rows=ITEMS + 9, twins=[(ITEMS, 3), (ITEMS + 1, 3)], zero=[ITEMS + 2])
+    result = json.loads(check_done(run(*add, "--json", "-")).stdout)
+    check(result["items"] == 8 and result["files"][0]["kept"] == ITEMS and "epochs" not in result, result)
+    after = json.loads(Path("index.json").read_text())
+    check({item: after[item] for item in before} == before, "an item has moved")
+    check(len(after) == ITEMS + 8 and str(ITEMS + 2) not in after, after)
+    check(len({tuple(tokens) for tokens in after.values()}) == ITEMS + 8, "items share tokens")
+    for twin in (str(ITEMS), str(ITEMS + 1)):
+        check(after[twin][:3] == after["3"][:3], after[twin], after["3"])
+    content = Path("index.json").read_bytes()
+    check_done(run(*add))
+    check(Path("index.json").read_bytes() == content, "adding nothing has changed the index")
+    check_one_line(run(*add, "--epochs", 3), 2, "--epochs", "--model")
+    check_one_line(run(*add, "--collisions", "suffix"), 1, "index.json", "4 tokens", "5")
+    check_one_line(run(*[word if word != "text" else "image" for word in add]), 1, "translator.json", "--modality")
+    write_features("F.npy", rows=ITEMS)
+    check_one_line(run(*add), 1, "index.json", f"item {ITEMS + 8}", f"{ITEMS} items")
+    check(Path("index.json").read_bytes() == content, "a rejected run has changed the index")
+    check_done(run(*[word if word != "index.json" else "new.json" for word in add]))
+    check(json.loads(Path("new.json").read_text()).keys() == before.keys(), "new.json")
+
+
 def an_interrupted_run_goes_on_to_the_same_bits():
     write_features("F.npy", rows=400)
     whole, pieces = translation(index="whole.json", out="whole", epochs=30), translation(index="pieces.json", out="pieces", epochs=30, resume=True)
@@ -107,5 +134,6 @@ def a_codebook_that_collapses_is_an_error_at_any_size():
 
 
 main([every_item_gets_a_sequence_of_its_own_and_a_model_learns_them, one_modality_is_enough, one_translator_learns_from_several_files,
-      collisions_are_handled_as_asked, an_interrupted_run_goes_on_to_the_same_bits, bad_features_are_one_line_and_leave_nothing,
+      collisions_are_handled_as_asked,
+      items_that_come_later_get_tokens_and_others_keep_theirs, an_interrupted_run_goes_on_to_the_same_bits, bad_features_are_one_line_and_leave_nothing,
       a_codebook_that_collapses_is_an_error_at_any_size])

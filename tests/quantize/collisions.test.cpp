@@ -59,9 +59,9 @@ struct quantized_items {
   }
 
   template <class Policy>
-  quantize::collision_outcome resolve(Policy const& policy) {
+  quantize::collision_outcome resolve(Policy const& policy, quantize::code_table const& kept = {}) {
     return policy.resolve(backend, table, std::span<quantize::codebook_view<cpu::backend, float> const>(levels),
-                          quantize::matrix_latents(latents));
+                          quantize::matrix_latents(latents), kept);
   }
   double cost(index_t i) const {
     return quantize::detail::sequence_cost<cpu::backend>(
@@ -427,6 +427,99 @@ TEST_CASE("collisions: missing items stay missing under every policy") {
   try_policy(quantize::match{});
   try_policy(quantize::suffix{});
   try_policy(quantize::keep_collisions{});
+}
+
+TEST_CASE_TEMPLATE("collisions: kept items never move, and the others get free sequences", Policy, quantize::reallocate,
+                   quantize::match) {
+  for (auto const& [items, sizes] : {shape_of_codes{60, {3, 4, 5}}, shape_of_codes{24, {2, 3, 4}}}) {
+    CAPTURE(items);
+    auto given = random_catalog(items, sizes, 3);
+    auto first = random_catalog(items, sizes, 3);
+    for (index_t i = 1; i < items; i += 2) first.table.remove(item(i));
+    first.resolve(Policy());
+    for (index_t i = 0; i < items; i += 2) given.table.set(item(i), codes_of(first.table, i));
+    auto const before = given.table;
+    auto const outcome = given.resolve(Policy(), first.table);
+    CHECK(quantize::check_uniqueness(given.table).unique());
+    index_t moved = 0;
+    for (index_t i = 0; i < items; ++i) {
+      if (i % 2 == 0) CHECK(codes_of(given.table, i) == codes_of(first.table, i));
+      moved += codes_of(given.table, i) == codes_of(before, i) ? 0 : 1;
+    }
+    CHECK(outcome.moved == moved);
+    CHECK(outcome.colliding >= moved);
+  }
+}
+
+TEST_CASE_TEMPLATE("collisions: an item that collides with a kept one goes to the nearest free code of its prefix",
+                   Policy, quantize::reallocate, quantize::match) {
+  auto given = random_catalog(2, {3, 4, 5}, 2);
+  given.latents.values = {0.3f, -0.2f, 0.1f, 0.3f, -0.2f, 0.1f};
+  auto const own = codes_of(given.table, 0);
+  given.table.set(item(1), own);
+  auto kept = given.table;
+  kept.remove(item(1));
+  auto const outcome = given.resolve(Policy(), kept);
+  CHECK(outcome.colliding == 1);
+  CHECK(outcome.moved == 1);
+  CHECK(outcome.cost_before == given.cost(0));
+  CHECK(outcome.cost_after == given.cost(1));
+  CHECK(codes_of(given.table, 0) == own);
+  auto best = own;
+  double least = INFINITY;
+  for (int k = 0; k < 5; ++k) {
+    auto codes = own;
+    codes.back() = code_t(k);
+    if (codes == own) continue;
+    given.table.set(item(0), codes);
+    if (given.cost(0) < least) {
+      least = given.cost(0);
+      best = codes;
+    }
+  }
+  CHECK(codes_of(given.table, 1) == best);
+}
+
+TEST_CASE_TEMPLATE("collisions: kept items that share a sequence go on sharing it", Policy, quantize::reallocate,
+                   quantize::match, quantize::keep_collisions) {
+  auto given = random_catalog(4, {3, 4, 5}, 2);
+  auto const own = codes_of(given.table, 0);
+  for (index_t i = 0; i < 4; ++i) given.table.set(item(i), own);
+  auto kept = given.table;
+  kept.remove(item(2));
+  kept.remove(item(3));
+  auto const outcome = given.resolve(Policy(), kept);
+  CHECK(outcome.colliding == 2);
+  CHECK(codes_of(given.table, 0) == own);
+  CHECK(codes_of(given.table, 1) == own);
+  bool const moves = !std::same_as<Policy, quantize::keep_collisions>;
+  CHECK((codes_of(given.table, 2) != own) == moves);
+  CHECK((codes_of(given.table, 2) != codes_of(given.table, 3)) == moves);
+}
+
+TEST_CASE("suffix: kept items keep their number, and the others get the smallest that are left") {
+  auto given = random_catalog(5, {2, 2}, 1);
+  auto const own = codes_of(given.table, 0);
+  for (index_t i = 1; i < 5; ++i) given.table.set(item(i), own);
+  quantize::code_table kept(5, {2, 2, 8});
+  kept.set(item(3), sequence{own[0], own[1], code_t{1}});
+  CHECK(given.resolve(quantize::suffix{.codes = 8}, kept).colliding == 4);
+  std::vector<int> numbers;
+  for (index_t i = 0; i < 5; ++i) numbers.push_back(static_cast<int>(codes_of(given.table, i).back()));
+  CHECK(numbers == std::vector<int>{0, 2, 3, 1, 4});
+}
+
+TEST_CASE("match: new items of a prefix whose codes are all kept move to another prefix") {
+  auto given = random_catalog(8, {2, 2}, 2);
+  for (int k = 0; k < 2; ++k) given.table.set(item(k), sequence{code_t{0}, code_t(k)});
+  given.table.set(item(2), sequence{code_t{0}, code_t{1}});
+  for (index_t i = 3; i < 8; ++i) given.table.remove(item(i));
+  auto kept = given.table;
+  kept.remove(item(2));
+  given.resolve(quantize::match{}, kept);
+  CHECK(codes_of(given.table, 2).front() == code_t{1});
+  CHECK(codes_of(given.table, 0) == sequence{code_t{0}, code_t{0}});
+  CHECK(codes_of(given.table, 1) == sequence{code_t{0}, code_t{1}});
 }
 
 TEST_CASE("collisions: codebooks that don't match the table are refused") {

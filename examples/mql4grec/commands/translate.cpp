@@ -1,4 +1,5 @@
-// The command translate: trains a translator on the features of all files and writes an index of tokens per file.
+// The command translate: trains a translator on the features of all files, or takes one that exists, and writes an
+// index of tokens per file.
 #include "commands.hpp"
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/json.hpp"
@@ -14,7 +15,7 @@ namespace {
 struct translate_options {
   std::string embeddings, indices, kind = "text", quantizer = "rq-vae", collisions = "reallocate",
                                    normalize = "standard";
-  std::filesystem::path report;
+  std::filesystem::path report, model;
   index_t levels = 4, codes = 256;
   pipeline::quantizer_run run;
   index_t rotation_rounds = 0;
@@ -55,22 +56,27 @@ json as_json(translation_request const& request, std::vector<pipeline::translate
                      {"missing", c.missing},
                      {"collision_rate_before", one.collisions_before},
                      {"collision_rate", one.collisions},
+                     {"kept", one.kept},
                      {"moved", one.outcome.moved},
                      {"unique", c.unique()},
                      {"reconstruction_error", one.reconstruction_error},
                      {"usage", one.usage},
                      {"capacity", as_json(one.capacity)}});
-    items += c.items - c.missing;
-    error += one.reconstruction_error * static_cast<double>(c.items - c.missing);
+    index_t const added = c.items - c.missing - one.kept;
+    items += added;
+    error += one.reconstruction_error * static_cast<double>(added);
   }
   auto const& p = trained.progress;
   json result = {{"quantizer", request.kmeans ? "residual-kmeans" : "rq-vae"}, {"items", items}};
-  if (!request.kmeans) {
+  bool const has_trained = request.model.empty();
+  if (!request.kmeans && has_trained) {
     result["epochs"] = p.epoch;
     result["best_epoch"] = p.best_epoch;
   }
-  result["seconds"] = p.seconds;
-  result["items_per_second"] = p.seconds > 0 ? static_cast<double>(p.items) / p.seconds : 0.0;
+  if (has_trained) {
+    result["seconds"] = p.seconds;
+    result["items_per_second"] = p.seconds > 0 ? static_cast<double>(p.items) / p.seconds : 0.0;
+  }
   result["variance"] = variance;
   result["reconstruction_error"] = items > 0 ? error / static_cast<double>(items) : 0.0;
   result["files"] = files;
@@ -82,8 +88,11 @@ std::string as_text(translation_request const& request, std::vector<pipeline::tr
   std::string text;
   for (std::size_t f = 0; f < found.size(); ++f) {
     auto const& one = found[f];
-    text += request.indices[f].string() + ": " + one.uniqueness.summary() +
-            "\n  collisions before: " + fixed(100 * one.collisions_before, 2) + " %, " +
+    text += request.indices[f].string() + ": " + one.uniqueness.summary();
+    if (!request.model.empty())
+      text += "\n  " + counted(one.kept, "item") + " with tokens before, which keep them; " +
+              grouped(one.uniqueness.items - one.uniqueness.missing - one.kept) + " added";
+    text += "\n  collisions before: " + fixed(100 * one.collisions_before, 2) + " %, " +
             counted(one.outcome.moved, "item") + " moved; reconstruction error " + fixed(one.reconstruction_error, 5) +
             " of variance " + fixed(variance, 5) + "\n  codes used:";
     for (auto const& level : one.usage)
@@ -95,8 +104,19 @@ std::string as_text(translation_request const& request, std::vector<pipeline::tr
   return text;
 }
 
-/// Throws ValidationError for a given option that the quantizer does not have.
+/// Throws ValidationError for a given option that the quantizer or a translator that exists does not have.
 void check_options(CLI::App const& command, std::string const& quantizer) {
+  bool const has_model = command.get_option("--model")->count() > 0;
+  if (!has_model && command.get_option("--out-model")->count() == 0)
+    throw CLI::ValidationError("--out-model", "is required, or --model with a translator that exists");
+  if (has_model) {
+    for (auto const* name :
+         {"--out-model", "--quantizer", "--levels", "--codes", "--rotation", "--epochs", "--batch-size", "--lr",
+          "--seed", "--normalize", "--evaluate-every", "--max-seconds", "--resume", "--report"})
+      if (command.get_option(name)->count() > 0)
+        throw CLI::ValidationError(name, "is not an option of a translator that exists (--model)");
+    return;
+  }
   std::vector<char const*> others = {"--rotation"};
   if (quantizer == "residual-kmeans")
     others = {"--epochs", "--batch-size", "--lr", "--normalize", "--evaluate-every", "--max-seconds", "--resume"};
@@ -116,7 +136,8 @@ int translate_command(CLI::App const& command, translate_options& options) {
   translation_request request{.embeddings = paths_of(options.embeddings, "--embeddings"),
                               .indices = paths_of(options.indices, "--out-index"),
                               .run = options.run,
-                              .collisions = options.collisions};
+                              .collisions = options.collisions,
+                              .model = options.model};
   if (options.quantizer == "residual-kmeans")
     request.kmeans = {.codes = options.run.model.codes,
                       .clustering = {.seed = options.run.options.seed},
@@ -128,7 +149,8 @@ int translate_command(CLI::App const& command, translate_options& options) {
   if (!options.report.empty()) check_writable(options.report);
   progress_log log({.quiet = options.common.quiet});
   warn_of_precision(*compute, log);
-  auto const finished = run_translation(*compute, request, log);
+  auto const finished =
+      options.model.empty() ? run_translation(*compute, request, log) : run_addition(*compute, request, log);
   log.clear();
   if (finished.trained.status == train::run_status::interrupted) return interrupted_by_signal;
   if (finished.trained.status == train::run_status::out_of_time) return done;
@@ -151,8 +173,14 @@ void add_translate(CLI::App& program, int& status) {
   command.add_option("--modality", o.kind, "text or image: whose prefixes the tokens get")
       ->check(CLI::IsMember({"text", "image"}))
       ->required();
-  command.add_option("--out-model", o.run.out, "directory of the translator and of its run")->required();
-  command.add_option("--out-index", o.indices, "index files, one for each of --embeddings")->required();
+  command.add_option("--out-model", o.run.out, "directory of the translator and of its run");
+  command.add_option("--model", o.model,
+                     "directory of a translator that exists: it gives tokens to the items that --out-index does not "
+                     "contain yet; the others keep theirs");
+  command
+      .add_option("--out-index", o.indices,
+                  "index files, one for each of --embeddings; replaced, or with --model extended")
+      ->required();
   command
       .add_option(
           "--quantizer", o.quantizer,

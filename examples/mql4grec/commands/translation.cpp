@@ -81,7 +81,7 @@ void check_rows(translation_request const& request, present_features const& feat
           rows);
 }
 
-/// Before the training: throws error when the largest file has more items than there are sequences.
+/// Throws error when the largest file has more items than there are sequences.
 void check_room(translation_request const& request, embed::joined_features<embed::npy_features> const& all,
                 progress_log& log) {
   index_t largest = 0;
@@ -105,43 +105,81 @@ std::vector<index_t> rows_of_part(embed::joined_features<embed::npy_features> co
   return mine;
 }
 
-/// One of the files, and its rows that have features.
+/// One of the files, its rows that have features, and the codes that some of them have already.
 struct file_rows {
   embed::npy_features const& features;
   std::vector<index_t> rows;
+  quantize::code_table kept = {};
 };
 
 pipeline::translated_catalog translate_file(file_quantizer const& translate, translation_request const& request,
                                             file_rows file, progress_log& log) {
   auto const started = std::chrono::steady_clock::now();
   auto const& features = file.features;
-  return translate(
-      features, std::move(file.rows), pipeline::collision_policy_named(request.collisions), [&](index_t done) {
-        leave_if_interrupted();
-        double const seconds =
-            std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
-        log.bar("translating " + features.path().filename().string(),
-                static_cast<double>(done) / static_cast<double>(std::max<index_t>(1, features.rows())),
-                grouped(static_cast<index_t>(static_cast<double>(done) / seconds)) + " items/s");
-      });
+  auto const progress = [&](index_t done) {
+    leave_if_interrupted();
+    double const seconds =
+        std::max(1e-9, std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+    log.bar("translating " + features.path().filename().string(),
+            static_cast<double>(done) / static_cast<double>(std::max<index_t>(1, features.rows())),
+            grouped(static_cast<index_t>(static_cast<double>(done) / seconds)) + " items/s");
+  };
+  return translate(features, {.rows = std::move(file.rows),
+                              .policy = pipeline::collision_policy_named(request.collisions),
+                              .progress = progress,
+                              .kept = std::move(file.kept)});
+}
+
+/// The files of features, in the order of the request.
+embed::joined_features<embed::npy_features> open_features(translation_request const& request) {
+  std::vector<embed::npy_features> files;
+  for (auto const& path : request.embeddings) files.emplace_back(path);
+  return embed::joined_features<embed::npy_features>(std::move(files));
+}
+
+/// What messages about the rows of all files start with.
+std::string name_of_rows(translation_request const& request) {
+  return request.embeddings.size() == 1 ? request.embeddings.front().string() : "--embeddings";
+}
+
+void log_rows(embed::joined_features<embed::npy_features> const& all, std::vector<index_t> const& present,
+              progress_log& log) {
+  log.stage(
+      grouped(all.rows()) + " items of width " + std::to_string(all.width()) + " in " + counted(all.parts(), "file") +
+      (std::ssize(present) < all.rows() ? ", " + grouped(all.rows() - std::ssize(present)) + " of them without features"
+                                        : ""));
+}
+
+/// Makes the request describe the translator in request.model. Throws file_error when it is of another modality or
+/// reads features of another width.
+void describe_model(translation_request& request, index_t width) {
+  auto const path = request.model / "translator.json";
+  auto const model = pipeline::read_quantizer_description(request.model);
+  expects_file(model.kind == request.run.kind, path, "the translator was trained on ", language::name_of(model.kind),
+               " features, but --modality is ", language::name_of(request.run.kind));
+  expects_file(model.input_width == width, path, "the translator reads features of width ", model.input_width,
+               ", but those of ", request.embeddings.front().string(), " have the width ", width);
+  request.run.model.codes = model.codes;
+  request.run.model.input_width = model.input_width;
+  if (model.quantizer == pipeline::quantizer_kind::residual_kmeans) request.kmeans = {.codes = model.codes};
+}
+
+/// The codes of the items in an index, none if there is no such file.
+quantize::code_table kept_codes(translation_request const& request, std::filesystem::path const& index, index_t items) {
+  auto sizes = pipeline::sequence_sizes(request.run.model.codes, pipeline::collision_policy_named(request.collisions));
+  if (!std::filesystem::exists(index)) return quantize::code_table(0, std::move(sizes));
+  return pipeline::read_index(index, {.kind = request.run.kind, .sizes = std::move(sizes), .items = items});
 }
 
 }  // namespace
 
 finished_translation run_translation(compute const& compute, translation_request const& request, progress_log& log) {
-  std::vector<embed::npy_features> files;
-  for (auto const& path : request.embeddings) files.emplace_back(path);
-  embed::joined_features<embed::npy_features> const all(std::move(files));
+  auto const all = open_features(request);
   auto const present = embed::rows_with_features(all);
   expects(!present.empty(), request.embeddings.front().string(),
           ": every row is zeros, there are no features to learn from");
-  auto const seen =
-      embed::check_finite(embed::selected_features(all, present),
-                          request.embeddings.size() == 1 ? request.embeddings.front().string() : "--embeddings");
-  log.stage(
-      grouped(all.rows()) + " items of width " + std::to_string(all.width()) + " in " + counted(all.parts(), "file") +
-      (std::ssize(present) < all.rows() ? ", " + grouped(all.rows() - std::ssize(present)) + " of them without features"
-                                        : ""));
+  auto const seen = embed::check_finite(embed::selected_features(all, present), name_of_rows(request));
+  log_rows(all, present, log);
   check_rows(request, present_features(all, present));
   check_room(request, all, log);
   finished_translation out{
@@ -152,10 +190,36 @@ finished_translation run_translation(compute const& compute, translation_request
     return out;
   }
   auto const translate = compute.load_quantizer(
-      request.kmeans ? quantizer_kind::residual_kmeans : quantizer_kind::rq_vae, request.run.out / "model.safetensors");
+      request.kmeans ? pipeline::quantizer_kind::residual_kmeans : pipeline::quantizer_kind::rq_vae,
+      request.run.out / "model.safetensors");
   for (index_t f = 0; f < all.parts(); ++f) {
-    out.catalogs.push_back(translate_file(translate, request, {all.part(f), rows_of_part(all, present, f)}, log));
+    out.catalogs.push_back(
+        translate_file(translate, request, {.features = all.part(f), .rows = rows_of_part(all, present, f)}, log));
     pipeline::write_index(request.indices[static_cast<std::size_t>(f)], out.catalogs.back().codes, request.run.kind);
+  }
+  return out;
+}
+
+finished_translation run_addition(compute const& compute, translation_request& request, progress_log& log) {
+  auto const all = open_features(request);
+  describe_model(request, all.width());
+  auto const present = embed::rows_with_features(all);
+  finished_translation out{.trained = {}, .variance = 0, .catalogs = {}};
+  if (!present.empty())
+    out.variance = embed::measure_features(embed::selected_features(all, present), name_of_rows(request)).variance;
+  log_rows(all, present, log);
+  check_room(request, all, log);
+  std::vector<quantize::code_table> kept;  // read before anything is written
+  for (index_t f = 0; f < all.parts(); ++f)
+    kept.push_back(kept_codes(request, request.indices[to_size(f)], all.part(f).rows()));
+  auto const translate = compute.load_quantizer(
+      request.kmeans ? pipeline::quantizer_kind::residual_kmeans : pipeline::quantizer_kind::rq_vae,
+      request.model / "model.safetensors");
+  log.begin();
+  for (index_t f = 0; f < all.parts(); ++f) {
+    file_rows file{.features = all.part(f), .rows = rows_of_part(all, present, f), .kept = std::move(kept[to_size(f)])};
+    out.catalogs.push_back(translate_file(translate, request, std::move(file), log));
+    pipeline::write_index(request.indices[to_size(f)], out.catalogs.back().codes, request.run.kind);
   }
   return out;
 }

@@ -59,13 +59,9 @@ struct image_embedding_inputs {
 /// The features of all files, without the rows that are zeros.
 using present_features = embed::selected_features<embed::joined_features<embed::npy_features>>;
 
-enum class quantizer_kind { rq_vae, residual_kmeans };
-
-/// Computes the codes of one file. Arguments: the features of the file, its rows that have features, the policy for
-/// items that share a sequence, and a function that is called with the number of rows done.
-using file_quantizer = std::function<pipeline::translated_catalog(embed::npy_features const&, std::vector<index_t> rows,
-                                                                  pipeline::any_collision_policy const&,
-                                                                  std::function<void(index_t)> const& progress)>;
+/// Computes the codes of one file.
+using file_quantizer =
+    std::function<pipeline::translated_catalog(embed::npy_features const&, pipeline::translation_options)>;
 
 /// Every function opens a backend and closes it when it returns, so that no stage keeps memory of an earlier one. Each
 /// throws what the library's function of the same name throws, and error when the backend cannot be opened.
@@ -106,7 +102,7 @@ class compute {
 
   /// Reads a trained translator from a file. What is returned owns its backend and may outlive this object. It computes
   /// in fp32 whatever the requested precision is: the codes of an item must not depend on it.
-  virtual file_quantizer load_quantizer(quantizer_kind kind, std::filesystem::path const& model) const = 0;
+  virtual file_quantizer load_quantizer(pipeline::quantizer_kind kind, std::filesystem::path const& model) const = 0;
 
   /// The items most likely to come next, best first.
   virtual rank::ranking recommend(recommendation_inputs const& inputs) const = 0;

@@ -94,8 +94,8 @@ class on_backend final : public compute {
     return mql4grec::pipeline::learn_residual_kmeans(backend, run, options, features, interrupted);
   }
 
-  file_quantizer load_quantizer(quantizer_kind kind, std::filesystem::path const& model) const override {
-    if (kind == quantizer_kind::residual_kmeans)
+  file_quantizer load_quantizer(pipeline::quantizer_kind kind, std::filesystem::path const& model) const override {
+    if (kind == pipeline::quantizer_kind::residual_kmeans)
       return quantizer_of([&](B& backend) { return quantize::read_residual_kmeans(backend, model); });
     return quantizer_of([&](B& backend) { return quantize::read_rq_vae<float>(backend, model); });
   }
@@ -118,10 +118,8 @@ class on_backend final : public compute {
     B backend(setup_.translating);
     auto model = read(backend);
     auto const owned = std::make_shared<pair>(pair{std::move(backend), std::move(model)});
-    return [owned](embed::npy_features const& features, std::vector<index_t> rows,
-                   pipeline::any_collision_policy const& policy, std::function<void(index_t)> const& progress) {
-      return pipeline::translate_catalog(owned->backend, owned->model, features,
-                                         {.rows = std::move(rows), .policy = policy, .progress = progress});
+    return [owned](embed::npy_features const& features, pipeline::translation_options options) {
+      return pipeline::translate_catalog(owned->backend, owned->model, features, std::move(options));
     };
   }
 

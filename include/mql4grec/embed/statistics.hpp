@@ -105,10 +105,9 @@ template <FeatureSource F>
 }
 
 /// Reads all rows once, in blocks, and returns their statistics. Throws error for the first entry that isn't finite
-/// (the message contains its row and column), when there are no rows or no columns, and when all rows are equal.
-/// Messages start with `name`.
+/// (the message contains its row and column), and when there are no rows or no columns. Messages start with `name`.
 template <FeatureSource F>
-[[nodiscard]] feature_statistics check_finite(F const& features, std::string_view name) {
+[[nodiscard]] feature_statistics measure_features(F const& features, std::string_view name) {
   index_t const rows = features.rows(), width = features.width();
   expects(rows >= 1 && width >= 1, name, ": ", rows, " rows of ", width, " entries, expected at least one of each");
   // 1 MiB, regardless of the size of the catalog.
@@ -127,8 +126,15 @@ template <FeatureSource F>
       sums.add(x.row(i));
     }
   }
-  auto found = sums.result();
-  expects(found.variance > 0, name, ": all ", rows,
+  return sums.result();
+}
+
+/// The statistics of features that a quantizer is to be trained on. Throws error as measure_features(), and when all
+/// rows are equal.
+template <FeatureSource F>
+[[nodiscard]] feature_statistics check_finite(F const& features, std::string_view name) {
+  auto found = measure_features(features, name);
+  expects(found.variance > 0, name, ": all ", features.rows(),
           " rows are equal, their variance is 0; nothing can be learnt from them");
   return found;
 }

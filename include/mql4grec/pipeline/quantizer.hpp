@@ -45,6 +45,21 @@ using quantizer_run_result = train::run_result<quantize::rq_vae_progress>;
 /// Observes train_quantizer.
 using quantizer_run_observer = train::run_observer<quantize::rq_vae_progress, quantize::rq_vae_losses>;
 
+/// The quantizers that a directory may contain.
+enum class quantizer_kind { rq_vae, residual_kmeans };
+
+/// What translator.json contains of a trained quantizer.
+struct quantizer_description {
+  quantizer_kind quantizer = quantizer_kind::rq_vae;   ///< which reader model.safetensors needs
+  language::modality kind = language::modality::text;  ///< modality of the features that it was trained on
+  index_t input_width = 0;                             ///< columns of the features
+  std::vector<index_t> codes = {};                     ///< K of each level
+};
+
+/// Reads translator.json of a directory in which train_quantizer() or learn_residual_kmeans() has trained a quantizer.
+/// Throws file_error if the file is missing or damaged.
+[[nodiscard]] quantizer_description read_quantizer_description(std::filesystem::path const& directory);
+
 namespace detail {
 
 embed::feature_scaling scaling_for(quantizer_run const& run, embed::feature_statistics const& seen);

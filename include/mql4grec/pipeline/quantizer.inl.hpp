@@ -1,11 +1,38 @@
 #pragma once
 // Definitions of what pipeline/quantizer.hpp declares and isn't a template.
+#include <algorithm>
 #include <cmath>
 
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/quantizer.hpp"
 
-namespace mql4grec::pipeline::detail {
+namespace mql4grec::pipeline {
+
+MQL4GREC_DEFINITION quantizer_description read_quantizer_description(std::filesystem::path const& directory) {
+  auto const path = directory / "translator.json";
+  auto const content = read_json(path);
+  auto const quantizer = member<std::string>(content, "quantizer", path);
+  expects_file(quantizer == "rq-vae" || quantizer == "residual-kmeans", path, "key 'quantizer': found '", quantizer,
+               "', expected rq-vae or residual-kmeans");
+  auto const modality = member<std::string>(content, "modality", path);
+  quantizer_description out{
+      .quantizer = quantizer == "rq-vae" ? quantizer_kind::rq_vae : quantizer_kind::residual_kmeans,
+      .kind = language::modality::text,
+      .input_width = member<index_t>(content, "input_width", path),
+      .codes = member<std::vector<index_t>>(content, "codes", path)};
+  constexpr index_t modalities = 26, most_codes = 1 << 20;
+  index_t m = 0;
+  while (m < modalities && language::name_of(language::modality(m)) != modality) ++m;
+  expects_file(m < modalities, path, "key 'modality': found '", modality, "', expected text or image");
+  out.kind = language::modality(m);
+  expects_file(out.input_width > 0, path, "key 'input_width': found ", out.input_width, ", expected more than 0");
+  auto const in_range = [](index_t k) { return k >= 1 && k <= most_codes; };
+  expects_file(!out.codes.empty() && out.codes.size() <= 26 && std::ranges::all_of(out.codes, in_range), path,
+               "key 'codes': expected 1 to 26 levels of 1 to ", most_codes, " codes");
+  return out;
+}
+
+namespace detail {
 
 MQL4GREC_DEFINITION embed::feature_scaling scaling_for(quantizer_run const& run,
                                                        embed::feature_statistics const& seen) {
@@ -50,4 +77,5 @@ MQL4GREC_DEFINITION void write_description(quantizer_run const& run, residual_km
                                            {"usage", seen.usage}});
 }
 
-}  // namespace mql4grec::pipeline::detail
+}  // namespace detail
+}  // namespace mql4grec::pipeline

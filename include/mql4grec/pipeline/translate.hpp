@@ -1,6 +1,7 @@
 #pragma once
 // Translates a catalog: encodes the features of every item as codes with a trained quantizer. The nearest codes come
-// first; a collision policy then gives items with equal codes different ones.
+// first; a collision policy then gives items with equal codes different ones. Items that already have codes keep them,
+// so that a model that was trained on these codes remains valid when items are added.
 #include <functional>
 #include <string>
 #include <variant>
@@ -33,13 +34,17 @@ struct translation_options {
   std::vector<index_t> rows = {};  ///< items that get a sequence, those with features; see rows_with_features
   any_collision_policy policy = quantize::reallocate{};  ///< gives items with equal codes different ones
   std::function<void(index_t)> progress = nullptr;       ///< receives the number of rows that are encoded
+  /// The codes of items that have some already, for example from read_index(). These items keep their codes, whether or
+  /// not they are in `rows`; the others get codes near their own that no item has.
+  quantize::code_table kept = {};
 };
 
 /// The codes of a catalog, and statistics about them.
 struct translated_catalog {
-  quantize::code_table nearest;                  ///< the nearest codes, before collisions are resolved
-  quantize::code_table codes;                    ///< the final codes
-  double reconstruction_error = 0;               ///< mean squared error per entry, of the nearest codes
+  quantize::code_table nearest;     ///< the nearest codes, before collisions are resolved; of kept items the kept codes
+  quantize::code_table codes;       ///< the final codes
+  index_t kept = 0;                 ///< items that had codes and keep them
+  double reconstruction_error = 0;  ///< mean squared error per entry, of the nearest codes, without kept items
   double collisions_before = 0, collisions = 0;  ///< collision_rate of `nearest` and of `codes`
   std::vector<quantize::level_usage> usage;      ///< of `nearest`, by level
   quantize::collision_outcome outcome;           ///< what the collision policy changed
@@ -50,6 +55,12 @@ struct translated_catalog {
 namespace detail {
 /// The codes of some items as a table of all items.
 quantize::code_table spread(quantize::code_table const& some, std::vector<index_t> const& rows, index_t items);
+
+/// Throws error unless kept codes fit a catalog of `items` items with codes of these sizes and this policy.
+void check_kept(translation_options const& options, index_t items, std::vector<index_t> const& sizes);
+
+/// Adds the kept codes to a table, without a level that it doesn't have. Returns the number of kept items.
+index_t add_kept(quantize::code_table const& kept, quantize::code_table& table);
 
 /// Calls task(backend, codebooks) on the host, where collisions are resolved; copies the codebooks if they are in a
 /// device's memory.
@@ -69,11 +80,16 @@ void with_host_codebooks(B& backend, M const& model, Task&& task) {
 
 }  // namespace detail
 
-/// Encodes the items `options.rows`; the others get no sequence. Throws error if there are more items than sequences.
+/// Encodes the items `options.rows`; the others get no sequence unless they are kept. Throws error if there are more
+/// items than sequences, or if the kept codes don't fit the features and the quantizer.
 template <Backend B, quantize::Quantizer<B> M, embed::FeatureSource F>
 [[nodiscard]] translated_catalog translate_catalog(B& backend, M const& model, F const& features,
                                                    translation_options options) {
-  embed::selected_features const present(features, std::move(options.rows));
+  auto& rows = options.rows;
+  auto const& kept = options.kept;
+  detail::check_kept(options, features.rows(), quantize::code_sizes<B>(model));
+  std::erase_if(rows, [&](index_t row) { return kept.has(item_id(static_cast<std::int32_t>(row))); });
+  embed::selected_features const present(features, std::move(rows));
   auto const found = quantize::assign_codes(backend, model, present, {.progress = std::move(options.progress)});
   translated_catalog out{.nearest = detail::spread(found.codes, present.selection(), features.rows()),
                          .codes = {},
@@ -82,13 +98,14 @@ template <Backend B, quantize::Quantizer<B> M, embed::FeatureSource F>
                          .outcome = {},
                          .uniqueness = {},
                          .capacity = {}};
+  out.kept = detail::add_kept(kept, out.nearest);
   out.collisions_before = quantize::collision_rate(out.nearest);
   out.usage = quantize::code_usage(out.nearest);
   out.codes = out.nearest;
   quantize::encoded_latents const latents(backend, model, features);
   detail::with_host_codebooks(
       backend, model, [&]<Backend H>(H& host, std::span<quantize::codebook_view<H, float> const> levels) {
-        out.outcome = std::visit([&](auto const& rule) { return rule.resolve(host, out.codes, levels, latents); },
+        out.outcome = std::visit([&](auto const& rule) { return rule.resolve(host, out.codes, levels, latents, kept); },
                                  options.policy);
       });
   out.collisions = quantize::collision_rate(out.codes);
@@ -102,6 +119,20 @@ template <Backend B, quantize::Quantizer<B> M, embed::FeatureSource F>
 
 /// Writes a token index, `D.index_*.json`. Throws file_error.
 void write_index(std::filesystem::path const& path, quantize::code_table const& codes, language::modality kind);
+
+/// The codes that a token index may contain.
+struct index_codes {
+  language::modality kind = language::modality::text;  ///< the modality of the tokens
+  std::vector<index_t> sizes = {};                     ///< K of each level
+  index_t items = 0;                                   ///< the number of items of the catalog
+};
+
+/// Reads a token index as codes. Throws file_error for tokens of another modality, level or size, and for an item that
+/// isn't in the catalog.
+[[nodiscard]] quantize::code_table read_index(std::filesystem::path const& path, index_codes const& expected);
+
+/// K of each level of the sequences of a policy: those of the codebooks, and that of the level that the policy adds.
+[[nodiscard]] std::vector<index_t> sequence_sizes(std::vector<index_t> codebooks, any_collision_policy const& policy);
 
 }  // namespace mql4grec::pipeline
 

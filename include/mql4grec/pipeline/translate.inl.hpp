@@ -24,6 +24,26 @@ MQL4GREC_DEFINITION quantize::code_table spread(quantize::code_table const& some
   return all;
 }
 
+MQL4GREC_DEFINITION void check_kept(translation_options const& options, index_t items,
+                                    std::vector<index_t> const& sizes) {
+  auto const& kept = options.kept;
+  if (kept.items() == 0) return;
+  expects(kept.items() <= items, "translate_catalog: kept codes of ", kept.items(), " items, but features of ", items);
+  expects(kept.sizes() == sequence_sizes(sizes, options.policy),
+          "translate_catalog: the kept codes have other levels than the quantizer and the collision policy make");
+}
+
+MQL4GREC_DEFINITION index_t add_kept(quantize::code_table const& kept, quantize::code_table& table) {
+  index_t count = 0;
+  for (index_t i = 0; i < kept.items(); ++i) {
+    auto const item = item_id(static_cast<std::int32_t>(i));
+    if (!kept.has(item)) continue;
+    table.set(item, kept.of(item).first(to_size(table.levels())));
+    ++count;
+  }
+  return count;
+}
+
 }  // namespace detail
 
 MQL4GREC_DEFINITION language::vocabulary vocabulary_for(language::modality kind, std::vector<index_t> const& sizes) {
@@ -36,6 +56,25 @@ MQL4GREC_DEFINITION void write_index(std::filesystem::path const& path, quantize
                                      language::modality kind) {
   auto const vocab = vocabulary_for(kind, codes.sizes());
   language::write_token_table(path, language::to_tokens(codes.all(), vocab, kind), vocab);
+}
+
+MQL4GREC_DEFINITION quantize::code_table read_index(std::filesystem::path const& path, index_codes const& expected) {
+  auto const vocab = vocabulary_for(expected.kind, expected.sizes);
+  auto const tokens = language::read_token_table(path, vocab, expected.kind, expected.items);
+  quantize::code_table table(expected.items, expected.sizes);
+  std::vector<code_t> codes;
+  for (auto const item : tokens.present()) {
+    codes.clear();
+    for (auto const token : tokens.of(item)) codes.push_back(vocab.place(token).value().code);
+    table.set(item, codes);
+  }
+  return table;
+}
+
+MQL4GREC_DEFINITION std::vector<index_t> sequence_sizes(std::vector<index_t> codebooks,
+                                                        any_collision_policy const& policy) {
+  if (auto const* const added = std::get_if<quantize::suffix>(&policy)) codebooks.push_back(added->codes);
+  return codebooks;
 }
 
 }  // namespace mql4grec::pipeline

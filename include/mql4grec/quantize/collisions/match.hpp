@@ -24,6 +24,11 @@ class last_level_matcher {
     for (index_t k = 0; k < table_.size(table_.levels() - 1); ++k)
       if (taken_.is_free(prefix, k)) free.push_back(k);
     index_t const n = latents.rows(), m = std::ssize(free);
+    std::vector<index_t> unmatched;
+    if (m == 0) {
+      for (index_t i = 0; i < n; ++i) unmatched.push_back(i);
+      return unmatched;
+    }
     bool const all_fit = n <= m;
     auto const chosen = minimum_cost_matching(costs(latents, codes, free), std::min(n, m), std::max(n, m));
     std::vector<bool> has_code(to_size(n), false);
@@ -35,7 +40,6 @@ class last_level_matcher {
       taken_.take(prefix, code);
       has_code[i] = true;
     }
-    std::vector<index_t> unmatched;
     for (index_t i = 0; i < n; ++i)
       if (!has_code[to_size(i)]) unmatched.push_back(i);
     return unmatched;
@@ -88,32 +92,33 @@ struct match {
   /// Applies the policy to the table; see CollisionPolicy. Throws error if there are more items than sequences.
   template <Backend B, LatentSource L>
   collision_outcome resolve(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels,
-                            L const& latents) const {
+                            L const& latents, code_table const& kept = {}) const {
     detail::check_levels<B>(table, levels, latents.rows(), latents.width());
     auto const order = detail::items_by_key(table);
     detail::check_capacity(table, order);
     detail::occupancy taken(table, order);
     // The keys are prefixes instead of sequences, so that the items of one prefix form one group.
     std::vector<detail::keyed_item> colliding, unmatched;
-    detail::for_each_sequence(order, [&](std::span<detail::keyed_item const> same) {
-      if (same.size() < 2) return;
+    auto const found = detail::find_colliding(order, kept);
+    detail::for_each_sequence(found.movable, [&](std::span<detail::keyed_item const> same) {
       auto const prefix = taken.packing().prefix(same.front().key);
-      taken.release(prefix, index(taken.packing().last(same.front().key)));
+      if (!found.occupied.contains(same.front().key))
+        taken.release(prefix, index(taken.packing().last(same.front().key)));
       for (auto const& one : same) colliding.push_back({prefix, one.item});
     });
     detail::last_level_matcher<B> matcher(table, levels, taken);
-    auto const matched = detail::for_each_collision<B, L>(
-        {table, levels, latents}, colliding, 2, [&](auto const items, auto const rows) {
+    auto const matched =
+        detail::for_each_collision<B, L>({table, levels, latents}, colliding, [&](auto const items, auto const rows) {
           auto const prefix = taken.packing().prefix_of(table.of(items.front()));
           for (index_t const i : matcher.match(items, rows)) unmatched.push_back({prefix, items[to_size(i)]});
         });
     detail::sequence_placer<B> placer(backend, table, levels, taken);
-    auto const moved = detail::for_each_collision<B, L>({table, levels, latents}, unmatched, 1,
-                                                        [&](auto const items, auto const rows) {
-                                                          auto const one = table.of(items.front());
-                                                          std::vector<code_t> const codes(one.begin(), one.end());
-                                                          placer.place(items, rows, codes);
-                                                        });
+    auto const moved =
+        detail::for_each_collision<B, L>({table, levels, latents}, unmatched, [&](auto const items, auto const rows) {
+          auto const one = table.of(items.front());
+          std::vector<code_t> const codes(one.begin(), one.end());
+          placer.place(items, rows, codes);
+        });
     return {.colliding = matched.colliding,
             .moved = matched.moved + moved.moved,
             .cost_before = matched.cost_before,

@@ -202,11 +202,11 @@ struct quantized_catalog {
   L const& latents;
 };
 
-/// Calls handle(items, latents) for every group of equal keys in `order` with at least `smallest` items, and sums up
-/// the outcome. The latents of many groups are gathered by one call, because computing them in large blocks is faster.
+/// Calls handle(items, latents) for every group of equal keys in `order`, and sums up the outcome. The latents of many
+/// groups are gathered by one call, because computing them in large blocks is faster.
 template <Backend B, LatentSource L, class Handle>
 collision_outcome for_each_collision(quantized_catalog<B, L> const& catalog, std::span<keyed_item const> order,
-                                     std::size_t smallest, Handle&& handle) {
+                                     Handle&& handle) {
   auto const& table = catalog.table;
   auto const levels = catalog.levels;
   auto const& latents = catalog.latents;
@@ -241,7 +241,6 @@ collision_outcome for_each_collision(quantized_catalog<B, L> const& catalog, std
     ends.clear();
   };
   for_each_sequence(order, [&](std::span<keyed_item const> same) {
-    if (same.size() < smallest) return;
     for (auto const& one : same) {
       rows.push_back(index(one.item));
       items.push_back(one.item);

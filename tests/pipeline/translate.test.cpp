@@ -1,0 +1,136 @@
+#include "mql4grec/pipeline/translate.hpp"
+
+#include <doctest/doctest.h>
+
+#include "core/temporary_directory.hpp"
+#include "mql4grec/catalog/synthetic.hpp"
+#include "mql4grec/core/files.hpp"
+#include "mql4grec/core/npy.hpp"
+#include "mql4grec/pipeline/quantizer.hpp"
+#include "support/tensors.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+constexpr index_t items = 120, later = 40;  // the last `later` items come after the first translation
+
+item_id item(index_t i) { return item_id(static_cast<std::int32_t>(i)); }
+
+/// Features of a catalog, whose last items equal first ones in two cases, and a quantizer trained without them.
+struct growing_catalog {
+  cpu::backend backend = cpu::backend(1);
+  host_array<float, 2> all = catalog::make_synthetic_dataset({.items = items, .users = 1}, 0).features[0];
+  quantize::residual_kmeans<cpu::backend> model;
+
+  growing_catalog() : model(trained()) {
+    for (std::size_t j = 0; j < all.shape(1); ++j) all(items - 1, j) = all(items - 2, j) = all(0, j);
+  }
+  quantize::residual_kmeans<cpu::backend> trained() {
+    embed::matrix_features const features(view_of(all));
+    return quantize::fit_residual_kmeans(backend, embed::selected_features(features, rows(0, items - later)),
+                                         {.codes = {8, 8, 8}});
+  }
+  static std::vector<index_t> rows(index_t first, index_t last) {
+    std::vector<index_t> selected;
+    for (index_t i = first; i < last; ++i) selected.push_back(i);
+    return selected;
+  }
+  pipeline::translated_catalog translate(std::vector<index_t> rows, pipeline::any_collision_policy const& policy,
+                                         quantize::code_table kept = {}) {
+    return pipeline::translate_catalog(backend, model, embed::matrix_features(view_of(all)),
+                                       {.rows = std::move(rows), .policy = policy, .kept = std::move(kept)});
+  }
+};
+
+std::vector<pipeline::any_collision_policy> const policies = {quantize::reallocate{}, quantize::match{},
+                                                              quantize::suffix{}, quantize::keep_collisions{}};
+}  // namespace
+
+TEST_CASE("translate_catalog: items that come later get codes near their own, and no other item moves") {
+  growing_catalog catalog;
+  for (auto const& policy : policies) {
+    CAPTURE(policy.index());
+    auto const first = catalog.translate(catalog.rows(0, items - later), policy);
+    CHECK(first.kept == 0);
+    auto const grown = catalog.translate(catalog.rows(0, items), policy, first.codes);
+    CHECK(grown.kept == items - later);
+    for (index_t i = 0; i < items; ++i) {
+      CHECK(grown.codes.has(item(i)));
+      if (i < items - later) CHECK(std::ranges::equal(grown.codes.of(item(i)), first.codes.of(item(i))));
+    }
+    CHECK(grown.uniqueness.unique() == (policy.index() != 3));
+    // twins of item 0 differ from it in the last code only, or not at all
+    for (index_t const twin : {items - 2, items - 1})
+      CHECK(std::ranges::equal(grown.nearest.of(item(twin)), catalog.translate({0}, policy).nearest.of(item(0))));
+    // what the items before them are doesn't matter: adding in two steps gives as many sequences
+    auto const half = catalog.translate(catalog.rows(0, items - later / 2), policy, first.codes);
+    auto const whole = catalog.translate(catalog.rows(0, items), policy, half.codes);
+    CHECK(whole.kept == items - later / 2);
+    CHECK(whole.uniqueness.unique() == grown.uniqueness.unique());
+    CHECK(catalog.translate(catalog.rows(0, items), policy, grown.codes).codes == grown.codes);
+  }
+}
+
+TEST_CASE("translate_catalog: kept items need no features, and new items none either") {
+  growing_catalog catalog;
+  auto const first = catalog.translate(catalog.rows(0, items), quantize::reallocate{});
+  auto const again = catalog.translate({}, quantize::reallocate{}, first.codes);
+  CHECK(again.codes == first.codes);
+  CHECK(again.kept == items);
+  CHECK(again.reconstruction_error == 0);
+  CHECK(catalog.translate({}, quantize::reallocate{}).uniqueness.missing == items);
+}
+
+TEST_CASE("translate_catalog: kept codes that don't fit are refused") {
+  growing_catalog catalog;
+  CHECK(complaint<error>([&] {
+          return catalog.translate({0}, quantize::reallocate{}, quantize::code_table(items + 1, {8, 8, 8}));
+        }) == "translate_catalog: kept codes of 121 items, but features of 120");
+  CHECK_THROWS_AS(catalog.translate({0}, quantize::reallocate{}, quantize::code_table(items, {8, 8, 8, 256})), error);
+  CHECK_THROWS_AS(catalog.translate({0}, quantize::suffix{}, quantize::code_table(items, {8, 8, 8})), error);
+}
+
+TEST_CASE("read_index: reads what write_index has written, and refuses what the quantizer can't have made") {
+  temporary_directory const root;
+  auto const path = root / "index.json";
+  quantize::code_table codes(4, {3, 5});
+  codes.set(item(0), std::vector{code_t{2}, code_t{4}});
+  codes.set(item(2), std::vector{code_t{0}, code_t{1}});
+  pipeline::write_index(path, codes, language::modality::image);
+  auto const read = [&](pipeline::index_codes const& expected) { return pipeline::read_index(path, expected); };
+  CHECK(read({.kind = language::modality::image, .sizes = {3, 5}, .items = 4}) == codes);
+  CHECK(read({.kind = language::modality::image, .sizes = {3, 5}, .items = 9}).items() == 9);
+  CHECK(complaint<file_error>([&] {
+          return read({.kind = language::modality::image, .sizes = {3, 5}, .items = 2});
+        }) == path.string() + ": item 2 is beyond the 2 items of the catalog");
+  CHECK_THROWS_AS(read({.kind = language::modality::text, .sizes = {3, 5}, .items = 4}), file_error);
+  CHECK_THROWS_AS(read({.kind = language::modality::image, .sizes = {3, 4}, .items = 4}), file_error);
+  CHECK_THROWS_AS(read({.kind = language::modality::image, .sizes = {3, 5, 2}, .items = 4}), file_error);
+}
+
+TEST_CASE("read_quantizer_description: reads what training has written, and refuses a damaged file") {
+  temporary_directory const root;
+  cpu::backend backend(1);
+  auto const matrix = catalog::make_synthetic_dataset({.items = 60, .users = 1}, 0).features[0];
+  embed::matrix_features const features(view_of(matrix));
+  pipeline::learn_residual_kmeans(backend, {.out = root / "model", .kind = language::modality::image},
+                                  {.codes = {7, 5}}, features);
+  auto const found = pipeline::read_quantizer_description(root / "model");
+  CHECK(found.quantizer == pipeline::quantizer_kind::residual_kmeans);
+  CHECK(found.kind == language::modality::image);
+  CHECK(found.input_width == features.width());
+  CHECK(found.codes == std::vector<index_t>{7, 5});
+  auto const path = root / "model" / "translator.json";
+  auto const refused = [&](std::string const& text) {
+    put(path, text);
+    return complaint<file_error>([&] { return pipeline::read_quantizer_description(root / "model"); });
+  };
+  CHECK(refused("{}") == path.string() + ": key 'quantizer' is missing");
+  CHECK(refused(R"({"quantizer": "vq", "modality": "text", "input_width": 3, "codes": [3]})") ==
+        path.string() + ": key 'quantizer': found 'vq', expected rq-vae or residual-kmeans");
+  CHECK_FALSE(refused(R"({"quantizer": "rq-vae", "modality": "taste", "input_width": 3, "codes": [3]})").empty());
+  CHECK_FALSE(refused(R"({"quantizer": "rq-vae", "modality": "text", "input_width": 0, "codes": [3]})").empty());
+  CHECK_FALSE(refused(R"({"quantizer": "rq-vae", "modality": "text", "input_width": 3, "codes": [3, 0]})").empty());
+  CHECK_FALSE(refused(R"({"quantizer": "rq-vae", "modality": "text", "input_width": 3, "codes": []})").empty());
+}
