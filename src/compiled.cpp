@@ -24,6 +24,7 @@
 #if MQL4GREC_HAS_UTF8PROC
 #include "mql4grec/embed/tokenizer/byte_level_bpe.inl.hpp"
 #include "mql4grec/embed/tokenizer/detail/unicode.inl.hpp"
+#include "mql4grec/embed/tokenizer/gguf_tokenizer.inl.hpp"
 #include "mql4grec/embed/tokenizer/pre_tokenizer.inl.hpp"
 #include "mql4grec/embed/tokenizer/read_tokenizer.inl.hpp"
 #include "mql4grec/embed/tokenizer/tokenizer_json.inl.hpp"

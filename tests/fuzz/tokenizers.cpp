@@ -42,7 +42,7 @@ std::vector<embed::any_tokenizer> const& tokenizers() {
 void try_text(std::string_view text) {
   for (auto const& tokenizer : tokenizers()) {
     auto const ids = tokenizer.encode(text);
-    for (auto const id : ids) require(id >= 0 && id < tokenizer.vocab_size());
+    for (auto const id : ids) require(index(id) >= 0 && index(id) < tokenizer.vocab_size());
     auto const cut = tokenizer.encode(text, {.max_tokens = 4, .specials = embed::special_tokens::omit});
     auto const bare = tokenizer.encode(text, {.specials = embed::special_tokens::omit});
     require(

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tokenizers/ beside this script: tiny tokenizers, and the ids that Hugging Face's and SentencePiece's give for awkward texts.
 
-    venv/bin/pip install transformers==4.45.2 tokenizers==0.20.3 sentencepiece==0.2.3 protobuf
+    venv/bin/pip install transformers==4.45.2 tokenizers==0.20.3 sentencepiece==0.2.3 gguf==0.19.0 protobuf
     venv/bin/python tests/golden/make_golden_tokenizers.py [--out DIR]       # a few seconds
 
 The files are committed, so tests never need Python. `texts.json` has the texts: `text`, or `hex` (bytes that aren't UTF-8; read as
@@ -14,6 +14,7 @@ import argparse
 import json
 import pathlib
 
+import gguf
 import sentencepiece
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -134,6 +135,37 @@ def save_json(tokenizer, directory, merges_as_text):
     return reread
 
 
+def write_gguf(path, model, tokens, types, **values):
+    """A GGUF file with a vocabulary and no tensors."""
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_tokenizer_model(model)
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    for name, value in values.items():
+        getattr(writer, "add_" + name)(value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def write_bpe_gguf(tokenizer, path, pre, begin=None):
+    state = json.loads(tokenizer.to_str())
+    tokens = sorted(state["model"]["vocab"], key=state["model"]["vocab"].get)
+    special = {token["content"] for token in state["added_tokens"]}
+    merges = [m if isinstance(m, str) else " ".join(m) for m in state["model"]["merges"]]
+    start = {"bos_token_id": tokens.index(begin)} if begin else {}
+    write_gguf(path, "gpt2", tokens, [3 if token in special else 1 for token in tokens], tokenizer_pre=pre, token_merges=merges,
+               add_bos_token=begin is not None, **start)
+
+
+def write_sentencepiece_gguf(library, path):
+    ids = range(library.get_piece_size())
+    kinds = [(2, library.is_unknown), (3, library.is_control), (6, library.is_byte), (1, lambda i: True)]
+    write_gguf(path, "llama", [library.id_to_piece(i) for i in ids], [next(k for k, is_kind in kinds if is_kind(i)) for i in ids],
+               token_scores=[library.get_score(i) for i in ids], bos_token_id=library.bos_id(), eos_token_id=library.eos_id())
+
+
 def train_sentencepiece(prefix, kind):
     corpus = prefix.with_suffix(".txt")
     corpus.write_text("\n".join(" ".join(line.split()) for line in CORPUS))
@@ -179,6 +211,10 @@ def main():
             for text in ("Café crème", "你好 guitar", "it's"):
                 assert slow(text)["input_ids"] == reread.encode(text).ids, text
 
+        if name in ("bpe_smollm", "bpe_llama3"):
+            begin = "<|begin_of_text|>" if name == "bpe_llama3" else None
+            write_bpe_gguf(tokenizer, out / name / "tokenizer.gguf", {"bpe_smollm": "smollm", "bpe_llama3": "llama-bpe"}[name], begin)
+
     for kind in ("bpe", "unigram"):
         directory = out / f"sentencepiece_{kind}"
         directory.mkdir(exist_ok=True)
@@ -186,6 +222,8 @@ def main():
         model = str(directory / "tokenizer.model")
         slow = LlamaTokenizer(model, legacy=True, split_special_tokens=True)
         library = sentencepiece.SentencePieceProcessor(model_file=model)
+        if kind == "bpe":
+            write_sentencepiece_gguf(library, directory / "tokenizer.gguf")
         golden(directory.name, lambda text: [library.bos_id()] + library.encode(text))
         for _, text in TEXTS:  # the class says the same
             if "▁" not in text:

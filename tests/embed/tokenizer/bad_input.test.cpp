@@ -19,6 +19,12 @@ namespace {
 
 std::filesystem::path const golden = std::filesystem::path(MQL4GREC_TEST_GOLDEN_DIR) / "tokenizers";
 
+std::vector<token_t> tokens(std::vector<std::int32_t> const& ids) {
+  std::vector<token_t> all;
+  for (auto const id : ids) all.push_back(token_t{id});
+  return all;
+}
+
 std::string complaint_of(json const& file) {
   return complaint<file_error>([&] { (void)embed::parse_tokenizer_json(file, "tokenizer.json"); });
 }
@@ -102,7 +108,7 @@ TEST_CASE("vocab.txt: mistakes are refused with the line") {
   CHECK(of("[UNK]\n[CLS]\n") == "has no token '[SEP]'");
   CHECK(of("[CLS]\n[SEP]\n") == "has no token '[UNK]'");
   CHECK(of("[UNK]\r\n[CLS]\r\n\r\n[SEP]\r\na").empty());
-  CHECK(embed::read_tokenizer(directory.path()).encode("A b") == std::vector<std::int32_t>{1, 4, 0, 3});
+  CHECK(embed::read_tokenizer(directory.path()).encode("A b") == tokens({1, 4, 0, 3}));
 }
 
 TEST_CASE("tokenizers: one that doesn't fit the weights is refused with both numbers") {
@@ -171,7 +177,7 @@ TEST_CASE("tokenizer.model: a vocabulary in GGUF's form is what its model file i
   }
   auto const tokenizer = embed::make_sentencepiece(v, "model.gguf");
   CHECK(tokenizer.vocab_size() == 265);
-  CHECK(tokenizer.encode("ab") == std::vector<std::int32_t>{1, 261});
+  CHECK(tokenizer.encode("ab") == tokens({1, 261}));
   CHECK(tokenizer.encode("<s>\n").size() == 1 + 1 + 3 + 1);  // <s>, the dummy prefix, '<', 's', '>', the line break
   v.types[0] = 1;
   CHECK(complaint<file_error>([&] { (void)embed::make_sentencepiece(v, "model.gguf"); }) ==

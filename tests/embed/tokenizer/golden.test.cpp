@@ -35,7 +35,7 @@ std::string text_of(json const& entry) {
 }
 
 /// FNV-1a over the ids as little-endian int32.
-std::string hash_of(std::vector<std::int32_t> const& ids) {
+std::string hash_of(std::vector<token_t> const& ids) {
   std::uint64_t value = 0xCBF29CE484222325u;
   for (auto const id : ids)
     for (int shift = 0; shift < 32; shift += 8)
@@ -100,6 +100,14 @@ TEST_CASE("tokenizers: a vocabulary in GGUF's form gives the ids of tokenizer.js
       vocabulary.bos = model.at("vocab").at("<|begin_of_text|>").get<std::int32_t>();
     check_directory(name, embed::any_tokenizer(embed::make_byte_level_bpe(vocabulary)));
   }
+}
+
+TEST_CASE("tokenizers: a GGUF file gives the ids of the files that it was made from") {
+  for (auto const* name : {"bpe_smollm", "bpe_llama3"})
+    check_directory(name, embed::read_tokenizer(golden / name / "tokenizer.gguf"));
+#if MQL4GREC_HAS_SENTENCEPIECE
+  check_directory("sentencepiece_bpe", embed::read_tokenizer(golden / "sentencepiece_bpe/tokenizer.gguf"));
+#endif
 }
 
 TEST_CASE("tokenizers: truncation keeps the first tokens and the special ones") {

@@ -28,7 +28,7 @@ struct bpe_model {
   bpe_normalizer normalizer = bpe_normalizer::none;         ///< before the split
   bool prefix_space = false;                                ///< a text that doesn't begin with a space gets one
   bool ignore_merges = false;                               ///< a split part that is a token needs no merges
-  std::optional<std::int32_t> unknown;                      ///< of bytes without a token; unset: they are left out
+  std::optional<token_t> unknown;                           ///< of bytes without a token; unset: they are left out
   bool fuse_unknown = false;                                ///< one unknown token for several such bytes in a row
   detail::token_frame frame;                                ///< special tokens around a text
 };
@@ -40,14 +40,14 @@ class byte_level_bpe {
   explicit byte_level_bpe(bpe_model model);
 
   /// Ids of a text. Throws error when `max_tokens` has no room for the special tokens.
-  [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text, encode_options const& options = {}) const;
+  [[nodiscard]] std::vector<token_t> encode(std::string_view text, encode_options const& options = {}) const;
   /// The largest id + 1.
   [[nodiscard]] index_t vocab_size() const { return vocab_size_; }
 
  private:
   struct merge {
     std::uint32_t rank;
-    std::int32_t result;
+    token_t result;
   };
   struct pair_hash {  // ids come from a file: its author must not choose the bucket
     std::size_t operator()(std::uint64_t pair) const {
@@ -57,12 +57,12 @@ class byte_level_bpe {
   };
   struct scratch;
 
-  [[nodiscard]] merge const* find_merge(std::int32_t left, std::int32_t right) const;
-  void append_part(std::string_view bytes, scratch& work, std::vector<std::int32_t>& ids) const;
+  [[nodiscard]] merge const* find_merge(token_t left, token_t right) const;
+  void append_part(std::string_view bytes, scratch& work, std::vector<token_t>& ids) const;
   void apply_merges(scratch& work) const;
 
   detail::token_map vocab_;  // kept only with ignore_merges
-  std::array<std::int32_t, 256> byte_ids_{};
+  std::array<token_t, 256> byte_ids_{};
   std::unordered_map<std::uint64_t, merge, pair_hash> merges_;
   bpe_model settings_;  // without vocabulary and merges
   index_t vocab_size_ = 0;
@@ -76,6 +76,7 @@ struct gguf_bpe_vocabulary {
   std::string pre = {};                  ///< `tokenizer.ggml.pre`
   std::optional<std::int32_t> bos = {};  ///< `tokenizer.ggml.bos_token_id`, set when `add_bos_token` is true
   std::optional<std::int32_t> eos = {};  ///< `tokenizer.ggml.eos_token_id`, set when `add_eos_token` is true
+  bool space_prefix = false;             ///< `tokenizer.ggml.add_space_prefix`
 };
 
 /// A tokenizer from the vocabulary of a GGUF file. Throws error naming the token or merge that is wrong.

@@ -23,6 +23,9 @@ MQL4GREC_DEFINITION std::array<char32_t, 256> byte_alphabet() {
   return alphabet;
 }
 
+/// The id of a byte without a token.
+inline constexpr token_t no_token{-1};
+
 /// Bytes spelled in the alphabet.
 MQL4GREC_DEFINITION std::string spelled(std::string_view bytes) {
   static auto const alphabet = byte_alphabet();
@@ -31,7 +34,7 @@ MQL4GREC_DEFINITION std::string spelled(std::string_view bytes) {
   return text;
 }
 
-MQL4GREC_DEFINITION std::uint64_t pair_key(std::int32_t left, std::int32_t right) {
+MQL4GREC_DEFINITION std::uint64_t pair_key(token_t left, token_t right) {
   return (std::uint64_t{static_cast<std::uint32_t>(left)} << 32) | static_cast<std::uint32_t>(right);
 }
 
@@ -50,7 +53,7 @@ struct byte_level_bpe::scratch {
   static constexpr std::size_t none = static_cast<std::size_t>(-1);
 
   struct symbol {
-    std::int32_t id;
+    token_t id;
     std::size_t before;
     std::size_t after;
     bool merged = false;  // into the one before
@@ -58,7 +61,7 @@ struct byte_level_bpe::scratch {
   struct candidate {
     std::uint32_t rank;
     std::size_t at;  // of the left symbol
-    std::int32_t result;
+    token_t result;
     bool operator>(candidate const& other) const { return rank != other.rank ? rank > other.rank : at > other.at; }
   };
 
@@ -75,16 +78,16 @@ MQL4GREC_DEFINITION byte_level_bpe::byte_level_bpe(bpe_model model) {
   expects(model.merges.size() < std::numeric_limits<std::uint32_t>::max(), "there are ", model.merges.size(),
           " merges");
   for (auto const& [token, id] : model.vocab) {
-    expects(id >= 0, "token '", core::detail::printable(token), "' has the id ", id);
-    vocab_size_ = std::max<index_t>(vocab_size_, index_t{id} + 1);
+    expects(index(id) >= 0, "token '", core::detail::printable(token), "' has the id ", index(id));
+    vocab_size_ = std::max<index_t>(vocab_size_, index(id) + 1);
   }
   for (auto const* ids : {&model.frame.prefix, &model.frame.suffix})
-    for (auto const id : *ids) vocab_size_ = std::max<index_t>(vocab_size_, index_t{id} + 1);
+    for (auto const id : *ids) vocab_size_ = std::max<index_t>(vocab_size_, index(id) + 1);
 
   for (std::size_t byte = 0; byte < byte_ids_.size(); ++byte) {
     char const value = static_cast<char>(byte);
     auto const found = model.vocab.find(detail::spelled({&value, 1}));
-    byte_ids_[byte] = found == model.vocab.end() ? -1 : found->second;
+    byte_ids_[byte] = found == model.vocab.end() ? detail::no_token : found->second;
   }
   merges_.reserve(model.merges.size());
   for (std::uint32_t rank = 0; rank < model.merges.size(); ++rank) {
@@ -98,8 +101,7 @@ MQL4GREC_DEFINITION byte_level_bpe::byte_level_bpe(bpe_model model) {
   settings_ = std::move(model);
 }
 
-MQL4GREC_DEFINITION byte_level_bpe::merge const* byte_level_bpe::find_merge(std::int32_t left,
-                                                                            std::int32_t right) const {
+MQL4GREC_DEFINITION byte_level_bpe::merge const* byte_level_bpe::find_merge(token_t left, token_t right) const {
   auto const found = merges_.find(detail::pair_key(left, right));
   return found == merges_.end() ? nullptr : &found->second;
 }
@@ -131,7 +133,7 @@ MQL4GREC_DEFINITION void byte_level_bpe::apply_merges(scratch& work) const {
 }
 
 MQL4GREC_DEFINITION void byte_level_bpe::append_part(std::string_view bytes, scratch& work,
-                                                     std::vector<std::int32_t>& ids) const {
+                                                     std::vector<token_t>& ids) const {
   if (settings_.ignore_merges) {
     if (auto const whole = vocab_.find(detail::spelled(bytes)); whole != vocab_.end()) {
       ids.push_back(whole->second);
@@ -143,7 +145,7 @@ MQL4GREC_DEFINITION void byte_level_bpe::append_part(std::string_view bytes, scr
   bool after_unknown = false;
   for (char const byte : bytes) {
     auto id = byte_ids_[static_cast<unsigned char>(byte)];
-    bool const unknown = id < 0;
+    bool const unknown = id == detail::no_token;
     if (unknown && (!settings_.unknown || (after_unknown && settings_.fuse_unknown))) continue;
     if (unknown) id = *settings_.unknown;
     after_unknown = unknown;
@@ -155,13 +157,13 @@ MQL4GREC_DEFINITION void byte_level_bpe::append_part(std::string_view bytes, scr
   for (std::size_t i = 0; i != scratch::none; i = symbols[i].after) ids.push_back(symbols[i].id);
 }
 
-MQL4GREC_DEFINITION std::vector<std::int32_t> byte_level_bpe::encode(std::string_view text,
-                                                                     encode_options const& options) const {
+MQL4GREC_DEFINITION std::vector<token_t> byte_level_bpe::encode(std::string_view text,
+                                                                encode_options const& options) const {
   auto const limit = detail::text_limit(settings_.frame, options);
   auto points = detail::decode_utf8(text);
   if (settings_.normalizer == bpe_normalizer::nfc) points = detail::composed(points);
   if (settings_.prefix_space && !points.empty() && points.front() != ' ') points.insert(points.begin(), U' ');
-  std::vector<std::int32_t> ids;
+  std::vector<token_t> ids;
   scratch work;
   for (auto const [begin, end] : split(settings_.rule, points)) {
     if (ids.size() >= limit) break;
@@ -175,9 +177,9 @@ MQL4GREC_DEFINITION byte_level_bpe make_byte_level_bpe(gguf_bpe_vocabulary const
   auto const size = std::ssize(vocabulary.tokens);
   expects(size > 0 && size < std::numeric_limits<std::int32_t>::max(), "tokenizer.ggml.tokens has ", size, " tokens");
   for (auto const& token : vocabulary.tokens) {
-    auto const id = static_cast<std::int32_t>(&token - vocabulary.tokens.data());
+    token_t const id{static_cast<std::int32_t>(&token - vocabulary.tokens.data())};
     auto const [other, fresh] = model.vocab.emplace(token, id);
-    expects(fresh, "tokenizer.ggml.tokens: token ", id, " is token ", other->second, " again");
+    expects(fresh, "tokenizer.ggml.tokens: token ", index(id), " is token ", index(other->second), " again");
   }
   for (auto const& merge : vocabulary.merges) model.merges.push_back(detail::split_merge(merge));
   auto const rule = pre_tokenizer_of_gguf(vocabulary.pre);
@@ -186,10 +188,11 @@ MQL4GREC_DEFINITION byte_level_bpe make_byte_level_bpe(gguf_bpe_vocabulary const
   model.rule = *rule;
   model.normalizer = *rule == pre_tokenizer::qwen2 ? bpe_normalizer::nfc : bpe_normalizer::none;
   model.ignore_merges = *rule == pre_tokenizer::llama3;
-  auto const add = [&](std::optional<std::int32_t> id, char const* key, std::vector<std::int32_t>& to) {
+  model.prefix_space = vocabulary.space_prefix;
+  auto const add = [&](std::optional<std::int32_t> id, char const* key, std::vector<token_t>& to) {
     if (!id) return;
     expects(*id >= 0 && *id < size, key, " is ", *id, ", but there are ", size, " tokens");
-    to.push_back(*id);
+    to.push_back(token_t{*id});
   };
   add(vocabulary.bos, "tokenizer.ggml.bos_token_id", model.frame.prefix);
   add(vocabulary.eos, "tokenizer.ggml.eos_token_id", model.frame.suffix);

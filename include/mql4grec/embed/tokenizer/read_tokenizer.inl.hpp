@@ -1,6 +1,8 @@
 #pragma once
 // The definitions of embed/tokenizer/read_tokenizer.hpp.
+#include "mql4grec/core/gguf.hpp"
 #include "mql4grec/core/json.hpp"
+#include "mql4grec/embed/tokenizer/gguf_tokenizer.hpp"
 #include "mql4grec/embed/tokenizer/read_tokenizer.hpp"
 #include "mql4grec/embed/tokenizer/tokenizer_json.hpp"
 
@@ -18,9 +20,7 @@ MQL4GREC_DEFINITION wordpiece_options configured_wordpiece(json const& config, s
   return options;
 }
 
-}  // namespace detail
-
-MQL4GREC_DEFINITION any_tokenizer read_tokenizer(std::filesystem::path const& directory) {
+MQL4GREC_DEFINITION any_tokenizer read_tokenizer_directory(std::filesystem::path const& directory) {
   auto const config_path = directory / "tokenizer_config.json";
   auto const config = std::filesystem::exists(config_path) ? read_json(config_path) : json(json::object());
   expects_file(config.is_object(), config_path, "expected an object");
@@ -37,6 +37,13 @@ MQL4GREC_DEFINITION any_tokenizer read_tokenizer(std::filesystem::path const& di
   auto const file = directory / "vocab.txt";
   expects_file(std::filesystem::exists(file), directory, "has no tokenizer.model, tokenizer.json or vocab.txt");
   return any_tokenizer(read_wordpiece_vocabulary(file, detail::configured_wordpiece(config, config_path)));
+}
+
+}  // namespace detail
+
+MQL4GREC_DEFINITION any_tokenizer read_tokenizer(std::filesystem::path const& checkpoint) {
+  if (std::filesystem::is_directory(checkpoint)) return detail::read_tokenizer_directory(checkpoint);
+  return read_gguf_tokenizer(gguf(checkpoint));
 }
 
 }  // namespace mql4grec::embed

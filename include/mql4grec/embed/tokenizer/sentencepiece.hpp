@@ -38,7 +38,7 @@ class sentencepiece {
   sentencepiece(std::string_view model, std::filesystem::path const& path, sentencepiece_options options = {});
 
   /// Ids of a text. Throws error when `max_tokens` has no room for the special tokens.
-  [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text, encode_options const& options = {}) const;
+  [[nodiscard]] std::vector<token_t> encode(std::string_view text, encode_options const& options = {}) const;
   /// The largest id + 1.
   [[nodiscard]] index_t vocab_size() const;
 

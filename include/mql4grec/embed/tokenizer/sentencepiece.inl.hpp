@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 #include <utility>
 
 #include "mql4grec/core/detail/words.hpp"
@@ -28,22 +29,24 @@ MQL4GREC_DEFINITION sentencepiece::sentencepiece(std::string_view model, std::fi
   auto loaded = std::make_shared<library>();
   auto const status = loaded->processor.LoadFromSerializedProto(model);
   expects_file(status.ok(), path, "not a usable SentencePiece model: ", core::detail::printable(status.ToString()));
-  auto const add = [](bool wanted, int id, std::vector<std::int32_t>& to) {
-    if (wanted && id >= 0) to.push_back(id);
+  auto const add = [](bool wanted, int id, std::vector<token_t>& to) {
+    if (wanted && id >= 0) to.push_back(token_t{id});
   };
   add(options.begin, loaded->processor.bos_id(), frame_.prefix);
   add(options.end, loaded->processor.eos_id(), frame_.suffix);
   library_ = std::move(loaded);
 }
 
-MQL4GREC_DEFINITION std::vector<std::int32_t> sentencepiece::encode(std::string_view text,
-                                                                    encode_options const& options) const {
+MQL4GREC_DEFINITION std::vector<token_t> sentencepiece::encode(std::string_view text,
+                                                               encode_options const& options) const {
   std::string mended;  // the library has another rule for what isn't UTF-8
   if (!detail::is_utf8(text)) text = mended = detail::encode_utf8(detail::decode_utf8(text));
   std::vector<int> ids;
   auto const status = library_->processor.Encode(text, &ids);
   expects(status.ok(), "SentencePiece: ", core::detail::printable(status.ToString()));
-  return detail::framed({ids.begin(), ids.end()}, frame_, options);
+  std::vector<token_t> tokens(ids.size());
+  std::ranges::transform(ids, tokens.begin(), [](int id) { return token_t{id}; });
+  return detail::framed(std::move(tokens), frame_, options);
 }
 
 MQL4GREC_DEFINITION index_t sentencepiece::vocab_size() const { return library_->processor.GetPieceSize(); }
@@ -60,6 +63,10 @@ MQL4GREC_DEFINITION sentencepiece make_sentencepiece(gguf_sentencepiece_vocabula
   for (auto const& [id, key] : {std::pair{vocabulary.bos, "bos"}, {vocabulary.eos, "eos"}})
     expects_file(id >= 0 && std::cmp_less(id, size), path, "tokenizer.ggml.", key, "_token_id is ", id,
                  ", but there are ", size, " tokens");
+  for (auto const& [wanted, id, key] :
+       {std::tuple{vocabulary.options.begin, vocabulary.bos, "bos"}, {vocabulary.options.end, vocabulary.eos, "eos"}})
+    expects_file(!wanted || vocabulary.types[static_cast<std::size_t>(id)] == 3, path, "tokenizer.ggml.", key,
+                 "_token_id is ", id, ", which isn't a control token (3)");
   auto const unknown = std::find(vocabulary.types.begin(), vocabulary.types.end(), 2);
   expects_file(unknown != vocabulary.types.end(), path, "tokenizer.ggml.token_type has no unknown token (2)");
   std::vector<detail::sentencepiece_piece> pieces;

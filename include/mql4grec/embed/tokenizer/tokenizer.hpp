@@ -2,12 +2,12 @@
 // What an encoder asks of a tokenizer. A text is never trusted: special tokens that it spells are plain text, and bytes
 // that aren't UTF-8 are read as U+FFFD, one for each maximal invalid sequence (as Python's errors="replace").
 #include <concepts>
-#include <cstdint>
 #include <filesystem>
 #include <string_view>
 #include <vector>
 
 #include "mql4grec/core/error.hpp"
+#include "mql4grec/core/ids.hpp"
 #include "mql4grec/core/scalar.hpp"
 
 namespace mql4grec::embed {
@@ -25,7 +25,7 @@ struct encode_options {
 /// threads at once.
 template <class T>
 concept Tokenizer = requires(T const& tokenizer, std::string_view text, encode_options const& options) {
-  { tokenizer.encode(text, options) } -> std::same_as<std::vector<std::int32_t>>;
+  { tokenizer.encode(text, options) } -> std::same_as<std::vector<token_t>>;
   { tokenizer.vocab_size() } -> std::convertible_to<index_t>;  // the largest id + 1
 };
 
@@ -41,8 +41,8 @@ namespace detail {
 
 /// The special tokens before and after each text.
 struct token_frame {
-  std::vector<std::int32_t> prefix;
-  std::vector<std::int32_t> suffix;
+  std::vector<token_t> prefix;
+  std::vector<token_t> suffix;
 };
 
 /// How many tokens of the text itself fit. Throws error when not even the special tokens do.
@@ -57,8 +57,8 @@ struct token_frame {
 }
 
 /// Cuts the tokens of a text to the limit and adds the special ones.
-[[nodiscard]] inline std::vector<std::int32_t> framed(std::vector<std::int32_t> text, token_frame const& frame,
-                                                      encode_options const& options) {
+[[nodiscard]] inline std::vector<token_t> framed(std::vector<token_t> text, token_frame const& frame,
+                                                 encode_options const& options) {
   if (auto const limit = text_limit(frame, options); text.size() > limit) text.resize(limit);
   if (options.specials == special_tokens::omit) return text;
   text.insert(text.begin(), frame.prefix.begin(), frame.prefix.end());

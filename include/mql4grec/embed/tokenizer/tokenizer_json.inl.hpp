@@ -43,11 +43,11 @@ class tokenizer_json_reader {
                  "': expected an object with a type");
     return object.at("type").get<std::string>();
   }
-  std::int32_t id_of(json const& value, std::string const& what) const {
+  token_t id_of(json const& value, std::string const& what) const {
     bool const valid =
         value.is_number_unsigned() && value.get<std::uint64_t>() < std::numeric_limits<std::int32_t>::max();
     expects_file(valid, path_, what, ": expected an id");
-    return value.get<std::int32_t>();
+    return token_t{value.get<std::int32_t>()};
   }
   /// A flag or text that only one value of is supported.
   void expects_absent(json const& object, char const* key) const {
@@ -70,10 +70,10 @@ class tokenizer_json_reader {
 
   token_map read_vocab(json const& model) const {
     token_map vocab;
-    std::unordered_set<std::int32_t> ids;
+    std::unordered_set<token_t> ids;
     for (auto const& [token, value] : part(model, "vocab").items()) {
       auto const id = id_of(value, "token '" + core::detail::printable(token) + "'");
-      expects_file(ids.insert(id).second, path_, "token '", core::detail::printable(token), "': id ", id,
+      expects_file(ids.insert(id).second, path_, "token '", core::detail::printable(token), "': id ", index(id),
                    " is that of another token");
       vocab.emplace(token, id);
     }
@@ -103,7 +103,7 @@ class tokenizer_json_reader {
     }
   }
   /// The id of `["[SEP]", 102]`.
-  std::int32_t paired_id(json const& processor, char const* key) const {
+  token_t paired_id(json const& processor, char const* key) const {
     bool const pair = processor.contains(key) && processor.at(key).is_array() && processor.at(key).size() == 2;
     expects_file(pair, path_, "key '", key, "': expected a token and its id");
     return id_of(processor.at(key).at(1), std::string("key '") + key + "'");
@@ -151,7 +151,7 @@ class tokenizer_json_reader {
     options.continuation = member_or<std::string>(model, "continuing_subword_prefix", "##", path_);
     options.unknown = member_or<std::string>(model, "unk_token", "[UNK]", path_);
     if (model.contains("max_input_chars_per_word"))
-      options.max_word = id_of(model.at("max_input_chars_per_word"), "key 'max_input_chars_per_word'");
+      options.max_word = index(id_of(model.at("max_input_chars_per_word"), "key 'max_input_chars_per_word'"));
     auto vocab = read_vocab(model);
     expects_file(vocab.contains(options.unknown), path_, "token '", core::detail::printable(options.unknown),
                  "', the unknown token, isn't in the vocabulary");

@@ -1,7 +1,6 @@
 #pragma once
 // WordPiece as BERT uses it. Equals `BertTokenizerFast` of transformers with `split_special_tokens=True`; the range of
 // CJK characters is that class's too (U+2B820 … U+2B91F are not in it).
-#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -23,7 +22,7 @@ struct text_hash {
 };
 
 /// Tokens by their text.
-using token_map = std::unordered_map<std::string, std::int32_t, text_hash, std::equal_to<>>;
+using token_map = std::unordered_map<std::string, token_t, text_hash, std::equal_to<>>;
 
 }  // namespace detail
 
@@ -47,7 +46,7 @@ class wordpiece {
   wordpiece(detail::token_map vocab, detail::token_frame frame, wordpiece_options options = {});
 
   /// Ids of a text. Throws error when `max_tokens` has no room for the special tokens.
-  [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text, encode_options const& options = {}) const;
+  [[nodiscard]] std::vector<token_t> encode(std::string_view text, encode_options const& options = {}) const;
   /// The largest id + 1.
   [[nodiscard]] index_t vocab_size() const { return vocab_size_; }
   /// The options of the constructor.
@@ -55,13 +54,13 @@ class wordpiece {
 
  private:
   [[nodiscard]] std::u32string normalized(std::string_view text) const;
-  void append_word(std::u32string_view word, std::vector<std::int32_t>& ids) const;
+  void append_word(std::u32string_view word, std::vector<token_t>& ids) const;
 
   detail::token_map first_;  // pieces that begin a word
   detail::token_map next_;   // all others, without their mark
   detail::token_frame frame_;
   wordpiece_options options_;
-  std::int32_t unknown_ = 0;
+  token_t unknown_{};
   std::size_t longest_ = 0;  // bytes of the longest piece
   index_t vocab_size_ = 0;
 };

@@ -64,13 +64,13 @@ MQL4GREC_DEFINITION wordpiece::wordpiece(detail::token_map vocab, detail::token_
   expects(options_.max_word >= 0, "max_word is ", options_.max_word, ", expected 0 or more");
   unknown_ = unknown->second;
   for (auto const& [token, id] : vocab) {
-    vocab_size_ = std::max<index_t>(vocab_size_, index_t{id} + 1);
+    vocab_size_ = std::max<index_t>(vocab_size_, index(id) + 1);
     longest_ = std::max(longest_, token.size());
     if (token.starts_with(options_.continuation) && token.size() > options_.continuation.size())
       next_.emplace(token.substr(options_.continuation.size()), id);
   }
   for (auto const* ids : {&frame_.prefix, &frame_.suffix})
-    for (auto const id : *ids) vocab_size_ = std::max<index_t>(vocab_size_, index_t{id} + 1);
+    for (auto const id : *ids) vocab_size_ = std::max<index_t>(vocab_size_, index(id) + 1);
   first_ = std::move(vocab);
 }
 
@@ -90,7 +90,7 @@ MQL4GREC_DEFINITION std::u32string wordpiece::normalized(std::string_view bytes)
 }
 
 /// Takes the longest piece from the left, again and again; where there is none the whole word is unknown.
-MQL4GREC_DEFINITION void wordpiece::append_word(std::u32string_view word, std::vector<std::int32_t>& ids) const {
+MQL4GREC_DEFINITION void wordpiece::append_word(std::u32string_view word, std::vector<token_t>& ids) const {
   if (std::cmp_greater(word.size(), options_.max_word)) {
     ids.push_back(unknown_);
     return;
@@ -116,10 +116,9 @@ MQL4GREC_DEFINITION void wordpiece::append_word(std::u32string_view word, std::v
   }
 }
 
-MQL4GREC_DEFINITION std::vector<std::int32_t> wordpiece::encode(std::string_view text,
-                                                                encode_options const& options) const {
+MQL4GREC_DEFINITION std::vector<token_t> wordpiece::encode(std::string_view text, encode_options const& options) const {
   auto const limit = detail::text_limit(frame_, options);
-  std::vector<std::int32_t> ids;
+  std::vector<token_t> ids;
   detail::for_each_word(normalized(text), [&](std::u32string_view word) {
     append_word(word, ids);
     return ids.size() < limit;
@@ -140,8 +139,8 @@ MQL4GREC_DEFINITION wordpiece read_wordpiece_vocabulary(std::filesystem::path co
     if (line.ends_with('\r')) line.remove_suffix(1);
     expects_file(detail::is_utf8(line), file, "line ", number + 1, ": not valid UTF-8");
     if (line.empty()) continue;  // it counts, and matches nothing
-    auto const [other, fresh] = vocab.emplace(line, number);
-    expects_file(fresh, file, "line ", number + 1, ": the token of line ", other->second + 1, " again");
+    auto const [other, fresh] = vocab.emplace(line, token_t{number});
+    expects_file(fresh, file, "line ", number + 1, ": the token of line ", index(other->second) + 1, " again");
   }
   detail::token_frame frame;
   for (auto [token, ids] : {std::pair{"[CLS]", &frame.prefix}, {"[SEP]", &frame.suffix}}) {
