@@ -30,7 +30,7 @@ embed::rgb_image decoded(std::string const& file) {
   return embed::decode_image(std::as_bytes(std::span(file.data(), file.size())), "picture");
 }
 
-/// Runs work(file) for each file, over and over, and counts images.
+/// An iteration is work(file) for each of the files.
 template <class Prepare, class Work>
 void for_each_picture(benchmark::State& state, std::string const& extension, Prepare&& prepare, Work&& work) {
   std::vector<decltype(prepare(std::string()))> inputs;
@@ -39,9 +39,11 @@ void for_each_picture(benchmark::State& state, std::string const& extension, Pre
     state.SkipWithError("MQL4GREC_BENCH_IMAGES names no folder with such pictures");
     return;
   }
-  std::size_t next = 0;
-  for (auto _ : state) work(inputs[next++ % inputs.size()]);
-  state.SetItemsProcessed(state.iterations());
+  for (auto _ : state)
+    for (auto const& input : inputs) work(input);
+  state.SetItemsProcessed(state.iterations() * std::ssize(inputs));
+  state.counters["image"] = benchmark::Counter(static_cast<double>(state.iterations() * std::ssize(inputs)),
+                                               benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
 void decode(benchmark::State& state, std::string const& extension) {

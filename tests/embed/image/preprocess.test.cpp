@@ -48,7 +48,9 @@ TEST_CASE("preprocess_image: equals CLIPImageProcessor bit for bit") {
 TEST_CASE("preprocess_image: equals the default CLIPImageProcessor, by the hash of its floats") {
   auto const hashes = read_json(test::golden_images() / "hashes.json");
   int compared = 0;
-  for (auto const& [name, entries] : hashes.items()) {
+  for (auto const& entry : hashes.items()) {
+    auto const& name = entry.key();
+    auto const& entries = entry.value();
     if (!entries.contains("clip")) continue;
     INFO(name);
     auto const values = preprocessed(embed::read_image(test::golden_images() / name), {});

@@ -52,12 +52,13 @@ TEST_CASE("resize_bicubic: equals Pillow at every size of the golden data") {
 #if MQL4GREC_HAS_IMAGES
 TEST_CASE("resize_bicubic: equals Pillow at larger sizes, by their hashes") {
   auto const hashes = read_json(test::golden_images() / "hashes.json");
-  for (auto const& [name, entries] : hashes.items())
+  for (auto const& entry : hashes.items())
     for (auto const size : {image_size{150, 80}, image_size{64, 300}}) {
+      auto const& name = entry.key();
       auto const key = std::to_string(size.width) + "x" + std::to_string(size.height);
       INFO(name, " ", key);
       auto const resized = embed::resize_bicubic(embed::read_image(test::golden_images() / name), size);
-      CHECK(test::hash_of(resized.pixels.data(), resized.pixels.size()) == entries.at(key).get<std::string>());
+      CHECK(test::hash_of(resized.pixels.data(), resized.pixels.size()) == entry.value().at(key).get<std::string>());
     }
 }
 #endif

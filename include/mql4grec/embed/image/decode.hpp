@@ -15,17 +15,10 @@
 
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/macros.hpp"
+#include "mql4grec/embed/image/image_limits.hpp"
 #include "mql4grec/embed/image/rgb_image.hpp"
 
 namespace mql4grec::embed {
-
-/// What a file may cost. Both numbers are checked before anything is decoded. Decoding needs at most about 11 bytes of
-/// memory per pixel (an animated WebP; others less), besides the file itself.
-struct image_limits {
-  index_t most_bytes = index_t{64} << 20;  ///< size of the file in bytes
-  index_t most_pixels = 89'478'485;        ///< width · height; the number from which on Pillow warns of a bomb
-  int most_scans = 100;                    ///< scans of a progressive JPEG; an encoder writes about 10
-};
 
 /// The formats that decode_image reads.
 enum class image_format {

@@ -1,7 +1,8 @@
 #pragma once
 // The images of items: which file belongs to an item, and many of them as rows of a matrix. One image that can't be
 // read is reported, and the others go on.
-#include <array>
+#include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <optional>
 #include <span>
@@ -10,6 +11,7 @@
 #include <system_error>
 #include <vector>
 
+#include "mql4grec/backend/cpu/runtime/thread_pool.hpp"
 #include "mql4grec/core/view.hpp"
 #include "mql4grec/embed/image/decode.hpp"
 #include "mql4grec/embed/image/preprocess.hpp"
@@ -50,6 +52,15 @@ struct image_key {
   return found;
 }
 
+/// The files of many items, one path per item: empty where it has none.
+[[nodiscard]] inline std::vector<std::filesystem::path> find_images(std::filesystem::path const& directory,
+                                                                    std::span<image_key const> items,
+                                                                    image_names names = image_names::number_or_raw_id) {
+  std::vector<std::filesystem::path> paths;
+  for (auto const& item : items) paths.push_back(find_image(directory, item, names).value_or(""));
+  return paths;
+}
+
 /// What became of the image of a row.
 enum class image_status {
   read,     ///< the row has its pixels
@@ -67,6 +78,9 @@ struct bad_image {
 struct image_report {
   std::vector<image_status> rows;  ///< one per row. Features of rows that aren't read have to be zero too.
   std::vector<bad_image> bad;      ///< in the order of the rows
+
+  /// The number of rows with this status.
+  index_t count(image_status status) const { return std::ranges::count(rows, status); }
 };
 
 /// How images are read.
@@ -76,34 +90,86 @@ struct image_reading {
   bool strict = false;                     ///< throw the error of the first bad image instead of reporting it
 };
 
-/// Reads image i to row i of `out`, (paths.size(), 3 · height · width). An empty path means that the item has no image.
-/// Several threads may call this for different rows. Throws error for another shape of `out`; if `strict`, file_error
-/// for the first bad image.
-inline image_report read_images(std::span<std::filesystem::path const> paths, image_reading const& how,
-                                host_matrix_view<float> out) {
-  expects(out.rows() == std::ssize(paths) && out.columns() == how.preprocessing.values(), "images: ", paths.size(),
-          " of ", how.preprocessing.values(), " values into a place for ", out.rows(), " of ", out.columns());
-  image_report report;
-  for (index_t i = 0; i < out.rows(); ++i) {
-    auto const& path = paths[to_size(i)];
-    auto const row = out.row(i);
-    auto status = image_status::missing;
+namespace detail {
+
+/// Images that several threads read to the rows of a matrix. Each takes the next image when it has finished one.
+class image_rows {
+ public:
+  image_rows(std::span<std::filesystem::path const> paths, image_reading const& how, host_matrix_view<float> out)
+      : paths_(paths), how_(how), out_(out), status_(paths.size(), image_status::missing), messages_(paths.size()) {
+    expects(out.rows() == size() && out.columns() == how.preprocessing.values(), "images: ", size(), " of ",
+            how.preprocessing.values(), " values into a place for ", out.rows(), " of ", out.columns());
+  }
+
+  /// Reads images until none is left. Runs in several threads at once.
+  void work() {
+    for (index_t i; (i = next_++) < size();) {
+      read(i);
+      if (how_.strict && status_[to_size(i)] == image_status::bad) next_ = size();  // rows before i are taken already
+    }
+  }
+
+  /// After work() in all threads.
+  image_report report() && {
+    image_report report{.rows = std::move(status_), .bad = {}};
+    for (index_t i = 0; i < size(); ++i) {
+      if (report.rows[to_size(i)] != image_status::bad) continue;
+      auto& message = messages_[to_size(i)];
+      if (how_.strict) raise<file_error>(message);
+      report.bad.push_back({i, std::move(message)});
+    }
+    return report;
+  }
+
+ private:
+  index_t size() const { return std::ssize(paths_); }
+
+  void read(index_t i) {
+    auto const& path = paths_[to_size(i)];
+    auto& status = status_[to_size(i)];
+    auto const row = out_.row(i);
     if (!path.empty()) {
       try {
-        preprocess_image(read_image(path, how.limits), how.preprocessing, row);
+        preprocess_image(read_image(path, how_.limits), how_.preprocessing, row);
         status = image_status::read;
       } catch (error const& e) {
-        std::string message = e.what();
+        auto& message = messages_[to_size(i)] = e.what();
         if (dynamic_cast<file_error const*>(&e) == nullptr) message = path.string() + ": " + message;
-        if (how.strict) raise<file_error>(message);
-        report.bad.push_back({i, std::move(message)});
         status = image_status::bad;
       }
     }
     if (status != image_status::read) std::fill_n(row.data, row.size(), 0.f);
-    report.rows.push_back(status);
   }
-  return report;
+
+  std::span<std::filesystem::path const> paths_;
+  image_reading const& how_;
+  host_matrix_view<float> out_;
+  std::atomic<index_t> next_ = 0;
+  std::vector<image_status> status_;
+  std::vector<std::string> messages_;  // of bad images
+};
+
+}  // namespace detail
+
+/// Reads image i to row i of `out`, (paths.size(), 3 · height · width). An empty path means that the item has no image.
+/// Throws error for another shape of `out`; if `strict`, file_error for the first bad image.
+inline image_report read_images(std::span<std::filesystem::path const> paths, image_reading const& how,
+                                host_matrix_view<float> out) {
+  detail::image_rows images(paths, how, out);
+  images.work();
+  return std::move(images).report();
+}
+
+/// The same on all threads of a pool. Pixels, report and error don't depend on their number.
+///
+///     auto const paths = embed::find_images(directory, items);
+///     cpu::thread_pool pool(threads);
+///     auto const report = embed::read_images(pool, std::span(paths).subspan(first, count), how, pixels);
+inline image_report read_images(cpu::thread_pool& pool, std::span<std::filesystem::path const> paths,
+                                image_reading const& how, host_matrix_view<float> out) {
+  detail::image_rows images(paths, how, out);
+  pool.run([&](index_t) { images.work(); });
+  return std::move(images).report();
 }
 
 }  // namespace mql4grec::embed

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <span>
+#include <type_traits>
 #include <vector>
 
 #include "mql4grec/backend/cpu/runtime/dispatch.hpp"
@@ -79,29 +79,28 @@ inline std::uint8_t clip_to_pixel(std::int32_t sum) {
 }
 inline constexpr std::int32_t half_pixel = 1 << (weight_bits - 1);
 
-/// One row of RGB pixels to fewer or more. Reads one byte after the last pixel of `from`.
-struct resample_row_kernel {
+/// Several rows of RGB pixels to fewer or more columns.
+struct resample_rows_kernel {
+  static constexpr index_t rows = 16;          ///< at once
+  static constexpr index_t values = 3 * rows;  ///< of a column
   struct operands {
     resample_weights const& weights;
-    std::uint8_t const* from;
-    std::uint8_t* to;
+    std::uint8_t const* from;  // (columns, rows, 3)
+    index_t first;             // the input column at `from`
+    std::uint8_t* to;          // (outputs, rows, 3)
   };
-  using int4 [[gnu::vector_size(16)]] = std::int32_t;
-  using byte4 [[gnu::vector_size(4)]] = std::uint8_t;
 
   MQL4GREC_INLINE static void run(operands const* o) {
     auto const count = std::ssize(o->weights.begins);
     auto const* weights = o->weights.values.data();
     for (index_t i = 0; i < count; ++i, weights += o->weights.taps) {
-      auto const* pixel = o->from + 3 * o->weights.begins[static_cast<std::size_t>(i)];
-      auto const n = o->weights.lengths[static_cast<std::size_t>(i)];
-      int4 sum = {half_pixel, half_pixel, half_pixel, 0};
-      for (index_t k = 0; k < n; ++k, pixel += 3) {
-        byte4 bytes;
-        std::memcpy(&bytes, pixel, sizeof bytes);
-        sum += __builtin_convertvector(bytes, int4) * weights[k];
-      }
-      for (int c = 0; c < 3; ++c) o->to[3 * i + c] = clip_to_pixel(sum[c]);
+      auto const* from = o->from + values * (o->weights.begins[to_size(i)] - o->first);
+      auto const n = o->weights.lengths[to_size(i)];
+      std::int32_t sums[values];
+      for (std::int32_t& sum : sums) sum = half_pixel;
+      for (index_t k = 0; k < n; ++k, from += values)
+        for (index_t v = 0; v < values; ++v) sums[v] += from[v] * weights[k];
+      for (index_t v = 0; v < values; ++v) o->to[values * i + v] = clip_to_pixel(sums[v]);
     }
   }
 };
@@ -119,7 +118,7 @@ struct resample_column_kernel {
 
   template <index_t Width>
   MQL4GREC_INLINE static void run_part(operands const* o, index_t x) {
-    std::int32_t sums[Width];
+    std::int32_t sums[to_size(Width)];
     for (std::int32_t& sum : sums) sum = half_pixel;
     for (index_t k = 0; k < o->taps; ++k) {
       auto const* from = o->from + k * o->stride + x;
@@ -136,30 +135,50 @@ struct resample_column_kernel {
   }
 };
 
-/// Pixels of an image: `pixels` are (size.height) rows, `stride` bytes apart.
+/// Pixels of an image: (size.height) rows, `stride` bytes apart.
 struct pixel_rows {
   std::uint8_t const* pixels;
   image_size size;
   index_t stride;
-  bool readable_after;  ///< whether a byte follows the last pixel of the last row
+
+  std::uint8_t const* row(index_t y) const { return pixels + y * stride; }
 };
+
+/// The pixels of `count` columns of at most 16 rows, side by side: (count, 16, 3). Rows that `from` doesn't have keep
+/// what they had. Overwrites one byte after the last column, too.
+inline void interleave_rows(pixel_rows from, index_t first, index_t count, std::uint8_t* to) {
+  auto const* column = from.pixels + 3 * first;
+  auto const copy = [&]<std::size_t Bytes>(std::integral_constant<std::size_t, Bytes>) {
+    for (index_t r = 0; r < from.size.height; ++r) std::memcpy(to + 3 * r, column + r * from.stride, Bytes);
+  };
+  // Four bytes at once are fast; the fourth is overwritten by the next pixel. The last pixel of the image has only
+  // three.
+  for (index_t x = 0; x < count - 1; ++x, column += 3, to += resample_rows_kernel::values)
+    copy(std::integral_constant<std::size_t, 4>());
+  copy(std::integral_constant<std::size_t, 3>());
+}
 
 /// The columns first … first + count − 1 of the rows, resampled along x, to (rows, count) pixels.
 inline void resample_rows(pixel_rows from, resample_axis axis, index_t first, rgb_image& to) {
-  std::vector<std::uint8_t> last;  // a copy of the last row with one more byte
+  using kernel = resample_rows_kernel;
   index_t const rows = from.size.height, count = to.size.width;
-  if (!from.readable_after) {
-    last.assign(to_size(3 * from.size.width + 1), 0);
-    std::memcpy(last.data(), from.pixels + (rows - 1) * from.stride, to_size(3 * from.size.width));
-  }
   resample_weights weights;  // of a few columns at a time when there are many taps, so that memory stays small
+  std::vector<std::uint8_t> inputs, outputs;
   index_t const block = std::clamp<index_t>((index_t{1} << 18) / axis.most_taps(), 1, count);
   for (index_t x = 0; x < count; x += block) {
-    axis.compute_weights(first + x, std::min(block, count - x), weights);
-    for (index_t y = 0; y < rows; ++y) {
-      auto const* row = y == rows - 1 && !last.empty() ? last.data() : from.pixels + y * from.stride;
-      resample_row_kernel::operands const o{weights, row, to.row(y) + 3 * x};
-      cpu::dispatch<resample_row_kernel>(&o);
+    index_t const n = std::min(block, count - x);
+    axis.compute_weights(first + x, n, weights);
+    index_t const begin = weights.begins.front(), columns = axis.end(first + x + n - 1) - begin;
+    inputs.resize(to_size(columns * kernel::values + 1));
+    outputs.resize(to_size(n * kernel::values));
+    for (index_t y = 0; y < rows; y += kernel::rows) {
+      index_t const height = std::min(kernel::rows, rows - y);
+      interleave_rows({from.row(y), {from.size.width, height}, from.stride}, begin, columns, inputs.data());
+      kernel::operands const o{weights, inputs.data(), begin, outputs.data()};
+      cpu::dispatch<kernel>(&o);
+      for (index_t r = 0; r < height; ++r)
+        for (index_t i = 0; i < n; ++i)
+          std::memcpy(to.row(y + r) + 3 * (x + i), outputs.data() + kernel::values * i + 3 * r, 3);
     }
   }
 }
@@ -215,8 +234,7 @@ inline constexpr index_t most_resized_pixels = index_t{1} << 28;
   index_t const last = inner.top + inner.size.height - 1;
   index_t const first_row = y.changes() ? y.begin(inner.top) : inner.top;
   index_t const end_row = y.changes() ? y.end(last) : last + 1;
-  detail::pixel_rows rows{
-      image.row(first_row), {image.size.width, end_row - first_row}, 3 * image.size.width, end_row < image.size.height};
+  detail::pixel_rows rows{image.row(first_row), {image.size.width, end_row - first_row}, 3 * image.size.width};
   rgb_image between;
   if (x.changes()) {
     between.size = {inner.size.width, rows.size.height};
@@ -225,7 +243,7 @@ inline constexpr index_t most_resized_pixels = index_t{1} << 28;
             most_resized_pixels, " pixels between the two passes");
     between.pixels.resize(to_size(3 * between.size.width * between.size.height));
     detail::resample_rows(rows, x, inner.left, between);
-    rows = {between.pixels.data(), between.size, 3 * between.size.width, false};
+    rows = {between.pixels.data(), between.size, 3 * between.size.width};
   } else {
     rows.pixels += 3 * inner.left;
   }

@@ -5,10 +5,11 @@
 #include <array>
 #include <filesystem>
 #include <span>
-#include <string>
 #include <string_view>
 
-#include "mql4grec/embed/image/decode.hpp"
+#include "mql4grec/core/error.hpp"
+#include "mql4grec/embed/image/image_limits.hpp"
+#include "mql4grec/embed/image/rgb_image.hpp"
 
 namespace mql4grec::embed::detail {
 

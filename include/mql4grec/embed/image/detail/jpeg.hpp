@@ -73,8 +73,8 @@ struct jpeg_decoder {
     return true;
   }
 
-  /// Decodes all rows, each to `row` and then through `store(context, y)`. The end of the file isn't read: like Pillow,
-  /// a baseline file without its last marker is complete.
+  /// Decodes all rows to `image`, those of CMYK through `cmyk`, (width, 4). What follows the last row isn't read, as in
+  /// Pillow, but decoding that row looks ahead to the marker at the file's end, so a file without it ends too early.
   [[nodiscard]] bool read_rows(rgb_image& image, std::uint8_t* cmyk) {
     if (setjmp(failed) != 0) return false;
     ::jpeg_start_decompress(&info);
