@@ -3,10 +3,13 @@ import gzip
 import hashlib
 import html
 import json
+import os
 import random
+import resource
+import subprocess
 from pathlib import Path
 
-from support import check, check_done, check_one_line, files_of, main, run
+from support import PROGRAM, check, check_done, check_one_line, files_of, main, run
 
 ALL = ["--user-core", "0", "--item-core", "0"]
 
@@ -92,9 +95,60 @@ def bad_input_is_one_line_and_changes_nothing():
             (["--ratings", "good.csv", "--columns", "user"], "--columns 'user'"),
             (["--ratings", "good.csv", "--meta", "meta.json"], "meta.json, line 2"),
             (["--ratings", "good.csv", "--images", "nowhere"], "nowhere", "directory"),
-            (["--ratings", "good.csv", "--user-core", "9"], "good.csv", "no rating")):
+            (["--ratings", "good.csv", "--user-core", "9"], "good.csv", "no rating"),
+            (["--ratings", "good.csv", "--meta", "good.csv"], "good.csv", "no column of items")):
         check_one_line(run("prepare", *arguments, "--out", "Shop", *([] if "--user-core" in arguments else ALL)), 1, *names)
+        check_one_line(run("prepare", *arguments, "--out", "New", *([] if "--user-core" in arguments else ALL)), 1, *names)
+    check(files_of("Shop") == before, "a run that failed changed the dataset")
+    check(not Path("New").exists(), "a run that failed left a directory")
+    check_one_line(run("prepare", "--ratings", "good.csv", "--out", "good.csv/Shop"), 1, "good.csv", "expected a directory")
+
+
+def ids_that_do_not_match_are_counted_in_one_warning():
+    if reason := available():
+        return reason
+    Path("ratings.csv").write_text("i,u,5,1\nj,u,5,2\nk,u,5,3\n")
+    Path("meta.json").write_text('{"asin": "i", "title": "I"}\n{"asin": "J", "title": "J"}\n')
+    Path("pictures").mkdir()
+    for name in ("i.png", "J.png", "K.png"):
+        Path(f"pictures/{name}").touch()
+    done = check_done(run("prepare", "--ratings", "ratings.csv", "--meta", "meta.json", "--images", "pictures", "--out", "Shop", *ALL))
+    warnings = [line for line in done.stderr.splitlines() if "warning" in line]
+    check(warnings == ["mql4grec: warning: --meta: 2 of 3 items are not in the metadata, the first is 'j'",
+                       "mql4grec: warning: --images: 2 pictures without an item in the dataset, the first is 'J.png'"], done.stderr)
+
+
+def a_full_disk_leaves_no_half_written_dataset():
+    if reason := available():
+        return reason
+    rows = amazon_ratings(Path("ratings.csv.gz"), users=300)
+    largest = len("".join(f"{i},{u},5.0,{t}\n" for i, u, t in rows))
+
+    def limited(size):
+        return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    words = ["prepare", "--ratings", "ratings.csv.gz", "--export-recbole", "--quiet", "--out"]
+    failures = 0
+    for size in range(0, largest, largest // 10):
+        done = run(*words, "Shop", preexec_fn=limited(size))
+        if done.returncode == 0:
+            break
+        failures += 1
+        check_one_line(done, 1, "Shop", "File too large")
+        check(not Path("Shop").exists(), "half-written:", files_of("Shop"))
+    check(failures > 2 and Path("Shop/Shop.inter.json").exists(), "no run failed, or none succeeded:", failures)
+    before = files_of("Shop")
+    check_one_line(run(*words, "Shop", "--user-core", "2", preexec_fn=limited(1000)), 1, "Shop", "File too large")
     check(files_of("Shop") == before, "a run that failed changed the dataset")
 
+    os.mkdir("small")
+    mount = "mount -t tmpfs -o size=16k none small"
+    if subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode != 0:
+        return "a small file system can't be mounted"
+    script = f'{mount} && "$0" "$@"; code=$?; ls -A small; exit $code'
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script, PROGRAM, *words, "small/Shop"], capture_output=True, text=True, timeout=60)
+    check_one_line(done, 1, "small/Shop", "No space left")
 
-main([a_dataset_is_what_the_documentation_says, bad_input_is_one_line_and_changes_nothing])
+
+main([a_dataset_is_what_the_documentation_says, bad_input_is_one_line_and_changes_nothing, ids_that_do_not_match_are_counted_in_one_warning,
+      a_full_disk_leaves_no_half_written_dataset])

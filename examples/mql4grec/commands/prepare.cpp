@@ -97,18 +97,30 @@ std::string as_text(std::string const& name, catalog::dataset_statistics const& 
   if (!s.metadata.empty())
     text += counted(s.items_with_title, "item") + " with a title, " + grouped(s.items_with_description) +
             " with a description\n";
+  if (s.items_with_image + s.unmatched_images > 0) text += counted(s.items_with_image, "item") + " with a picture\n";
   return text;
 }
 
 void warn_of(catalog::dataset_statistics const& s, progress_log& log) {
-  if (!s.metadata.empty() && s.items_with_title < s.items)
-    log.warn(counted(s.items - s.items_with_title, "item") + " of " + grouped(s.items) + " have no title");
+  if (s.items_without_metadata > 0)
+    log.warn("--meta: " + grouped(s.items_without_metadata) + " of " + counted(s.items, "item") +
+             " are not in the metadata, the first is '" + s.first_item_without_metadata + "'");
   if (s.unmatched_images > 0)
-    log.warn("--images: " + counted(s.unmatched_images, "picture") + " belong to no item of the dataset");
+    log.warn("--images: " + counted(s.unmatched_images, "picture") + " without an item in the dataset, the first is '" +
+             s.first_unmatched_image + "'");
+}
+
+/// Fails before the work when the dataset can't be written afterwards. Nothing is created.
+void check_out(std::filesystem::path const& out) {
+  auto existing = std::filesystem::absolute(out).lexically_normal();
+  while (!std::filesystem::exists(existing) && existing.has_relative_path()) existing = existing.parent_path();
+  expects_file(std::filesystem::is_directory(existing), existing, "is a file, expected a directory");
+  check_writable(existing / ".mql4grec");
 }
 
 int prepare_command(prepare_command_options& options) {
   check_json(options.common);
+  check_out(options.out);
   progress_log log({.quiet = options.common.quiet});
   reading_progress progress(log);
   catalog::prepare_options how{.ratings = paths_of(options.ratings, "--ratings"),

@@ -11,6 +11,7 @@
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/core/random.hpp"
+#include "support/data.hpp"
 
 using namespace mql4grec;
 using test::complaint_of;
@@ -152,6 +153,51 @@ TEST_CASE("write_dataset: when it fails, an older dataset stays") {
   (void)here.file("", "file");
   CHECK(has(complaint_of([&] { catalog::write_dataset(here / "file", made); }), "can't be made a directory"));
   CHECK(read_file(out / "Shop.inter.json") == before);
+  make_directory(here / "Other" / "Other.inter.json");  // which no file can replace
+  (void)here.file("", "Other/Other.inter.json/file");
+  CHECK(has(complaint_of([&] { catalog::write_dataset(here / "Other", made); }), "Other.inter.json: can't be put"));
+  CHECK(!std::filesystem::exists(here / "Other" / ".prepare.partial"));
+}
+
+TEST_CASE("prepare_dataset: items that the metadata lacks and pictures of no item are counted, the first is named") {
+  scratch const here;
+  auto options = options_for(here.file("user,item,time\nu,a,1\nu,b,2\nu,c,3\n", "ratings.csv"));
+  options.metadata = {here.file("{\"asin\": \"a\"}\n{\"asin\": \"x\"}\n", "meta\xe9")};
+  make_directory(here / "pictures");
+  for (auto const* name : {"pictures/b.png", "pictures/y.png", "pictures/x.jpg"}) (void)here.file("", name);
+  options.images = here / "pictures";
+  auto const made = catalog::prepare_dataset(options);
+  CHECK(made.statistics.items_without_metadata == 2);
+  CHECK(made.statistics.first_item_without_metadata == "b");
+  CHECK(made.statistics.items_with_image == 1);
+  CHECK(made.statistics.unmatched_images == 2);
+  CHECK(made.statistics.first_unmatched_image == "x.jpg");
+  auto const text = catalog::statistics_json(made.statistics).dump();  // which refuses what isn't UTF-8
+  CHECK(has(text, "\"first_item_without_metadata\":\"b\""));
+  CHECK(has(text, "metaé"));
+}
+
+TEST_CASE("prepare_dataset: Table 1 of the paper, from the released interactions of Instruments as raw ratings") {
+  auto const directory = test::real_dataset("Instruments");
+  if (!directory) return;
+  auto const released = catalog::read_interactions(catalog::dataset_paths(*directory).interactions());
+  std::string csv = "user,item,time\n";
+  for (index_t u = 0; u < released.users(); ++u)
+    for (index_t time = 0; auto const item : released.of(user_id(u)))
+      csv += std::to_string(u) + "," + std::to_string(index(item)) + "," + std::to_string(time++) + "\n";
+  scratch const here;
+  auto const made = catalog::prepare_dataset(options_for(here.file(csv), 5));
+  auto const& s = made.statistics;
+  CHECK(s.users == 17112);
+  CHECK(s.items == 6250);
+  CHECK(s.interactions == 136226);
+  CHECK(100 * s.sparsity() == doctest::Approx(99.87).epsilon(0.0001));
+  CHECK(s.mean_length() == doctest::Approx(7.96).epsilon(0.001));
+  CHECK(s.duplicates == 0);
+  CHECK(s.tied_interactions == 0);
+  for (index_t u = 0; u < released.users(); ++u)
+    for (std::size_t i = 0; auto const item : released.of(user_id(u)))
+      REQUIRE(made.item_ids[to_size(index(made.data.of(user_id(u))[i++]))] == std::to_string(index(item)));
 }
 
 TEST_CASE("prepare_dataset: nothing remains, or nothing matches") {

@@ -143,6 +143,7 @@ TEST_CASE("python_literal_to_json: what Python's repr writes") {
   CHECK(json(R"('\'\"\\\n\x41\u00e9\101\q')") == R"("'\"\\\u000a\u0041\u00e9\u0041\\q")");
   CHECK(json(R"('\U0001f600')") == R"("\ud83d\ude00")");
   CHECK(json(R"(r'\n' "b")") == R"("\\nb")");
+  CHECK(json("[44444444444444444444, 9223372036854775807]") == "[44444444444444442624.0,9223372036854775807]");
   CHECK(json("[nan, NaN, -inf, Infinity, null]") == "[null,null,null,null,null]");
 }
 
@@ -248,6 +249,7 @@ TEST_CASE("read_raw_ratings: an error is one line with the file, the line and wh
   CHECK(has(refusal("i,u,5,10\ni,,5,10\n"), "f, line 2: the user is missing"));
   CHECK(has(refusal("i,u,5,10\ni,u,5,then\n"), "f, line 2: 'then': expected a time"));
   CHECK(has(refusal("i,u,5,10\ni,u\x01,5,10\n"), "line 2: the user 'u?' contains a control character"));
+  CHECK(has(refusal("i,u,5,10\ni,u\xe9,5,10\n"), "line 2: the user 'u\xe9' is not encoded in UTF-8"));
   CHECK(has(refusal("i,u,5,10\n" + std::string(2000, 'i') + ",u,5,10\n"), "the item has more than 1024 bytes"));
   CHECK(has(refusal("{\"user_id\": \"u\", \"asin\": \"i\", \"timestamp\": 1}\n[1]\n"), "f, line 2: is not an object"));
   CHECK(has(refusal("{\"user_id\": \"u\"\n"), "f, line 1: is neither JSON ("));

@@ -78,6 +78,11 @@ MQL4GREC_DEFINITION std::string latin1_to_utf8(std::string_view text) {
   return utf8;
 }
 
+/// A text that isn't UTF-8 is taken as Latin-1.
+MQL4GREC_DEFINITION std::string valid_utf8(std::string_view text) {
+  return simdjson::validate_utf8(text.data(), text.size()) ? std::string(text) : latin1_to_utf8(text);
+}
+
 /// The name of a tag in lower case: "br" for "<BR/>" and "/br" for "</br>"; empty when `<` begins no tag.
 MQL4GREC_DEFINITION std::string tag_name(std::string_view from) {
   std::string name;
@@ -181,9 +186,7 @@ MQL4GREC_DEFINITION std::string decode_entities(std::string_view text) {
 }
 
 MQL4GREC_DEFINITION std::string clean_text(std::string_view text) {
-  std::string converted;
-  if (!simdjson::validate_utf8(text.data(), text.size())) text = converted = detail::latin1_to_utf8(text);
-  auto const decoded = decode_entities(text);
+  auto const decoded = decode_entities(detail::valid_utf8(text));
   return detail::fold_space(detail::remove_markup(decoded));
 }
 

@@ -40,8 +40,11 @@ struct dataset_statistics {
   index_t tied_test_targets = 0;
   /// Items whose text or picture exists.
   index_t items_with_title = 0, items_with_description = 0, items_with_image = 0;
-  index_t unmatched_images = 0;  ///< pictures that belong to no item that remains
-  index_t repeated_texts = 0;    ///< descriptions of an item that had one before; the first is kept
+  index_t items_without_metadata = 0;            ///< items that no file of metadata contains, if there are such files
+  std::string first_item_without_metadata = {};  ///< the raw id of the first of them by number
+  index_t unmatched_images = 0;                  ///< pictures that belong to no item that remains
+  std::string first_unmatched_image = {};        ///< the name of the first of them in alphabetical order
+  index_t repeated_texts = 0;                    ///< descriptions of an item that had one before; the first is kept
   std::vector<raw_source> ratings = {}, metadata = {};  ///< the files that were read
 
   /// The share of the users × items matrix that is empty, 1 for an empty one.
@@ -79,7 +82,8 @@ enum class export_format {
 
 /// Writes `Name.inter.json`, `Name.item.json` if there are texts, `Name.user2id`, `Name.item2id` and
 /// `Name.statistics.json` into a directory `…/Name`, which is created. The files are complete before the first of them
-/// replaces an older one, so a full disk leaves the older dataset as it was. Throws file_error.
+/// replaces an older one, so a full disk leaves the older dataset as it was, and no directory where none was. Throws
+/// file_error.
 void write_dataset(std::filesystem::path const& directory, prepared_dataset const& data,
                    export_format extra = export_format::none);
 

@@ -107,9 +107,12 @@ MQL4GREC_DEFINITION void add_texts(prepare_options const& options, prepared_data
     s.items_with_title += text.title.empty() ? 0 : 1;
     s.items_with_description += text.description.empty() ? 0 : 1;
   }
-  if (options.metadata.empty() || !made.texts.empty()) return;
-  raise<file_error>(options.metadata.front().string(), ": contains none of the ", made.item_ids.size(),
-                    " items of the ratings, the first of which is '", made.item_ids.front(), "'");
+  if (options.metadata.empty()) return;
+  expects_file(!made.texts.empty(), options.metadata.front(), "contains none of the ", made.item_ids.size(),
+               " items of the ratings, the first of which is '", made.item_ids.front(), "'");
+  for (std::size_t i = 0; i < made.item_ids.size(); ++i)
+    if (!made.texts.contains(static_cast<item_id>(i)) && s.items_without_metadata++ == 0)
+      s.first_item_without_metadata = made.item_ids[i];
 }
 
 MQL4GREC_DEFINITION void add_images(prepare_options const& options, prepared_dataset& made) {
@@ -117,13 +120,14 @@ MQL4GREC_DEFINITION void add_images(prepare_options const& options, prepared_dat
   auto const images = match_images(options.images, made.item_ids);
   made.statistics.items_with_image = images.found;
   made.statistics.unmatched_images = images.unmatched;
+  made.statistics.first_unmatched_image = images.first_unmatched;
 }
 
 MQL4GREC_DEFINITION json sources_json(std::vector<raw_source> const& sources) {
   json list = json::array();
   for (auto const& source : sources)
-    list.push_back({{"file", source.path.filename().string()},
-                    {"layout", source.layout},
+    list.push_back({{"file", valid_utf8(source.path.filename().string())},
+                    {"layout", valid_utf8(source.layout)},
                     {"bytes", source.bytes},
                     {"lines", source.lines},
                     {"records", source.records},
@@ -181,23 +185,32 @@ MQL4GREC_DEFINITION void write_recbole(dataset_paths const& paths, prepared_data
   items.commit();
 }
 
-/// A directory inside another one that is removed at the end, with what an earlier process left in it.
+/// A directory inside the one of a dataset, which is created as well. At the end it is removed, and the dataset's too
+/// if that is empty. What an earlier process left is removed at the beginning.
 class staging_directory {
  public:
-  explicit staging_directory(std::filesystem::path path) : path_(std::move(path)) {
-    remove();
-    make_directory(path_);
+  explicit staging_directory(std::filesystem::path const& dataset) : dataset_(dataset) {
+    std::error_code ignored;
+    make_directory(dataset_);
+    std::filesystem::remove_all(root(), ignored);
   }
   staging_directory(staging_directory const&) = delete;
   staging_directory& operator=(staging_directory const&) = delete;
-  ~staging_directory() { remove(); }
+  ~staging_directory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(root(), ignored);
+    std::filesystem::remove(dataset_, ignored);  // fails if anything is in it
+  }
+
+  /// A new directory with this name.
+  std::filesystem::path make(std::string const& name) const {
+    make_directory(root() / name);
+    return root() / name;
+  }
 
  private:
-  void remove() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::filesystem::path path_;
+  std::filesystem::path root() const { return dataset_ / ".prepare.partial"; }
+  std::filesystem::path dataset_;
 };
 
 }  // namespace detail
@@ -240,10 +253,8 @@ MQL4GREC_DEFINITION prepared_dataset prepare_dataset(prepare_options const& opti
 MQL4GREC_DEFINITION void write_dataset(std::filesystem::path const& directory, prepared_dataset const& data,
                                        export_format extra) {
   dataset_paths const final_paths(directory);
-  make_directory(directory);
-  auto const staging = directory / ".prepare.partial" / final_paths.name();
-  detail::staging_directory const cleanup(staging.parent_path());
-  make_directory(staging);
+  detail::staging_directory const partial(directory);
+  auto const staging = partial.make(final_paths.name());
   dataset_paths const paths(staging);
   auto const file = [&](char const* suffix) { return staging / (paths.name() + suffix); };
   write_ids(paths.user_ids(), data.user_ids);
@@ -276,7 +287,10 @@ MQL4GREC_DEFINITION json statistics_json(dataset_statistics const& s) {
           {"items_with_title", s.items_with_title},
           {"items_with_description", s.items_with_description},
           {"items_with_image", s.items_with_image},
+          {"items_without_metadata", s.items_without_metadata},
+          {"first_item_without_metadata", s.first_item_without_metadata},
           {"unmatched_images", s.unmatched_images},
+          {"first_unmatched_image", detail::valid_utf8(s.first_unmatched_image)},
           {"repeated_texts", s.repeated_texts},
           {"ratings", detail::sources_json(s.ratings)},
           {"metadata", detail::sources_json(s.metadata)}};

@@ -171,8 +171,10 @@ class python_literal_parser {
     if (failure == std::errc::result_out_of_range) return void(json_ += "null");
     if (negative) json_ += '-';
     if (no_whole == std::errc{} && whole_last == last) return void(json_ += std::to_string(whole));
-    char text[32];
-    json_.append(text, std::to_chars(text, text + sizeof text, value).ptr);
+    char buffer[32];
+    std::string_view const text(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);
+    json_ += text;
+    if (text.find_first_of(".e") == text.npos) json_ += ".0";  // simdjson refuses integers of more than 64 bits
   }
 
   void name() {

@@ -53,8 +53,8 @@ struct raw_source {
 };
 
 /// Calls `visit` for each rating, in the order of the file. Throws file_error with the line for a record that lacks a
-/// user, an item or a time, for ids with control characters or of more than 1,024 bytes, for a file without ratings,
-/// and when the file has another format than the options say.
+/// user, an item or a time, for ids with control characters, of more than 1,024 bytes or not in UTF-8, for a file
+/// without ratings, and when the file has another format than the options say.
 raw_source read_raw_ratings(std::filesystem::path const& path, ratings_options const& options,
                             std::function<void(raw_rating const&)> const& visit);
 

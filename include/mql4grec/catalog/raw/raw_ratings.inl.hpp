@@ -177,6 +177,8 @@ MQL4GREC_DEFINITION void check_id(line_reader const& lines, std::string_view id,
   for (char const c : id)
     if (static_cast<unsigned char>(c) < 32 || c == 127)
       lines.fail(std::string("the ") + what + " '" + core::detail::printable(id) + "' contains a control character");
+  if (!simdjson::validate_utf8(id.data(), id.size()))
+    lines.fail(std::string("the ") + what + " '" + core::detail::printable(id) + "' is not encoded in UTF-8");
 }
 
 [[noreturn]] MQL4GREC_DEFINITION void fail_at_time(line_reader const& lines, std::string_view time) {
