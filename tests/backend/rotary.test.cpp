@@ -41,11 +41,11 @@ TEST_CASE_TEMPLATE("rotary: equals the reference at edge-case sizes, with every 
   reference::backend exact;
   for (index_t rows : {0, 1, 7})
     for (index_t heads : {0, 1, 3})
-      for (index_t half : {1, 8, 15, 16, 17, 40})
+      for (index_t pairs : {1, 8, 15, 16, 17, 40})
         for (index_t gap : {0, 3}) {
-          auto const expected = rotated<T>(exact, rows, heads, half, gap);
+          auto const expected = rotated<T>(exact, rows, heads, pairs, gap);
           for_each_instruction_set([&] {
-            CHECK_CLOSE(rotated<T>(fast, rows, heads, half, gap), expected, tolerance<typename S::backend, T>);
+            CHECK_CLOSE(rotated<T>(fast, rows, heads, pairs, gap), expected, tolerance<typename S::backend, T>);
           });
         }
 }

@@ -28,4 +28,13 @@ inline std::optional<std::filesystem::path> real_dataset(std::string const& name
   return std::nullopt;
 }
 
+/// A path below the directory of pretrained weights, MQL4GREC_WEIGHTS, which aren't part of the source either; nothing,
+/// with a message, if it is absent.
+inline std::optional<std::filesystem::path> pretrained(std::filesystem::path const& relative) {
+  char const* const directory = std::getenv("MQL4GREC_WEIGHTS");
+  if (directory && std::filesystem::exists(directory / relative)) return directory / relative;
+  MESSAGE("skipped: no weights '", relative.string(), "'; set MQL4GREC_WEIGHTS to the directory that holds them");
+  return std::nullopt;
+}
+
 }  // namespace mql4grec::test

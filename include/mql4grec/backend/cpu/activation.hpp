@@ -73,22 +73,22 @@ struct gated_gelu_backward_kernel {
   }
 };
 
-/// erf with an absolute error below 5e-7: a quotient of polynomials for |x| < 4 (the coefficients of Eigen and XLA),
-/// ±1 outside.
+/// erf with an absolute error below 5e-7: for |x| < 4 a quotient of polynomials, fitted for the least maximum error, ±1
+/// outside.
 MQL4GREC_INLINE float erf_approximate(float x) {
   float const near = x < -4.f ? -4.f : x > 4.f ? 4.f : x, q = near * near;
-  float p = -2.72614225801306e-10f;
-  p = p * q + 2.77068142495902e-8f;
-  p = p * q + -2.10102402082508e-6f;
-  p = p * q + -5.69250639462346e-5f;
-  p = p * q + -7.34990630326855e-4f;
-  p = p * q + -2.95459980854025e-3f;
-  p = p * q + -1.60960333262415e-2f;
-  float divisor = -1.45660718464996e-5f;
-  divisor = divisor * q + -2.13374055278905e-4f;
-  divisor = divisor * q + -1.68282697438203e-3f;
-  divisor = divisor * q + -7.37332916720468e-3f;
-  divisor = divisor * q + -1.42647390514189e-2f;
+  float p = 1.97477207e-6f;
+  p = p * q + 2.88033601e-4f;
+  p = p * q + 4.00355343e-3f;
+  p = p * q + 5.34672065e-2f;
+  p = p * q + 0.196247654f;
+  p = p * q + 1.12837898f;
+  float divisor = 3.74798354e-5f;
+  divisor = divisor * q + 1.21632600e-3f;
+  divisor = divisor * q + 1.54442533e-2f;
+  divisor = divisor * q + 0.116475789f;
+  divisor = divisor * q + 0.507251116f;
+  divisor = divisor * q + 1.f;
   float const quotient = near * p / divisor;
   return x < -4.f ? -1.f : x > 4.f ? 1.f : quotient;
 }

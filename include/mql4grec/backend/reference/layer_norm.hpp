@@ -14,12 +14,13 @@ namespace mql4grec::reference {
 template <Field T>
 void layer_norm_forward(backend&, layer_norm_inputs<host_space, T> const& in, double eps, out_matrix<backend, T> y) {
   auto const [rows, d] = in.x.extents;
-  T const part = constant<T>(1 / static_cast<double>(d));
+  T const count = constant<T>(static_cast<double>(d));
   for (index_t i = 0; i < rows; ++i) {
     T mean{}, variance{};
-    for (index_t j = 0; j < d; ++j) mean += in.x(i, j) * part;
-    for (index_t j = 0; j < d; ++j) variance += (in.x(i, j) - mean) * (in.x(i, j) - mean) * part;
-    T const r = constant<T>(1) / std::sqrt(variance + constant<T>(eps));
+    for (index_t j = 0; j < d; ++j) mean += in.x(i, j);
+    mean /= count;
+    for (index_t j = 0; j < d; ++j) variance += (in.x(i, j) - mean) * (in.x(i, j) - mean);
+    T const r = constant<T>(1) / std::sqrt(variance / count + constant<T>(eps));
     for (index_t j = 0; j < d; ++j) y(i, j) = (in.x(i, j) - mean) * r * in.gain(j) + in.bias(j);
   }
 }
