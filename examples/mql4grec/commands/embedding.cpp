@@ -43,7 +43,7 @@ pipeline::embedding_result embed_with_progress(compute const& compute, embedding
             " by " + request.encoder.string());
   pipeline::embedding_result result;
   if (text) {
-    auto const texts = pipeline::texts_of(content.descriptions, content.items, request.fields);
+    auto const texts = pipeline::texts_of(content.descriptions, content.items, request.selection);
     result = compute.embed_texts({.encoder = request.encoder, .texts = texts, .options = request.text, .run = run});
   } else {
     auto const images = pipeline::images_of(request.images, content);

@@ -13,7 +13,7 @@ namespace mql4grec::program {
 struct embedding_request {
   std::filesystem::path dataset, encoder, images, out;  ///< images: of the modality image only
   language::modality kind = language::modality::text;
-  std::vector<pipeline::text_field> fields = {pipeline::text_field::title, pipeline::text_field::description};
+  pipeline::text_selection selection = {};
   pipeline::text_embedding_options text = {};
   pipeline::image_embedding_options image = {};
   embed::feature_run how = embed::feature_run::begin;

@@ -37,12 +37,25 @@ enum class text_field { title, description, brand, categories };
 /// The field of a name: title, description, brand or categories. Throws error for any other name.
 [[nodiscard]] text_field text_field_named(std::string const& name);
 
-/// The texts of each item, in the order of the fields; empty fields are left out.
+/// What happens to empty fields of an item that has other ones.
+enum class empty_fields {
+  omit,   ///< the features of the item are the mean over its other fields
+  encode  ///< an empty text is encoded like any other, as the released code does
+};
+
+/// Which fields of a description are encoded.
+struct text_selection {
+  std::vector<text_field> fields = {text_field::title, text_field::description};  ///< in this order
+  empty_fields empty = empty_fields::omit;                                        ///< what happens to empty ones
+};
+
+/// The texts of each item.
 using item_texts = std::vector<std::vector<std::string>>;
 
-/// The texts of items 0 … items − 1. An item without a description has none.
+/// The texts of items 0 … items − 1. An item whose fields are all empty has none. Throws error for a description of an
+/// item out of range.
 [[nodiscard]] item_texts texts_of(catalog::item_descriptions const& descriptions, index_t items,
-                                  std::vector<text_field> const& fields = {text_field::title, text_field::description});
+                                  text_selection const& selection = {});
 
 /// What a dataset directory says about its items.
 struct item_content {

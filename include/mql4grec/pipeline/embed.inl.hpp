@@ -18,18 +18,20 @@ MQL4GREC_DEFINITION text_field text_field_named(std::string const& name) {
 }
 
 MQL4GREC_DEFINITION item_texts texts_of(catalog::item_descriptions const& descriptions, index_t items,
-                                        std::vector<text_field> const& fields) {
+                                        text_selection const& selection) {
   item_texts out(to_size(items));
   for (auto const& [item, d] : descriptions) {
     expects(index(item) >= 0 && index(item) < items, "item ", index(item), " has a description, expected below ",
             items);
-    for (auto const field : fields) {
+    auto& texts = out[to_size(index(item))];
+    for (auto const field : selection.fields) {
       auto const& text = field == text_field::title         ? d.title
                          : field == text_field::description ? d.description
                          : field == text_field::brand       ? d.brand
                                                             : d.categories;
-      if (!text.empty()) out[to_size(index(item))].push_back(text);
+      if (!text.empty() || selection.empty == empty_fields::encode) texts.push_back(text);
     }
+    if (std::ranges::all_of(texts, &std::string::empty)) texts.clear();
   }
   return out;
 }
