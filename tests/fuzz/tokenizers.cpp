@@ -1,20 +1,22 @@
-// libFuzzer target: tokenizer files and texts from outside. The first byte chooses; the rest is a file or a text.
+// libFuzzer target: tokenizer files and texts from outside. MQL4GREC_FUZZ_KIND names what the bytes are: text, json
+// (tokenizer.json), vocab (vocab.txt), gguf, bpe (a vocabulary as lines) or sentencepiece (tokenizer.model).
 //   clang++ -std=c++20 -g -O1 -fsanitize=fuzzer,address,undefined -Iinclude tests/fuzz/tokenizers.cpp -lutf8proc
-//   -lsentencepiece MQL4GREC_TEST_GOLDEN_DIR=tests/golden ./a.out -runs=1000000 -max_len=4096
-#include <unistd.h>
-
+//   -lsentencepiece
+//   MQL4GREC_FUZZ_KIND=json MQL4GREC_TEST_GOLDEN_DIR=tests/golden ./a.out -runs=1000000 CORPUS
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/embed/tokenizer/detail/unicode.hpp"
+#include "mql4grec/embed/tokenizer/gguf_tokenizer.hpp"
 #include "mql4grec/embed/tokenizer/read_tokenizer.hpp"
 #include "mql4grec/embed/tokenizer/tokenizer_json.hpp"
 
@@ -58,13 +60,16 @@ void try_json(std::string_view bytes) {
 }
 
 void try_vocabulary(std::string_view bytes) {
-  static auto const file = std::filesystem::temp_directory_path() / ("fuzz_vocab." + std::to_string(::getpid()));
-  { std::ofstream(file, std::ios::binary) << bytes; }
-  (void)embed::read_wordpiece_vocabulary(file).encode("It's d\xc3\xa9j\xc3\xa0 vu");
+  (void)embed::parse_wordpiece_vocabulary(bytes, "fuzz").encode("It's d\xc3\xa9j\xc3\xa0 vu");
 }
 
-/// A line each: the pre-tokenizer, tokens, an empty line, merges.
 void try_gguf(std::string_view bytes) {
+  gguf const file(std::as_bytes(std::span(bytes)), "fuzz");
+  (void)embed::read_gguf_tokenizer(file).encode("It's 12 d\xc3\xa9j\xc3\xa0 vu\n");
+}
+
+/// A vocabulary as lines, which changes more easily than the file: the pre-tokenizer, tokens, an empty line, merges.
+void try_bpe(std::string_view bytes) {
   embed::gguf_bpe_vocabulary vocabulary;
   bool in_merges = false;
   for (std::size_t number = 0; !bytes.empty(); ++number) {
@@ -80,23 +85,41 @@ void try_gguf(std::string_view bytes) {
   (void)embed::make_byte_level_bpe(vocabulary).encode("ab abc  12\n");
 }
 
+void try_sentencepiece([[maybe_unused]] std::string_view bytes) {
+#if MQL4GREC_HAS_SENTENCEPIECE
+  (void)embed::sentencepiece(bytes, "fuzz").encode("It's d\xc3\xa9j\xc3\xa0 vu\n");
+#endif
+}
+
+struct input_kind {
+  std::string_view name;
+  void (*run)(std::string_view);
+};
+constexpr std::array<input_kind, 6> kinds{{{"text", try_text},
+                                           {"json", try_json},
+                                           {"vocab", try_vocabulary},
+                                           {"gguf", try_gguf},
+                                           {"bpe", try_bpe},
+                                           {"sentencepiece", try_sentencepiece}}};
+
+/// The kind that MQL4GREC_FUZZ_KIND names.
+input_kind const& chosen() {
+  static input_kind const& kind = []() -> input_kind const& {
+    auto const* const name = std::getenv("MQL4GREC_FUZZ_KIND");
+    auto const* const found = std::find_if(kinds.begin(), kinds.end(),
+                                           [&](auto const& each) { return name != nullptr && each.name == name; });
+    if (found != kinds.end()) return *found;
+    std::fputs("MQL4GREC_FUZZ_KIND: expected text, json, vocab, gguf, bpe or sentencepiece\n", stderr);
+    std::exit(2);
+  }();
+  return kind;
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
-  if (size == 0) return 0;
-  std::string_view const rest(reinterpret_cast<char const*>(data) + 1, size - 1);
   try {
-    switch (data[0] % 5) {
-      case 0: try_text(rest); break;
-      case 1: try_json(rest); break;
-      case 2: try_vocabulary(rest); break;
-      case 3: try_gguf(rest); break;
-#if MQL4GREC_HAS_SENTENCEPIECE
-      default: (void)embed::sentencepiece(rest, "fuzz").encode("It's d\xc3\xa9j\xc3\xa0 vu\n"); break;
-#else
-      default: break;
-#endif
-    }
+    chosen().run({reinterpret_cast<char const*>(data), size});
   } catch (error const& e) {
     require(std::string_view(e.what()).find('\n') == std::string_view::npos);
   }

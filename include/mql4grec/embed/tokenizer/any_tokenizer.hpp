@@ -8,6 +8,8 @@
 #include "mql4grec/embed/tokenizer/byte_level_bpe.hpp"
 #include "mql4grec/embed/tokenizer/wordpiece.hpp"
 
+/// Whether SentencePiece models can be read, which requires its library. CMake sets it with MQL4GREC_SENTENCEPIECE;
+/// without CMake, it is set when the header exists.
 #if !defined(MQL4GREC_HAS_SENTENCEPIECE)
 #if __has_include(<sentencepiece_processor.h>)
 #define MQL4GREC_HAS_SENTENCEPIECE 1

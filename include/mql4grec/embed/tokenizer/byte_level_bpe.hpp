@@ -6,10 +6,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "mql4grec/embed/tokenizer/detail/merge_table.hpp"
 #include "mql4grec/embed/tokenizer/pre_tokenizer.hpp"
 #include "mql4grec/embed/tokenizer/tokenizer.hpp"
 #include "mql4grec/embed/tokenizer/wordpiece.hpp"
@@ -45,25 +45,16 @@ class byte_level_bpe {
   [[nodiscard]] index_t vocab_size() const { return vocab_size_; }
 
  private:
-  struct merge {
-    std::uint32_t rank;
-    token_t result;
-  };
-  struct pair_hash {  // ids come from a file: its author must not choose the bucket
-    std::size_t operator()(std::uint64_t pair) const {
-      pair = (pair ^ (pair >> 31)) * 0x9E3779B97F4A7C15ull;
-      return static_cast<std::size_t>(pair ^ (pair >> 29));
-    }
-  };
   struct scratch;
 
-  [[nodiscard]] merge const* find_merge(token_t left, token_t right) const;
   void append_part(std::string_view bytes, scratch& work, std::vector<token_t>& ids) const;
+  void append_merged(std::string_view bytes, scratch& work, std::vector<token_t>& ids) const;
   void apply_merges(scratch& work) const;
+  void find_whole_parts(detail::token_map const& vocab);
 
-  detail::token_map vocab_;  // kept only with ignore_merges
+  detail::token_map whole_parts_;  // by their bytes: the parts of a text that become a single token
   std::array<token_t, 256> byte_ids_{};
-  std::unordered_map<std::uint64_t, merge, pair_hash> merges_;
+  detail::merge_table merges_;
   bpe_model settings_;  // without vocabulary and merges
   index_t vocab_size_ = 0;
 };

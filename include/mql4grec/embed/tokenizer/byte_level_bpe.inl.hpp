@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <queue>
+#include <unordered_map>
 
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/embed/tokenizer/byte_level_bpe.hpp"
@@ -34,8 +35,21 @@ MQL4GREC_DEFINITION std::string spelled(std::string_view bytes) {
   return text;
 }
 
-MQL4GREC_DEFINITION std::uint64_t pair_key(token_t left, token_t right) {
-  return (std::uint64_t{static_cast<std::uint32_t>(left)} << 32) | static_cast<std::uint32_t>(right);
+/// The bytes that a token spells, or nothing when it has characters outside the alphabet, as special tokens may have.
+MQL4GREC_DEFINITION std::optional<std::string> unspelled(std::string_view token) {
+  static auto const byte_of = [] {
+    std::unordered_map<char32_t, char> bytes;
+    auto const alphabet = byte_alphabet();
+    for (std::size_t byte = 0; byte < alphabet.size(); ++byte) bytes[alphabet[byte]] = static_cast<char>(byte);
+    return bytes;
+  }();
+  std::string bytes;
+  for (char32_t const c : decode_utf8(token)) {
+    auto const found = byte_of.find(c);
+    if (found == byte_of.end()) return std::nullopt;
+    bytes.push_back(found->second);
+  }
+  return bytes;
 }
 
 MQL4GREC_DEFINITION std::pair<std::string, std::string> split_merge(std::string_view merge) {
@@ -89,21 +103,30 @@ MQL4GREC_DEFINITION byte_level_bpe::byte_level_bpe(bpe_model model) {
     auto const found = model.vocab.find(detail::spelled({&value, 1}));
     byte_ids_[byte] = found == model.vocab.end() ? detail::no_token : found->second;
   }
-  merges_.reserve(model.merges.size());
+  merges_ = detail::merge_table(model.merges.size());
   for (std::uint32_t rank = 0; rank < model.merges.size(); ++rank) {
     auto const& [left, right] = model.merges[rank];
-    auto const pair = detail::pair_key(id_of(left, "merge: the part"), id_of(right, "merge: the part"));
-    merges_[pair] = {rank, id_of(left + right, "merge: the result")};
+    auto const first = id_of(left, "merge: the part"), second = id_of(right, "merge: the part");
+    merges_.set(first, second, {.rank = rank, .result = id_of(left + right, "merge: the result")});
   }
-  if (model.ignore_merges) vocab_ = std::move(model.vocab);
-  model.vocab.clear();
+  auto const vocab = std::exchange(model.vocab, {});
   model.merges.clear();
   settings_ = std::move(model);
+  find_whole_parts(vocab);
 }
 
-MQL4GREC_DEFINITION byte_level_bpe::merge const* byte_level_bpe::find_merge(token_t left, token_t right) const {
-  auto const found = merges_.find(detail::pair_key(left, right));
-  return found == merges_.end() ? nullptr : &found->second;
+/// Most words of a text are tokens: they are looked up instead of merged. Without ignore_merges that is valid for the
+/// tokens that their own bytes are merged to.
+MQL4GREC_DEFINITION void byte_level_bpe::find_whole_parts(detail::token_map const& vocab) {
+  scratch work;
+  std::vector<token_t> merged;
+  for (auto const& [token, id] : vocab) {
+    auto const bytes = detail::unspelled(token);
+    if (!bytes) continue;
+    merged.clear();
+    if (!settings_.ignore_merges) append_merged(*bytes, work, merged);
+    if (settings_.ignore_merges || merged == std::vector{id}) whole_parts_.emplace(*bytes, id);
+  }
 }
 
 /// Applies the first merge of the list that applies anywhere, at its leftmost place, until none does.
@@ -111,7 +134,7 @@ MQL4GREC_DEFINITION void byte_level_bpe::apply_merges(scratch& work) const {
   auto& symbols = work.symbols;
   auto const propose = [&](std::size_t at) {
     if (at == scratch::none || symbols[at].after == scratch::none) return;
-    if (auto const* found = find_merge(symbols[at].id, symbols[symbols[at].after].id))
+    if (auto const* found = merges_.find(symbols[at].id, symbols[symbols[at].after].id))
       work.candidates.push({found->rank, at, found->result});
   };
   for (std::size_t i = 0; i < symbols.size(); ++i) propose(i);
@@ -121,7 +144,7 @@ MQL4GREC_DEFINITION void byte_level_bpe::apply_merges(scratch& work) const {
     auto& left = symbols[best.at];
     if (left.merged || left.after == scratch::none) continue;
     auto& right = symbols[left.after];
-    auto const* current = find_merge(left.id, right.id);
+    auto const* current = merges_.find(left.id, right.id);
     if (current == nullptr || current->result != best.result) continue;  // one of the two has changed since
     left.id = best.result;
     left.after = right.after;
@@ -134,12 +157,14 @@ MQL4GREC_DEFINITION void byte_level_bpe::apply_merges(scratch& work) const {
 
 MQL4GREC_DEFINITION void byte_level_bpe::append_part(std::string_view bytes, scratch& work,
                                                      std::vector<token_t>& ids) const {
-  if (settings_.ignore_merges) {
-    if (auto const whole = vocab_.find(detail::spelled(bytes)); whole != vocab_.end()) {
-      ids.push_back(whole->second);
-      return;
-    }
-  }
+  if (auto const whole = whole_parts_.find(bytes); whole != whole_parts_.end())
+    ids.push_back(whole->second);
+  else
+    append_merged(bytes, work, ids);
+}
+
+MQL4GREC_DEFINITION void byte_level_bpe::append_merged(std::string_view bytes, scratch& work,
+                                                       std::vector<token_t>& ids) const {
   auto& symbols = work.symbols;
   symbols.clear();
   bool after_unknown = false;

@@ -70,6 +70,10 @@ static_assert(Tokenizer<wordpiece>);
 /// Throws file_error naming the line.
 [[nodiscard]] wordpiece read_wordpiece_vocabulary(std::filesystem::path const& file, wordpiece_options options = {});
 
+/// The same from the content of a file; `path` appears in errors.
+[[nodiscard]] wordpiece parse_wordpiece_vocabulary(std::string_view content, std::filesystem::path const& path,
+                                                   wordpiece_options options = {});
+
 }  // namespace mql4grec::embed
 
 #if !MQL4GREC_COMPILED

@@ -127,7 +127,11 @@ MQL4GREC_DEFINITION std::vector<token_t> wordpiece::encode(std::string_view text
 }
 
 MQL4GREC_DEFINITION wordpiece read_wordpiece_vocabulary(std::filesystem::path const& file, wordpiece_options options) {
-  auto const content = read_text(file);
+  return parse_wordpiece_vocabulary(read_text(file), file, std::move(options));
+}
+
+MQL4GREC_DEFINITION wordpiece parse_wordpiece_vocabulary(std::string_view content, std::filesystem::path const& file,
+                                                         wordpiece_options options) {
   expects_file(!content.empty(), file, "is empty, expected a token a line");
   expects_file(content.size() < std::numeric_limits<std::int32_t>::max(), file, "has ", content.size(), " bytes");
   detail::token_map vocab;
