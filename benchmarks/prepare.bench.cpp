@@ -1,5 +1,6 @@
-// Raw ratings to a dataset directory: a CSV of Amazon's form with as many synthetic ratings as the argument says, of 16
-// ratings a user and 64 an item in the mean. Bytes are those of the file. peak_rss is that of the whole process.
+// Raw ratings to a dataset directory: a CSV of Amazon's form with synthetic ratings. The first argument is the number
+// of lines, the second that of different lines, the third that of users; there are a quarter as many items. Bytes are
+// those of the file. peak_rss is that of the whole process: compare runs of one benchmark each.
 #include <benchmark/benchmark.h>
 
 #include "mql4grec/core/macros.hpp"
@@ -45,12 +46,17 @@ std::string padded(char letter, index_t number, std::size_t width) {
   return letter + std::string(width - digits.size(), '0') + digits;
 }
 
-void write_ratings(std::filesystem::path const& path, index_t count) {
-  mql4grec::random_stream random(1, 0);
+struct shape {
+  index_t lines, different, users;
+};
+
+void write_ratings(std::filesystem::path const& path, shape const& size) {
   std::ofstream out(path, std::ios::binary);
   std::string buffer;
-  for (index_t i = 0; i < count; ++i) {
-    buffer += padded('B', skewed(random, count / 64 + 1), 9) + "," + padded('A', skewed(random, count / 16 + 1), 13) +
+  mql4grec::random_stream random(1, 0);
+  for (index_t i = 0; i < size.lines; ++i) {
+    if (i % size.different == 0) random = mql4grec::random_stream(1, 0);
+    buffer += padded('B', skewed(random, size.users / 4), 9) + "," + padded('A', skewed(random, size.users), 13) +
               ",5.0," + std::to_string(1'200'000'000 + 86'400 * random.below(4000)) + "\n";
     if (buffer.size() > (1 << 20)) out << std::exchange(buffer, {});
   }
@@ -60,7 +66,7 @@ void write_ratings(std::filesystem::path const& path, index_t count) {
 void prepare(benchmark::State& state) {
   working_directory const here;
   auto const ratings = here.path / "ratings.csv";
-  write_ratings(ratings, state.range(0));
+  write_ratings(ratings, {.lines = state.range(0), .different = state.range(1), .users = state.range(2)});
   for (auto _ : state) {
     auto const made = mql4grec::catalog::prepare_dataset({.ratings = {ratings}});
     mql4grec::catalog::write_dataset(here.path / "Synthetic", made);
@@ -74,7 +80,14 @@ void prepare(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(std::filesystem::file_size(ratings)));
 }
 
-BENCHMARK(prepare)->Arg(1'000'000)->Arg(10'000'000)->Unit(benchmark::kSecond)->Iterations(1);
+BENCHMARK(prepare)
+    ->ArgNames({"lines", "different", "users"})
+    ->Args({1'000'000, 1'000'000, 62'500})
+    ->Args({10'000'000, 10'000'000, 625'000})
+    ->Args({20'000'000, 10'000'000, 625'000})
+    ->Args({20'000'000, 20'000'000, 625'000})
+    ->Unit(benchmark::kSecond)
+    ->Iterations(1);
 
 }  // namespace
 #endif

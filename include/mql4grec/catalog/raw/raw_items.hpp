@@ -44,10 +44,10 @@ struct image_files {
   std::string first_unmatched = {};            ///< the name of one of them, the first in alphabetical order
 };
 
-/// Matches the pictures in a directory, `<raw id>.<extension>` or `<number>.<extension>`, to items by their raw ids in
-/// the order of numbers. A name that is a raw id is never taken as a number. Extensions are jpg, jpeg, png and webp in
-/// any case; the first of these wins where an item has several. Pictures aren't opened. Throws file_error when the
-/// directory can't be read.
+/// Matches the pictures in a directory to items, whose raw ids are given in the order of their numbers. A picture's
+/// name is the raw id or the number of its item, with an extension. A name that is a raw id is never taken as a number.
+/// Extensions are jpg, jpeg, png and webp in any case; the first of these wins where an item has several. Pictures
+/// aren't opened. Throws file_error when the directory can't be read.
 [[nodiscard]] image_files match_images(std::filesystem::path const& directory, std::vector<std::string> const& raw_ids);
 
 }  // namespace mql4grec::catalog
