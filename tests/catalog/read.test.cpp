@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <cmath>
 
 #include "catalog/scratch.hpp"
 #include "mql4grec/catalog/dataset_paths.hpp"
@@ -188,4 +189,36 @@ TEST_CASE("read_ids: a tab-separated table in any order; write_ids writes it in 
   CHECK(has(message("a\t0\nb\t-1\n"), "line 2"));
   CHECK(has(message("a\t0\nb\t0\n"), "line 2: number 0 was given to 'a' before"));
   CHECK(has(message("a\t0\nb\t2\n"), "no line has the number 1, expected all up to 2"));
+}
+
+TEST_CASE("times: a round trip preserves every value, and users may have another order") {
+  scratch const here;
+  auto const data = catalog::read_interactions(here.file("{\"a \\\"b\\\"\": [4, 0], \"x\": [], \"2\": [1, 5, 7]}"));
+  std::vector<double> const times = {-5, 1.4e12, 0.1, 1e300, 1e300};
+  catalog::write_times(here / "times.json", data, times);
+  CHECK(catalog::read_times(here / "times.json", data) == times);
+  CHECK(has(read_file(here / "times.json"), "[-5, 1400000000000]"));
+  CHECK(catalog::read_times(here.file("{\"2\": [1, 2, 3], \"x\": [], \"a \\\"b\\\"\": [7, 8.5]}"), data) ==
+        std::vector<double>{7, 8.5, 1, 2, 3});
+  CHECK_THROWS_AS(catalog::write_times(here / "times.json", data, std::vector<double>(4)), error);
+  CHECK_THROWS_AS(catalog::write_times(here / "times.json", data, std::vector<double>(5, INFINITY)), error);
+  CHECK(catalog::time_text(0.1) == "0.1");
+  CHECK(std::stod(catalog::time_text(-2.3e-308)) == -2.3e-308);
+}
+
+TEST_CASE("read_times: an error message contains the file, the user, the position and what was expected") {
+  scratch const here;
+  auto const data = catalog::read_interactions(here.file(R"({"u": [1, 2], "v": [3]})"));
+  auto const error_message = [&](std::string_view content) {
+    return complaint_of([&] { return catalog::read_times(here.file(content, "bad.times.json"), data); });
+  };
+  CHECK(has(error_message(""), "bad.times.json: is empty"));
+  CHECK(has(error_message("[]"), "expected an object"));
+  CHECK(has(error_message(R"({"u": [1, 2]})"), "bad.times.json: user 'v' of the interactions is missing"));
+  CHECK(has(error_message(R"({"w": [1]})"), "user 'w' has no interactions"));
+  CHECK(has(error_message(R"({"u": [1]})"), "user 'u': expected a list of 2 times, one for each item, found 1"));
+  CHECK(has(error_message(R"({"u": 1})"), "found a number"));
+  CHECK(has(error_message(R"({"u": [1, "2"]})"), "user 'u', place 1: expected a time, found \"2\""));
+  CHECK(has(error_message(R"({"u": [2, 1]})"), "user 'u', place 1: 1 is less than the time of the item before it"));
+  CHECK(has(error_message(R"({"u": [2, 3], "u": [2, 3]})"), "appears twice"));
 }

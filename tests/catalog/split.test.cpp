@@ -78,3 +78,43 @@ TEST_CASE("split: a user with fewer than three items is used for training only, 
   CHECK(has(complaint, "user 2 has only 2 items"));
   CHECK_THROWS_AS(catalog::target(data, user_id{0}, catalog::split::train), error);
 }
+
+TEST_CASE("split by time: the first item from then on is the test target, everything before it is known") {
+  auto data = of_users({{5, 6, 7, 8, 9}, {1, 2}, {3, 4}, {5}, {}, {6, 7}});
+  std::vector<double> const times = {1, 2, 2, 3, 4, 2, 3, 3, 3, 1, 2, 2};
+  catalog::split_by_time(data, times, 3);
+  REQUIRE(data.time.has_value());
+  CHECK(data.time->known == std::vector<index_t>{3, 1, 0, 1, 0, 2});
+  user_id const all{0}, one_before{1}, none_before{2}, none_after{5};
+  CHECK(same(catalog::known_items(data, all), {5, 6, 7}));
+  CHECK(same(catalog::training_items(data, all), {5, 6}));
+  CHECK(catalog::target(data, all, catalog::split::valid) == item_id{7});
+  CHECK(same(catalog::history(data, all, catalog::split::valid), {5, 6}));
+  CHECK(catalog::target(data, all, catalog::split::test) == item_id{8});
+  CHECK(same(catalog::history(data, all, catalog::split::test), {5, 6, 7}));
+  CHECK(same(catalog::training_items(data, one_before), {1}));
+  CHECK(catalog::target(data, one_before, catalog::split::test) == item_id{2});
+  CHECK(catalog::evaluated_users(data) == std::vector{all, one_before});
+  CHECK(catalog::evaluated_users(data, catalog::split::valid) == std::vector{all, none_after});
+  CHECK(catalog::is_evaluated(data, all));
+  CHECK(!catalog::is_evaluated(data, one_before));
+  CHECK(catalog::short_users(data) == 4);
+  CHECK(catalog::interacted_items(data) == items({1, 5, 6, 7}));
+  CHECK(catalog::training_items(data, none_before).empty());
+  CHECK(complaint_of([&] { return catalog::target(data, none_before, catalog::split::test); }) ==
+        "user 2 has 2 items, 0 of them before the time of the split, and so no target there");
+  CHECK_THROWS_AS(catalog::target(data, none_before, catalog::split::train), error);
+  data.add_user("late", items({1}));
+  CHECK_THROWS_AS(catalog::known_items(data, user_id{6}), error);
+}
+
+TEST_CASE("split by time: times that don't belong to the interactions are refused") {
+  auto data = of_users({{1, 2}, {3}});
+  CHECK(complaint_of([&] {
+          catalog::split_by_time(data, std::vector{1.0, 2.0}, 2);
+        }) == "times of 2 interactions, but there are 3");
+  CHECK(complaint_of([&] {
+          catalog::split_by_time(data, std::vector{2.0, 1.0, 5.0}, 2);
+        }) == "the times of user 0 don't rise");
+  CHECK(!data.time.has_value());
+}

@@ -28,6 +28,22 @@ TEST_CASE("report: JSON keys are those of the command line's contract") {
   CHECK(j["beams"] == 20);
 }
 
+TEST_CASE("report: with a split by time, the metrics of warm and cold targets have the same keys") {
+  metrics::metric_values const some{.at = {{1, 1, 1}}};
+  json const j =
+      metrics::report{.dataset = "Arts",
+                      .split = "time",
+                      .users = 3,
+                      .until = 5,
+                      .groups = {{.name = "warm", .users = 3, .ensemble = {.sequence = some}}, {.name = "cold"}}};
+  CHECK(j["until"] == 5);
+  CHECK(j["warm"]["users"] == 3);
+  CHECK(j["warm"]["ensemble"]["hit@1"] == 1.0);
+  CHECK(j["cold"]["users"] == 0);
+  CHECK(j["cold"]["item_ensemble"].is_null());
+  CHECK(j["cold"].size() == 7);
+}
+
 TEST_CASE("saved_search: the released code's format, flat lists with the results of consecutive users") {
   language::vocabulary const vocab({.modalities = {{"a", {9, 9}}}, .prompts = 0});
   auto const sequence = [&](int a, int b) {

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <tuple>
 
 #include "core/temporary_directory.hpp"
@@ -94,6 +95,25 @@ TEST_CASE("read_dataset: the catalog is the union of the items of interactions, 
   CHECK(std::ssize(pipeline::catalog_of(huge)) == 5);
   CHECK(pipeline::items_without_tokens(huge).back() == item_id{2147483646});
   CHECK(rank::popularity(huge.interactions, 3).items == std::vector{item_id{0}, item_id{2147483646}, item_id{1}});
+}
+
+TEST_CASE("split_by_time: reads the times beside the interactions, and refuses a time that doesn't divide them") {
+  temporary_directory const root;
+  auto const directory = dataset_of(root / "Shop", small_text, "");
+  auto data = pipeline::read_dataset(directory, language::vocabulary());
+  auto const path = catalog::dataset_paths(directory).times();
+  auto const refusal = [&](double until) {
+    return complaint<file_error>([&] { pipeline::split_by_time(data, directory, until); });
+  };
+  CHECK(refusal(5).starts_with(path.string() + ": is missing"));
+  put(path, R"({"u": [1400000000000, 1500000000000]})");
+  CHECK(refusal(1.4e9) ==
+        path.string() + ": the times are from 1400000000000 to 1500000000000, and 1400000000 doesn't divide them");
+  CHECK_FALSE(refusal(1.4e12).empty());
+  CHECK_FALSE(refusal(1.6e12).empty());
+  CHECK_FALSE(refusal(std::nan("")).empty());
+  pipeline::split_by_time(data, directory, 1.5e12);
+  CHECK(data.interactions.time->known == levels{1});
 }
 
 TEST_CASE("read_dataset: no item has a sequence in a modality that the vocabulary lacks") {

@@ -197,6 +197,51 @@ TEST_CASE("evaluate: metrics equal hand-computed ones, including shared sequence
   }
 }
 
+TEST_CASE("evaluate: with a split by time, targets that nobody knew before are measured apart") {
+  auto from = small_dataset();
+  auto& histories = from.interactions;
+  std::vector<double> times;  // item by item; the last one of every second user is late
+  for (index_t u = 0; u < histories.users(); ++u) {
+    auto const n = std::ssize(histories.of(user_id(u)));
+    for (index_t i = 0; i < n; ++i) times.push_back(i + 1 == n && u % 2 == 0 ? 100 : 0);
+  }
+  catalog::split_by_time(histories, times, 50);
+  auto const users = catalog::evaluated_users(histories);
+  REQUIRE(users.size() > 5);
+  auto const known = catalog::interacted_items(histories);
+  sums all[2];
+  index_t counts[2] = {};
+  for (auto const user : users) {
+    auto const right = catalog::target(histories, user, catalog::split::test);
+    CHECK(right == histories.of(user).back());
+    auto const list = fused(score_all(from, language::modality::text, user, catalog::split::test),
+                            score_all(from, language::modality::image, user, catalog::split::test));
+    bool const cold = !std::ranges::binary_search(known, right);
+    all[cold].add_expected(list, right);
+    ++counts[cold];
+  }
+  REQUIRE(counts[0] > 0);
+  REQUIRE(counts[1] > 0);
+  auto const found = evaluated({}, from).result;
+  CHECK(found.split == "time");
+  CHECK(found.until == 50);
+  CHECK(found.users == std::ssize(users));
+  REQUIRE(found.groups.size() == 2);
+  for (std::size_t cold = 0; cold < 2; ++cold) {
+    auto const& group = found.groups[cold];
+    CHECK(group.name == (cold ? "cold" : "warm"));
+    CHECK(group.users == counts[cold]);
+    CHECK_CLOSE(values(group.ensemble.item), all[cold].over(group.users), 1e-12);
+    CHECK(group.by_modality.size() == 2);
+  }
+  auto const mean = [&](metrics::user_group const& g) {
+    return static_cast<double>(g.users) * g.by_modality[0].item->ndcg(10);
+  };
+  CHECK_CLOSE(mean(found.groups[0]) + mean(found.groups[1]),
+              static_cast<double>(found.users) * found.of(language::modality::text).item->ndcg(10), 1e-12);
+  CHECK(evaluated({.part = catalog::split::valid}, from).result.split == "valid");
+}
+
 TEST_CASE("evaluate: the examples are the first users' lists, as ranked by brute force") {
   auto const from = small_dataset();
   auto const found = evaluated();

@@ -267,6 +267,33 @@ TEST_CASE("train: a resumed run reads its model shape from the directory") {
   CHECK(seq2seq::read_t5_config(root / "run/config.json").model_width == shape.model_width);
 }
 
+TEST_CASE("train: the time of the split is part of the run and of the model's metadata") {
+  temporary_directory const root;
+  auto const at = [](double until) {
+    auto data = datasets();
+    for (auto& one : data) {
+      std::vector<double> times;
+      for (index_t u = 0; u < one.interactions.users(); ++u) times.insert(times.end(), {1, 2, 3, 4, 5});
+      catalog::split_by_time(one.interactions, times, until);
+    }
+    return data;
+  };
+  auto options = run_in(root / "run");
+  options.resume = true;
+  trained(options, stops_after(1), at(4.5));
+  CHECK(pipeline::read_model_metadata(root / "run").until == 4.5);
+  CHECK(complaint<file_error>([&] {
+          return trained(options, {}, at(5));
+        }).ends_with("belongs to a run with until = 4.5, but this one has 5.0"));
+  CHECK(trained(options, {}, at(4.5)).status == train::run_status::finished);
+  auto mixed = at(5);
+  mixed.pop_back();
+  mixed.push_back(walkers(3, 2));
+  CHECK_THROWS_AS(trained(run_in(root / "mixed"), {}, mixed), error);
+  trained(run_in(root / "other"), stops_after(1));
+  CHECK(!pipeline::read_model_metadata(root / "other").until);
+}
+
 TEST_CASE("train: an initial model that is missing or whose vocabulary is too small is a file_error") {
   temporary_directory const root;
   auto options = run_in(root / "run");

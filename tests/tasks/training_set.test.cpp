@@ -87,6 +87,22 @@ TEST_CASE("training_set: validation and test items are never read, neither as hi
     for (auto const* held_out : {"_3><b", "<a_4", "<A_3", "<A_4"}) CHECK(!test::has(line, held_out));
 }
 
+TEST_CASE("training_set: with a split by time nothing from that time on is read, not even the words of new items") {
+  auto data = small_dataset({{0, 1, 2, 3, 4}, {0, 1, 5}, {2, 6}});
+  catalog::split_by_time(data.interactions, std::vector<double>{1, 2, 3, 4, 5, 1, 2, 3, 4, 5}, 4);
+  tasks::training_set const train(tasks::all_tasks(), {data}, vocab());
+  // the first user has two items for training and one for validation, the second one likewise, the third has none
+  CHECK(train.size() == 4 * (1 + 1) + 2 * 4);
+  for (auto const& line : all_texts(train))
+    for (auto const* later : {"_3>", "_4>", "_6>"})
+      CHECK_MESSAGE(!test::has(line.substr(line.rfind("<*_")).substr(6), later), line);
+  auto const valid = all_texts(tasks::validation_set(tasks::next_only(), {data}, vocab()));
+  CHECK(valid == std::vector<std::string>{"<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>",
+                                          "<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_5><b_5></s>",
+                                          "<*_3><*_4><*_5><A_0><A_1></s> → <A_2></s>",
+                                          "<*_3><*_4><*_5><A_0><A_1></s> → <A_5></s>"});
+}
+
 TEST_CASE("training_set: the history is truncated to its last items") {
   tasks::training_set const set(tasks::next_only({.max_history = 2}), {small_dataset({{0, 1, 2, 3, 4, 5}})}, vocab());
   CHECK(all_texts(set)[2] == "<*_0><*_1><*_2><a_1><b_1><a_2><b_2></s> → <a_3><b_3></s>");

@@ -1,6 +1,7 @@
 // The command evaluate: metrics of a model on the held-out items of a dataset.
 #include "commands.hpp"
 #include "evaluation.hpp"
+#include "mql4grec/catalog/read.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/metrics/json.hpp"
@@ -14,6 +15,7 @@ namespace {
 struct evaluate_options {
   std::filesystem::path dataset, model, save, report;
   std::string part = "test", normalize = "full";
+  std::optional<double> until;
   pipeline::evaluation_options search;
   common_options common;
 };
@@ -28,7 +30,19 @@ void save_searches(std::filesystem::path const& directory, pipeline::evaluation 
   }
 }
 
+/// Warns when the model may have seen the interactions that it is tested on.
+void warn_of_time(evaluate_options const& options, pipeline::model_metadata const& metadata, progress_log& log) {
+  if (!metadata.until)
+    log.warn(options.model.string() + ": was trained without --until, and so on interactions of all times");
+  else if (*metadata.until > options.until.value())
+    log.warn(options.model.string() + ": was trained on interactions until " + catalog::time_text(*metadata.until) +
+             ", which is later than --until " + catalog::time_text(*options.until));
+}
+
 int evaluate_command(evaluate_options& options) {
+  bool const by_time = options.part == "time";
+  if (by_time && !options.until) throw CLI::ValidationError("--split time", "needs --until T");
+  if (!by_time && options.until) throw CLI::ValidationError("--until", "is an option of --split time");
   auto const compute = open_compute(options.common);
   check_json(options.common);
   if (!options.report.empty()) check_writable(options.report);
@@ -38,7 +52,11 @@ int evaluate_command(evaluate_options& options) {
   progress_log log({.quiet = options.common.quiet});
   warn_of_precision(*compute, log);
   auto const metadata = pipeline::read_model_metadata(options.model);
-  auto const data = pipeline::read_dataset(options.dataset, metadata.vocab);
+  auto data = pipeline::read_dataset(options.dataset, metadata.vocab);
+  if (by_time) {
+    pipeline::split_by_time(data, options.dataset, *options.until);
+    warn_of_time(options, metadata, log);
+  }
   warn_of(data, log);
   log.stage(summary(data));
   if (!options.save.empty()) make_directory(options.save);
@@ -58,9 +76,12 @@ void add_evaluate(CLI::App& program, int& status) {
       *program.add_subcommand("evaluate", "rank the whole catalog for each user and compare with the held-out item");
   command.add_option("--dataset", options->dataset, "dataset directory .../Name")->required();
   command.add_option("--model", options->model, "model directory")->required();
-  command.add_option("--split", options->part, "test: the last item of each user; valid: the one before")
-      ->check(CLI::IsMember({"test", "valid"}))
+  command
+      .add_option("--split", options->part,
+                  "test: the last item of each user; valid: the one before; time: the first one at or after --until")
+      ->check(CLI::IsMember({"test", "valid", "time"}))
       ->capture_default_str();
+  command.add_option("--until", options->until, "the time that divides --split time, in the unit of Name.times.json");
   command.add_option("--beams", options->search.search.beams, "sequences found for each user")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();

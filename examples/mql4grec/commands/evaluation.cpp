@@ -42,7 +42,7 @@ std::optional<metrics::metric_values> evaluate_popularity(tasks::dataset const& 
                                                           pipeline::evaluation_options const& options) {
   auto const list = rank::popularity(data.interactions, options.search.beams);
   metrics::metric_accumulator metrics(options.at);
-  for (auto const user : catalog::evaluated_users(data.interactions)) {
+  for (auto const user : catalog::evaluated_users(data.interactions, options.part)) {
     if (metrics.users() >= options.users) break;
     metrics.add(metrics::place_of(list, catalog::target(data.interactions, user, options.part)));
   }

@@ -131,6 +131,9 @@ void add_training_options(CLI::App& command, training_request& request) {
   command.add_option("--seed", training.seed, "of parameters, order and dropout")->capture_default_str();
   command.add_option("--max-seconds", request.run.limits.max_seconds, "stop training after so long; --resume goes on")
       ->check(CLI::PositiveNumber);
+  command.add_option("--until", request.until,
+                     "train and validate on interactions before this time only, for evaluate --split time; in the unit "
+                     "of Name.times.json");
   command.add_flag("--resume", request.run.resume,
                    "go on with the run in --out, to the same bits; start it if there is none");
   command.add_option("--report", request.report, "write a report as one HTML file");
@@ -172,6 +175,7 @@ int run_training(training_request const& request, common_options const& common) 
   std::vector<std::string> names;
   for (auto const& path : request.datasets) {
     auto read = pipeline::read_dataset(path, data.vocab);
+    if (request.until) pipeline::split_by_time(read, path, *request.until);
     warn_of(read, log);
     log.stage(summary(read));
     names.push_back(read.name);

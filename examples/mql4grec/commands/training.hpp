@@ -13,7 +13,8 @@ namespace mql4grec::program {
 struct training_request {
   std::vector<std::filesystem::path> datasets;
   pipeline::run_options run;
-  std::filesystem::path report;  ///< an HTML file, or empty
+  std::filesystem::path report;      ///< an HTML file, or empty
+  std::optional<double> until = {};  ///< only interactions before this time
 };
 
 /// Accepts the names and lists of mixture_named.

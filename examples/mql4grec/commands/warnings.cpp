@@ -29,7 +29,11 @@ void warn_of_items_without_tokens(tasks::dataset const& data, progress_log& log)
 
 void warn_of(tasks::dataset const& data, progress_log& log) {
   auto const all = data.interactions.users();
-  if (auto const users = catalog::short_users(data.interactions); users == all)
+  if (data.interactions.time) {
+    if (auto const users = catalog::short_users(data.interactions); users > 0)
+      log.warn(data.name + ": " + grouped(users) + " of " + counted(all, "user") +
+               " without an item before or after the time of the split, who aren't tested");
+  } else if (auto const users = catalog::short_users(data.interactions); users == all)
     log.warn(
         data.name + ": none of " + counted(all, "user") +
         " has 3 items, the last two for validation and test: there is no validation loss and there are no metrics");

@@ -26,6 +26,8 @@ class dataset_paths {
 
   /// `Name.inter.json`; see read_interactions().
   std::filesystem::path interactions() const { return file(".inter.json"); }
+  /// `Name.times.json`; see read_times().
+  std::filesystem::path times() const { return file(".times.json"); }
   /// `Name.item.json`; see read_items().
   std::filesystem::path items() const { return file(".item.json"); }
   /// `Name.item2id`; see read_ids().

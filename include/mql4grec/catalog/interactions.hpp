@@ -2,6 +2,7 @@
 // Which users interacted with which items, in chronological order. All histories lie in one flat array, so a history is
 // a span of that array and never a copy.
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -12,12 +13,21 @@
 
 namespace mql4grec::catalog {
 
+/// A split by time: what a model may know are the interactions before `until`. See split_by_time().
+struct time_split {
+  double until = 0;  ///< in the unit of the dataset's times
+  std::vector<index_t> known =
+      {};  ///< (users): how many of the user's items are before `until`; they are the first ones
+  bool operator==(time_split const&) const = default;
+};
+
 /// The histories of all users of a dataset. Users are numbered 0 … users() − 1.
 struct interactions {
-  std::vector<item_id> items;          ///< of all users, back to back; the items of each user are ordered oldest first
-  std::vector<index_t> offsets = {0};  ///< (users + 1): the items of user u are items[offsets[u] … offsets[u + 1])
-  index_t item_count = 0;              ///< greater than every id in `items`; also counts items without interactions
-  std::vector<std::string> user_keys;  ///< (users): the key of each user in the file, kept for writing it back
+  std::vector<item_id> items;           ///< of all users, back to back; the items of each user are ordered oldest first
+  std::vector<index_t> offsets = {0};   ///< (users + 1): the items of user u are items[offsets[u] … offsets[u + 1])
+  index_t item_count = 0;               ///< greater than every id in `items`; also counts items without interactions
+  std::vector<std::string> user_keys;   ///< (users): the key of each user in the file, kept for writing it back
+  std::optional<time_split> time = {};  ///< the split is by time; without a value it is leave-one-out
 
   /// The number of users.
   index_t users() const { return static_cast<index_t>(offsets.size()) - 1; }
@@ -46,33 +56,76 @@ struct interactions {
   bool operator==(interactions const&) const = default;
 };
 
-/// The three parts of the leave-one-out split (Section 4.1 of the paper). The last item of a user is the test target,
-/// the item before it is the validation target, and all earlier items are for training. A user with fewer than three
-/// items is neither validated nor tested: the whole history is for training.
+/// The three parts of a split.
+///
+/// Leave-one-out (Section 4.1 of the paper): the last item of a user is the test target, the item before it is the
+/// validation target, and all earlier items are for training. A user with fewer than three items is neither validated
+/// nor tested: the whole history is for training.
+///
+/// By time: the user's first item at or after `until` is the test target, and its history is all items before `until`.
+/// The last item before `until` is the validation target, and all earlier items are for training. A user with one item
+/// before `until` isn't validated: that item is for training. A user with none, or with no later item, isn't tested.
 enum class split { train, valid, test };
 
 /// The default number of most recent items that a model reads.
 inline constexpr index_t default_max_history = 20;
 
-/// Whether the user has a validation target and a test target, that is, at least three items. Throws error when there
-/// is no such user.
-[[nodiscard]] inline bool is_evaluated(interactions const& data, user_id user) { return data.of(user).size() >= 3; }
-
-/// The items of a user that a model may be trained on, oldest first: all but the last two of an evaluated user,
-/// otherwise all.
-[[nodiscard]] inline std::span<item_id const> training_items(interactions const& data, user_id user) {
+/// The items of a user that a model may know before the test, oldest first: those before the time of a time split,
+/// otherwise all. Throws error when there is no such user.
+[[nodiscard]] inline std::span<item_id const> known_items(interactions const& data, user_id user) {
   auto const all = data.of(user);
-  return is_evaluated(data, user) ? all.first(all.size() - 2) : all;
+  if (!data.time) return all;
+  expects(to_size(user) < data.time->known.size(), "user ", index(user), " was added after the split by time");
+  return all.first(to_size(data.time->known[to_size(user)]));
+}
+
+/// The items of a user that a model may be trained on, oldest first: all before the validation target, or all known
+/// items if there is none.
+[[nodiscard]] inline std::span<item_id const> training_items(interactions const& data, user_id user) {
+  auto const known = known_items(data, user);
+  if (data.time) return known.size() >= 2 ? known.first(known.size() - 1) : known;
+  return known.size() >= 3 ? known.first(known.size() - 2) : known;
+}
+
+/// Whether the user has a target in this part. Throws error when there is no such user.
+[[nodiscard]] inline bool has_target(interactions const& data, user_id user, split part) {
+  auto const known = known_items(data, user).size();
+  if (part == split::train) return known > 0;
+  if (!data.time) return known >= 3;
+  return part == split::valid ? known >= 2 : known >= 1 && data.of(user).size() > known;
+}
+
+/// Whether the user has a validation target and a test target; for leave-one-out, whether there are at least three
+/// items. Throws error when there is no such user.
+[[nodiscard]] inline bool is_evaluated(interactions const& data, user_id user) {
+  return has_target(data, user, split::valid) && has_target(data, user, split::test);
 }
 
 /// The position of the target among the user's items. For split::train, this is the position of the last training item.
 /// Throws error when the user has no target in this part.
 [[nodiscard]] inline index_t target_position(interactions const& data, user_id user, split part) {
-  auto const n = std::ssize(data.of(user));
-  expects(n > 0 && (part == split::train || is_evaluated(data, user)), "user ", index(user), " has only ", n,
-          " items and so no target there");
+  auto const n = std::ssize(data.of(user)), known = std::ssize(known_items(data, user));
+  if (!has_target(data, user, part)) {
+    expects(!data.time, "user ", index(user), " has ", n, " items, ", known,
+            " of them before the time of the split, and so no target there");
+    raise("user ", index(user), " has only ", n, " items and so no target there");
+  }
   if (part == split::train) return std::ssize(training_items(data, user)) - 1;
+  if (data.time) return part == split::valid ? known - 1 : known;
   return part == split::valid ? n - 2 : n - 1;
+}
+
+/// The items that at least one user has among the known items, in ascending order. With a split by time all other items
+/// are cold: nobody has interacted with them before `until`.
+[[nodiscard]] inline std::vector<item_id> interacted_items(interactions const& data) {
+  std::vector<item_id> items;
+  for (index_t u = 0; u < data.users(); ++u) {
+    auto const known = known_items(data, static_cast<user_id>(u));
+    items.insert(items.end(), known.begin(), known.end());
+  }
+  std::ranges::sort(items);
+  items.erase(std::unique(items.begin(), items.end()), items.end());
+  return items;
 }
 
 /// The last `max_history` items before position `end`, or fewer when fewer exist. Throws error when max_history is

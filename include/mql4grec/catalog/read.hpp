@@ -2,6 +2,7 @@
 // Readers and writers for the files of a dataset directory that describe users and items. All input is validated: every
 // error message contains the file, the user or item, and what was expected.
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,19 @@ namespace mql4grec::catalog {
 
 /// Writes the format that read_interactions() reads, one user per line. Throws file_error.
 void write_interactions(std::filesystem::path const& path, interactions const& data);
+
+/// Reads `D.times.json`, `{"user": [time, time, …]}`: the times of the interactions in `D.inter.json`, in any unit. The
+/// users may have another order than there. Returns one time for each of data.items. Throws file_error when the file
+/// can't be read or has another form, when its users or their numbers of items aren't those of `data`, and when the
+/// times of a user don't rise.
+[[nodiscard]] std::vector<double> read_times(std::filesystem::path const& path, interactions const& data);
+
+/// A time as the shortest decimal number that reads as the same value, without an exponent.
+[[nodiscard]] std::string time_text(double time);
+
+/// Writes the format that read_times() reads, one user per line; `times` has one entry for each of data.items. Throws
+/// error for a time that isn't finite, and file_error.
+void write_times(std::filesystem::path const& path, interactions const& data, std::span<double const> times);
 
 /// Reads `D.item.json`, `{"item": {"title", "description", "brand", "categories"}}`, in any order. Each field may be
 /// missing, null, a string, or a list of strings, which are joined into one. Other fields are ignored. Throws

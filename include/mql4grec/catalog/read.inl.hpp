@@ -2,11 +2,13 @@
 // The definitions of catalog/read.hpp.
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "mql4grec/catalog/read.hpp"
@@ -91,6 +93,64 @@ MQL4GREC_DEFINITION void write_interactions(std::filesystem::path const& path, i
     char const* separator = "";
     for (auto const item : data.of(user_id(u))) {
       text += separator + std::to_string(index(item));
+      separator = ", ";
+    }
+    text += "]";
+  }
+  write_file(path, text + "\n}\n");
+}
+
+MQL4GREC_DEFINITION std::vector<double> read_times(std::filesystem::path const& path, interactions const& data) {
+  std::unordered_map<std::string_view, index_t> users;
+  for (index_t u = 0; u < data.users(); ++u) users.emplace(data.user_keys.at(to_size(u)), u);
+  std::vector<double> times(data.items.size());
+  std::vector<bool> seen(to_size(data.users()), false);
+  auto const add = [&](std::string const& user, json const& value) {
+    auto const found = users.find(user);
+    if (found == users.end())
+      raise<file_error>(path.string(), ": user '", core::detail::printable(user), "' has no interactions");
+    auto const n = data.of(user_id(found->second)).size();
+    if (!value.is_array() || value.size() != n)
+      raise<file_error>(path.string(), ": user '", core::detail::printable(user), "': expected a list of ", n,
+                        " times, one for each item, found ",
+                        value.is_array() ? std::to_string(value.size()) : "a " + std::string(value.type_name()));
+    double* at = times.data() + data.offsets[to_size(found->second)];
+    for (std::size_t i = 0; i < n; ++i, ++at) {
+      *at = value[i].is_number() ? value[i].get<double>() : std::nan("");
+      if (!std::isfinite(*at))
+        raise<file_error>(path.string(), ": user '", core::detail::printable(user), "', place ", i,
+                          ": expected a time, found ", core::detail::printable(value[i].dump()));
+      expects_file(i == 0 || at[-1] <= *at, path, "user '", user, "', place ", i, ": ", *at,
+                   " is less than the time of the item before it");
+    }
+    seen[to_size(found->second)] = true;
+  };
+  core::detail::for_each_member(read_file(path), path, "an object {\"user\": [time, …], …}", add);
+  auto const missing = std::ranges::find(seen, false) - seen.begin();
+  if (missing < std::ssize(seen))
+    raise<file_error>(path.string(), ": user '", core::detail::printable(data.user_keys[to_size(missing)]),
+                      "' of the interactions is missing");
+  return times;
+}
+
+MQL4GREC_DEFINITION std::string time_text(double time) {
+  char text[400];  // the longest value has 309 digits before the point, the smallest ones have as many after it
+  auto const end = std::to_chars(text, text + sizeof text, time, std::chars_format::fixed).ptr;
+  return {text, end};
+}
+
+MQL4GREC_DEFINITION void write_times(std::filesystem::path const& path, interactions const& data,
+                                     std::span<double const> times) {
+  expects(times.size() == data.items.size(), "times of ", times.size(), " interactions, but there are ",
+          data.items.size());
+  std::string text = "{";
+  for (index_t u = 0; u < data.users(); ++u) {
+    text += u == 0 ? "\n" : ",\n";
+    text += json(data.user_keys.at(to_size(u))).dump() + ": [";
+    char const* separator = "";
+    for (auto i = data.offsets[to_size(u)]; i < data.offsets[to_size(u) + 1]; ++i) {
+      expects(std::isfinite(times[to_size(i)]), "the time of interaction ", i, " isn't finite");
+      text += separator + time_text(times[to_size(i)]);
       separator = ", ";
     }
     text += "]";

@@ -47,16 +47,29 @@ struct list_metrics {
   bool operator==(list_metrics const&) const = default;
 };
 
+/// The metrics over some of the evaluated users.
+struct user_group {
+  std::string name = {};                       ///< "warm" or "cold"
+  index_t users = 0;                           ///< users of the group
+  std::vector<list_metrics> by_modality = {};  ///< of the lists of each modality
+  list_metrics ensemble = {};                  ///< of the fused lists
+  bool operator==(user_group const&) const = default;
+};
+
 /// The result of evaluating one model on one dataset.
 struct report {
   std::string dataset = {};                    ///< name of the dataset
-  std::string split = "test";                  ///< "valid" or "test"
+  std::string split = "test";                  ///< "valid", "test", or "time" for the test of a split by time
   index_t users = 0;                           ///< evaluated users
   index_t beams = 20;                          ///< beams per user
   std::vector<list_metrics> by_modality = {};  ///< of the lists of each modality
   list_metrics ensemble = {};                  ///< of the fused lists
-  double seconds = 0;                          ///< duration of the evaluation
-  double users_per_second = 0;                 ///< users / seconds; 0 if the duration is 0
+  std::optional<double> until = {};            ///< the time of a split by time
+  /// With a split by time: "warm", the users whose target somebody has interacted with before that time, and "cold",
+  /// the others. The users of both groups together are all users.
+  std::vector<user_group> groups = {};
+  double seconds = 0;           ///< duration of the evaluation
+  double users_per_second = 0;  ///< users / seconds; 0 if the duration is 0
 
   /// The metrics of a modality; without values if the evaluation has no such modality.
   [[nodiscard]] list_metrics of(language::modality kind) const {

@@ -37,6 +37,11 @@ namespace mql4grec::pipeline {
 /// tokens that aren't in `vocab`.
 [[nodiscard]] tasks::dataset read_dataset(std::filesystem::path const& directory, language::vocabulary const& vocab);
 
+/// Makes the split of a dataset from `directory` one by time, with the times in `Name.times.json`: training and
+/// validation read interactions before `until` only, and the test predicts each user's first item from then on. Throws
+/// file_error if the file is missing or damaged, or if `until` isn't after the first and at most at the last time.
+void split_by_time(tasks::dataset& data, std::filesystem::path const& directory, double until);
+
 }  // namespace mql4grec::pipeline
 
 #if !MQL4GREC_COMPILED

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "mql4grec/catalog/split.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
@@ -107,6 +108,17 @@ MQL4GREC_DEFINITION tasks::dataset read_dataset(std::filesystem::path const& dir
   if (!read.items.empty()) items = std::max(items, index(read.items.rbegin()->first) + 1);
   for (auto& table : read.tokens) table.widen(items);
   return read;
+}
+
+MQL4GREC_DEFINITION void split_by_time(tasks::dataset& data, std::filesystem::path const& directory, double until) {
+  auto const path = catalog::dataset_paths(directory).times();
+  expects_file(std::filesystem::exists(path), path,
+               "is missing; a split by time needs the times of all interactions, which prepare writes");
+  auto const times = catalog::read_times(path, data.interactions);
+  auto const [first, last] = std::ranges::minmax(times);
+  expects_file(first < until && until <= last, path, "the times are from ", catalog::time_text(first), " to ",
+               catalog::time_text(last), ", and ", catalog::time_text(until), " doesn't divide them");
+  catalog::split_by_time(data.interactions, times, until);
 }
 
 }  // namespace mql4grec::pipeline

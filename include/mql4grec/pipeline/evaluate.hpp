@@ -1,11 +1,12 @@
 #pragma once
-// Leave-one-out evaluation over the whole catalog. For each user, the model is queried with the history in every
-// modality; the lists are fused, and the place of the held-out item is measured. Metrics on sequences and on items
-// differ where several items share a sequence.
+// Evaluation over the whole catalog. For each user, the model is queried with the history in every modality; the lists
+// are fused, and the place of the held-out item is measured. Metrics on sequences and on items differ where several
+// items share a sequence. With a split by time, targets that nobody has interacted with before are measured apart.
 #include <algorithm>
 #include <chrono>
 #include <functional>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "mql4grec/catalog/split.hpp"
@@ -24,7 +25,7 @@ namespace mql4grec::pipeline {
 
 /// Options of an evaluation.
 struct evaluation_options {
-  catalog::split part = catalog::split::test;           ///< valid or test
+  catalog::split part = catalog::split::test;           ///< valid or test; of leave-one-out or of the split by time
   std::vector<index_t> at = {1, 5, 10};                 ///< the cut-offs k of HR@k and NDCG@k
   search::beam_options search = {};                     ///< options of the beam search
   index_t users = std::numeric_limits<index_t>::max();  ///< only the first so many users are evaluated
@@ -102,6 +103,23 @@ class list_evaluator {
   metrics::metric_accumulator sequence_, item_;
 };
 
+/// The metrics of all lists of some users: one per modality, and the fused one.
+class user_evaluator {
+ public:
+  user_evaluator(std::vector<modality_search> const& searches, std::vector<index_t> const& at);
+
+  /// Adds one user.
+  void add(std::vector<rank::ranking> const& lists, rank::ranking const& fused, item_id target);
+  /// The means. A modality without sequences has none.
+  metrics::user_group mean(std::string name) const;
+
+ private:
+  std::vector<modality_search> const* searches_;
+  std::vector<list_evaluator> by_modality_;
+  list_evaluator ensemble_;
+  index_t users_ = 0;
+};
+
 /// The place of the target's sequence in a list of items, where every sequence counts once.
 metrics::placement sequence_place(rank::ranking const& list, item_id target, language::token_table const& table);
 
@@ -110,13 +128,16 @@ evaluation evaluate_lists(evaluated_data const& from, std::vector<modality_searc
 
 }  // namespace detail
 
-/// Evaluates a model on a dataset: one search per user and modality of the dataset. Throws error if `tasks` has no
-/// query for a modality in which items have sequences, and for options out of range.
+/// Evaluates a model on a dataset: one search per user and modality of the dataset. The model must not have been
+/// trained on more than the split of data.interactions allows. Throws error if `tasks` has no query for a modality in
+/// which items have sequences, and for options out of range.
 template <class B, class T>
 [[nodiscard]] evaluation evaluate(B& backend, seq2seq::frozen_t5<B, T> const& model, tasks::model_tasks const& tasks,
                                   tasks::dataset const& data, evaluation_options const& options = {}) {
-  detail::evaluated_data from{
-      .model = tasks, .data = data, .options = options, .users = catalog::evaluated_users(data.interactions)};
+  detail::evaluated_data from{.model = tasks,
+                              .data = data,
+                              .options = options,
+                              .users = catalog::evaluated_users(data.interactions, options.part)};
   from.users.resize(std::min(from.users.size(), to_size(std::max<index_t>(0, options.users))));
   auto const n = std::ssize(from.users), modalities = std::ssize(data.tokens);
   auto const started = std::chrono::steady_clock::now();

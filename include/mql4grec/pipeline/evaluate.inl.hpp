@@ -33,6 +33,26 @@ MQL4GREC_DEFINITION metrics::list_metrics list_evaluator::mean() const {
   return {.sequence = sequence_.mean(), .item = item_.mean()};
 }
 
+MQL4GREC_DEFINITION user_evaluator::user_evaluator(std::vector<modality_search> const& searches,
+                                                   std::vector<index_t> const& at)
+    : searches_(&searches), ensemble_(searches.front().table, at) {
+  for (auto const& search : searches) by_modality_.emplace_back(search.table, at);
+}
+
+MQL4GREC_DEFINITION void user_evaluator::add(std::vector<rank::ranking> const& lists, rank::ranking const& fused,
+                                             item_id target) {
+  for (std::size_t m = 0; m < lists.size(); ++m) by_modality_[m].add(lists[m], target);
+  ensemble_.add(fused, target);
+  ++users_;
+}
+
+MQL4GREC_DEFINITION metrics::user_group user_evaluator::mean(std::string name) const {
+  metrics::user_group out{.name = std::move(name), .users = users_, .by_modality = {}, .ensemble = ensemble_.mean()};
+  for (std::size_t m = 0; m < by_modality_.size(); ++m)
+    out.by_modality.push_back((*searches_)[m].trie.leaves() > 0 ? by_modality_[m].mean() : metrics::list_metrics());
+  return out;
+}
+
 /// The result of query `q` in the released code's format; the target must have a sequence.
 MQL4GREC_DEFINITION void save_user(metrics::saved_search& out, modality_search const& search, index_t q,
                                    evaluated_data const& from) {
@@ -53,9 +73,9 @@ MQL4GREC_DEFINITION evaluation evaluate_lists(evaluated_data const& from,
                                               std::vector<modality_search> const& searches) {
   constexpr std::size_t shown = 12;
   expects(!searches.empty(), "evaluate: the dataset has no modality");
-  std::vector<list_evaluator> evaluators;
-  for (auto const& search : searches) evaluators.emplace_back(search.table, from.options.at);
-  list_evaluator ensemble(searches.front().table, from.options.at);
+  auto const& by_time = from.data.interactions.time;
+  auto const warm_items = by_time ? catalog::interacted_items(from.data.interactions) : std::vector<item_id>();
+  user_evaluator all(searches, from.options.at), warm = all, cold = all;
   evaluation out;
   out.saved.resize(searches.size());
   for (index_t q = 0; q < std::ssize(from.users); ++q) {
@@ -64,20 +84,24 @@ MQL4GREC_DEFINITION evaluation evaluate_lists(evaluated_data const& from,
     std::vector<rank::ranking> lists;
     for (std::size_t m = 0; m < searches.size(); ++m) {
       lists.push_back(rank::ranking_of(searches[m].found, q, searches[m].trie));
-      evaluators[m].add(lists[m], right);
       save_user(out.saved[m], searches[m], q, from);
     }
     auto fused = from.options.fusion.fuse(lists);
-    ensemble.add(fused, right);
+    all.add(lists, fused, right);
+    if (by_time) (std::ranges::binary_search(warm_items, right) ? warm : cold).add(lists, fused, right);
     if (out.examples.size() < shown) out.examples.push_back({user, right, std::move(lists), std::move(fused)});
   }
+  auto const whole = all.mean("all");
+  bool const is_test = from.options.part == catalog::split::test;
   out.result = {.dataset = from.data.name,
-                .split = catalog::name_of(from.options.part),
+                .split = by_time && is_test ? "time" : catalog::name_of(from.options.part),
                 .users = std::ssize(from.users),
                 .beams = from.options.search.beams,
-                .ensemble = ensemble.mean()};
-  for (std::size_t m = 0; m < searches.size(); ++m)
-    out.result.by_modality.push_back(searches[m].trie.leaves() > 0 ? evaluators[m].mean() : metrics::list_metrics());
+                .by_modality = whole.by_modality,
+                .ensemble = whole.ensemble};
+  if (!by_time) return out;
+  out.result.until = by_time->until;
+  out.result.groups = {warm.mean("warm"), cold.mean("cold")};
   return out;
 }
 

@@ -3,6 +3,7 @@
 // tasks that the model was trained on. The tasks decide the prompts: a model that is queried with other prompts than it
 // was trained with gives worse results, without an error.
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "mql4grec/core/macros.hpp"
@@ -24,6 +25,9 @@ namespace mql4grec::pipeline {
 struct model_metadata {
   language::vocabulary vocab = language::vocabulary();  ///< the model's tokens; default: those of the paper
   std::string tasks = "all";  ///< name of the mixture, see mixture_named; decides the prompts of queries
+  /// The model has been trained on interactions before this time only; without a value on all that leave-one-out
+  /// allows.
+  std::optional<double> until = {};
 };
 
 /// The tokens and the tasks of a model with this metadata. Throws error for an unknown name of a mixture.

@@ -54,6 +54,7 @@ MQL4GREC_DEFINITION void write_model_metadata(std::filesystem::path const& direc
   for (auto const& family : metadata.vocab.options().modalities)
     families.push_back({{"prefix", family.prefix}, {"codes", family.codes}});
   json content = {{"tasks", metadata.tasks}, {"modalities", families}, {"prompts", metadata.vocab.options().prompts}};
+  if (metadata.until) content["until"] = *metadata.until;
   if (!(metadata.vocab == language::vocabulary(metadata.vocab.options()))) {
     json ids = json::object();
     for (index_t i = 0; i < metadata.vocab.size(); ++i)
@@ -94,7 +95,9 @@ MQL4GREC_DEFINITION model_metadata parse_model_metadata(std::filesystem::path co
   auto const tasks = member<std::string>(content, "tasks", path);
   try {
     static_cast<void>(mixture_named(tasks));  // throws for an unknown name
-    return {vocabulary_of_metadata(content, path), tasks};
+    model_metadata found{vocabulary_of_metadata(content, path), tasks};
+    if (content.contains("until")) found.until = member<double>(content, "until", path);
+    return found;
   } catch (file_error const&) {
     throw;
   } catch (error const& e) {

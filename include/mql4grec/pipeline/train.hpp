@@ -54,8 +54,11 @@ namespace detail {
 void check_example_tokens(tasks::example_set const& examples, std::filesystem::path const& model,
                           std::string const& tasks);
 
-train::run_description describe(run_options const& options, seq2seq::t5_config const& model, index_t examples,
-                                train::backend_settings const& backend);
+/// The time of the split that all datasets have; no value for leave-one-out. Throws error if the datasets differ.
+std::optional<double> time_of(std::vector<tasks::dataset> const& datasets);
+
+train::run_description describe(run_options const& options, seq2seq::t5_config const& model,
+                                tasks::example_set const& examples, train::backend_settings const& backend);
 
 template <class B>
 seq2seq::t5<B, float> starting_model(B& backend, run_options const& options, language::vocabulary const& vocab) {
@@ -94,9 +97,9 @@ class t5_files : public train::state_files<Trainer, seq2seq::training_progress> 
 
 }  // namespace detail
 
-/// Trains on the examples of all datasets and keeps the model with the lowest validation loss in options.out. Throws
-/// error if `out` contains another run or a model, file_error if a file can't be read or written, and training_error if
-/// the loss isn't finite; in every case the files of the last good state remain.
+/// Trains on the examples of all datasets, by the split of their interactions, and keeps the model with the lowest
+/// validation loss in options.out. Throws error if `out` contains another run or a model, file_error if a file can't be
+/// read or written, and training_error if the loss isn't finite; in every case the files of the last good state remain.
 template <class B>
 run_result train_model(B& backend, run_options const& options, training_data data, run_observer const& observer = {}) {
   train::run_directory const directory(options.out, {.resume = options.resume});
@@ -115,9 +118,8 @@ run_result train_model(B& backend, run_options const& options, training_data dat
                model.config().vocabulary, " tokens, but the vocabulary has ", vocab.size());
   seq2seq::trainer<B, float> trainer(backend, model, options.training);
   seq2seq::t5_learner learner(trainer, train_set, valid_set);
-  detail::t5_files files(trainer,
-                         detail::describe(options, model.config(), train_set.size(), train::settings_of(backend)),
-                         {vocab, options.tasks});
+  detail::t5_files files(trainer, detail::describe(options, model.config(), train_set, train::settings_of(backend)),
+                         {vocab, options.tasks, detail::time_of(train_set.datasets())});
   return train::run(learner, files, directory, {.limits = options.limits, .observer = observer});
 }
 

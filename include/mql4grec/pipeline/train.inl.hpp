@@ -19,10 +19,23 @@ MQL4GREC_DEFINITION void check_example_tokens(tasks::example_set const& examples
   }
 }
 
+MQL4GREC_DEFINITION std::optional<double> time_of(std::vector<tasks::dataset> const& datasets) {
+  std::optional<double> until;
+  for (std::size_t d = 0; d < datasets.size(); ++d) {
+    auto const& time = datasets[d].interactions.time;
+    auto const mine = time ? std::optional(time->until) : std::nullopt;
+    if (d == 0) until = mine;
+    expects(mine == until, "train_model: the datasets are split at different times");
+  }
+  return until;
+}
+
 MQL4GREC_DEFINITION train::run_description describe(run_options const& options, seq2seq::t5_config const& model,
-                                                    index_t examples, train::backend_settings const& backend) {
-  json conditions = seq2seq::run_conditions(options.training, model, examples);
+                                                    tasks::example_set const& examples,
+                                                    train::backend_settings const& backend) {
+  json conditions = seq2seq::run_conditions(options.training, model, examples.size());
   conditions["tasks"] = options.tasks;
+  if (auto const until = time_of(examples.datasets())) conditions["until"] = *until;
   return {std::make_shared<json const>(std::move(conditions)),
           std::make_shared<json const>(seq2seq::run_settings(backend, options.training))};
 }

@@ -108,7 +108,7 @@ struct next_item {
     for (index_t u = 0; u < data.interactions.users(); ++u) {
       auto const user = user_id(u);
       bool const training = part == catalog::split::train;
-      if (!training && !catalog::is_evaluated(data.interactions, user)) continue;
+      if (!training && !catalog::has_target(data.interactions, user, part)) continue;
       auto const first = training ? 1 : catalog::target_position(data.interactions, user, part);
       auto const last = training ? std::ssize(catalog::training_items(data.interactions, user)) : first + 1;
       for (index_t p = first; p < last; ++p)
@@ -165,11 +165,14 @@ struct alignment {
   language::modality to = language::modality::image;
   prompt_range prompt = {};  ///< the prompt tokens before the input
 
-  /// One example per item that has a sequence in both modalities.
+  /// One example per item that has a sequence in both modalities. With a split by time, only items that somebody has
+  /// interacted with before that time: the others aren't known yet.
   void each_example(dataset const& data, catalog::split part, example_sink const& sink) const {
     if (part != catalog::split::train) return;
+    auto const known = data.interactions.time ? catalog::interacted_items(data.interactions) : std::vector<item_id>();
     for (auto const item : data.table(from).present())
-      if (data.table(to).has(item)) sink({static_cast<std::int32_t>(item), 0});
+      if (data.table(to).has(item) && (!data.interactions.time || std::ranges::binary_search(known, item)))
+        sink({static_cast<std::int32_t>(item), 0});
   }
 
   /// Appends the example to the batch.

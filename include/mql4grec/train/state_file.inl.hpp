@@ -31,6 +31,9 @@ MQL4GREC_DEFINITION void state_file::check_conditions(json const& wanted,
                  saved.contains(key) ? saved.at(key).dump() : "nothing", ", but this one has ", value.dump(),
                  reason == reasons.end() ? "" : ": " + reason->second);
   }
+  for (auto const& [key, value] : saved.items())
+    expects_file(wanted.contains(key), file_.path(), "belongs to a run with ", key, " = ", value.dump(),
+                 ", but this one has nothing");
 }
 
 MQL4GREC_DEFINITION std::string state_file::changes(json const& settings) const {

@@ -128,6 +128,7 @@ TEST_CASE("write_dataset: the files of a dataset directory, with the hash of the
   catalog::write_dataset(out, made, catalog::export_format::recbole);
   catalog::dataset_paths const paths(out);
   CHECK(catalog::read_interactions(paths.interactions()) == made.data);
+  CHECK(catalog::read_times(paths.times(), made.data) == std::vector<double>{1, 2});
   CHECK(catalog::read_items(paths.items()) == catalog::item_descriptions{{item_id{1}, {.title = "A & B"}}});
   CHECK(read_file(out / "Shop.user2id") == "u1\t0\n");
   CHECK(read_file(out / "Shop.item2id") == "i1\t0\ni2\t1\n");

@@ -80,7 +80,7 @@ enum class export_format {
   recbole  ///< the atomic files `Name.inter` and `Name.item`, with raw ids
 };
 
-/// Writes `Name.inter.json`, `Name.item.json` if there are texts, `Name.user2id`, `Name.item2id` and
+/// Writes `Name.inter.json`, `Name.times.json`, `Name.item.json` if there are texts, `Name.user2id`, `Name.item2id` and
 /// `Name.statistics.json` into a directory `…/Name`, which is created. The files are complete before the first of them
 /// replaces an older one, so a full disk leaves the older dataset as it was, and no directory where none was. Throws
 /// file_error.

@@ -1,7 +1,6 @@
 #pragma once
 // The definitions of catalog/raw/prepare.hpp.
 #include <algorithm>
-#include <charconv>
 #include <numeric>
 #include <utility>
 
@@ -158,13 +157,6 @@ class text_writer {
   std::string buffer_;
 };
 
-/// The shortest decimal number that reads as the same time, without an exponent for whole numbers.
-MQL4GREC_DEFINITION std::string time_text(double time) {
-  char text[400];
-  auto const end = std::to_chars(text, text + sizeof text, time, std::chars_format::fixed).ptr;
-  return {text, end};
-}
-
 MQL4GREC_DEFINITION void write_recbole(dataset_paths const& paths, prepared_dataset const& data) {
   auto const file = [&](char const* suffix) { return paths.directory() / (paths.name() + suffix); };
   text_writer ratings(file(".inter"));
@@ -262,6 +254,7 @@ MQL4GREC_DEFINITION void write_dataset(std::filesystem::path const& directory, p
   if (!data.texts.empty()) write_items(paths.items(), data.texts);
   if (extra == export_format::recbole) detail::write_recbole(paths, data);
   write_json(file(".statistics.json"), statistics_json(data.statistics));
+  write_times(paths.times(), data.data, data.times);
   write_interactions(paths.interactions(), data.data);
   std::error_code code;
   if (data.texts.empty()) std::filesystem::remove(final_paths.items(), code);  // of other items
