@@ -10,11 +10,13 @@
 
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/embed/image/decode.hpp"
+#include "mql4grec/embed/image/item_images.hpp"
 #include "mql4grec/embed/image/preprocess.hpp"
 
 namespace {
 
 namespace embed = mql4grec::embed;
+using bench::index_t;
 
 /// The files with this extension, in memory.
 std::vector<std::string> pictures(std::string const& extension) {
@@ -79,6 +81,25 @@ void decode_and_preprocess(benchmark::State& state, std::string const& extension
         benchmark::ClobberMemory();
       });
 }
+
+/// From files to rows, by several threads.
+void read_images(benchmark::State& state) {
+  char const* const folder = std::getenv("MQL4GREC_BENCH_IMAGES");
+  std::vector<std::filesystem::path> paths;
+  if (folder != nullptr && std::filesystem::is_directory(folder))
+    for (auto const& entry : std::filesystem::directory_iterator(folder)) paths.push_back(entry.path());
+  if (paths.empty()) {
+    state.SkipWithError("MQL4GREC_BENCH_IMAGES names no folder with pictures");
+    return;
+  }
+  embed::image_reading const how{.strict = true};
+  index_t const rows = std::ssize(paths), columns = how.preprocessing.values();
+  std::vector<float> values(mql4grec::to_size(rows * columns));
+  mql4grec::cpu::thread_pool pool(state.range(0));
+  for (auto _ : state) benchmark::DoNotOptimize(embed::read_images(pool, paths, how, {values.data(), rows, columns}));
+  state.SetItemsProcessed(state.iterations() * rows);
+}
+BENCHMARK(read_images)->ArgName("threads")->Arg(1)->Arg(2)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 #define MQL4GREC_EACH_FORMAT(work)                                      \
   BENCHMARK_CAPTURE(work, jpeg, ".jpg")->Unit(benchmark::kMicrosecond); \

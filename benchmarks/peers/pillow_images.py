@@ -2,10 +2,12 @@
 """Pillow on pictures like those of a shop: decode, resize, both; and CLIPImageProcessor if transformers is installed.
 
     venv/bin/pip install pillow==11.3.0
+    export MALLOC_MMAP_THRESHOLD_=1000000000 MALLOC_TRIM_THRESHOLD_=4000000000
     venv/bin/python benchmarks/peers/pillow_images.py --images /tmp/pictures     # writes the pictures if the folder is absent
     MQL4GREC_BENCH_IMAGES=/tmp/pictures build/release/benchmarks/bench_images    # the same pictures, the same work
 
-One core; files are in memory. Each line of JSON has microseconds per image, the best of --rounds passes over all pictures.
+One thread; files are in memory. Each line of JSON has microseconds of processor time per image, the best of --rounds passes over all
+pictures. The two variables of glibc keep freed memory: without them, Pillow may spend as much time on page faults as on decoding.
 """
 import argparse
 import io
