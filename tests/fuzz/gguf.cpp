@@ -27,8 +27,8 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
   using namespace mql4grec;
   expect_one_line([&] {
     gguf const file(std::as_bytes(std::span(data, size)), "f");
-    for (auto const& [key, value] : file.metadata()) {
-      auto const as = [&]<class T>(T) { expect_one_line([&] { (void)file.value<T>(key); }); };
+    for (auto const& entry : file.metadata()) {
+      auto const as = [&]<class T>(T) { expect_one_line([&] { (void)file.value<T>(entry.first); }); };
       as(index_t{});
       as(double{});
       as(std::vector<index_t>{});
