@@ -195,5 +195,10 @@ TEST_CASE("gguf tokenizer: SentencePiece vocabularies that contradict themselves
   std::vector<float> scores(264);
   scores[5] = std::numeric_limits<float>::quiet_NaN();
   CHECK(llama().set("scores", scores).refusal() == "piece 5: the score isn't finite");
+  auto tokens = texts(264, "x");
+  tokens[1] = tokens[2] = "y";
+  CHECK(llama().set("tokens", tokens).refusal().starts_with("not a usable SentencePiece model: "));
+  tokens[4] = std::string(1, '\0') + "x";  // found by fuzzing: the library's trie would see an empty key
+  CHECK(llama().set("tokens", tokens).refusal() == "piece 4: contains a NUL character");
 }
 #endif

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <tuple>
 #include <utility>
 
@@ -27,8 +28,15 @@ MQL4GREC_DEFINITION sentencepiece::sentencepiece(std::string_view model, std::fi
                                                  sentencepiece_options options) {
   detail::check_sentencepiece_model(model, path);
   auto loaded = std::make_shared<library>();
-  auto const status = loaded->processor.LoadFromSerializedProto(model);
-  expects_file(status.ok(), path, "not a usable SentencePiece model: ", core::detail::printable(status.ToString()));
+  auto const problem = [&]() -> std::string {
+    try {
+      auto const status = loaded->processor.LoadFromSerializedProto(model);
+      return status.ok() ? "" : status.ToString();
+    } catch (std::exception const& e) {  // from the library's trie
+      return e.what();
+    }
+  }();
+  expects_file(problem.empty(), path, "not a usable SentencePiece model: ", core::detail::printable(problem));
   auto const add = [](bool wanted, int id, std::vector<token_t>& to) {
     if (wanted && id >= 0) to.push_back(token_t{id});
   };

@@ -68,7 +68,11 @@ MQL4GREC_DEFINITION void check_piece(std::string_view bytes, std::int64_t number
   bool named = false;
   for (message_reader piece(bytes, path); !piece.at_end();) {
     auto const field = piece.next();
-    if (field.number == 1) named = field.wire == 2 && !field.bytes.empty();
+    if (field.number == 1) {
+      named = field.wire == 2 && !field.bytes.empty();
+      bool const terminated = field.bytes.find('\0') != std::string_view::npos;  // for the library's trie
+      expects_file(!terminated, path, "piece ", number, ": contains a NUL character");
+    }
     if (field.number != 2 || field.wire != 5) continue;
     auto const score = std::bit_cast<float>(static_cast<std::uint32_t>(field.value));
     expects_file(std::isfinite(score), path, "piece ", number, ": the score isn't finite");
