@@ -69,6 +69,7 @@
 #include "mql4grec/catalog/raw/raw_items.inl.hpp"
 #include "mql4grec/catalog/raw/raw_ratings.inl.hpp"
 #include "mql4grec/catalog/raw/record_reader.inl.hpp"
+#include "mql4grec/catalog/raw/synthetic_raw.inl.hpp"
 #endif
 
 template class mql4grec::recommender_session<>;

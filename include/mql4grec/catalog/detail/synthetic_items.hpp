@@ -45,7 +45,7 @@ inline constexpr index_t factor_combinations =
 
 /// Purposes of random numbers. Streams of one seed never overlap: the top byte is the purpose, then follow 24 bits of
 /// one number and 32 bits of another.
-enum class synthetic_stream : std::uint64_t { combinations = 0x51, users, meaning, noise, missing };
+enum class synthetic_stream : std::uint64_t { combinations = 0x51, users, meaning, noise, missing, times, pictures };
 
 inline random_stream synthetic_random(std::uint64_t seed, synthetic_stream purpose, index_t a = 0, index_t b = 0) {
   auto const top = static_cast<std::uint64_t>(purpose) << 56;
