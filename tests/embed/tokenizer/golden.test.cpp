@@ -12,6 +12,7 @@
 #include "core/temporary_directory.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/embed/tokenizer/read_tokenizer.hpp"
+#include "support/data.hpp"
 
 using namespace mql4grec;
 
@@ -108,6 +109,34 @@ TEST_CASE("tokenizers: a GGUF file gives the ids of the files that it was made f
 #if MQL4GREC_HAS_SENTENCEPIECE
   check_directory("sentencepiece_bpe", embed::read_tokenizer(golden / "sentencepiece_bpe/tokenizer.gguf"));
 #endif
+}
+
+// The numbers are those that benchmarks/peers/hf_tokenizers.py prints.
+TEST_CASE("tokenizers: ids of a real catalog equal those of Hugging Face's tokenizers" * doctest::test_suite("slow")) {
+  struct expected {
+    char const* weights;
+    std::size_t tokens;
+    char const* fnv1a;
+  };
+  for (auto const& [weights, tokens, fnv1a] :
+       {expected{"minilm", 705040, "7e2744a0ae8e29fd"},
+        {"smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 755470, "505b2295433fa1f8"}}) {
+    auto const checkpoint = test::pretrained(weights);
+    auto const dataset = test::real_dataset("Scientific");
+    if (!checkpoint || !dataset) continue;
+    auto const tokenizer = embed::read_tokenizer(*checkpoint);
+    auto const items = read_json(*dataset / "Scientific.item.json");
+    std::vector<token_t> all;
+    for (std::size_t i = 0; i < items.size(); ++i)
+      for (auto const* field : {"title", "description"}) {
+        auto const text = items.at(std::to_string(i)).value(field, "");
+        auto const ids = text.empty() ? std::vector<token_t>() : tokenizer.encode(text);
+        all.insert(all.end(), ids.begin(), ids.end());
+      }
+    CAPTURE(weights);
+    CHECK(all.size() == tokens);
+    CHECK(hash_of(all) == fnv1a);
+  }
 }
 
 TEST_CASE("tokenizers: truncation keeps the first tokens and the special ones") {
