@@ -6,12 +6,16 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/rank/fusion.hpp"
 #include "mql4grec/search/beam_search.hpp"
+#include "mql4grec/search/prefix_drafter.hpp"
 #include "mql4grec/seq2seq/decoding.hpp"
 #include "mql4grec/tasks/model_tasks.hpp"
 
@@ -81,6 +85,9 @@ class recommender_session {
   [[nodiscard]] rank::ranking recommend(std::span<item_id const> history, recommend_options const& options = {}) {
     return recommend(history, options.k, options.filter);
   }
+  /// See recommender::recommend_new. Throws error if the recommender has been destroyed.
+  [[nodiscard]] rank::ranking recommend_new(std::span<item_id const> history, index_t k,
+                                            search::item_list const& new_items);
 
  private:
   friend class recommender<B, T>;
@@ -95,7 +102,13 @@ class recommender_session {
   /// Answers requests with `next` from now on. Keeps the backend if its options are the right ones.
   void serve(std::shared_ptr<state const> const& next);
   rank::ranking recommend(std::span<item_id const> history, index_t k, search::item_filter const& filter);
+  /// The model's state and the beams of a request for k items.
+  std::pair<std::shared_ptr<state const>, recommender_detail::request> begin(std::span<item_id const> history,
+                                                                             index_t k) const;
   search::beams search(state const& from, std::size_t m, recommender_detail::request const& wanted);
+  /// The same for the marked nodes; all if there are no marks.
+  search::beams search(state const& from, std::size_t m, recommender_detail::request const& wanted,
+                       std::span<std::uint8_t const> nodes);
 
   std::weak_ptr<state const> state_;  // keeps its address unique, but not the model alive
   std::unique_ptr<B> worker_;
@@ -145,7 +158,16 @@ class recommender {
   [[nodiscard]] rank::ranking recommend(std::span<item_id const> history, index_t k,
                                         search::item_filter const& filter = {}) const;
 
+  /// The k of `new_items` that are most likely next, best first, among those that share a prefix with the beams of
+  /// recommend(); see prefix_drafter. New items are items that nobody has interacted with: recommend() contains them
+  /// too, but ranks them behind items that the model has learnt. Takes about twice as long as recommend(). Returns
+  /// fewer than k if fewer share a code of the first level with a beam. Sessions and errors are those of recommend().
+  [[nodiscard]] rank::ranking recommend_new(std::span<item_id const> history, index_t k,
+                                            search::item_list const& new_items) const;
+
  private:
+  recommender_session<B, T>& session_of_thread() const;
+
   using state = recommender_detail::recommender_state<B, T>;
 
   std::shared_ptr<state const> state_;
@@ -211,9 +233,20 @@ recommender_session<B, T> recommender<B, T>::session() const {
 template <Backend B, Real T>
 rank::ranking recommender<B, T>::recommend(std::span<item_id const> history, index_t k,
                                            search::item_filter const& filter) const {
+  return session_of_thread().recommend(history, k, filter);
+}
+
+template <Backend B, Real T>
+rank::ranking recommender<B, T>::recommend_new(std::span<item_id const> history, index_t k,
+                                               search::item_list const& new_items) const {
+  return session_of_thread().recommend_new(history, k, new_items);
+}
+
+template <Backend B, Real T>
+recommender_session<B, T>& recommender<B, T>::session_of_thread() const {
   thread_local recommender_session<B, T> mine;
   if (!mine.serves(state_)) mine.serve(state_);
-  return mine.recommend(history, k, filter);
+  return mine;
 }
 
 template <Backend B, Real T>
@@ -229,20 +262,21 @@ void recommender_session<B, T>::serve(std::shared_ptr<state const> const& next) 
 }
 
 template <Backend B, Real T>
-rank::ranking recommender_session<B, T>::recommend(std::span<item_id const> history, index_t k,
-                                                   search::item_filter const& filter) {
-  auto const from = state_.lock();
+auto recommender_session<B, T>::begin(std::span<item_id const> history, index_t k) const
+    -> std::pair<std::shared_ptr<state const>, recommender_detail::request> {
+  auto from = state_.lock();
   expects(from != nullptr, "recommend: the recommender of this session has been destroyed");
   expects(k >= 0 && k <= search::max_beams, "recommend: k is ", k, ", expected 0 to ", search::max_beams);
   recommender_detail::request wanted{.history = history, .wanted = {}, .search = from->options.search};
   wanted.search.beams = std::max(wanted.search.beams, std::min(k, from->most_sequences));
   search::validate(wanted.search);
-  if (!filter.keeps_all()) wanted.wanted.emplace(filter);
-  auto const is_wanted = [&](item_id item) { return !wanted.wanted || (*wanted.wanted)(item); };
-  std::vector<rank::ranking> lists;
-  for (std::size_t m = 0; m < from->tables.size(); ++m)
-    lists.push_back(rank::ranking_of(search(*from, m, wanted), 0, from->tries[m], is_wanted));
-  rank::ranking best = from->options.fusion.fuse(lists);
+  return {std::move(from), std::move(wanted)};
+}
+
+namespace recommender_detail {
+
+/// The first k entries of the fused lists.
+inline rank::ranking first_of(rank::ranking best, index_t k) {
   if (best.size() > k) {
     best.items.resize(to_size(k));
     best.scores.resize(to_size(k));
@@ -250,9 +284,56 @@ rank::ranking recommender_session<B, T>::recommend(std::span<item_id const> hist
   return best;
 }
 
+}  // namespace recommender_detail
+
+template <Backend B, Real T>
+rank::ranking recommender_session<B, T>::recommend(std::span<item_id const> history, index_t k,
+                                                   search::item_filter const& filter) {
+  auto request = begin(history, k);
+  auto const& from = request.first;
+  auto& wanted = request.second;
+  if (!filter.keeps_all()) wanted.wanted.emplace(filter);
+  auto const is_wanted = [&](item_id item) { return !wanted.wanted || (*wanted.wanted)(item); };
+  std::vector<rank::ranking> lists;
+  for (std::size_t m = 0; m < from->tables.size(); ++m)
+    lists.push_back(rank::ranking_of(search(*from, m, wanted), 0, from->tries[m], is_wanted));
+  return recommender_detail::first_of(from->options.fusion.fuse(lists), k);
+}
+
+template <Backend B, Real T>
+rank::ranking recommender_session<B, T>::recommend_new(std::span<item_id const> history, index_t k,
+                                                       search::item_list const& new_items) {
+  auto const request = begin(history, k);
+  auto const& [from, wanted] = request;
+  search::item_choice const is_new({.allow = new_items});
+  std::vector<rank::ranking> lists;
+  std::vector<std::uint8_t> nodes;
+  for (std::size_t m = 0; m < from->tables.size(); ++m) {
+    auto const& trie = from->tries[m];
+    auto const beams = search(*from, m, wanted);
+    nodes.resize(to_size(trie.nodes()));
+    search::prefix_drafter const drafter(trie, is_new);
+    drafter.draft(beams.leaves_of(0), {.sequences = wanted.search.beams}, nodes);
+    lists.push_back(rank::ranking_of(search(*from, m, wanted, nodes), 0, trie, is_new));
+  }
+  return recommender_detail::first_of(from->options.fusion.fuse(lists), k);
+}
+
 template <Backend B, Real T>
 search::beams recommender_session<B, T>::search(state const& from, std::size_t m,
                                                 recommender_detail::request const& wanted) {
+  std::vector<std::uint8_t> nodes;
+  if (wanted.wanted) {
+    nodes.resize(to_size(from.tries[m].nodes()));
+    search::mark_allowed(from.tries[m], *wanted.wanted, nodes);
+  }
+  return search(from, m, wanted, nodes);
+}
+
+template <Backend B, Real T>
+search::beams recommender_session<B, T>::search(state const& from, std::size_t m,
+                                                recommender_detail::request const& wanted,
+                                                std::span<std::uint8_t const> nodes) {
   search::beams found;
   auto const& trie = from.tries[m];
   if (trie.leaves() == 0) {  // the model or the dataset lacks the modality
@@ -262,13 +343,8 @@ search::beams recommender_session<B, T>::search(state const& from, std::size_t m
   tasks::batch query;
   from.tasks.tasks.query(language::modality(m))
       .write_query(wanted.history, {.tables = from.tables, .vocab = from.tasks.vocab}, query);
-  std::vector<std::uint8_t> nodes;
   view<std::uint8_t const, host_space, 2> allowed;
-  if (wanted.wanted) {
-    nodes.resize(to_size(trie.nodes()));
-    search::mark_allowed(trie, *wanted.wanted, nodes);
-    allowed = {nodes.data(), 1, trie.nodes()};
-  }
+  if (!nodes.empty()) allowed = {nodes.data(), 1, trie.nodes()};
   searchers_[m].search({.batch = query, .part = {0, 1}, .allowed = allowed}, wanted.search, found);
   return found;
 }

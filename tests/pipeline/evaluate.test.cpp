@@ -242,6 +242,45 @@ TEST_CASE("evaluate: with a split by time, targets that nobody knew before are m
   CHECK(evaluated({.part = catalog::split::valid}, from).result.split == "valid");
 }
 
+TEST_CASE("evaluate: drafted lists contain new items alone, scored as in any search, and don't change the others") {
+  auto from = small_dataset();
+  auto& histories = from.interactions;
+  std::vector<double> times;
+  for (index_t u = 0; u < histories.users(); ++u)
+    for (index_t i = 0; i < std::ssize(histories.of(user_id(u))); ++i) times.push_back(u < 12 && i < 2 ? 0 : 100);
+  catalog::split_by_time(histories, times, 50);
+  auto const known = catalog::interacted_items(histories);
+  auto const is_new = [&](item_id item) { return !std::ranges::binary_search(known, item); };
+  sums expected;
+  index_t users = 0;
+  for (auto const user : catalog::evaluated_users(histories)) {
+    auto const right = catalog::target(histories, user, catalog::split::test);
+    if (!is_new(right)) continue;
+    auto text = score_all(from, language::modality::text, user, catalog::split::test),
+         image = score_all(from, language::modality::image, user, catalog::split::test);
+    for (auto* list : {&text, &image}) std::erase_if(*list, [&](auto const& one) { return !is_new(one.item); });
+    expected.add_expected(fused(text, image), right);
+    ++users;
+  }
+  REQUIRE(users > 1);
+  // prefixes are shortened down to the root, so that every new item is drafted
+  auto const found = evaluated({.draft = search::draft_options{.sequences = 100, .shortest_prefix = 0}}, from).result;
+  REQUIRE(found.groups.size() == 3);
+  CHECK(found.groups[2].name == "drafted");
+  CHECK(found.groups[2].users == users);
+  CHECK_CLOSE(values(found.groups[2].ensemble.item), expected.over(users), 1e-12);
+  auto const plain = evaluated({}, from).result;
+  CHECK(plain.groups.size() == 2);
+  CHECK(plain.groups[1] == found.groups[1]);
+  CHECK(plain.ensemble == found.ensemble);
+  cpu::backend b(3);
+  CHECK(pipeline::evaluate(
+            b, model(b), {vocab(), tasks::all_tasks()}, from,
+            {.search = {.block_rows = 1}, .draft = search::draft_options{.sequences = 100, .shortest_prefix = 0}})
+            .result.groups[2] == found.groups[2]);
+  CHECK(evaluated({.draft = search::draft_options{}}).result.groups.empty());  // not by time
+}
+
 TEST_CASE("evaluate: the examples are the first users' lists, as ranked by brute force") {
   auto const from = small_dataset();
   auto const found = evaluated();

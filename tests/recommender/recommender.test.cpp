@@ -223,6 +223,32 @@ TEST_CASE("recommend: without image tokens the ranking is that of the text") {
             .recommend({}, 10) == rank::ranking{});
 }
 
+TEST_CASE_TEMPLATE("recommend_new: new items alone, with the scores of a search among them", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  auto const from = service<B>(7, {.search = {.beams = 30}});
+  auto const history = random_history(6, 3);
+  auto const fresh = items_from(12, 22);
+  auto const expected = from.recommend(history, 30, {.allow = fresh});
+  // 30 beams reach every prefix, so every new item is drafted
+  auto const found = from.recommend_new(history, 30, fresh);
+  CHECK(found.items == expected.items);
+  CHECK(found.scores == expected.scores);
+  CHECK(from.recommend_new(history, 3, fresh) == first_of(expected, 3));
+  CHECK(from.session().recommend_new(history, 3, fresh) == first_of(expected, 3));
+  CHECK(from.recommend_new(history, 10, {}).size() == 0);
+  CHECK(from.recommend_new(history, 0, fresh).size() == 0);
+  CHECK(from.recommend_new(history, 10, {without_any, item_id{1000}}).size() == 0);
+  CHECK_THROWS_AS(static_cast<void>(from.recommend_new(history, -1, fresh)), error);
+}
+
+TEST_CASE("recommend_new: with few beams it drafts from their prefixes only") {
+  auto const from = service(7, {.search = {.beams = 1}});
+  auto const history = random_history(6, 3);
+  auto const fresh = items_from(0, 30);
+  auto const found = from.recommend_new(history, 1, fresh);
+  CHECK(found == from.recommend(history, 1));  // every item is new: the first beam of every modality
+}
+
 TEST_CASE("recommend: a query defined outside the library is served") {
   struct last_item {
     tasks::next_item query;

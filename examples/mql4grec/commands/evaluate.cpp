@@ -16,6 +16,7 @@ struct evaluate_options {
   std::filesystem::path dataset, model, save, report;
   std::string part = "test", normalize = "full";
   std::optional<double> until;
+  bool new_items = false;
   pipeline::evaluation_options search;
   common_options common;
 };
@@ -43,6 +44,8 @@ int evaluate_command(evaluate_options& options) {
   bool const by_time = options.part == "time";
   if (by_time && !options.until) throw CLI::ValidationError("--split time", "needs --until T");
   if (!by_time && options.until) throw CLI::ValidationError("--until", "is an option of --split time");
+  if (!by_time && options.new_items) throw CLI::ValidationError("--new-items", "is an option of --split time");
+  if (options.new_items) options.search.draft = search::draft_options{.sequences = options.search.search.beams};
   auto const compute = open_compute(options.common);
   check_json(options.common);
   if (!options.report.empty()) check_writable(options.report);
@@ -82,6 +85,8 @@ void add_evaluate(CLI::App& program, int& status) {
       ->check(CLI::IsMember({"test", "valid", "time"}))
       ->capture_default_str();
   command.add_option("--until", options->until, "the time that divides --split time, in the unit of Name.times.json");
+  command.add_flag("--new-items", options->new_items,
+                   "with --split time: also rank new items alone, those that share prefixes with the beams");
   command.add_option("--beams", options->search.search.beams, "sequences found for each user")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();

@@ -20,7 +20,7 @@ namespace {
 struct recommend_options {
   std::filesystem::path dataset, model, allow, deny;
   std::string history;
-  index_t k = 10;
+  index_t k = 10, new_k = 0;
   common_options common;
 };
 
@@ -89,15 +89,31 @@ search::item_filter read_filter(recommend_options const& options) {
   return filter;
 }
 
-json as_json(tasks::dataset const& data, std::vector<item_id> const& history, rank::ranking const& best) {
-  json items = json::array(), before = json::array();
-  for (auto const item : history) before.push_back(index(item));
+json as_json(tasks::dataset const& data, rank::ranking const& best) {
+  json items = json::array();
   for (std::size_t i = 0; i < best.items.size(); ++i)
     items.push_back({{"rank", i + 1},
                      {"item", index(best.items[i])},
                      {"score", best.scores[i]},
                      {"title", title_of(data, best.items[i])}});
-  return {{"dataset", data.name}, {"history", before}, {"items", items}};
+  return items;
+}
+
+json as_json(recommend_options const& options, tasks::dataset const& data, std::vector<item_id> const& history,
+             recommendation const& found) {
+  json before = json::array();
+  for (auto const item : history) before.push_back(index(item));
+  json result = {{"dataset", data.name}, {"history", before}, {"items", as_json(data, found.best)}};
+  if (options.new_k > 0) result["new_items"] = as_json(data, found.best_new);
+  return result;
+}
+
+/// The items of the catalog that nobody has interacted with.
+search::item_list new_items_of(tasks::dataset const& data) {
+  auto items = pipeline::catalog_of(data);
+  auto const known = catalog::interacted_items(data.interactions);
+  std::erase_if(items, [&](item_id item) { return std::ranges::binary_search(known, item); });
+  return items;
 }
 
 std::string as_text(tasks::dataset const& data, rank::ranking const& best) {
@@ -137,14 +153,18 @@ int recommend_command(recommend_options& options) {
   warn_of_precision(*compute, log);
   warn_of_items_without_tokens(data, log);
   warn_of_unknown(options, data, named, log);
-  auto const best = compute->recommend({.model = options.model,
-                                        .metadata = metadata,
-                                        .tokens = data.tokens,
-                                        .history = named.history,
-                                        .filter = named.filter,
-                                        .k = options.k});
+  auto const found = compute->recommend({.model = options.model,
+                                         .metadata = metadata,
+                                         .tokens = data.tokens,
+                                         .history = named.history,
+                                         .filter = named.filter,
+                                         .k = options.k,
+                                         .new_items = options.new_k > 0 ? new_items_of(data) : search::item_list(),
+                                         .new_k = options.new_k});
   log.begin();
-  put_result(options.common, as_json(data, named.history, best), as_text(data, best));
+  put_result(options.common, as_json(options, data, named.history, found),
+             as_text(data, found.best) +
+                 (options.new_k > 0 ? "\nnew items\n" + as_text(data, found.best_new) : std::string()));
   return done;
 }
 }  // namespace
@@ -158,6 +178,11 @@ void add_recommend(CLI::App& program, int& status) {
       .add_option("--history", options->history, "item numbers, oldest first: 12,7,99; '' for a user without a history")
       ->required();
   command.add_option("--k", options->k, "how many items")->check(CLI::Range(1, 4096))->capture_default_str();
+  command
+      .add_option("--new-items", options->new_k,
+                  "how many items to recommend apart from those that nobody has interacted with")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
   command.add_option("--allow", options->allow, "only items of this file: a number a line, or a JSON list");
   command.add_option("--deny", options->deny, "no items of this file");
   add_common_options(command, options->common);

@@ -37,7 +37,15 @@ struct recommendation_inputs {
   std::vector<language::token_table> const& tokens;  ///< one table per modality
   std::vector<item_id> const& history;               ///< oldest first
   search::item_filter const& filter;
-  index_t k = 10;  ///< items at most
+  index_t k = 10;                    ///< items at most
+  search::item_list new_items = {};  ///< items that nobody has interacted with
+  index_t new_k = 0;                 ///< of these, at most so many are recommended apart
+};
+
+/// The items most likely to come next, best first.
+struct recommendation {
+  rank::ranking best;
+  rank::ranking best_new;  ///< of recommendation_inputs::new_items alone
 };
 
 /// What a text encoder reads.
@@ -104,8 +112,8 @@ class compute {
   /// in fp32 whatever the requested precision is: the codes of an item must not depend on it.
   virtual file_quantizer load_quantizer(pipeline::quantizer_kind kind, std::filesystem::path const& model) const = 0;
 
-  /// The items most likely to come next, best first.
-  virtual rank::ranking recommend(recommendation_inputs const& inputs) const = 0;
+  /// The items most likely to come next.
+  virtual recommendation recommend(recommendation_inputs const& inputs) const = 0;
 };
 
 /// The interface for options.backend, with its precision and threads. Throws error when this build or this machine does

@@ -100,11 +100,13 @@ class on_backend final : public compute {
     return quantizer_of([&](B& backend) { return quantize::read_rq_vae<float>(backend, model); });
   }
 
-  rank::ranking recommend(recommendation_inputs const& inputs) const override {
+  recommendation recommend(recommendation_inputs const& inputs) const override {
     B backend(setup_.recommending);
     recommender<B> const service(seq2seq::frozen_t5(backend, seq2seq::read_model<float>(backend, inputs.model)),
                                  pipeline::tasks_of(inputs.metadata), inputs.tokens);
-    return service.recommend(inputs.history, inputs.k, inputs.filter);
+    recommendation found{.best = service.recommend(inputs.history, inputs.k, inputs.filter), .best_new = {}};
+    if (inputs.new_k > 0) found.best_new = service.recommend_new(inputs.history, inputs.new_k, inputs.new_items);
+    return found;
   }
 
  private:

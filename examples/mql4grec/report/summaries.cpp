@@ -59,7 +59,8 @@ std::string metric_table(std::vector<metric_row> const& rows) {
 std::string headline(metrics::report const& r) {
   std::string groups;
   for (auto const& group : r.groups)
-    groups += (groups.empty() ? " (" : ", ") + grouped(group.users) + " with a " + group.name + " target";
+    if (group.name != "drafted")  // the cold users again
+      groups += (groups.empty() ? " (" : ", ") + grouped(group.users) + " with a " + group.name + " target";
   if (!groups.empty()) groups += ")";
   return r.dataset + " " + r.split + ": " + grouped(r.users) + " users" + groups + ", " + std::to_string(r.beams) +
          " beams, " + fixed(r.seconds, 1) + " s, " + fixed(r.users_per_second, 1) + " users/s\n";

@@ -49,7 +49,7 @@ struct list_metrics {
 
 /// The metrics over some of the evaluated users.
 struct user_group {
-  std::string name = {};                       ///< "warm" or "cold"
+  std::string name = {};                       ///< "warm", "cold" or "drafted"
   index_t users = 0;                           ///< users of the group
   std::vector<list_metrics> by_modality = {};  ///< of the lists of each modality
   list_metrics ensemble = {};                  ///< of the fused lists
@@ -66,7 +66,8 @@ struct report {
   list_metrics ensemble = {};                  ///< of the fused lists
   std::optional<double> until = {};            ///< the time of a split by time
   /// With a split by time: "warm", the users whose target somebody has interacted with before that time, and "cold",
-  /// the others. The users of both groups together are all users.
+  /// the others; together these are all users. If lists of new items were drafted, then "drafted": the cold users
+  /// again, with these lists.
   std::vector<user_group> groups = {};
   double seconds = 0;           ///< duration of the evaluation
   double users_per_second = 0;  ///< users / seconds; 0 if the duration is 0

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/rank/fusion.hpp"
 #include "mql4grec/search/beam_search.hpp"
+#include "mql4grec/search/prefix_drafter.hpp"
 #include "mql4grec/seq2seq/decoding.hpp"
 #include "mql4grec/tasks/dataset.hpp"
 #include "mql4grec/tasks/model_tasks.hpp"
@@ -30,6 +32,8 @@ struct evaluation_options {
   search::beam_options search = {};                     ///< options of the beam search
   index_t users = std::numeric_limits<index_t>::max();  ///< only the first so many users are evaluated
   rank::any_fusion fusion = {};                         ///< the rule that combines the lists of the modalities
+  /// With a split by time: also draft lists of new items alone. They are measured over the users with a cold target.
+  std::optional<search::draft_options> draft = {};
   /// Called first with 0, then while users are searched. A user is done when all modalities are.
   std::function<void(index_t done, index_t users)> progress = [](index_t, index_t) {};
 };
@@ -64,7 +68,32 @@ struct modality_search {
   language::token_table const& table;
   search::item_trie trie;
   search::beams found;
+  search::beams drafted = {};  // new items alone, among those that share prefixes with `found`
 };
+
+/// Whether an item is new: with a split by time, nobody has interacted with it before.
+class new_items {
+ public:
+  explicit new_items(catalog::interactions const& data)
+      : by_time_(data.time.has_value()), known_(by_time_ ? catalog::interacted_items(data) : std::vector<item_id>()) {}
+  bool operator()(item_id item) const { return by_time_ && !std::ranges::binary_search(known_, item); }
+
+ private:
+  bool by_time_;
+  std::vector<item_id> known_;  // ascending
+};
+
+/// Searches the new items that share prefixes with the beams of `from`.
+template <class B, class T, class Progress>
+search::beams search_drafted(B& backend, seq2seq::frozen_t5<B, T> const& model, tasks::batch const& queries,
+                             modality_search const& from, evaluated_data const& data, Progress&& progress) {
+  search::prefix_drafter const drafter(from.trie, new_items(data.data.interactions));
+  auto const allow = [&](index_t query, std::span<std::uint8_t> nodes) {
+    drafter.draft(from.found.leaves_of(query), *data.options.draft, nodes);
+  };
+  return search::beam_search(backend, model, from.trie, queries,
+                             {.options = data.options.search, .progress = progress, .allow = allow});
+}
 
 /// Searches a modality for the histories of all users. Finds nothing if the dataset or the model lacks the modality.
 template <class B, class T, class Progress>
@@ -72,8 +101,10 @@ modality_search search_modality(B& backend, seq2seq::frozen_t5<B, T> const& mode
                                 language::modality kind, Progress&& progress) {
   auto const& table = from.data.table(kind);
   modality_search out{.table = table, .trie = search::item_trie(table), .found = {}};
+  bool const drafts = from.options.draft && from.data.interactions.time;
   if (out.trie.leaves() == 0) {
     out.found.offsets.resize(from.users.size() + 1, 0);
+    out.drafted = out.found;
     return out;
   }
   auto const& task = from.model.tasks.query(kind);
@@ -82,8 +113,12 @@ modality_search search_modality(B& backend, seq2seq::frozen_t5<B, T> const& mode
   for (auto const user : from.users)
     task.write_query(catalog::history(from.data.interactions, user, from.options.part),
                      {.tables = from.data.tokens, .vocab = from.model.vocab}, queries);
+  auto const share = [&](index_t before) {  // drafting takes as long as the search before it
+    return [&progress, drafts, before](index_t done) { progress(drafts ? (before + done) / 2 : done); };
+  };
   out.found =
-      search::beam_search(backend, model, out.trie, queries, {.options = from.options.search, .progress = progress});
+      search::beam_search(backend, model, out.trie, queries, {.options = from.options.search, .progress = share(0)});
+  if (drafts) out.drafted = search_drafted(backend, model, queries, out, from, share(queries.size()));
   return out;
 }
 

@@ -74,8 +74,8 @@ MQL4GREC_DEFINITION evaluation evaluate_lists(evaluated_data const& from,
   constexpr std::size_t shown = 12;
   expects(!searches.empty(), "evaluate: the dataset has no modality");
   auto const& by_time = from.data.interactions.time;
-  auto const warm_items = by_time ? catalog::interacted_items(from.data.interactions) : std::vector<item_id>();
-  user_evaluator all(searches, from.options.at), warm = all, cold = all;
+  new_items const is_new(from.data.interactions);
+  user_evaluator all(searches, from.options.at), warm = all, cold = all, drafted = all;
   evaluation out;
   out.saved.resize(searches.size());
   for (index_t q = 0; q < std::ssize(from.users); ++q) {
@@ -88,7 +88,12 @@ MQL4GREC_DEFINITION evaluation evaluate_lists(evaluated_data const& from,
     }
     auto fused = from.options.fusion.fuse(lists);
     all.add(lists, fused, right);
-    if (by_time) (std::ranges::binary_search(warm_items, right) ? warm : cold).add(lists, fused, right);
+    if (by_time) (is_new(right) ? cold : warm).add(lists, fused, right);
+    if (by_time && from.options.draft && is_new(right)) {
+      std::vector<rank::ranking> new_lists;
+      for (auto const& search : searches) new_lists.push_back(rank::ranking_of(search.drafted, q, search.trie, is_new));
+      drafted.add(new_lists, from.options.fusion.fuse(new_lists), right);
+    }
     if (out.examples.size() < shown) out.examples.push_back({user, right, std::move(lists), std::move(fused)});
   }
   auto const whole = all.mean("all");
@@ -102,6 +107,7 @@ MQL4GREC_DEFINITION evaluation evaluate_lists(evaluated_data const& from,
   if (!by_time) return out;
   out.result.until = by_time->until;
   out.result.groups = {warm.mean("warm"), cold.mean("cold")};
+  if (from.options.draft) out.result.groups.push_back(drafted.mean("drafted"));
   return out;
 }
 

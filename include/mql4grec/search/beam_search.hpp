@@ -321,10 +321,13 @@ template <class B, class Model>
   return found;
 }
 
-/// A beam search whose progress is reported.
+/// A beam search whose progress is reported, and whose queries may each be restricted to a part of the trie.
 struct observed_beam_search {
   beam_options options = {};                   ///< see beam_options
   std::function<void(index_t)> progress = {};  ///< progress(queries done); called on the thread of worker 0
+  /// allow(query, nodes) sets a byte per node of the trie, as mark_allowed() does; without it all nodes are allowed.
+  /// Called on the threads of all workers.
+  std::function<void(index_t, std::span<std::uint8_t>)> allow = {};
 };
 
 /// The best items of every query: at most options.beams leaves of the trie per query, fewer only where fewer exist. The
@@ -342,9 +345,17 @@ template <class B, class Model>
   std::atomic<index_t> next{0}, done{0};
   for_each_worker(backend, [&](B& worker, index_t number) {
     beam_searcher<B, Model> searcher(worker, model, trie);
+    std::vector<std::uint8_t> nodes;
     for (index_t i = next++; i < blocks; i = next++) {
       tasks::micro_batch const part{i * block, std::min(queries.size(), (i + 1) * block)};
-      searcher.search({.batch = queries, .part = part}, options, results[to_size(i)]);
+      auto const count = observed.allow ? part.last - part.first : 0;
+      nodes.resize(to_size(count * trie.nodes()));
+      for (index_t q = 0; q < count; ++q)
+        observed.allow(part.first + q, std::span(nodes).subspan(to_size(q * trie.nodes()), to_size(trie.nodes())));
+      host_matrix_view<std::uint8_t const> const allowed =
+          count > 0 ? host_matrix_view<std::uint8_t const>(nodes.data(), count, trie.nodes())
+                    : host_matrix_view<std::uint8_t const>();
+      searcher.search({.batch = queries, .part = part, .allowed = allowed}, options, results[to_size(i)]);
       done += part.last - part.first;
       if (number == 0 && observed.progress) observed.progress(done.load());
     }
