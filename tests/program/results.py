@@ -125,7 +125,7 @@ def reports_stand_alone():
     for name, charts in (("training.html", 1), ("evaluation.html", 2)):
         text = Path(name).read_text()
         found = page(text)
-        check(found.tags.count("svg") == charts and "script" not in found.tags and not found.fetched and "url(" not in text, name, found.tags)
+        check(found.tags.count("svg") == charts and "script" not in found.tags and not found.fetched and "url(" not in text.replace("url(data:image/", ""), name, found.tags)
     check("thing" not in found.tags and "Thing &lt;" in text and "&amp; more" in text, "titles are escaped")
 
 

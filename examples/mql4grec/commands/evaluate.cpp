@@ -13,7 +13,7 @@ namespace mql4grec::program {
 
 namespace {
 struct evaluate_options {
-  std::filesystem::path dataset, model, save, report;
+  std::filesystem::path dataset, model, save, report, images;
   std::string part = "test", normalize = "full";
   std::optional<double> until;
   bool new_items = false;
@@ -63,12 +63,16 @@ int evaluate_command(evaluate_options& options) {
   warn_of(data, log);
   log.stage(summary(data));
   if (!options.save.empty()) make_directory(options.save);
+  std::vector<std::filesystem::path> pictures;
+  if (!options.images.empty())
+    pictures = pipeline::images_of(options.images, pipeline::read_item_content(options.dataset));
   evaluation_inputs const inputs{.model = options.model, .metadata = metadata, .data = data, .options = options.search};
   auto const found = evaluate_with_progress(*compute, inputs, log);
   log.clear();
   put_result(options.common, json(found.result), headline(found.result) + metric_table(rows_of(found.result)));
   if (!options.save.empty()) save_searches(options.save, found);
-  if (!options.report.empty()) write_report(options.report, evaluation_report_of(inputs, found, rows_of(found.result)));
+  if (!options.report.empty())
+    write_report(options.report, evaluation_report_of(inputs, found, rows_of(found.result), std::move(pictures)));
   return done;
 }
 }  // namespace
@@ -97,7 +101,9 @@ void add_evaluate(CLI::App& program, int& status) {
       ->check(CLI::IsMember({"full", "trie"}))
       ->capture_default_str();
   command.add_option("--save", options->save, "directory for save_seqrec_<beams>.json and save_seqimage_<beams>.json");
-  command.add_option("--report", options->report, "write a report as one HTML file");
+  auto* const report = command.add_option("--report", options->report, "write a report as one HTML file");
+  command.add_option("--images", options->images, "directory of the items' pictures, which the report then shows")
+      ->needs(report);
   add_common_options(command, options->common);
   command.callback([options, &status] { status = evaluate_command(*options); });
 }

@@ -50,9 +50,14 @@ std::optional<metrics::metric_values> evaluate_popularity(tasks::dataset const& 
 }
 
 report_page evaluation_report_of(evaluation_inputs const& inputs, pipeline::evaluation const& found,
-                                 std::vector<metric_row> rows) {
-  evaluation_report_inputs shown{
-      .data = inputs.data, .model = inputs.model, .found = found, .options = inputs.options, .rows = std::move(rows)};
+                                 std::vector<metric_row> rows, std::vector<std::filesystem::path> pictures) {
+  evaluation_report_inputs shown{.data = inputs.data,
+                                 .model = inputs.model,
+                                 .found = found,
+                                 .options = inputs.options,
+                                 .vocab = inputs.metadata.vocab,
+                                 .rows = std::move(rows),
+                                 .pictures = std::move(pictures)};
   try {
     shown.training = saved_progress(inputs.model);
   } catch (file_error const&) {  // a damaged state is no reason to lose the evaluation: the page has no curves then

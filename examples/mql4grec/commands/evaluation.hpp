@@ -17,8 +17,9 @@ pipeline::evaluation evaluate_with_progress(compute const& compute, evaluation_i
 std::optional<metrics::metric_values> evaluate_popularity(tasks::dataset const& data,
                                                           pipeline::evaluation_options const& options);
 
-/// The report, with the loss curves when the model's directory contains the run that trained it.
+/// The report, with the loss curves when the model's directory contains the run that trained it. `pictures`: of each
+/// item, or none.
 report_page evaluation_report_of(evaluation_inputs const& inputs, pipeline::evaluation const& found,
-                                 std::vector<metric_row> rows);
+                                 std::vector<metric_row> rows, std::vector<std::filesystem::path> pictures = {});
 
 }  // namespace mql4grec::program

@@ -13,18 +13,44 @@
 
 namespace mql4grec::program {
 
+/// An item: its title, and its words in every language.
+struct shown_item {
+  item_id item = {};
+  std::string title;
+  std::vector<std::string> words = {};  ///< <a_1><b_2>… of each modality; empty where the item has none
+};
+
 /// One user: the history, the held-out item, the recommendations.
 struct shown_example {
   struct entry {
-    std::string title;
+    shown_item item;
     double score;
     bool hit;
   };
+  struct list {
+    std::string name;  ///< "text", "image", "ensemble"
+    std::vector<entry> best;
+  };
   std::string user;
-  std::vector<std::string> history;  ///< oldest first
-  std::string target;
-  index_t place = 0;  ///< of the target, counted from 1; 0: it was not recommended
-  std::vector<entry> best;
+  std::vector<shown_item> history;  ///< the last items, oldest first
+  index_t earlier = 0;              ///< items before them
+  shown_item target;
+  index_t place = 0;        ///< of the target in the ensemble, counted from 1; 0: it was not recommended
+  std::vector<list> lists;  ///< of each modality that found items, then the ensemble
+
+  list const& ensemble() const { return lists.back(); }
+};
+
+/// The meaning of a language's first words: the items that begin with each.
+struct shown_language {
+  struct word {
+    std::string text;  ///< <a_1>
+    index_t items = 0;
+    std::vector<shown_item> some;  ///< those that share more words are neighbours
+  };
+  std::string modality;
+  index_t words_in_use = 0;
+  std::vector<word> most_used;
 };
 
 /// The section on one translator.
@@ -60,6 +86,8 @@ struct report_page {
   std::vector<metric_row> metrics;
   std::vector<shown_example> examples;
   std::vector<shown_translation> translations = {};
+  std::vector<shown_language> languages = {};
+  std::vector<std::filesystem::path> pictures = {};  ///< of each item; an empty path or no entry: none
 };
 
 /// Stores the command line, which every report shows. Called once, by main.
@@ -76,14 +104,18 @@ struct evaluation_report_inputs {
   std::filesystem::path const& model;
   pipeline::evaluation const& found;
   pipeline::evaluation_options const& options;
-  std::vector<metric_row> rows;
+  language::vocabulary const& vocab;
+  std::vector<metric_row> rows = {};
+  std::vector<std::filesystem::path> pictures = {};         ///< of each item
   std::optional<seq2seq::training_progress> training = {};  ///< of the model, for the loss curves
 };
 report_page evaluation_report(evaluation_report_inputs inputs);
 
+/// The words of each modality of a dataset, most used first.
+std::vector<shown_language> languages_of(tasks::dataset const& data, language::vocabulary const& vocab);
+
 /// The first `count` users that were evaluated.
-std::vector<shown_example> examples_of(tasks::dataset const& data, pipeline::evaluation const& found,
-                                       pipeline::evaluation_options const& options, std::size_t count);
+std::vector<shown_example> examples_of(evaluation_report_inputs const& inputs, std::size_t count);
 
 /// The item's title, or "item 17".
 std::string title_of(catalog::item_descriptions const& items, item_id item);

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "mql4grec/core/files.hpp"
+#include "pictures.hpp"
 #include "report.hpp"
 #include "svg.hpp"
 #include "text.hpp"
@@ -43,9 +44,21 @@ th:first-child { text-align: left; } thead th { color: var(--soft); font-weight:
 td.best { font-weight: 700; }
 .examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 25rem), 1fr)); gap: 1rem; }
 article { padding: 1rem; border: 1px solid var(--rule); border-radius: .5rem; }
+h4 { margin: 0 0 .4rem; font-size: .9rem; font-weight: 600; }
+.users { display: grid; gap: 1rem; } .words { display: grid; gap: .75rem; margin-bottom: 1.2rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
+.items { display: grid; grid-template-columns: repeat(auto-fill, minmax(7.5rem, 1fr)); gap: .6rem; }
+figure { min-width: 0; margin: 0; font-size: .8rem; line-height: 1.3; }
+figcaption span { display: block; overflow-wrap: anywhere; }
+figure code { display: block; color: var(--soft); font-size: .68rem; overflow-wrap: anywhere; }
+.picture { display: block; width: 4rem; height: 4rem; margin-bottom: .25rem; border-radius: .3rem;
+  background: var(--ground) center / contain no-repeat; }
+li .picture, .target .picture { flex: none; display: inline-block; width: 1.75rem; height: 1.75rem; margin: 0; vertical-align: middle; }
+.target .picture { margin-right: .4rem; }
+.lists { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); gap: 1rem; }
 .history { margin: 0 0 .6rem; color: var(--soft); font-size: .9rem; overflow-wrap: anywhere; }
 .more { margin: .3rem .5rem 0; color: var(--soft); font-size: .9rem; } table + h3, .wide + h3 { margin-top: 1.2rem; }
-.target { margin: 0 0 .4rem; font-size: .92rem; overflow-wrap: anywhere; }
+.target { margin: .8rem 0 .6rem; font-size: .92rem; overflow-wrap: anywhere; }
 ol { margin: 0; padding: 0; list-style: none; counter-reset: place; font-size: .92rem; }
 li { display: flex; gap: .6rem; padding: .2rem .5rem; border-radius: .3rem; counter-increment: place; }
 li::before { content: counter(place); color: var(--soft); }
@@ -223,36 +236,84 @@ std::string translation_section(shown_translation const& t) {
                  learning_of(t) + usage_of(t) + collision_table(t) + collision_groups_of(t));
 }
 
-std::string example_card(shown_example const& example) {
-  std::string history;
-  for (auto const& title : example.history) history += (history.empty() ? "" : " &rarr; ") + escaped(title);
-  std::string list;
-  for (auto const& [title, score, hit] : example.best)
-    list +=
-        element("li",
-                element("span", escaped(title) +
-                                    (hit ? " <b role=\"img\" aria-label=\"the next interaction\">&#10003;</b>" : "")) +
-                    element("data", fixed(score, 3), "value=\"" + fixed(score, 6) + "\""),
-                hit ? "class=\"hit\"" : "");
-  auto const place = example.place > 0 ? "place " + std::to_string(example.place) : "not found";
-  return element("article",
-                 element("h3", "User " + escaped(example.user)) +
-                     element("p", history.empty() ? "No history" : history, "class=\"history\"") +
-                     element("p", "Taken next: " + element("strong", escaped(example.target)) + " (" + place + ")",
-                             "class=\"target\"") +
-                     element("ol", list));
+// ---- items ----------------------------------------------------------------------------------------------------------
+
+/// An item as a small card: picture, title, words.
+std::string item_card(shown_item const& item, picture_sheet& pictures) {
+  std::string words;
+  for (auto const& text : item.words)
+    if (!text.empty()) words += element("code", escaped(text));
+  return element("figure",
+                 pictures.of(item.item) + element("figcaption", element("span", escaped(item.title)) + words));
 }
 
-std::string example_section(std::vector<shown_example> const& examples) {
+std::string item_cards(std::vector<shown_item> const& items, picture_sheet& pictures) {
+  std::string cards;
+  for (auto const& item : items) cards += item_card(item, pictures);
+  return element("div", cards, "class=\"items\"");
+}
+
+std::string language_section(std::vector<shown_language> const& languages, picture_sheet& pictures) {
+  std::string content;
+  for (auto const& language : languages) {
+    std::string words;
+    for (auto const& word : language.most_used)
+      words += element("article", element("h4", element("code", escaped(word.text)) + " " + grouped(word.items) +
+                                                    (word.items == 1 ? " item" : " items")) +
+                                      item_cards(word.some, pictures)) +
+               "\n";
+    content += element("h3", "First words of the " + escaped(language.modality) + " language, " +
+                                 grouped(language.words_in_use) + " in use") +
+               element("div", words, "class=\"words\"");
+  }
+  if (content.empty()) return "";
+  return section(
+      "What the words mean",
+      element("p", "Items that share a first word, the most used words first. Neighbours share further words.",
+              "class=\"history\"") +
+          content);
+}
+
+std::string list_column(shown_example::list const& list, picture_sheet& pictures) {
+  std::string entries;
+  for (auto const& [item, score, hit] : list.best)
+    entries += element(
+        "li",
+        pictures.of(item.item) +
+            element("span", escaped(item.title) +
+                                (hit ? " <b role=\"img\" aria-label=\"the next interaction\">&#10003;</b>" : "")) +
+            element("data", fixed(score, 3), "value=\"" + fixed(score, 6) + "\""),
+        hit ? "class=\"hit\"" : "");
+  return element("div", element("h4", escaped(list.name)) + element("ol", entries));
+}
+
+std::string example_card(shown_example const& example, picture_sheet& pictures) {
+  auto const place = example.place > 0 ? "place " + std::to_string(example.place) : "not found";
+  std::string lists;
+  for (auto const& list : example.lists) lists += list_column(list, pictures);
+  auto const earlier =
+      example.earlier > 0 ? element("p", grouped(example.earlier) + " earlier items, then", "class=\"history\"") : "";
+  return element("article", element("h3", "User " + escaped(example.user)) +
+                                (example.history.empty() ? element("p", "No history", "class=\"history\"")
+                                                         : earlier + item_cards(example.history, pictures)) +
+                                element("p",
+                                        "Taken next: " + pictures.of(example.target.item) +
+                                            element("strong", escaped(example.target.title)) + " (" + place + ")",
+                                        "class=\"target\"") +
+                                element("div", lists, "class=\"lists\""));
+}
+
+std::string example_section(std::vector<shown_example> const& examples, picture_sheet& pictures) {
   if (examples.empty()) return "";
   std::string cards;
-  for (auto const& example : examples) cards += example_card(example) + "\n";
-  auto const note =
-      element("p",
-              "The first users of the evaluation, not chosen. Scores are mean log-probabilities a token, plus 1 "
-              "for an item that text and images both propose.",
-              "class=\"history\"");
-  return section("What it recommends", note + element("div", cards, "class=\"examples\""));
+  for (auto const& example : examples) cards += example_card(example, pictures) + "\n";
+  auto const note = element(
+      "p",
+      "The first users of the evaluation, not chosen: their last items, and the lists of each language and of "
+      "both. Scores are mean log-probabilities a token, plus 1 in the ensemble for an item that text and images "
+      "both propose.",
+      "class=\"history\"");
+  return section("What it recommends", note + element("div", cards, "class=\"users\""));
 }
 
 }  // namespace
@@ -260,12 +321,15 @@ std::string example_section(std::vector<shown_example> const& examples) {
 void write_report(std::filesystem::path const& path, report_page const& page) {
   std::string translations;
   for (auto const& translation : page.translations) translations += translation_section(translation);
+  picture_sheet pictures(page.pictures);
+  auto const languages = language_section(page.languages, pictures);
+  auto const examples = example_section(page.examples, pictures);
   write_file(path,
              "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
              "content=\"width=device-width, initial-scale=1\">\n" +
-                 element("title", "mql4grec: " + escaped(page.title)) + "\n<style>" + style + "</style>\n<main>\n" +
-                 head_of(page) + metric_section(page.metrics) + loss_section(page) + translations +
-                 example_section(page.examples) +
+                 element("title", "mql4grec: " + escaped(page.title)) + "\n<style>" + style + pictures.style() +
+                 "</style>\n<main>\n" + head_of(page) + metric_section(page.metrics) + loss_section(page) +
+                 translations + languages + examples +
                  "<footer>Written by mql4grec " MQL4GREC_VERSION
                  ". HR@k: the held-out item is among the first k. NDCG@k: the same, discounted by its "
                  "place.</footer>\n</main>\n</html>\n");
