@@ -8,7 +8,6 @@
 #include "evaluation.hpp"
 #include "mql4grec/catalog/raw/prepare.hpp"
 #include "mql4grec/catalog/raw/synthetic_raw.hpp"
-#include "mql4grec/catalog/synthetic.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/embed/encoder/random_checkpoint.hpp"
@@ -83,8 +82,9 @@ void remove_earlier_demo(demo_files const& files) {
 
 /// Raw files of a shop, and the dataset directory that prepare makes of them.
 void prepare_shop(demo_files const& files, demo_shop const& shop, progress_log& log) {
-  auto const made = catalog::make_synthetic_dataset({.users = shop.users}, shop.number);
-  auto const raw = catalog::write_synthetic_raw(files.raw(shop), made);
+  auto const raw = catalog::write_synthetic_raw(
+      files.raw(shop),
+      {.catalog = {.users = shop.users, .missing_text = 0.02, .missing_image = 0.02}, .dataset_number = shop.number});
   auto const prepared =
       catalog::prepare_dataset({.ratings = {raw.ratings}, .metadata = {raw.metadata}, .images = raw.images});
   catalog::write_dataset(files.dataset(shop), prepared);
@@ -108,7 +108,7 @@ void embed_shop(compute const& compute, demo_files const& files, demo_shop const
   for (auto const kind : modalities) {
     embedding_request const request{.dataset = files.dataset(shop),
                                     .encoder = files.encoder(kind),
-                                    .images = files.raw(shop) / "images",
+                                    .images = files.raw(shop) / "pictures",
                                     .out = files.features(shop, kind),
                                     .kind = kind};
     if (embed_with_progress(compute, request, log).status == train::run_status::interrupted) leave_if_interrupted();
@@ -219,7 +219,7 @@ int demo(demo_options& options) {
   auto rows = rows_of(found.result);
   rows.push_back({"popularity", popular});
   auto const report_path = options.out / "report.html";
-  auto pictures = pipeline::images_of(files.raw(shops[target_shop]) / "images",
+  auto pictures = pipeline::images_of(files.raw(shops[target_shop]) / "pictures",
                                       pipeline::read_item_content(files.dataset(shops[target_shop])));
   auto page = evaluation_report_of(inputs, found, rows, std::move(pictures));
   page.facts.emplace(page.facts.begin() + 2, "Encoders",

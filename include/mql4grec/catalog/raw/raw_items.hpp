@@ -12,6 +12,11 @@
 
 namespace mql4grec::catalog {
 
+namespace detail {
+/// The paths in a directory, in alphabetical order. Throws file_error when it can't be read.
+std::vector<std::filesystem::path> sorted_entries(std::filesystem::path const& directory);
+}  // namespace detail
+
 /// How texts of items are read.
 struct raw_items_options {
   /// The name of the column of raw ids in a CSV file; empty means the usual ones.
