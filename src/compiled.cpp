@@ -1,5 +1,6 @@
 // The library mql4grec::compiled: what services ask for, and what isn't a template, compiled once.
 #define MQL4GREC_DEFINITION
+#include "mql4grec/catalog/item_images.inl.hpp"
 #include "mql4grec/core/detail/half.inl.hpp"
 #include "mql4grec/core/gguf.inl.hpp"
 #include "mql4grec/embed/image/decode.inl.hpp"

@@ -203,21 +203,6 @@ TEST_CASE("read_item_content: the items of whichever files exist") {
   CHECK(has(complaint_of([&] { (void)pipeline::read_item_content(here / "none"); }), "isn't a directory"));
 }
 
-TEST_CASE("images_of: by number or raw id") {
-  scratch const here;
-  write_file(here / "0.png", "");
-  write_file(here / "B2.jpg", "");
-  auto const images = pipeline::images_of(here / "", {.items = 3, .descriptions = {}, .raw_ids = {"B1", "B2"}});
-  REQUIRE(images.size() == 3);
-  CHECK(images[0].filename() == "0.png");
-  CHECK(images[1].filename() == "B2.jpg");
-  CHECK(images[2].empty());
-  // raw ids that are numbers: 0.png belongs to the item that the shop calls 0
-  auto const numeric = pipeline::images_of(here / "", {.items = 2, .descriptions = {}, .raw_ids = {"7", "0"}});
-  CHECK(numeric[0].empty());
-  CHECK(numeric[1].filename() == "0.png");
-}
-
 #if MQL4GREC_HAS_IMAGES
 TEST_CASE("embed_images: one bad image is named and its row is zeros, the others go on; strict stops") {
   scratch const here;

@@ -219,8 +219,7 @@ int demo(demo_options& options) {
   auto rows = rows_of(found.result);
   rows.push_back({"popularity", popular});
   auto const report_path = options.out / "report.html";
-  auto pictures = pipeline::images_of(files.raw(shops[target_shop]) / "pictures",
-                                      pipeline::read_item_content(files.dataset(shops[target_shop])));
+  auto pictures = pictures_in(files.raw(shops[target_shop]) / "pictures", files.dataset(shops[target_shop]));
   auto page = evaluation_report_of(inputs, found, rows, std::move(pictures));
   page.facts.emplace(page.facts.begin() + 2, "Encoders",
                      "small, with random weights: items that share words or colors get similar features");

@@ -1,6 +1,7 @@
 // Features of a dataset's items, with progress.
 #include "embedding.hpp"
 
+#include "mql4grec/catalog/item_images.hpp"
 #include "report/text.hpp"
 #include "signals.hpp"
 
@@ -46,7 +47,7 @@ pipeline::embedding_result embed_with_progress(compute const& compute, embedding
     auto const texts = pipeline::texts_of(content.descriptions, content.items, request.selection);
     result = compute.embed_texts({.encoder = request.encoder, .texts = texts, .options = request.text, .run = run});
   } else {
-    auto const images = pipeline::images_of(request.images, content);
+    auto const images = catalog::match_images(request.images, {content.items, content.raw_ids}).of_item;
     result = compute.embed_images({.encoder = request.encoder, .images = images, .options = request.image, .run = run});
   }
   log.clear();

@@ -64,8 +64,7 @@ int evaluate_command(evaluate_options& options) {
   log.stage(summary(data));
   if (!options.save.empty()) make_directory(options.save);
   std::vector<std::filesystem::path> pictures;
-  if (!options.images.empty())
-    pictures = pipeline::images_of(options.images, pipeline::read_item_content(options.dataset));
+  if (!options.images.empty()) pictures = pictures_in(options.images, options.dataset);
   evaluation_inputs const inputs{.model = options.model, .metadata = metadata, .data = data, .options = options.search};
   auto const found = evaluate_with_progress(*compute, inputs, log);
   log.clear();

@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "mql4grec/catalog/item_images.hpp"
 #include "mql4grec/rank/popularity.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 #include "report/text.hpp"
@@ -47,6 +48,12 @@ std::optional<metrics::metric_values> evaluate_popularity(tasks::dataset const& 
     metrics.add(metrics::place_of(list, catalog::target(data.interactions, user, options.part)));
   }
   return metrics.users() > 0 ? std::optional(metrics.mean()) : std::nullopt;
+}
+
+std::vector<std::filesystem::path> pictures_in(std::filesystem::path const& images,
+                                               std::filesystem::path const& dataset) {
+  auto const content = pipeline::read_item_content(dataset);
+  return catalog::match_images(images, {content.items, content.raw_ids}).of_item;
 }
 
 report_page evaluation_report_of(evaluation_inputs const& inputs, pipeline::evaluation const& found,

@@ -17,6 +17,10 @@ pipeline::evaluation evaluate_with_progress(compute const& compute, evaluation_i
 std::optional<metrics::metric_values> evaluate_popularity(tasks::dataset const& data,
                                                           pipeline::evaluation_options const& options);
 
+/// The picture of each item of a dataset directory.
+std::vector<std::filesystem::path> pictures_in(std::filesystem::path const& images,
+                                               std::filesystem::path const& dataset);
+
 /// The report, with the loss curves when the model's directory contains the run that trained it. `pictures`: of each
 /// item, or none.
 report_page evaluation_report_of(evaluation_inputs const& inputs, pipeline::evaluation const& found,

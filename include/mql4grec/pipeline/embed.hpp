@@ -68,12 +68,6 @@ struct item_content {
 /// if all are, and for a damaged file.
 [[nodiscard]] item_content read_item_content(std::filesystem::path const& directory);
 
-/// The image of each item in a directory: `<number>.<jpg|jpeg|png|webp>` or `<raw id>.<…>`; an empty path for an item
-/// without one. If raw ids are numbers themselves and some image has one as its name, all names are raw ids. Throws
-/// file_error if the directory doesn't exist.
-[[nodiscard]] std::vector<std::filesystem::path> images_of(std::filesystem::path const& directory,
-                                                           item_content const& content);
-
 /// The progress of embed_texts() and embed_images().
 struct embedding_progress {
   index_t done = 0, items = 0;  ///< items, those of earlier runs included; all items

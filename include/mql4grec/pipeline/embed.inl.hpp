@@ -53,32 +53,6 @@ MQL4GREC_DEFINITION item_content read_item_content(std::filesystem::path const& 
   return out;
 }
 
-MQL4GREC_DEFINITION std::vector<std::filesystem::path> images_of(std::filesystem::path const& directory,
-                                                                 item_content const& content) {
-  expects_file(std::filesystem::is_directory(directory), directory, "isn't a directory, expected one with images");
-  auto const named = [&](embed::image_names names) {
-    std::vector<std::filesystem::path> found(to_size(content.items));
-    for (index_t i = 0; i < content.items; ++i) {
-      auto const raw_id = i < std::ssize(content.raw_ids) ? std::string_view(content.raw_ids[to_size(i)]) : "";
-      found[to_size(i)] = embed::find_image(directory, {i, raw_id}, names).value_or(std::filesystem::path());
-    }
-    return found;
-  };
-  auto const count = [](auto const& paths) {
-    return std::ranges::count_if(paths, [](auto const& path) { return !path.empty(); });
-  };
-  auto by_raw_id = named(embed::image_names::raw_id), by_number = named(embed::image_names::number);
-  if (count(by_raw_id) == 0) return by_number;
-  // Files that only a raw id explains decide: then a number that is a name is a raw id too.
-  bool const numeric = std::ranges::any_of(content.raw_ids, [](auto const& id) {
-    return std::ranges::all_of(id, [](char c) { return c >= '0' && c <= '9'; });
-  });
-  if (numeric) return by_raw_id;
-  for (std::size_t i = 0; i < by_raw_id.size(); ++i)
-    if (by_raw_id[i].empty()) by_raw_id[i] = std::move(by_number[i]);
-  return by_raw_id;
-}
-
 namespace detail {
 
 MQL4GREC_DEFINITION std::string content_hash::text() const {

@@ -314,18 +314,4 @@ TEST_CASE("read_raw_items: items that aren't needed are neither cleaned nor visi
   CHECK(has(refusal("{\"asin\": \"A\xff\"}\n"), "f, line 1: is "));
   CHECK(has(refusal("x,y\n1,2\n"), "f: line 1: no column of items among 'x', 'y'"));
 }
-
-TEST_CASE("match_images: raw ids before numbers, one picture an item") {
-  scratch const here;
-  for (auto const* name : {"B07.jpg", "B07.png", "1.PNG", "2.webp", "x.jpg", "y.jpg", "01.png", "notes.txt"})
-    (void)here.file("", name);
-  auto const images = catalog::match_images(here.path(), {"B07", "B08", "1", "B09"});
-  CHECK(images.of_item[0] == here / "B07.jpg");
-  CHECK(images.of_item[1].empty());  // 1.PNG is the picture of the item with the raw id 1
-  CHECK(images.of_item[2] == here / "1.PNG");
-  CHECK(images.found == 2);
-  CHECK(images.unmatched == 3);
-  CHECK(images.first_unmatched == "01.png");
-  CHECK(has(complaint_of([&] { return catalog::match_images(here / "none", {}); }), "can't be read as a directory"));
-}
 #endif

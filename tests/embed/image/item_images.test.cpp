@@ -11,50 +11,8 @@
 #endif
 
 using namespace mql4grec;
-using embed::image_names, embed::image_status;
+using embed::image_status;
 
-TEST_CASE("find_image: the item's number comes before its raw id, .jpg before .jpeg, .png and .webp") {
-  test::temporary_directory const directory;
-  for (auto const* name : {"3.png", "B00X.jpeg", "B00X.webp", "4.webp", "7.jpg", "7.png"})
-    test::put(directory / name, "");
-  auto const found = [&](index_t number, std::string_view raw, image_names names = image_names::number_or_raw_id) {
-    auto const path = embed::find_image(directory.path(), {number, raw}, names);
-    return path ? path->filename().string() : std::string("none");
-  };
-  CHECK(found(3, "B00X") == "3.png");
-  CHECK(found(3, "B00X", image_names::raw_id) == "B00X.jpeg");
-  CHECK(found(5, "B00X") == "B00X.jpeg");
-  CHECK(found(5, "B00X", image_names::number) == "none");
-  CHECK(found(7, "") == "7.jpg");
-  CHECK(found(5, "4") == "4.webp");
-  CHECK(found(5, "4", image_names::number) == "none");
-  CHECK(found(5, "") == "none");
-}
-
-TEST_CASE("find_images: one path per item, empty for those without") {
-  test::temporary_directory const directory;
-  test::put(directory / "1.png", "");
-  test::put(directory / "B00X.jpg", "");
-  embed::image_key const items[] = {{0, "B00X"}, {1, "B00Y"}, {2, "B00Z"}};
-  CHECK(embed::find_images(directory.path(), items) ==
-        std::vector<std::filesystem::path>{directory / "B00X.jpg", directory / "1.png", ""});
-  CHECK(embed::find_images(directory / "none", items) == std::vector<std::filesystem::path>(3));
-}
-
-TEST_CASE("find_image: a raw id can't leave the directory") {
-  test::temporary_directory const directory;
-  std::filesystem::create_directory(directory / "inner");
-  std::filesystem::create_directory(directory / "inner/9.jpg");
-  test::put(directory / "secret.png", "");
-  test::put(directory / "inner/.png", "");
-  using namespace std::string_view_literals;
-  for (auto const raw : {"../secret"sv, "secret\0x"sv, "."sv, ".."sv, ""sv, "/etc/passwd"sv, "9"sv})
-    CHECK(!embed::find_image(directory / "inner", {1, raw}));
-  auto const absolute = (directory / "secret").string();
-  CHECK(!embed::find_image(directory / "inner", {1, absolute}));
-}
-
-#if MQL4GREC_HAS_IMAGES
 TEST_CASE("read_images: a bad image among many is reported, its row is zero, and the others go on") {
   test::temporary_directory const directory;
   test::put(directory / "bad.jpg", "\xff\xd8\xff nothing");

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "mql4grec/catalog/dataset_paths.hpp"
+#include "mql4grec/catalog/item_images.hpp"
 #include "mql4grec/catalog/raw/prepare.hpp"
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/core/error.hpp"
@@ -116,7 +117,7 @@ MQL4GREC_DEFINITION void add_texts(prepare_options const& options, prepared_data
 
 MQL4GREC_DEFINITION void add_images(prepare_options const& options, prepared_dataset& made) {
   if (options.images.empty()) return;
-  auto const images = match_images(options.images, made.item_ids);
+  auto const images = match_images(options.images, {std::ssize(made.item_ids), made.item_ids});
   made.statistics.items_with_image = images.found;
   made.statistics.unmatched_images = images.unmatched;
   made.statistics.first_unmatched_image = images.first_unmatched;

@@ -12,11 +12,6 @@
 
 namespace mql4grec::catalog {
 
-namespace detail {
-/// The paths in a directory, in alphabetical order. Throws file_error when it can't be read.
-std::vector<std::filesystem::path> sorted_entries(std::filesystem::path const& directory);
-}  // namespace detail
-
 /// How texts of items are read.
 struct raw_items_options {
   /// The name of the column of raw ids in a CSV file; empty means the usual ones.
@@ -40,20 +35,6 @@ struct raw_items_options {
 /// Throws file_error with the line for a record that isn't an object or lacks an id.
 raw_source read_raw_items(std::filesystem::path const& path, raw_items_options const& options,
                           std::function<void(std::string_view id, item_description&& text)> const& visit);
-
-/// Which item each picture of a directory belongs to.
-struct image_files {
-  std::vector<std::filesystem::path> of_item;  ///< (items): the path of an item's picture; empty if it has none
-  index_t found = 0;                           ///< items with a picture
-  index_t unmatched = 0;                       ///< pictures that belong to no item
-  std::string first_unmatched = {};            ///< the name of one of them, the first in alphabetical order
-};
-
-/// Matches the pictures in a directory to items, whose raw ids are given in the order of their numbers. A picture's
-/// name is the raw id or the number of its item, with an extension. A name that is a raw id is never taken as a number.
-/// Extensions are jpg, jpeg, png and webp in any case; the first of these wins where an item has several. Pictures
-/// aren't opened. Throws file_error when the directory can't be read.
-[[nodiscard]] image_files match_images(std::filesystem::path const& directory, std::vector<std::string> const& raw_ids);
 
 }  // namespace mql4grec::catalog
 

@@ -1,14 +1,10 @@
 #pragma once
-// The images of items: which file belongs to an item, and many of them as rows of a matrix. One image that can't be
-// read is reported, and the others go on.
+// The images of items as rows of a matrix. One image that can't be read is reported, and the others go on.
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
-#include <optional>
 #include <span>
 #include <string>
-#include <string_view>
-#include <system_error>
 #include <vector>
 
 #include "mql4grec/backend/cpu/runtime/thread_pool.hpp"
@@ -17,49 +13,6 @@
 #include "mql4grec/embed/image/preprocess.hpp"
 
 namespace mql4grec::embed {
-
-/// What the files of a directory of images are named after.
-enum class image_names {
-  number_or_raw_id,  ///< the item's number, otherwise its raw id. Raw ids that are numbers themselves are ambiguous.
-  number,            ///< the item's number
-  raw_id,            ///< the item's raw id
-};
-
-/// An item whose image is wanted.
-struct image_key {
-  index_t number = 0;       ///< in the catalog
-  std::string_view raw_id;  ///< in the files of the shop; empty: unknown
-};
-
-/// The file of an item, `<name>.jpg`, `.jpeg`, `.png` or `.webp`, the first of these that exists. Raw ids with a `/` or
-/// a NUL, and those that begin with a dot, name no file.
-[[nodiscard]] inline std::optional<std::filesystem::path> find_image(
-    std::filesystem::path const& directory, image_key item, image_names names = image_names::number_or_raw_id) {
-  auto const find = [&](std::string_view name) -> std::optional<std::filesystem::path> {
-    bool const harmless =
-        !name.empty() && name.front() != '.' && name.find('/') == name.npos && name.find('\0') == name.npos;
-    if (!harmless) return std::nullopt;
-    for (std::string_view const extension : {".jpg", ".jpeg", ".png", ".webp"}) {
-      auto path = directory / std::string(name).append(extension);
-      std::error_code ignored;
-      if (std::filesystem::is_regular_file(path, ignored)) return path;
-    }
-    return std::nullopt;
-  };
-  std::optional<std::filesystem::path> found;
-  if (names != image_names::raw_id) found = find(std::to_string(item.number));
-  if (!found && names != image_names::number) found = find(item.raw_id);
-  return found;
-}
-
-/// The files of many items, one path per item: empty where it has none.
-[[nodiscard]] inline std::vector<std::filesystem::path> find_images(std::filesystem::path const& directory,
-                                                                    std::span<image_key const> items,
-                                                                    image_names names = image_names::number_or_raw_id) {
-  std::vector<std::filesystem::path> paths;
-  for (auto const& item : items) paths.push_back(find_image(directory, item, names).value_or(""));
-  return paths;
-}
 
 /// What became of the image of a row.
 enum class image_status {
@@ -162,7 +115,7 @@ inline image_report read_images(std::span<std::filesystem::path const> paths, im
 
 /// The same on all threads of a pool. Pixels, report and error don't depend on their number.
 ///
-///     auto const paths = embed::find_images(directory, items);
+///     auto const paths = catalog::match_images(directory, {items, raw_ids}).of_item;
 ///     cpu::thread_pool pool(threads);
 ///     auto const report = embed::read_images(pool, std::span(paths).subspan(first, count), how, pixels);
 inline image_report read_images(cpu::thread_pool& pool, std::span<std::filesystem::path const> paths,
