@@ -294,6 +294,38 @@ TEST_CASE("train: the time of the split is part of the run and of the model's me
   CHECK(!pipeline::read_model_metadata(root / "other").until);
 }
 
+TEST_CASE("train: modality dropout is part of the run and of the model's metadata, which decides its queries") {
+  temporary_directory const root;
+  auto options = run_in(root / "run");
+  options.modality_dropout = 0.25;
+  options.resume = true;
+  trained(options, stops_after(1));
+  CHECK(pipeline::read_model_metadata(root / "run").modality_dropout == 0.25);
+  auto other = options;
+  other.modality_dropout = 0.5;
+  CHECK(complaint<file_error>([&] {
+          return trained(other);
+        }).ends_with("belongs to a run with modality_dropout = 0.25, but this one has 0.5"));
+  other.modality_dropout = 0;
+  CHECK(complaint<file_error>([&] {
+          return trained(other);
+        }).ends_with("belongs to a run with modality_dropout = 0.25, but this one has nothing"));
+  CHECK(trained(options).status == train::run_status::finished);
+  options.modality_dropout = 1.5;
+  CHECK(complaint<error>([&] { return trained(options); }) == "modality_dropout is 1.5, expected 0 to 1");
+  // a query writes an item that lacks the text in images
+  language::token_table const text(language::modality::text, 2, 2);
+  language::token_table images(language::modality::image, 2, 2);
+  images.set(item_id{0}, std::vector{vocab().token(language::modality::image, 0, code_t{1}),
+                                     vocab().token(language::modality::image, 1, code_t{2})});
+  std::vector const tables = {text, images};
+  tasks::batch query;
+  pipeline::tasks_of(pipeline::read_model_metadata(root / "run"))
+      .tasks.query(language::modality::text)
+      .write_query(std::vector{item_id{0}}, {.tables = tables, .vocab = vocab()}, query);
+  CHECK(vocab().text(query.input(0)) == "<*_0><*_1><*_2><A_1><B_2></s>");
+}
+
 TEST_CASE("train: an initial model that is missing or whose vocabulary is too small is a file_error") {
   temporary_directory const root;
   auto options = run_in(root / "run");

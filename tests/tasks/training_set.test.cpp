@@ -179,6 +179,57 @@ TEST_CASE("training_set: history dropout removes items, never all of them, and n
   CHECK(all_texts(queries)[0] == "<*_0><*_1><*_2><a_0><b_0><a_1><b_1></s> → <a_2><b_2></s>");
 }
 
+TEST_CASE("training_set: modality dropout writes items of the history in their other language, never the target") {
+  auto const data = small_dataset({{0, 1, 2, 3, 4, 5, 6}}, {}, {1});
+  tasks::training_set const set(tasks::next_only({.modality_dropout = 0.5}), {data}, vocab());
+  auto const find = [&](tasks::example_set const& in, std::uint64_t seed) {
+    auto const lines = all_texts(in, seed);
+    return lines[3];  // the text task's last example: 0 1 2 3 → 4
+  };
+  std::set<std::string> seen;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) seen.insert(find(set, seed));
+  CHECK(seen.size() == 8);  // each of 0, 2 and 3 in either language; 1 has one only
+  for (auto const& line : seen) {
+    CHECK(test::has(line, "<a_1><b_1>"));
+    CHECK(line.ends_with("</s> → <a_4><b_4></s>"));
+    CHECK(line.starts_with("<*_0><*_1><*_2>"));
+  }
+  CHECK(seen.contains("<*_0><*_1><*_2><A_0><a_1><b_1><A_2><A_3></s> → <a_4><b_4></s>"));
+  CHECK(seen.contains("<*_0><*_1><*_2><a_0><b_0><a_1><b_1><a_2><b_2><a_3><b_3></s> → <a_4><b_4></s>"));
+  tasks::training_set const always(tasks::next_only({.modality_dropout = 1}), {data}, vocab());
+  CHECK(find(always, 1) == "<*_0><*_1><*_2><A_0><a_1><b_1><A_2><A_3></s> → <a_4><b_4></s>");
+  // epochs differ, and an example is a function of seed and epoch
+  CHECK(all_texts(set, 1, 0) != all_texts(set, 1, 1));
+  CHECK(all_texts(set, 1, 1) == all_texts(set, 1, 1));
+}
+
+TEST_CASE("modality dropout: histories whose items lack the language are read in the one that they have") {
+  // item 0 has images only, 1 text only, 2 neither, 3 and 4 both
+  auto const data = small_dataset({{0, 1, 2, 3, 4, 3, 4}, {0, 3, 4, 3}, {2, 3, 4, 3}}, {0, 2}, {1, 2});
+  auto const mixed = tasks::next_only({.modality_dropout = 1e-9});
+  auto const plain = tasks::next_only();
+  auto const lines = all_texts(tasks::training_set(mixed, {data}, vocab()));
+  CHECK(lines == std::vector<std::string>{
+                     "<*_0><*_1><*_2><A_0></s> → <a_1><b_1></s>",  // doesn't exist without modality dropout
+                     "<*_0><*_1><*_2><A_0><a_1><b_1></s> → <a_3><b_3></s>",
+                     "<*_0><*_1><*_2><A_0><a_1><b_1><a_3><b_3></s> → <a_4><b_4></s>",
+                     "<*_0><*_1><*_2><A_0></s> → <a_3><b_3></s>",  // likewise; nobody knows item 2 of the third user
+                     "<*_3><*_4><*_5><A_0><a_1><b_1></s> → <A_3></s>",
+                     "<*_3><*_4><*_5><A_0><a_1><b_1><A_3></s> → <A_4></s>", "<*_3><*_4><*_5><A_0></s> → <A_3></s>"});
+  CHECK(all_texts(tasks::training_set(plain, {data}, vocab())).size() == 5);
+  auto const query = [&](tasks::mixture const& mix, language::modality kind, std::vector<item_id> const& history) {
+    tasks::batch b;
+    mix.query(kind).write_query(history, {.tables = data.tokens, .vocab = vocab()}, b);
+    return vocab().text(b.input(0));
+  };
+  std::vector const history = {item_id{0}, item_id{1}, item_id{2}, item_id{99}, item_id{3}};
+  CHECK(query(mixed, language::modality::text, history) == "<*_0><*_1><*_2><A_0><a_1><b_1><a_3><b_3></s>");
+  CHECK(query(mixed, language::modality::image, history) == "<*_3><*_4><*_5><A_0><a_1><b_1><A_3></s>");
+  CHECK(query(plain, language::modality::text, history) == "<*_0><*_1><*_2><a_1><b_1><a_3><b_3></s>");
+  CHECK(query(plain, language::modality::text, {item_id{0}, item_id{2}}) == "<*_0><*_1><*_2></s>");
+  CHECK(query(mixed, language::modality::text, {item_id{2}}) == "<*_0><*_1><*_2></s>");
+}
+
 TEST_CASE("validation_set: each evaluated user has an example of the next text and one of the next image") {
   std::vector<tasks::dataset> const data = {small_dataset({{0, 1, 2, 3}, {4, 5}, {6, 7, 8}})};
   tasks::validation_set const valid(tasks::all_tasks(), data, vocab());

@@ -131,6 +131,13 @@ void add_training_options(CLI::App& command, training_request& request) {
   command.add_option("--seed", training.seed, "of parameters, order and dropout")->capture_default_str();
   command.add_option("--max-seconds", request.run.limits.max_seconds, "stop training after so long; --resume goes on")
       ->check(CLI::PositiveNumber);
+  command
+      .add_option(
+          "--modality-dropout", request.run.modality_dropout,
+          "probability that an item of a history is written in its other language; above 0 the model reads items "
+          "that lack a modality in the one that they have")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   command.add_option("--until", request.until,
                      "train and validate on interactions before this time only, for evaluate --split time; in the unit "
                      "of Name.times.json");

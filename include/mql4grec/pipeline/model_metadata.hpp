@@ -28,6 +28,9 @@ struct model_metadata {
   /// The model has been trained on interactions before this time only; without a value on all that leave-one-out
   /// allows.
   std::optional<double> until = {};
+  /// The probability of the training, see tasks::next_item. If it is more than 0, the model reads histories in mixed
+  /// languages.
+  double modality_dropout = 0;
 };
 
 /// The tokens and the tasks of a model with this metadata. Throws error for an unknown name of a mixture.

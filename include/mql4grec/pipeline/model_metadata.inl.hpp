@@ -46,7 +46,8 @@ MQL4GREC_DEFINITION std::string query_prompts(std::string const& tasks) {
 }
 
 MQL4GREC_DEFINITION tasks::model_tasks tasks_of(model_metadata const& metadata) {
-  return {.vocab = metadata.vocab, .tasks = mixture_named(metadata.tasks)};
+  return {.vocab = metadata.vocab,
+          .tasks = mixture_named(metadata.tasks, {.modality_dropout = metadata.modality_dropout})};
 }
 
 MQL4GREC_DEFINITION void write_model_metadata(std::filesystem::path const& directory, model_metadata const& metadata) {
@@ -55,6 +56,7 @@ MQL4GREC_DEFINITION void write_model_metadata(std::filesystem::path const& direc
     families.push_back({{"prefix", family.prefix}, {"codes", family.codes}});
   json content = {{"tasks", metadata.tasks}, {"modalities", families}, {"prompts", metadata.vocab.options().prompts}};
   if (metadata.until) content["until"] = *metadata.until;
+  if (metadata.modality_dropout > 0) content["modality_dropout"] = metadata.modality_dropout;
   if (!(metadata.vocab == language::vocabulary(metadata.vocab.options()))) {
     json ids = json::object();
     for (index_t i = 0; i < metadata.vocab.size(); ++i)
@@ -97,6 +99,9 @@ MQL4GREC_DEFINITION model_metadata parse_model_metadata(std::filesystem::path co
     static_cast<void>(mixture_named(tasks));  // throws for an unknown name
     model_metadata found{vocabulary_of_metadata(content, path), tasks};
     if (content.contains("until")) found.until = member<double>(content, "until", path);
+    found.modality_dropout = member_or<double>(content, "modality_dropout", 0, path);
+    expects_file(found.modality_dropout >= 0 && found.modality_dropout <= 1, path, "key 'modality_dropout': found ",
+                 found.modality_dropout, ", expected 0 to 1");
     return found;
   } catch (file_error const&) {
     throw;

@@ -26,8 +26,11 @@ namespace mql4grec::pipeline {
 
 /// Options of a training run.
 struct run_options {
-  std::filesystem::path out;                ///< directory of the run
-  std::string tasks = "all";                ///< name of the mixture of tasks; see mixture_named
+  std::filesystem::path out;  ///< directory of the run
+  std::string tasks = "all";  ///< name of the mixture of tasks; see mixture_named
+  /// Probability that an item of a history is written in another language, so that the model can read items that lack
+  /// a modality; see tasks::next_item.
+  double modality_dropout = 0;
   seq2seq::training_options training = {};  ///< options of the training
   seq2seq::t5_config model = {};            ///< shape of a new model; vocabulary and dropout are set by train_model
   /// Model directory whose parameters the run starts from; default: random parameters. Not needed to resume the run.
@@ -103,7 +106,9 @@ class t5_files : public train::state_files<Trainer, seq2seq::training_progress> 
 template <class B>
 run_result train_model(B& backend, run_options const& options, training_data data, run_observer const& observer = {}) {
   train::run_directory const directory(options.out, {.resume = options.resume});
-  auto const mix = mixture_named(options.tasks);
+  expects(options.modality_dropout >= 0 && options.modality_dropout <= 1, "modality_dropout is ",
+          options.modality_dropout, ", expected 0 to 1");
+  auto const mix = mixture_named(options.tasks, {.modality_dropout = options.modality_dropout});
   auto const& vocab = data.vocab;
   tasks::training_set const train_set(mix, data.datasets, vocab);
   tasks::validation_set const valid_set(mix, std::move(data.datasets), vocab);
@@ -119,7 +124,7 @@ run_result train_model(B& backend, run_options const& options, training_data dat
   seq2seq::trainer<B, float> trainer(backend, model, options.training);
   seq2seq::t5_learner learner(trainer, train_set, valid_set);
   detail::t5_files files(trainer, detail::describe(options, model.config(), train_set, train::settings_of(backend)),
-                         {vocab, options.tasks, detail::time_of(train_set.datasets())});
+                         {vocab, options.tasks, detail::time_of(train_set.datasets()), options.modality_dropout});
   return train::run(learner, files, directory, {.limits = options.limits, .observer = observer});
 }
 

@@ -35,6 +35,7 @@ MQL4GREC_DEFINITION train::run_description describe(run_options const& options, 
                                                     train::backend_settings const& backend) {
   json conditions = seq2seq::run_conditions(options.training, model, examples.size());
   conditions["tasks"] = options.tasks;
+  if (options.modality_dropout > 0) conditions["modality_dropout"] = options.modality_dropout;
   if (auto const until = time_of(examples.datasets())) conditions["until"] = *until;
   return {std::make_shared<json const>(std::move(conditions)),
           std::make_shared<json const>(seq2seq::run_settings(backend, options.training))};

@@ -120,6 +120,7 @@ struct mixture {
 struct mixture_options {
   index_t max_history = catalog::default_max_history;  ///< see next_item
   double history_dropout = 0;                          ///< see next_item
+  double modality_dropout = 0;                         ///< see next_item
 };
 
 namespace detail {
@@ -129,7 +130,8 @@ inline next_item next_with(language::modality from, language::modality to, promp
           .to = to,
           .prompt = prompt,
           .max_history = options.max_history,
-          .history_dropout = options.history_dropout};
+          .history_dropout = options.history_dropout,
+          .modality_dropout = options.modality_dropout};
 }
 }  // namespace detail
 

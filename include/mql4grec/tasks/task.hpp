@@ -4,7 +4,8 @@
 //
 // Missing modalities: an example whose target has no sequence doesn't exist. Items of the history without a sequence
 // are omitted from the input, after the window of the last `max_history` items has been selected. An example without
-// any remaining item in its history doesn't exist.
+// any remaining item in its history doesn't exist. A model that is trained with modality dropout can read histories in
+// mixed languages: there, an item is omitted only if it has no sequence in any modality.
 #include <algorithm>
 #include <concepts>
 #include <functional>
@@ -101,6 +102,10 @@ struct next_item {
   index_t max_history =
       catalog::default_max_history;  ///< the input contains at most so many items, the most recent ones
   double history_dropout = 0;  ///< probability that write() omits an item of the history; at least one item is kept
+  /// Probability that write() treats the sequence of an item of the history as missing. If it is more than 0, an item
+  /// whose sequence in `from` is missing is written with its sequence in the first other modality that it has one in,
+  /// by write() and by write_query(). An item without another sequence keeps its own.
+  double modality_dropout = 0;
 
   /// In the training part: one example per training item of each user, except the first. In other parts: the target of
   /// each evaluated user. Examples that don't exist (see the top of this file) are skipped.
@@ -121,14 +126,17 @@ struct next_item {
     auto const& [data, vocab] = context;
     auto const items = data.interactions.of(user_id(place.row));
     auto const window = catalog::window_before(items, place.position, max_history);
-    auto const& table = data.table(from);
+    history_words const words(data.table(from), data.tokens, modality_dropout > 0);
     prompt.write(vocab, out);
     auto const begin = out.inputs.size();
-    for (auto const item : window)
-      if (history_dropout == 0 || random.uniform() >= history_dropout) out.add_input(table.of(item));
-    auto const has_tokens = [&](item_id item) { return table.has(item); };
+    for (auto const item : window) {
+      if (history_dropout > 0 && random.uniform() < history_dropout) continue;
+      bool const dropped = modality_dropout > 0 && random.uniform() < modality_dropout;
+      out.add_input(dropped ? words.in_another(item) : words.of(item));
+    }
+    auto const has_tokens = [&](item_id item) { return !words.of(item).empty(); };
     // All items were dropped: keep the most recent one that has a sequence.
-    if (out.inputs.size() == begin) out.add_input(table.of(*std::find_if(window.rbegin(), window.rend(), has_tokens)));
+    if (out.inputs.size() == begin) out.add_input(words.of(*std::find_if(window.rbegin(), window.rend(), has_tokens)));
     out.close_input();
     out.add_target(data.table(to).of(items[to_size(place.position)]));
     out.close_target();
@@ -138,10 +146,10 @@ struct next_item {
   /// no sequence are omitted; for an empty history, the input is the prompt and </s>. Throws error when there is no
   /// table of modality `from`.
   void write_query(std::span<item_id const> history, query_context const& context, batch& out) const {
-    auto const& table = context.table(from);
+    history_words const words(context.table(from), context.tables, modality_dropout > 0);
     prompt.write(context.vocab, out);
     for (auto const item : catalog::window_before(history, std::ssize(history), max_history))
-      out.add_input(table.of(item));
+      out.add_input(words.of(item));
     out.close_input();
   }
 
@@ -149,12 +157,37 @@ struct next_item {
   [[nodiscard]] bool exists(dataset const& data, user_id user, index_t position) const {
     auto const items = data.interactions.of(user);
     auto const window = catalog::window_before(items, position, max_history);
-    auto const& table = data.table(from);
+    history_words const words(data.table(from), data.tokens, modality_dropout > 0);
     return data.table(to).has(items[to_size(position)]) &&
-           std::ranges::any_of(window, [&](item_id item) { return table.has(item); });
+           std::ranges::any_of(window, [&](item_id item) { return !words.of(item).empty(); });
   }
 
   bool operator==(next_item const&) const = default;
+
+ private:
+  /// The sequences that histories are written with.
+  class history_words {
+   public:
+    history_words(language::token_table const& own, std::span<language::token_table const> tables, bool mixed)
+        : own_(own), tables_(tables), mixed_(mixed) {}
+
+    /// The item's own sequence, otherwise one in another modality if histories may be mixed.
+    std::span<token_t const> of(item_id item) const {
+      auto const own = own_.of(item);
+      return own.empty() && mixed_ ? in_another(item) : own;
+    }
+    /// The item's sequence in the first other modality that has one, otherwise its own.
+    std::span<token_t const> in_another(item_id item) const {
+      for (auto const& table : tables_)
+        if (table.kind() != own_.kind() && table.has(item)) return table.of(item);
+      return own_.of(item);
+    }
+
+   private:
+    language::token_table const& own_;
+    std::span<language::token_table const> tables_;
+    bool mixed_;
+  };
 };
 
 /// The tokens of an item in one modality, predicted from its tokens in another. Exists in the training part only.
