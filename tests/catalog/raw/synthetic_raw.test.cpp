@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "catalog/scratch.hpp"
+#include "mql4grec/catalog/raw/detail/synthetic_picture.hpp"
 #include "mql4grec/catalog/raw/prepare.hpp"
 #include "mql4grec/catalog/raw/synthetic_raw.hpp"
 #include "mql4grec/embed/image/decode.hpp"

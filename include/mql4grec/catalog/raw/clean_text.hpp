@@ -7,6 +7,13 @@
 
 namespace mql4grec::catalog {
 
+namespace detail {
+
+/// The text itself, or, if it isn't UTF-8, converted from Latin-1.
+std::string valid_utf8(std::string_view text);
+
+}  // namespace detail
+
 /// Decodes the character references of HTML 5 once: "caf&eacute; &#38; bar" becomes "café & bar". References without a
 /// semicolon are decoded where HTML does so; unknown ones stay.
 [[nodiscard]] std::string decode_entities(std::string_view text);

@@ -78,7 +78,6 @@ MQL4GREC_DEFINITION std::string latin1_to_utf8(std::string_view text) {
   return utf8;
 }
 
-/// A text that isn't UTF-8 is taken as Latin-1.
 MQL4GREC_DEFINITION std::string valid_utf8(std::string_view text) {
   return simdjson::validate_utf8(text.data(), text.size()) ? std::string(text) : latin1_to_utf8(text);
 }

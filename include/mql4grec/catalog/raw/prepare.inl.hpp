@@ -6,6 +6,7 @@
 
 #include "mql4grec/catalog/dataset_paths.hpp"
 #include "mql4grec/catalog/item_images.hpp"
+#include "mql4grec/catalog/raw/clean_text.hpp"
 #include "mql4grec/catalog/raw/prepare.hpp"
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/core/error.hpp"

@@ -6,7 +6,6 @@
 #include <compare>
 #include <limits>
 #include <optional>
-#include <system_error>
 #include <unordered_map>
 #include <utility>
 
