@@ -1,12 +1,7 @@
 #pragma once
 // The definitions of catalog/raw/raw_items.hpp.
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <compare>
-#include <limits>
 #include <optional>
-#include <unordered_map>
 #include <utility>
 
 #include "mql4grec/catalog/raw/clean_text.hpp"
