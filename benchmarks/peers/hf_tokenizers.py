@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Hugging Face's tokenizers on the texts of a catalogue: tokens/s of one thread, and a hash of all ids.
+"""Hugging Face's tokenizers on the texts of a catalog: tokens/s of one thread, and a hash of all ids.
 
     venv/bin/pip install tokenizers==0.20.3 gguf==0.19.0
     venv/bin/python benchmarks/peers/hf_tokenizers.py --items DIR/Scientific/Scientific.item.json --tokenizer MINILM --tokenizer SMOLLM2.gguf
@@ -8,7 +8,8 @@
 
 A tokenizer is a directory with `tokenizer.json`, or a GGUF file whose vocabulary is a byte-level BPE with the pre-tokenizer `smollm`.
 The texts are the titles and descriptions that aren't empty. Special tokens spelled in a text are text; nothing is cut. `fnv1a` is the
-hash (64 bits) of the ids of all texts, as little-endian int32: equal hashes mean equal ids. `--ids FILE` writes the ids, a text a line.
+hash (64 bits) of the ids of all texts, as little-endian int32: equal hashes mean equal ids. `--ids FILE` writes the ids of the last
+tokenizer, a text a line.
 """
 import argparse
 import json
@@ -61,11 +62,12 @@ def fnv1a(bytes_):
 
 
 def best_seconds(work, rounds):
+    """Processor time, as in Google Benchmark's rates: other programs on the machine count less."""
     best = float("inf")
     for _ in range(rounds):
-        start = time.perf_counter()
+        start = time.process_time()
         work()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     return best
 
 
