@@ -77,6 +77,8 @@ TEST_CASE("tokenizer.json: values of the wrong kind are refused by name") {
   CHECK(with("bpe_gpt2", "/model/merges/3", json::array({"a"})) == "tokenizer.json: merge 3: expected two tokens");
   CHECK(with("wordpiece_cased", "/model/unk_token", "<none>") ==
         "tokenizer.json: token '<none>', the unknown token, isn't in the vocabulary");
+  CHECK(with("wordpiece_cased", "/model/max_input_chars_per_word", 10001u) ==
+        "tokenizer.json: key 'max_input_chars_per_word': 10001, expected at most 10000");
   CHECK(with("wordpiece_cased", "/post_processor/single", json::array()) ==
         "tokenizer.json: key 'single': the text is missing");
   CHECK(with("wordpiece_cased", "/post_processor/special_tokens", json::object()) ==

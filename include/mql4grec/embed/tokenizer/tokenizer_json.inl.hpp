@@ -152,6 +152,9 @@ class tokenizer_json_reader {
     options.unknown = member_or<std::string>(model, "unk_token", "[UNK]", path_);
     if (model.contains("max_input_chars_per_word"))
       options.max_word = index(id_of(model.at("max_input_chars_per_word"), "key 'max_input_chars_per_word'"));
+    // looking a word up takes the square of its length
+    expects_file(options.max_word <= 10'000, path_, "key 'max_input_chars_per_word': ", options.max_word,
+                 ", expected at most 10000");
     auto vocab = read_vocab(model);
     expects_file(vocab.contains(options.unknown), path_, "token '", core::detail::printable(options.unknown),
                  "', the unknown token, isn't in the vocabulary");
