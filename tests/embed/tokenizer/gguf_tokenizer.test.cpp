@@ -32,7 +32,7 @@ std::string raw(T const& number) {
 /// The numbers of GGUF's types.
 constexpr std::uint32_t type_of(std::uint32_t) { return 4; }
 constexpr std::uint32_t type_of(std::int32_t) { return 5; }
-constexpr std::uint32_t type_of(float) { return 6; }
+[[maybe_unused]] constexpr std::uint32_t type_of(float) { return 6; }
 constexpr std::uint32_t type_of(bool) { return 7; }
 std::uint32_t type_of(std::string const&) { return 8; }
 

@@ -118,10 +118,9 @@ TEST_CASE("tokenizers: ids of a real catalog equal those of Hugging Face's token
     std::size_t tokens;
     char const* fnv1a;
   };
-  for (auto const& [weights, tokens, fnv1a] :
-       {expected{"minilm", 705040, "7e2744a0ae8e29fd"},
-        {"smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 755470, "505b2295433fa1f8"}}) {
-    auto const checkpoint = test::pretrained(weights);
+  for (auto const& each : {expected{"minilm", 705040, "7e2744a0ae8e29fd"},
+                           {"smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", 755470, "505b2295433fa1f8"}}) {
+    auto const checkpoint = test::pretrained(each.weights);
     auto const dataset = test::real_dataset("Scientific");
     if (!checkpoint || !dataset) continue;
     auto const tokenizer = embed::read_tokenizer(*checkpoint);
@@ -133,9 +132,9 @@ TEST_CASE("tokenizers: ids of a real catalog equal those of Hugging Face's token
         auto const ids = text.empty() ? std::vector<token_t>() : tokenizer.encode(text);
         all.insert(all.end(), ids.begin(), ids.end());
       }
-    CAPTURE(weights);
-    CHECK(all.size() == tokens);
-    CHECK(hash_of(all) == fnv1a);
+    CAPTURE(std::string(each.weights));
+    CHECK(all.size() == each.tokens);
+    CHECK(hash_of(all) == each.fnv1a);
   }
 }
 
