@@ -16,13 +16,13 @@ namespace mql4grec::nn {
 
 /// All frequencies are divided by `factor` ("linear" in transformers).
 struct linear_rotary_scaling {
-  double factor = 1;
+  double factor = 1;  ///< a divisor
 };
 
 /// Low frequencies are divided by `factor`, high ones are kept, and those between are interpolated ("llama3" in
 /// transformers).
 struct llama3_rotary_scaling {
-  double factor = 8;
+  double factor = 8;                  ///< a divisor of low frequencies
   double low_freq_factor = 1;         ///< waves longer than original_positions / low_freq_factor are low frequencies
   double high_freq_factor = 4;        ///< waves shorter than original_positions / high_freq_factor are high frequencies
   index_t original_positions = 8192;  ///< of the model before its context was extended

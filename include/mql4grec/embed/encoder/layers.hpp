@@ -19,11 +19,11 @@ struct norm_weights {
 /// The parameters of a transformer layer. A bias is empty where the model has none.
 template <class T, MemorySpace S>
 struct layer_weights {
-  nn::dense_weights<T, S> qkv;       ///< ((heads + 2·key heads)·head width, d)
-  nn::dense_weights<T, S> output;    ///< (d, heads·head width)
-  nn::dense_weights<T, S> expand;    ///< (branches·ff, d); gated: the gate, then the linear branch
-  nn::dense_weights<T, S> contract;  ///< (d, ff)
-  norm_weights<T, S> attention_norm, feed_forward_norm;
+  nn::dense_weights<T, S> qkv;                           ///< ((heads + 2·key heads)·head width, d)
+  nn::dense_weights<T, S> output;                        ///< (d, heads·head width)
+  nn::dense_weights<T, S> expand;                        ///< (branches·ff, d); gated: the gate, then the linear branch
+  nn::dense_weights<T, S> contract;                      ///< (d, ff)
+  norm_weights<T, S> attention_norm, feed_forward_norm;  ///< of the sublayers
 };
 
 /// Where a model's parameters have a bias.
