@@ -25,6 +25,9 @@ namespace mql4grec {
 struct recommender_options {
   search::beam_options search = {};  ///< of every request; requests for more items than beams use more beams
   rank::any_fusion fusion = {};      ///< the rule that combines the lists of the modalities
+  /// The tokens that histories are written with, if they aren't those of the catalog, for example the result of
+  /// pipeline::fill_in_language(): one table per modality.
+  std::vector<language::token_table> history_tokens = {};
 };
 
 /// Options of recommender::load.
@@ -52,6 +55,11 @@ struct recommender_state {
   std::vector<search::item_trie> tries;       // by modality
   index_t most_sequences;                     // the largest number of sequences of a modality
   recommender_options options;
+
+  /// The tokens that histories are written with.
+  std::vector<language::token_table> const& history_tokens() const {
+    return options.history_tokens.empty() ? tables : options.history_tokens;
+  }
 };
 
 /// One request, as the searches of all modalities read it.
@@ -182,16 +190,19 @@ void check_table(recommender_state<B, T> const& with, language::modality kind) {
   auto const& table = with.tables[to_size(kind)];
   auto const& query = with.tasks.tasks.query(kind);
   auto const items = with.tables.front().items();
-  expects(table.items() == items, "recommender: tables of ", items, " and of ", table.items(), " items");
-  expects(table.kind() == query.to(), "recommender: a table of modality ", index(table.kind()),
-          " for a task that predicts modality ", index(query.to()));
   auto const vocabulary_size = with.tasks.vocab.size();
-  for (auto const token : table.tokens())
-    expects(index(token) >= 0 && index(token) < vocabulary_size, "recommender: token ", index(token),
-            " in a table, but the vocabulary has ", vocabulary_size);
+  for (auto const* const one : {&table, &with.history_tokens()[to_size(kind)]}) {
+    expects(one->items() == items, "recommender: tables of ", items, " and of ", one->items(), " items");
+    expects(one->kind() == query.to(), "recommender: a table of modality ", index(one->kind()),
+            " for a task that predicts modality ", index(query.to()));
+    for (auto const token : one->tokens())
+      expects(index(token) >= 0 && index(token) < vocabulary_size, "recommender: token ", index(token),
+              " in a table, but the vocabulary has ", vocabulary_size);
+  }
   if (table.tokens().empty()) return;  // the modality is never queried
   tasks::batch scratch;
-  query.write_query({}, {.tables = with.tables, .vocab = with.tasks.vocab}, scratch);  // reads tables and prompts
+  query.write_query({}, {.tables = with.history_tokens(), .vocab = with.tasks.vocab},
+                    scratch);  // reads tables and prompts
 }
 
 }  // namespace recommender_detail
@@ -209,6 +220,8 @@ recommender<B, T>::recommender(seq2seq::frozen_t5<B, T> model, tasks::model_task
   expects(!made->tables.empty(), "recommender: no token table");
   expects(made->model.config().vocabulary >= made->tasks.vocab.size(), "recommender: the model knows ",
           made->model.config().vocabulary, " tokens, but the vocabulary has ", made->tasks.vocab.size());
+  expects(made->history_tokens().size() == made->tables.size(), "recommender: histories in ",
+          made->history_tokens().size(), " modalities, but the catalog has ", made->tables.size());
   for (std::size_t m = 0; m < made->tables.size(); ++m) {
     recommender_detail::check_table(*made, language::modality(m));
     made->tries.emplace_back(made->tables[m]);
@@ -342,7 +355,7 @@ search::beams recommender_session<B, T>::search(state const& from, std::size_t m
   }
   tasks::batch query;
   from.tasks.tasks.query(language::modality(m))
-      .write_query(wanted.history, {.tables = from.tables, .vocab = from.tasks.vocab}, query);
+      .write_query(wanted.history, {.tables = from.history_tokens(), .vocab = from.tasks.vocab}, query);
   view<std::uint8_t const, host_space, 2> allowed;
   if (!nodes.empty()) allowed = {nodes.data(), 1, trie.nodes()};
   searchers_[m].search({.batch = query, .part = {0, 1}, .allowed = allowed}, wanted.search, found);

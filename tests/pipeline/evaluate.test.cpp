@@ -281,6 +281,43 @@ TEST_CASE("evaluate: drafted lists contain new items alone, scored as in any sea
   CHECK(evaluated({.draft = search::draft_options{}}).result.groups.empty());  // not by time
 }
 
+TEST_CASE("evaluate: with fill_in, histories are written with generated tokens, and lists contain items as before") {
+  auto from = small_dataset();
+  from.interactions = {};
+  for (auto const& items : {std::vector{without_text, item_id{1}, item_id{5}},
+                            {item_id{1}, item_id{2}, item_id{4}},
+                            {item_id{7}, without_text, item_id{2}, item_id{9}},
+                            {without_text, without_text, item_id{8}}})
+    from.interactions.add_user(std::to_string(from.interactions.users()), items);
+  from.interactions.item_count = catalog_items;
+  cpu::backend b;
+  auto const frozen = model(b);
+  tasks::model_tasks const about{vocab(), tasks::all_tasks()};
+  auto filled = from;
+  filled.tokens = pipeline::fill_in_language(b, frozen, about, from.tokens);
+  REQUIRE(filled.table(language::modality::text).has(without_text));
+  auto const found = pipeline::evaluate(b, frozen, about, from, {.fill_in = true});
+  index_t differ = 0;
+  for (auto const& example : found.examples) {
+    auto list = score_all(filled, language::modality::text, example.user, catalog::split::test);
+    std::erase_if(list, [&](auto const& one) { return one.item == without_text; });  // it isn't recommended in text
+    auto const& mine = example.by_modality[0];
+    REQUIRE(mine.size() == std::ssize(list));
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      CHECK(mine.items[i] == list[i].item);
+      CHECK_CLOSE(mine.scores[i], list[i].score, 1e-6);
+    }
+    auto const history = catalog::history(from.interactions, example.user, catalog::split::test);
+    bool const lacks = std::ranges::find(history, without_text) != history.end();
+    auto const plain = score_all(from, language::modality::text, example.user, catalog::split::test);
+    CHECK((plain.front().score != list.front().score) == lacks);
+    differ += lacks ? 1 : 0;
+  }
+  CHECK(differ == 3);
+  CHECK_THROWS_AS(
+      static_cast<void>(pipeline::evaluate(b, frozen, {vocab(), tasks::next_only()}, from, {.fill_in = true})), error);
+}
+
 TEST_CASE("evaluate: the examples are the first users' lists, as ranked by brute force") {
   auto const from = small_dataset();
   auto const found = evaluated();

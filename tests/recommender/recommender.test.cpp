@@ -249,6 +249,23 @@ TEST_CASE("recommend_new: with few beams it drafts from their prefixes only") {
   CHECK(found == from.recommend(history, 1));  // every item is new: the first beam of every modality
 }
 
+TEST_CASE("recommend: a history may be written with other tokens than the catalog's") {
+  auto histories = tables();
+  std::vector<token_t> const sequence(histories[0].of(item_id{0}).begin(), histories[0].of(item_id{0}).end());
+  histories[0].set(without_text, sequence);
+  auto const filled = service(7, {.history_tokens = histories});
+  auto const plain = service();
+  search::item_list const with = {item_id{7}, without_text}, same = {item_id{7}, item_id{0}};
+  // in text item 0 is read; in images without_text is read
+  CHECK(filled.recommend(with, 30) != plain.recommend(with, 30));
+  CHECK(filled.recommend(same, 30) == plain.recommend(same, 30));
+  CHECK(set_of(filled.recommend(with, 30)) == set_of(plain.recommend(with, 30)));
+  histories.pop_back();
+  CHECK_THROWS_AS(service(7, {.history_tokens = histories}), error);
+  histories.emplace_back(language::modality::image, catalog_items - 1, 3);
+  CHECK_THROWS_AS(service(7, {.history_tokens = histories}), error);
+}
+
 TEST_CASE("recommend: a query defined outside the library is served") {
   struct last_item {
     tasks::next_item query;

@@ -90,6 +90,8 @@ void add_evaluate(CLI::App& program, int& status) {
   command.add_option("--until", options->until, "the time that divides --split time, in the unit of Name.times.json");
   command.add_flag("--new-items", options->new_items,
                    "with --split time: also rank new items alone, those that share prefixes with the beams");
+  command.add_flag("--fill-in", options->search.fill_in,
+                   "write items of histories that lack a modality with tokens that the model generates");
   command.add_option("--beams", options->search.search.beams, "sequences found for each user")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();

@@ -21,6 +21,7 @@ struct recommend_options {
   std::filesystem::path dataset, model, allow, deny;
   std::string history;
   index_t k = 10, new_k = 0;
+  bool fill_in = false;
   common_options common;
 };
 
@@ -160,7 +161,8 @@ int recommend_command(recommend_options& options) {
                                          .filter = named.filter,
                                          .k = options.k,
                                          .new_items = options.new_k > 0 ? new_items_of(data) : search::item_list(),
-                                         .new_k = options.new_k});
+                                         .new_k = options.new_k,
+                                         .fill_in = options.fill_in});
   log.begin();
   put_result(options.common, as_json(options, data, named.history, found),
              as_text(data, found.best) +
@@ -183,6 +185,8 @@ void add_recommend(CLI::App& program, int& status) {
                   "how many items to recommend apart from those that nobody has interacted with")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
+  command.add_flag("--fill-in", options->fill_in,
+                   "write items of the history that lack a modality with tokens that the model generates");
   command.add_option("--allow", options->allow, "only items of this file: a number a line, or a JSON list");
   command.add_option("--deny", options->deny, "no items of this file");
   add_common_options(command, options->common);

@@ -40,6 +40,7 @@ struct recommendation_inputs {
   index_t k = 10;                    ///< items at most
   search::item_list new_items = {};  ///< items that nobody has interacted with
   index_t new_k = 0;                 ///< of these, at most so many are recommended apart
+  bool fill_in = false;              ///< write the history with generated tokens where items lack a modality
 };
 
 /// The items most likely to come next, best first.

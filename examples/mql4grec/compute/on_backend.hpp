@@ -102,8 +102,13 @@ class on_backend final : public compute {
 
   recommendation recommend(recommendation_inputs const& inputs) const override {
     B backend(setup_.recommending);
-    recommender<B> const service(seq2seq::frozen_t5(backend, seq2seq::read_model<float>(backend, inputs.model)),
-                                 pipeline::tasks_of(inputs.metadata), inputs.tokens);
+    seq2seq::frozen_t5 model(backend, seq2seq::read_model<float>(backend, inputs.model));
+    auto const tasks = pipeline::tasks_of(inputs.metadata);
+    recommender_options options;
+    if (inputs.fill_in)
+      options.history_tokens =
+          pipeline::fill_in_language(backend, model, tasks, inputs.tokens, {.items = inputs.history});
+    recommender<B> const service(std::move(model), tasks, inputs.tokens, std::move(options));
     recommendation found{.best = service.recommend(inputs.history, inputs.k, inputs.filter), .best_new = {}};
     if (inputs.new_k > 0) found.best_new = service.recommend_new(inputs.history, inputs.new_k, inputs.new_items);
     return found;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "mql4grec/metrics/ranking_metrics.hpp"
 #include "mql4grec/metrics/report.hpp"
 #include "mql4grec/metrics/save.hpp"
+#include "mql4grec/pipeline/fill_in.hpp"
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/rank/fusion.hpp"
 #include "mql4grec/search/beam_search.hpp"
@@ -34,6 +36,8 @@ struct evaluation_options {
   rank::any_fusion fusion = {};                         ///< the rule that combines the lists of the modalities
   /// With a split by time: also draft lists of new items alone. They are measured over the users with a cold target.
   std::optional<search::draft_options> draft = {};
+  /// Histories are written with the tokens of fill_in_language(). The lists contain items under their own tokens only.
+  bool fill_in = false;
   /// Called first with 0, then while users are searched. A user is done when all modalities are.
   std::function<void(index_t done, index_t users)> progress = [](index_t, index_t) {};
 };
@@ -61,6 +65,7 @@ struct evaluated_data {
   tasks::dataset const& data;
   evaluation_options const& options;
   std::vector<user_id> users;
+  std::span<language::token_table const> history_tokens;  // with generated ones, or those of `data`
 };
 
 /// The results of all users in one modality.
@@ -112,7 +117,7 @@ modality_search search_modality(B& backend, seq2seq::frozen_t5<B, T> const& mode
   tasks::batch queries;
   for (auto const user : from.users)
     task.write_query(catalog::history(from.data.interactions, user, from.options.part),
-                     {.tables = from.data.tokens, .vocab = from.model.vocab}, queries);
+                     {.tables = from.history_tokens, .vocab = from.model.vocab}, queries);
   auto const share = [&](index_t before) {  // drafting takes as long as the search before it
     return [&progress, drafts, before](index_t done) { progress(drafts ? (before + done) / 2 : done); };
   };
@@ -172,11 +177,18 @@ template <class B, class T>
   detail::evaluated_data from{.model = tasks,
                               .data = data,
                               .options = options,
-                              .users = catalog::evaluated_users(data.interactions, options.part)};
+                              .users = catalog::evaluated_users(data.interactions, options.part),
+                              .history_tokens = data.tokens};
   from.users.resize(std::min(from.users.size(), to_size(std::max<index_t>(0, options.users))));
   auto const n = std::ssize(from.users), modalities = std::ssize(data.tokens);
   auto const started = std::chrono::steady_clock::now();
   options.progress(0, n);
+  std::vector<language::token_table> filled;
+  if (options.fill_in) {
+    filled =
+        fill_in_language(backend, model, tasks, data.tokens, {.items = catalog::interacted_items(data.interactions)});
+    from.history_tokens = filled;
+  }
   std::vector<detail::modality_search> searches;
   for (index_t m = 0; m < modalities; ++m)
     searches.push_back(detail::search_modality(backend, model, from, language::modality(m), [&](index_t done) {

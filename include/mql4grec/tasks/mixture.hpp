@@ -107,6 +107,7 @@ struct mixture {
   std::vector<any_task> tasks;                 ///< every epoch contains the examples of all of them
   std::vector<any_query_task> queries;         ///< by modality: the task that recommends in this modality
   std::vector<any_query_task> validated = {};  ///< the tasks of the validation loss; empty: the queries
+  std::vector<alignment> alignments = {};      ///< those of `tasks` that are alignment tasks
 
   /// The query of a modality. Throws error when the mixture has none.
   any_query_task const& query(language::modality kind) const {
@@ -133,6 +134,10 @@ inline next_item next_with(language::modality from, language::modality to, promp
           .history_dropout = options.history_dropout,
           .modality_dropout = options.modality_dropout};
 }
+inline std::vector<alignment> paper_alignments() {
+  return {{language::modality::text, language::modality::image, {12, 3}},
+          {language::modality::image, language::modality::text, {15, 3}}};
+}
 }  // namespace detail
 
 /// The two symmetric next-item tasks, as in the paper's pre-training.
@@ -147,8 +152,8 @@ inline next_item next_with(language::modality from, language::modality to, promp
   auto mix = next_only(options);
   mix.tasks.push_back(detail::next_with(language::modality::text, language::modality::image, {6, 3}, options));
   mix.tasks.push_back(detail::next_with(language::modality::image, language::modality::text, {9, 3}, options));
-  mix.tasks.push_back(alignment{language::modality::text, language::modality::image, {12, 3}});
-  mix.tasks.push_back(alignment{language::modality::image, language::modality::text, {15, 3}});
+  mix.alignments = detail::paper_alignments();
+  mix.tasks.insert(mix.tasks.end(), mix.alignments.begin(), mix.alignments.end());
   return mix;
 }
 
@@ -165,16 +170,18 @@ inline next_item next_with(language::modality from, language::modality to, promp
   auto const image = detail::next_with(language::modality::image, language::modality::image, {}, options);
   auto const to_image = detail::next_with(language::modality::text, language::modality::image, {6, 3}, options);
   auto const to_text = detail::next_with(language::modality::image, language::modality::text, {6, 3}, options);
-  return {.tasks = {text, image, coin_toss{to_image, to_text},
-                    alignment{language::modality::text, language::modality::image, {12, 3}},
-                    alignment{language::modality::image, language::modality::text, {15, 3}}},
-          .queries = {text, image}};
+  mixture mix{.tasks = {text, image, coin_toss{to_image, to_text}},
+              .queries = {text, image},
+              .alignments = detail::paper_alignments()};
+  mix.tasks.insert(mix.tasks.end(), mix.alignments.begin(), mix.alignments.end());
+  return mix;
 }
 
 /// The pre-training of the released code: the two symmetric next-item tasks without a prompt.
 [[nodiscard]] inline mixture released_next_only(mixture_options options = {}) {
   auto mix = released_mixture(options);
   mix.tasks.erase(mix.tasks.begin() + std::ssize(mix.queries), mix.tasks.end());  // the first tasks are the queries
+  mix.alignments.clear();
   return mix;
 }
 

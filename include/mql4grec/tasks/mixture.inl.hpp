@@ -22,6 +22,8 @@ MQL4GREC_DEFINITION mixture listed_tasks(std::vector<std::string> const& names, 
             "align-image-text");
     mix.tasks.push_back(all.tasks[found]);
     if (found < all.queries.size()) mix.validated.push_back(all.queries[found]);
+    auto const first_alignment = known.size() - all.alignments.size();
+    if (found >= first_alignment) mix.alignments.push_back(all.alignments[found - first_alignment]);
   }
   return mix;
 }

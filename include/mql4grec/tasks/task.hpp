@@ -218,6 +218,14 @@ struct alignment {
     out.close_target();
   }
 
+  /// Appends the input alone, for a search of the item's tokens in `to`. Throws error when there is no table of
+  /// modality `from`.
+  void write_query(item_id item, query_context const& context, batch& out) const {
+    prompt.write(context.vocab, out);
+    out.add_input(context.table(from).of(item));
+    out.close_input();
+  }
+
   bool operator==(alignment const&) const = default;
 };
 
