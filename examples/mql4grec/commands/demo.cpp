@@ -125,7 +125,7 @@ translation_request demo_translation(demo_files const& files, language::modality
               .model = {.hidden = {256, 128},
                         .latent_width = 16,
                         .codes = {codes_of_level, codes_of_level, codes_of_level, codes_of_level}},
-              .options = {.training = {.batch_size = 256}, .epochs = 100}}};
+              .options = {.training = {.batch_size = 256}, .epochs = 150}}};
   for (auto const& shop : shops) {
     request.embeddings.push_back(files.features(shop, kind));
     request.indices.push_back(pipeline::index_path(catalog::dataset_paths(files.dataset(shop)), kind));
@@ -205,7 +205,7 @@ int demo(demo_options& options) {
   pretraining.tasks = "next";
   for (auto const& source : sources) log.stage(summary(source));
   train_or_leave(*compute, pretraining, {.datasets = std::move(sources), .vocab = vocab}, log);
-  auto run = demo_run(options.out / "model", 2);
+  auto run = demo_run(options.out / "model", 3);
   run.init = pretraining.out;
   log.stage(summary(data));
   auto const trained = train_or_leave(*compute, run, {.datasets = {data}, .vocab = vocab}, log);

@@ -95,6 +95,12 @@ TEST_CASE("write_random_bert: equal arguments give equal bytes, other seeds othe
   embed::write_random_bert(here / "a", texts);
   embed::write_random_bert(here / "b", texts);
   embed::write_random_bert(here / "c", texts, {.seed = 7});
+  safetensors const file(here / "a" / "model.safetensors");
+  std::vector<float> gain(64), bias(64, 1.f);
+  file.read("embeddings.LayerNorm.weight", {64}, view_of(std::span(gain)));
+  file.read("embeddings.LayerNorm.bias", {64}, view_of(std::span(bias)));
+  CHECK(gain == std::vector<float>(64, 1.f));
+  CHECK(bias == std::vector<float>(64));
   auto const weights = [&](char const* name) { return read_file(here / name / "model.safetensors"); };
   CHECK(weights("a") == weights("b"));
   CHECK(weights("a") != weights("c"));

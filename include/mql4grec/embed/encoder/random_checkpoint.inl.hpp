@@ -17,16 +17,17 @@ namespace mql4grec::embed {
 
 namespace detail {
 
-/// The standard deviation of a parameter. Positions, the class token and the layers are small, so that the contents
-/// that enter the residual stream decide what leaves it; gains are 1 and biases 0.
+/// The standard deviation of a parameter; gains are 1 and biases 0. Positions, the class token and BERT's layers are
+/// small, so that the words that enter the residual stream decide what leaves it. CLIP's layers are not, because only
+/// they bring the patches to the class token.
 inline double random_deviation(nn::parameter const& p) {
   bool const position = p.name.find("position") != p.name.npos || p.name.find("token_type") != p.name.npos ||
                         p.name.find("class_embedding") != p.name.npos;
   if (position) return 0.1;
   if (p.name.find("word_embeddings") != p.name.npos) return 1;
-  if (p.rows <= 1) return 0;
-  bool const layer = p.name.starts_with("encoder.");
-  return (layer ? 0.3 : 1) / std::sqrt(static_cast<double>(p.columns));
+  if (p.is_vector) return 0;
+  bool const bert_layer = p.name.starts_with("encoder.layer.");
+  return (bert_layer ? 0.3 : 1) / std::sqrt(static_cast<double>(p.columns));
 }
 
 /// Random parameters with the names and shapes of a checkpoint.
