@@ -10,7 +10,7 @@ from encoders import png, write_image_encoder, write_text_encoder
 from support import check, check_done, main, run
 
 GUIDE = Path(__file__).parents[2] / "docs" / "howto-own-shop.md"
-SHORTER = {"--epochs 500": "--epochs 5 --batch-size 512", "--epochs 30": "--epochs 1 --max-seconds 20"}  # the sample is small, and so is the patience
+SHORTER = {"--epochs 500": "--epochs 100", "--epochs 30": "--epochs 1 --max-seconds 20"}  # the sample is small, and so is the patience
 COLORS, THINGS = ["red", "green", "blue", "black", "white", "brown", "grey", "pink"], ["chair", "table", "lamp", "shelf", "bed"]
 
 

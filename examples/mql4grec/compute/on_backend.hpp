@@ -37,9 +37,9 @@ class on_backend final : public compute {
 
   pipeline::embedding_result embed_texts(text_embedding_inputs const& inputs) const override {
 #if MQL4GREC_HAS_UTF8PROC
-    auto const tokenizer = embed::read_tokenizer(inputs.encoder);
     B backend(setup_.learning);
     auto const encoder = embed::read_text_encoder<float>(backend, inputs.encoder);
+    auto const tokenizer = embed::read_tokenizer(inputs.encoder);
     embed::check_vocabulary(tokenizer, encoder.vocabulary(), inputs.encoder);
     auto options = inputs.options;
     options.batch_tokens = setup_.block_tokens.value_or(options.batch_tokens);
