@@ -90,7 +90,7 @@ struct embedding_run {
 /// How texts are encoded.
 struct text_embedding_options {
   index_t max_tokens = 512;     ///< of a field, special tokens included; further ones are cut off
-  index_t batch_tokens = 4096;  ///< tokens that a worker encodes at once; a longer text is a batch of its own
+  index_t batch_tokens = 1024;  ///< tokens that a worker encodes at once; a longer text is a batch of its own
 };
 
 /// How images are encoded.
