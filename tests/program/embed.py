@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import time
@@ -84,12 +85,28 @@ def wrong_usage_and_files():
     check(not Path("text.npy").exists() and not Path("text.npy.partial").exists(), "left behind", os.listdir())
 
 
-def an_interrupted_file_is_resumed_to_the_same_bytes():
-    if reason := probe():
-        return reason
+def write_many_texts():
     chance = random.Random(1)
     Path("Shop/Shop.item2id").unlink()
     Path("Shop/Shop.item.json").write_text(json.dumps({str(i): {"title": " ".join(chance.choice(["red", "chair", "a", "1", "2"]) for _ in range(50))} for i in range(60000)}))
+
+
+def a_full_disk_loses_nothing():
+    if reason := probe():
+        return reason
+    write_many_texts()
+    done = run(*TEXT, "--quiet", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)))
+    check_one_line(done, 1, "text.npy", "can't be written")
+    check(0 < json.loads(Path("text.npy.state.json").read_text())["done"] < 60000 and len(read_npy(Path("text.npy"))) == 6, "what was complete is lost, or the file of an earlier run")
+    check_done(run(*TEXT, "--resume"))
+    check_done(run(*TEXT[:-1], "whole.npy"))
+    check(Path("text.npy").read_bytes() == Path("whole.npy").read_bytes(), "the resumed file differs")
+
+
+def an_interrupted_file_is_resumed_to_the_same_bytes():
+    if reason := probe():
+        return reason
+    write_many_texts()
     command = [PROGRAM, *TEXT, "--threads", "1"]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     while running.poll() is None and not Path("text.npy.state.json").exists():
@@ -107,4 +124,4 @@ def an_interrupted_file_is_resumed_to_the_same_bytes():
     check(not Path("text.npy.state.json").exists() and not Path("text.npy.partial").exists(), "left behind")
 
 
-main([rows_of_items_with_and_without_content, pictures_that_are_missing_or_damaged, wrong_usage_and_files, an_interrupted_file_is_resumed_to_the_same_bytes])
+main([rows_of_items_with_and_without_content, pictures_that_are_missing_or_damaged, wrong_usage_and_files, a_full_disk_loses_nothing, an_interrupted_file_is_resumed_to_the_same_bytes])
