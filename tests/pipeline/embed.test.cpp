@@ -106,7 +106,7 @@ TEST_CASE("embed_texts: a row is the mean over an item's texts, and zeros withou
   CHECK(rows[3] == 0);
   CHECK(rows[5] == 8);  // the first tokens of a text that is too long
   CHECK(rows[7] == 3);
-  CHECK_FALSE(std::filesystem::exists(here / "f.npy.partial"));
+  CHECK_FALSE(std::filesystem::exists(here / "f.npy.rows"));
   CHECK_FALSE(std::filesystem::exists(here / "f.npy.state.json"));
 }
 
@@ -166,8 +166,8 @@ TEST_CASE("embed_texts: a run is resumed with the same inputs only") {
   texts.emplace_back();
   CHECK(has(complaint_of(embed), "has 100 rows of 2 values, this one 101 of 2"));
   texts.pop_back();
-  std::filesystem::resize_file(here / "f.npy.partial", 130);
-  CHECK(has(complaint_of(embed), "f.npy.partial: has 130 bytes, expected at least"));
+  std::filesystem::resize_file(here / "f.npy.rows", 130);
+  CHECK(has(complaint_of(embed), "f.npy.rows: has 130 bytes, expected at least"));
   write_file(here / "f.npy.state.json", "{}");
   CHECK(has(complaint_of(embed), "f.npy.state.json: key 'rows' is missing"));
 }

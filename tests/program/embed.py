@@ -72,6 +72,7 @@ def pictures_that_are_missing_or_damaged():
 def wrong_usage_and_files():
     if reason := probe():
         return reason
+    Path("text.npy").unlink()  # of the probe
     check_one_line(run(*IMAGE, "--max-tokens", 9), 2, "--max-tokens", "--modality image")
     check_one_line(run(*TEXT, "--images", "pictures"), 2, "--images", "--modality text")
     check_one_line(run(*TEXT, "--fields", "title,price"), 1, "price", "description")
@@ -82,7 +83,7 @@ def wrong_usage_and_files():
     vocabulary = Path("bert/vocab.txt")
     vocabulary.write_text(vocabulary.read_text() + "".join(f"more{i}\n" for i in range(9)))
     check_one_line(run(*TEXT), 1, "bert", "the token embedding has", "the tokenizer has ids up to")
-    check(not Path("text.npy").exists() and not Path("text.npy.partial").exists(), "left behind", os.listdir())
+    check(not Path("text.npy").exists() and not Path("text.npy.rows").exists(), "left behind", os.listdir())
 
 
 def write_many_texts():
@@ -115,13 +116,13 @@ def an_interrupted_file_is_resumed_to_the_same_bytes():
     _, said = running.communicate()
     if running.returncode == 0:
         return "the machine was too fast to be interrupted"
-    check(running.returncode == 130 and "text.npy.partial has the rows before it, --resume goes on" in said, running.returncode, said)
+    check(running.returncode == 130 and "text.npy.rows has the rows before it, --resume goes on" in said, running.returncode, said)
     check_one_line(run(*TEXT, "--quiet"), 1, "text.npy.state.json", "resume it, or remove it")
     check_one_line(run(*TEXT, "--quiet", "--resume", "--max-tokens", 20), 1, "text.npy.state.json", "max_tokens")
     check_done(run(*TEXT, "--resume", "--threads", 2))
     check_done(run(*TEXT[:-1], "whole.npy"))
     check(Path("text.npy").read_bytes() == Path("whole.npy").read_bytes(), "the resumed file differs")
-    check(not Path("text.npy.state.json").exists() and not Path("text.npy.partial").exists(), "left behind")
+    check(not Path("text.npy.state.json").exists() and not Path("text.npy.rows").exists(), "left behind")
 
 
 main([rows_of_items_with_and_without_content, pictures_that_are_missing_or_damaged, wrong_usage_and_files, a_full_disk_loses_nothing, an_interrupted_file_is_resumed_to_the_same_bytes])

@@ -83,7 +83,7 @@ int embed_command(CLI::App const& command, embed_options& options) {
   auto const result = embed_with_progress(*compute, request, log);
   if (result.status == train::run_status::interrupted) {
     log.stage("mql4grec: interrupted at item " + grouped(result.progress.done) + "; " + request.out.string() +
-              ".partial has the rows before it, --resume goes on");
+              ".rows has the rows before it, --resume goes on");
     return interrupted_by_signal;
   }
   put_result(options.common, as_json(options, result), as_text(options, result));

@@ -22,18 +22,19 @@ enum class feature_run {
   resume  ///< continue the interrupted file, if there is one
 };
 
-/// Writes a .npy file of float32 block by block. Until commit() the rows are in `<path>.partial`, and
+/// Writes a .npy file of float32 block by block. Until commit() the rows are in `<path>.rows`, and
 /// `<path>.state.json` contains the number of complete rows and a description of their inputs. Both are on the disk
-/// when append() returns. A file `path` of an earlier run stays as it is until commit() replaces it.
+/// when append() returns. The name isn't `<path>.partial`, which atomic_file removes. A file `path` of an earlier run
+/// stays as it is until commit() replaces it.
 class feature_writer {
  public:
-  /// Opens the partial file. `inputs` is an object with a string or number for everything that the features depend on.
-  /// Throws file_error if it can't be written; if it exists and `how` is feature_run::begin; and if the interrupted run
-  /// had another shape or other inputs, with the names of those that differ.
+  /// Opens the unfinished file. `inputs` is an object with a string or number for everything that the features depend
+  /// on. Throws file_error if it can't be written; if it exists and `how` is feature_run::begin; and if the interrupted
+  /// run had another shape or other inputs, with the names of those that differ.
   feature_writer(std::filesystem::path path, feature_shape shape, json const& inputs, feature_run how);
   feature_writer(feature_writer const&) = delete;
   feature_writer& operator=(feature_writer const&) = delete;
-  /// Keeps the partial file if it has rows.
+  /// Keeps the unfinished file if it has rows.
   ~feature_writer();
 
   /// The number of rows that are complete, those of earlier runs included.
@@ -50,7 +51,7 @@ class feature_writer {
   void write_state() const;
   void write_at(index_t begin, void const* data, index_t bytes) const;
 
-  std::filesystem::path path_, partial_, state_;
+  std::filesystem::path path_, unfinished_, state_;
   feature_shape shape_;
   std::string inputs_;  // as JSON: json is incomplete in this header
   std::string prefix_;  // the header of the .npy file

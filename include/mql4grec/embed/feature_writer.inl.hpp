@@ -18,7 +18,7 @@ namespace mql4grec::embed {
 MQL4GREC_DEFINITION feature_writer::feature_writer(std::filesystem::path path, feature_shape shape, json const& inputs,
                                                    feature_run how)
     : path_(std::move(path)),
-      partial_(path_.string() + ".partial"),
+      unfinished_(path_.string() + ".rows"),
       state_(path_.string() + ".state.json"),
       shape_(shape),
       inputs_(inputs.dump()) {
@@ -33,7 +33,7 @@ MQL4GREC_DEFINITION feature_writer::~feature_writer() {
   if (descriptor_ < 0) return;
   ::close(descriptor_);
   if (done_ > 0) return;
-  ::unlink(partial_.c_str());
+  ::unlink(unfinished_.c_str());
   ::unlink(state_.c_str());
 }
 
@@ -52,7 +52,8 @@ MQL4GREC_DEFINITION void feature_writer::append(host_matrix_view<float const> ro
 MQL4GREC_DEFINITION void feature_writer::commit() {
   expects(done_ == shape_.rows, path_.string(), ": ", done_, " rows, expected ", shape_.rows);
   expects_file(::close(std::exchange(descriptor_, -1)) == 0, path_, "can't be closed: ", std::strerror(errno));
-  expects_file(::rename(partial_.c_str(), path_.c_str()) == 0, path_, "can't be put in place: ", std::strerror(errno));
+  expects_file(::rename(unfinished_.c_str(), path_.c_str()) == 0, path_,
+               "can't be put in place: ", std::strerror(errno));
   ::unlink(state_.c_str());
 }
 
@@ -63,15 +64,16 @@ MQL4GREC_DEFINITION void feature_writer::open(feature_run how) {
                "is the state of an interrupted run; resume it, or remove it");
   if (interrupted) read_state();
   int const flags = O_WRONLY | O_CLOEXEC | (interrupted ? 0 : O_CREAT | O_TRUNC);
-  descriptor_ = ::open(partial_.c_str(), flags, 0644);
-  expects_file(descriptor_ >= 0, interrupted ? partial_ : path_, "can't be opened for writing: ", std::strerror(errno));
+  descriptor_ = ::open(unfinished_.c_str(), flags, 0644);
+  expects_file(descriptor_ >= 0, interrupted ? unfinished_ : path_,
+               "can't be opened for writing: ", std::strerror(errno));
   if (!interrupted) return write_at(0, prefix_.data(), std::ssize(prefix_));
   index_t const bytes = std::ssize(prefix_) + done_ * shape_.width * index_t{sizeof(float)};
   struct ::stat status {};
   bool const known = ::fstat(descriptor_, &status) == 0;
   if (known && status.st_size >= bytes) return;
   ::close(std::exchange(descriptor_, -1));  // the destructor isn't called, and the files stay
-  raise<file_error>(partial_.string(), ": has ", known ? status.st_size : 0, " bytes, expected at least ", bytes,
+  raise<file_error>(unfinished_.string(), ": has ", known ? status.st_size : 0, " bytes, expected at least ", bytes,
                     " for the ", done_, " rows in ", state_.filename().string());
 }
 
