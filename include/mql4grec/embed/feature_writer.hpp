@@ -9,9 +9,10 @@
 
 namespace mql4grec::embed {
 
-/// The number of items and the number of columns of their features.
+/// The shape of the features of a catalog.
 struct feature_shape {
-  index_t rows = 0, width = 0;
+  index_t rows = 0;   ///< items
+  index_t width = 0;  ///< columns
 
   bool operator==(feature_shape const&) const = default;
 };
