@@ -326,7 +326,7 @@ rank::ranking recommender_session<B, T>::recommend_new(std::span<item_id const> 
     auto const beams = search(*from, m, wanted);
     nodes.resize(to_size(trie.nodes()));
     search::prefix_drafter const drafter(trie, is_new);
-    drafter.draft(beams.leaves_of(0), {.sequences = wanted.search.beams}, nodes);
+    drafter.draft(beams.leaves_of(0), search::draft_options{.sequences = wanted.search.beams}, nodes);
     lists.push_back(rank::ranking_of(search(*from, m, wanted, nodes), 0, trie, is_new));
   }
   return recommender_detail::first_of(from->options.fusion.fuse(lists), k);

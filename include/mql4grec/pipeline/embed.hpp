@@ -268,7 +268,8 @@ template <Backend B, class Encoder, embed::Tokenizer Tokenizer>
       constexpr index_t at_once = 64;
       detail::for_each_of(threads, (std::ssize(from) + at_once - 1) / at_once, [&](index_t block) {
         for (index_t i = block * at_once; i < std::min(std::ssize(from), (block + 1) * at_once); ++i)
-          section.tokens[to_size(i)] = tokenizer.encode(*from[to_size(i)], {.max_tokens = max_tokens});
+          section.tokens[to_size(i)] =
+              tokenizer.encode(*from[to_size(i)], embed::encode_options{.max_tokens = max_tokens});
       });
       auto const batches = section.batches(options.batch_tokens);
       std::vector<float> memory(from.size() * to_size(width));
