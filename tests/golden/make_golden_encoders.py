@@ -6,8 +6,8 @@ compute, for our tests to equal.
     venv/bin/pip install torch==2.5.1 transformers==4.45.2 numpy==2.2.6 safetensors==0.8.0 gguf==0.19.0
     venv/bin/python tests/golden/make_golden_encoders.py   # seconds, CPU only
 
-The files are committed, so tests never need Python; README.md describes them: its last section is
-written here, so this script runs after make_golden_rqvae.py, which drops what follows its own sections.
+The files are committed, so tests never need Python; README.md describes them in a section that is written here. This
+script runs after make_golden_rqvae.py, which drops what follows its own sections.
 `--out DIR` writes elsewhere, to compare.
 
 Weights are random and rounded to the type that the file stores; then everything is computed in float64 from the rounded
@@ -16,6 +16,7 @@ weights and rounded once. A GGUF file's expected values come from its dequantize
 import argparse
 import importlib.metadata
 import pathlib
+import re
 import shutil
 
 import gguf
@@ -260,10 +261,10 @@ def main():
             write(directory, case) if write else write_gguf(directory)
     readme = out / "README.md"
     text = readme.read_text() if readme.exists() else ""
-    text = text.split("\n## `encoder_<name>/`")[0].rstrip("\n") + "\n" if text else ""
     section = README.format(torch=torch.__version__, transformers=transformers.__version__,
                             gguf=importlib.metadata.version("gguf"))
-    readme.write_text(text + section)
+    text, replaced = re.subn(r"\n## `encoder_<name>/`.*?(?=\n## |\Z)", lambda _: section, text, flags=re.DOTALL)
+    readme.write_text(text if replaced else text + section)
 
 
 if __name__ == "__main__":
