@@ -1,8 +1,8 @@
 """Help, version and wrong usage: exit codes, and where the words go. usage.py PROGRAM"""
 from support import check, check_done, check_one_line, main, run
 
-COMMANDS = ["prepare", "translate", "pretrain", "finetune", "evaluate", "recommend", "demo"]
-LATER = ["embed"]
+COMMANDS = ["prepare", "embed", "translate", "pretrain", "finetune", "evaluate", "recommend", "demo"]
+LATER = ["serve"]
 
 
 def help_and_version_go_to_standard_output():
