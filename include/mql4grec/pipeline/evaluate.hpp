@@ -182,6 +182,7 @@ template <class B, class T>
   from.users.resize(std::min(from.users.size(), to_size(std::max<index_t>(0, options.users))));
   auto const n = std::ssize(from.users), modalities = std::ssize(data.tokens);
   auto const started = std::chrono::steady_clock::now();
+  if (options.fill_in) detail::expect_alignment(tasks);  // before anything is reported
   options.progress(0, n);
   std::vector<language::token_table> filled;
   if (options.fill_in) {

@@ -28,6 +28,12 @@ struct fill_in_options {
 
 namespace detail {
 
+inline void expect_alignment(tasks::model_tasks const& about) {
+  expects(!about.tasks.alignments.empty(),
+          "fill in: the model has learnt no alignment task, expected align-text-image or align-image-text among its "
+          "tasks");
+}
+
 /// The items with a sequence in `from` and none in `to`, in ascending order.
 inline std::vector<item_id> items_to_fill(language::token_table const& from, language::token_table const& to,
                                           fill_in_options const& options) {
@@ -62,9 +68,7 @@ template <class B, class T>
                                                                   tasks::model_tasks const& about,
                                                                   std::vector<language::token_table> const& tokens,
                                                                   fill_in_options const& options = {}) {
-  expects(!about.tasks.alignments.empty(),
-          "fill in: the model has learnt no alignment task, expected align-text-image or align-image-text among its "
-          "tasks");
+  detail::expect_alignment(about);
   auto filled = tokens;
   tasks::query_context const context{.tables = tokens, .vocab = about.vocab};
   for (auto const& task : about.tasks.alignments) {
