@@ -125,8 +125,8 @@ TEST_CASE("config.json: every field is read back as written") {
 
 TEST_CASE("config.json: equals transformers' file except for the version") {
   for (auto const& entry : std::filesystem::directory_iterator(MQL4GREC_TEST_GOLDEN_DIR)) {
+    if (!entry.path().filename().string().starts_with("t5_")) continue;
     auto const path = entry.path() / "config.json";
-    if (!std::filesystem::exists(path)) continue;
     json theirs = read_json(path);
     json ours = seq2seq::to_config_json(seq2seq::read_t5_config(path));
     theirs.erase("transformers_version");
@@ -228,7 +228,7 @@ TEST_CASE("checkpoint: the same model gives the same files, which contain a tied
 
 TEST_CASE("checkpoint: reading and writing transformers' model.safetensors reproduces its bytes") {
   for (auto const& entry : std::filesystem::directory_iterator(MQL4GREC_TEST_GOLDEN_DIR)) {
-    if (!std::filesystem::exists(entry.path() / "config.json")) continue;  // the translators have none
+    if (!entry.path().filename().string().starts_with("t5_")) continue;
     temporary_directory const directory;
     seq2seq::write_model(directory.path(), read_back(entry.path()));
     CHECK(read_file(directory / "model.safetensors") == read_file(entry.path() / "model.safetensors"));

@@ -13,6 +13,7 @@
 using namespace mql4grec;
 using embed::image_status;
 
+#if MQL4GREC_HAS_IMAGES
 TEST_CASE("read_images: a bad image among many is reported, its row is zero, and the others go on") {
   test::temporary_directory const directory;
   test::put(directory / "bad.jpg", "\xff\xd8\xff nothing");

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "core/temporary_directory.hpp"
+#include "mql4grec/core/json.hpp"
 #include "mql4grec/embed/image/decode.hpp"
 #include "mql4grec/embed/image/read_preprocessing.hpp"
 #include "support/golden_images.hpp"
