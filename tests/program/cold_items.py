@@ -74,6 +74,9 @@ def new_items_are_recommended_apart():
     check(list(result) == ["dataset", "history", "items", "new_items"], result)
     check(ITEMS in [entry["item"] for entry in result["new_items"]], result)
     check(not known & {entry["item"] for entry in result["new_items"]}, result)
+    Path("deny.txt").write_text(f"{ITEMS}\n")
+    denied = json.loads(check_done(run(*recommend, "--new-items", 2, "--deny", "deny.txt", "--json", "-")).stdout)
+    check(ITEMS not in [entry["item"] for entry in denied["new_items"]], denied)
     check("new items" in check_done(run(*recommend, "--new-items", 2)).stdout, "text")
     check("new_items" not in json.loads(check_done(run(*recommend, "--json", "-")).stdout), "new_items")
 

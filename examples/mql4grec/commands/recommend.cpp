@@ -109,11 +109,12 @@ json as_json(recommend_options const& options, tasks::dataset const& data, std::
   return result;
 }
 
-/// The items of the catalog that nobody has interacted with.
-search::item_list new_items_of(tasks::dataset const& data) {
+/// The items of the catalog that nobody has interacted with and that the filter allows.
+search::item_list new_items_of(tasks::dataset const& data, search::item_filter const& filter) {
   auto items = pipeline::catalog_of(data);
   auto const known = catalog::interacted_items(data.interactions);
-  std::erase_if(items, [&](item_id item) { return std::ranges::binary_search(known, item); });
+  search::item_choice const is_allowed(filter);
+  std::erase_if(items, [&](item_id item) { return !is_allowed(item) || std::ranges::binary_search(known, item); });
   return items;
 }
 
@@ -154,15 +155,16 @@ int recommend_command(recommend_options& options) {
   warn_of_precision(*compute, log);
   warn_of_items_without_tokens(data, log);
   warn_of_unknown(options, data, named, log);
-  auto const found = compute->recommend({.model = options.model,
-                                         .metadata = metadata,
-                                         .tokens = data.tokens,
-                                         .history = named.history,
-                                         .filter = named.filter,
-                                         .k = options.k,
-                                         .new_items = options.new_k > 0 ? new_items_of(data) : search::item_list(),
-                                         .new_k = options.new_k,
-                                         .fill_in = options.fill_in});
+  auto const found =
+      compute->recommend({.model = options.model,
+                          .metadata = metadata,
+                          .tokens = data.tokens,
+                          .history = named.history,
+                          .filter = named.filter,
+                          .k = options.k,
+                          .new_items = options.new_k > 0 ? new_items_of(data, named.filter) : search::item_list(),
+                          .new_k = options.new_k,
+                          .fill_in = options.fill_in});
   log.begin();
   put_result(options.common, as_json(options, data, named.history, found),
              as_text(data, found.best) +
