@@ -2,7 +2,7 @@
 // BERT (Devlin et al. 2019), for inference: learned positions, token type 0, GELU by the error function, LayerNorm
 // after each sum. Parameters have the names of transformers' BertModel.
 #include "mql4grec/embed/encoder/config.hpp"
-#include "mql4grec/embed/encoder/transformer.hpp"
+#include "mql4grec/embed/encoder/text_encoder.hpp"
 
 namespace mql4grec::embed {
 
@@ -59,61 +59,31 @@ template <class T, MemorySpace S>
   return w;
 }
 
-/// A BERT on a backend. Features of a text: the mean over its tokens of the last hidden state.
+/// Writes the last hidden state (tokens, d) of packed texts.
 template <Backend B, class T>
-class bert : public encoder_model<B, T, bert_config, bert_weights> {
- public:
-  /// What encode() reads.
-  using input = token_batch;
-  using encoder_model<B, T, bert_config, bert_weights>::encoder_model;
+void encode_texts(B& worker, bert_config const& c, bert_weights<T const, typename B::memory_space> const& w,
+                  packed_texts<B> const& texts, out_matrix<B, T> x) {
+  transformer<layer_norm, gelu, no_rotation> const p{.norm = {.epsilon = c.epsilon},
+                                                     .activation = {},
+                                                     .position = {},
+                                                     .mask = attention_mask::none,
+                                                     .order = norm_order::after,
+                                                     .heads = c.heads,
+                                                     .key_heads = c.heads,
+                                                     .head_width = c.width / c.heads};
+  scratch_scope<B> const scope(worker.scratch());
+  index_t const rows = texts.sequences.rows;
+  auto const sum = take<T>(worker, rows, c.width), positions = take<T>(worker, rows, c.width);
+  nn::embedding<T>(worker, w.tokens, texts.tokens, sum);
+  bias_forward<T>(worker, w.types.row(0), sum);
+  nn::embedding<T>(worker, w.positions, detail::take_positions<token_t>(worker, texts.offsets), positions);
+  accumulate<T>(worker, positions.flat(), sum.flat());
+  p.norm.template apply<T>(worker, sum, w.embedding_norm, x);
+  transform<T>(worker, p, texts.sequences, w.layers, x);
+}
 
-  /// The columns of the features.
-  index_t features() const { return this->config().width; }
-
-  /// Writes the last hidden state (tokens, d), contiguous. Throws error for tokens outside the vocabulary and for texts
-  /// with more tokens than positions.
-  void hidden_states(B& worker, token_batch const& batch, out_matrix<B, T> hidden) const {
-    scratch_scope<B> const scope(worker.scratch());
-    run(worker, batch, take_batch(worker, batch), hidden);
-  }
-
-  /// Writes the features (texts, d); zeros for a text without tokens. Throws error as hidden_states().
-  void encode(B& worker, token_batch const& batch, out_matrix<B, T> out) const {
-    scratch_scope<B> const scope(worker.scratch());
-    auto const sequences = take_batch(worker, batch);
-    auto const hidden = take<T>(worker, sequences.rows, features());
-    run(worker, batch, sequences, hidden);
-    nn::mean_of_sequences<T>(worker, hidden, sequences.offsets, out);
-  }
-
- private:
-  detail::packed_sequences<B> take_batch(B& worker, token_batch const& batch) const {
-    return detail::take_texts(worker, batch, this->config().vocabulary, this->config().positions);
-  }
-
-  void run(B& worker, token_batch const& batch, detail::packed_sequences<B> const& sequences,
-           out_matrix<B, T> x) const {
-    auto const& c = this->config();
-    auto const& w = this->weights();
-    transformer<layer_norm, gelu, no_rotation> const p{.norm = {.epsilon = c.epsilon},
-                                                       .activation = {},
-                                                       .position = {},
-                                                       .mask = attention_mask::none,
-                                                       .order = norm_order::after,
-                                                       .heads = c.heads,
-                                                       .key_heads = c.heads,
-                                                       .head_width = c.width / c.heads};
-    if (sequences.rows == 0) return;
-    scratch_scope<B> const scope(worker.scratch());
-    auto const sum = take<T>(worker, sequences.rows, c.width), positions = take<T>(worker, sequences.rows, c.width);
-    auto const tokens = device_copy(worker, view_of(std::span(batch.tokens))).view_all();
-    nn::embedding<T>(worker, w.tokens, tokens, sum);
-    bias_forward<T>(worker, w.types.row(0), sum);
-    nn::embedding<T>(worker, w.positions, detail::take_positions<token_t>(worker, batch.offsets), positions);
-    accumulate<T>(worker, positions.flat(), sum.flat());
-    p.norm.template apply<T>(worker, sum, w.embedding_norm, x);
-    transform<T>(worker, p, sequences, w.layers, x);
-  }
-};
+/// A BERT on a backend.
+template <Backend B, class T>
+using bert = text_encoder<B, T, encoder_model<B, T, bert_config, bert_weights>>;
 
 }  // namespace mql4grec::embed

@@ -3,7 +3,7 @@
 // causal. Parameters have the names of transformers' LlamaModel, and q and k its half-rotation layout.
 #include "mql4grec/embed/encoder/config.hpp"
 #include "mql4grec/embed/encoder/rotary_table.hpp"
-#include "mql4grec/embed/encoder/transformer.hpp"
+#include "mql4grec/embed/encoder/text_encoder.hpp"
 
 namespace mql4grec::embed {
 
@@ -54,60 +54,29 @@ template <class T, MemorySpace S>
   return w;
 }
 
-/// A LLaMA on a backend. Features of a text: the mean over its tokens of the last hidden state, after the final norm.
+/// Writes the last hidden state (tokens, d) of packed texts, after the final norm.
 template <Backend B, class T>
-class llama : public encoder_model<B, T, llama_config, llama_weights> {
- public:
-  /// What encode() reads.
-  using input = token_batch;
-  using encoder_model<B, T, llama_config, llama_weights>::encoder_model;
+void encode_texts(B& worker, llama_config const& c, llama_weights<T const, typename B::memory_space> const& w,
+                  packed_texts<B> const& texts, out_matrix<B, T> hidden) {
+  scratch_scope<B> const scope(worker.scratch());
+  transformer<rms_norm, swiglu, rotary<B, T>> const p{
+      .norm = {.epsilon = c.epsilon},
+      .activation = {},
+      .position = {detail::take_rotary_table<T>(worker, c, texts.sequences.longest),
+                   detail::take_positions<index_t>(worker, texts.offsets)},
+      .mask = attention_mask::causal,
+      .order = norm_order::before,
+      .heads = c.heads,
+      .key_heads = c.key_heads,
+      .head_width = c.head_width()};
+  auto const x = take<T>(worker, texts.sequences.rows, c.width);
+  nn::embedding<T>(worker, w.tokens, texts.tokens, x);
+  transform<T>(worker, p, texts.sequences, w.layers, x);
+  p.norm.template apply<T>(worker, x, w.norm, hidden);
+}
 
-  /// The columns of the features.
-  index_t features() const { return this->config().width; }
-
-  /// Writes the last hidden state (tokens, d), after the final norm. Throws error for tokens outside the vocabulary and
-  /// for texts with more tokens than positions.
-  void hidden_states(B& worker, token_batch const& batch, out_matrix<B, T> hidden) const {
-    scratch_scope<B> const scope(worker.scratch());
-    run(worker, batch, take_batch(worker, batch), hidden);
-  }
-
-  /// Writes the features (texts, d); zeros for a text without tokens. Throws error as hidden_states().
-  void encode(B& worker, token_batch const& batch, out_matrix<B, T> out) const {
-    scratch_scope<B> const scope(worker.scratch());
-    auto const sequences = take_batch(worker, batch);
-    auto const hidden = take<T>(worker, sequences.rows, features());
-    run(worker, batch, sequences, hidden);
-    nn::mean_of_sequences<T>(worker, hidden, sequences.offsets, out);
-  }
-
- private:
-  detail::packed_sequences<B> take_batch(B& worker, token_batch const& batch) const {
-    return detail::take_texts(worker, batch, this->config().vocabulary, this->config().positions);
-  }
-
-  void run(B& worker, token_batch const& batch, detail::packed_sequences<B> const& sequences,
-           out_matrix<B, T> hidden) const {
-    auto const& c = this->config();
-    auto const& w = this->weights();
-    if (sequences.rows == 0) return;
-    scratch_scope<B> const scope(worker.scratch());
-    transformer<rms_norm, swiglu, rotary<B, T>> const p{
-        .norm = {.epsilon = c.epsilon},
-        .activation = {},
-        .position = {detail::take_rotary_table<T>(worker, c, sequences.longest),
-                     detail::take_positions<index_t>(worker, batch.offsets)},
-        .mask = attention_mask::causal,
-        .order = norm_order::before,
-        .heads = c.heads,
-        .key_heads = c.key_heads,
-        .head_width = c.head_width()};
-    auto const x = take<T>(worker, sequences.rows, c.width);
-    auto const tokens = device_copy(worker, view_of(std::span(batch.tokens))).view_all();
-    nn::embedding<T>(worker, w.tokens, tokens, x);
-    transform<T>(worker, p, sequences, w.layers, x);
-    p.norm.template apply<T>(worker, x, w.norm, hidden);
-  }
-};
+/// A LLaMA on a backend.
+template <Backend B, class T>
+using llama = text_encoder<B, T, encoder_model<B, T, llama_config, llama_weights>>;
 
 }  // namespace mql4grec::embed

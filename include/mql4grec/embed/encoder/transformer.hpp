@@ -42,21 +42,6 @@ packed_sequences<B> take_sequences(B& b, std::vector<index_t> const& offsets) {
   return out;
 }
 
-/// The sequences of a batch of texts. Throws error for a token outside the vocabulary, and for a text with more tokens
-/// than the model has positions.
-template <class B>
-packed_sequences<B> take_texts(B& b, token_batch const& batch, index_t vocabulary, index_t positions) {
-  expects(!batch.offsets.empty() && batch.offsets.front() == 0 && batch.offsets.back() == std::ssize(batch.tokens),
-          "encoder: offsets that don't cover the ", batch.tokens.size(), " tokens");
-  for (token_t const token : batch.tokens)
-    expects(index(token) >= 0 && index(token) < vocabulary, "encoder: token ", index(token),
-            ", expected below the vocabulary's ", vocabulary);
-  auto const sequences = take_sequences(b, batch.offsets);
-  expects(sequences.longest <= positions, "encoder: a text of ", sequences.longest, " tokens, expected at most ",
-          positions);
-  return sequences;
-}
-
 /// Each row's position in its text, as Index, in the scratch.
 template <class Index, class B>
 in_vector<B, Index> take_positions(B& b, std::vector<index_t> const& offsets) {
