@@ -2,6 +2,7 @@
 // The parameters of a transformer layer, of any of the encoders. q, k and v are adjacent in the flat buffer, and so are
 // the branches of a gated activation: each group is one matrix product.
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mql4grec/nn/dense.hpp"

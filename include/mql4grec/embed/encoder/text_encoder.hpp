@@ -1,7 +1,9 @@
 #pragma once
 // What encoders of texts share: a batch of texts in, the mean of each text's hidden states out. An architecture is its
 // configuration, its weights, and a function encode_texts() for them.
+#include <iterator>
 #include <span>
+#include <vector>
 
 #include "mql4grec/embed/encoder/transformer.hpp"
 
