@@ -11,6 +11,7 @@ are text (`encode_special_tokens`, `split_special_tokens`).
 What one would get wrong: the libraries' Unicode tables differ in version. The texts have only characters of Unicode 8.
 """
 import argparse
+import io
 import json
 import pathlib
 
@@ -167,14 +168,12 @@ def write_sentencepiece_gguf(library, path):
 
 
 def train_sentencepiece(prefix, kind):
-    corpus = prefix.with_suffix(".txt")
-    corpus.write_text("\n".join(" ".join(line.split()) for line in CORPUS))
+    model = io.BytesIO()  # names of files would be stored in the model
     sentencepiece.SentencePieceTrainer.train(
-        input=str(corpus), model_prefix=str(prefix), vocab_size=600, model_type=kind, byte_fallback=True,
+        sentence_iterator=iter([" ".join(line.split()) for line in CORPUS]), model_writer=model, vocab_size=600, model_type=kind, byte_fallback=True,
         normalization_rule_name="identity", remove_extra_whitespaces=False, split_digits=True, character_coverage=0.98,
         hard_vocab_limit=False, minloglevel=2)
-    corpus.unlink()
-    prefix.with_suffix(".vocab").unlink()
+    prefix.with_suffix(".model").write_bytes(model.getvalue())
 
 
 def main():
