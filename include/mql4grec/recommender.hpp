@@ -168,7 +168,7 @@ class recommender {
 
   /// The k of `new_items` that are most likely next, best first, among those that share a prefix with the beams of
   /// recommend(); see prefix_drafter. New items are items that nobody has interacted with: recommend() contains them
-  /// too, but ranks them behind items that the model has learnt. Takes about twice as long as recommend(). Returns
+  /// too, but ranks them after items that the model has learnt. Takes about twice as long as recommend(). Returns
   /// fewer than k if fewer share a code of the first level with a beam. Sessions and errors are those of recommend().
   [[nodiscard]] rank::ranking recommend_new(std::span<item_id const> history, index_t k,
                                             search::item_list const& new_items) const;

@@ -3,6 +3,7 @@
 
 #include <iostream>
 
+#include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 
@@ -22,6 +23,15 @@ void add_common_options(CLI::App& command, common_options& options) {
   command.add_option("--json", options.json, "write the result as JSON to this file, - for standard output");
   command.add_flag("--quiet", options.quiet, "no progress and no warnings");
   command.set_version_flag("--version", std::string("mql4grec ") + MQL4GREC_VERSION, "print the version");
+}
+
+std::vector<std::filesystem::path> paths_of(std::string const& text, char const* option) {
+  std::vector<std::filesystem::path> paths;
+  for (auto const& word : core::detail::split_at_commas(text)) {
+    expects(!word.empty(), option, " '", text, "': a name between commas is empty");
+    paths.emplace_back(word);
+  }
+  return paths;
 }
 
 void check_writable(std::filesystem::path const& file) {

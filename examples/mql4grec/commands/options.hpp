@@ -23,6 +23,9 @@ enum exit_code { done = 0, failed = 1, wrong_usage = 2, interrupted_by_signal = 
 
 void add_common_options(CLI::App& command, common_options& options);
 
+/// The paths of an option's value, which commas separate. Throws error for an empty one.
+std::vector<std::filesystem::path> paths_of(std::string const& text, char const* option);
+
 /// Throws file_error when the file cannot be written. Called before hours of work, which should not end at a misspelt
 /// directory.
 void check_writable(std::filesystem::path const& file);

@@ -30,15 +30,6 @@ struct prepare_command_options {
 
 #if MQL4GREC_HAS_RAW
 
-std::vector<std::filesystem::path> paths_of(std::string const& text, char const* option) {
-  std::vector<std::filesystem::path> paths;
-  for (auto const& word : core::detail::split_at_commas(text)) {
-    expects(!word.empty(), option, " '", text, "': a name between commas is empty");
-    paths.emplace_back(word);
-  }
-  return paths;
-}
-
 catalog::column_names columns_of(std::string const& text) {
   if (text.empty()) return {};
   auto const names = core::detail::split_at_commas(text);

@@ -1,7 +1,6 @@
 // The command translate: trains a translator on the features of all files, or takes one that exists, and writes an
 // index of tokens per file.
 #include "commands.hpp"
-#include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/json.hpp"
 #include "options.hpp"
 #include "report/text.hpp"
@@ -21,15 +20,6 @@ struct translate_options {
   index_t rotation_rounds = 0;
   common_options common;
 };
-
-std::vector<std::filesystem::path> paths_of(std::string const& text, char const* option) {
-  std::vector<std::filesystem::path> paths;
-  for (auto const& word : core::detail::split_at_commas(text)) {
-    expects(!word.empty(), option, " '", text, "': a name between commas is empty");
-    paths.emplace_back(word);
-  }
-  return paths;
-}
 
 json as_json(quantize::capacity_report const& room) {
   json levels = json::array();

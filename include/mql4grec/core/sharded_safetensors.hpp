@@ -41,6 +41,12 @@ class sharded_safetensors {
   std::map<std::string, safetensors const*, std::less<>> file_of_;  // by tensor name
 };
 
+namespace detail {
+/// Throws file_error if there is no such directory, or if it contains a pickled checkpoint (pytorch_model.bin) and no
+/// safetensors; the message states how to convert it.
+void expect_safetensors(std::filesystem::path const& directory);
+}  // namespace detail
+
 }  // namespace core
 }  // namespace mql4grec
 

@@ -7,6 +7,20 @@
 namespace mql4grec {
 inline namespace core {
 
+namespace detail {
+
+MQL4GREC_DEFINITION void expect_safetensors(std::filesystem::path const& directory) {
+  std::error_code code;  // on any error the file counts as absent
+  auto const exists = [&](char const* name) { return std::filesystem::exists(directory / name, code); };
+  expects_file(std::filesystem::is_directory(directory, code), directory,
+               "isn't a directory, expected one with config.json and model.safetensors");
+  if (exists("model.safetensors") || exists("model.safetensors.index.json")) return;
+  expects_file(!exists("pytorch_model.bin"), directory / "pytorch_model.bin",
+               "a pickled checkpoint isn't supported; save it again with safe_serialization=True");
+}
+
+}  // namespace detail
+
 MQL4GREC_DEFINITION sharded_safetensors::sharded_safetensors(std::filesystem::path const& directory)
     : path_(directory / "model.safetensors") {
   auto const index = directory / "model.safetensors.index.json";

@@ -49,10 +49,6 @@ void read_parameter(sharded_safetensors const& files, t5_config const& c, nn::pa
 /// Writes config.json if it differs from the existing file.
 void write_config(std::filesystem::path const& path, t5_config const& c);
 
-/// Throws file_error if there is no such directory, or if it contains a pickled checkpoint (pytorch_model.bin); the
-/// message states how to convert it.
-void refuse_other_forms(std::filesystem::path const& directory);
-
 }  // namespace detail
 
 /// Writes config.json and model.safetensors. A tied embedding is written once, as shared.weight. Each file is replaced
@@ -73,7 +69,7 @@ void write_model(std::filesystem::path const& directory, t5<B, float> const& mod
 /// missing or damaged, or if a tensor is missing, unknown, not finite or of another shape than config.json requires.
 template <Real T, Backend B>
 [[nodiscard]] t5<B, T> read_model(B& backend, std::filesystem::path const& directory) {
-  detail::refuse_other_forms(directory);
+  core::detail::expect_safetensors(directory);
   t5_config const config = read_t5_config(directory / "config.json");
   sharded_safetensors const files(directory);
   detail::check_shapes(files, config);

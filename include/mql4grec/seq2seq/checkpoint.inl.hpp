@@ -55,14 +55,4 @@ MQL4GREC_DEFINITION void write_config(std::filesystem::path const& path, t5_conf
   if (!std::filesystem::is_regular_file(path) || read_file(path) != config) write_file(path, config);
 }
 
-MQL4GREC_DEFINITION void refuse_other_forms(std::filesystem::path const& directory) {
-  std::error_code code;  // on any error the file counts as absent
-  auto const exists = [&](char const* name) { return std::filesystem::exists(directory / name, code); };
-  expects_file(std::filesystem::is_directory(directory, code), directory,
-               "isn't a directory, expected one with config.json and model.safetensors");
-  if (exists("model.safetensors") || exists("model.safetensors.index.json")) return;
-  expects_file(!exists("pytorch_model.bin"), directory / "pytorch_model.bin",
-               "a pickled checkpoint isn't supported; save it again with safe_serialization=True");
-}
-
 }  // namespace mql4grec::seq2seq::detail

@@ -46,9 +46,6 @@ std::unique_ptr<weight_source> open_safetensors(std::filesystem::path const& dir
 /// A LLaMA in a GGUF file, which must outlive the source. q and k are permuted to half-rotation.
 std::unique_ptr<weight_source> open_gguf_llama(gguf const& file, llama_config const& config);
 
-/// Throws file_error for a directory without config.json and safetensors, or with a pickled checkpoint alone.
-void expect_checkpoint(std::filesystem::path const& directory);
-
 /// Whether a path is a GGUF file or a directory with a LLaMA. Throws file_error if it is neither that nor a BERT.
 bool is_llama(std::filesystem::path const& path);
 

@@ -92,19 +92,9 @@ MQL4GREC_DEFINITION std::unique_ptr<weight_source> open_gguf_llama(gguf const& f
   return std::make_unique<gguf_llama_source>(file, config);
 }
 
-MQL4GREC_DEFINITION void expect_checkpoint(std::filesystem::path const& directory) {
-  std::error_code code;  // on any error the file counts as absent
-  auto const exists = [&](char const* name) { return std::filesystem::exists(directory / name, code); };
-  expects_file(std::filesystem::is_directory(directory, code), directory,
-               "isn't a directory, expected one with config.json and model.safetensors");
-  if (exists("model.safetensors") || exists("model.safetensors.index.json")) return;
-  expects_file(!exists("pytorch_model.bin"), directory / "pytorch_model.bin",
-               "a pickled checkpoint isn't supported; save it again with safe_serialization=True");
-}
-
 MQL4GREC_DEFINITION bool is_llama(std::filesystem::path const& path) {
   if (path.extension() == ".gguf") return true;
-  expect_checkpoint(path);
+  core::detail::expect_safetensors(path);
   auto const file = path / "config.json";
   auto const type = member<std::string>(read_json(file), "model_type", file);
   expects_file(type == "llama" || type == "bert", file, "key 'model_type' is '", core::detail::printable(type),
@@ -113,15 +103,15 @@ MQL4GREC_DEFINITION bool is_llama(std::filesystem::path const& path) {
 }
 
 MQL4GREC_DEFINITION bert_config read_bert_config(std::filesystem::path const& directory) {
-  expect_checkpoint(directory);
+  core::detail::expect_safetensors(directory);
   return bert_from_config_json(read_json(directory / "config.json"), directory / "config.json");
 }
 MQL4GREC_DEFINITION llama_config read_llama_config(std::filesystem::path const& directory) {
-  expect_checkpoint(directory);
+  core::detail::expect_safetensors(directory);
   return llama_from_config_json(read_json(directory / "config.json"), directory / "config.json");
 }
 MQL4GREC_DEFINITION clip_vision_config read_clip_vision_config(std::filesystem::path const& directory) {
-  expect_checkpoint(directory);
+  core::detail::expect_safetensors(directory);
   return clip_vision_from_config_json(read_json(directory / "config.json"), directory / "config.json");
 }
 
