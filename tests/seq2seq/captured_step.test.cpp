@@ -72,14 +72,17 @@ TEST_CASE_TEMPLATE(
   CHECK_THROWS_WITH_AS(set.shape_of(std::vector<index_t>{40}), "device dataset: example 40 of 40", error);
 }
 
-TEST_CASE_TEMPLATE("captured step: equals the update by the same batch written on the host", B,
+TEST_CASE_TEMPLATE("captured step: equals the update by the same batch written on the host, by AdamW and by Muon", B,
                    MQL4GREC_TEST_DEVICE_BACKENDS) {
   B b;
+  auto options = quick();
+  SUBCASE("AdamW") {}
+  SUBCASE("Muon") { options.hidden_optimizer = optim::muon{}; }
   auto const all = batch_from({23});
   seq2seq::device_dataset<B> set;
   set.assign(b, all);
   auto mine = random_t5<double>(b, tiny_t5()), expected = random_t5<double>(b, tiny_t5());
-  seq2seq::trainer<B, double> model_trainer(b, mine, quick()), by_hand(b, expected, quick());
+  seq2seq::trainer<B, double> model_trainer(b, mine, options), by_hand(b, expected, options);
   for (index_t step = 0; step < 12; ++step) {  // two shapes, each as it comes, captured, and launched with other values
     std::vector<index_t> which;
     tasks::batch written;

@@ -124,6 +124,15 @@ void add_training_options(CLI::App& command, training_request& request) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command
+      .add_option_function<std::string>(
+          "--optimizer",
+          [&training](std::string const& name) {
+            training.hidden_optimizer = name == "muon" ? std::optional(optim::muon()) : std::nullopt;
+          },
+          "of the matrices of attention and feed-forward layers; the other parameters are updated by AdamW")
+      ->check(CLI::IsMember({"adamw", "muon"}))
+      ->default_str("adamw");
+  command
       .add_option("--patience", training.patience,
                   "epochs without a better validation loss before stopping, 0: never stop")
       ->check(CLI::Range(0, 1'000'000))

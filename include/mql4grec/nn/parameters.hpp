@@ -2,6 +2,8 @@
 // The layout of a model's parameters in one flat buffer. Buffers of the same layout hold gradients and moments, so an
 // optimizer step, a norm, a checkpoint or an all-reduce is one call each. Parameters that are added consecutively are
 // contiguous: q, k and v of a layer form one merged matrix.
+#include <algorithm>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,16 +40,32 @@ class parameter_layout {
   /// Makes the next parameter start on a cache line (16 entries). Don't call it between parameters that are to be
   /// merged.
   void align() { size_ = (size_ + 15) / 16 * 16; }
+  /// Declares that the parameters added from now on are hidden matrices, until end_of_decayed(): optimizers may treat
+  /// them unlike embeddings, tables and gains; see optim/muon.hpp.
+  void begin_of_hidden() {
+    align();
+    hidden_begin_ = size_;
+    hidden_ = entries_.size();
+  }
   /// Declares that the parameters added so far have weight decay in AdamW, and that later ones (norm gains) don't.
   void end_of_decayed() {
     align();
     decayed_ = size_;
+    if (hidden_begin_ < 0) {
+      hidden_begin_ = size_;
+      hidden_ = entries_.size();
+    }
+    hidden_count_ = entries_.size() - hidden_;
   }
 
   /// The number of entries in the flat buffer, including padding.
   index_t size() const { return size_; }
   /// The number of entries at the beginning of the buffer that have weight decay.
   index_t decayed() const { return decayed_; }
+  /// Hidden matrices occupy the entries hidden_begin() … decayed() − 1; none if both are equal.
+  index_t hidden_begin() const { return std::max<index_t>(hidden_begin_, 0); }
+  /// The hidden matrices; see begin_of_hidden().
+  std::span<parameter const> hidden() const { return std::span(entries_).subspan(hidden_, hidden_count_); }
   /// All parameters, in the order of the add_* calls.
   std::vector<parameter> const& entries() const { return entries_; }
   /// Parameter number i.
@@ -68,7 +86,8 @@ class parameter_layout {
   }
 
   std::vector<parameter> entries_;
-  index_t size_ = 0, decayed_ = 0;
+  index_t size_ = 0, decayed_ = 0, hidden_begin_ = -1;
+  std::size_t hidden_ = 0, hidden_count_ = 0;  // the first hidden matrix and their number
 };
 
 /// A (rows, columns) view of a part of a flat buffer. For merged parameters, pass the offset of the first and the

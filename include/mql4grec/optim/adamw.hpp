@@ -67,6 +67,7 @@ struct update_operands {
 struct update_step {
   double learning_rate = 1e-3;  ///< of this update
   double norm = 0;              ///< the gradient's norm, for clipping
+  bool hidden = true;           ///< whether hidden matrices are updated too; if not, another optimizer updates them
 };
 
 /// One update of all parameters, with the workers in parallel. Each entry is updated by one worker, so the result
@@ -91,7 +92,8 @@ void update(B& b, adamw const& how, update_step const& step, nn::parameter_layou
       mine.weight_decay = decay;
       adamw_step<T>(worker, mine, on.tensors().part(begin, end - begin));
     };
-    range(0, layout.decayed(), how.weight_decay);
+    index_t const skipped = step.hidden ? layout.decayed() : layout.hidden_begin();  // they end at decayed()
+    range(0, skipped, how.weight_decay);
     range(layout.decayed(), layout.size(), 0);
   });
 }

@@ -103,7 +103,8 @@ class captured_step {
       sum_into<T>(b, t.pass.take_losses_and_gradient(block, plan, {.sum = t.windows}), step_.loss());
     };
     auto const apply_update = [&] {
-      step_.template update<T>(b, t.options.optimizer, t.model.layout(), {t.gradient, t.model.parameters(), t.moments});
+      step_.template update<T>(b, t.options.optimizer, t.options.hidden_optimizer, t.model.layout(),
+                               {t.gradient, t.model.parameters(), t.moments});
     };
     if (t.communicator.world_size() == 1) {
       updates_.run(b, key_of(t, shape), [&] {

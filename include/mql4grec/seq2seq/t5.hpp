@@ -68,7 +68,7 @@ struct t5_weights {
   if (!c.tied) matrix("lm_head", c.vocabulary, d);
   matrix("encoder.block.0.layer.0.SelfAttention.relative_attention_bias", c.buckets, c.heads);
   matrix("decoder.block.0.layer.0.SelfAttention.relative_attention_bias", c.buckets, c.heads);
-  layout.align();
+  layout.begin_of_hidden();
   for (index_t l = 0; l < c.encoder_layers; ++l) {
     attention(block("encoder", l) + "0.SelfAttention.");
     feed_forward(block("encoder", l) + "1.DenseReluDense.");

@@ -86,9 +86,9 @@ class trainer {
       communicator_.all_reduce(backend_, gradients_.front());
       norm = std::sqrt(sum_of_squares<T>(backend_, gradient()));
     }
-    optim::expect_finite(number, step_report{loss, norm});
-    optim::update<T>(backend_, options_.optimizer, {learning_rate, norm}, model_.layout(),
-                     {gradient(), model_.parameters(), moments_});
+    step_report const report{loss, norm, clipping_factor(options_.optimizer.clip_norm, norm)};
+    optim::expect_finite(number, report);
+    update({learning_rate, tokens, number}, report);
     return loss;
   }
 
@@ -158,6 +158,21 @@ class trainer {
   std::span<index_t const> share_of(std::span<index_t const> which) const {
     auto const place = [&](index_t rank) { return to_size(std::ssize(which) * rank / communicator_.world_size()); };
     return which.subspan(place(communicator_.rank()), place(communicator_.rank() + 1) - place(communicator_.rank()));
+  }
+
+  /// The update by the gradient of the mean loss.
+  void update(step_inputs const& inputs, step_report const& report) {
+    auto const& hidden = options_.hidden_optimizer;
+    optim::update_operands<B, T> const on{gradient(), model_.parameters(), moments_};
+    optim::update<T>(backend_, options_.optimizer,
+                     {.learning_rate = inputs.learning_rate, .norm = report.norm, .hidden = !hidden}, model_.layout(),
+                     on);
+    if (!hidden) return;
+    scratch_scope<B> const scope(backend_.scratch());
+    device_copy<step_inputs, B> const step(backend_, host_vector_view<step_inputs const>(&inputs, 1));
+    device_copy<step_report, B> const result(backend_, host_vector_view<step_report const>(&report, 1));
+    optim::update_hidden<T>(backend_, *hidden, options_.optimizer.weight_decay,
+                            {.inputs = step.view_all(), .report = result.view_all()}, model_.layout(), on);
   }
 
   /// The number of workers of all processes.

@@ -4,10 +4,11 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "mql4grec/optim/adamw.hpp"
+#include "mql4grec/optim/muon.hpp"
 #include "mql4grec/optim/schedule.hpp"
 
 namespace mql4grec::seq2seq {
@@ -26,7 +27,10 @@ struct training_options {
   learning_curve curve = learning_curve::cosine;  ///< shape of the schedule
   double warmup = 0.01;                           ///< cosine: share of all steps; constant: number of epochs
   optim::adamw optimizer = {};                    ///< AdamW's coefficients and clipping
-  double dropout = 0.1;                           ///< rate, in [0, 1)
+  /// Muon for the matrices of attention and feed-forward layers, with the same learning rate and weight decay; without
+  /// a value, AdamW updates them too.
+  std::optional<optim::muon> hidden_optimizer = {};
+  double dropout = 0.1;        ///< rate, in [0, 1)
   index_t patience = 10;       ///< epochs without a better validation loss before the run ends; 0: no early stopping
   std::uint64_t seed = 42;     ///< of initialization, order, dropout and random choices of tasks
   index_t block_tokens = 512;  ///< tokens per micro-batch; affects cache use and rounding only
@@ -44,6 +48,7 @@ inline void validate(training_options const& o) {
           ", expected more than 0");
   expects(o.warmup >= 0 && std::isfinite(o.warmup), "training: a warm-up of ", o.warmup, ", expected at least 0");
   expects(o.dropout >= 0 && o.dropout < 1, "training: a dropout rate of ", o.dropout, ", expected 0 ≤ rate < 1");
+  if (o.hidden_optimizer) optim::validate(*o.hidden_optimizer);
   expects(o.patience >= 0, "training: a patience of ", o.patience, ", expected at least 0");
   expects(o.device_examples >= 1, "training: ", o.device_examples,
           " examples in a device's memory, expected at least 1");

@@ -70,6 +70,8 @@ MQL4GREC_DEFINITION json run_conditions(training_options const& o, t5_config con
                   {"dropout", o.dropout},
                   {"patience", o.patience},
                   {"seed", o.seed}};
+  if (auto const& muon = o.hidden_optimizer)
+    conditions["muon"] = {{"momentum", muon->momentum}, {"iterations", muon->iterations}, {"scale", muon->scale}};
   if (o.curve == learning_curve::cosine) conditions["epochs"] = o.epochs;
   return conditions;
 }

@@ -2,6 +2,7 @@
 // An optimizer update that a backend can capture. Its inputs and its report are in the backend's memory: the host
 // uploads the inputs before the captured work is launched, and downloads the report afterwards.
 #include <concepts>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -9,7 +10,7 @@
 #include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/nn/parameters.hpp"
-#include "mql4grec/optim/adamw.hpp"
+#include "mql4grec/optim/muon.hpp"
 
 namespace mql4grec::train {
 
@@ -52,22 +53,24 @@ class captured_update {
   std::int64_t const* step_place() const { return &inputs_.view_all().data->step; }
   /// (1) the place to which captured work writes the sum of the losses.
   out_vector<B, double> loss() { return loss_.view_all(); }
-  /// One AdamW update of all parameters. on.gradient is the sum over inputs.tokens tokens; it is clipped as a mean. See
-  /// captured_adamw_step.
+  /// One update of all parameters, of the hidden matrices by `hidden` if there is one, of the others by AdamW.
+  /// on.gradient is the sum over inputs.tokens tokens; it is clipped as a mean. See captured_adamw_step.
   template <class T>
-  void update(B& b, optim::adamw const& how, nn::parameter_layout const& layout,
-              std::type_identity_t<optim::update_operands<B, T>> const& on) {
-    captured_adamw_step<T>(b,
-                           {.constants = {.beta1 = how.beta1,
-                                          .beta2 = how.beta2,
-                                          .epsilon = how.epsilon,
-                                          .weight_decay = how.weight_decay},
-                            .clip_norm = how.clip_norm,
-                            .decayed = layout.decayed()},
-                           {.inputs = std::as_const(inputs_).view_all(),
-                            .losses = std::as_const(loss_).view_all(),
-                            .report = report_.view_all()},
-                           on.tensors());
+  void update(B& b, optim::adamw const& how, std::optional<optim::muon> const& hidden,
+              nn::parameter_layout const& layout, std::type_identity_t<optim::update_operands<B, T>> const& on) {
+    auto const inputs = std::as_const(inputs_).view_all();
+    captured_adamw_step<T>(
+        b,
+        {.constants =
+             {.beta1 = how.beta1, .beta2 = how.beta2, .epsilon = how.epsilon, .weight_decay = how.weight_decay},
+         .clip_norm = how.clip_norm,
+         .decayed = layout.decayed(),
+         .skipped_first = hidden ? layout.hidden_begin() : 0,
+         .skipped_last = hidden ? layout.decayed() : 0},
+        {.inputs = inputs, .losses = std::as_const(loss_).view_all(), .report = report_.view_all()}, on.tensors());
+    if (hidden)
+      optim::update_hidden<T>(b, *hidden, how.weight_decay,
+                              {.inputs = inputs, .report = std::as_const(report_).view_all()}, layout, on);
   }
   /// Waits for the captured work and returns the mean loss per token and the gradient's norm.
   [[nodiscard]] step_report download_report(B& b) const {

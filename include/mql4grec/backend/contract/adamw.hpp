@@ -69,8 +69,9 @@ struct step_inputs {
 /// The result of an update, in the backend's memory. When the loss or the norm isn't finite, the update changed
 /// nothing.
 struct step_report {
-  double loss = 0;  ///< mean loss per token
-  double norm = 0;  ///< norm of the mean loss' gradient, before clipping
+  double loss = 0;            ///< mean loss per token
+  double norm = 0;            ///< norm of the mean loss' gradient, before clipping
+  double gradient_scale = 1;  ///< factor that clips the gradient and turns a sum over tokens into their mean
 
   /// Whether both the loss and the norm are finite.
   MQL4GREC_HD bool finite() const { return loss - loss == 0 && norm - norm == 0; }
@@ -81,6 +82,8 @@ struct captured_adamw_options {
   adamw_update constants;  ///< learning_rate, step and gradient_scale are ignored: they are computed from step_inputs
   double clip_norm = 1;    ///< the maximum norm of the mean gradient; ≤ 0 disables clipping
   index_t decayed = 0;     ///< weight decay applies to the first `decayed` parameters only
+  /// The entries skipped_first … skipped_last − 1 are not updated: another optimizer updates them.
+  index_t skipped_first = 0, skipped_last = 0;
 };
 
 /// What a captured update reads from and writes to the backend's memory besides its tensors; (1) each.

@@ -25,6 +25,7 @@ struct plan_adamw {
   MQL4GREC_HD void operator()(index_t) const {
     *report = {.loss = *losses / inputs->tokens, .norm = std::sqrt(*squares) / inputs->tokens};
     adamw_update how = update_of(options, *inputs, report->norm);
+    report->gradient_scale = how.gradient_scale;
     plan->wanted = report->finite();
     plan->decaying = adamw_factors<T>(how);
     how.weight_decay = 0;
@@ -35,11 +36,12 @@ struct plan_adamw {
 template <Real T>
 struct planned_adamw_entry {
   planned_adamw<T> const* plan;
-  index_t decayed;
+  index_t decayed, skipped_first, skipped_last;
   adamw_pointers<T> on;
 
   MQL4GREC_HD void operator()(index_t i) const {
-    if (plan->wanted) adamw_entry<T>{i < decayed ? plan->decaying : plan->plain, on}(i);
+    bool const skipped = i >= skipped_first && i < skipped_last;
+    if (plan->wanted && !skipped) adamw_entry<T>{i < decayed ? plan->decaying : plan->plain, on}(i);
   }
 };
 
@@ -71,7 +73,8 @@ void captured_adamw_step(backend<System>& b, captured_adamw_options const& optio
                          detail::plan_adamw<T>{options, memory.inputs.data, memory.losses.data, squares.data,
                                                memory.report.data, plan.data});
   detail::for_each_index(b, on.parameters.size(),
-                         detail::planned_adamw_entry<T>{plan.data, options.decayed, detail::pointers_of(on)});
+                         detail::planned_adamw_entry<T>{plan.data, options.decayed, options.skipped_first,
+                                                        options.skipped_last, detail::pointers_of(on)});
 }
 
 }  // namespace mql4grec::gpu

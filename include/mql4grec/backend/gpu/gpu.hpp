@@ -17,6 +17,7 @@
 #include "mql4grec/backend/gpu/layer_norm.hpp"
 #include "mql4grec/backend/gpu/matmul/matmul.hpp"
 #include "mql4grec/backend/gpu/mean_pool.hpp"
+#include "mql4grec/backend/gpu/muon.hpp"
 #include "mql4grec/backend/gpu/nearest_code/nearest_code.hpp"
 #include "mql4grec/backend/gpu/packed_tokens.hpp"
 #include "mql4grec/backend/gpu/patches.hpp"

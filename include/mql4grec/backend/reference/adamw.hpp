@@ -1,5 +1,6 @@
 #pragma once
 // AdamW and reductions over flat arrays. Sums are in double: a float sum over millions of entries loses digits.
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 
@@ -69,16 +70,21 @@ template <Real T>
 void captured_adamw_step(backend& b, captured_adamw_options const& options,
                          captured_step_memory<host_space> const& memory, adamw_tensors<host_space, T> const& on) {
   step_inputs const inputs = memory.inputs(0);
-  step_report const report{.loss = memory.losses(0) / inputs.tokens,
-                           .norm = std::sqrt(sum_of_squares<T>(b, on.gradient)) / inputs.tokens};
+  step_report report{.loss = memory.losses(0) / inputs.tokens,
+                     .norm = std::sqrt(sum_of_squares<T>(b, on.gradient)) / inputs.tokens};
+  adamw_update how = update_of(options, inputs, report.norm);
+  report.gradient_scale = how.gradient_scale;
   memory.report(0) = report;
   if (!report.finite()) return;
-  adamw_update how = update_of(options, inputs, report.norm);
-  for (index_t const end : {options.decayed, on.parameters.size()}) {
-    index_t const begin = end == options.decayed ? 0 : options.decayed;
-    adamw_step<T>(b, how, on.part(begin, end - begin));
-    how.weight_decay = 0;
-  }
+  auto const range = [&](index_t begin, index_t end) {  // without the skipped entries
+    index_t const before = std::clamp(options.skipped_first, begin, end),
+                  after = std::clamp(options.skipped_last, before, end);
+    adamw_step<T>(b, how, on.part(begin, before - begin));
+    adamw_step<T>(b, how, on.part(after, end - after));
+  };
+  range(0, options.decayed);
+  how.weight_decay = 0;
+  range(options.decayed, on.parameters.size());
 }
 
 /// to (n) += from (n)

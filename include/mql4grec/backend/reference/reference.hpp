@@ -17,6 +17,7 @@
 #include "mql4grec/backend/reference/matmul.hpp"
 #include "mql4grec/backend/reference/mean_pool.hpp"
 #include "mql4grec/backend/reference/memory.hpp"
+#include "mql4grec/backend/reference/muon.hpp"
 #include "mql4grec/backend/reference/nearest_code.hpp"
 #include "mql4grec/backend/reference/packed_tokens.hpp"
 #include "mql4grec/backend/reference/patches.hpp"

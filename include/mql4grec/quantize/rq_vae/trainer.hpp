@@ -177,7 +177,7 @@ class rq_vae_trainer {
     updates_.run(backend_, {x.data, x.rows(), x.stride, mode}, [&] {
       find_gradient(x, mode);
       sum_into<T>(backend_, std::as_const(workers_.front()->error).view_all(), step_.loss());
-      step_.template update<T>(backend_, options_.optimizer, model_.layout(),
+      step_.template update<T>(backend_, options_.optimizer, std::nullopt, model_.layout(),
                                {gradient(), model_.parameters(), moments_});
       if (mode == quantize_mode::quantize && options_.revive_after > 0) find_nearest();
     });

@@ -1,0 +1,113 @@
+#pragma once
+// Muon (K. Jordan et al., 2024): an update of a matrix along its momentum, made orthogonal by Newton–Schulz iterations,
+// so that all singular directions move equally far. It serves the hidden matrices of a model; embeddings, biases and
+// norm gains keep AdamW. The update is scaled to the size of AdamW's (J. Liu et al., "Muon is scalable for LLM
+// training", 2025), so both share one learning rate.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "mql4grec/backend/contract/matmul.hpp"
+#include "mql4grec/backend/contract/muon.hpp"
+#include "mql4grec/backend/contract/transfer.hpp"
+#include "mql4grec/optim/adamw.hpp"
+
+namespace mql4grec::optim {
+
+/// The operations that Muon requires of a backend.
+template <class B, class T>
+concept MuonOps = OptimizerOps<B, T> && MemoryOps<B, T> &&
+    requires(B& b, muon_update how, step_values<typename B::memory_space> step,
+             muon_tensors<typename B::memory_space, T> on, in_matrix<B, T> x, out_matrix<B, T> y,
+             in_vector<B, double> squares, out_vector<B, double> sum, in_vector<B, T> v, out_vector<B, T> w) {
+  muon_direction<T>(b, how, step, on);
+  muon_step<T>(b, how, step, on);
+  divide_by_norm<T>(b, squares, w);
+  sum_of_squares_into<T>(b, v, sum);
+  matmul<T>(b, x, x, y, product{});
+};
+
+/// Hyper-parameters of Muon; a value, without run state. The momentum is kept in adamw_state::first.
+struct muon {
+  double momentum = 0.95;  ///< decay rate of the running sum of gradients
+  index_t iterations = 5;  ///< Newton–Schulz iterations, at least 1
+  double scale = 0.2;      ///< root mean square of an update's entries, for a learning rate of 1
+
+  bool operator==(muon const&) const = default;
+};
+
+/// Throws error for options out of range.
+inline void validate(muon const& o) {
+  expects(o.momentum >= 0 && o.momentum < 1, "muon: a momentum of ", o.momentum, ", expected 0 ≤ momentum < 1");
+  expects(o.iterations >= 1, "muon: ", o.iterations, " iterations, expected at least 1");
+  expects(o.scale > 0 && std::isfinite(o.scale), "muon: a scale of ", o.scale, ", expected more than 0");
+}
+
+/// A matrix with a factor that is still to be applied.
+template <class B, class T>
+struct scaled_matrix {
+  out_matrix<B, T> values;  ///< in the worker's scratch, or the original
+  double scale;             ///< factor of the values
+};
+
+/// An approximation of the nearest (semi-)orthogonal matrix to x, whose Frobenius norm is at most 1: its singular
+/// values become about 1 (.7 to 1.2 after five iterations). x is overwritten. The result is valid until the innermost
+/// scratch scope ends.
+template <class T, class B>
+[[nodiscard]] scaled_matrix<B, T> orthogonalize(B& worker, index_t iterations,
+                                                std::type_identity_t<out_matrix<B, T>> x) {
+  // X ← a·X + (b·A + c·A²)·X with A = X·Xᵀ; the coefficients converge fastest for small singular values (Jordan)
+  constexpr double a = 3.4445, b = -4.7750, c = 2.0315;
+  bool const wide = x.rows() <= x.columns();
+  index_t const side = std::min(x.rows(), x.columns());
+  auto const gram = take<T>(worker, side, side), polynomial = take<T>(worker, side, side);
+  scaled_matrix<B, T> now{x, 1}, next{take<T>(worker, x.rows(), x.columns()), 1};
+  for (index_t i = 0; i < iterations; ++i) {
+    in_matrix<B, T> const values = now.values;
+    matmul<T>(worker, values, values, gram,
+              {.transpose_a = !wide, .transpose_b = wide, .alpha = now.scale * now.scale});
+    copy<T>(worker, in_vector<B, T>(gram.flat()), polynomial.flat());
+    matmul<T>(worker, gram, gram, polynomial, {.accumulate = true, .alpha = c / b});  // A + c/b · A²
+    copy<T>(worker, in_vector<B, T>(values.flat()), next.values.flat());
+    product const rest{.accumulate = true, .alpha = b / a};
+    if (wide)
+      matmul<T>(worker, polynomial, values, next.values, rest);
+    else
+      matmul<T>(worker, values, polynomial, next.values, rest);
+    next.scale = now.scale * a;
+    std::swap(now, next);
+  }
+  return now;
+}
+
+/// One update of the hidden matrices, which the workers share; each matrix is updated by one worker, so the result
+/// doesn't depend on their number. The gradient is scaled by step.report's factor. Call it after the update of the
+/// other parameters, which increments state.step.
+template <class T, class B>
+void update_hidden(B& b, muon const& how, double weight_decay, step_values<typename B::memory_space> const& step,
+                   nn::parameter_layout const& layout, std::type_identity_t<update_operands<B, T>> const& on) {
+  static_assert(MuonOps<B, T>, "this backend has no muon_step for this scalar; add it in backend/<name>/muon.hpp");
+  for_each_worker(b, [&](B& worker, index_t number) {
+    auto const matrices = layout.hidden();
+    for (index_t i = number; i < std::ssize(matrices); i += b.workers()) {
+      auto const& p = matrices[to_size(i)];
+      scratch_scope<B> const scope(worker.scratch());
+      auto const direction = take<T>(worker, p.rows, p.columns);
+      muon_tensors<typename B::memory_space, T> tensors{
+          on.gradient.part(p.offset, p.size()), on.parameters.part(p.offset, p.size()),
+          on.state.first.view_all().part(p.offset, p.size()), direction.flat()};
+      muon_update constants{.momentum = how.momentum, .weight_decay = weight_decay};
+      muon_direction<T>(worker, constants, step, tensors);
+      auto const squares = take<double>(worker, 1);
+      sum_of_squares_into<T>(worker, in_vector<B, T>(tensors.direction), squares);
+      divide_by_norm<T>(worker, squares, tensors.direction);
+      auto const orthogonal = orthogonalize<T>(worker, how.iterations, direction);
+      // an orthogonal matrix has a root mean square of 1 / √(longer side)
+      constants.scale = how.scale * std::sqrt(static_cast<double>(std::max(p.rows, p.columns))) * orthogonal.scale;
+      tensors.direction = orthogonal.values.flat();
+      muon_step<T>(worker, constants, step, tensors);
+    }
+  });
+}
+
+}  // namespace mql4grec::optim
