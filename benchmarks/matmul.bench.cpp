@@ -1,5 +1,7 @@
 // The shapes of the paper's T5 (d 128, inner 384, feed-forward 1024) and of its translator's training (half a batch),
-// one core. Arguments: m, n, k, bits of the factors.
+// one core. Arguments of `matmul`: m, n, k, bits of the factors. `small` are products inside one attention head, and
+// `frozen` those with packed weights, with every instruction set beside libraries, which choose theirs themselves;
+// arguments: m, n, k. The share is that of the peak of the kernel's instruction set, for libraries of the machine's.
 #include "support.hpp"
 
 namespace {
@@ -32,6 +34,68 @@ void weight_gradient_shapes(benchmark::internal::Benchmark* b) {
   }
 }
 
+using mql4grec::cpu::instruction_set;
+
+/// Lowers the instruction set while a benchmark runs.
+struct with_instruction_set {
+  instruction_set const before = mql4grec::cpu::allowed_instruction_set();
+  explicit with_instruction_set(instruction_set set) { mql4grec::cpu::allowed_instruction_set() = set; }
+  ~with_instruction_set() { mql4grec::cpu::allowed_instruction_set() = before; }
+};
+
+/// x (m,k) · wᵀ, w (n,k); `multiply(b, x, w, y)` returns what one iteration runs.
+void products(benchmark::State& state, instruction_set set, auto multiply) {
+  if (set > mql4grec::cpu::chosen_instruction_set()) return state.SkipWithError("this machine lacks the instructions");
+  with_instruction_set const lowered(set);
+  bench::backend b;
+  auto const m = state.range(0), n = state.range(1), k = state.range(2);
+  auto const x = bench::random_matrix(b, m, k), w = bench::random_matrix(b, n, k), y = bench::random_matrix(b, m, n);
+  auto const run = multiply(b, x, w, y);
+  for (auto _ : state) run();
+  bench::count_flops(state, 2.0 * static_cast<double>(m * n * k));
+}
+
+void frozen(benchmark::State& state, instruction_set set) {
+  products(state, set, [](bench::backend& b, bench::matrix x, bench::matrix w, bench::matrix y) {
+    return [&b, x, y, weight = mql4grec::cpu::frozen_weight(w, 1)] { weight.product(b, x, y); };
+  });
+}
+/// n is a multiple of 16, as padded scores and the widths of heads are.
+void small(benchmark::State& state, instruction_set set) {
+  products(state, set, [](bench::backend&, bench::matrix x, bench::matrix w, bench::matrix y) {
+    return [=] {  // w's memory is used as a (k, n) matrix
+      mql4grec::cpu::detail::small_product({x.data, x.stride, 1}, {w.data, y.columns()}, {y.data, y.stride},
+                                           {y.rows(), y.columns(), x.columns()});
+    };
+  });
+}
+void library(benchmark::State& state, auto product) {
+  products(state, mql4grec::cpu::chosen_instruction_set(),
+           [product](bench::backend&, bench::matrix x, bench::matrix w, bench::matrix y) {
+             return [=] { product(x, w, y, {.transpose_b = true}); };
+           });
+}
+
+void frozen_shapes(benchmark::internal::Benchmark* b) {
+  for (auto [n, k] : {std::pair{384, 128}, {128, 384}, {1024, 128}, {128, 1024}, {2068, 128}})
+    for (auto rows : {1, 20, 40, 480}) b->Args({rows, n, k});
+}
+void small_shapes(benchmark::internal::Benchmark* b) {
+  b->Args({5, 16, 64})->Args({26, 32, 64})->Args({26, 64, 26})->Args({40, 48, 64})->Args({40, 64, 40});
+}
+
+BENCHMARK_CAPTURE(small, baseline, instruction_set::baseline)->Apply(small_shapes);
+BENCHMARK_CAPTURE(small, avx2, instruction_set::avx2)->Apply(small_shapes);
+BENCHMARK_CAPTURE(small, avx512, instruction_set::avx512)->Apply(small_shapes);
+BENCHMARK_CAPTURE(frozen, baseline, instruction_set::baseline)->Apply(frozen_shapes);
+BENCHMARK_CAPTURE(frozen, avx2, instruction_set::avx2)->Apply(frozen_shapes);
+BENCHMARK_CAPTURE(frozen, avx512, instruction_set::avx512)->Apply(frozen_shapes);
+BENCHMARK_CAPTURE(library, blas, mql4grec::cpu::detail::cblas_product<float>)
+    ->Apply(small_shapes)
+    ->Apply(frozen_shapes);
+#if MQL4GREC_HAS_ONEDNN
+BENCHMARK_CAPTURE(library, onednn, mql4grec::cpu::detail::onednn_product)->Apply(small_shapes)->Apply(frozen_shapes);
+#endif
 BENCHMARK_CAPTURE(matmul, forward, mql4grec::product{.transpose_b = true})->Apply(forward_shapes);
 BENCHMARK_CAPTURE(matmul, input_gradient, mql4grec::product{})->Apply(forward_shapes);
 BENCHMARK_CAPTURE(matmul, weight_gradient, mql4grec::product{.transpose_a = true, .accumulate = true})

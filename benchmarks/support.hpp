@@ -16,24 +16,26 @@ using backend = mql4grec::cpu::backend;
 using matrix = mql4grec::view<float, mql4grec::host_space, 2>;
 using vector = mql4grec::view<float, mql4grec::host_space, 1>;
 
-/// Independent multiply-adds on registers alone: 12 chains of 16 floats hide the latency of any current core.
-struct peak_kernel {
-  MQL4GREC_INLINE static float run(index_t rounds, float factor) {
-    constexpr int chains = 12;
-    float sums[chains][mql4grec::cpu::lanes];
-    for (auto& chain : sums)
-      for (float& x : chain) x = 1.f;
-    for (index_t i = 0; i < rounds; ++i)
-#pragma GCC unroll 12
-      for (int c = 0; c < chains; ++c)
-        for (int l = 0; l < mql4grec::cpu::lanes; ++l) sums[c][l] = sums[c][l] * factor + 1.f;
-    float all = 0;
-    for (auto& chain : sums)
-      for (float x : chain) all += x;
-    return all;
-  }
-  static constexpr double flops_a_round = 2.0 * 12 * mql4grec::cpu::lanes;
-};
+// Independent multiply-adds on registers alone: 12 chains hide the latency of any current core, and leave enough
+// registers for the constants with every instruction set. As in small_product.hpp, a macro defines them for each.
+#define MQL4GREC_PEAK(name, register_bytes, ...)                                                                \
+  __VA_ARGS__ inline float name(index_t rounds, float factor) {                                                 \
+    typedef float reg __attribute__((vector_size(register_bytes)));                                             \
+    constexpr int chains = 12;                                                                                  \
+    reg sums[chains], all = {};                                                                                 \
+    _Pragma("GCC unroll 12") for (int c = 0; c < chains; ++c) sums[c] = reg{} + factor * static_cast<float>(c); \
+    for (index_t i = 0; i < rounds; ++i)                                                                        \
+      _Pragma("GCC unroll 12") for (int c = 0; c < chains; ++c) sums[c] = sums[c] * factor + 1.f;               \
+    _Pragma("GCC unroll 12") for (int c = 0; c < chains; ++c) all += sums[c];                                   \
+    return all[0];                                                                                              \
+  }                                                                                                             \
+  inline constexpr double name##_flops = 2.0 * 12 * register_bytes / sizeof(float);
+MQL4GREC_PEAK(peak_baseline, 16)
+#if defined(__x86_64__) && defined(__GNUC__)
+MQL4GREC_PEAK(peak_avx2, 32, __attribute__((target("avx2,fma"))))
+MQL4GREC_PEAK(peak_avx512, 64, __attribute__((target("avx512f,avx2,fma"))))
+#endif
+#undef MQL4GREC_PEAK
 
 inline double seconds_of(auto&& work) {
   auto const start = std::chrono::steady_clock::now();
@@ -62,23 +64,32 @@ inline double seconds_of(auto&& work) {
 }
 #endif
 
-/// The best of several measurements, in FLOP/s of one core.
+/// The best of several measurements, in FLOP/s of one core. Short ones, so that some run without interruption.
 inline double best_flops(double flops_a_round, auto&& run) {
-  constexpr index_t rounds = 2'000'000;
+  constexpr index_t rounds = 200'000;
   double best = 1e9;
-  for (int i = 0; i < 8; ++i) best = std::min(best, seconds_of([&] { benchmark::DoNotOptimize(run(rounds, 0.999f)); }));
+  for (int i = 0; i < 80; ++i)
+    best = std::min(best, seconds_of([&] { benchmark::DoNotOptimize(run(rounds, 0.999f)); }));
   return flops_a_round * static_cast<double>(rounds) / best;
 }
-/// Where the machine doesn't multiply bf16 by itself, its peak is that of fp32.
+/// The peak of the chosen instruction set. Where the machine doesn't multiply bf16 by itself, its peak is that of fp32.
 inline double peak_flops(mql4grec::precision products = mql4grec::precision::fp32) {
 #if defined(__x86_64__) && defined(__GNUC__)
   if (products == mql4grec::precision::bf16 && mql4grec::cpu::has_fast_bf16()) {
-    static double const rounded = best_flops(2 * peak_kernel::flops_a_round, bf16_peak_run);
+    static double const rounded = best_flops(2 * peak_avx512_flops, bf16_peak_run);
     return rounded;
   }
+  using mql4grec::cpu::instruction_set, mql4grec::cpu::chosen_instruction_set;
+  if (chosen_instruction_set() == instruction_set::avx512) {
+    static double const peak = best_flops(peak_avx512_flops, peak_avx512);
+    return peak;
+  }
+  if (chosen_instruction_set() == instruction_set::avx2) {
+    static double const peak = best_flops(peak_avx2_flops, peak_avx2);
+    return peak;
+  }
 #endif
-  static double const peak =
-      best_flops(peak_kernel::flops_a_round, mql4grec::cpu::dispatch<peak_kernel, index_t, float>);
+  static double const peak = best_flops(peak_baseline_flops, peak_baseline);
   return peak;
 }
 

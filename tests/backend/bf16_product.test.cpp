@@ -165,9 +165,7 @@ TEST_CASE("bf16: an infinity or a NaN affects only its own row, also at the end 
 }
 
 TEST_CASE("bf16: the portable implementation differs only in the order of sums") {
-  struct restore {
-    ~restore() { cpu::allowed_instruction_set() = cpu::instruction_set::avx512; }
-  } const afterwards;
+  restored_instruction_set const afterwards;
   cpu::backend backend(1, precision::bf16);
   factors const given({100, 700, 90, 0}, {.transpose_b = true});
   auto const best = given.multiplied(backend);

@@ -92,3 +92,11 @@ TEST_CASE("dispatch: uses no instruction set above the allowed one") {
   for_each_instruction_set([&] { ++runs; });
   CHECK(runs == static_cast<int>(cpu::best_instruction_set()) + 1);
 }
+
+TEST_CASE("dispatch: the names of MQL4GREC_MAX_INSTRUCTION_SET, and one line for any other") {
+  using enum cpu::instruction_set;
+  CHECK((cpu::parse_instruction_set("baseline") == baseline && cpu::parse_instruction_set("avx2") == avx2 &&
+         cpu::parse_instruction_set("avx512") == avx512));
+  CHECK_THROWS_WITH_AS(cpu::parse_instruction_set("AVX2"),
+                       "MQL4GREC_MAX_INSTRUCTION_SET is 'AVX2': expected baseline, avx2 or avx512", error);
+}

@@ -1,4 +1,6 @@
 """Help, version and wrong usage: exit codes, and where the words go. usage.py PROGRAM"""
+import os
+
 from support import check, check_done, check_one_line, main, run
 
 COMMANDS = ["prepare", "embed", "translate", "pretrain", "finetune", "evaluate", "recommend", "demo"]
@@ -43,4 +45,10 @@ def what_this_build_has_not_got_is_exit_1():
         check_one_line(run(*command, "--backend", "gpu"), 1, "GPU")  # no backend in this build, or no GPU in this machine
 
 
-main([help_and_version_go_to_standard_output, wrong_usage_is_exit_2_and_one_line, what_this_build_has_not_got_is_exit_1])
+def an_unknown_instruction_set_is_exit_1():
+    command = ["finetune", "--dataset", "Tiny", "--out", "x"]
+    check_one_line(run(*command, env={**os.environ, "MQL4GREC_MAX_INSTRUCTION_SET": "sse"}), 1, "MQL4GREC_MAX_INSTRUCTION_SET")
+
+
+main([help_and_version_go_to_standard_output, wrong_usage_is_exit_2_and_one_line, what_this_build_has_not_got_is_exit_1,
+      an_unknown_instruction_set_is_exit_1])

@@ -17,14 +17,18 @@ inline std::string name_of(cpu::instruction_set set) {
   return "unknown";
 }
 
-/// Calls task() with each instruction set, the best one last. The best one is restored afterwards, also after an
+/// Restores the allowed instruction set at the end of a scope.
+struct restored_instruction_set {
+  cpu::instruction_set const before = cpu::allowed_instruction_set();
+  ~restored_instruction_set() { cpu::allowed_instruction_set() = before; }
+};
+
+/// Calls task() with each instruction set, the best one last. The allowed one is restored afterwards, also after an
 /// exception.
 template <class Task>
 void for_each_instruction_set(Task&& task) {
   using enum cpu::instruction_set;
-  struct restore {
-    ~restore() { cpu::allowed_instruction_set() = avx512; }
-  } const afterwards;
+  restored_instruction_set const afterwards;
   for (auto set : {baseline, avx2, avx512}) {
     if (set > cpu::best_instruction_set()) break;
     cpu::allowed_instruction_set() = set;

@@ -13,8 +13,8 @@ std::unique_ptr<compute> open_cpu_compute(compute_options const& options) {
                                     .recommending = {.threads = 1, .products = options.products}};
   if (options.products == precision::bf16 && !cpu::has_fast_bf16())
     setup.precision_warning =
-        "--precision bf16: this CPU has no instructions for it (AVX512_BF16); factors are rounded and multiplied in "
-        "fp32, which is no faster";
+        "--precision bf16: this CPU has no instructions for it (AVX512_BF16), or MQL4GREC_MAX_INSTRUCTION_SET excludes "
+        "them; factors are rounded and multiplied in fp32, which is no faster";
   return std::make_unique<on_backend<cpu::backend>>(std::move(setup));
 }
 

@@ -138,7 +138,7 @@ class head_pass {
     transpose(y.data, y.stride, keys_, in_.width(), scratch_.transposed.data, stride_);
   }
   void score_packed(in_matrix<backend, float> x, float const* y) const {
-    small_product({x.data, x.stride, 1}, y, stride_, scores().data, stride_, queries_, stride_, in_.width());
+    small_product({x.data, x.stride, 1}, {y, stride_}, {scores().data, stride_}, {queries_, stride_, in_.width()});
   }
   void apply_mask(float const* x, index_t x_stride, float* y) const {
     dispatch<masked_kernel>(x, x_stride, static_cast<float const*>(scratch_.mask.data + a_.first_column),
@@ -187,7 +187,7 @@ void attention_forward(backend& b, attention_inputs<host_space, T> const& in, ou
     float const* const bias = in.bias.size() > 0 ? in.bias.row(a.head).data + in.zero_distance : nullptr;
     detail::softmax_rows(head.scores(), a.weights.data, bias);
     float* const place = context.row_block(a.first_query, queries).data + a.head * in.width();
-    detail::small_product(head.kept(), a.v.data, a.v.stride, place, context.stride, queries, in.width(), keys);
+    detail::small_product(head.kept(), {a.v.data, a.v.stride}, {place, context.stride}, {queries, in.width(), keys});
   });
 }
 
@@ -204,8 +204,8 @@ void attention_backward(backend& b, attention_inputs<host_space, T> const& in, o
     auto const dc = dcontext.row_block(a.first_query, queries).column_block(a.head * width, width);
     auto const product = [&](detail::small_factor x, in_matrix<backend, T> y, out_matrix<backend, T> all, index_t first,
                              index_t rows) {
-      detail::small_product(x, y.data, y.stride, all.row_block(first, rows).data + a.head * width, all.stride, rows,
-                            width, y.rows());
+      detail::small_product(x, {y.data, y.stride}, {all.row_block(first, rows).data + a.head * width, all.stride},
+                            {rows, width, y.rows()});
     };
     auto const transposed = [](detail::small_factor x) {
       return detail::small_factor{x.data, x.column_stride, x.row_stride};

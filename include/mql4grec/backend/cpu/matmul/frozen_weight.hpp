@@ -1,6 +1,5 @@
 #pragma once
-// A weight that is packed once for many products. It copies the weight: later changes to the original have no effect,
-// except where the machine lacks the instructions and the original is used.
+// A weight that is packed once for many products. It copies the weight: later changes to the original have no effect.
 #include <cstdint>
 
 #include "mql4grec/backend/contract/weight.hpp"
@@ -10,9 +9,10 @@
 namespace mql4grec::cpu {
 
 /// alpha · weight (out, in) packed into panels (in, 64) of 64 weight rows side by side; the last panel is padded with
-/// zeros. For a backend with bf16 products the panels contain bfloat16 pairs, without alpha. Where the machine lacks
-/// the registers or instructions for such tiles, nothing is packed and `matmul` reads the original weight, which must
-/// outlive this object.
+/// zeros. The layout is the same for every instruction set, which may change between packing and a product. For a
+/// backend with bf16 products the entries are rounded to bfloat16; if the machine has instructions for them, the panels
+/// contain bfloat16 pairs, without alpha. The original weight must outlive this object: a product reads it if those
+/// instructions are no longer allowed.
 class frozen_weight {
  public:
   /// Packs `weight` (out, in).
@@ -29,10 +29,12 @@ class frozen_weight {
  private:
   static constexpr index_t width = 4 * lanes;
 
+  /// The position in panels_ of weight row i, for input 0.
+  index_t panel_place(index_t i) const { return i / width * width * columns() + i % width; }
   index_t padded_rows() const { return (rows() + width - 1) / width * width; }
   void pack();
-  void pack_rounded();
-  void rounded_product(backend& b, in_matrix<backend, float> x, out_matrix<backend, float> y) const;
+  void pack_pairs();
+  void pair_product(backend& b, in_matrix<backend, float> x, out_matrix<backend, float> y) const;
   void panel_product(backend& b, in_matrix<backend, float> x, out_matrix<backend, float> y) const;
 
   plain_weight<host_space, float> plain_;

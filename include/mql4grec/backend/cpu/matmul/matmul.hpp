@@ -43,16 +43,15 @@ void cblas_product(in_matrix<backend, T> a, in_matrix<backend, T> b, out_matrix<
 
 #if MQL4GREC_HAS_ONEDNN
 /// Whether oneDNN is preferred to OpenBLAS. Where OpenBLAS doesn't recognize the processor, or is configured for
-/// another one, its kernels don't use AVX-512, and oneDNN is about twice as fast. Otherwise OpenBLAS is faster, because
-/// it keeps its buffers between calls.
+/// another one, its kernels don't use AVX-512, and oneDNN is about twice as fast if AVX-512 is allowed. Otherwise
+/// OpenBLAS is faster, because it keeps its buffers between calls.
 inline bool prefers_onednn() {
 #if MQL4GREC_HAS_OPENBLAS
   static bool const narrow = [] {
     std::string_view const core = openblas_get_corename();
-    return best_instruction_set() == instruction_set::avx512 && core != "SkylakeX" && core != "Cooperlake" &&
-           core != "SapphireRapids";
+    return core != "SkylakeX" && core != "Cooperlake" && core != "SapphireRapids";
   }();
-  return narrow;
+  return narrow && chosen_instruction_set() == instruction_set::avx512;
 #else
   return true;
 #endif

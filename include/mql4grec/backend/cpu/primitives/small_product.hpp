@@ -1,12 +1,14 @@
 #pragma once
-// Products of the matrices inside one attention head: with tens of rows and columns, a library's call overhead equals
-// its work. Sums stay in registers over the whole inner dimension.
+// Products of small matrices: those inside one attention head, and those with packed weights. With tens of rows and
+// columns, a library's call overhead equals its work. Sums stay in registers over the whole inner dimension.
 //
-// The tile uses vector types, because compilers don't keep arrays of plain floats in registers. A macro defines it for
-// each instruction set, because g++ lowers vector types to the enclosing function's registers before it inlines: the
-// wrappers of dispatch.hpp would have no effect.
+// The tile uses vector types, because compilers don't keep arrays of plain floats in registers. Their size is that of
+// the instruction set's registers: g++ keeps wider ones in memory. A macro defines the tile for each instruction set,
+// because g++ lowers vector types to the enclosing function's registers before it inlines: the wrappers of dispatch.hpp
+// would have no effect.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "mql4grec/backend/cpu/runtime/dispatch.hpp"
 
@@ -14,112 +16,129 @@ namespace mql4grec::cpu {
 
 namespace detail {
 
-/// A matrix (m, k) with any strides, so that it can be a transposed one.
+/// The left factor (m, k), with any strides, so that it can be a transposed matrix.
 struct small_factor {
   float const* data;
   index_t row_stride, column_stride;
 };
 
-typedef float pack __attribute__((vector_size(lanes * sizeof(float))));
+/// The right factor (k, n), row-major; n is a multiple of `lanes`.
+struct small_right_factor {
+  float const* data;
+  index_t stride;
+};
 
-// Computes Rows × Packs·16 sums: c = a · b. Packs are separate variables, since arrays of them would be stored in
-// memory.
-#define MQL4GREC_TILE(name, ...)                                                                                  \
-  template <int Rows, int Packs>                                                                                  \
-  __VA_ARGS__ inline void name(float const* a, index_t a_row, index_t a_column, float const* b, index_t b_stride, \
-                               index_t k, float* c, index_t c_stride) {                                           \
-    pack sum[Rows][Packs];                                                                                        \
-    for (int r = 0; r < Rows; ++r)                                                                                \
-      for (int j = 0; j < Packs; ++j) sum[r][j] = pack{};                                                         \
-    for (index_t p = 0; p < k; ++p) {                                                                             \
-      pack row[Packs];                                                                                            \
-      for (int j = 0; j < Packs; ++j) std::memcpy(&row[j], b + p * b_stride + j * lanes, sizeof(pack));           \
-      for (int r = 0; r < Rows; ++r) {                                                                            \
-        float const factor = a[r * a_row + p * a_column];                                                         \
-        for (int j = 0; j < Packs; ++j) sum[r][j] += factor * row[j];                                             \
-      }                                                                                                           \
-    }                                                                                                             \
-    for (int r = 0; r < Rows; ++r)                                                                                \
-      for (int j = 0; j < Packs; ++j) std::memcpy(c + r * c_stride + j * lanes, &sum[r][j], sizeof(pack));        \
+/// The result (m, n), row-major.
+struct small_result {
+  float* data;
+  index_t stride;
+};
+
+/// The sizes of a product: (m, n) = (m, k) · (k, n).
+struct small_sizes {
+  index_t m, n, k;
+};
+
+// Computes Rows × Registers registers of sums: c = a · b, from the first row of a and the first column of b on.
+#define MQL4GREC_UNROLL _Pragma("GCC unroll 8")
+#define MQL4GREC_TILE(name, register_bytes, ...)                                                                   \
+  template <int Rows, int Registers>                                                                               \
+  __VA_ARGS__ inline void name(small_factor a, small_right_factor b, small_result c, index_t k) {                  \
+    typedef float reg __attribute__((vector_size(register_bytes)));                                                \
+    constexpr index_t floats = register_bytes / sizeof(float);                                                     \
+    reg sum[Rows][Registers];                                                                                      \
+    MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j) sum[r][j] = \
+        reg{};                                                                                                     \
+    for (index_t p = 0; p < k; ++p) {                                                                              \
+      reg row[Registers];                                                                                          \
+      MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j)                                                          \
+          std::memcpy(&row[j], b.data + p * b.stride + j * floats, sizeof(reg));                                   \
+      MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) {                                                             \
+        float const factor = a.data[r * a.row_stride + p * a.column_stride];                                       \
+        MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j) sum[r][j] += factor * row[j];                          \
+      }                                                                                                            \
+    }                                                                                                              \
+    MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j)             \
+        std::memcpy(c.data + r * c.stride + j * floats, &sum[r][j], sizeof(reg));                                  \
   }
-MQL4GREC_TILE(tile_baseline)
+MQL4GREC_TILE(tile_baseline, 16)
 #if defined(__x86_64__) && defined(__GNUC__)
-MQL4GREC_TILE(tile_avx2, __attribute__((target("avx2,fma"))))
-MQL4GREC_TILE(tile_avx512, __attribute__((target("avx512f,avx2,fma"))))
+MQL4GREC_TILE(tile_avx2, 32, __attribute__((target("avx2,fma"))))
+MQL4GREC_TILE(tile_avx512, 64, __attribute__((target("avx512f,avx2,fma"))))
 #endif
 #undef MQL4GREC_TILE
+#undef MQL4GREC_UNROLL
 
-/// The tile of an instruction set, and how many sums of one pack its registers hold besides a row of b.
+/// The tile of an instruction set. `sums` registers are left for sums beside those for a row of b and an entry of a;
+/// tiles of more rows than one fits are `registers` wide.
 struct baseline_tile {
-  static constexpr int sums = 2;
-  template <int Rows, int Packs, class... Args>
+  static constexpr int floats = 4, sums = 12, registers = 2;
+  template <int Rows, int Registers, class... Args>
   static void run(Args... args) {
-    tile_baseline<Rows, Packs>(args...);
+    tile_baseline<Rows, Registers>(args...);
   }
 };
 #if defined(__x86_64__) && defined(__GNUC__)
 struct avx2_tile {
-  static constexpr int sums = 4;
-  template <int Rows, int Packs, class... Args>
+  static constexpr int floats = 8, sums = 12, registers = 2;
+  template <int Rows, int Registers, class... Args>
   static void run(Args... args) {
-    tile_avx2<Rows, Packs>(args...);
+    tile_avx2<Rows, Registers>(args...);
   }
 };
 struct avx512_tile {
-  static constexpr int sums = 24;
-  template <int Rows, int Packs, class... Args>
+  static constexpr int floats = 16, sums = 24, registers = 4;
+  template <int Rows, int Registers, class... Args>
   static void run(Args... args) {
-    tile_avx512<Rows, Packs>(args...);
+    tile_avx512<Rows, Registers>(args...);
   }
 };
 #endif
 
-/// Computes all rows of Packs·16 columns, as many rows at a time as registers allow: independent sums hide the latency.
-template <class Tile, int Packs>
-void small_product_columns(small_factor a, float const* b, index_t b_stride, float* c, index_t c_stride, index_t m,
-                           index_t k) {
-  constexpr int max_rows = std::min(8, Tile::sums / Packs);
-  index_t i = 0;
-  auto const rows = [&]<int Rows>() {
-    Tile::template run<Rows, Packs>(a.data + i * a.row_stride, a.row_stride, a.column_stride, b, b_stride, k,
-                                    c + i * c_stride, c_stride);
-    i += Rows;
-  };
-  while (i + max_rows <= m) rows.template operator()<max_rows>();
-  if constexpr (max_rows > 4)
-    if (i + 4 <= m) rows.template operator()<4>();
-  if constexpr (max_rows > 2)
-    while (i + 2 <= m) rows.template operator()<2>();
-  while (i < m) rows.template operator()<1>();
+/// Computes all rows of Registers · floats columns in tiles of nearly equal height: tiles of few rows have too few
+/// sums to hide the latency.
+template <class Tile, int Registers, int MaxRows>
+void small_product_columns(small_factor a, small_right_factor b, small_result c, small_sizes of) {
+  index_t const tiles = (of.m + MaxRows - 1) / MaxRows;
+  index_t const height = tiles == 1 ? of.m : of.m / tiles, higher = of.m - tiles * height;
+  for (index_t t = 0; t < tiles; ++t) {
+    index_t const rows = t < higher ? height + 1 : height;
+    [&]<int... Before>(std::integer_sequence<int, Before...>) {
+      (void)((rows == Before + 1 ? (Tile::template run<Before + 1, Registers>(a, b, c, of.k), true) : false) || ...);
+    }
+    (std::make_integer_sequence<int, MaxRows>{});
+    a.data += rows * a.row_stride;
+    c.data += rows * c.stride;
+  }
 }
 
 template <class Tile>
-void small_product_with(small_factor a, float const* b, index_t b_stride, float* c, index_t c_stride, index_t m,
-                        index_t n, index_t k) {
+void small_product_with(small_factor a, small_right_factor b, small_result c, small_sizes of) {
+  if (of.m == 0) return;
   index_t j = 0;
-  auto const columns = [&]<int Packs>() {
-    small_product_columns<Tile, Packs>(a, b + j, b_stride, c + j, c_stride, m, k);
-    j += Packs * lanes;
+  auto const columns = [&]<int Registers>() {
+    constexpr int max_rows = std::min(8, Tile::sums / Registers), width = Registers * Tile::floats;
+    if (Registers > Tile::registers && of.m > max_rows) return;
+    for (; j + width <= of.n; j += width)
+      small_product_columns<Tile, Registers, max_rows>(a, {b.data + j, b.stride}, {c.data + j, c.stride}, of);
   };
-  if constexpr (Tile::sums > 4) {
-    while (j + 4 * lanes <= n) columns.template operator()<4>();
-    if (j + 3 * lanes <= n) columns.template operator()<3>();
-    if (j + 2 * lanes <= n) columns.template operator()<2>();
-  }
-  while (j < n) columns.template operator()<1>();
+  columns.template operator()<8>();
+  columns.template operator()<4>();
+  if constexpr (Tile::floats == lanes) columns.template operator()<3>();
+  columns.template operator()<2>();
+  if constexpr (Tile::floats == lanes) columns.template operator()<1>();
 }
 
 /// c (m, n) = a (m, k) · b (k, n), overwritten; n is a multiple of `lanes`.
-inline void small_product(small_factor a, float const* b, index_t b_stride, float* c, index_t c_stride, index_t m,
-                          index_t n, index_t k) {
+inline void small_product(small_factor a, small_right_factor b, small_result c, small_sizes of) {
 #if defined(__x86_64__) && defined(__GNUC__)
   switch (chosen_instruction_set()) {
-    case instruction_set::avx512: return small_product_with<avx512_tile>(a, b, b_stride, c, c_stride, m, n, k);
-    case instruction_set::avx2: return small_product_with<avx2_tile>(a, b, b_stride, c, c_stride, m, n, k);
+    case instruction_set::avx512: return small_product_with<avx512_tile>(a, b, c, of);
+    case instruction_set::avx2: return small_product_with<avx2_tile>(a, b, c, of);
     case instruction_set::baseline: break;
   }
 #endif
-  small_product_with<baseline_tile>(a, b, b_stride, c, c_stride, m, n, k);
+  small_product_with<baseline_tile>(a, b, c, of);
 }
 
 /// The next multiple of `lanes`.

@@ -28,7 +28,8 @@ class backend : public reference::backend {
   backend() = default;
   /// Throws error for a precision that CPUs don't have.
   explicit backend(options const& how) : backend(how.threads, how.products) {}
-  /// `threads` as in options. Throws error for tf32, which CPUs don't have.
+  /// `threads` as in options. Throws error for tf32, which CPUs don't have, and for an invalid
+  /// MQL4GREC_MAX_INSTRUCTION_SET in the environment.
   explicit backend(index_t threads, precision products = precision::fp32);
 
   /// The precision of products of floats.

@@ -6,7 +6,10 @@
 // float additions.
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
+#include <string_view>
 
+#include "mql4grec/core/error.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/scalar.hpp"
 
@@ -35,19 +38,33 @@ inline instruction_set best_instruction_set() {
 #endif
 }
 
-/// The best instruction set that kernels may use. Tests lower it to run the other code paths.
+/// The instruction set of this name: baseline, avx2 or avx512. Throws error for any other name.
+inline instruction_set parse_instruction_set(std::string_view name) {
+  if (name == "baseline") return instruction_set::baseline;
+  if (name == "avx2") return instruction_set::avx2;
+  if (name == "avx512") return instruction_set::avx512;
+  raise("MQL4GREC_MAX_INSTRUCTION_SET is '", name, "': expected baseline, avx2 or avx512");
+}
+
+/// The best instruction set that kernels may use: that of the environment variable MQL4GREC_MAX_INSTRUCTION_SET, which
+/// is read once, otherwise avx512. Tests lower it to run the other code paths. BLAS and oneDNN have variables of their
+/// own, OPENBLAS_CORETYPE and DNNL_MAX_CPU_ISA. Throws error if the variable has another value.
 inline std::atomic<instruction_set>& allowed_instruction_set() {
-  static std::atomic<instruction_set> allowed{instruction_set::avx512};
+  static std::atomic<instruction_set> allowed{[] {
+    char const* const name = std::getenv("MQL4GREC_MAX_INSTRUCTION_SET");
+    return name ? parse_instruction_set(name) : instruction_set::avx512;
+  }()};
   return allowed;
 }
 
-/// The instruction set that kernels use.
+/// The instruction set that kernels use. Throws error as allowed_instruction_set does.
 inline instruction_set chosen_instruction_set() {
   return std::min(best_instruction_set(), allowed_instruction_set().load(std::memory_order_relaxed));
 }
 
-/// Whether this machine has instructions for bfloat16 products (AVX512_BF16). Otherwise factors are rounded and
-/// multiplied in fp32: results are equal up to the order of sums, but it is slower than without rounding.
+/// Whether kernels use instructions for bfloat16 products (AVX512_BF16): the machine has them, and avx512 is allowed.
+/// Otherwise factors are rounded and multiplied in fp32: results are equal up to the order of sums, but it is slower
+/// than without rounding.
 inline bool has_fast_bf16() {
 #if defined(__x86_64__) && defined(__GNUC__)
   static bool const here = best_instruction_set() == instruction_set::avx512 && __builtin_cpu_supports("avx512bf16");
