@@ -12,6 +12,7 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
 #include "support/data.hpp"
+#include "support/hostile_files.hpp"
 
 using namespace mql4grec;
 using test::complaint_of;
@@ -143,6 +144,18 @@ TEST_CASE("read_interactions: time is linear in the size of the file") {
   CHECK(catalog::read_interactions(here / "large.json") == data);
   CHECK(std::chrono::steady_clock::now() - begin <
         std::chrono::seconds(20));  // a quadratic algorithm would take minutes
+}
+
+TEST_CASE("read_interactions: the fast reader and the general parser read the same and refuse the same") {
+  auto const read = [](std::filesystem::path const& path) { return catalog::read_interactions(path); };
+  CHECK(test::check_fast_reader(R"({"7": [1, 20, 300],"u 8": [] , "9":[0]})", read) > 500);
+  scratch const here;
+  for (auto const* text : {"{\"a\":[1],}", "{\"a\":[1,]}", "{\"a\":[01]}", "{\"a\":[-0]}", "{\"a\":[1.0]}",
+                           "{\"a\":[2147483647]}", "{\"a\":[99999999999999999999]}", "{\"a\":[1]} x", "{a:[1]}",
+                           "{\"a\":[1],\"a\":[1]}", "{\"a\":[[1]]}", "{\"a\n\":[1]}", "{\"\xc3\":[1]}"})
+    CHECK_THROWS_AS(read(here.file(text)), file_error);
+  CHECK(read(here.file("\n{ \"a\" :\t[ 2147483646 ] \r} ")).items == std::vector{item_id{2147483646}});
+  CHECK(read(here.file("{\"\\u0061ä\":[1]}")).user_keys.front() == "aä");
 }
 
 TEST_CASE("published datasets: a round trip preserves everything") {

@@ -7,6 +7,7 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
 #include "support/data.hpp"
+#include "support/hostile_files.hpp"
 
 using namespace mql4grec;
 using test::complaint_of;
@@ -61,6 +62,15 @@ TEST_CASE("read_token_table: an error message contains the file, the item and th
             "item 1 appears twice"));
   CHECK(has(error_message(R"({"1": ["<a_0>", "<b_0>", "<c_0>", "<d_0>"], "1": ["<a_9>", "<b_9>", "<c_9>", "<d_9>"]})"),
             "bad.json: key '1' appears twice"));
+}
+
+TEST_CASE("read_token_table: the fast reader and the general parser read the same and refuse the same") {
+  language::vocabulary const vocab({.modalities = {{"a", {12, 12}}, {"A", {2}}}, .prompts = 1});
+  std::string const text = R"({"2": ["<a_3>", "<b_0>"],"10":["<a_1>" ,"<b_11>"], "0":["<a_10>","<b_2>"]})";
+  auto const read = [&](std::filesystem::path const& path) {
+    return language::read_token_table(path, vocab, language::modality::text, 20);
+  };
+  CHECK(test::check_fast_reader(text, read) > 200);
 }
 
 TEST_CASE("read_token_table: without a number of items the largest item determines the size") {

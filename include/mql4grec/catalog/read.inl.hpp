@@ -9,9 +9,12 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "mql4grec/catalog/read.hpp"
+#include "mql4grec/core/detail/plain_json.hpp"
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/files.hpp"
@@ -68,18 +71,46 @@ MQL4GREC_DEFINITION item_description description_of(json const& value, std::file
   return {field("title", " "), field("description", " "), field("brand", ","), field("categories", ",")};
 }
 
-}  // namespace detail
+/// The interactions in a text that plain_json can read and in which no user appears twice.
+MQL4GREC_DEFINITION std::optional<interactions> plain_interactions(std::string_view text) {
+  interactions data;
+  std::unordered_set<std::string_view> users;
+  std::vector<item_id> items;
+  core::detail::plain_json from(text);
+  auto const item = [&] {
+    auto const number = from.number(item_number_limit);
+    if (number) items.push_back(static_cast<item_id>(*number));
+    return number.has_value();
+  };
+  bool const read = from.object([&](std::string_view user) {
+    items.clear();
+    if (!users.insert(user).second || !from.list(item)) return false;
+    data.add_user(std::string(user), items);
+    return true;
+  });
+  return read ? std::optional(std::move(data)) : std::nullopt;
+}
 
-MQL4GREC_DEFINITION interactions read_interactions(std::filesystem::path const& path) {
+/// The interactions in any valid text.
+MQL4GREC_DEFINITION interactions parse_interactions(std::string text, std::filesystem::path const& path) {
   interactions data;
   std::vector<item_id> items;
   auto const add = [&](std::string const& user, json const& value) {
     expects_file(value.is_array(), path, "user '", user, "': expected a list of items, found a ", value.type_name());
     items.clear();
-    for (auto const& item : value) items.push_back(detail::item_of(item, path, user, items.size()));
+    for (auto const& item : value) items.push_back(item_of(item, path, user, items.size()));
     data.add_user(user, items);
   };
-  core::detail::for_each_member(read_file(path), path, "an object {\"user\": [item, …], …}", add);
+  core::detail::for_each_member(std::move(text), path, "an object {\"user\": [item, …], …}", add);
+  return data;
+}
+
+}  // namespace detail
+
+MQL4GREC_DEFINITION interactions read_interactions(std::filesystem::path const& path) {
+  auto text = read_file(path);
+  auto plain = detail::plain_interactions(text);
+  auto data = plain ? *std::move(plain) : detail::parse_interactions(std::move(text), path);
   expects_file(data.users() > 0, path, "holds no users, expected at least one");
   expects_file(data.item_count > 0, path, "holds no items, expected at least one");
   return data;

@@ -24,7 +24,15 @@ inline std::string read_file(std::filesystem::path const& path) {
   expects_file(!std::filesystem::is_directory(path), path, "is a directory, expected a file");
   std::ifstream in(path, std::ios::binary);
   expects_file(in.good(), path, "can't be opened for reading: ", std::strerror(errno));
-  std::string content((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  std::error_code no_size;  // of a pipe
+  auto const size = std::filesystem::file_size(path, no_size);
+  std::string content;
+  for (std::size_t piece = no_size ? 0 : size; in.good(); piece = 0) {
+    auto const end = content.size(), room = piece + (1 << 16);  // more than the size: the end is met at once
+    content.resize(end + room);
+    in.read(content.data() + end, static_cast<std::streamsize>(room));
+    content.resize(end + to_size(in.gcount()));
+  }
   expects_file(!in.bad(), path, "can't be read: ", std::strerror(errno));
   return content;
 }

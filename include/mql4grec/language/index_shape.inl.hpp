@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mql4grec/core/error.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/language/detail/parse.hpp"
 #include "mql4grec/language/index_shape.hpp"
@@ -46,7 +47,7 @@ MQL4GREC_DEFINITION void widen(index_shape& shape, index_entry const& entry, mod
 }  // namespace detail
 
 MQL4GREC_DEFINITION index_shape read_index_shape(std::filesystem::path const& path, modality_tokens const& family) {
-  auto const content = detail::parse_object(path, "an object {\"item\": [token, …], …}");
+  auto const content = detail::parse_object(read_file(path), path, "an object {\"item\": [token, …], …}");
   index_shape shape;
   for (auto const& [item, list] : content) detail::widen(shape, {path, item, list}, family);
   return shape;

@@ -1,10 +1,14 @@
 #pragma once
 // The definitions of language/read_token_table.hpp.
 #include <algorithm>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "mql4grec/core/detail/plain_json.hpp"
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/files.hpp"
@@ -45,14 +49,47 @@ MQL4GREC_DEFINITION void read_sequence(index_entry const& from, vocabulary const
   }
 }
 
-}  // namespace detail
+/// The table in a text that plain_json can read, if read_token_table() accepts it.
+MQL4GREC_DEFINITION std::optional<token_table> plain_token_table(std::string_view text, vocabulary const& vocab,
+                                                                 modality kind, std::optional<index_t> item_count) {
+  auto const levels = vocab.levels(kind);
+  std::vector<std::pair<index_t, index_t>> items;  // (item number, where its tokens begin)
+  std::vector<token_t> tokens;
+  core::detail::plain_json from(text);
+  auto const token = [&](index_t level) {
+    auto const word = from.string();
+    auto const found = word ? vocab.find(*word) : std::nullopt;
+    auto const place = found ? vocab.place(*found) : std::nullopt;
+    if (!place || place->kind != kind || place->level != level) return false;
+    tokens.push_back(*found);
+    return true;
+  };
+  bool const read = from.object([&](std::string_view key) {
+    auto const item = parse_number(key);
+    auto const begin = std::ssize(tokens);
+    if (!item || *item >= item_number_limit) return false;
+    items.emplace_back(*item, begin);
+    return from.list([&] { return token(std::ssize(tokens) - begin); }) && std::ssize(tokens) == begin + levels;
+  });
+  std::ranges::sort(items);
+  index_t const least = items.empty() ? 0 : items.back().first + 1;
+  auto const same_item = [](auto const& a, auto const& b) { return a.first == b.first; };
+  if (!read || least > item_count.value_or(least) || std::ranges::adjacent_find(items, same_item) != items.end())
+    return std::nullopt;
+  token_table table(kind, item_count.value_or(least), levels);
+  for (auto const& [item, begin] : items)
+    table.set(item_id(item), std::span<token_t const>(tokens).subspan(to_size(begin), to_size(levels)));
+  return table;
+}
 
-MQL4GREC_DEFINITION token_table read_token_table(std::filesystem::path const& path, vocabulary const& vocab,
-                                                 modality kind, std::optional<index_t> item_count) {
-  auto const content = detail::parse_object(path, "an object {\"item\": [token, …], …}");
+/// The table in any valid text.
+MQL4GREC_DEFINITION token_table parse_token_table(std::string text, std::filesystem::path const& path,
+                                                  vocabulary const& vocab, modality kind,
+                                                  std::optional<index_t> item_count) {
+  auto const content = parse_object(std::move(text), path, "an object {\"item\": [token, …], …}");
   std::vector<std::pair<index_t, std::string const*>> items;  // (item number, key in the file)
   for (auto const& [key, list] : content) {
-    auto const item = detail::parse_number(key);
+    auto const item = parse_number(key);
     expects_file(item && *item < item_number_limit, path, "key '", core::detail::printable(key),
                  "': expected an item number from 0 to ", item_number_limit - 1);
     items.emplace_back(*item, &key);
@@ -65,10 +102,19 @@ MQL4GREC_DEFINITION token_table read_token_table(std::filesystem::path const& pa
   std::vector<token_t> sequence;
   for (auto const& [item, key] : items) {
     expects_file(!table.has(item_id(item)), path, "item ", item, " appears twice");
-    detail::read_sequence({path, *key, content.at(*key)}, vocab, kind, sequence);
+    read_sequence({path, *key, content.at(*key)}, vocab, kind, sequence);
     table.set(item_id(item), sequence);
   }
   return table;
+}
+
+}  // namespace detail
+
+MQL4GREC_DEFINITION token_table read_token_table(std::filesystem::path const& path, vocabulary const& vocab,
+                                                 modality kind, std::optional<index_t> item_count) {
+  auto text = read_file(path);
+  if (auto plain = detail::plain_token_table(text, vocab, kind, item_count)) return *std::move(plain);
+  return detail::parse_token_table(std::move(text), path, vocab, kind, item_count);
 }
 
 MQL4GREC_DEFINITION void write_token_table(std::filesystem::path const& path, token_table const& table,

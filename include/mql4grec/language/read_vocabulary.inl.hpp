@@ -7,6 +7,7 @@
 
 #include "mql4grec/core/detail/words.hpp"
 #include "mql4grec/core/error.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/language/detail/parse.hpp"
 #include "mql4grec/language/read_vocabulary.hpp"
@@ -25,7 +26,7 @@ MQL4GREC_DEFINITION token_t id_from(json const& value, std::filesystem::path con
 /// Reads `added_tokens.json`: {"<a_0>": 32100, …}.
 MQL4GREC_DEFINITION word_ids read_added_tokens(std::filesystem::path const& path) {
   word_ids ids;
-  auto const content = parse_object(path, "an object {\"token\": id, …}");
+  auto const content = parse_object(read_file(path), path, "an object {\"token\": id, …}");
   for (auto const& [word, id] : content) ids.emplace(word, id_from(id, path, word));
   return ids;
 }
@@ -33,7 +34,7 @@ MQL4GREC_DEFINITION word_ids read_added_tokens(std::filesystem::path const& path
 /// Reads `tokenizer.json`: {"added_tokens": [{"id": 32100, "content": "<a_0>"}, …]}.
 MQL4GREC_DEFINITION word_ids read_tokenizer(std::filesystem::path const& path) {
   word_ids ids;
-  auto const content = parse_object(path, "an object with \"added_tokens\"");
+  auto const content = parse_object(read_file(path), path, "an object with \"added_tokens\"");
   auto const list = content.find("added_tokens");
   expects_file(list != content.end() && list->second.is_array(), path, "expected a list under 'added_tokens'");
   for (auto const& entry : list->second) {

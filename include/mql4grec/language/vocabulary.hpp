@@ -3,6 +3,7 @@
 // tables, and no other code may compute an id.
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -153,7 +154,7 @@ class vocabulary {
 
   /// The token with the given text, or nothing.
   std::optional<token_t> find(std::string_view text) const {
-    auto const found = ids_.find(std::string(text));
+    auto const found = ids_.find(text);
     return found == ids_.end() ? std::nullopt : std::optional(found->second);
   }
   /// The token with the given text. Throws error when there is none.
@@ -168,6 +169,11 @@ class vocabulary {
 
  private:
   static constexpr token_t missing{-1};
+
+  struct text_hash {  // finds a std::string_view without a copy
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+  };
 
   modality_tokens const& family(modality kind) const {
     expects(index(kind) >= 0 && index(kind) < modalities(), "modality ", index(kind), " of a vocabulary with ",
@@ -234,7 +240,7 @@ class vocabulary {
   std::vector<token_t> prompts_;                              // by prompt; −1 when missing
   std::vector<std::string> texts_;                            // (V): empty for ids without a token
   std::vector<std::optional<token_place>> places_;            // (V)
-  std::unordered_map<std::string, token_t> ids_;
+  std::unordered_map<std::string, token_t, text_hash, std::equal_to<>> ids_;
 };
 
 }  // namespace mql4grec::language

@@ -19,9 +19,10 @@ struct index_entry {
   json const& tokens;       ///< the item's value, a list of tokens in a valid file
 };
 
-/// The members of the object in a JSON file. A sorted map, so that finding a member takes logarithmic time. Throws
-/// file_error.
-std::map<std::string, json> parse_object(std::filesystem::path const& path, std::string const& expected);
+/// The members of the object in the text of a JSON file. A sorted map, so that finding a member takes logarithmic time.
+/// Throws file_error.
+std::map<std::string, json> parse_object(std::string text, std::filesystem::path const& path,
+                                         std::string const& expected);
 
 /// A decimal number ≥ 0 without any other characters, or nothing.
 std::optional<index_t> parse_number(std::string_view text);
