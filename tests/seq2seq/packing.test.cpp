@@ -1,5 +1,6 @@
 // Sequences of a batch lie back to back and know nothing of one another; how a batch is cut and who computes it changes
 // no more than the order of sums.
+#include "mql4grec/backend/contract/row_blocks.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"
@@ -57,7 +58,7 @@ TEST_CASE_TEMPLATE("packing: losses and gradients of micro-batches sum to those 
   loss_and_gradient<double, B> const at_once(b, model, all, whole(all), with_dropout, 0.1);
   for (index_t tokens : {1, 10, 22}) {
     std::vector<tasks::micro_batch> micro_batches;
-    seq2seq::cut_into_micro_batches(all, tokens, micro_batches);
+    seq2seq::cut_into_micro_batches(all, {.tokens = tokens}, micro_batches);
     double loss = 0;
     auto gradient = on(b, constant(model.layout().size(), 0.));
     seq2seq::t5_pass pass(b, model);  // one for all, as a worker has it
@@ -72,22 +73,45 @@ TEST_CASE_TEMPLATE("packing: losses and gradients of micro-batches sum to those 
 
 TEST_CASE("packing: micro-batches cover the batch in order, each of about the given size and none empty") {
   tasks::batch const all = ragged_batch();
-  for (index_t tokens : {1, 7, 10, 22, 1000}) {
-    std::vector<tasks::micro_batch> parts{{5, 7}};  // is emptied
-    seq2seq::cut_into_micro_batches(all, tokens, parts);
-    index_t next = 0;
-    for (tasks::micro_batch part : parts) {
-      CHECK((part.first == next && part.last > part.first));
-      next = part.last;
-      index_t sum = 0;
-      for (index_t s = part.first; s + 1 < part.last; ++s) sum += seq2seq::cost(all, s);
-      CHECK(sum < tokens);  // it would have ended before
+  for (index_t tokens : {1, 7, 10, 22, 1000})
+    for (index_t workers : {1, 2, 3}) {
+      std::vector<tasks::micro_batch> parts{{5, 7}};  // is emptied
+      seq2seq::cut_into_micro_batches(all, {.tokens = tokens, .workers = workers}, parts);
+      index_t next = 0;
+      for (tasks::micro_batch part : parts) {
+        CHECK((part.first == next && part.last > part.first));
+        next = part.last;
+        index_t sum = 0;
+        for (index_t s = part.first; s + 1 < part.last; ++s) sum += seq2seq::cost(all, s);
+        CHECK(sum < tokens);  // it would have ended before
+      }
+      CHECK(next == all.size());
     }
-    CHECK(next == all.size());
-  }
   std::vector<tasks::micro_batch> none;
-  seq2seq::cut_into_micro_batches(tasks::batch{}, 10, none);
+  seq2seq::cut_into_micro_batches(tasks::batch{}, {.tokens = 10}, none);
   CHECK(none.empty());
+}
+
+TEST_CASE("packing: every worker gets as many micro-batches, and their cost differs by a sequence at most") {
+  random_stream random(3, 0);
+  std::vector<index_t> inputs(200), targets(200);
+  for (auto& n : inputs) n = 1 + random.below(80);
+  for (auto& n : targets) n = 1 + random.below(5);
+  tasks::batch const all = batch_of(inputs, targets, 9);
+  for (index_t workers : {1, 2, 3, 8}) {
+    std::vector<tasks::micro_batch> parts;
+    seq2seq::cut_into_micro_batches(all, {.tokens = 512, .workers = workers}, parts);
+    CHECK(std::ssize(parts) % workers == 0);
+    std::vector<index_t> costs(to_size(workers));
+    for (index_t w = 0; w < workers; ++w) {
+      auto const share = worker_share{w, workers}.of(std::ssize(parts));
+      for (index_t p = share.first; p < share.first + share.count; ++p)
+        for (index_t s = parts[to_size(p)].first; s < parts[to_size(p)].last; ++s)
+          costs[to_size(w)] += seq2seq::cost(all, s);
+    }
+    auto const [least, most] = std::ranges::minmax(costs);
+    CHECK(most - least <= 2 * 85);  // each end of a share moves by less than the longest sequence
+  }
 }
 
 TEST_CASE_TEMPLATE("packing: the same pass twice gives the same bits", S, MQL4GREC_TEST_FAST_SETTINGS) {

@@ -18,17 +18,27 @@ inline index_t cost(tasks::batch const& all, index_t sequence) {
   return std::ssize(all.input(sequence)) + targets;
 }
 
-/// Cuts a batch into consecutive micro-batches of about `tokens` tokens each. Each contains at least one sequence,
-/// however long.
-inline void cut_into_micro_batches(tasks::batch const& all, index_t tokens, std::vector<tasks::micro_batch>& out) {
+/// How a batch is cut into micro-batches.
+struct micro_batch_options {
+  index_t tokens = 512;  ///< the most tokens of a micro-batch, not counting its last sequence
+  index_t workers = 1;   ///< the workers that compute them; their number of micro-batches is a multiple of this
+};
+
+/// Cuts a batch into consecutive micro-batches of equal cost, as few as `tokens` allows. So workers that compute equal
+/// numbers of consecutive ones finish together. Each contains at least one sequence, however long; a batch of few
+/// sequences has fewer micro-batches than workers.
+inline void cut_into_micro_batches(tasks::batch const& all, micro_batch_options const& how,
+                                   std::vector<tasks::micro_batch>& out) {
   out.clear();
+  index_t const total = std::ssize(all.inputs) + std::ssize(all.targets);
+  index_t const round = std::clamp<index_t>(how.tokens, 1, std::max<index_t>(1, total)) * how.workers;
+  index_t const parts = (total + round - 1) / round * how.workers;
   index_t first = 0, sum = 0;
   for (index_t s = 0; s < all.size(); ++s) {
     sum += cost(all, s);
-    if (sum < tokens && s + 1 < all.size()) continue;
+    if (sum * parts < total * (std::ssize(out) + 1)) continue;
     out.push_back({first, s + 1});
     first = s + 1;
-    sum = 0;
   }
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// A training step. The batch is cut into micro-batches, which are assigned to the workers in turn; each worker sums the
-// gradients of its own, and the workers' gradients are added in their order. The assignment depends only on the batch
+// A training step. The batch is cut into micro-batches of equal cost, and each worker gets as many consecutive ones; it
+// sums their gradients, and the workers' gradients are added in their order. The assignment depends only on the batch
 // and the number of workers: the same seed and number of workers give the same bits, another number of workers adds in
 // another order. With several processes, the micro-batches are assigned to the workers of all processes, and a
 // communicator sums the gradients. A backend with its own memory can use a device_dataset instead of a batch; see
@@ -9,6 +9,7 @@
 #include <memory>
 #include <numeric>
 
+#include "mql4grec/backend/contract/row_blocks.hpp"
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/optim/gradient.hpp"
 #include "mql4grec/seq2seq/captured_step.hpp"
@@ -76,9 +77,9 @@ class trainer {
     for_each_worker(backend_, [&](B& worker, index_t which) {
       auto& mine = *workers_[to_size(which)];
       fill<T>(worker, mine.gradient.view_all(), T{});
-      for (std::size_t s = first_micro_batch(which); s < micro_batches_.size(); s += world_workers())
-        losses_[s] = static_cast<double>(
-            mine.pass.loss_and_gradient(all, micro_batches_[s], plan, {.sum = mine.windows, .scale = 1 / tokens}));
+      store_losses(which, [&](tasks::micro_batch part) {
+        return mine.pass.loss_and_gradient(all, part, plan, {.sum = mine.windows, .scale = 1 / tokens});
+      });
     });
     double const loss = sum_of_losses() / tokens;
     double norm = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients_));
@@ -123,8 +124,7 @@ class trainer {
         source.write(i, options_.seed, 0, batch_);
       cut(batch_);
       for_each_worker(backend_, [&](B&, index_t which) {
-        for (std::size_t s = first_micro_batch(which); s < micro_batches_.size(); s += world_workers())
-          losses_[s] = static_cast<double>(workers_[to_size(which)]->pass.loss(batch_, micro_batches_[s]));
+        store_losses(which, [&](tasks::micro_batch part) { return workers_[to_size(which)]->pass.loss(batch_, part); });
       });
       sum += sum_of_losses();
       tokens += static_cast<double>(batch_.targets.size());
@@ -176,13 +176,18 @@ class trainer {
   }
 
   /// The number of workers of all processes.
-  std::size_t world_workers() const { return workers_.size() * to_size(communicator_.world_size()); }
-  std::size_t first_micro_batch(index_t worker) const {
-    return to_size(communicator_.rank()) * workers_.size() + to_size(worker);
-  }
+  index_t world_workers() const { return std::ssize(workers_) * communicator_.world_size(); }
   void cut(tasks::batch const& all) {
-    cut_into_micro_batches(all, options_.block_tokens, micro_batches_);
+    cut_into_micro_batches(all, {.tokens = options_.block_tokens, .workers = world_workers()}, micro_batches_);
     losses_.assign(micro_batches_.size(), 0);
+  }
+  /// Stores loss_of(micro-batch) for each micro-batch of a worker.
+  template <class LossOf>
+  void store_losses(index_t worker, LossOf loss_of) {
+    worker_share const share{communicator_.rank() * std::ssize(workers_) + worker, world_workers()};
+    auto const mine = share.of(std::ssize(micro_batches_));
+    for (auto s = to_size(mine.first); s < to_size(mine.first + mine.count); ++s)
+      losses_[s] = static_cast<double>(loss_of(micro_batches_[s]));
   }
   double sum_of_losses() {
     double sum = std::accumulate(losses_.begin(), losses_.end(), 0.0);
