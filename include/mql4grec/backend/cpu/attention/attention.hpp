@@ -14,22 +14,6 @@ namespace mql4grec::cpu {
 
 namespace detail {
 
-struct softmax_rows_gradient_kernel {
-  /// Replaces dp by the scores' gradient p ∘ (dp − Σ p·dp), and adds its sums by distance to dbias.
-  MQL4GREC_INLINE static void run(score_rows of, float const* p, float* dbias) {
-    float* dp = of.data;
-    index_t const stride = of.stride, queries = of.queries, keys = of.keys;
-    for (index_t i = 0; i < queries; ++i, p += keys, dp += stride) {
-      index_t const visible = of.visible(i);
-      float const inner_product = dot(p, dp, visible);
-      for (index_t j = 0; j < visible; ++j) dp[j] = p[j] * (dp[j] - inner_product);
-      for (index_t j = visible; j < keys; ++j) dp[j] = 0.f;
-      if (dbias)
-        for (index_t j = 0; j < visible; ++j) dbias[j - i] += dp[j];
-    }
-  }
-};
-
 /// The dropout mask of one sequence, (queries, heads·keys): row = query, column = head · keys + key.
 struct attention_mask_kernel {
   MQL4GREC_INLINE static void run(dropout site, index_t first_query, float* mask, index_t stride, index_t queries,
@@ -66,16 +50,21 @@ struct attention_scratch {
   out_vector<backend, float> kept;        // (queries, padded keys): the weights after dropout
   out_vector<backend, float> transposed;  // (width, padded keys)
   out_vector<backend, float> mask;        // (queries, heads·keys)
+  out_vector<backend, float> bias;        // (copies, queries + padded keys): from the last query and key 0 on
+  out_vector<backend, float> row;         // (padded keys)
 
   attention_scratch(backend& b, attention_inputs<host_space, float> const& in) {
-    index_t max_scores = 0, max_keys = 0;
+    index_t max_scores = 0, max_keys = 0, max_queries = 0;
     for (index_t s = 0; s < in.sequences(); ++s) {
       index_t const keys = padded(in.key_offsets(s + 1) - in.key_offsets(s));
       max_scores = std::max(max_scores, (in.query_offsets(s + 1) - in.query_offsets(s)) * keys);
       max_keys = std::max(max_keys, keys);
+      max_queries = std::max(max_queries, in.query_offsets(s + 1) - in.query_offsets(s));
     }
     scores = take<float>(b, max_scores);
     transposed = take<float>(b, in.width() * max_keys);
+    bias = take<float>(b, bias_sums::copies * (max_queries + max_keys));
+    row = take<float>(b, max_keys);
     if (!in.drop.active()) return;
     kept = take<float>(b, max_scores);
     mask = take<float>(b, max_scores * in.heads);
@@ -128,12 +117,33 @@ class head_pass {
     apply_mask(a_.weights.data, keys_, scratch_.kept.data);
     return {scratch_.kept.data, stride_, 1};
   }
+  /// The bias of query 0 and key 0, copied to where whole registers can be read; null without bias.
+  float const* bias() const {
+    if (in_.bias.size() == 0) return nullptr;
+    float* const place = scratch_.bias.data;
+    std::copy_n(in_.bias.row(a_.head).data + in_.zero_distance - (queries_ - 1), distances(), place);
+    std::fill_n(place + distances(), stride_ + queries_ - distances(), 0.f);
+    return place + queries_ - 1;
+  }
+  /// Replaces the scores, which are the gradient of the weights, by that of the scores, and adds its sums by distance
+  /// to all (heads, distances), if it isn't empty.
+  void backward_softmax(out_matrix<backend, float> all) const {
+    bias_sums const sums{scratch_.bias.data + queries_ - 1, queries_ + stride_};
+    if (all.size() == 0) return softmax_rows_gradient(scores(), a_.weights.data, {}, scratch_.row.data);
+    std::fill_n(scratch_.bias.data, bias_sums::copies * sums.stride, 0.f);
+    softmax_rows_gradient(scores(), a_.weights.data, sums, scratch_.row.data);
+    float* const dbias = all.row(a_.head).data + in_.zero_distance - (queries_ - 1);
+    for (index_t c = 0; c < bias_sums::copies; ++c)
+      for (index_t d = 0; d < distances(); ++d) dbias[d] += scratch_.bias.data[c * sums.stride + d];
+  }
   /// scores ∘= mask
   void mask_scores() const {
     if (in_.drop.active()) apply_mask(scores().data, stride_, scores().data);
   }
 
  private:
+  /// The number of distances between a query and a key that it attends to.
+  index_t distances() const { return in_.causal ? queries_ : queries_ + keys_ - 1; }
   void pack(in_matrix<backend, float> y) const {
     transpose(y.data, y.stride, keys_, in_.width(), scratch_.transposed.data, stride_);
   }
@@ -184,8 +194,7 @@ void attention_forward(backend& b, attention_inputs<host_space, T> const& in, ou
     detail::head_pass const head(in, scratch, a);
     head.prefetch(a.v);
     head.score_keys();
-    float const* const bias = in.bias.size() > 0 ? in.bias.row(a.head).data + in.zero_distance : nullptr;
-    detail::softmax_rows(head.scores(), a.weights.data, bias);
+    detail::softmax_rows(head.scores(), a.weights.data, head.bias());
     float* const place = context.row_block(a.first_query, queries).data + a.head * in.width();
     detail::small_product(head.kept(), {a.v.data, a.v.stride}, {place, context.stride}, {queries, in.width(), keys});
   });
@@ -213,8 +222,7 @@ void attention_backward(backend& b, attention_inputs<host_space, T> const& in, o
     product(transposed(head.kept()), dc, out.dv, a.first_key, keys);
     head.score(dc, a.v);
     head.mask_scores();
-    float* const dbias = out.dbias.size() > 0 ? out.dbias.row(a.head).data + in.zero_distance : nullptr;
-    dispatch<detail::softmax_rows_gradient_kernel>(head.scores(), static_cast<float const*>(a.weights.data), dbias);
+    head.backward_softmax(out.dbias);
     detail::small_factor const ds{head.scores().data, head.scores().stride, 1};
     product(ds, a.k, out.dq, a.first_query, queries);
     product(transposed(ds), a.q, out.dk, a.first_key, keys);

@@ -40,26 +40,28 @@ struct small_sizes {
 };
 
 // Computes Rows × Registers registers of sums: c = a · b, from the first row of a and the first column of b on.
+// Operands are references: copies of structs that have just been written are read wider than written, which waits for
+// stores.
 #define MQL4GREC_UNROLL _Pragma("GCC unroll 8")
-#define MQL4GREC_TILE(name, register_bytes, ...)                                                                   \
-  template <int Rows, int Registers>                                                                               \
-  __VA_ARGS__ inline void name(small_factor a, small_right_factor b, small_result c, index_t k) {                  \
-    typedef float reg __attribute__((vector_size(register_bytes)));                                                \
-    constexpr index_t floats = register_bytes / sizeof(float);                                                     \
-    reg sum[Rows][Registers];                                                                                      \
-    MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j) sum[r][j] = \
-        reg{};                                                                                                     \
-    for (index_t p = 0; p < k; ++p) {                                                                              \
-      reg row[Registers];                                                                                          \
-      MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j)                                                          \
-          std::memcpy(&row[j], b.data + p * b.stride + j * floats, sizeof(reg));                                   \
-      MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) {                                                             \
-        float const factor = a.data[r * a.row_stride + p * a.column_stride];                                       \
-        MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j) sum[r][j] += factor * row[j];                          \
-      }                                                                                                            \
-    }                                                                                                              \
-    MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j)             \
-        std::memcpy(c.data + r * c.stride + j * floats, &sum[r][j], sizeof(reg));                                  \
+#define MQL4GREC_TILE(name, register_bytes, ...)                                                                       \
+  template <int Rows, int Registers>                                                                                   \
+  __VA_ARGS__ inline void name(small_factor const& a, small_right_factor const& b, small_result const& c, index_t k) { \
+    typedef float reg __attribute__((vector_size(register_bytes)));                                                    \
+    constexpr index_t floats = register_bytes / sizeof(float);                                                         \
+    reg sum[Rows][Registers];                                                                                          \
+    MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j) sum[r][j] =     \
+        reg{};                                                                                                         \
+    for (index_t p = 0; p < k; ++p) {                                                                                  \
+      reg row[Registers];                                                                                              \
+      MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j)                                                              \
+          std::memcpy(&row[j], b.data + p * b.stride + j * floats, sizeof(reg));                                       \
+      MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) {                                                                 \
+        float const factor = a.data[r * a.row_stride + p * a.column_stride];                                           \
+        MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j) sum[r][j] += factor * row[j];                              \
+      }                                                                                                                \
+    }                                                                                                                  \
+    MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j)                 \
+        std::memcpy(c.data + r * c.stride + j * floats, &sum[r][j], sizeof(reg));                                      \
   }
 MQL4GREC_TILE(tile_baseline, 16)
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -74,7 +76,7 @@ MQL4GREC_TILE(tile_avx512, 64, __attribute__((target("avx512f,avx2,fma"))))
 struct baseline_tile {
   static constexpr int floats = 4, sums = 12, registers = 2;
   template <int Rows, int Registers, class... Args>
-  static void run(Args... args) {
+  static void run(Args const&... args) {
     tile_baseline<Rows, Registers>(args...);
   }
 };
@@ -82,14 +84,14 @@ struct baseline_tile {
 struct avx2_tile {
   static constexpr int floats = 8, sums = 12, registers = 2;
   template <int Rows, int Registers, class... Args>
-  static void run(Args... args) {
+  static void run(Args const&... args) {
     tile_avx2<Rows, Registers>(args...);
   }
 };
 struct avx512_tile {
   static constexpr int floats = 16, sums = 24, registers = 4;
   template <int Rows, int Registers, class... Args>
-  static void run(Args... args) {
+  static void run(Args const&... args) {
     tile_avx512<Rows, Registers>(args...);
   }
 };

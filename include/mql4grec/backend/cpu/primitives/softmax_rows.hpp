@@ -1,15 +1,17 @@
 #pragma once
-// The softmax of attention, for rows of tens of keys. Compilers generate permutations and scalar tails for the plain
-// loop, which cost twice the work itself; the AVX-512 version uses masks for tails.
-#include "mql4grec/backend/cpu/primitives/math.hpp"
+// The softmax of attention and its gradient, for rows of tens of keys. Compilers generate permutations and scalar tails
+// for plain loops, which cost twice the work itself: here rows are whole registers, and lanes beyond the last key are
+// masked. A macro defines the kernels for each instruction set, as explained in small_product.hpp.
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-#endif
+#include "mql4grec/backend/cpu/runtime/dispatch.hpp"
 
 namespace mql4grec::cpu::detail {
 
-/// The scores of one head of a sequence: (queries, stride), of which the first `keys` columns are used.
+/// The scores of one head of a sequence: (queries, stride), of which the first `keys` columns are used. The others are
+/// readable.
 struct score_rows {
   float* data;
   index_t stride;  ///< a multiple of `lanes`
@@ -19,109 +21,158 @@ struct score_rows {
 
   /// The number of keys that query i attends to.
   MQL4GREC_INLINE index_t visible(index_t i) const { return causal ? i + 1 : keys; }
+  /// Whether row i of a matrix (queries, keys) can be read and written as `stride` entries: the next rows follow it.
+  MQL4GREC_INLINE bool whole(index_t i) const { return (queries - i) * keys >= stride; }
 };
 
-struct softmax_rows_kernel {
-  MQL4GREC_INLINE static void run(score_rows of, float* weights, float const* bias) {
-    float* scores = of.data;
-    index_t const stride = of.stride, queries = of.queries, keys = of.keys;
-    for (index_t i = 0; i < queries; ++i, scores += stride, weights += keys) {
-      index_t const visible = of.visible(i);
-      if (of.scale != 1.f)
-        for (index_t j = 0; j < visible; ++j) scores[j] *= of.scale;
-      if (bias)
-        for (index_t j = 0; j < visible; ++j) scores[j] += bias[j - i];
-      for (index_t j = visible; j < stride; ++j)
-        scores[j] = -3e38f;  // so that whole registers can be processed without a tail
-      float const shift = highest(scores, stride);
-      for (index_t j = 0; j < stride; ++j) scores[j] = exp_approximate(scores[j] - shift);
-      for (index_t j = visible; j < stride; ++j) scores[j] = 0.f;
-      float const scale = 1.f / sum(scores, stride);
-      for (index_t j = 0; j < keys; ++j) weights[j] = scores[j] * scale;
-    }
+/// The gradient of the bias, in several copies to add up; data is null if there is none. Query i adds to copy
+/// i % copies: a row that is read while the stores of the row before it, one entry apart, are pending, would wait.
+struct bias_sums {
+  static constexpr index_t copies = 4;
+  float* data = nullptr;  ///< of key 0 and query 0, as the bias of softmax_rows
+  index_t stride = 0;     ///< between copies
+};
+
+// softmax_rows_*, softmax_gradient_*: see below. exp_*: as exp_approximate. reduce_*: the sum or the maximum of the
+// lanes.
+#define MQL4GREC_SOFTMAX(set, register_bytes, ...)                                                      \
+  typedef float floats_##set __attribute__((vector_size(register_bytes)));                              \
+  typedef std::int32_t ints_##set __attribute__((vector_size(register_bytes)));                         \
+                                                                                                        \
+  MQL4GREC_INLINE __VA_ARGS__ void exp_##set(floats_##set& x) {                                         \
+    constexpr float to_integer = 12582912.f;                                                            \
+    x = x > -87.f ? x : floats_##set{} - 87.f;                                                          \
+    floats_##set const shifted = x * 1.44269504f + to_integer, n = shifted - to_integer;                \
+    floats_##set const r = (x - n * 0.693359375f) - n * -2.12194440e-4f;                                \
+    floats_##set p = r * 1.9875691500e-4f + 1.3981999507e-3f;                                           \
+    p = p * r + 8.3334519073e-3f;                                                                       \
+    p = p * r + 4.1665795894e-2f;                                                                       \
+    p = p * r + 1.6666665459e-1f;                                                                       \
+    p = p * r + 5.0000001201e-1f;                                                                       \
+    p = p * r * r + r + 1.f;                                                                            \
+    x = p * (floats_##set)(((ints_##set)shifted << 23) + 0x3f800000);                                   \
+  }                                                                                                     \
+  template <class Combine>                                                                              \
+  MQL4GREC_INLINE __VA_ARGS__ float reduce_##set(floats_##set const& x, Combine combine) {              \
+    typedef float quad __attribute__((vector_size(16)));                                                \
+    quad part[register_bytes / 16];                                                                     \
+    std::memcpy(part, &x, sizeof x);                                                                    \
+    for (index_t half = register_bytes / 32; half > 0; half /= 2)                                       \
+      for (index_t l = 0; l < half; ++l) part[l] = combine(part[l], part[l + half]);                    \
+    part[0] = combine(part[0], __builtin_shufflevector(part[0], part[0], 2, 3, 0, 1));                  \
+    return combine(part[0], __builtin_shufflevector(part[0], part[0], 1, 0, 3, 2))[0];                  \
+  }                                                                                                     \
+                                                                                                        \
+  __VA_ARGS__ inline void softmax_rows_##set(score_rows of, float* weights, float const* bias) {        \
+    constexpr index_t width = register_bytes / sizeof(float);                                           \
+    ints_##set first;                                                                                   \
+    for (int l = 0; l < width; ++l) first[l] = l;                                                       \
+    for (index_t i = 0; i < of.queries; ++i, weights += of.keys) {                                      \
+      float* const row = of.data + i * of.stride;                                                       \
+      int const visible = static_cast<int>(of.visible(i));                                              \
+      floats_##set top = floats_##set{} - 3e38f, sum = {};                                              \
+      ints_##set at = first;                                                                            \
+      for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                   \
+        floats_##set x, b;                                                                              \
+        std::memcpy(&x, row + j, sizeof x);                                                             \
+        x *= of.scale;                                                                                  \
+        if (bias) {                                                                                     \
+          std::memcpy(&b, bias - i + j, sizeof b);                                                      \
+          x += b;                                                                                       \
+        }                                                                                               \
+        x = at < visible ? x : floats_##set{} - 3e38f;                                                  \
+        top = x > top ? x : top;                                                                        \
+        std::memcpy(row + j, &x, sizeof x);                                                             \
+      }                                                                                                 \
+      float const shift = reduce_##set(top, [](auto a, auto b) { return a > b ? a : b; });              \
+      at = first;                                                                                       \
+      for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                   \
+        floats_##set x;                                                                                 \
+        std::memcpy(&x, row + j, sizeof x);                                                             \
+        x -= shift;                                                                                     \
+        exp_##set(x);                                                                                   \
+        x = at < visible ? x : floats_##set{};                                                          \
+        sum += x;                                                                                       \
+        std::memcpy(row + j, &x, sizeof x);                                                             \
+      }                                                                                                 \
+      float const scale = 1.f / reduce_##set(sum, [](auto a, auto b) { return a + b; });                \
+      float* const to = of.whole(i) ? weights : row;                                                    \
+      for (index_t j = 0; j < of.stride; j += width) {                                                  \
+        floats_##set x;                                                                                 \
+        std::memcpy(&x, row + j, sizeof x);                                                             \
+        x *= scale;                                                                                     \
+        std::memcpy(to + j, &x, sizeof x);                                                              \
+      }                                                                                                 \
+      if (to == row) std::copy_n(row, of.keys, weights);                                                \
+    }                                                                                                   \
+  }                                                                                                     \
+                                                                                                        \
+  __VA_ARGS__ inline void softmax_gradient_##set(score_rows of, float const* weights, bias_sums dbias,  \
+                                                 float* scratch) {                                      \
+    constexpr index_t width = register_bytes / sizeof(float);                                           \
+    ints_##set first;                                                                                   \
+    for (int l = 0; l < width; ++l) first[l] = l;                                                       \
+    for (index_t i = 0; i < of.queries; ++i, weights += of.keys) {                                      \
+      float* const row = of.data + i * of.stride;                                                       \
+      int const visible = static_cast<int>(of.visible(i));                                              \
+      float const* const from = of.whole(i) ? weights : scratch;                                        \
+      if (from == scratch) std::copy_n(weights, of.keys, scratch);                                      \
+      float* const sums = dbias.data ? dbias.data + i % bias_sums::copies * dbias.stride - i : nullptr; \
+      floats_##set sum = {};                                                                            \
+      ints_##set at = first;                                                                            \
+      for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                   \
+        floats_##set p, dp;                                                                             \
+        std::memcpy(&p, from + j, sizeof p);                                                            \
+        std::memcpy(&dp, row + j, sizeof dp);                                                           \
+        sum += at < visible ? p * dp : floats_##set{};                                                  \
+      }                                                                                                 \
+      float const inner = reduce_##set(sum, [](auto a, auto b) { return a + b; });                      \
+      at = first;                                                                                       \
+      for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                   \
+        floats_##set p, dp, total;                                                                      \
+        std::memcpy(&p, from + j, sizeof p);                                                            \
+        std::memcpy(&dp, row + j, sizeof dp);                                                           \
+        dp = at < visible ? p * (dp - inner) : floats_##set{};                                          \
+        std::memcpy(row + j, &dp, sizeof dp);                                                           \
+        if (!sums) continue;                                                                            \
+        std::memcpy(&total, sums + j, sizeof total);                                                    \
+        total += dp;                                                                                    \
+        std::memcpy(sums + j, &total, sizeof total);                                                    \
+      }                                                                                                 \
+    }                                                                                                   \
   }
-};
-
+MQL4GREC_SOFTMAX(baseline, 16)
 #if defined(__x86_64__) && defined(__GNUC__)
-#if !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored \
-    "-Wmaybe-uninitialized"  // g++ 12 finds it in its own intrinsics, whose unused lanes are undefined
+MQL4GREC_SOFTMAX(avx2, 32, __attribute__((target("avx2,fma"))))
+MQL4GREC_SOFTMAX(avx512, 64, __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma"))))
 #endif
-#define MQL4GREC_AVX512_FUNCTION __attribute__((target("avx512f,avx2,fma")))
+#undef MQL4GREC_SOFTMAX
 
-/// exp_approximate for one register.
-MQL4GREC_AVX512_FUNCTION inline __m512 exp_avx512(__m512 x) {
-  x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-87.f)), _mm512_set1_ps(88.f));
-  __m512 const n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)),
-                                        _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  __m512 const r =
-      _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x));
-  __m512 p = _mm512_set1_ps(1.9875691500e-4f);
-  for (float const c : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f})
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c));
-  p = _mm512_add_ps(_mm512_fmadd_ps(_mm512_mul_ps(p, r), r, r), _mm512_set1_ps(1.f));
-  return _mm512_scalef_ps(p, n);
-}
-
-/// The same with a row in `Registers` registers.
-template <int Registers>
-MQL4GREC_AVX512_FUNCTION inline void softmax_rows_avx512(score_rows of, float* weights, float const* bias) {
-  float* scores = of.data;
-  index_t const stride = of.stride, queries = of.queries, keys = of.keys;
-  __m512 const factor = _mm512_set1_ps(of.scale);
-  for (index_t i = 0; i < queries; ++i, scores += stride, weights += keys) {
-    index_t const visible = of.visible(i);
-    __mmask16 visible_lanes[Registers];
-    __m512 x[Registers];
-    __m512 top = _mm512_set1_ps(-3e38f);
-    for (int r = 0; r < Registers; ++r) {
-      index_t const left = visible - r * lanes;
-      visible_lanes[r] = static_cast<__mmask16>(left >= lanes ? 0xffff : left <= 0 ? 0 : (1 << left) - 1);
-      x[r] = _mm512_mask_loadu_ps(_mm512_set1_ps(-3e38f), visible_lanes[r], scores + r * lanes);
-      x[r] = _mm512_mask_mul_ps(x[r], visible_lanes[r], x[r], factor);
-      if (bias)
-        x[r] = _mm512_mask_add_ps(x[r], visible_lanes[r], x[r],
-                                  _mm512_maskz_loadu_ps(visible_lanes[r], bias - i + r * lanes));
-      top = _mm512_max_ps(top, x[r]);
-    }
-    __m512 const shift = _mm512_set1_ps(_mm512_reduce_max_ps(top));
-    __m512 sum = _mm512_setzero_ps();
-    for (int r = 0; r < Registers; ++r) {
-      x[r] = _mm512_maskz_mov_ps(visible_lanes[r], exp_avx512(_mm512_sub_ps(x[r], shift)));
-      sum = _mm512_add_ps(sum, x[r]);
-    }
-    __m512 const scale = _mm512_set1_ps(1.f / _mm512_reduce_add_ps(sum));
-    for (int r = 0; r < Registers; ++r) {
-      index_t const left = keys - r * lanes;
-      auto const written = static_cast<__mmask16>(left >= lanes ? 0xffff : left <= 0 ? 0 : (1 << left) - 1);
-      _mm512_mask_storeu_ps(weights + r * lanes, written, _mm512_mul_ps(x[r], scale));
-    }
-  }
-}
-#undef MQL4GREC_AVX512_FUNCTION
-#if !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
-#endif
-
-/// weights (queries, keys) = the softmax of scores, which are overwritten. `bias`, if not null,
-/// points to the bias of key 0 and query 0; for each further query it begins one entry earlier.
+/// weights (queries, keys) = the softmax of scores, which are overwritten. `bias`, if not null, points to the bias of
+/// key 0 and query 0; for each further query it begins one entry earlier. Its entries are readable up to the stride of
+/// the scores.
 inline void softmax_rows(score_rows scores, float* weights, float const* bias) {
 #if defined(__x86_64__) && defined(__GNUC__)
-  if (chosen_instruction_set() == instruction_set::avx512) {
-    switch (scores.stride / lanes) {
-      case 1: return softmax_rows_avx512<1>(scores, weights, bias);
-      case 2: return softmax_rows_avx512<2>(scores, weights, bias);
-      case 3: return softmax_rows_avx512<3>(scores, weights, bias);
-      case 4: return softmax_rows_avx512<4>(scores, weights, bias);
-      case 5: return softmax_rows_avx512<5>(scores, weights, bias);
-      case 6: return softmax_rows_avx512<6>(scores, weights, bias);
-      default: break;
-    }
+  switch (chosen_instruction_set()) {
+    case instruction_set::avx512: return softmax_rows_avx512(scores, weights, bias);
+    case instruction_set::avx2: return softmax_rows_avx2(scores, weights, bias);
+    case instruction_set::baseline: break;
   }
 #endif
-  dispatch<softmax_rows_kernel>(scores, weights, bias);
+  softmax_rows_baseline(scores, weights, bias);
+}
+
+/// Replaces dp, the gradient of the weights, by that of the scores, weights ∘ (dp − Σ weights·dp); columns from `keys`
+/// on become 0. Its sums by distance are added to dbias. `scratch` has room for a row of dp.
+inline void softmax_rows_gradient(score_rows dp, float const* weights, bias_sums dbias, float* scratch) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  switch (chosen_instruction_set()) {
+    case instruction_set::avx512: return softmax_gradient_avx512(dp, weights, dbias, scratch);
+    case instruction_set::avx2: return softmax_gradient_avx2(dp, weights, dbias, scratch);
+    case instruction_set::baseline: break;
+  }
+#endif
+  softmax_gradient_baseline(dp, weights, dbias, scratch);
 }
 
 }  // namespace mql4grec::cpu::detail
