@@ -11,13 +11,11 @@ using namespace mql4grec;
 using namespace mql4grec::test;
 
 namespace {
-constexpr double epsilon = 0.003;
-constexpr int rounds = 50;
 constexpr sinkhorn_order both_orders[] = {sinkhorn_order::codes_last, sinkhorn_order::samples_last};
 
 struct how_to {
-  double epsilon = ::epsilon;
-  int rounds = ::rounds;
+  double epsilon = 0.003;
+  int rounds = 50;
   sinkhorn_order order = sinkhorn_order::codes_last;
 };
 
