@@ -44,6 +44,21 @@ inline double seconds_of(auto&& work) {
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
+/// Likewise with factors of 8-bit integers: 12 chains of 16 sums, four products each.
+[[gnu::target("avx512f,avx512vnni")]] inline float int8_peak_run(index_t rounds, float factor) {
+  typedef std::int32_t reg __attribute__((vector_size(64)));
+  constexpr int chains = 12;
+  reg const ones = reg{} + std::bit_cast<std::int32_t>(factor);
+  reg sums[chains] = {};
+  for (index_t i = 0; i < rounds; ++i)
+#pragma GCC unroll 12
+    for (int c = 0; c < chains; ++c) sums[c] = reg(_mm512_dpbusd_epi32(__m512i(sums[c]), __m512i(ones), __m512i(ones)));
+  reg all = {};
+#pragma GCC unroll 12
+  for (int c = 0; c < chains; ++c) all += sums[c];
+  return static_cast<float>(all[0]);
+}
+
 /// Likewise with bf16 factors: 12 chains of 16 sums, two products each.
 [[gnu::target("avx512f,avx512bf16")]] inline float bf16_peak_run(index_t rounds, float factor) {
   constexpr int chains = 12;
@@ -72,7 +87,8 @@ inline double best_flops(double flops_a_round, auto&& run) {
     best = std::min(best, seconds_of([&] { benchmark::DoNotOptimize(run(rounds, 0.999f)); }));
   return flops_a_round * static_cast<double>(rounds) / best;
 }
-/// The peak of the chosen instruction set. Where the machine doesn't multiply bf16 by itself, its peak is that of fp32.
+/// The peak of the chosen instruction set. Where the machine doesn't multiply bf16 by itself, its peak is that of fp32;
+/// so is the peak of int8 without AVX512_VNNI.
 inline double peak_flops(mql4grec::precision products = mql4grec::precision::fp32) {
 #if defined(__x86_64__) && defined(__GNUC__)
   if (products == mql4grec::precision::bf16 && mql4grec::cpu::has_fast_bf16()) {
@@ -80,6 +96,11 @@ inline double peak_flops(mql4grec::precision products = mql4grec::precision::fp3
     return rounded;
   }
   using mql4grec::cpu::instruction_set, mql4grec::cpu::chosen_instruction_set;
+  if (products == mql4grec::precision::int8 &&
+      mql4grec::cpu::chosen_int8_instructions() == mql4grec::cpu::int8_instructions::avx512_vnni) {
+    static double const integers = best_flops(4 * peak_avx512_flops, int8_peak_run);
+    return integers;
+  }
   if (chosen_instruction_set() == instruction_set::avx512) {
     static double const peak = best_flops(peak_avx512_flops, peak_avx512);
     return peak;
@@ -93,8 +114,9 @@ inline double peak_flops(mql4grec::precision products = mql4grec::precision::fp3
   return peak;
 }
 
-/// Benchmarks take the bits of a product's factors as an argument: 32 or 16.
+/// Benchmarks take the bits of a product's factors as an argument: 32, 16, or 8 for frozen weights.
 inline mql4grec::precision precision_of(std::int64_t bits) {
+  if (bits == 8) return mql4grec::precision::int8;
   return bits == 16 ? mql4grec::precision::bf16 : mql4grec::precision::fp32;
 }
 

@@ -54,8 +54,8 @@ void beam_search(benchmark::State& state) {
 
 BENCHMARK(training_step)->ArgsProduct({{1, 2}, {32, 16}})->UseRealTime()->Unit(benchmark::kMillisecond)->MinTime(3);
 BENCHMARK(beam_search)
-    ->ArgsProduct({{1}, {32, 16}, {20}})
-    ->ArgsProduct({{2}, {32, 16}, {20, 100, 512}})
+    ->ArgsProduct({{1}, {32, 16, 8}, {20}})
+    ->ArgsProduct({{2}, {32, 16, 8}, {20, 100, 512}})
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond)
     ->MinTime(3);

@@ -15,9 +15,9 @@ void add_common_options(CLI::App& command, common_options& options) {
       ->capture_default_str();
   command
       .add_option("--precision", options.precision,
-                  "what matrix products round their factors to: fp32, tf32 (a GPU's) or bf16; sums are fp32 (default: "
-                  "fp32, on a GPU tf32)")
-      ->check(CLI::IsMember({"fp32", "tf32", "bf16"}));
+                  "what matrix products round their factors to: fp32, tf32 (a GPU's), bf16, or int8 (a CPU's; not for "
+                  "training); sums are fp32 (default: fp32, on a GPU tf32)")
+      ->check(CLI::IsMember({"fp32", "tf32", "bf16", "int8"}));
   command.add_option("--threads", options.threads, "threads to compute with (default: all)")
       ->check(CLI::Range(1, 1024));
   command.add_option("--json", options.json, "write the result as JSON to this file, - for standard output");

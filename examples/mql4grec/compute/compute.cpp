@@ -14,6 +14,7 @@ precision precision_of(common_options const& options) {
   if (options.precision.empty()) return on_gpu(options) ? precision::tf32 : precision::fp32;
   return options.precision == "bf16"   ? precision::bf16
          : options.precision == "tf32" ? precision::tf32
+         : options.precision == "int8" ? precision::int8
                                        : precision::fp32;
 }
 
@@ -21,6 +22,8 @@ precision precision_of(common_options const& options) {
 
 std::unique_ptr<compute> open_compute(common_options const& options) {
   compute_options const how{.products = precision_of(options), .threads = options.threads};
+  expects(!on_gpu(options) || how.products != precision::int8,
+          "--precision int8: only CPUs have it; expected fp32, tf32 or bf16");
   return on_gpu(options) ? open_gpu_compute(how) : open_cpu_compute(how);
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <numeric>
 
+#include "mql4grec/backend/contract/precision.hpp"
 #include "mql4grec/backend/contract/row_blocks.hpp"
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/optim/gradient.hpp"
@@ -43,7 +44,7 @@ class trainer {
   trainer(B& backend, t5<B, T>& model, training_options const& options, Comm communicator = {})
       : backend_(backend),
         model_(model),
-        options_((validate(options), options)),
+        options_(checked(options, products_of(backend))),
         communicator_(std::move(communicator)),
         moments_(backend, model.layout().size()),
         captured_step_(backend) {
@@ -148,6 +149,12 @@ class trainer {
           windows(t5_windows(model.config(), model.layout(), gradient.view_all())),
           pass(worker, model) {}
   };
+
+  static training_options const& checked(training_options const& options, precision products) {
+    validate(options);
+    expects(products != precision::int8, "training: int8 products are for frozen weights; expected another precision");
+    return options;
+  }
 
   /// The members that a captured step uses.
   detail::captured_step_parts<B, T, Comm> parts() {

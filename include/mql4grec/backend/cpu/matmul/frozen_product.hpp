@@ -2,6 +2,7 @@
 // Products with frozen weights. A library packs both factors at each call; a weight that doesn't change is packed once,
 // into panels that the tiles of small_product.hpp read from beginning to end. They reach 85 to 95 % of the
 // peak of any instruction set, however few rows there are; a single row is limited by reading the weight.
+#include "mql4grec/backend/cpu/matmul/int8_product.hpp"
 #include "mql4grec/backend/cpu/matmul/matmul.hpp"
 #include "mql4grec/backend/cpu/operations.hpp"
 #include "mql4grec/backend/cpu/primitives/small_product.hpp"
@@ -12,6 +13,8 @@ MQL4GREC_DEFINITION frozen_weight::frozen_weight(in_matrix<backend, float> weigh
     : plain_{weight, alpha}, products_(products) {
   if (products == precision::bf16 && has_fast_bf16() && weight.size() > 0)
     pack_pairs();
+  else if (products == precision::int8 && chosen_int8_instructions() != int8_instructions::none)
+    integers_ = detail::int8_weight(weight, alpha, chosen_int8_instructions());
   else
     pack();
 }
@@ -19,7 +22,10 @@ MQL4GREC_DEFINITION frozen_weight::frozen_weight(in_matrix<backend, float> weigh
 MQL4GREC_DEFINITION void frozen_weight::product(backend& b, in_matrix<backend, float> x,
                                                 out_matrix<backend, float> y) const {
   if (y.size() == 0) return;
-  if (products_ == precision::fp32) return panel_product(b, x, y);
+  if (integers_.usable()) return integers_.product(b, x, y);
+  if (products_ != precision::bf16 && panels_.size() > 0) return panel_product(b, x, y);
+  if (products_ == precision::int8)
+    return matmul<float>(b, x, plain_.values, y, {.transpose_b = true, .alpha = plain_.alpha});
 #if defined(__x86_64__) && defined(__GNUC__)
   if (pairs_.size() > 0 && has_fast_bf16()) return pair_product(b, x, y);
 #endif

@@ -19,7 +19,8 @@ class backend : public reference::backend {
   struct options {
     /// The number of workers; worker 0 is the calling thread. 0: as many as the machine has hardware threads.
     index_t threads = 1;
-    precision products = precision::fp32;  ///< the format to which products of floats round their factors: fp32 or bf16
+    /// The format to which products of floats round their factors: fp32, bf16, or int8 for search.
+    precision products = precision::fp32;
 
     bool operator==(options const&) const = default;
   };

@@ -10,7 +10,7 @@
 namespace mql4grec::cpu {
 
 MQL4GREC_DEFINITION backend::backend(index_t threads, precision products) : products_(products) {
-  expects(products != precision::tf32, "CPU: products in tf32 are a GPU's; expected fp32 or bf16");
+  expects(products != precision::tf32, "CPU: products in tf32 are a GPU's; expected fp32, bf16 or int8");
   (void)chosen_instruction_set();  // an invalid environment variable is reported here, not by the first kernel
   if (threads <= 0) threads = static_cast<index_t>(std::max(1u, std::thread::hardware_concurrency()));
   if (threads == 1) return;

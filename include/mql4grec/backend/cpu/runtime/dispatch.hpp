@@ -74,6 +74,45 @@ inline bool has_fast_bf16() {
 #endif
 }
 
+/// The instructions for products of 8-bit integers.
+enum class int8_instructions {
+  none,        ///< products are computed in fp32 instead
+  avx2,        ///< pairs in 16 bits
+  avx_vnni,    ///< four products at once, 256 bits
+  avx512_vnni  ///< four products at once, 512 bits
+};
+
+#if defined(__x86_64__) && defined(__GNUC__)
+/// Whether this machine has AVX512_VNNI.
+inline bool has_avx512_vnni() {
+  return best_instruction_set() == instruction_set::avx512 && __builtin_cpu_supports("avx512vnni");
+}
+/// Whether this machine has AVX-VNNI.
+inline bool has_avx_vnni() {
+  static bool const here = [] {
+    if (best_instruction_set() < instruction_set::avx2) return false;
+    unsigned a = 7, b = 0, c = 1, d = 0;  // CPUID leaf 7, subleaf 1, bit 4 of eax
+    __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return (a >> 4 & 1u) != 0;
+  }();
+  return here;
+}
+#endif
+
+/// The instructions that this machine has, within allowed_instruction_set(). Where that excludes AVX-512, it excludes
+/// AVX-VNNI as well.
+inline int8_instructions chosen_int8_instructions() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  auto const allowed = chosen_instruction_set();
+  if (allowed == instruction_set::baseline) return int8_instructions::none;
+  if (allowed < best_instruction_set()) return int8_instructions::avx2;
+  if (has_avx512_vnni()) return int8_instructions::avx512_vnni;
+  return has_avx_vnni() ? int8_instructions::avx_vnni : int8_instructions::avx2;
+#else
+  return int8_instructions::none;
+#endif
+}
+
 namespace detail {
 #if defined(__x86_64__) && defined(__clang__)
 #define MQL4GREC_AVX512 gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"), clang::min_vector_width(512)

@@ -28,6 +28,12 @@ struct cuda_options {
 
 namespace detail {
 
+/// Throws error for a precision that GPUs don't have.
+inline precision usable_precision(precision products) {
+  expects(products != precision::int8, "GPU: products in int8 are a CPU's; expected fp32, tf32 or bf16");
+  return products;
+}
+
 /// Checks that `device` exists and is usable, and returns it. Throws error with one line on what is missing.
 inline int usable_device(int device) {
   int count = 0;
@@ -104,6 +110,7 @@ struct cuda {
    public:
     /// Opens the device. Throws error if there is no such device or its driver isn't usable.
     explicit context(options const& how) : options_(how) {
+      options_.products = detail::usable_precision(how.products);
       options_.device = detail::usable_device(how.device);
       make_current();
       cudaStream_t stream = nullptr;
