@@ -26,10 +26,23 @@ inline mql4grec::tasks::batch random_batch(mql4grec::index_t examples, mql4grec:
   return all;
 }
 
-/// Items with a random sequence of four codes each.
-inline mql4grec::language::token_table random_catalog() {
+/// Queries of `items` items each, with their prompt and </s>.
+inline mql4grec::tasks::batch equal_queries(mql4grec::index_t queries, mql4grec::index_t items) {
   using namespace mql4grec;
-  mql4grec::language::token_table table(mql4grec::language::modality::text, 6250, 4);
+  mql4grec::random_stream random(11, 0);
+  mql4grec::tasks::batch all;
+  for (index_t i = 0; i < queries; ++i) {
+    for (index_t n = 3 + 4 * items; n > 0; --n)
+      all.add_input(token_t(static_cast<std::int32_t>(2 + random.below(2048))));
+    all.close_input();
+  }
+  return all;
+}
+
+/// Items with a random sequence of four codes each.
+inline mql4grec::language::token_table random_catalog(mql4grec::index_t items = 6250) {
+  using namespace mql4grec;
+  mql4grec::language::token_table table(mql4grec::language::modality::text, items, 4);
   mql4grec::random_stream random(3, 0);
   mql4grec::language::vocabulary const vocab;
   for (index_t i = 0; i < table.items(); ++i) {
