@@ -74,7 +74,12 @@ MQL4GREC_TILE(tile_avx512, 64, __attribute__((target("avx512f,avx2,fma"))))
 /// The tile of an instruction set. `sums` registers are left for sums beside those for a row of b and an entry of a;
 /// tiles of more rows than one fits are `registers` wide.
 struct baseline_tile {
-  static constexpr int floats = 4, sums = 12, registers = 2;
+#if defined(__aarch64__)
+  static constexpr int sums = 24;  // 32 registers
+#else
+  static constexpr int sums = 12;
+#endif
+  static constexpr int floats = 4, registers = 4;
   template <int Rows, int Registers, class... Args>
   static void run(Args const&... args) {
     tile_baseline<Rows, Registers>(args...);
@@ -125,9 +130,9 @@ void small_product_with(small_factor a, small_right_factor b, small_result c, sm
       small_product_columns<Tile, Registers, max_rows>(a, {b.data + j, b.stride}, {c.data + j, c.stride}, of);
   };
   columns.template operator()<8>();
-  columns.template operator()<4>();
+  columns.template operator()<4>();  // narrower ones only where multiples of 16 columns leave such a rest
   if constexpr (Tile::floats == lanes) columns.template operator()<3>();
-  columns.template operator()<2>();
+  if constexpr (2 * Tile::floats >= lanes) columns.template operator()<2>();
   if constexpr (Tile::floats == lanes) columns.template operator()<1>();
 }
 
