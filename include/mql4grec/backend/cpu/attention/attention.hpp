@@ -196,7 +196,9 @@ void attention_forward(backend& b, attention_inputs<host_space, T> const& in, ou
     head.score_keys();
     detail::softmax_rows(head.scores(), a.weights.data, head.bias());
     float* const place = context.row_block(a.first_query, queries).data + a.head * in.width();
-    detail::small_product(head.kept(), {a.v.data, a.v.stride}, {place, context.stride}, {queries, in.width(), keys});
+    detail::small_right_factor const values{a.v.data, a.v.stride};  // named: nvcc garbles braces in a template's lambda
+    detail::small_result const result{place, context.stride};
+    detail::small_product(head.kept(), values, result, detail::small_sizes{queries, in.width(), keys});
   });
 }
 
@@ -213,8 +215,9 @@ void attention_backward(backend& b, attention_inputs<host_space, T> const& in, o
     auto const dc = dcontext.row_block(a.first_query, queries).column_block(a.head * width, width);
     auto const product = [&](detail::small_factor x, in_matrix<backend, T> y, out_matrix<backend, T> all, index_t first,
                              index_t rows) {
-      detail::small_product(x, {y.data, y.stride}, {all.row_block(first, rows).data + a.head * width, all.stride},
-                            {rows, width, y.rows()});
+      detail::small_right_factor const right{y.data, y.stride};
+      detail::small_result const result{all.row_block(first, rows).data + a.head * width, all.stride};
+      detail::small_product(x, right, result, detail::small_sizes{rows, width, y.rows()});
     };
     auto const transposed = [](detail::small_factor x) {
       return detail::small_factor{x.data, x.column_stride, x.row_stride};

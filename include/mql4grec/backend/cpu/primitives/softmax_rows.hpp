@@ -33,8 +33,10 @@ struct bias_sums {
   index_t stride = 0;     ///< between copies
 };
 
+typedef float quad __attribute__((vector_size(16)));  ///< what reduce_* combines
+
 // softmax_rows_*, softmax_gradient_*: see below. exp_*: as exp_approximate. reduce_*: the sum or the maximum of the
-// lanes.
+// lanes. nvcc 13.0 takes neither a constant as the initial value of a 64-byte register nor vectors in generic lambdas.
 #define MQL4GREC_SOFTMAX(set, register_bytes, ...)                                                      \
   typedef float floats_##set __attribute__((vector_size(register_bytes)));                              \
   typedef std::int32_t ints_##set __attribute__((vector_size(register_bytes)));                         \
@@ -54,7 +56,6 @@ struct bias_sums {
   }                                                                                                     \
   template <class Combine>                                                                              \
   MQL4GREC_INLINE __VA_ARGS__ float reduce_##set(floats_##set const& x, Combine combine) {              \
-    typedef float quad __attribute__((vector_size(16)));                                                \
     quad part[register_bytes / 16];                                                                     \
     std::memcpy(part, &x, sizeof x);                                                                    \
     for (index_t half = register_bytes / 32; half > 0; half /= 2)                                       \
@@ -70,7 +71,7 @@ struct bias_sums {
     for (index_t i = 0; i < of.queries; ++i, weights += of.keys) {                                      \
       float* const row = of.data + i * of.stride;                                                       \
       int const visible = static_cast<int>(of.visible(i));                                              \
-      floats_##set top = floats_##set{} - 3e38f, sum = {};                                              \
+      floats_##set sum = {}, top = sum - 3e38f;                                                         \
       ints_##set at = first;                                                                            \
       for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                   \
         floats_##set x, b;                                                                              \
@@ -84,7 +85,7 @@ struct bias_sums {
         top = x > top ? x : top;                                                                        \
         std::memcpy(row + j, &x, sizeof x);                                                             \
       }                                                                                                 \
-      float const shift = reduce_##set(top, [](auto a, auto b) { return a > b ? a : b; });              \
+      float const shift = reduce_##set(top, [](quad a, quad b) { return a > b ? a : b; });              \
       at = first;                                                                                       \
       for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                   \
         floats_##set x;                                                                                 \
@@ -95,7 +96,7 @@ struct bias_sums {
         sum += x;                                                                                       \
         std::memcpy(row + j, &x, sizeof x);                                                             \
       }                                                                                                 \
-      float const scale = 1.f / reduce_##set(sum, [](auto a, auto b) { return a + b; });                \
+      float const scale = 1.f / reduce_##set(sum, [](quad a, quad b) { return a + b; });                \
       float* const to = of.whole(i) ? weights : row;                                                    \
       for (index_t j = 0; j < of.stride; j += width) {                                                  \
         floats_##set x;                                                                                 \
@@ -126,7 +127,7 @@ struct bias_sums {
         std::memcpy(&dp, row + j, sizeof dp);                                                           \
         sum += at < visible ? p * dp : floats_##set{};                                                  \
       }                                                                                                 \
-      float const inner = reduce_##set(sum, [](auto a, auto b) { return a + b; });                      \
+      float const inner = reduce_##set(sum, [](quad a, quad b) { return a + b; });                      \
       at = first;                                                                                       \
       for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                   \
         floats_##set p, dp, total;                                                                      \

@@ -91,8 +91,8 @@ inline bool has_avx512_vnni() {
 inline bool has_avx_vnni() {
   static bool const here = [] {
     if (best_instruction_set() < instruction_set::avx2) return false;
-    unsigned a = 7, b = 0, c = 1, d = 0;  // CPUID leaf 7, subleaf 1, bit 4 of eax
-    __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    unsigned a = 7, c = 1;  // CPUID leaf 7, subleaf 1, bit 4 of eax
+    __asm__("cpuid" : "+a"(a), "+c"(c) : : "ebx", "edx");
     return (a >> 4 & 1u) != 0;
   }();
   return here;

@@ -31,6 +31,7 @@ cublasComputeType_t compute_type(cuda_options const& how) {
   switch (how.products) {
     case precision::bf16: return CUBLAS_COMPUTE_32F_FAST_16BF;
     case precision::tf32: return CUBLAS_COMPUTE_32F_FAST_TF32;
+    case precision::int8:  // refused by the backend's constructor
     case precision::fp32: break;
   }
   return CUBLAS_COMPUTE_32F;
