@@ -1,5 +1,6 @@
 // The command prepare: raw files of ratings and items become a dataset directory.
 #include "commands.hpp"
+#include "mql4grec/core/error.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "options.hpp"
 #include "progress.hpp"
