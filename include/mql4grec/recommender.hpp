@@ -1,8 +1,10 @@
 #pragma once
 // The façade that a service embeds. A recommender is immutable: load it once and use it from any number of threads,
-// either through a session per thread or through recommend(), which keeps a session for each thread that calls it. To
-// replace a recommender while requests run, use a recommender_slot.
+// either through a session per thread or through recommend(), which keeps a session for each thread that calls it. A
+// session with several threads answers a single request sooner. To replace a recommender while requests run, use a
+// recommender_slot.
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -38,6 +40,14 @@ struct load_options {
   rank::any_fusion fusion = {};      ///< see recommender_options
 };
 
+/// Options of a session.
+struct session_options {
+  /// Threads that share a request. 1 gives a service with a session per thread the highest throughput: a request
+  /// searches all modalities in one batch, without locks or other threads. 2 give a single request the lowest latency:
+  /// every modality is searched on a thread of its own. Threads beyond the number of modalities are not started.
+  index_t threads = 1;
+};
+
 /// Options of one request.
 struct recommend_options {
   index_t k = 10;                   ///< items to return, 0 … max_beams
@@ -46,13 +56,21 @@ struct recommend_options {
 
 namespace recommender_detail {
 
+/// Modalities whose sequences are equally long. A request searches them together: their queries are one batch of the
+/// model.
+struct modality_group {
+  std::vector<language::modality> kinds;  // those with sequences
+  std::vector<node_t> roots;              // of each of them in the trie
+  search::item_trie trie;
+};
+
 /// What the requests of a recommender read. T: the scalar of the parameters.
 template <Backend B, Real T>
 struct recommender_state {
   seq2seq::frozen_t5<B, T> model;
   tasks::model_tasks tasks;
   std::vector<language::token_table> tables;  // by modality
-  std::vector<search::item_trie> tries;       // by modality
+  std::vector<modality_group> groups;         // of the modalities that have sequences
   index_t most_sequences;                     // the largest number of sequences of a modality
   recommender_options options;
 
@@ -62,11 +80,22 @@ struct recommender_state {
   }
 };
 
-/// One request, as the searches of all modalities read it.
-struct request {
-  std::span<item_id const> history;
-  std::optional<search::item_choice> wanted;  // empty: every item
-  search::beam_options search;
+/// The search for some modalities of a group on one worker. Its memory is kept between requests.
+template <Backend B, Real T>
+struct modality_search {
+  index_t worker;
+  std::span<language::modality const> kinds;
+  std::span<node_t const> roots;
+  search::item_trie const& trie;
+  search::beam_searcher<B, seq2seq::frozen_t5<B, T>> searcher;
+  tasks::batch queries = {};               // of each modality
+  std::vector<std::uint8_t> allowed = {};  // (nodes), or (modalities, nodes) of a draft
+  search::beams found = {};                // of each query
+
+  /// Searches for the queries, among the allowed nodes; see search_queries.
+  void search(search::beam_options const& options, host_matrix_view<std::uint8_t const> among) {
+    searcher.search({.batch = queries, .part = {0, queries.size()}, .allowed = among, .roots = roots}, options, found);
+  }
 };
 
 }  // namespace recommender_detail
@@ -75,8 +104,9 @@ template <Backend B = cpu::backend, Real T = float>
 class recommender;
 
 /// Answers the requests of one thread at a time. Owns a backend with the options of the model's backend, scratch, and
-/// on a device the trie and the captured searches; the first request allocates them, later ones reuse them. A session
-/// may outlive its recommender, but then recommend() throws error.
+/// on a device the trie and the captured searches; the first request allocates them, later ones reuse them: on a CPU, a
+/// later request without a filter allocates nothing but the rankings. A session may outlive its recommender, but then
+/// recommend() throws error.
 template <Backend B = cpu::backend, Real T = float>
 class recommender_session {
  public:
@@ -84,8 +114,9 @@ class recommender_session {
   /// Exchanges the two sessions.
   recommender_session& operator=(recommender_session&& other) noexcept {
     std::swap(state_, other.state_);
-    std::swap(searchers_, other.searchers_);  // swapped, since searchers must be destroyed before their backend
-    std::swap(worker_, other.worker_);
+    std::swap(searches_, other.searches_);  // swapped, since searches must be destroyed before their backend
+    std::swap(backend_, other.backend_);
+    std::swap(threads_, other.threads_);
     return *this;
   }
 
@@ -110,18 +141,19 @@ class recommender_session {
   /// Answers requests with `next` from now on. Keeps the backend if its options are the right ones.
   void serve(std::shared_ptr<state const> const& next);
   rank::ranking recommend(std::span<item_id const> history, index_t k, search::item_filter const& filter);
-  /// The model's state and the beams of a request for k items.
-  std::pair<std::shared_ptr<state const>, recommender_detail::request> begin(std::span<item_id const> history,
-                                                                             index_t k) const;
-  search::beams search(state const& from, std::size_t m, recommender_detail::request const& wanted);
-  /// The same for the marked nodes; all if there are no marks.
-  search::beams search(state const& from, std::size_t m, recommender_detail::request const& wanted,
-                       std::span<std::uint8_t const> nodes);
+  /// The model's state and the options of the searches for k items.
+  std::pair<std::shared_ptr<state const>, search::beam_options> begin(index_t k) const;
+  /// Calls work(search) for all searches, on the threads of their workers, after their queries have been written.
+  template <class Work>
+  void each_search(state const& from, std::span<item_id const> history, Work const& work);
+  /// The first k entries of the fused lists of what was found; items that aren't wanted are left out.
+  template <class Wanted>
+  rank::ranking ranked(state const& from, index_t k, Wanted const& wanted) const;
 
   std::weak_ptr<state const> state_;  // keeps its address unique, but not the model alive
-  std::unique_ptr<B> worker_;
-  std::vector<search::beam_searcher<B, seq2seq::frozen_t5<B, T>>>
-      searchers_;  // by modality; they refer to *worker_ and the state
+  std::unique_ptr<B> backend_;
+  std::vector<recommender_detail::modality_search<B, T>> searches_;  // they refer to *backend_ and the state
+  index_t threads_ = 1;
 };
 
 /// A model and a catalog that answer requests. B: the backend of the parameters; T: their scalar. Copies share the
@@ -152,8 +184,10 @@ class recommender {
   /// The number of items; items are numbered from 0.
   [[nodiscard]] index_t items() const { return state_->tables.front().items(); }
 
-  /// A session, for the requests of one thread. It opens a backend with the options of the model's backend.
-  [[nodiscard]] recommender_session<B, T> session() const;
+  /// A session, for the requests of one thread at a time. It opens a backend with the options of the model's backend
+  /// and the threads of `options`. Throws error unless there is at least one thread, and for several threads where B
+  /// has one worker only.
+  [[nodiscard]] recommender_session<B, T> session(session_options const& options = {}) const;
 
   /// The k items that are most likely next, best first. Returns fewer only if fewer are allowed and have a token
   /// sequence. If k exceeds the number of beams, the search uses k beams; that takes more time and may rank the first
@@ -205,6 +239,35 @@ void check_table(recommender_state<B, T> const& with, language::modality kind) {
                     scratch);  // reads tables and prompts
 }
 
+/// The modalities with sequences, in groups of equally long ones.
+inline std::vector<modality_group> group_modalities(std::vector<language::token_table> const& tables) {
+  std::map<index_t, std::vector<language::modality>> by_levels;
+  for (auto const& table : tables)
+    if (!table.present().empty()) by_levels[table.levels()].push_back(table.kind());
+  std::vector<modality_group> groups;
+  for (auto const& [levels, kinds] : by_levels) {
+    modality_group group{.kinds = kinds, .roots = {}, .trie = {}};
+    std::vector<language::token_table const*> together;
+    for (auto const kind : kinds) {
+      group.roots.push_back(static_cast<node_t>(together.size()));
+      together.push_back(&tables[to_size(kind)]);
+    }
+    group.trie = search::item_trie(together);
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
+/// The options of a backend with so many workers.
+template <class Options>
+Options with_threads(Options backend, index_t threads) {
+  if constexpr (requires { backend.threads = threads; })
+    backend.threads = threads;
+  else
+    expects(threads == 1, "session: ", threads, " threads on a backend with one worker");
+  return backend;
+}
+
 }  // namespace recommender_detail
 
 template <Backend B, Real T>
@@ -213,7 +276,7 @@ recommender<B, T>::recommender(seq2seq::frozen_t5<B, T> model, tasks::model_task
   auto made = std::make_shared<state>(state{.model = std::move(model),
                                             .tasks = std::move(tasks),
                                             .tables = std::move(tables),
-                                            .tries = {},
+                                            .groups = {},
                                             .most_sequences = 0,
                                             .options = std::move(options)});
   search::validate(made->options.search);
@@ -222,11 +285,11 @@ recommender<B, T>::recommender(seq2seq::frozen_t5<B, T> model, tasks::model_task
           made->model.config().vocabulary, " tokens, but the vocabulary has ", made->tasks.vocab.size());
   expects(made->history_tokens().size() == made->tables.size(), "recommender: histories in ",
           made->history_tokens().size(), " modalities, but the catalog has ", made->tables.size());
-  for (std::size_t m = 0; m < made->tables.size(); ++m) {
-    recommender_detail::check_table(*made, language::modality(m));
-    made->tries.emplace_back(made->tables[m]);
-    made->most_sequences = std::max(made->most_sequences, made->tries.back().leaves());
-  }
+  for (std::size_t m = 0; m < made->tables.size(); ++m) recommender_detail::check_table(*made, language::modality(m));
+  made->groups = recommender_detail::group_modalities(made->tables);
+  for (auto const& group : made->groups)
+    for (auto const root : group.roots)
+      made->most_sequences = std::max(made->most_sequences, group.trie.leaves_below(root));
   state_ = std::move(made);
 }
 
@@ -237,8 +300,10 @@ recommender<B, T>::recommender(B& backend, seq2seq::t5<B, T> model, tasks::model
                   std::move(options)) {}
 
 template <Backend B, Real T>
-recommender_session<B, T> recommender<B, T>::session() const {
+recommender_session<B, T> recommender<B, T>::session(session_options const& options) const {
+  expects(options.threads >= 1, "session: ", options.threads, " threads, expected at least 1");
   recommender_session<B, T> opened;
+  opened.threads_ = options.threads;
   opened.serve(state_);
   return opened;
 }
@@ -264,32 +329,66 @@ recommender_session<B, T>& recommender<B, T>::session_of_thread() const {
 
 template <Backend B, Real T>
 void recommender_session<B, T>::serve(std::shared_ptr<state const> const& next) {
-  state_.reset();  // until all searchers exist
-  searchers_.clear();
-  if (auto const& how = next->model.worker_options(); !worker_ || worker_->worker_options() != how) {
-    worker_.reset();  // a device's memory holds one at a time
-    worker_ = std::make_unique<B>(how);
+  state_.reset();  // until all searches exist
+  searches_.clear();
+  std::ptrdiff_t modalities = 0;
+  for (auto const& group : next->groups) modalities += std::ssize(group.kinds);
+  auto const threads = std::clamp<index_t>(modalities, 1, threads_);
+  if (auto const& how = next->model.worker_options();
+      !backend_ || backend_->workers() != threads || backend_->worker_options() != how) {
+    backend_.reset();  // a device's memory holds one at a time
+    backend_ = std::make_unique<B>(recommender_detail::with_threads(how, threads));
   }
-  for (auto const& trie : next->tries) searchers_.emplace_back(*worker_, next->model, trie);
+  for (auto const& group : next->groups) {
+    auto const together = threads == 1 ? group.kinds.size() : 1;
+    for (std::size_t m = 0; m < group.kinds.size(); m += together) {
+      auto const worker = std::ssize(searches_) % threads;
+      searches_.push_back({.worker = worker,
+                           .kinds = std::span(group.kinds).subspan(m, together),
+                           .roots = std::span(group.roots).subspan(m, together),
+                           .trie = group.trie,
+                           .searcher = {backend_->worker(worker), next->model, group.trie}});
+    }
+  }
   state_ = next;
 }
 
 template <Backend B, Real T>
-auto recommender_session<B, T>::begin(std::span<item_id const> history, index_t k) const
-    -> std::pair<std::shared_ptr<state const>, recommender_detail::request> {
+auto recommender_session<B, T>::begin(index_t k) const
+    -> std::pair<std::shared_ptr<state const>, search::beam_options> {
   auto from = state_.lock();
   expects(from != nullptr, "recommend: the recommender of this session has been destroyed");
   expects(k >= 0 && k <= search::max_beams, "recommend: k is ", k, ", expected 0 to ", search::max_beams);
-  recommender_detail::request wanted{.history = history, .wanted = {}, .search = from->options.search};
-  wanted.search.beams = std::max(wanted.search.beams, std::min(k, from->most_sequences));
-  search::validate(wanted.search);
-  return {std::move(from), std::move(wanted)};
+  auto options = from->options.search;
+  options.beams = std::max(options.beams, std::min(k, from->most_sequences));
+  search::validate(options);
+  return {std::move(from), options};
 }
 
-namespace recommender_detail {
+template <Backend B, Real T>
+template <class Work>
+void recommender_session<B, T>::each_search(state const& from, std::span<item_id const> history, Work const& work) {
+  for_each_worker(*backend_, [&](B&, index_t worker) {
+    for (auto& each : searches_) {
+      if (each.worker != worker) continue;
+      each.queries.clear();
+      each.found.clear();
+      for (auto const kind : each.kinds)
+        from.tasks.tasks.query(kind).write_query(history, {.tables = from.history_tokens(), .vocab = from.tasks.vocab},
+                                                 each.queries);
+      work(each);
+    }
+  });
+}
 
-/// The first k entries of the fused lists.
-inline rank::ranking first_of(rank::ranking best, index_t k) {
+template <Backend B, Real T>
+template <class Wanted>
+rank::ranking recommender_session<B, T>::ranked(state const& from, index_t k, Wanted const& wanted) const {
+  std::vector<rank::ranking> lists(from.tables.size());  // empty for a modality without sequences
+  for (auto const& each : searches_)
+    for (std::size_t q = 0; q < each.kinds.size(); ++q)
+      lists[to_size(each.kinds[q])] = rank::ranking_of(each.found, static_cast<index_t>(q), each.trie, wanted);
+  auto best = from.options.fusion.fuse(lists);
   if (best.size() > k) {
     best.items.resize(to_size(k));
     best.scores.resize(to_size(k));
@@ -297,69 +396,48 @@ inline rank::ranking first_of(rank::ranking best, index_t k) {
   return best;
 }
 
-}  // namespace recommender_detail
-
 template <Backend B, Real T>
 rank::ranking recommender_session<B, T>::recommend(std::span<item_id const> history, index_t k,
                                                    search::item_filter const& filter) {
-  auto request = begin(history, k);
-  auto const& from = request.first;
-  auto& wanted = request.second;
-  if (!filter.keeps_all()) wanted.wanted.emplace(filter);
-  auto const is_wanted = [&](item_id item) { return !wanted.wanted || (*wanted.wanted)(item); };
-  std::vector<rank::ranking> lists;
-  for (std::size_t m = 0; m < from->tables.size(); ++m)
-    lists.push_back(rank::ranking_of(search(*from, m, wanted), 0, from->tries[m], is_wanted));
-  return recommender_detail::first_of(from->options.fusion.fuse(lists), k);
+  auto const request = begin(k);
+  auto const& from = *request.first;
+  auto const& options = request.second;
+  std::optional<search::item_choice> choice;
+  if (!filter.keeps_all()) choice.emplace(filter);
+  auto const is_wanted = [&](item_id item) { return !choice || (*choice)(item); };
+  each_search(from, history, [&](auto& each) {
+    host_matrix_view<std::uint8_t const> allowed;
+    if (choice) {
+      each.allowed.resize(to_size(each.trie.nodes()));
+      search::mark_allowed(each.trie, *choice, each.allowed);
+      allowed = {each.allowed.data(), each.queries.size(), each.trie.nodes(), 0};  // the same for all queries
+    }
+    each.search(options, allowed);
+  });
+  return ranked(from, k, is_wanted);
 }
 
 template <Backend B, Real T>
 rank::ranking recommender_session<B, T>::recommend_new(std::span<item_id const> history, index_t k,
                                                        search::item_list const& new_items) {
-  auto const request = begin(history, k);
-  auto const& [from, wanted] = request;
+  auto const request = begin(k);
+  auto const& from = *request.first;
+  auto const& options = request.second;
   search::item_choice const is_new({.allow = new_items});
-  std::vector<rank::ranking> lists;
-  std::vector<std::uint8_t> nodes;
-  for (std::size_t m = 0; m < from->tables.size(); ++m) {
-    auto const& trie = from->tries[m];
-    auto const beams = search(*from, m, wanted);
-    nodes.resize(to_size(trie.nodes()));
-    search::prefix_drafter const drafter(trie, is_new);
-    drafter.draft(beams.leaves_of(0), search::draft_options{.sequences = wanted.search.beams}, nodes);
-    lists.push_back(rank::ranking_of(search(*from, m, wanted, nodes), 0, trie, is_new));
-  }
-  return recommender_detail::first_of(from->options.fusion.fuse(lists), k);
-}
-
-template <Backend B, Real T>
-search::beams recommender_session<B, T>::search(state const& from, std::size_t m,
-                                                recommender_detail::request const& wanted) {
-  std::vector<std::uint8_t> nodes;
-  if (wanted.wanted) {
-    nodes.resize(to_size(from.tries[m].nodes()));
-    search::mark_allowed(from.tries[m], *wanted.wanted, nodes);
-  }
-  return search(from, m, wanted, nodes);
-}
-
-template <Backend B, Real T>
-search::beams recommender_session<B, T>::search(state const& from, std::size_t m,
-                                                recommender_detail::request const& wanted,
-                                                std::span<std::uint8_t const> nodes) {
-  search::beams found;
-  auto const& trie = from.tries[m];
-  if (trie.leaves() == 0) {  // the model or the dataset lacks the modality
-    found.offsets.push_back(0);
-    return found;
-  }
-  tasks::batch query;
-  from.tasks.tasks.query(language::modality(m))
-      .write_query(wanted.history, {.tables = from.history_tokens(), .vocab = from.tasks.vocab}, query);
-  view<std::uint8_t const, host_space, 2> allowed;
-  if (!nodes.empty()) allowed = {nodes.data(), 1, trie.nodes()};
-  searchers_[m].search({.batch = query, .part = {0, 1}, .allowed = allowed}, wanted.search, found);
-  return found;
+  search::draft_options const draft{.sequences = options.beams};
+  using among = host_matrix_view<std::uint8_t const>;
+  each_search(from, history, [&](auto& each) {
+    each.search(options, among());
+    search::prefix_drafter const drafter(each.trie, is_new);
+    auto const nodes = to_size(each.trie.nodes());
+    each.allowed.resize(each.kinds.size() * nodes);
+    for (std::size_t q = 0; q < each.kinds.size(); ++q)
+      drafter.draft(each.found.leaves_of(static_cast<index_t>(q)), draft,
+                    std::span(each.allowed).subspan(q * nodes, nodes));
+    each.found.clear();
+    each.search(options, among(each.allowed.data(), each.queries.size(), each.trie.nodes()));
+  });
+  return ranked(from, k, is_new);
 }
 
 /// Holds the current recommender of a service. A request calls get() and uses the result until it ends; set() replaces

@@ -147,6 +147,73 @@ TEST_CASE_TEMPLATE("recommend: a filter is applied inside the search, so k items
   }
 }
 
+TEST_CASE_TEMPLATE("recommend: equally long modalities are searched together, with the results of separate searches", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  language::vocabulary const words({.modalities = {{"a", {5, 4, 3}}, {"A", {4, 4, 4}}}});
+  std::vector<language::token_table> catalog;
+  for (auto const kind : {language::modality::text, language::modality::image}) {
+    catalog.emplace_back(kind, catalog_items, 3);
+    random_stream random(9, static_cast<std::uint64_t>(kind));
+    for (index_t i = 0; i < catalog_items; ++i) {
+      std::vector<token_t> sequence;
+      for (index_t l = 0; l < 3; ++l)
+        sequence.push_back(words.token(kind, l, code_t(random.below(words.codes(kind, l)))));
+      if (item_id(i) != without_any) catalog.back().set(item_id(i), sequence);
+    }
+  }
+  B b;
+  auto config = small_t5();
+  config.vocabulary = words.size();
+  config.model_width = 8;
+  seq2seq::frozen_t5 const frozen(b, random_t5<float>(b, config, 3));
+  tasks::model_tasks const tasks{words, tasks::all_tasks()};
+  search::beam_options const options{.beams = 6};
+  recommender<B, float> const tested(seq2seq::frozen_t5(b, random_t5<float>(b, config, 3)), tasks, catalog,
+                                     {.search = options});
+  auto session = tested.session();
+  for (index_t length : {0, 1, 5, 20})
+    for (auto const& filter : {search::item_filter{}, search::item_filter{.deny = items_from(3, 12)},
+                               search::item_filter{.allow = search::item_list{item_id{2}}}}) {
+      auto const history = random_history(length, 6);
+      std::vector<rank::ranking> lists;
+      for (auto const& table : catalog) {
+        search::item_trie const trie(table);
+        std::vector<std::uint8_t> nodes(to_size(trie.nodes()));
+        search::item_choice const choice(filter);
+        search::mark_allowed(trie, choice, nodes);
+        tasks::batch query;
+        tasks.tasks.query(table.kind()).write_query(history, {.tables = catalog, .vocab = words}, query);
+        lists.push_back(rank::ranking_of(
+            search::search_micro_batch(
+                b, frozen, trie, {.batch = query, .part = {0, 1}, .allowed = {nodes.data(), 1, trie.nodes()}}, options),
+            0, trie, choice));
+      }
+      auto const expected = rank::any_fusion().fuse(lists);
+      auto const list = session.recommend(history, {.k = 6, .filter = filter});
+      auto const most = std::min<std::size_t>(6, expected.items.size());
+      CHECK(list.items == std::vector(expected.items.begin(), expected.items.begin() + std::ptrdiff_t(most)));
+      CHECK_CLOSE(list.scores, std::vector(expected.scores.begin(), expected.scores.begin() + std::ptrdiff_t(most)),
+                  1e-6);
+    }
+}
+
+TEST_CASE("session: several threads answer as one does") {
+  auto const tested = service();
+  CHECK_THROWS_AS(tested.session({.threads = 0}), error);
+  auto one = tested.session();
+  for (index_t const threads : {2, 7}) {
+    auto several = tested.session({.threads = threads});
+    for (std::uint64_t i = 0; i < 12; ++i) {
+      auto const history = random_history(static_cast<index_t>(i), i);
+      search::item_filter const filter{.deny = i % 3 == 0 ? random_history(5, i) : search::item_list{}};
+      CHECK(several.recommend(history, {.k = 10, .filter = filter}) ==
+            one.recommend(history, {.k = 10, .filter = filter}));
+      CHECK(several.recommend_new(history, 5, items_from(12, 22)) == one.recommend_new(history, 5, items_from(12, 22)));
+    }
+    CHECK(several.recommend(random_history(3, 1), {.k = 100}) == one.recommend(random_history(3, 1), {.k = 100}));
+  }
+}
+
 TEST_CASE("recommend: a filter that excludes nothing changes nothing") {
   auto const tested = service();
   auto const past = random_history(6, 1);

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <set>
@@ -295,6 +296,43 @@ TEST_CASE_TEMPLATE("beam search: each query of a micro-batch has its own filter"
   CHECK(found.leaves_of(1).empty());
   CHECK(items_of(trie, found, 2).size() == 5);
   CHECK(*items_of(trie, found, 2).begin() >= item_id{20});
+}
+
+TEST_CASE_TEMPLATE("beam search: queries with different roots get the results of searches in the tries alone", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_frozen_t5<float>(b, tiny());
+  auto const few = first_items(3), many = first_items(50), none = first_items(0);
+  search::item_trie const together(std::array{&many, &none, &few});
+  auto const queries = queries_of({4, 2, 30, 7});
+  std::vector<node_t> const roots = {2, 0, 1, 0};
+  search::item_filter const filter{.deny = items_from(1, 20)};
+  auto const open = open_nodes(together, filter);
+  host_matrix_view<std::uint8_t const> const all_open, same_for_all(open.data(), 4, together.nodes(), 0);
+  search::beam_searcher searcher(b, model, together);
+  for (auto const& options : all_options(8))
+    for (int round = 0; round < 3; ++round)  // a device captures the second and launches the third
+      for (bool const filtered : {false, true}) {
+        search::beams found;
+        searcher.search(
+            {.batch = queries, .part = {0, 4}, .allowed = filtered ? same_for_all : all_open, .roots = roots}, options,
+            found);
+        REQUIRE(found.queries() == 4);
+        for (index_t q = 0; q < 4; ++q) {
+          auto const& table = *std::array{&many, &none, &few}[static_cast<std::size_t>(roots[to_size(q)])];
+          search::item_trie const alone(table);
+          auto const its_open = open_nodes(alone, filter);
+          host_matrix_view<std::uint8_t const> const allowed(its_open.data(), 1, alone.nodes());
+          auto const expected = search::search_micro_batch(
+              b, model, alone, {.batch = queries, .part = {q, q + 1}, .allowed = filtered ? allowed : all_open},
+              options);
+          REQUIRE(found.leaves_of(q).size() == expected.leaves_of(0).size());
+          for (std::size_t i = 0; i < found.leaves_of(q).size(); ++i) {
+            CHECK(together.items(found.leaves_of(q)[i])[0] == alone.items(expected.leaves_of(0)[i])[0]);
+            CHECK_CLOSE(found.scores_of(q)[i], expected.scores_of(0)[i], 1e-6);
+          }
+        }
+      }
 }
 
 TEST_CASE("beam search: results depend neither on the blocks nor on the number of workers") {

@@ -163,6 +163,40 @@ TEST_CASE("trie: without items there is only the root") {
   }
 }
 
+TEST_CASE("trie: over several tables it is the trie of each, side by side") {
+  auto const first = random_table(40, 3, 5, 1), nothing = table_of(3, {{}, {}}), last = random_table(25, 3, 9, 2);
+  search::item_trie const all(std::array{&first, &nothing, &last});
+  CHECK(all.roots() == 3);
+  CHECK(all.levels() == 3);
+  CHECK(all.allowed(1).empty());
+  CHECK(all.leaves_below(1) == 0);
+  index_t nodes = 1, leaves = 0;
+  for (auto const& [root, table] : {std::pair(node_t{0}, &first), std::pair(node_t{2}, &last)}) {
+    search::item_trie const alone(*table);
+    CHECK(all.leaves_below(root) == alone.leaves());
+    CHECK(alone.leaves_below(0) == alone.leaves());
+    nodes += alone.nodes();
+    leaves += alone.leaves();
+    auto const same = [&](auto const& self, node_t mine, node_t its) -> void {
+      CHECK(all.token(mine) == alone.token(its));
+      CHECK((all.parent(mine) == -1) == (alone.parent(its) == -1));
+      CHECK(all.is_leaf(mine) == alone.is_leaf(its));
+      REQUIRE(std::ranges::equal(all.allowed(mine), alone.allowed(its)));
+      if (all.is_leaf(mine)) CHECK(to_vector(all.items(mine)) == to_vector(alone.items(its)));
+      for (auto const token : alone.allowed(its)) {
+        CHECK(all.parent(all.next(mine, token)) == mine);
+        self(self, all.next(mine, token), alone.next(its, token));
+      }
+    };
+    same(same, root, 0);
+  }
+  CHECK(all.nodes() == nodes);
+  CHECK(all.leaves() == leaves);
+  auto const longer = random_table(5, 4, 3, 1);
+  CHECK_THROWS_AS(search::item_trie(std::array{&first, &longer}), error);
+  CHECK_THROWS_AS(search::item_trie(std::span<language::token_table const* const>()), error);
+}
+
 TEST_CASE("trie: only leaves contain items") {
   search::item_trie const trie(table_of(2, {{1, 2}, {1, 3}}));
   CHECK(to_vector(trie.items(trie.first_leaf())) == std::vector{item_id{0}});

@@ -21,7 +21,8 @@ tensor_on<T, B, 2> stepwise_logits(B& b, seq2seq::frozen_t5<B, T> const& model, 
   index_t const n = all.size(), v = model.config().vocabulary;
   auto out = poisoned<T>(b, {n * steps, v}), logits = poisoned<T>(b, {n, v});
   scratch_scope<B> const scope(b.scratch());
-  auto const decoding = seq2seq::begin_decoding(b, model, all, {0, n}, {.rows = n * steps, .steps = steps});
+  auto decoding = seq2seq::make_decoding(b, model);
+  decoding.begin(all, {0, n}, {.rows = n * steps, .steps = steps});
   std::vector<index_t> row_offsets(static_cast<std::size_t>(n) + 1);
   std::iota(row_offsets.begin(), row_offsets.end(), index_t{0});
   for (index_t step = 0; step < steps; ++step) {
@@ -34,7 +35,7 @@ tensor_on<T, B, 2> stepwise_logits(B& b, seq2seq::frozen_t5<B, T> const& model, 
     auto const read = on(b, vector<token_t>(tokens));
     auto const ancestors = on(b, matrix<std::int32_t>({n, step + 1}, places));
     auto const offsets = on(b, vector<index_t>(row_offsets));
-    decoding.step(b, {.tokens = read, .places = ancestors, .query_offsets = offsets}, step * n, logits);
+    decoding.step({.tokens = read, .places = ancestors, .query_offsets = offsets}, step * n, logits);
     for (index_t q = 0; q < n; ++q) copy<T>(b, (*logits).row(q), (*out).row(q * steps + step));
   }
   return out;
@@ -85,14 +86,15 @@ TEST_CASE_TEMPLATE("decoding: rows that branch share their ancestors and their q
   index_t const n = all.size(), v = 9;
   token_t const pad = model.config().pad, x{4}, y{6};
   scratch_scope<B> const scope(b.scratch());
-  auto const decoding = seq2seq::begin_decoding(b, model, all, whole(all), {.rows = n + 3, .steps = 2});
+  auto decoding = seq2seq::make_decoding(b, model);
+  decoding.begin(all, whole(all), {.rows = n + 3, .steps = 2});
   auto const step = [&](vector<token_t> const& tokens, std::vector<std::int32_t> const& places,
                         vector<index_t> const& offsets, index_t first_place) {
     auto logits = poisoned<double>(b, {tokens.size(), v});
     auto const read = on(b, tokens);
     auto const ancestors = on(b, matrix<std::int32_t>({tokens.size(), std::ssize(places) / tokens.size()}, places));
     auto const row_offsets = on(b, offsets);
-    decoding.step(b, {.tokens = read, .places = ancestors, .query_offsets = row_offsets}, first_place, logits);
+    decoding.step({.tokens = read, .places = ancestors, .query_offsets = row_offsets}, first_place, logits);
     return logits;
   };
   step({pad, pad, pad, pad, pad}, {0, 1, 2, 3, 4}, {0, 1, 2, 3, 4, 5}, 0);
@@ -115,15 +117,16 @@ TEST_CASE_TEMPLATE("decoding: a micro-batch is decoded independently of the rest
   auto const model = random_frozen_t5<double>(b, small_t5());
   tasks::batch const all = ragged_queries(1);
   auto const expected = teacher_forced_logits(b, model, all);
+  auto decoding = seq2seq::make_decoding(b, model);
   for (index_t q = 0; q < all.size(); ++q) {
     scratch_scope<B> const scope(b.scratch());
-    auto const decoding = seq2seq::begin_decoding(b, model, all, {q, q + 1}, {.rows = 1, .steps = 1});
+    decoding.begin(all, {q, q + 1}, {.rows = 1, .steps = 1});
     CHECK(decoding.queries() == 1);
     auto const place = on(b, matrix<std::int32_t>{{0}});
     auto const tokens = on(b, vector{model.config().pad});
     auto const offsets = on(b, vector<index_t>{0, 1});
     auto logits = poisoned<double>(b, {1, 9});
-    decoding.step(b, {.tokens = tokens, .places = place, .query_offsets = offsets}, 0, logits);
+    decoding.step({.tokens = tokens, .places = place, .query_offsets = offsets}, 0, logits);
     CHECK_CLOSE((*logits).row(0), (*expected).row(q), 1e-12);
   }
 }

@@ -59,7 +59,8 @@ struct view<T, Space, 2> {
 
   T* data = nullptr;
   index_t extents[2] = {0, 0};
-  index_t stride = 0;  ///< distance between the beginnings of two rows, in entries; at least extents[1]
+  index_t stride =
+      0;  ///< distance between the beginnings of two rows, in entries; at least extents[1], or 0: all rows are the same
 
   constexpr view() = default;
   /// A contiguous matrix.

@@ -8,7 +8,9 @@
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <span>
 #include <tuple>
+#include <vector>
 
 #include "mql4grec/backend/contract/graph_cache.hpp"
 #include "mql4grec/backend/contract/transfer.hpp"
@@ -56,7 +58,7 @@ concept BeamOps = Backend<B> &&
              beam_rows<typename B::memory_space, T> rows) {
   log_sum_exp<T>(b, logits, v);
   select_beams<T>(b, in, v, out);
-  start_beams<T>(b, token_t{}, rows);
+  start_beams<T>(b, token_t{}, in_vector<B, node_t>(), rows);
   { branch_beams<T>(b, branches, rows) } -> std::same_as<index_t>;
   add_log_probability<T>(b, logits, v, token_t{}, v);
 };
@@ -66,19 +68,21 @@ concept BeamOps = Backend<B> &&
 template <class M, class B>
 concept Decodable = requires(M const& model, B& worker, tasks::batch const& queries, tasks::micro_batch part, index_t n,
                              seq2seq::decoder_rows<B> rows, out_matrix<B, typename M::scalar> logits) {
-  begin_decoding(worker, model, queries, part, seq2seq::decoder_capacity{n, n}).step(worker, rows, n, logits);
-  {
-    begin_decoding(worker, model, queries, part, seq2seq::decoder_capacity{n, n}).shape()
-    } -> std::three_way_comparable;  // determines the scratch memory of the steps
+  make_decoding(worker, model).begin(queries, part, seq2seq::decoder_capacity{n, n});
+  make_decoding(worker, model).step(rows, n, logits);
+  { make_decoding(worker, model).shape() } -> std::three_way_comparable;  // determines the scratch memory of the steps
   { model.config().vocabulary } -> std::convertible_to<index_t>;
 };
 
-/// The queries of one search: a micro-batch, and the nodes of the trie that each query may reach.
+/// The queries of one search: a micro-batch, and the part of the trie that each query may reach.
 struct search_queries {
   mql4grec::tasks::batch const& batch;  ///< must outlive the search
   tasks::micro_batch part;              ///< the queries of the batch
-  /// (queries of the micro-batch, nodes): a byte of 0 excludes a node; an empty view allows all. See mark_allowed().
+  /// (queries of the micro-batch, nodes): a byte of 0 excludes a node; an empty view allows all. A stride of 0 gives
+  /// all queries the same bytes. See mark_allowed().
   host_matrix_view<std::uint8_t const> allowed = {};
+  /// (queries of the micro-batch): the root of the trie that each query starts from; empty: the first one.
+  std::span<node_t const> roots = {};
 
   /// The number of queries.
   index_t size() const { return part.last - part.first; }
@@ -88,9 +92,7 @@ namespace detail {
 
 /// The type of a model's decoding.
 template <Backend B, class Model>
-using decoding_of =
-    decltype(begin_decoding(std::declval<B&>(), std::declval<Model const&>(), std::declval<tasks::batch const&>(),
-                            tasks::micro_batch(), seq2seq::decoder_capacity()));
+using decoding_of = decltype(make_decoding(std::declval<B&>(), std::declval<Model const&>()));
 
 /// The operands that all searches of a beam_searcher share.
 template <Backend B, class Model>
@@ -99,6 +101,8 @@ struct search_context {
   Model const& model;
   item_trie const& trie;
   trie_view<typename B::memory_space> arrays;  // the trie, in the memory that the worker's kernels read
+  decoding_of<B, Model>& decoding;             // of the queries that are being searched
+  std::vector<index_t>& order;                 // memory for the rows of one query
 };
 
 /// The memory of a search besides the decoding's, in the worker's scratch.
@@ -128,13 +132,15 @@ search_memory<B, typename Model::scalar> take_search_memory(search_context<B, Mo
   return memory;
 }
 
-/// Copies one byte per query and node to the memory that the worker's kernels read. An empty view stays empty.
+/// Copies one byte per query and node to the memory that the worker's kernels read. An empty view stays empty, and rows
+/// that are the same are copied once.
 template <Backend B>
 view<std::uint8_t const, typename B::memory_space, 2> copy_allowed(B& worker,
                                                                    host_matrix_view<std::uint8_t const> allowed) {
   if (allowed.rows() == 0) return {};
-  host_vector_view<std::uint8_t const> const bytes = allowed.flat();
-  return {device_copy(worker, bytes).view_all().data, allowed.rows(), allowed.columns()};
+  host_vector_view<std::uint8_t const> const bytes =
+      allowed.row_block(0, allowed.stride == 0 ? 1 : allowed.rows()).flat();
+  return {device_copy(worker, bytes).view_all().data, allowed.rows(), allowed.columns(), allowed.stride};
 }
 
 /// The search for one micro-batch on one worker, after its queries have been encoded; see begin_search(). Its memory is
@@ -152,12 +158,13 @@ class micro_batch_search {
     mark begin;  ///< the scratch's position before the search: it determines the addresses of all memory below
     index_t queries;
     view<std::uint8_t const, space, 2> allowed;  ///< (queries, nodes) or empty
-    decoding_of<B, Model> decoding;
+    in_vector<B, node_t> roots;                  ///< (queries) or empty
     search_memory<B, T> memory;
   };
   /// The key under which captured steps are cached: the values that the steps depend on besides the model and the trie.
+  /// The last two: the distance between the rows of `allowed`, −1 if there are none; whether there are roots.
   using key = std::tuple<mark, index_t, decltype(std::declval<decoding_of<B, Model> const&>().shape()), index_t,
-                         normalization, bool, bool>;
+                         normalization, bool, index_t, bool>;
   /// The captured steps.
   using step_graphs = graph_cache<B, key, index_t>;
 
@@ -167,8 +174,14 @@ class micro_batch_search {
 
   /// Runs the search and appends the results to `out`.
   void run(step_graphs& graphs, beams& out) const {
-    key const what{state_.begin,       state_.queries,     state_.decoding.shape(),  options_.beams,
-                   options_.normalize, options_.score_eos, state_.allowed.rows() > 0};
+    key const what{state_.begin,
+                   state_.queries,
+                   context_.decoding.shape(),
+                   options_.beams,
+                   options_.normalize,
+                   options_.score_eos,
+                   state_.allowed.rows() > 0 ? state_.allowed.stride : -1,
+                   state_.roots.size() > 0};
     collect(graphs.run(worker_, what, [&] { return run_steps(); }), out);
   }
 
@@ -180,7 +193,7 @@ class micro_batch_search {
   index_t run_steps() const {
     auto const& trie = context_.arrays;
     auto const& choice = state_.memory.choice;
-    start_beams<T>(worker_, context_.model.config().pad, rows_at(0));
+    start_beams<T>(worker_, context_.model.config().pad, state_.roots, rows_at(0));
     index_t count = state_.queries, first_place = 0;
     for (index_t level = 0; level < context_.trie.levels(); ++level) {
       auto const& now = rows_at(level);
@@ -212,11 +225,10 @@ class micro_batch_search {
   in_matrix<B, T> step(index_t level, index_t count, index_t first_place) const {
     auto const& now = rows_at(level);
     auto const logits = state_.memory.logits.row_block(0, count);
-    state_.decoding.step(worker_,
-                         {.tokens = now.tokens.part(0, count),
-                          .places = now.places.row_block(0, count).column_block(0, level + 1),
-                          .query_offsets = now.offsets},
-                         first_place, logits);
+    context_.decoding.step({.tokens = now.tokens.part(0, count),
+                            .places = now.places.row_block(0, count).column_block(0, level + 1),
+                            .query_offsets = now.offsets},
+                           first_place, logits);
     if (options_.normalize == normalization::vocabulary)
       log_sum_exp<T>(worker_, in_matrix<B, T>(logits), state_.memory.normalisers.part(0, count));
     return logits;
@@ -233,12 +245,14 @@ class micro_batch_search {
     host_copy<index_t, space> const all_offsets(worker_, last.offsets);
     auto const scores = all_scores.view_all();
     auto const offsets = all_offsets.view_all();
-    std::vector<index_t> sorted;
+    auto& sorted = context_.order;
     for (index_t q = 0; q < state_.queries; ++q) {
       sorted.clear();
       for (index_t row = offsets(q); row < offsets(q + 1); ++row)
         if (scores(row) != -std::numeric_limits<T>::infinity()) sorted.push_back(row);  // drops −∞
-      std::ranges::stable_sort(sorted, [&](index_t a, index_t b) { return scores(a) > scores(b); });
+      // equal scores in the order of the rows; a stable sort would allocate memory
+      std::ranges::sort(sorted,
+                        [&](index_t a, index_t b) { return scores(a) != scores(b) ? scores(a) > scores(b) : a < b; });
       for (index_t const row : sorted) {
         out.leaves.push_back(all_nodes.view_all()(row));
         out.scores.push_back(static_cast<float>(static_cast<double>(scores(row)) / length));
@@ -262,12 +276,12 @@ template <Backend B, class Model>
                 "backend/<name>/select_beams.hpp and beam_rows.hpp");
   auto const begin = context.worker.scratch().here();
   auto const allowed = copy_allowed(context.worker, queries.allowed);
+  in_vector<B, node_t> roots;
+  if (!queries.roots.empty()) roots = device_copy(context.worker, view_of(queries.roots)).view_all();
   index_t const levels = context.trie.levels(), count = queries.size();
-  seq2seq::decoder_capacity const capacity{.rows = count * (1 + levels * options.beams), .steps = levels + 1};
-  auto decoding = begin_decoding(context.worker, context.model, queries.batch, queries.part, capacity);
-  return {context,
-          options,
-          {begin, count, allowed, std::move(decoding), take_search_memory(context, count, options.beams)}};
+  context.decoding.begin(queries.batch, queries.part,
+                         {.rows = count * (1 + levels * options.beams), .steps = levels + 1});
+  return {context, options, {begin, count, allowed, roots, take_search_memory(context, count, options.beams)}};
 }
 
 }  // namespace detail
@@ -284,13 +298,15 @@ class beam_searcher {
       : worker_(&worker),
         model_(&model),
         trie_(&trie),
+        decoding_(make_decoding(worker, model)),
         first_child_(worker, trie.arrays().first_child, copy_storage::owned),
         token_(worker, trie.arrays().token, copy_storage::owned) {
     static_assert(Decodable<Model, B>,
                   "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
   }
 
-  /// Appends the best items of each query to `found`. Throws error for invalid options.
+  /// Appends the best items of each query to `found`. On a CPU, nothing is allocated from the second search of a size
+  /// on, except what `found` needs. Throws error for invalid options.
   void search(search_queries const& queries, beam_options const& options, beams& found) {
     validate(options);
     if (trie_->leaves() == 0) {
@@ -299,7 +315,7 @@ class beam_searcher {
     }
     scratch_scope<B> const scope(worker_->scratch());
     detail::search_context<B, Model> const context{
-        *worker_, *model_, *trie_, {first_child_.view_all(), token_.view_all()}};
+        *worker_, *model_, *trie_, {first_child_.view_all(), token_.view_all()}, decoding_, order_};
     detail::begin_search(context, queries, options).run(graphs_, found);
   }
 
@@ -307,6 +323,8 @@ class beam_searcher {
   B* worker_;
   Model const* model_;
   item_trie const* trie_;
+  detail::decoding_of<B, Model> decoding_;
+  std::vector<index_t> order_;  // memory of a search
   device_copy<node_t, B> first_child_;
   device_copy<token_t, B> token_;
   typename detail::micro_batch_search<B, Model>::step_graphs graphs_{"the steps of a search"};

@@ -21,6 +21,12 @@ struct beams {
   /// The scores of leaves_of(query), in descending order.
   std::span<float const> scores_of(index_t query) const { return part(scores, query); }
 
+  /// Removes all queries and keeps the memory.
+  void clear() {
+    offsets.resize(1);
+    leaves.clear();
+    scores.clear();
+  }
   /// Appends the results of further queries.
   void append(beams const& more) {
     index_t const before = offsets.back();

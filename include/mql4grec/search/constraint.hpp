@@ -49,7 +49,7 @@ void mark_allowed(item_trie const& trie, Wanted&& wanted, std::span<std::uint8_t
   for (node_t leaf = trie.first_leaf(); leaf < trie.nodes(); ++leaf)
     if (std::ranges::any_of(trie.items(leaf), wanted)) nodes[to_size(leaf)] = 1;
   // Children have larger numbers than their parents.
-  for (auto node = static_cast<node_t>(trie.nodes() - 1); node > 0; --node)
+  for (auto node = static_cast<node_t>(trie.nodes() - 1); node >= trie.roots(); --node)
     if (nodes[to_size(node)]) nodes[to_size(trie.parent(node))] = 1;
 }
 

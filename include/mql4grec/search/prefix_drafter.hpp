@@ -9,6 +9,7 @@
 #include <concepts>
 #include <cstdint>
 #include <map>
+#include <numeric>
 #include <set>
 #include <span>
 #include <tuple>
@@ -41,12 +42,12 @@ class prefix_drafter {
     for (node_t leaf = trie.first_leaf(); leaf < trie.nodes(); ++leaf)
       below_[to_size(leaf)] = std::ranges::any_of(trie.items(leaf), is_new) ? 1 : 0;
     // Children have larger numbers than their parents.
-    for (auto node = static_cast<node_t>(trie.nodes() - 1); node > 0; --node)
+    for (auto node = static_cast<node_t>(trie.nodes() - 1); node >= trie.roots(); --node)
       below_[to_size(trie.parent(node))] += below_[to_size(node)];
   }
 
   /// The number of different sequences of new items.
-  index_t new_sequences() const { return below_.front(); }
+  index_t new_sequences() const { return std::accumulate(below_.begin(), below_.begin() + trie_->roots(), index_t{0}); }
 
   /// Marks the nodes that lead to drafted sequences for a search, as mark_allowed() does: a byte of 1 for each, 0 for
   /// all others. `beams` are leaves, best first. Starting from whole sequences, the prefixes of all beams are shortened

@@ -1,7 +1,10 @@
 #pragma once
-// A trie of the token sequences of all valid items, in plain arrays. Nodes are numbered level by level in the order of
-// their paths. So the children of a node have consecutive numbers, and so do all leaves.
+// A trie of the token sequences of all valid items, in plain arrays, or several tries side by side, each with a root of
+// its own. Nodes are numbered level by level in the order of their paths. So the children of a node have consecutive
+// numbers, and so do all roots and all leaves.
 #include <algorithm>
+#include <array>
+#include <span>
 #include <vector>
 
 #include "mql4grec/backend/contract/beam.hpp"
@@ -10,19 +13,25 @@
 
 namespace mql4grec::search {
 
-/// A trie over the token sequences of a token_table, immutable after construction. Node 0 is the root. Const member
-/// functions may be called from several threads at once.
+/// A trie over the token sequences of a token_table, immutable after construction. Node 0 is the root. Over several
+/// tables it is a trie for each, with the nodes 0 … roots() − 1 as roots: searches of different modalities then share
+/// one pass of the model. Const member functions may be called from several threads at once.
 class item_trie {
  public:
   /// A trie without items: a root without children.
   item_trie() = default;
   /// Contains every item of the table that has a sequence. Items with the same sequence share a leaf. Throws error when
   /// the nodes don't fit 32-bit numbers.
-  explicit item_trie(language::token_table const& table);
+  explicit item_trie(language::token_table const& table) : item_trie(std::array{&table}) {}
+  /// The same for several tables with sequences of the same length; the root of table t is node t. Throws error also
+  /// when there is no table or when their levels differ.
+  explicit item_trie(std::span<language::token_table const* const> tables);
 
   /// The number of tokens of each sequence, which is the depth of the leaves.
   index_t levels() const { return levels_; }
-  /// The number of nodes, including the root.
+  /// The number of tables, which is the number of roots.
+  index_t roots() const { return roots_; }
+  /// The number of nodes, including the roots.
   index_t nodes() const { return static_cast<index_t>(token_.size()); }
   /// The number of leaves, which is the number of distinct sequences.
   index_t leaves() const { return static_cast<index_t>(item_offsets_.size()) - 1; }
@@ -38,12 +47,21 @@ class item_trie {
     auto const at = to_size(leaf - first_leaf());
     return {items_.data() + item_offsets_[at], to_size(item_offsets_[at + 1] - item_offsets_[at])};
   }
-  /// The parent of a node; −1 for the root.
+  /// The number of leaves below a root.
+  index_t leaves_below(node_t root) const {
+    auto first = root, last = static_cast<node_t>(root + 1);
+    for (index_t level = 0; level < levels_; ++level) {
+      first = first_child(first);
+      last = first_child(last);
+    }
+    return last - first;
+  }
+  /// The parent of a node; −1 for a root.
   node_t parent(node_t node) const { return parent_[to_size(node)]; }
-  /// The token on the edge to a node; −1 for the root.
+  /// The token on the edge to a node; −1 for a root.
   token_t token(node_t node) const { return token_[to_size(node)]; }
 
-  /// The root.
+  /// The first root.
   node_t start() const { return 0; }
   /// The tokens on the edges to a node's children, in ascending order.
   std::span<token_t const> allowed(node_t node) const {
@@ -63,12 +81,12 @@ class item_trie {
  private:
   node_t first_child(node_t node) const { return first_child_[to_size(node)]; }
 
-  index_t levels_ = 0;
+  index_t levels_ = 0, roots_ = 1;
   std::vector<node_t> first_child_ = {1, 1};    // (nodes + 1); an empty trie is a root without children
   std::vector<node_t> parent_ = {-1};           // (nodes)
-  std::vector<token_t> token_ = {token_t{-1}};  // (nodes); −1 for the root
+  std::vector<token_t> token_ = {token_t{-1}};  // (nodes); −1 for a root
   std::vector<index_t> item_offsets_ = {0};     // (leaves + 1)
-  std::vector<item_id> items_;                  // sorted by sequence, then by id
+  std::vector<item_id> items_;                  // sorted by table, then by sequence, then by id
 };
 
 }  // namespace mql4grec::search

@@ -1,7 +1,8 @@
 #pragma once
 // Inference: the encoder runs once per query; the decoder then runs one token at a time for many rows (beams). Each row
 // attends to its own ancestors in a cache and to the encoder output of its query, which all rows of the query share. A
-// t5_decoding uses the worker's scratch: it must not outlive the scratch scope in which begin_decoding() was called.
+// t5_decoding keeps its bookkeeping for the next queries; its tensors are the worker's scratch and are valid until the
+// scratch scope ends in which begin() was called.
 #include "mql4grec/backend/contract/beam.hpp"
 #include "mql4grec/backend/contract/graph_cache.hpp"
 #include "mql4grec/seq2seq/decoder_rows.hpp"
@@ -32,9 +33,10 @@ template <class B, class T>
 struct decoding_memory {
   packed_rows<B> inputs;
   decoder_shape shape;
-  position_bias<B, T> bias;                // of the decoder
-  std::vector<out_matrix<B, T>> cache;     // by layer: (capacity.rows, 2·inner) k, v
-  std::vector<cross_memory<B, T>> memory;  // by layer
+  position_bias<B, T> bias;                  // of the decoder
+  std::vector<out_matrix<B, T>> cache;       // by layer: (capacity.rows, 2·inner) k, v
+  std::vector<out_matrix<B, T>> key_values;  // by layer: (shape.rows, 2·inner) of the cross-attention
+  std::vector<cross_memory<B, T>> memory;    // by layer: views of key_values
 };
 
 /// The key/value cache of one layer's self-attention during one step.
@@ -98,43 +100,65 @@ void encode(B& worker, frozen_t5<B, T> const& model, in_vector<B, token_t> token
 
 }  // namespace detail
 
-/// One worker's decoding of a micro-batch of queries that are already encoded; see begin_decoding(). All its memory is
-/// the worker's scratch.
+/// One worker's decoding of micro-batches of queries, one after another: begin() encodes the queries, then each step()
+/// adds a token to every row. Its tensors are the worker's scratch; from the second micro-batch of a size on, nothing
+/// is allocated.
 template <Backend B, class T>
 class t5_decoding {
  public:
-  /// Stores the arguments. The model must outlive the object.
-  t5_decoding(frozen_t5<B, T> const& model, detail::decoding_memory<B, T> memory)
-      : model_(model), memory_(std::move(memory)) {}
+  /// Stores the arguments, which must outlive the object.
+  t5_decoding(B& worker, frozen_t5<B, T> const& model) : worker_(&worker), model_(&model) {}
 
   /// The number of queries.
   index_t queries() const { return memory_.inputs.sequences(); }
   /// The sizes of this decoding.
   decoder_shape shape() const { return memory_.shape; }
 
+  /// Encodes the queries `part` of the batch, computes their cross-attention's keys and values, and reserves the cache.
+  /// Takes the place of earlier queries. Steps are valid until the current scratch scope ends.
+  void begin(tasks::batch const& queries, tasks::micro_batch part, decoder_capacity capacity) {
+    static_assert(DecodingOps<B, T>,
+                  "this backend has no cached_attention or pack_keys for this scalar; add them in backend/<name>/");
+    auto const& c = model_->config();
+    auto const rounded = [](index_t n, index_t step) { return CaptureOps<B> ? round_up(n, step) : n; };
+    auto const& inputs = memory_.inputs = detail::take_rows(*worker_, queries.input_offsets, part);
+    memory_.shape = {.rows = rounded(inputs.rows, shape_step(inputs.rows, 256)),
+                     .longest = rounded(inputs.longest, 16)};
+    memory_.bias =
+        detail::relative_bias<T>(*worker_, c, model_->weights().decoder_bias,
+                                 detail::take_buckets(*worker_, c, capacity.steps, attention_direction::causal));
+    take_layers(capacity);
+    {
+      scratch_scope<B> const scope(worker_->scratch());
+      auto const tokens = detail::take_tokens(*worker_, queries.inputs, inputs);
+      detail::encode<B, T>(*worker_, *model_, tokens, inputs, memory_.key_values);
+    }
+    for (auto& layer : memory_.memory) layer.packed_keys = pack_keys<T>(*worker_, layer.k, inputs.offsets, c.heads);
+  }
+
   /// One step: writes the keys and values of the rows to the cache rows first_place …, and their logits to `logits`
   /// (rows, V).
-  void step(B& worker, decoder_rows<B> const& rows, index_t first_place, out_matrix<B, T> logits) const {
-    auto const& c = model_.config();
-    auto const& w = model_.weights();
-    scratch_scope<B> const scope(worker.scratch());
+  void step(decoder_rows<B> const& rows, index_t first_place, out_matrix<B, T> logits) const {
+    auto const& c = model_->config();
+    auto const& w = model_->weights();
+    scratch_scope<B> const scope(worker_->scratch());
     index_t const n = rows.tokens.size();
-    detail::stack_pass<B, T> const pass{.backend = worker,
+    detail::stack_pass<B, T> const pass{.backend = *worker_,
                                         .config = c,
                                         .rows = {.offsets = rows.query_offsets, .rows = n},
                                         .direction = attention_direction::causal,
                                         .bias = memory_.bias};
     auto const norm_before = [&](index_t layer) {
-      return detail::norm_before(model_.decoder(), layer, w.decoder_norm);
+      return detail::norm_before(model_->decoder(), layer, w.decoder_norm);
     };
     auto from = detail::take_point(pass).before(norm_before(0)), to = detail::take_point(pass);
     auto const attention = detail::take_attention_activations(pass, 1, c.heads * n * memory_.shape.longest);
     auto const feed_forward = detail::take_feed_forward_activations(pass);
-    auto const plan = nn::make_attention_plan(worker, {rows.query_offsets, memory_.inputs.offsets, c.heads, n},
+    auto const plan = nn::make_attention_plan(*worker_, {rows.query_offsets, memory_.inputs.offsets, c.heads, n},
                                               attention_passes::forward);
     detail::enter_stack<B, T>(pass, w.embedding, rows.tokens, from);
-    for (std::size_t l = 0; l < model_.decoder().size(); ++l) {
-      auto const& layer = model_.decoder()[l];
+    for (std::size_t l = 0; l < model_->decoder().size(); ++l) {
+      auto const& layer = model_->decoder()[l];
       detail::self_attention_cache<B, T> const cache{
           .key_value = memory_.cache[l], .places = rows.places, .first_place = first_place};
       auto memory = memory_.memory[l];
@@ -145,47 +169,36 @@ class t5_decoding {
                                          to.before(norm_before(static_cast<index_t>(l) + 1)));
       std::swap(from, to);
     }
-    nn::linear<T>(worker, from.normed, model_.output(), logits);
+    nn::linear<T>(*worker_, from.normed, model_->output(), logits);
   }
 
  private:
-  frozen_t5<B, T> const& model_;
+  /// The cache, and the cross-attention's keys and values, of every layer. A matrix per layer, not columns of one
+  /// matrix: rows at such a distance would share cache lines of the same set.
+  void take_layers(decoder_capacity capacity) {
+    index_t const inner = model_->config().attention_width();
+    memory_.cache.clear();
+    memory_.key_values.clear();
+    memory_.memory.clear();
+    for (index_t l = 0; l < model_->config().decoder_layers; ++l) {
+      memory_.cache.push_back(take<T>(*worker_, capacity.rows, 2 * inner));
+      auto const key_value = take<T>(*worker_, memory_.shape.rows, 2 * inner);
+      memory_.key_values.push_back(key_value);
+      memory_.memory.push_back(
+          {.k = key_value.column_block(0, inner), .v = key_value.column_block(inner, inner), .rows = memory_.inputs});
+    }
+  }
+
+  B* worker_;
+  frozen_t5<B, T> const* model_;
   detail::decoding_memory<B, T> memory_;
 };
 
-/// Encodes the queries `part` of the batch, computes their cross-attention's keys and values, and reserves the cache.
-/// Model and worker must outlive the result, which must not outlive the current scratch scope. The search finds this
-/// function by argument-dependent lookup on the model; it is the only thing that the search requires of a model.
+/// A decoding with this model on this worker; both must outlive it. The search finds this function by
+/// argument-dependent lookup on the model; it is the only thing that the search requires of a model.
 template <Backend B, class T>
-[[nodiscard]] t5_decoding<B, T> begin_decoding(B& worker, frozen_t5<B, T> const& model, tasks::batch const& queries,
-                                               tasks::micro_batch part, decoder_capacity capacity) {
-  static_assert(DecodingOps<B, T>,
-                "this backend has no cached_attention or pack_keys for this scalar; add them in backend/<name>/");
-  auto const& c = model.config();
-  index_t const inner = c.attention_width();
-  auto const rounded = [](index_t n, index_t step) { return CaptureOps<B> ? round_up(n, step) : n; };
-  detail::decoding_memory<B, T> memory;
-  auto const& inputs = memory.inputs = detail::take_rows(worker, queries.input_offsets, part);
-  memory.shape = {.rows = rounded(inputs.rows, shape_step(inputs.rows, 256)), .longest = rounded(inputs.longest, 16)};
-  memory.bias = detail::relative_bias<T>(worker, c, model.weights().decoder_bias,
-                                         detail::take_buckets(worker, c, capacity.steps, attention_direction::causal));
-  // one matrix per layer, not columns of one matrix: rows at such a distance would share cache lines of the same set
-  std::vector<out_matrix<B, T>> key_values;
-  for (index_t l = 0; l < c.decoder_layers; ++l) {
-    memory.cache.push_back(take<T>(worker, capacity.rows, 2 * inner));
-    key_values.push_back(take<T>(worker, memory.shape.rows, 2 * inner));
-  }
-  {
-    scratch_scope<B> const scope(worker.scratch());
-    auto const tokens = detail::take_tokens(worker, queries.inputs, inputs);
-    detail::encode<B, T>(worker, model, tokens, inputs, key_values);
-  }
-  for (auto const& key_value : key_values) {
-    memory.memory.push_back(
-        {.k = key_value.column_block(0, inner), .v = key_value.column_block(inner, inner), .rows = inputs});
-    memory.memory.back().packed_keys = pack_keys<T>(worker, memory.memory.back().k, inputs.offsets, c.heads);
-  }
-  return {model, std::move(memory)};
+[[nodiscard]] t5_decoding<B, T> make_decoding(B& worker, frozen_t5<B, T> const& model) {
+  return {worker, model};
 }
 
 }  // namespace mql4grec::seq2seq

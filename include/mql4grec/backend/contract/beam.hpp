@@ -9,7 +9,7 @@
 namespace mql4grec {
 inline namespace contract {
 
-using node_t = std::int32_t;  ///< the number of a node of the trie; 0 is the root
+using node_t = std::int32_t;  ///< the number of a node of the trie; 0 is the first root
 
 /// Inputs of self-attention in one decoder step. When beams branch, their keys and values are not copied: each row
 /// lists the cache rows of its ancestors instead (`places`).

@@ -14,12 +14,13 @@ namespace detail {
 template <class System, Real T>
 struct start_row {
   token_t first;
+  view<node_t const, device_space<System>, 1> roots;
   beam_rows<device_space<System>, T> rows;
   MQL4GREC_HD void operator()(index_t u) const {
     rows.offsets(u) = u;
     if (u + 1 == rows.offsets.size()) return;
     rows.scores(u) = T{};
-    rows.nodes(u) = 0;
+    rows.nodes(u) = roots.size() > 0 ? roots(u) : 0;
     rows.places(u, 0) = static_cast<std::int32_t>(u);
     rows.tokens(u) = first;
   }
@@ -64,10 +65,11 @@ struct add_log_probability_row {
 
 }  // namespace detail
 
-/// One row per user, at the root of the trie, whose next input token is `first`.
+/// One row per user, at the user's entry of `roots` or, if that is empty, at node 0; its next input token is `first`.
 template <Real T, class System>
-void start_beams(backend<System>& b, token_t first, beam_rows<device_space<System>, T> const& rows) {
-  detail::for_each_index(b, rows.offsets.size(), detail::start_row<System, T>{first, rows});
+void start_beams(backend<System>& b, token_t first, in_vector<backend<System>, node_t> roots,
+                 beam_rows<device_space<System>, T> const& rows) {
+  detail::for_each_index(b, rows.offsets.size(), detail::start_row<System, T>{first, roots, rows});
 }
 
 /// Writes the rows of the next step to `to` and returns their number, which is always users · beams.

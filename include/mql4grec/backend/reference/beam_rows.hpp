@@ -5,14 +5,14 @@
 
 namespace mql4grec::reference {
 
-/// One row per user (offsets.size() − 1 users), at the root of the trie with score 0, whose next input token is
-/// `first`. The cache row of user u is u.
+/// One row per user (offsets.size() − 1 users), with score 0, whose next input token is `first`. It is at the user's
+/// entry of `roots` (users), or at node 0 if `roots` is empty. The cache row of user u is u.
 template <Real T>
-void start_beams(backend&, token_t first, beam_rows<host_space, T> const& rows) {
+void start_beams(backend&, token_t first, in_vector<backend, node_t> roots, beam_rows<host_space, T> const& rows) {
   index_t const users = rows.offsets.size() - 1;
   for (index_t u = 0; u < users; ++u) {
     rows.scores(u) = T{};
-    rows.nodes(u) = 0;
+    rows.nodes(u) = roots.size() > 0 ? roots(u) : 0;
     rows.places(u, 0) = static_cast<std::int32_t>(u);
     rows.tokens(u) = first;
     rows.offsets(u) = u;

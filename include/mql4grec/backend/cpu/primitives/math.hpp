@@ -29,9 +29,11 @@ MQL4GREC_INLINE float exp_approximate(float x) {
 
 /// Adds the lanes as a tree, four additions deep instead of fifteen.
 MQL4GREC_INLINE float sum_of_lanes(float (&part)[lanes]) {
-  for (index_t half = lanes / 2; half > 0; half /= 2)
-    for (index_t l = 0; l < half; ++l) part[l] += part[l + half];
-  return part[0];
+  static_assert(lanes == 16);
+  float eight[8], four[4];  // of fixed sizes: compilers keep them in registers
+  for (index_t l = 0; l < 8; ++l) eight[l] = part[l] + part[l + 8];
+  for (index_t l = 0; l < 4; ++l) four[l] = eight[l] + eight[l + 4];
+  return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
 MQL4GREC_INLINE float highest(float const* x, index_t n) {

@@ -1,0 +1,134 @@
+// The latency of single requests: recommend() with the paper's model, both modalities, 20 beams, one thread, histories
+// as long as those of Instruments. Prints the percentiles for every precision and instruction set of the machine, and a
+// histogram for each. Times are processor time of the thread, so that other programs on the machine don't count; with
+// --wall, or with several threads for each request, they are those that a client sees.
+//
+//   bench_request [--requests N] [--wall] [--threads N] [--history ITEMS] [--only avx2|avx512|baseline] [--bits 32|16]
+#include "sequences.hpp"
+
+#include <ctime>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "mql4grec/recommender.hpp"
+#include "mql4grec/seq2seq/initialize.hpp"
+
+namespace {
+
+using namespace mql4grec;
+
+struct settings {
+  index_t requests = 1000;
+  bool wall = false;
+  index_t threads = 1;    // of each request
+  index_t history = 0;    // items of every history; 0: as in Instruments
+  std::string only = "";  // an instruction set
+  int bits = 0;           // of a product's factors; 0: both precisions
+};
+
+settings read_settings(int count, char** arguments) {
+  settings all;
+  for (int i = 1; i < count; ++i) {
+    std::string const name = arguments[i];
+    auto const value = [&] {
+      if (i + 1 == count) std::exit((std::fprintf(stderr, "%s needs a value\n", name.c_str()), 2));
+      return arguments[++i];
+    };
+    if (name == "--requests")
+      all.requests = std::max(1, std::atoi(value()));
+    else if (name == "--wall")
+      all.wall = true;
+    else if (name == "--threads")
+      all.threads = std::max(1, std::atoi(value()));
+    else if (name == "--history")
+      all.history = std::atoi(value());
+    else if (name == "--only")
+      all.only = value();
+    else if (name == "--bits")
+      all.bits = std::atoi(value());
+    else
+      std::exit((std::fprintf(stderr, "unknown option %s\n", name.c_str()), 2));
+  }
+  all.wall = all.wall || all.threads > 1;
+  return all;
+}
+
+/// Seconds of the thread's processor time, or of the clock.
+double now(bool wall) {
+  timespec time;
+  clock_gettime(wall ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+recommender<> random_recommender(precision products) {
+  cpu::backend backend(1, products);
+  seq2seq::t5<cpu::backend, float> model(backend, {});
+  seq2seq::initialize(model, 1);
+  return {
+      backend,
+      std::move(model),
+      {language::vocabulary(), tasks::all_tasks()},
+      {bench::random_catalog(6250, language::modality::text), bench::random_catalog(6250, language::modality::image)}};
+}
+
+/// The latency in milliseconds of each request, ascending.
+std::vector<double> latencies(recommender<> const& from, settings const& how) {
+  auto session = from.session({.threads = how.threads});
+  random_stream random(11, 0);
+  std::vector<double> times;
+  for (index_t i = -20; i < how.requests; ++i) {  // the first 20 warm up
+    auto history = bench::random_history(random, from.items());
+    if (how.history > 0) history.resize(to_size(how.history), history.front());
+    double const start = now(how.wall);
+    auto const list = session.recommend(history);
+    double const end = now(how.wall);
+    if (list.size() != 10) std::abort();
+    if (i >= 0) times.push_back(1e3 * (end - start));
+  }
+  std::ranges::sort(times);
+  return times;
+}
+
+void print_histogram(std::vector<double> const& sorted) {
+  constexpr int columns = 50;
+  double const step = std::pow(2., .25);
+  for (std::size_t i = 0; i < sorted.size();) {
+    double const from = std::pow(step, std::floor(std::log(sorted[i]) / std::log(step)));
+    auto const end = std::ranges::lower_bound(sorted, from * step) - sorted.begin();
+    auto const count = static_cast<std::size_t>(std::max<std::ptrdiff_t>(end, std::ptrdiff_t(i) + 1)) - i;
+    auto const length = (count * columns + sorted.size() - 1) / sorted.size();
+    std::printf("  %7.2f ms  %-*s %zu\n", from, columns, std::string(length, '#').c_str(), count);
+    i += count;
+  }
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  auto const how = read_settings(count, arguments);
+  constexpr std::pair<char const*, cpu::instruction_set> sets[] = {{"avx512", cpu::instruction_set::avx512},
+                                                                   {"avx2", cpu::instruction_set::avx2},
+                                                                   {"baseline", cpu::instruction_set::baseline}};
+  for (auto const& [name, set] : sets) {
+    if (set > cpu::best_instruction_set() || (!how.only.empty() && how.only != name)) continue;
+    cpu::allowed_instruction_set() = set;
+    for (auto const products : {precision::fp32, precision::bf16}) {
+      if (how.bits != 0 && how.bits != (products == precision::bf16 ? 16 : 32)) continue;
+      if (products == precision::bf16 && !cpu::has_fast_bf16()) continue;
+      auto const sorted = latencies(random_recommender(products), how);
+      auto const at = [&](double part) {
+        return sorted[std::min(sorted.size() - 1, static_cast<std::size_t>(part * static_cast<double>(sorted.size())))];
+      };
+      std::printf("%s %s: p50 %.2f  p90 %.2f  p99 %.2f  p99.9 %.2f  max %.2f ms; p99/p50 %.2f\n", name,
+                  products == precision::bf16 ? "bf16" : "fp32", at(.5), at(.9), at(.99), at(.999), sorted.back(),
+                  at(.99) / at(.5));
+      print_histogram(sorted);
+    }
+  }
+}
