@@ -33,114 +33,114 @@ struct bias_sums {
   index_t stride = 0;     ///< between copies
 };
 
-typedef float quad __attribute__((vector_size(16)));  ///< what reduce_* combines
+typedef float four_floats __attribute__((vector_size(16)));  ///< what reduce_* combines
 
 // softmax_rows_*, softmax_gradient_*: see below. exp_*: as exp_approximate. reduce_*: the sum or the maximum of the
 // lanes. nvcc 13.0 takes neither a constant as the initial value of a 64-byte register nor vectors in generic lambdas.
-#define MQL4GREC_SOFTMAX(set, register_bytes, ...)                                                      \
-  typedef float floats_##set __attribute__((vector_size(register_bytes)));                              \
-  typedef std::int32_t ints_##set __attribute__((vector_size(register_bytes)));                         \
-                                                                                                        \
-  MQL4GREC_INLINE __VA_ARGS__ void exp_##set(floats_##set& x) {                                         \
-    constexpr float to_integer = 12582912.f;                                                            \
-    x = x > -87.f ? x : floats_##set{} - 87.f;                                                          \
-    floats_##set const shifted = x * 1.44269504f + to_integer, n = shifted - to_integer;                \
-    floats_##set const r = (x - n * 0.693359375f) - n * -2.12194440e-4f;                                \
-    floats_##set p = r * 1.9875691500e-4f + 1.3981999507e-3f;                                           \
-    p = p * r + 8.3334519073e-3f;                                                                       \
-    p = p * r + 4.1665795894e-2f;                                                                       \
-    p = p * r + 1.6666665459e-1f;                                                                       \
-    p = p * r + 5.0000001201e-1f;                                                                       \
-    p = p * r * r + r + 1.f;                                                                            \
-    x = p * (floats_##set)(((ints_##set)shifted << 23) + 0x3f800000);                                   \
-  }                                                                                                     \
-  template <class Combine>                                                                              \
-  MQL4GREC_INLINE __VA_ARGS__ float reduce_##set(floats_##set const& x, Combine combine) {              \
-    quad part[register_bytes / 16];                                                                     \
-    std::memcpy(part, &x, sizeof x);                                                                    \
-    for (index_t half = register_bytes / 32; half > 0; half /= 2)                                       \
-      for (index_t l = 0; l < half; ++l) part[l] = combine(part[l], part[l + half]);                    \
-    part[0] = combine(part[0], __builtin_shufflevector(part[0], part[0], 2, 3, 0, 1));                  \
-    return combine(part[0], __builtin_shufflevector(part[0], part[0], 1, 0, 3, 2))[0];                  \
-  }                                                                                                     \
-                                                                                                        \
-  __VA_ARGS__ inline void softmax_rows_##set(score_rows of, float* weights, float const* bias) {        \
-    constexpr index_t width = register_bytes / sizeof(float);                                           \
-    ints_##set first;                                                                                   \
-    for (int l = 0; l < width; ++l) first[l] = l;                                                       \
-    for (index_t i = 0; i < of.queries; ++i, weights += of.keys) {                                      \
-      float* const row = of.data + i * of.stride;                                                       \
-      int const visible = static_cast<int>(of.visible(i));                                              \
-      floats_##set sum = {}, top = sum - 3e38f;                                                         \
-      ints_##set at = first;                                                                            \
-      for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                   \
-        floats_##set x, b;                                                                              \
-        std::memcpy(&x, row + j, sizeof x);                                                             \
-        x *= of.scale;                                                                                  \
-        if (bias) {                                                                                     \
-          std::memcpy(&b, bias - i + j, sizeof b);                                                      \
-          x += b;                                                                                       \
-        }                                                                                               \
-        x = at < visible ? x : floats_##set{} - 3e38f;                                                  \
-        top = x > top ? x : top;                                                                        \
-        std::memcpy(row + j, &x, sizeof x);                                                             \
-      }                                                                                                 \
-      float const shift = reduce_##set(top, [](quad a, quad b) { return a > b ? a : b; });              \
-      at = first;                                                                                       \
-      for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                   \
-        floats_##set x;                                                                                 \
-        std::memcpy(&x, row + j, sizeof x);                                                             \
-        x -= shift;                                                                                     \
-        exp_##set(x);                                                                                   \
-        x = at < visible ? x : floats_##set{};                                                          \
-        sum += x;                                                                                       \
-        std::memcpy(row + j, &x, sizeof x);                                                             \
-      }                                                                                                 \
-      float const scale = 1.f / reduce_##set(sum, [](quad a, quad b) { return a + b; });                \
-      float* const to = of.whole(i) ? weights : row;                                                    \
-      for (index_t j = 0; j < of.stride; j += width) {                                                  \
-        floats_##set x;                                                                                 \
-        std::memcpy(&x, row + j, sizeof x);                                                             \
-        x *= scale;                                                                                     \
-        std::memcpy(to + j, &x, sizeof x);                                                              \
-      }                                                                                                 \
-      if (to == row) std::copy_n(row, of.keys, weights);                                                \
-    }                                                                                                   \
-  }                                                                                                     \
-                                                                                                        \
-  __VA_ARGS__ inline void softmax_gradient_##set(score_rows of, float const* weights, bias_sums dbias,  \
-                                                 float* scratch) {                                      \
-    constexpr index_t width = register_bytes / sizeof(float);                                           \
-    ints_##set first;                                                                                   \
-    for (int l = 0; l < width; ++l) first[l] = l;                                                       \
-    for (index_t i = 0; i < of.queries; ++i, weights += of.keys) {                                      \
-      float* const row = of.data + i * of.stride;                                                       \
-      int const visible = static_cast<int>(of.visible(i));                                              \
-      float const* const from = of.whole(i) ? weights : scratch;                                        \
-      if (from == scratch) std::copy_n(weights, of.keys, scratch);                                      \
-      float* const sums = dbias.data ? dbias.data + i % bias_sums::copies * dbias.stride - i : nullptr; \
-      floats_##set sum = {};                                                                            \
-      ints_##set at = first;                                                                            \
-      for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                   \
-        floats_##set p, dp;                                                                             \
-        std::memcpy(&p, from + j, sizeof p);                                                            \
-        std::memcpy(&dp, row + j, sizeof dp);                                                           \
-        sum += at < visible ? p * dp : floats_##set{};                                                  \
-      }                                                                                                 \
-      float const inner = reduce_##set(sum, [](quad a, quad b) { return a + b; });                      \
-      at = first;                                                                                       \
-      for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                   \
-        floats_##set p, dp, total;                                                                      \
-        std::memcpy(&p, from + j, sizeof p);                                                            \
-        std::memcpy(&dp, row + j, sizeof dp);                                                           \
-        dp = at < visible ? p * (dp - inner) : floats_##set{};                                          \
-        std::memcpy(row + j, &dp, sizeof dp);                                                           \
-        if (!sums) continue;                                                                            \
-        std::memcpy(&total, sums + j, sizeof total);                                                    \
-        total += dp;                                                                                    \
-        std::memcpy(sums + j, &total, sizeof total);                                                    \
-      }                                                                                                 \
-    }                                                                                                   \
+#define MQL4GREC_SOFTMAX(set, register_bytes, ...)                                                       \
+  typedef float floats_##set __attribute__((vector_size(register_bytes)));                               \
+  typedef std::int32_t ints_##set __attribute__((vector_size(register_bytes)));                          \
+                                                                                                         \
+  MQL4GREC_INLINE __VA_ARGS__ void exp_##set(floats_##set& x) {                                          \
+    constexpr float to_integer = 12582912.f;                                                             \
+    x = x > -87.f ? x : floats_##set{} - 87.f;                                                           \
+    floats_##set const shifted = x * 1.44269504f + to_integer, n = shifted - to_integer;                 \
+    floats_##set const r = (x - n * 0.693359375f) - n * -2.12194440e-4f;                                 \
+    floats_##set p = r * 1.9875691500e-4f + 1.3981999507e-3f;                                            \
+    p = p * r + 8.3334519073e-3f;                                                                        \
+    p = p * r + 4.1665795894e-2f;                                                                        \
+    p = p * r + 1.6666665459e-1f;                                                                        \
+    p = p * r + 5.0000001201e-1f;                                                                        \
+    p = p * r * r + r + 1.f;                                                                             \
+    x = p * (floats_##set)(((ints_##set)shifted << 23) + 0x3f800000);                                    \
+  }                                                                                                      \
+  template <class Combine>                                                                               \
+  MQL4GREC_INLINE __VA_ARGS__ float reduce_##set(floats_##set const& x, Combine combine) {               \
+    four_floats part[register_bytes / 16];                                                               \
+    std::memcpy(part, &x, sizeof x);                                                                     \
+    for (index_t half = register_bytes / 32; half > 0; half /= 2)                                        \
+      for (index_t l = 0; l < half; ++l) part[l] = combine(part[l], part[l + half]);                     \
+    part[0] = combine(part[0], __builtin_shufflevector(part[0], part[0], 2, 3, 0, 1));                   \
+    return combine(part[0], __builtin_shufflevector(part[0], part[0], 1, 0, 3, 2))[0];                   \
+  }                                                                                                      \
+                                                                                                         \
+  __VA_ARGS__ inline void softmax_rows_##set(score_rows of, float* weights, float const* bias) {         \
+    constexpr index_t width = register_bytes / sizeof(float);                                            \
+    ints_##set first;                                                                                    \
+    for (int l = 0; l < width; ++l) first[l] = l;                                                        \
+    for (index_t i = 0; i < of.queries; ++i, weights += of.keys) {                                       \
+      float* const row = of.data + i * of.stride;                                                        \
+      int const visible = static_cast<int>(of.visible(i));                                               \
+      floats_##set sum = {}, top = sum - 3e38f;                                                          \
+      ints_##set at = first;                                                                             \
+      for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                    \
+        floats_##set x, b;                                                                               \
+        std::memcpy(&x, row + j, sizeof x);                                                              \
+        x *= of.scale;                                                                                   \
+        if (bias) {                                                                                      \
+          std::memcpy(&b, bias - i + j, sizeof b);                                                       \
+          x += b;                                                                                        \
+        }                                                                                                \
+        x = at < visible ? x : floats_##set{} - 3e38f;                                                   \
+        top = x > top ? x : top;                                                                         \
+        std::memcpy(row + j, &x, sizeof x);                                                              \
+      }                                                                                                  \
+      float const shift = reduce_##set(top, [](four_floats a, four_floats b) { return a > b ? a : b; }); \
+      at = first;                                                                                        \
+      for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                    \
+        floats_##set x;                                                                                  \
+        std::memcpy(&x, row + j, sizeof x);                                                              \
+        x -= shift;                                                                                      \
+        exp_##set(x);                                                                                    \
+        x = at < visible ? x : floats_##set{};                                                           \
+        sum += x;                                                                                        \
+        std::memcpy(row + j, &x, sizeof x);                                                              \
+      }                                                                                                  \
+      float const scale = 1.f / reduce_##set(sum, [](four_floats a, four_floats b) { return a + b; });   \
+      float* const to = of.whole(i) ? weights : row;                                                     \
+      for (index_t j = 0; j < of.stride; j += width) {                                                   \
+        floats_##set x;                                                                                  \
+        std::memcpy(&x, row + j, sizeof x);                                                              \
+        x *= scale;                                                                                      \
+        std::memcpy(to + j, &x, sizeof x);                                                               \
+      }                                                                                                  \
+      if (to == row) std::copy_n(row, of.keys, weights);                                                 \
+    }                                                                                                    \
+  }                                                                                                      \
+                                                                                                         \
+  __VA_ARGS__ inline void softmax_gradient_##set(score_rows of, float const* weights, bias_sums dbias,   \
+                                                 float* scratch) {                                       \
+    constexpr index_t width = register_bytes / sizeof(float);                                            \
+    ints_##set first;                                                                                    \
+    for (int l = 0; l < width; ++l) first[l] = l;                                                        \
+    for (index_t i = 0; i < of.queries; ++i, weights += of.keys) {                                       \
+      float* const row = of.data + i * of.stride;                                                        \
+      int const visible = static_cast<int>(of.visible(i));                                               \
+      float const* const from = of.whole(i) ? weights : scratch;                                         \
+      if (from == scratch) std::copy_n(weights, of.keys, scratch);                                       \
+      float* const sums = dbias.data ? dbias.data + i % bias_sums::copies * dbias.stride - i : nullptr;  \
+      floats_##set sum = {};                                                                             \
+      ints_##set at = first;                                                                             \
+      for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                    \
+        floats_##set p, dp;                                                                              \
+        std::memcpy(&p, from + j, sizeof p);                                                             \
+        std::memcpy(&dp, row + j, sizeof dp);                                                            \
+        sum += at < visible ? p * dp : floats_##set{};                                                   \
+      }                                                                                                  \
+      float const inner = reduce_##set(sum, [](four_floats a, four_floats b) { return a + b; });         \
+      at = first;                                                                                        \
+      for (index_t j = 0; j < of.stride; j += width, at += static_cast<int>(width)) {                    \
+        floats_##set p, dp, total;                                                                       \
+        std::memcpy(&p, from + j, sizeof p);                                                             \
+        std::memcpy(&dp, row + j, sizeof dp);                                                            \
+        dp = at < visible ? p * (dp - inner) : floats_##set{};                                           \
+        std::memcpy(row + j, &dp, sizeof dp);                                                            \
+        if (!sums) continue;                                                                             \
+        std::memcpy(&total, sums + j, sizeof total);                                                     \
+        total += dp;                                                                                     \
+        std::memcpy(sums + j, &total, sizeof total);                                                     \
+      }                                                                                                  \
+    }                                                                                                    \
   }
 MQL4GREC_SOFTMAX(baseline, 16)
 #if defined(__x86_64__) && defined(__GNUC__)
