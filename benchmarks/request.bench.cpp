@@ -3,7 +3,8 @@
 // histogram for each. Times are processor time of the thread, so that other programs on the machine don't count; with
 // --wall, or with several threads for each request, they are those that a client sees.
 //
-//   bench_request [--requests N] [--wall] [--threads N] [--history ITEMS] [--only avx2|avx512|baseline] [--bits 32|16]
+//   bench_request [--requests N] [--wall] [--threads N] [--history ITEMS] [--only avx2|avx512|baseline] [--bits
+//   32|16|8]
 #include "sequences.hpp"
 
 #include <ctime>
@@ -29,7 +30,7 @@ struct settings {
   index_t threads = 1;    // of each request
   index_t history = 0;    // items of every history; 0: as in Instruments
   std::string only = "";  // an instruction set
-  int bits = 0;           // of a product's factors; 0: both precisions
+  int bits = 0;           // of a product's factors; 0: every precision
 };
 
 settings read_settings(int count, char** arguments) {
@@ -64,6 +65,10 @@ double now(bool wall) {
   timespec time;
   clock_gettime(wall ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+constexpr int bits_of(precision products) {
+  return products == precision::fp32 ? 32 : products == precision::bf16 ? 16 : 8;
 }
 
 recommender<> random_recommender(precision products) {
@@ -118,15 +123,16 @@ int main(int count, char** arguments) {
   for (auto const& [name, set] : sets) {
     if (set > cpu::best_instruction_set() || (!how.only.empty() && how.only != name)) continue;
     cpu::allowed_instruction_set() = set;
-    for (auto const products : {precision::fp32, precision::bf16}) {
-      if (how.bits != 0 && how.bits != (products == precision::bf16 ? 16 : 32)) continue;
+    for (auto const products : {precision::fp32, precision::bf16, precision::int8}) {
+      if (how.bits != 0 && how.bits != bits_of(products)) continue;
       if (products == precision::bf16 && !cpu::has_fast_bf16()) continue;
+      if (products == precision::int8 && cpu::chosen_int8_instructions() == cpu::int8_instructions::none) continue;
       auto const sorted = latencies(random_recommender(products), how);
       auto const at = [&](double part) {
         return sorted[std::min(sorted.size() - 1, static_cast<std::size_t>(part * static_cast<double>(sorted.size())))];
       };
       std::printf("%s %s: p50 %.2f  p90 %.2f  p99 %.2f  p99.9 %.2f  max %.2f ms; p99/p50 %.2f\n", name,
-                  products == precision::bf16 ? "bf16" : "fp32", at(.5), at(.9), at(.99), at(.999), sorted.back(),
+                  std::string(name_of(products)).c_str(), at(.5), at(.9), at(.99), at(.999), sorted.back(),
                   at(.99) / at(.5));
       print_histogram(sorted);
     }
