@@ -42,9 +42,9 @@ MQL4GREC_DEFINITION void frozen_weight::pack() {
   for (index_t i = 0; i < rows(); i += lanes) {
     index_t const some = std::min(lanes, rows() - i);
     float* const place = panels_.view_all().data + panel_place(i);
-    detail::transpose(weight.row(i).data, weight.stride, some, in_fours, place, width);
+    detail::transpose(weight.row(i).data, weight.stride, some, in_fours, place, lanes);
     for (index_t p = in_fours; p < inner; ++p)
-      for (index_t r = 0; r < some; ++r) place[p * width + r] = weight(i + r, p);
+      for (index_t r = 0; r < some; ++r) place[p * lanes + r] = weight(i + r, p);
   }
   auto const all = panels_.view_all();
   if (products_ == precision::bf16) dispatch<detail::round_to_bf16_kernel>(all.data, all.size(), all.data);
@@ -54,7 +54,8 @@ MQL4GREC_DEFINITION void frozen_weight::pack() {
 
 MQL4GREC_DEFINITION void frozen_weight::pack_pairs() {
 #if defined(__x86_64__) && defined(__GNUC__)
-  pairs_ = buffer<detail::bf16_pair, host_space>(padded_rows() * detail::pairs_of(columns()));
+  index_t const panels = (rows() + detail::bf16_panel - 1) / detail::bf16_panel;
+  pairs_ = buffer<detail::bf16_pair, host_space>(panels * detail::bf16_panel * detail::pairs_of(columns()));
   detail::pack_right({.x = plain_.values, .transposed = true}, columns(), rows(), pairs_.view_all().data);
 #endif
 }
@@ -78,15 +79,13 @@ MQL4GREC_DEFINITION void frozen_weight::pair_product(backend& b, in_matrix<backe
 MQL4GREC_DEFINITION void frozen_weight::panel_product(backend& b, in_matrix<backend, float> x,
                                                       out_matrix<backend, float> y) const {
   index_t const m = x.rows(), inner = columns(), whole = rows() / lanes * lanes, rest = rows() - whole;
-  float const* const panels = panels_.view_all().data;
-  auto const product = [&](index_t column, index_t n, detail::small_result c) {
-    detail::small_product({x.data, x.stride, 1}, {panels + panel_place(column), width}, c, {m, n, inner});
-  };
-  for (index_t j = 0; j < whole; j += width) product(j, std::min(width, whole - j), {y.data + j, y.stride});
+  detail::small_right_factor const panels{panels_.view_all().data, lanes, lanes * inner};
+  detail::small_product({x.data, x.stride, 1}, panels, {y.data, y.stride}, {m, whole, inner});
   if (rest == 0) return;
   scratch_scope<backend> const scope(b.scratch());  // the last columns: a whole register would write beyond y's rows
   auto const last = take<float>(b, m, lanes);
-  product(whole, lanes, {last.data, last.stride});
+  detail::small_product({x.data, x.stride, 1}, {panels.column(whole), lanes}, {last.data, last.stride},
+                        {m, lanes, inner});
   for (index_t i = 0; i < m; ++i) std::copy_n(last.row(i).data, rest, y.row(i).data + whole);
 }
 

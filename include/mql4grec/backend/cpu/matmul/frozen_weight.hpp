@@ -9,12 +9,12 @@
 
 namespace mql4grec::cpu {
 
-/// alpha · weight (out, in) packed into panels (in, 64) of 64 weight rows side by side; the last panel is padded with
+/// alpha · weight (out, in) packed into panels (in, 16) of 16 weight rows side by side; the last panel is padded with
 /// zeros. The layout is the same for every instruction set, which may change between packing and a product. For a
 /// backend with bf16 products the entries are rounded to bfloat16; if the machine has instructions for them, the panels
-/// contain bfloat16 pairs, without alpha. For a backend with int8 products, panels of 8-bit integers are packed if the
-/// machine has instructions for them, else fp32. The original weight must outlive this object: a product reads it if
-/// those instructions are no longer allowed.
+/// contain bfloat16 pairs of 64 rows, without alpha. For a backend with int8 products, panels of 8-bit integers are
+/// packed if the machine has instructions for them, else fp32. The original weight must outlive this object: a product
+/// reads it if those instructions are no longer allowed.
 class frozen_weight {
  public:
   /// Packs `weight` (out, in).
@@ -29,11 +29,9 @@ class frozen_weight {
   void product(backend& b, in_matrix<backend, float> x, out_matrix<backend, float> y) const;
 
  private:
-  static constexpr index_t width = 4 * lanes;
-
   /// The position in panels_ of weight row i, for input 0.
-  index_t panel_place(index_t i) const { return i / width * width * columns() + i % width; }
-  index_t padded_rows() const { return (rows() + width - 1) / width * width; }
+  index_t panel_place(index_t i) const { return i / lanes * lanes * columns() + i % lanes; }
+  index_t padded_rows() const { return (rows() + lanes - 1) / lanes * lanes; }
   void pack();
   void pack_pairs();
   void pair_product(backend& b, in_matrix<backend, float> x, out_matrix<backend, float> y) const;

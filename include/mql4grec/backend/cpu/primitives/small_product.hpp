@@ -22,10 +22,14 @@ struct small_factor {
   index_t row_stride, column_stride;
 };
 
-/// The right factor (k, n), row-major; n is a multiple of `lanes`.
+/// The right factor (k, n); n is a multiple of `lanes`. Columns are in groups of `lanes`: entry (p, j) is at data[p ·
+/// stride + j / lanes · group + j % lanes]. For a row-major matrix `group` is `lanes`.
 struct small_right_factor {
   float const* data;
-  index_t stride;
+  index_t stride, group = lanes;
+
+  /// The place of column j in row 0.
+  float const* column(index_t j) const { return data + j / lanes * group + j % lanes; }
 };
 
 /// The result (m, n), row-major.
@@ -43,25 +47,27 @@ struct small_sizes {
 // Operands are references: copies of structs that have just been written are read wider than written, which waits for
 // stores.
 #define MQL4GREC_UNROLL _Pragma("GCC unroll 8")
-#define MQL4GREC_TILE(name, register_bytes, ...)                                                                       \
-  template <int Rows, int Registers>                                                                                   \
-  __VA_ARGS__ inline void name(small_factor const& a, small_right_factor const& b, small_result const& c, index_t k) { \
-    typedef float reg __attribute__((vector_size(register_bytes)));                                                    \
-    constexpr index_t floats = register_bytes / sizeof(float);                                                         \
-    reg sum[Rows][Registers];                                                                                          \
-    MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j) sum[r][j] =     \
-        reg{};                                                                                                         \
-    for (index_t p = 0; p < k; ++p) {                                                                                  \
-      reg row[Registers];                                                                                              \
-      MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j)                                                              \
-          std::memcpy(&row[j], b.data + p * b.stride + j * floats, sizeof(reg));                                       \
-      MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) {                                                                 \
-        float const factor = a.data[r * a.row_stride + p * a.column_stride];                                           \
-        MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j) sum[r][j] += factor * row[j];                              \
-      }                                                                                                                \
-    }                                                                                                                  \
-    MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j)                 \
-        std::memcpy(c.data + r * c.stride + j * floats, &sum[r][j], sizeof(reg));                                      \
+#define MQL4GREC_TILE(name, register_bytes, ...)                                                                     \
+  template <int Rows, int Registers>                                                                                 \
+  __VA_ARGS__ inline void name(small_factor const& a, small_right_factor const& b, small_result const& c, index_t k, \
+                               float const* ahead) {                                                                 \
+    typedef float reg __attribute__((vector_size(register_bytes)));                                                  \
+    constexpr index_t floats = register_bytes / sizeof(float);                                                       \
+    reg sum[Rows][Registers];                                                                                        \
+    MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j) sum[r][j] =   \
+        reg{};                                                                                                       \
+    for (index_t p = 0; p < k; ++p) {                                                                                \
+      reg row[Registers];                                                                                            \
+      MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j)                                                            \
+          std::memcpy(&row[j], b.column(j* floats) + p * b.stride, sizeof(reg));                                     \
+      __builtin_prefetch(ahead + p * b.stride);                                                                      \
+      MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) {                                                               \
+        float const factor = a.data[r * a.row_stride + p * a.column_stride];                                         \
+        MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j) sum[r][j] += factor * row[j];                            \
+      }                                                                                                              \
+    }                                                                                                                \
+    MQL4GREC_UNROLL for (int r = 0; r < Rows; ++r) MQL4GREC_UNROLL for (int j = 0; j < Registers; ++j)               \
+        std::memcpy(c.data + r * c.stride + j * floats, &sum[r][j], sizeof(reg));                                    \
   }
 MQL4GREC_TILE(tile_baseline, 16)
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -106,12 +112,15 @@ struct avx512_tile {
 /// sums to hide the latency.
 template <class Tile, int Registers, int MaxRows>
 void small_product_columns(small_factor a, small_right_factor b, small_result c, small_sizes of) {
+  constexpr index_t width = Registers * Tile::floats;
   index_t const tiles = (of.m + MaxRows - 1) / MaxRows;
   index_t const height = tiles == 1 ? of.m : of.m / tiles, higher = of.m - tiles * height;
   for (index_t t = 0; t < tiles; ++t) {
     index_t const rows = t < higher ? height + 1 : height;
+    float const* const ahead = b.column(width + t * lanes % width);
     [&]<int... Before>(std::integer_sequence<int, Before...>) {
-      (void)((rows == Before + 1 ? (Tile::template run<Before + 1, Registers>(a, b, c, of.k), true) : false) || ...);
+      (void)((rows == Before + 1 ? (Tile::template run<Before + 1, Registers>(a, b, c, of.k, ahead), true) : false) ||
+             ...);
     }
     (std::make_integer_sequence<int, MaxRows>{});
     a.data += rows * a.row_stride;
@@ -127,7 +136,7 @@ void small_product_with(small_factor a, small_right_factor b, small_result c, sm
     constexpr int max_rows = std::min(8, Tile::sums / Registers), width = Registers * Tile::floats;
     if (Registers > Tile::registers && of.m > max_rows) return;
     for (; j + width <= of.n; j += width)
-      small_product_columns<Tile, Registers, max_rows>(a, {b.data + j, b.stride}, {c.data + j, c.stride}, of);
+      small_product_columns<Tile, Registers, max_rows>(a, {b.column(j), b.stride, b.group}, {c.data + j, c.stride}, of);
   };
   columns.template operator()<8>();
   columns.template operator()<4>();  // narrower ones only where multiples of 16 columns leave such a rest

@@ -10,6 +10,10 @@
 #include <string_view>
 
 #include "mql4grec/core/error.hpp"
+#if defined(__x86_64__) && defined(__clang__)
+#include <cpuid.h>
+#endif
+
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/scalar.hpp"
 
@@ -91,9 +95,12 @@ inline bool has_avx512_vnni() {
 inline bool has_avx_vnni() {
   static bool const here = [] {
     if (best_instruction_set() < instruction_set::avx2) return false;
-    unsigned a = 7, c = 1;  // CPUID leaf 7, subleaf 1, bit 4 of eax
-    __asm__("cpuid" : "+a"(a), "+c"(c) : : "ebx", "edx");
-    return (a >> 4 & 1u) != 0;
+#if defined(__clang__)  // clang 14 doesn't know the name
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1u) != 0;
+#else
+    return __builtin_cpu_supports("avxvnni") != 0;
+#endif
   }();
   return here;
 }
