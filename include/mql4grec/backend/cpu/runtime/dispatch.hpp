@@ -9,11 +9,11 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "mql4grec/core/error.hpp"
 #if defined(__x86_64__) && defined(__clang__)
 #include <cpuid.h>
 #endif
 
+#include "mql4grec/core/error.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/core/scalar.hpp"
 
