@@ -1,7 +1,11 @@
 // The shapes of the paper's T5 (d 128, inner 384, feed-forward 1024) and of its translator's training (half a batch),
 // one core. Arguments of `matmul`: m, n, k, bits of the factors. `small` are products inside one attention head, and
 // `frozen` those with packed weights, with every instruction set beside libraries, which choose theirs themselves;
-// arguments: m, n, k. The share is that of the peak of the kernel's instruction set, for libraries of the machine's.
+// arguments: m, n, k. `cold` multiplies by many weights in turn, 16 MB together, as a search does: none of them is in
+// the second-level cache. The share is that of the peak of the kernel's instruction set, for libraries of the
+// machine's.
+#include <vector>
+
 #include "support.hpp"
 
 namespace {
@@ -50,7 +54,7 @@ void products(benchmark::State& state, instruction_set set, auto multiply) {
   bench::backend b;
   auto const m = state.range(0), n = state.range(1), k = state.range(2);
   auto const x = bench::random_matrix(b, m, k), w = bench::random_matrix(b, n, k), y = bench::random_matrix(b, m, n);
-  auto const run = multiply(b, x, w, y);
+  auto run = multiply(b, x, w, y);
   for (auto _ : state) run();
   bench::count_flops(state, 2.0 * static_cast<double>(m * n * k));
 }
@@ -58,6 +62,18 @@ void products(benchmark::State& state, instruction_set set, auto multiply) {
 void frozen(benchmark::State& state, instruction_set set) {
   products(state, set, [](bench::backend& b, bench::matrix x, bench::matrix w, bench::matrix y) {
     return [&b, x, y, weight = mql4grec::cpu::frozen_weight(w, 1)] { weight.product(b, x, y); };
+  });
+}
+/// Products by many weights in turn.
+void cold(benchmark::State& state, instruction_set set) {
+  std::size_t const count =
+      (std::size_t{16} << 20) / sizeof(float) / mql4grec::to_size(state.range(1) * state.range(2));
+  products(state, set, [count](bench::backend& b, bench::matrix x, bench::matrix w, bench::matrix y) {
+    std::vector<mql4grec::cpu::frozen_weight> weights;
+    for (std::size_t i = 0; i < count; ++i) weights.emplace_back(w, 1);
+    return [&b, x, y, weights = std::move(weights), i = std::size_t{0}]() mutable {
+      weights[i++ % weights.size()].product(b, x, y);
+    };
   });
 }
 /// n is a multiple of 16, as padded scores and the widths of heads are.
@@ -90,6 +106,9 @@ BENCHMARK_CAPTURE(small, avx512, instruction_set::avx512)->Apply(small_shapes);
 BENCHMARK_CAPTURE(frozen, baseline, instruction_set::baseline)->Apply(frozen_shapes);
 BENCHMARK_CAPTURE(frozen, avx2, instruction_set::avx2)->Apply(frozen_shapes);
 BENCHMARK_CAPTURE(frozen, avx512, instruction_set::avx512)->Apply(frozen_shapes);
+BENCHMARK_CAPTURE(cold, baseline, instruction_set::baseline)->Apply(frozen_shapes);
+BENCHMARK_CAPTURE(cold, avx2, instruction_set::avx2)->Apply(frozen_shapes);
+BENCHMARK_CAPTURE(cold, avx512, instruction_set::avx512)->Apply(frozen_shapes);
 BENCHMARK_CAPTURE(library, blas, mql4grec::cpu::detail::cblas_product<float>)
     ->Apply(small_shapes)
     ->Apply(frozen_shapes);
