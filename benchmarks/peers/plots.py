@@ -6,7 +6,7 @@
     plots.py roofline --from roofline.json --out docs/performance-roofline.svg
     plots.py curves --from curves.json --out docs/performance-curves.svg
 
-growth.json is Google Benchmark's. roofline.json: {"roofs": [{"name", "flops", "bytes"}], "points": [{"name", "intensity", "flops"}]}, in
+growth.json is Google Benchmark's. roofline.json: {"roofs": [{"name", "flops", "bytes"}], "points": [{"name", "intensity", "flops", "label": [x, y]}]}, in
 FLOP/s, bytes/s and FLOP a byte. curves.json: {"runs": [{"name", "examples_an_epoch", "losses": [one an epoch],
 "epochs": [of the losses; default 1, 2, …]}]}.
 """
@@ -35,10 +35,12 @@ def growth(data):
         lines.setdefault(name, []).append((int(size), run.get("examples/s", run.get("searches/s"))))
     figure, axes = plt.subplots(2, 2, figsize=(8, 5.5))
     for axis, (name, (title, x, y)) in zip(axes.flat, titles.items()):
-        axis.plot(*zip(*sorted(lines[name])), marker="o", color="#20639b")
-        axis.set(title=title, xlabel=x, ylabel=y, xscale="log", ylim=(0, None))
+        points = sorted(lines[name])
+        rates = [rate for _, rate in points]
+        axis.plot(*zip(*points), marker="o", color="#20639b")
+        axis.set(title=title, xlabel=x, ylabel=y, xscale="log", ylim=(0, 1.15 * max(rates)))
         if name in ("search_with_beams", "search_with_history"):
-            axis.set(yscale="log", ylim=(None, None))
+            axis.set(ylim=(0.7 * min(rates), 1.4 * max(rates)), yscale="log")
     return figure
 
 
@@ -50,7 +52,8 @@ def roofline(data):
         axis.plot(xs, [min(roof["flops"], roof["bytes"] * x) / 1e9 for x in xs], label=roof["name"])
     for point in data["points"]:
         axis.plot(point["intensity"], point["flops"] / 1e9, "o", color="black", markersize=4)
-        axis.annotate(point["name"], (point["intensity"], point["flops"] / 1e9), xytext=(5, -8), textcoords="offset points", fontsize=7)
+        axis.annotate(point["name"], (point["intensity"], point["flops"] / 1e9), xytext=point.get("label", (5, -8)),
+                      textcoords="offset points", fontsize=7)
     axis.set(xscale="log", yscale="log", xlabel="FLOP a byte of memory", ylabel="GFLOP/s")
     axis.legend(fontsize=8)
     return figure
