@@ -14,8 +14,7 @@ struct finetune_options {
 
 /// Sets what the recipe determines and the command line doesn't.
 void apply_recipe(CLI::App const& command, finetune_options& options) {
-  if (options.recipe != "fast") return;  // the defaults are the paper's
-  auto const recipe = seq2seq::fast_recipe();
+  auto const recipe = options.recipe == "fast" ? seq2seq::fast_recipe() : seq2seq::paper_recipe();
   auto& training = options.request.run.training;
   auto const is_free = [&](char const* option) { return command.get_option(option)->count() == 0; };
   if (is_free("--epochs")) training.epochs = recipe.epochs;
