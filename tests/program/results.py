@@ -29,6 +29,16 @@ def evaluation_as_json():
     check((evaluated["split"], evaluated["users"], evaluated["beams"]) == ("valid", 7, 5), evaluated)
 
 
+def baselines_are_rows_beside_the_model():
+    done = check_done(run(*EVALUATE, "--baselines", "popularity,markov", "--json", "result.json"))
+    result = json.loads(Path("result.json").read_text())
+    check(list(result) == [*EVALUATION, "baselines"] and list(result["baselines"]) == ["popularity", "markov"], result)
+    popular, markov = result["baselines"].values()
+    check(list(popular) == METRICS and markov["hit@10"] > 2 * popular["hit@10"], "the next item follows from the last one", result)
+    check([line.split()[0] for line in done.stdout.splitlines()[-2:]] == ["popularity", "markov"], done.stdout)
+    check(run(*EVALUATE, "--baselines", "popularity,luck").returncode == 2, "an unknown baseline")
+
+
 def searches_as_the_released_code_saves_them():
     check_done(run(*EVALUATE, "--save", "saved/here", "--beams", 10))
     histories = json.loads(Path("Tiny/Tiny.inter.json").read_text())
@@ -129,5 +139,5 @@ def reports_stand_alone():
     check("thing" not in found.tags and "Thing &lt;" in text and "&amp; more" in text, "titles are escaped")
 
 
-main([evaluation_as_json, searches_as_the_released_code_saves_them, trainings_as_json, recommendations, warnings_come_once,
-      a_model_that_would_be_asked_otherwise_than_it_has_learnt_is_named, reports_stand_alone])
+main([evaluation_as_json, baselines_are_rows_beside_the_model, searches_as_the_released_code_saves_them, trainings_as_json, recommendations,
+      warnings_come_once, a_model_that_would_be_asked_otherwise_than_it_has_learnt_is_named, reports_stand_alone])

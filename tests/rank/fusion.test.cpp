@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "mql4grec/rank/markov.hpp"
 #include "mql4grec/rank/popularity.hpp"
 
 using namespace mql4grec;
@@ -100,4 +101,18 @@ TEST_CASE("popularity: items by their number of training interactions, ties by i
   CHECK(best.scores == std::vector<double>{2, 1, 1, 1});
   CHECK(rank::popularity(data, 99).size() == 5);
   CHECK(rank::popularity(data, 0).size() == 0);
+}
+
+TEST_CASE("markov: items by the transitions from the last one, then by popularity, then by id") {
+  catalog::interactions data;  // the last two items of a user are not for training
+  data.add_user("0", items({2, 1, 2, 3, 2, 1, 9, 9}));
+  data.add_user("1", items({2, 0, 3, 9, 9}));
+  rank::markov_chain const chain(data, 4);
+  auto const after_two = chain.rank_after(item_id{2});
+  CHECK(after_two.items == items({1, 3, 0, 2}));
+  for (auto const& [place, score] : {std::pair{0, 2 + 2 / 9.0}, {1, 1 + 2 / 9.0}, {2, 1 + 1 / 9.0}, {3, 4 / 9.0}})
+    CHECK(after_two.scores[static_cast<std::size_t>(place)] == doctest::Approx(score / 5));
+  CHECK(chain.rank_after(item_id{9}).items == rank::popularity(data, 4).items);
+  CHECK(rank::markov_chain(data, 1).rank_after(item_id{2}).items == items({1}));
+  CHECK(rank::markov_chain(data, 99).rank_after(item_id{2}).size() == data.item_count);
 }

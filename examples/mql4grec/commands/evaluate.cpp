@@ -17,6 +17,7 @@ struct evaluate_options {
   std::string part = "test", normalize = "full";
   std::optional<double> until;
   bool new_items = false;
+  std::vector<std::string> baselines;
   pipeline::evaluation_options search;
   common_options common;
 };
@@ -38,6 +39,21 @@ void warn_of_time(evaluate_options const& options, pipeline::model_metadata cons
   else if (*metadata.until > options.until.value())
     log.warn(options.model.string() + ": was trained on interactions until " + catalog::time_text(*metadata.until) +
              ", which is later than --until " + catalog::time_text(*options.until));
+}
+
+/// The metrics of each baseline that was requested, in that order.
+std::vector<metric_row> evaluate_baselines(evaluate_options const& options, tasks::dataset const& data) {
+  std::vector<metric_row> rows;
+  for (auto const& name : options.baselines)
+    rows.push_back(
+        {name, name == "markov" ? evaluate_markov(data, options.search) : evaluate_popularity(data, options.search)});
+  return rows;
+}
+
+json as_json(pipeline::evaluation const& found, std::vector<metric_row> const& baselines) {
+  json result = found.result;
+  for (auto const& row : baselines) result["baselines"][row.name] = row.values ? json(*row.values) : json(nullptr);
+  return result;
 }
 
 int evaluate_command(evaluate_options& options) {
@@ -67,11 +83,14 @@ int evaluate_command(evaluate_options& options) {
   if (!options.images.empty()) pictures = pictures_in(options.images, options.dataset);
   evaluation_inputs const inputs{.model = options.model, .metadata = metadata, .data = data, .options = options.search};
   auto const found = evaluate_with_progress(*compute, inputs, log);
+  auto const baselines = evaluate_baselines(options, data);
   log.clear();
-  put_result(options.common, json(found.result), headline(found.result) + metric_table(rows_of(found.result)));
+  auto rows = rows_of(found.result);
+  rows.insert(rows.end(), baselines.begin(), baselines.end());
+  put_result(options.common, as_json(found, baselines), headline(found.result) + metric_table(rows));
   if (!options.save.empty()) save_searches(options.save, found);
   if (!options.report.empty())
-    write_report(options.report, evaluation_report_of(inputs, found, rows_of(found.result), std::move(pictures)));
+    write_report(options.report, evaluation_report_of(inputs, found, std::move(rows), std::move(pictures)));
   return done;
 }
 }  // namespace
@@ -105,6 +124,11 @@ void add_evaluate(CLI::App& program, int& status) {
   auto* const report = command.add_option("--report", options->report, "write a report as one HTML file");
   command.add_option("--images", options->images, "directory of the items' pictures, which the report then shows")
       ->needs(report);
+  command
+      .add_option("--baselines", options->baselines,
+                  "also evaluate these, separated by commas: popularity, markov (transitions from the last item)")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"popularity", "markov"}));
   add_common_options(command, options->common);
   command.callback([options, &status] { status = evaluate_command(*options); });
 }

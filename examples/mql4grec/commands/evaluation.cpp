@@ -1,9 +1,10 @@
-// An evaluation with progress, the popularity baseline, the report.
+// An evaluation with progress, the baselines, the report.
 #include "evaluation.hpp"
 
 #include <chrono>
 
 #include "mql4grec/catalog/item_images.hpp"
+#include "mql4grec/rank/markov.hpp"
 #include "mql4grec/rank/popularity.hpp"
 #include "mql4grec/seq2seq/checkpoint.hpp"
 #include "report/text.hpp"
@@ -39,15 +40,29 @@ pipeline::evaluation evaluate_with_progress(compute const& compute, evaluation_i
       {.model = inputs.model, .metadata = inputs.metadata, .data = inputs.data, .options = options});
 }
 
-std::optional<metrics::metric_values> evaluate_popularity(tasks::dataset const& data,
-                                                          pipeline::evaluation_options const& options) {
-  auto const list = rank::popularity(data.interactions, options.search.beams);
+std::optional<metrics::metric_values> evaluate_ranker(tasks::dataset const& data,
+                                                      pipeline::evaluation_options const& options,
+                                                      user_ranker const& rank_for) {
   metrics::metric_accumulator metrics(options.at);
   for (auto const user : catalog::evaluated_users(data.interactions, options.part)) {
     if (metrics.users() >= options.users) break;
-    metrics.add(metrics::place_of(list, catalog::target(data.interactions, user, options.part)));
+    metrics.add(metrics::place_of(rank_for(user), catalog::target(data.interactions, user, options.part)));
   }
   return metrics.users() > 0 ? std::optional(metrics.mean()) : std::nullopt;
+}
+
+std::optional<metrics::metric_values> evaluate_popularity(tasks::dataset const& data,
+                                                          pipeline::evaluation_options const& options) {
+  auto const list = rank::popularity(data.interactions, options.search.beams);
+  return evaluate_ranker(data, options, [&](user_id) { return list; });
+}
+
+std::optional<metrics::metric_values> evaluate_markov(tasks::dataset const& data,
+                                                      pipeline::evaluation_options const& options) {
+  rank::markov_chain const chain(data.interactions, options.search.beams);
+  return evaluate_ranker(data, options, [&](user_id user) {
+    return chain.rank_after(catalog::history(data.interactions, user, options.part, 1).back());
+  });
 }
 
 std::vector<std::filesystem::path> pictures_in(std::filesystem::path const& images,

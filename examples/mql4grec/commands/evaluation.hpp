@@ -1,6 +1,7 @@
 #pragma once
 // What the commands evaluate and demo share.
 #include <filesystem>
+#include <functional>
 #include <optional>
 
 #include "compute/compute.hpp"
@@ -12,10 +13,21 @@ namespace mql4grec::program {
 /// Evaluates a model, with progress. Throws file_error when its vocabulary is smaller than its metadata requires.
 pipeline::evaluation evaluate_with_progress(compute const& compute, evaluation_inputs const& inputs, progress_log& log);
 
-/// Popularity, measured as a modality's list is: by token sequences and over the same users. No value when there are no
-/// users.
+/// The list of a user, best first.
+using user_ranker = std::function<rank::ranking(user_id)>;
+
+/// The metrics of a ranker over the users of an evaluation, by items. No value when there are no users.
+std::optional<metrics::metric_values> evaluate_ranker(tasks::dataset const& data,
+                                                      pipeline::evaluation_options const& options,
+                                                      user_ranker const& rank_for);
+
+/// Popularity, over the users of an evaluation.
 std::optional<metrics::metric_values> evaluate_popularity(tasks::dataset const& data,
                                                           pipeline::evaluation_options const& options);
+
+/// The first-order Markov chain, likewise.
+std::optional<metrics::metric_values> evaluate_markov(tasks::dataset const& data,
+                                                      pipeline::evaluation_options const& options);
 
 /// The picture of each item of a dataset directory.
 std::vector<std::filesystem::path> pictures_in(std::filesystem::path const& images,
