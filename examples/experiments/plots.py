@@ -45,10 +45,9 @@ class Point:
 
 
 def draw(table, plot, name):
-    """The plot of a table as pictures: one for each dataset, and of a heatmap for each value of its series. `name` makes ids unique."""
-    split = [key for key in table.keys if key in BLOCK_KEYS and key not in (plot.x, plot.y, plot.series)]
-    if plot.kind == "heatmap" and plot.series:
-        split.append(plot.series)
+    """The plot of a table as pictures: one for each dataset and each panel. `name` makes ids unique."""
+    split = [key for key in table.keys if key in BLOCK_KEYS and key not in (plot.x, plot.y, plot.series, plot.panel)]
+    split += [plot.panel] * bool(plot.panel)
     panels = groups_of([row for row in table.rows if all(number(row[column]) is not None for column in plot.numeric - {plot.error})], split)
     values = [point.value for rows in panels.values() for point in _points(table, plot, rows)[0]]
     pictures = []

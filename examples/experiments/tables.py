@@ -1,5 +1,12 @@
 """Reads the tables that experiments leave in a folder: TABLE.csv with the figures and TABLE.json with what they are.
 
+TABLE.csv (RFC 4180, UTF-8): the names of the columns; then rows. The key columns come first; an empty field was not measured.
+TABLE.json: the fields of FIELDS below. `planned` is the number of rows of the finished table, `seconds` what it took. `plots` is a list of
+objects with `kind`, `title` and columns:
+- line, bar, scatter: `x`, `y`; optional `series`, a colour for each of its values; `row`, a picture for each of its values; `error`, half the
+  width of an interval; `log_x`, true or false.
+- heatmap: `x` across, `row` down, `value` in colour; optional `series`, a picture for each of its values.
+
 Everything is checked. What is wrong is a Problem, whose message is one line that names the file and the place in it.
 """
 import csv
@@ -33,7 +40,8 @@ class Plot:
     x: str
     y: str        # of a heatmap: the column of its rows
     value: str    # the column that is measured
-    series: str   # or empty
+    series: str   # a line or colour for each of its values; or empty
+    panel: str    # a picture for each of its values; or empty
     error: str    # or empty
     log_x: bool
 
@@ -180,9 +188,9 @@ def _plot(path, place, given, columns):
         raise Problem(f"{path}: {place}.kind is {plot.get('kind')!r}, expected {', '.join(KINDS)}")
     heatmap = plot["kind"] == "heatmap"
     needed = ["x", "row", "value"] if heatmap else ["x", "y"]
-    for field in (*needed, "series", "error"):
+    for field in (*needed, "row", "series", "error"):
         column = plot[field]
         if column not in columns and (column or field in needed):
             raise Problem(f"{path}: {place}.{field} is {column!r}, which is no column of {path.stem}.csv")
-    return Plot(plot["kind"], plot["title"], plot["x"], plot["row"] if heatmap else plot["y"], plot["value"] if heatmap else plot["y"],
-                plot["series"], plot["error"], plot["log_x"])
+    y, value, series, panel = ("row", "value", None, "series") if heatmap else ("y", "y", "series", "row")
+    return Plot(plot["kind"], plot["title"], plot["x"], plot[y], plot[value], plot.get(series, ""), plot[panel], plot["error"], plot["log_x"])

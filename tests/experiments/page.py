@@ -91,6 +91,7 @@ def every_kind_of_plot_is_an_image_with_a_title_and_a_description(folder):
     rows = [[name, x, 0.1 + x / 100 + (name == "b") / 50, 0.01, -0.5 + x / 10] for name, x in pairs]
     write(folder, "kinds", ["name", "x", "ndcg@10", "half", "gain"], rows, keys=["name", "x"], measurements=["ndcg@10", "half", "gain"], plots=[
         {"kind": "line", "title": "A line", "x": "x", "y": "ndcg@10", "series": "name", "log_x": True, "error": "half"},
+        {"kind": "line", "title": "Panels", "x": "x", "y": "ndcg@10", "row": "name"},
         {"kind": "line", "title": "Names", "x": "name", "y": "ndcg@10", "series": "x", "log_x": True, "error": ""},
         {"kind": "bar", "title": "Bars", "x": "name", "y": "ndcg@10", "series": "x", "log_x": False, "error": "half"},
         {"kind": "scatter", "title": "Points", "x": "gain", "y": "ndcg@10", "series": "name", "log_x": True, "error": "half"},
@@ -98,15 +99,15 @@ def every_kind_of_plot_is_an_image_with_a_title_and_a_description(folder):
         {"kind": "heatmap", "title": "Maps", "x": "x", "row": "name", "value": "ndcg@10", "series": "name"}])
     page = page_of(folder)
     images = [attributes for tag, attributes, _ in page.elements if tag == "svg" and attributes.get("role") == "img"]
-    check(len(images) == 7, len(images), "images")
-    check(page.texts("title")[1:] == ["A line", "Names", "Bars", "Points", "Map", "Maps, name a", "Maps, name b"], page.texts("title"))
+    check(len(images) == 9, len(images), "images")
+    check(page.texts("title")[1:] == ["A line", "Panels, name a", "Panels, name b", "Names", "Bars", "Points", "Map", "Maps, name a", "Maps, name b"], page.texts("title"))
     check("highest 0.22 at b, x 10" in page.texts("desc")[0], page.texts("desc"))
     check(page.texts("ul", **{"class": "legend"}) == ["ab", "0110", "0110", "ab"], page.texts("ul"))
     check(page.texts("figcaption")[0].startswith("Error bars: half."), page.texts("figcaption"))
     content = (folder / "page.html").read_text()
     check("#0102" not in content, "a colour that stands for a variable is left")
     check("var(--s1)" in content and "prefers-color-scheme: dark" in content)
-    check(page.texts("a", href="#kinds-command") == ["Command"] * 7)
+    check(page.texts("a", href="#kinds-command") == ["Command"] * 9)
 
 
 def rows_keep_their_order_and_the_best_of_each_block_is_marked(folder):
