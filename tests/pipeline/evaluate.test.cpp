@@ -410,6 +410,33 @@ TEST_CASE("evaluate: another fusion rule doesn't change the metrics of a modalit
   CHECK(found.ensemble != expected.ensemble);
 }
 
+TEST_CASE("evaluate: the places by user give the metrics of the fused lists") {
+  auto const found = evaluated();
+  REQUIRE(std::ssize(found.places) == found.result.users);
+  metrics::metric_accumulator all;
+  for (auto const& place : found.places) all.add(place);
+  CHECK(all.mean() == found.result.ensemble.item.value());
+}
+
+TEST_CASE("evaluate: with a maximum of history, users are queried as if they had the last items only") {
+  cpu::backend b;
+  auto shorter = small_dataset();
+  auto const from = shorter;
+  shorter.interactions = {};
+  for (index_t u = 0; u < from.interactions.users(); ++u) {
+    auto const all = from.interactions.of(user_id(u));
+    bool const tested = catalog::has_target(from.interactions, user_id(u), catalog::split::test);
+    shorter.interactions.add_user(std::to_string(u),
+                                  tested ? catalog::window_before(all, std::ssize(all), 3) : all.first(1));
+  }
+  shorter.interactions.item_count = from.interactions.item_count;
+  tasks::model_tasks const about{vocab(), tasks::all_tasks()};
+  auto const expected = pipeline::evaluate(b, model(b), about, shorter),
+             found = pipeline::evaluate(b, model(b), about, from, {.max_history = 2});
+  CHECK(found.result.by_modality == expected.result.by_modality);
+  CHECK(found.places == expected.places);
+}
+
 TEST_CASE("evaluate: metrics at other cut-offs are those of the same lists") {
   auto const expected = evaluated().result.ensemble.sequence.value(),
              found = evaluated({.at = {10, 3}}).result.ensemble.sequence.value();

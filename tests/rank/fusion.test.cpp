@@ -116,3 +116,17 @@ TEST_CASE("markov: items by the transitions from the last one, then by popularit
   CHECK(rank::markov_chain(data, 1).rank_after(item_id{2}).items == items({1}));
   CHECK(rank::markov_chain(data, 99).rank_after(item_id{2}).size() == data.item_count);
 }
+
+TEST_CASE("calibrated: weights move the order from one list to the other, and their scale doesn't matter") {
+  std::vector<rank::ranking> const lists = {list({{1, -1.0}, {2, -2.0}}), list({{3, -1.0}, {2, -2.0}})};
+  auto const first = rank::calibrated{.weights = {3, 1}}.fuse(lists),
+             second = rank::calibrated{.weights = {1, 3}}.fuse(lists);
+  CHECK(index(first.items.front()) == 1);
+  CHECK(index(second.items.front()) == 3);
+  auto const equal = rank::calibrated{.weights = {2, 2}}.fuse(lists), plain = rank::calibrated{}.fuse(lists);
+  CHECK(equal.items == plain.items);
+  for (std::size_t i = 0; i < plain.scores.size(); ++i) CHECK(equal.scores[i] == doctest::Approx(plain.scores[i]));
+  CHECK_THROWS_WITH_AS(rank::calibrated{.weights = {1}}.fuse(lists),
+                       "calibrated: 1 weights for 2 lists, expected one for each", error);
+  CHECK_THROWS_AS((rank::calibrated{.weights = {1, -1}}.fuse(lists)), error);
+}

@@ -4,11 +4,8 @@
 #include <iostream>
 #include <new>
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
-
 #include "commands.hpp"
+#include "memory.hpp"
 #include "options.hpp"
 #include "report/report.hpp"
 #include "report/text.hpp"
@@ -51,16 +48,6 @@ int run(int argc, char** argv) {
   } catch (std::exception const& e) {
     return print_error(e.what(), failed);
   }
-}
-
-/// Matrix libraries allocate and free buffers at every call. glibc returns large ones to the system each time, and the
-/// page faults cost a sixth of the search's speed; kept in the heap they cost nothing.
-void keep_freed_memory() {
-#if defined(__GLIBC__)
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  mallopt(M_TOP_PAD, 64 << 20);
-#endif
 }
 
 }  // namespace

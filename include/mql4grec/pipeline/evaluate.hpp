@@ -33,7 +33,9 @@ struct evaluation_options {
   std::vector<index_t> at = {1, 5, 10};                 ///< the cut-offs k of HR@k and NDCG@k
   search::beam_options search = {};                     ///< options of the beam search
   index_t users = std::numeric_limits<index_t>::max();  ///< only the first so many users are evaluated
-  rank::any_fusion fusion = {};                         ///< the rule that combines the lists of the modalities
+  /// The model reads at most so many of the most recent items, and not more than it was trained with.
+  index_t max_history = std::numeric_limits<index_t>::max();
+  rank::any_fusion fusion = {};  ///< the rule that combines the lists of the modalities
   /// With a split by time: also draft lists of new items alone. They are measured over the users with a cold target.
   std::optional<search::draft_options> draft = {};
   /// Histories are written with the tokens of fill_in_language(). The lists contain items under their own tokens only.
@@ -55,6 +57,8 @@ struct evaluation {
   metrics::report result;                    ///< the metrics
   std::vector<metrics::saved_search> saved;  ///< the search results of each modality in the released code's format
   std::vector<user_result> examples;         ///< the lists of the first 12 users
+  /// Of each evaluated user, in order: the place of the target item in the fused list, for comparisons by user.
+  std::vector<metrics::placement> places;
 };
 
 namespace detail {
@@ -115,9 +119,11 @@ modality_search search_modality(B& backend, seq2seq::frozen_t5<B, T> const& mode
   auto const& task = from.model.tasks.query(kind);
   expects(task.to() == kind, "the query of ", language::name_of(kind), " predicts ", language::name_of(task.to()));
   tasks::batch queries;
-  for (auto const user : from.users)
-    task.write_query(catalog::history(from.data.interactions, user, from.options.part),
+  for (auto const user : from.users) {
+    auto const history = catalog::history(from.data.interactions, user, from.options.part);
+    task.write_query(catalog::window_before(history, std::ssize(history), from.options.max_history),
                      {.tables = from.history_tokens, .vocab = from.model.vocab}, queries);
+  }
   auto const share = [&](index_t before) {  // drafting takes as long as the search before it
     return [&progress, drafts, before](index_t done) { progress(drafts ? (before + done) / 2 : done); };
   };

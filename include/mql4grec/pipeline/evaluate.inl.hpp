@@ -88,6 +88,7 @@ MQL4GREC_DEFINITION evaluation evaluate_lists(evaluated_data const& from,
     }
     auto fused = from.options.fusion.fuse(lists);
     all.add(lists, fused, right);
+    out.places.push_back(metrics::expected_place_of(fused, right));
     if (by_time) (is_new(right) ? cold : warm).add(lists, fused, right);
     if (by_time && from.options.draft && is_new(right)) {
       std::vector<rank::ranking> new_lists;

@@ -7,6 +7,7 @@
 #include <span>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "mql4grec/rank/ranking.hpp"
 
@@ -32,12 +33,17 @@ struct average_plus_one {
 /// Fusion of probabilities. In each list, p(item) = exp(sharpness · s), renormalised over the items of the list. The
 /// score of an item is the logarithm of its mean p over all lists, with p = 0 in lists that don't contain it. So a list
 /// with a peaked distribution has more weight than one with a flat distribution.
+///
+/// `weights` replace the mean by a weighted sum; they can be learned on the validation items.
 struct calibrated {
   /// The factor on scores. When scores were divided by the length of the sequence, a sharpness of that length restores
   /// log p.
   double sharpness = 1;
+  /// By list, at least 0 and not all 0; empty: equal weights. Only their ratios matter for the order.
+  std::vector<double> weights = {};
 
-  /// The fused ranking of all items in `lists`, best first.
+  /// The fused ranking of all items in `lists`, best first. Throws error if there are weights, but not one for each
+  /// list, or if a weight is negative or not finite.
   [[nodiscard]] ranking fuse(std::span<ranking const> lists) const;
   bool operator==(calibrated const&) const = default;
 };

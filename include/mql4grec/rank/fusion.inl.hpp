@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "mql4grec/core/error.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/rank/fusion.hpp"
 
@@ -75,14 +76,20 @@ MQL4GREC_DEFINITION ranking average_plus_one::fuse(std::span<ranking const> list
 }
 
 MQL4GREC_DEFINITION ranking calibrated::fuse(std::span<ranking const> lists) const {
+  expects(weights.empty() || weights.size() == lists.size(), "calibrated: ", weights.size(), " weights for ",
+          lists.size(), " lists, expected one for each");
+  for (auto const w : weights)
+    expects(w >= 0 && std::isfinite(w), "calibrated: a weight of ", w, ", expected a finite number of at least 0");
+  double const total =
+      weights.empty() ? static_cast<double>(lists.size()) : std::accumulate(weights.begin(), weights.end(), 0.0);
   auto const items = detail::scores_by_item(lists);
   std::vector<double> normalisers;  // (lists): log Σ exp(sharpness · s)
   for (std::size_t l = 0; l < lists.size(); ++l) normalisers.push_back(detail::log_sum_exp(items, l, sharpness));
   return detail::ranked_by(items, [&](std::vector<std::optional<double>> const& scores) {
     double p = 0;
     for (std::size_t l = 0; l < scores.size(); ++l)
-      if (scores[l]) p += std::exp(sharpness * *scores[l] - normalisers[l]);
-    return std::log(p / static_cast<double>(scores.size()));
+      if (scores[l]) p += (weights.empty() ? 1.0 : weights[l]) * std::exp(sharpness * *scores[l] - normalisers[l]);
+    return std::log(p / total);
   });
 }
 

@@ -1,0 +1,103 @@
+// How quality grows with the size of the model.
+#include <cmath>
+
+#include "experiments.hpp"
+#include "report/text.hpp"
+
+namespace mql4grec::experiments {
+
+namespace {
+
+/// Shapes of about equal proportions; the first one is the lab's.
+struct model_size {
+  char const* name;
+  double scale;  ///< of the widths
+  index_t layers;
+};
+constexpr std::array<model_size, 4> sizes = {
+    {{"whole", 1, 4}, {"quarter", 0.25, 2}, {"half", 0.5, 4}, {"double", 2, 6}}};
+
+seq2seq::t5_config scaled(seq2seq::t5_config config, model_size const& size, bool built_in) {
+  auto const times = [&](index_t value) { return static_cast<index_t>(static_cast<double>(value) * size.scale); };
+  config.model_width = times(config.model_width);
+  config.inner_width = times(config.inner_width);
+  config.heads = std::max<index_t>(1, times(config.heads));
+  if (!built_in) config.encoder_layers = config.decoder_layers = size.layers;
+  return config;
+}
+
+/// Least squares of log y on log x: the exponent and its standard error.
+std::pair<double, double> power_law(std::vector<std::pair<double, double>> const& points) {
+  double const n = static_cast<double>(points.size());
+  double mean_x = 0, mean_y = 0, xx = 0, xy = 0, errors = 0;
+  for (auto const& [x, y] : points) mean_x += std::log(x) / n, mean_y += std::log(y) / n;
+  for (auto const& [x, y] : points) {
+    xx += (std::log(x) - mean_x) * (std::log(x) - mean_x);
+    xy += (std::log(x) - mean_x) * (std::log(y) - mean_y);
+  }
+  double const slope = xy / xx;
+  for (auto const& [x, y] : points) {
+    double const e = std::log(y) - mean_y - slope * (std::log(x) - mean_x);
+    errors += e * e;
+  }
+  return {slope, n > 2 ? std::sqrt(errors / (n - 2) / xx) : std::nan("")};
+}
+
+std::string reading(std::vector<table_row> const& rows) {
+  std::vector<std::pair<double, double>> points;
+  for (auto const& row : rows)
+    if (row.values.at("valid_loss") > 0) points.emplace_back(row.values.at("parameters"), row.values.at("valid_loss"));
+  if (points.size() < 3) return "";
+  auto const [slope, error] = power_law(points);
+  return "The validation loss changes as N^" + program::fixed(slope, 3) + " (± " + program::fixed(error, 3) +
+         ") with the number of parameters N, at an equal number of examples.";
+}
+
+std::vector<planned_row> plan(lab& l) {
+  std::vector<planned_row> rows;
+  double const users = static_cast<double>(l.target().interactions.users());
+  for (auto const& seed : l.seeds())
+    for (auto const& size : sizes)
+      rows.push_back({.key = {size.name, seed},
+                      .examples = static_cast<double>(l.budget()) * size.scale * size.scale,
+                      .searches = 2 * users,
+                      .measure =
+                          [&l, &size, seed] {
+                            auto run = l.run("all", std::stoi(seed));
+                            run.model = scaled(run.model, size, l.built_in());
+                            auto const model = l.train(file_name("growth", {size.name, seed}), run, {l.target()});
+                            auto out = l.judge(model, l.target());
+                            out.values["parameters"] = static_cast<double>(model.parameters);
+                            return out;
+                          },
+                      .base = {sizes.front().name, seed}});
+  return rows;
+}
+
+}  // namespace
+
+experiment model_growth() {
+  auto columns = recommender_columns();
+  columns.push_back("parameters");
+  return {
+      .about = {.name = "growth",
+                .title = "Size of the model",
+                .question = "How do the validation loss and NDCG@10 change with the number of parameters, at an equal "
+                            "number of training examples?",
+                .keys = {"size", "seed"},
+                .measured = columns,
+                .plots = {{.kind = "line",
+                           .title = "Validation loss by parameters",
+                           .x = "parameters",
+                           .y = "valid_loss",
+                           .log_x = true},
+                          {.kind = "line",
+                           .title = "NDCG@10 by parameters",
+                           .x = "parameters",
+                           .y = "ndcg@10",
+                           .log_x = true}},
+                .reading = reading},
+      .plan = plan};
+}
+
+}  // namespace mql4grec::experiments

@@ -1,0 +1,346 @@
+// The lab: data, trainings, evaluations, and the loop that fills a table.
+#include "lab.hpp"
+
+#include <chrono>
+#include <cmath>
+#include <ctime>
+#include <fstream>
+#include <utility>
+
+#include "commands/evaluation.hpp"
+#include "commands/signals.hpp"
+#include "commands/training.hpp"
+#include "commands/translation.hpp"
+#include "mql4grec/catalog/read.hpp"
+#include "mql4grec/catalog/synthetic.hpp"
+#include "mql4grec/core/array.hpp"
+#include "mql4grec/core/files.hpp"
+#include "mql4grec/core/json.hpp"
+#include "mql4grec/core/npy.hpp"
+#include "mql4grec/metrics/bootstrap.hpp"
+#include "mql4grec/seq2seq/checkpoint.hpp"
+#include "report/text.hpp"
+
+namespace mql4grec::experiments {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+constexpr std::array modalities = {language::modality::text, language::modality::image};
+
+/// A shop of the built-in catalog: the target first.
+struct built_in_shop {
+  char const* name;
+  index_t number;  ///< of the synthetic dataset
+  index_t users;
+};
+constexpr std::array<built_in_shop, 3> shops = {{{"Kitchen", 3, 1000}, {"Music", 0, 500}, {"Hobby", 1, 500}}};
+
+/// Training on the built-in catalog: a model that two cores train in seconds.
+constexpr index_t built_in_examples = 30'000, dataset_examples = 300'000;
+
+std::string machine() {
+  std::ifstream cpus("/proc/cpuinfo");
+  for (std::string line; std::getline(cpus, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown processor";
+}
+
+std::string today() {
+  std::time_t const now = std::time(nullptr);
+  char text[16];
+  std::strftime(text, sizeof text, "%Y-%m-%d", std::localtime(&now));
+  return text;
+}
+
+/// The first users of a dataset. The catalog keeps all items.
+catalog::interactions first_users(catalog::interactions const& data, index_t users) {
+  catalog::interactions out;
+  for (index_t u = 0; u < std::min(users, data.users()); ++u)
+    out.add_user(data.user_keys[to_size(u)], data.of(user_id(u)));
+  out.item_count = data.item_count;
+  return out;
+}
+
+json settings_of(lab_options const& o) {
+  json sources = json::array();
+  for (auto const& path : o.sources) sources.push_back(catalog::dataset_paths(path).name());
+  return {{"dataset", o.dataset.empty() ? "the built-in catalog" : catalog::dataset_paths(o.dataset).name()},
+          {"sources", sources},
+          {"users", o.users},
+          {"examples", o.examples},
+          {"precision", o.common.precision}};
+}
+
+/// Throws error if the directory has results of other settings.
+void check_settings(std::filesystem::path const& out, json const& settings) {
+  auto const path = out / "settings.json";
+  if (!std::filesystem::exists(path)) return write_json(path, settings);
+  auto const before = read_json(path);
+  for (auto const& [name, value] : settings.items())
+    expects_file(before.contains(name) && before.at(name) == value, path, "the results there were computed with ", name,
+                 " = ", before.contains(name) ? before.at(name).dump() : "nothing", ", but these options have ",
+                 value.dump(), "; give another --out");
+}
+
+}  // namespace
+
+std::vector<std::string> recommender_columns(bool compared) {
+  std::vector<std::string> columns = {"ndcg@10",          "hit@1",      "hit@10",     "text_ndcg@10", "image_ndcg@10",
+                                      "sequence_ndcg@10", "train_loss", "valid_loss", "examples",     "seconds"};
+  if (compared) columns.insert(columns.begin() + 1, {"difference", "difference_low", "difference_high"});
+  return columns;
+}
+
+std::string file_name(std::string const& table, std::vector<std::string> const& key) {
+  std::string name = table;
+  for (auto const& value : key) {
+    name += '-';
+    for (char const c : value) name += std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' ? c : '_';
+  }
+  return name;
+}
+
+tasks::dataset without(tasks::dataset data, language::modality kind) {
+  auto& table = data.tokens.at(to_size(kind));
+  table = language::token_table(kind, table.items(), table.levels());
+  return data;
+}
+
+lab::lab(lab_options options, compute const& on, progress_log& log)
+    : options_(std::move(options)), compute_(on), log_(log) {
+  make_directory(options_.out / "runs");
+  check_settings(options_.out, settings_of(options_));
+  if (built_in())
+    write_built_in();
+  else
+    target_ = options_.dataset, sources_ = options_.sources;
+  auto all = sources_;
+  all.insert(all.begin(), target_);
+  vocab_ = pipeline::vocabulary_of(all);
+}
+
+void lab::write_built_in() {
+  auto const path_of = [&](built_in_shop const& shop) { return options_.out / "data" / shop.name; };
+  target_ = path_of(shops.front());
+  for (std::size_t i = 1; i < shops.size(); ++i) sources_.push_back(path_of(shops[i]));
+  auto const done = options_.out / "data" / "complete";
+  if (std::filesystem::exists(done)) return;
+  for (auto const kind : modalities) {
+    auto const name = language::name_of(kind);
+    program::translation_request request{.embeddings = {},
+                                         .indices = {},
+                                         .run = {.out = options_.out / "data" / (name + "-translator"), .kind = kind},
+                                         .kmeans = quantize::residual_kmeans_options{.codes = {24, 24, 24, 24}}};
+    request.run.model.codes = request.kmeans->codes;
+    std::filesystem::remove_all(request.run.out);
+    for (auto const& shop : shops) {
+      auto const made = catalog::make_synthetic_dataset({.users = shop.users}, shop.number);
+      catalog::dataset_paths const files(path_of(shop));
+      make_directory(files.directory());
+      catalog::write_interactions(files.interactions(), made.interactions);
+      catalog::write_items(files.items(), made.items);
+      write_npy(files.embeddings(name), view_of(made.features[to_size(kind)]));
+      request.embeddings.push_back(files.embeddings(name));
+      request.indices.push_back(pipeline::index_path(files, kind));
+    }
+    static_cast<void>(run_translation(compute_, request, log_));
+  }
+  write_file(done, "");
+}
+
+tasks::dataset lab::read(std::filesystem::path const& dataset) const {
+  auto data = pipeline::read_dataset(dataset, vocab_);
+  if (options_.users > 0) data.interactions = first_users(data.interactions, options_.users);
+  return data;
+}
+
+index_t lab::budget() const {
+  return options_.examples > 0 ? options_.examples : built_in() ? built_in_examples : dataset_examples;
+}
+
+std::vector<std::string> lab::seeds() const {
+  std::vector<std::string> out;
+  for (index_t s = 1; s <= options_.seeds; ++s) out.push_back(std::to_string(s));
+  return out;
+}
+
+pipeline::run_options lab::run(std::string const& tasks, index_t seed) const {
+  pipeline::run_options out{.out = {}, .tasks = tasks};
+  if (built_in()) {
+    out.training = {.batch_size = 64, .learning_rate = 4e-3, .warmup = 0.05, .dropout = 0};
+    out.model = {
+        .model_width = 64, .head_width = 16, .heads = 4, .inner_width = 256, .encoder_layers = 2, .decoder_layers = 2};
+  } else {
+    out.training = seq2seq::fast_recipe();
+  }
+  out.training.epochs = 0;
+  out.training.patience = 0;
+  out.training.seed = static_cast<std::uint64_t>(seed);
+  return out;
+}
+
+std::filesystem::path lab::run_path(std::string const& name) const { return options_.out / "runs" / name; }
+
+finished_model lab::train(std::string const& name, pipeline::run_options run, pipeline::training_data data) const {
+  run.out = run_path(name);
+  run.resume = true;
+  auto const summary = run.out / "finished.json";
+  if (!std::filesystem::exists(summary)) {
+    if (run.training.epochs == 0) {
+      tasks::training_set const examples(pipeline::mixture_named(run.tasks, {.modality_dropout = run.modality_dropout}),
+                                         data.datasets, data.vocab);
+      run.training.epochs = std::max<index_t>(
+          1, std::llround(static_cast<double>(budget()) / static_cast<double>(std::max<index_t>(1, examples.size()))));
+    }
+    auto const done = program::train_with_progress(compute_, run, std::move(data), log_);
+    if (done.status != train::run_status::finished) throw interruption();
+    auto const& p = done.progress;
+    auto const& kept = p.history.at(to_size(std::max<std::int64_t>(1, p.best_epoch) - 1));
+    write_json(summary, json{{"train_loss", kept.train_loss},
+                             {"valid_loss", kept.valid_loss},
+                             {"examples", p.examples},
+                             {"seconds", p.seconds}});
+    std::filesystem::remove(run.out / train::state_file_name);  // three times the size of the model
+  }
+  auto const saved = read_json(summary);
+  auto const number = [&](char const* key) {
+    return member_or<double>(saved, key, std::nan(""), summary);  // JSON has no NaN: null
+  };
+  return {.directory = run.out,
+          .train_loss = number("train_loss"),
+          .valid_loss = number("valid_loss"),
+          .examples = number("examples"),
+          .seconds = number("seconds"),
+          .parameters = seq2seq::t5_layout(seq2seq::read_t5_config(run.out / "config.json")).size()};
+}
+
+pipeline::evaluation lab::evaluate(finished_model const& model, tasks::dataset const& data,
+                                   pipeline::evaluation_options const& options) const {
+  auto const metadata = pipeline::read_model_metadata(model.directory);
+  return program::evaluate_with_progress(
+      compute_, {.model = model.directory, .metadata = metadata, .data = data, .options = options}, log_);
+}
+
+row_result lab::judge(finished_model const& model, tasks::dataset const& data,
+                      pipeline::evaluation_options const& options) const {
+  auto const found = evaluate(model, data, options);
+  auto const ndcg = [](std::optional<metrics::metric_values> const& m) { return m ? m->ndcg(10) : std::nan(""); };
+  auto const hit = [](std::optional<metrics::metric_values> const& m, index_t k) {
+    return m ? m->hit(k) : std::nan("");
+  };
+  auto const& result = found.result;
+  row_result out{.values = {{"ndcg@10", ndcg(result.ensemble.item)},
+                            {"hit@1", hit(result.ensemble.item, 1)},
+                            {"hit@10", hit(result.ensemble.item, 10)},
+                            {"text_ndcg@10", ndcg(result.of(language::modality::text).item)},
+                            {"image_ndcg@10", ndcg(result.of(language::modality::image).item)},
+                            {"sequence_ndcg@10", ndcg(result.ensemble.sequence)},
+                            {"train_loss", model.train_loss},
+                            {"valid_loss", model.valid_loss},
+                            {"examples", model.examples},
+                            {"seconds", model.seconds}}};
+  for (auto const& place : found.places) out.by_user.push_back(metrics::expected_ndcg(place, 10));
+  return out;
+}
+
+namespace {
+
+std::filesystem::path by_user_path(std::filesystem::path const& out, table const& of,
+                                   std::vector<std::string> const& key) {
+  return out / "users" / (file_name(of.about().name, key) + ".npy");
+}
+
+void compare_with(row_result& row, std::vector<double> const& base) {
+  if (base.empty() || row.by_user.size() != base.size()) return;
+  auto const difference = metrics::bootstrap_difference(row.by_user, base);
+  row.values["difference"] = difference.mean;
+  row.values["difference_low"] = difference.low;
+  row.values["difference_high"] = difference.high;
+}
+
+/// Empty if the file is missing.
+std::vector<double> read_by_user(std::filesystem::path const& path) {
+  if (!std::filesystem::exists(path)) return {};
+  npy_file const file(path);
+  std::vector<float> values(to_size(file.rows() * file.columns()));
+  file.read(0, {values.data(), file.rows(), file.columns()});
+  return {values.begin(), values.end()};
+}
+
+void write_by_user(std::filesystem::path const& path, std::vector<double> const& by_user) {
+  std::vector<float> const values(by_user.begin(), by_user.end());
+  write_npy(path, {values.data(), std::ssize(values), 1});
+}
+
+}  // namespace
+
+void lab::fill(table& into, std::vector<planned_row> const& plan) {
+  auto const started = clock::now();
+  auto const elapsed = [&] { return std::chrono::duration<double>(clock::now() - started).count(); };
+  auto const& columns = into.about().measured;
+  bool const compares = std::ranges::find(columns, "difference") != columns.end();
+  make_directory(options_.out / "users");
+  print_plan(into, plan);
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    auto const& row = plan[i];
+    if (into.find(row.key) != nullptr) continue;
+    std::string label;
+    for (std::size_t k = 0; k < row.key.size(); ++k)
+      label += (k > 0 ? ", " : "") + into.about().keys[k] + " " + row.key[k];
+    log_.stage(into.about().name + " " + std::to_string(i + 1) + "/" + std::to_string(plan.size()) + ": " + label);
+    auto measured = row.measure();
+    if (compares && !measured.by_user.empty()) {
+      write_by_user(by_user_path(options_.out, into, row.key), measured.by_user);
+      auto const& base = row.base.empty() ? plan.front().key : row.base;
+      if (base != row.key) compare_with(measured, read_by_user(by_user_path(options_.out, into, base)));
+    }
+    into.add({row.key, std::move(measured.values)});
+    into.describe(facts_of(plan, elapsed()));
+  }
+  into.describe(facts_of(plan, elapsed()));
+}
+
+json lab::facts_of(std::vector<planned_row> const& plan, double seconds) const {
+  return {{"command", options_.command},
+          {"dataset", built_in() ? "the built-in catalog" : catalog::dataset_paths(target_).name()},
+          {"machine", machine()},
+          {"date", today()},
+          {"seconds", seconds},
+          {"planned", plan.size()}};
+}
+
+void lab::print_plan(table const& of, std::vector<planned_row> const& plan) {
+  index_t missing = 0;
+  double seconds = 0;
+  for (auto const& row : plan) {
+    if (of.find(row.key) != nullptr) continue;
+    ++missing;
+    seconds += seconds_of(row);
+  }
+  log_.stage(of.about().name + ": " + of.about().question);
+  log_.stage(of.about().name + ": " + program::counted(std::ssize(plan), "row") + ", " +
+             std::to_string(std::ssize(plan) - missing) + " done" +
+             (missing > 0 ? ", the others take about " + program::clock_time(seconds) : ""));
+  log_.begin();
+}
+
+double lab::seconds_of(planned_row const& row) {
+  constexpr double searches_per_example = 2;  // a beam search takes about as long as two examples of a training
+  double const work = row.examples + searches_per_example * row.searches;
+  if (work == 0) return 0;
+  if (!examples_per_second_) {
+    auto options = run("next");
+    options.out = run_path("rate");
+    options.training.epochs = 1;
+    options.limits.max_seconds = 2;
+    std::filesystem::remove_all(options.out);
+    auto const done = compute_.train_model(options, {.datasets = {target()}, .vocab = vocab_}, {});
+    std::filesystem::remove_all(options.out);
+    examples_per_second_ = static_cast<double>(done.progress.examples) / std::max(1e-3, done.progress.seconds);
+  }
+  return work / *examples_per_second_;
+}
+
+}  // namespace mql4grec::experiments

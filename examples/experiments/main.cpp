@@ -1,0 +1,110 @@
+// The program of the experiments: fills tables in a directory, and continues where it was stopped.
+#include <algorithm>
+#include <iostream>
+#include <new>
+
+#include "commands/memory.hpp"
+#include "commands/signals.hpp"
+#include "experiments.hpp"
+#include "mql4grec/core/detail/words.hpp"
+#include "report/text.hpp"
+
+namespace {
+
+using namespace mql4grec;
+using namespace mql4grec::experiments;
+
+std::vector<experiment> all_experiments() {
+  return {early_check(), task_ablation(), model_growth(), search_settings()};
+}
+
+struct command_line {
+  std::vector<std::string> tables;
+  std::string sources;
+  lab_options options;
+  bool plan = false, list = false;
+};
+
+void list_tables() {
+  for (auto const& e : all_experiments()) std::cout << e.about.name << "  " << e.about.question << "\n";
+}
+
+/// The experiments with these names, in the program's order; without names all.
+std::vector<experiment> chosen(std::vector<std::string> const& names) {
+  auto const known = all_experiments();
+  for (auto const& name : names)
+    if (std::ranges::none_of(known, [&](auto const& e) { return e.about.name == name; }))
+      throw CLI::ValidationError("TABLE", "there is no table '" + name + "'; see --list");
+  std::vector<experiment> out;
+  for (auto const& e : known)
+    if (names.empty() || std::ranges::find(names, e.about.name) != names.end()) out.push_back(e);
+  return out;
+}
+
+void run(command_line& line) {
+  auto const experiments = chosen(line.tables);
+  auto& options = line.options;
+  if (!line.sources.empty()) options.sources = program::paths_of(line.sources, "--sources");
+  program::progress_log log({.quiet = options.common.quiet});
+  auto const compute = program::open_compute(options.common);
+  lab here(options, *compute, log);
+  for (auto const& e : experiments) {
+    table results(options.out, e.about);
+    auto const rows = e.plan(here);
+    if (line.plan)
+      here.print_plan(results, rows);
+    else
+      here.fill(results, rows);
+  }
+}
+
+int parse_and_run(int argc, char** argv) {
+  command_line line;
+  CLI::App program("The tables of docs/results.md: each row is trained, evaluated and kept; what exists is skipped.",
+                   "experiments");
+  program.add_option("TABLE", line.tables, "the tables to fill (default: all)");
+  program.add_option("--dataset", line.options.dataset,
+                     "target, a dataset directory .../Name (default: the built-in catalog)");
+  program.add_option("--sources", line.sources, "datasets for pre-training, with commas between them");
+  program.add_option("--out", line.options.out, "directory of tables and models")->required();
+  program.add_option("--users", line.options.users, "only the first so many users of each dataset")
+      ->check(CLI::Range(1, 1 << 30));
+  program
+      .add_option("--examples", line.options.examples,
+                  "training examples of one model (default: 300,000; 30,000 on the built-in catalog)")
+      ->check(CLI::Range(1, 1 << 30));
+  program.add_option("--seeds", line.options.seeds, "models per configuration")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  program.add_flag("--plan", line.plan, "print what is missing and how long it will take, and end");
+  program.add_flag("--list", line.list, "print the tables and end");
+  program::add_common_options(program, line.options.common);
+  for (int i = 0; i < argc; ++i)
+    line.options.command += (i > 0 ? " " : "") + std::string(i > 0 ? argv[i] : "experiments");
+  try {
+    if (argc == 2 && std::string(argv[1]) == "--list") return list_tables(), program::done;
+    program.parse(argc, argv);
+    run(line);
+    return program::done;
+  } catch (CLI::ParseError const& e) {
+    if (e.get_exit_code() == 0) return program.exit(e);
+    std::cerr << "experiments: " << program::one_line(e.what()) << "; see experiments --help\n";
+    return program::wrong_usage;
+  } catch (interruption const&) {
+    std::cerr << "experiments: interrupted; the same command goes on\n";
+    return program::interrupted_by_signal;
+  } catch (std::bad_alloc const&) {
+    std::cerr << "experiments: not enough memory\n";
+  } catch (std::exception const& e) {
+    std::cerr << "experiments: " << program::one_line(e.what()) << "\n";
+  }
+  return program::failed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  program::keep_freed_memory();
+  program::catch_interruptions();
+  return parse_and_run(argc, argv);
+}
