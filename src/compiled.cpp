@@ -53,6 +53,7 @@
 #include "mql4grec/quantize/rq_vae/checkpoint.inl.hpp"
 #include "mql4grec/quantize/rq_vae/state.inl.hpp"
 #include "mql4grec/recommender_load.hpp"
+#include "mql4grec/sasrec/checkpoint.inl.hpp"
 #include "mql4grec/seq2seq/checkpoint.inl.hpp"
 #include "mql4grec/seq2seq/config_json.inl.hpp"
 #include "mql4grec/seq2seq/training_state.inl.hpp"

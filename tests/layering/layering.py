@@ -1,6 +1,6 @@
 """The layering: who may include whom. layering.py [--self-test] include/mql4grec
 
-    core <- backend <- nn, optim <- train <- catalog, embed, quantize, language, tasks, seq2seq, search, rank, metrics
+    core <- backend <- nn, optim <- train <- catalog, embed, quantize, language, tasks, seq2seq, search, rank, sasrec, metrics
 
 A stage may include the ground floor, itself, and the value-type headers of stages to its left.
 
@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 GROUND = {"core": 0, "backend": 1, "nn": 2, "optim": 2, "train": 3}
-STAGES = ["catalog", "embed", "quantize", "language", "tasks", "seq2seq", "search", "rank", "metrics"]
+STAGES = ["catalog", "embed", "quantize", "language", "tasks", "seq2seq", "search", "rank", "sasrec", "metrics"]
 VALUE_TYPES = {
     "catalog/interactions.hpp", "catalog/items.hpp", "embed/features.hpp", "quantize/codebook/code_table.hpp",
     "language/vocabulary.hpp", "language/token_table.hpp", "tasks/batch.hpp",

@@ -11,6 +11,7 @@
 #include "mql4grec/embed/features.hpp"
 #include "mql4grec/pipeline/quantizer.hpp"
 #include "mql4grec/pipeline/train.hpp"
+#include "mql4grec/sasrec/run.hpp"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"
 #include "support/tensors.hpp"
@@ -80,6 +81,30 @@ struct rq_vae_kind {
   }
 };
 
+struct sasrec_kind {
+  using observer = sasrec::run_observer;
+  static constexpr std::int64_t steps = 6;
+
+  static auto run(std::filesystem::path const& out, bool resume, observer const& watch, train::run_limits limits = {}) {
+    catalog::interactions data;
+    for (index_t u = 0; u < 10; ++u) {
+      std::vector<item_id> items;
+      for (index_t i = 0; i < 5; ++i) items.push_back(item_id((u + i) % 9));
+      data.add_user(std::to_string(u), items);
+    }
+    cpu::backend b({.threads = 2});
+    return sasrec::train_model(
+        b,
+        {.out = out,
+         .training =
+             {.epochs = 3, .batch_size = 5, .learning_rate = 1e-2, .hidden_optimizer = optim::muon{}, .patience = 0},
+         .model = {.width = 8, .inner_width = 8},
+         .resume = resume,
+         .limits = limits},
+        data, watch);
+  }
+};
+
 /// Ends a call after so many updates.
 template <class Observer>
 Observer stops_after(std::int64_t updates) {
@@ -102,7 +127,7 @@ std::string trained_tensors(std::filesystem::path const& out) {
 }  // namespace
 
 TEST_CASE_TEMPLATE("run: interrupted after any number of updates and resumed, it gives the same bits", Kind, t5_kind,
-                   rq_vae_kind) {
+                   rq_vae_kind, sasrec_kind) {
   temporary_directory const root;
   auto const whole = Kind::run(root / "whole", false, {});
   CHECK(whole.status == train::run_status::finished);
@@ -121,7 +146,7 @@ TEST_CASE_TEMPLATE("run: interrupted after any number of updates and resumed, it
 }
 
 TEST_CASE_TEMPLATE("run: a killed process leaves the state of some update, and resuming gives the same result", Kind,
-                   t5_kind, rq_vae_kind) {
+                   t5_kind, rq_vae_kind, sasrec_kind) {
   temporary_directory const root;
   Kind::run(root / "whole", false, {});
   struct killed {};
@@ -138,7 +163,8 @@ TEST_CASE_TEMPLATE("run: a killed process leaves the state of some update, and r
   }
 }
 
-TEST_CASE_TEMPLATE("run: a directory with another run or model is refused and unchanged", Kind, t5_kind, rq_vae_kind) {
+TEST_CASE_TEMPLATE("run: a directory with another run or model is refused and unchanged", Kind, t5_kind, rq_vae_kind,
+                   sasrec_kind) {
   temporary_directory const root;
   Kind::run(root / "run", false, {});
   auto const before = read_file(root / "run" / "training.safetensors");
@@ -151,7 +177,7 @@ TEST_CASE_TEMPLATE("run: a directory with another run or model is refused and un
           (root / "run").string() + ": holds a model that isn't this run's; write to another directory");
 }
 
-TEST_CASE_TEMPLATE("run: a run out of time reports that, and can be resumed", Kind, t5_kind, rq_vae_kind) {
+TEST_CASE_TEMPLATE("run: a run out of time reports that, and can be resumed", Kind, t5_kind, rq_vae_kind, sasrec_kind) {
   temporary_directory const root;
   auto const none = Kind::run(root / "run", false, {}, {.max_seconds = 0});
   CHECK((none.status == train::run_status::out_of_time && none.progress.step == 0));

@@ -110,4 +110,22 @@ void update_hidden(B& b, muon const& how, double weight_decay, step_values<typen
   });
 }
 
+/// The values of an update that the host knows.
+struct host_step {
+  step_inputs const& inputs;  ///< learning rate, targets and number of the update
+  step_report const& report;  ///< loss, norm and clipping factor of the gradient
+};
+
+/// The same, with the values of the step on the host.
+template <class T, class B>
+void update_hidden(B& b, muon const& how, double weight_decay, host_step const& step,
+                   nn::parameter_layout const& layout, std::type_identity_t<update_operands<B, T>> const& on) {
+  scratch_scope<B> const scope(b.scratch());
+  device_copy<step_inputs, B> const inputs(b, host_vector_view<step_inputs const>(&step.inputs, 1));
+  device_copy<step_report, B> const report(b, host_vector_view<step_report const>(&step.report, 1));
+  update_hidden<T>(b, how, weight_decay,
+                   step_values<typename B::memory_space>{.inputs = inputs.view_all(), .report = report.view_all()},
+                   layout, on);
+}
+
 }  // namespace mql4grec::optim

@@ -174,12 +174,9 @@ class trainer {
     optim::update<T>(backend_, options_.optimizer,
                      {.learning_rate = inputs.learning_rate, .norm = report.norm, .hidden = !hidden}, model_.layout(),
                      on);
-    if (!hidden) return;
-    scratch_scope<B> const scope(backend_.scratch());
-    device_copy<step_inputs, B> const step(backend_, host_vector_view<step_inputs const>(&inputs, 1));
-    device_copy<step_report, B> const result(backend_, host_vector_view<step_report const>(&report, 1));
-    optim::update_hidden<T>(backend_, *hidden, options_.optimizer.weight_decay,
-                            {.inputs = step.view_all(), .report = result.view_all()}, model_.layout(), on);
+    if (hidden)
+      optim::update_hidden<T>(backend_, *hidden, options_.optimizer.weight_decay, optim::host_step{inputs, report},
+                              model_.layout(), on);
   }
 
   /// The number of workers of all processes.
