@@ -2,8 +2,8 @@
 // one core. Arguments of `matmul`: m, n, k, bits of the factors. `small` are products inside one attention head, and
 // `frozen` those with packed weights, with every instruction set beside libraries, which choose theirs themselves;
 // arguments: m, n, k. `cold` multiplies by many weights in turn, 16 MB together, as a search does: none of them is in
-// the second-level cache. The share is that of the peak of the kernel's instruction set, for libraries of the
-// machine's.
+// the second-level cache. `matmul_amx` sends products in bf16 to oneDNN, whether or not the machine has AMX. The share
+// is that of the peak of the kernel's instruction set, for libraries of the machine's.
 #include <vector>
 
 #include "support.hpp"
@@ -24,12 +24,27 @@ void matmul(benchmark::State& state, mql4grec::product how) {
                      : mql4grec::cpu::matmul_library());
 }
 
+#if MQL4GREC_HAS_ONEDNN
+/// Products of bfloat16 as on a machine with AMX.
+void matmul_amx(benchmark::State& state, mql4grec::product how) {
+  auto& smallest = mql4grec::cpu::detail::smallest_amx_product();
+  auto const before = smallest.exchange(0);
+  matmul(state, how);
+  smallest = before;
+  state.SetLabel("oneDNN");
+}
+#endif
+
 void forward_shapes(benchmark::internal::Benchmark* b) {
   for (auto bits : {32, 16}) {
     for (auto [n, k] : {std::pair{1152, 128}, {128, 384}, {1024, 128}, {128, 1024}, {2068, 128}, {3072, 128}})
       b->Args({512, n, k, bits});
     for (auto [n, k] : {std::pair{2048, 384}, {1024, 2048}, {256, 512}, {64, 128}}) b->Args({1024, n, k, bits});
   }
+}
+void bf16_shapes(benchmark::internal::Benchmark* b) {
+  for (auto [n, k] : {std::pair{1152, 128}, {128, 384}, {1024, 128}, {128, 1024}, {2068, 128}})
+    for (auto rows : {20, 40, 480}) b->Args({rows, n, k, 16});
 }
 void weight_gradient_shapes(benchmark::internal::Benchmark* b) {
   for (auto bits : {32, 16}) {
@@ -114,6 +129,10 @@ BENCHMARK_CAPTURE(library, blas, mql4grec::cpu::detail::cblas_product<float>)
     ->Apply(frozen_shapes);
 #if MQL4GREC_HAS_ONEDNN
 BENCHMARK_CAPTURE(library, onednn, mql4grec::cpu::detail::onednn_product)->Apply(small_shapes)->Apply(frozen_shapes);
+#endif
+BENCHMARK_CAPTURE(matmul, bf16, mql4grec::product{.transpose_b = true})->Apply(bf16_shapes);
+#if MQL4GREC_HAS_ONEDNN
+BENCHMARK_CAPTURE(matmul_amx, bf16, mql4grec::product{.transpose_b = true})->Apply(bf16_shapes);
 #endif
 BENCHMARK_CAPTURE(matmul, forward, mql4grec::product{.transpose_b = true})->Apply(forward_shapes);
 BENCHMARK_CAPTURE(matmul, input_gradient, mql4grec::product{})->Apply(forward_shapes);

@@ -117,7 +117,7 @@ TEST_CASE("bf16: factors are rounded to nearest even; infinities and NaN are pre
       CHECK((found == wanted || (std::isnan(found) && std::isnan(wanted))));
     }
   };
-  for_each_instruction_set([&] {
+  for_each_bf16_product([&] {
     for (bool transposed : {false, true}) {  // left and right factors are packed differently
       auto tall = poisoned<float>(backend, {n, 1}), wide = poisoned<float>(backend, {1, n});
       matmul<float>(backend, transposed ? row : column, one, tall, {.transpose_a = transposed});
@@ -139,7 +139,7 @@ TEST_CASE("bf16: a product is that of the rounded factors, summed in fp32, for a
       CAPTURE(s.m);
       CAPTURE(s.k);
       CAPTURE(how);
-      for_each_instruction_set([&] { CHECK_CLOSE(given.multiplied(backend), expected, given.allowed()); });
+      for_each_bf16_product([&] { CHECK_CLOSE(given.multiplied(backend), expected, given.allowed()); });
     }
 }
 
@@ -147,7 +147,7 @@ TEST_CASE("bf16: an infinity or a NaN affects only its own row, also at the end 
   cpu::backend backend(1, precision::bf16);
   for (index_t inner : {1, 7, 33})
     for (bool transposed : {false, true})
-      for_each_instruction_set([&] {
+      for_each_bf16_product([&] {
         factors given({9, inner, 19, 0}, {.transpose_a = transposed});
         given.b = constant({inner, 19}, 1.f);
         auto const at = [&](index_t i) -> float& {
@@ -163,6 +163,33 @@ TEST_CASE("bf16: an infinity or a NaN affects only its own row, also at the end 
           }
       });
 }
+
+#if MQL4GREC_HAS_ONEDNN
+TEST_CASE("bf16: with AMX, large products are oneDNN's, unless MQL4GREC_MAX_INSTRUCTION_SET excludes it") {
+  forced_amx const forced;
+  CHECK(cpu::detail::prefers_amx(1, 1, 1));
+  cpu::detail::smallest_amx_product() = 1000;
+  CHECK((cpu::detail::prefers_amx(10, 10, 10) && !cpu::detail::prefers_amx(10, 10, 9)));
+  cpu::allowed_instruction_set() = cpu::instruction_set::avx512;
+  CHECK(!cpu::detail::prefers_amx());
+}
+
+TEST_CASE("bf16: a weight that is frozen for AMX is multiplied by small and large numbers of rows") {
+  with_forced_amx([] {
+    cpu::backend backend(1, precision::bf16);
+    factors const few({2, 40, 70, 1}, {.transpose_b = true, .alpha = 0.3}),
+        many({20, 40, 70, 1}, {.transpose_b = true, .alpha = 0.3});
+    auto const frozen = freeze_weight<float>(backend, on(backend, few.b), 0.3);
+    cpu::detail::smallest_amx_product() = 10 * 40 * 70;
+    for (auto const* given : {&few, &many}) {
+      auto y = poisoned<float>(backend, {given->s.m, 70}, 3);
+      frozen_product<float>(backend, on(backend, given->a), frozen, y);
+      CHECK_CLOSE(y, given->expected(), given->allowed());
+      CHECK(y.gaps_untouched());
+    }
+  });
+}
+#endif
 
 TEST_CASE("bf16: the portable implementation differs only in the order of sums") {
   restored_instruction_set const afterwards;
@@ -184,7 +211,7 @@ TEST_CASE("bf16: a frozen weight gives the product of the rounded factors for ev
       CAPTURE(s.m);
       CAPTURE(s.k);
       auto const check = [&](cpu::frozen_weight const& frozen) {
-        for_each_instruction_set([&] {
+        for_each_bf16_product([&] {
           auto y = poisoned<float>(backend, {s.m, s.n}, s.gap);
           frozen_product<float>(backend, x, frozen, y);
           CHECK_CLOSE(y, expected, given.allowed());
@@ -192,7 +219,7 @@ TEST_CASE("bf16: a frozen weight gives the product of the rounded factors for ev
         });
       };
       check(freeze_weight<float>(backend, weight, alpha));
-      for_each_instruction_set([&] {
+      for_each_bf16_product([&] {
         auto y = poisoned<float>(backend, {s.m, s.n});
         frozen_product<float>(backend, x, freeze_weight<float>(backend, weight, alpha), y);
         CHECK_CLOSE(y, expected, given.allowed());
@@ -207,11 +234,13 @@ TEST_CASE("bf16: every worker rounds, doubles are never rounded, and the default
   CHECK((name_of(precision::fp32) == "fp32" && name_of(precision::bf16) == "bf16"));
   factors const given({20, 30, 40, 0}, {});
   auto const expected = given.expected();
-  for (index_t number = 0; number < 3; ++number) {
-    CHECK(rounding.worker(number).products() == precision::bf16);
-    CHECK_CLOSE(given.multiplied(rounding.worker(number)), expected, given.allowed());
-    CHECK(!compare(given.multiplied(exact.worker(number)), expected, 1e-4).holds);  // fp32 doesn't round like bf16
-  }
+  for_each_bf16_product([&] {
+    for (index_t number = 0; number < 3; ++number) {
+      CHECK(rounding.worker(number).products() == precision::bf16);
+      CHECK_CLOSE(given.multiplied(rounding.worker(number)), expected, given.allowed());
+      CHECK(!compare(given.multiplied(exact.worker(number)), expected, 1e-4).holds);  // fp32 doesn't round like bf16
+    }
+  });
   auto const a = random_normal({5, 9}, 1), b = random_normal({9, 7}, 2);
   auto rough = poisoned<double>(rounding, {5, 7}), fine = poisoned<double>(exact, {5, 7});
   matmul<double>(rounding, on(rounding, a), on(rounding, b), rough, {});
@@ -242,14 +271,16 @@ double distance(std::vector<double> const& x, std::vector<double> const& y) {
 TEST_CASE("bf16: a T5's loss is within 0.2 % of that in fp32, and its gradient within 4 % of its norm") {
   cpu::backend rounding(1, precision::bf16), exact;
   auto const all = medium_batch();
-  loss_and_gradient<float, cpu::backend> const rough(rounding, random_t5<float>(rounding, medium_t5()), all,
-                                                     whole(all)),
-      fine(exact, random_t5<float>(exact, medium_t5()), all, whole(all));
-  CHECK(rough.loss != fine.loss);
-  CHECK_CLOSE(rough.loss / fine.loss, 1, 2e-3);
-  auto const apart = distance(numbers_of(rough.gradient).values, numbers_of(fine.gradient).values);
-  CAPTURE(apart);
-  CHECK((apart > 1e-4 && apart < 4e-2));
+  for_each_bf16_product([&] {
+    loss_and_gradient<float, cpu::backend> const rough(rounding, random_t5<float>(rounding, medium_t5()), all,
+                                                       whole(all)),
+        fine(exact, random_t5<float>(exact, medium_t5()), all, whole(all));
+    CHECK(rough.loss != fine.loss);
+    CHECK_CLOSE(rough.loss / fine.loss, 1, 2e-3);
+    auto const apart = distance(numbers_of(rough.gradient).values, numbers_of(fine.gradient).values);
+    CAPTURE(apart);
+    CHECK((apart > 1e-4 && apart < 4e-2));
+  });
 }
 
 TEST_CASE("bf16: the training loss decreases as in fp32") {
@@ -265,5 +296,5 @@ TEST_CASE("bf16: the training loss decreases as in fp32") {
     return last;
   };
   double const fine = after_steps(exact);
-  CHECK_CLOSE(after_steps(rounding) / fine, 1, 0.05);
+  for_each_bf16_product([&] { CHECK_CLOSE(after_steps(rounding) / fine, 1, 0.05); });
 }

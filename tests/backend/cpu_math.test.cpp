@@ -96,7 +96,7 @@ TEST_CASE("dispatch: uses no instruction set above the allowed one") {
 TEST_CASE("dispatch: the names of MQL4GREC_MAX_INSTRUCTION_SET, and one line for any other") {
   using enum cpu::instruction_set;
   CHECK((cpu::parse_instruction_set("baseline") == baseline && cpu::parse_instruction_set("avx2") == avx2 &&
-         cpu::parse_instruction_set("avx512") == avx512));
+         cpu::parse_instruction_set("avx512") == avx512 && cpu::parse_instruction_set("amx") == amx));
   CHECK_THROWS_WITH_AS(cpu::parse_instruction_set("AVX2"),
-                       "MQL4GREC_MAX_INSTRUCTION_SET is 'AVX2': expected baseline, avx2 or avx512", error);
+                       "MQL4GREC_MAX_INSTRUCTION_SET is 'AVX2': expected baseline, avx2, avx512 or amx", error);
 }

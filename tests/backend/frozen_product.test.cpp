@@ -42,4 +42,8 @@ TEST_CASE("frozen_product: a weight that is frozen without instructions for bf16
   cpu::allowed_instruction_set() = cpu::instruction_set::avx512;
   frozen_product<float>(backend, x, frozen, y);
   CHECK_CLOSE(y, expected, 1e-5);
+  with_forced_amx([&] {
+    frozen_product<float>(backend, x, frozen, y);
+    CHECK_CLOSE(y, expected, 1e-5);
+  });
 }

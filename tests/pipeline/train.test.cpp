@@ -10,6 +10,7 @@
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
+#include "support/instruction_sets.hpp"
 #include "support/small_t5.hpp"
 
 using namespace mql4grec;
@@ -140,29 +141,31 @@ TEST_CASE("train: a directory with a run is refused and unchanged unless the run
 TEST_CASE(
     "train: a run in bf16 resumes in bf16 to the same bits; resuming in fp32 works and reports the change of "
     "precision") {
-  temporary_directory const root;
-  auto const rounding = [&](pipeline::run_options const& options, pipeline::run_observer const& observer = {}) {
-    cpu::backend b(1, precision::bf16);
-    return pipeline::train_model(b, options, {datasets(), vocab()}, observer);
-  };
-  rounding(run_in(root / "whole"));
-  auto options = run_in(root / "pieces");
-  options.resume = true;
-  CHECK(rounding(options, stops_after(3)).status == train::run_status::interrupted);
-  std::filesystem::copy(root / "pieces", root / "changed");
-  std::vector<std::string> reported_changes;
-  pipeline::run_observer listener;
-  listener.on_changed_settings = [&](std::string const& changes) { reported_changes.push_back(changes); };
-  CHECK(rounding(options, listener).progress.finished);
-  CHECK(reported_changes.empty());
-  CHECK(timeless_files(root / "pieces") == timeless_files(root / "whole"));
-  auto changed = run_in(root / "changed");
-  changed.resume = true;
-  changed.training.block_tokens = 7;
-  cpu::backend exact;
-  CHECK(pipeline::train_model(exact, changed, {datasets(), vocab()}, listener).progress.finished);
-  REQUIRE(reported_changes.size() == 1);
-  CHECK(reported_changes.front() == "precision was \"bf16\" and is \"fp32\", block_tokens was 512 and is 7");
+  for_each_bf16_product([] {
+    temporary_directory const root;
+    auto const rounding = [&](pipeline::run_options const& options, pipeline::run_observer const& observer = {}) {
+      cpu::backend b(1, precision::bf16);
+      return pipeline::train_model(b, options, {datasets(), vocab()}, observer);
+    };
+    rounding(run_in(root / "whole"));
+    auto options = run_in(root / "pieces");
+    options.resume = true;
+    CHECK(rounding(options, stops_after(3)).status == train::run_status::interrupted);
+    std::filesystem::copy(root / "pieces", root / "changed");
+    std::vector<std::string> reported_changes;
+    pipeline::run_observer listener;
+    listener.on_changed_settings = [&](std::string const& changes) { reported_changes.push_back(changes); };
+    CHECK(rounding(options, listener).progress.finished);
+    CHECK(reported_changes.empty());
+    CHECK(timeless_files(root / "pieces") == timeless_files(root / "whole"));
+    auto changed = run_in(root / "changed");
+    changed.resume = true;
+    changed.training.block_tokens = 7;
+    cpu::backend exact;
+    CHECK(pipeline::train_model(exact, changed, {datasets(), vocab()}, listener).progress.finished);
+    REQUIRE(reported_changes.size() == 1);
+    CHECK(reported_changes.front() == "precision was \"bf16\" and is \"fp32\", block_tokens was 512 and is 7");
+  });
 }
 
 TEST_CASE(

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "mql4grec/recommender.hpp"
+#include "support/instruction_sets.hpp"
 #include "support/several_devices.hpp"
 #include "support/small_t5.hpp"
 
@@ -38,13 +39,15 @@ TEST_CASE(
   CHECK(rounding.worker_options() == cpu::backend::options{.threads = 1, .products = precision::bf16});
   CHECK(exact.worker_options() == cpu::backend::options{});
   item_id const history[] = {item_id{3}, item_id{7}};
-  auto const in_bf16 = service_on(rounding), in_fp32 = service_on(exact);
-  cpu::backend one(1, precision::bf16);
-  rank::ranking actual, expected = in_bf16.recommend(history, 20);
-  std::thread([&] { actual = in_bf16.recommend(history, 20); }).join();
-  CHECK(actual == expected);
-  CHECK(actual.scores != in_fp32.recommend(history, 20).scores);  // factors were rounded
-  CHECK(service_on(one).recommend(history, 20) == expected);
+  for_each_bf16_product([&] {
+    auto const in_bf16 = service_on(rounding), in_fp32 = service_on(exact);
+    cpu::backend one(1, precision::bf16);
+    rank::ranking actual, expected = in_bf16.recommend(history, 20);
+    std::thread([&] { actual = in_bf16.recommend(history, 20); }).join();
+    CHECK(actual == expected);
+    CHECK(actual.scores != in_fp32.recommend(history, 20).scores);  // factors were rounded
+    CHECK(service_on(one).recommend(history, 20) == expected);
+  });
 }
 
 #if MQL4GREC_HAS_THRUST

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "mql4grec/backend/cpu/matmul/onednn.hpp"
 #include "mql4grec/backend/cpu/runtime/dispatch.hpp"
 
 namespace mql4grec::test {
@@ -13,6 +14,7 @@ inline std::string name_of(cpu::instruction_set set) {
     case cpu::instruction_set::baseline: return "baseline";
     case cpu::instruction_set::avx2: return "AVX2";
     case cpu::instruction_set::avx512: return "AVX-512";
+    case cpu::instruction_set::amx: return "AMX";
   }
   return "unknown";
 }
@@ -35,6 +37,40 @@ void for_each_instruction_set(Task&& task) {
     CAPTURE(name_of(set));
     task();
   }
+}
+
+#if MQL4GREC_HAS_ONEDNN
+/// While it exists, products of bfloat16 are computed as large ones are on a machine with AMX. oneDNN uses the
+/// instructions that there are.
+struct forced_amx {
+  restored_instruction_set const afterwards;
+  index_t const before = cpu::detail::smallest_amx_product();
+  forced_amx() {
+    cpu::allowed_instruction_set() = cpu::instruction_set::amx;
+    cpu::detail::smallest_amx_product() = 0;
+  }
+  forced_amx(forced_amx const&) = delete;
+  forced_amx& operator=(forced_amx const&) = delete;
+  ~forced_amx() { cpu::detail::smallest_amx_product() = before; }
+};
+#endif
+
+/// Calls task() with forced_amx if there are oneDNN and AVX-512.
+template <class Task>
+void with_forced_amx([[maybe_unused]] Task&& task) {
+#if MQL4GREC_HAS_ONEDNN
+  if (cpu::best_instruction_set() < cpu::instruction_set::avx512) return;  // there, oneDNN's are plain loops
+  forced_amx const forced;
+  CAPTURE(name_of(cpu::instruction_set::amx));
+  task();
+#endif
+}
+
+/// Calls task() with each instruction set, and with forced_amx.
+template <class Task>
+void for_each_bf16_product(Task&& task) {
+  for_each_instruction_set(task);
+  with_forced_amx(task);
 }
 
 }  // namespace mql4grec::test

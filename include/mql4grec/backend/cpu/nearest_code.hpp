@@ -193,6 +193,7 @@ template <class Task>
 void with_nearest_tile(index_t vectors, Task&& task) {
 #if defined(__x86_64__) && defined(__GNUC__)
   switch (chosen_instruction_set()) {
+    case instruction_set::amx:
     case instruction_set::avx512: return vectors <= 16 ? task(avx512_nearest<8, 1>{}) : task(avx512_nearest<4, 4>{});
     case instruction_set::avx2: return task(avx2_nearest<4, 2>{});
     case instruction_set::baseline: break;

@@ -16,6 +16,31 @@ inline in_matrix<backend, float> rounded_to_bf16(backend& b, in_matrix<backend, 
   return y;
 }
 
+/// The dimension of a factor's memory along which a product sums.
+enum class inner_dimension { rows, columns };
+
+/// y = x rounded to bfloat16, in two bytes an entry. y may have one more row or column than x; it becomes 0.
+inline void store_as_bf16(in_matrix<backend, float> x, out_matrix<backend, std::uint16_t> y) {
+  for (index_t i = 0; i < x.rows(); ++i) {
+    dispatch<store_bf16_kernel>(x.row(i).data, x.columns(), y.row(i).data);
+    if (x.columns() < y.columns()) y(i, x.columns()) = 0;
+  }
+  if (x.rows() < y.rows()) std::fill_n(y.row(x.rows()).data, y.columns(), std::uint16_t{0});
+}
+
+/// The next even number.
+constexpr index_t even(index_t n) { return (n + 1) / 2 * 2; }
+
+/// A copy of x in the scratch, rounded to bfloat16, in two bytes an entry. If the inner dimension is odd, a row or
+/// column of 0 is appended: oneDNN would multiply an infinity at the end by another 0 of its own.
+inline in_matrix<backend, std::uint16_t> stored_as_bf16(backend& b, in_matrix<backend, float> x,
+                                                        inner_dimension along) {
+  bool const rows = along == inner_dimension::rows;
+  auto const y = take<std::uint16_t>(b, rows ? even(x.rows()) : x.rows(), rows ? x.columns() : even(x.columns()));
+  store_as_bf16(x, y);
+  return y;
+}
+
 #if defined(__x86_64__) && defined(__GNUC__)
 inline constexpr index_t bf16_panel = 4 * lanes;  ///< columns of a panel
 

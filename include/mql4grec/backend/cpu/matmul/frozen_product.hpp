@@ -17,11 +17,25 @@ MQL4GREC_DEFINITION frozen_weight::frozen_weight(in_matrix<backend, float> weigh
     integers_ = detail::int8_weight(weight, alpha, chosen_int8_instructions());
   else
     pack();
+#if MQL4GREC_HAS_ONEDNN
+  if (products == precision::bf16 && detail::prefers_amx()) {
+    halves_ = buffer<std::uint16_t, host_space>(rows() * detail::even(columns()));
+    detail::store_as_bf16(weight, {halves_.view_all().data, rows(), detail::even(columns())});
+  }
+#endif
 }
 
 MQL4GREC_DEFINITION void frozen_weight::product(backend& b, in_matrix<backend, float> x,
                                                 out_matrix<backend, float> y) const {
   if (y.size() == 0) return;
+#if MQL4GREC_HAS_ONEDNN
+  if (halves_.size() > 0 && detail::prefers_amx(y.rows(), y.columns(), x.columns())) {
+    scratch_scope<backend> const scope(b.scratch());
+    auto const factor = detail::stored_as_bf16(b, x, detail::inner_dimension::columns);
+    in_matrix<backend, std::uint16_t> const weight(halves_.view_all().data, rows(), detail::even(columns()));
+    return detail::amx_product(b, {factor, false}, {weight, true}, y, {.alpha = plain_.alpha});
+  }
+#endif
   if (integers_.usable()) return integers_.product(b, x, y);
   if (products_ != precision::bf16 && panels_.size() > 0) return panel_product(b, x, y);
   if (products_ == precision::int8)

@@ -12,9 +12,9 @@ namespace mql4grec::cpu {
 /// alpha · weight (out, in) packed into panels (in, 16) of 16 weight rows side by side; the last panel is padded with
 /// zeros. The layout is the same for every instruction set, which may change between packing and a product. For a
 /// backend with bf16 products the entries are rounded to bfloat16; if the machine has instructions for them, the panels
-/// contain bfloat16 pairs of 64 rows, without alpha. For a backend with int8 products, panels of 8-bit integers are
-/// packed if the machine has instructions for them, else fp32. The original weight must outlive this object: a product
-/// reads it if those instructions are no longer allowed.
+/// contain bfloat16 pairs of 64 rows, without alpha, and where oneDNN may use AMX, a copy in bfloat16 is kept for it.
+/// For a backend with int8 products, panels of 8-bit integers are packed if the machine has instructions for them, else
+/// fp32. The original weight must outlive this object: a product reads it if those instructions are no longer allowed.
 class frozen_weight {
  public:
   /// Packs `weight` (out, in).
@@ -41,6 +41,7 @@ class frozen_weight {
   precision products_;
   buffer<float, host_space> panels_;
   buffer<std::uint32_t, host_space> pairs_;
+  buffer<std::uint16_t, host_space> halves_;  // (out, in rounded up to an even number)
   detail::int8_weight integers_;
 };
 

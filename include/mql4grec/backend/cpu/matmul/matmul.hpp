@@ -2,7 +2,8 @@
 // Matrix products. Products of floats and doubles call a library on a single thread: parallelism is over blocks of
 // tokens in the callers. oneDNN's sgemm, where available, generates code for the machine's instructions; OpenBLAS
 // selects among the kernels that it was built with. Other fields (std::complex, long double) use the reference's loops.
-// For a backend with bf16 products, floats are rounded first.
+// For a backend with bf16 products, floats are rounded first, and multiplied by oneDNN where it may use AMX, otherwise
+// by this library's kernels.
 #include <cblas.h>
 #include <mutex>
 #include <string_view>
@@ -85,6 +86,15 @@ void library_product(in_matrix<backend, T> a, in_matrix<backend, T> b, out_matri
 
 inline void rounded_product(backend& where, in_matrix<backend, float> a, in_matrix<backend, float> b,
                             out_matrix<backend, float> c, product how) {
+#if MQL4GREC_HAS_ONEDNN
+  if (prefers_amx(c.rows(), c.columns(), how.transpose_a ? a.rows() : a.columns())) {
+    scratch_scope<backend> const scope(where.scratch());
+    using enum inner_dimension;
+    auto const left = stored_as_bf16(where, a, how.transpose_a ? rows : columns);
+    auto const right = stored_as_bf16(where, b, how.transpose_b ? columns : rows);
+    return amx_product(where, {left, how.transpose_a}, {right, how.transpose_b}, c, how);
+  }
+#endif
 #if defined(__x86_64__) && defined(__GNUC__)
   if (has_fast_bf16()) return bf16_product(where, a, b, c, how);
 #endif

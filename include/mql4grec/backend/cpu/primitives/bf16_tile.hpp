@@ -33,6 +33,14 @@ struct round_to_bf16_kernel {
   }
 };
 
+/// As above, stored in two bytes.
+struct store_bf16_kernel {
+  MQL4GREC_INLINE static void run(float const* x, index_t n, std::uint16_t* y) {
+    for (index_t i = 0; i < n; ++i)
+      y[i] = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(rounded_to_bf16(x[i])) >> 16);
+  }
+};
+
 #if defined(__x86_64__) && defined(__GNUC__)
 #define MQL4GREC_BF16 gnu::target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")
 

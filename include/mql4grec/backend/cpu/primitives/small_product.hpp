@@ -149,6 +149,7 @@ void small_product_with(small_factor a, small_right_factor b, small_result c, sm
 inline void small_product(small_factor a, small_right_factor b, small_result c, small_sizes of) {
 #if defined(__x86_64__) && defined(__GNUC__)
   switch (chosen_instruction_set()) {
+    case instruction_set::amx:
     case instruction_set::avx512: return small_product_with<avx512_tile>(a, b, c, of);
     case instruction_set::avx2: return small_product_with<avx2_tile>(a, b, c, of);
     case instruction_set::baseline: break;

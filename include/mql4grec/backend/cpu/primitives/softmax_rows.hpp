@@ -155,6 +155,7 @@ MQL4GREC_SOFTMAX(avx512, 64, __attribute__((target("avx512f,avx512dq,avx512bw,av
 inline void softmax_rows(score_rows scores, float* weights, float const* bias) {
 #if defined(__x86_64__) && defined(__GNUC__)
   switch (chosen_instruction_set()) {
+    case instruction_set::amx:
     case instruction_set::avx512: return softmax_rows_avx512(scores, weights, bias);
     case instruction_set::avx2: return softmax_rows_avx2(scores, weights, bias);
     case instruction_set::baseline: break;
@@ -168,6 +169,7 @@ inline void softmax_rows(score_rows scores, float* weights, float const* bias) {
 inline void softmax_rows_gradient(score_rows dp, float const* weights, bias_sums dbias, float* scratch) {
 #if defined(__x86_64__) && defined(__GNUC__)
   switch (chosen_instruction_set()) {
+    case instruction_set::amx:
     case instruction_set::avx512: return softmax_gradient_avx512(dp, weights, dbias, scratch);
     case instruction_set::avx2: return softmax_gradient_avx2(dp, weights, dbias, scratch);
     case instruction_set::baseline: break;

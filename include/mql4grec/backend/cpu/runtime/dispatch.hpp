@@ -22,10 +22,11 @@ namespace mql4grec::cpu {
 /// The number of entries that kernels process in parallel: one AVX-512 register of floats, two of AVX2, four of SSE.
 inline constexpr index_t lanes = 16;
 
-/// The instruction sets that kernels are compiled for, in increasing order.
-enum class instruction_set { baseline, avx2, avx512 };
+/// The instruction sets that kernels are compiled for, in increasing order. `amx` is AVX-512 with AMX tiles for large
+/// products of bfloat16, which are oneDNN's; kernels aren't compiled for it.
+enum class instruction_set { baseline, avx2, avx512, amx };
 
-/// The best instruction set of this machine.
+/// The best instruction set of this machine that kernels are compiled for.
 inline instruction_set best_instruction_set() {
 #if defined(__x86_64__) && defined(__GNUC__)
   static instruction_set const best = [] {
@@ -42,26 +43,27 @@ inline instruction_set best_instruction_set() {
 #endif
 }
 
-/// The instruction set of this name: baseline, avx2 or avx512. Throws error for any other name.
+/// The instruction set of this name: baseline, avx2, avx512 or amx. Throws error for any other name.
 inline instruction_set parse_instruction_set(std::string_view name) {
   if (name == "baseline") return instruction_set::baseline;
   if (name == "avx2") return instruction_set::avx2;
   if (name == "avx512") return instruction_set::avx512;
-  raise("MQL4GREC_MAX_INSTRUCTION_SET is '", name, "': expected baseline, avx2 or avx512");
+  if (name == "amx") return instruction_set::amx;
+  raise("MQL4GREC_MAX_INSTRUCTION_SET is '", name, "': expected baseline, avx2, avx512 or amx");
 }
 
 /// The best instruction set that kernels may use: that of the environment variable MQL4GREC_MAX_INSTRUCTION_SET, which
-/// is read once, otherwise avx512. Tests lower it to run the other code paths. BLAS and oneDNN have variables of their
+/// is read once, otherwise amx. Tests lower it to run the other code paths. BLAS and oneDNN have variables of their
 /// own, OPENBLAS_CORETYPE and DNNL_MAX_CPU_ISA. Throws error if the variable has another value.
 inline std::atomic<instruction_set>& allowed_instruction_set() {
   static std::atomic<instruction_set> allowed{[] {
     char const* const name = std::getenv("MQL4GREC_MAX_INSTRUCTION_SET");
-    return name ? parse_instruction_set(name) : instruction_set::avx512;
+    return name ? parse_instruction_set(name) : instruction_set::amx;
   }()};
   return allowed;
 }
 
-/// The instruction set that kernels use. Throws error as allowed_instruction_set does.
+/// The instruction set that kernels use, at most avx512. Throws error as allowed_instruction_set does.
 inline instruction_set chosen_instruction_set() {
   return std::min(best_instruction_set(), allowed_instruction_set().load(std::memory_order_relaxed));
 }
@@ -147,6 +149,7 @@ template <class Kernel, class... Args>
 auto dispatch(Args... args) {
 #if defined(__x86_64__) && defined(__GNUC__)
   switch (chosen_instruction_set()) {
+    case instruction_set::amx:
     case instruction_set::avx512: return detail::run_avx512<Kernel>(args...);
     case instruction_set::avx2: return detail::run_avx2<Kernel>(args...);
     case instruction_set::baseline: break;
