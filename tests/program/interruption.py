@@ -55,6 +55,15 @@ def interrupted_with_two_threads():
     finish(expected, threads=2)
 
 
+def interrupted_with_muon():
+    expected = uninterrupted(optimizer="muon")
+    for epoch in (3, 8):
+        check(strike(signal.SIGTERM, epoch, optimizer="muon") == 130, "expected exit 130")
+    finish(expected, optimizer="muon")
+    other = run(*training(epochs=EPOCHS, patience=0, resume=True))
+    check(other.returncode == 1 and "muon" in other.stderr, "another optimizer is refused:", other.stderr)
+
+
 def out_of_time():
     expected = uninterrupted()
     for _ in range(3):
@@ -72,4 +81,4 @@ def an_interrupted_evaluation():
     check(process.returncode == 130 and rest == ("", "mql4grec: interrupted\n"), process.returncode, rest)
 
 
-main([an_interrupted_evaluation, killed_again_and_again, interrupted_with_two_threads, out_of_time])
+main([an_interrupted_evaluation, killed_again_and_again, interrupted_with_two_threads, interrupted_with_muon, out_of_time])

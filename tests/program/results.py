@@ -1,5 +1,6 @@
 """What the commands write: JSON keys, files for the released code's scripts, reports. results.py PROGRAM"""
 import json
+import os
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -76,6 +77,46 @@ def trainings_as_json():
     check(run(*training(max_seconds=0.001, out="none", tasks="next-text,other")).returncode == 2, "an unknown task")
 
 
+def settings_of(directory):
+    """The conditions of a run, as its state names them."""
+    content = Path(directory, "training.safetensors").read_bytes()
+    return json.loads(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["conditions"])
+
+
+def recipes_are_defaults_that_options_override():
+    def started(out, **options):
+        check_done(run(*training(out=out, max_seconds=0.001, **({"epochs": None, "batch_size": None} | options))))
+        settings = settings_of(out)
+        return settings["epochs"], settings["batch_size"], settings["learning_rate"], "muon" in settings
+
+    for out, options, expected in (("none", {}, (200, 1024, 5e-4, False)), ("paper", {"recipe": "paper"}, (200, 1024, 5e-4, False)),
+                                   ("fast", {"recipe": "fast"}, (20, 256, 2e-3, True)), ("muon", {"optimizer": "muon"}, (200, 1024, 5e-4, True)),
+                                   ("other", {"recipe": "fast", "epochs": 3, "batch_size": 32, "lr": 1e-3, "optimizer": "adamw"}, (3, 32, 1e-3, False))):
+        found = started(out, **options)
+        check(found == expected, out, found, "expected", expected)
+    check(run(*training(out="x", recipe="slow")).returncode == 2, "an unknown recipe")
+
+
+def a_fast_recipe_learns():
+    result = json.loads(check_done(run(*training(recipe="fast", epochs=8, batch_size=16), "--json", "-")).stdout)
+    first = json.loads(check_done(run(*training(out="one", recipe="fast", epochs=1, batch_size=16), "--json", "-")).stdout)
+    check(result["valid_loss"] < first["valid_loss"], result, first)
+
+
+def searches_with_weights_in_8_bits():
+    exact = json.loads(check_done(run(*EVALUATE, "--json", "-")).stdout)
+    rounded = json.loads(check_done(run(*EVALUATE, "--json", "-", "--precision", "int8")).stdout)
+    check_evaluation(rounded)
+    check(abs(exact["ensemble"]["hit@10"] - rounded["ensemble"]["hit@10"]) < 0.1, exact["ensemble"], rounded["ensemble"])
+    recommend = ["recommend", "--dataset", "Tiny", "--model", "start", "--history", "12,7,9", "--k", 20, "--json", "-"]
+    best, close = ([item["item"] for item in json.loads(check_done(run(*recommend, *more)).stdout)["items"]] for more in ([], ["--precision", "int8"]))
+    check(len(set(best) & set(close)) >= 15, best, close)
+    refused = run(*training(out="x"), "--precision", "int8")
+    check(refused.returncode != 0 and refused.stderr.count("\n") == 1 and "int8" in refused.stderr, "a training needs more bits:", refused.stderr)
+    without = check_done(run(*recommend, "--precision", "int8", env={**os.environ, "MQL4GREC_MAX_INSTRUCTION_SET": "baseline"}))
+    check("warning" in without.stderr and "int8" in without.stderr, without.stderr)
+
+
 def recommendations():
     recommend = lambda *more: json.loads(check_done(run("recommend", "--dataset", "Tiny", "--model", "start", "--json", "-", *more)).stdout)
     answer = recommend("--history", "12,7,9", "--k", 5)
@@ -139,5 +180,6 @@ def reports_stand_alone():
     check("thing" not in found.tags and "Thing &lt;" in text and "&amp; more" in text, "titles are escaped")
 
 
-main([evaluation_as_json, baselines_are_rows_beside_the_model, searches_as_the_released_code_saves_them, trainings_as_json, recommendations,
+main([evaluation_as_json, baselines_are_rows_beside_the_model, searches_as_the_released_code_saves_them, trainings_as_json,
+      recipes_are_defaults_that_options_override, a_fast_recipe_learns, searches_with_weights_in_8_bits, recommendations,
       warnings_come_once, a_model_that_would_be_asked_otherwise_than_it_has_learnt_is_named, reports_stand_alone])
