@@ -242,6 +242,80 @@ TEST_CASE("train: the state is written at the requested interval") {
   CHECK(calls == saved_step());
 }
 
+TEST_CASE("train: models after the epochs to keep are model directories, also of a run that was interrupted") {
+  temporary_directory const root;
+  auto const kept_in = [&](std::string const& name) {
+    auto options = run_in(root / name);
+    options.keep_epochs = {1, 3};
+    options.resume = true;
+    return options;
+  };
+  std::vector<std::string> after_epoch_1;  // of a run whose first epoch is its best one so far
+  trained(kept_in("whole"), {.on_epoch = [&](seq2seq::training_progress const& p, bool better) {
+            CHECK(std::filesystem::exists(root / "whole/epoch-1/model.safetensors"));
+            if (p.epoch == 1 && better) after_epoch_1 = timeless_files(root / "whole");
+          }});
+  CHECK(timeless_files(root / "whole/epoch-1") == after_epoch_1);
+  CHECK(timeless_files(root / "whole/epoch-3") != after_epoch_1);
+  CHECK(!std::filesystem::exists(root / "whole/epoch-2"));
+  trained(run_in(root / "plain"));
+  CHECK(timeless_files(root / "whole") == timeless_files(root / "plain"));  // nothing else changes
+  while (trained(kept_in("pieces"), stops_after(2)).status == train::run_status::interrupted) {
+  }
+  for (char const* epoch : {"epoch-1", "epoch-3"})
+    CHECK(timeless_files(root / "pieces" / epoch) == timeless_files(root / "whole" / epoch));
+  auto next = run_in(root / "next");
+  next.init = root / "whole/epoch-3";
+  trained(next, stops_after(0));
+  CHECK(read_file(root / "next/model.safetensors") == read_file(root / "whole/epoch-3/model.safetensors"));
+}
+
+TEST_CASE("train: a killed run writes a kept epoch again; epochs can be added to those to keep until they are over") {
+  temporary_directory const root;
+  auto options = run_in(root / "run");
+  options.keep_epochs = {1};
+  options.limits.checkpoint_seconds = 0;
+  struct killed {};
+  auto const in_epoch_2 = [](seq2seq::training_progress const& p, double, std::int64_t) {
+    if (p.epoch == 1) throw killed();
+  };
+  CHECK_THROWS_AS(trained(options, {.on_step = in_epoch_2}), killed);
+  auto const kept = timeless_files(root / "run/epoch-1");
+  std::filesystem::remove(root / "run/epoch-1/model.safetensors");  // as if killed while it was written
+  options.resume = true;
+  CHECK(complaint<file_error>([&] { return trained(options); }) ==
+        (root / "run/epoch-1").string() +
+            ": epoch 1 is over and its model wasn't kept; leave it out of the epochs to keep");
+  options.keep_epochs = {2};
+  trained(options);
+  CHECK(std::filesystem::exists(root / "run/epoch-2/model.safetensors"));
+
+  auto again = run_in(root / "again");
+  again.keep_epochs = {1};
+  again.resume = true;
+  // the state is that before the end of epoch 1, the kept model is half written
+  trained(again, stops_after(2));
+  std::filesystem::create_directory(root / "again/epoch-1");
+  put(root / "again/epoch-1/model.safetensors.partial", "x");
+  put(root / "again/epoch-1/mql4grec.json", "{");
+  trained(again);
+  CHECK(timeless_files(root / "again/epoch-1") == kept);
+}
+
+TEST_CASE("train: epochs to keep are epochs of the run, and no other model is overwritten by them") {
+  temporary_directory const root;
+  auto options = run_in(root / "run");
+  options.keep_epochs = {0};
+  CHECK(complaint<error>([&] { return trained(options); }) == "keep_epochs: epoch 0 of a run with 3, expected 1 to 3");
+  options.keep_epochs = {1, 4};
+  CHECK(complaint<error>([&] { return trained(options); }) == "keep_epochs: epoch 4 of a run with 3, expected 1 to 3");
+  trained(run_in(root / "run/epoch-2"));
+  auto const other = timeless_files(root / "run/epoch-2");
+  options.keep_epochs = {2};
+  CHECK_THROWS_AS(trained(options), error);
+  CHECK(timeless_files(root / "run/epoch-2") == other);
+}
+
 TEST_CASE("train: a run can start from the model of another directory") {
   temporary_directory const root;
   trained(run_in(root / "first"));

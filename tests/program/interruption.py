@@ -1,11 +1,12 @@
 """Runs that are killed, interrupted or out of time go on to the same bits. interruption.py PROGRAM"""
+import json
 import os
 import signal
 import subprocess
 import time
 from pathlib import Path
 
-from support import PROGRAM, check, check_done, main, run, training, write_dataset
+from support import PROGRAM, check, check_done, files_of, main, run, training, write_dataset
 
 EPOCHS = 24
 
@@ -64,6 +65,25 @@ def interrupted_with_muon():
     check(other.returncode == 1 and "muon" in other.stderr, "another optimizer is refused:", other.stderr)
 
 
+def kept_epochs():
+    check_done(run(*training(out="whole", epochs=EPOCHS, patience=0, keep_epochs="1,6,20")))
+    expected = {epoch: files_of(f"whole/epoch-{epoch}") for epoch in (1, 6, 20)}
+    check(set(expected[6]) == {"config.json", "model.safetensors", "mql4grec.json"}, set(expected[6]))
+    for epoch in (3, 6, 13):
+        check(strike(signal.SIGKILL, epoch, keep_epochs="1,6,20") == -signal.SIGKILL, "it had finished before it could be killed")
+    check_done(run(*training(epochs=EPOCHS, patience=0, resume=True, keep_epochs="1,6,20")))
+    check({epoch: files_of(f"out/epoch-{epoch}") for epoch in (1, 6, 20)} == expected, "kept models differ from those of an uninterrupted run")
+    check_done(run("evaluate", "--dataset", "Tiny", "--model", "out/epoch-6"))
+    check_done(run(*training(init="out/epoch-6", out="further", epochs=1)))
+
+
+def pretraining_stops_early():
+    write_dataset(Path("Other"), seed=3)
+    options = dict(command="pretrain", dataset=None, init=None, datasets="Tiny,Other", epochs=1000, lr=0.3, json="-")
+    result = json.loads(check_done(run(*training(out="pre", patience=2, **options))).stdout)
+    check(result["epochs"] == result["best_epoch"] + 2 < 1000, result)
+
+
 def out_of_time():
     expected = uninterrupted()
     for _ in range(3):
@@ -81,4 +101,4 @@ def an_interrupted_evaluation():
     check(process.returncode == 130 and rest == ("", "mql4grec: interrupted\n"), process.returncode, rest)
 
 
-main([an_interrupted_evaluation, killed_again_and_again, interrupted_with_two_threads, interrupted_with_muon, out_of_time])
+main([an_interrupted_evaluation, killed_again_and_again, interrupted_with_two_threads, interrupted_with_muon, out_of_time, kept_epochs, pretraining_stops_early])

@@ -138,6 +138,11 @@ void add_training_options(CLI::App& command, training_request& request) {
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   command.add_option("--seed", training.seed, "of parameters, order and dropout")->capture_default_str();
+  command
+      .add_option("--keep-epochs", request.run.keep_epochs,
+                  "also keep the models after these epochs, such as 1,3,10, in OUT/epoch-1, OUT/epoch-3, ...")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1'000'000));
   command.add_option("--max-seconds", request.run.limits.max_seconds, "stop training after so long; --resume goes on")
       ->check(CLI::PositiveNumber);
   command

@@ -2,6 +2,7 @@
 // Trains a T5 in a directory. It contains the best model so far (config.json, model.safetensors, mql4grec.json) and the
 // state from which the run continues (training.safetensors). The model is the one with the lowest validation loss, not
 // the latest.
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <limits>
@@ -37,6 +38,9 @@ struct run_options {
   std::optional<std::filesystem::path> init = {};
   bool resume = false;            ///< continue the run in `out`, if there is one
   train::run_limits limits = {};  ///< time limit and interval of checkpoints
+  /// The models after these epochs, counted from 1, are kept in out/epoch-N besides the best one: model directories of
+  /// their own. Resuming may add epochs that aren't over.
+  std::vector<index_t> keep_epochs = {};
 };
 
 /// What a model is trained on.
@@ -74,18 +78,45 @@ seq2seq::t5<B, float> starting_model(B& backend, run_options const& options, lan
   return model;
 }
 
-/// The files of a T5 run: vocabulary and tasks, and the best model.
+/// The directory in which a run keeps the model after an epoch.
+std::filesystem::path epoch_directory(std::filesystem::path const& run, std::int64_t epoch);
+
+/// Throws error if options.keep_epochs contains an epoch that the run doesn't have or, in a new run, an epoch whose
+/// directory contains a model.
+void check_kept_epochs(run_options const& options, train::run_directory const& directory);
+
+/// The files of a T5 run: vocabulary and tasks, the best model, and the models of kept epochs.
 template <class Trainer>
 class t5_files : public train::state_files<Trainer, seq2seq::training_progress> {
- public:
-  t5_files(Trainer& trainer, train::run_description about, model_metadata metadata)
-      : train::state_files<Trainer, seq2seq::training_progress>(trainer, std::move(about), seq2seq::resume_reasons()),
-        trainer_(trainer),
-        metadata_(std::move(metadata)) {}
+  using state_files = train::state_files<Trainer, seq2seq::training_progress>;
 
+ public:
+  t5_files(Trainer& trainer, train::run_description about, model_metadata metadata, std::vector<index_t> kept_epochs)
+      : state_files(trainer, std::move(about), seq2seq::resume_reasons()),
+        trainer_(trainer),
+        metadata_(std::move(metadata)),
+        kept_epochs_(std::move(kept_epochs)) {}
+
+  /// Throws file_error also if an epoch is to be kept that is over and wasn't.
+  seq2seq::training_progress read_state(std::filesystem::path const& path) {
+    auto const p = state_files::read_state(path);
+    for (auto const epoch : kept_epochs_) {
+      auto const kept = epoch_directory(path.parent_path(), epoch);
+      expects_file(epoch > p.epoch || std::filesystem::exists(kept / "model.safetensors"), kept, "epoch ", epoch,
+                   " is over and its model wasn't kept; leave it out of the epochs to keep");
+    }
+    return p;
+  }
   void begin(std::filesystem::path const& directory) const { write_model_metadata(directory, metadata_); }
   void write_model(std::filesystem::path const& directory, seq2seq::training_progress const&) const {
     mql4grec::seq2seq::write_model(directory, trainer_.model());
+  }
+  void end_epoch(std::filesystem::path const& directory, seq2seq::training_progress const& p) const {
+    if (std::ranges::find(kept_epochs_, p.epoch) == kept_epochs_.end()) return;
+    auto const kept = epoch_directory(directory, p.epoch);
+    make_directory(kept);
+    write_model_metadata(kept, metadata_);
+    write_model(kept, p);
   }
   /// Writes the latest model if the run stopped within its first epoch, when no model has been validated.
   void end(std::filesystem::path const& directory, seq2seq::training_progress const& p) const {
@@ -96,6 +127,7 @@ class t5_files : public train::state_files<Trainer, seq2seq::training_progress> 
  private:
   Trainer const& trainer_;
   model_metadata metadata_;
+  std::vector<index_t> kept_epochs_;
 };
 
 }  // namespace detail
@@ -106,6 +138,7 @@ class t5_files : public train::state_files<Trainer, seq2seq::training_progress> 
 template <class B>
 run_result train_model(B& backend, run_options const& options, training_data data, run_observer const& observer = {}) {
   train::run_directory const directory(options.out, {.resume = options.resume});
+  detail::check_kept_epochs(options, directory);
   expects(options.modality_dropout >= 0 && options.modality_dropout <= 1, "modality_dropout is ",
           options.modality_dropout, ", expected 0 to 1");
   auto const mix = mixture_named(options.tasks, {.modality_dropout = options.modality_dropout});
@@ -124,7 +157,8 @@ run_result train_model(B& backend, run_options const& options, training_data dat
   seq2seq::trainer<B, float> trainer(backend, model, options.training);
   seq2seq::t5_learner learner(trainer, train_set, valid_set);
   detail::t5_files files(trainer, detail::describe(options, model.config(), train_set, train::settings_of(backend)),
-                         {vocab, options.tasks, detail::time_of(train_set.datasets()), options.modality_dropout});
+                         {vocab, options.tasks, detail::time_of(train_set.datasets()), options.modality_dropout},
+                         options.keep_epochs);
   return train::run(learner, files, directory, {.limits = options.limits, .observer = observer});
 }
 

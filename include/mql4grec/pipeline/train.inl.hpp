@@ -30,6 +30,18 @@ MQL4GREC_DEFINITION std::optional<double> time_of(std::vector<tasks::dataset> co
   return until;
 }
 
+MQL4GREC_DEFINITION std::filesystem::path epoch_directory(std::filesystem::path const& run, std::int64_t epoch) {
+  return run / ("epoch-" + std::to_string(epoch));
+}
+
+MQL4GREC_DEFINITION void check_kept_epochs(run_options const& options, train::run_directory const& directory) {
+  for (auto const epoch : options.keep_epochs) {
+    expects(epoch >= 1 && epoch <= options.training.epochs, "keep_epochs: epoch ", epoch, " of a run with ",
+            options.training.epochs, ", expected 1 to ", options.training.epochs);
+    if (!directory.resumed()) train::run_directory::expect_empty(epoch_directory(options.out, epoch));
+  }
+}
+
 MQL4GREC_DEFINITION train::run_description describe(run_options const& options, seq2seq::t5_config const& model,
                                                     tasks::example_set const& examples,
                                                     train::backend_settings const& backend) {

@@ -71,6 +71,7 @@ concept RunFiles = Progress<P> && requires(F& files, P const& p, std::filesystem
     } -> std::same_as<std::string>;  // settings that differ from the file's but permit resuming
   files.begin(path);                 // a new run begins: writes the files that accompany every model of the directory
   files.write_model(path, p);        // writes the best model so far
+  files.end_epoch(path, p);          // an epoch ended: writes what is kept of it; repeated if a run is killed after it
   files.end(path, p);                // the run ended or stopped
   { files.saves_after_epoch(p) } -> std::same_as<bool>;  // whether the state is written after the epoch that ended
 };
@@ -92,6 +93,8 @@ class state_files {
   void write_state(std::filesystem::path const& path, P const& p) const {
     train::write_state(path, trainer_, p, about_);
   }
+  /// Keeps nothing of an epoch.
+  void end_epoch(std::filesystem::path const&, P const&) const {}
   /// The settings that differ from those in the file, as text; empty if none does. Throws file_error.
   std::string changed_settings(std::filesystem::path const& path) const {
     return about_.settings ? state_file(path).changes(*about_.settings) : std::string();
@@ -166,6 +169,7 @@ run_result<typename L::progress_type> run(
   }
   auto const on_epoch = [&](progress_type const& now, bool better) {
     if (better) files.write_model(directory.path(), now);
+    files.end_epoch(directory.path(), now);
     if (files.saves_after_epoch(now)) save(now);
     observer.on_epoch(now, better);
   };
