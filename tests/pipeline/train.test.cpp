@@ -371,6 +371,32 @@ TEST_CASE("train: the time of the split is part of the run and of the model's me
   CHECK(!pipeline::read_model_metadata(root / "other").until);
 }
 
+TEST_CASE("train: a run on some of the users resumes to the same bits, and only with these users") {
+  temporary_directory const root;
+  auto options = run_in(root / "run");
+  options.training_users = catalog::random_users{.share = 0.5, .seed = 3};
+  auto const whole = trained(options).progress;
+  auto const all = trained(run_in(root / "all")).progress;
+  CHECK(9 * whole.examples == 5 * all.examples);  // 3 of 6 users, and 2 of 3
+  auto pieces = options;
+  pieces.out = root / "pieces";
+  pieces.resume = true;
+  trained(pieces, stops_after(2));
+  auto other = pieces;
+  other.training_users = catalog::random_users{.share = 0.5, .seed = 4};
+  CHECK(complaint<file_error>([&] { return trained(other); })
+            .ends_with("belongs to a run with training_users = {\"share\":0.5,\"seed\":3}, but this one has "
+                       "{\"share\":0.5,\"seed\":4}"));
+  trained(pieces);
+  CHECK(timeless_files(root / "pieces") == timeless_files(root / "run"));
+  other.out = root / "first";
+  other.training_users = catalog::first_users{3};
+  CHECK(trained(other, {}, {walkers(6, 1)}).progress.examples * 2 ==
+        trained(run_in(root / "six"), {}, {walkers(6, 1)}).progress.examples);
+  other.training_users = catalog::first_users{0};
+  CHECK(complaint<error>([&] { return trained(other); }) == "training users: the first 0, expected at least 1");
+}
+
 TEST_CASE("train: modality dropout is part of the run and of the model's metadata, which decides its queries") {
   temporary_directory const root;
   auto options = run_in(root / "run");

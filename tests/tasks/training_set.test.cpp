@@ -12,6 +12,7 @@
 #include "mql4grec/catalog/dataset_paths.hpp"
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/catalog/split.hpp"
+#include "mql4grec/catalog/training_users.hpp"
 #include "mql4grec/language/read.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
 #include "support/data.hpp"
@@ -282,6 +283,20 @@ TEST_CASE("mixture: a task defined outside the library can be used") {
   CHECK(all_texts(tasks::training_set(mix, {small_dataset({})}, vocab())) ==
         std::vector<std::string>{"<a_5></s> → <a_5></s>"});
   static_assert(tasks::Task<echo> && !tasks::Task<int>);
+}
+
+TEST_CASE("training users: only they have examples of training and validation; alignments are those of all items") {
+  auto data = small_dataset({{0, 1, 2, 3}, {4, 5, 6, 7}, {7, 3, 1, 8}});
+  catalog::keep_training_users(data.interactions, catalog::first_users{1});
+  tasks::training_set const next(tasks::next_only(), {data}, vocab());
+  CHECK(next.size() == 2);
+  for (auto const& e : next.examples()) CHECK(e.place.row == 0);
+  tasks::validation_set const valid(tasks::all_tasks(), {data}, vocab());
+  CHECK(valid.size() == 2);
+  for (auto const& e : valid.examples()) CHECK(e.place.row == 0);
+  CHECK(tasks::training_set(tasks::all_tasks(), {data}, vocab()).size() == 4 + 2 * 9);
+  tasks::training_set const released(tasks::released_mixture(), {data}, vocab());
+  CHECK(released.size() == 3 + 2 * 9);
 }
 
 TEST_CASE("validation_set: a query defined outside the library, which reads two modalities, is validated as it asks") {

@@ -92,6 +92,26 @@ void warn_of_prompts(pipeline::run_options const& run, progress_log& log) {
              before + "), but --tasks " + run.tasks + " uses " + pipeline::query_prompts(run.tasks));
 }
 
+/// The selection of --train-users; the seed of a random one is set later.
+catalog::user_selection parsed_users(std::string const& text) {
+  double number = 0;
+  auto const percent = text.ends_with('%') ? text.substr(0, text.size() - 1) : "";
+  if (!percent.empty() && CLI::detail::lexical_cast(percent, number))
+    return catalog::random_users{.share = number / 100};
+  index_t count = 0;
+  expects(CLI::detail::lexical_cast(text, count), "'", text, "', expected a number of users, or a share such as 5%");
+  return catalog::first_users{count};
+}
+
+std::string complaint_about_users(std::string const& text) {
+  try {
+    catalog::validate(parsed_users(text));
+    return {};
+  } catch (error const& e) {
+    return e.what();
+  }
+}
+
 /// The progress of the run that is resumed; zeros for a new one.
 seq2seq::training_progress before_resuming(pipeline::run_options const& run) {
   return run.resume ? saved_progress(run.out).value_or(seq2seq::training_progress{}) : seq2seq::training_progress{};
@@ -152,6 +172,11 @@ void add_training_options(CLI::App& command, training_request& request) {
           "that lack a modality in the one that they have")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
+  command
+      .add_option_function<std::string>(
+          "--train-users", [&request](std::string const& text) { request.run.training_users = parsed_users(text); },
+          "train and validate on these users only: N, the first ones, or P%, a random part that --seed determines")
+      ->check(CLI::Validator(complaint_about_users, "N|P%"));
   command.add_option("--until", request.until,
                      "train and validate on interactions before this time only, for evaluate --split time; in the unit "
                      "of Name.times.json");
@@ -184,7 +209,10 @@ pipeline::run_result train_with_progress(compute const& compute, pipeline::run_o
   return compute.train_model(run, std::move(data), observer);
 }
 
-int run_training(training_request const& request, common_options const& common) {
+int run_training(training_request const& requested, common_options const& common) {
+  auto request = requested;
+  if (auto& users = request.run.training_users; users && std::holds_alternative<catalog::random_users>(*users))
+    std::get<catalog::random_users>(*users).seed = request.run.training.seed;
   auto const compute = open_compute(common);
   check_json(common);
   if (!request.report.empty()) check_writable(request.report);

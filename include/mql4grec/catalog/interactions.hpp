@@ -2,6 +2,7 @@
 // Which users interacted with which items, in chronological order. All histories lie in one flat array, so a history is
 // a span of that array and never a copy.
 #include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -28,6 +29,8 @@ struct interactions {
   index_t item_count = 0;               ///< greater than every id in `items`; also counts items without interactions
   std::vector<std::string> user_keys;   ///< (users): the key of each user in the file, kept for writing it back
   std::optional<time_split> time = {};  ///< the split is by time; without a value it is leave-one-out
+  /// (users): 1 for the users that models are trained on, otherwise 0; empty: all. See keep_training_users().
+  std::vector<std::uint8_t> is_trained = {};
 
   /// The number of users.
   index_t users() const { return static_cast<index_t>(offsets.size()) - 1; }
@@ -79,10 +82,20 @@ inline constexpr index_t default_max_history = 20;
   return all.first(to_size(data.time->known[to_size(user)]));
 }
 
+/// Whether models are trained on the user. Throws error when there is no such user.
+[[nodiscard]] inline bool is_training_user(interactions const& data, user_id user) {
+  expects(index(user) >= 0 && index(user) < data.users(), "user ", index(user), " is not among the ", data.users(),
+          " users");
+  if (data.is_trained.empty()) return true;
+  expects(to_size(user) < data.is_trained.size(), "user ", index(user), " was added after the training users");
+  return data.is_trained[to_size(user)] != 0;
+}
+
 /// The items of a user that a model may be trained on, oldest first: all before the validation target, or all known
-/// items if there is none.
+/// items if there is none. None if models aren't trained on the user.
 [[nodiscard]] inline std::span<item_id const> training_items(interactions const& data, user_id user) {
   auto const known = known_items(data, user);
+  if (!is_training_user(data, user)) return {};
   if (data.time) return known.size() >= 2 ? known.first(known.size() - 1) : known;
   return known.size() >= 3 ? known.first(known.size() - 2) : known;
 }
@@ -90,7 +103,7 @@ inline constexpr index_t default_max_history = 20;
 /// Whether the user has a target in this part. Throws error when there is no such user.
 [[nodiscard]] inline bool has_target(interactions const& data, user_id user, split part) {
   auto const known = known_items(data, user).size();
-  if (part == split::train) return known > 0;
+  if (part == split::train) return known > 0 && is_training_user(data, user);
   if (!data.time) return known >= 3;
   return part == split::valid ? known >= 2 : known >= 1 && data.of(user).size() > known;
 }
@@ -106,6 +119,8 @@ inline constexpr index_t default_max_history = 20;
 [[nodiscard]] inline index_t target_position(interactions const& data, user_id user, split part) {
   auto const n = std::ssize(data.of(user)), known = std::ssize(known_items(data, user));
   if (!has_target(data, user, part)) {
+    expects(part != split::train || is_training_user(data, user), "user ", index(user),
+            " is not among the users that models are trained on");
     expects(!data.time, "user ", index(user), " has ", n, " items, ", known,
             " of them before the time of the split, and so no target there");
     raise("user ", index(user), " has only ", n, " items and so no target there");

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "mql4grec/backend/contract/precision.hpp"
+#include "mql4grec/catalog/training_users.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/core/macros.hpp"
@@ -41,6 +42,9 @@ struct run_options {
   /// The models after these epochs, counted from 1, are kept in out/epoch-N besides the best one: model directories of
   /// their own. Resuming may add epochs that aren't over.
   std::vector<index_t> keep_epochs = {};
+  /// The users of each dataset that the model is trained and validated on, without a value all; see
+  /// catalog::keep_training_users.
+  std::optional<catalog::user_selection> training_users = {};
 };
 
 /// What a model is trained on.
@@ -142,6 +146,8 @@ run_result train_model(B& backend, run_options const& options, training_data dat
   expects(options.modality_dropout >= 0 && options.modality_dropout <= 1, "modality_dropout is ",
           options.modality_dropout, ", expected 0 to 1");
   auto const mix = mixture_named(options.tasks, {.modality_dropout = options.modality_dropout});
+  if (options.training_users)
+    for (auto& one : data.datasets) catalog::keep_training_users(one.interactions, *options.training_users);
   auto const& vocab = data.vocab;
   tasks::training_set const train_set(mix, data.datasets, vocab);
   tasks::validation_set const valid_set(mix, std::move(data.datasets), vocab);

@@ -42,12 +42,19 @@ MQL4GREC_DEFINITION void check_kept_epochs(run_options const& options, train::ru
   }
 }
 
+MQL4GREC_DEFINITION json json_of(catalog::user_selection const& which) {
+  if (auto const* first = std::get_if<catalog::first_users>(&which)) return {{"first", first->count}};
+  auto const& random = std::get<catalog::random_users>(which);
+  return {{"share", random.share}, {"seed", random.seed}};
+}
+
 MQL4GREC_DEFINITION train::run_description describe(run_options const& options, seq2seq::t5_config const& model,
                                                     tasks::example_set const& examples,
                                                     train::backend_settings const& backend) {
   json conditions = seq2seq::run_conditions(options.training, model, examples.size());
   conditions["tasks"] = options.tasks;
   if (options.modality_dropout > 0) conditions["modality_dropout"] = options.modality_dropout;
+  if (options.training_users) conditions["training_users"] = json_of(*options.training_users);
   if (auto const until = time_of(examples.datasets())) conditions["until"] = *until;
   return {std::make_shared<json const>(std::move(conditions)),
           std::make_shared<json const>(seq2seq::run_settings(backend, options.training))};

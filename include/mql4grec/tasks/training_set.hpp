@@ -42,7 +42,9 @@ struct validated_query {
   any_query_task query;
 
   void each_example(dataset const& data, catalog::split part, example_sink const& sink) const {
-    query.each_example(data, part, sink);
+    query.each_example(data, part, [&](example_place place) {
+      if (catalog::is_training_user(data.interactions, user_id(place.row))) sink(place);
+    });
   }
   void write(task_context const& context, example_place place, random_stream&, batch& out) const {
     auto const& data = context.data;
@@ -64,9 +66,13 @@ class example_set {
 
   /// Appends the tokens of example i to a batch. Throws error when i is out of range.
   void write(index_t i, std::uint64_t seed, std::uint64_t epoch, batch& out) const {
+    auto random = detail::example_stream(seed, epoch, static_cast<std::uint64_t>(i));
+    write(i, random, out);
+  }
+  /// The same, with the random choices of a given stream.
+  void write(index_t i, random_stream& random, batch& out) const {
     expects(i >= 0 && i < size(), "example ", i, " of ", size());
     auto const& e = examples_[to_size(i)];
-    auto random = detail::example_stream(seed, epoch, static_cast<std::uint64_t>(i));
     tasks_[e.task].write({.data = datasets_[e.dataset], .vocab = vocab_}, e.place, random, out);
   }
 
@@ -119,8 +125,9 @@ class training_set : public example_set {
       : example_set(mix.tasks, std::move(datasets), std::move(vocab), catalog::split::train) {}
 };
 
-/// The target of every evaluated user after the query of the history, once per validated task of the mixture. The
-/// constructor throws error under the same conditions as training_set.
+/// The target of every evaluated user after the query of the history, once per validated task of the mixture. Users
+/// that models aren't trained on are left out: who has few users has few to choose a model by. The constructor throws
+/// error under the same conditions as training_set.
 class validation_set : public example_set {
  public:
   /// Finds the examples of `part` in all datasets.
