@@ -397,6 +397,34 @@ TEST_CASE("train: a run on some of the users resumes to the same bits, and only 
   CHECK(complaint<error>([&] { return trained(other); }) == "training users: the first 0, expected at least 1");
 }
 
+TEST_CASE("train: examples of other datasets are replayed, without part in the validation; such a run resumes") {
+  temporary_directory const root;
+  auto const replaying = [&](std::string const& name, double share, pipeline::run_observer const& observer = {}) {
+    auto options = run_in(root / name);
+    options.replay_share = share;
+    options.resume = true;
+    cpu::backend b;
+    return pipeline::train_model(b, options, {{walkers(6, 1)}, vocab(), {walkers(3, 2)}}, observer).progress;
+  };
+  auto const alone = trained(run_in(root / "alone"), {}, {walkers(6, 1)}).progress;
+  auto const whole = replaying("whole", 0.5);
+  CHECK(2 * whole.examples == 3 * alone.examples);
+  CHECK(timeless_files(root / "whole") != timeless_files(root / "alone"));
+  CHECK(replaying("none", 0).examples == alone.examples);
+  CHECK(timeless_files(root / "none") == timeless_files(root / "alone"));
+  replaying("pieces", 0.5, stops_after(4));
+  CHECK(complaint<file_error>([&] { return replaying("pieces", 0.25); })
+            .ends_with("belongs to a run with replay = {\"share\":0.5,\"examples\":12}, but this one has "
+                       "{\"share\":0.25,\"examples\":12}"));
+  replaying("pieces", 0.5);
+  CHECK(timeless_files(root / "pieces") == timeless_files(root / "whole"));
+  cpu::backend b;
+  auto model = seq2seq::read_model<float>(b, root / "whole");
+  tasks::validation_set const valid(tasks::next_only(), {walkers(6, 1)}, vocab());
+  CHECK(seq2seq::trainer<cpu::backend, float>(b, model, run_in(root / "x").training).mean_loss(valid) ==
+        whole.best_loss);
+}
+
 TEST_CASE("train: modality dropout is part of the run and of the model's metadata, which decides its queries") {
   temporary_directory const root;
   auto options = run_in(root / "run");

@@ -9,7 +9,7 @@ struct finetune_options {
   training_request request;
   common_options common;
   std::filesystem::path dataset, init;
-  std::string recipe = "paper";
+  std::string recipe = "paper", replay;
 };
 
 /// Sets what the recipe determines and the command line doesn't.
@@ -25,6 +25,8 @@ void apply_recipe(CLI::App const& command, finetune_options& options) {
 
 int finetune(finetune_options& options) {
   options.request.datasets = {options.dataset};
+  options.request.replayed = paths_of(options.replay, "--replay");
+  if (options.replay.empty()) options.request.run.replay_share = 0;
   if (!options.init.empty()) options.request.run.init = options.init;
   return run_training(options.request, options.common);
 }
@@ -46,6 +48,17 @@ void add_finetune(CLI::App& program, int& status) {
                   "paper: AdamW, 200 epochs, batches of 1024, rate 5e-4; fast: Muon, 20 epochs, batches of 256, rate "
                   "2e-3. Other options override it")
       ->check(CLI::IsMember({"paper", "fast"}))
+      ->capture_default_str();
+  auto* const replay =
+      command.add_option("--replay", options->replay,
+                         "dataset directories with commas between them, for example those of pretrain: random examples "
+                         "of theirs are learnt as well");
+  options->request.run.replay_share = 0.2;
+  command
+      .add_option("--replay-share", options->request.run.replay_share,
+                  "replayed examples in an epoch, as a share of the dataset's")
+      ->check(CLI::PositiveNumber)
+      ->needs(replay)
       ->capture_default_str();
   add_training_options(command, options->request);
   add_common_options(command, options->common);

@@ -66,7 +66,9 @@ language::vocabulary vocabulary_for_run(training_request const& request) {
   if (run.resume && std::filesystem::exists(run.out / "mql4grec.json"))
     return pipeline::read_model_metadata(run.out).vocab;
   if (run.init) return pipeline::read_model_metadata(*run.init).vocab;
-  return pipeline::vocabulary_of(request.datasets);
+  auto all = request.datasets;
+  all.insert(all.end(), request.replayed.begin(), request.replayed.end());
+  return pipeline::vocabulary_of(all);
 }
 
 /// "words: <a…> 3 levels of 6, 6, 6 codes, <A…> 4 levels of 256, 256, 256, 256 codes"
@@ -222,14 +224,18 @@ int run_training(training_request const& requested, common_options const& common
   warn_of_prompts(request.run, log);
   if (data.vocab.options() != language::vocabulary_options{}) log.stage(shape_of(data.vocab));
   std::vector<std::string> names;
+  auto const read = [&](std::filesystem::path const& path) {
+    auto dataset = pipeline::read_dataset(path, data.vocab);
+    if (request.until) pipeline::split_by_time(dataset, path, *request.until);
+    warn_of(dataset, log);
+    log.stage(summary(dataset));
+    return dataset;
+  };
   for (auto const& path : request.datasets) {
-    auto read = pipeline::read_dataset(path, data.vocab);
-    if (request.until) pipeline::split_by_time(read, path, *request.until);
-    warn_of(read, log);
-    log.stage(summary(read));
-    names.push_back(read.name);
-    data.datasets.push_back(std::move(read));
+    data.datasets.push_back(read(path));
+    names.push_back(data.datasets.back().name);
   }
+  for (auto const& path : request.replayed) data.replayed.push_back(read(path));
   auto const before = before_resuming(request.run);
   auto const result = train_with_progress(*compute, request.run, std::move(data), log);
   log.clear();

@@ -12,6 +12,7 @@ namespace mql4grec::program {
 
 struct training_request {
   std::vector<std::filesystem::path> datasets;
+  std::vector<std::filesystem::path> replayed = {};  ///< datasets whose examples are replayed
   pipeline::run_options run;
   std::filesystem::path report;      ///< an HTML file, or empty
   std::optional<double> until = {};  ///< only interactions before this time

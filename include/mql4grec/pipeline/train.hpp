@@ -21,6 +21,7 @@
 #include "mql4grec/seq2seq/initialize.hpp"
 #include "mql4grec/seq2seq/learner.hpp"
 #include "mql4grec/seq2seq/training_state.hpp"
+#include "mql4grec/tasks/replay.hpp"
 #include "mql4grec/tasks/training_set.hpp"
 #include "mql4grec/train/run.hpp"
 
@@ -45,12 +46,18 @@ struct run_options {
   /// The users of each dataset that the model is trained and validated on, without a value all; see
   /// catalog::keep_training_users.
   std::optional<catalog::user_selection> training_users = {};
+  /// Examples of training_data::replayed in an epoch, as a share of the examples of training_data::datasets, at least
+  /// 0; see tasks::replayed_set.
+  double replay_share = 0;
 };
 
 /// What a model is trained on.
 struct training_data {
   std::vector<tasks::dataset> datasets;  ///< read with the tokens of `vocab`
   language::vocabulary vocab;            ///< the model's tokens
+  /// Datasets whose training examples are replayed, read with the same tokens. They take no part in the validation, and
+  /// run_options::training_users doesn't restrict them.
+  std::vector<tasks::dataset> replayed = {};
 };
 
 /// The result of train_model: progress and status.
@@ -65,11 +72,12 @@ namespace detail {
 void check_example_tokens(tasks::example_set const& examples, std::filesystem::path const& model,
                           std::string const& tasks);
 
-/// The time of the split that all datasets have; no value for leave-one-out. Throws error if the datasets differ.
-std::optional<double> time_of(std::vector<tasks::dataset> const& datasets);
+/// The time of the split that all datasets have, replayed ones included; no value for leave-one-out. Throws error if
+/// the datasets differ.
+std::optional<double> time_of(tasks::replayed_set const& examples);
 
 train::run_description describe(run_options const& options, seq2seq::t5_config const& model,
-                                tasks::example_set const& examples, train::backend_settings const& backend);
+                                tasks::replayed_set const& examples, train::backend_settings const& backend);
 
 template <class B>
 seq2seq::t5<B, float> starting_model(B& backend, run_options const& options, language::vocabulary const& vocab) {
@@ -136,9 +144,10 @@ class t5_files : public train::state_files<Trainer, seq2seq::training_progress> 
 
 }  // namespace detail
 
-/// Trains on the examples of all datasets, by the split of their interactions, and keeps the model with the lowest
-/// validation loss in options.out. Throws error if `out` contains another run or a model, file_error if a file can't be
-/// read or written, and training_error if the loss isn't finite; in every case the files of the last good state remain.
+/// Trains on the examples of all datasets, and on replayed ones if there are any, by the split of their interactions,
+/// and keeps the model with the lowest validation loss in options.out. Throws error if `out` contains another run or a
+/// model, file_error if a file can't be read or written, and training_error if the loss isn't finite; in every case the
+/// files of the last good state remain.
 template <class B>
 run_result train_model(B& backend, run_options const& options, training_data data, run_observer const& observer = {}) {
   train::run_directory const directory(options.out, {.resume = options.resume});
@@ -151,8 +160,11 @@ run_result train_model(B& backend, run_options const& options, training_data dat
   auto const& vocab = data.vocab;
   tasks::training_set const train_set(mix, data.datasets, vocab);
   tasks::validation_set const valid_set(mix, std::move(data.datasets), vocab);
+  tasks::training_set const source(mix, std::move(data.replayed), vocab);
+  tasks::replayed_set const examples(train_set, source, options.replay_share);
   expects(train_set.size() > 0, options.out.string(), ": there are no examples to train on");
-  detail::check_example_tokens(train_set, options.init.value_or(options.out), options.tasks);
+  for (auto const* set : {&train_set, &source})
+    detail::check_example_tokens(*set, options.init.value_or(options.out), options.tasks);
 
   auto const state = directory.state_path();
   auto model = directory.resumed() ? seq2seq::t5<B, float>(backend, seq2seq::read_state_config(state))
@@ -161,9 +173,9 @@ run_result train_model(B& backend, run_options const& options, training_data dat
                directory.resumed() ? state : options.init.value_or(options.out), "the model knows ",
                model.config().vocabulary, " tokens, but the vocabulary has ", vocab.size());
   seq2seq::trainer<B, float> trainer(backend, model, options.training);
-  seq2seq::t5_learner learner(trainer, train_set, valid_set);
-  detail::t5_files files(trainer, detail::describe(options, model.config(), train_set, train::settings_of(backend)),
-                         {vocab, options.tasks, detail::time_of(train_set.datasets()), options.modality_dropout},
+  seq2seq::t5_learner learner(trainer, examples, valid_set);
+  detail::t5_files files(trainer, detail::describe(options, model.config(), examples, train::settings_of(backend)),
+                         {vocab, options.tasks, detail::time_of(examples), options.modality_dropout},
                          options.keep_epochs);
   return train::run(learner, files, directory, {.limits = options.limits, .observer = observer});
 }

@@ -19,14 +19,16 @@ MQL4GREC_DEFINITION void check_example_tokens(tasks::example_set const& examples
   }
 }
 
-MQL4GREC_DEFINITION std::optional<double> time_of(std::vector<tasks::dataset> const& datasets) {
+MQL4GREC_DEFINITION std::optional<double> time_of(tasks::replayed_set const& examples) {
   std::optional<double> until;
-  for (std::size_t d = 0; d < datasets.size(); ++d) {
-    auto const& time = datasets[d].interactions.time;
-    auto const mine = time ? std::optional(time->until) : std::nullopt;
-    if (d == 0) until = mine;
-    expects(mine == until, "train_model: the datasets are split at different times");
-  }
+  bool first = true;
+  for (auto const* set : {&examples.target(), &examples.source()})
+    for (auto const& data : set->datasets()) {
+      auto const& time = data.interactions.time;
+      auto const mine = time ? std::optional(time->until) : std::nullopt;
+      if (std::exchange(first, false)) until = mine;
+      expects(mine == until, "train_model: the datasets are split at different times");
+    }
   return until;
 }
 
@@ -49,13 +51,15 @@ MQL4GREC_DEFINITION json json_of(catalog::user_selection const& which) {
 }
 
 MQL4GREC_DEFINITION train::run_description describe(run_options const& options, seq2seq::t5_config const& model,
-                                                    tasks::example_set const& examples,
+                                                    tasks::replayed_set const& examples,
                                                     train::backend_settings const& backend) {
-  json conditions = seq2seq::run_conditions(options.training, model, examples.size());
+  json conditions = seq2seq::run_conditions(options.training, model, examples.target().size());
   conditions["tasks"] = options.tasks;
   if (options.modality_dropout > 0) conditions["modality_dropout"] = options.modality_dropout;
   if (options.training_users) conditions["training_users"] = json_of(*options.training_users);
-  if (auto const until = time_of(examples.datasets())) conditions["until"] = *until;
+  if (examples.replayed() > 0)
+    conditions["replay"] = {{"share", options.replay_share}, {"examples", examples.source().size()}};
+  if (auto const until = time_of(examples)) conditions["until"] = *until;
   return {std::make_shared<json const>(std::move(conditions)),
           std::make_shared<json const>(seq2seq::run_settings(backend, options.training))};
 }
