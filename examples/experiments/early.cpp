@@ -6,7 +6,9 @@
 
 #include "commands/signals.hpp"
 #include "experiments.hpp"
+#include "mql4grec/language/read.hpp"
 #include "mql4grec/mql4grec.hpp"
+#include "mql4grec/pipeline/dataset.hpp"
 
 namespace mql4grec::experiments {
 
@@ -59,7 +61,10 @@ using curves = std::map<std::pair<std::string, index_t>, double>;
 
 curves first_epochs(lab const& l, index_t seed) {
   auto const vocab = vocabulary_after_t5(l.target(), l.vocab());
-  auto data = pipeline::read_dataset(l.target_path(), vocab);
+  auto data = l.target();  // with text tokens alone, numbered by the other vocabulary
+  data.tokens = {language::read_token_table(
+      pipeline::index_path(catalog::dataset_paths(l.target_path()), language::modality::text), vocab,
+      language::modality::text, data.interactions.item_count)};
   auto const mix = text_without_prompt();
   tasks::training_set const train_set(mix, {data}, vocab);
   tasks::validation_set const valid_set(mix, {data}, vocab);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <ctime>
 #include <fstream>
+#include <thread>
 #include <utility>
 
 #include "commands/evaluation.hpp"
@@ -75,7 +76,7 @@ json settings_of(lab_options const& o) {
 
 /// Throws error if the directory has results of other settings.
 void check_settings(std::filesystem::path const& out, json const& settings) {
-  auto const path = out / "settings.json";
+  auto const path = out / "runs" / "settings.json";
   if (!std::filesystem::exists(path)) return write_json(path, settings);
   auto const before = read_json(path);
   for (auto const& [name, value] : settings.items())
@@ -158,6 +159,13 @@ tasks::dataset lab::read(std::filesystem::path const& dataset) const {
 
 index_t lab::budget() const {
   return options_.examples > 0 ? options_.examples : built_in() ? built_in_examples : dataset_examples;
+}
+
+index_t lab::epochs_of(pipeline::run_options const& run, std::vector<tasks::dataset> datasets) const {
+  tasks::training_set const examples(pipeline::mixture_named(run.tasks, {.modality_dropout = run.modality_dropout}),
+                                     std::move(datasets), vocab_);
+  return std::max<index_t>(
+      1, std::llround(static_cast<double>(budget()) / static_cast<double>(std::max<index_t>(1, examples.size()))));
 }
 
 std::vector<std::string> lab::seeds() const {
@@ -278,7 +286,7 @@ void write_by_user(std::filesystem::path const& path, std::vector<double> const&
 
 void lab::fill(table& into, std::vector<planned_row> const& plan) {
   auto const started = clock::now();
-  auto const elapsed = [&] { return std::chrono::duration<double>(clock::now() - started).count(); };
+  auto const earlier = into.seconds();
   auto const& columns = into.about().measured;
   bool const compares = std::ranges::find(columns, "difference") != columns.end();
   make_directory(options_.out / "users");
@@ -297,9 +305,8 @@ void lab::fill(table& into, std::vector<planned_row> const& plan) {
       if (base != row.key) compare_with(measured, read_by_user(by_user_path(options_.out, into, base)));
     }
     into.add({row.key, std::move(measured.values)});
-    into.describe(facts_of(plan, elapsed()));
+    into.describe(facts_of(plan, earlier + std::chrono::duration<double>(clock::now() - started).count()));
   }
-  into.describe(facts_of(plan, elapsed()));
 }
 
 json lab::facts_of(std::vector<planned_row> const& plan, double seconds) const {
@@ -326,20 +333,33 @@ void lab::print_plan(table const& of, std::vector<planned_row> const& plan) {
   log_.begin();
 }
 
+double lab::measure_rate() const {
+  constexpr std::int64_t last = 5;
+  auto options = run("next");
+  options.out = run_path("rate");
+  options.training.epochs = 1'000'000;
+  std::filesystem::remove_all(options.out);
+  std::clock_t begin = 0, end = 0;  // processor time, so that other work on the machine doesn't count
+  std::int64_t updates = 0;
+  pipeline::run_observer observer;
+  observer.on_step = [&](auto const& p, double, std::int64_t) {
+    updates = p.step;
+    (updates == 1 ? begin : end) = std::clock();  // the first update includes the cost of first use
+  };
+  observer.interrupted = [&] { return updates == last; };
+  static_cast<void>(compute_.train_model(options, {.datasets = {target()}, .vocab = vocab_}, observer));
+  std::filesystem::remove_all(options.out);
+  double const threads = static_cast<double>(
+      options_.common.threads > 0 ? options_.common.threads : std::max(1u, std::thread::hardware_concurrency()));
+  double const seconds = static_cast<double>(end - begin) / CLOCKS_PER_SEC / threads;
+  return static_cast<double>((last - 1) * options.training.batch_size) / std::max(1e-3, seconds);
+}
+
 double lab::seconds_of(planned_row const& row) {
   constexpr double searches_per_example = 2;  // a beam search takes about as long as two examples of a training
   double const work = row.examples + searches_per_example * row.searches;
   if (work == 0) return 0;
-  if (!examples_per_second_) {
-    auto options = run("next");
-    options.out = run_path("rate");
-    options.training.epochs = 1;
-    options.limits.max_seconds = 2;
-    std::filesystem::remove_all(options.out);
-    auto const done = compute_.train_model(options, {.datasets = {target()}, .vocab = vocab_}, {});
-    std::filesystem::remove_all(options.out);
-    examples_per_second_ = static_cast<double>(done.progress.examples) / std::max(1e-3, done.progress.seconds);
-  }
+  if (!examples_per_second_) examples_per_second_ = measure_rate();
   return work / *examples_per_second_;
 }
 

@@ -89,11 +89,13 @@ class lab {
   pipeline::run_options run(std::string const& tasks, index_t seed = 1) const;
   /// Training examples of one model.
   index_t budget() const;
+  /// The number of whole epochs that come closest to budget() examples on these data, at least one.
+  index_t epochs_of(pipeline::run_options const& run, std::vector<tasks::dataset> datasets) const;
   /// The seeds 1 … options().seeds as key values.
   std::vector<std::string> seeds() const;
 
-  /// Trains a model under a name, or returns it if it exists. run.training.epochs = 0: as many whole epochs as come
-  /// closest to budget() examples, at least one. Throws interruption.
+  /// Trains a model under a name, or returns it if it exists. run.training.epochs = 0: those of epochs_of(). Throws
+  /// interruption.
   finished_model train(std::string const& name, pipeline::run_options run, pipeline::training_data data) const;
   /// The same on some datasets, with the lab's vocabulary.
   finished_model train(std::string const& name, pipeline::run_options run, std::vector<tasks::dataset> datasets) const {
@@ -116,6 +118,7 @@ class lab {
 
  private:
   void write_built_in();
+  double measure_rate() const;
   double seconds_of(planned_row const& row);
   json facts_of(std::vector<planned_row> const& plan, double seconds) const;
 
@@ -125,7 +128,7 @@ class lab {
   std::filesystem::path target_;
   std::vector<std::filesystem::path> sources_;
   language::vocabulary vocab_;
-  std::optional<double> examples_per_second_;  // measured when first needed
+  std::optional<double> examples_per_second_;  // of a training that has the machine to itself
 };
 
 /// A table and its rows.

@@ -15,7 +15,8 @@ using namespace mql4grec;
 using namespace mql4grec::experiments;
 
 std::vector<experiment> all_experiments() {
-  return {early_check(), task_ablation(), model_growth(), search_settings()};
+  return {early_check(),     token_indices(),         task_ablation(), search_settings(),
+          domain_transfer(), interference_remedies(), few_users(),     model_growth()};
 }
 
 struct command_line {

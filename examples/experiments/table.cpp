@@ -107,6 +107,11 @@ table_row const* table::find(std::vector<std::string> const& key) const {
   return found == rows_.end() ? nullptr : &*found;
 }
 
+double table::seconds() const {
+  auto const path = directory_ / (about_.name + ".json");
+  return std::filesystem::exists(path) ? member_or<double>(read_json(path), "seconds", 0, path) : 0;
+}
+
 void table::add(table_row row) {
   expects(row.key.size() == about_.keys.size(), about_.name, ": a row with ", row.key.size(), " keys, expected ",
           about_.keys.size());

@@ -56,6 +56,9 @@ class table {
   /// The row of a key, or null.
   table_row const* find(std::vector<std::string> const& key) const;
 
+  /// The time that the rows took, as described before; 0 for a new table. Throws file_error.
+  double seconds() const;
+
   /// Adds a row and writes the file. Throws error for a measurement that isn't a column, and file_error.
   void add(table_row row);
   /// Writes the JSON file: the description with `facts` (command, dataset, machine, date, planned rows). Throws

@@ -1,0 +1,73 @@
+// How many users of the target must one have seen? From random parameters and after pre-training, down to none.
+#include "experiments.hpp"
+#include "pretraining.hpp"
+
+namespace mql4grec::experiments {
+
+namespace {
+
+constexpr std::array<double, 5> shares = {0.01, 0.05, 0.1, 0.5, 1};
+constexpr index_t pretraining_epochs = 3;  ///< one of kept_epochs
+
+std::string percent(double share) { return std::to_string(static_cast<int>(share * 100)); }
+
+/// The parameters of a start, "random" or "pretrained", trained on a share of the target's users; 0: not at all.
+row_result measure(lab const& l, std::string const& start, double share, index_t seed) {
+  auto const data = l.target();
+  auto run = l.run("next", seed);
+  finished_model model;
+  if (start == "pretrained") {
+    model = pretrained(l, l.source_paths(), pretraining_epochs, seed);
+    run.init = model.directory;
+  }
+  if (share > 0) {
+    run.training_users = catalog::random_users{.share = share, .seed = static_cast<std::uint64_t>(seed)};
+    // Few users are seen more often, but at most ten times as often as all of them would be.
+    run.training.epochs = std::max<index_t>(
+        1, static_cast<index_t>(static_cast<double>(l.epochs_of(run, {data})) * std::min(10.0, 1 / share)));
+    model = l.train(file_name("users", {start, percent(share), std::to_string(seed)}), run, {data});
+  }
+  auto out = l.judge(model, data);
+  if (share == 0) out.values["examples"] = 0;
+  return out;
+}
+
+std::vector<planned_row> plan(lab& l) {
+  std::vector<planned_row> rows;
+  auto const users = static_cast<double>(l.target().interactions.users());
+  for (auto const& seed : l.seeds())
+    for (std::string const start : {"random", "pretrained"}) {
+      if (start == "pretrained" && l.source_paths().empty()) continue;
+      if (start == "pretrained")
+        rows.push_back({.key = {start, "0", seed}, .searches = 2 * users, .measure = [&l, start, seed] {
+                          return measure(l, start, 0, std::stoi(seed));
+                        }});
+      for (auto const share : shares)
+        rows.push_back({.key = {start, percent(share), seed},
+                        .examples = static_cast<double>(l.budget()) * std::min(1.0, 10 * share),
+                        .searches = 2 * users,
+                        .measure = [&l, start, share, seed] { return measure(l, start, share, std::stoi(seed)); },
+                        .base = {"random", percent(share), seed}});
+    }
+  return rows;
+}
+
+}  // namespace
+
+experiment few_users() {
+  return {
+      .about = {.name = "users",
+                .title = "Zero-shot and few-shot",
+                .question = "How many of the target's users must a model have seen, and how many does pre-training on "
+                            "other domains replace?",
+                .keys = {"start", "percent", "seed"},
+                .measured = recommender_columns(),
+                .plots = {{.kind = "line",
+                           .title = "NDCG@10 by share of users",
+                           .x = "percent",
+                           .y = "ndcg@10",
+                           .series = "start"}}},
+      .plan = plan};
+}
+
+}  // namespace mql4grec::experiments

@@ -1,0 +1,77 @@
+"""The program of the experiments fills tables, keeps what it has, and refuses to mix results. experiments.py PROGRAM"""
+import csv
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from support import PROGRAM, check, check_done, main
+
+TINY = ("--users", "40", "--examples", "300", "--threads", "1")
+
+
+def experiments(*arguments):
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, timeout=200)
+
+
+def check_error(done, code, *names):
+    check(done.returncode == code, "exit code", done.returncode, "expected", code, "\n", done.stderr)
+    check(done.stderr.count("\n") == 1 and done.stderr.startswith("experiments: "), "expected one line, found:\n", done.stderr)
+    for name in names:
+        check(name in done.stderr, f"expected '{name}' in:", done.stderr)
+
+
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def a_table_is_filled_once():
+    check_done(experiments("tasks", "--out", "out", *TINY))
+    rows = rows_of("out/tasks.csv")
+    check([row["tasks"] for row in rows][:2] == ["next", "next + asymmetric"] and len(rows) == 7, rows)
+    check(all(0 <= float(row["ndcg@10"]) <= 1 and float(row["valid_loss"]) > 0 for row in rows), rows)
+    check(rows[0]["difference"] == "" and float(rows[1]["difference_low"]) <= float(rows[1]["difference_high"]), rows[:2])
+    about = json.loads(Path("out/tasks.json").read_text())
+    check(about["rows"] == about["planned"] == 7 and about["command"].startswith("experiments tasks --out out"), about)
+
+    before = Path("out/tasks.csv").read_bytes()
+    again = check_done(experiments("tasks", "--out", "out", *TINY))
+    check("7 done" in again.stderr and Path("out/tasks.csv").read_bytes() == before, again.stderr)
+
+    lines = before.decode().splitlines(keepends=True)
+    Path("out/tasks.csv").write_text("".join(lines[:-1]))  # the models exist: the row is measured again, not trained
+    check_done(experiments("tasks", "--out", "out", *TINY))
+    check(Path("out/tasks.csv").read_bytes() == before, "another last row")
+
+
+def an_interrupted_table_goes_on():
+    process = subprocess.Popen([PROGRAM, "growth", "--out", "out", *TINY], stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("growth 2/4"):
+            process.send_signal(signal.SIGTERM)
+            break
+    rest = process.stderr.read()
+    check(process.wait(timeout=100) == 130, rest)
+    check(len(rows_of("out/growth.csv")) < 4, "it had finished before the signal")
+    check_done(experiments("growth", "--out", "out", *TINY))
+    rows = rows_of("out/growth.csv")
+    check(len(rows) == 4 and len({row["parameters"] for row in rows}) == 4, rows)
+
+
+def other_options_are_refused():
+    check_done(experiments("growth", "--plan", "--out", "out", *TINY))
+    check(not os.path.exists("out/growth.csv"), "a plan fills no table")
+    check_error(experiments("growth", "--plan", "--out", "out", "--users", "50"), 1, "settings.json", "users")
+    Path("out/growth.csv").write_text("size,seed\nwhole,1\n")
+    check_error(experiments("growth", "--out", "out", *TINY), 1, "growth.csv", "line 1")
+
+
+def wrong_usage():
+    check_error(experiments("nothing", "--out", "out"), 2, "nothing", "--list")
+    check_error(experiments("tasks"), 2, "--out")
+    check("tasks  " in check_done(experiments("--list")).stdout, "no list")
+
+
+main([a_table_is_filled_once, an_interrupted_table_goes_on, other_options_are_refused, wrong_usage])
