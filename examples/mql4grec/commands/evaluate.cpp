@@ -13,7 +13,7 @@ namespace mql4grec::program {
 
 namespace {
 struct evaluate_options {
-  std::filesystem::path dataset, model, save, report, images;
+  std::filesystem::path dataset, model, save, report, images, baseline_directory;
   std::string part = "test", normalize = "full";
   std::optional<double> until;
   bool new_items = false;
@@ -42,11 +42,16 @@ void warn_of_time(evaluate_options const& options, pipeline::model_metadata cons
 }
 
 /// The metrics of each baseline that was requested, in that order.
-std::vector<metric_row> evaluate_baselines(evaluate_options const& options, tasks::dataset const& data) {
+std::vector<metric_row> evaluate_baselines(evaluate_options const& options, compute const& compute,
+                                           evaluation_inputs const& inputs, progress_log& log) {
+  auto const directory = options.baseline_directory.empty() ? options.model / "baselines" : options.baseline_directory;
+  auto const metrics_of = [&](std::string const& name) {
+    if (name == "sasrec") return evaluate_sasrec(compute, inputs, directory / ("sasrec-" + inputs.data.name), log);
+    return name == "markov" ? evaluate_markov(inputs.data, inputs.options)
+                            : evaluate_popularity(inputs.data, inputs.options);
+  };
   std::vector<metric_row> rows;
-  for (auto const& name : options.baselines)
-    rows.push_back(
-        {name, name == "markov" ? evaluate_markov(data, options.search) : evaluate_popularity(data, options.search)});
+  for (auto const& name : options.baselines) rows.push_back({name, metrics_of(name)});
   return rows;
 }
 
@@ -83,7 +88,7 @@ int evaluate_command(evaluate_options& options) {
   if (!options.images.empty()) pictures = pictures_in(options.images, options.dataset);
   evaluation_inputs const inputs{.model = options.model, .metadata = metadata, .data = data, .options = options.search};
   auto const found = evaluate_with_progress(*compute, inputs, log);
-  auto const baselines = evaluate_baselines(options, data);
+  auto const baselines = evaluate_baselines(options, *compute, inputs, log);
   log.clear();
   auto rows = rows_of(found.result);
   rows.insert(rows.end(), baselines.begin(), baselines.end());
@@ -124,11 +129,18 @@ void add_evaluate(CLI::App& program, int& status) {
   auto* const report = command.add_option("--report", options->report, "write a report as one HTML file");
   command.add_option("--images", options->images, "directory of the items' pictures, which the report then shows")
       ->needs(report);
+  auto* const baselines =
+      command
+          .add_option("--baselines", options->baselines,
+                      "also evaluate these, separated by commas: popularity, markov (transitions from the last item), "
+                      "sasrec (a causal transformer over items, which is trained first)")
+          ->delimiter(',')
+          ->check(CLI::IsMember({"popularity", "markov", "sasrec"}));
   command
-      .add_option("--baselines", options->baselines,
-                  "also evaluate these, separated by commas: popularity, markov (transitions from the last item)")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"popularity", "markov"}));
+      .add_option("--baseline-dir", options->baseline_directory,
+                  "directory for the training of sasrec, which goes on there when it was stopped (default: "
+                  "MODEL/baselines)")
+      ->needs(baselines);
   add_common_options(command, options->common);
   command.callback([options, &status] { status = evaluate_command(*options); });
 }

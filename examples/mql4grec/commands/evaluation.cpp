@@ -1,6 +1,7 @@
 // An evaluation with progress, the baselines, the report.
 #include "evaluation.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 #include "mql4grec/catalog/item_images.hpp"
@@ -10,6 +11,8 @@
 #include "report/text.hpp"
 #include "signals.hpp"
 #include "training.hpp"
+#include "training_bar.hpp"
+#include "warnings.hpp"
 
 namespace mql4grec::program {
 
@@ -63,6 +66,39 @@ std::optional<metrics::metric_values> evaluate_markov(tasks::dataset const& data
   return evaluate_ranker(data, options, [&](user_id user) {
     return chain.rank_after(catalog::history(data.interactions, user, options.part, 1).back());
   });
+}
+
+std::optional<metrics::metric_values> evaluate_sasrec(compute const& compute, evaluation_inputs const& inputs,
+                                                      std::filesystem::path const& run, progress_log& log) {
+  auto const& data = inputs.data.interactions;
+  auto users = catalog::evaluated_users(data, inputs.options.part);
+  users.resize(std::min(users.size(), to_size(inputs.options.users)));
+  if (users.empty()) return std::nullopt;
+  sasrec::run_options const options{.out = run, .resume = true};
+  sasrec::history_list histories;
+  for (auto const user : users)
+    histories.push_back(catalog::history(data, user, inputs.options.part, options.model.positions));
+  training_bar bar(log, "histories", options.training.epochs, options.limits.max_seconds);
+  sasrec::run_observer const observer{
+      .on_step =
+          [&](auto const& p, double loss, std::int64_t steps) {
+            bar.draw(p,
+                     {.seen = p.step * options.training.batch_size, .steps_per_epoch = steps, .loss = fixed(loss, 4)});
+          },
+      .on_epoch =
+          [&](auto const& p, bool better) {
+            auto const& last = p.history.back();
+            log.milestone("SASRec " + bar.epoch_text(p.epoch) + ": train loss " + fixed(last.train_loss, 4) +
+                          ", valid NDCG@10 " + fixed(last.valid_ndcg, 4) + (better ? " (best)" : "") + ", " +
+                          clock_time(last.seconds) + " in all");
+          },
+      .interrupted = interrupted,
+      .on_changed_settings = [&](auto const& changes) { warn_of_changes(changes, log); }};
+  auto const found = compute.rank_by_sasrec(
+      {.run = options, .interactions = data, .histories = histories, .k = inputs.options.search.beams}, observer);
+  leave_if_interrupted();
+  std::size_t next = 0;
+  return evaluate_ranker(inputs.data, inputs.options, [&](user_id) { return found.lists.at(next++); });
 }
 
 std::vector<std::filesystem::path> pictures_in(std::filesystem::path const& images,

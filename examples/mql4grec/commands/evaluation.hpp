@@ -29,6 +29,11 @@ std::optional<metrics::metric_values> evaluate_popularity(tasks::dataset const& 
 std::optional<metrics::metric_values> evaluate_markov(tasks::dataset const& data,
                                                       pipeline::evaluation_options const& options);
 
+/// SASRec, trained with progress in the directory `run` unless it is finished there, likewise. Ends the program when a
+/// signal arrives; the training can then be resumed.
+std::optional<metrics::metric_values> evaluate_sasrec(compute const& compute, evaluation_inputs const& inputs,
+                                                      std::filesystem::path const& run, progress_log& log);
+
 /// The picture of each item of a dataset directory.
 std::vector<std::filesystem::path> pictures_in(std::filesystem::path const& images,
                                                std::filesystem::path const& dataset);

@@ -16,6 +16,7 @@
 #include "mql4grec/pipeline/train.hpp"
 #include "mql4grec/pipeline/translate.hpp"
 #include "mql4grec/rank/ranking.hpp"
+#include "mql4grec/sasrec/run.hpp"
 #include "mql4grec/search/constraint.hpp"
 
 namespace mql4grec::program {
@@ -47,6 +48,20 @@ struct recommendation_inputs {
 struct recommendation {
   rank::ranking best;
   rank::ranking best_new;  ///< of recommendation_inputs::new_items alone
+};
+
+/// What the baseline SASRec reads.
+struct sasrec_inputs {
+  sasrec::run_options const& run;  ///< a finished run is not trained again
+  catalog::interactions const& interactions;
+  sasrec::history_list const& histories;  ///< to be ranked for
+  index_t k = 20;                         ///< items of each list
+};
+
+/// The lists of the best epoch, one for each history; none when the training has stopped before its end.
+struct sasrec_result {
+  sasrec::run_result trained;
+  std::vector<rank::ranking> lists = {};
 };
 
 /// What a text encoder reads.
@@ -115,6 +130,9 @@ class compute {
 
   /// The items most likely to come next.
   virtual recommendation recommend(recommendation_inputs const& inputs) const = 0;
+
+  /// Trains a SASRec in the directory run.out, and ranks the catalog.
+  virtual sasrec_result rank_by_sasrec(sasrec_inputs const& inputs, sasrec::run_observer const& observer) const = 0;
 };
 
 /// The interface for options.backend, with its precision and threads. Throws error when this build or this machine does

@@ -114,6 +114,17 @@ class on_backend final : public compute {
     return found;
   }
 
+  sasrec_result rank_by_sasrec(sasrec_inputs const& inputs, sasrec::run_observer const& observer) const override {
+    B backend(setup_.learning);
+    auto run = inputs.run;
+    run.training.block_items = setup_.block_tokens.value_or(run.training.block_items);
+    sasrec_result result{.trained = sasrec::train_model(backend, run, inputs.interactions, observer)};
+    if (result.trained.status != train::run_status::finished) return result;
+    auto const model = sasrec::read_model<float>(backend, run.out);
+    result.lists = sasrec::rank_items(backend, model, inputs.histories, inputs.k);
+    return result;
+  }
+
  private:
   /// `read(backend)` returns the model. The result owns the backend and the model.
   template <class Read>
