@@ -65,7 +65,6 @@ std::vector<planned_row> plan(lab& l) {
 
 experiment token_indices() {
   auto columns = recommender_columns();
-  std::erase_if(columns, [](auto const& c) { return c == "text_ndcg@10" || c == "image_ndcg@10"; });
   columns.insert(columns.end(), {"items", "shared"});
   return {.about = {.name = "indices",
                     .title = "Token indices of one catalog",
