@@ -373,9 +373,11 @@ void recommender_session<B, T>::each_search(state const& from, std::span<item_id
       if (each.worker != worker) continue;
       each.queries.clear();
       each.found.clear();
-      for (auto const kind : each.kinds)
+      for (auto const kind : each.kinds) {
+        from.tasks.begin_query(each.queries);
         from.tasks.tasks.query(kind).write_query(history, {.tables = from.history_tokens(), .vocab = from.tasks.vocab},
                                                  each.queries);
+      }
       work(each);
     }
   });

@@ -12,11 +12,11 @@ template <Backend B, Real T>
 recommender<B, T> recommender<B, T>::load(std::filesystem::path const& model, std::filesystem::path const& catalog,
                                           load_options<B> const& options) {
   B backend(options.backend);
-  auto tasks = pipeline::tasks_of(pipeline::read_model_metadata(model));
-  auto data = pipeline::read_dataset(catalog, tasks.vocab);
+  auto const metadata = pipeline::read_model_metadata(model);
+  auto data = pipeline::read_dataset(catalog, metadata.vocab);
   return {backend,
           seq2seq::read_model<T>(backend, model),
-          std::move(tasks),
+          pipeline::tasks_of(metadata, data.name),
           std::move(data.tokens),
           {.search = options.search, .fusion = options.fusion}};
 }

@@ -4,6 +4,7 @@
 
 #include "core/temporary_directory.hpp"
 #include "mql4grec/core/files.hpp"
+#include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
 
 using namespace mql4grec;
@@ -39,6 +40,30 @@ TEST_CASE("model metadata: a round trip preserves vocabulary and tasks") {
       CHECK(metadata.tasks == tasks);
     }
   CHECK(directory.files() == 1);
+}
+
+TEST_CASE("model metadata: domains have the prompt tokens after the paper's, and new ones take the next") {
+  temporary_directory const directory;
+  language::vocabulary const vocab({.modalities = {{"a", {3}}}, .prompts = 20});
+  pipeline::model_metadata metadata{.vocab = vocab, .tasks = "next", .domains = {"Games"}};
+  CHECK(pipeline::extended_domains(metadata, {"Games", "Arts", "Arts"}) == std::vector<std::string>{"Games", "Arts"});
+  CHECK(complaint<error>([&] {
+          return pipeline::extended_domains(metadata, {"Arts", "Music"});
+        }) == "the vocabulary has 2 tokens for domains, but there are 3, the last one Music");
+  metadata.domains = {"Games", "Arts"};
+  pipeline::write_model_metadata(directory.path(), metadata);
+  auto const read = pipeline::read_model_metadata(directory.path());
+  CHECK(read.domains == metadata.domains);
+  CHECK(vocab.text(pipeline::domain_token(read, "Arts").value()) == "<*_19>");
+  CHECK(!pipeline::domain_token(read, "Music"));
+  CHECK(pipeline::tasks_of(read, "Games").prefix == vocab.prompt(18));
+  CHECK(!pipeline::tasks_of(read).prefix);
+  json damaged = read_json(directory / "mql4grec.json");
+  damaged["domains"] = {"Games", "Arts", "Music"};
+  write_json(directory / "mql4grec.json", damaged);
+  CHECK_THROWS_AS(static_cast<void>(pipeline::read_model_metadata(directory.path())), file_error);
+  pipeline::write_model_metadata(directory.path(), {vocab, "next"});
+  CHECK(!read_json(directory / "mql4grec.json").contains("domains"));
 }
 
 TEST_CASE("model metadata: tokens keep the ids of their checkpoint") {

@@ -10,6 +10,7 @@
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
+#include "mql4grec/recommender.hpp"
 #include "support/instruction_sets.hpp"
 #include "support/small_t5.hpp"
 
@@ -423,6 +424,77 @@ TEST_CASE("train: examples of other datasets are replayed, without part in the v
   tasks::validation_set const valid(tasks::next_only(), {walkers(6, 1)}, vocab());
   CHECK(seq2seq::trainer<cpu::backend, float>(b, model, run_in(root / "x").training).mean_loss(valid) ==
         whole.best_loss);
+}
+
+TEST_CASE("train: inputs begin with the token of their dataset's domain, in training and in queries") {
+  temporary_directory const root;
+  language::vocabulary const with_domains(
+      {.modalities = {{"a", {3, 3}}, {"A", {3, 3}}}, .prompts = language::paper_prompts + 2});
+  auto named = [&](char const* name, index_t stride) {
+    auto data = walkers(6, stride);
+    data.name = name;
+    return data;
+  };
+  auto const training = [&](pipeline::run_options const& options, std::vector<std::string> domains,
+                            pipeline::run_observer const& observer = {}) {
+    cpu::backend b;
+    return pipeline::train_model(
+        b, options,
+        {.datasets = {named("Games", 1)}, .vocab = with_domains, .replayed = {named("Arts", 2)}, .domains = domains},
+        observer);
+  };
+  auto options = run_in(root / "run");
+  options.replay_share = 0.5;
+  options.resume = true;
+  training(options, {"Games", "Arts"}, stops_after(2));
+  CHECK(complaint<file_error>([&] {
+          return training(options, {"Arts", "Games"});
+        }).ends_with("belongs to a run with domains = [\"Games\",\"Arts\"], but this one has [\"Arts\",\"Games\"]"));
+  CHECK(complaint<error>([&] { return training(run_in(root / "other"), {"Games"}); }) ==
+        "train_model: 'Arts' is none of the domains");
+  training(options, {"Games", "Arts"});
+  options.out = root / "whole";
+  training(options, {"Games", "Arts"});
+  CHECK(timeless_files(root / "run") == timeless_files(root / "whole"));
+  auto const metadata = pipeline::read_model_metadata(root / "run");
+  CHECK(metadata.domains == std::vector<std::string>{"Games", "Arts"});
+
+  auto games = named("Games", 1);
+  games.prefix = with_domains.prompt(18);
+  tasks::batch written;
+  tasks::training_set(tasks::all_tasks(), {games}, with_domains).write(0, 1, 0, written);
+  tasks::validation_set(tasks::all_tasks(), {games}, with_domains).write(0, 1, 0, written);
+  CHECK(with_domains.text(written.input(0)) == "<*_18><*_0><*_1><*_2><a_0><b_0></s>");
+  CHECK(with_domains.text(written.input(1)).starts_with("<*_18><*_0><*_1><*_2>"));
+
+  // evaluation and service write the same queries: their results are those of a task that writes the token itself
+  cpu::backend b;
+  auto const model = seq2seq::frozen_t5(b, seq2seq::read_model<float>(b, root / "run"));
+  auto const ndcg = [&](tasks::model_tasks const& about) {
+    return pipeline::evaluate(b, model, about, games, {.search = {.beams = 9}}).result.ensemble.sequence->ndcg(5);
+  };
+  struct with_token {
+    tasks::any_query_task task;
+    language::modality to;
+    token_t token;
+    void each_example(tasks::dataset const& data, catalog::split part, tasks::example_sink const& sink) const {
+      task.each_example(data, part, sink);
+    }
+    void write_query(std::span<item_id const> history, tasks::query_context const& context, tasks::batch& out) const {
+      out.add_input(token);
+      task.write_query(history, context, out);
+    }
+  };
+  auto by_hand = pipeline::tasks_of(metadata);
+  for (auto& query : by_hand.tasks.queries) query = with_token{query, query.to(), with_domains.prompt(18)};
+  CHECK(ndcg(pipeline::tasks_of(metadata, "Games")) == ndcg(by_hand));
+  auto const scores = [&](tasks::model_tasks const& about) {
+    return recommender<>(b, seq2seq::read_model<float>(b, root / "run"), about, games.tokens)
+        .recommend(std::vector{item_id{3}}, 5)
+        .scores;
+  };
+  CHECK(scores(pipeline::tasks_of(metadata, "Games")) == scores(by_hand));
+  CHECK(scores(pipeline::tasks_of(metadata, "Games")) != scores(pipeline::tasks_of(metadata, "Arts")));
 }
 
 TEST_CASE("train: modality dropout is part of the run and of the model's metadata, which decides its queries") {

@@ -82,6 +82,7 @@ int evaluate_command(evaluate_options& options) {
     warn_of_time(options, metadata, log);
   }
   warn_of(data, log);
+  warn_of_domain(metadata, data.name, log);
   log.stage(summary(data));
   if (!options.save.empty()) make_directory(options.save);
   std::vector<std::filesystem::path> pictures;

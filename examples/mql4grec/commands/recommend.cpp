@@ -154,10 +154,12 @@ int recommend_command(recommend_options& options) {
   progress_log log({.quiet = options.common.quiet});
   warn_of_precision(*compute, log);
   warn_of_items_without_tokens(data, log);
+  warn_of_domain(metadata, data.name, log);
   warn_of_unknown(options, data, named, log);
   auto const found =
       compute->recommend({.model = options.model,
                           .metadata = metadata,
+                          .dataset = data.name,
                           .tokens = data.tokens,
                           .history = named.history,
                           .filter = named.filter,

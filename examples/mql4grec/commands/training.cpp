@@ -68,7 +68,21 @@ language::vocabulary vocabulary_for_run(training_request const& request) {
   if (run.init) return pipeline::read_model_metadata(*run.init).vocab;
   auto all = request.datasets;
   all.insert(all.end(), request.replayed.begin(), request.replayed.end());
-  return pipeline::vocabulary_of(all);
+  return pipeline::vocabulary_of(all, {.prompts = language::paper_prompts + request.domain_prefixes});
+}
+
+/// The domains of the run to resume, else of the model to start from with the new datasets, else the datasets.
+std::vector<std::string> domains_for_run(training_request const& request, pipeline::training_data const& data) {
+  auto const& run = request.run;
+  if (run.resume && std::filesystem::exists(run.out / "mql4grec.json"))
+    return pipeline::read_model_metadata(run.out).domains;
+  pipeline::model_metadata before{.vocab = data.vocab};
+  if (run.init) before.domains = pipeline::read_model_metadata(*run.init).domains;
+  if (before.domains.empty() && request.domain_prefixes == 0) return {};
+  std::vector<std::string> names;
+  for (auto const* some : {&data.datasets, &data.replayed})
+    for (auto const& one : *some) names.push_back(one.name);
+  return pipeline::extended_domains(before, names);
 }
 
 /// "words: <a…> 3 levels of 6, 6, 6 codes, <A…> 4 levels of 256, 256, 256, 256 codes"
@@ -179,6 +193,12 @@ void add_training_options(CLI::App& command, training_request& request) {
           "--train-users", [&request](std::string const& text) { request.run.training_users = parsed_users(text); },
           "train and validate on these users only: N, the first ones, or P%, a random part that --seed determines")
       ->check(CLI::Validator(complaint_about_users, "N|P%"));
+  command
+      .add_option("--domain-prefixes", request.domain_prefixes,
+                  "tokens for the names of so many datasets in the vocabulary of a new model, 0: none; every input "
+                  "begins with that of its dataset. A model of --init decides it otherwise")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
   command.add_option("--until", request.until,
                      "train and validate on interactions before this time only, for evaluate --split time; in the unit "
                      "of Name.times.json");
@@ -236,6 +256,7 @@ int run_training(training_request const& requested, common_options const& common
     names.push_back(data.datasets.back().name);
   }
   for (auto const& path : request.replayed) data.replayed.push_back(read(path));
+  data.domains = domains_for_run(request, data);
   auto const before = before_resuming(request.run);
   auto const result = train_with_progress(*compute, request.run, std::move(data), log);
   log.clear();

@@ -16,6 +16,7 @@ struct training_request {
   pipeline::run_options run;
   std::filesystem::path report;      ///< an HTML file, or empty
   std::optional<double> until = {};  ///< only interactions before this time
+  index_t domain_prefixes = 0;       ///< tokens for the names of datasets in the vocabulary of a new model
 };
 
 /// Accepts the names and lists of mixture_named.

@@ -15,6 +15,13 @@ void warn_of_changes(std::string const& changes, progress_log& log) {
   log.warn("--resume: " + changes + "; from here on bits may differ from those of a run that never stopped");
 }
 
+void warn_of_domain(pipeline::model_metadata const& metadata, std::string const& dataset, progress_log& log) {
+  if (metadata.domains.empty() || pipeline::domain_token(metadata, dataset)) return;
+  std::string known;
+  for (auto const& name : metadata.domains) known += (known.empty() ? "" : ", ") + name;
+  log.warn(dataset + ": is none of the model's domains (" + known + "), so its inputs begin without a domain's token");
+}
+
 void warn_of_items_without_tokens(tasks::dataset const& data, progress_log& log) {
   constexpr std::size_t named = 5;
   auto const items = pipeline::items_without_tokens(data);

@@ -17,6 +17,9 @@ void warn_of_changes(std::string const& changes, progress_log& log);
 /// Warns of users and items of a dataset that are used only in part.
 void warn_of(tasks::dataset const& data, progress_log& log);
 
+/// Warns when the inputs of a model begin with tokens of domains, and the dataset is none of these.
+void warn_of_domain(pipeline::model_metadata const& metadata, std::string const& dataset, progress_log& log);
+
 /// Counts and names the items that no index gives tokens.
 void warn_of_items_without_tokens(tasks::dataset const& data, progress_log& log);
 

@@ -76,7 +76,8 @@ class on_backend final : public compute {
     auto options = inputs.options;
     if (setup_.block_queries) options.search.block_rows = *setup_.block_queries * options.search.beams;
     if (setup_.block_rows) options.search.block_rows = std::min(options.search.block_rows, *setup_.block_rows);
-    return mql4grec::pipeline::evaluate(backend, model, pipeline::tasks_of(inputs.metadata), inputs.data, options);
+    return mql4grec::pipeline::evaluate(backend, model, pipeline::tasks_of(inputs.metadata, inputs.data.name),
+                                        inputs.data, options);
   }
 
   pipeline::quantizer_run_result train_quantizer(pipeline::quantizer_run const& run, present_features const& features,
@@ -103,7 +104,7 @@ class on_backend final : public compute {
   recommendation recommend(recommendation_inputs const& inputs) const override {
     B backend(setup_.recommending);
     seq2seq::frozen_t5 model(backend, seq2seq::read_model<float>(backend, inputs.model));
-    auto const tasks = pipeline::tasks_of(inputs.metadata);
+    auto const tasks = pipeline::tasks_of(inputs.metadata, inputs.dataset);
     recommender_options options;
     if (inputs.fill_in)
       options.history_tokens =

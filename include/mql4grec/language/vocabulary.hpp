@@ -30,6 +30,9 @@ inline constexpr index_t paper_modalities = 2;
   return kind == modality::image ? "image" : "modality" + std::to_string(index(kind));
 }
 
+/// The number of prompt tokens of the paper: three for each of six tasks.
+inline constexpr index_t paper_prompts = 18;
+
 /// The tokens of one modality. Level l has the prefix `prefix` with its last character advanced by l: a, b, c, d.
 struct modality_tokens {
   std::string prefix;          ///< prefix of level 0
@@ -49,7 +52,7 @@ struct modality_tokens {
 struct vocabulary_options {
   /// Text, image, and further modalities.
   std::vector<modality_tokens> modalities = {{"a", {256, 256, 256, 256}}, {"A", {256, 256, 256, 256}}};
-  index_t prompts = 18;  ///< prompt tokens <*_0> … <*_17>
+  index_t prompts = paper_prompts;  ///< prompt tokens <*_0>, <*_1>, …; those from <*_18> on are for domains
   bool operator==(vocabulary_options const&) const = default;
 };
 

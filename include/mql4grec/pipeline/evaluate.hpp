@@ -121,6 +121,7 @@ modality_search search_modality(B& backend, seq2seq::frozen_t5<B, T> const& mode
   tasks::batch queries;
   for (auto const user : from.users) {
     auto const history = catalog::history(from.data.interactions, user, from.options.part);
+    from.model.begin_query(queries);
     task.write_query(catalog::window_before(history, std::ssize(history), from.options.max_history),
                      {.tables = from.history_tokens, .vocab = from.model.vocab}, queries);
   }

@@ -79,7 +79,10 @@ template <class B, class T>
     search::item_trie const trie(valid);
     if (items.empty() || trie.leaves() == 0) continue;
     tasks::batch queries;
-    for (auto const item : items) task.write_query(item, context, queries);
+    for (auto const item : items) {
+      about.begin_query(queries);
+      task.write_query(item, context, queries);
+    }
     auto const found =
         search::beam_search(backend, model, trie, queries, {.options = options.search, .progress = options.progress});
     language::token_table generated(task.to, valid.items(), valid.levels());

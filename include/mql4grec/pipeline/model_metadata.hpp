@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/language/vocabulary.hpp"
@@ -31,10 +32,23 @@ struct model_metadata {
   /// The probability of the training, see tasks::next_item. If it is more than 0, the model reads histories in mixed
   /// languages.
   double modality_dropout = 0;
+  /// Names of datasets with a token of their own, which begins every encoder input of the dataset, in training and in
+  /// queries: that of domain i is <*_{18 + i}>, after the paper's prompts. Empty: no dataset has one.
+  std::vector<std::string> domains = {};
 };
 
-/// The tokens and the tasks of a model with this metadata. Throws error for an unknown name of a mixture.
-[[nodiscard]] tasks::model_tasks tasks_of(model_metadata const& metadata);
+/// The token that begins every encoder input of a dataset of this name; none if the model doesn't know the domain.
+/// Throws error if the vocabulary lacks the token.
+[[nodiscard]] std::optional<token_t> domain_token(model_metadata const& metadata, std::string const& dataset);
+
+/// The domains of a model that is trained on these datasets: those that it has already, then the new names. Throws
+/// error if the vocabulary has no prompt token left for one.
+[[nodiscard]] std::vector<std::string> extended_domains(model_metadata const& metadata,
+                                                        std::vector<std::string> const& datasets);
+
+/// The tokens and the tasks of a model with this metadata, for queries on a dataset of this name. Throws error for an
+/// unknown name of a mixture.
+[[nodiscard]] tasks::model_tasks tasks_of(model_metadata const& metadata, std::string const& dataset = {});
 
 /// Writes mql4grec.json to a model directory. Tokens that aren't numbered consecutively, as in a released checkpoint,
 /// are written with their ids. Throws file_error.

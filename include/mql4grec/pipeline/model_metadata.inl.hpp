@@ -1,5 +1,6 @@
 #pragma once
 // Definitions of what pipeline/model_metadata.hpp declares and isn't a template.
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -45,9 +46,27 @@ MQL4GREC_DEFINITION std::string query_prompts(std::string const& tasks) {
   return any ? text : "no prompts";
 }
 
-MQL4GREC_DEFINITION tasks::model_tasks tasks_of(model_metadata const& metadata) {
+MQL4GREC_DEFINITION std::optional<token_t> domain_token(model_metadata const& metadata, std::string const& dataset) {
+  auto const found = std::ranges::find(metadata.domains, dataset);
+  if (found == metadata.domains.end()) return std::nullopt;
+  return metadata.vocab.prompt(language::paper_prompts + (found - metadata.domains.begin()));
+}
+
+MQL4GREC_DEFINITION std::vector<std::string> extended_domains(model_metadata const& metadata,
+                                                              std::vector<std::string> const& datasets) {
+  auto domains = metadata.domains;
+  for (auto const& name : datasets)
+    if (std::ranges::find(domains, name) == domains.end()) domains.push_back(name);
+  auto const room = std::max<index_t>(0, metadata.vocab.prompts() - language::paper_prompts);
+  expects(std::ssize(domains) <= room, "the vocabulary has ", room, " tokens for domains, but there are ",
+          domains.size(), ", the last one ", domains.empty() ? "" : domains.back());
+  return domains;
+}
+
+MQL4GREC_DEFINITION tasks::model_tasks tasks_of(model_metadata const& metadata, std::string const& dataset) {
   return {.vocab = metadata.vocab,
-          .tasks = mixture_named(metadata.tasks, {.modality_dropout = metadata.modality_dropout})};
+          .tasks = mixture_named(metadata.tasks, {.modality_dropout = metadata.modality_dropout}),
+          .prefix = domain_token(metadata, dataset)};
 }
 
 MQL4GREC_DEFINITION void write_model_metadata(std::filesystem::path const& directory, model_metadata const& metadata) {
@@ -57,6 +76,7 @@ MQL4GREC_DEFINITION void write_model_metadata(std::filesystem::path const& direc
   json content = {{"tasks", metadata.tasks}, {"modalities", families}, {"prompts", metadata.vocab.options().prompts}};
   if (metadata.until) content["until"] = *metadata.until;
   if (metadata.modality_dropout > 0) content["modality_dropout"] = metadata.modality_dropout;
+  if (!metadata.domains.empty()) content["domains"] = metadata.domains;
   if (!(metadata.vocab == language::vocabulary(metadata.vocab.options()))) {
     json ids = json::object();
     for (index_t i = 0; i < metadata.vocab.size(); ++i)
@@ -102,6 +122,8 @@ MQL4GREC_DEFINITION model_metadata parse_model_metadata(std::filesystem::path co
     found.modality_dropout = member_or<double>(content, "modality_dropout", 0, path);
     expects_file(found.modality_dropout >= 0 && found.modality_dropout <= 1, path, "key 'modality_dropout': found ",
                  found.modality_dropout, ", expected 0 to 1");
+    found.domains = member_or<std::vector<std::string>>(content, "domains", {}, path);
+    static_cast<void>(extended_domains(found, {}));  // throws if there are too many
     return found;
   } catch (file_error const&) {
     throw;

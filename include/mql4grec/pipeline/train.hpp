@@ -58,6 +58,9 @@ struct training_data {
   /// Datasets whose training examples are replayed, read with the same tokens. They take no part in the validation, and
   /// run_options::training_users doesn't restrict them.
   std::vector<tasks::dataset> replayed = {};
+  /// The domains of the model, see model_metadata::domains; if there are any, every dataset is one of them. The tokens
+  /// that begin the datasets' inputs are set by train_model.
+  std::vector<std::string> domains = {};
 };
 
 /// The result of train_model: progress and status.
@@ -66,6 +69,10 @@ using run_result = train::run_result<seq2seq::training_progress>;
 using run_observer = train::run_observer<seq2seq::training_progress, double>;
 
 namespace detail {
+
+/// Sets the token that begins the inputs of each dataset. Throws error if there are domains and a dataset is none of
+/// them.
+void set_prefixes(training_data& data);
 
 /// Writes one example of each task, so that a token that the vocabulary lacks is an error before the training and not
 /// during an epoch.
@@ -76,8 +83,15 @@ void check_example_tokens(tasks::example_set const& examples, std::filesystem::p
 /// the datasets differ.
 std::optional<double> time_of(tasks::replayed_set const& examples);
 
-train::run_description describe(run_options const& options, seq2seq::t5_config const& model,
-                                tasks::replayed_set const& examples, train::backend_settings const& backend);
+/// What is trained: the model's shape, the examples, and the domains of the datasets.
+struct run_subject {
+  seq2seq::t5_config const& model;
+  tasks::replayed_set const& examples;
+  std::vector<std::string> const& domains;
+};
+
+train::run_description describe(run_options const& options, run_subject const& subject,
+                                train::backend_settings const& backend);
 
 template <class B>
 seq2seq::t5<B, float> starting_model(B& backend, run_options const& options, language::vocabulary const& vocab) {
@@ -157,6 +171,7 @@ run_result train_model(B& backend, run_options const& options, training_data dat
   auto const mix = mixture_named(options.tasks, {.modality_dropout = options.modality_dropout});
   if (options.training_users)
     for (auto& one : data.datasets) catalog::keep_training_users(one.interactions, *options.training_users);
+  detail::set_prefixes(data);
   auto const& vocab = data.vocab;
   tasks::training_set const train_set(mix, data.datasets, vocab);
   tasks::validation_set const valid_set(mix, std::move(data.datasets), vocab);
@@ -174,9 +189,9 @@ run_result train_model(B& backend, run_options const& options, training_data dat
                model.config().vocabulary, " tokens, but the vocabulary has ", vocab.size());
   seq2seq::trainer<B, float> trainer(backend, model, options.training);
   seq2seq::t5_learner learner(trainer, examples, valid_set);
-  detail::t5_files files(trainer, detail::describe(options, model.config(), examples, train::settings_of(backend)),
-                         {vocab, options.tasks, detail::time_of(examples), options.modality_dropout},
-                         options.keep_epochs);
+  detail::t5_files files(
+      trainer, detail::describe(options, {model.config(), examples, data.domains}, train::settings_of(backend)),
+      {vocab, options.tasks, detail::time_of(examples), options.modality_dropout, data.domains}, options.keep_epochs);
   return train::run(learner, files, directory, {.limits = options.limits, .observer = observer});
 }
 

@@ -50,15 +50,26 @@ MQL4GREC_DEFINITION json json_of(catalog::user_selection const& which) {
   return {{"share", random.share}, {"seed", random.seed}};
 }
 
-MQL4GREC_DEFINITION train::run_description describe(run_options const& options, seq2seq::t5_config const& model,
-                                                    tasks::replayed_set const& examples,
+MQL4GREC_DEFINITION void set_prefixes(training_data& data) {
+  if (data.domains.empty()) return;
+  model_metadata const domains{.vocab = data.vocab, .domains = data.domains};
+  for (auto* some : {&data.datasets, &data.replayed})
+    for (auto& one : *some) {
+      one.prefix = domain_token(domains, one.name);
+      expects(one.prefix.has_value(), "train_model: '", one.name, "' is none of the domains");
+    }
+}
+
+MQL4GREC_DEFINITION train::run_description describe(run_options const& options, run_subject const& subject,
                                                     train::backend_settings const& backend) {
-  json conditions = seq2seq::run_conditions(options.training, model, examples.target().size());
+  auto const& examples = subject.examples;
+  json conditions = seq2seq::run_conditions(options.training, subject.model, examples.target().size());
   conditions["tasks"] = options.tasks;
   if (options.modality_dropout > 0) conditions["modality_dropout"] = options.modality_dropout;
   if (options.training_users) conditions["training_users"] = json_of(*options.training_users);
   if (examples.replayed() > 0)
     conditions["replay"] = {{"share", options.replay_share}, {"examples", examples.source().size()}};
+  if (!subject.domains.empty()) conditions["domains"] = subject.domains;
   if (auto const until = time_of(examples)) conditions["until"] = *until;
   return {std::make_shared<json const>(std::move(conditions)),
           std::make_shared<json const>(seq2seq::run_settings(backend, options.training))};

@@ -1,5 +1,6 @@
 #pragma once
 // One dataset in memory, as tasks, training and evaluation read it.
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@ struct dataset {
   std::vector<language::token_table> tokens = {};     ///< by modality, each with items() = interactions.item_count
   catalog::item_descriptions items = {};              ///< titles and the like; may be empty
   std::string name = {};                              ///< for messages
+  /// The token that begins every encoder input of this dataset, before the prompt; see model_metadata::domains.
+  std::optional<token_t> prefix = {};
 
   /// The tokens of a modality. Throws error when the dataset has no such modality.
   language::token_table const& table(language::modality kind) const {

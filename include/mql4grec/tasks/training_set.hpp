@@ -73,7 +73,9 @@ class example_set {
   void write(index_t i, random_stream& random, batch& out) const {
     expects(i >= 0 && i < size(), "example ", i, " of ", size());
     auto const& e = examples_[to_size(i)];
-    tasks_[e.task].write({.data = datasets_[e.dataset], .vocab = vocab_}, e.place, random, out);
+    auto const& data = datasets_[e.dataset];
+    if (data.prefix) out.add_input(*data.prefix);
+    tasks_[e.task].write({.data = data, .vocab = vocab_}, e.place, random, out);
   }
 
   /// All examples, ordered by dataset, then by task.
