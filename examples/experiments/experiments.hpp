@@ -11,6 +11,9 @@ experiment token_indices();          ///< indices: the text indices of one catal
 experiment domain_transfer();        ///< domains: every source and every target
 experiment interference_remedies();  ///< interference: remedies against negative transfer
 experiment few_users();              ///< users: zero-shot and few-shot
+experiment quantizer_choices();      ///< quantizers: levels, quantizers, collision policies
+experiment collision_stress();       ///< collisions: a catalog of two, five and ten times the items
+experiment missing_content();        ///< missing: images or texts that are missing
 experiment search_settings();        ///< search: beams, length of histories, fusion rules
 
 }  // namespace mql4grec::experiments

@@ -95,7 +95,7 @@ def names_in(folder):
     """The names of the tables in a folder, sorted. Raises Problem if it has none."""
     if not folder.is_dir():
         raise Problem(f"{folder}: no such folder")
-    names = sorted({path.stem for path in folder.iterdir() if path.suffix in (".csv", ".json") and path.is_file()})
+    names = sorted({path.stem for path in folder.iterdir() if path.suffix == ".csv" or path.suffix == ".json" and b'"table"' in path.read_bytes()})
     if not names:
         raise Problem(f"{folder}: no tables; expected files TABLE.csv and TABLE.json")
     return names

@@ -194,6 +194,7 @@ def a_damaged_file_is_one_line_and_the_other_tables_stay(folder):
         (folder / f"bad{len(cases)}{suffix}").unlink()
         cases.append([str(folder / f"bad{len(cases)}{suffix}"), "No such file or directory"])
     write(folder, "good", ["name", "loss"], [["a", 1]])
+    (folder / "settings.json").write_text("{}")  # no table
     lines = run(folder, code=1).splitlines()
     check(len(lines) == len(cases), "expected a line each, found:", lines)
     page = Page((folder / "page.html").read_text())

@@ -74,4 +74,21 @@ def wrong_usage():
     check("tasks  " in check_done(experiments("--list")).stdout, "no list")
 
 
-main([a_table_is_filled_once, an_interrupted_table_goes_on, other_options_are_refused, wrong_usage])
+def codes_and_missing_content_are_consistent():
+    check_done(experiments("quantizers", "collisions", "missing", "--out", "out", *TINY))
+    for row in rows_of("out/quantizers.csv"):
+        nearest, final = float(row["collision_rate_nearest"]), float(row["collision_rate"])
+        check(final == (nearest if row["collisions"] == "none" else 0), row)
+        check(0 < float(row["error"]) < 1 and 0 < float(row["codes_used"]) <= 1, row)
+    rows = rows_of("out/collisions.csv")
+    first, copies = ([row for row in rows if row[column] == value] for column, value in (("times", "1"), ("added", "copies")))
+    check(len(first) == 3 and len({row["ndcg@10"] for row in first}) == 1, "one model of the original catalog:", first)
+    for row in copies:
+        check(float(row["collision_rate_nearest"]) >= 1 - 1 / int(row["times"]), "copies share the nearest codes:", row)
+        check(float(row["items"]) == float(first[0]["items"]) * int(row["times"]), row)
+    rows = [row for row in rows_of("out/missing.csv") if row["percent"] == "0" and row["treatment"] != "modality dropout"]
+    check(len(rows) == 4 and len({row["ndcg@10"] for row in rows}) == 1, "nothing is missing and nothing is filled in:", rows)
+
+
+main([a_table_is_filled_once, an_interrupted_table_goes_on, other_options_are_refused,
+      codes_and_missing_content_are_consistent, wrong_usage])
