@@ -48,7 +48,8 @@ figcaption, caption, .foot { color: var(--soft); font-size: .875rem; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 caption { padding-bottom: .4rem; text-align: left; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--rule); text-align: right; white-space: nowrap; }
-th { font-weight: 500; } th[scope=row], td.words, thead th.words { text-align: left; white-space: normal; min-width: 4rem; max-width: 22rem; }
+th { font-weight: 500; } th[scope=row], td.words, thead th.words { text-align: left; }
+th.long, td.words { white-space: normal; min-width: 10rem; max-width: 22rem; }
 thead th { color: var(--soft); } tbody + tbody tr:first-child > * { border-top: 2px solid var(--soft); }
 td small { color: var(--soft); }
 details { margin: .8rem 0; } summary { cursor: pointer; color: var(--soft); font-size: .92rem; }
@@ -113,7 +114,8 @@ class Measurement:
         self.better = max if BETTER_HIGH.search(name) else min if BETTER_LOW.search(name) else None
 
     def written(self, value, finer=0):
-        return f"{value:,.{self.decimals + finer}f}".replace(",", "\u202f").replace("-", "\u2212")
+        decimals = self.decimals + finer
+        return f"{round(value, decimals) + 0:,.{decimals}f}".replace(",", "\u202f").replace("-", "\u2212")  # + 0: no negative zero
 
 
 def values_of(rows, column):
@@ -128,7 +130,8 @@ def mean_of(rows, column):
 def table_of(table, over_seeds):
     """The table as HTML: all rows, or a row for the means over seeds."""
     keys = [key for key in table.keys if not (over_seeds and key == "seed")]
-    others = [column for column in table.columns if column not in table.keys and (column in table.measurements or not over_seeds)]
+    others = [column for column in table.columns if column not in table.keys and (column in table.measurements or not over_seeds) and
+              any(row[column] for row in table.rows)]
     scales = {name: Measurement(name, [row[name] for row in table.rows]) for name in table.measurements}
     lines = list(groups_of(table.rows, keys).values())  # each a list of rows: one, or one for each seed
     block_of = lambda rows: tuple(rows[0][key] for key in keys if key in BLOCK_KEYS)
@@ -159,7 +162,7 @@ def table_of(table, over_seeds):
     for block in runs if len(runs) == len({*map(block_of, lines)}) else [lines]:
         bodies += "<tbody>\n"
         for rows in block:
-            names = "".join(element("th", escape(rows[0][key]), scope="row") for key in keys)
+            names = "".join(element("th", escape(rows[0][key]), scope="row", class_="long" if len(rows[0][key]) > 24 else None) for key in keys)
             seeds = element("td", len(rows)) if over_seeds else ""
             bodies += element("tr", names + seeds + "".join(cell(rows, column) for column in others)) + "\n"
         bodies += "</tbody>\n"

@@ -111,11 +111,12 @@ def every_kind_of_plot_is_an_image_with_a_title_and_a_description(folder):
 
 
 def rows_keep_their_order_and_the_best_of_each_block_is_marked(folder):
-    rows = [["Z", "b", 0.2, 3.5, 7], ["Z", "a", 0.4, 2.5, 9], ["A", "b", 0.1, 1.5, 1000], ["A", "c", "", 1.5, 8], ["A", "d", "nan", "", 8]]
-    write(folder, "best", ["dataset", "name", "hit@10", "valid_loss", "examples"], rows, keys=["dataset", "name"], measurements=["hit@10", "valid_loss", "examples"])
+    rows = [["Z", "b", 0.2, 3.5, 7, ""], ["Z", "a", 0.4, 2.5, 9, ""], ["A", "b", -1e-9, 1.5, 1000, ""], ["A", "c", "", 1.5, 8, ""], ["A", "d", "nan", "", 8, ""]]
+    columns = ["hit@10", "valid_loss", "examples", "never measured"]
+    write(folder, "best", ["dataset", "name", *columns], rows, keys=["dataset", "name"], measurements=columns)
     page = page_of(folder)
     check(page.texts("th", scope="row") == ["Z", "b", "Z", "a", "A", "b", "A", "c", "A", "d"], page.texts("th"))
-    check(page.texts("td") == ["0.2000", "3.5000", "7", "0.4000 (best)", "2.5000 (best)", "9", "0.1000", "1.5000", "1\u202f000", "not measured", "1.5000", "8",
+    check(page.texts("td") == ["0.2000", "3.5000", "7", "0.4000 (best)", "2.5000 (best)", "9", "0.0000", "1.5000", "1\u202f000", "not measured", "1.5000", "8",
                                "nan", "not measured", "8"], page.texts("td"))
     check(len(page.texts("tbody")) == 2, "a body for each dataset")
 
