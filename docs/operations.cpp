@@ -57,6 +57,8 @@ std::string table() {
       "| required by | operations | reference | cpu | gpu, every system |\n|---|---|---|---|---|\n",
       row("MemoryOps", "`copy`, `fill`", []<class B, class T>() { return MemoryOps<B, T>; }),
       row("nn::LinearOps", "`matmul`", []<class B, class T>() { return nn::LinearOps<B, T>; }),
+      row("nn::WeightPackingOps", "`pack_weights`; products do without",
+          []<class B, class T>() { return nn::WeightPackingOps<B, T>; }),
       row("nn::DenseOps", "`bias_forward`, `bias_relu_forward`", []<class B, class T>() { return nn::DenseOps<B, T>; }),
       row("nn::DenseLayerOps",
           "`dense_forward`, `dense_relu_forward`, which `cuda` alone has, for float; elsewhere those of the two rows "

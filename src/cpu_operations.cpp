@@ -11,6 +11,7 @@ template void matmul<double>(backend& where, in_matrix<backend, double> a, in_ma
 template frozen_weight freeze_weight<float>(backend& b, in_matrix<backend, float> weight, double alpha);
 template void frozen_product<float>(backend& b, in_matrix<backend, float> x, frozen_weight const& weight,
                                     out_matrix<backend, float> y);
+template weight_packing pack_weights<float>(backend& b, std::span<plain_weight<host_space, float> const> weights);
 template void bias_forward<float>(backend&, in_vector<backend, float> bias, out_matrix<backend, float> y);
 template void bias_relu_forward<float>(backend&, in_vector<backend, float> bias, out_matrix<backend, float> y);
 template void bias_backward<float>(backend&, in_matrix<backend, float> dy, out_vector<backend, float> dbias);

@@ -139,6 +139,20 @@ TEST_CASE("train: a directory with a run is refused and unchanged unless the run
   CHECK(timeless_files(out) == before);
 }
 
+TEST_CASE("train: a run whose steps pack their weights resumes to the same bits") {
+  temporary_directory const root;
+  auto const in_small_parts = [&](char const* name) {
+    auto options = run_in(root / name);
+    options.training.block_tokens = 1;  // every sequence is a micro-batch
+    options.resume = true;
+    return options;
+  };
+  trained(in_small_parts("whole"));
+  CHECK(trained(in_small_parts("pieces"), stops_after(3)).status == train::run_status::interrupted);
+  CHECK(trained(in_small_parts("pieces")).progress.finished);
+  CHECK(timeless_files(root / "pieces") == timeless_files(root / "whole"));
+}
+
 TEST_CASE(
     "train: a run in bf16 resumes in bf16 to the same bits; resuming in fp32 works and reports the change of "
     "precision") {

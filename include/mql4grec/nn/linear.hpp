@@ -1,5 +1,7 @@
 #pragma once
 // Linear maps without bias, with checked shapes. dx is overwritten, dweight is accumulated.
+#include <span>
+
 #include "mql4grec/backend/contract/concepts.hpp"
 #include "mql4grec/backend/contract/matmul.hpp"
 #include "mql4grec/backend/contract/weight.hpp"
@@ -11,6 +13,13 @@ namespace mql4grec::nn {
 template <class B, class T>
 concept LinearOps = Backend<B> && requires(B& b, in_matrix<B, T> x, out_matrix<B, T> y) {
   matmul<T>(b, x, x, y, product{});
+};
+
+/// Optional: weights that many products use, in training, packed once.
+template <class B, class T>
+concept WeightPackingOps = LinearOps<B, T> &&
+    requires(B& b, std::span<plain_weight<typename B::memory_space, T> const> weights) {
+  pack_weights<T>(b, weights);
 };
 
 namespace detail {
@@ -53,6 +62,16 @@ void linear(B& b, in_matrix<B, T> x, Weight const& weight, out_matrix<B, T> y) {
     detail::check_linear(x, weight, y);
     frozen_product<T>(b, x, weight, y);
   }
+}
+
+/// While the result exists, linear and linear_input_gradient with these weights and factors use packed copies of them,
+/// on all workers of b. The weights must not change meanwhile. Does nothing for a backend that packs no weights.
+template <class T, class B>
+[[nodiscard]] auto packed_for_products(B& b, std::span<plain_weight<typename B::memory_space, T> const> weights) {
+  if constexpr (WeightPackingOps<B, T>)
+    return pack_weights<T>(b, weights);
+  else
+    return nullptr;
 }
 
 /// dx (rows, in) = alpha · dy (rows, out) · weight, overwritten. Throws error when shapes disagree.

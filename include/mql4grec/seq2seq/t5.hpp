@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "mql4grec/backend/contract/concepts.hpp"
+#include "mql4grec/backend/contract/weight.hpp"
 #include "mql4grec/nn/parameters.hpp"
 #include "mql4grec/seq2seq/config.hpp"
 
@@ -138,6 +139,18 @@ template <class T, MemorySpace S>
   w.encoder_norm = vector("encoder.final_layer_norm");
   w.decoder_norm = vector("decoder.final_layer_norm");
   return w;
+}
+
+/// The matrices that a pass multiplies by, with the factors of the products.
+template <class T, MemorySpace S>
+[[nodiscard]] std::vector<plain_weight<S, T>> product_weights(t5_config const& c, t5_weights<T const, S> const& w) {
+  std::vector<plain_weight<S, T>> all{{w.output, c.output_scale()}, {w.cross_key_value}};
+  for (auto const* stack : {&w.encoder, &w.decoder})
+    for (auto const& layer : *stack)
+      for (auto const& matrix :
+           {layer.qkv, layer.output, layer.cross_query, layer.cross_output, layer.expand, layer.contract})
+        if (matrix.size() > 0) all.push_back({matrix});
+  return all;
 }
 
 /// A T5 on a backend: configuration and parameters, nothing of training or search. Const members use no locks and no

@@ -47,6 +47,7 @@ class trainer {
         options_(checked(options, products_of(backend))),
         communicator_(std::move(communicator)),
         moments_(backend, model.layout().size()),
+        product_weights_(product_weights(model.config(), model.weights())),
         captured_step_(backend) {
     for (index_t i = 0; i < backend.workers(); ++i) {
       workers_.push_back(std::make_unique<worker_state>(backend.worker(i), model));
@@ -75,13 +76,16 @@ class trainer {
     cut(all);
     nn::dropout_plan const plan{
         .rate = options_.dropout, .seed = options_.seed, .step = static_cast<std::uint32_t>(number)};
-    for_each_worker(backend_, [&](B& worker, index_t which) {
-      auto& mine = *workers_[to_size(which)];
-      fill<T>(worker, mine.gradient.view_all(), T{});
-      store_losses(which, [&](tasks::micro_batch part) {
-        return mine.pass.loss_and_gradient(all, part, plan, {.sum = mine.windows, .scale = 1 / tokens});
+    {
+      [[maybe_unused]] auto const packed = nn::packed_for_products<T>(backend_, weights_worth_packing());
+      for_each_worker(backend_, [&](B& worker, index_t which) {
+        auto& mine = *workers_[to_size(which)];
+        fill<T>(worker, mine.gradient.view_all(), T{});
+        store_losses(which, [&](tasks::micro_batch part) {
+          return mine.pass.loss_and_gradient(all, part, plan, {.sum = mine.windows, .scale = 1 / tokens});
+        });
       });
-    });
+    }
     double const loss = sum_of_losses() / tokens;
     double norm = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients_));
     if (communicator_.world_size() > 1) {
@@ -124,6 +128,7 @@ class trainer {
       for (index_t i = first; i < std::min<index_t>(source.size(), first + evaluation_batch); ++i)
         source.write(i, options_.seed, 0, batch_);
       cut(batch_);
+      [[maybe_unused]] auto const packed = nn::packed_for_products<T>(backend_, weights_worth_packing());
       for_each_worker(backend_, [&](B&, index_t which) {
         store_losses(which, [&](tasks::micro_batch part) { return workers_[to_size(which)]->pass.loss(batch_, part); });
       });
@@ -185,6 +190,12 @@ class trainer {
     cut_into_micro_batches(all, {.tokens = options_.block_tokens, .workers = world_workers()}, micro_batches_);
     losses_.assign(micro_batches_.size(), 0);
   }
+  /// The weights that this batch's micro-batches multiply by; none if packing them takes longer than it saves.
+  std::span<plain_weight<space, T> const> weights_worth_packing() const {
+    constexpr std::size_t enough = 8;
+    if (micro_batches_.size() < enough * to_size(communicator_.world_size())) return {};
+    return product_weights_;
+  }
   /// Stores loss_of(micro-batch) for each micro-batch of a worker.
   template <class LossOf>
   void store_losses(index_t worker, LossOf loss_of) {
@@ -206,6 +217,7 @@ class trainer {
   optim::adamw_state<B, T> moments_;
   std::vector<std::unique_ptr<worker_state>> workers_;
   std::vector<out_vector<B, T>> gradients_;  // the workers'
+  std::vector<plain_weight<space, T>> product_weights_;
   std::vector<tasks::micro_batch> micro_batches_;
   std::vector<double> losses_;
   tasks::batch batch_;

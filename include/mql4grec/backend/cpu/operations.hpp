@@ -5,6 +5,7 @@
 #include <concepts>
 
 #include "mql4grec/backend/cpu/matmul/frozen_weight.hpp"
+#include "mql4grec/backend/cpu/matmul/packed_weights.hpp"
 #include "mql4grec/backend/cpu/runtime/backend.hpp"
 
 namespace mql4grec::cpu {
@@ -24,6 +25,10 @@ frozen_weight freeze_weight(backend& b, in_matrix<backend, T> weight, double alp
 /// y (rows,out) = alpha · x (rows,in) · weightᵀ
 template <std::same_as<float> T>
 void frozen_product(backend& b, in_matrix<backend, T> x, frozen_weight const& weight, out_matrix<backend, T> y);
+
+/// Packs the weights for products with them and with their transposes, on all workers; see weight_packing.
+template <std::same_as<float> T>
+[[nodiscard]] weight_packing pack_weights(backend& b, std::span<plain_weight<host_space, T> const> weights);
 
 // ---- layers ----
 /// y (rows,d) += bias (d)

@@ -4,6 +4,7 @@
 // are packed and multiplied by its panels one by one; a panel stays in the first-level cache.
 #include <algorithm>
 
+#include "mql4grec/backend/cpu/matmul/weight_panels.hpp"
 #include "mql4grec/backend/cpu/primitives/bf16_tile.hpp"
 #include "mql4grec/backend/cpu/runtime/backend.hpp"
 
@@ -79,18 +80,6 @@ inline void bf16_panels(bf16_factor a, bf16_pair const* panels, index_t pairs, b
 
 /// The maximum number of pairs that `pack_left` writes.
 constexpr index_t left_size(index_t rows, index_t inner) { return (rows + lanes) * (pairs_of(inner) + 2 * lanes); }
-
-/// A factor op(x) of a product.
-struct product_factor {
-  in_matrix<backend, float> x;
-  bool transposed;
-
-  /// op(x) from a row and a column on.
-  product_factor from(index_t row, index_t column) const {
-    if (transposed) std::swap(row, column);
-    return {{x.data + row * x.stride + column, x.rows() - row, x.columns() - column, x.stride}, transposed};
-  }
-};
 
 /// op(x) (rows, inner) in pairs, as a tile's left factor.
 inline bf16_factor pack_left(product_factor const& of, index_t rows, index_t inner, bf16_pair* y) {

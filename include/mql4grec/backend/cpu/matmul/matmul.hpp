@@ -110,8 +110,11 @@ void matmul(backend& where, in_matrix<backend, T> a, in_matrix<backend, T> b, ou
   auto const inner = how.transpose_a ? a.rows() : a.columns();
   if (c.size() == 0 || inner == 0)
     return reference::matmul<T>(where, a, b, c, how);  // libraries don't write C in this case
-  if constexpr (std::same_as<T, float>)
+  if constexpr (std::same_as<T, float>) {
+    if (auto const* const packed = where.packed_weights())
+      if (auto const* const panels = packed->find(b, how)) return panels->product(where, a, c);
     if (where.products() == precision::bf16) return detail::rounded_product(where, a, b, c, how);
+  }
   detail::library_product<T>(a, b, c, how);
 }
 

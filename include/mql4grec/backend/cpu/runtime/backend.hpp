@@ -1,14 +1,23 @@
 #pragma once
 // The CPU backend. It derives from the reference backend: an operation with an overload for cpu::backend uses it, any
 // other uses the reference's loops.
+#include <concepts>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "mql4grec/backend/contract/precision.hpp"
+#include "mql4grec/backend/contract/weight.hpp"
 #include "mql4grec/backend/cpu/runtime/thread_pool.hpp"
 #include "mql4grec/backend/reference/reference.hpp"
 
 namespace mql4grec::cpu {
+
+namespace detail {
+class packed_weights;
+}
+
+class weight_packing;
 
 /// A CPU backend with a number of workers, each with its own thread and scratch. An operation runs on the worker that
 /// is passed to it. Not thread-safe: a backend, or one of its workers, is used by one thread at a time.
@@ -42,7 +51,13 @@ class backend : public reference::backend {
   /// Worker `number`, in [0, workers()); 0 is this backend.
   backend& worker(index_t number) { return number == 0 ? *this : *others_[to_size(number - 1)]; }
 
+  /// The weights that are packed at present, or null; see weight_packing.
+  detail::packed_weights const* packed_weights() const { return active_; }
+
  private:
+  friend class weight_packing;
+  template <std::same_as<float> T>
+  friend weight_packing pack_weights(backend& b, std::span<plain_weight<host_space, T> const> weights);
   template <class Task>
   friend void for_each_worker(backend& b, Task&& task) {
     if (!b.pool_) return task(b, index_t{0});
@@ -52,6 +67,8 @@ class backend : public reference::backend {
   precision products_ = precision::fp32;
   std::unique_ptr<thread_pool> pool_;
   std::vector<std::unique_ptr<backend>> others_;
+  std::shared_ptr<detail::packed_weights> packed_;
+  detail::packed_weights const* active_ = nullptr;
 };
 
 }  // namespace mql4grec::cpu
