@@ -5,6 +5,7 @@
 namespace mql4grec::experiments {
 
 experiment early_check();            ///< early: the first epochs beside the authors' log
+experiment simple_baselines();       ///< baselines: popularity, transitions, SASRec
 experiment task_ablation();          ///< tasks: next items, asymmetric, alignment; one modality or two
 experiment model_growth();           ///< growth: quality by the number of parameters
 experiment token_indices();          ///< indices: the text indices of one catalog

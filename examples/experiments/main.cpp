@@ -15,9 +15,9 @@ using namespace mql4grec;
 using namespace mql4grec::experiments;
 
 std::vector<experiment> all_experiments() {
-  return {early_check(),           token_indices(),   quantizer_choices(), collision_stress(),
-          task_ablation(),         missing_content(), search_settings(),   domain_transfer(),
-          interference_remedies(), few_users(),       model_growth()};
+  return {early_check(),      simple_baselines(),      token_indices(),   quantizer_choices(),
+          collision_stress(), task_ablation(),         missing_content(), search_settings(),
+          domain_transfer(),  interference_remedies(), few_users(),       model_growth()};
 }
 
 struct command_line {
