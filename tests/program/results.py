@@ -46,6 +46,15 @@ def baselines_are_rows_beside_the_model():
     check(run(*EVALUATE, "--baselines", "popularity,luck").returncode == 2, "an unknown baseline")
 
 
+def intervals_over_users():
+    done = check_done(run(*EVALUATE, "--intervals", "--json", "result.json"))
+    result = json.loads(Path("result.json").read_text())
+    check(list(result) == [*EVALUATION, "intervals"], list(result))
+    for name, (low, high) in result["intervals"]["item_ensemble"].items():
+        check(0 <= low <= result["item_ensemble"][name] <= high <= 1, name, result)
+    check("95 % intervals" in done.stdout, done.stdout)
+
+
 def searches_as_the_released_code_saves_them():
     check_done(run(*EVALUATE, "--save", "saved/here", "--beams", 10))
     histories = json.loads(Path("Tiny/Tiny.inter.json").read_text())
@@ -186,6 +195,6 @@ def reports_stand_alone():
     check("thing" not in found.tags and "Thing &lt;" in text and "&amp; more" in text, "titles are escaped")
 
 
-main([evaluation_as_json, baselines_are_rows_beside_the_model, searches_as_the_released_code_saves_them, trainings_as_json,
+main([evaluation_as_json, baselines_are_rows_beside_the_model, intervals_over_users, searches_as_the_released_code_saves_them, trainings_as_json,
       recipes_are_defaults_that_options_override, a_fast_recipe_learns, searches_with_weights_in_8_bits, recommendations,
       warnings_come_once, a_model_that_would_be_asked_otherwise_than_it_has_learnt_is_named, reports_stand_alone])

@@ -1,9 +1,12 @@
 // The command evaluate: metrics of a model on the held-out items of a dataset.
+#include <algorithm>
+
 #include "commands.hpp"
 #include "evaluation.hpp"
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
+#include "mql4grec/metrics/bootstrap.hpp"
 #include "mql4grec/metrics/json.hpp"
 #include "options.hpp"
 #include "report/text.hpp"
@@ -18,6 +21,7 @@ struct evaluate_options {
   std::optional<double> until;
   bool new_items = false;
   std::vector<std::string> baselines;
+  bool intervals = false;
   pipeline::evaluation_options search;
   common_options common;
 };
@@ -55,8 +59,38 @@ std::vector<metric_row> evaluate_baselines(evaluate_options const& options, comp
   return rows;
 }
 
-json as_json(pipeline::evaluation const& found, std::vector<metric_row> const& baselines) {
+/// 95 % intervals over users of the fused lists' metrics of items, at the largest cut-off.
+struct fused_intervals {
+  index_t k = 0;
+  metrics::interval hit, ndcg;
+};
+
+std::optional<fused_intervals> intervals_of(pipeline::evaluation const& found, std::vector<index_t> const& at) {
+  if (found.places.empty() || at.empty()) return std::nullopt;
+  index_t const k = std::ranges::max(at);
+  std::vector<double> hits, gains;
+  for (auto const& place : found.places) {
+    hits.push_back(metrics::expected_hit(place, k));
+    gains.push_back(metrics::expected_ndcg(place, k));
+  }
+  return fused_intervals{.k = k, .hit = metrics::bootstrap_mean(hits), .ndcg = metrics::bootstrap_mean(gains)};
+}
+
+std::string as_text(fused_intervals const& i) {
+  auto const range = [](metrics::interval const& v) { return fixed(v.low, 4) + " to " + fixed(v.high, 4); };
+  auto const k = std::to_string(i.k);
+  return "95 % intervals over users, items in the fused lists: HR@" + k + " " + range(i.hit) + ", NDCG@" + k + " " +
+         range(i.ndcg) + "\n";
+}
+
+json as_json(pipeline::evaluation const& found, std::optional<fused_intervals> const& intervals,
+             std::vector<metric_row> const& baselines) {
   json result = found.result;
+  if (intervals) {
+    auto const k = std::to_string(intervals->k);
+    result["intervals"]["item_ensemble"] = {{"hit@" + k, {intervals->hit.low, intervals->hit.high}},
+                                            {"ndcg@" + k, {intervals->ndcg.low, intervals->ndcg.high}}};
+  }
   for (auto const& row : baselines) result["baselines"][row.name] = row.values ? json(*row.values) : json(nullptr);
   return result;
 }
@@ -93,7 +127,9 @@ int evaluate_command(evaluate_options& options) {
   log.clear();
   auto rows = rows_of(found.result);
   rows.insert(rows.end(), baselines.begin(), baselines.end());
-  put_result(options.common, as_json(found, baselines), headline(found.result) + metric_table(rows));
+  auto const intervals = options.intervals ? intervals_of(found, options.search.at) : std::nullopt;
+  put_result(options.common, as_json(found, intervals, baselines),
+             headline(found.result) + metric_table(rows) + (intervals ? as_text(*intervals) : ""));
   if (!options.save.empty()) save_searches(options.save, found);
   if (!options.report.empty())
     write_report(options.report, evaluation_report_of(inputs, found, std::move(rows), std::move(pictures)));
@@ -126,6 +162,8 @@ void add_evaluate(CLI::App& program, int& status) {
                   "probabilities over the full vocabulary, or over the trie's children")
       ->check(CLI::IsMember({"full", "trie"}))
       ->capture_default_str();
+  command.add_flag("--intervals", options->intervals,
+                   "also print 95 % intervals over users of the fused lists' metrics (bootstrap)");
   command.add_option("--save", options->save, "directory for save_seqrec_<beams>.json and save_seqimage_<beams>.json");
   auto* const report = command.add_option("--report", options->report, "write a report as one HTML file");
   command.add_option("--images", options->images, "directory of the items' pictures, which the report then shows")
