@@ -300,7 +300,9 @@ void lab::fill(table& into, std::vector<planned_row> const& plan) {
     log_.stage(into.about().name + " " + std::to_string(i + 1) + "/" + std::to_string(plan.size()) + ": " + label);
     auto measured = row.measure();
     if (compares && !measured.by_user.empty()) {
-      write_by_user(by_user_path(options_.out, into, row.key), measured.by_user);
+      auto const path = by_user_path(options_.out, into, row.key);
+      write_by_user(path, measured.by_user);
+      measured.by_user = read_by_user(path);  // rounded as the base is, so that equal rows differ by 0
       auto const& base = row.base.empty() ? plan.front().key : row.base;
       if (base != row.key) compare_with(measured, read_by_user(by_user_path(options_.out, into, base)));
     }
