@@ -66,6 +66,30 @@ TEST_CASE_TEMPLATE("adamw: a gradient whose norm exceeds clip_norm is scaled to 
   CHECK_CLOSE(step(0.5, 1), step(0.5, 0), 1e-5);
 }
 
+TEST_CASE(
+    "adamw: a segment's factor multiplies its learning rate, and so its weight decay, for any number of workers") {
+  auto const layout = small_layout();
+  std::vector<optim::rate_segment> const rates = {{7, 0.5}, {50, 2}, {layout.size(), 0.25}};
+  auto const updated = [&](double learning_rate, std::span<optim::rate_segment const> factors, index_t workers) {
+    cpu::backend b(workers);
+    auto parameters = on(b, random_normal<float>(layout.size(), 1));
+    optim::adamw_state<cpu::backend, float> state(b, layout.size());
+    for (std::uint64_t step = 1; step <= 3; ++step)
+      optim::update<float>(b, {.weight_decay = 0.3}, {learning_rate, 2.5}, layout,
+                           {on(b, random_normal<float>(layout.size(), 1 + step)), parameters, state, factors});
+    return numbers_of(parameters);
+  };
+  auto const actual = updated(0.1, rates, 1);
+  index_t first = 0;
+  for (auto const& [last, factor] : rates) {
+    auto const expected = updated(0.1 * factor, {}, 1);
+    for (index_t i = first; i < last; ++i) CHECK_CLOSE(actual.values[to_size(i)], expected.values[to_size(i)], 1e-6);
+    first = last;
+  }
+  for (index_t workers : {2, 5}) CHECK_CLOSE(updated(0.1, rates, workers), actual, 0);
+  CHECK_CLOSE(updated(0.1, std::vector<optim::rate_segment>{{layout.size(), 1}}, 1), updated(0.1, {}, 1), 0);
+}
+
 TEST_CASE("clipping_factor: equals torch's, and is 1 when clip_norm isn't positive") {
   CHECK(clipping_factor(1, 0.5) == 1);
   CHECK_CLOSE(clipping_factor(3, 12), 3 / (12 + 1e-6), 1e-15);

@@ -41,16 +41,18 @@ nn::parameter_layout hidden_layout() {
 
 /// Parameters after three updates of the host's form.
 template <class B>
-numbers after_updates(B& b, optim::muon const& how) {
+numbers after_updates(B& b, optim::muon const& how, double learning_rate = 0.1,
+                      std::span<optim::rate_segment const> rates = {}) {
   auto const layout = hidden_layout();
   auto parameters = on(b, random_normal<double>(layout.size(), 1));
   optim::adamw_state<B, double> state(b, layout.size());
   for (int step = 1; step <= 3; ++step) {
     auto const gradient = on(b, random_normal<double>(layout.size(), 10 + static_cast<std::uint64_t>(step)));
-    auto const inputs = on(b, vector<step_inputs>{{.learning_rate = 0.1}});
+    auto const inputs = on(b, vector<step_inputs>{{.learning_rate = learning_rate}});
     auto const report = on(b, vector<step_report>{{.loss = 1, .norm = 2, .gradient_scale = clipping_factor(1, 2)}});
-    optim::update_operands<B, double> const all{gradient, parameters, state};
-    optim::update<double>(b, {.weight_decay = 0.1}, {.learning_rate = 0.1, .norm = 2, .hidden = false}, layout, all);
+    optim::update_operands<B, double> const all{gradient, parameters, state, rates};
+    optim::update<double>(b, {.weight_decay = 0.1}, {.learning_rate = learning_rate, .norm = 2, .hidden = false},
+                          layout, all);
     optim::update_hidden<double>(b, how, 0.1, {inputs, report}, layout, all);
   }
   return numbers_of(parameters);
@@ -103,6 +105,18 @@ TEST_CASE_TEMPLATE("muon: AdamW updates the other parameters, and hidden matrice
   for (auto const& p : layout.entries())  // not the padding between them, which only AdamW changes
     for (index_t i = p.offset; i < p.offset + p.size(); ++i)
       CHECK_CLOSE(actual.values[to_size(i)], fetched(expected)(i), 1e-8);
+}
+
+TEST_CASE_TEMPLATE("muon: a segment's factor multiplies the learning rate of its matrices", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const layout = hidden_layout();
+  auto const& matrices = layout.hidden();
+  std::vector<optim::rate_segment> const rates = {{matrices[1].offset, 0.5}, {layout.size(), 2}};
+  auto const actual = after_updates(b, {}, 0.1, rates), slow = after_updates(b, {}, 0.05),
+             fast = after_updates(b, {}, 0.2);
+  for (auto const& p : layout.entries())
+    for (index_t i = p.offset; i < p.offset + p.size(); ++i)
+      CHECK_CLOSE(actual.values[to_size(i)], (i < rates[0].last ? slow : fast).values[to_size(i)], 1e-12);
 }
 
 TEST_CASE("muon: results don't depend on the number of workers") {

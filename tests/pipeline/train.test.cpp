@@ -511,6 +511,31 @@ TEST_CASE("train: inputs begin with the token of their dataset's domain, in trai
   CHECK(scores(pipeline::tasks_of(metadata, "Games")) != scores(pipeline::tasks_of(metadata, "Arts")));
 }
 
+TEST_CASE("train: a run with layer-wise learning rates resumes to the same bits, and only with the same decay") {
+  temporary_directory const root;
+  for (auto const& hidden : {std::optional<optim::muon>(), std::optional(optim::muon())}) {
+    std::string const name = hidden ? "muon" : "adamw";
+    auto options = run_in(root / name);
+    options.training.layer_decay = 0.7;
+    options.training.hidden_optimizer = hidden;
+    trained(options);
+    auto pieces = options;
+    pieces.out = root / (name + "-pieces");
+    pieces.resume = true;
+    trained(pieces, stops_after(4));
+    auto other = pieces;
+    other.training.layer_decay = 1;
+    CHECK(complaint<file_error>([&] {
+            return trained(other);
+          }).ends_with("belongs to a run with layer_decay = 0.7, but this one has nothing"));
+    trained(pieces);
+    CHECK(timeless_files(pieces.out) == timeless_files(options.out));
+    other.out = root / (name + "-plain");
+    trained(other);
+    CHECK(timeless_files(other.out) != timeless_files(options.out));
+  }
+}
+
 TEST_CASE("train: modality dropout is part of the run and of the model's metadata, which decides its queries") {
   temporary_directory const root;
   auto options = run_in(root / "run");

@@ -169,6 +169,11 @@ void add_training_options(CLI::App& command, training_request& request) {
       ->check(CLI::IsMember({"adamw", "muon"}))
       ->default_str("adamw");
   command
+      .add_option("--layer-decay", training.layer_decay,
+                  "the learning rate of a layer is this factor of that of the layer above it; 1: all have the same")
+      ->check(CLI::Range(0.0, 1.0) & CLI::PositiveNumber)
+      ->capture_default_str();
+  command
       .add_option("--patience", training.patience,
                   "epochs without a better validation loss before stopping, 0: never stop")
       ->check(CLI::Range(0, 1'000'000))

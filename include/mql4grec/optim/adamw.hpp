@@ -2,6 +2,7 @@
 // AdamW with clipping by the global norm. Hyper-parameters (`adamw`) are a value; run state (`adamw_state`) is
 // separate.
 #include <algorithm>
+#include <span>
 #include <type_traits>
 
 #include "mql4grec/backend/contract/adamw.hpp"
@@ -50,12 +51,34 @@ inline void expect_finite(std::int64_t step, step_report const& report) {
                           ", expected finite numbers; try a smaller learning rate");
 }
 
+/// Parameters whose learning rate is multiplied by a factor: those after the previous segment, up to `last`.
+struct rate_segment {
+  index_t last = 0;   ///< one more than the number of the last entry
+  double factor = 1;  ///< of the learning rate, and so of the weight decay
+  bool operator==(rate_segment const&) const = default;
+};
+
+/// Calls work(first, last, factor) for the parts of entries first … last − 1 with one factor each. No segments: one
+/// part with factor 1.
+template <class Work>
+void for_each_rate(std::span<rate_segment const> rates, index_t first, index_t last, Work const& work) {
+  if (rates.empty()) return work(first, last, 1.0);
+  for (auto const& segment : rates) {
+    if (segment.last <= first) continue;
+    index_t const end = std::min(segment.last, last);
+    if (end > first) work(first, end, segment.factor);
+    first = std::max(first, end);
+  }
+}
+
 /// The tensors of an update of all parameters. They have the same size, that of the layout.
 template <Backend B, class T>
 struct update_operands {
   in_vector<B, T> gradient;     ///< of the mean loss; of the summed loss in a captured update
   out_vector<B, T> parameters;  ///< updated
   adamw_state<B, T>& state;     ///< updated
+  /// Factors of the learning rate, in the order of the parameters, the last segment ends at their number; empty: 1.
+  std::span<rate_segment const> rates = {};
 
   /// The tensors as the backend's operations read them.
   [[nodiscard]] adamw_tensors<typename B::memory_space, T> tensors() const {
@@ -85,12 +108,15 @@ void update(B& b, adamw const& how, update_step const& step, nn::parameter_layou
                          .step = on.state.step,
                          .gradient_scale = clipping_factor(how.clip_norm, step.norm)};
   for_each_worker(b, [&](B& worker, index_t number) {
-    auto const range = [&](index_t first, index_t last, double decay) {
-      index_t const share = (last - first + b.workers() - 1) / b.workers();
-      index_t const begin = std::min(last, first + number * share), end = std::min(last, begin + share);
-      adamw_update mine = all;
-      mine.weight_decay = decay;
-      adamw_step<T>(worker, mine, on.tensors().part(begin, end - begin));
+    auto const range = [&](index_t from, index_t to, double decay) {
+      for_each_rate(on.rates, from, to, [&](index_t first, index_t last, double factor) {
+        index_t const share = (last - first + b.workers() - 1) / b.workers();
+        index_t const begin = std::min(last, first + number * share), end = std::min(last, begin + share);
+        adamw_update mine = all;
+        mine.learning_rate *= factor;
+        mine.weight_decay = decay;
+        adamw_step<T>(worker, mine, on.tensors().part(begin, end - begin));
+      });
     };
     index_t const skipped = step.hidden ? layout.decayed() : layout.hidden_begin();  // they end at decayed()
     range(0, skipped, how.weight_decay);

@@ -96,14 +96,17 @@ void update_hidden(B& b, muon const& how, double weight_decay, step_values<typen
       muon_tensors<typename B::memory_space, T> tensors{
           on.gradient.part(p.offset, p.size()), on.parameters.part(p.offset, p.size()),
           on.state.first.view_all().part(p.offset, p.size()), direction.flat()};
-      muon_update constants{.momentum = how.momentum, .weight_decay = weight_decay};
+      double rate = 1;  // the whole matrix has one
+      for_each_rate(on.rates, p.offset, p.offset + 1, [&](index_t, index_t, double factor) { rate = factor; });
+      muon_update constants{.momentum = how.momentum, .weight_decay = weight_decay * rate};
       muon_direction<T>(worker, constants, step, tensors);
       auto const squares = take<double>(worker, 1);
       sum_of_squares_into<T>(worker, in_vector<B, T>(tensors.direction), squares);
       divide_by_norm<T>(worker, squares, tensors.direction);
       auto const orthogonal = orthogonalize<T>(worker, how.iterations, direction);
       // an orthogonal matrix has a root mean square of 1 / √(longer side)
-      constants.scale = how.scale * std::sqrt(static_cast<double>(std::max(p.rows, p.columns))) * orthogonal.scale;
+      constants.scale =
+          rate * how.scale * std::sqrt(static_cast<double>(std::max(p.rows, p.columns))) * orthogonal.scale;
       tensors.direction = orthogonal.values.flat();
       muon_step<T>(worker, constants, step, tensors);
     }

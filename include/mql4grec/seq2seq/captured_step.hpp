@@ -26,6 +26,12 @@ template <class B, class T>
 concept CapturedStepOps =
     PackingOps<B> && train::CapturedUpdateOps<B, T> && TransferOps<B, index_t> && TransferOps<B, step_inputs>;
 
+/// Throws error for options that captured steps don't have.
+inline void expect_captured(training_options const& o) {
+  expects(o.layer_decay == 1, "training: a layer_decay of ", o.layer_decay,
+          ", but the captured steps of this backend have one learning rate; train on a CPU");
+}
+
 namespace detail {
 
 /// The trainer's members that a captured step uses.

@@ -124,6 +124,7 @@ class t5_learner {
   t5_learner(Trainer& trainer, Train const& train, Valid const& valid)
       : trainer_(trainer), train_(train), valid_(valid), schedule_(schedule_of(trainer.options(), steps_per_epoch())) {
     expects(train.size() > 0, "training: there are no examples");
+    if constexpr (is_captured) expect_captured(trainer.options());
   }
 
   /// Updates per epoch; the last batch may be smaller.
@@ -176,9 +177,9 @@ class t5_learner {
   void check(training_progress const&) const {}
 
  private:
-  using source =
-      std::conditional_t<CapturedStepOps<typename Trainer::backend_type, typename Trainer::scalar_type>,
-                         detail::device_epochs<Trainer, Train, Valid>, detail::written_batches<Trainer, Train, Valid>>;
+  static constexpr bool is_captured = CapturedStepOps<typename Trainer::backend_type, typename Trainer::scalar_type>;
+  using source = std::conditional_t<is_captured, detail::device_epochs<Trainer, Train, Valid>,
+                                    detail::written_batches<Trainer, Train, Valid>>;
 
   // as in transformers' schedulers, the first update of a warm-up has rate 0 and changes nothing
   double learning_rate_at(std::int64_t step) const {

@@ -14,6 +14,7 @@
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/optim/gradient.hpp"
 #include "mql4grec/seq2seq/captured_step.hpp"
+#include "mql4grec/seq2seq/layer_rates.hpp"
 #include "mql4grec/seq2seq/training.hpp"
 #include "mql4grec/train/communicator.hpp"
 
@@ -47,6 +48,7 @@ class trainer {
         options_(checked(options, products_of(backend))),
         communicator_(std::move(communicator)),
         moments_(backend, model.layout().size()),
+        rates_(layer_rates(model.config(), model.layout(), options.layer_decay)),
         product_weights_(product_weights(model.config(), model.weights())),
         captured_step_(backend) {
     for (index_t i = 0; i < backend.workers(); ++i) {
@@ -103,6 +105,7 @@ class trainer {
   /// the tokens, not the mean.
   double step(device_dataset<B> const& from, std::span<index_t const> which,
               double learning_rate) requires CapturedStepOps<B, T> {
+    expect_captured(options_);
     auto const tokens = from.target_tokens(which);
     auto const report = captured_step_.update(parts(), from, share_of(which),
                                               {learning_rate, static_cast<double>(tokens), moments_.step + 1});
@@ -175,7 +178,7 @@ class trainer {
   /// The update by the gradient of the mean loss.
   void update(step_inputs const& inputs, step_report const& report) {
     auto const& hidden = options_.hidden_optimizer;
-    optim::update_operands<B, T> const on{gradient(), model_.parameters(), moments_};
+    optim::update_operands<B, T> const on{gradient(), model_.parameters(), moments_, rates_};
     optim::update<T>(backend_, options_.optimizer,
                      {.learning_rate = inputs.learning_rate, .norm = report.norm, .hidden = !hidden}, model_.layout(),
                      on);
@@ -215,6 +218,7 @@ class trainer {
   training_options options_;
   Comm communicator_;
   optim::adamw_state<B, T> moments_;
+  std::vector<optim::rate_segment> rates_;
   std::vector<std::unique_ptr<worker_state>> workers_;
   std::vector<out_vector<B, T>> gradients_;  // the workers'
   std::vector<plain_weight<space, T>> product_weights_;

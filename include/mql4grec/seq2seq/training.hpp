@@ -30,6 +30,9 @@ struct training_options {
   /// Muon for the matrices of attention and feed-forward layers, with the same learning rate and weight decay; without
   /// a value, AdamW updates them too.
   std::optional<optim::muon> hidden_optimizer = {};
+  /// The learning rate of a layer, as a factor of that of the layer above it; 1: all layers have the same. More than 0,
+  /// at most 1. See layer_rates. Backends that capture their steps have no other value than 1.
+  double layer_decay = 1;
   double dropout = 0.1;        ///< rate, in [0, 1)
   index_t patience = 10;       ///< epochs without a better validation loss before the run ends; 0: no early stopping
   std::uint64_t seed = 42;     ///< of initialization, order, dropout and random choices of tasks
@@ -56,6 +59,8 @@ inline void validate(training_options const& o) {
   expects(o.learning_rate > 0 && std::isfinite(o.learning_rate), "training: a learning rate of ", o.learning_rate,
           ", expected more than 0");
   expects(o.warmup >= 0 && std::isfinite(o.warmup), "training: a warm-up of ", o.warmup, ", expected at least 0");
+  expects(o.layer_decay > 0 && o.layer_decay <= 1, "training: a layer_decay of ", o.layer_decay,
+          ", expected more than 0 and at most 1");
   expects(o.dropout >= 0 && o.dropout < 1, "training: a dropout rate of ", o.dropout, ", expected 0 ≤ rate < 1");
   if (o.hidden_optimizer) optim::validate(*o.hidden_optimizer);
   expects(o.patience >= 0, "training: a patience of ", o.patience, ", expected at least 0");
