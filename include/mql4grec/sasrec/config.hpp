@@ -18,7 +18,7 @@ namespace mql4grec::sasrec {
 struct sasrec_config {
   index_t items = 0;                                 ///< items of the catalog, rows of the embedding
   index_t positions = catalog::default_max_history;  ///< the most recent items that are read
-  index_t width = 64;                                ///< of the embeddings and of the residual stream
+  index_t width = 128;                               ///< of the embeddings and of the residual stream
   index_t layers = 2;                                ///< of attention and feed-forward
   index_t heads = 2;                                 ///< of attention; a divisor of the width
   index_t inner_width = 256;                         ///< of feed-forward layers
