@@ -38,12 +38,12 @@ class packed_weights {
 
 }  // namespace detail
 
-/// While it exists, products with the weights of `pack_weights` use packed copies, on every worker of the backend. The
-/// weights must not change meanwhile, and the backend must not be moved.
+/// While it exists, products with its weights use packed copies, on every worker of the backend. The weights must not
+/// change meanwhile, and the backend must not be moved.
 class weight_packing {
  public:
-  /// Of the weights that b has packed.
-  explicit weight_packing(backend& b) : backend_(b) { announce(backend_.packed_.get()); }
+  /// Packs the weights on all workers of b.
+  weight_packing(backend& b, std::span<plain_weight<host_space, float> const> weights);
   weight_packing(weight_packing const&) = delete;
   weight_packing& operator=(weight_packing const&) = delete;
   ~weight_packing() { announce(nullptr); }

@@ -123,11 +123,16 @@ MQL4GREC_DEFINITION void packed_weights::pack(backend& b, std::span<plain_weight
 
 namespace mql4grec::cpu {
 
-template <std::same_as<float> T>
-weight_packing pack_weights(backend& b, std::span<plain_weight<host_space, T> const> weights) {
+MQL4GREC_DEFINITION weight_packing::weight_packing(backend& b, std::span<plain_weight<host_space, float> const> weights)
+    : backend_(b) {
   if (!b.packed_) b.packed_ = std::make_shared<detail::packed_weights>();
   b.packed_->pack(b, weights);
-  return weight_packing(b);
+  announce(b.packed_.get());
+}
+
+template <std::same_as<float> T>
+weight_packing pack_weights(backend& b, std::span<plain_weight<host_space, T> const> weights) {
+  return {b, weights};
 }
 
 }  // namespace mql4grec::cpu

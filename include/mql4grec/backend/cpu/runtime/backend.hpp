@@ -1,13 +1,10 @@
 #pragma once
 // The CPU backend. It derives from the reference backend: an operation with an overload for cpu::backend uses it, any
 // other uses the reference's loops.
-#include <concepts>
 #include <memory>
-#include <span>
 #include <vector>
 
 #include "mql4grec/backend/contract/precision.hpp"
-#include "mql4grec/backend/contract/weight.hpp"
 #include "mql4grec/backend/cpu/runtime/thread_pool.hpp"
 #include "mql4grec/backend/reference/reference.hpp"
 
@@ -56,8 +53,6 @@ class backend : public reference::backend {
 
  private:
   friend class weight_packing;
-  template <std::same_as<float> T>
-  friend weight_packing pack_weights(backend& b, std::span<plain_weight<host_space, T> const> weights);
   template <class Task>
   friend void for_each_worker(backend& b, Task&& task) {
     if (!b.pool_) return task(b, index_t{0});
