@@ -11,8 +11,13 @@ namespace {
 struct remedy {
   char const* name;
   double replay_share = 0;  ///< examples of the sources, as a share of the target's
+  double layer_decay = 1;   ///< of the learning rate from layer to layer, from the top
 };
-constexpr std::array<remedy, 3> remedies = {{{"none"}, {"replay 20 %", 0.2}, {"replay 50 %", 0.5}}};
+constexpr std::array<remedy, 5> remedies = {{{"none"},
+                                             {"replay 20 %", 0.2},
+                                             {"replay 50 %", 0.5},
+                                             {"layer-wise rates .8", 0, 0.8},
+                                             {"replay 20 %, layer-wise rates .8", 0.2, 0.8}}};
 
 /// Without epochs: from random parameters. "best": after the epoch with the lowest validation loss on the sources.
 row_result measure(lab const& l, remedy const& r, std::string const& epochs, std::string const& seed) {
@@ -23,6 +28,7 @@ row_result measure(lab const& l, remedy const& r, std::string const& epochs, std
     run.init = (epochs == "best" ? best_pretrained(l, l.source_paths(), std::stoi(seed))
                                  : pretrained(l, l.source_paths(), std::stoi(epochs), std::stoi(seed)))
                    .directory;
+    run.training.layer_decay = r.layer_decay;
     run.replay_share = r.replay_share;
     if (r.replay_share > 0)
       for (auto const& path : l.source_paths()) read.replayed.push_back(l.read(path));
