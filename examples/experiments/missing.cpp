@@ -100,13 +100,12 @@ experiment missing_content() {
                             "training and test, and what restores it?",
                 .keys = {"missing", "percent", "treatment", "seed"},
                 .measured = recommender_columns(),
-                .plots = {{.kind = "heatmap",
+                .plots = {{.kind = "line",
                            .title = "NDCG@10",
                            .x = "percent",
-                           .y = "",
-                           .series = "missing",
-                           .row = "treatment",
-                           .value = "ndcg@10"}},
+                           .y = "ndcg@10",
+                           .series = "treatment",
+                           .row = "missing"}},
                 .reading = reading},
       .plan = plan};
 }
