@@ -536,6 +536,37 @@ TEST_CASE("train: a run with layer-wise learning rates resumes to the same bits,
   }
 }
 
+TEST_CASE("train: a run with gradient surgery between tasks or datasets resumes to the same bits") {
+  temporary_directory const root;
+  for (auto const surgery : {seq2seq::gradient_groups::tasks, seq2seq::gradient_groups::datasets}) {
+    std::string const name = surgery == seq2seq::gradient_groups::tasks ? "tasks" : "datasets";
+    auto options = run_in(root / name);
+    options.tasks = "all";
+    options.training.surgery = surgery;
+    options.replay_share = 0.5;
+    auto const training = [&](pipeline::run_options const& with, pipeline::run_observer const& observer = {}) {
+      cpu::backend b(2);
+      return pipeline::train_model(b, with, {{walkers(6, 1)}, vocab(), {walkers(3, 2)}}, observer).progress;
+    };
+    auto const whole = training(options);
+    auto pieces = options;
+    pieces.out = root / (name + "-pieces");
+    pieces.resume = true;
+    training(pieces, stops_after(7));
+    auto other = pieces;
+    other.training.surgery = seq2seq::gradient_groups::none;
+    CHECK(complaint<file_error>([&] {
+            return training(other);
+          }).ends_with("belongs to a run with surgery = \"" + name + "\", but this one has nothing"));
+    training(pieces);
+    CHECK(timeless_files(pieces.out) == timeless_files(options.out));
+    other.out = root / (name + "-plain");
+    auto const plain = training(other);
+    CHECK(timeless_files(other.out) != timeless_files(options.out));
+    CHECK(plain.examples == whole.examples);
+  }
+}
+
 TEST_CASE("train: modality dropout is part of the run and of the model's metadata, which decides its queries") {
   temporary_directory const root;
   auto options = run_in(root / "run");

@@ -68,4 +68,15 @@ def layer_rates():
         check(run(*training(out="wrong", layer_decay=wrong)).returncode == 2, wrong)
 
 
-main([some_users, replay, domains, layer_rates])
+def gradient_surgery():
+    write_dataset(Path("Games"), seed=3)
+    models = set()
+    for out, surgery in (("plain", None), ("none", "none"), ("tasks", "tasks"), ("datasets", "datasets")):
+        check_done(run(*training(out=out, gradient_surgery=surgery, replay="Games")))
+        models.add(files_of(out)["model.safetensors"])
+    check(len(models) == 3, "surgery between tasks and datasets are two other runs")
+    check_one_line(run(*training(out="tasks", gradient_surgery="datasets", replay="Games", resume=True)), 1, "surgery", "tasks")
+    check(run(*training(out="wrong", gradient_surgery="users")).returncode == 2, "an unknown group")
+
+
+main([some_users, replay, domains, layer_rates, gradient_surgery])

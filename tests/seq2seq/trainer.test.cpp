@@ -82,6 +82,51 @@ TEST_CASE("trainer: the same seed and the same number of workers give the same b
   }
 }
 
+TEST_CASE_TEMPLATE("trainer: gradient surgery of one group is a plain step, of groups without conflict their sum", B,
+                   cpu::backend, reference::backend) {
+  auto const whole = batch_from(digits{8});
+  tasks::batch first, second;
+  for (index_t i = 0; i < 8; ++i) digits{8}.write(i, 0, 0, i < 3 ? first : second);
+  auto options = quick();
+  run<B, double> plain(options), alone(options);
+  std::vector<tasks::batch> groups = {whole, {}, {}};
+  CHECK(alone.model_trainer.step(std::span<tasks::batch const>(groups), 1e-2) == plain.model_trainer.step(whole, 1e-2));
+  CHECK(alone.parameters() == plain.parameters());
+
+  options.dropout = 0;
+  run<B, double> summed(options), grouped(options);
+  double const expected = summed.model_trainer.step(whole, 1e-2);
+  groups = {first, second};
+  CHECK_CLOSE(grouped.model_trainer.step(std::span<tasks::batch const>(groups), 1e-2), expected, 1e-12);
+  std::vector<std::vector<double>> gradients;
+  for (auto const& group : groups) {
+    run<B, double> part(options);
+    part.model_trainer.step(group, 1e-2);
+    gradients.push_back(fetched(part.model_trainer.gradient()).values);
+    for (auto& g : gradients.back())
+      g *= static_cast<double>(group.targets.size()) / static_cast<double>(whole.targets.size());
+  }
+  std::vector products(2, std::vector<double>(2, 0));
+  for (std::size_t i = 0; i < 2; ++i)
+    for (std::size_t j = 0; j < 2; ++j)
+      for (std::size_t e = 0; e < gradients[0].size(); ++e) products[i][j] += gradients[i][e] * gradients[j][e];
+  bool const conflict = products[0][1] < 0;
+  auto const actual = fetched(grouped.model_trainer.gradient()).values;
+  for (std::size_t e = 0; e < actual.size(); ++e) {
+    double sum = gradients[0][e] + gradients[1][e];
+    if (conflict) sum -= products[0][1] * (gradients[1][e] / products[1][1] + gradients[0][e] / products[0][0]);
+    CHECK_CLOSE(actual[e], sum, 1e-8);
+  }
+}
+
+TEST_CASE("trainer: gradient surgery needs examples with tasks or datasets") {
+  auto options = quick();
+  options.surgery = seq2seq::gradient_groups::tasks;
+  fast_run mine(options);
+  CHECK_THROWS_AS(seq2seq::fit(mine.model_trainer, digits{13}, digits{4}, mine.progress), error);
+  CHECK_THROWS_AS(seq2seq::expect_captured(options), error);
+}
+
 TEST_CASE("trainer: results differ between seeds") {
   fast_run first(quick());
   auto other = quick();

@@ -62,6 +62,13 @@ TEST_CASE("replay: all examples of the target, then random ones of the source, a
     again += text_of(tasks::replayed_set(target, source, 0.25), i, 7);
   }
   CHECK(first == again);
+  for (index_t i = 0; i < 25; ++i) {  // origin() names the dataset and the task that write() writes
+    auto const from = both.origin(i, 1, 7);
+    auto const text = text_of(both, i, 7);
+    bool const larger = text.find("<a_4>") != text.npos || text.find("<A_4>") != text.npos;
+    CHECK(from.dataset == (i < 20 ? 0 : larger ? 1 : 2));
+    CHECK(from.task == (text.starts_with("<*_0>") ? 0 : 1));
+  }
   CHECK(first != later);
   CHECK(first != other_seed);
   tasks::batch b;

@@ -174,6 +174,18 @@ void add_training_options(CLI::App& command, training_request& request) {
       ->check(CLI::Range(0.0, 1.0) & CLI::PositiveNumber)
       ->capture_default_str();
   command
+      .add_option_function<std::string>(
+          "--gradient-surgery",
+          [&training](std::string const& name) {
+            using seq2seq::gradient_groups;
+            training.surgery = name == "tasks"      ? gradient_groups::tasks
+                               : name == "datasets" ? gradient_groups::datasets
+                                                    : gradient_groups::none;
+          },
+          "keep the gradients of tasks or of datasets apart, and project those that conflict")
+      ->check(CLI::IsMember({"none", "tasks", "datasets"}))
+      ->default_str("none");
+  command
       .add_option("--patience", training.patience,
                   "epochs without a better validation loss before stopping, 0: never stop")
       ->check(CLI::Range(0, 1'000'000))

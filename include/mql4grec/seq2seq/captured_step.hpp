@@ -30,6 +30,8 @@ concept CapturedStepOps =
 inline void expect_captured(training_options const& o) {
   expects(o.layer_decay == 1, "training: a layer_decay of ", o.layer_decay,
           ", but the captured steps of this backend have one learning rate; train on a CPU");
+  expects(o.surgery == gradient_groups::none,
+          "training: gradient surgery, which the captured steps of this backend don't have; train on a CPU");
 }
 
 namespace detail {

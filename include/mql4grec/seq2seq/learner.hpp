@@ -15,6 +15,13 @@ namespace mql4grec::seq2seq {
 /// Observes a training; see train::loop_observer. The loss is the batch's mean per token.
 using training_observer = train::loop_observer<training_progress, double>;
 
+/// Examples with a task and a dataset, which gradient surgery can group.
+template <class S>
+concept GroupedSource = ExampleSource<S> && requires(S const& source, index_t i, std::uint64_t seed) {
+  { source.origin(i, seed, seed).task } -> std::convertible_to<index_t>;  // (example, seed, epoch)
+  { source.origin(i, seed, seed).dataset } -> std::convertible_to<index_t>;
+};
+
 namespace detail {
 
 /// Writes each batch on the host when it is needed.
@@ -31,6 +38,7 @@ class written_batches {
   /// One update by the examples first … last − 1 of the epoch's order. Returns the mean loss per token and the number
   /// of target tokens.
   std::pair<double, index_t> step(index_t first, index_t last, double learning_rate) {
+    if (trainer_.options().surgery != gradient_groups::none) return step_by_groups(first, last, learning_rate);
     all_.clear();
     for (index_t i = first; i < last; ++i) train_.write(order_[to_size(i)], trainer_.options().seed, epoch_, all_);
     return {trainer_.step(all_, learning_rate), std::ssize(all_.targets)};
@@ -38,9 +46,26 @@ class written_batches {
   double validate() { return trainer_.mean_loss(valid_); }
 
  private:
+  std::pair<double, index_t> step_by_groups(index_t first, index_t last, double learning_rate) {
+    index_t tokens = 0;
+    if constexpr (GroupedSource<Train>) {
+      auto const seed = trainer_.options().seed;
+      for (auto& group : groups_) group.clear();
+      for (index_t i = first; i < last; ++i) {
+        auto const from = train_.origin(order_[to_size(i)], seed, epoch_);
+        std::size_t const group = trainer_.options().surgery == gradient_groups::tasks ? from.task : from.dataset;
+        if (groups_.size() <= group) groups_.resize(group + 1);
+        train_.write(order_[to_size(i)], seed, epoch_, groups_[group]);
+      }
+      for (auto const& group : groups_) tokens += std::ssize(group.targets);
+    }
+    return {trainer_.step(std::span<tasks::batch const>(groups_), learning_rate), tokens};
+  }
+
   Trainer& trainer_;
   Train const& train_;
   Valid const& valid_;
+  std::vector<tasks::batch> groups_;
   std::uint64_t epoch_ = 0;
   std::vector<index_t> order_;
   tasks::batch all_;
@@ -124,6 +149,8 @@ class t5_learner {
   t5_learner(Trainer& trainer, Train const& train, Valid const& valid)
       : trainer_(trainer), train_(train), valid_(valid), schedule_(schedule_of(trainer.options(), steps_per_epoch())) {
     expects(train.size() > 0, "training: there are no examples");
+    expects(GroupedSource<Train> || trainer.options().surgery == gradient_groups::none,
+            "training: gradient surgery, but the examples have neither tasks nor datasets");
     if constexpr (is_captured) expect_captured(trainer.options());
   }
 

@@ -13,6 +13,7 @@
 #include "mql4grec/backend/contract/row_blocks.hpp"
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/optim/gradient.hpp"
+#include "mql4grec/optim/gradient_surgery.hpp"
 #include "mql4grec/seq2seq/captured_step.hpp"
 #include "mql4grec/seq2seq/layer_rates.hpp"
 #include "mql4grec/seq2seq/training.hpp"
@@ -73,31 +74,32 @@ class trainer {
   /// One update by a batch. Returns the batch's mean loss per token in nats. Throws training_error if the loss or the
   /// gradient isn't finite; parameters and moments are then unchanged.
   double step(tasks::batch const& all, double learning_rate) {
-    std::int64_t const number = moments_.step + 1;
     double const tokens = static_cast<double>(all.targets.size());
-    cut(all);
-    nn::dropout_plan const plan{
-        .rate = options_.dropout, .seed = options_.seed, .step = static_cast<std::uint32_t>(number)};
-    {
-      [[maybe_unused]] auto const packed = nn::packed_for_products<T>(backend_, weights_worth_packing());
-      for_each_worker(backend_, [&](B& worker, index_t which) {
-        auto& mine = *workers_[to_size(which)];
-        fill<T>(worker, mine.gradient.view_all(), T{});
-        store_losses(which, [&](tasks::micro_batch part) {
-          return mine.pass.loss_and_gradient(all, part, plan, {.sum = mine.windows, .scale = 1 / tokens});
-        });
-      });
+    auto const [loss, norm] = compute_gradient(all, tokens, options_.seed);
+    finish_step(learning_rate, tokens, loss, norm);
+    return loss / tokens;
+  }
+
+  /// One update by a batch that is divided into groups, whose conflicting gradients are projected; see
+  /// optim/gradient_surgery.hpp. Groups may be empty, but not all of them. Returns and throws as step().
+  double step(std::span<tasks::batch const> groups, double learning_rate) {
+    double tokens = 0, loss = 0;
+    for (auto const& group : groups) tokens += static_cast<double>(group.targets.size());
+    std::vector<out_vector<B, T>> gradients;
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      if (groups[g].size() == 0) continue;
+      // equal rows of different groups have different masks of dropout
+      loss += compute_gradient(groups[g], tokens, options_.seed + g * 0x9E3779B97F4A7C15).first;
+      if (gradients.size() == group_gradients_.size())
+        group_gradients_.push_back(backend_.template allocate<T>(model_.layout().size()));
+      gradients.push_back(group_gradients_[gradients.size()].view_all());
+      copy<T>(backend_, gradient(), gradients.back());
     }
-    double const loss = sum_of_losses() / tokens;
-    double norm = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients_));
-    if (communicator_.world_size() > 1) {
-      communicator_.all_reduce(backend_, gradients_.front());
-      norm = std::sqrt(sum_of_squares<T>(backend_, gradient()));
-    }
-    step_report const report{loss, norm, clipping_factor(options_.optimizer.clip_norm, norm)};
-    optim::expect_finite(number, report);
-    update({learning_rate, tokens, number}, report);
-    return loss;
+    random_stream const order(options_.seed, surgery_purpose << 56 | static_cast<std::uint64_t>(moments_.step));
+    double const norm =
+        optim::combine_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients), order, gradients_.front());
+    finish_step(learning_rate, tokens, loss, norm);
+    return loss / tokens;
   }
 
   /// One update by the examples `which` of a device_dataset; the host downloads only the loss and the norm. With
@@ -146,6 +148,7 @@ class trainer {
 
  private:
   static constexpr index_t evaluation_batch = 4096;
+  static constexpr std::uint64_t surgery_purpose = 0x73;  // the top byte of its stream of random numbers
 
   struct worker_state {
     buffer<T, space> gradient;
@@ -173,6 +176,38 @@ class trainer {
   std::span<index_t const> share_of(std::span<index_t const> which) const {
     auto const place = [&](index_t rank) { return to_size(std::ssize(which) * rank / communicator_.world_size()); };
     return which.subspan(place(communicator_.rank()), place(communicator_.rank() + 1) - place(communicator_.rank()));
+  }
+
+  /// Sets gradient() to that of the batch's summed loss, divided by `tokens`. Returns the summed loss and the
+  /// gradient's norm.
+  std::pair<double, double> compute_gradient(tasks::batch const& all, double tokens, std::uint64_t dropout_seed) {
+    cut(all);
+    nn::dropout_plan const plan{
+        .rate = options_.dropout, .seed = dropout_seed, .step = static_cast<std::uint32_t>(moments_.step + 1)};
+    {
+      [[maybe_unused]] auto const packed = nn::packed_for_products<T>(backend_, weights_worth_packing());
+      for_each_worker(backend_, [&](B& worker, index_t which) {
+        auto& mine = *workers_[to_size(which)];
+        fill<T>(worker, mine.gradient.view_all(), T{});
+        store_losses(which, [&](tasks::micro_batch part) {
+          return mine.pass.loss_and_gradient(all, part, plan, {.sum = mine.windows, .scale = 1 / tokens});
+        });
+      });
+    }
+    double const loss = sum_of_losses();
+    double norm = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients_));
+    if (communicator_.world_size() > 1) {
+      communicator_.all_reduce(backend_, gradients_.front());
+      norm = std::sqrt(sum_of_squares<T>(backend_, gradient()));
+    }
+    return {loss, norm};
+  }
+  /// Clips the gradient and updates the parameters, for a summed loss over `tokens` tokens.
+  void finish_step(double learning_rate, double tokens, double loss, double norm) {
+    std::int64_t const number = moments_.step + 1;
+    step_report const report{loss / tokens, norm, clipping_factor(options_.optimizer.clip_norm, norm)};
+    optim::expect_finite(number, report);
+    update({learning_rate, tokens, number}, report);
   }
 
   /// The update by the gradient of the mean loss.
@@ -222,6 +257,7 @@ class trainer {
   std::vector<std::unique_ptr<worker_state>> workers_;
   std::vector<out_vector<B, T>> gradients_;  // the workers'
   std::vector<plain_weight<space, T>> product_weights_;
+  std::vector<buffer<T, space>> group_gradients_;  // of gradient surgery, allocated when they are needed
   std::vector<tasks::micro_batch> micro_batches_;
   std::vector<double> losses_;
   tasks::batch batch_;

@@ -19,6 +19,13 @@ enum class learning_curve {
   constant  ///< linear warm-up over a number of epochs, then constant: pre-training
 };
 
+/// The groups of examples whose gradients are kept apart; see optim/gradient_surgery.hpp.
+enum class gradient_groups {
+  none,     ///< one gradient of the whole batch
+  tasks,    ///< a gradient for each task of the mixture
+  datasets  ///< a gradient for each dataset
+};
+
 /// Options of a T5 training. The defaults are those of fine-tuning in MQL4GRec.
 struct training_options {
   index_t epochs = 200;                           ///< upper bound; early stopping may end sooner
@@ -33,6 +40,9 @@ struct training_options {
   /// The learning rate of a layer, as a factor of that of the layer above it; 1: all layers have the same. More than 0,
   /// at most 1. See layer_rates. Backends that capture their steps have no other value than 1.
   double layer_decay = 1;
+  /// Gradient surgery between these groups of examples: conflicting gradients lose their components along each other.
+  /// Costs a flat gradient for each group. Backends that capture their steps have no other value than none.
+  gradient_groups surgery = gradient_groups::none;
   double dropout = 0.1;        ///< rate, in [0, 1)
   index_t patience = 10;       ///< epochs without a better validation loss before the run ends; 0: no early stopping
   std::uint64_t seed = 42;     ///< of initialization, order, dropout and random choices of tasks

@@ -37,13 +37,26 @@ class replayed_set {
   /// Appends the tokens of example i to a batch. Throws error when i is out of range.
   void write(index_t i, std::uint64_t seed, std::uint64_t epoch, batch& out) const {
     if (i < target_.size()) return target_.write(i, seed, epoch, out);
-    expects(i < size(), "example ", i, " of ", size());
-    auto random = detail::example_stream(seed, epoch, static_cast<std::uint64_t>(i));
+    auto random = stream_of(i, seed, epoch);
     index_t const drawn = random.below(source_.size());
     source_.write(drawn, random, out);
   }
+  /// The task and the dataset of example i in an epoch; the datasets of the source follow those of the target. Throws
+  /// error when i is out of range.
+  example origin(index_t i, std::uint64_t seed, std::uint64_t epoch) const {
+    if (i < target_.size()) return target_.origin(i, seed, epoch);
+    auto random = stream_of(i, seed, epoch);
+    auto found = source_.origin(random.below(source_.size()), seed, epoch);
+    found.dataset = static_cast<std::uint16_t>(found.dataset + target_.datasets().size());
+    return found;
+  }
 
  private:
+  random_stream stream_of(index_t i, std::uint64_t seed, std::uint64_t epoch) const {
+    expects(i < size(), "example ", i, " of ", size());
+    return detail::example_stream(seed, epoch, static_cast<std::uint64_t>(i));
+  }
+
   training_set const& target_;
   training_set const& source_;
   index_t replayed_ = 0;

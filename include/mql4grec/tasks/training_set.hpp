@@ -78,6 +78,11 @@ class example_set {
     tasks_[e.task].write({.data = data, .vocab = vocab_}, e.place, random, out);
   }
 
+  /// The task and the dataset of example i in an epoch. Throws error when i is out of range.
+  example origin(index_t i, std::uint64_t, std::uint64_t) const {
+    expects(i >= 0 && i < size(), "example ", i, " of ", size());
+    return examples_[to_size(i)];
+  }
   /// All examples, ordered by dataset, then by task.
   std::span<example const> examples() const { return examples_; }
   /// The datasets.
