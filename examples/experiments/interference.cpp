@@ -12,12 +12,16 @@ struct remedy {
   char const* name;
   double replay_share = 0;  ///< examples of the sources, as a share of the target's
   double layer_decay = 1;   ///< of the learning rate from layer to layer, from the top
+  seq2seq::gradient_groups surgery = seq2seq::gradient_groups::none;
 };
-constexpr std::array<remedy, 5> remedies = {{{"none"},
-                                             {"replay 20 %", 0.2},
-                                             {"replay 50 %", 0.5},
-                                             {"layer-wise rates .8", 0, 0.8},
-                                             {"replay 20 %, layer-wise rates .8", 0.2, 0.8}}};
+constexpr std::array<remedy, 7> remedies = {
+    {{"none"},
+     {"replay 20 %", 0.2},
+     {"replay 50 %", 0.5},
+     {"layer-wise rates .8", 0, 0.8},
+     {"replay 20 %, layer-wise rates .8", 0.2, 0.8},
+     {"surgery between tasks", 0, 1, seq2seq::gradient_groups::tasks},
+     {"replay 20 %, surgery between domains", 0.2, 1, seq2seq::gradient_groups::datasets}}};
 
 /// Without epochs: from random parameters. "best": after the epoch with the lowest validation loss on the sources.
 row_result measure(lab const& l, remedy const& r, std::string const& epochs, std::string const& seed) {
@@ -29,6 +33,7 @@ row_result measure(lab const& l, remedy const& r, std::string const& epochs, std
                                  : pretrained(l, l.source_paths(), std::stoi(epochs), std::stoi(seed)))
                    .directory;
     run.training.layer_decay = r.layer_decay;
+    run.training.surgery = r.surgery;
     run.replay_share = r.replay_share;
     if (r.replay_share > 0)
       for (auto const& path : l.source_paths()) read.replayed.push_back(l.read(path));
