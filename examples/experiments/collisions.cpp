@@ -115,7 +115,7 @@ experiment collision_stress() {
           {.name = "collisions",
            .title = "Collisions in a growing catalog",
            .question = "How do collisions, capacity and NDCG@10 change when the catalog has two, five and ten times "
-                       "the items and the codebooks stay as they are?",
+                       "the items and the sizes of the codebooks stay as they are?",
            .keys = {"added", "times", "seed"},
            .measured = columns,
            .plots = {{.kind = "line",

@@ -1,6 +1,6 @@
 // The first three epochs beside the authors' own log: the text task alone, their batch size, schedule and size of the
-// vocabulary. Equal losses are not to be expected, since the codes and the order of examples differ; a fault in the
-// model, the loss or the optimizer would be seen at once.
+// vocabulary. Equal losses are not to be expected, since the codes and the order of examples differ; a gross
+// fault in the model, the loss or the optimizer would be seen.
 #include <cmath>
 #include <memory>
 

@@ -52,12 +52,14 @@ row_result measure(lab const& l, std::filesystem::path const& index, std::string
 std::vector<planned_row> plan(lab& l) {
   std::vector<planned_row> rows;
   auto const users = static_cast<double>(l.target().interactions.users());
+  auto const indices = text_indices(l);
   for (auto const& seed : l.seeds())
-    for (auto const& index : text_indices(l))
+    for (auto const& index : indices)
       rows.push_back({.key = {short_name(index), seed},
                       .examples = static_cast<double>(l.budget()),
                       .searches = users,
-                      .measure = [&l, index, seed] { return measure(l, index, seed); }});
+                      .measure = [&l, index, seed] { return measure(l, index, seed); },
+                      .base = {short_name(indices.front()), seed}});
   return rows;
 }
 

@@ -39,7 +39,7 @@ struct built_in_shop {
 constexpr std::array<built_in_shop, 3> shops = {{{"Kitchen", 3, 1000}, {"Music", 0, 500}, {"Hobby", 1, 500}}};
 
 /// Training on the built-in catalog: a model that two cores train in seconds.
-constexpr index_t built_in_examples = 30'000, dataset_examples = 300'000;
+constexpr index_t built_in_examples = 120'000, dataset_examples = 300'000;
 
 std::string machine() {
   std::ifstream cpus("/proc/cpuinfo");
@@ -71,13 +71,19 @@ json settings_of(lab_options const& o) {
           {"sources", sources},
           {"users", o.users},
           {"examples", o.examples},
-          {"precision", o.common.precision}};
+          {"backend", o.common.backend},
+          {"precision", o.common.precision},
+          {"threads", o.common.threads},
+          {"version", MQL4GREC_VERSION}};
 }
 
 /// Throws error if the directory has results of other settings.
-void check_settings(std::filesystem::path const& out, json const& settings) {
+void check_settings(std::filesystem::path const& out, json const& settings, bool keep) {
   auto const path = out / "runs" / "settings.json";
-  if (!std::filesystem::exists(path)) return write_json(path, settings);
+  if (!std::filesystem::exists(path)) {
+    if (keep) write_json(path, settings);
+    return;
+  }
   auto const before = read_json(path);
   for (auto const& [name, value] : settings.items())
     expects_file(before.contains(name) && before.at(name) == value, path, "the results there were computed with ", name,
@@ -87,11 +93,10 @@ void check_settings(std::filesystem::path const& out, json const& settings) {
 
 }  // namespace
 
-std::vector<std::string> recommender_columns(bool compared) {
-  std::vector<std::string> columns = {"ndcg@10",          "hit@1",      "hit@10",     "text_ndcg@10", "image_ndcg@10",
-                                      "sequence_ndcg@10", "train_loss", "valid_loss", "examples",     "seconds"};
-  if (compared) columns.insert(columns.begin() + 1, {"difference", "difference_low", "difference_high"});
-  return columns;
+std::vector<std::string> recommender_columns() {
+  return {"ndcg@10",    "difference",   "difference_low", "difference_high",  "hit@1",
+          "hit@10",     "text_ndcg@10", "image_ndcg@10",  "sequence_ndcg@10", "train_loss",
+          "valid_loss", "examples",     "seconds"};
 }
 
 std::string file_name(std::string const& table, std::vector<std::string> const& key) {
@@ -112,7 +117,7 @@ tasks::dataset without(tasks::dataset data, language::modality kind) {
 lab::lab(lab_options options, compute const& on, progress_log& log)
     : options_(std::move(options)), compute_(on), log_(log) {
   make_directory(options_.out / "runs");
-  check_settings(options_.out, settings_of(options_));
+  check_settings(options_.out, settings_of(options_), !options_.plan_only);
   if (built_in())
     write_built_in();
   else
@@ -261,7 +266,7 @@ std::filesystem::path by_user_path(std::filesystem::path const& out, table const
 }
 
 void compare_with(row_result& row, std::vector<double> const& base) {
-  if (base.empty() || row.by_user.size() != base.size()) return;
+  if (base.empty()) return;
   auto const difference = metrics::bootstrap_difference(row.by_user, base);
   row.values["difference"] = difference.mean;
   row.values["difference_low"] = difference.low;
@@ -309,6 +314,7 @@ void lab::fill(table& into, std::vector<planned_row> const& plan) {
     into.add({row.key, std::move(measured.values)});
     into.describe(facts_of(plan, earlier + std::chrono::duration<double>(clock::now() - started).count()));
   }
+  if (!into.described()) into.describe(facts_of(plan, earlier));  // for example killed after its last row
 }
 
 json lab::facts_of(std::vector<planned_row> const& plan, double seconds) const {

@@ -3,7 +3,6 @@
 // of it continues where it was stopped.
 #include <filesystem>
 #include <functional>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +26,7 @@ struct lab_options {
   index_t users = 0;                           ///< only the first so many users of each dataset; 0: all
   index_t examples = 0;                        ///< training examples of one model; 0: as many as suit the data
   index_t seeds = 1;                           ///< models per configuration
+  bool plan_only = false;                      ///< nothing will be computed
   std::string command;                         ///< the command line, for the tables
   common_options common;
 };
@@ -58,9 +58,8 @@ struct planned_row {
 /// Thrown when a signal has arrived. The state of the training has been written.
 struct interruption {};
 
-/// The columns of row_result for a recommender; see lab::judge. With `compared`, those of the comparison with the
-/// table's first row.
-std::vector<std::string> recommender_columns(bool compared = true);
+/// The columns of row_result for a recommender, see lab::judge, with those of the comparison with a base row.
+std::vector<std::string> recommender_columns();
 
 class lab {
  public:

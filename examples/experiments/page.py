@@ -87,7 +87,7 @@ for (const block of document.querySelectorAll(".command")) {
   block.append(button, answer);
 }
 """
-BETTER_HIGH, BETTER_LOW = re.compile(r"ndcg|hit|hr@|recall|mrr|per_second"), re.compile(r"loss|error|collision|perplexity")
+BETTER_HIGH, BETTER_LOW = re.compile(r"ndcg|hit|hr@|recall|mrr|per_second"), re.compile(r"error|collision|perplexity")
 
 
 def element(name, content, **attributes):
@@ -257,7 +257,7 @@ def page_of(folder, draw):
 <a class="skip" href="#tables">Skip to the tables</a>
 <main>
 <h1>mql4grec: experiments</h1>
-<p class="foot">Every table was computed by the command below it; every plot shows rows of its table.</p>
+<p class="foot">Every table was computed by the command below it; every plot shows rows of its table. Intervals cover the choice of users, not the seed of a training.</p>
 <nav aria-label="Tables">
 <ul>
 {contents}</ul>

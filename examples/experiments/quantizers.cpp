@@ -45,12 +45,15 @@ row_result measured(lab const& l, configuration const& c, std::string const& see
 std::vector<planned_row> plan(lab& l) {
   std::vector<planned_row> rows;
   double const users = static_cast<double>(l.target().interactions.users());
+  auto const configurations = configurations_of(l);
+  auto const& first = configurations.front();
   for (auto const& seed : l.seeds())
-    for (auto const& c : configurations_of(l))
+    for (auto const& c : configurations)
       rows.push_back({.key = {c.quantizer, text_of(c.codes), c.collisions, seed},
                       .examples = static_cast<double>(l.budget()),
                       .searches = users,
-                      .measure = [&l, c, seed] { return measured(l, c, seed); }});
+                      .measure = [&l, c, seed] { return measured(l, c, seed); },
+                      .base = {first.quantizer, text_of(first.codes), first.collisions, seed}});
   return rows;
 }
 
@@ -65,6 +68,7 @@ std::string reading(std::vector<table_row> const& rows) {
       double const rate = without.values.at("collision_rate");
       least = std::min(least, rate);
       most = std::max(most, rate);
+      if (rate == 0) continue;  // nothing to reallocate: the same codes
       change += with.values.at("ndcg@10") - without.values.at("ndcg@10");
       ++pairs;
     }

@@ -72,7 +72,6 @@ std::vector<std::string> columns_of(table_description const& about) {
 
 json json_of(plot const& p) {
   json out{{"kind", p.kind}, {"title", p.title}, {"x", p.x}, {"y", p.y}, {"series", p.series}, {"log_x", p.log_x}};
-  out["error"] = p.error;
   if (!p.row.empty()) out["row"] = p.row;
   if (!p.value.empty()) out["value"] = p.value;
   return out;
@@ -112,6 +111,11 @@ double table::seconds() const {
   return std::filesystem::exists(path) ? member_or<double>(read_json(path), "seconds", 0, path) : 0;
 }
 
+bool table::described() const {
+  auto const path = directory_ / (about_.name + ".json");
+  return std::filesystem::exists(path) && member_or<std::size_t>(read_json(path), "rows", 0, path) == rows_.size();
+}
+
 void table::add(table_row row) {
   expects(row.key.size() == about_.keys.size(), about_.name, ": a row with ", row.key.size(), " keys, expected ",
           about_.keys.size());
@@ -146,18 +150,6 @@ void table::describe(json const& facts) const {
   for (auto const& p : about_.plots) out["plots"].push_back(json_of(p));
   out.update(facts);
   write_json(directory_ / (about_.name + ".json"), out);
-}
-
-std::vector<double> column_of(table const& from, std::string const& name, std::string const& key,
-                              std::string const& value) {
-  std::vector<double> out;
-  auto const at = std::ranges::find(from.about().keys, key) - from.about().keys.begin();
-  for (auto const& row : from.rows()) {
-    if (row.key.at(static_cast<std::size_t>(at)) != value) continue;
-    auto const found = row.values.find(name);
-    out.push_back(found == row.values.end() ? std::numeric_limits<double>::quiet_NaN() : found->second);
-  }
-  return out;
 }
 
 }  // namespace mql4grec::experiments

@@ -59,6 +59,9 @@ class table {
   /// The time that the rows took, as described before; 0 for a new table. Throws file_error.
   double seconds() const;
 
+  /// Whether the JSON file counts as many rows as there are. Throws file_error.
+  bool described() const;
+
   /// Adds a row and writes the file. Throws error for a measurement that isn't a column, and file_error.
   void add(table_row row);
   /// Writes the JSON file: the description with `facts` (command, dataset, machine, date, planned rows). Throws
@@ -72,9 +75,5 @@ class table {
   table_description about_;
   std::vector<table_row> rows_;
 };
-
-/// Column `name` of the rows whose key column `key` has `value`, NaN where it is not measured.
-std::vector<double> column_of(table const& from, std::string const& name, std::string const& key,
-                              std::string const& value);
 
 }  // namespace mql4grec::experiments

@@ -40,9 +40,10 @@ std::vector<planned_row> plan(lab& l) {
     for (std::string const start : {"random", "pretrained"}) {
       if (start == "pretrained" && l.source_paths().empty()) continue;
       if (start == "pretrained")
-        rows.push_back({.key = {start, "0", seed}, .searches = 2 * users, .measure = [&l, start, seed] {
-                          return measure(l, start, 0, std::stoi(seed));
-                        }});
+        rows.push_back({.key = {start, "0", seed},
+                        .searches = 2 * users,
+                        .measure = [&l, start, seed] { return measure(l, start, 0, std::stoi(seed)); },
+                        .base = {"random", percent(shares.front()), seed}});
       for (auto const share : shares)
         rows.push_back({.key = {start, percent(share), seed},
                         .examples = static_cast<double>(l.budget()) * std::min(1.0, 10 * share),

@@ -57,7 +57,7 @@ TEST_CASE("model metadata: domains have the prompt tokens after the paper's, and
   CHECK(vocab.text(pipeline::domain_token(read, "Arts").value()) == "<*_19>");
   CHECK(!pipeline::domain_token(read, "Music"));
   CHECK(pipeline::tasks_of(read, "Games").prefix == vocab.prompt(18));
-  CHECK(!pipeline::tasks_of(read).prefix);
+  CHECK(!pipeline::tasks_of(read, "").prefix);
   json damaged = read_json(directory / "mql4grec.json");
   damaged["domains"] = {"Games", "Arts", "Music"};
   write_json(directory / "mql4grec.json", damaged);

@@ -63,7 +63,7 @@ TEST_CASE("new items: drafted through their prefixes they are found more often t
                  .decoder_layers = 2}},
       {.datasets = {data}, .vocab = vocab});
   auto const found = pipeline::evaluate(b, seq2seq::frozen_t5(b, seq2seq::read_model<float>(b, root / "model")),
-                                        pipeline::tasks_of(pipeline::read_model_metadata(root / "model")), data,
+                                        pipeline::tasks_of(pipeline::read_model_metadata(root / "model"), ""), data,
                                         {.draft = search::draft_options{}})
                          .result;
   REQUIRE(found.groups.size() == 3);

@@ -499,7 +499,7 @@ TEST_CASE("train: inputs begin with the token of their dataset's domain, in trai
       task.write_query(history, context, out);
     }
   };
-  auto by_hand = pipeline::tasks_of(metadata);
+  auto by_hand = pipeline::tasks_of(metadata, "");
   for (auto& query : by_hand.tasks.queries) query = with_token{query, query.to(), with_domains.prompt(18)};
   CHECK(ndcg(pipeline::tasks_of(metadata, "Games")) == ndcg(by_hand));
   auto const scores = [&](tasks::model_tasks const& about) {
@@ -593,7 +593,7 @@ TEST_CASE("train: modality dropout is part of the run and of the model's metadat
                                      vocab().token(language::modality::image, 1, code_t{2})});
   std::vector const tables = {text, images};
   tasks::batch query;
-  pipeline::tasks_of(pipeline::read_model_metadata(root / "run"))
+  pipeline::tasks_of(pipeline::read_model_metadata(root / "run"), "")
       .tasks.query(language::modality::text)
       .write_query(std::vector{item_id{0}}, {.tables = tables, .vocab = vocab()}, query);
   CHECK(vocab().text(query.input(0)) == "<*_0><*_1><*_2><A_1><B_2></s>");
@@ -676,8 +676,8 @@ TEST_CASE("train, then evaluate: an overfitted model retrieves its training data
   cpu::backend b;
   pipeline::evaluation_options const on_training_part{.part = catalog::split::train, .search = {.beams = 9}};
   auto const found = pipeline::evaluate(b, seq2seq::frozen_t5(b, seq2seq::read_model<float>(b, root / "run")),
-                                        pipeline::tasks_of(pipeline::read_model_metadata(root / "run")), walkers(9, 1),
-                                        on_training_part);
+                                        pipeline::tasks_of(pipeline::read_model_metadata(root / "run"), ""),
+                                        walkers(9, 1), on_training_part);
   CHECK(found.result.users == 9);
   CHECK(found.result.split == "train");
   CHECK(found.result.ensemble.sequence->hit(1) > 0.8);

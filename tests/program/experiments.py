@@ -68,6 +68,17 @@ def other_options_are_refused():
     check_error(experiments("growth", "--out", "out", *TINY), 1, "growth.csv", "line 1")
 
 
+def every_table_of_models_can_be_filled():
+    tables = {"baselines": 12, "indices": 1, "search": 17, "users": 11, "interference": 23}
+    absolute = os.path.abspath("out")
+    check_done(experiments(*tables, "--out", absolute, *TINY))
+    for name, count in tables.items():
+        rows, about = rows_of(f"out/{name}.csv"), json.loads(Path(f"out/{name}.json").read_text())
+        check(len(rows) == about["rows"] == about["planned"] == count, name, len(rows), about["planned"])
+        check(all(0 <= float(row["ndcg@10"]) <= 1 for row in rows), name, rows)
+        check(absolute not in about["command"], about["command"])
+
+
 def wrong_usage():
     check_error(experiments("nothing", "--out", "out"), 2, "nothing", "--list")
     check_error(experiments("tasks"), 2, "--out")
@@ -91,4 +102,4 @@ def codes_and_missing_content_are_consistent():
 
 
 main([a_table_is_filled_once, an_interrupted_table_goes_on, other_options_are_refused,
-      codes_and_missing_content_are_consistent, wrong_usage])
+      codes_and_missing_content_are_consistent, every_table_of_models_can_be_filled, wrong_usage])

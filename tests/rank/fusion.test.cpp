@@ -129,4 +129,5 @@ TEST_CASE("calibrated: weights move the order from one list to the other, and th
   CHECK_THROWS_WITH_AS(rank::calibrated{.weights = {1}}.fuse(lists),
                        "calibrated: 1 weights for 2 lists, expected one for each", error);
   CHECK_THROWS_AS((rank::calibrated{.weights = {1, -1}}.fuse(lists)), error);
+  CHECK_THROWS_AS((rank::calibrated{.weights = {0, 0}}.fuse(lists)), error);
 }

@@ -50,7 +50,9 @@ std::vector<metric_row> evaluate_baselines(evaluate_options const& options, comp
                                            evaluation_inputs const& inputs, progress_log& log) {
   auto const directory = options.baseline_directory.empty() ? options.model / "baselines" : options.baseline_directory;
   auto const metrics_of = [&](std::string const& name) {
-    if (name == "sasrec") return evaluate_sasrec(compute, inputs, directory / ("sasrec-" + inputs.data.name), log);
+    auto const until = options.until ? "-until-" + catalog::time_text(*options.until) : std::string();
+    if (name == "sasrec")
+      return evaluate_sasrec(compute, inputs, directory / ("sasrec-" + inputs.data.name + until), log);
     return name == "markov" ? evaluate_markov(inputs.data, inputs.options)
                             : evaluate_popularity(inputs.data, inputs.options);
   };
@@ -122,8 +124,8 @@ int evaluate_command(evaluate_options& options) {
   std::vector<std::filesystem::path> pictures;
   if (!options.images.empty()) pictures = pictures_in(options.images, options.dataset);
   evaluation_inputs const inputs{.model = options.model, .metadata = metadata, .data = data, .options = options.search};
+  auto const baselines = evaluate_baselines(options, *compute, inputs, log);  // first: their runs may be refused
   auto const found = evaluate_with_progress(*compute, inputs, log);
-  auto const baselines = evaluate_baselines(options, *compute, inputs, log);
   log.clear();
   auto rows = rows_of(found.result);
   rows.insert(rows.end(), baselines.begin(), baselines.end());

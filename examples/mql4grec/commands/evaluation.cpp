@@ -93,7 +93,8 @@ std::optional<metrics::metric_values> evaluate_sasrec(compute const& compute, ev
                           clock_time(last.seconds) + " in all");
           },
       .interrupted = interrupted,
-      .on_changed_settings = [&](auto const& changes) { warn_of_changes(changes, log); }};
+      .on_changed_settings =
+          [&](auto const& changes) { log.warn(run.string() + ": trained with other settings: " + changes); }};
   auto const found = compute.rank_by_sasrec(
       {.run = options, .interactions = data, .histories = histories, .k = inputs.options.search.beams}, observer);
   leave_if_interrupted();

@@ -82,7 +82,12 @@ std::vector<std::string> domains_for_run(training_request const& request, pipeli
   std::vector<std::string> names;
   for (auto const* some : {&data.datasets, &data.replayed})
     for (auto const& one : *some) names.push_back(one.name);
-  return pipeline::extended_domains(before, names);
+  try {
+    return pipeline::extended_domains(before, names);
+  } catch (error const& e) {
+    if (!run.init) throw;
+    raise(run.init->string(), ": ", e.what(), "; pre-train with a larger --domain-prefixes");
+  }
 }
 
 /// "words: <a…> 3 levels of 6, 6, 6 codes, <A…> 4 levels of 256, 256, 256, 256 codes"
@@ -213,7 +218,7 @@ void add_training_options(CLI::App& command, training_request& request) {
   command
       .add_option("--domain-prefixes", request.domain_prefixes,
                   "tokens for the names of so many datasets in the vocabulary of a new model, 0: none; every input "
-                  "begins with that of its dataset. A model of --init decides it otherwise")
+                  "begins with that of its dataset. With --init, the vocabulary is that model's")
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   command.add_option("--until", request.until,

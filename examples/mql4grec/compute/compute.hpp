@@ -35,7 +35,7 @@ struct evaluation_inputs {
 struct recommendation_inputs {
   std::filesystem::path const& model;                ///< a model directory
   pipeline::model_metadata const& metadata;          ///< of that model
-  std::string const& dataset;                        ///< its name
+  std::string const& dataset;                        ///< name of the dataset
   std::vector<language::token_table> const& tokens;  ///< one table per modality
   std::vector<item_id> const& history;               ///< oldest first
   search::item_filter const& filter;

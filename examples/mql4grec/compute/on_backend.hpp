@@ -116,7 +116,9 @@ class on_backend final : public compute {
   }
 
   sasrec_result rank_by_sasrec(sasrec_inputs const& inputs, sasrec::run_observer const& observer) const override {
-    B backend(setup_.learning);
+    auto how = setup_.learning;  // of an evaluation, whose int8 products are for frozen weights
+    if (how.products == precision::int8) how.products = precision::fp32;
+    B backend(how);
     auto run = inputs.run;
     run.training.block_items = setup_.block_tokens.value_or(run.training.block_items);
     sasrec_result result{.trained = sasrec::train_model(backend, run, inputs.interactions, observer)};

@@ -33,7 +33,7 @@ struct evaluation_options {
   std::vector<index_t> at = {1, 5, 10};                 ///< the cut-offs k of HR@k and NDCG@k
   search::beam_options search = {};                     ///< options of the beam search
   index_t users = std::numeric_limits<index_t>::max();  ///< only the first so many users are evaluated
-  /// The model reads at most so many of the most recent items, and not more than it was trained with.
+  /// The model reads at most so many of the most recent items, and not more than catalog::default_max_history.
   index_t max_history = std::numeric_limits<index_t>::max();
   rank::any_fusion fusion = {};  ///< the rule that combines the lists of the modalities
   /// With a split by time: also draft lists of new items alone. They are measured over the users with a cold target.

@@ -48,7 +48,7 @@ struct model_metadata {
 
 /// The tokens and the tasks of a model with this metadata, for queries on a dataset of this name. Throws error for an
 /// unknown name of a mixture.
-[[nodiscard]] tasks::model_tasks tasks_of(model_metadata const& metadata, std::string const& dataset = {});
+[[nodiscard]] tasks::model_tasks tasks_of(model_metadata const& metadata, std::string const& dataset);
 
 /// Writes mql4grec.json to a model directory. Tokens that aren't numbered consecutively, as in a released checkpoint,
 /// are written with their ids. Throws file_error.

@@ -43,7 +43,7 @@ struct calibrated {
   std::vector<double> weights = {};
 
   /// The fused ranking of all items in `lists`, best first. Throws error if there are weights, but not one for each
-  /// list, or if a weight is negative or not finite.
+  /// list, if a weight is negative or not finite, or if all are 0.
   [[nodiscard]] ranking fuse(std::span<ranking const> lists) const;
   bool operator==(calibrated const&) const = default;
 };

@@ -82,6 +82,7 @@ MQL4GREC_DEFINITION ranking calibrated::fuse(std::span<ranking const> lists) con
     expects(w >= 0 && std::isfinite(w), "calibrated: a weight of ", w, ", expected a finite number of at least 0");
   double const total =
       weights.empty() ? static_cast<double>(lists.size()) : std::accumulate(weights.begin(), weights.end(), 0.0);
+  expects(total > 0 || lists.empty(), "calibrated: all weights are 0, expected one that is more");
   auto const items = detail::scores_by_item(lists);
   std::vector<double> normalisers;  // (lists): log Σ exp(sharpness · s)
   for (std::size_t l = 0; l < lists.size(); ++l) normalisers.push_back(detail::log_sum_exp(items, l, sharpness));

@@ -38,8 +38,8 @@ void write_model(std::filesystem::path const& directory, sasrec_model<B, float> 
   for (auto const& p : model.layout().entries())
     tensors.push_back({p.name, p.shape(), values.view_all().part(p.offset, p.size())});
   make_directory(directory);
-  write_safetensors(directory / "model.safetensors", tensors, {{"format", "pt"}});
   write_config(directory / "config.json", model.config());
+  write_safetensors(directory / "model.safetensors", tensors, {{"format", "pt"}});  // last: what has it is complete
 }
 
 /// Reads a model directory. Parameters are rounded to T. Throws file_error if a file is missing or damaged, or if a

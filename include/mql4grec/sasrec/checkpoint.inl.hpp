@@ -75,6 +75,7 @@ MQL4GREC_DEFINITION train::run_description describe(training_options const& o, s
   if (auto const& muon = o.hidden_optimizer)
     conditions["muon"] = {{"momentum", muon->momentum}, {"iterations", muon->iterations}, {"scale", muon->scale}};
   if (data.time) conditions["until"] = data.time->until;
+  if (!data.is_trained.empty()) conditions["training_users"] = data.is_trained;
   json settings = backend;
   settings["block_items"] = o.block_items;
   return {std::make_shared<json const>(std::move(conditions)), std::make_shared<json const>(std::move(settings))};

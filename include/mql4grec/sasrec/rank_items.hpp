@@ -59,13 +59,21 @@ template <Backend B, class T>
 }
 
 /// The mean NDCG@10 over the whole catalog, for one target after each history; 0 without histories. Throws as
-/// rank_items.
+/// rank_items, error for another number of targets or a target that the model doesn't know, and training_error if the
+/// score of a target isn't finite.
 template <Backend B, class T>
 [[nodiscard]] double mean_ndcg(B& backend, sasrec_model<B, T> const& model, history_list const& histories,
                                std::vector<item_id> const& targets) {
+  expects(targets.size() == histories.size(), "sasrec: ", targets.size(), " targets for ", histories.size(),
+          " histories");
+  for (auto const target : targets)
+    expects(index(target) >= 0 && index(target) < model.config().items, "sasrec: target ", index(target),
+            ", but the model has ", model.config().items, " items");
   std::vector<double> gains(histories.size());
   detail::for_each_scores(backend, model, histories, [&](index_t history, host_vector_view<T const> scores) {
     index_t const target = index(targets[to_size(history)]);
+    if (!std::isfinite(scores(target)))
+      raise<training_error>("sasrec: the score of item ", target, " isn't finite; try a smaller learning rate");
     index_t place = 0;
     for (index_t i = 0; i < scores.size(); ++i)
       place += scores(i) > scores(target) || (scores(i) == scores(target) && i < target) ? 1 : 0;

@@ -19,7 +19,8 @@
 
 namespace mql4grec::sasrec {
 
-/// Makes updates of a SASRec with AdamW. Not thread-safe: it uses the backend's workers itself.
+/// Makes updates of a SASRec with AdamW, and Muon for hidden matrices. Not thread-safe: it uses the backend's workers
+/// itself.
 template <Backend B, class T>
 class trainer {
   using space = typename B::memory_space;
@@ -61,6 +62,7 @@ class trainer {
   double step(sequences const& all, double learning_rate) {
     std::int64_t const number = moments_.step + 1;
     double const targets = static_cast<double>(all.targets.size());
+    expects(targets > 0, "sasrec: a batch without targets");
     cut(all, options_.block_items, backend_.workers(), parts_);
     losses_.assign(parts_.size(), 0);
     nn::dropout_plan const plan{
@@ -135,7 +137,7 @@ class learner {
     for (index_t u = 0; u < data.users(); ++u) {
       auto const user = static_cast<user_id>(u);
       if (auto const items = catalog::training_items(data, user); items.size() >= 2) train_.push_back(items);
-      if (!catalog::has_target(data, user, catalog::split::valid)) continue;
+      if (!catalog::is_training_user(data, user) || !catalog::has_target(data, user, catalog::split::valid)) continue;
       auto const at = catalog::target_position(data, user, catalog::split::valid);
       valid_.push_back(catalog::window_before(data.of(user), at, c.positions));
       targets_.push_back(data.of(user)[to_size(at)]);

@@ -3,6 +3,7 @@
 // use. The order is part of the algorithm: q, k and v of a layer are adjacent, and so are the cross-attention's k and v
 // of all decoder layers, so each group is one matrix product. Reordering would change training states, which store the
 // flat buffer.
+#include <array>
 #include <string>
 #include <vector>
 
@@ -146,10 +147,13 @@ template <class T, MemorySpace S>
 [[nodiscard]] std::vector<plain_weight<S, T>> product_weights(t5_config const& c, t5_weights<T const, S> const& w) {
   std::vector<plain_weight<S, T>> all{{w.output, c.output_scale()}, {w.cross_key_value}};
   for (auto const* stack : {&w.encoder, &w.decoder})
-    for (auto const& layer : *stack)
-      for (auto const& matrix :
-           {layer.qkv, layer.output, layer.cross_query, layer.cross_output, layer.expand, layer.contract})
+    for (auto const& layer : *stack) {
+      // a name, because nvcc 13 can't parse a loop over a braced list here
+      std::array const matrices{layer.qkv,          layer.output, layer.cross_query,
+                                layer.cross_output, layer.expand, layer.contract};
+      for (auto const& matrix : matrices)
         if (matrix.size() > 0) all.push_back({matrix});
+    }
   return all;
 }
 

@@ -85,6 +85,7 @@ class trainer {
   double step(std::span<tasks::batch const> groups, double learning_rate) {
     double tokens = 0, loss = 0;
     for (auto const& group : groups) tokens += static_cast<double>(group.targets.size());
+    expects(tokens > 0, "training: a batch without targets");
     std::vector<out_vector<B, T>> gradients;
     for (std::size_t g = 0; g < groups.size(); ++g) {
       if (groups[g].size() == 0) continue;

@@ -17,12 +17,13 @@ namespace mql4grec::tasks {
 class replayed_set {
  public:
   /// Both sets must outlive this object. With a share of 0 the source isn't read. Throws error if the share is negative
-  /// or not finite, and if it is more than 0 and the source has no examples.
+  /// or not finite, and if it is more than 0 but no example, or the source has none.
   replayed_set(training_set const& target, training_set const& source, double share)
       : target_(target), source_(source) {
     expects(share >= 0 && std::isfinite(share), "replay: a share of ", share, ", expected at least 0");
     expects(share == 0 || source.size() > 0, "replay: the datasets to replay have no examples");
     replayed_ = static_cast<index_t>(std::llround(share * static_cast<double>(target.size())));
+    expects(share == 0 || replayed_ > 0, "replay: a share of ", share, " of ", target.size(), " examples is none");
   }
 
   /// Examples in an epoch: those of the target, then the replayed ones.

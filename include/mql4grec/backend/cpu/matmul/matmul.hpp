@@ -111,6 +111,10 @@ void matmul(backend& where, in_matrix<backend, T> a, in_matrix<backend, T> b, ou
   if (c.size() == 0 || inner == 0)
     return reference::matmul<T>(where, a, b, c, how);  // libraries don't write C in this case
   if constexpr (std::same_as<T, float>) {
+#if MQL4GREC_HAS_ONEDNN
+    if (where.products() == precision::bf16 && detail::prefers_amx(c.rows(), c.columns(), inner))
+      return detail::rounded_product(where, a, b, c, how);  // packed weights are for other instructions
+#endif
     if (auto const* const packed = where.packed_weights())
       if (auto const* const panels = packed->find(b, how)) return panels->product(where, a, c);
     if (where.products() == precision::bf16) return detail::rounded_product(where, a, b, c, how);

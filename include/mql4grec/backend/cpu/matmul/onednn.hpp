@@ -87,7 +87,10 @@ inline bool prefers_amx(index_t m, index_t n, index_t k) {
          m * n * k >= smallest_amx_product().load(std::memory_order_relaxed);
 }
 /// Whether some products of bfloat16 are oneDNN's.
-inline bool prefers_amx() { return prefers_amx(1, 1, std::numeric_limits<index_t>::max()); }
+inline bool prefers_amx() {
+  return allowed_instruction_set().load(std::memory_order_relaxed) == instruction_set::amx &&
+         smallest_amx_product().load(std::memory_order_relaxed) < std::numeric_limits<index_t>::max();
+}
 
 /// op(x), a factor in bfloat16.
 struct bf16_matrix {

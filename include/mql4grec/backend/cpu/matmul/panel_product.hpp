@@ -125,6 +125,7 @@ namespace mql4grec::cpu {
 
 MQL4GREC_DEFINITION weight_packing::weight_packing(backend& b, std::span<plain_weight<host_space, float> const> weights)
     : backend_(b) {
+  if (weights.empty()) return;  // the memory of an earlier call is kept
   if (!b.packed_) b.packed_ = std::make_shared<detail::packed_weights>();
   b.packed_->pack(b, weights);
   announce(b.packed_.get());
