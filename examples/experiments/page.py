@@ -44,7 +44,7 @@ svg * { stroke-linejoin: round; stroke-linecap: butt; } svg text { font-family: 
 figcaption, caption, .foot { color: var(--soft); font-size: .875rem; }
 .legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; margin: 0 0 .3rem; padding: 0; list-style: none; font-size: .875rem; }
 .legend li { display: flex; align-items: center; gap: .35rem; } .legend svg { flex: none; width: 2.2rem; height: 1.1rem; }
-.wide { overflow-x: auto; margin: .8rem 0; }
+.wide { overflow-x: auto; position: relative; margin: .8rem 0; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 caption { padding-bottom: .4rem; text-align: left; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--rule); text-align: right; white-space: nowrap; }
