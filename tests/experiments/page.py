@@ -112,7 +112,7 @@ def every_kind_of_plot_is_an_image_with_a_title_and_a_description(folder):
 
 def rows_keep_their_order_and_the_best_of_each_block_is_marked(folder):
     rows = [["Z", "b", 0.2, 3.5, 7, ""], ["Z", "a", 0.4, 2.5, 9, ""], ["A", "b", -1e-9, 1.5, 1000, ""], ["A", "c", "", 1.5, 8, ""], ["A", "d", "nan", "", 8, ""]]
-    columns = ["hit@10", "valid_loss", "examples", "never measured"]
+    columns = ["hit@10", "error", "examples", "never measured"]
     write(folder, "best", ["dataset", "name", *columns], rows, keys=["dataset", "name"], measurements=columns)
     page = page_of(folder)
     check(page.texts("th", scope="row") == ["Z", "b", "Z", "a", "A", "b", "A", "c", "A", "d"], page.texts("th"))
