@@ -63,6 +63,8 @@ def an_interrupted_table_goes_on():
 def other_options_are_refused():
     check_done(experiments("growth", "--plan", "--out", "out", *TINY))
     check(not os.path.exists("out/growth.csv"), "a plan fills no table")
+    check(not os.path.exists("out/runs/settings.json"), "a plan decides nothing")
+    check_done(experiments("indices", "--out", "out", *TINY))
     check_error(experiments("growth", "--plan", "--out", "out", "--users", "50"), 1, "settings.json", "users")
     Path("out/growth.csv").write_text("size,seed\nwhole,1\n")
     check_error(experiments("growth", "--out", "out", *TINY), 1, "growth.csv", "line 1")
