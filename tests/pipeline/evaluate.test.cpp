@@ -426,8 +426,8 @@ TEST_CASE("evaluate: with a maximum of history, users are queried as if they had
   for (index_t u = 0; u < from.interactions.users(); ++u) {
     auto const all = from.interactions.of(user_id(u));
     bool const tested = catalog::has_target(from.interactions, user_id(u), catalog::split::test);
-    shorter.interactions.add_user(std::to_string(u),
-                                  tested ? catalog::window_before(all, std::ssize(all), 3) : all.first(1));
+    shorter.interactions.add_user(std::to_string(u), tested ? catalog::window_before(all, std::ssize(all), 3)
+                                                            : all.first(std::min<std::size_t>(1, all.size())));
   }
   shorter.interactions.item_count = from.interactions.item_count;
   tasks::model_tasks const about{vocab(), tasks::all_tasks()};
