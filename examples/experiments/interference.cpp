@@ -38,7 +38,6 @@ row_result measure(lab const& l, remedy const& r, std::string const& epochs, std
     if (r.replay_share > 0)
       for (auto const& path : l.source_paths()) read.replayed.push_back(l.read(path));
   }
-  run.training.epochs = l.epochs_of(run, {data});
   return l.judge(l.train(file_name("interference", {r.name, epochs, seed}), run, std::move(read)), data);
 }
 

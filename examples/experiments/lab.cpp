@@ -166,9 +166,9 @@ index_t lab::budget() const {
   return options_.examples > 0 ? options_.examples : built_in() ? built_in_examples : dataset_examples;
 }
 
-index_t lab::epochs_of(pipeline::run_options const& run, std::vector<tasks::dataset> datasets) const {
+index_t lab::epochs_of(pipeline::run_options const& run, pipeline::training_data const& data) const {
   tasks::training_set const examples(pipeline::mixture_named(run.tasks, {.modality_dropout = run.modality_dropout}),
-                                     std::move(datasets), vocab_);
+                                     data.datasets, data.vocab);
   return std::max<index_t>(
       1, std::llround(static_cast<double>(budget()) / static_cast<double>(std::max<index_t>(1, examples.size()))));
 }
@@ -201,12 +201,7 @@ finished_model lab::train(std::string const& name, pipeline::run_options run, pi
   run.resume = true;
   auto const summary = run.out / "finished.json";
   if (!std::filesystem::exists(summary)) {
-    if (run.training.epochs == 0) {
-      tasks::training_set const examples(pipeline::mixture_named(run.tasks, {.modality_dropout = run.modality_dropout}),
-                                         data.datasets, data.vocab);
-      run.training.epochs = std::max<index_t>(
-          1, std::llround(static_cast<double>(budget()) / static_cast<double>(std::max<index_t>(1, examples.size()))));
-    }
+    if (run.training.epochs == 0) run.training.epochs = epochs_of(run, data);
     auto const done = program::train_with_progress(compute_, run, std::move(data), log_);
     if (done.status != train::run_status::finished) throw interruption();
     auto const& p = done.progress;

@@ -88,8 +88,9 @@ class lab {
   pipeline::run_options run(std::string const& tasks, index_t seed = 1) const;
   /// Training examples of one model.
   index_t budget() const;
-  /// The number of whole epochs that come closest to budget() examples on these data, at least one.
-  index_t epochs_of(pipeline::run_options const& run, std::vector<tasks::dataset> datasets) const;
+  /// The number of whole epochs that come closest to budget() examples on these data, at least one. Replayed examples
+  /// don't count.
+  index_t epochs_of(pipeline::run_options const& run, pipeline::training_data const& data) const;
   /// The seeds 1 … options().seeds as key values.
   std::vector<std::string> seeds() const;
 

@@ -24,7 +24,7 @@ struct command_line {
   std::vector<std::string> tables;
   std::string sources;
   lab_options options;
-  bool plan = false, list = false;
+  bool list = false;
 };
 
 void list_tables() {
@@ -62,12 +62,11 @@ void run(command_line& line) {
   if (!line.sources.empty()) options.sources = program::paths_of(line.sources, "--sources");
   program::progress_log log({.quiet = options.common.quiet});
   auto const compute = program::open_compute(options.common);
-  options.plan_only = line.plan;
   lab laboratory(options, *compute, log);
   for (auto const& e : experiments) try {
       table results(options.out, e.about);
       auto const rows = e.plan(laboratory);
-      if (line.plan)
+      if (options.plan_only)
         laboratory.print_plan(results, rows);
       else
         laboratory.fill(results, rows);
@@ -95,7 +94,7 @@ int parse_and_run(int argc, char** argv) {
   program.add_option("--seeds", line.options.seeds, "models per configuration")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
-  program.add_flag("--plan", line.plan, "print what is missing and how long it will take, and end");
+  program.add_flag("--plan", line.options.plan_only, "print what is missing and how long it will take, and end");
   program.add_flag("--list", line.list, "print the tables and end");
   program::add_common_options(program, line.options.common);
   line.options.command = "experiments";

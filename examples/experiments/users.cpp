@@ -24,7 +24,8 @@ row_result measure(lab const& l, std::string const& start, double share, index_t
     run.training_users = catalog::random_users{.share = share, .seed = static_cast<std::uint64_t>(seed)};
     // Few users are seen more often, but at most ten times as often as all of them would be.
     run.training.epochs = std::max<index_t>(
-        1, static_cast<index_t>(static_cast<double>(l.epochs_of(run, {data})) * std::min(10.0, 1 / share)));
+        1, static_cast<index_t>(static_cast<double>(l.epochs_of(run, {.datasets = {data}, .vocab = l.vocab()})) *
+                                std::min(10.0, 1 / share)));
     model = l.train(file_name("users", {start, percent(share), std::to_string(seed)}), run, {data});
   }
   auto out = l.judge(model, data);
