@@ -536,6 +536,24 @@ TEST_CASE("train: a run with layer-wise learning rates resumes to the same bits,
   }
 }
 
+TEST_CASE("train: a run with shorter epochs resumes to the same bits, and only with epochs as short") {
+  temporary_directory const root;
+  auto options = run_in(root / "whole");
+  options.training.epoch_updates = 2;
+  CHECK(trained(options).progress.step == 6);
+  auto pieces = options;
+  pieces.out = root / "pieces";
+  pieces.resume = true;
+  trained(pieces, stops_after(3));
+  auto other = pieces;
+  other.training.epoch_updates = 0;
+  CHECK(complaint<file_error>([&] {
+          return trained(other);
+        }).ends_with("belongs to a run with epoch_updates = 2, but this one has nothing"));
+  trained(pieces);
+  CHECK(timeless_files(pieces.out) == timeless_files(options.out));
+}
+
 TEST_CASE("train: a run with gradient surgery between tasks or datasets resumes to the same bits") {
   temporary_directory const root;
   for (auto const surgery : {seq2seq::gradient_groups::tasks, seq2seq::gradient_groups::datasets}) {

@@ -26,6 +26,14 @@ def some_users():
         check(run(*training(out="wrong", train_users=wrong)).returncode == 2, wrong)
 
 
+def short_epochs():
+    whole = result_of(out="whole", tasks="next", epochs=2)
+    short = result_of(out="short", tasks="next", epochs=2, epoch_updates=3)
+    check(short["steps"] == 6 < whole["steps"] and short["epochs"] == 2, short, whole)
+    check_one_line(run(*training(out="short", tasks="next", epochs=2, epoch_updates=2, resume=True)), 1, "epoch_updates = 3")
+    check(run(*training(out="wrong", epoch_updates=-1)).returncode == 2, "less than none")
+
+
 def replay():
     write_dataset(Path("Games"), seed=3)
     alone = result_of(out="alone")
@@ -79,4 +87,4 @@ def gradient_surgery():
     check(run(*training(out="wrong", gradient_surgery="users")).returncode == 2, "an unknown group")
 
 
-main([some_users, replay, domains, layer_rates, gradient_surgery])
+main([some_users, short_epochs, replay, domains, layer_rates, gradient_surgery])

@@ -123,15 +123,17 @@ TEST_CASE_TEMPLATE("captured step: a graph captured with a few examples can be l
 
 TEST_CASE_TEMPLATE("fit: a device dataset, whole or in parts, gives the same training as batches written on the host",
                    B, MQL4GREC_TEST_DEVICE_BACKENDS) {
+  auto options = quick();
+  SUBCASE("passes over the examples") {}
+  SUBCASE("epochs of a part of them") { options.epoch_updates = 3; }
   cpu::backend host;
   auto expected = random_t5<double>(host, tiny_t5());
-  seq2seq::trainer<cpu::backend, double> by_host(host, expected, quick());
+  seq2seq::trainer<cpu::backend, double> by_host(host, expected, options);
   seq2seq::training_progress expected_progress;
   fit(by_host, examples{23}, examples{7}, expected_progress);
   for (index_t const at_a_time : {1, 10, 14, 1000}) {
     B b;
     auto mine = random_t5<double>(b, tiny_t5());
-    auto options = quick();
     options.device_examples = at_a_time;
     seq2seq::trainer<B, double> model_trainer(b, mine, options);
     seq2seq::training_progress progress;

@@ -5,6 +5,7 @@
 #include <barrier>
 #include <cmath>
 #include <map>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -336,6 +337,42 @@ TEST_CASE("fit: every example is read once per epoch, shuffled anew, and the las
   }
 }
 
+TEST_CASE("fit: an epoch of fewer updates than a pass is a random part of the examples, another one each time") {
+  struct recorder {
+    std::vector<std::pair<std::uint64_t, index_t>>& seen;
+    index_t size() const { return 13; }
+    void write(index_t i, std::uint64_t seed, std::uint64_t epoch, tasks::batch& out) const {
+      seen.emplace_back(epoch, i);
+      digits{13}.write(i, seed, epoch, out);
+    }
+  };
+  auto const examples_of = [](index_t updates) {
+    std::vector<std::pair<std::uint64_t, index_t>> seen;
+    auto options = quick();
+    options.epoch_updates = updates;
+    fast_run mine(options);
+    seq2seq::fit(mine.model_trainer, recorder{seen}, digits{4}, mine.progress);
+    CHECK(mine.progress.epoch == 3);
+    CHECK(mine.progress.step == 3 * std::min<index_t>(updates, 3));
+    CHECK(mine.progress.examples == std::ssize(seen));
+    CHECK(mine.progress.history.size() == 3);
+    return seen;
+  };
+  auto const parts = examples_of(2);
+  REQUIRE(parts.size() == 30);
+  std::set<std::set<index_t>> epochs;
+  for (std::uint64_t e = 0; e < 3; ++e) {
+    std::set<index_t> examples;
+    for (auto const& [epoch, i] : parts)
+      if (epoch == e) examples.insert(i);
+    CHECK(examples.size() == 10);  // none twice
+    epochs.insert(examples);
+  }
+  CHECK(epochs.size() > 1);
+  CHECK(examples_of(3).size() == 39);
+  CHECK(examples_of(100) == examples_of(3));
+}
+
 TEST_CASE(
     "fit: an epoch's training loss is the mean over its tokens, its validation loss that of the model at its end") {
   fast_run mine(quick(2));
@@ -443,11 +480,11 @@ TEST_CASE("fit: a finished run is unchanged; a run without examples is refused")
 TEST_CASE("training_options: values out of range throw an error that names the option") {
   CHECK_NOTHROW(seq2seq::validate(seq2seq::training_options{}));
   for (seq2seq::training_options const& wrong :
-       {seq2seq::training_options{.epochs = 0}, seq2seq::training_options{.batch_size = 0},
-        seq2seq::training_options{.learning_rate = 0}, seq2seq::training_options{.learning_rate = NAN},
-        seq2seq::training_options{.warmup = -1}, seq2seq::training_options{.dropout = 1},
-        seq2seq::training_options{.dropout = -0.1}, seq2seq::training_options{.patience = -1},
-        seq2seq::training_options{.block_tokens = 0}}) {
+       {seq2seq::training_options{.epochs = 0}, seq2seq::training_options{.epoch_updates = -1},
+        seq2seq::training_options{.batch_size = 0}, seq2seq::training_options{.learning_rate = 0},
+        seq2seq::training_options{.learning_rate = NAN}, seq2seq::training_options{.warmup = -1},
+        seq2seq::training_options{.dropout = 1}, seq2seq::training_options{.dropout = -0.1},
+        seq2seq::training_options{.patience = -1}, seq2seq::training_options{.block_tokens = 0}}) {
     CHECK_THROWS_WITH_AS(seq2seq::validate(wrong), doctest::Contains("expected"), error);
     CHECK_THROWS_AS(fast_run{wrong}, error);
   }

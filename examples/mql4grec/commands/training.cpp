@@ -158,6 +158,11 @@ void add_training_options(CLI::App& command, training_request& request) {
   command.add_option("--epochs", training.epochs, "epochs at most")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
+  command
+      .add_option("--epoch-updates", training.epoch_updates,
+                  "updates of an epoch at most, so that models are validated more often; 0: one pass over the examples")
+      ->check(CLI::Range(0, 1'000'000'000))
+      ->capture_default_str();
   command.add_option("--batch-size", training.batch_size, "examples in an update")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();

@@ -79,6 +79,8 @@ class device_epochs {
   device_epochs(Trainer& trainer, Train const& train, Valid const& valid)
       : trainer_(trainer),
         train_(train),
+        size_(std::min<index_t>(train.size(),
+                                updates_per_epoch(trainer.options(), train.size()) * trainer.options().batch_size)),
         part_size_(trainer.options().batch_size *
                    std::max<index_t>(1, trainer.options().device_examples / trainer.options().batch_size)) {
     tasks::batch all;
@@ -107,23 +109,24 @@ class device_epochs {
     if (!next_.valid()) next_ = written(wanted);
     set_.assign(trainer_.backend(), next_.get());
     here_ = wanted;
-    part const later = (wanted.number + 1) * part_size_ < train_.size() ? part{wanted.epoch, wanted.number + 1}
-                                                                        : part{wanted.epoch + 1, 0};
+    part const later =
+        (wanted.number + 1) * part_size_ < size_ ? part{wanted.epoch, wanted.number + 1} : part{wanted.epoch + 1, 0};
     if (later.epoch < trainer_.options().epochs) next_ = written(later);
   }
   std::future<tasks::batch> written(part const& which) const {
-    return std::async(std::launch::async, [&train = train_, seed = trainer_.options().seed, which, size = part_size_] {
+    auto const begin = which.number * part_size_, end = std::min(size_, begin + part_size_);
+    return std::async(std::launch::async, [&train = train_, seed = trainer_.options().seed, which, begin, end] {
       auto const epoch = static_cast<std::uint64_t>(which.epoch);
       auto const order = epoch_order(train.size(), seed, epoch);
       tasks::batch all;
-      for (index_t i = which.number * size; i < std::min<index_t>(train.size(), (which.number + 1) * size); ++i)
-        train.write(order[to_size(i)], seed, epoch, all);
+      for (index_t i = begin; i < end; ++i) train.write(order[to_size(i)], seed, epoch, all);
       return all;
     });
   }
 
   Trainer& trainer_;
   Train const& train_;
+  index_t size_;       // examples of an epoch
   index_t part_size_;  // examples, whole batches
   std::int64_t epoch_ = 0;
   part here_;
@@ -154,10 +157,8 @@ class t5_learner {
     if constexpr (is_captured) expect_captured(trainer.options());
   }
 
-  /// Updates per epoch; the last batch may be smaller.
-  std::int64_t steps_per_epoch() const {
-    return (train_.size() + trainer_.options().batch_size - 1) / trainer_.options().batch_size;
-  }
+  /// Updates per epoch; see updates_per_epoch().
+  std::int64_t steps_per_epoch() const { return updates_per_epoch(trainer_.options(), train_.size()); }
   /// Whether the last epoch is done, or `patience` epochs have passed without a better validation loss.
   bool is_finished(training_progress const& p) const { return mql4grec::seq2seq::is_finished(p, trainer_.options()); }
 

@@ -1,6 +1,7 @@
 #pragma once
 // Value types of a T5 training: its options and its progress. The progress, the parameters and the moments are all that
 // a resumed run needs; order, dropout and random choices of tasks are functions of (seed, epoch, step).
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -28,7 +29,11 @@ enum class gradient_groups {
 
 /// Options of a T5 training. The defaults are those of fine-tuning in MQL4GRec.
 struct training_options {
-  index_t epochs = 200;                           ///< upper bound; early stopping may end sooner
+  index_t epochs = 200;  ///< upper bound; early stopping may end sooner
+  /// Updates of an epoch, at most; 0: an epoch is one pass over the examples. With fewer updates than a pass has, each
+  /// epoch is a random part of the examples: validation is more frequent, and trainings on different data can have
+  /// equally many updates.
+  index_t epoch_updates = 0;
   index_t batch_size = 1024;                      ///< examples per update
   double learning_rate = 5e-4;                    ///< peak of the schedule
   learning_curve curve = learning_curve::cosine;  ///< shape of the schedule
@@ -65,6 +70,7 @@ inline training_options fast_recipe() {
 /// Throws error if an option is out of range.
 inline void validate(training_options const& o) {
   expects(o.epochs >= 1, "training: ", o.epochs, " epochs, expected at least 1");
+  expects(o.epoch_updates >= 0, "training: ", o.epoch_updates, " updates per epoch, expected at least 0");
   expects(o.batch_size >= 1, "training: a batch size of ", o.batch_size, ", expected at least 1");
   expects(o.learning_rate > 0 && std::isfinite(o.learning_rate), "training: a learning rate of ", o.learning_rate,
           ", expected more than 0");
@@ -77,6 +83,12 @@ inline void validate(training_options const& o) {
   expects(o.device_examples >= 1, "training: ", o.device_examples,
           " examples in a device's memory, expected at least 1");
   expects(o.block_tokens >= 1, "training: blocks of ", o.block_tokens, " tokens, expected at least 1");
+}
+
+/// Updates of an epoch on so many examples. The last update of a whole pass may have fewer examples.
+inline std::int64_t updates_per_epoch(training_options const& o, index_t examples) {
+  std::int64_t const pass = (examples + o.batch_size - 1) / o.batch_size;
+  return o.epoch_updates > 0 ? std::min<std::int64_t>(pass, o.epoch_updates) : pass;
 }
 
 /// The schedule of these options for a training set of `steps_per_epoch` updates per epoch.
