@@ -41,7 +41,7 @@ choice step(B& b, matrix<double> const& logits, vector<double> const& scores, ve
                         .scores = so_far,
                         .nodes = at,
                         .row_offsets = rows,
-                        .trie = {firsts, tokens},
+                        .trie = level_order_trie(in_vector<B, node_t>(firsts), in_vector<B, token_t>(tokens)),
                         .allowed = permitted,
                         .normalize_over_allowed = normalize_over_allowed},
                        normalisers, {best, parents, reached, counts});
@@ -147,7 +147,7 @@ found<T> chosen(B& b, crowd const& from, matrix<T> const& logits, index_t beams,
                    .scores = so_far,
                    .nodes = at,
                    .row_offsets = offsets,
-                   .trie = {firsts, reading},
+                   .trie = level_order_trie(in_vector<B, node_t>(firsts), in_vector<B, token_t>(reading)),
                    .allowed = permitted,
                    .normalize_over_allowed = normalize_over_allowed},
                   normalisers, {scores, parents, reached, counts});

@@ -159,7 +159,7 @@ TEST_CASE("thread groups: selection of few and many beams from few and many cand
   for (bool const normalize_over_allowed : {false, true})
     for (index_t const beams : {3, 600})
       check_alike(
-          [&](auto& b) {
+          [&]<class B>(B& b) {
             index_t const rows = 300, children = 9;
             std::vector<node_t> first_child, nodes;
             std::vector<token_t> tokens(static_cast<std::size_t>(rows), token_t{0});
@@ -185,7 +185,7 @@ TEST_CASE("thread groups: selection of few and many beams from few and many cand
                                   .scores = scores,
                                   .nodes = at,
                                   .row_offsets = offsets,
-                                  .trie = {firsts, edges},
+                                  .trie = level_order_trie(in_vector<B, node_t>(firsts), in_vector<B, token_t>(edges)),
                                   .allowed = {},
                                   .normalize_over_allowed = normalize_over_allowed},
                                  normalisers, {best, parents, reached, counts});

@@ -115,7 +115,8 @@ TEST_CASE("trie: leaves are the distinct sequences in order, with the items that
 TEST_CASE("trie: the children of a node are sorted, consecutive, and have it as their parent") {
   for_each_trie([](search::item_trie const& trie, language::token_table const&) {
     auto const arrays = trie.arrays();
-    CHECK(arrays.first_child.size() == trie.nodes() + 1);
+    CHECK(arrays.first_child.size() == trie.nodes());
+    CHECK(arrays.children_end.size() == trie.nodes());
     CHECK(arrays.token.size() == trie.nodes());
     node_t next = 1;  // every node but the root has a parent
     for (node_t node = 0; node < trie.nodes(); ++node) {
@@ -127,9 +128,10 @@ TEST_CASE("trie: the children of a node are sorted, consecutive, and have it as 
         CHECK(trie.token(next) == tokens[i]);
         CHECK(trie.next(node, tokens[i]) == next);
       }
+      CHECK(arrays.children_end(node) == next);
     }
     CHECK(next == trie.nodes());
-    CHECK(arrays.first_child(trie.nodes()) == trie.nodes());
+    CHECK(arrays.children_end(arrays.childless) == arrays.first_child(arrays.childless));
   });
 }
 

@@ -300,6 +300,7 @@ class beam_searcher {
         trie_(&trie),
         decoding_(make_decoding(worker, model)),
         first_child_(worker, trie.arrays().first_child, copy_storage::owned),
+        children_end_(worker, trie.arrays().children_end, copy_storage::owned),
         token_(worker, trie.arrays().token, copy_storage::owned) {
     static_assert(Decodable<Model, B>,
                   "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
@@ -315,7 +316,9 @@ class beam_searcher {
     }
     scratch_scope<B> const scope(worker_->scratch());
     detail::search_context<B, Model> const context{
-        *worker_, *model_, *trie_, {first_child_.view_all(), token_.view_all()}, decoding_, order_};
+        *worker_,  *model_,
+        *trie_,    {first_child_.view_all(), children_end_.view_all(), token_.view_all(), trie_->arrays().childless},
+        decoding_, order_};
     detail::begin_search(context, queries, options).run(graphs_, found);
   }
 
@@ -325,7 +328,7 @@ class beam_searcher {
   item_trie const* trie_;
   detail::decoding_of<B, Model> decoding_;
   std::vector<index_t> order_;  // memory of a search
-  device_copy<node_t, B> first_child_;
+  device_copy<node_t, B> first_child_, children_end_;
   device_copy<token_t, B> token_;
   typename detail::micro_batch_search<B, Model>::step_graphs graphs_{"the steps of a search"};
 };

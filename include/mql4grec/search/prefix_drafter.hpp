@@ -92,9 +92,9 @@ class prefix_drafter {
   /// have consecutive numbers.
   void mark(node_t node, std::span<std::uint8_t> nodes) const {
     for (auto above = trie_->parent(node); above >= 0; above = trie_->parent(above)) nodes[to_size(above)] = 1;
-    auto const first_child = trie_->arrays().first_child;
+    auto const arrays = trie_->arrays();
     for (auto [first, last] = std::pair(node, static_cast<node_t>(node + 1)); first < last;
-         std::tie(first, last) = std::pair(first_child(first), first_child(last)))
+         std::tie(first, last) = std::pair(arrays.first_child(first), arrays.children_end(last - 1)))
       for (auto at = first; at < last; ++at)
         if (below_[to_size(at)] > 0) nodes[to_size(at)] = 1;
   }

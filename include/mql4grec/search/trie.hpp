@@ -76,7 +76,9 @@ class item_trie {
   }
 
   /// Views of the trie's arrays, for the kernels of a backend. Valid as long as the trie.
-  trie_view<host_space> arrays() const { return {view_of(std::span(first_child_)), view_of(std::span(token_))}; }
+  trie_view<host_space> arrays() const {
+    return level_order_trie(view_of(std::span(first_child_)), view_of(std::span(token_)));
+  }
 
  private:
   node_t first_child(node_t node) const { return first_child_[to_size(node)]; }

@@ -23,12 +23,24 @@ struct cached_attention_inputs {
   index_t zero_distance = 0;  ///< as attention_inputs::zero_distance
 };
 
-/// The trie as plain arrays: the children of node n are the nodes first_child(n) … first_child(n+1)−1.
+/// The trie as plain arrays: the children of node n are the nodes first_child(n) … children_end(n)−1, in ascending
+/// order of their tokens. Several nodes may have the same children, and not every node has to be below a root: see
+/// search/live_trie.hpp.
 template <MemorySpace S>
 struct trie_view {
-  view<node_t const, S, 1> first_child;  ///< (nodes + 1)
-  view<token_t const, S, 1> token;       ///< (nodes): the token on the edge to the node
+  view<node_t const, S, 1> first_child;   ///< (nodes)
+  view<node_t const, S, 1> children_end;  ///< (nodes)
+  view<token_t const, S, 1> token;        ///< (nodes): the token on the edge to the node
+  node_t childless = 0;                   ///< a node without children
 };
+
+/// A trie whose nodes are numbered level by level: the children of a node end where those of the next one begin.
+/// `first_child` has (nodes + 1) entries, `token` (nodes), at least one; the last node has no children.
+template <MemorySpace S>
+trie_view<S> level_order_trie(view<node_t const, S, 1> first_child, view<token_t const, S, 1> token) {
+  index_t const nodes = token.size();
+  return {first_child.part(0, nodes), first_child.part(1, nodes), token, static_cast<node_t>(nodes - 1)};
+}
 
 /// The candidates of one step: every allowed child of every beam. The rows of a user are consecutive.
 template <MemorySpace S, class T>

@@ -36,8 +36,7 @@ struct branch_row {
     index_t const beams = choice.scores.columns(), u = row / beams, i = row % beams;
     bool const lost = i >= choice.counts(u);
     constexpr T infinity = std::numeric_limits<T>::infinity();
-    node_t const node =
-        lost ? static_cast<node_t>(trie.token.size() - 1) : choice.nodes(u, i);  // the last node is a leaf
+    node_t const node = lost ? trie.childless : choice.nodes(u, i);
     to.scores(row) = lost ? -infinity : choice.scores(u, i);
     to.nodes(row) = node;
     to.tokens(row) = trie.token(node);

@@ -171,7 +171,7 @@ struct select_for_user {
       if (t >= block.rows) return;
       index_t const node = in.nodes(block.first + t);
       block.children[t] = in.trie.first_child(node);
-      starts[t] = in.trie.first_child(node + 1) - block.children[t];
+      starts[t] = in.trie.children_end(node) - block.children[t];
     });
     block.total = group.exclusive_scan(starts);
     group.each([&](int t) {

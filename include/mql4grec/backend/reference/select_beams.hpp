@@ -27,7 +27,7 @@ struct beam_candidate {
 template <Real T, class Visit>
 void for_each_child(beam_candidates<host_space, T> const& in, index_t user, index_t row, Visit&& visit) {
   node_t const node = in.nodes(row);
-  for (node_t child = in.trie.first_child(node); child < in.trie.first_child(node + 1); ++child)
+  for (node_t child = in.trie.first_child(node); child < in.trie.children_end(node); ++child)
     if (in.allowed.rows() == 0 || in.allowed(user, child)) visit(child);
 }
 
@@ -54,7 +54,7 @@ void select_beams(backend& b, beam_candidates<host_space, T> const& in, in_vecto
   for (index_t user = 0; user + 1 < in.row_offsets.size(); ++user) {
     index_t count = 0, kept = 0;
     for (index_t row = in.row_offsets(user); row < in.row_offsets(user + 1); ++row)
-      count += in.trie.first_child(in.nodes(row) + 1) - in.trie.first_child(in.nodes(row));
+      count += in.trie.children_end(in.nodes(row)) - in.trie.first_child(in.nodes(row));
     scratch_scope<backend> const scope(b.scratch());
     auto const found = take<detail::beam_candidate<T>>(b, count);
     for (index_t row = in.row_offsets(user); row < in.row_offsets(user + 1); ++row) {
