@@ -9,8 +9,8 @@ namespace mql4grec::rank {
 /// The items of one query's beams, best first. Items with the same sequence have the same score and are ordered by id.
 /// Only items for which `wanted(item)` is true are included. This filter is needed even when the search was filtered,
 /// because the search can't distinguish items with the same sequence.
-template <class Wanted>
-ranking ranking_of(search::beams const& found, index_t query, search::item_trie const& trie, Wanted&& wanted) {
+template <search::ItemSource Trie, class Wanted>
+ranking ranking_of(search::beams const& found, index_t query, Trie const& trie, Wanted&& wanted) {
   ranking list;
   auto const leaves = found.leaves_of(query);
   auto const scores = found.scores_of(query);
@@ -21,7 +21,8 @@ ranking ranking_of(search::beams const& found, index_t query, search::item_trie 
 }
 
 /// All items of one query's beams, best first.
-inline ranking ranking_of(search::beams const& found, index_t query, search::item_trie const& trie) {
+template <search::ItemSource Trie>
+ranking ranking_of(search::beams const& found, index_t query, Trie const& trie) {
   return ranking_of(found, query, trie, [](item_id) { return true; });
 }
 

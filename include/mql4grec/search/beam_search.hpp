@@ -16,6 +16,7 @@
 #include "mql4grec/backend/contract/transfer.hpp"
 #include "mql4grec/search/beams.hpp"
 #include "mql4grec/search/constraint.hpp"
+#include "mql4grec/search/device_trie.hpp"
 #include "mql4grec/seq2seq/decoder_rows.hpp"
 #include "mql4grec/tasks/batch.hpp"
 
@@ -99,10 +100,9 @@ template <Backend B, class Model>
 struct search_context {
   B& worker;
   Model const& model;
-  item_trie const& trie;
-  trie_view<typename B::memory_space> arrays;  // the trie, in the memory that the worker's kernels read
-  decoding_of<B, Model>& decoding;             // of the queries that are being searched
-  std::vector<index_t>& order;                 // memory for the rows of one query
+  device_trie<B> const& trie;
+  decoding_of<B, Model>& decoding;  // of the queries that are being searched
+  std::vector<index_t>& order;      // memory for the rows of one query
 };
 
 /// The memory of a search besides the decoding's, in the worker's scratch.
@@ -191,7 +191,7 @@ class micro_batch_search {
 
   /// Runs all steps; returns the number of rows after the last one, which are those of level trie.levels().
   index_t run_steps() const {
-    auto const& trie = context_.arrays;
+    auto const trie = context_.trie.arrays();
     auto const& choice = state_.memory.choice;
     start_beams<T>(worker_, context_.model.config().pad, state_.roots, rows_at(0));
     index_t count = state_.queries, first_place = 0;
@@ -287,49 +287,49 @@ template <Backend B, class Model>
 }  // namespace detail
 
 /// Beam searches with one model over one trie, on one worker. The worker, the model and the trie must outlive this
-/// object. The trie is copied once to the memory that the worker's kernels read. Where the backend supports capture,
+/// object. The trie is copied once to the memory that the worker's kernels read; of a trie that changes, the nodes that
+/// were added since the previous search. Where the backend supports capture,
 /// the steps of a micro-batch are captured at the first search and launched by later ones. Not thread safe: use one
 /// searcher per worker.
 template <Backend B, class Model>
 class beam_searcher {
  public:
-  /// Copies the trie to the worker's memory.
-  beam_searcher(B& worker, Model const& model, item_trie const& trie)
-      : worker_(&worker),
-        model_(&model),
-        trie_(&trie),
-        decoding_(make_decoding(worker, model)),
-        first_child_(worker, trie.arrays().first_child, copy_storage::owned),
-        children_end_(worker, trie.arrays().children_end, copy_storage::owned),
-        token_(worker, trie.arrays().token, copy_storage::owned) {
+  /// Searches nothing before use().
+  beam_searcher(B& worker, Model const& model)
+      : worker_(&worker), model_(&model), decoding_(make_decoding(worker, model)), trie_(worker) {
     static_assert(Decodable<Model, B>,
                   "the model can't be decoded: a t5 must be frozen first, see mql4grec/seq2seq/decoding.hpp");
+  }
+  /// Searches `trie`.
+  beam_searcher(B& worker, Model const& model, item_trie const& trie) : beam_searcher(worker, model) { use(trie); }
+
+  /// Searches `trie`, an item_trie or a trie_version, from now on. It must be kept until the last search; a
+  /// trie_version may be kept by a copy. Queries of a trie_version need roots; see search_queries::roots.
+  template <class Trie>
+  void use(Trie const& trie) {
+    index_t const levels = trie_.levels();
+    if (trie_.set(trie) || trie_.levels() != levels) graphs_.forget();
   }
 
   /// Appends the best items of each query to `found`. On a CPU, nothing is allocated from the second search of a size
   /// on, except what `found` needs. Throws error for invalid options.
   void search(search_queries const& queries, beam_options const& options, beams& found) {
     validate(options);
-    if (trie_->leaves() == 0) {
+    if (trie_.leaves() == 0) {
       found.offsets.resize(found.offsets.size() + to_size(queries.size()), found.offsets.back());
       return;
     }
     scratch_scope<B> const scope(worker_->scratch());
-    detail::search_context<B, Model> const context{
-        *worker_,  *model_,
-        *trie_,    {first_child_.view_all(), children_end_.view_all(), token_.view_all(), trie_->arrays().childless},
-        decoding_, order_};
+    detail::search_context<B, Model> const context{*worker_, *model_, trie_, decoding_, order_};
     detail::begin_search(context, queries, options).run(graphs_, found);
   }
 
  private:
   B* worker_;
   Model const* model_;
-  item_trie const* trie_;
   detail::decoding_of<B, Model> decoding_;
+  device_trie<B> trie_;
   std::vector<index_t> order_;  // memory of a search
-  device_copy<node_t, B> first_child_, children_end_;
-  device_copy<token_t, B> token_;
   typename detail::micro_batch_search<B, Model>::step_graphs graphs_{"the steps of a search"};
 };
 

@@ -4,6 +4,7 @@
 // numbers, and so do all roots and all leaves.
 #include <algorithm>
 #include <array>
+#include <concepts>
 #include <span>
 #include <vector>
 
@@ -12,6 +13,12 @@
 #include "mql4grec/language/token_table.hpp"
 
 namespace mql4grec::search {
+
+/// A trie that knows the items of its leaves: item_trie and trie_version.
+template <class T>
+concept ItemSource = requires(T const& trie, node_t leaf) {
+  { trie.items(leaf) } -> std::same_as<std::span<item_id const>>;
+};
 
 /// A trie over the token sequences of a token_table, immutable after construction. Node 0 is the root. Over several
 /// tables it is a trie for each, with the nodes 0 … roots() − 1 as roots: searches of different modalities then share

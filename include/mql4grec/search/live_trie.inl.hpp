@@ -1,0 +1,208 @@
+#pragma once
+// The definitions of search/live_trie.hpp.
+#include <array>
+#include <limits>
+
+#include "mql4grec/core/macros.hpp"
+#include "mql4grec/search/live_trie.hpp"
+
+namespace mql4grec::search {
+
+MQL4GREC_DEFINITION live_trie::live_trie(std::span<language::token_table const* const> tables,
+                                         live_trie_capacity const& capacity) {
+  item_trie const built(tables);
+  auto const from = built.arrays();
+  levels_ = built.levels();
+  index_t items = 0;
+  for (auto const* table : tables) items += std::ssize(table->present());
+  reserve(built.nodes() + 1, items + built.leaves(), capacity);
+  constexpr node_t shift = 1;  // node 0 has no children here
+  for (node_t node = 0; node < built.nodes(); ++node) {
+    if (built.leaves() > 0 && built.is_leaf(node)) {
+      auto const list = built.items(node);
+      append(from.token(node), append_list(list.first(list.size() - 1), list.back(), {}));
+    } else {
+      append(from.token(node), {static_cast<node_t>(from.first_child(node) + shift),
+                                static_cast<node_t>(from.children_end(node) + shift)});
+    }
+  }
+  for (node_t root = 0; root < built.roots(); ++root) {
+    roots_.push_back(root + shift);
+    leaves_.push_back(built.leaves() > 0 ? built.leaves_below(root) : 0);
+  }
+  reachable_ = built.nodes();
+}
+
+MQL4GREC_DEFINITION void live_trie::reserve(index_t nodes, index_t entries, live_trie_capacity const& capacity) {
+  constexpr index_t limit = std::numeric_limits<node_t>::max();
+  expects(nodes < limit && entries < limit, "live trie: ", nodes, " nodes don't fit 32-bit numbers");
+  storage_ = std::make_shared<detail::trie_storage>(std::min(limit, nodes + capacity.spare_nodes),
+                                                    std::min(limit, entries + capacity.spare_entries + 1));
+  path_.resize(to_size(levels_ + 1));
+  entries_ = 1;                 // list 0 is empty
+  append(token_t{-1}, {0, 0});  // node 0
+}
+
+MQL4GREC_DEFINITION bool live_trie::has_room() const {
+  // The nodes of the current path aren't known before the change; no node has more children than any vocabulary.
+  constexpr index_t children = index_t{1} << 16;
+  return nodes_ + (levels_ + 1) * children <= storage_->token.capacity() &&
+         entries_ + children <= storage_->lists.capacity();
+}
+
+MQL4GREC_DEFINITION auto live_trie::append_list(std::span<item_id const> before, item_id item,
+                                                std::span<item_id const> after) -> node_range {
+  auto const at = static_cast<node_t>(entries_);
+  auto* next = storage_->lists.data() + entries_;
+  *next++ = static_cast<item_id>(before.size() + after.size() + 1);
+  next = std::ranges::copy(before, next).out;
+  *next++ = item;
+  next = std::ranges::copy(after, next).out;
+  entries_ = next - storage_->lists.data();
+  return {at, at};
+}
+
+MQL4GREC_DEFINITION index_t live_trie::walk(index_t table, std::span<token_t const> sequence) {
+  expects(std::ssize(sequence) == levels_, "live trie: a sequence of ", sequence.size(), " tokens, expected ", levels_);
+  path_[0] = roots_[to_size(table)];
+  index_t needed = 2 * levels_ + 2;
+  for (index_t depth = 0; depth < levels_; ++depth) {
+    auto const node = path_[to_size(depth)];
+    needed += size(node);
+    auto const [first, end] = children(node);
+    auto const* const tokens = storage_->token.data();
+    auto const* const found = std::lower_bound(tokens + first, tokens + end, sequence[to_size(depth)]);
+    bool const known = found != tokens + end && *found == sequence[to_size(depth)];
+    if (!known || depth + 1 == levels_)
+      expects(nodes_ + needed <= storage_->token.capacity(), "live trie: no room for a change");
+    if (!known) return depth;
+    path_[to_size(depth + 1)] = static_cast<node_t>(found - tokens);
+  }
+  return levels_;
+}
+
+MQL4GREC_DEFINITION void live_trie::replace(index_t table, index_t depth, node_range range) {
+  for (; depth > 0; --depth) {
+    auto const node = path_[to_size(depth)];
+    if (node >= published_) return set(node, range);
+    auto const [first, end] = children(path_[to_size(depth - 1)]);
+    auto const copy = static_cast<node_t>(nodes_);
+    append_copies(first, end);
+    set(copy + (node - first), range);
+    range = {copy, static_cast<node_t>(nodes_)};
+  }
+  auto& root = roots_[to_size(table)];
+  if (root >= published_)
+    set(root, range);
+  else
+    root = append(token_t{-1}, range);
+}
+
+MQL4GREC_DEFINITION bool live_trie::insert(index_t table, std::span<token_t const> sequence, item_id item) {
+  index_t const depth = walk(table, sequence);
+  if (depth == levels_) {
+    auto const list = items(path_[to_size(depth)]);
+    auto const at = to_size(std::ranges::lower_bound(list, item) - list.begin());
+    if (at < list.size() && list[at] == item) return false;
+    expects(entries_ + std::ssize(list) + 2 <= storage_->lists.capacity(), "live trie: no room for a change");
+    replace(table, depth, append_list(list.first(at), item, list.subspan(at)));
+    return true;
+  }
+  expects(entries_ + 2 <= storage_->lists.capacity(), "live trie: no room for a change");
+  auto range = append_list({}, item, {});
+  for (index_t level = levels_ - 1; level > depth; --level) {
+    auto const node = append(sequence[to_size(level)], range);
+    range = {node, static_cast<node_t>(node + 1)};
+  }
+  auto const [first, end] = children(path_[to_size(depth)]);
+  auto const* const tokens = storage_->token.data();
+  auto const place =
+      static_cast<node_t>(std::lower_bound(tokens + first, tokens + end, sequence[to_size(depth)]) - tokens);
+  auto const begin = static_cast<node_t>(nodes_);
+  append_copies(first, place);
+  append(sequence[to_size(depth)], range);
+  append_copies(place, end);
+  replace(table, depth, {begin, static_cast<node_t>(nodes_)});
+  ++leaves_[to_size(table)];
+  reachable_ += levels_ - depth;
+  return true;
+}
+
+MQL4GREC_DEFINITION bool live_trie::remove(index_t table, std::span<token_t const> sequence, item_id item) {
+  if (walk(table, sequence) < levels_) return false;
+  index_t depth = levels_;
+  auto const list = items(path_[to_size(depth)]);
+  auto const at = to_size(std::ranges::lower_bound(list, item) - list.begin());
+  if (at == list.size() || list[at] != item) return false;
+  if (list.size() > 1) {
+    expects(entries_ + std::ssize(list) <= storage_->lists.capacity(), "live trie: no room for a change");
+    // one item takes the place between the others
+    auto const last = at + 1 == list.size();
+    replace(table, depth,
+            last ? append_list(list.first(at - 1), list[at - 1], {})
+                 : append_list(list.first(at), list[at + 1], list.subspan(at + 2)));
+    return true;
+  }
+  while (depth > 0 && size(path_[to_size(depth - 1)]) == 1) --depth;
+  --leaves_[to_size(table)];
+  reachable_ -= levels_ - depth + (depth > 0 ? 1 : 0);
+  if (depth == 0) {
+    replace(table, 0, {0, 0});
+    return true;
+  }
+  auto const node = path_[to_size(depth)];
+  auto const [first, end] = children(path_[to_size(depth - 1)]);
+  auto const begin = static_cast<node_t>(nodes_);
+  append_copies(first, node);
+  append_copies(node + 1, end);
+  replace(table, depth - 1, {begin, static_cast<node_t>(nodes_)});
+  return true;
+}
+
+MQL4GREC_DEFINITION trie_version live_trie::publish() {
+  published_ = nodes_;
+  trie_version out;
+  out.storage_ = storage_;
+  out.roots_ = roots_;
+  out.leaves_ = leaves_;
+  out.levels_ = levels_;
+  out.nodes_ = nodes_;
+  return out;
+}
+
+MQL4GREC_DEFINITION live_trie live_trie::compact(trie_version const& from, live_trie_capacity const& capacity) {
+  live_trie out;
+  out.levels_ = from.levels();
+  out.leaves_ = from.leaves_;
+  auto const& old = *from.storage_;
+  // Level by level: the nodes of a level, by their number in `from`.
+  std::vector<std::vector<node_t>> levels = {from.roots_};
+  index_t nodes = from.roots(), entries = 0;
+  for (index_t level = 0; level < out.levels_; ++level) {
+    std::vector<node_t> next;
+    for (auto const node : levels.back())
+      for (auto child = old.first_child[node]; child < old.children_end[node]; ++child) next.push_back(child);
+    nodes += std::ssize(next);
+    levels.push_back(std::move(next));
+  }
+  for (auto const leaf : levels.back()) entries += std::ssize(from.items(leaf)) + 1;
+  out.reserve(nodes + 1, entries, capacity);
+  out.reachable_ = nodes;
+  for (index_t root = 0; root < from.roots(); ++root) out.roots_.push_back(static_cast<node_t>(root + 1));
+  for (index_t level = 0; level <= out.levels_; ++level) {
+    auto next = static_cast<node_t>(out.nodes_ + std::ssize(levels[to_size(level)]));
+    for (auto const node : levels[to_size(level)]) {
+      if (level == out.levels_) {
+        auto const list = from.items(node);
+        out.append(old.token[node], out.append_list(list.first(list.size() - 1), list.back(), {}));
+        continue;
+      }
+      auto const end = static_cast<node_t>(next + old.children_end[node] - old.first_child[node]);
+      out.append(old.token[node], {next, end});
+      next = end;
+    }
+  }
+  return out;
+}
+
+}  // namespace mql4grec::search
