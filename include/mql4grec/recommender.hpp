@@ -2,13 +2,18 @@
 // The façade that a service embeds. A recommender is immutable: load it once and use it from any number of threads,
 // either through a session per thread or through recommend(), which keeps a session for each thread that calls it. A
 // session with several threads answers a single request sooner. To replace a recommender while requests run, use a
-// recommender_slot.
+// recommender_slot; to answer concurrent requests together, a serve::micro_batcher.
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <utility>
 #include <vector>
 
@@ -52,6 +57,60 @@ struct session_options {
 struct recommend_options {
   index_t k = 10;                   ///< items to return, 0 … max_beams
   search::item_filter filter = {};  ///< items that are allowed, or denied
+  /// The time from the beginning of the call after which the search ends with the best items so far; none: it runs to
+  /// its end. See recommender::recommend.
+  std::optional<std::chrono::nanoseconds> deadline = {};
+  std::stop_token stop = {};  ///< a request to stop ends the search in the same way
+};
+
+/// One of several requests that are answered together.
+struct recommend_request {
+  std::span<item_id const> history;  ///< oldest first
+  recommend_options options = {};    ///< see recommend_options
+};
+
+/// The time that the stages of a request took, or those of the micro-batch that it was part of. Of modalities that are
+/// searched at the same time the longest counts.
+struct stage_times {
+  std::chrono::nanoseconds encode{0};  ///< the encoder; on a device without a deadline only the time to start it
+  std::chrono::nanoseconds search{0};  ///< the beam search after it
+  std::chrono::nanoseconds rank{0};    ///< the lists of the modalities and their fusion
+};
+
+/// The place of an item in a ranking.
+struct ranked_place {
+  index_t rank;  ///< 1 is the best
+  double score;  ///< in that ranking
+  bool operator==(ranked_place const&) const = default;
+};
+
+/// The answer to a request: the fused ranking, and what it was made of. Comparisons are those of the ranking.
+struct recommendation : rank::ranking {
+  /// The ranking of each modality before the fusion; longer than k where there are more beams. Empty for a modality
+  /// without sequences.
+  std::vector<rank::ranking> by_modality = {};
+  /// Whether the search ran to its end. If not, these are the best items so far: see recommender::recommend.
+  bool complete = true;
+  stage_times times = {};  ///< see stage_times
+
+  /// The place of an item in the ranking of a modality, if it is there.
+  [[nodiscard]] std::optional<ranked_place> place_in(language::modality kind, item_id item) const {
+    if (to_size(kind) >= by_modality.size()) return {};
+    auto const& list = by_modality[to_size(kind)];
+    auto const found = std::ranges::find(list.items, item);
+    if (found == list.items.end()) return {};
+    auto const at = found - list.items.begin();
+    return ranked_place{at + 1, list.scores[to_size(at)]};
+  }
+};
+
+/// Follows requests that are answered together, while they are searched. Its functions are called between the steps of
+/// a search, on its thread.
+struct request_watch {
+  /// Whether request i is still to be searched. If not, it is answered with the best items so far.
+  std::function<bool(std::size_t i)> wanted = {};
+  /// Receives the best items so far of request i, if it is set. Only in sessions with one thread.
+  std::function<void(std::size_t i, recommendation)> so_far = {};
 };
 
 namespace recommender_detail {
@@ -80,7 +139,16 @@ struct recommender_state {
   }
 };
 
-/// The search for some modalities of a group on one worker. Its memory is kept between requests.
+/// A request of a micro-batch.
+struct pending_request {
+  std::span<item_id const> history;
+  index_t k;
+  search::item_filter const* filter;
+  std::size_t number;  // among those of the call
+};
+
+/// The search for some modalities of a group on one worker, for the requests of a micro-batch. Its memory is kept
+/// between them. The query of request r in modality kinds[m] is r · kinds.size() + m.
 template <Backend B, Real T>
 struct modality_search {
   index_t worker;
@@ -88,13 +156,27 @@ struct modality_search {
   std::span<node_t const> roots;
   search::item_trie const& trie;
   search::beam_searcher<B, seq2seq::frozen_t5<B, T>> searcher;
-  tasks::batch queries = {};               // of each modality
-  std::vector<std::uint8_t> allowed = {};  // (nodes), or (modalities, nodes) of a draft
-  search::beams found = {};                // of each query
+  tasks::batch queries = {};
+  std::vector<node_t> query_roots = {};    // of each query
+  std::vector<std::uint8_t> allowed = {};  // (queries, nodes), or (nodes) for all queries
+  search::beams found = {};                // of each query, once it has been searched
+  std::vector<search::beams> early = {};   // of each request that ended early: the best so far of its queries
+  search::search_status status = {};       // of the last search
 
   /// Searches for the queries, among the allowed nodes; see search_queries.
-  void search(search::beam_options const& options, host_matrix_view<std::uint8_t const> among) {
-    searcher.search({.batch = queries, .part = {0, queries.size()}, .allowed = among, .roots = roots}, options, found);
+  void search(search::beam_options const& options, host_matrix_view<std::uint8_t const> const among,
+              search::search_watch const& watch = {}) {
+    status = searcher.search({.batch = queries, .part = {0, queries.size()}, .allowed = among, .roots = query_roots},
+                             options, found, watch);
+  }
+  /// Whether request r ended early.
+  bool ended_early(std::size_t r) const { return r < early.size() && early[r].queries() > 0; }
+  /// The ranking of request r in modality kinds[m]; empty if it has not been searched.
+  template <class Wanted>
+  rank::ranking ranking_of(std::size_t r, std::size_t m, Wanted const& wanted) const {
+    if (ended_early(r)) return rank::ranking_of(early[r], static_cast<index_t>(m), trie, wanted);
+    auto const query = static_cast<index_t>(r * kinds.size() + m);
+    return query < found.queries() ? rank::ranking_of(found, query, trie, wanted) : rank::ranking();
   }
 };
 
@@ -117,16 +199,26 @@ class recommender_session {
     std::swap(searches_, other.searches_);  // swapped, since searches must be destroyed before their backend
     std::swap(backend_, other.backend_);
     std::swap(threads_, other.threads_);
+    std::swap(pending_, other.pending_);
+    std::swap(choices_, other.choices_);
     return *this;
   }
 
   /// See recommender::recommend. Throws error if the recommender has been destroyed.
-  [[nodiscard]] rank::ranking recommend(std::span<item_id const> history, recommend_options const& options = {}) {
-    return recommend(history, options.k, options.filter);
+  [[nodiscard]] recommendation recommend(std::span<item_id const> history, recommend_options const& options = {});
+  /// The same with a number of items and a filter.
+  [[nodiscard]] recommendation recommend(std::span<item_id const> history, index_t k,
+                                         search::item_filter const& filter = {}) {
+    return answer(history, k, filter, {});
   }
+  /// See recommender::recommend_batch. Throws error if the recommender has been destroyed.
+  [[nodiscard]] std::vector<recommendation> recommend_batch(std::span<recommend_request const> requests);
+  /// The same for requests that end when `watch` says so, instead of at their deadlines.
+  [[nodiscard]] std::vector<recommendation> recommend_batch(std::span<recommend_request const> requests,
+                                                            request_watch const& watch);
   /// See recommender::recommend_new. Throws error if the recommender has been destroyed.
-  [[nodiscard]] rank::ranking recommend_new(std::span<item_id const> history, index_t k,
-                                            search::item_list const& new_items);
+  [[nodiscard]] recommendation recommend_new(std::span<item_id const> history, index_t k,
+                                             search::item_list const& new_items);
 
  private:
   friend class recommender<B, T>;
@@ -140,20 +232,37 @@ class recommender_session {
   }
   /// Answers requests with `next` from now on. Keeps the backend if its options are the right ones.
   void serve(std::shared_ptr<state const> const& next);
-  rank::ranking recommend(std::span<item_id const> history, index_t k, search::item_filter const& filter);
-  /// The model's state and the options of the searches for k items.
-  std::pair<std::shared_ptr<state const>, search::beam_options> begin(index_t k) const;
-  /// Calls work(search) for all searches, on the threads of their workers, after their queries have been written.
+  /// The model's state. Throws error if the recommender has been destroyed.
+  std::shared_ptr<state const> lock() const;
+  /// The options of a search for k items. Throws error if k is out of range.
+  static search::beam_options search_options(state const& from, index_t k);
+  /// The answer to one request.
+  recommendation answer(std::span<item_id const> history, index_t k, search::item_filter const& filter,
+                        request_watch const& watch);
+  /// Answers pending_, whose searches have the same options; answer(r) is where the answer of pending_[r] goes.
+  template <class Answer>
+  void answer_pending(state const& from, search::beam_options const& options, request_watch const& watch,
+                      Answer const& answer);
+  /// Searches for pending_ in some modalities.
+  void search_pending(state const& from, recommender_detail::modality_search<B, T>& each,
+                      search::beam_options const& options, request_watch const& watch);
+  /// Calls work(search) for all searches, on the threads of their workers, after the queries of pending_ have been
+  /// written.
   template <class Work>
-  void each_search(state const& from, std::span<item_id const> history, Work const& work);
-  /// The first k entries of the fused lists of what was found; items that aren't wanted are left out.
+  void each_search(state const& from, Work const& work);
+  /// The answer to pending_[r]: the first k entries of the fused lists of what was found; items that aren't wanted are
+  /// left out.
   template <class Wanted>
-  rank::ranking ranked(state const& from, index_t k, Wanted const& wanted) const;
+  recommendation ranked(state const& from, std::size_t r, Wanted const& wanted) const;
+  /// The answer to pending_[r], with items that its filter allows.
+  recommendation ranked(state const& from, std::size_t r) const;
 
   std::weak_ptr<state const> state_;  // keeps its address unique, but not the model alive
   std::unique_ptr<B> backend_;
   std::vector<recommender_detail::modality_search<B, T>> searches_;  // they refer to *backend_ and the state
   index_t threads_ = 1;
+  std::vector<recommender_detail::pending_request> pending_;  // a micro-batch
+  std::vector<std::optional<search::item_choice>> choices_;   // of each of them: its filter, if it has one
 };
 
 /// A model and a catalog that answer requests. B: the backend of the parameters; T: their scalar. Copies share the
@@ -189,23 +298,38 @@ class recommender {
   /// has one worker only.
   [[nodiscard]] recommender_session<B, T> session(session_options const& options = {}) const;
 
-  /// The k items that are most likely next, best first. Returns fewer only if fewer are allowed and have a token
-  /// sequence. If k exceeds the number of beams, the search uses k beams; that takes more time and may rank the first
-  /// items differently than fewer beams do. Only the last items of the history count (20 by default); unknown items are
-  /// skipped; an empty history gives the model's prior. The filter acts inside the search. Throws error unless
-  /// 0 ≤ k ≤ max_beams.
+  /// The items that are most likely next, best first: options.k of them; fewer only if fewer are allowed and have a
+  /// token sequence. If k exceeds the number of beams, the search uses k beams; that takes more time and may rank the
+  /// first items differently than fewer beams do. Only the last items of the history count (20 by default); unknown
+  /// items are skipped; an empty history gives the model's prior. The filter acts inside the search. Throws error
+  /// unless 0 ≤ k ≤ max_beams.
+  ///
+  /// When the deadline passes, or a stop is requested, the answer is not `complete`: it contains the best items so far.
+  /// This is checked between the steps of the search, one for each code. The beams are then prefixes of sequences, and
+  /// the list of a modality consists of the items below its best prefix, in the order of their sequences, followed by
+  /// those below the next, and so on, with the scores of the prefixes (the mean log p of their codes). Before the first
+  /// code is known, the list is empty. The scores of modalities that ended at different codes aren't comparable.
+  /// Without a deadline or a token that can be stopped, nothing is checked.
   ///
   /// Uses a session of the calling thread, which serves the recommender that this thread called last: a thread that
   /// alternates between recommenders should use a session() of each.
-  [[nodiscard]] rank::ranking recommend(std::span<item_id const> history, index_t k,
-                                        search::item_filter const& filter = {}) const;
+  [[nodiscard]] recommendation recommend(std::span<item_id const> history, recommend_options const& options = {}) const;
+  /// The same with a number of items and a filter.
+  [[nodiscard]] recommendation recommend(std::span<item_id const> history, index_t k,
+                                         search::item_filter const& filter = {}) const;
+
+  /// The answers to several requests, in their order. They are searched together, in micro-batches of about
+  /// beam_options::block_rows rows, which takes less time than one after another. Answers are those of recommend(),
+  /// except for the rounding of matrix products. Deadlines count from the beginning of the call; a request whose
+  /// deadline passes is answered incomplete while the others go on. Sessions and errors are those of recommend().
+  [[nodiscard]] std::vector<recommendation> recommend_batch(std::span<recommend_request const> requests) const;
 
   /// The k of `new_items` that are most likely next, best first, among those that share a prefix with the beams of
   /// recommend(); see prefix_drafter. New items are items that nobody has interacted with: recommend() contains them
   /// too, but ranks them after items that the model has learnt. Takes about twice as long as recommend(). Returns
   /// fewer than k if fewer share a code of the first level with a beam. Sessions and errors are those of recommend().
-  [[nodiscard]] rank::ranking recommend_new(std::span<item_id const> history, index_t k,
-                                            search::item_list const& new_items) const;
+  [[nodiscard]] recommendation recommend_new(std::span<item_id const> history, index_t k,
+                                             search::item_list const& new_items) const;
 
  private:
   recommender_session<B, T>& session_of_thread() const;
@@ -256,6 +380,17 @@ inline std::vector<modality_group> group_modalities(std::vector<language::token_
     groups.push_back(std::move(group));
   }
   return groups;
+}
+
+/// Whether a request may end early.
+inline bool has_limit(recommend_options const& options) {
+  return options.deadline.has_value() || options.stop.stop_possible();
+}
+/// When a request that begins now ends. A deadline beyond the clock's range is none.
+inline std::chrono::steady_clock::time_point end_of(recommend_options const& options) {
+  auto const now = std::chrono::steady_clock::now();
+  constexpr auto latest = std::chrono::steady_clock::time_point::max();
+  return options.deadline && *options.deadline < latest - now ? now + *options.deadline : latest;
 }
 
 /// The options of a backend with so many workers.
@@ -309,14 +444,24 @@ recommender_session<B, T> recommender<B, T>::session(session_options const& opti
 }
 
 template <Backend B, Real T>
-rank::ranking recommender<B, T>::recommend(std::span<item_id const> history, index_t k,
-                                           search::item_filter const& filter) const {
+recommendation recommender<B, T>::recommend(std::span<item_id const> history, recommend_options const& options) const {
+  return session_of_thread().recommend(history, options);
+}
+
+template <Backend B, Real T>
+recommendation recommender<B, T>::recommend(std::span<item_id const> history, index_t k,
+                                            search::item_filter const& filter) const {
   return session_of_thread().recommend(history, k, filter);
 }
 
 template <Backend B, Real T>
-rank::ranking recommender<B, T>::recommend_new(std::span<item_id const> history, index_t k,
-                                               search::item_list const& new_items) const {
+std::vector<recommendation> recommender<B, T>::recommend_batch(std::span<recommend_request const> requests) const {
+  return session_of_thread().recommend_batch(requests);
+}
+
+template <Backend B, Real T>
+recommendation recommender<B, T>::recommend_new(std::span<item_id const> history, index_t k,
+                                                search::item_list const& new_items) const {
   return session_of_thread().recommend_new(history, k, new_items);
 }
 
@@ -354,29 +499,36 @@ void recommender_session<B, T>::serve(std::shared_ptr<state const> const& next) 
 }
 
 template <Backend B, Real T>
-auto recommender_session<B, T>::begin(index_t k) const
-    -> std::pair<std::shared_ptr<state const>, search::beam_options> {
+auto recommender_session<B, T>::lock() const -> std::shared_ptr<state const> {
   auto from = state_.lock();
   expects(from != nullptr, "recommend: the recommender of this session has been destroyed");
+  return from;
+}
+
+template <Backend B, Real T>
+search::beam_options recommender_session<B, T>::search_options(state const& from, index_t k) {
   expects(k >= 0 && k <= search::max_beams, "recommend: k is ", k, ", expected 0 to ", search::max_beams);
-  auto options = from->options.search;
-  options.beams = std::max(options.beams, std::min(k, from->most_sequences));
+  auto options = from.options.search;
+  options.beams = std::max(options.beams, std::min(k, from.most_sequences));
   search::validate(options);
-  return {std::move(from), options};
+  return options;
 }
 
 template <Backend B, Real T>
 template <class Work>
-void recommender_session<B, T>::each_search(state const& from, std::span<item_id const> history, Work const& work) {
+void recommender_session<B, T>::each_search(state const& from, Work const& work) {
   for_each_worker(*backend_, [&](B&, index_t worker) {
     for (auto& each : searches_) {
       if (each.worker != worker) continue;
       each.queries.clear();
-      each.found.clear();
-      for (auto const kind : each.kinds) {
-        from.tasks.begin_query(each.queries);
-        from.tasks.tasks.query(kind).write_query(history, {.tables = from.history_tokens(), .vocab = from.tasks.vocab},
-                                                 each.queries);
+      each.query_roots.clear();
+      for (auto const& request : pending_) {
+        for (auto const kind : each.kinds) {
+          from.tasks.begin_query(each.queries);
+          from.tasks.tasks.query(kind).write_query(
+              request.history, {.tables = from.history_tokens(), .vocab = from.tasks.vocab}, each.queries);
+        }
+        each.query_roots.insert(each.query_roots.end(), each.roots.begin(), each.roots.end());
       }
       work(each);
     }
@@ -385,51 +537,185 @@ void recommender_session<B, T>::each_search(state const& from, std::span<item_id
 
 template <Backend B, Real T>
 template <class Wanted>
-rank::ranking recommender_session<B, T>::ranked(state const& from, index_t k, Wanted const& wanted) const {
-  std::vector<rank::ranking> lists(from.tables.size());  // empty for a modality without sequences
-  for (auto const& each : searches_)
-    for (std::size_t q = 0; q < each.kinds.size(); ++q)
-      lists[to_size(each.kinds[q])] = rank::ranking_of(each.found, static_cast<index_t>(q), each.trie, wanted);
-  auto best = from.options.fusion.fuse(lists);
-  if (best.size() > k) {
-    best.items.resize(to_size(k));
-    best.scores.resize(to_size(k));
+recommendation recommender_session<B, T>::ranked(state const& from, std::size_t r, Wanted const& wanted) const {
+  auto const started = std::chrono::steady_clock::now();
+  recommendation best;
+  best.by_modality.resize(from.tables.size());  // empty for a modality without sequences
+  for (auto const& each : searches_) {
+    for (std::size_t m = 0; m < each.kinds.size(); ++m)
+      best.by_modality[to_size(each.kinds[m])] = each.ranking_of(r, m, wanted);
+    best.complete = best.complete && !each.ended_early(r);
+    stage_times of_worker;
+    for (auto const& other : searches_) {
+      if (other.worker != each.worker) continue;
+      of_worker.encode += other.status.encode;
+      of_worker.search += other.status.decode;
+    }
+    best.times.encode = std::max(best.times.encode, of_worker.encode);
+    best.times.search = std::max(best.times.search, of_worker.search);
   }
+  static_cast<rank::ranking&>(best) = from.options.fusion.fuse(best.by_modality);
+  if (best.size() > pending_[r].k) {
+    best.items.resize(to_size(pending_[r].k));
+    best.scores.resize(to_size(pending_[r].k));
+  }
+  best.times.rank = std::chrono::steady_clock::now() - started;
   return best;
 }
 
 template <Backend B, Real T>
-rank::ranking recommender_session<B, T>::recommend(std::span<item_id const> history, index_t k,
-                                                   search::item_filter const& filter) {
-  auto const request = begin(k);
-  auto const& from = *request.first;
-  auto const& options = request.second;
-  std::optional<search::item_choice> choice;
-  if (!filter.keeps_all()) choice.emplace(filter);
-  auto const is_wanted = [&](item_id item) { return !choice || (*choice)(item); };
-  each_search(from, history, [&](auto& each) {
-    host_matrix_view<std::uint8_t const> allowed;
-    if (choice) {
-      each.allowed.resize(to_size(each.trie.nodes()));
-      search::mark_allowed(each.trie, *choice, each.allowed);
-      allowed = {each.allowed.data(), each.queries.size(), each.trie.nodes(), 0};  // the same for all queries
-    }
-    each.search(options, allowed);
-  });
-  return ranked(from, k, is_wanted);
+recommendation recommender_session<B, T>::ranked(state const& from, std::size_t r) const {
+  if (auto const& choice = choices_[r]) return ranked(from, r, *choice);
+  return ranked(from, r, [](item_id) { return true; });
 }
 
 template <Backend B, Real T>
-rank::ranking recommender_session<B, T>::recommend_new(std::span<item_id const> history, index_t k,
-                                                       search::item_list const& new_items) {
-  auto const request = begin(k);
-  auto const& from = *request.first;
-  auto const& options = request.second;
+void recommender_session<B, T>::search_pending(state const& from, recommender_detail::modality_search<B, T>& each,
+                                               search::beam_options const& options, request_watch const& watch) {
+  auto const count = pending_.size(), kinds = each.kinds.size();
+  /// Ends what isn't wanted any more with what append(beams, query) appends. Returns whether anything is left.
+  auto const end_unwanted = [&](auto const& append) {
+    bool any = false;
+    for (std::size_t r = 0; r < count; ++r) {
+      if (each.ended_early(r)) continue;
+      if (watch.wanted(pending_[r].number)) {
+        any = true;
+        continue;
+      }
+      for (std::size_t m = 0; m < kinds; ++m) append(each.early[r], static_cast<index_t>(r * kinds + m));
+    }
+    return any;
+  };
+  search::search_watch between;
+  if (watch.wanted) {
+    each.early.resize(count);
+    if (!end_unwanted([](search::beams& out, index_t) { out.offsets.push_back(0); })) return;
+    between = [&](search::search_progress const& at) {
+      if (!end_unwanted([&](search::beams& out, index_t query) { at.append_to(out, query); })) return false;
+      if (!watch.so_far || at.level() == 0) return true;
+      for (std::size_t r = 0; r < count; ++r) {
+        if (each.ended_early(r)) continue;
+        for (std::size_t m = 0; m < kinds; ++m) at.append_to(each.early[r], static_cast<index_t>(r * kinds + m));
+        watch.so_far(pending_[r].number, ranked(from, r));
+        each.early[r].clear();
+      }
+      return true;
+    };
+  }
+  auto const nodes = to_size(each.trie.nodes());
+  host_matrix_view<std::uint8_t const> allowed;
+  if (std::ranges::any_of(choices_, [](auto const& choice) { return choice.has_value(); })) {
+    bool const shared = count == 1;  // all queries have the same bytes
+    auto const rows = shared ? 1 : count * kinds;
+    each.allowed.resize(rows * nodes);
+    for (std::size_t row = 0; row < rows; ++row) {
+      auto const bytes = std::span(each.allowed).subspan(row * nodes, nodes);
+      if (!shared && row % kinds > 0)
+        std::ranges::copy(std::span(each.allowed).subspan((row - 1) * nodes, nodes), bytes.begin());
+      else if (auto const& choice = choices_[row / kinds])
+        search::mark_allowed(each.trie, *choice, bytes);
+      else
+        std::ranges::fill(bytes, std::uint8_t{1});
+    }
+    allowed = {each.allowed.data(), each.queries.size(), each.trie.nodes(), shared ? 0 : each.trie.nodes()};
+  }
+  each.search(options, allowed, between);
+}
+
+template <Backend B, Real T>
+template <class Answer>
+void recommender_session<B, T>::answer_pending(state const& from, search::beam_options const& options,
+                                               request_watch const& watch, Answer const& answer) {
+  choices_.clear();
+  for (auto const& request : pending_) {
+    auto& choice = choices_.emplace_back();
+    if (!request.filter->keeps_all()) choice.emplace(*request.filter);
+  }
+  for (auto& each : searches_) {
+    each.found.clear();
+    each.early.clear();
+    each.status = {};
+  }
+  each_search(from, [&](auto& each) { search_pending(from, each, options, watch); });
+  for (std::size_t r = 0; r < pending_.size(); ++r) answer(r) = ranked(from, r);
+}
+
+template <Backend B, Real T>
+recommendation recommender_session<B, T>::answer(std::span<item_id const> history, index_t k,
+                                                 search::item_filter const& filter, request_watch const& watch) {
+  auto const from = lock();
+  auto const options = search_options(*from, k);
+  pending_.assign(1, {.history = history, .k = k, .filter = &filter, .number = 0});
+  recommendation best;
+  answer_pending(*from, options, watch, [&](std::size_t) -> recommendation& { return best; });
+  return best;
+}
+
+template <Backend B, Real T>
+recommendation recommender_session<B, T>::recommend(std::span<item_id const> history,
+                                                    recommend_options const& options) {
+  request_watch watch;
+  if (recommender_detail::has_limit(options))
+    watch.wanted = [&options, end = recommender_detail::end_of(options)](std::size_t) {
+      return std::chrono::steady_clock::now() < end && !options.stop.stop_requested();
+    };
+  return answer(history, options.k, options.filter, watch);
+}
+
+template <Backend B, Real T>
+std::vector<recommendation> recommender_session<B, T>::recommend_batch(std::span<recommend_request const> requests) {
+  request_watch watch;
+  std::vector<std::chrono::steady_clock::time_point> ends;
+  if (std::ranges::any_of(requests, [](auto const& each) { return recommender_detail::has_limit(each.options); })) {
+    for (auto const& each : requests) ends.push_back(recommender_detail::end_of(each.options));
+    watch.wanted = [&](std::size_t i) {
+      return std::chrono::steady_clock::now() < ends[i] && !requests[i].options.stop.stop_requested();
+    };
+  }
+  return recommend_batch(requests, watch);
+}
+
+template <Backend B, Real T>
+std::vector<recommendation> recommender_session<B, T>::recommend_batch(std::span<recommend_request const> requests,
+                                                                       request_watch const& watch) {
+  expects(!watch.so_far || threads_ == 1, "recommend_batch: so_far in a session with ", threads_, " threads");
+  auto const from = lock();
+  std::vector<search::beam_options> options;
+  for (auto const& each : requests) options.push_back(search_options(*from, each.options.k));
+  std::vector<std::size_t> order(requests.size());  // by the number of beams, since a search has one
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return options[i].beams; });
+  std::size_t kinds = 1;
+  for (auto const& each : searches_) kinds = std::max(kinds, each.kinds.size());
+  std::vector<recommendation> answers(requests.size());
+  for (std::size_t first = 0; first < order.size();) {
+    auto const& how = options[order[first]];
+    auto const most = std::max<std::size_t>(1, to_size(how.block_rows / how.beams) / kinds);
+    pending_.clear();
+    for (; first < order.size() && pending_.size() < most && options[order[first]].beams == how.beams; ++first) {
+      auto const& [history, wanted] = requests[order[first]];
+      pending_.push_back({.history = history, .k = wanted.k, .filter = &wanted.filter, .number = order[first]});
+    }
+    answer_pending(*from, how, watch, [&](std::size_t r) -> recommendation& { return answers[pending_[r].number]; });
+  }
+  return answers;
+}
+
+template <Backend B, Real T>
+recommendation recommender_session<B, T>::recommend_new(std::span<item_id const> history, index_t k,
+                                                        search::item_list const& new_items) {
+  auto const from = lock();
+  auto const options = search_options(*from, k);
   search::item_choice const is_new({.allow = new_items});
   search::draft_options const draft{.sequences = options.beams};
+  search::item_filter const all;
+  pending_.assign(1, {.history = history, .k = k, .filter = &all, .number = 0});
   using among = host_matrix_view<std::uint8_t const>;
-  each_search(from, history, [&](auto& each) {
+  each_search(*from, [&](auto& each) {
+    each.early.clear();
+    each.found.clear();
     each.search(options, among());
+    auto const first = each.status;
     search::prefix_drafter const drafter(each.trie, is_new);
     auto const nodes = to_size(each.trie.nodes());
     each.allowed.resize(each.kinds.size() * nodes);
@@ -438,8 +724,10 @@ rank::ranking recommender_session<B, T>::recommend_new(std::span<item_id const> 
                     std::span(each.allowed).subspan(q * nodes, nodes));
     each.found.clear();
     each.search(options, among(each.allowed.data(), each.queries.size(), each.trie.nodes()));
+    each.status.encode += first.encode;
+    each.status.decode += first.decode;
   });
-  return ranked(from, k, is_new);
+  return ranked(*from, 0, is_new);
 }
 
 /// Holds the current recommender of a service. A request calls get() and uses the result until it ends; set() replaces

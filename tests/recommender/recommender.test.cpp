@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <chrono>
 #include <set>
+#include <stop_token>
 #include <thread>
 
 #include "core/temporary_directory.hpp"
@@ -212,6 +214,131 @@ TEST_CASE("session: several threads answer as one does") {
     }
     CHECK(several.recommend(random_history(3, 1), {.k = 100}) == one.recommend(random_history(3, 1), {.k = 100}));
   }
+}
+
+TEST_CASE_TEMPLATE("recommend: the answer has the list of each modality, and its ranking is their fusion", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  auto const tested = service<B>();
+  auto const answer = tested.recommend(random_history(6, 1), 20);
+  CHECK(answer.complete);
+  REQUIRE(answer.by_modality.size() == 2);
+  CHECK(answer == first_of(rank::average_plus_one().fuse(answer.by_modality), 20));
+  for (auto const kind : {language::modality::text, language::modality::image}) {
+    auto const& list = answer.by_modality[to_size(kind)];
+    REQUIRE(list.size() >= 20);
+    for (std::size_t i = 0; i < list.items.size(); ++i)
+      CHECK(answer.place_in(kind, list.items[i]) == ranked_place{static_cast<index_t>(i) + 1, list.scores[i]});
+    CHECK(answer.place_in(kind, without_any) == std::nullopt);
+  }
+  CHECK(answer.place_in(language::modality::text, without_text) == std::nullopt);
+  CHECK(recommendation().place_in(language::modality::text, item_id{0}) == std::nullopt);
+  CHECK(answer.times.search > std::chrono::nanoseconds(0));
+  CHECK(answer.times.encode > std::chrono::nanoseconds(0));
+}
+
+TEST_CASE_TEMPLATE("recommend: a deadline that doesn't pass, and a token that isn't stopped, change nothing", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  auto const tested = service<B>();
+  for (index_t const threads : {1, 2}) {
+    if (threads > 1 && !std::is_same_v<B, cpu::backend>) continue;
+    auto session = tested.session({.threads = threads});
+    std::stop_source source;
+    for (int round = 0; round < 3; ++round) {
+      auto const history = random_history(6, 1);
+      auto const plain = session.recommend(history);
+      for (auto const& options : {recommend_options{.deadline = std::chrono::hours(1)},
+                                  recommend_options{.deadline = std::chrono::nanoseconds::max()},
+                                  recommend_options{.stop = source.get_token()}}) {
+        auto const watched = session.recommend(history, options);
+        CHECK(watched == plain);
+        CHECK(watched.by_modality == plain.by_modality);
+        CHECK(watched.complete);
+      }
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("recommend: a request that has ended before its first code is answered at once with an empty list",
+                   B, MQL4GREC_TEST_BACKENDS) {
+  using namespace std::chrono_literals;
+  auto const tested = service<B>();
+  std::stop_source stopped;
+  stopped.request_stop();
+  for (auto const& options : {recommend_options{.deadline = 0ms}, recommend_options{.deadline = -5ms},
+                              recommend_options{.stop = stopped.get_token()}}) {
+    auto const answer = tested.recommend(random_history(6, 1), options);
+    CHECK_FALSE(answer.complete);
+    CHECK(answer.size() == 0);
+    CHECK(answer.by_modality == std::vector<rank::ranking>(2));
+    CHECK(answer.times.encode == 0ns);
+  }
+  CHECK(tested.recommend(random_history(6, 1), 10) == service<B>().recommend(random_history(6, 1), 10));
+}
+
+TEST_CASE_TEMPLATE("recommend_batch: the best so far is that of the level at which a request ended; others go on", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  auto const tested = service<B>(7, {.search = {.beams = 30}});
+  auto session = tested.session();
+  auto const first = random_history(6, 1), second = random_history(3, 2);
+  search::item_filter const filter{.deny = items_from(0, 12)};
+  std::vector<recommend_request> const requests = {{first, {.k = 30, .filter = filter}}, {second, {.k = 30}}};
+  auto const whole = tested.recommend(second, 30);
+  for (int round = 0; round < 2; ++round)
+    for (index_t end = 0; end < 4; ++end) {
+      index_t asked = 0;
+      std::vector<recommendation> so_far(2);
+      // text has 2 levels and images have 3: searches of their own, each of which asks after every step but the last
+      auto const answers = session.recommend_batch(
+          requests, {.wanted = [&](std::size_t i) { return i == 1 || asked++ < end; },
+                     .so_far = [&](std::size_t i, recommendation best) { so_far[i] = std::move(best); }});
+      CHECK(answers[1].complete);
+      CHECK(set_of(answers[1]) == set_of(whole));
+      CHECK_CLOSE(answers[1].scores, whole.scores, 1e-5);
+      CHECK_FALSE(answers[0].complete);
+      auto const listed = set_of(answers[0]);
+      for (auto const item : listed) CHECK(index(item) >= 12);
+      // each search asks before it begins, then after the encoder and after each code
+      CHECK(listed.empty() == (end < 2));
+      if (end >= 2) CHECK(listed.size() >= 17);  // 30 beams reach every item of the text
+      CHECK_FALSE(so_far[1].complete);
+      CHECK(so_far[1].size() > 0);
+    }
+}
+
+TEST_CASE_TEMPLATE("recommend_batch: equals one request after another, whatever their options", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  auto const tested = service<B>(7, {.search = {.beams = 4, .block_rows = 24}});
+  std::vector<search::item_list> histories;
+  for (std::uint64_t i = 0; i < 11; ++i) histories.push_back(random_history(static_cast<index_t>(2 * i), i));
+  std::vector<recommend_request> requests;
+  for (std::uint64_t i = 0; i < 11; ++i)
+    requests.push_back({histories[i],
+                        {.k = static_cast<index_t>(1 + i % 7),
+                         .filter = {.deny = i % 3 == 0 ? random_history(5, i) : search::item_list{}}}});
+  auto const answers = tested.recommend_batch(requests);
+  REQUIRE(answers.size() == requests.size());
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    auto const alone = tested.recommend(histories[i], requests[i].options);
+    CHECK(answers[i].items == alone.items);
+    CHECK_CLOSE(answers[i].scores, alone.scores, 1e-5);
+    CHECK(answers[i].complete);
+  }
+  CHECK(tested.recommend_batch({}).empty());
+  requests[4].options.k = -1;
+  CHECK_THROWS_AS(tested.recommend_batch(requests), error);
+}
+
+TEST_CASE("recommend_batch: a deadline of one request doesn't end the others") {
+  auto const tested = service();
+  auto const history = random_history(6, 1);
+  std::vector<recommend_request> const requests = {
+      {history, {}}, {history, {.deadline = std::chrono::nanoseconds(0)}}, {history, {.k = 3}}};
+  auto const answers = tested.recommend_batch(requests);
+  CHECK(answers[0].complete);
+  CHECK(answers[2].complete);
+  CHECK_FALSE(answers[1].complete);
+  CHECK(answers[1].size() == 0);
+  CHECK(answers[0].items == tested.recommend(history, 10).items);
 }
 
 TEST_CASE("recommend: a filter that excludes nothing changes nothing") {

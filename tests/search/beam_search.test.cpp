@@ -394,6 +394,85 @@ TEST_CASE_TEMPLATE("beam_searcher: consecutive searches give the same results as
       }
 }
 
+TEST_CASE_TEMPLATE("beam search: a watched search that runs to its end finds what an unwatched one does, bit for bit",
+                   B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_frozen_t5<float>(b, tiny());
+  search::item_trie const trie(first_items(60));
+  search::beam_searcher<B, seq2seq::frozen_t5<B, float>> searcher(b, model, trie);
+  auto const queries = queries_of({3, 30, -1});
+  search::search_queries const all{.batch = queries, .part = {0, 3}};
+  for (int round = 0; round < 3; ++round)
+    for (auto const& options : all_options(7)) {
+      search::beams plain, watched;
+      CHECK(searcher.search(all, options, plain).complete);
+      std::vector<index_t> seen;
+      auto const status = searcher.search(all, options, watched, [&](search::search_progress const& at) {
+        seen.push_back(at.level());
+        return true;
+      });
+      CHECK(status.complete);
+      CHECK(watched == plain);
+      std::vector<index_t> expected = {0, 1, 2};
+      if (options.score_eos && options.normalize == search::normalization::vocabulary) expected.push_back(3);
+      CHECK(seen == expected);
+    }
+}
+
+TEST_CASE_TEMPLATE("beam search: ended between two levels, it returns the items below the best prefixes", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_frozen_t5<float>(b, tiny());
+  auto const table = first_items(40);
+  search::item_trie const trie(table);
+  auto const queries = queries_of({3, 30, -1});
+  auto const open = open_nodes(trie, {.deny = items_from(5, 20)});
+  std::vector<std::uint8_t> everywhere;
+  for (index_t q = 0; q < queries.size(); ++q) everywhere.insert(everywhere.end(), open.begin(), open.end());
+  for (bool const filter : {false, true})
+    for (double const penalty : {0., 1.})
+      for (index_t end = 0; end < levels; ++end) {
+        search::beam_options const options{.beams = 6, .length_penalty = penalty, .score_eos = false};
+        host_matrix_view<std::uint8_t const> const allowed(everywhere.data(), filter ? queries.size() : 0,
+                                                           trie.nodes());
+        search::beam_searcher<B, seq2seq::frozen_t5<B, float>> searcher(b, model, trie);
+        search::beams found;
+        auto const status =
+            searcher.search({.batch = queries, .part = {0, queries.size()}, .allowed = allowed}, options, found,
+                            [&](search::search_progress const& at) { return at.level() < end; });
+        CHECK_FALSE(status.complete);
+        REQUIRE(found.queries() == queries.size());
+        if (end == 0) {
+          CHECK(found.leaves.empty());
+          continue;
+        }
+        // A catalog of the prefixes alone, in which no leaf is left out
+        language::token_table prefixes(language::modality::text, 40, end);
+        for (index_t i = 0; i < 40; ++i)
+          if (!filter || i < 5 || i >= 20) prefixes.set(item_id(i), table.of(item_id(i)).first(to_size(end)));
+        search::item_trie const short_trie(prefixes);
+        auto const best = search::beam_search(b, model, short_trie, queries, options);
+        for (index_t q = 0; q < queries.size(); ++q) {
+          std::vector<std::pair<node_t, float>> expected;  // leaf, score
+          for (std::size_t beam = 0; beam < best.leaves_of(q).size(); ++beam) {
+            std::set<node_t> below;  // in the order of the trie
+            for (auto const item : short_trie.items(best.leaves_of(q)[beam])) {
+              auto node = trie.start();
+              for (auto const token : table.of(item)) node = trie.next(node, token);
+              below.insert(node);
+            }
+            for (auto const leaf : below)
+              if (std::ssize(expected) < options.beams) expected.push_back({leaf, best.scores_of(q)[beam]});
+          }
+          REQUIRE(found.leaves_of(q).size() == expected.size());
+          for (std::size_t i = 0; i < expected.size(); ++i) {
+            CHECK(found.leaves_of(q)[i] == expected[i].first);
+            CHECK_CLOSE(found.scores_of(q)[i], expected[i].second, 1e-5);
+          }
+        }
+      }
+}
+
 TEST_CASE_TEMPLATE("beam search: for a constant model all scores are equal, and results are in the order of the trie",
                    B, MQL4GREC_TEST_BACKENDS) {
   B b;

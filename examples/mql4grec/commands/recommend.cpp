@@ -101,7 +101,7 @@ json as_json(tasks::dataset const& data, rank::ranking const& best) {
 }
 
 json as_json(recommend_options const& options, tasks::dataset const& data, std::vector<item_id> const& history,
-             recommendation const& found) {
+             recommended_items const& found) {
   json before = json::array();
   for (auto const item : history) before.push_back(index(item));
   json result = {{"dataset", data.name}, {"history", before}, {"items", as_json(data, found.best)}};

@@ -46,7 +46,7 @@ struct recommendation_inputs {
 };
 
 /// The items most likely to come next, best first.
-struct recommendation {
+struct recommended_items {
   rank::ranking best;
   rank::ranking best_new;  ///< of recommendation_inputs::new_items alone
 };
@@ -130,7 +130,7 @@ class compute {
   virtual file_quantizer load_quantizer(pipeline::quantizer_kind kind, std::filesystem::path const& model) const = 0;
 
   /// The items most likely to come next.
-  virtual recommendation recommend(recommendation_inputs const& inputs) const = 0;
+  virtual recommended_items recommend(recommendation_inputs const& inputs) const = 0;
 
   /// Trains a SASRec in the directory run.out, and ranks the catalog.
   virtual sasrec_result rank_by_sasrec(sasrec_inputs const& inputs, sasrec::run_observer const& observer) const = 0;

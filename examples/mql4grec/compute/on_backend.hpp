@@ -101,7 +101,7 @@ class on_backend final : public compute {
     return quantizer_of([&](B& backend) { return quantize::read_rq_vae<float>(backend, model); });
   }
 
-  recommendation recommend(recommendation_inputs const& inputs) const override {
+  recommended_items recommend(recommendation_inputs const& inputs) const override {
     B backend(setup_.recommending);
     seq2seq::frozen_t5 model(backend, seq2seq::read_model<float>(backend, inputs.model));
     auto const tasks = pipeline::tasks_of(inputs.metadata, inputs.dataset);
@@ -110,7 +110,7 @@ class on_backend final : public compute {
       options.history_tokens =
           pipeline::fill_in_language(backend, model, tasks, inputs.tokens, {.items = inputs.history});
     recommender<B> const service(std::move(model), tasks, inputs.tokens, std::move(options));
-    recommendation found{.best = service.recommend(inputs.history, inputs.k, inputs.filter), .best_new = {}};
+    recommended_items found{.best = service.recommend(inputs.history, inputs.k, inputs.filter), .best_new = {}};
     if (inputs.new_k > 0) found.best_new = service.recommend_new(inputs.history, inputs.new_k, inputs.new_items);
     return found;
   }

@@ -1,13 +1,16 @@
 #pragma once
 // Beam search over the trie of items. All items have the same number of tokens, so all beams of a micro-batch advance
 // together: at first one row per query, then up to `beams` rows per query. Each row refers to the rows of its ancestors
-// in the key/value cache; the cache is never reordered.
+// in the key/value cache; the cache is never reordered. A search may be watched: then it can end between two levels,
+// with the best items so far.
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <compare>
 #include <functional>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <tuple>
 #include <vector>
@@ -89,6 +92,31 @@ struct search_queries {
   index_t size() const { return part.last - part.first; }
 };
 
+/// A search between two of its steps.
+class search_progress {
+ public:
+  /// The number of codes of the beams: 0 after the encoder, then one more after each step, up to the trie's levels.
+  [[nodiscard]] virtual index_t level() const = 0;
+  /// Appends the best items so far of a query: the leaves below its best beam, in the order of the trie, then those
+  /// below the next, and so on, at most options.beams leaves, and only allowed ones. Their score is that of the beam,
+  /// Σ log p / codes^penalty, so leaves below one beam have equal scores. At level 0 there are none.
+  virtual void append_to(beams& out, index_t query) const = 0;
+
+ protected:
+  ~search_progress() = default;
+};
+
+/// Called on the thread of a search, after the encoder and after each step but the last. Returns whether the search
+/// continues.
+using search_watch = std::function<bool(search_progress const&)>;
+
+/// How a search ended.
+struct search_status {
+  bool complete = true;  ///< false: its watch ended it, and its results are those of search_progress::append_to
+  std::chrono::nanoseconds encode{0};  ///< the time of the encoder; of a device that isn't watched: to start it
+  std::chrono::nanoseconds decode{0};  ///< the time of the steps
+};
+
 namespace detail {
 
 /// The type of a model's decoding.
@@ -157,14 +185,16 @@ class micro_batch_search {
   struct state {
     mark begin;  ///< the scratch's position before the search: it determines the addresses of all memory below
     index_t queries;
-    view<std::uint8_t const, space, 2> allowed;  ///< (queries, nodes) or empty
-    in_vector<B, node_t> roots;                  ///< (queries) or empty
+    view<std::uint8_t const, space, 2> allowed;         ///< (queries, nodes) or empty
+    in_vector<B, node_t> roots;                         ///< (queries) or empty
+    host_matrix_view<std::uint8_t const> host_allowed;  ///< the original of `allowed`
     search_memory<B, T> memory;
   };
   /// The key under which captured steps are cached: the values that the steps depend on besides the model and the trie.
-  /// The last two: the distance between the rows of `allowed`, −1 if there are none; whether there are roots.
+  /// The last three: the distance between the rows of `allowed`, −1 if there are none; whether there are roots; the
+  /// step, −1 for all steps.
   using key = std::tuple<mark, index_t, decltype(std::declval<decoding_of<B, Model> const&>().shape()), index_t,
-                         normalization, bool, index_t, bool>;
+                         normalization, bool, index_t, bool, index_t>;
   /// The captured steps.
   using step_graphs = graph_cache<B, key, index_t>;
 
@@ -174,51 +204,132 @@ class micro_batch_search {
 
   /// Runs the search and appends the results to `out`.
   void run(step_graphs& graphs, beams& out) const {
-    key const what{state_.begin,
-                   state_.queries,
-                   context_.decoding.shape(),
-                   options_.beams,
-                   options_.normalize,
-                   options_.score_eos,
-                   state_.allowed.rows() > 0 ? state_.allowed.stride : -1,
-                   state_.roots.size() > 0};
-    collect(graphs.run(worker_, what, [&] { return run_steps(); }), out);
+    index_t const count = graphs.run(worker_, key_of(-1), [&] {
+      cursor at = start();
+      while (at.level < steps()) advance(at);
+      return at.rows;
+    });
+    host_rows const rows(worker_, rows_at(context_.trie.levels()), count);
+    for (index_t q = 0; q < state_.queries; ++q) append_leaves(rows, q, out);
+  }
+
+  /// The same step by step. Returns whether `watch` let it run to its end.
+  bool run(step_graphs& graphs, beams& out, search_watch const& watch) const {
+    cursor at{.level = 0, .rows = state_.queries, .first_place = 0};
+    while (at.level < steps()) {
+      worker_.synchronize();
+      progress const so_far(*this, at);
+      if (!watch(so_far)) {
+        for (index_t q = 0; q < state_.queries; ++q) so_far.append_to(out, q);
+        return false;
+      }
+      auto const before = at;
+      at.rows = graphs.run(worker_, key_of(before.level), [&] {
+        cursor next = before.level == 0 ? start() : before;
+        advance(next);
+        return next.rows;
+      });
+      at.first_place += before.rows;
+      ++at.level;
+    }
+    host_rows const rows(worker_, rows_at(context_.trie.levels()), at.rows);
+    for (index_t q = 0; q < state_.queries; ++q) append_leaves(rows, q, out);
+    return true;
   }
 
  private:
+  /// The position of a search between two steps.
+  struct cursor {
+    index_t level;        // the codes of each row
+    index_t rows;         // of all queries
+    index_t first_place;  // the cache row of the next step's first row
+  };
+
+  /// The rows of a level where the host can read them.
+  struct host_rows {
+    host_rows(B& worker, beam_rows<space, T> const& rows, index_t count)
+        : scores(worker, rows.scores.part(0, count)),
+          nodes(worker, rows.nodes.part(0, count)),
+          offsets(worker, rows.offsets) {}
+    host_copy<T, space> scores;
+    host_copy<node_t, space> nodes;
+    host_copy<index_t, space> offsets;
+  };
+
+  /// What a watch sees.
+  class progress final : public search_progress {
+   public:
+    progress(micro_batch_search const& of, cursor at) : of_(of), at_(at) {}
+    index_t level() const override { return at_.level; }
+    void append_to(beams& out, index_t query) const override {
+      if (at_.level == 0) {  // nothing is known yet
+        out.offsets.push_back(out.offsets.back());
+        return;
+      }
+      if (!rows_) rows_.emplace(of_.worker_, of_.rows_at(at_.level), at_.rows);
+      of_.append_prefixes(*rows_, at_.level, query, out);
+    }
+
+   private:
+    micro_batch_search const& of_;
+    cursor at_;
+    mutable std::optional<host_rows> rows_ = std::nullopt;
+  };
+
+  key key_of(index_t step) const {
+    return {state_.begin,
+            state_.queries,
+            context_.decoding.shape(),
+            options_.beams,
+            options_.normalize,
+            options_.score_eos,
+            state_.allowed.rows() > 0 ? state_.allowed.stride : -1,
+            state_.roots.size() > 0,
+            step};
+  }
+
+  /// Whether a step scores </s>.
+  bool scores_eos() const { return options_.score_eos && options_.normalize == normalization::vocabulary; }
+  /// The number of steps: one for each code, and one for </s> if it is scored.
+  index_t steps() const { return context_.trie.levels() + (scores_eos() ? 1 : 0); }
   /// The rows that the step at `level` reads. The step writes the rows of level + 1.
   beam_rows<space, T> const& rows_at(index_t level) const { return state_.memory.rows[to_size(level % 2)]; }
 
-  /// Runs all steps; returns the number of rows after the last one, which are those of level trie.levels().
-  index_t run_steps() const {
-    auto const trie = context_.trie.arrays();
-    auto const& choice = state_.memory.choice;
+  /// Writes the rows of the first step.
+  cursor start() const {
     start_beams<T>(worker_, context_.model.config().pad, state_.roots, rows_at(0));
-    index_t count = state_.queries, first_place = 0;
-    for (index_t level = 0; level < context_.trie.levels(); ++level) {
-      auto const& now = rows_at(level);
-      auto const logits = step(level, count, first_place);
-      first_place += count;
+    return {.level = 0, .rows = state_.queries, .first_place = 0};
+  }
+
+  /// One step: from the beams with at.level codes to those with one more, or the scores of </s>.
+  void advance(cursor& at) const {
+    auto const& choice = state_.memory.choice;
+    auto const& now = rows_at(at.level);
+    auto const count = at.rows;
+    auto const logits = step(at.level, count, at.first_place);
+    at.first_place += count;
+    if (at.level == context_.trie.levels()) {
+      add_log_probability<T>(worker_, logits, state_.memory.normalisers.part(0, count), context_.model.config().end,
+                             now.scores.part(0, count));
+    } else {
       select_beams<T>(worker_,
                       {.logits = logits,
                        .scores = now.scores.part(0, count),
                        .nodes = now.nodes.part(0, count),
                        .row_offsets = now.offsets,
-                       .trie = trie,
+                       .trie = context_.trie.arrays(),
                        .allowed = state_.allowed,
                        .normalize_over_allowed = options_.normalize == normalization::children},
                       state_.memory.normalisers, choice);
-      count = branch_beams<T>(
-          worker_, {.choice = choice, .trie = trie, .from = now, .steps = level + 1, .first_place = first_place},
-          rows_at(level + 1));
+      at.rows = branch_beams<T>(worker_,
+                                {.choice = choice,
+                                 .trie = context_.trie.arrays(),
+                                 .from = now,
+                                 .steps = at.level + 1,
+                                 .first_place = at.first_place},
+                                rows_at(at.level + 1));
     }
-    if (options_.score_eos && options_.normalize == normalization::vocabulary) {
-      index_t const level = context_.trie.levels();
-      auto const logits = step(level, count, first_place);
-      add_log_probability<T>(worker_, logits, state_.memory.normalisers.part(0, count), context_.model.config().end,
-                             rows_at(level).scores.part(0, count));
-    }
-    return count;
+    ++at.level;
   }
 
   /// The decoder's step after `level` codes: returns the logits and computes the normaliser of every row.
@@ -234,31 +345,61 @@ class micro_batch_search {
     return logits;
   }
 
-  /// Sorts the rows of each query by score, best first, and appends them to `out`. The beams are sorted before </s> is
-  /// scored, so they are sorted again here.
-  void collect(index_t count, beams& out) const {
-    index_t const levels = context_.trie.levels();
-    auto const& last = rows_at(levels);
-    double const length = std::pow(static_cast<double>(levels + (options_.score_eos ? 1 : 0)), options_.length_penalty);
-    host_copy<T, space> const all_scores(worker_, last.scores.part(0, count));
-    host_copy<node_t, space> const all_nodes(worker_, last.nodes.part(0, count));
-    host_copy<index_t, space> const all_offsets(worker_, last.offsets);
-    auto const scores = all_scores.view_all();
-    auto const offsets = all_offsets.view_all();
+  /// The rows of a query by score, best first; those of equal scores in their order. Valid until the next call.
+  std::vector<index_t> const& sorted_rows(host_rows const& rows, index_t query) const {
+    auto const scores = rows.scores.view_all();
+    auto const offsets = rows.offsets.view_all();
     auto& sorted = context_.order;
-    for (index_t q = 0; q < state_.queries; ++q) {
-      sorted.clear();
-      for (index_t row = offsets(q); row < offsets(q + 1); ++row)
-        if (scores(row) != -std::numeric_limits<T>::infinity()) sorted.push_back(row);  // drops −∞
-      // equal scores in the order of the rows; a stable sort would allocate memory
-      std::ranges::sort(sorted,
-                        [&](index_t a, index_t b) { return scores(a) != scores(b) ? scores(a) > scores(b) : a < b; });
-      for (index_t const row : sorted) {
-        out.leaves.push_back(all_nodes.view_all()(row));
-        out.scores.push_back(static_cast<float>(static_cast<double>(scores(row)) / length));
-      }
-      out.offsets.push_back(static_cast<index_t>(out.leaves.size()));
+    sorted.clear();
+    for (index_t row = offsets(query); row < offsets(query + 1); ++row)
+      if (scores(row) != -std::numeric_limits<T>::infinity()) sorted.push_back(row);  // drops −∞
+    // a stable sort would allocate memory
+    std::ranges::sort(sorted,
+                      [&](index_t a, index_t b) { return scores(a) != scores(b) ? scores(a) > scores(b) : a < b; });
+    return sorted;
+  }
+
+  /// Appends the leaves of a query after the last step. The beams are sorted before </s> is scored, so they are sorted
+  /// again here.
+  void append_leaves(host_rows const& rows, index_t query, beams& out) const {
+    double const length =
+        std::pow(static_cast<double>(context_.trie.levels() + (options_.score_eos ? 1 : 0)), options_.length_penalty);
+    for (index_t const row : sorted_rows(rows, query)) {
+      out.leaves.push_back(rows.nodes.view_all()(row));
+      out.scores.push_back(static_cast<float>(static_cast<double>(rows.scores.view_all()(row)) / length));
     }
+    out.offsets.push_back(static_cast<index_t>(out.leaves.size()));
+  }
+
+  /// See search_progress::append_to.
+  void append_prefixes(host_rows const& rows, index_t level, index_t query, beams& out) const {
+    auto const scores = rows.scores.view_all();
+    double const length = std::pow(static_cast<double>(level), options_.length_penalty);
+    auto const most = out.leaves.size() + to_size(options_.beams);
+    for (index_t const row : sorted_rows(rows, query)) {
+      append_below({.node = rows.nodes.view_all()(row), .level = level}, query, most, out);
+      out.scores.resize(out.leaves.size(), static_cast<float>(static_cast<double>(scores(row)) / length));
+    }
+    out.offsets.push_back(static_cast<index_t>(out.leaves.size()));
+  }
+
+  /// A node of the trie and its level.
+  struct trie_position {
+    node_t node;
+    index_t level;
+  };
+
+  /// Appends the allowed leaves at or below a node, in the order of the trie, until there are `most` leaves.
+  void append_below(trie_position at, index_t query, std::size_t most, beams& out) const {
+    if (out.leaves.size() == most) return;
+    if (state_.host_allowed.rows() > 0 && state_.host_allowed(query, at.node) == 0) return;
+    if (at.level == context_.trie.levels()) {
+      out.leaves.push_back(at.node);
+      return;
+    }
+    auto const trie = context_.trie.host_arrays();
+    for (auto child = trie.first_child(at.node); child < trie.children_end(at.node); ++child)
+      append_below({.node = child, .level = at.level + 1}, query, most, out);
   }
 
   B& worker_;
@@ -281,7 +422,9 @@ template <Backend B, class Model>
   index_t const levels = context.trie.levels(), count = queries.size();
   context.decoding.begin(queries.batch, queries.part,
                          {.rows = count * (1 + levels * options.beams), .steps = levels + 1});
-  return {context, options, {begin, count, allowed, roots, take_search_memory(context, count, options.beams)}};
+  return {context,
+          options,
+          {begin, count, allowed, roots, queries.allowed, take_search_memory(context, count, options.beams)}};
 }
 
 }  // namespace detail
@@ -312,16 +455,30 @@ class beam_searcher {
   }
 
   /// Appends the best items of each query to `found`. On a CPU, nothing is allocated from the second search of a size
-  /// on, except what `found` needs. Throws error for invalid options.
-  void search(search_queries const& queries, beam_options const& options, beams& found) {
+  /// on, except what `found` needs. With a `watch`, steps are captured one by one, and on a device the host waits for
+  /// each. Throws error for invalid options.
+  search_status search(search_queries const& queries, beam_options const& options, beams& found,
+                       search_watch const& watch = {}) {
+    using clock = std::chrono::steady_clock;
     validate(options);
     if (trie_.leaves() == 0) {
       found.offsets.resize(found.offsets.size() + to_size(queries.size()), found.offsets.back());
-      return;
+      return {};
     }
     scratch_scope<B> const scope(worker_->scratch());
     detail::search_context<B, Model> const context{*worker_, *model_, trie_, decoding_, order_};
-    detail::begin_search(context, queries, options).run(graphs_, found);
+    auto const start = clock::now();
+    auto const begun = detail::begin_search(context, queries, options);
+    if (watch) worker_->synchronize();
+    auto const encoded = clock::now();
+    search_status status;
+    if (watch)
+      status.complete = begun.run(graphs_, found, watch);
+    else
+      begun.run(graphs_, found);
+    status.encode = encoded - start;
+    status.decode = clock::now() - encoded;
+    return status;
   }
 
  private:

@@ -29,7 +29,7 @@ class device_trie {
     leaves_ = trie.leaves();
     return moved;
   }
-  /// Holds this version from now on. On a host the version, or a copy of it, must be kept as long as it is searched.
+  /// Holds this version from now on. The version, or a copy of it, must be kept as long as it is searched.
   /// Returns whether the arrays have moved.
   bool set(trie_version const& version) {
     bool const moved = assign(version.arrays(), version.storage_);
@@ -44,11 +44,14 @@ class device_trie {
   index_t leaves() const { return leaves_; }
   /// The arrays.
   trie_view<space> arrays() const { return arrays_; }
+  /// The arrays of the trie or version itself, as long as that is kept.
+  trie_view<host_space> host_arrays() const { return host_arrays_; }
 
  private:
   /// `storage`: what the arrays are a part of; none for a trie that doesn't grow.
   bool assign(trie_view<host_space> const& from, std::shared_ptr<detail::trie_storage const> const& storage) {
     auto const before = arrays_;
+    host_arrays_ = from;
     if constexpr (on_host) {
       arrays_ = from;
       return before.token.data != arrays_.token.data;
@@ -88,6 +91,7 @@ class device_trie {
 
   B* worker_;
   trie_view<space> arrays_;
+  trie_view<host_space> host_arrays_;
   index_t levels_ = 0, leaves_ = 0, copied_ = 0;
   std::weak_ptr<detail::trie_storage const> storage_;
   std::optional<device_memory> memory_;  // empty on a host
