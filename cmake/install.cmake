@@ -15,6 +15,12 @@ if(MQL4GREC_COMPILED)
   install(TARGETS mql4grec_compiled EXPORT mql4grecCompiledTargets COMPONENT compiled)
   install(EXPORT mql4grecCompiledTargets NAMESPACE mql4grec:: DESTINATION "${_destination}" COMPONENT compiled)
 endif()
+if(MQL4GREC_C)
+  install(TARGETS mql4grec_c EXPORT mql4grecCTargets FILE_SET HEADERS COMPONENT c)
+  install(EXPORT mql4grecCTargets NAMESPACE mql4grec:: DESTINATION "${_destination}" COMPONENT c)
+  configure_file(cmake/mql4grec_c.pc.in mql4grec_c.pc @ONLY)
+  install(FILES "${PROJECT_BINARY_DIR}/mql4grec_c.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig" COMPONENT c)
+endif()
 install(FILES
   "${PROJECT_BINARY_DIR}/mql4grecConfig.cmake"
   "${PROJECT_BINARY_DIR}/mql4grecConfigVersion.cmake"

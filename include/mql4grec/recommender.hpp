@@ -292,6 +292,14 @@ class recommender {
 
   /// The number of items; items are numbered from 0.
   [[nodiscard]] index_t items() const { return state_->tables.front().items(); }
+  /// The model. It lives as long as a copy of this recommender, as does what the three functions below return.
+  [[nodiscard]] seq2seq::frozen_t5<B, T> const& model() const { return state_->model; }
+  /// The model's tokens and tasks.
+  [[nodiscard]] tasks::model_tasks const& tasks() const { return state_->tasks; }
+  /// The options of every search.
+  [[nodiscard]] search::beam_options const& search_options() const { return state_->options.search; }
+  /// The tokens of the catalog, by modality.
+  [[nodiscard]] std::vector<language::token_table> const& tokens() const { return state_->tables; }
 
   /// A session, for the requests of one thread at a time. It opens a backend with the options of the model's backend
   /// and the threads of `options`. Throws error unless there is at least one thread, and for several threads where B

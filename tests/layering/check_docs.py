@@ -1,10 +1,10 @@
 """Documents quote code, they don't retype it. check_docs.py [--fix] REPOSITORY
 
-A ```cpp block in README.md or docs/*.md follows a line
+A ```cpp, ```c or ```python block in README.md or docs/*.md follows a line
 
     <!-- from path/to/file.cpp:tag -->
 
-and equals what that file holds between `// example-begin tag` and `// example-end tag`. --fix quotes again.
+and equals what that file holds between `// example-begin tag` and `// example-end tag` (in Python: `# example-begin tag`). --fix quotes again.
 
 Every name that mql4grec.hpp re-exports occurs in the code of docs/cookbook.md.
 """
@@ -13,7 +13,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-BLOCK = re.compile(r"(?:^<!-- from (?P<path>\S+):(?P<tag>\S+) -->\n\n?)?^```cpp\n(?P<code>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r"(?:^<!-- from (?P<path>\S+):(?P<tag>\S+) -->\n\n?)?^```(?P<language>cpp|c|python)\n(?P<code>.*?)^```$", re.M | re.S)
 
 
 def quoted(file, tag):
@@ -21,7 +21,7 @@ def quoted(file, tag):
     if not file.is_file():
         raise ValueError(f"there is no file {file}")
     lines = file.read_text().splitlines()
-    marks = [[i for i, line in enumerate(lines) if line.strip() == f"// example-{end} {tag}"] for end in ("begin", "end")]
+    marks = [[i for i, line in enumerate(lines) if line.strip() in (f"// example-{end} {tag}", f"# example-{end} {tag}")] for end in ("begin", "end")]
     if [len(mark) for mark in marks] != [1, 1] or marks[0] > marks[1]:
         raise ValueError(f"{file} needs one `// example-begin {tag}` and after it one `// example-end {tag}`")
     return textwrap.dedent("\n".join(lines[marks[0][0] + 1:marks[1][0]])) + "\n"
@@ -35,6 +35,8 @@ def check(repository, fix):
         done = 0
         for block in BLOCK.finditer(text):
             where = f"{document.relative_to(repository)}:{text.count(chr(10), 0, block.start('code'))}"
+            if block["path"] is None and block["language"] == "python":
+                continue  # of a document about files
             if block["path"] is None:
                 yield f"{where}: no `<!-- from path/to/file.cpp:tag -->` above this block"
                 continue

@@ -1,4 +1,4 @@
-"""Every C++ and CUDA source is as clang-format leaves it. format.py [--fix] REPOSITORY
+"""Every C, C++ and CUDA source is as clang-format leaves it. format.py [--fix] REPOSITORY
 
 Other versions than Debian 12's format differently: with one of those the check is skipped (exit 77).
 """
@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 VERSION = "14."
-SUFFIXES = {".hpp", ".cpp", ".cuh", ".cu"}
-FOLDERS = ["include", "src", "examples", "tests", "benchmarks", "docs"]
+SUFFIXES = {".hpp", ".cpp", ".cuh", ".cu", ".h", ".c"}
+FOLDERS = ["include", "src", "python", "examples", "tests", "benchmarks", "docs"]
 
 
 def main():

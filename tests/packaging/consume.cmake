@@ -18,3 +18,8 @@ run("${CMAKE_COMMAND}" -S "${WORK}/consumer" -B "${WORK}/build" -G "${GENERATOR}
 run("${CMAKE_COMMAND}" --build "${WORK}/build")
 run("${WORK}/build/consumer")
 run("${WORK}/build/consumer_compiled")
+foreach(program consumer_c consumer_pkg_config)
+  if(EXISTS "${WORK}/build/${program}")
+    run("${WORK}/build/${program}")
+  endif()
+endforeach()

@@ -1,0 +1,556 @@
+// The library mql4grec_c: what mql4grec.h declares, on the headers of the library. Every function that can fail runs in
+// guarded(), which turns exceptions into a status and a message.
+#include "mql4grec.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <mutex>
+#include <new>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "mql4grec/embed/features.hpp"
+#include "mql4grec/embed/views.hpp"
+#include "mql4grec/pipeline/dataset.hpp"
+#include "mql4grec/pipeline/evaluate.hpp"
+#include "mql4grec/pipeline/model_metadata.hpp"
+#include "mql4grec/pipeline/train.hpp"
+#include "mql4grec/pipeline/translate.hpp"
+#include "mql4grec/quantize/residual_kmeans/residual_kmeans.hpp"
+#include "mql4grec/recommender.hpp"
+#include "mql4grec/seq2seq/checkpoint.hpp"
+
+using namespace mql4grec;
+
+struct mql4grec_recommender {
+  recommender<> service;
+  catalog::interactions interactions;
+  catalog::item_descriptions items;
+  std::string name;  // of the dataset
+
+  mutable std::mutex mutex = {};
+  mutable std::vector<recommender_session<>> idle = {};  // sessions that no request uses
+};
+
+namespace {
+
+thread_local std::string last_error;
+
+mql4grec_status failed(mql4grec_status status, char const* message) {
+  try {
+    last_error = message;
+  } catch (...) {
+    last_error.clear();
+  }
+  return status;
+}
+
+/// Calls work() and returns how it ended.
+template <class Work>
+mql4grec_status guarded(Work const& work) noexcept {
+  try {
+    work();
+    return MQL4GREC_OK;
+  } catch (file_error const& e) {
+    return failed(MQL4GREC_FILE_ERROR, e.what());
+  } catch (training_error const& e) {
+    return failed(MQL4GREC_TRAINING_ERROR, e.what());
+  } catch (error const& e) {
+    return failed(MQL4GREC_INVALID_ARGUMENT, e.what());
+  } catch (std::bad_alloc const&) {
+    return failed(MQL4GREC_OUT_OF_MEMORY, "memory is exhausted");
+  } catch (std::exception const& e) {
+    return failed(MQL4GREC_INTERNAL_ERROR, e.what());
+  } catch (...) {
+    return failed(MQL4GREC_INTERNAL_ERROR, "an exception of unknown type");
+  }
+}
+
+template <class P>
+P& required(P* pointer, char const* name) {
+  expects(pointer != nullptr, name, " is NULL");
+  return *pointer;
+}
+
+/// The smallest size that a caller's structure may have: that of the first version.
+template <class S>
+constexpr std::size_t first_size = sizeof(S);
+
+/// The caller's structure, whose version may be older or newer than this library's. Members that it lacks are 0.
+template <class S>
+S known_part(S const& theirs, char const* name) {
+  std::size_t size = 0;
+  std::memcpy(&size, &theirs, sizeof size);
+  expects(size >= first_size<S>, name, ": size is ", size, ", expected sizeof(", name, ") = ", sizeof(S));
+  auto const* const bytes = reinterpret_cast<unsigned char const*>(&theirs);
+  for (auto i = sizeof(S); i < size; ++i)
+    expects(bytes[i] == 0, name, ": byte ", i, " is set, but version ", MQL4GREC_ABI_VERSION, " has only ", sizeof(S),
+            " bytes");
+  S ours{};
+  std::memcpy(&ours, bytes, std::min(size, sizeof(S)));
+  return ours;
+}
+
+/// The caller's options, or the defaults if there are none.
+template <class S>
+S known_part_or_defaults(S const* theirs, char const* name) {
+  return theirs ? known_part(*theirs, name) : S{};
+}
+
+/// Writes the members that the caller knows; the size stays the caller's.
+template <class S>
+void write_known_part(S ours, S& theirs) {
+  std::size_t const size = theirs.size;
+  ours.size = size;
+  std::memcpy(&theirs, &ours, std::min(size, sizeof(S)));
+}
+
+precision precision_of(std::int32_t value) {
+  switch (value) {
+    case MQL4GREC_FP32: return precision::fp32;
+    case MQL4GREC_BF16: return precision::bf16;
+    case MQL4GREC_INT8: return precision::int8;
+    default: raise("precision is ", value, ", expected a mql4grec_precision");
+  }
+}
+
+index_t threads_of(std::int64_t threads) {
+  expects(threads >= 0 && threads <= 4096, "threads is ", threads, ", expected 0 to 4096");
+  return threads > 0 ? threads : static_cast<index_t>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+/// A list of the caller's.
+std::span<item_id const> items_of(std::int32_t const* items, std::size_t count, char const* name) {
+  static_assert(sizeof(item_id) == sizeof(std::int32_t));
+  expects(items != nullptr || count == 0, name, " is NULL, but has ", count, " entries");
+  return {reinterpret_cast<item_id const*>(items), count};
+}
+
+// ---- recommending
+
+/// A session of the recommender for one thread; the destructor gives it back for the next one.
+class borrowed_session {
+ public:
+  explicit borrowed_session(mql4grec_recommender const& from) : from_(from), session_(take(from)) {}
+  borrowed_session(borrowed_session const&) = delete;
+  borrowed_session& operator=(borrowed_session const&) = delete;
+  ~borrowed_session() {
+    try {
+      std::lock_guard const lock(from_.mutex);
+      from_.idle.push_back(std::move(session_));
+    } catch (std::bad_alloc const&) {  // the session is destroyed instead
+    }
+  }
+  recommender_session<>& operator*() { return session_; }
+
+ private:
+  static recommender_session<> take(mql4grec_recommender const& from) {
+    {
+      std::lock_guard const lock(from.mutex);
+      if (!from.idle.empty()) {
+        auto session = std::move(from.idle.back());
+        from.idle.pop_back();
+        return session;
+      }
+    }
+    return from.service.session();
+  }
+
+  mql4grec_recommender const& from_;
+  recommender_session<> session_;
+};
+
+index_t code_width(mql4grec_recommender const& of) {
+  index_t width = 0;
+  for (auto const& table : of.service.tokens()) width += table.levels();
+  return width;
+}
+
+/// Writes the codes of an item in all modalities.
+void write_codes(mql4grec_recommender const& from, item_id item, std::int32_t* codes) {
+  auto const& vocab = from.service.tasks().vocab;
+  for (auto const& table : from.service.tokens()) {
+    auto const tokens = table.of(item);
+    for (index_t l = 0; l < table.levels(); ++l)
+      *codes++ = tokens.empty() ? -1 : static_cast<std::int32_t>(index(vocab.place(tokens[to_size(l)]).value().code));
+  }
+}
+
+/// The histories of a request.
+class request_histories {
+ public:
+  explicit request_histories(mql4grec_request const& request)
+      : items_(items_of(request.history, request.history_length, "history")),
+        offsets_(request.offsets),
+        count_(request.offsets ? request.count : 1) {
+    for (std::size_t r = 0; offsets_ && r <= count_; ++r)
+      expects(offsets_[r] >= (r == 0 ? 0 : offsets_[r - 1]) && offsets_[r] <= std::ssize(items_), "offsets[", r,
+              "] is ", offsets_[r], ", expected ", r == 0 ? 0 : offsets_[r - 1], " to ", items_.size());
+  }
+  std::size_t count() const { return count_; }
+  std::span<item_id const> of(std::size_t r) const {
+    return offsets_ ? items_.subspan(to_size(offsets_[r]), to_size(offsets_[r + 1] - offsets_[r])) : items_;
+  }
+
+ private:
+  std::span<item_id const> items_;
+  std::int64_t const* offsets_;
+  std::size_t count_;
+};
+
+/// Writes the answer to request r.
+void write_answer(mql4grec_recommender const& from, rank::ranking const& best, mql4grec_answer const& to, std::size_t r,
+                  std::size_t k) {
+  auto const width = to_size(code_width(from));
+  auto const found = best.items.size();
+  for (std::size_t i = 0; i < k; ++i) {
+    auto const place = r * k + i;
+    to.items[place] = i < found ? static_cast<std::int32_t>(best.items[i]) : -1;
+    if (to.scores) to.scores[place] = i < found ? best.scores[i] : -std::numeric_limits<double>::infinity();
+    if (to.codes && i < found) write_codes(from, best.items[i], to.codes + place * width);
+    if (to.codes && i >= found) std::fill_n(to.codes + place * width, width, -1);
+  }
+  if (to.counts) to.counts[r] = static_cast<std::int64_t>(found);
+}
+
+/// Calls task(i) for i = 0 … count − 1 on so many threads; the calling thread is one of them. Rethrows the first
+/// exception, after which no further task begins.
+template <class Open>
+void share(std::size_t count, std::size_t threads, Open const& worker) {
+  std::atomic<std::size_t> next{0};
+  std::mutex mutex;
+  std::exception_ptr failure;
+  auto const run = [&] {
+    try {
+      worker([&] { return next++; });
+    } catch (...) {
+      std::lock_guard const lock(mutex);
+      if (!failure) failure = std::current_exception();
+      next = count;
+    }
+  };
+  {
+    std::vector<std::jthread> others;
+    for (std::size_t t = 1; t < std::min(count, threads); ++t) others.emplace_back(run);
+    run();
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+// ---- evaluation and training
+
+void write_metrics(metrics::list_metrics const& from, std::size_t row, std::size_t columns, mql4grec_report const& to) {
+  auto const write = [&](std::optional<metrics::metric_values> const& values, double* hit, double* ndcg) {
+    for (std::size_t c = 0; c < columns; ++c) {
+      double const nothing = std::numeric_limits<double>::quiet_NaN();
+      if (hit) hit[row * columns + c] = values ? values->at[c].hit : nothing;
+      if (ndcg) ndcg[row * columns + c] = values ? values->at[c].ndcg : nothing;
+    }
+  };
+  write(from.sequence, to.hit, to.ndcg);
+  write(from.item, to.item_hit, to.item_ndcg);
+}
+
+pipeline::run_options run_options_of(mql4grec_train_options const& o) {
+  pipeline::run_options run{.out = &required(o.out, "out"), .tasks = o.tasks ? o.tasks : "all"};
+  auto& training = run.training;
+  training.epochs = o.epochs;
+  training.batch_size = o.batch_size;
+  training.learning_rate = o.learning_rate;
+  training.dropout = o.dropout;
+  training.patience = o.patience;
+  training.seed = o.seed;
+  if (o.muon) training.hidden_optimizer = optim::muon{};
+  run.model.model_width = o.model_width;
+  run.model.heads = o.heads;
+  run.model.head_width = o.head_width;
+  run.model.inner_width = o.inner_width;
+  run.model.encoder_layers = run.model.decoder_layers = o.layers;
+  run.resume = o.resume != 0;
+  run.limits.max_seconds = o.max_seconds;
+  if (o.init) run.init = o.init;
+  return run;
+}
+
+/// The vocabulary and the domains: of the run to resume, else of the model to start from, else those that the dataset
+/// needs.
+pipeline::training_data data_for(pipeline::run_options const& run, std::filesystem::path const& dataset) {
+  bool const resumes = run.resume && std::filesystem::exists(run.out / "mql4grec.json");
+  pipeline::model_metadata metadata;
+  if (resumes)
+    metadata = pipeline::read_model_metadata(run.out);
+  else if (run.init)
+    metadata = pipeline::read_model_metadata(*run.init);
+  else
+    metadata.vocab = pipeline::vocabulary_of({dataset});
+  pipeline::training_data data{.datasets = {pipeline::read_dataset(dataset, metadata.vocab)}, .vocab = metadata.vocab};
+  data.domains = metadata.domains;
+  if (!resumes && !metadata.domains.empty())
+    data.domains = pipeline::extended_domains(metadata, {data.datasets.front().name});
+  return data;
+}
+
+mql4grec_progress progress_of(seq2seq::training_progress const& p) {
+  mql4grec_progress out{};
+  out.size = sizeof out;
+  out.epoch = p.epoch;
+  out.step = p.step;
+  out.examples = p.examples;
+  out.best_epoch = p.best_epoch;
+  out.loss = p.history.empty() ? p.mean_epoch_loss() : p.history.back().train_loss;
+  out.valid_loss = p.history.empty() ? std::numeric_limits<double>::quiet_NaN() : p.history.back().valid_loss;
+  out.best_loss = p.best_loss;
+  out.seconds = p.seconds;
+  return out;
+}
+
+/// Calls the caller's function after updates and epochs, and remembers that it asked to stop.
+class progress_calls {
+ public:
+  explicit progress_calls(mql4grec_train_options const& options) : options_(options) {}
+
+  pipeline::run_observer observer() {
+    if (!options_.progress) return {};
+    return {.on_step =
+                [this](auto const& p, double loss, std::int64_t steps_per_epoch) {
+                  steps_per_epoch_ = steps_per_epoch;
+                  auto now = progress_of(p);
+                  now.loss = loss;
+                  call(now);
+                },
+            .on_epoch =
+                [this](auto const& p, bool) {
+                  auto now = progress_of(p);
+                  now.epoch_ended = 1;
+                  call(now);
+                },
+            .interrupted = [this] { return stop_; }};
+  }
+
+ private:
+  void call(mql4grec_progress& now) {
+    now.steps_per_epoch = steps_per_epoch_;
+    if (options_.progress(options_.context, &now) != 0) stop_ = true;
+  }
+
+  mql4grec_train_options const& options_;
+  std::int64_t steps_per_epoch_ = 0;
+  bool stop_ = false;
+};
+
+}  // namespace
+
+extern "C" {
+
+char const* mql4grec_version(void) { return MQL4GREC_VERSION; }
+
+int32_t mql4grec_abi_version(void) { return MQL4GREC_ABI_VERSION; }
+
+char const* mql4grec_last_error(void) { return last_error.c_str(); }
+
+mql4grec_status mql4grec_load(char const* model, char const* dataset, mql4grec_load_options const* options,
+                              mql4grec_recommender** out) {
+  return guarded([&] {
+    required(out, "out") = nullptr;
+    auto const how = known_part_or_defaults(options, "mql4grec_load_options");
+    std::filesystem::path const directory(&required(model, "model"));
+    search::beam_options search;
+    if (how.beams != 0) search.beams = how.beams;
+    search::validate(search);
+    cpu::backend backend(1, precision_of(how.precision));
+    auto trained = seq2seq::read_model<float>(backend, directory);  // first: without metadata, it is the paper's
+    auto const metadata = pipeline::read_model_metadata(directory);
+    auto data = pipeline::read_dataset(&required(dataset, "dataset"), metadata.vocab);
+    expects(std::ssize(data.tokens) <= MQL4GREC_MAX_MODALITIES, data.tokens.size(), " modalities, expected at most ",
+            MQL4GREC_MAX_MODALITIES);
+    recommender<> service(backend, std::move(trained), pipeline::tasks_of(metadata, data.name), std::move(data.tokens),
+                          {.search = search});
+    *out = new mql4grec_recommender{.service = std::move(service),
+                                    .interactions = std::move(data.interactions),
+                                    .items = std::move(data.items),
+                                    .name = std::move(data.name)};
+  });
+}
+
+void mql4grec_free(mql4grec_recommender* recommender) { delete recommender; }
+
+mql4grec_status mql4grec_describe(mql4grec_recommender const* recommender, mql4grec_info* info) {
+  return guarded([&] {
+    auto const& from = required(recommender, "recommender");
+    auto now = known_part(required(info, "info"), "mql4grec_info");
+    now.items = from.service.items();
+    now.users = from.interactions.users();
+    now.modalities = std::ssize(from.service.tokens());
+    now.code_width = code_width(from);
+    for (std::size_t m = 0; m < MQL4GREC_MAX_MODALITIES; ++m)
+      now.levels[m] = m < from.service.tokens().size() ? from.service.tokens()[m].levels() : 0;
+    write_known_part(now, *info);
+  });
+}
+
+char const* mql4grec_item_title(mql4grec_recommender const* recommender, int32_t item) {
+  char const* title = nullptr;
+  static_cast<void>(guarded([&] {
+    auto const& from = required(recommender, "recommender");
+    expects(item >= 0 && item < from.service.items(), "item ", item, ", expected 0 to ", from.service.items() - 1);
+    auto const found = from.items.find(item_id(item));
+    title = found == from.items.end() ? "" : found->second.title.c_str();
+  }));
+  return title;
+}
+
+mql4grec_status mql4grec_item_codes(mql4grec_recommender const* recommender, int32_t const* items, size_t count,
+                                    int32_t* codes) {
+  return guarded([&] {
+    auto const& from = required(recommender, "recommender");
+    auto const list = items_of(items, count, "items");
+    auto const width = to_size(code_width(from));
+    if (list.empty()) return;
+    required(codes, "codes");
+    for (auto const item : list)
+      expects(index(item) >= 0 && index(item) < from.service.items(), "item ", index(item), ", expected 0 to ",
+              from.service.items() - 1);
+    for (std::size_t i = 0; i < list.size(); ++i) write_codes(from, list[i], codes + i * width);
+  });
+}
+
+mql4grec_status mql4grec_user_history(mql4grec_recommender const* recommender, int64_t user, int32_t const** items,
+                                      size_t* count) {
+  return guarded([&] {
+    auto const& from = required(recommender, "recommender");
+    expects(user >= 0 && user < from.interactions.users(), "user ", user, ", expected 0 to ",
+            from.interactions.users() - 1);
+    auto const history = from.interactions.of(user_id(static_cast<std::int32_t>(user)));
+    required(count, "count") = history.size();
+    required(items, "items") = reinterpret_cast<std::int32_t const*>(history.data());
+  });
+}
+
+mql4grec_status mql4grec_recommend(mql4grec_recommender const* recommender, mql4grec_request const* request,
+                                   mql4grec_answer* answer) {
+  return guarded([&] {
+    auto const& from = required(recommender, "recommender");
+    auto const asked = known_part(required(request, "request"), "mql4grec_request");
+    auto const to = known_part(required(answer, "answer"), "mql4grec_answer");
+    request_histories const histories(asked);
+    recommend_options options{.k = static_cast<index_t>(std::min<std::size_t>(asked.k, search::max_beams + 1))};
+    auto const deny = items_of(asked.deny, asked.deny_length, "deny");
+    options.filter.deny.assign(deny.begin(), deny.end());
+    if (asked.allow) options.filter.allow.emplace(asked.allow_length);
+    if (asked.allow)
+      std::ranges::copy(items_of(asked.allow, asked.allow_length, "allow"), options.filter.allow->begin());
+    expects(asked.allow || asked.allow_length == 0, "allow is NULL, but has ", asked.allow_length, " entries");
+    expects(to.items || asked.k == 0, "answer.items is NULL");
+    share(histories.count(), to_size(threads_of(static_cast<std::int64_t>(asked.threads))), [&](auto const& next) {
+      borrowed_session session(from);
+      for (auto r = next(); r < histories.count(); r = next())
+        write_answer(from, (*session).recommend(histories.of(r), options), to, r, asked.k);
+    });
+  });
+}
+
+mql4grec_status mql4grec_evaluate(mql4grec_recommender const* recommender, mql4grec_evaluate_options const* options,
+                                  mql4grec_report* report) {
+  return guarded([&] {
+    auto const& from = required(recommender, "recommender");
+    auto const asked = known_part_or_defaults(options, "mql4grec_evaluate_options");
+    auto to = known_part(required(report, "report"), "mql4grec_report");
+    expects(asked.split == MQL4GREC_TEST || asked.split == MQL4GREC_VALID, "split is ", asked.split,
+            ", expected a mql4grec_split");
+    expects(asked.users >= 0, "users is ", asked.users, ", expected at least 0");
+    pipeline::evaluation_options how{.part =
+                                         asked.split == MQL4GREC_VALID ? catalog::split::valid : catalog::split::test};
+    how.search = from.service.search_options();
+    if (asked.users > 0) how.users = asked.users;
+    if (asked.cutoffs) how.at.assign(asked.cutoffs, asked.cutoffs + asked.cutoff_count);
+    if (asked.progress) how.progress = [&](index_t done, index_t users) { asked.progress(asked.context, done, users); };
+    cpu::backend backend(threads_of(asked.threads), from.service.model().worker_options().products);
+    auto const found = pipeline::evaluate(
+        backend, from.service.model(), from.service.tasks(),
+        {.interactions = from.interactions, .tokens = from.service.tokens(), .items = {}, .name = from.name}, how);
+    write_metrics(found.result.ensemble, 0, how.at.size(), to);
+    for (std::size_t m = 0; m < from.service.tokens().size(); ++m)
+      write_metrics(found.result.of(language::modality(m)), 1 + m, how.at.size(), to);
+    to.users = found.result.users;
+    to.seconds = found.result.seconds;
+    write_known_part(to, *report);
+  });
+}
+
+mql4grec_status mql4grec_train_defaults(mql4grec_train_options* options, size_t size, int32_t recipe) {
+  return guarded([&] {
+    auto& to = required(options, "options");
+    expects(size >= first_size<mql4grec_train_options>, "mql4grec_train_options: size is ", size,
+            ", expected sizeof(mql4grec_train_options) = ", sizeof(mql4grec_train_options));
+    expects(recipe == MQL4GREC_PAPER || recipe == MQL4GREC_FAST, "recipe is ", recipe, ", expected a mql4grec_recipe");
+    auto const training = recipe == MQL4GREC_FAST ? seq2seq::fast_recipe() : seq2seq::paper_recipe();
+    seq2seq::t5_config const model;
+    std::memset(&to, 0, size);
+    to.size = size;
+    to.tasks = "all";
+    to.muon = training.hidden_optimizer ? 1 : 0;
+    to.epochs = training.epochs;
+    to.batch_size = training.batch_size;
+    to.patience = training.patience;
+    to.seed = training.seed;
+    to.learning_rate = training.learning_rate;
+    to.dropout = training.dropout;
+    to.max_seconds = std::numeric_limits<double>::infinity();
+    to.model_width = model.model_width;
+    to.heads = model.heads;
+    to.head_width = model.head_width;
+    to.inner_width = model.inner_width;
+    to.layers = model.encoder_layers;
+  });
+}
+
+mql4grec_status mql4grec_train(mql4grec_train_options const* options, mql4grec_progress* result) {
+  return guarded([&] {
+    auto const asked = known_part(required(options, "options"), "mql4grec_train_options");
+    if (result) static_cast<void>(known_part(*result, "mql4grec_progress"));
+    auto const run = run_options_of(asked);
+    seq2seq::validate(run.training);
+    cpu::backend backend(threads_of(asked.threads), precision_of(asked.precision));
+    progress_calls calls(asked);
+    auto const done =
+        pipeline::train_model(backend, run, data_for(run, &required(asked.dataset, "dataset")), calls.observer());
+    if (!result) return;
+    auto out = progress_of(done.progress);
+    out.outcome = done.status == train::run_status::finished      ? MQL4GREC_FINISHED
+                  : done.status == train::run_status::out_of_time ? MQL4GREC_OUT_OF_TIME
+                                                                  : MQL4GREC_STOPPED;
+    write_known_part(out, *result);
+  });
+}
+
+mql4grec_status mql4grec_quantize(float const* features, size_t items, size_t width,
+                                  mql4grec_quantize_options const* options, int32_t* codes) {
+  return guarded([&] {
+    auto const asked = known_part_or_defaults(options, "mql4grec_quantize_options");
+    index_t const levels = asked.levels ? asked.levels : 4, size = asked.codes ? asked.codes : 256;
+    expects(levels >= 1 && levels <= 26, "levels is ", levels, ", expected 1 to 26");
+    expects(size >= 1 && size <= 1 << 20, "codes is ", size, ", expected 1 to ", 1 << 20);
+    cpu::backend backend(threads_of(asked.threads));
+    embed::matrix_features const all(host_matrix_view<float const>(
+        &required(features, "features"), static_cast<index_t>(items), static_cast<index_t>(width)));
+    auto rows = embed::rows_with_features(all);
+    embed::selected_features const present(all, rows);
+    quantize::residual_kmeans_options how;
+    how.codes.assign(to_size(levels), size);
+    if (options) how.clustering.seed = asked.seed;
+    auto const model = quantize::fit_residual_kmeans(backend, present, how);
+    auto const found = pipeline::translate_catalog(backend, model, all, {.rows = std::move(rows)});
+    auto const table = found.codes.all();
+    required(codes, "codes");
+    for (index_t i = 0; i < table.rows(); ++i)
+      for (index_t l = 0; l < levels; ++l) codes[i * levels + l] = static_cast<std::int32_t>(index(table(i, l)));
+  });
+}
+
+}  // extern "C"

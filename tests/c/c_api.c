@@ -1,0 +1,369 @@
+/* The C interface, from C11: c_api DIRECTORY. Writes a small dataset there, trains on it, and recommends. */
+#include <math.h>
+#include <mql4grec.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int failures = 0;
+
+#define CHECK(condition)                                                                              \
+  do {                                                                                                \
+    if (!(condition)) {                                                                               \
+      printf("%s:%d: %s\n  last error: %s\n", __FILE__, __LINE__, #condition, mql4grec_last_error()); \
+      ++failures;                                                                                     \
+    }                                                                                                 \
+  } while (0)
+#define CHECK_OK(call) CHECK((call) == MQL4GREC_OK)
+#define CHECK_FAILS(call, status, text) CHECK((call) == (status) && strstr(mql4grec_last_error(), text) != NULL)
+
+enum { items = 40, users = 60, history = 8, width = 6, levels = 3, k = 5 };
+
+/* Two features that order the items in a circle, and noise that depends on the item. */
+static void make_features(float* features) {
+  for (int i = 0; i < items; ++i)
+    for (int c = 0; c < width; ++c)
+      features[i * width + c] = (float)(c == 0   ? cos(6.2831853 * i / items)
+                                        : c == 1 ? sin(6.2831853 * i / items)
+                                                 : 0.1 * ((i * 7 + c * 3) % 11 - 5));
+}
+
+static FILE* open_file(char const* directory, char const* name) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/%s", directory, name);
+  FILE* const file = fopen(path, "w");
+  if (!file) {
+    perror(path);
+    exit(2);
+  }
+  return file;
+}
+
+/* Every user walks along the circle; both modalities have the same codes. */
+static void write_dataset(char const* directory, int32_t const* codes) {
+  FILE* file = open_file(directory, "Ring.inter.json");
+  for (int u = 0; u < users; ++u) {
+    fprintf(file, u == 0 ? "{\"%d\": [" : ",\n\"%d\": [", u);
+    for (int i = 0; i < history; ++i) fprintf(file, i == 0 ? "%d" : ", %d", (u * 3 + i) % items);
+    fprintf(file, "]");
+  }
+  fprintf(file, "}\n");
+  fclose(file);
+  file = open_file(directory, "Ring.item.json");
+  for (int i = 0; i < items - 1; ++i)
+    fprintf(file, i == 0 ? "{\"%d\": {\"title\": \"item %d\"}" : ", \"%d\": {\"title\": \"item %d\"}", i, i);
+  fprintf(file, "}\n");
+  fclose(file);
+  for (int m = 0; m < 2; ++m) {
+    file = open_file(directory, m == 0 ? "Ring.index_lemb.json" : "Ring.index_vitemb.json");
+    for (int i = 0; i < items; ++i) {
+      fprintf(file, i == 0 ? "{\"%d\": [" : ",\n\"%d\": [", i);
+      for (int l = 0; l < levels; ++l)
+        fprintf(file, l == 0 ? "\"<%c_%d>\"" : ", \"<%c_%d>\"", (m == 0 ? 'a' : 'A') + l, codes[i * levels + l]);
+      fprintf(file, "]");
+    }
+    fprintf(file, "}\n");
+    fclose(file);
+  }
+}
+
+typedef struct {
+  int updates, epochs, stop_after;
+} seen_progress;
+
+static int32_t on_progress(void* context, mql4grec_progress const* p) {
+  seen_progress* const seen = context;
+  CHECK(p->size == sizeof *p && p->seconds >= 0);
+  if (p->epoch_ended)
+    ++seen->epochs;
+  else
+    ++seen->updates;
+  return seen->stop_after > 0 && seen->updates >= seen->stop_after;
+}
+
+static void test_versions(void) {
+  CHECK(mql4grec_abi_version() == MQL4GREC_ABI_VERSION);
+  CHECK(strchr(mql4grec_version(), '.') != NULL);
+  CHECK(strcmp(mql4grec_last_error(), "") == 0);
+}
+
+static void test_quantize(int32_t* codes) {
+  float features[items * width];
+  make_features(features);
+  mql4grec_quantize_options options = {.size = sizeof options, .levels = levels, .codes = 8, .threads = 1, .seed = 1};
+  CHECK_OK(mql4grec_quantize(features, items, width, &options, codes));
+  for (int i = 0; i < items; ++i) {
+    for (int l = 0; l < levels; ++l) CHECK(codes[i * levels + l] >= 0 && codes[i * levels + l] < 8);
+    for (int j = 0; j < i; ++j) CHECK(memcmp(codes + i * levels, codes + j * levels, levels * sizeof *codes) != 0);
+  }
+  memset(features, 0, width * sizeof *features); /* item 0 has no features */
+  int32_t fewer[items * levels];
+  CHECK_OK(mql4grec_quantize(features, items, width, &options, fewer));
+  CHECK(fewer[0] == -1 && fewer[levels] >= 0);
+  CHECK_FAILS(mql4grec_quantize(features, 4, width, &options, fewer), MQL4GREC_INVALID_ARGUMENT, "k-means");
+  CHECK_FAILS(mql4grec_quantize(NULL, items, width, &options, fewer), MQL4GREC_INVALID_ARGUMENT, "features is NULL");
+}
+
+static mql4grec_train_options small_training(char const* dataset, char const* out) {
+  mql4grec_train_options options;
+  CHECK_OK(mql4grec_train_defaults(&options, sizeof options, MQL4GREC_FAST));
+  CHECK(options.epochs == 20 && options.muon == 1 && options.seed == 42 && isinf(options.max_seconds));
+  options.dataset = dataset;
+  options.out = out;
+  options.tasks = "next";
+  options.threads = 1;
+  options.batch_size = 32;
+  options.epochs = 40;
+  options.dropout = 0;
+  options.patience = 0;
+  options.model_width = options.inner_width = 32;
+  options.heads = 2;
+  options.head_width = 16;
+  options.layers = 1;
+  return options;
+}
+
+static void test_train(char const* dataset, char const* out) {
+  seen_progress seen = {.stop_after = 3};
+  mql4grec_train_options options = small_training(dataset, out);
+  options.progress = on_progress;
+  options.context = &seen;
+  mql4grec_progress result = {.size = sizeof result};
+  CHECK_OK(mql4grec_train(&options, &result));
+  CHECK(result.outcome == MQL4GREC_STOPPED && result.step == 3 && seen.updates == 3);
+  CHECK_FAILS(mql4grec_train(&options, &result), MQL4GREC_INVALID_ARGUMENT, out); /* contains another run */
+  seen.stop_after = 0;
+  options.resume = 1;
+  CHECK_OK(mql4grec_train(&options, &result));
+  CHECK(result.outcome == MQL4GREC_FINISHED && result.epoch == 40 && result.best_epoch >= 1);
+  CHECK(seen.epochs == 40 && seen.updates == result.step && isfinite(result.best_loss));
+  options.learning_rate = -1;
+  CHECK_FAILS(mql4grec_train(&options, &result), MQL4GREC_INVALID_ARGUMENT, "learning rate");
+  options = small_training("/nowhere", out);
+  options.out = "/nowhere/at/all";
+  CHECK(mql4grec_train(&options, NULL) == MQL4GREC_FILE_ERROR);
+}
+
+static void test_catalog(mql4grec_recommender const* shop, int32_t const* codes) {
+  mql4grec_info info = {.size = sizeof info};
+  CHECK_OK(mql4grec_describe(shop, &info));
+  CHECK(info.items == items && info.users == users && info.modalities == 2 && info.code_width == 2 * levels);
+  CHECK(info.levels[0] == levels && info.levels[1] == levels && info.levels[2] == 0);
+  CHECK(strcmp(mql4grec_item_title(shop, 7), "item 7") == 0);
+  CHECK(strcmp(mql4grec_item_title(shop, items - 1), "") == 0);
+  CHECK(mql4grec_item_title(shop, items) == NULL && strstr(mql4grec_last_error(), "item 40") != NULL);
+  CHECK(mql4grec_item_title(NULL, 0) == NULL);
+  int32_t const asked[] = {3, 0};
+  int32_t found[2 * 2 * levels];
+  CHECK_OK(mql4grec_item_codes(shop, asked, 2, found));
+  CHECK(memcmp(found, codes + 3 * levels, levels * sizeof *found) == 0);
+  CHECK(memcmp(found + 3 * levels, codes, levels * sizeof *found) == 0);
+  int32_t const wrong = -1;
+  CHECK_FAILS(mql4grec_item_codes(shop, &wrong, 1, found), MQL4GREC_INVALID_ARGUMENT, "item -1");
+  int32_t const* list = NULL;
+  size_t count = 0;
+  CHECK_OK(mql4grec_user_history(shop, 2, &list, &count));
+  CHECK(count == history && list[0] == 6 && list[history - 1] == 13);
+  CHECK_FAILS(mql4grec_user_history(shop, users, &list, &count), MQL4GREC_INVALID_ARGUMENT, "user 60");
+}
+
+static void test_recommend(mql4grec_recommender const* shop) {
+  int32_t const past[] = {4, 5, 6, 7};
+  int32_t found[k], found_codes[k * 2 * levels], expected_codes[k * 2 * levels];
+  double scores[k];
+  int64_t counts[1];
+  mql4grec_request request = {.size = sizeof request, .history = past, .history_length = 4, .k = k};
+  mql4grec_answer answer = {
+      .size = sizeof answer, .items = found, .scores = scores, .codes = found_codes, .counts = counts};
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(counts[0] == k);
+  for (int i = 1; i < k; ++i) CHECK(scores[i] <= scores[i - 1] && found[i] != found[0]);
+  CHECK_OK(mql4grec_item_codes(shop, found, k, expected_codes));
+  CHECK(memcmp(found_codes, expected_codes, sizeof expected_codes) == 0);
+
+  int32_t const first = found[0];
+  request.deny = &first;
+  request.deny_length = 1;
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  for (int i = 0; i < k; ++i) CHECK(found[i] != first);
+  int32_t const two[] = {9, 30};
+  request.allow = two;
+  request.allow_length = 2;
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(counts[0] == 2 && (found[0] == 9 || found[0] == 30) && found[2] == -1 && isinf(scores[4]) && scores[4] < 0);
+  CHECK(found_codes[2 * 2 * levels] == -1);
+  request.allow_length = 0; /* an empty list allows nothing */
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(counts[0] == 0 && found[0] == -1);
+
+  request = (mql4grec_request){.size = sizeof request, .k = 5000};
+  CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "k is");
+  request.k = 0;
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  request.history_length = 3;
+  CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "history is NULL");
+  CHECK_FAILS(mql4grec_recommend(NULL, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "recommender is NULL");
+}
+
+/* Several requests in one call have the answers of single calls. */
+static void test_batch(mql4grec_recommender const* shop) {
+  int64_t offsets[users + 1] = {0};
+  int32_t all[users * history], found[users * k], alone[k];
+  double scores[users * k], scores_alone[k];
+  int64_t counts[users];
+  for (int u = 0; u < users; ++u) {
+    int const length = u % (history + 1); /* an empty history too */
+    for (int i = 0; i < length; ++i) all[offsets[u] + i] = (u + i) % items;
+    offsets[u + 1] = offsets[u] + length;
+  }
+  for (size_t threads = 1; threads <= 3; threads += 2) {
+    mql4grec_request request = {.size = sizeof request,
+                                .history = all,
+                                .history_length = (size_t)offsets[users],
+                                .offsets = offsets,
+                                .count = users,
+                                .k = k,
+                                .threads = threads};
+    mql4grec_answer answer = {.size = sizeof answer, .items = found, .scores = scores, .counts = counts};
+    CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+    for (int u = 0; u < users; ++u) {
+      mql4grec_request one = {.size = sizeof one,
+                              .history = all + offsets[u],
+                              .history_length = (size_t)(offsets[u + 1] - offsets[u]),
+                              .k = k};
+      mql4grec_answer answer_alone = {.size = sizeof answer_alone, .items = alone, .scores = scores_alone};
+      CHECK_OK(mql4grec_recommend(shop, &one, &answer_alone));
+      CHECK(counts[u] == k && memcmp(found + u * k, alone, sizeof alone) == 0);
+      CHECK(memcmp(scores + u * k, scores_alone, sizeof scores_alone) == 0);
+    }
+    int64_t const before = offsets[1];
+    offsets[1] = 1000;
+    CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "offsets[1] is 1000");
+    offsets[1] = before;
+  }
+}
+
+static void count_progress(void* context, int64_t done, int64_t all) { *(int*)context += done <= all; }
+
+static void test_evaluate(mql4grec_recommender const* shop) {
+  int64_t const cutoffs[] = {1, 10};
+  double hit[3 * 2], ndcg[3 * 2], item_hit[3 * 2];
+  int calls = 0;
+  mql4grec_evaluate_options options = {.size = sizeof options,
+                                       .threads = 2,
+                                       .cutoffs = cutoffs,
+                                       .cutoff_count = 2,
+                                       .progress = count_progress,
+                                       .context = &calls};
+  mql4grec_report report = {.size = sizeof report, .hit = hit, .ndcg = ndcg, .item_hit = item_hit};
+  CHECK_OK(mql4grec_evaluate(shop, &options, &report));
+  CHECK(report.users == users && report.seconds > 0 && calls > 1);
+  for (int row = 0; row < 3; ++row)
+    CHECK(0 <= hit[2 * row] && hit[2 * row] <= hit[2 * row + 1] && hit[2 * row + 1] <= 1 &&
+          ndcg[2 * row] == hit[2 * row]);
+  CHECK(hit[1] > 0.5 && item_hit[1] == hit[1]); /* the next item of the circle; every sequence is one item's */
+  options.split = MQL4GREC_VALID;
+  options.users = 7;
+  options.cutoffs = NULL;
+  report = (mql4grec_report){.size = sizeof report};
+  CHECK_OK(mql4grec_evaluate(shop, &options, &report));
+  CHECK(report.users == 7);
+  options.split = 5;
+  CHECK_FAILS(mql4grec_evaluate(shop, &options, &report), MQL4GREC_INVALID_ARGUMENT, "split is 5");
+}
+
+/* A structure of a later version has more members: they must be 0. One of an unknown version is too small. */
+static void test_sizes(mql4grec_recommender const* shop) {
+  struct {
+    mql4grec_info known;
+    int64_t later;
+  } info = {.known = {.size = sizeof info}, .later = 0};
+  CHECK_OK(mql4grec_describe(shop, &info.known));
+  CHECK(info.known.items == items && info.known.size == sizeof info && info.later == 0);
+  info.later = 1;
+  CHECK_FAILS(mql4grec_describe(shop, &info.known), MQL4GREC_INVALID_ARGUMENT, "is set");
+  info.known.size = 8;
+  CHECK_FAILS(mql4grec_describe(shop, &info.known), MQL4GREC_INVALID_ARGUMENT, "size is 8");
+}
+
+typedef struct {
+  mql4grec_recommender const* shop;
+  int number, wrong;
+} client;
+
+/* Each thread has its own requests and its own last error. */
+static void* run_client(void* argument) {
+  client* const me = argument;
+  int32_t expected[k], found[k], past[1];
+  past[0] = me->number;
+  mql4grec_request request = {.size = sizeof request, .history = past, .history_length = 1, .k = k};
+  mql4grec_answer answer = {.size = sizeof answer, .items = expected};
+  me->wrong += mql4grec_recommend(me->shop, &request, &answer) != MQL4GREC_OK;
+  answer.items = found;
+  char text[32];
+  snprintf(text, sizeof text, "item %d", items + me->number);
+  for (int i = 0; i < 50; ++i) {
+    me->wrong +=
+        mql4grec_recommend(me->shop, &request, &answer) != MQL4GREC_OK || memcmp(found, expected, sizeof found) != 0;
+    me->wrong +=
+        mql4grec_item_title(me->shop, items + me->number) != NULL || strstr(mql4grec_last_error(), text) == NULL;
+  }
+  return NULL;
+}
+
+static void test_threads(mql4grec_recommender const* shop) {
+  enum { clients = 4 };
+  pthread_t threads[clients];
+  client of[clients];
+  for (int i = 0; i < clients; ++i) {
+    of[i] = (client){shop, i, 0};
+    pthread_create(&threads[i], NULL, run_client, &of[i]);
+  }
+  for (int i = 0; i < clients; ++i) {
+    pthread_join(threads[i], NULL);
+    CHECK(of[i].wrong == 0);
+  }
+}
+
+static void test_load_errors(char const* dataset, char const* model) {
+  mql4grec_recommender* shop = (mql4grec_recommender*)&failures;
+  CHECK_FAILS(mql4grec_load("/nowhere", dataset, NULL, &shop), MQL4GREC_FILE_ERROR, "/nowhere");
+  CHECK(shop == NULL);
+  CHECK(mql4grec_load(model, "/nowhere", NULL, &shop) == MQL4GREC_FILE_ERROR);
+  CHECK_FAILS(mql4grec_load(model, dataset, NULL, NULL), MQL4GREC_INVALID_ARGUMENT, "out is NULL");
+  CHECK_FAILS(mql4grec_load(NULL, dataset, NULL, &shop), MQL4GREC_INVALID_ARGUMENT, "model is NULL");
+  mql4grec_load_options options = {.size = sizeof options, .beams = 5000};
+  CHECK_FAILS(mql4grec_load(model, dataset, &options, &shop), MQL4GREC_INVALID_ARGUMENT, "5000 beams");
+  options = (mql4grec_load_options){.size = sizeof options, .precision = 9};
+  CHECK_FAILS(mql4grec_load(model, dataset, &options, &shop), MQL4GREC_INVALID_ARGUMENT, "precision is 9");
+  CHECK(strchr(mql4grec_last_error(), '\n') == NULL);
+  mql4grec_free(NULL);
+}
+
+int main(int count, char** arguments) {
+  if (count != 3) {
+    printf("usage: c_api DATASET MODEL, an empty directory Ring and one that doesn't exist\n");
+    return 2;
+  }
+  char const *dataset = arguments[1], *model = arguments[2];
+  int32_t codes[items * levels];
+  test_versions();
+  test_quantize(codes);
+  write_dataset(dataset, codes);
+  test_train(dataset, model);
+  test_load_errors(dataset, model);
+  mql4grec_recommender* shop = NULL;
+  CHECK_OK(mql4grec_load(model, dataset, NULL, &shop));
+  if (shop) {
+    test_catalog(shop, codes);
+    test_recommend(shop);
+    test_batch(shop);
+    test_evaluate(shop);
+    test_sizes(shop);
+    test_threads(shop);
+  }
+  mql4grec_free(shop);
+  printf(failures ? "%d checks failed\n" : "everything passed\n", failures);
+  return failures != 0;
+}
