@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "experiments.hpp"
+#include "laws.hpp"
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/embed/npy_features.hpp"
 #include "mql4grec/embed/statistics.hpp"
@@ -81,27 +82,18 @@ std::vector<planned_row> plan(lab& l) {
   return rows;
 }
 
-/// The exponent b of colliding items ~ items^b, by least squares of logarithms; NaN from fewer than two points.
-double exponent(std::vector<table_row> const& rows, std::string const& addition) {
-  double n = 0, x = 0, y = 0, xx = 0, xy = 0;
-  for (auto const& row : rows) {
-    if (row.key[0] != addition || row.values.at("colliding") <= 0) continue;
-    double const a = std::log(row.values.at("items")), b = std::log(row.values.at("colliding"));
-    n += 1, x += a, y += b, xx += a * a, xy += a * b;
-  }
-  double const spread = n * xx - x * x;
-  return n >= 2 && spread > 1e-9 ? (n * xy - x * y) / spread : std::nan("");
-}
-
 std::string reading(std::vector<table_row> const& rows) {
   std::string text;
-  for (auto const& more : additions)
-    if (double const b = exponent(rows, more.name); std::isfinite(b))
-      text += (text.empty() ? "" : ", ") + program::fixed(b, 2) + " (" + more.name + ")";
-  return text.empty()
-             ? ""
-             : "The number of items that share their nearest codes grows as the number of items to the power of " +
-                   text + "; 1 would be linear.";
+  for (auto const& more : additions) {
+    std::vector<std::pair<double, double>> points;
+    for (auto const& row : rows)
+      if (row.key[0] == more.name) points.emplace_back(row.values.at("items"), row.values.at("colliding"));
+    if (auto const law = text_of(fit_power_law(points), "n"); !law.empty())
+      text += (text.empty() ? "" : ", ") + law + " (" + more.name + ")";
+  }
+  return text.empty() ? ""
+                      : "The number of items that share their nearest codes grows with the number of items n as " +
+                            text + "; an exponent of 1 would be linear.";
 }
 
 }  // namespace

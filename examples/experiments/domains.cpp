@@ -57,24 +57,23 @@ struct transfer {
 
 row_result measure(lab const& l, transfer const& t) {
   auto const data = l.read(t.target);
-  auto run = l.run("all", std::stoi(t.seed));
+  index_t const seed = std::stoi(t.seed);
+  if (t.source.empty()) return l.judge(l.from_scratch(t.target, "all", seed), data);
+  auto const paths = sources_of(l, name_of(t.target), t.source);
+  auto run = l.run("all", seed);
+  run.init = pretrained(l, paths, t.epochs, seed).directory;
   std::vector<tasks::dataset> sources;
-  if (!t.source.empty()) {
-    auto const paths = sources_of(l, name_of(t.target), t.source);
-    run.init = pretrained(l, paths, t.epochs, std::stoi(t.seed)).directory;
-    for (auto const& path : paths) sources.push_back(l.read(path));
-  }
+  for (auto const& path : paths) sources.push_back(l.read(path));
   auto out = l.judge(l.train(file_name("domains", t.key()), run, {data}), data);
-  if (!sources.empty()) {
-    out.values["text_overlap"] = overlap(sources, data, language::modality::text);
-    out.values["image_overlap"] = overlap(sources, data, language::modality::image);
-  }
+  out.values["text_overlap"] = overlap(sources, data, language::modality::text);
+  out.values["image_overlap"] = overlap(sources, data, language::modality::image);
   return out;
 }
 
 std::vector<planned_row> plan(lab& l) {
   std::vector<planned_row> rows;
   auto const domains = domains_of(l);
+  pretraining_costs costs(l);
   for (auto const& seed : l.seeds())
     for (auto const& target : domains) {
       auto const users = static_cast<double>(l.read(target).interactions.users());
@@ -87,11 +86,14 @@ std::vector<planned_row> plan(lab& l) {
       for (auto const& source : sources)
         for (auto const epochs : kept_epochs) all.push_back({target, source, epochs, seed});
       for (auto const& t : all)
-        rows.push_back({.key = t.key(),
-                        .examples = static_cast<double>(l.budget()),
-                        .searches = 2 * users,
-                        .measure = [&l, t] { return measure(l, t); },
-                        .base = base.key()});
+        rows.push_back(
+            {.key = t.key(),
+             .examples =
+                 static_cast<double>(l.budget()) +
+                 (t.source.empty() ? 0 : costs.of_first_use(sources_of(l, name_of(target), t.source), std::stoi(seed))),
+             .searches = 2 * users,
+             .measure = [&l, t] { return measure(l, t); },
+             .base = base.key()});
     }
   return rows;
 }

@@ -1,8 +1,6 @@
 // How quality grows with the size of the model.
-#include <cmath>
-
 #include "experiments.hpp"
-#include "report/text.hpp"
+#include "laws.hpp"
 
 namespace mql4grec::experiments {
 
@@ -26,31 +24,19 @@ seq2seq::t5_config scaled(seq2seq::t5_config config, model_size const& size, boo
   return config;
 }
 
-/// Least squares of log y on log x: the exponent and its standard error.
-std::pair<double, double> power_law(std::vector<std::pair<double, double>> const& points) {
-  double const n = static_cast<double>(points.size());
-  double mean_x = 0, mean_y = 0, xx = 0, xy = 0, errors = 0;
-  for (auto const& [x, y] : points) mean_x += std::log(x) / n, mean_y += std::log(y) / n;
-  for (auto const& [x, y] : points) {
-    xx += (std::log(x) - mean_x) * (std::log(x) - mean_x);
-    xy += (std::log(x) - mean_x) * (std::log(y) - mean_y);
-  }
-  double const slope = xy / xx;
-  for (auto const& [x, y] : points) {
-    double const e = std::log(y) - mean_y - slope * (std::log(x) - mean_x);
-    errors += e * e;
-  }
-  return {slope, n > 2 ? std::sqrt(errors / (n - 2) / xx) : std::nan("")};
+finished_model trained(lab const& l, model_size const& size, index_t seed) {
+  if (&size == sizes.data()) return l.from_scratch(l.target_path(), "all", seed);
+  auto run = l.run("all", seed);
+  run.model = scaled(run.model, size, l.built_in());
+  return l.train(file_name("growth", {size.name, std::to_string(seed)}), run, {l.target()});
 }
 
 std::string reading(std::vector<table_row> const& rows) {
   std::vector<std::pair<double, double>> points;
-  for (auto const& row : rows)
-    if (row.values.at("valid_loss") > 0) points.emplace_back(row.values.at("parameters"), row.values.at("valid_loss"));
+  for (auto const& row : rows) points.emplace_back(row.values.at("parameters"), row.values.at("valid_loss"));
   if (points.size() < 3) return "";
-  auto const [slope, error] = power_law(points);
-  return "The validation loss changes as N^" + program::fixed(slope, 3) + " (± " + program::fixed(error, 3) +
-         ") with the number of parameters N, at an equal number of examples.";
+  return "The validation loss changes as " + text_of(fit_power_law(points), "N") +
+         " with the number of parameters N, at an equal number of examples.";
 }
 
 std::vector<planned_row> plan(lab& l) {
@@ -63,9 +49,7 @@ std::vector<planned_row> plan(lab& l) {
                       .searches = 2 * users,
                       .measure =
                           [&l, &size, seed] {
-                            auto run = l.run("all", std::stoi(seed));
-                            run.model = scaled(run.model, size, l.built_in());
-                            auto const model = l.train(file_name("growth", {size.name, seed}), run, {l.target()});
+                            auto const model = trained(l, size, std::stoi(seed));
                             auto out = l.judge(model, l.target());
                             out.values["parameters"] = static_cast<double>(model.parameters);
                             return out;

@@ -26,18 +26,18 @@ constexpr std::array<remedy, 7> remedies = {
 /// Without epochs: from random parameters. "best": after the epoch with the lowest validation loss on the sources.
 row_result measure(lab const& l, remedy const& r, std::string const& epochs, std::string const& seed) {
   auto const data = l.target();
-  auto run = l.run("all", std::stoi(seed));
+  index_t const number = std::stoi(seed);
+  if (epochs == "0") return l.judge(l.from_scratch(l.target_path(), "all", number), data);
+  auto run = l.run("all", number);
   pipeline::training_data read{.datasets = {data}, .vocab = l.vocab()};
-  if (epochs != "0") {
-    run.init = (epochs == "best" ? best_pretrained(l, l.source_paths(), std::stoi(seed))
-                                 : pretrained(l, l.source_paths(), std::stoi(epochs), std::stoi(seed)))
-                   .directory;
-    run.training.layer_decay = r.layer_decay;
-    run.training.surgery = r.surgery;
-    run.replay_share = r.replay_share;
-    if (r.replay_share > 0)
-      for (auto const& path : l.source_paths()) read.replayed.push_back(l.read(path));
-  }
+  run.init = (epochs == "best" ? best_pretrained(l, l.source_paths(), number)
+                               : pretrained(l, l.source_paths(), std::stoi(epochs), number))
+                 .directory;
+  run.training.layer_decay = r.layer_decay;
+  run.training.surgery = r.surgery;
+  run.replay_share = r.replay_share;
+  if (r.replay_share > 0)
+    for (auto const& path : l.source_paths()) read.replayed.push_back(l.read(path));
   return l.judge(l.train(file_name("interference", {r.name, epochs, seed}), run, std::move(read)), data);
 }
 
@@ -45,9 +45,11 @@ std::vector<planned_row> plan(lab& l) {
   std::vector<planned_row> rows;
   if (l.source_paths().empty()) raise("interference: needs --sources, the datasets of the pre-training");
   auto const users = static_cast<double>(l.target().interactions.users());
+  pretraining_costs costs(l);
   auto const add = [&](remedy const& r, std::string const& epochs, std::string const& seed) {
     rows.push_back({.key = {r.name, epochs, seed},
-                    .examples = static_cast<double>(l.budget()) * (1 + r.replay_share),
+                    .examples = static_cast<double>(l.budget()) * (1 + r.replay_share) +
+                                (epochs == "0" ? 0 : costs.of_first_use(l.source_paths(), std::stoi(seed))),
                     .searches = 2 * users,
                     .measure = [&l, &r, epochs, seed] { return measure(l, r, epochs, seed); },
                     .base = {remedies.front().name, "0", seed}});

@@ -38,6 +38,9 @@ struct built_in_shop {
 };
 constexpr std::array<built_in_shop, 3> shops = {{{"Kitchen", 3, 1000}, {"Music", 0, 500}, {"Hobby", 1, 500}}};
 
+/// A finished run has this file.
+constexpr char const* summary_name = "finished.json";
+
 /// Training on the built-in catalog: a model that two cores train in seconds.
 constexpr index_t built_in_examples = 120'000, dataset_examples = 300'000;
 
@@ -56,7 +59,7 @@ std::string today() {
 }
 
 /// The first users of a dataset. The catalog keeps all items.
-catalog::interactions first_users(catalog::interactions const& data, index_t users) {
+catalog::interactions with_users(catalog::interactions const& data, index_t users) {
   catalog::interactions out;
   for (index_t u = 0; u < std::min(users, data.users()); ++u)
     out.add_user(data.user_keys[to_size(u)], data.of(user_id(u)));
@@ -122,6 +125,10 @@ lab::lab(lab_options options, compute const& on, progress_log& log)
     write_built_in();
   else
     target_ = options_.dataset, sources_ = options_.sources;
+  for (auto const& source : sources_)
+    expects(
+        std::filesystem::absolute(source).lexically_normal() != std::filesystem::absolute(target_).lexically_normal(),
+        source.string(), ": is the target, expected other datasets as sources");
   auto all = sources_;
   all.insert(all.begin(), target_);
   vocab_ = pipeline::vocabulary_of(all);
@@ -158,7 +165,7 @@ void lab::write_built_in() {
 
 tasks::dataset lab::read(std::filesystem::path const& dataset) const {
   auto data = pipeline::read_dataset(dataset, vocab_);
-  if (options_.users > 0) data.interactions = first_users(data.interactions, options_.users);
+  if (options_.users > 0) data.interactions = with_users(data.interactions, options_.users);
   return data;
 }
 
@@ -166,11 +173,21 @@ index_t lab::budget() const {
   return options_.examples > 0 ? options_.examples : built_in() ? built_in_examples : dataset_examples;
 }
 
-index_t lab::epochs_of(pipeline::run_options const& run, pipeline::training_data const& data) const {
+void lab::set_length(pipeline::run_options& run, pipeline::training_data const& data, double examples) const {
+  auto const pass = examples_of(run, data) * (1 + (data.replayed.empty() ? 0 : run.replay_share));
+  auto const batch = static_cast<double>(run.training.batch_size);
+  auto const updates = examples * (1 + (data.replayed.empty() ? 0 : run.replay_share)) / batch;
+  auto const epochs = std::max<double>(std::ceil(updates / std::ceil(pass / batch)), validations);
+  run.training.epochs = static_cast<index_t>(epochs);
+  run.training.epoch_updates = std::max<index_t>(1, std::llround(updates / epochs));
+}
+
+double lab::examples_of(pipeline::run_options const& run, pipeline::training_data data) const {
+  if (run.training_users)
+    for (auto& one : data.datasets) catalog::keep_training_users(one.interactions, *run.training_users);
   tasks::training_set const examples(pipeline::mixture_named(run.tasks, {.modality_dropout = run.modality_dropout}),
-                                     data.datasets, data.vocab);
-  return std::max<index_t>(
-      1, std::llround(static_cast<double>(budget()) / static_cast<double>(std::max<index_t>(1, examples.size()))));
+                                     std::move(data.datasets), data.vocab);
+  return static_cast<double>(std::max<index_t>(1, examples.size()));
 }
 
 std::vector<std::string> lab::seeds() const {
@@ -194,14 +211,16 @@ pipeline::run_options lab::run(std::string const& tasks, index_t seed) const {
   return out;
 }
 
+bool lab::is_trained(std::string const& name) const { return std::filesystem::exists(run_path(name) / summary_name); }
+
 std::filesystem::path lab::run_path(std::string const& name) const { return options_.out / "runs" / name; }
 
 finished_model lab::train(std::string const& name, pipeline::run_options run, pipeline::training_data data) const {
   run.out = run_path(name);
   run.resume = true;
-  auto const summary = run.out / "finished.json";
-  if (!std::filesystem::exists(summary)) {
-    if (run.training.epochs == 0) run.training.epochs = epochs_of(run, data);
+  auto const summary = run.out / summary_name;
+  if (!is_trained(name)) {
+    if (run.training.epochs == 0) set_length(run, data, static_cast<double>(budget()));
     auto const done = program::train_with_progress(compute_, run, std::move(data), log_);
     if (done.status != train::run_status::finished) throw interruption();
     auto const& p = done.progress;

@@ -55,6 +55,9 @@ struct planned_row {
   std::vector<std::string> base = {};  ///< key of the row that it is compared with; empty: the table's first row
 };
 
+/// How often a training is validated at least; the best of these models is kept.
+inline constexpr index_t validations = 5;
+
 /// Thrown when a signal has arrived. The state of the training has been written.
 struct interruption {};
 
@@ -88,19 +91,29 @@ class lab {
   pipeline::run_options run(std::string const& tasks, index_t seed = 1) const;
   /// Training examples of one model.
   index_t budget() const;
-  /// The number of whole epochs that come closest to budget() examples on these data, at least one. Replayed examples
-  /// don't count.
-  index_t epochs_of(pipeline::run_options const& run, pipeline::training_data const& data) const;
+  /// Sets the epochs of a run and their updates so that it sees this many examples, whatever the data, and is validated
+  /// at least `validations` times. Replayed examples don't count.
+  void set_length(pipeline::run_options& run, pipeline::training_data const& data, double examples) const;
+  /// Examples of one pass over the data, without replayed ones.
+  double examples_of(pipeline::run_options const& run, pipeline::training_data data) const;
   /// The seeds 1 … options().seeds as key values.
   std::vector<std::string> seeds() const;
 
-  /// Trains a model under a name, or returns it if it exists. run.training.epochs = 0: those of epochs_of(). Throws
+  /// Trains a model under a name, or returns it if it exists. run.training.epochs = 0: budget() examples. Throws
   /// interruption.
   finished_model train(std::string const& name, pipeline::run_options run, pipeline::training_data data) const;
   /// The same on some datasets, with the lab's vocabulary.
   finished_model train(std::string const& name, pipeline::run_options run, std::vector<tasks::dataset> datasets) const {
     return train(name, std::move(run), pipeline::training_data{std::move(datasets), vocab_});
   }
+  /// A model that is trained on a dataset from random parameters: what most tables compare with. Tables share it.
+  finished_model from_scratch(std::filesystem::path const& dataset, std::string const& tasks, index_t seed) const {
+    auto data = read(dataset);
+    auto const name = file_name("scratch", {data.name, tasks, std::to_string(seed)});
+    return train(name, run(tasks, seed), {std::move(data)});
+  }
+  /// Whether the model of a name exists.
+  bool is_trained(std::string const& name) const;
   /// The directory of a name.
   std::filesystem::path run_path(std::string const& name) const;
 

@@ -97,6 +97,7 @@ int parse_and_run(int argc, char** argv) {
   program.add_flag("--plan", line.options.plan_only, "print what is missing and how long it will take, and end");
   program.add_flag("--list", line.list, "print the tables and end");
   program::add_common_options(program, line.options.common);
+  program.remove_option(program.get_option("--json"));  // every table has a JSON file
   line.options.command = "experiments";
   for (int i = 1; i < argc; ++i) line.options.command += " " + shown(argv[i]);
   try {

@@ -9,14 +9,22 @@ namespace mql4grec::experiments {
 
 namespace {
 
-constexpr double dropout = 0.2;  // of the modality, where a model is trained with it
 constexpr std::array<index_t, 4> percentages = {0, 20, 50, 80};
-constexpr std::array<char const*, 3> treatments = {"skipped", "filled in", "modality dropout"};
+
+/// What is done about it. With a modality dropout above 0 a model reads items that lack a modality in the one that they
+/// have; so small a rate that nothing is dropped separates the two effects.
+struct treatment {
+  char const* name;
+  double dropout = 0;  ///< of the modality
+  bool fill_in = false;
+};
+constexpr std::array<treatment, 4> treatments = {
+    {{"skipped"}, {"filled in", 0, true}, {"mixed histories", 1e-300}, {"modality dropout", 0.2}}};
 
 struct configuration {
   language::modality kind;  ///< what is missing
   index_t percent;
-  std::string treatment;
+  treatment how;
 };
 
 std::string items_of(language::modality kind) { return kind == language::modality::text ? "texts" : "images"; }
@@ -38,12 +46,14 @@ tasks::dataset with_missing(tasks::dataset data, language::modality kind, index_
 
 row_result measured(lab const& l, configuration const& c, std::string const& seed) {
   auto const data = with_missing(l.target(), c.kind, c.percent);
+  if (c.percent == 0 && c.how.dropout == 0)
+    return l.judge(l.from_scratch(l.target_path(), "all", std::stoi(seed)), data, {.fill_in = c.how.fill_in});
   auto run = l.run("all", std::stoi(seed));
-  if (c.treatment == "modality dropout") run.modality_dropout = dropout;
-  std::vector<std::string> key = {run.modality_dropout > 0 ? "dropout" : "plain", std::to_string(c.percent), seed};
+  run.modality_dropout = c.how.dropout;
+  std::vector<std::string> key = {c.how.dropout > 0 ? c.how.name : "plain", std::to_string(c.percent), seed};
   if (c.percent > 0) key.push_back(items_of(c.kind));
   auto const model = l.train(file_name("missing", key), run, {data});
-  return l.judge(model, data, {.fill_in = c.treatment == "filled in"});
+  return l.judge(model, data, {.fill_in = c.how.fill_in});
 }
 
 std::vector<planned_row> plan(lab& l) {
@@ -52,14 +62,15 @@ std::vector<planned_row> plan(lab& l) {
   for (auto const& seed : l.seeds())
     for (auto const kind : {language::modality::image, language::modality::text})
       for (auto const percent : percentages)
-        for (std::string const treatment : treatments) {
-          bool const trained = treatment == "filled in" || (percent == 0 && kind == language::modality::text);
+        for (auto const& how : treatments) {
+          bool const trained = how.fill_in || (percent == 0 && kind == language::modality::text);
+          bool const complete = percent == 0 || &how == treatments.data();  // else: what does the treatment change?
           rows.push_back(
-              {.key = {items_of(kind), std::to_string(percent), treatment, seed},
+              {.key = {items_of(kind), std::to_string(percent), how.name, seed},
                .examples = trained ? 0 : static_cast<double>(l.budget()),
                .searches = 2 * users,
-               .measure = [&l, c = configuration{kind, percent, treatment}, seed] { return measured(l, c, seed); },
-               .base = {items_of(kind), "0", treatments.front(), seed}});
+               .measure = [&l, c = configuration{kind, percent, how}, seed] { return measured(l, c, seed); },
+               .base = {items_of(kind), complete ? "0" : std::to_string(percent), treatments.front().name, seed}});
         }
   return rows;
 }
@@ -77,12 +88,11 @@ std::string reading(std::vector<table_row> const& rows) {
   std::string text;
   for (auto const kind : {language::modality::image, language::modality::text}) {
     std::string values;
-    for (auto const* const treatment : treatments) {
-      double const ndcg = mean_ndcg(rows, {items_of(kind), most, treatment});
-      if (std::isfinite(ndcg))
-        values += (values.empty() ? "" : ", ") + program::fixed(ndcg, 4) + " (" + treatment + ")";
+    for (auto const& how : treatments) {
+      double const ndcg = mean_ndcg(rows, {items_of(kind), most, how.name});
+      if (std::isfinite(ndcg)) values += (values.empty() ? "" : ", ") + program::fixed(ndcg, 4) + " (" + how.name + ")";
     }
-    double const complete = mean_ndcg(rows, {items_of(kind), "0", treatments.front()});
+    double const complete = mean_ndcg(rows, {items_of(kind), "0", treatments.front().name});
     if (values.empty() || !std::isfinite(complete)) continue;
     text += std::string(text.empty() ? "" : " ") + "Without " + most + " % of the " + items_of(kind) + " NDCG@10 is " +
             values + ", with all of them " + program::fixed(complete, 4) + ".";

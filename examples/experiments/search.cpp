@@ -1,6 +1,7 @@
 // One model, searched in different ways: beams, length of histories, and rules that fuse the lists of both modalities.
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "experiments.hpp"
 #include "mql4grec/metrics/ranking_metrics.hpp"
@@ -21,19 +22,21 @@ struct recorded_lists {
   bool operator==(recorded_lists const&) const = default;
 };
 
-/// NDCG@10 of the target items under a rule, by user.
-std::vector<double> ndcg_of(rank::any_fusion const& rule, std::vector<std::vector<rank::ranking>> const& lists,
-                            std::vector<item_id> const& targets) {
-  std::vector<double> out;
+/// The places of the target items under a rule, by user.
+std::vector<metrics::placement> places_of(rank::any_fusion const& rule,
+                                          std::vector<std::vector<rank::ranking>> const& lists,
+                                          std::vector<item_id> const& targets) {
+  std::vector<metrics::placement> out;
   for (std::size_t u = 0; u < lists.size(); ++u)
-    out.push_back(metrics::expected_ndcg(metrics::expected_place_of(rule.fuse(lists[u]), targets[u]), 10));
+    out.push_back(metrics::expected_place_of(rule.fuse(lists[u]), targets[u]));
   return out;
 }
 
-double mean(std::vector<double> const& values) {
+/// The mean of a metric at k over all users.
+double mean(std::vector<metrics::placement> const& places, double (*metric)(metrics::placement, index_t), index_t k) {
   double sum = 0;
-  for (auto const v : values) sum += v;
-  return values.empty() ? 0 : sum / static_cast<double>(values.size());
+  for (auto const place : places) sum += metric(place, k);
+  return places.empty() ? 0 : sum / static_cast<double>(places.size());
 }
 
 std::vector<item_id> targets_of(tasks::dataset const& data, catalog::split part) {
@@ -57,15 +60,15 @@ double learned_weight(std::vector<std::vector<rank::ranking>> const& lists, std:
   for (int tenth = 0; tenth <= 10; ++tenth) {
     double const weight = tenth / 10.0;
     rank::calibrated const rule{.sharpness = 5, .weights = {weight, 1 - weight}};
-    tried.emplace_back(mean(ndcg_of(rule, lists, targets)), weight);
+    tried.emplace_back(mean(places_of(rule, lists, targets), metrics::expected_ndcg, 10), weight);
   }
   return std::ranges::max(tried).second;
 }
 
-finished_model trained(lab const& l) { return l.train("tasks-all-1", l.run("all"), {l.target()}); }
+finished_model trained(lab const& l, index_t seed) { return l.from_scratch(l.target_path(), "all", seed); }
 
-row_result searched(lab const& l, pipeline::evaluation_options const& options) {
-  auto out = l.judge(trained(l), l.target(), options);
+row_result searched(lab const& l, index_t seed, pipeline::evaluation_options const& options) {
+  auto out = l.judge(trained(l, seed), l.target(), options);
   out.values.erase("train_loss");
   out.values.erase("valid_loss");
   out.values.erase("examples");
@@ -73,8 +76,8 @@ row_result searched(lab const& l, pipeline::evaluation_options const& options) {
   return out;
 }
 
-row_result fused(lab const& l, std::string const& rule) {
-  auto const model = trained(l);
+row_result fused(lab const& l, index_t seed, std::string const& rule) {
+  auto const model = trained(l, seed);
   auto const data = l.target();
   auto const lists = lists_of(l, model, data, catalog::split::test);
   rank::any_fusion chosen;
@@ -86,30 +89,40 @@ row_result fused(lab const& l, std::string const& rule) {
     out.values["text_weight"] = weight;
     chosen = rank::calibrated{.sharpness = 5, .weights = {weight, 1 - weight}};
   }
-  out.by_user = ndcg_of(chosen, lists, targets_of(data, catalog::split::test));
-  out.values["ndcg@10"] = mean(out.by_user);
+  auto const places = places_of(chosen, lists, targets_of(data, catalog::split::test));
+  for (auto const place : places) out.by_user.push_back(metrics::expected_ndcg(place, 10));
+  out.values["ndcg@10"] = mean(places, metrics::expected_ndcg, 10);
+  out.values["hit@1"] = mean(places, metrics::expected_hit, 1);
+  out.values["hit@10"] = mean(places, metrics::expected_hit, 10);
   return out;
 }
 
 std::vector<planned_row> plan(lab& l) {
   double const users = static_cast<double>(l.target().interactions.users());
   std::vector<planned_row> rows;
-  auto const add = [&](std::string const& varied, std::string const& value, double searches, auto measure) {
-    rows.push_back({.key = {varied, value},
-                    .examples = rows.empty() ? static_cast<double>(l.budget()) : 0,
-                    .searches = searches,
-                    .measure = measure});
-  };
-  for (index_t const beams : {20, 1, 5, 10, 50, 100})  // the first row is what the others are compared with
-    add("beams", std::to_string(beams), users * static_cast<double>(beams) / 10,
-        [&l, beams] { return searched(l, {.search = {.beams = beams}}); });
-  for (index_t const items : {1, 2, 3, 5, 10, 20})
-    add("history", std::to_string(items), 2 * users, [&l, items] { return searched(l, {.max_history = items}); });
-  for (std::string const rule : {"paper", "calibrated", "learned weight"})
-    add("fusion", rule, 2 * users, [&l, rule] { return fused(l, rule); });
-  for (auto const& [name, kind] :
-       {std::pair("vocabulary", search::normalization::vocabulary), std::pair("trie", search::normalization::children)})
-    add("normalization", name, 2 * users, [&l, kind = kind] { return searched(l, {.search = {.normalize = kind}}); });
+  for (auto const& name : l.seeds()) {
+    index_t const seed = std::stoi(name);
+    bool first = true;  // the row that trains the model
+    auto const add = [&](std::string const& varied, std::string const& value, double searches, auto measure) {
+      rows.push_back({.key = {varied, value, name},
+                      .examples = std::exchange(first, false) ? static_cast<double>(l.budget()) : 0,
+                      .searches = searches,
+                      .measure = measure,
+                      .base = {"beams", "20", name}});
+    };
+    for (index_t const beams : {20, 1, 5, 10, 50, 100})
+      add("beams", std::to_string(beams), users * static_cast<double>(beams) / 10,
+          [&l, seed, beams] { return searched(l, seed, {.search = {.beams = beams}}); });
+    for (index_t const items : {1, 2, 3, 5, 10, 20})
+      add("history", std::to_string(items), 2 * users,
+          [&l, seed, items] { return searched(l, seed, {.max_history = items}); });
+    for (std::string const rule : {"paper", "calibrated", "learned weight"})
+      add("fusion", rule, 2 * users, [&l, seed, rule] { return fused(l, seed, rule); });
+    for (auto const& [label, kind] : {std::pair("vocabulary", search::normalization::vocabulary),
+                                      std::pair("trie", search::normalization::children)})
+      add("normalization", label, 2 * users,
+          [&l, seed, kind = kind] { return searched(l, seed, {.search = {.normalize = kind}}); });
+  }
   return rows;
 }
 
@@ -121,7 +134,7 @@ experiment search_settings() {
                 .title = "Search and fusion",
                 .question = "How do the number of beams, the length of histories and the fusion rule change the lists "
                             "of one model?",
-                .keys = {"varied", "value"},
+                .keys = {"varied", "value", "seed"},
                 .measured = {"ndcg@10", "difference", "difference_low", "difference_high", "hit@1", "hit@10",
                              "text_ndcg@10", "image_ndcg@10", "sequence_ndcg@10", "text_weight"},
                 .plots = {{.kind = "bar", .title = "NDCG@10", .x = "value", .y = "ndcg@10", .series = "varied"}}},

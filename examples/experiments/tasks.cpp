@@ -28,10 +28,10 @@ std::vector<planned_row> plan(lab& l) {
   for (auto const& seed : l.seeds())
     for (auto const& c : configurations) {
       auto const measure = [&l, &c, seed] {
-        auto data = l.target();
-        if (c.missing) data = without(std::move(data), *c.missing);
-        auto const name = file_name("tasks", {c.name, seed});
-        return l.judge(l.train(name, l.run(c.tasks, std::stoi(seed)), {data}), data);
+        index_t const number = std::stoi(seed);
+        if (!c.missing) return l.judge(l.from_scratch(l.target_path(), c.tasks, number), l.target());
+        auto const data = without(l.target(), *c.missing);
+        return l.judge(l.train(file_name("tasks", {c.name, seed}), l.run(c.tasks, number), {data}), data);
       };
       rows.push_back({.key = {c.name, seed},
                       .examples = static_cast<double>(l.budget()),
