@@ -174,12 +174,11 @@ index_t lab::budget() const {
 }
 
 void lab::set_length(pipeline::run_options& run, pipeline::training_data const& data, double examples) const {
-  auto const pass = examples_of(run, data) * (1 + (data.replayed.empty() ? 0 : run.replay_share));
-  auto const batch = static_cast<double>(run.training.batch_size);
-  auto const updates = examples * (1 + (data.replayed.empty() ? 0 : run.replay_share)) / batch;
-  auto const epochs = std::max<double>(std::ceil(updates / std::ceil(pass / batch)), validations);
+  double const replayed = data.replayed.empty() ? 0 : run.replay_share;
+  auto const epochs = std::max<double>(std::ceil(examples / examples_of(run, data)), validations);
+  auto const updates = examples * (1 + replayed) / epochs / static_cast<double>(run.training.batch_size);
   run.training.epochs = static_cast<index_t>(epochs);
-  run.training.epoch_updates = std::max<index_t>(1, std::llround(updates / epochs));
+  run.training.epoch_updates = std::max<index_t>(1, std::llround(updates));
 }
 
 double lab::examples_of(pipeline::run_options const& run, pipeline::training_data data) const {
