@@ -210,6 +210,11 @@ pipeline::run_options lab::run(std::string const& tasks, index_t seed) const {
   return out;
 }
 
+finished_model lab::from_scratch(std::filesystem::path const& dataset, std::string const& tasks, index_t seed) const {
+  auto const data = read(dataset);
+  return train(file_name("scratch", {data.name, tasks, std::to_string(seed)}), run(tasks, seed), {data});
+}
+
 bool lab::is_trained(std::string const& name) const { return std::filesystem::exists(run_path(name) / summary_name); }
 
 std::filesystem::path lab::run_path(std::string const& name) const { return options_.out / "runs" / name; }

@@ -107,11 +107,7 @@ class lab {
     return train(name, std::move(run), pipeline::training_data{std::move(datasets), vocab_});
   }
   /// A model that is trained on a dataset from random parameters: what most tables compare with. Tables share it.
-  finished_model from_scratch(std::filesystem::path const& dataset, std::string const& tasks, index_t seed) const {
-    auto data = read(dataset);
-    auto const name = file_name("scratch", {data.name, tasks, std::to_string(seed)});
-    return train(name, run(tasks, seed), {std::move(data)});
-  }
+  finished_model from_scratch(std::filesystem::path const& dataset, std::string const& tasks, index_t seed) const;
   /// Whether the model of a name exists.
   bool is_trained(std::string const& name) const;
   /// The directory of a name.
