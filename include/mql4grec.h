@@ -108,6 +108,13 @@ MQL4GREC_API mql4grec_status mql4grec_item_codes(mql4grec_recommender const* rec
 MQL4GREC_API mql4grec_status mql4grec_user_history(mql4grec_recommender const* recommender, int64_t user,
                                                    int32_t const** items, size_t* count);
 
+/// The list that a request asks for.
+typedef enum mql4grec_list {
+  MQL4GREC_FUSED = 0,  ///< the lists of all modalities, fused
+  MQL4GREC_TEXT = 1,   ///< that of text alone; in general 1 + the number of a modality
+  MQL4GREC_IMAGE = 2   ///< that of images alone
+} mql4grec_list;
+
 /// One request, or several with the same options.
 typedef struct mql4grec_request {
   size_t size;             ///< sizeof(mql4grec_request)
@@ -121,21 +128,26 @@ typedef struct mql4grec_request {
   int32_t const* deny;     ///< never these items
   size_t deny_length;      ///< entries of `deny`
   size_t threads;          ///< that answer several requests; 0: one for each hardware thread
+  int32_t list;            ///< a mql4grec_list
+  double deadline_ms;      ///< milliseconds from the call after which a search ends with the best so far; 0: none
 } mql4grec_request;
 
-/// The answers, in memory of the caller. Entries beyond counts[r] are filled: items and codes with −1, scores with
-/// −infinity.
+/// The answers, in memory of the caller. Each array but `items` may be NULL. Entries beyond counts[r] are filled: items
+/// and codes with −1, scores with −infinity.
 typedef struct mql4grec_answer {
-  size_t size;      ///< sizeof(mql4grec_answer); set by the caller
-  int32_t* items;   ///< (requests, k), best first
-  double* scores;   ///< (requests, k), never increasing in a row; may be NULL
-  int32_t* codes;   ///< (requests, k, code_width) as mql4grec_item_codes() writes them; may be NULL
-  int64_t* counts;  ///< (requests): items found; may be NULL
+  size_t size;        ///< sizeof(mql4grec_answer); set by the caller
+  int32_t* items;     ///< (requests, k), best first
+  double* scores;     ///< (requests, k), never increasing in a row
+  int32_t* codes;     ///< (requests, k, code_width) as mql4grec_item_codes() writes them
+  int64_t* counts;    ///< (requests): items found
+  uint8_t* complete;  ///< (requests): 0 if the deadline ended the search
+  double* seconds;    ///< (requests, 3): of the encoder, the search and the ranking; several requests may share them
 } mql4grec_answer;
 
 /// Writes the k items that are most likely next for each request. Only the last items of a history count (20 by
 /// default), and unknown ones are skipped; an empty history gives the model's prior. Fewer than k items only if fewer
-/// are allowed. Several requests get the same answers as each of them alone. Blocks until all are answered.
+/// are allowed. Several requests are searched together, on several threads, and get the same answers as each of them
+/// alone up to rounding. Blocks until all are answered.
 MQL4GREC_API mql4grec_status mql4grec_recommend(mql4grec_recommender const* recommender,
                                                 mql4grec_request const* request, mql4grec_answer* answer);
 

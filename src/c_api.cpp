@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -204,44 +206,102 @@ class request_histories {
   std::size_t count_;
 };
 
-/// Writes the answer to request r.
-void write_answer(mql4grec_recommender const& from, rank::ranking const& best, mql4grec_answer const& to, std::size_t r,
-                  std::size_t k) {
-  auto const width = to_size(code_width(from));
-  auto const found = best.items.size();
-  for (std::size_t i = 0; i < k; ++i) {
-    auto const place = r * k + i;
-    to.items[place] = i < found ? static_cast<std::int32_t>(best.items[i]) : -1;
-    if (to.scores) to.scores[place] = i < found ? best.scores[i] : -std::numeric_limits<double>::infinity();
-    if (to.codes && i < found) write_codes(from, best.items[i], to.codes + place * width);
-    if (to.codes && i >= found) std::fill_n(to.codes + place * width, width, -1);
-  }
-  if (to.counts) to.counts[r] = static_cast<std::int64_t>(found);
-}
+/// The requests that are searched together. Their number depends on nothing else, so that the same call has the same
+/// answers.
+constexpr std::size_t requests_together = 24;
 
-/// Calls task(i) for i = 0 … count − 1 on so many threads; the calling thread is one of them. Rethrows the first
-/// exception, after which no further task begins.
-template <class Open>
-void share(std::size_t count, std::size_t threads, Open const& worker) {
-  std::atomic<std::size_t> next{0};
-  std::mutex mutex;
-  std::exception_ptr failure;
-  auto const run = [&] {
-    try {
-      worker([&] { return next++; });
-    } catch (...) {
-      std::lock_guard const lock(mutex);
-      if (!failure) failure = std::current_exception();
-      next = count;
+/// One call of mql4grec_recommend().
+class recommend_call {
+ public:
+  recommend_call(mql4grec_recommender const& from, mql4grec_request const& asked, mql4grec_answer const& to)
+      : from_(from), asked_(asked), to_(to), histories_(asked), width_(to_size(code_width(from))) {
+    expects(to.items || asked.k == 0, "answer.items is NULL");
+    expects(asked.k <= search::max_beams, "recommend: k is ", asked.k, ", expected 0 to ", search::max_beams);
+    expects(asked.list >= 0 && asked.list <= std::ssize(from.service.tokens()), "list is ", asked.list,
+            ", expected 0 to ", from.service.tokens().size());
+    expects(asked.deadline_ms >= 0, "deadline_ms is ", asked.deadline_ms, ", expected at least 0");
+    expects(asked.allow || asked.allow_length == 0, "allow is NULL, but has ", asked.allow_length, " entries");
+    options_.k = static_cast<index_t>(asked.k);
+    auto const deny = items_of(asked.deny, asked.deny_length, "deny");
+    options_.filter.deny.assign(deny.begin(), deny.end());
+    if (asked.allow) {
+      auto const allow = items_of(asked.allow, asked.allow_length, "allow");
+      options_.filter.allow.emplace(allow.begin(), allow.end());
     }
-  };
-  {
-    std::vector<std::jthread> others;
-    for (std::size_t t = 1; t < std::min(count, threads); ++t) others.emplace_back(run);
-    run();
+    constexpr double longest_ms = 1e9;  // eleven days
+    if (asked.deadline_ms > 0)
+      end_ = std::chrono::steady_clock::now() +
+             std::chrono::nanoseconds(std::llround(1e6 * std::min(asked.deadline_ms, longest_ms)));
   }
-  if (failure) std::rethrow_exception(failure);
-}
+
+  /// Answers all requests, on several threads. Rethrows the first exception, after which no further search begins.
+  void run() const {
+    std::size_t const blocks = (histories_.count() + requests_together - 1) / requests_together;
+    std::atomic<std::size_t> next{0};
+    std::mutex mutex;
+    std::exception_ptr failure;
+    auto const work = [&] {
+      try {
+        borrowed_session session(from_);
+        for (auto block = next++; block < blocks; block = next++) answer(*session, block * requests_together);
+      } catch (...) {
+        std::lock_guard const lock(mutex);
+        if (!failure) failure = std::current_exception();
+        next = blocks;
+      }
+    };
+    {
+      std::vector<std::jthread> others;
+      auto const threads = std::min(blocks, to_size(threads_of(static_cast<std::int64_t>(asked_.threads))));
+      for (std::size_t t = 1; t < threads; ++t) others.emplace_back(work);
+      work();
+    }
+    if (failure) std::rethrow_exception(failure);
+  }
+
+ private:
+  /// Answers the requests of a block, which begins with `first`.
+  void answer(recommender_session<>& session, std::size_t first) const {
+    auto options = options_;
+    if (end_)
+      options.deadline = std::max(*end_ - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration(0));
+    auto const last = std::min(histories_.count(), first + requests_together);
+    if (last - first == 1) return write(session.recommend(histories_.of(first), options), first);
+    std::vector<recommend_request> requests;
+    for (auto r = first; r < last; ++r) requests.push_back({.history = histories_.of(r), .options = options});
+    auto const answers = session.recommend_batch(requests);
+    for (auto r = first; r < last; ++r) write(answers[r - first], r);
+  }
+
+  /// Writes the answer to request r.
+  void write(recommendation const& found, std::size_t r) const {
+    rank::ranking const& best =
+        asked_.list == MQL4GREC_FUSED ? found : found.by_modality[to_size(index_t{asked_.list} - 1)];
+    auto const count = std::min(asked_.k, best.items.size());
+    for (std::size_t i = 0; i < asked_.k; ++i) {
+      auto const place = r * asked_.k + i;
+      bool const is_there = i < count;
+      to_.items[place] = is_there ? static_cast<std::int32_t>(best.items[i]) : -1;
+      if (to_.scores) to_.scores[place] = is_there ? best.scores[i] : -std::numeric_limits<double>::infinity();
+      if (to_.codes && is_there) write_codes(from_, best.items[i], to_.codes + place * width_);
+      if (to_.codes && !is_there) std::fill_n(to_.codes + place * width_, width_, -1);
+    }
+    if (to_.counts) to_.counts[r] = static_cast<std::int64_t>(count);
+    if (to_.complete) to_.complete[r] = found.complete ? 1 : 0;
+    if (!to_.seconds) return;
+    auto* seconds = to_.seconds + 3 * r;
+    for (auto const stage : {found.times.encode, found.times.search, found.times.rank})
+      *seconds++ = std::chrono::duration<double>(stage).count();
+  }
+
+  mql4grec_recommender const& from_;
+  mql4grec_request const& asked_;
+  mql4grec_answer const& to_;
+  request_histories histories_;
+  std::size_t width_;  // code_width
+  recommend_options options_ = {};
+  std::optional<std::chrono::steady_clock::time_point> end_ = {};
+};
 
 // ---- evaluation and training
 
@@ -438,20 +498,7 @@ mql4grec_status mql4grec_recommend(mql4grec_recommender const* recommender, mql4
     auto const& from = required(recommender, "recommender");
     auto const asked = known_part(required(request, "request"), "mql4grec_request");
     auto const to = known_part(required(answer, "answer"), "mql4grec_answer");
-    request_histories const histories(asked);
-    recommend_options options{.k = static_cast<index_t>(std::min<std::size_t>(asked.k, search::max_beams + 1))};
-    auto const deny = items_of(asked.deny, asked.deny_length, "deny");
-    options.filter.deny.assign(deny.begin(), deny.end());
-    if (asked.allow) options.filter.allow.emplace(asked.allow_length);
-    if (asked.allow)
-      std::ranges::copy(items_of(asked.allow, asked.allow_length, "allow"), options.filter.allow->begin());
-    expects(asked.allow || asked.allow_length == 0, "allow is NULL, but has ", asked.allow_length, " entries");
-    expects(to.items || asked.k == 0, "answer.items is NULL");
-    share(histories.count(), to_size(threads_of(static_cast<std::int64_t>(asked.threads))), [&](auto const& next) {
-      borrowed_session session(from);
-      for (auto r = next(); r < histories.count(); r = next())
-        write_answer(from, (*session).recommend(histories.of(r), options), to, r, asked.k);
-    });
+    recommend_call(from, asked, to).run();
   });
 }
 

@@ -212,6 +212,7 @@ static void test_batch(mql4grec_recommender const* shop) {
   int32_t all[users * history], found[users * k], alone[k];
   double scores[users * k], scores_alone[k];
   int64_t counts[users];
+  uint8_t complete[users];
   for (int u = 0; u < users; ++u) {
     int const length = u % (history + 1); /* an empty history too */
     for (int i = 0; i < length; ++i) all[offsets[u] + i] = (u + i) % items;
@@ -226,6 +227,7 @@ static void test_batch(mql4grec_recommender const* shop) {
                                 .k = k,
                                 .threads = threads};
     mql4grec_answer answer = {.size = sizeof answer, .items = found, .scores = scores, .counts = counts};
+    answer.complete = complete;
     CHECK_OK(mql4grec_recommend(shop, &request, &answer));
     for (int u = 0; u < users; ++u) {
       mql4grec_request one = {.size = sizeof one,
@@ -234,14 +236,41 @@ static void test_batch(mql4grec_recommender const* shop) {
                               .k = k};
       mql4grec_answer answer_alone = {.size = sizeof answer_alone, .items = alone, .scores = scores_alone};
       CHECK_OK(mql4grec_recommend(shop, &one, &answer_alone));
-      CHECK(counts[u] == k && memcmp(found + u * k, alone, sizeof alone) == 0);
-      CHECK(memcmp(scores + u * k, scores_alone, sizeof scores_alone) == 0);
+      CHECK(counts[u] == k && complete[u] == 1 && memcmp(found + u * k, alone, sizeof alone) == 0);
+      for (int i = 0; i < k; ++i) CHECK(fabs(scores[u * k + i] - scores_alone[i]) < 1e-4);
     }
     int64_t const before = offsets[1];
     offsets[1] = 1000;
     CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "offsets[1] is 1000");
     offsets[1] = before;
   }
+}
+
+/* The lists of modalities, a deadline, and the time of the stages. */
+static void test_lists_and_deadlines(mql4grec_recommender const* shop) {
+  int32_t const past[] = {4, 5, 6, 7};
+  int32_t found[k];
+  double scores[k], seconds[3] = {0, 0, 0};
+  uint8_t complete = 2;
+  mql4grec_request request = {.size = sizeof request, .history = past, .history_length = 4, .k = k};
+  mql4grec_answer answer = {.size = sizeof answer, .items = found, .scores = scores};
+  answer.complete = &complete;
+  answer.seconds = seconds;
+  for (request.list = MQL4GREC_FUSED; request.list <= MQL4GREC_IMAGE; ++request.list) {
+    CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+    CHECK(complete == 1 && found[0] == 8 && seconds[0] > 0 && seconds[1] > 0 && seconds[2] > 0);
+    CHECK(request.list == MQL4GREC_FUSED || scores[0] < 0); /* log-probabilities, and in both lists plus 1 */
+  }
+  CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "list is 3");
+  request.list = MQL4GREC_FUSED;
+  request.deadline_ms = 1e-6;
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(complete == 0);
+  request.deadline_ms = 1e6;
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(complete == 1);
+  request.deadline_ms = -1;
+  CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "deadline_ms");
 }
 
 static void count_progress(void* context, int64_t done, int64_t all) { *(int*)context += done <= all; }
@@ -359,6 +388,7 @@ int main(int count, char** arguments) {
     test_catalog(shop, codes);
     test_recommend(shop);
     test_batch(shop);
+    test_lists_and_deadlines(shop);
     test_evaluate(shop);
     test_sizes(shop);
     test_threads(shop);
