@@ -7,6 +7,8 @@
 #include "mql4grec/quantize/collisions/sequence_key.inl.hpp"
 #include "mql4grec/rank/fusion.inl.hpp"
 #include "mql4grec/recommender.hpp"
+#include "mql4grec/search/catalog_log.inl.hpp"
+#include "mql4grec/search/live_catalog.inl.hpp"
 #include "mql4grec/search/live_trie.inl.hpp"
 #include "mql4grec/search/trie.inl.hpp"
 #include "mql4grec/tasks/mixture.inl.hpp"

@@ -10,6 +10,7 @@
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/search/beam_search.hpp"
 #include "mql4grec/seq2seq/decoding.hpp"
+#include "search/same_trie.hpp"
 #include "support/backends.hpp"
 #include "support/small_t5.hpp"
 
@@ -26,24 +27,13 @@ language::token_table table_of(catalog const& items, index_t levels) {
   return table;
 }
 
-/// Whether the part of `live` below a node equals the part of `built` below another one.
-bool same_below(search::trie_version const& live, node_t mine, search::item_trie const& built, node_t its,
-                index_t depth) {
-  auto const tokens = live.allowed(mine), expected = built.allowed(its);
-  if (!std::ranges::equal(tokens, expected)) return false;
-  if (depth == built.levels()) return std::ranges::equal(live.items(mine), built.items(its));
-  return std::ranges::all_of(tokens, [&](token_t token) {
-    return same_below(live, live.next(mine, token), built, built.next(its, token), depth + 1);
-  });
-}
-
 /// Whether a version has the content of tries that are built anew.
 bool equals(search::trie_version const& live, std::vector<catalog> const& content) {
   for (index_t t = 0; t < std::ssize(content); ++t) {
     auto const table = table_of(content[to_size(t)], live.levels());
     search::item_trie const built(table);
     if (live.leaves_of(t) != built.leaves()) return false;
-    if (!same_below(live, live.root(t), built, built.start(), 0)) return false;
+    if (!same_below(live, live.root(t), built, built.start())) return false;
     for (auto const& [item, tokens] : content[to_size(t)])
       if (std::ranges::count(live.items(live.find(t, tokens)), item) != 1) return false;
   }

@@ -1,0 +1,88 @@
+#pragma once
+// The durable log of a live_catalog's changes, and the snapshot that replaces an old log.
+//
+// docs/file-formats.md specifies both files. A record is written and synced before its changes are acknowledged, and
+// only then the next record is written. So only the last record can be incomplete after a crash; any other record that
+// doesn't match its checksum is damage.
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "mql4grec/language/token_table.hpp"
+
+namespace mql4grec::search {
+
+/// A change of an item: its sequences from now on.
+struct catalog_change {
+  item_id item;  ///< may be larger than all existing ones
+  /// The tokens by modality. A modality beyond the end, or with an empty sequence, has none: a change without sequences
+  /// removes the item.
+  std::vector<std::vector<token_t>> sequences = {};
+
+  bool operator==(catalog_change const&) const = default;
+};
+
+/// A number that identifies the tables of a catalog, to recognize files that belong to others.
+[[nodiscard]] std::uint64_t fingerprint_of(std::span<language::token_table const> tables);
+
+/// A file of changes that grows. One thread uses it at a time.
+class catalog_log {
+ public:
+  /// The expectations on an existing log, and what is done with its content.
+  struct open_options {
+    std::uint64_t fingerprint = 0;  ///< of the tables that the changes refer to
+    std::uint64_t after = 0;        ///< only records with larger numbers are replayed
+    /// Receives the changes of a record and its number, in ascending order.
+    std::function<void(std::uint64_t, std::span<catalog_change const>)> replay = nullptr;
+    std::function<void(std::string const&)> report = nullptr;  ///< receives one line if the end is cut
+  };
+
+  /// Opens a log, or creates an empty one, and replays its records. Throws file_error for a damaged log, one that
+  /// belongs to other tables, and one that another catalog_log has open.
+  catalog_log(std::filesystem::path path, open_options const& options);
+  catalog_log(catalog_log const&) = delete;
+  catalog_log& operator=(catalog_log const&) = delete;
+  ~catalog_log();
+
+  /// Appends a record and syncs the file to the disk. Numbers must ascend. Throws file_error when that fails; the
+  /// record is removed then.
+  void append(std::uint64_t number, std::span<catalog_change const* const> changes);
+  /// The size of the file in bytes, which is the position of the next record.
+  index_t bytes() const { return bytes_; }
+  /// Removes all records before this position, which bytes() returned earlier. Atomic: after a crash the file is either
+  /// the old one or the new one.
+  void drop_before(index_t position);
+
+ private:
+  void open_for_append();
+  void write(std::string_view data);
+
+  std::filesystem::path path_;
+  std::uint64_t fingerprint_;
+  int lock_ = -1, file_ = -1;
+  index_t bytes_ = 0;
+  bool broken_ = false;  // the state of the file on the disk is unknown
+};
+
+/// All tables of a catalog after a change.
+struct catalog_snapshot {
+  std::uint64_t number = 0;                   ///< of the last change that is contained
+  std::vector<language::token_table> tables;  ///< by modality, and then those of histories if they are others
+};
+
+/// Writes a snapshot: under another name first, then synced and renamed. Throws file_error.
+void write_snapshot(std::filesystem::path const& path, std::uint64_t fingerprint, catalog_snapshot const& snapshot);
+/// Reads a snapshot; nothing if the file doesn't exist. Throws file_error for a damaged file, or one with another
+/// fingerprint.
+[[nodiscard]] std::optional<catalog_snapshot> read_snapshot(std::filesystem::path const& path,
+                                                            std::uint64_t fingerprint);
+
+}  // namespace mql4grec::search
+
+#if !MQL4GREC_COMPILED
+#include "mql4grec/search/catalog_log.inl.hpp"
+#endif

@@ -1,0 +1,268 @@
+#include "mql4grec/search/live_catalog.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <map>
+#include <thread>
+
+#include "core/temporary_directory.hpp"
+#include "mql4grec/core/random.hpp"
+#include "search/same_trie.hpp"
+#include "support/check_close.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+using search::catalog_change;
+constexpr auto text = language::modality::text, image = language::modality::image;
+
+/// Text has 20 sequences of two tokens, images 64 of three.
+language::vocabulary const& vocab() {
+  static language::vocabulary const small({.modalities = {{"a", {5, 4}}, {"A", {4, 4, 4}}}});
+  return small;
+}
+std::vector<token_t> random_sequence(language::modality kind, random_stream& random) {
+  std::vector<token_t> tokens;
+  for (index_t l = 0; l < vocab().levels(kind); ++l)
+    tokens.push_back(vocab().token(kind, l, code_t(random.below(vocab().codes(kind, l)))));
+  return tokens;
+}
+std::vector<language::token_table> tables(index_t items = 30) {
+  std::vector<language::token_table> all;
+  random_stream random(5, 0);
+  for (auto const kind : {text, image}) {
+    auto& table = all.emplace_back(kind, items, vocab().levels(kind));
+    for (index_t i = 0; i < items; ++i)
+      if (i % 5 != index(kind)) table.set(item_id(i), random_sequence(kind, random));
+  }
+  return all;
+}
+catalog_change random_change(random_stream& random, index_t items = 50) {
+  catalog_change change{item_id(random.below(items))};
+  if (random.below(3) == 0) return change;
+  for (auto const kind : {text, image})
+    change.sequences.push_back(random.below(4) ? random_sequence(kind, random) : std::vector<token_t>());
+  return change;
+}
+
+/// The content of a catalog, kept in the plainest way.
+using content = std::array<std::map<item_id, std::vector<token_t>>, 2>;
+content content_of(std::vector<language::token_table> const& all) {
+  content out;
+  for (std::size_t m = 0; m < 2; ++m)
+    for (auto const item : all[m].present()) {
+      auto const tokens = all[m].of(item);
+      out[m][item].assign(tokens.begin(), tokens.end());
+    }
+  return out;
+}
+void make(content& in, catalog_change const& change) {
+  for (std::size_t m = 0; m < 2; ++m) {
+    in[m].erase(change.item);
+    if (m < change.sequences.size() && !change.sequences[m].empty()) in[m][change.item] = change.sequences[m];
+  }
+}
+/// Whether a version has this content, in its tables and in its tries.
+bool equals(search::catalog_version const& version, content const& expected) {
+  std::vector<language::token_table> all;
+  for (auto const kind : {text, image}) all.push_back(version.table(kind));
+  if (content_of(all) != expected) return false;
+  for (auto const& group : version.groups())
+    for (std::size_t t = 0; t < group.kinds.size(); ++t) {
+      search::item_trie const built(all[to_size(group.kinds[t])]);
+      if (!same_below(group.trie, group.trie.root(static_cast<index_t>(t)), built, built.start())) return false;
+    }
+  return true;
+}
+}  // namespace
+
+TEST_CASE("live catalog: after any history of changes it equals a catalog built anew; earlier versions stay") {
+  auto expected = content_of(tables());
+  search::live_catalog catalog(tables(), {.vocab = vocab()});
+  random_stream random(1, 0);
+  std::vector<std::pair<search::catalog_version, content>> versions;
+  for (int step = 0; step < 200; ++step) {
+    versions.emplace_back(catalog.version(), expected);
+    std::vector<catalog_change> changes;
+    for (index_t n = random.below(3); n >= 0; --n) changes.push_back(random_change(random));
+    auto const number = catalog.apply(changes);
+    CHECK(number == catalog.version().number());
+    for (auto const& change : changes) make(expected, change);
+    if (step % 50 == 49) {
+      CHECK(catalog.pending() > 0);
+      catalog.merge();
+      CHECK(catalog.pending() == 0);
+    }
+  }
+  versions.emplace_back(catalog.version(), expected);
+  for (auto const& [version, content] : versions) CHECK(equals(version, content));
+  CHECK(catalog.version().items() <= 50);
+  CHECK(catalog.version().items() > 30);
+}
+
+TEST_CASE("live catalog: every item may be removed, and others inserted afterwards") {
+  search::live_catalog catalog(tables());
+  for (int i = 0; i < 30; ++i) catalog.remove(item_id{i});
+  CHECK(equals(catalog.version(), content()));
+  CHECK(catalog.version().most_sequences() == 0);
+  catalog.merge();
+  CHECK(equals(catalog.version(), content()));
+  random_stream random(2, 0);
+  catalog_change const change{item_id{3}, {random_sequence(text, random)}};
+  catalog.apply({&change, 1});
+  content expected;
+  make(expected, change);
+  CHECK(equals(catalog.version(), expected));
+  CHECK(catalog.version().most_sequences() == 1);
+}
+
+TEST_CASE("live catalog: memory for changes that is exhausted is merged, also for larger item numbers") {
+  auto expected = content_of(tables());
+  search::live_catalog catalog(tables(), {.tries = {.spare_nodes = 4 * (1 << 16) + 300, .spare_entries = 70000},
+                                          .tokens = {.spare_rows = 10, .spare_items = 5}});
+  random_stream random(3, 0);
+  for (int step = 0; step < 100; ++step) {
+    auto const change = random_change(random, step < 50 ? 35 : 3000);
+    catalog.apply({&change, 1});
+    make(expected, change);
+    CHECK(catalog.pending() < 40);
+  }
+  CHECK(equals(catalog.version(), expected));
+}
+
+TEST_CASE("live catalog: many changes are merged in the background") {
+  auto expected = content_of(tables());
+  search::live_catalog catalog(tables(), {.merge_after = 20});
+  random_stream random(4, 0);
+  for (int step = 0; step < 2000; ++step) {
+    auto const change = random_change(random);
+    catalog.apply({&change, 1});
+    make(expected, change);
+  }
+  for (int wait = 0; catalog.pending() >= 20 && wait < 1000; ++wait)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  CHECK(catalog.pending() < 20);
+  CHECK(equals(catalog.version(), expected));
+}
+
+TEST_CASE("live catalog: a change that doesn't fit is refused, and none of its companions is made") {
+  auto const start = tables();
+  search::live_catalog catalog(start, {.vocab = vocab()});
+  random_stream random(5, 0);
+  catalog_change const good{item_id{2}, {random_sequence(text, random)}};
+  auto const refused = [&](catalog_change const& bad) {
+    std::vector const both{good, bad};
+    return complaint<error>([&] { catalog.apply(both); });
+  };
+  CHECK(refused({item_id{-1}, {}}) == "catalog: item -1, expected 0 to 2147483646");
+  CHECK(refused({item_id{1}, {{token_t{2}}}}) == "catalog: item 1 has 1 tokens in modality 0, expected 2");
+  CHECK(refused({item_id{1}, {{}, {}, {token_t{2}}}}) ==
+        "catalog: item 1 has sequences in 3 modalities, but the catalog has 2");
+  CHECK(refused({item_id{1}, {random_sequence(image, random)}}).find("expected 2") != std::string::npos);
+  auto swapped = random_sequence(text, random);
+  std::swap(swapped[0], swapped[1]);
+  CHECK(refused({item_id{1}, {swapped}}).ends_with("at level 0 of modality 0, where it doesn't belong"));
+  CHECK(equals(catalog.version(), content_of(start)));
+  CHECK(catalog.version().number() == 0);
+}
+
+TEST_CASE("live catalog: histories are written with tables of their own, and with the new tokens of a changed item") {
+  random_stream random(6, 0);
+  auto others = tables();
+  for (auto& table : others)
+    for (int i = 0; i < 30; ++i) table.set(item_id{i}, random_sequence(table.kind(), random));
+  search::live_catalog catalog(tables(), {.history_tokens = others});
+  auto const next = random_sequence(text, random);
+  catalog.set(item_id{7}, {next});
+  for (int round = 0; round < 2; ++round) {
+    auto const version = catalog.version();
+    CHECK(std::ranges::equal(version.history_tokens(text, item_id{7}), next));
+    CHECK(version.history_tokens(image, item_id{7}).empty());
+    CHECK(std::ranges::equal(version.history_tokens(text, item_id{0}), others[0].of(item_id{0})));
+    CHECK(version.sequence(text, item_id{0}).empty());
+    CHECK(version.history_tokens(text, item_id{-1}).empty());
+    CHECK(version.history_tokens(text, item_id{2000000000}).empty());
+    catalog.merge();
+  }
+}
+
+TEST_CASE("live catalog: changes are there after a restart, with and without a snapshot") {
+  for (index_t const snapshot_after : {index_t{1} << 40, index_t{0}}) {
+    temporary_directory const directory;
+    search::live_catalog_options const options{.log = directory / "log", .snapshot_after = snapshot_after};
+    auto expected = content_of(tables());
+    random_stream random(7, 0);
+    std::uint64_t number = 0;
+    for (int round = 0; round < 5; ++round) {
+      search::live_catalog catalog(tables(), options);
+      CHECK(equals(catalog.version(), expected));
+      CHECK(catalog.version().number() == number);
+      for (int step = 0; step < 20; ++step) {
+        auto const change = random_change(random);
+        number = catalog.apply({&change, 1});
+        make(expected, change);
+        if (round % 2 && step == 10) catalog.merge();
+      }
+    }
+    CHECK(std::filesystem::exists(directory / "log.snapshot") == (snapshot_after == 0));
+    auto others = tables();
+    others[0].set(item_id{0}, others[0].of(item_id{2}));
+    CHECK_THROWS_AS(search::live_catalog(others, options), file_error);
+  }
+}
+
+TEST_CASE("live catalog: what was acknowledged survives SIGKILL at any moment, merges and snapshots included") {
+  temporary_directory const directory;
+  search::live_catalog_options const options{.log = directory / "log", .merge_after = 50, .snapshot_after = 0};
+  random_stream random(8, 0);
+  std::map<int, std::vector<token_t>> acknowledged;
+  auto const sequence_of = [](int n) {
+    random_stream own(9, static_cast<std::uint64_t>(n));
+    return random_sequence(text, own);
+  };
+  int next = 0;
+  for (int round = 0; round < 20; ++round) {
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    auto const child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      ::close(ends[0]);
+      try {
+        search::live_catalog catalog(tables(), options);
+        for (int n = next;; ++n) {
+          catalog.set(item_id{n % 200}, {sequence_of(n)});
+          if (::write(ends[1], &n, sizeof n) != sizeof n) break;
+        }
+      } catch (...) {
+      }
+      ::_exit(1);  // never reached unless something failed
+    }
+    ::close(ends[1]);
+    std::this_thread::sleep_for(std::chrono::microseconds(2000 + random.below(40000)));
+    ::kill(child, SIGKILL);
+    int status = 0, n = 0;
+    ::waitpid(child, &status, 0);
+    CHECK(WIFSIGNALED(status));
+    while (::read(ends[0], &n, sizeof n) == sizeof n) {
+      acknowledged[n % 200] = sequence_of(n);
+      next = n + 1;
+    }
+    ::close(ends[0]);
+    search::live_catalog const catalog(tables(), options);
+    auto const version = catalog.version();
+    for (auto const& [item, tokens] : acknowledged) {
+      // The change after the last acknowledged one may be there or not.
+      if (item == next % 200) continue;
+      CHECK(std::ranges::equal(version.sequence(text, item_id{item}), tokens));
+    }
+    if (std::ranges::equal(version.sequence(text, item_id{next % 200}), sequence_of(next)))
+      acknowledged[next % 200] = sequence_of(next);
+  }
+  CHECK(next > 100);
+}
