@@ -20,6 +20,7 @@
 #include "mql4grec/recommender.hpp"
 #include "mql4grec/seq2seq/initialize.hpp"
 #include "mql4grec/seq2seq/learner.hpp"
+#include "mql4grec/serve/micro_batcher.hpp"
 #include "mql4grec/tasks/training_set.hpp"
 
 #if MQL4GREC_HAS_JSON

@@ -75,6 +75,7 @@ struct stage_times {
   std::chrono::nanoseconds encode{0};  ///< the encoder; on a device without a deadline only the time to start it
   std::chrono::nanoseconds search{0};  ///< the beam search after it
   std::chrono::nanoseconds rank{0};    ///< the lists of the modalities and their fusion
+  std::chrono::nanoseconds queue{0};   ///< the wait for the search to begin; only with a serve::micro_batcher
 };
 
 /// The place of an item in a ranking.

@@ -266,6 +266,35 @@ TEST_CASE("cookbook: filters, sessions, replacement") {
   // example-end slot
   CHECK(answer.size() == 5);
   CHECK(slot.get() != current);
+
+  // example-begin deadline
+  using namespace std::chrono_literals;
+  std::stop_source cancel;  // request_stop() from any thread ends the request early as well
+  recommendation const timely = service.recommend(history, {.k = 5, .deadline = 20ms, .stop = cancel.get_token()});
+  if (!timely.complete) std::puts("these are the best items that were found in time");
+  auto const place = timely.place_in(modality::text, item_id{3});  // rank and score in the list of the texts, if there
+  std::chrono::duration<double, std::milli> const in_search = timely.times.search;
+  // example-end deadline
+  CHECK((timely.size() == 5 || !timely.complete));
+  CHECK((in_search.count() > 0 || !timely.complete));
+  CHECK((!place || place->rank >= 1));
+
+  // example-begin batcher
+  serve::micro_batcher<> batcher(slot, {.workers = 2, .max_batch = 8, .max_queued = 64});
+  std::jthread const caller([&] {  // one of many: their requests are searched together
+    try {
+      recommendation const mine = batcher.recommend(history, {.k = 5, .deadline = 100ms});
+    } catch (serve::overloaded const&) {  // at once, when 64 requests wait already
+    }
+  });
+  // example-end batcher
+
+  // example-begin batch
+  std::vector<recommend_request> requests;
+  for (index_t u = 0; u < 10; ++u) requests.push_back({data.interactions.of(user_id(u)), {.k = 5}});
+  std::vector<recommendation> const answers = service.recommend_batch(requests);
+  // example-end batch
+  CHECK(answers.size() == 10);
 }
 
 TEST_CASE("cookbook: fusion") {

@@ -36,8 +36,9 @@ FOREIGN_NAME = re.compile(r"\b(Eigen|thrust|cub|dnnl)::|\b(cblas_|openblas_|dnnl
 
 
 def floor(folder):
-    """The level of a folder; the pipeline, above all stages, calls them."""
-    return GROUND.get(folder, 4 + [*STAGES, "pipeline"].index(folder) if folder in [*STAGES, "pipeline"] else None)
+    """The level of a folder; the pipeline, above all stages, calls them, and serve what is above the pipeline."""
+    above = [*STAGES, "pipeline", "serve"]
+    return GROUND.get(folder, 4 + above.index(folder) if folder in above else None)
 
 
 def forbidden(source, target):
@@ -45,7 +46,7 @@ def forbidden(source, target):
     if source.endswith(".hpp") and target.endswith(".cuh"):
         return "a .hpp never includes a .cuh"
     here, there = (path.split("/")[0] if "/" in path else "" for path in (source, target))
-    if source in WHOLE_SYSTEM or here in ("pipeline", there):
+    if source in WHOLE_SYSTEM or here in ("pipeline", "serve", there):
         return None
     if there == "":
         return "only the headers of the whole system include each other"
