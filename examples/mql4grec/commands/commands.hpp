@@ -13,6 +13,7 @@ void add_finetune(CLI::App& program, int& status);
 void add_evaluate(CLI::App& program, int& status);
 void add_translate(CLI::App& program, int& status);
 void add_recommend(CLI::App& program, int& status);
+void add_serve(CLI::App& program, int& status);
 void add_demo(CLI::App& program, int& status);
 
 }  // namespace mql4grec::program

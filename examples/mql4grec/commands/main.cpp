@@ -35,8 +35,8 @@ int run(int argc, char** argv) {
   program.set_version_flag("--version", std::string("mql4grec ") + MQL4GREC_VERSION, "print the version");
   program.require_subcommand(1);
   int status = done;
-  for (auto const add :
-       {add_prepare, add_embed, add_translate, add_pretrain, add_finetune, add_evaluate, add_recommend, add_demo})
+  for (auto const add : {add_prepare, add_embed, add_translate, add_pretrain, add_finetune, add_evaluate, add_recommend,
+                         add_serve, add_demo})
     add(program, status);
   try {
     program.parse(argc, argv);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "compute/serving.hpp"
 #include "mql4grec/embed/npy_features.hpp"
 #include "mql4grec/pipeline/embed.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
@@ -131,6 +132,10 @@ class compute {
 
   /// The items most likely to come next.
   virtual recommended_items recommend(recommendation_inputs const& inputs) const = 0;
+
+  /// Loads a model for a service. What is returned owns its backend and may outlive this object.
+  virtual std::unique_ptr<serving_model> open_serving(serving_inputs const& inputs,
+                                                      serving_options const& options) const = 0;
 
   /// Trains a SASRec in the directory run.out, and ranks the catalog.
   virtual sasrec_result rank_by_sasrec(sasrec_inputs const& inputs, sasrec::run_observer const& observer) const = 0;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "compute/compute.hpp"
+#include "compute/serving_on.hpp"
 #include "mql4grec/embed/encoder/any_text_encoder.hpp"
 #include "mql4grec/embed/image/read_preprocessing.hpp"
 #if MQL4GREC_HAS_UTF8PROC
@@ -113,6 +114,17 @@ class on_backend final : public compute {
     recommended_items found{.best = service.recommend(inputs.history, inputs.k, inputs.filter), .best_new = {}};
     if (inputs.new_k > 0) found.best_new = service.recommend_new(inputs.history, inputs.new_k, inputs.new_items);
     return found;
+  }
+
+  std::unique_ptr<serving_model> open_serving(serving_inputs const& inputs,
+                                              serving_options const& options) const override {
+    auto how = setup_.recommending;
+    if constexpr (requires { how.threads = index_t{1}; }) how.threads = 1;  // each worker searches on one
+    B backend(how);
+    seq2seq::frozen_t5 model(backend, seq2seq::read_model<float>(backend, inputs.model));
+    recommender<B> service(std::move(model), pipeline::tasks_of(inputs.metadata, inputs.dataset), inputs.tokens,
+                           {.search = options.search, .fusion = {}, .history_tokens = {}});
+    return std::make_unique<serving_on<B>>(std::move(service), options.batching);
   }
 
   sasrec_result rank_by_sasrec(sasrec_inputs const& inputs, sasrec::run_observer const& observer) const override {

@@ -1,0 +1,53 @@
+#pragma once
+// A model that answers the requests of a service, on a backend that only compute knows.
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <variant>
+#include <vector>
+
+#include "mql4grec/pipeline/model_metadata.hpp"
+#include "mql4grec/recommender.hpp"
+#include "mql4grec/serve/micro_batcher.hpp"
+
+namespace mql4grec::program {
+
+/// What a service loads.
+struct serving_inputs {
+  std::filesystem::path const& model;                ///< a model directory
+  pipeline::model_metadata const& metadata;          ///< of that model
+  std::string const& dataset;                        ///< name of the dataset
+  std::vector<language::token_table> const& tokens;  ///< one table per modality
+};
+
+/// How a service computes.
+struct serving_options {
+  search::beam_options search = {};
+  serve::batching_options batching = {};
+};
+
+/// A request of a service. Its deadline counts from the call of serving_model::recommend.
+struct serving_request {
+  std::vector<item_id> history;  ///< oldest first
+  recommend_options options = {};
+};
+
+/// What became of a request: its answer, or why it has none.
+using serving_outcome = std::variant<recommendation, std::exception_ptr>;
+
+/// Answers requests; thread-safe. The destructor answers all that were accepted.
+class serving_model {
+ public:
+  serving_model() = default;
+  serving_model(serving_model const&) = delete;
+  serving_model& operator=(serving_model const&) = delete;
+  virtual ~serving_model() = default;
+
+  /// Returns at once; `answer` is called later, on a thread of the model. Its exception is serve::overloaded if too
+  /// many requests wait.
+  virtual void recommend(serving_request request, std::function<void(serving_outcome)> answer) = 0;
+  /// Requests that wait for a worker.
+  virtual index_t waiting() const = 0;
+};
+
+}  // namespace mql4grec::program

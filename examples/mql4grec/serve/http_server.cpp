@@ -1,0 +1,349 @@
+// The HTTP server, on Boost.Asio and Boost.Beast. All members of a connection are used on the thread of run().
+#include "http_server.hpp"
+
+#include <algorithm>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <charconv>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "mql4grec/core/error.hpp"
+
+namespace mql4grec::program {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using tcp = asio::ip::tcp;
+using boost::system::error_code;
+
+class http_server::server {
+ public:
+  server(http_server_options options, http_handler handler)
+      : options_(std::move(options)), handler_(std::move(handler)), work_(context_.get_executor()) {
+    listen();
+  }
+
+  unsigned short port() const { return acceptor_.local_endpoint().port(); }
+  void run() {
+    accept();
+    context_.run();
+  }
+  void stop() {
+    asio::post(context_, [this] { begin_stop(); });
+  }
+  http_counts counts() const { return {connections_count_, refused_, malformed_}; }
+
+ private:
+  class connection;
+
+  void listen();
+  void accept();
+  void begin_stop();
+  void remove(connection* one);
+
+  http_server_options options_;
+  http_handler handler_;
+  asio::io_context context_{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work_;  // run() returns only after stop()
+  tcp::acceptor acceptor_{context_};
+  asio::steady_timer timer_{context_};  // of the next try to accept, then of the grace
+  std::set<connection*> connections_;
+  bool stopping_ = false;
+  std::atomic<std::size_t> connections_count_ = 0, refused_ = 0, malformed_ = 0;
+};
+
+/// One connection. It is kept alive by the operation that it waits for: a read, a write, or the answer of the handler.
+class http_server::server::connection : public std::enable_shared_from_this<connection> {
+ public:
+  connection(server& owner, tcp::socket socket) : owner_(owner), stream_(std::move(socket)) {
+    error_code ignored;
+    stream_.socket().set_option(tcp::no_delay(true), ignored);
+  }
+  ~connection() { owner_.remove(this); }
+  connection(connection const&) = delete;
+  connection& operator=(connection const&) = delete;
+
+  /// Waits for the first byte of the next request.
+  void wait() {
+    if (owner_.stopping_) return close();
+    if (buffer_.size() > 0) return read_header();
+    is_idle_ = true;
+    stream_.expires_after(owner_.options_.limits.idle_time);
+    stream_.async_read_some(buffer_.prepare(4096),
+                            [self = this->shared_from_this()](error_code failed, std::size_t bytes) {
+                              self->is_idle_ = false;
+                              if (failed) return self->close();
+                              self->buffer_.commit(bytes);
+                              self->read_header();
+                            });
+  }
+
+  /// Answers that there are too many connections.
+  void refuse() {
+    keep_alive_ = false;
+    write({.status = 503, .body = "{\"error\": \"too many connections\"}", .headers = {{"Retry-After", "1"}}});
+  }
+
+  bool is_idle() const { return is_idle_; }
+
+  void close() {
+    error_code ignored;
+    stream_.socket().shutdown(tcp::socket::shutdown_both, ignored);
+    stream_.close();
+  }
+
+ private:
+  void read_header() {
+    auto const& limits = owner_.options_.limits;
+    parser_.emplace();
+    parser_->header_limit(static_cast<std::uint32_t>(limits.header_bytes));
+    parser_->body_limit(limits.body_bytes);
+    stream_.expires_after(limits.header_time);
+    http::async_read_header(stream_, buffer_, *parser_,
+                            [self = this->shared_from_this()](error_code failed, std::size_t) {
+                              if (failed) return self->refuse_malformed(failed);
+                              self->read_body();
+                            });
+  }
+
+  void read_body() {
+    if (beast::iequals(parser_->get()[http::field::expect], "100-continue") && !parser_->is_done())
+      return invite_body();
+    stream_.expires_after(owner_.options_.limits.body_time);
+    http::async_read(stream_, buffer_, *parser_, [self = this->shared_from_this()](error_code failed, std::size_t) {
+      if (failed) return self->refuse_malformed(failed);
+      self->handle();
+    });
+  }
+
+  /// Tells a client that it may send the body.
+  void invite_body() {
+    parser_->get().erase(http::field::expect);
+    auto const invitation = std::make_shared<http::response<http::empty_body>>(http::status::continue_, 11);
+    stream_.expires_after(owner_.options_.limits.write_time);
+    http::async_write(stream_, *invitation,
+                      [self = this->shared_from_this(), invitation](error_code failed, std::size_t) {
+                        if (failed) return self->close();
+                        self->read_body();
+                      });
+  }
+
+  void refuse_malformed(error_code failed) {
+    if (failed == http::error::end_of_stream || failed == asio::error::operation_aborted ||
+        failed == asio::error::connection_reset)
+      return close();
+    ++owner_.malformed_;
+    unsigned status = 400;
+    std::string reason = "not a valid HTTP request";
+    if (failed == http::error::header_limit) status = 431, reason = "the headers are too large";
+    if (failed == http::error::body_limit) status = 413, reason = "the body is too large";
+    if (failed == beast::error::timeout) return close();  // the timer has closed the stream: nothing can be sent
+    keep_alive_ = false;
+    write({.status = status, .body = "{\"error\": \"" + reason + "\"}"});
+  }
+
+  void handle() {
+    auto message = parser_->release();
+    keep_alive_ = message.keep_alive();
+    without_body_ = message.method() == http::verb::head;
+    std::string_view const target(message.target().data(), message.target().size());
+    auto const question = target.find('?');
+    http_request request{.method = without_body_ ? "GET" : std::string(message.method_string()),
+                         .query = question == target.npos ? std::string() : std::string(target.substr(question + 1)),
+                         .body = std::move(message.body()),
+                         .authorization = std::string(message[http::field::authorization]),
+                         .content_type = std::string(message[http::field::content_type])};
+    gone_ = {};
+    request.gone = gone_.get_token();
+    try {
+      request.path = decoded_percent(target.substr(0, question));
+    } catch (error const& fault) {
+      return write({.status = 400, .body = "{\"error\": \"the path has a % without two digits\"}"});
+    }
+    stream_.expires_never();
+    watch();
+    responder const answer([self = this->shared_from_this()](http_response response) {
+      asio::post(self->owner_.context_, [self, response = std::move(response)]() mutable {
+        error_code ignored;
+        self->stream_.socket().cancel(ignored);  // the watch
+        self->write(std::move(response));
+      });
+    });
+    owner_.handler_(std::move(request), answer);
+  }
+
+  /// Requests a stop if the client disconnects before it gets its answer.
+  void watch() {
+    stream_.socket().async_wait(tcp::socket::wait_read, [self = this->shared_from_this()](error_code failed) {
+      if (failed) return;
+      char byte = 0;
+      error_code ended;
+      auto const bytes = self->stream_.socket().receive(asio::buffer(&byte, 1), tcp::socket::message_peek, ended);
+      if (ended || bytes == 0) self->gone_.request_stop();  // otherwise the next request has begun
+    });
+  }
+
+  void write(http_response response) {
+    keep_alive_ = keep_alive_ && !owner_.stopping_;
+    auto const message = std::make_shared<http::response<http::string_body>>();
+    message->version(11);
+    message->result(response.status);
+    message->set(http::field::content_type, response.content_type);
+    message->set(http::field::server, "mql4grec");
+    message->set("X-Content-Type-Options", "nosniff");
+    for (auto const& [name, value] : response.headers) message->set(name, value);
+    message->keep_alive(keep_alive_);
+    message->body() = std::move(response.body);
+    message->prepare_payload();
+    if (without_body_) message->body().clear();  // Content-Length stays that of GET
+    stream_.expires_after(owner_.options_.limits.write_time);
+    auto const written = [self = this->shared_from_this(), message](error_code failed, std::size_t) {
+      if (failed) return self->close();
+      if (self->keep_alive_) return self->wait();
+      self->drain();
+    };
+    if (without_body_) {
+      auto const header = std::make_shared<http::response_serializer<http::string_body>>(*message);
+      header->split(true);
+      http::async_write_header(stream_, *header,
+                               [written, header](error_code failed, std::size_t n) { written(failed, n); });
+    } else {
+      http::async_write(stream_, *message, written);
+    }
+  }
+
+  /// Ends the connection after the client has had time to read the answer: closing a socket with unread bytes would
+  /// discard it.
+  void drain() {
+    error_code ignored;
+    stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
+    if (!drained_) stream_.expires_after(std::chrono::seconds(2));
+    buffer_.clear();
+    stream_.async_read_some(buffer_.prepare(4096),
+                            [self = this->shared_from_this()](error_code failed, std::size_t bytes) {
+                              self->drained_ += bytes;
+                              if (failed || self->drained_ > most_drained) return self->close();
+                              self->drain();
+                            });
+  }
+
+  static constexpr std::size_t most_drained = 4 << 20;  // bytes that are read and dropped
+
+  server& owner_;
+  beast::tcp_stream stream_;
+  beast::flat_buffer buffer_;
+  std::optional<http::request_parser<http::string_body>> parser_;
+  std::stop_source gone_;
+  bool is_idle_ = false, keep_alive_ = true, without_body_ = false;
+  std::size_t drained_ = 0;
+};
+
+void http_server::server::listen() {
+  auto const where = options_.host + ":" + std::to_string(options_.port);
+  error_code failed;
+  auto const address = asio::ip::make_address(options_.host, failed);
+  expects(!failed, "serve: '", options_.host, "' isn't an address, expected one such as 127.0.0.1 or ::1");
+  tcp::endpoint const endpoint(address, options_.port);
+  acceptor_.open(endpoint.protocol(), failed);
+  if (!failed) acceptor_.set_option(tcp::acceptor::reuse_address(true), failed);
+  if (!failed) acceptor_.bind(endpoint, failed);
+  if (!failed) acceptor_.listen(tcp::acceptor::max_listen_connections, failed);
+  expects(!failed, "serve: can't listen on ", where, ": ", failed.message());
+}
+
+void http_server::server::accept() {
+  acceptor_.async_accept([this](error_code failed, tcp::socket socket) {
+    if (stopping_) return;
+    if (failed) {  // for example no file descriptor is left: some are, soon
+      timer_.expires_after(std::chrono::milliseconds(50));
+      timer_.async_wait([this](error_code cancelled) {
+        if (!cancelled && !stopping_) accept();
+      });
+      return;
+    }
+    bool const full = connections_.size() >= options_.limits.connections;
+    auto const one = std::make_shared<connection>(*this, std::move(socket));
+    connections_.insert(one.get());
+    connections_count_ = connections_.size();
+    if (full) {
+      ++refused_;
+      one->refuse();
+    } else {
+      one->wait();
+    }
+    accept();
+  });
+}
+
+void http_server::server::begin_stop() {
+  if (stopping_) return;
+  stopping_ = true;
+  error_code ignored;
+  acceptor_.close(ignored);
+  timer_.expires_after(options_.grace);
+  timer_.async_wait([this](error_code cancelled) {
+    if (!cancelled) context_.stop();
+  });
+  std::vector<connection*> const all(connections_.begin(), connections_.end());  // closing one may remove it
+  for (auto* const one : all)
+    if (one->is_idle()) one->close();
+  remove(nullptr);
+}
+
+void http_server::server::remove(connection* one) {
+  connections_.erase(one);
+  connections_count_ = connections_.size();
+  if (stopping_ && connections_.empty()) {
+    timer_.cancel();
+    work_.reset();
+  }
+}
+
+http_server::http_server(http_server_options const& options, http_handler handler)
+    : server_(std::make_unique<server>(options, std::move(handler))) {}
+http_server::~http_server() = default;
+unsigned short http_server::port() const { return server_->port(); }
+void http_server::run() { server_->run(); }
+void http_server::stop() { server_->stop(); }
+http_counts http_server::counts() const { return server_->counts(); }
+
+std::string decoded_percent(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out += text[i];
+      continue;
+    }
+    unsigned value = 0;
+    auto const* const begin = text.data() + i + 1;
+    auto const digits = std::min<std::size_t>(2, text.size() - i - 1);
+    auto const [end, failed] = std::from_chars(begin, begin + digits, value, 16);
+    expects(failed == std::errc() && end == begin + 2, "'", text, "': a % without two hexadecimal digits");
+    out += static_cast<char>(value);
+    i += 2;
+  }
+  return out;
+}
+
+std::string query_parameter(std::string_view query, std::string_view name) {
+  while (!query.empty()) {
+    auto const one = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), one.size() + 1));
+    if (auto const equals = one.find('='); equals != one.npos && one.substr(0, equals) == name) {
+      std::string value(one.substr(equals + 1));
+      std::ranges::replace(value, '+', ' ');
+      return decoded_percent(value);
+    }
+  }
+  return {};
+}
+
+}  // namespace mql4grec::program

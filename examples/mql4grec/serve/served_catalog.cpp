@@ -1,0 +1,115 @@
+// A dataset as clients see it.
+#include "served_catalog.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+
+#include "mql4grec/catalog/dataset_paths.hpp"
+#include "mql4grec/catalog/read.hpp"
+#include "mql4grec/core/json.hpp"
+#include "mql4grec/pipeline/dataset.hpp"
+#include "report/report.hpp"
+#include "request_body.hpp"
+
+namespace mql4grec::program {
+
+namespace {
+
+/// Letters A to Z in lower case; other characters stay.
+std::string folded(std::string_view text) {
+  std::string out(text);
+  for (auto& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
+}  // namespace
+
+served_catalog::served_catalog(served_catalog_paths const& paths, language::vocabulary const& vocab)
+    : data_(pipeline::read_dataset(paths.dataset, vocab)), vocab_(vocab) {
+  catalog::dataset_paths const files(paths.dataset);
+  auto const items = data_.interactions.item_count;
+  if (std::filesystem::exists(files.item_ids())) {
+    raw_ids_ = catalog::read_ids(files.item_ids());
+    for (std::size_t i = 0; i < raw_ids_.size() && std::ssize(number_of_) < items; ++i)
+      number_of_.emplace(raw_ids_[i], item_id(static_cast<std::int32_t>(i)));
+  }
+  if (!paths.images.empty())
+    pictures_ = catalog::match_images(paths.images, {.items = items, .raw_ids = raw_ids_}).of_item;
+  for (auto const& [item, description] : data_.items)
+    if (!description.title.empty()) titles_.emplace_back(folded(description.title), item);
+  std::ranges::sort(titles_);
+  auto const without = std::ssize(pipeline::items_without_tokens(data_));
+  recommendable_ = items - without;
+}
+
+std::optional<item_id> served_catalog::item_of_path(std::string_view text) const {
+  if (auto const found = number_of_.find(std::string(text)); found != number_of_.end()) return found->second;
+  std::int32_t number = -1;
+  auto const [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failed != std::errc() || end != text.data() + text.size() || number < 0 ||
+      number >= data_.interactions.item_count)
+    return {};
+  return item_id(number);
+}
+
+item_id served_catalog::item_of(json const& value, std::string const& place) const {
+  if (value.is_string()) {
+    auto const found = number_of_.find(value.get<std::string>());
+    if (found != number_of_.end()) return found->second;
+    raise<bad_request>(place, ": there is no item ", request_body::shown(value));
+  }
+  if (!value.is_number_integer())
+    raise<bad_request>(place, ": found ", request_body::shown(value), ", expected an item: its number",
+                       raw_ids_.empty() ? "" : " or raw id");
+  auto const items = static_cast<std::uint64_t>(data_.interactions.item_count);
+  if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= items)
+    raise<bad_request>(place, ": there is no item ", request_body::shown(value), ", expected 0 to ", items - 1);
+  return item_id(value.get<std::int32_t>());
+}
+
+json served_catalog::id_of(item_id item) const {
+  auto const at = to_size(item);
+  return at < raw_ids_.size() ? json(raw_ids_[at]) : json(index(item));
+}
+
+std::string served_catalog::title_of(item_id item) const {
+  auto const found = data_.items.find(item);
+  return found == data_.items.end() ? std::string() : found->second.title;
+}
+
+json served_catalog::words_of(item_id item) const {
+  json out = json::object();
+  for (auto const& table : data_.tokens) {
+    json words;
+    for (auto const token : table.of(item)) words.push_back(vocab_.text(token));
+    out[language::name_of(table.kind())] = words;
+  }
+  return out;
+}
+
+std::filesystem::path served_catalog::picture_of(item_id item) const {
+  return to_size(item) < pictures_.size() ? pictures_[to_size(item)] : std::filesystem::path();
+}
+
+std::vector<item_id> served_catalog::search(std::string_view text, std::size_t most) const {
+  auto const wanted = folded(text);
+  std::vector<std::string> words;
+  std::istringstream in(wanted);
+  for (std::string word; in >> word;) words.push_back(word);
+  std::vector<item_id> first, others;
+  for (auto const& [title, item] : titles_) {
+    if (first.size() >= most) break;
+    if (title.starts_with(wanted))
+      first.push_back(item);
+    else if (others.size() < most &&
+             std::ranges::all_of(words, [&, &t = title](auto const& w) { return t.find(w) != t.npos; }))
+      others.push_back(item);
+  }
+  first.insert(first.end(), others.begin(), others.end());
+  if (first.size() > most) first.resize(most);
+  return first;
+}
+
+}  // namespace mql4grec::program

@@ -1,0 +1,382 @@
+// The end points of a service.
+#include "service.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+
+#include "compute/compute.hpp"
+#include "mql4grec/core/files.hpp"
+#include "mql4grec/core/json.hpp"
+#include "page.hpp"
+#include "report/text.hpp"
+#include "request_body.hpp"
+
+namespace mql4grec::program {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+std::string text_of(json const& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+http_response failure(unsigned status, std::string const& why) {
+  return {.status = status, .body = text_of({{"error", one_line(why)}})};
+}
+
+double milliseconds(std::chrono::nanoseconds time) { return std::chrono::duration<double, std::milli>(time).count(); }
+
+/// Whether two texts are equal, in a time that doesn't tell where they differ.
+bool are_equal(std::string const& a, std::string const& b) {
+  unsigned char difference = a.size() == b.size() ? 0 : 1;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    difference = static_cast<unsigned char>(difference | (a[i] ^ b[b.empty() ? 0 : i % b.size()]));
+  return difference == 0 && !b.empty();
+}
+
+std::string picture_type(std::filesystem::path const& file) {
+  auto const name = file.extension().string();
+  if (name == ".png" || name == ".PNG") return "image/png";
+  if (name == ".webp" || name == ".WEBP") return "image/webp";
+  return "image/jpeg";
+}
+
+}  // namespace
+
+/// A model with its catalog. Requests share it, so that it lives until the last of them is answered.
+struct service::loaded {
+  served_paths paths;
+  served_catalog catalog;
+  std::unique_ptr<serving_model> model;
+
+  std::string model_name() const { return paths.model.filename().string(); }
+};
+
+/// A request, what it asks for, and where the answer goes.
+struct service::exchange {
+  http_request const& request;
+  std::string item;  ///< the part of the path that the end point leaves open
+  std::shared_ptr<loaded const> const& with;
+  responder const& answer;
+
+  void operator()(json const& body) const { answer({.body = text_of(body)}); }
+};
+
+/// What a path and a method lead to.
+struct service::end_point {
+  char const* method;
+  char const* path;  ///< one that ends with / is followed by the id of an item
+  void (service::*call)(exchange const&);
+  bool is_admin = false;
+};
+
+std::vector<service::end_point> const& service::end_points() {
+  static std::vector<end_point> const all = {
+      {"POST", "/recommend", &service::recommend}, {"GET", "/items", &service::find_items},
+      {"GET", "/items/", &service::show_item},     {"GET", "/pictures/", &service::show_picture},
+      {"GET", "/users", &service::show_users},     {"GET", "/users/", &service::show_user},
+      {"GET", "/model", &service::show_model},     {"POST", "/reload", &service::reload, true}};
+  return all;
+}
+
+service::service(service_options options, compute const& on, service_log& log)
+    : options_(std::move(options)), compute_(on), log_(log) {}
+
+service::~service() {
+  {
+    std::lock_guard const lock(mutex_);
+    current_.reset();
+  }
+  for (auto left = models_.load(); left > 0; left = models_.load()) models_.wait(left);
+}
+
+std::shared_ptr<service::loaded const> service::current() const {
+  std::lock_guard const lock(mutex_);
+  return current_;
+}
+
+std::shared_ptr<service::loaded const> service::read(served_paths const& paths) {
+  auto const started = clock::now();
+  auto const metadata = pipeline::read_model_metadata(paths.model);
+  auto next = std::make_unique<loaded>(loaded{paths, served_catalog(paths.catalog, metadata.vocab), nullptr});
+  auto const& data = next->catalog.data();
+  next->model = compute_.open_serving(
+      {.model = paths.model, .metadata = metadata, .dataset = data.name, .tokens = data.tokens}, options_.serving);
+  log_.info("loaded", {{"model", paths.model.string()},
+                       {"dataset", paths.catalog.dataset.string()},
+                       {"items", next->catalog.recommendable()},
+                       {"ms", milliseconds(clock::now() - started)}});
+  // The last request of a model may end on one of its own threads, which cannot wait for itself to end.
+  ++models_;
+  return {next.release(), [this](loaded const* one) {
+            background_.post([this, one] {
+              delete one;
+              --models_;
+              models_.notify_all();
+            });
+          }};
+}
+
+void service::load() {
+  auto next = read(options_.paths);
+  std::lock_guard const lock(mutex_);
+  current_.swap(next);
+}
+
+bool service::is_admin(http_request const& request) const {
+  return !options_.admin_token.empty() && are_equal(request.authorization, "Bearer " + options_.admin_token);
+}
+
+void service::handle(http_request request, responder const& client) {
+  auto const started = clock::now();
+  std::string name = request.method + " other";  // not the path, of which clients can invent any number
+  std::string item;
+  end_point const* chosen = nullptr;
+  std::string allowed;
+  auto const matches = [&](std::string_view path) {
+    if (!path.ends_with('/')) return request.path == path;
+    return request.path.starts_with(path) && request.path.size() > path.size();
+  };
+  for (auto const& one : end_points()) {
+    if (!matches(one.path)) continue;
+    allowed += (allowed.empty() ? "" : ", ") + std::string(one.method);
+    if (request.method == one.method) chosen = &one;
+  }
+  if (chosen != nullptr) {
+    name = request.method + " " + chosen->path;
+    if (name.ends_with('/')) item = request.path.substr(std::string_view(chosen->path).size());
+  }
+  bool const is_fixed = request.path == "/" || request.path == "/healthz" || request.path == "/readyz" ||
+                        request.path == "/metrics" || request.path == "/openapi.json";
+  if (is_fixed) name = request.method + " " + request.path;
+  responder const answer([this, client, name, started](http_response response) {
+    auto const time = clock::now() - started;
+    metrics_.count_request(name, response.status, time);
+    log_.debug("request", {{"end_point", name}, {"status", response.status}, {"ms", milliseconds(time)}});
+    client(std::move(response));
+  });
+  try {
+    auto const with = current();
+    if (is_fixed) {
+      if (request.method != "GET")
+        return answer({.status = 405, .body = text_of({{"error", "expected GET"}}), .headers = {{"Allow", "GET"}}});
+      if (request.path == "/healthz") return answer({.body = text_of({{"status", "alive"}})});
+      if (request.path == "/readyz")
+        return answer(with ? http_response{.body = text_of({{"status", "ready"}})}
+                           : failure(503, "no model is loaded"));
+      if (request.path == "/openapi.json") return answer({.body = std::string(openapi_document())});
+      if (request.path == "/")
+        return answer({.body = std::string(page_document()),
+                       .content_type = "text/html; charset=utf-8",
+                       .headers = {{"Content-Security-Policy",
+                                    "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"}}});
+      service_gauges gauges{.ready = with != nullptr, .http = http_counts_()};
+      if (with) gauges.waiting = with->model->waiting(), gauges.items = with->catalog.recommendable();
+      return answer({.body = metrics_.text(gauges), .content_type = "text/plain; version=0.0.4; charset=utf-8"});
+    }
+    if (allowed.empty()) return answer(failure(404, "there is no such path"));
+    if (chosen == nullptr)
+      return answer({.status = 405,
+                     .body = text_of({{"error", "expected the method " + allowed}}),
+                     .headers = {{"Allow", allowed}}});
+    if (chosen->is_admin && !is_admin(request))
+      return answer({.status = 401,
+                     .body = text_of({{"error", "expected the administrator's token"}}),
+                     .headers = {{"WWW-Authenticate", "Bearer"}}});
+    if (!with)
+      return answer(
+          {.status = 503, .body = text_of({{"error", "no model is loaded"}}), .headers = {{"Retry-After", "1"}}});
+    (this->*chosen->call)({.request = request, .item = item, .with = with, .answer = answer});
+  } catch (bad_request const& fault) {
+    answer(failure(400, fault.what()));
+  } catch (std::exception const& fault) {
+    log_.fail("error", {{"end_point", name}, {"what", fault.what()}});
+    answer(failure(500, "an internal error, which has been logged"));
+  }
+}
+
+namespace {
+
+/// The items of a list in a body.
+std::vector<item_id> items_of(request_body& body, char const* name, served_catalog const& catalog, std::size_t most) {
+  std::vector<item_id> items;
+  for (auto const& value : body.list(name, most))
+    items.push_back(catalog.item_of(value, "'" + std::string(name) + "'[" + std::to_string(items.size()) + "]"));
+  return items;
+}
+
+json shown_item(served_catalog const& catalog, item_id item) {
+  json out = {{"item", catalog.id_of(item)}};
+  if (auto const title = catalog.title_of(item); !title.empty()) out["title"] = title;
+  if (!catalog.picture_of(item).empty()) out["picture"] = "/pictures/" + std::to_string(index(item));
+  return out;
+}
+
+json shown_items(served_catalog const& catalog, std::span<item_id const> items) {
+  json out = json::array();
+  for (auto const item : items) out.push_back(shown_item(catalog, item));
+  return out;
+}
+
+json shown_answer(served_catalog const& catalog, recommendation const& best) {
+  json items = json::array();
+  for (std::size_t i = 0; i < best.items.size(); ++i) {
+    auto one = shown_item(catalog, best.items[i]);
+    one["score"] = best.scores[i];
+    for (std::size_t m = 0; m < best.by_modality.size(); ++m) {
+      auto const kind = language::modality(m);
+      json place;
+      if (auto const found = best.place_in(kind, best.items[i]))
+        place = {{"rank", found->rank}, {"score", found->score}};
+      one[language::name_of(kind)] = place;
+    }
+    items.push_back(std::move(one));
+  }
+  return {{"items", items},
+          {"complete", best.complete},
+          {"timings_ms",
+           {{"queue", milliseconds(best.times.queue)},
+            {"encode", milliseconds(best.times.encode)},
+            {"search", milliseconds(best.times.search)},
+            {"rank", milliseconds(best.times.rank)}}}};
+}
+
+/// The first k items of each modality's own ranking.
+json shown_lists(served_catalog const& catalog, recommendation const& best, index_t k) {
+  json lists = json::object();
+  for (std::size_t m = 0; m < best.by_modality.size(); ++m) {
+    auto const& list = best.by_modality[m];
+    json items = json::array();
+    for (std::size_t i = 0; i < std::min(list.items.size(), to_size(k)); ++i) {
+      items.push_back(shown_item(catalog, list.items[i]));
+      items.back()["score"] = list.scores[i];
+    }
+    lists[language::name_of(language::modality(m))] = std::move(items);
+  }
+  return lists;
+}
+
+}  // namespace
+
+void service::recommend(exchange const& x) {
+  auto const& catalog = x.with->catalog;
+  request_body body(x.request.body);
+  serving_request request;
+  request.history = items_of(body, "history", catalog, options_.limits.history);
+  request.options.k = body.integer("k", 1, options_.limits.k, 10);
+  if (!body.find("allow").is_null())
+    request.options.filter.allow = items_of(body, "allow", catalog, options_.limits.filter);
+  request.options.filter.deny = items_of(body, "deny", catalog, options_.limits.filter);
+  if (!body.find("deadline_ms").is_null())
+    request.options.deadline = std::chrono::duration_cast<std::chrono::nanoseconds>(
+        std::chrono::duration<double, std::milli>(body.number("deadline_ms", 0, 600'000, 0)));
+  bool const lists = body.boolean("lists", false);
+  body.check_all_known();
+  request.options.stop = x.request.gone;
+  auto const k = request.options.k;
+  x.with->model->recommend(std::move(request),
+                           [this, lists, k, with = x.with, answer = x.answer](serving_outcome outcome) {
+                             if (auto const* fault = std::get_if<std::exception_ptr>(&outcome)) {
+                               try {
+                                 std::rethrow_exception(*fault);
+                               } catch (serve::overloaded const&) {
+                                 return answer({.status = 503,
+                                                .body = text_of({{"error", "too many requests at once"}}),
+                                                .headers = {{"Retry-After", "1"}}});
+                               } catch (std::exception const& e) {
+                                 log_.fail("error", {{"end_point", "POST /recommend"}, {"what", e.what()}});
+                               }
+                               return answer(failure(500, "an internal error, which has been logged"));
+                             }
+                             auto const& best = std::get<recommendation>(outcome);
+                             metrics_.count_recommendation(best);
+                             auto shown = shown_answer(with->catalog, best);
+                             shown["model"] = with->model_name();
+                             if (lists) shown["lists"] = shown_lists(with->catalog, best, k);
+                             answer({.body = text_of(shown)});
+                           });
+}
+
+void service::find_items(exchange const& x) {
+  constexpr std::size_t most = 20;
+  x({{"items", shown_items(x.with->catalog, x.with->catalog.search(query_parameter(x.request.query, "query"), most))}});
+}
+
+void service::show_item(exchange const& x) {
+  auto const item = x.with->catalog.item_of_path(x.item);
+  if (!item) return x.answer(failure(404, "there is no item '" + x.item + "'"));
+  auto shown = shown_item(x.with->catalog, *item);
+  shown["number"] = index(*item);
+  shown["codes"] = x.with->catalog.words_of(*item);
+  x(shown);
+}
+
+void service::show_picture(exchange const& x) {
+  auto const item = x.with->catalog.item_of_path(x.item);
+  auto const file = item ? x.with->catalog.picture_of(*item) : std::filesystem::path();
+  if (file.empty()) return x.answer(failure(404, "there is no picture of '" + x.item + "'"));
+  x.answer(
+      {.body = read_text(file), .content_type = picture_type(file), .headers = {{"Cache-Control", "max-age=3600"}}});
+}
+
+void service::show_users(exchange const& x) {
+  if (!options_.show_users) return x.answer(failure(404, "histories of users are not shown"));
+  constexpr index_t most = 100;
+  auto const& data = x.with->catalog.data().interactions;
+  json users = json::array();
+  for (index_t u = 0; u < std::min(most, data.users()); ++u)
+    users.push_back({{"user", u}, {"items", data.of(user_id(static_cast<std::int32_t>(u))).size()}});
+  x({{"users", users}, {"count", data.users()}});
+}
+
+void service::show_user(exchange const& x) {
+  if (!options_.show_users) return x.answer(failure(404, "histories of users are not shown"));
+  auto const& data = x.with->catalog.data().interactions;
+  std::int32_t number = -1;
+  auto const [end, failed] = std::from_chars(x.item.data(), x.item.data() + x.item.size(), number);
+  if (failed != std::errc() || end != x.item.data() + x.item.size() || number < 0 || number >= data.users())
+    return x.answer(failure(404, "there is no user '" + x.item + "'"));
+  x({{"user", number}, {"history", shown_items(x.with->catalog, data.of(user_id(number)))}});
+}
+
+void service::show_model(exchange const& x) {
+  auto const& data = x.with->catalog.data();
+  json modalities = json::array();
+  for (auto const& table : data.tokens)
+    if (!table.present().empty())
+      modalities.push_back(
+          {{"name", language::name_of(table.kind())}, {"levels", table.levels()}, {"items", table.present().size()}});
+  x({{"model", x.with->model_name()},
+     {"dataset", data.name},
+     {"items", x.with->catalog.recommendable()},
+     {"modalities", modalities},
+     {"shows_users", options_.show_users}});
+}
+
+void service::reload(exchange const& x) {
+  request_body body(x.request.body);
+  served_paths next = x.with->paths;
+  // An administrator names files of the server: paths are taken as they are, and only directories of models are read.
+  if (auto const model = body.text("model"); !model.empty()) next.model = model;
+  if (auto const dataset = body.text("dataset"); !dataset.empty()) next.catalog.dataset = dataset;
+  body.check_all_known();
+  if (reloading_.exchange(true)) return x.answer(failure(409, "another reload is in progress"));
+  background_.post([this, next, answer = x.answer] {
+    try {
+      auto fresh = read(next);
+      auto const name = fresh->model_name();
+      {
+        std::lock_guard const lock(mutex_);
+        current_.swap(fresh);
+      }
+      reloading_ = false;
+      answer({.body = text_of({{"model", name}})});
+    } catch (std::exception const& fault) {
+      reloading_ = false;
+      log_.warn("reload failed", {{"what", fault.what()}});
+      answer(failure(400, fault.what()));
+    }
+  });
+}
+
+}  // namespace mql4grec::program

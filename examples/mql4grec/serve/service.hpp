@@ -1,0 +1,90 @@
+#pragma once
+// The end points of a service: what a request asks, what it is answered, and which model and catalog answer it. Nothing
+// here knows of sockets or backends.
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "compute/serving.hpp"
+#include "compute/thread_pool.hpp"
+#include "http_server.hpp"
+#include "served_catalog.hpp"
+#include "service_log.hpp"
+#include "service_metrics.hpp"
+
+namespace mql4grec::program {
+
+class compute;
+
+/// What a service loads; again at a reload.
+struct served_paths {
+  std::filesystem::path model;
+  served_catalog_paths catalog;
+};
+
+/// Limits on one request.
+struct request_limits {
+  std::size_t history = 1000;     ///< items
+  std::size_t filter = 100'000;   ///< items of a list that allows or denies
+  index_t k = search::max_beams;  ///< items of an answer
+};
+
+/// Options of a service.
+struct service_options {
+  served_paths paths;
+  serving_options serving = {};
+  request_limits limits = {};
+  std::string admin_token = {};  ///< for end points that change something; empty: there are none
+  bool show_users = false;       ///< whether the histories of the dataset's users can be read
+};
+
+/// Answers HTTP requests. Thread-safe.
+class service {
+ public:
+  /// `on` loads models; it and the log must outlive the service. Nothing is loaded yet.
+  service(service_options options, compute const& on, service_log& log);
+  /// Answers all requests that were handed to it.
+  ~service();
+
+  /// Loads the model and the catalog; the service is ready then. Throws what reading them throws.
+  void load();
+  /// An http_handler.
+  void handle(http_request request, responder const& answer);
+  /// Counters of the server for `GET /metrics`.
+  void set_http_counts(std::function<http_counts()> counts) { http_counts_ = std::move(counts); }
+
+ private:
+  struct loaded;
+  struct exchange;
+  struct end_point;
+
+  static std::vector<end_point> const& end_points();
+  std::shared_ptr<loaded const> current() const;
+  std::shared_ptr<loaded const> read(served_paths const& paths);
+  bool is_admin(http_request const& request) const;
+
+  void recommend(exchange const& x);
+  void find_items(exchange const& x);
+  void show_item(exchange const& x);
+  void show_picture(exchange const& x);
+  void show_users(exchange const& x);
+  void show_user(exchange const& x);
+  void show_model(exchange const& x);
+  void reload(exchange const& x);
+
+  service_options options_;
+  compute const& compute_;
+  service_log& log_;
+  service_metrics metrics_;
+  std::function<http_counts()> http_counts_ = [] { return http_counts(); };
+  std::atomic<bool> reloading_ = false;
+  std::atomic<int> models_ = 0;  // that exist: the current one, and others whose requests are being answered
+  thread_pool background_{1};    // reloads, and the end of models that have been replaced
+  mutable std::mutex mutex_;
+  std::shared_ptr<loaded const> current_;
+};
+
+}  // namespace mql4grec::program

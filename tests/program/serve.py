@@ -1,0 +1,282 @@
+"""The service: end points, errors, reloads, hostile clients, and its end. serve.py PROGRAM"""
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from support import ITEMS, PROGRAM, check, check_one_line, main, run, write_dataset, write_model
+
+TOKEN = "a-token-of-the-administrator"
+
+
+class Service:
+    """A running service. Its log is kept; every line of it is JSON."""
+
+    def __init__(self, *options, dataset="Tiny", model="start", ready=True):
+        self.process = subprocess.Popen([PROGRAM, "serve", "--dataset", dataset, "--model", model, "--port", "0", *map(str, options)],
+                                        stderr=subprocess.PIPE, text=True)
+        self.lines, self.port = [], None
+        for line in self.process.stderr:
+            self.lines.append(json.loads(line))
+            self.port = self.lines[-1].get("port", self.port)
+            if self.lines[-1]["event"] == ("ready" if ready else "listening"):
+                break
+        check(self.port, "it did not start:", self.lines)
+        self.reader = threading.Thread(target=lambda: self.lines.extend(json.loads(line) for line in self.process.stderr))
+        self.reader.start()
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+
+    def ask(self, method, path, body=None, headers={}, connection=None):
+        """Status and content; bodies that aren't texts are sent as JSON."""
+        connection = connection or self.connect()
+        connection.request(method, path, body if body is None or isinstance(body, (str, bytes)) else json.dumps(body), headers)
+        response = connection.getresponse()
+        content = response.read()
+        self.headers = dict(response.getheaders())
+        return response.status, json.loads(content) if response.getheader("Content-Type") == "application/json" else content
+
+    def recommend(self, **body):
+        status, answer = self.ask("POST", "/recommend", body)
+        check(status == 200, status, answer)
+        return answer
+
+    def refuse(self, status, method, path, body=None, *names, headers={}):
+        found, content = self.ask(method, path, body, headers)
+        check(found == status, method, path, body, "was answered", found, content)
+        check(list(content) == ["error"] and "\n" not in content["error"], content)
+        for name in names:
+            check(name in content["error"], f"expected '{name}' in", content)
+
+    def raw(self, data, wait=5):
+        """What is sent back until the connection is closed."""
+        out = b""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as connection:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(data)
+            with contextlib.suppress(ConnectionResetError):
+                while more := connection.recv(1 << 16):
+                    out += more
+        return out
+
+    def end(self, code=0):
+        self.process.send_signal(signal.SIGTERM)
+        check(self.process.wait(timeout=30) == code, "exit code", self.process.returncode)
+        self.reader.join()
+
+
+@contextlib.contextmanager
+def serving(*options, **where):
+    service = Service(*options, **where)
+    try:
+        yield service
+        check(service.process.poll() is None, "the service has ended:", service.lines)
+        service.end()
+    finally:
+        service.process.kill()
+
+
+def end_points():
+    with serving("--show-users") as service:
+        answer = service.recommend(history=[1, 4], k=5)
+        check(len(answer["items"]) == 5 and answer["complete"] and answer["model"] == "start", answer)
+        first = answer["items"][0]
+        check(first["title"] == f"Thing <{first['item']}> & more" and first["text"]["rank"] >= 1, first)
+        scores = [item["score"] for item in answer["items"]]
+        check(scores == sorted(scores, reverse=True), scores)
+        check({"encode", "search", "rank"} <= set(answer["timings_ms"]), answer["timings_ms"])
+        alone = json.loads(run("recommend", "--dataset", "Tiny", "--model", "start", "--history", "1,4", "--k", 5, "--json", "-").stdout)
+        check([item["item"] for item in alone["items"]] == [item["item"] for item in answer["items"]], alone, answer)
+        check(len(service.recommend()["items"]) == 10, "no history is an empty one")
+        check([item["item"] for item in service.recommend(allow=[7, 9], deny=[9])["items"]] == [7], "allow and deny")
+        check(service.recommend(allow=[])["items"] == [], "nothing is allowed")
+        check(not service.recommend(history=[1], deadline_ms=0)["complete"], "the deadline has passed before the search")
+        check(set(service.recommend(history=[1], k=3, lists=True)["lists"]) == {"text", "image"}, "lists of the modalities")
+
+        check(service.ask("GET", "/healthz") == (200, {"status": "alive"}), "alive")
+        check(service.ask("GET", "/readyz") == (200, {"status": "ready"}), "ready")
+        status, item = service.ask("GET", "/items/3")
+        check(status == 200 and item["codes"]["text"] == ["<a_0>", "<b_3>", "<c_0>", "<d_3>"] and item["number"] == 3, item)
+        status, found = service.ask("GET", "/items?query=THING%20%3C12")
+        check([one["item"] for one in found["items"]] == [12], found)
+        status, users = service.ask("GET", "/users")
+        check(users["count"] == 61 and len(users["users"]) == 61, users["count"])
+        history = json.loads(Path("Tiny/Tiny.inter.json").read_text())["5"]
+        check([one["item"] for one in service.ask("GET", "/users/5")[1]["history"]] == history, "a user's history")
+        status, model = service.ask("GET", "/model")
+        check(model["dataset"] == "Tiny" and model["items"] == ITEMS and len(model["modalities"]) == 2, model)
+        status, page = service.ask("GET", "/")
+        check(status == 200 and page.startswith(b"<!doctype html>") and "Content-Security-Policy" in service.headers, service.headers)
+        status, api = service.ask("GET", "/openapi.json")
+        check(api["openapi"].startswith("3."), api)
+        status, metrics = service.ask("GET", "/metrics")
+        check(b'mql4grec_requests_total{end_point="POST /recommend",status="200"}' in metrics and b"mql4grec_items 40" in metrics, metrics)
+        connection = service.connect()
+        connection.request("HEAD", "/healthz")
+        check(connection.getresponse().read() == b"", "HEAD has no body")
+        check(service.ask("GET", "/healthz", connection=connection)[0] == 200, "the connection goes on")
+
+
+def raw_ids():
+    Path("Tiny/Tiny.item2id").write_text("".join(f"B{i:03}\t{i}\n" for i in range(ITEMS)))
+    with serving() as service:
+        numbers, ids = service.recommend(history=[1, 4], k=3), service.recommend(history=["B001", "B004"], k=3)
+        check(numbers["items"] == ids["items"] and numbers["items"][0]["item"].startswith("B0"), numbers, ids)
+        check(service.ask("GET", "/items/B003")[1]["number"] == 3, "an item by its raw id")
+        service.refuse(400, "POST", "/recommend", {"history": ["B999"]}, "'history'[0]", "B999")
+        service.refuse(404, "GET", "/items/B999", None, "B999")
+        service.refuse(404, "GET", "/users", None, "not shown")
+        service.refuse(404, "GET", "/users/1", None, "not shown")
+
+
+def wrong_requests():
+    with serving("--max-body", 20000, "--max-history", 50) as service:
+        for body, *names in (({"history": [ITEMS]}, "'history'[0]", str(ITEMS)), ({"history": [1, -1]}, "'history'[1]", "-1"),
+                             ({"history": [1.5]}, "1.5"), ({"history": 3}, "'history'", "list"), ({"history": [[1]]}, "a list"),
+                             ({"k": 0}, "'k'", "1 to"), ({"k": "10"}, "'k'"), ({"k": 10**30}, "'k'"), ({"k": 2**63}, "'k'"), ({"k": 5000}, "4096"),
+                             ({"history": [1], "hystory": []}, "hystory"), ({"deadline_ms": -1}, "deadline_ms"), ({"deny": [99]}, "'deny'[0]"),
+                             ({"lists": 1}, "'lists'", "true or false"), ([], "object"), ("", "body"), ("{", "body"), ('{"k": 1} x', "body"),
+                             ('{"k": 1, "k": 2}', "k"), (b'{"\xff\xfe": 1}', "body"), ('{"k": NaN}', "body"), ({"history": [1] * 51}, "50")):
+            service.refuse(400, "POST", "/recommend", body, *names)
+        service.refuse(400, "POST", "/recommend", "[" * 9000 + "]" * 9000)
+        service.refuse(400, "POST", "/recommend", '{"a":' * 3000 + "1" + "}" * 3000)
+        service.refuse(413, "POST", "/recommend", b"x" * 20001)
+        service.refuse(404, "GET", "/nothing")
+        service.refuse(404, "GET", "/items/99999999999")
+        service.refuse(404, "GET", "/items/..%2F..%2Fetc%2Fpasswd")
+        service.refuse(404, "GET", "/pictures/1")
+        service.refuse(400, "GET", "/items/%zz")
+        service.refuse(400, "GET", "/items?query=%f")
+        service.refuse(405, "GET", "/recommend", None, "POST")
+        check(service.headers["Allow"] == "POST", service.headers)
+        service.refuse(405, "DELETE", "/healthz")
+        service.refuse(401, "POST", "/reload", {})
+        service.refuse(401, "POST", "/reload", {}, headers={"Authorization": "Bearer "})
+        check(service.recommend(history=[1])["complete"], "it still answers")
+    check_one_line(run("serve", "--dataset", "Missing", "--model", "start", "--port", 0, "--log-level", "error"), 1, "Missing")
+    check_one_line(run("serve", "--dataset", "Tiny", "--model", "start", "--host", "nowhere"), 1, "nowhere")
+    Path("short").write_text("abc\n")
+    check_one_line(run("serve", "--dataset", "Tiny", "--model", "start", "--admin-token-file", "short"), 1, "short", "16")
+    check(run("serve", "--dataset", "Tiny", "--model", "start", "--port", 70000).returncode == 2, "a port")
+
+
+def hostile_clients():
+    with serving("--header-ms", 300, "--body-ms", 300, "--idle-ms", 1000, "--max-connections", 40) as service:
+        slow = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(30)]
+        for connection in slow:
+            connection.sendall(b"GET / HT")
+        check(service.recommend(history=[1])["complete"], "slow clients hold no worker")
+        began = time.time()
+        for connection in slow:
+            connection.settimeout(5)
+            check(connection.recv(100) == b"", "a header that never ends")
+        check(time.time() - began < 4, "slow clients are disconnected")
+        check(service.raw(b"POST /recommend HTTP/1.1\r\nContent-Length: 100\r\n\r\n{") == b"", "a body that never ends")
+        check(b" 431 " in service.raw(b"GET / HTTP/1.1\r\nA: " + b"x" * 100_000 + b"\r\n\r\n"), "large headers")
+        check(b" 413 " in service.raw(b"POST /recommend HTTP/1.1\r\nContent-Length: 9999999999\r\n\r\nabc"), "a large body")
+        check(b" 400 " in service.raw(b"\x00\xff\xfe\r\n\r\n"), "not HTTP")
+        check(b" 400 " in service.raw(b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n"), "a length below 0")
+        pipelined = b"GET /healthz HTTP/1.1\r\n\r\n" * 50
+        check(service.raw(pipelined + b"GET /readyz HTTP/1.1\r\nConnection: close\r\n\r\n").count(b"200 OK") == 51, "pipelined requests")
+        half = service.connect()
+        half.request("POST", "/recommend", json.dumps({"history": [1]}))
+        half.sock.close()  # before the answer
+        many = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(60)]
+        time.sleep(0.2)
+        many[-1].settimeout(5)
+        check(b" 503 " in many[-1].recv(100), "too many connections")
+        for connection in many:
+            connection.close()
+        time.sleep(0.3)
+        check(service.recommend(history=[1])["complete"], "it still answers")
+        files = len(os.listdir(f"/proc/{service.process.pid}/fd"))
+        for _ in range(50):
+            service.raw(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        time.sleep(0.2)
+        check(len(os.listdir(f"/proc/{service.process.pid}/fd")) <= files + 1, "file descriptors are closed")
+        listening = [line.split()[1] for line in Path(f"/proc/{service.process.pid}/net/tcp").read_text().splitlines()[1:]
+                     if line.split()[3] == "0A" and line.split()[1].endswith(f":{service.port:04X}")]
+        check(listening == [f"0100007F:{service.port:04X}"], "nothing but loopback", listening)
+
+
+def reloads():
+    write_model(Path("other"), seed=5)
+    Path("token").write_text(TOKEN + "\n")
+    admin = {"Authorization": f"Bearer {TOKEN}"}
+    with serving("--admin-token-file", "token", "--log-level", "debug") as service:
+        expected = {}
+        for model in ("other", "start"):
+            check(service.ask("POST", "/reload", {"model": model}, admin) == (200, {"model": model}), model)
+            expected[model] = service.recommend(history=[2, 3])["items"]
+        check(expected["start"] != expected["other"], "two models")
+        wrong, done, stop = [], [], threading.Event()
+
+        def client():
+            connection = service.connect()
+            while not stop.is_set():
+                status, answer = service.ask("POST", "/recommend", {"history": [2, 3]}, connection=connection)
+                (done if status == 200 and answer["items"] == expected[answer["model"]] else wrong).append(answer)
+
+        threads = [threading.Thread(target=client) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for turn in range(20):
+            service.ask("POST", "/reload", {"model": ("other", "start")[turn % 2]}, admin)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        check(not wrong and len(done) > 20, "no request is lost, none is wrong", len(done), wrong[:1])
+        service.refuse(400, "POST", "/reload", {"model": "missing"}, "missing", headers=admin)
+        service.refuse(400, "POST", "/reload", {"model": "../../etc"}, headers=admin)
+        service.refuse(401, "POST", "/reload", {"model": "other"}, headers={"Authorization": f"Bearer {TOKEN}x"})
+        check(service.recommend(history=[2, 3])["items"] == expected["start"], "the model stays after a failed reload")
+    check(TOKEN not in json.dumps(service.lines), "no secret in the log")
+    check(any(line["event"] == "request" for line in service.lines), "requests are logged")
+
+
+def overload():
+    with serving("--max-queued", 1, "--max-batch", 1) as service:
+        statuses = []
+
+        def client():
+            connection = service.connect()
+            for _ in range(20):
+                status, answer = service.ask("POST", "/recommend", {"history": [1], "k": 40}, connection=connection)
+                statuses.append(status)
+
+        threads = [threading.Thread(target=client) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        check(set(statuses) <= {200, 503} and 200 in statuses and len(statuses) == 160, set(statuses))
+        check(service.recommend(history=[1])["complete"], "it recovers")
+
+
+def its_end():
+    service = Service(ready=False)
+    check(service.ask("GET", "/healthz")[0] == 200, "alive before it is ready")
+    service.end()
+    with serving() as service:
+        idle = socket.create_connection(("127.0.0.1", service.port))
+        began = time.time()
+        service.end()
+        check(time.time() - began < 5, "an idle connection does not delay the end")
+        check(idle.recv(10) == b"", "it is closed")
+        check([line["event"] for line in service.lines][-2:] == ["stopping", "stopped"], service.lines[-2:])
+        service.process = subprocess.Popen(["sleep", "5"], stderr=subprocess.DEVNULL)  # for the check of serving()
+
+
+def not_built():
+    return "this program was built without Boost, prometheus-cpp or spdlog"
+
+
+main([not_built] if "was built without" in run("serve").stderr else [end_points, raw_ids, wrong_requests, hostile_clients, reloads,
+      overload, its_end])
