@@ -656,7 +656,7 @@ recommendation recommender_session<B, T>::answer(std::span<item_id const> histor
   auto const options = search_options(*from, k);
   pending_.assign(1, {.history = history, .k = k, .filter = &filter, .number = 0});
   recommendation best;
-  answer_pending(*from, options, watch, [&](std::size_t) -> recommendation& { return best; });
+  answer_pending(*from, options, watch, [to = &best](std::size_t) -> recommendation& { return *to; });
   return best;
 }
 
