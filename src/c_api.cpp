@@ -343,12 +343,14 @@ pipeline::run_options run_options_of(mql4grec_train_options const& o) {
 pipeline::training_data data_for(pipeline::run_options const& run, std::filesystem::path const& dataset) {
   bool const resumes = run.resume && std::filesystem::exists(run.out / "mql4grec.json");
   pipeline::model_metadata metadata;
-  if (resumes)
+  if (resumes) {
     metadata = pipeline::read_model_metadata(run.out);
-  else if (run.init)
+  } else if (run.init) {
+    expects_file(std::filesystem::exists(*run.init / "config.json"), *run.init, "there is no model");
     metadata = pipeline::read_model_metadata(*run.init);
-  else
+  } else {
     metadata.vocab = pipeline::vocabulary_of({dataset});
+  }
   pipeline::training_data data{.datasets = {pipeline::read_dataset(dataset, metadata.vocab)}, .vocab = metadata.vocab};
   data.domains = metadata.domains;
   if (!resumes && !metadata.domains.empty())

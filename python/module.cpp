@@ -1,0 +1,395 @@
+// The Python module mql4grec._core: the C interface with NumPy arrays instead of pointers, and exceptions instead of
+// codes. mql4grec/__init__.py is what users see. The interpreter's lock is released during every call that computes.
+#include <mql4grec.h>
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using items_in = nb::ndarray<std::int32_t const, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using offsets_in = nb::ndarray<std::int64_t const, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using features_in = nb::ndarray<float const, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+template <class T, std::size_t Rank>
+using array_out = nb::ndarray<nb::numpy, T, nb::ndim<Rank>, nb::c_contig>;
+
+/// A call that failed, with the message of its thread.
+struct failure : std::exception {
+  explicit failure(mql4grec_status how) : status(how), message(mql4grec_last_error()) {}
+  char const* what() const noexcept override { return message.c_str(); }
+  mql4grec_status status;
+  std::string message;
+};
+
+void check(mql4grec_status status) {
+  if (status != MQL4GREC_OK) throw failure(status);
+}
+
+/// Raises the exception of mql4grec._errors that belongs to a failure.
+void translate(std::exception_ptr const& thrown, void*) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (failure const& e) {
+    if (e.status == MQL4GREC_OUT_OF_MEMORY) {
+      PyErr_SetString(PyExc_MemoryError, e.what());
+      return;
+    }
+    char const* const name = e.status == MQL4GREC_INVALID_ARGUMENT ? "InvalidArgument"
+                             : e.status == MQL4GREC_FILE_ERROR     ? "FileError"
+                             : e.status == MQL4GREC_TRAINING_ERROR ? "TrainingError"
+                                                                   : "Error";
+    PyErr_SetString(nb::module_::import_("mql4grec._errors").attr(name).ptr(), e.what());
+  }
+}
+
+/// An array of results, which the interpreter owns after release().
+template <class T, std::size_t Rank>
+class result_array {
+ public:
+  explicit result_array(std::array<std::size_t, Rank> shape) : shape_(shape) {
+    std::size_t size = 1;
+    for (auto const n : shape) size *= n;
+    memory_ = std::make_unique<T[]>(size);
+  }
+  T* data() { return memory_.get(); }
+  array_out<T, Rank> release() {
+    T* const data = memory_.release();
+    nb::capsule const owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+    return array_out<T, Rank>(data, Rank, shape_.data(), owner);
+  }
+
+ private:
+  std::array<std::size_t, Rank> shape_;
+  std::unique_ptr<T[]> memory_;
+};
+
+/// Calls a Python function from a computation that has released the interpreter's lock. What the function raises, and a
+/// signal such as that of Ctrl-C, is kept and raised when the computation has ended.
+class python_callback {
+ public:
+  explicit python_callback(nb::object function) : function_(std::move(function)) {}
+
+  /// Returns false once something was raised.
+  template <class... Arguments>
+  bool operator()(Arguments const&... arguments) noexcept {
+    if (raised_) return false;
+    nb::gil_scoped_acquire const lock;
+    try {
+      if (!function_.is_none()) function_(arguments...);
+      if (PyErr_CheckSignals() != 0) throw nb::python_error();
+    } catch (nb::python_error const&) {
+      raised_ = std::current_exception();
+    } catch (std::exception const&) {
+      raised_ = std::current_exception();
+    }
+    return !raised_;
+  }
+  /// Raises what was kept. The calling thread has the lock.
+  void raise() const {
+    if (raised_) std::rethrow_exception(raised_);
+  }
+
+ private:
+  nb::object function_;
+  std::exception_ptr raised_;
+};
+
+/// Options of Recommender.recommend besides the histories.
+struct request_options {
+  std::size_t k = 10;
+  std::optional<items_in> allow;
+  std::optional<items_in> deny;
+  std::int32_t list = MQL4GREC_FUSED;
+  double deadline_ms = 0;
+  std::size_t threads = 0;
+  bool codes = false;
+};
+
+class recommender {
+ public:
+  recommender(std::string const& model, std::string const& dataset, std::int32_t precision, std::int32_t beams) {
+    mql4grec_load_options options = {};
+    options.size = sizeof options;
+    options.precision = precision;
+    options.beams = beams;
+    {
+      nb::gil_scoped_release const unlocked;
+      check(mql4grec_load(model.c_str(), dataset.c_str(), &options, &handle_));
+    }
+    info_.size = sizeof info_;
+    check(mql4grec_describe(handle_, &info_));
+  }
+  recommender(recommender const&) = delete;
+  recommender& operator=(recommender const&) = delete;
+  ~recommender() { mql4grec_free(handle_); }
+
+  mql4grec_info const& info() const { return info_; }
+  std::size_t modalities() const { return static_cast<std::size_t>(info_.modalities); }
+  std::size_t code_width() const { return static_cast<std::size_t>(info_.code_width); }
+
+  std::string title(std::int32_t item) const {
+    char const* const text = mql4grec_item_title(handle_, item);
+    if (!text) throw failure(MQL4GREC_INVALID_ARGUMENT);
+    return text;
+  }
+
+  nb::object codes(items_in const& items) const {
+    result_array<std::int32_t, 2> out({items.size(), code_width()});
+    check(mql4grec_item_codes(handle_, items.data(), items.size(), out.data()));
+    return nb::cast(out.release());
+  }
+
+  nb::object history(std::int64_t user) const {
+    std::int32_t const* items = nullptr;
+    std::size_t count = 0;
+    check(mql4grec_user_history(handle_, user, &items, &count));
+    result_array<std::int32_t, 1> out({count});
+    std::copy_n(items, count, out.data());
+    return nb::cast(out.release());
+  }
+
+  nb::tuple recommend(items_in const& histories, offsets_in const& offsets, request_options const& options) const {
+    if (offsets.size() == 0) throw nb::value_error("offsets is empty, expected one more than there are requests");
+    std::size_t const count = offsets.size() - 1, k = options.k;
+    mql4grec_request request = {};
+    request.size = sizeof request;
+    request.history = histories.data();
+    request.history_length = histories.size();
+    request.offsets = offsets.data();
+    request.count = count;
+    request.k = k;
+    static std::int32_t const none = 0;  // an empty array may have no address, but isn't a missing one
+    if (options.allow) {
+      request.allow = options.allow->size() > 0 ? options.allow->data() : &none;
+      request.allow_length = options.allow->size();
+    }
+    if (options.deny) {
+      request.deny = options.deny->data();
+      request.deny_length = options.deny->size();
+    }
+    request.list = options.list;
+    request.deadline_ms = options.deadline_ms;
+    request.threads = options.threads;
+    if (k > 4096) throw nb::value_error(("k is " + std::to_string(k) + ", expected 0 to 4096").c_str());
+    result_array<std::int32_t, 2> items({count, k});
+    result_array<double, 2> scores({count, k});
+    result_array<std::int32_t, 3> codes({count, options.codes ? k : 0, code_width()});
+    result_array<std::int64_t, 1> counts({count});
+    result_array<std::uint8_t, 1> complete({count});
+    result_array<double, 2> seconds({count, 3});
+    mql4grec_answer answer = {};
+    answer.size = sizeof answer;
+    answer.items = items.data();
+    answer.scores = scores.data();
+    if (options.codes) answer.codes = codes.data();
+    answer.counts = counts.data();
+    answer.complete = complete.data();
+    answer.seconds = seconds.data();
+    {
+      nb::gil_scoped_release const unlocked;
+      check(mql4grec_recommend(handle_, &request, &answer));
+    }
+    return nb::make_tuple(items.release(), scores.release(), options.codes ? nb::cast(codes.release()) : nb::none(),
+                          counts.release(), complete.release(), seconds.release());
+  }
+
+  nb::tuple evaluate(offsets_in const& cutoffs, std::int32_t split, std::int64_t users, std::int32_t threads,
+                     nb::object progress) const {
+    std::size_t const columns = cutoffs.size(), rows = 1 + modalities();
+    result_array<double, 2> hit({rows, columns}), ndcg({rows, columns}), item_hit({rows, columns}),
+        item_ndcg({rows, columns});
+    python_callback callback(std::move(progress));
+    mql4grec_evaluate_options options = {};
+    options.size = sizeof options;
+    options.split = split;
+    options.threads = threads;
+    options.users = users;
+    options.cutoffs = cutoffs.data();
+    options.cutoff_count = columns;
+    options.progress = [](void* context, std::int64_t done, std::int64_t all) {
+      (*static_cast<python_callback*>(context))(done, all);
+    };
+    options.context = &callback;
+    mql4grec_report report = {};
+    report.size = sizeof report;
+    report.hit = hit.data();
+    report.ndcg = ndcg.data();
+    report.item_hit = item_hit.data();
+    report.item_ndcg = item_ndcg.data();
+    {
+      nb::gil_scoped_release const unlocked;
+      check(mql4grec_evaluate(handle_, &options, &report));
+    }
+    callback.raise();
+    return nb::make_tuple(hit.release(), ndcg.release(), item_hit.release(), item_ndcg.release(), report.users,
+                          report.seconds);
+  }
+
+ private:
+  mql4grec_recommender* handle_ = nullptr;
+  mql4grec_info info_ = {};
+};
+
+/// Options with strings of their own.
+struct train_options : mql4grec_train_options {
+  explicit train_options(std::int32_t recipe) : mql4grec_train_options{} {
+    check(mql4grec_train_defaults(this, sizeof(mql4grec_train_options), recipe));
+  }
+  std::string dataset_path, out_path, init_path, task_names = "all";
+};
+
+mql4grec_progress train(train_options const& options, nb::object progress) {
+  mql4grec_train_options how = options;
+  how.dataset = options.dataset_path.c_str();
+  how.out = options.out_path.c_str();
+  how.init = options.init_path.empty() ? nullptr : options.init_path.c_str();
+  how.tasks = options.task_names.c_str();
+  python_callback callback(std::move(progress));
+  how.progress = [](void* context, mql4grec_progress const* now) -> std::int32_t {
+    return !(*static_cast<python_callback*>(context))(*now);
+  };
+  how.context = &callback;
+  mql4grec_progress result = {};
+  result.size = sizeof result;
+  {
+    nb::gil_scoped_release const unlocked;
+    check(mql4grec_train(&how, &result));
+  }
+  callback.raise();
+  return result;
+}
+
+nb::object quantize(features_in const& features, std::int32_t levels, std::int32_t codes, std::uint64_t seed,
+                    std::int32_t threads) {
+  mql4grec_quantize_options options = {};
+  options.size = sizeof options;
+  options.levels = levels;
+  options.codes = codes;
+  options.threads = threads;
+  options.seed = seed;
+  if (levels < 1) throw nb::value_error("levels must be at least 1");
+  result_array<std::int32_t, 2> out({features.shape(0), static_cast<std::size_t>(levels)});
+  {
+    nb::gil_scoped_release const unlocked;
+    check(mql4grec_quantize(features.data(), features.shape(0), features.shape(1), &options, out.data()));
+  }
+  return nb::cast(out.release());
+}
+
+}  // namespace
+
+NB_MODULE(_core, module) {
+  module.doc() = "The C interface of mql4grec with NumPy arrays. Use the package mql4grec.";
+  nb::register_exception_translator(translate);
+
+  module.def("version", &mql4grec_version);
+
+  nb::class_<recommender>(module, "Recommender")
+      .def(nb::init<std::string const&, std::string const&, std::int32_t, std::int32_t>(), "model"_a, "dataset"_a,
+           "precision"_a, "beams"_a)
+      .def_prop_ro("items", [](recommender const& r) { return r.info().items; })
+      .def_prop_ro("users", [](recommender const& r) { return r.info().users; })
+      .def_prop_ro(
+          "levels",
+          [](recommender const& r) {
+            nb::list levels;
+            for (std::size_t m = 0; m < r.modalities(); ++m) levels.append(r.info().levels[m]);
+            return levels;
+          },
+          nb::sig("def levels(self) -> list[int]"))
+      .def("title", &recommender::title, "item"_a)
+      .def("codes", &recommender::codes, "items"_a,
+           nb::sig("def codes(self, items: numpy.typing.NDArray[numpy.int32]) -> numpy.typing.NDArray[numpy.int32]"))
+      .def("history", &recommender::history, "user"_a,
+           nb::sig("def history(self, user: int) -> numpy.typing.NDArray[numpy.int32]"))
+      .def("recommend", &recommender::recommend, "histories"_a, "offsets"_a, "options"_a,
+           nb::sig("def recommend(self, histories: numpy.typing.NDArray[numpy.int32], offsets: "
+                   "numpy.typing.NDArray[numpy.int64], options: RequestOptions) -> "
+                   "tuple[numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.float64], "
+                   "numpy.typing.NDArray[numpy.int32] | None, "
+                   "numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint8], "
+                   "numpy.typing.NDArray[numpy.float64]]"))
+      .def("evaluate", &recommender::evaluate, "cutoffs"_a, "split"_a, "users"_a, "threads"_a, "progress"_a.none(),
+           nb::sig(
+               "def evaluate(self, cutoffs: numpy.typing.NDArray[numpy.int64], split: int, users: int, threads: int, "
+               "progress: collections.abc.Callable[[int, int], object] | None) -> "
+               "tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], "
+               "numpy.typing.NDArray[numpy.float64], "
+               "numpy.typing.NDArray[numpy.float64], int, float]"));
+
+  nb::class_<request_options>(module, "RequestOptions")
+      .def(nb::init<>())
+      .def_rw("k", &request_options::k)
+      .def_rw("allow", &request_options::allow, nb::arg().none())
+      .def_rw("deny", &request_options::deny, nb::arg().none())
+      .def_rw("list", &request_options::list)
+      .def_rw("deadline_ms", &request_options::deadline_ms)
+      .def_rw("threads", &request_options::threads)
+      .def_rw("codes", &request_options::codes);
+
+  nb::class_<mql4grec_progress>(module, "Progress", "The progress of a training, or its result.")
+      .def_prop_ro(
+          "outcome",
+          [](mql4grec_progress const& p) {
+            return p.outcome == MQL4GREC_FINISHED      ? "finished"
+                   : p.outcome == MQL4GREC_OUT_OF_TIME ? "out of time"
+                                                       : "stopped";
+          },
+          "How the training ended: finished, out of time, or stopped; of the result only.")
+      .def_prop_ro(
+          "epoch_ended", [](mql4grec_progress const& p) { return p.epoch_ended != 0; },
+          "Whether an epoch and its validation have just ended.")
+      .def_ro("epoch", &mql4grec_progress::epoch, "Epochs done.")
+      .def_ro("step", &mql4grec_progress::step, "Updates made.")
+      .def_ro("steps_per_epoch", &mql4grec_progress::steps_per_epoch, "Updates of an epoch; of the progress only.")
+      .def_ro("examples", &mql4grec_progress::examples, "Examples seen.")
+      .def_ro("best_epoch", &mql4grec_progress::best_epoch, "The epoch of the model that is kept, from 1; 0: none yet.")
+      .def_ro("loss", &mql4grec_progress::loss,
+              "Of the last batch, or the mean of the epoch that ended; nats for each token.")
+      .def_ro("valid_loss", &mql4grec_progress::valid_loss, "Of the last epoch; not a number before the first.")
+      .def_ro("best_loss", &mql4grec_progress::best_loss, "The lowest validation loss; infinite before the first.")
+      .def_ro("seconds", &mql4grec_progress::seconds, "Of training.");
+
+  nb::class_<train_options>(module, "TrainOptions")
+      .def(nb::init<std::int32_t>(), "recipe"_a)
+      .def_rw("dataset", &train_options::dataset_path)
+      .def_rw("out", &train_options::out_path)
+      .def_rw("init", &train_options::init_path)
+      .def_rw("tasks", &train_options::task_names)
+      .def_rw("muon", &train_options::muon)
+      .def_rw("resume", &train_options::resume)
+      .def_rw("threads", &train_options::threads)
+      .def_rw("precision", &train_options::precision)
+      .def_rw("epochs", &train_options::epochs)
+      .def_rw("batch_size", &train_options::batch_size)
+      .def_rw("patience", &train_options::patience)
+      .def_rw("seed", &train_options::seed)
+      .def_rw("learning_rate", &train_options::learning_rate)
+      .def_rw("dropout", &train_options::dropout)
+      .def_rw("max_seconds", &train_options::max_seconds)
+      .def_rw("model_width", &train_options::model_width)
+      .def_rw("heads", &train_options::heads)
+      .def_rw("head_width", &train_options::head_width)
+      .def_rw("inner_width", &train_options::inner_width)
+      .def_rw("layers", &train_options::layers);
+
+  module.def("train", &train, "options"_a, "progress"_a.none(),
+             nb::sig("def train(options: TrainOptions, progress: collections.abc.Callable[[Progress], object] | None) "
+                     "-> Progress"));
+  module.def("quantize", &quantize, "features"_a, "levels"_a, "codes"_a, "seed"_a, "threads"_a,
+             nb::sig("def quantize(features: numpy.typing.NDArray[numpy.float32], levels: int, codes: int, seed: int, "
+                     "threads: int) -> numpy.typing.NDArray[numpy.int32]"));
+}

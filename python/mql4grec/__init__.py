@@ -1,0 +1,236 @@
+"""Generative recommendation in a quantitative language: load a model and recommend, evaluate, train.
+
+    import mql4grec
+    recommender = mql4grec.Recommender.load("model", "data/Shop")
+    items, scores = recommender.recommend([12, 7, 99], k=10)
+
+All computations run without the interpreter's lock, so threads of Python run at the same time.
+"""
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Union
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from ._core import Progress
+from ._errors import Error, FileError, InvalidArgument, TrainingError
+from .data import Dataset, quantize, write_dataset
+
+__all__ = ["Candidates", "Dataset", "Error", "Evaluation", "FileError", "InvalidArgument", "Metrics", "Progress", "Ranking", "Recommender",
+           "Trainer", "TrainingError", "quantize", "write_dataset"]
+__version__: str = _core.version()
+
+Path = Union[str, "os.PathLike[str]"]
+Precision = Literal["fp32", "bf16", "int8"]
+
+_PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2}
+_MODALITIES = {"text": 1, "image": 2, **{f"modality{m}": 1 + m for m in range(2, 8)}}
+_SPLITS = {"test": 0, "valid": 1}
+_RECIPES = {"paper": 0, "fast": 1}
+
+
+class Ranking(NamedTuple):
+    """The answer to one request, best first."""
+
+    items: NDArray[np.int32]
+    """(n): fewer than k only if fewer are allowed"""
+    scores: NDArray[np.float64]
+    """(n): never increasing"""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The answers to several requests, as arrays: what a ranker reads."""
+
+    items: NDArray[np.int32]
+    """(requests, k), best first; −1 beyond `counts`"""
+    scores: NDArray[np.float64]
+    """(requests, k); −infinity beyond `counts`"""
+    codes: NDArray[np.int32] | None
+    """(requests, k, codes of an item): those of text, then of images; −1 where an item lacks a modality; None unless asked for"""
+    counts: NDArray[np.int64]
+    """(requests): items found"""
+    complete: NDArray[np.bool_]
+    """(requests): false where the deadline ended the search"""
+    seconds: NDArray[np.float64]
+    """(requests, 3): of the encoder, the search and the ranking; requests that were searched together share them"""
+
+
+class Metrics(NamedTuple):
+    """Means over users, by cut-off."""
+
+    hit: dict[int, float]
+    """HR@k"""
+    ndcg: dict[int, float]
+    """NDCG@k"""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The metrics of a model. `sequence`: by token sequence, the paper's criterion; `item`: of the item itself, in
+    expectation where several items share a sequence. Keys: fused, text, image, and modality2, … if there are more."""
+
+    sequence: dict[str, Metrics]
+    item: dict[str, Metrics]
+    users: int
+    seconds: float
+
+
+def _choice(value: str, choices: dict[str, int], name: str) -> int:
+    if value not in choices:
+        raise InvalidArgument(f"{name} is {value!r}, expected {', '.join(choices)}")
+    return choices[value]
+
+
+def _items(values: ArrayLike, name: str) -> NDArray[np.int32]:
+    """The values as item numbers. Raises InvalidArgument for others than whole numbers."""
+    array = np.asarray(values)
+    if array.size == 0:
+        return np.empty(0, np.int32)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise InvalidArgument(f"{name}: expected a list of item numbers, found an array of {array.dtype} with {array.ndim} dimensions")
+    limits = np.iinfo(np.int32)
+    if array.min() < limits.min or array.max() > limits.max:
+        raise InvalidArgument(f"{name}: item numbers from {array.min()} to {array.max()}, expected at most {limits.max}")
+    return np.ascontiguousarray(array, np.int32)
+
+
+class Recommender:
+    """A model and a catalog. It doesn't change, and any number of threads may use it at once."""
+
+    def __init__(self, core: _core.Recommender) -> None:
+        """Use load()."""
+        self._core = core
+
+    @classmethod
+    def load(cls, model: Path, dataset: Path, *, precision: Precision = "fp32", beams: int = 20) -> Recommender:
+        """Loads a model directory and a dataset directory. Requests for more items than beams use more beams."""
+        return cls(_core.Recommender(os.fspath(model), os.fspath(dataset), _choice(precision, _PRECISIONS, "precision"), beams))
+
+    @property
+    def items(self) -> int:
+        """The number of items; they are numbered from 0."""
+        return self._core.items
+
+    @property
+    def users(self) -> int:
+        """The number of users of the dataset; they are numbered from 0."""
+        return self._core.users
+
+    @property
+    def levels(self) -> list[int]:
+        """The number of codes of an item in each modality: text, images, …"""
+        return self._core.levels
+
+    def title(self, item: int) -> str:
+        """The title of an item; empty if the dataset has none."""
+        return self._core.title(item)
+
+    def codes(self, items: ArrayLike) -> NDArray[np.int32]:
+        """The codes of items, (items, codes): those of text, then of images; −1 where an item lacks a modality."""
+        return self._core.codes(_items(items, "items"))
+
+    def history(self, user: int) -> NDArray[np.int32]:
+        """The items of a user of the dataset, oldest first."""
+        return self._core.history(user)
+
+    def recommend(self, history: ArrayLike, k: int = 10, *, allow: ArrayLike | None = None, deny: ArrayLike | None = None,
+                  modality: str | None = None, deadline: float | None = None) -> Ranking:
+        """The k items that are most likely next after a history (oldest first), best first.
+
+        allow, deny: only these items, never these; the search itself heeds them, so that k items are found whenever k
+        are allowed. modality: the list of text or image alone, instead of the fused one. deadline: seconds after which the search ends with the best
+        items so far. Unknown items of the history are skipped; only the last ones count (20 by default).
+        """
+        found = self.candidates([history], k, allow=allow, deny=deny, modality=modality, deadline=deadline, threads=1)
+        count = int(found.counts[0])
+        return Ranking(found.items[0, :count], found.scores[0, :count])
+
+    def candidates(self, histories: Sequence[ArrayLike] | tuple[NDArray[np.int32], NDArray[np.int64]], k: int = 10, *,
+                   allow: ArrayLike | None = None, deny: ArrayLike | None = None, modality: str | None = None, deadline: float | None = None,
+                   codes: bool = False, threads: int = 0) -> Candidates:
+        """The answers to several requests, which are searched together on several threads (0: all of the machine).
+
+        histories: a list of histories; or a pair (items, offsets) of arrays, where the history of request r is
+        items[offsets[r]:offsets[r + 1]]. codes: also return the codes of the items. The rest as in recommend().
+        """
+        if isinstance(histories, tuple) and len(histories) == 2 and isinstance(histories[1], np.ndarray):
+            items = _items(histories[0], "histories")
+            offsets = np.ascontiguousarray(histories[1], np.int64)
+        else:
+            parts = [_items(history, "history") for history in histories]
+            items = np.concatenate(parts) if parts else np.empty(0, np.int32)
+            offsets = np.concatenate(([0], np.cumsum([len(part) for part in parts], dtype=np.int64))).astype(np.int64)
+        if k < 0 or threads < 0:
+            raise InvalidArgument(f"k is {k} and threads is {threads}, expected at least 0")
+        options = _core.RequestOptions()
+        options.k = k
+        options.allow = None if allow is None else _items(allow, "allow")
+        options.deny = None if deny is None else _items(deny, "deny")
+        options.list = 0 if modality is None else _choice(modality, _MODALITIES, "modality")
+        options.deadline_ms = 0 if deadline is None else max(1e3 * deadline, 1e-6)
+        options.threads = threads
+        options.codes = codes
+        best, scores, of_items, counts, complete, seconds = self._core.recommend(items, offsets, options)
+        return Candidates(best, scores, of_items, counts, complete.astype(np.bool_), seconds)
+
+    def evaluate(self, *, split: Literal["test", "valid"] = "test", at: Sequence[int] = (1, 5, 10), users: int | None = None, threads: int = 0,
+                 progress: Callable[[int, int], object] | None = None) -> Evaluation:
+        """Ranks the catalog for the users of the dataset and measures the places of their held-out items.
+
+        split: each user's last item (test) or the one before it (valid). at: the k of HR@k and NDCG@k. users: only the
+        first so many. progress: called with the users done and all users.
+        """
+        hit, ndcg, item_hit, item_ndcg, count, seconds = self._core.evaluate(
+            np.ascontiguousarray(at, np.int64), _choice(split, _SPLITS, "split"), users or 0, threads, progress)
+
+        def by_list(hits: NDArray[np.float64], gains: NDArray[np.float64]) -> dict[str, Metrics]:
+            names = ["fused", "text", "image", *(f"modality{m}" for m in range(2, len(hits)))]
+            return {name: Metrics(dict(zip(at, hits[row].tolist())), dict(zip(at, gains[row].tolist())))
+                    for row, name in enumerate(names[:len(hits)]) if not np.isnan(hits[row]).any()}
+
+        return Evaluation(by_list(hit, ndcg), by_list(item_hit, item_ndcg), count, seconds)
+
+
+class Trainer:
+    """Trains a model on a dataset directory, in a directory of its own, which then is a model directory.
+
+    recipe: "fast" (Muon, 20 epochs, batches of 256, rate 2e-3), or "paper" (AdamW, 200 epochs, batches of 1024, rate
+    5e-4); the other options override it. init: a model directory to start from, instead of random parameters. tasks: all,
+    next, released, released-next, or a list. patience: epochs without a better validation loss before training stops, 0:
+    never. model_width to layers: the shape of a new model. threads: 0: all of the machine.
+    """
+
+    def __init__(self, dataset: Path, out: Path, *, recipe: Literal["fast", "paper"] = "fast", init: Path | None = None, tasks: str = "all",
+                 optimizer: Literal["adamw", "muon"] | None = None, epochs: int | None = None, batch_size: int | None = None,
+                 learning_rate: float | None = None, dropout: float | None = None, patience: int | None = None, seed: int | None = None,
+                 model_width: int | None = None, heads: int | None = None, head_width: int | None = None, inner_width: int | None = None,
+                 layers: int | None = None, threads: int = 0, precision: Precision = "fp32") -> None:
+        options = _core.TrainOptions(_choice(recipe, _RECIPES, "recipe"))
+        options.dataset, options.out = os.fspath(dataset), os.fspath(out)
+        options.init = "" if init is None else os.fspath(init)
+        options.tasks, options.threads, options.precision = tasks, threads, _choice(precision, _PRECISIONS, "precision")
+        if optimizer is not None:
+            options.muon = _choice(optimizer, {"adamw": 0, "muon": 1}, "optimizer")
+        for name, value in (("epochs", epochs), ("batch_size", batch_size), ("learning_rate", learning_rate), ("dropout", dropout),
+                            ("patience", patience), ("seed", seed), ("model_width", model_width), ("heads", heads), ("head_width", head_width),
+                            ("inner_width", inner_width), ("layers", layers)):
+            if value is not None:
+                setattr(options, name, value)
+        self._options = options
+
+    def fit(self, progress: Callable[[Progress], object] | None = None, *, resume: bool = False, max_seconds: float = math.inf) -> Progress:
+        """Trains until the last epoch, until further ones would not help, or for max_seconds.
+
+        progress: called after every update and after every epoch; an exception that it raises, and Ctrl-C, stop the
+        training after its state is written. resume: continue the run in the directory, if there is one.
+        """
+        self._options.resume = int(resume)
+        self._options.max_seconds = max_seconds
+        return _core.train(self._options, progress)

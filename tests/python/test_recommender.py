@@ -1,0 +1,135 @@
+"""Recommender: answers, arrays, errors, threads."""
+import concurrent.futures
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import mql4grec
+
+
+def test_the_next_item_of_the_circle_is_first(shop):
+    items, scores = shop.recommend([4, 5, 6, 7], k=5)
+    assert items[0] == 8 and items.dtype == np.int32 and len(items) == 5
+    assert scores.dtype == np.float64 and (np.diff(scores) <= 0).all()
+
+
+def test_every_kind_of_history_is_read(shop):
+    expected = shop.recommend([4, 5], k=3).items.tolist()
+    for history in (np.array([4, 5]), np.array([4, 5], np.int32), np.array([4, 99, 5, 99], np.int64)[::2], (4, 5), range(4, 6), np.uint8([4, 5])):
+        assert shop.recommend(history, k=3).items.tolist() == expected
+    assert len(shop.recommend([], k=3).items) == 3
+    assert len(shop.recommend(np.empty(0), k=3).items) == 3
+
+
+def test_filters(shop):
+    best = shop.recommend([4, 5], k=3).items
+    assert not set(best) & set(shop.recommend([4, 5], k=3, deny=best).items)
+    assert set(shop.recommend([4, 5], k=10, allow=[30, 9]).items.tolist()) == {9, 30}
+    assert len(shop.recommend([4, 5], k=10, allow=[]).items) == 0
+
+
+def test_the_lists_of_modalities(shop):
+    fused, text, image = (shop.recommend([4, 5, 6], k=5, modality=m) for m in (None, "text", "image"))
+    assert fused.scores[0] > 0 > max(text.scores[0], image.scores[0])
+    assert fused.items[0] in (text.items[0], image.items[0])
+
+
+def test_a_deadline_ends_a_search(shop):
+    assert not shop.candidates([[4, 5]], deadline=0).complete[0]
+    assert shop.candidates([[4, 5]], deadline=60).complete[0]
+
+
+def test_a_batch_has_the_answers_of_single_requests(shop):
+    histories = [[(user + i) % shop.items for i in range(user % 9)] for user in range(60)]
+    found = shop.candidates(histories, k=7, codes=True, threads=2)
+    assert found.items.shape == found.scores.shape == (60, 7) and found.codes.shape == (60, 7, sum(shop.levels))
+    assert found.complete.all() and (found.counts == 7).all() and found.seconds.shape == (60, 3) and (found.seconds > 0).all()
+    for row, history in enumerate(histories):
+        alone = shop.recommend(history, k=7)
+        assert found.items[row].tolist() == alone.items.tolist()
+        np.testing.assert_allclose(found.scores[row], alone.scores, atol=1e-4)
+        assert (found.codes[row] == shop.codes(found.items[row])).all()
+    flat = np.concatenate([np.array(history, np.int32) for history in histories])
+    offsets = np.cumsum([0, *map(len, histories)])
+    assert (shop.candidates((flat, offsets), k=7).items == found.items).all()
+    few = shop.candidates(histories[:2], k=4, allow=[3], codes=True)
+    assert few.counts.tolist() == [1, 1] and (few.items[:, 1:] == -1).all() and np.isneginf(few.scores[:, 1:]).all() and (few.codes[:, 1:] == -1).all()
+    assert shop.candidates([], k=4).items.shape == (0, 4)
+
+
+def test_arrays_outlive_the_recommender(model, ring):
+    items = mql4grec.Recommender.load(model, ring.directory).recommend([4, 5, 6, 7], k=5).items
+    assert items[0] == 8
+
+
+def test_the_catalog(shop, ring):
+    assert (shop.items, shop.users, shop.levels) == (40, 60, [3, 3])
+    assert shop.title(7) == "item 7"
+    assert shop.history(2).tolist() == ring.numbers(f"i{i:02}" for i in range(6, 14)).tolist()
+    assert shop.codes(np.arange(40)).shape == (40, 6) and len(np.unique(shop.codes(np.arange(40))[:, :3], axis=0)) == 40
+
+
+def test_evaluate(shop):
+    calls = []
+    found = shop.evaluate(at=[1, 10], threads=2, progress=lambda done, users: calls.append((done, users)))
+    assert found.users == 60 and list(found.sequence) == ["fused", "text", "image"] and calls[0] == (0, 60)
+    assert found.sequence["fused"].hit[10] > 0.5 and found.item["fused"].ndcg[10] <= found.item["fused"].hit[10]
+    assert shop.evaluate(split="valid", users=7).users == 7
+
+
+@pytest.mark.parametrize("call, error, text", [
+    (lambda shop: mql4grec.Recommender.load("/nowhere", "/nowhere"), mql4grec.FileError, "/nowhere"),
+    (lambda shop: mql4grec.Recommender.load("/nowhere", "/nowhere"), OSError, "/nowhere"),
+    (lambda shop: mql4grec.Recommender.load("/nowhere", "/nowhere", precision="fp8"), mql4grec.InvalidArgument, "expected fp32, bf16, int8"),
+    (lambda shop: shop.recommend([1.5]), ValueError, "float64"),
+    (lambda shop: shop.recommend(["a"]), mql4grec.InvalidArgument, "item numbers"),
+    (lambda shop: shop.recommend([[1]]), mql4grec.InvalidArgument, "2 dimensions"),
+    (lambda shop: shop.recommend([2 ** 40]), mql4grec.InvalidArgument, "expected at most"),
+    (lambda shop: shop.recommend([1], k=5000), ValueError, "k is 5000"),
+    (lambda shop: shop.recommend([1], k=-1), mql4grec.InvalidArgument, "k is -1"),
+    (lambda shop: shop.recommend([1], modality="sound"), mql4grec.InvalidArgument, "'sound'"),
+    (lambda shop: shop.recommend([1], modality="modality2"), mql4grec.InvalidArgument, "list is 3"),
+    (lambda shop: shop.candidates((np.int32([1, 2]), np.array([0, 3]))), mql4grec.InvalidArgument, "offsets[1] is 3"),
+    (lambda shop: shop.candidates((np.int32([1, 2]), np.array([], np.int64))), ValueError, "offsets is empty"),
+    (lambda shop: shop.title(40), mql4grec.Error, "item 40, expected 0 to 39"),
+    (lambda shop: shop.codes([-1]), mql4grec.InvalidArgument, "item -1"),
+    (lambda shop: shop.history(60), mql4grec.InvalidArgument, "user 60"),
+    (lambda shop: shop.evaluate(split="all"), mql4grec.InvalidArgument, "expected test, valid"),
+    (lambda shop: shop.evaluate(at=[0]), mql4grec.InvalidArgument, "metrics at 0"),
+])
+def test_errors_are_one_line(shop, call, error, text):
+    with pytest.raises(error) as raised:
+        call(shop)
+    assert text in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_an_exception_of_a_progress_function_is_raised(shop):
+    def fails(done, users):
+        raise KeyError("mine")
+    with pytest.raises(KeyError, match="mine"):
+        shop.evaluate(progress=fails)
+
+
+def test_computations_release_the_lock(shop, counting):
+    histories = [[i % 40, (i + 1) % 40] for i in range(3000)]
+    with counting:
+        started = time.perf_counter()
+        shop.candidates(histories, k=20, threads=1)
+        seconds = time.perf_counter() - started
+    assert seconds > 0.05, "too fast to notice"
+    assert counting.count >= 5
+
+
+def test_threads_share_a_recommender(shop):
+    histories = [[i, i + 1] for i in range(8)]
+    expected = [shop.recommend(history, k=5).items.tolist() for history in histories]
+    start = threading.Barrier(8)
+
+    def client(number):
+        start.wait()
+        return all(shop.recommend(histories[number], k=5).items.tolist() == expected[number] for _ in range(50))
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(client, range(8)))

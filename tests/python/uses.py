@@ -1,0 +1,22 @@
+"""A program that a type checker reads: what it accepts has the types that it states."""
+import numpy as np
+from numpy.typing import NDArray
+
+import mql4grec
+
+
+def best_of(recommender: mql4grec.Recommender, history: list[int]) -> tuple[int, float]:
+    items, scores = recommender.recommend(history, k=1, deny=np.array(history))
+    return int(items[0]), float(scores[0])
+
+
+def rows(recommender: mql4grec.Recommender, histories: list[NDArray[np.int32]]) -> NDArray[np.float64]:
+    return recommender.candidates(histories, k=10, codes=True).scores
+
+
+def hit_rate(recommender: mql4grec.Recommender) -> float:
+    return recommender.evaluate(at=[10]).sequence["fused"].hit[10]
+
+
+def train(dataset: mql4grec.Dataset) -> float:
+    return mql4grec.Trainer(dataset.directory, "model", recipe="fast").fit(lambda p: print(p.epoch, p.loss)).best_loss
