@@ -14,8 +14,6 @@
 #include <set>
 #include <vector>
 
-#include "mql4grec/core/error.hpp"
-
 namespace mql4grec::program {
 
 namespace asio = boost::asio;
@@ -165,8 +163,8 @@ class http_server::server::connection : public std::enable_shared_from_this<conn
     request.gone = gone_.get_token();
     try {
       request.path = decoded_percent(target.substr(0, question));
-    } catch (error const& fault) {
-      return write({.status = 400, .body = "{\"error\": \"the path has a % without two digits\"}"});
+    } catch (bad_request const&) {
+      return write({.status = 400, .body = "{\"error\": \"the path has a % without two hexadecimal digits\"}"});
     }
     stream_.expires_never();
     watch();
@@ -326,7 +324,7 @@ std::string decoded_percent(std::string_view text) {
     auto const* const begin = text.data() + i + 1;
     auto const digits = std::min<std::size_t>(2, text.size() - i - 1);
     auto const [end, failed] = std::from_chars(begin, begin + digits, value, 16);
-    expects(failed == std::errc() && end == begin + 2, "'", text, "': a % without two hexadecimal digits");
+    if (failed != std::errc() || end != begin + 2) raise<bad_request>("a % without two hexadecimal digits");
     out += static_cast<char>(value);
     i += 2;
   }

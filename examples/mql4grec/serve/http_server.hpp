@@ -12,7 +12,15 @@
 #include <utility>
 #include <vector>
 
+#include "mql4grec/core/error.hpp"
+
 namespace mql4grec::program {
+
+/// A request that the client must change: answered with 400 and this one line.
+class bad_request : public error {
+ public:
+  using error::error;
+};
 
 /// Limits on what clients may ask for. A client that exceeds one is answered with one line, or disconnected.
 struct http_limits {
@@ -112,7 +120,7 @@ class http_server {
   std::unique_ptr<server> server_;
 };
 
-/// A path or a parameter with %XX decoded; "+" stays. Throws error for a % that isn't followed by two hexadecimal
+/// A path or a parameter with %XX decoded; "+" stays. Throws bad_request for a % that isn't followed by two hexadecimal
 /// digits.
 std::string decoded_percent(std::string_view text);
 

@@ -5,16 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "http_server.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/json.hpp"
 
 namespace mql4grec::program {
-
-/// A request that the client must change: answered with 400 and this one line.
-class bad_request : public error {
- public:
-  using error::error;
-};
 
 /// The members of an object in a body. Every error is one line that names the member and what was expected.
 class request_body {
