@@ -5,8 +5,10 @@
 // recommender_slot; to answer concurrent requests together, a serve::micro_batcher.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,6 +20,7 @@
 #include <vector>
 
 #include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/catalog/interactions.hpp"
 #include "mql4grec/language/vocabulary.hpp"
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/rank/fusion.hpp"
@@ -103,6 +106,22 @@ struct recommendation : rank::ranking {
     auto const at = found - list.items.begin();
     return ranked_place{at + 1, list.scores[to_size(at)]};
   }
+};
+
+/// What an item of the history contributes to an item; see recommender::explain.
+struct reason {
+  index_t position;  ///< in the history
+  /// By how much log p of the item falls if this position is left out of the history. Negative: the item would be more
+  /// likely without it.
+  double drop;
+  std::vector<index_t> shared_codes;  ///< by modality: the number of leading codes that both items have in common
+};
+
+/// Why an item is recommended; see recommender::explain.
+struct explanation {
+  item_id item;                      ///< the item
+  double log_p;                      ///< its log p; −∞ for an item without a sequence
+  std::vector<reason> reasons = {};  ///< of the last positions of the history that count, oldest first
 };
 
 /// Follows requests that are answered together, while they are searched. Its functions are called between the steps of
@@ -221,6 +240,9 @@ class recommender_session {
   [[nodiscard]] recommendation recommend_new(std::span<item_id const> history, index_t k,
                                              search::item_list const& new_items);
 
+  /// See recommender::explain. Throws error if the recommender has been destroyed.
+  [[nodiscard]] std::vector<explanation> explain(std::span<item_id const> history, std::span<item_id const> items);
+
  private:
   friend class recommender<B, T>;
   using state = recommender_detail::recommender_state<B, T>;
@@ -240,6 +262,9 @@ class recommender_session {
   /// The answer to one request.
   recommendation answer(std::span<item_id const> history, index_t k, search::item_filter const& filter,
                         request_watch const& watch);
+  /// The log p of each of `items` after each history; see recommender::explain.
+  std::vector<std::vector<double>> score(state const& from, std::span<std::vector<item_id> const> histories,
+                                         std::span<item_id const> items);
   /// Answers pending_, whose searches have the same options; answer(r) is where the answer of pending_[r] goes.
   template <class Answer>
   void answer_pending(state const& from, search::beam_options const& options, request_watch const& watch,
@@ -339,6 +364,15 @@ class recommender {
   /// fewer than k if fewer share a code of the first level with a beam. Sessions and errors are those of recommend().
   [[nodiscard]] recommendation recommend_new(std::span<item_id const> history, index_t k,
                                              search::item_list const& new_items) const;
+
+  /// Why `items` are recommended after a history. log p of an item is the logarithm of the mean, over the modalities in
+  /// which it has a sequence, of the probability that the model gives to the sequence: log-softmax over the whole
+  /// vocabulary, summed over the codes and, with beam_options::score_eos, </s>. Each item of the history is left out in
+  /// turn, all in one batch; drops of several items don't add up. Only the last 20 positions of the history count,
+  /// and stay the same ones when one of them is left out. Takes about as long as 20 requests. Throws error if there are
+  /// more than max_beams items, and if one isn't in the catalog. Sessions are those of recommend().
+  [[nodiscard]] std::vector<explanation> explain(std::span<item_id const> history,
+                                                 std::span<item_id const> items) const;
 
  private:
   recommender_session<B, T>& session_of_thread() const;
@@ -472,6 +506,12 @@ template <Backend B, Real T>
 recommendation recommender<B, T>::recommend_new(std::span<item_id const> history, index_t k,
                                                 search::item_list const& new_items) const {
   return session_of_thread().recommend_new(history, k, new_items);
+}
+
+template <Backend B, Real T>
+std::vector<explanation> recommender<B, T>::explain(std::span<item_id const> history,
+                                                    std::span<item_id const> items) const {
+  return session_of_thread().explain(history, items);
 }
 
 template <Backend B, Real T>
@@ -737,6 +777,75 @@ recommendation recommender_session<B, T>::recommend_new(std::span<item_id const>
     each.status.decode += first.decode;
   });
   return ranked(*from, 0, is_new);
+}
+
+template <Backend B, Real T>
+std::vector<std::vector<double>> recommender_session<B, T>::score(state const& from,
+                                                                  std::span<std::vector<item_id> const> histories,
+                                                                  std::span<item_id const> items) {
+  // A search among the items alone with as many beams scores them all. Its scores are Σ log p without the length.
+  auto options = from.options.search;
+  options.normalize = search::normalization::vocabulary;
+  options.length_penalty = 0;
+  options.beams = std::max<index_t>(1, std::ssize(items));
+  search::item_filter const only{.allow = search::item_list(items.begin(), items.end())};
+  std::size_t kinds = 1;
+  for (auto const& each : searches_) kinds = std::max(kinds, each.kinds.size());
+  auto const most = std::max<std::size_t>(1, to_size(options.block_rows / options.beams) / kinds);
+  std::vector<std::vector<double>> scores(histories.size(), std::vector<double>(items.size()));
+  for (std::size_t first = 0; first < histories.size(); first += most) {
+    auto const count = std::min(most, histories.size() - first);
+    pending_.clear();
+    for (std::size_t h = first; h < first + count; ++h)
+      pending_.push_back({.history = histories[h], .k = std::ssize(items), .filter = &only, .number = h});
+    std::vector<recommendation> found(count);
+    answer_pending(from, options, {}, [&](std::size_t r) -> recommendation& { return found[r]; });
+    for (std::size_t r = 0; r < count; ++r)
+      for (std::size_t i = 0; i < items.size(); ++i) {
+        double sum = 0, lists = 0;
+        for (std::size_t m = 0; m < from.tables.size(); ++m)
+          if (auto const place = found[r].place_in(language::modality(m), items[i])) {
+            sum += std::exp(place->score);
+            ++lists;
+          }
+        scores[first + r][i] = lists > 0 ? std::log(sum / lists) : -std::numeric_limits<double>::infinity();
+      }
+  }
+  return scores;
+}
+
+template <Backend B, Real T>
+std::vector<explanation> recommender_session<B, T>::explain(std::span<item_id const> history,
+                                                            std::span<item_id const> items) {
+  auto const from = lock();
+  expects(std::ssize(items) <= search::max_beams, "explain: ", items.size(), " items, expected at most ",
+          search::max_beams);
+  auto const in_catalog = [&](item_id item) { return index(item) >= 0 && index(item) < from->tables.front().items(); };
+  for (auto const item : items) expects(in_catalog(item), "explain: item ", index(item), " isn't in the catalog");
+  auto const counted = history.last(std::min(history.size(), to_size(catalog::default_max_history)));
+  std::vector<std::vector<item_id>> histories(1 + counted.size(), {counted.begin(), counted.end()});
+  for (std::size_t h = 0; h < counted.size(); ++h)
+    histories[1 + h].erase(histories[1 + h].begin() + static_cast<std::ptrdiff_t>(h));
+  auto const scores = score(*from, histories, items);
+
+  auto const shared_codes = [&](item_id a, item_id b) {
+    std::vector<index_t> shared;
+    for (std::size_t m = 0; m < from->tables.size(); ++m) {
+      auto const& codes = from->history_tokens()[m];
+      auto const first = in_catalog(a) ? codes.of(a) : std::span<token_t const>(), second = from->tables[m].of(b);
+      shared.push_back(std::ranges::mismatch(first, second).in1 - first.begin());
+    }
+    return shared;
+  };
+  std::vector<explanation> all;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    all.push_back({.item = items[i], .log_p = scores[0][i]});
+    for (std::size_t h = 0; h < counted.size(); ++h)
+      all.back().reasons.push_back({.position = static_cast<index_t>(history.size() - counted.size() + h),
+                                    .drop = std::isinf(scores[0][i]) ? 0 : scores[0][i] - scores[1 + h][i],
+                                    .shared_codes = shared_codes(counted[h], items[i])});
+  }
+  return all;
 }
 
 /// Holds the current recommender of a service. A request calls get() and uses the result until it ends; set() replaces

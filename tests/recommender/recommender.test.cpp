@@ -417,6 +417,97 @@ TEST_CASE("recommend: without image tokens the ranking is that of the text") {
             .recommend({}, 10) == rank::ranking{});
 }
 
+TEST_CASE_TEMPLATE("explain: a drop is the difference of two log p that are computed by teacher forcing", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const exact = model<B, double>();
+  auto const catalog = tables();
+  /// The mean over modalities of the probability of the item's sequence and </s>.
+  auto const log_p = [&](std::vector<item_id> const& history, item_id item) {
+    double sum = 0, count = 0;
+    for (auto const& table : catalog) {
+      if (!table.has(item)) continue;
+      tasks::batch query, forced;
+      tasks::all_tasks().query(table.kind()).write_query(history, {.tables = catalog, .vocab = vocab()}, query);
+      forced.append(query.input(0).first(query.input(0).size() - 1), table.of(item));
+      auto logits = poisoned<double>(b, {std::ssize(forced.targets), exact.config().vocabulary});
+      seq2seq::t5_pass(b, exact).logits(forced, {0, 1}, logits);
+      auto const values = fetched(logits).values;
+      double score = 0;
+      for (std::size_t t = 0; t < forced.targets.size(); ++t) {
+        auto const row =
+            std::span(values).subspan(t * to_size(exact.config().vocabulary), to_size(exact.config().vocabulary));
+        double total = 0;
+        for (double const logit : row) total += std::exp(logit);
+        score += row[to_size(index(forced.targets[t]))] - std::log(total);
+      }
+      sum += std::exp(score);
+      ++count;
+    }
+    return std::log(sum / count);
+  };
+  // other search options don't matter
+  for (auto const& options :
+       {search::beam_options{},
+        search::beam_options{
+            .beams = 2, .length_penalty = 0.5, .normalize = search::normalization::children, .block_rows = 30}}) {
+    auto const tested = service<B, double>(7, {.search = options});
+    search::item_list const history = {item_id{7}, item_id{3}, item_id{7}, without_text},
+                            items = {item_id{11}, without_text, without_image, item_id{3}};
+    auto const found = tested.explain(history, items);
+    REQUIRE(found.size() == items.size());
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      CHECK(found[i].item == items[i]);
+      CHECK_CLOSE(found[i].log_p, log_p(history, items[i]), 1e-5);
+      REQUIRE(found[i].reasons.size() == history.size());
+      for (std::size_t h = 0; h < history.size(); ++h) {
+        auto shorter = history;
+        shorter.erase(shorter.begin() + static_cast<std::ptrdiff_t>(h));
+        auto const& reason = found[i].reasons[h];
+        CHECK(reason.position == static_cast<index_t>(h));
+        CHECK_CLOSE(reason.drop, log_p(history, items[i]) - log_p(shorter, items[i]), 1e-5);
+      }
+    }
+  }
+}
+
+TEST_CASE("explain: shared codes, long histories, unknown items and errors") {
+  cpu::backend backend;
+  language::token_table text(language::modality::text, catalog_items, 2),
+      image(language::modality::image, catalog_items, 3);
+  auto const set = [](language::token_table& table, int item, std::vector<int> const& codes) {
+    std::vector<token_t> sequence;
+    for (std::size_t l = 0; l < codes.size(); ++l)
+      sequence.push_back(vocab().token(table.kind(), static_cast<index_t>(l), code_t(codes[l])));
+    table.set(item_id(item), sequence);
+  };
+  set(text, 0, {1, 2});
+  set(text, 1, {1, 3});
+  set(text, 2, {4, 2});
+  set(image, 0, {0, 1, 2});
+  set(image, 1, {0, 1, 2});
+  set(image, 3, {0, 2, 2});
+  recommender<> const tested(backend, model(), {vocab(), tasks::all_tasks()}, {text, image});
+  search::item_list const history = {item_id{0}, item_id{1}, item_id{2}, item_id{3}, item_id{99}, item_id{-1}};
+  auto const found = tested.explain(history, std::vector{item_id{0}, item_id{9}});
+  std::vector<std::vector<index_t>> shared;
+  for (auto const& reason : found[0].reasons) shared.push_back(reason.shared_codes);
+  CHECK(shared == std::vector<std::vector<index_t>>{{2, 3}, {1, 3}, {0, 0}, {0, 1}, {0, 0}, {0, 0}});
+  for (std::size_t h : {4, 5}) CHECK_CLOSE(found[0].reasons[h].drop, 0., 1e-6);  // it wasn't read
+  CHECK(std::isinf(found[1].log_p));                                             // no sequence
+  for (auto const& reason : found[1].reasons) CHECK(reason.drop == 0);
+
+  search::item_list longer(15, item_id{2});
+  longer.insert(longer.end(), history.begin(), history.end());
+  auto const last = tested.explain(longer, std::vector{item_id{0}});
+  CHECK(last[0].reasons.size() == 20);
+  CHECK(last[0].reasons.front().position == 1);
+  CHECK(tested.explain({}, std::vector{item_id{0}})[0].reasons.empty());
+  CHECK(tested.explain(history, {}).empty());
+  CHECK_THROWS_AS(tested.explain(history, std::vector{item_id{30}}), error);
+  CHECK_THROWS_AS(tested.explain(history, search::item_list(4097, item_id{0})), error);
+}
+
 TEST_CASE_TEMPLATE("recommend_new: new items alone, with the scores of a search among them", B,
                    MQL4GREC_TEST_BACKENDS) {
   auto const from = service<B>(7, {.search = {.beams = 30}});
