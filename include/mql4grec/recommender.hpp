@@ -339,11 +339,11 @@ class recommender {
   /// unless 0 ≤ k ≤ max_beams.
   ///
   /// When the deadline passes, or a stop is requested, the answer is not `complete`: it contains the best items so far.
-  /// This is checked between the steps of the search, one for each code. The beams are then prefixes of sequences, and
-  /// the list of a modality consists of the items below its best prefix, in the order of their sequences, followed by
-  /// those below the next, and so on, with the scores of the prefixes (the mean log p of their codes). Before the first
-  /// code is known, the list is empty. The scores of modalities that ended at different codes aren't comparable.
-  /// Without a deadline or a token that can be stopped, nothing is checked.
+  /// This is checked before each layer of the encoder and before each step of the search, one for a code. The beams are
+  /// then prefixes of sequences, and the list of a modality consists of the items below its best prefix, in the order
+  /// of their sequences, followed by those below the next, and so on, with the scores of the prefixes (the mean log p
+  /// of their codes). Before the first code is known, the list is empty. The scores of modalities that ended at
+  /// different codes aren't comparable. Without a deadline or a token that can be stopped, nothing is checked.
   ///
   /// Uses a session of the calling thread, which serves the recommender that this thread called last: a thread that
   /// alternates between recommenders should use a session() of each.

@@ -413,7 +413,8 @@ TEST_CASE_TEMPLATE("beam search: a watched search that runs to its end finds wha
       });
       CHECK(status.complete);
       CHECK(watched == plain);
-      std::vector<index_t> expected = {0, 1, 2};
+      std::vector<index_t> expected(to_size(tiny().encoder_layers), 0);
+      expected.insert(expected.end(), {0, 1, 2});
       if (options.score_eos && options.normalize == search::normalization::vocabulary) expected.push_back(3);
       CHECK(seen == expected);
     }
@@ -471,6 +472,34 @@ TEST_CASE_TEMPLATE("beam search: ended between two levels, it returns the items 
           }
         }
       }
+}
+
+TEST_CASE_TEMPLATE("beam search: may be ended before each layer of the encoder, and then finds nothing", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B b;
+  auto const model = random_frozen_t5<float>(b, tiny());
+  search::item_trie const trie(first_items(40));
+  search::beam_searcher<B, seq2seq::frozen_t5<B, float>> searcher(b, model, trie);
+  auto const queries = queries_of({3, 30});
+  search::search_queries const all{.batch = queries, .part = {0, 2}};
+  search::beams expected;
+  searcher.search(all, {.beams = 5}, expected);
+  for (index_t end = 0; end <= tiny().encoder_layers; ++end) {
+    search::beams found;
+    index_t asked = 0;
+    CHECK_FALSE(searcher
+                    .search(all, {.beams = 5}, found,
+                            [&](search::search_progress const& at) {
+                              CHECK(at.level() == 0);
+                              return asked++ < end;
+                            })
+                    .complete);
+    CHECK(asked == end + 1);
+    CHECK(found == search::beams{.offsets = {0, 0, 0}, .leaves = {}, .scores = {}});
+    found.clear();
+    searcher.search(all, {.beams = 5}, found);  // the next search isn't affected
+    CHECK(found == expected);
+  }
 }
 
 TEST_CASE_TEMPLATE("beam search: for a constant model all scores are equal, and results are in the order of the trie",

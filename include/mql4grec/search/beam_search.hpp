@@ -71,8 +71,9 @@ concept BeamOps = Backend<B> &&
 /// seq2seq/decoding.hpp.
 template <class M, class B>
 concept Decodable = requires(M const& model, B& worker, tasks::batch const& queries, tasks::micro_batch part, index_t n,
-                             seq2seq::decoder_rows<B> rows, out_matrix<B, typename M::scalar> logits) {
-  make_decoding(worker, model).begin(queries, part, seq2seq::decoder_capacity{n, n});
+                             seq2seq::decoder_rows<B> rows, out_matrix<B, typename M::scalar> logits,
+                             std::function<bool()> const& go_on) {
+  { make_decoding(worker, model).begin(queries, part, seq2seq::decoder_capacity{n, n}, go_on) } -> std::same_as<bool>;
   make_decoding(worker, model).step(rows, n, logits);
   { make_decoding(worker, model).shape() } -> std::three_way_comparable;  // determines the scratch memory of the steps
   { model.config().vocabulary } -> std::convertible_to<index_t>;
@@ -95,7 +96,7 @@ struct search_queries {
 /// A search between two of its steps.
 class search_progress {
  public:
-  /// The number of codes of the beams: 0 after the encoder, then one more after each step, up to the trie's levels.
+  /// The number of codes of the beams: 0 until the first step, then one more after each, up to the trie's levels.
   [[nodiscard]] virtual index_t level() const = 0;
   /// Appends the best items so far of a query: the leaves below its best beam, in the order of the trie, then those
   /// below the next, and so on, at most options.beams leaves, and only allowed ones. Their score is that of the beam,
@@ -106,7 +107,7 @@ class search_progress {
   ~search_progress() = default;
 };
 
-/// Called on the thread of a search, after the encoder and after each step but the last. Returns whether the search
+/// Called on the thread of a search, before each layer of the encoder and before each step. Returns whether the search
 /// continues.
 using search_watch = std::function<bool(search_progress const&)>;
 
@@ -118,6 +119,13 @@ struct search_status {
 };
 
 namespace detail {
+
+/// A search before its first step.
+class no_progress final : public search_progress {
+ public:
+  index_t level() const override { return 0; }
+  void append_to(beams& out, index_t) const override { out.offsets.push_back(out.offsets.back()); }
+};
 
 /// The type of a model's decoding.
 template <Backend B, class Model>
@@ -262,10 +270,7 @@ class micro_batch_search {
     progress(micro_batch_search const& of, cursor at) : of_(of), at_(at) {}
     index_t level() const override { return at_.level; }
     void append_to(beams& out, index_t query) const override {
-      if (at_.level == 0) {  // nothing is known yet
-        out.offsets.push_back(out.offsets.back());
-        return;
-      }
+      if (at_.level == 0) return no_progress().append_to(out, query);
       if (!rows_) rows_.emplace(of_.worker_, of_.rows_at(at_.level), at_.rows);
       of_.append_prefixes(*rows_, at_.level, query, out);
     }
@@ -408,10 +413,12 @@ class micro_batch_search {
   state state_;
 };
 
-/// Encodes the queries and allocates the memory of their search.
+/// Encodes the queries and allocates the memory of their search. Nothing if `watch` ended it.
 template <Backend B, class Model>
-[[nodiscard]] micro_batch_search<B, Model> begin_search(search_context<B, Model> const& context,
-                                                        search_queries const& queries, beam_options const& options) {
+[[nodiscard]] std::optional<micro_batch_search<B, Model>> begin_search(search_context<B, Model> const& context,
+                                                                       search_queries const& queries,
+                                                                       beam_options const& options,
+                                                                       search_watch const& watch) {
   static_assert(BeamOps<B, typename Model::scalar>,
                 "this backend can't choose beams of this scalar; add what is missing in "
                 "backend/<name>/select_beams.hpp and beam_rows.hpp");
@@ -420,11 +427,14 @@ template <Backend B, class Model>
   in_vector<B, node_t> roots;
   if (!queries.roots.empty()) roots = device_copy(context.worker, view_of(queries.roots)).view_all();
   index_t const levels = context.trie.levels(), count = queries.size();
-  context.decoding.begin(queries.batch, queries.part,
-                         {.rows = count * (1 + levels * options.beams), .steps = levels + 1});
-  return {context,
-          options,
-          {begin, count, allowed, roots, queries.allowed, take_search_memory(context, count, options.beams)}};
+  std::function<bool()> go_on;
+  if (watch) go_on = [&watch] { return watch(no_progress()); };
+  if (!context.decoding.begin(queries.batch, queries.part,
+                              {.rows = count * (1 + levels * options.beams), .steps = levels + 1}, go_on))
+    return std::nullopt;
+  return micro_batch_search<B, Model>(
+      context, options,
+      {begin, count, allowed, roots, queries.allowed, take_search_memory(context, count, options.beams)});
 }
 
 }  // namespace detail
@@ -468,14 +478,16 @@ class beam_searcher {
     scratch_scope<B> const scope(worker_->scratch());
     detail::search_context<B, Model> const context{*worker_, *model_, trie_, decoding_, order_};
     auto const start = clock::now();
-    auto const begun = detail::begin_search(context, queries, options);
+    auto const begun = detail::begin_search(context, queries, options, watch);
     if (watch) worker_->synchronize();
     auto const encoded = clock::now();
-    search_status status;
-    if (watch)
-      status.complete = begun.run(graphs_, found, watch);
+    search_status status{.complete = begun.has_value()};
+    if (!begun)
+      for (index_t q = 0; q < queries.size(); ++q) detail::no_progress().append_to(found, q);
+    else if (watch)
+      status.complete = begun->run(graphs_, found, watch);
     else
-      begun.run(graphs_, found);
+      begun->run(graphs_, found);
     status.encode = encoded - start;
     status.decode = clock::now() - encoded;
     return status;

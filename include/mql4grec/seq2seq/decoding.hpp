@@ -3,6 +3,8 @@
 // attends to its own ancestors in a cache and to the encoder output of its query, which all rows of the query share. A
 // t5_decoding keeps its bookkeeping for the next queries; its tensors are the worker's scratch and are valid until the
 // scratch scope ends in which begin() was called.
+#include <functional>
+
 #include "mql4grec/backend/contract/beam.hpp"
 #include "mql4grec/backend/contract/graph_cache.hpp"
 #include "mql4grec/seq2seq/decoder_rows.hpp"
@@ -69,10 +71,10 @@ void cached_self_attention_forward(stack_pass<B, T> const& pass, Layer const& we
 
 /// Runs the encoder, then writes the cross-attention's keys and values of all decoder layers, key_values (rows,
 /// 2·inner) by layer. Two stream points alternate, and all layers share one layer's scratch, since no backward pass
-/// follows.
+/// follows. Returns false if go_on() ended it between two layers.
 template <class B, class T>
-void encode(B& worker, frozen_t5<B, T> const& model, in_vector<B, token_t> tokens, packed_rows<B> const& rows,
-            std::span<out_matrix<B, T> const> key_values) {
+bool encode(B& worker, frozen_t5<B, T> const& model, in_vector<B, token_t> tokens, packed_rows<B> const& rows,
+            std::span<out_matrix<B, T> const> key_values, std::function<bool()> const& go_on) {
   auto const& c = model.config();
   auto const& w = model.weights();
   auto const bias = relative_bias<T>(worker, c, w.encoder_bias,
@@ -90,12 +92,17 @@ void encode(B& worker, frozen_t5<B, T> const& model, in_vector<B, token_t> token
   auto const feed_forward = take_feed_forward_activations(pass);
   enter_stack<B, T>(pass, w.embedding, tokens, first.before(norm_before_layer(0)));
   for (index_t l = 0; l < c.encoder_layers; ++l) {
+    if (go_on) {
+      worker.synchronize();
+      if (!go_on()) return false;
+    }
     auto const& layer = model.encoder()[to_size(l)];
     self_attention_forward<B, T>(pass, layer, {first, attention}, second.before(layer.feed_forward_norm));
     feed_forward_forward<B, T>(pass, layer, {second, feed_forward}, first.before(norm_before_layer(l + 1)));
   }
   for (std::size_t l = 0; l < key_values.size(); ++l)
     nn::linear<T>(worker, first.normed, model.decoder()[l].cross_key_value, key_values[l].row_block(0, rows.rows));
+  return true;
 }
 
 }  // namespace detail
@@ -115,8 +122,11 @@ class t5_decoding {
   decoder_shape shape() const { return memory_.shape; }
 
   /// Encodes the queries `part` of the batch, computes their cross-attention's keys and values, and reserves the cache.
-  /// Takes the place of earlier queries. Steps are valid until the current scratch scope ends.
-  void begin(tasks::batch const& queries, tasks::micro_batch part, decoder_capacity capacity) {
+  /// Takes the place of earlier queries. Steps are valid until the current scratch scope ends. With go_on, it is called
+  /// before each layer of the encoder, and on a device the host waits for the layers before. Returns false if go_on()
+  /// did: then no step may follow.
+  bool begin(tasks::batch const& queries, tasks::micro_batch part, decoder_capacity capacity,
+             std::function<bool()> const& go_on = {}) {
     static_assert(DecodingOps<B, T>,
                   "this backend has no cached_attention or pack_keys for this scalar; add them in backend/<name>/");
     auto const& c = model_->config();
@@ -131,9 +141,10 @@ class t5_decoding {
     {
       scratch_scope<B> const scope(worker_->scratch());
       auto const tokens = detail::take_tokens(*worker_, queries.inputs, inputs);
-      detail::encode<B, T>(*worker_, *model_, tokens, inputs, memory_.key_values);
+      if (!detail::encode<B, T>(*worker_, *model_, tokens, inputs, memory_.key_values, go_on)) return false;
     }
     for (auto& layer : memory_.memory) layer.packed_keys = pack_keys<T>(*worker_, layer.k, inputs.offsets, c.heads);
+    return true;
   }
 
   /// One step: writes the keys and values of the rows to the cache rows first_place …, and their logits to `logits`
