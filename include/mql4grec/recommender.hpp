@@ -1,8 +1,9 @@
 #pragma once
-// The façade that a service embeds. A recommender is immutable: load it once and use it from any number of threads,
-// either through a session per thread or through recommend(), which keeps a session for each thread that calls it. A
-// session with several threads answers a single request sooner. To replace a recommender while requests run, use a
-// recommender_slot; to answer concurrent requests together, a serve::micro_batcher.
+// The façade that a service embeds. The model of a recommender is immutable; its catalog may change while requests run.
+// Load it once and use it from any number of threads, either through a session per thread or through recommend(), which
+// keeps a session for each thread that calls it. A session with several threads answers a single request sooner. To
+// replace a recommender while requests run, use a recommender_slot; to answer concurrent requests together, a
+// serve::micro_batcher.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -25,7 +26,7 @@
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/rank/fusion.hpp"
 #include "mql4grec/search/beam_search.hpp"
-#include "mql4grec/search/prefix_drafter.hpp"
+#include "mql4grec/search/catalog_filter.hpp"
 #include "mql4grec/seq2seq/decoding.hpp"
 #include "mql4grec/tasks/model_tasks.hpp"
 
@@ -38,14 +39,18 @@ struct recommender_options {
   /// The tokens that histories are written with, if they aren't those of the catalog, for example the result of
   /// pipeline::fill_in_language(): one table per modality.
   std::vector<language::token_table> history_tokens = {};
+  /// The log and the merges of the catalog's changes; its `vocab` and `history_tokens` are set by the recommender. See
+  /// recommender::catalog.
+  search::live_catalog_options catalog = {};
 };
 
 /// Options of recommender::load.
 template <Backend B = cpu::backend>
 struct load_options {
-  typename B::options backend = {};  ///< the backend of the model; requests use its device and its precision
-  search::beam_options search = {};  ///< see recommender_options
-  rank::any_fusion fusion = {};      ///< see recommender_options
+  typename B::options backend = {};           ///< the backend of the model; requests use its device and its precision
+  search::beam_options search = {};           ///< see recommender_options
+  rank::any_fusion fusion = {};               ///< see recommender_options
+  search::live_catalog_options catalog = {};  ///< see recommender_options
 };
 
 /// Options of a session.
@@ -135,23 +140,14 @@ struct request_watch {
 
 namespace recommender_detail {
 
-/// Modalities whose sequences are equally long. A request searches them together: their queries are one batch of the
-/// model.
-struct modality_group {
-  std::vector<language::modality> kinds;  // those with sequences
-  std::vector<node_t> roots;              // of each of them in the trie
-  search::item_trie trie;
-};
-
 /// What the requests of a recommender read. T: the scalar of the parameters.
 template <Backend B, Real T>
 struct recommender_state {
   seq2seq::frozen_t5<B, T> model;
   tasks::model_tasks tasks;
-  std::vector<language::token_table> tables;  // by modality
-  std::vector<modality_group> groups;         // of the modalities that have sequences
-  index_t most_sequences;                     // the largest number of sequences of a modality
+  std::vector<language::token_table> tables;  // by modality, before all changes
   recommender_options options;
+  std::unique_ptr<search::live_catalog> catalog;
 
   /// The tokens that histories are written with.
   std::vector<language::token_table> const& history_tokens() const {
@@ -167,36 +163,43 @@ struct pending_request {
   std::size_t number;  // among those of the call
 };
 
-/// The search for some modalities of a group on one worker, for the requests of a micro-batch. Its memory is kept
+/// The search for some modalities of a trie_group on one worker, for the requests of a micro-batch. Its memory is kept
 /// between them. The query of request r in modality kinds[m] is r · kinds.size() + m.
 template <Backend B, Real T>
 struct modality_search {
   index_t worker;
-  std::span<language::modality const> kinds;
-  std::span<node_t const> roots;
-  search::item_trie const& trie;
+  std::size_t group;                      // of the catalog's groups
+  index_t first;                          // the position of kinds[0] in the group
+  std::vector<language::modality> kinds;  // consecutive ones of the group
   search::beam_searcher<B, seq2seq::frozen_t5<B, T>> searcher;
+  search::catalog_version const* version = nullptr;  // that is searched
   tasks::batch queries = {};
-  std::vector<node_t> query_roots = {};    // of each query
-  std::vector<std::uint8_t> allowed = {};  // (queries, nodes), or (nodes) for all queries
-  search::beams found = {};                // of each query, once it has been searched
-  std::vector<search::beams> early = {};   // of each request that ended early: the best so far of its queries
-  search::search_status status = {};       // of the last search
+  std::vector<node_t> roots = {};         // of each query
+  search::filtered_trie filtered = {};    // what filters leave
+  search::beams found = {};               // of each query, once it has been searched
+  std::vector<search::beams> early = {};  // of each request that ended early: the best so far of its queries
+  search::search_status status = {};      // of the last search
 
-  /// Searches for the queries, among the allowed nodes; see search_queries.
-  void search(search::beam_options const& options, host_matrix_view<std::uint8_t const> const among,
-              search::search_watch const& watch = {}) {
-    status = searcher.search({.batch = queries, .part = {0, queries.size()}, .allowed = among, .roots = query_roots},
+  /// The modality kinds[m] of the version.
+  search::catalog_modality modality(std::size_t m) const {
+    return {*version, version->groups()[group], first + static_cast<index_t>(m)};
+  }
+  /// Searches for the queries below their roots.
+  void search(search::beam_options const& options, search::search_watch const& watch = {}) {
+    searcher.use(version->groups()[group].trie);
+    status = searcher.search({.batch = queries, .part = {0, queries.size()}, .roots = roots, .added = filtered.nodes()},
                              options, found, watch);
   }
   /// Whether request r ended early.
   bool ended_early(std::size_t r) const { return r < early.size() && early[r].queries() > 0; }
+  /// The items of a leaf.
+  std::span<item_id const> items(node_t leaf) const { return filtered.items(version->groups()[group].trie, leaf); }
   /// The ranking of request r in modality kinds[m]; empty if it has not been searched.
   template <class Wanted>
   rank::ranking ranking_of(std::size_t r, std::size_t m, Wanted const& wanted) const {
-    if (ended_early(r)) return rank::ranking_of(early[r], static_cast<index_t>(m), trie, wanted);
+    if (ended_early(r)) return rank::ranking_of(early[r], static_cast<index_t>(m), *this, wanted);
     auto const query = static_cast<index_t>(r * kinds.size() + m);
-    return query < found.queries() ? rank::ranking_of(found, query, trie, wanted) : rank::ranking();
+    return query < found.queries() ? rank::ranking_of(found, query, *this, wanted) : rank::ranking();
   }
 };
 
@@ -221,6 +224,9 @@ class recommender_session {
     std::swap(threads_, other.threads_);
     std::swap(pending_, other.pending_);
     std::swap(choices_, other.choices_);
+    std::swap(reader_, other.reader_);
+    std::swap(history_items_, other.history_items_);
+    std::swap(history_tokens_, other.history_tokens_);
     return *this;
   }
 
@@ -257,25 +263,28 @@ class recommender_session {
   void serve(std::shared_ptr<state const> const& next);
   /// The model's state. Throws error if the recommender has been destroyed.
   std::shared_ptr<state const> lock() const;
-  /// The options of a search for k items. Throws error if k is out of range.
-  static search::beam_options search_options(state const& from, index_t k);
+  /// The options of a search for k items of a version. Throws error if k is out of range.
+  static search::beam_options search_options(state const& from, search::catalog_version const& version, index_t k);
+  /// Writes history_tokens_: the tokens of all items in the histories of pending_.
+  void read_histories(search::catalog_version const& version);
   /// The answer to one request.
   recommendation answer(std::span<item_id const> history, index_t k, search::item_filter const& filter,
                         request_watch const& watch);
   /// The log p of each of `items` after each history; see recommender::explain.
-  std::vector<std::vector<double>> score(state const& from, std::span<std::vector<item_id> const> histories,
+  std::vector<std::vector<double>> score(state const& from, search::catalog_version const& version,
+                                         std::span<std::vector<item_id> const> histories,
                                          std::span<item_id const> items);
   /// Answers pending_, whose searches have the same options; answer(r) is where the answer of pending_[r] goes.
   template <class Answer>
-  void answer_pending(state const& from, search::beam_options const& options, request_watch const& watch,
-                      Answer const& answer);
+  void answer_pending(state const& from, search::catalog_version const& version, search::beam_options const& options,
+                      request_watch const& watch, Answer const& answer);
   /// Searches for pending_ in some modalities.
   void search_pending(state const& from, recommender_detail::modality_search<B, T>& each,
                       search::beam_options const& options, request_watch const& watch);
   /// Calls work(search) for all searches, on the threads of their workers, after the queries of pending_ have been
   /// written.
   template <class Work>
-  void each_search(state const& from, Work const& work);
+  void each_search(state const& from, search::catalog_version const& version, Work const& work);
   /// The answer to pending_[r]: the first k entries of the fused lists of what was found; items that aren't wanted are
   /// left out.
   template <class Wanted>
@@ -289,6 +298,9 @@ class recommender_session {
   index_t threads_ = 1;
   std::vector<recommender_detail::pending_request> pending_;  // a micro-batch
   std::vector<std::optional<search::item_choice>> choices_;   // of each of them: its filter, if it has one
+  std::optional<search::catalog_reader> reader_;
+  std::vector<item_id> history_items_;                 // in the histories of pending_
+  std::vector<language::token_table> history_tokens_;  // of these items, by modality
 };
 
 /// A model and a catalog that answer requests. B: the backend of the parameters; T: their scalar. Copies share the
@@ -316,15 +328,19 @@ class recommender {
                                         load_options<B> const& options = {});
 #endif
 
-  /// The number of items; items are numbered from 0.
-  [[nodiscard]] index_t items() const { return state_->tables.front().items(); }
+  /// The number of items; items are numbered from 0. It grows when items are inserted.
+  [[nodiscard]] index_t items() const { return state_->catalog->version().items(); }
+  /// The catalog. Its items may be inserted, removed and given other sequences while requests run. A request searches
+  /// the version that was the newest when it began; requests that are answered together search one version. The
+  /// modalities that have sequences when the recommender is constructed are searched.
+  [[nodiscard]] search::live_catalog& catalog() const { return *state_->catalog; }
   /// The model. It lives as long as a copy of this recommender, as does what the three functions below return.
   [[nodiscard]] seq2seq::frozen_t5<B, T> const& model() const { return state_->model; }
   /// The model's tokens and tasks.
   [[nodiscard]] tasks::model_tasks const& tasks() const { return state_->tasks; }
   /// The options of every search.
   [[nodiscard]] search::beam_options const& search_options() const { return state_->options.search; }
-  /// The tokens of the catalog, by modality.
+  /// The tokens of the catalog before all changes, by modality; see catalog() for the newest ones.
   [[nodiscard]] std::vector<language::token_table> const& tokens() const { return state_->tables; }
 
   /// A session, for the requests of one thread at a time. It opens a backend with the options of the model's backend
@@ -406,25 +422,6 @@ void check_table(recommender_state<B, T> const& with, language::modality kind) {
                     scratch);  // reads tables and prompts
 }
 
-/// The modalities with sequences, in groups of equally long ones.
-inline std::vector<modality_group> group_modalities(std::vector<language::token_table> const& tables) {
-  std::map<index_t, std::vector<language::modality>> by_levels;
-  for (auto const& table : tables)
-    if (!table.present().empty()) by_levels[table.levels()].push_back(table.kind());
-  std::vector<modality_group> groups;
-  for (auto const& [levels, kinds] : by_levels) {
-    modality_group group{.kinds = kinds, .roots = {}, .trie = {}};
-    std::vector<language::token_table const*> together;
-    for (auto const kind : kinds) {
-      group.roots.push_back(static_cast<node_t>(together.size()));
-      together.push_back(&tables[to_size(kind)]);
-    }
-    group.trie = search::item_trie(together);
-    groups.push_back(std::move(group));
-  }
-  return groups;
-}
-
 /// Whether a request may end early.
 inline bool has_limit(recommend_options const& options) {
   return options.deadline.has_value() || options.stop.stop_possible();
@@ -454,9 +451,8 @@ recommender<B, T>::recommender(seq2seq::frozen_t5<B, T> model, tasks::model_task
   auto made = std::make_shared<state>(state{.model = std::move(model),
                                             .tasks = std::move(tasks),
                                             .tables = std::move(tables),
-                                            .groups = {},
-                                            .most_sequences = 0,
-                                            .options = std::move(options)});
+                                            .options = std::move(options),
+                                            .catalog = nullptr});
   search::validate(made->options.search);
   expects(!made->tables.empty(), "recommender: no token table");
   expects(made->model.config().vocabulary >= made->tasks.vocab.size(), "recommender: the model knows ",
@@ -464,10 +460,10 @@ recommender<B, T>::recommender(seq2seq::frozen_t5<B, T> model, tasks::model_task
   expects(made->history_tokens().size() == made->tables.size(), "recommender: histories in ",
           made->history_tokens().size(), " modalities, but the catalog has ", made->tables.size());
   for (std::size_t m = 0; m < made->tables.size(); ++m) recommender_detail::check_table(*made, language::modality(m));
-  made->groups = recommender_detail::group_modalities(made->tables);
-  for (auto const& group : made->groups)
-    for (auto const root : group.roots)
-      made->most_sequences = std::max(made->most_sequences, group.trie.leaves_below(root));
+  auto catalog = made->options.catalog;
+  catalog.vocab = made->tasks.vocab;
+  catalog.history_tokens = made->options.history_tokens;
+  made->catalog = std::make_unique<search::live_catalog>(made->tables, std::move(catalog));
   state_ = std::move(made);
 }
 
@@ -525,23 +521,29 @@ template <Backend B, Real T>
 void recommender_session<B, T>::serve(std::shared_ptr<state const> const& next) {
   state_.reset();  // until all searches exist
   searches_.clear();
+  reader_.emplace(next->catalog->reader());
+  auto const version = reader_->read();
   std::ptrdiff_t modalities = 0;
-  for (auto const& group : next->groups) modalities += std::ssize(group.kinds);
+  for (auto const& group : version->groups()) modalities += std::ssize(group.kinds);
   auto const threads = std::clamp<index_t>(modalities, 1, threads_);
   if (auto const& how = next->model.worker_options();
       !backend_ || backend_->workers() != threads || backend_->worker_options() != how) {
     backend_.reset();  // a device's memory holds one at a time
     backend_ = std::make_unique<B>(recommender_detail::with_threads(how, threads));
   }
-  for (auto const& group : next->groups) {
-    auto const together = threads == 1 ? group.kinds.size() : 1;
-    for (std::size_t m = 0; m < group.kinds.size(); m += together) {
+  history_tokens_.clear();
+  for (auto const& table : next->history_tokens())
+    history_tokens_.emplace_back(table.kind(), 0, std::max<index_t>(1, table.levels()));
+  for (std::size_t g = 0; g < version->groups().size(); ++g) {
+    auto const& kinds = version->groups()[g].kinds;
+    auto const together = threads == 1 ? std::ssize(kinds) : 1;
+    for (index_t m = 0; m < std::ssize(kinds); m += together) {
       auto const worker = std::ssize(searches_) % threads;
       searches_.push_back({.worker = worker,
-                           .kinds = std::span(group.kinds).subspan(m, together),
-                           .roots = std::span(group.roots).subspan(m, together),
-                           .trie = group.trie,
-                           .searcher = {backend_->worker(worker), next->model, group.trie}});
+                           .group = g,
+                           .first = m,
+                           .kinds = {kinds.begin() + m, kinds.begin() + m + together},
+                           .searcher = {backend_->worker(worker), next->model}});
     }
   }
   state_ = next;
@@ -555,30 +557,52 @@ auto recommender_session<B, T>::lock() const -> std::shared_ptr<state const> {
 }
 
 template <Backend B, Real T>
-search::beam_options recommender_session<B, T>::search_options(state const& from, index_t k) {
+search::beam_options recommender_session<B, T>::search_options(state const& from,
+                                                               search::catalog_version const& version, index_t k) {
   expects(k >= 0 && k <= search::max_beams, "recommend: k is ", k, ", expected 0 to ", search::max_beams);
   auto options = from.options.search;
-  options.beams = std::max(options.beams, std::min(k, from.most_sequences));
+  options.beams = std::max(options.beams, std::min(k, version.most_sequences()));
   search::validate(options);
   return options;
 }
 
 template <Backend B, Real T>
+void recommender_session<B, T>::read_histories(search::catalog_version const& version) {
+  history_items_.clear();
+  for (auto const& request : pending_)
+    for (auto const item : request.history)
+      if (index(item) >= 0 && index(item) < version.items()) history_items_.push_back(item);
+  std::ranges::sort(history_items_);
+  history_items_.erase(std::unique(history_items_.begin(), history_items_.end()), history_items_.end());
+  for (std::size_t m = 0; m < history_tokens_.size(); ++m) {
+    auto& table = history_tokens_[m];
+    table.clear();
+    table.widen(version.items());
+    for (auto const item : history_items_)
+      if (auto const tokens = version.history_tokens(language::modality(m), item); !tokens.empty())
+        table.set(item, tokens);
+  }
+}
+
+template <Backend B, Real T>
 template <class Work>
-void recommender_session<B, T>::each_search(state const& from, Work const& work) {
+void recommender_session<B, T>::each_search(state const& from, search::catalog_version const& version,
+                                            Work const& work) {
+  read_histories(version);
   for_each_worker(*backend_, [&](B&, index_t worker) {
     for (auto& each : searches_) {
       if (each.worker != worker) continue;
+      each.version = &version;
       each.queries.clear();
-      each.query_roots.clear();
-      for (auto const& request : pending_) {
-        for (auto const kind : each.kinds) {
+      each.roots.clear();
+      each.filtered.clear();
+      for (auto const& request : pending_)
+        for (std::size_t m = 0; m < each.kinds.size(); ++m) {
           from.tasks.begin_query(each.queries);
-          from.tasks.tasks.query(kind).write_query(
-              request.history, {.tables = from.history_tokens(), .vocab = from.tasks.vocab}, each.queries);
+          from.tasks.tasks.query(each.kinds[m])
+              .write_query(request.history, {.tables = history_tokens_, .vocab = from.tasks.vocab}, each.queries);
+          each.roots.push_back(each.modality(m).root());
         }
-        each.query_roots.insert(each.query_roots.end(), each.roots.begin(), each.roots.end());
-      }
       work(each);
     }
   });
@@ -651,30 +675,18 @@ void recommender_session<B, T>::search_pending(state const& from, recommender_de
       return true;
     };
   }
-  auto const nodes = to_size(each.trie.nodes());
-  host_matrix_view<std::uint8_t const> allowed;
-  if (std::ranges::any_of(choices_, [](auto const& choice) { return choice.has_value(); })) {
-    bool const shared = count == 1;  // all queries have the same bytes
-    auto const rows = shared ? 1 : count * kinds;
-    each.allowed.resize(rows * nodes);
-    for (std::size_t row = 0; row < rows; ++row) {
-      auto const bytes = std::span(each.allowed).subspan(row * nodes, nodes);
-      if (!shared && row % kinds > 0)
-        std::ranges::copy(std::span(each.allowed).subspan((row - 1) * nodes, nodes), bytes.begin());
-      else if (auto const& choice = choices_[row / kinds])
-        search::mark_allowed(each.trie, *choice, bytes);
-      else
-        std::ranges::fill(bytes, std::uint8_t{1});
-    }
-    allowed = {each.allowed.data(), each.queries.size(), each.trie.nodes(), shared ? 0 : each.trie.nodes()};
-  }
-  each.search(options, allowed, between);
+  for (std::size_t r = 0; r < count; ++r)
+    if (auto const& choice = choices_[r])
+      for (std::size_t m = 0; m < kinds; ++m)
+        each.roots[r * kinds + m] = search::add_filter(each.filtered, each.modality(m), *pending_[r].filter, *choice);
+  each.search(options, between);
 }
 
 template <Backend B, Real T>
 template <class Answer>
-void recommender_session<B, T>::answer_pending(state const& from, search::beam_options const& options,
-                                               request_watch const& watch, Answer const& answer) {
+void recommender_session<B, T>::answer_pending(state const& from, search::catalog_version const& version,
+                                               search::beam_options const& options, request_watch const& watch,
+                                               Answer const& answer) {
   choices_.clear();
   for (auto const& request : pending_) {
     auto& choice = choices_.emplace_back();
@@ -685,7 +697,7 @@ void recommender_session<B, T>::answer_pending(state const& from, search::beam_o
     each.early.clear();
     each.status = {};
   }
-  each_search(from, [&](auto& each) { search_pending(from, each, options, watch); });
+  each_search(from, version, [&](auto& each) { search_pending(from, each, options, watch); });
   for (std::size_t r = 0; r < pending_.size(); ++r) answer(r) = ranked(from, r);
 }
 
@@ -693,10 +705,11 @@ template <Backend B, Real T>
 recommendation recommender_session<B, T>::answer(std::span<item_id const> history, index_t k,
                                                  search::item_filter const& filter, request_watch const& watch) {
   auto const from = lock();
-  auto const options = search_options(*from, k);
+  auto const version = reader_->read();
+  auto const options = search_options(*from, *version, k);
   pending_.assign(1, {.history = history, .k = k, .filter = &filter, .number = 0});
   recommendation best;
-  answer_pending(*from, options, watch, [to = &best](std::size_t) -> recommendation& { return *to; });
+  answer_pending(*from, *version, options, watch, [to = &best](std::size_t) -> recommendation& { return *to; });
   return best;
 }
 
@@ -729,8 +742,9 @@ std::vector<recommendation> recommender_session<B, T>::recommend_batch(std::span
                                                                        request_watch const& watch) {
   expects(!watch.so_far || threads_ == 1, "recommend_batch: so_far in a session with ", threads_, " threads");
   auto const from = lock();
+  auto const version = reader_->read();
   std::vector<search::beam_options> options;
-  for (auto const& each : requests) options.push_back(search_options(*from, each.options.k));
+  for (auto const& each : requests) options.push_back(search_options(*from, *version, each.options.k));
   std::vector<std::size_t> order(requests.size());  // by the number of beams, since a search has one
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(order, {}, [&](std::size_t i) { return options[i].beams; });
@@ -745,7 +759,8 @@ std::vector<recommendation> recommender_session<B, T>::recommend_batch(std::span
       auto const& [history, wanted] = requests[order[first]];
       pending_.push_back({.history = history, .k = wanted.k, .filter = &wanted.filter, .number = order[first]});
     }
-    answer_pending(*from, how, watch, [&](std::size_t r) -> recommendation& { return answers[pending_[r].number]; });
+    answer_pending(*from, *version, how, watch,
+                   [&](std::size_t r) -> recommendation& { return answers[pending_[r].number]; });
   }
   return answers;
 }
@@ -754,25 +769,22 @@ template <Backend B, Real T>
 recommendation recommender_session<B, T>::recommend_new(std::span<item_id const> history, index_t k,
                                                         search::item_list const& new_items) {
   auto const from = lock();
-  auto const options = search_options(*from, k);
+  auto const version = reader_->read();
+  auto const options = search_options(*from, *version, k);
   search::item_choice const is_new({.allow = new_items});
   search::draft_options const draft{.sequences = options.beams};
   search::item_filter const all;
   pending_.assign(1, {.history = history, .k = k, .filter = &all, .number = 0});
-  using among = host_matrix_view<std::uint8_t const>;
-  each_search(*from, [&](auto& each) {
+  each_search(*from, *version, [&](auto& each) {
     each.early.clear();
     each.found.clear();
-    each.search(options, among());
+    each.search(options);
     auto const first = each.status;
-    search::prefix_drafter const drafter(each.trie, is_new);
-    auto const nodes = to_size(each.trie.nodes());
-    each.allowed.resize(each.kinds.size() * nodes);
-    for (std::size_t q = 0; q < each.kinds.size(); ++q)
-      drafter.draft(each.found.leaves_of(static_cast<index_t>(q)), draft,
-                    std::span(each.allowed).subspan(q * nodes, nodes));
+    for (std::size_t m = 0; m < each.kinds.size(); ++m)
+      each.roots[m] = search::add_draft(each.filtered, each.modality(m), new_items,
+                                        each.found.leaves_of(static_cast<index_t>(m)), draft);
     each.found.clear();
-    each.search(options, among(each.allowed.data(), each.queries.size(), each.trie.nodes()));
+    each.search(options);
     each.status.encode += first.encode;
     each.status.decode += first.decode;
   });
@@ -781,6 +793,7 @@ recommendation recommender_session<B, T>::recommend_new(std::span<item_id const>
 
 template <Backend B, Real T>
 std::vector<std::vector<double>> recommender_session<B, T>::score(state const& from,
+                                                                  search::catalog_version const& version,
                                                                   std::span<std::vector<item_id> const> histories,
                                                                   std::span<item_id const> items) {
   // A search among the items alone with as many beams scores them all. Its scores are Σ log p without the length.
@@ -799,7 +812,7 @@ std::vector<std::vector<double>> recommender_session<B, T>::score(state const& f
     for (std::size_t h = first; h < first + count; ++h)
       pending_.push_back({.history = histories[h], .k = std::ssize(items), .filter = &only, .number = h});
     std::vector<recommendation> found(count);
-    answer_pending(from, options, {}, [&](std::size_t r) -> recommendation& { return found[r]; });
+    answer_pending(from, version, options, {}, [&](std::size_t r) -> recommendation& { return found[r]; });
     for (std::size_t r = 0; r < count; ++r)
       for (std::size_t i = 0; i < items.size(); ++i) {
         double sum = 0, lists = 0;
@@ -818,21 +831,22 @@ template <Backend B, Real T>
 std::vector<explanation> recommender_session<B, T>::explain(std::span<item_id const> history,
                                                             std::span<item_id const> items) {
   auto const from = lock();
+  auto const version = reader_->read();
   expects(std::ssize(items) <= search::max_beams, "explain: ", items.size(), " items, expected at most ",
           search::max_beams);
-  auto const in_catalog = [&](item_id item) { return index(item) >= 0 && index(item) < from->tables.front().items(); };
+  auto const in_catalog = [&](item_id item) { return index(item) >= 0 && index(item) < version->items(); };
   for (auto const item : items) expects(in_catalog(item), "explain: item ", index(item), " isn't in the catalog");
   auto const counted = history.last(std::min(history.size(), to_size(catalog::default_max_history)));
   std::vector<std::vector<item_id>> histories(1 + counted.size(), {counted.begin(), counted.end()});
   for (std::size_t h = 0; h < counted.size(); ++h)
     histories[1 + h].erase(histories[1 + h].begin() + static_cast<std::ptrdiff_t>(h));
-  auto const scores = score(*from, histories, items);
+  auto const scores = score(*from, *version, histories, items);
 
   auto const shared_codes = [&](item_id a, item_id b) {
     std::vector<index_t> shared;
     for (std::size_t m = 0; m < from->tables.size(); ++m) {
-      auto const& codes = from->history_tokens()[m];
-      auto const first = in_catalog(a) ? codes.of(a) : std::span<token_t const>(), second = from->tables[m].of(b);
+      auto const kind = language::modality(m);
+      auto const first = version->history_tokens(kind, a), second = version->sequence(kind, b);
       shared.push_back(std::ranges::mismatch(first, second).in1 - first.begin());
     }
     return shared;

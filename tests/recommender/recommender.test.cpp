@@ -739,3 +739,70 @@ TEST_CASE("ranking_of: leaves are replaced by their allowed items, best first") 
   CHECK(rank::ranking_of(found, 1, trie, [](item_id i) { return i != item_id{1}; }).items ==
         search::item_list{item_id{3}, item_id{0}});
 }
+
+TEST_CASE_TEMPLATE("recommender: while items change, answers equal those of a recommender with these items", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  auto const tested = service<B>(7, {.search = {.beams = 8}});
+  auto session = tested.session();
+  random_stream random(11, 0);
+  for (int round = 0; round < 6; ++round) {
+    for (int n = 0; n < 8; ++n) {
+      search::catalog_change change{item_id(random.below(catalog_items + 10))};
+      for (auto const kind : {language::modality::text, language::modality::image}) {
+        auto& tokens = change.sequences.emplace_back();
+        if (random.below(4) == 0) continue;
+        for (index_t l = 0; l < vocab().levels(kind); ++l)
+          tokens.push_back(vocab().token(kind, l, code_t(random.below(vocab().codes(kind, l)))));
+      }
+      tested.catalog().apply({&change, 1});
+    }
+    if (round == 3) tested.catalog().merge();
+    auto const version = tested.catalog().version();
+    CHECK(tested.items() == version.items());
+    B b;
+    recommender<B> const anew(b, model<B>(), {vocab(), tasks::all_tasks()},
+                              {version.table(language::modality::text), version.table(language::modality::image)},
+                              {.search = {.beams = 8}});
+    auto const past = random_history(6, static_cast<std::uint64_t>(round));
+    auto const same = [](rank::ranking const& mine, rank::ranking const& expected) {
+      CHECK(mine.items == expected.items);
+      CHECK_CLOSE(mine.scores, expected.scores, 1e-5);
+    };
+    same(session.recommend(past, 10), anew.recommend(past, 10));
+    auto const some = items_from(10, 35), few = items_from(3, 7);
+    same(session.recommend(past, 10, {.allow = some}), anew.recommend(past, 10, {.allow = some}));
+    same(session.recommend(past, 10, {.allow = few}), anew.recommend(past, 10, {.allow = few}));
+    same(session.recommend(past, 10, {.deny = some}), anew.recommend(past, 10, {.deny = some}));
+    same(session.recommend_new(past, 10, some), anew.recommend_new(past, 10, some));
+  }
+}
+
+TEST_CASE("recommender: an inserted item is recommended and a removed one is not, in sessions that exist") {
+  auto const tested = service<>();
+  auto session = tested.session({.threads = 2});
+  auto const past = random_history(6, 1);
+  auto const best = session.recommend(past, 1).items.front();
+  auto const version = tested.catalog().version();
+  search::catalog_change moved{item_id{100}};
+  for (auto const kind : {language::modality::text, language::modality::image}) {
+    auto const tokens = version.sequence(kind, best);
+    moved.sequences.emplace_back(tokens.begin(), tokens.end());
+  }
+  std::vector const changes{search::catalog_change{best}, moved};
+  tested.catalog().apply(changes);
+  CHECK(session.recommend(past, 1).items.front() == item_id{100});
+  CHECK(set_of(session.recommend(past, 101)).contains(best) == false);
+  CHECK(tested.items() == 101);
+}
+
+TEST_CASE("recommender: the catalog's log is replayed when a recommender is constructed") {
+  temporary_directory const directory;
+  recommender_options const options{.catalog = {.log = directory / "changes"}};
+  {
+    auto const tested = service<>(7, options);
+    tested.catalog().remove(item_id{3});
+    CHECK_THROWS_AS(service<>(7, options), file_error);  // the log is in use
+  }
+  CHECK(service<>(7, options).recommend({}, 100).size() == 28);
+  CHECK(service<>().recommend({}, 100).size() == 29);
+}

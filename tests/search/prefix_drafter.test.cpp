@@ -5,6 +5,7 @@
 #include <set>
 
 #include "mql4grec/core/random.hpp"
+#include "mql4grec/search/filtered_trie.hpp"
 
 using namespace mql4grec;
 
@@ -111,6 +112,15 @@ TEST_CASE("prefix_drafter: a draft is what brute force over prefixes gives") {
     static_cast<void>(drafted_items(trie, nodes));
     for (node_t leaf = trie.first_leaf(); leaf < trie.nodes(); ++leaf)
       CHECK((nodes[to_size(leaf)] == 1) == expected.contains(leaf));
+    // the same with sequences
+    search::sequence_list fresh, paths, expected_sequences;
+    for (auto const item : table.present())
+      if (is_new(item)) fresh.push_back(table.of(item));
+    search::sort_sequences(fresh);
+    for (auto const leaf : beams) paths.push_back(table.of(trie.items(leaf).front()));
+    for (auto const leaf : expected) expected_sequences.push_back(table.of(trie.items(leaf).front()));
+    auto const found = search::draft_sequences(fresh, paths, options);
+    CHECK(std::ranges::equal(found, expected_sequences, [](auto a, auto b) { return std::ranges::equal(a, b); }));
   }
 }
 

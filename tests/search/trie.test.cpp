@@ -115,9 +115,9 @@ TEST_CASE("trie: leaves are the distinct sequences in order, with the items that
 TEST_CASE("trie: the children of a node are sorted, consecutive, and have it as their parent") {
   for_each_trie([](search::item_trie const& trie, language::token_table const&) {
     auto const arrays = trie.arrays();
-    CHECK(arrays.first_child.size() == trie.nodes());
-    CHECK(arrays.children_end.size() == trie.nodes());
-    CHECK(arrays.token.size() == trie.nodes());
+    CHECK(arrays.nodes.first_child.size() == trie.nodes());
+    CHECK(arrays.nodes.children_end.size() == trie.nodes());
+    CHECK(arrays.nodes.token.size() == trie.nodes());
     node_t next = 1;  // every node but the root has a parent
     for (node_t node = 0; node < trie.nodes(); ++node) {
       CHECK(arrays.first_child(node) == next);

@@ -57,6 +57,11 @@ class token_table {
     }
   }
 
+  /// Removes all sequences and keeps the memory.
+  void clear() {
+    present_.clear();
+    tokens_.clear();
+  }
   /// Raises the number of items to at least `items`; the new items have no sequence.
   void widen(index_t items) { items_ = std::max(items_, items); }
 

@@ -88,6 +88,8 @@ struct search_queries {
   host_matrix_view<std::uint8_t const> allowed = {};
   /// (queries of the micro-batch): the root of the trie that each query starts from; empty: the first one.
   std::span<node_t const> roots = {};
+  /// Nodes that exist in this search only, below some of the roots; see filtered_trie.
+  trie_nodes<host_space> added = {};
 
   /// The number of queries.
   index_t size() const { return part.last - part.first; }
@@ -179,6 +181,14 @@ view<std::uint8_t const, typename B::memory_space, 2> copy_allowed(B& worker,
   return {device_copy(worker, bytes).view_all().data, allowed.rows(), allowed.columns(), allowed.stride};
 }
 
+/// Copies nodes to the memory that the worker's kernels read.
+template <Backend B>
+trie_nodes<typename B::memory_space> copy_nodes(B& worker, trie_nodes<host_space> const& nodes) {
+  if (nodes.token.size() == 0) return {};
+  return {device_copy(worker, nodes.first_child).view_all(), device_copy(worker, nodes.children_end).view_all(),
+          device_copy(worker, nodes.token).view_all()};
+}
+
 /// The search for one micro-batch on one worker, after its queries have been encoded; see begin_search(). Its memory is
 /// the worker's scratch, so its lifetime must be inside a scratch_scope of the worker.
 template <Backend B, class Model>
@@ -196,13 +206,15 @@ class micro_batch_search {
     view<std::uint8_t const, space, 2> allowed;         ///< (queries, nodes) or empty
     in_vector<B, node_t> roots;                         ///< (queries) or empty
     host_matrix_view<std::uint8_t const> host_allowed;  ///< the original of `allowed`
+    trie_view<space> trie;                              ///< with the nodes that are added for this search
+    trie_view<host_space> host_trie;                    ///< the original of `trie`
     search_memory<B, T> memory;
   };
   /// The key under which captured steps are cached: the values that the steps depend on besides the model and the trie.
-  /// The last three: the distance between the rows of `allowed`, −1 if there are none; whether there are roots; the
-  /// step, −1 for all steps.
+  /// The last four: the distance between the rows of `allowed`, −1 if there are none; whether there are roots; the
+  /// number of added nodes; the step, −1 for all steps.
   using key = std::tuple<mark, index_t, decltype(std::declval<decoding_of<B, Model> const&>().shape()), index_t,
-                         normalization, bool, index_t, bool, index_t>;
+                         normalization, bool, index_t, bool, index_t, index_t>;
   /// The captured steps.
   using step_graphs = graph_cache<B, key, index_t>;
 
@@ -290,6 +302,7 @@ class micro_batch_search {
             options_.score_eos,
             state_.allowed.rows() > 0 ? state_.allowed.stride : -1,
             state_.roots.size() > 0,
+            state_.trie.added.token.size(),
             step};
   }
 
@@ -322,17 +335,14 @@ class micro_batch_search {
                        .scores = now.scores.part(0, count),
                        .nodes = now.nodes.part(0, count),
                        .row_offsets = now.offsets,
-                       .trie = context_.trie.arrays(),
+                       .trie = state_.trie,
                        .allowed = state_.allowed,
                        .normalize_over_allowed = options_.normalize == normalization::children},
                       state_.memory.normalisers, choice);
-      at.rows = branch_beams<T>(worker_,
-                                {.choice = choice,
-                                 .trie = context_.trie.arrays(),
-                                 .from = now,
-                                 .steps = at.level + 1,
-                                 .first_place = at.first_place},
-                                rows_at(at.level + 1));
+      at.rows = branch_beams<T>(
+          worker_,
+          {.choice = choice, .trie = state_.trie, .from = now, .steps = at.level + 1, .first_place = at.first_place},
+          rows_at(at.level + 1));
     }
     ++at.level;
   }
@@ -402,7 +412,7 @@ class micro_batch_search {
       out.leaves.push_back(at.node);
       return;
     }
-    auto const trie = context_.trie.host_arrays();
+    auto const& trie = state_.host_trie;
     for (auto child = trie.first_child(at.node); child < trie.children_end(at.node); ++child)
       append_below({.node = child, .level = at.level + 1}, query, most, out);
   }
@@ -426,15 +436,19 @@ template <Backend B, class Model>
   auto const allowed = copy_allowed(context.worker, queries.allowed);
   in_vector<B, node_t> roots;
   if (!queries.roots.empty()) roots = device_copy(context.worker, view_of(queries.roots)).view_all();
+  auto trie = context.trie.arrays();
+  auto host_trie = context.trie.host_arrays();
+  trie.added = copy_nodes(context.worker, queries.added);
+  host_trie.added = queries.added;
   index_t const levels = context.trie.levels(), count = queries.size();
   std::function<bool()> go_on;
   if (watch) go_on = [&watch] { return watch(no_progress()); };
   if (!context.decoding.begin(queries.batch, queries.part,
                               {.rows = count * (1 + levels * options.beams), .steps = levels + 1}, go_on))
     return std::nullopt;
-  return micro_batch_search<B, Model>(
-      context, options,
-      {begin, count, allowed, roots, queries.allowed, take_search_memory(context, count, options.beams)});
+  return micro_batch_search<B, Model>(context, options,
+                                      {begin, count, allowed, roots, queries.allowed, trie, host_trie,
+                                       take_search_memory(context, count, options.beams)});
 }
 
 }  // namespace detail

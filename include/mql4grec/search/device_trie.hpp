@@ -54,9 +54,10 @@ class device_trie {
     host_arrays_ = from;
     if constexpr (on_host) {
       arrays_ = from;
-      return before.token.data != arrays_.token.data;
+      return before.nodes.token.data != arrays_.nodes.token.data;
     } else {
-      index_t const nodes = from.token.size();
+      auto const& host = from.nodes;
+      index_t const nodes = host.token.size();
       bool const same = storage && !storage_.owner_before(storage) && !storage.owner_before(storage_);
       index_t const capacity = memory_ ? memory_->token.view_all().size() : 0;
       index_t done = same && nodes <= capacity ? copied_ : 0;
@@ -65,15 +66,16 @@ class device_trie {
         memory_.emplace(*worker_, storage ? nodes + std::max(nodes / 4, spare) : nodes);
         done = 0;
       }
-      copy(from.first_child.part(done, nodes - done), memory_->first_child.view_all().part(done, nodes - done));
-      copy(from.children_end.part(done, nodes - done), memory_->children_end.view_all().part(done, nodes - done));
-      copy(from.token.part(done, nodes - done), memory_->token.view_all().part(done, nodes - done));
+      copy(host.first_child.part(done, nodes - done), memory_->first_child.view_all().part(done, nodes - done));
+      copy(host.children_end.part(done, nodes - done), memory_->children_end.view_all().part(done, nodes - done));
+      copy(host.token.part(done, nodes - done), memory_->token.view_all().part(done, nodes - done));
       copied_ = nodes;
       storage_ = storage;
       // All of the memory is in the views, so that captured work may read nodes that are uploaded later.
-      arrays_ = {std::as_const(memory_->first_child).view_all(), std::as_const(memory_->children_end).view_all(),
-                 std::as_const(memory_->token).view_all(), from.childless};
-      return before.token.data != arrays_.token.data || before.childless != arrays_.childless;
+      arrays_.nodes = {std::as_const(memory_->first_child).view_all(), std::as_const(memory_->children_end).view_all(),
+                       std::as_const(memory_->token).view_all()};
+      arrays_.childless = from.childless;
+      return before.nodes.token.data != arrays_.nodes.token.data || before.childless != arrays_.childless;
     }
   }
 

@@ -54,7 +54,7 @@ class catalog_version {
   /// One more than the largest item number that ever had a sequence or was in a table.
   index_t items() const { return items_; }
   /// The number of modalities.
-  index_t modalities() const { return std::ssize(tokens_->items); }
+  index_t modalities() const { return tokens_ ? std::ssize(tokens_->items) : 0; }
   /// The number of tokens of a modality's sequences; 0 for a modality that is not searched.
   index_t levels(language::modality kind) const { return tokens_->items[to_size(kind)].levels(); }
   /// The item's sequence in a modality, or an empty span.
@@ -155,8 +155,8 @@ class published_version {
 
 }  // namespace detail
 
-/// Reads the versions of a live_catalog, for one thread at a time. Reading neither locks nor waits. May outlive the
-/// catalog.
+/// Reads the versions of a live_catalog, for one thread at a time. Reading neither locks nor waits. After the catalog
+/// has been destroyed, there is only a version without modalities.
 class catalog_reader {
  public:
   /// A version that is being read: it stays as it is until this object is destroyed.
@@ -234,7 +234,7 @@ class live_catalog {
   explicit live_catalog(std::vector<language::token_table> const& tables, live_catalog_options options = {});
   live_catalog(live_catalog const&) = delete;
   live_catalog& operator=(live_catalog const&) = delete;
-  /// Waits for a merge that runs.
+  /// Waits for a merge that runs. Its memory is kept as long as somebody reads it.
   ~live_catalog();
 
   /// Makes changes, which become visible together, and returns the number of the first version that contains them. They

@@ -75,6 +75,7 @@ MQL4GREC_DEFINITION live_catalog::~live_catalog() {
   }
   merge_wanted_.notify_all();
   merger_.join();
+  published_->replace(std::make_unique<catalog_version const>());
 }
 
 MQL4GREC_DEFINITION void live_catalog::check(catalog_change const& change) const {

@@ -64,9 +64,11 @@ class trie_version {
   index_t leaves_of(index_t table) const { return leaves_[to_size(table)]; }
 
   /// The items of a leaf in ascending order.
-  std::span<item_id const> items(node_t leaf) const {
-    auto const* const list = storage_->lists.data() + storage_->first_child[leaf];
-    return {list + 1, to_size(index(*list))};
+  std::span<item_id const> items(node_t leaf) const { return list(storage_->first_child[leaf]); }
+  /// The items of a leaf whose `first_child` is this number.
+  std::span<item_id const> list(node_t first_child) const {
+    auto const* const found = storage_->lists.data() + first_child;
+    return {found + 1, to_size(index(*found))};
   }
   /// The tokens on the edges to a node's children, in ascending order; of a leaf none.
   std::span<token_t const> allowed(node_t node) const {
@@ -90,10 +92,10 @@ class trie_version {
 
   /// Views of the arrays of all versions, for the kernels of a backend. Valid as long as this version or a copy of it.
   trie_view<host_space> arrays() const {
-    return {{storage_->first_child.data(), nodes_},
-            {storage_->children_end.data(), nodes_},
-            {storage_->token.data(), nodes_},
-            0};
+    return {.nodes = {{storage_->first_child.data(), nodes_},
+                      {storage_->children_end.data(), nodes_},
+                      {storage_->token.data(), nodes_}},
+            .childless = 0};
   }
 
  private:

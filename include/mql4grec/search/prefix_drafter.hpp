@@ -31,6 +31,31 @@ struct draft_options {
   bool operator==(draft_options const&) const = default;
 };
 
+/// The sequences among `fresh`, sorted and each there once, that prefix_drafter::draft() drafts for beams with the
+/// sequences `beams`, best first. Throws error if an option is negative.
+[[nodiscard]] inline std::vector<std::span<token_t const>> draft_sequences(
+    std::span<std::span<token_t const> const> fresh, std::span<std::span<token_t const> const> beams,
+    draft_options const& options) {
+  expects(options.sequences >= 0 && options.shortest_prefix >= 0, "draft: ", options.sequences,
+          " sequences and prefixes of ", options.shortest_prefix, " codes, expected at least 0");
+  std::vector<std::uint8_t> drafted(fresh.size(), 0);
+  index_t total = 0, levels = fresh.empty() ? -1 : std::ssize(fresh.front());
+  for (index_t length = levels; length >= options.shortest_prefix && total < options.sequences; --length)
+    for (auto const& beam : beams) {
+      if (total >= options.sequences) break;
+      auto const prefix = beam.first(to_size(length));
+      auto const below = [&](auto const& sequence) { return sequence.first(prefix.size()); };
+      auto const before = [](auto a, auto b) { return std::ranges::lexicographical_compare(a, b); };
+      auto const first = std::ranges::lower_bound(fresh, prefix, before, below);
+      for (auto at = first; at != fresh.end() && std::ranges::equal(below(*at), prefix); ++at)
+        total += std::exchange(drafted[to_size(at - fresh.begin())], std::uint8_t{1}) ? 0 : 1;
+    }
+  std::vector<std::span<token_t const>> out;
+  for (std::size_t i = 0; i < fresh.size(); ++i)
+    if (drafted[i]) out.push_back(fresh[i]);
+  return out;
+}
+
 /// Finds the new items that share prefixes with beams. The trie must outlive this object. Const member functions may be
 /// called from several threads at once.
 class prefix_drafter {

@@ -25,8 +25,8 @@ MQL4GREC_DEFINITION item_trie::item_trie(std::span<language::token_table const* 
     });
     path.resize(items_.size(), {table, root});
   }
-  expects(std::ssize(items_) * (levels_ + 1) + roots_ < (index_t{1} << 31), "trie: ", items_.size(),
-          " items don't fit 32-bit nodes");
+  expects(std::ssize(items_) * (levels_ + 1) + roots_ < first_added_node, "trie: ", items_.size(),
+          " items may have more than ", first_added_node, " nodes");
 
   first_child_.clear();
   for (index_t level = 0; level < levels_; ++level) {

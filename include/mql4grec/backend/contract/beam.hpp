@@ -23,15 +23,38 @@ struct cached_attention_inputs {
   index_t zero_distance = 0;  ///< as attention_inputs::zero_distance
 };
 
-/// The trie as plain arrays: the children of node n are the nodes first_child(n) … children_end(n)−1, in ascending
-/// order of their tokens. Several nodes may have the same children, and not every node has to be below a root: see
-/// search/live_trie.hpp.
+/// Consecutive nodes of a trie as plain arrays.
 template <MemorySpace S>
-struct trie_view {
+struct trie_nodes {
   view<node_t const, S, 1> first_child;   ///< (nodes)
   view<node_t const, S, 1> children_end;  ///< (nodes)
   view<token_t const, S, 1> token;        ///< (nodes): the token on the edge to the node
-  node_t childless = 0;                   ///< a node without children
+};
+
+/// The numbers of nodes that are added to a trie for one search begin here.
+inline constexpr node_t first_added_node = node_t{1} << 30;
+
+/// A trie: the children of node n are the nodes first_child(n) … children_end(n)−1, in ascending order of their tokens.
+/// Several nodes may have the same children, and not every node has to be below a root: see search/live_trie.hpp and
+/// search/filtered_trie.hpp.
+template <MemorySpace S>
+struct trie_view {
+  trie_nodes<S> nodes;       ///< numbered from 0 on
+  trie_nodes<S> added = {};  ///< numbered from first_added_node on; their children are added nodes or others
+  node_t childless = 0;      ///< a node without children
+
+  /// The first child of a node.
+  MQL4GREC_HD node_t first_child(index_t node) const {
+    return node < first_added_node ? nodes.first_child(node) : added.first_child(node - first_added_node);
+  }
+  /// The node after the last child of a node.
+  MQL4GREC_HD node_t children_end(index_t node) const {
+    return node < first_added_node ? nodes.children_end(node) : added.children_end(node - first_added_node);
+  }
+  /// The token on the edge to a node.
+  MQL4GREC_HD token_t token(index_t node) const {
+    return node < first_added_node ? nodes.token(node) : added.token(node - first_added_node);
+  }
 };
 
 /// A trie whose nodes are numbered level by level: the children of a node end where those of the next one begin.
@@ -39,7 +62,8 @@ struct trie_view {
 template <MemorySpace S>
 trie_view<S> level_order_trie(view<node_t const, S, 1> first_child, view<token_t const, S, 1> token) {
   index_t const nodes = token.size();
-  return {first_child.part(0, nodes), first_child.part(1, nodes), token, static_cast<node_t>(nodes - 1)};
+  return {.nodes = {first_child.part(0, nodes), first_child.part(1, nodes), token},
+          .childless = static_cast<node_t>(nodes - 1)};
 }
 
 /// The candidates of one step: every allowed child of every beam. The rows of a user are consecutive.
