@@ -38,7 +38,8 @@ typedef enum mql4grec_status {
   MQL4GREC_FILE_ERROR = 2,        ///< a file can't be read or written, or its content is invalid
   MQL4GREC_TRAINING_ERROR = 3,    ///< training can't continue: the loss isn't finite
   MQL4GREC_OUT_OF_MEMORY = 4,     ///< memory is exhausted
-  MQL4GREC_INTERNAL_ERROR = 5     ///< anything else; please report it
+  MQL4GREC_INTERNAL_ERROR = 5,    ///< anything else; please report it
+  MQL4GREC_INTERRUPTED = 6        ///< a function of the caller asked for it
 } mql4grec_status;
 
 /// The version of mql4grec, such as "0.1.0". Static memory.
@@ -167,8 +168,9 @@ typedef struct mql4grec_evaluate_options {
   int64_t users;           ///< only the first so many users; 0: all
   int64_t const* cutoffs;  ///< the k of HR@k and NDCG@k; NULL: 1, 5, 10
   size_t cutoff_count;     ///< entries of `cutoffs`
-  /// Called with the users done and all users, on the calling thread; may be NULL.
-  void (*progress)(void* context, int64_t done, int64_t users);
+  /// Called with the users done and all users, on the calling thread; anything but 0 ends the evaluation with
+  /// MQL4GREC_INTERRUPTED. May be NULL.
+  int32_t (*progress)(void* context, int64_t done, int64_t users);
   void* context;  ///< the first argument of `progress`
 } mql4grec_evaluate_options;
 

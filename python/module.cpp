@@ -107,6 +107,18 @@ class python_callback {
   std::exception_ptr raised_;
 };
 
+/// Calls the library without the interpreter's lock, then raises what the callback has kept, or the library's failure.
+template <class Call>
+void unlocked_call(Call const& call, python_callback const& callback) {
+  std::optional<failure> failed;
+  {
+    nb::gil_scoped_release const unlocked;
+    if (auto const status = call(); status != MQL4GREC_OK) failed.emplace(status);
+  }
+  callback.raise();
+  if (failed) throw *failed;
+}
+
 /// Options of Recommender.recommend besides the histories.
 struct request_options {
   std::size_t k = 10;
@@ -168,8 +180,6 @@ class recommender {
     request.size = sizeof request;
     request.history = histories.data();
     request.history_length = histories.size();
-    request.offsets = offsets.data();
-    request.count = count;
     request.k = k;
     static std::int32_t const none = 0;  // an empty array may have no address, but isn't a missing one
     if (options.allow) {
@@ -192,15 +202,22 @@ class recommender {
     result_array<double, 2> seconds({count, 3});
     mql4grec_answer answer = {};
     answer.size = sizeof answer;
-    answer.items = items.data();
-    answer.scores = scores.data();
-    if (options.codes) answer.codes = codes.data();
-    answer.counts = counts.data();
-    answer.complete = complete.data();
-    answer.seconds = seconds.data();
-    {
-      nb::gil_scoped_release const unlocked;
-      check(mql4grec_recommend(handle_, &request, &answer));
+    // In parts, so that Ctrl-C is heard within about a second; a deadline is that of one call.
+    std::size_t const part = options.deadline_ms > 0 ? std::max<std::size_t>(count, 1) : 384;
+    for (std::size_t first = 0; first < count; first += part) {
+      request.count = std::min(part, count - first);
+      request.offsets = offsets.data() + first;
+      answer.items = items.data() + first * k;
+      answer.scores = scores.data() + first * k;
+      if (options.codes) answer.codes = codes.data() + first * k * code_width();
+      answer.counts = counts.data() + first;
+      answer.complete = complete.data() + first;
+      answer.seconds = seconds.data() + first * 3;
+      {
+        nb::gil_scoped_release const unlocked;
+        check(mql4grec_recommend(handle_, &request, &answer));
+      }
+      if (PyErr_CheckSignals() != 0) throw nb::python_error();
     }
     return nb::make_tuple(items.release(), scores.release(), options.codes ? nb::cast(codes.release()) : nb::none(),
                           counts.release(), complete.release(), seconds.release());
@@ -219,8 +236,8 @@ class recommender {
     options.users = users;
     options.cutoffs = cutoffs.data();
     options.cutoff_count = columns;
-    options.progress = [](void* context, std::int64_t done, std::int64_t all) {
-      (*static_cast<python_callback*>(context))(done, all);
+    options.progress = [](void* context, std::int64_t done, std::int64_t all) -> std::int32_t {
+      return !(*static_cast<python_callback*>(context))(done, all);
     };
     options.context = &callback;
     mql4grec_report report = {};
@@ -229,11 +246,7 @@ class recommender {
     report.ndcg = ndcg.data();
     report.item_hit = item_hit.data();
     report.item_ndcg = item_ndcg.data();
-    {
-      nb::gil_scoped_release const unlocked;
-      check(mql4grec_evaluate(handle_, &options, &report));
-    }
-    callback.raise();
+    unlocked_call([&] { return mql4grec_evaluate(handle_, &options, &report); }, callback);
     return nb::make_tuple(hit.release(), ndcg.release(), item_hit.release(), item_ndcg.release(), report.users,
                           report.seconds);
   }
@@ -264,11 +277,7 @@ mql4grec_progress train(train_options const& options, nb::object progress) {
   how.context = &callback;
   mql4grec_progress result = {};
   result.size = sizeof result;
-  {
-    nb::gil_scoped_release const unlocked;
-    check(mql4grec_train(&how, &result));
-  }
-  callback.raise();
+  unlocked_call([&] { return mql4grec_train(&how, &result); }, callback);
   return result;
 }
 

@@ -53,6 +53,9 @@ mql4grec_status failed(mql4grec_status status, char const* message) {
   return status;
 }
 
+/// Thrown when a function of the caller asks to stop.
+struct interruption {};
+
 /// Calls work() and returns how it ended.
 template <class Work>
 mql4grec_status guarded(Work const& work) noexcept {
@@ -65,6 +68,8 @@ mql4grec_status guarded(Work const& work) noexcept {
     return failed(MQL4GREC_TRAINING_ERROR, e.what());
   } catch (error const& e) {
     return failed(MQL4GREC_INVALID_ARGUMENT, e.what());
+  } catch (interruption) {
+    return failed(MQL4GREC_INTERRUPTED, "stopped by the progress function");
   } catch (std::bad_alloc const&) {
     return failed(MQL4GREC_OUT_OF_MEMORY, "memory is exhausted");
   } catch (std::exception const& e) {
@@ -518,7 +523,10 @@ mql4grec_status mql4grec_evaluate(mql4grec_recommender const* recommender, mql4g
     how.search = from.service.search_options();
     if (asked.users > 0) how.users = asked.users;
     if (asked.cutoffs) how.at.assign(asked.cutoffs, asked.cutoffs + asked.cutoff_count);
-    if (asked.progress) how.progress = [&](index_t done, index_t users) { asked.progress(asked.context, done, users); };
+    if (asked.progress)
+      how.progress = [&](index_t done, index_t users) {
+        if (asked.progress(asked.context, done, users) != 0) throw interruption();
+      };
     cpu::backend backend(threads_of(asked.threads), from.service.model().worker_options().products);
     auto const found = pipeline::evaluate(
         backend, from.service.model(), from.service.tasks(),

@@ -273,7 +273,11 @@ static void test_lists_and_deadlines(mql4grec_recommender const* shop) {
   CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "deadline_ms");
 }
 
-static void count_progress(void* context, int64_t done, int64_t all) { *(int*)context += done <= all; }
+static int32_t count_progress(void* context, int64_t done, int64_t all) {
+  int* const calls = context;
+  *calls += done <= all;
+  return *calls < 0;
+}
 
 static void test_evaluate(mql4grec_recommender const* shop) {
   int64_t const cutoffs[] = {1, 10};
@@ -298,6 +302,9 @@ static void test_evaluate(mql4grec_recommender const* shop) {
   report = (mql4grec_report){.size = sizeof report};
   CHECK_OK(mql4grec_evaluate(shop, &options, &report));
   CHECK(report.users == 7);
+  calls = -2;
+  CHECK_FAILS(mql4grec_evaluate(shop, &options, &report), MQL4GREC_INTERRUPTED, "stopped");
+  CHECK(calls == -1);
   options.split = 5;
   CHECK_FAILS(mql4grec_evaluate(shop, &options, &report), MQL4GREC_INVALID_ARGUMENT, "split is 5");
 }

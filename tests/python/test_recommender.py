@@ -1,5 +1,6 @@
 """Recommender: answers, arrays, errors, threads."""
 import concurrent.futures
+import signal
 import threading
 import time
 
@@ -110,6 +111,15 @@ def test_an_exception_of_a_progress_function_is_raised(shop):
         raise KeyError("mine")
     with pytest.raises(KeyError, match="mine"):
         shop.evaluate(progress=fails)
+
+
+@pytest.mark.parametrize("work", [lambda shop: shop.candidates([[1, 2]] * 100_000, k=20), lambda shop: shop.evaluate(progress=lambda done, users: done or time.sleep(1))])
+def test_ctrl_c_ends_a_computation(shop, work):
+    started = time.monotonic()
+    threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        work(shop)
+    assert time.monotonic() - started < 20
 
 
 def test_computations_release_the_lock(shop, counting):

@@ -537,7 +537,7 @@ struct observed_beam_search {
 /// The best items of every query: at most options.beams leaves of the trie per query, fewer only where fewer exist. The
 /// workers process micro-batches of queries as they become free. A query's result doesn't depend on other queries,
 /// except for the rounding of matrix products. Worker 0's thread calls `progress(queries done)` after each of its
-/// micro-batches. Throws error for invalid options.
+/// micro-batches; what it throws ends the search. Throws error for invalid options.
 template <class B, class Model>
 [[nodiscard]] beams beam_search(B& backend, Model const& model, item_trie const& trie, tasks::batch const& queries,
                                 observed_beam_search const& observed) {
@@ -561,7 +561,13 @@ template <class B, class Model>
                     : host_matrix_view<std::uint8_t const>();
       searcher.search({.batch = queries, .part = part, .allowed = allowed}, options, results[to_size(i)]);
       done += part.last - part.first;
-      if (number == 0 && observed.progress) observed.progress(done.load());
+      if (number != 0 || !observed.progress) continue;
+      try {
+        observed.progress(done.load());
+      } catch (...) {
+        next = blocks;  // no worker begins another micro-batch
+        throw;
+      }
     }
   });
   beams all;
