@@ -166,10 +166,12 @@ void service::handle(http_request request, responder const& client) {
                            : failure(503, "no model is loaded"));
       if (request.path == "/openapi.json") return answer({.body = std::string(openapi_document())});
       if (request.path == "/")
-        return answer({.body = std::string(page_document()),
-                       .content_type = "text/html; charset=utf-8",
-                       .headers = {{"Content-Security-Policy",
-                                    "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"}}});
+        return answer(
+            {.body = std::string(page_document()),
+             .content_type = "text/html; charset=utf-8",
+             .headers = {
+                 {"Content-Security-Policy",
+                  "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"}}});
       service_gauges gauges{.ready = with != nullptr, .http = http_counts_()};
       if (with) gauges.waiting = with->model->waiting(), gauges.items = with->catalog.recommendable();
       return answer({.body = metrics_.text(gauges), .content_type = "text/plain; version=0.0.4; charset=utf-8"});
@@ -259,6 +261,8 @@ json shown_lists(served_catalog const& catalog, recommendation const& best, inde
 }  // namespace
 
 void service::recommend(exchange const& x) {
+  // Before anything is read, so that refusing costs little. The batcher refuses those that pass here at the same time.
+  if (x.with->model->waiting() >= options_.serving.batching.max_queued) return x.answer(too_many());
   auto const& catalog = x.with->catalog;
   request_body body(x.request.body);
   serving_request request;

@@ -1,0 +1,225 @@
+// Requests to a running `mql4grec serve` on loopback: a given rate, or as many as it answers. Prints one JSON object:
+// rates, latencies, statuses, and how many answers differ from those that this program computes itself.
+//
+//   service_load --port N [--connections C] [--rate R] [--seconds S] [--requests N] [--items N] [--k K]
+//                [--deadline-ms D] [--model DIR --dataset DIR]
+//
+// With a rate, latencies count from the moment at which a request was due, so that a service that falls behind isn't
+// flattered. Latencies of refusals (503) are reported apart.
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "mql4grec/core/random.hpp"
+#include "mql4grec/recommender.hpp"
+
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using namespace mql4grec;
+using clock_type = std::chrono::steady_clock;
+using json = nlohmann::json;
+
+struct settings {
+  unsigned short port = 0;
+  index_t connections = 8, items = 100, k = 10, requests = 0;
+  double rate = 0, seconds = 10, deadline_ms = -1;
+  std::string model, dataset;
+};
+
+settings read_settings(int count, char** arguments) {
+  settings all;
+  for (int i = 1; i + 1 < count; i += 2) {
+    std::string const name = arguments[i], value = arguments[i + 1];
+    if (name == "--port") all.port = static_cast<unsigned short>(std::stoi(value));
+    if (name == "--connections") all.connections = std::stoi(value);
+    if (name == "--items") all.items = std::stoi(value);
+    if (name == "--k") all.k = std::stoi(value);
+    if (name == "--requests") all.requests = std::stoll(value);
+    if (name == "--rate") all.rate = std::stod(value);
+    if (name == "--seconds") all.seconds = std::stod(value);
+    if (name == "--deadline-ms") all.deadline_ms = std::stod(value);
+    if (name == "--model") all.model = value;
+    if (name == "--dataset") all.dataset = value;
+  }
+  return all;
+}
+
+constexpr index_t different_requests = 256;
+
+/// A body, and the answer that this program expects.
+struct question {
+  std::string body;
+  std::optional<recommendation> expected = {};
+};
+
+std::vector<question> make_questions(settings const& s) {
+  std::optional<recommender<>> offline;
+  if (!s.model.empty()) offline = recommender<>::load(s.model, s.dataset, {.backend = {.threads = 1}});
+  std::vector<question> all;
+  for (index_t i = 0; i < different_requests; ++i) {
+    random_stream random(1, static_cast<std::uint64_t>(i));
+    std::vector<item_id> history(to_size(1 + random.below(12)));
+    json numbers = json::array();
+    for (auto& item : history) {
+      item = item_id(static_cast<std::int32_t>(random.below(s.items)));
+      numbers.push_back(index(item));
+    }
+    json body = {{"history", numbers}, {"k", s.k}};
+    if (s.deadline_ms >= 0) body["deadline_ms"] = s.deadline_ms;
+    all.push_back({body.dump()});
+    if (offline) all.back().expected = offline->recommend(history, {.k = s.k});
+  }
+  return all;
+}
+
+/// Whether an answer has the scores that were expected. Items whose scores are closer than the rounding of products in
+/// batches may change places.
+bool is_right(json const& answer, recommendation const& expected) {
+  constexpr double rounding = 1e-4;
+  auto const& items = answer.at("items");
+  if (items.size() != expected.items.size()) return false;
+  for (std::size_t i = 0; i < items.size(); ++i)
+    if (std::abs(items[i].at("score").get<double>() - expected.scores[i]) > rounding) return false;
+  return true;
+}
+
+/// What one connection has seen.
+struct tally {
+  std::vector<double> answered_ms, refused_ms;
+  index_t failed = 0, incomplete = 0, checked = 0, wrong = 0, lost = 0;
+};
+
+class client {
+ public:
+  client(settings const& s, std::vector<question> const& questions) : settings_(s), questions_(questions) {}
+
+  /// Asks question i, which was due at `due`.
+  void ask(index_t i, clock_type::time_point due) {
+    auto const& question = questions_[to_size(i % std::ssize(questions_))];
+    try {
+      if (!stream_.socket().is_open()) stream_.connect({asio::ip::make_address("127.0.0.1"), settings_.port});
+      http::request<http::string_body> request(http::verb::post, "/recommend", 11);
+      request.set(http::field::host, "127.0.0.1");
+      request.set(http::field::content_type, "application/json");
+      request.body() = question.body;
+      request.prepare_payload();
+      http::write(stream_, request);
+      http::response<http::string_body> response;
+      http::read(stream_, buffer_, response);
+      double const ms = std::chrono::duration<double, std::milli>(clock_type::now() - due).count();
+      if (!response.keep_alive()) stream_.close();
+      count(response, question, ms);
+    } catch (std::exception const&) {
+      ++tally_.lost;
+      stream_.close();
+      buffer_.clear();
+    }
+  }
+  tally const& seen() const { return tally_; }
+
+ private:
+  void count(http::response<http::string_body> const& response, question const& asked, double ms) {
+    if (response.result_int() == 503) return tally_.refused_ms.push_back(ms);
+    if (response.result_int() != 200) {
+      ++tally_.failed;
+      return;
+    }
+    tally_.answered_ms.push_back(ms);
+    auto const answer = json::parse(response.body());
+    if (!answer.at("complete").get<bool>()) {
+      ++tally_.incomplete;
+    } else if (asked.expected) {
+      ++tally_.checked;
+      tally_.wrong += is_right(answer, *asked.expected) ? 0 : 1;
+    }
+  }
+
+  settings const& settings_;
+  std::vector<question> const& questions_;
+  asio::io_context context_;
+  beast::tcp_stream stream_{context_};
+  beast::flat_buffer buffer_;
+  tally tally_;
+};
+
+json percentiles(std::vector<double> values) {
+  if (values.empty()) return nullptr;
+  std::ranges::sort(values);
+  auto const at = [&](double p) {
+    return values[static_cast<std::size_t>(p * static_cast<double>(values.size() - 1))];
+  };
+  return {{"p50", at(.5)}, {"p90", at(.9)}, {"p99", at(.99)}, {"max", values.back()}};
+}
+
+}  // namespace
+
+int main(int count, char** arguments) try {
+  auto const s = read_settings(count, arguments);
+  auto const questions = make_questions(s);
+  std::vector<std::unique_ptr<client>> clients;
+  for (index_t c = 0; c < s.connections; ++c) clients.push_back(std::make_unique<client>(s, questions));
+  std::atomic<index_t> next = 0;
+  auto const start = clock_type::now();
+  auto const end = start + std::chrono::duration_cast<clock_type::duration>(std::chrono::duration<double>(s.seconds));
+  {
+    std::vector<std::jthread> threads;
+    for (auto const& each : clients)
+      threads.emplace_back([&, one = each.get()] {
+        for (;;) {
+          auto const i = next++;
+          if (s.requests > 0 && i >= s.requests) return;
+          auto due = clock_type::now();
+          if (s.rate > 0) {
+            due = start + std::chrono::duration_cast<clock_type::duration>(
+                              std::chrono::duration<double>(static_cast<double>(i) / s.rate));
+            if (s.requests == 0 && due >= end) return;
+            std::this_thread::sleep_until(due);
+          } else if (s.requests == 0 && due >= end) {
+            return;
+          }
+          one->ask(i, due);
+        }
+      });
+  }
+  double const seconds = std::chrono::duration<double>(clock_type::now() - start).count();
+  tally all;
+  for (auto const& each : clients) {
+    auto const& seen = each->seen();
+    all.answered_ms.insert(all.answered_ms.end(), seen.answered_ms.begin(), seen.answered_ms.end());
+    all.refused_ms.insert(all.refused_ms.end(), seen.refused_ms.begin(), seen.refused_ms.end());
+    all.failed += seen.failed, all.incomplete += seen.incomplete, all.checked += seen.checked;
+    all.wrong += seen.wrong, all.lost += seen.lost;
+  }
+  json const result = {{"seconds", seconds},
+                       {"answered", all.answered_ms.size()},
+                       {"answered_per_second", static_cast<double>(all.answered_ms.size()) / seconds},
+                       {"answered_ms", percentiles(all.answered_ms)},
+                       {"refused", all.refused_ms.size()},
+                       {"refused_ms", percentiles(all.refused_ms)},
+                       {"incomplete", all.incomplete},
+                       {"checked", all.checked},
+                       {"wrong", all.wrong},
+                       {"failed", all.failed},
+                       {"lost", all.lost}};
+  std::printf("%s\n", result.dump(2).c_str());
+  return all.wrong + all.failed + all.lost == 0 ? 0 : 1;
+} catch (std::exception const& fault) {
+  std::fprintf(stderr, "service_load: %s\n", fault.what());
+  return 1;
+}
