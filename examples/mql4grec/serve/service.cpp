@@ -24,6 +24,10 @@ http_response failure(unsigned status, std::string const& why) {
   return {.status = status, .body = text_of({{"error", one_line(why)}})};
 }
 
+http_response too_many() {
+  return {.status = 503, .body = text_of({{"error", "too many requests at once"}}), .headers = {{"Retry-After", "1"}}};
+}
+
 double milliseconds(std::chrono::nanoseconds time) { return std::chrono::duration<double, std::milli>(time).count(); }
 
 /// Whether two texts are equal, in a time that doesn't tell where they differ.
@@ -284,9 +288,7 @@ void service::recommend(exchange const& x) {
                                try {
                                  std::rethrow_exception(*fault);
                                } catch (serve::overloaded const&) {
-                                 return answer({.status = 503,
-                                                .body = text_of({{"error", "too many requests at once"}}),
-                                                .headers = {{"Retry-After", "1"}}});
+                                 return answer(too_many());
                                } catch (std::exception const& e) {
                                  log_.fail("error", {{"end_point", "POST /recommend"}, {"what", e.what()}});
                                }
