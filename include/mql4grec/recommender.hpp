@@ -129,6 +129,15 @@ struct explanation {
   std::vector<reason> reasons = {};  ///< of the last positions of the history that count, oldest first
 };
 
+/// A beam: the first codes of items, and how likely they are.
+struct traced_beam {
+  std::vector<token_t> tokens;  ///< of the first codes
+  double score;                 ///< Σ log p / codes^penalty
+};
+
+/// The beams of a search after each of its steps, by modality and step, best first; see recommender::trace.
+using search_trace = std::vector<std::vector<std::vector<traced_beam>>>;
+
 /// Follows requests that are answered together, while they are searched. Its functions are called between the steps of
 /// a search, on its thread.
 struct request_watch {
@@ -136,6 +145,9 @@ struct request_watch {
   std::function<bool(std::size_t i)> wanted = {};
   /// Receives the best items so far of request i, if it is set. Only in sessions with one thread.
   std::function<void(std::size_t i, recommendation)> so_far = {};
+  /// Receives the beams of request i in a modality after each step, if it is set. Called on the thread that searches
+  /// the modality.
+  std::function<void(std::size_t i, language::modality kind, std::vector<traced_beam>)> step = {};
 };
 
 namespace recommender_detail {
@@ -192,6 +204,15 @@ struct modality_search {
   }
   /// Whether request r ended early.
   bool ended_early(std::size_t r) const { return r < early.size() && early[r].queries() > 0; }
+  /// The beams of one query, with their first `level` codes.
+  std::vector<traced_beam> traced(search::beams const& now, std::size_t m, index_t level) const {
+    std::vector<traced_beam> out;
+    for (std::size_t i = 0; i < now.leaves.size(); ++i) {
+      auto const tokens = modality(m).sequence(items(now.leaves[i]).front()).first(to_size(level));
+      out.push_back({.tokens = {tokens.begin(), tokens.end()}, .score = static_cast<double>(now.scores[i])});
+    }
+    return out;
+  }
   /// The items of a leaf.
   std::span<item_id const> items(node_t leaf) const { return filtered.items(version->groups()[group].trie, leaf); }
   /// The ranking of request r in modality kinds[m]; empty if it has not been searched.
@@ -248,6 +269,8 @@ class recommender_session {
 
   /// See recommender::explain. Throws error if the recommender has been destroyed.
   [[nodiscard]] std::vector<explanation> explain(std::span<item_id const> history, std::span<item_id const> items);
+  /// See recommender::trace. Throws error if the recommender has been destroyed.
+  [[nodiscard]] search_trace trace(std::span<item_id const> history, recommend_options const& options = {});
 
  private:
   friend class recommender<B, T>;
@@ -389,6 +412,10 @@ class recommender {
   /// more than max_beams items, and if one isn't in the catalog. Sessions are those of recommend().
   [[nodiscard]] std::vector<explanation> explain(std::span<item_id const> history,
                                                  std::span<item_id const> items) const;
+  /// The beams of a request's search after each step, to show how its items were found: step l has beams of l + 1
+  /// codes, and the last step those of whole sequences, with the scores of the lists by modality. The deadline has no
+  /// effect. Sessions and errors are those of recommend().
+  [[nodiscard]] search_trace trace(std::span<item_id const> history, recommend_options const& options = {}) const;
 
  private:
   recommender_session<B, T>& session_of_thread() const;
@@ -508,6 +535,11 @@ template <Backend B, Real T>
 std::vector<explanation> recommender<B, T>::explain(std::span<item_id const> history,
                                                     std::span<item_id const> items) const {
   return session_of_thread().explain(history, items);
+}
+
+template <Backend B, Real T>
+search_trace recommender<B, T>::trace(std::span<item_id const> history, recommend_options const& options) const {
+  return session_of_thread().trace(history, options);
 }
 
 template <Backend B, Real T>
@@ -665,6 +697,13 @@ void recommender_session<B, T>::search_pending(state const& from, recommender_de
     if (!end_unwanted([](search::beams& out, index_t) { out.offsets.push_back(0); })) return;
     between = [&](search::search_progress const& at) {
       if (!end_unwanted([&](search::beams& out, index_t query) { at.append_to(out, query); })) return false;
+      if (at.level() > 0 && watch.step)
+        for (std::size_t r = 0; r < count; ++r)
+          for (std::size_t m = 0; m < kinds; ++m) {
+            search::beams now;
+            at.append_beams(now, static_cast<index_t>(r * kinds + m));
+            watch.step(pending_[r].number, each.kinds[m], each.traced(now, m, at.level()));
+          }
       if (!watch.so_far || at.level() == 0) return true;
       for (std::size_t r = 0; r < count; ++r) {
         if (each.ended_early(r)) continue;
@@ -860,6 +899,33 @@ std::vector<explanation> recommender_session<B, T>::explain(std::span<item_id co
                                     .shared_codes = shared_codes(counted[h], items[i])});
   }
   return all;
+}
+
+template <Backend B, Real T>
+search_trace recommender_session<B, T>::trace(std::span<item_id const> history, recommend_options const& options) {
+  auto const from = lock();
+  auto const version = reader_->read();
+  auto const searched = search_options(*from, *version, options.k);
+  search_trace steps(from->tables.size());
+  request_watch const watch{
+      .wanted = [](std::size_t) { return true; },
+      .step = [&steps](std::size_t, language::modality kind,
+                       std::vector<traced_beam> beams) { steps[to_size(kind)].push_back(std::move(beams)); }};
+  pending_.assign(1, {.history = history, .k = options.k, .filter = &options.filter, .number = 0});
+  recommendation best;
+  answer_pending(*from, *version, searched, watch, [to = &best](std::size_t) -> recommendation& { return *to; });
+  for (auto const& each : searches_)
+    for (std::size_t m = 0; m < each.kinds.size(); ++m) {
+      auto& mine = steps[to_size(each.kinds[m])];
+      auto const query = static_cast<index_t>(m);
+      auto const leaves = each.found.leaves_of(query);
+      auto const scores = each.found.scores_of(query);
+      auto const levels = each.modality(m).group.trie.levels();
+      mine.resize(to_size(levels) - 1);  // before the step that may have scored </s>
+      mine.push_back(
+          each.traced({.leaves = {leaves.begin(), leaves.end()}, .scores = {scores.begin(), scores.end()}}, m, levels));
+    }
+  return steps;
 }
 
 /// Holds the current recommender of a service. A request calls get() and uses the result until it ends; set() replaces

@@ -472,6 +472,46 @@ TEST_CASE_TEMPLATE("explain: a drop is the difference of two log p that are comp
   }
 }
 
+TEST_CASE_TEMPLATE("trace: the beams after each step are those of a search for the first codes alone", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  auto const history = random_history(5, 3);
+  search::item_filter const filter{.deny = items_from(0, 12)};
+  search::beam_options const full{.beams = 6, .score_eos = true};
+  auto const steps = service<B, double>(7, {.search = full}).trace(history, {.k = 3, .filter = filter});
+  REQUIRE(steps.size() == 2);
+  for (auto const& table : tables()) {
+    auto const& mine = steps[to_size(table.kind())];
+    REQUIRE(std::ssize(mine) == table.levels());
+    for (index_t levels = 1; levels <= table.levels(); ++levels) {
+      bool const whole = levels == table.levels();
+      language::token_table first(table.kind(), table.items(), levels);
+      for (auto const item : table.present()) first.set(item, table.of(item).first(to_size(levels)));
+      auto catalog = tables();
+      catalog[to_size(table.kind())] = first;
+      B b;
+      recommender<B, double> const short_one(b, model<B, double>(), {vocab(), tasks::all_tasks()}, catalog,
+                                             {.search = {.beams = 6, .score_eos = whole}, .history_tokens = tables()});
+      auto const list = short_one.recommend(history, 3, filter).by_modality[to_size(table.kind())];
+      std::vector<std::vector<token_t>> expected;
+      std::vector<double> scores, found;
+      for (std::size_t i = 0; i < list.items.size(); ++i) {
+        auto const tokens = first.of(list.items[i]);
+        if (!expected.empty() && std::ranges::equal(expected.back(), tokens)) continue;  // items that share them
+        expected.emplace_back(tokens.begin(), tokens.end());
+        scores.push_back(list.scores[i]);
+      }
+      std::vector<std::vector<token_t>> tokens;
+      for (auto const& beam : mine[to_size(levels) - 1]) {
+        tokens.push_back(beam.tokens);
+        found.push_back(beam.score);
+      }
+      CHECK(tokens == expected);
+      CHECK_CLOSE(found, scores, 1e-5);
+    }
+  }
+  CHECK(service<B, double>().trace(history, {.filter = {.allow = search::item_list{}}})[0].back().empty());
+}
+
 TEST_CASE("explain: shared codes, long histories, unknown items and errors") {
   cpu::backend backend;
   language::token_table text(language::modality::text, catalog_items, 2),

@@ -104,6 +104,9 @@ class search_progress {
   /// below the next, and so on, at most options.beams leaves, and only allowed ones. Their score is that of the beam,
   /// Σ log p / codes^penalty, so leaves below one beam have equal scores. At level 0 there are none.
   virtual void append_to(beams& out, index_t query) const = 0;
+  /// Appends the beams of a query, best first: for each of them one allowed leaf below it, whose first level() codes
+  /// are those of the beam, with the beam's score. At level 0 there are none.
+  virtual void append_beams(beams& out, index_t query) const = 0;
 
  protected:
   ~search_progress() = default;
@@ -127,6 +130,7 @@ class no_progress final : public search_progress {
  public:
   index_t level() const override { return 0; }
   void append_to(beams& out, index_t) const override { out.offsets.push_back(out.offsets.back()); }
+  void append_beams(beams& out, index_t query) const override { append_to(out, query); }
 };
 
 /// The type of a model's decoding.
@@ -283,11 +287,19 @@ class micro_batch_search {
     index_t level() const override { return at_.level; }
     void append_to(beams& out, index_t query) const override {
       if (at_.level == 0) return no_progress().append_to(out, query);
-      if (!rows_) rows_.emplace(of_.worker_, of_.rows_at(at_.level), at_.rows);
-      of_.append_prefixes(*rows_, at_.level, query, out);
+      of_.append_prefixes(rows(), at_.level, query, out);
+    }
+    void append_beams(beams& out, index_t query) const override {
+      if (at_.level == 0) return no_progress().append_to(out, query);
+      of_.append_examples(rows(), at_.level, query, out);
     }
 
    private:
+    host_rows const& rows() const {
+      if (!rows_) rows_.emplace(of_.worker_, of_.rows_at(at_.level), at_.rows);
+      return *rows_;
+    }
+
     micro_batch_search const& of_;
     cursor at_;
     mutable std::optional<host_rows> rows_ = std::nullopt;
@@ -394,6 +406,16 @@ class micro_batch_search {
     for (index_t const row : sorted_rows(rows, query)) {
       append_below({.node = rows.nodes.view_all()(row), .level = level}, query, most, out);
       out.scores.resize(out.leaves.size(), static_cast<float>(static_cast<double>(scores(row)) / length));
+    }
+    out.offsets.push_back(static_cast<index_t>(out.leaves.size()));
+  }
+
+  /// See search_progress::append_beams.
+  void append_examples(host_rows const& rows, index_t level, index_t query, beams& out) const {
+    double const length = std::pow(static_cast<double>(level), options_.length_penalty);
+    for (index_t const row : sorted_rows(rows, query)) {
+      append_below({.node = rows.nodes.view_all()(row), .level = level}, query, out.leaves.size() + 1, out);
+      out.scores.push_back(static_cast<float>(static_cast<double>(rows.scores.view_all()(row)) / length));
     }
     out.offsets.push_back(static_cast<index_t>(out.leaves.size()));
   }
