@@ -152,6 +152,25 @@ typedef struct mql4grec_answer {
 MQL4GREC_API mql4grec_status mql4grec_recommend(mql4grec_recommender const* recommender,
                                                 mql4grec_request const* request, mql4grec_answer* answer);
 
+/// Why items are recommended after a history, in memory of the caller. Each result may be NULL.
+typedef struct mql4grec_explanation {
+  size_t size;           ///< sizeof(mql4grec_explanation); set by the caller
+  int32_t const* items;  ///< the items to explain; set by the caller
+  size_t count;          ///< entries of `items`, at most 4096; set by the caller
+  double* log_p;         ///< (count): the logarithm of the mean of the item's probabilities in its modalities
+  /// (count, history_length): by how much log_p falls if this position is left out of the history; negative: it rises.
+  /// Not a number for positions that the model doesn't read: it reads the last 20.
+  double* drops;
+  /// (count, history_length, modalities): the leading codes that both items have in common; −1 for positions that the
+  /// model doesn't read.
+  int32_t* shared_codes;
+} mql4grec_explanation;
+
+/// Explains items by leaving out each item of the history in turn. Drops of several items don't add up. Takes about as
+/// long as 20 requests.
+MQL4GREC_API mql4grec_status mql4grec_explain(mql4grec_recommender const* recommender, int32_t const* history,
+                                              size_t history_length, mql4grec_explanation* explanation);
+
 // ------------------------------------------------------------------------------------------------------ evaluation
 
 /// The part of the users' items that is predicted.

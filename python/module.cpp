@@ -223,6 +223,25 @@ class recommender {
                           counts.release(), complete.release(), seconds.release());
   }
 
+  nb::tuple explain(items_in const& history, items_in const& items) const {
+    std::size_t const count = items.size(), length = history.size();
+    result_array<double, 1> log_p({count});
+    result_array<double, 2> drops({count, length});
+    result_array<std::int32_t, 3> shared_codes({count, length, modalities()});
+    mql4grec_explanation explanation = {};
+    explanation.size = sizeof explanation;
+    explanation.items = items.data();
+    explanation.count = count;
+    explanation.log_p = log_p.data();
+    explanation.drops = drops.data();
+    explanation.shared_codes = shared_codes.data();
+    {
+      nb::gil_scoped_release const unlocked;
+      check(mql4grec_explain(handle_, history.data(), length, &explanation));
+    }
+    return nb::make_tuple(log_p.release(), drops.release(), shared_codes.release());
+  }
+
   nb::tuple evaluate(offsets_in const& cutoffs, std::int32_t split, std::int64_t users, std::int32_t threads,
                      nb::object progress) const {
     std::size_t const columns = cutoffs.size(), rows = 1 + modalities();
@@ -331,6 +350,11 @@ NB_MODULE(_core, module) {
                    "numpy.typing.NDArray[numpy.int32] | None, "
                    "numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.uint8], "
                    "numpy.typing.NDArray[numpy.float64]]"))
+      .def("explain", &recommender::explain, "history"_a, "items"_a,
+           nb::sig("def explain(self, history: numpy.typing.NDArray[numpy.int32], items: "
+                   "numpy.typing.NDArray[numpy.int32]) -> tuple["
+                   "numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64], "
+                   "numpy.typing.NDArray[numpy.int32]]"))
       .def("evaluate", &recommender::evaluate, "cutoffs"_a, "split"_a, "users"_a, "threads"_a, "progress"_a.none(),
            nb::sig(
                "def evaluate(self, cutoffs: numpy.typing.NDArray[numpy.int64], split: int, users: int, threads: int, "

@@ -509,6 +509,29 @@ mql4grec_status mql4grec_recommend(mql4grec_recommender const* recommender, mql4
   });
 }
 
+mql4grec_status mql4grec_explain(mql4grec_recommender const* recommender, int32_t const* history, size_t history_length,
+                                 mql4grec_explanation* explanation) {
+  return guarded([&] {
+    auto const& from = required(recommender, "recommender");
+    auto const to = known_part(required(explanation, "explanation"), "mql4grec_explanation");
+    auto const modalities = from.service.tokens().size();
+    borrowed_session session(from);
+    auto const found = (*session).explain(items_of(history, history_length, "history"),
+                                          items_of(to.items, to.count, "explanation.items"));
+    if (to.drops) std::fill_n(to.drops, to.count * history_length, std::numeric_limits<double>::quiet_NaN());
+    if (to.shared_codes) std::fill_n(to.shared_codes, to.count * history_length * modalities, -1);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      if (to.log_p) to.log_p[i] = found[i].log_p;
+      for (auto const& reason : found[i].reasons) {
+        auto const place = i * history_length + to_size(reason.position);
+        if (to.drops) to.drops[place] = reason.drop;
+        for (std::size_t m = 0; to.shared_codes && m < std::min(modalities, reason.shared_codes.size()); ++m)
+          to.shared_codes[place * modalities + m] = static_cast<std::int32_t>(reason.shared_codes[m]);
+      }
+    }
+  });
+}
+
 mql4grec_status mql4grec_evaluate(mql4grec_recommender const* recommender, mql4grec_evaluate_options const* options,
                                   mql4grec_report* report) {
   return guarded([&] {

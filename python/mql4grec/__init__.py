@@ -22,7 +22,7 @@ from ._core import Progress
 from ._errors import Error, FileError, InvalidArgument, TrainingError
 from .data import Dataset, quantize, write_dataset
 
-__all__ = ["Candidates", "Dataset", "Error", "Evaluation", "FileError", "InvalidArgument", "Metrics", "Progress", "Ranking", "Recommender",
+__all__ = ["Candidates", "Dataset", "Error", "Evaluation", "Explanation", "FileError", "InvalidArgument", "Metrics", "Progress", "Ranking", "Recommender",
            "Trainer", "TrainingError", "quantize", "write_dataset"]
 __version__: str = _core.version()
 
@@ -60,6 +60,18 @@ class Candidates:
     """(requests): false where the deadline ended the search"""
     seconds: NDArray[np.float64]
     """(requests, 3): of the encoder, the search and the ranking; requests that were searched together share them"""
+
+
+class Explanation(NamedTuple):
+    """Why items are recommended after a history."""
+
+    log_p: NDArray[np.float64]
+    """(items): the logarithm of the mean of an item's probabilities in its modalities"""
+    drops: NDArray[np.float64]
+    """(items, history): by how much log_p falls if this position is left out of the history; negative: it rises; not a
+    number for positions that the model doesn't read (it reads the last 20)"""
+    shared_codes: NDArray[np.int32]
+    """(items, history, modalities): the leading codes that both items have in common; −1 for positions that aren't read"""
 
 
 class Metrics(NamedTuple):
@@ -179,6 +191,10 @@ class Recommender:
         options.codes = codes
         best, scores, of_items, counts, complete, seconds = self._core.recommend(items, offsets, options)
         return Candidates(best, scores, of_items, counts, complete.astype(np.bool_), seconds)
+
+    def explain(self, history: ArrayLike, items: ArrayLike) -> Explanation:
+        """Explains items by leaving out each item of the history in turn. Takes about as long as 20 requests."""
+        return Explanation(*self._core.explain(_items(history, "history"), _items(items, "items")))
 
     def evaluate(self, *, split: Literal["test", "valid"] = "test", at: Sequence[int] = (1, 5, 10), users: int | None = None, threads: int = 0,
                  progress: Callable[[int, int], object] | None = None) -> Evaluation:

@@ -273,6 +273,26 @@ static void test_lists_and_deadlines(mql4grec_recommender const* shop) {
   CHECK_FAILS(mql4grec_recommend(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "deadline_ms");
 }
 
+/* The last item of the history is what an item of the circle follows from. */
+static void test_explain(mql4grec_recommender const* shop) {
+  enum { length = 25 };
+  int32_t past[length];
+  for (int i = 0; i < length; ++i) past[i] = i;
+  int32_t const asked[] = {25, 3};
+  double log_p[2], drops[2 * length];
+  int32_t shared[2 * length * 2];
+  mql4grec_explanation why = {.size = sizeof why, .items = asked, .count = 2, .log_p = log_p, .drops = drops};
+  why.shared_codes = shared;
+  CHECK_OK(mql4grec_explain(shop, past, length, &why));
+  CHECK(log_p[0] < 0 && log_p[0] > log_p[1]);
+  CHECK(isnan(drops[4]) && isfinite(drops[5]) && shared[2 * 4] == -1 && shared[2 * 5] >= 0);
+  CHECK(shared[2 * (length + 3)] == -1 && shared[2 * 24] <= levels);
+  int32_t const unknown = items;
+  why.items = &unknown;
+  why.count = 1;
+  CHECK_FAILS(mql4grec_explain(shop, past, length, &why), MQL4GREC_INVALID_ARGUMENT, "item 40");
+}
+
 static int32_t count_progress(void* context, int64_t done, int64_t all) {
   int* const calls = context;
   *calls += done <= all;
@@ -396,6 +416,7 @@ int main(int count, char** arguments) {
     test_recommend(shop);
     test_batch(shop);
     test_lists_and_deadlines(shop);
+    test_explain(shop);
     test_evaluate(shop);
     test_sizes(shop);
     test_threads(shop);

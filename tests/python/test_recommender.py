@@ -72,6 +72,16 @@ def test_the_catalog(shop, ring):
     assert shop.codes(np.arange(40)).shape == (40, 6) and len(np.unique(shop.codes(np.arange(40))[:, :3], axis=0)) == 40
 
 
+def test_explain(shop):
+    history = list(range(25))
+    why = shop.explain(history, [25, 3])
+    assert why.log_p.shape == (2,) and why.drops.shape == (2, 25) and why.shared_codes.shape == (2, 25, 2)
+    assert 0 > why.log_p[0] > why.log_p[1] and np.isnan(why.drops[:, :5]).all() and np.isfinite(why.drops[:, 5:]).all()
+    assert (why.shared_codes[:, :5] == -1).all() and (why.shared_codes[:, 5:] >= 0).all()
+    codes = shop.codes([25, 24])
+    assert why.shared_codes[0, 24, 0] == (3 if (codes[0, :3] == codes[1, :3]).all() else (codes[0, :3] != codes[1, :3]).argmax())
+
+
 def test_evaluate(shop):
     calls = []
     found = shop.evaluate(at=[1, 10], threads=2, progress=lambda done, users: calls.append((done, users)))
@@ -96,6 +106,7 @@ def test_evaluate(shop):
     (lambda shop: shop.candidates((np.int32([1, 2]), np.array([], np.int64))), ValueError, "offsets is empty"),
     (lambda shop: shop.title(40), mql4grec.Error, "item 40, expected 0 to 39"),
     (lambda shop: shop.codes([-1]), mql4grec.InvalidArgument, "item -1"),
+    (lambda shop: shop.explain([1], [40]), mql4grec.InvalidArgument, "item 40"),
     (lambda shop: shop.history(60), mql4grec.InvalidArgument, "user 60"),
     (lambda shop: shop.evaluate(split="all"), mql4grec.InvalidArgument, "expected test, valid"),
     (lambda shop: shop.evaluate(at=[0]), mql4grec.InvalidArgument, "metrics at 0"),
