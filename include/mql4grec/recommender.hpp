@@ -42,6 +42,9 @@ struct recommender_options {
   /// The log and the merges of the catalog's changes; its `vocab` and `history_tokens` are set by the recommender. See
   /// recommender::catalog.
   search::live_catalog_options catalog = {};
+  /// The catalog of another recommender, with all its changes: of a model that replaces another one for the same items.
+  /// It must have begun with the same tables. Without one, the recommender has a catalog of its own.
+  std::shared_ptr<search::live_catalog> shared_catalog = nullptr;
 };
 
 /// Options of recommender::load.
@@ -159,7 +162,7 @@ struct recommender_state {
   tasks::model_tasks tasks;
   std::vector<language::token_table> tables;  // by modality, before all changes
   recommender_options options;
-  std::unique_ptr<search::live_catalog> catalog;
+  std::shared_ptr<search::live_catalog> catalog;
 
   /// The tokens that histories are written with.
   std::vector<language::token_table> const& history_tokens() const {
@@ -357,6 +360,8 @@ class recommender {
   /// the version that was the newest when it began; requests that are answered together search one version. The
   /// modalities that have sequences when the recommender is constructed are searched.
   [[nodiscard]] search::live_catalog& catalog() const { return *state_->catalog; }
+  /// The same, for recommender_options::shared_catalog.
+  [[nodiscard]] std::shared_ptr<search::live_catalog> share_catalog() const { return state_->catalog; }
   /// The model. It lives as long as a copy of this recommender, as does what the three functions below return.
   [[nodiscard]] seq2seq::frozen_t5<B, T> const& model() const { return state_->model; }
   /// The model's tokens and tasks.
@@ -487,10 +492,17 @@ recommender<B, T>::recommender(seq2seq::frozen_t5<B, T> model, tasks::model_task
   expects(made->history_tokens().size() == made->tables.size(), "recommender: histories in ",
           made->history_tokens().size(), " modalities, but the catalog has ", made->tables.size());
   for (std::size_t m = 0; m < made->tables.size(); ++m) recommender_detail::check_table(*made, language::modality(m));
+  if (auto const& shared = made->options.shared_catalog) {
+    expects(shared->began_with(made->tables, made->options.history_tokens),
+            "recommender: the shared catalog began with other tables");
+    made->catalog = shared;
+    state_ = std::move(made);
+    return;
+  }
   auto catalog = made->options.catalog;
   catalog.vocab = made->tasks.vocab;
   catalog.history_tokens = made->options.history_tokens;
-  made->catalog = std::make_unique<search::live_catalog>(made->tables, std::move(catalog));
+  made->catalog = std::make_shared<search::live_catalog>(made->tables, std::move(catalog));
   state_ = std::move(made);
 }
 

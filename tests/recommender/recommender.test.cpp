@@ -846,3 +846,26 @@ TEST_CASE("recommender: the catalog's log is replayed when a recommender is cons
   CHECK(service<>(7, options).recommend({}, 100).size() == 28);
   CHECK(service<>().recommend({}, 100).size() == 29);
 }
+
+TEST_CASE("recommender: a model that replaces another one can share its catalog and all changes") {
+  auto const first = service<>(7);
+  auto const table = tables()[1];
+  auto const sequence = table.of(item_id{3});
+  first.catalog().set(item_id{40}, {{}, {sequence.begin(), sequence.end()}});
+  first.catalog().remove(item_id{3});
+  auto const second = service<>(8, {.shared_catalog = first.share_catalog()});
+  CHECK(&second.catalog() == &first.catalog());
+  CHECK(second.items() == 41);
+  auto alone = service<>(8);
+  alone.catalog().set(item_id{40}, {{}, {sequence.begin(), sequence.end()}});
+  alone.catalog().remove(item_id{3});
+  CHECK(second.recommend(random_history(6, 1), 20) == alone.recommend(random_history(6, 1), 20));
+  CHECK(set_of(second.recommend({}, catalog_items + 1)).contains(item_id{40}));
+  auto others = tables();
+  others[0].set(item_id{0}, others[0].of(item_id{1}));
+  cpu::backend b;
+  CHECK(complaint<error>([&] {
+          return recommender<>(b, model<>(), {vocab(), tasks::all_tasks()}, others,
+                               {.shared_catalog = first.share_catalog()});
+        }) == "recommender: the shared catalog began with other tables");
+}

@@ -237,6 +237,10 @@ class live_catalog {
   /// Waits for a merge that runs. Its memory is kept as long as somebody reads it.
   ~live_catalog();
 
+  /// Whether the catalog started with these tables, and with these tokens of histories.
+  [[nodiscard]] bool began_with(std::vector<language::token_table> const& tables,
+                                std::vector<language::token_table> const& history_tokens = {}) const;
+
   /// Makes changes, which become visible together, and returns the number of the first version that contains them. They
   /// are in the log, on the disk, when the function returns. Of several changes of an item the last one counts. Throws
   /// error if a change doesn't fit the catalog, and file_error if the log can't be written; then none is made.

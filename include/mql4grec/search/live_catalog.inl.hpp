@@ -17,7 +17,7 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
   auto all = tables;
   all.insert(all.end(), options_.history_tokens.begin(), options_.history_tokens.end());
   options_.history_tokens.clear();
-  fingerprint_ = options_.log.empty() ? 0 : fingerprint_of(all);
+  fingerprint_ = fingerprint_of(all);
   // Which modalities are searched doesn't depend on changes.
   std::map<index_t, std::vector<language::modality>> by_levels;
   for (std::size_t m = 0; m < tables.size(); ++m)
@@ -66,6 +66,13 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
   published_ = std::make_shared<detail::published_version>(
       std::make_unique<catalog_version const>(version_of(content_, number_)));
   merger_ = std::thread([this] { merge_in_background(); });
+}
+
+MQL4GREC_DEFINITION bool live_catalog::began_with(std::vector<language::token_table> const& tables,
+                                                  std::vector<language::token_table> const& history_tokens) const {
+  auto all = tables;
+  all.insert(all.end(), history_tokens.begin(), history_tokens.end());
+  return fingerprint_ == fingerprint_of(all);
 }
 
 MQL4GREC_DEFINITION live_catalog::~live_catalog() {
