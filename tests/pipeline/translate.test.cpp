@@ -2,11 +2,15 @@
 
 #include <doctest/doctest.h>
 
+#include <set>
+
 #include "core/temporary_directory.hpp"
 #include "mql4grec/catalog/synthetic.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/npy.hpp"
+#include "mql4grec/pipeline/place_sequence.hpp"
 #include "mql4grec/pipeline/quantizer.hpp"
+#include "mql4grec/quantize/collisions/place_item.hpp"
 #include "support/tensors.hpp"
 
 using namespace mql4grec;
@@ -133,4 +137,49 @@ TEST_CASE("read_quantizer_description: reads what training has written, and refu
   CHECK_FALSE(refused(R"({"quantizer": "rq-vae", "modality": "text", "input_width": 0, "codes": [3]})").empty());
   CHECK_FALSE(refused(R"({"quantizer": "rq-vae", "modality": "text", "input_width": 3, "codes": [3, 0]})").empty());
   CHECK_FALSE(refused(R"({"quantizer": "rq-vae", "modality": "text", "input_width": 3, "codes": []})").empty());
+}
+
+TEST_CASE("place_item: items that are added one by one get the codes that translate_catalog gives them one by one") {
+  growing_catalog catalog;
+  auto codes = catalog.translate(catalog.rows(0, items - later), quantize::reallocate{}).codes;
+  index_t moved = 0;
+  for (index_t i = items - later; i < items; ++i) {
+    auto const expected = catalog.translate({i}, quantize::reallocate{}, codes);
+    std::set<std::vector<code_t>> taken;
+    for (index_t other = 0; other < items; ++other)
+      if (auto const theirs = codes.of(item(other)); !theirs.empty()) taken.emplace(theirs.begin(), theirs.end());
+    auto const features = view_of(catalog.all).row(i);
+    auto const placed = quantize::place_item(catalog.backend, catalog.model, host_vector_view<float const>(features),
+                                             [&](std::span<code_t const> own) {
+                                               return taken.contains({own.begin(), own.end()});
+                                             });
+    CHECK(std::ranges::equal(placed, expected.codes.of(item(i))));
+    moved += expected.outcome.moved;
+    codes = expected.codes;
+  }
+  CHECK(moved > 0);
+  auto const any = host_vector_view<float const>(view_of(catalog.all).row(0));
+  CHECK_THROWS_AS(
+      quantize::place_item(catalog.backend, catalog.model, any, [](std::span<code_t const>) { return true; }), error);
+}
+
+TEST_CASE("place_sequence: an item inserted into a live catalog gets a sequence of its own near its features") {
+  growing_catalog catalog;
+  auto const first = catalog.translate(catalog.rows(0, items - later), quantize::reallocate{});
+  auto const vocab = pipeline::vocabulary_for(language::modality::text, first.codes.sizes());
+  search::live_catalog live({language::to_tokens(std::as_const(first.codes).all(), vocab, language::modality::text)},
+                            {.vocab = vocab});
+  for (index_t i = items - later; i < items; ++i) {
+    auto const version = live.version();
+    auto const sequence = pipeline::place_sequence(catalog.backend, catalog.model,
+                                                   host_vector_view<float const>(view_of(catalog.all).row(i)),
+                                                   {version, language::modality::text, vocab});
+    live.set(item(i), {sequence});
+  }
+  auto const grown = live.version();
+  CHECK(language::duplicate_items(grown.table(language::modality::text)) == 0);
+  CHECK(language::items_with_sequence(grown.table(language::modality::text)) == items);
+  // a twin of item 0 has its first code
+  CHECK(grown.sequence(language::modality::text, item(items - 1))[0] ==
+        grown.sequence(language::modality::text, item(0))[0]);
 }

@@ -1,6 +1,7 @@
 #pragma once
 // The filter of a request, applied to a version of a live catalog, and drafts of new items in it.
 #include <algorithm>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -41,7 +42,7 @@ inline node_t drop_items(filtered_trie& to, catalog_modality const& from, std::s
                          item_choice const& wanted) {
   auto list = from.sequences(items);
   std::erase_if(list, [&](auto const sequence) {
-    return std::ranges::any_of(from.group.trie.items(from.group.trie.find(from.table, sequence)), wanted);
+    return std::ranges::any_of(from.group.trie.items(from.group.trie.find(from.table, sequence)), std::cref(wanted));
   });
   return list.empty() ? from.root() : to.drop(from.group.trie, from.table, list);
 }

@@ -32,6 +32,13 @@ class key_packing {
     for (std::size_t l = 0; l < codes.size(); ++l) key = append(key, static_cast<index_t>(l), codes[l]);
     return key;
   }
+  /// The codes of a prefix of all levels but the last.
+  std::vector<code_t> prefix_codes(sequence_key prefix) const {
+    std::vector<code_t> codes(sizes_.size() - 1);
+    for (auto l = codes.size(); l-- > 0; prefix >>= bits_[l])
+      codes[l] = code_t(static_cast<std::int32_t>(prefix & ((sequence_key{1} << bits_[l]) - 1)));
+    return codes;
+  }
   /// The key of all codes of a sequence but the last.
   sequence_key prefix_of(std::span<code_t const> sequence) const { return pack(sequence.first(sequence.size() - 1)); }
   /// The key of a prefix with one more code.

@@ -20,8 +20,9 @@ concept SequencePlacerOps = NearestCodeOps<B, float> && requires(B& b, in_matrix
   squared_distances<float>(b, x, x, y);
 };
 
-/// Places items at free sequences. Changes the table and the occupancy; check_capacity() must have succeeded before.
-template <Backend B>
+/// Places items at free sequences. Changes the table and the occupancy, which is an `occupancy` or has its functions;
+/// throws error when no sequence is free.
+template <Backend B, class Occupancy = occupancy>
   requires std::same_as<typename B::memory_space, host_space>
 class sequence_placer {
   static_assert(SequencePlacerOps<B>,
@@ -29,7 +30,7 @@ class sequence_placer {
 
  public:
   /// Places items of `table` with codebooks `levels`; `taken` contains the sequences in use.
-  sequence_placer(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels, occupancy& taken)
+  sequence_placer(B& backend, code_table& table, std::span<codebook_view<B, float> const> levels, Occupancy& taken)
       : backend_(backend), table_(table), levels_(levels), taken_(taken), width_(levels.front().vectors().columns()) {}
 
   /// Gives each item, with latents (n, width), its own sequence: the nearest free one, starting at the prefix of
@@ -115,13 +116,12 @@ class sequence_placer {
     table_.set(one.item, codes);
   }
 
-  /// Moves an item to its next-nearest prefix that has a free code. check_capacity() has ensured that there is
-  /// one.
+  /// Moves an item to its next-nearest prefix that has a free code. check_capacity() ensures that there is one.
   void move_on(pending& one) {
     do {
       index_t level = levels() - 2;
       while (level >= 0 && one.ranks[to_size(level)] + 1 == table_.size(level)) --level;
-      assert(level >= 0);
+      expects(level >= 0, "collisions: no sequence is free for item ", index(one.item));
       choose(one, level, one.ranks[to_size(level)] + 1);
       for (index_t deeper = level + 1; deeper < levels() - 1; ++deeper) {
         one.orders[to_size(deeper)].clear();
@@ -177,7 +177,7 @@ class sequence_placer {
   B& backend_;
   code_table& table_;
   std::span<codebook_view<B, float> const> levels_;
-  occupancy& taken_;
+  Occupancy& taken_;
   index_t width_;
 };
 
