@@ -23,6 +23,7 @@
 #include "mql4grec/backend/cpu/cpu.hpp"
 #include "mql4grec/catalog/interactions.hpp"
 #include "mql4grec/language/vocabulary.hpp"
+#include "mql4grec/rank/calibration.hpp"
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/rank/fusion.hpp"
 #include "mql4grec/search/beam_search.hpp"
@@ -36,6 +37,9 @@ namespace mql4grec {
 struct recommender_options {
   search::beam_options search = {};  ///< of every request; requests for more items than beams use more beams
   rank::any_fusion fusion = {};      ///< the rule that combines the lists of the modalities
+  /// Maps the fused scores to probabilities; see rank::read_calibration. It must have been fitted with the same fusion
+  /// and search.
+  std::optional<rank::score_calibration> calibration = {};
   /// The tokens that histories are written with, if they aren't those of the catalog, for example the result of
   /// pipeline::fill_in_language(): one table per modality.
   std::vector<language::token_table> history_tokens = {};
@@ -50,10 +54,11 @@ struct recommender_options {
 /// Options of recommender::load.
 template <Backend B = cpu::backend>
 struct load_options {
-  typename B::options backend = {};           ///< the backend of the model; requests use its device and its precision
-  search::beam_options search = {};           ///< see recommender_options
-  rank::any_fusion fusion = {};               ///< see recommender_options
-  search::live_catalog_options catalog = {};  ///< see recommender_options
+  typename B::options backend = {};  ///< the backend of the model; requests use its device and its precision
+  search::beam_options search = {};  ///< see recommender_options
+  rank::any_fusion fusion = {};      ///< see recommender_options
+  std::optional<rank::score_calibration> calibration = {};  ///< see recommender_options
+  search::live_catalog_options catalog = {};                ///< see recommender_options
 };
 
 /// Options of a session.
@@ -101,6 +106,9 @@ struct recommendation : rank::ranking {
   /// The ranking of each modality before the fusion; longer than k where there are more beams. Empty for a modality
   /// without sequences.
   std::vector<rank::ranking> by_modality = {};
+  /// Of each item, the probability that it is the next one. Only with recommender_options::calibration, and only of
+  /// complete answers.
+  std::vector<double> probabilities = {};
   /// Whether the search ran to its end. If not, these are the best items so far: see recommender::recommend.
   bool complete = true;
   stage_times times = {};  ///< see stage_times
@@ -676,6 +684,8 @@ recommendation recommender_session<B, T>::ranked(state const& from, std::size_t 
     best.items.resize(to_size(pending_[r].k));
     best.scores.resize(to_size(pending_[r].k));
   }
+  if (auto const& calibration = from.options.calibration; calibration && best.complete)
+    for (auto const score : best.scores) best.probabilities.push_back(calibration->probability(score));
   best.times.rank = std::chrono::steady_clock::now() - started;
   return best;
 }

@@ -18,7 +18,10 @@ recommender<B, T> recommender<B, T>::load(std::filesystem::path const& model, st
           seq2seq::read_model<T>(backend, model),
           pipeline::tasks_of(metadata, data.name),
           std::move(data.tokens),
-          {.search = options.search, .fusion = options.fusion, .catalog = options.catalog}};
+          {.search = options.search,
+           .fusion = options.fusion,
+           .calibration = options.calibration,
+           .catalog = options.catalog}};
 }
 
 }  // namespace mql4grec

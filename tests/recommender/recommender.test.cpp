@@ -275,6 +275,37 @@ TEST_CASE_TEMPLATE("recommend: a request that has ended before its first code is
   CHECK(tested.recommend(random_history(6, 1), 10) == service<B>().recommend(random_history(6, 1), 10));
 }
 
+TEST_CASE("recommend: returns soon after its deadline, with slack for a busy machine") {
+  using namespace std::chrono;
+  cpu::backend backend;
+  language::vocabulary const words;
+  std::vector<language::token_table> catalog;
+  for (auto const kind : {language::modality::text, language::modality::image}) {
+    catalog.emplace_back(kind, 500, 4);
+    random_stream random(2, static_cast<std::uint64_t>(kind));
+    for (index_t i = 0; i < 500; ++i) {
+      std::vector<token_t> sequence;
+      for (index_t l = 0; l < 4; ++l) sequence.push_back(words.token(kind, l, code_t(random.below(256))));
+      catalog.back().set(item_id(i), sequence);
+    }
+  }
+  recommender<> const tested(backend, random_t5<float>(backend, {}, 1), {words, tasks::all_tasks()}, catalog);
+  auto session = tested.session();
+  auto const past = random_history(20, 1);
+  auto const whole = session.recommend(past, 100);
+  index_t incomplete = 0, with_items = 0;
+  for (auto deadline = microseconds(100); deadline < milliseconds(20); deadline += microseconds(400)) {
+    auto const start = steady_clock::now();
+    auto const answer = session.recommend(past, {.k = 100, .deadline = deadline});
+    CHECK(steady_clock::now() - start < deadline + milliseconds(300));  // 2 ms on an idle machine
+    if (answer.complete) CHECK(answer == whole);
+    incomplete += answer.complete ? 0 : 1;
+    with_items += !answer.complete && answer.size() > 0 ? 1 : 0;
+  }
+  CHECK(incomplete > 0);  // 100 us are too little on any machine
+  MESSAGE(with_items << " of " << incomplete << " incomplete answers have items");
+}
+
 TEST_CASE_TEMPLATE("recommend_batch: the best so far is that of the level at which a request ended; others go on", B,
                    MQL4GREC_TEST_BACKENDS) {
   auto const tested = service<B>(7, {.search = {.beams = 30}});
@@ -534,8 +565,9 @@ TEST_CASE("explain: shared codes, long histories, unknown items and errors") {
   std::vector<std::vector<index_t>> shared;
   for (auto const& reason : found[0].reasons) shared.push_back(reason.shared_codes);
   CHECK(shared == std::vector<std::vector<index_t>>{{2, 3}, {1, 3}, {0, 0}, {0, 1}, {0, 0}, {0, 0}});
-  for (std::size_t h : {4, 5}) CHECK_CLOSE(found[0].reasons[h].drop, 0., 1e-6);  // it wasn't read
-  CHECK(std::isinf(found[1].log_p));                                             // no sequence
+  for (auto const h : {std::size_t{4}, std::size_t{5}})
+    CHECK_CLOSE(found[0].reasons[h].drop, 0., 1e-6);  // it wasn't read
+  CHECK(std::isinf(found[1].log_p));                  // no sequence
   for (auto const& reason : found[1].reasons) CHECK(reason.drop == 0);
 
   search::item_list longer(15, item_id{2});
@@ -623,6 +655,46 @@ TEST_CASE("recommend: another fusion rule ranks the same items by its own scores
   double total = 0;
   for (double const score : list.scores) total += std::exp(score);
   CHECK_CLOSE(total, 1., 1e-9);
+}
+
+TEST_CASE("recommend: with a calibration, complete answers have the probability of each item") {
+  rank::score_calibration const calibration{.scores = {-2, 1}, .probabilities = {0, 0.6}};
+  auto const plain = service().recommend(random_history(4, 1), 10);
+  auto const tested = service(7, {.calibration = calibration});
+  auto const answer = tested.recommend(random_history(4, 1), 10);
+  CHECK(answer == plain);
+  CHECK(plain.probabilities.empty());
+  REQUIRE(answer.probabilities.size() == 10);
+  for (std::size_t i = 0; i < 10; ++i)
+    CHECK_CLOSE(answer.probabilities[i], calibration.probability(answer.scores[i]), 1e-12);
+  CHECK(tested.recommend(random_history(4, 1), {.deadline = std::chrono::nanoseconds(0)}).probabilities.empty());
+}
+
+TEST_CASE_TEMPLATE("evaluate: the outcomes are the first items of the fused lists and the model's probabilities", B,
+                   MQL4GREC_TEST_BACKENDS) {
+  B b;
+  tasks::dataset from{.tokens = tables(), .name = "small"};
+  for (std::uint64_t u = 0; u < 6; ++u)
+    from.interactions.add_user(std::to_string(u), random_history(3 + 3 * static_cast<index_t>(u), u));
+  from.interactions.item_count = catalog_items;
+  seq2seq::frozen_t5 const frozen(b, model<B, double>());
+  tasks::model_tasks const tasks{vocab(), tasks::all_tasks()};
+  // all items are found, so the claimed probability of each is that of explain()
+  auto const found = pipeline::evaluate(b, frozen, tasks, from, {.search = {.beams = 30}, .outcomes = 4});
+  REQUIRE(found.outcomes.size() == 24);
+  REQUIRE(found.claimed.size() == 24);
+  auto const tested = service<B, double>();
+  for (std::size_t u = 0; u < 6; ++u) {
+    auto const& user = found.examples[u];
+    auto const reasons =
+        tested.explain(catalog::history(from.interactions, user.user, catalog::split::test), user.ensemble.items);
+    for (std::size_t i = 0; i < 4; ++i) {
+      CHECK(found.outcomes[4 * u + i] == rank::outcome{user.ensemble.scores[i], user.ensemble.items[i] == user.target});
+      CHECK(found.claimed[4 * u + i].next == found.outcomes[4 * u + i].next);
+      CHECK_CLOSE(found.claimed[4 * u + i].score, std::exp(reasons[i].log_p), 1e-6);
+    }
+  }
+  CHECK(pipeline::evaluate(b, frozen, tasks, from).outcomes.empty());
 }
 
 TEST_CASE("recommend: four concurrent threads get the results of one thread bit for bit") {

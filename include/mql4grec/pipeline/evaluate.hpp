@@ -17,6 +17,7 @@
 #include "mql4grec/metrics/report.hpp"
 #include "mql4grec/metrics/save.hpp"
 #include "mql4grec/pipeline/fill_in.hpp"
+#include "mql4grec/rank/calibration.hpp"
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/rank/fusion.hpp"
 #include "mql4grec/search/beam_search.hpp"
@@ -40,6 +41,8 @@ struct evaluation_options {
   std::optional<search::draft_options> draft = {};
   /// Histories are written with the tokens of fill_in_language(). The lists contain items under their own tokens only.
   bool fill_in = false;
+  /// Also collect the outcomes of so many items of each fused list; see evaluation::outcomes.
+  index_t outcomes = 0;
   /// Called first with 0, then while users are searched. A user is done when all modalities are.
   std::function<void(index_t done, index_t users)> progress = [](index_t, index_t) {};
 };
@@ -59,6 +62,12 @@ struct evaluation {
   std::vector<user_result> examples;         ///< the lists of the first 12 users
   /// Of each evaluated user, in order: the place of the target item in the fused list, for comparisons by user.
   std::vector<metrics::placement> places;
+  /// Of the first items of each fused list, with evaluation_options::outcomes: the fused score, and whether the item is
+  /// the target. For rank::fit_calibration.
+  std::vector<rank::outcome> outcomes;
+  /// The same items with the probability that the model gives them: the mean, over the modalities in which an item has
+  /// a sequence, of exp(score · length^penalty), where the score in its list is, and of 0 if it isn't there.
+  std::vector<rank::outcome> claimed;
 };
 
 namespace detail {

@@ -1,7 +1,9 @@
 #pragma once
 // Definitions of what pipeline/evaluate.hpp declares and isn't a template.
 #include <algorithm>
+#include <cmath>
 #include <set>
+#include <utility>
 
 #include "mql4grec/pipeline/evaluate.hpp"
 
@@ -69,6 +71,35 @@ MQL4GREC_DEFINITION void save_user(metrics::saved_search& out, modality_search c
   out.add({.user = user, .sequences = sequences, .scores = wide, .target = search.table.of(right)}, from.model.vocab);
 }
 
+/// The probability that the model gives to an item; see evaluation::claimed.
+MQL4GREC_DEFINITION double claimed_probability(std::vector<modality_search> const& searches,
+                                               std::vector<rank::ranking> const& lists,
+                                               search::beam_options const& options, item_id item) {
+  double sum = 0, modalities = 0;
+  for (std::size_t m = 0; m < lists.size(); ++m) {
+    if (!searches[m].table.has(item)) continue;
+    ++modalities;
+    auto const found = std::ranges::find(lists[m].items, item);
+    if (found == lists[m].items.end()) continue;
+    auto const length = static_cast<double>(searches[m].table.levels() + (options.score_eos ? 1 : 0));
+    sum +=
+        std::exp(lists[m].scores[to_size(found - lists[m].items.begin())] * std::pow(length, options.length_penalty));
+  }
+  return modalities > 0 ? std::min(1.0, sum / modalities) : 0;
+}
+
+/// Appends the outcomes of the first items of a fused list.
+MQL4GREC_DEFINITION void add_outcomes(evaluation& out, evaluated_data const& from,
+                                      std::vector<modality_search> const& searches,
+                                      std::vector<rank::ranking> const& lists, rank::ranking const& fused,
+                                      item_id target) {
+  for (std::size_t i = 0; i < fused.items.size() && std::cmp_less(i, from.options.outcomes); ++i) {
+    auto const item = fused.items[i];
+    out.outcomes.push_back({fused.scores[i], item == target});
+    out.claimed.push_back({claimed_probability(searches, lists, from.options.search, item), item == target});
+  }
+}
+
 MQL4GREC_DEFINITION evaluation evaluate_lists(evaluated_data const& from,
                                               std::vector<modality_search> const& searches) {
   constexpr std::size_t shown = 12;
@@ -88,6 +119,7 @@ MQL4GREC_DEFINITION evaluation evaluate_lists(evaluated_data const& from,
     }
     auto fused = from.options.fusion.fuse(lists);
     all.add(lists, fused, right);
+    add_outcomes(out, from, searches, lists, fused, right);
     out.places.push_back(metrics::expected_place_of(fused, right));
     if (by_time) (is_new(right) ? cold : warm).add(lists, fused, right);
     if (by_time && from.options.draft && is_new(right)) {
