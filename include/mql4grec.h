@@ -1,20 +1,24 @@
 #ifndef MQL4GREC_H
 #define MQL4GREC_H
-/// @file
-/// The C interface of mql4grec, in the shared library mql4grec_c: load a model and recommend, evaluate, train. C11 or
-/// any language that calls C.
-///
-/// - Functions that can fail return a mql4grec_status; mql4grec_last_error() is the message, one line. No C++ exception
-///   leaves the library.
-/// - Structures begin with their size: `mql4grec_request request = {.size = sizeof request, .k = 10};`. A member that
-///   is 0 has its default. Later versions add members at the end; a library that is older than its caller accepts them
-///   if they are 0.
-/// - Strings are UTF-8 and end with 0. Arrays belong to the caller, and the library keeps none of them, unless stated
-///   otherwise.
-/// - A recommender doesn't change after it was loaded. Any number of threads may use it at once; mql4grec_free() must
-///   be called after all of them have finished. mql4grec_last_error() is of the calling thread.
+/** @file
+ * The C interface of mql4grec, in the shared library mql4grec_c: load a model and recommend, evaluate, train. C11 or
+ * any language that calls C.
+ *
+ * - Functions that can fail return a mql4grec_status; mql4grec_last_error() is the message, one line. No C++ exception
+ *   leaves the library.
+ * - Structures begin with their size: `mql4grec_request request = {.size = sizeof request, .k = 10};`. A member that
+ *   is 0 has its default. Later versions add members at the end; a library that is older than its caller accepts them
+ *   if they are 0.
+ * - Strings are UTF-8 and end with 0. Arrays belong to the caller, and the library keeps none of them, unless stated
+ *   otherwise.
+ * - A recommender doesn't change after it was loaded. Any number of threads may use it at once; mql4grec_free() must
+ *   be called after all of them have finished. mql4grec_last_error() is of the calling thread.
+ */
 #include <stddef.h>
 #include <stdint.h>
+
+/** @addtogroup c
+ * @{ */
 
 #if defined(__GNUC__)
 /// Marks what the shared library exports.
@@ -295,4 +299,5 @@ MQL4GREC_API mql4grec_status mql4grec_quantize(float const* features, size_t ite
 #ifdef __cplusplus
 }
 #endif
+/** @} */
 #endif
