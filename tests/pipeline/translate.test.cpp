@@ -170,11 +170,13 @@ TEST_CASE("place_sequence: an item inserted into a live catalog gets a sequence 
   search::live_catalog live({language::to_tokens(std::as_const(first.codes).all(), vocab, language::modality::text)},
                             {.vocab = vocab});
   for (index_t i = items - later; i < items; ++i) {
+    auto const features = host_vector_view<float const>(view_of(catalog.all).row(i));
+    // example-begin place
     auto const version = live.version();
-    auto const sequence = pipeline::place_sequence(catalog.backend, catalog.model,
-                                                   host_vector_view<float const>(view_of(catalog.all).row(i)),
-                                                   {version, language::modality::text, vocab});
+    auto const sequence =
+        pipeline::place_sequence(catalog.backend, catalog.model, features, {version, language::modality::text, vocab});
     live.set(item(i), {sequence});
+    // example-end place
   }
   auto const grown = live.version();
   CHECK(language::duplicate_items(grown.table(language::modality::text)) == 0);

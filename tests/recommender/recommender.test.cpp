@@ -894,14 +894,16 @@ TEST_CASE("recommender: an inserted item is recommended and a removed one is not
   auto session = tested.session({.threads = 2});
   auto const past = random_history(6, 1);
   auto const best = session.recommend(past, 1).items.front();
+  // example-begin change
   auto const version = tested.catalog().version();
-  search::catalog_change moved{item_id{100}};
+  search::catalog_change moved{item_id{100}};  // a new item, which takes the sequences of another one
   for (auto const kind : {language::modality::text, language::modality::image}) {
     auto const tokens = version.sequence(kind, best);
     moved.sequences.emplace_back(tokens.begin(), tokens.end());
   }
   std::vector const changes{search::catalog_change{best}, moved};
-  tested.catalog().apply(changes);
+  tested.catalog().apply(changes);  // from here on every request finds item 100
+  // example-end change
   CHECK(session.recommend(past, 1).items.front() == item_id{100});
   CHECK(set_of(session.recommend(past, 101)).contains(best) == false);
   CHECK(tested.items() == 101);

@@ -1,6 +1,9 @@
 #include "mql4grec/search/catalog_log.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
+
+#include <csignal>
 
 #include "mql4grec/core/files.hpp"
 #include "support/check_close.hpp"
@@ -101,6 +104,27 @@ TEST_CASE("catalog log: drop_before() removes the earlier records only") {
     CHECK(log.bytes() == static_cast<index_t>(std::filesystem::file_size(path)));
   }
   CHECK(replay(path).content == records(written.begin() + 1, written.end()));
+}
+
+TEST_CASE("catalog log: a record that can't be written is removed, and later ones are appended") {
+  temporary_directory const directory;
+  auto const path = directory / "log";
+  search::catalog_log log(path, {.fingerprint = 5});
+  append(log, {written[0]});
+  auto const before = log.bytes();
+  // the file may grow by ten bytes only, as on a full disk
+  auto const handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit whole{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &whole) == 0);
+  rlimit const tight{static_cast<rlim_t>(before + 10), whole.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &tight) == 0);
+  auto const message = complaint<file_error>([&] { append(log, {written[1]}); });
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &whole) == 0);
+  std::signal(SIGXFSZ, handler);
+  CHECK(message.starts_with(path.string() + ": can't be written: "));
+  CHECK(std::filesystem::file_size(path) == static_cast<std::uintmax_t>(before));
+  append(log, {written[2]});
+  CHECK(read_file(path).size() == static_cast<std::size_t>(log.bytes()));
 }
 
 TEST_CASE("catalog log: a record that ends early is removed with one line, wherever it ends; the others remain") {
