@@ -55,6 +55,34 @@ def intervals_over_users():
     check("95 % intervals" in done.stdout, done.stdout)
 
 
+def calibration_is_fitted_and_checked():
+    done = check_done(run(*EVALUATE, "--calibrate", "--json", "result.json"))
+    result = json.loads(Path("result.json").read_text())
+    check(list(result) == [*EVALUATION, "calibration"], list(result))
+    made = result["calibration"]
+    check(made["outcomes"] >= 20 * 61 and "expected calibration error" in done.stdout, made, done.stdout)
+    for measured in made["model"], made["calibrated"]:
+        check(sum(one["count"] for one in measured["bins"]) >= 20 * 61 and 0 <= measured["expected_error"] <= 1, measured)
+    kept = json.loads(Path("start/calibration.json").read_text())
+    check(kept["scores"] == sorted(kept["scores"]) and kept["probabilities"] == sorted(kept["probabilities"]) and 0 <= kept["probabilities"][0], kept)
+    check(run(*EVALUATE, "--calibrate", "--split", "valid").returncode == 2, "nothing is left to check it on")
+
+
+def reasons_of_a_recommendation():
+    recommend = ["recommend", "--dataset", "Tiny", "--model", "start", "--history", "3,8,3", "--k", 4]
+    plain = json.loads(check_done(run(*recommend, "--json", "-", "--quiet")).stdout)
+    explained = json.loads(check_done(run(*recommend, "--json", "-", "--quiet", "--explain")).stdout)
+    for one, same in zip(explained["items"], plain["items"], strict=True):
+        because = one.pop("because")
+        check(one == same, one, same)
+        check(sorted((reason["position"], reason["item"]) for reason in because) == [(0, 3), (1, 8), (2, 3)], because)
+        drops = [reason["drop"] for reason in because]
+        check(drops == sorted(drops, reverse=True), because)
+        for reason in because:
+            check(set(reason["shared_codes"]) == {"text", "image"} and all(0 <= n <= 4 for n in reason["shared_codes"].values()), reason)
+    check("because of" in check_done(run(*recommend, "--explain")).stdout, "text")
+
+
 def searches_as_the_released_code_saves_them():
     check_done(run(*EVALUATE, "--save", "saved/here", "--beams", 10))
     histories = json.loads(Path("Tiny/Tiny.inter.json").read_text())
@@ -195,6 +223,7 @@ def reports_stand_alone():
     check("thing" not in found.tags and "Thing &lt;" in text and "&amp; more" in text, "titles are escaped")
 
 
-main([evaluation_as_json, baselines_are_rows_beside_the_model, intervals_over_users, searches_as_the_released_code_saves_them, trainings_as_json,
+main([evaluation_as_json, baselines_are_rows_beside_the_model, intervals_over_users, calibration_is_fitted_and_checked, reasons_of_a_recommendation,
+      searches_as_the_released_code_saves_them, trainings_as_json,
       recipes_are_defaults_that_options_override, a_fast_recipe_learns, searches_with_weights_in_8_bits, recommendations,
       warnings_come_once, a_model_that_would_be_asked_otherwise_than_it_has_learnt_is_named, reports_stand_alone])

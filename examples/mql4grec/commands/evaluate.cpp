@@ -8,6 +8,7 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/metrics/bootstrap.hpp"
 #include "mql4grec/metrics/json.hpp"
+#include "mql4grec/rank/calibration_json.hpp"
 #include "options.hpp"
 #include "report/text.hpp"
 #include "warnings.hpp"
@@ -21,7 +22,7 @@ struct evaluate_options {
   std::optional<double> until;
   bool new_items = false;
   std::vector<std::string> baselines;
-  bool intervals = false;
+  bool intervals = false, calibrate = false;
   pipeline::evaluation_options search;
   common_options common;
 };
@@ -85,6 +86,37 @@ std::string as_text(fused_intervals const& i) {
          range(i.ndcg) + "\n";
 }
 
+/// A calibration that was fitted on the validation items, and how it holds on the test items.
+struct checked_calibration {
+  rank::score_calibration fitted;
+  rank::reliability claimed, calibrated;  // of the model's probabilities, and of the calibrated ones
+  index_t outcomes = 0;                   // on the validation items
+};
+
+/// Fits on the outcomes of `valid`, and checks on those of `test`.
+checked_calibration calibrate(pipeline::evaluation const& valid, pipeline::evaluation const& test) {
+  checked_calibration made{.fitted = rank::fit_calibration(valid.outcomes),
+                           .claimed = rank::measure_reliability(test.claimed),
+                           .calibrated = {},
+                           .outcomes = std::ssize(valid.outcomes)};
+  auto predictions = test.outcomes;
+  for (auto& one : predictions) one.score = made.fitted.probability(one.score);
+  made.calibrated = rank::measure_reliability(predictions);
+  return made;
+}
+
+std::string as_text(checked_calibration const& made) {
+  std::string text =
+      "calibration: probability that an item of a fused list is the next one\n     count  predicted  observed\n";
+  for (auto const& bin : made.calibrated.bins) {
+    auto const count = std::to_string(bin.count);
+    text += std::string(10 - std::min<std::size_t>(10, count.size()), ' ') + count + "    " + fixed(bin.predicted, 5) +
+            "   " + fixed(bin.observed, 5) + "\n";
+  }
+  return text + "expected calibration error " + fixed(made.calibrated.expected_error, 5) +
+         ", of the model's own probabilities " + fixed(made.claimed.expected_error, 5) + "\n";
+}
+
 json as_json(pipeline::evaluation const& found, std::optional<fused_intervals> const& intervals,
              std::vector<metric_row> const& baselines) {
   json result = found.result;
@@ -102,6 +134,9 @@ int evaluate_command(evaluate_options& options) {
   if (by_time && !options.until) throw CLI::ValidationError("--split time", "needs --until T");
   if (!by_time && options.until) throw CLI::ValidationError("--until", "is an option of --split time");
   if (!by_time && options.new_items) throw CLI::ValidationError("--new-items", "is an option of --split time");
+  if (options.calibrate && options.part == "valid")
+    throw CLI::ValidationError("--calibrate", "is fitted on the validation items and needs others to check it");
+  if (options.calibrate) options.search.outcomes = options.search.search.beams;
   if (options.new_items) options.search.draft = search::draft_options{.sequences = options.search.search.beams};
   auto const compute = open_compute(options.common);
   check_json(options.common);
@@ -125,13 +160,27 @@ int evaluate_command(evaluate_options& options) {
   if (!options.images.empty()) pictures = pictures_in(options.images, options.dataset);
   evaluation_inputs const inputs{.model = options.model, .metadata = metadata, .data = data, .options = options.search};
   auto const baselines = evaluate_baselines(options, *compute, inputs, log);  // first: their runs may be refused
+  std::optional<pipeline::evaluation> valid;
+  if (options.calibrate) {
+    auto on_valid = inputs.options;
+    on_valid.part = catalog::split::valid;
+    valid = evaluate_with_progress(
+        *compute, {.model = options.model, .metadata = metadata, .data = data, .options = on_valid}, log);
+  }
   auto const found = evaluate_with_progress(*compute, inputs, log);
   log.clear();
   auto rows = rows_of(found.result);
   rows.insert(rows.end(), baselines.begin(), baselines.end());
   auto const intervals = options.intervals ? intervals_of(found, options.search.at) : std::nullopt;
-  put_result(options.common, as_json(found, intervals, baselines),
-             headline(found.result) + metric_table(rows) + (intervals ? as_text(*intervals) : ""));
+  auto result = as_json(found, intervals, baselines);
+  auto text = headline(found.result) + metric_table(rows) + (intervals ? as_text(*intervals) : "");
+  if (valid && !valid->outcomes.empty()) {
+    auto const made = calibrate(*valid, found);
+    rank::write_calibration(options.model / "calibration.json", made.fitted);
+    result["calibration"] = {{"outcomes", made.outcomes}, {"model", made.claimed}, {"calibrated", made.calibrated}};
+    text += as_text(made);
+  }
+  put_result(options.common, result, text);
   if (!options.save.empty()) save_searches(options.save, found);
   if (!options.report.empty())
     write_report(options.report, evaluation_report_of(inputs, found, std::move(rows), std::move(pictures)));
@@ -166,6 +215,9 @@ void add_evaluate(CLI::App& program, int& status) {
       ->capture_default_str();
   command.add_flag("--intervals", options->intervals,
                    "also print 95 % intervals over users of the fused lists' metrics (bootstrap)");
+  command.add_flag("--calibrate", options->calibrate,
+                   "also fit probabilities to the scores of the fused lists on the validation items, check them on the "
+                   "evaluated ones, and write MODEL/calibration.json");
   command.add_option("--save", options->save, "directory for save_seqrec_<beams>.json and save_seqimage_<beams>.json");
   auto* const report = command.add_option("--report", options->report, "write a report as one HTML file");
   command.add_option("--images", options->images, "directory of the items' pictures, which the report then shows")

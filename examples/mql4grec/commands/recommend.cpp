@@ -21,7 +21,7 @@ struct recommend_options {
   std::filesystem::path dataset, model, allow, deny;
   std::string history;
   index_t k = 10, new_k = 0;
-  bool fill_in = false;
+  bool fill_in = false, explain = false;
   common_options common;
 };
 
@@ -100,11 +100,51 @@ json as_json(tasks::dataset const& data, rank::ranking const& best) {
   return items;
 }
 
+/// The positions of the history, those that contribute most first.
+std::vector<reason> by_drop(explanation const& of) {
+  auto reasons = of.reasons;
+  std::ranges::stable_sort(reasons, std::ranges::greater(), &reason::drop);
+  return reasons;
+}
+
+json as_json(explanation const& of, std::vector<item_id> const& history) {
+  json because = json::array();
+  for (auto const& one : by_drop(of)) {
+    json shared;
+    for (std::size_t m = 0; m < one.shared_codes.size(); ++m)
+      shared[language::name_of(language::modality(m))] = one.shared_codes[m];
+    because.push_back({{"item", index(history[to_size(one.position)])},
+                       {"position", one.position},
+                       {"drop", one.drop},
+                       {"shared_codes", shared}});
+  }
+  return because;
+}
+
+/// The two items of the history that contribute most to each recommended one.
+std::string as_text(tasks::dataset const& data, std::vector<explanation> const& reasons,
+                    std::vector<item_id> const& history) {
+  std::string text = "\nbecause of\n";
+  for (auto const& of : reasons) {
+    text += "  " + std::to_string(index(of.item)) + ": ";
+    auto const best = by_drop(of);
+    for (std::size_t i = 0; i < std::min<std::size_t>(2, best.size()); ++i) {
+      auto const item = history[to_size(best[i].position)];
+      text += (i > 0 ? ", " : "") + std::to_string(index(item)) + " (" + fixed(best[i].drop, 2) + ") " +
+              one_line(title_of(data, item));
+    }
+    text += "\n";
+  }
+  return text;
+}
+
 json as_json(recommend_options const& options, tasks::dataset const& data, std::vector<item_id> const& history,
              recommended_items const& found) {
   json before = json::array();
   for (auto const item : history) before.push_back(index(item));
   json result = {{"dataset", data.name}, {"history", before}, {"items", as_json(data, found.best)}};
+  for (std::size_t i = 0; i < found.reasons.size(); ++i)
+    result["items"][i]["because"] = as_json(found.reasons[i], history);
   if (options.new_k > 0) result["new_items"] = as_json(data, found.best_new);
   return result;
 }
@@ -166,10 +206,12 @@ int recommend_command(recommend_options& options) {
                           .k = options.k,
                           .new_items = options.new_k > 0 ? new_items_of(data, named.filter) : search::item_list(),
                           .new_k = options.new_k,
-                          .fill_in = options.fill_in});
+                          .fill_in = options.fill_in,
+                          .explain = options.explain});
   log.begin();
   put_result(options.common, as_json(options, data, named.history, found),
              as_text(data, found.best) +
+                 (options.explain ? as_text(data, found.reasons, named.history) : std::string()) +
                  (options.new_k > 0 ? "\nnew items\n" + as_text(data, found.best_new) : std::string()));
   return done;
 }
@@ -191,6 +233,8 @@ void add_recommend(CLI::App& program, int& status) {
       ->capture_default_str();
   command.add_flag("--fill-in", options->fill_in,
                    "write items of the history that lack a modality with tokens that the model generates");
+  command.add_flag("--explain", options->explain,
+                   "also how much each item of the history contributes: the drop of log p without it");
   command.add_option("--allow", options->allow, "only items of this file: a number a line, or a JSON list");
   command.add_option("--deny", options->deny, "no items of this file");
   add_common_options(command, options->common);

@@ -44,12 +44,14 @@ struct recommendation_inputs {
   search::item_list new_items = {};  ///< items that nobody has interacted with
   index_t new_k = 0;                 ///< of these, at most so many are recommended apart
   bool fill_in = false;              ///< write the history with generated tokens where items lack a modality
+  bool explain = false;              ///< also say why
 };
 
 /// The items most likely to come next, best first.
 struct recommended_items {
   rank::ranking best;
-  rank::ranking best_new;  ///< of recommendation_inputs::new_items alone
+  rank::ranking best_new;                 ///< of recommendation_inputs::new_items alone
+  std::vector<explanation> reasons = {};  ///< of each item of `best`, with recommendation_inputs::explain
 };
 
 /// What the baseline SASRec reads.

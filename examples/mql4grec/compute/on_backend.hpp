@@ -112,6 +112,7 @@ class on_backend final : public compute {
           pipeline::fill_in_language(backend, model, tasks, inputs.tokens, {.items = inputs.history});
     recommender<B> const service(std::move(model), tasks, inputs.tokens, std::move(options));
     recommended_items found{.best = service.recommend(inputs.history, inputs.k, inputs.filter), .best_new = {}};
+    if (inputs.explain) found.reasons = service.explain(inputs.history, found.best.items);
     if (inputs.new_k > 0) found.best_new = service.recommend_new(inputs.history, inputs.new_k, inputs.new_items);
     return found;
   }
