@@ -4,7 +4,6 @@ import os
 from support import check, check_done, check_one_line, main, run
 
 COMMANDS = ["prepare", "embed", "translate", "pretrain", "finetune", "evaluate", "recommend", "demo"]
-LATER = ["serve"]
 
 
 def help_and_version_go_to_standard_output():
@@ -35,8 +34,6 @@ def wrong_usage_is_exit_2_and_one_line():
     }
     for name, arguments in wrong.items():
         check_one_line(run(*arguments), 2, name)
-    for command in LATER:
-        check_one_line(run(command), 2, command)
 
 
 def what_this_build_has_not_got_is_exit_1():
