@@ -91,6 +91,8 @@ void add_serve(CLI::App& program, int& status) {
   command.add_option("--port", server.port, "the port to listen on; 0: a free one")->capture_default_str();
   command.add_option("--admin-token-file", options->admin_token_file,
                      "a file with the token for end points that change something; without it there are none");
+  command.add_option("--state", service.state,
+                     "directory that keeps inserted and removed items; without it they are lost at the end");
   command.add_flag("--show-users", service.show_users, "let clients, such as the page, read the histories of users");
   auto& batching = service.serving.batching;
   command.add_option("--workers", batching.workers, "threads that compute")

@@ -18,6 +18,9 @@ struct serving_inputs {
   pipeline::model_metadata const& metadata;          ///< of that model
   std::string const& dataset;                        ///< name of the dataset
   std::vector<language::token_table> const& tokens;  ///< one table per modality
+  search::live_catalog_options catalog = {};         ///< of changes while it serves
+  /// The catalog of the model that this one replaces; nullptr: a new one.
+  std::shared_ptr<search::live_catalog> shared_catalog = nullptr;
 };
 
 /// How a service computes.
@@ -30,10 +33,19 @@ struct serving_options {
 struct serving_request {
   std::vector<item_id> history;  ///< oldest first
   recommend_options options = {};
+  bool explain = false;  ///< also say why; takes about as long as 20 requests
+  bool trace = false;    ///< also show the beams of the search
+};
+
+/// The answer to a request.
+struct serving_answer {
+  recommendation best;
+  std::vector<explanation> why = {};  ///< of each item, if they were asked for
+  search_trace trace = {};            ///< if it was asked for
 };
 
 /// What became of a request: its answer, or why it has none.
-using serving_outcome = std::variant<recommendation, std::exception_ptr>;
+using serving_outcome = std::variant<serving_answer, std::exception_ptr>;
 
 /// Answers requests; thread-safe. The destructor answers all that were accepted.
 class serving_model {
@@ -46,6 +58,8 @@ class serving_model {
   /// Returns at once; `answer` is called later, on a thread of the model. Its exception is serve::overloaded if too
   /// many requests wait.
   virtual void recommend(serving_request request, std::function<void(serving_outcome)> answer) = 0;
+  /// The catalog, whose items may change while it serves.
+  virtual std::shared_ptr<search::live_catalog> catalog() const = 0;
   /// Requests that wait for a worker.
   virtual index_t waiting() const = 0;
 };

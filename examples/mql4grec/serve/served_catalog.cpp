@@ -26,8 +26,9 @@ std::string folded(std::string_view text) {
 
 }  // namespace
 
-served_catalog::served_catalog(served_catalog_paths const& paths, language::vocabulary const& vocab)
-    : data_(pipeline::read_dataset(paths.dataset, vocab)), vocab_(vocab) {
+served_catalog::served_catalog(served_catalog_paths const& paths, language::vocabulary const& vocab,
+                               std::shared_ptr<added_items> added)
+    : data_(pipeline::read_dataset(paths.dataset, vocab)), vocab_(vocab), added_(std::move(added)) {
   catalog::dataset_paths const files(paths.dataset);
   auto const items = data_.interactions.item_count;
   if (std::filesystem::exists(files.item_ids())) {
@@ -40,53 +41,63 @@ served_catalog::served_catalog(served_catalog_paths const& paths, language::voca
   for (auto const& [item, description] : data_.items)
     if (!description.title.empty()) titles_.emplace_back(folded(description.title), item);
   std::ranges::sort(titles_);
-  auto const without = std::ssize(pipeline::items_without_tokens(data_));
-  recommendable_ = items - without;
+}
+
+std::optional<item_id> served_catalog::find(std::string const& raw_id) const {
+  if (auto const found = number_of_.find(raw_id); found != number_of_.end()) return found->second;
+  return added_->find(raw_id);
 }
 
 std::optional<item_id> served_catalog::item_of_path(std::string_view text) const {
-  if (auto const found = number_of_.find(std::string(text)); found != number_of_.end()) return found->second;
+  if (auto const found = find(std::string(text))) return found;
   std::int32_t number = -1;
   auto const [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failed != std::errc() || end != text.data() + text.size() || number < 0 ||
-      number >= data_.interactions.item_count)
-    return {};
+  if (failed != std::errc() || end != text.data() + text.size() || number < 0 || number >= items()) return {};
   return item_id(number);
 }
 
 item_id served_catalog::item_of(json const& value, std::string const& place) const {
   if (value.is_string()) {
-    auto const found = number_of_.find(value.get<std::string>());
-    if (found != number_of_.end()) return found->second;
+    if (auto const found = find(value.get<std::string>())) return *found;
     raise<bad_request>(place, ": there is no item ", request_body::shown(value));
   }
   if (!value.is_number_integer())
     raise<bad_request>(place, ": found ", request_body::shown(value), ", expected an item: its number",
                        raw_ids_.empty() ? "" : " or raw id");
-  auto const items = static_cast<std::uint64_t>(data_.interactions.item_count);
-  if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= items)
-    raise<bad_request>(place, ": there is no item ", request_body::shown(value), ", expected 0 to ", items - 1);
+  auto const count = static_cast<std::uint64_t>(items());
+  if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= count)
+    raise<bad_request>(place, ": there is no item ", request_body::shown(value), ", expected 0 to ", count - 1);
   return item_id(value.get<std::int32_t>());
 }
 
 json served_catalog::id_of(item_id item) const {
-  auto const at = to_size(item);
-  return at < raw_ids_.size() ? json(raw_ids_[at]) : json(index(item));
+  if (auto const at = to_size(item); at < raw_ids_.size()) return raw_ids_[at];
+  auto const about = added_->find(item);
+  return about && !about->raw_id.empty() ? json(about->raw_id) : json(index(item));
 }
 
 std::string served_catalog::title_of(item_id item) const {
+  if (auto const about = added_->find(item); about && !about->title.empty()) return about->title;
   auto const found = data_.items.find(item);
   return found == data_.items.end() ? std::string() : found->second.title;
 }
 
 json served_catalog::words_of(item_id item) const {
   json out = json::object();
-  for (auto const& table : data_.tokens) {
+  auto const version = live_->version();
+  for (index_t m = 0; m < version.modalities(); ++m) {
     json words;
-    for (auto const token : table.of(item)) words.push_back(vocab_.text(token));
-    out[language::name_of(table.kind())] = words;
+    for (auto const token : version.sequence(language::modality(m), item)) words.push_back(vocab_.text(token));
+    out[language::name_of(language::modality(m))] = words;
   }
   return out;
+}
+
+bool served_catalog::is_removed(item_id item) const {
+  auto const version = live_->version();
+  for (index_t m = 0; m < version.modalities(); ++m)
+    if (!version.sequence(language::modality(m), item).empty()) return false;
+  return added_->find(item) || std::ranges::any_of(data_.tokens, [&](auto const& table) { return table.has(item); });
 }
 
 std::filesystem::path served_catalog::picture_of(item_id item) const {
@@ -107,7 +118,13 @@ std::vector<item_id> served_catalog::search(std::string_view text, std::size_t m
              std::ranges::all_of(words, [&, &t = title](auto const& w) { return t.find(w) != t.npos; }))
       others.push_back(item);
   }
+  added_->each([&](item_id item, added_item const& about) {
+    auto const title = folded(about.title);
+    if (std::ranges::all_of(words, [&](auto const& word) { return title.find(word) != title.npos; }) && !words.empty())
+      first.push_back(item);
+  });
   first.insert(first.end(), others.begin(), others.end());
+  std::erase_if(first, [&](item_id item) { return is_removed(item); });
   if (first.size() > most) first.resize(most);
   return first;
 }

@@ -1,15 +1,20 @@
 #pragma once
 // What a service knows of its items besides the model: numbers and raw ids, titles, words, pictures.
+#include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "added_items.hpp"
 #include "mql4grec/catalog/item_images.hpp"
 #include "mql4grec/core/json_fwd.hpp"
 #include "mql4grec/language/vocabulary.hpp"
+#include "mql4grec/search/live_catalog.hpp"
 #include "mql4grec/tasks/dataset.hpp"
 
 namespace mql4grec::program {
@@ -20,30 +25,44 @@ struct served_catalog_paths {
   std::filesystem::path images = {};  ///< of items; empty: none are shown
 };
 
-/// A dataset as clients see it. Immutable.
+/// A dataset as clients see it, with the items that are inserted and removed while it is served.
 class served_catalog {
  public:
-  /// Throws file_error for files that are missing or damaged.
-  served_catalog(served_catalog_paths const& paths, language::vocabulary const& vocab);
+  /// Reads the dataset; `added` are the items that were inserted before. Throws file_error for files that are missing
+  /// or damaged.
+  served_catalog(served_catalog_paths const& paths, language::vocabulary const& vocab,
+                 std::shared_ptr<added_items> added);
 
   tasks::dataset const& data() const { return data_; }
+  language::vocabulary const& vocab() const { return vocab_; }
+  std::shared_ptr<added_items> const& added() const { return added_; }
+  /// The catalog whose changes are shown, of a model for this dataset.
+  void show(std::shared_ptr<search::live_catalog> live) { live_ = std::move(live); }
+  search::live_catalog& live() const { return *live_; }
+
   /// The number of a client's item: a raw id as a text, or a number. Throws bad_request, with `place` in its message,
   /// if there is no such item.
   item_id item_of(json const& value, std::string const& place) const;
   /// The item of a path such as "/items/12" or "/items/B0002"; none if there is no such item.
   std::optional<item_id> item_of_path(std::string_view text) const;
-  /// The raw id of an item, or its number if the dataset has no raw ids.
+  /// The item with a raw id, or none.
+  std::optional<item_id> find(std::string const& raw_id) const;
+  /// Whether the dataset names its items.
+  bool has_raw_ids() const { return !raw_ids_.empty(); }
+  /// The raw id of an item, or its number if it has none.
   json id_of(item_id item) const;
   /// Empty if the item has none.
   std::string title_of(item_id item) const;
   /// The words of an item by modality: {"text": ["<a_1>", …], "image": […]}; null for a modality that it lacks.
   json words_of(item_id item) const;
+  /// Whether the item was in the dataset, or was inserted, and has been removed since.
+  bool is_removed(item_id item) const;
   /// The file of an item's picture; empty if it has none.
   std::filesystem::path picture_of(item_id item) const;
   /// Items whose titles contain all words of a text, in any case; those whose title begins with it come first.
   std::vector<item_id> search(std::string_view text, std::size_t most) const;
-  /// Items with a sequence in some modality.
-  index_t recommendable() const { return recommendable_; }
+  /// One more than the largest number of an item.
+  index_t items() const { return std::max(data_.interactions.item_count, live_->version().items()); }
 
  private:
   tasks::dataset data_;
@@ -52,7 +71,8 @@ class served_catalog {
   std::unordered_map<std::string, item_id> number_of_;   // by raw id
   std::vector<std::filesystem::path> pictures_;          // by number, or empty
   std::vector<std::pair<std::string, item_id>> titles_;  // in lower case
-  index_t recommendable_ = 0;
+  std::shared_ptr<added_items> added_;
+  std::shared_ptr<search::live_catalog> live_;
 };
 
 }  // namespace mql4grec::program

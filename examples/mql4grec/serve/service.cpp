@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "compute/compute.hpp"
+#include "mql4grec/catalog/dataset_paths.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "page.hpp"
@@ -102,13 +103,31 @@ std::shared_ptr<service::loaded const> service::current() const {
 std::shared_ptr<service::loaded const> service::read(served_paths const& paths) {
   auto const started = clock::now();
   auto const metadata = pipeline::read_model_metadata(paths.model);
-  auto next = std::make_unique<loaded>(loaded{paths, served_catalog(paths.catalog, metadata.vocab), nullptr});
+  // A model that replaces another one for the same dataset goes on with its changes.
+  auto const before = current();
+  bool const same = before && before->paths.catalog.dataset == paths.catalog.dataset;
+  auto const state = options_.state.empty() ? std::filesystem::path()
+                                            : options_.state / catalog::dataset_paths(paths.catalog.dataset).name();
+  auto added =
+      same ? before->catalog.added() : std::make_shared<added_items>(state.empty() ? state : state / "items.jsonl");
+  auto next =
+      std::make_unique<loaded>(loaded{paths, served_catalog(paths.catalog, metadata.vocab, std::move(added)), nullptr});
   auto const& data = next->catalog.data();
-  next->model = compute_.open_serving(
-      {.model = paths.model, .metadata = metadata, .dataset = data.name, .tokens = data.tokens}, options_.serving);
+  search::live_catalog_options live{.log = state.empty() ? state : state / "catalog.log",
+                                    .report = [this](std::string const& line) {
+                                      log_.warn("catalog", {{"what", line}});
+                                    }};
+  next->model = compute_.open_serving({.model = paths.model,
+                                       .metadata = metadata,
+                                       .dataset = data.name,
+                                       .tokens = data.tokens,
+                                       .catalog = std::move(live),
+                                       .shared_catalog = same ? before->model->catalog() : nullptr},
+                                      options_.serving);
+  next->catalog.show(next->model->catalog());
   log_.info("loaded", {{"model", paths.model.string()},
                        {"dataset", paths.catalog.dataset.string()},
-                       {"items", next->catalog.recommendable()},
+                       {"items", next->catalog.items()},
                        {"ms", milliseconds(clock::now() - started)}});
   // The last request of a model may end on one of its own threads, which cannot wait for itself to end.
   ++models_;
@@ -177,7 +196,7 @@ void service::handle(http_request request, responder const& client) {
                  {"Content-Security-Policy",
                   "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"}}});
       service_gauges gauges{.ready = with != nullptr, .http = http_counts_()};
-      if (with) gauges.waiting = with->model->waiting(), gauges.items = with->catalog.recommendable();
+      if (with) gauges.waiting = with->model->waiting(), gauges.items = with->catalog.items();
       return answer({.body = metrics_.text(gauges), .content_type = "text/plain; version=0.0.4; charset=utf-8"});
     }
     if (allowed.empty()) return answer(failure(404, "there is no such path"));
@@ -262,6 +281,44 @@ json shown_lists(served_catalog const& catalog, recommendation const& best, inde
   return lists;
 }
 
+/// Adds to each item the items of the history that moved it, those that moved it most first.
+void add_reasons(json& items, served_catalog const& catalog, std::span<item_id const> history,
+                 std::span<explanation const> why) {
+  for (std::size_t i = 0; i < why.size(); ++i) {
+    auto reasons = why[i].reasons;
+    std::ranges::stable_sort(reasons, std::ranges::greater(), &reason::drop);
+    json list = json::array();
+    for (auto const& one : reasons) {
+      auto shown = shown_item(catalog, history[to_size(one.position)]);
+      shown["position"] = one.position;
+      shown["drop"] = one.drop;
+      shown["shared_words"] = one.shared_codes.empty() ? 0 : std::ranges::max(one.shared_codes);
+      list.push_back(std::move(shown));
+    }
+    items[i]["because"] = std::move(list);
+  }
+}
+
+/// The beams after each step, by modality.
+json shown_trace(served_catalog const& catalog, search_trace const& trace) {
+  json out = json::object();
+  for (std::size_t m = 0; m < trace.size(); ++m) {
+    if (trace[m].empty()) continue;
+    json steps = json::array();
+    for (auto const& step : trace[m]) {
+      json beams = json::array();
+      for (auto const& beam : step) {
+        json words = json::array();
+        for (auto const token : beam.tokens) words.push_back(catalog.vocab().text(token));
+        beams.push_back({{"words", std::move(words)}, {"score", beam.score}});
+      }
+      steps.push_back(std::move(beams));
+    }
+    out[language::name_of(language::modality(m))] = std::move(steps);
+  }
+  return out;
+}
+
 }  // namespace
 
 void service::recommend(exchange const& x) {
@@ -279,28 +336,34 @@ void service::recommend(exchange const& x) {
     request.options.deadline = std::chrono::duration_cast<std::chrono::nanoseconds>(
         std::chrono::duration<double, std::milli>(body.number("deadline_ms", 0, 600'000, 0)));
   bool const lists = body.boolean("lists", false);
+  bool const explain = request.explain = body.boolean("explain", false);
+  bool const trace = request.trace = body.boolean("trace", false);
   body.check_all_known();
   request.options.stop = x.request.gone;
   auto const k = request.options.k;
-  x.with->model->recommend(std::move(request),
-                           [this, lists, k, with = x.with, answer = x.answer](serving_outcome outcome) {
-                             if (auto const* fault = std::get_if<std::exception_ptr>(&outcome)) {
-                               try {
-                                 std::rethrow_exception(*fault);
-                               } catch (serve::overloaded const&) {
-                                 return answer(too_many());
-                               } catch (std::exception const& e) {
-                                 log_.fail("error", {{"end_point", "POST /recommend"}, {"what", e.what()}});
-                               }
-                               return answer(failure(500, "an internal error, which has been logged"));
-                             }
-                             auto const& best = std::get<recommendation>(outcome);
-                             metrics_.count_recommendation(best);
-                             auto shown = shown_answer(with->catalog, best);
-                             shown["model"] = with->model_name();
-                             if (lists) shown["lists"] = shown_lists(with->catalog, best, k);
-                             answer({.body = text_of(shown)});
-                           });
+  auto history = request.history;
+  x.with->model->recommend(std::move(request), [this, lists, explain, trace, history = std::move(history), k,
+                                                with = x.with, answer = x.answer](serving_outcome outcome) {
+    if (auto const* fault = std::get_if<std::exception_ptr>(&outcome)) {
+      try {
+        std::rethrow_exception(*fault);
+      } catch (serve::overloaded const&) {
+        return answer(too_many());
+      } catch (std::exception const& e) {
+        log_.fail("error", {{"end_point", "POST /recommend"}, {"what", e.what()}});
+      }
+      return answer(failure(500, "an internal error, which has been logged"));
+    }
+    auto const& found = std::get<serving_answer>(outcome);
+    auto const& best = found.best;
+    metrics_.count_recommendation(best);
+    auto shown = shown_answer(with->catalog, best);
+    shown["model"] = with->model_name();
+    if (explain) add_reasons(shown["items"], with->catalog, history, found.why);
+    if (trace) shown["trace"] = shown_trace(with->catalog, found.trace);
+    if (lists) shown["lists"] = shown_lists(with->catalog, best, k);
+    answer({.body = text_of(shown)});
+  });
 }
 
 void service::find_items(exchange const& x) {
@@ -310,7 +373,7 @@ void service::find_items(exchange const& x) {
 
 void service::show_item(exchange const& x) {
   auto const item = x.with->catalog.item_of_path(x.item);
-  if (!item) return x.answer(failure(404, "there is no item '" + x.item + "'"));
+  if (!item || x.with->catalog.is_removed(*item)) return x.answer(failure(404, "there is no item '" + x.item + "'"));
   auto shown = shown_item(x.with->catalog, *item);
   shown["number"] = index(*item);
   shown["codes"] = x.with->catalog.words_of(*item);
@@ -354,9 +417,100 @@ void service::show_model(exchange const& x) {
           {{"name", language::name_of(table.kind())}, {"levels", table.levels()}, {"items", table.present().size()}});
   x({{"model", x.with->model_name()},
      {"dataset", data.name},
-     {"items", x.with->catalog.recommendable()},
+     {"items", x.with->catalog.items()},
      {"modalities", modalities},
      {"shows_users", options_.show_users}});
+}
+
+namespace {
+
+/// The tokens of {"text": ["<a_1>", …] or [1, …], …}, by modality.
+std::vector<std::vector<token_t>> sequences_of(json const& codes, language::vocabulary const& vocab) {
+  if (!codes.is_object() || codes.empty())
+    raise<bad_request>("'codes': found ", request_body::shown(codes), ", expected a list of words by modality");
+  std::vector<std::vector<token_t>> out(to_size(vocab.modalities()));
+  for (auto const& [name, words] : codes.items()) {
+    auto const place = "'codes'." + name;
+    index_t m = 0;
+    while (m < vocab.modalities() && language::name_of(language::modality(m)) != name) ++m;
+    if (m == vocab.modalities()) raise<bad_request>(place, ": there is no such modality");
+    auto const kind = language::modality(m);
+    auto const levels = vocab.has(kind) ? vocab.levels(kind) : 0;
+    if (!words.is_array() || std::ssize(words) != levels)
+      raise<bad_request>(place, ": found ", request_body::shown(words), ", expected a list of ", levels, " words");
+    for (index_t level = 0; level < levels; ++level) {
+      auto const& word = words[to_size(level)];
+      std::optional<token_t> token;
+      if (word.is_string()) token = vocab.find(word.get<std::string>());
+      if (word.is_number_unsigned() && word.get<std::uint64_t>() < static_cast<std::uint64_t>(vocab.codes(kind, level)))
+        token = vocab.token(kind, level, code_t(word.get<std::int32_t>()));
+      auto const where = token ? vocab.place(*token) : std::nullopt;
+      if (!where || where->kind != kind || where->level != level)
+        raise<bad_request>(place, "[", level, "]: ", request_body::shown(word), " is not a word of this level");
+      out[to_size(m)].push_back(*token);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+void service::set_item(exchange const& x) {
+  request_body body(x.request.body);
+  auto const id = body.find("item");
+  auto const title = body.text("title");
+  auto sequences = sequences_of(body.find("codes"), x.with->catalog.vocab());
+  body.check_all_known();
+  constexpr std::size_t most = 1000;
+  bool const is_new = id.is_null() || (id.is_string() && !x.with->catalog.find(id.get<std::string>()));
+  if (title.size() > most || (id.is_string() && (id.get<std::string>().size() > most || id.get<std::string>().empty())))
+    raise<bad_request>("'item' and 'title': expected at most ", most, " bytes, and an id that isn't empty");
+  if (!is_new) static_cast<void>(x.with->catalog.item_of(id, "'item'"));
+  changes_.post([this, id, title, sequences = std::move(sequences), with = x.with, answer = x.answer] {
+    try {
+      auto const& catalog = with->catalog;
+      item_id item{};
+      {
+        // Two insertions of one raw id get one number.
+        std::lock_guard const lock(inserting_);
+        auto const known = id.is_string() ? catalog.find(id.get<std::string>())
+                           : id.is_null() ? std::nullopt
+                                          : std::optional(catalog.item_of(id, "'item'"));
+        item = known.value_or(next_item(catalog));
+        auto about = catalog.added()->find(item).value_or(added_item());
+        if (!known && id.is_string()) about.raw_id = id.get<std::string>();
+        if (!title.empty()) about.title = title;
+        catalog.added()->set(item, about);
+      }
+      catalog.live().set(item, sequences);
+      answer({.body = text_of(
+                  {{"item", catalog.id_of(item)}, {"number", index(item)}, {"codes", catalog.words_of(item)}})});
+    } catch (std::exception const& fault) {
+      log_.fail("error", {{"end_point", "POST /items"}, {"what", fault.what()}});
+      answer(failure(500, "the item was not stored"));
+    }
+  });
+}
+
+item_id service::next_item(served_catalog const& catalog) {
+  auto next = static_cast<std::int32_t>(catalog.items());
+  catalog.added()->each(
+      [&](item_id item, added_item const&) { next = std::max(next, static_cast<std::int32_t>(index(item)) + 1); });
+  return item_id(next);
+}
+
+void service::remove_item(exchange const& x) {
+  auto const item = x.with->catalog.item_of_path(x.item);
+  if (!item || x.with->catalog.is_removed(*item)) return x.answer(failure(404, "there is no item '" + x.item + "'"));
+  changes_.post([this, item = *item, with = x.with, answer = x.answer] {
+    try {
+      with->catalog.live().remove(item);
+      answer({.body = text_of({{"item", with->catalog.id_of(item)}})});
+    } catch (std::exception const& fault) {
+      log_.fail("error", {{"end_point", "DELETE /items/"}, {"what", fault.what()}});
+      answer(failure(500, "the item was not removed"));
+    }
+  });
 }
 
 void service::reload(exchange const& x) {

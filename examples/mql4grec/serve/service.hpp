@@ -37,8 +37,9 @@ struct service_options {
   served_paths paths;
   serving_options serving = {};
   request_limits limits = {};
-  std::string admin_token = {};  ///< for end points that change something; empty: there are none
-  bool show_users = false;       ///< whether the histories of the dataset's users can be read
+  std::string admin_token = {};      ///< for end points that change something; empty: there are none
+  std::filesystem::path state = {};  ///< a directory that keeps changes of catalogs; empty: they are lost at the end
+  bool show_users = false;           ///< whether the histories of the dataset's users can be read
 };
 
 /// Answers HTTP requests. Thread-safe.
@@ -65,6 +66,7 @@ class service {
   std::shared_ptr<loaded const> current() const;
   std::shared_ptr<loaded const> read(served_paths const& paths);
   bool is_admin(http_request const& request) const;
+  static item_id next_item(served_catalog const& catalog);
 
   void recommend(exchange const& x);
   void find_items(exchange const& x);
@@ -73,6 +75,8 @@ class service {
   void show_users(exchange const& x);
   void show_user(exchange const& x);
   void show_model(exchange const& x);
+  void set_item(exchange const& x);
+  void remove_item(exchange const& x);
   void reload(exchange const& x);
 
   service_options options_;
@@ -82,6 +86,8 @@ class service {
   std::function<http_counts()> http_counts_ = [] { return http_counts(); };
   std::atomic<bool> reloading_ = false;
   std::atomic<int> models_ = 0;  // that exist: the current one, and others whose requests are being answered
+  std::mutex inserting_;         // locked while an item gets its number
+  thread_pool changes_{4};       // of catalogs: they wait for the disk
   thread_pool background_{1};    // reloads, and the end of models that have been replaced
   mutable std::mutex mutex_;
   std::shared_ptr<loaded const> current_;

@@ -1,0 +1,55 @@
+#pragma once
+// Raw ids and titles of items that were inserted while a service ran, in a file that is written before an insertion is
+// acknowledged. The codes of these items are in the log of the live catalog.
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <unordered_map>
+
+#include "mql4grec/core/ids.hpp"
+
+namespace mql4grec::program {
+
+/// What is known of an inserted item besides its codes.
+struct added_item {
+  std::string raw_id = {};  ///< empty: none
+  std::string title = {};   ///< empty: none
+  bool operator==(added_item const&) const = default;
+};
+
+/// Inserted items by number. Thread-safe.
+class added_items {
+ public:
+  /// `file` is read if it exists, and grows with every item; empty: what is added is lost at the end. A last line that
+  /// is incomplete was never acknowledged and is removed. Throws file_error for any other line that is damaged.
+  explicit added_items(std::filesystem::path file);
+  ~added_items();
+  added_items(added_items const&) = delete;
+  added_items& operator=(added_items const&) = delete;
+
+  /// Adds or replaces an item; it is on the disk when the function returns. Throws file_error.
+  void set(item_id item, added_item const& about);
+  std::optional<added_item> find(item_id item) const;
+  std::optional<item_id> find(std::string const& raw_id) const;
+  /// Calls visit(item, about) for each item.
+  template <class Visit>
+  void each(Visit const& visit) const {
+    std::shared_lock const lock(mutex_);
+    for (auto const& [item, about] : items_) visit(item, about);
+  }
+
+ private:
+  void keep(item_id item, added_item const& about);
+
+  std::filesystem::path path_;
+  int file_ = -1;
+  std::mutex writing_;  // locked before mutex_
+  mutable std::shared_mutex mutex_;
+  std::map<item_id, added_item> items_;
+  std::unordered_map<std::string, item_id> number_of_;
+};
+
+}  // namespace mql4grec::program
