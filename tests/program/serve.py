@@ -3,6 +3,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from support import ITEMS, PROGRAM, check, check_one_line, main, run, write_dataset, write_model
+from support import CODES, ITEMS, PROGRAM, check, check_one_line, main, run, write_dataset, write_model
 
 TOKEN = "a-token-of-the-administrator"
 
@@ -260,6 +261,97 @@ def overload():
         check(service.recommend(history=[1])["complete"], "it recovers")
 
 
+WORDS = {"text": ["<a_7>", "<b_7>", "<c_2>", "<d_4>"], "image": [7, 7, 2, 4]}  # of no item
+
+
+def changes():
+    Path("token").write_text(TOKEN + "\n")
+    admin = {"Authorization": f"Bearer {TOKEN}"}
+    options = ("--admin-token-file", "token", "--state", "state")
+    with serving(*options) as service:
+        service.refuse(401, "POST", "/items", {"codes": WORDS})
+        service.refuse(401, "DELETE", "/items/3")
+        for body, *names in (({}, "'codes'"), ({"codes": {}}, "'codes'"), ({"codes": {"sound": [1]}}, "sound"), ({"codes": {"text": [1, 2]}}, "4 words"),
+                             ({"codes": {"text": ["<a_7>", "<a_7>", "<c_2>", "<d_4>"]}}, "'codes'.text[1]", "<a_7>"), ({"codes": {"text": [8, 0, 0, 0]}}, "8"),
+                             ({"codes": {"text": [-1, 0, 0, 0]}}, "-1"), ({"codes": WORDS, "item": ITEMS}, "'item'", str(ITEMS)),
+                             ({"codes": WORDS, "item": ""}, "empty"), ({"codes": WORDS, "title": 3}, "'title'"), ({"codes": WORDS, "titel": "x"}, "titel")):
+            service.refuse(400, "POST", "/items", body, *names, headers=admin)
+        before = service.recommend(history=[1], k=100)["items"]
+        status, added = service.ask("POST", "/items", {"item": "NEW", "title": "A <new> thing", "codes": WORDS}, admin)
+        check(status == 200 and added["item"] == "NEW" and added["number"] == ITEMS and added["codes"]["image"][0] == "<A_7>", added)
+        check([one["item"] for one in service.recommend(history=[1], allow=["NEW"])["items"]] == ["NEW"], "recommendable from the next request on")
+        check(service.recommend(history=["NEW", 1])["complete"], "in a history too")
+        check(service.ask("GET", "/items?query=new")[1]["items"] == [{"item": "NEW", "title": "A <new> thing"}], "found by its title")
+        check(service.ask("DELETE", "/items/3", None, admin) == (200, {"item": 3}), "removed")
+        service.refuse(404, "GET", "/items/3")
+        service.refuse(404, "DELETE", "/items/3", headers=admin)
+        check(service.recommend(history=[1], allow=[3])["items"] == [], "gone from the next request on")
+        check(service.ask("POST", "/items", {"codes": {"text": [7, 6, 1, 1]}}, admin)[1]["item"] == ITEMS + 1, "an item without a raw id")
+        check(service.ask("POST", "/items", {"item": 5, "codes": {"text": [6, 6, 1, 1]}}, admin)[1]["codes"]["image"] is None, "other codes")
+        after = service.recommend(history=[1], k=100)["items"]
+        check(len(after) == len(before) + 1 and {"NEW", ITEMS + 1} <= {one["item"] for one in after}, len(before), len(after))
+        check_one_line(run("serve", "--dataset", "Tiny", "--model", "start", "--port", 0, "--log-level", "error", *options), 1, "catalog.log")
+        check(service.ask("POST", "/reload", {}, admin)[0] == 200, "the same again")
+        check(service.recommend(history=[1], k=100)["items"] == after, "a reload keeps the changes")
+    with serving(*options) as service:
+        check(service.recommend(history=[1], k=100)["items"] == after, "a new process has the changes")
+        check(service.ask("GET", "/items/NEW")[1]["codes"]["text"] == WORDS["text"], "and the item")
+    with open("state/Tiny/items.jsonl", "a") as file:
+        file.write('{"item": 50, "id": "torn')
+    with serving(*options) as service:
+        check(service.recommend(history=[1], k=100)["items"] == after, "a line that was never acknowledged")
+    Path("state/Tiny/items.jsonl").write_text('{"item": 40}\n{"item": }\n')
+    check_one_line(run("serve", "--dataset", "Tiny", "--model", "start", "--port", 0, "--log-level", "error", *options), 1, "items.jsonl", "line 2")
+
+
+def killed():
+    """Every item that was acknowledged is there after a kill at a random moment. MQL4GREC_KILLS: how often."""
+    Path("token").write_text(TOKEN + "\n")
+    admin = {"Authorization": f"Bearer {TOKEN}"}
+    chance = random.Random(7)
+    acknowledged = {}
+    for kill in range(int(os.environ.get("MQL4GREC_KILLS", 5))):
+        service = Service("--admin-token-file", "token", "--state", "state")
+        for item, words in acknowledged.items():
+            status, found = service.ask("GET", f"/items/{item}")
+            check(status == 200 and found["codes"]["text"] == words and found["title"] == f"title of {item}", "kill", kill, "lost", item, found)
+
+        def insert(thread):
+            connection = service.connect()
+            for number in range(10**6):
+                item, codes = f"K{kill}-{thread}-{number}", [chance.randrange(CODES) for _ in range(4)]
+                try:
+                    status, found = service.ask("POST", "/items", {"item": item, "title": f"title of {item}", "codes": {"text": codes}}, admin, connection)
+                except (OSError, http.client.HTTPException):
+                    return
+                check(status == 200, status, found)
+                acknowledged[item] = found["codes"]["text"]
+
+        threads = [threading.Thread(target=insert, args=(thread,)) for thread in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(chance.uniform(0.05, 0.4))
+        service.process.kill()
+        service.process.wait()
+        for thread in threads:
+            thread.join()
+        service.reader.join()
+    check(len(acknowledged) > 20, "too few insertions to see anything", len(acknowledged))
+
+
+def reasons():
+    with serving() as service:
+        answer = service.recommend(history=[1, 4, 7], k=3, explain=True, trace=True)
+        for item in answer["items"]:
+            check(sorted(one["position"] for one in item["because"]) == [0, 1, 2], item)
+            drops = [one["drop"] for one in item["because"]]
+            check(drops == sorted(drops, reverse=True) and all(0 <= one["shared_words"] <= 4 for one in item["because"]), item)
+        for kind, steps in answer["trace"].items():
+            check([len(step[0]["words"]) for step in steps] == [1, 2, 3, 4], kind, steps)
+            for one, next_one in zip(steps, steps[1:]):
+                check({tuple(beam["words"][:-1]) for beam in next_one} <= {tuple(beam["words"]) for beam in one}, "beams extend beams")
+
+
 def its_end():
     service = Service(ready=False)
     check(service.ask("GET", "/healthz")[0] == 200, "alive before it is ready")
@@ -278,4 +370,4 @@ def not_built():
 
 
 main([not_built] if "was built without" in run("serve").stderr else [end_points, raw_ids, wrong_requests, hostile_clients, reloads,
-      overload, its_end])
+      changes, killed, reasons, overload, its_end])

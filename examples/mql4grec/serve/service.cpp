@@ -473,12 +473,10 @@ void service::set_item(exchange const& x) {
       {
         // Two insertions of one raw id get one number.
         std::lock_guard const lock(inserting_);
-        auto const known = id.is_string() ? catalog.find(id.get<std::string>())
-                           : id.is_null() ? std::nullopt
-                                          : std::optional(catalog.item_of(id, "'item'"));
-        item = known.value_or(next_item(catalog));
+        bool const is_known = id.is_number() || (id.is_string() && catalog.find(id.get<std::string>()));
+        item = is_known ? catalog.item_of(id, "'item'") : next_item(catalog);
         auto about = catalog.added()->find(item).value_or(added_item());
-        if (!known && id.is_string()) about.raw_id = id.get<std::string>();
+        if (!is_known && id.is_string()) about.raw_id = id.get<std::string>();
         if (!title.empty()) about.title = title;
         catalog.added()->set(item, about);
       }

@@ -1,0 +1,181 @@
+"""The page of the service in a headless Chromium: what a person does, and what is shown. page.py PROGRAM"""
+import importlib.util
+import os
+import shutil
+import sys
+
+if not importlib.util.find_spec("selenium") and sys.executable != "/usr/bin/python3" and os.path.exists("/usr/bin/python3"):
+    os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])  # the system's Python, which has Debian's packages
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+from support import ITEMS, PROGRAM, check, main, run
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+PIXEL = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8cfc000000301010018dd8db00000000049454e44ae426082")
+
+
+class Page:
+    """A service and a browser that shows its page."""
+
+    def __init__(self, *options, where=("--dataset", "Tiny", "--model", "start", "--show-users")):
+        from selenium import webdriver
+        from selenium.webdriver.chrome.service import Service
+
+        self.process = subprocess.Popen([PROGRAM, "serve", *where, "--port", "0", *options],
+                                        stderr=subprocess.PIPE, text=True)
+        for line in self.process.stderr:
+            event = json.loads(line)
+            if event["event"] == "ready":
+                break
+        self.address = f"http://127.0.0.1:{event['port']}/"
+        chosen = webdriver.ChromeOptions()
+        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+            chosen.add_argument(argument)
+        chosen.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.browser = webdriver.Chrome(options=chosen, service=Service(shutil.which("chromedriver")))
+        self.browser.set_window_size(1300, 1000)
+        self.browser.get(self.address)
+        self.wait(lambda: self.status().endswith("items"))
+
+    def wait(self, holds, seconds=15):
+        end = time.time() + seconds
+        while not holds():
+            check(time.time() < end, "waited in vain; the status is", self.status())
+            time.sleep(0.05)
+
+    def find(self, selector):
+        return self.browser.find_elements("css selector", selector)
+
+    def status(self):
+        return self.find("#status")[0].text
+
+    def titles(self, part):
+        return [title.text for title in self.find(f"{part} .title")]
+
+    def press(self, label, part="body"):
+        """Presses the button with this label for screen readers, by the keyboard."""
+        buttons = [one for one in self.find(f"{part} button") if (one.get_attribute("aria-label") or one.text) == label]
+        check(buttons, "no button", label)
+        buttons[0].send_keys("\n")
+
+    def fused(self):
+        return self.titles("#lists > div:first-child")
+
+    def errors(self):
+        return [entry for entry in self.browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+    def close(self):
+        self.browser.quit()
+        self.process.terminate()
+        self.process.wait(timeout=20)
+
+
+def a_person_uses_it():
+    Path("pictures").mkdir()
+    for item in range(ITEMS):
+        Path(f"pictures/{item}.png").write_bytes(PIXEL)
+    items = json.loads(Path("Tiny/Tiny.item.json").read_text())
+    items["7"]["title"] = "<script>document.title = 'taken over'</script><img src=x onerror=alert(1)>"
+    Path("Tiny/Tiny.item.json").write_text(json.dumps(items))
+    page = Page("--images", "pictures")
+    try:
+        check("40 items of Tiny" in page.find("#model")[0].text, page.find("#model")[0].text)
+        check(page.titles("#history") == [] and len(page.fused()) == 10, "an empty history is answered")
+
+        # the history of a user
+        page.find("#user")[0].send_keys("user 3")
+        history = json.loads(Path("Tiny/Tiny.inter.json").read_text())["3"]
+        page.wait(lambda: page.titles("#history") == [items[str(item)]["title"] for item in history])
+        page.wait(lambda: page.status() == "10 items")
+        check(len(page.find("#lists > div")) == 3, "together, by text, by image")
+        page.wait(lambda: len(page.find("#history .words .text")) == len(history))
+        check(page.find("#history .words .text")[0].text.startswith("<a_"), "the words of an item")
+        check(all(int(one.get_attribute("naturalWidth")) == 1 for one in page.find("#history img")), "pictures")
+        check(any("because of" in one.text for one in page.find("#lists .soft")), "why an item is there")
+
+        # rules
+        first = page.fused()[0]
+        page.press(f"Never: {first}", "#lists > div:first-child")
+        page.wait(lambda: first not in page.fused() and len(page.fused()) == 10)
+        page.press(f"✕ {first}".replace("✕ ", "✕ ") + f": {first}", "#deny")
+        page.wait(lambda: page.fused()[0] == first)
+        second = page.fused()[1]
+        page.press(f"Only: {second}", "#lists > div:first-child")
+        page.wait(lambda: page.fused() == [second])
+        page.press(f"✕ {second}: {second}", "#allow")
+        page.wait(lambda: len(page.fused()) == 10)
+
+        # a history by titles; a title is never markup
+        page.press("Empty the history")
+        page.wait(lambda: page.titles("#history") == [])
+        page.find("#query")[0].send_keys("script")
+        page.wait(lambda: page.find("#found button"))
+        page.press("Add to history: " + items["7"]["title"], "#found")
+        page.wait(lambda: page.titles("#history") == [items["7"]["title"]])
+        check(page.browser.title == "mql4grec" and not page.find("#history script, #history img[src=x]"), "a title was parsed as HTML")
+        page.press("Remove: " + items["7"]["title"], "#history")
+        page.wait(lambda: page.titles("#history") == [])
+
+        # the search, word by word
+        page.wait(lambda: len(page.find("#trees table")) == 2)
+        widths = []
+        for level in range(1, 5):
+            page.browser.execute_script("const level = document.getElementById('level'); level.value = arguments[0]; level.dispatchEvent(new Event('input'))", level)
+            widths.append(len(page.find("#trees table:first-of-type tr:first-child td")) / len(page.find("#trees table")) - 1)
+        check(widths == [1, 2, 3, 4], "a word more in each step", widths)
+
+        # nothing but the service is asked, and nothing fails
+        hosts = {json.loads(entry["message"])["message"]["params"].get("request", {}).get("url", page.address)[:len(page.address)]
+                 for entry in page.browser.get_log("performance") if "Network.requestWillBeSent" in entry["message"]}
+        check(hosts <= {page.address, "data:,"}, "it asks elsewhere", hosts)
+        check(not page.errors(), page.errors())
+
+        # a narrow screen
+        page.browser.set_window_size(380, 900)
+        check(page.browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth"), "nothing is wider than the screen")
+    finally:
+        page.close()
+
+
+def everything_has_a_name():
+    """What a screen reader needs: each control has a label, headings are in order, the language is stated."""
+    page = Page()
+    try:
+        unnamed = page.browser.execute_script("""
+            return [...document.querySelectorAll("button, input, select")].filter(one =>
+              !one.getAttribute("aria-label") && !one.textContent.trim() && !(one.labels && one.labels.length)).map(one => one.outerHTML)""")
+        check(not unnamed, unnamed)
+        levels = page.browser.execute_script("return [...document.querySelectorAll('h1, h2, h3')].map(one => Number(one.tagName[1]))")
+        check(levels[0] == 1 and all(after <= before + 1 for before, after in zip(levels, levels[1:])), levels)
+        check(page.browser.execute_script("return document.documentElement.lang") == "en", "the language")
+        check(page.find("#status")[0].get_attribute("aria-live") == "polite", "changes are announced")
+    finally:
+        page.close()
+
+
+def the_readme():
+    """The demo, then the README's command: a stranger sees it work."""
+    text = README.read_text()
+    command = text[text.index("build/release/examples/mql4grec serve"):]
+    words = command[:command.index("```")].replace("\\\n", " ").split()
+    done = run("demo", "--out", "build/demo", "--quiet")
+    check(done.returncode == 0, done.stderr)
+    page = Page(where=words[2:])
+    try:
+        page.find("#user")[0].send_keys("user 2")
+        page.wait(lambda: len(page.find("#history img")) > 3 and page.status() == "10 items")
+        check(len(page.fused()) == 10 and not page.errors(), page.errors())
+    finally:
+        page.close()
+
+
+def not_possible():
+    return "no selenium, chromium or chromedriver (Debian: python3-selenium, chromium, chromium-driver), or a program without serve"
+
+
+possible = importlib.util.find_spec("selenium") and shutil.which("chromedriver") and "was built without" not in run("serve").stderr
+main([a_person_uses_it, everything_has_a_name, the_readme] if possible else [not_possible])
