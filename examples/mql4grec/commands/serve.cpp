@@ -93,6 +93,10 @@ void add_serve(CLI::App& program, int& status) {
                      "a file with the token for end points that change something; without it there are none");
   command.add_option("--state", service.state,
                      "directory that keeps inserted and removed items; without it they are lost at the end");
+  command
+      .add_option("--translators", service.translators,
+                  "directories of translators, with commas between them: items can be inserted by their features")
+      ->delimiter(',');
   command.add_flag("--show-users", service.show_users, "let clients, such as the page, read the histories of users");
   auto& batching = service.serving.batching;
   command.add_option("--workers", batching.workers, "threads that compute")

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
+#include <cmath>
 
 #include "compute/compute.hpp"
 #include "mql4grec/catalog/dataset_paths.hpp"
@@ -76,11 +76,16 @@ struct service::end_point {
 };
 
 std::vector<service::end_point> const& service::end_points() {
-  static std::vector<end_point> const all = {
-      {"POST", "/recommend", &service::recommend}, {"GET", "/items", &service::find_items},
-      {"GET", "/items/", &service::show_item},     {"GET", "/pictures/", &service::show_picture},
-      {"GET", "/users", &service::show_users},     {"GET", "/users/", &service::show_user},
-      {"GET", "/model", &service::show_model},     {"POST", "/reload", &service::reload, true}};
+  static std::vector<end_point> const all = {{"POST", "/recommend", &service::recommend},
+                                             {"GET", "/items", &service::find_items},
+                                             {"POST", "/items", &service::set_item, true},
+                                             {"GET", "/items/", &service::show_item},
+                                             {"DELETE", "/items/", &service::remove_item, true},
+                                             {"GET", "/pictures/", &service::show_picture},
+                                             {"GET", "/users", &service::show_users},
+                                             {"GET", "/users/", &service::show_user},
+                                             {"GET", "/model", &service::show_model},
+                                             {"POST", "/reload", &service::reload, true}};
   return all;
 }
 
@@ -141,6 +146,7 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
 }
 
 void service::load() {
+  for (auto const& path : options_.translators) placers_.push_back(load_placer(path));
   auto next = read(options_.paths);
   std::lock_guard const lock(mutex_);
   current_.swap(next);
@@ -455,30 +461,57 @@ std::vector<std::vector<token_t>> sequences_of(json const& codes, language::voca
 
 }  // namespace
 
+std::vector<std::vector<float>> service::features_of(request_body& body) const {
+  std::vector<std::vector<float>> out;
+  for (auto const& placer : placers_) {
+    auto const name = language::name_of(placer.kind);
+    std::vector<float> features;
+    for (auto const& value : body.list(name, to_size(placer.width))) {
+      float const number = value.is_number() ? value.get<float>() : std::nanf("");
+      if (!std::isfinite(number))
+        raise<bad_request>("'", name, "'[", features.size(), "]: found ", request_body::shown(value),
+                           ", expected a finite number");
+      features.push_back(number);
+    }
+    if (!features.empty() && std::ssize(features) != placer.width)
+      raise<bad_request>("'", name, "': ", features.size(), " features, expected ", placer.width);
+    out.push_back(std::move(features));
+  }
+  if (std::ranges::all_of(out, [](auto const& one) { return one.empty(); })) out.clear();
+  return out;
+}
+
 void service::set_item(exchange const& x) {
   request_body body(x.request.body);
   auto const id = body.find("item");
   auto const title = body.text("title");
-  auto sequences = sequences_of(body.find("codes"), x.with->catalog.vocab());
+  auto const features = features_of(body);
+  if (!features.empty() && !body.find("codes").is_null())
+    raise<bad_request>("'codes': found with features, expected one of the two");
+  auto sequences = features.empty() ? sequences_of(body.find("codes"), x.with->catalog.vocab())
+                                    : std::vector<std::vector<token_t>>(to_size(x.with->catalog.vocab().modalities()));
   body.check_all_known();
   constexpr std::size_t most = 1000;
   bool const is_new = id.is_null() || (id.is_string() && !x.with->catalog.find(id.get<std::string>()));
   if (title.size() > most || (id.is_string() && (id.get<std::string>().size() > most || id.get<std::string>().empty())))
     raise<bad_request>("'item' and 'title': expected at most ", most, " bytes, and an id that isn't empty");
   if (!is_new) static_cast<void>(x.with->catalog.item_of(id, "'item'"));
-  changes_.post([this, id, title, sequences = std::move(sequences), with = x.with, answer = x.answer] {
+  changes_.post([this, id, title, features, sequences = std::move(sequences), with = x.with,
+                 answer = x.answer]() mutable {
     try {
       auto const& catalog = with->catalog;
-      item_id item{};
-      {
-        // Two insertions of one raw id get one number.
-        std::lock_guard const lock(inserting_);
-        bool const is_known = id.is_number() || (id.is_string() && catalog.find(id.get<std::string>()));
-        item = is_known ? catalog.item_of(id, "'item'") : next_item(catalog);
-        auto about = catalog.added()->find(item).value_or(added_item());
-        if (!is_known && id.is_string()) about.raw_id = id.get<std::string>();
-        if (!title.empty()) about.title = title;
-        catalog.added()->set(item, about);
+      std::unique_lock lock(inserting_);  // two insertions of one raw id get one number
+      bool const is_known = id.is_number() || (id.is_string() && catalog.find(id.get<std::string>()));
+      auto const item = is_known ? catalog.item_of(id, "'item'") : next_item(catalog);
+      auto about = catalog.added()->find(item).value_or(added_item());
+      if (!is_known && id.is_string()) about.raw_id = id.get<std::string>();
+      if (!title.empty()) about.title = title;
+      catalog.added()->set(item, about);
+      if (features.empty()) lock.unlock();  // otherwise no other item is placed before this one has its words
+      for (std::size_t p = 0; p < features.size(); ++p) {
+        if (features[p].empty()) continue;
+        auto const kind = placers_[p].kind;
+        sequences[to_size(kind)] = placers_[p].place(features[p], {catalog.live().version(), kind, catalog.vocab()});
       }
       catalog.live().set(item, sequences);
       answer({.body = text_of(

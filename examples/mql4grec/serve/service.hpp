@@ -8,9 +8,11 @@
 #include <mutex>
 #include <string>
 
+#include "compute/item_placer.hpp"
 #include "compute/serving.hpp"
 #include "compute/thread_pool.hpp"
 #include "http_server.hpp"
+#include "request_body.hpp"
 #include "served_catalog.hpp"
 #include "service_log.hpp"
 #include "service_metrics.hpp"
@@ -39,7 +41,8 @@ struct service_options {
   request_limits limits = {};
   std::string admin_token = {};      ///< for end points that change something; empty: there are none
   std::filesystem::path state = {};  ///< a directory that keeps changes of catalogs; empty: they are lost at the end
-  bool show_users = false;           ///< whether the histories of the dataset's users can be read
+  std::vector<std::filesystem::path> translators = {};  ///< directories; they give inserted items their words
+  bool show_users = false;                              ///< whether the histories of the dataset's users can be read
 };
 
 /// Answers HTTP requests. Thread-safe.
@@ -50,7 +53,7 @@ class service {
   /// Answers all requests that were handed to it.
   ~service();
 
-  /// Loads the model and the catalog; the service is ready then. Throws what reading them throws.
+  /// Loads the model, the catalog and the translators; the service is ready then. Throws what reading them throws.
   void load();
   /// An http_handler.
   void handle(http_request request, responder const& answer);
@@ -66,6 +69,8 @@ class service {
   std::shared_ptr<loaded const> current() const;
   std::shared_ptr<loaded const> read(served_paths const& paths);
   bool is_admin(http_request const& request) const;
+  /// The features in a body, by translator; none where it has none, and empty if it has none at all.
+  std::vector<std::vector<float>> features_of(request_body& body) const;
   static item_id next_item(served_catalog const& catalog);
 
   void recommend(exchange const& x);
@@ -86,9 +91,10 @@ class service {
   std::function<http_counts()> http_counts_ = [] { return http_counts(); };
   std::atomic<bool> reloading_ = false;
   std::atomic<int> models_ = 0;  // that exist: the current one, and others whose requests are being answered
-  std::mutex inserting_;         // locked while an item gets its number
-  thread_pool changes_{4};       // of catalogs: they wait for the disk
-  thread_pool background_{1};    // reloads, and the end of models that have been replaced
+  std::vector<item_placer> placers_;
+  std::mutex inserting_;       // locked while an item gets its number and its words
+  thread_pool changes_{4};     // of catalogs: they wait for the disk
+  thread_pool background_{1};  // reloads, and the end of models that have been replaced
   mutable std::mutex mutex_;
   std::shared_ptr<loaded const> current_;
 };
