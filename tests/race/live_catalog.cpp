@@ -22,12 +22,14 @@ std::vector<token_t> random_sequence(random_stream& random) {
 }
 }  // namespace
 
-TEST_CASE("live catalog: every version that a reader gets is whole while items change and merges run") {
+namespace {
+void check_versions(search::live_catalog_options options) {
   temporary_directory const directory;
   language::token_table table(text, 40, levels);
   random_stream start(1, 0);
   for (int i = 0; i < 40; ++i) table.set(item_id{i}, random_sequence(start));
-  search::live_catalog catalog({table}, {.log = directory / "log", .merge_after = 40, .snapshot_after = 20000});
+  options.log = directory / "log";
+  search::live_catalog catalog({table}, options);
   std::atomic<bool> done{false};
   std::atomic<index_t> reads{0}, wrong{0};
 
@@ -79,4 +81,15 @@ TEST_CASE("live catalog: every version that a reader gets is whole while items c
   CHECK(wrong == 0);
   CHECK(reads > 20);
   CHECK(catalog.pending() < 200);
+}
+}  // namespace
+
+TEST_CASE("live catalog: every version that a reader gets is whole while items change and merges run") {
+  check_versions({.merge_after = 40, .snapshot_after = 20000});
+}
+
+TEST_CASE("live catalog: the same while memory for changes is exhausted again and again") {
+  check_versions({.merge_after = 40,
+                  .tries = {.spare_nodes = 4 * (1 << 16) + 1000, .spare_entries = 66000},
+                  .tokens = {.spare_rows = 30, .spare_items = 0}});
 }

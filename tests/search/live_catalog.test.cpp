@@ -244,15 +244,20 @@ TEST_CASE("live catalog: what was acknowledged survives SIGKILL at any moment, m
       ::_exit(1);  // never reached unless something failed
     }
     ::close(ends[1]);
-    std::this_thread::sleep_for(std::chrono::microseconds(2000 + random.below(40000)));
-    ::kill(child, SIGKILL);
-    int status = 0, n = 0;
-    ::waitpid(child, &status, 0);
-    CHECK(WIFSIGNALED(status));
-    while (::read(ends[0], &n, sizeof n) == sizeof n) {
+    auto const read_one = [&] {
+      int n = 0;
+      if (::read(ends[0], &n, sizeof n) != sizeof n) return false;
       acknowledged[n % 200] = sequence_of(n);
       next = n + 1;
-    }
+      return true;
+    };
+    for (index_t wanted = random.below(16); wanted > 0 && read_one();) --wanted;
+    std::this_thread::sleep_for(std::chrono::microseconds(random.below(6000)));
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    CHECK(WIFSIGNALED(status));
+    while (read_one()) continue;
     ::close(ends[0]);
     search::live_catalog const catalog(tables(), options);
     auto const version = catalog.version();

@@ -316,6 +316,7 @@ class live_catalog {
   std::uint64_t number_ = 0, fingerprint_ = 0;
   std::optional<catalog_log> log_;
   bool merging_ = false, recording_ = false, stopping_ = false;
+  bool broken_ = false;                                          // changes that are in the log have not all been made
   std::vector<std::pair<std::uint64_t, catalog_change>> since_;  // changes that were made since a merge began
   std::thread merger_;
 };

@@ -173,17 +173,18 @@ MQL4GREC_DEFINITION void live_catalog::commit(std::span<request* const> requests
     std::vector<catalog_change const*> changes;
     for (auto const* each : requests)
       for (auto const& change : each->changes) changes.push_back(&change);
+    expects(!broken_, "catalog: can't be changed since an earlier error; it has to be loaded again");
     auto const number = number_ + 1;
     if (log_ && !changes.empty()) log_->append(number, changes);
+    broken_ = true;  // unless all changes of the record are made
     if (!changes.empty()) number_ = number;
     for (auto const* change : changes) {
-      if (!has_room(content_, *change)) {
-        merged_.wait(lock, [&] { return !merging_; });
-        if (!has_room(content_, *change)) merge_at_once(index(change->item) + 1);
-      }
+      // The lock isn't released before all changes are made: a merge that ends would publish a part of them.
+      if (!has_room(content_, *change)) merge_at_once(index(change->item) + 1);
       make(content_, *change, number);
       if (recording_) since_.emplace_back(number, *change);
     }
+    broken_ = false;
     pending_ += std::ssize(changes);
     if (!changes.empty()) published_->replace(std::make_unique<catalog_version const>(version_of(content_, number_)));
     for (auto* each : requests) each->version = number_;
@@ -220,6 +221,7 @@ MQL4GREC_DEFINITION void live_catalog::merge_at_once(index_t items) {
 /// Merges without the lock; changes that are made meanwhile are repeated in the new arrays.
 MQL4GREC_DEFINITION void live_catalog::merge_beside(std::unique_lock<std::mutex>& lock) {
   merged_.wait(lock, [&] { return !merging_; });
+  expects(!broken_, "catalog: can't be merged since an earlier error; it has to be loaded again");
   merging_ = recording_ = true;
   auto const from = version_of(content_, number_);
   index_t const log_bytes = log_ ? log_->bytes() : 0, merged = pending_;
@@ -231,7 +233,7 @@ MQL4GREC_DEFINITION void live_catalog::merge_beside(std::unique_lock<std::mutex>
     std::vector<std::pair<std::uint64_t, catalog_change>> more;
     auto const repeat = [&] {
       for (auto const& [number, change] : more) {
-        expects(has_room(next, change), "catalog: no room for the changes made during a merge");
+        if (!has_room(next, change)) next = compacted(version_of(next, number), index(change.item) + 1);
         make(next, change, number);
       }
     };
@@ -246,7 +248,7 @@ MQL4GREC_DEFINITION void live_catalog::merge_beside(std::unique_lock<std::mutex>
     repeat();
     content_ = std::move(next);
     recording_ = false;
-    pending_ -= merged;
+    pending_ = std::max<index_t>(0, pending_ - merged);  // less if memory was exhausted meanwhile
     published_->replace(std::make_unique<catalog_version const>(version_of(content_, number_)));
     if (log_ && log_bytes >= options_.snapshot_after) {
       lock.unlock();
