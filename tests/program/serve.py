@@ -11,7 +11,8 @@ import threading
 import time
 from pathlib import Path
 
-from support import CODES, ITEMS, PROGRAM, check, check_one_line, main, run, write_dataset, write_model
+from features import WIDTH, write_features
+from support import CODES, ITEMS, PROGRAM, check, check_done, check_one_line, main, run, write_dataset, write_model
 
 TOKEN = "a-token-of-the-administrator"
 
@@ -143,7 +144,7 @@ def wrong_requests():
                              ({"history": [1.5]}, "1.5"), ({"history": 3}, "'history'", "list"), ({"history": [[1]]}, "a list"),
                              ({"k": 0}, "'k'", "1 to"), ({"k": "10"}, "'k'"), ({"k": 10**30}, "'k'"), ({"k": 2**63}, "'k'"), ({"k": 5000}, "4096"),
                              ({"history": [1], "hystory": []}, "hystory"), ({"deadline_ms": -1}, "deadline_ms"), ({"deny": [99]}, "'deny'[0]"),
-                             ({"lists": 1}, "'lists'", "true or false"), ([], "object"), ("", "body"), ("{", "body"), ('{"k": 1} x', "body"),
+                             ({"lists": 1}, "'lists'", "true or false"), ({"k": None}, "'k'", "null"), ([], "object"), ("", "body"), ("{", "body"), ('{"k": 1} x', "body"),
                              ('{"k": 1, "k": 2}', "k"), (b'{"\xff\xfe": 1}', "body"), ('{"k": NaN}', "body"), ({"history": [1] * 51}, "50")):
             service.refuse(400, "POST", "/recommend", body, *names)
         service.refuse(400, "POST", "/recommend", "[" * 9000 + "]" * 9000)
@@ -304,6 +305,27 @@ def changes():
     check_one_line(run("serve", "--dataset", "Tiny", "--model", "start", "--port", 0, "--log-level", "error", *options), 1, "items.jsonl", "line 2")
 
 
+def inserted_by_features():
+    """The words of an item that is inserted are those that `translate --model` gives it."""
+    twin = []  # the features of item 8, whose sequence is taken
+    write_features("F.npy", change=lambda values: twin.extend(values[8]))
+    Path("token").write_text(TOKEN + "\n")
+    admin = {"Authorization": f"Bearer {TOKEN}"}
+    train = ["--modality", "text", "--quantizer", "residual-kmeans", "--codes", CODES, "--threads", 1]
+    check_done(run("translate", "--embeddings", "F.npy", "--out-model", "translator", "--out-index", "Tiny/Tiny.index_lemb.json", *train))
+    with serving("--admin-token-file", "token", "--translators", "translator") as service:
+        service.refuse(400, "POST", "/items", {"text": twin[1:]}, "'text'", str(WIDTH), headers=admin)
+        service.refuse(400, "POST", "/items", {"text": twin[1:] + ["x"]}, "'text'", '"x"', headers=admin)
+        service.refuse(400, "POST", "/items", {"text": twin + [1]}, "'text'", str(WIDTH), headers=admin)
+        service.refuse(400, "POST", "/items", {"text": twin, "codes": WORDS}, "'codes'", headers=admin)
+        found = [service.ask("POST", "/items", {"text": twin}, admin)[1]["codes"]["text"] for _ in range(3)]
+        check(service.ask("GET", "/items/8")[1]["codes"]["text"] not in found and len(set(map(tuple, found))) == 3, found)
+    write_features("G.npy", rows=ITEMS + 3, twins=[(ITEMS + i, 8) for i in range(3)])
+    check_done(run("translate", "--embeddings", "G.npy", "--modality", "text", "--model", "translator", "--out-index", "Tiny/Tiny.index_lemb.json", "--threads", 1))
+    index = json.loads(Path("Tiny/Tiny.index_lemb.json").read_text())
+    check(sorted(found) == sorted(index[str(ITEMS + i)] for i in range(3)), found, [index[str(ITEMS + i)] for i in range(3)])
+
+
 def killed():
     """Every item that was acknowledged is there after a kill at a random moment. MQL4GREC_KILLS: how often."""
     Path("token").write_text(TOKEN + "\n")
@@ -370,4 +392,4 @@ def not_built():
 
 
 main([not_built] if "was built without" in run("serve").stderr else [end_points, raw_ids, wrong_requests, hostile_clients, reloads,
-      changes, killed, reasons, overload, its_end])
+      changes, inserted_by_features, killed, reasons, overload, its_end])

@@ -24,12 +24,15 @@ class request_body {
     if (!value_.is_object()) raise<bad_request>("body: found ", value_.type_name(), ", expected an object");
   }
 
-  /// The member, or null. Every member that isn't asked for is an error of check_all_known().
+  /// The member, or null if it is missing; a member that is null is an error. Every member that isn't asked for is an
+  /// error of check_all_known().
   json const& find(std::string const& name) {
     static json const nothing;
     known_.insert(name);
     auto const found = value_.find(name);
-    return found == value_.end() ? nothing : *found;
+    if (found == value_.end()) return nothing;
+    if (found->is_null()) raise<bad_request>("'", name, "': found null, expected a value, or no such member");
+    return *found;
   }
   /// A whole number in a range; `otherwise` if it is missing.
   std::int64_t integer(std::string const& name, std::int64_t least, std::int64_t most, std::int64_t otherwise) {
