@@ -3,6 +3,7 @@
 By schemathesis, which scripts/setup puts into .python; without it the test is skipped."""
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ def the_description_is_kept():
                                "--exclude-checks", "positive_data_acceptance"],
                               env=ENVIRONMENT, capture_output=True, text=True, timeout=250)
         check(done.returncode == 0, done.stdout[-6000:], done.stderr[-2000:])
-        print(next(line.strip() for line in done.stdout.splitlines() if "generated" in line))
+        print(*re.findall(r"[0-9]+ generated.*", done.stdout))
         check(process.poll() is None, "the service has ended")
     finally:
         process.terminate()
