@@ -419,12 +419,15 @@ void service::show_model(exchange const& x) {
   json modalities = json::array();
   for (auto const& table : data.tokens)
     if (!table.present().empty())
-      modalities.push_back(
-          {{"name", language::name_of(table.kind())}, {"levels", table.levels()}, {"items", table.present().size()}});
+      modalities.push_back({{"name", language::name_of(table.kind())},
+                            {"levels", table.levels()},
+                            {"items", table.present().size()},
+                            {"example", x.with->catalog.vocab().text(table.of(table.present().front()))}});
   x({{"model", x.with->model_name()},
      {"dataset", data.name},
      {"items", x.with->catalog.items()},
      {"modalities", modalities},
+     {"can_change", !options_.admin_token.empty()},
      {"shows_users", options_.show_users}});
 }
 
