@@ -2,7 +2,10 @@
 // rates, latencies, statuses, and how many answers differ from those that this program computes itself.
 //
 //   service_load --port N [--connections C] [--rate R] [--seconds S] [--requests N] [--items N] [--k K]
-//                [--deadline-ms D] [--model DIR --dataset DIR]
+//                [--deadline-ms D] [--model DIR --dataset DIR] [--other-model DIR] [--allow-all 1]
+//
+// --other-model: a second model that the service may have been told to read; an answer names the one it is from.
+// --allow-all 1: every request allows just the items 0 … N − 1, so that inserted items don't change the answers.
 //
 // With a rate, latencies count from the moment at which a request was due, so that a service that falls behind isn't
 // flattered. Latencies of refusals (503) are reported apart.
@@ -15,6 +18,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
+#include <map>
 #include <memory>
 
 #include <nlohmann/json.hpp>
@@ -39,7 +44,8 @@ struct settings {
   unsigned short port = 0;
   index_t connections = 8, items = 100, k = 10, requests = 0;
   double rate = 0, seconds = 10, deadline_ms = -1;
-  std::string model, dataset;
+  std::string model, other_model, dataset;
+  bool allow_all = false;
 };
 
 settings read_settings(int count, char** arguments) {
@@ -55,22 +61,34 @@ settings read_settings(int count, char** arguments) {
     if (name == "--seconds") all.seconds = std::stod(value);
     if (name == "--deadline-ms") all.deadline_ms = std::stod(value);
     if (name == "--model") all.model = value;
+    if (name == "--other-model") all.other_model = value;
     if (name == "--dataset") all.dataset = value;
+    if (name == "--allow-all") all.allow_all = value == "1";
   }
   return all;
 }
 
 constexpr index_t different_requests = 256;
 
-/// A body, and the answer that this program expects.
+/// A body, and the answer that this program expects of each model.
 struct question {
   std::string body;
-  std::optional<recommendation> expected = {};
+  std::map<std::string, recommendation> expected = {};  // by the model's name
 };
 
 std::vector<question> make_questions(settings const& s) {
-  std::optional<recommender<>> offline;
-  if (!s.model.empty()) offline = recommender<>::load(s.model, s.dataset, {.backend = {.threads = 1}});
+  std::map<std::string, recommender<>> offline;
+  for (auto const& model : {s.model, s.other_model})
+    if (!model.empty())
+      offline.emplace(std::filesystem::path(model).filename(),
+                      recommender<>::load(model, s.dataset, {.backend = {.threads = 1}}));
+  search::item_filter filter;
+  json allowed = json::array();
+  for (index_t i = 0; s.allow_all && i < s.items; ++i) {
+    if (i == 0) filter.allow.emplace();
+    filter.allow->push_back(item_id(static_cast<std::int32_t>(i)));
+    allowed.push_back(i);
+  }
   std::vector<question> all;
   for (index_t i = 0; i < different_requests; ++i) {
     random_stream random(1, static_cast<std::uint64_t>(i));
@@ -81,9 +99,11 @@ std::vector<question> make_questions(settings const& s) {
       numbers.push_back(index(item));
     }
     json body = {{"history", numbers}, {"k", s.k}};
+    if (filter.allow) body["allow"] = allowed;
     if (s.deadline_ms >= 0) body["deadline_ms"] = s.deadline_ms;
     all.push_back({body.dump()});
-    if (offline) all.back().expected = offline->recommend(history, {.k = s.k});
+    for (auto const& [name, model] : offline)
+      all.back().expected[name] = model.recommend(history, {.k = s.k, .filter = filter});
   }
   return all;
 }
@@ -144,9 +164,10 @@ class client {
     auto const answer = json::parse(response.body());
     if (!answer.at("complete").get<bool>()) {
       ++tally_.incomplete;
-    } else if (asked.expected) {
+    } else if (!asked.expected.empty()) {
       ++tally_.checked;
-      tally_.wrong += is_right(answer, *asked.expected) ? 0 : 1;
+      auto const found = asked.expected.find(answer.at("model").get<std::string>());
+      tally_.wrong += found != asked.expected.end() && is_right(answer, found->second) ? 0 : 1;
     }
   }
 

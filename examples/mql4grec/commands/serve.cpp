@@ -4,6 +4,7 @@
 
 #include "commands.hpp"
 #include "compute/compute.hpp"
+#include "memory.hpp"
 #include "mql4grec/core/files.hpp"
 #include "options.hpp"
 #include "progress.hpp"
@@ -38,6 +39,7 @@ std::string read_token(std::filesystem::path const& path) {
 }
 
 int serve_command(serve_options& options) {
+  share_heaps();
   if (!options.admin_token_file.empty()) options.service.admin_token = read_token(options.admin_token_file);
   using ms = std::chrono::milliseconds;
   auto& limits = options.server.limits;
