@@ -127,8 +127,16 @@ def end_points():
 
 
 def raw_ids():
-    Path("Tiny/Tiny.item2id").write_text("".join(f"B{i:03}\t{i}\n" for i in range(ITEMS)))
-    with serving() as service:
+    """Items have names; one of them is the number of another item."""
+    Path("Tiny/Tiny.item2id").write_text("".join(f"B{i:03}\t{i}\n" if i != 7 else "9\t7\n" for i in range(ITEMS)))
+    Path("pictures").mkdir()
+    for name, content in (("9", b"of item 7"), ("B009", b"of item 9")):
+        Path(f"pictures/{name}.png").write_bytes(content)
+    with serving("--images", "pictures") as service:
+        check(service.ask("GET", "/items/9")[1]["number"] == 7 and service.ask("GET", "/items/10")[1]["number"] == 10, "a raw id first")
+        for item, content in (("9", b"of item 7"), ("B009", b"of item 9")):
+            shown = service.recommend(allow=[item])["items"][0]
+            check(shown["item"] == item and service.ask("GET", shown["picture"])[1] == content, shown)
         numbers, ids = service.recommend(history=[1, 4], k=3), service.recommend(history=["B001", "B004"], k=3)
         check(numbers["items"] == ids["items"] and numbers["items"][0]["item"].startswith("B0"), numbers, ids)
         check(service.ask("GET", "/items/B003")[1]["number"] == 3, "an item by its raw id")
@@ -275,7 +283,7 @@ def changes():
         for body, *names in (({}, "'codes'"), ({"codes": {}}, "'codes'"), ({"codes": {"sound": [1]}}, "sound"), ({"codes": {"text": [1, 2]}}, "4 words"),
                              ({"codes": {"text": ["<a_7>", "<a_7>", "<c_2>", "<d_4>"]}}, "'codes'.text[1]", "<a_7>"), ({"codes": {"text": [8, 0, 0, 0]}}, "8"),
                              ({"codes": {"text": [-1, 0, 0, 0]}}, "-1"), ({"codes": WORDS, "item": ITEMS}, "'item'", str(ITEMS)),
-                             ({"codes": WORDS, "item": ""}, "empty"), ({"codes": WORDS, "title": 3}, "'title'"), ({"codes": WORDS, "titel": "x"}, "titel")):
+                             ({"codes": WORDS, "item": ""}, "empty"), ({"codes": WORDS, "item": "12"}, "'item'", "number"), ({"codes": WORDS, "title": 3}, "'title'"), ({"codes": WORDS, "titel": "x"}, "titel")):
             service.refuse(400, "POST", "/items", body, *names, headers=admin)
         before = service.recommend(history=[1], k=100)["items"]
         status, added = service.ask("POST", "/items", {"item": "NEW", "title": "A <new> thing", "codes": WORDS}, admin)

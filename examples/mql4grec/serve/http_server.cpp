@@ -331,6 +331,21 @@ std::string decoded_percent(std::string_view text) {
   return out;
 }
 
+std::string encoded_percent(std::string_view text) {
+  constexpr char const* digits = "0123456789ABCDEF";
+  std::string out;
+  for (char const c : text) {
+    bool const stays =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    auto const byte = static_cast<unsigned char>(c);
+    if (stays)
+      out += c;
+    else
+      out += {'%', digits[byte >> 4], digits[byte & 15]};
+  }
+  return out;
+}
+
 std::string query_parameter(std::string_view query, std::string_view name) {
   while (!query.empty()) {
     auto const one = query.substr(0, query.find('&'));

@@ -124,6 +124,9 @@ class http_server {
 /// digits.
 std::string decoded_percent(std::string_view text);
 
+/// The text as a part of a path: other bytes than letters, digits, "-", "_" and "." as %XX.
+std::string encoded_percent(std::string_view text);
+
 /// The value of a parameter in a query "a=1&b=2", decoded; empty if it is missing.
 std::string query_parameter(std::string_view query, std::string_view name);
 

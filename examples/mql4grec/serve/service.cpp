@@ -239,7 +239,10 @@ std::vector<item_id> items_of(request_body& body, char const* name, served_catal
 json shown_item(served_catalog const& catalog, item_id item) {
   json out = {{"item", catalog.id_of(item)}};
   if (auto const title = catalog.title_of(item); !title.empty()) out["title"] = title;
-  if (!catalog.picture_of(item).empty()) out["picture"] = "/pictures/" + std::to_string(index(item));
+  if (!catalog.picture_of(item).empty()) {
+    auto const& id = out["item"];  // not the number, which may be the raw id of another item
+    out["picture"] = "/pictures/" + encoded_percent(id.is_string() ? id.get<std::string>() : id.dump());
+  }
   return out;
 }
 
@@ -462,6 +465,8 @@ std::vector<std::vector<token_t>> sequences_of(json const& codes, language::voca
   return out;
 }
 
+bool is_number(std::string_view text) { return !text.empty() && text.find_first_not_of("0123456789") == text.npos; }
+
 }  // namespace
 
 std::vector<std::vector<float>> service::features_of(request_body& body) const {
@@ -498,6 +503,8 @@ void service::set_item(exchange const& x) {
   bool const is_new = id.is_null() || (id.is_string() && !x.with->catalog.find(id.get<std::string>()));
   if (title.size() > most || (id.is_string() && (id.get<std::string>().size() > most || id.get<std::string>().empty())))
     raise<bad_request>("'item' and 'title': expected at most ", most, " bytes, and an id that isn't empty");
+  if (is_new && id.is_string() && !x.with->catalog.has_raw_ids() && is_number(id.get<std::string>()))
+    raise<bad_request>("'item': a new raw id that is a number, where items are named by numbers");
   if (!is_new) static_cast<void>(x.with->catalog.item_of(id, "'item'"));
   changes_.post([this, id, title, features, sequences = std::move(sequences), with = x.with,
                  answer = x.answer]() mutable {
