@@ -1,6 +1,7 @@
 #pragma once
 // The interface serving_model for any backend of the library.
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21,17 +22,18 @@ class serving_on final : public serving_model {
         callers_(options.max_queued + options.workers * options.max_batch + free_callers) {}
 
   void recommend(serving_request request, std::function<void(serving_outcome)> answer) override {
-    callers_.post([this, request = std::move(request), answer = std::move(answer)] {
-      serving_outcome outcome;
-      try {
-        serving_answer found{.best = batcher_.recommend(request.history, request.options)};
-        if (request.explain || request.trace) examine(request, found);
-        outcome = std::move(found);
-      } catch (...) {
-        outcome = std::current_exception();
-      }
-      answer(std::move(outcome));
-    });
+    callers_.post(
+        [this, request = std::move(request), answer = std::move(answer), began = std::chrono::steady_clock::now()] {
+          serving_outcome outcome;
+          try {
+            serving_answer found{.best = batcher_.recommend(request.history, request.options)};
+            if (request.explain || request.trace) examine(request, found, began);
+            outcome = std::move(found);
+          } catch (...) {
+            outcome = std::current_exception();
+          }
+          answer(std::move(outcome));
+        });
   }
   std::shared_ptr<search::live_catalog> catalog() const override { return slot_.get()->share_catalog(); }
   index_t waiting() const override { return batcher_.queued(); }
@@ -40,16 +42,22 @@ class serving_on final : public serving_model {
   // All other callers may wait for their answers; these find that there is no place left, and refuse.
   static constexpr index_t free_callers = 4;
 
-  /// Adds explanations and the trace. One request at a time: they are for people who look at an answer.
-  void examine(serving_request const& request, serving_answer& found) {
+  /// Adds explanations and the trace, unless the deadline has passed or the client has left. One request at a time:
+  /// they are for people who look at an answer.
+  void examine(serving_request const& request, serving_answer& found, std::chrono::steady_clock::time_point began) {
+    auto const is_late = [&] {
+      auto const& o = request.options;
+      return o.stop.stop_requested() || (o.deadline && std::chrono::steady_clock::now() - began >= *o.deadline);
+    };
     constexpr int most_examined = 4;
+    if (is_late()) return;
     auto const others = examined_.fetch_add(1);
     auto const leave = std::shared_ptr<void>(nullptr, [this](void*) { --examined_; });
     if (others >= most_examined) raise<serve::overloaded>("recommend: ", others, " requests are examined already");
     std::lock_guard const lock(examining_);
     if (!examiner_) examiner_.emplace(slot_.get()->session());
-    if (request.explain) found.why = examiner_->explain(request.history, found.best.items);
-    if (request.trace) found.trace = examiner_->trace(request.history, request.options);
+    if (request.explain && !is_late()) found.why = examiner_->explain(request.history, found.best.items);
+    if (request.trace && !is_late()) found.trace = examiner_->trace(request.history, request.options);
   }
 
   recommender_slot<recommender<B>> slot_;

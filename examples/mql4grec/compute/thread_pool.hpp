@@ -14,17 +14,16 @@ namespace mql4grec::program {
 /// Threads that run functions, in the order in which they are posted. The destructor runs those that are left.
 class thread_pool {
  public:
+  /// Throws std::system_error if a thread can't be started.
   explicit thread_pool(index_t threads) {
-    for (index_t i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
-  }
-  ~thread_pool() {
-    {
-      std::lock_guard const lock(mutex_);
-      ending_ = true;
+    try {
+      for (index_t i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
+    } catch (...) {
+      end();
+      throw;
     }
-    changed_.notify_all();
-    threads_.clear();  // waits for them
   }
+  ~thread_pool() { end(); }
   thread_pool(thread_pool const&) = delete;
   thread_pool& operator=(thread_pool const&) = delete;
 
@@ -38,6 +37,15 @@ class thread_pool {
   }
 
  private:
+  void end() {
+    {
+      std::lock_guard const lock(mutex_);
+      ending_ = true;
+    }
+    changed_.notify_all();
+    threads_.clear();  // waits for them
+  }
+
   void run() {
     std::unique_lock lock(mutex_);
     for (;;) {

@@ -24,7 +24,8 @@ struct added_item {
 class added_items {
  public:
   /// `file` is read if it exists, and grows with every item; empty: what is added is lost at the end. A last line that
-  /// is incomplete was never acknowledged and is removed. Throws file_error for any other line that is damaged.
+  /// is incomplete was never acknowledged and is removed. Throws file_error for any other line that is damaged, and
+  /// if another process uses the file.
   explicit added_items(std::filesystem::path file);
   ~added_items();
   added_items(added_items const&) = delete;
@@ -42,10 +43,12 @@ class added_items {
   }
 
  private:
+  void read();
   void keep(item_id item, added_item const& about);
 
   std::filesystem::path path_;
   int file_ = -1;
+  bool is_broken_ = false;
   std::mutex writing_;  // locked before mutex_
   mutable std::shared_mutex mutex_;
   std::map<item_id, added_item> items_;

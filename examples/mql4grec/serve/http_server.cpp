@@ -28,6 +28,9 @@ class http_server::server {
       : options_(std::move(options)), handler_(std::move(handler)), work_(context_.get_executor()) {
     listen();
   }
+  ~server() { ended_ = true; }
+  server(server const&) = delete;
+  server& operator=(server const&) = delete;
 
   unsigned short port() const { return acceptor_.local_endpoint().port(); }
   void run() {
@@ -49,19 +52,24 @@ class http_server::server {
 
   http_server_options options_;
   http_handler handler_;
+  std::atomic<std::size_t> connections_count_ = 0, refused_ = 0, malformed_ = 0;
+  std::set<connection*> connections_;
+  bool stopping_ = false, ended_ = false;
+  // From here on, members refer to the context. Its destruction destroys the connections that wait in it.
   asio::io_context context_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_;  // run() returns only after stop()
   tcp::acceptor acceptor_{context_};
   asio::steady_timer timer_{context_};  // of the next try to accept, then of the grace
-  std::set<connection*> connections_;
-  bool stopping_ = false;
-  std::atomic<std::size_t> connections_count_ = 0, refused_ = 0, malformed_ = 0;
 };
 
 /// One connection. It is kept alive by the operation that it waits for: a read, a write, or the answer of the handler.
 class http_server::server::connection : public std::enable_shared_from_this<connection> {
  public:
-  connection(server& owner, tcp::socket socket) : owner_(owner), stream_(std::move(socket)) {
+  connection(server& owner, tcp::socket socket)
+      : owner_(owner),
+        stream_(std::move(socket)),
+        // Chunk extensions and trailers have no other limit.
+        buffer_(owner.options_.limits.header_bytes + (64 << 10)) {
     error_code ignored;
     stream_.socket().set_option(tcp::no_delay(true), ignored);
   }
@@ -91,6 +99,8 @@ class http_server::server::connection : public std::enable_shared_from_this<conn
   }
 
   bool is_idle() const { return is_idle_; }
+  /// The client won't get its answer.
+  void give_up() { gone_.request_stop(); }
 
   void close() {
     error_code ignored;
@@ -141,7 +151,8 @@ class http_server::server::connection : public std::enable_shared_from_this<conn
     ++owner_.malformed_;
     unsigned status = 400;
     std::string reason = "not a valid HTTP request";
-    if (failed == http::error::header_limit) status = 431, reason = "the headers are too large";
+    if (failed == http::error::header_limit || failed == http::error::buffer_overflow)
+      status = 431, reason = "the headers are too large";
     if (failed == http::error::body_limit) status = 413, reason = "the body is too large";
     if (failed == beast::error::timeout) return close();  // the timer has closed the stream: nothing can be sent
     keep_alive_ = false;
@@ -168,8 +179,10 @@ class http_server::server::connection : public std::enable_shared_from_this<conn
     }
     stream_.expires_never();
     watch();
-    responder const answer([self = this->shared_from_this()](http_response response) {
-      asio::post(self->owner_.context_, [self, response = std::move(response)]() mutable {
+    // The last reference must go on this thread: what the responder keeps is gone once it has answered.
+    responder const answer([self = this->shared_from_this()](http_response response) mutable {
+      auto& context = self->owner_.context_;
+      asio::post(context, [self = std::move(self), response = std::move(response)]() mutable {
         error_code ignored;
         self->stream_.socket().cancel(ignored);  // the watch
         self->write(std::move(response));
@@ -267,7 +280,13 @@ void http_server::server::accept() {
       });
       return;
     }
-    bool const full = connections_.size() >= options_.limits.connections;
+    auto const open = connections_.size(), most = options_.limits.connections;
+    constexpr std::size_t most_refused = 64;  // that are told why
+    if (open >= most + most_refused) {
+      ++refused_;
+      return accept();  // the socket is closed
+    }
+    bool const full = open >= most;
     auto const one = std::make_shared<connection>(*this, std::move(socket));
     connections_.insert(one.get());
     connections_count_ = connections_.size();
@@ -288,7 +307,9 @@ void http_server::server::begin_stop() {
   acceptor_.close(ignored);
   timer_.expires_after(options_.grace);
   timer_.async_wait([this](error_code cancelled) {
-    if (!cancelled) context_.stop();
+    if (cancelled) return;
+    for (auto* const one : connections_) one->give_up();
+    context_.stop();
   });
   std::vector<connection*> const all(connections_.begin(), connections_.end());  // closing one may remove it
   for (auto* const one : all)
@@ -299,7 +320,7 @@ void http_server::server::begin_stop() {
 void http_server::server::remove(connection* one) {
   connections_.erase(one);
   connections_count_ = connections_.size();
-  if (stopping_ && connections_.empty()) {
+  if (stopping_ && connections_.empty() && !ended_) {
     timer_.cancel();
     work_.reset();
   }

@@ -24,7 +24,7 @@ class bad_request : public error {
 
 /// Limits on what clients may ask for. A client that exceeds one is answered with one line, or disconnected.
 struct http_limits {
-  std::size_t connections = 1024;       ///< at a time; others are answered with 503
+  std::size_t connections = 1024;       ///< at a time; others are answered with 503, or closed
   std::size_t header_bytes = 16 << 10;  ///< of a request's first line and headers; more: 431
   std::size_t body_bytes = 1 << 20;     ///< of a request; more: 413
   std::chrono::milliseconds header_time{

@@ -1,9 +1,10 @@
 #pragma once
 // Reads the JSON of a request's body. What a client sends is hostile until it has passed here.
+#include <algorithm>
 #include <limits>
 #include <set>
+#include <span>
 #include <string>
-#include <vector>
 
 #include "http_server.hpp"
 #include "mql4grec/core/error.hpp"
@@ -16,6 +17,8 @@ class request_body {
  public:
   /// Throws bad_request if the text isn't one JSON object.
   explicit request_body(std::string const& text) {
+    // Values are copied and destroyed by recursive functions of the JSON library.
+    if (nesting_of(text) > most_nested) raise<bad_request>("body: nested more than ", most_nested, " levels deep");
     try {
       value_ = parse_json(text, "body");
     } catch (error const& fault) {
@@ -67,12 +70,12 @@ class request_body {
     return value.get<std::string>();
   }
   /// The entries of a list; none if it is missing. Throws for more than `most`.
-  std::vector<json> list(std::string const& name, std::size_t most) {
+  std::span<json const> list(std::string const& name, std::size_t most) {
     auto const& value = find(name);
     if (value.is_null()) return {};
     if (!value.is_array()) raise<bad_request>("'", name, "': found ", shown(value), ", expected a list");
     if (value.size() > most) raise<bad_request>("'", name, "': ", value.size(), " entries, expected at most ", most);
-    return {value.begin(), value.end()};
+    return value.get_ref<json::array_t const&>();
   }
   /// Throws bad_request for a member that nothing has asked for, such as a misspelt one.
   void check_all_known() const {
@@ -87,6 +90,23 @@ class request_body {
   }
 
  private:
+  static constexpr int most_nested = 16;
+
+  /// How deep lists and objects are nested in a text that may be JSON.
+  static int nesting_of(std::string const& text) {
+    int depth = 0, deepest = 0;
+    bool in_string = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      char const c = text[i];
+      if (in_string && c == '\\') ++i;
+      if (c == '"') in_string = !in_string;
+      if (in_string) continue;
+      if (c == '[' || c == '{') deepest = std::max(deepest, ++depth);
+      if (c == ']' || c == '}') --depth;
+    }
+    return deepest;
+  }
+
   static std::string shortened(std::string text) {
     constexpr std::size_t most = 60;
     if (text.size() <= most) return text;

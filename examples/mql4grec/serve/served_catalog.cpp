@@ -56,17 +56,19 @@ std::optional<item_id> served_catalog::item_of_path(std::string_view text) const
   return item_id(number);
 }
 
-item_id served_catalog::item_of(json const& value, std::string const& place) const {
+item_id served_catalog::item_of(json const& value, item_place const& where) const {
+  auto const place = [&] {
+    return "'" + std::string(where.name) + "'" + (where.at < 0 ? "" : "[" + std::to_string(where.at) + "]");
+  };
   if (value.is_string()) {
     if (auto const found = find(value.get<std::string>())) return *found;
-    raise<bad_request>(place, ": there is no item ", request_body::shown(value));
+    raise<bad_request>(place(), ": there is no item ", request_body::shown(value));
   }
   if (!value.is_number_integer())
-    raise<bad_request>(place, ": found ", request_body::shown(value), ", expected an item: its number",
+    raise<bad_request>(place(), ": found ", request_body::shown(value), ", expected an item: its number",
                        raw_ids_.empty() ? "" : " or raw id");
-  auto const count = static_cast<std::uint64_t>(items());
-  if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= count)
-    raise<bad_request>(place, ": there is no item ", request_body::shown(value), ", expected 0 to ", count - 1);
+  if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= static_cast<std::uint64_t>(where.items))
+    raise<bad_request>(place(), ": there is no item ", request_body::shown(value), ", expected 0 to ", where.items - 1);
   return item_id(value.get<std::int32_t>());
 }
 
@@ -109,22 +111,23 @@ std::vector<item_id> served_catalog::search(std::string_view text, std::size_t m
   std::vector<std::string> words;
   std::istringstream in(wanted);
   for (std::string word; in >> word;) words.push_back(word);
+  if (words.empty()) return {};
+  auto const has_all = [&](std::string const& title) {
+    return std::ranges::all_of(words, [&](auto const& word) { return title.find(word) != title.npos; });
+  };
   std::vector<item_id> first, others;
+  added_->each([&](item_id item, added_item const& about) {
+    if (first.size() < most && has_all(folded(about.title)) && !is_removed(item)) first.push_back(item);
+  });
   for (auto const& [title, item] : titles_) {
     if (first.size() >= most) break;
-    if (title.starts_with(wanted))
-      first.push_back(item);
-    else if (others.size() < most &&
-             std::ranges::all_of(words, [&, &t = title](auto const& w) { return t.find(w) != t.npos; }))
-      others.push_back(item);
+    bool const begins = title.starts_with(wanted);
+    if (!begins && (others.size() >= most || !has_all(title))) continue;
+    auto const about = added_->find(item);
+    if ((about && !about->title.empty()) || is_removed(item)) continue;  // it has another title, or is gone
+    (begins ? first : others).push_back(item);
   }
-  added_->each([&](item_id item, added_item const& about) {
-    auto const title = folded(about.title);
-    if (std::ranges::all_of(words, [&](auto const& word) { return title.find(word) != title.npos; }) && !words.empty())
-      first.push_back(item);
-  });
   first.insert(first.end(), others.begin(), others.end());
-  std::erase_if(first, [&](item_id item) { return is_removed(item); });
   if (first.size() > most) first.resize(most);
   return first;
 }

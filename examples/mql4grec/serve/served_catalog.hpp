@@ -25,6 +25,13 @@ struct served_catalog_paths {
   std::filesystem::path images = {};  ///< of items; empty: none are shown
 };
 
+/// Where a client names an item.
+struct item_place {
+  char const* name;   ///< of the member
+  index_t at = -1;    ///< in the member's list; −1: it is no list
+  index_t items = 0;  ///< served_catalog::items()
+};
+
 /// A dataset as clients see it, with the items that are inserted and removed while it is served.
 class served_catalog {
  public:
@@ -40,9 +47,9 @@ class served_catalog {
   void show(std::shared_ptr<search::live_catalog> live) { live_ = std::move(live); }
   search::live_catalog& live() const { return *live_; }
 
-  /// The number of a client's item: a raw id as a text, or a number. Throws bad_request, with `place` in its message,
+  /// The number of a client's item: a raw id as a text, or a number. Throws bad_request, with the place in its message,
   /// if there is no such item.
-  item_id item_of(json const& value, std::string const& place) const;
+  item_id item_of(json const& value, item_place const& where) const;
   /// The item of a path such as "/items/12" or "/items/B0002"; none if there is no such item.
   std::optional<item_id> item_of_path(std::string_view text) const;
   /// The item with a raw id, or none.

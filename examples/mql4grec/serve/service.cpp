@@ -59,10 +59,10 @@ struct service::loaded {
 
 /// A request, what it asks for, and where the answer goes.
 struct service::exchange {
-  http_request const& request;
+  http_request request;
   std::string item;  ///< the part of the path that the end point leaves open
-  std::shared_ptr<loaded const> const& with;
-  responder const& answer;
+  std::shared_ptr<loaded const> with;
+  responder answer;
 
   void operator()(json const& body) const { answer({.body = text_of(body)}); }
 };
@@ -72,16 +72,16 @@ struct service::end_point {
   char const* method;
   char const* path;  ///< one that ends with / is followed by the id of an item
   void (service::*call)(exchange const&);
-  bool is_admin = false;
+  bool is_admin = false, is_slow = false;  ///< slow: reads a disk, or the whole catalog
 };
 
 std::vector<service::end_point> const& service::end_points() {
   static std::vector<end_point> const all = {{"POST", "/recommend", &service::recommend},
-                                             {"GET", "/items", &service::find_items},
+                                             {"GET", "/items", &service::find_items, false, true},
                                              {"POST", "/items", &service::set_item, true},
                                              {"GET", "/items/", &service::show_item},
                                              {"DELETE", "/items/", &service::remove_item, true},
-                                             {"GET", "/pictures/", &service::show_picture},
+                                             {"GET", "/pictures/", &service::show_picture, false, true},
                                              {"GET", "/users", &service::show_users},
                                              {"GET", "/users/", &service::show_user},
                                              {"GET", "/model", &service::show_model},
@@ -95,6 +95,7 @@ service::service(service_options options, compute const& on, service_log& log)
 service::~service() {
   {
     std::lock_guard const lock(mutex_);
+    ending_ = true;
     current_.reset();
   }
   for (auto left = models_.load(); left > 0; left = models_.load()) models_.wait(left);
@@ -110,7 +111,8 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
   auto const metadata = pipeline::read_model_metadata(paths.model);
   // A model that replaces another one for the same dataset goes on with its changes.
   auto const before = current();
-  bool const same = before && before->paths.catalog.dataset == paths.catalog.dataset;
+  auto const place = [](std::filesystem::path const& path) { return std::filesystem::weakly_canonical(path); };
+  bool const same = before && place(before->paths.catalog.dataset) == place(paths.catalog.dataset);
   auto const state = options_.state.empty() ? std::filesystem::path()
                                             : options_.state / catalog::dataset_paths(paths.catalog.dataset).name();
   auto added =
@@ -156,9 +158,24 @@ bool service::is_admin(http_request const& request) const {
   return !options_.admin_token.empty() && are_equal(request.authorization, "Bearer " + options_.admin_token);
 }
 
+template <class Work>
+void service::guarded(std::string const& name, responder const& answer, Work const& work) {
+  try {
+    work();
+  } catch (bad_request const& fault) {
+    answer(failure(400, fault.what()));
+  } catch (std::exception const& fault) {
+    log_.fail("error", {{"end_point", name}, {"what", fault.what()}});
+    answer(failure(500, "an internal error, which has been logged"));
+  }
+}
+
 void service::handle(http_request request, responder const& client) {
   auto const started = clock::now();
-  std::string name = request.method + " other";  // not the path, of which clients can invent any number
+  // Clients can invent any number of methods and paths, so neither becomes a label.
+  bool const is_method = request.method == "GET" || request.method == "POST" || request.method == "DELETE";
+  auto const method = is_method ? request.method : std::string("other");
+  std::string name = method + " other";
   std::string item;
   end_point const* chosen = nullptr;
   std::string allowed;
@@ -172,19 +189,19 @@ void service::handle(http_request request, responder const& client) {
     if (request.method == one.method) chosen = &one;
   }
   if (chosen != nullptr) {
-    name = request.method + " " + chosen->path;
+    name = method + " " + chosen->path;
     if (name.ends_with('/')) item = request.path.substr(std::string_view(chosen->path).size());
   }
   bool const is_fixed = request.path == "/" || request.path == "/healthz" || request.path == "/readyz" ||
                         request.path == "/metrics" || request.path == "/openapi.json";
-  if (is_fixed) name = request.method + " " + request.path;
+  if (is_fixed) name = method + " " + request.path;
   responder const answer([this, client, name, started](http_response response) {
     auto const time = clock::now() - started;
     metrics_.count_request(name, response.status, time);
     log_.debug("request", {{"end_point", name}, {"status", response.status}, {"ms", milliseconds(time)}});
     client(std::move(response));
   });
-  try {
+  guarded(name, answer, [&] {
     auto const with = current();
     if (is_fixed) {
       if (request.method != "GET")
@@ -217,13 +234,13 @@ void service::handle(http_request request, responder const& client) {
     if (!with)
       return answer(
           {.status = 503, .body = text_of({{"error", "no model is loaded"}}), .headers = {{"Retry-After", "1"}}});
-    (this->*chosen->call)({.request = request, .item = item, .with = with, .answer = answer});
-  } catch (bad_request const& fault) {
-    answer(failure(400, fault.what()));
-  } catch (std::exception const& fault) {
-    log_.fail("error", {{"end_point", name}, {"what", fault.what()}});
-    answer(failure(500, "an internal error, which has been logged"));
-  }
+    // What takes long is done elsewhere: the thread of all connections must not wait. Each has one request at a time.
+    constexpr std::size_t long_body = 32 << 10;
+    bool const is_slow = chosen->is_slow || request.body.size() > long_body;
+    auto const x = std::make_shared<exchange const>(exchange{std::move(request), std::move(item), with, answer});
+    auto const work = [this, x, name, call = chosen->call] { guarded(name, x->answer, [&] { (this->*call)(*x); }); };
+    is_slow ? slow_.post(work) : work();
+  });
 }
 
 namespace {
@@ -231,8 +248,9 @@ namespace {
 /// The items of a list in a body.
 std::vector<item_id> items_of(request_body& body, char const* name, served_catalog const& catalog, std::size_t most) {
   std::vector<item_id> items;
+  auto const count = catalog.items();
   for (auto const& value : body.list(name, most))
-    items.push_back(catalog.item_of(value, "'" + std::string(name) + "'[" + std::to_string(items.size()) + "]"));
+    items.push_back(catalog.item_of(value, {.name = name, .at = std::ssize(items), .items = count}));
   return items;
 }
 
@@ -348,6 +366,10 @@ void service::recommend(exchange const& x) {
   bool const explain = request.explain = body.boolean("explain", false);
   bool const trace = request.trace = body.boolean("trace", false);
   body.check_all_known();
+  constexpr index_t most_examined = 100;
+  if ((explain || trace) && request.options.k > most_examined)
+    raise<bad_request>("'k': found ", request.options.k, " with 'explain' or 'trace', expected at most ",
+                       most_examined);
   request.options.stop = x.request.gone;
   auto const k = request.options.k;
   auto history = request.history;
@@ -376,8 +398,10 @@ void service::recommend(exchange const& x) {
 }
 
 void service::find_items(exchange const& x) {
-  constexpr std::size_t most = 20;
-  x({{"items", shown_items(x.with->catalog, x.with->catalog.search(query_parameter(x.request.query, "query"), most))}});
+  constexpr std::size_t most = 20, longest = 200;
+  auto const query = query_parameter(x.request.query, "query");
+  if (query.size() > longest) raise<bad_request>("'query': ", query.size(), " bytes, expected at most ", longest);
+  x({{"items", shown_items(x.with->catalog, x.with->catalog.search(query, most))}});
 }
 
 void service::show_item(exchange const& x) {
@@ -392,7 +416,9 @@ void service::show_item(exchange const& x) {
 void service::show_picture(exchange const& x) {
   auto const item = x.with->catalog.item_of_path(x.item);
   auto const file = item ? x.with->catalog.picture_of(*item) : std::filesystem::path();
-  if (file.empty()) return x.answer(failure(404, "there is no picture of '" + x.item + "'"));
+  constexpr std::uintmax_t largest = 16 << 20;
+  if (file.empty() || std::filesystem::file_size(file) > largest)
+    return x.answer(failure(404, "there is no picture of '" + x.item + "'"));
   x.answer(
       {.body = read_text(file), .content_type = picture_type(file), .headers = {{"Cache-Control", "max-age=3600"}}});
 }
@@ -505,14 +531,13 @@ void service::set_item(exchange const& x) {
     raise<bad_request>("'item' and 'title': expected at most ", most, " bytes, and an id that isn't empty");
   if (is_new && id.is_string() && !x.with->catalog.has_raw_ids() && is_number(id.get<std::string>()))
     raise<bad_request>("'item': a new raw id that is a number, where items are named by numbers");
-  if (!is_new) static_cast<void>(x.with->catalog.item_of(id, "'item'"));
-  changes_.post([this, id, title, features, sequences = std::move(sequences), with = x.with,
-                 answer = x.answer]() mutable {
+  if (!is_new) static_cast<void>(x.with->catalog.item_of(id, {.name = "item", .items = x.with->catalog.items()}));
+  slow_.post([this, id, title, features, sequences = std::move(sequences), with = x.with, answer = x.answer]() mutable {
     try {
       auto const& catalog = with->catalog;
       std::unique_lock lock(inserting_);  // two insertions of one raw id get one number
       bool const is_known = id.is_number() || (id.is_string() && catalog.find(id.get<std::string>()));
-      auto const item = is_known ? catalog.item_of(id, "'item'") : next_item(catalog);
+      auto const item = is_known ? catalog.item_of(id, {.name = "item", .items = catalog.items()}) : next_item(catalog);
       auto about = catalog.added()->find(item).value_or(added_item());
       if (!is_known && id.is_string()) about.raw_id = id.get<std::string>();
       if (!title.empty()) about.title = title;
@@ -543,7 +568,7 @@ item_id service::next_item(served_catalog const& catalog) {
 void service::remove_item(exchange const& x) {
   auto const item = x.with->catalog.item_of_path(x.item);
   if (!item || x.with->catalog.is_removed(*item)) return x.answer(failure(404, "there is no item '" + x.item + "'"));
-  changes_.post([this, item = *item, with = x.with, answer = x.answer] {
+  slow_.post([this, item = *item, with = x.with, answer = x.answer] {
     try {
       with->catalog.live().remove(item);
       answer({.body = text_of({{"item", with->catalog.id_of(item)}})});
@@ -568,6 +593,7 @@ void service::reload(exchange const& x) {
       auto const name = fresh->model_name();
       {
         std::lock_guard const lock(mutex_);
+        expects(!ending_, "the service ends");
         current_.swap(fresh);
       }
       reloading_ = false;

@@ -73,6 +73,9 @@ class service {
   std::vector<std::vector<float>> features_of(request_body& body) const;
   static item_id next_item(served_catalog const& catalog);
 
+  template <class Work>
+  void guarded(std::string const& name, responder const& answer, Work const& work);
+
   void recommend(exchange const& x);
   void find_items(exchange const& x);
   void show_item(exchange const& x);
@@ -93,9 +96,10 @@ class service {
   std::atomic<int> models_ = 0;  // that exist: the current one, and others whose requests are being answered
   std::vector<item_placer> placers_;
   std::mutex inserting_;       // locked while an item gets its number and its words
-  thread_pool changes_{4};     // of catalogs: they wait for the disk
+  thread_pool slow_{4};        // for what waits for a disk, or reads the whole catalog
   thread_pool background_{1};  // reloads, and the end of models that have been replaced
   mutable std::mutex mutex_;
+  bool ending_ = false;
   std::shared_ptr<loaded const> current_;
 };
 

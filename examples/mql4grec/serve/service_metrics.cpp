@@ -57,7 +57,7 @@ class service_metrics::families {
         rank(stage_seconds.Add({{"stage", "rank"}}, times)),
         incomplete(counter("mql4grec_incomplete_total", "Recommendations that ended at their deadline")),
         waiting(gauge("mql4grec_waiting_requests", "Requests that wait for a worker")),
-        items(gauge("mql4grec_items", "Items that can be recommended")),
+        items(gauge("mql4grec_items", "Numbers of items in use, those of removed items included")),
         ready(gauge("mql4grec_ready", "1 when a model is loaded")),
         connections(gauge("mql4grec_connections", "Open connections")),
         refused(gauge("mql4grec_refused_connections", "Connections refused since the start, beyond the limit")),

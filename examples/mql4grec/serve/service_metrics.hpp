@@ -12,7 +12,7 @@ namespace mql4grec::program {
 /// Values that are read when the metrics are asked for.
 struct service_gauges {
   index_t waiting = 0;    ///< requests that wait for a worker
-  index_t items = 0;      ///< that can be recommended
+  index_t items = 0;      ///< numbers in use
   bool ready = false;     ///< a model is loaded
   http_counts http = {};  ///< of the server
 };
