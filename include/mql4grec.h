@@ -287,7 +287,7 @@ typedef struct mql4grec_quantize_options {
   int32_t levels;   ///< codes of an item; 0: 4
   int32_t codes;    ///< codes of a level; 0: 256
   int32_t threads;  ///< 0: one for each hardware thread
-  uint64_t seed;    ///< of the clustering
+  uint64_t seed;    ///< of the clustering; 0 is a seed too
 } mql4grec_quantize_options;
 
 /// Encodes the features of items, (items, width) row by row, as codes (items, levels) by residual k-means, and gives

@@ -503,6 +503,7 @@ recommender<B, T>::recommender(seq2seq::frozen_t5<B, T> model, tasks::model_task
   if (auto const& shared = made->options.shared_catalog) {
     expects(shared->began_with(made->tables, made->options.history_tokens),
             "recommender: the shared catalog began with other tables");
+    expects(shared->vocab() == made->tasks.vocab, "recommender: the shared catalog has another vocabulary");
     made->catalog = shared;
     state_ = std::move(made);
     return;

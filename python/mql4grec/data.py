@@ -98,11 +98,17 @@ def write_dataset(directory: Union[str, "os.PathLike[str]"], interactions: Any, 
         write(ending, "{" + ",\n".join(f'"{key}": {json.dumps(value)}' for key, value in rows) + "}\n")
 
     def seconds(value: Any) -> float:
+        if hasattr(value, "timestamp"):  # pandas' and Python's own, with a time zone or without
+            return float(value.timestamp())
         return float(value.astype("datetime64[ns]").astype(np.int64)) / 1e9 if isinstance(value, np.datetime64) else float(value)
 
+    # Converted before the first write, and files of an earlier dataset removed: nothing of two datasets is mixed.
+    seconds_of = None if times is None else [seconds(value) for value in times]
+    for ending in ("times.json", "item.json", *(f"index_{which}.json" for which, _ in _INDEX.values())):
+        (path / f"{name}.{ending}").unlink(missing_ok=True)
     write_json("inter.json", ((u, numbers[histories[key]].tolist()) for u, key in enumerate(user_keys)))
-    if times is not None:
-        write_json("times.json", ((u, [seconds(times[place]) for place in histories[key]]) for u, key in enumerate(user_keys)))
+    if seconds_of is not None:
+        write_json("times.json", ((u, [seconds_of[place] for place in histories[key]]) for u, key in enumerate(user_keys)))
     for kind, array in all_codes.items():
         which, prefix = _INDEX[kind]
         write_json(f"index_{which}.json", ((i, [f"<{chr(ord(prefix) + level)}_{code}>" for level, code in enumerate(row)])

@@ -143,7 +143,7 @@ TEST_CASE("catalog log: a record that ends early is removed with one line, where
     if (torn)
       CHECK(found.reports[0] == path.string() + ": byte " + std::to_string(starts[complete]) +
                                     ": an incomplete record of " + std::to_string(size - starts[complete]) +
-                                    " bytes was removed; it had not been acknowledged");
+                                    " bytes was removed; it is incomplete or damaged");
     CHECK(std::filesystem::file_size(path) == starts[complete]);
     if (size % 10) continue;
     {

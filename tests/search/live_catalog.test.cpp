@@ -123,8 +123,8 @@ TEST_CASE("live catalog: every item may be removed, and others inserted afterwar
 
 TEST_CASE("live catalog: memory for changes that is exhausted is merged, also for larger item numbers") {
   auto expected = content_of(tables());
-  search::live_catalog catalog(tables(), {.tries = {.spare_nodes = 4 * (1 << 16) + 300, .spare_entries = 70000},
-                                          .tokens = {.spare_rows = 10, .spare_items = 5}});
+  search::live_catalog catalog(
+      tables(), {.tries = {.spare_nodes = 200, .spare_entries = 200}, .tokens = {.spare_rows = 10, .spare_items = 5}});
   random_stream random(3, 0);
   for (int step = 0; step < 100; ++step) {
     auto const change = random_change(random, step < 50 ? 35 : 3000);
@@ -133,6 +133,47 @@ TEST_CASE("live catalog: memory for changes that is exhausted is merged, also fo
     CHECK(catalog.pending() < 40);
   }
   CHECK(equals(catalog.version(), expected));
+}
+
+TEST_CASE("live catalog: a merge in the middle of a record that is replayed loses none of its changes") {
+  temporary_directory const root;
+  auto expected = content_of(tables());
+  random_stream random(6, 0);
+  std::vector<catalog_change> const record = {
+      {item_id{33}, {random_sequence(text, random), random_sequence(image, random)}},
+      {item_id{2}, {}},
+      {item_id{300}, {random_sequence(text, random), {}}}};
+  {
+    search::live_catalog catalog(tables(), {.log = root / "log"});
+    catalog.apply(record);
+  }
+  for (auto const& change : record) make(expected, change);
+  search::live_catalog catalog(tables(), {.log = root / "log", .tokens = {.spare_rows = 10, .spare_items = 5}});
+  CHECK(equals(catalog.version(), expected));
+  CHECK(catalog.version().sequence(text, item_id{33}).size() == 2);
+  catalog.remove(item_id{33});
+  make(expected, {item_id{33}});
+  CHECK(equals(catalog.version(), expected));
+}
+
+TEST_CASE("live catalog: a log without the snapshot that it goes on from is refused") {
+  temporary_directory const root;
+  random_stream random(6, 0);
+  auto const change = [&](index_t item) { return catalog_change{item_id(item), {random_sequence(text, random)}}; };
+  {
+    search::live_catalog catalog(tables(), {.log = root / "log", .snapshot_after = 0});
+    for (index_t item : {31, 32, 33}) {
+      auto const one = change(item);
+      catalog.apply({&one, 1});
+    }
+    catalog.merge();
+    auto const one = change(34);
+    catalog.apply({&one, 1});
+  }
+  REQUIRE(std::filesystem::remove(root / "log.snapshot"));
+  CHECK(complaint<error>([&] {
+          search::live_catalog again(tables(), {.log = root / "log"});
+        }).ends_with("record 4 follows 0: the snapshot beside the log is missing or another one"));
 }
 
 TEST_CASE("live catalog: many changes are merged in the background") {

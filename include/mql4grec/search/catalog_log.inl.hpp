@@ -185,7 +185,7 @@ MQL4GREC_DEFINITION catalog_log::catalog_log(std::filesystem::path path, open_op
                    "can't be cut: ", std::strerror(errno));
       if (options.report)
         options.report(path_.string() + ": byte " + std::to_string(at) + ": an incomplete record of " +
-                       std::to_string(content.size() - at) + " bytes was removed; it had not been acknowledged");
+                       std::to_string(content.size() - at) + " bytes was removed; it is incomplete or damaged");
     }
     bytes_ = static_cast<index_t>(at);
   } catch (...) {

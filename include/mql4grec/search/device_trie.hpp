@@ -60,22 +60,27 @@ class device_trie {
       index_t const nodes = host.token.size();
       bool const same = storage && !storage_.owner_before(storage) && !storage.owner_before(storage_);
       index_t const capacity = memory_ ? memory_->token.view_all().size() : 0;
-      index_t done = same && nodes <= capacity ? copied_ : 0;
+      index_t done = same && nodes <= capacity ? std::min(copied_, nodes) : 0;  // the version may be an older one
+      bool moved = false;
       if (nodes > capacity || (!same && nodes < capacity / 4)) {
+        moved = true;
         memory_.reset();  // a device may not have room for both
+        storage_.reset();
+        copied_ = 0;
+        arrays_ = {};
         memory_.emplace(*worker_, storage ? nodes + std::max(nodes / 4, spare) : nodes);
         done = 0;
       }
       copy(host.first_child.part(done, nodes - done), memory_->first_child.view_all().part(done, nodes - done));
       copy(host.children_end.part(done, nodes - done), memory_->children_end.view_all().part(done, nodes - done));
       copy(host.token.part(done, nodes - done), memory_->token.view_all().part(done, nodes - done));
-      copied_ = nodes;
+      copied_ = same && !moved ? std::max(copied_, nodes) : nodes;
       storage_ = storage;
       // All of the memory is in the views, so that captured work may read nodes that are uploaded later.
       arrays_.nodes = {std::as_const(memory_->first_child).view_all(), std::as_const(memory_->children_end).view_all(),
                        std::as_const(memory_->token).view_all()};
       arrays_.childless = from.childless;
-      return before.nodes.token.data != arrays_.nodes.token.data || before.childless != arrays_.childless;
+      return moved || before.childless != arrays_.childless;
     }
   }
 

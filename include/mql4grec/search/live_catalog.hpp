@@ -55,7 +55,7 @@ class catalog_version {
   index_t items() const { return items_; }
   /// The number of modalities.
   index_t modalities() const { return tokens_ ? std::ssize(tokens_->items) : 0; }
-  /// The number of tokens of a modality's sequences; 0 for a modality that is not searched.
+  /// The number of tokens of a modality's sequences.
   index_t levels(language::modality kind) const { return tokens_->items[to_size(kind)].levels(); }
   /// The item's sequence in a modality, or an empty span.
   std::span<token_t const> sequence(language::modality kind, item_id item) const {
@@ -240,6 +240,9 @@ class live_catalog {
   /// Whether the catalog started with these tables, and with these tokens of histories.
   [[nodiscard]] bool began_with(std::vector<language::token_table> const& tables,
                                 std::vector<language::token_table> const& history_tokens = {}) const;
+
+  /// The tokens that changes may have; none: all.
+  [[nodiscard]] std::optional<language::vocabulary> const& vocab() const { return options_.vocab; }
 
   /// Makes changes, which become visible together, and returns the number of the first version that contains them. They
   /// are in the log, on the disk, when the function returns. Of several changes of an item the last one counts. Throws

@@ -14,6 +14,9 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
   expects(options_.history_tokens.empty() || options_.history_tokens.size() == tables.size(),
           "live catalog: histories in ", options_.history_tokens.size(), " modalities, but the catalog has ",
           tables.size());
+  for (std::size_t m = 0; m < options_.history_tokens.size(); ++m)
+    expects(options_.history_tokens[m].levels() == tables[m].levels(), "live catalog: modality ", m, " has ",
+            tables[m].levels(), " levels, but histories have ", options_.history_tokens[m].levels());
   auto all = tables;
   all.insert(all.end(), options_.history_tokens.begin(), options_.history_tokens.end());
   options_.history_tokens.clear();
@@ -53,6 +56,9 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
                                            .after = number_,
                                            .replay =
                                                [&](std::uint64_t number, std::span<catalog_change const> changes) {
+                                                 expects(number == number_ + 1, "record ", number, " follows ", number_,
+                                                         ": the snapshot beside the log is missing or another one");
+                                                 number_ = number;  // a merge below is one of this version
                                                  for (auto const& change : changes) {
                                                    check(change);
                                                    if (!has_room(content_, change))
@@ -60,7 +66,6 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
                                                    make(content_, change, number);
                                                    ++pending_;
                                                  }
-                                                 number_ = number;
                                                },
                                            .report = options_.report});
   published_ = std::make_shared<detail::published_version>(
@@ -184,9 +189,9 @@ MQL4GREC_DEFINITION void live_catalog::commit(std::span<request* const> requests
       make(content_, *change, number);
       if (recording_) since_.emplace_back(number, *change);
     }
-    broken_ = false;
     pending_ += std::ssize(changes);
     if (!changes.empty()) published_->replace(std::make_unique<catalog_version const>(version_of(content_, number_)));
+    broken_ = false;
     for (auto* each : requests) each->version = number_;
   } catch (...) {
     for (auto* each : requests) each->failure = std::current_exception();
@@ -246,6 +251,7 @@ MQL4GREC_DEFINITION void live_catalog::merge_beside(std::unique_lock<std::mutex>
     }
     more = std::exchange(since_, {});
     repeat();
+    expects(!broken_, "catalog: a change has failed during the merge; it has to be loaded again");
     content_ = std::move(next);
     recording_ = false;
     pending_ = std::max<index_t>(0, pending_ - merged);  // less if memory was exhausted meanwhile

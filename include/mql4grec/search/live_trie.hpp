@@ -162,6 +162,7 @@ class live_trie {
   void set(node_t node, node_range range) {
     storage_->first_child[node] = range.first;
     storage_->children_end[node] = range.end;
+    most_children_ = std::max<index_t>(most_children_, range.end - range.first);
   }
   node_t append(token_t token, node_range range) {
     auto const node = static_cast<node_t>(nodes_++);
@@ -186,7 +187,8 @@ class live_trie {
   std::vector<node_t> roots_, path_;
   std::vector<index_t> leaves_;
   index_t levels_ = 0, nodes_ = 0, entries_ = 0, reachable_ = 0;
-  index_t published_ = 0;  // nodes from here on are in no version yet and may be changed
+  index_t most_children_ = 0, most_listed_ = 0;  // of any node and any leaf so far
+  index_t published_ = 0;                        // nodes from here on are in no version yet and may be changed
 };
 
 }  // namespace mql4grec::search

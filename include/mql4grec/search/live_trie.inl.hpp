@@ -44,10 +44,9 @@ MQL4GREC_DEFINITION void live_trie::reserve(index_t nodes, index_t entries, live
 }
 
 MQL4GREC_DEFINITION bool live_trie::has_room() const {
-  // The nodes of the current path aren't known before the change; no node has more children than any vocabulary.
-  constexpr index_t children = index_t{1} << 16;
-  return nodes_ + (levels_ + 1) * children <= storage_->token.capacity() &&
-         entries_ + children <= storage_->lists.capacity();
+  // The change isn't known: it may remove an item and insert it elsewhere, along the widest nodes and longest lists.
+  return nodes_ + 2 * (levels_ + 1) * (most_children_ + 2) <= storage_->token.capacity() &&
+         entries_ + 2 * (most_listed_ + 3) <= storage_->lists.capacity();
 }
 
 MQL4GREC_DEFINITION auto live_trie::append_list(std::span<item_id const> before, item_id item,
@@ -58,6 +57,7 @@ MQL4GREC_DEFINITION auto live_trie::append_list(std::span<item_id const> before,
   next = std::ranges::copy(before, next).out;
   *next++ = item;
   next = std::ranges::copy(after, next).out;
+  most_listed_ = std::max<index_t>(most_listed_, std::ssize(before) + std::ssize(after) + 1);
   entries_ = next - storage_->lists.data();
   return {at, at};
 }

@@ -54,7 +54,12 @@ class micro_batcher {
     expects(options.max_queued >= 1, "micro_batcher: a queue of ", options.max_queued, ", expected at least 1");
     expects(options.max_wait.count() >= 0, "micro_batcher: a wait of ", options.max_wait.count(),
             " us, expected at least 0");
-    for (index_t i = 0; i < options.workers; ++i) threads_.emplace_back([this] { work(); });
+    try {
+      for (index_t i = 0; i < options.workers; ++i) threads_.emplace_back([this] { work(); });
+    } catch (...) {
+      drain();  // the threads that exist
+      throw;
+    }
   }
   micro_batcher(micro_batcher const&) = delete;
   micro_batcher& operator=(micro_batcher const&) = delete;
