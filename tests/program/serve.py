@@ -321,7 +321,7 @@ def changes():
         check(service.ask("POST", "/items", {"item": 5, "codes": {"text": [6, 6, 1, 1]}}, admin)[1]["codes"]["image"] is None, "other codes")
         after = service.recommend(history=[1], k=100)["items"]
         check(len(after) == len(before) + 1 and {"NEW", ITEMS + 1} <= {one["item"] for one in after}, len(before), len(after))
-        check_one_line(run("serve", "--dataset", "Tiny", "--model", "start", "--port", 0, "--log-level", "error", *options), 1, "catalog.log")
+        check_one_line(run("serve", "--dataset", "Tiny", "--model", "start", "--port", 0, "--log-level", "error", *options), 1, "state", "is used by another")
         check(service.ask("POST", "/reload", {}, admin)[0] == 200, "the same again")
         check(service.recommend(history=[1], k=100)["items"] == after, "a reload keeps the changes")
     with serving(*options) as service:
