@@ -304,6 +304,7 @@ class live_catalog {
 
   live_catalog_options options_;
   std::vector<std::optional<trie_place>> places_;  // by modality
+  std::vector<index_t> history_levels_;            // by modality; empty: those of the items
   std::shared_ptr<detail::published_version> published_;
   std::atomic<index_t> pending_{0};
 

@@ -14,9 +14,7 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
   expects(options_.history_tokens.empty() || options_.history_tokens.size() == tables.size(),
           "live catalog: histories in ", options_.history_tokens.size(), " modalities, but the catalog has ",
           tables.size());
-  for (std::size_t m = 0; m < options_.history_tokens.size(); ++m)
-    expects(options_.history_tokens[m].levels() == tables[m].levels(), "live catalog: modality ", m, " has ",
-            tables[m].levels(), " levels, but histories have ", options_.history_tokens[m].levels());
+  for (auto const& table : options_.history_tokens) history_levels_.push_back(table.levels());
   auto all = tables;
   all.insert(all.end(), options_.history_tokens.begin(), options_.history_tokens.end());
   options_.history_tokens.clear();
@@ -103,6 +101,8 @@ MQL4GREC_DEFINITION void live_catalog::check(catalog_change const& change) const
     auto const levels = places_[m]->levels;
     expects(std::ssize(sequence) == levels, "catalog: item ", item, " has ", sequence.size(), " tokens in modality ", m,
             ", expected ", levels);
+    expects(history_levels_.empty() || history_levels_[m] == levels, "catalog: item ", item,
+            " has a sequence in modality ", m, ", whose histories have sequences of another length");
     for (index_t l = 0; l < levels; ++l) {
       auto const token = sequence[to_size(l)];
       expects(index(token) >= 0, "catalog: item ", item, " has the token ", index(token));
@@ -211,8 +211,7 @@ MQL4GREC_DEFINITION auto live_catalog::compacted(catalog_version const& from, in
   auto const tokens = std::make_shared<detail::catalog_tokens>();
   for (auto const& [old, next] :
        {std::pair(&from.tokens_->items, &tokens->items), std::pair(&from.tokens_->histories, &tokens->histories)})
-    for (auto const& each : *old)
-      next->emplace_back(each, from.number(), std::max(items, from.items()), options_.tokens);
+    for (auto const& each : *old) next->emplace_back(each, from.number(), items, options_.tokens);
   out.tokens = tokens;
   return out;
 }

@@ -16,7 +16,7 @@ namespace mql4grec::search {
 /// The sizes of live_tokens. Only address space is reserved.
 struct live_tokens_capacity {
   index_t spare_rows = index_t{1} << 20;   ///< changes that fit before the table has to be rebuilt
-  index_t spare_items = index_t{1} << 26;  ///< items beyond the largest number that exists
+  index_t spare_items = index_t{1} << 22;  ///< items beyond the largest number that has a sequence
 };
 
 /// A map from items and versions to sequences. One thread at a time calls set(); any number of threads call of()
@@ -25,13 +25,15 @@ class live_tokens {
  public:
   /// The sequences of a table, in every version.
   explicit live_tokens(language::token_table const& table, live_tokens_capacity const& capacity = {})
-      : live_tokens(table.kind(), table.levels(), table.items(), std::ssize(table.present()), capacity) {
+      : live_tokens(table.kind(), table.levels(), table.present().empty() ? 0 : index(table.present().back()) + 1,
+                    std::ssize(table.present()), capacity) {
     for (auto const item : table.present()) add_base(item, table.of(item));
   }
-  /// The sequences that another map has in a version. May be called while the other one is read and changed.
+  /// The sequences that another map has in a version, with room for items 0 … items − 1. May be called while the other
+  /// one is read and changed.
   live_tokens(live_tokens const& other, std::uint64_t version, index_t items, live_tokens_capacity const& capacity)
-      : live_tokens(other.kind_, other.levels_, items, other.count(version, items), capacity) {
-    for (index_t i = 0; i < items; ++i)
+      : live_tokens(other.kind_, other.levels_, std::max(items, other.end()), other.count(version), capacity) {
+    for (index_t i = 0; i < other.end(); ++i)
       if (auto const sequence = other.of(item_id(static_cast<std::int32_t>(i)), version); !sequence.empty())
         add_base(item_id(static_cast<std::int32_t>(i)), sequence);
   }
@@ -62,6 +64,7 @@ class live_tokens {
     changes_[row - base_] = {version, latest.load(std::memory_order_relaxed), !sequence.empty()};
     std::ranges::copy(sequence, tokens_.data() + static_cast<index_t>(row) * levels_);
     latest.store(row, std::memory_order_release);
+    if (index(item) >= end()) std::atomic_ref(end_).store(index(item) + 1, std::memory_order_relaxed);
   }
 
  private:
@@ -86,15 +89,18 @@ class live_tokens {
   void add_base(item_id item, std::span<token_t const> sequence) {
     std::ranges::copy(sequence, tokens_.data() + static_cast<index_t>(++rows_) * levels_);
     latest_[index(item)] = rows_;
+    end_ = std::max<index_t>(end_, index(item) + 1);
   }
-  index_t count(std::uint64_t version, index_t items) const {
+  index_t end() const { return std::atomic_ref(end_).load(std::memory_order_relaxed); }
+  index_t count(std::uint64_t version) const {
     index_t present = 0;
-    for (index_t i = 0; i < items; ++i) present += of(item_id(static_cast<std::int32_t>(i)), version).empty() ? 0 : 1;
+    for (index_t i = 0; i < end(); ++i) present += of(item_id(static_cast<std::int32_t>(i)), version).empty() ? 0 : 1;
     return present;
   }
 
   language::modality kind_;
   index_t levels_;
+  mutable index_t end_ = 0;         // one more than the largest item that ever had a row; atomic while others read
   row_t base_, rows_;               // rows 1 … base_ are in every version
   reserved_array<row_t> latest_;    // (items): the newest row; atomic while others read
   reserved_array<token_t> tokens_;  // (rows, levels)

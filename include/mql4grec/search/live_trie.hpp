@@ -113,7 +113,7 @@ class trie_version {
 struct live_trie_capacity {
   /// Nodes that changes may add before the trie has to be compacted. A change adds the children of all nodes of its
   /// path. Only address space is reserved for them: 12 bytes each.
-  index_t spare_nodes = index_t{1} << 26;
+  index_t spare_nodes = index_t{1} << 24;
   /// The same for entries of leaves: a change of a sequence adds the number of items of the leaf and one. 4 bytes each.
   index_t spare_entries = index_t{1} << 22;
 };
