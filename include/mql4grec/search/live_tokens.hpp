@@ -15,7 +15,7 @@ namespace mql4grec::search {
 
 /// The sizes of live_tokens. Only address space is reserved.
 struct live_tokens_capacity {
-  index_t spare_rows = index_t{1} << 20;   ///< changes that fit before the table has to be rebuilt
+  index_t spare_rows = index_t{1} << 18;   ///< changes that fit before the table has to be rebuilt
   index_t spare_items = index_t{1} << 22;  ///< items beyond the largest number that has a sequence
 };
 

@@ -10,6 +10,7 @@
 // version reaches remain until compact(), and a node has no parent.
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -112,8 +113,8 @@ class trie_version {
 /// The sizes of a live_trie.
 struct live_trie_capacity {
   /// Nodes that changes may add before the trie has to be compacted. A change adds the children of all nodes of its
-  /// path. Only address space is reserved for them: 12 bytes each.
-  index_t spare_nodes = index_t{1} << 24;
+  /// path. Only address space is reserved for them: 12 bytes each. Default: as many as there are, at least 2²¹.
+  std::optional<index_t> spare_nodes = {};
   /// The same for entries of leaves: a change of a sequence adds the number of items of the leaf and one. 4 bytes each.
   index_t spare_entries = index_t{1} << 22;
 };

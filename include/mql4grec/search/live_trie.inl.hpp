@@ -36,7 +36,8 @@ MQL4GREC_DEFINITION live_trie::live_trie(std::span<language::token_table const* 
 MQL4GREC_DEFINITION void live_trie::reserve(index_t nodes, index_t entries, live_trie_capacity const& capacity) {
   constexpr index_t most = first_added_node, limit = std::numeric_limits<node_t>::max();
   expects(nodes < most && entries < limit, "live trie: ", nodes, " nodes, expected fewer than ", most);
-  storage_ = std::make_shared<detail::trie_storage>(std::min(most, nodes + capacity.spare_nodes),
+  index_t const spare = capacity.spare_nodes.value_or(std::max(nodes, index_t{1} << 21));
+  storage_ = std::make_shared<detail::trie_storage>(std::min(most, nodes + spare),
                                                     std::min(limit, entries + capacity.spare_entries + 1));
   path_.resize(to_size(levels_ + 1));
   entries_ = 1;                 // list 0 is empty
