@@ -1,4 +1,4 @@
-// The command serve: a model and a catalog behind HTTP.
+// The command serve: a model and a catalog answer requests by HTTP.
 #include <memory>
 #include <thread>
 
@@ -128,18 +128,13 @@ void add_serve(CLI::App& program, int& status) {
   command.add_option("--max-history", service.limits.history, "items of a history")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
-  command.add_option("--header-ms", options->header_ms, "milliseconds for a request's headers")
-      ->check(CLI::Range(1, 3'600'000))
-      ->capture_default_str();
-  command.add_option("--body-ms", options->body_ms, "milliseconds for a request's body, and for taking an answer")
-      ->check(CLI::Range(1, 3'600'000))
-      ->capture_default_str();
-  command.add_option("--idle-ms", options->idle_ms, "milliseconds between two requests of a connection")
-      ->check(CLI::Range(1, 3'600'000))
-      ->capture_default_str();
-  command.add_option("--grace-ms", options->grace_ms, "milliseconds for requests in progress after SIGTERM")
-      ->check(CLI::Range(1, 3'600'000))
-      ->capture_default_str();
+  auto const add_milliseconds = [&](char const* name, index_t& value, char const* meaning) {
+    command.add_option(name, value, meaning)->check(CLI::Range(1, 3'600'000))->capture_default_str();
+  };
+  add_milliseconds("--header-ms", options->header_ms, "milliseconds for a request's headers");
+  add_milliseconds("--body-ms", options->body_ms, "milliseconds for a request's body, and for taking an answer");
+  add_milliseconds("--idle-ms", options->idle_ms, "milliseconds between two requests of a connection");
+  add_milliseconds("--grace-ms", options->grace_ms, "milliseconds for requests in progress after SIGTERM");
   command.add_option("--log-level", options->log_level, "debug (every request), info, warning or error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
       ->capture_default_str();

@@ -26,6 +26,13 @@ std::string folded(std::string_view text) {
 
 }  // namespace
 
+std::optional<std::int32_t> number_below(index_t limit, std::string_view text) {
+  std::int32_t number = -1;
+  auto const [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
+  bool const whole = failed == std::errc() && end == text.data() + text.size();
+  return whole && number >= 0 && number < limit ? std::optional(number) : std::nullopt;
+}
+
 served_catalog::served_catalog(served_catalog_paths const& paths, language::vocabulary const& vocab,
                                std::shared_ptr<added_items> added)
     : data_(pipeline::read_dataset(paths.dataset, vocab)), vocab_(vocab), added_(std::move(added)) {
@@ -50,10 +57,8 @@ std::optional<item_id> served_catalog::find(std::string const& raw_id) const {
 
 std::optional<item_id> served_catalog::item_of_path(std::string_view text) const {
   if (auto const found = find(std::string(text))) return found;
-  std::int32_t number = -1;
-  auto const [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failed != std::errc() || end != text.data() + text.size() || number < 0 || number >= items()) return {};
-  return item_id(number);
+  auto const number = number_below(items(), text);
+  return number ? std::optional(item_id(*number)) : std::nullopt;
 }
 
 item_id served_catalog::item_of(json const& value, item_place const& where) const {

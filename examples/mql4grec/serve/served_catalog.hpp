@@ -25,6 +25,9 @@ struct served_catalog_paths {
   std::filesystem::path images = {};  ///< of items; empty: none are shown
 };
 
+/// The number from 0 to limit − 1 that is the whole text; none if it is anything else.
+std::optional<std::int32_t> number_below(index_t limit, std::string_view text);
+
 /// Where a client names an item.
 struct item_place {
   char const* name;   ///< of the member

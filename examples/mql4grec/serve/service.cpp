@@ -21,13 +21,12 @@ using clock = std::chrono::steady_clock;
 
 std::string text_of(json const& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
-http_response failure(unsigned status, std::string const& why) {
-  return {.status = status, .body = text_of({{"error", one_line(why)}})};
+http_response failure(unsigned status, std::string const& why,
+                      std::vector<std::pair<std::string, std::string>> headers = {}) {
+  return {.status = status, .body = text_of({{"error", one_line(why)}}), .headers = std::move(headers)};
 }
 
-http_response too_many() {
-  return {.status = 503, .body = text_of({{"error", "too many requests at once"}}), .headers = {{"Retry-After", "1"}}};
-}
+http_response too_many() { return failure(503, "too many requests at once", {{"Retry-After", "1"}}); }
 
 double milliseconds(std::chrono::nanoseconds time) { return std::chrono::duration<double, std::milli>(time).count(); }
 
@@ -59,6 +58,7 @@ struct service::loaded {
 
 /// A request, what it asks for, and where the answer goes.
 struct service::exchange {
+  std::string name;  ///< of the end point
   http_request request;
   std::string item;  ///< the part of the path that the end point leaves open
   std::shared_ptr<loaded const> with;
@@ -78,9 +78,9 @@ struct service::end_point {
 std::vector<service::end_point> const& service::end_points() {
   static std::vector<end_point> const all = {{"POST", "/recommend", &service::recommend},
                                              {"GET", "/items", &service::find_items, false, true},
-                                             {"POST", "/items", &service::set_item, true},
+                                             {"POST", "/items", &service::set_item, true, true},
                                              {"GET", "/items/", &service::show_item},
-                                             {"DELETE", "/items/", &service::remove_item, true},
+                                             {"DELETE", "/items/", &service::remove_item, true, true},
                                              {"GET", "/pictures/", &service::show_picture, false, true},
                                              {"GET", "/users", &service::show_users},
                                              {"GET", "/users/", &service::show_user},
@@ -204,8 +204,7 @@ void service::handle(http_request request, responder const& client) {
   guarded(name, answer, [&] {
     auto const with = current();
     if (is_fixed) {
-      if (request.method != "GET")
-        return answer({.status = 405, .body = text_of({{"error", "expected GET"}}), .headers = {{"Allow", "GET"}}});
+      if (request.method != "GET") return answer(failure(405, "expected GET", {{"Allow", "GET"}}));
       if (request.path == "/healthz") return answer({.body = text_of({{"status", "alive"}})});
       if (request.path == "/readyz")
         return answer(with ? http_response{.body = text_of({{"status", "ready"}})}
@@ -223,22 +222,15 @@ void service::handle(http_request request, responder const& client) {
       return answer({.body = metrics_.text(gauges), .content_type = "text/plain; version=0.0.4; charset=utf-8"});
     }
     if (allowed.empty()) return answer(failure(404, "there is no such path"));
-    if (chosen == nullptr)
-      return answer({.status = 405,
-                     .body = text_of({{"error", "expected the method " + allowed}}),
-                     .headers = {{"Allow", allowed}}});
+    if (chosen == nullptr) return answer(failure(405, "expected the method " + allowed, {{"Allow", allowed}}));
     if (chosen->is_admin && !is_admin(request))
-      return answer({.status = 401,
-                     .body = text_of({{"error", "expected the administrator's token"}}),
-                     .headers = {{"WWW-Authenticate", "Bearer"}}});
-    if (!with)
-      return answer(
-          {.status = 503, .body = text_of({{"error", "no model is loaded"}}), .headers = {{"Retry-After", "1"}}});
+      return answer(failure(401, "expected the administrator's token", {{"WWW-Authenticate", "Bearer"}}));
+    if (!with) return answer(failure(503, "no model is loaded", {{"Retry-After", "1"}}));
     // What takes long is done elsewhere: the thread of all connections must not wait. Each has one request at a time.
     constexpr std::size_t long_body = 32 << 10;
     bool const is_slow = chosen->is_slow || request.body.size() > long_body;
-    auto const x = std::make_shared<exchange const>(exchange{std::move(request), std::move(item), with, answer});
-    auto const work = [this, x, name, call = chosen->call] { guarded(name, x->answer, [&] { (this->*call)(*x); }); };
+    auto const x = std::make_shared<exchange const>(exchange{name, std::move(request), std::move(item), with, answer});
+    auto const work = [this, x, call = chosen->call] { guarded(x->name, x->answer, [&] { (this->*call)(*x); }); };
     is_slow ? slow_.post(work) : work();
   });
 }
@@ -436,11 +428,9 @@ void service::show_users(exchange const& x) {
 void service::show_user(exchange const& x) {
   if (!options_.show_users) return x.answer(failure(404, "histories of users are not shown"));
   auto const& data = x.with->catalog.data().interactions;
-  std::int32_t number = -1;
-  auto const [end, failed] = std::from_chars(x.item.data(), x.item.data() + x.item.size(), number);
-  if (failed != std::errc() || end != x.item.data() + x.item.size() || number < 0 || number >= data.users())
-    return x.answer(failure(404, "there is no user '" + x.item + "'"));
-  x({{"user", number}, {"history", shown_items(x.with->catalog, data.of(user_id(number)))}});
+  auto const number = number_below(data.users(), x.item);
+  if (!number) return x.answer(failure(404, "there is no user '" + x.item + "'"));
+  x({{"user", *number}, {"history", shown_items(x.with->catalog, data.of(user_id(*number)))}});
 }
 
 void service::show_model(exchange const& x) {
@@ -515,6 +505,16 @@ std::vector<std::vector<float>> service::features_of(request_body& body) const {
   return out;
 }
 
+template <class Work>
+void service::change(exchange const& x, char const* otherwise, Work const& work) {
+  try {
+    x(work());
+  } catch (std::exception const& fault) {
+    log_.fail("error", {{"end_point", x.name}, {"what", fault.what()}});
+    x.answer(failure(500, otherwise));
+  }
+}
+
 void service::set_item(exchange const& x) {
   request_body body(x.request.body);
   auto const id = body.find("item");
@@ -532,29 +532,23 @@ void service::set_item(exchange const& x) {
   if (is_new && id.is_string() && !x.with->catalog.has_raw_ids() && is_number(id.get<std::string>()))
     raise<bad_request>("'item': a new raw id that is a number, where items are named by numbers");
   if (!is_new) static_cast<void>(x.with->catalog.item_of(id, {.name = "item", .items = x.with->catalog.items()}));
-  slow_.post([this, id, title, features, sequences = std::move(sequences), with = x.with, answer = x.answer]() mutable {
-    try {
-      auto const& catalog = with->catalog;
-      std::unique_lock lock(inserting_);  // two insertions of one raw id get one number
-      bool const is_known = id.is_number() || (id.is_string() && catalog.find(id.get<std::string>()));
-      auto const item = is_known ? catalog.item_of(id, {.name = "item", .items = catalog.items()}) : next_item(catalog);
-      auto about = catalog.added()->find(item).value_or(added_item());
-      if (!is_known && id.is_string()) about.raw_id = id.get<std::string>();
-      if (!title.empty()) about.title = title;
-      catalog.added()->set(item, about);
-      if (features.empty()) lock.unlock();  // otherwise no other item is placed before this one has its words
-      for (std::size_t p = 0; p < features.size(); ++p) {
-        if (features[p].empty()) continue;
-        auto const kind = placers_[p].kind;
-        sequences[to_size(kind)] = placers_[p].place(features[p], {catalog.live().version(), kind, catalog.vocab()});
-      }
-      catalog.live().set(item, sequences);
-      answer({.body = text_of(
-                  {{"item", catalog.id_of(item)}, {"number", index(item)}, {"codes", catalog.words_of(item)}})});
-    } catch (std::exception const& fault) {
-      log_.fail("error", {{"end_point", "POST /items"}, {"what", fault.what()}});
-      answer(failure(500, "the item was not stored"));
+  change(x, "the item was not stored", [&]() -> json {
+    auto const& catalog = x.with->catalog;
+    std::unique_lock lock(inserting_);  // two insertions of one raw id get one number
+    bool const is_known = id.is_number() || (id.is_string() && catalog.find(id.get<std::string>()));
+    auto const item = is_known ? catalog.item_of(id, {.name = "item", .items = catalog.items()}) : next_item(catalog);
+    auto about = catalog.added()->find(item).value_or(added_item());
+    if (!is_known && id.is_string()) about.raw_id = id.get<std::string>();
+    if (!title.empty()) about.title = title;
+    catalog.added()->set(item, about);
+    if (features.empty()) lock.unlock();  // otherwise no other item is placed before this one has its words
+    for (std::size_t p = 0; p < features.size(); ++p) {
+      if (features[p].empty()) continue;
+      auto const kind = placers_[p].kind;
+      sequences[to_size(kind)] = placers_[p].place(features[p], {catalog.live().version(), kind, catalog.vocab()});
     }
+    catalog.live().set(item, sequences);
+    return {{"item", catalog.id_of(item)}, {"number", index(item)}, {"codes", catalog.words_of(item)}};
   });
 }
 
@@ -568,14 +562,9 @@ item_id service::next_item(served_catalog const& catalog) {
 void service::remove_item(exchange const& x) {
   auto const item = x.with->catalog.item_of_path(x.item);
   if (!item || x.with->catalog.is_removed(*item)) return x.answer(failure(404, "there is no item '" + x.item + "'"));
-  slow_.post([this, item = *item, with = x.with, answer = x.answer] {
-    try {
-      with->catalog.live().remove(item);
-      answer({.body = text_of({{"item", with->catalog.id_of(item)}})});
-    } catch (std::exception const& fault) {
-      log_.fail("error", {{"end_point", "DELETE /items/"}, {"what", fault.what()}});
-      answer(failure(500, "the item was not removed"));
-    }
+  change(x, "the item was not removed", [&]() -> json {
+    x.with->catalog.live().remove(*item);
+    return {{"item", x.with->catalog.id_of(*item)}};
   });
 }
 

@@ -76,6 +76,10 @@ class service {
   template <class Work>
   void guarded(std::string const& name, responder const& answer, Work const& work);
 
+  /// Answers with what work() returns, or with 500 and a line if it throws.
+  template <class Work>
+  void change(exchange const& x, char const* otherwise, Work const& work);
+
   void recommend(exchange const& x);
   void find_items(exchange const& x);
   void show_item(exchange const& x);
