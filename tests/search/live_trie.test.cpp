@@ -140,6 +140,18 @@ TEST_CASE("live trie: compact() keeps what is reachable and nothing else") {
   CHECK(equals(compacted.publish(), past.content()));
 }
 
+TEST_CASE("live trie: unused rows of a search are at a node without children and with a valid token") {
+  history past(1, 2, 3, 8);
+  auto const check = [](search::trie_version const& version) {
+    auto const arrays = version.arrays();
+    CHECK(arrays.children_end(arrays.childless) == arrays.first_child(arrays.childless));
+    CHECK(arrays.token(arrays.childless) >= token_t{0});  // the embedding of this token is read
+  };
+  check(past.trie().publish());
+  past.change();
+  check(search::live_trie::compact(past.trie().publish()).publish());
+}
+
 TEST_CASE("live trie: a change without room is refused and changes nothing") {
   language::token_table table(language::modality::text, 10, 2);
   for (index_t i = 0; i < 5; ++i) table.set(item_id(i), sequence{token_t(2), token_t(10 + i)});

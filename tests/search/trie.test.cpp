@@ -132,6 +132,7 @@ TEST_CASE("trie: the children of a node are sorted, consecutive, and have it as 
     }
     CHECK(next == trie.nodes());
     CHECK(arrays.children_end(arrays.childless) == arrays.first_child(arrays.childless));
+    if (trie.leaves() > 0) CHECK(arrays.token(arrays.childless) >= token_t{0});
   });
 }
 

@@ -40,8 +40,8 @@ MQL4GREC_DEFINITION void live_trie::reserve(index_t nodes, index_t entries, live
   storage_ = std::make_shared<detail::trie_storage>(std::min(most, nodes + spare),
                                                     std::min(limit, entries + capacity.spare_entries + 1));
   path_.resize(to_size(levels_ + 1));
-  entries_ = 1;                 // list 0 is empty
-  append(token_t{-1}, {0, 0});  // node 0
+  entries_ = 1;                // list 0 is empty
+  append(token_t{0}, {0, 0});  // node 0: trie_view::childless, whose token is read
 }
 
 MQL4GREC_DEFINITION bool live_trie::has_room() const {

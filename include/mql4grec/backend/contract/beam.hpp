@@ -41,7 +41,7 @@ template <MemorySpace S>
 struct trie_view {
   trie_nodes<S> nodes;       ///< numbered from 0 on
   trie_nodes<S> added = {};  ///< numbered from first_added_node on; their children are added nodes or others
-  node_t childless = 0;      ///< a node without children
+  node_t childless = 0;      ///< a node without children and with a valid token; unused rows of a device are there
 
   /// The first child of a node.
   MQL4GREC_HD node_t first_child(index_t node) const {
