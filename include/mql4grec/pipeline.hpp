@@ -4,6 +4,7 @@
 #include "mql4grec/pipeline/embed.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "mql4grec/pipeline/fill_in.hpp"
+#include "mql4grec/pipeline/item_placer.hpp"
 #include "mql4grec/pipeline/model_metadata.hpp"
 #include "mql4grec/pipeline/quantizer.hpp"
 #include "mql4grec/pipeline/train.hpp"

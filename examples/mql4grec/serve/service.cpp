@@ -148,7 +148,7 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
 }
 
 void service::load() {
-  for (auto const& path : options_.translators) placers_.push_back(load_placer(path));
+  for (auto const& path : options_.translators) placers_.push_back(pipeline::read_item_placer(path));
   auto next = read(options_.paths);
   std::lock_guard const lock(mutex_);
   current_.swap(next);

@@ -8,10 +8,10 @@
 #include <mutex>
 #include <string>
 
-#include "compute/item_placer.hpp"
 #include "compute/serving.hpp"
 #include "compute/thread_pool.hpp"
 #include "http_server.hpp"
+#include "mql4grec/pipeline/item_placer.hpp"
 #include "request_body.hpp"
 #include "served_catalog.hpp"
 #include "service_log.hpp"
@@ -98,7 +98,7 @@ class service {
   std::function<http_counts()> http_counts_ = [] { return http_counts(); };
   std::atomic<bool> reloading_ = false;
   std::atomic<int> models_ = 0;  // that exist: the current one, and others whose requests are being answered
-  std::vector<item_placer> placers_;
+  std::vector<pipeline::item_placer> placers_;
   std::mutex inserting_;       // locked while an item gets its number and its words
   thread_pool slow_{4};        // for what waits for a disk, or reads the whole catalog
   thread_pool background_{1};  // reloads, and the end of models that have been replaced
