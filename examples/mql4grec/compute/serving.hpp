@@ -57,7 +57,8 @@ class serving_model {
 
   /// Returns at once; `answer` is called later, on a thread of the model. Its exception is serve::overloaded if too
   /// many requests wait.
-  virtual void recommend(serving_request request, std::function<void(serving_outcome)> answer) = 0;
+  virtual void recommend(std::shared_ptr<serving_request const> request,
+                         std::function<void(serving_outcome)> answer) = 0;
   /// The catalog, whose items may change while it serves.
   virtual std::shared_ptr<search::live_catalog> catalog() const = 0;
   /// Requests that wait for a worker.

@@ -21,13 +21,13 @@ class serving_on final : public serving_model {
         batcher_(slot_, options),
         callers_(options.max_queued + options.workers * options.max_batch + free_callers) {}
 
-  void recommend(serving_request request, std::function<void(serving_outcome)> answer) override {
+  void recommend(std::shared_ptr<serving_request const> request, std::function<void(serving_outcome)> answer) override {
     callers_.post(
         [this, request = std::move(request), answer = std::move(answer), began = std::chrono::steady_clock::now()] {
           serving_outcome outcome;
           try {
-            serving_answer found{.best = batcher_.recommend(request.history, request.options)};
-            if (request.explain || request.trace) examine(request, found, began);
+            serving_answer found{.best = batcher_.recommend(request->history, request->options)};
+            if (request->explain || request->trace) examine(*request, found, began);
             outcome = std::move(found);
           } catch (...) {
             outcome = std::current_exception();

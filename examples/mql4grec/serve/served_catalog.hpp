@@ -25,6 +25,12 @@ struct served_catalog_paths {
   std::filesystem::path images = {};  ///< of items; empty: none are shown
 };
 
+/// What a service loads; again at a reload.
+struct served_paths {
+  std::filesystem::path model;  ///< a model directory
+  served_catalog_paths catalog;
+};
+
 /// The number from 0 to limit − 1 that is the whole text; none if it is anything else.
 std::optional<std::int32_t> number_below(index_t limit, std::string_view text);
 

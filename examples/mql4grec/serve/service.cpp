@@ -3,28 +3,20 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
+#include "answer_json.hpp"
 #include "compute/compute.hpp"
 #include "mql4grec/catalog/dataset_paths.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
 #include "page.hpp"
-#include "report/text.hpp"
-#include "request_body.hpp"
+#include "request_json.hpp"
 
 namespace mql4grec::program {
 
 namespace {
 
 using clock = std::chrono::steady_clock;
-
-std::string text_of(json const& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
-
-http_response failure(unsigned status, std::string const& why,
-                      std::vector<std::pair<std::string, std::string>> headers = {}) {
-  return {.status = status, .body = text_of({{"error", one_line(why)}}), .headers = std::move(headers)};
-}
 
 http_response too_many() { return failure(503, "too many requests at once", {{"Retry-After", "1"}}); }
 
@@ -70,22 +62,33 @@ struct service::exchange {
 /// What a path and a method lead to.
 struct service::end_point {
   char const* method;
-  char const* path;  ///< one that ends with / is followed by the id of an item
+  char const* path;  ///< one that ends with / and is longer is followed by the id of an item
   void (service::*call)(exchange const&);
-  bool is_admin = false, is_slow = false;  ///< slow: reads a disk, or the whole catalog
+  /// What it needs before it is called.
+  struct {
+    bool model = true;    ///< otherwise exchange::with may be empty
+    bool token = false;   ///< the administrator's
+    bool thread = false;  ///< it waits for a disk, or reads the whole catalog
+  } needs = {};
 };
 
 std::vector<service::end_point> const& service::end_points() {
-  static std::vector<end_point> const all = {{"POST", "/recommend", &service::recommend},
-                                             {"GET", "/items", &service::find_items, false, true},
-                                             {"POST", "/items", &service::set_item, true, true},
-                                             {"GET", "/items/", &service::show_item},
-                                             {"DELETE", "/items/", &service::remove_item, true, true},
-                                             {"GET", "/pictures/", &service::show_picture, false, true},
-                                             {"GET", "/users", &service::show_users},
-                                             {"GET", "/users/", &service::show_user},
-                                             {"GET", "/model", &service::show_model},
-                                             {"POST", "/reload", &service::reload, true}};
+  static std::vector<end_point> const all = {
+      {"POST", "/recommend", &service::recommend},
+      {"GET", "/items", &service::find_items, {.thread = true}},
+      {"POST", "/items", &service::set_item, {.token = true, .thread = true}},
+      {"GET", "/items/", &service::show_item},
+      {"DELETE", "/items/", &service::remove_item, {.token = true, .thread = true}},
+      {"GET", "/pictures/", &service::show_picture, {.thread = true}},
+      {"GET", "/users", &service::show_users},
+      {"GET", "/users/", &service::show_user},
+      {"GET", "/model", &service::show_model},
+      {"POST", "/reload", &service::reload, {.token = true}},
+      {"GET", "/", &service::show_page, {.model = false}},
+      {"GET", "/openapi.json", &service::show_description, {.model = false}},
+      {"GET", "/healthz", &service::show_liveness, {.model = false}},
+      {"GET", "/readyz", &service::show_readiness, {.model = false}},
+      {"GET", "/metrics", &service::show_metrics, {.model = false}}};
   return all;
 }
 
@@ -170,31 +173,28 @@ void service::guarded(std::string const& name, responder const& answer, Work con
   }
 }
 
+service::match service::find(http_request const& request) {
+  match found;
+  for (auto const& one : end_points()) {
+    std::string_view const path = one.path;
+    bool const has_item = path.size() > 1 && path.ends_with('/');
+    bool const is_path =
+        has_item ? request.path.starts_with(path) && request.path.size() > path.size() : request.path == path;
+    if (!is_path) continue;
+    found.allowed += (found.allowed.empty() ? "" : ", ") + std::string(one.method);
+    if (request.method != one.method) continue;
+    found.chosen = &one;
+    if (has_item) found.item = request.path.substr(path.size());
+  }
+  return found;
+}
+
 void service::handle(http_request request, responder const& client) {
   auto const started = clock::now();
+  auto found = find(request);
   // Clients can invent any number of methods and paths, so neither becomes a label.
   bool const is_method = request.method == "GET" || request.method == "POST" || request.method == "DELETE";
-  auto const method = is_method ? request.method : std::string("other");
-  std::string name = method + " other";
-  std::string item;
-  end_point const* chosen = nullptr;
-  std::string allowed;
-  auto const matches = [&](std::string_view path) {
-    if (!path.ends_with('/')) return request.path == path;
-    return request.path.starts_with(path) && request.path.size() > path.size();
-  };
-  for (auto const& one : end_points()) {
-    if (!matches(one.path)) continue;
-    allowed += (allowed.empty() ? "" : ", ") + std::string(one.method);
-    if (request.method == one.method) chosen = &one;
-  }
-  if (chosen != nullptr) {
-    name = method + " " + chosen->path;
-    if (name.ends_with('/')) item = request.path.substr(std::string_view(chosen->path).size());
-  }
-  bool const is_fixed = request.path == "/" || request.path == "/healthz" || request.path == "/readyz" ||
-                        request.path == "/metrics" || request.path == "/openapi.json";
-  if (is_fixed) name = method + " " + request.path;
+  auto const name = (is_method ? request.method : "other") + " " + (found.chosen ? found.chosen->path : "other");
   responder const answer([this, client, name, started](http_response response) {
     auto const time = clock::now() - started;
     metrics_.count_request(name, response.status, time);
@@ -202,171 +202,52 @@ void service::handle(http_request request, responder const& client) {
     client(std::move(response));
   });
   guarded(name, answer, [&] {
-    auto const with = current();
-    if (is_fixed) {
-      if (request.method != "GET") return answer(failure(405, "expected GET", {{"Allow", "GET"}}));
-      if (request.path == "/healthz") return answer({.body = text_of({{"status", "alive"}})});
-      if (request.path == "/readyz")
-        return answer(with ? http_response{.body = text_of({{"status", "ready"}})}
-                           : failure(503, "no model is loaded"));
-      if (request.path == "/openapi.json") return answer({.body = std::string(openapi_document())});
-      if (request.path == "/")
-        return answer(
-            {.body = std::string(page_document()),
-             .content_type = "text/html; charset=utf-8",
-             .headers = {
-                 {"Content-Security-Policy",
-                  "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"}}});
-      service_gauges gauges{.ready = with != nullptr, .http = http_counts_()};
-      if (with) gauges.waiting = with->model->waiting(), gauges.items = with->catalog.items();
-      return answer({.body = metrics_.text(gauges), .content_type = "text/plain; version=0.0.4; charset=utf-8"});
-    }
-    if (allowed.empty()) return answer(failure(404, "there is no such path"));
-    if (chosen == nullptr) return answer(failure(405, "expected the method " + allowed, {{"Allow", allowed}}));
-    if (chosen->is_admin && !is_admin(request))
+    if (found.allowed.empty()) return answer(failure(404, "there is no such path"));
+    if (!found.chosen) return answer(failure(405, "expected the method " + found.allowed, {{"Allow", found.allowed}}));
+    auto const& chosen = *found.chosen;
+    if (chosen.needs.token && !is_admin(request))
       return answer(failure(401, "expected the administrator's token", {{"WWW-Authenticate", "Bearer"}}));
-    if (!with) return answer(failure(503, "no model is loaded", {{"Retry-After", "1"}}));
+    auto const with = current();
+    if (chosen.needs.model && !with) return answer(failure(503, "no model is loaded", {{"Retry-After", "1"}}));
     // What takes long is done elsewhere: the thread of all connections must not wait. Each has one request at a time.
     constexpr std::size_t long_body = 32 << 10;
-    bool const is_slow = chosen->is_slow || request.body.size() > long_body;
-    auto const x = std::make_shared<exchange const>(exchange{name, std::move(request), std::move(item), with, answer});
-    auto const work = [this, x, call = chosen->call] { guarded(x->name, x->answer, [&] { (this->*call)(*x); }); };
+    bool const is_slow = chosen.needs.thread || request.body.size() > long_body;
+    auto const x =
+        std::make_shared<exchange const>(exchange{name, std::move(request), std::move(found.item), with, answer});
+    auto const work = [this, x, call = chosen.call] { guarded(x->name, x->answer, [&] { (this->*call)(*x); }); };
     is_slow ? slow_.post(work) : work();
   });
 }
 
-namespace {
-
-/// The items of a list in a body.
-std::vector<item_id> items_of(request_body& body, char const* name, served_catalog const& catalog, std::size_t most) {
-  std::vector<item_id> items;
-  auto const count = catalog.items();
-  for (auto const& value : body.list(name, most))
-    items.push_back(catalog.item_of(value, {.name = name, .at = std::ssize(items), .items = count}));
-  return items;
+void service::show_page(exchange const& x) {
+  x.answer({.body = std::string(page_document()),
+            .content_type = "text/html; charset=utf-8",
+            .headers = {
+                {"Content-Security-Policy",
+                 "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"}}});
 }
 
-json shown_item(served_catalog const& catalog, item_id item) {
-  json out = {{"item", catalog.id_of(item)}};
-  if (auto const title = catalog.title_of(item); !title.empty()) out["title"] = title;
-  if (!catalog.picture_of(item).empty()) {
-    auto const& id = out["item"];  // not the number, which may be the raw id of another item
-    out["picture"] = "/pictures/" + encoded_percent(id.is_string() ? id.get<std::string>() : id.dump());
-  }
-  return out;
+void service::show_description(exchange const& x) { x.answer({.body = std::string(openapi_document())}); }
+
+void service::show_liveness(exchange const& x) { x({{"status", "alive"}}); }
+
+void service::show_readiness(exchange const& x) {
+  if (!x.with) return x.answer(failure(503, "no model is loaded"));
+  x({{"status", "ready"}});
 }
 
-json shown_items(served_catalog const& catalog, std::span<item_id const> items) {
-  json out = json::array();
-  for (auto const item : items) out.push_back(shown_item(catalog, item));
-  return out;
+void service::show_metrics(exchange const& x) {
+  service_gauges gauges{.ready = x.with != nullptr, .http = http_counts_()};
+  if (x.with) gauges.waiting = x.with->model->waiting(), gauges.items = x.with->catalog.items();
+  x.answer({.body = metrics_.text(gauges), .content_type = "text/plain; version=0.0.4; charset=utf-8"});
 }
-
-json shown_answer(served_catalog const& catalog, recommendation const& best) {
-  json items = json::array();
-  for (std::size_t i = 0; i < best.items.size(); ++i) {
-    auto one = shown_item(catalog, best.items[i]);
-    one["score"] = best.scores[i];
-    for (std::size_t m = 0; m < best.by_modality.size(); ++m) {
-      auto const kind = language::modality(m);
-      json place;
-      if (auto const found = best.place_in(kind, best.items[i]))
-        place = {{"rank", found->rank}, {"score", found->score}};
-      one[language::name_of(kind)] = place;
-    }
-    items.push_back(std::move(one));
-  }
-  return {{"items", items},
-          {"complete", best.complete},
-          {"timings_ms",
-           {{"queue", milliseconds(best.times.queue)},
-            {"encode", milliseconds(best.times.encode)},
-            {"search", milliseconds(best.times.search)},
-            {"rank", milliseconds(best.times.rank)}}}};
-}
-
-/// The first k items of each modality's own ranking.
-json shown_lists(served_catalog const& catalog, recommendation const& best, index_t k) {
-  json lists = json::object();
-  for (std::size_t m = 0; m < best.by_modality.size(); ++m) {
-    auto const& list = best.by_modality[m];
-    json items = json::array();
-    for (std::size_t i = 0; i < std::min(list.items.size(), to_size(k)); ++i) {
-      items.push_back(shown_item(catalog, list.items[i]));
-      items.back()["score"] = list.scores[i];
-    }
-    lists[language::name_of(language::modality(m))] = std::move(items);
-  }
-  return lists;
-}
-
-/// Adds to each item the items of the history that moved it, those that moved it most first.
-void add_reasons(json& items, served_catalog const& catalog, std::span<item_id const> history,
-                 std::span<explanation const> why) {
-  for (std::size_t i = 0; i < why.size(); ++i) {
-    auto reasons = why[i].reasons;
-    std::ranges::stable_sort(reasons, std::ranges::greater(), &reason::drop);
-    json list = json::array();
-    for (auto const& one : reasons) {
-      auto shown = shown_item(catalog, history[to_size(one.position)]);
-      shown["position"] = one.position;
-      shown["drop"] = one.drop;
-      shown["shared_words"] = one.shared_codes.empty() ? 0 : std::ranges::max(one.shared_codes);
-      list.push_back(std::move(shown));
-    }
-    items[i]["because"] = std::move(list);
-  }
-}
-
-/// The beams after each step, by modality.
-json shown_trace(served_catalog const& catalog, search_trace const& trace) {
-  json out = json::object();
-  for (std::size_t m = 0; m < trace.size(); ++m) {
-    if (trace[m].empty()) continue;
-    json steps = json::array();
-    for (auto const& step : trace[m]) {
-      json beams = json::array();
-      for (auto const& beam : step) {
-        json words = json::array();
-        for (auto const token : beam.tokens) words.push_back(catalog.vocab().text(token));
-        beams.push_back({{"words", std::move(words)}, {"score", beam.score}});
-      }
-      steps.push_back(std::move(beams));
-    }
-    out[language::name_of(language::modality(m))] = std::move(steps);
-  }
-  return out;
-}
-
-}  // namespace
 
 void service::recommend(exchange const& x) {
   // Before anything is read, so that refusing costs little. The batcher refuses those that pass here at the same time.
   if (x.with->model->waiting() >= options_.serving.batching.max_queued) return x.answer(too_many());
-  auto const& catalog = x.with->catalog;
-  request_body body(x.request.body);
-  serving_request request;
-  request.history = items_of(body, "history", catalog, options_.limits.history);
-  request.options.k = body.integer("k", 1, options_.limits.k, 10);
-  if (!body.find("allow").is_null())
-    request.options.filter.allow = items_of(body, "allow", catalog, options_.limits.filter);
-  request.options.filter.deny = items_of(body, "deny", catalog, options_.limits.filter);
-  if (!body.find("deadline_ms").is_null())
-    request.options.deadline = std::chrono::duration_cast<std::chrono::nanoseconds>(
-        std::chrono::duration<double, std::milli>(body.number("deadline_ms", 0, 600'000, 0)));
-  bool const lists = body.boolean("lists", false);
-  bool const explain = request.explain = body.boolean("explain", false);
-  bool const trace = request.trace = body.boolean("trace", false);
-  body.check_all_known();
-  constexpr index_t most_examined = 100;
-  if ((explain || trace) && request.options.k > most_examined)
-    raise<bad_request>("'k': found ", request.options.k, " with 'explain' or 'trace', expected at most ",
-                       most_examined);
-  request.options.stop = x.request.gone;
-  auto const k = request.options.k;
-  auto history = request.history;
-  x.with->model->recommend(std::move(request), [this, lists, explain, trace, history = std::move(history), k,
-                                                with = x.with, answer = x.answer](serving_outcome outcome) {
+  auto const asked = std::make_shared<recommend_body>(read_recommend(x.request.body, x.with->catalog, options_.limits));
+  asked->request.options.stop = x.request.gone;
+  auto const show = [this, asked, with = x.with, answer = x.answer](serving_outcome const& outcome) {
     if (auto const* fault = std::get_if<std::exception_ptr>(&outcome)) {
       try {
         std::rethrow_exception(*fault);
@@ -378,15 +259,12 @@ void service::recommend(exchange const& x) {
       return answer(failure(500, "an internal error, which has been logged"));
     }
     auto const& found = std::get<serving_answer>(outcome);
-    auto const& best = found.best;
-    metrics_.count_recommendation(best);
-    auto shown = shown_answer(with->catalog, best);
+    metrics_.count_recommendation(found.best);
+    auto shown = shown_answer(with->catalog, *asked, found);
     shown["model"] = with->model_name();
-    if (explain) add_reasons(shown["items"], with->catalog, history, found.why);
-    if (trace) shown["trace"] = shown_trace(with->catalog, found.trace);
-    if (lists) shown["lists"] = shown_lists(with->catalog, best, k);
     answer({.body = text_of(shown)});
-  });
+  };
+  x.with->model->recommend({asked, &asked->request}, show);
 }
 
 void service::find_items(exchange const& x) {
@@ -399,10 +277,7 @@ void service::find_items(exchange const& x) {
 void service::show_item(exchange const& x) {
   auto const item = x.with->catalog.item_of_path(x.item);
   if (!item || x.with->catalog.is_removed(*item)) return x.answer(failure(404, "there is no item '" + x.item + "'"));
-  auto shown = shown_item(x.with->catalog, *item);
-  shown["number"] = index(*item);
-  shown["codes"] = x.with->catalog.words_of(*item);
-  x(shown);
+  x(shown_item_with_words(x.with->catalog, *item));
 }
 
 void service::show_picture(exchange const& x) {
@@ -434,75 +309,11 @@ void service::show_user(exchange const& x) {
 }
 
 void service::show_model(exchange const& x) {
-  auto const& data = x.with->catalog.data();
-  json modalities = json::array();
-  for (auto const& table : data.tokens)
-    if (!table.present().empty())
-      modalities.push_back({{"name", language::name_of(table.kind())},
-                            {"levels", table.levels()},
-                            {"items", table.present().size()},
-                            {"example", x.with->catalog.vocab().text(table.of(table.present().front()))}});
-  x({{"model", x.with->model_name()},
-     {"dataset", data.name},
-     {"items", x.with->catalog.items()},
-     {"modalities", modalities},
-     {"can_change", !options_.admin_token.empty()},
-     {"shows_users", options_.show_users}});
-}
-
-namespace {
-
-/// The tokens of {"text": ["<a_1>", …] or [1, …], …}, by modality.
-std::vector<std::vector<token_t>> sequences_of(json const& codes, language::vocabulary const& vocab) {
-  if (!codes.is_object() || codes.empty())
-    raise<bad_request>("'codes': found ", request_body::shown(codes), ", expected a list of words by modality");
-  std::vector<std::vector<token_t>> out(to_size(vocab.modalities()));
-  for (auto const& [name, words] : codes.items()) {
-    auto const place = "'codes'." + name;
-    index_t m = 0;
-    while (m < vocab.modalities() && language::name_of(language::modality(m)) != name) ++m;
-    if (m == vocab.modalities()) raise<bad_request>(place, ": there is no such modality");
-    auto const kind = language::modality(m);
-    auto const levels = vocab.has(kind) ? vocab.levels(kind) : 0;
-    if (!words.is_array() || std::ssize(words) != levels)
-      raise<bad_request>(place, ": found ", request_body::shown(words), ", expected a list of ", levels, " words");
-    for (index_t level = 0; level < levels; ++level) {
-      auto const& word = words[to_size(level)];
-      std::optional<token_t> token;
-      if (word.is_string()) token = vocab.find(word.get<std::string>());
-      if (word.is_number_unsigned() && word.get<std::uint64_t>() < static_cast<std::uint64_t>(vocab.codes(kind, level)))
-        token = vocab.token(kind, level, code_t(word.get<std::int32_t>()));
-      auto const where = token ? vocab.place(*token) : std::nullopt;
-      if (!where || where->kind != kind || where->level != level)
-        raise<bad_request>(place, "[", level, "]: ", request_body::shown(word), " is not a word of this level");
-      out[to_size(m)].push_back(*token);
-    }
-  }
-  return out;
-}
-
-bool is_number(std::string_view text) { return !text.empty() && text.find_first_not_of("0123456789") == text.npos; }
-
-}  // namespace
-
-std::vector<std::vector<float>> service::features_of(request_body& body) const {
-  std::vector<std::vector<float>> out;
-  for (auto const& placer : placers_) {
-    auto const name = language::name_of(placer.kind);
-    std::vector<float> features;
-    for (auto const& value : body.list(name, to_size(placer.width))) {
-      float const number = value.is_number() ? value.get<float>() : std::nanf("");
-      if (!std::isfinite(number))
-        raise<bad_request>("'", name, "'[", features.size(), "]: found ", request_body::shown(value),
-                           ", expected a finite number");
-      features.push_back(number);
-    }
-    if (!features.empty() && std::ssize(features) != placer.width)
-      raise<bad_request>("'", name, "': ", features.size(), " features, expected ", placer.width);
-    out.push_back(std::move(features));
-  }
-  if (std::ranges::all_of(out, [](auto const& one) { return one.empty(); })) out.clear();
-  return out;
+  json shown = {{"model", x.with->model_name()}};
+  shown.update(shown_dataset(x.with->catalog));
+  shown["can_change"] = !options_.admin_token.empty();
+  shown["shows_users"] = options_.show_users;
+  x(shown);
 }
 
 template <class Work>
@@ -516,36 +327,24 @@ void service::change(exchange const& x, char const* otherwise, Work const& work)
 }
 
 void service::set_item(exchange const& x) {
-  request_body body(x.request.body);
-  auto const id = body.find("item");
-  auto const title = body.text("title");
-  auto const features = features_of(body);
-  if (!features.empty() && !body.find("codes").is_null())
-    raise<bad_request>("'codes': found with features, expected one of the two");
-  auto sequences = features.empty() ? sequences_of(body.find("codes"), x.with->catalog.vocab())
-                                    : std::vector<std::vector<token_t>>(to_size(x.with->catalog.vocab().modalities()));
-  body.check_all_known();
-  constexpr std::size_t most = 1000;
-  bool const is_new = id.is_null() || (id.is_string() && !x.with->catalog.find(id.get<std::string>()));
-  if (title.size() > most || (id.is_string() && (id.get<std::string>().size() > most || id.get<std::string>().empty())))
-    raise<bad_request>("'item' and 'title': expected at most ", most, " bytes, and an id that isn't empty");
-  if (is_new && id.is_string() && !x.with->catalog.has_raw_ids() && is_number(id.get<std::string>()))
-    raise<bad_request>("'item': a new raw id that is a number, where items are named by numbers");
-  if (!is_new) static_cast<void>(x.with->catalog.item_of(id, {.name = "item", .items = x.with->catalog.items()}));
+  auto const asked = read_item(x.request.body, x.with->catalog, placers_);
   change(x, "the item was not stored", [&]() -> json {
     auto const& catalog = x.with->catalog;
+    auto const& id = asked.id;
     std::unique_lock lock(inserting_);  // two insertions of one raw id get one number
     bool const is_known = id.is_number() || (id.is_string() && catalog.find(id.get<std::string>()));
     auto const item = is_known ? catalog.item_of(id, {.name = "item", .items = catalog.items()}) : next_item(catalog);
     auto about = catalog.added()->find(item).value_or(added_item());
     if (!is_known && id.is_string()) about.raw_id = id.get<std::string>();
-    if (!title.empty()) about.title = title;
+    if (!asked.title.empty()) about.title = asked.title;
     catalog.added()->set(item, about);
-    if (features.empty()) lock.unlock();  // otherwise no other item is placed before this one has its words
-    for (std::size_t p = 0; p < features.size(); ++p) {
-      if (features[p].empty()) continue;
+    auto sequences = asked.sequences;
+    if (asked.features.empty()) lock.unlock();  // otherwise no other item is placed before this one has its words
+    for (std::size_t p = 0; p < asked.features.size(); ++p) {
+      if (asked.features[p].empty()) continue;
       auto const kind = placers_[p].kind;
-      sequences[to_size(kind)] = placers_[p].place(features[p], {catalog.live().version(), kind, catalog.vocab()});
+      sequences[to_size(kind)] =
+          placers_[p].place(asked.features[p], {catalog.live().version(), kind, catalog.vocab()});
     }
     catalog.live().set(item, sequences);
     return {{"item", catalog.id_of(item)}, {"number", index(item)}, {"codes", catalog.words_of(item)}};
@@ -569,12 +368,7 @@ void service::remove_item(exchange const& x) {
 }
 
 void service::reload(exchange const& x) {
-  request_body body(x.request.body);
-  served_paths next = x.with->paths;
-  // An administrator names files of the server: paths are taken as they are, and only directories of models are read.
-  if (auto const model = body.text("model"); !model.empty()) next.model = model;
-  if (auto const dataset = body.text("dataset"); !dataset.empty()) next.catalog.dataset = dataset;
-  body.check_all_known();
+  auto const next = read_reload(x.request.body, x.with->paths);
   if (reloading_.exchange(true)) return x.answer(failure(409, "another reload is in progress"));
   background_.post([this, next, answer = x.answer] {
     try {

@@ -12,7 +12,7 @@
 #include "compute/thread_pool.hpp"
 #include "http_server.hpp"
 #include "mql4grec/pipeline/item_placer.hpp"
-#include "request_body.hpp"
+#include "request_json.hpp"
 #include "served_catalog.hpp"
 #include "service_log.hpp"
 #include "service_metrics.hpp"
@@ -20,19 +20,6 @@
 namespace mql4grec::program {
 
 class compute;
-
-/// What a service loads; again at a reload.
-struct served_paths {
-  std::filesystem::path model;
-  served_catalog_paths catalog;
-};
-
-/// Limits on one request.
-struct request_limits {
-  std::size_t history = 1000;     ///< items
-  std::size_t filter = 100'000;   ///< items of a list that allows or denies
-  index_t k = search::max_beams;  ///< items of an answer
-};
 
 /// Options of a service.
 struct service_options {
@@ -65,12 +52,18 @@ class service {
   struct exchange;
   struct end_point;
 
+  /// The end point of a request, or why there is none.
+  struct match {
+    end_point const* chosen = nullptr;
+    std::string allowed = {};  ///< methods of the path; empty: there is no such path
+    std::string item = {};     ///< the part of the path that the end point leaves open
+  };
+
   static std::vector<end_point> const& end_points();
+  static match find(http_request const& request);
   std::shared_ptr<loaded const> current() const;
   std::shared_ptr<loaded const> read(served_paths const& paths);
   bool is_admin(http_request const& request) const;
-  /// The features in a body, by translator; none where it has none, and empty if it has none at all.
-  std::vector<std::vector<float>> features_of(request_body& body) const;
   static item_id next_item(served_catalog const& catalog);
 
   template <class Work>
@@ -90,6 +83,11 @@ class service {
   void set_item(exchange const& x);
   void remove_item(exchange const& x);
   void reload(exchange const& x);
+  void show_page(exchange const& x);
+  void show_description(exchange const& x);
+  void show_liveness(exchange const& x);
+  void show_readiness(exchange const& x);
+  void show_metrics(exchange const& x);
 
   service_options options_;
   compute const& compute_;

@@ -1,0 +1,138 @@
+// Bodies of requests.
+#include "request_json.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <optional>
+
+#include "request_body.hpp"
+
+namespace mql4grec::program {
+
+namespace {
+
+/// The items of a list in a body.
+std::vector<item_id> items_of(request_body& body, char const* name, served_catalog const& catalog, std::size_t most) {
+  std::vector<item_id> items;
+  auto const count = catalog.items();
+  for (auto const& value : body.list(name, most))
+    items.push_back(catalog.item_of(value, {.name = name, .at = std::ssize(items), .items = count}));
+  return items;
+}
+
+/// The tokens of {"text": ["<a_1>", …] or [1, …], …}, by modality.
+std::vector<std::vector<token_t>> sequences_of(json const& codes, language::vocabulary const& vocab) {
+  if (!codes.is_object() || codes.empty())
+    raise<bad_request>("'codes': found ", request_body::shown(codes), ", expected a list of words by modality");
+  std::vector<std::vector<token_t>> out(to_size(vocab.modalities()));
+  for (auto const& [name, words] : codes.items()) {
+    auto const place = "'codes'." + name;
+    index_t m = 0;
+    while (m < vocab.modalities() && language::name_of(language::modality(m)) != name) ++m;
+    if (m == vocab.modalities()) raise<bad_request>(place, ": there is no such modality");
+    auto const kind = language::modality(m);
+    auto const levels = vocab.has(kind) ? vocab.levels(kind) : 0;
+    if (!words.is_array() || std::ssize(words) != levels)
+      raise<bad_request>(place, ": found ", request_body::shown(words), ", expected a list of ", levels, " words");
+    for (index_t level = 0; level < levels; ++level) {
+      auto const& word = words[to_size(level)];
+      std::optional<token_t> token;
+      if (word.is_string()) token = vocab.find(word.get<std::string>());
+      if (word.is_number_unsigned() && word.get<std::uint64_t>() < static_cast<std::uint64_t>(vocab.codes(kind, level)))
+        token = vocab.token(kind, level, code_t(word.get<std::int32_t>()));
+      auto const where = token ? vocab.place(*token) : std::nullopt;
+      if (!where || where->kind != kind || where->level != level)
+        raise<bad_request>(place, "[", level, "]: ", request_body::shown(word), " is not a word of this level");
+      out[to_size(m)].push_back(*token);
+    }
+  }
+  return out;
+}
+
+/// The features in a body, by translator; no list at all if it has none.
+std::vector<std::vector<float>> features_of(request_body& body, std::span<pipeline::item_placer const> translators) {
+  std::vector<std::vector<float>> out;
+  for (auto const& translator : translators) {
+    auto const name = language::name_of(translator.kind);
+    std::vector<float> features;
+    for (auto const& value : body.list(name, to_size(translator.width))) {
+      float const number = value.is_number() ? value.get<float>() : std::nanf("");
+      if (!std::isfinite(number))
+        raise<bad_request>("'", name, "'[", features.size(), "]: found ", request_body::shown(value),
+                           ", expected a finite number");
+      features.push_back(number);
+    }
+    if (!features.empty() && std::ssize(features) != translator.width)
+      raise<bad_request>("'", name, "': ", features.size(), " features, expected ", translator.width);
+    out.push_back(std::move(features));
+  }
+  if (std::ranges::all_of(out, [](auto const& one) { return one.empty(); })) out.clear();
+  return out;
+}
+
+bool is_number(std::string_view text) { return !text.empty() && text.find_first_not_of("0123456789") == text.npos; }
+
+/// Throws for an id that names no known item and can't become a new one.
+void check_id(json const& id, served_catalog const& catalog) {
+  bool const is_new = id.is_null() || (id.is_string() && !catalog.find(id.get<std::string>()));
+  if (is_new && id.is_string() && !catalog.has_raw_ids() && is_number(id.get<std::string>()))
+    raise<bad_request>("'item': a new raw id that is a number, where items are named by numbers");
+  if (!is_new) static_cast<void>(catalog.item_of(id, {.name = "item", .items = catalog.items()}));
+}
+
+}  // namespace
+
+recommend_body read_recommend(std::string const& text, served_catalog const& catalog, request_limits const& limits) {
+  request_body body(text);
+  recommend_body out;
+  auto& request = out.request;
+  auto& options = request.options;
+  request.history = items_of(body, "history", catalog, limits.history);
+  options.k = body.integer("k", 1, limits.k, 10);
+  if (!body.find("allow").is_null()) options.filter.allow = items_of(body, "allow", catalog, limits.filter);
+  options.filter.deny = items_of(body, "deny", catalog, limits.filter);
+  if (!body.find("deadline_ms").is_null())
+    options.deadline = std::chrono::duration_cast<std::chrono::nanoseconds>(
+        std::chrono::duration<double, std::milli>(body.number("deadline_ms", 0, 600'000, 0)));
+  out.lists = body.boolean("lists", false);
+  request.explain = body.boolean("explain", false);
+  request.trace = body.boolean("trace", false);
+  body.check_all_known();
+  constexpr index_t most_examined = 100;
+  if ((request.explain || request.trace) && options.k > most_examined)
+    raise<bad_request>("'k': found ", options.k, " with 'explain' or 'trace', expected at most ", most_examined);
+  return out;
+}
+
+item_body read_item(std::string const& text, served_catalog const& catalog,
+                    std::span<pipeline::item_placer const> translators) {
+  request_body body(text);
+  item_body out{.id = body.find("item"), .title = body.text("title"), .features = features_of(body, translators)};
+  auto const& codes = body.find("codes");
+  if (!out.features.empty() && !codes.is_null())
+    raise<bad_request>("'codes': found with features, expected one of the two");
+  if (out.features.empty())
+    out.sequences = sequences_of(codes, catalog.vocab());
+  else
+    out.sequences.resize(to_size(catalog.vocab().modalities()));
+  body.check_all_known();
+  constexpr std::size_t most = 1000;
+  auto const id = out.id.is_string() ? out.id.get<std::string>() : std::string();
+  if (out.title.size() > most || id.size() > most || (out.id.is_string() && id.empty()))
+    raise<bad_request>("'item' and 'title': expected at most ", most, " bytes, and an id that isn't empty");
+  check_id(out.id, catalog);
+  return out;
+}
+
+served_paths read_reload(std::string const& text, served_paths const& current) {
+  request_body body(text);
+  auto next = current;
+  // An administrator names files of the server: paths are taken as they are, and only directories of models are read.
+  if (auto const model = body.text("model"); !model.empty()) next.model = model;
+  if (auto const dataset = body.text("dataset"); !dataset.empty()) next.catalog.dataset = dataset;
+  body.check_all_known();
+  return next;
+}
+
+}  // namespace mql4grec::program
