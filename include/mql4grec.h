@@ -11,8 +11,8 @@
  *   if they are 0.
  * - Strings are UTF-8 and end with 0. Arrays belong to the caller, and the library keeps none of them, unless stated
  *   otherwise.
- * - A recommender doesn't change after it was loaded. Any number of threads may use it at once; mql4grec_free() must
- *   be called after all of them have finished. mql4grec_last_error() is of the calling thread.
+ * - Any number of threads may use a recommender at once, also while others change its items; mql4grec_free() must be
+ *   called after all of them have finished. mql4grec_last_error() is of the calling thread.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -58,7 +58,7 @@ MQL4GREC_API char const* mql4grec_last_error(void);
 
 // ---------------------------------------------------------------------------------------------------- recommender
 
-/// A model and a catalog. Immutable; see above for threads.
+/// A model and a catalog, whose items may change while requests run. See above for threads.
 typedef struct mql4grec_recommender mql4grec_recommender;
 
 /// The precision of matrix products.
@@ -73,6 +73,9 @@ typedef struct mql4grec_load_options {
   size_t size;        ///< sizeof(mql4grec_load_options)
   int32_t precision;  ///< a mql4grec_precision
   int32_t beams;      ///< beams of a search, 1 to 4096; 0: 20
+  /// The file of the log of changes of the catalog, which is created, or replayed if it exists; NULL: changes are lost
+  /// when the recommender is destroyed.
+  char const* catalog_log;
 } mql4grec_load_options;
 
 /// Loads a model directory, such as `mql4grec finetune` writes, and a dataset directory. `options` may be NULL. `out`
@@ -89,7 +92,7 @@ MQL4GREC_API void mql4grec_free(mql4grec_recommender* recommender);
 /// The sizes of a recommender.
 typedef struct mql4grec_info {
   size_t size;                              ///< sizeof(mql4grec_info); set by the caller
-  int64_t items;                            ///< items are numbered from 0
+  int64_t items;                            ///< items are numbered from 0; grows when items are inserted
   int64_t users;                            ///< users of the dataset, numbered from 0
   int64_t modalities;                       ///< 0: text, 1: images, then further ones
   int64_t code_width;                       ///< codes of an item in all modalities: the sum of `levels`
@@ -104,7 +107,7 @@ MQL4GREC_API mql4grec_status mql4grec_describe(mql4grec_recommender const* recom
 MQL4GREC_API char const* mql4grec_item_title(mql4grec_recommender const* recommender, int32_t item);
 
 /// Writes the codes of `count` items to `codes`, (count, code_width): those of text, then those of images and of
-/// further modalities. −1 in a modality that the item lacks.
+/// further modalities. −1 in a modality that the item lacks, and for an item that has been removed.
 MQL4GREC_API mql4grec_status mql4grec_item_codes(mql4grec_recommender const* recommender, int32_t const* items,
                                                  size_t count, int32_t* codes);
 
@@ -112,6 +115,40 @@ MQL4GREC_API mql4grec_status mql4grec_item_codes(mql4grec_recommender const* rec
 /// destroyed.
 MQL4GREC_API mql4grec_status mql4grec_user_history(mql4grec_recommender const* recommender, int64_t user,
                                                    int32_t const** items, size_t* count);
+
+// --------------------------------------------------------------------------------------- changes of the catalog
+
+/// Inserts `count` items, or gives them other codes: `codes`, (count, code_width), as mql4grec_item_codes() writes
+/// them; −1 in all levels of a modality that an item lacks. Item numbers may be larger than all existing ones. The
+/// changes become visible together: every request that begins after this call searches them, and with a log they are on
+/// the disk when it returns. If one doesn't fit the catalog, none is made.
+MQL4GREC_API mql4grec_status mql4grec_set_items(mql4grec_recommender* recommender, int32_t const* items, size_t count,
+                                                int32_t const* codes);
+
+/// Removes `count` items, in the same way. An item that isn't there is no error. Histories may still contain them; they
+/// are skipped.
+MQL4GREC_API mql4grec_status mql4grec_remove_items(mql4grec_recommender* recommender, int32_t const* items,
+                                                   size_t count);
+
+/// A trained translator, which gives single items their codes.
+typedef struct mql4grec_translator mql4grec_translator;
+
+/// Loads a directory that mql4grec_quantize() or `mql4grec translate` has written a translator to. `out` receives a
+/// translator that mql4grec_free_translator() destroys, or NULL.
+MQL4GREC_API mql4grec_status mql4grec_load_translator(char const* directory, mql4grec_translator** out);
+
+/// Destroys a translator; does nothing for NULL.
+MQL4GREC_API void mql4grec_free_translator(mql4grec_translator* translator);
+
+/// Writes the codes of an item for mql4grec_set_items(), from its features (width): the nearest codes, or the nearest
+/// free ones if another item of the catalog has these. Of `codes`, (code_width), only the entries of the translator's
+/// modality are written. Doesn't change the catalog: place and set items one after another, since two that are placed
+/// before one of them is set may get the same codes.
+MQL4GREC_API mql4grec_status mql4grec_place_item(mql4grec_recommender const* recommender,
+                                                 mql4grec_translator const* translator, float const* features,
+                                                 size_t width, int32_t* codes);
+
+// ------------------------------------------------------------------------------------------------------- requests
 
 /// The list that a request asks for.
 typedef enum mql4grec_list {
@@ -135,6 +172,10 @@ typedef struct mql4grec_request {
   size_t threads;          ///< that answer several requests; 0: one for each hardware thread
   int32_t list;            ///< a mql4grec_list
   double deadline_ms;      ///< milliseconds from the call after which a search ends with the best so far; 0: none
+  /// Called between the steps of a search, on the threads that search; anything but 0 ends all searches with the best
+  /// so far. May be NULL.
+  int32_t (*stop)(void* context);
+  void* context;  ///< the argument of `stop`
 } mql4grec_request;
 
 /// The answers, in memory of the caller. Each array but `items` may be NULL. Entries beyond counts[r] are filled: items
@@ -143,9 +184,9 @@ typedef struct mql4grec_answer {
   size_t size;        ///< sizeof(mql4grec_answer); set by the caller
   int32_t* items;     ///< (requests, k), best first
   double* scores;     ///< (requests, k), never increasing in a row
-  int32_t* codes;     ///< (requests, k, code_width) as mql4grec_item_codes() writes them
+  int32_t* codes;     ///< (requests, k, code_width) as mql4grec_item_codes() writes them after the search
   int64_t* counts;    ///< (requests): items found
-  uint8_t* complete;  ///< (requests): 0 if the deadline ended the search
+  uint8_t* complete;  ///< (requests): 0 if the deadline or `stop` ended the search
   double* seconds;    ///< (requests, 3): of the encoder, the search and the ranking; several requests may share them
 } mql4grec_answer;
 
@@ -155,6 +196,13 @@ typedef struct mql4grec_answer {
 /// alone up to rounding. Blocks until all are answered.
 MQL4GREC_API mql4grec_status mql4grec_recommend(mql4grec_recommender const* recommender,
                                                 mql4grec_request const* request, mql4grec_answer* answer);
+
+/// The same among new items, `request->allow`: items that nobody has interacted with. mql4grec_recommend() ranks them
+/// after items that the model has learnt; this function searches those that share codes with its best beams. Takes
+/// about twice as long, and finds fewer than k items if fewer share a first code. Neither denied items nor deadlines
+/// nor `stop` are allowed.
+MQL4GREC_API mql4grec_status mql4grec_recommend_new(mql4grec_recommender const* recommender,
+                                                    mql4grec_request const* request, mql4grec_answer* answer);
 
 /// Why items are recommended after a history, in memory of the caller. Each result may be NULL.
 typedef struct mql4grec_explanation {
@@ -209,8 +257,8 @@ typedef struct mql4grec_report {
   double seconds;     ///< receives the duration
 } mql4grec_report;
 
-/// Ranks the catalog for the users of the dataset and measures the places of their held-out items. `options` may be
-/// NULL.
+/// Ranks the catalog, with its changes so far, for the users of the dataset and measures the places of their held-out
+/// items. `options` may be NULL.
 MQL4GREC_API mql4grec_status mql4grec_evaluate(mql4grec_recommender const* recommender,
                                                mql4grec_evaluate_options const* options, mql4grec_report* report);
 
@@ -288,6 +336,10 @@ typedef struct mql4grec_quantize_options {
   int32_t codes;    ///< codes of a level; 0: 256
   int32_t threads;  ///< 0: one for each hardware thread
   uint64_t seed;    ///< of the clustering; 0 is a seed too
+  /// A directory that receives the translator, for mql4grec_load_translator(); it must not contain one. NULL: the
+  /// translator isn't kept.
+  char const* out;
+  int32_t modality;  ///< of the features, for `out`; 0: text, 1: images
 } mql4grec_quantize_options;
 
 /// Encodes the features of items, (items, width) row by row, as codes (items, levels) by residual k-means, and gives

@@ -22,6 +22,9 @@ namespace {
 
 using items_in = nb::ndarray<std::int32_t const, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using offsets_in = nb::ndarray<std::int64_t const, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using codes_in = nb::ndarray<std::int32_t const, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using codes_inout = nb::ndarray<std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using row_in = nb::ndarray<float const, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using features_in = nb::ndarray<float const, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 template <class T, std::size_t Rank>
 using array_out = nb::ndarray<nb::numpy, T, nb::ndim<Rank>, nb::c_contig>;
@@ -128,27 +131,48 @@ struct request_options {
   double deadline_ms = 0;
   std::size_t threads = 0;
   bool codes = false;
+  bool among_new = false;  // see mql4grec_recommend_new()
+};
+
+/// A trained translator.
+class translator {
+ public:
+  explicit translator(std::string const& directory) {
+    nb::gil_scoped_release const unlocked;
+    check(mql4grec_load_translator(directory.c_str(), &handle_));
+  }
+  translator(translator const&) = delete;
+  translator& operator=(translator const&) = delete;
+  ~translator() { mql4grec_free_translator(handle_); }
+  mql4grec_translator const* handle() const { return handle_; }
+
+ private:
+  mql4grec_translator* handle_ = nullptr;
 };
 
 class recommender {
  public:
-  recommender(std::string const& model, std::string const& dataset, std::int32_t precision, std::int32_t beams) {
+  recommender(std::string const& model, std::string const& dataset, std::int32_t precision, std::int32_t beams,
+              std::optional<std::string> const& catalog_log) {
     mql4grec_load_options options = {};
     options.size = sizeof options;
     options.precision = precision;
     options.beams = beams;
+    if (catalog_log) options.catalog_log = catalog_log->c_str();
     {
       nb::gil_scoped_release const unlocked;
       check(mql4grec_load(model.c_str(), dataset.c_str(), &options, &handle_));
     }
-    info_.size = sizeof info_;
-    check(mql4grec_describe(handle_, &info_));
+    info_ = describe();
   }
   recommender(recommender const&) = delete;
   recommender& operator=(recommender const&) = delete;
   ~recommender() { mql4grec_free(handle_); }
 
+  /// What never changes.
   mql4grec_info const& info() const { return info_; }
+  /// The number of items now.
+  std::int64_t items() const { return describe().items; }
   std::size_t modalities() const { return static_cast<std::size_t>(info_.modalities); }
   std::size_t code_width() const { return static_cast<std::size_t>(info_.code_width); }
 
@@ -162,6 +186,28 @@ class recommender {
     result_array<std::int32_t, 2> out({items.size(), code_width()});
     check(mql4grec_item_codes(handle_, items.data(), items.size(), out.data()));
     return nb::cast(out.release());
+  }
+
+  void set_items(items_in const& items, codes_in const& codes) {
+    if (codes.shape(0) != items.size() || codes.shape(1) != code_width())
+      throw nb::value_error(("codes: an array of " + std::to_string(codes.shape(0)) + " rows of " +
+                             std::to_string(codes.shape(1)) + ", expected " + std::to_string(items.size()) +
+                             " rows of " + std::to_string(code_width()))
+                                .c_str());
+    nb::gil_scoped_release const unlocked;
+    check(mql4grec_set_items(handle_, items.data(), items.size(), codes.data()));
+  }
+
+  void remove_items(items_in const& items) {
+    nb::gil_scoped_release const unlocked;
+    check(mql4grec_remove_items(handle_, items.data(), items.size()));
+  }
+
+  /// Writes the codes of the translator's modality into `codes`.
+  void place(translator const& by, row_in const& features, codes_inout const& codes) const {
+    if (codes.size() != code_width()) throw nb::value_error("codes: expected code_width entries");
+    nb::gil_scoped_release const unlocked;
+    check(mql4grec_place_item(handle_, by.handle(), features.data(), features.size(), codes.data()));
   }
 
   nb::object history(std::int64_t user) const {
@@ -215,7 +261,8 @@ class recommender {
       answer.seconds = seconds.data() + first * 3;
       {
         nb::gil_scoped_release const unlocked;
-        check(mql4grec_recommend(handle_, &request, &answer));
+        auto const search = options.among_new ? mql4grec_recommend_new : mql4grec_recommend;
+        check(search(handle_, &request, &answer));
       }
       if (PyErr_CheckSignals() != 0) throw nb::python_error();
     }
@@ -271,6 +318,13 @@ class recommender {
   }
 
  private:
+  mql4grec_info describe() const {
+    mql4grec_info now = {};
+    now.size = sizeof now;
+    check(mql4grec_describe(handle_, &now));
+    return now;
+  }
+
   mql4grec_recommender* handle_ = nullptr;
   mql4grec_info info_ = {};
 };
@@ -301,13 +355,15 @@ mql4grec_progress train(train_options const& options, nb::object progress) {
 }
 
 nb::object quantize(features_in const& features, std::int32_t levels, std::int32_t codes, std::uint64_t seed,
-                    std::int32_t threads) {
+                    std::int32_t threads, std::optional<std::string> const& directory, std::int32_t modality) {
   mql4grec_quantize_options options = {};
   options.size = sizeof options;
   options.levels = levels;
   options.codes = codes;
   options.threads = threads;
   options.seed = seed;
+  if (directory) options.out = directory->c_str();
+  options.modality = modality;
   if (levels < 1) throw nb::value_error("levels must be at least 1");
   result_array<std::int32_t, 2> out({features.shape(0), static_cast<std::size_t>(levels)});
   {
@@ -325,10 +381,13 @@ NB_MODULE(_core, module) {
 
   module.def("version", &mql4grec_version);
 
+  nb::class_<translator>(module, "Translator").def(nb::init<std::string const&>(), "directory"_a);
+
   nb::class_<recommender>(module, "Recommender")
-      .def(nb::init<std::string const&, std::string const&, std::int32_t, std::int32_t>(), "model"_a, "dataset"_a,
-           "precision"_a, "beams"_a)
-      .def_prop_ro("items", [](recommender const& r) { return r.info().items; })
+      .def(nb::init<std::string const&, std::string const&, std::int32_t, std::int32_t,
+                    std::optional<std::string> const&>(),
+           "model"_a, "dataset"_a, "precision"_a, "beams"_a, "catalog_log"_a.none())
+      .def_prop_ro("items", &recommender::items)
       .def_prop_ro("users", [](recommender const& r) { return r.info().users; })
       .def_prop_ro(
           "levels",
@@ -341,6 +400,14 @@ NB_MODULE(_core, module) {
       .def("title", &recommender::title, "item"_a)
       .def("codes", &recommender::codes, "items"_a,
            nb::sig("def codes(self, items: numpy.typing.NDArray[numpy.int32]) -> numpy.typing.NDArray[numpy.int32]"))
+      .def("set_items", &recommender::set_items, "items"_a, "codes"_a,
+           nb::sig("def set_items(self, items: numpy.typing.NDArray[numpy.int32], codes: "
+                   "numpy.typing.NDArray[numpy.int32]) -> None"))
+      .def("remove_items", &recommender::remove_items, "items"_a,
+           nb::sig("def remove_items(self, items: numpy.typing.NDArray[numpy.int32]) -> None"))
+      .def("place", &recommender::place, "translator"_a, "features"_a, "codes"_a,
+           nb::sig("def place(self, translator: Translator, features: numpy.typing.NDArray[numpy.float32], codes: "
+                   "numpy.typing.NDArray[numpy.int32]) -> None"))
       .def("history", &recommender::history, "user"_a,
            nb::sig("def history(self, user: int) -> numpy.typing.NDArray[numpy.int32]"))
       .def("recommend", &recommender::recommend, "histories"_a, "offsets"_a, "options"_a,
@@ -371,7 +438,8 @@ NB_MODULE(_core, module) {
       .def_rw("list", &request_options::list)
       .def_rw("deadline_ms", &request_options::deadline_ms)
       .def_rw("threads", &request_options::threads)
-      .def_rw("codes", &request_options::codes);
+      .def_rw("codes", &request_options::codes)
+      .def_rw("among_new", &request_options::among_new);
 
   nb::class_<mql4grec_progress>(module, "Progress", "The progress of a training, or its result.")
       .def_prop_ro(
@@ -422,7 +490,8 @@ NB_MODULE(_core, module) {
   module.def("train", &train, "options"_a, "progress"_a.none(),
              nb::sig("def train(options: TrainOptions, progress: collections.abc.Callable[[Progress], object] | None) "
                      "-> Progress"));
-  module.def("quantize", &quantize, "features"_a, "levels"_a, "codes"_a, "seed"_a, "threads"_a,
+  module.def("quantize", &quantize, "features"_a, "levels"_a, "codes"_a, "seed"_a, "threads"_a, "out"_a.none(),
+             "modality"_a,
              nb::sig("def quantize(features: numpy.typing.NDArray[numpy.float32], levels: int, codes: int, seed: int, "
-                     "threads: int) -> numpy.typing.NDArray[numpy.int32]"));
+                     "threads: int, out: str | None, modality: int) -> numpy.typing.NDArray[numpy.int32]"));
 }

@@ -21,7 +21,9 @@
 #include "mql4grec/embed/views.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
+#include "mql4grec/pipeline/item_placer.hpp"
 #include "mql4grec/pipeline/model_metadata.hpp"
+#include "mql4grec/pipeline/quantizer.hpp"
 #include "mql4grec/pipeline/train.hpp"
 #include "mql4grec/pipeline/translate.hpp"
 #include "mql4grec/quantize/residual_kmeans/residual_kmeans.hpp"
@@ -38,6 +40,11 @@ struct mql4grec_recommender {
 
   mutable std::mutex mutex = {};
   mutable std::vector<recommender_session<>> idle = {};  // sessions that no request uses
+};
+
+struct mql4grec_translator {
+  pipeline::item_placer placer;
+  mutable std::mutex mutex = {};  // which a call of the placer holds
 };
 
 namespace {
@@ -179,14 +186,33 @@ index_t code_width(mql4grec_recommender const& of) {
   return width;
 }
 
+/// Writes the codes of some tokens, `levels` of them; −1 for none.
+void write_codes(language::vocabulary const& vocab, std::span<token_t const> tokens, index_t levels,
+                 std::int32_t* codes) {
+  for (index_t l = 0; l < levels; ++l)
+    codes[l] = tokens.empty() ? -1 : static_cast<std::int32_t>(index(vocab.place(tokens[to_size(l)]).value().code));
+}
 /// Writes the codes of an item in all modalities.
-void write_codes(mql4grec_recommender const& from, item_id item, std::int32_t* codes) {
-  auto const& vocab = from.service.tasks().vocab;
+void write_codes(mql4grec_recommender const& from, search::catalog_version const& version, item_id item,
+                 std::int32_t* codes) {
   for (auto const& table : from.service.tokens()) {
-    auto const tokens = table.of(item);
-    for (index_t l = 0; l < table.levels(); ++l)
-      *codes++ = tokens.empty() ? -1 : static_cast<std::int32_t>(index(vocab.place(tokens[to_size(l)]).value().code));
+    write_codes(from.service.tasks().vocab, version.sequence(table.kind(), item), table.levels(), codes);
+    codes += table.levels();
   }
+}
+
+/// The change that gives an item these codes, (code_width).
+search::catalog_change change_of(mql4grec_recommender const& from, item_id item, std::int32_t const* codes) {
+  search::catalog_change change{item};
+  for (auto const& table : from.service.tokens()) {
+    auto& sequence = change.sequences.emplace_back();
+    auto const levels = table.levels();
+    if (std::any_of(codes, codes + levels, [](std::int32_t code) { return code != -1; }))
+      for (index_t l = 0; l < levels; ++l)
+        sequence.push_back(from.service.tasks().vocab.token(table.kind(), l, code_t(codes[l])));
+    codes += levels;
+  }
+  return change;
 }
 
 /// The histories of a request.
@@ -218,14 +244,24 @@ constexpr std::size_t requests_together = 24;
 /// One call of mql4grec_recommend().
 class recommend_call {
  public:
-  recommend_call(mql4grec_recommender const& from, mql4grec_request const& asked, mql4grec_answer const& to)
-      : from_(from), asked_(asked), to_(to), histories_(asked), width_(to_size(code_width(from))) {
+  /// `among_new`: only new items, those that are allowed.
+  recommend_call(mql4grec_recommender const& from, mql4grec_request const& asked, mql4grec_answer const& to,
+                 bool among_new)
+      : from_(from),
+        asked_(asked),
+        to_(to),
+        among_new_(among_new),
+        histories_(asked),
+        width_(to_size(code_width(from))) {
     expects(to.items || asked.k == 0, "answer.items is NULL");
     expects(asked.k <= search::max_beams, "recommend: k is ", asked.k, ", expected 0 to ", search::max_beams);
     expects(asked.list >= 0 && asked.list <= std::ssize(from.service.tokens()), "list is ", asked.list,
             ", expected 0 to ", from.service.tokens().size());
     expects(asked.deadline_ms >= 0, "deadline_ms is ", asked.deadline_ms, ", expected at least 0");
     expects(asked.allow || asked.allow_length == 0, "allow is NULL, but has ", asked.allow_length, " entries");
+    expects(!among_new || asked.allow, "recommend_new: allow is NULL, expected the new items");
+    expects(!among_new || (asked.deny_length == 0 && asked.deadline_ms == 0 && !asked.stop),
+            "recommend_new: denied items, a deadline or stop");
     options_.k = static_cast<index_t>(asked.k);
     auto const deny = items_of(asked.deny, asked.deny_length, "deny");
     options_.filter.deny.assign(deny.begin(), deny.end());
@@ -267,19 +303,28 @@ class recommend_call {
  private:
   /// Answers the requests of a block, which begins with `first`.
   void answer(recommender_session<>& session, std::size_t first) const {
-    auto options = options_;
-    if (end_)
-      options.deadline = std::max(*end_ - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration(0));
     auto const last = std::min(histories_.count(), first + requests_together);
-    if (last - first == 1) return write(session.recommend(histories_.of(first), options), first);
-    std::vector<recommend_request> requests;
-    for (auto r = first; r < last; ++r) requests.push_back({.history = histories_.of(r), .options = options});
-    auto const answers = session.recommend_batch(requests);
-    for (auto r = first; r < last; ++r) write(answers[r - first], r);
+    std::vector<recommendation> answers;
+    if (among_new_) {
+      for (auto r = first; r < last; ++r)
+        answers.push_back(session.recommend_new(histories_.of(r), options_.k, *options_.filter.allow));
+    } else {
+      std::vector<recommend_request> requests;
+      for (auto r = first; r < last; ++r) requests.push_back({.history = histories_.of(r), .options = options_});
+      request_watch watch;
+      if (end_ || asked_.stop)
+        watch.wanted = [this](std::size_t) {
+          return (!end_ || std::chrono::steady_clock::now() < *end_) && !(asked_.stop && asked_.stop(asked_.context));
+        };
+      answers = session.recommend_batch(requests, watch);
+    }
+    std::optional<search::catalog_version> version;
+    if (to_.codes) version = from_.service.catalog().version();
+    for (auto r = first; r < last; ++r) write(answers[r - first], r, version);
   }
 
-  /// Writes the answer to request r.
-  void write(recommendation const& found, std::size_t r) const {
+  /// Writes the answer to request r. `version`: where codes are read.
+  void write(recommendation const& found, std::size_t r, std::optional<search::catalog_version> const& version) const {
     rank::ranking const& best =
         asked_.list == MQL4GREC_FUSED ? found : found.by_modality[to_size(index_t{asked_.list} - 1)];
     auto const count = std::min(asked_.k, best.items.size());
@@ -288,7 +333,7 @@ class recommend_call {
       bool const is_there = i < count;
       to_.items[place] = is_there ? static_cast<std::int32_t>(best.items[i]) : -1;
       if (to_.scores) to_.scores[place] = is_there ? best.scores[i] : -std::numeric_limits<double>::infinity();
-      if (to_.codes && is_there) write_codes(from_, best.items[i], to_.codes + place * width_);
+      if (to_.codes && is_there) write_codes(from_, *version, best.items[i], to_.codes + place * width_);
       if (to_.codes && !is_there) std::fill_n(to_.codes + place * width_, width_, -1);
     }
     if (to_.counts) to_.counts[r] = static_cast<std::int64_t>(count);
@@ -302,11 +347,23 @@ class recommend_call {
   mql4grec_recommender const& from_;
   mql4grec_request const& asked_;
   mql4grec_answer const& to_;
+  bool among_new_;
   request_histories histories_;
   std::size_t width_;  // code_width
   recommend_options options_ = {};
   std::optional<std::chrono::steady_clock::time_point> end_ = {};
 };
+
+/// `among_new`: see mql4grec_recommend_new().
+mql4grec_status answered(mql4grec_recommender const* recommender, mql4grec_request const* request,
+                         mql4grec_answer* answer, bool among_new) {
+  return guarded([&] {
+    auto const& from = required(recommender, "recommender");
+    auto const asked = known_part(required(request, "request"), "mql4grec_request");
+    auto const to = known_part(required(answer, "answer"), "mql4grec_answer");
+    recommend_call(from, asked, to, among_new).run();
+  });
+}
 
 // ---- evaluation and training
 
@@ -436,8 +493,10 @@ mql4grec_status mql4grec_load(char const* model, char const* dataset, mql4grec_l
     auto data = pipeline::read_dataset(&required(dataset, "dataset"), metadata.vocab);
     expects(std::ssize(data.tokens) <= MQL4GREC_MAX_MODALITIES, data.tokens.size(), " modalities, expected at most ",
             MQL4GREC_MAX_MODALITIES);
+    search::live_catalog_options catalog;
+    if (how.catalog_log) catalog.log = how.catalog_log;
     recommender<> service(backend, std::move(trained), pipeline::tasks_of(metadata, data.name), std::move(data.tokens),
-                          {.search = search});
+                          {.search = search, .catalog = std::move(catalog)});
     *out = new mql4grec_recommender{.service = std::move(service),
                                     .interactions = std::move(data.interactions),
                                     .items = std::move(data.items),
@@ -483,7 +542,8 @@ mql4grec_status mql4grec_item_codes(mql4grec_recommender const* recommender, int
     for (auto const item : list)
       expects(index(item) >= 0 && index(item) < from.service.items(), "item ", index(item), ", expected 0 to ",
               from.service.items() - 1);
-    for (std::size_t i = 0; i < list.size(); ++i) write_codes(from, list[i], codes + i * width);
+    auto const version = from.service.catalog().version();
+    for (std::size_t i = 0; i < list.size(); ++i) write_codes(from, version, list[i], codes + i * width);
   });
 }
 
@@ -499,14 +559,67 @@ mql4grec_status mql4grec_user_history(mql4grec_recommender const* recommender, i
   });
 }
 
-mql4grec_status mql4grec_recommend(mql4grec_recommender const* recommender, mql4grec_request const* request,
-                                   mql4grec_answer* answer) {
+mql4grec_status mql4grec_set_items(mql4grec_recommender* recommender, int32_t const* items, size_t count,
+                                   int32_t const* codes) {
+  return guarded([&] {
+    auto const& to = required(recommender, "recommender");
+    auto const list = items_of(items, count, "items");
+    if (list.empty()) return;
+    required(codes, "codes");
+    auto const width = to_size(code_width(to));
+    std::vector<search::catalog_change> changes;
+    for (std::size_t i = 0; i < list.size(); ++i) changes.push_back(change_of(to, list[i], codes + i * width));
+    to.service.catalog().apply(changes);
+  });
+}
+
+mql4grec_status mql4grec_remove_items(mql4grec_recommender* recommender, int32_t const* items, size_t count) {
   return guarded([&] {
     auto const& from = required(recommender, "recommender");
-    auto const asked = known_part(required(request, "request"), "mql4grec_request");
-    auto const to = known_part(required(answer, "answer"), "mql4grec_answer");
-    recommend_call(from, asked, to).run();
+    std::vector<search::catalog_change> changes;
+    for (auto const item : items_of(items, count, "items")) changes.push_back({.item = item});
+    if (!changes.empty()) from.service.catalog().apply(changes);
   });
+}
+
+mql4grec_status mql4grec_load_translator(char const* directory, mql4grec_translator** out) {
+  return guarded([&] {
+    required(out, "out") = nullptr;
+    *out = new mql4grec_translator{.placer = pipeline::read_item_placer(&required(directory, "directory"))};
+  });
+}
+
+void mql4grec_free_translator(mql4grec_translator* translator) { delete translator; }
+
+mql4grec_status mql4grec_place_item(mql4grec_recommender const* recommender, mql4grec_translator const* translator,
+                                    float const* features, size_t width, int32_t* codes) {
+  return guarded([&] {
+    auto const& in = required(recommender, "recommender");
+    auto const& by = required(translator, "translator");
+    std::span const row(&required(features, "features"), width);
+    auto* to = &required(codes, "codes");
+    auto const& vocab = in.service.tasks().vocab;
+    auto const version = in.service.catalog().version();
+    std::vector<token_t> tokens;
+    {
+      std::lock_guard const lock(by.mutex);
+      tokens = by.placer.place(row, {version, by.placer.kind, vocab});
+    }
+    for (auto const& table : in.service.tokens()) {
+      if (table.kind() == by.placer.kind) write_codes(vocab, tokens, table.levels(), to);
+      to += table.levels();
+    }
+  });
+}
+
+mql4grec_status mql4grec_recommend(mql4grec_recommender const* recommender, mql4grec_request const* request,
+                                   mql4grec_answer* answer) {
+  return answered(recommender, request, answer, false);
+}
+
+mql4grec_status mql4grec_recommend_new(mql4grec_recommender const* recommender, mql4grec_request const* request,
+                                       mql4grec_answer* answer) {
+  return answered(recommender, request, answer, true);
 }
 
 mql4grec_status mql4grec_explain(mql4grec_recommender const* recommender, int32_t const* history, size_t history_length,
@@ -551,9 +664,12 @@ mql4grec_status mql4grec_evaluate(mql4grec_recommender const* recommender, mql4g
         if (asked.progress(asked.context, done, users) != 0) throw interruption();
       };
     cpu::backend backend(threads_of(asked.threads), from.service.model().worker_options().products);
-    auto const found = pipeline::evaluate(
-        backend, from.service.model(), from.service.tasks(),
-        {.interactions = from.interactions, .tokens = from.service.tokens(), .items = {}, .name = from.name}, how);
+    auto const version = from.service.catalog().version();
+    std::vector<language::token_table> tokens;
+    for (auto const& table : from.service.tokens()) tokens.push_back(version.table(table.kind()));
+    auto const found =
+        pipeline::evaluate(backend, from.service.model(), from.service.tasks(),
+                           {.interactions = from.interactions, .tokens = tokens, .items = {}, .name = from.name}, how);
     write_metrics(found.result.ensemble, 0, how.at.size(), to);
     for (std::size_t m = 0; m < from.service.tokens().size(); ++m)
       write_metrics(found.result.of(language::modality(m)), 1 + m, how.at.size(), to);
@@ -616,6 +732,9 @@ mql4grec_status mql4grec_quantize(float const* features, size_t items, size_t wi
     index_t const levels = asked.levels ? asked.levels : 4, size = asked.codes ? asked.codes : 256;
     expects(levels >= 1 && levels <= 26, "levels is ", levels, ", expected 1 to 26");
     expects(size >= 1 && size <= 1 << 20, "codes is ", size, ", expected 1 to ", 1 << 20);
+    expects(asked.modality >= 0 && asked.modality < MQL4GREC_MAX_MODALITIES, "modality is ", asked.modality,
+            ", expected 0 to ", MQL4GREC_MAX_MODALITIES - 1);
+    auto const kind = language::modality(asked.modality);
     cpu::backend backend(threads_of(asked.threads));
     embed::matrix_features const all(host_matrix_view<float const>(
         &required(features, "features"), static_cast<index_t>(items), static_cast<index_t>(width)));
@@ -624,7 +743,12 @@ mql4grec_status mql4grec_quantize(float const* features, size_t items, size_t wi
     quantize::residual_kmeans_options how;
     how.codes.assign(to_size(levels), size);
     if (options) how.clustering.seed = asked.seed;
-    auto const model = quantize::fit_residual_kmeans(backend, present, how);
+    auto const model = [&] {
+      if (!asked.out) return quantize::fit_residual_kmeans(backend, present, how);
+      std::filesystem::path const out(asked.out);
+      pipeline::learn_residual_kmeans(backend, {.out = out, .kind = kind}, how, present);
+      return quantize::read_residual_kmeans(backend, out / "model.safetensors");
+    }();
     auto const found = pipeline::translate_catalog(backend, model, all, {.rows = std::move(rows)});
     auto const table = found.codes.all();
     required(codes, "codes");

@@ -26,7 +26,7 @@ import mql4grec
 
 # purchases: a frame with the columns customer, article and day; the features have a row for each of the articles
 shop = mql4grec.write_dataset("Shop", purchases, user="customer", item="article", time="day", items=articles, titles=articles,
-                              features={"text": text_features, "image": image_features}, levels=4, code_count=16)
+                              features={"text": text_features, "image": image_features}, levels=4, code_count=16, translators="translators")
 # example-end data
 
 # example-begin train
@@ -73,3 +73,13 @@ print(f"{similar.mean():.2f} of the candidates are like the last article; their 
 # example-end candidates
 
 assert found.sequence["fused"].hit[10] > 0.5 and not set(again) & set(bought)
+
+# example-begin change
+text, image = (mql4grec.Translator.load(f"translators/{kind}") for kind in ("text", "image"))
+live = mql4grec.Recommender.load("model", "Shop", catalog_log="Shop.changes")
+new = live.items
+live.set_items([new], live.place((text, text_features[42]), (image, image_features[42])))  # a new article, much like article 42
+live.remove_items([43])  # sold out
+items, _ = live.recommend_new([40, 41], [new])
+assert items.tolist() == [new] and 43 not in live.recommend([40, 41], k=50).items
+# example-end change

@@ -23,7 +23,7 @@ from ._errors import Error, FileError, InvalidArgument, TrainingError
 from .data import Dataset, quantize, write_dataset
 
 __all__ = ["Candidates", "Dataset", "Error", "Evaluation", "Explanation", "FileError", "InvalidArgument", "Metrics", "Progress", "Ranking", "Recommender",
-           "Trainer", "TrainingError", "quantize", "write_dataset"]
+           "Trainer", "TrainingError", "Translator", "quantize", "write_dataset"]
 __version__: str = _core.version()
 
 Path = Union[str, "os.PathLike[str]"]
@@ -113,21 +113,39 @@ def _items(values: ArrayLike, name: str) -> NDArray[np.int32]:
     return np.ascontiguousarray(array, np.int32)
 
 
+class Translator:
+    """A trained translator, which gives single items their codes; see Recommender.place()."""
+
+    def __init__(self, core: _core.Translator) -> None:
+        """Use load()."""
+        self._core = core
+
+    @classmethod
+    def load(cls, directory: Path) -> Translator:
+        """Loads what quantize(out=…), write_dataset(translators=…) or `mql4grec translate` has written."""
+        return cls(_core.Translator(os.fspath(directory)))
+
+
 class Recommender:
-    """A model and a catalog. It doesn't change, and any number of threads may use it at once."""
+    """A model and a catalog. Any number of threads may use it at once, also while others change its items."""
 
     def __init__(self, core: _core.Recommender) -> None:
         """Use load()."""
         self._core = core
 
     @classmethod
-    def load(cls, model: Path, dataset: Path, *, precision: Precision = "fp32", beams: int = 20) -> Recommender:
-        """Loads a model directory and a dataset directory. Requests for more items than beams use more beams."""
-        return cls(_core.Recommender(os.fspath(model), os.fspath(dataset), _choice(precision, _PRECISIONS, "precision"), beams))
+    def load(cls, model: Path, dataset: Path, *, precision: Precision = "fp32", beams: int = 20, catalog_log: Path | None = None) -> Recommender:
+        """Loads a model directory and a dataset directory. Requests for more items than beams use more beams.
+
+        catalog_log: the file of the log of changes of the catalog, which is created, or replayed if it exists; without
+        one, changes are lost with the object.
+        """
+        return cls(_core.Recommender(os.fspath(model), os.fspath(dataset), _choice(precision, _PRECISIONS, "precision"), beams,
+                                     None if catalog_log is None else os.fspath(catalog_log)))
 
     @property
     def items(self) -> int:
-        """The number of items; they are numbered from 0."""
+        """The number of items; they are numbered from 0. It grows when items are inserted."""
         return self._core.items
 
     @property
@@ -145,8 +163,35 @@ class Recommender:
         return self._core.title(item)
 
     def codes(self, items: ArrayLike) -> NDArray[np.int32]:
-        """The codes of items, (items, codes): those of text, then of images; −1 where an item lacks a modality."""
+        """The codes of items, (items, codes): those of text, then of images; −1 where an item lacks a modality, and for removed items."""
         return self._core.codes(_items(items, "items"))
+
+    def place(self, *features: tuple[Translator, ArrayLike]) -> NDArray[np.int32]:
+        """The codes of an item for set_items(), from pairs of a translator and its features: the nearest codes, or the
+        nearest free ones. −1 in modalities without a translator. Doesn't change the catalog: place and set items one
+        after another, since two that are placed before one of them is set may get the same codes.
+        """
+        codes = np.full(sum(self.levels), -1, np.int32)
+        for translator, row in features:
+            array = np.ascontiguousarray(row, np.float32)
+            if array.ndim != 1:
+                raise InvalidArgument(f"features: an array with {array.ndim} dimensions, expected those of one item")
+            self._core.place(translator._core, array, codes)
+        return codes
+
+    def set_items(self, items: ArrayLike, codes: ArrayLike) -> None:
+        """Inserts items, or gives them other codes (items, codes), as codes() returns them. Item numbers may be larger than
+        all existing ones. The changes become visible together, and with a log they are on the disk when the call returns;
+        if one doesn't fit the catalog, none is made.
+        """
+        numbers, array = _items(items, "items"), np.asarray(codes)
+        if array.dtype.kind not in "iu" or (array.size > 0 and (array.min() < -1 or array.max() > np.iinfo(np.int32).max)):
+            raise InvalidArgument(f"codes: an array of {array.dtype}, expected codes from 0 on, and −1")
+        self._core.set_items(numbers, np.ascontiguousarray(array.reshape(-1, array.shape[-1]) if array.ndim > 0 else array.reshape(1, 1), np.int32))
+
+    def remove_items(self, items: ArrayLike) -> None:
+        """Removes items, in the same way. An item that isn't there is no error; histories may still contain it."""
+        self._core.remove_items(_items(items, "items"))
 
     def history(self, user: int) -> NDArray[np.int32]:
         """The items of a user of the dataset, oldest first."""
@@ -160,17 +205,28 @@ class Recommender:
         are allowed. modality: the list of text or image alone, instead of the fused one. deadline: seconds after which the search ends with the best
         items so far. Unknown items of the history are skipped; only the last ones count (20 by default).
         """
-        found = self.candidates([history], k, allow=allow, deny=deny, modality=modality, deadline=deadline, threads=1)
+        return self._ranking(self.candidates([history], k, allow=allow, deny=deny, modality=modality, deadline=deadline, threads=1))
+
+    def recommend_new(self, history: ArrayLike, new_items: ArrayLike, k: int = 10, *, modality: str | None = None) -> Ranking:
+        """The k of new_items that are most likely next: items that nobody has interacted with, which recommend() ranks
+        after those that the model has learnt. Fewer than k if fewer share a first code with the best beams. Takes about
+        twice as long as recommend().
+        """
+        return self._ranking(self.candidates([history], k, allow=new_items, modality=modality, threads=1, among_new=True))
+
+    @staticmethod
+    def _ranking(found: Candidates) -> Ranking:
         count = int(found.counts[0])
         return Ranking(found.items[0, :count], found.scores[0, :count])
 
     def candidates(self, histories: Sequence[ArrayLike] | tuple[NDArray[np.int32], NDArray[np.int64]], k: int = 10, *,
                    allow: ArrayLike | None = None, deny: ArrayLike | None = None, modality: str | None = None, deadline: float | None = None,
-                   codes: bool = False, threads: int = 0) -> Candidates:
+                   codes: bool = False, threads: int = 0, among_new: bool = False) -> Candidates:
         """The answers to several requests, which are searched together on several threads (0: all of the machine).
 
         histories: a list of histories; or a pair (items, offsets) of arrays, where the history of request r is
-        items[offsets[r]:offsets[r + 1]]. codes: also return the codes of the items. The rest as in recommend().
+        items[offsets[r]:offsets[r + 1]]. codes: also return the codes of the items. among_new:
+        search among new items, those of `allow`, as recommend_new() does. The rest as in recommend().
         """
         if isinstance(histories, tuple) and len(histories) == 2 and isinstance(histories[1], np.ndarray):
             items = _items(histories[0], "histories")
@@ -189,6 +245,7 @@ class Recommender:
         options.deadline_ms = 0 if deadline is None else max(1e3 * deadline, 1e-6)
         options.threads = threads
         options.codes = codes
+        options.among_new = among_new
         best, scores, of_items, counts, complete, seconds = self._core.recommend(items, offsets, options)
         return Candidates(best, scores, of_items, counts, complete.astype(np.bool_), seconds)
 

@@ -31,19 +31,25 @@ class Dataset:
         return np.fromiter((number[item] for item in items), np.int32)
 
 
-def quantize(features: ArrayLike, *, levels: int = 4, codes: int = 256, seed: int = 42, threads: int = 0) -> NDArray[np.int32]:
+def quantize(features: ArrayLike, *, levels: int = 4, codes: int = 256, seed: int = 42, threads: int = 0,
+             out: Union[str, "os.PathLike[str]"] | None = None, modality: str = "text") -> NDArray[np.int32]:
     """The codes of items, (items, levels), from their features (items, width), by residual k-means; items with equal codes
-    get different ones. −1 for an item whose features are all 0."""
+    get different ones. −1 for an item whose features are all 0.
+
+    out: a directory that receives the translator of these features, which are text or image, for Translator.load().
+    """
+    if modality not in _INDEX:
+        raise InvalidArgument(f"modality is {modality!r}, expected {', '.join(_INDEX)}")
     array = np.ascontiguousarray(features, np.float32)
     if array.ndim != 2:
         raise InvalidArgument(f"features: an array with {array.ndim} dimensions, expected (items, width)")
-    return _core.quantize(array, levels, codes, seed, threads)
+    return _core.quantize(array, levels, codes, seed, threads, None if out is None else os.fspath(out), list(_INDEX).index(modality))
 
 
 def write_dataset(directory: Union[str, "os.PathLike[str]"], interactions: Any, *, features: Mapping[str, ArrayLike] | None = None,
                   codes: Mapping[str, ArrayLike] | None = None, items: Sequence[Any] | None = None, titles: Sequence[str] | None = None,
                   user: str = "user", item: str = "item", time: str | None = "time", levels: int = 4, code_count: int | None = None,
-                  threads: int = 0) -> Dataset:
+                  threads: int = 0, translators: Union[str, "os.PathLike[str]"] | None = None) -> Dataset:
     """Writes a dataset directory for Trainer and Recommender, which the program mql4grec reads as well.
 
     interactions: a pandas frame, or any mapping of column names to columns: `user`, `item`, `time`. Those of a user are
@@ -53,6 +59,8 @@ def write_dataset(directory: Union[str, "os.PathLike[str]"], interactions: Any, 
     codes: by modality, instead of features: an array (items, levels); −1 for an item without the modality.
     items: the keys of the items, in the order of the rows of features; default: the sorted keys of the frame.
     titles: in the same order.
+    translators: a directory that receives the translator of each modality's features, in text and image, for items that
+    are inserted later; see Translator.
     """
     features, codes = features or {}, codes or {}
     if not features and not codes or set(features) & set(codes) or (set(features) | set(codes)) - set(_INDEX):
@@ -72,7 +80,8 @@ def write_dataset(directory: Union[str, "os.PathLike[str]"], interactions: Any, 
     all_codes = {kind: np.asarray(array) for kind, array in codes.items()}
     for kind, array in features.items():
         present = int(np.any(np.asarray(array) != 0, axis=-1).sum())
-        all_codes[kind] = quantize(array, levels=levels, codes=code_count or min(256, 1 << max(present, 1).bit_length() - 1), threads=threads)
+        all_codes[kind] = quantize(array, levels=levels, codes=code_count or min(256, 1 << max(present, 1).bit_length() - 1), threads=threads,
+                                   out=None if translators is None else Path(translators) / kind, modality=kind)
     for kind, array in all_codes.items():
         if array.ndim != 2 or len(array) != len(item_keys) or array.dtype.kind not in "iu":
             raise InvalidArgument(f"{kind}: an array of shape {array.shape}, expected one row of whole numbers for each of {len(item_keys)} items")

@@ -88,7 +88,7 @@ static void test_versions(void) {
   CHECK(strcmp(mql4grec_last_error(), "") == 0);
 }
 
-static void test_quantize(int32_t* codes) {
+static void test_quantize(int32_t* codes, char const* translator) {
   float features[items * width];
   make_features(features);
   mql4grec_quantize_options options = {.size = sizeof options, .levels = levels, .codes = 8, .threads = 1, .seed = 1};
@@ -97,6 +97,16 @@ static void test_quantize(int32_t* codes) {
     for (int l = 0; l < levels; ++l) CHECK(codes[i * levels + l] >= 0 && codes[i * levels + l] < 8);
     for (int j = 0; j < i; ++j) CHECK(memcmp(codes + i * levels, codes + j * levels, levels * sizeof *codes) != 0);
   }
+  int32_t again[items * levels];
+  options.out = translator;
+  options.modality = 1;
+  CHECK_OK(mql4grec_quantize(features, items, width, &options, again)); /* the same, and the translator is kept */
+  CHECK(memcmp(again, codes, sizeof again) == 0);
+  CHECK_FAILS(mql4grec_quantize(features, items, width, &options, again), MQL4GREC_INVALID_ARGUMENT, translator);
+  options.modality = 8;
+  CHECK_FAILS(mql4grec_quantize(features, items, width, &options, again), MQL4GREC_INVALID_ARGUMENT, "modality is 8");
+  options.out = NULL;
+  options.modality = 0;
   memset(features, 0, width * sizeof *features); /* item 0 has no features */
   int32_t fewer[items * levels];
   CHECK_OK(mql4grec_quantize(features, items, width, &options, fewer));
@@ -293,6 +303,119 @@ static void test_explain(mql4grec_recommender const* shop) {
   CHECK_FAILS(mql4grec_explain(shop, past, length, &why), MQL4GREC_INVALID_ARGUMENT, "item 40");
 }
 
+static int32_t stop_at_once(void* context) {
+  ++*(int*)context;
+  return 1;
+}
+
+static void test_stop(mql4grec_recommender const* shop) {
+  int calls = 0;
+  int32_t found[2 * k];
+  int64_t const offsets[] = {0, 0, 0};
+  uint8_t complete[2] = {2, 2};
+  mql4grec_request request = {.size = sizeof request, .offsets = offsets, .count = 2, .k = k, .stop = stop_at_once};
+  request.context = &calls;
+  mql4grec_answer answer = {.size = sizeof answer, .items = found, .complete = complete};
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(calls >= 1 && complete[0] == 0 && complete[1] == 0);
+}
+
+static int contains(int32_t const* list, int count, int32_t item) {
+  for (int i = 0; i < count; ++i)
+    if (list[i] == item) return 1;
+  return 0;
+}
+
+/* Items are inserted, given other codes and removed while the recommender is loaded; a log keeps the changes. */
+static void test_changes(char const* dataset, char const* model, char const* translator) {
+  enum { code_width = 2 * levels, added = 100 };
+  char log[4096];
+  snprintf(log, sizeof log, "%s.changes", model);
+  mql4grec_load_options options = {.size = sizeof options, .catalog_log = log};
+  mql4grec_recommender* shop = NULL;
+  CHECK_OK(mql4grec_load(model, dataset, &options, &shop));
+  mql4grec_recommender* second = NULL;
+  CHECK(mql4grec_load(model, dataset, &options, &second) == MQL4GREC_FILE_ERROR &&
+        second == NULL); /* the log is in use */
+
+  mql4grec_translator* images = NULL;
+  CHECK_FAILS(mql4grec_load_translator("/nowhere", &images), MQL4GREC_FILE_ERROR, "/nowhere");
+  CHECK_OK(mql4grec_load_translator(translator, &images));
+  float features[items * width];
+  make_features(features);
+  int32_t codes[code_width], taken[code_width], found_codes[k * code_width];
+  for (int i = 0; i < code_width; ++i) codes[i] = -1;
+  // example-begin place
+  CHECK_OK(mql4grec_place_item(shop, images, features + 8 * width, width, codes));
+  // example-end place
+  int32_t const eight = 8, new_item = added, unknown = 1000;
+  CHECK_OK(mql4grec_item_codes(shop, &eight, 1, taken));
+  CHECK(codes[0] == -1 && codes[levels] == taken[levels]); /* the same neighbourhood, but other codes than item 8 */
+  CHECK(memcmp(codes + levels, taken + levels, levels * sizeof *codes) != 0);
+  CHECK_FAILS(mql4grec_place_item(shop, images, features, width - 1, codes), MQL4GREC_INVALID_ARGUMENT, "5 features");
+
+  int32_t const past[] = {4, 5, 6, 7};
+  int32_t found[k];
+  int64_t counts[1];
+  mql4grec_request request = {.size = sizeof request, .history = past, .history_length = 4, .k = k, .allow = &new_item};
+  request.allow_length = 1;
+  mql4grec_answer answer = {.size = sizeof answer, .items = found, .codes = found_codes, .counts = counts};
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(counts[0] == 0);
+  // example-begin set
+  CHECK_OK(mql4grec_set_items(shop, &new_item, 1, codes));
+  // example-end set
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(counts[0] == 1 && found[0] == added && memcmp(found_codes, codes, sizeof codes) == 0);
+  CHECK_OK(mql4grec_recommend_new(shop, &request, &answer));
+  CHECK(counts[0] == 1 && found[0] == added && found[1] == -1);
+  request.deny = &eight;
+  request.deny_length = 1;
+  CHECK_FAILS(mql4grec_recommend_new(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "recommend_new");
+  request = (mql4grec_request){.size = sizeof request, .history = past, .history_length = 4, .k = k};
+  CHECK_FAILS(mql4grec_recommend_new(shop, &request, &answer), MQL4GREC_INVALID_ARGUMENT, "allow is NULL");
+  mql4grec_info info = {.size = sizeof info};
+  CHECK_OK(mql4grec_describe(shop, &info));
+  CHECK(info.items == added + 1);
+
+  int32_t const gone[] = {8, 999};
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(found[0] == 8);
+  CHECK_OK(mql4grec_remove_items(shop, gone, 2));
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(!contains(found, k, 8));
+  int32_t of_gone[code_width];
+  CHECK_OK(mql4grec_item_codes(shop, &eight, 1, of_gone));
+  CHECK(of_gone[0] == -1 && of_gone[levels] == -1);
+
+  int32_t const two[] = {8, added};
+  int32_t wrong[2 * code_width];
+  memcpy(wrong, taken, sizeof taken);
+  memcpy(wrong + code_width, taken, sizeof taken);
+  wrong[code_width + 1] = -1; /* neither codes nor none: nothing of the call happens */
+  CHECK_FAILS(mql4grec_set_items(shop, two, 2, wrong), MQL4GREC_INVALID_ARGUMENT, "code -1");
+  CHECK_FAILS(mql4grec_set_items(shop, two, 1, NULL), MQL4GREC_INVALID_ARGUMENT, "codes is NULL");
+  CHECK_FAILS(mql4grec_item_codes(shop, &unknown, 1, of_gone), MQL4GREC_INVALID_ARGUMENT, "item 1000");
+  mql4grec_evaluate_options how = {.size = sizeof how, .threads = 1};
+  double hit[3 * 3], before[3 * 3];
+  mql4grec_report report = {.size = sizeof report, .hit = before};
+  CHECK_OK(mql4grec_evaluate(shop, &how, &report));
+  mql4grec_free(shop);
+
+  CHECK_OK(mql4grec_load(model, dataset, &options, &shop)); /* the log is replayed */
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(!contains(found, k, 8));
+  CHECK_OK(mql4grec_set_items(shop, &eight, 1, taken));
+  CHECK_OK(mql4grec_recommend(shop, &request, &answer));
+  CHECK(found[0] == 8);
+  report.hit = hit;
+  CHECK_OK(mql4grec_evaluate(shop, &how, &report));
+  CHECK(hit[2] > before[2]); /* item 8 is there again */
+  mql4grec_free(shop);
+  mql4grec_free_translator(images);
+  mql4grec_free_translator(NULL);
+}
+
 static int32_t count_progress(void* context, int64_t done, int64_t all) {
   int* const calls = context;
   *calls += done <= all;
@@ -403,9 +526,11 @@ int main(int count, char** arguments) {
     return 2;
   }
   char const *dataset = arguments[1], *model = arguments[2];
+  char translator[4096];
+  snprintf(translator, sizeof translator, "%s.images", model);
   int32_t codes[items * levels];
   test_versions();
-  test_quantize(codes);
+  test_quantize(codes, translator);
   write_dataset(dataset, codes);
   test_train(dataset, model);
   test_load_errors(dataset, model);
@@ -416,12 +541,14 @@ int main(int count, char** arguments) {
     test_recommend(shop);
     test_batch(shop);
     test_lists_and_deadlines(shop);
+    test_stop(shop);
     test_explain(shop);
     test_evaluate(shop);
     test_sizes(shop);
     test_threads(shop);
   }
   mql4grec_free(shop);
+  test_changes(dataset, model, translator);
   printf(failures ? "%d checks failed\n" : "everything passed\n", failures);
   return failures != 0;
 }

@@ -72,6 +72,33 @@ def test_the_catalog(shop, ring):
     assert shop.codes(np.arange(40)).shape == (40, 6) and len(np.unique(shop.codes(np.arange(40))[:, :3], axis=0)) == 40
 
 
+def test_items_change_while_the_recommender_is_loaded(model, ring, features, tmp_path):
+    kinds = {"text": features, "image": features[:, ::-1]}
+    translators = []
+    for kind, of_kind in kinds.items():
+        codes = mql4grec.quantize(of_kind, levels=3, codes=8, threads=1, out=tmp_path / kind, modality=kind)
+        assert (codes == mql4grec.quantize(of_kind, levels=3, codes=8, threads=1)).all()
+        translators.append(mql4grec.Translator.load(tmp_path / kind))
+    log = tmp_path / "changes"
+    shop = mql4grec.Recommender.load(model, ring.directory, catalog_log=log)
+    before = shop.recommend([4, 5, 6, 7], k=5).items.tolist()
+    placed = shop.place(*((translator, kind[8]) for translator, kind in zip(translators, kinds.values())))
+    of_eight = shop.codes([8])[0]
+    assert placed[0] == of_eight[0] and placed[3] == of_eight[3] and (placed[:3] != of_eight[:3]).any() and (placed[3:] != of_eight[3:]).any()
+    assert (shop.place((translators[0], features[8]))[3:] == -1).all()
+    shop.set_items([100], placed)
+    assert shop.items == 101 and (shop.codes([100])[0] == placed).all()
+    assert 100 in shop.recommend([4, 5, 6, 7], k=101).items
+    assert shop.recommend_new([4, 5, 6, 7], [100, 3000]).items.tolist() == [100]
+    shop.remove_items([before[0], 3000])
+    assert before[0] not in shop.recommend([4, 5, 6, 7], k=101).items and (shop.codes([before[0]]) == -1).all()
+    with pytest.raises(mql4grec.FileError, match="changes"):  # in use
+        mql4grec.Recommender.load(model, ring.directory, catalog_log=log)
+    expected = shop.recommend([4, 5, 6, 7], k=101).items.tolist()
+    del shop
+    assert mql4grec.Recommender.load(model, ring.directory, catalog_log=log).recommend([4, 5, 6, 7], k=101).items.tolist() == expected
+
+
 def test_explain(shop):
     history = list(range(25))
     why = shop.explain(history, [25, 3])
@@ -107,6 +134,13 @@ def test_evaluate(shop):
     (lambda shop: shop.title(40), mql4grec.Error, "item 40, expected 0 to 39"),
     (lambda shop: shop.codes([-1]), mql4grec.InvalidArgument, "item -1"),
     (lambda shop: shop.explain([1], [40]), mql4grec.InvalidArgument, "item 40"),
+    (lambda shop: shop.set_items([1], [1, 2, 3]), ValueError, "expected 1 rows of 6"),
+    (lambda shop: shop.set_items([1], [1, 2, 99, -1, -1, -1]), mql4grec.InvalidArgument, "code 99"),
+    (lambda shop: shop.set_items([-2], [-1] * 6), mql4grec.InvalidArgument, "item -2"),
+    (lambda shop: shop.set_items([1], [0.5] * 6), mql4grec.InvalidArgument, "float64"),
+    (lambda shop: mql4grec.Translator.load("/nowhere"), mql4grec.FileError, "/nowhere"),
+    (lambda shop: mql4grec.quantize([[1.0]], modality="sound"), mql4grec.InvalidArgument, "'sound'"),
+    (lambda shop: shop.candidates([[1]], deadline=1, allow=[1], among_new=True), mql4grec.InvalidArgument, "recommend_new"),
     (lambda shop: shop.history(60), mql4grec.InvalidArgument, "user 60"),
     (lambda shop: shop.evaluate(split="all"), mql4grec.InvalidArgument, "expected test, valid"),
     (lambda shop: shop.evaluate(at=[0]), mql4grec.InvalidArgument, "metrics at 0"),

@@ -20,3 +20,9 @@ def hit_rate(recommender: mql4grec.Recommender) -> float:
 
 def train(dataset: mql4grec.Dataset) -> float:
     return mql4grec.Trainer(dataset.directory, "model", recipe="fast").fit(lambda p: print(p.epoch, p.loss)).best_loss
+
+
+def insert(recommender: mql4grec.Recommender, translator: mql4grec.Translator, features: NDArray[np.float32]) -> int:
+    recommender.set_items([recommender.items], recommender.place((translator, features)))
+    recommender.remove_items([0])
+    return int(recommender.recommend_new([1], [recommender.items - 1]).items[0])
