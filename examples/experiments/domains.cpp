@@ -61,7 +61,7 @@ row_result measure(lab const& l, transfer const& t) {
   if (t.source.empty()) return l.judge(l.from_scratch(t.target, "all", seed), data);
   auto const paths = sources_of(l, name_of(t.target), t.source);
   auto run = l.run("all", seed);
-  run.init = pretrained(l, paths, t.epochs, seed).directory;
+  run.init = pretrained(l, {paths, seed}, t.epochs).directory;
   std::vector<tasks::dataset> sources;
   for (auto const& path : paths) sources.push_back(l.read(path));
   auto out = l.judge(l.train(file_name("domains", t.key()), run, {data}), data);
@@ -86,14 +86,14 @@ std::vector<planned_row> plan(lab& l) {
       for (auto const& source : sources)
         for (auto const epochs : kept_epochs) all.push_back({target, source, epochs, seed});
       for (auto const& t : all)
-        rows.push_back(
-            {.key = t.key(),
-             .examples =
-                 static_cast<double>(l.budget()) +
-                 (t.source.empty() ? 0 : costs.of_first_use(sources_of(l, name_of(target), t.source), std::stoi(seed))),
-             .searches = 2 * users,
-             .measure = [&l, t] { return measure(l, t); },
-             .base = base.key()});
+        rows.push_back({.key = t.key(),
+                        .examples = static_cast<double>(l.budget()) +
+                                    (t.source.empty() ? 0
+                                                      : costs.of_first_use({sources_of(l, name_of(target), t.source),
+                                                                            std::stoi(seed)})),
+                        .searches = 2 * users,
+                        .measure = [&l, t] { return measure(l, t); },
+                        .base = base.key()});
     }
   return rows;
 }

@@ -13,13 +13,15 @@ struct remedy {
   double replay_share = 0;  ///< examples of the sources, as a share of the target's
   double layer_decay = 1;   ///< of the learning rate from layer to layer, from the top
   seq2seq::gradient_groups surgery = seq2seq::gradient_groups::none;
+  bool domain_tokens = false;  ///< inputs begin with a token of their domain, in the pre-training too
 };
-constexpr std::array<remedy, 7> remedies = {
+constexpr std::array<remedy, 8> remedies = {
     {{"none"},
      {"replay 20 %", 0.2},
      {"replay 50 %", 0.5},
      {"layer-wise rates .8", 0, 0.8},
      {"replay 20 %, layer-wise rates .8", 0.2, 0.8},
+     {"domain tokens", 0, 1, seq2seq::gradient_groups::none, true},
      {"surgery between tasks", 0, 1, seq2seq::gradient_groups::tasks},
      {"replay 20 %, surgery between domains", 0.2, 1, seq2seq::gradient_groups::datasets}}};
 
@@ -30,9 +32,13 @@ row_result measure(lab const& l, remedy const& r, std::string const& epochs, std
   if (epochs == "0") return l.judge(l.from_scratch(l.target_path(), "all", number), data);
   auto run = l.run("all", number);
   pipeline::training_data read{.datasets = {data}, .vocab = l.vocab()};
-  run.init = (epochs == "best" ? best_pretrained(l, l.source_paths(), number)
-                               : pretrained(l, l.source_paths(), std::stoi(epochs), number))
-                 .directory;
+  pretraining const before{.sources = l.source_paths(), .seed = number, .domain_tokens = r.domain_tokens};
+  run.init = (epochs == "best" ? best_pretrained(l, before) : pretrained(l, before, std::stoi(epochs))).directory;
+  if (r.domain_tokens) {
+    read.vocab = with_domain_tokens(l, before);
+    read.domains = domain_names(before);
+    read.domains.push_back(data.name);
+  }
   run.training.layer_decay = r.layer_decay;
   run.training.surgery = r.surgery;
   run.replay_share = r.replay_share;
@@ -49,7 +55,10 @@ std::vector<planned_row> plan(lab& l) {
   auto const add = [&](remedy const& r, std::string const& epochs, std::string const& seed) {
     rows.push_back({.key = {r.name, epochs, seed},
                     .examples = static_cast<double>(l.budget()) * (1 + r.replay_share) +
-                                (epochs == "0" ? 0 : costs.of_first_use(l.source_paths(), std::stoi(seed))),
+                                (epochs == "0" ? 0
+                                               : costs.of_first_use({.sources = l.source_paths(),
+                                                                     .seed = std::stoi(seed),
+                                                                     .domain_tokens = r.domain_tokens})),
                     .searches = 2 * users,
                     .measure = [&l, &r, epochs, seed] { return measure(l, r, epochs, seed); },
                     .base = {remedies.front().name, "0", seed}});

@@ -11,8 +11,10 @@ std::string names_of(std::vector<std::filesystem::path> const& datasets) {
 
 namespace {
 
-std::string run_name(std::vector<std::filesystem::path> const& sources, index_t seed) {
-  return file_name("pretrained", {names_of(sources), std::to_string(seed)});
+std::string run_name(pretraining const& how) {
+  std::vector<std::string> key = {names_of(how.sources), std::to_string(how.seed)};
+  if (how.domain_tokens) key.push_back("domain tokens");
+  return file_name("pretrained", key);
 }
 
 std::vector<tasks::dataset> read_all(lab const& l, std::vector<std::filesystem::path> const& sources) {
@@ -23,25 +25,41 @@ std::vector<tasks::dataset> read_all(lab const& l, std::vector<std::filesystem::
 
 }  // namespace
 
-finished_model best_pretrained(lab const& l, std::vector<std::filesystem::path> const& sources, index_t seed) {
-  auto run = l.run("next", seed);
+std::vector<std::string> domain_names(pretraining const& how) {
+  std::vector<std::string> out;
+  for (auto const& path : how.sources) out.push_back(catalog::dataset_paths(path).name());
+  return out;
+}
+
+language::vocabulary with_domain_tokens(lab const& l, pretraining const& how) {
+  auto options = l.vocab().options();  // prompts are the last tokens: the ids of the others stay
+  options.prompts += static_cast<index_t>(how.sources.size()) + 1;
+  return language::vocabulary(options);
+}
+
+finished_model best_pretrained(lab const& l, pretraining const& how) {
+  auto run = l.run("next", how.seed);
   run.training.epochs = kept_epochs.back();
   run.training.curve = seq2seq::learning_curve::constant;
   run.training.warmup = 1;
   run.keep_epochs.assign(kept_epochs.begin(), kept_epochs.end());
-  return l.train(run_name(sources, seed), run, read_all(l, sources));
+  pipeline::training_data data{.datasets = read_all(l, how.sources), .vocab = l.vocab()};
+  if (how.domain_tokens) {
+    data.vocab = with_domain_tokens(l, how);
+    data.domains = domain_names(how);
+  }
+  return l.train(run_name(how), run, std::move(data));
 }
 
-double pretraining_costs::of_first_use(std::vector<std::filesystem::path> const& sources, index_t seed) {
-  auto const name = run_name(sources, seed);
+double pretraining_costs::of_first_use(pretraining const& how) {
+  auto const name = run_name(how);
   if (!known_.insert(name).second || lab_.is_trained(name)) return 0;
   return static_cast<double>(kept_epochs.back()) *
-         lab_.examples_of(lab_.run("next", seed), {.datasets = read_all(lab_, sources), .vocab = lab_.vocab()});
+         lab_.examples_of(lab_.run("next", how.seed), {.datasets = read_all(lab_, how.sources), .vocab = lab_.vocab()});
 }
 
-finished_model pretrained(lab const& l, std::vector<std::filesystem::path> const& sources, index_t epochs,
-                          index_t seed) {
-  auto model = best_pretrained(l, sources, seed);
+finished_model pretrained(lab const& l, pretraining const& how, index_t epochs) {
+  auto model = best_pretrained(l, how);
   model.directory /= "epoch-" + std::to_string(epochs);
   return model;
 }

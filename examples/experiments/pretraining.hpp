@@ -13,20 +13,30 @@ namespace mql4grec::experiments {
 /// The epochs of a pre-training after which its model is kept.
 inline constexpr std::array<index_t, 3> kept_epochs = {1, 3, 10};
 
-/// A model after some epochs of pre-training on the next items of the datasets, at a constant rate after one epoch of
-/// warm-up. It is one of kept_epochs. All of them are trained at the first request.
-finished_model pretrained(lab const& l, std::vector<std::filesystem::path> const& sources, index_t epochs,
-                          index_t seed);
+/// A pre-training on the next items of datasets, at a constant rate after one epoch of warm-up.
+struct pretraining {
+  std::vector<std::filesystem::path> sources;
+  index_t seed = 1;
+  bool domain_tokens = false;  ///< inputs begin with a token of the dataset
+};
+
+/// The model after some epochs, one of kept_epochs. All of them are trained at the first request.
+finished_model pretrained(lab const& l, pretraining const& how, index_t epochs);
 
 /// The same, after the epoch with the lowest validation loss on the sources.
-finished_model best_pretrained(lab const& l, std::vector<std::filesystem::path> const& sources, index_t seed);
+finished_model best_pretrained(lab const& l, pretraining const& how);
+
+/// The lab's vocabulary with a token for each source and for one target.
+language::vocabulary with_domain_tokens(lab const& l, pretraining const& how);
+/// The names of the sources.
+std::vector<std::string> domain_names(pretraining const& how);
 
 /// Examples of the pre-trainings that a plan needs and that don't exist yet.
 class pretraining_costs {
  public:
   explicit pretraining_costs(lab const& l) : lab_(l) {}
   /// The examples of a pre-training when it is asked for the first time; 0 later, and if it exists.
-  double of_first_use(std::vector<std::filesystem::path> const& sources, index_t seed);
+  double of_first_use(pretraining const& how);
 
  private:
   lab const& lab_;

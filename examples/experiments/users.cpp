@@ -23,7 +23,7 @@ row_result measure(lab const& l, std::string const& start, double share, index_t
   auto run = l.run("next", seed);
   finished_model model;
   if (start == "pretrained") {
-    model = pretrained(l, l.source_paths(), pretraining_epochs, seed);
+    model = pretrained(l, {l.source_paths(), seed}, pretraining_epochs);
     run.init = model.directory;
   }
   if (start == "random" && share == 1) {
@@ -48,7 +48,7 @@ std::vector<planned_row> plan(lab& l) {
       if (start == "pretrained" && l.source_paths().empty()) continue;
       if (start == "pretrained")
         rows.push_back({.key = {start, "0", seed},
-                        .examples = costs.of_first_use(l.source_paths(), std::stoi(seed)),
+                        .examples = costs.of_first_use({l.source_paths(), std::stoi(seed)}),
                         .searches = 2 * users,
                         .measure = [&l, start, seed] { return measure(l, start, 0, std::stoi(seed)); },
                         .base = {"random", percent(shares.front()), seed}});
