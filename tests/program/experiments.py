@@ -74,7 +74,7 @@ def other_options_are_refused():
 
 
 def every_table_of_models_can_be_filled():
-    tables = {"baselines": 12, "indices": 1, "search": 17, "users": 11, "interference": 23}
+    tables = {"baselines": 12, "indices": 1, "search": 17, "users": 11, "interference": 26}
     absolute = os.path.abspath("out")
     check_done(experiments(*tables, "--out", absolute, *TINY))
     for name, count in tables.items():

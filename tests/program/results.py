@@ -4,7 +4,7 @@ import os
 from html.parser import HTMLParser
 from pathlib import Path
 
-from support import ITEMS, check, check_done, files_of, main, run, training
+from support import ITEMS, check, check_done, check_one_line, files_of, main, run, training
 
 METRICS = ["hit@1", "hit@5", "hit@10", "ndcg@5", "ndcg@10"]
 LISTS = ["text", "image", "ensemble", "item_text", "item_image", "item_ensemble"]
@@ -37,12 +37,17 @@ def baselines_are_rows_beside_the_model():
     popular, markov = result["baselines"].values()
     check(list(popular) == METRICS and markov["hit@10"] > 2 * popular["hit@10"], "the next item follows from the last one", result)
     check([line.split()[0] for line in done.stdout.splitlines()[-2:]] == ["popularity", "markov"], done.stdout)
+    learn_with = lambda *more: run(*EVALUATE, "--baselines", "sasrec", "--baseline-dir", "odd", *more)
     learn = lambda *more: check_done(run(*EVALUATE, "--baselines", "sasrec", "--baseline-dir", "here", "--json", "sasrec.json", *more))
     check("SASRec epoch" in learn().stderr, "progress")
     learnt = json.loads(Path("sasrec.json").read_text())["baselines"]["sasrec"]
     check(list(learnt) == METRICS and learnt["hit@10"] > popular["hit@10"], learnt, popular)
     check(Path("here/sasrec-Tiny/training.safetensors").exists(), files_of("here").keys())
     check("SASRec epoch" not in learn().stderr and json.loads(Path("sasrec.json").read_text())["baselines"]["sasrec"] == learnt, "a finished training is used")
+    narrow = check_done(run(*EVALUATE, "--baselines", "sasrec", "--baseline-dir", "narrow", "--sasrec-width", "8", "--sasrec-epochs", "1", "--json", "narrow.json"))
+    check(narrow.stderr.count("SASRec epoch") == 1 and Path("narrow.json").read_text() != Path("sasrec.json").read_text(), narrow.stderr)
+    check_one_line(learn_with("--sasrec-width", "9"), 1, "width of 9")
+    check(run(*EVALUATE, "--sasrec-width", "8").returncode == 2, "an option of a baseline that isn't asked for")
     check(run(*EVALUATE, "--baselines", "popularity,luck").returncode == 2, "an unknown baseline")
 
 

@@ -18,6 +18,7 @@ namespace mql4grec::program {
 namespace {
 struct evaluate_options {
   std::filesystem::path dataset, model, save, report, images, baseline_directory;
+  sasrec::run_options sasrec = {};  // without its directory
   std::string part = "test", normalize = "full";
   std::optional<double> until;
   bool new_items = false;
@@ -52,8 +53,11 @@ std::vector<metric_row> evaluate_baselines(evaluate_options const& options, comp
   auto const directory = options.baseline_directory.empty() ? options.model / "baselines" : options.baseline_directory;
   auto const metrics_of = [&](std::string const& name) {
     auto const until = options.until ? "-until-" + catalog::time_text(*options.until) : std::string();
-    if (name == "sasrec")
-      return evaluate_sasrec(compute, inputs, directory / ("sasrec-" + inputs.data.name + until), log);
+    if (name == "sasrec") {
+      auto run = options.sasrec;
+      run.out = directory / ("sasrec-" + inputs.data.name + until);
+      return evaluate_sasrec(compute, inputs, std::move(run), log).evaluated;
+    }
     return name == "markov" ? evaluate_markov(inputs.data, inputs.options)
                             : evaluate_popularity(inputs.data, inputs.options);
   };
@@ -234,6 +238,18 @@ void add_evaluate(CLI::App& program, int& status) {
                   "directory for the training of sasrec, which goes on there when it was stopped (default: "
                   "MODEL/baselines)")
       ->needs(baselines);
+  auto& sasrec = options->sasrec;
+  auto const sasrec_option = [&](char const* name, auto& value, char const* text) {
+    return command.add_option(name, value, text)->needs(baselines)->capture_default_str();
+  };
+  sasrec_option("--sasrec-width", sasrec.model.width, "width of sasrec's embeddings, a multiple of 2 heads")
+      ->check(CLI::Range(2, 4096));
+  sasrec_option("--sasrec-layers", sasrec.model.layers, "layers of sasrec")->check(CLI::Range(1, 64));
+  sasrec_option("--sasrec-dropout", sasrec.training.dropout, "dropout of sasrec")->check(CLI::Range(0.0, 0.99));
+  sasrec_option("--sasrec-lr", sasrec.training.learning_rate, "peak of sasrec's learning rate")
+      ->check(CLI::PositiveNumber);
+  sasrec_option("--sasrec-epochs", sasrec.training.epochs, "epochs of sasrec at most")->check(CLI::Range(1, 1 << 20));
+  sasrec_option("--sasrec-seed", sasrec.training.seed, "seed of sasrec");
   add_common_options(command, options->common);
   command.callback([options, &status] { status = evaluate_command(*options); });
 }

@@ -68,22 +68,21 @@ std::optional<metrics::metric_values> evaluate_markov(tasks::dataset const& data
   });
 }
 
-std::optional<metrics::metric_values> evaluate_sasrec(compute const& compute, evaluation_inputs const& inputs,
-                                                      std::filesystem::path const& run, progress_log& log) {
+sasrec_metrics evaluate_sasrec(compute const& compute, evaluation_inputs const& inputs, sasrec::run_options run,
+                               progress_log& log) {
   auto const& data = inputs.data.interactions;
   auto users = catalog::evaluated_users(data, inputs.options.part);
   users.resize(std::min(users.size(), to_size(inputs.options.users)));
-  if (users.empty()) return std::nullopt;
-  sasrec::run_options const options{.out = run, .resume = true};
+  if (users.empty()) return {};
+  run.resume = true;
   sasrec::history_list histories;
   for (auto const user : users)
-    histories.push_back(catalog::history(data, user, inputs.options.part, options.model.positions));
-  training_bar bar(log, "histories", options.training.epochs, options.limits.max_seconds);
+    histories.push_back(catalog::history(data, user, inputs.options.part, run.model.positions));
+  training_bar bar(log, "histories", run.training.epochs, run.limits.max_seconds);
   sasrec::run_observer const observer{
       .on_step =
           [&](auto const& p, double loss, std::int64_t steps) {
-            bar.draw(p,
-                     {.seen = p.step * options.training.batch_size, .steps_per_epoch = steps, .loss = fixed(loss, 4)});
+            bar.draw(p, {.seen = p.step * run.training.batch_size, .steps_per_epoch = steps, .loss = fixed(loss, 4)});
           },
       .on_epoch =
           [&](auto const& p, bool better) {
@@ -94,12 +93,13 @@ std::optional<metrics::metric_values> evaluate_sasrec(compute const& compute, ev
           },
       .interrupted = interrupted,
       .on_changed_settings =
-          [&](auto const& changes) { log.warn(run.string() + ": trained with other settings: " + changes); }};
+          [&](auto const& changes) { log.warn(run.out.string() + ": trained with other settings: " + changes); }};
   auto const found = compute.rank_by_sasrec(
-      {.run = options, .interactions = data, .histories = histories, .k = inputs.options.search.beams}, observer);
+      {.run = run, .interactions = data, .histories = histories, .k = inputs.options.search.beams}, observer);
   leave_if_interrupted();
   std::size_t next = 0;
-  return evaluate_ranker(inputs.data, inputs.options, [&](user_id) { return found.lists.at(next++); });
+  return {.evaluated = evaluate_ranker(inputs.data, inputs.options, [&](user_id) { return found.lists.at(next++); }),
+          .valid_ndcg = found.trained.progress.best_ndcg};
 }
 
 std::vector<std::filesystem::path> pictures_in(std::filesystem::path const& images,

@@ -29,10 +29,16 @@ std::optional<metrics::metric_values> evaluate_popularity(tasks::dataset const& 
 std::optional<metrics::metric_values> evaluate_markov(tasks::dataset const& data,
                                                       pipeline::evaluation_options const& options);
 
-/// SASRec, trained with progress in the directory `run` unless it is finished there, likewise. Ends the program when a
-/// signal arrives; the training can then be resumed.
-std::optional<metrics::metric_values> evaluate_sasrec(compute const& compute, evaluation_inputs const& inputs,
-                                                      std::filesystem::path const& run, progress_log& log);
+/// What a SASRec reaches.
+struct sasrec_metrics {
+  std::optional<metrics::metric_values> evaluated;  ///< as evaluate_ranker
+  double valid_ndcg = 0;                            ///< NDCG@10 of the kept model on the validation items
+};
+
+/// SASRec, trained with progress in the directory run.out unless it is finished there. Ends the program when a signal
+/// arrives; the training can then be resumed.
+sasrec_metrics evaluate_sasrec(compute const& compute, evaluation_inputs const& inputs, sasrec::run_options run,
+                               progress_log& log);
 
 /// The picture of each item of a dataset directory.
 std::vector<std::filesystem::path> pictures_in(std::filesystem::path const& images,
