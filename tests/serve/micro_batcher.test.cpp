@@ -435,3 +435,132 @@ TEST_CASE("micro_batcher: options out of range are refused") {
                               {.max_wait = std::chrono::microseconds(-1)}})
     CHECK_THROWS_AS(serve::micro_batcher<>(slot, options), error);
 }
+
+namespace {
+
+/// Outcomes of submitted requests.
+class outcomes {
+ public:
+  /// What to call with the outcome of request k.
+  std::function<void(serve::submitted_outcome)> of(index_t k) {
+    return [this, k](serve::submitted_outcome outcome) {
+      std::lock_guard const lock(mutex_);
+      CHECK(!all_.contains(k));  // it is called once
+      all_.insert_or_assign(k, std::move(outcome));
+      changed_.notify_all();
+    };
+  }
+  /// Waits for that of request k.
+  serve::submitted_outcome await(index_t k) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return all_.contains(k); });
+    return all_.at(k);
+  }
+  std::size_t size() {
+    std::lock_guard const lock(mutex_);
+    return all_.size();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<index_t, serve::submitted_outcome> all_;
+};
+
+}  // namespace
+
+TEST_CASE("micro_batcher: submitted requests get the answers, exceptions and refusals of callers that wait") {
+  auto const on = std::make_shared<stage>();
+  fake_slot slot(fake(on));
+  outcomes all;
+  fake_batcher tested(slot, {.max_queued = 3});
+  on->open(false);
+  tested.submit({}, {.k = 100}, all.of(100));
+  on->await(1);
+  for (index_t const k : {index_t{1}, broken, index_t{2}}) tested.submit({}, {.k = k}, all.of(k));
+  CHECK_THROWS_AS(tested.submit({}, {.k = 3}, all.of(3)), serve::overloaded);
+  CHECK_THROWS_AS(tested.submit({}, {.k = -1}, all.of(4)), error);
+  CHECK(all.size() == 0);
+  on->open();
+  for (index_t const k : {index_t{100}, index_t{1}, index_t{2}}) {
+    auto const answer = std::get<recommendation>(all.await(k));
+    CHECK(answer.complete);
+    CHECK(answer.items == search::item_list{item_id(k)});
+  }
+  CHECK_THROWS_WITH_AS(std::rethrow_exception(std::get<std::exception_ptr>(all.await(broken))), "broken", error);
+  tested.drain();
+  CHECK(all.size() == 4);
+  CHECK_THROWS_AS(tested.submit({}, {}, all.of(5)), serve::overloaded);
+}
+
+TEST_CASE("micro_batcher: what the callback of a submitted request owns is released after the call") {
+  fake_slot slot(fake(std::make_shared<stage>()));
+  fake_batcher tested(slot);
+  auto const owned = std::make_shared<std::atomic<bool>>(false);
+  for (auto const deadline : {std::optional<std::chrono::nanoseconds>(), {0ms}}) {
+    *owned = false;
+    tested.submit({}, {.deadline = deadline}, [owned](serve::submitted_outcome const&) { *owned = true; });
+    auto const start = std::chrono::steady_clock::now();
+    while ((!*owned || owned.use_count() > 1) && std::chrono::steady_clock::now() - start < 10s)
+      std::this_thread::yield();
+    CHECK(*owned);
+    CHECK(owned.use_count() == 1);
+  }
+}
+
+TEST_CASE("micro_batcher: a submitted request is answered at its deadline, in the queue and during its search") {
+  auto const on = std::make_shared<stage>();
+  fake_slot slot(fake(on));
+  outcomes all;
+  fake_batcher tested(slot);
+  on->open(false);
+  auto const start = std::chrono::steady_clock::now();
+  tested.submit({}, {.k = 6, .deadline = 200ms}, all.of(6));
+  on->await(1);
+  tested.submit({}, {.k = 9, .deadline = 1h}, all.of(9));  // the first deadline isn't the last one that was submitted
+  tested.submit({}, {.k = 7, .deadline = 20ms}, all.of(7));
+  auto const queued = std::get<recommendation>(all.await(7));
+  CHECK_FALSE(queued.complete);
+  CHECK(queued.size() == 0);
+  CHECK(tested.queued() == 1);
+  auto const searched = std::get<recommendation>(all.await(6));
+  CHECK_FALSE(searched.complete);
+  CHECK(searched.items == search::item_list{item_id(-6)});
+  CHECK(std::chrono::steady_clock::now() - start >= 200ms);
+  on->open();
+  CHECK(std::get<recommendation>(all.await(9)).complete);
+  CHECK(on->batches() == std::vector<std::vector<index_t>>{{6}, {9}});
+}
+
+TEST_CASE("micro_batcher: random deadlines and stops of submitted requests lose no answer") {  // seed 11
+  recommender_slot<> slot(std::make_shared<recommender<> const>(small_recommender(7)));
+  auto const requests = sent_requests(12);
+  std::atomic<int> submitted = 0, answered = 0, complete = 0;
+  {
+    serve::micro_batcher<> tested(slot, {.workers = 2, .max_batch = 4, .max_queued = 6});
+    std::vector<std::jthread> threads;
+    for (std::uint64_t t = 0; t < 3; ++t)
+      threads.emplace_back([&, t] {
+        random_stream random(11, t);
+        std::vector<std::stop_source> sources(60);
+        for (auto& source : sources) {
+          auto const& one = requests[to_size(random.below(12))];
+          auto options = one.options;
+          options.stop = source.get_token();
+          if (random.below(2) == 0) options.deadline = std::chrono::microseconds(random.below(3000));
+          try {
+            tested.submit(one.history, options, [&](serve::submitted_outcome const& outcome) {
+              ++answered;
+              if (std::get<recommendation>(outcome).complete) ++complete;
+            });
+            ++submitted;
+          } catch (serve::overloaded const&) {
+            std::this_thread::sleep_for(1ms);
+          }
+          if (random.below(8) == 0) source.request_stop();
+        }
+      });
+  }
+  CHECK(answered == submitted);
+  CHECK(complete > 0);
+}

@@ -116,6 +116,9 @@ void add_serve(CLI::App& program, int& status) {
           "microseconds that an idle worker waits for further requests")
       ->check(CLI::Range(0, 1'000'000))
       ->default_str("0");
+  command.add_option("--io-threads", server.threads, "threads that read requests and write answers")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   command.add_option("--beams", service.serving.search.beams, "beams of each search")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();

@@ -55,8 +55,8 @@ class serving_model {
   serving_model& operator=(serving_model const&) = delete;
   virtual ~serving_model() = default;
 
-  /// Returns at once; `answer` is called later, on a thread of the model. Its exception is serve::overloaded if too
-  /// many requests wait.
+  /// Returns at once; `answer` is called later, on a thread of the model. Throws serve::overloaded if too many requests
+  /// wait; `answer` isn't called then.
   virtual void recommend(std::shared_ptr<serving_request const> request,
                          std::function<void(serving_outcome)> answer) = 0;
   /// The catalog, whose items may change while it serves.

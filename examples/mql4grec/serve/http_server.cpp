@@ -1,4 +1,5 @@
-// The HTTP server, on Boost.Asio and Boost.Beast. All members of a connection are used on the thread of run().
+// The HTTP server, on Boost.Asio and Boost.Beast. A connection belongs to one of some loops, each with a thread of its
+// own that alone uses the connection's members. The first loop, on the thread of run(), also accepts connections.
 #include "http_server.hpp"
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <charconv>
 #include <optional>
 #include <set>
+#include <thread>
 #include <vector>
 
 namespace mql4grec::program {
@@ -25,55 +27,84 @@ using boost::system::error_code;
 class http_server::server {
  public:
   server(http_server_options options, http_handler handler)
-      : options_(std::move(options)), handler_(std::move(handler)), work_(context_.get_executor()) {
+      : options_(std::move(options)), handler_(std::move(handler)) {
+    expects(options_.threads >= 1, "serve: ", options_.threads, " threads for connections, expected at least 1");
+    for (std::size_t i = 0; i < options_.threads; ++i) loops_.push_back(std::make_unique<loop>(*this));
+    acceptor_.emplace(loops_.front()->context);
+    timer_.emplace(loops_.front()->context);
     listen();
   }
-  ~server() { ended_ = true; }
   server(server const&) = delete;
   server& operator=(server const&) = delete;
 
-  unsigned short port() const { return acceptor_.local_endpoint().port(); }
+  unsigned short port() const { return acceptor_->local_endpoint().port(); }
   void run() {
     accept();
-    context_.run();
+    std::vector<std::jthread> others;
+    try {
+      for (std::size_t i = 1; i < loops_.size(); ++i) others.emplace_back([this, i] { loops_[i]->context.run(); });
+    } catch (...) {
+      for (auto const& each : loops_) each->context.stop();
+      throw;
+    }
+    loops_.front()->context.run();
   }
   void stop() {
-    asio::post(context_, [this] { begin_stop(); });
+    asio::post(loops_.front()->context, [this] { begin_stop(); });
   }
-  http_counts counts() const { return {connections_count_, refused_, malformed_}; }
+  http_counts counts() const { return {open_, refused_, malformed_}; }
 
  private:
   class connection;
 
+  /// Some of the connections, used on one thread.
+  struct loop {
+    explicit loop(server& of) : owner(of), work(context.get_executor()) {}
+    ~loop() { has_ended = true; }
+    loop(loop const&) = delete;
+    loop& operator=(loop const&) = delete;
+
+    void add(tcp::socket socket, bool is_full);
+    void remove(connection* one);
+    void close_idle();
+    void give_up();
+
+    server& owner;
+    std::set<connection*> connections = {};
+    bool has_ended = false;
+    // From here on, members refer to the context. Its destruction destroys the connections that wait in it.
+    asio::io_context context{1};
+    asio::executor_work_guard<asio::io_context::executor_type> work;  // run() returns only after stop()
+  };
+
   void listen();
   void accept();
   void begin_stop();
-  void remove(connection* one);
+  void end();
 
   http_server_options options_;
   http_handler handler_;
-  std::atomic<std::size_t> connections_count_ = 0, refused_ = 0, malformed_ = 0;
-  std::set<connection*> connections_;
-  bool stopping_ = false, ended_ = false;
-  // From here on, members refer to the context. Its destruction destroys the connections that wait in it.
-  asio::io_context context_{1};
-  asio::executor_work_guard<asio::io_context::executor_type> work_;  // run() returns only after stop()
-  tcp::acceptor acceptor_{context_};
-  asio::steady_timer timer_{context_};  // of the next try to accept, then of the grace
+  std::atomic<std::size_t> open_ = 0, refused_ = 0, malformed_ = 0;
+  std::atomic<bool> stopping_ = false;
+  std::vector<std::unique_ptr<loop>> loops_;
+  std::size_t next_loop_ = 0;
+  std::optional<tcp::acceptor> acceptor_;
+  std::optional<asio::steady_timer> timer_;  // of the next try to accept, then of the grace
 };
 
 /// One connection. It is kept alive by the operation that it waits for: a read, a write, or the answer of the handler.
 class http_server::server::connection : public std::enable_shared_from_this<connection> {
  public:
-  connection(server& owner, tcp::socket socket)
-      : owner_(owner),
+  connection(loop& home, tcp::socket socket)
+      : loop_(home),
+        owner_(home.owner),
         stream_(std::move(socket)),
         // Chunk extensions and trailers have no other limit.
-        buffer_(owner.options_.limits.header_bytes + (64 << 10)) {
+        buffer_(owner_.options_.limits.header_bytes + (64 << 10)) {
     error_code ignored;
     stream_.socket().set_option(tcp::no_delay(true), ignored);
   }
-  ~connection() { owner_.remove(this); }
+  ~connection() { loop_.remove(this); }
   connection(connection const&) = delete;
   connection& operator=(connection const&) = delete;
 
@@ -179,9 +210,9 @@ class http_server::server::connection : public std::enable_shared_from_this<conn
     }
     stream_.expires_never();
     watch();
-    // The last reference must go on this thread: what the responder keeps is gone once it has answered.
+    // The last reference must go on the loop's thread: what the responder keeps is gone once it has answered.
     responder const answer([self = this->shared_from_this()](http_response response) mutable {
-      auto& context = self->owner_.context_;
+      auto& context = self->loop_.context;
       asio::post(context, [self = std::move(self), response = std::move(response)]() mutable {
         error_code ignored;
         self->stream_.socket().cancel(ignored);  // the watch
@@ -248,6 +279,7 @@ class http_server::server::connection : public std::enable_shared_from_this<conn
 
   static constexpr std::size_t most_drained = 4 << 20;  // bytes that are read and dropped
 
+  loop& loop_;
   server& owner_;
   beast::tcp_stream stream_;
   beast::flat_buffer buffer_;
@@ -263,67 +295,78 @@ void http_server::server::listen() {
   auto const address = asio::ip::make_address(options_.host, failed);
   expects(!failed, "serve: '", options_.host, "' isn't an address, expected one such as 127.0.0.1 or ::1");
   tcp::endpoint const endpoint(address, options_.port);
-  acceptor_.open(endpoint.protocol(), failed);
-  if (!failed) acceptor_.set_option(tcp::acceptor::reuse_address(true), failed);
-  if (!failed) acceptor_.bind(endpoint, failed);
-  if (!failed) acceptor_.listen(tcp::acceptor::max_listen_connections, failed);
+  acceptor_->open(endpoint.protocol(), failed);
+  if (!failed) acceptor_->set_option(tcp::acceptor::reuse_address(true), failed);
+  if (!failed) acceptor_->bind(endpoint, failed);
+  if (!failed) acceptor_->listen(tcp::acceptor::max_listen_connections, failed);
   expects(!failed, "serve: can't listen on ", where, ": ", failed.message());
 }
 
 void http_server::server::accept() {
-  acceptor_.async_accept([this](error_code failed, tcp::socket socket) {
+  auto& to = *loops_[next_loop_++ % loops_.size()];
+  acceptor_->async_accept(to.context, [this, &to](error_code failed, tcp::socket socket) {
     if (stopping_) return;
     if (failed) {  // for example no file descriptor is left: some are, soon
-      timer_.expires_after(std::chrono::milliseconds(50));
-      timer_.async_wait([this](error_code cancelled) {
+      timer_->expires_after(std::chrono::milliseconds(50));
+      timer_->async_wait([this](error_code cancelled) {
         if (!cancelled && !stopping_) accept();
       });
       return;
     }
-    auto const open = connections_.size(), most = options_.limits.connections;
+    auto const most = options_.limits.connections;
     constexpr std::size_t most_refused = 64;  // that are told why
-    if (open >= most + most_refused) {
-      ++refused_;
-      return accept();  // the socket is closed
-    }
-    bool const full = open >= most;
-    auto const one = std::make_shared<connection>(*this, std::move(socket));
-    connections_.insert(one.get());
-    connections_count_ = connections_.size();
-    if (full) {
-      ++refused_;
-      one->refuse();
-    } else {
-      one->wait();
+    if (open_ >= most) ++refused_;
+    if (open_ < most + most_refused) {  // otherwise the socket is closed
+      bool const is_full = open_++ >= most;
+      asio::post(to.context,
+                 [&to, is_full, moved = std::move(socket)]() mutable { to.add(std::move(moved), is_full); });
     }
     accept();
   });
 }
 
-void http_server::server::begin_stop() {
-  if (stopping_) return;
-  stopping_ = true;
-  error_code ignored;
-  acceptor_.close(ignored);
-  timer_.expires_after(options_.grace);
-  timer_.async_wait([this](error_code cancelled) {
-    if (cancelled) return;
-    for (auto* const one : connections_) one->give_up();
-    context_.stop();
-  });
-  std::vector<connection*> const all(connections_.begin(), connections_.end());  // closing one may remove it
-  for (auto* const one : all)
-    if (one->is_idle()) one->close();
-  remove(nullptr);
+void http_server::server::loop::add(tcp::socket socket, bool is_full) {
+  auto const one = std::make_shared<connection>(*this, std::move(socket));
+  connections.insert(one.get());
+  is_full ? one->refuse() : one->wait();
 }
 
-void http_server::server::remove(connection* one) {
-  connections_.erase(one);
-  connections_count_ = connections_.size();
-  if (stopping_ && connections_.empty() && !ended_) {
-    timer_.cancel();
-    work_.reset();
-  }
+void http_server::server::loop::remove(connection* one) {
+  connections.erase(one);
+  // Either this sees that the server stops, or begin_stop() sees that no connection is left.
+  if (--owner.open_ == 0 && owner.stopping_ && !has_ended) owner.end();
+}
+
+void http_server::server::loop::close_idle() {
+  std::vector<connection*> const all(connections.begin(), connections.end());  // closing one may remove it
+  for (auto* const one : all)
+    if (one->is_idle()) one->close();
+}
+
+void http_server::server::loop::give_up() {
+  for (auto* const one : connections) one->give_up();
+  context.stop();
+}
+
+void http_server::server::begin_stop() {
+  if (stopping_.exchange(true)) return;
+  error_code ignored;
+  acceptor_->close(ignored);
+  timer_->expires_after(options_.grace);
+  timer_->async_wait([this](error_code cancelled) {
+    if (cancelled) return;
+    for (auto const& each : loops_) asio::post(each->context, [one = each.get()] { one->give_up(); });
+  });
+  for (auto const& each : loops_) asio::post(each->context, [one = each.get()] { one->close_idle(); });
+  if (open_ == 0) end();
+}
+
+/// Lets all loops end: no connection is left.
+void http_server::server::end() {
+  asio::post(loops_.front()->context, [this] {
+    timer_->cancel();
+    for (auto const& each : loops_) each->work.reset();
+  });
 }
 
 http_server::http_server(http_server_options const& options, http_handler handler)

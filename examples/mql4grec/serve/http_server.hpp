@@ -1,6 +1,6 @@
 #pragma once
-// An HTTP/1.1 server for one host: many connections on one thread that only reads, writes and waits. Requests are
-// answered by a handler, which must not block that thread; it may answer later, from any thread.
+// An HTTP/1.1 server for one host: many connections on a few threads that only read, write and wait. Requests are
+// answered by a handler, which must not block such a thread; it may answer later, from any thread.
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -38,6 +38,7 @@ struct http_limits {
 struct http_server_options {
   std::string host = "127.0.0.1";  ///< an address; the server listens on nothing else
   unsigned short port = 8080;      ///< 0: a free one
+  std::size_t threads = 1;         ///< that read and write; each has its own connections
   http_limits limits = {};
   std::chrono::milliseconds grace{10'000};  ///< how long stop() waits for requests in progress
 };
@@ -87,7 +88,8 @@ class responder {
   std::shared_ptr<state> state_;
 };
 
-/// Called on the server's thread for every request that was read; must not block and must not throw.
+/// Called for every request that was read, on a thread of the server, on several at a time; must not block and must not
+/// throw.
 using http_handler = std::function<void(http_request, responder)>;
 
 /// What a server counts.
@@ -107,7 +109,7 @@ class http_server {
 
   /// The port in use.
   unsigned short port() const;
-  /// Serves on the calling thread until stop().
+  /// Serves until stop(), on the calling thread and the others of the options.
   void run();
   /// Ends run(): no new connection is accepted, idle ones are closed, and requests in progress are answered, for at
   /// most `grace`. Thread-safe.

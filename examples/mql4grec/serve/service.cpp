@@ -249,14 +249,7 @@ void service::recommend(exchange const& x) {
   asked->request.options.stop = x.request.gone;
   auto const show = [this, asked, with = x.with, answer = x.answer](serving_outcome const& outcome) {
     if (auto const* fault = std::get_if<std::exception_ptr>(&outcome)) {
-      try {
-        std::rethrow_exception(*fault);
-      } catch (serve::overloaded const&) {
-        return answer(too_many());
-      } catch (std::exception const& e) {
-        log_.fail("error", {{"end_point", "POST /recommend"}, {"what", e.what()}});
-      }
-      return answer(failure(500, "an internal error, which has been logged"));
+      return guarded("POST /recommend", answer, [&] { std::rethrow_exception(*fault); });
     }
     auto const& found = std::get<serving_answer>(outcome);
     metrics_.count_recommendation(found.best);
@@ -264,7 +257,11 @@ void service::recommend(exchange const& x) {
     shown["model"] = with->model_name();
     answer({.body = text_of(shown)});
   };
-  x.with->model->recommend({asked, &asked->request}, show);
+  try {
+    x.with->model->recommend({asked, &asked->request}, show);
+  } catch (serve::overloaded const&) {
+    x.answer(too_many());
+  }
 }
 
 void service::find_items(exchange const& x) {

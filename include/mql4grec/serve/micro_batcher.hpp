@@ -6,18 +6,24 @@
 //
 //   caller   recommend() ─► queue ─► worker: one batch ─► best so far after each step ─► answer
 //              └──────────── waits for the answer, the deadline or the stop token ◄────────┘
+//
+// submit() does the same without a thread that waits: the worker calls back with the answer, or, at the deadline, one
+// thread that watches the deadlines of all submitted requests.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <thread>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "mql4grec/core/error.hpp"
@@ -41,6 +47,9 @@ struct batching_options {
   std::chrono::microseconds max_wait{0};
 };
 
+/// What became of a request that was submitted: its answer, or the exception of its search.
+using submitted_outcome = std::variant<recommendation, std::exception_ptr>;
+
 /// Answers requests of any number of threads on some worker threads, in batches. Every batch is answered by the
 /// recommender that the slot holds when it begins. R: the recommender. All members are thread-safe.
 template <class R = recommender<>>
@@ -55,6 +64,7 @@ class micro_batcher {
     expects(options.max_wait.count() >= 0, "micro_batcher: a wait of ", options.max_wait.count(),
             " us, expected at least 0");
     try {
+      threads_.emplace_back([this] { watch_deadlines(); });
       for (index_t i = 0; i < options.workers; ++i) threads_.emplace_back([this] { work(); });
     } catch (...) {
       drain();  // the threads that exist
@@ -72,17 +82,11 @@ class micro_batcher {
   /// answer has no lists. Throws overloaded at once if options().max_queued requests wait or after drain(), and what
   /// recommend() throws.
   [[nodiscard]] recommendation recommend(std::span<item_id const> history, recommend_options const& options = {}) {
-    expects(options.k >= 0 && options.k <= search::max_beams, "recommend: k is ", options.k, ", expected 0 to ",
-            search::max_beams);
-    auto const mine = std::make_shared<request>(history, options);
+    auto const mine = std::make_shared<request>(history, options, nullptr);
     std::unique_lock lock(mutex_);
-    if (draining_) raise<overloaded>("recommend: the service is shutting down");
-    if (std::ssize(queue_) >= options_.max_queued)
-      raise<overloaded>("recommend: ", queue_.size(), " requests are waiting already");
+    check_admission(*mine);
     if (!mine->wanted()) return std::move(mine->best);
-    queue_.push_back(mine);
-    ++callers_;
-    arrived_.notify_one();
+    enqueue(mine);
     auto const answered = [&] { return mine->answered; };
     if (mine->end == clock::time_point::max())
       mine->changed.wait(lock, options.stop, answered);
@@ -92,9 +96,23 @@ class micro_batcher {
       mine->abandoned = true;
       std::erase(queue_, mine);
     }
-    if (--callers_ == 0) left_.notify_all();
+    leave();
     if (mine->failure) std::rethrow_exception(mine->failure);
     return std::move(mine->best);
+  }
+
+  /// As recommend(), but returns at once: `done` is called once, later, on a thread of this object, which does nothing
+  /// else meanwhile. It must not throw, and must not call drain(). A request whose stop token is used leaves the queue
+  /// when a worker comes to it. Throws overloaded, and error for a k out of range; `done` isn't called then.
+  void submit(std::span<item_id const> history, recommend_options const& options,
+              std::function<void(submitted_outcome)> done) {
+    auto const mine = std::make_shared<request>(history, options, std::move(done));
+    std::lock_guard const lock(mutex_);
+    check_admission(*mine);
+    enqueue(mine);
+    if (!mine->is_watched()) return;
+    mine->deadline = deadlines_.emplace(mine->end, mine);
+    if (mine->deadline == deadlines_.begin()) deadline_changed_.notify_one();
   }
 
   /// The options.
@@ -111,6 +129,8 @@ class micro_batcher {
     draining_ = true;
     arrived_.notify_all();
     left_.wait(lock, [&] { return callers_ == 0; });
+    drained_ = true;
+    deadline_changed_.notify_all();
     auto const threads = std::exchange(threads_, {});
     lock.unlock();  // the destructor of the threads waits for them
   }
@@ -120,17 +140,24 @@ class micro_batcher {
 
   /// A request and its answer. The caller and the worker share it. What isn't constant is guarded by mutex_.
   struct request {
-    request(std::span<item_id const> past, recommend_options const& wanted)
-        : history(past.begin(), past.end()), options(wanted), end(recommender_detail::end_of(wanted)) {
+    request(std::span<item_id const> past, recommend_options const& wanted, std::function<void(submitted_outcome)> call)
+        : history(past.begin(), past.end()),
+          options(wanted),
+          end(recommender_detail::end_of(wanted)),
+          done(std::move(call)) {
       best.complete = false;
     }
+    /// Whether watch_deadlines() answers it if a worker doesn't.
+    bool is_watched() const { return done && end != clock::time_point::max(); }
     /// Whether its caller still waits.
     bool wanted() const { return !abandoned && clock::now() < end && !options.stop.stop_requested(); }
 
     std::vector<item_id> const history;
     recommend_options const options;
     clock::time_point const arrived = clock::now(), end;
+    std::function<void(submitted_outcome)> const done;  // none: a caller waits
     std::condition_variable_any changed = {};
+    typename std::multimap<clock::time_point, std::shared_ptr<request>>::iterator deadline = {};  // if it is watched
     std::atomic<bool> abandoned = false;
     bool answered = false;
     recommendation best = {};  // the best so far, until it is the answer
@@ -145,9 +172,57 @@ class micro_batcher {
     std::optional<session> opened;
   };
 
+  /// Throws unless a request can be accepted; with the lock.
+  void check_admission(request const& one) const {
+    expects(one.options.k >= 0 && one.options.k <= search::max_beams, "recommend: k is ", one.options.k,
+            ", expected 0 to ", search::max_beams);
+    if (draining_) raise<overloaded>("recommend: the service is shutting down");
+    if (std::ssize(queue_) >= options_.max_queued)
+      raise<overloaded>("recommend: ", queue_.size(), " requests are waiting already");
+  }
+
+  /// With the lock.
+  void enqueue(std::shared_ptr<request> const& one) {
+    queue_.push_back(one);
+    ++callers_;
+    arrived_.notify_one();
+  }
+
+  /// One more request has its answer; with the lock.
+  void leave() {
+    if (--callers_ == 0) left_.notify_all();
+  }
+
+  /// Answers submitted requests at their deadlines, until all have been answered and no more will come.
+  void watch_deadlines() {
+    std::unique_lock lock(mutex_);
+    while (!drained_) {
+      if (deadlines_.empty()) {
+        deadline_changed_.wait(lock);
+        continue;
+      }
+      auto const [end, one] = *deadlines_.begin();
+      if (clock::now() < end) {
+        deadline_changed_.wait_until(lock, end);
+        continue;
+      }
+      deadlines_.erase(one->deadline);
+      one->abandoned = one->answered = true;
+      std::erase(queue_, one);
+      lock.unlock();
+      one->done(std::move(one->best));
+      lock.lock();
+      leave();
+    }
+  }
+
   void work() {
     current_session mine;
-    for (auto some = next_batch(); !some.empty(); some = next_batch()) answer(mine, some);
+    for (;;) {
+      auto const some = next_batch();  // released before the wait for the next one: callbacks own what they need
+      if (some.empty()) return;
+      answer(mine, some);
+    }
   }
 
   /// The requests to search next; none when all have been answered and no more will come.
@@ -201,32 +276,47 @@ class micro_batcher {
   request_watch watch_of(batch const& some) {
     if (std::ranges::none_of(some, [](auto const& each) { return recommender_detail::has_limit(each->options); }))
       return {};
-    return {.wanted = [&some](std::size_t i) { return some[i]->wanted(); },
-            .so_far =
-                [&some, this](std::size_t i, recommendation best) {
-                  if (!recommender_detail::has_limit(some[i]->options)) return;
-                  std::lock_guard const lock(mutex_);
-                  if (!some[i]->abandoned) some[i]->best = std::move(best);
-                }};
+    request_watch watch{.wanted = [&some](std::size_t i) { return some[i]->wanted(); }};
+    // Ranking what has been found after each step takes time, so it is done only if someone may want it.
+    auto const wants_best = [](request const& one) {
+      return one.done ? one.is_watched() : recommender_detail::has_limit(one.options);
+    };
+    if (std::ranges::any_of(some, [&](auto const& each) { return wants_best(*each); }))
+      watch.so_far = [&some, this, wants_best](std::size_t i, recommendation best) {
+        if (!wants_best(*some[i])) return;
+        std::lock_guard const lock(mutex_);
+        if (!some[i]->abandoned) some[i]->best = std::move(best);
+      };
+    return watch;
   }
 
   /// Hands a request back to its caller after set(request), unless the caller has left.
   template <class Set>
   void finish(request& one, Set const& set) {
+    {
+      std::lock_guard const lock(mutex_);
+      if (one.abandoned || one.answered) return;
+      set(one);
+      one.answered = true;
+      if (one.is_watched()) deadlines_.erase(one.deadline);
+      if (!one.done) return one.changed.notify_one();
+    }
+    if (one.failure)
+      one.done(one.failure);
+    else
+      one.done(std::move(one.best));
     std::lock_guard const lock(mutex_);
-    if (one.abandoned || one.answered) return;
-    set(one);
-    one.answered = true;
-    one.changed.notify_one();
+    leave();
   }
 
   recommender_slot<R> const* slot_;
   batching_options options_;
   mutable std::mutex mutex_;
-  std::condition_variable arrived_, left_;  // a request; the last caller
+  std::condition_variable arrived_, left_, deadline_changed_;  // a request; the last caller; the first deadline
   std::deque<std::shared_ptr<request>> queue_;
-  index_t callers_ = 0;
-  bool draining_ = false;
+  std::multimap<clock::time_point, std::shared_ptr<request>> deadlines_;  // of submitted requests
+  index_t callers_ = 0;                                                   // whose requests have no answer yet
+  bool draining_ = false, drained_ = false;
   std::vector<std::jthread> threads_;
 };
 
