@@ -1,6 +1,7 @@
 // The library mql4grec::compiled: what services ask for, and what isn't a template, compiled once.
 #define MQL4GREC_DEFINITION
 #include "mql4grec/catalog/item_images.inl.hpp"
+#include "mql4grec/catalog/packed_interactions.inl.hpp"
 #include "mql4grec/core/detail/half.inl.hpp"
 #include "mql4grec/core/gguf.inl.hpp"
 #include "mql4grec/embed/image/decode.inl.hpp"
@@ -16,6 +17,7 @@
 
 // Files: nlohmann/json is compiled here, and in no source that links this.
 #if MQL4GREC_HAS_JSON
+#include "mql4grec/catalog/interaction_files.inl.hpp"
 #include "mql4grec/catalog/read.inl.hpp"
 #include "mql4grec/core/detail/json_events.inl.hpp"
 #include "mql4grec/core/json.inl.hpp"

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <tuple>
 
+#include "catalog/scratch.hpp"
 #include "core/temporary_directory.hpp"
+#include "mql4grec/catalog/interaction_files.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/rank/popularity.hpp"
 
@@ -125,4 +127,44 @@ TEST_CASE("read_dataset: no item has a sequence in a modality that the vocabular
     CHECK(language::items_with_sequence(data.table(language::modality::text)) == text);
     CHECK(language::items_with_sequence(data.table(language::modality::image)) == images);
   }
+}
+
+TEST_CASE(
+    "read_dataset: packed interactions and JSON lines give the dataset that JSON gives, and the same split by time") {
+  temporary_directory const here;
+  auto const directory = here / "Shop";
+  catalog::dataset_paths const paths(directory);
+  std::filesystem::create_directory(directory);
+  put(paths.interactions(), R"({"u": [0, 1, 2], "v": [3], "w": []})");
+  put(paths.times(), R"({"u": [1, 2, 5], "v": [4], "w": []})");
+  put(paths.index("lemb"), R"({"0": ["<a_1>", "<b_2>", "<c_3>", "<d_4>"], "9": ["<a_1>", "<b_2>", "<c_3>", "<d_5>"]})");
+  auto const read = [&] {
+    auto data = pipeline::read_dataset(directory, language::vocabulary());
+    pipeline::split_by_time(data, directory, 3);
+    return data;
+  };
+  auto const json = read();
+  auto const is_json = [&](tasks::dataset const& data) {
+    return data.interactions == json.interactions && data.tokens == json.tokens &&
+           pipeline::catalog_of(data) == pipeline::catalog_of(json);
+  };
+  catalog::pack_interactions(paths);
+  CHECK(is_json(read()));
+  CHECK(read().interactions.items.is_mapped());
+  std::filesystem::remove(paths.interactions());
+  std::filesystem::remove(paths.times());
+  CHECK(is_json(read()));
+  CHECK(has(complaint<file_error>([&] {
+              auto data = pipeline::read_dataset(directory, language::vocabulary());
+              pipeline::split_by_time(data, directory, 30);
+            }),
+            "Shop.inter.packed: the times are from 1 to 5, and 30 doesn't divide them"));
+  std::filesystem::remove(paths.packed());
+  put(directory / "Shop.inter-1-of-2.jsonl", R"({"user": "u", "items": [0, 1, 2], "times": [1, 2, 5]})");
+  put(directory / "Shop.inter-2-of-2.jsonl",
+      R"({"user": "v", "items": [3], "times": [4]} {"user": "w", "items": [], "times": []})");
+  CHECK(is_json(read()));
+  put(directory / "Shop.inter-1-of-2.jsonl", R"({"user": "u", "items": [0, 1, 2]})");
+  put(directory / "Shop.inter-2-of-2.jsonl", "");
+  CHECK(has(complaint<file_error>([&] { (void)read(); }), "Shop.inter-1-of-2.jsonl: has no times"));
 }

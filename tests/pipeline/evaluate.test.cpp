@@ -472,7 +472,7 @@ TEST_CASE("evaluate: a query defined outside the library; one that reverses the 
     tasks.queries.push_back(newest_first{{.from = kind, .to = kind, .prompt = {first, 3}}, kind});
   auto rotated = small_dataset();
   for (index_t u = 0; u < rotated.interactions.users(); ++u) {
-    auto const begin = rotated.interactions.items.begin();
+    auto const begin = rotated.interactions.items.own().begin();
     auto const [first, last] =
         std::pair(rotated.interactions.offsets[to_size(u)], rotated.interactions.offsets[to_size(u) + 1]);
     if (first < last) std::reverse(begin + first, begin + last - 1);  // all but the target

@@ -10,6 +10,7 @@
 
 #include "catalog/scratch.hpp"
 #include "mql4grec/catalog/dataset_paths.hpp"
+#include "mql4grec/catalog/packed_interactions.hpp"
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/catalog/split.hpp"
 #include "mql4grec/catalog/training_users.hpp"
@@ -120,7 +121,7 @@ TEST_CASE("training_set: datasets are concatenated, each with its own items") {
                                 vocab());
   REQUIRE(set.size() == 4);
   CHECK(all_texts(set)[2] == "<*_0><*_1><*_2><a_5><b_5></s> → <a_6><b_6></s>");
-  CHECK(set.examples()[2].dataset == 1);
+  CHECK(set.origin(2, 0, 0).dataset == 1);
 }
 
 TEST_CASE("training_set: items without a modality are omitted from its histories, targets and alignments") {
@@ -290,10 +291,10 @@ TEST_CASE("training users: only they have examples of training and validation; a
   catalog::keep_training_users(data.interactions, catalog::first_users{1});
   tasks::training_set const next(tasks::next_only(), {data}, vocab());
   CHECK(next.size() == 2);
-  for (auto const& e : next.examples()) CHECK(e.place.row == 0);
+  for (index_t i = 0; i < next.size(); ++i) CHECK(next.origin(i, 0, 0).place.row == 0);
   tasks::validation_set const valid(tasks::all_tasks(), {data}, vocab());
   CHECK(valid.size() == 2);
-  for (auto const& e : valid.examples()) CHECK(e.place.row == 0);
+  for (index_t i = 0; i < valid.size(); ++i) CHECK(valid.origin(i, 0, 0).place.row == 0);
   CHECK(tasks::training_set(tasks::all_tasks(), {data}, vocab()).size() == 4 + 2 * 9);
   tasks::training_set const released(tasks::released_mixture(), {data}, vocab());
   CHECK(released.size() == 3 + 2 * 9);
@@ -348,4 +349,89 @@ TEST_CASE("Instruments gives 352,060 examples of all tasks and 267,170 of the re
   CHECK(tasks::training_set(tasks::all_tasks(), {data}, paper).size() == 352060);
   CHECK(tasks::training_set(tasks::released_mixture(), {data}, paper).size() == 267170);
   CHECK(tasks::validation_set(tasks::all_tasks(), {data}, paper).size() == 2 * 17112);
+}
+
+namespace {
+
+/// A task whose examples are found one after another only, so that sets store them all.
+struct stored_next : tasks::next_item {
+  std::optional<tasks::example_place> example_from() const = delete;
+};
+static_assert(tasks::OrderedExamples<tasks::next_item> && tasks::OrderedExamples<tasks::coin_toss>);
+static_assert(tasks::Task<stored_next> && !tasks::OrderedExamples<stored_next> &&
+              !tasks::OrderedExamples<tasks::alignment>);
+
+/// Many users with histories of very different lengths, some items without text or without an image.
+tasks::dataset many_users() {
+  random_stream random(3, 1);
+  std::vector<std::vector<int>> users;
+  for (int u = 0; u < 400; ++u) {
+    users.emplace_back();
+    for (auto n = u == 200 ? 500 : random.below(7); n > 0; --n)
+      users.back().push_back(static_cast<int>(random.below(9)));
+  }
+  return small_dataset(users, {1, 5}, {0, 5});
+}
+
+}  // namespace
+
+TEST_CASE("training_set: examples that are found again are those that are stored, in any order of reading") {
+  auto by_time = many_users();
+  std::vector<double> times(by_time.interactions.items.size());
+  for (std::size_t i = 0; i < times.size(); ++i) times[i] = static_cast<double>(i);
+  for (std::size_t u = 0; u < 400; ++u)  // every user's times begin at 0
+    for (auto i = by_time.interactions.offsets[u + 1] - 1; i >= by_time.interactions.offsets[u]; --i)
+      times[to_size(i)] -= times[to_size(by_time.interactions.offsets[u])];
+  catalog::split_by_time(by_time.interactions, times, 3);
+  auto some_users = many_users();
+  catalog::keep_training_users(some_users.interactions, catalog::random_users{.share = 0.3, .seed = 1});
+  for (auto const& data : {many_users(), by_time, some_users})
+    for (double const mixed : {0.0, 0.5}) {
+      auto const ordered = tasks::all_tasks({.max_history = 3, .modality_dropout = mixed});
+      auto stored = ordered;
+      for (std::size_t t = 0; t < 4; ++t)
+        stored.tasks[t] = stored_next{{.from = language::modality(t == 1 || t == 3),
+                                       .to = language::modality(t == 1 || t == 2),
+                                       .prompt = {3 * static_cast<index_t>(t), 3},
+                                       .max_history = 3,
+                                       .modality_dropout = mixed}};
+      for (std::size_t q = 0; q < 2; ++q)
+        stored.validated.emplace_back(stored_next{{.from = language::modality(q),
+                                                   .to = language::modality(q),
+                                                   .prompt = {3 * static_cast<index_t>(q), 3},
+                                                   .max_history = 3,
+                                                   .modality_dropout = mixed}});
+      tasks::training_set const once(ordered, {data, data}, vocab()), again(stored, {data, data}, vocab());
+      CHECK(once.size() > 1000);
+      CHECK(std::ranges::equal(once.groups(), again.groups()));
+      CHECK(all_texts(once, 5, 2) == all_texts(again, 5, 2));
+      for (index_t i = once.size() - 1; i >= 0; i -= 7) CHECK(once.origin(i, 0, 0) == again.origin(i, 0, 0));
+      CHECK(all_texts(tasks::validation_set(ordered, {data}, vocab())) ==
+            all_texts(tasks::validation_set(stored, {data}, vocab())));
+    }
+  tasks::training_set const released(tasks::released_mixture(), {many_users()}, vocab());
+  index_t count = 0;
+  tasks::coin_toss const toss{{.from = language::modality::text, .to = language::modality::image},
+                              {.from = language::modality::image, .to = language::modality::text}};
+  toss.each_example(many_users(), catalog::split::train, [&](tasks::example_place place) {
+    CHECK(released.origin(released.groups()[2].first + count++, 0, 0).place == place);
+  });
+  CHECK(released.groups()[2].count == count);
+}
+
+TEST_CASE("training_set: the examples of packed interactions are those of the same interactions in memory") {
+  test::scratch const here;
+  auto const data = many_users();
+  {
+    catalog::packed_writer to(here / "f");
+    for (index_t u = 0; u < data.interactions.users(); ++u)
+      to.add_user(data.interactions.user_keys[to_size(u)], data.interactions.of(user_id(u)));
+    to.commit();
+  }
+  auto mapped = data;
+  mapped.interactions = catalog::read_packed_interactions(here / "f").data;
+  CHECK(mapped.interactions.items.is_mapped());
+  for (auto const& mix : {tasks::all_tasks(), tasks::released_mixture()})
+    CHECK(all_texts(tasks::training_set(mix, {data}, vocab()), 9, 4) ==
+          all_texts(tasks::training_set(mix, {mapped}, vocab()), 9, 4));
 }

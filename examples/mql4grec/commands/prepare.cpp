@@ -1,6 +1,11 @@
-// The command prepare: raw files of ratings and items become a dataset directory.
+// The command prepare: raw files of ratings and items become a dataset directory, and its interactions a packed file.
+#include <chrono>
+
 #include "commands.hpp"
+#include "mql4grec/catalog/dataset_paths.hpp"
+#include "mql4grec/catalog/interaction_files.hpp"
 #include "mql4grec/core/error.hpp"
+#include "mql4grec/core/json.hpp"
 #include "mql4grec/core/macros.hpp"
 #include "options.hpp"
 #include "progress.hpp"
@@ -9,12 +14,9 @@
 
 #if MQL4GREC_HAS_RAW
 #include <algorithm>
-#include <chrono>
 
-#include "mql4grec/catalog/dataset_paths.hpp"
 #include "mql4grec/catalog/raw/prepare.hpp"
 #include "mql4grec/core/detail/words.hpp"
-#include "mql4grec/core/json.hpp"
 #endif
 
 namespace mql4grec::program {
@@ -25,9 +27,71 @@ struct prepare_command_options {
   std::string ratings, metadata, columns, format = "auto";
   std::filesystem::path images, out;
   index_t user_core = 5, item_core = 5;
-  bool export_recbole = false;
+  bool export_recbole = false, pack = false;
   common_options common;
 };
+
+std::string mebibytes(double bytes) { return fixed(bytes / (1 << 20), 0); }
+
+/// The progress of packing: a bar on a terminal, elsewhere a line for every tenth that took more than a second.
+class packing_progress {
+ public:
+  packing_progress(progress_log& log, std::string label) : log_(log), label_(std::move(label)) {}
+
+  void operator()(catalog::pack_progress const& p) {
+    leave_if_interrupted();
+    auto const now = clock::now();
+    double const seconds = std::chrono::duration<double>(now - start_).count();
+    double const share = p.size > 0 ? static_cast<double>(p.bytes) / static_cast<double>(p.size) : 1;
+    if (seconds <= 0.5 || share <= 0) return;
+    auto const rate = static_cast<index_t>(static_cast<double>(p.interactions) / seconds);
+    auto const details = grouped(p.users) + " users, " + grouped(p.interactions) + " interactions, " + grouped(rate) +
+                         "/s, " + mebibytes(static_cast<double>(p.bytes) / seconds) + " MiB/s, " +
+                         clock_time(seconds * (1 - share) / share) + " left";
+    log_.begin();
+    log_.bar(label_, share, details);
+    if (share < next_ || now - last_ < std::chrono::seconds(1)) return;
+    log_.milestone(label_ + ": " + fixed(100 * share, 0) + " %, " + details);
+    next_ = share + 0.1;
+    last_ = now;
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+  progress_log& log_;
+  std::string label_;
+  double next_ = 0.1;
+  clock::time_point start_ = clock::now(), last_ = start_;
+};
+
+/// Packs the interactions of the dataset directory. The result is merged into `result`; returns it as a text.
+std::string pack(catalog::dataset_paths const& paths, progress_log& log, json& result) {
+  auto const start = std::chrono::steady_clock::now();
+  auto const label = "packing " + paths.packed().filename().string();
+  log.stage(label);
+  packing_progress progress(log, label);
+  auto const made = catalog::pack_interactions(paths, [&](auto const& p) { progress(p); });
+  double const seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  log.clear();
+  log.begin();
+  result["packed"] = {{"file", paths.packed().string()}, {"users", made.users}, {"interactions", made.interactions},
+                      {"items", made.item_count},        {"bytes", made.bytes}, {"source_bytes", made.source_bytes},
+                      {"times", made.has_times},         {"seconds", seconds}};
+  return "packed " + counted(made.interactions, "interaction") + " of " + counted(made.users, "user") +
+         (made.has_times ? " with times" : "") + ": " + grouped(made.bytes) + " bytes instead of " +
+         grouped(made.source_bytes) + ", " + fixed(seconds, 1) + " s\n";
+}
+
+/// Packs a dataset directory that exists.
+int pack_command(prepare_command_options const& options) {
+  check_json(options.common);
+  progress_log log({.quiet = options.common.quiet});
+  catalog::dataset_paths const paths(options.out);
+  json result = {{"dataset", paths.name()}};
+  auto const text = pack(paths, log, result);
+  put_result(options.common, result, text);
+  return done;
+}
 
 #if MQL4GREC_HAS_RAW
 
@@ -58,7 +122,6 @@ class reading_progress {
     double const share = p.size > 0 ? static_cast<double>(p.bytes) / static_cast<double>(p.size) : 1;
     if (seconds <= 0 || share <= 0) return;
     if (seconds > 0.5) log_.begin();  // not before: what is wrong with a file is mostly wrong at its beginning
-    auto const mebibytes = [](double bytes) { return fixed(bytes / (1 << 20), 0); };
     log_.bar(label_, share,
              mebibytes(static_cast<double>(p.bytes)) + "/" + mebibytes(static_cast<double>(p.size)) + " MiB, " +
                  mebibytes(static_cast<double>(p.bytes) / seconds) + " MiB/s, " + grouped(p.lines) + " lines, " +
@@ -110,7 +173,7 @@ void check_out(std::filesystem::path const& out) {
   check_writable(existing / ".mql4grec");
 }
 
-int prepare_command(prepare_command_options& options) {
+int prepare_raw_files(prepare_command_options& options) {
   check_json(options.common);
   check_out(options.out);
   progress_log log({.quiet = options.common.quiet});
@@ -130,20 +193,30 @@ int prepare_command(prepare_command_options& options) {
   log.clear();
   log.begin();
   warn_of(made.statistics, log);
-  auto const name = catalog::dataset_paths(options.out).name();
-  json result = {{"dataset", name}};
+  catalog::dataset_paths const paths(options.out);
+  json result = {{"dataset", paths.name()}};
   result.update(catalog::statistics_json(made.statistics));
-  put_result(options.common, result, as_text(name, made.statistics));
+  auto text = as_text(paths.name(), made.statistics);
+  if (options.pack) text += pack(paths, log, result);
+  put_result(options.common, result, text);
   return done;
 }
 
 #else
 
-int prepare_command(prepare_command_options&) {
+int prepare_raw_files(prepare_command_options&) {
   raise("prepare needs zlib, simdjson and gumbo, which this program was built without (MQL4GREC_RAW)");
 }
 
 #endif
+
+int prepare_command(prepare_command_options& options) {
+  if (!options.ratings.empty()) return prepare_raw_files(options);
+  expects(options.pack, "--ratings is required, unless --pack packs the interactions that --out has");
+  expects(options.metadata.empty() && options.images.empty() && options.columns.empty() && !options.export_recbole,
+          "--meta, --images, --columns and --export-recbole need --ratings");
+  return pack_command(options);
+}
 
 }  // namespace
 
@@ -151,7 +224,8 @@ void add_prepare(CLI::App& program, int& status) {
   auto const options = std::make_shared<prepare_command_options>();
   auto& o = *options;
   auto& command = *program.add_subcommand("prepare", "turn raw files of ratings and items into a dataset directory");
-  command.add_option("--ratings", o.ratings, "files of ratings, plain or .gz, separated by commas")->required();
+  command.add_option("--ratings", o.ratings,
+                     "files of ratings, plain or .gz, separated by commas; required unless --pack is given");
   command.add_option("--meta", o.metadata, "files with the texts of items, plain or .gz, separated by commas");
   command.add_option("--images", o.images, "directory of pictures, <raw id>.<jpg|png|webp> or <number>.<...>");
   command.add_option("--out", o.out, "dataset directory .../Name to write")->required();
@@ -167,6 +241,10 @@ void add_prepare(CLI::App& program, int& status) {
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   command.add_flag("--export-recbole", o.export_recbole, "also write RecBole's atomic files Name.inter and Name.item");
+  command.add_flag("--pack", o.pack,
+                   "also write Name.inter.packed, which all commands map instead of reading it into memory; without "
+                   "--ratings, from the Name.inter.json, Name.inter.jsonl or Name.inter-00001-of-00008.jsonl ... that "
+                   "--out has");
   add_common_options(command, o.common);
   command.callback([options, &status] { status = prepare_command(*options); });
 }

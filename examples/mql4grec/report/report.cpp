@@ -59,7 +59,7 @@ shown_example::list list_of(evaluation_report_inputs const& inputs, std::string 
 shown_example example_of(evaluation_report_inputs const& inputs, pipeline::user_result const& result) {
   constexpr index_t history_shown = 6;
   auto const user = static_cast<std::size_t>(result.user);
-  shown_example out{.user = inputs.data.interactions.user_keys.at(user),
+  shown_example out{.user = std::string(inputs.data.interactions.user_keys.at(user)),
                     .history = {},
                     .target = shown(inputs.data, inputs.vocab, result.target),
                     .lists = {}};

@@ -26,6 +26,10 @@ class dataset_paths {
 
   /// `Name.inter.json`; see read_interactions().
   std::filesystem::path interactions() const { return file(".inter.json"); }
+  /// `Name.inter.jsonl`; see interaction_files.hpp.
+  std::filesystem::path interaction_lines() const { return file(".inter.jsonl"); }
+  /// `Name.inter.packed`; see packed_interactions.hpp.
+  std::filesystem::path packed() const { return file(".inter.packed"); }
   /// `Name.times.json`; see read_times().
   std::filesystem::path times() const { return file(".times.json"); }
   /// `Name.item.json`; see read_items().

@@ -1,14 +1,17 @@
 #pragma once
 // Which users interacted with which items, in chronological order. All histories lie in one flat array, so a history is
-// a span of that array and never a copy.
+// a span of that array and never a copy. The array is in memory or in a mapped file; see packed_interactions.hpp.
 #include <algorithm>
+#include <bitset>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
-#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "mql4grec/core/column.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/ids.hpp"
 
@@ -24,10 +27,10 @@ struct time_split {
 
 /// The histories of all users of a dataset. Users are numbered 0 … users() − 1.
 struct interactions {
-  std::vector<item_id> items;           ///< of all users, back to back; the items of each user are ordered oldest first
-  std::vector<index_t> offsets = {0};   ///< (users + 1): the items of user u are items[offsets[u] … offsets[u + 1])
+  column<item_id> items;                ///< of all users, back to back; the items of each user are ordered oldest first
+  column<index_t> offsets = {0};        ///< (users + 1): the items of user u are items[offsets[u] … offsets[u + 1])
   index_t item_count = 0;               ///< greater than every id in `items`; also counts items without interactions
-  std::vector<std::string> user_keys;   ///< (users): the key of each user in the file, kept for writing it back
+  string_column user_keys;              ///< (users): the key of each user in the file, kept for writing it back
   std::optional<time_split> time = {};  ///< the split is by time; without a value it is leave-one-out
   /// (users): 1 for the users that models are trained on, otherwise 0; empty: all. See keep_training_users().
   std::vector<std::uint8_t> is_trained = {};
@@ -43,16 +46,17 @@ struct interactions {
     return {items.data() + offsets[u], to_size(offsets[u + 1] - offsets[u])};
   }
 
-  /// Appends a user and returns its id. item_count grows to cover the items of the history. Throws error for a negative
-  /// item.
-  user_id add_user(std::string key, std::span<item_id const> history) {
+  /// Appends a user and returns its id. item_count grows to cover the items of the history. Mapped interactions are
+  /// copied into memory first. Throws error for a negative item.
+  user_id add_user(std::string_view key, std::span<item_id const> history) {
     for (auto const item : history) {
       expects(index(item) >= 0, "user '", key, "': item ", index(item), " is negative");
       item_count = std::max(item_count, index(item) + 1);
     }
-    items.insert(items.end(), history.begin(), history.end());
-    offsets.push_back(static_cast<index_t>(items.size()));
-    user_keys.push_back(std::move(key));
+    auto& all = items.own();
+    all.insert(all.end(), history.begin(), history.end());
+    offsets.own().push_back(std::ssize(all));
+    user_keys.push_back(key);
     return static_cast<user_id>(users() - 1);
   }
 
@@ -130,17 +134,39 @@ inline constexpr index_t default_max_history = 20;
   return part == split::valid ? n - 2 : n - 1;
 }
 
+/// A set of items, which is filled from lists with many repetitions in constant time an item. It has a bit for each
+/// item number of the ranges of 65,536 numbers that items are in.
+class distinct_items {
+ public:
+  /// Adds items, none of which is negative.
+  void add(std::span<item_id const> more) {
+    for (auto const item : more) {
+      auto const page = to_size(item) / page_items, place = to_size(item) % page_items;
+      if (page >= pages_.size()) pages_.resize(page + 1);
+      if (!pages_[page]) pages_[page] = std::make_unique<std::bitset<page_items>>();
+      pages_[page]->set(place);
+    }
+  }
+  /// The items in ascending order.
+  [[nodiscard]] std::vector<item_id> sorted() const {
+    std::vector<item_id> items;
+    for (std::size_t page = 0; page < pages_.size(); ++page)
+      for (std::size_t place = 0; pages_[page] && place < page_items; ++place)
+        if (pages_[page]->test(place)) items.push_back(static_cast<item_id>(page * page_items + place));
+    return items;
+  }
+
+ private:
+  static constexpr std::size_t page_items = 1 << 16;
+  std::vector<std::unique_ptr<std::bitset<page_items>>> pages_;
+};
+
 /// The items that at least one user has among the known items, in ascending order. With a split by time all other items
 /// are cold: nobody has interacted with them before `until`.
 [[nodiscard]] inline std::vector<item_id> interacted_items(interactions const& data) {
-  std::vector<item_id> items;
-  for (index_t u = 0; u < data.users(); ++u) {
-    auto const known = known_items(data, static_cast<user_id>(u));
-    items.insert(items.end(), known.begin(), known.end());
-  }
-  std::ranges::sort(items);
-  items.erase(std::unique(items.begin(), items.end()), items.end());
-  return items;
+  distinct_items items;
+  for (index_t u = 0; u < data.users(); ++u) items.add(known_items(data, static_cast<user_id>(u)));
+  return items.sorted();
 }
 
 /// The last `max_history` items before position `end`, or fewer when fewer exist. Throws error when max_history is

@@ -85,7 +85,7 @@ MQL4GREC_DEFINITION std::optional<interactions> plain_interactions(std::string_v
   bool const read = from.object([&](std::string_view user) {
     items.clear();
     if (!users.insert(user).second || !from.list(item)) return false;
-    data.add_user(std::string(user), items);
+    data.add_user(user, items);
     return true;
   });
   return read ? std::optional(std::move(data)) : std::nullopt;

@@ -82,6 +82,18 @@ class atomic_file {
   }
   /// Appends a text.
   void write(std::string_view text) { write(text.data(), text.size()); }
+  /// Replaces bytes that have been written before, for example a header that is known at the end only.
+  void write_at(index_t position, void const* data, std::size_t bytes) {
+    auto const* next = static_cast<char const*>(data);
+    while (bytes > 0) {
+      ::ssize_t const written = ::pwrite(descriptor_, next, bytes, position);
+      if (written < 0 && errno == EINTR) continue;
+      expects_file(written > 0, path_, "can't be written: ", std::strerror(errno));
+      next += written;
+      position += written;
+      bytes -= static_cast<std::size_t>(written);
+    }
+  }
 
   /// Syncs the file and moves it to its final name, replacing a previous file. Call it once, as the last member.
   void commit() {

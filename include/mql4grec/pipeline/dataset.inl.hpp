@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "mql4grec/catalog/interaction_files.hpp"
 #include "mql4grec/catalog/split.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/language/read.hpp"
@@ -11,12 +12,11 @@
 namespace mql4grec::pipeline {
 
 MQL4GREC_DEFINITION std::vector<item_id> catalog_of(tasks::dataset const& from) {
-  auto all = from.interactions.items;
-  for (auto const& table : from.tokens) all.insert(all.end(), table.present().begin(), table.present().end());
-  for (auto const& [item, description] : from.items) all.push_back(item);
-  std::ranges::sort(all);
-  all.erase(std::unique(all.begin(), all.end()), all.end());
-  return all;
+  catalog::distinct_items all;
+  for (index_t u = 0; u < from.interactions.users(); ++u) all.add(from.interactions.of(user_id(u)));
+  for (auto const& table : from.tokens) all.add(table.present());
+  for (auto const& [item, description] : from.items) all.add(std::span(&item, 1));
+  return all.sorted();
 }
 
 MQL4GREC_DEFINITION std::vector<item_id> items_without_tokens(tasks::dataset const& from) {
@@ -95,7 +95,7 @@ MQL4GREC_DEFINITION void expect_one_of(std::vector<std::filesystem::path> const&
 MQL4GREC_DEFINITION tasks::dataset read_dataset(std::filesystem::path const& directory,
                                                 language::vocabulary const& vocab) {
   catalog::dataset_paths const paths(directory);
-  tasks::dataset read{.interactions = catalog::read_interactions(paths.interactions()), .name = paths.name()};
+  tasks::dataset read{.interactions = catalog::read_interactions(paths), .name = paths.name()};
   std::vector<std::filesystem::path> indices;
   for (index_t m = 0; m < std::max(language::paper_modalities, vocab.modalities()); ++m)
     indices.push_back(index_path(paths, language::modality(m)));
@@ -111,10 +111,10 @@ MQL4GREC_DEFINITION tasks::dataset read_dataset(std::filesystem::path const& dir
 }
 
 MQL4GREC_DEFINITION void split_by_time(tasks::dataset& data, std::filesystem::path const& directory, double until) {
-  auto const path = catalog::dataset_paths(directory).times();
-  expects_file(std::filesystem::exists(path), path,
-               "is missing; a split by time needs the times of all interactions, which prepare writes");
-  auto const times = catalog::read_times(path, data.interactions);
+  catalog::dataset_paths const paths(directory);
+  auto const times = catalog::read_times(paths, data.interactions);
+  auto const found = catalog::find_interactions(paths);
+  auto const path = found.form == catalog::interaction_form::json ? paths.times() : found.files.front();
   auto const [first, last] = std::ranges::minmax(times);
   expects_file(first < until && until <= last, path, "the times are from ", catalog::time_text(first), " to ",
                catalog::time_text(last), ", and ", catalog::time_text(until), " doesn't divide them");

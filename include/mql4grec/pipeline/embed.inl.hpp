@@ -4,6 +4,7 @@
 #include <charconv>
 #include <utility>
 
+#include "mql4grec/catalog/interaction_files.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/pipeline/embed.hpp"
 
@@ -39,13 +40,13 @@ MQL4GREC_DEFINITION item_texts texts_of(catalog::item_descriptions const& descri
 MQL4GREC_DEFINITION item_content read_item_content(std::filesystem::path const& directory) {
   catalog::dataset_paths const paths(directory);
   expects_file(std::filesystem::is_directory(directory), directory, "isn't a directory, expected a dataset directory");
-  bool const interactions = std::filesystem::exists(paths.interactions()),
+  bool const interactions = catalog::find_interactions(paths).form != catalog::interaction_form::none,
              descriptions = std::filesystem::exists(paths.items()), ids = std::filesystem::exists(paths.item_ids());
   expects_file(interactions || descriptions || ids, paths.items(), "is missing, and so are ",
                paths.interactions().filename().string(), " and ", paths.item_ids().filename().string(),
                ", expected at least one of them");
   item_content out;
-  if (interactions) out.items = catalog::read_interactions(paths.interactions()).item_count;
+  if (interactions) out.items = catalog::read_interactions(paths).item_count;
   if (descriptions) out.descriptions = catalog::read_items(paths.items());
   if (!out.descriptions.empty()) out.items = std::max(out.items, index(out.descriptions.rbegin()->first) + 1);
   if (ids) out.raw_ids = catalog::read_ids(paths.item_ids());

@@ -8,11 +8,10 @@ namespace mql4grec::pipeline::detail {
 MQL4GREC_DEFINITION void check_example_tokens(tasks::example_set const& examples, std::filesystem::path const& model,
                                               std::string const& tasks) {
   tasks::batch scratch;
-  auto const all = examples.examples();
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    if (i > 0 && all[i].task == all[i - 1].task) continue;
+  for (auto const& group : examples.groups()) {
+    if (group.count == 0) continue;
     try {
-      examples.write(static_cast<index_t>(i), 0, 0, scratch);
+      examples.write(group.first, 0, 0, scratch);
     } catch (error const& e) {
       raise<file_error>(model.string(), ": tasks '", tasks, "': ", e.what());
     }

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <optional>
 
+#include "mql4grec/core/permutation.hpp"
 #include "mql4grec/seq2seq/trainer.hpp"
 #include "mql4grec/train/loop.hpp"
 
@@ -33,14 +34,14 @@ class written_batches {
 
   void begin(std::int64_t epoch) {
     epoch_ = static_cast<std::uint64_t>(epoch);
-    order_ = epoch_order(train_.size(), trainer_.options().seed, epoch_);
+    order_ = example_order(train_.size(), trainer_.options().seed, epoch_);
   }
   /// One update by the examples first … last − 1 of the epoch's order. Returns the mean loss per token and the number
   /// of target tokens.
   std::pair<double, index_t> step(index_t first, index_t last, double learning_rate) {
     if (trainer_.options().surgery != gradient_groups::none) return step_by_groups(first, last, learning_rate);
     all_.clear();
-    for (index_t i = first; i < last; ++i) train_.write(order_[to_size(i)], trainer_.options().seed, epoch_, all_);
+    for (index_t i = first; i < last; ++i) train_.write(order_[i], trainer_.options().seed, epoch_, all_);
     return {trainer_.step(all_, learning_rate), std::ssize(all_.targets)};
   }
   double validate() { return trainer_.mean_loss(valid_); }
@@ -52,10 +53,10 @@ class written_batches {
       auto const seed = trainer_.options().seed;
       for (auto& group : groups_) group.clear();
       for (index_t i = first; i < last; ++i) {
-        auto const from = train_.origin(order_[to_size(i)], seed, epoch_);
+        auto const from = train_.origin(order_[i], seed, epoch_);
         std::size_t const group = trainer_.options().surgery == gradient_groups::tasks ? from.task : from.dataset;
         if (groups_.size() <= group) groups_.resize(group + 1);
-        train_.write(order_[to_size(i)], seed, epoch_, groups_[group]);
+        train_.write(order_[i], seed, epoch_, groups_[group]);
       }
       for (auto const& group : groups_) tokens += std::ssize(group.targets);
     }
@@ -67,7 +68,7 @@ class written_batches {
   Valid const& valid_;
   std::vector<tasks::batch> groups_;
   std::uint64_t epoch_ = 0;
-  std::vector<index_t> order_;
+  example_order order_;
   tasks::batch all_;
 };
 
@@ -117,9 +118,9 @@ class device_epochs {
     auto const begin = which.number * part_size_, end = std::min(size_, begin + part_size_);
     return std::async(std::launch::async, [&train = train_, seed = trainer_.options().seed, which, begin, end] {
       auto const epoch = static_cast<std::uint64_t>(which.epoch);
-      auto const order = epoch_order(train.size(), seed, epoch);
+      example_order const order(train.size(), seed, epoch);
       tasks::batch all;
-      for (index_t i = begin; i < end; ++i) train.write(order[to_size(i)], seed, epoch, all);
+      for (index_t i = begin; i < end; ++i) train.write(order[i], seed, epoch, all);
       return all;
     });
   }

@@ -3,6 +3,7 @@
 #include <concepts>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -14,6 +15,29 @@
 #include "mql4grec/tasks/task.hpp"
 
 namespace mql4grec::tasks {
+
+namespace detail {
+
+/// Whether a task has OrderedExamples; one that wraps another task decides at run time.
+template <class T>
+bool has_ordered_examples(T const& task) {
+  if constexpr (requires {
+                  { task.has_ordered_examples() } -> std::same_as<bool>;
+                })
+    return task.has_ordered_examples();
+  else
+    return OrderedExamples<T>;
+}
+/// example_from() of a task that has it.
+template <class T>
+std::optional<example_place> example_from(T const& task, dataset const& data, catalog::split part, example_place from) {
+  if constexpr (OrderedExamples<T>)
+    return task.example_from(data, part, from);
+  else
+    raise("this task finds its examples only one after another");
+}
+
+}  // namespace detail
 
 /// A Task of any type. With it, a mixture can be chosen at run time and contain tasks that the library doesn't define.
 /// Copies share the task.
@@ -32,6 +56,12 @@ class any_task {
   void each_example(dataset const& data, catalog::split part, example_sink const& sink) const {
     task_->each_example(data, part, sink);
   }
+  /// Whether the task has OrderedExamples.
+  bool has_ordered_examples() const { return task_->has_ordered_examples(); }
+  /// See OrderedExamples. Throws error when the task doesn't have them.
+  std::optional<example_place> example_from(dataset const& data, catalog::split part, example_place from) const {
+    return task_->example_from(data, part, from);
+  }
   /// See Task.
   void write(task_context const& context, example_place place, random_stream& random, batch& out) const {
     task_->write(context, place, random, out);
@@ -41,6 +71,8 @@ class any_task {
   struct interface {
     virtual ~interface() = default;
     virtual void each_example(dataset const&, catalog::split, example_sink const&) const = 0;
+    virtual bool has_ordered_examples() const = 0;
+    virtual std::optional<example_place> example_from(dataset const&, catalog::split, example_place) const = 0;
     virtual void write(task_context const&, example_place, random_stream&, batch&) const = 0;
   };
   template <class T>
@@ -48,6 +80,11 @@ class any_task {
     explicit model(T t) : task(std::move(t)) {}
     void each_example(dataset const& data, catalog::split part, example_sink const& sink) const override {
       task.each_example(data, part, sink);
+    }
+    bool has_ordered_examples() const override { return detail::has_ordered_examples(task); }
+    std::optional<example_place> example_from(dataset const& data, catalog::split part,
+                                              example_place from) const override {
+      return detail::example_from(task, data, part, from);
     }
     void write(task_context const& context, example_place place, random_stream& random, batch& out) const override {
       task.write(context, place, random, out);
@@ -75,6 +112,12 @@ class any_query_task {
   void each_example(dataset const& data, catalog::split part, example_sink const& sink) const {
     task_->each_example(data, part, sink);
   }
+  /// Whether the task has OrderedExamples.
+  bool has_ordered_examples() const { return task_->has_ordered_examples(); }
+  /// See OrderedExamples. Throws error when the task doesn't have them.
+  std::optional<example_place> example_from(dataset const& data, catalog::split part, example_place from) const {
+    return task_->example_from(data, part, from);
+  }
   /// See QueryTask.
   void write_query(std::span<item_id const> history, query_context const& context, batch& out) const {
     task_->write_query(history, context, out);
@@ -85,6 +128,8 @@ class any_query_task {
     virtual ~interface() = default;
     virtual language::modality to() const = 0;
     virtual void each_example(dataset const&, catalog::split, example_sink const&) const = 0;
+    virtual bool has_ordered_examples() const = 0;
+    virtual std::optional<example_place> example_from(dataset const&, catalog::split, example_place) const = 0;
     virtual void write_query(std::span<item_id const>, query_context const&, batch&) const = 0;
   };
   template <class T>
@@ -93,6 +138,11 @@ class any_query_task {
     language::modality to() const override { return task.to; }
     void each_example(dataset const& data, catalog::split part, example_sink const& sink) const override {
       task.each_example(data, part, sink);
+    }
+    bool has_ordered_examples() const override { return detail::has_ordered_examples(task); }
+    std::optional<example_place> example_from(dataset const& data, catalog::split part,
+                                              example_place from) const override {
+      return detail::example_from(task, data, part, from);
     }
     void write_query(std::span<item_id const> history, query_context const& context, batch& out) const override {
       task.write_query(history, context, out);

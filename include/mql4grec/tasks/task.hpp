@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <concepts>
 #include <functional>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -60,6 +61,54 @@ concept Task = std::copy_constructible<T> &&
   { task.write(context, place, random, out) } -> std::same_as<void>;
 };
 
+/// A task whose examples are ordered by user, then by position, and can be found from any place on. A set of examples
+/// of other tasks stores all of them; of these, one of 64. So their sets may have billions of examples.
+///
+/// - example_from() returns the first example of a part that is at a place or after it, where places are
+///   ordered by row, then by position; nothing after the last example.
+/// - each_example() calls its sink with the same examples in the same order.
+template <class T>
+concept OrderedExamples = requires(T const& task, dataset const& data, catalog::split part, example_place from) {
+  { task.example_from(data, part, from) } -> std::same_as<std::optional<example_place>>;
+};
+
+/// Calls the sink for every example of a task with OrderedExamples.
+template <OrderedExamples T>
+void each_ordered_example(T const& task, dataset const& data, catalog::split part, example_sink const& sink) {
+  for (auto place = task.example_from(data, part, {0, 0}); place;
+       place = task.example_from(data, part, {place->row, place->position + 1}))
+    sink(*place);
+}
+
+namespace detail {
+
+/// The positions first … last − 1 of a user's history that may be the target of an example: in the training part, the
+/// training items except the first; in other parts, the target of an evaluated user.
+struct target_range {
+  index_t first = 0, last = 0;
+};
+inline target_range targets_of(catalog::interactions const& data, user_id user, catalog::split part) {
+  if (part == catalog::split::train) return {1, std::ssize(catalog::training_items(data, user))};
+  if (!catalog::has_target(data, user, part)) return {};
+  auto const target = catalog::target_position(data, user, part);
+  return {target, target + 1};
+}
+
+/// The first place from `from` on whose user and position may be an example, and where one exists(user, position).
+template <class Exists>
+std::optional<example_place> first_example(dataset const& data, catalog::split part, example_place from,
+                                           Exists const& exists) {
+  index_t least = from.position;
+  for (index_t u = from.row; u < data.interactions.users(); ++u, least = 0) {
+    auto const range = targets_of(data.interactions, user_id(u), part);
+    for (index_t p = std::max(range.first, least); p < range.last; ++p)
+      if (exists(user_id(u), p)) return example_place{static_cast<std::int32_t>(u), static_cast<std::int32_t>(p)};
+  }
+  return std::nullopt;
+}
+
+}  // namespace detail
+
 /// The requirements of a mixture on a task that a model is validated, evaluated and served with.
 ///
 /// - `to` is the modality of the target, and of the items that a search for the query recommends.
@@ -110,15 +159,13 @@ struct next_item {
   /// In the training part: one example per training item of each user, except the first. In other parts: the target of
   /// each evaluated user. Examples that don't exist (see the top of this file) are skipped.
   void each_example(dataset const& data, catalog::split part, example_sink const& sink) const {
-    for (index_t u = 0; u < data.interactions.users(); ++u) {
-      auto const user = user_id(u);
-      bool const training = part == catalog::split::train;
-      if (!training && !catalog::has_target(data.interactions, user, part)) continue;
-      auto const first = training ? 1 : catalog::target_position(data.interactions, user, part);
-      auto const last = training ? std::ssize(catalog::training_items(data.interactions, user)) : first + 1;
-      for (index_t p = first; p < last; ++p)
-        if (exists(data, user, p)) sink({static_cast<std::int32_t>(u), static_cast<std::int32_t>(p)});
-    }
+    each_ordered_example(*this, data, part, sink);
+  }
+  /// See OrderedExamples.
+  [[nodiscard]] std::optional<example_place> example_from(dataset const& data, catalog::split part,
+                                                          example_place first) const {
+    return detail::first_example(data, part, first,
+                                 [&](user_id user, index_t position) { return exists(data, user, position); });
   }
 
   /// Appends the example to the batch.
@@ -238,13 +285,15 @@ struct coin_toss {
   /// One example per training item of each user, except the first, for which at least one of the tasks exists. Training
   /// part only.
   void each_example(dataset const& data, catalog::split part, example_sink const& sink) const {
-    if (part != catalog::split::train) return;
-    for (index_t u = 0; u < data.interactions.users(); ++u) {
-      auto const last = std::ssize(catalog::training_items(data.interactions, user_id(u)));
-      for (index_t p = 1; p < last; ++p)
-        if (heads.exists(data, user_id(u), p) || tails.exists(data, user_id(u), p))
-          sink({static_cast<std::int32_t>(u), static_cast<std::int32_t>(p)});
-    }
+    each_ordered_example(*this, data, part, sink);
+  }
+  /// See OrderedExamples.
+  [[nodiscard]] std::optional<example_place> example_from(dataset const& data, catalog::split part,
+                                                          example_place first) const {
+    if (part != catalog::split::train) return std::nullopt;
+    return detail::first_example(data, part, first, [&](user_id user, index_t position) {
+      return heads.exists(data, user, position) || tails.exists(data, user, position);
+    });
   }
 
   /// Appends the example to the batch.

@@ -64,13 +64,13 @@ MQL4GREC_DEFINITION void add_interactions(rating_table const& table, prepared_da
   ratings = chronological(ratings, offsets);
   auto& data = made.data;
   data.item_count = static_cast<index_t>(items.raw_ids.size());
-  data.items.reserve(ratings.size());
+  auto& all = data.items.own();
+  all.reserve(ratings.size());
   made.times.reserve(ratings.size());
   for (auto const& r : ratings) {
-    data.items.push_back(static_cast<item_id>(r.item));
+    all.push_back(static_cast<item_id>(r.item));
     made.times.push_back(r.time);
   }
-  data.user_keys.reserve(users.raw_ids.size());
   for (std::size_t u = 0; u < users.raw_ids.size(); ++u) data.user_keys.push_back(std::to_string(u));
   data.offsets = std::move(offsets);
   made.user_ids = std::move(users.raw_ids);
@@ -260,6 +260,7 @@ MQL4GREC_DEFINITION void write_dataset(std::filesystem::path const& directory, p
   write_interactions(paths.interactions(), data.data);
   std::error_code code;
   if (data.texts.empty()) std::filesystem::remove(final_paths.items(), code);  // of other items
+  std::filesystem::remove(final_paths.packed(), code);                         // of other interactions
   for (auto const& complete : detail::sorted_entries(staging)) {
     std::filesystem::rename(complete, directory / complete.filename(), code);
     expects_file(!code, directory / complete.filename(), "can't be put in place: ", code.message());

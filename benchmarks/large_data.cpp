@@ -1,0 +1,246 @@
+// Interactions that are larger than the memory: how long it takes to generate them, to pack them, to open them and to
+// read an epoch of training examples, how many bytes they have, and how much memory is used at most.
+//
+//   large_data generate DIR --interactions 1e8            writes DIR/Name.inter.packed, one user after another
+//   large_data lines DIR --interactions 1e7 --parts 8     writes DIR/Name.inter-00001-of-00008.jsonl and so on
+//   large_data pack DIR                                   what `mql4grec prepare --pack` does
+//   large_data epoch DIR                                  opens it, finds its examples, walks an epoch, writes batches
+//
+// Items follow a Zipf distribution with exponent 1, lengths of histories an exponential one.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mql4grec/catalog/interaction_files.hpp"
+#include "mql4grec/core/permutation.hpp"
+#include "mql4grec/tasks/training_set.hpp"
+
+namespace {
+
+using namespace mql4grec;
+
+/// Ranks 1 … n with probabilities proportional to 1 / rank, in constant memory: rejection-inversion (Hörmann and
+/// Derflinger, "Rejection-inversion to generate variates from monotone discrete distributions", 1996).
+class zipf {
+ public:
+  explicit zipf(index_t n) : n_(static_cast<double>(n)), lowest_(std::log(1.5) - 1), highest_(std::log(n_ + 0.5)) {}
+  index_t operator()(random_stream& random) const {
+    static double const sure = 2 - std::exp(std::log(2.5) - 0.5);
+    for (;;) {
+      double const u = highest_ + random.uniform() * (lowest_ - highest_), x = std::exp(u);
+      double const k = std::clamp(std::floor(x + 0.5), 1.0, n_);
+      if (k - x <= sure || u >= std::log(k + 0.5) - 1 / k) return static_cast<index_t>(k);
+    }
+  }
+
+ private:
+  double n_, lowest_, highest_;
+};
+
+struct shape {
+  index_t interactions = 10'000'000, items = 1'000'000, parts = 1;
+  double mean_length = 10;
+  std::uint64_t seed = 1;
+};
+
+/// Calls add(user, items) for users 0, 1, … until there are enough interactions.
+template <class Add>
+void each_user(shape const& how, Add&& add) {
+  zipf const rank(how.items);
+  keyed_permutation const number(how.items, how.seed, 1);  // popular items are spread over the catalog
+  std::vector<item_id> items;
+  for (index_t user = 0, done = 0; done < how.interactions; ++user) {
+    random_stream random(how.seed, static_cast<std::uint64_t>(user) << 8);
+    constexpr double least = 3;
+    double const more = -std::log(1 - random.uniform()) * (how.mean_length - least);
+    index_t const length = std::min<index_t>(how.interactions - done, static_cast<index_t>(least + more + 0.5));
+    items.clear();
+    for (index_t i = 0; i < length; ++i) items.push_back(item_id(number[rank(random) - 1]));
+    add(user, items);
+    done += length;
+  }
+}
+
+/// The largest memory of this process so far, in MiB; mapped pages of files count as long as they are in memory.
+double peak_mebibytes() {
+  ::rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+/// The processor time of this process so far, in seconds.
+double processor_seconds() {
+  ::rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  auto const seconds = [](::timeval const& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+/// Prints the seconds of each step, the processor's of them, and the peak of memory after it.
+class stopwatch {
+ public:
+  void step(std::string const& name, std::string const& details = {}) {
+    std::printf("%-24s %8.2f s, processor %8.2f s, peak %6.0f MiB  %s\n", name.c_str(),
+                std::chrono::duration<double>(clock::now() - last_).count(), seconds(), peak_mebibytes(),
+                details.c_str());
+    std::fflush(stdout);
+    last_ = clock::now();
+    before_ = processor_seconds();
+  }
+  /// Processor time since the last step: other processes hardly change it.
+  double seconds() const { return processor_seconds() - before_; }
+
+ private:
+  using clock = std::chrono::steady_clock;
+  clock::time_point last_ = clock::now();
+  double before_ = processor_seconds();
+};
+
+std::string counts(catalog::packed_summary const& s) {
+  return std::to_string(s.interactions) + " interactions, " + std::to_string(s.users) + " users, " +
+         std::to_string(s.item_count) + " items, " + std::to_string(s.bytes) + " bytes";
+}
+
+void generate(catalog::dataset_paths const& paths, shape const& how) {
+  stopwatch watch;
+  catalog::packed_writer to(paths.packed(), {.item_count = how.items});
+  each_user(how, [&](index_t user, std::vector<item_id> const& items) { to.add_user(std::to_string(user), items); });
+  auto const made = to.commit();
+  watch.step("generate", counts(made));
+}
+
+void write_lines(catalog::dataset_paths const& paths, shape const& how) {
+  stopwatch watch;
+  auto const number = [](index_t n) {
+    auto const text = std::to_string(n);
+    return std::string(5 - std::min<std::size_t>(5, text.size()), '0') + text;
+  };
+  std::ofstream out;
+  index_t part = 0, done = 0, bytes = 0;
+  std::string line;
+  each_user(how, [&](index_t user, std::vector<item_id> const& items) {
+    if (part == 0 || done * how.parts >= part * how.interactions) {
+      auto const name = paths.name() + ".inter-" + number(++part) + "-of-" + number(how.parts) + ".jsonl";
+      out.close();
+      out.open(paths.directory() / name);
+    }
+    line = "{\"user\": " + std::to_string(user) + ", \"items\": [";
+    for (std::size_t i = 0; i < items.size(); ++i) line += (i > 0 ? ", " : "") + std::to_string(index(items[i]));
+    line += "]}\n";
+    out << line;
+    bytes += std::ssize(line);
+    done += std::ssize(items);
+  });
+  out.close();
+  watch.step("lines", std::to_string(done) + " interactions, " + std::to_string(bytes) + " bytes");
+}
+
+void pack(catalog::dataset_paths const& paths) {
+  stopwatch watch;
+  auto const made = catalog::pack_interactions(paths);
+  double const seconds = watch.seconds();
+  watch.step("pack", counts(made) + "; " + std::to_string(static_cast<double>(made.interactions) / seconds / 1e6) +
+                         " million interactions a second of the processor");
+}
+
+/// A sequence of four codes for each item: the digits of its number in base 256.
+language::token_table tokens_of(index_t items, language::vocabulary const& vocab, language::modality kind) {
+  language::token_table table(kind, items, vocab.levels(kind));
+  std::vector<token_t> sequence(to_size(vocab.levels(kind)));
+  for (index_t i = 0; i < items; ++i) {
+    for (index_t l = 0, rest = i; l < vocab.levels(kind); ++l, rest /= 256)
+      sequence[to_size(l)] = vocab.token(kind, l, code_t(rest % 256));
+    table.set(item_id(i), sequence);
+  }
+  return table;
+}
+
+void read_epoch(catalog::dataset_paths const& paths, shape const& how) {
+  stopwatch watch;
+  tasks::dataset data{.interactions = catalog::read_interactions(paths), .name = paths.name()};
+  watch.step("open and check", std::to_string(data.interactions.items.size()) + " interactions");
+  language::vocabulary const vocab;
+  for (auto const kind : {language::modality::text, language::modality::image})
+    data.tokens.push_back(tokens_of(data.interactions.item_count, vocab, kind));
+  watch.step("tokens of the items");
+  std::vector<tasks::dataset> all;
+  all.push_back(std::move(data));
+  tasks::training_set const set(tasks::all_tasks(), std::move(all), vocab);
+  watch.step("find the examples", std::to_string(set.size()) + " examples of six tasks");
+  example_order const order(set.size(), how.seed, 0);
+  index_t sum = 0;
+  for (index_t i = 0; i < order.size(); ++i) sum += order[i];
+  double const seconds = watch.seconds();
+  expects(sum == order.size() * (order.size() - 1) / 2 || order.size() > (index_t{1} << 31), "the order isn't whole");
+  watch.step("one epoch's order", std::to_string(seconds / static_cast<double>(order.size()) * 1e9) + " ns an example");
+  constexpr index_t written = 1'000'000;
+  tasks::batch batch;
+  for (index_t i = 0; i < std::min(order.size(), written); ++i) {
+    if (i % 256 == 0) batch.clear();
+    set.write(order[i], how.seed, 0, batch);
+  }
+  double const rate = static_cast<double>(std::min(order.size(), written)) / watch.seconds();
+  watch.step("batches of 256, in order", std::to_string(static_cast<index_t>(rate)) + " examples a second of the processor");
+}
+
+shape options_of(int argc, char** argv) {
+  shape how;
+  for (int i = 3; i + 1 < argc; i += 2) {
+    std::string_view const name = argv[i], text = argv[i + 1];
+    double value = 0;
+    auto const [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+    expects(failure == std::errc{} && end == text.data() + text.size() && value >= 1 && value < 1e12, name, " '", text,
+            "', expected a number of at least 1");
+    auto const whole = static_cast<index_t>(value);
+    if (name == "--interactions")
+      how.interactions = whole;
+    else if (name == "--items")
+      how.items = std::min(whole, item_number_limit);
+    else if (name == "--parts")
+      how.parts = whole;
+    else if (name == "--seed")
+      how.seed = static_cast<std::uint64_t>(whole);
+    else if (name == "--mean-length")
+      how.mean_length = std::max(value, 3.0);
+    else
+      raise("unknown option ", name);
+  }
+  return how;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    expects(argc >= 3 && argc % 2 == 1,
+            "usage: large_data generate|lines|pack|epoch DIR [--interactions N] [--items N] [--mean-length X] "
+            "[--parts N] [--seed N]");
+    std::string_view const command = argv[1];
+    auto const how = options_of(argc, argv);
+    make_directory(argv[2]);
+    catalog::dataset_paths const paths(argv[2]);
+    if (command == "generate")
+      generate(paths, how);
+    else if (command == "lines")
+      write_lines(paths, how);
+    else if (command == "pack")
+      pack(paths);
+    else if (command == "epoch")
+      read_epoch(paths, how);
+    else
+      raise("unknown command ", command);
+    return 0;
+  } catch (error const& e) {
+    std::fprintf(stderr, "large_data: %s\n", e.what());
+    return 1;
+  }
+}
