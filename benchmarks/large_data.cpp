@@ -81,7 +81,9 @@ double peak_mebibytes() {
 double processor_seconds() {
   ::rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  auto const seconds = [](::timeval const& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  auto const seconds = [](::timeval const& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -189,7 +191,8 @@ void read_epoch(catalog::dataset_paths const& paths, shape const& how) {
     set.write(order[i], how.seed, 0, batch);
   }
   double const rate = static_cast<double>(std::min(order.size(), written)) / watch.seconds();
-  watch.step("batches of 256, in order", std::to_string(static_cast<index_t>(rate)) + " examples a second of the processor");
+  watch.step("batches of 256, in order",
+             std::to_string(static_cast<index_t>(rate)) + " examples a second of the processor");
 }
 
 shape options_of(int argc, char** argv) {

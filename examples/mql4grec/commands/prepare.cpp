@@ -212,9 +212,7 @@ int prepare_raw_files(prepare_command_options&) {
 
 int prepare_command(prepare_command_options& options) {
   if (!options.ratings.empty()) return prepare_raw_files(options);
-  expects(options.pack, "--ratings is required, unless --pack packs the interactions that --out has");
-  expects(options.metadata.empty() && options.images.empty() && options.columns.empty() && !options.export_recbole,
-          "--meta, --images, --columns and --export-recbole need --ratings");
+  if (!options.pack) throw CLI::RequiredError("--ratings or --pack");
   return pack_command(options);
 }
 
@@ -224,10 +222,12 @@ void add_prepare(CLI::App& program, int& status) {
   auto const options = std::make_shared<prepare_command_options>();
   auto& o = *options;
   auto& command = *program.add_subcommand("prepare", "turn raw files of ratings and items into a dataset directory");
-  command.add_option("--ratings", o.ratings,
-                     "files of ratings, plain or .gz, separated by commas; required unless --pack is given");
-  command.add_option("--meta", o.metadata, "files with the texts of items, plain or .gz, separated by commas");
-  command.add_option("--images", o.images, "directory of pictures, <raw id>.<jpg|png|webp> or <number>.<...>");
+  auto* const ratings = command.add_option(
+      "--ratings", o.ratings, "files of ratings, plain or .gz, separated by commas; required unless --pack is given");
+  command.add_option("--meta", o.metadata, "files with the texts of items, plain or .gz, separated by commas")
+      ->needs(ratings);
+  command.add_option("--images", o.images, "directory of pictures, <raw id>.<jpg|png|webp> or <number>.<...>")
+      ->needs(ratings);
   command.add_option("--out", o.out, "dataset directory .../Name to write")->required();
   command.add_option("--format", o.format, "of the ratings; auto: recognized by the first line")
       ->check(CLI::IsMember({"auto", "amazon2018", "amazon2023", "movielens", "recbole", "csv"}))
@@ -240,7 +240,8 @@ void add_prepare(CLI::App& program, int& status) {
   command.add_option("--item-core", o.item_core, "ratings that an item must have")
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
-  command.add_flag("--export-recbole", o.export_recbole, "also write RecBole's atomic files Name.inter and Name.item");
+  command.add_flag("--export-recbole", o.export_recbole, "also write RecBole's atomic files Name.inter and Name.item")
+      ->needs(ratings);
   command.add_flag("--pack", o.pack,
                    "also write Name.inter.packed, which all commands map instead of reading it into memory; without "
                    "--ratings, from the Name.inter.json, Name.inter.jsonl or Name.inter-00001-of-00008.jsonl ... that "
