@@ -81,6 +81,22 @@ TEST_CASE("random_stream: below(n) is uniform over 0 … n − 1") {
   }
 }
 
+TEST_CASE("random_stream: below(n) reaches all of a range beyond 32 bits") {
+  for (index_t const n : {index_t{3} << 29, index_t{3} << 36}) {
+    random_stream random(5, 9);
+    index_t thirds[3] = {}, odd = 0;
+    for (int i = 0; i < 30000; ++i) {
+      auto const drawn = random.below(n);
+      REQUIRE(drawn >= 0);
+      REQUIRE(drawn < n);
+      ++thirds[drawn / (n / 3)];
+      odd += drawn % 2;
+    }
+    for (auto const count : thirds) CHECK(std::abs(count - 10000) < 400);  // five standard deviations
+    CHECK(std::abs(odd - 15000) < 450);
+  }
+}
+
 TEST_CASE("random_stream: normal numbers are finite, with mean 0, variance 1 and fourth moment 3") {
   random_stream random(5, 0);
   double sum = 0, squares = 0, fourth = 0;

@@ -58,10 +58,13 @@ class random_stream {
   }
   /// Uniform in [0, 1), in multiples of 2⁻³².
   double uniform() { return static_cast<double>(bits()) * 0x1p-32; }
-  /// Uniform integer in [0, n), n ≥ 1: the high word of a product. Its bias, n / 2³², is negligible for the n used
-  /// here.
+  /// Uniform integer in [0, n), n ≥ 1: the high word of a product with 32 random bits, or with 64 for n > 2²⁴.
+  /// Probabilities differ by at most n / 2³² or n / 2⁶⁴ of their value.
   index_t below(index_t n) {
-    return static_cast<index_t>((std::uint64_t{bits()} * static_cast<std::uint64_t>(n)) >> 32);
+    std::uint64_t const high = bits();
+    if (n <= index_t{1} << 24) return static_cast<index_t>((high * static_cast<std::uint64_t>(n)) >> 32);
+    __extension__ using wide = unsigned __int128;
+    return static_cast<index_t>((wide{high << 32 | bits()} * static_cast<std::uint64_t>(n)) >> 64);
   }
   /// Normal with mean 0 and variance 1 (Box–Muller; one number of the pair is used).
   double normal() {
