@@ -5,11 +5,14 @@
 //   large_data lines DIR --interactions 1e7 --parts 8     writes DIR/Name.inter-00001-of-00008.jsonl and so on
 //   large_data pack DIR                                   what `mql4grec prepare --pack` does
 //   large_data epoch DIR                                  opens it, finds its examples, walks an epoch, writes batches
+//   large_data trie DIR --items 1e7                       writes DIR/Name.trie, opens it, looks sequences up
 //
-// Items follow a Zipf distribution with exponent 1, lengths of histories an exponential one.
+// And likewise a trie of very many items. Items of interactions follow a Zipf distribution with exponent 1, lengths of
+// histories an exponential one; sequences of items are random.
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <cmath>
@@ -22,6 +25,7 @@
 
 #include "mql4grec/catalog/interaction_files.hpp"
 #include "mql4grec/core/permutation.hpp"
+#include "mql4grec/search/packed_trie.hpp"
 #include "mql4grec/tasks/training_set.hpp"
 
 namespace {
@@ -195,6 +199,44 @@ void read_epoch(catalog::dataset_paths const& paths, shape const& how) {
              std::to_string(static_cast<index_t>(rate)) + " examples a second of the processor");
 }
 
+/// The sequence of an item: four random codes.
+void sequence_of(index_t item, language::vocabulary const& vocab, std::span<token_t> sequence) {
+  auto const bits = philox({static_cast<std::uint32_t>(item), static_cast<std::uint32_t>(item >> 32), 0, 0}, {7, 7});
+  for (std::size_t l = 0; l < sequence.size(); ++l)
+    sequence[l] = vocab.token(language::modality::text, static_cast<index_t>(l), code_t(bits[l] % 256));
+}
+
+void build_trie(catalog::dataset_paths const& paths, shape const& how) {
+  auto const path = paths.directory() / (paths.name() + ".trie");
+  language::vocabulary const vocab;
+  std::array<token_t, 4> sequence = {};
+  stopwatch watch;
+  search::packed_trie_writer to(path, {.levels = 4, .vocabulary = vocab.size()});
+  for (index_t i = 0; i < how.items; ++i) {
+    sequence_of(i, vocab, sequence);
+    to.add(item_id(i), sequence);
+  }
+  auto const made = to.commit();
+  watch.step("build the trie", std::to_string(made.items) + " items, " + std::to_string(made.nodes) + " nodes, " +
+                                   std::to_string(made.bytes) + " bytes");
+  auto const trie = search::read_packed_trie(path, search::trie_check::header);
+  watch.step("open, header only");
+  static_cast<void>(search::read_packed_trie(path));
+  watch.step("open, everything checked");
+  constexpr index_t lookups = 1'000'000;
+  random_stream random(how.seed, 3);
+  for (index_t n = 0; n < lookups; ++n) {
+    auto const item = random.below(how.items);
+    sequence_of(item, vocab, sequence);
+    auto node = trie.start();
+    for (auto const token : sequence) node = trie.next(node, token);
+    expects(std::ranges::binary_search(trie.items(node), item_id(item)), "item ", item, " isn't found");
+  }
+  double const each = watch.seconds() / lookups;
+  watch.step("look sequences up",
+             std::to_string(static_cast<index_t>(each * 1e9)) + " ns for four steps and the items");
+}
+
 shape options_of(int argc, char** argv) {
   shape how;
   for (int i = 3; i + 1 < argc; i += 2) {
@@ -225,7 +267,7 @@ shape options_of(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     expects(argc >= 3 && argc % 2 == 1,
-            "usage: large_data generate|lines|pack|epoch DIR [--interactions N] [--items N] [--mean-length X] "
+            "usage: large_data generate|lines|pack|epoch|trie DIR [--interactions N] [--items N] [--mean-length X] "
             "[--parts N] [--seed N]");
     std::string_view const command = argv[1];
     auto const how = options_of(argc, argv);
@@ -239,6 +281,8 @@ int main(int argc, char** argv) {
       pack(paths);
     else if (command == "epoch")
       read_epoch(paths, how);
+    else if (command == "trie")
+      build_trie(paths, how);
     else
       raise("unknown command ", command);
     return 0;

@@ -12,6 +12,7 @@
 #include "mql4grec/search/catalog_log.inl.hpp"
 #include "mql4grec/search/live_catalog.inl.hpp"
 #include "mql4grec/search/live_trie.inl.hpp"
+#include "mql4grec/search/packed_trie.inl.hpp"
 #include "mql4grec/search/trie.inl.hpp"
 #include "mql4grec/tasks/mixture.inl.hpp"
 

@@ -21,7 +21,7 @@ using namespace mql4grec;
 using test::complaint_of;
 using test::has;
 using test::scratch;
-using with_times = enum catalog::packed_options::times;
+using with_times = catalog::packed_times;
 
 namespace {
 
@@ -96,6 +96,21 @@ TEST_CASE("packed interactions: a round trip preserves users, keys, items and ti
     CHECK(!changed.items.is_mapped());
     CHECK(read.data == expected);
   }
+}
+
+TEST_CASE("packed interactions: the example of the guide") {
+  scratch const here;
+  auto const path = here / "Shop.inter.packed";
+  // example-begin packed_writer
+  catalog::packed_writer to(path, {.times = catalog::packed_times::present});
+  to.add_user("A1XYZ", std::vector{item_id{12}, item_id{7}}, std::vector{1365811200.0, 1365897600.0});
+  to.add_user("A2ABC", std::vector{item_id{5}}, std::vector{1404172800.0});
+  to.commit();
+
+  auto const [data, times] = catalog::read_packed_interactions(path);  // mapped
+  CHECK(data.of(user_id{1}).front() == item_id{5});
+  // example-end packed_writer
+  CHECK(times.back() == 1404172800.0);
 }
 
 TEST_CASE("packed interactions: several blocks, and a catalog with items nobody interacted with") {

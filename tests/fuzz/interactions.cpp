@@ -59,9 +59,10 @@ void read_packed(std::string_view content) {
 
 /// Sets the checksums of the sections as far as they are in the content, and that of the header.
 std::string with_right_sums(std::string content) {
-  catalog::detail::packed_header header;
   if (content.size() < 128) return content;
-  std::memcpy(&header, content.data(), sizeof header);
+  catalog::detail::packed_sections begin;
+  std::memcpy(&begin, content.data(), sizeof begin);
+  catalog::detail::packed_header header(begin);
   bool const small = header.users >= 0 && header.users < 4096 && header.interactions >= 0 &&
                      header.interactions < 4096 && header.key_bytes >= 0 && header.key_bytes < 4096;
   catalog::detail::packed_layout const at(small ? header : catalog::detail::packed_header{});
@@ -73,8 +74,9 @@ std::string with_right_sums(std::string content) {
     header.sums = {sum(at.items, at.items + header.interactions * 4), sum(at.times, at.offsets),
                    sum(at.offsets, at.key_offsets), sum(at.key_offsets, at.keys), sum(at.keys, at.end)};
   }
-  header.header_sum = catalog::detail::header_sum(header);
-  std::memcpy(content.data(), &header, sizeof header);
+  begin.sums = header.sums;
+  begin.header_sum = begin.right_sum();
+  std::memcpy(content.data(), &begin, sizeof begin);
   return content;
 }
 

@@ -205,10 +205,10 @@ packed_summary pack(Source& source, dataset_paths const& paths, interaction_file
     progress({.bytes = reported, .size = from.bytes, .users = users, .interactions = interactions});
   };
   each_user(source, from.files.front(), [&](user_record const& user) {
-    using times = enum packed_options::times;
     if (!to)
-      to.emplace(paths.packed(), packed_options{.times = source.has_times() ? times::present : times::absent,
-                                                .source_bytes = from.bytes});
+      to.emplace(paths.packed(),
+                 packed_options{.times = source.has_times() ? packed_times::present : packed_times::absent,
+                                .source_bytes = from.bytes});
     to->add_user(user.key, user.items, user.times);
     if (source.position() - reported > (1 << 20)) report(to->written().users, to->written().interactions);
   });

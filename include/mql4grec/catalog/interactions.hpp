@@ -140,12 +140,16 @@ class distinct_items {
  public:
   /// Adds items, none of which is negative.
   void add(std::span<item_id const> more) {
-    for (auto const item : more) {
-      auto const page = to_size(item) / page_items, place = to_size(item) % page_items;
-      if (page >= pages_.size()) pages_.resize(page + 1);
-      if (!pages_[page]) pages_[page] = std::make_unique<std::bitset<page_items>>();
-      pages_[page]->set(place);
-    }
+    for (auto const item : more) add(item);
+  }
+  /// Adds an item that isn't negative. Returns whether it is new.
+  bool add(item_id item) {
+    auto const page = to_size(item) / page_items, place = to_size(item) % page_items;
+    if (page >= pages_.size()) pages_.resize(page + 1);
+    if (!pages_[page]) pages_[page] = std::make_unique<std::bitset<page_items>>();
+    bool const is_new = !pages_[page]->test(place);
+    pages_[page]->set(place);
+    return is_new;
   }
   /// The items in ascending order.
   [[nodiscard]] std::vector<item_id> sorted() const {

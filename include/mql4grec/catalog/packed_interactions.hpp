@@ -30,10 +30,15 @@ struct packed_summary {
   bool operator==(packed_summary const&) const = default;
 };
 
+/// Whether a packed file has the time of each interaction.
+enum class packed_times {
+  absent,  ///< no times
+  present  ///< a time for each interaction
+};
+
 /// Options of a packed_writer.
 struct packed_options {
-  /// Whether every interaction has a time.
-  enum class times { absent, present } times = times::absent;
+  packed_times times = packed_times::absent;  ///< whether every interaction has a time
   index_t item_count = 0;    ///< at least so many items, whether anybody has interacted with them or not
   index_t source_bytes = 0;  ///< see packed_summary
 };

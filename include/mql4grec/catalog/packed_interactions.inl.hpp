@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -20,30 +21,37 @@ namespace mql4grec::catalog {
 
 namespace detail {
 
-/// The first bytes of a packed file. The sections follow in the order of `sums`, each without gaps except that the
-/// items are padded to 8 bytes.
+/// The beginning of a packed file. The sections follow in the order of their checksums: items, times, offsets, offsets
+/// of keys, keys; without gaps, except that the items are padded to 8 bytes.
+using packed_sections = core::detail::section_header<6, 5>;
+static_assert(sizeof(packed_sections) == 112);
+inline constexpr std::array<char, 8> packed_magic = {'m', 'q', 'l', 'i', 'n', 't', 'e', 'r'};
+
+/// The numbers in it.
 struct packed_header {
-  std::array<char, 8> magic = {'m', 'q', 'l', 'i', 'n', 't', 'e', 'r'};
-  std::uint32_t byte_order = 0x01020304;
-  std::uint32_t version = 1;
   std::int64_t users = 0, interactions = 0, item_count = 0, key_bytes = 0, has_times = 0, source_bytes = 0;
-  std::array<std::uint64_t, 5> sums = {};  // of items, times, offsets, offsets of keys, keys
-  std::uint64_t header_sum = 0;            // of everything above
+  std::array<std::uint64_t, 5> sums = {};
+
+  packed_header() = default;
+  explicit packed_header(packed_sections const& h) : sums(h.sums) {
+    std::tie(users, interactions, item_count, key_bytes, has_times, source_bytes) = std::tuple_cat(h.values);
+  }
+  packed_sections sections() const {
+    packed_sections h{.magic = packed_magic,
+                      .values = {users, interactions, item_count, key_bytes, has_times, source_bytes},
+                      .sums = sums};
+    h.header_sum = h.right_sum();
+    return h;
+  }
 };
-static_assert(sizeof(packed_header) == 112);
-inline constexpr index_t packed_begin = 128;                    // where the items begin
 inline constexpr index_t most_interactions = index_t{1} << 48;  // sums of sizes don't overflow
 inline constexpr index_t most_key_bytes = index_t{1} << 20;     // of one user
-
-MQL4GREC_DEFINITION std::uint64_t header_sum(packed_header const& header) {
-  return checksum(std::as_bytes(std::span(&header, 1)).first(offsetof(packed_header, header_sum)));
-}
 
 /// Where the sections of a file begin, and the file ends.
 struct packed_layout {
   index_t items, times, offsets, key_offsets, keys, end;
   explicit packed_layout(packed_header const& h)
-      : items(packed_begin),
+      : items(core::detail::section_begin),
         times(items + (h.interactions * 4 + 7) / 8 * 8),
         offsets(times + (h.has_times != 0 ? h.interactions * 8 : 0)),
         key_offsets(offsets + (h.users + 1) * 8),
@@ -60,20 +68,10 @@ MQL4GREC_DEFINITION packed_summary summary_of(packed_header const& h) {
           .has_times = h.has_times != 0};
 }
 
-/// The header of a file with `size` bytes that begins with `begin`.
-MQL4GREC_DEFINITION packed_header checked_header(std::filesystem::path const& path, std::span<std::byte const> begin,
-                                                 index_t size) {
-  packed_header h;
-  auto const magic = h.magic;
-  expects_file(size >= packed_begin, path, "has ", size, " bytes, expected at least ", packed_begin,
-               ", the header of packed interactions");
-  std::memcpy(&h, begin.data(), sizeof h);
-  expects_file(h.magic == magic, path, "byte 0: expected 'mqlinter', the beginning of packed interactions");
-  expects_file(h.byte_order == packed_header{}.byte_order, path,
-               "byte 8: the byte order is that of another kind of machine; pack the interactions here");
-  expects_file(h.version == packed_header{}.version, path, "byte 12: version ", h.version, ", expected ",
-               packed_header{}.version, "; pack the interactions again");
-  expects_file(h.header_sum == header_sum(h), path, "byte 0: the header is damaged: its checksum differs");
+/// The header of a file with these bytes.
+MQL4GREC_DEFINITION packed_header checked_header(std::filesystem::path const& path, std::span<std::byte const> bytes) {
+  packed_header const h(
+      core::detail::read_section_header(path, bytes, packed_sections{.magic = packed_magic}, "packed interactions"));
   auto const within = [&](char const* what, std::int64_t value, std::int64_t least, std::int64_t most) {
     expects_file(value >= least && value <= most, path, "header: ", value, " ", what, ", expected ", least, " to ",
                  most);
@@ -85,8 +83,8 @@ MQL4GREC_DEFINITION packed_header checked_header(std::filesystem::path const& pa
   within("as the mark of times", h.has_times, 0, 1);
   within("bytes of sources", h.source_bytes, 0, most_interactions * 64);
   index_t const end = packed_layout(h).end;
-  expects_file(size == end, path, "has ", size, " bytes, expected ", end, " for ", h.users, " users and ",
-               h.interactions, " interactions");
+  expects_file(std::ssize(bytes) == end, path, "has ", bytes.size(), " bytes, expected ", end, " for ", h.users,
+               " users and ", h.interactions, " interactions");
   return h;
 }
 
@@ -95,7 +93,7 @@ class packed_reader {
  public:
   explicit packed_reader(std::filesystem::path const& path)
       : file_(std::make_shared<core::detail::mapped_file>(path)),
-        header_(checked_header(path, file_->bytes(), std::ssize(file_->bytes()))),
+        header_(checked_header(path, file_->bytes())),
         at_(header_) {}
 
   timed_interactions checked() const {
@@ -190,13 +188,12 @@ struct packed_writer::state {
         spooled_offsets(path),
         spooled_key_offsets(path),
         spooled_keys(path) {
-    std::array<std::byte, packed_begin_bytes> const room = {};
+    std::array<std::byte, to_size(core::detail::section_begin)> const room = {};
     file.write(room.data(), room.size());
     offset(offsets, 0);
     offset(key_offsets, 0);
   }
 
-  static constexpr std::size_t packed_begin_bytes = to_size(detail::packed_begin);
   static void offset(section& to, index_t value) { to.append(std::span<index_t const>(&value, 1)); }
 
   /// A key that has been written.
@@ -242,7 +239,7 @@ MQL4GREC_DEFINITION void packed_writer::add_user(std::string_view key, std::span
       raise(name(), ": item ", index(item), ", expected 0 to ", item_number_limit - 1);
     largest = std::max(largest, index(item) + 1);
   }
-  auto const expected = s.options.times == packed_options::times::present ? items.size() : 0;
+  auto const expected = s.options.times == packed_times::present ? items.size() : 0;
   if (times.size() != expected) raise(name(), ": ", times.size(), " times, expected ", expected);
   for (std::size_t i = 0; i < times.size(); ++i)
     if (!std::isfinite(times[i]) || (i > 0 && times[i - 1] > times[i]))
@@ -275,16 +272,16 @@ MQL4GREC_DEFINITION packed_summary packed_writer::commit() {
   if (s.written.interactions % 2 == 1) s.file.write(&padding, sizeof padding);
   for (auto const* spooled : {&s.spooled_times, &s.spooled_offsets, &s.spooled_key_offsets, &s.spooled_keys})
     spooled->append_to(s.file);
-  detail::packed_header header{
-      .users = s.written.users,
-      .interactions = s.written.interactions,
-      .item_count = std::max(s.written.item_count, s.options.item_count),
-      .key_bytes = s.key_bytes,
-      .has_times = s.options.times == packed_options::times::present ? 1 : 0,
-      .source_bytes = s.options.source_bytes,
-      .sums = {s.items.sum(), s.times.sum(), s.offsets.sum(), s.key_offsets.sum(), s.keys.sum()}};
-  header.header_sum = detail::header_sum(header);
-  s.file.write_at(0, &header, sizeof header);
+  detail::packed_header header;
+  header.users = s.written.users;
+  header.interactions = s.written.interactions;
+  header.item_count = std::max(s.written.item_count, s.options.item_count);
+  header.key_bytes = s.key_bytes;
+  header.has_times = s.options.times == packed_times::present ? 1 : 0;
+  header.source_bytes = s.options.source_bytes;
+  header.sums = {s.items.sum(), s.times.sum(), s.offsets.sum(), s.key_offsets.sum(), s.keys.sum()};
+  auto const sections = header.sections();
+  s.file.write_at(0, &sections, sizeof sections);
   s.file.commit();
   return detail::summary_of(header);
 }
@@ -295,7 +292,7 @@ MQL4GREC_DEFINITION timed_interactions read_packed_interactions(std::filesystem:
 
 MQL4GREC_DEFINITION packed_summary read_packed_summary(std::filesystem::path const& path) {
   core::detail::mapped_file const file(path);
-  return detail::summary_of(detail::checked_header(path, file.bytes(), std::ssize(file.bytes())));
+  return detail::summary_of(detail::checked_header(path, file.bytes()));
 }
 
 }  // namespace mql4grec::catalog

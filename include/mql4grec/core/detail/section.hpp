@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -26,6 +27,43 @@ namespace detail {
 
 /// The checksum of a section is that of its blocks of so many bytes, one after another.
 inline constexpr std::size_t section_block = std::size_t{1} << 20;
+
+/// The first bytes of a file of sections: what it is, `Values` numbers, and the checksums of its sections.
+template <std::size_t Values, std::size_t Sections>
+struct section_header {
+  std::array<char, 8> magic = {};
+  std::uint32_t byte_order = 0x01020304;
+  std::uint32_t version = 1;
+  std::array<std::int64_t, Values> values = {};
+  std::array<std::uint64_t, Sections> sums = {};
+  std::uint64_t header_sum = 0;  // of everything above
+
+  std::uint64_t right_sum() const {
+    return checksum(std::as_bytes(std::span(this, 1)).first(offsetof(section_header, header_sum)));
+  }
+};
+/// Where the first section begins.
+inline constexpr index_t section_begin = 128;
+
+/// The header of a file that begins with `bytes`; `expected` has its magic number and version, `what` is what the file
+/// should contain. Its values remain to be checked.
+template <class Header>
+Header read_section_header(std::filesystem::path const& path, std::span<std::byte const> bytes, Header const& expected,
+                           char const* what) {
+  static_assert(sizeof(Header) <= section_begin && std::is_trivially_copyable_v<Header>);
+  Header h;
+  expects_file(std::ssize(bytes) >= section_begin, path, "has ", bytes.size(), " bytes, expected at least ",
+               section_begin, ", the header of ", what);
+  std::memcpy(&h, bytes.data(), sizeof h);
+  expects_file(h.magic == expected.magic, path, "byte 0: expected '",
+               std::string(expected.magic.data(), expected.magic.size()), "', the beginning of ", what);
+  expects_file(h.byte_order == expected.byte_order, path,
+               "byte 8: the byte order is that of another kind of machine; make the file here");
+  expects_file(h.version == expected.version, path, "byte 12: version ", h.version, ", expected ", expected.version,
+               "; make the file again");
+  expects_file(h.header_sum == h.right_sum(), path, "byte 0: the header is damaged: its checksum differs");
+  return h;
+}
 
 /// The checksum of a section in memory. Calls done(bytes) after each block.
 template <class Done>
