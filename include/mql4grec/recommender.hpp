@@ -17,6 +17,7 @@
 #include <optional>
 #include <span>
 #include <stop_token>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,7 @@
 #include "mql4grec/rank/calibration.hpp"
 #include "mql4grec/rank/from_beams.hpp"
 #include "mql4grec/rank/fusion.hpp"
+#include "mql4grec/rank/quotas.hpp"
 #include "mql4grec/search/beam_search.hpp"
 #include "mql4grec/search/catalog_filter.hpp"
 #include "mql4grec/seq2seq/decoding.hpp"
@@ -69,10 +71,22 @@ struct session_options {
   index_t threads = 1;
 };
 
+/// The scores that a request is ranked by.
+enum class score_kind {
+  raw,  ///< those of recommender_options::search; calibrations are fitted to them
+  /// log p over the children in the trie, summed over the codes: in each modality the probabilities of all items that
+  /// the filter allows add up to 1. (normalization::children, with a length penalty of 0.)
+  renormalised
+};
+
 /// Options of one request.
 struct recommend_options {
   index_t k = 10;                   ///< items to return, 0 … max_beams
   search::item_filter filter = {};  ///< items that are allowed, or denied
+  /// At most so many items of some sets; see recommender::recommend.
+  std::vector<search::item_quota> quotas = {};
+  bool exclude_seen = false;            ///< never items of the history, all of which count here
+  score_kind scores = score_kind::raw;  ///< see score_kind
   /// The time from the beginning of the call after which the search ends with the best items so far; none: it runs to
   /// its end. See recommender::recommend.
   std::optional<std::chrono::nanoseconds> deadline = {};
@@ -107,7 +121,7 @@ struct recommendation : rank::ranking {
   /// without sequences.
   std::vector<rank::ranking> by_modality = {};
   /// Of each item, the probability that it is the next one. Only with recommender_options::calibration, and only of
-  /// complete answers.
+  /// complete answers with raw scores.
   std::vector<double> probabilities = {};
   /// Whether the search ran to its end. If not, these are the best items so far: see recommender::recommend.
   bool complete = true;
@@ -184,6 +198,26 @@ struct pending_request {
   index_t k;
   search::item_filter const* filter;
   std::size_t number;  // among those of the call
+  std::span<search::item_quota const> quotas = {};
+  bool exclude_seen = false;
+  score_kind scores = score_kind::raw;
+
+  /// The items that are denied besides those of the filter.
+  std::span<item_id const> also_denied() const { return exclude_seen ? history : std::span<item_id const>(); }
+};
+
+/// The rules of a request besides k, prepared for a version, and what its searches have found.
+struct request_rules {
+  /// Quotas that are exhausted, by number.
+  using exhausted = std::vector<bool>;
+
+  std::optional<search::catalog_choice> wanted = {};    // the filter, if there is one
+  std::vector<index_t> sets = {}, most = {};            // of each quota
+  search::item_filter filter = {};                      // of a search without the sets of exhausted quotas
+  std::optional<search::catalog_choice> searched = {};  // that filter
+  std::vector<exhausted> done = {};                     // of each search
+  std::vector<rank::ranking> by_modality = {};          // of all searches before this one
+  stage_times times = {};                               // of these
 };
 
 /// The search for some modalities of a trie_group on one worker, for the requests of a micro-batch. Its memory is kept
@@ -255,7 +289,7 @@ class recommender_session {
     std::swap(backend_, other.backend_);
     std::swap(threads_, other.threads_);
     std::swap(pending_, other.pending_);
-    std::swap(choices_, other.choices_);
+    std::swap(rules_, other.rules_);
     std::swap(reader_, other.reader_);
     std::swap(history_items_, other.history_items_);
     std::swap(history_tokens_, other.history_tokens_);
@@ -267,7 +301,7 @@ class recommender_session {
   /// The same with a number of items and a filter.
   [[nodiscard]] recommendation recommend(std::span<item_id const> history, index_t k,
                                          search::item_filter const& filter = {}) {
-    return answer(history, k, filter, {});
+    return answer({.history = history, .k = k, .filter = &filter, .number = 0}, {});
   }
   /// See recommender::recommend_batch. Throws error if the recommender has been destroyed.
   [[nodiscard]] std::vector<recommendation> recommend_batch(std::span<recommend_request const> requests);
@@ -298,17 +332,18 @@ class recommender_session {
   /// The model's state. Throws error if the recommender has been destroyed.
   std::shared_ptr<state const> lock() const;
   /// The options of a search for k items of a version. Throws error if k is out of range.
-  static search::beam_options search_options(state const& from, search::catalog_version const& version, index_t k);
+  static search::beam_options search_options(state const& from, search::catalog_version const& version, index_t k,
+                                             score_kind scores = score_kind::raw);
   /// Writes history_tokens_: the tokens of all items in the histories of pending_.
   void read_histories(search::catalog_version const& version);
   /// The answer to one request.
-  recommendation answer(std::span<item_id const> history, index_t k, search::item_filter const& filter,
-                        request_watch const& watch);
+  recommendation answer(recommender_detail::pending_request const& request, request_watch const& watch);
   /// The log p of each of `items` after each history; see recommender::explain.
   std::vector<std::vector<double>> score(state const& from, search::catalog_version const& version,
                                          std::span<std::vector<item_id> const> histories,
                                          std::span<item_id const> items);
-  /// Answers pending_, whose searches have the same options; answer(r) is where the answer of pending_[r] goes.
+  /// Answers pending_, whose searches have the same options, and leaves it empty; answer(number) is where the answer of
+  /// a pending_request goes.
   template <class Answer>
   void answer_pending(state const& from, search::catalog_version const& version, search::beam_options const& options,
                       request_watch const& watch, Answer const& answer);
@@ -323,15 +358,23 @@ class recommender_session {
   /// left out.
   template <class Wanted>
   recommendation ranked(state const& from, std::size_t r, Wanted const& wanted) const;
-  /// The answer to pending_[r], with items that its filter allows.
+  /// The answer to pending_[r], with items that its rules allow.
   recommendation ranked(state const& from, std::size_t r) const;
+  /// Prepares the rules of pending_.
+  void prepare_rules(search::catalog_version const& version);
+  /// Prepares another search for pending_[r], whose answer so far is `best`: for items of other sets than those of
+  /// exhausted quotas. Returns false if the answer is complete already.
+  bool needs_more(std::size_t r, recommendation const& best, search::catalog_version const& version);
+  /// Leaves out the sets of exhausted quotas in the next search for pending_[r].
+  void search_without(recommender_detail::request_rules::exhausted const& quotas, std::size_t r,
+                      search::catalog_version const& version);
 
   std::weak_ptr<state const> state_;  // keeps its address unique, but not the model alive
   std::unique_ptr<B> backend_;
   std::vector<recommender_detail::modality_search<B, T>> searches_;  // they refer to *backend_ and the state
   index_t threads_ = 1;
   std::vector<recommender_detail::pending_request> pending_;  // a micro-batch
-  std::vector<std::optional<search::item_choice>> choices_;   // of each of them: its filter, if it has one
+  std::vector<recommender_detail::request_rules> rules_;      // of each of them
   std::optional<search::catalog_reader> reader_;
   std::vector<item_id> history_items_;                 // in the histories of pending_
   std::vector<language::token_table> history_tokens_;  // of these items, by modality
@@ -388,7 +431,16 @@ class recommender {
   /// token sequence. If k exceeds the number of beams, the search uses k beams; that takes more time and may rank the
   /// first items differently than fewer beams do. Only the last items of the history count (20 by default); unknown
   /// items are skipped; an empty history gives the model's prior. The filter acts inside the search. Throws error
-  /// unless 0 ≤ k ≤ max_beams.
+  /// unless 0 ≤ k ≤ max_beams, and for a set that the catalog doesn't have.
+  ///
+  /// With quotas, the answer is the first k items of the fused lists with which all quotas hold; see
+  /// rank::within_quotas. If they are fewer than k, the request is searched again without the sets of exhausted quotas,
+  /// and the new items of each modality are merged into its list by their scores, until there are k or no item is left
+  /// with which the quotas hold. So if the sets are disjoint or nested, there are k items whenever k items of the
+  /// catalog fit the filter and the quotas; if they overlap otherwise, no item could be added to the list. Each further
+  /// search takes as long as the first one, and there is at most one for each quota if the sets are disjoint or nested.
+  /// A request that ends early in a further search has the list of those before. With normalization::children, the
+  /// scores of a further search are distributions over the items that it still allows.
   ///
   /// When the deadline passes, or a stop is requested, the answer is not `complete`: it contains the best items so far.
   /// This is checked before each layer of the encoder and before each step of the search, one for a code. The beams are
@@ -426,8 +478,8 @@ class recommender {
   [[nodiscard]] std::vector<explanation> explain(std::span<item_id const> history,
                                                  std::span<item_id const> items) const;
   /// The beams of a request's search after each step, to show how its items were found: step l has beams of l + 1
-  /// codes, and the last step those of whole sequences, with the scores of the lists by modality. The deadline has no
-  /// effect. Sessions and errors are those of recommend().
+  /// codes, and the last step those of whole sequences, with the scores of the lists by modality. The deadline and
+  /// quotas have no effect. Sessions and errors are those of recommend().
   [[nodiscard]] search_trace trace(std::span<item_id const> history, recommend_options const& options = {}) const;
 
  private:
@@ -611,10 +663,15 @@ auto recommender_session<B, T>::lock() const -> std::shared_ptr<state const> {
 
 template <Backend B, Real T>
 search::beam_options recommender_session<B, T>::search_options(state const& from,
-                                                               search::catalog_version const& version, index_t k) {
+                                                               search::catalog_version const& version, index_t k,
+                                                               score_kind scores) {
   expects(k >= 0 && k <= search::max_beams, "recommend: k is ", k, ", expected 0 to ", search::max_beams);
   auto options = from.options.search;
   options.beams = std::max(options.beams, std::min(k, version.most_sequences()));
+  if (scores == score_kind::renormalised) {
+    options.normalize = search::normalization::children;
+    options.length_penalty = 0;
+  }
   search::validate(options);
   return options;
 }
@@ -667,9 +724,19 @@ recommendation recommender_session<B, T>::ranked(state const& from, std::size_t 
   auto const started = std::chrono::steady_clock::now();
   recommendation best;
   best.by_modality.resize(from.tables.size());  // empty for a modality without sequences
+  best.times = rules_[r].times;
+  auto const& before = rules_[r].by_modality;
+  stage_times longest;
   for (auto const& each : searches_) {
-    for (std::size_t m = 0; m < each.kinds.size(); ++m)
-      best.by_modality[to_size(each.kinds[m])] = each.ranking_of(r, m, wanted);
+    for (std::size_t m = 0; m < each.kinds.size(); ++m) {
+      auto& list = best.by_modality[to_size(each.kinds[m])];
+      if (before.empty())
+        list = each.ranking_of(r, m, wanted);
+      else if (each.ended_early(r))  // scores of prefixes aren't comparable
+        list = before[to_size(each.kinds[m])];
+      else
+        list = rank::merged(before[to_size(each.kinds[m])], each.ranking_of(r, m, wanted));
+    }
     best.complete = best.complete && !each.ended_early(r);
     stage_times of_worker;
     for (auto const& other : searches_) {
@@ -677,24 +744,85 @@ recommendation recommender_session<B, T>::ranked(state const& from, std::size_t 
       of_worker.encode += other.status.encode;
       of_worker.search += other.status.decode;
     }
-    best.times.encode = std::max(best.times.encode, of_worker.encode);
-    best.times.search = std::max(best.times.search, of_worker.search);
+    longest.encode = std::max(longest.encode, of_worker.encode);
+    longest.search = std::max(longest.search, of_worker.search);
   }
+  best.times.encode += longest.encode;
+  best.times.search += longest.search;
   static_cast<rank::ranking&>(best) = from.options.fusion.fuse(best.by_modality);
+  if (auto const& most = rules_[r].most; !most.empty()) {
+    auto const is_in = [&](std::size_t q, item_id item) {
+      return searches_.front().version->contains(rules_[r].sets[q], item);
+    };
+    static_cast<rank::ranking&>(best) = rank::within_quotas(best, pending_[r].k, most, is_in);
+  }
   if (best.size() > pending_[r].k) {
     best.items.resize(to_size(pending_[r].k));
     best.scores.resize(to_size(pending_[r].k));
   }
-  if (auto const& calibration = from.options.calibration; calibration && best.complete)
+  if (auto const& calibration = from.options.calibration;
+      calibration && best.complete && pending_[r].scores == score_kind::raw)
     for (auto const score : best.scores) best.probabilities.push_back(calibration->probability(score));
-  best.times.rank = std::chrono::steady_clock::now() - started;
+  best.times.rank += std::chrono::steady_clock::now() - started;
   return best;
 }
 
 template <Backend B, Real T>
 recommendation recommender_session<B, T>::ranked(state const& from, std::size_t r) const {
-  if (auto const& choice = choices_[r]) return ranked(from, r, *choice);
+  if (auto const& wanted = rules_[r].wanted) return ranked(from, r, *wanted);
   return ranked(from, r, [](item_id) { return true; });
+}
+
+template <Backend B, Real T>
+void recommender_session<B, T>::prepare_rules(search::catalog_version const& version) {
+  rules_.resize(pending_.size());
+  for (std::size_t r = 0; r < pending_.size(); ++r) {
+    auto const& request = pending_[r];
+    auto& rules = rules_[r];
+    rules = {};
+    if (!request.filter->keeps_all() || !request.also_denied().empty())
+      rules.wanted.emplace(*request.filter, version, request.also_denied());
+    for (auto const& [set, most] : request.quotas) {
+      expects(most >= 0, "recommend: a quota of ", most, " items of '", set, "', expected at least 0");
+      rules.sets.push_back(search::catalog_choice::set_of(version, set));
+      rules.most.push_back(most);
+    }
+    if (rules.most.empty()) continue;
+    recommender_detail::request_rules::exhausted quotas;
+    for (auto const most : rules.most) quotas.push_back(most == 0);
+    search_without(quotas, r, version);
+  }
+}
+
+template <Backend B, Real T>
+void recommender_session<B, T>::search_without(recommender_detail::request_rules::exhausted const& quotas,
+                                               std::size_t r, search::catalog_version const& version) {
+  auto& rules = rules_[r];
+  rules.done.push_back(quotas);
+  rules.searched.reset();
+  if (std::ranges::find(quotas, true) == quotas.end()) return;  // as its filter alone
+  rules.filter = *pending_[r].filter;
+  for (std::size_t q = 0; q < quotas.size(); ++q)
+    if (quotas[q]) rules.filter.none_of.push_back(pending_[r].quotas[q].set);
+  rules.searched.emplace(rules.filter, version, pending_[r].also_denied());
+}
+
+template <Backend B, Real T>
+bool recommender_session<B, T>::needs_more(std::size_t r, recommendation const& best,
+                                           search::catalog_version const& version) {
+  auto& rules = rules_[r];
+  if (rules.most.empty() || !best.complete || best.size() >= pending_[r].k) return false;
+  recommender_detail::request_rules::exhausted quotas;
+  for (std::size_t q = 0; q < rules.most.size(); ++q)
+    quotas.push_back(std::ranges::count_if(best.items, [&](item_id item) {
+                       return version.contains(rules.sets[q], item);
+                     }) >= rules.most[q]);
+  // A search for the same items would find nothing new: it has found all, since they are fewer than beams.
+  if (std::ranges::find(rules.done, quotas) != rules.done.end()) return false;
+  rules.by_modality = best.by_modality;
+  rules.times = best.times;
+  search_without(quotas, r, version);
+  return true;
 }
 
 template <Backend B, Real T>
@@ -737,10 +865,14 @@ void recommender_session<B, T>::search_pending(state const& from, recommender_de
       return true;
     };
   }
-  for (std::size_t r = 0; r < count; ++r)
-    if (auto const& choice = choices_[r])
-      for (std::size_t m = 0; m < kinds; ++m)
-        each.roots[r * kinds + m] = search::add_filter(each.filtered, each.modality(m), *pending_[r].filter, *choice);
+  for (std::size_t r = 0; r < count; ++r) {
+    auto const& rules = rules_[r];
+    auto const& [filter, wanted] =
+        rules.searched ? std::tie(rules.filter, rules.searched) : std::tie(*pending_[r].filter, rules.wanted);
+    if (!wanted) continue;
+    for (std::size_t m = 0; m < kinds; ++m)
+      each.roots[r * kinds + m] = search::add_filter(each.filtered, each.modality(m), filter, *wanted);
+  }
   each.search(options, between);
 }
 
@@ -749,27 +881,39 @@ template <class Answer>
 void recommender_session<B, T>::answer_pending(state const& from, search::catalog_version const& version,
                                                search::beam_options const& options, request_watch const& watch,
                                                Answer const& answer) {
-  choices_.clear();
-  for (auto const& request : pending_) {
-    auto& choice = choices_.emplace_back();
-    if (!request.filter->keeps_all()) choice.emplace(*request.filter);
+  prepare_rules(version);
+  while (!pending_.empty()) {
+    for (auto& each : searches_) {
+      each.found.clear();
+      each.early.clear();
+      each.status = {};
+    }
+    each_search(from, version, [&](auto& each) { search_pending(from, each, options, watch); });
+    std::size_t left = 0;  // requests that are searched again
+    for (std::size_t r = 0; r < pending_.size(); ++r) {
+      auto best = ranked(from, r);
+      if (!needs_more(r, best, version)) {
+        answer(pending_[r].number) = std::move(best);
+        continue;
+      }
+      if (left != r) {
+        pending_[left] = pending_[r];
+        rules_[left] = std::move(rules_[r]);
+      }
+      ++left;
+    }
+    pending_.resize(left);
+    rules_.resize(left);
   }
-  for (auto& each : searches_) {
-    each.found.clear();
-    each.early.clear();
-    each.status = {};
-  }
-  each_search(from, version, [&](auto& each) { search_pending(from, each, options, watch); });
-  for (std::size_t r = 0; r < pending_.size(); ++r) answer(r) = ranked(from, r);
 }
 
 template <Backend B, Real T>
-recommendation recommender_session<B, T>::answer(std::span<item_id const> history, index_t k,
-                                                 search::item_filter const& filter, request_watch const& watch) {
+recommendation recommender_session<B, T>::answer(recommender_detail::pending_request const& request,
+                                                 request_watch const& watch) {
   auto const from = lock();
   auto const version = reader_->read();
-  auto const options = search_options(*from, *version, k);
-  pending_.assign(1, {.history = history, .k = k, .filter = &filter, .number = 0});
+  auto const options = search_options(*from, *version, request.k, request.scores);
+  pending_.assign(1, request);
   recommendation best;
   answer_pending(*from, *version, options, watch, [to = &best](std::size_t) -> recommendation& { return *to; });
   return best;
@@ -783,7 +927,14 @@ recommendation recommender_session<B, T>::recommend(std::span<item_id const> his
     watch.wanted = [&options, end = recommender_detail::end_of(options)](std::size_t) {
       return std::chrono::steady_clock::now() < end && !options.stop.stop_requested();
     };
-  return answer(history, options.k, options.filter, watch);
+  return answer({.history = history,
+                 .k = options.k,
+                 .filter = &options.filter,
+                 .number = 0,
+                 .quotas = options.quotas,
+                 .exclude_seen = options.exclude_seen,
+                 .scores = options.scores},
+                watch);
 }
 
 template <Backend B, Real T>
@@ -806,10 +957,12 @@ std::vector<recommendation> recommender_session<B, T>::recommend_batch(std::span
   auto const from = lock();
   auto const version = reader_->read();
   std::vector<search::beam_options> options;
-  for (auto const& each : requests) options.push_back(search_options(*from, *version, each.options.k));
-  std::vector<std::size_t> order(requests.size());  // by the number of beams, since a search has one
+  for (auto const& each : requests)
+    options.push_back(search_options(*from, *version, each.options.k, each.options.scores));
+  std::vector<std::size_t> order(requests.size());  // by what the options of a search depend on
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return options[i].beams; });
+  std::ranges::stable_sort(order, {},
+                           [&](std::size_t i) { return std::pair(requests[i].options.scores, options[i].beams); });
   std::size_t kinds = 1;
   for (auto const& each : searches_) kinds = std::max(kinds, each.kinds.size());
   std::vector<recommendation> answers(requests.size());
@@ -817,12 +970,17 @@ std::vector<recommendation> recommender_session<B, T>::recommend_batch(std::span
     auto const& how = options[order[first]];
     auto const most = std::max<std::size_t>(1, to_size(how.block_rows / how.beams) / kinds);
     pending_.clear();
-    for (; first < order.size() && pending_.size() < most && options[order[first]].beams == how.beams; ++first) {
+    for (; first < order.size() && pending_.size() < most && options[order[first]] == how; ++first) {
       auto const& [history, wanted] = requests[order[first]];
-      pending_.push_back({.history = history, .k = wanted.k, .filter = &wanted.filter, .number = order[first]});
+      pending_.push_back({.history = history,
+                          .k = wanted.k,
+                          .filter = &wanted.filter,
+                          .number = order[first],
+                          .quotas = wanted.quotas,
+                          .exclude_seen = wanted.exclude_seen,
+                          .scores = wanted.scores});
     }
-    answer_pending(*from, *version, how, watch,
-                   [&](std::size_t r) -> recommendation& { return answers[pending_[r].number]; });
+    answer_pending(*from, *version, how, watch, [&](std::size_t number) -> recommendation& { return answers[number]; });
   }
   return answers;
 }
@@ -837,6 +995,7 @@ recommendation recommender_session<B, T>::recommend_new(std::span<item_id const>
   search::draft_options const draft{.sequences = options.beams};
   search::item_filter const all;
   pending_.assign(1, {.history = history, .k = k, .filter = &all, .number = 0});
+  prepare_rules(*version);
   each_search(*from, *version, [&](auto& each) {
     each.early.clear();
     each.found.clear();
@@ -874,7 +1033,7 @@ std::vector<std::vector<double>> recommender_session<B, T>::score(state const& f
     for (std::size_t h = first; h < first + count; ++h)
       pending_.push_back({.history = histories[h], .k = std::ssize(items), .filter = &only, .number = h});
     std::vector<recommendation> found(count);
-    answer_pending(from, version, options, {}, [&](std::size_t r) -> recommendation& { return found[r]; });
+    answer_pending(from, version, options, {}, [&](std::size_t h) -> recommendation& { return found[h - first]; });
     for (std::size_t r = 0; r < count; ++r)
       for (std::size_t i = 0; i < items.size(); ++i) {
         double sum = 0, lists = 0;
@@ -928,13 +1087,18 @@ template <Backend B, Real T>
 search_trace recommender_session<B, T>::trace(std::span<item_id const> history, recommend_options const& options) {
   auto const from = lock();
   auto const version = reader_->read();
-  auto const searched = search_options(*from, *version, options.k);
+  auto const searched = search_options(*from, *version, options.k, options.scores);
   search_trace steps(from->tables.size());
   request_watch const watch{
       .wanted = [](std::size_t) { return true; },
       .step = [&steps](std::size_t, language::modality kind,
                        std::vector<traced_beam> beams) { steps[to_size(kind)].push_back(std::move(beams)); }};
-  pending_.assign(1, {.history = history, .k = options.k, .filter = &options.filter, .number = 0});
+  pending_.assign(1, {.history = history,
+                      .k = options.k,
+                      .filter = &options.filter,
+                      .number = 0,
+                      .exclude_seen = options.exclude_seen,
+                      .scores = options.scores});
   recommendation best;
   answer_pending(*from, *version, searched, watch, [to = &best](std::size_t) -> recommendation& { return *to; });
   for (auto const& each : searches_)

@@ -81,7 +81,7 @@ TEST_CASE_TEMPLATE("filtered trie: a search below its roots equals one in a trie
       auto const items = random_items(table, count, random);
       auto const list = sequences_of(table, items);
       roots.push_back(filtered.keep(version, t, list));
-      roots.push_back(filtered.drop(version, t, list));
+      roots.push_back(filtered.drop(version, version.root(t), list));
       for (bool const kept : {true, false}) {
         auto& remaining = expected.emplace_back(table.kind(), 40, levels);
         for (auto const item : table.present())
@@ -114,6 +114,6 @@ TEST_CASE("filtered trie: the number of nodes follows the sequences, not the tri
   filtered.keep(version, 0, list);
   CHECK(filtered.nodes().token.size() == 1 + 1 + 1 + 2 + 2);
   filtered.clear();
-  filtered.drop(version, 0, list);
+  filtered.drop(version, version.root(0), list);
   CHECK(filtered.nodes().token.size() == 1 + 8 + 8 + 8 + 8 + 8);
 }

@@ -34,6 +34,8 @@ class dataset_paths {
   std::filesystem::path times() const { return file(".times.json"); }
   /// `Name.item.json`; see read_items().
   std::filesystem::path items() const { return file(".item.json"); }
+  /// `Name.sets.json`: named sets of items; see docs/file-formats.md.
+  std::filesystem::path sets() const { return file(".sets.json"); }
   /// `Name.item2id`; see read_ids().
   std::filesystem::path item_ids() const { return file(".item2id"); }
   /// `Name.user2id`; see read_ids().

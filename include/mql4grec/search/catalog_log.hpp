@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,6 +23,9 @@ struct catalog_change {
   /// The tokens by modality. A modality beyond the end, or with an empty sequence, has none: a change without sequences
   /// removes the item.
   std::vector<std::vector<token_t>> sequences = {};
+  /// The names of the sets that the item is in from now on, at most 64; a name that no set has makes a new one. None:
+  /// its sets stay as they are, also when it is removed.
+  std::optional<std::vector<std::string>> sets = std::nullopt;
 
   bool operator==(catalog_change const&) const = default;
 };
@@ -72,6 +76,7 @@ class catalog_log {
 struct catalog_snapshot {
   std::uint64_t number = 0;                   ///< of the last change that is contained
   std::vector<language::token_table> tables;  ///< by modality, and then those of histories if they are others
+  std::map<item_id, std::vector<std::string>> sets = {};  ///< of the items to which changes have given others
 };
 
 /// Writes a snapshot: under another name first, then synced and renamed. Throws file_error.

@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "mql4grec/core/checksum.hpp"
@@ -15,7 +16,8 @@ namespace mql4grec::search {
 
 namespace detail {
 
-inline constexpr std::string_view log_magic("mql4grec log 1\n\0", 16), snapshot_magic("mql4grec items1\n", 16);
+inline constexpr std::string_view log_magic("mql4grec log 1\n\0", 16), snapshot_magic("mql4grec items1\n", 16),
+    snapshot_with_sets_magic("mql4grec items2\n", 16);
 inline constexpr std::uint32_t record_magic = 0x676e6863;  // "chng"
 
 /// Appends the bytes of a value or of an array.
@@ -110,6 +112,28 @@ inline std::optional<log_record> parse_record(std::string_view text) {
   return log_record{number, payload, record_head_bytes + length};
 }
 
+/// The sets of an item: 0 if they stay as they are, otherwise one more than their number, and their names.
+inline void put_sets(std::string& out, std::optional<std::vector<std::string>> const& sets) {
+  put(out, static_cast<std::uint32_t>(sets ? sets->size() + 1 : 0));
+  if (!sets) return;
+  for (auto const& name : *sets) {
+    put(out, static_cast<std::uint32_t>(name.size()));
+    out.append(name);
+  }
+}
+inline bool get_sets(byte_reader& in, std::optional<std::vector<std::string>>& sets) {
+  std::uint32_t count = 0, length = 0;
+  if (!in.get(count)) return false;
+  if (count == 0) return true;
+  sets.emplace();
+  std::vector<char> name;
+  for (std::uint32_t i = 1; i < count; ++i) {
+    if (!in.get(length) || !in.get_all(name, length)) return false;
+    sets->emplace_back(name.begin(), name.end());
+  }
+  return true;
+}
+
 /// The changes of a payload; nothing if it isn't one.
 inline std::optional<std::vector<catalog_change>> parse_changes(std::string_view payload) {
   byte_reader in(payload);
@@ -123,6 +147,9 @@ inline std::optional<std::vector<catalog_change>> parse_changes(std::string_view
     for (std::uint32_t m = 0; m < modalities; ++m)
       if (!in.get(tokens) || !in.get_all(change.sequences.emplace_back(), tokens)) return std::nullopt;
   }
+  if (in.left() > 0)  // only where a change has sets
+    for (auto& change : changes)
+      if (!get_sets(in, change.sets)) return std::nullopt;
   return in.left() == 0 ? std::optional(std::move(changes)) : std::nullopt;
 }
 
@@ -229,6 +256,8 @@ MQL4GREC_DEFINITION void catalog_log::append(std::uint64_t number, std::span<cat
       detail::put_all(payload, std::span<token_t const>(tokens));
     }
   }
+  if (std::ranges::any_of(changes, [](auto const* change) { return change->sets.has_value(); }))
+    for (auto const* change : changes) detail::put_sets(payload, change->sets);
   auto const record = detail::record_of(number, payload);
   try {
     write(record);
@@ -260,7 +289,8 @@ MQL4GREC_DEFINITION void write_snapshot(std::filesystem::path const& path, std::
     file.write(bytes.data(), bytes.size());
   };
   auto const write_text = [&](std::string const& text) { write(std::as_bytes(std::span(text.data(), text.size()))); };
-  write_text(detail::file_head(detail::snapshot_magic, fingerprint));
+  bool const has_sets = !snapshot.sets.empty();
+  write_text(detail::file_head(has_sets ? detail::snapshot_with_sets_magic : detail::snapshot_magic, fingerprint));
   std::string head;
   detail::put(head, snapshot.number);
   detail::put(head, static_cast<std::uint64_t>(snapshot.tables.size()));
@@ -273,6 +303,15 @@ MQL4GREC_DEFINITION void write_snapshot(std::filesystem::path const& path, std::
     write(std::as_bytes(table.present()));
     write(std::as_bytes(table.tokens()));
   }
+  if (has_sets) {
+    std::string text;
+    detail::put(text, static_cast<std::uint64_t>(snapshot.sets.size()));
+    for (auto const& [item, names] : snapshot.sets) {
+      detail::put(text, item);
+      detail::put_sets(text, names);
+    }
+    write_text(text);
+  }
   file.write(&sum, sizeof sum);
   file.commit();
 }
@@ -281,7 +320,8 @@ MQL4GREC_DEFINITION std::optional<catalog_snapshot> read_snapshot(std::filesyste
                                                                   std::uint64_t fingerprint) {
   if (!std::filesystem::exists(path)) return std::nullopt;
   auto const file = read_file(path);
-  detail::check_head(path, file, detail::snapshot_magic, fingerprint);
+  bool const has_sets = file.starts_with(detail::snapshot_with_sets_magic);
+  detail::check_head(path, file, has_sets ? detail::snapshot_with_sets_magic : detail::snapshot_magic, fingerprint);
   auto const content = std::string_view(file).substr(detail::file_head_bytes);
   std::uint64_t sum = detail::checksum_of(std::string_view(file).substr(0, detail::file_head_bytes));
   detail::byte_reader in(content);
@@ -314,6 +354,19 @@ MQL4GREC_DEFINITION std::optional<catalog_snapshot> read_snapshot(std::filesyste
                    path, "byte ", begin, ": the table is damaged");
       table.set(with_tokens[i], std::span(tokens).subspan(i * levels, levels));
     }
+  }
+  if (has_sets) {
+    auto const begin = position();
+    std::uint64_t count = 0;
+    complete(in.get(count));
+    for (std::uint64_t i = 0; i < count; ++i) {
+      item_id item{};
+      std::optional<std::vector<std::string>> names;
+      complete(in.get(item) && detail::get_sets(in, names));
+      expects_file(index(item) >= 0 && names.has_value(), path, "byte ", begin, ": the sets are damaged");
+      out.sets[item] = std::move(*names);
+    }
+    sum = detail::checksum_of(std::string_view(file).substr(begin, position() - begin), sum);
   }
   std::uint64_t expected = 0;
   complete(in.get(expected));

@@ -18,21 +18,26 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "mql4grec/language/vocabulary.hpp"
 #include "mql4grec/search/catalog_log.hpp"
+#include "mql4grec/search/item_sets.hpp"
 #include "mql4grec/search/live_tokens.hpp"
 #include "mql4grec/search/live_trie.hpp"
 
 namespace mql4grec::search {
 
 /// The modalities whose sequences have the same number of tokens, which a request searches together: root i of the trie
-/// is that of kinds[i].
+/// is that of kinds[i]. The roots after those are the sets of the catalog.
 struct trie_group {
   std::vector<language::modality> kinds;  ///< the modalities, by their number
   trie_version trie;                      ///< their sequences
+
+  /// The position in the trie of the table of kinds[table] with the items of a set only; see catalog_version::set.
+  index_t table_of(index_t set, index_t table) const { return std::ssize(kinds) * (1 + set) + table; }
 };
 
 namespace detail {
@@ -68,11 +73,35 @@ class catalog_version {
   }
   /// The tries of all modalities that are searched.
   std::span<trie_group const> groups() const { return groups_; }
+  /// The number of the set with this name; nothing if there is none. Sets keep their numbers in later versions.
+  std::optional<index_t> set(std::string_view name) const {
+    if (!sets_) return std::nullopt;
+    auto const found = sets_->find(name);
+    return found == sets_->end() ? std::nullopt : std::optional(found->second);
+  }
+  /// The names of all sets, in ascending order.
+  [[nodiscard]] std::vector<std::string> set_names() const {
+    std::vector<std::string> names;
+    if (sets_)
+      for (auto const& [name, number] : *sets_) names.push_back(name);
+    return names;
+  }
+  /// Whether a set contains an item that has a sequence.
+  bool contains(index_t set, item_id item) const {
+    for (auto const& group : groups_)
+      for (index_t t = 0; t < std::ssize(group.kinds); ++t) {
+        auto const tokens = sequence(group.kinds[to_size(t)], item);
+        if (tokens.empty()) continue;
+        auto const leaf = group.trie.find(group.table_of(set, t), tokens);
+        return leaf >= 0 && std::ranges::binary_search(group.trie.items(leaf), item);
+      }
+    return false;
+  }
   /// The largest number of distinct sequences of a modality.
   index_t most_sequences() const {
     index_t most = 0;
     for (auto const& group : groups_)
-      for (index_t t = 0; t < group.trie.roots(); ++t) most = std::max(most, group.trie.leaves_of(t));
+      for (index_t t = 0; t < std::ssize(group.kinds); ++t) most = std::max(most, group.trie.leaves_of(t));
     return most;
   }
   /// All sequences of a modality.
@@ -91,6 +120,7 @@ class catalog_version {
   index_t items_ = 0;
   std::shared_ptr<detail::catalog_tokens const> tokens_;
   std::vector<trie_group> groups_;
+  std::shared_ptr<detail::item_sets::names const> sets_;
 };
 
 namespace detail {
@@ -217,6 +247,10 @@ struct live_catalog_options {
   /// The tokens that histories are written with, if they aren't those of the catalog: one table per modality. A changed
   /// item has its new tokens in histories, too.
   std::vector<language::token_table> history_tokens = {};
+  /// Sets of items that filters and quotas name, such as categories: prepared once, for all requests. Changes of items
+  /// may change them, and they follow the items' sequences. Each membership takes about as much memory as the item's
+  /// sequences. The log contains what changes did to them, so the same sets should be given at every start.
+  named_sets sets = {};
   /// Receives one line for each event that an operator should know: a torn end of the log, a failed merge. Called on
   /// any thread, one call at a time; nothing: the lines are dropped.
   std::function<void(std::string const&)> report = nullptr;
@@ -280,6 +314,7 @@ class live_catalog {
     std::vector<std::vector<language::modality>> kinds;  // by group
     std::vector<live_trie> tries;                        // by group
     std::shared_ptr<detail::catalog_tokens> tokens;
+    detail::item_sets sets;
     index_t items = 0;
   };
   /// The group and the table of a modality.
@@ -291,12 +326,13 @@ class live_catalog {
   void check(catalog_change const& change) const;
   void commit(std::span<request* const> requests);
   static bool has_room(content const& in, catalog_change const& change);
+  static void put_in_sets(content& in, catalog_change const& change);
   void make(content& in, catalog_change const& change, std::uint64_t version) const;
   catalog_version version_of(content& from, std::uint64_t number) const;
-  content compacted(catalog_version const& from, index_t items) const;
+  content compacted(catalog_version const& from, detail::item_sets sets, index_t items) const;
   void merge_beside(std::unique_lock<std::mutex>& lock);
   void merge_at_once(index_t items);
-  void write_snapshot(catalog_version const& version);
+  void write_snapshot(catalog_version const& version, detail::item_sets const& sets);
   void merge_in_background();
   void report(std::string const& line) const {
     if (options_.report) options_.report(line);

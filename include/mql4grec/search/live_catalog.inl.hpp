@@ -29,6 +29,7 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
       places_[to_size(kinds[t])] = trie_place{content_.kinds.size(), static_cast<index_t>(t), levels};
     content_.kinds.push_back(kinds);
   }
+  std::map<item_id, std::vector<std::string>> saved_sets;  // that changes have given
   if (!options_.log.empty())
     if (auto snapshot = read_snapshot(options_.log.string() + ".snapshot", fingerprint_)) {
       expects_file(snapshot->tables.size() == all.size(), options_.log.string() + ".snapshot",
@@ -36,6 +37,7 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
       for (std::size_t i = 0; i < all.size(); ++i)
         if (snapshot->tables[i].levels() > 0) all[i] = std::move(snapshot->tables[i]);
       number_ = snapshot->number;
+      saved_sets = std::move(snapshot->sets);
     }
   auto const tokens = std::make_shared<detail::catalog_tokens>();
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -43,11 +45,16 @@ MQL4GREC_DEFINITION live_catalog::live_catalog(std::vector<language::token_table
     content_.items = std::max(content_.items, all[i].items());
   }
   content_.tokens = tokens;
+  content_.sets = detail::item_sets(options_.sets);
+  for (auto const& [item, names] : saved_sets) content_.sets.put(item, names);
+  auto const lists = content_.sets.lists(content_.items);
+  std::vector<std::span<item_id const>> const subsets(lists.begin(), lists.end());
   for (auto const& kinds : content_.kinds) {
     std::vector<language::token_table const*> together;
     for (auto const kind : kinds) together.push_back(&all[to_size(kind)]);
-    content_.tries.emplace_back(together, options_.tries);
+    content_.tries.emplace_back(together, subsets, options_.tries);
   }
+  options_.sets.clear();
   if (!options_.log.empty())
     log_.emplace(options_.log,
                  catalog_log::open_options{.fingerprint = fingerprint_,
@@ -93,6 +100,11 @@ MQL4GREC_DEFINITION void live_catalog::check(catalog_change const& change) const
   expects(item >= 0 && item < item_number_limit, "catalog: item ", item, ", expected 0 to ", item_number_limit - 1);
   expects(change.sequences.size() <= places_.size(), "catalog: item ", item, " has sequences in ",
           change.sequences.size(), " modalities, but the catalog has ", places_.size());
+  if (change.sets) {
+    expects(std::ssize(*change.sets) <= max_sets_of_item, "catalog: item ", item, " is in ", change.sets->size(),
+            " sets, expected at most ", max_sets_of_item);
+    for (auto const& name : *change.sets) detail::check_set_name(name);
+  }
   for (std::size_t m = 0; m < change.sequences.size(); ++m) {
     auto const& sequence = change.sequences[m];
     if (sequence.empty()) continue;
@@ -116,23 +128,51 @@ MQL4GREC_DEFINITION void live_catalog::check(catalog_change const& change) const
 
 MQL4GREC_DEFINITION bool live_catalog::has_room(content const& in, catalog_change const& change) {
   auto const fits = [&](auto const& table) { return table.has_room(change.item); };
-  return std::ranges::all_of(in.tries, &live_trie::has_room) && std::ranges::all_of(in.tokens->items, fits) &&
-         std::ranges::all_of(in.tokens->histories, fits);
+  // In a trie the item leaves its sets, and enters others; new sets have roots.
+  auto const more = change.sets ? std::ssize(*change.sets) : 0;
+  auto const places = 1 + std::ssize(in.sets.of(change.item)) + more;
+  return std::ranges::all_of(in.tries, [&](auto const& trie) { return trie.has_room(places + more); }) &&
+         std::ranges::all_of(in.tokens->items, fits) && std::ranges::all_of(in.tokens->histories, fits);
+}
+
+MQL4GREC_DEFINITION void live_catalog::put_in_sets(content& in, catalog_change const& change) {
+  if (!change.sets) return;
+  auto const before = in.sets.size();
+  in.sets.put(change.item, *change.sets);
+  for (std::size_t g = 0; g < in.tries.size(); ++g)
+    for (auto n = (in.sets.size() - before) * std::ssize(in.kinds[g]); n > 0; --n) in.tries[g].add_table();
 }
 
 MQL4GREC_DEFINITION void live_catalog::make(content& in, catalog_change const& change, std::uint64_t version) const {
+  auto const sets_before = in.sets.of(change.item);
+  put_in_sets(in, change);
+  auto const sets = in.sets.of(change.item);
+  auto const is_in = [](std::vector<std::int32_t> const& all, std::int32_t set) {
+    return std::ranges::binary_search(all, set);
+  };
   for (std::size_t m = 0; m < places_.size(); ++m) {
     if (!places_[m]) continue;
-    auto const& [group, table, levels] = *places_[m];
+    auto const& place = *places_[m];
+    auto& trie = in.tries[place.group];
+    auto const table_of = [&](std::int32_t set) {
+      return std::ssize(in.kinds[place.group]) * (1 + index_t{set}) + place.table;
+    };
     auto& tokens = in.tokens->items[m];
     std::span<token_t const> const next =
         m < change.sequences.size() ? std::span<token_t const>(change.sequences[m]) : std::span<token_t const>();
     auto const before = tokens.of(change.item, version);
-    if (!std::ranges::equal(before, next)) {
-      if (!before.empty()) in.tries[group].remove(table, before, change.item);
-      if (!next.empty()) in.tries[group].insert(table, next, change.item);
-      tokens.set(change.item, next, version);
+    bool const moves = !std::ranges::equal(before, next);
+    if (!before.empty()) {
+      if (moves) trie.remove(place.table, before, change.item);
+      for (auto const set : sets_before)
+        if (moves || !is_in(sets, set)) trie.remove(table_of(set), before, change.item);
     }
+    if (!next.empty()) {
+      if (moves) trie.insert(place.table, next, change.item);
+      for (auto const set : sets)
+        if (moves || !is_in(sets_before, set)) trie.insert(table_of(set), next, change.item);
+    }
+    if (moves) tokens.set(change.item, next, version);
     if (!in.tokens->histories.empty()) in.tokens->histories[m].set(change.item, next, version);
   }
   in.items = std::max(in.items, index(change.item) + 1);
@@ -143,6 +183,7 @@ MQL4GREC_DEFINITION catalog_version live_catalog::version_of(content& from, std:
   out.number_ = number;
   out.items_ = from.items;
   out.tokens_ = from.tokens;
+  out.sets_ = from.sets.numbers();
   for (std::size_t g = 0; g < from.kinds.size(); ++g) out.groups_.push_back({from.kinds[g], from.tries[g].publish()});
   return out;
 }
@@ -179,6 +220,11 @@ MQL4GREC_DEFINITION void live_catalog::commit(std::span<request* const> requests
     for (auto const* each : requests)
       for (auto const& change : each->changes) changes.push_back(&change);
     expects(!broken_, "catalog: can't be changed since an earlier error; it has to be loaded again");
+    index_t new_sets = 0;  // at most
+    for (auto const* change : changes)
+      for (auto const& name : change->sets.value_or(std::vector<std::string>()))
+        new_sets += content_.sets.numbers()->contains(name) ? 0 : 1;
+    expects(content_.sets.size() + new_sets <= max_item_sets, "catalog: more than ", max_item_sets, " sets");
     auto const number = number_ + 1;
     if (log_ && !changes.empty()) log_->append(number, changes);
     broken_ = true;  // unless all changes of the record are made
@@ -201,8 +247,10 @@ MQL4GREC_DEFINITION void live_catalog::commit(std::span<request* const> requests
   if (wanted) merge_wanted_.notify_all();
 }
 
-MQL4GREC_DEFINITION auto live_catalog::compacted(catalog_version const& from, index_t items) const -> content {
+MQL4GREC_DEFINITION auto live_catalog::compacted(catalog_version const& from, detail::item_sets sets,
+                                                 index_t items) const -> content {
   content out;
+  out.sets = std::move(sets);
   out.items = from.items();
   for (auto const& group : from.groups()) {
     out.kinds.push_back(group.kinds);
@@ -218,7 +266,7 @@ MQL4GREC_DEFINITION auto live_catalog::compacted(catalog_version const& from, in
 
 /// Merges while the caller holds the lock: when memory for changes is exhausted, and before readers exist.
 MQL4GREC_DEFINITION void live_catalog::merge_at_once(index_t items) {
-  content_ = compacted(version_of(content_, number_), items);
+  content_ = compacted(version_of(content_, number_), content_.sets, items);
   pending_ = 0;
 }
 
@@ -228,16 +276,17 @@ MQL4GREC_DEFINITION void live_catalog::merge_beside(std::unique_lock<std::mutex>
   expects(!broken_, "catalog: can't be merged since an earlier error; it has to be loaded again");
   merging_ = recording_ = true;
   auto const from = version_of(content_, number_);
+  auto const sets = content_.sets;
   index_t const log_bytes = log_ ? log_->bytes() : 0, merged = pending_;
   lock.unlock();
   std::exception_ptr failure;
   try {
-    auto next = compacted(from, 0);
+    auto next = compacted(from, sets, 0);
     // Most of the changes that were made meanwhile are repeated without the lock.
     std::vector<std::pair<std::uint64_t, catalog_change>> more;
     auto const repeat = [&] {
       for (auto const& [number, change] : more) {
-        if (!has_room(next, change)) next = compacted(version_of(next, number), index(change.item) + 1);
+        if (!has_room(next, change)) next = compacted(version_of(next, number), next.sets, index(change.item) + 1);
         make(next, change, number);
       }
     };
@@ -257,7 +306,7 @@ MQL4GREC_DEFINITION void live_catalog::merge_beside(std::unique_lock<std::mutex>
     published_->replace(std::make_unique<catalog_version const>(version_of(content_, number_)));
     if (log_ && log_bytes >= options_.snapshot_after) {
       lock.unlock();
-      write_snapshot(from);
+      write_snapshot(from, sets);
       lock.lock();
       log_->drop_before(log_bytes);
     }
@@ -276,8 +325,8 @@ MQL4GREC_DEFINITION void live_catalog::merge() {
   merge_beside(lock);
 }
 
-MQL4GREC_DEFINITION void live_catalog::write_snapshot(catalog_version const& version) {
-  catalog_snapshot snapshot{.number = version.number(), .tables = {}};
+MQL4GREC_DEFINITION void live_catalog::write_snapshot(catalog_version const& version, detail::item_sets const& sets) {
+  catalog_snapshot snapshot{.number = version.number(), .tables = {}, .sets = sets.changed_names()};
   for (auto const* tables : {&version.tokens_->items, &version.tokens_->histories})
     for (auto const& from : *tables) {
       auto& table = snapshot.tables.emplace_back();

@@ -5,6 +5,9 @@
 //
 //   live_trie::insert(), remove() → publish() → trie_version, which any number of threads read
 //
+// Besides its tables, a trie may have subsets of them: each is a root of its own over some of the items, and changes as
+// tables do. To a search it is another table.
+//
 // The children of a node are contiguous and sorted by token, as in an item_trie, so a search in a version gives the
 // beams of a search in an item_trie of the same items. What differs: the numbers of nodes have no order, nodes that no
 // version reaches remain until compact(), and a node has no parent.
@@ -36,6 +39,13 @@ struct trie_storage {
       : first_child(nodes), children_end(nodes), token(nodes), lists(list_entries) {}
 };
 
+/// The roots of a version.
+struct trie_roots {
+  std::vector<node_t> nodes;    // (tables)
+  std::vector<index_t> leaves;  // (tables): below each
+  index_t all_leaves;           // their sum
+};
+
 }  // namespace detail
 
 /// One version of a live_trie: immutable and cheap to copy. It keeps its nodes alive. Const member functions may be
@@ -48,21 +58,19 @@ class trie_version {
   /// The number of tokens of each sequence, which is the depth of the leaves.
   index_t levels() const { return levels_; }
   /// The number of roots.
-  index_t roots() const { return std::ssize(roots_); }
+  index_t roots() const { return tables_ ? std::ssize(tables_->nodes) : 0; }
   /// The root of the table with this position.
-  node_t root(index_t table) const { return roots_[to_size(table)]; }
+  node_t root(index_t table) const { return tables_->nodes[to_size(table)]; }
   /// The nodes of all tables.
-  std::span<node_t const> root_nodes() const { return roots_; }
+  std::span<node_t const> root_nodes() const {
+    return tables_ ? std::span<node_t const>(tables_->nodes) : std::span<node_t const>();
+  }
   /// One more than the largest number of a node.
   index_t nodes() const { return nodes_; }
   /// The number of leaves below all roots.
-  index_t leaves() const {
-    index_t sum = 0;
-    for (auto const each : leaves_) sum += each;
-    return sum;
-  }
+  index_t leaves() const { return tables_ ? tables_->all_leaves : 0; }
   /// The number of leaves below the root of a table, which is the number of its distinct sequences.
-  index_t leaves_of(index_t table) const { return leaves_[to_size(table)]; }
+  index_t leaves_of(index_t table) const { return tables_->leaves[to_size(table)]; }
 
   /// The items of a leaf in ascending order.
   std::span<item_id const> items(node_t leaf) const { return list(storage_->first_child[leaf]); }
@@ -105,8 +113,7 @@ class trie_version {
   friend class device_trie;  // which recognizes versions of one trie
 
   std::shared_ptr<detail::trie_storage const> storage_;
-  std::vector<node_t> roots_;    // (tables)
-  std::vector<index_t> leaves_;  // (tables)
+  std::shared_ptr<detail::trie_roots const> tables_;  // nullptr: none
   index_t levels_ = 0, nodes_ = 0;
 };
 
@@ -125,7 +132,12 @@ class live_trie {
  public:
   /// A trie over the tables, which have sequences of the same length. Throws error as item_trie does, or when the
   /// capacity doesn't fit 32-bit numbers.
-  explicit live_trie(std::span<language::token_table const* const> tables, live_trie_capacity const& capacity = {});
+  explicit live_trie(std::span<language::token_table const* const> tables, live_trie_capacity const& capacity = {})
+      : live_trie(tables, {}, capacity) {}
+  /// The same with subsets: for each list of items, in any order, one of every table. Subset s of table t is the table
+  /// with the position tables.size() · (1 + s) + t. Items without a sequence in a table are left out.
+  live_trie(std::span<language::token_table const* const> tables, std::span<std::span<item_id const> const> subsets,
+            live_trie_capacity const& capacity = {});
 
   /// The number of tokens of each sequence.
   index_t levels() const { return levels_; }
@@ -133,8 +145,12 @@ class live_trie {
   index_t nodes() const { return nodes_; }
   /// Nodes that the newest version can reach.
   index_t reachable() const { return reachable_; }
-  /// Whether a further change certainly fits the reserved memory: if not, the trie has to be compacted first.
-  bool has_room() const;
+  /// Whether so many further changes, each of an item in one table, certainly fit the reserved memory: if not, the trie
+  /// has to be compacted first.
+  bool has_room(index_t changes = 1) const;
+
+  /// Adds a table without items, after all others. Throws error when there is no room.
+  void add_table();
 
   /// Adds an item with this sequence to a table. Returns false if it is there already. `sequence` has levels() tokens.
   /// Throws error when there is no room.
@@ -179,6 +195,10 @@ class live_trie {
     auto const* const list = storage_->lists.data() + storage_->first_child[leaf];
     return {list + 1, to_size(index(*list))};
   }
+  /// Adds a table of some of the items of another one.
+  void add_subset(language::token_table const& table, std::span<item_id const> items);
+  /// Appends the nodes below one at a depth, for items that are sorted by sequence, then by number.
+  node_range append_below(language::token_table const& table, std::span<item_id const> sorted, index_t depth);
   /// Sets path_ to the nodes of the longest prefix of the sequence that the table contains; returns its length.
   index_t walk(index_t table, std::span<token_t const> sequence);
   /// Gives the node path_[depth] another range, in new versions of the nodes above it where those are published.

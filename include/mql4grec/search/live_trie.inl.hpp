@@ -1,7 +1,9 @@
 #pragma once
 // The definitions of search/live_trie.hpp.
+#include <algorithm>
 #include <array>
 #include <limits>
+#include <numeric>
 
 #include "mql4grec/core/macros.hpp"
 #include "mql4grec/search/live_trie.hpp"
@@ -9,13 +11,18 @@
 namespace mql4grec::search {
 
 MQL4GREC_DEFINITION live_trie::live_trie(std::span<language::token_table const* const> tables,
+                                         std::span<std::span<item_id const> const> subsets,
                                          live_trie_capacity const& capacity) {
   item_trie const built(tables);
   auto const from = built.arrays();
   levels_ = built.levels();
   index_t items = 0;
   for (auto const* table : tables) items += std::ssize(table->present());
-  reserve(built.nodes() + 1, items + built.leaves(), capacity);
+  index_t listed = 0;  // in all subsets
+  for (auto const subset : subsets) listed += std::ssize(subset);
+  auto const width = std::ssize(tables);
+  reserve(built.nodes() + 1 + width * (std::ssize(subsets) + levels_ * listed),
+          items + built.leaves() + width * 2 * listed, capacity);
   constexpr node_t shift = 1;  // node 0 has no children here
   for (node_t node = 0; node < built.nodes(); ++node) {
     if (built.leaves() > 0 && built.is_leaf(node)) {
@@ -31,6 +38,53 @@ MQL4GREC_DEFINITION live_trie::live_trie(std::span<language::token_table const* 
     leaves_.push_back(built.leaves() > 0 ? built.leaves_below(root) : 0);
   }
   reachable_ = built.nodes();
+  for (auto const subset : subsets)
+    for (auto const* table : tables) add_subset(*table, subset);
+}
+
+MQL4GREC_DEFINITION void live_trie::add_table() {
+  expects(nodes_ < storage_->token.capacity(), "live trie: no room for a table");
+  roots_.push_back(append(token_t{-1}, {0, 0}));
+  leaves_.push_back(0);
+  ++reachable_;
+}
+
+MQL4GREC_DEFINITION void live_trie::add_subset(language::token_table const& table, std::span<item_id const> items) {
+  add_table();
+  std::vector<item_id> sorted;
+  for (auto const item : items)
+    if (table.has(item)) sorted.push_back(item);
+  std::ranges::sort(sorted, [&](item_id a, item_id b) {
+    auto const order = std::lexicographical_compare_three_way(table.of(a).begin(), table.of(a).end(),
+                                                              table.of(b).begin(), table.of(b).end());
+    return order != 0 ? order < 0 : a < b;
+  });
+  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+  index_t const before = nodes_;
+  set(roots_.back(), append_below(table, sorted, 0));
+  reachable_ += nodes_ - before;
+}
+
+MQL4GREC_DEFINITION auto live_trie::append_below(language::token_table const& table, std::span<item_id const> sorted,
+                                                 index_t depth) -> node_range {
+  if (sorted.empty()) return {0, 0};
+  if (depth == levels_) {
+    ++leaves_.back();
+    return append_list(sorted.first(sorted.size() - 1), sorted.back(), {});
+  }
+  auto const token = [&](std::size_t i) { return table.of(sorted[i])[to_size(depth)]; };
+  auto const first = static_cast<node_t>(nodes_);  // children are contiguous, and come before their own
+  for (std::size_t i = 0; i < sorted.size(); ++i)
+    if (i == 0 || token(i) != token(i - 1)) append(token(i), {0, 0});
+  auto const end = static_cast<node_t>(nodes_);
+  std::size_t begin = 0;
+  for (auto child = first; child < end; ++child) {
+    auto last = begin + 1;
+    while (last < sorted.size() && token(last) == token(begin)) ++last;
+    set(child, append_below(table, sorted.subspan(begin, last - begin), depth + 1));
+    begin = last;
+  }
+  return {first, end};
 }
 
 MQL4GREC_DEFINITION void live_trie::reserve(index_t nodes, index_t entries, live_trie_capacity const& capacity) {
@@ -44,10 +98,11 @@ MQL4GREC_DEFINITION void live_trie::reserve(index_t nodes, index_t entries, live
   append(token_t{0}, {0, 0});  // node 0: trie_view::childless, whose token is read
 }
 
-MQL4GREC_DEFINITION bool live_trie::has_room() const {
-  // The change isn't known: it may remove an item and insert it elsewhere, along the widest nodes and longest lists.
-  return nodes_ + 2 * (levels_ + 1) * (most_children_ + 2) <= storage_->token.capacity() &&
-         entries_ + 2 * (most_listed_ + 3) <= storage_->lists.capacity();
+MQL4GREC_DEFINITION bool live_trie::has_room(index_t changes) const {
+  // A change isn't known: it may remove an item and insert it elsewhere, along the widest nodes and longest lists. Each
+  // change may make a node one child wider, and a list one item longer, for the next one.
+  return nodes_ + 2 * changes * (levels_ + 1) * (most_children_ + 1 + changes) <= storage_->token.capacity() &&
+         entries_ + 2 * changes * (most_listed_ + 2 + changes) <= storage_->lists.capacity();
 }
 
 MQL4GREC_DEFINITION auto live_trie::append_list(std::span<item_id const> before, item_id item,
@@ -164,8 +219,8 @@ MQL4GREC_DEFINITION trie_version live_trie::publish() {
   published_ = nodes_;
   trie_version out;
   out.storage_ = storage_;
-  out.roots_ = roots_;
-  out.leaves_ = leaves_;
+  out.tables_ = std::make_shared<detail::trie_roots const>(detail::trie_roots{
+      .nodes = roots_, .leaves = leaves_, .all_leaves = std::reduce(leaves_.begin(), leaves_.end())});
   out.levels_ = levels_;
   out.nodes_ = nodes_;
   return out;
@@ -174,10 +229,11 @@ MQL4GREC_DEFINITION trie_version live_trie::publish() {
 MQL4GREC_DEFINITION live_trie live_trie::compact(trie_version const& from, live_trie_capacity const& capacity) {
   live_trie out;
   out.levels_ = from.levels();
-  out.leaves_ = from.leaves_;
+  if (from.tables_) out.leaves_ = from.tables_->leaves;
   auto const& old = *from.storage_;
   // Level by level: the nodes of a level, by their number in `from`.
-  std::vector<std::vector<node_t>> levels = {from.roots_};
+  auto const roots = from.root_nodes();
+  std::vector<std::vector<node_t>> levels = {{roots.begin(), roots.end()}};
   index_t nodes = from.roots(), entries = 0;
   for (index_t level = 0; level < out.levels_; ++level) {
     std::vector<node_t> next;
