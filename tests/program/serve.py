@@ -2,6 +2,7 @@
 import contextlib
 import http.client
 import json
+import math
 import os
 import random
 import signal
@@ -180,6 +181,58 @@ def wrong_requests():
     Path("short").write_text("abc\n")
     check_one_line(run("serve", "--dataset", "Tiny", "--model", "start", "--admin-token-file", "short"), 1, "short", "16")
     check(run("serve", "--dataset", "Tiny", "--model", "start", "--port", 70000).returncode == 2, "a port")
+
+
+def rules():
+    """Sets of items, quotas, seen items, and the kinds of scores."""
+    items = json.loads(Path("Tiny/Tiny.item.json").read_text())
+    for i, item in items.items():
+        item.update(brand=f"B{int(i) % 2}", categories=["All", "Rare, even"] if i == "8" else ["All"])
+    Path("Tiny/Tiny.item.json").write_text(json.dumps(items))
+    Path("Tiny/Tiny.sets.json").write_text(json.dumps({"sale": [1, 2, 3, 4, 5, 6], "empty": []}))
+    Path("token").write_text(TOKEN + "\n")
+    admin = {"Authorization": f"Bearer {TOKEN}"}
+    options = ("--admin-token-file", "token", "--state", "state", "--beams", 3)
+    numbers = lambda answer: [one["item"] for one in answer["items"]]
+    with serving(*options) as service:
+        names = ["brand:B0", "brand:B1", "category:All", "category:Rare", "category:even", "empty", "sale"]
+        check(service.ask("GET", "/sets") == (200, {"sets": names, "count": 7}), service.ask("GET", "/sets"))
+        check(service.ask("GET", "/sets?prefix=brand%3A")[1]["sets"] == names[:2], "by their prefix")
+        check(numbers(service.recommend(any_of=["category:Rare"])) == [8], "one item of 40")
+        check(sorted(numbers(service.recommend(any_of=["sale"], all_of=["brand:B1"]))) == [1, 3, 5], "any and all")
+        check(sorted(numbers(service.recommend(any_of=["sale", "category:even"], none_of=["brand:B1"], deny=[2]))) == [4, 6, 8], "none")
+        check(service.recommend(any_of=["empty"])["items"] == [] and len(service.recommend(any_of=[])["items"]) == 10, "no set and an empty one")
+        check(sorted(numbers(service.recommend(history=[1, 2, 6], any_of=["sale"], exclude_seen=True))) == [3, 4, 5], "seen items")
+        some = numbers(service.recommend(history=[1, 4], k=12, quotas={"brand:B0": 2}))
+        check(len(some) == 12 and len([i for i in some if i % 2 == 0]) == 2, some)
+        check(len(service.recommend(k=12, quotas={"brand:B0": 2, "brand:B1": 3})["items"]) == 5, "no more fit")
+        for body, *words in (({"any_of": ["sail"]}, "'any_of'", "sail"), ({"all_of": [3]}, "'all_of'[0]", "name of a set"), ({"none_of": [""]}, "'none_of'[0]"),
+                             ({"any_of": ["sale"] * 101}, "100"), ({"quotas": ["sale"]}, "'quotas'", "object"), ({"quotas": {"sail": 1}}, "sail"),
+                             ({"quotas": {"sale": -1}}, "'quotas'.", "sale", "0 to 4096"), ({"quotas": {"sale": 1.5}}, "1.5"), ({"exclude_seen": 1}, "true or false"),
+                             ({"scores": "best"}, "'scores'", "calibrated"), ({"scores": 1}, "'scores'"), ({"scores": "calibrated"}, "no calibration")):
+            service.refuse(400, "POST", "/recommend", body, *words)
+        for sets in ([""], ["x" * 257], [1], ["x"] * 65, "x"):
+            service.refuse(400, "POST", "/items", {"codes": WORDS, "sets": sets}, "'sets'", headers=admin)
+        item = service.ask("POST", "/items", {"codes": WORDS, "sets": ["sale", "new"]}, admin)[1]["item"]
+        check(numbers(service.recommend(any_of=["new"])) == [item] and item in numbers(service.recommend(any_of=["sale"])), "an inserted item")
+        check(service.ask("DELETE", "/items/2", None, admin)[0] == 200 and 2 not in numbers(service.recommend(any_of=["sale"])), "a removed one")
+        whole = service.recommend(any_of=["sale"], k=10, lists=True, scores="renormalised")
+        for kind, items in whole["lists"].items():
+            total = sum(math.exp(one["score"]) for one in items)
+            check(abs(total - 1) < 1e-3, kind, "adds up to", total)
+        check(service.ask("GET", "/model")[1]["calibrated"] is False, "no calibration")
+    check_done(run("evaluate", "--dataset", "Tiny", "--model", "start", "--beams", 3, "--calibrate"))
+    with serving(*options) as service:
+        check(numbers(service.recommend(any_of=["new"])) == [item], "a new process has the sets")
+        check(service.ask("GET", "/model")[1]["calibrated"] is True, "a calibration")
+        plain, shown = service.recommend(history=[1, 4]), service.recommend(history=[1, 4], scores="calibrated")
+        found = [one.pop("probability") for one in shown["items"]]
+        check(shown["items"] == plain["items"] and "probability" not in plain["items"][0], "the same scores and order")
+        check(all(0 <= p <= 1 for p in found) and found == sorted(found, reverse=True), found)
+        check("probability" not in str(service.recommend(history=[1], scores="calibrated", deadline_ms=0)), "only of complete answers")
+    Path("Tiny/Tiny.sets.json").write_text('{"sale": [40]}')
+    check_one_line(run("serve", "--dataset", "Tiny", "--model", "start", "--port", 0, "--log-level", "error"), 1, "Tiny.sets.json", "sale", "40")
+    Path("Tiny/Tiny.sets.json").unlink()
 
 
 def deep_lists():
@@ -427,4 +480,4 @@ def not_built():
 
 
 main([not_built] if "was built without" in run("serve").stderr else [end_points, raw_ids, wrong_requests, deep_lists, hostile_clients, reloads,
-      changes, inserted_by_features, killed, reasons, overload, its_end])
+      rules, changes, inserted_by_features, killed, reasons, overload, its_end])

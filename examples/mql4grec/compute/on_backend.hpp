@@ -123,9 +123,11 @@ class on_backend final : public compute {
     if constexpr (requires { how.threads = index_t{1}; }) how.threads = 1;  // each worker searches on one
     B backend(how);
     seq2seq::frozen_t5 model(backend, seq2seq::read_model<float>(backend, inputs.model));
-    recommender<B> service(
-        std::move(model), pipeline::tasks_of(inputs.metadata, inputs.dataset), inputs.tokens,
-        {.search = options.search, .catalog = inputs.catalog, .shared_catalog = inputs.shared_catalog});
+    recommender<B> service(std::move(model), pipeline::tasks_of(inputs.metadata, inputs.dataset), inputs.tokens,
+                           {.search = options.search,
+                            .calibration = inputs.calibration,
+                            .catalog = inputs.catalog,
+                            .shared_catalog = inputs.shared_catalog});
     return std::make_unique<serving_on<B>>(std::move(service), options.batching);
   }
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -14,11 +15,12 @@ namespace mql4grec::program {
 
 /// What a service loads.
 struct serving_inputs {
-  std::filesystem::path const& model;                ///< a model directory
-  pipeline::model_metadata const& metadata;          ///< of that model
-  std::string const& dataset;                        ///< name of the dataset
-  std::vector<language::token_table> const& tokens;  ///< one table per modality
-  search::live_catalog_options catalog = {};         ///< of changes while it serves
+  std::filesystem::path const& model;                       ///< a model directory
+  pipeline::model_metadata const& metadata;                 ///< of that model
+  std::string const& dataset;                               ///< name of the dataset
+  std::vector<language::token_table> const& tokens;         ///< one table per modality
+  std::optional<rank::score_calibration> calibration = {};  ///< of the model
+  search::live_catalog_options catalog = {};                ///< of changes while it serves
   /// The catalog of the model that this one replaces; nullptr: a new one.
   std::shared_ptr<search::live_catalog> shared_catalog = nullptr;
 };

@@ -48,12 +48,14 @@ json shown_times(stage_times const& times) {
       {"queue", ms(times.queue)}, {"encode", ms(times.encode)}, {"search", ms(times.search)}, {"rank", ms(times.rank)}};
 }
 
-/// The items with their scores and their places in the lists of the modalities.
-json shown_ranking(served_catalog const& catalog, recommendation const& best) {
+/// The items with their scores and their places in the lists of the modalities; `calibrated`: with their probabilities,
+/// if the answer has them.
+json shown_ranking(served_catalog const& catalog, recommendation const& best, bool calibrated) {
   json items = json::array();
   for (std::size_t i = 0; i < best.items.size(); ++i) {
     auto one = shown_item(catalog, best.items[i]);
     one["score"] = best.scores[i];
+    if (calibrated && i < best.probabilities.size()) one["probability"] = best.probabilities[i];
     for (std::size_t m = 0; m < best.by_modality.size(); ++m) {
       auto const kind = language::modality(m);
       json place;
@@ -124,8 +126,9 @@ json shown_trace(served_catalog const& catalog, search_trace const& trace) {
 json shown_answer(served_catalog const& catalog, recommend_body const& asked, serving_answer const& answer) {
   auto const& request = asked.request;
   auto const& best = answer.best;
-  json out = {
-      {"items", shown_ranking(catalog, best)}, {"complete", best.complete}, {"timings_ms", shown_times(best.times)}};
+  json out = {{"items", shown_ranking(catalog, best, asked.calibrated)},
+              {"complete", best.complete},
+              {"timings_ms", shown_times(best.times)}};
   if (request.explain) add_reasons(out["items"], catalog, request.history, answer.why);
   if (request.trace) out["trace"] = shown_trace(catalog, answer.trace);
   if (asked.lists) out["lists"] = shown_lists(catalog, best, request.options.k);

@@ -21,6 +21,54 @@ std::vector<item_id> items_of(request_body& body, char const* name, served_catal
   return items;
 }
 
+/// The names in a list, in a body.
+std::vector<std::string> names_of(request_body& body, char const* name, std::size_t most) {
+  std::vector<std::string> names;
+  for (auto const& value : body.list(name, most)) {
+    bool const fits = value.is_string() && !value.get_ref<std::string const&>().empty() &&
+                      std::ssize(value.get_ref<std::string const&>()) <= search::max_set_name_bytes;
+    if (!fits)
+      raise<bad_request>("'", name, "'[", names.size(), "]: found ", request_body::shown(value),
+                         ", expected the name of a set, of 1 to ", search::max_set_name_bytes, " bytes");
+    names.push_back(value.get<std::string>());
+  }
+  return names;
+}
+
+void check_set(std::string const& set, char const* member, served_catalog const& catalog) {
+  if (!catalog.live().version().set(set))
+    raise<bad_request>("'", member, "': there is no set ", request_body::shown(set));
+}
+
+/// The sets of a filter.
+std::vector<std::string> sets_of(request_body& body, char const* name, served_catalog const& catalog,
+                                 std::size_t most) {
+  auto const names = names_of(body, name, most);
+  for (auto const& set : names) check_set(set, name, catalog);
+  return names;
+}
+
+/// The quotas of {"set": n, …}.
+std::vector<search::item_quota> quotas_of(request_body& body, served_catalog const& catalog,
+                                          request_limits const& limits) {
+  std::vector<search::item_quota> out;
+  auto const& quotas = body.find("quotas");
+  if (quotas.is_null()) return out;
+  if (!quotas.is_object())
+    raise<bad_request>("'quotas': found ", request_body::shown(quotas), ", expected an object of numbers by set");
+  if (quotas.size() > limits.quotas)
+    raise<bad_request>("'quotas': ", quotas.size(), " sets, expected at most ", limits.quotas);
+  for (auto const& [set, most] : quotas.items()) {
+    check_set(set, "quotas", catalog);
+    bool const fits = most.is_number_unsigned() && most.get<std::uint64_t>() <= static_cast<std::uint64_t>(limits.k);
+    if (!fits)
+      raise<bad_request>("'quotas'.", request_body::shown(set), ": found ", request_body::shown(most),
+                         ", expected a whole number from 0 to ", limits.k);
+    out.push_back({.set = set, .most = most.get<index_t>()});
+  }
+  return out;
+}
+
 /// The tokens of {"text": ["<a_1>", …] or [1, …], …}, by modality.
 std::vector<std::vector<token_t>> sequences_of(json const& codes, language::vocabulary const& vocab) {
   if (!codes.is_object() || codes.empty())
@@ -92,6 +140,19 @@ recommend_body read_recommend(std::string const& text, served_catalog const& cat
   options.k = body.integer("k", 1, limits.k, 10);
   if (!body.find("allow").is_null()) options.filter.allow = items_of(body, "allow", catalog, limits.filter);
   options.filter.deny = items_of(body, "deny", catalog, limits.filter);
+  options.filter.any_of = sets_of(body, "any_of", catalog, limits.sets);
+  options.filter.all_of = sets_of(body, "all_of", catalog, limits.sets);
+  options.filter.none_of = sets_of(body, "none_of", catalog, limits.sets);
+  options.quotas = quotas_of(body, catalog, limits);
+  options.exclude_seen = body.boolean("exclude_seen", false);
+  auto const& scores = body.find("scores");
+  if (scores == "renormalised")
+    options.scores = score_kind::renormalised;
+  else if (scores == "calibrated")
+    out.calibrated = true;
+  else if (!scores.is_null() && scores != "raw")
+    raise<bad_request>("'scores': found ", request_body::shown(scores),
+                       R"(, expected "raw", "renormalised" or "calibrated")");
   if (!body.find("deadline_ms").is_null())
     options.deadline = std::chrono::duration_cast<std::chrono::nanoseconds>(
         std::chrono::duration<double, std::milli>(body.number("deadline_ms", 0, 600'000, 0)));
@@ -109,6 +170,7 @@ item_body read_item(std::string const& text, served_catalog const& catalog,
                     std::span<pipeline::item_placer const> translators) {
   request_body body(text);
   item_body out{.id = body.find("item"), .title = body.text("title"), .features = features_of(body, translators)};
+  if (!body.find("sets").is_null()) out.sets = names_of(body, "sets", to_size(search::max_sets_of_item));
   auto const& codes = body.find("codes");
   if (!out.features.empty() && !codes.is_null())
     raise<bad_request>("'codes': found with features, expected one of the two");

@@ -24,6 +24,39 @@ std::string folded(std::string_view text) {
   return out;
 }
 
+/// The largest number of sets that descriptions give an item; others are left for the file of sets and for changes.
+constexpr std::size_t most_described = 32, most_described_sets = 32768;
+
+/// Adds an item to the sets of its brand and of its categories.
+void add_to_sets(search::named_sets& sets, item_id item, catalog::item_description const& description) {
+  std::vector<std::string> names;
+  auto const add = [&](std::string const& kind, std::string_view name) {
+    while (!name.empty() && name.front() == ' ') name.remove_prefix(1);
+    while (!name.empty() && name.back() == ' ') name.remove_suffix(1);
+    auto const whole = kind + std::string(name);
+    bool const fits = !name.empty() && std::ssize(whole) <= search::max_set_name_bytes;
+    if (fits && names.size() < most_described && std::ranges::count(names, whole) == 0) names.push_back(whole);
+  };
+  add("brand:", description.brand);
+  std::string_view rest = description.categories;
+  while (!rest.empty()) {
+    auto const end = std::min(rest.find(','), rest.size());
+    add("category:", rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  for (auto const& name : names) sets[name].push_back(item);
+}
+
+/// Removes the smallest of too many sets.
+void keep_largest(search::named_sets& sets) {
+  if (sets.size() <= most_described_sets) return;
+  std::vector<std::size_t> sizes;
+  for (auto const& [name, items] : sets) sizes.push_back(items.size());
+  std::ranges::sort(sizes, std::ranges::greater());
+  auto const least = sizes[most_described_sets];
+  std::erase_if(sets, [&](auto const& set) { return set.second.size() <= least; });
+}
+
 }  // namespace
 
 std::optional<std::int32_t> number_below(index_t limit, std::string_view text) {
@@ -48,6 +81,27 @@ served_catalog::served_catalog(served_catalog_paths const& paths, language::voca
   for (auto const& [item, description] : data_.items)
     if (!description.title.empty()) titles_.emplace_back(folded(description.title), item);
   std::ranges::sort(titles_);
+  for (auto const& [item, description] : data_.items) add_to_sets(sets_, item, description);
+  keep_largest(sets_);
+  read_sets(files.sets());
+}
+
+void served_catalog::read_sets(std::filesystem::path const& file) {
+  if (!std::filesystem::exists(file)) return;
+  auto const all = read_json(file);
+  expects_file(all.is_object(), file, "expected an object of sets, each a list of items");
+  for (auto const& [name, list] : all.items()) {
+    expects_file(list.is_array(), file, "key '", name, "' is a ", list.type_name(), ", expected a list of items");
+    auto& items = sets_[name];
+    items.clear();  // it replaces one of the descriptions
+    for (auto const& value : list) {
+      auto const found = value.is_string() ? find(value.get<std::string>()) : std::nullopt;
+      bool const is_number = value.is_number_unsigned() &&
+                             value.get<std::uint64_t>() < static_cast<std::uint64_t>(data_.interactions.item_count);
+      expects_file(found || is_number, file, "key '", name, "': there is no item ", request_body::shown(value));
+      items.push_back(found ? *found : item_id(value.get<std::int32_t>()));
+    }
+  }
 }
 
 std::optional<item_id> served_catalog::find(std::string const& raw_id) const {

@@ -50,6 +50,9 @@ class served_catalog {
                  std::shared_ptr<added_items> added);
 
   tasks::dataset const& data() const { return data_; }
+  /// The sets of items that the dataset begins with: "brand:…" and "category:…" of its descriptions, and those of its
+  /// file of sets.
+  search::named_sets const& sets() const { return sets_; }
   language::vocabulary const& vocab() const { return vocab_; }
   std::shared_ptr<added_items> const& added() const { return added_; }
   /// The catalog whose changes are shown, of a model for this dataset.
@@ -81,8 +84,11 @@ class served_catalog {
   index_t items() const { return std::max(data_.interactions.item_count, live_->version().items()); }
 
  private:
+  void read_sets(std::filesystem::path const& file);
+
   tasks::dataset data_;
   language::vocabulary vocab_;
+  search::named_sets sets_;
   std::vector<std::string> raw_ids_;                     // by number, or empty
   std::unordered_map<std::string, item_id> number_of_;   // by raw id
   std::vector<std::filesystem::path> pictures_;          // by number, or empty

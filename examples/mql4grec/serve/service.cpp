@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include "answer_json.hpp"
 #include "compute/compute.hpp"
 #include "mql4grec/catalog/dataset_paths.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/core/json.hpp"
+#include "mql4grec/rank/calibration_json.hpp"
 #include "page.hpp"
 #include "request_json.hpp"
 
@@ -43,6 +45,7 @@ std::string picture_type(std::filesystem::path const& file) {
 struct service::loaded {
   served_paths paths;
   served_catalog catalog;
+  std::optional<rank::score_calibration> calibration;  // of the model
   std::unique_ptr<serving_model> model;
 
   std::string model_name() const { return paths.model.filename().string(); }
@@ -79,6 +82,7 @@ std::vector<service::end_point> const& service::end_points() {
       {"POST", "/items", &service::set_item, {.token = true, .thread = true}},
       {"GET", "/items/", &service::show_item},
       {"DELETE", "/items/", &service::remove_item, {.token = true, .thread = true}},
+      {"GET", "/sets", &service::find_sets, {.thread = true}},
       {"GET", "/pictures/", &service::show_picture, {.thread = true}},
       {"GET", "/users", &service::show_users},
       {"GET", "/users/", &service::show_user},
@@ -120,17 +124,21 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
                                             : options_.state / catalog::dataset_paths(paths.catalog.dataset).name();
   auto added =
       same ? before->catalog.added() : std::make_shared<added_items>(state.empty() ? state : state / "items.jsonl");
-  auto next =
-      std::make_unique<loaded>(loaded{paths, served_catalog(paths.catalog, metadata.vocab, std::move(added)), nullptr});
+  auto next = std::make_unique<loaded>(
+      loaded{paths, served_catalog(paths.catalog, metadata.vocab, std::move(added)), {}, nullptr});
   auto const& data = next->catalog.data();
   search::live_catalog_options live{.log = state.empty() ? state : state / "catalog.log",
+                                    .sets = next->catalog.sets(),
                                     .report = [this](std::string const& line) {
                                       log_.warn("catalog", {{"what", line}});
                                     }};
+  auto const calibration = paths.model / "calibration.json";
+  if (std::filesystem::exists(calibration)) next->calibration = rank::read_calibration(calibration);
   next->model = compute_.open_serving({.model = paths.model,
                                        .metadata = metadata,
                                        .dataset = data.name,
                                        .tokens = data.tokens,
+                                       .calibration = next->calibration,
                                        .catalog = std::move(live),
                                        .shared_catalog = same ? before->model->catalog() : nullptr},
                                       options_.serving);
@@ -246,6 +254,8 @@ void service::recommend(exchange const& x) {
   // Before anything is read, so that refusing costs little. The batcher refuses those that pass here at the same time.
   if (x.with->model->waiting() >= options_.serving.batching.max_queued) return x.answer(too_many());
   auto const asked = std::make_shared<recommend_body>(read_recommend(x.request.body, x.with->catalog, options_.limits));
+  if (asked->calibrated && !x.with->calibration)
+    raise<bad_request>("'scores': the model has no calibration: `evaluate --calibrate` writes one");
   asked->request.options.stop = x.request.gone;
   auto const show = [this, asked, with = x.with, answer = x.answer](serving_outcome const& outcome) {
     if (auto const* fault = std::get_if<std::exception_ptr>(&outcome)) {
@@ -269,6 +279,18 @@ void service::find_items(exchange const& x) {
   auto const query = query_parameter(x.request.query, "query");
   if (query.size() > longest) raise<bad_request>("'query': ", query.size(), " bytes, expected at most ", longest);
   x({{"items", shown_items(x.with->catalog, x.with->catalog.search(query, most))}});
+}
+
+void service::find_sets(exchange const& x) {
+  constexpr std::size_t most = 100;
+  auto const prefix = query_parameter(x.request.query, "prefix");
+  auto const names = x.with->catalog.live().version().set_names();  // sorted
+  auto const first = std::ranges::lower_bound(names, prefix);
+  auto last = first;
+  while (last != names.end() && last->starts_with(prefix)) ++last;
+  json shown = json::array();
+  for (auto at = first; at != last && shown.size() < most; ++at) shown.push_back(*at);
+  x({{"sets", std::move(shown)}, {"count", last - first}});
 }
 
 void service::show_item(exchange const& x) {
@@ -310,6 +332,7 @@ void service::show_model(exchange const& x) {
   shown.update(shown_dataset(x.with->catalog));
   shown["can_change"] = !options_.admin_token.empty();
   shown["shows_users"] = options_.show_users;
+  shown["calibrated"] = x.with->calibration.has_value();
   x(shown);
 }
 
@@ -343,7 +366,8 @@ void service::set_item(exchange const& x) {
       sequences[to_size(kind)] =
           placers_[p].place(asked.features[p], {catalog.live().version(), kind, catalog.vocab()});
     }
-    catalog.live().set(item, sequences);
+    search::catalog_change const change{item, std::move(sequences), asked.sets};
+    catalog.live().apply({&change, 1});
     return {{"item", catalog.id_of(item)}, {"number", index(item)}, {"codes", catalog.words_of(item)}};
   });
 }

@@ -75,6 +75,7 @@ class service {
 
   void recommend(exchange const& x);
   void find_items(exchange const& x);
+  void find_sets(exchange const& x);
   void show_item(exchange const& x);
   void show_picture(exchange const& x);
   void show_users(exchange const& x);
