@@ -363,8 +363,8 @@ class recommender_session {
   /// Prepares the rules of pending_.
   void prepare_rules(search::catalog_version const& version);
   /// Prepares another search for pending_[r], whose answer so far is `best`: for items of other sets than those of
-  /// exhausted quotas. Returns false if the answer is complete already.
-  bool needs_more(std::size_t r, recommendation const& best, search::catalog_version const& version);
+  /// exhausted quotas. Returns false if none would find anything. `beams`: of each search.
+  bool needs_more(std::size_t r, recommendation const& best, search::catalog_version const& version, index_t beams);
   /// Leaves out the sets of exhausted quotas in the next search for pending_[r].
   void search_without(recommender_detail::request_rules::exhausted const& quotas, std::size_t r,
                       search::catalog_version const& version);
@@ -809,7 +809,7 @@ void recommender_session<B, T>::search_without(recommender_detail::request_rules
 
 template <Backend B, Real T>
 bool recommender_session<B, T>::needs_more(std::size_t r, recommendation const& best,
-                                           search::catalog_version const& version) {
+                                           search::catalog_version const& version, index_t beams) {
   auto& rules = rules_[r];
   if (rules.most.empty() || !best.complete || best.size() >= pending_[r].k) return false;
   recommender_detail::request_rules::exhausted quotas;
@@ -819,6 +819,12 @@ bool recommender_session<B, T>::needs_more(std::size_t r, recommendation const& 
                      }) >= rules.most[q]);
   // A search for the same items would find nothing new: it has found all, since they are fewer than beams.
   if (std::ranges::find(rules.done, quotas) != rules.done.end()) return false;
+  bool found_all = std::ranges::equal(rules.done.back(), quotas, std::less_equal());  // of what is still allowed
+  for (auto const& each : searches_)
+    for (std::size_t m = 0; m < each.kinds.size(); ++m)
+      found_all =
+          found_all && std::ssize(each.found.leaves_of(static_cast<index_t>(r * each.kinds.size() + m))) < beams;
+  if (found_all) return false;
   rules.by_modality = best.by_modality;
   rules.times = best.times;
   search_without(quotas, r, version);
@@ -892,7 +898,7 @@ void recommender_session<B, T>::answer_pending(state const& from, search::catalo
     std::size_t left = 0;  // requests that are searched again
     for (std::size_t r = 0; r < pending_.size(); ++r) {
       auto best = ranked(from, r);
-      if (!needs_more(r, best, version)) {
+      if (!needs_more(r, best, version, options.beams)) {
         answer(pending_[r].number) = std::move(best);
         continue;
       }
