@@ -63,6 +63,25 @@ TEST_CASE_TEMPLATE("gradient surgery: equals its definition for any number of gr
     }
 }
 
+TEST_CASE("gradient surgery: has the same bits for any number of workers") {
+  index_t const n = 100'001;
+  auto const of = [&](index_t workers) {
+    cpu::backend b(workers);
+    std::vector<std::vector<float>> stored;
+    std::vector<out_vector<cpu::backend, float>> views;
+    for (std::size_t g = 0; g < 3; ++g) stored.push_back(random_normal<float>(n, 5 + g).values);
+    for (auto& one : stored) views.emplace_back(one.data(), n);
+    std::vector<float> out(to_size(n));
+    double const norm = optim::combine_gradients<float>(b, std::span<out_vector<cpu::backend, float> const>(views),
+                                                        {1, 2}, out_vector<cpu::backend, float>(out.data(), n));
+    return std::pair(out, norm);
+  };
+  auto const alone = of(1);
+  CHECK(of(2) == alone);
+  CHECK(of(3) == alone);
+  CHECK(of(8) == alone);
+}
+
 TEST_CASE(
     "gradient surgery: without conflicts it is the sum, and two conflicting gradients end orthogonal to each other") {
   CHECK(optim::surgery_weights(std::vector<double>{2, 1, 0, 1, 3, 0.5, 0, 0.5, 1}, {1, 2}) ==

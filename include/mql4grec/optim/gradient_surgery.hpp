@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "mql4grec/backend/contract/concepts.hpp"
+#include "mql4grec/backend/contract/row_blocks.hpp"
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/optim/adamw.hpp"
 
@@ -55,24 +56,28 @@ template <class T, MemorySpace S>
 view<T, S, 2> one_row(view<T, S, 1> v) {
   return {v.data, 1, v.size()};
 }
+
+/// Entries that are computed at once: their sums and differences stay in a cache.
+inline constexpr index_t surgery_piece = 1 << 14;
 }  // namespace detail
 
 /// The inner products (groups · groups) of flat gradients of one size. Those of different groups are
-/// (‖a + b‖² − ‖a − b‖²) / 4; sums are in double precision.
+/// (‖a + b‖² − ‖a − b‖²) / 4; sums are in double precision, over pieces whose size doesn't depend on the number of
+/// workers.
 template <class T, class B>
 [[nodiscard]] std::vector<double> inner_products(B& b, std::span<out_vector<B, T> const> gradients) {
   static_assert(SurgeryOps<B, T>, "this backend has no add_scaled for this scalar; add it in squared_error.hpp");
-  constexpr index_t piece = 1 << 14;  // entries whose sums and differences stay in a cache
+  constexpr index_t piece = detail::surgery_piece;
   std::size_t const groups = gradients.size();
-  index_t const n = gradients.front().size(), share = (n + b.workers() - 1) / b.workers();
-  std::vector<std::vector<double>> partial(to_size(b.workers()), std::vector<double>(groups * groups, 0));
+  index_t const n = gradients.front().size(), pieces = (n + piece - 1) / piece;
+  std::vector<double> partial(to_size(pieces) * groups * groups, 0);
   for_each_worker(b, [&](B& worker, index_t number) {
-    auto& mine = partial[to_size(number)];
     scratch_scope<B> const scope(worker.scratch());
     auto const scratch = take<T>(worker, piece);
-    index_t const end = std::min(n, (number + 1) * share);
-    for (index_t first = number * share; first < end; first += piece) {
-      index_t const count = std::min(piece, end - first);
+    auto const share = worker_share{number, b.workers()}.of(pieces);
+    for (index_t at = share.first; at < share.first + share.count; ++at) {
+      auto const mine = std::span(partial).subspan(to_size(at) * groups * groups, groups * groups);
+      index_t const first = at * piece, count = std::min(piece, n - first);
       auto const part = [&](std::size_t g) { return in_vector<B, T>(gradients[g].part(first, count)); };
       auto const square_of_sum = [&](std::size_t i, std::size_t j, double sign) {
         auto const sum = scratch.part(0, count);
@@ -81,38 +86,44 @@ template <class T, class B>
         return static_cast<double>(sum_of_squares<T>(worker, in_vector<B, T>(sum)));
       };
       for (std::size_t i = 0; i < groups; ++i) {
-        mine[i * groups + i] += static_cast<double>(sum_of_squares<T>(worker, part(i)));
+        mine[i * groups + i] = static_cast<double>(sum_of_squares<T>(worker, part(i)));
         for (std::size_t j = 0; j < i; ++j)
-          mine[i * groups + j] += (square_of_sum(i, j, 1) - square_of_sum(i, j, -1)) / 4;
+          mine[i * groups + j] = (square_of_sum(i, j, 1) - square_of_sum(i, j, -1)) / 4;
       }
     }
   });
   std::vector<double> products(groups * groups, 0);
   for (std::size_t i = 0; i < groups; ++i)
     for (std::size_t j = 0; j <= i; ++j) {
-      for (auto const& of_worker : partial) products[i * groups + j] += of_worker[i * groups + j];
+      for (std::size_t at = i * groups + j; at < partial.size(); at += groups * groups)
+        products[i * groups + j] += partial[at];
       products[j * groups + i] = products[i * groups + j];
     }
   return products;
 }
 
 /// out = the sum of the projected gradients; `random` decides the order of the projections. All vectors have the same
-/// size, out is none of the gradients, and there is at least one gradient. Returns the norm of the sum.
+/// size, out is none of the gradients, and there is at least one gradient. Returns the norm of the sum. Has the same
+/// bits for any number of workers.
 template <class T, class B>
 double combine_gradients(B& b, std::span<out_vector<B, T> const> gradients, random_stream random,
                          std::type_identity_t<out_vector<B, T>> out) {
   auto const weights = surgery_weights(inner_products<T>(b, gradients), random);
-  index_t const n = out.size(), share = (n + b.workers() - 1) / b.workers();
-  std::vector<double> squares(to_size(b.workers()), 0);
+  constexpr index_t piece = detail::surgery_piece;
+  index_t const n = out.size(), pieces = (n + piece - 1) / piece;
+  std::vector<double> squares(to_size(pieces), 0);
   for_each_worker(b, [&](B& worker, index_t number) {
-    index_t const begin = std::min(n, number * share), count = std::min(n, begin + share) - begin;
-    auto const mine = out.part(begin, count);
-    fill<T>(worker, mine, T{});
-    for (std::size_t g = 0; g < gradients.size(); ++g) {
-      in_vector<B, T> const part = gradients[g].part(begin, count);
-      add_scaled<T>(worker, weights[g], detail::one_row(part), detail::one_row(mine));
+    auto const share = worker_share{number, b.workers()}.of(pieces);
+    for (index_t at = share.first; at < share.first + share.count; ++at) {
+      index_t const begin = at * piece, count = std::min(piece, n - begin);
+      auto const mine = out.part(begin, count);
+      fill<T>(worker, mine, T{});
+      for (std::size_t g = 0; g < gradients.size(); ++g) {
+        in_vector<B, T> const part = gradients[g].part(begin, count);
+        add_scaled<T>(worker, weights[g], detail::one_row(part), detail::one_row(mine));
+      }
+      squares[to_size(at)] = static_cast<double>(sum_of_squares<T>(worker, in_vector<B, T>(mine)));
     }
-    squares[to_size(number)] = static_cast<double>(sum_of_squares<T>(worker, in_vector<B, T>(mine)));
   });
   return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
 }
