@@ -32,5 +32,6 @@ install(FILES
   cmake/Findsentencepiece.cmake
   cmake/Findutf8proc.cmake
   cmake/gpu.cmake
+  cmake/mpi.cmake
   DESTINATION "${_destination}")
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")

@@ -225,7 +225,8 @@ finished_model lab::train(std::string const& name, pipeline::run_options run, pi
   auto const summary = run.out / summary_name;
   if (!is_trained(name)) {
     if (run.training.epochs == 0) set_length(run, data, static_cast<double>(budget()));
-    auto const done = program::train_with_progress(compute_, run, std::move(data), log_);
+    program::rank_of_command alone;
+    auto const done = program::train_with_progress(compute_, run, std::move(data), log_, alone);
     if (done.status != train::run_status::finished) throw interruption();
     auto const& p = done.progress;
     auto const& kept = p.history.at(to_size(std::max<std::int64_t>(1, p.best_epoch) - 1));

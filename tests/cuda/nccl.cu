@@ -1,9 +1,10 @@
-// The NCCL communicator in a world of one process: sums are what one process brings, and a training in it is one
-// without.
+// The NCCL communicator in a world of one rank: the collectives do what they must, and a training in it is one without.
 #include <doctest/doctest.h>
 
 #include "mql4grec/backend/gpu/runtime/nccl_communicator.cuh"
 #include "mql4grec/gpu.cuh"
+#include "mql4grec/train/check_communicator.hpp"
+#include "mql4grec/train/host_communicator.hpp"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"
 
@@ -16,24 +17,18 @@ static_assert(train::Communicator<gpu::nccl_communicator, device, double>);
 
 namespace {
 gpu::nccl_communicator world_of_one(device& b) {
-  ncclUniqueId id;
-  REQUIRE(ncclGetUniqueId(&id) == ncclSuccess);
-  return {b, id, 0, 1};
+  train::host_communicator const alone;
+  return {b, alone};
 }
 }  // namespace
 
-TEST_CASE("NCCL: with one process the sum is its own value") {
+TEST_CASE("NCCL: the collectives of a world of one rank") {
   device b;
   auto const world = world_of_one(b);
   CHECK((world.rank() == 0 && world.world_size() == 1));
-  auto values = b.allocate<float>(1000);
-  fill<float>(b, values.view_all(), 0.5f);
-  world.all_reduce(b, values.view_all());
-  CHECK(sum<float>(b, values.view_all()) == 500);
-  double numbers[] = {1.25, -3};
-  world.all_reduce(b, std::span(numbers));
-  CHECK((numbers[0] == 1.25 && numbers[1] == -3));
-  CHECK_THROWS_AS(gpu::nccl_communicator(b, {}, 1, 1), error);
+  train::check_communicator<float>(b, world);
+  train::check_communicator<double>(b, world);
+  CHECK_THROWS_AS(gpu::nccl_communicator(b, ncclUniqueId{}, 1, 1), error);
 }
 
 TEST_CASE("NCCL: training with a world size of 1 equals training without NCCL") {

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cstring>
+#include <functional>
 #include <set>
 #include <string>
 
@@ -11,6 +13,7 @@
 #include "mql4grec/core/json.hpp"
 #include "mql4grec/pipeline/evaluate.hpp"
 #include "mql4grec/recommender.hpp"
+#include "mql4grec/train/threads.hpp"
 #include "support/instruction_sets.hpp"
 #include "support/small_t5.hpp"
 
@@ -699,4 +702,109 @@ TEST_CASE("train, then evaluate: an overfitted model retrieves its training data
   CHECK(found.result.users == 9);
   CHECK(found.result.split == "train");
   CHECK(found.result.ensemble.sequence->hit(1) > 0.8);
+}
+
+namespace {
+/// A run on several ranks, whose observers `observe` makes.
+std::vector<pipeline::run_result> trained_on(index_t ranks, pipeline::run_options const& options,
+                                             std::function<pipeline::run_observer(index_t)> const& observe = {}) {
+  std::vector<pipeline::run_result> results(to_size(ranks));
+  train::run_on_threads(ranks, [&](train::host_communicator communicator) {
+    cpu::backend b;
+    auto const rank = communicator.rank();
+    results[to_size(rank)] = pipeline::train_model(b, options, {datasets(), vocab()},
+                                                   observe ? observe(rank) : pipeline::run_observer{}, communicator);
+  });
+  return results;
+}
+pipeline::run_options sharded_run_in(std::filesystem::path const& out) {
+  auto options = run_in(out);
+  options.training.gradient_shards = 4;
+  options.resume = true;
+  return options;
+}
+/// Parameters and moments in a state file: all but the header, which contains times.
+std::string numbers_of_state(std::filesystem::path const& run) {
+  auto const all = read_file(run / "training.safetensors");
+  std::uint64_t header = 0;
+  std::memcpy(&header, all.data(), sizeof(header));
+  return all.substr(sizeof(header) + header);
+}
+}  // namespace
+
+TEST_CASE("train: any number of ranks writes the same files, once") {
+  temporary_directory const root;
+  trained(sharded_run_in(root / "1"));
+  for (index_t ranks : {2, 3, 4}) {
+    auto const out = root / std::to_string(ranks);
+    for (auto const& result : trained_on(ranks, sharded_run_in(out))) {
+      CHECK(result.status == train::run_status::finished);
+      CHECK(result.progress.epoch == 3);
+    }
+    CHECK(timeless_files(out) == timeless_files(root / "1"));
+    CHECK(numbers_of_state(out) == numbers_of_state(root / "1"));
+  }
+}
+
+TEST_CASE("train: a run that four ranks began goes on with 1, 2 or 3, to the same bits; any rank can interrupt it") {
+  temporary_directory const root;
+  trained(sharded_run_in(root / "whole"));
+  for (index_t ranks : {1, 2, 3}) {
+    auto const out = root / std::to_string(ranks);
+    auto const stopped = trained_on(4, sharded_run_in(out), [&](index_t rank) {
+      return rank == ranks ? stops_after(static_cast<int>(1 + ranks)) : pipeline::run_observer{};
+    });
+    for (auto const& result : stopped) {
+      CHECK(result.status == train::run_status::interrupted);
+      CHECK(result.progress.step == 1 + ranks);
+    }
+    CHECK(trained_on(ranks, sharded_run_in(out)).front().status == train::run_status::finished);
+    CHECK(timeless_files(out) == timeless_files(root / "whole"));
+    CHECK(numbers_of_state(out) == numbers_of_state(root / "whole"));
+  }
+  auto other = sharded_run_in(root / "whole");
+  other.training.gradient_shards = 8;
+  CHECK(complaint<error>([&] {
+          return trained_on(2, other);
+        }).ends_with("belongs to a run with gradient_shards = 4, but this one has 8"));
+}
+
+TEST_CASE("train: ranks with other data or other options are named") {
+  temporary_directory const root;
+  auto const complaint_of = [&](auto const& change) {
+    return complaint<error>([&] {
+      train::run_on_threads(3, [&](train::host_communicator communicator) {
+        cpu::backend b;
+        auto options = sharded_run_in(root / "run");
+        auto data = datasets();
+        data[0].name = "First";
+        if (communicator.rank() == 2) change(options, data);
+        pipeline::train_model(b, options, {std::move(data), vocab()}, {}, communicator);
+      });
+      return 0;
+    });
+  };
+  using options_type = pipeline::run_options;
+  using data_type = std::vector<tasks::dataset>;
+  CHECK(complaint_of([](options_type&, data_type& data) { data[0].interactions.items[3] = item_id(8); }) ==
+        "rank 2: the dataset First is not the same as on rank 0");
+  CHECK(complaint_of([](options_type& options, data_type&) { options.training.learning_rate = 1; }) ==
+        "rank 2: the set of options is not the same as on rank 0");
+  CHECK(complaint_of([](options_type& options, data_type&) { options.training.epochs = 2; }) ==
+        "rank 2: the set of options is not the same as on rank 0");
+  CHECK_FALSE(std::filesystem::exists(root / "run/training.safetensors"));
+}
+
+TEST_CASE("train: a rank that throws ends the others, and what was saved goes on") {
+  temporary_directory const root;
+  trained(sharded_run_in(root / "whole"));
+  auto const out = root / "run";
+  auto const fails = [](index_t rank) {
+    pipeline::run_observer observer;
+    if (rank == 1) observer.on_step = [](auto const& p, double, std::int64_t) { expects(p.step < 2, "out of luck"); };
+    return observer;
+  };
+  CHECK(complaint<error>([&] { return trained_on(3, sharded_run_in(out), fails); }) == "out of luck");
+  CHECK(trained_on(2, sharded_run_in(out)).front().status == train::run_status::finished);
+  CHECK(numbers_of_state(out) == numbers_of_state(root / "whole"));
 }

@@ -2,10 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include <barrier>
-#include <thread>
-
 #include "mql4grec/seq2seq/learner.hpp"
+#include "mql4grec/train/threads.hpp"
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
 #include "support/small_t5.hpp"
@@ -217,60 +215,41 @@ TEST_CASE_TEMPLATE("device dataset: the mean loss is over all tokens, for any nu
 namespace {
 using device = gpu::backend<gpu::cpp>;
 
-/// Two processes simulated by threads: the first waits for the second, and both get the sum in the order of ranks.
-struct one_of_two {
-  struct meeting_point {
-    std::barrier<> both{2};
-    std::vector<double> parts[2];
-  };
-  meeting_point* where;
-  index_t number;
-
-  index_t rank() const { return number; }
-  index_t world_size() const { return 2; }
+/// Threads as ranks; a sum must not be captured, because another rank may have done this shape before.
+struct outside_of_graphs : train::host_communicator {
+  explicit outside_of_graphs(train::host_communicator const& other) : train::host_communicator(other) {}
   void all_reduce(device& b, out_vector<device, double> values) const {
-    CHECK(!b.context().graph);  // the other process may have done this shape before
-    all_reduce(std::span(values.data, static_cast<std::size_t>(values.size())));
+    CHECK(!b.context().graph);
+    train::host_communicator::all_reduce(b, values);
   }
-  void all_reduce(device&, std::span<double> numbers) const { all_reduce(numbers); }
-
- private:
-  void all_reduce(std::span<double> mine) const {
-    where->parts[number].assign(mine.begin(), mine.end());
-    where->both.arrive_and_wait();
-    for (std::size_t i = 0; i < mine.size(); ++i) mine[i] = where->parts[0][i] + where->parts[1][i];
-    where->both.arrive_and_wait();
-  }
+  void all_reduce(device& b, std::span<double> numbers) const { train::host_communicator::all_reduce(b, numbers); }
 };
 }  // namespace
 
-TEST_CASE("captured step: two processes with summed gradients equal one process, for any division of a batch") {
+TEST_CASE("captured step: two ranks with summed gradients equal one, for any division of a batch") {
   auto options = quick();
-  options.dropout = 0;  // the processes' own masks
+  options.dropout = 0;  // the ranks' own masks
   device b;
   auto expected = random_t5<double>(b, tiny_t5());
   seq2seq::trainer<device, double> model_trainer(b, expected, options);
   seq2seq::training_progress expected_progress;
   fit(model_trainer, examples{21}, examples{7},
-      expected_progress);  // the last batch is a single example: the first process has none of it, and begins there
-  one_of_two::meeting_point where;
-  auto const process = [&](index_t rank) {
+      expected_progress);  // the last batch is a single example: the first rank has none of it, and begins there
+  train::run_on_threads(2, [&](train::host_communicator const& communicator) {
     device mine;
+    outside_of_graphs const ranks(communicator);
     auto model = random_t5<double>(mine, tiny_t5());
-    seq2seq::trainer<device, double, one_of_two> process_trainer(mine, model, options, {&where, rank});
+    seq2seq::trainer<device, double, outside_of_graphs> rank_trainer(mine, model, options, ranks);
     seq2seq::training_progress progress;
-    fit(process_trainer, examples{21}, examples{7}, progress,
+    fit(rank_trainer, examples{21}, examples{7}, progress,
         {.should_stop = [](seq2seq::training_progress const& p) { return p.step == 4; }});
-    seq2seq::trainer<device, double, one_of_two> later(mine, model, options, {&where, rank});
-    copy(std::as_const(process_trainer.moments().first).view_all(), later.moments().first.view_all());
-    copy(std::as_const(process_trainer.moments().second).view_all(), later.moments().second.view_all());
+    seq2seq::trainer<device, double, outside_of_graphs> later(mine, model, options, ranks);
+    copy(std::as_const(rank_trainer.moments().first).view_all(), later.moments().first.view_all());
+    copy(std::as_const(rank_trainer.moments().second).view_all(), later.moments().second.view_all());
     later.moments().step = 4;
     fit(later, examples{21}, examples{7}, progress);
     CHECK_CLOSE(model.parameters(), fetched(expected.parameters()), 1e-9);
     CHECK_CLOSE(progress.best_loss, expected_progress.best_loss, 1e-10);
-  };
-  std::thread other([&] { process(1); });
-  process(0);
-  other.join();
+  });
 }
 #endif

@@ -74,9 +74,9 @@ TEST_CASE_TEMPLATE("packing: losses and gradients of micro-batches sum to those 
 TEST_CASE("packing: micro-batches cover the batch in order, each of about the given size and none empty") {
   tasks::batch const all = ragged_batch();
   for (index_t tokens : {1, 7, 10, 22, 1000})
-    for (index_t workers : {1, 2, 3}) {
+    for (index_t shards : {1, 2, 3}) {
       std::vector<tasks::micro_batch> parts{{5, 7}};  // is emptied
-      seq2seq::cut_into_micro_batches(all, {.tokens = tokens, .workers = workers}, parts);
+      seq2seq::cut_into_micro_batches(all, {.tokens = tokens, .shards = shards}, parts);
       index_t next = 0;
       for (tasks::micro_batch part : parts) {
         CHECK((part.first == next && part.last > part.first));
@@ -92,22 +92,22 @@ TEST_CASE("packing: micro-batches cover the batch in order, each of about the gi
   CHECK(none.empty());
 }
 
-TEST_CASE("packing: every worker gets as many micro-batches, and their cost differs by a sequence at most") {
+TEST_CASE("packing: every shard gets as many micro-batches, and their cost differs by a sequence at most") {
   random_stream random(3, 0);
   std::vector<index_t> inputs(200), targets(200);
   for (auto& n : inputs) n = 1 + random.below(80);
   for (auto& n : targets) n = 1 + random.below(5);
   tasks::batch const all = batch_of(inputs, targets, 9);
-  for (index_t workers : {1, 2, 3, 8}) {
+  for (index_t shards : {1, 2, 3, 8}) {
     std::vector<tasks::micro_batch> parts;
-    seq2seq::cut_into_micro_batches(all, {.tokens = 512, .workers = workers}, parts);
-    CHECK(std::ssize(parts) % workers == 0);
-    std::vector<index_t> costs(to_size(workers));
-    for (index_t w = 0; w < workers; ++w) {
-      auto const share = worker_share{w, workers}.of(std::ssize(parts));
+    seq2seq::cut_into_micro_batches(all, {.tokens = 512, .shards = shards}, parts);
+    CHECK(std::ssize(parts) % shards == 0);
+    std::vector<index_t> costs(to_size(shards));
+    for (index_t shard = 0; shard < shards; ++shard) {
+      auto const share = worker_share{shard, shards}.of(std::ssize(parts));
       for (index_t p = share.first; p < share.first + share.count; ++p)
         for (index_t s = parts[to_size(p)].first; s < parts[to_size(p)].last; ++s)
-          costs[to_size(w)] += seq2seq::cost(all, s);
+          costs[to_size(shard)] += seq2seq::cost(all, s);
     }
     auto const [least, most] = std::ranges::minmax(costs);
     CHECK(most - least <= 2 * 85);  // each end of a share moves by less than the longest sequence

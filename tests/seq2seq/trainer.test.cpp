@@ -2,12 +2,10 @@
 
 #include <doctest/doctest.h>
 
-#include <barrier>
 #include <cmath>
 #include <map>
 #include <set>
 #include <string>
-#include <thread>
 
 #include "support/backends.hpp"
 #include "support/check_close.hpp"
@@ -150,57 +148,6 @@ TEST_CASE("trainer: workers and micro-batch size change only the order of sums")
       CHECK_CLOSE(mine.parameters(), expected.parameters(), 1e-8);
       CHECK_CLOSE(mine.progress.best_loss, expected.progress.best_loss, 1e-9);
     }
-}
-
-namespace {
-/// Two processes simulated by threads: the first waits for the second, and both get the sum in the order of ranks.
-struct meeting_point {
-  std::barrier<> both{2};
-  std::span<double> numbers[2];
-  view<double, host_space, 1> values[2];
-};
-struct one_of_two {
-  meeting_point* where;
-  index_t number;
-
-  index_t rank() const { return number; }
-  index_t world_size() const { return 2; }
-  void all_reduce(cpu::backend&, view<double, host_space, 1> mine) const {
-    add_up_in(where->values, mine, [](auto const& v) { return as_span(v); });
-  }
-  void all_reduce(cpu::backend&, std::span<double> mine) const {
-    add_up_in(where->numbers, mine, [](auto const& v) { return v; });
-  }
-
- private:
-  template <class V, class Read>
-  void add_up_in(V (&all)[2], V mine, Read read) const {
-    all[number] = mine;
-    where->both.arrive_and_wait();
-    std::vector<double> sums;
-    for (std::size_t i = 0; i < read(mine).size(); ++i) sums.push_back(read(all[0])[i] + read(all[1])[i]);
-    where->both.arrive_and_wait();
-    std::ranges::copy(sums, read(mine).begin());
-  }
-};
-}  // namespace
-
-TEST_CASE("trainer: two processes with summed gradients equal one process with as many workers") {
-  run<cpu::backend, double> expected(quick(), 2);
-  seq2seq::fit(expected.model_trainer, digits{13}, digits{4}, expected.progress);
-  meeting_point where;
-  auto const process = [&](index_t rank) {
-    cpu::backend backend;
-    auto model = random_t5<double>(backend, tiny_t5());
-    seq2seq::trainer<cpu::backend, double, one_of_two> model_trainer(backend, model, quick(), {&where, rank});
-    seq2seq::training_progress progress;
-    seq2seq::fit(model_trainer, digits{13}, digits{4}, progress);
-    CHECK_CLOSE(model.parameters(), expected.parameters(), 1e-12);
-    CHECK_CLOSE(progress.best_loss, expected.progress.best_loss, 1e-12);
-  };
-  std::thread other([&] { process(1); });
-  process(0);
-  other.join();
 }
 
 TEST_CASE_TEMPLATE(
@@ -484,7 +431,8 @@ TEST_CASE("training_options: values out of range throw an error that names the o
         seq2seq::training_options{.batch_size = 0}, seq2seq::training_options{.learning_rate = 0},
         seq2seq::training_options{.learning_rate = NAN}, seq2seq::training_options{.warmup = -1},
         seq2seq::training_options{.dropout = 1}, seq2seq::training_options{.dropout = -0.1},
-        seq2seq::training_options{.patience = -1}, seq2seq::training_options{.block_tokens = 0}}) {
+        seq2seq::training_options{.patience = -1}, seq2seq::training_options{.block_tokens = 0},
+        seq2seq::training_options{.gradient_shards = -1}}) {
     CHECK_THROWS_WITH_AS(seq2seq::validate(wrong), doctest::Contains("expected"), error);
     CHECK_THROWS_AS(fast_run{wrong}, error);
   }

@@ -171,7 +171,8 @@ json as_json(pipeline::evaluation const& found, metrics::metric_values const& po
 /// Trains with progress; ends the program when a signal arrives.
 pipeline::run_result train_or_leave(compute const& compute, pipeline::run_options const& run,
                                     pipeline::training_data data, progress_log& log) {
-  auto result = train_with_progress(compute, run, std::move(data), log);
+  rank_of_command alone;
+  auto result = train_with_progress(compute, run, std::move(data), log, alone);
   if (result.status == train::run_status::interrupted) leave_if_interrupted();
   return result;
 }

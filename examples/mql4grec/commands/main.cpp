@@ -3,10 +3,12 @@
 #include <exception>
 #include <iostream>
 #include <new>
+#include <string_view>
 
 #include "commands.hpp"
 #include "memory.hpp"
 #include "options.hpp"
+#include "ranks.hpp"
 #include "report/report.hpp"
 #include "report/text.hpp"
 #include "signals.hpp"
@@ -15,9 +17,9 @@ namespace {
 
 using namespace mql4grec::program;
 
-/// Prints an error in one line.
+/// Prints an error in one line; of several ranks that begin with the same error, one prints it.
 int print_error(std::string const& what, exit_code code) {
-  std::cerr << "mql4grec: " << one_line(what) << '\n';
+  if (launch_of_this_process().rank == 0) std::cerr << "mql4grec: " << one_line(what) << '\n';
   return code;
 }
 
@@ -30,7 +32,15 @@ int print_usage_error(CLI::App const& program, CLI::ParseError const& e, char co
   return print_error(what + "; see mql4grec --help", wrong_usage);
 }
 
+/// Whether a command works on several ranks, or only answers how it is used.
+bool works_on_ranks(int argc, char** argv) {
+  std::string_view const command = argc > 1 ? argv[1] : "";
+  return command == "pretrain" || command == "finetune" || command.starts_with("-");
+}
+
 int run(int argc, char** argv) {
+  if (launch_of_this_process().ranks > 1 && !works_on_ranks(argc, argv))
+    return print_error("several ranks have been started, but only pretrain and finetune work on them", wrong_usage);
   CLI::App program("Generative recommendation in a quantitative language.", "mql4grec");
   program.set_version_flag("--version", std::string("mql4grec ") + MQL4GREC_VERSION, "print the version");
   program.require_subcommand(1);

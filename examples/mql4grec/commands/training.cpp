@@ -196,6 +196,12 @@ void add_training_options(CLI::App& command, training_request& request) {
       ->check(CLI::IsMember({"none", "tasks", "datasets"}))
       ->default_str("none");
   command
+      .add_option("--gradient-shards", training.gradient_shards,
+                  "parts of a batch whose gradients are added in a fixed order, to the same bits for any number of "
+                  "ranks and threads; 0: one for each thread of each rank")
+      ->check(CLI::Range(0, 1 << 16))
+      ->capture_default_str();
+  command
       .add_option("--patience", training.patience,
                   "epochs without a better validation loss before stopping, 0: never stop")
       ->check(CLI::Range(0, 1'000'000))
@@ -241,11 +247,12 @@ std::optional<seq2seq::training_progress> saved_progress(std::filesystem::path c
 }
 
 pipeline::run_result train_with_progress(compute const& compute, pipeline::run_options const& run,
-                                         pipeline::training_data data, progress_log& log) {
+                                         pipeline::training_data data, progress_log& log, rank_of_command& rank) {
   training_bar bar(log, "examples", run.training.epochs, run.limits.max_seconds);
   pipeline::run_observer const observer{
       .on_step =
           [&](auto const& p, double loss, std::int64_t steps) {
+            rank.step = p.step;
             bar.draw(p, {.seen = p.examples, .steps_per_epoch = steps, .loss = fixed(loss, 4)});
           },
       .on_epoch = [&](auto const& p, bool) { log.milestone(epoch_line(p, bar.epoch_text(p.epoch))); },
@@ -255,16 +262,17 @@ pipeline::run_result train_with_progress(compute const& compute, pipeline::run_o
             return interrupted();
           },
       .on_changed_settings = [&](auto const& changes) { warn_of_changes(changes, log); }};
-  return compute.train_model(run, std::move(data), observer);
+  return compute.train_model(run, std::move(data), observer, rank.communicator);
 }
 
-int run_training(training_request const& requested, common_options const& common) {
-  auto request = requested;
+namespace {
+int train_on(rank_of_command& rank, training_request request, common_options const& requested) {
+  auto const common = options_of(rank, requested);
   if (auto& users = request.run.training_users; users && std::holds_alternative<catalog::random_users>(*users))
     std::get<catalog::random_users>(*users).seed = request.run.training.seed;
   auto const compute = open_compute(common);
-  check_json(common);
-  if (!request.report.empty()) check_writable(request.report);
+  if (rank.speaks()) check_json(common);
+  if (rank.speaks() && !request.report.empty()) check_writable(request.report);
   progress_log log({.quiet = common.quiet});
   warn_of_precision(*compute, log);
   pipeline::training_data data{.datasets = {}, .vocab = vocabulary_for_run(request)};
@@ -285,7 +293,7 @@ int run_training(training_request const& requested, common_options const& common
   for (auto const& path : request.replayed) data.replayed.push_back(read(path));
   data.domains = domains_for_run(request, data);
   auto const before = before_resuming(request.run);
-  auto const result = train_with_progress(*compute, request.run, std::move(data), log);
+  auto const result = train_with_progress(*compute, request.run, std::move(data), log, rank);
   log.clear();
   auto const& p = result.progress;
   if (result.status == train::run_status::interrupted) {
@@ -293,12 +301,18 @@ int run_training(training_request const& requested, common_options const& common
               ", --resume goes on");
     return interrupted_by_signal;
   }
+  if (!rank.speaks()) return done;
   if (result.status == train::run_status::out_of_time)
     log.stage("out of time at step " + grouped(p.step) + "; --resume goes on");
   auto const summary_json = as_json(p, before);
   put_result(common, summary_json, as_text(p, summary_json, request.run.out));
   if (!request.report.empty()) write_report(request.report, training_report(names, request.run.out, p));
   return done;
+}
+}  // namespace
+
+int run_training(training_request const& request, common_options const& common) {
+  return on_ranks([&](rank_of_command& rank) { return train_on(rank, request, common); });
 }
 
 }  // namespace mql4grec::program

@@ -7,6 +7,7 @@
 #include "compute/compute.hpp"
 #include "options.hpp"
 #include "progress.hpp"
+#include "ranks.hpp"
 
 namespace mql4grec::program {
 
@@ -28,11 +29,11 @@ void add_training_options(CLI::App& command, training_request& request);
 /// The progress of the run in a directory; no value when there is no run. Throws file_error when its state is damaged.
 std::optional<seq2seq::training_progress> saved_progress(std::filesystem::path const& run);
 
-/// Trains on the datasets, with progress.
+/// Trains on the datasets, with progress; sets the rank's step.
 pipeline::run_result train_with_progress(compute const& compute, pipeline::run_options const& run,
-                                         pipeline::training_data data, progress_log& log);
+                                         pipeline::training_data data, progress_log& log, rank_of_command& rank);
 
-/// A whole training command; returns its exit code.
+/// A whole training command, on every rank that a launcher has started; returns its exit code.
 int run_training(training_request const& request, common_options const& common);
 
 }  // namespace mql4grec::program

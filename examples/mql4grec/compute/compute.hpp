@@ -19,6 +19,7 @@
 #include "mql4grec/rank/ranking.hpp"
 #include "mql4grec/sasrec/run.hpp"
 #include "mql4grec/search/constraint.hpp"
+#include "mql4grec/train/host_communicator.hpp"
 
 namespace mql4grec::program {
 
@@ -109,9 +110,10 @@ class compute {
   /// Computes the features of images with a frozen encoder.
   virtual pipeline::embedding_result embed_images(image_embedding_inputs const& inputs) const = 0;
 
-  /// Trains T5 in the directory run.out.
+  /// Trains T5 in the directory run.out, with the ranks of the communicator.
   virtual pipeline::run_result train_model(pipeline::run_options const& run, pipeline::training_data data,
-                                           pipeline::run_observer const& observer) const = 0;
+                                           pipeline::run_observer const& observer,
+                                           train::host_communicator const& ranks = {}) const = 0;
 
   /// Evaluates a model. `progress` is called with the number of users done and of all users; first with 0 done.
   virtual pipeline::evaluation evaluate(evaluation_inputs const& inputs) const = 0;

@@ -64,11 +64,12 @@ class on_backend final : public compute {
   }
 
   pipeline::run_result train_model(pipeline::run_options const& run, pipeline::training_data data,
-                                   pipeline::run_observer const& observer) const override {
+                                   pipeline::run_observer const& observer,
+                                   train::host_communicator const& ranks) const override {
     B backend(setup_.learning);
     auto adapted = run;
     adapted.training.block_tokens = setup_.block_tokens.value_or(run.training.block_tokens);
-    return mql4grec::pipeline::train_model(backend, adapted, std::move(data), observer);
+    return mql4grec::pipeline::train_model(backend, adapted, std::move(data), observer, ranks);
   }
 
   pipeline::evaluation evaluate(evaluation_inputs const& inputs) const override {

@@ -90,6 +90,10 @@ struct run_subject {
   std::vector<std::string> const& domains;
 };
 
+/// Throws error on every rank if they don't train with the same settings on the same data.
+void check_ranks(train::run_ranks const& ranks, run_options const& options, train::run_description const& about,
+                 tasks::replayed_set const& examples);
+
 train::run_description describe(run_options const& options, run_subject const& subject,
                                 train::backend_settings const& backend);
 
@@ -162,9 +166,15 @@ class t5_files : public train::state_files<Trainer, seq2seq::training_progress> 
 /// and keeps the model with the lowest validation loss in options.out. Throws error if `out` contains another run or a
 /// model, file_error if a file can't be read or written, and training_error if the loss isn't finite; in every case the
 /// files of the last good state remain.
-template <class B>
-run_result train_model(B& backend, run_options const& options, training_data data, run_observer const& observer = {}) {
-  train::run_directory const directory(options.out, {.resume = options.resume});
+///
+/// With several ranks, each calls this with a backend of its own and the same data and options, otherwise all throw
+/// error. All read `out` and options.init; rank 0 alone writes. The state knows no number of ranks: another number may
+/// go on with the run, to the same bits if training_options::gradient_shards is set.
+template <class B, class Comm = train::single_process>
+run_result train_model(B& backend, run_options const& options, training_data data, run_observer const& observer = {},
+                       Comm communicator = {}) {
+  auto const ranks = train::ranks_of(backend, communicator);
+  train::run_directory const directory(options.out, {.resume = options.resume, .ranks = ranks});
   detail::check_kept_epochs(options, directory);
   expects(options.modality_dropout >= 0 && options.modality_dropout <= 1, "modality_dropout is ",
           options.modality_dropout, ", expected 0 to 1");
@@ -187,11 +197,13 @@ run_result train_model(B& backend, run_options const& options, training_data dat
   expects_file(model.config().vocabulary >= vocab.size(),
                directory.resumed() ? state : options.init.value_or(options.out), "the model knows ",
                model.config().vocabulary, " tokens, but the vocabulary has ", vocab.size());
-  seq2seq::trainer<B, float> trainer(backend, model, options.training);
+  auto const about = detail::describe(options, {model.config(), examples, data.domains}, train::settings_of(backend));
+  detail::check_ranks(ranks, options, about, examples);
+  seq2seq::trainer<B, float, Comm> trainer(backend, model, options.training, communicator);
   seq2seq::t5_learner learner(trainer, examples, valid_set);
-  detail::t5_files files(
-      trainer, detail::describe(options, {model.config(), examples, data.domains}, train::settings_of(backend)),
-      {vocab, options.tasks, detail::time_of(examples), options.modality_dropout, data.domains}, options.keep_epochs);
+  detail::t5_files files(trainer, about,
+                         {vocab, options.tasks, detail::time_of(examples), options.modality_dropout, data.domains},
+                         options.keep_epochs);
   return train::run(learner, files, directory, {.limits = options.limits, .observer = observer});
 }
 

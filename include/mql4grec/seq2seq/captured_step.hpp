@@ -32,6 +32,8 @@ inline void expect_captured(training_options const& o) {
           ", but the captured steps of this backend have one learning rate; train on a CPU");
   expects(o.surgery == gradient_groups::none,
           "training: gradient surgery, which the captured steps of this backend don't have; train on a CPU");
+  expects(o.gradient_shards == 0, "training: ", o.gradient_shards,
+          " gradient_shards, but the captured steps of this backend add in an order of their own; train on a CPU");
 }
 
 namespace detail {

@@ -21,18 +21,18 @@ inline index_t cost(tasks::batch const& all, index_t sequence) {
 /// How a batch is cut into micro-batches.
 struct micro_batch_options {
   index_t tokens = 512;  ///< the most tokens of a micro-batch, not counting its last sequence
-  index_t workers = 1;   ///< the workers that compute them; their number of micro-batches is a multiple of this
+  index_t shards = 1;    ///< the shards that they belong to; their number is a multiple of this
 };
 
-/// Cuts a batch into consecutive micro-batches of equal cost, as few as `tokens` allows. So workers that compute equal
-/// numbers of consecutive ones finish together. Each contains at least one sequence, however long; a batch of few
-/// sequences has fewer micro-batches than workers.
+/// Cuts a batch into consecutive micro-batches of equal cost, as few as `tokens` allows. So shards of equal numbers of
+/// consecutive ones cost as much. Each contains at least one sequence, however long; a batch of few sequences has fewer
+/// micro-batches than shards.
 inline void cut_into_micro_batches(tasks::batch const& all, micro_batch_options const& how,
                                    std::vector<tasks::micro_batch>& out) {
   out.clear();
   index_t const total = std::ssize(all.inputs) + std::ssize(all.targets);
-  index_t const round = std::clamp<index_t>(how.tokens, 1, std::max<index_t>(1, total)) * how.workers;
-  index_t const parts = (total + round - 1) / round * how.workers;
+  index_t const round = std::clamp<index_t>(how.tokens, 1, std::max<index_t>(1, total)) * how.shards;
+  index_t const parts = (total + round - 1) / round * how.shards;
   index_t first = 0, sum = 0;
   for (index_t s = 0; s < all.size(); ++s) {
     sum += cost(all, s);

@@ -1,10 +1,13 @@
 #pragma once
-// A training step. The batch is cut into micro-batches of equal cost, and each worker gets as many consecutive ones; it
-// sums their gradients, and the workers' gradients are added in their order. The assignment depends only on the batch
-// and the number of workers: the same seed and number of workers give the same bits, another number of workers adds in
-// another order. With several processes, the micro-batches are assigned to the workers of all processes, and a
-// communicator sums the gradients. A backend with its own memory can use a device_dataset instead of a batch; see
+// A training step. The batch is cut into micro-batches of equal cost, and each shard gets as many consecutive ones. The
+// gradients of a shard's micro-batches are added one after the other, those of the shards in the order of a tree
+// (optim/gradient.hpp). The cut depends only on the batch and the number of shards: the same seed and number of shards
+// give the same bits, whichever workers of whichever ranks compute them. Without a number of shards in the options,
+// every worker of every rank has one. A backend with its own memory can use a device_dataset instead of a batch; see
 // captured_step.hpp.
+//
+//     batch           ▏micro-batches of shard 0 ▏ of shard 1 ▏ of shard 2 ▏ of shard 3 ▏
+//     rank, worker     0, 0                       0, 1         1, 0         1, 1
 #include <cmath>
 #include <memory>
 #include <numeric>
@@ -18,6 +21,7 @@
 #include "mql4grec/seq2seq/layer_rates.hpp"
 #include "mql4grec/seq2seq/training.hpp"
 #include "mql4grec/train/communicator.hpp"
+#include "mql4grec/train/rank_sums.hpp"
 
 namespace mql4grec::seq2seq {
 
@@ -29,7 +33,7 @@ concept ExampleSource = requires(S const& source, index_t i, std::uint64_t seed,
   source.write(i, seed, seed, out);  // (example, seed, epoch, where to)
 };
 
-/// Trains a T5 with AdamW. One object per process; the communicator connects several. Not thread-safe: it uses the
+/// Trains a T5 with AdamW. One object per rank; the communicator connects several. Not thread-safe: it uses the
 /// backend's workers itself.
 template <Backend B, class T, train::Communicator<B, T> Comm = train::single_process>
 class trainer {
@@ -41,21 +45,23 @@ class trainer {
   /// The scalar of parameters and gradients.
   using scalar_type = T;
 
-  /// Backend and model must outlive the trainer. Allocates a gradient per worker and the moments. Throws error for
-  /// invalid options.
+  /// Backend and model must outlive the trainer. Allocates a gradient per worker, a few more for workers with several
+  /// shards, and the moments. Throws error for invalid options, and for fewer shards than ranks.
   trainer(B& backend, t5<B, T>& model, training_options const& options, Comm communicator = {})
       : backend_(backend),
         model_(model),
         options_(checked(options, products_of(backend))),
         communicator_(std::move(communicator)),
+        sums_(shards_of(options, backend.workers() * communicator_.world_size()), communicator_.rank(),
+              communicator_.world_size(), model.layout().size()),
         moments_(backend, model.layout().size()),
         rates_(layer_rates(model.config(), model.layout(), options.layer_decay)),
         product_weights_(product_weights(model.config(), model.weights())),
         captured_step_(backend) {
-    for (index_t i = 0; i < backend.workers(); ++i) {
-      workers_.push_back(std::make_unique<worker_state>(backend.worker(i), model));
-      gradients_.push_back(workers_.back()->gradient.view_all());
-    }
+    train::expect_equal(communicator_, backend, "the number of gradient shards or of workers",
+                        static_cast<std::uint64_t>(sums_.shards()));
+    for (index_t i = 0; i < backend.workers(); ++i)
+      workers_.push_back(std::make_unique<worker_state>(backend.worker(i), model, own_shards(i), sums_.shards()));
   }
 
   /// The backend.
@@ -98,7 +104,7 @@ class trainer {
     }
     random_stream const order(options_.seed, surgery_purpose << 56 | static_cast<std::uint64_t>(moments_.step));
     double const norm =
-        optim::combine_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients), order, gradients_.front());
+        optim::combine_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients), order, sum());
     finish_step(learning_rate, tokens, loss, norm);
     return loss / tokens;
   }
@@ -136,7 +142,10 @@ class trainer {
       cut(batch_);
       [[maybe_unused]] auto const packed = nn::packed_for_products<T>(backend_, weights_worth_packing());
       for_each_worker(backend_, [&](B&, index_t which) {
-        store_losses(which, [&](tasks::micro_batch part) { return workers_[to_size(which)]->pass.loss(batch_, part); });
+        auto const mine = own_shards(which);
+        for (index_t shard = mine.first; shard < mine.first + mine.count; ++shard)
+          store_losses(shard,
+                       [&](tasks::micro_batch part) { return workers_[to_size(which)]->pass.loss(batch_, part); });
       });
       sum += sum_of_losses();
       tokens += static_cast<double>(batch_.targets.size());
@@ -145,22 +154,38 @@ class trainer {
   }
 
   /// The gradient of the last step, before clipping.
-  in_vector<B, T> gradient() const { return std::as_const(workers_.front()->gradient).view_all(); }
+  in_vector<B, T> gradient() const { return std::as_const(*workers_.front()->gradients.front()).values.view_all(); }
 
  private:
   static constexpr index_t evaluation_batch = 4096;
   static constexpr std::uint64_t surgery_purpose = 0x73;  // the top byte of its stream of random numbers
 
-  struct worker_state {
-    buffer<T, space> gradient;
+  struct flat_gradient {
+    buffer<T, space> values;
     t5_weights<T, space> windows;
+
+    flat_gradient(B& worker, t5<B, T> const& model)
+        : values(worker.template allocate<T>(model.layout().size())),
+          windows(t5_windows(model.config(), model.layout(), values.view_all())) {}
+  };
+  using sum_in_place = optim::shard_sum<flat_gradient*>;
+
+  struct worker_state {
+    std::vector<std::unique_ptr<flat_gradient>> gradients;  // of its nodes; the first one is that of its first shard
+    std::vector<sum_in_place> nodes;                        // what is left of its shards' gradients
     t5_pass<B, T> pass;
 
-    worker_state(B& worker, t5<B, T> const& model)
-        : gradient(worker.template allocate<T>(model.layout().size())),
-          windows(t5_windows(model.config(), model.layout(), gradient.view_all())),
-          pass(worker, model) {}
+    worker_state(B& worker, t5<B, T> const& model, row_range shards, index_t all_shards) : pass(worker, model) {
+      std::size_t most = 1;  // nodes at a time, while the next shard's gradient is computed
+      for (index_t s = 0; s < shards.count; ++s)
+        most = std::max(most, optim::nodes_of({shards.first, s}, all_shards).size() + 1);
+      for (std::size_t i = 0; i < most; ++i) gradients.push_back(std::make_unique<flat_gradient>(worker, model));
+    }
   };
+
+  static index_t shards_of(training_options const& options, index_t workers) {
+    return options.gradient_shards > 0 ? options.gradient_shards : workers;
+  }
 
   static training_options const& checked(training_options const& options, precision products) {
     validate(options);
@@ -171,9 +196,10 @@ class trainer {
   /// The members that a captured step uses.
   detail::captured_step_parts<B, T, Comm> parts() {
     auto& worker = *workers_.front();
-    return {backend_, model_,      options_,       communicator_,
-            moments_, worker.pass, worker.windows, worker.gradient.view_all()};
+    return {backend_, model_, options_, communicator_, moments_, worker.pass, worker.gradients.front()->windows, sum()};
   }
+  /// The place of gradient(): where the gradient of the first shard is computed.
+  out_vector<B, T> sum() { return workers_.front()->gradients.front()->values.view_all(); }
   std::span<index_t const> share_of(std::span<index_t const> which) const {
     auto const place = [&](index_t rank) { return to_size(std::ssize(which) * rank / communicator_.world_size()); };
     return which.subspan(place(communicator_.rank()), place(communicator_.rank() + 1) - place(communicator_.rank()));
@@ -188,20 +214,49 @@ class trainer {
     {
       [[maybe_unused]] auto const packed = nn::packed_for_products<T>(backend_, weights_worth_packing());
       for_each_worker(backend_, [&](B& worker, index_t which) {
-        auto& mine = *workers_[to_size(which)];
-        fill<T>(worker, mine.gradient.view_all(), T{});
-        store_losses(which, [&](tasks::micro_batch part) {
-          return mine.pass.loss_and_gradient(all, part, plan, {.sum = mine.windows, .scale = 1 / tokens});
+        auto& pass = workers_[to_size(which)]->pass;
+        add_shards(worker, which, [&](tasks::micro_batch part, t5_weights<T, space> const& sum) {
+          return pass.loss_and_gradient(all, part, plan, {.sum = sum, .scale = 1 / tokens});
         });
       });
     }
     double const loss = sum_of_losses();
-    double norm = optim::reduce_gradients<T>(backend_, std::span<out_vector<B, T> const>(gradients_));
-    if (communicator_.world_size() > 1) {
-      communicator_.all_reduce(backend_, gradients_.front());
-      norm = std::sqrt(sum_of_squares<T>(backend_, gradient()));
+    return {loss, add_gradients()};
+  }
+  /// Sets the nodes of a worker to the gradients of its shards' micro-batches, and stores the losses that
+  /// loss_and_gradient(micro-batch, where to add its gradient) returns.
+  template <class LossAndGradient>
+  void add_shards(B& worker, index_t which, LossAndGradient const& loss_and_gradient) {
+    auto& mine = *workers_[to_size(which)];
+    std::vector<flat_gradient*> unused;
+    for (auto one = mine.gradients.rbegin(); one != mine.gradients.rend(); ++one) unused.push_back(one->get());
+    mine.nodes.clear();
+    auto const shards = own_shards(which);
+    for (index_t shard = shards.first; shard < shards.first + shards.count; ++shard) {
+      auto& gradient = *unused.back();
+      unused.pop_back();
+      fill<T>(worker, gradient.values.view_all(), T{});
+      store_losses(shard, [&](tasks::micro_batch part) { return loss_and_gradient(part, gradient.windows); });
+      optim::append(mine.nodes, sums_.shards(), sum_in_place{shard, 1, &gradient},
+                    [&](flat_gradient* to, flat_gradient* from) {
+                      accumulate<T>(worker, std::as_const(from->values).view_all(), to->values.view_all());
+                      unused.push_back(from);
+                    });
     }
-    return {loss, norm};
+  }
+  /// Sets gradient() to the sum of the gradients of all shards and returns its norm.
+  double add_gradients() {
+    std::vector<optim::shard_sum<out_vector<B, T>>> nodes;
+    for (auto const& worker : workers_)
+      for (auto const& node : worker->nodes) nodes.push_back({node.first, node.size, node.gradient->values.view_all()});
+    optim::add_nodes<T>(backend_, sums_.shards(), nodes);
+    if (communicator_.world_size() > 1) {
+      sums_.reduce_scatter(backend_, communicator_, std::span(std::as_const(nodes)), sum());
+      communicator_.all_gather(backend_, sum(), sums_.offsets());
+    }
+    auto squares = optim::squares_of_parts<T>(backend_, gradient(), sums_.shards(), sums_.own_shards());
+    communicator_.all_reduce(backend_, std::span(squares));
+    return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
   }
   /// Clips the gradient and updates the parameters, for a summed loss over `tokens` tokens.
   void finish_step(double learning_rate, double tokens, double loss, double norm) {
@@ -223,40 +278,45 @@ class trainer {
                               model_.layout(), on);
   }
 
-  /// The number of workers of all processes.
-  index_t world_workers() const { return std::ssize(workers_) * communicator_.world_size(); }
+  /// The shards of one of this rank's workers. If there are fewer than workers, the first ones have them.
+  row_range own_shards(index_t worker) const {
+    auto const mine = sums_.own_shards();
+    index_t const busy = std::min(mine.count, backend_.workers());
+    if (worker >= busy) return {mine.first, 0};
+    auto const part = worker_share{worker, busy}.of(mine.count);
+    return {mine.first + part.first, part.count};
+  }
   void cut(tasks::batch const& all) {
-    cut_into_micro_batches(all, {.tokens = options_.block_tokens, .workers = world_workers()}, micro_batches_);
+    cut_into_micro_batches(all, {.tokens = options_.block_tokens, .shards = sums_.shards()}, micro_batches_);
     losses_.assign(micro_batches_.size(), 0);
   }
-  /// The weights that this batch's micro-batches multiply by; none if packing them takes longer than it saves.
+  /// The weights that this batch's micro-batches multiply by; none if packing them takes longer than it saves. Packed
+  /// ones give other bits, so this must not depend on the number of ranks.
   std::span<plain_weight<space, T> const> weights_worth_packing() const {
     constexpr std::size_t enough = 8;
-    if (micro_batches_.size() < enough * to_size(communicator_.world_size())) return {};
+    if (micro_batches_.size() < enough) return {};
     return product_weights_;
   }
-  /// Stores loss_of(micro-batch) for each micro-batch of a worker.
+  /// Stores loss_of(micro-batch) for each micro-batch of a shard.
   template <class LossOf>
-  void store_losses(index_t worker, LossOf loss_of) {
-    worker_share const share{communicator_.rank() * std::ssize(workers_) + worker, world_workers()};
-    auto const mine = share.of(std::ssize(micro_batches_));
+  void store_losses(index_t shard, LossOf const& loss_of) {
+    auto const mine = worker_share{shard, sums_.shards()}.of(std::ssize(micro_batches_));
     for (auto s = to_size(mine.first); s < to_size(mine.first + mine.count); ++s)
       losses_[s] = static_cast<double>(loss_of(micro_batches_[s]));
   }
   double sum_of_losses() {
-    double sum = std::accumulate(losses_.begin(), losses_.end(), 0.0);
-    communicator_.all_reduce(backend_, std::span(&sum, 1));
-    return sum;
+    communicator_.all_reduce(backend_, std::span(losses_));  // zeros of all ranks but one: exact
+    return std::accumulate(losses_.begin(), losses_.end(), 0.0);
   }
 
   B& backend_;
   t5<B, T>& model_;
   training_options options_;
   Comm communicator_;
+  train::rank_sums<B, T> sums_;
   optim::adamw_state<B, T> moments_;
   std::vector<optim::rate_segment> rates_;
   std::vector<std::unique_ptr<worker_state>> workers_;
-  std::vector<out_vector<B, T>> gradients_;  // the workers'
   std::vector<plain_weight<space, T>> product_weights_;
   std::vector<buffer<T, space>> group_gradients_;  // of gradient surgery, allocated when they are needed
   std::vector<tasks::micro_batch> micro_batches_;

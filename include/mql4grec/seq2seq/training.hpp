@@ -48,10 +48,15 @@ struct training_options {
   /// Gradient surgery between these groups of examples: conflicting gradients lose their components along each other.
   /// Costs a flat gradient for each group. Backends that capture their steps have no other value than none.
   gradient_groups surgery = gradient_groups::none;
-  double dropout = 0.1;        ///< rate, in [0, 1)
-  index_t patience = 10;       ///< epochs without a better validation loss before the run ends; 0: no early stopping
-  std::uint64_t seed = 42;     ///< of initialization, order, dropout and random choices of tasks
-  index_t block_tokens = 512;  ///< tokens per micro-batch; affects cache use and rounding only
+  double dropout = 0.1;     ///< rate, in [0, 1)
+  index_t patience = 10;    ///< epochs without a better validation loss before the run ends; 0: no early stopping
+  std::uint64_t seed = 42;  ///< of initialization, order, dropout and random choices of tasks
+  /// The parts of a batch whose gradients are computed apart and added in a fixed order: the results have the same bits
+  /// for any number of ranks and workers. Best a multiple of ranks · workers. A worker with several shards keeps up to
+  /// log₂(shards) + 1 gradients. 0: as many as all ranks have workers, with bits that depend on them. Backends that
+  /// capture their steps have no other value than 0.
+  index_t gradient_shards = 0;
+  index_t block_tokens = 512;         ///< tokens per micro-batch; affects cache use and rounding only
   index_t device_examples = 1 << 22;  ///< examples that a backend with its own memory holds at a time, about 120 bytes
                                       ///< each; the next part of the epoch is written meanwhile
 
@@ -82,6 +87,8 @@ inline void validate(training_options const& o) {
   expects(o.patience >= 0, "training: a patience of ", o.patience, ", expected at least 0");
   expects(o.device_examples >= 1, "training: ", o.device_examples,
           " examples in a device's memory, expected at least 1");
+  expects(o.gradient_shards >= 0 && o.gradient_shards <= 1 << 16, "training: ", o.gradient_shards,
+          " gradient_shards, expected 0 to ", 1 << 16);
   expects(o.block_tokens >= 1, "training: blocks of ", o.block_tokens, " tokens, expected at least 1");
 }
 

@@ -73,6 +73,7 @@ MQL4GREC_DEFINITION json run_conditions(training_options const& o, t5_config con
   if (auto const& muon = o.hidden_optimizer)
     conditions["muon"] = {{"momentum", muon->momentum}, {"iterations", muon->iterations}, {"scale", muon->scale}};
   if (o.epoch_updates > 0) conditions["epoch_updates"] = o.epoch_updates;
+  if (o.gradient_shards > 0) conditions["gradient_shards"] = o.gradient_shards;
   if (o.layer_decay != 1) conditions["layer_decay"] = o.layer_decay;
   if (o.surgery != gradient_groups::none)
     conditions["surgery"] = o.surgery == gradient_groups::tasks ? "tasks" : "datasets";

@@ -1,0 +1,37 @@
+#pragma once
+// A command on several ranks: processes that mpirun, or another launcher of MPI, has started. Rank 0 prints and writes.
+#include <cstdint>
+#include <functional>
+
+#include "mql4grec/train/host_communicator.hpp"
+#include "options.hpp"
+
+namespace mql4grec::program {
+
+/// The rank that the launcher has given this process, and the number of ranks; 0 and 1 without a launcher.
+struct launched_as {
+  index_t rank = 0, ranks = 1;
+};
+/// Reads the launcher's variables of the environment.
+launched_as launch_of_this_process();
+
+/// This process among the ranks of a command.
+struct rank_of_command {
+  train::host_communicator communicator = {};  ///< a single process without a launcher
+  index_t on_host = 1;                         ///< ranks on this host, which share its cores
+  std::int64_t step = 0;                       ///< the last update, which the command sets for messages of errors
+
+  /// Whether this process prints and writes.
+  bool speaks() const { return communicator.rank() == 0; }
+};
+
+/// Calls work(rank) on every rank and returns its exit code. Ranks with another program than rank 0's are an error. An
+/// exception is thrown again, for main to print. If it isn't thrown on all ranks, one line names the rank and the step,
+/// and all processes end at once, because the others wait for this one.
+int on_ranks(std::function<int(rank_of_command&)> const& work);
+
+/// The options of a rank: without --threads, the ranks of a host share its hardware threads; rank 0 alone prints
+/// progress. Throws error for a backend that several ranks don't have.
+common_options options_of(rank_of_command const& rank, common_options common);
+
+}  // namespace mql4grec::program

@@ -1,0 +1,117 @@
+#pragma once
+// A communicator over values in host memory, for every backend: what is in another memory is copied there and back.
+// How the ranks are connected is decided at run time; see train/threads.hpp and train/mpi.hpp.
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "mql4grec/backend/contract/transfer.hpp"
+#include "mql4grec/train/communicator.hpp"
+
+namespace mql4grec::train {
+
+/// float or double values in host memory, which a connection transfers.
+struct host_values {
+  void* data = nullptr;       ///< the first value
+  index_t size = 0;           ///< number of values
+  std::size_t bytes_of_each;  ///< 4: float; 8: double
+};
+
+/// How the ranks are connected. See Communicator for the calls; offsets and sizes are in values.
+class rank_connection {
+ public:
+  rank_connection() = default;
+  rank_connection(rank_connection const&) = delete;
+  rank_connection& operator=(rank_connection const&) = delete;
+  virtual ~rank_connection() = default;
+
+  /// This rank's number, from 0.
+  virtual index_t rank() const = 0;
+  /// The number of ranks.
+  virtual index_t world_size() const = 0;
+  /// Replaces the values by their sum over all ranks.
+  virtual void all_reduce(host_values values) = 0;
+  /// Gives every rank the parts of all.
+  virtual void all_gather(host_values values, std::span<index_t const> offsets) = 0;
+  /// Sends part r of `sent`, which isn't changed, to rank r, and receives as many parts.
+  virtual void all_to_all(host_values sent, std::span<index_t const> offsets, host_values received,
+                          std::span<index_t const> received_offsets) = 0;
+};
+
+/// A Communicator over a connection of ranks. A copy uses the same connection. Without one, it is a single process.
+class host_communicator {
+ public:
+  /// A single process.
+  host_communicator() = default;
+  /// The ranks of a connection.
+  explicit host_communicator(std::shared_ptr<rank_connection> connection) : connection_(std::move(connection)) {}
+
+  /// This rank's number, from 0.
+  index_t rank() const { return connection_ ? connection_->rank() : 0; }
+  /// The number of ranks.
+  index_t world_size() const { return connection_ ? connection_->world_size() : 1; }
+
+  /// Replaces the values by their sum over all ranks.
+  template <Backend B, class T>
+    requires(sizeof(T) == 4 || sizeof(T) == 8)
+  void all_reduce(B& b, view<T, typename B::memory_space, 1> values) const {
+    if (connection_) through_host(b, values, [&](host_values on_host) { connection_->all_reduce(on_host); });
+  }
+  /// The same for numbers on the host.
+  template <Backend B>
+  void all_reduce(B&, std::span<double> numbers) const {
+    if (connection_) connection_->all_reduce(values_of(view_of(numbers)));
+  }
+  /// Gives every rank the parts of all.
+  template <Backend B, class T>
+  void all_gather(B& b, view<T, typename B::memory_space, 1> values, std::span<index_t const> offsets) const {
+    if (connection_) through_host(b, values, [&](host_values on_host) { connection_->all_gather(on_host, offsets); });
+  }
+  /// Sends a part to each rank, and receives one from each.
+  template <Backend B, class T>
+  void all_to_all(B& b, view<T const, typename B::memory_space, 1> sent, std::span<index_t const> offsets,
+                  view<T, typename B::memory_space, 1> received, std::span<index_t const> received_offsets) const {
+    if (!connection_) return single_process{}.all_to_all(b, sent, offsets, received, received_offsets);
+    host_copy<T, typename B::memory_space> const host_sent(b, sent);
+    auto const from = host_sent.view_all();
+    through_host(b, received, [&](host_values on_host) {
+      connection_->all_to_all({const_cast<T*>(from.data), from.size(), sizeof(T)}, offsets, on_host, received_offsets);
+    });
+  }
+
+ private:
+  template <class T>
+  static host_values values_of(host_vector_view<T> values) {
+    return {values.data, values.size(), sizeof(T)};
+  }
+  /// Calls change(host_values) for the values, or for a copy that replaces them.
+  template <Backend B, class T, class Change>
+  static void through_host(B& b, view<T, typename B::memory_space, 1> values, Change const& change) {
+    if constexpr (std::same_as<typename B::memory_space, host_space>) {
+      change(values_of(values));
+    } else {
+      buffer<T, host_space> copied(values.size());
+      download<T>(b, values, copied.view_all());
+      change(values_of(copied.view_all()));
+      upload<T>(b, std::as_const(copied).view_all(), values);
+    }
+  }
+
+  std::shared_ptr<rank_connection> connection_;
+};
+
+namespace detail {
+
+/// Calls work(span of float or double) for the values.
+template <class Work>
+void with_scalars(host_values values, Work const& work) {
+  if (values.bytes_of_each == sizeof(float))
+    work(std::span(static_cast<float*>(values.data), to_size(values.size)));
+  else
+    work(std::span(static_cast<double*>(values.data), to_size(values.size)));
+}
+
+}  // namespace detail
+}  // namespace mql4grec::train

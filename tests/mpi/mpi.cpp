@@ -1,0 +1,74 @@
+// Run under mpirun with any number of processes: the collectives do what they must, and a training has the bits of one
+// on a single process. mpi [fail]: with `fail`, the last rank throws while the others wait, and one line says so.
+#include "mql4grec/train/mpi.hpp"
+
+#include <cstring>
+#include <exception>
+#include <iostream>
+
+#include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/backend/reference/reference.hpp"
+#include "mql4grec/seq2seq/learner.hpp"
+#include "mql4grec/train/check_communicator.hpp"
+#include "support/small_t5.hpp"
+
+using namespace mql4grec;
+using namespace mql4grec::test;
+
+namespace {
+
+struct examples {
+  index_t count;
+
+  index_t size() const { return count; }
+  void write(index_t i, std::uint64_t, std::uint64_t epoch, tasks::batch& out) const {
+    std::vector<token_t> input(static_cast<std::size_t>((3 * i + static_cast<index_t>(epoch)) % 8 + 1), token_t{2});
+    out.append(input, std::vector{token_t(2 + i % 7), token_t(2 + i / 7 % 7)});
+  }
+};
+
+template <class Comm>
+std::vector<float> trained(Comm communicator) {
+  cpu::backend b;
+  auto model = random_t5<float>(b, tiny_t5());
+  seq2seq::training_options const options{
+      .epochs = 2, .batch_size = 11, .learning_rate = 1e-2, .patience = 0, .gradient_shards = 4, .block_tokens = 16};
+  seq2seq::trainer<cpu::backend, float, Comm> trainer(b, model, options, communicator);
+  seq2seq::training_progress progress;
+  seq2seq::fit(trainer, examples{25}, examples{7}, progress);
+  auto values = fetched(model.parameters()).values;
+  values.push_back(static_cast<float>(progress.best_loss));
+  return values;
+}
+
+void check_all(train::mpi_process const& process) {
+  auto communicator = process.communicator();
+  reference::backend reference_backend;
+  cpu::backend cpu_backend;
+  train::check_communicator<float>(cpu_backend, communicator);
+  train::check_communicator<double>(reference_backend, communicator);
+  expects(process.ranks_on_host() == process.world_size(), "mpi: all ranks of the test are on one host");
+  expects(trained(communicator) == trained(train::single_process{}), "mpi: rank ", process.rank(),
+          ": the training differs from that of a single process");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  train::mpi_process process;
+  try {
+    if (argc > 1 && std::strcmp(argv[1], "fail") == 0) {
+      expects(process.rank() + 1 < process.world_size(), "out of luck");
+      cpu::backend b;
+      double number = 1;
+      process.communicator().all_reduce(b, std::span(&number, 1));
+    }
+    check_all(process);
+    if (process.rank() == 0) std::cout << "passed with " << process.world_size() << " processes\n";
+    return 0;
+  } catch (std::exception const& e) {
+    process.end_all_unless_all_failed("mpi: rank " + std::to_string(process.rank()) + ": " + e.what(), 3);
+    if (process.rank() == 0) std::cerr << "mpi: on all ranks: " << e.what() << '\n';
+    return 1;
+  }
+}

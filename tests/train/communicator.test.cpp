@@ -1,0 +1,78 @@
+#include "mql4grec/train/communicator.hpp"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+
+#include "mql4grec/train/check_communicator.hpp"
+#include "mql4grec/train/threads.hpp"
+#include "support/backends.hpp"
+
+using namespace mql4grec;
+
+TEST_CASE_TEMPLATE("communicators: a single process", B, MQL4GREC_TEST_BACKENDS) {
+  B b;
+  train::single_process alone;
+  train::check_communicator<float>(b, alone);
+  train::check_communicator<double>(b, alone);
+  train::host_communicator unconnected;
+  train::check_communicator<float>(b, unconnected);
+}
+
+TEST_CASE_TEMPLATE("communicators: threads", B, MQL4GREC_TEST_BACKENDS) {
+  for (index_t ranks : {1, 2, 3, 4}) {
+    std::atomic<index_t> numbers{0};
+    train::run_on_threads(ranks, [&](train::host_communicator communicator) {
+      B b;
+      CHECK(communicator.world_size() == ranks);
+      numbers += index_t{1} << communicator.rank();
+      train::check_communicator<float>(b, communicator);
+      train::check_communicator<double>(b, communicator);
+    });
+    CHECK(numbers == (index_t{1} << ranks) - 1);
+  }
+}
+
+TEST_CASE("communicators: a rank that fails ends the waiting of the others, and its error is thrown") {
+  for (index_t bad : {0, 1, 2}) {
+    std::atomic<int> ended{0};
+    auto const work = [&](train::host_communicator communicator) {
+      struct count {
+        std::atomic<int>& ended;
+        ~count() { ++ended; }
+      } const counted{ended};
+      reference::backend b;
+      double number = 1;
+      for (int step = 0;; ++step) {
+        if (step == 5 && communicator.rank() == bad) raise<training_error>("out of luck at step ", step);
+        communicator.all_reduce(b, std::span(&number, 1));
+      }
+    };
+    CHECK_THROWS_WITH_AS(train::run_on_threads(3, work), "out of luck at step 5", training_error);
+    CHECK(ended == 3);
+  }
+  CHECK_THROWS_AS(train::run_on_threads(0, [](auto const&) {}), error);
+}
+
+TEST_CASE("communicators: ranks that disagree about a size are told so") {
+  CHECK_THROWS_WITH_AS(train::run_on_threads(2,
+                                             [](train::host_communicator communicator) {
+                                               reference::backend b;
+                                               std::vector<double> numbers(communicator.rank() == 0 ? 3 : 2, 1.0);
+                                               communicator.all_reduce(b, std::span(numbers));
+                                             }),
+                       doctest::Contains("values and rank"), error);
+}
+
+TEST_CASE("communicators: unequal values name the first rank that has another one than rank 0") {
+  for (index_t other : {1, 2}) {
+    auto const work = [&](train::host_communicator communicator) {
+      reference::backend b;
+      train::expect_equal(communicator, b, "the file a.json", 7);
+      train::expect_equal(communicator, b, "the file b.json", communicator.rank() >= other ? 1u << 31 : 9);
+    };
+    CHECK_THROWS_WITH_AS(train::run_on_threads(3, work),
+                         ("rank " + std::to_string(other) + ": the file b.json is not the same as on rank 0").c_str(),
+                         error);
+  }
+}
