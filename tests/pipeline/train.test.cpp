@@ -706,15 +706,18 @@ TEST_CASE("train, then evaluate: an overfitted model retrieves its training data
 
 namespace {
 /// A run on several ranks, whose observers `observe` makes.
-std::vector<pipeline::run_result> trained_on(index_t ranks, pipeline::run_options const& options,
-                                             std::function<pipeline::run_observer(index_t)> const& observe = {}) {
+std::vector<pipeline::run_result> trained_on(
+    index_t ranks, pipeline::run_options const& options,
+    std::function<pipeline::run_observer(index_t)> const& observe = [](index_t) { return pipeline::run_observer{}; }) {
   std::vector<pipeline::run_result> results(to_size(ranks));
+  // example-begin ranks
   train::run_on_threads(ranks, [&](train::host_communicator communicator) {
-    cpu::backend b;
     auto const rank = communicator.rank();
-    results[to_size(rank)] = pipeline::train_model(b, options, {datasets(), vocab()},
-                                                   observe ? observe(rank) : pipeline::run_observer{}, communicator);
+    cpu::backend backend;  // one for each rank
+    results[to_size(rank)] =
+        pipeline::train_model(backend, options, {datasets(), vocab()}, observe(rank), communicator);
   });
+  // example-end ranks
   return results;
 }
 pipeline::run_options sharded_run_in(std::filesystem::path const& out) {

@@ -5,6 +5,9 @@
 #include <cstdlib>
 #include <exception>
 #include <new>
+#include <optional>
+#include <span>
+#include <string>
 #include <thread>
 
 #include "mql4grec/backend/cpu/cpu.hpp"

@@ -1,0 +1,174 @@
+"""Trainings on several ranks under mpirun. ranks.py PROGRAM LAUNCH MPIEXEC OPTIONS…"""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from support import PROGRAM, check, check_done, files_of, main, run, training, write_dataset
+
+LAUNCH, MPIEXEC, OPTIONS = sys.argv[2], sys.argv[3], sys.argv[4:]
+EPOCHS = 40
+os.environ["OMPI_MCA_mpi_yield_when_idle"] = "1"
+
+
+def arguments(**options):
+    return training(**({"epochs": EPOCHS, "patience": 0, "gradient_shards": 4} | options))
+
+
+def command(ranks, **options):
+    return [MPIEXEC, *OPTIONS, "-np", str(ranks), PROGRAM, *arguments(**options)]
+
+
+def on_ranks(ranks, **options):
+    return subprocess.run(command(ranks, **options), capture_output=True, text=True, timeout=120)
+
+
+def lines_of(text):
+    """What the program itself has printed: mpirun adds lines when a process fails."""
+    return [line for line in text.splitlines() if line.startswith("mql4grec: ")]
+
+
+def state_of(directory):
+    content = Path(directory, "training.safetensors").read_bytes()
+    return content[8 + int.from_bytes(content[:8], "little") :]
+
+
+def check_same(directory, expected="whole"):
+    for name in ("model.safetensors", "config.json", "mql4grec.json"):
+        check(Path(directory, name).read_bytes() == Path(expected, name).read_bytes(), f"{directory}/{name} differs from that of one process")
+    check(state_of(directory) == state_of(expected), f"{directory}: parameters or moments differ from those of one process")
+
+
+def whole():
+    check_done(run(*arguments(out="whole")))
+
+
+def same_bytes_as_one_process():
+    whole()
+    check_done(run(*arguments(out="threads", threads=2)))
+    check_same("threads")
+    done = check_done(on_ranks(2, out="out", json="-"))
+    check_same("out")
+    check(set(os.listdir("out")) == {"config.json", "model.safetensors", "mql4grec.json", "training.safetensors"}, os.listdir("out"))
+    check(json.loads(done.stdout)["epochs"] == EPOCHS, "one rank prints the result:", done.stdout)
+    check(done.stderr.count(f"epoch {EPOCHS}/{EPOCHS}:") == 1, "one rank prints its progress:", done.stderr)
+    check_done(run(*arguments(out="default", gradient_shards=0, threads=2, epochs=3)))
+    check_done(on_ranks(2, out="two", gradient_shards=0, epochs=3))
+    check_same("two", "default")
+
+
+def pretraining_too():
+    write_dataset(Path("Other"), seed=3)
+    options = dict(command="pretrain", dataset=None, init=None, datasets="Tiny,Other", epochs=2)
+    check_done(run(*arguments(out="whole", **options)))
+    check_done(on_ranks(3, out="out", **options))
+    check_same("out")
+
+
+def rank_pids(launcher):
+    """The processes that mpirun has started, by their ranks."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "environ").read_bytes().split(b"\0")
+            mine = str(os.getcwd()).encode() in (folder / "cmdline").read_bytes() + os.readlink(folder / "cwd").encode()
+            name = (folder / "comm").read_text().strip()
+        except OSError:
+            continue
+        for word in words:
+            if mine and name == "mql4grec" and word.startswith((b"OMPI_COMM_WORLD_RANK=", b"PMI_RANK=")):
+                found[int(word.split(b"=")[1])] = int(folder.name)
+    return found
+
+
+def strike(ranks, number, victim, epoch, words=None, **options):
+    """Starts or resumes the run, sends a signal to one rank after an epoch, and returns the exit code and what was printed."""
+    process = subprocess.Popen(words or command(ranks, resume=True, **options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith(f"epoch {epoch}/"):
+            pids = rank_pids(process)
+            check(victim in pids, f"rank {victim} isn't among", pids)
+            os.kill(pids[victim], number)
+            break
+    rest = process.communicate(timeout=60)
+    return process.returncode, rest[1]
+
+
+def a_signal_on_any_rank_stops_all():
+    whole()
+    for number, ranks, victim, epoch in ((signal.SIGTERM, 3, 2, 4), (signal.SIGINT, 2, 0, 12), (signal.SIGTERM, 4, 1, 20)):
+        status, text = strike(ranks, number, victim, epoch, out="out")
+        check(status == 130, "expected exit 130, found", status, text)
+        check(len([line for line in lines_of(text) if "interrupted at step" in line]) == 1, "expected one line:", text)
+        check(not list(Path("out").glob("*.tmp*")), os.listdir("out"))
+    check_done(run(*arguments(out="out", resume=True)))
+    check_same("out")
+
+
+def a_killed_rank_ends_all_and_the_state_goes_on():
+    whole()
+    for victim, epoch in ((1, 3), (0, 9), (2, 15)):
+        status, text = strike(3, signal.SIGKILL, victim, epoch, out="out")
+        check(status not in (0, 130), "exit code", status, text)
+    check_done(on_ranks(2, out="out", resume=True))
+    check_same("out")
+
+
+def the_launcher_starts_again():
+    whole()
+    words = [LAUNCH, "--ranks", "2", "--tries", "3", "--wait", "0", "--mpirun", " ".join(OPTIONS), PROGRAM, *arguments(out="out")]
+    status, text = strike(2, signal.SIGKILL, 1, 5, words)
+    check(status == 0, "exit code", status, text)
+    check("start 2 of 3" in text, text)
+    check_same("out")
+    failing = subprocess.run([LAUNCH, "--tries", "2", "--wait", "0", "--mpirun", " ".join(OPTIONS), PROGRAM, *arguments(dataset="Missing", out="other")], capture_output=True, text=True, timeout=60)
+    check(failing.returncode == 1 and "2 starts were tried" in failing.stderr, failing.returncode, failing.stderr)
+    check(subprocess.run([LAUNCH, "--ranks", "two", PROGRAM, "finetune"], capture_output=True).returncode == 2)
+
+
+def errors_are_one_line():
+    write_dataset(Path("Other/Tiny"), seed=5)
+    # the last rank has other data, other options, no data at all
+    def with_other(*changed):
+        words = [str(word) for word in arguments(out="out")]
+        other = list(words)
+        for old, new in changed:
+            other[other.index(old)] = new
+        both = [MPIEXEC, *OPTIONS, "-np", "2", PROGRAM, *words, ":", "-np", "1", PROGRAM, *other]
+        return subprocess.run(both, capture_output=True, text=True, timeout=60)
+
+    for change, part in ((("Tiny", "Other/Tiny"), "rank 2: the dataset Tiny is not the same as on rank 0"),
+                         (("64", "32"), "rank 2: the set of options is not the same as on rank 0"),
+                         (("4", "8"), "rank 2: the set of options is not the same as on rank 0"),
+                         (("Tiny", "Missing/Tiny"), "rank 2, step 0: Missing/Tiny")):
+        done = with_other(change)
+        lines = lines_of(done.stderr)
+        check(done.returncode == 1, "exit code", done.returncode, done.stderr)
+        check(len(lines) == 1 and part in lines[0], f"expected one line with '{part}':", done.stderr)
+        check(not Path("out/training.safetensors").exists(), "a run was begun")
+    for options, part in ((dict(dataset="Missing"), "Missing"), (dict(gradient_shards=1), "1 gradient_shards for 2 ranks"), (dict(backend="gpu"), "")):
+        done = on_ranks(2, **({"out": "bad"} | options))
+        lines = lines_of(done.stderr)
+        check(done.returncode == 1 and len(lines) == 1 and part in lines[0], "expected one line:", done.stderr)
+    done = subprocess.run([MPIEXEC, *OPTIONS, "-np", "2", PROGRAM, "evaluate", "--dataset", "Tiny", "--model", "start"], capture_output=True, text=True, timeout=60)
+    check(done.returncode == 2 and len(lines_of(done.stderr)) == 1 and "only pretrain and finetune" in done.stderr, done.stderr)
+
+
+def a_full_disk_of_rank_0_ends_all():
+    whole()
+    check(strike(2, signal.SIGTERM, 1, 6, out="out")[0] == 130, "it had finished")
+    before = files_of("out")
+    limited = "ulimit -f 1; exec \"$0\" \"$@\""  # KiB: the state doesn't fit
+    done = subprocess.run(["bash", "-c", limited, *command(2, out="out", resume=True)], capture_output=True, text=True, timeout=60)
+    lines = lines_of(done.stderr)
+    check(done.returncode == 1 and len(lines) == 1 and "rank 0, step" in lines[0], done.returncode, done.stderr)
+    check({name: text for name, text in files_of("out").items() if name != "model.safetensors"} ==
+          {name: text for name, text in before.items() if name != "model.safetensors"}, "the last state was damaged")
+    check_done(on_ranks(2, out="out", resume=True))
+    check_same("out")
+
+
+main([same_bytes_as_one_process, pretraining_too, a_signal_on_any_rank_stops_all, a_killed_rank_ends_all_and_the_state_goes_on, the_launcher_starts_again, errors_are_one_line, a_full_disk_of_rank_0_ends_all])
