@@ -2,6 +2,7 @@
 #include "ranks.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <new>
@@ -14,6 +15,7 @@
 #include "mql4grec/core/checksum.hpp"
 #include "mql4grec/core/files.hpp"
 #include "report/text.hpp"
+#include "signals.hpp"
 #if MQL4GREC_HAS_MPI
 #include "mql4grec/train/mpi.hpp"
 #endif
@@ -67,6 +69,7 @@ int on_ranks(std::function<int(rank_of_command&)> const& work) {
   if (launch.ranks == 1) return work(rank);
 #if MQL4GREC_HAS_MPI
   train::mpi_process process;
+  catch_interruption(SIGUSR1);  // launchers pass it on to all ranks, where a SIGTERM of theirs ends them
   rank.communicator = process.communicator();
   rank.on_host = process.ranks_on_host();
   try {

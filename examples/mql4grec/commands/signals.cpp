@@ -19,13 +19,17 @@ static_assert(std::atomic<bool>::is_always_lock_free);  // the handler may touch
 extern "C" void remember_signal(int) { signalled.store(true); }
 }  // namespace
 
-void catch_interruptions() {
+void catch_interruption(int signal) {
   struct sigaction action = {};
   action.sa_handler = remember_signal;
   action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
   sigemptyset(&action.sa_mask);
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
+  ::sigaction(signal, &action, nullptr);
+}
+
+void catch_interruptions() {
+  catch_interruption(SIGINT);
+  catch_interruption(SIGTERM);
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is a failed write like any other
 }
 

@@ -5,6 +5,8 @@ namespace mql4grec::program {
 
 /// Installs the handlers: the first SIGINT or SIGTERM sets a flag, the second ends the program immediately.
 void catch_interruptions();
+/// The same for one signal.
+void catch_interruption(int signal);
 /// Whether a signal has arrived.
 bool interrupted();
 
