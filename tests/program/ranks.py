@@ -56,6 +56,8 @@ def same_bytes_as_one_process():
     check(set(os.listdir("out")) == {"config.json", "model.safetensors", "mql4grec.json", "training.safetensors"}, os.listdir("out"))
     check(json.loads(done.stdout)["epochs"] == EPOCHS, "one rank prints the result:", done.stdout)
     check(done.stderr.count(f"epoch {EPOCHS}/{EPOCHS}:") == 1, "one rank prints its progress:", done.stderr)
+    check_done(on_ranks(3, out="divided", sharded_moments=True))
+    check_same("divided")
     check_done(run(*arguments(out="default", gradient_shards=0, threads=2, epochs=3)))
     check_done(on_ranks(2, out="two", gradient_shards=0, epochs=3))
     check_same("two", "default")

@@ -65,6 +65,8 @@ std::vector<outcome> trained(index_t ranks, index_t threads, seq2seq::training_o
                  {.on_step = [&](auto const&, double loss, std::int64_t) { mine.losses.push_back(loss); },
                   .on_epoch = [&](auto const& p, bool) { mine.losses.push_back(p.history.back().valid_loss); }});
     mine.parameters = fetched(model.parameters()).values;
+    trainer.collect_moments();
+    trainer.collect_moments();  // a second time changes nothing
     mine.first = fetched(trainer.moments().first.view_all()).values;
     mine.second = fetched(trainer.moments().second.view_all()).values;
     mine.updates = trainer.moments().step;
@@ -111,6 +113,35 @@ TEST_CASE("ranks: the same with Muon, with a decay of layers and with gradient s
   auto const expected = trained(1, 1, surgery).front();
   for (index_t ranks : {2, 3})
     for (auto const& one : trained(ranks, 1, surgery)) CHECK(one == expected);
+}
+
+TEST_CASE("ranks: moments that are divided among the ranks give the same bits, and are whole when they are collected") {
+  auto const expected = trained(1, 1, in_shards(6)).front();
+  for (double layer_decay : {1.0, 0.8}) {
+    auto options = in_shards(6);
+    options.layer_decay = layer_decay;
+    auto const whole = layer_decay == 1 ? expected : trained(1, 1, options).front();
+    options.sharded_moments = true;
+    for (index_t ranks : {1, 2, 3, 4}) {
+      auto all = trained(ranks, ranks % 2 + 1, options);
+      CHECK(all.front() == whole);
+      for (auto& one : all) {
+        if (&one != &all.front()) CHECK(one.first.size() < whole.first.size());
+        one.first = whole.first;
+        one.second = whole.second;
+        CHECK(one == whole);
+      }
+    }
+  }
+  auto surgery = in_shards(4);
+  surgery.surgery = seq2seq::gradient_groups::tasks;
+  auto const by_one = trained(1, 1, surgery).front();
+  surgery.sharded_moments = true;
+  CHECK(trained(2, 1, surgery).front() == by_one);
+  auto muon = in_shards(4);
+  muon.hidden_optimizer = optim::muon{};
+  muon.sharded_moments = true;
+  CHECK_THROWS_WITH_AS(trained(2, 1, muon), doctest::Contains("sharded_moments with Muon"), error);
 }
 
 TEST_CASE("ranks: another number of shards gives other bits, and sums that are close") {

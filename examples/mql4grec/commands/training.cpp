@@ -201,6 +201,8 @@ void add_training_options(CLI::App& command, training_request& request) {
                   "ranks and threads; 0: one for each thread of each rank")
       ->check(CLI::Range(0, 1 << 16))
       ->capture_default_str();
+  command.add_flag("--sharded-moments", training.sharded_moments,
+                   "each rank keeps AdamW's moments of a part of the parameters, to the same bits with less memory");
   command
       .add_option("--patience", training.patience,
                   "epochs without a better validation loss before stopping, 0: never stop")

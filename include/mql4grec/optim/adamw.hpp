@@ -71,7 +71,8 @@ void for_each_rate(std::span<rate_segment const> rates, index_t first, index_t l
   }
 }
 
-/// The tensors of an update of all parameters. They have the same size, that of the layout.
+/// The tensors of an update of all parameters, or of consecutive ones. They have the same size, for all parameters that
+/// of the layout.
 template <Backend B, class T>
 struct update_operands {
   in_vector<B, T> gradient;     ///< of the mean loss; of the summed loss in a captured update
@@ -79,6 +80,7 @@ struct update_operands {
   adamw_state<B, T>& state;     ///< updated
   /// Factors of the learning rate, in the order of the parameters, the last segment ends at their number; empty: 1.
   std::span<rate_segment const> rates = {};
+  index_t first = 0;  ///< number of the tensors' first entry among all parameters; rates are by these numbers
 
   /// The tensors as the backend's operations read them.
   [[nodiscard]] adamw_tensors<typename B::memory_space, T> tensors() const {
@@ -93,8 +95,8 @@ struct update_step {
   bool hidden = true;           ///< whether hidden matrices are updated too; if not, another optimizer updates them
 };
 
-/// One update of all parameters, with the workers in parallel. Each entry is updated by one worker, so the result
-/// doesn't depend on their number. Increments state.step.
+/// One update of the parameters of `on`, with the workers in parallel. Each entry is updated by one worker, so the
+/// result doesn't depend on their number. Increments state.step.
 template <class T, class B>
 void update(B& b, adamw const& how, update_step const& step, nn::parameter_layout const& layout,
             std::type_identity_t<update_operands<B, T>> const& on) {
@@ -109,14 +111,16 @@ void update(B& b, adamw const& how, update_step const& step, nn::parameter_layou
                          .gradient_scale = clipping_factor(how.clip_norm, step.norm)};
   for_each_worker(b, [&](B& worker, index_t number) {
     auto const range = [&](index_t from, index_t to, double decay) {
-      for_each_rate(on.rates, from, to, [&](index_t first, index_t last, double factor) {
-        index_t const share = (last - first + b.workers() - 1) / b.workers();
-        index_t const begin = std::min(last, first + number * share), end = std::min(last, begin + share);
-        adamw_update mine = all;
-        mine.learning_rate *= factor;
-        mine.weight_decay = decay;
-        adamw_step<T>(worker, mine, on.tensors().part(begin, end - begin));
-      });
+      index_t const own_end = on.first + on.gradient.size();
+      for_each_rate(on.rates, std::clamp(from, on.first, own_end), std::clamp(to, on.first, own_end),
+                    [&](index_t first, index_t last, double factor) {
+                      index_t const share = (last - first + b.workers() - 1) / b.workers();
+                      index_t const begin = std::min(last, first + number * share), end = std::min(last, begin + share);
+                      adamw_update mine = all;
+                      mine.learning_rate *= factor;
+                      mine.weight_decay = decay;
+                      adamw_step<T>(worker, mine, on.tensors().part(begin - on.first, end - begin));
+                    });
     };
     index_t const skipped = step.hidden ? layout.decayed() : layout.hidden_begin();  // they end at decayed()
     range(0, skipped, how.weight_decay);

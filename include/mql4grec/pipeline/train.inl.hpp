@@ -82,7 +82,8 @@ MQL4GREC_DEFINITION std::uint64_t checksum_of(tasks::dataset const& data) {
 MQL4GREC_DEFINITION void check_ranks(train::run_ranks const& ranks, run_options const& options,
                                      train::run_description const& about, tasks::replayed_set const& examples) {
   if (!ranks.all_reduce) return;
-  auto const text = about.conditions->dump() + about.settings->dump() + std::to_string(options.training.epochs);
+  auto const text = about.conditions->dump() + about.settings->dump() + std::to_string(options.training.epochs) +
+                    (options.training.sharded_moments ? "sharded" : "");
   for (auto const* set : {&examples.target(), &examples.source()})
     for (auto const& data : set->datasets()) ranks.expect_equal("the dataset " + data.name, checksum_of(data));
   ranks.expect_equal("the set of options", checksum(std::as_bytes(std::span(text))));

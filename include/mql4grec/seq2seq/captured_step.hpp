@@ -34,6 +34,8 @@ inline void expect_captured(training_options const& o) {
           "training: gradient surgery, which the captured steps of this backend don't have; train on a CPU");
   expects(o.gradient_shards == 0, "training: ", o.gradient_shards,
           " gradient_shards, but the captured steps of this backend add in an order of their own; train on a CPU");
+  expects(!o.sharded_moments,
+          "training: sharded_moments, which the captured steps of this backend don't have; train on a CPU");
 }
 
 namespace detail {

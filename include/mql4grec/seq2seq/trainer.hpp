@@ -72,10 +72,26 @@ class trainer {
   t5<B, T>& model() { return model_; }
   /// The model.
   t5<B, T> const& model() const { return model_; }
-  /// AdamW's moments and the number of updates.
+  /// AdamW's moments and the number of updates. With sharded_moments and several ranks, an update leaves those of this
+  /// rank's part of the parameters; see collect_moments().
   optim::adamw_state<B, T>& moments() { return moments_; }
   /// AdamW's moments and the number of updates.
   optim::adamw_state<B, T> const& moments() const { return moments_; }
+  /// Makes the moments whole on rank 0 until the next update. All ranks call it.
+  void collect_moments() {
+    if (std::exchange(whole_on_first_rank_, true)) return;
+    bool const is_first = communicator_.rank() == 0;
+    std::vector<index_t> sent(to_size(communicator_.world_size() + 1), sums_.own_part().count),
+        received(sent.size(), 0);
+    sent.front() = 0;  // all goes to rank 0
+    if (is_first) std::ranges::copy(sums_.offsets(), received.begin());
+    for (auto* one : {&moments_.first, &moments_.second}) {
+      auto whole = backend_.template allocate<T>(is_first ? model_.layout().size() : 0);
+      communicator_.all_to_all(backend_, std::as_const(*one).view_all(), std::span<index_t const>(sent),
+                               whole.view_all(), std::span<index_t const>(received));
+      if (is_first) *one = std::move(whole);
+    }
+  }
 
   /// One update by a batch. Returns the batch's mean loss per token in nats. Throws training_error if the loss or the
   /// gradient isn't finite; parameters and moments are then unchanged.
@@ -153,7 +169,8 @@ class trainer {
     return tokens > 0 ? sum / tokens : 0;
   }
 
-  /// The gradient of the last step, before clipping.
+  /// The gradient of the last step, before clipping; with sharded_moments and several ranks, only this rank's part of
+  /// it is the sum.
   in_vector<B, T> gradient() const { return std::as_const(*workers_.front()->gradients.front()).values.view_all(); }
 
  private:
@@ -252,7 +269,8 @@ class trainer {
     optim::add_nodes<T>(backend_, sums_.shards(), nodes);
     if (communicator_.world_size() > 1) {
       sums_.reduce_scatter(backend_, communicator_, std::span(std::as_const(nodes)), sum());
-      communicator_.all_gather(backend_, sum(), sums_.offsets());
+      if (!has_parts() || options_.surgery != gradient_groups::none)
+        communicator_.all_gather(backend_, sum(), sums_.offsets());
     }
     auto squares = optim::squares_of_parts<T>(backend_, gradient(), sums_.shards(), sums_.own_shards());
     communicator_.all_reduce(backend_, std::span(squares));
@@ -269,13 +287,32 @@ class trainer {
   /// The update by the gradient of the mean loss.
   void update(step_inputs const& inputs, step_report const& report) {
     auto const& hidden = options_.hidden_optimizer;
-    optim::update_operands<B, T> const on{gradient(), model_.parameters(), moments_, rates_};
+    row_range own{0, model_.layout().size()};
+    if (has_parts()) {
+      own = sums_.own_part();
+      keep_own_moments();
+    }
+    optim::update_operands<B, T> const on{gradient().part(own.first, own.count),
+                                          model_.parameters().part(own.first, own.count), moments_, rates_, own.first};
     optim::update<T>(backend_, options_.optimizer,
                      {.learning_rate = inputs.learning_rate, .norm = report.norm, .hidden = !hidden}, model_.layout(),
                      on);
     if (hidden)
       optim::update_hidden<T>(backend_, *hidden, options_.optimizer.weight_decay, optim::host_step{inputs, report},
                               model_.layout(), on);
+    if (has_parts()) communicator_.all_gather(backend_, model_.parameters(), sums_.offsets());
+  }
+  /// Whether this rank updates a part of the parameters only.
+  bool has_parts() const { return options_.sharded_moments && communicator_.world_size() > 1; }
+  void keep_own_moments() {
+    whole_on_first_rank_ = false;
+    auto const own = sums_.own_part();
+    if (moments_.first.size() == own.count) return;
+    for (auto* one : {&moments_.first, &moments_.second}) {
+      auto part = backend_.template allocate<T>(own.count);
+      copy<T>(backend_, std::as_const(*one).view_all().part(own.first, own.count), part.view_all());
+      *one = std::move(part);
+    }
   }
 
   /// The shards of one of this rank's workers. If there are fewer than workers, the first ones have them.
@@ -315,6 +352,7 @@ class trainer {
   Comm communicator_;
   train::rank_sums<B, T> sums_;
   optim::adamw_state<B, T> moments_;
+  bool whole_on_first_rank_ = true;  // the moments
   std::vector<optim::rate_segment> rates_;
   std::vector<std::unique_ptr<worker_state>> workers_;
   std::vector<plain_weight<space, T>> product_weights_;

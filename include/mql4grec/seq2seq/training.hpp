@@ -56,6 +56,10 @@ struct training_options {
   /// log₂(shards) + 1 gradients. 0: as many as all ranks have workers, with bits that depend on them. Backends that
   /// capture their steps have no other value than 0.
   index_t gradient_shards = 0;
+  /// Each rank keeps AdamW's moments of its part of the parameters only, and updates that part (ZeRO-1), to the same
+  /// bits. The moments are whole on all ranks until the first update of a run, and on rank 0 while the state is
+  /// written. Not with a hidden_optimizer, which needs whole matrices, and not on backends that capture their steps.
+  bool sharded_moments = false;
   index_t block_tokens = 512;         ///< tokens per micro-batch; affects cache use and rounding only
   index_t device_examples = 1 << 22;  ///< examples that a backend with its own memory holds at a time, about 120 bytes
                                       ///< each; the next part of the epoch is written meanwhile
@@ -89,6 +93,8 @@ inline void validate(training_options const& o) {
           " examples in a device's memory, expected at least 1");
   expects(o.gradient_shards >= 0 && o.gradient_shards <= 1 << 16, "training: ", o.gradient_shards,
           " gradient_shards, expected 0 to ", 1 << 16);
+  expects(!o.sharded_moments || !o.hidden_optimizer,
+          "training: sharded_moments with Muon, which needs whole matrices; expected one of them");
   expects(o.block_tokens >= 1, "training: blocks of ", o.block_tokens, " tokens, expected at least 1");
 }
 

@@ -118,6 +118,10 @@ class state_files {
   void write_state(std::filesystem::path const& path, P const& p) const {
     train::write_state(path, trainer_, p, about_);
   }
+  /// Brings to rank 0 what it writes; all ranks call it.
+  void collect() {
+    if constexpr (requires { trainer_.collect_moments(); }) trainer_.collect_moments();
+  }
   /// A checksum of the parameters, which are equal on all ranks.
   std::uint64_t checksum() const {
     using space = typename T::backend_type::memory_space;
@@ -204,6 +208,7 @@ run_result<typename L::progress_type> run(
   double const seconds_before = p.seconds;
   double saved_at = seconds_before;
   auto const save = [&](progress_type const& now) {
+    if constexpr (requires { files.collect(); }) files.collect();
     if constexpr (requires { files.checksum(); })  // ranks that have drifted apart must not go on
       if (ranks.all_reduce) ranks.expect_equal("the model at step " + std::to_string(now.step), files.checksum());
     if (writes) files.write_state(directory.state_path(), now);
