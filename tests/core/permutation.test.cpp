@@ -31,7 +31,7 @@ bool is_permutation_of_all(std::vector<index_t> numbers) {
 TEST_CASE("keyed_permutation: every number occurs once, for all small sizes and around powers of two") {
   for (index_t n = 0; n < 300; ++n) CHECK(is_permutation_of_all(entries({n, 7, 3})));
   for (index_t const n : {1023, 1024, 1025, 65535, 65536, 65537, 100'000})
-    for (std::uint64_t seed : {0, 1, 99}) CHECK(is_permutation_of_all(entries({n, seed, 0})));
+    for (std::uint64_t const seed : {0u, 1u, 99u}) CHECK(is_permutation_of_all(entries({n, seed, 0})));
 }
 
 TEST_CASE("keyed_permutation: a function of size, seed and stream; entries don't depend on the order of reading") {

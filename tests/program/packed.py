@@ -44,7 +44,7 @@ def every_command_gives_the_same_results():
 
 
 def what_is_wrong_is_one_line():
-    dataset = write_dataset(Path("Tiny"))
+    dataset = Path("Tiny")
     check_one_line(run("prepare", "--out", "Tiny"), 2, "--ratings or --pack")
     check_one_line(run("prepare", "--pack", "--meta", "m.json", "--out", "Tiny"), 2, "--meta", "--ratings")
     check_one_line(run("prepare", "--pack", "--out", "Nothing"), 1, "Nothing.inter.json", "is missing")

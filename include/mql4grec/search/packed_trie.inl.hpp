@@ -38,6 +38,11 @@ struct trie_layout {
         end(items + s.items * 4) {}
 };
 
+/// The bits of a token of a vocabulary with `size` ≥ 1 tokens.
+inline index_t token_bits(index_t size) {
+  return std::max<index_t>(1, static_cast<index_t>(std::bit_width(static_cast<std::uint64_t>(size - 1))));
+}
+
 /// A sequence and its item. Sequences are ordered as their keys are: a token takes the same number of bits at each
 /// level, the first one the highest.
 struct keyed_item {
@@ -167,11 +172,7 @@ struct packed_trie_writer::state {
   catalog::distinct_items seen;
 
   state(std::filesystem::path p, packed_trie_options o)
-      : path(std::move(p)),
-        options(o),
-        token_bits(std::max<index_t>(1, std::bit_width(static_cast<std::uint64_t>(o.vocabulary - 1)))),
-        file(path),
-        sort(path, o.memory) {
+      : path(std::move(p)), options(o), token_bits(detail::token_bits(o.vocabulary)), file(path), sort(path, o.memory) {
     std::array<std::byte, to_size(core::detail::section_begin)> const room = {};
     file.write(room.data(), room.size());
   }
@@ -204,8 +205,7 @@ struct packed_trie_writer::state {
 MQL4GREC_DEFINITION packed_trie_writer::packed_trie_writer(std::filesystem::path path, packed_trie_options options) {
   auto const& o = options;
   bool const tokens = o.vocabulary >= 1 && o.vocabulary <= item_number_limit;
-  index_t const bits =
-      tokens ? std::max<index_t>(1, std::bit_width(static_cast<std::uint64_t>(o.vocabulary - 1))) : 128;
+  index_t const bits = tokens ? detail::token_bits(o.vocabulary) : 128;
   expects(o.levels >= 1 && o.levels <= 128 && o.levels * bits <= 128, "packed trie: sequences of ", o.levels,
           " tokens of a vocabulary of ", o.vocabulary, ", expected at most 128 bits");
   expects(o.memory >= index_t{1} << 20, "packed trie: ", o.memory, " bytes of memory, expected at least 1 MiB");
