@@ -31,8 +31,10 @@ inline void sort_sequences(sequence_list& sequences) {
 /// Tables of a trie_version, by their roots: a sequence remains if it is in `main`, in each of `all_of`, in at least
 /// one of `any_of` (unless there are none) and not in any of `none_of`.
 struct table_rules {
-  node_t main;
-  std::vector<node_t> all_of = {}, any_of = {}, none_of = {};
+  node_t main;                       ///< the table of all sequences
+  std::vector<node_t> all_of = {};   ///< tables that must have a sequence
+  std::vector<node_t> any_of = {};   ///< tables of which one must have it; none: it need not be in any
+  std::vector<node_t> none_of = {};  ///< tables that must not have it
 };
 
 /// Nodes that are added to a version of a live trie for one search. Reuses its memory. Not thread safe.

@@ -22,8 +22,10 @@ using named_sets = std::map<std::string, item_list>;
 
 /// The largest number of sets that an item may be in.
 inline constexpr index_t max_sets_of_item = 64;
-/// The largest number of sets of a catalog, and the most bytes of their names.
-inline constexpr index_t max_item_sets = 65536, max_set_name_bytes = 256;
+/// The largest number of sets of a catalog.
+inline constexpr index_t max_item_sets = 65536;
+/// The most bytes of a set's name.
+inline constexpr index_t max_set_name_bytes = 256;
 
 namespace detail {
 
