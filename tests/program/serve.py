@@ -322,6 +322,15 @@ def reloads():
         service.refuse(400, "POST", "/reload", {"model": "../../etc"}, headers=admin)
         service.refuse(401, "POST", "/reload", {"model": "other"}, headers={"Authorization": f"Bearer {TOKEN}x"})
         check(service.recommend(history=[2, 3])["items"] == expected["start"], "the model stays after a failed reload")
+        time.sleep(0.2)  # the log is read by a thread
+        loaded = lambda: [line["dataset_was_read"] for line in service.lines if line["event"] == "loaded"]
+        check(loaded() == [True] + [False] * 22, "the dataset is read once", loaded())
+        items = Path("Tiny/Tiny.item.json")
+        items.write_text(items.read_text().replace("Thing <3>", "Other <3>"))
+        check(service.ask("POST", "/reload", {}, admin)[0] == 200, "with other titles")
+        check(service.ask("GET", "/items/3")[1]["title"].startswith("Other"), "the dataset is read again")
+        time.sleep(0.1)
+        check(loaded()[-1], "which the log says")
     check(TOKEN not in json.dumps(service.lines), "no secret in the log")
     check(any(line["event"] == "request" for line in service.lines), "requests are logged")
 

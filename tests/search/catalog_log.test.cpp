@@ -86,7 +86,8 @@ TEST_CASE("catalog log: a log that is open can't be opened a second time") {
   auto const path = directory / "log";
   {
     search::catalog_log const log(path, {.fingerprint = 5});
-    CHECK(complaint<file_error>([&] { replay(path); }) == path.string() + ": is used by another catalog");
+    CHECK(complaint<file_error>([&] { replay(path); }) ==
+          path.string() + ": is used by another process, or twice by this one");
   }
   CHECK(replay(path).content.empty());
 }

@@ -1,12 +1,6 @@
 // Inserted items as lines of JSON.
 #include "added_items.hpp"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <limits>
 
 #include "mql4grec/core/files.hpp"
@@ -14,40 +8,17 @@
 
 namespace mql4grec::program {
 
-namespace {
-
-/// Makes the names in a directory durable, as far as the system can.
-void sync_directory(std::filesystem::path const& path) {
-  int const directory = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory < 0) return;
-  fsync(directory);
-  close(directory);
-}
-
-}  // namespace
-
 added_items::added_items(std::filesystem::path file) : path_(std::move(file)) {
   if (path_.empty()) return;
   make_directory(path_.parent_path());
-  bool const is_new = !std::filesystem::exists(path_);
-  file_ = open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  expects_file(file_ >= 0, path_, "can't be written: ", std::strerror(errno));
-  try {
-    // Before it is read: what another process appends meanwhile would be cut.
-    expects_file(flock(file_, LOCK_EX | LOCK_NB) == 0, path_, "is used by another service");
-    if (is_new) {
-      sync_directory(path_.parent_path());
-      sync_directory(std::filesystem::absolute(path_.parent_path()).parent_path());
-    }
-    read();
-  } catch (...) {
-    close(file_);
-    throw;
-  }
+  sync_name(std::filesystem::absolute(path_.parent_path()));
+  lock_.emplace(path_);  // before it is read: what another process appends meanwhile would be cut
+  file_.emplace(path_);
+  read();
 }
 
 void added_items::read() {
-  std::string const before = read_text(path_);
+  std::string const before = read_file(path_);
   auto const whole = before.find_last_of('\n') == before.npos ? 0 : before.find_last_of('\n') + 1;
   std::size_t number = 0;
   for (std::size_t at = 0; at < whole;) {
@@ -61,27 +32,13 @@ void added_items::read() {
                                                     .title = member_or<std::string>(line, "title", "", place)});
     at = end + 1;
   }
-  expects_file(ftruncate(file_, static_cast<off_t>(whole)) == 0, path_, "can't be written: ", std::strerror(errno));
-}
-
-added_items::~added_items() {
-  if (file_ >= 0) close(file_);
+  if (whole < before.size()) file_->cut(static_cast<index_t>(whole));
 }
 
 void added_items::set(item_id item, added_item const& about) {
   std::lock_guard const lock(writing_);
   if (find(item) == about) return;
-  if (file_ >= 0) {
-    expects_file(!is_broken_, path_, "could not be mended after a failed write; start the service again");
-    auto const line = json{{"item", index(item)}, {"id", about.raw_id}, {"title", about.title}}.dump() + "\n";
-    auto const begin = lseek(file_, 0, SEEK_END);
-    bool const written =
-        write(file_, line.data(), line.size()) == static_cast<ssize_t>(line.size()) && fdatasync(file_) == 0;
-    auto const reason = errno;
-    // If the torn line can't be removed, nothing may follow it: it is cut at the next start.
-    is_broken_ = !written && ftruncate(file_, begin) != 0;
-    expects_file(written, path_, "can't be written: ", std::strerror(reason));
-  }
+  if (file_) file_->append(json{{"item", index(item)}, {"id", about.raw_id}, {"title", about.title}}.dump() + "\n");
   keep(item, about);
 }
 

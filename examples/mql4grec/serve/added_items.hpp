@@ -9,6 +9,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "mql4grec/core/append_file.hpp"
 #include "mql4grec/core/ids.hpp"
 
 namespace mql4grec::program {
@@ -27,7 +28,6 @@ class added_items {
   /// is incomplete was never acknowledged and is removed. Throws file_error for any other line that is damaged, and
   /// if another process uses the file.
   explicit added_items(std::filesystem::path file);
-  ~added_items();
   added_items(added_items const&) = delete;
   added_items& operator=(added_items const&) = delete;
 
@@ -47,8 +47,8 @@ class added_items {
   void keep(item_id item, added_item const& about);
 
   std::filesystem::path path_;
-  int file_ = -1;
-  bool is_broken_ = false;
+  std::optional<file_lock> lock_;
+  std::optional<append_file> file_;
   std::mutex writing_;  // locked before mutex_
   mutable std::shared_mutex mutex_;
   std::map<item_id, added_item> items_;

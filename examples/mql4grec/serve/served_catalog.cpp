@@ -1,6 +1,8 @@
 // A dataset as clients see it.
 #include "served_catalog.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <charconv>
 #include <sstream>
@@ -67,23 +69,57 @@ std::optional<std::int32_t> number_below(index_t limit, std::string_view text) {
 }
 
 served_catalog::served_catalog(served_catalog_paths const& paths, language::vocabulary const& vocab,
-                               std::shared_ptr<added_items> added)
-    : data_(pipeline::read_dataset(paths.dataset, vocab)), vocab_(vocab), added_(std::move(added)) {
+                               std::shared_ptr<added_items> added, served_catalog const* before)
+    : added_(std::move(added)) {
+  auto state = state_of(paths);
+  bool const same = before && before->files_->state == state && before->files_->vocab == vocab;
+  files_ = same ? before->files_ : read(paths, vocab, std::move(state));
+  if (same) {
+    sets_ = before->sets_;
+    return;
+  }
+  for (auto const& [item, description] : data().items) add_to_sets(sets_, item, description);
+  keep_largest(sets_);
+  read_sets(catalog::dataset_paths(paths.dataset).sets());
+}
+
+/// Two texts are equal if the files are the same and haven't changed: their names, numbers, sizes and times. Of the
+/// directory of pictures its own time counts, which changes when a picture is added or removed.
+std::string served_catalog::state_of(served_catalog_paths const& paths) {
+  std::vector<std::filesystem::path> all;
+  std::error_code failed;
+  for (auto const& entry : std::filesystem::directory_iterator(paths.dataset, failed)) all.push_back(entry.path());
+  if (!paths.images.empty()) all.push_back(paths.images);
+  std::ranges::sort(all);
+  std::ostringstream state;
+  for (auto const& path : all) {
+    struct stat found = {};
+    if (stat(path.c_str(), &found) != 0) continue;
+    state << std::filesystem::weakly_canonical(path, failed).string() << '\n'
+          << found.st_dev << ' ' << found.st_ino << ' ' << found.st_size << ' ' << found.st_mtim.tv_sec << ' '
+          << found.st_mtim.tv_nsec << '\n';
+  }
+  return state.str();
+}
+
+std::shared_ptr<served_catalog::contents const> served_catalog::read(served_catalog_paths const& paths,
+                                                                     language::vocabulary const& vocab,
+                                                                     std::string state) {
+  auto out = std::make_shared<contents>(
+      contents{.data = pipeline::read_dataset(paths.dataset, vocab), .vocab = vocab, .state = std::move(state)});
   catalog::dataset_paths const files(paths.dataset);
-  auto const items = data_.interactions.item_count;
+  auto const items = out->data.interactions.item_count;
   if (std::filesystem::exists(files.item_ids())) {
-    raw_ids_ = catalog::read_ids(files.item_ids());
-    for (std::size_t i = 0; i < raw_ids_.size() && std::ssize(number_of_) < items; ++i)
-      number_of_.emplace(raw_ids_[i], item_id(static_cast<std::int32_t>(i)));
+    out->raw_ids = catalog::read_ids(files.item_ids());
+    for (std::size_t i = 0; i < out->raw_ids.size() && std::ssize(out->number_of) < items; ++i)
+      out->number_of.emplace(out->raw_ids[i], item_id(static_cast<std::int32_t>(i)));
   }
   if (!paths.images.empty())
-    pictures_ = catalog::match_images(paths.images, {.items = items, .raw_ids = raw_ids_}).of_item;
-  for (auto const& [item, description] : data_.items)
-    if (!description.title.empty()) titles_.emplace_back(folded(description.title), item);
-  std::ranges::sort(titles_);
-  for (auto const& [item, description] : data_.items) add_to_sets(sets_, item, description);
-  keep_largest(sets_);
-  read_sets(files.sets());
+    out->pictures = catalog::match_images(paths.images, {.items = items, .raw_ids = out->raw_ids}).of_item;
+  for (auto const& [item, description] : out->data.items)
+    if (!description.title.empty()) out->titles.emplace_back(folded(description.title), item);
+  std::ranges::sort(out->titles);
+  return out;
 }
 
 void served_catalog::read_sets(std::filesystem::path const& file) {
@@ -96,8 +132,9 @@ void served_catalog::read_sets(std::filesystem::path const& file) {
     items.clear();  // it replaces one of the descriptions
     for (auto const& value : list) {
       auto const found = value.is_string() ? find(value.get<std::string>()) : std::nullopt;
-      bool const is_number = value.is_number_unsigned() &&
-                             value.get<std::uint64_t>() < static_cast<std::uint64_t>(data_.interactions.item_count);
+      bool const is_number =
+          value.is_number_unsigned() &&
+          value.get<std::uint64_t>() < static_cast<std::uint64_t>(files_->data.interactions.item_count);
       expects_file(found || is_number, file, "key '", name, "': there is no item ", request_body::shown(value));
       items.push_back(found ? *found : item_id(value.get<std::int32_t>()));
     }
@@ -105,7 +142,7 @@ void served_catalog::read_sets(std::filesystem::path const& file) {
 }
 
 std::optional<item_id> served_catalog::find(std::string const& raw_id) const {
-  if (auto const found = number_of_.find(raw_id); found != number_of_.end()) return found->second;
+  if (auto const found = files_->number_of.find(raw_id); found != files_->number_of.end()) return found->second;
   return added_->find(raw_id);
 }
 
@@ -125,22 +162,22 @@ item_id served_catalog::item_of(json const& value, item_place const& where) cons
   }
   if (!value.is_number_integer())
     raise<bad_request>(place(), ": found ", request_body::shown(value), ", expected an item: its number",
-                       raw_ids_.empty() ? "" : " or raw id");
+                       files_->raw_ids.empty() ? "" : " or raw id");
   if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= static_cast<std::uint64_t>(where.items))
     raise<bad_request>(place(), ": there is no item ", request_body::shown(value), ", expected 0 to ", where.items - 1);
   return item_id(value.get<std::int32_t>());
 }
 
 json served_catalog::id_of(item_id item) const {
-  if (auto const at = to_size(item); at < raw_ids_.size()) return raw_ids_[at];
+  if (auto const at = to_size(item); at < files_->raw_ids.size()) return files_->raw_ids[at];
   auto const about = added_->find(item);
   return about && !about->raw_id.empty() ? json(about->raw_id) : json(index(item));
 }
 
 std::string served_catalog::title_of(item_id item) const {
   if (auto const about = added_->find(item); about && !about->title.empty()) return about->title;
-  auto const found = data_.items.find(item);
-  return found == data_.items.end() ? std::string() : found->second.title;
+  auto const found = files_->data.items.find(item);
+  return found == files_->data.items.end() ? std::string() : found->second.title;
 }
 
 json served_catalog::words_of(item_id item) const {
@@ -148,7 +185,7 @@ json served_catalog::words_of(item_id item) const {
   auto const version = live_->version();
   for (index_t m = 0; m < version.modalities(); ++m) {
     json words;
-    for (auto const token : version.sequence(language::modality(m), item)) words.push_back(vocab_.text(token));
+    for (auto const token : version.sequence(language::modality(m), item)) words.push_back(files_->vocab.text(token));
     out[language::name_of(language::modality(m))] = words;
   }
   return out;
@@ -158,11 +195,12 @@ bool served_catalog::is_removed(item_id item) const {
   auto const version = live_->version();
   for (index_t m = 0; m < version.modalities(); ++m)
     if (!version.sequence(language::modality(m), item).empty()) return false;
-  return added_->find(item) || std::ranges::any_of(data_.tokens, [&](auto const& table) { return table.has(item); });
+  return added_->find(item) ||
+         std::ranges::any_of(files_->data.tokens, [&](auto const& table) { return table.has(item); });
 }
 
 std::filesystem::path served_catalog::picture_of(item_id item) const {
-  return to_size(item) < pictures_.size() ? pictures_[to_size(item)] : std::filesystem::path();
+  return to_size(item) < files_->pictures.size() ? files_->pictures[to_size(item)] : std::filesystem::path();
 }
 
 std::vector<item_id> served_catalog::search(std::string_view text, std::size_t most) const {
@@ -178,7 +216,7 @@ std::vector<item_id> served_catalog::search(std::string_view text, std::size_t m
   added_->each([&](item_id item, added_item const& about) {
     if (first.size() < most && has_all(folded(about.title)) && !is_removed(item)) first.push_back(item);
   });
-  for (auto const& [title, item] : titles_) {
+  for (auto const& [title, item] : files_->titles) {
     if (first.size() >= most) break;
     bool const begins = title.starts_with(wanted);
     if (!begins && (others.size() >= most || !has_all(title))) continue;

@@ -44,16 +44,19 @@ struct item_place {
 /// A dataset as clients see it, with the items that are inserted and removed while it is served.
 class served_catalog {
  public:
-  /// Reads the dataset; `added` are the items that were inserted before. Throws file_error for files that are missing
-  /// or damaged.
+  /// Reads the dataset, unless `before`, the catalog that this one replaces, was read from the same files, for the same
+  /// vocabulary, and they haven't changed since. `added` are the items that were inserted before. Throws file_error for
+  /// files that are missing or damaged.
   served_catalog(served_catalog_paths const& paths, language::vocabulary const& vocab,
-                 std::shared_ptr<added_items> added);
+                 std::shared_ptr<added_items> added, served_catalog const* before = nullptr);
 
-  tasks::dataset const& data() const { return data_; }
+  tasks::dataset const& data() const { return files_->data; }
   /// The sets of items that the dataset begins with: "brand:…" and "category:…" of its descriptions, and those of its
   /// file of sets.
   search::named_sets const& sets() const { return sets_; }
-  language::vocabulary const& vocab() const { return vocab_; }
+  language::vocabulary const& vocab() const { return files_->vocab; }
+  /// Whether both have what was read from the files once.
+  bool shares_files_with(served_catalog const& other) const { return files_ == other.files_; }
   std::shared_ptr<added_items> const& added() const { return added_; }
   /// The catalog whose changes are shown, of a model for this dataset.
   void show(std::shared_ptr<search::live_catalog> live) { live_ = std::move(live); }
@@ -67,7 +70,7 @@ class served_catalog {
   /// The item with a raw id, or none.
   std::optional<item_id> find(std::string const& raw_id) const;
   /// Whether the dataset names its items.
-  bool has_raw_ids() const { return !raw_ids_.empty(); }
+  bool has_raw_ids() const { return !files_->raw_ids.empty(); }
   /// The raw id of an item, or its number if it has none.
   json id_of(item_id item) const;
   /// Empty if the item has none.
@@ -81,18 +84,26 @@ class served_catalog {
   /// Items whose titles contain all words of a text, in any case; those whose title begins with it come first.
   std::vector<item_id> search(std::string_view text, std::size_t most) const;
   /// One more than the largest number of an item.
-  index_t items() const { return std::max(data_.interactions.item_count, live_->version().items()); }
+  index_t items() const { return std::max(files_->data.interactions.item_count, live_->version().items()); }
 
  private:
+  /// What the files contain.
+  struct contents {
+    tasks::dataset data;
+    language::vocabulary vocab;
+    std::string state;                                         ///< of the files, before they were read; see state_of
+    std::vector<std::string> raw_ids = {};                     ///< by number, or empty
+    std::unordered_map<std::string, item_id> number_of = {};   ///< by raw id
+    std::vector<std::filesystem::path> pictures = {};          ///< by number, or empty
+    std::vector<std::pair<std::string, item_id>> titles = {};  ///< in lower case
+  };
   void read_sets(std::filesystem::path const& file);
+  static std::string state_of(served_catalog_paths const& paths);
+  static std::shared_ptr<contents const> read(served_catalog_paths const& paths, language::vocabulary const& vocab,
+                                              std::string state);
 
-  tasks::dataset data_;
-  language::vocabulary vocab_;
+  std::shared_ptr<contents const> files_;
   search::named_sets sets_;
-  std::vector<std::string> raw_ids_;                     // by number, or empty
-  std::unordered_map<std::string, item_id> number_of_;   // by raw id
-  std::vector<std::filesystem::path> pictures_;          // by number, or empty
-  std::vector<std::pair<std::string, item_id>> titles_;  // in lower case
   std::shared_ptr<added_items> added_;
   std::shared_ptr<search::live_catalog> live_;
 };

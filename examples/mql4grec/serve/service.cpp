@@ -125,7 +125,10 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
   auto added =
       same ? before->catalog.added() : std::make_shared<added_items>(state.empty() ? state : state / "items.jsonl");
   auto next = std::make_unique<loaded>(
-      loaded{paths, served_catalog(paths.catalog, metadata.vocab, std::move(added)), {}, nullptr});
+      loaded{paths,
+             served_catalog(paths.catalog, metadata.vocab, std::move(added), before ? &before->catalog : nullptr),
+             {},
+             nullptr});
   auto const& data = next->catalog.data();
   search::live_catalog_options live{.log = state.empty() ? state : state / "catalog.log",
                                     .sets = next->catalog.sets(),
@@ -145,6 +148,7 @@ std::shared_ptr<service::loaded const> service::read(served_paths const& paths) 
   next->catalog.show(next->model->catalog());
   log_.info("loaded", {{"model", paths.model.string()},
                        {"dataset", paths.catalog.dataset.string()},
+                       {"dataset_was_read", !before || !next->catalog.shares_files_with(before->catalog)},
                        {"items", next->catalog.items()},
                        {"ms", milliseconds(clock::now() - started)}});
   // The last request of a model may end on one of its own threads, which cannot wait for itself to end.

@@ -52,6 +52,15 @@ inline void make_directory(std::filesystem::path const& path) {
                "can't be made a directory: ", code ? code.message() : std::string("a file of this name exists"));
 }
 
+/// Makes the name of a file that was created or renamed survive a power failure, as far as the system can.
+inline void sync_name(std::filesystem::path const& path) {
+  auto const parent = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  int const directory = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return;
+  ::fsync(directory);
+  ::close(directory);
+}
+
 /// Writes a file under a temporary name (`<path>.partial`) in the same directory; commit() syncs it and renames it to
 /// its final name. Without commit() nothing remains. Every failure (a full disk, missing permission) throws file_error.
 class atomic_file {
@@ -105,18 +114,10 @@ class atomic_file {
       ::unlink(temporary_.c_str());
       raise<file_error>(path_.string(), ": can't be put in place: ", std::strerror(reason));
     }
-    sync_directory();
+    sync_name(path_);
   }
 
  private:
-  void sync_directory() const {  // so that the rename itself survives a power failure
-    auto const parent = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
-    int const directory = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0) return;
-    ::fsync(directory);
-    ::close(directory);
-  }
-
   std::filesystem::path path_;
   std::string temporary_;
   int descriptor_ = -1;

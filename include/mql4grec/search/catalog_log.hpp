@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "mql4grec/core/append_file.hpp"
 #include "mql4grec/language/token_table.hpp"
 
 namespace mql4grec::search {
@@ -50,26 +51,21 @@ class catalog_log {
   catalog_log(std::filesystem::path path, open_options const& options);
   catalog_log(catalog_log const&) = delete;
   catalog_log& operator=(catalog_log const&) = delete;
-  ~catalog_log();
 
   /// Appends a record and syncs the file to the disk. Numbers must ascend. Throws file_error when that fails; the
   /// record is removed then.
   void append(std::uint64_t number, std::span<catalog_change const* const> changes);
   /// The size of the file in bytes, which is the position of the next record.
-  index_t bytes() const { return bytes_; }
+  index_t bytes() const { return file_->bytes(); }
   /// Removes all records before this position, which bytes() returned earlier. Atomic: after a crash the file is either
   /// the old one or the new one.
   void drop_before(index_t position);
 
  private:
-  void open_for_append();
-  void write(std::string_view data);
-
   std::filesystem::path path_;
   std::uint64_t fingerprint_;
-  int lock_ = -1, file_ = -1;
-  index_t bytes_ = 0;
-  bool broken_ = false;  // the state of the file on the disk is unknown
+  file_lock lock_;  // not of the log itself, which drop_before() replaces
+  std::optional<append_file> file_;
 };
 
 /// All tables of a catalog after a change.

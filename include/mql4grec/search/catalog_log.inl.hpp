@@ -1,9 +1,5 @@
 #pragma once
 // The definitions of search/catalog_log.hpp.
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -176,76 +172,41 @@ MQL4GREC_DEFINITION std::uint64_t fingerprint_of(std::span<language::token_table
 }
 
 MQL4GREC_DEFINITION catalog_log::catalog_log(std::filesystem::path path, open_options const& options)
-    : path_(std::move(path)), fingerprint_(options.fingerprint) {
-  auto const lock_name = path_.string() + ".lock";
-  lock_ = ::open(lock_name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  expects_file(lock_ >= 0, lock_name, "can't be opened: ", std::strerror(errno));
-  try {
-    expects_file(::flock(lock_, LOCK_EX | LOCK_NB) == 0, path_, "is used by another catalog");
-    if (!std::filesystem::exists(path_)) write_file(path_, detail::file_head(detail::log_magic, fingerprint_));
-    auto const file = read_file(path_);
-    std::string_view const content = file;
-    detail::check_head(path_, content, detail::log_magic, fingerprint_);
-    std::size_t at = detail::file_head_bytes;
-    for (std::uint64_t last = 0; at < content.size();) {
-      auto const record = detail::parse_record(content.substr(at));
-      if (!record) {
-        expects_file(!detail::next_record(content, at), path_, "byte ", at, ": the record is damaged");
-        break;
-      }
-      expects_file(record->number > last, path_, "byte ", at, ": record ", record->number, " after record ", last);
-      last = record->number;
-      auto const changes = detail::parse_changes(record->payload);
-      expects_file(changes.has_value(), path_, "byte ", at, ": the record doesn't contain changes");
-      if (last > options.after && options.replay) {
-        try {
-          options.replay(last, *changes);
-        } catch (error const& failure) {
-          raise<file_error>(path_.string(), ": byte ", at, ": ", failure.what());
-        }
-      }
-      at += record->bytes;
+    : path_(std::move(path)), fingerprint_(options.fingerprint), lock_(path_) {
+  if (!std::filesystem::exists(path_)) write_file(path_, detail::file_head(detail::log_magic, fingerprint_));
+  auto const file = read_file(path_);
+  std::string_view const content = file;
+  detail::check_head(path_, content, detail::log_magic, fingerprint_);
+  std::size_t at = detail::file_head_bytes;
+  for (std::uint64_t last = 0; at < content.size();) {
+    auto const record = detail::parse_record(content.substr(at));
+    if (!record) {
+      expects_file(!detail::next_record(content, at), path_, "byte ", at, ": the record is damaged");
+      break;
     }
-    open_for_append();
-    if (at < content.size()) {
-      expects_file(::ftruncate(file_, static_cast<::off_t>(at)) == 0 && ::fsync(file_) == 0, path_,
-                   "can't be cut: ", std::strerror(errno));
-      if (options.report)
-        options.report(path_.string() + ": byte " + std::to_string(at) + ": an incomplete record of " +
-                       std::to_string(content.size() - at) + " bytes was removed; it is incomplete or damaged");
+    expects_file(record->number > last, path_, "byte ", at, ": record ", record->number, " after record ", last);
+    last = record->number;
+    auto const changes = detail::parse_changes(record->payload);
+    expects_file(changes.has_value(), path_, "byte ", at, ": the record doesn't contain changes");
+    if (last > options.after && options.replay) {
+      try {
+        options.replay(last, *changes);
+      } catch (error const& failure) {
+        raise<file_error>(path_.string(), ": byte ", at, ": ", failure.what());
+      }
     }
-    bytes_ = static_cast<index_t>(at);
-  } catch (...) {
-    if (file_ >= 0) ::close(file_);
-    ::close(lock_);
-    throw;
+    at += record->bytes;
   }
-}
-
-MQL4GREC_DEFINITION catalog_log::~catalog_log() {
-  ::close(file_);
-  ::close(lock_);
-}
-
-MQL4GREC_DEFINITION void catalog_log::open_for_append() {
-  int const opened = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  expects_file(opened >= 0, path_, "can't be opened for writing: ", std::strerror(errno));
-  if (file_ >= 0) ::close(file_);
-  file_ = opened;
-}
-
-MQL4GREC_DEFINITION void catalog_log::write(std::string_view data) {
-  while (!data.empty()) {
-    ::ssize_t const written = ::write(file_, data.data(), data.size());
-    if (written < 0 && errno == EINTR) continue;
-    expects_file(written > 0, path_, "can't be written: ", std::strerror(errno));
-    data.remove_prefix(static_cast<std::size_t>(written));
-  }
-  expects_file(::fdatasync(file_) == 0, path_, "can't be synced to the disk: ", std::strerror(errno));
+  file_.emplace(path_);
+  if (at == content.size()) return;
+  file_->cut(static_cast<index_t>(at));
+  if (options.report)
+    options.report(path_.string() + ": byte " + std::to_string(at) + ": an incomplete record of " +
+                   std::to_string(content.size() - at) + " bytes was removed; it is incomplete or damaged");
 }
 
 MQL4GREC_DEFINITION void catalog_log::append(std::uint64_t number, std::span<catalog_change const* const> changes) {
-  expects_file(!broken_, path_, "can't be written since an earlier error; the catalog has to be loaded again");
+  expects_file(file_.has_value(), path_, "can't be written since an earlier error; it has to be read again");
   std::string payload;
   detail::put(payload, static_cast<std::uint32_t>(changes.size()));
   for (auto const* change : changes) {
@@ -258,14 +219,7 @@ MQL4GREC_DEFINITION void catalog_log::append(std::uint64_t number, std::span<cat
   }
   if (std::ranges::any_of(changes, [](auto const* change) { return change->sets.has_value(); }))
     for (auto const* change : changes) detail::put_sets(payload, change->sets);
-  auto const record = detail::record_of(number, payload);
-  try {
-    write(record);
-  } catch (...) {
-    broken_ = ::ftruncate(file_, static_cast<::off_t>(bytes_)) != 0 || ::fsync(file_) != 0;
-    throw;
-  }
-  bytes_ += std::ssize(record);
+  file_->append(detail::record_of(number, payload));
 }
 
 MQL4GREC_DEFINITION void catalog_log::drop_before(index_t position) {
@@ -274,10 +228,8 @@ MQL4GREC_DEFINITION void catalog_log::drop_before(index_t position) {
   next.write(detail::file_head(detail::log_magic, fingerprint_));
   next.write(std::string_view(content).substr(to_size(position)));
   next.commit();
-  broken_ = true;  // unless the new file can be opened: the old one is no longer under this name
-  open_for_append();
-  broken_ = false;
-  bytes_ += static_cast<index_t>(detail::file_head_bytes) - position;
+  file_.reset();  // the old one is no longer under this name
+  file_.emplace(path_);
 }
 
 MQL4GREC_DEFINITION void write_snapshot(std::filesystem::path const& path, std::uint64_t fingerprint,
