@@ -131,12 +131,16 @@ void write_lines(catalog::dataset_paths const& paths, shape const& how) {
     return std::string(5 - std::min<std::size_t>(5, text.size()), '0') + text;
   };
   std::ofstream out;
+  auto const close = [&] {
+    out.close();
+    expects(out.good(), paths.directory().string(), ": the lines can't be written");
+  };
   index_t part = 0, done = 0, bytes = 0;
   std::string line;
   each_user(how, [&](index_t user, std::vector<item_id> const& items) {
     if (part == 0 || done * how.parts >= part * how.interactions) {
       auto const name = paths.name() + ".inter-" + number(++part) + "-of-" + number(how.parts) + ".jsonl";
-      out.close();
+      if (part > 1) close();
       out.open(paths.directory() / name);
     }
     line = "{\"user\": " + std::to_string(user) + ", \"items\": [";
@@ -146,7 +150,8 @@ void write_lines(catalog::dataset_paths const& paths, shape const& how) {
     bytes += std::ssize(line);
     done += std::ssize(items);
   });
-  out.close();
+  close();
+  expects(part == how.parts, done, " interactions are too few for ", how.parts, " parts");
   watch.step("lines", std::to_string(done) + " interactions, " + std::to_string(bytes) + " bytes");
 }
 
@@ -219,7 +224,7 @@ void build_trie(catalog::dataset_paths const& paths, shape const& how) {
   auto const made = to.commit();
   watch.step("build the trie", std::to_string(made.items) + " items, " + std::to_string(made.nodes) + " nodes, " +
                                    std::to_string(made.bytes) + " bytes");
-  auto const trie = search::read_packed_trie(path, search::trie_check::header);
+  auto const trie = search::read_packed_trie(path, {.check = search::trie_check::header});
   watch.step("open, header only");
   static_cast<void>(search::read_packed_trie(path));
   watch.step("open, everything checked");

@@ -249,18 +249,20 @@ TEST_CASE("pack_interactions: JSON, JSON lines and lines in parts become the sam
     return "{\"user\": " + (u % 2 == 0 ? key : "\"" + key + "\"") + ", \"items\": [" + items + "], \"times\": [" +
            whens + "]}\n";
   };
-  for (int form = 0; form < 3; ++form) {
+  for (int form = 0; form < 4; ++form) {
     dataset_directory const shop_files;
     auto const& paths = shop_files.paths;
     if (form == 0) {
       catalog::write_interactions(paths.interactions(), expected);
       catalog::write_times(paths.times(), expected, times);
     } else {
-      index_t const parts = form == 1 ? 1 : 3;
+      index_t const parts = form == 1 ? 1 : form == 2 ? 3 : 11;
       for (index_t part = 0, u = 0; part < parts; ++part) {
         std::string text = part == 1 ? "\n" : "";
         for (; u < expected.users() * (part + 1) / parts; ++u) text += line(u);
-        shop_files.file(parts == 1 ? "inter.jsonl" : "inter-0000" + std::to_string(part + 1) + "-of-00003.jsonl", text);
+        auto const name = form == 2 ? "inter-0000" + std::to_string(part + 1) + "-of-00003.jsonl"
+                                    : "inter-" + std::to_string(part + 1) + "-of-11.jsonl";  // 10 follows 9
+        shop_files.file(parts == 1 ? "inter.jsonl" : name, text);
       }
     }
     CAPTURE(form);
@@ -290,6 +292,14 @@ TEST_CASE("pack_interactions: JSON, JSON lines and lines in parts become the sam
   }
 }
 
+TEST_CASE("read_interactions: a user is in one line of one part only") {
+  dataset_directory const shop;
+  shop.file("inter-1-of-2.jsonl", "{\"user\": 1, \"items\": [1]}\n");
+  shop.file("inter-2-of-2.jsonl", "{\"user\": 2, \"items\": [1]}\n{\"user\": \"1\", \"items\": [2]}\n");
+  CHECK(has(complaint_of([&] { (void)catalog::read_interactions(shop.paths); }),
+            "Shop.inter-2-of-2.jsonl: line 2: user '1' appears twice"));
+}
+
 TEST_CASE("pack_interactions: what is wrong with a text is named by file and line") {
   auto const lines = [](std::string_view text) {
     dataset_directory const shop;
@@ -308,6 +318,13 @@ TEST_CASE("pack_interactions: what is wrong with a text is named by file and lin
             "user '1', place 1: expected an item number from 0 to 2147483646, found -5"));
   CHECK(has(lines("{\"user\": 1, \"items\": [1, \"5\"]}"), "found '\"'"));
   CHECK(has(lines("{\"user\": 1, \"items\": [01]}"), "found 01"));
+  CHECK(has(lines("{\"user\": 1, \"items\": [-0]}"), "found -0"));
+  for (auto const* const time : {"1.", ".5", "01.5", "-.5", "+1"})
+    CHECK(
+        has(lines("{\"user\": 1, \"items\": [1], \"times\": [" + std::string(time) + "]}"), "expected a time, found"));
+  CHECK(lines("{\"user\": 1, \"items\": [1, 1], \"times\": [-0.5e1, 1E2]}").empty());
+  CHECK(has(lines("\xbb{\"user\": 1, \"items\": [1]}"), "line 1: expected a line"));
+  CHECK(has(lines("\xef\xbb{\"user\": 1, \"items\": [1]}"), "a part of a byte order mark"));
   CHECK(has(lines("{\"user\": 1, \"items\": [1.5]}"), "found 1.5"));
   CHECK(has(lines("{\"user\": 1, \"items\": [2147483647]}"), "found 2147483647"));
   CHECK(has(lines("{\"user\": 1, \"items\": [1,]}"), "found ']'"));

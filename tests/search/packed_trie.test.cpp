@@ -106,7 +106,10 @@ TEST_CASE("packed_trie: equals an item_trie of the same sequences, in whatever o
                                               .items = std::ssize(table.present()),
                                               .bytes = std::ssize(read_file(here / "f"))});
     for (auto const check : {search::trie_check::all, search::trie_check::header})
-      CHECK(same(search::read_packed_trie(here / "f", check), expected));
+      CHECK(same(search::read_packed_trie(here / "f", {.check = check}), expected));
+    auto const largest = index(std::ranges::max(table.tokens()));
+    CHECK(same(search::read_packed_trie(here / "f", {.vocabulary = largest + 1}), expected));
+    CHECK_THROWS_AS(static_cast<void>(search::read_packed_trie(here / "f", {.vocabulary = largest})), file_error);
   }
 }
 

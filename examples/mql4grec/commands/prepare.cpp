@@ -33,13 +33,16 @@ struct prepare_command_options {
 
 std::string mebibytes(double bytes) { return fixed(bytes / (1 << 20), 0); }
 
+/// Ends packing, whose temporary files are then removed.
+struct packing_interrupted {};
+
 /// The progress of packing: a bar on a terminal, elsewhere a line for every tenth that took more than a second.
 class packing_progress {
  public:
   packing_progress(progress_log& log, std::string label) : log_(log), label_(std::move(label)) {}
 
   void operator()(catalog::pack_progress const& p) {
-    leave_if_interrupted();
+    if (interrupted()) throw packing_interrupted();
     auto const now = clock::now();
     double const seconds = std::chrono::duration<double>(now - start_).count();
     double const share = p.size > 0 ? static_cast<double>(p.bytes) / static_cast<double>(p.size) : 1;
@@ -171,6 +174,9 @@ void check_out(std::filesystem::path const& out) {
   while (!std::filesystem::exists(existing) && existing.has_relative_path()) existing = existing.parent_path();
   expects_file(std::filesystem::is_directory(existing), existing, "is a file, expected a directory");
   check_writable(existing / ".mql4grec");
+  auto const texts = catalog::interaction_texts(catalog::dataset_paths(out));
+  expects_file(texts.form != catalog::interaction_form::json_lines, out, "contains the interactions ",
+               texts.files.empty() ? "" : texts.files.front().filename().string(), ", expected another directory");
 }
 
 int prepare_raw_files(prepare_command_options& options) {
@@ -211,9 +217,13 @@ int prepare_raw_files(prepare_command_options&) {
 #endif
 
 int prepare_command(prepare_command_options& options) {
-  if (!options.ratings.empty()) return prepare_raw_files(options);
-  if (!options.pack) throw CLI::RequiredError("--ratings or --pack");
-  return pack_command(options);
+  try {
+    if (!options.ratings.empty()) return prepare_raw_files(options);
+    if (!options.pack) throw CLI::RequiredError("--ratings or --pack");
+    return pack_command(options);
+  } catch (packing_interrupted) {
+    return interrupted_by_signal;
+  }
 }
 
 }  // namespace
@@ -230,14 +240,17 @@ void add_prepare(CLI::App& program, int& status) {
       ->needs(ratings);
   command.add_option("--out", o.out, "dataset directory .../Name to write")->required();
   command.add_option("--format", o.format, "of the ratings; auto: recognized by the first line")
+      ->needs(ratings)
       ->check(CLI::IsMember({"auto", "amazon2018", "amazon2023", "movielens", "recbole", "csv"}))
       ->capture_default_str();
   command.add_option("--columns", o.columns,
                      "names of columns: user,item,time; or user,item for files in chronological order");
   command.add_option("--user-core", o.user_core, "ratings that a user must have")
+      ->needs(ratings)
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   command.add_option("--item-core", o.item_core, "ratings that an item must have")
+      ->needs(ratings)
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   command.add_flag("--export-recbole", o.export_recbole, "also write RecBole's atomic files Name.inter and Name.item")

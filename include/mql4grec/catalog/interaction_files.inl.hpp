@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <string>
+#include <unordered_set>
 #include <utility>
 
 #include "mql4grec/catalog/detail/json_stream.hpp"
@@ -120,6 +122,8 @@ class line_users {
   /// Whether the lines have times; after the first call of next().
   bool has_times() const { return has_times_.value_or(false); }
   index_t position() const { return before_ + (file_ ? file_->position() : 0); }
+  /// Throws file_error at the user that was read last.
+  [[noreturn]] void fail(std::string const& what) const { file_->fail(what); }
 
   bool next(user_record& user) {
     while (!file_ || file_->finished()) {
@@ -212,6 +216,8 @@ packed_summary pack(Source& source, dataset_paths const& paths, interaction_file
     to->add_user(user.key, user.items, user.times);
     if (source.position() - reported > (1 << 20)) report(to->written().users, to->written().interactions);
   });
+  expects_file(source.position() == from.bytes, from.files.front(), "and what belongs to it had ", from.bytes,
+               " bytes, and have changed while they were read");
   try {
     auto const made = to->commit();
     report(made.users, made.interactions);
@@ -272,8 +278,11 @@ MQL4GREC_DEFINITION interactions read_interactions(dataset_paths const& paths) {
   if (found.form != interaction_form::json_lines) return read_interactions(paths.interactions());
   interactions data;
   detail::line_users users(found.files);
-  detail::each_user(users, found.files.front(),
-                    [&](detail::user_record const& user) { data.add_user(user.key, user.items); });
+  std::unordered_set<std::string> keys;
+  detail::each_user(users, found.files.front(), [&](detail::user_record const& user) {
+    if (!keys.insert(user.key).second) users.fail("user '" + core::detail::printable(user.key) + "' appears twice");
+    data.add_user(user.key, user.items);
+  });
   return data;
 }
 

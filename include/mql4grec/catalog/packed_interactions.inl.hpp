@@ -44,8 +44,9 @@ struct packed_header {
     return h;
   }
 };
-inline constexpr index_t most_interactions = index_t{1} << 48;  // sums of sizes don't overflow
-inline constexpr index_t most_key_bytes = index_t{1} << 20;     // of one user
+inline constexpr index_t most_interactions = index_t{1} << 48;   // sums of sizes don't overflow
+inline constexpr index_t most_key_bytes = index_t{1} << 20;      // of one user
+inline constexpr index_t most_items_of_user = index_t{1} << 31;  // positions in a history are 32-bit numbers
 
 /// Where the sections of a file begin, and the file ends.
 struct packed_layout {
@@ -107,6 +108,9 @@ class packed_reader {
     if (header_.has_times != 0) read.times = section<double>(at_.times, header_.interactions);
     check_sum(2, "offsets of users", data.offsets);
     check_offsets("user", data.offsets, header_.interactions);
+    for (std::size_t u = 1; u < data.offsets.size(); ++u)
+      expects_file(data.offsets[u] - data.offsets[u - 1] < most_items_of_user, path(), "user ", u - 1, " has ",
+                   data.offsets[u] - data.offsets[u - 1], " items, expected fewer than ", most_items_of_user);
     check_sum(3, "offsets of keys", key_offsets);
     check_offsets("key of user", key_offsets, header_.key_bytes);
     check_sum(4, "keys", section<char>(at_.keys, header_.key_bytes));
@@ -241,6 +245,8 @@ MQL4GREC_DEFINITION void packed_writer::add_user(std::string_view key, std::span
   }
   auto const expected = s.options.times == packed_times::present ? items.size() : 0;
   if (times.size() != expected) raise(name(), ": ", times.size(), " times, expected ", expected);
+  if (std::ssize(items) >= detail::most_items_of_user)
+    raise(name(), ": ", items.size(), " items, expected fewer than ", detail::most_items_of_user);
   for (std::size_t i = 0; i < times.size(); ++i)
     if (!std::isfinite(times[i]) || (i > 0 && times[i - 1] > times[i]))
       raise(name(), ", place ", i, ": ", times[i], " isn't finite or less than the time before it");
@@ -252,7 +258,7 @@ MQL4GREC_DEFINITION void packed_writer::add_user(std::string_view key, std::span
   s.times.append(times);
   s.keys.append(std::span(key));
   auto const hash = checksum(std::as_bytes(std::span(key)));
-  s.key_hashes.emplace_back(static_cast<std::uint32_t>(hash ^ hash >> 32), static_cast<std::uint32_t>(s.written.users));
+  s.key_hashes.emplace_back(static_cast<std::uint32_t>(hash >> 32), static_cast<std::uint32_t>(s.written.users));
   s.written.interactions += std::ssize(items);
   s.written.item_count = largest;
   s.key_bytes += std::ssize(key);

@@ -2,6 +2,7 @@
 // Tries of very large catalogs: built from sequences in any order in bounded memory, on disk, and mapped read-only, so
 // that a process starts at once and all processes of a machine share the pages.
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <span>
 
@@ -53,10 +54,18 @@ enum class trie_check {
   header  ///< the header and the size, in microseconds; for a file that was checked before and is trusted since
 };
 
+/// Options of read_packed_trie().
+struct packed_trie_reading {
+  trie_check check = trie_check::all;  ///< how much is checked
+  /// With trie_check::all: tokens must be less than this, the number of tokens of the model that searches the trie.
+  /// Default: no limit, for files whose tokens are known.
+  index_t vocabulary = std::numeric_limits<index_t>::max();
+};
+
 /// Maps the file of a trie. It must not be changed or shortened as long as it is in use; replacing it by another file
 /// is fine. Throws file_error for a file that is damaged, incomplete, of another version or of a machine with another
 /// byte order. After `trie_check::header` a search in a damaged file may read outside of it.
-[[nodiscard]] item_trie read_packed_trie(std::filesystem::path const& path, trie_check check = trie_check::all);
+[[nodiscard]] item_trie read_packed_trie(std::filesystem::path const& path, packed_trie_reading const& how = {});
 
 }  // namespace mql4grec::search
 

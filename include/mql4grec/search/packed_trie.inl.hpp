@@ -323,13 +323,13 @@ class packed_trie_reader {
   }
 
   trie_columns const& columns() const { return columns_; }
-  void check_all() const {
+  void check_all(index_t vocabulary) const {
     check_sum(0, "offsets of items", columns_.item_offsets);
     check_sum(1, "children", columns_.first_child);
     check_sum(2, "parents", columns_.parent);
     check_sum(3, "tokens", columns_.token);
     check_sum(4, "items", columns_.items);
-    check_nodes();
+    check_nodes(vocabulary);
     check_levels();
     check_items();
   }
@@ -348,7 +348,7 @@ class packed_trie_reader {
   std::filesystem::path const& path() const { return file_->path(); }
 
   /// Children follow one another, rise, and know their parent.
-  void check_nodes() const {
+  void check_nodes(index_t vocabulary) const {
     std::span const first(columns_.first_child), parent(columns_.parent);
     std::span const token(columns_.token);
     expects_file(first[0] == 1, path(), "node 0: its first child is ", first[0], ", expected 1");
@@ -366,6 +366,9 @@ class packed_trie_reader {
                             ", expected parent ", node, " and rising tokens");
       }
     }
+    for (std::size_t n = 1; n < token.size(); ++n)
+      expects_file(index(token[n]) < vocabulary, path(), "node ", n, ": token ", index(token[n]),
+                   " of a model with a vocabulary of ", vocabulary);
     expects_file(first.back() == nodes, path(), "the children end at ", first.back(), ", expected ", nodes);
   }
   /// The nodes at the last level are the leaves, and no other node is without children.
@@ -391,8 +394,9 @@ class packed_trie_reader {
       expects_file(offsets[leaf] < offsets[leaf + 1] && offsets[leaf + 1] <= summary_.items, path(), "leaf ", leaf,
                    ": its items are ", offsets[leaf], " to ", offsets[leaf + 1] - 1, " of ", summary_.items);
       for (auto i = to_size(offsets[leaf]); i < to_size(offsets[leaf + 1]); ++i)
-        expects_file(index(items[i]) >= 0 && (i == to_size(offsets[leaf]) || items[i - 1] < items[i]), path(), "leaf ",
-                     leaf, ": item ", index(items[i]), ", expected numbers that rise");
+        expects_file(index(items[i]) >= 0 && index(items[i]) < item_number_limit &&
+                         (i == to_size(offsets[leaf]) || items[i - 1] < items[i]),
+                     path(), "leaf ", leaf, ": item ", index(items[i]), ", expected numbers that rise");
     }
     expects_file(offsets.back() == summary_.items, path(), "the items end at ", offsets.back(), ", expected ",
                  summary_.items);
@@ -406,9 +410,9 @@ class packed_trie_reader {
 
 }  // namespace detail
 
-MQL4GREC_DEFINITION item_trie read_packed_trie(std::filesystem::path const& path, trie_check check) {
+MQL4GREC_DEFINITION item_trie read_packed_trie(std::filesystem::path const& path, packed_trie_reading const& how) {
   detail::packed_trie_reader const reader(path);
-  if (check == trie_check::all) reader.check_all();
+  if (how.check == trie_check::all) reader.check_all(how.vocabulary);
   return item_trie(reader.columns());
 }
 

@@ -27,8 +27,11 @@ class json_stream {
   static constexpr std::size_t longest_string = std::size_t{1} << 20;
 
   explicit json_stream(std::filesystem::path const& path) : file_(path), block_(std::size_t{1} << 20) {
-    for (char const mark : {'\xef', '\xbb', '\xbf'})
-      if (peek() == mark && !at_end()) ++next_;
+    if (at_end() || peek() != '\xef') return;
+    for (char const mark : {'\xef', '\xbb', '\xbf'}) {
+      if (at_end() || peek() != mark) fail("begins with a part of a byte order mark, expected UTF-8");
+      ++next_;
+    }
   }
 
   std::filesystem::path const& path() const { return file_.path(); }
@@ -135,6 +138,16 @@ class json_stream {
   std::string word_;
 };
 
+/// Whether the characters before the exponent are those of a number of JSON: it has no leading zero, and digits before
+/// and after a point.
+inline bool is_json_number(std::string_view word) {
+  auto const is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (word.starts_with('-')) word.remove_prefix(1);
+  if (word.empty() || !is_digit(word[0]) || (word[0] == '0' && word.size() > 1 && is_digit(word[1]))) return false;
+  auto const point = word.find('.');
+  return point == word.npos || (point + 1 < word.size() && is_digit(word[point + 1]));
+}
+
 /// A list of item numbers of a user.
 inline void read_items(json_stream& from, std::string const& user, std::vector<item_id>& items) {
   auto const place = [&] {
@@ -148,8 +161,8 @@ inline void read_items(json_stream& from, std::string const& user, std::vector<i
     index_t number = -1;
     auto const [end, failure] = std::from_chars(word.data(), word.data() + word.size(), number);
     bool const whole =
-        failure == std::errc{} && end == word.data() + word.size() && (word[0] != '0' || word.size() == 1);
-    if (!whole || number < 0 || number >= item_number_limit)
+        failure == std::errc{} && end == word.data() + word.size() && word[0] != '-' && is_json_number(word);
+    if (!whole || number >= item_number_limit)
       from.fail(place() + "expected an item number from 0 to " + std::to_string(item_number_limit - 1) + ", found " +
                 (word.empty() ? from.found() : core::detail::printable(word)));
     items.push_back(static_cast<item_id>(number));
@@ -169,7 +182,8 @@ inline void read_times(json_stream& from, std::string const& user, std::vector<d
     auto const word = from.word();
     double time = 0;
     auto const [end, failure] = std::from_chars(word.data(), word.data() + word.size(), time);
-    bool const whole = failure == std::errc{} && end == word.data() + word.size() && std::isfinite(time);
+    bool const whole =
+        failure == std::errc{} && end == word.data() + word.size() && is_json_number(word) && std::isfinite(time);
     if (!whole)
       from.fail(place() + "expected a time, found " + (word.empty() ? from.found() : core::detail::printable(word)));
     if (!times.empty() && time < times.back())
