@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "mql4grec/catalog/interaction_files.hpp"
+#include "mql4grec/core/files.hpp"
 #include "mql4grec/core/permutation.hpp"
 #include "mql4grec/search/packed_trie.hpp"
 #include "mql4grec/tasks/training_set.hpp"

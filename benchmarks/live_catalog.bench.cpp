@@ -115,7 +115,7 @@ void measure_searches(search::catalog_version const& before, search::catalog_ver
         node_t root = 0;
         prepare.push_back(time_of([&] {
           filtered.clear();
-          search::item_choice const wanted(filter);
+          search::catalog_choice const wanted(filter, after);
           root = search::add_filter(filtered, {after, after.groups()[0], 0}, filter, wanted);
         }));
         both.push_back(prepare.back() + time_of([&] { search(after.groups()[0].trie, root, filtered.nodes()); }));

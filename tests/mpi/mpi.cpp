@@ -64,6 +64,10 @@ int main(int argc, char** argv) {
       process.communicator().all_reduce(b, std::span(&number, 1));
     }
     check_all(process);
+    cpu::backend b;
+    double passed = 1;
+    process.communicator().all_reduce(b, std::span(&passed, 1));
+    expects(passed == static_cast<double>(process.world_size()), "mpi: ", passed, " ranks have passed");
     if (process.rank() == 0) std::cout << "passed with " << process.world_size() << " processes\n";
     return 0;
   } catch (std::exception const& e) {

@@ -17,9 +17,13 @@ namespace {
 
 using namespace mql4grec::program;
 
-/// Prints an error in one line; of several ranks that begin with the same error, one prints it.
+/// Prints an error in one line; of several ranks with the same wrong usage, one prints it.
 int print_error(std::string const& what, exit_code code) {
-  if (launch_of_this_process().rank == 0) std::cerr << "mql4grec: " << one_line(what) << '\n';
+  auto const rank = launch_of_this_process().rank;
+  if (rank == 0)
+    std::cerr << "mql4grec: " << one_line(what) << '\n';
+  else if (code != wrong_usage)
+    std::cerr << "mql4grec: rank " << rank << ": " << one_line(what) << '\n';
   return code;
 }
 

@@ -55,7 +55,8 @@ void check_program(rank_of_command const& rank) {
 
 launched_as launch_of_this_process() {
   constexpr char const* launchers[][2] = {{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},  // Open MPI
-                                          {"PMI_RANK", "PMI_SIZE"}};                         // MPICH, Slurm
+                                          {"PMI_RANK", "PMI_SIZE"},                          // MPICH, Slurm
+                                          {"PMIX_RANK", "SLURM_STEP_NUM_TASKS"}};            // srun --mpi=pmix
   for (auto const& variables : launchers) {
     auto const rank = number_in(variables[0]), ranks = number_in(variables[1]);
     if (rank && ranks && *rank < *ranks) return {*rank, *ranks};
@@ -66,10 +67,15 @@ launched_as launch_of_this_process() {
 int on_ranks(std::function<int(rank_of_command&)> const& work) {
   rank_of_command rank;
   auto const launch = launch_of_this_process();
+  catch_interruption(SIGUSR1);  // launchers pass it on to all ranks, where a SIGTERM of theirs ends them
   if (launch.ranks == 1) return work(rank);
 #if MQL4GREC_HAS_MPI
   train::mpi_process process;
-  catch_interruption(SIGUSR1);  // launchers pass it on to all ranks, where a SIGTERM of theirs ends them
+  if (process.world_size() != launch.ranks) {  // all processes find this, and would train into one directory
+    if (launch.rank > 0) return failed;
+    raise("the launcher has started ", launch.ranks, " ranks, but MPI connects ", process.world_size(),
+          "; start them with the launcher of the MPI that the program was built with");
+  }
   rank.communicator = process.communicator();
   rank.on_host = process.ranks_on_host();
   try {

@@ -2,6 +2,7 @@
 // A communicator over values in host memory, for every backend: what is in another memory is copied there and back.
 // How the ranks are connected is decided at run time; see train/threads.hpp and train/mpi.hpp.
 #include <algorithm>
+#include <concepts>
 #include <memory>
 #include <span>
 #include <string>
@@ -18,6 +19,12 @@ struct host_values {
   index_t size = 0;           ///< number of values
   std::size_t bytes_of_each;  ///< 4: float; 8: double
 };
+
+namespace detail {
+/// What host_values can contain.
+template <class T>
+concept SentScalar = std::same_as<T, float> || std::same_as<T, double>;
+}  // namespace detail
 
 /// How the ranks are connected. See Communicator for the calls; offsets and sizes are in values.
 class rank_connection {
@@ -55,7 +62,7 @@ class host_communicator {
 
   /// Replaces the values by their sum over all ranks.
   template <Backend B, class T>
-    requires(sizeof(T) == 4 || sizeof(T) == 8)
+    requires detail::SentScalar<T>
   void all_reduce(B& b, view<T, typename B::memory_space, 1> values) const {
     if (connection_) through_host(b, values, [&](host_values on_host) { connection_->all_reduce(on_host); });
   }
@@ -66,11 +73,13 @@ class host_communicator {
   }
   /// Gives every rank the parts of all.
   template <Backend B, class T>
+    requires detail::SentScalar<T>
   void all_gather(B& b, view<T, typename B::memory_space, 1> values, std::span<index_t const> offsets) const {
     if (connection_) through_host(b, values, [&](host_values on_host) { connection_->all_gather(on_host, offsets); });
   }
   /// Sends a part to each rank, and receives one from each.
   template <Backend B, class T>
+    requires detail::SentScalar<T>
   void all_to_all(B& b, view<T const, typename B::memory_space, 1> sent, std::span<index_t const> offsets,
                   view<T, typename B::memory_space, 1> received, std::span<index_t const> received_offsets) const {
     if (!connection_) return single_process{}.all_to_all(b, sent, offsets, received, received_offsets);

@@ -1,0 +1,122 @@
+// Data-parallel training on the CPUs of MPI's ranks. Rank 0 prints lines of JSON.
+//
+//     mpirun -np 2 --bind-to none bench_ranks sums [ROUNDS]             sums of vectors: what benchmarks/scale_model.py
+//     --fit reads mpirun -np 2 --bind-to none bench_ranks train [THREADS [SHARDS]]  updates of the paper's model:
+//     examples/s, and the time in collectives
+#include <mpi.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <string_view>
+
+#include "mql4grec/backend/cpu/cpu.hpp"
+#include "mql4grec/seq2seq/initialize.hpp"
+#include "mql4grec/seq2seq/trainer.hpp"
+#include "mql4grec/train/mpi.hpp"
+#include "sequences.hpp"
+
+namespace {
+
+using namespace mql4grec;
+using clock_type = std::chrono::steady_clock;
+
+double seconds_since(clock_type::time_point start) {
+  return std::chrono::duration<double>(clock_type::now() - start).count();
+}
+
+/// Adds up the time of another communicator's calls, the waiting for other ranks included.
+class timed_communicator {
+ public:
+  timed_communicator(train::host_communicator of, double& seconds) : of_(std::move(of)), seconds_(&seconds) {}
+  index_t rank() const { return of_.rank(); }
+  index_t world_size() const { return of_.world_size(); }
+  template <class... Arguments>
+  void all_reduce(Arguments&&... arguments) {
+    timed([&] { of_.all_reduce(arguments...); });
+  }
+  template <class... Arguments>
+  void all_gather(Arguments&&... arguments) {
+    timed([&] { of_.all_gather(arguments...); });
+  }
+  template <class... Arguments>
+  void all_to_all(Arguments&&... arguments) {
+    timed([&] { of_.all_to_all(arguments...); });
+  }
+
+ private:
+  template <class Call>
+  void timed(Call const& call) {
+    auto const start = clock_type::now();
+    call();
+    *seconds_ += seconds_since(start);
+  }
+
+  train::host_communicator of_;
+  double* seconds_;
+};
+
+void measure_sums(train::host_communicator communicator, int rounds) {
+  cpu::backend b(1);
+  for (index_t size = 1; size <= index_t{1} << 24; size *= 8) {
+    auto values = b.allocate<float>(size);
+    fill<float>(b, values.view_all(), 1.0f);
+    double best = 1e30;
+    for (int i = 0; i < rounds; ++i) {
+      double together = 0;
+      communicator.all_reduce(b, std::span(&together, 1));  // all begin at the same time
+      auto const start = clock_type::now();
+      communicator.all_reduce(b, values.view_all());
+      best = std::min(best, seconds_since(start));
+    }
+    if (communicator.rank() == 0)
+      std::cout << "{\"ranks\": " << communicator.world_size() << ", \"bytes\": " << 4 * size
+                << ", \"seconds\": " << best << "}\n";
+  }
+}
+
+void measure_training(train::host_communicator ranks, index_t threads, index_t shards) {
+  cpu::backend b(threads);
+  seq2seq::t5<cpu::backend, float> model(b, {});
+  seq2seq::initialize(model, 1);
+  double in_collectives = 0;
+  seq2seq::trainer<cpu::backend, float, timed_communicator> trainer(
+      b, model, {.batch_size = 1024, .gradient_shards = shards}, timed_communicator(ranks, in_collectives));
+  auto const all = bench::random_batch(1024, 8, true);
+  trainer.step(all, 1e-4);
+  in_collectives = 0;
+  auto const start = clock_type::now();
+  double seconds = 0;
+  index_t updates = 0;
+  for (double go_on = 1; go_on > 0; ++updates) {
+    trainer.step(all, 1e-4);
+    seconds = seconds_since(start);
+    go_on = ranks.rank() == 0 && seconds < 20 ? 1 : 0;
+    ranks.all_reduce(b, std::span(&go_on, 1));
+  }
+  if (ranks.rank() == 0)
+    std::cout << "{\"ranks\": " << ranks.world_size() << ", \"threads\": " << threads << ", \"shards\": " << shards
+              << ", \"updates\": " << updates
+              << ", \"examples_per_second\": " << static_cast<double>(all.size() * updates) / seconds
+              << ", \"share_of_collectives\": " << in_collectives / seconds << "}\n";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  train::mpi_process process;
+  std::string_view const what = argc > 1 ? argv[1] : "";
+  auto const number = [&](int i, int otherwise) { return argc > i ? std::max(1, std::atoi(argv[i])) : otherwise; };
+  try {
+    if (what == "sums")
+      measure_sums(process.communicator(), number(2, 50));
+    else if (what == "train")
+      measure_training(process.communicator(), number(2, 1), argc > 3 ? number(3, 0) : 0);
+    else if (process.rank() == 0)
+      std::cerr << "usage: bench_ranks sums [ROUNDS] | train [THREADS [SHARDS]]\n";
+    return what == "sums" || what == "train" ? 0 : 2;
+  } catch (std::exception const& e) {
+    process.end_all_unless_all_failed("bench_ranks: rank " + std::to_string(process.rank()) + ": " + e.what(), 1);
+    return 1;
+  }
+}
