@@ -201,9 +201,11 @@ run_result<typename L::progress_type> run(
   auto& p = result.progress;
   if (directory.resumed()) {
     p = files.read_state(directory.state_path());
-    if (ranks.all_reduce)
+    if (ranks.all_reduce) {
+      auto const content = read_file(directory.state_path());
       ranks.expect_equal("the content of " + directory.state_path().string(),
-                         mql4grec::checksum(std::as_bytes(std::span(read_file(directory.state_path())))));
+                         mql4grec::checksum(std::as_bytes(std::span(content))));
+    }
     if (auto const changes = files.changed_settings(directory.state_path()); !changes.empty())
       observer.on_changed_settings(changes);
   }
