@@ -87,17 +87,38 @@ def rank_pids(launcher):
     return found
 
 
+def start(words):
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def end(process, seconds=60):
+    """Waits for a launcher; returns what it still prints. If it doesn't end, it and its ranks are killed, which would slow all later tests."""
+    try:
+        return process.communicate(timeout=seconds)[1]
+    except subprocess.TimeoutExpired:
+        for pid in [process.pid, *(pid for rank in rank_pids(process).values() for pid in (parent_of(rank), rank))]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        raise
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
 def strike(ranks, blow, victim, epoch, words=None, **options):
     """Starts or resumes the run, sends one rank a signal after an epoch, or calls blow(its pid); returns the exit code and what was printed."""
-    process = subprocess.Popen(words or command(ranks, resume=True, **options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start(words or command(ranks, resume=True, **options))
     for line in process.stderr:
         if line.startswith(f"epoch {epoch}/"):
             pids = rank_pids(process)
             check(victim in pids, f"rank {victim} isn't among", pids)
             blow(pids[victim]) if callable(blow) else os.kill(pids[victim], blow)
             break
-    rest = process.communicate(timeout=60)
-    return process.returncode, rest[1]
+    text = end(process)
+    return process.returncode, text
 
 
 def a_signal_on_any_rank_stops_all():
@@ -128,12 +149,12 @@ def the_launcher_starts_again():
     check("start 2 of 3" in text, text)
     check_same("out")
     for number in (signal.SIGTERM, signal.SIGINT):
-        process = subprocess.Popen([LAUNCH, "--mpirun", " ".join(OPTIONS), PROGRAM, *arguments(out="stopped")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = start([LAUNCH, "--mpirun", " ".join(OPTIONS), PROGRAM, *arguments(out="stopped")])
         for line in process.stderr:
             if line.startswith("epoch "):
                 process.send_signal(number)
                 break
-        text = process.communicate(timeout=60)[1]
+        text = end(process)
         check(process.returncode == 130 and "interrupted at step" in text, "expected exit 130, found", process.returncode, text)
     check_done(run(*arguments(out="stopped", resume=True)))
     check_same("stopped")

@@ -194,8 +194,11 @@ class trainer {
 
     worker_state(B& worker, t5<B, T> const& model, row_range shards, index_t all_shards) : pass(worker, model) {
       std::size_t most = 1;  // nodes at a time, while the next shard's gradient is computed
-      for (index_t s = 0; s < shards.count; ++s)
-        most = std::max(most, optim::nodes_of({shards.first, s}, all_shards).size() + 1);
+      std::vector<optim::shard_sum<char>> before;
+      for (index_t s = shards.first; s < shards.first + shards.count; ++s) {
+        most = std::max(most, before.size() + 1);
+        optim::append(before, all_shards, {s, 1, {}}, [](char, char) {});
+      }
       for (std::size_t i = 0; i < most; ++i) gradients.push_back(std::make_unique<flat_gradient>(worker, model));
     }
   };
