@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -13,6 +15,7 @@
 #include "mql4grec/catalog/read.hpp"
 #include "mql4grec/catalog/split.hpp"
 #include "mql4grec/catalog/synthetic.hpp"
+#include "mql4grec/core/checksum.hpp"
 #include "mql4grec/core/files.hpp"
 #include "mql4grec/pipeline/dataset.hpp"
 #include "support/hostile_files.hpp"

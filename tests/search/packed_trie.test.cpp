@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "core/temporary_directory.hpp"
+#include "mql4grec/core/checksum.hpp"
 #include "mql4grec/core/random.hpp"
 #include "mql4grec/language/vocabulary.hpp"
+#include "mql4grec/search/detail/trie_layout.hpp"
 #include "support/hostile_files.hpp"
 
 using namespace mql4grec;
@@ -62,10 +65,9 @@ std::string small_file() {
 std::string with_right_sums(std::string bytes) {
   search::detail::trie_sections header;
   std::memcpy(&header, bytes.data(), sizeof header);
-  auto const [levels, nodes, leaves, items] = header.values;
+  index_t const nodes = header.values[1], leaves = header.values[2], items = header.values[3];
   bool const small = nodes >= 0 && nodes < 1000 && leaves >= 0 && leaves < 1000 && items >= 0 && items < 1000;
-  search::detail::trie_layout const at(
-      {.levels = levels, .nodes = small ? nodes : 0, .leaves = small ? leaves : 0, .items = small ? items : 0});
+  search::detail::trie_layout const at(small ? nodes : 0, small ? leaves : 0, small ? items : 0);
   if (small && at.end <= std::ssize(bytes)) {
     auto const sum = [&](index_t begin, index_t end) {
       return checksum(std::as_bytes(std::span(bytes)).subspan(to_size(begin), to_size(end - begin)));
@@ -177,8 +179,8 @@ TEST_CASE("packed_trie: what is wrong is named") {
   auto const whole = small_file();
   search::detail::trie_sections header;
   std::memcpy(&header, whole.data(), sizeof header);
-  auto const [levels, nodes, leaves, items] = header.values;
-  search::detail::trie_layout const at({.levels = levels, .nodes = nodes, .leaves = leaves, .items = items});
+  index_t const nodes = header.values[1], leaves = header.values[2], items = header.values[3];
+  search::detail::trie_layout const at(nodes, leaves, items);
   auto const error_of = [&](index_t place, auto value, bool right = true) {
     auto bytes = whole;
     std::memcpy(bytes.data() + place, &value, sizeof value);

@@ -12,31 +12,14 @@
 
 #include "mql4grec/catalog/interactions.hpp"
 #include "mql4grec/core/detail/mapped_file.hpp"
-#include "mql4grec/core/detail/section.hpp"
 #include "mql4grec/core/error.hpp"
 #include "mql4grec/core/files.hpp"
+#include "mql4grec/search/detail/trie_layout.hpp"
 #include "mql4grec/search/packed_trie.hpp"
 
 namespace mql4grec::search {
 
 namespace detail {
-
-/// The beginning of the file: levels, nodes, leaves, items; then the sections in the order of their checksums, without
-/// gaps: offsets of items, first children, parents, tokens, items.
-using trie_sections = core::detail::section_header<4, 5>;
-inline constexpr trie_sections trie_beginning = {.magic = {'m', 'q', 'l', '_', 't', 'r', 'i', 'e'}};
-
-/// Where the sections of a trie begin, and the file ends.
-struct trie_layout {
-  index_t item_offsets, first_child, parent, token, items, end;
-  explicit trie_layout(packed_trie_summary const& s)
-      : item_offsets(core::detail::section_begin),
-        first_child(item_offsets + (s.leaves + 1) * 8),
-        parent(first_child + (s.nodes + 1) * 4),
-        token(parent + s.nodes * 4),
-        items(token + s.nodes * 4),
-        end(items + s.items * 4) {}
-};
 
 /// The bits of a token of a vocabulary with `size` ≥ 1 tokens.
 inline index_t token_bits(index_t size) {
@@ -285,7 +268,7 @@ MQL4GREC_DEFINITION packed_trie_summary packed_trie_writer::commit() {
     for (auto* const level : nodes) level->token.each_block(put);
   });
   header.sums[4] = s.section([&](auto const& put) { items.each_block(put); });
-  made.bytes = detail::trie_layout(made).end;
+  made.bytes = detail::trie_layout(made.nodes, made.leaves, made.items).end;
   header.values = {made.levels, made.nodes, made.leaves, made.items};
   header.header_sum = header.right_sum();
   s.file.write_at(0, &header, sizeof header);
@@ -310,7 +293,7 @@ class packed_trie_reader {
     within("nodes", summary_.nodes, 1, first_added_node);
     within("leaves", summary_.leaves, 0, summary_.nodes - 1);
     within("items", summary_.items, summary_.leaves, item_number_limit);
-    trie_layout const at(summary_);
+    trie_layout const at(summary_.nodes, summary_.leaves, summary_.items);
     expects_file(std::ssize(file_->bytes()) == at.end, path, "has ", file_->bytes().size(), " bytes, expected ", at.end,
                  " for ", summary_.nodes, " nodes and ", summary_.items, " items");
     columns_ = {.levels = summary_.levels,
